@@ -1,0 +1,3 @@
+"""ocirt: an OCI-compatible low-level container runtime."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,85 @@
+"""The command line: every flag of every verb, once.
+
+argparse parsers (:mod:`ocirt.cli.parser`) and the launcher's tables (``flags.h``,
+:mod:`ocirt.plan.generate`) are made from these tables. One dash or two, before or after the id,
+``--flag value`` or ``--flag=value``: all mean the same, as with runc.
+"""
+
+SPEC_VERSION = "1.3.0"
+
+
+class Flag:
+    """A flag. ``value`` is the name of its value in the help, ``None`` for a switch."""
+
+    __slots__ = ("name", "letter", "value", "help", "choices")
+
+    def __init__(self, name, help, value=None, letter="", choices=()):
+        self.name, self.help, self.value, self.letter, self.choices = name, help, value, letter, choices
+
+    @property
+    def takes_value(self):
+        return self.value is not None
+
+
+class Verb:
+    """A verb: its flags and how many arguments it takes (``arguments`` is how the help writes them)."""
+
+    __slots__ = ("arguments", "help", "flags", "arguments_min", "arguments_max")
+
+    def __init__(self, arguments, help, *flags, min=1, max=1):
+        self.arguments, self.help, self.flags = arguments, help, flags
+        self.arguments_min, self.arguments_max = min, max
+
+
+GLOBAL = (
+    Flag("root", "where containers' state is kept (default /run/ocirt, rootless $XDG_RUNTIME_DIR/ocirt)", "DIR"),
+    Flag("log", "write errors to FILE instead of standard error", "FILE"),
+    Flag("log-format", "text (default) or json", "FORMAT", choices=("text", "json")),
+    Flag("debug", "log what is done"),
+    Flag("systemd-cgroup", "cgroups by systemd; cgroupsPath is slice:prefix:name"),
+    Flag("cgroup-manager", "cgroupfs (default), systemd or disabled", "MANAGER",
+         choices=("cgroupfs", "systemd", "disabled")),
+    Flag("rootless", "pass over cgroups that may not be written: auto (default), true or false", "MODE",
+         choices=("auto", "true", "false")),
+)
+
+_BUNDLE = Flag("bundle", "the bundle's directory (default: this one)", "DIR", "b")
+_CREATE = (
+    _BUNDLE,
+    Flag("console-socket", "unix socket that gets the master of the terminal", "SOCKET"),
+    Flag("pidfd-socket", "unix socket that gets a pidfd of the container's first process", "SOCKET"),
+    Flag("pid-file", "write the pid of the container's first process to FILE", "FILE"),
+    Flag("no-pivot", "move the root instead of pivot_root (for a rootfs on a ramdisk)"),
+    Flag("no-new-keyring", "keep the caller's session keyring"),
+    Flag("preserve-fds", "pass N further descriptors, from 3 on, to the container", "N"),
+    Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
+)
+
+NATIVE = {
+    "create": Verb("ID", "create a container", *_CREATE),
+    "run": Verb("ID", "create a container and start it", *_CREATE,
+                Flag("detach", "do not wait for the container's end", letter="d"),
+                Flag("keep", "do not delete the container at its end"),
+                Flag("no-subreaper", "leave orphaned processes to init")),
+    "start": Verb("ID", "run the program of a created container"),
+    "state": Verb("ID", "print a container's state as JSON"),
+    "kill": Verb("ID [SIGNAL]", "send a signal (default SIGTERM) to a container's first process",
+                 Flag("all", "send it to all processes of the container", letter="a"), max=2),
+    "delete": Verb("ID", "delete a stopped container",
+                   Flag("force", "kill it first if it is running", letter="f")),
+}
+"""Verbs whose command line the launcher reads itself; all but create and run never start Python."""
+
+PYTHON = {
+    "list": Verb("", "list the containers under the root directory",
+                 Flag("format", "table (default) or json", "FORMAT", "f", choices=("table", "json")),
+                 Flag("quiet", "print ids only", letter="q"), min=0, max=0),
+    "spec": Verb("", "write a config.json to start from",
+                 _BUNDLE, Flag("rootless", "for a user without privileges"), min=0, max=0),
+    "plan": Verb("[BUNDLE]", "print the steps that a bundle is compiled to",
+                 Flag("slots", "print what the program was compiled from: slots, guards and tests"),
+                 Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
+                 min=0, max=1),
+}
+
+VERBS = {**NATIVE, **PYTHON}

@@ -1,0 +1,308 @@
+// Steps on cgroups: directories and files beneath a hierarchy's mount, every effect in the journal.
+#include "core.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+
+#define BENEATH (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+
+static int passed_over(const struct run *r, uint64_t hierarchy) {
+  for (unsigned i = 0; i < r->n_passed_over; i++)
+    if (r->passed_over[i] == hierarchy) return 1;
+  return 0;
+}
+
+// With `tolerate`, a hierarchy that may not be written is passed over from here on: 0. Otherwise the error.
+static int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *call, int error) {
+  if (!tolerate || (error != -EACCES && error != -EPERM && error != -EROFS) || r->n_passed_over == COUNT(r->passed_over))
+    return failing(r, call, error);
+  r->passed_over[r->n_passed_over++] = (uint32_t)hierarchy;
+  return 0;
+}
+
+static int open_hierarchy(const char *hierarchy) { return sys_open(AT_FDCWD, hierarchy, O_PATH | O_DIRECTORY, 0); }
+
+static const char *relative(const char *path) {
+  path += strspn(path, "/");
+  return *path ? path : ".";
+}
+
+static int open_cgroup(const char *hierarchy, const char *path, uint64_t flags) {
+  int top = open_hierarchy(hierarchy);
+  if (top < 0) return top;
+  int fd = sys_openat2(top, relative(path), flags, 0, BENEATH);
+  sys_close(top);
+  return fd;
+}
+
+static int inherit_file(int parent, int child, const char *file) {
+  char text[4096];
+  long size = read_file(child, file, text, sizeof text);
+  if (size < 0) return size == -ENOENT ? 0 : (int)size;
+  if (size > 1) return 0;
+  size = read_file(parent, file, text, sizeof text);
+  if (size < 0) return (int)size;
+  int fd = sys_open(child, file, O_WRONLY, 0);
+  if (fd < 0) return fd;
+  long n = sys_write(fd, text, (size_t)size);
+  sys_close(fd);
+  return n < 0 ? (int)n : 0;
+}
+
+// One level: made if it is not there, journalled, its files inherited. Returns its fd.
+static int make_level(struct run *r, int parent, const char *name, const char *hierarchy, const char *so_far, int last,
+                      const struct texts *inherit) {
+  struct stat st;
+  struct effect *effect = 0;
+  int present = sys_stat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+  if (!present) {
+    if (!(effect = effect_of(r->container->journal, effect_key(hierarchy, so_far), 1))) return failing(r, "journal", -E2BIG);
+    effect->state = EFFECT_INTENDED;
+    int error = sys_mkdir(parent, name, 0755);
+    if (error == 0) effect->state = EFFECT_MINE;
+    else {
+      effect->state = EFFECT_UNDONE;
+      if (error != -EEXIST) return failing(r, "mkdir", error);
+      present = 1;
+    }
+  }
+  int fd = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
+  if (fd < 0) return failing(r, "open", fd);
+  for (uint32_t i = 0; i < inherit->count; i++) {
+    int error = inherit_file(parent, fd, inherit->items[i]);
+    if (error) { sys_close(fd); return failing(r, inherit->items[i], error); }
+  }
+  if (!last || !present) return fd;
+  char text[64];
+  const char *wrong = 0;
+  if (read_file(fd, "cgroup.procs", text, sizeof text) > 0) wrong = "it has processes in it already";
+  else if (read_file(fd, "freezer.state", text, sizeof text) > 0 && strncmp(text, "THAWED", 6)) wrong = "it is frozen";
+  else if (read_file(fd, "cgroup.freeze", text, sizeof text) > 0 && *text == '1') wrong = "it is frozen";
+  if (wrong) {
+    put(&r->detail, wrong);
+    sys_close(fd);
+    return failing(r, "check", -EBUSY);
+  }
+  if (!effect && !(effect = effect_of(r->container->journal, effect_key(hierarchy, so_far), 1)))
+    return failing(r, "journal", -E2BIG);
+  effect->state = EFFECT_USED;
+  return fd;
+}
+
+static int make_levels(struct run *r, const char *hierarchy, const char *path, const struct texts *inherit) {
+  int at = open_hierarchy(hierarchy);
+  if (at < 0) return failing(r, "open", at);
+  BUFFER(so_far, 4096);
+  for (const char *name = relative(path); *name && at >= 0; ) {
+    size_t length = strcspn(name, "/");
+    const char *next = name + length + strspn(name + length, "/");
+    char component[256];
+    if (length >= sizeof component) { sys_close(at); return failing(r, "mkdir", -ENAMETOOLONG); }
+    memcpy(component, name, length);
+    component[length] = 0;
+    put(&so_far, "/"); put(&so_far, component);
+    int fd = make_level(r, at, component, hierarchy, so_far.data, !*next, inherit);
+    sys_close(at);
+    at = fd;
+    name = next;
+  }
+  if (at < 0) return at;
+  sys_close(at);
+  return 0;
+}
+
+int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
+  int error = -ENOENT;
+  // A parent may be removed by another container's delete between our look and our mkdir.
+  for (int tries = 0; error == -ENOENT && tries < 16; tries++)
+    error = make_levels(r, TEXT(hierarchy), TEXT(path), TEXTS(inherit));
+  return error ? tolerated(r, s->hierarchy, NUMBER(tolerate), r->call, error) : 0;
+}
+
+int do_write_cgroup(struct run *r, const struct step_write_cgroup *s) {
+  if (passed_over(r, s->hierarchy)) return 0;
+  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
+  if (dir < 0) return failing(r, "open", dir);
+  int fd = sys_openat2(dir, TEXT(file), O_WRONLY, 0, BENEATH);
+  sys_close(dir);
+  if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
+  long n = sys_write(fd, TEXT(value), strlen(TEXT(value)));
+  sys_close(fd);
+  return n < 0 ? failing(r, "write", (int)n) : 0;
+}
+
+int do_open_cgroup(struct run *r, const struct step_open_cgroup *s) {
+  if (passed_over(r, s->hierarchy)) return 0;
+  const char *file = TEXT(file);
+  int fd = open_cgroup(TEXT(hierarchy), TEXT(path), *file ? O_PATH | O_DIRECTORY : O_RDONLY | O_DIRECTORY);
+  if (fd < 0) return failing(r, "open", fd);
+  if (*file) {
+    int dir = fd;
+    fd = sys_openat2(dir, file, O_WRONLY, 0, BENEATH);
+    sys_close(dir);
+    if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
+  }
+  r->fds[s->fd] = fd;
+  return 0;
+}
+
+int do_join_cgroup(struct run *r, const struct step_join_cgroup *s) {
+  int fd = r->fds[s->fd];
+  if (fd < 0) return 0;
+  // A single-threaded process that writes 0 to `tasks` moves itself without waiting for a grace period.
+  long n = sys_write(fd, "0", 1);
+  sys_close(fd);
+  return n < 0 ? failing(r, "write", (int)n) : 0;
+}
+
+int do_thaw_cgroup(struct run *r, const struct step_thaw_cgroup *s) {
+  (void)r;
+  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
+  if (dir < 0 || !effect_of(r->container->journal, effect_key(TEXT(hierarchy), TEXT(path)), 0)) { sys_close(dir); return 0; }
+  int fd = sys_openat2(dir, TEXT(file), O_WRONLY, 0, BENEATH);
+  if (fd >= 0) sys_write(fd, TEXT(value), strlen(TEXT(value)));
+  sys_close(fd); sys_close(dir);
+  return 0;
+}
+
+// ---- processes of a cgroup ----
+
+#define BATCH 64
+struct processes { int pids[BATCH], count, more; };
+
+static int read_pids(int dir, struct processes *found) {
+  char text[4096];
+  found->count = found->more = 0;
+  int fd = sys_openat2(dir, "cgroup.procs", O_RDONLY, 0, BENEATH);
+  if (fd < 0) return fd;
+  long n, pid = 0;
+  while ((n = sys_read(fd, text, sizeof text)) > 0)
+    for (long i = 0; i < n; i++) {
+      if (text[i] >= '0' && text[i] <= '9') { pid = pid * 10 + text[i] - '0'; continue; }
+      if (pid > 0 && found->count == BATCH) found->more = 1;
+      else if (pid > 0) found->pids[found->count++] = (int)pid;
+      pid = 0;
+    }
+  sys_close(fd);
+  return n < 0 ? (int)n : 0;
+}
+
+static int still_there(const struct processes *now, int pid) {
+  for (int i = 0; i < now->count; i++) if (now->pids[i] == pid) return 1;
+  return 0;
+}
+
+// Signals every process directly in `dir`, each held by a pidfd and found in the cgroup again before it is signalled.
+// Returns how many were; with `wait` their end is waited for.
+static int signal_processes(int dir, int signal, int wait) {
+  struct processes found, now;
+  int pidfds[BATCH], sent = 0;
+  if (read_pids(dir, &found) < 0) return 0;
+  for (int i = 0; i < found.count; i++) pidfds[i] = sys_pidfd_open(found.pids[i]);
+  if (read_pids(dir, &now) < 0) now.count = 0;
+  for (int i = 0; i < found.count; i++) {
+    int ours = pidfds[i] >= 0 && (now.more || still_there(&now, found.pids[i]));
+    if (ours && sys_pidfd_signal(pidfds[i], signal) == 0) sent++;
+    if (ours && wait) sys_poll(pidfds[i], POLLIN, 2000);
+    sys_close(pidfds[i]);
+  }
+  return sent;
+}
+
+struct signalling { int signal, wait, sent; };
+
+static int signal_tree(int dir, struct signalling *how);
+
+static int signal_child(int parent, const char *name, unsigned char type, void *how) {
+  if (type != DT_DIR) return 0;
+  int dir = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
+  if (dir < 0) return 0;
+  signal_tree(dir, how);
+  sys_close(dir);
+  return 0;
+}
+
+static int signal_tree(int dir, struct signalling *how) {
+  how->sent += signal_processes(dir, how->signal, how->wait);
+  return list_directory(dir, signal_child, how);
+}
+
+int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
+  if (!effect_of(r->container->journal, effect_key(TEXT(hierarchy), TEXT(path)), 0)) return 0;
+  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY | O_DIRECTORY);
+  if (dir == -ENOENT) return 0;
+  if (dir < 0) return failing(r, "open", dir);
+  struct signalling how = {.signal = r->signal};
+  do { how.sent = 0; signal_tree(dir, &how); how.wait = 1; } while (r->signal == 9 && how.sent);
+  sys_close(dir);
+  return 0;
+}
+
+// ---- removal ----
+
+// rmdir of a cgroup whose last process has just gone may say EBUSY for a while, and the kernel tells nobody when it ends.
+static int remove_directory(int parent, const char *name) {
+  struct timespec pause = {0, 100000};
+  int error = sys_unlink(parent, name, AT_REMOVEDIR);
+  for (int tries = 0; error == -EBUSY && tries < 200; tries++) {
+    sys2(SYS_nanosleep, &pause, 0);
+    if (pause.tv_nsec < 10000000) pause.tv_nsec *= 2;
+    error = sys_unlink(parent, name, AT_REMOVEDIR);
+  }
+  return error == -ENOENT ? 0 : error;
+}
+
+static int remove_child(int parent, const char *name, unsigned char type, void *data) {
+  (void)data;
+  if (type != DT_DIR) return 0;
+  int dir = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
+  if (dir < 0) return dir == -ENOENT ? 0 : dir;
+  int error = list_directory(dir, remove_child, 0);
+  sys_close(dir);
+  return error ? error : remove_directory(parent, name);
+}
+
+// The parents that this container made; one that others use stays.
+static void remove_parents(struct run *r, const char *hierarchy, const char *path) {
+  char above[4096];
+  if (strlen(path) >= sizeof above) return;
+  strcpy(above, path);
+  for (char *slash; (slash = strrchr(above, '/')) && slash != above; ) {
+    *slash = 0;
+    struct effect *effect = effect_of(r->container->journal, effect_key(hierarchy, above), 0);
+    if (!effect || (effect->state != EFFECT_MINE && effect->state != EFFECT_INTENDED)) continue;
+    int top = open_hierarchy(hierarchy);
+    if (top >= 0 && sys_unlink(top, relative(above), AT_REMOVEDIR) == 0) effect->state = EFFECT_UNDONE;
+    sys_close(top);
+  }
+}
+
+int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {
+  const char *hierarchy = TEXT(hierarchy), *path = TEXT(path);
+  struct effect *effect = effect_of(r->container->journal, effect_key(hierarchy, path), 0);
+  if (effect && effect->state && effect->state != EFFECT_UNDONE) {
+    int dir = open_cgroup(hierarchy, path, O_RDONLY | O_DIRECTORY), error = 0;
+    if (dir >= 0) {
+      struct signalling how = {.signal = 9, .wait = 1};
+      for (int rounds = 0; rounds < 100; rounds++) {
+        how.sent = 0;
+        signal_tree(dir, &how);
+        if (!how.sent) break;
+      }
+      error = list_directory(dir, remove_child, 0);
+      sys_close(dir);
+      if (error) return failing(r, "rmdir", error);
+      if (effect->state != EFFECT_USED) {
+        int top = open_hierarchy(hierarchy);
+        error = remove_directory(top, relative(path));
+        sys_close(top);
+        if (error) return failing(r, "rmdir", error);
+      }
+    } else if (dir != -ENOENT) return failing(r, "open", dir);
+    effect->state = EFFECT_UNDONE;
+  }
+  remove_parents(r, hierarchy, path);
+  return 0;
+}

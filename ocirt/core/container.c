@@ -1,0 +1,205 @@
+// The state directory <root>/<id>: made, locked, read and removed. Files: config.json, state.json, journal, program,
+// start.sock. See docs/architecture.md, "State directory".
+#include "core.h"
+
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <time.h>
+
+int root_directory(const char *root, int make) {
+  int fd = sys_open(AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0);
+  if (fd != -ENOENT || !make) return fd;
+  BUFFER(path, 4096);
+  // Every missing parent is made for the world to pass, the root directory itself for its owner alone.
+  for (const char *at = root; *at; at++) {
+    if (*at == '/' && path.used && at[1]) sys_mkdir(AT_FDCWD, path.data, 0755);
+    put_bytes(&path, at, 1);
+  }
+  int error = sys_mkdir(AT_FDCWD, path.data, 0700);
+  if (error < 0 && error != -EEXIST) return error;
+  return sys_open(AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0);
+}
+
+uint64_t start_time_of(int pid) {
+  BUFFER(path, 64);
+  char text[1024];
+  put(&path, "/proc/"); put_number(&path, pid); put(&path, "/stat");
+  if (read_file(AT_FDCWD, path.data, text, sizeof text) <= 0) return 0;
+  // The name in parentheses may hold anything; the last parenthesis ends it. Field 22 is the 20th after it.
+  const char *at = strrchr(text, ')');
+  if (!at) return 0;
+  for (int field = 0; field < 20; field++) {
+    at = strchr(at + 1, ' ');
+    if (!at) return 0;
+  }
+  uint64_t ticks = 0;
+  for (at++; *at >= '0' && *at <= '9'; at++) ticks = ticks * 10 + (uint64_t)(*at - '0');
+  return ticks;
+}
+
+static struct journal *map_journal(int fd) {
+  void *memory = mmap(0, JOURNAL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  sys_close(fd);
+  return memory == MAP_FAILED ? 0 : memory;
+}
+
+int container_make(struct container *c) {
+  int root = root_directory(c->root, 1);
+  if (root < 0) fail("--root %s: %e", c->root, root);
+  int error = sys_mkdir(root, c->id, 0700);
+  if (error == -EEXIST) fail("container already exists: %s", c->id);
+  if (error < 0) fail("--root %s: make the state directory of %s: %e", c->root, c->id, error);
+  c->dir = sys_open(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+  sys_close(root);
+  if (c->dir < 0) fail("--root %s: open the state directory of %s: %e", c->root, c->id, c->dir);
+  sys_flock(c->dir, LOCK_EX);
+  int fd = sys_open(c->dir, "journal", O_RDWR | O_CREAT | O_EXCL, 0600);
+  char page[JOURNAL_SIZE] = {0};
+  // Written rather than truncated to size: a full file system must fail here, not with SIGBUS later.
+  error = fd < 0 ? fd : write_all(fd, page, sizeof page);
+  if (!error && !(c->journal = map_journal(fd))) error = -ENOMEM;
+  if (error) {
+    container_remove(c);
+    fail("--root %s: write the journal of %s: %e", c->root, c->id, error);
+  }
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  *c->journal = (struct journal){.magic = JOURNAL_MAGIC, .version = JOURNAL_VERSION, .phase = PHASE_CREATING,
+    .created_seconds = now.tv_sec, .created_nanoseconds = now.tv_nsec, .creator = (int32_t)sys0(SYS_getpid)};
+  c->journal->creator_start_time = start_time_of(c->journal->creator);
+  return 0;
+}
+
+int container_open(struct container *c, int lock) {
+  c->dir = c->pidfd = -1;
+  int root = root_directory(c->root, 0);
+  if (root < 0) return -ENOENT;
+  c->dir = sys_open(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+  if (c->dir < 0) { sys_close(root); return -ENOENT; }
+  if (lock) {
+    int error = sys_flock(c->dir, lock);
+    if (error < 0) { sys_close(root); return error; }
+    // Deleted while we waited, perhaps made anew under the same id.
+    struct stat ours, present;
+    if (sys_fstat(c->dir, &ours) < 0 || sys_stat(root, c->id, &present, AT_SYMLINK_NOFOLLOW) < 0 ||
+        ours.st_ino != present.st_ino || ours.st_dev != present.st_dev) {
+      sys_close(root); sys_close(c->dir);
+      return -ENOENT;
+    }
+  }
+  sys_close(root);
+  struct stat st;
+  int fd = sys_open(c->dir, "journal", O_RDWR | O_NOFOLLOW, 0);
+  if (fd >= 0 && (sys_fstat(fd, &st) < 0 || st.st_size != JOURNAL_SIZE)) { sys_close(fd); fd = -1; }
+  if (fd >= 0) c->journal = map_journal(fd);
+  if (c->journal && (memcmp(c->journal->magic, JOURNAL_MAGIC, 8) || c->journal->version != JOURNAL_VERSION)) c->journal = 0;
+  fd = sys_open(c->dir, "program", O_RDONLY | O_NOFOLLOW, 0);
+  if (fd >= 0 && program_load(&c->program, fd)) { c->foreign = 1; sys_close(fd); }
+  return 0;
+}
+
+int container_hold(struct container *c) {
+  if (!c->journal || c->journal->pid <= 0) return 0;
+  if (c->pidfd < 0) c->pidfd = sys_pidfd_open(c->journal->pid);
+  if (c->pidfd < 0) return 0;
+  // The pidfd is open: the pid cannot change hands between this look and what is done through it.
+  if (start_time_of(c->journal->pid) == c->journal->start_time && sys_poll(c->pidfd, 1 /* POLLIN */, 0) == 0) return 1;
+  sys_close(c->pidfd);
+  c->pidfd = -1;
+  return 0;
+}
+
+const char *container_status(struct container *c) {
+  if (!c->journal) return "creating";
+  if (c->journal->phase == PHASE_CREATING) {
+    // A creator that is gone has left it half made.
+    return start_time_of(c->journal->creator) == c->journal->creator_start_time ? "creating" : "stopped";
+  }
+  if (!container_hold(c)) return "stopped";
+  return c->journal->phase == PHASE_RUNNING ? "running" : "created";
+}
+
+static int copy(int dir, const char *name, int from) {
+  struct stat st;
+  int error = sys_fstat(from, &st), to = sys_open(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  if (to < 0) return to;
+  if (!error && st.st_size) {
+    void *data = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, from, 0);
+    error = data == MAP_FAILED ? -ENOMEM : write_all(to, data, (size_t)st.st_size);
+    if (data != MAP_FAILED) munmap(data, (size_t)st.st_size);
+  }
+  sys_close(to);
+  return error;
+}
+
+int container_store(struct container *c, int program_fd, int config_fd) {
+  int error = copy(c->dir, "program.new", program_fd);
+  if (!error) error = (int)sys4(SYS_renameat, c->dir, "program.new", c->dir, "program");
+  return error ? error : copy(c->dir, "config.json", config_fd);
+}
+
+static int unlink_entry(int dir, const char *name, unsigned char type, void *skip) {
+  (void)type;
+  if (skip && (!strcmp(name, "journal") || !strcmp(name, "program"))) return 0;
+  int error = sys_unlink(dir, name, 0);
+  return error == -ENOENT ? 0 : error;
+}
+
+void container_remove(struct container *c) {
+  int root = root_directory(c->root, 0);
+  // Journal and program last: while they are there, a delete that is cut off can be done again.
+  list_directory(c->dir, unlink_entry, c);
+  list_directory(c->dir, unlink_entry, 0);
+  int error = root < 0 ? root : sys_unlink(root, c->id, AT_REMOVEDIR);
+  sys_close(root);
+  if (error < 0 && error != -ENOENT) fail("--root %s: remove the state directory of %s: %e", c->root, c->id, error);
+}
+
+uint64_t effect_key(const char *a, const char *b) {
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (; *a; a++) hash = (hash ^ (unsigned char)*a) * 0x100000001b3;
+  for (; *b; b++) hash = (hash ^ (unsigned char)*b) * 0x100000001b3;
+  return hash ? hash : 1;
+}
+
+struct effect *effect_of(struct journal *j, uint64_t key, int make) {
+  if (!j) return 0;
+  uint32_t count = j->n_effects < JOURNAL_EFFECTS ? j->n_effects : JOURNAL_EFFECTS;
+  for (uint32_t i = 0; i < count; i++)
+    if (j->effects[i].key == key) return &j->effects[i];
+  if (!make || count == JOURNAL_EFFECTS) return 0;
+  j->effects[count] = (struct effect){.key = key};
+  __atomic_store_n(&j->n_effects, count + 1, __ATOMIC_SEQ_CST);
+  return &j->effects[count];
+}
+
+// A JSON member after the first; indented as runc does when `pretty`.
+static void member(struct buffer *to, int pretty, int first, const char *name) {
+  put(to, first ? "{" : ",");
+  put(to, pretty ? "\n  " : "");
+  put_json(to, name);
+  put(to, pretty ? ": " : ":");
+}
+
+void put_state(struct buffer *to, const struct program *p, const struct journal *j, int pid, const char *status,
+               int pretty, int whole) {
+  const struct step_write_state *s = (const void *)section_first(p, SECTION_STATE);
+  member(to, pretty, 1, "ociVersion"); put_json(to, text_of(p, s->oci_version));
+  member(to, pretty, 0, "id"); put_json(to, text_of(p, s->id));
+  member(to, pretty, 0, "pid"); put_number(to, pid);
+  member(to, pretty, 0, "status"); put_json(to, status);
+  member(to, pretty, 0, "bundle"); put_json(to, text_of(p, s->bundle));
+  member(to, pretty, 0, "rootfs"); put_json(to, text_of(p, s->rootfs));
+  member(to, pretty, 0, "created");
+  put(to, "\""); put_time(to, j->created_seconds, j->created_nanoseconds); put(to, "\"");
+  if (whole) {
+    member(to, pretty, 0, "version"); put_number(to, 1);
+    member(to, pretty, 0, "build"); put_json(to, p->header->build);
+    member(to, pretty, 0, "pidStartTime"); put_number(to, (int64_t)j->start_time);
+    member(to, pretty, 0, "request"); put(to, text_of(p, s->request));
+  }
+  member(to, pretty, 0, "annotations"); put(to, text_of(p, s->annotations));
+  member(to, pretty, 0, "owner"); put(to, "\"\"");
+  put(to, pretty ? "\n}\n" : "}");
+}

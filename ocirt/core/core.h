@@ -1,0 +1,173 @@
+// What the files of the core share. One process at a time runs this code, without threads.
+#pragma once
+#include "sys.h"
+
+#include "journal.h"
+#include "program.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define REGISTERS 64
+#define LOG_LINE 8192
+
+// ---- text.c: strings without libc's stdio ----
+
+// A buffer that never overflows: what does not fit is cut, and `full` says so.
+struct buffer { char *data; size_t size, used; int full; };
+
+#define BUFFER(name, capacity) \
+  char name##_data[capacity]; \
+  struct buffer name = {name##_data, sizeof name##_data, 0, 0}; \
+  name##_data[0] = 0
+
+void put(struct buffer *to, const char *text);
+void put_bytes(struct buffer *to, const char *text, size_t size);
+void put_number(struct buffer *to, int64_t number);
+void put_padded(struct buffer *to, int64_t number, int digits);
+void put_json(struct buffer *to, const char *text);              // quoted and escaped
+void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds);  // RFC 3339, UTC; nanoseconds < 0: none
+void put_error(struct buffer *to, int error);                    // as Go writes it: "no such file or directory"
+int parse_number(const char *text, int64_t *number);             // whole text, decimal; 0 or -1
+int write_all(int fd, const char *data, size_t size);            // 0 or negative errno
+long read_file(int dir, const char *path, char *data, size_t size);  // bytes read, NUL added; or negative errno
+
+// ---- log.c ----
+
+struct log { const char *path; int json, debug; };
+extern struct log logging;
+void log_line(const char *level, const char *message);
+void log_error(const char *message);           // to the log, and as plain text to standard error where the log is a file
+_Noreturn void fail(const char *format, ...);  // log_error with %s and %d, exit status 1
+
+// ---- program.c: a program, checked and bound ----
+
+struct texts { const char **items; uint32_t count; };  // items ends with a null pointer
+
+struct program {
+  const uint8_t *base;
+  size_t size;
+  int fd;                     // holds the same bytes
+  const struct program_header *header;
+  uint8_t *steps;             // a copy, number slots filled in
+  const char **strings;
+  struct texts *lists;
+};
+
+int program_load(struct program *program, int fd);  // 0, or -1: not a program of this build
+const char *text_of(const struct program *program, uint64_t index);
+const struct texts *texts_of(const struct program *program, uint64_t index);
+// First and one-past-last step of a section.
+const struct step *section_first(const struct program *program, unsigned section);
+const struct step *section_end(const struct program *program, unsigned section);
+static inline const struct step *next_step(const struct step *step) {
+  return (const struct step *)((const uint8_t *)step + step->size);
+}
+
+// ---- container.c: the state directory ----
+
+struct container {
+  const char *root, *id;
+  int dir;                    // <root>/<id>, locked while a verb changes it
+  struct journal *journal;    // shared memory; null where the directory has none
+  struct program program;     // base is null where none is stored, or one of another build
+  int foreign;                // a program of another build is stored
+  int pidfd;                  // init, -1: not held
+};
+
+int container_make(struct container *c);                    // new directory, locked; fails on an existing id
+int container_open(struct container *c, int lock);          // 0, or -ENOENT; lock: LOCK_EX, LOCK_SH or 0
+int container_hold(struct container *c);                    // opens pidfd if init lives: 1, else 0
+int container_store(struct container *c, int program_fd, int config_fd);
+void container_remove(struct container *c);                 // the directory and its files
+const char *container_status(struct container *c);
+void put_state(struct buffer *to, const struct program *p, const struct journal *j, int pid, const char *status,
+               int pretty, int whole);
+uint64_t start_time_of(int pid);                            // field 22 of /proc/PID/stat, 0: no such process
+struct effect *effect_of(struct journal *journal, uint64_t key, int make);
+uint64_t effect_key(const char *a, const char *b);
+int root_directory(const char *root, int make);             // fd or negative errno
+
+// ---- execute.c: running a section ----
+
+struct failure { const struct step *step; int error; const char *call; struct buffer *detail; };
+
+struct run {
+  struct container *container;
+  const struct program *program;
+  unsigned section;
+  int fds[REGISTERS];
+  uint64_t joined;            // namespace registers that are done
+  int peer;                   // socket to the other side, -1: none
+  int rootfs, null, empty;    // rootfs; what masks files and directories (-1: not yet)
+  int child;                  // host: the process that Spawn made (the stage, or init)
+  int child_pidfd;
+  int console;                // host: the master that init sent, for a foreground run
+  int start_socket;           // where init waits for start
+  int starter;                // init: the connection of `start`
+  int signal;                 // signal section
+  int hooks;                  // delete section: run hooks (0: pass them over)
+  int null_attached;          // null is a mount of the container's namespace already
+  uint32_t passed_over[32];   // hierarchies that may not be written
+  unsigned n_passed_over;
+  char executable[4096];
+  const char *call;           // of the failure: what failed
+  struct buffer detail;       // of the failure: what the kernel or the other side said
+  char detail_data[1024];
+};
+
+void run_begin(struct run *r, struct container *c, unsigned section);
+// Runs a section: 0, or a negative errno with the failing step in *failed.
+int run_section(struct run *r, const struct step **failed);
+void put_failure(struct buffer *to, const struct run *r, const struct step *step, int error);
+_Noreturn void run_child(struct run *r, unsigned section);   // stage or init, never returns
+
+// Marks the failing call and gives the error on: `return failing(r, "openat2", error);`
+static inline int failing(struct run *r, const char *call, int error) { r->call = call; return error; }
+
+#define TEXT(field) text_of(r->program, s->field)
+#define TEXTS(field) texts_of(r->program, s->field)
+#define NUMBER(field) ((int64_t)s->field)
+
+#define X(name, code, size, sentence, kinds) int do_##name(struct run *r, const struct step_##name *s);
+EACH_STEP(X)
+#undef X
+
+// ---- channel.c: messages between the runtime and its child ----
+
+enum message_kind { MESSAGE_EVENT = 1, MESSAGE_FAILURE, MESSAGE_CONSOLE };
+struct message {
+  uint32_t kind, event;
+  int32_t pid, error;
+  uint32_t step;              // offset into the step area
+  char call[32], detail[900];
+};
+int send_message(int socket, const struct message *message, int fd);
+int receive_message(int socket, struct message *message, int *fd);  // 1, 0 at the end, or negative errno
+
+// ---- path.c: paths inside the rootfs ----
+
+int resolve(int root, const char *path, uint64_t flags);     // fd or negative errno
+enum make_kind { MAKE_DIRECTORY, MAKE_FILE };
+int resolve_or_make(int root, const char *path, enum make_kind kind, int mode);  // O_PATH fd
+// The parent directory of path (made where missing) and the last component.
+int resolve_parent(int root, const char *path, const char **name);
+int copy_tree(int from, int to);                             // tmpcopyup
+int bind_tree(struct run *r, int tree, const char *target);  // attaches a detached mount at a target of its kind
+int list_directory(int fd, int (*each)(int dir, const char *name, unsigned char type, void *data), void *data);
+
+// ---- process.c, hook.c, cgroup.c ----
+
+int wait_exit(int pidfd, int *status);                       // waitid of a child: wait status
+int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
+             const char *status);
+void reset_signals(void);
+int remove_cgroup(struct run *r, const char *hierarchy, const char *path, int kill_only);
+
+// ---- fault.c: test builds only ----
+
+#ifdef OCIRT_FAULT
+void fault_point(struct run *r);
+void fault_begin(const char *verb);
+#else
+#define fault_point(r) ((void)0)
+#define fault_begin(verb) ((void)0)
+#endif

@@ -1,0 +1,104 @@
+// create and run: a transaction. What a failure leaves is undone here, what a kill leaves by `delete --force`.
+#include "verbs.h"
+
+#include <string.h>
+#include <sys/wait.h>
+
+static int listen_for_start(struct container *c) {
+  // Bound through the directory's descriptor: ids and roots may be longer than a socket address.
+  BUFFER(path, 64);
+  put(&path, "/proc/self/fd/"); put_number(&path, c->dir); put(&path, "/start.sock");
+  struct { sa_family_t family; char path[64]; } address = {.family = AF_UNIX};
+  memcpy(address.path, path.data, path.used + 1);
+  int fd = (int)sys3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fd;
+  int error = (int)sys3(SYS_bind, fd, &address, sizeof address.family + path.used + 1);
+  if (!error) error = (int)sys2(SYS_listen, fd, 1);
+  if (error) { sys_close(fd); return error; }
+  return fd;
+}
+
+// init ends with the socket it waits on, but must have ended before its cgroups can go.
+static void end_child(struct run *r) {
+  int status;
+  sys_close(r->peer);
+  if (r->child_pidfd < 0) return;
+  sys_pidfd_signal(r->child_pidfd, 9);
+  wait_exit(r->child_pidfd, &status);
+}
+
+static _Noreturn void undo(struct container *c, struct run *r, const char *message) {
+  BUFFER(more, LOG_LINE);
+  end_child(r);
+  if (destroy_container(c, (int)c->journal->hooks_run, &more)) log_line("warning", more.data);
+  log_error(message);
+  sys_exit(1);
+}
+
+static int has_terminal(const struct program *p) {
+  const struct step *end = section_end(p, SECTION_INIT);
+  for (const struct step *step = section_first(p, SECTION_INIT); step < end; step = next_step(step))
+    if (step->code == STEP_MAKE_CONSOLE) return 1;
+  return 0;
+}
+
+static void check_preserved(struct request *q) {
+  int64_t count = 0;
+  if (q->flags[FLAG_PRESERVE_FDS] && parse_number(q->flags[FLAG_PRESERVE_FDS], &count)) return;  // Python has said so
+  for (int fd = 3; fd < 3 + count; fd++) {
+    if (sys_fcntl(fd, F_GETFD, 0) < 0) fail("--preserve-fds %s: descriptor %d is not open", q->flags[FLAG_PRESERVE_FDS], fd);
+    sys_fcntl(fd, F_SETFD, FD_CLOEXEC);  // for hooks; Exec opens it again
+  }
+}
+
+void verb_create(struct request *q, int program_fd, int config_fd) {
+  struct container c = {.root = q->flags[FLAG_ROOT], .id = q->arguments[0], .dir = -1, .pidfd = -1};
+  static struct run r;
+  const struct step *failed;
+  int run = q->verb == VERB_RUN, detach = q->flags[FLAG_DETACH] != 0, signals = -1;
+  check_preserved(q);
+  if (program_load(&c.program, program_fd)) fail("the program of %s was compiled by another build", c.id);
+  container_make(&c);
+  fault_begin(native_verbs[q->verb].name);
+  run_begin(&r, &c, SECTION_HOST);
+  fault_point(&r);
+  BUFFER(text, LOG_LINE);
+  int error = container_store(&c, program_fd, config_fd);
+  if (!error && (r.start_socket = listen_for_start(&c)) < 0) error = r.start_socket;
+  if (error) {
+    put(&text, "--root "); put(&text, c.root); put(&text, ": write the state of "); put(&text, c.id); put(&text, ": ");
+    put_error(&text, error);
+    undo(&c, &r, text.data);
+  }
+  fault_point(&r);
+  if (run && !detach) {
+    if (!q->flags[FLAG_NO_SUBREAPER]) sys_prctl(36 /* PR_SET_CHILD_SUBREAPER */, 1, 0, 0);
+    signals = relay_signals();
+  }
+  error = run_section(&r, &failed);
+  if (error) {
+    put_failure(&text, &r, failed, error);
+    undo(&c, &r, text.data);
+  }
+  sys_close(r.peer); sys_close(r.start_socket);
+  r.peer = -1;
+  if (!run) sys_exit(0);
+
+  if (start_container(&c, &text)) {
+    // Gone already where a hook's failure has destroyed it.
+    BUFFER(more, LOG_LINE);
+    struct stat st;
+    if (sys_stat(c.dir, "journal", &st, 0) == 0 && destroy_container(&c, (int)c.journal->hooks_run, &more)) log_line("warning", more.data);
+    log_error(text.data);
+    sys_exit(1);
+  }
+  if (detach) sys_exit(0);
+  sys_flock(c.dir, 8 /* LOCK_UN: other verbs act on a running container */);
+  int status = relay(&c, signals, has_terminal(&c.program) ? r.console : -1, !q->flags[FLAG_NO_SUBREAPER]);
+  if (!q->flags[FLAG_KEEP]) {
+    struct container again = {.root = c.root, .id = c.id};
+    // Somebody else's delete may have come first.
+    if (container_open(&again, 2 /* LOCK_EX */) == 0 && destroy_container(&again, 1, &text)) log_line("warning", text.data);
+  }
+  sys_exit(status);
+}

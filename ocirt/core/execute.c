@@ -1,0 +1,126 @@
+// Running a section: step after step, the first failure ends it.
+#include "core.h"
+
+#include <string.h>
+
+#include "run.h"
+
+static int (*const handlers[])(struct run *, const struct step *) = {
+#define X(name, code, size, sentence, kinds) (int (*)(struct run *, const struct step *))(void (*)(void))do_##name,
+  EACH_STEP(X)
+#undef X
+};
+
+static const struct { const char *sentence, *kinds; } texts[] = {
+#define X(name, code, size, sentence, kinds) {sentence, kinds},
+  EACH_STEP(X)
+#undef X
+};
+
+void run_begin(struct run *r, struct container *c, unsigned section) {
+  memset(r, 0, sizeof *r);
+  r->container = c;
+  r->program = &c->program;
+  r->section = section;
+  for (unsigned i = 0; i < REGISTERS; i++) r->fds[i] = -1;
+  r->peer = r->rootfs = r->null = r->empty = r->child_pidfd = r->console = r->start_socket = r->starter = -1;
+  r->detail = (struct buffer){r->detail_data, sizeof r->detail_data, 0, 0};
+}
+
+int run_section(struct run *r, const struct step **failed) {
+  const struct step *end = section_end(r->program, r->section);
+  for (const struct step *step = section_first(r->program, r->section); step < end; step = next_step(step)) {
+    r->call = 0;
+    int error = handlers[step->code](r, step);
+    if (error < 0) { *failed = step; return error; }
+    fault_point(r);
+  }
+  return 0;
+}
+
+// The step's sentence with its fields in place.
+static void put_sentence(struct buffer *to, const struct program *p, const struct step *step) {
+  const uint64_t *fields = (const uint64_t *)(step + 1);
+  for (const char *at = texts[step->code].sentence; *at; at++) {
+    if (at[0] != '{') { put_bytes(to, at, 1); continue; }
+    unsigned field = (unsigned)(at[1] - '0');
+    at += 2;
+    switch (texts[step->code].kinds[field]) {
+      case 't': put(to, text_of(p, fields[field])); break;
+      case 's': { static const char *const names[] = {SECTION_NAMES}; put(to, names[fields[field]]); break; }
+      default: put_number(to, (int64_t)fields[field]);
+    }
+  }
+}
+
+void put_failure(struct buffer *to, const struct run *r, const struct step *step, int error) {
+  // A step that has said all there is to say needs no sentence (a program that is not found, a hook that failed).
+  if (r->call && !*r->call) { put(to, r->detail.data); return; }
+  put(to, text_of(r->program, step->at));
+  put(to, ": "); put_sentence(to, r->program, step);
+  if (r->call) { put(to, ": "); put(to, r->call); }
+  put(to, ": "); put_error(to, error);
+  if (r->detail.used) { put(to, ": "); put(to, r->detail.data); }
+}
+
+static void tell_failure(struct run *r, int socket, const struct step *step, int error) {
+  struct message message = {.kind = MESSAGE_FAILURE, .error = error,
+                            .step = (uint32_t)((const uint8_t *)step - r->program->steps)};
+  struct buffer call = {message.call, sizeof message.call, 0, 0}, detail = {message.detail, sizeof message.detail, 0, 0};
+  put(&call, r->call ? r->call : "-");
+  put_bytes(&detail, r->detail.data, r->detail.used);
+  send_message(socket, &message, -1);
+}
+
+// Fatal signals end a waiting init as they would end its program; pid 1 would ignore them otherwise.
+static void leave(int signal) { sys_exit(128 + signal); }
+
+static void catch_fatal_signals(void) {
+  static const char fatal[] = {1, 2, 3, 6, 8, 10, 12, 13, 14, 15, 16, 24, 25, 26, 27, 29, 30, 31};
+  for (unsigned i = 0; i < sizeof fatal; i++) handle_signal(fatal[i], leave);
+}
+
+// Waits for `start` on the socket; one connection at a time, one that closes without a word is passed over.
+static void wait_for_start(struct run *r) {
+  for (;;) {
+    int connection = (int)sys4(SYS_accept4, r->start_socket, 0, 0, SOCK_CLOEXEC);
+    if (connection == -EINTR || connection == -ECONNABORTED) continue;
+    if (connection < 0) sys_exit(1);
+    struct start_request request;
+    long n;
+    do n = sys_read(connection, &request, sizeof request); while (n == -EINTR);
+    if (n == sizeof request && request.version == START_VERSION) { r->starter = connection; return; }
+    sys_close(connection);
+  }
+}
+
+void run_child(struct run *r, unsigned section) {
+  const struct step *failed;
+  r->section = section;
+  // The runtime's own descriptors end here: they must not reach a namespace of others, nor keep the lock held.
+  sys_close(r->container->dir);
+  sys_close(r->program->fd);
+  r->container->dir = -1;
+  if (section == SECTION_INIT) sys0(SYS_setsid);
+  int error = run_section(r, &failed);
+  if (error < 0) {
+    tell_failure(r, r->peer, failed, error);
+    sys_exit(1);
+  }
+  if (section == SECTION_STAGE) sys_exit(0);
+
+  // Until the runtime commits, its end is ours: by the socket here, by the signal of parent's death before.
+  struct message message;
+  int fd;
+  if (receive_message(r->peer, &message, &fd) != 1 || message.kind != MESSAGE_EVENT || message.event != EVENT_COMMITTED)
+    sys_exit(1);
+  sys_prctl(1 /* PR_SET_PDEATHSIG */, 0, 0, 0);
+  sys_close(r->peer);
+  catch_fatal_signals();
+  wait_for_start(r);
+  sys_close(r->start_socket);
+  r->section = SECTION_BEGIN;
+  error = run_section(r, &failed);
+  if (error < 0) tell_failure(r, r->starter, failed, error);
+  sys_exit(1);
+}

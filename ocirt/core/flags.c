@@ -1,0 +1,58 @@
+// The command line, by the tables made from ocirt/cli/flags.py. What does not fit them is Python's to explain.
+#include "verbs.h"
+
+#include <string.h>
+
+static const struct flag *find_flag(const struct flag *table, const char *name, size_t length) {
+  for (; table->name; table++) {
+    if (strlen(table->name) == length && !memcmp(table->name, name, length)) return table;
+    if (length == 1 && table->letter == *name) return table;
+  }
+  return 0;
+}
+
+// One flag at argv[0]: how many words it took, 0 if it is not one of the table.
+static int take_flag(struct request *q, const struct flag *table, char **argv) {
+  const char *name = argv[0] + 1 + (argv[0][1] == '-'), *value = strchr(name, '=');
+  const struct flag *flag = find_flag(table, name, value ? (size_t)(value - name) : strlen(name));
+  if (!flag) return 0;
+  if (!flag->takes_value) {
+    // As Go's flags: a switch may be given a truth value.
+    if (!value || !strcmp(value, "=true") || !strcmp(value, "=1")) q->flags[flag->id] = "";
+    else if (!strcmp(value, "=false") || !strcmp(value, "=0")) q->flags[flag->id] = 0;
+    else return 0;
+    return 1;
+  }
+  if (!value && !argv[1]) return 0;
+  q->flags[flag->id] = value ? value + 1 : argv[1];
+  return value ? 1 : 2;
+}
+
+static int is_flag(const char *word) { return word[0] == '-' && word[1]; }
+
+int parse_command_line(struct request *q, char **argv) {
+  q->argv = argv;
+  for (argv++; *argv && is_flag(*argv); ) {
+    int took = strcmp(*argv, "--") ? take_flag(q, global_flags, argv) : 0;
+    if (!took) return 0;
+    argv += took;
+  }
+  if (!*argv) return 0;
+  const struct verb *verb = native_verbs;
+  while (verb->name && strcmp(verb->name, *argv)) verb++;
+  if (!verb->name) return 0;
+  q->verb = (int)(verb - native_verbs);
+  int only_arguments = 0;
+  for (argv++; *argv; ) {
+    if (!only_arguments && !strcmp(*argv, "--")) { only_arguments = 1; argv++; continue; }
+    if (!only_arguments && is_flag(*argv)) {
+      int took = take_flag(q, verb->flags, argv);
+      if (!took) return 0;
+      argv += took;
+      continue;
+    }
+    if (q->n_arguments == verb->arguments_max) return 0;
+    q->arguments[q->n_arguments++] = *argv++;
+  }
+  return q->n_arguments >= verb->arguments_min;
+}

@@ -1,0 +1,217 @@
+// Steps that make the process what config.json's `process` says: limits, user, capabilities, directory, program.
+#include "core.h"
+
+#include <string.h>
+#include <sys/resource.h>
+#include <linux/capability.h>
+#include <linux/magic.h>
+#include <linux/prctl.h>
+
+#include "run.h"
+
+// A procfs of our own, so that nothing a container has put at /proc is written to instead.
+static int own_proc(struct run *r) {
+  int context = (int)sys2(SYS_fsopen, "proc", 1), fd = -1;
+  if (context >= 0 && sys5(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0) == 0)
+    fd = (int)sys3(SYS_fsmount, context, 1, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  sys_close(context);
+  if (fd >= 0) return fd;
+  // Not permitted (a user namespace that sees only part of a procfs): the one in the rootfs, if it is one.
+  struct { long type, rest[15]; } fs;
+  fd = resolve(r->rootfs, "/proc", O_PATH | O_DIRECTORY);
+  if (fd >= 0 && (sys2(SYS_fstatfs, fd, &fs) < 0 || fs.type != PROC_SUPER_MAGIC)) { sys_close(fd); fd = -ENODEV; }
+  return fd;
+}
+
+int do_write_proc(struct run *r, const struct step_write_proc *s) {
+  int proc = own_proc(r);
+  if (proc < 0) return failing(r, "proc", proc);
+  int fd = sys_openat2(proc, TEXT(file), O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+  sys_close(proc);
+  if (fd < 0) return failing(r, "open", fd);
+  long n = sys_write(fd, TEXT(value), strlen(TEXT(value)));
+  sys_close(fd);
+  return n < 0 ? failing(r, "write", (int)n) : 0;
+}
+
+int do_set_rlimit(struct run *r, const struct step_set_rlimit *s) {
+  struct { uint64_t soft, hard; } limit = {s->soft, s->hard};
+  int error = (int)sys4(SYS_prlimit64, 0, s->resource, &limit, 0);
+  return error < 0 ? failing(r, "prlimit", error) : 0;
+}
+
+int do_set_umask(struct run *r, const struct step_set_umask *s) {
+  (void)r;
+  sys1(SYS_umask, s->mask);
+  return 0;
+}
+
+int do_drop_bounding(struct run *r, const struct step_drop_bounding *s) {
+  for (int capability = 0; capability < 64; capability++) {
+    int present = sys_prctl(PR_CAPBSET_READ, (unsigned long)capability, 0, 0);
+    if (present < 0) break;  // past the last one this kernel knows
+    if (!present || s->keep & 1ull << capability) continue;
+    int error = sys_prctl(PR_CAPBSET_DROP, (unsigned long)capability, 0, 0);
+    if (error < 0) return failing(r, "PR_CAPBSET_DROP", error);
+  }
+  return 0;
+}
+
+// The container's user must be able to reopen its own standard streams (/dev/stdout).
+static void give_streams(uint32_t uid) {
+  struct stat st, null;
+  int have_null = sys_stat(AT_FDCWD, "/dev/null", &null, 0) == 0;
+  for (int fd = 0; fd < 3; fd++) {
+    if (sys_fstat(fd, &st) < 0 || st.st_uid == uid || (have_null && st.st_rdev == null.st_rdev && S_ISCHR(st.st_mode))) continue;
+    sys3(SYS_fchown, fd, uid, -1);  // read-only and foreign files refuse, as they may
+  }
+}
+
+int do_set_user(struct run *r, const struct step_set_user *s) {
+  static uint32_t groups[65536];
+  const struct texts *texts = TEXTS(groups);
+  if (texts->count > COUNT(groups)) return failing(r, "setgroups", -EINVAL);
+  for (uint32_t i = 0; i < texts->count; i++) {
+    int64_t group;
+    if (parse_number(texts->items[i], &group)) return failing(r, "setgroups", -EINVAL);
+    groups[i] = (uint32_t)group;
+  }
+  give_streams((uint32_t)s->uid);
+  int error = 0;
+  if (s->setgroups && (error = (int)sys2(SYS_setgroups, texts->count, groups)) < 0) return failing(r, "setgroups", error);
+  if ((error = sys_prctl(PR_SET_KEEPCAPS, 1, 0, 0)) < 0) return failing(r, "prctl", error);
+  if ((error = (int)sys3(SYS_setresgid, s->gid, s->gid, s->gid)) < 0) return failing(r, "setresgid", error);
+  if ((error = (int)sys3(SYS_setresuid, s->uid, s->uid, s->uid)) < 0) return failing(r, "setresuid", error);
+  if ((error = sys_prctl(PR_SET_KEEPCAPS, 0, 0, 0)) < 0) return failing(r, "prctl", error);
+  return (error = sys_prctl(PR_SET_DUMPABLE, 0, 0, 0)) < 0 ? failing(r, "prctl", error) : 0;
+}
+
+int do_set_capabilities(struct run *r, const struct step_set_capabilities *s) {
+  struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct data[2];
+  for (int i = 0; i < 2; i++)
+    data[i] = (struct __user_cap_data_struct){.effective = (uint32_t)(s->effective >> 32 * i),
+      .permitted = (uint32_t)(s->permitted >> 32 * i), .inheritable = (uint32_t)(s->inheritable >> 32 * i)};
+  int error = (int)sys2(SYS_capset, &head, data);
+  if (error < 0) return failing(r, "capset", error);
+  if ((error = sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0)) < 0) return failing(r, "PR_CAP_AMBIENT", error);
+  for (unsigned capability = 0; capability < 64; capability++) {
+    if (!(s->ambient & 1ull << capability)) continue;
+    error = sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0);
+    if (error < 0) return failing(r, "PR_CAP_AMBIENT", error);
+  }
+  return 0;
+}
+
+int do_set_no_new_privileges(struct run *r, const struct step_set_no_new_privileges *s) {
+  (void)s;
+  int error = sys_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0);
+  return error < 0 ? failing(r, "prctl", error) : 0;
+}
+
+int do_change_directory(struct run *r, const struct step_change_directory *s) {
+  char now[4096];
+  int error = sys_chdir(TEXT(path));
+  if (s->early && (error == -EACCES || error == -EPERM)) return 0;
+  if (error < 0) return failing(r, "chdir", error);
+  // A directory outside the root (a descriptor of the host, a magic link) has no path here.
+  long n = sys2(SYS_getcwd, now, sizeof now);
+  if (n < 0 || now[0] != '/') {
+    put(&r->detail, "the directory lies outside the container's root");
+    return failing(r, "getcwd", n < 0 ? (int)n : -EXDEV);
+  }
+  return 0;
+}
+
+// ---- the program ----
+
+// The last entry of `env` that sets `name` (which ends with '='), as setenv in order would leave it.
+static const char *variable(const struct texts *env, const char *name) {
+  size_t length = strlen(name);
+  for (uint32_t i = env->count; i-- > 0; )
+    if (!strncmp(env->items[i], name, length)) return env->items[i] + length;
+  return 0;
+}
+
+static int try_program(const char *path) {
+  struct stat st;
+  int error = sys_stat(AT_FDCWD, path, &st, 0);
+  if (error < 0) return error;
+  if (S_ISDIR(st.st_mode)) return -EISDIR;
+  return (int)sys4(439 /* SYS_faccessat2 */, AT_FDCWD, path, 1 /* X_OK */, 0x200 /* AT_EACCESS */);
+}
+
+int do_find_executable(struct run *r, const struct step_find_executable *s) {
+  const char *name = TEXTS(args)->items[0];
+  int error = -ENOENT, denied = 0;
+  struct buffer path = {r->executable, sizeof r->executable, 0, 0};
+  if (strchr(name, '/')) {
+    put(&path, name);
+    error = path.full ? -ENAMETOOLONG : try_program(path.data);
+  } else if (*name) {
+    const char *at = variable(TEXTS(env), "PATH=");
+    for (at = at ? at : "/bin:/usr/bin"; error && at; ) {
+      size_t length = strcspn(at, ":");
+      path.used = path.full = 0;
+      if (length) { put_bytes(&path, at, length); put(&path, "/"); } else put(&path, "./");
+      put(&path, name);
+      error = path.full ? -ENAMETOOLONG : try_program(path.data);
+      if (error == -EACCES) denied = 1;
+      at = at[length] ? at + length + 1 : 0;
+    }
+  }
+  if (!error) return 0;
+  put(&r->detail, text_of(r->program, s->head.at));
+  put(&r->detail, ": exec: "); put_json(&r->detail, name); put(&r->detail, ": ");
+  if (denied || error == -EACCES) put(&r->detail, "permission denied");
+  else if (!strchr(name, '/')) put(&r->detail, "executable file not found in $PATH");
+  else { put(&r->detail, "stat "); put(&r->detail, name); put(&r->detail, ": "); put_error(&r->detail, error); }
+  return failing(r, "", error);
+}
+
+// "HOME=" and the home of uid in the container's /etc/passwd, or "/".
+static void find_home(struct run *r, struct buffer *home) {
+  static char text[65536];
+  BUFFER(wanted, 16);
+  put_number(&wanted, sys0(SYS_getuid));
+  put(home, "HOME=");
+  int fd = resolve(r->rootfs, "/etc/passwd", O_RDONLY);
+  long size = fd < 0 ? fd : sys_read(fd, text, sizeof text - 1);
+  sys_close(fd);
+  text[size > 0 ? size : 0] = 0;
+  for (char *line = text; *line; ) {
+    char *end = line + strcspn(line, "\n"), *field[7] = {line};
+    int fields = 1;
+    for (char *at = line; at < end && fields < 7; at++) if (*at == ':') field[fields++] = at + 1;
+    if (fields == 7 && (size_t)(field[3] - 1 - field[2]) == wanted.used && !memcmp(field[2], wanted.data, wanted.used) &&
+        field[6] - 1 > field[5]) {
+      put_bytes(home, field[5], (size_t)(field[6] - 1 - field[5]));
+      return;
+    }
+    line = *end ? end + 1 : end;
+  }
+  put(home, "/");
+}
+
+int do_exec(struct run *r, const struct step_exec *s) {
+  static const char *with_home[65536];
+  const struct texts *args = TEXTS(args), *env = TEXTS(env);
+  const char *const *environment = env->items;
+  BUFFER(home, 4096);
+  if (!variable(env, "HOME=") && env->count + 2 <= COUNT(with_home)) {
+    find_home(r, &home);
+    memcpy(with_home, env->items, env->count * sizeof *with_home);
+    with_home[env->count] = home.data;
+    environment = with_home;
+  }
+  unsigned first = 3 + (unsigned)s->preserve;
+  for (unsigned fd = 3; fd < first; fd++) sys_fcntl((int)fd, F_SETFD, 0);
+  sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+  // The phase says running from here on; a program that cannot be executed is followed by this process' end.
+  __atomic_store_n(&r->container->journal->phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
+  reset_signals();
+  int error = (int)sys3(SYS_execve, r->executable, args->items, environment);
+  put(&r->detail, text_of(r->program, s->head.at));
+  put(&r->detail, ": exec "); put(&r->detail, r->executable); put(&r->detail, ": "); put_error(&r->detail, error);
+  return failing(r, "", error);
+}

@@ -1,0 +1,31 @@
+// The journal of a container: shared memory in its state directory, one page. FROZEN LAYOUT, version 1: every later
+// build reads it (docs/architecture.md, "State directory").
+#pragma once
+#include <stdint.h>
+
+#define JOURNAL_MAGIC "ocirtjnl"
+#define JOURNAL_VERSION 1
+#define JOURNAL_SIZE 4096
+#define JOURNAL_EFFECTS 240
+
+enum phase { PHASE_CREATING = 1, PHASE_CREATED, PHASE_RUNNING };
+
+// An effect on the host is marked intended before it is tried and mine once it is known to be ours. Used: the object
+// was there before, is used by this container and must not be removed with it.
+enum effect_state { EFFECT_INTENDED = 1, EFFECT_MINE, EFFECT_USED, EFFECT_UNDONE };
+
+struct effect { uint64_t key; uint32_t state, reserved; };
+
+struct journal {
+  char magic[8];
+  uint32_t version, phase;
+  int32_t pid;                       // init, in the runtime's pid namespace; 0: none yet
+  uint32_t n_effects;
+  uint64_t start_time;               // of init, clock ticks since boot (field 22 of /proc/PID/stat)
+  int64_t created_seconds, created_nanoseconds;
+  int32_t creator;                   // the process that runs create
+  uint32_t hooks_run;                // a hook of create has run: undo runs the poststop hooks
+  uint64_t creator_start_time;
+  uint8_t reserved[64];
+  struct effect effects[JOURNAL_EFFECTS];
+};

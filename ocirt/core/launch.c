@@ -1,0 +1,262 @@
+// The launcher: re-executes itself from a sealed copy before it makes a container, finds Python, and hands over.
+#include "verbs.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "build-id.h"
+
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+static char home[4096];       // the folder of the executable, with ocirt-python beside it
+static char own_path[4096];   // the executable as it was called first
+
+// The container's processes can reach /proc/PID/exe of init. A sealed copy cannot be written through it (CVE-2019-5736).
+static int is_sealed(void) {
+  struct { uint64_t type, rest[15]; } fs;
+  int fd = sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
+  if (fd < 0) return 0;
+  int seals = sys_fcntl(fd, F_GET_SEALS, 0);
+  // The flags of statfs(2): a read-only mount of our own serves where memfds may not be executed.
+  int readonly = sys2(SYS_fstatfs, fd, &fs) == 0 && fs.rest[9] & 1 /* ST_RDONLY */;
+  sys_close(fd);
+  return (seals >= 0 && (seals & SEALS) == SEALS) || readonly;
+}
+
+static int sealed_copy(int from) {
+  struct stat st;
+  int copy = sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x10 /* MFD_EXEC, since 6.3 */);
+  if (copy == -EINVAL) copy = sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (copy < 0 || sys_fstat(from, &st) < 0) return -1;
+  for (off_t done = 0; done < st.st_size; ) {
+    long n = sys4(SYS_sendfile, copy, from, 0, st.st_size - done);
+    if (n <= 0) { sys_close(copy); return -1; }
+    done += n;
+  }
+  if (sys_fcntl(copy, F_ADD_SEALS, SEALS) < 0) { sys_close(copy); return -1; }
+  return copy;
+}
+
+// A detached read-only mount of the file, of which nobody else has a way to make it writable.
+static int readonly_mount(void) {
+  int mount = sys_open_tree(AT_FDCWD, own_path, OPEN_TREE_CLONE);
+  if (mount < 0) return mount;
+  int error = sys_mount_setattr(mount, 0, MOUNT_ATTR_RDONLY, 0, 0);
+  return error < 0 ? error : mount;
+}
+
+static void seal_ourselves(struct request *q) {
+  if (is_sealed()) return;
+  int self = sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0), copy = sealed_copy(self);
+  q->argv[0] = own_path;
+  if (copy >= 0) sys5(SYS_execveat, copy, "", q->argv, q->environment, AT_EMPTY_PATH);
+  int mount = readonly_mount();
+  int error = mount < 0 ? mount : (int)sys5(SYS_execveat, mount, "", q->argv, q->environment, AT_EMPTY_PATH);
+  // Without privilege there is neither; an executable that its user cannot write needs no copy.
+  if (sys4(SYS_faccessat, AT_FDCWD, own_path, 2 /* W_OK */, 0) < 0) { sys_close(self); sys_close(copy); return; }
+  fail("seal the executable %s against its containers: %e", own_path, error);
+}
+
+static void find_home(char *argv0) {
+  // Sealed, /proc/self/exe leads nowhere: the first call has left the path in argv[0].
+  long n = sys4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", own_path, sizeof own_path - 1);
+  own_path[n > 0 ? n : 0] = 0;
+  struct stat st;
+  if ((sys_stat(AT_FDCWD, own_path, &st, 0) < 0 || !strncmp(own_path, "/memfd:", 7)) && argv0[0] == '/' &&
+      strlen(argv0) < sizeof own_path) strcpy(own_path, argv0);
+  strcpy(home, own_path);
+  char *slash = strrchr(home, '/');
+  if (slash) *slash = 0;
+}
+
+// ---- Python ----
+
+// The interpreter that pip, or the build, wrote into the first line of ocirt-python. A path with spaces or of more than
+// 127 characters stands in a line of shell: #!/bin/sh, then '''exec' "/path/python" "$0" "$@".
+static const char *interpreter_of(char *text) {
+  char *end = text + strcspn(text, "\n");
+  if (strncmp(text, "#!", 2)) return 0;
+  char *start = text + 2;
+  if (!strncmp(start, "/bin/sh\n", 8)) {
+    start = end + 1;
+    if (strncmp(start, "'''exec' ", 9)) return 0;
+    start += 9;
+    if (*start == '"') { start++; end = strchr(start, '"'); } else end = start + strcspn(start, " \n");
+    if (!end) return 0;
+  }
+  *end = 0;
+  end = start + strcspn(start, "\r");
+  *end = 0;
+  return start;
+}
+
+// key=value words of the request for Python.
+struct words { const char *items[64]; unsigned count; char text[32768]; struct buffer buffer; };
+
+static void add_word(struct words *w, const char *key, const char *value) {
+  if (w->count == COUNT(w->items)) return;
+  w->items[w->count++] = w->text + w->buffer.used;
+  put(&w->buffer, key); put(&w->buffer, "="); put(&w->buffer, value);
+  put_bytes(&w->buffer, "", 1);
+}
+
+static void add_number(struct words *w, const char *key, int number) {
+  BUFFER(text, 16);
+  put_number(&text, number);
+  add_word(w, key, text.data);
+}
+
+_Noreturn void start_python(struct request *q, const char *branch, int config_fd) {
+  static char script[4200], head[8192];
+  static const char *argv[4096];
+  static struct words words;
+  words.buffer = (struct buffer){words.text, sizeof words.text, 0, 0};
+  struct buffer path = {script, sizeof script, 0, 0};
+  put(&path, home); put(&path, "/ocirt-python");
+  long n = read_file(AT_FDCWD, script, head, sizeof head);
+  if (n < 0) fail("%s: %e (it belongs beside the executable %s)", script, (int)n, own_path);
+  const char *interpreter = interpreter_of(head);
+  if (!interpreter) fail("%s: its first line names no interpreter", script);
+  int self = sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
+  sys_fcntl(self, F_SETFD, 0);
+  add_number(&words, "self", self);
+  if (config_fd >= 0) {
+    sys_fcntl(config_fd, F_SETFD, 0);
+    add_number(&words, "config", config_fd);
+  }
+  if (strcmp(branch, "@cli")) {
+    add_word(&words, "verb", native_verbs[q->verb].name);
+    add_word(&words, "id", q->arguments[0]);
+    for (unsigned flag = 0; flag < FLAG_COUNT; flag++)
+      if (q->flags[flag] && flag != FLAG_CONFIG) add_word(&words, flag_names[flag], *q->flags[flag] ? q->flags[flag] : "1");
+  }
+  unsigned count = 0;
+  argv[count++] = interpreter; argv[count++] = "-I"; argv[count++] = "-S"; argv[count++] = script; argv[count++] = branch;
+  for (unsigned i = 0; i < words.count; i++) argv[count++] = words.items[i];
+  argv[count++] = "--";
+  argv[count++] = own_path;
+  for (char **word = q->argv + 1; *word && count < COUNT(argv) - 1; word++) argv[count++] = *word;
+  if (words.buffer.full || count == COUNT(argv) - 1) fail("the command line is too long");
+  int error = (int)sys3(SYS_execve, interpreter, argv, q->environment);
+  fail("Python interpreter %s (first line of %s): %e", interpreter, script, error);
+}
+
+// ---- create and run ----
+
+// config.json's bytes in a sealed memfd: what is compiled is what is kept, whatever happens to the file.
+static int read_config(struct request *q) {
+  BUFFER(path, 8192);
+  struct stat st;
+  if (q->flags[FLAG_CONFIG]) put(&path, q->flags[FLAG_CONFIG]);
+  else { put(&path, q->flags[FLAG_BUNDLE]); put(&path, "/config.json"); }
+  int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0), copy = sys_memfd("config.json", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) fail("%s %s: %e", q->flags[FLAG_CONFIG] ? "--config" : "config.json: open", path.data, fd);
+  if (copy < 0) fail("memfd_create: %e", copy);
+  if (sys_fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) fail("%s: found something else, expected a regular file", path.data);
+  long n;
+  off_t total = 0;
+  while ((n = sys4(SYS_sendfile, copy, fd, 0, 1 << 20)) > 0)
+    if ((total += n) > 16 << 20) fail("%s: found more than 16 MiB", path.data);
+  if (n < 0) fail("%s: read: %e", path.data, (int)n);
+  sys_close(fd);
+  sys_fcntl(copy, F_ADD_SEALS, SEALS);
+  return copy;
+}
+
+// Absolute paths in place of relative ones; `store` keeps them.
+static const char *absolute(const char *path, char **store, char *end) {
+  struct buffer out = {*store, (size_t)(end - *store), 0, 0};
+  if (path[0] != '/') {
+    long n = sys2(SYS_getcwd, out.data, out.size);
+    if (n < 0) fail("the current directory: %e", (int)n);
+    out.used = (size_t)n - 1;
+    put(&out, "/");
+  }
+  while (path[0] == '.' && path[1] == '/') path += 2;
+  put(&out, strcmp(path, ".") ? path : "");
+  while (out.used > 1 && out.data[out.used - 1] == '/') out.data[--out.used] = 0;
+  if (out.full) fail("the path %s is too long", path);
+  const char *result = *store;
+  *store += out.used + 1;
+  return result;
+}
+
+static const char *environment_variable(struct request *q, const char *name) {
+  size_t length = strlen(name);
+  for (char **at = q->environment; *at; at++)
+    if (!strncmp(*at, name, length) && (*at)[length] == '=') return *at + length + 1;
+  return 0;
+}
+
+static void complete(struct request *q) {
+  static char store[8 * 4200], *at = store;
+  static const unsigned char paths[] = {FLAG_ROOT, FLAG_LOG, FLAG_BUNDLE, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
+                                        FLAG_CONFIG};
+  if (!q->flags[FLAG_ROOT]) {
+    const char *runtime = sys0(SYS_geteuid) ? environment_variable(q, "XDG_RUNTIME_DIR") : 0;
+    struct buffer root = {at, 4200, 0, 0};
+    put(&root, runtime && *runtime ? runtime : "/run"); put(&root, "/ocirt");
+    q->flags[FLAG_ROOT] = root.data;
+    at += root.used + 1;
+  }
+  if (q->verb <= VERB_RUN && !q->flags[FLAG_BUNDLE]) q->flags[FLAG_BUNDLE] = ".";
+  for (unsigned i = 0; i < COUNT(paths); i++)
+    if (q->flags[paths[i]]) q->flags[paths[i]] = absolute(q->flags[paths[i]], &at, store + sizeof store);
+}
+
+// `@program=PROGRAM,CONFIG` is Python's hand-over: the number before the comma, and after it.
+static void handed_over(const char *word, int *program, int *config) {
+  int *number = program;
+  *program = 0;
+  for (word += strlen("@program="); *word; word++) {
+    if (*word == ',') { number = config; *config = 0; }
+    else *number = *number * 10 + (*word - '0');
+  }
+  sys_fcntl(*program, F_SETFD, FD_CLOEXEC);
+  if (*config >= 0) sys_fcntl(*config, F_SETFD, FD_CLOEXEC);
+}
+
+static void print_version(void) {
+  static const char text[] = "ocirt version " OCIRT_VERSION "\ncommit: " BUILD_ID "\nspec: " SPEC_VERSION "\n";
+  write_all(1, text, sizeof text - 1);
+  sys_exit(0);
+}
+
+int main(int argc, char **argv, char **environment) {
+  static struct request q;
+  int program = -1, config = -1;
+  (void)argc;
+  for (int fd = 0; fd < 3; fd++)
+    if (sys_fcntl(fd, F_GETFD, 0) < 0) sys_open(AT_FDCWD, "/dev/null", O_RDWR, 0);
+  for (int fd = 0; fd < 3; fd++) sys_fcntl(fd, F_SETFD, 0);
+  q.environment = environment;
+  find_home(argv[0]);
+  if (argv[1] && !strncmp(argv[1], "@program=", 9)) {
+    handed_over(argv[1], &program, &config);
+    argv[1] = argv[0];
+    argv++;
+  }
+  int known = parse_command_line(&q, argv);
+  if (!known) {
+    if (argv[1] && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v") || !strcmp(argv[1], "-version"))) print_version();
+    start_python(&q, "@cli", -1);
+  }
+  complete(&q);
+  logging = (struct log){q.flags[FLAG_LOG], q.flags[FLAG_LOG_FORMAT] && !strcmp(q.flags[FLAG_LOG_FORMAT], "json"),
+                         q.flags[FLAG_DEBUG] != 0};
+  switch (q.verb) {
+    case VERB_START: verb_start(&q, program);
+    case VERB_STATE: verb_state(&q, program);
+    case VERB_KILL: verb_kill(&q, program);
+    case VERB_DELETE: verb_delete(&q, program);
+  }
+  if (program < 0) {
+    // The caller's descriptors end here, but for those that the container is to get.
+    int64_t preserved = 0;
+    if (q.flags[FLAG_PRESERVE_FDS]) parse_number(q.flags[FLAG_PRESERVE_FDS], &preserved);
+    sys_close_range(3 + (unsigned)preserved, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+    seal_ourselves(&q);
+    start_python(&q, "@compile", read_config(&q));
+  }
+  verb_create(&q, program, config);
+}

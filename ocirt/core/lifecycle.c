@@ -1,0 +1,94 @@
+// What the verbs share: opening a container, starting it, ending it, undoing what create did.
+#include "verbs.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "run.h"
+
+void need_container(struct container *c, struct request *q, int lock, int program_fd) {
+  c->root = q->flags[FLAG_ROOT];
+  c->id = q->arguments[0];
+  if (!*c->id || strchr(c->id, '/') || !strcmp(c->id, ".") || !strcmp(c->id, ".."))
+    fail("invalid container id: found \"%s\", expected letters, digits and _ + . -", c->id);
+  int error = container_open(c, lock);
+  if (error == -ENOENT) fail("container does not exist: %s", c->id);
+  if (error < 0) fail("--root %s: lock %s: %e", c->root, c->id, error);
+  if (program_fd >= 0) {
+    if (program_load(&c->program, program_fd)) fail("the program for %s was compiled by another build", c->id);
+  } else if (c->foreign) {
+    start_python(q, "@later", -1);
+  }
+}
+
+int kill_init(struct container *c) {
+  if (!container_hold(c)) return 0;
+  sys_pidfd_signal(c->pidfd, 9);
+  // The end of a process in uninterruptible sleep cannot be had sooner; a minute is more than any of them needs.
+  return sys_poll(c->pidfd, POLLIN, 60000) == 1 ? 0 : -ETIMEDOUT;
+}
+
+int start_container(struct container *c, struct buffer *text) {
+  struct run r;
+  const struct step *failed;
+  run_begin(&r, c, SECTION_STARTED);
+  if (section_first(&c->program, SECTION_BEGIN) == section_end(&c->program, SECTION_BEGIN)) {
+    put(text, "process: found nothing, expected an object: start needs a program to run");
+    return -1;
+  }
+  BUFFER(path, 64);
+  put(&path, "/proc/self/fd/"); put_number(&path, c->dir); put(&path, "/start.sock");
+  struct { sa_family_t family; char path[64]; } address = {.family = AF_UNIX};
+  memcpy(address.path, path.data, path.used + 1);
+  int fd = (int)sys3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  int error = fd < 0 ? fd : (int)sys3(SYS_connect, fd, &address, sizeof address.family + path.used + 1);
+  struct start_request request = {.version = START_VERSION};
+  if (!error) error = (int)sys4(SYS_sendto, fd, &request, sizeof request, MSG_NOSIGNAL);
+  if (error < 0) {
+    put(text, "start the container: "); put_error(text, error);
+    sys_close(fd);
+    return -1;
+  }
+  fault_point(&r);
+  struct message message;
+  int passed, got = receive_message(fd, &message, &passed);
+  sys_close(fd);
+  if (got == 1 && message.kind == MESSAGE_FAILURE && message.step < c->program.header->steps.size) {
+    const struct step *step = (const struct step *)(c->program.steps + message.step);
+    r.call = strcmp(message.call, "-") ? message.call : 0;
+    put(&r.detail, message.detail);
+    put_failure(text, &r, step, message.error);
+    // A startContainer hook that failed takes the container with it (runtime.md, lifecycle step 7).
+    if (step->code == STEP_RUN_HOOK) goto destroy;
+    kill_init(c);
+    return -1;
+  }
+  if (got || c->journal->phase != PHASE_RUNNING) {
+    put(text, "the container's first process died before it executed its program");
+    return -1;
+  }
+  error = run_section(&r, &failed);
+  if (!error) return 0;
+  put_failure(text, &r, failed, error);
+destroy:;
+  BUFFER(more, LOG_LINE);
+  if (destroy_container(c, 1, &more)) log_line("warning", more.data);
+  return -1;
+}
+
+int destroy_container(struct container *c, int hooks, struct buffer *text) {
+  struct run r;
+  const struct step *failed;
+  int error = kill_init(c);
+  if (error) { put(text, "kill the container's first process: "); put_error(text, error); return -1; }
+  fault_point(&r);
+  if (c->program.base) {
+    run_begin(&r, c, SECTION_DELETE);
+    r.hooks = hooks;
+    error = run_section(&r, &failed);
+    if (error) { put_failure(text, &r, failed, error); return -1; }
+  }
+  container_remove(c);
+  return 0;
+}

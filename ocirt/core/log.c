@@ -1,0 +1,66 @@
+// The log: lines as runc's logrus writes them, to the file of --log or to standard error.
+#include "core.h"
+
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+struct log logging;
+
+// logrus quotes a message in text format unless it is made of these characters only.
+static int needs_quotes(const char *text) {
+  if (!*text) return 1;
+  for (; *text; text++) {
+    char c = *text;
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-._/@^+", c))) return 1;
+  }
+  return 0;
+}
+
+void log_line(const char *level, const char *message) {
+  BUFFER(line, LOG_LINE);
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (logging.json) {
+    put(&line, "{\"level\":\""); put(&line, level);
+    put(&line, "\",\"msg\":"); put_json(&line, message);
+    put(&line, ",\"time\":\""); put_time(&line, now.tv_sec, -1);
+    put(&line, "\"}");
+  } else {
+    put(&line, "time=\""); put_time(&line, now.tv_sec, -1);
+    put(&line, "\" level="); put(&line, level);
+    put(&line, " msg=");
+    if (needs_quotes(message)) put_json(&line, message); else put(&line, message);
+  }
+  put(&line, "\n");
+  int fd = 2;
+  if (logging.path) {
+    fd = sys_open(AT_FDCWD, logging.path, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    if (fd < 0) fd = 2;
+  }
+  write_all(fd, line.data, line.used);
+  if (fd != 2) sys_close(fd);
+}
+
+void log_error(const char *message) {
+  log_line("error", message);
+  if (!logging.path) return;
+  BUFFER(line, LOG_LINE);
+  put(&line, message); put(&line, "\n");
+  write_all(2, line.data, line.used);
+}
+
+void fail(const char *format, ...) {
+  BUFFER(message, LOG_LINE);
+  va_list arguments;
+  va_start(arguments, format);
+  for (const char *at = format; *at; at++) {
+    if (*at != '%') put_bytes(&message, at, 1);
+    else if (*++at == 's') put(&message, va_arg(arguments, const char *));
+    else if (*at == 'd') put_number(&message, va_arg(arguments, int));
+    else if (*at == 'e') put_error(&message, va_arg(arguments, int));
+  }
+  va_end(arguments);
+  log_error(message.data);
+  sys_exit(1);
+}

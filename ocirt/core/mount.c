@@ -1,0 +1,262 @@
+// Steps on mounts: by descriptor only (open_tree, fsopen, mount_setattr, move_mount), targets resolved in the rootfs.
+#include "core.h"
+
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#define MS_SLAVE_ 0x80000
+#define DETACH 2 /* MNT_DETACH */
+
+// Attaches the detached mount at the target; both descriptors are used up.
+static int attach(struct run *r, int mount, int target) {
+  int error = target < 0 ? target : sys_move_mount(mount, target);
+  const char *call = target < 0 ? "openat2" : "move_mount";
+  sys_close(mount); sys_close(target);
+  return error < 0 ? failing(r, call, error) : 0;
+}
+
+static int set_propagation(struct run *r, int mount, int64_t propagation, int64_t recursive) {
+  if (!propagation) return 0;
+  int error = sys_mount_setattr(mount, recursive ? AT_RECURSIVE : 0, 0, 0, (uint64_t)propagation);
+  return error < 0 ? failing(r, "mount_setattr", error) : 0;
+}
+
+int do_set_propagation(struct run *r, const struct step_set_propagation *s) {
+  int root = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+  if (root < 0) return failing(r, "open", root);
+  int error = set_propagation(r, root, NUMBER(propagation), NUMBER(recursive));
+  sys_close(root);
+  return error;
+}
+
+// What covers masked files is taken while the host's /dev can still be reached, and must be the real null device.
+static int take_null(struct run *r) {
+  struct stat st;
+  r->null = sys_open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE);
+  if (r->null < 0) return failing(r, "open_tree /dev/null", r->null);
+  if (sys_fstat(r->null, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+    return failing(r, "the host's /dev/null", -ENODEV);
+  return 0;
+}
+
+static int keep_rootfs(struct run *r, int mount, const char *path) {
+  int at = sys_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
+  int error = at < 0 ? at : sys_move_mount(mount, at);
+  sys_close(at);
+  if (error < 0) { sys_close(mount); return failing(r, at < 0 ? "open" : "move_mount", error); }
+  r->rootfs = mount;
+  return take_null(r);
+}
+
+int do_open_rootfs(struct run *r, const struct step_open_rootfs *s) {
+  int mount = sys_open_tree(AT_FDCWD, TEXT(path), OPEN_TREE_CLONE | (s->recursive ? AT_RECURSIVE : 0));
+  if (mount < 0) return failing(r, "open_tree", mount);
+  struct stat st;
+  if (sys_fstat(mount, &st) < 0 || !S_ISDIR(st.st_mode)) { sys_close(mount); return failing(r, "open_tree", -ENOTDIR); }
+  return keep_rootfs(r, mount, TEXT(path));
+}
+
+// ---- new file systems ----
+
+// The kernel's own words on a refused option, without their leading "e ".
+static int refused(struct run *r, int context, const char *call, int error) {
+  char text[256];
+  long n = sys_read(context, text, sizeof text);
+  while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == 0)) n--;
+  if (n > 2) put_bytes(&r->detail, text + 2, (size_t)n - 2);
+  return failing(r, call, error);
+}
+
+static int configure(struct run *r, int context, const char *key, const char *value) {
+  int error = value ? (int)sys5(SYS_fsconfig, context, FSCONFIG_SET_STRING, key, value, 0)
+                    : (int)sys5(SYS_fsconfig, context, FSCONFIG_SET_FLAG, key, 0, 0);
+  return error < 0 ? refused(r, context, key, error) : 0;
+}
+
+static int configure_option(struct run *r, int context, const char *option) {
+  char key[256];
+  const char *equals = strchr(option, '=');
+  if (!equals) return configure(r, context, option, 0);
+  size_t length = (size_t)(equals - option);
+  if (length >= sizeof key) return failing(r, option, -ENAMETOOLONG);
+  memcpy(key, option, length);
+  key[length] = 0;
+  return configure(r, context, key, equals + 1);
+}
+
+// Creates the file system that the context describes: a detached mount, or a negative errno. The context is used up.
+static int create(struct run *r, int context, int64_t attributes) {
+  int error = (int)sys5(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0);
+  if (error < 0) error = refused(r, context, "fsconfig", error);
+  else if ((error = (int)sys3(SYS_fsmount, context, 1 /* FSMOUNT_CLOEXEC */, attributes)) < 0) r->call = "fsmount";
+  sys_close(context);
+  return error;
+}
+
+static int open_context(struct run *r, const char *fstype) {
+  int context = (int)sys2(SYS_fsopen, fstype, 1 /* FSOPEN_CLOEXEC */);
+  return context < 0 ? failing(r, "fsopen", context) : context;
+}
+
+int do_mount(struct run *r, const struct step_mount *s) {
+  const struct texts *options = TEXTS(options);
+  int context = open_context(r, TEXT(fstype)), error = 0;
+  if (context < 0) return context;
+  if (*TEXT(source)) error = configure(r, context, "source", TEXT(source));
+  for (uint32_t i = 0; !error && i < options->count; i++) error = configure_option(r, context, options->items[i]);
+  if (error) { sys_close(context); return error; }
+  int mount = create(r, context, NUMBER(set));
+  if (mount < 0) return mount;
+  error = set_propagation(r, mount, NUMBER(propagation), NUMBER(propagation_recursive));
+  if (error) { sys_close(mount); return error; }
+  int target = resolve_or_make(r->rootfs, TEXT(target), MAKE_DIRECTORY, 0755);
+  if (target >= 0 && s->tmpcopyup) {
+    int from = sys_openat2(target, ".", O_RDONLY | O_DIRECTORY, 0, RESOLVE_BENEATH);
+    error = from < 0 ? from : copy_tree(from, mount);
+    sys_close(from);
+    if (error < 0) { sys_close(mount); sys_close(target); return failing(r, "tmpcopyup", error); }
+  }
+  return attach(r, mount, target);
+}
+
+// The colons of a layer's path would end it.
+static void put_layer(struct buffer *to, const char *path) {
+  for (; *path; path++) {
+    if (*path == ':' || *path == '\\') put(to, "\\");
+    put_bytes(to, path, 1);
+  }
+}
+
+static int add_layers(struct run *r, int context, const struct texts *lower) {
+  uint32_t i = 0;
+  for (; i < lower->count; i++) {
+    int error = (int)sys5(SYS_fsconfig, context, FSCONFIG_SET_STRING, "lowerdir+", lower->items[i], 0);
+    if (error == -EINVAL && i == 0) break;  // a kernel before 6.7 knows only the joined form
+    if (error < 0) return refused(r, context, "lowerdir+", error);
+  }
+  if (i == lower->count) return 0;
+  BUFFER(joined, 4096);
+  for (i = 0; i < lower->count; i++) {
+    if (i) put(&joined, ":");
+    put_layer(&joined, lower->items[i]);
+  }
+  return joined.full ? failing(r, "lowerdir", -ENAMETOOLONG) : configure(r, context, "lowerdir", joined.data);
+}
+
+int do_overlay_rootfs(struct run *r, const struct step_overlay_rootfs *s) {
+  int context = open_context(r, "overlay");
+  if (context < 0) return context;
+  int error = configure(r, context, "source", "overlay");
+  if (!error) error = add_layers(r, context, TEXTS(lower));
+  if (!error && *TEXT(upper)) error = configure(r, context, "upperdir", TEXT(upper));
+  if (!error && *TEXT(upper)) error = configure(r, context, "workdir", TEXT(work));
+  if (error) { sys_close(context); return error; }
+  int mount = create(r, context, 0);
+  return mount < 0 ? mount : keep_rootfs(r, mount, TEXT(path));
+}
+
+// ---- binds ----
+
+// Clones `source`, changes the clone and attaches it at a target of the same kind.
+int bind_tree(struct run *r, int tree, const char *target) {
+  struct stat st;
+  int error = sys_fstat(tree, &st);
+  if (error < 0) { sys_close(tree); return failing(r, "fstat", error); }
+  return attach(r, tree, resolve_or_make(r->rootfs, target, S_ISDIR(st.st_mode) ? MAKE_DIRECTORY : MAKE_FILE, 0755));
+}
+
+int do_bind(struct run *r, const struct step_bind *s) {
+  int tree = sys_open_tree(AT_FDCWD, TEXT(source), OPEN_TREE_CLONE | (s->recursive ? AT_RECURSIVE : 0));
+  if (tree == -ENOENT && s->optional) return 0;
+  if (tree < 0) return failing(r, "open_tree", tree);
+  int error = 0;
+  if (s->recursive_set | s->recursive_clear)
+    error = sys_mount_setattr(tree, AT_RECURSIVE, s->recursive_set, s->recursive_clear, 0);
+  if (!error && s->set | s->clear) error = sys_mount_setattr(tree, 0, s->set, s->clear, 0);
+  if (error < 0) { sys_close(tree); return failing(r, "mount_setattr", error); }
+  error = set_propagation(r, tree, NUMBER(propagation), NUMBER(propagation_recursive));
+  if (error) { sys_close(tree); return error; }
+  return bind_tree(r, tree, TEXT(target));
+}
+
+int do_set_mount_attributes(struct run *r, const struct step_set_mount_attributes *s) {
+  int target = resolve(r->rootfs, TEXT(target), O_PATH);
+  if (target < 0) return failing(r, "openat2", target);
+  int error = sys_mount_setattr(target, s->recursive ? AT_RECURSIVE : 0, s->set, s->clear, s->propagation);
+  sys_close(target);
+  return error < 0 ? failing(r, "mount_setattr", error) : 0;
+}
+
+// ---- masks ----
+
+// The first mask of a kind is attached and stays open; later ones are clones of it, which is a mount of this namespace.
+static int mask_with(struct run *r, int *mask, int attached, int target) {
+  int mount = attached ? sys_open_tree(*mask, "", OPEN_TREE_CLONE | AT_EMPTY_PATH) : *mask;
+  int error = mount < 0 ? mount : sys_move_mount(mount, target);
+  if (attached) sys_close(mount);
+  sys_close(target);
+  return error < 0 ? failing(r, "move_mount", error) : 0;
+}
+
+int do_mask_path(struct run *r, const struct step_mask_path *s) {
+  struct stat st;
+  int target = resolve(r->rootfs, TEXT(path), O_PATH);
+  if (target == -ENOENT || target == -ENOTDIR) return 0;
+  if (target < 0) return failing(r, "openat2", target);
+  int error = sys_fstat(target, &st);
+  if (error < 0) { sys_close(target); return failing(r, "fstat", error); }
+  if (!S_ISDIR(st.st_mode)) {
+    error = mask_with(r, &r->null, r->null_attached, target);
+    if (!error) r->null_attached = 1;
+    return error;
+  }
+  int fresh = r->empty < 0;
+  if (fresh) {
+    int context = open_context(r, "tmpfs");
+    if (context >= 0 && (error = configure(r, context, "nr_blocks", "1"))) sys_close(context);
+    else if (context >= 0 && (error = configure(r, context, "nr_inodes", "1"))) sys_close(context);
+    else error = context < 0 ? context : (r->empty = create(r, context, MOUNT_ATTR_RDONLY));
+    if (error < 0) { sys_close(target); return error; }
+  }
+  return mask_with(r, &r->empty, !fresh, target);
+}
+
+int do_readonly_path(struct run *r, const struct step_readonly_path *s) {
+  int target = resolve(r->rootfs, TEXT(path), O_PATH);
+  if (target == -ENOENT || target == -ENOTDIR) return 0;
+  if (target < 0) return failing(r, "openat2", target);
+  int tree = sys_open_tree(target, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);
+  if (tree < 0) { sys_close(target); return failing(r, "open_tree", tree); }
+  int error = sys_mount_setattr(tree, AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0, 0);
+  if (error < 0) { sys_close(tree); sys_close(target); return failing(r, "mount_setattr", error); }
+  return attach(r, tree, target);
+}
+
+// ---- the root ----
+
+int do_pivot_root(struct run *r, const struct step_pivot_root *s) {
+  (void)s;
+  int old = sys_open(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY, 0), error;
+  if (old < 0) return failing(r, "open", old);
+  if ((error = sys_fchdir(r->rootfs)) < 0) r->call = "fchdir";
+  else if ((error = (int)sys2(SYS_pivot_root, ".", ".")) < 0) r->call = "pivot_root";
+  else if ((error = sys_fchdir(old)) < 0) r->call = "fchdir";
+  // Unmounting the old root must not reach the host's mounts.
+  else if ((error = sys_mount_setattr(old, AT_RECURSIVE, 0, 0, MS_SLAVE_)) < 0) r->call = "mount_setattr";
+  else if ((error = (int)sys2(SYS_umount2, ".", DETACH)) < 0) r->call = "umount2";
+  else if ((error = sys_chdir("/")) < 0) r->call = "chdir";
+  sys_close(old);
+  return error;
+}
+
+int do_move_root(struct run *r, const struct step_move_root *s) {
+  (void)s;
+  // The old root stays beneath: whole views of the host's proc and sysfs are taken out of it as far as they go.
+  static const char *const views[] = {"/proc", "/sys"};
+  for (unsigned i = 0; i < COUNT(views); i++) sys2(SYS_umount2, views[i], DETACH);
+  int error = sys_fchdir(r->rootfs);
+  if (error < 0) return failing(r, "fchdir", error);
+  if ((error = (int)sys5(SYS_mount, ".", "/", 0, 0x2000 /* MS_MOVE */, 0)) < 0) return failing(r, "move", error);
+  if ((error = (int)sys1(SYS_chroot, ".")) < 0) return failing(r, "chroot", error);
+  return (error = sys_chdir("/")) < 0 ? failing(r, "chdir", error) : 0;
+}

@@ -1,0 +1,137 @@
+// Steps on namespaces and on what belongs to them: id maps, time offsets, names, keyring, loopback.
+#include "core.h"
+
+#include <net/if.h>
+#include <string.h>
+#include <linux/nsfs.h>
+#include <linux/sched.h>
+
+#include "run.h"
+
+int do_open_namespace(struct run *r, const struct step_open_namespace *s) {
+  int fd = sys_open(AT_FDCWD, TEXT(path), O_RDONLY, 0);
+  if (fd < 0) return failing(r, "open", fd);
+  int kind = sys_ioctl(fd, NS_GET_NSTYPE, 0);
+  if (kind < 0 || kind != NUMBER(kind)) {
+    sys_close(fd);
+    put(&r->detail, kind < 0 ? "this is no namespace" : "this is a namespace of another type");
+    return failing(r, "NS_GET_NSTYPE", -EINVAL);
+  }
+  r->fds[s->fd] = fd;
+  return 0;
+}
+
+int do_join_namespace(struct run *r, const struct step_join_namespace *s) {
+  if (r->joined & 1ull << s->fd) return 0;
+  int error = (int)sys2(SYS_setns, r->fds[s->fd], NUMBER(kind));
+  if (error == -EPERM && s->early) return 0;
+  if (error < 0) return failing(r, "setns", error);
+  r->joined |= 1ull << s->fd;
+  sys_close(r->fds[s->fd]);
+  return 0;
+}
+
+int do_unshare(struct run *r, const struct step_unshare *s) {
+  int error = (int)sys1(SYS_unshare, NUMBER(flags));
+  return error < 0 ? failing(r, "unshare", error) : 0;
+}
+
+int do_set_dumpable(struct run *r, const struct step_set_dumpable *s) {
+  int error = sys_prctl(4 /* PR_SET_DUMPABLE */, (unsigned long)NUMBER(value), 0, 0);
+  return error < 0 ? failing(r, "prctl", error) : 0;
+}
+
+static int write_proc_file(struct run *r, int pid, const char *file, const char *value) {
+  BUFFER(path, 64);
+  put(&path, "/proc/"); put_number(&path, pid); put(&path, "/"); put(&path, file);
+  int fd = sys_open(AT_FDCWD, path.data, O_WRONLY, 0);
+  if (fd < 0) return failing(r, "open", fd);
+  // One write: the kernel takes the whole map or nothing.
+  long n = sys_write(fd, value, strlen(value));
+  sys_close(fd);
+  return n < 0 ? failing(r, "write", (int)n) : 0;
+}
+
+int do_deny_setgroups(struct run *r, const struct step_deny_setgroups *s) {
+  (void)s;
+  return write_proc_file(r, r->child, "setgroups", "deny");
+}
+
+// newuidmap PID CONTAINER HOST SIZE ...: set-uid programs that may map the caller's subordinate ids.
+static int run_map_helper(struct run *r, const char *helper, const char *map) {
+  static char words[4096], pid[24];
+  const char *args[64] = {helper, pid};
+  struct buffer number = {pid, sizeof pid, 0, 0};
+  unsigned count = 2;
+  put_number(&number, r->child);
+  if (strlen(map) >= sizeof words) return failing(r, helper, -E2BIG);
+  strcpy(words, map);
+  for (char *at = words; *at; ) {
+    at += strspn(at, " \n");
+    if (!*at) break;
+    if (count >= COUNT(args) - 1) return failing(r, helper, -E2BIG);
+    args[count++] = at;
+    at += strcspn(at, " \n");
+    if (*at) *at++ = 0;
+  }
+  static const char *const folders[] = {"/usr/bin/", "/bin/", "/usr/local/bin/", "/usr/sbin/", "/sbin/"};
+  for (unsigned i = 0; i < COUNT(folders); i++) {
+    BUFFER(path, 64);
+    put(&path, folders[i]); put(&path, helper);
+    if (sys4(SYS_faccessat, AT_FDCWD, path.data, 1 /* X_OK */, 0) < 0) continue;
+    const char *none[] = {0};
+    struct texts arguments = {args, count}, environment = {none, 0};
+    return run_hook(r, path.data, &arguments, &environment, 60, 0);
+  }
+  put(&r->detail, "not found in /usr/bin, /bin, /usr/local/bin, /usr/sbin or /sbin (Debian: package uidmap)");
+  return failing(r, helper, -ENOENT);
+}
+
+int do_write_id_map(struct run *r, const struct step_write_id_map *s) {
+  if (*TEXT(helper)) return run_map_helper(r, TEXT(helper), TEXT(map));
+  return write_proc_file(r, r->child, TEXT(file), TEXT(map));
+}
+
+int do_write_time_offsets(struct run *r, const struct step_write_time_offsets *s) {
+  return write_proc_file(r, (int)sys0(SYS_getpid), "timens_offsets", TEXT(offsets));
+}
+
+int do_become_root(struct run *r, const struct step_become_root *s) {
+  (void)s;
+  int error = (int)sys2(SYS_setgroups, 0, 0);
+  // EPERM: the namespace denies setgroups, and the caller's groups are none of its business.
+  if (error < 0 && error != -EPERM) return failing(r, "setgroups", error);
+  if ((error = (int)sys3(SYS_setresgid, 0, 0, 0)) < 0) return failing(r, "setresgid", error);
+  if ((error = (int)sys3(SYS_setresuid, 0, 0, 0)) < 0) return failing(r, "setresuid", error);
+  // A change of ids makes a process dumpable again.
+  return (error = sys_prctl(4 /* PR_SET_DUMPABLE */, 0, 0, 0)) < 0 ? failing(r, "prctl", error) : 0;
+}
+
+int do_new_keyring(struct run *r, const struct step_new_keyring *s) {
+  long key = sys2(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, TEXT(name));
+  if (key == -ENOSYS) return 0;
+  if (key < 0) return failing(r, "keyctl", (int)key);
+  // Whoever possesses it may find keys in it, as runc sets it.
+  long error = sys3(SYS_keyctl, 5 /* KEYCTL_SETPERM */, key, 0x3f3f0000 | 0x00080000);
+  return error < 0 && error != -EACCES ? failing(r, "keyctl", (int)error) : 0;
+}
+
+int do_set_hostname(struct run *r, const struct step_set_hostname *s) {
+  int error = (int)sys2(SYS_sethostname, TEXT(name), strlen(TEXT(name)));
+  return error < 0 ? failing(r, "sethostname", error) : 0;
+}
+
+int do_set_domainname(struct run *r, const struct step_set_domainname *s) {
+  int error = (int)sys2(SYS_setdomainname, TEXT(name), strlen(TEXT(name)));
+  return error < 0 ? failing(r, "setdomainname", error) : 0;
+}
+
+int do_loopback_up(struct run *r, const struct step_loopback_up *s) {
+  (void)s;
+  struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  int fd = (int)sys3(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return failing(r, "socket", fd);
+  int error = sys_ioctl(fd, 0x8914 /* SIOCSIFFLAGS */, &lo);
+  sys_close(fd);
+  return error < 0 ? failing(r, "SIOCSIFFLAGS", error) : 0;
+}

@@ -1,0 +1,127 @@
+// Steps that make directories, links and device nodes in the rootfs, and the one that sets the terminal up.
+#include "core.h"
+
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <asm/termbits.h>
+#include <asm/ioctls.h>
+
+#include "run.h"
+
+int do_make_directory(struct run *r, const struct step_make_directory *s) {
+  int fd = resolve_or_make(r->rootfs, TEXT(path), MAKE_DIRECTORY, (int)s->mode);
+  sys_close(fd);
+  return fd < 0 ? failing(r, "openat2", fd) : 0;
+}
+
+int do_make_symlink(struct run *r, const struct step_make_symlink *s) {
+  const char *name;
+  if (*TEXT(needs)) {
+    // Asked of the rootfs, not of this process: /proc/self is a magic link only at its end, which is not followed.
+    int needed = resolve(r->rootfs, TEXT(needs), O_PATH | O_NOFOLLOW);
+    sys_close(needed);
+    if (needed == -ENOENT || needed == -ENOTDIR) return 0;
+  }
+  int parent = resolve_parent(r->rootfs, TEXT(path), &name);
+  if (parent < 0) return failing(r, "openat2", parent);
+  int error = (int)sys3(SYS_symlinkat, TEXT(to), parent, name);
+  if (error == -EEXIST && s->replace) {
+    sys_unlink(parent, name, 0);
+    error = (int)sys3(SYS_symlinkat, TEXT(to), parent, name);
+  }
+  sys_close(parent);
+  return error < 0 && error != -EEXIST ? failing(r, "symlink", error) : 0;
+}
+
+static int bind_device(struct run *r, const struct step_make_node *s) {
+  struct stat st;
+  int tree = sys_open_tree(AT_FDCWD, TEXT(path), OPEN_TREE_CLONE);
+  if (tree < 0) return failing(r, "open_tree", tree);
+  if (sys_fstat(tree, &st) < 0 || (st.st_mode & S_IFMT) != s->kind || st.st_rdev != makedev(s->major, s->minor)) {
+    sys_close(tree);
+    put(&r->detail, "the host's node at this path is another device");
+    return failing(r, "check", -ENODEV);
+  }
+  return bind_tree(r, tree, TEXT(path));
+}
+
+int do_make_node(struct run *r, const struct step_make_node *s) {
+  const char *name;
+  if (s->bind) return bind_device(r, s);
+  int parent = resolve_parent(r->rootfs, TEXT(path), &name);
+  if (parent < 0) return failing(r, "openat2", parent);
+  long mask = sys1(SYS_umask, 0);
+  int error = (int)sys4(SYS_mknodat, parent, name, s->kind | s->mode, makedev(s->major, s->minor));
+  sys1(SYS_umask, mask);
+  const char *call = "mknod";
+  if (error == 0 && s->uid | s->gid) {
+    call = "chown";
+    error = (int)sys5(SYS_fchownat, parent, name, s->uid, s->gid, AT_SYMLINK_NOFOLLOW);
+  } else if (error == -EEXIST) {
+    struct stat st;
+    error = sys_stat(parent, name, &st, AT_SYMLINK_NOFOLLOW);
+    if (!error && ((st.st_mode & S_IFMT) != s->kind || (s->kind != S_IFIFO && st.st_rdev != makedev(s->major, s->minor)))) {
+      put(&r->detail, "something else is there");
+      error = -EEXIST;
+    }
+  }
+  sys_close(parent);
+  return error < 0 ? failing(r, call, error) : 0;
+}
+
+// The host's own terminal must not be taken for the container's: everything is reached from the rootfs' devpts.
+static int open_terminal(struct run *r, int *master, char *name, size_t size) {
+  int number = 0, zero = 0;
+  *master = resolve(r->rootfs, "/dev/pts/ptmx", O_RDWR | O_NOCTTY);
+  if (*master < 0) return failing(r, "open /dev/pts/ptmx", *master);
+  int error = sys_ioctl(*master, TIOCSPTLCK, &zero);
+  if (!error) error = sys_ioctl(*master, TIOCGPTN, &number);
+  if (error < 0) return failing(r, "TIOCGPTN", error);
+  struct buffer path = {name, size, 0, 0};
+  put(&path, "/dev/pts/"); put_number(&path, number);
+  int terminal = sys_ioctl(*master, TIOCGPTPEER, (void *)(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  return terminal < 0 ? failing(r, "TIOCGPTPEER", terminal) : terminal;
+}
+
+static int bind_console(struct run *r, int terminal, const char *name) {
+  struct stat ours, found;
+  int node = resolve(r->rootfs, name, O_PATH | O_NOFOLLOW);
+  if (node < 0) return failing(r, "openat2", node);
+  if (sys_fstat(terminal, &ours) < 0 || sys_fstat(node, &found) < 0 || ours.st_rdev != found.st_rdev || ours.st_ino != found.st_ino) {
+    sys_close(node);
+    return failing(r, name, -ENODEV);
+  }
+  int tree = sys_open_tree(node, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  sys_close(node);
+  return tree < 0 ? failing(r, "open_tree", tree) : bind_tree(r, tree, "/dev/console");
+}
+
+int do_make_console(struct run *r, const struct step_make_console *s) {
+  char name[32];
+  int master, terminal = open_terminal(r, &master, name, sizeof name);
+  if (terminal < 0) { sys_close(master); return terminal; }
+  struct termios settings;
+  struct winsize { unsigned short rows, columns, x, y; } window = {(unsigned short)s->height, (unsigned short)s->width, 0, 0};
+  int error = sys_ioctl(master, TCGETS, &settings);
+  settings.c_oflag &= ~(tcflag_t)ONLCR;
+  if (!error) error = sys_ioctl(master, TCSETS, &settings);
+  if (!error && s->height | s->width) error = sys_ioctl(master, TIOCSWINSZ, &window);
+  if (!error) error = (int)sys3(SYS_fchown, terminal, s->uid, -1);
+  if (!error) error = (int)sys2(SYS_fchmod, terminal, 0620);
+  if (error < 0) failing(r, "set the terminal's attributes", error);
+  if (!error && s->device) error = bind_console(r, terminal, name);
+  if (!error) {
+    struct message message = {.kind = MESSAGE_CONSOLE};
+    error = NUMBER(fd) >= 0 ? send_descriptor(r->fds[s->fd], name, master) : send_message(r->peer, &message, master);
+    if (error) failing(r, "sendmsg", error);
+  }
+  if (!error) {
+    for (int fd = 0; fd < 3 && error >= 0; fd++) error = sys_dup3(terminal, fd, 0);
+    if (error >= 0) error = sys_ioctl(0, TIOCSCTTY, 0);
+    if (error < 0) failing(r, "TIOCSCTTY", error);
+  }
+  sys_close(master);
+  if (terminal > 2) sys_close(terminal);
+  if (NUMBER(fd) >= 0) sys_close(r->fds[s->fd]);
+  return error < 0 ? error : 0;
+}

@@ -1,0 +1,110 @@
+// Paths inside the rootfs: always from the rootfs fd, by openat2, links kept inside it, magic links refused.
+#include "core.h"
+
+#include <dirent.h>
+#include <string.h>
+
+#define IN_ROOT (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+
+int resolve(int root, const char *path, uint64_t flags) {
+  int fd;
+  // EAGAIN: a rename raced with a `..`; the kernel asks to try again.
+  for (int tries = 0; (fd = sys_openat2(root, *path ? path : ".", flags, 0, IN_ROOT)) == -EAGAIN && tries < 128; tries++);
+  return fd;
+}
+
+static int open_child(int parent, const char *name) {
+  return sys_openat2(parent, name, O_PATH | O_NOFOLLOW, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+}
+
+static int make_child(int parent, const char *name, enum make_kind kind, int mode) {
+  if (kind == MAKE_DIRECTORY) return sys_mkdir(parent, name, mode);
+  int fd = sys_open(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+  sys_close(fd);
+  return fd < 0 ? fd : 0;
+}
+
+// One walk from the root: makes what is missing. A link whose target is missing is replaced in `path` by that target
+// (for the next walk): 1. Otherwise an fd or a negative errno.
+static int walk(int root, char *path, size_t size, enum make_kind kind, int mode, int *fd) {
+  int at = resolve(root, "/", O_PATH | O_DIRECTORY);
+  char *name = path;
+  while (at >= 0) {
+    name += strspn(name, "/");
+    if (!*name) break;
+    char *end = name + strcspn(name, "/"), *rest = end + strspn(end, "/");
+    char cut = *end;
+    *end = 0;
+    int next = resolve(root, path, O_PATH);
+    if (next == -ENOENT) {
+      int error = make_child(at, name, *rest ? MAKE_DIRECTORY : kind, *rest ? 0755 : mode);
+      next = error && error != -EEXIST ? error : open_child(at, name);
+      struct stat st;
+      if (next >= 0 && sys_fstat(next, &st) == 0 && S_ISLNK(st.st_mode)) {
+        BUFFER(whole, 8192);
+        char link[4096];
+        long n = sys4(SYS_readlinkat, next, "", link, sizeof link - 1);
+        sys_close(next); sys_close(at);
+        *end = cut;
+        if (n < 0) return (int)n;
+        link[n] = 0;
+        if (*link != '/') { put_bytes(&whole, path, (size_t)(name - path)); put(&whole, "/"); }
+        put(&whole, link); put(&whole, "/"); put(&whole, rest);
+        if (whole.full || whole.used >= size) return -ENAMETOOLONG;
+        memcpy(path, whole.data, whole.used + 1);
+        // A trailing slash would ask for a directory.
+        while (!*rest && whole.used > 1 && path[whole.used - 1] == '/') path[--whole.used] = 0;
+        return 1;
+      }
+    }
+    sys_close(at);
+    at = next;
+    *end = cut;
+    name = end;
+  }
+  *fd = at;
+  return at < 0 ? at : 0;
+}
+
+int resolve_or_make(int root, const char *path, enum make_kind kind, int mode) {
+  int fd = resolve(root, path, O_PATH);
+  if (fd != -ENOENT) return fd;
+  char changed[8192];
+  size_t length = strlen(path);
+  if (length >= sizeof changed) return -ENAMETOOLONG;
+  memcpy(changed, path, length + 1);
+  for (int links = 0; links < 40; links++) {
+    int result = walk(root, changed, sizeof changed, kind, mode, &fd);
+    if (result != 1) return result < 0 ? result : fd;
+  }
+  return -ELOOP;
+}
+
+int resolve_parent(int root, const char *path, const char **name) {
+  const char *slash = strrchr(path, '/');
+  *name = slash ? slash + 1 : path;
+  if (!**name || !strcmp(*name, ".") || !strcmp(*name, "..")) return -EINVAL;
+  char parent[4096];
+  size_t length = slash ? (size_t)(slash - path) : 0;
+  if (length >= sizeof parent) return -ENAMETOOLONG;
+  memcpy(parent, path, length);
+  parent[length] = 0;
+  return resolve_or_make(root, length ? parent : "/", MAKE_DIRECTORY, 0755);
+}
+
+struct entry { uint64_t inode; int64_t offset; unsigned short length; unsigned char type; char name[]; };
+
+int list_directory(int fd, int (*each)(int dir, const char *name, unsigned char type, void *data), void *data) {
+  _Alignas(8) char entries[4096];
+  sys3(SYS_lseek, fd, 0, 0);
+  for (;;) {
+    long size = sys3(SYS_getdents64, fd, entries, sizeof entries);
+    if (size <= 0) return (int)size;
+    for (long at = 0; at < size; at += ((struct entry *)(entries + at))->length) {
+      struct entry *entry = (struct entry *)(entries + at);
+      if (!strcmp(entry->name, ".") || !strcmp(entry->name, "..")) continue;
+      int error = each(fd, entry->name, entry->type, data);
+      if (error) return error;
+    }
+  }
+}

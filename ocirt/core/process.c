@@ -1,0 +1,217 @@
+// Processes: clone3, waiting, signals, and the steps that tie the runtime to its child.
+#include "core.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <linux/sched.h>
+
+#include "run.h"
+
+int sys_poll(int fd, short events, int milliseconds) {
+  struct pollfd one = {.fd = fd, .events = events};
+  long n;
+  do n = sys3(SYS_poll, &one, 1, milliseconds); while (n == -EINTR);
+  return (int)n;
+}
+
+int wait_exit(int pidfd, int *status) {
+  siginfo_t info = {0};
+  long error;
+  do error = sys5(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED, 0); while (error == -EINTR);
+  if (error < 0) return (int)error;
+  *status = info.si_code == CLD_EXITED ? info.si_status << 8 : info.si_status & 0x7f;
+  return 0;
+}
+
+// The kernel's own structure: libc's sigaction would need its restorer, and its wrapper a working thread id.
+struct kernel_sigaction { void (*handler)(int); unsigned long flags; void (*restorer)(void); uint64_t mask; };
+
+__attribute__((naked)) static void restore(void) { __asm__("mov $15, %eax\n\tsyscall"); }  // rt_sigreturn
+
+void handle_signal(int signal, void (*handler)(int)) {
+  struct kernel_sigaction action = {.handler = handler, .flags = handler ? 0x04000000 /* SA_RESTORER */ : 0, .restorer = restore};
+  sys4(SYS_rt_sigaction, signal, &action, 0, 8);
+}
+
+void reset_signals(void) {
+  for (int signal = 1; signal <= 64; signal++) handle_signal(signal, 0);
+  uint64_t none = 0;
+  sys4(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
+}
+
+static void remember_init(struct run *r, int pid) {
+  struct journal *j = r->container->journal;
+  j->start_time = start_time_of(pid);
+  __atomic_store_n(&j->pid, pid, __ATOMIC_SEQ_CST);
+}
+
+int do_spawn(struct run *r, const struct step_spawn *s) {
+  int pair[2], pidfd = -1, from_stage = r->section == SECTION_STAGE;
+  if (from_stage) { pair[1] = r->peer; pair[0] = -1; }
+  else {
+    int error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+    if (error < 0) return failing(r, "socketpair", error);
+  }
+  int cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
+  struct clone_args args = {
+    .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
+    .pidfd = (uint64_t)(uintptr_t)&pidfd,
+    .exit_signal = from_stage ? 0 : 17 /* SIGCHLD; CLONE_PARENT takes the parent's own */,
+    .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
+  };
+  long pid = sys2(SYS_clone3, &args, sizeof args);
+  if (pid < 0) return failing(r, "clone3", (int)pid);
+  if (!pid) {
+    if (!from_stage) {
+      r->peer = pair[1];
+      sys_close(pair[0]);
+    }
+    // The runtime's death before it commits is this process' death. If it died before this line, the socket says so.
+    sys_prctl(1 /* PR_SET_PDEATHSIG */, 9, 0, 0);
+    run_child(r, (unsigned)s->section);
+  }
+  if (from_stage) {
+    struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_SPAWNED, .pid = (int32_t)pid};
+    int error = send_message(r->peer, &message, pidfd);
+    return error ? failing(r, "sendmsg", error) : 0;
+  }
+  sys_close(pair[1]);
+  r->peer = pair[0];
+  r->child = (int)pid;
+  r->child_pidfd = pidfd;
+  if (s->section == SECTION_INIT) { remember_init(r, (int)pid); r->container->pidfd = pidfd; }
+  return 0;
+}
+
+int do_send(struct run *r, const struct step_send *s) {
+  struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event};
+  int error = send_message(r->peer, &message, -1);
+  // A child that has gone has left the reason in the socket: the next Receive reports it.
+  return error && error != -EPIPE ? failing(r, "sendmsg", error) : 0;
+}
+
+// The child's own report stands in for this step's.
+static int pass_on(struct run *r, const struct message *message, const struct step *here) {
+  static char call[sizeof message->call];
+  const struct step *step = (const struct step *)(r->program->steps + message->step);
+  memcpy(call, message->call, sizeof call);
+  r->call = strcmp(call, "-") ? call : 0;
+  r->detail.used = 0;
+  put(&r->detail, message->detail);
+  BUFFER(text, LOG_LINE);
+  put_failure(&text, r, message->step < r->program->header->steps.size ? step : here, message->error);
+  r->detail.used = 0;
+  put(&r->detail, text.data);
+  return failing(r, "", message->error ? message->error : -EPROTO);
+}
+
+static int child_gone(struct run *r) {
+  int status = 0;
+  r->detail.used = 0;
+  put(&r->detail, "the container's first process died before it was ready");
+  if (r->child_pidfd >= 0 && sys_poll(r->child_pidfd, POLLIN, 1000) == 1 && wait_exit(r->child_pidfd, &status) == 0 && status) {
+    put(&r->detail, status & 0x7f ? ": signal " : ": exit status ");
+    put_number(&r->detail, status & 0x7f ? status & 0x7f : status >> 8);
+    if ((status & 0x7f) == 9) put(&r->detail, " (is linux.resources.memory.limit too small?)");
+  }
+  return failing(r, "", -ECHILD);
+}
+
+int do_receive(struct run *r, const struct step_receive *s) {
+  for (;;) {
+    struct message message;
+    int fd, got = receive_message(r->peer, &message, &fd);
+    if (got < 0) return failing(r, "recvmsg", got);
+    if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
+    if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
+    if (message.kind == MESSAGE_CONSOLE) { r->console = fd; continue; }
+    if (message.event != s->event) return failing(r, "recvmsg", -EPROTO);
+    if (message.event == EVENT_SPAWNED) {
+      int status;
+      remember_init(r, message.pid);
+      wait_exit(r->child_pidfd, &status);  // the stage has nothing left to do
+      sys_close(r->child_pidfd);
+      r->child = message.pid;
+      r->child_pidfd = r->container->pidfd = fd;
+    }
+    return 0;
+  }
+}
+
+int do_commit(struct run *r, const struct step_commit *s) {
+  (void)s;
+  struct container *c = r->container;
+  BUFFER(text, 65536);
+  struct buffer *state = &text;
+  put_state(state, r->program, c->journal, c->journal->pid, "created", 0, 1);
+  if (text.full) return failing(r, "state.json", -E2BIG);
+  int fd = sys_open(c->dir, "state.json.new", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  int error = fd < 0 ? fd : write_all(fd, text.data, text.used);
+  sys_close(fd);
+  if (!error) error = (int)sys4(SYS_renameat, c->dir, "state.json.new", c->dir, "state.json");
+  if (error) return failing(r, "state.json", error);
+  __atomic_store_n(&c->journal->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
+  struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
+  error = send_message(r->peer, &message, -1);
+  return error ? failing(r, "sendmsg", error) : 0;
+}
+
+int do_write_state(struct run *r, const struct step_write_state *s) { (void)r; (void)s; return 0; }
+
+int do_warn(struct run *r, const struct step_warn *s) { log_line("warning", TEXT(message)); return 0; }
+
+int do_open_socket(struct run *r, const struct step_open_socket *s) {
+  struct { sa_family_t family; char path[108]; } address = {.family = AF_UNIX};
+  BUFFER(path, sizeof address.path);
+  put(&path, TEXT(path));
+  // A path that is too long for a socket address is reached through an fd of the socket itself.
+  if (path.full) {
+    int at = sys_open(AT_FDCWD, TEXT(path), O_PATH, 0);
+    if (at < 0) return failing(r, "open", at);
+    path.used = path.full = 0;
+    put(&path, "/proc/self/fd/"); put_number(&path, at);
+  }
+  memcpy(address.path, path.data, path.used);
+  int fd = (int)sys3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return failing(r, "socket", fd);
+  int error = (int)sys3(SYS_connect, fd, &address, offsetof(struct sockaddr, sa_data) + path.used + 1);
+  if (error < 0) { sys_close(fd); return failing(r, "connect", error); }
+  r->fds[s->fd] = fd;
+  return 0;
+}
+
+// One descriptor over a stream socket, with `name` as the data that must go along.
+int send_descriptor(int socket, const char *name, int fd) {
+  union { struct cmsghdr head; char space[CMSG_SPACE(sizeof(int))]; } control = {0};
+  struct iovec part = {(void *)name, strlen(name)};
+  struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space,
+                        .msg_controllen = sizeof control.space};
+  control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+  memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
+  long n;
+  do n = sys3(SYS_sendmsg, socket, &head, MSG_NOSIGNAL); while (n == -EINTR);
+  return n < 0 ? (int)n : 0;
+}
+
+int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
+  int error = send_descriptor(r->fds[s->fd], "pidfd", r->container->pidfd);
+  return error ? failing(r, "sendmsg", error) : 0;
+}
+
+int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
+  BUFFER(temporary, 4096); BUFFER(number, 24);
+  const char *path = TEXT(path), *slash = strrchr(path, '/');
+  size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
+  put_bytes(&temporary, path, folder); put(&temporary, "."); put(&temporary, path + folder);
+  put(&temporary, "."); put_number(&temporary, sys0(SYS_getpid));
+  put_number(&number, r->container->journal->pid);
+  if (temporary.full) return failing(r, "open", -ENAMETOOLONG);
+  int fd = sys_open(AT_FDCWD, temporary.data, O_WRONLY | O_CREAT | O_EXCL, 0644);
+  if (fd < 0) return failing(r, "open", fd);
+  int error = write_all(fd, number.data, number.used);
+  sys_close(fd);
+  if (!error) error = (int)sys4(SYS_renameat, AT_FDCWD, temporary.data, AT_FDCWD, path);
+  if (error) sys_unlink(AT_FDCWD, temporary.data, 0);
+  return error ? failing(r, "write", error) : 0;
+}

@@ -1,0 +1,212 @@
+// A program: every offset and index checked once, then bound. See ocirt/plan/encode.py for the layout.
+#include "core.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "build-id.h"
+
+static const struct { uint16_t size; const char *kinds; } shapes[] = {
+#define X(name, code, size, sentence, kinds) {size, kinds},
+  EACH_STEP(X)
+#undef X
+};
+
+static const uint16_t record_sizes[] = {sizeof(struct section), 1, sizeof(struct string), sizeof(struct piece),
+  sizeof(struct list), sizeof(struct item), sizeof(struct patch), sizeof(struct slot), 1};
+
+#define TABLE(p, name, type) ((const struct type *)((p)->base + (p)->header->name.offset))
+#define ROWS(p, name, type) ((p)->header->name.size / sizeof(struct type))
+
+static int within(uint64_t first, uint64_t count, uint64_t size) { return first <= size && count <= size - first; }
+
+// A text of the data table: inside it, ended by NUL.
+static int good_bytes(const struct program *p, uint32_t offset, uint32_t size) {
+  const struct table *data = &p->header->data;
+  return within(offset, (uint64_t)size + 1, data->size) && p->base[data->offset + offset + size] == 0;
+}
+
+static int good_tables(const struct program *p) {
+  const struct table *tables = &p->header->sections;
+  for (unsigned i = 0; i < COUNT(record_sizes); i++)
+    if (tables[i].offset % 8 || !within(tables[i].offset, tables[i].size, p->size) || tables[i].size % record_sizes[i])
+      return 0;
+  const struct string *strings = TABLE(p, strings, string);
+  for (size_t i = 0; i < ROWS(p, strings, string); i++)
+    if (!within(strings[i].first, strings[i].count, ROWS(p, pieces, piece))) return 0;
+  const struct slot *slots = TABLE(p, slots, slot);
+  size_t n_slots = ROWS(p, slots, slot);
+  for (size_t i = 0; i < n_slots; i++) {
+    if (slots[i].kind > LIST_VALUE) return 0;
+    if (slots[i].kind != NUMBER_VALUE && !good_bytes(p, slots[i].offset, slots[i].size)) return 0;
+  }
+  const struct piece *pieces = TABLE(p, pieces, piece);
+  for (size_t i = 0; i < ROWS(p, pieces, piece); i++) {
+    if (pieces[i].kind == LITERAL) { if (!good_bytes(p, pieces[i].a, pieces[i].b)) return 0; }
+    else if (pieces[i].kind > NUMBER_SLOT || pieces[i].a >= n_slots) return 0;
+    else if (slots[pieces[i].a].kind != (pieces[i].kind == SLOT ? TEXT_VALUE : NUMBER_VALUE)) return 0;
+  }
+  const struct list *lists = TABLE(p, lists, list);
+  for (size_t i = 0; i < ROWS(p, lists, list); i++)
+    if (!within(lists[i].first, lists[i].count, ROWS(p, items, item))) return 0;
+  const struct item *items = TABLE(p, items, item);
+  for (size_t i = 0; i < ROWS(p, items, item); i++) {
+    if (items[i].kind == STRING ? items[i].index >= ROWS(p, strings, string)
+        : items[i].kind != SPLICE || items[i].index >= n_slots || slots[items[i].index].kind != LIST_VALUE) return 0;
+  }
+  const struct patch *patches = TABLE(p, patches, patch);
+  for (size_t i = 0; i < ROWS(p, patches, patch); i++)
+    if (patches[i].offset % 8 || !within(patches[i].offset, 8, p->header->steps.size) || patches[i].slot >= n_slots ||
+        slots[patches[i].slot].kind != NUMBER_VALUE) return 0;
+  return 1;
+}
+
+static int good_step(const struct program *p, const struct step *step) {
+  if (step->code >= STEP_COUNT || step->size != shapes[step->code].size || step->at >= ROWS(p, strings, string)) return 0;
+  const uint64_t *field = (const uint64_t *)(step + 1);
+  for (const char *kind = shapes[step->code].kinds; *kind; kind++, field++) {
+    if (*kind == 't' && *field >= ROWS(p, strings, string)) return 0;
+    if (*kind == 'l' && *field >= ROWS(p, lists, list)) return 0;
+    if (*kind == 's' && *field >= SECTION_COUNT) return 0;
+    if (*kind == 'f' && (int64_t)*field != -1 && *field >= REGISTERS) return 0;
+  }
+  return 1;
+}
+
+static int good_steps(const struct program *p) {
+  if (ROWS(p, sections, section) != SECTION_COUNT) return 0;
+  const struct section *sections = TABLE(p, sections, section);
+  for (unsigned i = 0; i < SECTION_COUNT; i++) {
+    uint64_t at = sections[i].first;
+    for (uint32_t k = 0; k < sections[i].count; k++) {
+      if (at % 8 || !within(at, sizeof(struct step), p->header->steps.size)) return 0;
+      const struct step *step = (const struct step *)(p->steps + at);
+      if (!within(at, step->size, p->header->steps.size) || !good_step(p, step)) return 0;
+      at += step->size;
+    }
+  }
+  return 1;
+}
+
+// One mapping for all that binding makes; the child inherits it and never allocates.
+static uint8_t *arena_make(size_t size) {
+  void *memory = mmap(0, size + 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) fail("no memory for a program of %d bytes", (int)size);
+  return memory;
+}
+
+static uint8_t *take(uint8_t **arena, size_t size) {
+  uint8_t *memory = *arena;
+  *arena += (size + 7) & ~(size_t)7;
+  return memory;
+}
+
+static const char *bind_string(const struct program *p, const struct string *string, uint8_t **arena) {
+  const struct piece *piece = TABLE(p, pieces, piece) + string->first;
+  const struct slot *slots = TABLE(p, slots, slot);
+  const char *data = (const char *)p->base + p->header->data.offset;
+  if (string->count == 1 && piece->kind != NUMBER_SLOT)
+    return data + (piece->kind == LITERAL ? piece->a : slots[piece->a].offset);
+  struct buffer out = {(char *)*arena, 1, 0, 0};
+  for (uint32_t i = 0; i < string->count; i++)
+    out.size += piece[i].kind == LITERAL ? piece[i].b : piece[i].kind == SLOT ? slots[piece[i].a].size : 24;
+  take(arena, out.size);
+  out.data[0] = 0;
+  for (uint32_t i = 0; i < string->count; i++) {
+    if (piece[i].kind == LITERAL) put_bytes(&out, data + piece[i].a, piece[i].b);
+    else if (piece[i].kind == SLOT) put_bytes(&out, data + slots[piece[i].a].offset, slots[piece[i].a].size);
+    else put_number(&out, slots[piece[i].a].number);
+  }
+  return out.data;
+}
+
+static int bind_list(struct program *p, const struct list *list, struct texts *texts, uint8_t **arena) {
+  const struct item *items = TABLE(p, items, item) + list->first;
+  const struct slot *slots = TABLE(p, slots, slot);
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < list->count; i++) count += items[i].kind == STRING ? 1 : slots[items[i].index].count;
+  texts->items = (const char **)take(arena, (count + 1) * sizeof(char *));
+  texts->count = 0;
+  for (uint32_t i = 0; i < list->count; i++) {
+    if (items[i].kind == STRING) { texts->items[texts->count++] = p->strings[items[i].index]; continue; }
+    const struct slot *slot = &slots[items[i].index];
+    const char *text = (const char *)p->base + p->header->data.offset + slot->offset, *end = text + slot->size;
+    for (uint32_t k = 0; k < slot->count; k++) {
+      if (text >= end) return -1;
+      texts->items[texts->count++] = text;
+      text += strlen(text) + 1;
+    }
+  }
+  texts->items[texts->count] = 0;
+  return 0;
+}
+
+static size_t arena_size(const struct program *p) {
+  size_t size = p->header->steps.size + 8, n_strings = ROWS(p, strings, string), n_lists = ROWS(p, lists, list);
+  const struct slot *slots = TABLE(p, slots, slot);
+  const struct piece *pieces = TABLE(p, pieces, piece);
+  const struct string *strings = TABLE(p, strings, string);
+  for (size_t i = 0; i < n_strings; i++) {
+    size += 16 + sizeof(char *);
+    for (uint32_t k = 0; k < strings[i].count; k++) {
+      const struct piece *piece = &pieces[strings[i].first + k];
+      size += piece->kind == LITERAL ? piece->b : piece->kind == SLOT ? slots[piece->a].size : 24;
+    }
+  }
+  const struct list *lists = TABLE(p, lists, list);
+  const struct item *items = TABLE(p, items, item);
+  for (size_t i = 0; i < n_lists; i++) {
+    size += sizeof(struct texts) + sizeof(char *);
+    for (uint32_t k = 0; k < lists[i].count; k++) {
+      const struct item *item = &items[lists[i].first + k];
+      size += sizeof(char *) * (item->kind == STRING ? 1 : slots[item->index].count);
+    }
+  }
+  return size;
+}
+
+int program_load(struct program *p, int fd) {
+  struct stat st;
+  if (sys_fstat(fd, &st) < 0 || st.st_size < (off_t)sizeof(struct program_header) || st.st_size > 64 << 20) return -1;
+  p->size = (size_t)st.st_size;
+  void *base = mmap(0, p->size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (base == MAP_FAILED) return -1;
+  p->base = base;
+  p->fd = fd;
+  p->header = base;
+  if (memcmp(p->header->magic, PROGRAM_MAGIC, 8) || p->header->format != PROGRAM_FORMAT || p->header->size != p->size ||
+      strncmp(p->header->build, BUILD_ID, BUILD_SIZE) || !good_tables(p)) goto bad;
+  uint8_t *arena = arena_make(arena_size(p));
+  p->steps = take(&arena, p->header->steps.size);
+  memcpy(p->steps, p->base + p->header->steps.offset, p->header->steps.size);
+  const struct slot *slots = TABLE(p, slots, slot);
+  const struct patch *patches = TABLE(p, patches, patch);
+  for (size_t i = 0; i < ROWS(p, patches, patch); i++)
+    memcpy(p->steps + patches[i].offset, &slots[patches[i].slot].number, 8);
+  if (!good_steps(p)) goto bad;
+  size_t n_strings = ROWS(p, strings, string), n_lists = ROWS(p, lists, list);
+  p->strings = (const char **)take(&arena, n_strings * sizeof(char *));
+  for (size_t i = 0; i < n_strings; i++) p->strings[i] = bind_string(p, TABLE(p, strings, string) + i, &arena);
+  p->lists = (struct texts *)take(&arena, n_lists * sizeof(struct texts));
+  for (size_t i = 0; i < n_lists; i++)
+    if (bind_list(p, TABLE(p, lists, list) + i, &p->lists[i], &arena)) goto bad;
+  return 0;
+bad:
+  munmap(base, p->size);
+  p->base = 0;
+  return -1;
+}
+
+const char *text_of(const struct program *p, uint64_t index) { return p->strings[index]; }
+
+const struct texts *texts_of(const struct program *p, uint64_t index) { return &p->lists[index]; }
+
+const struct step *section_first(const struct program *p, unsigned section) {
+  return (const struct step *)(p->steps + TABLE(p, sections, section)[section].first);
+}
+
+const struct step *section_end(const struct program *p, unsigned section) {
+  const struct step *step = section_first(p, section);
+  for (uint32_t i = 0; i < TABLE(p, sections, section)[section].count; i++) step = next_step(step);
+  return step;
+}

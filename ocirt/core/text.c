@@ -1,0 +1,100 @@
+// Strings, numbers and dates without stdio: usable after clone3.
+#include "core.h"
+
+#include <string.h>
+
+void put_bytes(struct buffer *to, const char *text, size_t size) {
+  size_t room = to->size - 1 - to->used;
+  if (size > room) { size = room; to->full = 1; }
+  memcpy(to->data + to->used, text, size);
+  to->used += size;
+  to->data[to->used] = 0;
+}
+
+void put(struct buffer *to, const char *text) { put_bytes(to, text, strlen(text)); }
+
+void put_padded(struct buffer *to, int64_t number, int digits) {
+  char text[24], *at = text + sizeof text;
+  uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+  do { *--at = (char)('0' + rest % 10); rest /= 10; } while (rest || text + sizeof text - at < digits);
+  if (number < 0) *--at = '-';
+  put_bytes(to, at, (size_t)(text + sizeof text - at));
+}
+
+void put_number(struct buffer *to, int64_t number) { put_padded(to, number, 1); }
+
+void put_json(struct buffer *to, const char *text) {
+  static const char hex[] = "0123456789abcdef";
+  put(to, "\"");
+  for (; *text; text++) {
+    unsigned char byte = (unsigned char)*text;
+    if (byte == '"' || byte == '\\') { char pair[] = {'\\', (char)byte}; put_bytes(to, pair, 2); }
+    else if (byte == '\n') put(to, "\\n");
+    else if (byte == '\t') put(to, "\\t");
+    else if (byte == '\r') put(to, "\\r");
+    else if (byte < 32) { char code[] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}; put_bytes(to, code, 6); }
+    else put_bytes(to, text, 1);
+  }
+  put(to, "\"");
+}
+
+void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds) {
+  // Days to a date of the proleptic Gregorian calendar, counted in 400-year eras from 0000-03-01.
+  int64_t day = seconds / 86400 + 719468, second = seconds % 86400;
+  int64_t era = day / 146097, of_era = day % 146097;
+  int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+  int64_t of_year = of_era - (365 * year + year / 4 - year / 100), month = (5 * of_year + 2) / 153;
+  int64_t date = of_year - (153 * month + 2) / 5 + 1;
+  month = month < 10 ? month + 3 : month - 9;
+  put_padded(to, year + era * 400 + (month <= 2), 4);
+  put(to, "-"); put_padded(to, month, 2);
+  put(to, "-"); put_padded(to, date, 2);
+  put(to, "T"); put_padded(to, second / 3600, 2);
+  put(to, ":"); put_padded(to, second / 60 % 60, 2);
+  put(to, ":"); put_padded(to, second % 60, 2);
+  if (nanoseconds >= 0) { put(to, "."); put_padded(to, nanoseconds, 9); }
+  put(to, "Z");
+}
+
+void put_error(struct buffer *to, int error) {
+  const char *text = strerror(error < 0 ? -error : error);
+  // Go's texts, which engines match, begin in lower case.
+  char first = text[0];
+  if (first >= 'A' && first <= 'Z' && text[1] >= 'a' && text[1] <= 'z') first = (char)(first + 'a' - 'A');
+  put_bytes(to, &first, 1);
+  put(to, text + 1);
+}
+
+int parse_number(const char *text, int64_t *number) {
+  int negative = *text == '-';
+  uint64_t value = 0;
+  text += negative;
+  if (!*text) return -1;
+  for (; *text; text++) {
+    if (*text < '0' || *text > '9' || value > (INT64_MAX - 9) / 10) return -1;
+    value = value * 10 + (uint64_t)(*text - '0');
+  }
+  *number = negative ? -(int64_t)value : (int64_t)value;
+  return 0;
+}
+
+int write_all(int fd, const char *data, size_t size) {
+  while (size) {
+    long n = sys_write(fd, data, size);
+    if (n == -EINTR) continue;
+    if (n < 0) return (int)n;
+    data += n; size -= (size_t)n;
+  }
+  return 0;
+}
+
+long read_file(int dir, const char *path, char *data, size_t size) {
+  int fd = sys_open(dir, path, O_RDONLY, 0);
+  if (fd < 0) return fd;
+  size_t used = 0;
+  long n = 0;
+  while (used < size - 1 && (n = sys_read(fd, data + used, size - 1 - used)) > 0) used += (size_t)n;
+  sys_close(fd);
+  data[used] = 0;
+  return n < 0 ? n : (long)used;
+}

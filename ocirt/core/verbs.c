@@ -1,0 +1,135 @@
+// start, state, kill and delete: the stored program's short sections, without an interpreter.
+#include "verbs.h"
+
+#include "build-id.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+
+void verb_start(struct request *q, int program_fd) {
+  struct container c = {0};
+  need_container(&c, q, LOCK_EX, program_fd);
+  fault_begin("start");
+  const char *status = container_status(&c);
+  if (!strcmp(status, "running")) fail("cannot start an already running container: %s", c.id);
+  if (!strcmp(status, "stopped")) fail("cannot start a container that has stopped: %s", c.id);
+  if (strcmp(status, "created")) fail("cannot start a container in the state %s: %s", status, c.id);
+  BUFFER(text, LOG_LINE);
+  if (start_container(&c, &text)) { log_error(text.data); sys_exit(1); }
+  sys_exit(0);
+}
+
+void verb_state(struct request *q, int program_fd) {
+  struct container c = {0};
+  need_container(&c, q, 0, program_fd);
+  static char text[262144];
+  struct buffer out = {text, sizeof text, 0, 0};
+  const char *status = container_status(&c);
+  int pid = c.journal && strcmp(status, "stopped") ? c.journal->pid : 0;
+  if (c.program.base && c.journal) put_state(&out, &c.program, c.journal, pid, status, 1, 0);
+  else {
+    // Cut off before its program was stored: only its id is known.
+    put(&out, "{\n  \"ociVersion\": \"" SPEC_VERSION "\",\n  \"id\": "); put_json(&out, c.id);
+    put(&out, ",\n  \"pid\": 0,\n  \"status\": "); put_json(&out, status);
+    put(&out, ",\n  \"bundle\": \"\"\n}\n");
+  }
+  if (out.full) fail("the state of %s is too large", c.id);
+  sys_exit(write_all(1, out.data, out.used) ? 1 : 0);
+}
+
+static const char *const signal_names[] = {0, "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV",
+  "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM",
+  "PROF", "WINCH", "IO", "PWR", "SYS"};
+
+// By number or name, with or without SIG, in any case; RTMIN+N and RTMAX-N too. 0: none such.
+static int parse_signal(const char *text) {
+  char name[16];
+  int64_t number;
+  if (!parse_number(text, &number)) return number > 0 && number <= 64 ? (int)number : 0;
+  size_t length = strlen(text);
+  if (length >= sizeof name) return 0;
+  for (size_t i = 0; i <= length; i++) name[i] = text[i] >= 'a' && text[i] <= 'z' ? (char)(text[i] - 32) : text[i];
+  const char *bare = strncmp(name, "SIG", 3) ? name : name + 3;
+  if (!strcmp(bare, "IOT")) return SIGABRT;
+  if (!strcmp(bare, "CLD")) return SIGCHLD;
+  if (!strcmp(bare, "POLL")) return SIGIO;
+  for (int i = 1; i < (int)COUNT(signal_names); i++) if (!strcmp(bare, signal_names[i])) return i;
+  int low = !strncmp(bare, "RTMIN", 5), high = !strncmp(bare, "RTMAX", 5);
+  if (!low && !high) return 0;
+  number = 0;
+  if (bare[5] && (bare[5] != (low ? '+' : '-') || parse_number(bare + 6, &number) || number < 0 || number > 30)) return 0;
+  return (int)(low ? 34 + number : 64 - number);
+}
+
+void verb_kill(struct request *q, int program_fd) {
+  struct container c = {0};
+  const char *name = q->n_arguments > 1 ? q->arguments[1] : "TERM";
+  int signal = parse_signal(name);
+  need_container(&c, q, 0, program_fd);
+  if (!signal) fail("unknown signal \"%s\"", name);
+  const char *status = container_status(&c);
+  int alive = !strcmp(status, "running") || !strcmp(status, "created");
+  if (q->flags[FLAG_ALL] && c.program.base && strcmp(status, "creating")) {
+    // Also after init's end: with a shared pid namespace its children may live on.
+    struct run r;
+    const struct step *failed;
+    run_begin(&r, &c, SECTION_SIGNAL);
+    r.signal = signal;
+    int error = run_section(&r, &failed);
+    if (error) {
+      BUFFER(text, LOG_LINE);
+      put_failure(&text, &r, failed, error);
+      fail("%s", text.data);
+    }
+    // Without a cgroup of its own there is only init to be found.
+    if (alive && section_first(&c.program, SECTION_SIGNAL) == section_end(&c.program, SECTION_SIGNAL))
+      sys_pidfd_signal(c.pidfd, signal);
+    sys_exit(0);
+  }
+  if (!alive) fail("container not running: %s is %s", c.id, status);
+  int error = sys_pidfd_signal(c.pidfd, signal);
+  if (error == -ESRCH) fail("container not running: %s: no such process", c.id);
+  if (error < 0) fail("send signal %d to %s: %e", signal, c.id, error);
+  sys_exit(0);
+}
+
+// Before the lock is waited for: a create still at work, or a start that waits for a hook inside, would keep it held.
+static void end_by_force(struct container *c) {
+  if (c->journal && c->journal->phase == PHASE_CREATING) {
+    int creator = sys_pidfd_open(c->journal->creator);
+    if (creator >= 0 && start_time_of(c->journal->creator) == c->journal->creator_start_time) {
+      sys_pidfd_signal(creator, SIGKILL);
+      sys_poll(creator, POLLIN, 60000);
+    }
+    sys_close(creator);
+  }
+  kill_init(c);
+}
+
+void verb_delete(struct request *q, int program_fd) {
+  struct container c = {0};
+  int force = q->flags[FLAG_FORCE] != 0;
+  c.root = q->flags[FLAG_ROOT];
+  c.id = q->arguments[0];
+  if (force && !strchr(c.id, '/')) {
+    if (container_open(&c, 0) == -ENOENT) sys_exit(0);
+    end_by_force(&c);
+    sys_close(c.dir);
+    // The one who held the lock may have cleaned up after itself.
+    struct container again = {.root = c.root, .id = c.id};
+    if (container_open(&again, LOCK_EX) == -ENOENT) sys_exit(0);
+    sys_close(again.dir);
+  }
+  c = (struct container){0};
+  need_container(&c, q, LOCK_EX, program_fd);
+  fault_begin("delete");
+  const char *status = container_status(&c);
+  if (!force && strcmp(status, "stopped"))
+    fail("cannot delete container %s that is not stopped: %s", c.id, status);
+  BUFFER(text, LOG_LINE);
+  int begun = c.journal && (c.journal->phase != PHASE_CREATING || c.journal->hooks_run);
+  if (destroy_container(&c, begun, &text)) { log_error(text.data); sys_exit(1); }
+  sys_exit(0);
+}

@@ -1,0 +1,35 @@
+// The verbs that the executable runs by itself, and the command line they get.
+#pragma once
+#include "core.h"
+
+#include "flags.h"
+
+struct request {
+  int verb;                            // an enum verb_id
+  const char *flags[FLAG_COUNT];       // null: not given; a switch has ""
+  const char *arguments[2];
+  unsigned n_arguments;
+  char **argv;                         // the command line as it came, without our own first words
+  char **environment;
+};
+
+// Reads the command line: 1, or 0 if it is not one that the executable takes by itself (another verb, help, a mistake).
+int parse_command_line(struct request *q, char **argv);
+
+int relay_signals(void);
+int relay(struct container *c, int signals, int master, int subreaper);  // the exit status of `run`
+
+_Noreturn void verb_create(struct request *q, int program_fd, int config_fd);
+_Noreturn void verb_start(struct request *q, int program_fd);
+_Noreturn void verb_state(struct request *q, int program_fd);
+_Noreturn void verb_kill(struct request *q, int program_fd);
+_Noreturn void verb_delete(struct request *q, int program_fd);
+
+// launch.c: starts Python. `words` says what for.
+_Noreturn void start_python(struct request *q, const char *branch, int config_fd);
+
+// lifecycle.c: what several verbs do.
+void need_container(struct container *c, struct request *q, int lock, int program_fd);
+int start_container(struct container *c, struct buffer *message);        // 0, or -1 with the error's text
+int destroy_container(struct container *c, int hooks, struct buffer *message);
+int kill_init(struct container *c);

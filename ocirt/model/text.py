@@ -1,0 +1,284 @@
+"""Values of config.json on their way into a plan: slots, guards and tests.
+
+A plan is compiled once for all configs of one shape. What it may depend on is therefore recorded:
+
+- a :class:`Text` that is passed on to a step is a *slot*: its value is bound when the program runs;
+- a Text whose value is read (:meth:`Text.read`) is a *guard*: the program holds for this value only;
+- a Text that is asked one of the predicates below is a *test*: the program holds for every value
+  that gives the same answer.
+
+Looking at a Text in any other way raises, so nobody looks by accident. Numbers and lists of strings
+have the same rules.
+"""
+
+from ..errors import ConfigError
+
+
+class Trace:
+    """What one compilation looked at. Shown by ``ocirt plan --slots``, and the base of the program cache."""
+
+    __slots__ = ("slots", "guards", "tests")
+
+    def __init__(self):
+        self.slots = {}
+        """path -> {check: argument}: values passed on."""
+        self.guards = {}
+        """path -> value: values read."""
+        self.tests = {}
+        """(path, predicate, argument) -> answer."""
+
+
+def quote(value):
+    """``value`` as a person would see it in an error: JSON, at most 60 characters."""
+    from _json import encode_basestring_ascii
+    if value is None or value is True or value is False:
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        text = encode_basestring_ascii(value)
+    elif isinstance(value, dict):
+        return "an object"
+    elif isinstance(value, list):
+        return "an array"
+    else:
+        text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def clean(path):
+    """The absolute ``path`` without ``.``, ``..``, double and trailing slashes, by string alone."""
+    parts = []
+    for part in path.split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part and part != ".":
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def _is_empty(value, _):
+    return value == ""
+
+
+def _is_absolute(value, _):
+    return value.startswith("/")
+
+
+def _equals(value, argument):
+    return value == argument
+
+
+def _starts_with(value, argument):
+    return value.startswith(argument)
+
+
+def _is_path(value, argument):
+    return clean(value) == argument
+
+
+def _beneath(value, argument):
+    return (clean(value) + "/").startswith(argument.rstrip("/") + "/")
+
+
+def _goes_up(value, _):
+    return ".." in value.split("/")
+
+
+def _is_triple(value, _):
+    return value.count(":") == 2
+
+
+def _within(value, argument):
+    return value in argument
+
+
+PREDICATES = {
+    "is_empty": _is_empty, "is_absolute": _is_absolute, "equals": _equals, "starts_with": _starts_with,
+    "is_path": _is_path, "beneath": _beneath, "goes_up": _goes_up, "is_triple": _is_triple, "within": _within,
+}
+"""The closed list of questions that a Text answers; the launcher has the same list."""
+
+
+def _forbidden(self, *_):
+    raise TypeError(f"{self.path}: read() it, ask one of its predicates, or pass it on to a step")
+
+
+class Value:
+    """Base of what a config holds: knows its JSON path and the trace it reports to."""
+
+    __slots__ = ("_value", "path", "trace")
+
+    def __init__(self, value, path, trace):
+        self._value, self.path, self.trace = value, path, trace
+
+    __bool__ = __eq__ = __ne__ = __str__ = __format__ = __contains__ = __iter__ = __len__ = _forbidden
+    __lt__ = __le__ = __gt__ = __ge__ = __index__ = __int__ = __fspath__ = _forbidden
+    __hash__ = None
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self.path}>"
+
+    def read(self):
+        """The value itself. The program then holds for this value only (a guard)."""
+        self.trace.guards[self.path] = self._value
+        return self._value
+
+    def bound(self):
+        """The value, for whoever binds a program: the encoder, the printer. Records nothing."""
+        return self._value
+
+    def slot(self):
+        """Record that this value is passed on; called by the encoder."""
+        self.trace.slots.setdefault(self.path, {})
+
+
+class Text(Value):
+    """A string of the config or of the request (``$id``, ``$bundle``)."""
+
+    __slots__ = ()
+
+    def _ask(self, predicate, argument=None):
+        answer = PREDICATES[predicate](self._value, argument)
+        self.trace.tests[self.path, predicate, argument] = answer
+        return answer
+
+    def is_empty(self):
+        return self._ask("is_empty")
+
+    def is_absolute(self):
+        return self._ask("is_absolute")
+
+    def equals(self, other):
+        return self._ask("equals", other)
+
+    def starts_with(self, prefix):
+        return self._ask("starts_with", prefix)
+
+    def is_path(self, path):
+        """Is it the same path as ``path``, which is clean, by string?"""
+        return self._ask("is_path", path)
+
+    def beneath(self, path):
+        """Is it ``path`` or something below it, by string?"""
+        return self._ask("beneath", path)
+
+    def goes_up(self):
+        """Has it a ``..`` among its parts?"""
+        return self._ask("goes_up")
+
+    def is_triple(self):
+        """Has it the form ``slice:prefix:name``?"""
+        return self._ask("is_triple")
+
+    def within(self, table):
+        """Is it one of the strings of the tuple ``table``?"""
+        return self._ask("within", table)
+
+    def checked(self, max_length=None, absolute=False, expected=None):
+        """This text as a slot with checks: the binder makes the same ones for every other value.
+
+        :param max_length: in bytes.
+        :raises ConfigError: the value at hand does not pass.
+        """
+        value, checks = self._value, self.trace.slots.setdefault(self.path, {})
+        if absolute:
+            checks["absolute"] = True
+            if not value.startswith("/"):
+                raise ConfigError(self.path, quote(value), expected or "an absolute path")
+        if max_length is not None:
+            checks["max_length"] = max_length
+            length = len(value.encode("utf-8", "surrogatepass"))
+            if length > max_length:
+                raise ConfigError(self.path, f"one of {length} bytes", expected or f"at most {max_length} bytes")
+        return self
+
+    def __add__(self, other):
+        return Template(self) + other
+
+    def __radd__(self, other):
+        return Template(other) + self
+
+
+class Number(Value):
+    """An integer of the config."""
+
+    __slots__ = ()
+
+    def checked(self, low, high, expected=None):
+        """This number as a slot within ``low`` to ``high``, both included.
+
+        :raises ConfigError: the value at hand lies outside.
+        """
+        self.trace.slots.setdefault(self.path, {}).update(low=low, high=high)
+        if not low <= self._value <= high:
+            raise ConfigError(self.path, self._value, expected or f"a number from {low} to {high}")
+        return self
+
+    def equals(self, other):
+        answer = self._value == other
+        self.trace.tests[self.path, "equals", other] = answer
+        return answer
+
+    def __add__(self, other):
+        return Template(self) + other
+
+    def __radd__(self, other):
+        return Template(other) + self
+
+
+class Texts(Value):
+    """A list slot: a list of strings whose length makes no new shape (args, env)."""
+
+    __slots__ = ()
+
+    def is_empty(self):
+        answer = not self._value
+        self.trace.tests[self.path, "is_empty", None] = answer
+        return answer
+
+
+class Raw(Text):
+    """A text that is the JSON source of a value, bytes as they stand in config.json (annotations)."""
+
+    __slots__ = ()
+
+
+class Template:
+    """A string put together of literal pieces and slots."""
+
+    __slots__ = ("pieces",)
+
+    def __init__(self, *pieces):
+        self.pieces = pieces
+
+    def __add__(self, other):
+        return Template(*self.pieces, *(other.pieces if isinstance(other, Template) else (other,)))
+
+    def __radd__(self, other):
+        return Template(other, *self.pieces)
+
+    def __eq__(self, other):
+        return isinstance(other, Template) and bound(self) == bound(other)
+
+    __hash__ = None
+    __bool__ = __str__ = __format__ = __contains__ = __iter__ = __len__ = __fspath__ = None
+
+    def __repr__(self):
+        return f"<Template {self.pieces!r}>"
+
+
+def bound(value):
+    """A step's field as it is for the config at hand: ``str``, ``int`` or a list of ``str``."""
+    if isinstance(value, Template):
+        return "".join([str(bound(piece)) for piece in value.pieces])
+    if isinstance(value, Value):
+        return value.bound()
+    if isinstance(value, (list, tuple)):
+        out = []
+        for item in value:
+            item = bound(item)
+            if isinstance(item, list):
+                out += item
+            else:
+                out.append(item)
+        return out
+    return value

@@ -1,0 +1,28 @@
+"""Plans: what a bundle is compiled to. See docs/architecture.md."""
+
+
+class Plan:
+    """The steps of a container's life, by section, and what they were compiled from.
+
+    :ivar sections: section name (:data:`ocirt.plan.steps.SECTIONS`) -> list of steps, in order.
+    :ivar trace: the :class:`~ocirt.model.text.Trace` of the compilation.
+    """
+
+    __slots__ = ("sections", "trace", "_registers")
+
+    def __init__(self, trace):
+        from .steps import SECTIONS
+        self.sections = {name: [] for name in SECTIONS}
+        self.trace = trace
+        self._registers = 0
+
+    def __getattr__(self, name):
+        try:
+            return self.sections[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def register(self):
+        """A descriptor register that no other step uses."""
+        self._registers += 1
+        return self._registers - 1

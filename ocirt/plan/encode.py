@@ -1,0 +1,179 @@
+"""Plan to program: the bytes that the static executable runs.
+
+A program is position-independent and has no pointers: a header, then tables, each an array of fixed
+little-endian records. ``program.h`` (:mod:`ocirt.plan.generate`) describes the same layout to C:
+
+sections  first step (offset into the step area) and number of steps, in the order of SECTIONS
+steps     code u16, size u16, JSON path (string) u32, then 8 bytes a field
+strings   first piece, number of pieces
+pieces    kind, and for a literal: offset into data, length; for a slot: its index
+lists     first item, number of items
+items     kind (a string, or a list slot spliced in) and index
+patches   offset into the step area, number slot: the field there takes the slot's value
+slots     kind, then offset and length in data, or a number: the values bound
+data      bytes; every text ends with a NUL that its length does not count
+
+The tables up to ``patches`` are the template: they are the same for all configs of one shape. Slots and
+their values come last and are what binding replaces.
+"""
+
+from ..errors import ConfigError
+from ..model.text import Number, Raw, Template, Text, Texts, Value, quote
+from .steps import SECTIONS, STEPS
+
+MAGIC = b"ocirtprg"
+FORMAT = 1
+LITERAL, SLOT, NUMBER_SLOT = 0, 1, 2
+STRING, SPLICE = 0, 1
+TEXT_VALUE, NUMBER_VALUE, LIST_VALUE = 0, 1, 2
+HEADER_TABLES = ("sections", "steps", "strings", "pieces", "lists", "items", "patches", "slots", "data")
+BUILD_SIZE = 32
+
+
+def to_bytes(text, path=""):
+    """UTF-8 of ``text``.
+
+    :raises ConfigError: it has a NUL or half a surrogate pair, which no system call can take.
+    """
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(path, quote(text), "a string of whole Unicode characters") from None
+    if b"\0" in data:
+        raise ConfigError(path, quote(text), "a string without NUL")
+    return data
+
+
+class _Encoder:
+    def __init__(self):
+        self.strings, self.pieces, self.lists, self.items, self.patches = [], [], [], [], []
+        self.steps = bytearray()
+        self.literals = bytearray()
+        self.slots = []
+        self._slot_index, self._string_index, self._list_index, self._literal_at = {}, {}, {}, {}
+
+    def slot(self, value):
+        index = self._slot_index.get(value.path)
+        if index is None:
+            index = self._slot_index[value.path] = len(self.slots)
+            self.slots.append(value)
+            value.slot()
+        return index
+
+    def literal(self, text, path):
+        at = self._literal_at.get(text)
+        if at is None:
+            data = to_bytes(text, path)
+            at = self._literal_at[text] = (len(self.literals), len(data))
+            self.literals += data + b"\0"
+        return at
+
+    def string(self, value, path=""):
+        """Index of a string: ``str``, Text or Template."""
+        pieces = value.pieces if isinstance(value, Template) else (value,)
+        key = tuple([("", piece) if isinstance(piece, str) else (piece.path,) for piece in pieces])
+        index = self._string_index.get(key)
+        if index is None:
+            index = self._string_index[key] = len(self.strings)
+            self.strings.append((len(self.pieces), len(pieces)))
+            for piece in pieces:
+                if isinstance(piece, str):
+                    self.pieces.append((LITERAL, *self.literal(piece, path)))
+                elif isinstance(piece, Text):
+                    self.pieces.append((SLOT, self.slot(piece), 0))
+                elif isinstance(piece, Number):
+                    self.pieces.append((NUMBER_SLOT, self.slot(piece), 0))
+                else:
+                    raise TypeError(f"{path}: {piece!r} is no piece of a string")
+        return index
+
+    def list(self, value, path):
+        if isinstance(value, Texts):
+            value = (value,)
+        items = [(SPLICE, self.slot(item)) if isinstance(item, Texts) else (STRING, self.string(item, path))
+                 for item in value]
+        key = tuple(items)
+        index = self._list_index.get(key)
+        if index is None:
+            index = self._list_index[key] = len(self.lists)
+            self.lists.append((len(self.items), len(items)))
+            self.items += items
+        return index
+
+    def field(self, kind, value, path, offset):
+        if kind == "text":
+            return self.string(value, path)
+        if kind == "texts":
+            return self.list(value, path)
+        if kind == "section":
+            return SECTIONS.index(value)
+        if isinstance(value, Number):
+            self.patches.append((offset, self.slot(value)))
+            return 0
+        return value & 0xFFFFFFFFFFFFFFFF
+
+    def step(self, step):
+        start = len(self.steps)
+        fields = step.fields
+        size = 8 + 8 * len(fields)
+        self.steps += CODES[type(step)].to_bytes(2, "little") + size.to_bytes(2, "little")
+        self.steps += self.string(step.at).to_bytes(4, "little")
+        offset = start + 8
+        for kind, value in zip(fields.values(), step.values):
+            self.steps += self.field(kind, value, step.at, offset).to_bytes(8, "little")
+            offset += 8
+
+
+CODES = {step: code for code, step in enumerate(STEPS)}
+
+
+def encode(plan, build):
+    """The program of ``plan``, bound to the values of its own config.
+
+    :param build: the build id of this installation, hex digits; an executable of another build does not run the program.
+    :raises ConfigError: a string cannot be passed to the kernel.
+    """
+    encoder = _Encoder()
+    sections = []
+    for name in SECTIONS:
+        steps = plan.sections[name]
+        sections.append((len(encoder.steps), len(steps)))
+        for step in steps:
+            encoder.step(step)
+
+    data = encoder.literals
+    slots = bytearray()
+    for value in encoder.slots:
+        held = value.bound()
+        if isinstance(value, Number):
+            slots += _record(NUMBER_VALUE, 0, 0, 0) + (held & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")
+            continue
+        if isinstance(value, Texts):
+            kind, count = LIST_VALUE, len(held)
+            held = b"".join([to_bytes(item, f"{value.path}[{index}]") + b"\0" for index, item in enumerate(held)])
+        else:
+            kind, count = TEXT_VALUE, 0
+            held = held if isinstance(held, bytes) else to_bytes(held, value.path)
+        slots += _record(kind, count, len(data), len(held)) + bytes(8)
+        data += held + b"\0"
+
+    tables = (_records(sections), encoder.steps, _records(encoder.strings), _records(encoder.pieces),
+              _records(encoder.lists), _records(encoder.items), _records(encoder.patches), slots, data)
+    header = bytearray(MAGIC + FORMAT.to_bytes(4, "little"))
+    offset = len(MAGIC) + 8 + BUILD_SIZE + 8 * len(tables)
+    places = bytearray()
+    body = bytearray()
+    for table in tables:
+        body += bytes(-len(body) % 8)
+        places += _record(offset + len(body), len(table))
+        body += table
+    header += (offset + len(body)).to_bytes(4, "little") + build.encode().ljust(BUILD_SIZE, b"\0") + places
+    return bytes(header + body)
+
+
+def _record(*numbers):
+    return b"".join([number.to_bytes(4, "little") for number in numbers])
+
+
+def _records(rows):
+    return b"".join([_record(*row) for row in rows])

@@ -1,0 +1,474 @@
+"""The steps a plan is made of: the one definition.
+
+Each class below is one step. Its ``fields`` are, in order, what the executor gets; ``program.h``
+(:mod:`ocirt.plan.generate`) and the encoder (:mod:`ocirt.plan.encode`) are derived from them, the
+docstrings are what ``docs/steps.md`` and the C handlers follow. Kinds of fields:
+
+``text``     one string: ``str``, :class:`~ocirt.model.text.Text` or ``Template``
+``texts``    a list of strings, in which a ``Texts`` (list slot) may stand among plain ones
+``number``   a signed 64-bit integer: ``int`` or :class:`~ocirt.model.text.Number`
+``fd``       the number of a descriptor register (0 to 63), filled by an earlier step
+``section``  the name of a section of the plan
+
+A step carries the decision already made: a new step that has to decide something is a sign that
+the compiler should have decided it. A step's number is its place in this file's order, and the
+build id covers this file, so order may change from build to build.
+
+No imports: this module is on the path of every create that misses the cache.
+"""
+
+SECTIONS = ("host", "stage", "init", "begin", "started", "signal", "delete", "state")
+"""Sections, by who runs them and when.
+
+host     the runtime's process at create, in the runtime's namespaces
+stage    the intermediate child that joins namespaces by path (only where there are any)
+init     the process that becomes the container, before ``start``
+begin    the same process, when ``start`` has come
+started  the process that runs ``start`` (or ``run``), once the program has been executed
+signal   ``kill --all``
+delete   ``delete``, and what undoes a create that failed
+state    what ``state`` prints and hooks get
+"""
+
+EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed")
+"""What the runtime and its child (the stage, then init) tell each other, each at most once.
+
+spawned    stage to host: init exists (the message carries its pid and pidfd); the stage sends it by itself
+mapped     host to the child: the id maps of the user namespace are written
+mounted    init to host: the mounts stand, pivot_root is still to come (prestart, createRuntime)
+hooked     host to init: those hooks have run
+ready      init to host: everything but the program itself has been applied
+committed  host to init: the container is created; wait for ``start``
+"""
+
+NONE = -1
+"""In an ``fd`` field: no descriptor."""
+
+
+class Step:
+    """One step. ``at`` is the JSON path, flag or rule that asked for it, ``spec`` the section it follows."""
+
+    __slots__ = ("at", "spec", "values")
+    fields = {}
+    defaults = {}
+    sentence = ""
+
+    def __init_subclass__(cls):
+        for index, name in enumerate(cls.fields):
+            setattr(cls, name, property(lambda step, index=index: step.values[index]))
+
+    def __init__(self, at, spec="", **values):
+        for name, default in self.defaults.items():
+            values.setdefault(name, default)
+        self.at, self.spec = at, spec
+        self.values = tuple([values.pop(name) for name in self.fields])
+        if values:
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(values)}")
+
+    def __eq__(self, other):
+        return type(self) is type(other) and (self.at, self.spec, self.values) == (other.at, other.spec, other.values)
+
+    __hash__ = None
+
+    def __repr__(self):
+        fields = " ".join(f"{name}={value!r}" for name, value in zip(self.fields, self.values))
+        return f"<{type(self).__name__} {fields} at={self.at}>"
+
+
+# ---- the runtime's side: cgroups ----
+
+class MakeCgroup(Step):
+    """Make the directory ``path`` beneath the cgroup mount ``hierarchy``, parents included.
+
+    Every directory made is journalled under its full path, so that delete removes it and no other.
+    The files named in ``inherit`` are copied from the parent into each level that has them empty
+    (a v1 cpuset takes no process before). If the last directory exists already it must hold no
+    process and not be frozen. With ``tolerate`` 1 a hierarchy that may not be written (EACCES,
+    EPERM, EROFS) is passed over, and so are later steps on it.
+    """
+    fields = {"hierarchy": "text", "path": "text", "inherit": "texts", "tolerate": "number"}
+    defaults = {"inherit": (), "tolerate": 0}
+    sentence = "make cgroup {hierarchy}{path}"
+
+
+class WriteCgroup(Step):
+    """Write ``value`` with one write into ``file`` of the cgroup. Passed over like MakeCgroup's."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "tolerate": "number"}
+    defaults = {"tolerate": 0}
+    sentence = "write {value} to {hierarchy}{path}/{file}"
+
+
+class OpenCgroup(Step):
+    """Open ``file`` of the cgroup for writing into register ``fd``; an empty ``file`` opens the directory."""
+    fields = {"fd": "fd", "hierarchy": "text", "path": "text", "file": "text", "tolerate": "number"}
+    defaults = {"tolerate": 0}
+    sentence = "open {hierarchy}{path}/{file}"
+
+
+class ThawCgroup(Step):
+    """Write ``value`` into ``file`` of the cgroup, if both exist."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text"}
+    sentence = "thaw {hierarchy}{path}"
+
+
+class SignalCgroup(Step):
+    """Send the signal of the command line to every process in the cgroup and its children.
+
+    Each process is held by a pidfd and looked up in the cgroup again before it is signalled. With
+    SIGKILL the cgroup is gone through until it is empty.
+    """
+    fields = {"hierarchy": "text", "path": "text"}
+    sentence = "signal the processes of {hierarchy}{path}"
+
+
+class RemoveCgroup(Step):
+    """Kill what is left in the cgroup, remove its child cgroups and, where the journal says that
+    this container made them, the directory and its parents (a parent in use stays)."""
+    fields = {"hierarchy": "text", "path": "text"}
+    sentence = "remove cgroup {hierarchy}{path}"
+
+
+# ---- the runtime's side: the child ----
+
+class OpenNamespace(Step):
+    """Open the namespace file ``path`` into ``fd`` and check that it is one of kind ``kind`` (a CLONE_NEW* flag)."""
+    fields = {"fd": "fd", "path": "text", "kind": "number"}
+    sentence = "open namespace {path}"
+
+
+class OpenSocket(Step):
+    """Connect to the unix stream socket ``path`` (``--console-socket``, ``--pidfd-socket``)."""
+    fields = {"fd": "fd", "path": "text"}
+    sentence = "connect to {path}"
+
+
+class Spawn(Step):
+    """clone3 a child that runs ``section``; ``flags`` are CLONE_NEW*, ``cgroup`` a v2 directory for
+    CLONE_INTO_CGROUP. Section init is the container's first process (its pid goes into the journal),
+    whether the host or the stage spawns it."""
+    fields = {"section": "section", "flags": "number", "cgroup": "fd"}
+    defaults = {"cgroup": NONE}
+    sentence = "start the {section} process"
+
+
+class DenySetgroups(Step):
+    """Write ``deny`` to /proc/PID/setgroups of the child."""
+    fields = {}
+    sentence = "deny setgroups in the user namespace"
+
+
+class WriteIdMap(Step):
+    """Write ``map`` (lines of container id, host id, size) to ``file`` (uid_map or gid_map) of the
+    child, or have the program ``helper`` (newuidmap, newgidmap) on PATH do it."""
+    fields = {"file": "text", "map": "text", "helper": "text"}
+    defaults = {"helper": ""}
+    sentence = "write the {file} of the user namespace"
+
+
+class Send(Step):
+    """Tell the other side (init or host) ``event``, an index into EVENTS."""
+    fields = {"event": "number"}
+    sentence = "tell the other side"
+
+
+class Receive(Step):
+    """Wait for ``event`` from the other side; its failure or its end is this step's failure."""
+    fields = {"event": "number"}
+    sentence = "wait for the other side"
+
+
+class RunHook(Step):
+    """Run a hook with the state on standard input and wait for it.
+
+    ``status`` is the state's status, ``timeout`` in seconds (0: none), ``warn`` 1 where failure is
+    only a warning (poststop). Runs in the namespaces of the section's process. With empty ``args``
+    argv is just ``path``; ``env`` is the whole environment.
+    """
+    fields = {"path": "text", "args": "texts", "env": "texts", "timeout": "number", "status": "text", "warn": "number"}
+    defaults = {"warn": 0}
+    sentence = "run hook {path}"
+
+
+class SendPidfd(Step):
+    """Send init's pidfd over the socket in ``fd`` (``--pidfd-socket``)."""
+    fields = {"fd": "fd"}
+    sentence = "send the pidfd of init"
+
+
+class WritePidFile(Step):
+    """Write init's pid to ``path`` by rename (``--pid-file``)."""
+    fields = {"path": "text"}
+    sentence = "write the pid file {path}"
+
+
+class Warn(Step):
+    """Log ``message`` at level warning."""
+    fields = {"message": "text"}
+    sentence = "warn"
+
+
+class Commit(Step):
+    """The container is created: write state.json, set the journal's phase, tell init ``committed``."""
+    fields = {}
+    sentence = "commit the container"
+
+
+class WriteState(Step):
+    """What the state says of this container (state section, exactly one). ``annotations`` is raw
+    JSON text, ``{}`` where there are none; ``request`` is one JSON object: what a later build needs
+    to compile the container anew."""
+    fields = {"oci_version": "text", "id": "text", "bundle": "text", "rootfs": "text", "annotations": "text",
+              "request": "text"}
+    sentence = "write the state"
+
+
+# ---- the container's side: identity ----
+
+class JoinCgroup(Step):
+    """Write ``0`` to the register's file: this process moves itself, without a grace period."""
+    fields = {"fd": "fd"}
+    sentence = "join the cgroup"
+
+
+class JoinNamespace(Step):
+    """setns into the register's namespace, which is of kind ``kind``. With ``early`` 1, EPERM is left for a later
+    JoinNamespace of the same register (after the user namespace has been joined); one that is done is not repeated."""
+    fields = {"fd": "fd", "kind": "number", "early": "number"}
+    defaults = {"early": 0}
+    sentence = "join the namespace"
+
+
+class Unshare(Step):
+    """unshare(2) ``flags``."""
+    fields = {"flags": "number"}
+    sentence = "unshare"
+
+
+class WriteTimeOffsets(Step):
+    """Write ``offsets`` (lines of clock, seconds, nanoseconds) to the procfs file timens_offsets of this process."""
+    fields = {"offsets": "text"}
+    sentence = "set the offsets of the time namespace"
+
+
+class SetDumpable(Step):
+    """PR_SET_DUMPABLE."""
+    fields = {"value": "number"}
+    sentence = "set dumpable"
+
+
+class BecomeRoot(Step):
+    """Become uid 0 and gid 0 of the user namespace, with no supplementary group where setgroups is allowed."""
+    fields = {}
+    sentence = "become root of the user namespace"
+
+
+class NewKeyring(Step):
+    """Join a new session keyring called ``name``; a kernel without keyrings is passed over."""
+    fields = {"name": "text"}
+    sentence = "make the session keyring {name}"
+
+
+class SetHostname(Step):
+    fields = {"name": "text"}
+    sentence = "set the hostname to {name}"
+
+
+class SetDomainname(Step):
+    fields = {"name": "text"}
+    sentence = "set the domainname to {name}"
+
+
+class LoopbackUp(Step):
+    """Bring the interface ``lo`` of this network namespace up."""
+    fields = {}
+    sentence = "bring the loopback interface up"
+
+
+# ---- the container's side: rootfs ----
+# Every ``target`` and every ``path`` of a step that acts in the rootfs is resolved with openat2
+# (RESOLVE_IN_ROOT, no magic links) beneath the rootfs fd, before and after pivot_root alike, and what is
+# missing of it is made. ``set`` and ``clear`` are MOUNT_ATTR_* bits; where clear holds an access
+# time bit it is the whole MOUNT_ATTR__ATIME mask. ``propagation`` is 0 or one MS_* flag;
+# ``propagation_recursive`` says whether it goes to the mounts below too.
+
+class SetPropagation(Step):
+    """Set the propagation of ``/`` of this mount namespace, and below it where ``recursive``."""
+    fields = {"propagation": "number", "recursive": "number"}
+    sentence = "set the propagation of /"
+
+
+class OpenRootfs(Step):
+    """Clone the mounts at ``path`` (host path) and attach the clone over it: the rootfs. With ``recursive`` 1
+    mounts beneath come along."""
+    fields = {"path": "text", "recursive": "number"}
+    defaults = {"recursive": 1}
+    sentence = "open the rootfs {path}"
+
+
+class OverlayRootfs(Step):
+    """Mount an overlay of the read-only directories ``lower`` (topmost first), ``upper`` and ``work``
+    (host paths, both empty for a read-only overlay) at ``path`` (host path): the rootfs. A missing
+    ``path``, ``upper`` or ``work`` is not made."""
+    fields = {"lower": "texts", "upper": "text", "work": "text", "path": "text"}
+    sentence = "mount the overlay rootfs at {path}"
+
+
+class Mount(Step):
+    """Mount a new file system of type ``fstype`` at ``target``.
+
+    ``options`` go to fsconfig one by one, ``key=value`` or a bare flag; ``source`` is its source;
+    ``set`` are the mount's MOUNT_ATTR_* bits. With ``tmpcopyup`` 1 the content of the directory
+    beneath is copied into it. A target that is missing is made a directory.
+    """
+    fields = {"fstype": "text", "source": "text", "target": "text", "options": "texts", "set": "number",
+              "propagation": "number", "propagation_recursive": "number", "tmpcopyup": "number"}
+    defaults = {"options": (), "set": 0, "propagation": 0, "propagation_recursive": 0, "tmpcopyup": 0}
+    sentence = "mount {fstype} at {target}"
+
+
+class Bind(Step):
+    """Bind-mount ``source`` (host path, symlinks followed) at ``target``.
+
+    ``recursive`` binds what is mounted beneath too. ``set``/``clear`` change this mount,
+    ``recursive_set``/``recursive_clear`` the whole tree (the r* options). A target that is missing
+    is made a directory or an empty file, as the source is. ``optional`` 1: a missing source is
+    passed over.
+    """
+    fields = {"source": "text", "target": "text", "recursive": "number", "set": "number", "clear": "number",
+              "recursive_set": "number", "recursive_clear": "number", "propagation": "number",
+              "propagation_recursive": "number", "optional": "number"}
+    defaults = {"recursive": 0, "set": 0, "clear": 0, "recursive_set": 0, "recursive_clear": 0, "propagation": 0,
+                "propagation_recursive": 0, "optional": 0}
+    sentence = "bind {source} at {target}"
+
+
+class SetMountAttributes(Step):
+    """mount_setattr of the mount at ``target`` (``/`` is the rootfs itself)."""
+    fields = {"target": "text", "set": "number", "clear": "number", "recursive": "number", "propagation": "number"}
+    defaults = {"clear": 0, "recursive": 0, "propagation": 0}
+    sentence = "change the mount at {target}"
+
+
+class MakeDirectory(Step):
+    """Make ``path`` and its parents, mode ``mode`` for what is made. One that exists is left as it is."""
+    fields = {"path": "text", "mode": "number"}
+    sentence = "make directory {path}"
+
+
+class MakeSymlink(Step):
+    """Make ``path`` a link to ``to``. With a non-empty ``needs`` only if that path exists in the rootfs. A
+    path that exists is left as it is, unless ``replace`` is 1 (then a file or link there is replaced)."""
+    fields = {"to": "text", "path": "text", "needs": "text", "replace": "number"}
+    defaults = {"needs": "", "replace": 0}
+    sentence = "link {path} to {to}"
+
+
+class MakeNode(Step):
+    """Make the device node ``path``. ``kind`` is S_IFCHR, S_IFBLK or S_IFIFO, ``mode`` its permissions under any
+    umask. A node that exists must be the same device. With ``bind`` 1 the host's node at the same path is
+    bound there instead (user namespaces may not mknod)."""
+    fields = {"path": "text", "kind": "number", "major": "number", "minor": "number", "mode": "number", "uid": "number",
+              "gid": "number", "bind": "number"}
+    defaults = {"bind": 0, "uid": 0, "gid": 0}
+    sentence = "make device {path}"
+
+
+class MakeConsole(Step):
+    """Take a new pseudoterminal from the container's /dev/pts (ONLCR off, ``height`` by ``width`` unless 0), bind
+    it over /dev/console where ``device`` is 1, send its master over the socket in ``fd`` (NONE: to the runtime, for a
+    foreground run), give it to ``uid`` and make it the controlling terminal and standard streams."""
+    fields = {"fd": "fd", "uid": "number", "height": "number", "width": "number", "device": "number"}
+    sentence = "set the terminal up"
+
+
+class MaskPath(Step):
+    """Cover ``path`` with an empty read-only tmpfs (a directory) or with /dev/null (anything else). A missing
+    path is passed over."""
+    fields = {"path": "text"}
+    sentence = "mask {path}"
+
+
+class ReadonlyPath(Step):
+    """Make ``path`` read-only by a bind over itself. A missing path is passed over."""
+    fields = {"path": "text"}
+    sentence = "make {path} read-only"
+
+
+class PivotRoot(Step):
+    """Make the rootfs the root of this mount namespace and detach the old one."""
+    fields = {}
+    sentence = "pivot_root"
+
+
+class MoveRoot(Step):
+    """``--no-pivot``: unmount what shows the host's /proc and /sys, move the rootfs over / and chroot into it."""
+    fields = {}
+    sentence = "move the rootfs over /"
+
+
+class WriteProc(Step):
+    """Write ``value`` to ``file`` of a procfs of our own (``sys/...``, ``self/oom_score_adj``)."""
+    fields = {"file": "text", "value": "text"}
+    sentence = "write {value} to /proc/{file}"
+
+
+# ---- the container's side: the process ----
+
+class SetRlimit(Step):
+    """prlimit; ``soft`` and ``hard`` as 64-bit patterns (-1 is no limit)."""
+    fields = {"resource": "number", "soft": "number", "hard": "number", "name": "text"}
+    sentence = "set {name}"
+
+
+class SetUmask(Step):
+    fields = {"mask": "number"}
+    sentence = "set the umask"
+
+
+class DropBounding(Step):
+    """Drop every capability from the bounding set that is not a bit of ``keep``."""
+    fields = {"keep": "number"}
+    sentence = "drop capabilities from the bounding set"
+
+
+class SetUser(Step):
+    """Give the standard streams to ``uid``, then set supplementary groups (decimal ``groups``), gid and uid,
+    keeping capabilities for SetCapabilities. ``setgroups`` 0: the user namespace denies setgroups."""
+    fields = {"uid": "number", "gid": "number", "groups": "texts", "setgroups": "number"}
+    defaults = {"setgroups": 1}
+    sentence = "become the container's user"
+
+
+class SetCapabilities(Step):
+    """capset and the ambient set; each field is a bit set."""
+    fields = {"effective": "number", "permitted": "number", "inheritable": "number", "ambient": "number"}
+    sentence = "set capabilities"
+
+
+class SetNoNewPrivileges(Step):
+    fields = {}
+    sentence = "set no_new_privs"
+
+
+class ChangeDirectory(Step):
+    """chdir to ``path`` and check that the directory lies inside the root. With ``early`` 1, permission denied is
+    left for the later ChangeDirectory, which runs as the container's user."""
+    fields = {"path": "text", "early": "number"}
+    defaults = {"early": 0}
+    sentence = "change to the directory {path}"
+
+
+class FindExecutable(Step):
+    """Find ``args``' first entry on the PATH of ``env``, so that create fails where start would."""
+    fields = {"args": "texts", "env": "texts"}
+    sentence = "find the program"
+
+
+class Exec(Step):
+    """Reset signals, set the journal's phase to running, close what is not preserved (descriptors from 3 +
+    ``preserve`` on) and execute what FindExecutable found. HOME is set from /etc/passwd where ``env`` has none."""
+    fields = {"args": "texts", "env": "texts", "preserve": "number"}
+    sentence = "execute the program"
+
+
+STEPS = tuple(Step.__subclasses__())
