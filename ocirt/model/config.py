@@ -1,0 +1,487 @@
+"""config.json of runtime-spec 1.3.0 as typed views: what config.md and config-linux.md say of Linux.
+
+Each class is one object of the spec, each attribute one of its properties. Access checks the JSON type and
+gives what compilation works with, which knows its JSON path:
+
+=============  =============================================================================
+``text``       :class:`~ocirt.model.text.Text`, ``None`` where it is absent
+``number``     :class:`~ocirt.model.text.Number` within the property's range, ``None`` where it is absent
+``flag``       ``bool``, false where it is absent
+``arguments``  :class:`~ocirt.model.text.Texts`, one list slot, ``None`` where it is absent
+``texts``      list of Text                      ``numbers``  list of Number
+``child``      a view, empty where it is absent   ``children``  list of views
+``keyed``      dict of views by key              ``keyed_texts``  dict of Text by key
+=============  =============================================================================
+
+Booleans and structure (what is there, lengths, keys) are free to look at. ``null`` counts as absent, as in
+Go, from which engines write these files. Properties that are not listed here are ignored, as the spec says.
+"""
+
+from ..errors import ConfigError
+from .json import member
+from .json import parse as parse_json
+from .text import Number, Raw, Text, Texts, Trace, quote
+
+SPEC_VERSION = "1.3.0"
+UINT16, UINT32, UINT64 = (0, (1 << 16) - 1), (0, (1 << 32) - 1), (0, (1 << 64) - 1)
+INT32, INT64 = (-(1 << 31), (1 << 31) - 1), (-(1 << 63), (1 << 63) - 1)
+MAJOR, MINOR = (-1, (1 << 12) - 1), (-1, (1 << 20) - 1)
+"""Device numbers, makedev(3); -1 is what engines write for any."""
+
+
+class View:
+    """An object of the config: ``path`` is its JSON path, ``value`` its members."""
+
+    __slots__ = ("value", "path", "trace")
+
+    def __init__(self, value, path, trace):
+        self.value, self.path, self.trace = value, path, trace
+
+    def at(self, name):
+        """The JSON path of the property ``name``."""
+        return f"{self.path}.{name}" if self.path else name
+
+    def has(self, name):
+        """Is the property ``name`` (as JSON has it) there, and not ``null``?"""
+        return self.value.get(name) is not None
+
+    @property
+    def present(self):
+        """Has it any property?"""
+        return bool(self.value)
+
+
+class _Property:
+    """A property of a view. ``name`` is its JSON name where that is not the attribute's own."""
+
+    __slots__ = ("name", "argument", "required")
+    expected = ""
+
+    def __init__(self, argument=None, name=None, required=False):
+        self.name, self.argument, self.required = name, argument, required
+
+    def __set_name__(self, owner, name):
+        if self.name is None:
+            self.name = name
+
+    def __get__(self, view, owner=None):
+        value = view.value.get(self.name)
+        if value is None:
+            if self.required:
+                raise ConfigError(view.at(self.name), "nothing", self.expected)
+            return self.absent(view)
+        return self.make(value, view.at(self.name), view.trace)
+
+    def absent(self, view):
+        return None
+
+
+def _typed(value, kind, path, expected):
+    if type(value) is not kind:
+        raise ConfigError(path, quote(value), expected)
+    return value
+
+
+def _text(value, path, trace):
+    return Text(_typed(value, str, path, "a string"), path, trace)
+
+
+def _number(value, path, trace, limits):
+    return Number(_typed(value, int, path, "a whole number"), path, trace).checked(*limits)
+
+
+class text(_Property):
+    expected = "a string"
+
+    def make(self, value, path, trace):
+        return _text(value, path, trace)
+
+
+class number(_Property):
+    expected = "a whole number"
+
+    def make(self, value, path, trace):
+        return _number(value, path, trace, self.argument)
+
+
+class flag(_Property):
+    expected = "true or false"
+
+    def make(self, value, path, trace):
+        return _typed(value, bool, path, self.expected)
+
+    def absent(self, view):
+        return False
+
+
+class arguments(_Property):
+    expected = "an array of strings"
+
+    def make(self, value, path, trace):
+        for index, item in enumerate(_typed(value, list, path, self.expected)):
+            _typed(item, str, f"{path}[{index}]", "a string")
+        return Texts(value, path, trace)
+
+
+class _List(_Property):
+    expected = "an array"
+
+    def make(self, value, path, trace):
+        return [self.item(item, f"{path}[{index}]", trace)
+                for index, item in enumerate(_typed(value, list, path, self.expected))]
+
+    def absent(self, view):
+        return []
+
+
+class texts(_List):
+    expected = "an array of strings"
+
+    def item(self, value, path, trace):
+        return _text(value, path, trace)
+
+
+class numbers(_List):
+    expected = "an array of whole numbers"
+
+    def item(self, value, path, trace):
+        return _number(value, path, trace, self.argument)
+
+
+class children(_List):
+    expected = "an array of objects"
+
+    def item(self, value, path, trace):
+        return self.argument(_typed(value, dict, path, "an object"), path, trace)
+
+
+class child(_Property):
+    expected = "an object"
+
+    def make(self, value, path, trace):
+        return self.argument(_typed(value, dict, path, self.expected), path, trace)
+
+    def absent(self, view):
+        return self.argument({}, view.at(self.name), view.trace)
+
+
+class keyed(_Property):
+    expected = "an object"
+
+    def make(self, value, path, trace):
+        return {key: self.item(item, member(path, key), trace)
+                for key, item in _typed(value, dict, path, self.expected).items()}
+
+    def item(self, value, path, trace):
+        return self.argument(_typed(value, dict, path, "an object"), path, trace)
+
+    def absent(self, view):
+        return {}
+
+
+class keyed_texts(keyed):
+    def item(self, value, path, trace):
+        return _text(value, path, trace)
+
+
+# ---- config.md ----
+
+class Root(View):
+    """config.md, "Root"."""
+    __slots__ = ()
+    location = text(name="path", required=True)
+    readonly = flag()
+
+
+class IdMapping(View):
+    """config-linux.md, "User namespace mappings"."""
+    __slots__ = ()
+    container_id = number(UINT32, "containerID", required=True)
+    host_id = number(UINT32, "hostID", required=True)
+    size = number(UINT32, required=True)
+
+
+class Mount(View):
+    """config.md, "Mounts"."""
+    __slots__ = ()
+    destination = text(required=True)
+    source = text()
+    type = text()
+    options = texts()
+
+
+class ConsoleSize(View):
+    __slots__ = ()
+    height = number(UINT16, required=True)
+    width = number(UINT16, required=True)
+
+
+class User(View):
+    """config.md, "User"."""
+    __slots__ = ()
+    uid = number(UINT32, required=True)
+    gid = number(UINT32, required=True)
+    umask = number((0, 0o7777))
+    additional_gids = numbers(UINT32, "additionalGids")
+
+
+class Rlimit(View):
+    __slots__ = ()
+    type = text(required=True)
+    soft = number(UINT64, required=True)
+    hard = number(UINT64, required=True)
+
+
+class Capabilities(View):
+    __slots__ = ()
+    bounding = texts()
+    effective = texts()
+    inheritable = texts()
+    permitted = texts()
+    ambient = texts()
+
+
+class Process(View):
+    """config.md, "Process"."""
+    __slots__ = ()
+    terminal = flag()
+    console_size = child(ConsoleSize, "consoleSize")
+    cwd = text(required=True)
+    env = arguments()
+    args = arguments(required=True)
+    rlimits = children(Rlimit)
+    capabilities = child(Capabilities)
+    no_new_privileges = flag(name="noNewPrivileges")
+    oom_score_adj = number((-1000, 1000), "oomScoreAdj")
+    user = child(User)
+
+
+class Hook(View):
+    """config.md, "POSIX-platform Hooks"."""
+    __slots__ = ()
+    program = text(name="path", required=True)
+    args = arguments()
+    env = arguments()
+    timeout = number(INT32)
+
+
+class Hooks(View):
+    __slots__ = ()
+    prestart = children(Hook)
+    create_runtime = children(Hook, "createRuntime")
+    create_container = children(Hook, "createContainer")
+    start_container = children(Hook, "startContainer")
+    poststart = children(Hook)
+    poststop = children(Hook)
+
+
+# ---- config-linux.md ----
+
+class Namespace(View):
+    """config-linux.md, "Namespaces"."""
+    __slots__ = ()
+    type = text(required=True)
+    file = text(name="path")
+
+
+class TimeOffset(View):
+    """config-linux.md, "Offset for Time Namespace"."""
+    __slots__ = ()
+    secs = number(INT64)
+    nanosecs = number((0, 999_999_999))
+
+
+class Device(View):
+    """config-linux.md, "Devices"."""
+    __slots__ = ()
+    type = text(required=True)
+    node = text(name="path", required=True)
+    major = number(MAJOR)
+    minor = number(MINOR)
+    file_mode = number(UINT32, "fileMode")
+    uid = number(UINT32)
+    gid = number(UINT32)
+
+
+class DeviceRule(View):
+    """config-linux.md, "Allowed Device list"."""
+    __slots__ = ()
+    allow = flag(required=True)
+    type = text()
+    major = number(MAJOR)
+    minor = number(MINOR)
+    access = text()
+
+
+class Memory(View):
+    __slots__ = ()
+    limit = number(INT64)
+    reservation = number(INT64)
+    swap = number(INT64)
+    kernel = number(INT64)
+    kernel_tcp = number(INT64, "kernelTCP")
+    swappiness = number(UINT64)
+    disable_oom_killer = flag(name="disableOOMKiller")
+    use_hierarchy = flag(name="useHierarchy")
+    check_before_update = flag(name="checkBeforeUpdate")
+
+
+class Cpu(View):
+    __slots__ = ()
+    shares = number(UINT64)
+    quota = number(INT64)
+    burst = number(UINT64)
+    period = number(UINT64)
+    realtime_runtime = number(INT64, "realtimeRuntime")
+    realtime_period = number(UINT64, "realtimePeriod")
+    cpus = text()
+    mems = text()
+    idle = number((0, 1))
+
+
+class Pids(View):
+    __slots__ = ()
+    limit = number(INT64)
+
+
+class WeightDevice(View):
+    __slots__ = ()
+    major = number(MAJOR, required=True)
+    minor = number(MINOR, required=True)
+    weight = number(UINT16)
+    leaf_weight = number(UINT16, "leafWeight")
+
+
+class ThrottleDevice(View):
+    __slots__ = ()
+    major = number(MAJOR, required=True)
+    minor = number(MINOR, required=True)
+    rate = number(UINT64, required=True)
+
+
+class BlockIo(View):
+    __slots__ = ()
+    weight = number(UINT16)
+    leaf_weight = number(UINT16, "leafWeight")
+    weight_device = children(WeightDevice, "weightDevice")
+    throttle_read_bps = children(ThrottleDevice, "throttleReadBpsDevice")
+    throttle_write_bps = children(ThrottleDevice, "throttleWriteBpsDevice")
+    throttle_read_iops = children(ThrottleDevice, "throttleReadIOPSDevice")
+    throttle_write_iops = children(ThrottleDevice, "throttleWriteIOPSDevice")
+
+
+class HugepageLimit(View):
+    __slots__ = ()
+    page_size = text(name="pageSize", required=True)
+    limit = number(UINT64, required=True)
+
+
+class Priority(View):
+    __slots__ = ()
+    name = text(required=True)
+    priority = number(UINT32, required=True)
+
+
+class Network(View):
+    __slots__ = ()
+    class_id = number(UINT32, "classID")
+    priorities = children(Priority)
+
+
+class Rdma(View):
+    __slots__ = ()
+    hca_handles = number(UINT32, "hcaHandles")
+    hca_objects = number(UINT32, "hcaObjects")
+
+
+class Resources(View):
+    """config-linux.md, "Control groups"."""
+    __slots__ = ()
+    devices = children(DeviceRule)
+    memory = child(Memory)
+    cpu = child(Cpu)
+    pids = child(Pids)
+    block_io = child(BlockIo, "blockIO")
+    hugepage_limits = children(HugepageLimit, "hugepageLimits")
+    network = child(Network)
+    rdma = keyed(Rdma)
+    unified = keyed_texts()
+
+
+class Linux(View):
+    __slots__ = ()
+    namespaces = children(Namespace)
+    uid_mappings = children(IdMapping, "uidMappings")
+    gid_mappings = children(IdMapping, "gidMappings")
+    time_offsets = keyed(TimeOffset, "timeOffsets")
+    devices = children(Device)
+    cgroups_path = text(name="cgroupsPath")
+    resources = child(Resources)
+    sysctl = keyed_texts()
+    rootfs_propagation = text(name="rootfsPropagation")
+    masked_paths = texts(name="maskedPaths")
+    readonly_paths = texts(name="readonlyPaths")
+
+
+class Config(View):
+    """The whole config. ``sources`` are the bytes of its top-level properties as they stand in the file."""
+
+    __slots__ = ("sources",)
+    oci_version = text(name="ociVersion", required=True)
+    root = child(Root, required=True)
+    mounts = children(Mount)
+    process = child(Process)
+    hostname = text()
+    domainname = text()
+    hooks = child(Hooks)
+    annotations = keyed_texts()
+    linux = child(Linux)
+
+    def __init__(self, members, sources):
+        super().__init__(members, "", Trace())
+        self.sources = sources
+
+    def raw(self, name):
+        """The property ``name`` as it stands in the file, byte for byte; it must be there."""
+        return Raw(self.sources[name], name, self.trace)
+
+
+def parse(data):
+    """The config that the bytes ``data`` hold. Types are checked as it is looked at.
+
+    :raises ConfigError: it is not a JSON object, or ``ociVersion`` is no version 1.x (config.md, "Specification version").
+    """
+    config = Config(*parse_json(data))
+    check_version(config.oci_version)
+    return config
+
+
+def check_version(version):
+    """Is the Text ``version`` one that this build follows? By semver that is every 1.x.
+
+    :raises ConfigError: it is not.
+    """
+    parts = _semver(version.read())
+    if parts is None:
+        raise ConfigError(version.path, quote(version.bound()), f"a version as semver.org writes it, like {SPEC_VERSION}")
+    if parts[0] != "1":
+        raise ConfigError(version.path, quote(version.bound()), f"a version 1.x: this build follows {SPEC_VERSION}")
+
+
+def _semver(text):
+    """Major, minor and patch of ``text``; ``None`` where it is no semantic version 2.0.0."""
+    core, plus, build = text.partition("+")
+    core, dash, before = core.partition("-")
+    numbers = core.split(".")
+    good = len(numbers) == 3 and all(map(_is_number, numbers)) and (not plus or all(map(_is_word, build.split("."))))
+    good = good and (not dash or all(_is_word(word) and (not word.isdigit() or _is_number(word))
+                                     for word in before.split(".")))
+    return numbers if good else None
+
+
+def _is_number(text):
+    return text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
+
+
+def _is_word(text):
+    return text.isascii() and text.replace("-", "a").isalnum()

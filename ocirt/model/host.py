@@ -1,0 +1,179 @@
+"""What compilation looks at besides the config: the machine and the caller."""
+
+import posix
+
+ROOT = "/sys/fs/cgroup"
+INITIAL_MAP = [0, 0, 4294967295]
+"""The uid_map of the initial user namespace, user_namespaces(7)."""
+
+
+class Hierarchy:
+    """A mounted cgroup hierarchy.
+
+    :ivar controllers: of a v1 hierarchy, as /proc/self/cgroup names them (``name=systemd`` for a named one).
+    :ivar mount: where it is mounted.
+    :ivar own: the caller's own cgroup in it, as seen beneath the mount; ``/`` is the mount's root.
+    """
+
+    __slots__ = ("controllers", "mount", "own")
+
+    def __init__(self, controllers, mount, own):
+        self.controllers, self.mount, self.own = tuple(controllers), mount, own
+
+    def __repr__(self):
+        return f"<Hierarchy {','.join(self.controllers) or 'unified'} {self.mount} own={self.own}>"
+
+
+class Cgroups:
+    """The cgroup layout: ``hierarchies`` of v1, and the ``unified`` one (of a hybrid host or the only one), or ``None``."""
+
+    __slots__ = ("hierarchies", "unified")
+
+    def __init__(self, hierarchies=(), unified=None):
+        self.hierarchies, self.unified = tuple(hierarchies), unified
+
+    @property
+    def is_v2(self):
+        """Is the unified hierarchy the only one?"""
+        return not self.hierarchies and self.unified is not None
+
+    def hierarchy(self, controller):
+        """The v1 hierarchy of ``controller``, or ``None``."""
+        for each in self.hierarchies:
+            if controller in each.controllers:
+                return each
+        return None
+
+
+class Host:
+    """Facts, each read from this machine when it is first asked for, or given: ``Host(euid=1000, cgroups=Cgroups())``.
+
+    :ivar euid, egid: effective ids of the caller.
+    :ivar permitted, bounding: its capability sets, bits as in capabilities(7).
+    :ivar last_capability: number of the last capability the kernel knows.
+    :ivar in_user_namespace: is the caller in another user namespace than the initial one?
+    :ivar denies_setgroups: does its user namespace deny setgroups(2)?
+    :ivar cgroups: the :class:`Cgroups` layout. mountinfo, which grows with the machine, is never read for it.
+    :ivar has_systemd: does systemd run this machine (sd_booted(3))?
+    """
+
+    __slots__ = ("euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace", "denies_setgroups", "cgroups",
+                 "has_systemd", "files")
+
+    def __init__(self, **facts):
+        for name, value in facts.items():
+            setattr(self, name, value)
+
+    def __getattr__(self, name):
+        read = _READERS.get(name)
+        if read is None:
+            raise AttributeError(name)
+        read(self)
+        return getattr(self, name)
+
+    def has_file(self, path):
+        """Does the absolute ``path`` exist? Asked of control files, which tell what a kernel can do. ``files``, where
+        it was given, is the collection of those that do."""
+        return _device(path) is not None if self.files is None else path in self.files
+
+
+def _ids(host):
+    host.euid, host.egid = posix.geteuid(), posix.getegid()
+
+
+def _capabilities(host):
+    for line in _read("/proc/self/status").splitlines():
+        name, _, value = line.partition(":")
+        if name == "CapPrm":
+            host.permitted = int(value, 16)
+        elif name == "CapBnd":
+            host.bounding = int(value, 16)
+
+
+def _last_capability(host):
+    host.last_capability = int(_read("/proc/sys/kernel/cap_last_cap"))
+
+
+def _in_user_namespace(host):
+    host.in_user_namespace = list(map(int, _read("/proc/self/uid_map").split())) != INITIAL_MAP
+
+
+def _denies_setgroups(host):
+    host.denies_setgroups = _read("/proc/self/setgroups").strip() == "deny"
+
+
+def _cgroups(host):
+    host.cgroups = layout(_read("/proc/self/cgroup"), _device)
+
+
+def _has_systemd(host):
+    host.has_systemd = _device("/run/systemd/system") is not None
+
+
+def _files(host):
+    host.files = None
+
+
+_READERS = {
+    "euid": _ids, "egid": _ids, "permitted": _capabilities, "bounding": _capabilities, "last_capability": _last_capability,
+    "in_user_namespace": _in_user_namespace, "denies_setgroups": _denies_setgroups, "cgroups": _cgroups,
+    "has_systemd": _has_systemd, "files": _files,
+}
+
+
+def _read(path):
+    """The text of a small file of /proc."""
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    data = b""
+    while part := posix.read(fd, 16384):
+        data += part
+    posix.close(fd)
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _device(path):
+    """The number of the file system that ``path`` is on, or ``None`` where it cannot be reached."""
+    try:
+        return posix.stat(path).st_dev
+    except OSError:
+        return None
+
+
+def layout(memberships, device):
+    """The cgroup layout that a process with these ``memberships`` sees.
+
+    :param memberships: the text of /proc/self/cgroup, cgroups(7).
+    :param device: gives the file system number of a path, or ``None``: a directory beneath /sys/fs/cgroup is
+        a mounted hierarchy if its number is another than that of /sys/fs/cgroup.
+    """
+    top = device(ROOT)
+    hierarchies, unified = [], None
+    for line in memberships.splitlines():
+        _, names, own = line.split(":", 2)
+        if names:
+            hierarchy = _hierarchy(names, own, top, device)
+            hierarchies += [hierarchy] if hierarchy else []
+        elif device(f"{ROOT}/cgroup.controllers") is not None:
+            unified = Hierarchy((), ROOT, _own(ROOT, own, device))
+        elif device(f"{ROOT}/unified") not in (None, top):
+            unified = Hierarchy((), f"{ROOT}/unified", _own(f"{ROOT}/unified", own, device))
+    return Cgroups(hierarchies, unified)
+
+
+def _hierarchy(names, own, top, device):
+    controllers = names.split(",")
+    # Controllers mounted together lie in a directory of all their names, with links to it; the links alone are
+    # left where the directory names them in another order.
+    for directory in dict.fromkeys((names.removeprefix("name="), controllers[0].removeprefix("name="))):
+        mount = f"{ROOT}/{directory}"
+        if device(mount) not in (None, top):
+            return Hierarchy(controllers, mount, _own(mount, own, device))
+    return None
+
+
+def _own(mount, own, device):
+    """``own`` as seen beneath ``mount``. In a container the mount shows the caller's cgroup as its root, while
+    /proc/self/cgroup names it as the host does, or by a path that leads out of the cgroup namespace."""
+    if own == "/" or own.startswith("/..") or device(mount + own) is None:
+        return "/"
+    return own

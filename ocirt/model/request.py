@@ -1,0 +1,90 @@
+"""What the command line asks for."""
+
+from ..errors import RequestError
+from .json import encode
+from .text import Text, quote
+
+LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
+CHOICES = {"cgroup-manager": ("cgroupfs", "systemd", "disabled"), "rootless": ("auto", "true", "false")}
+SWITCHES = ("systemd-cgroup", "no-pivot", "no-new-keyring", "detach")
+SOCKET_GIVEN = "-"
+"""Stands in state.json for ``--console-socket``: only that there was one matters after create."""
+
+
+class Request:
+    """A verb on a container and its flags.
+
+    :param words: a mapping of the flags' names to their values, as the launcher writes them (``systemd-cgroup=1``), with
+        ``verb``, ``id``, ``bundle`` and ``root``; paths are absolute. Words of other parts are ignored.
+    :raises RequestError: the id or a flag's value cannot be used.
+
+    :ivar own_cgroups: mount of a hierarchy -> the cgroup of the process that called create; ``None`` at create
+        itself, where the Host knows it.
+    """
+
+    __slots__ = ("verb", "id", "bundle", "root", "cgroup_manager", "rootless", "preserve_fds", "systemd_cgroup", "no_pivot",
+                 "no_new_keyring", "detach", "console_socket", "pidfd_socket", "pid_file", "own_cgroups")
+
+    def __init__(self, words):
+        self.verb, self.bundle, self.root = words["verb"], words["bundle"], words["root"]
+        self.id = checked_id(words["id"])
+        for name, choices in CHOICES.items():
+            value = words.get(name) or choices[0]
+            if value not in choices:
+                raise RequestError(f"--{name} {quote(value)}: expected {', '.join(choices[:-1])} or {choices[-1]}")
+            setattr(self, name.replace("-", "_"), value)
+        for name in SWITCHES:
+            setattr(self, name.replace("-", "_"), words.get(name) == "1")
+        if self.systemd_cgroup and words.get("cgroup-manager") in (None, ""):
+            self.cgroup_manager = "systemd"
+        self.preserve_fds = _preserved(words.get("preserve-fds") or "0")
+        self.console_socket = words.get("console-socket") or None
+        self.pidfd_socket = words.get("pidfd-socket") or None
+        self.pid_file = words.get("pid-file") or None
+        self.own_cgroups = words.get("own-cgroups")
+
+    @property
+    def is_detached(self):
+        """Does the runtime end while the container runs?"""
+        return self.verb == "create" or self.detach
+
+    def text(self, name, trace):
+        """The word ``name`` (``id``, ``bundle``, ``root``, ``pid-file``, ``console-socket``, ``pidfd-socket``) as a Text."""
+        return Text(getattr(self, name.replace("-", "_")), f"${name}", trace)
+
+    def to_json(self, own_cgroups):
+        """The flags as one JSON object of words: with the container's id and bundle, what :class:`Request` needs to
+        compile it anew. Nothing in it differs between containers that are asked for alike.
+
+        :param own_cgroups: what the plan took from the Host about the caller's cgroups, see ``own_cgroups``.
+        """
+        words = {"verb": self.verb, "cgroup-manager": self.cgroup_manager, "rootless": self.rootless}
+        words |= {name: "1" for name in SWITCHES if getattr(self, name.replace("-", "_"))}
+        if self.preserve_fds:
+            words["preserve-fds"] = str(self.preserve_fds)
+        if self.console_socket is not None:
+            words["console-socket"] = SOCKET_GIVEN
+        members = [f"{encode(name)}:{encode(value)}" for name, value in words.items()]
+        members.append('"own-cgroups":{' + ",".join([f"{encode(mount)}:{encode(path)}"
+                                                     for mount, path in own_cgroups.items()]) + "}")
+        return "{" + ",".join(members) + "}"
+
+
+def checked_id(id):
+    """``id`` if it can be a container's: letters, digits, ``_+-.``, as runc.
+
+    :raises RequestError: it cannot.
+    """
+    if not id:
+        raise RequestError("container id cannot be empty")
+    if not LETTERS.issuperset(id) or id in (".", ".."):
+        raise RequestError(f"container id {quote(id)}: expected letters, digits and _+-. only, and neither . nor ..")
+    if len(id) > 255:
+        raise RequestError(f"container id {quote(id)}: expected at most 255 letters")
+    return id
+
+
+def _preserved(value):
+    if not (value.isascii() and value.isdigit() and len(value) < 10):
+        raise RequestError(f"--preserve-fds {quote(value)}: expected a number of descriptors")
+    return int(value)
