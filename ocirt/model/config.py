@@ -25,8 +25,10 @@ from .text import Number, Raw, Text, Texts, Trace, quote
 SPEC_VERSION = "1.3.0"
 UINT16, UINT32, UINT64 = (0, (1 << 16) - 1), (0, (1 << 32) - 1), (0, (1 << 64) - 1)
 INT32, INT64 = (-(1 << 31), (1 << 31) - 1), (-(1 << 63), (1 << 63) - 1)
-MAJOR, MINOR = (-1, (1 << 12) - 1), (-1, (1 << 20) - 1)
-"""Device numbers, makedev(3); -1 is what engines write for any."""
+MAJOR, MINOR = (0, (1 << 12) - 1), (0, (1 << 20) - 1)
+"""Device numbers, makedev(3)."""
+ANY = -1
+"""In a device rule, as engines write it: every number."""
 
 
 class View:
@@ -308,8 +310,8 @@ class DeviceRule(View):
     __slots__ = ()
     allow = flag(required=True)
     type = text()
-    major = number(MAJOR)
-    minor = number(MINOR)
+    major = number((ANY, MAJOR[1]))
+    minor = number((ANY, MINOR[1]))
     access = text()
 
 

@@ -48,7 +48,7 @@ def _skip(text, at):
     return at
 
 
-def parse_json(data):
+def parse(data):
     """The object that ``data`` (bytes, UTF-8, RFC 8259) is, and the source text of each of its properties.
 
     :raises ConfigError: it is no JSON object, or a key stands twice in one object.
@@ -100,6 +100,19 @@ def parse_json(data):
 
 class _Syntax(Exception):
     pass
+
+
+def encode(text):
+    """``text`` as a JSON string, ASCII only."""
+    from _json import encode_basestring_ascii
+    return encode_basestring_ascii(text)
+
+
+def member(path, key):
+    """The JSON path of the member ``key`` of the object at ``path``: ``annotations["org.example.a"]``."""
+    if key.isascii() and key.replace("_", "a").isalnum():
+        return f"{path}.{key}" if path else key
+    return f"{path}[{encode(key)}]"
 
 
 def _end(text, scan, at):
