@@ -3,11 +3,86 @@
 On the path of every create that misses the cache: see tests/unit/test_import_budget.py.
 """
 
-from fcntl import fcntl
-from posix import MFD_ALLOW_SEALING, environ, execve, fstat, memfd_create, open, O_CLOEXEC, O_RDONLY, pread, read, write
+import posix
+from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
 
-from ..errors import HostError, reason
+from ..errors import OcirtError, reason
 
-F_ADD_SEALS = 1033
-SEALS = 0x1 | 0x2 | 0x4 | 0x8
-"""F_SEAL_SEAL, _SHRINK, _GROW and _WRITE: what the launcher maps cannot change under it."""
+SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
+
+
+def compile_and_execute(words, arguments):
+    """Compile the bundle and become the executable again, which then runs the program.
+
+    :param words: the launcher's ``key=value`` words as a dict; ``self`` and ``config`` are descriptors,
+        the rest is the request (:class:`ocirt.model.request.Request`).
+    :param arguments: the command line as the launcher got it.
+    :raises OcirtError: the bundle cannot be compiled; there is no return otherwise.
+    """
+    config = int(words["config"])
+    program = compile_program(read_all(config), words)
+    execute(int(words["self"]), [arguments[0], f"@program={hand_over(program)},{config}", *arguments[1:]])
+
+
+def compile_program(data, words):
+    """The program for the config whose bytes are ``data``, as asked for by ``words``.
+
+    :raises OcirtError: config, request or host do not allow it.
+    """
+    from .._build import BUILD_ID
+    from ..compile import compile
+    from ..model.config import parse
+    from ..model.host import read_host
+    from ..model.request import Request
+    from ..plan.encode import encode
+
+    plan = compile(parse(data), Request(words), read_host())
+    program = encode(plan, BUILD_ID)
+    if words.get("debug") == "1":
+        from ..log import Log
+        Log.of(words).debug(f"compiled {sum(map(len, plan.sections.values()))} steps to {len(program)} bytes")
+    return program
+
+
+def read_all(fd):
+    """All bytes of the file ``fd``, wherever its offset stands; the offset is shared and is not moved."""
+    size = posix.fstat(fd).st_size
+    data = posix.pread(fd, size, 0)
+    while len(data) < size:  # one read gives at most 2 GiB
+        data += posix.pread(fd, size - len(data), len(data))
+    return data
+
+
+def hand_over(program):
+    """A sealed memfd with the bytes ``program``, inherited over exec."""
+    fd = posix.memfd_create("ocirt-program", posix.MFD_ALLOW_SEALING)
+    rest = memoryview(program)
+    while rest:
+        rest = rest[posix.write(fd, rest):]
+    fcntl(fd, F_ADD_SEALS, SEALS)
+    return fd
+
+
+def execute(executable, words):
+    """Become the ``executable`` (a descriptor) with the command line ``words``.
+
+    :raises OcirtError: it cannot be executed.
+    """
+    try:
+        posix.execve(executable, words, environment())
+    except OSError as error:
+        raise OcirtError(f"execute ocirt again: {reason(error)}") from None
+
+
+def environment():
+    """The environment that this process was given, without what Python's start adds to it (PEP 538)."""
+    if b"LC_CTYPE" not in posix.environ:
+        return posix.environ
+    fd = posix.open("/proc/self/environ", posix.O_RDONLY | posix.O_CLOEXEC)
+    given = b""
+    while data := posix.read(fd, 65536):
+        given += data
+    posix.close(fd)
+    _, found, value = (b"\0" + given).partition(b"\0LC_CTYPE=")
+    own = {b"LC_CTYPE": value.partition(b"\0")[0]} if found else {}
+    return {name: value for name, value in posix.environ.items() if name != b"LC_CTYPE"} | own

@@ -1,0 +1,100 @@
+# What the scripts in hack/ share. They source it; it takes no arguments.
+set -euo pipefail
+umask 022
+
+script=hack/$(basename "$0")
+tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+venv=$tree/build/venv
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+unset PYTHONPATH PYTHONHOME PYTHONSTARTUP
+
+# One line for a person, and the end.
+die() {
+  echo "$script: $*" >&2
+  exit 1
+}
+
+# as_root WHAT: the end, unless this is root.
+as_root() {
+  [[ $EUID == 0 ]] || die "$1 needs root"
+}
+
+# quietly WHAT COMMAND...: only if the command fails is anything printed, one line: WHAT and its own last word.
+quietly() {
+  local what=$1 log
+  shift
+  log=$(mktemp)
+  if "$@" </dev/null >"$log" 2>&1; then
+    rm -f "$log"
+    return
+  fi
+  local word
+  word=$(grep -E '^(E: |ERROR: |error: )|: ERROR: ' "$log" | tail -n 1 || true)
+  [[ $word ]] || word=$(grep -v '^[[:space:]]*$' "$log" | tail -n 1 || true)
+  rm -f "$log"
+  die "$what: ${word:-failed without a word}"
+}
+
+is_installed() {
+  [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+}
+
+apt_get() {
+  DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -q -y -o DPkg::Lock::Timeout=120 "$@" </dev/null
+}
+
+# need_packages PACKAGE...: have these Debian packages, installing those that are missing.
+need_packages() {
+  local missing=() package
+  for package in "$@"; do
+    is_installed "$package" || missing+=("$package")
+  done
+  [[ ${#missing[@]} == 0 ]] && return
+  type -P apt-get >/dev/null || die "needs what Debian calls ${missing[*]}, and there is no apt-get to install it"
+  as_root "installing the Debian packages ${missing[*]}"
+  echo "$script: installing ${missing[*]}" >&2
+  apt_get install --no-install-recommends "${missing[@]}" >/dev/null 2>&1 && return
+  quietly "cannot read Debian's package lists" apt_get update
+  quietly "cannot install ${missing[*]}" apt_get install --no-install-recommends "${missing[@]}"
+}
+
+# find_python CANDIDATE...: print the path of the first that is Python 3.11 or newer and can make virtual environments.
+# A shim (pyenv's) is asked for the interpreter behind it.
+find_python() {
+  local ask='import sys, ensurepip, venv; print(sys.executable) if sys.version_info >= (3, 11) else sys.exit(1)'
+  local candidate
+  for candidate in "$@"; do
+    "$candidate" -I -c "$ask" 2>/dev/null </dev/null && return
+  done
+  need_packages python3 python3-venv >&2
+  /usr/bin/python3 -I -c "$ask" 2>/dev/null </dev/null || die "needs Python 3.11 or newer; found none of $*"
+}
+
+# What compiles the executable. Where it cannot be installed, Meson says what is missing.
+need_compiler() {
+  if ! type -P musl-gcc >/dev/null && [[ $EUID == 0 ]] && type -P apt-get >/dev/null; then
+    need_packages gcc musl-tools linux-libc-dev
+  fi
+}
+
+# need_wheels EXTRA [WHEEL...]: have in build/venv what pyproject.toml says the package needs, with this extra
+# (or none: ""), and further wheels. Asks the network only if pyproject.toml has changed since.
+need_wheels() {
+  local stamp=$venv/wheels-$1 requirements
+  if ! "$venv/bin/python" -I -c '' 2>/dev/null; then
+    local python
+    python=$(find_python python3 /usr/bin/python3)
+    rm -rf "$venv"
+    quietly "cannot make the virtual environment $venv" "$python" -m venv "$venv"
+  fi
+  [[ $stamp -nt $tree/pyproject.toml ]] && return
+  requirements=$("$venv/bin/python" -I -c '
+import sys, tomllib
+project = tomllib.load(open(sys.argv[1], "rb"))["project"]
+print(*project["dependencies"], *project["optional-dependencies"].get(sys.argv[2], ()), sep="\n")' \
+    "$tree/pyproject.toml" "$1")
+  mapfile -t requirements <<<"$requirements"
+  quietly "cannot install Python packages" \
+    timeout 600 "$venv/bin/python" -m pip install -q --retries 2 "${requirements[@]}" "${@:2}"
+  touch "$stamp"
+}

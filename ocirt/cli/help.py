@@ -1,0 +1,76 @@
+"""The help: runc's layout, our words."""
+
+from .. import __version__
+from .flags import GLOBAL, SPEC_VERSION, VERBS, Flag
+
+HELP = Flag("help", "show help", letter="h")
+VERSION = Flag("version", "print the version", letter="v")
+
+ABOUT = """\
+ocirt runs containers that are described as OCI bundles: a directory with a config.json and a root
+file system. It compiles the bundle to a program of small steps and runs that program."""
+
+DESCRIPTIONS = {
+    "create": """\
+Makes the container of a bundle: namespaces, cgroups, root file system and everything else that
+config.json asks for, up to the program itself. That waits for "ocirt start ID". ID is any name that no
+other container under the root directory has.""",
+    "run": """\
+Creates the container of a bundle, starts it, waits for its end and deletes it. The exit status is the
+program's own, 128 + N if signal N ended it. With --detach it returns once the program runs.""",
+    "start": """\
+Lets the program of a created container run. A container can be started once.""",
+    "state": """\
+Prints what the OCI runtime specification calls the state of a container, as one JSON object.""",
+    "kill": """\
+Sends a signal, by name or number and with or without SIG, to the first process of a container that is
+created or running.""",
+    "delete": """\
+Removes a stopped container and everything that create made for it on the host.""",
+    "list": """\
+Lists the containers under the root directory, which --root before the verb changes.""",
+    "spec": """\
+Writes a config.json that runs "sh" in the directory rootfs of the bundle. It is meant to be edited; an
+existing config.json is left alone. With --rootless the file suits a user without privileges.""",
+    "plan": """\
+Prints what create would do for a bundle, a line a step, with the place in config.json that asks for it
+and the section of the specification behind it. Nothing is changed and no privileges are needed.""",
+}
+
+
+def general():
+    """The help of the whole command line."""
+    width = max(map(len, VERBS))
+    verbs = [f"{name:{width}}  {verb.help}" for name, verb in VERBS.items()]
+    return _layout(
+        ("NAME", ["ocirt - run OCI containers"]), ("", ABOUT.splitlines()),
+        ("USAGE", ["ocirt [global options] VERB [options] [arguments...]"]),
+        ("VERSION", [__version__, f"spec: {SPEC_VERSION}"]),
+        ("COMMANDS", [*verbs, f"{'help':{width}}  show this, or the help of a verb"]),
+        ("GLOBAL OPTIONS", _flags((*GLOBAL, HELP, VERSION))))
+
+
+def of_verb(name):
+    """The help of the verb ``name``."""
+    verb = VERBS[name]
+    return _layout(
+        ("NAME", [f"ocirt {name} - {verb.help}"]),
+        ("USAGE", [f"ocirt {name} [options] {verb.arguments}".rstrip()]),
+        ("DESCRIPTION", DESCRIPTIONS[name].splitlines()),
+        ("OPTIONS", _flags((*verb.flags, HELP))))
+
+
+def _layout(*blocks):
+    return "\n".join([f"{title}:\n" + "".join([f"   {line}\n" for line in lines]) if title
+                      else "".join([f"{line}\n" for line in lines]) for title, lines in blocks])
+
+
+def _flags(flags):
+    """Lines of ``--name VALUE, -n VALUE  what it does``, aligned."""
+    left = []
+    for flag in flags:
+        value = f" {flag.value}" if flag.takes_value else ""
+        letter = f", -{flag.letter}{value}" if flag.letter else ""
+        left.append(f"--{flag.name}{value}{letter}")
+    width = max(map(len, left))
+    return [f"{text:{width}}  {flag.help}" for text, flag in zip(left, flags)]

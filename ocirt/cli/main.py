@@ -1,0 +1,64 @@
+"""The command lines that the launcher does not read by itself: Python's verbs, help, and everything wrong.
+
+Each verb of Python is a module of its name beside this one, whose ``run`` takes the
+:class:`~ocirt.cli.parser.CommandLine` and returns the exit status, or nothing for 0.
+"""
+
+from importlib import import_module
+
+from ..errors import OcirtError, RequestError, reason
+from . import help
+from .create import execute
+from .flags import PYTHON
+from .output import write
+from .parser import UnknownVerb, UsageError, log_of, parse
+
+
+def main(words, arguments):
+    """Run the command line ``arguments``, the program's name first.
+
+    :param words: the launcher's ``key=value`` words as a dict.
+    :returns: the exit status: 1 for an error, 3 for an unknown verb, as runc's.
+    """
+    try:
+        line = parse(arguments)
+    except UsageError as error:
+        write(error.usage)
+        log_of(arguments).error(str(error))
+        return 1
+    except UnknownVerb as error:
+        log_of(arguments).error(str(error))
+        return 3
+    if line.wants_help:
+        write(help.of_verb(line.verb) if line.verb else help.general())
+        return 0
+    if line.options.version:
+        _give_back(words, [arguments[0], "--version"], arguments)
+    if line.verb not in PYTHON:
+        _give_back(words, line.words, arguments)
+    _check_log(line.log)
+    return import_module(f".{line.verb}", __package__).run(line) or 0
+
+
+def _give_back(words, plain, given):
+    """Become the executable again, with a command line of its own verbs in a form that it reads (a switch with
+    ``=T``, ``--`` before the verb).
+
+    :raises RequestError: it has given back that very form.
+    """
+    if plain == given:
+        raise RequestError(f"the executable does not read its own command line: {' '.join(given)}")
+    execute(int(words["self"]), plain)
+
+
+def _check_log(log):
+    """A log that cannot be written is an error before anything is done.
+
+    :raises OcirtError: the file cannot be opened.
+    """
+    if not log.path:
+        return
+    try:
+        open(log.path, "ab").close()
+    except OSError as error:
+        raise OcirtError(f"--log {log.path}: {reason(error)}") from None

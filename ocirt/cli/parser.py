@@ -1,0 +1,177 @@
+"""The command line as runc reads it, by argparse.
+
+argparse does values, choices and the number of arguments. What it cannot do, because it knows no Go
+flags, is done before: :func:`normalize` writes every flag as ``--name=value``, however it was given
+(one dash or two, by its letter, its value as the next word, a switch with or without ``=true``).
+"""
+
+import argparse
+
+from ..errors import RequestError
+from ..log import Log
+from . import help
+from .flags import GLOBAL, VERBS
+
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+
+
+class UsageError(RequestError):
+    """The command line cannot be read. ``usage`` is what standard output gets: the complaint and the help."""
+
+    def __init__(self, message, usage):
+        super().__init__(message)
+        self.usage = usage
+
+
+class UnknownVerb(RequestError):
+    """There is no such verb, or no help for it: exit status 3, as runc's."""
+
+    def __init__(self, verb):
+        super().__init__(f"No help topic for '{verb}'")
+
+
+class _FlagError(Exception):
+    """A flag is unknown, has no value or one it cannot take; the caller knows whose help to show."""
+
+
+class CommandLine:
+    """A command line that has been read.
+
+    :ivar verb: the verb; empty where none stands.
+    :ivar options: argparse's namespace of the global flags and the verb's, names with ``_`` for ``-``.
+    :ivar arguments: the arguments of the verb.
+    :ivar wants_help: whether help is asked for: the verb's, or the general one where verb is empty.
+    :ivar words: the command line in its plainest form: every flag as ``--name=value``.
+    """
+
+    __slots__ = ("verb", "options", "arguments", "wants_help", "words")
+
+    def __init__(self, verb, options, arguments=(), wants_help=False, words=()):
+        self.verb, self.options, self.arguments = verb, options, list(arguments)
+        self.wants_help, self.words = wants_help, list(words)
+
+    @property
+    def log(self):
+        return Log(self.options.log or "", self.options.log_format or "text", self.options.debug)
+
+
+def parse(words):
+    """Read the command line ``words``, the program's name first.
+
+    :raises UsageError: a flag or the number of arguments is wrong.
+    :raises UnknownVerb: the verb does not exist.
+    """
+    program = words[0] if words else "ocirt"
+    options = argparse.Namespace()
+    try:
+        plain, rest = _read((*GLOBAL, help.VERSION), words[1:], options, interspersed=False)
+    except _FlagError as error:
+        raise UsageError(str(error), f"Incorrect Usage. {error}\n\n{help.general()}") from None
+    if options.help or options.version or not rest:
+        return CommandLine("", options, wants_help=not options.version)
+    name, rest = rest[0], rest[1:]
+    if name in ("help", "h"):
+        if rest and rest[0] not in VERBS:
+            raise UnknownVerb(rest[0])
+        return CommandLine(rest[0] if rest else "", options, wants_help=True)
+    if name not in VERBS:
+        raise UnknownVerb(name)
+    verb = VERBS[name]
+    try:
+        flags, arguments = _read(verb.flags, rest, options)
+    except _FlagError as error:
+        raise UsageError(str(error), f"Incorrect Usage: {error}\n\n{help.of_verb(name)}") from None
+    if not options.help:
+        _check_count(program, name, verb, len(arguments))
+    return CommandLine(name, options, arguments, options.help,
+                       [program, *plain, name, *flags, *(["--", *arguments] if arguments else [])])
+
+
+def log_of(words):
+    """The log that the command line ``words`` asks for, as far as it can be read: for errors in the rest of it."""
+    for end in range(len(words), 0, -1):
+        options = argparse.Namespace()
+        try:
+            _read((*GLOBAL, help.VERSION), words[1:end], options, interspersed=False)
+        except _FlagError:
+            continue
+        return CommandLine("", options).log
+    return Log()
+
+
+def normalize(flags, words, interspersed=True):
+    """Split ``words`` into flags, each written ``--name=value``, and arguments.
+
+    :param interspersed: whether flags may follow arguments; if not, reading ends at the first argument.
+    :raises _FlagError: in Go's words.
+    """
+    names = {flag.name: flag for flag in flags} | {flag.letter: flag for flag in flags if flag.letter}
+    written, arguments, rest = [], [], list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            break
+        if not word.startswith("-") or word == "-":
+            arguments.append(word)
+            if interspersed:
+                continue
+            break
+        name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
+        flag = names.get(name)
+        if flag is None:
+            raise _FlagError(f"flag provided but not defined: -{name}")
+        if not equals and flag.takes_value:
+            if not rest:
+                raise _FlagError(f"flag needs an argument: -{name}")
+            value = rest.pop(0)
+        if not flag.takes_value:
+            value = _truth(name, value if equals else "true")
+        written.append(f"--{flag.name}={value}")
+    return written, arguments + rest
+
+
+def _truth(name, value):
+    if value in _TRUE:
+        return "true"
+    if value in _FALSE:
+        return "false"
+    raise _FlagError(f'invalid boolean value "{value}" for -{name}: parse error')
+
+
+def _read(flags, words, options, interspersed=True):
+    """Read ``words`` by ``flags`` into ``options``; returns what :func:`normalize` does."""
+    flags = (*flags, help.HELP)
+    written, arguments = normalize(flags, words, interspersed)
+    _parser(flags).parse_args(written, options)
+    return written, arguments
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise _FlagError(message.removeprefix("argument "))
+
+
+def _parser(flags):
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    for flag in flags:
+        kind = (str if flag.takes_value else "true".__eq__) if flag.value != "N" else _count
+        parser.add_argument(f"--{flag.name}", type=kind, choices=flag.choices or None,
+                            default=None if flag.takes_value else False)
+    return parser
+
+
+def _count(text):
+    """The number of a flag whose value is called N."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f'found "{text}", expected a number from 0 on')
+    return int(text)
+
+
+def _check_count(program, name, verb, count):
+    low, high = verb.arguments_min, verb.arguments_max
+    if low <= count <= high:
+        return
+    bound = f"exactly {low}" if low == high else f"a minimum of {low}" if count < low else f"a maximum of {high}"
+    message = f'{program}: "{name}" requires {bound} argument(s)'
+    raise UsageError(message, f"Incorrect Usage.\n\n{help.of_verb(name)}")

@@ -1,0 +1,54 @@
+"""``ocirt plan``: what create would do for a bundle. Changes nothing and needs no privileges."""
+
+import os
+
+from ..compile import compile
+from ..errors import RequestError, reason
+from ..model.config import parse
+from ..model.host import read_host
+from ..model.request import Request
+from ..plan.encode import BUILD_SIZE, encode
+from ..plan.printer import plan_lines, trace_lines
+from .output import write
+from .root import root_of
+
+ID = "ID"
+"""Stands for the id of a container that is never made."""
+CONSOLE_SOCKET = "/CONSOLE-SOCKET"
+"""Stands for the socket that a bundle with a terminal needs at create."""
+
+
+def run(line):
+    """Print the plan of a bundle, or with ``--slots`` what it was compiled from.
+
+    :raises OcirtError: config.json cannot be read or compiled.
+    """
+    options = line.options
+    bundle = os.path.abspath(line.arguments[0] if line.arguments else ".")
+    config = parse(read(options.config or os.path.join(bundle, "config.json"), "--config" if options.config else ""))
+    plan = compile(config, Request(words(options, bundle)), read_host())
+    encode(plan, "0" * BUILD_SIZE)  # finds the strings that no system call takes, and records what steps are given
+    lines = trace_lines(plan.trace) if options.slots else plan_lines(plan)
+    write("".join([each + "\n" for each in lines]))
+
+
+def read(path, flag):
+    """The bytes of the file ``path``, which ``flag`` named.
+
+    :raises RequestError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise RequestError(f"{flag} {path}: {reason(error)}".lstrip()) from None
+
+
+def words(options, bundle):
+    """The words of a request to create a container of ``bundle``, as the launcher writes them."""
+    given = {"verb": "create", "id": ID, "bundle": bundle, "root": root_of(options), "console-socket": CONSOLE_SOCKET}
+    for name in ("cgroup-manager", "rootless"):
+        value = getattr(options, name.replace("-", "_"))
+        if value:
+            given[name] = value
+    return given | ({"systemd-cgroup": "1"} if options.systemd_cgroup else {})

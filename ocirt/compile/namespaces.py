@@ -1,0 +1,205 @@
+"""Namespaces: which ones, and who enters them where (config-linux.md, "Namespaces").
+
+The runtime itself never leaves its own. New ones are made with the child; joining by path and time offsets happen in
+an intermediate child, the stage, which then spawns init; the cgroup namespace is init's own doing, because it
+shows what lies below the cgroup that its maker is in.
+"""
+
+from ..errors import ConfigError, HostError
+from ..model.text import Template, quote
+from ..plan.steps import (EVENTS, BecomeRoot, DenySetgroups, JoinNamespace, LoopbackUp, NewKeyring, OpenNamespace, Receive,
+                          Send, SetDomainname, SetDumpable, SetHostname, Spawn, Unshare, WriteIdMap, WriteTimeOffsets)
+
+TIME, MOUNT, CGROUP, UTS, IPC, USER, PID, NETWORK = (0x80, 0x20000, 0x02000000, 0x04000000, 0x08000000, 0x10000000,
+                                                     0x20000000, 0x40000000)
+"""CLONE_NEW*, clone(2)."""
+KINDS = {"pid": PID, "network": NETWORK, "mount": MOUNT, "ipc": IPC, "uts": UTS, "user": USER, "cgroup": CGROUP, "time": TIME}
+CLOCKS = ("monotonic", "boottime")
+"""Clocks that time namespaces shift, time_namespaces(7)."""
+NAME_MAX = 64
+"""Bytes of a hostname or domainname, uname(2)."""
+
+SPEC = "config-linux.md#namespaces"
+MAPPINGS = "config-linux.md#user-namespace-mappings"
+OFFSETS = "config-linux.md#offset-for-time-namespace"
+
+
+class Namespaces:
+    """The namespaces of a container.
+
+    :ivar new: CLONE_NEW* bits of those to make.
+    :ivar joined: CLONE_NEW* bit -> path (Text) of those to join.
+    """
+
+    def __init__(self, config, request, host, plan):
+        self.linux, self.request, self.host = config.linux, request, host
+        self.config, self.plan = config, plan
+        self.new, self.joined, self.registers = 0, {}, {}
+        for entry in self.linux.namespaces:
+            self._add(entry)
+        self._check()
+        for kind in self.joined:
+            self.registers[kind] = plan.register()
+
+    def _add(self, entry):
+        name, path = entry.type.read(), entry.file
+        kind = KINDS.get(name)
+        if kind is None:
+            raise ConfigError(entry.type.path, quote(name), f"one of {', '.join(KINDS)}")
+        if self.has(kind):
+            raise ConfigError(entry.type.path, f"{quote(name)} a second time", "each type once")
+        if path is None or path.is_empty():
+            self.new |= kind
+        else:
+            self.joined[kind] = path.checked(absolute=True)
+
+    def has(self, kind):
+        """Is the container in another namespace of ``kind`` than the runtime?"""
+        return bool(self.new & kind) or kind in self.joined
+
+    def _check(self):
+        linux = self.linux
+        if not self.has(MOUNT):
+            raise ConfigError("linux.namespaces", "no mount namespace", "one: the rootfs is mounted in it")
+        if self.host.euid != 0 and not self.has(USER):
+            raise HostError("linux.namespaces", "only root can do without a user namespace")
+        for name, mappings in (("uidMappings", linux.uid_mappings), ("gidMappings", linux.gid_mappings)):
+            if mappings and not self.has(USER):
+                raise ConfigError(linux.at(name), "an array", "nothing without a user namespace in linux.namespaces")
+            if not mappings and self.new & USER:
+                raise ConfigError(linux.at(name), "nothing", "at least one mapping for the new user namespace")
+        if linux.time_offsets and not self.new & TIME:
+            raise ConfigError("linux.timeOffsets", "an object", "nothing without a new time namespace in linux.namespaces")
+        for name in linux.time_offsets:
+            if name not in CLOCKS:
+                raise ConfigError("linux.timeOffsets", f"the clock {quote(name)}", f"only {' and '.join(CLOCKS)}")
+        for name in ("hostname", "domainname"):
+            value = getattr(self.config, name)
+            if value is not None and not value.checked(max_length=NAME_MAX).is_empty() and not self.has(UTS):
+                raise ConfigError(name, quote(value.bound()), "nothing without a uts namespace in linux.namespaces")
+
+    @property
+    def denies_setgroups(self):
+        """Will setgroups(2) be denied in the container? It is where a user without privileges maps its own gid only."""
+        if self.new & USER:
+            return self.host.euid != 0 and self._is_own(self.linux.gid_mappings, self.host.egid)
+        return self.host.in_user_namespace and self.host.denies_setgroups
+
+    @property
+    def _has_stage(self):
+        return bool(self.joined) or bool(self.new & TIME)
+
+    @property
+    def _unshares_user(self):
+        """A time namespace belongs to the user namespace of its maker: without root's rights, the stage must make
+        the user namespace itself, first."""
+        return bool(self.new & USER and self.new & TIME) and self.host.euid != 0
+
+    # ---- steps ----
+
+    def open(self):
+        return [OpenNamespace(path.path, SPEC, fd=self.registers[kind], path=path, kind=kind)
+                for kind, path in self.joined.items()]
+
+    def spawn(self, cgroup):
+        """Steps of the host that start the stage or init, and write the id maps of a new user namespace.
+
+        :param cgroup: register of the v2 cgroup it is cloned into, or NONE.
+        """
+        if not self._has_stage:
+            return [Spawn("linux.namespaces", SPEC, section="init", flags=self._flags(), cgroup=cgroup), *self._map()]
+        steps = [Spawn("linux.namespaces", SPEC, section="stage", flags=0, cgroup=cgroup)]
+        spawned = [Receive("linux.namespaces", SPEC, event=EVENTS.index("spawned"))]
+        return steps + (self._map() + spawned if self._unshares_user else spawned + self._map())
+
+    def _flags(self):
+        return self.new & ~(CGROUP | TIME | (USER if self._unshares_user else 0))
+
+    def stage(self):
+        """Steps of the stage; none where there is no need for one."""
+        if not self._has_stage:
+            return []
+        at = "linux.namespaces"
+        steps = [] if self._unshares_user else [SetDumpable(at, "", value=0)]
+        steps += self._joins()
+        if self._unshares_user:
+            steps += [Unshare(at, SPEC, flags=USER), Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
+        if self.new & TIME:
+            steps.append(Unshare(at, SPEC, flags=TIME))
+            steps += self._offsets()
+        return [*steps, Spawn(at, SPEC, section="init", flags=self._flags())]
+
+    def _joins(self):
+        others = [kind for kind in self.joined if kind not in (USER, MOUNT)] + [MOUNT] * (MOUNT in self.joined)
+
+        def join(kind, early=0):
+            return JoinNamespace(self.joined[kind].path, SPEC, fd=self.registers[kind], kind=kind, early=early)
+
+        if USER not in self.joined:
+            return [join(kind) for kind in others]
+        # What belongs to the runtime's user namespace can be entered only before leaving that, what belongs to the
+        # container's only after.
+        return [*[join(kind, early=1) for kind in others], join(USER), *[join(kind) for kind in others]]
+
+    def _offsets(self):
+        lines = Template()
+        for name, offset in self.linux.time_offsets.items():
+            lines = lines + f"{name} " + _or_zero(offset.secs) + " " + _or_zero(offset.nanosecs) + "\n"
+        return [WriteTimeOffsets("linux.timeOffsets", OFFSETS, offsets=lines)] if lines.pieces else []
+
+    def _map(self):
+        if not self.new & USER:
+            return []
+        linux, host = self.linux, self.host
+        steps = []
+        for name, mappings, own, file, helper in (("uidMappings", linux.uid_mappings, host.euid, "uid_map", "newuidmap"),
+                                                  ("gidMappings", linux.gid_mappings, host.egid, "gid_map", "newgidmap")):
+            # Without privileges the kernel lets a process map just its own id, and that only where no one can drop
+            # a group by it; for all else there are set-uid helpers.
+            helper = helper if host.euid != 0 and not self._is_own(mappings, own) else ""
+            if file == "gid_map" and self.denies_setgroups:
+                steps.append(DenySetgroups(linux.at(name), MAPPINGS))
+            steps.append(WriteIdMap(linux.at(name), MAPPINGS, file=file, map=_lines(mappings), helper=helper))
+        return [*steps, Send("linux.namespaces", MAPPINGS, event=EVENTS.index("mapped"))]
+
+    @staticmethod
+    def _is_own(mappings, own):
+        return len(mappings) == 1 and mappings[0].host_id.equals(own) and mappings[0].size.equals(1)
+
+    def enter(self):
+        """Steps of init after it has joined its cgroups: its ids, and the namespaces that are its own to make."""
+        at = "linux.namespaces"
+        steps = []
+        if self.host.euid == 0 or not self.new & USER or self._unshares_user:
+            steps.append(SetDumpable(at, "", value=0))
+        if self.new & USER and not self._unshares_user:
+            steps.append(Receive(at, MAPPINGS, event=EVENTS.index("mapped")))
+        if self.has(USER) and not self._unshares_user:
+            steps += [BecomeRoot(at, MAPPINGS), SetDumpable(at, "", value=0)]
+        if self.new & CGROUP:
+            steps.append(Unshare(at, SPEC, flags=CGROUP))
+        if not self.request.no_new_keyring:
+            steps.append(NewKeyring("session keyring", "", name="_ses." + self.request.text("id", self.plan.trace)))
+        if self.new & NETWORK:
+            steps.append(LoopbackUp(at, SPEC))
+        return steps
+
+    def names(self):
+        """Steps of init that set hostname and domainname."""
+        steps = []
+        for name, kind in (("hostname", SetHostname), ("domainname", SetDomainname)):
+            value = getattr(self.config, name)
+            if value is not None and not value.is_empty():
+                steps.append(kind(name, f"config.md#{name}", name=value.checked(max_length=NAME_MAX)))
+        return steps
+
+
+def _or_zero(number):
+    return "0" if number is None else number
+
+
+def _lines(mappings):
+    lines = Template()
+    for each in mappings:
+        lines = lines + each.container_id + " " + each.host_id + " " + each.size + "\n"
+    return lines

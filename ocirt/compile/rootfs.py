@@ -1,0 +1,107 @@
+"""The root: config.md, "Root"; config-linux.md, "Rootfs Mount Propagation"; and the overlay that the runtime mounts.
+
+An overlay is asked for by annotations; root.path is then where it is mounted, an existing directory:
+
+``org.ocirt.rootfs.lower``   its read-only layers, the topmost first, separated by colons. A colon or backslash in a
+                             path has a backslash before it, as in overlayfs' own ``lowerdir``.
+``org.ocirt.rootfs.upper``   where changes go, and
+``org.ocirt.rootfs.work``    an empty directory on the same file system; both or neither (then it is read-only).
+
+Relative paths are relative to the bundle.
+"""
+
+from ..errors import ConfigError
+from ..model.text import Template, quote
+from ..plan.steps import MoveRoot, OpenRootfs, OverlayRootfs, PivotRoot, SetMountAttributes, SetPropagation
+
+UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
+"""MS_*, mount(2)."""
+RDONLY = 1
+ROOT = "config.md#root"
+PROPAGATION = "config-linux.md#rootfs-mount-propagation"
+LOWER, UPPER, WORK = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.upper", "org.ocirt.rootfs.work"
+
+PROPAGATIONS = {
+    # rootfsPropagation: of the whole mount namespace before anything is mounted, of the rootfs at the end
+    "": (SLAVE, 0), "slave": (SLAVE, 0), "rslave": (SLAVE, 0),
+    "private": (PRIVATE, 0), "rprivate": (PRIVATE, 0),
+    # Never a peer of the host's mounts, which would get everything that is mounted here.
+    "shared": (SLAVE, SHARED), "rshared": (SLAVE, SHARED),
+    "unbindable": (PRIVATE, UNBINDABLE), "runbindable": (PRIVATE, UNBINDABLE),
+}
+
+
+class Rootfs:
+    """The rootfs of a container. ``path`` is its absolute host path."""
+
+    def __init__(self, config, request, plan):
+        self.config, self.request = config, request
+        self.bundle = request.text("bundle", plan.trace)
+        location = config.root.location
+        if location.is_empty():
+            raise ConfigError(location.path, '""', "the path of a directory")
+        self.path = self.beneath_bundle(location)
+        self.readonly = config.root.readonly
+        name = config.linux.rootfs_propagation
+        name = "" if name is None else name.read()
+        if name not in PROPAGATIONS:
+            raise ConfigError("linux.rootfsPropagation", quote(name), "shared, slave, private or unbindable")
+        self.at = "linux.rootfsPropagation" if name else "root"
+        self.before, self.after = PROPAGATIONS[name]
+
+    def beneath_bundle(self, path):
+        """The Text ``path``, which is relative to the bundle, as an absolute path."""
+        return path if path.is_absolute() else self.bundle + "/" + path
+
+    def open(self):
+        """Steps of init that make the rootfs a mount of this mount namespace."""
+        return [SetPropagation(self.at, PROPAGATION, propagation=self.before, recursive=1), self._overlay() or
+                OpenRootfs("root.path", ROOT, path=self.path)]
+
+    def _overlay(self):
+        notes = self.config.annotations
+        lower, upper, work = [notes.get(name) for name in (LOWER, UPPER, WORK)]
+        if lower is None:
+            for note in (upper, work):
+                if note is not None:
+                    raise ConfigError(note.path, "an overlay's directory", f"{LOWER} beside it")
+            return None
+        if (upper is None) != (work is None):
+            missing, other = (UPPER, work) if upper is None else (WORK, upper)
+            raise ConfigError(other.path, "one of an overlay's two directories", f"{missing} beside it")
+        layers = [self._layer(layer, lower.path) for layer in split(lower.read())]
+        if upper is None:
+            return OverlayRootfs(lower.path, ROOT, lower=layers, upper="", work="", path=self.path)
+        for note in (upper, work):
+            if note.is_empty():
+                raise ConfigError(note.path, '""', "the path of a directory")
+        return OverlayRootfs(lower.path, ROOT, lower=layers, upper=self.beneath_bundle(upper), work=self.beneath_bundle(work),
+                             path=self.path)
+
+    def _layer(self, path, at):
+        if not path:
+            raise ConfigError(at, "an empty path", "paths of directories, separated by colons")
+        return path if path.startswith("/") else self.bundle + f"/{path}"
+
+    def enter(self):
+        """The step that makes the rootfs the root."""
+        return [(MoveRoot if self.request.no_pivot else PivotRoot)("--no-pivot" if self.request.no_pivot else "root", ROOT)]
+
+    def finish(self):
+        """Steps of init after that: the root's attributes."""
+        steps = [SetMountAttributes("root.readonly", ROOT, target="/", set=RDONLY)] if self.readonly else []
+        if self.after:
+            steps.append(SetMountAttributes("linux.rootfsPropagation", PROPAGATION, target="/", set=0, propagation=self.after))
+        return steps
+
+
+def split(text):
+    """The layers in ``text``: split at colons that have no backslash before them, backslashes taken off."""
+    layers, layer, letters = [], "", iter(text)
+    for letter in letters:
+        if letter == ":":
+            layers.append(layer)
+            layer = ""
+        else:
+            layer += next(letters, "\\") if letter == "\\" else letter
+    return [*layers, layer]

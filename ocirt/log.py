@@ -1,0 +1,109 @@
+"""The log: lines as runc's logrus writes them, because engines read them.
+
+Without ``--log`` a line goes to standard error. With it the line is appended to that file, and the
+message of an error goes to standard error too, as it is. On a terminal the format is the same.
+
+Imported only once there is something to say: a create without errors does not pay for it.
+"""
+
+import time
+from posix import O_APPEND, O_CLOEXEC, O_CREAT, O_WRONLY, close, write
+from posix import open as posix_open
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/@^+")
+"""A message of these characters alone is not quoted in text format."""
+
+_GO_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+               "\\": "\\\\", '"': '\\"'}
+_JSON_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\", '"': '\\"'}
+
+
+def go_quoted(text):
+    """``text`` as Go's ``strconv.Quote`` writes it."""
+    return '"' + "".join([_GO_ESCAPES.get(letter) or _go_letter(letter) for letter in text]) + '"'
+
+
+def _go_letter(letter):
+    code = ord(letter)
+    if letter.isprintable():
+        return letter
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python carries it
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def json_quoted(text):
+    """``text`` as Go's ``encoding/json`` writes it: ``<``, ``>``, ``&`` and line separators escaped."""
+    return '"' + "".join([_JSON_ESCAPES.get(letter) or _json_letter(letter) for letter in text]) + '"'
+
+
+def _json_letter(letter):
+    if 0xD800 <= ord(letter) <= 0xDFFF:  # half a surrogate pair is no character
+        return "\\ufffd"
+    if letter < " " or letter in "<>&\u2028\u2029":
+        return f"\\u{ord(letter):04x}"
+    return letter
+
+
+class Log:
+    """Where the log goes, and how.
+
+    :param path: of ``--log``; empty for standard error.
+    :param format: of ``--log-format``: ``text`` or ``json``.
+    :param debug: whether debug lines are written.
+    """
+
+    __slots__ = ("path", "format", "is_debug")
+
+    def __init__(self, path="", format="text", debug=False):
+        self.path, self.format, self.is_debug = path, format, debug
+
+    @classmethod
+    def of(cls, words):
+        """The log that the launcher's ``key=value`` words (a dict) ask for."""
+        return cls(words.get("log", ""), words.get("log-format", "text"), words.get("debug") == "1")
+
+    def error(self, message):
+        """Log what ends this process."""
+        if self._line("error", message):
+            _write(2, message + "\n")
+
+    def warning(self, message):
+        self._line("warning", message)
+
+    def debug(self, message):
+        """Log ``message`` where ``--debug`` was given."""
+        if self.is_debug:
+            self._line("debug", message)
+
+    def _line(self, level, message):
+        """Write one line. Returns whether it went to the file of ``--log``."""
+        line = self.line(level, message) + "\n"
+        if self.path:
+            try:
+                fd = posix_open(self.path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+                try:
+                    _write(fd, line)
+                    return True
+                finally:
+                    close(fd)
+            except OSError:
+                pass  # a log that cannot be written must not swallow the message
+        _write(2, line)
+        return False
+
+    def line(self, level, message):
+        """The line for ``message``, without its end."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if self.format == "json":
+            return f'{{"level":"{level}","msg":{json_quoted(message)},"time":"{now}"}}'
+        quoted = message if _PLAIN.issuperset(message) else go_quoted(message)
+        return f'time="{now}" level={level} msg={quoted}'
+
+
+def _write(fd, text):
+    data = text.encode("utf-8", "backslashreplace")
+    while data:
+        data = data[write(fd, data):]

@@ -1,0 +1,179 @@
+"""Plans and what they were compiled from, for people to read.
+
+A line a step, by section: its number, its name, its fields, then the JSON path, flag or rule that asked
+for it and the section of the specification behind it. Fields that have their default are left out.
+"""
+
+from _json import encode_basestring, encode_basestring_ascii
+
+from ..model.text import bound
+from .steps import EVENTS, NONE, SECTIONS
+
+RUNS = {
+    "host": "the runtime, at create",
+    "stage": "the child that joins namespaces",
+    "init": "the container's first process, before start",
+    "begin": "the same process, at start",
+    "started": "start, once the program runs",
+    "signal": "kill --all",
+    "delete": "delete, and undoing a create that failed",
+    "state": "what state prints and hooks get",
+}
+
+MOUNT_ATTRIBUTES = {
+    0x1: "RDONLY", 0x2: "NOSUID", 0x4: "NODEV", 0x8: "NOEXEC", 0x10: "NOATIME", 0x20: "STRICTATIME",
+    0x80: "NODIRATIME", 0x100000: "IDMAP", 0x200000: "NOSYMFOLLOW",
+}
+ATIME_MASK = 0x70
+PROPAGATIONS = {1 << 14: "MS_REC", 1 << 17: "MS_UNBINDABLE", 1 << 18: "MS_PRIVATE", 1 << 19: "MS_SLAVE",
+                1 << 20: "MS_SHARED"}
+NAMESPACES = {
+    0x80: "CLONE_NEWTIME", 0x20000: "CLONE_NEWNS", 0x02000000: "CLONE_NEWCGROUP", 0x04000000: "CLONE_NEWUTS",
+    0x08000000: "CLONE_NEWIPC", 0x10000000: "CLONE_NEWUSER", 0x20000000: "CLONE_NEWPID", 0x40000000: "CLONE_NEWNET",
+}
+NODES = {0o010000: "S_IFIFO", 0o020000: "S_IFCHR", 0o060000: "S_IFBLK"}
+CAPABILITIES = {1 << number: f"CAP_{name}" for number, name in enumerate(
+    """CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
+    NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
+    SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
+    MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE""".split())}
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/@^+:=,%~*")
+_FIELDS_WIDTH = 64
+"""Fields longer than this push what follows to the right instead of moving every line's."""
+
+
+def text(value):
+    """A string as one word: as it is where that is clear, else as JSON."""
+    if value and _PLAIN.issuperset(value):
+        return value
+    return encode_basestring(value) if value.isprintable() else encode_basestring_ascii(value)
+
+
+def flags(value, names):
+    """The set bits of ``value`` by name, and what is left of it as a number."""
+    known = [name for bit, name in names.items() if value & bit]
+    rest = value & ~sum(names)
+    return "|".join(known + ([hex(rest)] if rest else [])) or "0"
+
+
+def _attributes(value):
+    """MOUNT_ATTR_* bits; the mask of the access times is one word, because it is cleared as a whole."""
+    if value & ATIME_MASK == ATIME_MASK:
+        rest = value & ~ATIME_MASK
+        return "MOUNT_ATTR__ATIME" + ("|" + _attributes(rest) if rest else "")
+    return flags(value, {bit: f"MOUNT_ATTR_{name}" for bit, name in MOUNT_ATTRIBUTES.items()})
+
+
+def _propagation(value):
+    return flags(value, PROPAGATIONS)
+
+
+def _namespaces(value):
+    return flags(value, NAMESPACES)
+
+
+def _capabilities(value):
+    return flags(value, CAPABILITIES)
+
+
+def _event(value):
+    return EVENTS[value]
+
+
+def _octal(value):
+    return f"{value:04o}"
+
+
+def _limit(value):
+    return "unlimited" if value in (-1, (1 << 64) - 1) else str(value)
+
+
+FORMATS = {
+    "set": _attributes, "clear": _attributes, "recursive_set": _attributes, "recursive_clear": _attributes,
+    "propagation": _propagation, "flags": _namespaces, "kind": _namespaces, "MakeNode.kind": NODES.get,
+    "mode": _octal, "mask": _octal, "soft": _limit, "hard": _limit, "event": _event, "keep": _capabilities,
+    "effective": _capabilities, "permitted": _capabilities, "inheritable": _capabilities, "ambient": _capabilities,
+}
+"""How the numbers of a field are written, by its name, or by step and name where that differs."""
+
+
+def field(step, name):
+    """The value of a step's field as one word."""
+    kind, value = step.fields[name], bound(getattr(step, name))
+    if kind == "texts":
+        # A list slot stands for a list by itself.
+        return "[" + " ".join(map(text, value)) + "]"
+    if kind == "text":
+        return text(value)
+    if kind == "fd":
+        return "none" if value == NONE else f"fd{value}"
+    if kind == "section":
+        return value
+    write = FORMATS.get(f"{type(step).__name__}.{name}") or FORMATS.get(name) or str
+    return write(value)
+
+
+def fields(step):
+    """The fields of a step that differ from their defaults, as ``name=value`` words."""
+    return " ".join([f"{name}={field(step, name)}" for name in step.fields if not _is_default(step, name)])
+
+
+def _is_default(step, name):
+    if name not in step.defaults:
+        return False
+    value, default = bound(getattr(step, name)), step.defaults[name]
+    return value == (list(default) if isinstance(default, tuple) else default)
+
+
+def plan_lines(plan):
+    """The lines that show ``plan``."""
+    steps = [step for section in plan.sections.values() for step in section]
+    if not steps:
+        return []
+    names = max([len(type(step).__name__) for step in steps])
+    widths = [len(fields(step)) for step in steps]
+    width = max([each for each in widths if each <= _FIELDS_WIDTH] or [_FIELDS_WIDTH])
+    at_width = max([len(step.at) for step in steps])
+    lines = []
+    for section in SECTIONS:
+        if not plan.sections[section]:
+            continue
+        lines += ([""] if lines else []) + [f"{section}: {RUNS[section]}"]
+        for number, step in enumerate(plan.sections[section], 1):
+            lines.append(f"{number:4}  {type(step).__name__:{names}}  {fields(step):{width}}  "
+                         f"{step.at:{at_width}}  {step.spec}".rstrip())
+    return lines
+
+
+def trace_lines(trace):
+    """The lines that show what a plan was compiled from: a :class:`~ocirt.model.text.Trace`."""
+    slots = [(path, " ".join([name if argument is True else f"{name}={_value(argument)}"
+                              for name, argument in checks.items()])) for path, checks in trace.slots.items()]
+    guards = [(path, _value(value)) for path, value in trace.guards.items()]
+    tests = [(path, predicate if argument is None else f"{predicate} {_value(argument)}", "yes" if answer else "no")
+             for (path, predicate, argument), answer in trace.tests.items()]
+    return [*_table("slots: passed on; any other value that passes the checks makes the same plan", slots), "",
+            *_table("guards: read; the plan is for these very values", guards), "",
+            *_table("tests: asked; the plan is for every value with these answers", tests)]
+
+
+def _table(title, rows):
+    if not rows:
+        return [title, "  none"]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return [title, *[("  " + "  ".join([f"{word:{width}}" for word, width in zip(row, widths)])).rstrip()
+                     for row in rows]]
+
+
+def _value(value):
+    """A value of the config, or of a check or predicate, in JSON's form."""
+    if value is None or value is True or value is False:
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return encode_basestring(value) if value.isprintable() else encode_basestring_ascii(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join([f"{_value(key)}: {_value(item)}" for key, item in value.items()]) + "}"
+    return str(value)

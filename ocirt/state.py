@@ -1,0 +1,167 @@
+"""Reading the state directories of containers: ``<root>/<id>`` with state.json and the journal.
+
+The layout is versioned and frozen (docs/architecture.md, "State directory"; core/journal.h): any build
+reads what any other has written.
+"""
+
+import json
+import os
+import select
+import string
+import struct
+import time
+from dataclasses import dataclass, field
+
+from .errors import StateError, reason
+
+JOURNAL = struct.Struct("<8sIIiIQqqiIQ")
+"""The head of the journal: magic, version, phase, pid of init, number of effects, its start time, when
+created (seconds, nanoseconds), pid of the creating process, hooks_run, that process's start time."""
+JOURNAL_SIZE = 4096
+MAGIC, VERSION = b"ocirtjnl", 1
+CREATING, CREATED, RUNNING = 1, 2, 3
+
+_ID_LETTERS = frozenset(string.ascii_letters + string.digits + "_+-.")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A container as it is at one moment; the members of runtime-spec runtime.md, "State", and ours.
+
+    While ``status`` is ``creating`` only id, pid, status, created and owner are known: the others are empty.
+    """
+
+    id: str
+    status: str
+    """``creating``, ``created``, ``running`` or ``stopped``."""
+    pid: int
+    """Of the first process, in the reader's host; 0 when there is none."""
+    created: int
+    """When create was called, in nanoseconds since the epoch."""
+    oci_version: str = ""
+    bundle: str = ""
+    rootfs: str = ""
+    annotations: dict = field(default_factory=dict)
+    uid: int = 0
+    """Who owns the state directory."""
+
+    def to_json(self):
+        """The state as the spec's JSON object, without owner; annotations only where there are some."""
+        members = {"ociVersion": self.oci_version, "id": self.id, "pid": self.pid, "status": self.status,
+                   "bundle": self.bundle, "rootfs": self.rootfs, "created": timestamp(self.created)}
+        return members | ({"annotations": self.annotations} if self.annotations else {})
+
+
+def ids(root):
+    """The ids of the containers under the directory ``root``, sorted; none where it does not exist.
+
+    :raises OSError: the directory cannot be read.
+    """
+    try:
+        with os.scandir(root) as entries:
+            return sorted(entry.name for entry in entries
+                          if entry.is_dir(follow_symlinks=False) and _ID_LETTERS.issuperset(entry.name))
+    except FileNotFoundError:
+        return []
+
+
+def read(root, id):
+    """The :class:`State` of the container ``id`` under the directory ``root``.
+
+    :raises StateError: there is no such container, or its state directory is broken.
+    """
+    try:
+        directory = os.open(os.path.join(root, id), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise StateError(id, "does not exist") from None
+    except OSError as error:
+        raise StateError(id, reason(error)) from None
+    try:
+        return _read(directory, id)
+    finally:
+        os.close(directory)
+
+
+def _read(directory, id):
+    info = os.fstat(directory)
+    # The journal before state.json: a journal that says created was written after it.
+    journal = _contents(directory, "journal", id)
+    if journal is None or not journal.strip(b"\0"):
+        return State(id, "creating", 0, info.st_mtime_ns, uid=info.st_uid)  # create has only begun
+    if len(journal) != JOURNAL_SIZE or not journal.startswith(MAGIC):
+        raise StateError(id, "the journal is broken")
+    (_, version, phase, pid, _, start_time, seconds, nanoseconds,
+     creator, _, creator_start_time) = JOURNAL.unpack_from(journal)
+    if version != VERSION or phase not in (CREATING, CREATED, RUNNING):
+        raise StateError(id, f"the journal has version {version}, phase {phase}: not of this build's making")
+    alive = pid > 0 and lives(pid, start_time)
+    created = seconds * 1_000_000_000 + nanoseconds
+    if phase == CREATING:
+        # A creator that is gone has left it half made.
+        status = "creating" if lives(creator, creator_start_time) else "stopped"
+        return State(id, status, pid if alive else 0, created, uid=info.st_uid)
+    status = "stopped" if not alive else "running" if phase == RUNNING else "created"
+    members = _state_json(directory, id)
+    return State(id, status, pid if alive else 0, created, members["ociVersion"], members["bundle"],
+                 members["rootfs"], members.get("annotations") or {}, info.st_uid)
+
+
+def _contents(directory, name, id):
+    """What the file ``name`` of the state directory holds, ``None`` where it does not exist."""
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        with open(fd, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(id, f"{name}: {reason(error)}") from None
+
+
+def _state_json(directory, id):
+    data = _contents(directory, "state.json", id)
+    if data is None:
+        raise StateError(id, "state.json is missing")
+    try:
+        members = json.loads(data)
+        if all(isinstance(members[name], str) for name in ("ociVersion", "bundle", "rootfs")):
+            return members
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise StateError(id, "state.json is broken")
+
+
+def lives(pid, start_time):
+    """Whether the process ``pid`` that began at ``start_time`` (clock ticks since boot) has not ended yet.
+
+    A zombie has ended. The process is held by a pidfd, so its pid cannot pass to another meanwhile.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if start_time_of(pid) != start_time:
+            return False
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        return not poll.poll(0)
+    finally:
+        os.close(pidfd)
+
+
+def start_time_of(pid):
+    """When the process ``pid`` began, in clock ticks since boot (proc_pid_stat(5), field 22); 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The second field, a name in parentheses, may hold anything; the last parenthesis ends it.
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError):
+        return 0
+
+
+def timestamp(nanoseconds):
+    """Nanoseconds since the epoch as RFC 3339 in UTC, the fraction without trailing zeros, as Go writes it."""
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    digits = f".{fraction:09}".rstrip("0").rstrip(".")
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + digits + "Z"

@@ -1,0 +1,182 @@
+"""What the integration tests share: the runtime as a command, bundles, and looking at what is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+TREE = Path(__file__).resolve().parents[2]
+CGROUPS = Path("/sys/fs/cgroup")
+PARENT = "/ocirt-test"
+LIMIT = 30
+"""Seconds that any command of a test may take."""
+
+
+def hierarchies():
+    """Mount points of the cgroup hierarchies, v1 and unified."""
+    found = [path for path in CGROUPS.iterdir() if path.is_dir() and not path.is_symlink() and (path / "cgroup.procs").exists()]
+    return found or [CGROUPS]
+
+
+def remove_cgroups():
+    """Kill what is left under /ocirt-test*, by pidfd, and remove the cgroups."""
+    for top in hierarchies():
+        for tree in top.glob(PARENT.strip("/") + "*"):
+            for folder, _, _ in os.walk(tree, topdown=False):
+                freezer = Path(folder, "freezer.state")
+                if freezer.exists():
+                    freezer.write_text("THAWED")
+                for _ in range(100):
+                    pids = Path(folder, "cgroup.procs").read_text().split()
+                    if not pids:
+                        break
+                    for pid in pids:
+                        kill_in_cgroup(int(pid), Path(folder))
+                for _ in range(200):
+                    try:
+                        os.rmdir(folder)
+                        break
+                    except OSError:
+                        time.sleep(0.01)
+
+
+def kill_in_cgroup(pid, folder):
+    """SIGKILL ``pid`` if, held by a pidfd, it is still in the cgroup ``folder``."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if str(pid) in (folder / "cgroup.procs").read_text().split():
+            signal_pidfd(pidfd, 9)
+    finally:
+        os.close(pidfd)
+
+
+def signal_pidfd(pidfd, number):
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass
+
+
+def left_cgroups():
+    return sorted(str(path) for top in hierarchies() for path in top.glob(PARENT.strip("/") + "*"))
+
+
+class Result:
+    """What a command of the runtime gave."""
+
+    def __init__(self, done):
+        self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def __repr__(self):
+        return f"status {self.status}\nstdout: {self.out}\nstderr: {self.err}"
+
+
+class Bundle:
+    """A bundle with `ocirt spec`'s config, changed: no terminal, cgroups under /ocirt-test."""
+
+    def __init__(self, path, config):
+        self.path, self.config = path, config
+        self.rootfs = path / "rootfs"
+
+    def __fspath__(self):
+        return str(self.path)
+
+    def args(self, *args):
+        self.config["process"]["args"] = list(args)
+        return self
+
+    def shell(self, script):
+        return self.args("sh", "-c", script)
+
+    def save(self):
+        (self.path / "config.json").write_text(json.dumps(self.config, indent=1))
+        return self
+
+    def namespace(self, kind, path=None):
+        """Ask for a namespace; with ``path`` join it."""
+        spaces = self.config["linux"]["namespaces"]
+        spaces[:] = [space for space in spaces if space["type"] != kind] + [{"type": kind, **({"path": path} if path else {})}]
+        return self
+
+    def without_namespace(self, kind):
+        spaces = self.config["linux"]["namespaces"]
+        spaces[:] = [space for space in spaces if space["type"] != kind]
+        return self
+
+
+class Runtime:
+    """The executable under test with a root directory of its own."""
+
+    def __init__(self, executable, root):
+        self.executable, self.root, self.environment = executable, root, None
+
+    def command(self, *words, options=()):
+        return [str(self.executable), "--root", str(self.root), *map(str, options), *map(str, words)]
+
+    def __call__(self, *words, options=(), timeout=LIMIT, **more):
+        more.setdefault("stdin", subprocess.DEVNULL)
+        more.setdefault("env", self.environment)
+        # Files, not pipes: what `create` leaves running keeps the streams open.
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            done = subprocess.run(self.command(*words, options=options), stdout=out, stderr=err, timeout=timeout, **more)
+            out.seek(0), err.seek(0)
+            done.stdout, done.stderr = out.read(), err.read()
+        return Result(done)
+
+    def ok(self, *words, **more):
+        result = self(*words, **more)
+        assert result.status == 0, result
+        return result
+
+    def fails(self, *words, **more):
+        """Exit status 1 and exactly one line of error, whose message is returned."""
+        result = self(*words, **more)
+        assert result.status == 1, result
+        lines = result.err.splitlines()
+        assert len(lines) == 1, result
+        assert lines[0].startswith('time="') and " level=error msg=" in lines[0], result
+        return lines[0].split(" msg=", 1)[1]
+
+    def create(self, bundle, name, *flags, **more):
+        return self("create", "--bundle", bundle, *flags, name, **more)
+
+    def state(self, name):
+        return json.loads(self.ok("state", name).out)
+
+    def status(self, name):
+        return self.state(name)["status"]
+
+    def wait_status(self, name, status, seconds=10):
+        """Wait until the container has ``status``: looked at again and again, the kernel tells an outsider nothing."""
+        end = time.monotonic() + seconds
+        while self.status(name) != status:
+            assert time.monotonic() < end, f"{name} is {self.status(name)}, not {status}"
+            time.sleep(0.01)
+
+    def ids(self):
+        return sorted(path.name for path in Path(self.root).iterdir()) if Path(self.root).exists() else []
+
+
+def built(folder):
+    path = TREE / "build" / folder / "ocirt"
+    return Path(os.environ["OCIRT"]) if folder == "bin" and "OCIRT" in os.environ else path
+
+
+def cgroup_file(bundle, controller, file):
+    """A file of the bundle's cgroup, read."""
+    return (CGROUPS / controller / bundle.config["linux"]["cgroupsPath"].lstrip("/") / file).read_text().strip()
+
+
+def enough_output(path, seconds=10):
+    """The content of a file that a container writes, once it ends with a newline."""
+    end = time.monotonic() + seconds
+    while not (path.exists() and path.read_text().endswith("\n")):
+        assert time.monotonic() < end, f"{path} stays empty"
+        time.sleep(0.01)
+    return path.read_text()

@@ -1,0 +1,228 @@
+"""The entry point: exit statuses, one line an error, never a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ocirt import boot
+from ocirt.cli import create, later, output
+from ocirt.errors import ConfigError, OcirtError, StateError
+
+ROOT = Path(__file__).parents[2]
+START = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from ocirt.boot import main; main(sys.argv[1:])"
+
+
+def cli(*arguments):
+    return boot.run(["@cli", "self=99", "--", "/usr/bin/ocirt", *arguments])
+
+
+def process(*words, **options):
+    """Run boot.main in an interpreter of its own, as the launcher does."""
+    return subprocess.run([sys.executable, "-I", "-S", "-B", "-c", START, *words], capture_output=True, text=True,
+                          timeout=60, stdin=subprocess.DEVNULL, **options)
+
+
+def test_general_help(capfd):
+    assert cli() == 0
+    out, err = capfd.readouterr()
+    assert out.startswith("NAME:\n   ocirt - ") and err == ""
+
+
+def test_help_of_a_verb(capfd):
+    assert cli("spec", "--help") == 0
+    out, err = capfd.readouterr()
+    assert out.startswith("NAME:\n   ocirt spec - ") and err == ""
+
+
+def test_an_unknown_verb_is_status_3(capfd):
+    assert cli("foo") == 3
+    out, err = capfd.readouterr()
+    assert out == "" and err.endswith(" level=error msg=\"No help topic for 'foo'\"\n")
+
+
+def test_a_usage_error_shows_the_help_and_logs_one_line(capfd):
+    assert cli("list", "x") == 1
+    out, err = capfd.readouterr()
+    assert out.startswith("Incorrect Usage.\n\nNAME:\n   ocirt list - ")
+    assert err.count("\n") == 1 and r'msg="/usr/bin/ocirt: \"list\" requires exactly 0 argument(s)"' in err
+
+
+def test_a_usage_error_goes_to_the_log(tmp_path, capfd):
+    log = tmp_path / "log"
+    assert cli("--log", str(log), "--log-format", "json", "list", "--nope") == 1
+    assert json.loads(log.read_text())["msg"] == "flag provided but not defined: -nope"
+    assert capfd.readouterr().err == "flag provided but not defined: -nope\n"
+
+
+def test_a_log_that_cannot_be_written_is_an_error(tmp_path, capfd):
+    assert cli("--log", str(tmp_path / "no" / "log"), "list") == 1
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1 and "/no/log: no such file or directory" in err
+
+
+def test_verbs_of_the_executable_go_back_to_it_in_plain_form(monkeypatch):
+    seen = []
+    monkeypatch.setattr("ocirt.cli.main.execute", lambda fd, words: seen.append((fd, words)))
+    monkeypatch.setattr("ocirt.cli.main.import_module", lambda *_: type("Verb", (), {"run": lambda line: 0}))
+    cli("delete", "-force=T", "c")
+    assert seen == [(99, ["/usr/bin/ocirt", "delete", "--force=true", "--", "c"])]
+    seen.clear()
+    cli("--debug", "--version")
+    assert seen[0] == (99, ["/usr/bin/ocirt", "--version"])
+
+
+def test_a_form_that_has_been_given_back_is_not_given_back_again(capfd):
+    assert cli("delete", "--force=true", "--", "c") == 1
+    assert "does not read its own command line" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["@what"], ["create", "c"]])
+def test_started_by_hand(words, capfd):
+    assert boot.run(words) == 1
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_an_unexpected_exception_is_one_line(monkeypatch, capfd):
+    def broken(*_):
+        raise ZeroDivisionError("one\ntwo")
+    monkeypatch.setattr("ocirt.cli.create.compile_and_execute", broken)
+    assert boot.run(["@compile", "id=c", "--", "ocirt"]) == 1
+    assert capfd.readouterr().err.endswith(' level=error msg="internal error: ZeroDivisionError: one two"\n')
+    assert boot.run(["@compile", "id=c", "debug=1", "--", "ocirt"]) == 1
+    assert "Traceback" in capfd.readouterr().err
+    monkeypatch.setattr("ocirt.cli.list.run", broken)
+    assert cli("--debug", "list") == 1
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_an_error_of_compile_goes_to_the_log_of_the_words(monkeypatch, tmp_path, capfd):
+    def broken(*_):
+        raise ConfigError("hostname", "7", "a string")
+    monkeypatch.setattr("ocirt.cli.create.compile_and_execute", broken)
+    log = tmp_path / "log"
+    assert boot.run(["@compile", "self=9", f"log={log}", "log-format=json", "--", "ocirt", "create", "c"]) == 1
+    assert json.loads(log.read_text())["msg"] == "config.json: hostname: found 7, expected a string"
+    assert capfd.readouterr().err == "config.json: hostname: found 7, expected a string\n"
+
+
+def test_words_end_at_two_dashes():
+    assert boot.split(["a=1", "b=x=y", "c=", "--", "d=1", "--", "e"]) == (
+        {"a": "1", "b": "x=y", "c": ""}, ["d=1", "--", "e"])
+
+
+def test_the_process_ends_with_the_status():
+    done = process("@cli", "self=9", "--", "ocirt", "foo")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert process("@cli", "self=9", "--", "ocirt", "--help").returncode == 0
+
+
+def test_a_full_disk_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", START, "@cli", "--", "ocirt", "help"], stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.endswith('msg="standard output: no space left on device"\n') and done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_is_gone_ends_it_as_a_program_in_c():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", START, "@cli", "--", "ocirt", "help"], stdout=writer,
+                          stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (-13, "")
+
+
+def test_output_is_utf_8(capfdbinary):
+    output.write("é\udcff\n")
+    assert capfdbinary.readouterr().out == b"\xc3\xa9\xff\n"
+
+
+def test_output_to_a_closed_descriptor(monkeypatch):
+    def closed(*_):
+        raise OSError(9, "Bad file descriptor")
+    monkeypatch.setattr(output.os, "write", closed)
+    with pytest.raises(OcirtError, match="^standard output: bad file descriptor$"):
+        output.write("x")
+
+
+def test_reading_the_config_does_not_move_its_offset(tmp_path):
+    (tmp_path / "config.json").write_bytes(b"{}" * 5000)
+    fd = os.open(tmp_path / "config.json", os.O_RDONLY)
+    os.lseek(fd, 7, os.SEEK_SET)
+    assert create.read_all(fd) == b"{}" * 5000
+    assert os.lseek(fd, 0, os.SEEK_CUR) == 7
+    os.close(fd)
+
+
+def test_the_program_is_sealed_and_inherited():
+    fd = create.hand_over(b"program")
+    assert os.get_inheritable(fd)
+    assert os.pread(fd, 100, 0) == b"program"
+    for change in (lambda: os.pwrite(fd, b"x", 0), lambda: os.ftruncate(fd, 3), lambda: os.ftruncate(fd, 30)):
+        with pytest.raises(PermissionError):
+            change()
+    os.close(fd)
+
+
+@pytest.mark.parametrize("given", [{}, {"A": "b"}, {"LC_CTYPE": "C"}, {"LC_CTYPE": "C.UTF-8", "PATH": ""},
+                                   {"LANG": "C.UTF-8"}])
+def test_the_executable_gets_the_environment_that_python_got(given):
+    """PEP 538: with LC_CTYPE=C Python's start changes the environment."""
+    program = (f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+               "from ocirt.cli.create import execute\n"
+               "import os; execute(os.open('/usr/bin/env', os.O_RDONLY), ['env'])")
+    done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", program], env=given, capture_output=True, text=True,
+                          timeout=60)
+    assert dict(line.split("=", 1) for line in done.stdout.splitlines()) == given
+
+
+def test_the_executable_gets_default_signals():
+    program = (f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+               "from ocirt import boot; boot._restore_signals()\n"
+               "from ocirt.cli.create import execute\n"
+               "import os; execute(os.open('/bin/cat', os.O_RDONLY), ['cat', '/proc/self/status'])")
+    done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", program], capture_output=True, text=True, timeout=60)
+    status = dict(line.split(":\t", 1) for line in done.stdout.splitlines() if ":\t" in line)
+    assert int(status["SigIgn"], 16) == 0 and int(status["SigCgt"], 16) == 0
+
+
+def test_what_cannot_be_executed_is_one_line(tmp_path):
+    (tmp_path / "no").write_text("")
+    fd = os.open(tmp_path / "no", os.O_RDONLY)
+    with pytest.raises(OcirtError, match="^execute ocirt again: permission denied$"):
+        create.execute(fd, ["x"])
+    os.close(fd)
+
+
+def stored_container(tmp_path, state):
+    directory = tmp_path / "c"
+    directory.mkdir()
+    (directory / "state.json").write_text(state if isinstance(state, str) else json.dumps(state))
+    (directory / "config.json").write_bytes(b'{"ociVersion": "1.3.0"}')
+    return {"verb": "start", "id": "c", "root": str(tmp_path), "self": "5", "log": "/l"}
+
+
+def test_a_container_of_another_build_is_compiled_from_what_create_stored(tmp_path):
+    words = stored_container(tmp_path, {"bundle": "/b", "request": {"verb": "create", "no-pivot": "1"}})
+    config, request = later.stored(words)
+    assert config == b'{"ociVersion": "1.3.0"}'
+    assert {name: request[name] for name in ("verb", "no-pivot", "id", "root", "bundle", "log")} == {
+        "verb": "create", "no-pivot": "1", "id": "c", "root": str(tmp_path), "bundle": "/b", "log": "/l"}
+
+
+@pytest.mark.parametrize("state", ["", "[]", "{}", '{"bundle": "/b", "request": 7}'])
+def test_a_state_json_of_nobody(tmp_path, state):
+    with pytest.raises(StateError, match="state.json is not what create writes"):
+        later.stored(stored_container(tmp_path, state))
+
+
+def test_a_missing_state_json(tmp_path):
+    words = stored_container(tmp_path, "{}")
+    (tmp_path / "c" / "state.json").unlink()
+    with pytest.raises(StateError, match="container c: state.json: no such file or directory"):
+        later.stored(words)

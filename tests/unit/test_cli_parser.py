@@ -1,0 +1,168 @@
+"""The command line as runc reads it."""
+
+from importlib import import_module
+
+import pytest
+
+from ocirt.cli import help
+from ocirt.cli.flags import GLOBAL, PYTHON, VERBS
+from ocirt.cli.parser import UnknownVerb, UsageError, log_of, parse
+
+
+def line(text):
+    return parse(["ocirt", *text.split()])
+
+
+@pytest.mark.parametrize("text", [
+    "create --bundle B --pid-file F c", "create c --bundle B --pid-file F", "create -bundle=B c -pid-file=F",
+    "create -b B c --pid-file=F", "create --b=B --pid-file F -- c", "--debug=false create -b=B --pid-file F c",
+])
+def test_flags_stand_before_or_after_the_id_with_one_dash_or_two(text):
+    read = line(text)
+    assert (read.verb, read.arguments) == ("create", ["c"])
+    assert (read.options.bundle, read.options.pid_file, read.options.debug) == ("B", "F", False)
+
+
+@pytest.mark.parametrize("value, answer", [("1", True), ("t", True), ("T", True), ("true", True), ("TRUE", True),
+                                           ("True", True), ("0", False), ("f", False), ("false", False)])
+def test_a_switch_takes_what_go_calls_a_bool(value, answer):
+    assert line(f"list --quiet={value}").options.quiet is answer
+    assert line(f"--debug={value} list").options.debug is answer
+
+
+def test_a_switch_takes_no_word_after_it():
+    read = line("delete --force c")
+    assert read.options.force is True and read.arguments == ["c"]
+
+
+def test_the_last_of_two_flags_counts():
+    assert line("--root a --root b list").options.root == "b"
+    assert line("list -q --quiet=false").options.quiet is False
+
+
+def test_a_value_may_begin_with_a_dash_or_be_empty():
+    assert line("create --bundle --force c").options.bundle == "--force"
+    assert parse(["ocirt", "create", "--bundle=", "c"]).options.bundle == ""
+
+
+def test_after_two_dashes_everything_is_an_argument():
+    assert line("start -- -c").arguments == ["-c"]
+    assert line("kill c -").arguments == ["c", "-"]
+
+
+def test_global_flags_stand_before_the_verb():
+    read = line("--root R --log L --log-format json --systemd-cgroup --cgroup-manager disabled --rootless true list")
+    options = read.options
+    assert (options.root, options.systemd_cgroup, options.cgroup_manager, options.rootless) == (
+        "R", True, "disabled", "true")
+    assert (read.log.path, read.log.format) == ("L", "json")
+    with pytest.raises(UsageError, match="flag provided but not defined: -root"):
+        line("list --root R")
+
+
+@pytest.mark.parametrize("text, message", [
+    ("--foo", "flag provided but not defined: -foo"),
+    ("list -foo=1", "flag provided but not defined: -foo"),
+    ("list --form table", "flag provided but not defined: -form"),
+    ("list -qf", "flag provided but not defined: -qf"),
+    ("list ---quiet", "flag provided but not defined: --quiet"),
+    ("--root", "flag needs an argument: -root"),
+    ("list -f", "flag needs an argument: -f"),
+    ("list --quiet=3", 'invalid boolean value "3" for -quiet: parse error'),
+    ("--debug=maybe list", 'invalid boolean value "maybe" for -debug: parse error'),
+    ("create", 'ocirt: "create" requires exactly 1 argument(s)'),
+    ("create a b", 'ocirt: "create" requires exactly 1 argument(s)'),
+    ("list a", 'ocirt: "list" requires exactly 0 argument(s)'),
+    ("kill", 'ocirt: "kill" requires a minimum of 1 argument(s)'),
+    ("kill a b c", 'ocirt: "kill" requires a maximum of 2 argument(s)'),
+    ("plan a b", 'ocirt: "plan" requires a maximum of 1 argument(s)'),
+    ("create --preserve-fds=-1 a", '--preserve-fds: found "-1", expected a number from 0 on'),
+    ("create --preserve-fds ² a", '--preserve-fds: found "²", expected a number from 0 on'),
+])
+def test_usage_errors(text, message):
+    with pytest.raises(UsageError) as caught:
+        line(text)
+    assert str(caught.value) == message
+    assert caught.value.usage.startswith("Incorrect Usage") and "\n\nNAME:\n" in caught.value.usage
+
+
+@pytest.mark.parametrize("text, flag", [("list --format xml", "--format"), ("--log-format xml list", "--log-format"),
+                                        ("--cgroup-manager x list", "--cgroup-manager"), ("--rootless=1 list", "--rootless")])
+def test_a_value_that_is_not_one_of_the_choices(text, flag):
+    with pytest.raises(UsageError) as caught:
+        line(text)
+    assert str(caught.value).startswith(f"{flag}: invalid choice")
+
+
+def test_a_number_is_read():
+    assert line("create --preserve-fds 3 c").options.preserve_fds == 3
+
+
+@pytest.mark.parametrize("text", ["foo", "help foo", "--debug foo --help", "h foo"])
+def test_unknown_verbs(text):
+    with pytest.raises(UnknownVerb, match="^No help topic for 'foo'$"):
+        line(text)
+
+
+@pytest.mark.parametrize("text", ["", "help", "h", "--help", "-h", "-help", "--help list", "--debug"])
+def test_general_help(text):
+    read = line(text)
+    assert read.wants_help and read.verb == ""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_each_verb(verb):
+    for text in (f"{verb} --help", f"{verb} -h", f"help {verb}", f"{verb} a b c -h"):
+        read = line(text)
+        assert read.wants_help and read.verb == verb
+    shown = help.of_verb(verb)
+    for flag in VERBS[verb].flags:
+        assert f"   --{flag.name}" in shown and flag.help in shown
+    assert f"   ocirt {verb} - {VERBS[verb].help}\n" in shown
+
+
+def test_general_help_names_every_verb_and_flag():
+    shown = help.general()
+    for verb in VERBS:
+        assert f"\n   {verb} " in shown
+    for flag in GLOBAL:
+        assert f"\n   --{flag.name}" in shown
+
+
+def test_help_fits_a_wide_terminal():
+    for shown in (help.general(), *map(help.of_verb, VERBS)):
+        assert max(map(len, shown.splitlines())) <= 120
+
+
+def test_the_version_is_a_flag():
+    assert line("--debug --version").options.version is True
+
+
+@pytest.mark.parametrize("text", ["create -b B c", "-debug=T run --detach=t c -f F", "list -q", "kill -a c 9",
+                                  "--log=L delete -force c", "plan B --slots"])
+def test_the_plain_form_is_read_the_same(text):
+    read = line(text)
+    again = parse(read.words)
+    assert (again.verb, again.arguments, again.options) == (read.verb, read.arguments, read.options)
+    assert again.words == read.words
+
+
+def test_the_plain_form_has_nothing_that_the_executable_does_not_know():
+    """core/flags.c: a switch takes true and false, -- only after the verb."""
+    assert line("-debug=T -- create -no-pivot=F c").words == [
+        "ocirt", "--debug=true", "create", "--no-pivot=false", "--", "c"]
+
+
+@pytest.mark.parametrize("text, path, format", [
+    ("--log L --log-format json --foo list", "L", "json"), ("--log L --log-format xml list", "L", "text"),
+    ("--log L --log-format", "L", "text"), ("--foo --log L list", "", "text"), ("list --log L", "", "text"),
+    ("--log L list --foo", "L", "text"), ("", "", "text"),
+])
+def test_the_log_is_found_in_a_command_line_that_cannot_be_read(text, path, format):
+    log = log_of(["ocirt", *text.split()])
+    assert (log.path, log.format) == (path, format)
+
+
+@pytest.mark.parametrize("verb", PYTHON)
+def test_each_verb_of_python_has_its_module(verb):
+    assert callable(import_module(f"ocirt.cli.{verb}").run)

@@ -1,0 +1,143 @@
+"""``ocirt plan``: works without root, on any bundle, and changes nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ocirt.boot import run
+from ocirt.cli import spec
+from ocirt.plan.printer import RUNS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(spec.default()))
+    return tmp_path
+
+
+def ocirt_plan(*arguments):
+    return run(["@cli", "self=9", "--", "ocirt", *map(str, arguments)])
+
+
+def lines_of(capfd):
+    out, err = capfd.readouterr()
+    assert err == ""
+    return out.splitlines()
+
+
+def sections(lines):
+    """The lines of each section, by its name."""
+    found = {}
+    for line in lines:
+        if line and not line.startswith(" "):
+            name = line.partition(":")[0]
+            found[name] = []
+        elif line:
+            found[name].append(line)
+    return found
+
+
+def test_the_default_bundle(bundle, capfd):
+    assert ocirt_plan("plan", bundle) == 0
+    found = sections(lines_of(capfd))
+    assert list(found) == [name for name in RUNS if name in found]
+    assert {"host", "init", "begin", "delete", "state"} <= set(found)
+    for lines in found.values():
+        assert [int(line.split()[0]) for line in lines] == list(range(1, len(lines) + 1))
+    for destination in ("/proc", "/dev/pts", "/sys"):
+        assert any(f"target={destination} " in line and " mounts[" in line for line in found["init"])
+    spawn = next(line for line in found["host"] if "Spawn" in line)
+    assert "CLONE_NEWPID" in spawn and "CLONE_NEWUTS" in spawn
+    assert any("SetHostname" in line and "name=ocirt" in line and " hostname" in line for line in found["init"])
+    assert any("id=ID " in line for line in found["state"])
+
+
+def test_the_bundle_is_this_directory_by_default(bundle, capfd, monkeypatch):
+    assert ocirt_plan("plan", bundle) == 0
+    given = lines_of(capfd)
+    monkeypatch.chdir(bundle)
+    assert ocirt_plan("plan") == 0
+    assert lines_of(capfd) == given
+
+
+def test_it_says_what_create_would_do(bundle, capfd):
+    assert ocirt_plan("--cgroup-manager", "disabled", "plan", bundle) == 0
+    assert not any("Cgroup" in line for line in lines_of(capfd))
+
+
+def test_slots(bundle, capfd):
+    assert ocirt_plan("plan", "--slots", bundle) == 0
+    lines = lines_of(capfd)
+    found = sections(lines)
+    assert list(found) == ["slots", "guards", "tests"]
+    assert any(line.split()[0] == "hostname" for line in found["slots"])
+    assert any(line.split() == ["mounts[0].type", '"proc"'] for line in found["guards"])
+    assert all(line.split()[-1] in ("yes", "no") for line in found["tests"])
+
+
+def test_another_config(bundle, tmp_path, capfd):
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(spec.default() | {"hostname": "other-host"}))
+    assert ocirt_plan("plan", bundle, "--config", other) == 0
+    assert any("name=other-host" in line for line in lines_of(capfd))
+
+
+def test_nothing_is_changed(bundle, capfd):
+    before = sorted(bundle.rglob("*"))
+    assert ocirt_plan("--root", bundle / "root", "plan", bundle) == 0
+    assert sorted(bundle.rglob("*")) == before
+
+
+def test_without_privileges(bundle):
+    user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from ocirt.boot import main; main(sys.argv[1:])"
+    data = (bundle / "config.json").read_text()
+    done = subprocess.run(["python3", "-I", "-S", "-B", "-c", program, "@cli", "--", "ocirt", "plan", "--config",
+                           "/dev/stdin", "/"], input=data, capture_output=True, text=True, timeout=60, cwd="/",
+                          executable=_interpreter(), **user)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "init: " in done.stdout
+
+
+def _interpreter():
+    """An interpreter that anybody may execute: one below /root can be out of reach."""
+    reachable = os.geteuid() != 0 or not os.path.realpath(sys.executable).startswith("/root/")
+    return sys.executable if reachable else "/usr/bin/python3"
+
+
+@pytest.mark.parametrize("data, words", [
+    (b"", "JSON"), (b"{", "JSON"), (b"[" * 100_000, "nested too deeply"), (b"\xff", "UTF-8"), (b"[]", "a JSON object"),
+    (b'{"ociVersion": "1.3.0", "hostname": 7}', "hostname: found 7, expected a string"),
+    (b'{"ociVersion": 1}', "ociVersion: found 1, expected a string"),
+])
+def test_a_bad_config_is_one_line(tmp_path, capfd, data, words):
+    (tmp_path / "config.json").write_bytes(data)
+    assert ocirt_plan("plan", tmp_path) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1 and words in err and "internal error" not in err
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["missing"], "missing/config.json: no such file or directory"),
+    (["--config", "missing.json"], "--config missing.json: no such file or directory"),
+    (["--config", "."], "--config .: is a directory"),
+])
+def test_a_missing_config_is_one_line(tmp_path, capfd, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert ocirt_plan("plan", *arguments) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1 and words in err
+
+
+def test_half_a_surrogate_pair_is_one_line(bundle, capfd):
+    config = spec.default()
+    config["process"]["args"] = ["a", "\ud800"]
+    (bundle / "config.json").write_text(json.dumps(config))
+    assert ocirt_plan("plan", bundle) == 1
+    assert "process.args[1]" in capfd.readouterr().err

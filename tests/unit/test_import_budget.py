@@ -1,0 +1,89 @@
+"""What a create that misses the cache pays for Python: modules and milliseconds above a bare interpreter.
+
+A module that joins the compile path joins EXPECTED below, where a reviewer sees it; a module of the standard
+library that costs as much as the whole compilation (FORBIDDEN) does not.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from ocirt.cli import spec
+
+ROOT = Path(__file__).parents[2]
+FORBIDDEN = {"re", "enum", "dataclasses", "typing", "pathlib", "argparse", "json", "ctypes", "subprocess", "logging",
+             "functools", "collections", "ast", "inspect", "tempfile", "shutil"}
+EXPECTED = """
+fcntl gc _json
+ocirt ocirt._build ocirt.boot ocirt.errors ocirt.cli ocirt.cli.create
+ocirt.model ocirt.model.config ocirt.model.host ocirt.model.json ocirt.model.request ocirt.model.text
+ocirt.plan ocirt.plan.encode ocirt.plan.steps
+ocirt.cgroups
+ocirt.compile
+"""
+
+COMPILE = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import ocirt.boot
+try:
+    import ocirt._build
+except ImportError:  # a source tree without a build
+    build = sys.modules["ocirt._build"] = type(sys)("ocirt._build")
+    build.BUILD_ID = "0" * 32
+from ocirt.cli.create import compile_program, hand_over, read_all
+from posix import O_RDONLY, open
+words = {{"verb": "create", "id": "c", "bundle": "/bundle", "root": "/run/ocirt", "console-socket": "/socket"}}
+program = compile_program(read_all(open(sys.argv[1], O_RDONLY)), words)
+hand_over(program)
+"""
+SHOW = "\nprint(len(program), *sys.modules)"
+BUDGET = 1.5
+"""How much longer than a bare interpreter's whole life ours may take on top of it."""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bundle") / "config.json"
+    path.write_text(json.dumps(spec.default(), indent="\t"))
+    return str(path)
+
+
+def interpreter(program, *words):
+    return subprocess.run([sys.executable, "-I", "-S", "-c", program, *words], check=True, capture_output=True, text=True,
+                          timeout=60).stdout
+
+
+@pytest.fixture(scope="module")
+def modules(config):
+    """The modules that compiling imports, above a bare interpreter's."""
+    bare = interpreter("import sys; print(*sys.modules)").split()
+    size, *ours = interpreter(COMPILE + SHOW, config).split()
+    assert int(size) > 1000
+    return set(ours) - set(bare)
+
+
+def test_nothing_expensive_is_imported(modules):
+    assert modules & FORBIDDEN == set()
+
+
+def test_the_modules_are_these(modules):
+    assert modules == set(EXPECTED.split())
+
+
+def test_the_time_above_a_bare_interpreter(config):
+    interpreter(COMPILE, config)  # writes the .pyc files that an installed package has
+
+    def seconds(program):
+        start = time.perf_counter()
+        interpreter(program, config)
+        return time.perf_counter() - start
+    # In turn, so that a busy moment of the machine meets both.
+    pairs = [(seconds("pass"), seconds(COMPILE)) for _ in range(7)]
+    bare, whole = (median(column) for column in zip(*pairs))
+    assert whole - bare < BUDGET * bare, f"bare {bare * 1000:.1f} ms, compile {whole * 1000:.1f} ms"

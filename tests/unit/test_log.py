@@ -1,0 +1,88 @@
+"""Log lines: what runc's logrus writes, because engines read it."""
+
+import json
+import re
+
+import pytest
+
+from ocirt.log import Log, go_quoted, json_quoted
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+
+
+def test_text_line():
+    line = Log().line("error", 'runc: "list" requires')
+    assert re.fullmatch(rf'time="{TIME}" level=error msg="runc: \\"list\\" requires"', line)
+
+
+def test_a_plain_word_is_not_quoted():
+    assert Log().line("warning", "a-b._/@^+9").endswith(" level=warning msg=a-b._/@^+9")
+
+
+def test_json_line():
+    line = Log(format="json").line("error", 'a "b"\n')
+    assert re.fullmatch(rf'{{"level":"error","msg":"a \\"b\\"\\n","time":"{TIME}"}}', line)
+
+
+@pytest.mark.parametrize("text, quoted", [
+    ("a\nb", '"a\\nb"'), ("\a\b\f\r\t\v", '"\\a\\b\\f\\r\\t\\v"'), ("\x1b[0m", '"\\x1b[0m"'), ("\x7f", '"\\x7f"'),
+    ("é", '"é"'), ("\u200b", '"\\u200b"'), ("\U000e0001", '"\\U000e0001"'), ("\udcff", '"\\xff"'), ("\\", '"\\\\"'),
+])
+def test_quoting_of_go(text, quoted):
+    assert go_quoted(text) == quoted
+
+
+@pytest.mark.parametrize("text, quoted", [
+    ("<&>", '"\\u003c\\u0026\\u003e"'), ("\x1b\u2028", '"\\u001b\\u2028"'), ("\udcff", '"\\ufffd"'), ("é", '"é"'),
+])
+def test_quoting_of_json(text, quoted):
+    assert json_quoted(text) == quoted
+
+
+@pytest.mark.parametrize("text", ["plain", 'q"\\', "\0\x01\x1f\x7f", "\n\r\t", "<>&", "\u2028", "日本 \U0001f600"])
+def test_json_can_be_read_again(text):
+    assert json.loads(json_quoted(text)) == text
+
+
+def test_without_a_file_the_line_goes_to_standard_error(capfd):
+    Log(format="json").error("broken")
+    out, err = capfd.readouterr()
+    assert out == "" and json.loads(err)["msg"] == "broken" and err.count("\n") == 1
+
+
+def test_with_a_file_the_message_goes_to_standard_error_as_it_is(tmp_path, capfd):
+    path = tmp_path / "log"
+    path.write_text("before\n")
+    log = Log(str(path), "json")
+    log.error("first")
+    log.error("se\ncond")
+    before, first, second = path.read_text().splitlines()
+    assert before == "before"
+    assert [json.loads(line)["msg"] for line in (first, second)] == ["first", "se\ncond"]
+    assert capfd.readouterr().err == "first\nse\ncond\n"
+
+
+def test_a_warning_goes_to_the_file_alone(tmp_path, capfd):
+    log = Log(str(tmp_path / "log"))
+    log.warning("careful now")
+    assert 'level=warning msg="careful now"' in (tmp_path / "log").read_text()
+    assert capfd.readouterr().err == ""
+
+
+def test_debug_lines_only_with_debug(capfd):
+    Log().debug("unseen")
+    Log(debug=True).debug("seen")
+    assert capfd.readouterr().err.endswith(" level=debug msg=seen\n")
+
+
+def test_a_file_that_cannot_be_written_does_not_swallow_the_message(tmp_path, capfd):
+    Log(str(tmp_path / "missing" / "log")).error("broken thing")
+    err = capfd.readouterr().err
+    assert err.endswith(' level=error msg="broken thing"\n') and err.count("\n") == 1
+
+
+def test_words_of_the_launcher():
+    log = Log.of({"log": "/f", "log-format": "json", "debug": "1"})
+    assert (log.path, log.format, log.is_debug) == ("/f", "json", True)
+    log = Log.of({})
+    assert (log.path, log.format, log.is_debug) == ("", "text", False)
