@@ -19,20 +19,19 @@ as_root() {
   [[ $EUID == 0 ]] || die "$1 needs root"
 }
 
-# quietly WHAT COMMAND...: only if the command fails is anything printed, one line: WHAT and its own last word.
+# quietly WHAT COMMAND...: only if the command fails is anything printed, one line: WHAT, and the command's own reason.
 quietly() {
-  local what=$1 log
+  local what=$1 log reason
   shift
   log=$(mktemp)
   if "$@" </dev/null >"$log" 2>&1; then
     rm -f "$log"
     return
   fi
-  local word
-  word=$(grep -E '^(E: |ERROR: |error: )|: ERROR: ' "$log" | tail -n 1 || true)
-  [[ $word ]] || word=$(grep -v '^[[:space:]]*$' "$log" | tail -n 1 || true)
+  reason=$(grep -m 1 -oE 'Temporary failure .*|Could not resolve .*|Network is unreachable|Connection refused' "$log" ||
+    grep -m 1 -oE '\b(E|ERROR): .*' "$log" || grep -v '^[[:space:]]*$' "$log" | tail -n 1 || true)
   rm -f "$log"
-  die "$what: ${word:-failed without a word}"
+  die "$what: ${reason:-no reason given}"
 }
 
 is_installed() {
@@ -94,6 +93,7 @@ project = tomllib.load(open(sys.argv[1], "rb"))["project"]
 print(*project["dependencies"], *project["optional-dependencies"].get(sys.argv[2], ()), sep="\n")' \
     "$tree/pyproject.toml" "$1")
   mapfile -t requirements <<<"$requirements"
+  echo "$script: installing ${requirements[*]} ${*:2} into ${venv#"$tree/"}" >&2
   quietly "cannot install Python packages" \
     timeout 600 "$venv/bin/python" -m pip install -q --retries 2 "${requirements[@]}" "${@:2}"
   touch "$stamp"

@@ -32,11 +32,11 @@ def compile_program(data, words):
     from .._build import BUILD_ID
     from ..compile import compile
     from ..model.config import parse
-    from ..model.host import read_host
+    from ..model.host import Host
     from ..model.request import Request
     from ..plan.encode import encode
 
-    plan = compile(parse(data), Request(words), read_host())
+    plan = compile(parse(data), Request(words), Host())
     program = encode(plan, BUILD_ID)
     if words.get("debug") == "1":
         from ..log import Log

@@ -5,7 +5,7 @@ import os
 from ..compile import compile
 from ..errors import RequestError, reason
 from ..model.config import parse
-from ..model.host import read_host
+from ..model.host import Host
 from ..model.request import Request
 from ..plan.encode import BUILD_SIZE, encode
 from ..plan.printer import plan_lines, trace_lines
@@ -26,7 +26,8 @@ def run(line):
     options = line.options
     bundle = os.path.abspath(line.arguments[0] if line.arguments else ".")
     config = parse(read(options.config or os.path.join(bundle, "config.json"), "--config" if options.config else ""))
-    plan = compile(config, Request(words(options, bundle)), read_host())
+    given = words(options, bundle) | ({"console-socket": CONSOLE_SOCKET} if config.process.terminal else {})
+    plan = compile(config, Request(given), Host())
     encode(plan, "0" * BUILD_SIZE)  # finds the strings that no system call takes, and records what steps are given
     lines = trace_lines(plan.trace) if options.slots else plan_lines(plan)
     write("".join([each + "\n" for each in lines]))
@@ -46,7 +47,7 @@ def read(path, flag):
 
 def words(options, bundle):
     """The words of a request to create a container of ``bundle``, as the launcher writes them."""
-    given = {"verb": "create", "id": ID, "bundle": bundle, "root": root_of(options), "console-socket": CONSOLE_SOCKET}
+    given = {"verb": "create", "id": ID, "bundle": bundle, "root": root_of(options)}
     for name in ("cgroup-manager", "rootless"):
         value = getattr(options, name.replace("-", "_"))
         if value:

@@ -1,128 +1,202 @@
-"""config.json's bytes to Python, without the cost of importing ``json`` (and ``re``) where nothing is wrong.
+"""config.json from bytes to Python values, and what is wrong with it, by line and column.
 
-CPython's scanner is in the module ``_json``; it is asked for each top-level property by itself, so that the source
-text of a property is known: annotations are passed on as they were written.
+The package ``json`` costs 5 ms to import, most of it ``re``; the C scanner beneath it does not. ``json`` is
+imported only where an interpreter has no C scanner, and by the C scanner itself where it finds an error.
 """
 
 from ..errors import ConfigError
+from .text import quote
 
-SPACE = " \t\n\r"
+_SPACE = " \t\n\r"
 
 
-class _Context:
-    """What ``_json.make_scanner`` reads its settings from."""
+class _Rules:
+    """What the scanner asks its context for: JSON as RFC 8259 has it, without Python's additions."""
 
     strict = True
     object_hook = None
     parse_float = float
     parse_int = int
-    memo = {}
 
-    @staticmethod
-    def parse_constant(name):
-        raise ValueError(f"{name} is no JSON")
+    def __init__(self):
+        self.duplicates = []
 
-    @staticmethod
-    def object_pairs_hook(pairs):
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
-        return found
+    def object_pairs_hook(self, pairs):
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            keys = [key for key, _ in pairs]
+            self.duplicates.append((members, next(key for key in keys if keys.count(key) > 1)))
+        return members
+
+    def parse_constant(self, name):
+        raise _Constant(name)
 
 
-def _scanner():
+class _Constant(Exception):
+    """``NaN``, ``Infinity`` or ``-Infinity``, which Python's scanner would take."""
+
+
+def _scanner(rules):
     try:
         from _json import make_scanner
-    except ImportError:  # another Python than CPython
-        from json.scanner import py_make_scanner
-        from json.decoder import JSONArray, JSONObject, scanstring
-        _Context.parse_object, _Context.parse_array, _Context.parse_string = JSONObject, JSONArray, scanstring
-        return py_make_scanner(_Context)
-    return make_scanner(_Context)
-
-
-def _skip(text, at):
-    while text[at:at + 1] in SPACE and at < len(text):
-        at += 1
-    return at
-
-
-def parse(data):
-    """The object that ``data`` (bytes, UTF-8, RFC 8259) is, and the source text of each of its properties.
-
-    :raises ConfigError: it is no JSON object, or a key stands twice in one object.
-    """
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError("", f"a byte that is no UTF-8 at offset {error.start}", "a JSON object") from None
-    scan = _scanner()
-    found, sources = {}, {}
-    at = _skip(text, 0)
-    try:
-        if text[at:at + 1] != "{":
-            _end(text, scan, at)
-            raise ConfigError("", "another JSON value", "a JSON object")
-        at = _skip(text, at + 1)
-        while text[at:at + 1] != "}":
-            if found:
-                if text[at:at + 1] != ",":
-                    raise _Syntax("expected , or }", at)
-                at = _skip(text, at + 1)
-            if text[at:at + 1] != '"':
-                raise _Syntax("expected a property name in double quotes", at)
-            name, at = scan(text, at)
-            at = _skip(text, at)
-            if text[at:at + 1] != ":":
-                raise _Syntax("expected :", at)
-            start = _skip(text, at + 1)
-            value, at = scan(text, start)
-            if name in found:
-                raise ValueError(f"the key {name!r} stands twice in one object")
-            found[name], sources[name] = value, text[start:at]
-            at = _skip(text, at)
-        at = _skip(text, at + 1)
-        if at != len(text):
-            raise _Syntax("found more after the object", at)
-    except StopIteration as stop:
-        raise _at(text, "expected a value", stop.value) from None
-    except _Syntax as error:
-        raise _at(text, *error.args) from None
-    except RecursionError:
-        raise ConfigError("", "values nested too deeply", "a JSON object") from None
-    except ValueError as error:  # JSONDecodeError among them: it knows where
-        if hasattr(error, "pos"):
-            raise _at(text, error.msg[:1].lower() + error.msg[1:], error.pos) from None
-        raise ConfigError("", str(error), "a JSON object") from None
-    return found, sources
-
-
-class _Syntax(Exception):
-    pass
+    except ImportError:
+        from json import JSONDecoder
+        return JSONDecoder(object_pairs_hook=rules.object_pairs_hook, parse_constant=rules.parse_constant).scan_once
+    return make_scanner(rules)
 
 
 def encode(text):
-    """``text`` as a JSON string, ASCII only."""
-    from _json import encode_basestring_ascii
+    """``text`` as a JSON string, in ASCII."""
+    try:
+        from _json import encode_basestring_ascii
+    except ImportError:
+        from json.encoder import encode_basestring_ascii
     return encode_basestring_ascii(text)
 
 
 def member(path, key):
-    """The JSON path of the member ``key`` of the object at ``path``: ``annotations["org.example.a"]``."""
-    if key.isascii() and key.replace("_", "a").isalnum():
+    """The JSON path of property ``key`` of the object at ``path``: ``linux.sysctl["net.core.somaxconn"]``."""
+    if key.isascii() and key.isidentifier():
         return f"{path}.{key}" if path else key
     return f"{path}[{encode(key)}]"
 
 
-def _end(text, scan, at):
-    """Raise if what begins at ``at`` is not one whole JSON value."""
-    _, end = scan(text, at)
-    if _skip(text, end) != len(text):
-        raise _Syntax("found more after the value", _skip(text, end))
+def parse(data):
+    """The object that the bytes ``data`` hold.
+
+    :returns: its properties, and the source of each as bytes of ``data``.
+    :raises ConfigError: not UTF-8, not JSON (RFC 8259), nested too deeply, not an object, a key twice in one object.
+    """
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise _error(data, error.start, f"the byte 0x{data[error.start]:02x}", "UTF-8") from None
+    rules = _Rules()
+    try:
+        members, sources = _top(text, _scanner(rules))
+    except _Constant as error:
+        raise _error(text, _outside_strings(text, str(error)), str(error), "a value") from None
+    except StopIteration as error:
+        raise _error(text, error.value, _found(text, error.value), "a value") from None
+    except RecursionError:
+        raise ConfigError("", "values nested too deeply", "at most some hundred levels") from None
+    except ValueError as error:
+        raise _translated(text, error) from None
+    for holder, key in rules.duplicates:
+        raise ConfigError(_path_of(members, holder), f"the key {quote(key)} twice", "each key once")
+    return members, sources
 
 
-def _at(text, message, offset):
-    line = text.count("\n", 0, offset) + 1
-    column = offset - text.rfind("\n", 0, offset)
-    return ConfigError("", f"a JSON error at line {line} column {column} ({message})", "a JSON object")
+def _top(text, scan):
+    """The top-level object, property by property, so that each one's source is known."""
+    position = _skip(text, 0)
+    if not text.startswith("{", position):
+        value, end = scan(text, position)
+        if _skip(text, end) == len(text):
+            raise ConfigError("", quote(value), "an object")
+        position = _skip(text, end)
+        raise _error(text, position, _found(text, position), "the end")
+    members, sources = {}, {}
+    position = _skip(text, position + 1)
+    while not text.startswith("}", position):
+        if members:
+            position = _expect(text, position, ",")
+        if not text.startswith('"', position):
+            raise _error(text, position, _found(text, position), "a property name in double quotes")
+        start = position
+        key, position = scan(text, position)
+        if key in members:
+            raise _error(text, start, f"the key {quote(key)} a second time", "each key once")
+        start = _expect(text, position, ":")
+        members[key], position = scan(text, start)
+        sources[key] = text[start:position].encode()
+        position = _skip(text, position)
+    position = _skip(text, position + 1)
+    if position != len(text):
+        raise _error(text, position, _found(text, position), "the end")
+    return members, sources
+
+
+def _skip(text, position):
+    while position < len(text) and text[position] in _SPACE:
+        position += 1
+    return position
+
+
+def _expect(text, position, sign):
+    position = _skip(text, position)
+    if not text.startswith(sign, position):
+        raise _error(text, position, _found(text, position), _SIGNS[sign])
+    return _skip(text, position + 1)
+
+
+_SIGNS = {":": '":"', ",": '"," or "}"'}
+
+
+# ---- errors ----
+
+def _error(text, position, found, expected):
+    """``text`` is the document as str, or as bytes where it cannot be decoded (columns are bytes then)."""
+    newline = b"\n" if isinstance(text, bytes) else "\n"
+    line = text.count(newline, 0, position) + 1
+    column = position - text.rfind(newline, 0, position)
+    return ConfigError(f"line {line} column {column}", found, expected)
+
+
+def _found(text, position):
+    if position >= len(text):
+        return "the end"
+    end = position + 1
+    while end - position < 20 and text[end:end + 1].isalnum():
+        end += 1
+    return "a string" if text[position] == '"' else quote(text[position:end])
+
+
+_EXPECTED = (
+    ("Expecting property name", "a property name in double quotes"),
+    ("Expecting ':'", '":"'),
+    ("Expecting ','", '"," or the end of the array or object'),
+    ("Expecting value", "a value"),
+    ("Illegal trailing comma", "no comma before the end"),
+)
+
+
+def _translated(text, error):
+    """The decoder's error in our words; one without a position is that of an integer too long for Python."""
+    position = getattr(error, "pos", None)
+    if position is None:
+        return ConfigError("", "a number of thousands of digits", "one that fits into 64 bits")
+    for start, expected in _EXPECTED:
+        if error.msg.startswith(start):
+            return _error(text, position, _found(text, position), expected)
+    message = error.msg.removesuffix(" at").removesuffix(" starting")
+    return _error(text, position, f"{message[:1].lower()}{message[1:]}", "a JSON string")
+
+
+def _outside_strings(text, word):
+    """Where ``word`` stands in ``text`` outside of strings."""
+    position = 0
+    while True:
+        at, string = text.find(word, position), text.find('"', position)
+        if string == -1 or at < string:
+            return at
+        position = string + 1
+        while text[position] != '"':
+            position += 2 if text[position] == "\\" else 1
+        position += 1
+
+
+def _path_of(value, target, path=""):
+    """The JSON path of the object ``target`` in ``value``; empty where a later key has replaced it."""
+    if value is target:
+        return path
+    inner = ()
+    if isinstance(value, dict):
+        inner = [(member(path, key), item) for key, item in value.items()]
+    elif isinstance(value, list):
+        inner = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+    for place, item in inner:
+        found = _path_of(item, target, place)
+        if found:
+            return found
+    return ""

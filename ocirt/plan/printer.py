@@ -44,9 +44,11 @@ _FIELDS_WIDTH = 64
 
 
 def text(value):
-    """A string as one word: as it is where that is clear, else as JSON."""
+    """A string as one word: as it is where that is clear, else in quotes and, if need be, as JSON."""
     if value and _PLAIN.issuperset(value):
         return value
+    if '"' in value and value.isprintable() and "'" not in value and "\\" not in value:
+        return f"'{value}'"  # JSON within JSON is hard to read
     return encode_basestring(value) if value.isprintable() else encode_basestring_ascii(value)
 
 

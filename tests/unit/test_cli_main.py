@@ -1,7 +1,9 @@
 """The entry point: exit statuses, one line an error, never a traceback."""
 
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ocirt import boot
-from ocirt.cli import create, later, output
+from ocirt.cli import create, later, output, spec
 from ocirt.errors import ConfigError, OcirtError, StateError
 
 ROOT = Path(__file__).parents[2]
@@ -226,3 +228,37 @@ def test_a_missing_state_json(tmp_path):
     (tmp_path / "c" / "state.json").unlink()
     with pytest.raises(StateError, match="container c: state.json: no such file or directory"):
         later.stored(words)
+
+
+def start_with_fds(*words, files):
+    """Run boot.main with ``files`` (name -> path) opened for it; their numbers go with the words."""
+    fds = {name: os.open(path, os.O_RDONLY) for name, path in files.items()}
+    pairs = [f"{name}={fd}" for name, fd in fds.items()]
+    try:
+        return process(words[0], *pairs, *words[1:], pass_fds=fds.values()), fds
+    finally:
+        for fd in fds.values():
+            os.close(fd)
+
+
+BUILD_IS_THERE = importlib.util.find_spec("ocirt._build") is not None
+
+
+@pytest.mark.skipif(not BUILD_IS_THERE, reason="a source tree has no build id; the built package has")
+def test_create_becomes_the_executable_again(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(spec.default()))
+    done, fds = start_with_fds(
+        "@compile", "verb=create", "id=c", f"bundle={tmp_path}", f"root={tmp_path}/root", "console-socket=/s", "--", "echo",
+        "create", "c", files={"self": "/bin/echo", "config": tmp_path / "config.json"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(rf"@program=\d+,{fds['config']} create c\n", done.stdout)
+
+
+@pytest.mark.skipif(not BUILD_IS_THERE, reason="a source tree has no build id; the built package has")
+def test_a_later_verb_becomes_the_executable_again(tmp_path):
+    words = stored_container(tmp_path, {"bundle": "/b", "request": {"verb": "create", "console-socket": "/s"}})
+    (tmp_path / "c" / "config.json").write_text(json.dumps(spec.default()))
+    done, _ = start_with_fds("@later", "verb=start", "id=c", f"root={words['root']}", "--", "echo", "start", "c",
+                             files={"self": "/bin/echo"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"@program=\d+ start c\n", done.stdout)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -94,13 +95,14 @@ def test_nothing_is_changed(bundle, capfd):
     assert sorted(bundle.rglob("*")) == before
 
 
-def test_without_privileges(bundle):
+def test_without_privileges():
     user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
     program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from ocirt.boot import main; main(sys.argv[1:])"
-    data = (bundle / "config.json").read_text()
-    done = subprocess.run(["python3", "-I", "-S", "-B", "-c", program, "@cli", "--", "ocirt", "plan", "--config",
-                           "/dev/stdin", "/"], input=data, capture_output=True, text=True, timeout=60, cwd="/",
-                          executable=_interpreter(), **user)
+    with tempfile.TemporaryDirectory() as bundle:  # pytest's own directories are closed to other users
+        os.chmod(bundle, 0o755)
+        Path(bundle, "config.json").write_text(json.dumps(spec.default()))
+        done = subprocess.run([_interpreter(), "-I", "-S", "-B", "-c", program, "@cli", "--", "ocirt", "plan", bundle],
+                              capture_output=True, text=True, timeout=60, cwd="/", stdin=subprocess.DEVNULL, **user)
     assert (done.returncode, done.stderr) == (0, "")
     assert "init: " in done.stdout
 
@@ -112,7 +114,8 @@ def _interpreter():
 
 
 @pytest.mark.parametrize("data, words", [
-    (b"", "JSON"), (b"{", "JSON"), (b"[" * 100_000, "nested too deeply"), (b"\xff", "UTF-8"), (b"[]", "a JSON object"),
+    (b"", "found the end"), (b"{", "line 1 column 2"), (b"[" * 100_000, "nested too deeply"), (b"\xff", "UTF-8"),
+    (b"[]", "found an array"),
     (b'{"ociVersion": "1.3.0", "hostname": 7}', "hostname: found 7, expected a string"),
     (b'{"ociVersion": 1}', "ociVersion: found 1, expected a string"),
 ])

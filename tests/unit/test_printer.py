@@ -129,7 +129,8 @@ def test_printing_looks_at_nothing(trace):
 
 
 @pytest.mark.parametrize("value, shown", [("", '""'), ("a b", '"a b"'), ("é", '"é"'), ("a\n", '"a\\n"'),
-                                          ("\u202e", '"\\u202e"'), ("/a/b-c_1.x", "/a/b-c_1.x"), ('"', '"\\""')])
+                                          ("\u202e", '"\\u202e"'), ("/a/b-c_1.x", "/a/b-c_1.x"),
+                                          ('{"a":1}', """'{"a":1}'"""), ("\"'", "\"\\\"'\""), ('"\\', '"\\"\\\\"')])
 def test_strings_are_one_word_and_hide_nothing(value, shown):
     assert text(value) == shown
 

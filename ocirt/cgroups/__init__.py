@@ -1,0 +1,114 @@
+"""Cgroups: one interface for all drivers. A driver decides, and gives steps; the executor acts."""
+
+from ..errors import HostError
+from ..plan.steps import NONE, Bind, MakeSymlink, Mount, SetMountAttributes
+
+RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8
+"""MOUNT_ATTR_* bits, mount_setattr(2)."""
+
+
+class Driver:
+    """What a plan asks of the container's cgroups. As it stands here it has none of its own and stays in the
+    caller's: ``--cgroup-manager disabled``.
+
+    :ivar register: descriptor register of a v2 directory into which init is cloned (``Spawn.cgroup``), or ``NONE``.
+    :ivar tolerate: 1 where hierarchies that may not be written are passed over.
+    """
+
+    register, tolerate = NONE, 0
+
+    def __init__(self, host):
+        self.host = host
+
+    def path(self, hierarchy):
+        """The container's cgroup beneath the mount of ``hierarchy``."""
+        return hierarchy.own
+
+    def make(self):
+        """Steps of the host: make the cgroups and fill the registers that :meth:`join` and ``register`` name."""
+        return []
+
+    def limit(self, resources):
+        """Steps that write ``linux.resources`` (:class:`~ocirt.model.config.Resources`): at create before anything has
+        joined, and later for ``update``.
+
+        :raises ConfigError: a limit that means nothing here.
+        :raises HostError: a limit whose controller this host does not have.
+        """
+        return []
+
+    def open(self):
+        """Steps of the host, after the limits: fill the registers."""
+        return []
+
+    def join(self):
+        """Steps of init: enter the cgroups. Nothing comes before them."""
+        return []
+
+    def mount(self, mount):
+        """Steps of init for an entry of ``mounts`` with type ``cgroup`` or ``cgroup2``: the container's own cgroups, each
+        v1 hierarchy in a directory as on the host. In a cgroup namespace they look like roots.
+
+        :param mount: :class:`ocirt.compile.mounts.Parsed`.
+        :raises HostError: there is no cgroup v2 hierarchy.
+        """
+        cgroups = self.host.cgroups
+        if mount.fstype == "cgroup2" or cgroups.is_v2:
+            if cgroups.unified is None:
+                raise HostError(mount.at, "this host has no cgroup v2 hierarchy")
+            return [self._bind(mount, cgroups.unified, mount.target)]
+        steps = [Mount(mount.at, mount.spec, fstype="tmpfs", source="tmpfs", target=mount.target, options=("mode=755",),
+                       set=NOSUID | NODEV | NOEXEC, **mount.first_propagation())]
+        for each in cgroups.hierarchies:
+            name = each.mount.rpartition("/")[2]
+            steps.append(self._bind(mount, each, mount.target + "/" + name))
+            steps += [MakeSymlink(mount.at, mount.spec, to=name, path=mount.target + "/" + controller)
+                      for controller in each.controllers if len(each.controllers) > 1 and controller != name]
+        if mount.set & RDONLY:
+            steps.append(SetMountAttributes(mount.at, mount.spec, target=mount.target, set=RDONLY))
+        return steps
+
+    def _bind(self, mount, hierarchy, target):
+        # What has been passed over is not there.
+        return Bind(mount.at, mount.spec, source=hierarchy.mount + self.path(hierarchy), target=target, recursive=1,
+                    set=mount.set, clear=mount.clear, optional=self.tolerate, **mount.first_propagation())
+
+    def signal(self):
+        """Steps of ``kill --all``."""
+        return []
+
+    def delete(self):
+        """Steps that kill what is left in the cgroups and remove them."""
+        return []
+
+    def own(self):
+        """What the plan took from the Host about the caller's cgroups: mount of a hierarchy -> path. A later build
+        compiles with the same."""
+        return {}
+
+
+def is_rootless(request, host):
+    """Are cgroups that may not be written passed over? ``--rootless``, by default as runc: not with all of root's rights."""
+    if request.rootless != "auto":
+        return request.rootless == "true"
+    return host.euid != 0 or host.in_user_namespace
+
+
+def choose(config, request, host, plan):
+    """The driver for a container.
+
+    :param plan: the :class:`~ocirt.plan.Plan` that gives descriptor registers.
+    :raises HostError: the driver asked for cannot work here.
+    :raises ConfigError: ``linux.cgroupsPath`` cannot be used.
+    """
+    if request.cgroup_manager == "disabled":
+        return Driver(host)
+    if request.cgroup_manager == "systemd":
+        flag = "--systemd-cgroup" if request.systemd_cgroup else "--cgroup-manager systemd"
+        raise HostError(flag, "this build makes cgroups by itself only (cgroupfs)" if host.has_systemd
+                        else "systemd does not run on this host (there is no /run/systemd/system)")
+    if host.cgroups.is_v2:
+        raise HostError("linux.cgroupsPath", "this host has cgroup v2 alone, for which this build has no driver "
+                        "(--cgroup-manager disabled runs the container in the caller's cgroup)")
+    from .v1 import V1
+    return V1(config.linux, request, host, plan)

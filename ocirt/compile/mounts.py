@@ -1,0 +1,227 @@
+"""Mounts: config.md, "Mounts" and its table of options for Linux.
+
+What the spec calls an option is one of four things: an attribute of the mount (mount_setattr(2)), the same for all
+mounts below (``rro`` and its like), its propagation, or a setting of the file system. A string that stands in none of the
+tables goes to the file system as it is. Of contradicting options the last one counts.
+"""
+
+from ..errors import ConfigError
+from ..model.text import quote
+from ..plan.steps import Bind, Mount, SetMountAttributes
+from . import unsupported
+
+SPEC = "config.md#mounts"
+RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
+"""MOUNT_ATTR_* bits, mount_setattr(2)."""
+ATIME, RELATIME, NOATIME, STRICTATIME = 0x70, 0, 0x10, 0x20
+"""The access time is one field of these bits: changing it clears the whole mask."""
+UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
+"""MS_* flags, mount(2)."""
+
+ATTRIBUTES = {
+    # option: bits to set, bits to clear
+    "ro": (RDONLY, 0), "rw": (0, RDONLY),
+    "nosuid": (NOSUID, 0), "suid": (0, NOSUID),
+    "nodev": (NODEV, 0), "dev": (0, NODEV),
+    "noexec": (NOEXEC, 0), "exec": (0, NOEXEC),
+    "nodiratime": (NODIRATIME, 0), "diratime": (0, NODIRATIME),
+    "nosymfollow": (NOSYMFOLLOW, 0), "symfollow": (0, NOSYMFOLLOW),
+    "noatime": (NOATIME, ATIME), "strictatime": (STRICTATIME, ATIME), "relatime": (RELATIME, ATIME),
+}
+NEGATED_ATIMES = {"atime": NOATIME, "nostrictatime": STRICTATIME, "norelatime": None}
+"""Takes back the access time of this value, if it was asked for before; the kernel's default is relatime."""
+
+PROPAGATIONS = {
+    # option: flag, whether for the mounts below too
+    "private": (PRIVATE, 0), "rprivate": (PRIVATE, 1), "slave": (SLAVE, 0), "rslave": (SLAVE, 1),
+    "shared": (SHARED, 0), "rshared": (SHARED, 1), "unbindable": (UNBINDABLE, 0), "runbindable": (UNBINDABLE, 1),
+}
+
+SUPERBLOCK = {
+    # option: settings of the file system, whatever its type, that it takes the place of
+    "sync": "async", "async": "sync", "dirsync": "", "mand": "nomand", "nomand": "mand",
+    "lazytime": "nolazytime", "nolazytime": "lazytime",
+}
+
+IGNORED = ("defaults", "silent", "loud", "iversion", "noiversion")
+"""Mean nothing to fsconfig(2): it never prints, and file systems that count versions always do (Linux 6.1)."""
+
+RECURSIVE = {f"r{option}": bits for option, bits in ATTRIBUTES.items()}
+"""``rro``, ``rnosuid``...: the same for this mount and all below."""
+RECURSIVE_NEGATED_ATIMES = {f"r{option}": value for option, value in NEGATED_ATIMES.items()}
+
+KNOWN = (*ATTRIBUTES, *NEGATED_ATIMES, *RECURSIVE, *RECURSIVE_NEGATED_ATIMES, *PROPAGATIONS, *SUPERBLOCK, *IGNORED, "bind", "rbind",
+         "remount", "tmpcopyup", *unsupported.MOUNT_OPTIONS)
+"""Options that are read; any other one is passed on unseen."""
+
+VIRTUAL = ("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "devtmpfs", "ramfs", "hugetlbfs", "debugfs", "tracefs",
+           "securityfs", "configfs", "fusectl", "pstore", "bpf", "efivarfs", "binfmt_misc", "nsfs", "rpc_pipefs")
+"""File systems without a medium: ``ro`` makes the mount read-only, not the file system, which others may share."""
+
+
+class _Attributes:
+    """Attribute bits to set and to clear, put together option by option."""
+
+    __slots__ = ("set", "clear")
+
+    def __init__(self):
+        self.set = self.clear = 0
+
+    def add(self, bits, cleared):
+        if cleared & ATIME:
+            self.set &= ~ATIME
+        self.set = (self.set | bits) & ~(cleared & ~ATIME)
+        self.clear = (self.clear | cleared) & ~(bits & ~ATIME)
+
+    def negate_atime(self, value):
+        if self.set & ATIME == value or not self.clear & ATIME:
+            self.add(RELATIME, ATIME)
+
+
+class Parsed:
+    """An entry of ``mounts``, its options sorted out.
+
+    :ivar target: path in the rootfs, absolute. :ivar fstype: its type, a str; ``bind`` where it is one.
+    :ivar set, clear, recursive_set, recursive_clear: MOUNT_ATTR_* bits.
+    :ivar propagations: pairs of MS_* flag and recursive, in order.
+    :ivar options: what goes to the file system.
+    """
+
+    spec = SPEC
+    __slots__ = ("at", "entry", "target", "fstype", "flags", "attributes", "recursive", "propagations", "superblock", "options")
+
+    def __init__(self, entry):
+        self.at, self.entry = entry.path, entry
+        self.flags, self.attributes, self.recursive = {}, _Attributes(), _Attributes()
+        self.propagations, self.superblock, self.options = [], [], []
+        destination = entry.destination
+        if destination.is_path("/"):
+            raise ConfigError(destination.path, quote(destination.bound()), "a path below /")
+        self.target = destination if destination.is_absolute() else "/" + destination
+        for option in entry.options:
+            self._take(option)
+        kind = entry.type
+        if kind is not None and (kind := kind.read()) == "bind":
+            self.flags.setdefault("bind", option_path(entry))
+        self.fstype = "bind" if self.is_bind else kind or ""
+
+    def _take(self, option):
+        if not option.within(KNOWN):
+            self.options.append(option)
+            return
+        name = option.read()
+        if name in ATTRIBUTES:
+            self.attributes.add(*ATTRIBUTES[name])
+        elif name in RECURSIVE:
+            self.recursive.add(*RECURSIVE[name])
+        elif name in NEGATED_ATIMES:
+            self.attributes.negate_atime(NEGATED_ATIMES[name])
+        elif name in RECURSIVE_NEGATED_ATIMES:
+            self.recursive.negate_atime(RECURSIVE_NEGATED_ATIMES[name])
+        elif name in PROPAGATIONS:
+            self.propagations.append(PROPAGATIONS[name])
+        elif name in SUPERBLOCK:
+            self.superblock = [other for other in self.superblock if other not in (name, SUPERBLOCK[name])] + [name]
+        elif name in unsupported.MOUNT_OPTIONS:
+            raise ConfigError(option.path, quote(name), unsupported.EXPECTED)
+        elif name not in IGNORED:
+            self.flags[name] = option.path
+
+    set = property(lambda self: self.attributes.set)
+    clear = property(lambda self: self.attributes.clear)
+    is_bind = property(lambda self: "bind" in self.flags or "rbind" in self.flags)
+    is_remount = property(lambda self: "remount" in self.flags)
+
+    def first_propagation(self):
+        """The fields of a step for the first propagation; :meth:`later_propagations` are steps of their own."""
+        flag, recursive = self.propagations[0] if self.propagations else (0, 0)
+        return {"propagation": flag, "propagation_recursive": recursive}
+
+    def later_propagations(self):
+        return [SetMountAttributes(self.at, SPEC, target=self.target, set=0, propagation=flag, recursive=recursive)
+                for flag, recursive in self.propagations[1:]]
+
+    def at_dev(self):
+        """Is it mounted at /dev?"""
+        return self.entry.destination.is_path("/dev")
+
+
+class Mounts:
+    """The mounts of a container, in their order."""
+
+    def __init__(self, config, rootfs, cgroup):
+        self.rootfs, self.cgroup = rootfs, cgroup
+        self.parsed = [Parsed(entry) for entry in config.mounts]
+
+    @property
+    def has_own_dev(self):
+        """Is a directory of the host bound at /dev? Then nothing is made in it."""
+        return any([each.at_dev() for each in self.parsed if each.is_bind and not each.is_remount])
+
+    def make(self):
+        """Steps of init that mount them. What must be writable until all is set up stays so until :meth:`finish`."""
+        steps = []
+        for each in self.parsed:
+            if each.is_remount:
+                steps += self._remount(each)
+            elif each.is_bind:
+                steps += self._bind(each)
+            elif each.fstype in ("cgroup", "cgroup2"):
+                steps += self.cgroup.mount(each)
+            else:
+                steps += self._mount(each)
+            if not each.is_remount:
+                steps += each.later_propagations()
+        return steps
+
+    def finish(self):
+        """Steps of init after all is set up: what is read-only at last."""
+        return [SetMountAttributes(each.at, SPEC, target=each.target, set=RDONLY)
+                for each in self.parsed if each.set & RDONLY and not each.is_remount and _is_late(each)]
+
+    def _mount(self, each):
+        if not each.fstype:
+            raise ConfigError(each.entry.at("type"), "nothing", "a file system, or bind or rbind among the options")
+        options = [*each.superblock, *each.options]
+        if each.set & RDONLY and each.fstype not in VIRTUAL:
+            options.insert(0, "ro")
+        if "tmpcopyup" in each.flags and each.fstype != "tmpfs":
+            raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
+        if each.recursive.set or each.recursive.clear:
+            # Nothing lies below a new file system.
+            each.attributes.add(each.recursive.set, each.recursive.clear)
+        source = each.entry.source
+        return [Mount(each.at, SPEC, fstype=each.fstype, source=each.fstype if source is None else source, target=each.target,
+                      options=options, set=each.set & ~RDONLY if _is_late(each) else each.set,
+                      tmpcopyup=int("tmpcopyup" in each.flags), **each.first_propagation())]
+
+    def _bind(self, each):
+        source = each.entry.source
+        if source is None or source.is_empty():
+            raise ConfigError(each.entry.at("source"), "nothing", "the file or directory to bind")
+        if "tmpcopyup" in each.flags:
+            raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
+        for option in each.options:
+            if any([option.starts_with(prefix) for prefix in unsupported.MOUNT_OPTION_PREFIXES]):
+                raise ConfigError(option.path, quote(option.bound()), unsupported.EXPECTED)
+        return [Bind(each.at, SPEC, source=self.rootfs.beneath_bundle(source), target=each.target,
+                     recursive=int("rbind" in each.flags), set=each.set & ~RDONLY if _is_late(each) else each.set, clear=each.clear,
+                     recursive_set=each.recursive.set, recursive_clear=each.recursive.clear, **each.first_propagation())]
+
+    def _remount(self, each):
+        for option in each.options:
+            raise ConfigError(option.path, quote(option.bound()), "no setting of the file system beside remount")
+        for name in each.superblock:
+            raise ConfigError(each.entry.at("options"), quote(name), "no setting of the file system beside remount")
+        steps = [SetMountAttributes(each.at, SPEC, target=each.target, set=each.set, clear=each.clear,
+                                    **dict(zip(("propagation", "recursive"), (0, 0))))]
+        return steps
+
+
+def _is_late(each):
+    """Is ``ro`` left for the end? What is mounted or made in it comes first."""
+    return each.fstype == "tmpfs" or each.at_dev()
+
+
+def option_path(entry):
+    return entry.at("type")

@@ -1,0 +1,128 @@
+"""config-linux.md, Namespaces, User namespace mappings, Offset for Time Namespace."""
+
+import os
+import subprocess
+import time
+
+import pytest
+
+KINDS = {"pid": "pid", "network": "net", "mount": "mnt", "ipc": "ipc", "uts": "uts", "cgroup": "cgroup", "time": "time"}
+
+
+def spaces(pid):
+    return {kind: os.readlink(f"/proc/{pid}/ns/{file}") for kind, file in {**KINDS, "user": "user"}.items()}
+
+
+def run(ocirt, bundle, script, **more):
+    bundle.shell(script).save()
+    result = ocirt("run", "--bundle", bundle, "c1", **more)
+    assert result.status == 0, result
+    return result.out.strip()
+
+
+def test_new_and_inherited(ocirt, bundle):
+    """A type without path is new; one that is not listed is the runtime's own."""
+    bundle.namespace("cgroup").namespace("time").without_namespace("ipc").save()
+    ocirt.ok("create", "--bundle", bundle, "c1")
+    inside, ours = spaces(ocirt.state("c1")["pid"]), spaces("self")
+    assert {kind for kind in inside if inside[kind] == ours[kind]} == {"ipc", "user"}
+
+
+@pytest.mark.parametrize("kind", ["network", "ipc", "uts", "pid", "cgroup", "time"])
+def test_joined_by_path(ocirt, bundle, bundles, kind):
+    """The container process is placed in the namespace at `path`."""
+    bundle.namespace(kind).save()
+    ocirt.ok("create", "--bundle", bundle, "c1")
+    pid = ocirt.state("c1")["pid"]
+    other = bundles("other").namespace(kind, f"/proc/{pid}/ns/{KINDS[kind]}")
+    if kind == "uts":
+        del other.config["hostname"]
+    other.save()
+    ocirt.ok("create", "--bundle", other, "c2")
+    joined = ocirt.state("c2")["pid"]
+    assert spaces(joined)[kind] == spaces(pid)[kind]
+    ocirt.ok("start", "c2")
+    assert ocirt.status("c2") == "running"
+    ocirt.ok("delete", "--force", "c2")
+
+
+def test_mount_namespace_joined(ocirt, bundle, bundles):
+    holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "30"], stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 5
+        while os.readlink(f"/proc/{holder.pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        bundle.namespace("mount", f"/proc/{holder.pid}/ns/mnt")
+        assert run(ocirt, bundle, "echo inside") == "inside"
+    finally:
+        holder.kill()
+        holder.wait(5)
+
+
+@pytest.mark.parametrize("kind, path, word", [
+    ("network", "/proc/self/ns/uts", "another type"), ("network", "/nonexistent", "no such file"), ("uts", "/etc/passwd", "no namespace"),
+])
+def test_wrong_path_is_an_error(ocirt, bundle, kind, path, word):
+    """A path that is not associated with a namespace of type `type` is an error."""
+    bundle.namespace(kind, path).save()
+    message = ocirt.fails("create", "--bundle", bundle, "c1")
+    assert word in message and "linux.namespaces" in message
+    assert ocirt.ids() == []
+
+
+def test_path_must_be_absolute_and_types_single(ocirt, bundle):
+    bundle.namespace("network", "relative").save()
+    assert "linux.namespaces" in ocirt.fails("create", "--bundle", bundle, "c1")
+    bundle.namespace("network").config["linux"]["namespaces"].append({"type": "uts"})
+    bundle.save()
+    assert "linux.namespaces" in ocirt.fails("create", "--bundle", bundle, "c1")
+    bundle.config["linux"]["namespaces"][-1]["type"] = "nonsense"
+    bundle.save()
+    assert "nonsense" in ocirt.fails("create", "--bundle", bundle, "c1")
+
+
+def test_loopback_is_up(ocirt, bundle):
+    assert "LOOPBACK,UP" in run(ocirt, bundle, "ip link show lo")
+
+
+def test_names(ocirt, bundle):
+    """config.md, Hostname and Domainname."""
+    bundle.config["hostname"], bundle.config["domainname"] = "a-host", "a.domain"
+    assert run(ocirt, bundle, "hostname; cat /proc/sys/kernel/domainname; echo $$").split() == ["a-host", "a.domain", "1"]
+
+
+def test_user_namespace(ocirt, bundle):
+    """config-linux.md, User namespace mappings: written by the parent, from the container's ids to the host's."""
+    bundle.namespace("user")
+    bundle.config["linux"]["uidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 1000},
+                                             {"containerID": 1000, "hostID": 200000, "size": 1}]
+    bundle.config["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 1000}]
+    bundle.path.chmod(0o755)
+    for folder in bundle.path.parents:
+        folder.chmod(folder.stat().st_mode | 0o11)
+    bundle.config["root"]["readonly"] = False
+    out = run(ocirt, bundle, "cat /proc/self/uid_map /proc/self/gid_map; id -u; ls -ln /dev/null | cut -c1; hostname changed && hostname")
+    lines = out.splitlines()
+    assert [line.split() for line in lines[:3]] == [["0", "100000", "1000"], ["1000", "200000", "1"], ["0", "100000", "1000"]]
+    assert lines[3:] == ["0", "c", "changed"]
+
+
+def test_user_namespace_needs_mappings(ocirt, bundle):
+    bundle.namespace("user").save()
+    assert "linux.uidMappings" in ocirt.fails("create", "--bundle", bundle, "c1")
+    bundle.without_namespace("user").config["linux"]["uidMappings"] = [{"containerID": 0, "hostID": 0, "size": 1}]
+    bundle.save()
+    assert "linux.uidMappings" in ocirt.fails("create", "--bundle", bundle, "c1")
+
+
+def test_time_offsets(ocirt, bundle):
+    """config-linux.md, Offset for Time Namespace."""
+    bundle.namespace("time").config["linux"]["timeOffsets"] = {"boottime": {"secs": 10_000_000, "nanosecs": 5}, "monotonic": {"secs": 77}}
+    out = run(ocirt, bundle, "cat /proc/self/timens_offsets; cut -d. -f1 /proc/uptime").splitlines()
+    assert [line.split() for line in out[:2]] == [["monotonic", "77", "0"], ["boottime", "10000000", "5"]]
+    assert int(out[2]) > 10_000_000
+
+
+def test_cgroup_namespace(ocirt, bundle):
+    bundle.namespace("cgroup")
+    assert {line.split(":", 2)[2] for line in run(ocirt, bundle, "cat /proc/self/cgroup").splitlines()} == {"/"}

@@ -1,0 +1,285 @@
+"""config.md, Process; run's exit status, signals, terminal; what the container gets to see."""
+
+import array
+import json
+import os
+import pty
+import select
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import time
+import fcntl
+
+import pytest
+
+from tests.integration.harness import LIMIT, enough_output
+
+
+def run(ocirt, bundle, script, status=0, **more):
+    bundle.shell(script).save()
+    result = ocirt("run", "--bundle", bundle, "c1", **more)
+    assert result.status == status, result
+    return result.out
+
+
+@pytest.mark.parametrize("script, status", [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -TERM $$; sleep 5", 143),
+                                            ("kill -KILL $$; sleep 5", 137)])
+def test_exit_status(ocirt, bundle, script, status):
+    """`run` passes the container's status on, 128+n on a signal. (pid 1 takes signals of its own namespace only when shared.)"""
+    bundle.without_namespace("pid")
+    run(ocirt, bundle, script, status)
+    assert ocirt.ids() == []
+
+
+def test_keep(ocirt, bundle):
+    bundle.args("true").save()
+    ocirt.ok("run", "--keep", "--bundle", bundle, "c1")
+    assert ocirt.status("c1") == "stopped"
+    ocirt.ok("delete", "c1")
+
+
+def test_detach_and_pid_file(ocirt, bundle, tmp_path):
+    ocirt.ok("run", "-d", "--pid-file", "pid", "--bundle", bundle, "c1", cwd=tmp_path)
+    assert int((tmp_path / "pid").read_text()) == ocirt.state("c1")["pid"] and ocirt.status("c1") == "running"
+
+
+def test_pid_file_only_after_success(ocirt, bundle, tmp_path):
+    bundle.args("/nonexistent").save()
+    ocirt.fails("create", "--pid-file", tmp_path / "pid", "--bundle", bundle, "c1")
+    assert not (tmp_path / "pid").exists()
+
+
+def test_config_flag(ocirt, bundle, tmp_path):
+    other = dict(bundle.config, process=dict(bundle.config["process"], args=["echo", "other"]))
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    assert ocirt.ok("run", "--config", "other.json", "--bundle", bundle, "c1", cwd=tmp_path).out == "other\n"
+
+
+def test_bundle_defaults_to_the_current_directory(ocirt, bundle):
+    bundle.args("pwd").save()
+    assert ocirt.ok("run", "c1", cwd=bundle.path).out == "/\n"
+    assert ocirt.ok("run", "c1", "--bundle=.", cwd=bundle.path).out == "/\n"
+    assert ocirt.ok("run", "-bundle", ".", "--", "c1", cwd=bundle.path).out == "/\n"
+
+
+def test_with_an_empty_environment(ocirt, bundle):
+    bundle.args("env").config["process"]["env"] = ["PATH=/bin", "A=b c"]
+    bundle.save()
+    assert ocirt.ok("run", "--bundle", bundle, "c1", env={}).out == "PATH=/bin\nA=b c\nHOME=/root\n"
+
+
+def test_nothing_of_the_host_leaks(ocirt, bundle):
+    """No descriptor, environment, signal disposition or limit of the caller's."""
+    inherited = os.open("/etc/passwd", os.O_RDONLY)
+    os.set_inheritable(inherited, True)
+    script = "ls /proc/self/fd; grep -E 'Sig|NoNewPrivs|Seccomp:' /proc/1/status; env"
+    out = run(ocirt, bundle, script, pass_fds=[inherited], env={**os.environ, "SECRET": "1"},
+              preexec_fn=lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN))
+    os.close(inherited)
+    lines = out.splitlines()
+    assert lines[:4] == ["0", "1", "2", "3"] and lines[4].startswith("SigQ")  # 3 is ls's own
+    status = dict(line.split(":\t") for line in lines if ":\t" in line)
+    assert all(int(status[name], 16) == 0 for name in ("SigBlk", "SigIgn")) and status["NoNewPrivs"] == "1"
+    assert "SECRET" not in out and "LC_CTYPE" not in out
+
+
+def test_preserve_fds(ocirt, bundle, tmp_path):
+    (tmp_path / "data").write_text("preserved\n")
+    bundle.shell("ls /proc/self/fd | wc -l; cat <&3").save()
+    with_three = ["sh", "-c", f"exec 3<{tmp_path}/data; exec \"$@\"", "sh"]
+    command = ocirt.command("run", "--preserve-fds", "1", "--bundle", bundle, "c1")
+    done = subprocess.run(with_three + command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
+    assert done.stdout == "5\npreserved\n", done  # 0, 1, 2, 3 and ls's own
+    done = subprocess.run(with_three + ocirt.command("run", "--bundle", bundle, "c1"), stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=LIMIT)
+    assert done.stdout == "4\n" and done.returncode != 0, done
+    assert "--preserve-fds" in ocirt.fails("run", "--preserve-fds", "1", "--bundle", bundle, "c1")
+    assert "--preserve-fds" in ocirt.fails("run", "--preserve-fds", "x", "--bundle", bundle, "c1")
+
+
+def test_user_and_groups(ocirt, bundle):
+    bundle.config["process"]["user"] = {"uid": 1000, "gid": 1001, "umask": 0o27, "additionalGids": [5, 1002]}
+    out = run(ocirt, bundle, "id -u; id -g; id -G; umask; echo $HOME; grep Cap /proc/self/status").splitlines()
+    assert out[:2] == ["1000", "1001"] and set(out[2].split()) == {"1001", "5", "1002"} and out[3:5] == ["0027", "/home/guest"]
+
+
+def test_capabilities(ocirt, bundle):
+    kill, net = 1 << 5, 1 << 10
+    bundle.config["process"]["capabilities"] = {"bounding": ["CAP_KILL", "CAP_NET_BIND_SERVICE"], "effective": ["CAP_KILL"],
+        "permitted": ["CAP_KILL", "CAP_NET_BIND_SERVICE"], "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL"]}
+    bundle.config["process"]["user"] = {"uid": 1000, "gid": 1000}
+    out = dict(line.split(":\t") for line in run(ocirt, bundle, "grep Cap /proc/self/status").splitlines())
+    assert {name: int(value, 16) for name, value in out.items()} == {
+        "CapInh": kill, "CapPrm": kill, "CapEff": kill, "CapBnd": kill | net, "CapAmb": kill}
+
+
+def test_unknown_capability_is_a_warning(ocirt, bundle):
+    """config.md, Linux Process: a value that cannot be granted is logged as a warning."""
+    bundle.config["process"]["capabilities"]["bounding"] += ["CAP_NONSENSE"]
+    bundle.args("true").save()
+    result = ocirt.ok("run", "--bundle", bundle, "c1")
+    assert "level=warning" in result.err and "CAP_NONSENSE" in result.err
+
+
+def test_rlimits(ocirt, bundle):
+    bundle.config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]
+    assert run(ocirt, bundle, "ulimit -Sn; ulimit -Hn; ulimit -c").split() == ["100", "200", "0"]
+    bundle.config["process"]["rlimits"] *= 2
+    bundle.save()
+    assert "process.rlimits" in ocirt.fails("create", "--bundle", bundle, "c1")
+    bundle.config["process"]["rlimits"] = [{"type": "RLIMIT_NONSENSE", "soft": 1, "hard": 1}]
+    bundle.save()
+    assert "process.rlimits[0].type" in ocirt.fails("create", "--bundle", bundle, "c1")
+    bundle.config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 1 << 40, "hard": 1 << 40}]
+    bundle.save()
+    assert "process.rlimits[0]" in ocirt.fails("create", "--bundle", bundle, "c1")
+
+
+def test_oom_score_adj(ocirt, bundle):
+    bundle.config["process"]["oomScoreAdj"] = 300
+    assert run(ocirt, bundle, "cat /proc/self/oom_score_adj") == "300\n"
+
+
+def test_cwd(ocirt, bundle):
+    bundle.config["process"]["cwd"] = "/made/where/missing"
+    bundle.config["root"]["readonly"] = False
+    assert run(ocirt, bundle, "pwd") == "/made/where/missing\n"
+    bundle.config["process"]["cwd"] = "relative"
+    bundle.save()
+    assert "process.cwd" in ocirt.fails("create", "--bundle", bundle, "c1")
+
+
+@pytest.mark.parametrize("args, words", [
+    (["nosuch"], "executable file not found in $PATH"), (["/nosuch"], "no such file or directory"), (["/etc/passwd"], "permission denied"),
+    ([], "process.args"),
+])
+def test_a_program_that_cannot_run(ocirt, bundle, args, words):
+    bundle.args(*args).save()
+    assert words in ocirt.fails("create", "--bundle", bundle, "c1")
+    assert words in ocirt.fails("run", "--bundle", bundle, "c1")
+
+
+def test_session_keyring(ocirt, bundle):
+    """A session keyring of the container's own, named after it; with --no-new-keyring the caller's."""
+    bundle.config["linux"]["maskedPaths"] = []
+    script = "cut -d: -f1 /proc/keys | grep -o '_ses.*' || true"
+    assert run(ocirt, bundle, script) == "_ses.c1\n"
+    assert "_ses.c1" not in ocirt.ok("run", "--no-new-keyring", "--bundle", bundle, "c1").out
+
+
+# ---- foreground ----
+
+def start_foreground(ocirt, bundle, ready, **more):
+    child = subprocess.Popen(ocirt.command("run", "--bundle", bundle, "c1"), **{"stdin": subprocess.DEVNULL, **more})
+    enough_output(ready)
+    return child
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2])
+def test_foreground_forwards_signals(ocirt, bundle, number):
+    bundle.config["root"]["readonly"] = False
+    bundle.shell(f"trap 'exit {40 + number}' {int(number)}; echo ready > /tmp/ready; while :; do sleep 0.05; done").save()
+    child = start_foreground(ocirt, bundle, bundle.rootfs / "tmp/ready")
+    child.send_signal(number)
+    assert child.wait(LIMIT) == 40 + number
+    assert ocirt.ids() == []
+
+
+def test_foreground_reaps_orphans(ocirt, bundle):
+    bundle.without_namespace("pid").config["root"]["readonly"] = False
+    bundle.shell("sh -c 'sleep 0.1 & echo $! > /tmp/orphan'; echo ready > /tmp/ready; sleep 2").save()
+    child = start_foreground(ocirt, bundle, bundle.rootfs / "tmp/ready")
+    orphan = int((bundle.rootfs / "tmp/orphan").read_text())
+    time.sleep(0.5)
+    assert not os.path.exists(f"/proc/{orphan}"), "the orphan is left a zombie"
+    assert child.wait(LIMIT) == 0
+
+
+def read_terminal(master, until, seconds=10):
+    data, end = b"", time.monotonic() + seconds
+    while until not in data:
+        assert time.monotonic() < end, data
+        if select.select([master], [], [], 0.1)[0]:
+            try:
+                data += os.read(master, 4096)
+            except OSError:
+                break
+    return data
+
+
+def test_foreground_terminal(ocirt, bundle):
+    """The container's terminal is ours: raw, its size follows, and it is put back at the end."""
+    bundle.config["process"]["terminal"] = True
+    bundle.shell("stty size; tty; trap 'stty size' WINCH; echo ready; while read line; do echo got $line; [ $line = end ] && exit 5; done").save()
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
+    before = termios.tcgetattr(slave)
+    child = subprocess.Popen(ocirt.command("run", "--bundle", bundle, "c1"), stdin=slave, stdout=slave, stderr=slave)
+    out = read_terminal(master, b"ready")
+    assert b"33 101" in out and b"/dev/pts/0" in out
+    os.write(master, b"hello\n")
+    assert b"got hello" in read_terminal(master, b"got hello")
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    child.send_signal(signal.SIGWINCH)
+    os.write(master, b"again\n")
+    assert b"40 120" in read_terminal(master, b"40 120")
+    os.write(master, b"end\n")
+    assert child.wait(LIMIT) == 5
+    assert termios.tcgetattr(slave)[:4] == before[:4]
+
+
+def test_console_socket(ocirt, bundle, tmp_path):
+    """--console-socket gets the master; ONLCR is off; the size is consoleSize."""
+    bundle.config["process"].update(terminal=True, consoleSize={"height": 25, "width": 81})
+    bundle.shell("stty size; stty -a | grep -o -- '-onlcr'; [ -e /dev/console ] && tty; readlink /proc/self/fd/0; sleep 60").save()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "console"))
+        listener.listen()
+        listener.settimeout(LIMIT)
+        ocirt.ok("create", "--console-socket", "console", "--bundle", bundle, "c1", cwd=tmp_path)
+        connection, _ = listener.accept()
+        _, (right,), _, _ = connection.recvmsg(64, socket.CMSG_SPACE(4))
+    master = array.array("i", right[2])[0]
+    ocirt.ok("start", "c1")
+    lines = read_terminal(master, b"/dev/pts/0\n/dev/pts/0\n").split(b"\n")
+    assert lines[:4] == [b"25 81", b"-onlcr", b"/dev/pts/0", b"/dev/pts/0"]
+    os.close(master)
+
+
+def test_terminal_rules(ocirt, bundle, tmp_path):
+    """As runc: a terminal needs a console socket when nobody stays, and a console socket needs a terminal."""
+    assert "--console-socket" in ocirt.fails("create", "--console-socket", tmp_path / "s", "--bundle", bundle, "c1")
+    bundle.config["process"]["terminal"] = True
+    bundle.save()
+    assert "console" in ocirt.fails("create", "--bundle", bundle, "c1")
+    assert "console" in ocirt.fails("run", "-d", "--bundle", bundle, "c1")
+    assert "--console-socket" in ocirt.fails("create", "--console-socket", tmp_path / "nobody", "--bundle", bundle, "c1")
+
+
+def test_pidfd_socket(ocirt, bundle, tmp_path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "pidfd"))
+        listener.listen()
+        listener.settimeout(LIMIT)
+        ocirt.ok("create", "--pidfd-socket", tmp_path / "pidfd", "--bundle", bundle, "c1")
+        connection, _ = listener.accept()
+        _, (right,), _, _ = connection.recvmsg(64, socket.CMSG_SPACE(4))
+    pidfd = array.array("i", right[2])[0]
+    assert f"Pid:\t{ocirt.state('c1')['pid']}\n" in open(f"/proc/self/fdinfo/{pidfd}").read()
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    ocirt.wait_status("c1", "stopped")
+    os.close(pidfd)
+
+
+def test_init_is_not_open_to_others(ocirt, bundle):
+    """Before start, init is not dumpable: the root of its namespaces cannot look into it."""
+    ocirt.ok("create", "--bundle", bundle, "c1")
+    pid = ocirt.state("c1")["pid"]
+    assert os.stat(f"/proc/{pid}/fd").st_uid == 0
+    executable = os.readlink(f"/proc/{pid}/exe")
+    assert "memfd" in executable, executable
+    with pytest.raises(OSError):
+        open(f"/proc/{pid}/exe", "r+b")

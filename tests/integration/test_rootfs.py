@@ -1,0 +1,171 @@
+"""Root file system, mounts, devices, masked and read-only paths; nothing of it is seen outside."""
+
+import os
+import subprocess
+
+import pytest
+
+
+def run(ocirt, bundle, script):
+    bundle.shell(script).save()
+    result = ocirt("run", "--bundle", bundle, "c1")
+    assert result.status == 0, result
+    return result.out
+
+
+def mount_table(text):
+    """mountinfo: mount point -> (options, type, super options); the last one mounted counts."""
+    table = {}
+    for line in text.splitlines():
+        before, after = line.split(" - ")
+        table[before.split()[4]] = (set(before.split()[5].split(",")), after.split()[0], after.split()[2])
+    return table
+
+
+def test_mounts_of_spec(ocirt, bundle):
+    table = mount_table(run(ocirt, bundle, "cat /proc/self/mountinfo"))
+    assert {place: row[1] for place, row in table.items() if row[1] != "cgroup"}.items() >= {
+        "/proc": "proc", "/dev": "tmpfs", "/dev/pts": "devpts", "/dev/shm": "tmpfs", "/dev/mqueue": "mqueue", "/sys": "sysfs"}.items()
+    assert "ro" in table["/"][0] and {"ro", "nosuid", "nodev", "noexec"} <= table["/sys"][0]
+    assert {"nosuid", "noexec", "nodev"} <= table["/dev/shm"][0] and "size=65536k" in table["/dev/shm"][2]
+    assert "mode=620" in table["/dev/pts"][2] and "ptmxmode=666" in table["/dev/pts"][2]
+    assert {"ro", "nosuid", "nodev", "noexec", "relatime"} <= table["/sys/fs/cgroup"][0]
+    assert {"ro"} <= table["/proc/sys"][0] and table["/proc/kcore"][1] in ("devtmpfs", "tmpfs")
+
+
+def test_order_of_mounts(ocirt, bundle):
+    """config.md, Mounts: in the listed order."""
+    bundle.config["mounts"] += [{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
+                                {"destination": "/tmp/in", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m"]}]
+    lines = [line.split()[4] for line in run(ocirt, bundle, "cat /proc/self/mountinfo").splitlines()]
+    assert lines.index("/tmp") < lines.index("/tmp/in")
+
+
+def test_binds(ocirt, bundle, tmp_path):
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "file").write_text("bound\n")
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", source / "sub"], check=True, timeout=10)
+    (source / "sub/deep").touch()
+    try:
+        bundle.config["mounts"] += [
+            {"destination": "/new/deep/dir", "source": str(source), "options": ["bind", "ro"]},
+            {"destination": "/recursive", "source": str(source), "options": ["rbind", "ro"]},
+            {"destination": "/a-file", "source": str(source / "file"), "options": ["bind"]}]
+        bundle.config["root"]["readonly"] = False
+        out = run(ocirt, bundle, "cat /a-file /new/deep/dir/file; ls /new/deep/dir/sub | wc -l; ls /recursive/sub; "
+                                 "touch /new/deep/dir/x 2>&1; echo more >> /a-file")
+        lines = out.splitlines()
+        assert lines[:4] == ["bound", "bound", "0", "deep"] and "Read-only" in lines[4]
+        assert (source / "file").read_text() == "bound\nmore\n"
+    finally:
+        subprocess.run(["umount", source / "sub"], check=True, timeout=10)
+
+
+def test_a_missing_source_names_its_path(ocirt, bundle):
+    bundle.config["mounts"].append({"destination": "/x", "source": "/nonexistent", "options": ["bind"]})
+    bundle.save()
+    message = ocirt.fails("create", "--bundle", bundle, "c1")
+    assert "mounts[7]" in message and "/nonexistent" in message and "no such file or directory" in message
+
+
+def test_devices(ocirt, bundle):
+    """config-linux.md, Default Devices; runtime-linux.md, Dev symbolic links."""
+    out = run(ocirt, bundle, "umask 077; cd /dev; stat -c '%n %F %t:%T %a' null zero full random urandom tty; "
+                             "for l in fd stdin stdout stderr ptmx; do readlink $l; done")
+    lines = out.splitlines()
+    assert lines[:6] == [f"{name} character special file {number} 666" for name, number in
+                         (("null", "1:3"), ("zero", "1:5"), ("full", "1:7"), ("random", "1:8"), ("urandom", "1:9"), ("tty", "5:0"))]
+    assert lines[6:] == ["/proc/self/fd", "/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2", "pts/ptmx"]
+
+
+def test_nothing_is_seen_outside(ocirt, bundle):
+    before = open("/proc/self/mountinfo").read()
+    ocirt.ok("create", "--bundle", bundle, "c1")
+    assert open("/proc/self/mountinfo").read() == before
+    ocirt.ok("delete", "--force", "c1")
+    assert open("/proc/self/mountinfo").read() == before
+
+
+def test_masked_and_readonly_paths(ocirt, bundle):
+    (bundle.rootfs / "secret").write_text("secret")
+    (bundle.rootfs / "hidden").mkdir()
+    (bundle.rootfs / "hidden/file").touch()
+    (bundle.rootfs / "link").symlink_to("/secret")
+    bundle.config["linux"]["maskedPaths"] += ["/secret", "/hidden", "/missing", "/link"]
+    bundle.config["linux"]["readonlyPaths"] += ["/tmp", "/missing"]
+    bundle.config["root"]["readonly"] = False
+    out = run(ocirt, bundle, "cat /secret; ls /hidden; touch /hidden/x /tmp/x /y 2>&1; cat /proc/kcore; cat /proc/timer_list; ls /proc/scsi")
+    assert out.count("Read-only") == 2 and "secret" not in out and "file\n" not in out
+    assert (bundle.rootfs / "y").exists()
+
+
+def test_readonly_root(ocirt, bundle):
+    """config.md, Root: readonly."""
+    assert "Read-only" in run(ocirt, bundle, "touch /x 2>&1; touch /dev/shm/x && echo writable")
+
+
+@pytest.mark.parametrize("asked, shown", [("private", None), ("slave", "master:"), ("shared", "shared:"), ("unbindable", "unbindable")])
+def test_rootfs_propagation(ocirt, bundle, tmp_path, asked, shown):
+    """config-linux.md, Rootfs Mount Propagation."""
+    bundle.config["linux"]["rootfsPropagation"] = asked
+    (line,) = [line for line in run(ocirt, bundle, "cat /proc/self/mountinfo").splitlines() if line.split()[4] == "/"]
+    optional = line.split(" - ")[0].split()[6:]
+    if shown in (None, "master:"):
+        assert not any(word.startswith("shared:") for word in optional)
+    else:
+        assert any(word.startswith(shown) for word in optional)
+
+
+@pytest.mark.parametrize("flag", [(), ("--no-pivot",)])
+def test_the_hosts_root_is_out_of_reach(ocirt, bundle, flag):
+    bundle.shell("ls -a /..; ls /proc/self/root/").save()
+    result = ocirt.ok("run", *flag, "--bundle", bundle, "c1")
+    assert "bin" in result.out and "home" not in result.out and "var" not in result.out
+
+
+def test_links_stay_inside(ocirt, bundle, tmp_path):
+    """A mount target, cwd or device behind a link lands inside the rootfs."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (bundle.rootfs / "evil").symlink_to(outside)
+    (bundle.rootfs / "up").symlink_to("../../../../../../../../" + str(outside)[1:])
+    bundle.config["mounts"] += [{"destination": "/evil/a", "type": "tmpfs", "source": "tmpfs"},
+                                {"destination": "/up/b", "type": "tmpfs", "source": "tmpfs"}]
+    bundle.config["process"]["cwd"] = "/evil/cwd"
+    bundle.config["linux"]["devices"] = [{"path": "/up/dev/null2", "type": "c", "major": 1, "minor": 3}]
+    bundle.config["root"]["readonly"] = False
+    assert run(ocirt, bundle, "pwd").strip().endswith("outside/cwd")
+    assert os.listdir(outside) == []
+    assert (bundle.rootfs / str(outside)[1:] / "a").is_dir()
+
+
+def test_overlay_rootfs(ocirt, bundle, bundles, tmp_path):
+    """Read-only layers shared by two containers, an upper layer each (docs/architecture.md); gone with the container."""
+    base = bundle.rootfs
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "layer").write_text("upper layer\n")
+    for name in ("one", "two"):
+        each = bundles(name)
+        upper, work = tmp_path / f"{name}-upper", tmp_path / f"{name}-work"
+        upper.mkdir(), work.mkdir()
+        for entry in each.rootfs.iterdir():
+            subprocess.run(["rm", "-r", entry], check=True, timeout=10)
+        each.config["root"]["readonly"] = False
+        each.config["annotations"] = {"org.ocirt.rootfs.lower": f"{more}:{base}", "org.ocirt.rootfs.upper": str(upper),
+                                      "org.ocirt.rootfs.work": str(work)}
+        each.shell(f"cat /layer; echo {name} > /mine; rm /layer; ls /").save()
+        out = ocirt.ok("run", "--bundle", each, name).out
+        assert out.startswith("upper layer\n") and "mine" in out
+        assert (upper / "mine").read_text() == f"{name}\n" and list(each.rootfs.iterdir()) == []
+    assert (more / "layer").exists() and not (base / "mine").exists()
+
+
+def test_tmpcopyup(ocirt, bundle):
+    (bundle.rootfs / "etc/sub").mkdir()
+    (bundle.rootfs / "etc/sub/file").write_text("copied\n")
+    (bundle.rootfs / "etc/link").symlink_to("sub/file")
+    bundle.config["mounts"].append({"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "mode=0755"]})
+    assert run(ocirt, bundle, "cat /etc/link; echo x > /etc/new && ls /etc") == "copied\nlink\nnew\npasswd\nsub\n"
+    assert not (bundle.rootfs / "etc/new").exists()
