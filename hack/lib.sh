@@ -28,7 +28,7 @@ quietly() {
     rm -f "$log"
     return
   fi
-  reason=$(grep -m 1 -oE 'Temporary failure .*|Could not resolve .*|Network is unreachable|Connection refused' "$log" ||
+  reason=$(grep -m 1 -oE 'Temporary failure [a-z ]*|Could not resolve .*|Network is unreachable|Connection refused' "$log" ||
     grep -m 1 -oE '\b(E|ERROR): .*' "$log" || grep -v '^[[:space:]]*$' "$log" | tail -n 1 || true)
   rm -f "$log"
   die "$what: ${reason:-no reason given}"
@@ -53,7 +53,7 @@ need_packages() {
   as_root "installing the Debian packages ${missing[*]}"
   echo "$script: installing ${missing[*]}" >&2
   apt_get install --no-install-recommends "${missing[@]}" >/dev/null 2>&1 && return
-  quietly "cannot read Debian's package lists" apt_get update
+  quietly "cannot read Debian's package lists" apt_get update -o APT::Update::Error-Mode=any
   quietly "cannot install ${missing[*]}" apt_get install --no-install-recommends "${missing[@]}"
 }
 

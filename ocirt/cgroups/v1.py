@@ -173,9 +173,9 @@ class V1(Driver):
             if resources.devices and not self.tolerate:
                 raise HostError(resources.at("devices"), "this host has no cgroup hierarchy with the controller devices")
             return []
-        steps = [self._device_rule("deny", "a", "default devices")]
-        for rule in resources.devices:
-            steps += self._configured_rule(rule)
+        steps = [step for rule in resources.devices for step in self._configured_rule(rule)]
+        if not steps or (steps[0].file, steps[0].value) != ("devices.deny", "a"):
+            steps.insert(0, self._device_rule("deny", "a", "default devices"))
         return steps + [self._device_rule("allow", text, "default devices") for text in ALLOWED]
 
     def _device_rule(self, verb, value, at):

@@ -6,7 +6,7 @@ tables goes to the file system as it is. Of contradicting options the last one c
 """
 
 from ..errors import ConfigError
-from ..model.text import quote
+from ..model.text import Table, quote
 from ..plan.steps import Bind, Mount, SetMountAttributes
 from . import unsupported
 
@@ -28,8 +28,8 @@ ATTRIBUTES = {
     "nosymfollow": (NOSYMFOLLOW, 0), "symfollow": (0, NOSYMFOLLOW),
     "noatime": (NOATIME, ATIME), "strictatime": (STRICTATIME, ATIME), "relatime": (RELATIME, ATIME),
 }
-NEGATED_ATIMES = {"atime": NOATIME, "nostrictatime": STRICTATIME, "norelatime": None}
-"""Takes back the access time of this value, if it was asked for before; the kernel's default is relatime."""
+NEGATED_ATIMES = {"atime": NOATIME, "nostrictatime": STRICTATIME}
+"""Not this access time: then the kernel's default, relatime."""
 
 PROPAGATIONS = {
     # option: flag, whether for the mounts below too
@@ -43,15 +43,16 @@ SUPERBLOCK = {
     "lazytime": "nolazytime", "nolazytime": "lazytime",
 }
 
-IGNORED = ("defaults", "silent", "loud", "iversion", "noiversion")
-"""Mean nothing to fsconfig(2): it never prints, and file systems that count versions always do (Linux 6.1)."""
+IGNORED = ("defaults", "silent", "loud", "iversion", "noiversion", "norelatime", "rnorelatime")
+"""Nothing is left to do for them: fsconfig(2) never prints, file systems that count versions always do (Linux 6.1),
+and relatime is the default to which its negation falls back."""
 
 RECURSIVE = {f"r{option}": bits for option, bits in ATTRIBUTES.items()}
 """``rro``, ``rnosuid``...: the same for this mount and all below."""
 RECURSIVE_NEGATED_ATIMES = {f"r{option}": value for option, value in NEGATED_ATIMES.items()}
 
-KNOWN = (*ATTRIBUTES, *NEGATED_ATIMES, *RECURSIVE, *RECURSIVE_NEGATED_ATIMES, *PROPAGATIONS, *SUPERBLOCK, *IGNORED, "bind", "rbind",
-         "remount", "tmpcopyup", *unsupported.MOUNT_OPTIONS)
+KNOWN = Table("mount options", (*ATTRIBUTES, *NEGATED_ATIMES, *RECURSIVE, *RECURSIVE_NEGATED_ATIMES, *PROPAGATIONS, *SUPERBLOCK,
+                                *IGNORED, "bind", "rbind", "remount", "tmpcopyup", *unsupported.MOUNT_OPTIONS))
 """Options that are read; any other one is passed on unseen."""
 
 VIRTUAL = ("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "devtmpfs", "ramfs", "hugetlbfs", "debugfs", "tracefs",
@@ -74,6 +75,7 @@ class _Attributes:
         self.clear = (self.clear | cleared) & ~(bits & ~ATIME)
 
     def negate_atime(self, value):
+        """Not ``value``: another one that was asked for before stays."""
         if self.set & ATIME == value or not self.clear & ATIME:
             self.add(RELATIME, ATIME)
 
@@ -81,7 +83,9 @@ class _Attributes:
 class Parsed:
     """An entry of ``mounts``, its options sorted out.
 
-    :ivar target: path in the rootfs, absolute. :ivar fstype: its type, a str; ``bind`` where it is one.
+    :ivar target: path in the rootfs, absolute.
+    :ivar fstype: type of a new file system, a str.
+    :ivar flags: options that say what is to be done (``bind``, ``rbind``, ``remount``, ``tmpcopyup``) -> their path.
     :ivar set, clear, recursive_set, recursive_clear: MOUNT_ATTR_* bits.
     :ivar propagations: pairs of MS_* flag and recursive, in order.
     :ivar options: what goes to the file system.
@@ -100,10 +104,12 @@ class Parsed:
         self.target = destination if destination.is_absolute() else "/" + destination
         for option in entry.options:
             self._take(option)
-        kind = entry.type
-        if kind is not None and (kind := kind.read()) == "bind":
-            self.flags.setdefault("bind", option_path(entry))
-        self.fstype = "bind" if self.is_bind else kind or ""
+        self.fstype = "" if self.is_bind or self.is_remount or entry.type is None else entry.type.read()
+        if self.fstype == "bind":
+            self.flags["bind"] = entry.type.path
+        if not self.is_bind and not self.is_remount:
+            # Nothing lies below a new file system.
+            self.attributes.add(self.recursive.set, self.recursive.clear)
 
     def _take(self, option):
         if not option.within(KNOWN):
@@ -133,17 +139,22 @@ class Parsed:
     is_remount = property(lambda self: "remount" in self.flags)
 
     def first_propagation(self):
-        """The fields of a step for the first propagation; :meth:`later_propagations` are steps of their own."""
+        """The fields for the first propagation, which belongs to the step that mounts."""
         flag, recursive = self.propagations[0] if self.propagations else (0, 0)
         return {"propagation": flag, "propagation_recursive": recursive}
 
-    def later_propagations(self):
+    def propagate(self, propagations):
+        """Steps for further ones: ``rslave`` and ``shared`` after another make a mount both."""
         return [SetMountAttributes(self.at, SPEC, target=self.target, set=0, propagation=flag, recursive=recursive)
-                for flag, recursive in self.propagations[1:]]
+                for flag, recursive in propagations]
 
     def at_dev(self):
         """Is it mounted at /dev?"""
         return self.entry.destination.is_path("/dev")
+
+    def is_readonly_late(self):
+        """Is ``ro`` left for the end? What is mounted or made in it comes first."""
+        return bool(self.set & RDONLY) and (self.fstype == "tmpfs" or self.at_dev())
 
 
 class Mounts:
@@ -171,28 +182,26 @@ class Mounts:
             else:
                 steps += self._mount(each)
             if not each.is_remount:
-                steps += each.later_propagations()
+                steps += each.propagate(each.propagations[1:])
         return steps
 
     def finish(self):
         """Steps of init after all is set up: what is read-only at last."""
         return [SetMountAttributes(each.at, SPEC, target=each.target, set=RDONLY)
-                for each in self.parsed if each.set & RDONLY and not each.is_remount and _is_late(each)]
+                for each in self.parsed if not each.is_remount and each.is_readonly_late()]
 
     def _mount(self, each):
         if not each.fstype:
             raise ConfigError(each.entry.at("type"), "nothing", "a file system, or bind or rbind among the options")
+        late = each.is_readonly_late()
         options = [*each.superblock, *each.options]
-        if each.set & RDONLY and each.fstype not in VIRTUAL:
+        if each.set & RDONLY and not late and each.fstype not in VIRTUAL:
             options.insert(0, "ro")
         if "tmpcopyup" in each.flags and each.fstype != "tmpfs":
             raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
-        if each.recursive.set or each.recursive.clear:
-            # Nothing lies below a new file system.
-            each.attributes.add(each.recursive.set, each.recursive.clear)
         source = each.entry.source
         return [Mount(each.at, SPEC, fstype=each.fstype, source=each.fstype if source is None else source, target=each.target,
-                      options=options, set=each.set & ~RDONLY if _is_late(each) else each.set,
+                      options=options, set=each.set & ~RDONLY if late else each.set,
                       tmpcopyup=int("tmpcopyup" in each.flags), **each.first_propagation())]
 
     def _bind(self, each):
@@ -205,23 +214,17 @@ class Mounts:
             if any([option.starts_with(prefix) for prefix in unsupported.MOUNT_OPTION_PREFIXES]):
                 raise ConfigError(option.path, quote(option.bound()), unsupported.EXPECTED)
         return [Bind(each.at, SPEC, source=self.rootfs.beneath_bundle(source), target=each.target,
-                     recursive=int("rbind" in each.flags), set=each.set & ~RDONLY if _is_late(each) else each.set, clear=each.clear,
-                     recursive_set=each.recursive.set, recursive_clear=each.recursive.clear, **each.first_propagation())]
+                     recursive=int("rbind" in each.flags), set=each.set & ~RDONLY if each.is_readonly_late() else each.set,
+                     clear=each.clear, recursive_set=each.recursive.set, recursive_clear=each.recursive.clear,
+                     **each.first_propagation())]
 
     def _remount(self, each):
-        for option in each.options:
-            raise ConfigError(option.path, quote(option.bound()), "no setting of the file system beside remount")
-        for name in each.superblock:
-            raise ConfigError(each.entry.at("options"), quote(name), "no setting of the file system beside remount")
-        steps = [SetMountAttributes(each.at, SPEC, target=each.target, set=each.set, clear=each.clear,
-                                    **dict(zip(("propagation", "recursive"), (0, 0))))]
-        return steps
-
-
-def _is_late(each):
-    """Is ``ro`` left for the end? What is mounted or made in it comes first."""
-    return each.fstype == "tmpfs" or each.at_dev()
-
-
-def option_path(entry):
-    return entry.at("type")
+        for option in [*[option.path for option in each.options], *[each.entry.at("options")] * bool(each.superblock)]:
+            raise ConfigError(option, "a setting of the file system", "attributes of the mount only, beside remount")
+        steps = []
+        if each.set or each.clear:
+            steps.append(SetMountAttributes(each.at, SPEC, target=each.target, set=each.set, clear=each.clear))
+        if each.recursive.set or each.recursive.clear:
+            steps.append(SetMountAttributes(each.at, SPEC, target=each.target, set=each.recursive.set,
+                                            clear=each.recursive.clear, recursive=1))
+        return steps + each.propagate(each.propagations)

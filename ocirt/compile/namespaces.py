@@ -79,6 +79,11 @@ class Namespaces:
                 raise ConfigError(name, quote(value.bound()), "nothing without a uts namespace in linux.namespaces")
 
     @property
+    def has_user(self):
+        """Is the container in a user namespace of its own, or in one that it joins?"""
+        return self.has(USER)
+
+    @property
     def denies_setgroups(self):
         """Will setgroups(2) be denied in the container? It is where a user without privileges maps its own gid only."""
         if self.new & USER:
@@ -120,7 +125,7 @@ class Namespaces:
         if not self._has_stage:
             return []
         at = "linux.namespaces"
-        steps = [] if self._unshares_user else [SetDumpable(at, "", value=0)]
+        steps = [] if self._unshares_user else [SetDumpable("not dumpable", "", value=0)]
         steps += self._joins()
         if self._unshares_user:
             steps += [Unshare(at, SPEC, flags=USER), Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
@@ -171,11 +176,11 @@ class Namespaces:
         at = "linux.namespaces"
         steps = []
         if self.host.euid == 0 or not self.new & USER or self._unshares_user:
-            steps.append(SetDumpable(at, "", value=0))
+            steps.append(SetDumpable("not dumpable", "", value=0))
         if self.new & USER and not self._unshares_user:
             steps.append(Receive(at, MAPPINGS, event=EVENTS.index("mapped")))
         if self.has(USER) and not self._unshares_user:
-            steps += [BecomeRoot(at, MAPPINGS), SetDumpable(at, "", value=0)]
+            steps += [BecomeRoot(at, MAPPINGS), SetDumpable("not dumpable", "", value=0)]
         if self.new & CGROUP:
             steps.append(Unshare(at, SPEC, flags=CGROUP))
         if not self.request.no_new_keyring:

@@ -47,11 +47,6 @@ class View:
         """Is the property ``name`` (as JSON has it) there, and not ``null``?"""
         return self.value.get(name) is not None
 
-    @property
-    def present(self):
-        """Has it any property?"""
-        return bool(self.value)
-
 
 class _Property:
     """A property of a view. ``name`` is its JSON name where that is not the attribute's own."""
@@ -426,7 +421,7 @@ class Linux(View):
 
 
 class Config(View):
-    """The whole config. ``sources`` are the bytes of its top-level properties as they stand in the file."""
+    """The whole config. ``sources`` are its top-level properties as they stand in the file."""
 
     __slots__ = ("sources",)
     oci_version = text(name="ociVersion", required=True)
@@ -444,7 +439,7 @@ class Config(View):
         self.sources = sources
 
     def raw(self, name):
-        """The property ``name`` as it stands in the file, byte for byte; it must be there."""
+        """The property ``name`` as it stands in the file; it must be there."""
         return Raw(self.sources[name], name, self.trace)
 
 

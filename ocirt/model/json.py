@@ -64,7 +64,7 @@ def member(path, key):
 def parse(data):
     """The object that the bytes ``data`` hold.
 
-    :returns: its properties, and the source of each as bytes of ``data``.
+    :returns: its properties, and the source text of each, as it stands in ``data``.
     :raises ConfigError: not UTF-8, not JSON (RFC 8259), nested too deeply, not an object, a key twice in one object.
     """
     try:
@@ -109,7 +109,7 @@ def _top(text, scan):
             raise _error(text, start, f"the key {quote(key)} a second time", "each key once")
         start = _expect(text, position, ":")
         members[key], position = scan(text, start)
-        sources[key] = text[start:position].encode()
+        sources[key] = text[start:position]
         position = _skip(text, position)
     position = _skip(text, position + 1)
     if position != len(text):

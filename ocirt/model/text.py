@@ -98,6 +98,15 @@ PREDICATES = {
 """The closed list of questions that a Text answers; the launcher has the same list."""
 
 
+class Table(tuple):
+    """A tuple of strings with a name, for :meth:`Text.within`: ``Table("mount options", strings)``."""
+
+    def __new__(cls, name, strings):
+        self = super().__new__(cls, strings)
+        self.name = name
+        return self
+
+
 def _forbidden(self, *_):
     raise TypeError(f"{self.path}: read() it, ask one of its predicates, or pass it on to a step")
 
@@ -170,7 +179,7 @@ class Text(Value):
         return self._ask("is_triple")
 
     def within(self, table):
-        """Is it one of the strings of the tuple ``table``?"""
+        """Is it one of the strings of the tuple ``table`` (a :class:`Table`, if it is to be shown by name)?"""
         return self._ask("within", table)
 
     def checked(self, max_length=None, absolute=False, expected=None):

@@ -6,7 +6,7 @@ for it and the section of the specification behind it. Fields that have their de
 
 from _json import encode_basestring, encode_basestring_ascii
 
-from ..model.text import bound
+from ..model.text import Table, bound
 from .steps import EVENTS, NONE, SECTIONS
 
 RUNS = {
@@ -174,6 +174,8 @@ def _value(value):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
         return encode_basestring(value) if value.isprintable() else encode_basestring_ascii(value)
+    if isinstance(value, Table):
+        return value.name
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_value, value)) + "]"
     if isinstance(value, dict):

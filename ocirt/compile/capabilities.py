@@ -1,0 +1,68 @@
+"""Capabilities: config.md, "Linux Process". What cannot be granted is warned of, and create goes on, as the spec says."""
+
+from ..plan.steps import DropBounding, SetCapabilities, Warn
+
+AT, SPEC = "process.capabilities", "config.md#linux-process"
+NAMES = (
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT",
+    "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE",
+    "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ",
+    "PERFMON", "BPF", "CHECKPOINT_RESTORE")
+"""By number, linux/capability.h."""
+BITS = {f"CAP_{name}": 1 << number for number, name in enumerate(NAMES)}
+
+
+class Capabilities:
+    """The five sets that a container's process gets; without ``process.capabilities`` all are empty, as in runc.
+
+    :param view: the view of ``process.capabilities``.
+    :param in_user_namespace: will the container be in a user namespace that it enters with all capabilities?
+    """
+
+    def __init__(self, view, host, in_user_namespace):
+        self.unknown = []
+        asked = {name: self._bits(getattr(view, name)) for name in ("bounding", "permitted", "inheritable", "effective", "ambient")}
+        if in_user_namespace:
+            mine = ceiling = (2 << host.last_capability) - 1 if any(asked.values()) else 0
+        else:
+            mine, ceiling = (host.permitted, host.bounding) if any(asked.values()) else (0, 0)
+        # capset(2): nothing comes from nowhere, and each set has another that bounds it.
+        self.bounding = asked["bounding"] & ceiling
+        self.permitted = asked["permitted"] & mine
+        self.inheritable = asked["inheritable"] & self.bounding
+        self.effective = asked["effective"] & self.permitted
+        self.ambient = asked["ambient"] & self.permitted & self.inheritable
+        # An ambient capability that is permitted but not inheritable is left out in silence, as in runc, whose own
+        # `runc spec` asks for such.
+        asked["ambient"] &= ~self.permitted | self.ambient
+        self.refused = {name: bits & ~getattr(self, name) for name, bits in asked.items() if bits & ~getattr(self, name)}
+
+    def _bits(self, texts):
+        found = 0
+        for text in texts:
+            name = text.read()
+            if name in BITS:
+                found |= BITS[name]
+            elif name not in self.unknown:
+                self.unknown.append(name)
+        return found
+
+    def warn(self):
+        """Steps of the host: a warning for what is not granted."""
+        messages = []
+        if self.unknown:
+            messages.append(f"{AT}: ignoring unknown capabilities: {' '.join(self.unknown)}")
+        if self.refused:
+            messages.append(f"{AT}: ignoring capabilities that cannot be granted: " + ", ".join(
+                [f"{name} {' '.join([each for each, bit in BITS.items() if bits & bit])}" for name, bits in self.refused.items()]))
+        return [Warn(AT, SPEC, message=message) for message in messages]
+
+    def drop(self):
+        """Steps of init while it is root still."""
+        return [DropBounding(AT, SPEC, keep=self.bounding)]
+
+    def set(self):
+        """Steps of init as the container's user."""
+        return [SetCapabilities(AT, SPEC, effective=self.effective, permitted=self.permitted, inheritable=self.inheritable,
+                                ambient=self.ambient)]

@@ -1,0 +1,55 @@
+"""Devices: config-linux.md, "Devices" and "Default Devices"."""
+
+from ..errors import ConfigError
+from ..model.text import Table, quote
+from ..plan.steps import MakeNode, MakeSymlink
+
+FIFO, CHARACTER, BLOCK = 0o010000, 0o020000, 0o060000
+"""S_IF*, inode(7)."""
+KINDS = {"c": CHARACTER, "u": CHARACTER, "b": BLOCK, "p": FIFO}
+DEFAULT_MODE = 0o666
+
+DEFAULT = {"/dev/null": (1, 3), "/dev/zero": (1, 5), "/dev/full": (1, 7), "/dev/random": (1, 8), "/dev/urandom": (1, 9),
+           "/dev/tty": (5, 0)}
+DEFAULT_PATHS = Table("default devices", DEFAULT)
+
+LINKS = (
+    # target, path, what must be there
+    ("/proc/self/fd", "/dev/fd", ""), ("/proc/self/fd/0", "/dev/stdin", ""), ("/proc/self/fd/1", "/dev/stdout", ""),
+    ("/proc/self/fd/2", "/dev/stderr", ""), ("/proc/kcore", "/dev/core", "/proc/kcore"),
+)
+
+SPEC, DEFAULT_SPEC = "config-linux.md#devices", "config-linux.md#default-devices"
+AT = "default devices"
+
+
+def make(devices, bind):
+    """Steps of init that make the default devices, those of ``linux.devices`` and the links beside them.
+
+    :param devices: views of ``linux.devices``; one at a default device's path takes its place.
+    :param bind: are the host's nodes bound, because mknod(2) is not allowed in a user namespace?
+    :raises ConfigError: a device is not described as the spec says.
+    """
+    replaced = [device.node.read() for device in devices if device.node.within(DEFAULT_PATHS)]
+    steps = [MakeNode(AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor, mode=DEFAULT_MODE, bind=int(bind))
+             for path, (major, minor) in DEFAULT.items() if path not in replaced]
+    steps += [_node(device, bind) for device in devices]
+    steps.append(MakeSymlink(AT, DEFAULT_SPEC, to="pts/ptmx", path="/dev/ptmx", replace=1))
+    return steps + [MakeSymlink(AT, DEFAULT_SPEC, to=to, path=path, needs=needs) for to, path, needs in LINKS]
+
+
+def _node(device, bind):
+    kind = KINDS.get(device.type.read())
+    if kind is None:
+        raise ConfigError(device.type.path, quote(device.type.bound()), '"c", "b", "u" or "p"')
+    major, minor = device.major, device.minor
+    if kind == FIFO:
+        major = minor = 0
+    for name, number in (("major", major), ("minor", minor)):
+        if number is None:
+            raise ConfigError(device.at(name), "nothing", "a number")
+    # Engines give the whole st_mode; its type bits are not the permissions'.
+    mode = DEFAULT_MODE if device.file_mode is None else device.file_mode.read() & 0o7777
+    uid, gid = [0 if number is None else number for number in (device.uid, device.gid)]
+    return MakeNode(device.path, SPEC, path=device.node.checked(absolute=True), kind=kind, major=major, minor=minor, mode=mode,
+                    uid=uid, gid=gid, bind=int(bind and kind != FIFO))

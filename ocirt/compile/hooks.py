@@ -1,0 +1,25 @@
+"""Hooks: config.md, "POSIX-platform Hooks"; their places in the life of a container: runtime.md, "Lifecycle"."""
+
+from ..plan.steps import RunHook
+
+SPEC = "config.md#posix-platform-hooks"
+STATUS = {"prestart": "creating", "create_runtime": "creating", "create_container": "creating", "start_container": "created",
+          "poststart": "running", "poststop": "stopped"}
+"""Point -> the status in the state that its hooks get."""
+
+
+def run(hooks, point):
+    """Steps that run the hooks of a point, in their order.
+
+    :param hooks: the view of ``hooks``.
+    :param point: one of STATUS.
+    :raises ConfigError: a path is not absolute, a timeout not greater than zero.
+    """
+    return [RunHook(hook.path, SPEC, path=hook.program.checked(absolute=True), args=_or_none(hook.args), env=_or_none(hook.env),
+                    timeout=0 if hook.timeout is None else hook.timeout.checked(1, (1 << 31) - 1, "a number of seconds, at least 1"),
+                    status=STATUS[point], warn=int(point == "poststop"))
+            for hook in getattr(hooks, point)]
+
+
+def _or_none(texts):
+    return () if texts is None else texts

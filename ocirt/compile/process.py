@@ -1,0 +1,99 @@
+"""The container's process: config.md, "Process", "User" and what stands between."""
+
+from ..errors import ConfigError, HostError, RequestError
+from ..model.text import Template, quote
+from ..plan.steps import (NONE, ChangeDirectory, Exec, FindExecutable, MakeConsole, MakeDirectory, OpenSocket, SetNoNewPrivileges,
+                          SetRlimit, SetUmask, SetUser, WriteProc)
+from .capabilities import Capabilities
+
+SPEC, LINUX, POSIX, USER = "config.md#process", "config.md#linux-process", "config.md#posix-process", "config.md#user"
+RESOURCES = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS", "SIGPENDING", "MSGQUEUE",
+             "NICE", "RTPRIO", "RTTIME")
+"""By number, asm-generic/resource.h."""
+
+
+def check_terminal(terminal, request):
+    """The rules of runc for ``process.terminal`` and ``--console-socket``: who runs in the background must be told where
+    the terminal goes.
+
+    :raises RequestError: they are broken.
+    """
+    if terminal and request.is_detached and request.console_socket is None:
+        raise RequestError("cannot allocate tty if runc will detach without setting console socket")
+    if request.console_socket is not None and not (terminal and request.is_detached):
+        raise RequestError("cannot use console socket if runc will not detach or allocate tty")
+
+
+class Process:
+    """The process of a container that has one.
+
+    :raises RequestError: see :func:`check_terminal`.
+    """
+
+    def __init__(self, config, request, host, plan, namespaces):
+        self.process, self.request, self.plan, self.namespaces = config.process, request, plan, namespaces
+        process = self.process
+        self.args, self.env = process.args, () if process.env is None else process.env
+        if self.args.is_empty():
+            raise ConfigError(self.args.path, "[]", "at least the program")
+        self.cwd = process.cwd.checked(absolute=True)
+        user = process.user
+        self.uid, self.gid = (user.uid, user.gid) if process.has("user") else (0, 0)
+        self.groups = [Template(group) for group in user.additional_gids]
+        if self.groups and namespaces.denies_setgroups:
+            raise HostError("process.user.additionalGids", "the user namespace denies setgroups")
+        self.capabilities = Capabilities(process.capabilities, host, namespaces.has_user)
+        self.console = plan.register() if process.terminal and request.is_detached else NONE
+
+    def sockets(self):
+        """Steps of the host that connect to ``--console-socket``."""
+        if self.console == NONE:
+            return []
+        return [OpenSocket("--console-socket", SPEC, fd=self.console, path=self.request.text("console-socket", self.plan.trace))]
+
+    def prepare(self):
+        """Steps of init before pivot_root: terminal and directory."""
+        steps = []
+        process = self.process
+        if process.terminal:
+            size = process.console_size
+            height, width = (size.height, size.width) if process.has("consoleSize") else (0, 0)
+            steps.append(MakeConsole("process.terminal", SPEC, fd=self.console, uid=self.uid, height=height, width=width, device=1))
+        return [*steps, MakeDirectory("process.cwd", SPEC, path=self.cwd, mode=0o755)]
+
+    def become(self):
+        """Steps of init at last: all that is the process' own, privileges going one after the other."""
+        process, user = self.process, self.process.user
+        steps = self._rlimits()
+        score = process.oom_score_adj
+        if score is not None:
+            steps.append(WriteProc(score.path, LINUX, file="self/oom_score_adj", value=Template(score)))
+        # The directory may be open to root alone, or (on a network file system) to the user alone.
+        steps.append(ChangeDirectory("process.cwd", SPEC, path=self.cwd, early=1))
+        steps += self.capabilities.drop()
+        steps.append(SetUser("process.user", USER, uid=self.uid, gid=self.gid, groups=self.groups,
+                             setgroups=int(not self.namespaces.denies_setgroups)))
+        steps += self.capabilities.set()
+        if process.no_new_privileges:
+            steps.append(SetNoNewPrivileges("process.noNewPrivileges", LINUX))
+        if user.umask is not None:
+            steps.append(SetUmask(user.umask.path, USER, mask=user.umask))
+        return [*steps, ChangeDirectory("process.cwd", SPEC, path=self.cwd),
+                FindExecutable("process.args", SPEC, args=self.args, env=self.env)]
+
+    def _rlimits(self):
+        steps, seen = [], set()
+        for limit in self.process.rlimits:
+            name = limit.type.read()
+            if name.removeprefix("RLIMIT_") not in RESOURCES or not name.startswith("RLIMIT_"):
+                raise ConfigError(limit.type.path, quote(name), "a resource of getrlimit(2), like RLIMIT_NOFILE")
+            if name in seen:
+                raise ConfigError(limit.type.path, f"{quote(name)} a second time", "each type once")
+            seen.add(name)
+            steps.append(SetRlimit(limit.path, POSIX, resource=RESOURCES.index(name.removeprefix("RLIMIT_")), soft=limit.soft,
+                                   hard=limit.hard, name=name))
+        return steps
+
+    def execute(self):
+        """The step that begins the program."""
+        return [Exec("process.args", SPEC, args=self.args, env=self.env, preserve=self.request.preserve_fds)]

@@ -1,0 +1,50 @@
+"""Kernel parameters: config-linux.md, "Sysctl". Only those of namespaces that the container does not share with the
+runtime: any other would change the host."""
+
+from ..errors import ConfigError
+from ..model.json import member
+from ..plan.steps import WriteProc
+from .namespaces import IPC, NETWORK, UTS
+
+IPC_KEYS = frozenset(("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
+                      "kernel.shmmni", "kernel.shm_rmid_forced"))
+OWNERS = {IPC: "ipc", NETWORK: "network", UTS: "uts"}
+
+
+def write(linux, namespaces):
+    """Steps of init that write ``linux.sysctl``.
+
+    :param namespaces: the container's :class:`~ocirt.compile.namespaces.Namespaces`.
+    :raises ConfigError: a key is none, or belongs to the host.
+    """
+    steps = []
+    for key, value in linux.sysctl.items():
+        at = member("linux.sysctl", key)
+        parts = _parts(key)
+        owner = _owner(".".join(parts))
+        if "" in parts or ".." in parts or owner is None:
+            raise ConfigError(at, "a parameter of no namespace", "one of the ipc, network or uts namespace")
+        if not namespaces.has(owner):
+            raise ConfigError(at, "a parameter of the host", f"nothing without a namespace of type {OWNERS[owner]}")
+        if parts == ["kernel", "hostname"]:
+            raise ConfigError(at, "the hostname", "it in the property hostname")
+        steps.append(WriteProc(at, "config-linux.md#sysctl", file="sys/" + "/".join(parts), value=value))
+    return steps
+
+
+def _parts(key):
+    """The parts of a key. Whichever of ``.`` and ``/`` comes first separates, the other belongs to names, sysctl(8):
+    ``net.ipv4.conf.eth0/1.forwarding``."""
+    first = min([key.find(sign) % (len(key) + 1) for sign in "./"])
+    if key[first:first + 1] == "/":
+        return key.split("/")
+    return [part.replace("/", ".") for part in key.split(".")]
+
+
+def _owner(key):
+    """The kind of namespace that the parameter ``key`` belongs to, or ``None``."""
+    if key in IPC_KEYS or key.startswith("fs.mqueue."):
+        return IPC
+    if key.startswith("net."):
+        return NETWORK
+    return UTS if key in ("kernel.hostname", "kernel.domainname") else None
