@@ -77,6 +77,10 @@ class Driver:
         """Steps of ``kill --all``."""
         return []
 
+    def thaw(self):
+        """Steps that let frozen processes go on, so that they can be killed."""
+        return []
+
     def delete(self):
         """Steps that kill what is left in the cgroups and remove them."""
         return []

@@ -92,13 +92,15 @@ class V1(Driver):
         chosen = self._cgroup_of_all()
         return [self._step(SignalCgroup, chosen, spec="runtime.md#kill")] if chosen else []
 
-    def delete(self):
-        freezer, first = self.host.cgroups.hierarchy("freezer"), self._cgroup_of_all()
-        spec = "runtime.md#delete"
+    def thaw(self):
         # A frozen process cannot be killed.
-        steps = [self._step(ThawCgroup, freezer, spec=spec, file="freezer.state", value="THAWED")] if freezer else []
-        return steps + [self._step(RemoveCgroup, each, spec=spec)
-                        for each in sorted(self._all(), key=lambda each: each is not first)]
+        freezer = self.host.cgroups.hierarchy("freezer")
+        return [self._step(ThawCgroup, freezer, spec="runtime.md#delete", file="freezer.state", value="THAWED")] if freezer else []
+
+    def delete(self):
+        first = self._cgroup_of_all()
+        return [self._step(RemoveCgroup, each, spec="runtime.md#delete")
+                for each in sorted(self._all(), key=lambda each: each is not first)]
 
     def _cgroup_of_all(self):
         find = self.host.cgroups.hierarchy

@@ -27,10 +27,22 @@ def run(line):
     bundle = os.path.abspath(line.arguments[0] if line.arguments else ".")
     config = parse(read(options.config or os.path.join(bundle, "config.json"), "--config" if options.config else ""))
     given = words(options, bundle) | ({"console-socket": CONSOLE_SOCKET} if config.process.terminal else {})
-    plan = compile(config, Request(given), Host())
+    plan = compile(config, Request(given), host_for(config))
     encode(plan, "0" * BUILD_SIZE)  # finds the strings that no system call takes, and records what steps are given
     lines = trace_lines(plan.trace) if options.slots else plan_lines(plan)
     write("".join([each + "\n" for each in lines]))
+
+
+def host_for(config):
+    """The Host that the plan is for: this one, or where only root could create the container, this one as root sees it.
+
+    So that anybody can read what a bundle of root's would do.
+    """
+    host = Host()
+    if host.euid == 0 or "user" in [namespace.type.bound() for namespace in config.linux.namespaces]:
+        return host
+    everything = (2 << host.last_capability) - 1
+    return Host(euid=0, egid=0, permitted=everything, bounding=everything, in_user_namespace=False, denies_setgroups=False)
 
 
 def read(path, flag):

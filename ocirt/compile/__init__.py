@@ -7,7 +7,7 @@ of one part of the spec; their order, which is the process structure of docs/arc
 from .. import cgroups
 from ..model.config import SPEC_VERSION
 from ..plan import Plan
-from ..plan.steps import EVENTS, Commit, OpenSocket, Receive, Send, SendPidfd, WritePidFile, WriteState
+from ..plan.steps import EVENTS, Commit, KillInit, OpenSocket, Receive, Send, SendPidfd, WritePidFile, WriteState
 from . import devices, hooks, paths, sysctl, unsupported
 from .mounts import Mounts
 from .namespaces import Namespaces
@@ -44,7 +44,8 @@ def compile(config, request, host):
         plan.sections["begin"] = hooks.run(config.hooks, "start_container") + process.execute()
     plan.sections["started"] = hooks.run(config.hooks, "poststart")
     plan.sections["signal"] = cgroup.signal()
-    plan.sections["delete"] = cgroup.delete() + hooks.run(config.hooks, "poststop")
+    plan.sections["delete"] = [*cgroup.thaw(), KillInit("delete", "runtime.md#delete"), *cgroup.delete(),
+                               *hooks.run(config.hooks, "poststop")]
     plan.sections["state"] = [_state(config, request, plan, rootfs, cgroup)]
     return plan
 
@@ -64,11 +65,13 @@ def _host(config, request, plan, namespaces, cgroup, process):
         steps += hooks.run(config.hooks, "prestart") + hooks.run(config.hooks, "create_runtime")
         steps.append(_send("hooked"))
     steps.append(Receive("create", "runtime.md#create", event=EVENTS.index("ready")))
-    if request.pid_file is not None:
-        steps.append(WritePidFile("--pid-file", "", path=request.text("pid-file", plan.trace)))
     if pidfd is not None:
         steps.append(SendPidfd("--pidfd-socket", "", fd=pidfd))
-    return [*steps, Commit("create", "runtime.md#create")]
+    steps.append(Commit("create", "runtime.md#create"))
+    # Last of all: who finds a pid file finds a container.
+    if request.pid_file is not None:
+        steps.append(WritePidFile("--pid-file", "", path=request.text("pid-file", plan.trace)))
+    return steps
 
 
 def _init(config, host, namespaces, rootfs, cgroup, mounts, process):

@@ -95,9 +95,9 @@ class Namespaces:
         return bool(self.joined) or bool(self.new & TIME)
 
     @property
-    def _unshares_user(self):
-        """A time namespace belongs to the user namespace of its maker: without root's rights, the stage must make
-        the user namespace itself, first."""
+    def _stage_has_user(self):
+        """Is it the stage that is made in the new user namespace? Without root's rights a time namespace can be made
+        only from within."""
         return bool(self.new & USER and self.new & TIME) and self.host.euid != 0
 
     # ---- steps ----
@@ -113,22 +113,25 @@ class Namespaces:
         """
         if not self._has_stage:
             return [Spawn("linux.namespaces", SPEC, section="init", flags=self._flags(), cgroup=cgroup), *self._map()]
-        steps = [Spawn("linux.namespaces", SPEC, section="stage", flags=0, cgroup=cgroup)]
+        flags = USER if self._stage_has_user else 0
+        steps = [Spawn("linux.namespaces", SPEC, section="stage", flags=flags, cgroup=cgroup)]
         spawned = [Receive("linux.namespaces", SPEC, event=EVENTS.index("spawned"))]
-        return steps + (self._map() + spawned if self._unshares_user else spawned + self._map())
+        return steps + (self._map() + spawned if self._stage_has_user else spawned + self._map())
 
     def _flags(self):
-        return self.new & ~(CGROUP | TIME | (USER if self._unshares_user else 0))
+        return self.new & ~(CGROUP | TIME | (USER if self._stage_has_user else 0))
 
     def stage(self):
         """Steps of the stage; none where there is no need for one."""
         if not self._has_stage:
             return []
         at = "linux.namespaces"
-        steps = [] if self._unshares_user else [SetDumpable("not dumpable", "", value=0)]
+        if self._stage_has_user:
+            # Who may map the ids of a process may not if that is not dumpable.
+            steps = [Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
+        else:
+            steps = [SetDumpable("not dumpable", "", value=0)]
         steps += self._joins()
-        if self._unshares_user:
-            steps += [Unshare(at, SPEC, flags=USER), Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
         if self.new & TIME:
             steps.append(Unshare(at, SPEC, flags=TIME))
             steps += self._offsets()
@@ -150,7 +153,13 @@ class Namespaces:
         lines = Template()
         for name, offset in self.linux.time_offsets.items():
             lines = lines + f"{name} " + _or_zero(offset.secs) + " " + _or_zero(offset.nanosecs) + "\n"
-        return [WriteTimeOffsets("linux.timeOffsets", OFFSETS, offsets=lines)] if lines.pieces else []
+        if not lines.pieces:
+            return []
+        steps = [WriteTimeOffsets("linux.timeOffsets", OFFSETS, offsets=lines)]
+        if self.host.euid != 0:
+            # What is not dumpable has a /proc directory of root's, which this process is not.
+            steps = [SetDumpable("linux.timeOffsets", OFFSETS, value=1), *steps, SetDumpable("not dumpable", "", value=0)]
+        return steps
 
     def _map(self):
         if not self.new & USER:
@@ -175,11 +184,11 @@ class Namespaces:
         """Steps of init after it has joined its cgroups: its ids, and the namespaces that are its own to make."""
         at = "linux.namespaces"
         steps = []
-        if self.host.euid == 0 or not self.new & USER or self._unshares_user:
+        if self.host.euid == 0 or not self.new & USER or self._stage_has_user:
             steps.append(SetDumpable("not dumpable", "", value=0))
-        if self.new & USER and not self._unshares_user:
+        if self.new & USER and not self._stage_has_user:
             steps.append(Receive(at, MAPPINGS, event=EVENTS.index("mapped")))
-        if self.has(USER) and not self._unshares_user:
+        if self.has(USER) and not self._stage_has_user:
             steps += [BecomeRoot(at, MAPPINGS), SetDumpable("not dumpable", "", value=0)]
         if self.new & CGROUP:
             steps.append(Unshare(at, SPEC, flags=CGROUP))

@@ -19,9 +19,9 @@ def check_terminal(terminal, request):
     :raises RequestError: they are broken.
     """
     if terminal and request.is_detached and request.console_socket is None:
-        raise RequestError("cannot allocate tty if runc will detach without setting console socket")
+        raise RequestError("--console-socket: found none, expected a socket: cannot allocate tty if ocirt will detach without setting console socket")
     if request.console_socket is not None and not (terminal and request.is_detached):
-        raise RequestError("cannot use console socket if runc will not detach or allocate tty")
+        raise RequestError("--console-socket: found a socket, expected none: cannot use console socket if ocirt will not detach or allocate tty")
 
 
 class Process:

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#define MARK "trusted.ocirt"
 #define BENEATH (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
 static int passed_over(const struct run *r, uint64_t hierarchy) {
@@ -61,7 +62,15 @@ static int make_level(struct run *r, int parent, const char *name, const char *h
     if (!(effect = effect_of(r->container->journal, effect_key(hierarchy, so_far), 1))) return failing(r, "journal", -E2BIG);
     effect->state = EFFECT_INTENDED;
     int error = sys_mkdir(parent, name, 0755);
-    if (error == 0) effect->state = EFFECT_MINE;
+    if (error == 0) {
+      effect->state = EFFECT_MINE;
+      // Whichever container leaves a shared parent last removes it, if one of us made it. (Not so without privileges.)
+      if (!last) {
+        int made = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
+        sys5(SYS_fsetxattr, made, MARK, "1", 1, 0);
+        sys_close(made);
+      }
+    }
     else {
       effect->state = EFFECT_UNDONE;
       if (error != -EEXIST) return failing(r, "mkdir", error);
@@ -264,7 +273,15 @@ static int remove_child(int parent, const char *name, unsigned char type, void *
   return error ? error : remove_directory(parent, name);
 }
 
-// The parents that this container made; one that others use stays.
+static int is_marked(const char *hierarchy, const char *path) {
+  char value[4];
+  int fd = open_cgroup(hierarchy, path, O_RDONLY | O_DIRECTORY);
+  long n = fd < 0 ? fd : sys4(SYS_fgetxattr, fd, MARK, value, sizeof value);
+  sys_close(fd);
+  return n > 0;
+}
+
+// The parents that this container, or another, made; one that others use stays.
 static void remove_parents(struct run *r, const char *hierarchy, const char *path) {
   char above[4096];
   if (strlen(path) >= sizeof above) return;
@@ -272,10 +289,13 @@ static void remove_parents(struct run *r, const char *hierarchy, const char *pat
   for (char *slash; (slash = strrchr(above, '/')) && slash != above; ) {
     *slash = 0;
     struct effect *effect = effect_of(r->container->journal, effect_key(hierarchy, above), 0);
-    if (!effect || (effect->state != EFFECT_MINE && effect->state != EFFECT_INTENDED)) continue;
+    int mine = effect && (effect->state == EFFECT_MINE || effect->state == EFFECT_INTENDED);
+    if (!mine && !is_marked(hierarchy, above)) return;
     int top = open_hierarchy(hierarchy);
-    if (top >= 0 && sys_unlink(top, relative(above), AT_REMOVEDIR) == 0) effect->state = EFFECT_UNDONE;
+    int error = top < 0 ? top : sys_unlink(top, relative(above), AT_REMOVEDIR);
     sys_close(top);
+    if (error == 0 && effect) effect->state = EFFECT_UNDONE;
+    if (error < 0 && error != -ENOENT) return;
   }
 }
 

@@ -182,6 +182,19 @@ static void member(struct buffer *to, int pretty, int first, const char *name) {
   put(to, pretty ? ": " : ":");
 }
 
+struct buffer state_buffer(const struct program *p) {
+  // Escaping makes at most six bytes of one; the rest is names, numbers and dates.
+  size_t size = 4096;
+  if (p) {
+    const struct step_write_state *s = (const void *)section_first(p, SECTION_STATE);
+    size += 6 * (strlen(text_of(p, s->id)) + strlen(text_of(p, s->bundle)) + strlen(text_of(p, s->rootfs)));
+    size += strlen(text_of(p, s->annotations)) + strlen(text_of(p, s->request));
+  }
+  void *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) fail("no memory for a state of %d bytes", (int)size);
+  return (struct buffer){memory, size, 0, 0};
+}
+
 void put_state(struct buffer *to, const struct program *p, const struct journal *j, int pid, const char *status,
                int pretty, int whole) {
   const struct step_write_state *s = (const void *)section_first(p, SECTION_STATE);

@@ -79,6 +79,7 @@ int container_hold(struct container *c);                    // opens pidfd if in
 int container_store(struct container *c, int program_fd, int config_fd);
 void container_remove(struct container *c);                 // the directory and its files
 const char *container_status(struct container *c);
+struct buffer state_buffer(const struct program *p);         // large enough for the state; null: for one without a program
 void put_state(struct buffer *to, const struct program *p, const struct journal *j, int pid, const char *status,
                int pretty, int whole);
 uint64_t start_time_of(int pid);                            // field 22 of /proc/PID/stat, 0: no such process

@@ -109,12 +109,11 @@ void run_child(struct run *r, unsigned section) {
   }
   if (section == SECTION_STAGE) sys_exit(0);
 
-  // Until the runtime commits, its end is ours: by the socket here, by the signal of parent's death before.
+  // Until the runtime commits, its end is ours: by the socket.
   struct message message;
   int fd;
   if (receive_message(r->peer, &message, &fd) != 1 || message.kind != MESSAGE_EVENT || message.event != EVENT_COMMITTED)
     sys_exit(1);
-  sys_prctl(1 /* PR_SET_PDEATHSIG */, 0, 0, 0);
   sys_close(r->peer);
   catch_fatal_signals();
   wait_for_start(r);

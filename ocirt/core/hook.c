@@ -43,13 +43,12 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const st
   int input = sys_memfd("state", 1 /* MFD_CLOEXEC */), output = sys_memfd("hook", 1), pidfd = -1;
   if (input < 0 || output < 0) return failing(r, "memfd_create", input < 0 ? input : output);
   if (status) {
-    static char text[262144];
-    struct buffer state = {text, sizeof text, 0, 0};
+    struct buffer state = state_buffer(r->program);
     int inside = r->section == SECTION_INIT || r->section == SECTION_BEGIN;
     int pid = !strcmp(status, "stopped") ? 0 : inside ? (int)sys0(SYS_getpid) : r->container->journal->pid;
     put_state(&state, r->program, r->container->journal, pid, status, 0, 0);
-    if (state.full) return failing(r, "state", -E2BIG);
     int error = write_all(input, state.data, state.used);
+    sys2(SYS_munmap, state.data, state.size);
     if (error) return failing(r, "write", error);
     sys3(SYS_lseek, input, 0, 0);
     if (!inside) cwd = text_of(r->program, ((const struct step_write_state *)section_first(r->program, SECTION_STATE))->bundle);

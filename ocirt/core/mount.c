@@ -59,12 +59,14 @@ int do_open_rootfs(struct run *r, const struct step_open_rootfs *s) {
 // ---- new file systems ----
 
 // The kernel's own words on a refused option, without their leading "e ".
-static int refused(struct run *r, int context, const char *call, int error) {
+static int refused(struct run *r, int context, const char *option, int error) {
   char text[256];
   long n = sys_read(context, text, sizeof text);
   while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == 0)) n--;
+  if (option) { put(&r->detail, "option "); put(&r->detail, option); }
+  if (option && n > 2) put(&r->detail, ": ");
   if (n > 2) put_bytes(&r->detail, text + 2, (size_t)n - 2);
-  return failing(r, call, error);
+  return failing(r, "fsconfig", error);
 }
 
 static int configure(struct run *r, int context, const char *key, const char *value) {
@@ -78,7 +80,7 @@ static int configure_option(struct run *r, int context, const char *option) {
   const char *equals = strchr(option, '=');
   if (!equals) return configure(r, context, option, 0);
   size_t length = (size_t)(equals - option);
-  if (length >= sizeof key) return failing(r, option, -ENAMETOOLONG);
+  if (length >= sizeof key) return failing(r, "fsconfig", -ENAMETOOLONG);
   memcpy(key, option, length);
   key[length] = 0;
   return configure(r, context, key, equals + 1);
@@ -87,7 +89,7 @@ static int configure_option(struct run *r, int context, const char *option) {
 // Creates the file system that the context describes: a detached mount, or a negative errno. The context is used up.
 static int create(struct run *r, int context, int64_t attributes) {
   int error = (int)sys5(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0);
-  if (error < 0) error = refused(r, context, "fsconfig", error);
+  if (error < 0) error = refused(r, context, 0, error);
   else if ((error = (int)sys3(SYS_fsmount, context, 1 /* FSMOUNT_CLOEXEC */, attributes)) < 0) r->call = "fsmount";
   sys_close(context);
   return error;

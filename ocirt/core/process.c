@@ -85,6 +85,8 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
 }
 
 int do_send(struct run *r, const struct step_send *s) {
+  // From here on the runtime may commit and end: its end is no longer told by a signal, but by the socket alone.
+  if (s->event == EVENT_READY) sys_prctl(1 /* PR_SET_PDEATHSIG */, 0, 0, 0);
   struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event};
   int error = send_message(r->peer, &message, -1);
   // A child that has gone has left the reason in the socket: the next Receive reports it.
@@ -142,10 +144,8 @@ int do_receive(struct run *r, const struct step_receive *s) {
 int do_commit(struct run *r, const struct step_commit *s) {
   (void)s;
   struct container *c = r->container;
-  BUFFER(text, 65536);
-  struct buffer *state = &text;
-  put_state(state, r->program, c->journal, c->journal->pid, "created", 0, 1);
-  if (text.full) return failing(r, "state.json", -E2BIG);
+  struct buffer text = state_buffer(r->program);
+  put_state(&text, r->program, c->journal, c->journal->pid, "created", 0, 1);
   int fd = sys_open(c->dir, "state.json.new", O_WRONLY | O_CREAT | O_TRUNC, 0600);
   int error = fd < 0 ? fd : write_all(fd, text.data, text.used);
   sys_close(fd);

@@ -24,8 +24,7 @@ void verb_start(struct request *q, int program_fd) {
 void verb_state(struct request *q, int program_fd) {
   struct container c = {0};
   need_container(&c, q, 0, program_fd);
-  static char text[262144];
-  struct buffer out = {text, sizeof text, 0, 0};
+  struct buffer out = state_buffer(c.program.base && c.journal ? &c.program : 0);
   const char *status = container_status(&c);
   int pid = c.journal && strcmp(status, "stopped") ? c.journal->pid : 0;
   if (c.program.base && c.journal) put_state(&out, &c.program, c.journal, pid, status, 1, 0);
@@ -105,7 +104,8 @@ static void end_by_force(struct container *c) {
     }
     sys_close(creator);
   }
-  kill_init(c);
+  // Not waited for here: a frozen one ends only when the delete section has thawed it.
+  if (container_hold(c)) sys_pidfd_signal(c->pidfd, SIGKILL);
 }
 
 void verb_delete(struct request *q, int program_fd) {

@@ -1,7 +1,7 @@
 """Plans and what they were compiled from, for people to read.
 
-A line a step, by section: its number, its name, its fields, then the JSON path, flag or rule that asked
-for it and the section of the specification behind it. Fields that have their default are left out.
+A line a step, by section: its number, its name, the JSON path, flag or rule that asked for it, its fields
+(those that have their default are left out), and the section of the specification behind it.
 """
 
 from _json import encode_basestring, encode_basestring_ascii
@@ -21,18 +21,15 @@ RUNS = {
 }
 
 MOUNT_ATTRIBUTES = {
-    0x1: "RDONLY", 0x2: "NOSUID", 0x4: "NODEV", 0x8: "NOEXEC", 0x10: "NOATIME", 0x20: "STRICTATIME",
-    0x80: "NODIRATIME", 0x100000: "IDMAP", 0x200000: "NOSYMFOLLOW",
+    0x1: "RDONLY", 0x2: "NOSUID", 0x4: "NODEV", 0x8: "NOEXEC", 0x10: "NOATIME", 0x20: "STRICTATIME", 0x80: "NODIRATIME",
+    0x100000: "IDMAP", 0x200000: "NOSYMFOLLOW",
 }
 ATIME_MASK = 0x70
-PROPAGATIONS = {1 << 14: "MS_REC", 1 << 17: "MS_UNBINDABLE", 1 << 18: "MS_PRIVATE", 1 << 19: "MS_SLAVE",
-                1 << 20: "MS_SHARED"}
-NAMESPACES = {
-    0x80: "CLONE_NEWTIME", 0x20000: "CLONE_NEWNS", 0x02000000: "CLONE_NEWCGROUP", 0x04000000: "CLONE_NEWUTS",
-    0x08000000: "CLONE_NEWIPC", 0x10000000: "CLONE_NEWUSER", 0x20000000: "CLONE_NEWPID", 0x40000000: "CLONE_NEWNET",
-}
+PROPAGATIONS = {1 << 14: "REC", 1 << 17: "UNBINDABLE", 1 << 18: "PRIVATE", 1 << 19: "SLAVE", 1 << 20: "SHARED"}
+NAMESPACES = {0x80: "TIME", 0x20000: "NS", 0x02000000: "CGROUP", 0x04000000: "UTS", 0x08000000: "IPC",
+              0x10000000: "USER", 0x20000000: "PID", 0x40000000: "NET"}
 NODES = {0o010000: "S_IFIFO", 0o020000: "S_IFCHR", 0o060000: "S_IFBLK"}
-CAPABILITIES = {1 << number: f"CAP_{name}" for number, name in enumerate(
+CAPABILITIES = {1 << number: name for number, name in enumerate(
     """CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
     NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
     SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
@@ -40,7 +37,7 @@ CAPABILITIES = {1 << number: f"CAP_{name}" for number, name in enumerate(
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/@^+:=,%~*")
 _FIELDS_WIDTH = 64
-"""Fields longer than this push what follows to the right instead of moving every line's."""
+"""Longer fields move the specification's section on their own line, not on every line."""
 
 
 def text(value):
@@ -52,31 +49,31 @@ def text(value):
     return encode_basestring(value) if value.isprintable() else encode_basestring_ascii(value)
 
 
-def flags(value, names):
-    """The set bits of ``value`` by name, and what is left of it as a number."""
+def flags(value, prefix, names):
+    """The set bits of ``value`` by name, as a shell would write several of one beginning: ``CLONE_NEW{PID,NET}``."""
     known = [name for bit, name in names.items() if value & bit]
     rest = value & ~sum(names)
-    return "|".join(known + ([hex(rest)] if rest else [])) or "0"
+    words = [prefix + (known[0] if len(known) == 1 else "{" + ",".join(known) + "}")] if known else []
+    return "|".join(words + ([hex(rest)] if rest else [])) or "0"
 
 
 def _attributes(value):
-    """MOUNT_ATTR_* bits; the mask of the access times is one word, because it is cleared as a whole."""
-    if value & ATIME_MASK == ATIME_MASK:
-        rest = value & ~ATIME_MASK
-        return "MOUNT_ATTR__ATIME" + ("|" + _attributes(rest) if rest else "")
-    return flags(value, {bit: f"MOUNT_ATTR_{name}" for bit, name in MOUNT_ATTRIBUTES.items()})
+    names = MOUNT_ATTRIBUTES
+    if value & ATIME_MASK == ATIME_MASK:  # the access times are cleared as a whole: one name for the mask
+        names = {ATIME_MASK: "_ATIME"} | {bit: name for bit, name in names.items() if not bit & ATIME_MASK}
+    return flags(value, "MOUNT_ATTR_", names)
 
 
 def _propagation(value):
-    return flags(value, PROPAGATIONS)
+    return flags(value, "MS_", PROPAGATIONS)
 
 
 def _namespaces(value):
-    return flags(value, NAMESPACES)
+    return flags(value, "CLONE_NEW", NAMESPACES)
 
 
 def _capabilities(value):
-    return flags(value, CAPABILITIES)
+    return flags(value, "CAP_", CAPABILITIES)
 
 
 def _event(value):
@@ -143,8 +140,8 @@ def plan_lines(plan):
             continue
         lines += ([""] if lines else []) + [f"{section}: {RUNS[section]}"]
         for number, step in enumerate(plan.sections[section], 1):
-            lines.append(f"{number:4}  {type(step).__name__:{names}}  {fields(step):{width}}  "
-                         f"{step.at:{at_width}}  {step.spec}".rstrip())
+            lines.append(f"{number:4}  {type(step).__name__:{names}}  {step.at:{at_width}}  {fields(step):{width}}  "
+                         f"{step.spec}".rstrip())
     return lines
 
 

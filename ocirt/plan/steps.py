@@ -121,6 +121,12 @@ class SignalCgroup(Step):
     sentence = "signal the processes of {hierarchy}{path}"
 
 
+class KillInit(Step):
+    """Kill the container's first process and wait for its end. Comes after what keeps it from dying has been taken away."""
+    fields = {}
+    sentence = "kill the container's first process"
+
+
 class RemoveCgroup(Step):
     """Kill what is left in the cgroup, remove its child cgroups and, where the journal says that
     this container made them, the directory and its parents (a parent in use stays)."""

@@ -13,15 +13,12 @@ import pytest
 from tests.integration.harness import LIMIT, PARENT, Bundle, Runtime, built, left_cgroups, remove_cgroups
 
 
-def pytest_configure(config):
-    if os.geteuid() != 0:
-        pytest.exit("tests/integration runs containers: it needs root", 1)
-    if os.readlink("/proc/self/ns/mnt") == os.readlink("/proc/1/ns/mnt"):
-        pytest.exit("tests/integration mounts things: run it by hack/test, in a mount namespace of its own", 1)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def clean_before():
+    if os.geteuid() != 0:
+        pytest.exit("tests/integration runs containers: it needs root", 1)
+    if os.readlink("/proc/self/ns/mnt") == os.readlink(f"/proc/{os.getppid()}/ns/mnt"):
+        pytest.exit("tests/integration mounts things: run it by hack/test, in a mount namespace of its own", 1)
     remove_cgroups()
 
 

@@ -84,7 +84,7 @@ class Bundle:
         self.path, self.config = path, config
         self.rootfs = path / "rootfs"
 
-    def __fspath__(self):
+    def __str__(self):
         return str(self.path)
 
     def args(self, *args):

@@ -18,7 +18,7 @@ def install(bundle, log, points=POINTS):
     """A hook at each point that appends its name, its namespaces and its state to ``log``, which is bind-mounted inside."""
     log.touch()
     bundle.config["mounts"].append({"destination": "/log", "source": str(log), "options": ["bind"]})
-    script = 'f={log}; read -r state; echo "{point} $(readlink /proc/self/ns/mnt) $A $state" >> $f'
+    script = 'f={log}; state=$(tr -d "\n"); echo "{point} $(readlink /proc/self/ns/mnt) $A $state" >> $f'
     bundle.config["hooks"] = {point: [hook(script.format(point=point, log="/log" if point == "startContainer" else log),
                                            env=["A=of-hook", "PATH=/bin:/usr/bin"])] for point in points}
     bundle.config["annotations"] = {"a.b": "c"}

@@ -101,10 +101,10 @@ def test_user_namespace(ocirt, bundle):
     for folder in bundle.path.parents:
         folder.chmod(folder.stat().st_mode | 0o11)
     bundle.config["root"]["readonly"] = False
-    out = run(ocirt, bundle, "cat /proc/self/uid_map /proc/self/gid_map; id -u; ls -ln /dev/null | cut -c1; hostname changed && hostname")
+    out = run(ocirt, bundle, "cat /proc/self/uid_map /proc/self/gid_map; id -u; ls -ln /dev/null | cut -c1")
     lines = out.splitlines()
     assert [line.split() for line in lines[:3]] == [["0", "100000", "1000"], ["1000", "200000", "1"], ["0", "100000", "1000"]]
-    assert lines[3:] == ["0", "c", "changed"]
+    assert lines[3:] == ["0", "c"]
 
 
 def test_user_namespace_needs_mappings(ocirt, bundle):

@@ -165,8 +165,8 @@ def test_a_program_that_cannot_run(ocirt, bundle, args, words):
 def test_session_keyring(ocirt, bundle):
     """A session keyring of the container's own, named after it; with --no-new-keyring the caller's."""
     bundle.config["linux"]["maskedPaths"] = []
-    script = "cut -d: -f1 /proc/keys | grep -o '_ses.*' || true"
-    assert run(ocirt, bundle, script) == "_ses.c1\n"
+    script = "cut -d: -f1 /proc/keys | grep -o ' _ses.*' || true"
+    assert run(ocirt, bundle, script) == " _ses.c1\n"
     assert "_ses.c1" not in ocirt.ok("run", "--no-new-keyring", "--bundle", bundle, "c1").out
 
 

@@ -30,7 +30,7 @@ def test_mounts_of_spec(ocirt, bundle):
     assert {"nosuid", "noexec", "nodev"} <= table["/dev/shm"][0] and "size=65536k" in table["/dev/shm"][2]
     assert "mode=620" in table["/dev/pts"][2] and "ptmxmode=666" in table["/dev/pts"][2]
     assert {"ro", "nosuid", "nodev", "noexec", "relatime"} <= table["/sys/fs/cgroup"][0]
-    assert {"ro"} <= table["/proc/sys"][0] and table["/proc/kcore"][1] in ("devtmpfs", "tmpfs")
+    assert {"ro"} <= table["/proc/sys"][0] and table["/proc/keys"][1] in ("devtmpfs", "tmpfs")
 
 
 def test_order_of_mounts(ocirt, bundle):
@@ -95,7 +95,7 @@ def test_masked_and_readonly_paths(ocirt, bundle):
     bundle.config["linux"]["maskedPaths"] += ["/secret", "/hidden", "/missing", "/link"]
     bundle.config["linux"]["readonlyPaths"] += ["/tmp", "/missing"]
     bundle.config["root"]["readonly"] = False
-    out = run(ocirt, bundle, "cat /secret; ls /hidden; touch /hidden/x /tmp/x /y 2>&1; cat /proc/kcore; cat /proc/timer_list; ls /proc/scsi")
+    out = run(ocirt, bundle, "cat /secret; ls /hidden; touch /hidden/x /tmp/x /y 2>&1; cat /proc/keys /proc/timer_list")
     assert out.count("Read-only") == 2 and "secret" not in out and "file\n" not in out
     assert (bundle.rootfs / "y").exists()
 

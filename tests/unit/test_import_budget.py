@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -19,12 +18,15 @@ ROOT = Path(__file__).parents[2]
 FORBIDDEN = {"re", "enum", "dataclasses", "typing", "pathlib", "argparse", "json", "ctypes", "subprocess", "logging",
              "functools", "collections", "ast", "inspect", "tempfile", "shutil"}
 EXPECTED = """
-fcntl gc _json
-ocirt ocirt._build ocirt.boot ocirt.errors ocirt.cli ocirt.cli.create
+_json fcntl gc
+ocirt ocirt._build ocirt.boot ocirt.errors
+ocirt.cgroups ocirt.cgroups.v1
+ocirt.cli ocirt.cli.create
+ocirt.compile ocirt.compile.capabilities ocirt.compile.devices ocirt.compile.hooks ocirt.compile.mounts
+ocirt.compile.namespaces ocirt.compile.paths ocirt.compile.process ocirt.compile.rootfs ocirt.compile.sysctl
+ocirt.compile.unsupported
 ocirt.model ocirt.model.config ocirt.model.host ocirt.model.json ocirt.model.request ocirt.model.text
 ocirt.plan ocirt.plan.encode ocirt.plan.steps
-ocirt.cgroups
-ocirt.compile
 """
 
 COMPILE = f"""
@@ -83,7 +85,8 @@ def test_the_time_above_a_bare_interpreter(config):
         start = time.perf_counter()
         interpreter(program, config)
         return time.perf_counter() - start
-    # In turn, so that a busy moment of the machine meets both.
-    pairs = [(seconds("pass"), seconds(COMPILE)) for _ in range(7)]
-    bare, whole = (median(column) for column in zip(*pairs))
+    # In turn, so that a busy moment of the machine meets both; the best of each, because noise only adds.
+    pairs = [(seconds("pass"), seconds(COMPILE)) for _ in range(9)]
+    bare, whole = map(min, zip(*pairs))
+    print(f"bare {bare * 1000:.1f} ms, compile {whole * 1000:.1f} ms")
     assert whole - bare < BUDGET * bare, f"bare {bare * 1000:.1f} ms, compile {whole * 1000:.1f} ms"

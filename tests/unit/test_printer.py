@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocirt.model.text import Number, Text, Texts, Trace
+from ocirt.model.text import Number, Table, Text, Texts, Trace
 from ocirt.plan import Plan, printer, steps
 from ocirt.plan.printer import field, fields, flags, plan_lines, text, trace_lines
 
@@ -15,16 +15,16 @@ def trace():
 def test_a_plan(trace):
     plan = Plan(trace)
     plan.host.append(steps.Spawn("linux.namespaces", "config-linux.md#namespaces", section="init", flags=0x20020000))
-    plan.init.append(steps.Mount("mounts[0]", "config.md#mounts", fstype="proc", source="proc", target="/proc", set=0xe))
+    plan.init.append(steps.Mount("mounts[0]", "config.md#mounts", fstype="proc", source="proc", target="/proc", set=1 << 31))
     plan.init.append(steps.PivotRoot("root.path", "config.md#root"))
     assert plan_lines(plan) == [
         "host: the runtime, at create",
-        "   1  Spawn      section=init flags=CLONE_NEWNS|CLONE_NEWPID  linux.namespaces  config-linux.md#namespaces",
+        "   1  Spawn      linux.namespaces  section=init flags=CLONE_NEW{NS,PID}                 "
+        "config-linux.md#namespaces",
         "",
         "init: the container's first process, before start",
-        "   1  Mount      fstype=proc source=proc target=/proc set=MOUNT_ATTR_NOSUID|MOUNT_ATTR_NODEV|MOUNT_ATTR_NOEXEC"
-        "  mounts[0]         config.md#mounts",
-        f"   2  PivotRoot  {'':43}  root.path         config.md#root",
+        "   1  Mount      mounts[0]         fstype=proc source=proc target=/proc set=0x80000000  config.md#mounts",
+        f"   2  PivotRoot  root.path         {'':51}  config.md#root",
     ]
 
 
@@ -39,22 +39,22 @@ def test_every_section_is_explained():
 def test_a_step_without_spec_ends_with_its_path(trace):
     plan = Plan(trace)
     plan.init.append(steps.SetDumpable("every container", value=0))
-    assert plan_lines(plan)[1] == "   1  SetDumpable  value=0  every container"
+    assert plan_lines(plan)[1] == "   1  SetDumpable  every container  value=0"
 
 
 def test_columns_stand_in_one_place_whatever_the_lengths(trace):
     plan = Plan(trace)
-    plan.init.extend([steps.MaskPath("linux.maskedPaths[0]", "S", path="/" + "x" * length) for length in (1, 20, 40)])
+    plan.init.extend([steps.MaskPath("a" * length, "S", path="/" + "x" * length) for length in (1, 20, 40)])
     lines = plan_lines(plan)[1:]
-    assert len({line.index("linux.maskedPaths") for line in lines}) == 1
+    assert len({line.index("path=") for line in lines}) == 1
     assert len({line.index("  S") for line in lines}) == 1
 
 
 def test_a_very_long_field_moves_its_own_line_alone(trace):
     plan = Plan(trace)
-    plan.init.extend([steps.MaskPath("A", path="/short"), steps.MaskPath("A", path="/" + "x" * 300)])
+    plan.init.extend([steps.MaskPath("A", "S", path="/short"), steps.MaskPath("A", "S", path="/" + "x" * 300)])
     _, short, long = plan_lines(plan)
-    assert len(short) < 60 and long.endswith("xx  A")
+    assert short == "   1  MaskPath  A  path=/short  S" and long.endswith("xx  S")
 
 
 def test_what_has_its_default_is_left_out():
@@ -69,7 +69,7 @@ def test_what_has_its_default_is_left_out():
 @pytest.mark.parametrize("step, name, shown", [
     (steps.Bind("", source="/a", target="/b", clear=0x70), "clear", "MOUNT_ATTR__ATIME"),
     (steps.Bind("", source="/a", target="/b", recursive_clear=0x71), "recursive_clear",
-     "MOUNT_ATTR__ATIME|MOUNT_ATTR_RDONLY"),
+     "MOUNT_ATTR_{_ATIME,RDONLY}"),
     (steps.Bind("", source="/a", target="/b", set=0x210), "set", "MOUNT_ATTR_NOATIME|0x200"),
     (steps.Bind("", source="/a", target="/b", propagation=1 << 19), "propagation", "MS_SLAVE"),
     (steps.SetPropagation("", propagation=1 << 18, recursive=1), "propagation", "MS_PRIVATE"),
@@ -90,7 +90,7 @@ def test_what_has_its_default_is_left_out():
     (steps.SetRlimit("", resource=7, soft=1024, hard=-1, name="RLIMIT_NOFILE"), "hard", "unlimited"),
     (steps.SetRlimit("", resource=7, soft=2**64 - 1, hard=-1, name="RLIMIT_NOFILE"), "soft", "unlimited"),
     (steps.SetRlimit("", resource=7, soft=1024, hard=-1, name="RLIMIT_NOFILE"), "soft", "1024"),
-    (steps.DropBounding("", keep=1 << 5 | 1 << 40), "keep", "CAP_KILL|CAP_CHECKPOINT_RESTORE"),
+    (steps.DropBounding("", keep=1 << 5 | 1 << 40), "keep", "CAP_{KILL,CHECKPOINT_RESTORE}"),
     (steps.SetCapabilities("", effective=1 << 10, permitted=0, inheritable=1 << 41, ambient=1), "effective",
      "CAP_NET_BIND_SERVICE"),
     (steps.SetCapabilities("", effective=1 << 10, permitted=0, inheritable=1 << 41, ambient=1), "inheritable",
@@ -136,8 +136,9 @@ def test_strings_are_one_word_and_hide_nothing(value, shown):
 
 
 def test_flags_of_no_name_are_numbers():
-    assert flags(0b111, {1: "A", 4: "C"}) == "A|C|0x2"
-    assert flags(0, {1: "A"}) == "0"
+    assert flags(0b111, "X_", {1: "A", 4: "C"}) == "X_{A,C}|0x2"
+    assert flags(0b110, "X_", {1: "A", 4: "C"}) == "X_C|0x2"
+    assert flags(0, "X_", {1: "A"}) == "0"
 
 
 def test_the_trace(trace):
@@ -168,6 +169,11 @@ def test_the_trace(trace):
 
 def test_an_empty_trace(trace):
     assert trace_lines(trace).count("  none") == 3
+
+
+def test_a_table_is_shown_by_its_name(trace):
+    Text("ro", "mounts[0].options[0]", trace).within(Table("mount options", ("ro", "rw")))
+    assert "  mounts[0].options[0]  within mount options  yes" in trace_lines(trace)
 
 
 def test_guards_of_every_kind(trace):
