@@ -102,7 +102,8 @@ def test_an_owner_without_a_name():
 
 @pytest.mark.parametrize("given, uid, runtime, expected", [
     ("/r", 1000, "/run/user/1000", "/r"), (None, 0, "/run/user/0", "/run/ocirt"),
-    (None, 1000, "/run/user/1000", "/run/user/1000/ocirt"), (None, 1000, "", "/run/ocirt"), (None, 1000, None, "/run/ocirt"),
+    (None, 1000, "/run/user/1000", "/run/user/1000/ocirt"), (None, 1000, "", "/run/ocirt"),
+    (None, 1000, None, "/run/ocirt"),
 ])
 def test_the_root_directory(monkeypatch, given, uid, runtime, expected):
     monkeypatch.setattr(root.os, "geteuid", lambda: uid)

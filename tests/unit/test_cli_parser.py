@@ -87,7 +87,8 @@ def test_usage_errors(text, message):
 
 
 @pytest.mark.parametrize("text, flag", [("list --format xml", "--format"), ("--log-format xml list", "--log-format"),
-                                        ("--cgroup-manager x list", "--cgroup-manager"), ("--rootless=1 list", "--rootless")])
+                                        ("--cgroup-manager x list", "--cgroup-manager"),
+                                        ("--rootless=1 list", "--rootless")])
 def test_a_value_that_is_not_one_of_the_choices(text, flag):
     with pytest.raises(UsageError) as caught:
         line(text)

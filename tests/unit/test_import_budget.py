@@ -5,6 +5,7 @@ library that costs as much as the whole compilation (FORBIDDEN) does not.
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -45,24 +46,33 @@ program = compile_program(read_all(open(sys.argv[1], O_RDONLY)), words)
 hand_over(program)
 """
 SHOW = "\nprint(len(program), *sys.modules)"
-BUDGET = 1.5
-"""How much longer than a bare interpreter's whole life ours may take on top of it."""
+BUDGET = 1.8
+"""How many times a bare interpreter's whole life ours may take on top of it. On a quiet machine it is 1.1 to 1.35
+(Python 3.11 to 3.13), on a crowded one up to 1.6."""
+
+
+@pytest.fixture(scope="module")
+def interpreter(tmp_path_factory):
+    """Runs a program as the launcher runs Python, with the .pyc files that an installed package has."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def run(program, *words):
+        return subprocess.run([sys.executable, "-I", "-S", "-X", f"pycache_prefix={cache}", "-c", program, *words],
+                              check=True, capture_output=True, text=True, timeout=60).stdout
+    return run
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     path = tmp_path_factory.mktemp("bundle") / "config.json"
-    path.write_text(json.dumps(spec.default(), indent="\t"))
+    # Only root may create the container of the default.
+    config = spec.default() if os.geteuid() == 0 else spec.rootless(os.geteuid(), os.getegid())
+    path.write_text(json.dumps(config, indent="\t"))
     return str(path)
 
 
-def interpreter(program, *words):
-    return subprocess.run([sys.executable, "-I", "-S", "-c", program, *words], check=True, capture_output=True, text=True,
-                          timeout=60).stdout
-
-
 @pytest.fixture(scope="module")
-def modules(config):
+def modules(interpreter, config):
     """The modules that compiling imports, above a bare interpreter's."""
     bare = interpreter("import sys; print(*sys.modules)").split()
     size, *ours = interpreter(COMPILE + SHOW, config).split()
@@ -78,8 +88,8 @@ def test_the_modules_are_these(modules):
     assert modules == set(EXPECTED.split())
 
 
-def test_the_time_above_a_bare_interpreter(config):
-    interpreter(COMPILE, config)  # writes the .pyc files that an installed package has
+def test_the_time_above_a_bare_interpreter(interpreter, config):
+    interpreter(COMPILE, config)  # writes the .pyc files
 
     def seconds(program):
         start = time.perf_counter()

@@ -15,7 +15,8 @@ def trace():
 def test_a_plan(trace):
     plan = Plan(trace)
     plan.host.append(steps.Spawn("linux.namespaces", "config-linux.md#namespaces", section="init", flags=0x20020000))
-    plan.init.append(steps.Mount("mounts[0]", "config.md#mounts", fstype="proc", source="proc", target="/proc", set=1 << 31))
+    plan.init.append(steps.Mount("mounts[0]", "config.md#mounts", fstype="proc", source="proc", target="/proc",
+                                 set=1 << 31))
     plan.init.append(steps.PivotRoot("root.path", "config.md#root"))
     assert plan_lines(plan) == [
         "host: the runtime, at create",

@@ -44,20 +44,9 @@ def process():
 @pytest.fixture
 def zombie():
     """A child that has ended and has not been waited for: its pid and start time."""
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    yield pid, state.start_time_of(pid)
-    os.waitpid(pid, 0)
-
-
-def test_the_head_has_the_layout_of_journal_h():
-    """Offsets in core/journal.h: magic 0, version 8, phase 12, pid 16, n_effects 20, start_time 24, created 32 and 40,
-    creator 48, hooks_run 52, creator_start_time 56."""
-    assert state.JOURNAL.size == 64
-    assert state.JOURNAL.unpack(bytes(range(64)))[5] == int.from_bytes(bytes(range(24, 32)), "little")
-    assert state.JOURNAL.unpack(bytes(range(64)))[8] == int.from_bytes(bytes(range(48, 52)), "little")
+    with subprocess.Popen(["/bin/true"]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        yield child.pid, state.start_time_of(child.pid)
 
 
 @pytest.mark.parametrize("phase, status", [(2, "created"), (3, "running")])
@@ -114,8 +103,8 @@ def test_a_broken_journal(tmp_path, contents, words):
         state.read(tmp_path, "c")
 
 
-@pytest.mark.parametrize("members", ["", "{", "[]", "7", '{"ociVersion": "1.3.0"}', '{"ociVersion":1,"bundle":2,"rootfs":3}',
-                                     "\ufeff{}"])
+@pytest.mark.parametrize("members", ["", "{", "[]", "7", '{"ociVersion": "1.3.0"}', "\ufeff{}",
+                                     '{"ociVersion":1,"bundle":2,"rootfs":3}'])
 def test_a_broken_state_json(tmp_path, members):
     make(tmp_path, journal=journal(2), members=members)
     with pytest.raises(StateError, match="state.json is broken"):
