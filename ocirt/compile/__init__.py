@@ -18,17 +18,19 @@ EARLY_HOOKS = ("prestart", "create_runtime", "create_container")
 """Points between the mounts and pivot_root."""
 
 
-def compile(config, request, host):
+def compile(config, request, host, refuse=True):
     """The plan of a container.
 
     :param config: :class:`ocirt.model.config.Config`; the plan's trace is its trace.
     :param request: :class:`ocirt.model.request.Request` to create or run the container.
     :param host: :class:`ocirt.model.host.Host`.
+    :param refuse: is what this build does not apply an error? Without, the plan lacks it: for reading only.
     :raises ConfigError: the config cannot be applied, or not by this build.
     :raises RequestError: the flags contradict the config.
     :raises HostError: the host cannot do what is asked for.
     """
-    unsupported.check(config)
+    if refuse:
+        unsupported.check(config)
     check_terminal(config.process.terminal, request)
     plan = Plan(config.trace)
     namespaces = Namespaces(config, request, host, plan)

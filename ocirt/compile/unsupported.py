@@ -16,15 +16,23 @@ MOUNT_OPTION_PREFIXES = ("idmap=", "ridmap=")
 """crun's form, which holds the mapping."""
 
 
-def check(config):
-    """Refuse what the config asks for in vain.
-
-    :raises ConfigError: it does.
-    """
+def find(config):
+    """What the config asks for in vain: pairs of JSON path and value."""
+    found = []
     for view, names in ((config.process, PROCESS), (config.linux, LINUX), *[(mount, MOUNT) for mount in config.mounts]):
         for name in names:
             value = view.value.get(name)
             if isinstance(value, str):
                 value = None if Text(value, view.at(name), view.trace).is_empty() else value
             if value is not None and value != {} and value != []:
-                raise ConfigError(view.at(name), quote(value), EXPECTED)
+                found.append((view.at(name), value))
+    return found
+
+
+def check(config):
+    """Refuse what the config asks for in vain.
+
+    :raises ConfigError: it does.
+    """
+    for path, value in find(config):
+        raise ConfigError(path, quote(value), EXPECTED)

@@ -2,6 +2,8 @@
 // start.sock. See docs/architecture.md, "State directory".
 #include "core.h"
 
+#include "build-id.h"
+
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -208,7 +210,7 @@ void put_state(struct buffer *to, const struct program *p, const struct journal 
   put(to, "\""); put_time(to, j->created_seconds, j->created_nanoseconds); put(to, "\"");
   if (whole) {
     member(to, pretty, 0, "version"); put_number(to, 1);
-    member(to, pretty, 0, "build"); put_json(to, p->header->build);
+    member(to, pretty, 0, "build"); put_json(to, BUILD_ID);
     member(to, pretty, 0, "pidStartTime"); put_number(to, (int64_t)j->start_time);
     member(to, pretty, 0, "request"); put(to, text_of(p, s->request));
   }

@@ -42,21 +42,13 @@ static int has_terminal(const struct program *p) {
   return 0;
 }
 
-static void check_preserved(struct request *q) {
-  int64_t count = 0;
-  if (q->flags[FLAG_PRESERVE_FDS] && parse_number(q->flags[FLAG_PRESERVE_FDS], &count)) return;  // Python has said so
-  for (int fd = 3; fd < 3 + count; fd++) {
-    if (sys_fcntl(fd, F_GETFD, 0) < 0) fail("--preserve-fds %s: descriptor %d is not open", q->flags[FLAG_PRESERVE_FDS], fd);
-    sys_fcntl(fd, F_SETFD, FD_CLOEXEC);  // for hooks; Exec opens it again
-  }
-}
-
 void verb_create(struct request *q, int program_fd, int config_fd) {
   struct container c = {.root = q->flags[FLAG_ROOT], .id = q->arguments[0], .dir = -1, .pidfd = -1};
   static struct run r;
   const struct step *failed;
   int run = q->verb == VERB_RUN, detach = q->flags[FLAG_DETACH] != 0, signals = -1;
-  check_preserved(q);
+  // For the container's program, not for hooks: Exec opens them again.
+  for (int fd = 3; fd < 3 + preserved_fds(q); fd++) sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
   if (program_load(&c.program, program_fd)) fail("the program of %s was compiled by another build", c.id);
   container_make(&c);
   fault_begin(native_verbs[q->verb].name);

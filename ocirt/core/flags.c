@@ -37,6 +37,8 @@ int parse_command_line(struct request *q, char **argv) {
     if (!took) return 0;
     argv += took;
   }
+  const char *format = q->flags[FLAG_LOG_FORMAT];
+  if (format && strcmp(format, "text") && strcmp(format, "json")) return 0;
   if (!*argv) return 0;
   const struct verb *verb = native_verbs;
   while (verb->name && strcmp(verb->name, *argv)) verb++;

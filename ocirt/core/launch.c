@@ -81,7 +81,7 @@ static const char *interpreter_of(char *text) {
     start = end + 1;
     if (strncmp(start, "'''exec' ", 9)) return 0;
     start += 9;
-    if (*start == '"') { start++; end = strchr(start, '"'); } else end = start + strcspn(start, " \n");
+    if (*start == '"' || *start == '\'') { char quote = *start++; end = strchr(start, quote); } else end = start + strcspn(start, " \n");
     if (!end) return 0;
   }
   *end = 0;
@@ -131,7 +131,9 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
       if (q->flags[flag] && flag != FLAG_CONFIG) add_word(&words, flag_names[flag], *q->flags[flag] ? q->flags[flag] : "1");
   }
   unsigned count = 0;
-  argv[count++] = interpreter; argv[count++] = "-I"; argv[count++] = "-S"; argv[count++] = script; argv[count++] = branch;
+  argv[count++] = interpreter; argv[count++] = "-I"; argv[count++] = "-S";
+  // Paths are bytes in whatever locale the caller has; UTF-8 with escapes takes them all.
+  argv[count++] = "-X"; argv[count++] = "utf8"; argv[count++] = script; argv[count++] = branch;
   for (unsigned i = 0; i < words.count; i++) argv[count++] = words.items[i];
   argv[count++] = "--";
   argv[count++] = own_path;
@@ -216,6 +218,13 @@ static void handed_over(const char *word, int *program, int *config) {
   if (*config >= 0) sys_fcntl(*config, F_SETFD, FD_CLOEXEC);
 }
 
+// What is no number is Python's to explain; nothing is preserved until then.
+int preserved_fds(const struct request *q) {
+  int64_t count = 0;
+  if (!q->flags[FLAG_PRESERVE_FDS] || parse_number(q->flags[FLAG_PRESERVE_FDS], &count)) return 0;
+  return count < 0 || count > 65536 ? 0 : (int)count;
+}
+
 static void print_version(void) {
   static const char text[] = "ocirt version " OCIRT_VERSION "\ncommit: " BUILD_ID "\nspec: " SPEC_VERSION "\n";
   write_all(1, text, sizeof text - 1);
@@ -252,8 +261,10 @@ int main(int argc, char **argv, char **environment) {
   }
   if (program < 0) {
     // The caller's descriptors end here, but for those that the container is to get.
-    int64_t preserved = 0;
-    if (q.flags[FLAG_PRESERVE_FDS]) parse_number(q.flags[FLAG_PRESERVE_FDS], &preserved);
+    // Looked at before we open any: one of ours must not pass for one of theirs.
+    int preserved = preserved_fds(&q);
+    for (int fd = 3; fd < 3 + preserved; fd++)
+      if (sys_fcntl(fd, F_GETFD, 0) < 0) fail("--preserve-fds %d: descriptor %d is not open", preserved, fd);
     sys_close_range(3 + (unsigned)preserved, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
     seal_ourselves(&q);
     start_python(&q, "@compile", read_config(&q));

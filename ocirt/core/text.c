@@ -52,7 +52,12 @@ void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds) {
   put(to, "T"); put_padded(to, second / 3600, 2);
   put(to, ":"); put_padded(to, second / 60 % 60, 2);
   put(to, ":"); put_padded(to, second % 60, 2);
-  if (nanoseconds >= 0) { put(to, "."); put_padded(to, nanoseconds, 9); }
+  if (nanoseconds > 0) {
+    // As Go's RFC3339Nano: no zeros at the end.
+    int digits = 9;
+    for (; nanoseconds % 10 == 0; nanoseconds /= 10) digits--;
+    put(to, "."); put_padded(to, nanoseconds, digits);
+  }
   put(to, "Z");
 }
 

@@ -25,6 +25,8 @@ _Noreturn void verb_state(struct request *q, int program_fd);
 _Noreturn void verb_kill(struct request *q, int program_fd);
 _Noreturn void verb_delete(struct request *q, int program_fd);
 
+int preserved_fds(const struct request *q);  // --preserve-fds
+
 // launch.c: starts Python. `words` says what for.
 _Noreturn void start_python(struct request *q, const char *branch, int config_fd);
 

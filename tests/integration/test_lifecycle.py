@@ -23,7 +23,7 @@ def test_create_start_state_kill_delete(ocirt, bundle):
         "c1", "created", str(bundle.path), str(bundle.rootfs))
     assert state["annotations"] == bundle.config["annotations"]
     assert Path(f"/proc/{state['pid']}").exists()
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", state["created"]) and state["owner"] == ""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", state["created"]) and state["owner"] == ""
     ocirt.ok("start", "c1")
     assert ocirt.state("c1")["status"] == "running" and ocirt.state("c1")["pid"] == state["pid"]
     ocirt.ok("kill", "c1", "KILL")
