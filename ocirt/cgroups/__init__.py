@@ -112,7 +112,7 @@ def choose(config, request, host, plan):
         raise HostError(flag, "this build makes cgroups by itself only (cgroupfs)" if host.has_systemd
                         else "systemd does not run on this host (there is no /run/systemd/system)")
     if host.cgroups.is_v2:
-        raise HostError("linux.cgroupsPath", "this host has cgroup v2 alone, for which this build has no driver "
+        raise HostError("--cgroup-manager cgroupfs", "this host has cgroup v2 alone, for which this build has no driver "
                         "(--cgroup-manager disabled runs the container in the caller's cgroup)")
     from .v1 import V1
     return V1(config.linux, request, host, plan)

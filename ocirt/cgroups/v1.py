@@ -47,11 +47,15 @@ class V1(Driver):
         self.tail = path
         self.is_relative = self.at == "$id" or not path.is_absolute()
         self.own_paths = request.own_cgroups
+        self._paths = {each.mount: self._path(each) for each in self._all()}
         self.registers = [plan.register() for _ in self.hierarchies]
         if self.unified:
             self.register = plan.register()
 
     def path(self, hierarchy):
+        return self._paths[hierarchy.mount]
+
+    def _path(self, hierarchy):
         if not self.is_relative:
             return self.tail
         return self._own(hierarchy).rstrip("/") + "/" + self.tail
@@ -162,11 +166,12 @@ class V1(Driver):
         return steps
 
     def _pids(self, pids):
-        if pids.limit is None:
+        limit = pids.limit
+        if limit is None:
             return []
         # 0 is a limit like any other.
-        return [self._write("pids", "pids.max", "max" if pids.limit.equals(-1) else pids.limit.checked(0, (1 << 63) - 1),
-                            pids.limit.path, "pids")]
+        value = "max" if limit.equals(-1) else limit.checked(0, (1 << 63) - 1, "-1 (no limit) or more")
+        return [self._write("pids", "pids.max", value, limit.path, "pids")]
 
     # ---- devices ----
 

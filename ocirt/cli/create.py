@@ -8,6 +8,7 @@ from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_W
 
 from ..errors import OcirtError, reason
 
+MFD_NOEXEC_SEAL = 8
 SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
 
 
@@ -55,7 +56,11 @@ def read_all(fd):
 
 def hand_over(program):
     """A sealed memfd with the bytes ``program``, inherited over exec."""
-    fd = posix.memfd_create("ocirt-program", posix.MFD_ALLOW_SEALING)
+    try:
+        # Since Linux 6.3 it must say that it is not to be executed where the sysctl vm.memfd_noexec is 2.
+        fd = posix.memfd_create("ocirt-program", MFD_NOEXEC_SEAL)
+    except OSError:
+        fd = posix.memfd_create("ocirt-program", posix.MFD_ALLOW_SEALING)
     rest = memoryview(program)
     while rest:
         rest = rest[posix.write(fd, rest):]

@@ -59,8 +59,7 @@ class Rootfs:
                 OpenRootfs("root.path", ROOT, path=self.path)]
 
     def _overlay(self):
-        notes = self.config.annotations
-        lower, upper, work = [notes.get(name) for name in (LOWER, UPPER, WORK)]
+        lower, upper, work = [self.config.annotation(name) for name in (LOWER, UPPER, WORK)]
         if lower is None:
             for note in (upper, work):
                 if note is not None:

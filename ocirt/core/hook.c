@@ -40,7 +40,7 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const st
              const char *status) {
   const char *bare[] = {path, 0}, *cwd = 0;
   // A memfd, not a pipe: a state of any size fits, and a hook that does not read it cannot hold us up.
-  int input = sys_memfd("state", 1 /* MFD_CLOEXEC */), output = sys_memfd("hook", 1), pidfd = -1;
+  int input = sys_data_memfd("state"), output = sys_data_memfd("hook"), pidfd = -1;
   if (input < 0 || output < 0) return failing(r, "memfd_create", input < 0 ? input : output);
   if (status) {
     struct buffer state = state_buffer(r->program);

@@ -58,12 +58,12 @@ static void seal_ourselves(struct request *q) {
 }
 
 static void find_home(char *argv0) {
-  // Sealed, /proc/self/exe leads nowhere: the first call has left the path in argv[0].
+  // Sealed, /proc/self/exe names no file of the host's: the first call has left the path in argv[0].
   long n = sys4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", own_path, sizeof own_path - 1);
   own_path[n > 0 ? n : 0] = 0;
   struct stat st;
-  if ((sys_stat(AT_FDCWD, own_path, &st, 0) < 0 || !strncmp(own_path, "/memfd:", 7)) && argv0[0] == '/' &&
-      strlen(argv0) < sizeof own_path) strcpy(own_path, argv0);
+  int found = sys_stat(AT_FDCWD, own_path, &st, 0) == 0 && S_ISREG(st.st_mode);
+  if (!found && argv0[0] == '/' && strlen(argv0) < sizeof own_path) strcpy(own_path, argv0);
   strcpy(home, own_path);
   char *slash = strrchr(home, '/');
   if (slash) *slash = 0;
@@ -151,7 +151,7 @@ static int read_config(struct request *q) {
   struct stat st;
   if (q->flags[FLAG_CONFIG]) put(&path, q->flags[FLAG_CONFIG]);
   else { put(&path, q->flags[FLAG_BUNDLE]); put(&path, "/config.json"); }
-  int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0), copy = sys_memfd("config.json", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0), copy = sys_data_memfd("config.json");
   if (fd < 0) fail("%s %s: %e", q->flags[FLAG_CONFIG] ? "--config" : "config.json: open", path.data, fd);
   if (copy < 0) fail("memfd_create: %e", copy);
   if (sys_fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) fail("%s: found something else, expected a regular file", path.data);

@@ -84,6 +84,11 @@ static inline int sys_close_range(unsigned first, unsigned last, unsigned flags)
   return (int)sys3(SYS_close_range, first, last, flags);
 }
 static inline int sys_memfd(const char *name, unsigned flags) { return (int)sys2(SYS_memfd_create, name, flags); }
+// A sealable memfd for data. Since 6.3 it must say that it is not to be executed where vm.memfd_noexec is 2.
+static inline int sys_data_memfd(const char *name) {
+  int fd = sys_memfd(name, 1 | 8 /* MFD_CLOEXEC | MFD_NOEXEC_SEAL */);
+  return fd == -EINVAL ? sys_memfd(name, 1 | 2 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */) : fd;
+}
 static inline int sys_dup3(int from, int to, int flags) { return (int)sys3(SYS_dup3, from, to, flags); }
 static inline int sys_flock(int fd, int operation) { return (int)sys2(SYS_flock, fd, operation); }
 static inline _Noreturn void sys_exit(int status) { for (;;) sys1(SYS_exit_group, status); }

@@ -438,6 +438,13 @@ class Config(View):
         super().__init__(members, "", Trace())
         self.sources = sources
 
+    def annotation(self, name):
+        """The value of the annotation ``name`` as a Text, or ``None``. Which annotations there are is no part of a
+        config's shape, so that it was asked for is a test of the plan's."""
+        value = self.annotations.get(name)
+        self.trace.tests["annotations", "has", name] = value is not None
+        return value
+
     def raw(self, name):
         """The property ``name`` as it stands in the file; it must be there."""
         return Raw(self.sources[name], name, self.trace)
