@@ -46,8 +46,8 @@ class Driver:
         return []
 
     def mount(self, mount):
-        """Steps of init for an entry of ``mounts`` with type ``cgroup`` or ``cgroup2``: the container's own cgroups, each
-        v1 hierarchy in a directory as on the host. In a cgroup namespace they look like roots.
+        """Steps of init for an entry of ``mounts`` with type ``cgroup`` or ``cgroup2``: the container's own cgroups,
+        each v1 hierarchy in a directory as on the host. In a cgroup namespace they look like roots.
 
         :param mount: :class:`ocirt.compile.mounts.Parsed`.
         :raises HostError: there is no cgroup v2 hierarchy.
@@ -92,7 +92,8 @@ class Driver:
 
 
 def is_rootless(request, host):
-    """Are cgroups that may not be written passed over? ``--rootless``, by default as runc: not with all of root's rights."""
+    """Are cgroups that may not be written passed over? As ``--rootless`` says; by default, as in runc, for whoever has
+    not all of root's rights."""
     if request.rootless != "auto":
         return request.rootless == "true"
     return host.euid != 0 or host.in_user_namespace
@@ -112,7 +113,7 @@ def choose(config, request, host, plan):
         raise HostError(flag, "this build makes cgroups by itself only (cgroupfs)" if host.has_systemd
                         else "systemd does not run on this host (there is no /run/systemd/system)")
     if host.cgroups.is_v2:
-        raise HostError("--cgroup-manager cgroupfs", "this host has cgroup v2 alone, for which this build has no driver "
-                        "(--cgroup-manager disabled runs the container in the caller's cgroup)")
+        raise HostError("--cgroup-manager cgroupfs", "this host has cgroup v2 alone, for which this build has no "
+                        "driver (--cgroup-manager disabled runs the container in the caller's cgroup)")
     from .v1 import V1
     return V1(config.linux, request, host, plan)

@@ -16,12 +16,13 @@ INHERITED = {"cpuset": ("cpuset.cpus", "cpuset.mems")}
 UNSET = (1 << 64) - 1
 """-1 as engines write it into the unsigned ``swappiness``."""
 
-ALLOWED = ("c *:* m", "b *:* m", "c 1:3 rwm", "c 1:8 rwm", "c 1:7 rwm", "c 5:0 rwm", "c 1:5 rwm", "c 1:9 rwm", "c 136:* rwm",
-           "c 5:2 rwm")
+ALLOWED = ("c *:* m", "b *:* m", "c 1:3 rwm", "c 1:8 rwm", "c 1:7 rwm", "c 5:0 rwm", "c 1:5 rwm", "c 1:9 rwm",
+           "c 136:* rwm", "c 5:2 rwm")
 """Device rules after the config's own: mknod of any device, the default devices, pseudoterminals."""
 
-THROTTLES = (("throttle_read_bps", "read_bps"), ("throttle_write_bps", "write_bps"), ("throttle_read_iops", "read_iops"),
-             ("throttle_write_iops", "write_iops"))
+THROTTLES = {"throttle_read_bps": "read_bps", "throttle_write_bps": "write_bps", "throttle_read_iops": "read_iops",
+             "throttle_write_iops": "write_iops"}
+"""Attribute of BlockIo -> part of the file's name."""
 
 
 class V1(Driver):
@@ -99,7 +100,9 @@ class V1(Driver):
     def thaw(self):
         # A frozen process cannot be killed.
         freezer = self.host.cgroups.hierarchy("freezer")
-        return [self._step(ThawCgroup, freezer, spec="runtime.md#delete", file="freezer.state", value="THAWED")] if freezer else []
+        if freezer is None:
+            return []
+        return [self._step(ThawCgroup, freezer, spec="runtime.md#delete", file="freezer.state", value="THAWED")]
 
     def delete(self):
         first = self._cgroup_of_all()
@@ -117,12 +120,13 @@ class V1(Driver):
             raise ConfigError(path, "a setting of cgroup v2", "none: this host's controllers are v1")
         return [*self._cpuset(resources.cpu), *self._devices(resources), *self._memory(resources.memory),
                 *self._cpu(resources.cpu), *self._pids(resources.pids), *self._block_io(resources.block_io),
-                *self._hugepages(resources.hugepage_limits), *self._network(resources.network), *self._rdma(resources.rdma)]
+                *self._hugepages(resources.hugepage_limits), *self._network(resources.network),
+                *self._rdma(resources.rdma)]
 
     def _write(self, controller, file, value, at, spec):
         hierarchy = self.host.cgroups.hierarchy(controller)
         if hierarchy is None:
-            raise HostError(at, f"this host has no cgroup hierarchy with the controller {controller}")
+            raise _missing(at, controller)
         return self._step(WriteCgroup, hierarchy, at, f"config-linux.md#{spec}", file=file, tolerate=self.tolerate,
                           value=value if isinstance(value, (str, Template)) else Template(value))
 
@@ -151,7 +155,8 @@ class V1(Driver):
             steps.append(self._write("memory", "memory.oom_control", "1", memory.at("disableOOMKiller"), "memory"))
         swappiness = memory.swappiness
         if swappiness is not None and not swappiness.equals(UNSET):
-            steps.append(self._write("memory", "memory.swappiness", swappiness.checked(0, 100), swappiness.path, "memory"))
+            swappiness.checked(0, 100)
+            steps.append(self._write("memory", "memory.swappiness", swappiness, swappiness.path, "memory"))
         return steps
 
     def _cpu(self, cpu):
@@ -178,7 +183,7 @@ class V1(Driver):
     def _devices(self, resources):
         if self.host.cgroups.hierarchy("devices") is None:
             if resources.devices and not self.tolerate:
-                raise HostError(resources.at("devices"), "this host has no cgroup hierarchy with the controller devices")
+                raise _missing(resources.at("devices"), "devices")
             return []
         steps = [step for rule in resources.devices for step in self._configured_rule(rule)]
         if not steps or (steps[0].file, steps[0].value) != ("devices.deny", "a"):
@@ -220,8 +225,9 @@ class V1(Driver):
                                  ("blkio.leaf_weight_device", device.leaf_weight)):
                 if number is not None:
                     steps.append(write(file, device.major + ":" + device.minor + " " + number, number.path))
-        for name, file in THROTTLES:
-            steps += [write(f"blkio.throttle.{file}_device", device.major + ":" + device.minor + " " + device.rate, device.path)
+        for name, file in THROTTLES.items():
+            steps += [write(f"blkio.throttle.{file}_device",
+                            device.major + ":" + device.minor + " " + device.rate, device.path)
                       for device in getattr(block_io, name)]
         return steps
 
@@ -249,19 +255,24 @@ class V1(Driver):
 
     def _network(self, network):
         steps = self._numbers("net_cls", "network", ("net_cls.classid", network.class_id))
-        return steps + [self._write("net_prio", "net_prio.ifpriomap", each.name + " " + each.priority, each.path, "network")
-                        for each in network.priorities]
+        return steps + [self._write("net_prio", "net_prio.ifpriomap", each.name + " " + each.priority, each.path,
+                                    "network") for each in network.priorities]
 
     def _rdma(self, devices):
         steps = []
         for name, device in devices.items():
-            limits = [key + number for key, number in ((" hca_handle=", device.hca_handles), (" hca_object=", device.hca_objects))
-                      if number is not None]
-            if not limits:
+            limits = Template(name)
+            for key, number in (("hca_handle", device.hca_handles), ("hca_object", device.hca_objects)):
+                if number is not None:
+                    limits = limits + f" {key}=" + number
+            if len(limits.pieces) == 1:
                 raise ConfigError(device.path, "neither hcaHandles nor hcaObjects", "one of them")
-            steps.append(self._write("rdma", "rdma.max", Template(name, *[piece for each in limits for piece in each.pieces]),
-                                     device.path, "rdma"))
+            steps.append(self._write("rdma", "rdma.max", limits, device.path, "rdma"))
         return steps
+
+
+def _missing(at, controller):
+    return HostError(at, f"this host has no cgroup hierarchy with the controller {controller}")
 
 
 def _number(number):

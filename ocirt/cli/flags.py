@@ -9,12 +9,14 @@ SPEC_VERSION = "1.3.0"
 
 
 class Flag:
-    """A flag. ``value`` is the name of its value in the help, ``None`` for a switch."""
+    """A flag. ``value`` is the name of its value in the help, ``None`` for a switch. One that ``repeats`` collects
+    paths: absolute, separated by colons, a backslash before colons and backslashes in them."""
 
-    __slots__ = ("name", "letter", "value", "help", "choices")
+    __slots__ = ("name", "letter", "value", "help", "choices", "repeats")
 
-    def __init__(self, name, help, value=None, letter="", choices=()):
+    def __init__(self, name, help, value=None, letter="", choices=(), repeats=False):
         self.name, self.help, self.value, self.letter, self.choices = name, help, value, letter, choices
+        self.repeats = repeats
 
     @property
     def takes_value(self):
@@ -53,6 +55,10 @@ _CREATE = (
     Flag("no-new-keyring", "keep the caller's session keyring"),
     Flag("preserve-fds", "pass N further descriptors, from 3 on, to the container", "N"),
     Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
+    Flag("layer", "make the rootfs an overlay of this read-only directory and those of further --layer (the topmost first)", "DIR",
+         repeats=True),
+    Flag("upper", "where changes to the overlay go (without it the overlay is read-only)", "DIR"),
+    Flag("work", "an empty directory on the file system of --upper", "DIR"),
 )
 
 NATIVE = {

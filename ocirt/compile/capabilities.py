@@ -1,16 +1,19 @@
-"""Capabilities: config.md, "Linux Process". What cannot be granted is warned of, and create goes on, as the spec says."""
+"""Capabilities: config.md, "Linux Process". What cannot be granted is warned of, and create goes on, as the spec has
+it."""
 
 from ..plan.steps import DropBounding, SetCapabilities, Warn
 
 AT, SPEC = "process.capabilities", "config.md#linux-process"
 NAMES = (
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT",
-    "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE",
-    "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ",
-    "PERFMON", "BPF", "CHECKPOINT_RESTORE")
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
+    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
+    "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
+    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
+    "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
+    "CHECKPOINT_RESTORE")
 """By number, linux/capability.h."""
 BITS = {f"CAP_{name}": 1 << number for number, name in enumerate(NAMES)}
+SETS = ("bounding", "permitted", "inheritable", "effective", "ambient")
 
 
 class Capabilities:
@@ -22,7 +25,7 @@ class Capabilities:
 
     def __init__(self, view, host, in_user_namespace):
         self.unknown = []
-        asked = {name: self._bits(getattr(view, name)) for name in ("bounding", "permitted", "inheritable", "effective", "ambient")}
+        asked = {name: self._bits(getattr(view, name)) for name in SETS}
         if in_user_namespace:
             mine = ceiling = (2 << host.last_capability) - 1 if any(asked.values()) else 0
         else:
@@ -36,7 +39,7 @@ class Capabilities:
         # An ambient capability that is permitted but not inheritable is left out in silence, as in runc, whose own
         # `runc spec` asks for such.
         asked["ambient"] &= ~self.permitted | self.ambient
-        self.refused = {name: bits & ~getattr(self, name) for name, bits in asked.items() if bits & ~getattr(self, name)}
+        self.refused = {name: bits & ~getattr(self, name) for name, bits in asked.items()}
 
     def _bits(self, texts):
         found = 0
@@ -53,9 +56,10 @@ class Capabilities:
         messages = []
         if self.unknown:
             messages.append(f"{AT}: ignoring unknown capabilities: {' '.join(self.unknown)}")
-        if self.refused:
-            messages.append(f"{AT}: ignoring capabilities that cannot be granted: " + ", ".join(
-                [f"{name} {' '.join([each for each, bit in BITS.items() if bits & bit])}" for name, bits in self.refused.items()]))
+        refused = [" ".join([name, *[each for each, bit in BITS.items() if bits & bit]])
+                   for name, bits in self.refused.items() if bits]
+        if refused:
+            messages.append(f"{AT}: ignoring capabilities that cannot be granted: {', '.join(refused)}")
         return [Warn(AT, SPEC, message=message) for message in messages]
 
     def drop(self):
@@ -64,5 +68,5 @@ class Capabilities:
 
     def set(self):
         """Steps of init as the container's user."""
-        return [SetCapabilities(AT, SPEC, effective=self.effective, permitted=self.permitted, inheritable=self.inheritable,
-                                ambient=self.ambient)]
+        return [SetCapabilities(AT, SPEC, effective=self.effective, permitted=self.permitted,
+                                inheritable=self.inheritable, ambient=self.ambient)]

@@ -31,7 +31,8 @@ def make(devices, bind):
     :raises ConfigError: a device is not described as the spec says.
     """
     replaced = [device.node.read() for device in devices if device.node.within(DEFAULT_PATHS)]
-    steps = [MakeNode(AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor, mode=DEFAULT_MODE, bind=int(bind))
+    steps = [MakeNode(AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor, mode=DEFAULT_MODE,
+                      bind=int(bind))
              for path, (major, minor) in DEFAULT.items() if path not in replaced]
     steps += [_node(device, bind) for device in devices]
     steps.append(MakeSymlink(AT, DEFAULT_SPEC, to="pts/ptmx", path="/dev/ptmx", replace=1))
@@ -51,5 +52,5 @@ def _node(device, bind):
     # Engines give the whole st_mode; its type bits are not the permissions'.
     mode = DEFAULT_MODE if device.file_mode is None else device.file_mode.read() & 0o7777
     uid, gid = [0 if number is None else number for number in (device.uid, device.gid)]
-    return MakeNode(device.path, SPEC, path=device.node.checked(absolute=True), kind=kind, major=major, minor=minor, mode=mode,
-                    uid=uid, gid=gid, bind=int(bind and kind != FIFO))
+    return MakeNode(device.path, SPEC, path=device.node.checked(absolute=True), kind=kind, major=major, minor=minor,
+                    mode=mode, uid=uid, gid=gid, bind=int(bind and kind != FIFO))

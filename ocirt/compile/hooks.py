@@ -3,8 +3,8 @@
 from ..plan.steps import RunHook
 
 SPEC = "config.md#posix-platform-hooks"
-STATUS = {"prestart": "creating", "create_runtime": "creating", "create_container": "creating", "start_container": "created",
-          "poststart": "running", "poststop": "stopped"}
+STATUS = {"prestart": "creating", "create_runtime": "creating", "create_container": "creating",
+          "start_container": "created", "poststart": "running", "poststop": "stopped"}
 """Point -> the status in the state that its hooks get."""
 
 
@@ -15,10 +15,14 @@ def run(hooks, point):
     :param point: one of STATUS.
     :raises ConfigError: a path is not absolute, a timeout not greater than zero.
     """
-    return [RunHook(hook.path, SPEC, path=hook.program.checked(absolute=True), args=_or_none(hook.args), env=_or_none(hook.env),
-                    timeout=0 if hook.timeout is None else hook.timeout.checked(1, (1 << 31) - 1, "a number of seconds, at least 1"),
-                    status=STATUS[point], warn=int(point == "poststop"))
+    return [RunHook(hook.path, SPEC, path=hook.program.checked(absolute=True), args=_or_none(hook.args),
+                    env=_or_none(hook.env), timeout=_seconds(hook.timeout), status=STATUS[point],
+                    warn=int(point == "poststop"))
             for hook in getattr(hooks, point)]
+
+
+def _seconds(timeout):
+    return 0 if timeout is None else timeout.checked(1, (1 << 31) - 1, "a number of seconds, at least 1")
 
 
 def _or_none(texts):

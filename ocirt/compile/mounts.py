@@ -1,8 +1,8 @@
 """Mounts: config.md, "Mounts" and its table of options for Linux.
 
 What the spec calls an option is one of four things: an attribute of the mount (mount_setattr(2)), the same for all
-mounts below (``rro`` and its like), its propagation, or a setting of the file system. A string that stands in none of the
-tables goes to the file system as it is. Of contradicting options the last one counts.
+mounts below (``rro`` and its like), its propagation, or a setting of the file system. A string that stands in none of
+the tables goes to the file system as it is. Of contradicting options the last one counts.
 """
 
 from ..errors import ConfigError
@@ -51,12 +51,14 @@ RECURSIVE = {f"r{option}": bits for option, bits in ATTRIBUTES.items()}
 """``rro``, ``rnosuid``...: the same for this mount and all below."""
 RECURSIVE_NEGATED_ATIMES = {f"r{option}": value for option, value in NEGATED_ATIMES.items()}
 
-KNOWN = Table("mount options", (*ATTRIBUTES, *NEGATED_ATIMES, *RECURSIVE, *RECURSIVE_NEGATED_ATIMES, *PROPAGATIONS, *SUPERBLOCK,
-                                *IGNORED, "bind", "rbind", "remount", "tmpcopyup", *unsupported.MOUNT_OPTIONS))
+KNOWN = Table("mount options", (
+    *ATTRIBUTES, *NEGATED_ATIMES, *RECURSIVE, *RECURSIVE_NEGATED_ATIMES, *PROPAGATIONS, *SUPERBLOCK, *IGNORED,
+    "bind", "rbind", "remount", "tmpcopyup", *unsupported.MOUNT_OPTIONS))
 """Options that are read; any other one is passed on unseen."""
 
-VIRTUAL = ("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "devtmpfs", "ramfs", "hugetlbfs", "debugfs", "tracefs",
-           "securityfs", "configfs", "fusectl", "pstore", "bpf", "efivarfs", "binfmt_misc", "nsfs", "rpc_pipefs")
+VIRTUAL = ("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "devtmpfs", "ramfs", "hugetlbfs",
+           "debugfs", "tracefs", "securityfs", "configfs", "fusectl", "pstore", "bpf", "efivarfs", "binfmt_misc",
+           "rpc_pipefs")
 """File systems without a medium: ``ro`` makes the mount read-only, not the file system, which others may share."""
 
 
@@ -92,7 +94,8 @@ class Parsed:
     """
 
     spec = SPEC
-    __slots__ = ("at", "entry", "target", "fstype", "flags", "attributes", "recursive", "propagations", "superblock", "options")
+    __slots__ = ("at", "entry", "target", "fstype", "flags", "attributes", "recursive", "propagations", "superblock",
+                 "options")
 
     def __init__(self, entry):
         self.at, self.entry = entry.path, entry
@@ -200,8 +203,8 @@ class Mounts:
         if "tmpcopyup" in each.flags and each.fstype != "tmpfs":
             raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
         source = each.entry.source
-        return [Mount(each.at, SPEC, fstype=each.fstype, source=each.fstype if source is None else source, target=each.target,
-                      options=options, set=each.set & ~RDONLY if late else each.set,
+        return [Mount(each.at, SPEC, fstype=each.fstype, source=each.fstype if source is None else source,
+                      target=each.target, options=options, set=each.set & ~RDONLY if late else each.set,
                       tmpcopyup=int("tmpcopyup" in each.flags), **each.first_propagation())]
 
     def _bind(self, each):
@@ -214,8 +217,9 @@ class Mounts:
             if any([option.starts_with(prefix) for prefix in unsupported.MOUNT_OPTION_PREFIXES]):
                 raise ConfigError(option.path, quote(option.bound()), unsupported.EXPECTED)
         return [Bind(each.at, SPEC, source=self.rootfs.beneath_bundle(source), target=each.target,
-                     recursive=int("rbind" in each.flags), set=each.set & ~RDONLY if each.is_readonly_late() else each.set,
-                     clear=each.clear, recursive_set=each.recursive.set, recursive_clear=each.recursive.clear,
+                     recursive=int("rbind" in each.flags),
+                     set=each.set & ~RDONLY if each.is_readonly_late() else each.set, clear=each.clear,
+                     recursive_set=each.recursive.set, recursive_clear=each.recursive.clear,
                      **each.first_propagation())]
 
     def _remount(self, each):

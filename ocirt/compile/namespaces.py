@@ -7,13 +7,15 @@ shows what lies below the cgroup that its maker is in.
 
 from ..errors import ConfigError, HostError
 from ..model.text import Template, quote
-from ..plan.steps import (EVENTS, BecomeRoot, DenySetgroups, JoinNamespace, LoopbackUp, NewKeyring, OpenNamespace, Receive,
-                          Send, SetDomainname, SetDumpable, SetHostname, Spawn, Unshare, WriteIdMap, WriteTimeOffsets)
+from ..plan.steps import (EVENTS, BecomeRoot, DenySetgroups, JoinNamespace, LoopbackUp, NewKeyring, OpenNamespace,
+                          Receive, Send, SetDomainname, SetDumpable, SetHostname, Spawn, Unshare, WriteIdMap,
+                          WriteTimeOffsets)
 
 TIME, MOUNT, CGROUP, UTS, IPC, USER, PID, NETWORK = (0x80, 0x20000, 0x02000000, 0x04000000, 0x08000000, 0x10000000,
                                                      0x20000000, 0x40000000)
 """CLONE_NEW*, clone(2)."""
-KINDS = {"pid": PID, "network": NETWORK, "mount": MOUNT, "ipc": IPC, "uts": UTS, "user": USER, "cgroup": CGROUP, "time": TIME}
+KINDS = {"pid": PID, "network": NETWORK, "mount": MOUNT, "ipc": IPC, "uts": UTS, "user": USER, "cgroup": CGROUP,
+         "time": TIME}
 CLOCKS = ("monotonic", "boottime")
 """Clocks that time namespaces shift, time_namespaces(7)."""
 NAME_MAX = 64
@@ -69,7 +71,8 @@ class Namespaces:
             if not mappings and self.new & USER:
                 raise ConfigError(linux.at(name), "nothing", "at least one mapping for the new user namespace")
         if linux.time_offsets and not self.new & TIME:
-            raise ConfigError("linux.timeOffsets", "an object", "nothing without a new time namespace in linux.namespaces")
+            raise ConfigError("linux.timeOffsets", "an object",
+                              "nothing without a new time namespace in linux.namespaces")
         for name in linux.time_offsets:
             if name not in CLOCKS:
                 raise ConfigError("linux.timeOffsets", f"the clock {quote(name)}", f"only {' and '.join(CLOCKS)}")
@@ -158,7 +161,8 @@ class Namespaces:
         steps = [WriteTimeOffsets("linux.timeOffsets", OFFSETS, offsets=lines)]
         if self.host.euid != 0:
             # What is not dumpable has a /proc directory of root's, which this process is not.
-            steps = [SetDumpable("linux.timeOffsets", OFFSETS, value=1), *steps, SetDumpable("not dumpable", "", value=0)]
+            steps = [SetDumpable("linux.timeOffsets", OFFSETS, value=1), *steps,
+                     SetDumpable("not dumpable", "", value=0)]
         return steps
 
     def _map(self):
@@ -166,8 +170,9 @@ class Namespaces:
             return []
         linux, host = self.linux, self.host
         steps = []
-        for name, mappings, own, file, helper in (("uidMappings", linux.uid_mappings, host.euid, "uid_map", "newuidmap"),
-                                                  ("gidMappings", linux.gid_mappings, host.egid, "gid_map", "newgidmap")):
+        for name, mappings, own, file, helper in (
+                ("uidMappings", linux.uid_mappings, host.euid, "uid_map", "newuidmap"),
+                ("gidMappings", linux.gid_mappings, host.egid, "gid_map", "newgidmap")):
             # Without privileges the kernel lets a process map just its own id, and that only where no one can drop
             # a group by it; for all else there are set-uid helpers.
             helper = helper if host.euid != 0 and not self._is_own(mappings, own) else ""

@@ -2,26 +2,28 @@
 
 from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, quote
-from ..plan.steps import (NONE, ChangeDirectory, Exec, FindExecutable, MakeConsole, MakeDirectory, OpenSocket, SetNoNewPrivileges,
-                          SetRlimit, SetUmask, SetUser, WriteProc)
+from ..plan.steps import (NONE, ChangeDirectory, Exec, FindExecutable, MakeConsole, MakeDirectory, OpenSocket,
+                          SetNoNewPrivileges, SetRlimit, SetUmask, SetUser, WriteProc)
 from .capabilities import Capabilities
 
 SPEC, LINUX, POSIX, USER = "config.md#process", "config.md#linux-process", "config.md#posix-process", "config.md#user"
-RESOURCES = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS", "SIGPENDING", "MSGQUEUE",
-             "NICE", "RTPRIO", "RTTIME")
+RESOURCES = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS", "SIGPENDING",
+             "MSGQUEUE", "NICE", "RTPRIO", "RTTIME")
 """By number, asm-generic/resource.h."""
 
 
 def check_terminal(terminal, request):
-    """The rules of runc for ``process.terminal`` and ``--console-socket``: who runs in the background must be told where
-    the terminal goes.
+    """The rules of runc for ``process.terminal`` and ``--console-socket``: who runs in the background must be told
+    where the terminal goes.
 
     :raises RequestError: they are broken.
     """
     if terminal and request.is_detached and request.console_socket is None:
-        raise RequestError("--console-socket: found none, expected a socket: cannot allocate tty if ocirt will detach without setting console socket")
+        raise RequestError("--console-socket: found none, expected a socket: cannot allocate tty if ocirt will detach "
+                           "without setting console socket")
     if request.console_socket is not None and not (terminal and request.is_detached):
-        raise RequestError("--console-socket: found a socket, expected none: cannot use console socket if ocirt will not detach or allocate tty")
+        raise RequestError("--console-socket: found a socket, expected none: cannot use console socket if ocirt will "
+                           "not detach or allocate tty")
 
 
 class Process:
@@ -49,7 +51,8 @@ class Process:
         """Steps of the host that connect to ``--console-socket``."""
         if self.console == NONE:
             return []
-        return [OpenSocket("--console-socket", SPEC, fd=self.console, path=self.request.text("console-socket", self.plan.trace))]
+        path = self.request.text("console-socket", self.plan.trace)
+        return [OpenSocket("--console-socket", SPEC, fd=self.console, path=path)]
 
     def prepare(self):
         """Steps of init before pivot_root: terminal and directory."""
@@ -58,7 +61,8 @@ class Process:
         if process.terminal:
             size = process.console_size
             height, width = (size.height, size.width) if process.has("consoleSize") else (0, 0)
-            steps.append(MakeConsole("process.terminal", SPEC, fd=self.console, uid=self.uid, height=height, width=width, device=1))
+            steps.append(MakeConsole("process.terminal", SPEC, fd=self.console, uid=self.uid, height=height,
+                                     width=width, device=1))
         return [*steps, MakeDirectory("process.cwd", SPEC, path=self.cwd, mode=0o755)]
 
     def become(self):
@@ -85,12 +89,13 @@ class Process:
         steps, seen = [], set()
         for limit in self.process.rlimits:
             name = limit.type.read()
-            if name.removeprefix("RLIMIT_") not in RESOURCES or not name.startswith("RLIMIT_"):
+            resource = name.removeprefix("RLIMIT_")
+            if resource not in RESOURCES or resource == name:
                 raise ConfigError(limit.type.path, quote(name), "a resource of getrlimit(2), like RLIMIT_NOFILE")
             if name in seen:
                 raise ConfigError(limit.type.path, f"{quote(name)} a second time", "each type once")
             seen.add(name)
-            steps.append(SetRlimit(limit.path, POSIX, resource=RESOURCES.index(name.removeprefix("RLIMIT_")), soft=limit.soft,
+            steps.append(SetRlimit(limit.path, POSIX, resource=RESOURCES.index(resource), soft=limit.soft,
                                    hard=limit.hard, name=name))
         return steps
 

@@ -1,13 +1,13 @@
 """The root: config.md, "Root"; config-linux.md, "Rootfs Mount Propagation"; and the overlay that the runtime mounts.
 
-An overlay is asked for by annotations; root.path is then where it is mounted, an existing directory:
+An overlay is asked for by the flags --layer, --upper and --work, or by annotations; root.path is then where it is mounted, an existing directory:
 
 ``org.ocirt.rootfs.lower``   its read-only layers, the topmost first, separated by colons. A colon or backslash in a
                              path has a backslash before it, as in overlayfs' own ``lowerdir``.
 ``org.ocirt.rootfs.upper``   where changes go, and
 ``org.ocirt.rootfs.work``    an empty directory on the same file system; both or neither (then it is read-only).
 
-Relative paths are relative to the bundle.
+Relative paths are relative to the bundle, those of flags to the caller's directory.
 """
 
 from ..errors import ConfigError
@@ -35,7 +35,7 @@ class Rootfs:
     """The rootfs of a container. ``path`` is its absolute host path."""
 
     def __init__(self, config, request, plan):
-        self.config, self.request = config, request
+        self.config, self.request, self.plan = config, request, plan
         self.bundle = request.text("bundle", plan.trace)
         location = config.root.location
         if location.is_empty():
@@ -59,6 +59,10 @@ class Rootfs:
                 OpenRootfs("root.path", ROOT, path=self.path)]
 
     def _overlay(self):
+        if self.request.layer is not None:
+            upper, work = [self.request.text(name, self.plan.trace) if self.request.upper is not None else ""
+                           for name in ("upper", "work")]
+            return OverlayRootfs("--layer", ROOT, lower=split(self.request.layer), upper=upper, work=work, path=self.path)
         lower, upper, work = [self.config.annotation(name) for name in (LOWER, UPPER, WORK)]
         if lower is None:
             for note in (upper, work):
@@ -74,8 +78,8 @@ class Rootfs:
         for note in (upper, work):
             if note.is_empty():
                 raise ConfigError(note.path, '""', "the path of a directory")
-        return OverlayRootfs(lower.path, ROOT, lower=layers, upper=self.beneath_bundle(upper), work=self.beneath_bundle(work),
-                             path=self.path)
+        return OverlayRootfs(lower.path, ROOT, lower=layers, upper=self.beneath_bundle(upper),
+                             work=self.beneath_bundle(work), path=self.path)
 
     def _layer(self, path, at):
         if not path:
@@ -84,13 +88,14 @@ class Rootfs:
 
     def enter(self):
         """The step that makes the rootfs the root."""
-        return [(MoveRoot if self.request.no_pivot else PivotRoot)("--no-pivot" if self.request.no_pivot else "root", ROOT)]
+        return [MoveRoot("--no-pivot", ROOT) if self.request.no_pivot else PivotRoot("root", ROOT)]
 
     def finish(self):
         """Steps of init after that: the root's attributes."""
         steps = [SetMountAttributes("root.readonly", ROOT, target="/", set=RDONLY)] if self.readonly else []
         if self.after:
-            steps.append(SetMountAttributes("linux.rootfsPropagation", PROPAGATION, target="/", set=0, propagation=self.after))
+            steps.append(SetMountAttributes("linux.rootfsPropagation", PROPAGATION, target="/", set=0,
+                                            propagation=self.after))
         return steps
 
 

@@ -24,6 +24,7 @@ void put_bytes(struct buffer *to, const char *text, size_t size);
 void put_number(struct buffer *to, int64_t number);
 void put_padded(struct buffer *to, int64_t number, int digits);
 void put_json(struct buffer *to, const char *text);              // quoted and escaped
+void put_layer(struct buffer *to, const char *path);             // one of several paths separated by colons: escaped
 void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds);  // RFC 3339, UTC; nanoseconds < 0: none
 void put_error(struct buffer *to, int error);                    // as Go writes it: "no such file or directory"
 int parse_number(const char *text, int64_t *number);             // whole text, decimal; 0 or -1

@@ -11,6 +11,21 @@ static const struct flag *find_flag(const struct flag *table, const char *name, 
   return 0;
 }
 
+// The paths of the one flag that repeats (--layer), as they come.
+static const char *add_path(const char *path) {
+  static char text[16384], here[4096];
+  static struct buffer paths = {text, sizeof text, 0, 0};
+  if (paths.used) put(&paths, ":");
+  if (path[0] != '/') {
+    long n = sys2(SYS_getcwd, here, sizeof here);
+    if (n < 0) fail("the current directory: %e", (int)n);
+    put_layer(&paths, here); put(&paths, "/");
+  }
+  put_layer(&paths, path);
+  if (paths.full) fail("--layer: found more than %d bytes of paths", (int)sizeof text);
+  return text;
+}
+
 // One flag at argv[0]: how many words it took, 0 if it is not one of the table.
 static int take_flag(struct request *q, const struct flag *table, char **argv) {
   const char *name = argv[0] + 1 + (argv[0][1] == '-'), *value = strchr(name, '=');
@@ -24,7 +39,8 @@ static int take_flag(struct request *q, const struct flag *table, char **argv) {
     return 1;
   }
   if (!value && !argv[1]) return 0;
-  q->flags[flag->id] = value ? value + 1 : argv[1];
+  const char *given = value ? value + 1 : argv[1];
+  q->flags[flag->id] = flag->repeats ? add_path(given) : given;
   return value ? 1 : 2;
 }
 

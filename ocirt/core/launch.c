@@ -191,9 +191,9 @@ static const char *environment_variable(struct request *q, const char *name) {
 }
 
 static void complete(struct request *q) {
-  static char store[8 * 4200], *at = store;
+  static char store[10 * 4200], *at = store;
   static const unsigned char paths[] = {FLAG_ROOT, FLAG_LOG, FLAG_BUNDLE, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
-                                        FLAG_CONFIG};
+                                        FLAG_CONFIG, FLAG_UPPER, FLAG_WORK};
   if (!q->flags[FLAG_ROOT]) {
     const char *runtime = sys0(SYS_geteuid) ? environment_variable(q, "XDG_RUNTIME_DIR") : 0;
     struct buffer root = {at, 4200, 0, 0};

@@ -121,14 +121,6 @@ int do_mount(struct run *r, const struct step_mount *s) {
   return attach(r, mount, target);
 }
 
-// The colons of a layer's path would end it.
-static void put_layer(struct buffer *to, const char *path) {
-  for (; *path; path++) {
-    if (*path == ':' || *path == '\\') put(to, "\\");
-    put_bytes(to, path, 1);
-  }
-}
-
 static int add_layers(struct run *r, int context, const struct texts *lower) {
   uint32_t i = 0;
   for (; i < lower->count; i++) {

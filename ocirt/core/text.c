@@ -38,6 +38,13 @@ void put_json(struct buffer *to, const char *text) {
   put(to, "\"");
 }
 
+void put_layer(struct buffer *to, const char *path) {
+  for (; *path; path++) {
+    if (*path == ':' || *path == '\\') put(to, "\\");
+    put_bytes(to, path, 1);
+  }
+}
+
 void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds) {
   // Days to a date of the proleptic Gregorian calendar, counted in 400-year eras from 0000-03-01.
   int64_t day = seconds / 86400 + 719468, second = seconds % 86400;

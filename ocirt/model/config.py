@@ -453,7 +453,8 @@ class Config(View):
 def parse(data):
     """The config that the bytes ``data`` hold. Types are checked as it is looked at.
 
-    :raises ConfigError: it is not a JSON object, or ``ociVersion`` is no version 1.x (config.md, "Specification version").
+    :raises ConfigError: it is not a JSON object, or ``ociVersion`` is no version 1.x (config.md, "Specification
+        version").
     """
     config = Config(*parse_json(data))
     check_version(config.oci_version)
@@ -467,7 +468,7 @@ def check_version(version):
     """
     parts = _semver(version.read())
     if parts is None:
-        raise ConfigError(version.path, quote(version.bound()), f"a version as semver.org writes it, like {SPEC_VERSION}")
+        raise ConfigError(version.path, quote(version.bound()), f"a semantic version, like {SPEC_VERSION}")
     if parts[0] != "1":
         raise ConfigError(version.path, quote(version.bound()), f"a version 1.x: this build follows {SPEC_VERSION}")
 

@@ -25,7 +25,8 @@ class Hierarchy:
 
 
 class Cgroups:
-    """The cgroup layout: ``hierarchies`` of v1, and the ``unified`` one (of a hybrid host or the only one), or ``None``."""
+    """The cgroup layout: ``hierarchies`` of v1, and the ``unified`` one (of a hybrid host, or the only one), or
+    ``None``."""
 
     __slots__ = ("hierarchies", "unified")
 
@@ -57,8 +58,8 @@ class Host:
     :ivar has_systemd: does systemd run this machine (sd_booted(3))?
     """
 
-    __slots__ = ("euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace", "denies_setgroups", "cgroups",
-                 "has_systemd", "files")
+    __slots__ = ("euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace", "denies_setgroups",
+                 "cgroups", "has_systemd", "files")
 
     def __init__(self, **facts):
         for name, value in facts.items():
@@ -115,9 +116,9 @@ def _files(host):
 
 
 _READERS = {
-    "euid": _ids, "egid": _ids, "permitted": _capabilities, "bounding": _capabilities, "last_capability": _last_capability,
-    "in_user_namespace": _in_user_namespace, "denies_setgroups": _denies_setgroups, "cgroups": _cgroups,
-    "has_systemd": _has_systemd, "files": _files,
+    "euid": _ids, "egid": _ids, "permitted": _capabilities, "bounding": _capabilities,
+    "last_capability": _last_capability, "in_user_namespace": _in_user_namespace,
+    "denies_setgroups": _denies_setgroups, "cgroups": _cgroups, "has_systemd": _has_systemd, "files": _files,
 }
 
 

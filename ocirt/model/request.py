@@ -14,16 +14,16 @@ SOCKET_GIVEN = "-"
 class Request:
     """A verb on a container and its flags.
 
-    :param words: a mapping of the flags' names to their values, as the launcher writes them (``systemd-cgroup=1``), with
-        ``verb``, ``id``, ``bundle`` and ``root``; paths are absolute. Words of other parts are ignored.
+    :param words: a mapping of the flags' names to their values, as the launcher writes them (``systemd-cgroup=1``),
+        with ``verb``, ``id``, ``bundle`` and ``root``; paths are absolute. Words of other parts are ignored.
     :raises RequestError: the id or a flag's value cannot be used.
 
     :ivar own_cgroups: mount of a hierarchy -> the cgroup of the process that called create; ``None`` at create
         itself, where the Host knows it.
     """
 
-    __slots__ = ("verb", "id", "bundle", "root", "cgroup_manager", "rootless", "preserve_fds", "systemd_cgroup", "no_pivot",
-                 "no_new_keyring", "detach", "console_socket", "pidfd_socket", "pid_file", "own_cgroups")
+    __slots__ = ("verb", "id", "bundle", "root", "cgroup_manager", "rootless", "preserve_fds", "systemd_cgroup",
+                 "no_pivot", "no_new_keyring", "detach", "console_socket", "pidfd_socket", "pid_file", "own_cgroups", "layer", "upper", "work")
 
     def __init__(self, words):
         self.verb, self.bundle, self.root = words["verb"], words["bundle"], words["root"]
@@ -41,6 +41,12 @@ class Request:
         self.console_socket = words.get("console-socket") or None
         self.pidfd_socket = words.get("pidfd-socket") or None
         self.pid_file = words.get("pid-file") or None
+        self.layer, self.upper, self.work = [words.get(name) or None for name in ("layer", "upper", "work")]
+        for name in ("upper", "work"):
+            if getattr(self, name) is not None and self.layer is None:
+                raise RequestError(f"--{name}: found without --layer, expected layers beneath it")
+        if (self.upper is None) != (self.work is None):
+            raise RequestError("--upper and --work: found one of them, expected both or neither")
         self.own_cgroups = words.get("own-cgroups")
 
     @property
@@ -49,7 +55,8 @@ class Request:
         return self.verb == "create" or self.detach
 
     def text(self, name, trace):
-        """The word ``name`` (``id``, ``bundle``, ``root``, ``pid-file``, ``console-socket``, ``pidfd-socket``) as a Text."""
+        """The word ``name`` as a Text: ``id``, ``bundle``, ``root``, ``pid-file``, ``console-socket`` or
+        ``pidfd-socket``."""
         return Text(getattr(self, name.replace("-", "_")), f"${name}", trace)
 
     def to_json(self, own_cgroups):

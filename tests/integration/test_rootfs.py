@@ -162,6 +162,25 @@ def test_overlay_rootfs(ocirt, bundle, bundles, tmp_path):
     assert (more / "layer").exists() and not (base / "mine").exists()
 
 
+def test_layers_by_flag(ocirt, bundle, tmp_path):
+    """`run --layer DIR --layer DIR [--upper DIR --work DIR]`, relative to the caller's directory."""
+    (tmp_path / "top:layer").mkdir()
+    (tmp_path / "top:layer/file").write_text("top\n")
+    base = tmp_path / "base"
+    bundle.rootfs.rename(base)
+    bundle.rootfs.mkdir()
+    for name in ("upper", "work"):
+        (tmp_path / name).mkdir()
+    bundle.config["root"]["readonly"] = False
+    bundle.shell("cat /file; touch /new 2>&1").save()
+    flags = ("--layer", "top:layer", "--layer", base)
+    assert "Read-only" in ocirt("run", *flags, "--bundle", bundle, "c1", cwd=tmp_path).out
+    assert ocirt.ok("run", *flags, "--upper=upper", "--work=work", "--bundle", bundle, "c1", cwd=tmp_path).out == "top\n"
+    assert (tmp_path / "upper/new").exists() and not (base / "new").exists() and list(bundle.rootfs.iterdir()) == []
+    for wrong in (("--upper", "upper"), ("--layer", base, "--upper", "upper"), ("--layer", "nowhere")):
+        assert "--" in ocirt.fails("run", *wrong, "--bundle", bundle, "c1", cwd=tmp_path)
+
+
 def test_tmpcopyup(ocirt, bundle):
     (bundle.rootfs / "etc/sub").mkdir()
     (bundle.rootfs / "etc/sub/file").write_text("copied\n")

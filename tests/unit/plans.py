@@ -1,0 +1,92 @@
+"""What the tests of compilation share: hosts that are not this one, and plans of configs given as dicts."""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+
+from ocirt.compile import compile
+from ocirt.model.config import parse
+from ocirt.model.host import Cgroups, Hierarchy, Host
+from ocirt.model.request import Request
+from ocirt.model.text import bound
+
+DATA = Path(__file__).parent / "data"
+ROOT = "/sys/fs/cgroup"
+V1 = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids")
+ALL_CAPABILITIES = (1 << 41) - 1
+
+BASE = {
+    "ociVersion": "1.0.2",
+    "root": {"path": "rootfs"},
+    "process": {"cwd": "/", "args": ["sh"], "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}},
+    "linux": {"namespaces": [{"type": "mount"}]},
+}
+"""The smallest config that runs something."""
+
+
+def v1(*names, own="/"):
+    """Hierarchies of their own for the controllers ``names``."""
+    return [Hierarchy((name,), f"{ROOT}/{name.removeprefix('name=')}", own) for name in names]
+
+
+def host(**facts):
+    """A host as root, of a hybrid layout with the usual controllers; nothing of it is read from this machine."""
+    return Host(**{
+        "euid": 0, "egid": 0, "permitted": ALL_CAPABILITIES, "bounding": ALL_CAPABILITIES, "last_capability": 40,
+        "in_user_namespace": False, "denies_setgroups": False, "has_systemd": False, "files": (),
+        "cgroups": Cgroups(v1(*V1, "name=systemd"), Hierarchy((), f"{ROOT}/unified", "/")), **facts})
+
+
+def no_cgroups(**facts):
+    """A host without any cgroup hierarchy, for plans of the rest."""
+    return host(cgroups=Cgroups(), **facts)
+
+
+def request(**words):
+    """A request to create the container ``c1`` of the bundle ``/bundle``; ``_`` in names stands for ``-``."""
+    return Request({"verb": "create", "id": "c1", "bundle": "/bundle", "root": "/run/ocirt",
+                    **{name.replace("_", "-"): value for name, value in words.items()}})
+
+
+def config(**changes):
+    """BASE with properties changed by path, ``__`` between the parts: ``linux__namespaces=[...]``; ``...`` removes one."""
+    members = deepcopy(BASE)
+    for path, value in changes.items():
+        *holders, name = path.split("__")
+        place = members
+        for holder in holders:
+            place = place.setdefault(holder, {})
+        if value is ...:
+            del place[name]
+        else:
+            place[name] = value
+    return members
+
+
+def plan(members, on=None, **words):
+    """The plan for a config given as a dict, by default on a host without cgroups."""
+    return compile(parse(json.dumps(members).encode()), request(**words), on or no_cgroups())
+
+
+def steps(plan, section, *kinds):
+    """The steps of a section, of some kinds only where any are named."""
+    return [step for step in plan.sections[section] if not kinds or type(step).__name__ in kinds]
+
+
+def values(step):
+    """A step's fields as they are for the config at hand, defaults left out."""
+    return {name: value for name, value in ((name, bound(getattr(step, name))) for name in step.fields)
+            if name not in step.defaults or value != _listed(step.defaults[name])}
+
+
+def _listed(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def shown(plan, section, *kinds):
+    """The steps of a section as pairs of name and fields."""
+    return [(type(step).__name__, values(step)) for step in steps(plan, section, *kinds)]
+
+
+def names(plan, section):
+    return [type(step).__name__ for step in plan.sections[section]]
