@@ -55,7 +55,7 @@ _CREATE = (
     Flag("no-new-keyring", "keep the caller's session keyring"),
     Flag("preserve-fds", "pass N further descriptors, from 3 on, to the container", "N"),
     Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
-    Flag("layer", "make the rootfs an overlay of this read-only directory and those of further --layer (the topmost first)", "DIR",
+    Flag("layer", "make the rootfs an overlay of read-only directories, one a flag, the topmost first", "DIR",
          repeats=True),
     Flag("upper", "where changes to the overlay go (without it the overlay is read-only)", "DIR"),
     Flag("work", "an empty directory on the file system of --upper", "DIR"),

@@ -30,7 +30,10 @@ class Trace:
 
 def quote(value):
     """``value`` as a person would see it in an error: JSON, at most 60 characters."""
-    from _json import encode_basestring_ascii
+    try:
+        from _json import encode_basestring_ascii
+    except ImportError:  # an interpreter without the C scanner
+        from json.encoder import encode_basestring_ascii
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):

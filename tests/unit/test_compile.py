@@ -1,0 +1,192 @@
+"""Whole plans: what `runc spec`'s config becomes, and how the parts stand together."""
+
+import json
+
+import pytest
+
+from ocirt.compile import compile
+from ocirt.errors import ConfigError, RequestError
+from ocirt.model.config import parse
+from ocirt.plan.steps import EVENTS
+from tests.unit.plans import DATA, config, host, names, plan, request, shown, steps, values
+
+READY, MAPPED = EVENTS.index("ready"), EVENTS.index("mapped")
+
+
+@pytest.fixture(scope="module")
+def spec():
+    """The plan of `runc spec`'s config (runc 1.1.5), on a hybrid host, as root."""
+    data = (DATA / "runc-spec.json").read_bytes()
+    return compile(parse(data), request(console_socket="/socket", pid_file="/pid"), host())
+
+
+def test_host_section(spec):
+    hierarchies = ["cpu", "cpuacct", "cpuset", "memory", "devices", "blkio", "pids", "systemd", "freezer", "unified"]
+    made = shown(spec, "host", "MakeCgroup")
+    assert [fields["hierarchy"].rpartition("/")[2] for _, fields in made] == hierarchies
+    assert {fields["path"] for _, fields in made} == {"/c1"}
+    assert [fields["inherit"] for _, fields in made if "inherit" in fields] == [["cpuset.cpus", "cpuset.mems"]]
+    opened = shown(spec, "host", "OpenCgroup")
+    assert [(fields["fd"], fields["file"]) for _, fields in opened] == [*[(fd, "tasks") for fd in range(9)], (9, "")]
+    assert names(spec, "host")[-6:] == ["OpenCgroup", "OpenSocket", "Spawn", "Receive", "Commit", "WritePidFile"]
+    assert shown(spec, "host", "OpenSocket", "Spawn", "Receive", "WritePidFile") == [
+        ("OpenSocket", {"fd": 10, "path": "/socket"}),
+        ("Spawn", {"section": "init", "flags": 0x6C020000, "cgroup": 9}),
+        ("Receive", {"event": READY}),
+        ("WritePidFile", {"path": "/pid"}),
+    ]
+
+
+def test_limits_are_written_before_anything_joins(spec):
+    order = names(spec, "host")
+    last_write = len(order) - order[::-1].index("WriteCgroup")
+    assert last_write <= order.index("OpenCgroup") < order.index("Spawn")
+
+
+def test_init_section_up_to_the_root(spec):
+    rows = shown(spec, "init")
+    assert rows[:14] == [
+        *[("JoinCgroup", {"fd": fd}) for fd in range(9)],
+        ("SetDumpable", {"value": 0}),
+        ("NewKeyring", {"name": "_ses.c1"}),
+        ("LoopbackUp", {}),
+        ("SetPropagation", {"propagation": 1 << 19, "recursive": 1}),
+        ("OpenRootfs", {"path": "/bundle/rootfs"}),
+    ]
+    assert rows[14:20] == [
+        ("Mount", {"fstype": "proc", "source": "proc", "target": "/proc"}),
+        ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/dev", "options": ["mode=755", "size=65536k"],
+                   "set": 0x22}),
+        ("Mount", {"fstype": "devpts", "source": "devpts", "target": "/dev/pts",
+                   "options": ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"], "set": 0xA}),
+        ("Mount", {"fstype": "tmpfs", "source": "shm", "target": "/dev/shm", "options": ["mode=1777", "size=65536k"],
+                   "set": 0xE}),
+        ("Mount", {"fstype": "mqueue", "source": "mqueue", "target": "/dev/mqueue", "set": 0xE}),
+        ("Mount", {"fstype": "sysfs", "source": "sysfs", "target": "/sys", "set": 0xF}),
+    ]
+    assert rows[20] == ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup",
+                                  "options": ["mode=755"], "set": 0xE})
+    assert ("Bind", {"source": "/sys/fs/cgroup/memory/c1", "target": "/sys/fs/cgroup/memory", "recursive": 1, "set": 0xF,
+                     "clear": 0x70}) in rows[21:30]
+    assert rows[30] == ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": 1})
+
+
+def test_init_section_from_devices_to_the_program(spec):
+    rows = shown(spec, "init")[31:]
+    assert [name for name, _ in rows[:6]] == ["MakeNode"] * 6
+    assert rows[0] == ("MakeNode", {"path": "/dev/null", "kind": 0o020000, "major": 1, "minor": 3, "mode": 0o666})
+    assert [(fields["path"], fields["to"]) for _, fields in rows[6:12]] == [
+        ("/dev/ptmx", "pts/ptmx"), ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"), ("/dev/stderr", "/proc/self/fd/2"), ("/dev/core", "/proc/kcore")]
+    assert rows[12:17] == [
+        ("MakeConsole", {"fd": 10, "uid": 0, "height": 0, "width": 0, "device": 1}),
+        ("MakeDirectory", {"path": "/", "mode": 0o755}),
+        ("PivotRoot", {}),
+        ("SetMountAttributes", {"target": "/", "set": 1}),
+        ("SetHostname", {"name": "runc"}),
+    ]
+    assert [name for name, _ in rows[17:32]] == ["ReadonlyPath"] * 5 + ["MaskPath"] * 10
+    three = 1 << 5 | 1 << 10 | 1 << 29
+    environment = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"]
+    assert rows[32:] == [
+        ("SetRlimit", {"resource": 7, "soft": 1024, "hard": 1024, "name": "RLIMIT_NOFILE"}),
+        ("ChangeDirectory", {"path": "/", "early": 1}),
+        ("DropBounding", {"keep": three}),
+        ("SetUser", {"uid": 0, "gid": 0, "groups": []}),
+        ("SetCapabilities", {"effective": three, "permitted": three, "inheritable": 0, "ambient": 0}),
+        ("SetNoNewPrivileges", {}),
+        ("ChangeDirectory", {"path": "/"}),
+        ("FindExecutable", {"args": ["sh"], "env": environment}),
+        ("Send", {"event": READY}),
+    ]
+    assert shown(spec, "begin") == [("Exec", {"args": ["sh"], "env": environment, "preserve": 0})]
+
+
+def test_the_sections_of_the_later_verbs(spec):
+    assert spec.sections["stage"] == spec.sections["started"] == []
+    assert shown(spec, "signal") == [("SignalCgroup", {"hierarchy": "/sys/fs/cgroup/pids", "path": "/c1"})]
+    rows = shown(spec, "delete")
+    assert rows[:3] == [
+        ("ThawCgroup", {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1", "file": "freezer.state", "value": "THAWED"}),
+        ("KillInit", {}),
+        ("RemoveCgroup", {"hierarchy": "/sys/fs/cgroup/pids", "path": "/c1"}),
+    ]
+    assert [name for name, _ in rows[2:]] == ["RemoveCgroup"] * 10
+
+
+def test_the_state_section(spec):
+    (name, fields), = shown(spec, "state")
+    assert json.loads(fields.pop("request")) == {
+        "verb": "create", "cgroup-manager": "cgroupfs", "rootless": "auto", "console-socket": "-",
+        "own-cgroups": {values(step)["hierarchy"]: "/" for step in steps(spec, "host", "MakeCgroup")}}
+    assert (name, fields) == ("WriteState", {"oci_version": "1.3.0", "id": "c1", "bundle": "/bundle",
+                                             "rootfs": "/bundle/rootfs", "annotations": "{}"})
+
+
+def test_every_step_names_what_asked_for_it_and_the_spec(spec):
+    rules = {"default devices", "session keyring", "not dumpable", "root", "create", "delete", "state", "$id",
+             "--console-socket", "--pid-file"}
+    top = {"linux", "mounts", "process", "root", "hostname"}
+    for section in spec.sections.values():
+        for step in section:
+            assert step.at in rules or step.at.split(".")[0].split("[")[0] in top, step
+            assert not step.spec or step.spec.split("#")[0] in ("config.md", "config-linux.md", "runtime.md"), step
+
+
+def test_annotations_are_passed_on_as_they_stand():
+    members = config(annotations={"a": "é\n", "b": ""})
+    (step,) = plan(members).sections["state"]
+    assert json.loads(values(step)["annotations"]) == members["annotations"]
+    assert "\\u00e9" in values(step)["annotations"]  # json.dumps wrote it so
+
+
+def test_annotations_must_be_strings():
+    with pytest.raises(ConfigError, match=r'annotations\["x.y"\]: found 1, expected a string'):
+        plan(config(annotations={"x.y": 1}))
+
+
+def test_without_process_there_is_nothing_to_start():
+    made = plan(config(process=..., hooks={"startContainer": [{"path": "/h"}]}))
+    assert made.sections["begin"] == []
+    assert names(made, "init")[-1] == "Send" and "FindExecutable" not in names(made, "init")
+
+
+def test_pidfd_socket():
+    made = plan(config(), pidfd_socket="/socket")
+    (socket,), (send,) = steps(made, "host", "OpenSocket"), steps(made, "host", "SendPidfd")
+    assert socket.fd == send.fd and socket.path.path == "$pidfd-socket"
+    assert names(made, "host").index("Receive") < names(made, "host").index("SendPidfd") < names(made, "host").index("Commit")
+
+
+@pytest.mark.parametrize("terminal, words, message", [
+    (True, {}, "cannot allocate tty if ocirt will detach without setting console socket"),
+    (True, {"verb": "run", "detach": "1"}, "cannot allocate tty if ocirt will detach without setting console socket"),
+    (False, {"console_socket": "/s"}, "cannot use console socket if ocirt will not detach or allocate tty"),
+    (True, {"verb": "run", "console_socket": "/s"}, "cannot use console socket if ocirt will not detach or allocate tty"),
+])
+def test_terminal_and_console_socket(terminal, words, message):
+    with pytest.raises(RequestError, match=message):
+        plan(config(process__terminal=terminal), **words)
+
+
+def test_a_foreground_terminal_goes_to_the_runtime():
+    made = plan(config(process__terminal=True, process__consoleSize={"height": 25, "width": 80}), verb="run")
+    assert shown(made, "init", "MakeConsole") == [
+        ("MakeConsole", {"fd": -1, "uid": 0, "height": 25, "width": 80, "device": 1})]
+    assert steps(made, "host", "OpenSocket") == []
+
+
+def test_a_later_build_compiles_the_same_later_verbs():
+    members = config(process__terminal=True, hooks={"poststop": [{"path": "/h"}]})
+    first = plan(members, host(), console_socket="/s", pid_file="/p", rootless="true")
+    stored = json.loads(values(first.sections["state"][0])["request"])
+    again = plan(members, host(cgroups=_moved(host())), **{name.replace("-", "_"): value for name, value in stored.items()})
+    for section in ("begin", "started", "signal", "delete", "state"):
+        assert first.sections[section] == again.sections[section], section
+
+
+def _moved(machine):
+    """The same layout, looked at by a caller that is in other cgroups."""
+    for each in machine.cgroups.hierarchies:
+        each.own = "/somewhere/else"
+    return machine.cgroups
