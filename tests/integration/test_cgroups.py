@@ -1,11 +1,12 @@
 """config-linux.md, Control groups, on v1 and hybrid hosts: limits written and read back, joined, removed."""
 
-import json
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import PARENT, cgroup_file, hierarchies, left_cgroups
+from tests.integration.harness import PARENT, cgroup_file, hierarchies, left_cgroups, remove_cgroups
 
 
 def test_joined_in_every_hierarchy(ocirt, bundle):
@@ -168,3 +169,43 @@ def test_cgroup_mount_shows_the_containers_own(ocirt, bundle):
     lines = ocirt.ok("run", "--bundle", bundle, "c1").out.splitlines()
     assert lines[0] == "33" and "Read-only" in lines[1] and "Read-only" in lines[2]
     assert {"memory", "pids", "cpu"} <= set(lines[3:])
+
+
+@pytest.fixture
+def hugetlb():
+    """The hugetlb controller as a v1 hierarchy, mounted in the tests' mount namespace for as long as the test takes."""
+    mount = Path("/sys/fs/cgroup/hugetlb")
+    if mount.exists() and (mount / "tasks").exists():
+        yield mount
+        return
+    command = ["mount", "-t", "cgroup", "-o", "hugetlb", "hugetlb", mount]
+    mount.mkdir(exist_ok=True)
+    try:
+        subprocess.run(command, check=True, timeout=10)
+        yield mount
+    finally:
+        remove_cgroups()
+        subprocess.run(["umount", mount], timeout=10, stderr=subprocess.DEVNULL)
+        # The kernel keeps a hierarchy whose last cgroup was still going away when it was unmounted.
+        for _ in range(20):
+            time.sleep(0.3)  # it goes away behind our back
+            if ":hugetlb:" not in Path("/proc/self/cgroup").read_text():
+                break
+            subprocess.run(command, timeout=10)
+            time.sleep(0.1)
+            subprocess.run(["umount", mount], timeout=10)
+        mount.rmdir()
+    assert ":hugetlb:" not in Path("/proc/self/cgroup").read_text()
+
+
+def test_hugetlb_limit(hugetlb, ocirt, bundle):
+    """config-linux.md, Huge page limits: reservations where the kernel counts them."""
+    bundle.config["linux"]["resources"] = {"hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}]}
+    bundle.save()
+    ocirt.ok("create", "--bundle", bundle, "c1")
+    assert cgroup_file(bundle, "hugetlb", "hugetlb.2MB.rsvd.limit_in_bytes") == str(4 << 20)
+    bundle.config["linux"]["resources"]["hugepageLimits"][0]["pageSize"] = "3MB"
+    bundle.save()
+    assert "linux.resources.hugepageLimits[0].pageSize" in ocirt.fails("create", "--bundle", bundle, "c2")
+    ocirt.ok("delete", "--force", "c1")
+    assert not (hugetlb / "ocirt-test").exists()

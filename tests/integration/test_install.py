@@ -1,0 +1,46 @@
+"""hack/install into /opt/ocirt and away again, over file systems of the test's own; and `pip install .` in a virtual environment."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.integration.harness import TREE, Runtime
+
+
+def run(*command, **more):
+    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, cwd="/",
+                          **more)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+@pytest.fixture
+def places():
+    """Empty /opt and /usr/local/bin, in the tests' mount namespace."""
+    mounted = []
+    for place in ("/opt", "/usr/local/bin"):
+        run("mount", "-t", "tmpfs", "tmpfs", place)
+        mounted.append(place)
+    yield
+    for place in mounted:
+        run("umount", place)
+
+
+def test_install_and_uninstall(places, ocirt, bundle):
+    run(TREE / "hack/install", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"})
+    assert os.readlink("/usr/local/bin/ocirt") == "/opt/ocirt/bin/ocirt"
+    bundle.shell("exit 3").save()
+    assert Runtime("/usr/local/bin/ocirt", ocirt.root)("run", "--bundle", bundle, "c1", env={}).status == 3
+    run(TREE / "hack/install", "--uninstall")
+    assert os.listdir("/opt") == [] and os.listdir("/usr/local/bin") == []
+
+
+def test_pip_install_in_a_virtual_environment(ocirt, bundle, tmp_path):
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    run(tmp_path / "venv/bin/pip", "install", "-q", TREE)
+    bundle.shell("exit 4").save()
+    assert Runtime(tmp_path / "venv/bin/ocirt", ocirt.root)("run", "--bundle", bundle, "c1", env={}, cwd="/").status == 4
+    version = run(tmp_path / "venv/bin/python", "-c", "import ocirt, ocirt._build; print(ocirt.__version__, ocirt._build.BUILD_ID)").split()
+    assert run(tmp_path / "venv/bin/ocirt", "--version").splitlines()[:2] == [f"ocirt version {version[0]}", f"commit: {version[1]}"]

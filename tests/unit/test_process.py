@@ -1,0 +1,276 @@
+"""config.md, "Process", "POSIX process", "Linux Process", "User" and "POSIX-platform Hooks"."""
+
+import pytest
+
+from ocirt.compile import unsupported
+from ocirt.compile.capabilities import BITS
+from ocirt.errors import ConfigError
+from ocirt.plan.steps import EVENTS
+from tests.unit.plans import config, names, no_cgroups, plan, shown, steps
+
+MOUNTED, HOOKED = EVENTS.index("mounted"), EVENTS.index("hooked")
+
+
+def error(members, on=None):
+    with pytest.raises(ConfigError) as caught:
+        plan(members, on)
+    return str(caught.value).removeprefix("config.json: ")
+
+
+# ---- process ----
+
+@pytest.mark.parametrize("changes, message", [
+    ({"process__args": ...}, "process.args: found nothing, expected an array of strings"),
+    ({"process__args": []}, "process.args: found [], expected at least the program"),
+    ({"process__args": ["a", 5]}, "process.args[1]: found 5, expected a string"),
+    ({"process__cwd": ...}, "process.cwd: found nothing, expected a string"),
+    ({"process__cwd": "tmp"}, 'process.cwd: found "tmp", expected an absolute path'),
+    ({"process__cwd": ""}, 'process.cwd: found "", expected an absolute path'),
+    ({"process__env": "A=b"}, 'process.env: found "A=b", expected an array of strings'),
+    ({"process__user": {"uid": 1}}, "process.user.gid: found nothing, expected a whole number"),
+    ({"process__user": {}}, "process.user.uid: found nothing, expected a whole number"),
+    ({"process__user__umask": 0o10000}, "process.user.umask: found 4096, expected a number from 0 to 4095"),
+    ({"process__oomScoreAdj": 1001}, "process.oomScoreAdj: found 1001, expected a number from -1000 to 1000"),
+    ({"process__oomScoreAdj": "0"}, 'process.oomScoreAdj: found "0", expected a whole number'),
+    ({"process__noNewPrivileges": 1}, "process.noNewPrivileges: found 1, expected true or false"),
+    ({"process__capabilities": []}, "process.capabilities: found an array, expected an object"),
+])
+def test_processes_that_cannot_be(changes, message):
+    assert error(config(**changes)) == message
+
+
+def test_the_console_size_counts_with_a_terminal_only():
+    plan(config(process__consoleSize={"height": "x"}))
+    with pytest.raises(ConfigError, match=r'process.consoleSize.height: found "x", expected a whole number'):
+        plan(config(process__consoleSize={"height": "x"}, process__terminal=True), verb="run")
+
+
+def test_the_directory_is_made_before_the_root_is_entered():
+    order = names(plan(config(process__cwd="/work")), "init")
+    assert order.index("MakeDirectory") < order.index("PivotRoot") < order.index("ChangeDirectory")
+    assert shown(plan(config(process__cwd="/work")), "init", "ChangeDirectory", "MakeDirectory") == [
+        ("MakeDirectory", {"path": "/work", "mode": 0o755}),
+        ("ChangeDirectory", {"path": "/work", "early": 1}), ("ChangeDirectory", {"path": "/work"})]
+
+
+def test_the_user():
+    made = plan(config(process__user={"uid": 7, "gid": 8, "additionalGids": [9, 10], "umask": 0o27}))
+    assert shown(made, "init", "SetUser", "SetUmask") == [
+        ("SetUser", {"uid": 7, "gid": 8, "groups": ["9", "10"]}), ("SetUmask", {"mask": 0o27})]
+
+
+def test_without_a_user_it_is_root():
+    assert shown(plan(config(process__user=...)), "init", "SetUser") == [("SetUser", {"uid": 0, "gid": 0, "groups": []})]
+
+
+def test_without_a_umask_it_stays_the_callers():
+    assert "SetUmask" not in names(plan(config()), "init")
+
+
+def test_the_oom_score():
+    assert shown(plan(config(process__oomScoreAdj=-5)), "init", "WriteProc") == [
+        ("WriteProc", {"file": "self/oom_score_adj", "value": "-5"})]
+
+
+def test_privileges_go_one_after_the_other():
+    order = names(plan(config(process__noNewPrivileges=True, process__oomScoreAdj=5, process__user__umask=0,
+                              process__rlimits=[{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}])), "init")
+    assert order[order.index("SetRlimit"):] == [
+        "SetRlimit", "WriteProc", "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "SetNoNewPrivileges",
+        "SetUmask", "ChangeDirectory", "FindExecutable", "Send"]
+
+
+def test_arguments_and_environment_are_list_slots():
+    made = plan(config(process__args=["a", "", "é"], process__env=["A=b"]), preserve_fds="3")
+    assert shown(made, "begin") == [("Exec", {"args": ["a", "", "é"], "env": ["A=b"], "preserve": 3})]
+    assert made.begin[0].args.path == "process.args" and "process.args" not in made.trace.guards
+    assert made.trace.tests["process.args", "is_empty", None] is False
+
+
+def test_no_environment():
+    assert shown(plan(config(process__env=...)), "begin")[0][1]["env"] == []
+
+
+# ---- rlimits ----
+
+def test_rlimits():
+    unlimited = (1 << 64) - 1
+    made = plan(config(process__rlimits=[{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2},
+                                         {"type": "RLIMIT_RTTIME", "soft": unlimited, "hard": unlimited}]))
+    assert shown(made, "init", "SetRlimit") == [
+        ("SetRlimit", {"resource": 7, "soft": 1, "hard": 2, "name": "RLIMIT_NOFILE"}),
+        ("SetRlimit", {"resource": 15, "soft": unlimited, "hard": unlimited, "name": "RLIMIT_RTTIME"})]
+
+
+@pytest.mark.parametrize("limits, message", [
+    ([{"type": "RLIMIT_FOO", "soft": 1, "hard": 1}],
+     'process.rlimits[0].type: found "RLIMIT_FOO", expected a resource of getrlimit(2), like RLIMIT_NOFILE'),
+    ([{"type": "NOFILE", "soft": 1, "hard": 1}],
+     'process.rlimits[0].type: found "NOFILE", expected a resource of getrlimit(2), like RLIMIT_NOFILE'),
+    ([{"type": "RLIMIT_CPU", "soft": 1, "hard": 1}] * 2,
+     'process.rlimits[1].type: found "RLIMIT_CPU" a second time, expected each type once'),
+    ([{"type": "RLIMIT_CPU", "soft": 1}], "process.rlimits[0].hard: found nothing, expected a whole number"),
+    ([{"type": "RLIMIT_CPU", "soft": -1, "hard": 1}],
+     f"process.rlimits[0].soft: found -1, expected a number from 0 to {(1 << 64) - 1}"),
+])
+def test_rlimits_that_cannot_be(limits, message):
+    assert error(config(process__rlimits=limits)) == message
+
+
+# ---- capabilities ----
+
+KILL, CHOWN, RESOURCE, BPF = (BITS[f"CAP_{name}"] for name in ("KILL", "CHOWN", "SYS_RESOURCE", "BPF"))
+
+
+def capabilities(on=None, **sets):
+    """What a config with these sets of names becomes: the bits that are granted, and what is warned of."""
+    made = plan(config(process__capabilities={name: [f"CAP_{each}" for each in value.split()]
+                                              for name, value in sets.items()}), on)
+    (drop,), (set_,) = steps(made, "init", "DropBounding"), steps(made, "init", "SetCapabilities")
+    return (drop.keep, set_.permitted, set_.inheritable, set_.effective, set_.ambient), [
+        step.message for step in steps(made, "host", "Warn")]
+
+
+def test_the_five_sets():
+    assert capabilities(bounding="KILL CHOWN", permitted="KILL CHOWN", inheritable="KILL", effective="CHOWN",
+                        ambient="KILL") == ((KILL | CHOWN, KILL | CHOWN, KILL, CHOWN, KILL), [])
+
+
+def test_numbers_are_the_kernels():
+    assert BITS["CAP_CHOWN"] == 1 and BITS["CAP_SYS_ADMIN"] == 1 << 21 and BITS["CAP_CHECKPOINT_RESTORE"] == 1 << 40
+
+
+def test_without_capabilities_there_are_none():
+    """As runc: not those of the runtime."""
+    for members in (config(), config(process__capabilities={})):
+        made = plan(members)
+        assert shown(made, "init", "DropBounding", "SetCapabilities") == [
+            ("DropBounding", {"keep": 0}),
+            ("SetCapabilities", {"effective": 0, "permitted": 0, "inheritable": 0, "ambient": 0})]
+
+
+def test_unknown_names_are_warned_of():
+    bits, warnings = capabilities(bounding="KILL FOO", effective="FOO bar")
+    assert bits[0] == KILL
+    assert warnings == ["process.capabilities: ignoring unknown capabilities: CAP_FOO CAP_bar"]
+
+
+def test_what_the_runtime_lacks_is_warned_of():
+    lacking = no_cgroups(permitted=KILL, bounding=KILL | CHOWN)
+    bits, warnings = capabilities(lacking, bounding="KILL CHOWN SYS_RESOURCE", permitted="KILL CHOWN", effective="KILL CHOWN")
+    assert bits == (KILL | CHOWN, KILL, 0, KILL, 0)
+    assert warnings == ["process.capabilities: ignoring capabilities that cannot be granted: "
+                        "bounding CAP_SYS_RESOURCE, permitted CAP_CHOWN, effective CAP_CHOWN"]
+
+
+def test_what_capset_would_refuse_is_warned_of():
+    bits, warnings = capabilities(bounding="KILL", permitted="KILL", inheritable="CHOWN", effective="CHOWN",
+                                  ambient="CHOWN")
+    assert bits == (KILL, KILL, 0, 0, 0)
+    assert warnings == ["process.capabilities: ignoring capabilities that cannot be granted: "
+                        "inheritable CAP_CHOWN, effective CAP_CHOWN, ambient CAP_CHOWN"]
+
+
+def test_ambient_without_inheritable_is_left_out_in_silence():
+    """`runc spec` writes such a config."""
+    assert capabilities(bounding="KILL", permitted="KILL", ambient="KILL") == ((KILL, KILL, 0, 0, 0), [])
+
+
+def test_a_user_namespace_gives_all_that_the_kernel_knows():
+    ids = [{"containerID": 0, "hostID": 1, "size": 1}]
+    made = plan(config(process__capabilities={"bounding": ["CAP_SYS_RESOURCE", "CAP_BPF"]}, linux__uidMappings=ids,
+                       linux__gidMappings=ids, linux__namespaces=[{"type": "mount"}, {"type": "user"}]),
+                no_cgroups(permitted=0, bounding=0, last_capability=37))
+    assert steps(made, "init", "DropBounding")[0].keep == RESOURCE
+    assert [step.message for step in steps(made, "host", "Warn")] == [
+        "process.capabilities: ignoring capabilities that cannot be granted: bounding CAP_BPF"]
+
+
+def test_warnings_come_before_anything_is_spawned():
+    order = names(plan(config(process__capabilities={"bounding": ["CAP_X"]})), "host")
+    assert order.index("Warn") < order.index("Spawn")
+
+
+# ---- hooks ----
+
+POINTS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+
+
+def test_all_points():
+    made = plan(config(hooks={point: [{"path": f"/{point}", "args": ["a", "b"], "env": ["C=d"], "timeout": 5}]
+                              for point in POINTS}))
+
+    def hook(point, status, **more):
+        return ("RunHook", {"path": f"/{point}", "args": ["a", "b"], "env": ["C=d"], "timeout": 5, "status": status, **more})
+
+    rows = shown(made, "host")
+    at = rows.index(("Receive", {"event": MOUNTED}))
+    assert rows[at + 1:at + 4] == [hook("prestart", "creating"), hook("createRuntime", "creating"),
+                                   ("Send", {"event": HOOKED})]
+    rows = shown(made, "init")
+    at = rows.index(("Send", {"event": MOUNTED}))
+    assert rows[at + 1:at + 4] == [("Receive", {"event": HOOKED}), hook("createContainer", "creating"), ("PivotRoot", {})]
+    assert shown(made, "begin")[0] == hook("startContainer", "created") and names(made, "begin")[1] == "Exec"
+    assert shown(made, "started") == [hook("poststart", "running")]
+    assert shown(made, "delete")[-1] == hook("poststop", "stopped", warn=1)
+    assert made.started[0].at == "hooks.poststart[0]"
+
+
+@pytest.mark.parametrize("point, expected", [
+    ("prestart", True), ("createRuntime", True), ("createContainer", True), ("startContainer", False), ("poststart", False)])
+def test_both_sides_wait_only_where_there_is_a_hook_to_wait_for(point, expected):
+    made = plan(config(hooks={point: [{"path": "/h"}]}))
+    for section in ("host", "init"):
+        events = {fields["event"] for _, fields in shown(made, section, "Send", "Receive")}
+        assert ({MOUNTED, HOOKED} <= events) == expected
+
+
+def test_a_bare_hook():
+    assert shown(plan(config(hooks={"poststart": [{"path": "/h"}]})), "started") == [
+        ("RunHook", {"path": "/h", "args": [], "env": [], "timeout": 0, "status": "running"})]
+
+
+def test_hooks_in_their_order():
+    made = plan(config(hooks={"poststop": [{"path": f"/{name}"} for name in "ba"]}))
+    assert [fields["path"] for _, fields in shown(made, "delete", "RunHook")] == ["/b", "/a"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("hook, message", [
+    ({}, "path: found nothing, expected a string"),
+    ({"path": "bin/h"}, 'path: found "bin/h", expected an absolute path'),
+    ({"path": "/h", "timeout": 0}, "timeout: found 0, expected a number of seconds, at least 1"),
+    ({"path": "/h", "timeout": -1}, "timeout: found -1, expected a number of seconds, at least 1"),
+    ({"path": "/h", "args": [1]}, "args[0]: found 1, expected a string"),
+])
+def test_hooks_that_cannot_be(point, hook, message):
+    assert error(config(hooks={point: [{"path": "/ok"}, hook]})) == f"hooks.{point}[1].{message}"
+
+
+# ---- what is not applied yet ----
+
+@pytest.mark.parametrize("path", [*[f"process.{name}" for name in unsupported.PROCESS],
+                                  *[f"linux.{name}" for name in unsupported.LINUX]])
+@pytest.mark.parametrize("value, found", [({"x": 1}, "an object"), ("x", '"x"'), ([1], "an array"), (False, "false")])
+def test_what_is_not_applied_is_refused(path, value, found):
+    assert error(config(**{path.replace(".", "__"): value})) == (
+        f"{path}: found {found}, expected nothing: this build does not apply it")
+
+
+@pytest.mark.parametrize("name", [*unsupported.PROCESS, *unsupported.LINUX])
+@pytest.mark.parametrize("value", [None, "", {}, []])
+def test_what_asks_for_nothing_is_fine(name, value):
+    holder = "process" if name in unsupported.PROCESS else "linux"
+    plan(config(**{f"{holder}__{name}": value}))
+
+
+@pytest.mark.parametrize("entry, message", [
+    ({"uidMappings": [{}]}, "mounts[0].uidMappings: found an array"),
+    ({"gidMappings": [{}]}, "mounts[0].gidMappings: found an array"),
+    ({"options": ["bind", "idmap"]}, 'mounts[0].options[1]: found "idmap"'),
+    ({"options": ["ridmap", "bind"]}, 'mounts[0].options[0]: found "ridmap"'),
+    ({"options": ["bind", "idmap=uids=0-1-2"]}, 'mounts[0].options[1]: found "idmap=uids=0-1-2"'),
+])
+def test_mounts_with_id_maps_are_refused(entry, message):
+    assert error(config(mounts=[{"destination": "/d", "source": "/s", "options": ["bind"], **entry}])) == (
+        f"{message}, expected nothing: this build does not apply it")

@@ -1,0 +1,236 @@
+"""config.md, "Root"; config-linux.md, "Rootfs Mount Propagation", "Devices", "Masked Paths", "Readonly Paths", "Sysctl"."""
+
+import pytest
+
+from ocirt.compile.rootfs import split
+from ocirt.errors import ConfigError
+from tests.unit.plans import config, names, no_cgroups, plan, shown, steps
+
+UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
+LOWER, UPPER, WORK = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.upper", "org.ocirt.rootfs.work"
+
+
+def error(members, on=None):
+    with pytest.raises(ConfigError) as caught:
+        plan(members, on)
+    return str(caught.value).removeprefix("config.json: ")
+
+
+# ---- the root ----
+
+def test_a_relative_path_is_the_bundles():
+    made = plan(config(root={"path": "rootfs"}), bundle="/some/bundle")
+    assert shown(made, "init", "OpenRootfs") == [("OpenRootfs", {"path": "/some/bundle/rootfs"})]
+    assert made.state[0].rootfs == made.init[names(made, "init").index("OpenRootfs")].path
+
+
+def test_an_absolute_path():
+    assert shown(plan(config(root={"path": "/r"})), "init", "OpenRootfs") == [("OpenRootfs", {"path": "/r"})]
+
+
+def test_read_only():
+    made = plan(config(root={"path": "r", "readonly": True}))
+    assert shown(made, "init", "SetMountAttributes") == [("SetMountAttributes", {"target": "/", "set": 1})]
+    order = names(made, "init")
+    assert order.index("PivotRoot") < order.index("SetMountAttributes") < order.index("Send")
+
+
+def test_no_pivot():
+    assert "MoveRoot" in names(plan(config(), no_pivot="1"), "init")
+    assert "PivotRoot" not in names(plan(config(), no_pivot="1"), "init")
+
+
+@pytest.mark.parametrize("root, message", [
+    (..., "root: found nothing, expected an object"),
+    ({}, "root.path: found nothing, expected a string"),
+    ({"path": ""}, 'root.path: found "", expected the path of a directory'),
+    ({"path": "r", "readonly": "yes"}, 'root.readonly: found "yes", expected true or false'),
+])
+def test_roots_that_cannot_be(root, message):
+    assert error(config(root=root)) == message
+
+
+@pytest.mark.parametrize("value, before, after", [
+    (None, SLAVE, 0), ("", SLAVE, 0), ("slave", SLAVE, 0), ("rslave", SLAVE, 0), ("private", PRIVATE, 0),
+    ("rprivate", PRIVATE, 0), ("shared", SLAVE, SHARED), ("rshared", SLAVE, SHARED), ("unbindable", PRIVATE, UNBINDABLE),
+    ("runbindable", PRIVATE, UNBINDABLE)])
+def test_propagation(value, before, after):
+    made = plan(config(linux__rootfsPropagation=value))
+    assert shown(made, "init", "SetPropagation") == [("SetPropagation", {"propagation": before, "recursive": 1})]
+    assert shown(made, "init", "SetMountAttributes") == [
+        ("SetMountAttributes", {"target": "/", "set": 0, "propagation": after})] * bool(after)
+
+
+def test_a_propagation_that_is_none():
+    assert error(config(linux__rootfsPropagation="public")) == (
+        'linux.rootfsPropagation: found "public", expected shared, slave, private or unbindable')
+
+
+# ---- the overlay ----
+
+def overlay(**notes):
+    return config(annotations={f"org.ocirt.rootfs.{name}": value for name, value in notes.items()})
+
+
+def test_an_overlay():
+    made = plan(overlay(lower="/top:layers/base", upper="/u", work="w"))
+    assert shown(made, "init", "OverlayRootfs", "OpenRootfs") == [
+        ("OverlayRootfs", {"lower": ["/top", "/bundle/layers/base"], "upper": "/u", "work": "/bundle/w",
+                           "path": "/bundle/rootfs"})]
+    # The layers are the image's, the same for many containers; the rest is the container's own.
+    assert made.trace.guards[f'annotations["{LOWER}"]'] == "/top:layers/base"
+    assert f'annotations["{UPPER}"]' not in made.trace.guards
+
+
+def test_a_read_only_overlay():
+    assert shown(plan(overlay(lower="/a")), "init", "OverlayRootfs") == [
+        ("OverlayRootfs", {"lower": ["/a"], "upper": "", "work": "", "path": "/bundle/rootfs"})]
+
+
+def test_layers_with_colons():
+    assert split(r"/a\:b:/c\\:d") == ["/a:b", "/c\\", "d"]
+    assert split("a\\") == ["a\\"] and split("") == [""]
+
+
+def test_what_is_asked_for_is_recorded():
+    assert plan(config()).trace.tests["annotations", "has", LOWER] is False
+
+
+@pytest.mark.parametrize("notes, message", [
+    ({"upper": "/u"}, f'annotations["{UPPER}"]: found an overlay\'s directory, expected {LOWER} beside it'),
+    ({"work": "/u"}, f'annotations["{WORK}"]: found an overlay\'s directory, expected {LOWER} beside it'),
+    ({"lower": "/l", "upper": "/u"},
+     f'annotations["{UPPER}"]: found one of an overlay\'s two directories, expected {WORK} beside it'),
+    ({"lower": "/l", "work": "/w"},
+     f'annotations["{WORK}"]: found one of an overlay\'s two directories, expected {UPPER} beside it'),
+    ({"lower": ""},
+     f'annotations["{LOWER}"]: found an empty path, expected paths of directories, separated by colons'),
+    ({"lower": "/a::/b"},
+     f'annotations["{LOWER}"]: found an empty path, expected paths of directories, separated by colons'),
+    ({"lower": "/a", "upper": "", "work": "/w"}, f'annotations["{UPPER}"]: found "", expected the path of a directory'),
+])
+def test_overlays_that_cannot_be(notes, message):
+    assert error(overlay(**notes)) == message
+
+
+# ---- devices ----
+
+NULL = {"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o20600, "uid": 5, "gid": 6}
+
+
+def nodes(*devices, on=None, **changes):
+    return [fields for _, fields in shown(plan(config(linux__devices=list(devices), **changes), on), "init", "MakeNode")]
+
+
+def test_the_default_devices():
+    made = nodes()
+    assert [(each["path"], each["major"], each["minor"]) for each in made] == [
+        ("/dev/null", 1, 3), ("/dev/zero", 1, 5), ("/dev/full", 1, 7), ("/dev/random", 1, 8), ("/dev/urandom", 1, 9),
+        ("/dev/tty", 5, 0)]
+    assert {(each["kind"], each["mode"]) for each in made} == {(0o020000, 0o666)}
+
+
+def test_devices_of_every_kind():
+    made = nodes({"path": "/dev/a", "type": "c", "major": 1, "minor": 2}, {"path": "/b", "type": "b", "major": 8, "minor": 0},
+                 {"path": "/dev/u", "type": "u", "major": 1, "minor": 2}, {"path": "/p", "type": "p", "fileMode": 0o600})
+    assert made[6:] == [
+        {"path": "/dev/a", "kind": 0o020000, "major": 1, "minor": 2, "mode": 0o666},
+        {"path": "/b", "kind": 0o060000, "major": 8, "minor": 0, "mode": 0o666},
+        {"path": "/dev/u", "kind": 0o020000, "major": 1, "minor": 2, "mode": 0o666},
+        {"path": "/p", "kind": 0o010000, "major": 0, "minor": 0, "mode": 0o600}]
+
+
+def test_a_device_takes_the_place_of_a_default_one():
+    made = nodes(NULL)
+    assert len(made) == 6 and made[-1] == {
+        "path": "/dev/null", "kind": 0o020000, "major": 1, "minor": 3, "mode": 0o600, "uid": 5, "gid": 6}
+
+
+def test_in_a_user_namespace_nodes_are_bound():
+    fifo = {"path": "/p", "type": "p"}
+    ids = [{"containerID": 0, "hostID": 1, "size": 1}]
+    for made in (nodes(NULL, fifo, on=no_cgroups(in_user_namespace=True)),
+                 nodes(NULL, fifo, linux__namespaces=[{"type": "mount"}, {"type": "user", "path": "/u"}]),
+                 nodes(NULL, fifo, linux__namespaces=[{"type": "mount"}, {"type": "user"}], linux__uidMappings=ids,
+                       linux__gidMappings=ids)):
+        assert [each.get("bind", 0) for each in made] == [1, 1, 1, 1, 1, 1, 0]
+
+
+def test_nothing_is_made_in_a_directory_of_the_hosts():
+    mount = {"destination": "/dev/", "source": "/dev", "options": ["rbind"]}
+    order = names(plan(config(mounts=[mount], linux__devices=[NULL])), "init")
+    assert "MakeNode" not in order and "MakeSymlink" not in order
+    tmpfs = {"destination": "/dev", "type": "tmpfs"}
+    assert "MakeNode" in names(plan(config(mounts=[tmpfs])), "init")
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"type": "x"}, 'linux.devices[0].type: found "x", expected "c", "b", "u" or "p"'),
+    ({"type": None}, "linux.devices[0].type: found nothing, expected a string"),
+    ({"path": "dev/x"}, 'linux.devices[0].path: found "dev/x", expected an absolute path'),
+    ({"major": None}, "linux.devices[0].major: found nothing, expected a number"),
+    ({"minor": -1}, "linux.devices[0].minor: found -1, expected a number from 0 to 1048575"),
+    ({"major": 4096}, "linux.devices[0].major: found 4096, expected a number from 0 to 4095"),
+    ({"fileMode": "0666"}, 'linux.devices[0].fileMode: found "0666", expected a whole number'),
+])
+def test_devices_that_cannot_be(change, message):
+    assert error(config(linux__devices=[{**NULL, **change}])) == message
+
+
+# ---- paths ----
+
+def test_paths():
+    made = plan(config(linux__maskedPaths=["/proc/kcore"], linux__readonlyPaths=["/proc/sys", "/proc/bus"]))
+    assert shown(made, "init", "MaskPath", "ReadonlyPath") == [
+        ("ReadonlyPath", {"path": "/proc/sys"}), ("ReadonlyPath", {"path": "/proc/bus"}),
+        ("MaskPath", {"path": "/proc/kcore"})]
+    assert [step.at for step in steps(made, "init", "MaskPath")] == ["linux.maskedPaths[0]"]
+
+
+@pytest.mark.parametrize("name", ["maskedPaths", "readonlyPaths"])
+def test_paths_are_absolute(name):
+    assert error(config(**{f"linux__{name}": ["/a", "proc"]})) == (
+        f'linux.{name}[1]: found "proc", expected an absolute path')
+
+
+# ---- sysctl ----
+
+ALL = [{"type": kind} for kind in ("mount", "network", "ipc", "uts")]
+
+
+def sysctl(keys, namespaces=ALL):
+    return config(linux__sysctl=keys, linux__namespaces=namespaces)
+
+
+def test_sysctls():
+    made = plan(sysctl({"net.ipv4.ip_forward": "1", "net/ipv4/conf/eth0.1/forwarding": "0", "kernel.shmmax": "5",
+                        "net.ipv4.conf.eth0/2.forwarding": "0", "fs.mqueue.msg_max": "9", "kernel.domainname": "x"}))
+    assert [(fields["file"], fields["value"]) for _, fields in shown(made, "init", "WriteProc")] == [
+        ("sys/net/ipv4/ip_forward", "1"), ("sys/net/ipv4/conf/eth0.1/forwarding", "0"), ("sys/kernel/shmmax", "5"),
+        ("sys/net/ipv4/conf/eth0.2/forwarding", "0"), ("sys/fs/mqueue/msg_max", "9"), ("sys/kernel/domainname", "x")]
+    assert "linux.sysctl[\"net.ipv4.ip_forward\"]" in made.trace.slots or (
+        steps(made, "init", "WriteProc")[0].value.path == 'linux.sysctl["net.ipv4.ip_forward"]')
+
+
+@pytest.mark.parametrize("key, kinds, found, expected", [
+    ("vm.swappiness", ("network", "ipc", "uts"), "a parameter of no namespace", "one of the ipc, network or uts namespace"),
+    ("kernel.panic", ("network", "ipc", "uts"), "a parameter of no namespace", "one of the ipc, network or uts namespace"),
+    ("net", ("network",), "a parameter of no namespace", "one of the ipc, network or uts namespace"),
+    ("", ("network",), "a parameter of no namespace", "one of the ipc, network or uts namespace"),
+    ("net..x", ("network",), "a parameter of no namespace", "one of the ipc, network or uts namespace"),
+    ("net/../kernel/panic", ("network",), "a parameter of no namespace", "one of the ipc, network or uts namespace"),
+    ("net./..", ("network",), "a parameter of no namespace", "one of the ipc, network or uts namespace"),
+    ("net.ipv4.x", ("ipc",), "a parameter of the host", "nothing without a namespace of type network"),
+    ("kernel.sem", ("network",), "a parameter of the host", "nothing without a namespace of type ipc"),
+    ("fs.mqueue.x", ("network",), "a parameter of the host", "nothing without a namespace of type ipc"),
+    ("kernel.domainname", ("network",), "a parameter of the host", "nothing without a namespace of type uts"),
+    ("kernel.hostname", ("uts",), "the hostname", "it in the property hostname"),
+])
+def test_sysctls_that_cannot_be(key, kinds, found, expected):
+    message = error(sysctl({key: "1"}, [{"type": "mount"}, *[{"type": kind} for kind in kinds]]))
+    assert message.endswith(f": found {found}, expected {expected}") and message.startswith("linux.sysctl")
+
+
+def test_sysctls_of_a_joined_namespace():
+    spaces = [{"type": "mount"}, {"type": "network", "path": "/n"}]
+    assert "WriteProc" in names(plan(sysctl({"net.ipv4.ip_forward": "1"}, spaces)), "init")
