@@ -54,7 +54,7 @@ def compile(config, request, host, refuse=True):
 
 def _host(config, request, plan, namespaces, cgroup, process):
     pidfd = plan.register() if request.pidfd_socket is not None else None
-    steps = cgroup.make() + cgroup.limit(config.linux.resources) + cgroup.open() + namespaces.open()
+    steps = cgroup.make() + cgroup.limit(config.linux.resources) + cgroup.open() + namespaces.open() + sysctl.guard(config, namespaces)
     if process:
         steps += process.sockets()
     if pidfd is not None:

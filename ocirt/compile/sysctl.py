@@ -3,12 +3,28 @@ runtime: any other would change the host."""
 
 from ..errors import ConfigError
 from ..model.json import member
-from ..plan.steps import WriteProc
+from ..plan.steps import AssertNotHostNamespace, WriteProc
 from .namespaces import IPC, NETWORK, UTS
 
 IPC_KEYS = frozenset(("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
                       "kernel.shmmni", "kernel.shm_rmid_forced"))
 OWNERS = {IPC: "ipc", NETWORK: "network", UTS: "uts"}
+FILES = {IPC: "ipc", NETWORK: "net", UTS: "uts"}
+"""Names under /proc/self/ns."""
+
+
+def guard(config, namespaces):
+    """Steps of the host, after the namespaces to join have been opened: one that parameters or names are set in must not be the
+    runtime's own, reached by its path."""
+    asked = {}
+    for key in config.linux.sysctl:
+        asked.setdefault(_owner(".".join(_parts(key))), member("linux.sysctl", key))
+    for name in ("hostname", "domainname"):
+        value = getattr(config, name)
+        if value is not None and not value.is_empty():
+            asked.setdefault(UTS, name)
+    return [AssertNotHostNamespace(at, "config-linux.md#namespaces", fd=namespaces.registers[kind], file=FILES[kind])
+            for kind, at in asked.items() if kind in namespaces.registers]
 
 
 def write(linux, namespaces):

@@ -21,6 +21,18 @@ int do_open_namespace(struct run *r, const struct step_open_namespace *s) {
   return 0;
 }
 
+int do_assert_not_host_namespace(struct run *r, const struct step_assert_not_host_namespace *s) {
+  BUFFER(path, 64);
+  struct stat theirs, ours;
+  put(&path, "/proc/self/ns/"); put(&path, TEXT(file));
+  int error = sys_fstat(r->fds[s->fd], &theirs);
+  if (!error) error = sys_stat(AT_FDCWD, path.data, &ours, 0);
+  if (error < 0) return failing(r, "stat", error);
+  if (theirs.st_ino != ours.st_ino || theirs.st_dev != ours.st_dev) return 0;
+  put(&r->detail, "the namespace that is joined by path is the host's");
+  return failing(r, "check", -EPERM);
+}
+
 int do_join_namespace(struct run *r, const struct step_join_namespace *s) {
   if (r->joined & 1ull << s->fd) return 0;
   int error = (int)sys2(SYS_setns, r->fds[s->fd], NUMBER(kind));

@@ -144,6 +144,13 @@ class OpenNamespace(Step):
     sentence = "open namespace {path}"
 
 
+class AssertNotHostNamespace(Step):
+    """Fail if the register's namespace is the runtime's own, which /proc/self/ns/``file`` is: what the container sets in it
+    would be set on the host."""
+    fields = {"fd": "fd", "file": "text"}
+    sentence = "set it in the container's namespace only"
+
+
 class OpenSocket(Step):
     """Connect to the unix stream socket ``path`` (``--console-socket``, ``--pidfd-socket``)."""
     fields = {"fd": "fd", "path": "text"}

@@ -81,6 +81,26 @@ def test_path_must_be_absolute_and_types_single(ocirt, bundle):
     assert "nonsense" in ocirt.fails("create", "--bundle", bundle, "c1")
 
 
+def test_nothing_is_set_in_the_hosts_namespaces(ocirt, bundle):
+    """A namespace joined by path may be the runtime's own: then neither names nor parameters are set in it."""
+    before = os.uname().nodename
+    bundle.namespace("uts", f"/proc/{os.getpid()}/ns/uts").save()
+    message = ocirt.fails("create", "--bundle", bundle, "c1")
+    assert "hostname" in message and "the host's" in message and os.uname().nodename == before
+    bundle.namespace("uts").namespace("network", f"/proc/{os.getpid()}/ns/net")
+    bundle.config["linux"]["sysctl"] = {"net.ipv4.ip_default_ttl": "33"}
+    bundle.save()
+    assert "linux.sysctl" in ocirt.fails("create", "--bundle", bundle, "c1")
+    with open("/proc/sys/net/ipv4/ip_default_ttl") as file:
+        assert file.read() != "33\n"
+
+
+def test_sysctl(ocirt, bundle):
+    """config-linux.md, Sysctl."""
+    bundle.config["linux"]["sysctl"] = {"net.ipv4.ip_default_ttl": "33", "kernel.msgmax": "9000"}
+    assert run(ocirt, bundle, "cat /proc/sys/net/ipv4/ip_default_ttl /proc/sys/kernel/msgmax").split() == ["33", "9000"]
+
+
 def test_loopback_is_up(ocirt, bundle):
     assert "LOOPBACK,UP" in run(ocirt, bundle, "ip link show lo")
 
