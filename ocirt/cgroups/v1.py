@@ -10,6 +10,9 @@ from ..model.text import Template, quote
 from ..plan.steps import JoinCgroup, MakeCgroup, OpenCgroup, RemoveCgroup, SignalCgroup, ThawCgroup, WriteCgroup
 from . import Driver, is_rootless
 
+ALL = "*"
+"""Every number, in a device rule as the kernel takes it."""
+
 INHERITED = {"cpuset": ("cpuset.cpus", "cpuset.mems")}
 """Files that a new cgroup must have from its parent before it takes a process."""
 
@@ -202,7 +205,7 @@ class V1(Driver):
         if not access or not set("rwm").issuperset(access):
             raise ConfigError(rule.at("access"), quote(access), 'some of "r", "w" and "m"')
         major, minor = _number(rule.major), _number(rule.minor)
-        if kind == "a" and major == minor == "*" and set(access) == set("rwm"):
+        if kind == "a" and major is minor is ALL and set(access) == set("rwm"):
             return [self._device_rule(verb, "a", rule.path)]
         # The kernel takes "a" for everything, whatever stands after it.
         return [self._device_rule(verb, f"{each} " + Template(major) + ":" + minor + f" {access}", rule.path)
@@ -276,5 +279,5 @@ def _missing(at, controller):
 
 
 def _number(number):
-    """A device number in a rule: ``*`` for any."""
-    return "*" if number is None or number.equals(ANY) else number
+    """A device number in a rule."""
+    return ALL if number is None or number.equals(ANY) else number

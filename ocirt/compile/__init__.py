@@ -8,7 +8,7 @@ from .. import cgroups
 from ..model.config import SPEC_VERSION
 from ..plan import Plan
 from ..plan.steps import EVENTS, Commit, KillInit, OpenSocket, Receive, Send, SendPidfd, WritePidFile, WriteState
-from . import devices, hooks, paths, sysctl, unsupported
+from . import devices, hooks, paths, seccomp, sysctl, unsupported
 from .mounts import Mounts
 from .namespaces import Namespaces
 from .process import Process, check_terminal
@@ -41,9 +41,13 @@ def compile(config, request, host, refuse=True):
 
     plan.sections["host"] = _host(config, request, plan, namespaces, cgroup, process)
     plan.sections["stage"] = namespaces.stage()
-    plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process)
+    filters = seccomp.load(config) if process else []
+    # As close to the program as can be. Without no_new_privs it takes a capability that the program may not have.
+    late = bool(process) and config.process.no_new_privileges
+    plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process, [] if late else filters)
     if process:
-        plan.sections["begin"] = hooks.run(config.hooks, "start_container") + process.execute()
+        plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"), *(filters if late else []),
+                                  *process.execute()]
     plan.sections["started"] = hooks.run(config.hooks, "poststart")
     plan.sections["signal"] = cgroup.signal()
     plan.sections["delete"] = [*cgroup.thaw(), KillInit("delete", "runtime.md#delete"), *cgroup.delete(),
@@ -54,7 +58,8 @@ def compile(config, request, host, refuse=True):
 
 def _host(config, request, plan, namespaces, cgroup, process):
     pidfd = plan.register() if request.pidfd_socket is not None else None
-    steps = cgroup.make() + cgroup.limit(config.linux.resources) + cgroup.open() + namespaces.open() + sysctl.guard(config, namespaces)
+    steps = cgroup.make() + cgroup.limit(config.linux.resources) + cgroup.open()
+    steps += namespaces.open() + sysctl.guard(config, namespaces)
     if process:
         steps += process.sockets()
     if pidfd is not None:
@@ -76,7 +81,7 @@ def _host(config, request, plan, namespaces, cgroup, process):
     return steps
 
 
-def _init(config, host, namespaces, rootfs, cgroup, mounts, process):
+def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
     steps = cgroup.join() + namespaces.enter() + rootfs.open() + mounts.make()
     if not mounts.has_own_dev:
         steps += devices.make(config.linux.devices, bind=namespaces.has_user or host.in_user_namespace)
@@ -87,7 +92,7 @@ def _init(config, host, namespaces, rootfs, cgroup, mounts, process):
     steps += rootfs.enter() + mounts.finish() + rootfs.finish() + namespaces.names()
     steps += sysctl.write(config.linux, namespaces) + paths.restrict(config.linux)
     if process:
-        steps += process.become()
+        steps += process.become(filters)
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 
 
@@ -104,8 +109,8 @@ def _receive(event):
 
 
 def _state(config, request, plan, rootfs, cgroup):
-    # Looked at for their types: the text itself is passed on as it stands.
-    annotations = config.raw("annotations") if config.annotations else "{}"
+    _ = config.annotations  # looked at for their types; passed on as they stand
+    annotations = config.raw("annotations") if config.has("annotations") else "{}"
     return WriteState("state", "runtime.md#state", oci_version=SPEC_VERSION, id=request.text("id", plan.trace),
                       bundle=request.text("bundle", plan.trace), rootfs=rootfs.path, annotations=annotations,
                       request=request.to_json(cgroup.own()))

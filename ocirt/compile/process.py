@@ -65,8 +65,11 @@ class Process:
                                      width=width, device=1))
         return [*steps, MakeDirectory("process.cwd", SPEC, path=self.cwd, mode=0o755)]
 
-    def become(self):
-        """Steps of init at last: all that is the process' own, privileges going one after the other."""
+    def become(self, privileged):
+        """Steps of init at last: all that is the process' own, privileges going one after the other.
+
+        :param privileged: steps that need what goes.
+        """
         process, user = self.process, self.process.user
         steps = self._rlimits()
         score = process.oom_score_adj
@@ -74,6 +77,7 @@ class Process:
             steps.append(WriteProc(score.path, LINUX, file="self/oom_score_adj", value=Template(score)))
         # The directory may be open to root alone, or (on a network file system) to the user alone.
         steps.append(ChangeDirectory("process.cwd", SPEC, path=self.cwd, early=1))
+        steps += privileged
         steps += self.capabilities.drop()
         steps.append(SetUser("process.user", USER, uid=self.uid, gid=self.gid, groups=self.groups,
                              setgroups=int(not self.namespaces.denies_setgroups)))

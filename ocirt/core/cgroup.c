@@ -30,6 +30,20 @@ static const char *relative(const char *path) {
   return *path ? path : ".";
 }
 
+// A path as the journal has it: with single slashes, and none at the end.
+static void put_plain(struct buffer *to, const char *path) {
+  for (const char *name = path; *(name += strspn(name, "/")); name += strcspn(name, "/")) {
+    put(to, "/");
+    put_bytes(to, name, strcspn(name, "/"));
+  }
+}
+
+static uint64_t cgroup_key(const char *hierarchy, const char *path) {
+  BUFFER(plain, 4096);
+  put_plain(&plain, path);
+  return effect_key(hierarchy, plain.data);
+}
+
 static int open_cgroup(const char *hierarchy, const char *path, uint64_t flags) {
   int top = open_hierarchy(hierarchy);
   if (top < 0) return top;
@@ -169,7 +183,7 @@ int do_join_cgroup(struct run *r, const struct step_join_cgroup *s) {
 int do_thaw_cgroup(struct run *r, const struct step_thaw_cgroup *s) {
   (void)r;
   int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
-  if (dir < 0 || !effect_of(r->container->journal, effect_key(TEXT(hierarchy), TEXT(path)), 0)) { sys_close(dir); return 0; }
+  if (dir < 0 || !effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 0)) { sys_close(dir); return 0; }
   int fd = sys_openat2(dir, TEXT(file), O_WRONLY, 0, BENEATH);
   if (fd >= 0) sys_write(fd, TEXT(value), strlen(TEXT(value)));
   sys_close(fd); sys_close(dir);
@@ -239,7 +253,7 @@ static int signal_tree(int dir, struct signalling *how) {
 }
 
 int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
-  if (!effect_of(r->container->journal, effect_key(TEXT(hierarchy), TEXT(path)), 0)) return 0;
+  if (!effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 0)) return 0;
   int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY | O_DIRECTORY);
   if (dir == -ENOENT) return 0;
   if (dir < 0) return failing(r, "open", dir);
@@ -283,12 +297,12 @@ static int is_marked(const char *hierarchy, const char *path) {
 
 // The parents that this container, or another, made; one that others use stays.
 static void remove_parents(struct run *r, const char *hierarchy, const char *path) {
-  char above[4096];
-  if (strlen(path) >= sizeof above) return;
-  strcpy(above, path);
+  BUFFER(plain, 4096);
+  char *above = plain.data;
+  put_plain(&plain, path);
   for (char *slash; (slash = strrchr(above, '/')) && slash != above; ) {
     *slash = 0;
-    struct effect *effect = effect_of(r->container->journal, effect_key(hierarchy, above), 0);
+    struct effect *effect = effect_of(r->container->journal, cgroup_key(hierarchy, above), 0);
     int mine = effect && (effect->state == EFFECT_MINE || effect->state == EFFECT_INTENDED);
     if (!mine && !is_marked(hierarchy, above)) return;
     int top = open_hierarchy(hierarchy);
@@ -301,7 +315,7 @@ static void remove_parents(struct run *r, const char *hierarchy, const char *pat
 
 int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {
   const char *hierarchy = TEXT(hierarchy), *path = TEXT(path);
-  struct effect *effect = effect_of(r->container->journal, effect_key(hierarchy, path), 0);
+  struct effect *effect = effect_of(r->container->journal, cgroup_key(hierarchy, path), 0);
   if (effect && effect->state && effect->state != EFFECT_UNDONE) {
     int dir = open_cgroup(hierarchy, path, O_RDONLY | O_DIRECTORY), error = 0;
     if (dir >= 0) {

@@ -55,6 +55,7 @@ struct program {
 
 int program_load(struct program *program, int fd);  // 0, or -1: not a program of this build
 const char *text_of(const struct program *program, uint64_t index);
+const void *bytes_of(const struct program *program, uint64_t index, size_t *size);
 const struct texts *texts_of(const struct program *program, uint64_t index);
 // First and one-past-last step of a section.
 const struct step *section_first(const struct program *program, unsigned section);

@@ -61,11 +61,22 @@ static int good_tables(const struct program *p) {
   return 1;
 }
 
+// Data in a string of a single literal piece; null: it is another.
+const void *bytes_of(const struct program *p, uint64_t index, size_t *size) {
+  const struct string *string = TABLE(p, strings, string) + index;
+  const struct piece *piece = TABLE(p, pieces, piece) + string->first;
+  if (string->count != 1 || piece->kind != LITERAL) return 0;
+  *size = piece->b;
+  return p->base + p->header->data.offset + piece->a;
+}
+
 static int good_step(const struct program *p, const struct step *step) {
   if (step->code >= STEP_COUNT || step->size != shapes[step->code].size || step->at >= ROWS(p, strings, string)) return 0;
   const uint64_t *field = (const uint64_t *)(step + 1);
+  size_t size;
   for (const char *kind = shapes[step->code].kinds; *kind; kind++, field++) {
     if (*kind == 't' && *field >= ROWS(p, strings, string)) return 0;
+    if (*kind == 'b' && (*field >= ROWS(p, strings, string) || !bytes_of(p, *field, &size))) return 0;
     if (*kind == 'l' && *field >= ROWS(p, lists, list)) return 0;
     if (*kind == 's' && *field >= SECTION_COUNT) return 0;
     if (*kind == 'f' && (int64_t)*field != -1 && *field >= REGISTERS) return 0;

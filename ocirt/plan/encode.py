@@ -87,6 +87,13 @@ class _Encoder:
                     raise TypeError(f"{path}: {piece!r} is no piece of a string")
         return index
 
+    def blob(self, data):
+        """Index of a string of one literal piece that is ``data``, NULs and all."""
+        self.strings.append((len(self.pieces), 1))
+        self.pieces.append((LITERAL, len(self.literals), len(data)))
+        self.literals += data + b"\0"
+        return len(self.strings) - 1
+
     def list(self, value, path):
         if isinstance(value, Texts):
             value = (value,)
@@ -105,6 +112,8 @@ class _Encoder:
             return self.string(value, path)
         if kind == "texts":
             return self.list(value, path)
+        if kind == "bytes":
+            return self.blob(value)
         if kind == "section":
             return SECTIONS.index(value)
         if isinstance(value, Number):

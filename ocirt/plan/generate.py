@@ -48,7 +48,7 @@ def program_header():
         fields = "".join(f" uint64_t {name};" for name in step.fields)
         lines.append(f"struct step_{snake(step.__name__)} {{ struct step head;{fields} }};")
     lines += ["", "// X(snake_case name, CODE, size, sentence, kinds of its fields)", "#define EACH_STEP(X) \\"]
-    kinds = {"text": "t", "texts": "l", "number": "n", "fd": "f", "section": "s"}
+    kinds = {"text": "t", "texts": "l", "number": "n", "fd": "f", "section": "s", "bytes": "b"}
     for step in STEPS:
         sentence, letters = step.sentence, "".join(kinds[kind] for kind in step.fields.values())
         for index, name in enumerate(step.fields):

@@ -169,6 +169,8 @@ def _value(value):
     """A value of the config, or of a check or predicate, in JSON's form."""
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, bytes):
+        return f"({len(value)} bytes)"
     if isinstance(value, str):
         return encode_basestring(value) if value.isprintable() else encode_basestring_ascii(value)
     if isinstance(value, Table):

@@ -9,6 +9,7 @@ docstrings are what ``docs/steps.md`` and the C handlers follow. Kinds of fields
 ``number``   a signed 64-bit integer: ``int`` or :class:`~ocirt.model.text.Number`
 ``fd``       the number of a descriptor register (0 to 63), filled by an earlier step
 ``section``  the name of a section of the plan
+``bytes``    data of any length, as it is
 
 A step carries the decision already made: a new step that has to decide something is a sign that
 the compiler should have decided it. A step's number is its place in this file's order, and the
@@ -463,6 +464,13 @@ class SetCapabilities(Step):
 class SetNoNewPrivileges(Step):
     fields = {}
     sentence = "set no_new_privs"
+
+
+class LoadSeccomp(Step):
+    """seccomp(2): install the BPF program ``filter`` with ``flags`` (SECCOMP_FILTER_FLAG_*). From here on it holds for what
+    the executor does itself."""
+    fields = {"filter": "bytes", "flags": "number"}
+    sentence = "install the seccomp filter"
 
 
 class ChangeDirectory(Step):

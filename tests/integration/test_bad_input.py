@@ -44,7 +44,7 @@ def test_missing_config_and_bundle(ocirt, bundle, tmp_path):
     ("process.user.uid", "0", "process.user.uid"), ("process.env", ["A\x00=b"], "process.env[0]"), ("hostname", 5, "hostname"),
     ("hostname", "x" * 65, "hostname"), ("mounts.0.destination", None, "mounts[0].destination"), ("mounts.0.type", "nonsense", "mounts[0]"),
     ("mounts.1.options", ["size=nonsense"], "mounts[1]"), ("mounts.0", "x", "mounts[0]"), ("linux.namespaces", {}, "linux.namespaces"),
-    ("linux.seccomp", {"defaultAction": "SCMP_ACT_ALLOW"}, "linux.seccomp"), ("linux.rootfsPropagation", "nonsense", "linux.rootfsPropagation"),
+    ("linux.mountLabel", "label", "linux.mountLabel"), ("linux.rootfsPropagation", "nonsense", "linux.rootfsPropagation"),
     ("process.apparmorProfile", "profile", "process.apparmorProfile"), ("process.terminal", 1, "process.terminal"),
     ("linux.maskedPaths", ["relative"], "linux.maskedPaths[0]"), ("linux.sysctl", {"kernel.nonsense": "1"}, "linux.sysctl"),
     ("linux.devices", [{"path": "/dev/x", "type": "z"}], "linux.devices[0]"), ("annotations", {"a": 1}, "annotations"),

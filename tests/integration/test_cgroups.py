@@ -90,6 +90,15 @@ def test_absent_path_is_the_id(ocirt, bundle):
     ocirt.ok("delete", "--force", "ocirt-test-absent")
 
 
+def test_odd_slashes(ocirt, bundle):
+    bundle.config["linux"]["cgroupsPath"] = f"{PARENT}//deep///x/"
+    bundle.save()
+    ocirt.ok("create", "--bundle", bundle, "c1")
+    assert (hierarchies()[0] / "ocirt-test/deep/x").exists()
+    ocirt.ok("delete", "--force", "c1")
+    assert left_cgroups() == []
+
+
 def test_path_that_leads_up(ocirt, bundle):
     bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/../../x"
     bundle.save()

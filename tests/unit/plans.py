@@ -49,7 +49,8 @@ def request(**words):
 
 
 def config(**changes):
-    """BASE with properties changed by path, ``__`` between the parts: ``linux__namespaces=[...]``; ``...`` removes one."""
+    """BASE with properties changed by path, ``__`` between the parts: ``linux__namespaces=[...]``; ``...`` removes
+    one."""
     members = deepcopy(BASE)
     for path, value in changes.items():
         *holders, name = path.split("__")

@@ -66,8 +66,8 @@ def test_init_section_up_to_the_root(spec):
     ]
     assert rows[20] == ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup",
                                   "options": ["mode=755"], "set": 0xE})
-    assert ("Bind", {"source": "/sys/fs/cgroup/memory/c1", "target": "/sys/fs/cgroup/memory", "recursive": 1, "set": 0xF,
-                     "clear": 0x70}) in rows[21:30]
+    assert ("Bind", {"source": "/sys/fs/cgroup/memory/c1", "target": "/sys/fs/cgroup/memory", "recursive": 1,
+                     "set": 0xF, "clear": 0x70}) in rows[21:30]
     assert rows[30] == ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": 1})
 
 
@@ -107,7 +107,8 @@ def test_the_sections_of_the_later_verbs(spec):
     assert shown(spec, "signal") == [("SignalCgroup", {"hierarchy": "/sys/fs/cgroup/pids", "path": "/c1"})]
     rows = shown(spec, "delete")
     assert rows[:3] == [
-        ("ThawCgroup", {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1", "file": "freezer.state", "value": "THAWED"}),
+        ("ThawCgroup", {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1", "file": "freezer.state",
+                        "value": "THAWED"}),
         ("KillInit", {}),
         ("RemoveCgroup", {"hierarchy": "/sys/fs/cgroup/pids", "path": "/c1"}),
     ]
@@ -155,14 +156,16 @@ def test_pidfd_socket():
     made = plan(config(), pidfd_socket="/socket")
     (socket,), (send,) = steps(made, "host", "OpenSocket"), steps(made, "host", "SendPidfd")
     assert socket.fd == send.fd and socket.path.path == "$pidfd-socket"
-    assert names(made, "host").index("Receive") < names(made, "host").index("SendPidfd") < names(made, "host").index("Commit")
+    order = names(made, "host")
+    assert order.index("Receive") < order.index("SendPidfd") < order.index("Commit")
 
 
 @pytest.mark.parametrize("terminal, words, message", [
     (True, {}, "cannot allocate tty if ocirt will detach without setting console socket"),
     (True, {"verb": "run", "detach": "1"}, "cannot allocate tty if ocirt will detach without setting console socket"),
     (False, {"console_socket": "/s"}, "cannot use console socket if ocirt will not detach or allocate tty"),
-    (True, {"verb": "run", "console_socket": "/s"}, "cannot use console socket if ocirt will not detach or allocate tty"),
+    (True, {"verb": "run", "console_socket": "/s"},
+     "cannot use console socket if ocirt will not detach or allocate tty"),
 ])
 def test_terminal_and_console_socket(terminal, words, message):
     with pytest.raises(RequestError, match=message):
@@ -180,7 +183,8 @@ def test_a_later_build_compiles_the_same_later_verbs():
     members = config(process__terminal=True, hooks={"poststop": [{"path": "/h"}]})
     first = plan(members, host(), console_socket="/s", pid_file="/p", rootless="true")
     stored = json.loads(values(first.sections["state"][0])["request"])
-    again = plan(members, host(cgroups=_moved(host())), **{name.replace("-", "_"): value for name, value in stored.items()})
+    again = plan(members, host(cgroups=_moved(host())),
+                 **{name.replace("-", "_"): value for name, value in stored.items()})
     for section in ("begin", "started", "signal", "delete", "state"):
         assert first.sections[section] == again.sections[section], section
 

@@ -45,7 +45,8 @@ def test_what_is_not_mounted_is_not_there():
 
 @pytest.mark.parametrize("own", ["/docker/0123", "/../../other", "/.."])
 def test_a_container_sees_its_own_cgroup_as_the_root(own):
-    assert seen(f"4:memory:{own}\n0::{own}\n", memory=2, unified=3) == ([(("memory",), "/memory", "/")], ("/unified", "/"))
+    assert seen(f"4:memory:{own}\n0::{own}\n", memory=2, unified=3) == (
+        [(("memory",), "/memory", "/")], ("/unified", "/"))
 
 
 def test_colons_in_the_path():

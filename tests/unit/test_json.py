@@ -19,8 +19,8 @@ def error(data):
 
 
 def test_values_and_sources():
-    members, sources = parse(b' {"a" : {"x": [1, -2, 18446744073709551615, 1.5, true, null]},\n"b":"\\u00e9\\ud83d\\ude00",'
-                             b'"annotations":{ "k" :"\xc3\xa9\\n" } }\n')
+    members, sources = parse(b' {"a" : {"x": [1, -2, 18446744073709551615, 1.5, true, null]},\n'
+                             b'"b":"\\u00e9\\ud83d\\ude00","annotations":{ "k" :"\xc3\xa9\\n" } }\n')
     assert members == {"a": {"x": [1, -2, 18446744073709551615, 1.5, True, None]}, "b": "é\U0001f600",
                        "annotations": {"k": "é\n"}}
     assert sources["annotations"] == '{ "k" :"é\\n" }'

@@ -11,9 +11,9 @@ RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x8
 ATIME, NOATIME, STRICTATIME = 0x70, 0x10, 0x20
 UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
 
-SPEC_OPTIONS = """async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime
-    noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime
-    relatime remount rexec rnoatime rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate
+SPEC_OPTIONS = """async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev
+    nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev
+    rdiratime relatime remount rexec rnoatime rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate
     rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid
     symfollow sync tmpcopyup unbindable idmap ridmap""".split()
 
@@ -122,7 +122,8 @@ def test_new_file_systems():
 
 
 @pytest.mark.parametrize("options, settings", [
-    (["sync"], ["sync"]), (["async"], ["async"]), (["sync", "async"], ["async"]), (["dirsync", "mand"], ["dirsync", "mand"]),
+    (["sync"], ["sync"]), (["async"], ["async"]), (["sync", "async"], ["async"]),
+    (["dirsync", "mand"], ["dirsync", "mand"]),
     (["lazytime", "nolazytime", "lazytime"], ["lazytime"]), (["nomand"], ["nomand"]),
     (["iversion", "noiversion", "defaults", "silent"], []), (["x=1", "sync"], ["sync", "x=1"]),
 ])
@@ -166,15 +167,18 @@ def test_remount():
 
 def test_order_is_kept():
     entries = [{"destination": f"/{name}", "type": "tmpfs"} for name in "cab"]
-    assert [fields["target"] for _, fields in shown(plan(config(mounts=entries)), "init", "Mount")] == ["/c", "/a", "/b"]
+    made = plan(config(mounts=entries))
+    assert [fields["target"] for _, fields in shown(made, "init", "Mount")] == ["/c", "/a", "/b"]
 
 
 @pytest.mark.parametrize("entry, message", [
     ({"type": "tmpfs"}, "mounts[0].destination: found nothing, expected a string"),
-    ({"destination": "/x"}, "mounts[0].type: found nothing, expected a file system, or bind or rbind among the options"),
+    ({"destination": "/x"},
+     "mounts[0].type: found nothing, expected a file system, or bind or rbind among the options"),
     ({"destination": "/x", "type": ""},
      "mounts[0].type: found nothing, expected a file system, or bind or rbind among the options"),
-    ({"destination": "/x", "options": ["bind"]}, "mounts[0].source: found nothing, expected the file or directory to bind"),
+    ({"destination": "/x", "options": ["bind"]},
+     "mounts[0].source: found nothing, expected the file or directory to bind"),
     ({"destination": "/x", "source": "", "options": ["rbind"]},
      "mounts[0].source: found nothing, expected the file or directory to bind"),
     ({"destination": "/x", "type": "proc", "options": ["tmpcopyup"]},

@@ -60,7 +60,8 @@ def test_the_user():
 
 
 def test_without_a_user_it_is_root():
-    assert shown(plan(config(process__user=...)), "init", "SetUser") == [("SetUser", {"uid": 0, "gid": 0, "groups": []})]
+    assert shown(plan(config(process__user=...)), "init", "SetUser") == [
+        ("SetUser", {"uid": 0, "gid": 0, "groups": []})]
 
 
 def test_without_a_umask_it_stays_the_callers():
@@ -157,7 +158,8 @@ def test_unknown_names_are_warned_of():
 
 def test_what_the_runtime_lacks_is_warned_of():
     lacking = no_cgroups(permitted=KILL, bounding=KILL | CHOWN)
-    bits, warnings = capabilities(lacking, bounding="KILL CHOWN SYS_RESOURCE", permitted="KILL CHOWN", effective="KILL CHOWN")
+    bits, warnings = capabilities(lacking, bounding="KILL CHOWN SYS_RESOURCE", permitted="KILL CHOWN",
+                                  effective="KILL CHOWN")
     assert bits == (KILL | CHOWN, KILL, 0, KILL, 0)
     assert warnings == ["process.capabilities: ignoring capabilities that cannot be granted: "
                         "bounding CAP_SYS_RESOURCE, permitted CAP_CHOWN, effective CAP_CHOWN"]
@@ -201,7 +203,8 @@ def test_all_points():
                               for point in POINTS}))
 
     def hook(point, status, **more):
-        return ("RunHook", {"path": f"/{point}", "args": ["a", "b"], "env": ["C=d"], "timeout": 5, "status": status, **more})
+        return ("RunHook", {"path": f"/{point}", "args": ["a", "b"], "env": ["C=d"], "timeout": 5, "status": status,
+                            **more})
 
     rows = shown(made, "host")
     at = rows.index(("Receive", {"event": MOUNTED}))
@@ -209,7 +212,8 @@ def test_all_points():
                                    ("Send", {"event": HOOKED})]
     rows = shown(made, "init")
     at = rows.index(("Send", {"event": MOUNTED}))
-    assert rows[at + 1:at + 4] == [("Receive", {"event": HOOKED}), hook("createContainer", "creating"), ("PivotRoot", {})]
+    assert rows[at + 1:at + 4] == [("Receive", {"event": HOOKED}), hook("createContainer", "creating"),
+                                   ("PivotRoot", {})]
     assert shown(made, "begin")[0] == hook("startContainer", "created") and names(made, "begin")[1] == "Exec"
     assert shown(made, "started") == [hook("poststart", "running")]
     assert shown(made, "delete")[-1] == hook("poststop", "stopped", warn=1)
@@ -217,7 +221,8 @@ def test_all_points():
 
 
 @pytest.mark.parametrize("point, expected", [
-    ("prestart", True), ("createRuntime", True), ("createContainer", True), ("startContainer", False), ("poststart", False)])
+    ("prestart", True), ("createRuntime", True), ("createContainer", True), ("startContainer", False),
+    ("poststart", False)])
 def test_both_sides_wait_only_where_there_is_a_hook_to_wait_for(point, expected):
     made = plan(config(hooks={point: [{"path": "/h"}]}))
     for section in ("host", "init"):

@@ -1,0 +1,101 @@
+"""A thin typed wrapper of libseccomp, seccomp_init(3) and its kin: rules in, BPF out.
+
+Imported only where a config has a seccomp profile: ctypes costs more than all the rest of a compilation.
+"""
+
+import ctypes
+import os
+
+from ..errors import HostError
+
+ARCH_NATIVE = 0
+# enum scmp_filter_attr
+ATTR_BAD_ARCH, ATTR_NNP, ATTR_OPTIMIZE = 2, 3, 8
+NO_SYSCALL = -1
+EEXIST = 17
+
+
+class _Condition(ctypes.Structure):
+    """struct scmp_arg_cmp"""
+
+    _fields_ = [("index", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
+
+
+def _load():
+    try:
+        library = ctypes.CDLL("libseccomp.so.2", use_errno=True)
+    except OSError:
+        raise HostError("linux.seccomp", "the library libseccomp.so.2 is missing (Debian: package libseccomp2)") from None
+    library.seccomp_init.restype = ctypes.c_void_p
+    library.seccomp_init.argtypes = [ctypes.c_uint32]
+    library.seccomp_release.argtypes = [ctypes.c_void_p]
+    library.seccomp_release.restype = None
+    library.seccomp_arch_add.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    library.seccomp_arch_resolve_name.argtypes = [ctypes.c_char_p]
+    library.seccomp_arch_resolve_name.restype = ctypes.c_uint32
+    library.seccomp_attr_set.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32]
+    library.seccomp_syscall_resolve_name_arch.argtypes = [ctypes.c_uint32, ctypes.c_char_p]
+    library.seccomp_rule_add_array.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint,
+                                               ctypes.POINTER(_Condition)]
+    library.seccomp_export_bpf.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    return library
+
+
+class Filter:
+    """A filter under construction; use it as a context manager.
+
+    :param default: the action for what no rule matches, a SECCOMP_RET_* value.
+    :raises HostError: there is no libseccomp, or it does not know the action.
+    """
+
+    def __init__(self, default):
+        self._library = _load()
+        self._context = self._library.seccomp_init(default)
+        if not self._context:
+            raise HostError("linux.seccomp.defaultAction", "libseccomp refuses it")
+        # The runtime decides about no_new_privs by itself.
+        self._library.seccomp_attr_set(self._context, ATTR_NNP, 0)
+        # A binary tree over the syscall numbers; versions before 2.5 keep their list.
+        self._library.seccomp_attr_set(self._context, ATTR_OPTIMIZE, 2)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._library.seccomp_release(self._context)
+
+    def arch(self, name):
+        """Number of the architecture that libseccomp calls ``name`` (x86_64), 0: it knows none."""
+        return self._library.seccomp_arch_resolve_name(name.encode())
+
+    def add_arch(self, number):
+        """Let the filter hold for the architecture too."""
+        error = self._library.seccomp_arch_add(self._context, number)
+        if error not in (0, -EEXIST):
+            raise HostError("linux.seccomp.architectures", os.strerror(-error).lower())
+
+    def number(self, arch, name):
+        """The number of the syscall ``name`` on ``arch``; negative where it is none of that architecture."""
+        return self._library.seccomp_syscall_resolve_name_arch(arch, name.encode())
+
+    def add_rule(self, path, action, syscall, conditions=()):
+        """Give ``action`` to the syscall, if all ``conditions`` (index, op, value, second value) hold.
+
+        :param path: JSON path of the rule, for the error.
+        """
+        array = (_Condition * len(conditions))(*conditions)
+        error = self._library.seccomp_rule_add_array(self._context, action, syscall, len(conditions), array)
+        if error and error != -EEXIST:
+            raise HostError(path, f"libseccomp refuses the rule: {os.strerror(-error).lower()}")
+
+    def export(self):
+        """The BPF program: struct sock_filter, 8 bytes each."""
+        fd = os.memfd_create("bpf")
+        try:
+            error = self._library.seccomp_export_bpf(self._context, fd)
+            if error:
+                raise HostError("linux.seccomp", f"libseccomp cannot make a program: {os.strerror(-error).lower()}")
+            size = os.fstat(fd).st_size
+            return os.pread(fd, size, 0)
+        finally:
+            os.close(fd)

@@ -1,0 +1,76 @@
+"""config-linux.md, Seccomp: what the filter does to a running program."""
+
+import pytest
+
+
+def run(ocirt, bundle, profile, script, privileges=True):
+    bundle.config["linux"]["seccomp"] = profile
+    bundle.config["process"]["noNewPrivileges"] = not privileges
+    bundle.shell(script).save()
+    return ocirt("run", "--bundle", bundle, "c1")
+
+
+def allow_but(*rules):
+    return {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], "syscalls": list(rules)}
+
+
+@pytest.mark.parametrize("privileges", [True, False])
+def test_errno(ocirt, bundle, privileges):
+    """action, errnoRet (default EPERM), names that are unknown, with and without noNewPrivileges."""
+    bundle.config["root"]["readonly"] = False
+    result = run(ocirt, bundle, allow_but({"names": ["mkdir", "mkdirat", "nonsense"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28},
+                                          {"names": ["chmod", "fchmodat", "fchmodat2"], "action": "SCMP_ACT_ERRNO"}),
+                 "mkdir /tmp/x; chmod 700 /tmp; grep Seccomp: /proc/self/status", privileges)
+    assert "No space left" in result.err and "Operation not permitted" in result.err and result.out.split() == ["Seccomp:", "2"]
+
+
+def test_kill(ocirt, bundle):
+    result = run(ocirt, bundle, allow_but({"names": ["mkdir"], "action": "SCMP_ACT_KILL_PROCESS"}), "mkdir /tmp/x; echo $?")
+    assert result.out.strip() == str(128 + 31)
+
+
+@pytest.mark.parametrize("args, blocked", [
+    ([{"index": 1, "value": 0o700, "op": "SCMP_CMP_EQ"}], "700"), ([{"index": 1, "value": 0o700, "op": "SCMP_CMP_NE"}], "755"),
+    ([{"index": 1, "value": 0o777, "valueTwo": 0o700, "op": "SCMP_CMP_MASKED_EQ"}], "700"),
+    ([{"index": 1, "value": 0o750, "op": "SCMP_CMP_GT"}], "755"), ([{"index": 1, "value": 0o750, "op": "SCMP_CMP_LT"}], "700"),
+    ([{"index": 1, "value": 0o755, "op": "SCMP_CMP_GE"}], "755"), ([{"index": 1, "value": 0o700, "op": "SCMP_CMP_LE"}], "700"),
+    ([{"index": 1, "value": 0o700, "op": "SCMP_CMP_EQ"}, {"index": 1, "value": 0o701, "op": "SCMP_CMP_EQ"}], "700"),
+])
+def test_arguments(ocirt, bundle, args, blocked):
+    """args with every operator; two conditions on one argument are alternatives, as with runc."""
+    bundle.config["root"]["readonly"] = False
+    result = run(ocirt, bundle, allow_but({"names": ["chmod"], "action": "SCMP_ACT_ERRNO", "args": args}),
+                 "for mode in 700 755; do chmod $mode /tmp 2>/dev/null || echo $mode; done")
+    assert result.out.split() == [blocked], result
+
+
+def test_a_list_of_what_is_allowed(ocirt, bundle):
+    """The filter is loaded last of all: a profile need not name what the runtime does before."""
+    names = ["execve", "exit", "exit_group", "write", "read", "brk", "mmap", "munmap", "arch_prctl", "set_tid_address", "prctl", "getuid",
+             "getpid", "rt_sigprocmask", "rt_sigaction", "stat", "lstat", "fstat", "newfstatat", "open", "openat", "close", "dup", "dup2", "dup3",
+             "fcntl", "ioctl", "writev", "getcwd", "getppid", "geteuid", "getgid", "getegid", "rt_sigreturn", "close_range", "clone", "fork",
+             "vfork", "wait4", "set_robust_list", "rseq", "prlimit64", "readlink", "mprotect", "getrandom", "sigaltstack", "setresuid",
+             "setresgid", "setgroups", "capset", "capget", "chdir", "faccessat2", "sendmsg", "recvmsg", "accept4", "lseek", "futex", "uname"]
+    profile = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 13, "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}]}
+    bundle.config["root"]["readonly"] = False
+    result = run(ocirt, bundle, profile, "mkdir /tmp/x", privileges=False)
+    assert "Permission denied" in result.err, result
+
+
+@pytest.mark.parametrize("wrong, path", [
+    ({"defaultAction": "SCMP_ACT_NONSENSE"}, "linux.seccomp.defaultAction"), ({"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}, "defaultErrnoRet"),
+    ({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["X"]}, "linux.seccomp.architectures[0]"),
+    ({"defaultAction": "SCMP_ACT_ALLOW", "flags": ["X"]}, "linux.seccomp.flags[0]"),
+    (allow_but({"names": [], "action": "SCMP_ACT_ERRNO"}), "linux.seccomp.syscalls[0].names"),
+    (allow_but({"names": ["chmod"], "action": "SCMP_ACT_NOTIFY"}), "linux.seccomp.syscalls[0].action"),
+    (allow_but({"names": ["chmod"], "action": "SCMP_ACT_KILL", "errnoRet": 1}), "linux.seccomp.syscalls[0].errnoRet"),
+    (allow_but({"names": ["chmod"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]}),
+     "linux.seccomp.syscalls[0].args[0].index"),
+    (allow_but({"names": ["chmod"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": 1, "op": "X"}]}),
+     "linux.seccomp.syscalls[0].args[0].op"),
+])
+def test_wrong_profiles(ocirt, bundle, wrong, path):
+    bundle.config["linux"]["seccomp"] = wrong
+    bundle.save()
+    assert path in ocirt.fails("create", "--bundle", bundle, "c1")
+    assert ocirt.ids() == []
