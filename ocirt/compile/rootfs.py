@@ -1,6 +1,7 @@
 """The root: config.md, "Root"; config-linux.md, "Rootfs Mount Propagation"; and the overlay that the runtime mounts.
 
-An overlay is asked for by the flags --layer, --upper and --work, or by annotations; root.path is then where it is mounted, an existing directory:
+An overlay is asked for by the flags --layer, --upper and --work, or by annotations; root.path is then where it is
+mounted, an existing directory:
 
 ``org.ocirt.rootfs.lower``   its read-only layers, the topmost first, separated by colons. A colon or backslash in a
                              path has a backslash before it, as in overlayfs' own ``lowerdir``.
@@ -11,7 +12,7 @@ Relative paths are relative to the bundle, those of flags to the caller's direct
 """
 
 from ..errors import ConfigError
-from ..model.text import Template, quote
+from ..model.text import quote
 from ..plan.steps import MoveRoot, OpenRootfs, OverlayRootfs, PivotRoot, SetMountAttributes, SetPropagation
 
 UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
@@ -62,7 +63,8 @@ class Rootfs:
         if self.request.layer is not None:
             upper, work = [self.request.text(name, self.plan.trace) if self.request.upper is not None else ""
                            for name in ("upper", "work")]
-            return OverlayRootfs("--layer", ROOT, lower=split(self.request.layer), upper=upper, work=work, path=self.path)
+            return OverlayRootfs("--layer", ROOT, lower=split(self.request.layer), upper=upper, work=work,
+                                 path=self.path)
         lower, upper, work = [self.config.annotation(name) for name in (LOWER, UPPER, WORK)]
         if lower is None:
             for note in (upper, work):

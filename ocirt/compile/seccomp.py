@@ -1,8 +1,8 @@
 """linux.seccomp: config-linux.md, "Seccomp". A profile becomes a BPF program, which is bytes in the plan.
 
-As runc: rules that give the default action are left out, syscalls that libseccomp does not know are passed over, several
-conditions on one argument are alternatives, and syscalls newer than all that the profile names get ENOSYS where
-the default would be a refusal (so that a libc finds its way back to an older one).
+As runc: rules that give the default action are left out, syscalls that libseccomp does not know are passed over,
+several conditions on one argument are alternatives, and syscalls newer than all that the profile names get ENOSYS
+where the default would be a refusal (so that a libc finds its way back to an older one).
 """
 
 from ..errors import ConfigError
@@ -22,8 +22,10 @@ PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
 OPERATORS = {"SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4, "SCMP_CMP_GE": 5, "SCMP_CMP_GT": 6,
              "SCMP_CMP_MASKED_EQ": 7}
 FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": 1, "SECCOMP_FILTER_FLAG_LOG": 2, "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4}
-ARCHITECTURES = ("X86", "X86_64", "X32", "ARM", "AARCH64", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32",
-                 "PPC", "PPC64", "PPC64LE", "S390", "S390X", "PARISC", "PARISC64", "RISCV64", "LOONGARCH64", "M68K", "SH", "SHEB")
+ARCHITECTURES = ("X86", "X86_64", "X32", "ARM", "AARCH64", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64",
+                 "MIPSEL64N32", "PPC", "PPC64", "PPC64LE", "S390", "S390X", "PARISC", "PARISC64", "RISCV64", "LOONGARCH64",
+                 "M68K", "SH", "SHEB")
+KINDS = {list: "an array", str: "a string", int: "a whole number"}
 AUDIT_X86_64, X32_BIT = 0xC000003E, 0x40000000
 U64 = (1 << 64) - 1
 
@@ -52,7 +54,7 @@ def _get(value, path, name, kind, default=None):
             raise ConfigError(f"{path}.{name}", "nothing", "a value")
         return default
     if type(found) is not kind:
-        raise ConfigError(f"{path}.{name}", quote(found), {list: "an array", str: "a string", int: "a whole number"}[kind])
+        raise ConfigError(f"{path}.{name}", quote(found), KINDS[kind])
     return found
 
 
@@ -127,7 +129,8 @@ def _conditions(rule, path):
         at = f"{path}.args[{index}]"
         if type(arg) is not dict:
             raise ConfigError(at, quote(arg), "an object")
-        place, value, second = _get(arg, at, "index", int), _get(arg, at, "value", int), _get(arg, at, "valueTwo", int, 0)
+        place, value = _get(arg, at, "index", int), _get(arg, at, "value", int)
+        second = _get(arg, at, "valueTwo", int, 0)
         if not 0 <= place <= 5:
             raise ConfigError(f"{at}.index", place, "an argument from 0 to 5")
         for name, number in (("value", value), ("valueTwo", second)):

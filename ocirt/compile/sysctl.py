@@ -14,8 +14,8 @@ FILES = {IPC: "ipc", NETWORK: "net", UTS: "uts"}
 
 
 def guard(config, namespaces):
-    """Steps of the host, after the namespaces to join have been opened: one that parameters or names are set in must not be the
-    runtime's own, reached by its path."""
+    """Steps of the host, after the namespaces to join have been opened: one that parameters or names are set in must
+    not be the runtime's own, reached by its path."""
     asked = {}
     for key in config.linux.sysctl:
         asked.setdefault(_owner(".".join(_parts(key))), member("linux.sysctl", key))

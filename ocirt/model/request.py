@@ -23,7 +23,8 @@ class Request:
     """
 
     __slots__ = ("verb", "id", "bundle", "root", "cgroup_manager", "rootless", "preserve_fds", "systemd_cgroup",
-                 "no_pivot", "no_new_keyring", "detach", "console_socket", "pidfd_socket", "pid_file", "own_cgroups", "layer", "upper", "work")
+                 "no_pivot", "no_new_keyring", "detach", "console_socket", "pidfd_socket", "pid_file", "own_cgroups",
+                 "layer", "upper", "work")
 
     def __init__(self, words):
         self.verb, self.bundle, self.root = words["verb"], words["bundle"], words["root"]

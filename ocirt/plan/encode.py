@@ -18,7 +18,7 @@ their values come last and are what binding replaces.
 """
 
 from ..errors import ConfigError
-from ..model.text import Number, Raw, Template, Text, Texts, Value, quote
+from ..model.text import Number, Template, Text, Texts, quote
 from .steps import SECTIONS, STEPS
 
 MAGIC = b"ocirtprg"
@@ -139,7 +139,7 @@ CODES = {step: code for code, step in enumerate(STEPS)}
 def encode(plan, build):
     """The program of ``plan``, bound to the values of its own config.
 
-    :param build: the build id of this installation, hex digits; an executable of another build does not run the program.
+    :param build: the build id of this installation, hex digits; an executable of another build does not run it.
     :raises ConfigError: a string cannot be passed to the kernel.
     """
     encoder = _Encoder()

@@ -43,7 +43,8 @@ def program_header():
     lines += ["", "enum section_id {"] + [f"  SECTION_{name.upper()}," for name in SECTIONS] + ["  SECTION_COUNT", "};"]
     lines += ["#define SECTION_NAMES " + ", ".join(c_string(name) for name in SECTIONS)]
     lines += ["enum event {"] + [f"  EVENT_{name.upper()}," for name in EVENTS] + ["  EVENT_COUNT", "};", ""]
-    lines += ["enum step_code {"] + [f"  STEP_{snake(step.__name__).upper()}," for step in STEPS] + ["  STEP_COUNT", "};", ""]
+    lines += ["enum step_code {"] + [f"  STEP_{snake(step.__name__).upper()}," for step in STEPS]
+    lines += ["  STEP_COUNT", "};", ""]
     for step in STEPS:
         fields = "".join(f" uint64_t {name};" for name in step.fields)
         lines.append(f"struct step_{snake(step.__name__)} {{ struct step head;{fields} }};")
@@ -68,13 +69,15 @@ def flags_header():
     lines += [f"  {identifier}," for identifier in enum.values()] + ["  FLAG_COUNT", "};"]
     lines += [f"enum verb_id {{ {', '.join('VERB_' + verb.upper() for verb in flags.NATIVE)}, VERB_COUNT }};", ""]
     lines += ["struct flag { const char *name; char letter, takes_value, repeats; unsigned char id; };",
-              "struct verb { const char *name; const struct flag *flags; unsigned char arguments_min, arguments_max; };", ""]
+              "struct verb { const char *name; const struct flag *flags;",
+              "              unsigned char arguments_min, arguments_max; };", ""]
 
     def table(name, rows):
         lines.append(f"static const struct flag {name}[] = {{")
         for flag in rows:
             letter = f"'{flag.letter}'" if flag.letter else "0"
-            lines.append(f"  {{{c_string(flag.name)}, {letter}, {int(flag.takes_value)}, {int(flag.repeats)}, {enum[flag.name]}}},")
+            switches = f"{int(flag.takes_value)}, {int(flag.repeats)}"
+            lines.append(f"  {{{c_string(flag.name)}, {letter}, {switches}, {enum[flag.name]}}},")
         lines.append("  {0}};")
 
     table("global_flags", flags.GLOBAL)

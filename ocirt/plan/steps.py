@@ -125,7 +125,7 @@ class SignalCgroup(Step):
 
 
 class KillInit(Step):
-    """Kill the container's first process and wait for its end. Comes after what keeps it from dying has been taken away."""
+    """Kill the container's first process and wait for its end, after what keeps it from dying has been taken away."""
     fields = {}
     sentence = "kill the container's first process"
 
@@ -146,8 +146,8 @@ class OpenNamespace(Step):
 
 
 class AssertNotHostNamespace(Step):
-    """Fail if the register's namespace is the runtime's own, which /proc/self/ns/``file`` is: what the container sets in it
-    would be set on the host."""
+    """Fail if the register's namespace is the runtime's own, which /proc/self/ns/``file`` is: what the container sets
+    in it would be set on the host."""
     fields = {"fd": "fd", "file": "text"}
     sentence = "set it in the container's namespace only"
 
@@ -467,8 +467,8 @@ class SetNoNewPrivileges(Step):
 
 
 class LoadSeccomp(Step):
-    """seccomp(2): install the BPF program ``filter`` with ``flags`` (SECCOMP_FILTER_FLAG_*). From here on it holds for what
-    the executor does itself."""
+    """seccomp(2): install the BPF program ``filter`` with ``flags`` (SECCOMP_FILTER_FLAG_*). From here on it holds for
+    what the executor does itself."""
     fields = {"filter": "bytes", "flags": "number"}
     sentence = "install the seccomp filter"
 

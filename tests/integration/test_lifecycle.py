@@ -1,7 +1,6 @@
 """The lifecycle of runtime.md, runtime-spec 1.3.0: each test names its section."""
 
 import json
-import os
 import re
 import subprocess
 import time

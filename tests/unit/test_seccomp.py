@@ -25,7 +25,7 @@ def verdict(code, number, arch=X86_64, *args):
     """What the program answers to a syscall."""
     data = struct.pack("<iIQ6Q", number, arch, 0, *args, *[0] * (6 - len(args)))
     instructions = list(struct.iter_unpack("<HBBI", code))
-    at = accumulator = index = 0
+    at = accumulator = 0
     for _ in range(5000):
         op, true, false, value = instructions[at]
         at += 1
