@@ -8,10 +8,8 @@ import os
 
 from ..errors import HostError
 
-ARCH_NATIVE = 0
 # enum scmp_filter_attr
-ATTR_BAD_ARCH, ATTR_NNP, ATTR_OPTIMIZE = 2, 3, 8
-NO_SYSCALL = -1
+ATTR_NNP, ATTR_OPTIMIZE = 3, 8
 EEXIST = 17
 
 
@@ -75,7 +73,8 @@ class Filter:
             raise HostError("linux.seccomp.architectures", os.strerror(-error).lower())
 
     def number(self, arch, name):
-        """The number of the syscall ``name`` on ``arch``; negative where it is none of that architecture."""
+        """The number of the syscall ``name`` on ``arch`` (0: this machine's); -1 where libseccomp does not know it, and
+        less than that where only other architectures have it."""
         return self._library.seccomp_syscall_resolve_name_arch(arch, name.encode())
 
     def add_rule(self, path, action, syscall, conditions=()):

@@ -91,8 +91,6 @@ int root_directory(const char *root, int make);             // fd or negative er
 
 // ---- execute.c: running a section ----
 
-struct failure { const struct step *step; int error; const char *call; struct buffer *detail; };
-
 struct run {
   struct container *container;
   const struct program *program;
@@ -163,7 +161,6 @@ int wait_exit(int pidfd, int *status);                       // waitid of a chil
 int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
              const char *status);
 void reset_signals(void);
-int remove_cgroup(struct run *r, const char *hierarchy, const char *path, int kill_only);
 
 // ---- fault.c: test builds only ----
 

@@ -78,16 +78,8 @@ def _is_path(value, argument):
     return clean(value) == argument
 
 
-def _beneath(value, argument):
-    return (clean(value) + "/").startswith(argument.rstrip("/") + "/")
-
-
 def _goes_up(value, _):
     return ".." in value.split("/")
-
-
-def _is_triple(value, _):
-    return value.count(":") == 2
 
 
 def _within(value, argument):
@@ -96,9 +88,9 @@ def _within(value, argument):
 
 PREDICATES = {
     "is_empty": _is_empty, "is_absolute": _is_absolute, "equals": _equals, "starts_with": _starts_with,
-    "is_path": _is_path, "beneath": _beneath, "goes_up": _goes_up, "is_triple": _is_triple, "within": _within,
+    "is_path": _is_path, "goes_up": _goes_up, "within": _within,
 }
-"""The closed list of questions that a Text answers; the launcher has the same list."""
+"""The closed list of questions that a Text answers; the binder has to answer the same ones."""
 
 
 class Table(tuple):
@@ -169,17 +161,9 @@ class Text(Value):
         """Is it the same path as ``path``, which is clean, by string?"""
         return self._ask("is_path", path)
 
-    def beneath(self, path):
-        """Is it ``path`` or something below it, by string?"""
-        return self._ask("beneath", path)
-
     def goes_up(self):
         """Has it a ``..`` among its parts?"""
         return self._ask("goes_up")
-
-    def is_triple(self):
-        """Has it the form ``slice:prefix:name``?"""
-        return self._ask("is_triple")
 
     def within(self, table):
         """Is it one of the strings of the tuple ``table`` (a :class:`Table`, if it is to be shown by name)?"""

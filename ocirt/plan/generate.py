@@ -87,8 +87,6 @@ def flags_header():
     for name, verb in flags.NATIVE.items():
         lines.append(f"  {{{c_string(name)}, {name}_flags, {verb.arguments_min}, {verb.arguments_max}}},")
     lines += ["  {0}};", "static const char *const flag_names[] = {" + ", ".join(map(c_string, enum)) + "};", ""]
-    lines += ["static const char *const global_value_flags[] = {" +
-              ", ".join(c_string(flag.name) for flag in flags.GLOBAL if flag.takes_value) + ", 0};", ""]
     return "\n".join(lines)
 
 

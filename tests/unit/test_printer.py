@@ -149,7 +149,7 @@ def test_the_trace(trace):
     path.checked(absolute=False).slot()
     Text("/x", "root.path", trace).checked(absolute=True, max_length=9)
     kind.read()
-    path.is_triple()
+    path.goes_up()
     path.starts_with("/x")
     path.within(("a", "b"))
     assert trace_lines(trace) == [
@@ -162,7 +162,7 @@ def test_the_trace(trace):
         '  mounts[0].type  "proc"',
         "",
         "tests: asked; the plan is for every value with these answers",
-        "  linux.cgroupsPath  is_triple          yes",
+        "  linux.cgroupsPath  goes_up            no",
         '  linux.cgroupsPath  starts_with "/x"   no',
         '  linux.cgroupsPath  within ["a", "b"]  no',
     ]
