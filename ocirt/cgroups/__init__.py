@@ -1,10 +1,7 @@
 """Cgroups: one interface for all drivers. A driver decides, and gives steps; the executor acts."""
 
 from ..errors import HostError
-from ..plan.steps import NONE, Bind, MakeSymlink, Mount, SetMountAttributes
-
-RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8
-"""MOUNT_ATTR_* bits, mount_setattr(2)."""
+from ..plan.steps import NODEV, NOEXEC, NONE, NOSUID, RDONLY, Bind, MakeSymlink, Mount, SetMountAttributes
 
 
 class Driver:

@@ -23,7 +23,8 @@ def _load():
     try:
         library = ctypes.CDLL("libseccomp.so.2", use_errno=True)
     except OSError:
-        raise HostError("linux.seccomp", "the library libseccomp.so.2 is missing (Debian's package libseccomp2)") from None
+        raise HostError("linux.seccomp",
+                        "the library libseccomp.so.2 is missing (Debian's package libseccomp2)") from None
     library.seccomp_init.restype = ctypes.c_void_p
     library.seccomp_init.argtypes = [ctypes.c_uint32]
     library.seccomp_release.argtypes = [ctypes.c_void_p]

@@ -7,16 +7,13 @@ the tables goes to the file system as it is. Of contradicting options the last o
 
 from ..errors import ConfigError
 from ..model.text import Table, quote
-from ..plan.steps import Bind, Mount, SetMountAttributes
+from ..plan.steps import (NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE,
+                          Bind, Mount, SetMountAttributes)
 from . import unsupported
 
 SPEC = "config.md#mounts"
-RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
-"""MOUNT_ATTR_* bits, mount_setattr(2)."""
 ATIME, RELATIME, NOATIME, STRICTATIME = 0x70, 0, 0x10, 0x20
 """The access time is one field of these bits: changing it clears the whole mask."""
-UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
-"""MS_* flags, mount(2)."""
 
 ATTRIBUTES = {
     # option: bits to set, bits to clear

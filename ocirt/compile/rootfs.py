@@ -13,11 +13,9 @@ Relative paths are relative to the bundle, those of flags to the caller's direct
 
 from ..errors import ConfigError
 from ..model.text import quote
-from ..plan.steps import MoveRoot, OpenRootfs, OverlayRootfs, PivotRoot, SetMountAttributes, SetPropagation
+from ..plan.steps import (PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE, MoveRoot, OpenRootfs, OverlayRootfs, PivotRoot,
+                          SetMountAttributes, SetPropagation)
 
-UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
-"""MS_*, mount(2)."""
-RDONLY = 1
 ROOT = "config.md#root"
 PROPAGATION = "config-linux.md#rootfs-mount-propagation"
 LOWER, UPPER, WORK = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.upper", "org.ocirt.rootfs.work"

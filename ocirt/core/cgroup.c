@@ -76,15 +76,7 @@ static int make_level(struct run *r, int parent, const char *name, const char *h
     if (!(effect = effect_of(r->container->journal, effect_key(hierarchy, so_far), 1))) return failing(r, "journal", -E2BIG);
     effect->state = EFFECT_INTENDED;
     int error = sys_mkdir(parent, name, 0755);
-    if (error == 0) {
-      effect->state = EFFECT_MINE;
-      // Whichever container leaves a shared parent last removes it, if one of us made it. (Not so without privileges.)
-      if (!last) {
-        int made = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
-        sys5(SYS_fsetxattr, made, MARK, "1", 1, 0);
-        sys_close(made);
-      }
-    }
+    if (error == 0) effect->state = EFFECT_MINE;
     else {
       effect->state = EFFECT_UNDONE;
       if (error != -EEXIST) return failing(r, "mkdir", error);
@@ -93,6 +85,8 @@ static int make_level(struct run *r, int parent, const char *name, const char *h
   }
   int fd = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
   if (fd < 0) return failing(r, "open", fd);
+  // Whichever container leaves a shared parent last removes it, if one of us made it. (Not so without privileges.)
+  if (!present && !last) sys5(SYS_fsetxattr, fd, MARK, "1", 1, 0);
   for (uint32_t i = 0; i < inherit->count; i++) {
     int error = inherit_file(parent, fd, inherit->items[i]);
     if (error) { sys_close(fd); return failing(r, inherit->items[i], error); }

@@ -98,6 +98,7 @@ struct run {
   int fds[REGISTERS];
   uint64_t joined;            // namespace registers that are done
   int peer;                   // socket to the other side, -1: none
+  int proc;                   // a procfs of our own, -1: not yet
   int rootfs, null, empty;    // rootfs; what masks files and directories (-1: not yet)
   int child;                  // host: the process that Spawn made (the stage, or init)
   int child_pidfd;
@@ -165,9 +166,9 @@ void reset_signals(void);
 // ---- fault.c: test builds only ----
 
 #ifdef OCIRT_FAULT
-void fault_point(struct run *r);
+void fault_point(void);
 void fault_begin(const char *verb);
 #else
-#define fault_point(r) ((void)0)
+#define fault_point() ((void)0)
 #define fault_begin(verb) ((void)0)
 #endif

@@ -1,19 +1,11 @@
 // create and run: a transaction. What a failure leaves is undone here, what a kill leaves by `delete --force`.
 #include "verbs.h"
 
-#include <string.h>
-#include <sys/wait.h>
 
 static int listen_for_start(struct container *c) {
-  // Bound through the directory's descriptor: ids and roots may be longer than a socket address.
-  BUFFER(path, 64);
-  put(&path, "/proc/self/fd/"); put_number(&path, c->dir); put(&path, "/start.sock");
-  struct { sa_family_t family; char path[64]; } address = {.family = AF_UNIX};
-  memcpy(address.path, path.data, path.used + 1);
-  int fd = (int)sys3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  int fd = start_socket(c, SYS_bind);
   if (fd < 0) return fd;
-  int error = (int)sys3(SYS_bind, fd, &address, sizeof address.family + path.used + 1);
-  if (!error) error = (int)sys2(SYS_listen, fd, 1);
+  int error = (int)sys2(SYS_listen, fd, 1);
   if (error) { sys_close(fd); return error; }
   return fd;
 }
@@ -53,7 +45,7 @@ void verb_create(struct request *q, int program_fd, int config_fd) {
   container_make(&c);
   fault_begin(native_verbs[q->verb].name);
   run_begin(&r, &c, SECTION_HOST);
-  fault_point(&r);
+  fault_point();
   BUFFER(text, LOG_LINE);
   int error = container_store(&c, program_fd, config_fd);
   if (!error && (r.start_socket = listen_for_start(&c)) < 0) error = r.start_socket;
@@ -62,7 +54,7 @@ void verb_create(struct request *q, int program_fd, int config_fd) {
     put_error(&text, error);
     undo(&c, &r, text.data);
   }
-  fault_point(&r);
+  fault_point();
   if (run && !detach) {
     if (!q->flags[FLAG_NO_SUBREAPER]) sys_prctl(36 /* PR_SET_CHILD_SUBREAPER */, 1, 0, 0);
     signals = relay_signals();
@@ -76,11 +68,10 @@ void verb_create(struct request *q, int program_fd, int config_fd) {
   r.peer = -1;
   if (!run) sys_exit(0);
 
-  if (start_container(&c, &text)) {
-    // Gone already where a hook's failure has destroyed it.
+  error = start_container(&c, &text);
+  if (error) {
     BUFFER(more, LOG_LINE);
-    struct stat st;
-    if (sys_stat(c.dir, "journal", &st, 0) == 0 && destroy_container(&c, (int)c.journal->hooks_run, &more)) log_line("warning", more.data);
+    if (error != START_DESTROYED && destroy_container(&c, (int)c.journal->hooks_run, &more)) log_line("warning", more.data);
     log_error(text.data);
     sys_exit(1);
   }

@@ -23,7 +23,7 @@ void run_begin(struct run *r, struct container *c, unsigned section) {
   r->program = &c->program;
   r->section = section;
   for (unsigned i = 0; i < REGISTERS; i++) r->fds[i] = -1;
-  r->peer = r->rootfs = r->null = r->empty = r->child_pidfd = r->console = r->start_socket = r->starter = -1;
+  r->peer = r->proc = r->rootfs = r->null = r->empty = r->child_pidfd = r->console = r->start_socket = r->starter = -1;
   r->detail = (struct buffer){r->detail_data, sizeof r->detail_data, 0, 0};
 }
 
@@ -33,7 +33,7 @@ int run_section(struct run *r, const struct step **failed) {
     r->call = 0;
     int error = handlers[step->code](r, step);
     if (error < 0) { *failed = step; return error; }
-    fault_point(r);
+    fault_point();
   }
   return 0;
 }

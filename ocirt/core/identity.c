@@ -11,23 +11,23 @@
 
 // A procfs of our own, so that nothing a container has put at /proc is written to instead.
 static int own_proc(struct run *r) {
+  if (r->proc >= 0) return r->proc;
   int context = (int)sys2(SYS_fsopen, "proc", 1), fd = -1;
   if (context >= 0 && sys5(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0) == 0)
     fd = (int)sys3(SYS_fsmount, context, 1, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   sys_close(context);
-  if (fd >= 0) return fd;
+  if (fd >= 0) return r->proc = fd;
   // Not permitted (a user namespace that sees only part of a procfs): the one in the rootfs, if it is one.
   struct { long type, rest[15]; } fs;
   fd = resolve(r->rootfs, "/proc", O_PATH | O_DIRECTORY);
   if (fd >= 0 && (sys2(SYS_fstatfs, fd, &fs) < 0 || fs.type != PROC_SUPER_MAGIC)) { sys_close(fd); fd = -ENODEV; }
-  return fd;
+  return r->proc = fd;
 }
 
 int do_write_proc(struct run *r, const struct step_write_proc *s) {
   int proc = own_proc(r);
   if (proc < 0) return failing(r, "proc", proc);
   int fd = sys_openat2(proc, TEXT(file), O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
-  sys_close(proc);
   if (fd < 0) return failing(r, "open", fd);
   long n = sys_write(fd, TEXT(value), strlen(TEXT(value)));
   sys_close(fd);

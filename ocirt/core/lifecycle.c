@@ -7,12 +7,18 @@
 
 #include "run.h"
 
-void need_container(struct container *c, struct request *q, int lock, int program_fd) {
+void name_container(struct container *c, struct request *q) {
   c->root = q->flags[FLAG_ROOT];
   c->id = q->arguments[0];
   if (!*c->id || strchr(c->id, '/') || !strcmp(c->id, ".") || !strcmp(c->id, ".."))
     fail("invalid container id: found \"%s\", expected letters, digits and _ + . -", c->id);
+}
+
+void need_container(struct container *c, struct request *q, int lock, int program_fd) {
+  name_container(c, q);
   int error = container_open(c, lock);
+  // `delete --force` asks for the end of it, and has that.
+  if (error == -ENOENT && q->flags[FLAG_FORCE]) sys_exit(0);
   if (error == -ENOENT) fail("container does not exist: %s", c->id);
   if (error < 0) fail("--root %s: lock %s: %e", c->root, c->id, error);
   if (program_fd >= 0) {
@@ -35,6 +41,19 @@ int do_kill_init(struct run *r, const struct step_kill_init *s) {
   return error ? failing(r, "pidfd_send_signal", error) : 0;
 }
 
+int start_socket(struct container *c, long call) {
+  // Through the directory's descriptor: ids and roots may be longer than a socket address.
+  BUFFER(path, 64);
+  put(&path, "/proc/self/fd/"); put_number(&path, c->dir); put(&path, "/start.sock");
+  struct { sa_family_t family; char path[64]; } address = {.family = AF_UNIX};
+  memcpy(address.path, path.data, path.used + 1);
+  int fd = (int)sys3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fd;
+  int error = (int)sys3(call, fd, &address, sizeof address.family + path.used + 1);
+  if (error < 0) { sys_close(fd); return error; }
+  return fd;
+}
+
 int start_container(struct container *c, struct buffer *text) {
   struct run r;
   const struct step *failed;
@@ -43,20 +62,15 @@ int start_container(struct container *c, struct buffer *text) {
     put(text, "process: found nothing, expected an object: start needs a program to run");
     return -1;
   }
-  BUFFER(path, 64);
-  put(&path, "/proc/self/fd/"); put_number(&path, c->dir); put(&path, "/start.sock");
-  struct { sa_family_t family; char path[64]; } address = {.family = AF_UNIX};
-  memcpy(address.path, path.data, path.used + 1);
-  int fd = (int)sys3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  int error = fd < 0 ? fd : (int)sys3(SYS_connect, fd, &address, sizeof address.family + path.used + 1);
+  int fd = start_socket(c, SYS_connect), error = fd;
   struct start_request request = {.version = START_VERSION};
-  if (!error) error = (int)sys4(SYS_sendto, fd, &request, sizeof request, MSG_NOSIGNAL);
+  if (fd >= 0) error = (int)sys4(SYS_sendto, fd, &request, sizeof request, MSG_NOSIGNAL);
   if (error < 0) {
     put(text, "start the container: "); put_error(text, error);
     sys_close(fd);
     return -1;
   }
-  fault_point(&r);
+  fault_point();
   struct message message;
   int passed, got = receive_message(fd, &message, &passed);
   sys_close(fd);
@@ -79,7 +93,8 @@ int start_container(struct container *c, struct buffer *text) {
   put_failure(text, &r, failed, error);
 destroy:;
   BUFFER(more, LOG_LINE);
-  if (destroy_container(c, 1, &more)) log_line("warning", more.data);
+  if (!destroy_container(c, 1, &more)) return START_DESTROYED;
+  log_line("warning", more.data);
   return -1;
 }
 
@@ -87,7 +102,7 @@ int destroy_container(struct container *c, int hooks, struct buffer *text) {
   struct run r;
   const struct step *failed;
   int error = 0;
-  fault_point(&r);
+  fault_point();
   // Cut off before its program was stored, it has no process either.
   if (c->program.base) {
     run_begin(&r, c, SECTION_DELETE);

@@ -111,18 +111,12 @@ static void end_by_force(struct container *c) {
 void verb_delete(struct request *q, int program_fd) {
   struct container c = {0};
   int force = q->flags[FLAG_FORCE] != 0;
-  c.root = q->flags[FLAG_ROOT];
-  c.id = q->arguments[0];
-  if (force && !strchr(c.id, '/')) {
-    if (container_open(&c, 0) == -ENOENT) sys_exit(0);
-    end_by_force(&c);
-    sys_close(c.dir);
-    // The one who held the lock may have cleaned up after itself.
-    struct container again = {.root = c.root, .id = c.id};
-    if (container_open(&again, LOCK_EX) == -ENOENT) sys_exit(0);
-    sys_close(again.dir);
+  if (force) {
+    struct container busy = {0};
+    name_container(&busy, q);
+    if (container_open(&busy, 0) == 0) end_by_force(&busy);
+    sys_close(busy.dir);
   }
-  c = (struct container){0};
   need_container(&c, q, LOCK_EX, program_fd);
   fault_begin("delete");
   const char *status = container_status(&c);

@@ -32,6 +32,10 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
 
 // lifecycle.c: what several verbs do.
 void need_container(struct container *c, struct request *q, int lock, int program_fd);
-int start_container(struct container *c, struct buffer *message);        // 0, or -1 with the error's text
+void name_container(struct container *c, struct request *q);             // root and id, checked
+int start_socket(struct container *c, long call);                        // start.sock, by SYS_bind or SYS_connect
+// 0; -1 with the error's text; START_DESTROYED if a hook's failure has taken the container with it besides.
+#define START_DESTROYED -2
+int start_container(struct container *c, struct buffer *message);
 int destroy_container(struct container *c, int hooks, struct buffer *message);
 int kill_init(struct container *c);

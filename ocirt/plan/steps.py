@@ -42,6 +42,12 @@ ready      init to host: everything but the program itself has been applied
 committed  host to init: the container is created; wait for ``start``
 """
 
+RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
+"""MOUNT_ATTR_* bits, mount_setattr(2): fields ``set`` and ``clear`` of steps on mounts."""
+
+UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
+"""MS_* flags, mount(2): fields ``propagation``."""
+
 NONE = -1
 """In an ``fd`` field: no descriptor."""
 
