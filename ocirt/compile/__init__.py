@@ -34,12 +34,12 @@ def compile(config, request, host, refuse=True):
     check_terminal(config.process.terminal, request)
     plan = Plan(config.trace)
     namespaces = Namespaces(config, request, host, plan)
-    rootfs = Rootfs(config, request, plan)
+    rootfs = Rootfs(config, request, plan, namespaces)
     cgroup = cgroups.choose(config, request, host, plan)
-    mounts = Mounts(config, rootfs, cgroup)
+    mounts = Mounts(config, plan, namespaces, rootfs, cgroup)
     process = Process(config, request, host, plan, namespaces) if config.has("process") else None
 
-    plan.sections["host"] = _host(config, request, plan, namespaces, cgroup, process)
+    plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process)
     plan.sections["stage"] = namespaces.stage()
     filters = seccomp.load(config) if process else []
     # As close to the program as can be. Without no_new_privs it takes a capability that the program may not have.
@@ -56,10 +56,10 @@ def compile(config, request, host, refuse=True):
     return plan
 
 
-def _host(config, request, plan, namespaces, cgroup, process):
+def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process):
     pidfd = plan.register() if request.pidfd_socket is not None else None
     steps = cgroup.make() + cgroup.limit(config.linux.resources) + cgroup.open()
-    steps += namespaces.open() + sysctl.guard(config, namespaces)
+    steps += namespaces.open() + sysctl.guard(config, namespaces) + rootfs.reach() + mounts.open()
     if process:
         steps += process.sockets()
     if pidfd is not None:

@@ -7,9 +7,8 @@ the tables goes to the file system as it is. Of contradicting options the last o
 
 from ..errors import ConfigError
 from ..model.text import Table, quote
-from ..plan.steps import (NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE,
-                          Bind, Mount, SetMountAttributes)
-from . import unsupported
+from ..plan.steps import (NODEV, NODIRATIME, NOEXEC, NONE, NOSUID, NOSYMFOLLOW, PRIVATE, RDONLY, SHARED, SLAVE,
+                          UNBINDABLE, Bind, Mount, OpenMount, ReconfigureMount, SetMountAttributes)
 
 SPEC = "config.md#mounts"
 ATIME, RELATIME, NOATIME, STRICTATIME = 0x70, 0, 0x10, 0x20
@@ -48,9 +47,13 @@ RECURSIVE = {f"r{option}": bits for option, bits in ATTRIBUTES.items()}
 """``rro``, ``rnosuid``...: the same for this mount and all below."""
 RECURSIVE_NEGATED_ATIMES = {f"r{option}": value for option, value in NEGATED_ATIMES.items()}
 
+IDMAP = ("idmap", "ridmap")
+NOFOLLOW = ("src-nofollow", "dest-nofollow", "copy-symlink")
+"""crun's options for binds: what becomes of symlinks."""
+
 KNOWN = Table("mount options", (
     *ATTRIBUTES, *NEGATED_ATIMES, *RECURSIVE, *RECURSIVE_NEGATED_ATIMES, *PROPAGATIONS, *SUPERBLOCK, *IGNORED,
-    "bind", "rbind", "remount", "tmpcopyup", *unsupported.MOUNT_OPTIONS))
+    "bind", "rbind", "remount", "tmpcopyup", *IDMAP, *NOFOLLOW))
 """Options that are read; any other one is passed on unseen."""
 
 VIRTUAL = ("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "devtmpfs", "ramfs", "hugetlbfs",
@@ -84,7 +87,8 @@ class Parsed:
 
     :ivar target: path in the rootfs, absolute.
     :ivar fstype: type of a new file system, a str.
-    :ivar flags: options that say what is to be done (``bind``, ``rbind``, ``remount``, ``tmpcopyup``) -> their path.
+    :ivar flags: options that say what is to be done (``bind``, ``rbind``, ``remount``, ``tmpcopyup``, those of IDMAP
+        and NOFOLLOW) -> their path.
     :ivar set, clear, recursive_set, recursive_clear: MOUNT_ATTR_* bits.
     :ivar propagations: pairs of MS_* flag and recursive, in order.
     :ivar options: what goes to the file system.
@@ -128,8 +132,6 @@ class Parsed:
             self.propagations.append(PROPAGATIONS[name])
         elif name in SUPERBLOCK:
             self.superblock = [other for other in self.superblock if other not in (name, SUPERBLOCK[name])] + [name]
-        elif name in unsupported.MOUNT_OPTIONS:
-            raise ConfigError(option.path, quote(name), unsupported.EXPECTED)
         elif name not in IGNORED:
             self.flags[name] = option.path
 
@@ -158,16 +160,28 @@ class Parsed:
 
 
 class Mounts:
-    """The mounts of a container, in their order."""
+    """The mounts of a container, in their order.
 
-    def __init__(self, config, rootfs, cgroup):
+    Most are made by init alone. The source of a bind is opened by the runtime before it (:meth:`open`) where init could
+    not: in a user namespace it may not reach the path; ids are mapped by whoever is privileged over the file system; and
+    only in the runtime's mount namespace is there a peer of the host's mount, which a shared volume is to be.
+    """
+
+    def __init__(self, config, plan, namespaces, rootfs, cgroup):
+        self.config, self.plan, self.namespaces = config, plan, namespaces
         self.rootfs, self.cgroup = rootfs, cgroup
         self.parsed = [Parsed(entry) for entry in config.mounts]
+        self._opened = []
+        self._binds = {id(each): self._bind(each) for each in self.parsed if each.is_bind and not each.is_remount}
 
     @property
     def has_own_dev(self):
         """Is a directory of the host bound at /dev? Then nothing is made in it."""
         return any([each.at_dev() for each in self.parsed if each.is_bind and not each.is_remount])
+
+    def open(self):
+        """Steps of the host, after the namespaces to join have been opened and before init is spawned."""
+        return self._opened
 
     def make(self):
         """Steps of init that mount them. What must be writable until all is set up stays so until :meth:`finish`."""
@@ -175,14 +189,15 @@ class Mounts:
         for each in self.parsed:
             if each.is_remount:
                 steps += self._remount(each)
-            elif each.is_bind:
-                steps += self._bind(each)
+                continue
+            if each.is_bind:
+                steps.append(self._binds[id(each)])
             elif each.fstype in ("cgroup", "cgroup2"):
+                self._only_binds(each)
                 steps += self.cgroup.mount(each)
             else:
-                steps += self._mount(each)
-            if not each.is_remount:
-                steps += each.propagate(each.propagations[1:])
+                steps.append(self._mount(each))
+            steps += each.propagate(each.propagations[1:])
         return steps
 
     def finish(self):
@@ -193,16 +208,29 @@ class Mounts:
     def _mount(self, each):
         if not each.fstype:
             raise ConfigError(each.entry.at("type"), "nothing", "a file system, or bind or rbind among the options")
+        self._only_binds(each)
         late = each.is_readonly_late()
         options = [*each.superblock, *each.options]
         if each.set & RDONLY and not late and each.fstype not in VIRTUAL:
             options.insert(0, "ro")
-        if "tmpcopyup" in each.flags and each.fstype != "tmpfs":
+        is_tmpfs = each.fstype == "tmpfs"
+        if "tmpcopyup" in each.flags and not is_tmpfs:
             raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
+        # As runc: a tmpfs that is given no mode has that of the directory it covers.
+        keeps = is_tmpfs and not any([option.starts_with("mode=") for option in each.options])
         source = each.entry.source
-        return [Mount(each.at, SPEC, fstype=each.fstype, source=each.fstype if source is None else source,
-                      target=each.target, options=options, set=each.set & ~RDONLY if late else each.set,
-                      tmpcopyup=int("tmpcopyup" in each.flags), **each.first_propagation())]
+        return Mount(each.at, SPEC, fstype=each.fstype, source=each.fstype if source is None else source,
+                     target=each.target, options=options, set=each.set & ~RDONLY if late else each.set,
+                     tmpcopyup=int("tmpcopyup" in each.flags), keep_mode=int(keeps), **each.first_propagation())
+
+    @staticmethod
+    def _only_binds(each):
+        for name in (*IDMAP, *NOFOLLOW):
+            if name in each.flags:
+                raise ConfigError(each.flags[name], quote(name), "it on a bind mount only")
+        for name in ("uidMappings", "gidMappings"):
+            if each.entry.value.get(name):
+                raise ConfigError(each.entry.at(name), "an array", "nothing but for a bind mount")
 
     def _bind(self, each):
         source = each.entry.source
@@ -210,19 +238,43 @@ class Mounts:
             raise ConfigError(each.entry.at("source"), "nothing", "the file or directory to bind")
         if "tmpcopyup" in each.flags:
             raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
-        for option in each.options:
-            if any([option.starts_with(prefix) for prefix in unsupported.MOUNT_OPTION_PREFIXES]):
-                raise ConfigError(option.path, quote(option.bound()), unsupported.EXPECTED)
-        return [Bind(each.at, SPEC, source=self.rootfs.beneath_bundle(source), target=each.target,
-                     recursive=int("rbind" in each.flags),
-                     set=each.set & ~RDONLY if each.is_readonly_late() else each.set, clear=each.clear,
-                     recursive_set=each.recursive.set, recursive_clear=each.recursive.clear,
-                     **each.first_propagation())]
+        if "copy-symlink" in each.flags and ("src-nofollow" in each.flags or "dest-nofollow" in each.flags):
+            raise ConfigError(each.flags["copy-symlink"], '"copy-symlink"', "it without src-nofollow and dest-nofollow")
+        source = self.rootfs.beneath_bundle(source)
+        return Bind(each.at, SPEC, source=source, target=each.target, tree=self._open(each, source),
+                    recursive=int("rbind" in each.flags), source_nofollow=int("src-nofollow" in each.flags),
+                    target_nofollow=int("dest-nofollow" in each.flags),
+                    copy_symlink=int("copy-symlink" in each.flags),
+                    set=each.set & ~RDONLY if each.is_readonly_late() else each.set, clear=each.clear,
+                    recursive_set=each.recursive.set, recursive_clear=each.recursive.clear, **each.first_propagation())
+
+    def _open(self, each, source):
+        """The register with the tree that the runtime opens for a bind, NONE where init opens it."""
+        mapping = NONE
+        if self._is_mapped(each):
+            from .idmap import mapping_of
+            mapping, steps = mapping_of(each, self.config.linux, self.namespaces, self.plan)
+            self._opened += steps
+        shared = self.rootfs.is_shared and SHARED in [flag for flag, _ in each.propagations]
+        if mapping == NONE and not shared and not self.namespaces.hides_paths or "copy-symlink" in each.flags:
+            return NONE
+        register = self.plan.register()
+        self._opened.append(OpenMount(
+            each.at, SPEC, fd=register, source=source, recursive=int("rbind" in each.flags),
+            nofollow=int("src-nofollow" in each.flags), propagation=0 if shared else self.rootfs.before, mapping=mapping,
+            mapping_recursive=int("ridmap" in each.flags)))
+        return register
+
+    @staticmethod
+    def _is_mapped(each):
+        return any([name in each.flags for name in IDMAP]) or bool(
+            each.entry.value.get("uidMappings") or each.entry.value.get("gidMappings")) or any(
+            [option.starts_with("idmap=") or option.starts_with("ridmap=") for option in each.options])
 
     def _remount(self, each):
-        for option in [*[option.path for option in each.options], *[each.entry.at("options")] * bool(each.superblock)]:
-            raise ConfigError(option, "a setting of the file system", "attributes of the mount only, beside remount")
         steps = []
+        if each.options or each.superblock:
+            steps.append(ReconfigureMount(each.at, SPEC, target=each.target, options=[*each.superblock, *each.options]))
         if each.set or each.clear:
             steps.append(SetMountAttributes(each.at, SPEC, target=each.target, set=each.set, clear=each.clear))
         if each.recursive.set or each.recursive.clear:

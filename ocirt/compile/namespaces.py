@@ -87,6 +87,11 @@ class Namespaces:
         return self.has(USER)
 
     @property
+    def hides_paths(self):
+        """May init not reach what the runtime reaches? In a user namespace it is not the host's root any more."""
+        return self.has_user and self.host.euid == 0 and not self.host.in_user_namespace
+
+    @property
     def denies_setgroups(self):
         """Will setgroups(2) be denied in the container? It is where a user without privileges maps its own gid only."""
         if self.new & USER:
@@ -178,7 +183,7 @@ class Namespaces:
             helper = helper if host.euid != 0 and not self._is_own(mappings, own) else ""
             if file == "gid_map" and self.denies_setgroups:
                 steps.append(DenySetgroups(linux.at(name), MAPPINGS))
-            steps.append(WriteIdMap(linux.at(name), MAPPINGS, file=file, map=_lines(mappings), helper=helper))
+            steps.append(WriteIdMap(linux.at(name), MAPPINGS, file=file, map=map_lines(mappings), helper=helper))
         return [*steps, Send("linux.namespaces", MAPPINGS, event=EVENTS.index("mapped"))]
 
     @staticmethod
@@ -217,7 +222,8 @@ def _or_zero(number):
     return "0" if number is None else number
 
 
-def _lines(mappings):
+def map_lines(mappings):
+    """What uid_map or gid_map gets for the views ``mappings``, user_namespaces(7)."""
     lines = Template()
     for each in mappings:
         lines = lines + each.container_id + " " + each.host_id + " " + each.size + "\n"

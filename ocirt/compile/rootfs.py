@@ -13,8 +13,8 @@ Relative paths are relative to the bundle, those of flags to the caller's direct
 
 from ..errors import ConfigError
 from ..model.text import quote
-from ..plan.steps import (PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE, MoveRoot, OpenRootfs, OverlayRootfs, PivotRoot,
-                          SetMountAttributes, SetPropagation)
+from ..plan.steps import (NONE, PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE, MoveRoot, OpenMount, OpenRootfs,
+                          OverlayRootfs, PivotRoot, SetMountAttributes, SetPropagation)
 
 ROOT = "config.md#root"
 PROPAGATION = "config-linux.md#rootfs-mount-propagation"
@@ -31,9 +31,14 @@ PROPAGATIONS = {
 
 
 class Rootfs:
-    """The rootfs of a container. ``path`` is its absolute host path."""
+    """The rootfs of a container.
 
-    def __init__(self, config, request, plan):
+    :ivar path: its absolute host path.
+    :ivar before: the MS_* flag that all mounts of the container's mount namespace get at first.
+    :ivar is_shared: may volumes be peers of the host's mounts?
+    """
+
+    def __init__(self, config, request, plan, namespaces):
         self.config, self.request, self.plan = config, request, plan
         self.bundle = request.text("bundle", plan.trace)
         location = config.root.location
@@ -47,17 +52,25 @@ class Rootfs:
             raise ConfigError("linux.rootfsPropagation", quote(name), "shared, slave, private or unbindable")
         self.at = "linux.rootfsPropagation" if name else "root"
         self.before, self.after = PROPAGATIONS[name]
+        self.is_shared = self.after == SHARED
+        self._overlay = self._overlay_step()
+        self._tree = plan.register() if namespaces.hides_paths and not self._overlay else NONE
 
     def beneath_bundle(self, path):
         """The Text ``path``, which is relative to the bundle, as an absolute path."""
         return path if path.is_absolute() else self.bundle + "/" + path
 
+    def reach(self):
+        """Steps of the host that open what init may not reach."""
+        return [] if self._tree == NONE else [OpenMount("root.path", ROOT, fd=self._tree, source=self.path, recursive=1,
+                                                        propagation=self.before)]
+
     def open(self):
         """Steps of init that make the rootfs a mount of this mount namespace."""
-        return [SetPropagation(self.at, PROPAGATION, propagation=self.before, recursive=1), self._overlay() or
-                OpenRootfs("root.path", ROOT, path=self.path)]
+        return [SetPropagation(self.at, PROPAGATION, propagation=self.before, recursive=1), self._overlay or
+                OpenRootfs("root.path", ROOT, path=self.path, tree=self._tree)]
 
-    def _overlay(self):
+    def _overlay_step(self):
         if self.request.layer is not None:
             upper, work = [self.request.text(name, self.plan.trace) if self.request.upper is not None else ""
                            for name in ("upper", "work")]

@@ -10,16 +10,12 @@ EXPECTED = "nothing: this build does not apply it"
 
 PROCESS = ("apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity")
 LINUX = ("mountLabel", "intelRdt", "memoryPolicy", "netDevices", "personality")
-MOUNT = ("uidMappings", "gidMappings")
-MOUNT_OPTIONS = ("idmap", "ridmap")
-MOUNT_OPTION_PREFIXES = ("idmap=", "ridmap=")
-"""crun's form, which holds the mapping."""
 
 
 def find(config):
     """What the config asks for in vain: pairs of JSON path and value."""
     found = []
-    for view, names in ((config.process, PROCESS), (config.linux, LINUX), *[(mount, MOUNT) for mount in config.mounts]):
+    for view, names in ((config.process, PROCESS), (config.linux, LINUX)):
         for name in names:
             value = view.value.get(name)
             if isinstance(value, str):

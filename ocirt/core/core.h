@@ -6,7 +6,6 @@
 #include "program.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define REGISTERS 64
 #define LOG_LINE 8192
 
 // ---- text.c: strings without libc's stdio ----
@@ -96,7 +95,7 @@ struct run {
   const struct program *program;
   unsigned section;
   int fds[REGISTERS];
-  uint64_t joined;            // namespace registers that are done
+  uint8_t joined[REGISTERS];  // namespace registers that are done
   int peer;                   // socket to the other side, -1: none
   int proc;                   // a procfs of our own, -1: not yet
   int rootfs, null, empty;    // rootfs; what masks files and directories (-1: not yet)
@@ -150,10 +149,12 @@ int receive_message(int socket, struct message *message, int *fd);  // 1, 0 at t
 int resolve(int root, const char *path, uint64_t flags);     // fd or negative errno
 enum make_kind { MAKE_DIRECTORY, MAKE_FILE };
 int resolve_or_make(int root, const char *path, enum make_kind kind, int mode);  // O_PATH fd
+int resolve_or_make_last(int root, const char *path, enum make_kind kind, int mode);  // the same; a last component that is a link is meant itself
 // The parent directory of path (made where missing) and the last component.
 int resolve_parent(int root, const char *path, const char **name);
 int copy_tree(int from, int to);                             // tmpcopyup
-int bind_tree(struct run *r, int tree, const char *target);  // attaches a detached mount at a target of its kind
+// Attaches a detached mount at a target of its kind; nofollow: also at a symlink.
+int bind_tree(struct run *r, int tree, const char *target, int nofollow);
 int list_directory(int fd, int (*each)(int dir, const char *name, unsigned char type, void *data), void *data);
 
 // ---- process.c, hook.c, cgroup.c ----

@@ -41,6 +41,8 @@ static int take_null(struct run *r) {
 
 static int keep_rootfs(struct run *r, int mount, const char *path) {
   int at = sys_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
+  // In a user namespace the way there may be closed; pivot_root takes any place.
+  if (at == -EACCES) at = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
   int error = at < 0 ? at : sys_move_mount(mount, at);
   sys_close(at);
   if (error < 0) { sys_close(mount); return failing(r, at < 0 ? "open" : "move_mount", error); }
@@ -48,8 +50,12 @@ static int keep_rootfs(struct run *r, int mount, const char *path) {
   return take_null(r);
 }
 
+static int open_source(const char *source, int64_t recursive, int64_t nofollow) {
+  return sys_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | (recursive ? AT_RECURSIVE : 0) | (nofollow ? AT_SYMLINK_NOFOLLOW : 0));
+}
+
 int do_open_rootfs(struct run *r, const struct step_open_rootfs *s) {
-  int mount = sys_open_tree(AT_FDCWD, TEXT(path), OPEN_TREE_CLONE | (s->recursive ? AT_RECURSIVE : 0));
+  int mount = NUMBER(tree) >= 0 ? r->fds[s->tree] : open_source(TEXT(path), NUMBER(recursive), 0);
   if (mount < 0) return failing(r, "open_tree", mount);
   struct stat st;
   if (sys_fstat(mount, &st) < 0 || !S_ISDIR(st.st_mode)) { sys_close(mount); return failing(r, "open_tree", -ENOTDIR); }
@@ -100,6 +106,15 @@ static int open_context(struct run *r, const char *fstype) {
   return context < 0 ? failing(r, "fsopen", context) : context;
 }
 
+// Gives the new file system's root the permissions of the directory that it covers.
+static int copy_mode(int covered, int mount) {
+  struct stat st;
+  int error = sys_fstat(covered, &st), root = sys_openat2(mount, ".", O_RDONLY | O_DIRECTORY, 0, 0);
+  if (!error) error = root < 0 ? root : (int)sys2(SYS_fchmod, root, st.st_mode & 07777);
+  sys_close(root);
+  return error;
+}
+
 int do_mount(struct run *r, const struct step_mount *s) {
   const struct texts *options = TEXTS(options);
   int context = open_context(r, TEXT(fstype)), error = 0;
@@ -111,6 +126,10 @@ int do_mount(struct run *r, const struct step_mount *s) {
   if (mount < 0) return mount;
   error = set_propagation(r, mount, NUMBER(propagation), NUMBER(propagation_recursive));
   if (error) { sys_close(mount); return error; }
+  int covered = s->keep_mode ? resolve(r->rootfs, TEXT(target), O_PATH | O_DIRECTORY) : -1;
+  if (covered >= 0) error = copy_mode(covered, mount);
+  sys_close(covered);
+  if (error < 0) { sys_close(mount); return failing(r, "fchmod", error); }
   int target = resolve_or_make(r->rootfs, TEXT(target), MAKE_DIRECTORY, 0755);
   if (target >= 0 && s->tmpcopyup) {
     int from = sys_openat2(target, ".", O_RDONLY | O_DIRECTORY, 0, RESOLVE_BENEATH);
@@ -151,16 +170,49 @@ int do_overlay_rootfs(struct run *r, const struct step_overlay_rootfs *s) {
 
 // ---- binds ----
 
-// Clones `source`, changes the clone and attaches it at a target of the same kind.
-int bind_tree(struct run *r, int tree, const char *target) {
+int bind_tree(struct run *r, int tree, const char *target, int nofollow) {
   struct stat st;
   int error = sys_fstat(tree, &st);
   if (error < 0) { sys_close(tree); return failing(r, "fstat", error); }
-  return attach(r, tree, resolve_or_make(r->rootfs, target, S_ISDIR(st.st_mode) ? MAKE_DIRECTORY : MAKE_FILE, 0755));
+  enum make_kind kind = S_ISDIR(st.st_mode) ? MAKE_DIRECTORY : MAKE_FILE;
+  return attach(r, tree, nofollow ? resolve_or_make_last(r->rootfs, target, kind, 0755)
+                                  : resolve_or_make(r->rootfs, target, kind, 0755));
+}
+
+int do_open_mount(struct run *r, const struct step_open_mount *s) {
+  int tree = open_source(TEXT(source), NUMBER(recursive), NUMBER(nofollow));
+  if (tree < 0) return failing(r, "open_tree", tree);
+  int error = set_propagation(r, tree, NUMBER(propagation), 1);
+  if (!error && NUMBER(mapping) >= 0) {
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)r->fds[s->mapping]};
+    error = (int)sys5(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | (s->mapping_recursive ? AT_RECURSIVE : 0), &attr, sizeof attr);
+    if (error < 0) failing(r, "mount_setattr MOUNT_ATTR_IDMAP", error);
+  }
+  if (error < 0) { sys_close(tree); return error; }
+  r->fds[s->fd] = tree;
+  return 0;
+}
+
+// Makes a source that is a symlink anew at the target: 1; 0: it is none.
+static int copy_symlink(struct run *r, const char *source, const char *target) {
+  char link[4096], there[4096];
+  const char *name;
+  long n = sys4(SYS_readlinkat, AT_FDCWD, source, link, sizeof link - 1);
+  if (n == -EINVAL || n == -ENOENT) return 0;
+  if (n < 0) return failing(r, "readlink", (int)n);
+  link[n] = 0;
+  int parent = resolve_parent(r->rootfs, target, &name);
+  if (parent < 0) return failing(r, "openat2", parent);
+  int error = (int)sys3(SYS_symlinkat, link, parent, name);
+  if (error == -EEXIST && sys4(SYS_readlinkat, parent, name, there, sizeof there) == n && !memcmp(link, there, (size_t)n)) error = 0;
+  sys_close(parent);
+  return error < 0 ? failing(r, "symlink", error) : 1;
 }
 
 int do_bind(struct run *r, const struct step_bind *s) {
-  int tree = sys_open_tree(AT_FDCWD, TEXT(source), OPEN_TREE_CLONE | (s->recursive ? AT_RECURSIVE : 0));
+  int copied = s->copy_symlink ? copy_symlink(r, TEXT(source), TEXT(target)) : 0;
+  if (copied) return copied < 0 ? copied : 0;
+  int tree = NUMBER(tree) >= 0 ? r->fds[s->tree] : open_source(TEXT(source), NUMBER(recursive), NUMBER(source_nofollow));
   if (tree == -ENOENT && s->optional) return 0;
   if (tree < 0) return failing(r, "open_tree", tree);
   int error = 0;
@@ -170,7 +222,20 @@ int do_bind(struct run *r, const struct step_bind *s) {
   if (error < 0) { sys_close(tree); return failing(r, "mount_setattr", error); }
   error = set_propagation(r, tree, NUMBER(propagation), NUMBER(propagation_recursive));
   if (error) { sys_close(tree); return error; }
-  return bind_tree(r, tree, TEXT(target));
+  return bind_tree(r, tree, TEXT(target), (int)s->target_nofollow);
+}
+
+int do_reconfigure_mount(struct run *r, const struct step_reconfigure_mount *s) {
+  const struct texts *options = TEXTS(options);
+  int target = resolve(r->rootfs, TEXT(target), O_PATH), error = 0;
+  if (target < 0) return failing(r, "openat2", target);
+  int context = (int)sys3(SYS_fspick, target, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+  sys_close(target);
+  if (context < 0) return failing(r, "fspick", context);
+  for (uint32_t i = 0; !error && i < options->count; i++) error = configure_option(r, context, options->items[i]);
+  if (!error && (error = (int)sys5(SYS_fsconfig, context, FSCONFIG_CMD_RECONFIGURE, 0, 0, 0)) < 0) refused(r, context, 0, error);
+  sys_close(context);
+  return error;
 }
 
 int do_set_mount_attributes(struct run *r, const struct step_set_mount_attributes *s) {

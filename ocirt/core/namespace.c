@@ -34,11 +34,11 @@ int do_assert_not_host_namespace(struct run *r, const struct step_assert_not_hos
 }
 
 int do_join_namespace(struct run *r, const struct step_join_namespace *s) {
-  if (r->joined & 1ull << s->fd) return 0;
+  if (r->joined[s->fd]) return 0;
   int error = (int)sys2(SYS_setns, r->fds[s->fd], NUMBER(kind));
   if (error == -EPERM && s->early) return 0;
   if (error < 0) return failing(r, "setns", error);
-  r->joined |= 1ull << s->fd;
+  r->joined[s->fd] = 1;
   sys_close(r->fds[s->fd]);
   return 0;
 }
@@ -103,6 +103,41 @@ static int run_map_helper(struct run *r, const char *helper, const char *map) {
 int do_write_id_map(struct run *r, const struct step_write_id_map *s) {
   if (*TEXT(helper)) return run_map_helper(r, TEXT(helper), TEXT(map));
   return write_proc_file(r, r->child, TEXT(file), TEXT(map));
+}
+
+// A process that only holds its new user namespace until that has been opened.
+static int hold_namespace(struct run *r, const char *uids, const char *gids, int pid) {
+  BUFFER(path, 64);
+  int error = write_proc_file(r, pid, "uid_map", uids);
+  if (!error) error = write_proc_file(r, pid, "gid_map", gids);
+  if (error) return error;
+  put(&path, "/proc/"); put_number(&path, pid); put(&path, "/ns/user");
+  int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0);
+  return fd < 0 ? failing(r, "open", fd) : fd;
+}
+
+int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
+  int pidfd = -1, pair[2], status;
+  int error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+  if (error < 0) return failing(r, "socketpair", error);
+  struct clone_args args = {.flags = CLONE_NEWUSER | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = 17};
+  long pid = sys2(SYS_clone3, &args, sizeof args);
+  if (!pid) {
+    // Until our end of the socket is closed, by us or by our end.
+    sys_close(pair[0]);
+    char word;
+    sys_read(pair[1], &word, 1);
+    sys_exit(0);
+  }
+  sys_close(pair[1]);
+  if (pid < 0) { sys_close(pair[0]); return failing(r, "clone3", (int)pid); }
+  int fd = hold_namespace(r, TEXT(uids), TEXT(gids), (int)pid);
+  sys_close(pair[0]);
+  wait_exit(pidfd, &status);
+  sys_close(pidfd);
+  if (fd < 0) return fd;
+  r->fds[s->fd] = fd;
+  return 0;
 }
 
 int do_write_time_offsets(struct run *r, const struct step_write_time_offsets *s) {

@@ -42,7 +42,7 @@ static int bind_device(struct run *r, const struct step_make_node *s) {
     put(&r->detail, "the host's node at this path is another device");
     return failing(r, "check", -ENODEV);
   }
-  return bind_tree(r, tree, TEXT(path));
+  return bind_tree(r, tree, TEXT(path), 0);
 }
 
 int do_make_node(struct run *r, const struct step_make_node *s) {
@@ -53,6 +53,8 @@ int do_make_node(struct run *r, const struct step_make_node *s) {
   long mask = sys1(SYS_umask, 0);
   int error = (int)sys4(SYS_mknodat, parent, name, s->kind | s->mode, makedev(s->major, s->minor));
   sys1(SYS_umask, mask);
+  // A caller without CAP_MKNOD, or a file system that refuses nodes.
+  if (error == -EPERM && s->kind != S_IFIFO) { sys_close(parent); return bind_device(r, s); }
   const char *call = "mknod";
   if (error == 0 && s->uid | s->gid) {
     call = "chown";
@@ -93,7 +95,7 @@ static int bind_console(struct run *r, int terminal, const char *name) {
   }
   int tree = sys_open_tree(node, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
   sys_close(node);
-  return tree < 0 ? failing(r, "open_tree", tree) : bind_tree(r, tree, "/dev/console");
+  return tree < 0 ? failing(r, "open_tree", tree) : bind_tree(r, tree, "/dev/console", 0);
 }
 
 int do_make_console(struct run *r, const struct step_make_console *s) {

@@ -92,6 +92,19 @@ int resolve_parent(int root, const char *path, const char **name) {
   return resolve_or_make(root, length ? parent : "/", MAKE_DIRECTORY, 0755);
 }
 
+int resolve_or_make_last(int root, const char *path, enum make_kind kind, int mode) {
+  const char *name;
+  int parent = resolve_parent(root, path, &name);
+  if (parent < 0) return parent;
+  int fd = open_child(parent, name);
+  if (fd == -ENOENT) {
+    int error = make_child(parent, name, kind, mode);
+    fd = error && error != -EEXIST ? error : open_child(parent, name);
+  }
+  sys_close(parent);
+  return fd;
+}
+
 struct entry { uint64_t inode; int64_t offset; unsigned short length; unsigned char type; char name[]; };
 
 int list_directory(int fd, int (*each)(int dir, const char *name, unsigned char type, void *data), void *data) {

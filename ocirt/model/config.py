@@ -205,6 +205,8 @@ class Mount(View):
     source = text()
     type = text()
     options = texts()
+    uid_mappings = children(IdMapping, "uidMappings")
+    gid_mappings = children(IdMapping, "gidMappings")
 
 
 class ConsoleSize(View):

@@ -1,5 +1,7 @@
 """Plans: what a bundle is compiled to. See docs/architecture.md."""
 
+from ..errors import ConfigError
+
 
 class Plan:
     """The steps of a container's life, by section, and what they were compiled from.
@@ -23,6 +25,12 @@ class Plan:
             raise AttributeError(name) from None
 
     def register(self):
-        """A descriptor register that no other step uses."""
+        """A descriptor register that no other step uses.
+
+        :raises ConfigError: there is none left.
+        """
+        from .steps import REGISTERS
+        if self._registers == REGISTERS:
+            raise ConfigError("mounts", f"more than some {REGISTERS} that the runtime has to open", "fewer")
         self._registers += 1
         return self._registers - 1

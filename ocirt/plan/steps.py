@@ -7,7 +7,7 @@ docstrings are what ``docs/steps.md`` and the C handlers follow. Kinds of fields
 ``text``     one string: ``str``, :class:`~ocirt.model.text.Text` or ``Template``
 ``texts``    a list of strings, in which a ``Texts`` (list slot) may stand among plain ones
 ``number``   a signed 64-bit integer: ``int`` or :class:`~ocirt.model.text.Number`
-``fd``       the number of a descriptor register (0 to 63), filled by an earlier step
+``fd``       the number of a descriptor register (below REGISTERS), filled by an earlier step
 ``section``  the name of a section of the plan
 ``bytes``    data of any length, as it is
 
@@ -47,6 +47,9 @@ RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x8
 
 UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
 """MS_* flags, mount(2): fields ``propagation``."""
+
+REGISTERS = 1024
+"""How many descriptor registers there are."""
 
 NONE = -1
 """In an ``fd`` field: no descriptor."""
@@ -156,6 +159,24 @@ class AssertNotHostNamespace(Step):
     in it would be set on the host."""
     fields = {"fd": "fd", "file": "text"}
     sentence = "set it in the container's namespace only"
+
+
+class MakeIdMapping(Step):
+    """Open into ``fd`` a user namespace whose maps are ``uids`` and ``gids`` (lines of container id, host id, size).
+    No process is left in it: it is a mapping for mounts."""
+    fields = {"fd": "fd", "uids": "text", "gids": "text"}
+    sentence = "make the id mapping of a mount"
+
+
+class OpenMount(Step):
+    """Clone the mounts at ``source`` (host path) into ``fd``, where init cannot: it may not reach the path, or not map
+    its ids, or would get no peer of the host's mount. ``recursive`` clones what is mounted beneath too, ``nofollow`` 1
+    a symlink itself. ``propagation`` (one MS_* flag, 0: as it is) goes to the whole tree. ``mapping`` is a register with
+    the user namespace whose maps the mount gets, the mounts below too with ``mapping_recursive`` 1."""
+    fields = {"fd": "fd", "source": "text", "recursive": "number", "nofollow": "number", "propagation": "number",
+              "mapping": "fd", "mapping_recursive": "number"}
+    defaults = {"recursive": 0, "nofollow": 0, "propagation": 0, "mapping": NONE, "mapping_recursive": 0}
+    sentence = "bind {source}"
 
 
 class OpenSocket(Step):
@@ -321,9 +342,10 @@ class SetPropagation(Step):
 
 class OpenRootfs(Step):
     """Clone the mounts at ``path`` (host path) and attach the clone over it: the rootfs. With ``recursive`` 1
-    mounts beneath come along."""
-    fields = {"path": "text", "recursive": "number"}
-    defaults = {"recursive": 1}
+    mounts beneath come along. Or the clone is what OpenMount has put into the register ``tree``; where init cannot
+    reach ``path`` to attach it there, it goes over ``/``."""
+    fields = {"path": "text", "tree": "fd", "recursive": "number"}
+    defaults = {"tree": NONE, "recursive": 1}
     sentence = "open the rootfs {path}"
 
 
@@ -340,27 +362,31 @@ class Mount(Step):
 
     ``options`` go to fsconfig one by one, ``key=value`` or a bare flag; ``source`` is its source;
     ``set`` are the mount's MOUNT_ATTR_* bits. With ``tmpcopyup`` 1 the content of the directory
-    beneath is copied into it. A target that is missing is made a directory.
+    beneath is copied into it, with ``keep_mode`` 1 its permissions are that directory's. A target that is missing
+    is made a directory.
     """
     fields = {"fstype": "text", "source": "text", "target": "text", "options": "texts", "set": "number",
-              "propagation": "number", "propagation_recursive": "number", "tmpcopyup": "number"}
-    defaults = {"options": (), "set": 0, "propagation": 0, "propagation_recursive": 0, "tmpcopyup": 0}
+              "propagation": "number", "propagation_recursive": "number", "tmpcopyup": "number", "keep_mode": "number"}
+    defaults = {"options": (), "set": 0, "propagation": 0, "propagation_recursive": 0, "tmpcopyup": 0, "keep_mode": 0}
     sentence = "mount {fstype} at {target}"
 
 
 class Bind(Step):
-    """Bind-mount ``source`` (host path, symlinks followed) at ``target``.
+    """Bind-mount ``source`` (host path) at ``target``, or what OpenMount has put into the register ``tree``.
 
     ``recursive`` binds what is mounted beneath too. ``set``/``clear`` change this mount,
     ``recursive_set``/``recursive_clear`` the whole tree (the r* options). A target that is missing
     is made a directory or an empty file, as the source is. ``optional`` 1: a missing source is
-    passed over.
+    passed over. With ``source_nofollow`` or ``target_nofollow`` 1 a symlink there is meant itself; with
+    ``copy_symlink`` 1 a source that is one is made anew at the target instead.
     """
-    fields = {"source": "text", "target": "text", "recursive": "number", "set": "number", "clear": "number",
-              "recursive_set": "number", "recursive_clear": "number", "propagation": "number",
-              "propagation_recursive": "number", "optional": "number"}
-    defaults = {"recursive": 0, "set": 0, "clear": 0, "recursive_set": 0, "recursive_clear": 0, "propagation": 0,
-                "propagation_recursive": 0, "optional": 0}
+    fields = {"source": "text", "target": "text", "tree": "fd", "recursive": "number", "set": "number",
+              "clear": "number", "recursive_set": "number", "recursive_clear": "number", "propagation": "number",
+              "propagation_recursive": "number", "optional": "number", "source_nofollow": "number",
+              "target_nofollow": "number", "copy_symlink": "number"}
+    defaults = {"tree": NONE, "recursive": 0, "set": 0, "clear": 0, "recursive_set": 0, "recursive_clear": 0,
+                "propagation": 0, "propagation_recursive": 0, "optional": 0, "source_nofollow": 0,
+                "target_nofollow": 0, "copy_symlink": 0}
     sentence = "bind {source} at {target}"
 
 
@@ -369,6 +395,12 @@ class SetMountAttributes(Step):
     fields = {"target": "text", "set": "number", "clear": "number", "recursive": "number", "propagation": "number"}
     defaults = {"clear": 0, "recursive": 0, "propagation": 0}
     sentence = "change the mount at {target}"
+
+
+class ReconfigureMount(Step):
+    """Give the file system that is mounted at ``target`` further settings, as fsconfig takes them."""
+    fields = {"target": "text", "options": "texts"}
+    sentence = "reconfigure the file system at {target}"
 
 
 class MakeDirectory(Step):

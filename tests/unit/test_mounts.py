@@ -165,6 +165,23 @@ def test_remount():
     assert mounted("remount") == []
 
 
+def test_a_remount_with_settings_reconfigures_the_file_system():
+    made = plan(config(mounts=[{"destination": "/data", "options": ["remount", "size=5m", "sync", "nosuid"]}]))
+    assert shown(made, "init", "ReconfigureMount", "SetMountAttributes") == [
+        ("ReconfigureMount", {"target": "/data", "options": ["sync", "size=5m"]}),
+        ("SetMountAttributes", {"target": "/data", "set": NOSUID})]
+
+
+def test_symlinks_at_either_end_of_a_bind():
+    assert bind("src-nofollow")["source_nofollow"] == 1 and bind("dest-nofollow")["target_nofollow"] == 1
+    assert bind("copy-symlink")["copy_symlink"] == 1
+
+
+def test_a_tmpfs_has_the_mode_of_what_it_covers_unless_it_is_given_one():
+    assert tmpfs("size=1m")["keep_mode"] == 1
+    assert "keep_mode" not in tmpfs("mode=755") and "keep_mode" not in mounted(type="proc")[0][1]
+
+
 def test_order_is_kept():
     entries = [{"destination": f"/{name}", "type": "tmpfs"} for name in "cab"]
     made = plan(config(mounts=entries))
@@ -185,10 +202,16 @@ def test_order_is_kept():
      'mounts[0].options[0]: found "tmpcopyup", expected it on a tmpfs only'),
     ({"destination": "/x", "source": "/s", "options": ["bind", "tmpcopyup"]},
      'mounts[0].options[1]: found "tmpcopyup", expected it on a tmpfs only'),
-    ({"destination": "/x", "options": ["remount", "size=5"]},
-     "mounts[0].options[1]: found a setting of the file system, expected attributes of the mount only, beside remount"),
-    ({"destination": "/x", "options": ["remount", "sync"]},
-     "mounts[0].options: found a setting of the file system, expected attributes of the mount only, beside remount"),
+    ({"destination": "/x", "type": "tmpfs", "options": ["src-nofollow"]},
+     'mounts[0].options[0]: found "src-nofollow", expected it on a bind mount only'),
+    ({"destination": "/x", "type": "tmpfs", "options": ["idmap"]},
+     'mounts[0].options[0]: found "idmap", expected it on a bind mount only'),
+    ({"destination": "/x", "type": "cgroup", "options": ["ridmap"]},
+     'mounts[0].options[0]: found "ridmap", expected it on a bind mount only'),
+    ({"destination": "/x", "type": "tmpfs", "uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]},
+     "mounts[0].uidMappings: found an array, expected nothing but for a bind mount"),
+    ({"destination": "/x", "source": "/s", "options": ["bind", "copy-symlink", "dest-nofollow"]},
+     'mounts[0].options[1]: found "copy-symlink", expected it without src-nofollow and dest-nofollow'),
 ])
 def test_what_cannot_be_mounted(entry, message):
     assert error(entry) == message

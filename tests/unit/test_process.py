@@ -267,15 +267,3 @@ def test_what_is_not_applied_is_refused(path, value, found):
 def test_what_asks_for_nothing_is_fine(name, value):
     holder = "process" if name in unsupported.PROCESS else "linux"
     plan(config(**{f"{holder}__{name}": value}))
-
-
-@pytest.mark.parametrize("entry, message", [
-    ({"uidMappings": [{}]}, "mounts[0].uidMappings: found an array"),
-    ({"gidMappings": [{}]}, "mounts[0].gidMappings: found an array"),
-    ({"options": ["bind", "idmap"]}, 'mounts[0].options[1]: found "idmap"'),
-    ({"options": ["ridmap", "bind"]}, 'mounts[0].options[0]: found "ridmap"'),
-    ({"options": ["bind", "idmap=uids=0-1-2"]}, 'mounts[0].options[1]: found "idmap=uids=0-1-2"'),
-])
-def test_mounts_with_id_maps_are_refused(entry, message):
-    assert error(config(mounts=[{"destination": "/d", "source": "/s", "options": ["bind"], **entry}])) == (
-        f"{message}, expected nothing: this build does not apply it")

@@ -1,0 +1,82 @@
+"""Idmapped mounts: config.md, "Linux mount options" (``idmap``, ``ridmap``) and ``uidMappings``, ``gidMappings`` of a mount.
+
+Also crun's form, in which the option itself holds the maps: ``idmap=uids=0-1000-10#10-2000-5;gids=@0-100-10``, each
+range being id on the file system, id on the host, size. With ``@`` the second is an id of the container, whose
+user namespace is looked up for it.
+
+Imported only where a mount is mapped.
+"""
+
+from ..errors import ConfigError
+from ..model.text import quote
+from ..plan.steps import MakeIdMapping
+from .namespaces import USER, map_lines
+
+SPEC = "config.md#linux-mount-options"
+LIMIT = (1 << 32) - 1
+
+
+def mapping_of(mount, linux, namespaces, plan):
+    """The register that will hold the user namespace with a mount's maps, and the steps of the host that fill it.
+
+    :param mount: :class:`ocirt.compile.mounts.Parsed`, of a bind.
+    :raises ConfigError: there are no maps to apply, or not both.
+    """
+    written = [option for option in mount.options if option.starts_with("idmap=") or option.starts_with("ridmap=")]
+    entry = mount.entry
+    if written:
+        option = written[-1]
+        name, _, text = option.read().partition("=")
+        mount.flags[name] = option.path
+        uids, gids = _parse(option.path, text, linux)
+    elif entry.uid_mappings or entry.gid_mappings:
+        for name, mappings in (("uidMappings", entry.uid_mappings), ("gidMappings", entry.gid_mappings)):
+            if not mappings:
+                raise ConfigError(entry.at(name), "nothing", "maps of both kinds, uidMappings and gidMappings")
+        uids, gids = map_lines(entry.uid_mappings), map_lines(entry.gid_mappings)
+    else:
+        name = "idmap" if "idmap" in mount.flags else "ridmap"
+        if USER in namespaces.joined:
+            return namespaces.registers[USER], []
+        if not namespaces.has_user:
+            raise ConfigError(mount.flags[name], quote(name),
+                              "maps: uidMappings and gidMappings of the mount, or a user namespace")
+        uids, gids = map_lines(linux.uid_mappings), map_lines(linux.gid_mappings)
+    register = plan.register()
+    return register, [MakeIdMapping(mount.at, SPEC, fd=register, uids=uids, gids=gids)]
+
+
+def _parse(path, text, linux):
+    """The maps that an option of crun's form holds."""
+    maps = {}
+    for part in text.split(";"):
+        kind, _, ranges = part.partition("=")
+        if kind not in ("uids", "gids") or kind in maps:
+            raise ConfigError(path, quote(text), "uids=RANGES;gids=RANGES, a range being ID-HOST-SIZE")
+        own = linux.uid_mappings if kind == "uids" else linux.gid_mappings
+        maps[kind] = "".join([_range(path, each, own) for each in ranges.split("#")])
+    for kind in ("uids", "gids"):
+        if kind not in maps:
+            raise ConfigError(path, f"no {kind}", "uids=RANGES;gids=RANGES")
+    return maps["uids"], maps["gids"]
+
+
+def _range(path, text, own):
+    numbers = text.removeprefix("@").split("-")
+    if len(numbers) != 3 or not all([each.isascii() and each.isdigit() and len(each) < 11 for each in numbers]):
+        raise ConfigError(path, f"the range {quote(text)}", "ID-HOST-SIZE")
+    inside, outside, size = map(int, numbers)
+    if text.startswith("@"):
+        outside = _on_host(path, text, outside, size, own)
+    if not size or max(inside, outside) + size > LIMIT:
+        raise ConfigError(path, f"the range {quote(text)}", "ids of 32 bits")
+    return f"{inside} {outside} {size}\n"
+
+
+def _on_host(path, text, id, size, own):
+    """What the container's ``id``, and ``size`` ids from it on, are on the host."""
+    for each in own:
+        start, host, length = each.container_id.read(), each.host_id.read(), each.size.read()
+        if start <= id and id + size <= start + length:
+            return host + id - start
+    raise ConfigError(path, f"the range {quote(text)}", "ids that the container's user namespace maps in one range")

@@ -1,0 +1,184 @@
+"""Mounts in a running container: idmapped ones, links at either end, remounts, propagation, odd sources and targets."""
+
+import os
+import socket
+import subprocess
+
+import pytest
+
+from tests.integration.test_rootfs import mount_table, run
+
+MAP = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+"""On the file system 0, for the host 100000."""
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A directory with files of 0:0 and of 5:6."""
+    folder = tmp_path / "source"
+    (folder / "sub").mkdir(parents=True)
+    for name, uid, gid in (("mine", 0, 0), ("theirs", 5, 6), ("sub/deep", 5, 6)):
+        (folder / name).write_text(f"{name}\n")
+        os.chown(folder / name, uid, gid)
+    return folder
+
+
+def bind(bundle, source, *options, destination="/data", **entry):
+    bundle.config["mounts"].append({"destination": destination, "source": str(source), "options": ["bind", *options], **entry})
+
+
+def in_user_namespace(bundle):
+    """Root of the container is 100000 outside, and owns the rootfs."""
+    bundle.namespace("user")
+    bundle.config["linux"]["uidMappings"] = bundle.config["linux"]["gidMappings"] = MAP
+    for folder, names, files in os.walk(bundle.rootfs):
+        for name in (".", *files):
+            os.lchown(os.path.join(folder, name), 100000, 100000)
+
+
+OWNERS = "cd /data; stat -c '%n %u:%g' mine theirs sub/deep"
+
+
+@pytest.mark.parametrize("entry", [
+    {"options": ["bind", "idmap"], "uidMappings": MAP, "gidMappings": MAP},
+    {"options": ["bind"], "uidMappings": MAP, "gidMappings": MAP},
+    {"options": ["rbind", "ridmap"], "uidMappings": MAP, "gidMappings": MAP},
+    {"options": ["bind", "idmap=uids=0-100000-65536;gids=0-100000-65536"]},
+])
+def test_idmap_without_a_user_namespace(ocirt, bundle, source, entry):
+    bundle.config["mounts"].append({"destination": "/data", "source": str(source), **entry})
+    assert run(ocirt, bundle, OWNERS) == "mine 100000:100000\ntheirs 100005:100006\nsub/deep 100005:100006\n"
+    assert os.stat(source / "mine").st_uid == 0
+
+
+@pytest.mark.parametrize("option", ["idmap", "idmap=uids=@0-0-65536;gids=@0-0-65536"])
+def test_idmap_by_the_containers_user_namespace(ocirt, bundle, source, option):
+    """What is root's on the host is the container's root's in the mount; what the container writes is root's on disk."""
+    in_user_namespace(bundle)
+    bind(bundle, source, option)
+    assert run(ocirt, bundle, OWNERS + "; echo new > new; stat -c %u:%g new") == (
+        "mine 0:0\ntheirs 5:6\nsub/deep 5:6\n0:0\n")
+    assert os.stat(source / "new").st_uid == 0
+
+
+def test_only_ridmap_reaches_the_mounts_below(ocirt, bundle, source):
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", source / "sub"], check=True, timeout=10)
+    try:
+        (source / "sub/deep").touch()
+        bind(bundle, source, "rbind", "idmap", uidMappings=MAP, gidMappings=MAP)
+        bind(bundle, source, "rbind", "ridmap", destination="/all", uidMappings=MAP, gidMappings=MAP)
+        assert run(ocirt, bundle, "stat -c %u /data/mine /data/sub/deep /all/mine /all/sub/deep") == "100000\n0\n100000\n100000\n"
+    finally:
+        subprocess.run(["umount", source / "sub"], check=True, timeout=10)
+
+
+def test_idmap_without_maps_is_an_error(ocirt, bundle, source):
+    """config.md, Linux mount options: an error MUST be returned."""
+    bind(bundle, source, "idmap")
+    bundle.save()
+    assert "mounts[7].options[1]" in ocirt.fails("create", "--bundle", bundle, "c1")
+
+
+def test_a_source_that_the_user_namespace_cannot_reach(ocirt, bundle, source, tmp_path):
+    """Engines keep volumes in directories that are closed to all but the host's root."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    source.rename(closed / "source")
+    in_user_namespace(bundle)
+    bind(bundle, closed / "source", "ro", "nosuid")
+    out = run(ocirt, bundle, "cat /data/mine; touch /data/x 2>&1; cat /proc/self/mountinfo")
+    assert out.startswith("mine\n") and "Read-only" in out
+    assert {"ro", "nosuid"} <= mount_table(out.split("system\n", 1)[1])["/data"][0]
+
+
+def test_symlinks_as_crun_takes_them(ocirt, bundle, tmp_path):
+    """dest-nofollow, src-nofollow: the links themselves; copy-symlink: a link like the source's."""
+    (tmp_path / "file").write_text("file\n")
+    (tmp_path / "link").symlink_to("elsewhere")
+    (tmp_path / "good").symlink_to("file")
+    (bundle.rootfs / "target").symlink_to("/tmp/behind")
+    bundle.config["root"]["readonly"] = False
+    bind(bundle, tmp_path / "file", "dest-nofollow", destination="/target")
+    bind(bundle, tmp_path / "link", "src-nofollow", destination="/shown")
+    bind(bundle, tmp_path / "link", "copy-symlink", destination="/copied")
+    bind(bundle, tmp_path / "file", "copy-symlink", destination="/plain")
+    bind(bundle, tmp_path / "good", destination="/followed")
+    assert run(ocirt, bundle, "cat /target; readlink /shown; readlink /copied; cat /plain /followed; ls /tmp") == (
+        "file\nelsewhere\nelsewhere\nfile\nfile\n")
+    (bundle.rootfs / "copied").unlink()
+    (bundle.rootfs / "copied").symlink_to("other")
+    assert "mounts[9]" in ocirt.fails("create", "--bundle", bundle, "c1")
+
+
+def test_sockets_and_fifos(ocirt, bundle, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        bundle.config["root"]["readonly"] = False
+        bind(bundle, tmp_path / "fifo", destination="/a/fifo")
+        bind(bundle, tmp_path / "socket", destination="/b/socket")
+        assert run(ocirt, bundle, "stat -c %F /a/fifo /b/socket") == "fifo\nsocket\n"
+
+
+def test_remount(ocirt, bundle):
+    """A mount's attributes and its file system's settings, changed afterwards."""
+    bundle.config["mounts"] += [{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m"]},
+                                {"destination": "/tmp", "options": ["remount", "nosuid", "ro", "size=2m"]}]
+    options, _, settings = mount_table(run(ocirt, bundle, "cat /proc/self/mountinfo"))["/tmp"]
+    assert {"ro", "nosuid"} <= options and "size=2048k" in settings
+
+
+def test_a_tmpfs_keeps_the_mode_of_what_it_covers(ocirt, bundle):
+    (bundle.rootfs / "tmp").chmod(0o1733)
+    bundle.config["mounts"] += [{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
+                                {"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["mode=711"]}]
+    assert run(ocirt, bundle, "stat -c %a /tmp /etc") == "1733\n711\n"
+
+
+def test_a_shared_volume(ocirt, bundle, tmp_path):
+    """config-linux.md, Rootfs Mount Propagation, with a mount's rshared: what is mounted in it is seen on the host; with
+    rslave what the host mounts is seen in it; private neither."""
+    volumes = tmp_path / "volumes"
+    volumes.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", volumes], check=True, timeout=10)
+    subprocess.run(["mount", "--make-shared", volumes], check=True, timeout=10)
+    try:
+        for name in ("shared", "slave", "private"):
+            (volumes / name / "in").mkdir(parents=True)
+            bind(bundle, volumes / name, f"r{name}", destination=f"/{name}")
+        (volumes / "late").mkdir()
+        bundle.config["linux"]["rootfsPropagation"] = "rshared"
+        for kind in ("bounding", "effective", "permitted"):
+            bundle.config["process"]["capabilities"][kind] += ["CAP_SYS_ADMIN"]
+        bundle.shell("for d in shared slave private; do mount -t tmpfs tmpfs /$d/in && echo x > /$d/in/file; done; sleep 60").save()
+        ocirt.ok("run", "-d", "--bundle", bundle, "c1")
+        pid = ocirt.state("c1")["pid"]
+        for name in ("shared", "slave", "private"):
+            wait_for(f"/proc/{pid}/root/{name}/in/file")
+        assert os.path.exists(volumes / "shared/in/file")
+        assert not os.path.exists(volumes / "slave/in/file") and not os.path.exists(volumes / "private/in/file")
+        for name in ("slave", "private"):
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", volumes / name], check=True, timeout=10)
+            (volumes / name / "from-the-host").touch()
+        assert os.path.exists(f"/proc/{pid}/root/slave/from-the-host")
+        assert not os.path.exists(f"/proc/{pid}/root/private/from-the-host")
+        ocirt.ok("delete", "--force", "c1")
+    finally:
+        subprocess.run(["umount", "--recursive", volumes], check=True, timeout=10)
+
+
+def wait_for(path, seconds=10):
+    import time
+    end = time.monotonic() + seconds
+    while not os.path.exists(path):
+        assert time.monotonic() < end, f"{path} does not appear"
+        time.sleep(0.01)
+
+
+def test_devices_where_mknod_is_refused(ocirt, bundle):
+    """Without CAP_MKNOD the host's nodes are bound."""
+    bundle.shell("echo x > /dev/null && stat -c %t:%T /dev/zero").save()
+    dropped = ["setpriv", "--bounding-set=-mknod", "--inh-caps=-mknod"]
+    done = subprocess.run([*dropped, *ocirt.command("run", "--bundle", bundle, "c1")], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=30)
+    assert done.stdout == "1:5\n", done
