@@ -8,7 +8,7 @@ from .. import cgroups
 from ..model.config import SPEC_VERSION
 from ..plan import Plan
 from ..plan.steps import EVENTS, Commit, KillInit, OpenSocket, Receive, Send, SendPidfd, WritePidFile, WriteState
-from . import devices, hooks, paths, seccomp, sysctl, unsupported
+from . import devices, hooks, notify, paths, seccomp, sysctl, unsupported
 from .mounts import Mounts
 from .namespaces import Namespaces
 from .process import Process, check_terminal
@@ -36,7 +36,7 @@ def compile(config, request, host, refuse=True):
     namespaces = Namespaces(config, request, host, plan)
     rootfs = Rootfs(config, request, plan, namespaces)
     cgroup = cgroups.choose(config, request, host, plan)
-    mounts = Mounts(config, plan, namespaces, rootfs, cgroup)
+    mounts = Mounts(config, request, host, plan, namespaces, rootfs, cgroup)
     process = Process(config, request, host, plan, namespaces) if config.has("process") else None
 
     plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process)
@@ -46,9 +46,10 @@ def compile(config, request, host, refuse=True):
     late = bool(process) and config.process.no_new_privileges
     plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process, [] if late else filters)
     if process:
+        plan.sections["starting"] = notify.listen(request)
         plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"), *(filters if late else []),
                                   *process.execute()]
-    plan.sections["started"] = hooks.run(config.hooks, "poststart")
+    plan.sections["started"] = hooks.run(config.hooks, "poststart") + (notify.relay(request) if process else [])
     plan.sections["signal"] = cgroup.signal()
     plan.sections["delete"] = [*cgroup.thaw(), KillInit("delete", "runtime.md#delete"), *cgroup.delete(),
                                *hooks.run(config.hooks, "poststop")]
@@ -59,6 +60,8 @@ def compile(config, request, host, refuse=True):
 def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process):
     pidfd = plan.register() if request.pidfd_socket is not None else None
     steps = cgroup.make() + cgroup.limit(config.linux.resources) + cgroup.open()
+    if process:
+        steps += notify.prepare(request)
     steps += namespaces.open() + sysctl.guard(config, namespaces) + rootfs.reach() + mounts.open()
     if process:
         steps += process.sockets()

@@ -9,6 +9,7 @@ from ..errors import ConfigError
 from ..model.text import Table, quote
 from ..plan.steps import (NODEV, NODIRATIME, NOEXEC, NONE, NOSUID, NOSYMFOLLOW, PRIVATE, RDONLY, SHARED, SLAVE,
                           UNBINDABLE, Bind, Mount, OpenMount, ReconfigureMount, SetMountAttributes)
+from . import notify
 
 SPEC = "config.md#mounts"
 ATIME, RELATIME, NOATIME, STRICTATIME = 0x70, 0, 0x10, 0x20
@@ -167,11 +168,12 @@ class Mounts:
     only in the runtime's mount namespace is there a peer of the host's mount, which a shared volume is to be.
     """
 
-    def __init__(self, config, plan, namespaces, rootfs, cgroup):
-        self.config, self.plan, self.namespaces = config, plan, namespaces
+    def __init__(self, config, request, host, plan, namespaces, rootfs, cgroup):
+        self.config, self.host, self.plan, self.namespaces = config, host, plan, namespaces
         self.rootfs, self.cgroup = rootfs, cgroup
         self.parsed = [Parsed(entry) for entry in config.mounts]
         self._opened = []
+        self._notify = self._notify_bind(request) if config.has("process") else []
         self._binds = {id(each): self._bind(each) for each in self.parsed if each.is_bind and not each.is_remount}
 
     @property
@@ -198,7 +200,17 @@ class Mounts:
             else:
                 steps.append(self._mount(each))
             steps += each.propagate(each.propagations[1:])
-        return steps
+        return steps + self._notify
+
+    def _notify_bind(self, request):
+        source = notify.source(request, self.plan.trace)
+        if source is None:
+            return []
+        tree = NONE
+        if self.namespaces.hides_paths:
+            tree = self.plan.register()
+            self._opened.append(OpenMount(notify.AT, "", fd=tree, source=source, propagation=self.rootfs.before))
+        return [Bind(notify.AT, "", source=source, target=notify.INSIDE, tree=tree, set=notify.ATTRIBUTES)]
 
     def finish(self):
         """Steps of init after all is set up: what is read-only at last."""
@@ -211,6 +223,9 @@ class Mounts:
         self._only_binds(each)
         late = each.is_readonly_late()
         options = [*each.superblock, *each.options]
+        if self.config.linux.has("mountLabel"):
+            from .labels import mount_option
+            options += mount_option(self.config.linux, self.host, each.fstype)
         if each.set & RDONLY and not late and each.fstype not in VIRTUAL:
             options.insert(0, "ro")
         is_tmpfs = each.fstype == "tmpfs"

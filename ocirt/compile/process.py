@@ -4,6 +4,7 @@ from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, quote
 from ..plan.steps import (NONE, ChangeDirectory, Exec, FindExecutable, MakeConsole, MakeDirectory, OpenSocket,
                           SetNoNewPrivileges, SetRlimit, SetUmask, SetUser, WriteProc)
+from . import notify
 from .capabilities import Capabilities
 
 SPEC, LINUX, POSIX, USER = "config.md#process", "config.md#linux-process", "config.md#posix-process", "config.md#user"
@@ -33,9 +34,11 @@ class Process:
     """
 
     def __init__(self, config, request, host, plan, namespaces):
-        self.process, self.request, self.plan, self.namespaces = config.process, request, plan, namespaces
+        self.process, self.linux, self.request, self.host = config.process, config.linux, request, host
+        self.plan, self.namespaces = plan, namespaces
         process = self.process
-        self.args, self.env = process.args, () if process.env is None else process.env
+        self.args = process.args
+        self.env = [*([] if process.env is None else [process.env]), *notify.environment(request)]
         if self.args.is_empty():
             raise ConfigError(self.args.path, "[]", "at least the program")
         self.cwd = process.cwd.checked(absolute=True)
@@ -75,6 +78,15 @@ class Process:
         score = process.oom_score_adj
         if score is not None:
             steps.append(WriteProc(score.path, LINUX, file="self/oom_score_adj", value=Template(score)))
+        if process.has("scheduler") or process.has("ioPriority"):
+            from .scheduling import schedule
+            steps += schedule(process)
+        if self.linux.has("personality"):
+            from .scheduling import personality
+            steps += personality(self.linux)
+        if process.has("apparmorProfile") or process.has("selinuxLabel"):
+            from .labels import process_labels
+            steps += process_labels(process, self.host)
         # The directory may be open to root alone, or (on a network file system) to the user alone.
         steps.append(ChangeDirectory("process.cwd", SPEC, path=self.cwd, early=1))
         steps += privileged
@@ -105,4 +117,5 @@ class Process:
 
     def execute(self):
         """The step that begins the program."""
-        return [Exec("process.args", SPEC, args=self.args, env=self.env, preserve=self.request.preserve_fds)]
+        return [Exec("process.args", SPEC, args=self.args, env=self.env,
+                     preserve=self.request.listen_fds + self.request.preserve_fds)]

@@ -8,14 +8,13 @@ from ..model.text import Text, quote
 
 EXPECTED = "nothing: this build does not apply it"
 
-PROCESS = ("apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity")
-LINUX = ("mountLabel", "intelRdt", "memoryPolicy", "netDevices", "personality")
+LINUX = ("intelRdt", "memoryPolicy", "netDevices")
 
 
 def find(config):
     """What the config asks for in vain: pairs of JSON path and value."""
     found = []
-    for view, names in ((config.process, PROCESS), (config.linux, LINUX)):
+    for view, names in ((config.linux, LINUX),):
         for name in names:
             value = view.value.get(name)
             if isinstance(value, str):

@@ -4,6 +4,7 @@
 
 #include "build-id.h"
 
+#include <dirent.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -74,7 +75,7 @@ int container_make(struct container *c) {
 }
 
 int container_open(struct container *c, int lock) {
-  c->dir = c->pidfd = -1;
+  c->dir = c->pidfd = c->notify = -1;
   int root = root_directory(c->root, 0);
   if (root < 0) return -ENOENT;
   c->dir = sys_open(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
@@ -142,9 +143,13 @@ int container_store(struct container *c, int program_fd, int config_fd) {
 }
 
 static int unlink_entry(int dir, const char *name, unsigned char type, void *skip) {
-  (void)type;
   if (skip && (!strcmp(name, "journal") || !strcmp(name, "program"))) return 0;
-  int error = sys_unlink(dir, name, 0);
+  if (type == DT_DIR) {
+    int inner = sys_open(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (inner >= 0) list_directory(inner, unlink_entry, 0);
+    sys_close(inner);
+  }
+  int error = sys_unlink(dir, name, type == DT_DIR ? AT_REMOVEDIR : 0);
   return error == -ENOENT ? 0 : error;
 }
 

@@ -72,6 +72,8 @@ struct container {
   struct program program;     // base is null where none is stored, or one of another build
   int foreign;                // a program of another build is stored
   int pidfd;                  // init, -1: not held
+  const char *notify_host;    // start, run: the caller's NOTIFY_SOCKET; null: it has none
+  int notify;                 // start, run: where the container's processes send to, -1: nowhere
 };
 
 int container_make(struct container *c);                    // new directory, locked; fails on an existing id

@@ -35,7 +35,8 @@ static int has_terminal(const struct program *p) {
 }
 
 void verb_create(struct request *q, int program_fd, int config_fd) {
-  struct container c = {.root = q->flags[FLAG_ROOT], .id = q->arguments[0], .dir = -1, .pidfd = -1};
+  struct container c = {.root = q->flags[FLAG_ROOT], .id = q->arguments[0], .dir = -1, .pidfd = -1,
+                        .notify_host = environment_variable(q, "NOTIFY_SOCKET"), .notify = -1};
   static struct run r;
   const struct step *failed;
   int run = q->verb == VERB_RUN, detach = q->flags[FLAG_DETACH] != 0, signals = -1;

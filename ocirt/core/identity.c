@@ -40,6 +40,24 @@ int do_set_rlimit(struct run *r, const struct step_set_rlimit *s) {
   return error < 0 ? failing(r, "prlimit", error) : 0;
 }
 
+int do_set_scheduler(struct run *r, const struct step_set_scheduler *s) {
+  struct { uint32_t size, policy; uint64_t flags; int32_t nice; uint32_t priority; uint64_t runtime, deadline, period; } attr = {
+    .size = sizeof attr, .policy = (uint32_t)s->policy, .flags = s->flags, .nice = (int32_t)s->nice,
+    .priority = (uint32_t)s->priority, .runtime = s->runtime, .deadline = s->deadline, .period = s->period};
+  int error = (int)sys3(SYS_sched_setattr, 0, &attr, 0);
+  return error < 0 ? failing(r, "sched_setattr", error) : 0;
+}
+
+int do_set_io_priority(struct run *r, const struct step_set_io_priority *s) {
+  int error = (int)sys3(SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, s->value);
+  return error < 0 ? failing(r, "ioprio_set", error) : 0;
+}
+
+int do_set_personality(struct run *r, const struct step_set_personality *s) {
+  int error = (int)sys1(SYS_personality, s->domain);
+  return error < 0 ? failing(r, "personality", error) : 0;
+}
+
 int do_set_umask(struct run *r, const struct step_set_umask *s) {
   (void)r;
   sys1(SYS_umask, s->mask);

@@ -69,6 +69,28 @@ static void find_home(char *argv0) {
   if (slash) *slash = 0;
 }
 
+const char *environment_variable(const struct request *q, const char *name) {
+  size_t length = strlen(name);
+  for (char **at = q->environment; *at; at++)
+    if (!strncmp(*at, name, length) && (*at)[length] == '=') return *at + length + 1;
+  return 0;
+}
+
+// Descriptors that a service manager passes on, sd_listen_fds(3): ours only if they are meant for this process.
+static int listen_fds(const struct request *q) {
+  const char *fds = environment_variable(q, "LISTEN_FDS"), *pid = environment_variable(q, "LISTEN_PID");
+  int64_t count, meant;
+  if (!fds || !pid || parse_number(fds, &count) || parse_number(pid, &meant) || meant != sys0(SYS_getpid)) return 0;
+  return count < 0 || count > 65536 ? 0 : (int)count;
+}
+
+// What is no number is Python's to explain; nothing is preserved until then.
+int preserved_fds(const struct request *q) {
+  int64_t count = 0;
+  if (q->flags[FLAG_PRESERVE_FDS] && (parse_number(q->flags[FLAG_PRESERVE_FDS], &count) || count < 0 || count > 65536)) count = 0;
+  return listen_fds(q) + (int)count;
+}
+
 // ---- Python ----
 
 // The interpreter that pip, or the build, wrote into the first line of ocirt-python. A path with spaces or of more than
@@ -127,6 +149,9 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
   if (strcmp(branch, "@cli")) {
     add_word(&words, "verb", native_verbs[q->verb].name);
     add_word(&words, "id", q->arguments[0]);
+    const char *notify = environment_variable(q, "NOTIFY_SOCKET");
+    if (notify && *notify) add_word(&words, "notify-socket", notify);
+    if (listen_fds(q)) add_number(&words, "listen-fds", listen_fds(q));
     for (unsigned flag = 0; flag < FLAG_COUNT; flag++)
       if (q->flags[flag] && flag != FLAG_CONFIG) add_word(&words, flag_names[flag], *q->flags[flag] ? q->flags[flag] : "1");
   }
@@ -183,13 +208,6 @@ static const char *absolute(const char *path, char **store, char *end) {
   return result;
 }
 
-static const char *environment_variable(struct request *q, const char *name) {
-  size_t length = strlen(name);
-  for (char **at = q->environment; *at; at++)
-    if (!strncmp(*at, name, length) && (*at)[length] == '=') return *at + length + 1;
-  return 0;
-}
-
 static void complete(struct request *q) {
   static char store[10 * 4200], *at = store;
   static const unsigned char paths[] = {FLAG_ROOT, FLAG_LOG, FLAG_BUNDLE, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
@@ -216,13 +234,6 @@ static void handed_over(const char *word, int *program, int *config) {
   }
   sys_fcntl(*program, F_SETFD, FD_CLOEXEC);
   if (*config >= 0) sys_fcntl(*config, F_SETFD, FD_CLOEXEC);
-}
-
-// What is no number is Python's to explain; nothing is preserved until then.
-int preserved_fds(const struct request *q) {
-  int64_t count = 0;
-  if (!q->flags[FLAG_PRESERVE_FDS] || parse_number(q->flags[FLAG_PRESERVE_FDS], &count)) return 0;
-  return count < 0 || count > 65536 ? 0 : (int)count;
 }
 
 static void print_version(void) {
@@ -264,7 +275,8 @@ int main(int argc, char **argv, char **environment) {
     // Looked at before we open any: one of ours must not pass for one of theirs.
     int preserved = preserved_fds(&q);
     for (int fd = 3; fd < 3 + preserved; fd++)
-      if (sys_fcntl(fd, F_GETFD, 0) < 0) fail("--preserve-fds %d: descriptor %d is not open", preserved, fd);
+      if (sys_fcntl(fd, F_GETFD, 0) < 0)
+        fail("%s %d: descriptor %d is not open", fd < 3 + listen_fds(&q) ? "LISTEN_FDS" : "--preserve-fds", preserved, fd);
     sys_close_range(3 + (unsigned)preserved, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
     seal_ourselves(&q);
     start_python(&q, "@compile", read_config(&q));

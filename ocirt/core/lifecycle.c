@@ -57,12 +57,16 @@ int start_socket(struct container *c, long call) {
 int start_container(struct container *c, struct buffer *text) {
   struct run r;
   const struct step *failed;
-  run_begin(&r, c, SECTION_STARTED);
+  run_begin(&r, c, SECTION_STARTING);
   if (section_first(&c->program, SECTION_BEGIN) == section_end(&c->program, SECTION_BEGIN)) {
     put(text, "process: found nothing, expected an object: start needs a program to run");
     return -1;
   }
-  int fd = start_socket(c, SYS_connect), error = fd;
+  int error = run_section(&r, &failed);
+  if (error) { put_failure(text, &r, failed, error); return -1; }
+  r.section = SECTION_STARTED;
+  int fd = start_socket(c, SYS_connect);
+  error = fd;
   struct start_request request = {.version = START_VERSION};
   if (fd >= 0) error = (int)sys4(SYS_sendto, fd, &request, sizeof request, MSG_NOSIGNAL);
   if (error < 0) {

@@ -9,6 +9,7 @@
 #include <asm/ioctls.h>
 #include <asm/termbits.h>
 
+#include "notify.h"
 #include "verbs.h"
 
 struct window { unsigned short rows, columns, x, y; };
@@ -69,8 +70,9 @@ static void take_signals(int signals, struct container *c, int master, int subre
 }
 
 int relay(struct container *c, int signals, int master, int subreaper) {
-  enum { SIGNALS, END, INPUT, OUTPUT };
-  struct pollfd fds[] = {{signals, POLLIN, 0}, {c->pidfd, POLLIN, 0}, {master >= 0 ? 0 : -1, POLLIN, 0}, {master, POLLIN, 0}};
+  enum { SIGNALS, END, INPUT, OUTPUT, NOTIFY };
+  struct pollfd fds[] = {{signals, POLLIN, 0}, {c->pidfd, POLLIN, 0}, {master >= 0 ? 0 : -1, POLLIN, 0}, {master, POLLIN, 0},
+                         {c->notify, POLLIN, 0}};
   if (master >= 0) { make_raw(); copy_window(master); }
   while (!(fds[END].revents & POLLIN)) {
     long n = sys3(SYS_poll, fds, COUNT(fds), -1);
@@ -82,6 +84,7 @@ int relay(struct container *c, int signals, int master, int subreaper) {
       write_all(master, "\4", 1);
     }
     if (fds[OUTPUT].revents && !pump(master, 1)) fds[OUTPUT].fd = -1;
+    if (fds[NOTIFY].revents && pass_readiness(c)) fds[NOTIFY].fd = -1;  // said once, or nobody listens
   }
   // What the container printed last is still in the terminal.
   while (fds[OUTPUT].fd >= 0 && sys_poll(master, POLLIN, 0) == 1 && pump(master, 1));

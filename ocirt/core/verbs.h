@@ -25,7 +25,8 @@ _Noreturn void verb_state(struct request *q, int program_fd);
 _Noreturn void verb_kill(struct request *q, int program_fd);
 _Noreturn void verb_delete(struct request *q, int program_fd);
 
-int preserved_fds(const struct request *q);  // --preserve-fds
+int preserved_fds(const struct request *q);  // LISTEN_FDS and --preserve-fds
+const char *environment_variable(const struct request *q, const char *name);
 
 // launch.c: starts Python. `words` says what for.
 _Noreturn void start_python(struct request *q, const char *branch, int config_fd);

@@ -240,6 +240,39 @@ class Capabilities(View):
     ambient = texts()
 
 
+class Scheduler(View):
+    """config.md, "Linux Process"."""
+    __slots__ = ()
+    policy = text(required=True)
+    nice = number((-20, 19))
+    priority = number(INT32)
+    flags = texts()
+    runtime = number(UINT64)
+    deadline = number(UINT64)
+    period = number(UINT64)
+
+
+class IoPriority(View):
+    """config.md, "Linux Process"."""
+    __slots__ = ()
+    kind = text(name="class", required=True)
+    priority = number((0, 7), required=True)
+
+
+class ExecCpuAffinity(View):
+    """config.md, "Linux Process"."""
+    __slots__ = ()
+    initial = text()
+    final = text()
+
+
+class Personality(View):
+    """config-linux.md, "Personality"."""
+    __slots__ = ()
+    domain = text(required=True)
+    flags = texts()
+
+
 class Process(View):
     """config.md, "Process"."""
     __slots__ = ()
@@ -252,6 +285,11 @@ class Process(View):
     capabilities = child(Capabilities)
     no_new_privileges = flag(name="noNewPrivileges")
     oom_score_adj = number((-1000, 1000), "oomScoreAdj")
+    scheduler = child(Scheduler)
+    io_priority = child(IoPriority, "ioPriority")
+    exec_cpu_affinity = child(ExecCpuAffinity, "execCPUAffinity")
+    apparmor_profile = text(name="apparmorProfile")
+    selinux_label = text(name="selinuxLabel")
     user = child(User)
 
 
@@ -418,6 +456,8 @@ class Linux(View):
     resources = child(Resources)
     sysctl = keyed_texts()
     rootfs_propagation = text(name="rootfsPropagation")
+    mount_label = text(name="mountLabel")
+    personality = child(Personality)
     masked_paths = texts(name="maskedPaths")
     readonly_paths = texts(name="readonlyPaths")
 

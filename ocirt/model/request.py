@@ -8,7 +8,7 @@ LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 CHOICES = {"cgroup-manager": ("cgroupfs", "systemd", "disabled"), "rootless": ("auto", "true", "false")}
 SWITCHES = ("systemd-cgroup", "no-pivot", "no-new-keyring", "detach")
 SOCKET_GIVEN = "-"
-"""Stands in state.json for ``--console-socket``: only that there was one matters after create."""
+"""Stands in state.json for a socket: only that there was one matters after create."""
 
 
 class Request:
@@ -18,13 +18,16 @@ class Request:
         with ``verb``, ``id``, ``bundle`` and ``root``; paths are absolute. Words of other parts are ignored.
     :raises RequestError: the id or a flag's value cannot be used.
 
+    :ivar listen_fds: how many descriptors from 3 on a service manager passes to the container, sd_listen_fds(3); those
+        of ``preserve_fds`` come after them.
+    :ivar notify_socket: the caller's NOTIFY_SOCKET, sd_notify(3); ``None`` where it has none.
     :ivar own_cgroups: mount of a hierarchy -> the cgroup of the process that called create; ``None`` at create
         itself, where the Host knows it.
     """
 
     __slots__ = ("verb", "id", "bundle", "root", "cgroup_manager", "rootless", "preserve_fds", "systemd_cgroup",
                  "no_pivot", "no_new_keyring", "detach", "console_socket", "pidfd_socket", "pid_file", "own_cgroups",
-                 "layer", "upper", "work")
+                 "layer", "upper", "work", "listen_fds", "notify_socket")
 
     def __init__(self, words):
         self.verb, self.bundle, self.root = words["verb"], words["bundle"], words["root"]
@@ -39,6 +42,8 @@ class Request:
         if self.systemd_cgroup and words.get("cgroup-manager") in (None, ""):
             self.cgroup_manager = "systemd"
         self.preserve_fds = _preserved(words.get("preserve-fds") or "0")
+        self.listen_fds = int(words.get("listen-fds") or 0)
+        self.notify_socket = words.get("notify-socket") or None
         self.console_socket = words.get("console-socket") or None
         self.pidfd_socket = words.get("pidfd-socket") or None
         self.pid_file = words.get("pid-file") or None
@@ -70,6 +75,8 @@ class Request:
         words |= {name: "1" for name in SWITCHES if getattr(self, name.replace("-", "_"))}
         if self.preserve_fds:
             words["preserve-fds"] = str(self.preserve_fds)
+        if self.notify_socket is not None:
+            words["notify-socket"] = SOCKET_GIVEN
         if self.console_socket is not None:
             words["console-socket"] = SOCKET_GIVEN
         members = [f"{encode(name)}:{encode(value)}" for name, value in words.items()]

@@ -18,14 +18,15 @@ build id covers this file, so order may change from build to build.
 No imports: this module is on the path of every create that misses the cache.
 """
 
-SECTIONS = ("host", "stage", "init", "begin", "started", "signal", "delete", "state")
+SECTIONS = ("host", "stage", "init", "starting", "begin", "started", "signal", "delete", "state")
 """Sections, by who runs them and when.
 
 host     the runtime's process at create, in the runtime's namespaces
 stage    the intermediate child that joins namespaces by path (only where there are any)
 init     the process that becomes the container, before ``start``
-begin    the same process, when ``start`` has come
-started  the process that runs ``start`` (or ``run``), once the program has been executed
+starting the process that runs ``start`` (or ``run``), before init is told
+begin    the same process as init, when ``start`` has come
+started  the process that runs ``start``, once the program has been executed
 signal   ``kill --all``
 delete   ``delete``, and what undoes a create that failed
 state    what ``state`` prints and hooks get
@@ -242,6 +243,26 @@ class WritePidFile(Step):
     """Write init's pid to ``path`` by rename (``--pid-file``)."""
     fields = {"path": "text"}
     sentence = "write the pid file {path}"
+
+
+class MakeNotifyDirectory(Step):
+    """Make the directory ``notify`` in the state directory, for a container that gets it bound."""
+    fields = {}
+    sentence = "make the directory of the notify socket"
+
+
+class ListenNotify(Step):
+    """Listen on the socket ``notify/notify.sock`` of the state directory, which the container's processes may write to.
+    Passed over where the caller has no NOTIFY_SOCKET (by now)."""
+    fields = {}
+    sentence = "listen on the notify socket"
+
+
+class RelayNotify(Step):
+    """Wait until the container has said READY=1 or ended; pass it on to the caller's NOTIFY_SOCKET with the container's
+    pid as MAINPID, and wait until that has been read (sd_notify(3), BARRIER=1)."""
+    fields = {}
+    sentence = "pass the container's readiness on"
 
 
 class Warn(Step):
@@ -472,6 +493,25 @@ class SetRlimit(Step):
     """prlimit; ``soft`` and ``hard`` as 64-bit patterns (-1 is no limit)."""
     fields = {"resource": "number", "soft": "number", "hard": "number", "name": "text"}
     sentence = "set {name}"
+
+
+class SetScheduler(Step):
+    """sched_setattr(2) with a struct sched_attr of these fields."""
+    fields = {"policy": "number", "flags": "number", "nice": "number", "priority": "number", "runtime": "number",
+              "deadline": "number", "period": "number", "name": "text"}
+    sentence = "set the scheduling policy {name}"
+
+
+class SetIoPriority(Step):
+    """ioprio_set(2) of this process; ``value`` holds class and priority, IOPRIO_PRIO_VALUE."""
+    fields = {"value": "number"}
+    sentence = "set the I/O priority"
+
+
+class SetPersonality(Step):
+    """personality(2)."""
+    fields = {"domain": "number"}
+    sentence = "set the execution domain"
 
 
 class SetUmask(Step):

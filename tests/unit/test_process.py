@@ -254,16 +254,14 @@ def test_hooks_that_cannot_be(point, hook, message):
 
 # ---- what is not applied yet ----
 
-@pytest.mark.parametrize("path", [*[f"process.{name}" for name in unsupported.PROCESS],
-                                  *[f"linux.{name}" for name in unsupported.LINUX]])
+@pytest.mark.parametrize("path", [f"linux.{name}" for name in unsupported.LINUX])
 @pytest.mark.parametrize("value, found", [({"x": 1}, "an object"), ("x", '"x"'), ([1], "an array"), (False, "false")])
 def test_what_is_not_applied_is_refused(path, value, found):
     assert error(config(**{path.replace(".", "__"): value})) == (
         f"{path}: found {found}, expected nothing: this build does not apply it")
 
 
-@pytest.mark.parametrize("name", [*unsupported.PROCESS, *unsupported.LINUX])
+@pytest.mark.parametrize("name", unsupported.LINUX)
 @pytest.mark.parametrize("value", [None, "", {}, []])
 def test_what_asks_for_nothing_is_fine(name, value):
-    holder = "process" if name in unsupported.PROCESS else "linux"
-    plan(config(**{f"{holder}__{name}": value}))
+    plan(config(**{f"linux__{name}": value}))

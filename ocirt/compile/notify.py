@@ -1,0 +1,46 @@
+"""What a service manager passes to the container, as runc does: descriptors (sd_listen_fds(3)) and the way back to say
+that it is ready (sd_notify(3)).
+
+The container does not get the manager's socket, which knows no other process than the runtime's. It gets one of its own,
+in a directory of the state directory, and the runtime passes on what is said there.
+"""
+
+from ..plan.steps import NODEV, NOEXEC, NOSUID, RDONLY, ListenNotify, MakeNotifyDirectory, RelayNotify
+
+AT = "NOTIFY_SOCKET"
+INSIDE = "/run/notify"
+SOCKET = "notify.sock"
+ATTRIBUTES = RDONLY | NOSUID | NODEV | NOEXEC
+
+
+def environment(request):
+    """Further variables of the process."""
+    found = []
+    if request.listen_fds:
+        # A container's first process is 1 in its pid namespace.
+        found += [f"LISTEN_FDS={request.listen_fds}", "LISTEN_PID=1"]
+    if request.notify_socket is not None:
+        found.append(f"{AT}={INSIDE}/{SOCKET}")
+    return found
+
+
+def prepare(request):
+    """Steps of the host, before a mount needs the directory."""
+    return [MakeNotifyDirectory(AT, "")] if request.notify_socket is not None else []
+
+
+def source(request, trace):
+    """The directory to bind at INSIDE with ATTRIBUTES, a host path; ``None`` where there is nobody to notify."""
+    if request.notify_socket is None:
+        return None
+    return request.text("root", trace) + "/" + request.text("id", trace) + "/notify"
+
+
+def listen(request):
+    """Steps of whoever starts the container, before it runs."""
+    return [ListenNotify(AT, "")] if request.notify_socket is not None else []
+
+
+def relay(request):
+    """Steps of ``start`` and of a detached ``run``, at their end. One in the foreground does it while it waits."""
+    return [RelayNotify(AT, "")] if request.notify_socket is not None and request.is_detached else []

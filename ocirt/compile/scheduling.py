@@ -1,0 +1,74 @@
+"""When and as what the process runs: config.md, "Linux Process" (``scheduler``, ``ioPriority``); config-linux.md,
+"Personality".
+
+Imported only where a config has one of them.
+"""
+
+from ..errors import ConfigError
+from ..model.text import quote
+from ..plan.steps import SetIoPriority, SetPersonality, SetScheduler
+
+SPEC, PERSONALITY = "config.md#linux-process", "config-linux.md#personality"
+
+POLICIES = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_ISO": 4, "SCHED_IDLE": 5,
+            "SCHED_DEADLINE": 6}
+"""By number, linux/sched.h. The kernel reserves SCHED_ISO and refuses it."""
+FLAGS = {"SCHED_FLAG_RESET_ON_FORK": 0x01, "SCHED_FLAG_RECLAIM": 0x02, "SCHED_FLAG_DL_OVERRUN": 0x04,
+         "SCHED_FLAG_KEEP_POLICY": 0x08, "SCHED_FLAG_KEEP_PARAMS": 0x10, "SCHED_FLAG_UTIL_CLAMP_MIN": 0x20,
+         "SCHED_FLAG_UTIL_CLAMP_MAX": 0x40}
+CLASSES = {"IOPRIO_CLASS_RT": 1, "IOPRIO_CLASS_BE": 2, "IOPRIO_CLASS_IDLE": 3}
+CLASS_SHIFT = 13
+"""linux/ioprio.h"""
+DOMAINS = {"LINUX": 0, "LINUX32": 8}
+"""sys/personality.h"""
+
+NEEDS = {"priority": ("SCHED_FIFO", "SCHED_RR"), "nice": ("SCHED_OTHER", "SCHED_BATCH"), "runtime": ("SCHED_DEADLINE",),
+         "deadline": ("SCHED_DEADLINE",), "period": ("SCHED_DEADLINE",)}
+"""Property of a scheduler -> policies with which another value than 0 means something."""
+
+
+def schedule(process):
+    """Steps of init, while it has its privileges, for ``scheduler`` and ``ioPriority``.
+
+    :raises ConfigError: a policy, flag or class that is none, or a property that means nothing for its policy.
+    """
+    return (_scheduler(process.scheduler) if process.has("scheduler") else []) + (
+        _io_priority(process.io_priority) if process.has("ioPriority") else [])
+
+
+def personality(linux):
+    """The step of init that sets the execution domain.
+
+    :raises ConfigError: an unknown domain, or any flag: the spec has none.
+    """
+    view = linux.personality
+    for flag in view.flags:
+        raise ConfigError(flag.path, quote(flag.bound()), "no flag: none is supported (config-linux.md, Personality)")
+    return [SetPersonality(view.path, PERSONALITY, domain=_choose(DOMAINS, view.domain))]
+
+
+def _choose(table, text):
+    name = text.read()
+    if name not in table:
+        raise ConfigError(text.path, quote(name), f"one of {', '.join(table)}")
+    return table[name]
+
+
+def _scheduler(view):
+    policy = _choose(POLICIES, view.policy)
+    name = view.policy.bound()
+    values = {}
+    for each, policies in NEEDS.items():
+        number = getattr(view, each)
+        values[each] = 0 if number is None else number
+        if number is not None and name not in policies and not number.equals(0):
+            raise ConfigError(number.path, number.bound(), f"nothing with {name}, only with {' or '.join(policies)}")
+    flags = 0
+    for flag in view.flags:
+        flags |= _choose(FLAGS, flag)
+    return [SetScheduler(view.path, SPEC, policy=policy, flags=flags, name=name, **values)]
+
+
+def _io_priority(view):
+    kind = _choose(CLASSES, view.kind)
+    return [SetIoPriority(view.path, SPEC, value=kind << CLASS_SHIFT | view.priority.read())]
