@@ -189,6 +189,8 @@ class V1(Driver):
                 raise _missing(resources.at("devices"), "devices")
             return []
         steps = [step for rule in resources.devices for step in self._configured_rule(rule)]
+        if self.host.in_user_namespace:
+            return []  # the kernel takes device rules from the initial user namespace alone; nodes do not work beyond it
         if not steps or (steps[0].file, steps[0].value) != ("devices.deny", "a"):
             steps.insert(0, self._device_rule("deny", "a", "default devices"))
         return steps + [self._device_rule("allow", text, "default devices") for text in ALLOWED]
