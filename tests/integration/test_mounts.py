@@ -182,3 +182,79 @@ def test_devices_where_mknod_is_refused(ocirt, bundle):
     done = subprocess.run([*dropped, *ocirt.command("run", "--bundle", bundle, "c1")], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=30)
     assert done.stdout == "1:5\n", done
+
+
+def test_every_kind_of_device(ocirt, bundle):
+    """config-linux.md, Devices: nodes, modes and owners, whatever the runtime's umask is."""
+    bundle.config["root"]["readonly"] = False
+    bundle.config["linux"]["devices"] = [
+        {"path": "/dev/char", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640, "uid": 5, "gid": 6},
+        {"path": "/dev/unbuffered", "type": "u", "major": 1, "minor": 5, "fileMode": 0o100666},
+        {"path": "/srv/deep/block", "type": "b", "major": 7, "minor": 0, "fileMode": 0o660},
+        {"path": "/dev/fifo", "type": "p", "fileMode": 0o622, "gid": 7},
+        {"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o606},
+        {"path": "/dev/bare", "type": "c", "major": 1, "minor": 7}]
+    bundle.shell("cd /dev; stat -c '%n %F %t:%T %a %u:%g' char unbuffered /srv/deep/block fifo null bare").save()
+    out = ocirt.ok("run", "--bundle", bundle, "c1", preexec_fn=lambda: os.umask(0o077)).out
+    assert out.splitlines() == [
+        "char character special file 1:3 640 5:6", "unbuffered character special file 1:5 666 0:0",
+        "/srv/deep/block block special file 7:0 660 0:0", "fifo fifo 0:0 622 0:7",
+        "null character special file 1:3 606 0:0", "bare character special file 1:7 666 0:0"]
+
+
+def test_a_device_that_is_something_else(ocirt, bundle):
+    """config-linux.md, Devices: a file that does not match the requested device is an error."""
+    (bundle.rootfs / "there").write_text("a file")
+    bundle.config["linux"]["devices"] = [{"path": "/there", "type": "c", "major": 1, "minor": 3}]
+    bundle.save()
+    message = ocirt.fails("create", "--bundle", bundle, "c1")
+    assert "linux.devices[0]" in message and "something else is there" in message
+
+
+def test_devices_in_a_user_namespace_are_the_hosts(ocirt, bundle):
+    in_user_namespace(bundle)
+    bundle.config["linux"]["devices"] = [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]
+    bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] != "mqueue"]
+    assert run(ocirt, bundle, "stat -c '%n %t:%T' /dev/null /dev/fuse; echo x > /dev/null") == "/dev/null 1:3\n/dev/fuse a:e5\n"
+    bundle.config["linux"]["devices"][0]["minor"] = 230
+    bundle.save()
+    assert "the host's node at this path is another device" in ocirt.fails("create", "--bundle", bundle, "c1")
+
+
+def test_a_directory_over_dev(ocirt, bundle, tmp_path):
+    """Nothing is made in a /dev that is bound from the host; one that is a file system of its own is filled."""
+    own = tmp_path / "dev"
+    own.mkdir()
+    (own / "mine").touch()
+    bundle.config["mounts"] = [{"destination": "/proc", "type": "proc", "source": "proc"},
+                               {"destination": "/dev", "source": str(own), "options": ["bind"]}]
+    assert run(ocirt, bundle, "ls /dev") == "mine\n"
+    bundle.config["mounts"][1] = {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]}
+    assert run(ocirt, bundle, "ls /dev; touch /dev/x 2>&1; true").endswith("urandom\nzero\ntouch: /dev/x: Read-only file system\n")
+
+
+@pytest.mark.parametrize("namespace", [False, True])
+@pytest.mark.parametrize("readonly", [False, True])
+def test_cgroup_mounts(ocirt, bundle, namespace, readonly):
+    """A tree of hierarchies and links: the container's own cgroup is the top of each, read-only or not."""
+    (cgroup,) = [mount for mount in bundle.config["mounts"] if mount["type"] == "cgroup"]
+    cgroup["options"] = ["nosuid", "noexec", "nodev", "relatime", "ro" if readonly else "rw"]
+    bundle.without_namespace("cgroup")
+    if namespace:
+        bundle.namespace("cgroup")
+    out = run(ocirt, bundle, "cd /sys/fs/cgroup; cat pids/cgroup.procs | head -1; cat /proc/self/cgroup; "
+                             "mkdir pids/new 2>&1; echo end; mkdir top 2>&1; true")
+    lines = out.splitlines()
+    assert lines[0] == "1"
+    pids = [line.split(":", 2)[2] for line in lines if ":pids:" in line]
+    assert pids == ["/" if namespace else "/ocirt-test/bundle"]
+    assert ("Read-only" in out.split("end")[0]) == readonly
+    assert not os.path.exists("/sys/fs/cgroup/pids/ocirt-test/bundle")
+
+
+def test_no_pivot_with_everything(ocirt, bundle, source):
+    """--no-pivot: the same container, by another way to its root."""
+    bind(bundle, source, "ro")
+    script = "cat /data/mine; ls -d /dev/pts/ptmx /proc/self /sys/class; cat /proc/keys; touch /x 2>&1; ls / | tr '\\n' ' '"
+    bundle.shell(script).save()
+    assert ocirt.ok("run", "--no-pivot", "--bundle", bundle, "c1").out == ocirt.ok("run", "--bundle", bundle, "c2").out
