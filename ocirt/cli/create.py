@@ -35,10 +35,15 @@ def compile_program(data, words):
     from ..model.config import parse
     from ..model.host import Host
     from ..model.request import Request
-    from ..plan.encode import encode
+    from ..plan.encode import encoded
 
-    plan = compile(parse(data), Request(words), Host())
-    program = encode(plan, BUILD_ID)
+    config, host = parse(data), Host()
+    plan = compile(config, Request(words), host)
+    found = encoded(plan, BUILD_ID)
+    program = found.data
+    if "cache" in words:
+        from ..plan.cache import keep
+        keep(words["cache"], words["cache-key"], config, host, found, BUILD_ID)
     if words.get("debug") == "1":
         from ..log import Log
         Log.of(words).debug(f"compiled {sum(map(len, plan.sections.values()))} steps to {len(program)} bytes")

@@ -55,6 +55,7 @@ _CREATE = (
     Flag("no-new-keyring", "keep the caller's session keyring"),
     Flag("preserve-fds", "pass N further descriptors, from 3 on, to the container", "N"),
     Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
+    Flag("no-cache", "compile the bundle anew, and do not keep the program"),
     Flag("layer", "make the rootfs an overlay of read-only directories, one a flag, the topmost first", "DIR",
          repeats=True),
     Flag("upper", "where changes to the overlay go (without it the overlay is read-only)", "DIR"),

@@ -98,7 +98,8 @@ int container_open(struct container *c, int lock) {
   if (fd >= 0) c->journal = map_journal(fd);
   if (c->journal && (memcmp(c->journal->magic, JOURNAL_MAGIC, 8) || c->journal->version != JOURNAL_VERSION)) c->journal = 0;
   fd = sys_open(c->dir, "program", O_RDONLY | O_NOFOLLOW, 0);
-  if (fd >= 0 && program_load(&c->program, fd)) { c->foreign = 1; sys_close(fd); }
+  if (fd >= 0 && program_load(&c->program, fd)) c->foreign = 1;
+  sys_close(fd);
   return 0;
 }
 
@@ -123,23 +124,23 @@ const char *container_status(struct container *c) {
   return c->journal->phase == PHASE_RUNNING ? "running" : "created";
 }
 
-static int copy(int dir, const char *name, int from) {
-  struct stat st;
-  int error = sys_fstat(from, &st), to = sys_open(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
-  if (to < 0) return to;
-  if (!error && st.st_size) {
-    void *data = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, from, 0);
-    error = data == MAP_FAILED ? -ENOMEM : write_all(to, data, (size_t)st.st_size);
-    if (data != MAP_FAILED) munmap(data, (size_t)st.st_size);
-  }
+static int keep(int dir, const char *name, const void *data, size_t size) {
+  int to = sys_open(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600), error = to;
+  if (to >= 0) error = write_all(to, data, size);
   sys_close(to);
   return error;
 }
 
-int container_store(struct container *c, int program_fd, int config_fd) {
-  int error = copy(c->dir, "program.new", program_fd);
+int container_store(struct container *c, int config_fd) {
+  struct stat st;
+  int error = keep(c->dir, "program.new", c->program.base, c->program.size);
   if (!error) error = (int)sys4(SYS_renameat, c->dir, "program.new", c->dir, "program");
-  return error ? error : copy(c->dir, "config.json", config_fd);
+  if (error || (error = sys_fstat(config_fd, &st)) < 0) return error;
+  void *data = mmap(0, (size_t)st.st_size + 1, PROT_READ, MAP_PRIVATE, config_fd, 0);
+  if (data == MAP_FAILED) return -ENOMEM;
+  error = keep(c->dir, "config.json", data, (size_t)st.st_size);
+  munmap(data, (size_t)st.st_size + 1);
+  return error;
 }
 
 static int unlink_entry(int dir, const char *name, unsigned char type, void *skip) {

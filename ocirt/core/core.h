@@ -45,14 +45,15 @@ struct texts { const char **items; uint32_t count; };  // items ends with a null
 struct program {
   const uint8_t *base;
   size_t size;
-  int fd;                     // holds the same bytes
   const struct program_header *header;
   uint8_t *steps;             // a copy, number slots filled in
   const char **strings;
   struct texts *lists;
 };
 
-int program_load(struct program *program, int fd);  // 0, or -1: not a program of this build
+// 0, or -1: not a program of this build.
+int program_load(struct program *program, int fd);
+int program_use(struct program *program, const void *data, size_t size);  // the same, of memory that stays as it is
 const char *text_of(const struct program *program, uint64_t index);
 const void *bytes_of(const struct program *program, uint64_t index, size_t *size);
 const struct texts *texts_of(const struct program *program, uint64_t index);
@@ -79,7 +80,7 @@ struct container {
 int container_make(struct container *c);                    // new directory, locked; fails on an existing id
 int container_open(struct container *c, int lock);          // 0, or -ENOENT; lock: LOCK_EX, LOCK_SH or 0
 int container_hold(struct container *c);                    // opens pidfd if init lives: 1, else 0
-int container_store(struct container *c, int program_fd, int config_fd);
+int container_store(struct container *c, int config_fd);
 void container_remove(struct container *c);                 // the directory and its files
 const char *container_status(struct container *c);
 struct buffer state_buffer(const struct program *p);         // large enough for the state; null: for one without a program

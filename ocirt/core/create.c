@@ -34,21 +34,20 @@ static int has_terminal(const struct program *p) {
   return 0;
 }
 
-void verb_create(struct request *q, int program_fd, int config_fd) {
-  struct container c = {.root = q->flags[FLAG_ROOT], .id = q->arguments[0], .dir = -1, .pidfd = -1,
+void verb_create(struct request *q, const struct program *program, int config_fd) {
+  struct container c = {.program = *program, .root = q->flags[FLAG_ROOT], .id = q->arguments[0], .dir = -1, .pidfd = -1,
                         .notify_host = environment_variable(q, "NOTIFY_SOCKET"), .notify = -1};
   static struct run r;
   const struct step *failed;
   int run = q->verb == VERB_RUN, detach = q->flags[FLAG_DETACH] != 0, signals = -1;
   // For the container's program, not for hooks: Exec opens them again.
   for (int fd = 3; fd < 3 + preserved_fds(q); fd++) sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
-  if (program_load(&c.program, program_fd)) fail("the program of %s was compiled by another build", c.id);
   container_make(&c);
   fault_begin(native_verbs[q->verb].name);
   run_begin(&r, &c, SECTION_HOST);
   fault_point();
   BUFFER(text, LOG_LINE);
-  int error = container_store(&c, program_fd, config_fd);
+  int error = container_store(&c, config_fd);
   if (!error && (r.start_socket = listen_for_start(&c)) < 0) error = r.start_socket;
   if (error) {
     put(&text, "--root "); put(&text, c.root); put(&text, ": write the state of "); put(&text, c.id); put(&text, ": ");

@@ -99,7 +99,6 @@ void run_child(struct run *r, unsigned section) {
   r->section = section;
   // The runtime's own descriptors end here: they must not reach a namespace of others, nor keep the lock held.
   sys_close(r->container->dir);
-  sys_close(r->program->fd);
   r->container->dir = -1;
   if (section == SECTION_INIT) sys0(SYS_setsid);
   int error = run_section(r, &failed);

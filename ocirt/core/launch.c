@@ -1,5 +1,5 @@
 // The launcher: re-executes itself from a sealed copy before it makes a container, finds Python, and hands over.
-#include "verbs.h"
+#include "cache.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -77,7 +77,7 @@ const char *environment_variable(const struct request *q, const char *name) {
 }
 
 // Descriptors that a service manager passes on, sd_listen_fds(3): ours only if they are meant for this process.
-static int listen_fds(const struct request *q) {
+int listen_fds(const struct request *q) {
   const char *fds = environment_variable(q, "LISTEN_FDS"), *pid = environment_variable(q, "LISTEN_PID");
   int64_t count, meant;
   if (!fds || !pid || parse_number(fds, &count) || parse_number(pid, &meant) || meant != sys0(SYS_getpid)) return 0;
@@ -128,7 +128,7 @@ static void add_number(struct words *w, const char *key, int number) {
   add_word(w, key, text.data);
 }
 
-_Noreturn void start_python(struct request *q, const char *branch, int config_fd) {
+_Noreturn void start_python(struct request *q, const char *branch, int config_fd, const struct place *place) {
   static char script[4200], head[8192];
   static const char *argv[4096];
   static struct words words;
@@ -149,6 +149,7 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
   if (strcmp(branch, "@cli")) {
     add_word(&words, "verb", native_verbs[q->verb].name);
     add_word(&words, "id", q->arguments[0]);
+    if (place && *place->path) { add_word(&words, "cache", place->path); add_word(&words, "cache-key", place->key); }
     const char *notify = environment_variable(q, "NOTIFY_SOCKET");
     if (notify && *notify) add_word(&words, "notify-socket", notify);
     if (listen_fds(q)) add_number(&words, "listen-fds", listen_fds(q));
@@ -242,8 +243,18 @@ static void print_version(void) {
   sys_exit(0);
 }
 
+static int known_program(const struct request *q, int config, struct program *program, struct place *place) {
+  struct stat st;
+  if (sys_fstat(config, &st) < 0 || !st.st_size) return 0;
+  void *data = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, config, 0);
+  if (data == MAP_FAILED) return 0;
+  return find_program(q, data, (size_t)st.st_size, program, place);
+}
+
 int main(int argc, char **argv, char **environment) {
   static struct request q;
+  static struct place place;
+  struct program bound = {0};
   int program = -1, config = -1;
   (void)argc;
   for (int fd = 0; fd < 3; fd++)
@@ -259,7 +270,7 @@ int main(int argc, char **argv, char **environment) {
   int known = parse_command_line(&q, argv);
   if (!known) {
     if (argv[1] && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v") || !strcmp(argv[1], "-version"))) print_version();
-    start_python(&q, "@cli", -1);
+    start_python(&q, "@cli", -1, 0);
   }
   complete(&q);
   logging = (struct log){q.flags[FLAG_LOG], q.flags[FLAG_LOG_FORMAT] && !strcmp(q.flags[FLAG_LOG_FORMAT], "json"),
@@ -279,7 +290,8 @@ int main(int argc, char **argv, char **environment) {
         fail("%s %d: descriptor %d is not open", fd < 3 + listen_fds(&q) ? "LISTEN_FDS" : "--preserve-fds", preserved, fd);
     sys_close_range(3 + (unsigned)preserved, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
     seal_ourselves(&q);
-    start_python(&q, "@compile", read_config(&q));
-  }
-  verb_create(&q, program, config);
+    config = read_config(&q);
+    if (!known_program(&q, config, &bound, &place)) start_python(&q, "@compile", config, &place);
+  } else if (program_load(&bound, program)) fail("the program of %s was compiled by another build", q.arguments[0]);
+  verb_create(&q, &bound, config);
 }

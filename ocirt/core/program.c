@@ -178,12 +178,18 @@ static size_t arena_size(const struct program *p) {
 
 int program_load(struct program *p, int fd) {
   struct stat st;
-  if (sys_fstat(fd, &st) < 0 || st.st_size < (off_t)sizeof(struct program_header) || st.st_size > 64 << 20) return -1;
-  p->size = (size_t)st.st_size;
-  void *base = mmap(0, p->size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (sys_fstat(fd, &st) < 0 || st.st_size > 64 << 20) return -1;
+  void *base = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (base == MAP_FAILED) return -1;
+  if (!program_use(p, base, (size_t)st.st_size)) return 0;
+  munmap(base, (size_t)st.st_size);
+  return -1;
+}
+
+int program_use(struct program *p, const void *base, size_t size) {
+  if (size < sizeof(struct program_header)) return -1;
+  p->size = size;
   p->base = base;
-  p->fd = fd;
   p->header = base;
   if (memcmp(p->header->magic, PROGRAM_MAGIC, 8) || p->header->format != PROGRAM_FORMAT || p->header->size != p->size ||
       strncmp(p->header->build, BUILD_ID, BUILD_SIZE) || !good_tables(p)) goto bad;
@@ -203,7 +209,6 @@ int program_load(struct program *p, int fd) {
     if (bind_list(p, TABLE(p, lists, list) + i, &p->lists[i], &arena)) goto bad;
   return 0;
 bad:
-  munmap(base, p->size);
   p->base = 0;
   return -1;
 }

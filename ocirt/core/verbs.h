@@ -19,17 +19,19 @@ int parse_command_line(struct request *q, char **argv);
 int relay_signals(void);
 int relay(struct container *c, int signals, int master, int subreaper);  // the exit status of `run`
 
-_Noreturn void verb_create(struct request *q, int program_fd, int config_fd);
+_Noreturn void verb_create(struct request *q, const struct program *program, int config_fd);
 _Noreturn void verb_start(struct request *q, int program_fd);
 _Noreturn void verb_state(struct request *q, int program_fd);
 _Noreturn void verb_kill(struct request *q, int program_fd);
 _Noreturn void verb_delete(struct request *q, int program_fd);
 
 int preserved_fds(const struct request *q);  // LISTEN_FDS and --preserve-fds
+int listen_fds(const struct request *q);
 const char *environment_variable(const struct request *q, const char *name);
 
-// launch.c: starts Python. `words` says what for.
-_Noreturn void start_python(struct request *q, const char *branch, int config_fd);
+// launch.c: starts Python, in one of the branches of boot.py. What it compiles it may keep at `place` (null: nowhere).
+struct place;
+_Noreturn void start_python(struct request *q, const char *branch, int config_fd, const struct place *place);
 
 // lifecycle.c: what several verbs do.
 void need_container(struct container *c, struct request *q, int lock, int program_fd);

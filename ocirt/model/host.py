@@ -15,10 +15,20 @@ class Hierarchy:
     :ivar own: the caller's own cgroup in it, as seen beneath the mount; ``/`` is the mount's root.
     """
 
-    __slots__ = ("controllers", "mount", "own")
+    __slots__ = ("controllers", "mount", "_own")
 
     def __init__(self, controllers, mount, own):
-        self.controllers, self.mount, self.own = tuple(controllers), mount, own
+        self.controllers, self.mount, self._own = tuple(controllers), mount, own
+
+    @property
+    def own(self):
+        if not isinstance(self._own, str):
+            self._own = self._own()
+        return self._own
+
+    @own.setter
+    def own(self, path):
+        self._own = path
 
     def __repr__(self):
         return f"<Hierarchy {','.join(self.controllers) or 'unified'} {self.mount} own={self.own}>"
@@ -56,12 +66,16 @@ class Host:
     :ivar denies_setgroups: does its user namespace deny setgroups(2)?
     :ivar cgroups: the :class:`Cgroups` layout. mountinfo, which grows with the machine, is never read for it.
     :ivar has_systemd: does systemd run this machine (sd_booted(3))?
+    :ivar observed: what has been looked at on this machine: pairs of a letter and what it is of, and what was found
+        (core/cache.c looks at the same): ``i`` the ids, ``c`` the capabilities, ``t`` the text of a file, ``d`` the
+        number of the file system that a path is on, ``g`` cgroup hierarchies, ``o`` the same with the caller's cgroups.
     """
 
-    __slots__ = ("euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace", "denies_setgroups",
+    __slots__ = ("observed", "euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace", "denies_setgroups",
                  "cgroups", "has_systemd", "files")
 
     def __init__(self, **facts):
+        self.observed = {}
         for name, value in facts.items():
             setattr(self, name, value)
 
@@ -75,11 +89,23 @@ class Host:
     def has_file(self, path):
         """Does the absolute ``path`` exist? Asked of control files, which tell what a kernel can do. ``files``, where
         it was given, is the collection of those that do."""
-        return _device(path) is not None if self.files is None else path in self.files
+        return self.device(path) is not None if self.files is None else path in self.files
+
+    def device(self, path):
+        """The number of the file system that ``path`` is on, or ``None`` where it cannot be reached."""
+        found = _device(path)
+        self.observed["d", path] = "-" if found is None else str(found)
+        return found
+
+    def text(self, path):
+        """The text of a small file of /proc."""
+        found = self.observed["t", path] = _read(path)
+        return found
 
 
 def _ids(host):
     host.euid, host.egid = posix.geteuid(), posix.getegid()
+    host.observed["i", ""] = f"{host.euid} {host.egid}"
 
 
 def _capabilities(host):
@@ -89,26 +115,33 @@ def _capabilities(host):
             host.permitted = int(value, 16)
         elif name == "CapBnd":
             host.bounding = int(value, 16)
+    host.observed["c", ""] = f"{host.permitted} {host.bounding}"
 
 
 def _last_capability(host):
-    host.last_capability = int(_read("/proc/sys/kernel/cap_last_cap"))
+    host.last_capability = int(host.text("/proc/sys/kernel/cap_last_cap"))
 
 
 def _in_user_namespace(host):
-    host.in_user_namespace = list(map(int, _read("/proc/self/uid_map").split())) != INITIAL_MAP
+    host.in_user_namespace = list(map(int, host.text("/proc/self/uid_map").split())) != INITIAL_MAP
 
 
 def _denies_setgroups(host):
-    host.denies_setgroups = _read("/proc/self/setgroups").strip() == "deny"
+    host.denies_setgroups = host.text("/proc/self/setgroups").strip() == "deny"
 
 
 def _cgroups(host):
-    host.cgroups = layout(_read("/proc/self/cgroup"), _device)
+    text = _read("/proc/self/cgroup")
+    host.observed["g", ""] = "".join([":".join(line.split(":", 2)[:2]) + "\n" for line in text.splitlines()])
+
+    def asked():
+        host.observed["o", ""] = text
+
+    host.cgroups = layout(text, host.device, asked)
 
 
 def _has_systemd(host):
-    host.has_systemd = _device("/run/systemd/system") is not None
+    host.has_systemd = host.device("/run/systemd/system") is not None
 
 
 def _files(host):
@@ -140,41 +173,46 @@ def _device(path):
         return None
 
 
-def layout(memberships, device):
+def layout(memberships, device, asked=lambda: None):
     """The cgroup layout that a process with these ``memberships`` sees.
 
     :param memberships: the text of /proc/self/cgroup, cgroups(7).
     :param device: gives the file system number of a path, or ``None``: a directory beneath /sys/fs/cgroup is
         a mounted hierarchy if its number is another than that of /sys/fs/cgroup.
+    :param asked: called when the caller's own cgroup is looked at.
     """
     top = device(ROOT)
     hierarchies, unified = [], None
     for line in memberships.splitlines():
         _, names, own = line.split(":", 2)
         if names:
-            hierarchy = _hierarchy(names, own, top, device)
+            hierarchy = _hierarchy(names, own, top, device, asked)
             hierarchies += [hierarchy] if hierarchy else []
         elif device(f"{ROOT}/cgroup.controllers") is not None:
-            unified = Hierarchy((), ROOT, _own(ROOT, own, device))
+            unified = Hierarchy((), ROOT, _own(ROOT, own, device, asked))
         elif device(f"{ROOT}/unified") not in (None, top):
-            unified = Hierarchy((), f"{ROOT}/unified", _own(f"{ROOT}/unified", own, device))
+            unified = Hierarchy((), f"{ROOT}/unified", _own(f"{ROOT}/unified", own, device, asked))
     return Cgroups(hierarchies, unified)
 
 
-def _hierarchy(names, own, top, device):
+def _hierarchy(names, own, top, device, asked):
     controllers = names.split(",")
     # Controllers mounted together lie in a directory of all their names, with links to it; the links alone are
     # left where the directory names them in another order.
     for directory in dict.fromkeys((names.removeprefix("name="), controllers[0].removeprefix("name="))):
         mount = f"{ROOT}/{directory}"
         if device(mount) not in (None, top):
-            return Hierarchy(controllers, mount, _own(mount, own, device))
+            return Hierarchy(controllers, mount, _own(mount, own, device, asked))
     return None
 
 
-def _own(mount, own, device):
-    """``own`` as seen beneath ``mount``. In a container the mount shows the caller's cgroup as its root, while
-    /proc/self/cgroup names it as the host does, or by a path that leads out of the cgroup namespace."""
-    if own == "/" or own.startswith("/..") or device(mount + own) is None:
-        return "/"
-    return own
+def _own(mount, own, device, asked):
+    """A function that gives ``own`` as seen beneath ``mount``. In a container the mount shows the caller's cgroup as its
+    root, while /proc/self/cgroup names it as the host does, or by a path that leads out of the cgroup namespace."""
+    def seen():
+        asked()
+        if own == "/" or own.startswith("/..") or device(mount + own) is None:
+            return "/"
+        return own
+
+    return seen

@@ -136,8 +136,27 @@ class _Encoder:
 CODES = {step: code for code, step in enumerate(STEPS)}
 
 
+class Encoded:
+    """A program.
+
+    :ivar data: its bytes.
+    :ivar template: of those the tables, and the data that is no value's.
+    :ivar slots: the values bound, in the order of their slots.
+    """
+
+    __slots__ = ("data", "template", "slots")
+
+    def __init__(self, data, template, slots):
+        self.data, self.template, self.slots = data, template, slots
+
+
 def encode(plan, build):
-    """The program of ``plan``, bound to the values of its own config.
+    """The bytes of the program of ``plan``: see :func:`encoded`."""
+    return encoded(plan, build).data
+
+
+def encoded(plan, build):
+    """The program of ``plan``, an :class:`Encoded`, bound to the values of its own config.
 
     :param build: the build id of this installation, hex digits; an executable of another build does not run it.
     :raises ConfigError: a string cannot be passed to the kernel.
@@ -151,6 +170,7 @@ def encode(plan, build):
             encoder.step(step)
 
     data = encoder.literals
+    literals = len(data)
     slots = bytearray()
     for value in encoder.slots:
         held = value.bound()
@@ -177,7 +197,8 @@ def encode(plan, build):
         places += _record(offset + len(body), len(table))
         body += table
     header += (offset + len(body)).to_bytes(4, "little") + build.encode().ljust(BUILD_SIZE, b"\0") + places
-    return bytes(header + body)
+    whole = bytes(header + body)
+    return Encoded(whole, whole[:len(whole) - len(data) + literals], encoder.slots)
 
 
 def _record(*numbers):

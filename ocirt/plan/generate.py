@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from ..cli import flags
-from . import encode
+from ..model import shape
+from . import cache, encode
 from .steps import EVENTS, REGISTERS, SECTIONS, STEPS
 
 
@@ -22,6 +23,15 @@ def snake(name):
 
 def c_string(text):
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def slot_paths(slots, kind, path=""):
+    """Where slots of ``kind`` stand, each as a C string: k, key and NUL for a member, a and NUL for an item."""
+    if slots == kind:
+        return [f'"{path}"']
+    inner = slots.items() if isinstance(slots, dict) else [(None, item) for item in slots] if isinstance(slots, list) else ()
+    return [found for key, item in inner
+            for found in slot_paths(item, kind, path + ("a\\0" if key is None else f"k{key}\\0"))]
 
 
 def program_header():
@@ -41,6 +51,9 @@ def program_header():
               "struct step { uint16_t code, size; uint32_t at; };", ""]
     for name in ("LITERAL", "SLOT", "NUMBER_SLOT", "STRING", "SPLICE", "TEXT_VALUE", "NUMBER_VALUE", "LIST_VALUE"):
         lines.append(f"#define {name} {getattr(encode, name)}")
+    lines += [f"#define CACHE_MAGIC {c_string(cache.MAGIC.decode())}", f"#define CACHE_FORMAT {cache.FORMAT}"]
+    lines += [f"#define {name}_SLOTS " + " ".join(f"{name}({path})" for path in slot_paths(shape.SLOTS, kind))
+              for name, kind in (("LIST", shape.LIST), ("RAW", shape.RAW))]
     lines += ["", "enum section_id {"] + [f"  SECTION_{name.upper()}," for name in SECTIONS] + ["  SECTION_COUNT", "};"]
     lines += ["#define SECTION_NAMES " + ", ".join(c_string(name) for name in SECTIONS)]
     lines += ["enum event {"] + [f"  EVENT_{name.upper()}," for name in EVENTS] + ["  EVENT_COUNT", "};", ""]

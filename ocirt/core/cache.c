@@ -1,0 +1,416 @@
+// The cache of compiled programs: an entry holds a template, and all that compiling looked at when it was made. It is
+// used where every one of those is the same now, byte for byte; anything else, a damaged file included, is a miss.
+// Written by ocirt/plan/cache.py, which has the layout.
+#include "cache.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
+#include <linux/capability.h>
+#include <linux/magic.h>
+#include <linux/prctl.h>
+
+#include "build-id.h"
+#include "scan.h"
+
+#define VARIANTS 16
+#define WORD_MAX 4300           // of the command line: an absolute path
+#define TEXT_MAX 4096           // of a value that a test is asked of
+
+enum predicate { IS_EMPTY, IS_ABSOLUTE, EQUALS, STARTS_WITH, IS_PATH, GOES_UP, WITHIN, HAS, NUMBER_EQUALS, LIST_IS_EMPTY };
+enum { ABSOLUTE = 1, MAX_LENGTH = 2, RANGE = 4 };
+
+// ---- reading an entry ----
+
+struct reader { const uint8_t *at, *end; int bad; };
+
+static const void *take(struct reader *r, size_t size) {
+  if (r->bad || (size_t)(r->end - r->at) < size) { r->bad = 1; return 0; }
+  const void *data = r->at;
+  r->at += size;
+  return data;
+}
+
+static uint8_t take_byte(struct reader *r) {
+  const uint8_t *byte = take(r, 1);
+  return byte ? *byte : 0;
+}
+
+static uint32_t take_number(struct reader *r) {
+  uint32_t number = 0;
+  const void *data = take(r, sizeof number);
+  if (data) memcpy(&number, data, sizeof number);
+  return number;
+}
+
+static __int128 take_wide(struct reader *r) {
+  __int128 number = 0;
+  const void *data = take(r, sizeof number);
+  if (data) memcpy(&number, data, sizeof number);
+  return number;
+}
+
+static struct span take_span(struct reader *r) {
+  uint32_t size = take_number(r);
+  const char *text = take(r, size);
+  return text ? (struct span){text, size} : (struct span){"", 0};
+}
+
+static int same(struct span a, struct span b) { return a.size == b.size && !memcmp(a.text, b.text, a.size); }
+static struct span span_of(const char *text) { return (struct span){text, (uint32_t)strlen(text)}; }
+
+// ---- values of this config and command line ----
+
+struct lookup { const struct request *q; const struct scan *scan; };
+
+// What a source names: a leaf by its number, `$word` of the command line, `@key` of the annotations. 0: there is none.
+static int find_value(const struct lookup *l, struct reader *r, struct leaf *value) {
+  struct span name = take_span(r);
+  uint32_t number = take_number(r);
+  if (r->bad || (!name.size && number >= l->scan->n_leaves)) { r->bad = 1; return 0; }
+  if (!name.size) { *value = l->scan->leaves[number]; return 1; }
+  struct span key = {name.text + 1, name.size - 1};
+  *value = (struct leaf){.kind = LEAF_TEXT};
+  if (name.text[0] == '$') {
+    const char *text = same(key, span_of("id")) ? l->q->arguments[0] : 0;
+    for (unsigned flag = 0; !text && flag < FLAG_COUNT; flag++)
+      if (same(key, span_of(flag_names[flag]))) text = l->q->flags[flag];
+    if (!text) return 0;
+    value->text = text;
+    value->size = (uint32_t)strlen(text);
+    return 1;
+  }
+  if (number >= l->scan->n_leaves || l->scan->leaves[number].kind != LEAF_RAW) { r->bad = 1; return 0; }
+  const struct leaf *raw = &l->scan->leaves[number];
+  for (uint32_t i = 0; i < raw->count; i++) {
+    const struct span *pair = &l->scan->items[raw->first + 2 * i];
+    if (!same(pair[0], key)) continue;
+    value->text = pair[1].text;
+    value->size = pair[1].size;
+    return 1;
+  }
+  return 0;
+}
+
+// ---- the machine and the caller ----
+
+static void put_memberships(struct buffer *to, int own) {
+  static char text[8192];
+  if (read_file(AT_FDCWD, "/proc/self/cgroup", text, sizeof text) <= 0) return;
+  for (char *line = text; *line; ) {
+    char *end = line + strcspn(line, "\n"), *names = memchr(line, ':', (size_t)(end - line));
+    char *path = names ? memchr(names + 1, ':', (size_t)(end - names - 1)) : 0;
+    put_bytes(to, line, (size_t)((own || !path ? end : path) - line));
+    put(to, "\n");
+    line = *end ? end + 1 : end;
+  }
+}
+
+static void put_capabilities(struct buffer *to) {
+  struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct data[2] = {0};
+  uint64_t bounding = 0;
+  sys2(SYS_capget, &head, data);
+  for (unsigned long i = 0; i < 64; i++) {
+    int present = sys_prctl(PR_CAPBSET_READ, i, 0, 0);
+    if (present < 0) break;
+    bounding |= (uint64_t)present << i;
+  }
+  put_number(to, (int64_t)((uint64_t)data[1].permitted << 32 | data[0].permitted));
+  put(to, " ");
+  put_number(to, (int64_t)bounding);
+}
+
+static void put_device(struct buffer *to, const char *path) {
+  struct stat st;
+  if (sys_stat(AT_FDCWD, path, &st, 0) < 0) put(to, "-");
+  else put_number(to, (int64_t)st.st_dev);
+}
+
+static int observe(struct reader *r) {
+  static char text[8192];
+  struct buffer found = {text, sizeof text, 0, 0};
+  uint8_t kind = take_byte(r);
+  struct span argument = take_span(r), expected = take_span(r);
+  char path[512];
+  if (r->bad || argument.size >= sizeof path) return 0;
+  memcpy(path, argument.text, argument.size);
+  path[argument.size] = 0;
+  found.data[0] = 0;
+  switch (kind) {
+    case 'i': put_number(&found, sys0(SYS_geteuid)); put(&found, " "); put_number(&found, sys0(SYS_getegid)); break;
+    case 'c': put_capabilities(&found); break;
+    case 'd': put_device(&found, path); break;
+    case 'g': case 'o': put_memberships(&found, kind == 'o'); break;
+    case 't': {
+      long n = read_file(AT_FDCWD, path, text, sizeof text);
+      if (n < 0) return 0;
+      found.used = (size_t)n;
+      break;
+    }
+    default: return 0;
+  }
+  return !found.full && same(expected, (struct span){found.data, (uint32_t)found.used});
+}
+
+// ---- tests ----
+
+// The path without ".", ".." and needless slashes, by text alone: what model/text.py calls clean.
+static struct span clean(struct span path, char *out) {
+  size_t used = 0;
+  for (uint32_t at = 0; at < path.size; ) {
+    uint32_t end = at;
+    while (end < path.size && path.text[end] != '/') end++;
+    uint32_t size = end - at;
+    if (size == 2 && !memcmp(path.text + at, "..", 2)) { while (used && out[--used] != '/'); }
+    else if (size && !(size == 1 && path.text[at] == '.')) {
+      out[used++] = '/';
+      memcpy(out + used, path.text + at, size);
+      used += size;
+    }
+    at = end + 1;
+  }
+  if (!used) out[used++] = '/';
+  return (struct span){out, (uint32_t)used};
+}
+
+static int goes_up(struct span path) {
+  for (uint32_t at = 0; at <= path.size; ) {
+    uint32_t end = at;
+    while (end < path.size && path.text[end] != '/') end++;
+    if (end - at == 2 && !memcmp(path.text + at, "..", 2)) return 1;
+    at = end + 1;
+  }
+  return 0;
+}
+
+static int test(const struct lookup *l, struct reader *r) {
+  struct leaf value;
+  char path[TEXT_MAX + 2];
+  int there = find_value(l, r, &value), answer, found = 0;
+  uint8_t predicate = take_byte(r);
+  answer = take_byte(r);
+  uint32_t count = take_number(r);
+  struct span text = {value.text, value.size};
+  if (r->bad || (!there && predicate != HAS)) return 0;
+  if (predicate == HAS) return there == answer;
+  if (predicate == LIST_IS_EMPTY) return value.kind == LEAF_LIST && (value.count == 0) == answer;
+  if (predicate == NUMBER_EQUALS) return value.kind == LEAF_NUMBER && (take_wide(r) == value.number) == answer && !r->bad;
+  if (value.kind != LEAF_TEXT || text.size > TEXT_MAX) return 0;
+  if (predicate == IS_EMPTY) found = !text.size;
+  if (predicate == IS_ABSOLUTE) found = text.size && text.text[0] == '/';
+  if (predicate == GOES_UP) found = goes_up(text);
+  if (predicate == IS_PATH) text = clean(text, path);
+  for (uint32_t i = 0; i < count && !r->bad; i++) {
+    struct span other = take_span(r);
+    if (predicate == STARTS_WITH) found |= text.size >= other.size && !memcmp(text.text, other.text, other.size);
+    else found |= same(text, other);
+  }
+  return found == answer && !r->bad;
+}
+
+static int guard(const struct lookup *l, struct reader *r) {
+  struct leaf value;
+  int there = find_value(l, r, &value);
+  if (take_byte(r) == 'i') return there && value.kind == LEAF_NUMBER && take_wide(r) == value.number && !r->bad;
+  struct span expected = take_span(r);
+  return there && !r->bad && value.kind == LEAF_TEXT && same(expected, (struct span){value.text, value.size});
+}
+
+// ---- binding ----
+
+struct bound { char *data; size_t used, capacity; };
+
+static void append(struct bound *b, struct span text) {
+  memcpy(b->data + b->used, text.text, text.size);
+  b->data[b->used + text.size] = 0;
+  b->used += text.size + 1;
+}
+
+static int bind_slot(const struct lookup *l, struct reader *r, struct bound *b, uint32_t data_at, struct slot *slot) {
+  struct leaf value;
+  int there = find_value(l, r, &value);
+  uint8_t kind = take_byte(r), checks = take_byte(r);
+  uint32_t max_length = take_number(r);
+  __int128 low = take_wide(r), high = take_wide(r);
+  if (r->bad || !there) return 0;
+  *slot = (struct slot){.kind = kind};
+  if (kind == NUMBER_VALUE) {
+    if (value.kind != LEAF_NUMBER || (checks & RANGE && (value.number < low || value.number > high))) return 0;
+    slot->number = (int64_t)value.number;
+    return 1;
+  }
+  slot->offset = (uint32_t)b->used - data_at;
+  if (kind == LIST_VALUE) {
+    if (value.kind != LEAF_LIST) return 0;
+    for (uint32_t i = 0; i < value.count; i++) append(b, l->scan->items[value.first + i]);
+    slot->count = value.count;
+    slot->size = (uint32_t)b->used - data_at - slot->offset;
+    b->data[b->used++] = 0;
+    return 1;
+  }
+  if (value.kind != LEAF_TEXT && value.kind != LEAF_RAW) return 0;
+  if (checks & ABSOLUTE && !(value.size && value.text[0] == '/')) return 0;
+  if (checks & MAX_LENGTH && value.size > max_length) return 0;
+  append(b, (struct span){value.text, value.size});
+  slot->size = value.size;
+  return 1;
+}
+
+// The template's tables are kept, its slots and what comes behind them made anew.
+static int bind_program(const struct lookup *l, struct reader *r, size_t config_size, struct program *program) {
+  struct reader slots = *r;
+  uint32_t count = take_number(r);
+  struct leaf ignored;
+  for (uint32_t i = 0; i < count && !r->bad; i++) { find_value(l, r, &ignored); take(r, 6 + 2 * sizeof(__int128)); }
+  struct span template = take_span(r);
+  struct program_header header;
+  if (r->bad || template.size < sizeof header) return 0;
+  memcpy(&header, template.text, sizeof header);
+  uint32_t bound = header.slots.size / sizeof(struct slot);
+  if (bound > count || header.slots.offset > template.size ||
+      header.slots.size > template.size - header.slots.offset || header.data.offset > template.size) return 0;
+  // No value is longer than the file that it stands in, the id and paths are no longer than the command line's.
+  size_t capacity = template.size + (count + 1) * (16 + WORD_MAX) + 2 * config_size;
+  char *data = mmap(0, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED) return 0;
+  memcpy(data, template.text, template.size);
+  struct bound b = {data, template.size, capacity};
+  take_number(&slots);
+  for (uint32_t i = 0; i < count; i++) {
+    struct slot slot;
+    size_t before = b.used;
+    if (!bind_slot(l, &slots, &b, header.data.offset, &slot)) { munmap(data, capacity); return 0; }
+    if (i < bound) memcpy(data + header.slots.offset + i * sizeof slot, &slot, sizeof slot);
+    else b.used = before;  // it was only checked
+  }
+  header.size = (uint32_t)b.used;
+  header.data.size = (uint32_t)b.used - header.data.offset;
+  memcpy(data, &header, sizeof header);
+  if (program_use(program, data, b.used)) { munmap(data, capacity); return 0; }
+  return 1;
+}
+
+static int try_entry(const struct lookup *l, struct span key, const void *data, size_t size, size_t config_size, struct program *program) {
+  struct reader r = {data, (const uint8_t *)data + size, 0};
+  struct { char magic[8]; uint32_t format, size; char build[BUILD_SIZE]; } head;
+  const void *start = take(&r, sizeof head);
+  if (!start) return 0;
+  memcpy(&head, start, sizeof head);
+  if (memcmp(head.magic, CACHE_MAGIC, sizeof head.magic) || head.format != CACHE_FORMAT || head.size != size ||
+      memcmp(head.build, BUILD_ID, BUILD_SIZE) || !same(take_span(&r), key)) return 0;
+  for (uint32_t n = take_number(&r); n && !r.bad; n--) if (!guard(l, &r)) return 0;
+  for (uint32_t n = take_number(&r); n && !r.bad; n--) if (!test(l, &r)) return 0;
+  for (uint32_t n = take_number(&r); n && !r.bad; n--) if (!observe(&r)) return 0;
+  return !r.bad && bind_program(l, &r, config_size, program);
+}
+
+// ---- the directory ----
+
+// On a tmpfs, ours alone. It is made where missing; -1: there is none to be had.
+static int open_directory(const char *path) {
+  sys_mkdir(AT_FDCWD, path, 0700);
+  int fd = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+  struct stat st;
+  struct statfs fs;
+  if (fd >= 0 && (sys_fstat(fd, &st) < 0 || st.st_uid != sys0(SYS_geteuid) || st.st_mode & 077 || sys2(SYS_fstatfs, fd, &fs) < 0 ||
+                  fs.f_type != TMPFS_MAGIC)) { sys_close(fd); fd = -1; }
+  return fd;
+}
+
+static int cache_directory(const struct request *q, struct buffer *path) {
+  const char *chosen = environment_variable(q, "OCIRT_CACHE"), *runtime = environment_variable(q, "XDG_RUNTIME_DIR");
+  if (q->flags[FLAG_NO_CACHE] || (chosen && !strcmp(chosen, "off"))) return -1;
+#ifdef OCIRT_TREE
+  // The Python code of a tree may be another by now than what the build id was made of: only where it is asked for.
+  if (!chosen) return -1;
+#endif
+  if (chosen && *chosen == '/') { put(path, chosen); return open_directory(path->data); }
+  if (!sys0(SYS_geteuid)) {
+    put(path, "/run/ocirt-cache");
+    int fd = open_directory(path->data);
+    if (fd >= 0) return fd;
+    path->used = 0;
+  }
+  if (!runtime || *runtime != '/') return -1;
+  put(path, runtime); put(path, "/ocirt-cache");
+  return open_directory(path->data);
+}
+
+static int plain_id(const char *id) {
+  size_t length = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.");
+  return length && length <= 255 && !id[length] && strcmp(id, ".") && strcmp(id, "..");
+}
+
+// The command line as far as a program depends on it: of a flag whose value it does not read, only that it was given.
+static void put_request(struct buffer *to, const struct request *q) {
+  static const unsigned char passed_on[] = {FLAG_BUNDLE, FLAG_ROOT, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
+                                            FLAG_UPPER, FLAG_WORK};
+  static const unsigned char ignored[] = {FLAG_LOG, FLAG_LOG_FORMAT, FLAG_DEBUG, FLAG_CONFIG, FLAG_KEEP, FLAG_NO_SUBREAPER};
+  put(to, native_verbs[q->verb].name);
+  for (unsigned flag = 0; flag < FLAG_COUNT; flag++) {
+    if (!q->flags[flag] || memchr(ignored, (int)flag, sizeof ignored)) continue;
+    put(to, " "); put(to, flag_names[flag]);
+    if (!memchr(passed_on, (int)flag, sizeof passed_on)) { put(to, "="); put_json(to, q->flags[flag]); }
+  }
+  put(to, " listen-fds="); put_number(to, listen_fds(q));
+  const char *notify = environment_variable(q, "NOTIFY_SOCKET");
+  if (notify && *notify) put(to, " notify-socket");
+}
+
+static void put_hash(struct buffer *to, struct span key) {
+  static const char hex[] = "0123456789abcdef";
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (uint32_t i = 0; i < key.size; i++) hash = (hash ^ (unsigned char)key.text[i]) * 0x100000001b3;
+  for (int shift = 60; shift >= 0; shift -= 4) put_bytes(to, &hex[hash >> shift & 15], 1);
+}
+
+static int try_file(const struct lookup *l, int directory, const char *name, struct span key, size_t config_size, struct program *program) {
+  struct stat st;
+  int fd = sys_open(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0), hit = 0;
+  if (fd < 0) return fd == -ENOENT ? -1 : 0;
+  if (sys_fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == sys0(SYS_geteuid) && !(st.st_mode & 022) && st.st_nlink == 1 &&
+      st.st_size > 0 && st.st_size < 16 << 20) {
+    void *data = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data != MAP_FAILED) {
+      hit = try_entry(l, key, data, (size_t)st.st_size, config_size, program);
+      if (!hit) munmap(data, (size_t)st.st_size);
+    }
+  }
+  sys_close(fd);
+  return hit;
+}
+
+int find_program(const struct request *q, const char *config, size_t size, struct program *program, struct place *place) {
+  struct buffer path = {place->path, sizeof place->path, 0, 0}, words = {place->key, sizeof place->key, 0, 0};
+  struct scan found;
+  place->path[0] = place->key[0] = 0;
+  int directory = cache_directory(q, &path);
+  put_request(&words, q);
+  if (directory < 0 || words.full || !plain_id(q->arguments[0]) || !scan(&found, config, size)) {
+    sys_close(directory);
+    place->path[0] = 0;
+    return 0;
+  }
+  put_bytes(&found.structure, "\n", 1);
+  put_bytes(&found.structure, words.data, words.used);
+  struct span key = {found.structure.data, (uint32_t)found.structure.used};
+  struct lookup l = {q, &found};
+  BUFFER(name, CACHE_NAME);
+  put_hash(&name, key);
+  put(&name, ".");
+  size_t stem = name.used;
+  int variant = 0, hit = 0;
+  for (; variant < VARIANTS; variant++) {
+    name.used = stem;
+    put_number(&name, variant);
+    hit = try_file(&l, directory, name.data, key, size, program);
+    if (hit) break;
+  }
+  sys_close(directory);
+  if (hit == 1) return 1;
+  // All variants taken: one of them makes room.
+  if (variant == VARIANTS) { name.used = stem; put_number(&name, sys0(SYS_getpid) % VARIANTS); }
+  put(&path, "/"); put(&path, name.data);
+  return 0;
+}

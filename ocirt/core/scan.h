@@ -1,0 +1,28 @@
+// config.json scanned: its structure as bytes, and its values in the order they stand (scan.c, and ocirt/model/shape.py,
+// which makes the same of the same file in Python).
+#pragma once
+#include "core.h"
+
+#define SCAN_MAX (1 << 20)      // bytes of a config that is looked up; a larger one is Python's
+
+enum leaf_kind { LEAF_OTHER, LEAF_TEXT, LEAF_NUMBER, LEAF_LIST, LEAF_RAW };
+struct leaf {
+  enum leaf_kind kind;
+  uint32_t first, count;        // LEAF_LIST: strings in items; LEAF_RAW: pairs of key and value there
+  uint32_t size;
+  const char *text;             // decoded; LEAF_RAW: as it stands in the file
+  __int128 number;
+};
+struct span { const char *text; uint32_t size; };
+struct scan {
+  struct buffer structure;      // keys and nesting
+  struct leaf *leaves;
+  uint32_t n_leaves;
+  struct span *items;
+  uint32_t n_items;
+};
+
+// 1, or 0: not a JSON object as RFC 8259 has it, or one with what we do not bind (a key twice, NUL, half a surrogate
+// pair, a number beyond 64 bits, a list slot that is no list of strings, great depth). Python says what is wrong, if
+// anything is.
+int scan(struct scan *s, const char *text, size_t size);

@@ -1,0 +1,65 @@
+"""The shape of a config: what is left of it without its values. The scanner of the executable (core/scan.c) makes the
+same bytes of the same file; both number the values in the order they stand.
+
+``{`` and ``}``, ``[`` and ``]`` nest; ``:`` and NUL stand around a key; a value is one letter: ``s`` a string, ``i`` a
+whole number, ``f`` another one, ``t``, ``b``, ``n`` for true, false and null, ``L`` a list slot, ``R`` the raw slot.
+"""
+
+from .json import member
+
+LIST, RAW = "L", "R"
+_HOOK = [{"args": LIST, "env": LIST}]
+SLOTS = {
+    "process": {"args": LIST, "env": LIST},
+    "hooks": {point: _HOOK for point in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart",
+                                         "poststop")},
+    "annotations": RAW,
+}
+"""Which lists and objects are a single value: where they stand, ``[...]`` being every item of an array."""
+
+
+class Shape:
+    """The shape of the object ``members``.
+
+    :ivar structure: its bytes.
+    :ivar leaves: JSON path of a value -> its number.
+    :ivar letters: of the values, by number.
+    :ivar annotations: JSON path of an annotation -> its key.
+    """
+
+    __slots__ = ("structure", "leaves", "letters", "annotations", "_parts")
+
+    def __init__(self, members):
+        self.leaves, self.letters, self.annotations, self._parts = {}, [], {}, []
+        self._walk(members, "", SLOTS)
+        self.structure = "".join(self._parts).encode()
+        del self._parts
+
+    def _walk(self, value, path, slots):
+        kind = type(value)
+        if kind is dict and slots is RAW:
+            self.annotations = {member(path, key): key for key in value}
+            self._leaf(path, "R")
+        elif kind is list and slots is LIST:
+            self._leaf(path, "L")
+        elif kind is dict:
+            inner = slots if type(slots) is dict else {}
+            self._parts.append("{")
+            for key, item in value.items():
+                self._parts.append(f":{key}\0")
+                self._walk(item, member(path, key), inner.get(key))
+            self._parts.append("}")
+        elif kind is list:
+            inner = slots[0] if type(slots) is list else None
+            self._parts.append("[")
+            for index, item in enumerate(value):
+                self._walk(item, f"{path}[{index}]", inner)
+            self._parts.append("]")
+        else:
+            self._leaf(path, "s" if kind is str else "i" if kind is int else "f" if kind is float else
+                       "n" if value is None else "t" if value else "b")
+
+    def _leaf(self, path, letter):
+        self.leaves[path] = len(self.letters)
+        self.letters.append(letter)
+        self._parts.append(letter)

@@ -1,0 +1,181 @@
+"""Kept programs: what compiling a config has looked at, beside the template that came of it (core/cache.c uses it).
+
+An entry is, little-endian and without gaps, a *span* being a length of 4 bytes and as many bytes:
+
+    magic 8 bytes, format 4, size of the whole 4, build id
+    span      the shape of the config, a line end, the command line as the launcher has put it
+    guards    their number 4; each: source, ``s`` and a span, or ``i`` and a number of 16 bytes
+    tests     their number 4; each: source, predicate 1, answer 1, number of arguments 4, and those: spans or a number
+    observed  their number 4; each: kind 1, span (of what), span (what was found)
+    slots     their number 4; each: source, kind 1, checks 1, length at most 4, low 16, high 16; those of the program
+              first, then values that are only checked
+    span      the program up to its data, and of those the literals
+
+A *source* is a span and the number of a value in the order they stand: with an empty span that value, ``$`` and a name a
+word of the command line, ``@`` and a key a member of the value, which is the annotations.
+
+Imported only where the launcher has a place for an entry.
+"""
+
+import posix
+
+from ..model.json import member
+from ..model.shape import Shape
+from ..model.text import Number, Texts
+from .encode import BUILD_SIZE, LIST_VALUE, NUMBER_VALUE, TEXT_VALUE
+
+MAGIC, FORMAT = b"ocirtkep", 1
+PREDICATES = ("is_empty", "is_absolute", "equals", "starts_with", "is_path", "goes_up", "within", "has")
+NUMBER_EQUALS, LIST_IS_EMPTY = 8, 9
+ABSOLUTE, MAX_LENGTH, RANGE = 1, 2, 4
+LIMIT = 16 << 20
+"""Bytes of all entries together."""
+
+
+class _Unkept(Exception):
+    """What compiling has looked at cannot be put into an entry."""
+
+
+def keep(path, key, config, host, encoded, build):
+    """Write the entry ``path``, if it can be had. A cache that cannot be written is no error.
+
+    :param key: the command line, as the launcher has put it.
+    :param config: the config that was compiled; its trace tells what was looked at.
+    :param host: the host that it was compiled for; it tells what it was asked.
+    :param encoded: the :class:`~ocirt.plan.encode.Encoded` program.
+    """
+    try:
+        entry = _entry(key, config, host, encoded, build)
+    except _Unkept:
+        return
+    directory, _, name = path.rpartition("/")
+    temporary = f"{directory}/.{name}.{posix.getpid()}"
+    try:
+        _make_room(directory, len(entry))
+        fd = posix.open(temporary, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o600)
+    except OSError:
+        return
+    try:
+        whole = posix.write(fd, entry) == len(entry)
+        posix.close(fd)
+        posix.rename(temporary, path) if whole else posix.unlink(temporary)
+    except OSError:
+        posix.unlink(temporary)
+
+
+def _make_room(directory, size):
+    """Remove all entries where one more would be too much: what is used comes back."""
+    names = posix.listdir(directory)
+    if size + sum([posix.stat(f"{directory}/{name}").st_size for name in names]) > LIMIT:
+        for name in names:
+            posix.unlink(f"{directory}/{name}")
+
+
+def _span(data):
+    return len(data).to_bytes(4, "little") + data
+
+
+def _wide(number):
+    return number.to_bytes(16, "little", signed=True)
+
+
+def _count(rows):
+    return len(rows).to_bytes(4, "little") + b"".join(rows)
+
+
+class _Sources:
+    """Where values stand that have a JSON path."""
+
+    def __init__(self, config):
+        self.shape = Shape(config.value)
+        self.raw = self.shape.leaves.get("annotations")
+        if self.raw is not None and self.shape.letters[self.raw] != "R":
+            self.raw = None  # null
+
+    def leaf(self, name, index):
+        return _span(name) + index.to_bytes(4, "little")
+
+    def of(self, path):
+        """The source of the value at ``path``."""
+        if path in self.shape.leaves:
+            return self.leaf(b"", self.shape.leaves[path])
+        if path.startswith("$"):
+            return self.leaf(path.encode(), 0)
+        if path in self.shape.annotations:
+            return self.leaf(b"@" + self.shape.annotations[path].encode(), self.raw)
+        raise _Unkept
+
+    def is_list(self, path):
+        return path in self.shape.leaves and self.shape.letters[self.shape.leaves[path]] == "L"
+
+
+def _entry(key, config, host, encoded, build):
+    sources, trace = _Sources(config), config.trace
+    guarded, guards = set(), []
+    for path, value in trace.guards.items():
+        for each, held in _values(path, value):
+            if each not in guarded and held is not None and not isinstance(held, bool):
+                guarded.add(each)
+                guards.append(_guard(sources.of(each), held))
+    tests = [_test(sources, path, name, argument, answer) for (path, name, argument), answer in trace.tests.items()
+             if path not in guarded and (name != "has" or sources.raw is not None)]
+    observed = [kind.encode() + _span(of.encode()) + _span(found.encode("utf-8", "surrogateescape"))
+                for (kind, of), found in host.observed.items()]
+    bound = {value.path for value in encoded.slots}
+    slots = [_slot(sources.of(value.path), _kind(value), trace.slots[value.path]) for value in encoded.slots]
+    slots += [_slot(sources.of(path), NUMBER_VALUE if "low" in checks else TEXT_VALUE, checks)
+              for path, checks in trace.slots.items() if checks and path not in bound and path not in guarded]
+    body = _span(sources.shape.structure + b"\n" + key.encode("utf-8", "surrogateescape"))
+    body += _count(guards) + _count(tests) + _count(observed) + _count(slots) + _span(encoded.template)
+    size = len(MAGIC) + 8 + BUILD_SIZE + len(body)
+    return MAGIC + FORMAT.to_bytes(4, "little") + size.to_bytes(4, "little") + build.encode().ljust(BUILD_SIZE, b"\0") + body
+
+
+def _values(path, value):
+    """Pairs of path and value for what a guard at ``path`` has read: all of it, where it is an object."""
+    if not isinstance(value, (dict, list)):
+        return [(path, value)]
+    if isinstance(value, dict):
+        inner = [(member(path, key), item) for key, item in value.items()]
+    else:
+        inner = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+    return [pair for each, item in inner for pair in _values(each, item)]
+
+
+def _guard(source, value):
+    if isinstance(value, str):
+        return source + b"s" + _span(_text(value))
+    if type(value) is int:
+        return source + b"i" + _wide(value)
+    raise _Unkept
+
+
+def _text(value):
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        raise _Unkept from None
+
+
+def _test(sources, path, name, argument, answer):
+    if name == "has":
+        source = sources.leaf(b"@" + argument.encode(), sources.raw)
+        return source + bytes((PREDICATES.index(name), answer)) + _count([])
+    source = sources.of(path)
+    if type(argument) is int:
+        return source + bytes((NUMBER_EQUALS, answer)) + (1).to_bytes(4, "little") + _wide(argument)
+    number = PREDICATES.index(name)
+    if name == "is_empty" and sources.is_list(path):
+        number = LIST_IS_EMPTY
+    arguments = [] if argument is None else [argument] if isinstance(argument, str) else list(argument)
+    return source + bytes((number, answer)) + _count([_span(_text(each)) for each in arguments])
+
+
+def _kind(value):
+    return NUMBER_VALUE if isinstance(value, Number) else LIST_VALUE if isinstance(value, Texts) else TEXT_VALUE
+
+
+def _slot(source, kind, checks):
+    flags = ABSOLUTE * ("absolute" in checks) | MAX_LENGTH * ("max_length" in checks) | RANGE * ("low" in checks)
+    return (source + bytes((kind, flags)) + checks.get("max_length", 0).to_bytes(4, "little") +
+            _wide(checks.get("low", 0)) + _wide(checks.get("high", 0)))

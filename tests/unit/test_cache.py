@@ -1,0 +1,241 @@
+"""The law of the program cache, with the executable's own binder: what it binds is, byte for byte, what compiling gives;
+what compiling refuses, it does not bind."""
+
+import json
+import os
+from copy import deepcopy
+
+import pytest
+
+from ocirt.compile import compile
+from ocirt.errors import OcirtError
+from ocirt.model.config import parse
+from ocirt.plan import cache
+from ocirt.plan.encode import encoded
+from tests.unit.core import BUILT, Core, cache_folder, remove
+from tests.unit.plans import DATA, host, request
+from tests.unit.test_law import BASE, PLACES, configs, put
+
+pytest.importorskip("hypothesis")
+
+from hypothesis import HealthCheck, given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+SETTINGS = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+BUILD = (BUILT / "build-id.h").read_text().split('BUILD_ID "')[1].split('"')[0]
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory):
+    return Core(tmp_path_factory.mktemp("core"))
+
+
+@pytest.fixture
+def folder():
+    made = cache_folder()
+    yield made
+    remove(made)
+
+
+def dump(members):
+    return json.dumps(members).encode()
+
+
+def compiled(data, id="c1", bundle="/bundle"):
+    """Config and program, or ``None`` where the config is refused."""
+    try:
+        config = parse(data)
+        return config, encoded(compile(config, request(id=id, bundle=bundle), host()), BUILD)
+    except OcirtError:
+        return None
+
+
+def keep(core, folder, data, **names):
+    """Compile a config and keep its program, as create does after a miss. Was there one to keep?"""
+    found = compiled(data, **names)
+    place = core.find(folder, data, **names)
+    if found is None or not isinstance(place, tuple):
+        return False
+    cache.keep(*place, found[0], host(), found[1], BUILD)
+    return True
+
+
+def law(core, folder, first, second, **names):
+    """What the second finds, after the first was kept: ``None`` is a miss."""
+    for entry in os.listdir(folder):
+        os.unlink(folder / entry)
+    keep(core, folder, first)
+    found, right = core.find(folder, second, **names), compiled(second, **names)
+    if isinstance(found, tuple):
+        return None
+    assert right is not None, "a config that is refused was bound"
+    assert found == right[1].data
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("*.json")), ids=lambda path: path.stem)
+def test_recorded_configs_bind(core, folder, path):
+    """Ids, names, paths, numbers and orders of engines' values never cause a miss."""
+    members = json.loads(path.read_text())
+    members["process"]["terminal"] = False
+    other = deepcopy(members)
+    other["hostname"], other["root"]["path"] = other.get("hostname") and "elsewhere", other["root"]["path"] + "/else"
+    other["process"]["args"] = ["a", "b c", ""]
+    if "env" in other["process"]:
+        other["process"]["env"] = [f"X{number}=é" for number in range(40)]
+    other["linux"]["cgroupsPath"] = other["linux"].get("cgroupsPath") and other["linux"]["cgroupsPath"] + "-2"
+    if "annotations" in other:
+        other["annotations"] = {"com.example/date": "2026-11-24", "x": "\"y\""}
+    for mount in other["mounts"]:
+        if {"bind", "rbind"} & set(mount.get("options", ())) and mount["source"].startswith("/"):
+            mount["source"] += "/2"
+    for space in other["linux"]["namespaces"]:
+        if space.get("path"):
+            space["path"] = "/proc/1/ns/other"
+    if not members.get("hostname"):
+        other.pop("hostname")
+    if not members["linux"].get("cgroupsPath"):
+        other["linux"].pop("cgroupsPath")
+    assert law(core, folder, dump(members), dump(members)) is not None
+    assert law(core, folder, dump(members), dump(other), id="another.id", bundle="/somewhere/else") is not None
+    assert law(core, folder, dump(members), json.dumps(other, indent=3, ensure_ascii=False).encode()) is not None
+
+
+@SETTINGS
+@given(configs(), configs())
+def test_one_config_and_another(core, first, second):
+    folder = cache_folder()
+    try:
+        law(core, folder, dump(first), dump(second), id="other", bundle="/elsewhere")
+    finally:
+        remove(folder)
+
+
+@SETTINGS
+@given(st.sampled_from(sorted(PLACES, key=str)), st.data())
+def test_one_value_changed(core, place, data):
+    first, second = deepcopy(BASE), deepcopy(BASE)
+    put(first, place, data.draw(PLACES[place]))
+    put(second, place, data.draw(PLACES[place]))
+    folder = cache_folder()
+    try:
+        a, b = compiled(dump(first)), compiled(dump(second))
+        found = law(core, folder, dump(first), dump(second))
+        if a and b and a[0].trace.guards == b[0].trace.guards and a[0].trace.tests == b[0].trace.tests:
+            assert found is not None or len(dump(second)) > 8000 or "\\ud" in dump(second).decode(), "a needless miss"
+    finally:
+        remove(folder)
+
+
+@pytest.mark.parametrize("change", [
+    {"process__cwd": "relative"}, {"hostname": "x" * 65}, {"process__oomScoreAdj": 1001}, {"mounts__0__type": "proc"},
+    {"process__args": []}, {"linux__cgroupsPath": "relative"}, {"linux__cgroupsPath": "/.."}, {"mounts__0__options__0": "nodev"},
+    {"process__user__uid": 1 << 32}, {"process__rlimits__0__type": "RLIMIT_NOFILE"}, {"root__readonly": False}, {"process__args": ["\0"]},
+    {"mounts__1__destination": "/dev"}, {"mounts__1__destination": "/x/../dev"}, {"linux__seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}},
+])
+def test_what_makes_another_program_is_a_miss(core, folder, change):
+    (place, value), = change.items()
+    second = deepcopy(BASE)
+    path = tuple(int(part) if part.isdigit() else part for part in place.split("__"))
+    put(second, path, value)
+    assert second != BASE and law(core, folder, dump(BASE), dump(second)) is None
+
+
+def test_variants_of_one_shape(core, folder):
+    """A shape whose read values differ has an entry for each, up to sixteen."""
+    seen = set()
+    for number in range(20):
+        members = deepcopy(BASE)
+        members["mounts"][0]["type"] = f"fs{number}"
+        assert keep(core, folder, dump(members))
+        seen.add(number)
+    assert len(os.listdir(folder)) == 16 and len(seen) == 20
+    hits = 0
+    for number in seen:
+        members = deepcopy(BASE)
+        members["mounts"][0]["type"] = f"fs{number}"
+        hits += not isinstance(core.find(folder, dump(members)), tuple)
+    assert hits >= 15
+
+
+# ---- entries that are not what they should be ----
+
+@pytest.fixture
+def entry(core, folder):
+    assert keep(core, folder, dump(BASE))
+    (name,) = os.listdir(folder)
+    assert not isinstance(core.find(folder, dump(BASE)), tuple)
+    return folder / name
+
+
+def misses(core, entry):
+    return isinstance(core.find(entry.parent, dump(BASE)), tuple)
+
+
+@SETTINGS
+@given(st.data())
+def test_a_damaged_entry_is_a_miss_or_the_same_program(core, data):
+    """Any byte changed, cut off or added: never a crash, and never more than what compiling gives."""
+    folder = cache_folder()
+    try:
+        assert keep(core, folder, dump(BASE))
+        (name,) = os.listdir(folder)
+        whole = (folder / name).read_bytes()
+        head = len(whole) - len(compiled(dump(BASE))[1].template)
+        place = data.draw(st.integers(0, head - 1))
+        kind = data.draw(st.sampled_from(["flip", "cut", "add"]))
+        changed = {"flip": whole[:place] + bytes((whole[place] ^ data.draw(st.integers(1, 255)),)) + whole[place + 1:],
+                   "cut": whole[:place], "add": whole[:place] + b"\0" + whole[place:]}[kind]
+        (folder / name).write_bytes(changed)
+        core.find(folder, dump(BASE))
+    finally:
+        remove(folder)
+
+
+def test_hostile_entries(core, entry):
+    whole = entry.read_bytes()
+    entry.chmod(0o666)
+    assert misses(core, entry)
+    entry.chmod(0o600)
+    os.link(entry, entry.parent / "other")
+    assert misses(core, entry)
+    os.unlink(entry.parent / "other")
+    entry.rename(entry.parent / "elsewhere")
+    entry.symlink_to(entry.parent / "elsewhere")
+    assert misses(core, entry)
+    entry.unlink()
+    os.mkfifo(entry)
+    assert misses(core, entry)
+    entry.unlink()
+    entry.write_bytes(whole[:40] + b"f" * 8 + whole[48:])  # another build's
+    entry.chmod(0o600)
+    assert misses(core, entry)
+    entry.write_bytes(whole)
+    assert not misses(core, entry)
+
+
+def test_a_hostile_directory(core, entry, tmp_path):
+    entry.parent.chmod(0o750)
+    assert core.find(entry.parent, dump(BASE)) == ("", core.find(entry.parent, dump(BASE))[1])
+    entry.parent.chmod(0o700)
+    assert not misses(core, entry)
+    link = tmp_path / "link"
+    link.symlink_to(entry.parent)
+    assert core.find(link, dump(BASE))[0] == ""
+    # Not on a tmpfs: what survives a reboot outlives the kernel it was compiled for.
+    if os.stat(tmp_path).st_dev != os.stat("/dev/shm").st_dev:
+        assert core.find(tmp_path, dump(BASE))[0] == ""
+
+
+@pytest.mark.parametrize("id", ["", ".", "..", "a/b", "a b", "x" * 256, "é"])
+def test_an_id_that_is_none_is_left_to_python(core, entry, id):
+    assert isinstance(core.find(entry.parent, dump(BASE), id=id), tuple)
+
+
+def test_there_is_room_for_sixteen_megabytes(core, folder, monkeypatch):
+    monkeypatch.setattr(cache, "LIMIT", 60_000)
+    for number in range(12):
+        members = deepcopy(BASE)
+        members["mounts"].append({"destination": f"/{number}", "type": "tmpfs", "options": ["ro"] * number})
+        keep(core, folder, dump(members))
+        assert sum(os.stat(folder / name).st_size for name in os.listdir(folder)) <= 60_000
