@@ -86,6 +86,9 @@ PYTHON = {
                  Flag("slots", "print what the program was compiled from: slots, guards and tests"),
                  Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
                  min=0, max=1),
+    "validate": Verb("[BUNDLE]", "print all that is wrong with a bundle's config.json",
+                     Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
+                     Flag("format", "text (default) or json", "FORMAT", choices=("text", "json")), min=0, max=1),
 }
 
 VERBS = {**NATIVE, **PYTHON}
