@@ -76,7 +76,7 @@ class _Mender:
 
     def __init__(self, members):
         self.copy = deepcopy(members)
-        self._indices, self._tried = {}, {}
+        self._indices, self._ways = {}, {}
 
     def original(self, path):
         """``path`` in the copy as it is called in the document; ``None`` where it is none, or leads to what was put
@@ -91,14 +91,17 @@ class _Mender:
         """
         parts = split(path)
         while parts:
-            tried = self._tried.setdefault(tuple(self._original(parts)), [])
-            for way in (self._extend, self._remove, self._put, self._remove):
-                if tried.count(way) < (2 if way == self._remove else 1):
-                    tried.append(way)
-                    if way(parts):
-                        return True
+            ways = self._ways.setdefault(tuple(self._original(parts)), self._ways_for(parts))
+            while ways:
+                if ways.pop(0)(parts):
+                    return True
             parts = parts[:-1]
         return False
+
+    def _ways_for(self, parts):
+        if isinstance(parts[-1], int) and not isinstance(self._value(parts), dict):
+            return [self._put, self._remove]  # a list may have to have something in it
+        return [self._extend, self._remove, self._put, self._remove]
 
     def _extend(self, parts):
         """Add the example to a list that lacks something."""
@@ -122,15 +125,13 @@ class _Mender:
     def _put(self, parts):
         """Put in something that is right by the schema, with all that holds it."""
         place = schema.at("config", parts)
-        if place is None or isinstance(parts[-1], int):
-            return False
+        if place is None or "enum" in place[0] and "examples" not in place[0]:
+            return False  # the first of an enum may be what another entry has already
         holder = self.copy
         for part in parts[:-1]:
             if isinstance(holder, dict) and holder.get(part) is None:
                 holder[part] = {}
             holder = holder[part]
-        if not isinstance(holder, dict):
-            return False
         holder[parts[-1]] = stand_in(*place)
         return True
 
