@@ -16,10 +16,11 @@ def validate(data):
     :returns: list of :class:`~ocirt.errors.ConfigError`; empty where it is valid. What is no JSON has one error.
     """
     try:
-        members, _ = parse(data)
+        # Parsed twice rather than copied: Python copies less deep than it parses.
+        (members, _), (copy, _) = parse(data), parse(data)
     except ConfigError as error:
         return [error]
     found = {}
-    for error in [*semantic.errors(members), *schema.errors("config", members)]:
+    for error in [*semantic.errors(members, copy), *schema.errors("config", members)]:
         found.setdefault(error.path, error)
     return sorted(found.values(), key=lambda error: order(members, error.path))

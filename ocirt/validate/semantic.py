@@ -37,9 +37,12 @@ def able_host():
                 cgroups=Cgroups(hierarchies, Hierarchy((), "/sys/fs/cgroup/unified", "/")))
 
 
-def errors(members):
-    """What compiling the config ``members`` finds wrong, and what :data:`RULES` find: list of ConfigError."""
-    found, mender = [], _Mender(members)
+def errors(members, copy):
+    """What compiling the config ``members`` finds wrong, and what :data:`RULES` find: list of ConfigError.
+
+    :param copy: the same once more, to be changed.
+    """
+    found, mender = [], _Mender(copy)
     while True:
         error = _compile(mender.copy)
         if error is None:
@@ -74,8 +77,8 @@ class _Sources:
 class _Mender:
     """A copy of a document in which one wrong place after the other is mended."""
 
-    def __init__(self, members):
-        self.copy = deepcopy(members)
+    def __init__(self, copy):
+        self.copy = copy
         self._indices, self._ways = {}, {}
 
     def original(self, path):
