@@ -151,7 +151,8 @@ class _Mender:
 
     def _index(self, array):
         """The index that each element of ``array`` had in the document; ``None`` for what was put in here."""
-        return self._indices.setdefault(id(array), list(range(len(array))))
+        # With the array itself, so that no later one gets its id.
+        return self._indices.setdefault(id(array), (array, list(range(len(array)))))[1]
 
     def _original(self, parts):
         if parts is None:

@@ -44,7 +44,8 @@ def valid(draw, value, root):
         return draw(_strings(value))
     if value["type"] == "integer":
         low, high = value["minimum"], value["maximum"]
-        return draw(st.one_of(st.sampled_from([low, high]), st.integers(low, min(high, low + 70)), st.integers(low, high)))
+        near = st.integers(low, min(high, low + 70))
+        return draw(st.one_of(st.sampled_from([low, high]), near, st.integers(low, high)))
     if value["type"] == "boolean":
         return draw(st.booleans())
     if value["type"] == "array":
@@ -54,7 +55,8 @@ def valid(draw, value, root):
 
 def _strings(value):
     if "pattern" not in value and "minLength" not in value:
-        return st.one_of(hostile, st.sampled_from(value.get("examples", [""]))).filter(lambda text: _passes(value, text))
+        examples = st.sampled_from(value.get("examples", [""]))
+        return st.one_of(hostile, examples).filter(lambda text: _passes(value, text))
     known = st.sampled_from(value.get("examples") or ["0", "0-3,7", ""])
     return st.one_of(known, hostile.map(lambda text: "/" + text), hostile).filter(lambda text: _passes(value, text))
 
@@ -128,7 +130,8 @@ def compiled(members, machine=HOSTS[0]):
 def is_clear(error):
     """One line that can be printed and read."""
     text = str(error)
-    return text.isprintable() and len(text) - len(getattr(error, "path", "")) < LONGEST and text.encode() and re.search("found .*, expected |: ", text)
+    is_short = len(text) - len(getattr(error, "path", "")) < LONGEST
+    return text.isprintable() and is_short and text.encode() and re.search("found .*, expected |: ", text)
 
 
 @SETTINGS

@@ -141,7 +141,8 @@ def test_cgroup_drivers(claim, machine, words, path):
 def test_rdma():
     machine = host(cgroups=Cgroups([Hierarchy(("rdma",), "/sys/fs/cgroup/rdma", "/")]))
     made = plan(config(linux__resources={"rdma": {"mlx": {"hcaHandles": 5}}}), machine)
-    assert LINUX["cgroup"]["rdma"] and [fields["file"] for _, fields in shown(made, "host", "WriteCgroup")] == ["rdma.max"]
+    assert LINUX["cgroup"]["rdma"]
+    assert [fields["file"] for _, fields in shown(made, "host", "WriteCgroup")] == ["rdma.max"]
 
 
 def profile(**rule):

@@ -14,7 +14,8 @@ PAGE = (ROOT / "docs/spec.md").read_text()
 
 def rows():
     """The cells of every row: property, what is done, tests."""
-    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| `")]
+    lines = [line for line in PAGE.splitlines() if line.startswith("| `")]
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert all(len(row) == 3 for row in found), [row for row in found if len(row) != 3]
     return found
 
