@@ -76,6 +76,18 @@ need_compiler() {
   fi
 }
 
+# need_go_module MODULE@VERSION: have this Go module, downloading it where it is missing, and print its folder.
+need_go_module() {
+  local cache=${GOMODCACHE:-${GOPATH:-${HOME:-/root}/go}/pkg/mod}
+  if [[ ! -d $cache/$1 ]]; then
+    type -P go >/dev/null || need_packages golang-go
+    echo "$script: downloading the Go module $1" >&2
+    (cd / && GOMODCACHE=$cache GOFLAGS=-mod=mod quietly "cannot download $1" timeout 300 go mod download "$1")
+    [[ -d $cache/$1 ]] || die "the Go module $1 has been downloaded, but not to $cache/$1"
+  fi
+  echo "$cache/$1"
+}
+
 # need_wheels EXTRA [WHEEL...]: have in build/venv what pyproject.toml says the package needs, with this extra
 # (or none: ""), and further wheels. Asks the network only if pyproject.toml has changed since.
 need_wheels() {

@@ -120,7 +120,7 @@ class V1(Driver):
 
     def limit(self, resources):
         for path in [text.path for text in resources.unified.values()]:
-            raise ConfigError(path, "a setting of cgroup v2", "none: this host's controllers are v1")
+            raise HostError(path, "a setting of cgroup v2, and this host's controllers are v1")
         return [*self._cpuset(resources.cpu), *self._devices(resources), *self._memory(resources.memory),
                 *self._cpu(resources.cpu), *self._pids(resources.pids), *self._block_io(resources.block_io),
                 *self._hugepages(resources.hugepage_limits), *self._network(resources.network),

@@ -87,6 +87,10 @@ PYTHON = {
                  Flag("slots", "print what the program was compiled from: slots, guards and tests"),
                  Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
                  min=0, max=1),
+    "validate": Verb("[BUNDLE]", "print all that is wrong with a bundle's config.json",
+                     Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
+                     Flag("format", "text (default) or json", "FORMAT", choices=("text", "json")), min=0, max=1),
+    "features": Verb("", "print what this build can do, as JSON", min=0, max=0),
 }
 
 VERBS = {**NATIVE, **PYTHON}

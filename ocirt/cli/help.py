@@ -35,6 +35,13 @@ existing config.json is left alone. With --rootless the file suits a user withou
     "plan": """\
 Prints what create would do for a bundle, a line a step, with the place in config.json that asks for it
 and the section of the specification behind it. Nothing is changed and no privileges are needed.""",
+    "features": """\
+Prints the features structure of the OCI runtime specification, for engines: hooks, mount options,
+namespaces, seccomp and whatever else a config.json may ask for, as one JSON object.""",
+    "validate": """\
+Prints every error in config.json, a line each, sorted by their place: the JSON path, what was found and
+what was expected, in the words of create, which stops at the first. Nothing is printed for a valid one.
+What only the host lacks is no error here. The exit status is 1 if there are errors.""",
 }
 
 

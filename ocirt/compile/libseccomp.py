@@ -99,3 +99,39 @@ class Filter:
             return os.pread(fd, size, 0)
         finally:
             os.close(fd)
+
+
+# ---- for `ocirt features` ----
+
+SET_MODE_FILTER, NEW_LISTENER, WAIT_KILLABLE_RECV = 1, 8, 32
+EFAULT = 14
+
+
+class _Version(ctypes.Structure):
+    """struct scmp_version"""
+
+    _fields_ = [("major", ctypes.c_uint), ("minor", ctypes.c_uint), ("micro", ctypes.c_uint)]
+
+
+def version():
+    """The version of libseccomp, like ``2.5.4``.
+
+    :raises HostError: there is none.
+    """
+    library = _load()
+    library.seccomp_version.restype = ctypes.POINTER(_Version)
+    found = library.seccomp_version().contents
+    return f"{found.major}.{found.minor}.{found.micro}"
+
+
+def kernel_takes(flag):
+    """Does the running kernel know the flag (SECCOMP_FILTER_FLAG_*)? It is asked with a filter at no address: what it
+    does not know it refuses before it looks there.
+
+    :raises HostError: there is no libseccomp, which knows the number of the system call.
+    """
+    number = _load().seccomp_syscall_resolve_name(b"seccomp")
+    if flag == WAIT_KILLABLE_RECV:
+        flag |= NEW_LISTENER  # it says how the listener waits
+    library = ctypes.CDLL(None, use_errno=True)
+    return library.syscall(number, SET_MODE_FILTER, flag, None) == -1 and ctypes.get_errno() == EFAULT

@@ -73,7 +73,7 @@ def _action(value, path, action="action", errno="errnoRet"):
         return name, number
     returned = _get(value, path, errno, int, EPERM)
     if not 0 <= returned <= 0xFFFF:
-        raise ConfigError(f"{path}.{errno}", returned, "an errno from 0 to 65535")
+        raise ConfigError(f"{path}.{errno}", quote(returned), "an errno from 0 to 65535")
     return name, number | returned
 
 
@@ -132,10 +132,10 @@ def _conditions(rule, path):
         place, value = _get(arg, at, "index", int), _get(arg, at, "value", int)
         second = _get(arg, at, "valueTwo", int, 0)
         if not 0 <= place <= 5:
-            raise ConfigError(f"{at}.index", place, "an argument from 0 to 5")
+            raise ConfigError(f"{at}.index", quote(place), "an argument from 0 to 5")
         for name, number in (("value", value), ("valueTwo", second)):
             if not 0 <= number <= U64:
-                raise ConfigError(f"{at}.{name}", number, "a number of 64 bits")
+                raise ConfigError(f"{at}.{name}", quote(number), "a number of 64 bits")
         found.append((place, _choose(OPERATORS, arg.get("op"), f"{at}.op"), value, second))
     places = [condition[0] for condition in found]
     return [[condition] for condition in found] if len(set(places)) < len(places) else [found]

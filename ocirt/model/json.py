@@ -186,17 +186,15 @@ def _outside_strings(text, word):
         position += 1
 
 
-def _path_of(value, target, path=""):
+def _path_of(value, target):
     """The JSON path of the object ``target`` in ``value``; empty where a later key has replaced it."""
-    if value is target:
-        return path
-    inner = ()
-    if isinstance(value, dict):
-        inner = [(member(path, key), item) for key, item in value.items()]
-    elif isinstance(value, list):
-        inner = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
-    for place, item in inner:
-        found = _path_of(item, target, place)
-        if found:
-            return found
+    rest = [(value, "")]
+    while rest:
+        value, path = rest.pop()
+        if value is target:
+            return path
+        if isinstance(value, dict):
+            rest += [(item, member(path, key)) for key, item in value.items()]
+        elif isinstance(value, list):
+            rest += [(item, f"{path}[{index}]") for index, item in enumerate(value)]
     return ""

@@ -206,7 +206,7 @@ class Number(Value):
         """
         self.trace.slots.setdefault(self.path, {}).update(low=low, high=high)
         if not low <= self._value <= high:
-            raise ConfigError(self.path, self._value, expected or f"a number from {low} to {high}")
+            raise ConfigError(self.path, quote(self._value), expected or f"a number from {low} to {high}")
         return self
 
     def equals(self, other):

@@ -1,5 +1,6 @@
 """hack/install into /opt/ocirt and away again, over file systems of the test's own; and `pip install .` in a virtual environment."""
 
+import json
 import os
 import subprocess
 import sys
@@ -44,3 +45,12 @@ def test_pip_install_in_a_virtual_environment(ocirt, bundle, tmp_path):
     assert Runtime(tmp_path / "venv/bin/ocirt", ocirt.root)("run", "--bundle", bundle, "c1", env={}, cwd="/").status == 4
     version = run(tmp_path / "venv/bin/python", "-c", "import ocirt, ocirt._build; print(ocirt.__version__, ocirt._build.BUILD_ID)").split()
     assert run(tmp_path / "venv/bin/ocirt", "--version").splitlines()[:2] == [f"ocirt version {version[0]}", f"commit: {version[1]}"]
+    assert json.loads(run(tmp_path / "venv/bin/ocirt", "features"))["annotations"]["org.ocirt.commit"] == version[1]
+    assert run(tmp_path / "venv/bin/ocirt", "validate", bundle) == ""
+    bundle.config["hostname"] = 5
+    bundle.save()
+    wrong = Runtime(tmp_path / "venv/bin/ocirt", ocirt.root)("validate", bundle, env={}, cwd="/")
+    assert (wrong.status, wrong.out) == (1, "config.json: hostname: found 5, expected a string\n")
+    run(tmp_path / "venv/bin/pip", "uninstall", "-q", "-y", "jsonschema")
+    message = Runtime(tmp_path / "venv/bin/ocirt", ocirt.root).fails("validate", bundle, env={}, cwd="/")
+    assert "ocirt validate: needs the Python package jsonschema" in message and str(tmp_path / "venv/bin/python") in message

@@ -259,9 +259,12 @@ def test_a_limit_without_its_controller(resources, controller, at):
         f"linux.resources.{at}: this host has no cgroup hierarchy with the controller {controller}")
 
 
+def test_a_setting_of_cgroup_v2():
+    assert error({"unified": {"memory.max": "5"}}, kind=HostError) == (
+        'linux.resources.unified["memory.max"]: a setting of cgroup v2, and this host\'s controllers are v1')
+
+
 @pytest.mark.parametrize("resources, message", [
-    ({"unified": {"memory.max": "5"}},
-     'unified["memory.max"]: found a setting of cgroup v2, expected none: this host\'s controllers are v1'),
     ({"memory": {"limit": "5m"}}, 'memory.limit: found "5m", expected a whole number'),
     ({"memory": {"limit": 1 << 63}},
      f"memory.limit: found {1 << 63}, expected a number from {-(1 << 63)} to {(1 << 63) - 1}"),

@@ -1,0 +1,92 @@
+"""``ocirt features``: what this build can do, features.md and features-linux.md.
+
+Every claim is read from the table or the model of the module that does it, so that none outlives or precedes its code;
+tests/unit/test_features.py compiles a config for each.
+"""
+
+import json
+from pkgutil import iter_modules
+
+from .. import __version__, cgroups
+from ..compile import capabilities, hooks, libseccomp, mounts, namespaces, rootfs, seccomp, unsupported
+from ..errors import HostError
+from ..model import config
+from .flags import SPEC_VERSION, VERBS
+from .output import write
+
+OLDEST_VERSION = "1.0.0"
+"""The oldest ociVersion that is taken: every 1.x is (:func:`ocirt.model.config.check_version`)."""
+
+
+def run(line):
+    """Print the features as one JSON object.
+
+    :raises OcirtError: standard output takes no more.
+    """
+    write(json.dumps(features(), indent=2) + "\n")
+
+
+def features():
+    """The features structure, runtime-spec 1.3.0."""
+    from .._build import BUILD_ID
+    drivers = {module.name for module in iter_modules(cgroups.__path__)}
+    return {
+        "ociVersionMin": OLDEST_VERSION,
+        "ociVersionMax": SPEC_VERSION,
+        "hooks": [vars(config.Hooks)[point].name for point in hooks.STATUS],
+        "mountOptions": sorted(set(mounts.KNOWN) - set(getattr(unsupported, "MOUNT_OPTIONS", ()))),
+        "linux": {
+            "namespaces": sorted(namespaces.KINDS),
+            "capabilities": list(capabilities.BITS),
+            "cgroup": {
+                **{name: name in drivers for name in ("v1", "v2", "systemd")},
+                "systemdUser": "systemd" in drivers,
+                "rdma": _reads(config.Resources, "rdma"),
+            },
+            "seccomp": _seccomp(),
+            "apparmor": {"enabled": _reads(config.Process, "apparmorProfile")},
+            "selinux": {"enabled": _reads(config.Process, "selinuxLabel") and _reads(config.Linux, "mountLabel")},
+            "memoryPolicy": {"modes": [], "flags": []},
+            "intelRdt": dict.fromkeys(("enabled", "schemata", "monitoring"), _reads(config.Linux, "intelRdt")),
+            "mountExtensions": {"idmap": {"enabled": _reads(config.Mount, "uidMappings")}},
+            "netDevices": {"enabled": _reads(config.Linux, "netDevices")},
+        },
+        "annotations": {
+            **_libseccomp_version(),
+            "org.ocirt.checkpoint.enabled": "true" if "checkpoint" in VERBS else "false",
+            "org.ocirt.commit": BUILD_ID,
+            "org.ocirt.version": __version__,
+        },
+        "potentiallyUnsafeConfigAnnotations": sorted({
+            name.rpartition(".")[0] + "." for name in (rootfs.LOWER, rootfs.UPPER, rootfs.WORK)}),
+    }
+
+
+def _reads(view, name):
+    """Is the property ``name`` one of those that the model's ``view`` has? What it has is applied: anything else is
+    ignored or refused."""
+    return any(getattr(each, "name", "") == name for each in vars(view).values())
+
+
+def _seccomp():
+    """The names are this build's. Which flags are supported is the running kernel's say, and unknown without
+    libseccomp."""
+    found = {
+        "enabled": True,
+        "actions": sorted(seccomp.ACTIONS),
+        "operators": sorted(seccomp.OPERATORS),
+        "archs": sorted([f"SCMP_ARCH_{name}" for name in seccomp.ARCHITECTURES]),
+        "knownFlags": list(seccomp.FLAGS),
+    }
+    try:
+        found["supportedFlags"] = [name for name, flag in seccomp.FLAGS.items() if libseccomp.kernel_takes(flag)]
+    except HostError:
+        pass
+    return found
+
+
+def _libseccomp_version():
+    try:
+        return {"io.github.seccomp.libseccomp.version": libseccomp.version()}
+    except HostError:
+        return {}

@@ -1,0 +1,26 @@
+"""What is wrong with a config.json: all of it at once.
+
+Two views are put together: that of the schema (:mod:`.schema`), which knows every property, and that of the compiler
+(:mod:`.semantic`), which knows what create will say. Where both find something at one place create's sentence stands.
+"""
+
+from ..errors import ConfigError
+from ..model.json import parse
+from . import schema, semantic
+from .place import order
+
+
+def validate(data):
+    """The errors in the config that the bytes ``data`` hold, sorted by their place in the document.
+
+    :returns: list of :class:`~ocirt.errors.ConfigError`; empty where it is valid. What is no JSON has one error.
+    """
+    try:
+        # Parsed twice rather than copied: Python copies less deep than it parses.
+        (members, _), (copy, _) = parse(data), parse(data)
+    except ConfigError as error:
+        return [error]
+    found = {}
+    for error in [*semantic.errors(members, copy), *schema.errors("config", members)]:
+        found.setdefault(error.path, error)
+    return sorted(found.values(), key=lambda error: order(members, error.path))

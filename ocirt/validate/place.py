@@ -1,0 +1,53 @@
+"""Places in a JSON document, by the paths that errors name: ``linux.sysctl["net.core.somaxconn"]``."""
+
+import json
+
+from ..model.json import member
+
+
+def split(path):
+    """The keys and indices that lead to ``path``; ``None`` where it is no JSON path (a flag, ``$id``)."""
+    parts, rest = [], path
+    while rest:
+        if rest.startswith("["):
+            end = rest.find("]")
+            if rest[1:end].isdigit():
+                parts.append(int(rest[1:end]))
+            else:
+                try:
+                    key, end = json.JSONDecoder().raw_decode(rest, 1)
+                except ValueError:
+                    return None
+                parts.append(key)
+            rest = rest[end + 1:]
+            continue
+        name = rest.removeprefix(".") if parts else rest
+        length = min([name.find(sign) % (len(name) + 1) for sign in ".["])
+        if not name[:length].isidentifier():
+            return None
+        parts.append(name[:length])
+        rest = name[length:]
+    return parts
+
+
+def join(parts):
+    """The path that ``parts`` lead to."""
+    path = ""
+    for part in parts:
+        path = f"{path}[{part}]" if isinstance(part, int) else member(path, part)
+    return path
+
+
+def order(document, path):
+    """A key that sorts paths by where in ``document`` they stand; what is missing stands at the end of its object."""
+    key, holder = [], document
+    for part in split(path) or ():
+        if isinstance(holder, dict):
+            key.append(list(holder).index(part) if part in holder else len(holder))
+            holder = holder.get(part)
+        elif isinstance(holder, list) and isinstance(part, int):
+            key.append(part)
+            holder = holder[part] if part < len(holder) else None
+        else:
+            break
+    return key

@@ -1,0 +1,233 @@
+"""What no schema can say, in the very sentences of create: the compiler itself is asked.
+
+It stops at its first error. So what it finds is mended in a copy of the document, and it is asked again, until it is
+content. The copy is compiled for a host that can do everything: what a host lacks is no fault of a config.
+"""
+
+from copy import deepcopy
+
+from ..compile import compile
+from ..errors import ConfigError, HostError
+from ..model.config import Config, check_version
+from ..model.host import Cgroups, Hierarchy, Host
+from ..model.request import Request
+from ..model.text import quote
+from ..plan.encode import BUILD_SIZE, encode
+from . import schema
+from .place import join, split
+
+REQUEST = {"verb": "create", "id": "ID", "bundle": "/bundle", "root": "/run/ocirt"}
+CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls",
+               "net_prio", "perf_event", "rdma", "misc")
+
+
+class _Everything:
+    """A collection that contains all."""
+
+    def __contains__(self, _):
+        return True
+
+
+def able_host():
+    """A host that can do whatever a config asks for."""
+    everything = (1 << 64) - 1
+    hierarchies = [Hierarchy((name,), f"/sys/fs/cgroup/{name}", "/") for name in CONTROLLERS]
+    return Host(euid=0, egid=0, permitted=everything, bounding=everything, last_capability=63, in_user_namespace=False,
+                denies_setgroups=False, has_systemd=True, files=_Everything(),
+                cgroups=Cgroups(hierarchies, Hierarchy((), "/sys/fs/cgroup/unified", "/")))
+
+
+def errors(members, copy):
+    """What compiling the config ``members`` finds wrong, and what :data:`RULES` find: list of ConfigError.
+
+    :param copy: the same once more, to be changed.
+    """
+    found, mender = [], _Mender(copy)
+    while True:
+        error = _compile(mender.copy)
+        if error is None:
+            break
+        place = mender.original(error.path)
+        if isinstance(error, ConfigError) and place is not None and place not in [each.path for each in found]:
+            found.append(ConfigError(place, error.found, error.expected))
+        if not mender.mend(error.path):
+            break
+    return found + [error for rule in RULES for error in rule(members)]
+
+
+def _compile(members):
+    """The first error in ``members``, or ``None``."""
+    try:
+        config = Config(members, _Sources())
+        check_version(config.oci_version)
+        words = {"console-socket": "/socket"} if config.process.terminal else {}
+        encode(compile(config, Request(REQUEST | words), able_host()), "0" * BUILD_SIZE)
+    except (ConfigError, HostError) as error:
+        return error
+    return None
+
+
+class _Sources:
+    """The source text of a property, for :meth:`Config.raw`: what it says is of no interest here."""
+
+    def __getitem__(self, name):
+        return "{}"
+
+
+class _Mender:
+    """A copy of a document in which one wrong place after the other is mended."""
+
+    def __init__(self, copy):
+        self.copy = copy
+        self._indices, self._ways = {}, {}
+
+    def original(self, path):
+        """``path`` in the copy as it is called in the document; ``None`` where it is none, or leads to what was put
+        in here."""
+        parts = self._original(split(path))
+        return None if parts is None or None in parts else join(parts)
+
+    def mend(self, path):
+        """Change what stands at ``path`` in the copy, in another way each time; at last what holds it.
+
+        :returns: whether there was anything left to be changed.
+        """
+        parts = split(path)
+        while parts:
+            ways = self._ways.setdefault(tuple(self._original(parts)), self._ways_for(parts))
+            while ways:
+                if ways.pop(0)(parts):
+                    return True
+            parts = parts[:-1]
+        return False
+
+    def _ways_for(self, parts):
+        if isinstance(parts[-1], int) and not isinstance(self._value(parts), dict):
+            return [self._put, self._remove]  # a list may have to have something in it
+        return [self._extend, self._remove, self._put, self._remove]
+
+    def _extend(self, parts):
+        """Add the example to a list that lacks something."""
+        place, value = schema.at("config", parts), self._value(parts)
+        if place is None or not isinstance(value, list) or "examples" not in place[0]:
+            return False
+        self._index(value).extend([None] * len(place[0]["examples"][0]))
+        value.extend(deepcopy(place[0]["examples"][0]))
+        return True
+
+    def _remove(self, parts):
+        """Take it away."""
+        holder, name = self._value(parts[:-1]), parts[-1]
+        if self._value(parts) is None and not (isinstance(holder, list) and name < len(holder)):
+            return False
+        if isinstance(holder, list):
+            del self._index(holder)[name]
+        del holder[name]
+        return True
+
+    def _put(self, parts):
+        """Put in something that is right by the schema, with all that holds it."""
+        place = schema.at("config", parts)
+        if place is None or "enum" in place[0] and "examples" not in place[0]:
+            return False  # the first of an enum may be what another entry has already
+        holder = self.copy
+        for part in parts[:-1]:
+            if isinstance(holder, dict) and holder.get(part) is None:
+                holder[part] = {}
+            holder = holder[part]
+        holder[parts[-1]] = stand_in(*place)
+        return True
+
+    def _value(self, parts):
+        value = self.copy
+        for part in parts:
+            if isinstance(value, dict):
+                value = value.get(part)
+            elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+                value = value[part]
+            else:
+                return None
+        return value
+
+    def _index(self, array):
+        """The index that each element of ``array`` had in the document; ``None`` for what was put in here."""
+        # With the array itself, so that no later one gets its id.
+        return self._indices.setdefault(id(array), (array, list(range(len(array)))))[1]
+
+    def _original(self, parts):
+        if parts is None:
+            return None
+        original = []
+        for depth, part in enumerate(parts):
+            holder = self._value(parts[:depth])
+            known = isinstance(holder, list) and isinstance(part, int) and part < len(holder)
+            original.append(self._index(holder)[part] if known else part)
+        return original
+
+
+def stand_in(value, root):
+    """The simplest value that a schema takes: its example, or the first of its kind.
+
+    :param value, root: a schema as :func:`.schema.resolve` gives it.
+    """
+    if "examples" in value:
+        return deepcopy(value["examples"][0])
+    if "enum" in value:
+        return value["enum"][0]
+    if value["type"] == "object":
+        return {name: stand_in(*schema.resolve(value["properties"][name], root)) for name in value.get("required", ())}
+    return {"string": "", "boolean": False, "array": [], "integer": max(0, value.get("minimum", 0))}[value["type"]]
+
+
+# ---- what create leaves to the kernel, which says only EINVAL ----
+
+def _no_soft_above_hard(members):
+    for index, limit in enumerate(_get(members, list, "process", "rlimits")):
+        soft, hard = _get(limit, int, "soft"), _get(limit, int, "hard")
+        if soft is not None and hard is not None and soft > hard:
+            yield ConfigError(f"process.rlimits[{index}].soft", quote(soft), f"at most the hard limit {quote(hard)}")
+
+
+def _no_burst_above_quota(members):
+    """config-linux.md, "CPU"."""
+    cpu = _get(members, dict, "linux", "resources", "cpu")
+    burst, quota = _get(cpu, int, "burst"), _get(cpu, int, "quota")
+    if burst is not None and quota is not None and 0 < quota < burst:
+        yield ConfigError("linux.resources.cpu.burst", quote(burst), f"at most the quota {quote(quota)}")
+
+
+def _no_swap_below_limit(members):
+    """config-linux.md, "Memory": swap is memory and swap together."""
+    memory = _get(members, dict, "linux", "resources", "memory")
+    swap, limit = _get(memory, int, "swap"), _get(memory, int, "limit")
+    if swap is not None and limit is not None and 0 < swap < limit:
+        yield ConfigError("linux.resources.memory.swap", quote(swap),
+                          f"memory and swap together: at least the limit {quote(limit)}")
+
+
+def _mappings_in_pairs(members):
+    """config.md, "POSIX-platform Mounts"."""
+    for index, mount in enumerate(_get(members, list, "mounts")):
+        uids, gids = _get(mount, list, "uidMappings"), _get(mount, list, "gidMappings")
+        for name, here, other in (("uidMappings", uids, gids), ("gidMappings", gids, uids)):
+            if not here and other:
+                yield ConfigError(f"mounts[{index}].{name}", "nothing", "both uidMappings and gidMappings or neither")
+
+
+def _metadata_with_a_listener(members):
+    """config-linux.md, "Seccomp"."""
+    profile = _get(members, dict, "linux", "seccomp")
+    if _get(profile, str, "listenerMetadata") and not _get(profile, str, "listenerPath"):
+        yield ConfigError("linux.seccomp.listenerMetadata", "a string", "nothing without listenerPath")
+
+
+RULES = (_no_soft_above_hard, _no_burst_above_quota, _no_swap_below_limit, _mappings_in_pairs,
+         _metadata_with_a_listener)
+
+
+def _get(value, kind, *names):
+    """What ``names`` lead to in ``value`` if it is of ``kind``; otherwise an empty one, ``None`` for a string or
+    number."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if type(value) is kind else None if kind in (str, int) else kind()

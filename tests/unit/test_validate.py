@@ -1,0 +1,201 @@
+"""`ocirt validate`: every error at once, sorted by place, each in create's words."""
+
+import json
+import sys
+
+import pytest
+
+from ocirt.cli import validate as verb
+from ocirt.cli.packages import need
+from ocirt.cli.parser import parse as command_line
+from ocirt.compile import compile
+from ocirt.errors import ConfigError, HostError, RequestError
+from ocirt.model.config import parse
+from ocirt.validate import validate
+from ocirt.validate.place import join, order, split
+from tests.unit.plans import DATA, config, host, request
+
+
+def errors(members):
+    return [str(error).removeprefix("config.json: ") for error in validate(json.dumps(members).encode())]
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("*.json")), ids=lambda path: path.stem)
+def test_what_engines_write_is_valid(path):
+    assert validate(path.read_bytes()) == []
+
+
+def test_all_errors_sorted_by_place():
+    members = {
+        "hooks": {"prestart": [{"path": "x", "timeout": 0}, {}]},
+        "process": {"cwd": 5, "args": [], "rlimits": [{"type": "RLIMIT_X"},
+                                                      {"type": "RLIMIT_CPU", "soft": 5, "hard": 3}],
+                    "user": {"gid": 0, "additionalGids": [1, "2", 3, -4]}},
+        "ociVersion": "1.3",
+        "mounts": [{"type": "bind"}, {"destination": "/", "source": "a", "options": ["ro", "bind", 4]}],
+        "linux": {"maskedPaths": ["relative", "/absolute", "relative"], "sysctl": {"net.a": "1", "vm.a": "2", "a": 3},
+                  "namespaces": [{"type": "pid"}, {"type": "pid"}, {"type": "nope"}, {"type": "user"}]},
+        "hostname": "h",
+    }
+    assert errors(members) == [
+        'hooks.prestart[0].path: found "x", expected an absolute path',
+        "hooks.prestart[0].timeout: found 0, expected a number of seconds, at least 1",
+        "hooks.prestart[1].path: found nothing, expected a string",
+        "process.cwd: found 5, expected a string",
+        "process.args: found [], expected at least the program",
+        'process.rlimits[0].type: found "RLIMIT_X", expected a resource of getrlimit(2), like RLIMIT_NOFILE',
+        "process.rlimits[0].soft: found nothing, expected a whole number",
+        "process.rlimits[0].hard: found nothing, expected a whole number",
+        "process.rlimits[1].soft: found 5, expected at most the hard limit 3",
+        'process.user.additionalGids[1]: found "2", expected a whole number',
+        "process.user.additionalGids[3]: found -4, expected a number from 0 to 4294967295",
+        "process.user.uid: found nothing, expected a whole number",
+        'ociVersion: found "1.3", expected a semantic version, like 1.3.0',
+        "mounts[0].destination: found nothing, expected a string",
+        "mounts[0].source: found nothing, expected the file or directory to bind",
+        'mounts[1].destination: found "/", expected a path below /',
+        "mounts[1].options[2]: found 4, expected a string",
+        'linux.maskedPaths[0]: found "relative", expected an absolute path',
+        'linux.maskedPaths[2]: found "relative", expected an absolute path',
+        'linux.sysctl["net.a"]: found a parameter of the host, expected nothing without a namespace of type network',
+        'linux.sysctl["vm.a"]: found a parameter of no namespace, expected one of the ipc, network or uts namespace',
+        "linux.sysctl.a: found 3, expected a string",
+        "linux.namespaces: found no mount namespace, expected one: the rootfs is mounted in it",
+        'linux.namespaces[1].type: found "pid" a second time, expected each type once',
+        'linux.namespaces[2].type: found "nope", expected one of pid, network, mount, ipc, uts, user, cgroup, time',
+        "linux.uidMappings: found nothing, expected at least one mapping for the new user namespace",
+        "linux.gidMappings: found nothing, expected at least one mapping for the new user namespace",
+        'hostname: found "h", expected nothing without a uts namespace in linux.namespaces',
+        "root: found nothing, expected an object",
+    ]
+
+
+@pytest.mark.parametrize("changes, expected", [
+    ({}, []),
+    ({"linux": ...}, ["linux.namespaces: found no mount namespace, expected one: the rootfs is mounted in it"]),
+    ({"linux": None, "root": None}, ["root: found nothing, expected an object",
+                                     "linux.namespaces: found no mount namespace, expected one: the rootfs is "
+                                     "mounted in it"]),
+    ({"process": ...}, []),
+    ({"linux__uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]},
+     ["linux.uidMappings: found an array, expected nothing without a user namespace in linux.namespaces"]),
+    ({"linux__resources": {"cpu": {"quota": 5, "burst": 6}, "memory": {"limit": 5, "swap": 4}}},
+     ["linux.resources.cpu.burst: found 6, expected at most the quota 5",
+      "linux.resources.memory.swap: found 4, expected memory and swap together: at least the limit 5"]),
+    ({"linux__resources": {"cpu": {"quota": -1, "burst": 6}, "memory": {"limit": 5, "swap": -1}}}, []),
+    ({"process__args": ["a\0b"]}, [r'process.args[0]: found "a\u0000b", expected a string without NUL']),
+    ({"process__env": ["A=\ud800", "B", "C=\0"]},
+     [r'process.env[0]: found "A=\ud800", expected a string of whole Unicode characters',
+      r'process.env[2]: found "C=\u0000", expected a string without NUL']),
+    ({"annotations": {"org.ocirt.rootfs.upper": "u"}},
+     ['annotations["org.ocirt.rootfs.upper"]: found an overlay\'s directory, '
+      "expected org.ocirt.rootfs.lower beside it"]),
+    ({"linux__devices": [{"type": "c", "path": "d"}]},
+     ['linux.devices[0].path: found "d", expected an absolute path',
+      "linux.devices[0].major: found nothing, expected a number",
+      "linux.devices[0].minor: found nothing, expected a number"]),
+    ({"linux__seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "m"}},
+     ["linux.seccomp.listenerMetadata: found a string, expected nothing without listenerPath"]),
+    ({"mounts": [{"destination": "/a", "type": "tmpfs", "options": ["x\0"]}]},
+     [r'mounts[0].options[0]: found "x\u0000", expected a string without NUL']),
+])
+def test_semantics(changes, expected):
+    assert errors(config(**changes)) == expected
+
+
+def test_mappings_come_in_pairs():
+    """config.md, POSIX-platform Mounts."""
+    mapping = [{"containerID": 0, "hostID": 0, "size": 1}]
+    found = errors(config(mounts=[{"destination": "/a", "source": "/a", "options": ["bind"], "uidMappings": mapping}]))
+    assert "mounts[0].gidMappings: found nothing, expected both uidMappings and gidMappings or neither" in found
+
+
+def test_what_a_host_lacks_is_no_error():
+    """Settings of either cgroup version, any controller."""
+    resources = {"unified": {"memory.max": "5"}, "network": {"classID": 5}, "rdma": {"a": {"hcaHandles": 5}},
+                 "hugepageLimits": [{"pageSize": "2MB", "limit": 5}], "blockIO": {"weight": 10}}
+    assert errors(config(linux__resources=resources)) == []
+    # And it hides nothing that comes after it.
+    resources["pids"] = {"limit": -2}
+    assert errors(config(linux__resources=resources)) == [
+        "linux.resources.pids.limit: found -2, expected -1 (no limit) or more"]
+
+
+@pytest.mark.parametrize("text, expected", [
+    ("", "config.json: line 1 column 1: found the end, expected a value"),
+    ('{"a": 1, "a": 2}', 'config.json: line 1 column 10: found the key "a" a second time, expected each key once'),
+    ("[]", "config.json: found [], expected an object"),
+])
+def test_what_is_no_json_has_one_error(text, expected):
+    found = [str(error) for error in validate(text.encode())]
+    assert found == [expected] or (text == "[]" and len(found) == 1)
+
+
+def test_create_says_the_same():
+    """The first error of create stands among those of validate, word by word."""
+    members = config(process__cwd="a", linux__maskedPaths=["b"], mounts=[{"destination": 5}], root__path="")
+    with pytest.raises(ConfigError) as caught:
+        compile(parse(json.dumps(members).encode()), request(), host())
+    assert str(caught.value) in [str(error) for error in validate(json.dumps(members).encode())]
+
+
+def test_many_errors():
+    members = config(linux__maskedPaths=["a"] * 300, process__user__additionalGids=["x"] * 300)
+    assert len(errors(members)) == 600
+
+
+# ---- places ----
+
+@pytest.mark.parametrize("path, parts", [
+    ("", []), ("a", ["a"]), ("a.b[0].c", ["a", "b", 0, "c"]), ('a["x.y"].b', ["a", "x.y", "b"]),
+    (r'a["\"]["][1]', ["a", '"][', 1]), ('a[""]', ["a", ""]), ("--flag", None), ("$id", None),
+    ("line 1 column 2", None), ('["a b"]', ["a b"]),
+])
+def test_split(path, parts):
+    assert split(path) == parts
+    if parts is not None:
+        assert join(parts) == path
+
+
+def test_order():
+    document = {"b": [{"x": 1}, 5], "a": {"y": 2, "x": 3}}
+    paths = ["b", "b[0]", "b[0].x", "b[0].missing", "b[1]", "a", "a.y", "a.x", "a.missing", "missing"]
+    assert sorted(reversed(paths), key=lambda path: order(document, path)) == paths
+
+
+# ---- the verb ----
+
+def run(capfd, *words):
+    status = verb.run(command_line(["ocirt", "validate", *map(str, words)]))
+    return status, capfd.readouterr().out
+
+
+def test_text(tmp_path, capfd):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config()))
+    assert run(capfd, tmp_path) == (0, "")
+    path.write_text(json.dumps(config(hostname=5, root__path=7)))
+    assert run(capfd, tmp_path) == (1, "config.json: root.path: found 7, expected a string\n"
+                                       "config.json: hostname: found 5, expected a string\n")
+
+
+def test_json_and_config(tmp_path, capfd):
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(config()))
+    status, out = run(capfd, "--config", path, "--format", "json")
+    assert (status, json.loads(out)) == (0, [])
+    path.write_text(json.dumps(config(process__oomScoreAdj=1001)))
+    status, out = run(capfd, "--config", path, "--format=json")
+    assert (status, json.loads(out)) == (1, [{
+        "path": "process.oomScoreAdj", "found": "1001", "expected": "a number from -1000 to 1000"}])
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(RequestError, match="config.json: no such file or directory"):
+        verb.run(command_line(["ocirt", "validate", str(tmp_path)]))
+
+
+def test_a_missing_package():
+    with pytest.raises(HostError, match=f"ocirt validate: needs the Python package no_such_package, which "
+                                        f"{sys.executable} cannot import"):
+        need("validate", "no_such_package")
