@@ -205,15 +205,6 @@ def _no_swap_below_limit(members):
                           f"memory and swap together: at least the limit {quote(limit)}")
 
 
-def _mappings_in_pairs(members):
-    """config.md, "POSIX-platform Mounts"."""
-    for index, mount in enumerate(_get(members, list, "mounts")):
-        uids, gids = _get(mount, list, "uidMappings"), _get(mount, list, "gidMappings")
-        for name, here, other in (("uidMappings", uids, gids), ("gidMappings", gids, uids)):
-            if not here and other:
-                yield ConfigError(f"mounts[{index}].{name}", "nothing", "both uidMappings and gidMappings or neither")
-
-
 def _metadata_with_a_listener(members):
     """config-linux.md, "Seccomp"."""
     profile = _get(members, dict, "linux", "seccomp")
@@ -221,8 +212,7 @@ def _metadata_with_a_listener(members):
         yield ConfigError("linux.seccomp.listenerMetadata", "a string", "nothing without listenerPath")
 
 
-RULES = (_no_soft_above_hard, _no_burst_above_quota, _no_swap_below_limit, _mappings_in_pairs,
-         _metadata_with_a_listener)
+RULES = (_no_soft_above_hard, _no_burst_above_quota, _no_swap_below_limit, _metadata_with_a_listener)
 
 
 def _get(value, kind, *names):

@@ -107,7 +107,7 @@ def test_mappings_come_in_pairs():
     """config.md, POSIX-platform Mounts."""
     mapping = [{"containerID": 0, "hostID": 0, "size": 1}]
     found = errors(config(mounts=[{"destination": "/a", "source": "/a", "options": ["bind"], "uidMappings": mapping}]))
-    assert "mounts[0].gidMappings: found nothing, expected both uidMappings and gidMappings or neither" in found
+    assert "mounts[0].gidMappings: found nothing, expected maps of both kinds, uidMappings and gidMappings" in found
 
 
 def test_what_a_host_lacks_is_no_error():
