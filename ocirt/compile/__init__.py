@@ -8,11 +8,12 @@ from .. import cgroups
 from ..model.config import SPEC_VERSION
 from ..plan import Plan
 from ..plan.steps import EVENTS, Commit, KillInit, OpenSocket, Receive, Send, SendPidfd, WritePidFile, WriteState
-from . import devices, hooks, paths, seccomp, sysctl, unsupported
+from . import devices, hooks, paths, sysctl, unsupported
 from .mounts import Mounts
 from .namespaces import Namespaces
 from .process import Process, check_terminal
 from .rootfs import Rootfs
+from .seccomp import Seccomp
 
 EARLY_HOOKS = ("prestart", "create_runtime", "create_container")
 """Points between the mounts and pivot_root."""
@@ -38,15 +39,13 @@ def compile(config, request, host, refuse=True):
     cgroup = cgroups.choose(config, request, host, plan)
     mounts = Mounts(config, rootfs, cgroup)
     process = Process(config, request, host, plan, namespaces) if config.has("process") else None
+    filters = Seccomp(config, host, plan) if process else None
 
-    plan.sections["host"] = _host(config, request, plan, namespaces, cgroup, process)
+    plan.sections["host"] = _host(config, request, plan, namespaces, cgroup, process, filters)
     plan.sections["stage"] = namespaces.stage()
-    filters = seccomp.load(config) if process else []
-    # As close to the program as can be. Without no_new_privs it takes a capability that the program may not have.
-    late = bool(process) and config.process.no_new_privileges
-    plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process, [] if late else filters)
+    plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters)
     if process:
-        plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"), *(filters if late else []),
+        plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"), *(filters.load() if filters.late else []),
                                   *process.execute()]
     plan.sections["started"] = hooks.run(config.hooks, "poststart")
     plan.sections["signal"] = cgroup.signal()
@@ -56,7 +55,7 @@ def compile(config, request, host, refuse=True):
     return plan
 
 
-def _host(config, request, plan, namespaces, cgroup, process):
+def _host(config, request, plan, namespaces, cgroup, process, filters):
     pidfd = plan.register() if request.pidfd_socket is not None else None
     steps = cgroup.make() + cgroup.limit(config.linux.resources) + cgroup.open()
     steps += namespaces.open() + sysctl.guard(config, namespaces)
@@ -65,8 +64,10 @@ def _host(config, request, plan, namespaces, cgroup, process):
     if pidfd is not None:
         steps.append(OpenSocket("--pidfd-socket", "", fd=pidfd, path=request.text("pidfd-socket", plan.trace)))
     if process:
-        steps += process.capabilities.warn()
+        steps += process.capabilities.warn() + filters.open()
     steps += namespaces.spawn(cgroup.register)
+    if process:
+        steps += filters.leave()
     if _has_early_hooks(config):
         steps.append(_receive("mounted"))
         steps += hooks.run(config.hooks, "prestart") + hooks.run(config.hooks, "create_runtime")
@@ -82,7 +83,10 @@ def _host(config, request, plan, namespaces, cgroup, process):
 
 
 def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
-    steps = cgroup.join() + namespaces.enter() + rootfs.open() + mounts.make()
+    steps = cgroup.join() + namespaces.enter()
+    if process:
+        steps += filters.wait()
+    steps += rootfs.open() + mounts.make()
     if not mounts.has_own_dev:
         steps += devices.make(config.linux.devices, bind=namespaces.has_user or host.in_user_namespace)
     if process:
@@ -92,7 +96,7 @@ def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
     steps += rootfs.enter() + mounts.finish() + rootfs.finish() + namespaces.names()
     steps += sysctl.write(config.linux, namespaces) + paths.restrict(config.linux)
     if process:
-        steps += process.become(filters)
+        steps += process.become([] if filters.late else filters.load())
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 
 

@@ -6,6 +6,9 @@ ROOT = "/sys/fs/cgroup"
 INITIAL_MAP = [0, 0, 4294967295]
 """The uid_map of the initial user namespace, user_namespaces(7)."""
 
+SECCOMP, SET_MODE_FILTER, EFAULT = 317, 1, 14
+"""The syscall's number on x86_64, and its operation."""
+
 
 class Hierarchy:
     """A mounted cgroup hierarchy.
@@ -55,11 +58,12 @@ class Host:
     :ivar in_user_namespace: is the caller in another user namespace than the initial one?
     :ivar denies_setgroups: does its user namespace deny setgroups(2)?
     :ivar cgroups: the :class:`Cgroups` layout. mountinfo, which grows with the machine, is never read for it.
+    :ivar seccomp_flags: the SECCOMP_FILTER_FLAG_* bits that the kernel knows, seccomp(2).
     :ivar has_systemd: does systemd run this machine (sd_booted(3))?
     """
 
     __slots__ = ("euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace", "denies_setgroups",
-                 "cgroups", "has_systemd", "files")
+                 "cgroups", "has_systemd", "files", "seccomp_flags")
 
     def __init__(self, **facts):
         for name, value in facts.items():
@@ -111,6 +115,17 @@ def _has_systemd(host):
     host.has_systemd = _device("/run/systemd/system") is not None
 
 
+def _seccomp_flags(host):
+    import ctypes  # only where there is a profile, which needs it anyway
+    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    known = 0
+    for flag in (1, 2, 4, 8, 16, 32):
+        # Without a filter the answer is EFAULT to flags that the kernel knows; the last makes sense with a listener only.
+        syscall(SECCOMP, SET_MODE_FILTER, flag | 8 if flag == 32 else flag, None)
+        known |= flag if ctypes.get_errno() == EFAULT else 0
+    host.seccomp_flags = known
+
+
 def _files(host):
     host.files = None
 
@@ -119,6 +134,7 @@ _READERS = {
     "euid": _ids, "egid": _ids, "permitted": _capabilities, "bounding": _capabilities,
     "last_capability": _last_capability, "in_user_namespace": _in_user_namespace,
     "denies_setgroups": _denies_setgroups, "cgroups": _cgroups, "has_systemd": _has_systemd, "files": _files,
+    "seccomp_flags": _seccomp_flags,
 }
 
 

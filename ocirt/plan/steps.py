@@ -31,7 +31,7 @@ delete   ``delete``, and what undoes a create that failed
 state    what ``state`` prints and hooks get
 """
 
-EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed")
+EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known")
 """What the runtime and its child (the stage, then init) tell each other, each at most once.
 
 spawned    stage to host: init exists (the message carries its pid and pidfd); the stage sends it by itself
@@ -40,6 +40,7 @@ mounted    init to host: the mounts stand, pivot_root is still to come (prestart
 hooked     host to init: those hooks have run
 ready      init to host: everything but the program itself has been applied
 committed  host to init: the container is created; wait for ``start``
+known      host to init: the journal holds init's pid in the runtime's pid namespace
 """
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
@@ -162,6 +163,12 @@ class OpenSocket(Step):
     """Connect to the unix stream socket ``path`` (``--console-socket``, ``--pidfd-socket``)."""
     fields = {"fd": "fd", "path": "text"}
     sentence = "connect to {path}"
+
+
+class Close(Step):
+    """Close the register's descriptor in this process; a child made before has its own."""
+    fields = {"fd": "fd"}
+    sentence = "close a descriptor"
 
 
 class Spawn(Step):
@@ -477,6 +484,15 @@ class LoadSeccomp(Step):
     what the executor does itself."""
     fields = {"filter": "bytes", "flags": "number"}
     sentence = "install the seccomp filter"
+
+
+class LoadNotifyingSeccomp(Step):
+    """As LoadSeccomp, with SECCOMP_FILTER_FLAG_NEW_LISTENER among ``flags``: the filter's descriptor goes over ``socket``
+    with the container process state, in which ``metadata`` (empty: none) and the container's ``status`` stand; then
+    both are closed. A thread that the filter does not hold for sends it, so a profile may notify of, or forbid, any
+    syscall."""
+    fields = {"filter": "bytes", "flags": "number", "socket": "fd", "metadata": "text", "status": "text"}
+    sentence = "install the seccomp filter and send its descriptor to the agent"
 
 
 class ChangeDirectory(Step):
