@@ -39,9 +39,10 @@ def compile(config, request, host, refuse=True):
     cgroup = cgroups.choose(config, request, host, plan)
     mounts = Mounts(config, rootfs, cgroup)
     process = Process(config, request, host, plan, namespaces) if config.has("process") else None
+    network = _net_devices(config, host, plan, namespaces)
     filters = Seccomp(config, host, plan) if process else None
 
-    plan.sections["host"] = _host(config, request, plan, namespaces, cgroup, process, filters)
+    plan.sections["host"] = _host(config, request, plan, namespaces, cgroup, process, filters, network)
     plan.sections["stage"] = namespaces.stage()
     plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters)
     if process:
@@ -55,10 +56,12 @@ def compile(config, request, host, refuse=True):
     return plan
 
 
-def _host(config, request, plan, namespaces, cgroup, process, filters):
+def _host(config, request, plan, namespaces, cgroup, process, filters, network):
     pidfd = plan.register() if request.pidfd_socket is not None else None
     steps = cgroup.make() + cgroup.limit(config.linux.resources) + cgroup.open()
     steps += namespaces.open() + sysctl.guard(config, namespaces)
+    if network:
+        steps += network.guard()
     if process:
         steps += process.sockets()
     if pidfd is not None:
@@ -68,8 +71,10 @@ def _host(config, request, plan, namespaces, cgroup, process, filters):
     steps += namespaces.spawn(cgroup.register)
     if process:
         steps += filters.leave()
-    if _has_early_hooks(config):
+    if _waits_early(config):
         steps.append(_receive("mounted"))
+        if network:
+            steps += network.move()
         steps += hooks.run(config.hooks, "prestart") + hooks.run(config.hooks, "create_runtime")
         steps.append(_send("hooked"))
     steps.append(Receive("create", "runtime.md#create", event=EVENTS.index("ready")))
@@ -91,7 +96,7 @@ def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
         steps += devices.make(config.linux.devices, bind=namespaces.has_user or host.in_user_namespace)
     if process:
         steps += process.prepare()
-    if _has_early_hooks(config):
+    if _waits_early(config):
         steps += [_send("mounted"), _receive("hooked"), *hooks.run(config.hooks, "create_container")]
     steps += rootfs.enter() + mounts.finish() + rootfs.finish() + namespaces.names()
     steps += sysctl.write(config.linux, namespaces) + paths.restrict(config.linux)
@@ -100,8 +105,16 @@ def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 
 
-def _has_early_hooks(config):
-    return any([getattr(config.hooks, point) for point in EARLY_HOOKS])
+def _waits_early(config):
+    """Has the runtime something to do between the mounts and pivot_root?"""
+    return bool(config.linux.net_devices) or any([getattr(config.hooks, point) for point in EARLY_HOOKS])
+
+
+def _net_devices(config, host, plan, namespaces):
+    if not config.linux.net_devices:
+        return None
+    from .netdevices import NetDevices  # rare
+    return NetDevices(config, host, plan, namespaces)
 
 
 def _send(event):

@@ -405,6 +405,12 @@ class Resources(View):
     unified = keyed_texts()
 
 
+class NetDevice(View):
+    """config-linux.md, "Network Devices"."""
+    __slots__ = ()
+    name = text()
+
+
 class Linux(View):
     __slots__ = ()
     namespaces = children(Namespace)
@@ -412,6 +418,7 @@ class Linux(View):
     gid_mappings = children(IdMapping, "gidMappings")
     time_offsets = keyed(TimeOffset, "timeOffsets")
     devices = children(Device)
+    net_devices = keyed(NetDevice, "netDevices")
     cgroups_path = text(name="cgroupsPath")
     resources = child(Resources)
     sysctl = keyed_texts()

@@ -218,6 +218,23 @@ class RunHook(Step):
     sentence = "run hook {path}"
 
 
+class OpenInitNamespace(Step):
+    """Open the namespace of init that /proc/PID/ns/``file`` is into ``fd``."""
+    fields = {"fd": "fd", "file": "text"}
+    sentence = "open the {file} namespace of the container"
+
+
+class RunHelper(Step):
+    """Run the helper ``helper``, a module of ocirt/helpers, with ``data`` (JSON) on standard input, and wait for it.
+
+    With a register ``network`` of a network namespace the helper has four descriptors from 3 on: that namespace, the
+    runtime's own, a netlink route socket in the runtime's, and one in the container's.
+    """
+    fields = {"helper": "text", "data": "text", "network": "fd"}
+    defaults = {"network": NONE}
+    sentence = "run the helper {helper}"
+
+
 class SendPidfd(Step):
     """Send init's pidfd over the socket in ``fd`` (``--pidfd-socket``)."""
     fields = {"fd": "fd"}
