@@ -40,9 +40,10 @@ def compile(config, request, host, refuse=True):
     mounts = Mounts(config, rootfs, cgroup)
     process = Process(config, request, host, plan, namespaces) if config.has("process") else None
     network = _net_devices(config, host, plan, namespaces)
+    rdt = _rdt(config, request, host, plan)
     filters = Seccomp(config, host, plan) if process else None
 
-    plan.sections["host"] = _host(config, request, plan, namespaces, cgroup, process, filters, network)
+    plan.sections["host"] = _host(config, request, plan, namespaces, cgroup, process, filters, network, rdt)
     plan.sections["stage"] = namespaces.stage()
     plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters)
     if process:
@@ -51,14 +52,16 @@ def compile(config, request, host, refuse=True):
     plan.sections["started"] = hooks.run(config.hooks, "poststart")
     plan.sections["signal"] = cgroup.signal()
     plan.sections["delete"] = [*cgroup.thaw(), KillInit("delete", "runtime.md#delete"), *cgroup.delete(),
-                               *hooks.run(config.hooks, "poststop")]
+                               *(rdt.remove() if rdt else []), *hooks.run(config.hooks, "poststop")]
     plan.sections["state"] = [_state(config, request, plan, rootfs, cgroup)]
     return plan
 
 
-def _host(config, request, plan, namespaces, cgroup, process, filters, network):
+def _host(config, request, plan, namespaces, cgroup, process, filters, network, rdt):
     pidfd = plan.register() if request.pidfd_socket is not None else None
     steps = cgroup.make() + cgroup.limit(config.linux.resources) + cgroup.open()
+    if rdt:
+        steps += rdt.make()
     steps += namespaces.open() + sysctl.guard(config, namespaces)
     if network:
         steps += network.guard()
@@ -69,6 +72,8 @@ def _host(config, request, plan, namespaces, cgroup, process, filters, network):
     if process:
         steps += process.capabilities.warn() + filters.open()
     steps += namespaces.spawn(cgroup.register)
+    if rdt:
+        steps += rdt.join()
     if process:
         steps += filters.leave()
     if _waits_early(config):
@@ -115,6 +120,13 @@ def _net_devices(config, host, plan, namespaces):
         return None
     from .netdevices import NetDevices  # rare
     return NetDevices(config, host, plan, namespaces)
+
+
+def _rdt(config, request, host, plan):
+    if not config.linux.has("intelRdt"):
+        return None
+    from .rdt import Rdt  # rare
+    return Rdt(config, request, host, plan)
 
 
 def _send(event):

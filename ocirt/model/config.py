@@ -411,6 +411,16 @@ class NetDevice(View):
     name = text()
 
 
+class IntelRdt(View):
+    """config-linux.md, "IntelRdt"."""
+    __slots__ = ()
+    clos_id = text(name="closID")
+    schemata = texts()
+    l3_cache_schema = text(name="l3CacheSchema")
+    mem_bw_schema = text(name="memBwSchema")
+    enable_monitoring = flag(name="enableMonitoring")
+
+
 class Linux(View):
     __slots__ = ()
     namespaces = children(Namespace)
@@ -422,6 +432,7 @@ class Linux(View):
     cgroups_path = text(name="cgroupsPath")
     resources = child(Resources)
     sysctl = keyed_texts()
+    intel_rdt = child(IntelRdt, "intelRdt")
     rootfs_propagation = text(name="rootfsPropagation")
     masked_paths = texts(name="maskedPaths")
     readonly_paths = texts(name="readonlyPaths")

@@ -6,6 +6,7 @@ ROOT = "/sys/fs/cgroup"
 INITIAL_MAP = [0, 0, 4294967295]
 """The uid_map of the initial user namespace, user_namespaces(7)."""
 
+RESCTRL = "/sys/fs/resctrl"
 SECCOMP, SET_MODE_FILTER, EFAULT = 317, 1, 14
 """The syscall's number on x86_64, and its operation."""
 
@@ -58,12 +59,14 @@ class Host:
     :ivar in_user_namespace: is the caller in another user namespace than the initial one?
     :ivar denies_setgroups: does its user namespace deny setgroups(2)?
     :ivar cgroups: the :class:`Cgroups` layout. mountinfo, which grows with the machine, is never read for it.
+    :ivar resctrl: where the resctrl file system is mounted, or ``None``. Where that is not the usual place, mountinfo is
+        read for it.
     :ivar seccomp_flags: the SECCOMP_FILTER_FLAG_* bits that the kernel knows, seccomp(2).
     :ivar has_systemd: does systemd run this machine (sd_booted(3))?
     """
 
     __slots__ = ("euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace", "denies_setgroups",
-                 "cgroups", "has_systemd", "files", "seccomp_flags")
+                 "cgroups", "has_systemd", "files", "seccomp_flags", "resctrl")
 
     def __init__(self, **facts):
         for name, value in facts.items():
@@ -126,6 +129,23 @@ def _seccomp_flags(host):
     host.seccomp_flags = known
 
 
+def _resctrl(host):
+    # The kernel makes the directory; files are in it only where something is mounted.
+    host.resctrl = RESCTRL if _device(f"{RESCTRL}/tasks") is not None else mounted("resctrl", _read("/proc/self/mountinfo"))
+
+
+def mounted(fstype, mountinfo):
+    """Where a file system of the type is mounted, by the text of /proc/self/mountinfo; ``None`` where none is."""
+    for line in mountinfo.splitlines():
+        mount, _, source = line.partition(" - ")
+        if source.split(" ")[0] == fstype:
+            point = mount.split(" ")[4]
+            for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+                point = point.replace(code, letter)
+            return point
+    return None
+
+
 def _files(host):
     host.files = None
 
@@ -134,7 +154,7 @@ _READERS = {
     "euid": _ids, "egid": _ids, "permitted": _capabilities, "bounding": _capabilities,
     "last_capability": _last_capability, "in_user_namespace": _in_user_namespace,
     "denies_setgroups": _denies_setgroups, "cgroups": _cgroups, "has_systemd": _has_systemd, "files": _files,
-    "seccomp_flags": _seccomp_flags,
+    "seccomp_flags": _seccomp_flags, "resctrl": _resctrl,
 }
 
 

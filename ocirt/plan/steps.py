@@ -144,6 +144,35 @@ class RemoveCgroup(Step):
     sentence = "remove cgroup {hierarchy}{path}"
 
 
+# ---- the runtime's side: resctrl ----
+# ``root`` is where resctrl is mounted, ``path`` a group's directory beneath it (``.``: the default group).
+
+class MakeResctrlGroup(Step):
+    """Make the group, journalled, unless it is there; with ``make`` 0 it must be."""
+    fields = {"root": "text", "path": "text", "make": "number"}
+    sentence = "make the resctrl group {root}/{path}"
+
+
+class WriteResctrlSchema(Step):
+    """Write the line ``value`` into the group's file schemata. With ``compare`` 1 a group that was there before must give
+    the same to each domain that the line names."""
+    fields = {"root": "text", "path": "text", "value": "text", "compare": "number"}
+    sentence = "write {value} to {root}/{path}/schemata"
+
+
+class JoinResctrlGroup(Step):
+    """Write init's pid into the group's file tasks."""
+    fields = {"root": "text", "path": "text"}
+    sentence = "add the container's first process to {root}/{path}/tasks"
+
+
+class RemoveResctrlGroup(Step):
+    """Remove the group if the journal says that this container made it. With ``keep`` 1 only after a create that failed,
+    and if no process is in it."""
+    fields = {"root": "text", "path": "text", "keep": "number"}
+    sentence = "remove the resctrl group {root}/{path}"
+
+
 # ---- the runtime's side: the child ----
 
 class OpenNamespace(Step):
