@@ -106,6 +106,7 @@ def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
     steps += rootfs.enter() + mounts.finish() + rootfs.finish() + namespaces.names()
     steps += sysctl.write(config.linux, namespaces) + paths.restrict(config.linux)
     if process:
+        steps += _memory_policy(config)
         steps += process.become([] if filters.late else filters.load())
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 
@@ -127,6 +128,13 @@ def _rdt(config, request, host, plan):
         return None
     from .rdt import Rdt  # rare
     return Rdt(config, request, host, plan)
+
+
+def _memory_policy(config):
+    if not config.linux.has("memoryPolicy"):
+        return []
+    from .memorypolicy import set_policy  # rare
+    return set_policy(config.linux.memory_policy)
 
 
 def _send(event):

@@ -9,7 +9,7 @@ from ..model.text import Text, quote
 EXPECTED = "nothing: this build does not apply it"
 
 PROCESS = ("apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity")
-LINUX = ("mountLabel", "memoryPolicy", "personality")
+LINUX = ("mountLabel", "personality")
 MOUNT = ("uidMappings", "gidMappings")
 MOUNT_OPTIONS = ("idmap", "ridmap")
 MOUNT_OPTION_PREFIXES = ("idmap=", "ridmap=")

@@ -421,6 +421,14 @@ class IntelRdt(View):
     enable_monitoring = flag(name="enableMonitoring")
 
 
+class MemoryPolicy(View):
+    """config-linux.md, "Memory policy"."""
+    __slots__ = ()
+    mode = text(required=True)
+    nodes = text()
+    flags = texts()
+
+
 class Linux(View):
     __slots__ = ()
     namespaces = children(Namespace)
@@ -432,6 +440,7 @@ class Linux(View):
     cgroups_path = text(name="cgroupsPath")
     resources = child(Resources)
     sysctl = keyed_texts()
+    memory_policy = child(MemoryPolicy, "memoryPolicy")
     intel_rdt = child(IntelRdt, "intelRdt")
     rootfs_propagation = text(name="rootfsPropagation")
     masked_paths = texts(name="maskedPaths")

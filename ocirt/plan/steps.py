@@ -500,6 +500,13 @@ class SetUmask(Step):
     sentence = "set the umask"
 
 
+class SetMemoryPolicy(Step):
+    """set_mempolicy(2) with ``mode`` (MPOL_*, called ``name``, and MPOL_F_* flags) and the bit mask ``nodes``, in words
+    of 64 bits; empty is no node."""
+    fields = {"mode": "number", "nodes": "bytes", "name": "text"}
+    sentence = "set the memory policy {name}"
+
+
 class DropBounding(Step):
     """Drop every capability from the bounding set that is not a bit of ``keep``."""
     fields = {"keep": "number"}
