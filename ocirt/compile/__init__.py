@@ -47,8 +47,8 @@ def compile(config, request, host, refuse=True):
     plan.sections["stage"] = namespaces.stage()
     plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters)
     if process:
-        plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"), *(filters.load() if filters.late else []),
-                                  *process.execute()]
+        plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"),
+                                  *(filters.load() if filters.late else []), *process.execute()]
     plan.sections["started"] = hooks.run(config.hooks, "poststart")
     plan.sections["signal"] = cgroup.signal()
     plan.sections["delete"] = [*cgroup.thaw(), KillInit("delete", "runtime.md#delete"), *cgroup.delete(),

@@ -1,8 +1,8 @@
 """linux.netDevices: config-linux.md, "Network Devices". Imported only where there are any.
 
 The runtime moves them once the mounts stand, so that most of what can fail has been done, and before the hooks that
-may want them. They stay the namespace's: it is the kernel that gives physical devices back when that ends, and the
-runtime must not do it before.
+may want them; if the create fails later, it gives them back. From then on they are the namespace's: it is the kernel
+that gives physical devices back when that ends, and the runtime must not do it before.
 """
 
 from ..errors import ConfigError, HostError
@@ -30,6 +30,7 @@ class NetDevices:
             raise ConfigError(AT, "an object", "nothing without a network namespace in linux.namespaces")
         if host.euid != 0:
             raise HostError(AT, "only root can move network devices")
+        self.record = plan.register()
         self.joined = namespaces.registers.get(NETWORK)
         self.register = plan.register() if self.joined is None else self.joined
         self.devices, taken = [], set()
@@ -55,7 +56,8 @@ class NetDevices:
         steps = [] if self.joined is not None else [OpenInitNamespace(AT, SPEC, fd=self.register, file="net")]
         objects = ["{" + ",".join([f"{encode(key)}:{encode(value)}" for key, value in device.items()]) + "}"
                    for device in self.devices]
-        return [*steps, RunHelper(AT, SPEC, helper="netdevices", data="[" + ",".join(objects) + "]", network=self.register)]
+        return [*steps, RunHelper(AT, SPEC, helper="netdevices", data="[" + ",".join(objects) + "]", record=self.record,
+                                  network=self.register)]
 
 
 def _check(name, at, template):

@@ -52,7 +52,8 @@ class Rdt:
     def make(self):
         """Steps of the host, before the child."""
         at = AT if self.name is None else f"{AT}.closID"
-        steps = [MakeResctrlGroup(at, SPEC, root=self.root, path=self.group, make=int(self.name is None or bool(self.schemas)))]
+        make = self.name is None or bool(self.schemas)
+        steps = [MakeResctrlGroup(at, SPEC, root=self.root, path=self.group, make=int(make))]
         steps += [WriteResctrlSchema(path, SPEC, root=self.root, path=self.group, value=line, compare=int(compare))
                   for path, line, compare in self.schemas]
         if self.monitoring is not None:
@@ -70,7 +71,8 @@ class Rdt:
         """Steps of delete."""
         steps = []
         if self.monitoring is not None:
-            steps.append(RemoveResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring, keep=0))
+            steps.append(RemoveResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring,
+                                            keep=0))
         return [*steps, RemoveResctrlGroup(AT, SPEC, root=self.root, path=self.group, keep=int(self.name is not None))]
 
 

@@ -24,7 +24,8 @@ PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
 OPERATORS = {"SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4, "SCMP_CMP_GE": 5, "SCMP_CMP_GT": 6,
              "SCMP_CMP_MASKED_EQ": 7}
 TSYNC, LOG, SPEC_ALLOW, NEW_LISTENER, WAIT_KILLABLE_RECV = 1, 2, 4, 8, 32
-FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": TSYNC, "SECCOMP_FILTER_FLAG_LOG": LOG, "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SPEC_ALLOW,
+FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": TSYNC, "SECCOMP_FILTER_FLAG_LOG": LOG,
+         "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SPEC_ALLOW,
          "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": WAIT_KILLABLE_RECV}
 ARCHITECTURES = ("X86", "X86_64", "X32", "ARM", "AARCH64", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64",
                  "MIPSEL64N32", "PPC", "PPC64", "PPC64LE", "S390", "S390X", "PARISC", "PARISC64", "RISCV64",
@@ -89,7 +90,7 @@ def _notifying(profile):
     """JSON path of the first rule that notifies, or ``None``. All rules at once would have the agent asked about what
     the runtime has to do: as runc, that is an error."""
     if profile.get("defaultAction") == "SCMP_ACT_NOTIFY":
-        raise ConfigError(f"{AT}.defaultAction", quote("SCMP_ACT_NOTIFY"), "another action: it can be one of rules only")
+        raise ConfigError(f"{AT}.defaultAction", quote("SCMP_ACT_NOTIFY"), "another: it can be an action of rules only")
     for index, rule in enumerate(_get(profile, AT, "syscalls", list, [])):
         if type(rule) is dict and rule.get("action") == "SCMP_ACT_NOTIFY":
             return f"{AT}.syscalls[{index}].action"

@@ -1,4 +1,4 @@
-// Helpers: Python programs of this package that a step runs at its point of the program, for what is rare and needs a library.
+// Helpers: Python programs of this package that a step runs at its point of the program: what is rare and needs a library.
 #include "core.h"
 
 #include <string.h>
@@ -28,7 +28,8 @@ static int open_network(struct command *c) {
   return (int)sys2(SYS_setns, c->fds[1], 0x40000000);
 }
 
-int do_run_helper(struct run *r, const struct step_run_helper *s) {
+// Runs the helper with `input` as its standard input: 0 and what it printed in `output`, or the error.
+static int run_helper(struct run *r, const struct step_run_helper *s, const char *verb, int input, int *output) {
   BUFFER(name, 64);
   BUFFER(text, 512);
   const char *interpreter, *script, *none[] = {0};
@@ -37,18 +38,13 @@ int do_run_helper(struct run *r, const struct step_run_helper *s) {
   if (error) { put(&r->detail, script); return failing(r, "find Python", error); }
   put(&name, "name="); put(&name, TEXT(helper));
   // As the launcher starts it.
-  const char *args[] = {interpreter, "-I", "-S", "-X", "utf8", script, "@helper", name.data, 0};
-  struct command command = {.path = interpreter, .args = args, .env = none, .input = sys_data_memfd("helper"), .timeout = 60};
+  const char *args[] = {interpreter, "-I", "-S", "-X", "utf8", script, "@helper", name.data, verb, 0};
+  struct command command = {.path = interpreter, .args = args, .env = none, .input = input, .timeout = 60};
   struct outcome outcome;
   if (NUMBER(network) >= 0) { command.fds[0] = r->fds[s->network]; command.n_fds = 1; command.prepare = open_network; }
-  if (command.input < 0) return failing(r, "memfd_create", command.input);
-  if (!(error = write_all(command.input, TEXT(data), strlen(TEXT(data))))) {
-    sys3(SYS_lseek, command.input, 0, 0);
-    error = run_command(r, &command, &outcome);
-  } else failing(r, "write", error);
-  sys_close(command.input);
-  if (error) return error;
-  if (!outcome.status && !outcome.late) { sys_close(outcome.output); return 0; }
+  sys3(SYS_lseek, input, 0, 0);
+  if ((error = run_command(r, &command, &outcome))) return error;
+  if (!outcome.status && !outcome.late) { *output = outcome.output; return 0; }
   put_output(&text, outcome.output);
   sys_close(outcome.output);
   if (!outcome.late && outcome.status == 1 << 8) {
@@ -59,4 +55,26 @@ int do_run_helper(struct run *r, const struct step_run_helper *s) {
   put(&r->detail, outcome.late ? "timed out after 60 s" : "died");
   if (text.used) { put(&r->detail, ": "); put(&r->detail, text.data); }
   return failing(r, interpreter, -ECANCELED);
+}
+
+int do_run_helper(struct run *r, const struct step_run_helper *s) {
+  int input = sys_data_memfd("helper");
+  if (input < 0) return failing(r, "memfd_create", input);
+  int error = write_all(input, TEXT(data), strlen(TEXT(data)));
+  error = error ? failing(r, "write", error) : run_helper(r, s, "verb=run", input, &r->fds[s->record]);
+  sys_close(input);
+  return error;
+}
+
+void undo_helpers(struct run *r, const struct step *failed) {
+  for (const struct step *step = section_first(r->program, r->section); step < failed; step = next_step(step)) {
+    if (step->code != STEP_RUN_HELPER) continue;
+    const struct step_run_helper *s = (const struct step_run_helper *)step;
+    int output, error = run_helper(r, s, "verb=undo", r->fds[s->record], &output);
+    if (!error) { sys_close(output); continue; }
+    BUFFER(text, LOG_LINE);
+    put_failure(&text, r, step, error);
+    log_line("warning", text.data);
+    r->detail.used = 0;
+  }
 }

@@ -1,4 +1,4 @@
-// Steps on groups of resctrl, the kernel's file system for Intel RDT and its kin: like cgroups, every effect in the journal.
+// Steps on groups of resctrl, the file system for Intel RDT and its kin: as with cgroups, every effect in the journal.
 #include "core.h"
 
 #include <string.h>

@@ -22,5 +22,8 @@ struct outcome { int status, late, output; };           // wait status; the time
 int run_command(struct run *r, struct command *command, struct outcome *outcome);  // 0 once it has ended
 void put_output(struct buffer *to, int output);         // the end of what it printed, in one line
 
+// helper.c: has the helpers that ran before the step `failed` undo what they did; what goes wrong is a warning.
+void undo_helpers(struct run *r, const struct step *failed);
+
 // launch.c: the interpreter (null: the script names none) and its script ocirt-python, which lies beside the executable.
 int find_python(const char **interpreter, const char **script);

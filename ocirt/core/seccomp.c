@@ -1,4 +1,4 @@
-// A seccomp filter that asks an agent: loaded, and its descriptor sent, without a system call of the process it holds for.
+// A seccomp filter that asks an agent: loaded, and its descriptor sent without a system call that it holds for.
 #include "core.h"
 
 #include <limits.h>
@@ -12,7 +12,7 @@
 
 #define WAITING INT_MIN
 
-// What the process and the thread that sends share: the descriptor (or the error) one way, the word that it is done back.
+// What the process and the thread that sends share: the descriptor (or the error) one way, that it is done the other.
 struct sender {
   struct run *run;
   const struct step *step;
@@ -93,7 +93,10 @@ int do_load_notifying_seccomp(struct run *r, const struct step_load_notifying_se
   size_t size = 0;
   const void *filter = bytes_of(r->program, s->filter, &size);
   struct { unsigned short length; const void *filter; } program = {(unsigned short)(size / 8), filter};
-  if (size / 8 > 4096) { put(&r->detail, "the profile makes more than 4096 instructions"); return failing(r, "seccomp", -E2BIG); }
+  if (size / 8 > 4096) {
+    put(&r->detail, "the profile makes more than 4096 instructions");
+    return failing(r, "seccomp", -E2BIG);
+  }
   sender = (struct sender){.run = r, .step = &s->head, .socket = r->fds[s->socket], .listener = WAITING,
                            .state = process_state(r, TEXT(metadata), TEXT(status))};
   if (!sender.state.data) return failing(r, "mmap", -ENOMEM);

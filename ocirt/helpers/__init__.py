@@ -1,8 +1,9 @@
 """What RunHelper steps run: rare work that needs a library, done in a process of its own.
 
-A helper is a module here with ``run(data)``: what the step's JSON says. It has the runtime's namespaces and rights, and
-the descriptors that the step gave it. An :class:`~ocirt.errors.OcirtError` is its failure, and its text the whole line
-that the user gets.
+A helper is a module here with ``run(data)``, which does what the step's JSON says and returns what JSON can hold, and
+``undo(record)``, which gets that if the create fails afterwards. It has the runtime's namespaces and rights, and the
+descriptors that the step gave it. An :class:`~ocirt.errors.OcirtError` is its failure, and its text the whole line that
+the user gets.
 """
 
 import json
@@ -12,16 +13,18 @@ from importlib import import_module
 from ..errors import OcirtError
 
 
-def main(name):
-    """Run the helper ``name`` with the JSON on standard input.
+def main(name, verb):
+    """Do ``verb`` (run or undo) of the helper ``name`` with the JSON on standard input, and print the answer.
 
     :returns: the exit status; 1 with the error's text printed.
     """
     try:
-        import_module(f".{name}", __name__).run(json.load(sys.stdin))
+        *_, data = sys.stdin.read().splitlines()  # before it, in a record, may stand what a library had to say
+        answer = getattr(import_module(f".{name}", __name__), verb)(json.loads(data))
     except OcirtError as error:
         print(error, file=sys.stderr)
         return 1
+    print(json.dumps(answer), flush=True)
     return 0
 
 
@@ -37,4 +40,5 @@ def need(module, extra, at):
     try:
         return import_module(module)
     except ImportError as error:
-        raise OcirtError(f"{at}: the Python package {error.name or module} is missing: install ocirt[{extra}]") from None
+        missing = error.name or module
+        raise OcirtError(f"{at}: the Python package {missing} is missing: install ocirt[{extra}]") from None

@@ -59,8 +59,8 @@ class Host:
     :ivar in_user_namespace: is the caller in another user namespace than the initial one?
     :ivar denies_setgroups: does its user namespace deny setgroups(2)?
     :ivar cgroups: the :class:`Cgroups` layout. mountinfo, which grows with the machine, is never read for it.
-    :ivar resctrl: where the resctrl file system is mounted, or ``None``. Where that is not the usual place, mountinfo is
-        read for it.
+    :ivar resctrl: where the resctrl file system is mounted, or ``None``. Mountinfo is read for it, where that is not
+        the usual place.
     :ivar seccomp_flags: the SECCOMP_FILTER_FLAG_* bits that the kernel knows, seccomp(2).
     :ivar has_systemd: does systemd run this machine (sd_booted(3))?
     """
@@ -123,7 +123,7 @@ def _seccomp_flags(host):
     syscall = ctypes.CDLL(None, use_errno=True).syscall
     known = 0
     for flag in (1, 2, 4, 8, 16, 32):
-        # Without a filter the answer is EFAULT to flags that the kernel knows; the last makes sense with a listener only.
+        # Without a filter the answer is EFAULT to flags that the kernel knows; the last needs a listener.
         syscall(SECCOMP, SET_MODE_FILTER, flag | 8 if flag == 32 else flag, None)
         known |= flag if ctypes.get_errno() == EFAULT else 0
     host.seccomp_flags = known
@@ -131,7 +131,8 @@ def _seccomp_flags(host):
 
 def _resctrl(host):
     # The kernel makes the directory; files are in it only where something is mounted.
-    host.resctrl = RESCTRL if _device(f"{RESCTRL}/tasks") is not None else mounted("resctrl", _read("/proc/self/mountinfo"))
+    usual = _device(f"{RESCTRL}/tasks") is not None
+    host.resctrl = RESCTRL if usual else mounted("resctrl", _read("/proc/self/mountinfo"))
 
 
 def mounted(fstype, mountinfo):

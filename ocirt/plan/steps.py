@@ -154,8 +154,8 @@ class MakeResctrlGroup(Step):
 
 
 class WriteResctrlSchema(Step):
-    """Write the line ``value`` into the group's file schemata. With ``compare`` 1 a group that was there before must give
-    the same to each domain that the line names."""
+    """Write the line ``value`` into the group's file schemata. With ``compare`` 1 a group that was there before must
+    give the same to each domain that the line names."""
     fields = {"root": "text", "path": "text", "value": "text", "compare": "number"}
     sentence = "write {value} to {root}/{path}/schemata"
 
@@ -167,8 +167,8 @@ class JoinResctrlGroup(Step):
 
 
 class RemoveResctrlGroup(Step):
-    """Remove the group if the journal says that this container made it. With ``keep`` 1 only after a create that failed,
-    and if no process is in it."""
+    """Remove the group if the journal says that this container made it. With ``keep`` 1 only after a create that
+    failed, and if no process is in it."""
     fields = {"root": "text", "path": "text", "keep": "number"}
     sentence = "remove the resctrl group {root}/{path}"
 
@@ -256,10 +256,12 @@ class OpenInitNamespace(Step):
 class RunHelper(Step):
     """Run the helper ``helper``, a module of ocirt/helpers, with ``data`` (JSON) on standard input, and wait for it.
 
-    With a register ``network`` of a network namespace the helper has four descriptors from 3 on: that namespace, the
-    runtime's own, a netlink route socket in the runtime's, and one in the container's.
+    What it prints is kept in register ``record``: if the create fails at a later step, the helper is run again to undo
+    what it has done, with that as its input. With a register ``network`` of a network namespace the helper has four
+    descriptors from 3 on: that namespace, the runtime's own, a netlink route socket in the runtime's, and one in the
+    container's.
     """
-    fields = {"helper": "text", "data": "text", "network": "fd"}
+    fields = {"helper": "text", "data": "text", "record": "fd", "network": "fd"}
     defaults = {"network": NONE}
     sentence = "run the helper {helper}"
 
@@ -540,10 +542,10 @@ class LoadSeccomp(Step):
 
 
 class LoadNotifyingSeccomp(Step):
-    """As LoadSeccomp, with SECCOMP_FILTER_FLAG_NEW_LISTENER among ``flags``: the filter's descriptor goes over ``socket``
-    with the container process state, in which ``metadata`` (empty: none) and the container's ``status`` stand; then
-    both are closed. A thread that the filter does not hold for sends it, so a profile may notify of, or forbid, any
-    syscall."""
+    """As LoadSeccomp, with SECCOMP_FILTER_FLAG_NEW_LISTENER among ``flags``: the filter's descriptor goes over
+    ``socket`` with the container process state, in which ``metadata`` (empty: none) and the container's ``status``
+    stand; then both are closed. A thread that the filter does not hold for sends it, so a profile may notify of, or
+    forbid, any syscall."""
     fields = {"filter": "bytes", "flags": "number", "socket": "fd", "metadata": "text", "status": "text"}
     sentence = "install the seccomp filter and send its descriptor to the agent"
 

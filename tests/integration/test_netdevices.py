@@ -213,13 +213,28 @@ def test_the_runtime_s_own_namespace(network, moving, bundle):
     assert is_as_it_was(network, "eth7")
 
 
+@pytest.mark.parametrize("settings", ["up", "down"])
+@pytest.mark.parametrize("hook", ["createRuntime", "createContainer"])
+def test_a_create_that_fails_later(network, moving, bundle, hook, settings):
+    """What it has moved is given back, out of a namespace that nobody else has."""
+    network.make("eth7", settings)
+    network.make("eth8", settings)
+    bundle.config["hooks"] = {hook: [{"path": "/bin/sh", "args": ["sh", "-c", "cat /proc/self/net/dev; exit 1"]}]}
+    moving(eth7={"name": "inside"}, eth8={"name": "more%d"})
+    message = network.ocirt.fails("create", "--bundle", bundle, "c1")
+    assert f"hooks.{hook}[0]" in message and network.ocirt.ids() == []
+    assert is_as_it_was(network, "eth7", settings == "up") and is_as_it_was(network, "eth8", settings == "up")
+    labels = {each["label"] for each in device(network.pid, "eth7")["addr_info"] if each["family"] == "inet" and each["scope"] == "global"}
+    assert labels == {"eth7", "eth7:1"}
+
+
 def test_killed_after_each_step(network, moving, bundle, tmp_path):
     """Wherever the runtime is killed, delete --force removes the container; with its namespace goes a virtual device."""
     network.make("eth0")
     moving(eth0={})
     count = steps_of(network.faulty, tmp_path, "create", "--bundle", bundle, "c1")
     network.ocirt.ok("delete", "--force", "c1")
-    for step in range(count // 2, count + 1, 2):
+    for step in range(count // 2, count + 1, 4):
         network.make(f"eth{step}")
         moving(**{f"eth{step}": {}})
         network.faulty.environment = {"OCIRT_FAULT": f"create:{step}:kill"}
