@@ -1,4 +1,4 @@
-// Helpers: Python programs of this package that a step runs at its point of the program: what is rare and needs a library.
+// Helpers: Python programs of this package that a step runs at its point of it: what is rare and needs a library.
 #include "core.h"
 
 #include <string.h>

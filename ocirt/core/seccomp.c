@@ -63,7 +63,7 @@ static int start_thread(void *stack, size_t size, void (*run)(struct sender *), 
     .stack = (uint64_t)(uintptr_t)stack, .stack_size = size,
   };
   long result = SYS_clone3;
-  __asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\txor %%ebp, %%ebp\n\tmov %[data], %%rdi\n\tcall *%[run]\n1:"
+  __asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\tmov %[data], %%rdi\n\tcall *%[run]\n1:"
                    : "+a"(result) : "D"(&args), "S"(sizeof args), [run] "r"(run), [data] "r"(data)
                    : "rcx", "r11", "memory");
   return result < 0 ? (int)result : 0;

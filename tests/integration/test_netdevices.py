@@ -1,7 +1,10 @@
 """config-linux.md, Network Devices: devices of the runtime's network namespace, which is one that the test has made."""
 
 import json
+import shutil
 import subprocess
+import sys
+import sysconfig
 import time
 
 import pytest
@@ -211,6 +214,23 @@ def test_the_runtime_s_own_namespace(network, moving, bundle):
     bundle.namespace("network", f"/proc/{network.pid}/ns/net").save()
     assert "linux.netDevices: " in network.ocirt.fails("create", "--bundle", bundle, "c1")
     assert is_as_it_was(network, "eth7")
+
+
+def test_the_package_is_missing(network, moving, bundle, tmp_path):
+    """An interpreter without pyroute2: one line that names the extra, and nothing has happened."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True, timeout=LIMIT)
+    (tmp_path / "bin").mkdir()
+    shutil.copy(built("bin"), tmp_path / "bin")
+    script = built("bin").with_name("ocirt-python").read_text().splitlines()
+    script[0] = f"#!{tmp_path}/venv/bin/python"
+    script = "\n".join(script).replace(sysconfig.get_path("purelib"), str(tmp_path / "venv"))
+    (tmp_path / "bin/ocirt-python").write_text(script)
+    (tmp_path / "bin/ocirt-python").chmod(0o755)
+    network.make("eth7")
+    moving(eth7={})
+    message = network.runtime(tmp_path / "bin/ocirt", network.ocirt.root).fails("create", "--bundle", bundle, "c1")
+    assert "linux.netDevices: the Python package pyroute2 is missing: install ocirt[network]" in message
+    assert is_as_it_was(network, "eth7") and network.ocirt.ids() == []
 
 
 @pytest.mark.parametrize("settings", ["up", "down"])
