@@ -3,6 +3,7 @@
     @compile key=value... -- ARGV...    create and run: compile config.json, give the program back
     @later key=value... -- ARGV...      a later verb whose stored program is of another build
     @cli key=value... -- ARGV...        every other command line
+    @helper name=NAME verb=VERB         what a RunHelper step runs
 
 This module and what it imports for ``@compile`` are on the path of every create that misses the
 cache: each branch imports what it needs and nothing else (tests/unit/test_import_budget.py).
@@ -44,6 +45,9 @@ def run(words):
         if branch == "@cli":
             from .cli.main import main as command_line
             return command_line(pairs, arguments)
+        if branch == "@helper":
+            from .helpers import main as helper
+            return helper(**pairs)
         raise OcirtError("this program is started by ocirt, not by hand")
     except OcirtError as error:
         _log(pairs, branch, arguments).error(str(error))

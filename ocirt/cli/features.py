@@ -8,7 +8,7 @@ import json
 from pkgutil import iter_modules
 
 from .. import __version__, cgroups
-from ..compile import capabilities, hooks, libseccomp, mounts, namespaces, rootfs, seccomp, unsupported
+from ..compile import capabilities, hooks, libseccomp, memorypolicy, mounts, namespaces, rootfs, seccomp
 from ..errors import HostError
 from ..model import config
 from .flags import SPEC_VERSION, VERBS
@@ -34,7 +34,7 @@ def features():
         "ociVersionMin": OLDEST_VERSION,
         "ociVersionMax": SPEC_VERSION,
         "hooks": [vars(config.Hooks)[point].name for point in hooks.STATUS],
-        "mountOptions": sorted(set(mounts.KNOWN) - set(getattr(unsupported, "MOUNT_OPTIONS", ()))),
+        "mountOptions": sorted(mounts.KNOWN),
         "linux": {
             "namespaces": sorted(namespaces.KINDS),
             "capabilities": list(capabilities.BITS),
@@ -46,7 +46,7 @@ def features():
             "seccomp": _seccomp(),
             "apparmor": {"enabled": _reads(config.Process, "apparmorProfile")},
             "selinux": {"enabled": _reads(config.Process, "selinuxLabel") and _reads(config.Linux, "mountLabel")},
-            "memoryPolicy": {"modes": [], "flags": []},
+            "memoryPolicy": {"modes": list(memorypolicy.MODES), "flags": list(memorypolicy.FLAGS)},
             "intelRdt": dict.fromkeys(("enabled", "schemata", "monitoring"), _reads(config.Linux, "intelRdt")),
             "mountExtensions": {"idmap": {"enabled": _reads(config.Mount, "uidMappings")}},
             "netDevices": {"enabled": _reads(config.Linux, "netDevices")},

@@ -3,7 +3,6 @@
 import os
 
 from ..compile import compile
-from ..compile.unsupported import find
 from ..errors import RequestError, reason
 from ..model.config import parse
 from ..model.host import Host
@@ -28,10 +27,9 @@ def run(line):
     bundle = os.path.abspath(line.arguments[0] if line.arguments else ".")
     config = parse(read(options.config or os.path.join(bundle, "config.json"), "--config" if options.config else ""))
     given = words(options, bundle) | ({"console-socket": CONSOLE_SOCKET} if config.process.terminal else {})
-    plan = compile(config, Request(given), host_for(config), refuse=False)
+    plan = compile(config, Request(given), host_for(config))
     encode(plan, "0" * BUILD_SIZE)  # finds the strings that no system call takes, and records what steps are given
     lines = trace_lines(plan.trace) if options.slots else plan_lines(plan)
-    lines = [f"{path}: this build does not apply it, and create refuses the bundle" for path, _ in find(config)] + lines
     write("".join([each + "\n" for each in lines]))
 
 

@@ -8,29 +8,27 @@ from .. import cgroups
 from ..model.config import SPEC_VERSION
 from ..plan import Plan
 from ..plan.steps import EVENTS, Commit, KillInit, OpenSocket, Receive, Send, SendPidfd, WritePidFile, WriteState
-from . import devices, hooks, notify, paths, seccomp, sysctl, unsupported
+from . import devices, hooks, notify, paths, sysctl
 from .mounts import Mounts
 from .namespaces import Namespaces
 from .process import Process, check_terminal
 from .rootfs import Rootfs
+from .seccomp import Seccomp
 
 EARLY_HOOKS = ("prestart", "create_runtime", "create_container")
 """Points between the mounts and pivot_root."""
 
 
-def compile(config, request, host, refuse=True):
+def compile(config, request, host):
     """The plan of a container.
 
     :param config: :class:`ocirt.model.config.Config`; the plan's trace is its trace.
     :param request: :class:`ocirt.model.request.Request` to create or run the container.
     :param host: :class:`ocirt.model.host.Host`.
-    :param refuse: is what this build does not apply an error? Without, the plan lacks it: for reading only.
     :raises ConfigError: the config cannot be applied, or not by this build.
     :raises RequestError: the flags contradict the config.
     :raises HostError: the host cannot do what is asked for.
     """
-    if refuse:
-        unsupported.check(config)
     check_terminal(config.process.terminal, request)
     plan = Plan(config.trace)
     namespaces = Namespaces(config, request, host, plan)
@@ -38,40 +36,50 @@ def compile(config, request, host, refuse=True):
     cgroup = cgroups.choose(config, request, host, plan)
     mounts = Mounts(config, request, host, plan, namespaces, rootfs, cgroup)
     process = Process(config, request, host, plan, namespaces) if config.has("process") else None
+    network = _net_devices(config, host, plan, namespaces)
+    rdt = _rdt(config, request, host, plan)
+    filters = Seccomp(config, host, plan) if process else None
 
-    plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process)
+    plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt)
     plan.sections["stage"] = namespaces.stage()
-    filters = seccomp.load(config) if process else []
-    # As close to the program as can be. Without no_new_privs it takes a capability that the program may not have.
-    late = bool(process) and config.process.no_new_privileges
-    plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process, [] if late else filters)
+    plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters)
     if process:
         plan.sections["starting"] = notify.listen(request)
-        plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"), *(filters if late else []),
-                                  *process.execute()]
+        plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"),
+                                  *(filters.load() if filters.late else []), *process.execute()]
     plan.sections["started"] = hooks.run(config.hooks, "poststart") + (notify.relay(request) if process else [])
     plan.sections["signal"] = cgroup.signal()
     plan.sections["delete"] = [*cgroup.thaw(), KillInit("delete", "runtime.md#delete"), *cgroup.delete(),
-                               *hooks.run(config.hooks, "poststop")]
+                               *(rdt.remove() if rdt else []), *hooks.run(config.hooks, "poststop")]
     plan.sections["state"] = [_state(config, request, plan, rootfs, cgroup)]
     return plan
 
 
-def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process):
+def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt):
     pidfd = plan.register() if request.pidfd_socket is not None else None
     steps = cgroup.make() + cgroup.limit(config.linux.resources) + cgroup.open()
+    if rdt:
+        steps += rdt.make()
     if process:
         steps += notify.prepare(request)
     steps += namespaces.open() + sysctl.guard(config, namespaces) + rootfs.reach() + mounts.open()
+    if network:
+        steps += network.guard()
     if process:
         steps += process.sockets()
     if pidfd is not None:
         steps.append(OpenSocket("--pidfd-socket", "", fd=pidfd, path=request.text("pidfd-socket", plan.trace)))
     if process:
-        steps += process.capabilities.warn()
+        steps += process.capabilities.warn() + filters.open()
     steps += namespaces.spawn(cgroup.register)
-    if _has_early_hooks(config):
+    if rdt:
+        steps += rdt.join()
+    if process:
+        steps += filters.leave()
+    if _waits_early(config):
         steps.append(_receive("mounted"))
+        if network:
+            steps += network.move()
         steps += hooks.run(config.hooks, "prestart") + hooks.run(config.hooks, "create_runtime")
         steps.append(_send("hooked"))
     steps.append(Receive("create", "runtime.md#create", event=EVENTS.index("ready")))
@@ -85,22 +93,48 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process):
 
 
 def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
-    steps = cgroup.join() + namespaces.enter() + rootfs.open() + mounts.make()
+    steps = cgroup.join() + namespaces.enter()
+    if process:
+        steps += filters.wait()
+    steps += rootfs.open() + mounts.make()
     if not mounts.has_own_dev:
         steps += devices.make(config.linux.devices, bind=namespaces.has_user or host.in_user_namespace)
     if process:
         steps += process.prepare()
-    if _has_early_hooks(config):
+    if _waits_early(config):
         steps += [_send("mounted"), _receive("hooked"), *hooks.run(config.hooks, "create_container")]
     steps += rootfs.enter() + mounts.finish() + rootfs.finish() + namespaces.names()
     steps += sysctl.write(config.linux, namespaces) + paths.restrict(config.linux)
     if process:
-        steps += process.become(filters)
+        steps += _memory_policy(config)
+        steps += process.become([] if filters.late else filters.load())
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 
 
-def _has_early_hooks(config):
-    return any([getattr(config.hooks, point) for point in EARLY_HOOKS])
+def _waits_early(config):
+    """Has the runtime something to do between the mounts and pivot_root?"""
+    return bool(config.linux.net_devices) or any([getattr(config.hooks, point) for point in EARLY_HOOKS])
+
+
+def _net_devices(config, host, plan, namespaces):
+    if not config.linux.net_devices:
+        return None
+    from .netdevices import NetDevices  # rare
+    return NetDevices(config, host, plan, namespaces)
+
+
+def _rdt(config, request, host, plan):
+    if not config.linux.has("intelRdt"):
+        return None
+    from .rdt import Rdt  # rare
+    return Rdt(config, request, host, plan)
+
+
+def _memory_policy(config):
+    if not config.linux.has("memoryPolicy"):
+        return []
+    from .memorypolicy import set_policy  # rare
+    return set_policy(config.linux.memory_policy)
 
 
 def _send(event):

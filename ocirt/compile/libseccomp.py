@@ -44,18 +44,21 @@ class Filter:
     """A filter under construction; use it as a context manager.
 
     :param default: the action for what no rule matches, a SECCOMP_RET_* value.
+    :param rules: how many there will be, about.
     :raises HostError: there is no libseccomp, or it does not know the action.
     """
 
-    def __init__(self, default):
+    def __init__(self, default, rules):
         self._library = _load()
         self._context = self._library.seccomp_init(default)
         if not self._context:
             raise HostError("linux.seccomp.defaultAction", "libseccomp refuses it")
         # The runtime decides about no_new_privs by itself.
         self._library.seccomp_attr_set(self._context, ATTR_NNP, 0)
-        # A binary tree over the syscall numbers; versions before 2.5 keep their list.
-        self._library.seccomp_attr_set(self._context, ATTR_OPTIMIZE, 2)
+        if rules > 32:
+            # A binary tree over the syscall numbers; versions before 2.5 keep their list, and up to 2.5.4 a tree of no
+            # rules at all is wrong.
+            self._library.seccomp_attr_set(self._context, ATTR_OPTIMIZE, 2)
 
     def __enter__(self):
         return self

@@ -1,27 +1,32 @@
 """linux.seccomp: config-linux.md, "Seccomp". A profile becomes a BPF program, which is bytes in the plan.
 
 As runc: rules that give the default action are left out, syscalls that libseccomp does not know are passed over,
-several conditions on one argument are alternatives, and syscalls newer than all that the profile names get ENOSYS
-where the default would be a refusal (so that a libc finds its way back to an older one).
+several conditions on one argument are alternatives, syscalls newer than all that the profile names get ENOSYS
+where the default would be a refusal (so that a libc finds its way back to an older one), and a profile without
+``flags`` gets SECCOMP_FILTER_FLAG_SPEC_ALLOW where the kernel has it.
 """
 
-from ..errors import ConfigError
+from ..errors import ConfigError, HostError
 from ..model.text import quote
-from ..plan.steps import LoadSeccomp
+from ..plan.steps import EVENTS, Close, LoadNotifyingSeccomp, LoadSeccomp, OpenSocket, Receive, Send
 
 SPEC = "config-linux.md#seccomp"
-AT = "linux.seccomp"
+STATE = "config-linux.md#the-container-process-state"
+AT, AT_PATH = "linux.seccomp", "linux.seccomp.listenerPath"
 EPERM, ENOSYS = 1, 38
-ERRNO, TRACE = 0x00050000, 0x7FF00000
+ERRNO, TRACE, NOTIFY = 0x00050000, 0x7FF00000, 0x7FC00000
 ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000, "SCMP_ACT_KILL_THREAD": 0x00000000, "SCMP_ACT_KILL_PROCESS": 0x80000000,
     "SCMP_ACT_TRAP": 0x00030000, "SCMP_ACT_ERRNO": ERRNO, "SCMP_ACT_TRACE": TRACE, "SCMP_ACT_ALLOW": 0x7FFF0000,
-    "SCMP_ACT_LOG": 0x7FFC0000,
+    "SCMP_ACT_LOG": 0x7FFC0000, "SCMP_ACT_NOTIFY": NOTIFY,
 }
 PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
 OPERATORS = {"SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4, "SCMP_CMP_GE": 5, "SCMP_CMP_GT": 6,
              "SCMP_CMP_MASKED_EQ": 7}
-FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": 1, "SECCOMP_FILTER_FLAG_LOG": 2, "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4}
+TSYNC, LOG, SPEC_ALLOW, NEW_LISTENER, WAIT_KILLABLE_RECV = 1, 2, 4, 8, 32
+FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": TSYNC, "SECCOMP_FILTER_FLAG_LOG": LOG,
+         "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SPEC_ALLOW,
+         "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": WAIT_KILLABLE_RECV}
 ARCHITECTURES = ("X86", "X86_64", "X32", "ARM", "AARCH64", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64",
                  "MIPSEL64N32", "PPC", "PPC64", "PPC64LE", "S390", "S390X", "PARISC", "PARISC64", "RISCV64",
                  "LOONGARCH64", "M68K", "SH", "SHEB")
@@ -30,21 +35,96 @@ AUDIT_X86_64, X32_BIT = 0xC000003E, 0x40000000
 U64 = (1 << 64) - 1
 
 
-def load(config):
-    """The steps that load the profile; none where there is none.
+class Seccomp:
+    """The profile of a container, and who loads it when.
 
+    :ivar late: is it loaded right before the program is executed? It is as close to the program as can be, but without
+        no_new_privs it takes a capability that the program may not have: then before capabilities go.
     :raises ConfigError: the profile has what the spec does not allow.
-    :raises HostError: libseccomp is missing or refuses it.
+    :raises HostError: libseccomp is missing or refuses it, or the kernel lacks what it asks for.
     """
-    profile = config.linux.value.get("seccomp")
-    if not profile:
-        return []
-    # The program holds for this very profile.
-    config.trace.guards[AT] = profile
+
+    def __init__(self, config, host, plan):
+        self.profile, self.filter, self.socket = config.linux.value.get("seccomp"), None, None
+        self.late = config.process.no_new_privileges
+        if not self.profile:
+            return
+        # The program holds for this very profile.
+        config.trace.guards[AT] = self.profile
+        notifying = _notifying(self.profile)
+        self.flags = _flags(self.profile, host, notifying is not None)
+        self.path, self.metadata = _listener(self.profile, host, notifying)
+        self.filter = _compile(self.profile)
+        if self.path:
+            self.socket = plan.register()
+
+    def open(self):
+        """Steps of the host, before the child: the connection to the agent, in the namespaces that its path is of."""
+        return [] if self.socket is None else [OpenSocket(AT_PATH, SPEC, fd=self.socket, path=self.path)]
+
+    def leave(self):
+        """Steps of the host, after the child: the connection is the child's alone, so that its end is the end."""
+        if self.socket is None:
+            return []
+        steps = [Close(AT_PATH, SPEC, fd=self.socket)]
+        return steps if self.late else [*steps, Send(AT_PATH, STATE, event=EVENTS.index("known"))]
+
+    def wait(self):
+        """Steps of init, after it has entered its namespaces: its pid as the runtime sees it, which the agent is told,
+        is known by then."""
+        if self.socket is None or self.late:
+            return []
+        return [Receive(AT_PATH, STATE, event=EVENTS.index("known"))]
+
+    def load(self):
+        """The steps that load the profile; none where there is none."""
+        if self.filter is None:
+            return []
+        if self.socket is None:
+            return [LoadSeccomp(AT, SPEC, filter=self.filter, flags=self.flags)]
+        return [LoadNotifyingSeccomp(AT, SPEC, filter=self.filter, flags=self.flags | NEW_LISTENER, socket=self.socket,
+                                     metadata=self.metadata, status="created" if self.late else "creating")]
+
+
+def _notifying(profile):
+    """JSON path of the first rule that notifies, or ``None``. All rules at once would have the agent asked about what
+    the runtime has to do: as runc, that is an error."""
+    if profile.get("defaultAction") == "SCMP_ACT_NOTIFY":
+        raise ConfigError(f"{AT}.defaultAction", quote("SCMP_ACT_NOTIFY"), "another: it can be an action of rules only")
+    for index, rule in enumerate(_get(profile, AT, "syscalls", list, [])):
+        if type(rule) is dict and rule.get("action") == "SCMP_ACT_NOTIFY":
+            return f"{AT}.syscalls[{index}].action"
+    return None
+
+
+def _flags(profile, host, notifies):
+    given = _get(profile, AT, "flags", list, [])
+    if profile.get("flags") is None:
+        return SPEC_ALLOW & host.seccomp_flags
     flags = 0
-    for index, name in enumerate(_get(profile, AT, "flags", list, [])):
-        flags |= _choose(FLAGS, name, f"{AT}.flags[{index}]")
-    return [LoadSeccomp(AT, SPEC, filter=_compile(profile), flags=flags)]
+    for index, name in enumerate(given):
+        flag = _choose(FLAGS, name, f"{AT}.flags[{index}]")
+        if not flag & host.seccomp_flags:
+            raise HostError(f"{AT}.flags[{index}]", f"this kernel has no {name}")
+        flags |= flag
+    # The process that loads it has one thread, so there is nothing to synchronize; with a listener the kernel would
+    # refuse it. How long notified syscalls wait is nothing without a listener, and would be refused then.
+    return flags & ~TSYNC if notifies else flags & ~(TSYNC | WAIT_KILLABLE_RECV)
+
+
+def _listener(profile, host, notifying):
+    """``listenerPath``, empty where nothing notifies, and ``listenerMetadata``."""
+    path = _get(profile, AT, "listenerPath", str, "")
+    metadata = _get(profile, AT, "listenerMetadata", str, "")
+    if metadata and not path:
+        raise ConfigError(f"{AT}.listenerMetadata", quote(metadata), "nothing without linux.seccomp.listenerPath")
+    if notifying is None:
+        return "", ""
+    if not path:
+        raise ConfigError(notifying, quote("SCMP_ACT_NOTIFY"), "another action without linux.seccomp.listenerPath")
+    if not NEW_LISTENER & host.seccomp_flags:
+        raise HostError(notifying, "this kernel notifies nobody of syscalls")
+    return path, metadata
 
 
 def _get(value, path, name, kind, default=None):
@@ -72,15 +152,18 @@ def _action(value, path, action="action", errno="errnoRet"):
             raise ConfigError(f"{path}.{errno}", quote(value[errno]), f"nothing: {name} returns no errno")
         return name, number
     returned = _get(value, path, errno, int, EPERM)
-    if not 0 <= returned <= 0xFFFF:
-        raise ConfigError(f"{path}.{errno}", quote(returned), "an errno from 0 to 65535")
+    # What a tracer gets may be any 16 bits; libseccomp takes no errno beyond.
+    limit = 4094 if number == ERRNO else 0xFFFF
+    if not 0 <= returned <= limit:
+        raise ConfigError(f"{path}.{errno}", quote(returned), f"a number from 0 to {limit}")
     return name, number | returned
 
 
 def _compile(profile):
     from .libseccomp import Filter
     name, default = _action(profile, AT, "defaultAction", "defaultErrnoRet")
-    with Filter(default) as made:
+    rules = _get(profile, AT, "syscalls", list, [])
+    with Filter(default, sum([len(_names(rule)) for rule in rules])) as made:
         arches = [made.arch("x86_64")]
         for index, arch in enumerate(_get(profile, AT, "architectures", list, [])):
             path = f"{AT}.architectures[{index}]"
@@ -92,14 +175,19 @@ def _compile(profile):
             if number and number not in arches:
                 made.add_arch(number)
                 arches.append(number)
-        named = [_add_rule(made, rule, f"{AT}.syscalls[{index}]", default)
-                 for index, rule in enumerate(_get(profile, AT, "syscalls", list, []))]
+        named = [_add_rule(made, rule, f"{AT}.syscalls[{index}]", default) for index, rule in enumerate(rules)]
         program = made.export()
         if name in PERMISSIVE or default == ERRNO | ENOSYS:
             return program
         names = {each for rule in named for each in rule}
         last = {arch: max([made.number(arch, each) for each in names], default=-1) for arch in arches}
         return _newer_are_enosys({arch: number for arch, number in last.items() if number >= 0}) + program
+
+
+def _names(rule):
+    """Of a rule that has not been looked at yet."""
+    names = rule.get("names") if type(rule) is dict else None
+    return names if type(names) is list else []
 
 
 def _add_rule(made, rule, path, default):
@@ -160,6 +248,9 @@ def _newer_are_enosys(last):
             # Numbers with the bit are x32's, and greater than every plain one.
             checks += instruction(jump_greater, X32_BIT - 1, 0, 3)
             checks += instruction(jump_greater, x32, 0, 1) + answer + instruction(0x05, 2)
+        elif arch == AUDIT_X86_64:
+            # Without x32 they are another architecture's, which is the program's own to refuse.
+            checks += instruction(jump_greater, X32_BIT - 1, 2, 0)
         checks += instruction(jump_greater, number, 0, 1) + answer
         checks += instruction(load, 4)
         program += instruction(jump_equal, arch, 0, len(checks) // 8) + checks

@@ -123,6 +123,7 @@ void run_begin(struct run *r, struct container *c, unsigned section);
 int run_section(struct run *r, const struct step **failed);
 void put_failure(struct buffer *to, const struct run *r, const struct step *step, int error);
 _Noreturn void run_child(struct run *r, unsigned section);   // stage or init, never returns
+_Noreturn void child_failed(struct run *r, const struct step *step, int error);  // tells the other side, and ends the child
 
 // Marks the failing call and gives the error on: `return failing(r, "openat2", error);`
 static inline int failing(struct run *r, const char *call, int error) { r->call = call; return error; }

@@ -1,6 +1,7 @@
 // create and run: a transaction. What a failure leaves is undone here, what a kill leaves by `delete --force`.
 #include "verbs.h"
 
+#include "run.h"
 
 static int listen_for_start(struct container *c) {
   int fd = start_socket(c, SYS_bind);
@@ -62,6 +63,7 @@ void verb_create(struct request *q, const struct program *program, int config_fd
   error = run_section(&r, &failed);
   if (error) {
     put_failure(&text, &r, failed, error);
+    undo_helpers(&r, failed);
     undo(&c, &r, text.data);
   }
   sys_close(r.peer); sys_close(r.start_socket);

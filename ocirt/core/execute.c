@@ -63,13 +63,14 @@ void put_failure(struct buffer *to, const struct run *r, const struct step *step
   if (r->detail.used) { put(to, ": "); put(to, r->detail.data); }
 }
 
-static void tell_failure(struct run *r, int socket, const struct step *step, int error) {
+void child_failed(struct run *r, const struct step *step, int error) {
   struct message message = {.kind = MESSAGE_FAILURE, .error = error,
                             .step = (uint32_t)((const uint8_t *)step - r->program->steps)};
   struct buffer call = {message.call, sizeof message.call, 0, 0}, detail = {message.detail, sizeof message.detail, 0, 0};
   put(&call, r->call ? r->call : "-");
   put_bytes(&detail, r->detail.data, r->detail.used);
-  send_message(socket, &message, -1);
+  send_message(r->section == SECTION_BEGIN ? r->starter : r->peer, &message, -1);
+  sys_exit(1);
 }
 
 // Fatal signals end a waiting init as they would end its program; pid 1 would ignore them otherwise.
@@ -102,10 +103,7 @@ void run_child(struct run *r, unsigned section) {
   r->container->dir = -1;
   if (section == SECTION_INIT) sys0(SYS_setsid);
   int error = run_section(r, &failed);
-  if (error < 0) {
-    tell_failure(r, r->peer, failed, error);
-    sys_exit(1);
-  }
+  if (error < 0) child_failed(r, failed, error);
   if (section == SECTION_STAGE) sys_exit(0);
 
   // Until the runtime commits, its end is ours: by the socket.
@@ -119,6 +117,6 @@ void run_child(struct run *r, unsigned section) {
   sys_close(r->start_socket);
   r->section = SECTION_BEGIN;
   error = run_section(r, &failed);
-  if (error < 0) tell_failure(r, r->starter, failed, error);
+  if (error < 0) child_failed(r, failed, error);
   sys_exit(1);
 }

@@ -8,8 +8,7 @@
 
 #include "run.h"
 
-// The last line or so of what the hook printed, for the error.
-static void put_output(struct buffer *to, int output) {
+void put_output(struct buffer *to, int output) {
   char text[400];
   struct stat st;
   if (sys_fstat(output, &st) < 0 || !st.st_size) return;
@@ -18,72 +17,89 @@ static void put_output(struct buffer *to, int output) {
   while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' ')) n--;
   if (n <= 0) return;
   for (long i = 0; i < n; i++) if (text[i] == '\n') text[i] = ' ';
-  put(to, ": ");
   put_bytes(to, text, (size_t)n);
 }
 
-static _Noreturn void execute(const char *path, const char *const *argv, const char *const *env, const char *cwd, int input,
-                              int output) {
+static _Noreturn void execute(struct command *c, int output) {
   reset_signals();
   sys0(SYS_setsid);
-  if (cwd) sys_chdir(cwd);
-  if (sys_dup3(input, 0, 0) < 0 || sys_dup3(output, 1, 0) < 0 || sys_dup3(output, 2, 0) < 0) sys_exit(127);
-  sys_close_range(3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
-  long error = sys3(SYS_execve, path, argv, env);
+  if (c->cwd) sys_chdir(c->cwd);
+  if (sys_dup3(c->input, 0, 0) < 0 || sys_dup3(output, 1, 0) < 0 || sys_dup3(output, 2, 0) < 0) sys_exit(127);
+  long error = c->prepare ? c->prepare(c) : 0;
+  if (error >= 0) {
+    // First out of the way of the numbers that they are to have.
+    int high[COUNT(c->fds)];
+    for (int i = 0; i < c->n_fds; i++) high[i] = sys_fcntl(c->fds[i], F_DUPFD_CLOEXEC, 3 + (int)COUNT(c->fds));
+    for (int i = 0; i < c->n_fds; i++) if (sys_dup3(high[i], 3 + i, 0) < 0) sys_exit(127);
+    sys_close_range(3 + (unsigned)c->n_fds, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+    error = sys3(SYS_execve, c->path, c->args, c->env);
+  }
   BUFFER(text, 128);
   put_error(&text, (int)error);
   write_all(2, text.data, text.used);
   sys_exit(127);
 }
 
-int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
-             const char *status) {
-  const char *bare[] = {path, 0}, *cwd = 0;
-  // A memfd, not a pipe: a state of any size fits, and a hook that does not read it cannot hold us up.
-  int input = sys_data_memfd("state"), output = sys_data_memfd("hook"), pidfd = -1;
-  if (input < 0 || output < 0) return failing(r, "memfd_create", input < 0 ? input : output);
-  if (status) {
-    struct buffer state = state_buffer(r->program);
-    int inside = r->section == SECTION_INIT || r->section == SECTION_BEGIN;
-    int pid = !strcmp(status, "stopped") ? 0 : inside ? (int)sys0(SYS_getpid) : r->container->journal->pid;
-    put_state(&state, r->program, r->container->journal, pid, status, 0, 0);
-    int error = write_all(input, state.data, state.used);
-    sys2(SYS_munmap, state.data, state.size);
-    if (error) return failing(r, "write", error);
-    sys3(SYS_lseek, input, 0, 0);
-    if (!inside) cwd = text_of(r->program, ((const struct step_write_state *)section_first(r->program, SECTION_STATE))->bundle);
-  }
+int run_command(struct run *r, struct command *c, struct outcome *outcome) {
+  int pidfd = -1;
+  *outcome = (struct outcome){.output = sys_data_memfd("output")};
+  if (outcome->output < 0) return failing(r, "memfd_create", outcome->output);
   struct clone_args clone = {.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = 17};
   long pid = sys2(SYS_clone3, &clone, sizeof clone);
   // Old seccomp profiles, loaded by now where startContainer hooks run, know no clone3.
   if (pid == -ENOSYS && (pid = sys0(SYS_fork)) > 0) pidfd = sys_pidfd_open((int)pid);
   if (pid < 0) return failing(r, "clone3", (int)pid);
-  if (!pid) execute(path, args->count ? args->items : bare, env->items, cwd, input, output);
-  int code = 0, late = 0;
-  if (timeout > 0) {
+  if (!pid) execute(c, outcome->output);
+  if (c->timeout > 0) {
     struct timespec now, end;
     clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += timeout;
-    int64_t left = timeout * 1000;
+    end.tv_sec += c->timeout;
+    int64_t left = c->timeout * 1000;
     while (left > 0 && sys_poll(pidfd, POLLIN, left > 1000000 ? 1000000 : (int)left) == 0) {
       clock_gettime(CLOCK_MONOTONIC, &now);
       left = (end.tv_sec - now.tv_sec) * 1000 + (end.tv_nsec - now.tv_nsec) / 1000000;
     }
-    late = sys_poll(pidfd, POLLIN, 0) == 0;
-    if (late) sys2(SYS_kill, -pid, 9);  // the session it leads; it is our child, so the number is still its own
-    if (late) sys_pidfd_signal(pidfd, 9);
+    outcome->late = sys_poll(pidfd, POLLIN, 0) == 0;
+    if (outcome->late) sys2(SYS_kill, -pid, 9);  // the session it leads; it is our child, so the number is still its own
+    if (outcome->late) sys_pidfd_signal(pidfd, 9);
   }
-  int error = wait_exit(pidfd, &code);
-  sys_close(pidfd); sys_close(input);
-  if (error < 0) return failing(r, "waitid", error);
-  if (!late && !code) { sys_close(output); return 0; }
+  int error = wait_exit(pidfd, &outcome->status);
+  sys_close(pidfd);
+  return error < 0 ? failing(r, "waitid", error) : 0;
+}
+
+int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
+             const char *status) {
+  const char *bare[] = {path, 0};
+  struct command command = {.path = path, .args = args->count ? args->items : bare, .env = env->items, .timeout = timeout};
+  struct outcome outcome;
+  // A memfd, not a pipe: a state of any size fits, and a hook that does not read it cannot hold us up.
+  command.input = sys_data_memfd("state");
+  if (command.input < 0) return failing(r, "memfd_create", command.input);
+  if (status) {
+    struct buffer state = state_buffer(r->program);
+    int inside = r->section == SECTION_INIT || r->section == SECTION_BEGIN;
+    int pid = !strcmp(status, "stopped") ? 0 : inside ? (int)sys0(SYS_getpid) : r->container->journal->pid;
+    put_state(&state, r->program, r->container->journal, pid, status, 0, 0);
+    int error = write_all(command.input, state.data, state.used);
+    sys2(SYS_munmap, state.data, state.size);
+    if (error) return failing(r, "write", error);
+    sys3(SYS_lseek, command.input, 0, 0);
+    if (!inside)
+      command.cwd = text_of(r->program, ((const struct step_write_state *)section_first(r->program, SECTION_STATE))->bundle);
+  }
+  int error = run_command(r, &command, &outcome), code = outcome.status;
+  sys_close(command.input);
+  if (error || (!outcome.late && !code)) { sys_close(outcome.output); return error; }
   r->detail.used = 0;
   put(&r->detail, path);
-  if (late) { put(&r->detail, ": timed out after "); put_number(&r->detail, timeout); put(&r->detail, " s"); }
+  if (outcome.late) { put(&r->detail, ": timed out after "); put_number(&r->detail, timeout); put(&r->detail, " s"); }
   else if (code & 0x7f) { put(&r->detail, ": killed by signal "); put_number(&r->detail, code & 0x7f); }
   else { put(&r->detail, ": exit status "); put_number(&r->detail, code >> 8); }
-  put_output(&r->detail, output);
-  sys_close(output);
+  BUFFER(text, 512);
+  put_output(&text, outcome.output);
+  if (text.used) { put(&r->detail, ": "); put(&r->detail, text.data); }
+  sys_close(outcome.output);
   return failing(r, "", -ECANCELED);
 }
 

@@ -112,6 +112,17 @@ static const char *interpreter_of(char *text) {
   return start;
 }
 
+int find_python(const char **interpreter, const char **script) {
+  static char path_data[4200], head[8192];
+  struct buffer path = {path_data, sizeof path_data, 0, 0};
+  put(&path, home); put(&path, "/ocirt-python");
+  *script = path_data;
+  long n = read_file(AT_FDCWD, path_data, head, sizeof head);
+  if (n < 0) return (int)n;
+  *interpreter = interpreter_of(head);
+  return 0;
+}
+
 // key=value words of the request for Python.
 struct words { const char *items[64]; unsigned count; char text[32768]; struct buffer buffer; };
 
@@ -129,15 +140,12 @@ static void add_number(struct words *w, const char *key, int number) {
 }
 
 _Noreturn void start_python(struct request *q, const char *branch, int config_fd, const struct place *place) {
-  static char script[4200], head[8192];
   static const char *argv[4096];
   static struct words words;
+  const char *script, *interpreter;
   words.buffer = (struct buffer){words.text, sizeof words.text, 0, 0};
-  struct buffer path = {script, sizeof script, 0, 0};
-  put(&path, home); put(&path, "/ocirt-python");
-  long n = read_file(AT_FDCWD, script, head, sizeof head);
-  if (n < 0) fail("%s: %e (it belongs beside the executable %s)", script, (int)n, own_path);
-  const char *interpreter = interpreter_of(head);
+  int error = find_python(&interpreter, &script);
+  if (error) fail("%s: %e (it belongs beside the executable %s)", script, error, own_path);
   if (!interpreter) fail("%s: its first line names no interpreter", script);
   int self = sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
   sys_fcntl(self, F_SETFD, 0);
@@ -165,7 +173,7 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
   argv[count++] = own_path;
   for (char **word = q->argv + 1; *word && count < COUNT(argv) - 1; word++) argv[count++] = *word;
   if (words.buffer.full || count == COUNT(argv) - 1) fail("the command line is too long");
-  int error = (int)sys3(SYS_execve, interpreter, argv, q->environment);
+  error = (int)sys3(SYS_execve, interpreter, argv, q->environment);
   fail("Python interpreter %s (first line of %s): %e", interpreter, script, error);
 }
 

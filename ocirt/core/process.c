@@ -181,6 +181,12 @@ int do_open_socket(struct run *r, const struct step_open_socket *s) {
   return 0;
 }
 
+int do_close(struct run *r, const struct step_close *s) {
+  sys_close(r->fds[s->fd]);
+  r->fds[s->fd] = -1;
+  return 0;
+}
+
 // One descriptor over a stream socket, with `name` as the data that must go along.
 int send_descriptor(int socket, const char *name, int fd) {
   union { struct cmsghdr head; char space[CMSG_SPACE(sizeof(int))]; } control = {0};

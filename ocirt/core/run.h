@@ -8,3 +8,22 @@ struct start_request { uint32_t version, reserved; };
 
 void handle_signal(int signal, void (*handler)(int));   // null: the default
 int send_descriptor(int socket, const char *name, int fd);
+
+// Another program: `input` is its standard input, `fds` are its descriptors from 3 on, which `prepare` may fill in, in the
+// new process; a negative errno of its is the program's failure.
+struct command {
+  const char *path, *cwd;
+  const char *const *args, *const *env;
+  int input, fds[4], n_fds;
+  int64_t timeout;                                      // seconds, 0: none
+  int (*prepare)(struct command *command);
+};
+struct outcome { int status, late, output; };           // wait status; the time was up; a memfd with what it printed
+int run_command(struct run *r, struct command *command, struct outcome *outcome);  // 0 once it has ended
+void put_output(struct buffer *to, int output);         // the end of what it printed, in one line
+
+// helper.c: has the helpers that ran before the step `failed` undo what they did; what goes wrong is a warning.
+void undo_helpers(struct run *r, const struct step *failed);
+
+// launch.c: the interpreter (null: the script names none) and its script ocirt-python, which lies beside the executable.
+int find_python(const char **interpreter, const char **script);

@@ -445,6 +445,30 @@ class Resources(View):
     unified = keyed_texts()
 
 
+class NetDevice(View):
+    """config-linux.md, "Network Devices"."""
+    __slots__ = ()
+    name = text()
+
+
+class IntelRdt(View):
+    """config-linux.md, "IntelRdt"."""
+    __slots__ = ()
+    clos_id = text(name="closID")
+    schemata = texts()
+    l3_cache_schema = text(name="l3CacheSchema")
+    mem_bw_schema = text(name="memBwSchema")
+    enable_monitoring = flag(name="enableMonitoring")
+
+
+class MemoryPolicy(View):
+    """config-linux.md, "Memory policy"."""
+    __slots__ = ()
+    mode = text(required=True)
+    nodes = text()
+    flags = texts()
+
+
 class Linux(View):
     __slots__ = ()
     namespaces = children(Namespace)
@@ -452,9 +476,12 @@ class Linux(View):
     gid_mappings = children(IdMapping, "gidMappings")
     time_offsets = keyed(TimeOffset, "timeOffsets")
     devices = children(Device)
+    net_devices = keyed(NetDevice, "netDevices")
     cgroups_path = text(name="cgroupsPath")
     resources = child(Resources)
     sysctl = keyed_texts()
+    memory_policy = child(MemoryPolicy, "memoryPolicy")
+    intel_rdt = child(IntelRdt, "intelRdt")
     rootfs_propagation = text(name="rootfsPropagation")
     mount_label = text(name="mountLabel")
     personality = child(Personality)

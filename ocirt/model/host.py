@@ -6,6 +6,10 @@ ROOT = "/sys/fs/cgroup"
 INITIAL_MAP = [0, 0, 4294967295]
 """The uid_map of the initial user namespace, user_namespaces(7)."""
 
+RESCTRL = "/sys/fs/resctrl"
+SECCOMP, SET_MODE_FILTER, EFAULT = 317, 1, 14
+"""The syscall's number on x86_64, and its operation."""
+
 
 class Hierarchy:
     """A mounted cgroup hierarchy.
@@ -65,14 +69,17 @@ class Host:
     :ivar in_user_namespace: is the caller in another user namespace than the initial one?
     :ivar denies_setgroups: does its user namespace deny setgroups(2)?
     :ivar cgroups: the :class:`Cgroups` layout. mountinfo, which grows with the machine, is never read for it.
+    :ivar resctrl: where the resctrl file system is mounted, or ``None``. Mountinfo is read for it, where that is not
+        the usual place.
+    :ivar seccomp_flags: the SECCOMP_FILTER_FLAG_* bits that the kernel knows, seccomp(2).
     :ivar has_systemd: does systemd run this machine (sd_booted(3))?
     :ivar observed: what has been looked at on this machine: pairs of a letter and what it is of, and what was found
         (core/cache.c looks at the same): ``i`` the ids, ``c`` the capabilities, ``t`` the text of a file, ``d`` the
         number of the file system that a path is on, ``g`` cgroup hierarchies, ``o`` the same with the caller's cgroups.
     """
 
-    __slots__ = ("observed", "euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace", "denies_setgroups",
-                 "cgroups", "has_systemd", "files")
+    __slots__ = ("observed", "euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace",
+                 "denies_setgroups", "cgroups", "has_systemd", "files", "seccomp_flags", "resctrl")
 
     def __init__(self, **facts):
         self.observed = {}
@@ -144,6 +151,35 @@ def _has_systemd(host):
     host.has_systemd = host.device("/run/systemd/system") is not None
 
 
+def _seccomp_flags(host):
+    import ctypes  # only where there is a profile, which needs it anyway
+    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    known = 0
+    for flag in (1, 2, 4, 8, 16, 32):
+        # Without a filter the answer is EFAULT to flags that the kernel knows; the last needs a listener.
+        syscall(SECCOMP, SET_MODE_FILTER, flag | 8 if flag == 32 else flag, None)
+        known |= flag if ctypes.get_errno() == EFAULT else 0
+    host.seccomp_flags = known
+
+
+def _resctrl(host):
+    # The kernel makes the directory; files are in it only where something is mounted.
+    usual = host.device(f"{RESCTRL}/tasks") is not None
+    host.resctrl = RESCTRL if usual else mounted("resctrl", host.text("/proc/self/mountinfo"))
+
+
+def mounted(fstype, mountinfo):
+    """Where a file system of the type is mounted, by the text of /proc/self/mountinfo; ``None`` where none is."""
+    for line in mountinfo.splitlines():
+        mount, _, source = line.partition(" - ")
+        if source.split(" ")[0] == fstype:
+            point = mount.split(" ")[4]
+            for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+                point = point.replace(code, letter)
+            return point
+    return None
+
+
 def _files(host):
     host.files = None
 
@@ -152,6 +188,7 @@ _READERS = {
     "euid": _ids, "egid": _ids, "permitted": _capabilities, "bounding": _capabilities,
     "last_capability": _last_capability, "in_user_namespace": _in_user_namespace,
     "denies_setgroups": _denies_setgroups, "cgroups": _cgroups, "has_systemd": _has_systemd, "files": _files,
+    "seccomp_flags": _seccomp_flags, "resctrl": _resctrl,
 }
 
 

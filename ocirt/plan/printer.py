@@ -29,6 +29,7 @@ ATIME_MASK = 0x70
 PROPAGATIONS = {1 << 14: "REC", 1 << 17: "UNBINDABLE", 1 << 18: "PRIVATE", 1 << 19: "SLAVE", 1 << 20: "SHARED"}
 NAMESPACES = {0x80: "TIME", 0x20000: "NS", 0x02000000: "CGROUP", 0x04000000: "UTS", 0x08000000: "IPC",
               0x10000000: "USER", 0x20000000: "PID", 0x40000000: "NET"}
+SECCOMP_FLAGS = {1: "TSYNC", 2: "LOG", 4: "SPEC_ALLOW", 8: "NEW_LISTENER", 32: "WAIT_KILLABLE_RECV"}
 NODES = {0o010000: "S_IFIFO", 0o020000: "S_IFCHR", 0o060000: "S_IFBLK"}
 CAPABILITIES = {1 << number: name for number, name in enumerate(
     """CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
@@ -77,6 +78,10 @@ def _capabilities(value):
     return flags(value, "CAP_", CAPABILITIES)
 
 
+def _seccomp_flags(value):
+    return flags(value, "SECCOMP_FILTER_FLAG_", SECCOMP_FLAGS)
+
+
 def _event(value):
     return EVENTS[value]
 
@@ -93,6 +98,7 @@ FORMATS = {
     "set": _attributes, "clear": _attributes, "recursive_set": _attributes, "recursive_clear": _attributes,
     "propagation": _propagation, "flags": _namespaces, "kind": _namespaces, "MakeNode.kind": NODES.get,
     "mode": _octal, "mask": _octal, "soft": _limit, "hard": _limit, "event": _event, "keep": _capabilities,
+    "LoadSeccomp.flags": _seccomp_flags, "LoadNotifyingSeccomp.flags": _seccomp_flags, "SetMemoryPolicy.mode": hex,
     "effective": _capabilities, "permitted": _capabilities, "inheritable": _capabilities, "ambient": _capabilities,
 }
 """How the numbers of a field are written, by its name, or by step and name where that differs."""
@@ -110,6 +116,8 @@ def field(step, name):
         return "none" if value == NONE else f"fd{value}"
     if kind == "section":
         return value
+    if kind == "bytes":
+        return f"({len(value)} bytes)" if len(value) > 16 else value.hex() or '""'
     write = FORMATS.get(f"{type(step).__name__}.{name}") or FORMATS.get(name) or str
     return write(value)
 

@@ -32,7 +32,7 @@ delete   ``delete``, and what undoes a create that failed
 state    what ``state`` prints and hooks get
 """
 
-EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed")
+EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known")
 """What the runtime and its child (the stage, then init) tell each other, each at most once.
 
 spawned    stage to host: init exists (the message carries its pid and pidfd); the stage sends it by itself
@@ -41,6 +41,7 @@ mounted    init to host: the mounts stand, pivot_root is still to come (prestart
 hooked     host to init: those hooks have run
 ready      init to host: everything but the program itself has been applied
 committed  host to init: the container is created; wait for ``start``
+known      host to init: the journal holds init's pid in the runtime's pid namespace
 """
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
@@ -147,6 +148,35 @@ class RemoveCgroup(Step):
     sentence = "remove cgroup {hierarchy}{path}"
 
 
+# ---- the runtime's side: resctrl ----
+# ``root`` is where resctrl is mounted, ``path`` a group's directory beneath it (``.``: the default group).
+
+class MakeResctrlGroup(Step):
+    """Make the group, journalled, unless it is there; with ``make`` 0 it must be."""
+    fields = {"root": "text", "path": "text", "make": "number"}
+    sentence = "make the resctrl group {root}/{path}"
+
+
+class WriteResctrlSchema(Step):
+    """Write the line ``value`` into the group's file schemata. With ``compare`` 1 a group that was there before must
+    give the same to each domain that the line names."""
+    fields = {"root": "text", "path": "text", "value": "text", "compare": "number"}
+    sentence = "write {value} to {root}/{path}/schemata"
+
+
+class JoinResctrlGroup(Step):
+    """Write init's pid into the group's file tasks."""
+    fields = {"root": "text", "path": "text"}
+    sentence = "add the container's first process to {root}/{path}/tasks"
+
+
+class RemoveResctrlGroup(Step):
+    """Remove the group if the journal says that this container made it. With ``keep`` 1 only after a create that
+    failed, and if no process is in it."""
+    fields = {"root": "text", "path": "text", "keep": "number"}
+    sentence = "remove the resctrl group {root}/{path}"
+
+
 # ---- the runtime's side: the child ----
 
 class OpenNamespace(Step):
@@ -184,6 +214,12 @@ class OpenSocket(Step):
     """Connect to the unix stream socket ``path`` (``--console-socket``, ``--pidfd-socket``)."""
     fields = {"fd": "fd", "path": "text"}
     sentence = "connect to {path}"
+
+
+class Close(Step):
+    """Close the register's descriptor in this process; a child made before has its own."""
+    fields = {"fd": "fd"}
+    sentence = "close a descriptor"
 
 
 class Spawn(Step):
@@ -231,6 +267,25 @@ class RunHook(Step):
     fields = {"path": "text", "args": "texts", "env": "texts", "timeout": "number", "status": "text", "warn": "number"}
     defaults = {"warn": 0}
     sentence = "run hook {path}"
+
+
+class OpenInitNamespace(Step):
+    """Open the namespace of init that /proc/PID/ns/``file`` is into ``fd``."""
+    fields = {"fd": "fd", "file": "text"}
+    sentence = "open the {file} namespace of the container"
+
+
+class RunHelper(Step):
+    """Run the helper ``helper``, a module of ocirt/helpers, with ``data`` (JSON) on standard input, and wait for it.
+
+    What it prints is kept in register ``record``: if the create fails at a later step, the helper is run again to undo
+    what it has done, with that as its input. With a register ``network`` of a network namespace the helper has four
+    descriptors from 3 on: that namespace, the runtime's own, a netlink route socket in the runtime's, and one in the
+    container's.
+    """
+    fields = {"helper": "text", "data": "text", "record": "fd", "network": "fd"}
+    defaults = {"network": NONE}
+    sentence = "run the helper {helper}"
 
 
 class SendPidfd(Step):
@@ -519,6 +574,13 @@ class SetUmask(Step):
     sentence = "set the umask"
 
 
+class SetMemoryPolicy(Step):
+    """set_mempolicy(2) with ``mode`` (MPOL_*, called ``name``, and MPOL_F_* flags) and the bit mask ``nodes``, in words
+    of 64 bits; empty is no node."""
+    fields = {"mode": "number", "nodes": "bytes", "name": "text"}
+    sentence = "set the memory policy {name}"
+
+
 class DropBounding(Step):
     """Drop every capability from the bounding set that is not a bit of ``keep``."""
     fields = {"keep": "number"}
@@ -549,6 +611,15 @@ class LoadSeccomp(Step):
     what the executor does itself."""
     fields = {"filter": "bytes", "flags": "number"}
     sentence = "install the seccomp filter"
+
+
+class LoadNotifyingSeccomp(Step):
+    """As LoadSeccomp, with SECCOMP_FILTER_FLAG_NEW_LISTENER among ``flags``: the filter's descriptor goes over
+    ``socket`` with the container process state, in which ``metadata`` (empty: none) and the container's ``status``
+    stand; then both are closed. A thread that the filter does not hold for sends it, so a profile may notify of, or
+    forbid, any syscall."""
+    fields = {"filter": "bytes", "flags": "number", "socket": "fd", "metadata": "text", "status": "text"}
+    sentence = "install the seccomp filter and send its descriptor to the agent"
 
 
 class ChangeDirectory(Step):

@@ -205,14 +205,7 @@ def _no_swap_below_limit(members):
                           f"memory and swap together: at least the limit {quote(limit)}")
 
 
-def _metadata_with_a_listener(members):
-    """config-linux.md, "Seccomp"."""
-    profile = _get(members, dict, "linux", "seccomp")
-    if _get(profile, str, "listenerMetadata") and not _get(profile, str, "listenerPath"):
-        yield ConfigError("linux.seccomp.listenerMetadata", "a string", "nothing without listenerPath")
-
-
-RULES = (_no_soft_above_hard, _no_burst_above_quota, _no_swap_below_limit, _metadata_with_a_listener)
+RULES = (_no_soft_above_hard, _no_burst_above_quota, _no_swap_below_limit)
 
 
 def _get(value, kind, *names):

@@ -34,6 +34,7 @@ def host(**facts):
     return Host(**{
         "euid": 0, "egid": 0, "permitted": ALL_CAPABILITIES, "bounding": ALL_CAPABILITIES, "last_capability": 40,
         "in_user_namespace": False, "denies_setgroups": False, "has_systemd": False, "files": (),
+        "seccomp_flags": 0b111111, "resctrl": None,
         "cgroups": Cgroups(v1(*V1, "name=systemd"), Hierarchy((), f"{ROOT}/unified", "/")), **facts})
 
 

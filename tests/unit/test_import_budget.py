@@ -25,7 +25,6 @@ ocirt.cgroups ocirt.cgroups.v1
 ocirt.cli ocirt.cli.create
 ocirt.compile ocirt.compile.capabilities ocirt.compile.devices ocirt.compile.hooks ocirt.compile.mounts
 ocirt.compile.namespaces ocirt.compile.notify ocirt.compile.paths ocirt.compile.process ocirt.compile.rootfs ocirt.compile.seccomp ocirt.compile.sysctl
-ocirt.compile.unsupported
 ocirt.model ocirt.model.config ocirt.model.host ocirt.model.json ocirt.model.request ocirt.model.text
 ocirt.plan ocirt.plan.encode ocirt.plan.steps
 """

@@ -98,6 +98,13 @@ def test_what_has_its_default_is_left_out():
      "0x20000000000"),
     (steps.SetUser("", uid=1000, gid=5, groups=("10", "20")), "groups", "[10 20]"),
     (steps.SetUser("", uid=1000, gid=5, groups=("10", "20")), "uid", "1000"),
+    (steps.LoadSeccomp("", filter=bytes(24), flags=4), "flags", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"),
+    (steps.LoadSeccomp("", filter=bytes(24), flags=0), "filter", "(24 bytes)"),
+    (steps.LoadNotifyingSeccomp("", filter=b"", flags=12, socket=1, metadata="", status="created"), "flags",
+     "SECCOMP_FILTER_FLAG_{SPEC_ALLOW,NEW_LISTENER}"),
+    (steps.SetMemoryPolicy("", mode=0x8002, nodes=b"\3" + bytes(7), name="MPOL_BIND"), "mode", "0x8002"),
+    (steps.SetMemoryPolicy("", mode=2, nodes=b"\3" + bytes(7), name="MPOL_BIND"), "nodes", "0300000000000000"),
+    (steps.SetMemoryPolicy("", mode=0, nodes=b"", name="MPOL_DEFAULT"), "nodes", '""'),
 ])
 def test_fields_are_decoded(step, name, shown):
     assert field(step, name) == shown

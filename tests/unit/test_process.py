@@ -2,7 +2,6 @@
 
 import pytest
 
-from ocirt.compile import unsupported
 from ocirt.compile.capabilities import BITS
 from ocirt.errors import ConfigError
 from ocirt.plan.steps import EVENTS
@@ -250,18 +249,3 @@ def test_hooks_in_their_order():
 ])
 def test_hooks_that_cannot_be(point, hook, message):
     assert error(config(hooks={point: [{"path": "/ok"}, hook]})) == f"hooks.{point}[1].{message}"
-
-
-# ---- what is not applied yet ----
-
-@pytest.mark.parametrize("path", [f"linux.{name}" for name in unsupported.LINUX])
-@pytest.mark.parametrize("value, found", [({"x": 1}, "an object"), ("x", '"x"'), ([1], "an array"), (False, "false")])
-def test_what_is_not_applied_is_refused(path, value, found):
-    assert error(config(**{path.replace(".", "__"): value})) == (
-        f"{path}: found {found}, expected nothing: this build does not apply it")
-
-
-@pytest.mark.parametrize("name", unsupported.LINUX)
-@pytest.mark.parametrize("value", [None, "", {}, []])
-def test_what_asks_for_nothing_is_fine(name, value):
-    plan(config(**{f"linux__{name}": value}))

@@ -4,20 +4,23 @@ import struct
 
 import pytest
 
-from ocirt.compile.seccomp import load
-from ocirt.errors import ConfigError
-from ocirt.model.config import parse
+from ocirt.errors import ConfigError, HostError
+from ocirt.plan.steps import EVENTS
+from tests.unit.plans import config, names, no_cgroups, plan, steps, values
 
 X86_64, X86 = 0xC000003E, 0x40000003
 ALLOW, EPERM, ENOSYS, KILL_PROCESS, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000, 0
 GETPID, MKDIR, CHMOD, CLONE3, LATER = 39, 83, 90, 435, 4000
 
 
+def compiled(profile, privileges=True, **facts):
+    return plan(config(linux__seccomp=profile, process__noNewPrivileges=not privileges), on=no_cgroups(**facts))
+
+
 def program(profile):
-    import json
-    config = parse(json.dumps({"ociVersion": "1.3.0", "root": {"path": "rootfs"}, "linux": {"seccomp": profile}}).encode())
-    (step,) = load(config)
-    assert config.trace.guards["linux.seccomp"] == profile
+    made = compiled(profile)
+    (step,) = steps(made, "init", "LoadSeccomp")
+    assert made.trace.guards["linux.seccomp"] == profile
     return step.filter
 
 
@@ -90,7 +93,107 @@ def test_two_conditions():
 
 def test_no_profile_no_step():
     for profile in (None, {}):
-        assert load(parse(b'{"ociVersion": "1.3.0", "linux": {"seccomp": %s}}' % (b"null" if profile is None else b"{}"))) == []
+        assert not steps(compiled(profile), "init", "LoadSeccomp") and not steps(compiled(profile), "begin", "LoadSeccomp")
+
+
+def test_without_x32_its_syscalls_are_another_architecture_s():
+    profile = listing(architectures=["SCMP_ARCH_X86_64"])
+    assert verdict(program(profile), 0x40000000 + GETPID) in (KILL, KILL_PROCESS)
+    assert verdict(program(profile), LATER) == ENOSYS
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_any_number_of_rules(count):
+    """libseccomp up to 2.5.4 makes a wrong tree of no rules; from 33 on there is a tree."""
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"}]}
+        for value in range(count)]}
+    assert verdict(program(profile), GETPID) == ALLOW
+    assert verdict(program(profile), MKDIR, X86_64, 0) == (EPERM if count else ALLOW)
+    assert verdict(program(profile), MKDIR, X86_64, 39) == (EPERM if count == 40 else ALLOW)
+
+
+@pytest.mark.parametrize("action, returned", [("SCMP_ACT_ERRNO", 4095), ("SCMP_ACT_ERRNO", -1), ("SCMP_ACT_TRACE", 65536)])
+def test_an_errno_out_of_range(action, returned):
+    with pytest.raises(ConfigError, match=r"linux\.seccomp\.syscalls\[0\]\.errnoRet: found"):
+        program(listing(syscalls=[{"names": ["mkdir"], "action": action, "errnoRet": returned}]))
+
+
+# ---- flags ----
+
+@pytest.mark.parametrize("flags, known, expected", [
+    (None, 63, 4), (None, 3, 0), ([], 63, 0), (["SECCOMP_FILTER_FLAG_LOG"], 63, 2), (["SECCOMP_FILTER_FLAG_SPEC_ALLOW"], 63, 4),
+    (["SECCOMP_FILTER_FLAG_TSYNC"], 63, 0), (["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"], 63, 0),
+    (["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"], 63, 6),
+])
+def test_flags(flags, known, expected):
+    """config-linux.md, Seccomp, flags. Absent they are SPEC_ALLOW, as runc; TSYNC is nothing with one thread, and
+    WAIT_KILLABLE_RECV nothing without a listener."""
+    (step,) = steps(compiled(listing(flags=flags), seccomp_flags=known), "init", "LoadSeccomp")
+    assert step.flags == expected
+
+
+def test_a_flag_that_the_kernel_lacks():
+    with pytest.raises(HostError, match=r"linux\.seccomp\.flags\[1\].*this kernel has no SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"):
+        compiled(listing(flags=["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]), seccomp_flags=31)
+
+
+# ---- notify ----
+
+def notifying(**more):
+    return {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}],
+            "listenerPath": "/agent.sock", **more}
+
+
+def test_notify_before_capabilities_go():
+    """Without no_new_privs: the runtime connects, keeps nothing of it, and lets init know when its pid is known."""
+    made = compiled(notifying(listenerMetadata="words"))
+    host, init = names(made, "host"), names(made, "init")
+    assert host.index("OpenSocket") < host.index("Spawn") < host.index("Close")
+    known = EVENTS.index("known")
+    assert [step.event for step in steps(made, "host", "Send")] == [known]
+    assert [step.event for step in steps(made, "init", "Receive")] == [known]
+    assert init.index("Receive") < init.index("LoadNotifyingSeccomp") < init.index("SetUser")
+    (socket,), (load,), (close,) = steps(made, "host", "OpenSocket"), steps(made, "init", "LoadNotifyingSeccomp"), steps(made, "host", "Close")
+    assert socket.path == "/agent.sock" and socket.fd == load.socket == close.fd
+    shown = values(load)
+    assert verdict(shown.pop("filter"), MKDIR) == 0x7FC00000
+    assert shown == {"flags": 4 | 8, "socket": socket.fd, "metadata": "words", "status": "creating"}
+
+
+def test_notify_right_before_the_program():
+    """With no_new_privs: by then the pid is known, and the container is created."""
+    made = compiled(notifying(flags=["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_TSYNC"]), privileges=False)
+    assert names(made, "begin") == ["LoadNotifyingSeccomp", "Exec"] and names(made, "host").count("Close") == 1
+    assert not steps(made, "host", "Send") and not steps(made, "init", "Receive")
+    (load,) = steps(made, "begin", "LoadNotifyingSeccomp")
+    assert (load.flags, load.metadata, load.status) == (8 | 32, "", "created")
+
+
+def test_listener_path_without_notify_is_ignored():
+    """config-linux.md, Seccomp, listenerPath."""
+    made = compiled(listing(listenerPath="/agent.sock", listenerMetadata="x"))
+    assert not steps(made, "host", "OpenSocket") and len(steps(made, "init", "LoadSeccomp")) == 1
+
+
+@pytest.mark.parametrize("profile, kind, message", [
+    (notifying(defaultAction="SCMP_ACT_NOTIFY"), ConfigError, r"linux\.seccomp\.defaultAction: found \"SCMP_ACT_NOTIFY\""),
+    (notifying(listenerPath=None), ConfigError, r"linux\.seccomp\.syscalls\[0\]\.action: .*listenerPath"),
+    (notifying(listenerPath=""), ConfigError, r"linux\.seccomp\.syscalls\[0\]\.action: .*listenerPath"),
+    (listing(listenerMetadata="x"), ConfigError, r"linux\.seccomp\.listenerMetadata: .*listenerPath"),
+    (notifying(listenerPath=1), ConfigError, r"linux\.seccomp\.listenerPath: found 1, expected a string"),
+    (notifying(listenerMetadata={}), ConfigError, r"linux\.seccomp\.listenerMetadata: found an object, expected a string"),
+    (notifying(syscalls=[{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY", "errnoRet": 1}]), ConfigError,
+     r"linux\.seccomp\.syscalls\[0\]\.errnoRet"),
+])
+def test_wrong_listeners(profile, kind, message):
+    with pytest.raises(kind, match=message):
+        compiled(profile)
+
+
+def test_a_kernel_that_notifies_nobody():
+    with pytest.raises(HostError, match=r"linux\.seccomp\.syscalls\[0\]\.action"):
+        compiled(notifying(), seccomp_flags=7)
 
 
 def test_a_missing_action_names_its_path():

@@ -95,7 +95,7 @@ def test_all_errors_sorted_by_place():
       "linux.devices[0].major: found nothing, expected a number",
       "linux.devices[0].minor: found nothing, expected a number"]),
     ({"linux__seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "m"}},
-     ["linux.seccomp.listenerMetadata: found a string, expected nothing without listenerPath"]),
+     ['linux.seccomp.listenerMetadata: found "m", expected nothing without linux.seccomp.listenerPath']),
     ({"mounts": [{"destination": "/a", "type": "tmpfs", "options": ["x\0"]}]},
      [r'mounts[0].options[0]: found "x\u0000", expected a string without NUL']),
 ])

@@ -1,0 +1,81 @@
+"""linux.intelRdt: config-linux.md, "IntelRdt". Imported only where it is set.
+
+A container without ``closID`` has a group of its own, called like itself, which goes with it. A group that is named is
+shared: made where it is missing, if there is a schema for it, and never removed with a container.
+"""
+
+from ..errors import ConfigError, HostError
+from ..model.text import quote
+from ..plan.steps import JoinResctrlGroup, MakeResctrlGroup, RemoveResctrlGroup, WriteResctrlSchema
+
+SPEC = "config-linux.md#intelrdt"
+AT = "linux.intelRdt"
+BANDWIDTH = "MB:"
+
+
+class Rdt:
+    """The resctrl groups of a container.
+
+    :raises ConfigError: a property cannot be what it is.
+    :raises HostError: resctrl is not mounted.
+    """
+
+    def __init__(self, config, request, host, plan):
+        self.rdt, self.root, self.id = config.linux.intel_rdt, host.resctrl, request.text("id", plan.trace)
+        self.name = _given(self.rdt.clos_id)
+        if self.name is not None and self.name != "/" and ("/" in self.name or self.name in (".", "..")):
+            raise ConfigError(f"{AT}.closID", quote(self.name), "the name of a group, or / for the default group")
+        if self.root is None:
+            raise HostError(AT, "no resctrl file system is mounted (at /sys/fs/resctrl)")
+        self.group = self.id if self.name is None else "." if self.name == "/" else self.name
+        self.monitoring = None
+        if self.rdt.enable_monitoring:
+            self.monitoring = "mon_groups/" + self.id if self.name == "/" else self.group + "/mon_groups/" + self.id
+        self.schemas = self._schemas()
+
+    def _schemas(self):
+        """The lines for the file schemata in the spec's order: JSON path, line, is it compared with a group that
+        is there already?"""
+        cache, bandwidth = _given(self.rdt.l3_cache_schema), _given(self.rdt.mem_bw_schema)
+        if bandwidth is not None and (not bandwidth.startswith(BANDWIDTH) or "\n" in bandwidth):
+            raise ConfigError(f"{AT}.memBwSchema", quote(bandwidth), f"one line that starts with {BANDWIDTH}")
+        named = self.name is not None
+        found = [(f"{AT}.{name}", line, named) for name, line in (("l3CacheSchema", cache), ("memBwSchema", bandwidth))
+                 if line is not None]
+        for schema in self.rdt.schemata:
+            line = schema.read()
+            if not line or "\n" in line:
+                raise ConfigError(schema.path, quote(line), "one line of a schemata file, like L3:0=ff;1=f")
+            found.append((schema.path, line, False))
+        return found
+
+    def make(self):
+        """Steps of the host, before the child."""
+        at = AT if self.name is None else f"{AT}.closID"
+        make = self.name is None or bool(self.schemas)
+        steps = [MakeResctrlGroup(at, SPEC, root=self.root, path=self.group, make=int(make))]
+        steps += [WriteResctrlSchema(path, SPEC, root=self.root, path=self.group, value=line, compare=int(compare))
+                  for path, line, compare in self.schemas]
+        if self.monitoring is not None:
+            steps.append(MakeResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring, make=1))
+        return steps
+
+    def join(self):
+        """Steps of the host, when init's pid is known."""
+        steps = [JoinResctrlGroup(AT, SPEC, root=self.root, path=self.group)]
+        if self.monitoring is not None:
+            steps.append(JoinResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring))
+        return steps
+
+    def remove(self):
+        """Steps of delete."""
+        steps = []
+        if self.monitoring is not None:
+            steps.append(RemoveResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring,
+                                            keep=0))
+        return [*steps, RemoveResctrlGroup(AT, SPEC, root=self.root, path=self.group, keep=int(self.name is not None))]
+
+
+def _given(text):
+    """A text's value, ``None`` where it is absent or empty."""
+    return None if text is None else text.read() or None

@@ -1,0 +1,44 @@
+"""What RunHelper steps run: rare work that needs a library, done in a process of its own.
+
+A helper is a module here with ``run(data)``, which does what the step's JSON says and returns what JSON can hold, and
+``undo(record)``, which gets that if the create fails afterwards. It has the runtime's namespaces and rights, and the
+descriptors that the step gave it. An :class:`~ocirt.errors.OcirtError` is its failure, and its text the whole line that
+the user gets.
+"""
+
+import json
+import sys
+from importlib import import_module
+
+from ..errors import OcirtError
+
+
+def main(name, verb):
+    """Do ``verb`` (run or undo) of the helper ``name`` with the JSON on standard input, and print the answer.
+
+    :returns: the exit status; 1 with the error's text printed.
+    """
+    try:
+        *_, data = sys.stdin.read().splitlines()  # before it, in a record, may stand what a library had to say
+        answer = getattr(import_module(f".{name}", __name__), verb)(json.loads(data))
+    except OcirtError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps(answer), flush=True)
+    return 0
+
+
+def need(module, extra, at):
+    """Import ``module`` of a package that ocirt itself does without.
+
+    :param extra: the extra of this package that it comes with.
+    :param at: the JSON path that asks for it.
+    :raises OcirtError: it is not installed.
+    """
+    import site
+    site.main()  # the launcher starts Python without site, and with this package's own folder only
+    try:
+        return import_module(module)
+    except ImportError as error:
+        missing = error.name or module
+        raise OcirtError(f"{at}: the Python package {missing} is missing: install ocirt[{extra}]") from None

@@ -1,0 +1,133 @@
+"""Network devices of the host that become a container's (config-linux.md, "Network Devices").
+
+A device takes its attributes along, but for its addresses and its state: the permanent addresses of global scope are
+given to it again, and it is set up. All devices move or none, and undo gives them back as they were.
+"""
+
+from os import strerror
+
+from ..errors import OcirtError
+from . import need
+
+AT = "linux.netDevices"
+NAMESPACE, HOST_NAMESPACE, HOST_SOCKET, SOCKET = 3, 4, 5, 6
+"""Descriptors of a RunHelper step with a network."""
+UP, PERMANENT, UNIVERSE = 1, 0x80, 0
+"""IFF_UP, IFA_F_PERMANENT, RT_SCOPE_UNIVERSE."""
+KEPT = 0x02 | 0x100 | 0x200
+"""IFA_F_NODAD, IFA_F_MANAGETEMPADDR, IFA_F_NOPREFIXROUTE: what an address was given with, not what has come of it."""
+ATTRIBUTES = {"address": "IFA_ADDRESS", "local": "IFA_LOCAL", "broadcast": "IFA_BROADCAST",
+              "priority": "IFA_RT_PRIORITY", "label": "IFA_LABEL"}
+
+
+def run(devices):
+    """Move ``devices``: objects with ``at``, a JSON path, ``name``, and ``to``, the name in the container, perhaps with
+    ``%d`` for the kernel to put a number.
+
+    :returns: for :func:`undo`, objects with ``name``, ``index`` in the container, ``up`` and ``addresses``.
+    :raises OcirtError: one cannot be moved; then none has.
+    """
+    library, host, container = _open()
+    moved = []
+    for device in devices:
+        moved.append({"name": device["name"], "index": None, "up": False, "addresses": []})
+        try:
+            _move(device, moved[-1], host, container)
+        except (library.NetlinkError, OcirtError) as error:
+            _give_back(moved, library, host, container)
+            if isinstance(error, OcirtError):
+                raise
+            raise OcirtError(f"{device['at']}: move the network device {device['name']}: {_reason(error)}") from None
+    return moved
+
+
+def undo(moved):
+    """Give back what :func:`run` has moved.
+
+    :raises OcirtError: it does not succeed for some of them, the others are back.
+    """
+    lost = _give_back(moved, *_open())
+    if lost:
+        raise OcirtError(f"{AT}: give back to the host: {', '.join(lost)}")
+
+
+def _open():
+    """The library, and it on the sockets in the two namespaces."""
+    library = need("pyroute2", "network", AT)
+    return library, library.IPRoute(fileno=HOST_SOCKET), library.IPRoute(fileno=SOCKET)
+
+
+def _move(device, record, host, container):
+    name, to = device["name"], device["to"]
+    found = host.link_lookup(ifname=name)
+    if not found:
+        raise OcirtError(f"{device['at']}: found no network device {name}, expected one of the runtime's namespace")
+    if "%" not in to and container.link_lookup(ifname=to):
+        raise OcirtError(f"{device['at']}: a network device {to} is in the container's network namespace already")
+    (link,) = host.get_links(found[0])
+    record["up"] = bool(link["flags"] & UP)
+    record["addresses"] = [_arguments(address) for address in host.get_addr(index=found[0]) if _is_kept(address)]
+    before = {link["index"] for link in container.get_links()}
+    try:
+        host.link("set", index=found[0], net_ns_fd=NAMESPACE, ifname=to)
+    finally:
+        # An error does not say that it has not moved: the new name comes after the move.
+        record["index"] = _find(container, before, name, to)
+    for address in record["addresses"]:
+        # IPv4 labels begin with the device's name.
+        container.addr("add", index=record["index"], **{key: value for key, value in address.items()
+                                                        if key != "label" or name == to})
+    container.link("set", index=record["index"], state="up")
+
+
+def _find(container, before, name, to):
+    """Index of the device in the container, or ``None``. The namespace may be another's too, who may make devices.
+
+    :param before: indexes of those that were there before.
+    """
+    prefix, template, _ = to.partition("%d")
+    for link in container.get_links():
+        now = link.get_attr("IFLA_IFNAME")
+        is_named = now.startswith(prefix) and now[len(prefix):].isdigit() if template else now == to
+        if link["index"] not in before and (is_named or now == name):
+            return link["index"]
+    return None
+
+
+def _give_back(moved, library, host, container):
+    """:returns: what went wrong, a text a device."""
+    lost = []
+    for record in reversed(moved):
+        if record["index"] is None:
+            continue
+        try:
+            container.link("set", index=record["index"], net_ns_fd=HOST_NAMESPACE, ifname=record["name"])
+            (index,) = host.link_lookup(ifname=record["name"])
+            for address in record["addresses"]:
+                host.addr("add", index=index, **address)
+            if record["up"]:
+                host.link("set", index=index, state="up")
+        except library.NetlinkError as error:
+            lost.append(f"{record['name']}: {_reason(error)}")
+    return lost
+
+
+def _reason(error):
+    return strerror(error.code).lower()
+
+
+def _is_kept(address):
+    return bool(_flags(address) & PERMANENT) and address["scope"] == UNIVERSE
+
+
+def _flags(address):
+    """All flags: the header has room for eight of them only."""
+    flags = address.get_attr("IFA_FLAGS")
+    return address["flags"] if flags is None else flags
+
+
+def _arguments(address):
+    """What gives a device this address."""
+    values = {name: address.get_attr(attribute) for name, attribute in ATTRIBUTES.items()}
+    return {"family": address["family"], "prefixlen": address["prefixlen"], "scope": UNIVERSE,
+            "flags": _flags(address) & KEPT, **{name: value for name, value in values.items() if value is not None}}
