@@ -110,7 +110,7 @@ struct run {
   int null_attached;          // null is a mount of the container's namespace already
   uint32_t passed_over[32];   // hierarchies that may not be written
   unsigned n_passed_over;
-  char executable[4096];
+  char executable[4096], home[4096];  // what FindExecutable found; home: empty, or the variable
   const char *call;           // of the failure: what failed
   struct buffer detail;       // of the failure: what the kernel or the other side said
   char detail_data[1024];

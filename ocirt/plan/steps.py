@@ -488,14 +488,16 @@ class ChangeDirectory(Step):
 
 
 class FindExecutable(Step):
-    """Find ``args``' first entry on the PATH of ``env``, so that create fails where start would."""
+    """Find ``args``' first entry on the PATH of ``env``, so that create fails where start would, and HOME in
+    /etc/passwd where ``env`` has none."""
     fields = {"args": "texts", "env": "texts"}
     sentence = "find the program"
 
 
 class Exec(Step):
     """Reset signals, set the journal's phase to running, close what is not preserved (descriptors from 3 +
-    ``preserve`` on) and execute what FindExecutable found. HOME is set from /etc/passwd where ``env`` has none."""
+    ``preserve`` on) and execute what FindExecutable found. Before execve no call is made whose failure would matter: a
+    seccomp filter may hold already."""
     fields = {"args": "texts", "env": "texts", "preserve": "number"}
     sentence = "execute the program"
 

@@ -81,6 +81,20 @@ def test_privileges_go_one_after_the_other():
         "SetUmask", "ChangeDirectory", "FindExecutable", "Send"]
 
 
+def test_nothing_is_done_under_the_filter_but_giving_up_privileges():
+    """config-linux.md, Seccomp: a profile names what the program needs, not what the runtime does before it. Without
+    noNewPrivileges the filter takes CAP_SYS_ADMIN, which is lent until then."""
+    made = plan(config(process__capabilities={name: ["CAP_KILL"] for name in ("bounding", "permitted", "effective")},
+                       linux__seccomp={"defaultAction": "SCMP_ACT_ALLOW"}))
+    order = names(made, "init")
+    assert order[order.index("ChangeDirectory"):] == [
+        "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "ChangeDirectory", "FindExecutable",
+        "LoadSeccomp", "SetCapabilities", "Send"]
+    lent, own = steps(made, "init", "SetCapabilities")
+    assert lent.permitted == lent.effective == KILL | BITS["CAP_SYS_ADMIN"] and own.permitted == own.effective == KILL
+    assert names(made, "begin") == ["Exec"]
+
+
 def test_arguments_and_environment_are_list_slots():
     made = plan(config(process__args=["a", "", "é"], process__env=["A=b"]), preserve_fds="3")
     assert shown(made, "begin") == [("Exec", {"args": ["a", "", "é"], "env": ["A=b"], "preserve": 3})]
