@@ -1,7 +1,7 @@
 #!/bin/sh
-# Run a command in a cell: `cell.sh CGROUP FOLDER COMMAND...`. Cgroup CGROUP (cells.py has made it in each hierarchy,
-# beneath /ocirt-test-conformance) looks like the root of every hierarchy, FOLDER is an empty tmpfs and the working
-# folder, /run is an empty tmpfs too (runtimes keep their states there). With the last process all of it is gone.
+# Run a command in a cell: `cell.sh CGROUP COMMAND...`. Cgroup CGROUP (cells.py has made it in each hierarchy, beneath
+# /ocirt-test-conformance) looks like the root of every hierarchy. /run, where runtimes keep their states, is an empty
+# tmpfs, and in it the working folder, open to any user: /run/cell. With the last process all of it is gone.
 set -eu
 
 mounted() { # the hierarchies
@@ -17,12 +17,13 @@ if [ "$1" != --inside ]; then
   done
   exec unshare --cgroup --mount --propagation private "$0" --inside "$@"
 fi
-cgroup=$2 folder=$3
-shift 3
+cgroup=$2
+shift 2
 for top in $(mounted); do
   mount --bind "$top$cgroup" "$top"
 done
 mount -t tmpfs -o mode=755 run /run
-mount -t tmpfs -o mode=755 cell "$folder"
-cd "$folder"
+mkdir -p /run/cell/tmp
+chmod 1777 /run/cell/tmp
+cd /run/cell
 exec "$@"

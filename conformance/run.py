@@ -7,9 +7,8 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from . import build, cells, tap
+from . import cells, tap
 
 LIMIT = 90
 """Seconds a program may take; the slowest waits for 30 of its own."""
@@ -70,14 +69,9 @@ def runtime(name):
 
 
 def clean():
-    """Take away what a killed run has left."""
+    """Take away what a killed run has left: processes, cgroups, the hugetlb hierarchy."""
     cells.remove()
     cells.release_hugetlb()
-    shutil.rmtree(_folders(), ignore_errors=True)
-
-
-def _folders():
-    return build.cache() / "cells"
 
 
 def run(suite, runtime, programs, *, jobs=JOBS, limit=LIMIT, done=None):
@@ -106,7 +100,7 @@ def run(suite, runtime, programs, *, jobs=JOBS, limit=LIMIT, done=None):
 
 def program_in_cell(suite, runtime, program, limit=LIMIT):
     """One program's :class:`Result`."""
-    script = ('cp "$SUITE/runtimetest" "$SUITE/rootfs-amd64.tar.gz" . && mkdir -m 1777 tmp && exec "$SUITE/$0"')
+    script = ('cp "$SUITE/runtimetest" "$SUITE/rootfs-amd64.tar.gz" . && exec "$SUITE/$0"')
     start = time.monotonic()
     status, out, err = in_cell(suite, program, ["sh", "-c", script, program], runtime, limit)
     stream = tap.parse(out)
@@ -123,14 +117,12 @@ def in_cell(suite, name, command, runtime, limit):
 
     :return: its exit status (``None``: it was ended after ``limit`` seconds), output and errors.
     """
-    folder = _folders() / name
-    folder.mkdir(parents=True, exist_ok=True)
     path = cells.make(name)
     environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "RUNTIME": runtime.path,
-                   "SUITE": str(suite.folder), "TMPDIR": str(folder / "tmp")}
+                   "SUITE": str(suite.folder), "TMPDIR": "/run/cell/tmp"}
     # Files, not pipes: a container that is left running keeps the streams open.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = subprocess.Popen([cells.SCRIPT, path, folder, *command], stdin=subprocess.DEVNULL, stdout=out,
+        process = subprocess.Popen([cells.SCRIPT, path, *command], stdin=subprocess.DEVNULL, stdout=out,
                                    stderr=err, env=environment, start_new_session=True)
         try:
             status = process.wait(limit)
@@ -139,7 +131,6 @@ def in_cell(suite, name, command, runtime, limit):
         finally:
             cells.remove(path)
             process.wait()
-        folder.rmdir()
         return status, _text(out), _text(err)
 
 
