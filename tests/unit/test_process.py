@@ -222,11 +222,11 @@ def test_all_points():
 
     rows = shown(made, "host")
     at = rows.index(("Receive", {"event": MOUNTED}))
-    assert rows[at + 1:at + 4] == [hook("prestart", "creating"), hook("createRuntime", "creating"),
+    assert rows[at + 1:at + 4] == [hook("prestart", "created"), hook("createRuntime", "created"),
                                    ("Send", {"event": HOOKED})]
     rows = shown(made, "init")
     at = rows.index(("Send", {"event": MOUNTED}))
-    assert rows[at + 1:at + 4] == [("Receive", {"event": HOOKED}), hook("createContainer", "creating"),
+    assert rows[at + 1:at + 4] == [("Receive", {"event": HOOKED}), hook("createContainer", "created"),
                                    ("PivotRoot", {})]
     assert shown(made, "begin")[0] == hook("startContainer", "created") and names(made, "begin")[1] == "Exec"
     assert shown(made, "started") == [hook("poststart", "running")]
