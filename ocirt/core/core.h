@@ -98,6 +98,7 @@ struct run {
   int fds[REGISTERS];
   uint64_t joined;            // namespace registers that are done
   int peer;                   // socket to the other side, -1: none
+  uint32_t early;             // host: events that came before they were waited for, a bit each
   int proc;                   // a procfs of our own, -1: not yet
   int rootfs, null, empty;    // rootfs; what masks files and directories (-1: not yet)
   int child;                  // host: the process that Spawn made (the stage, or init)

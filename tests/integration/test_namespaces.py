@@ -59,6 +59,15 @@ def test_mount_namespace_joined(ocirt, bundle, bundles):
         holder.wait(5)
 
 
+def test_init_faster_than_the_stage(ocirt, bundle, tmp_path):
+    """Init may have done all its work before the stage, which spawned it, has told the runtime that it exists."""
+    bundle.namespace("time").args("true").save()
+    late = ["strace", "-f", "-o", tmp_path / "trace", "-e", "trace=clone3", "-e", "inject=clone3:delay_exit=300000"]
+    done = subprocess.run([*late, *ocirt.command("run", "--bundle", bundle, "c1")], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("kind, path, word", [
     ("network", "/proc/self/ns/uts", "another type"), ("network", "/nonexistent", "no such file"), ("uts", "/etc/passwd", "no namespace"),
 ])
