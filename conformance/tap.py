@@ -2,7 +2,8 @@
 
 https://testanything.org/tap-version-13-specification.html. Their diagnostics are JSON between ``---`` and ``...``.
 A program that runs another inside a container prints that one's output as the string ``stdout`` of a diagnostic
-*before* the test that judges it.
+*before* the test that judges it. Some print two streams one after the other. Some print no test at all, and a diagnostic
+with an ``error`` where something is wrong.
 """
 
 import json
@@ -13,6 +14,7 @@ TEST = re.compile(r"(?P<verdict>not ok|ok)\b[ \t]*(?P<number>\d+)?[ \t]*(?:-[ \t
 DIRECTIVE = re.compile(r"(?:^|\s)#\s*(?P<kind>skip|todo)\S*\s*(?P<reason>.*)", re.IGNORECASE)
 PLAN = re.compile(r"1\.\.(?P<count>\d+)\s*(?:#\s*(?P<reason>.*))?")
 SUBTEST = "    "
+VERSION = "TAP version "
 
 
 @dataclass
@@ -46,22 +48,56 @@ class Test:
 
 
 @dataclass
-class Stream:
-    """The tests of one run, in order, and what is wrong with the stream as such.
+class Output:
+    """All tests that a program has printed, in order, and what is wrong with the output as such.
 
-    :ivar planned: how many tests the plan announces, ``None`` without a plan.
+    :ivar problems: no test at all, a plan that is missing or not kept, a bail out.
+    :ivar complaints: errors of diagnostics that belong to no test.
     """
 
     tests: list[Test] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Stream:
+    tests: list[Test] = field(default_factory=list)
     planned: int | None = None
     problems: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def check(self):
+        if self.planned is None:
+            self.problems.append("no plan")
+        elif self.planned != len(self.tests):
+            self.problems.append(f"{self.planned} tests planned, {len(self.tests)} run")
+        return self
 
 
 def parse(text):
-    """Read ``text``. Lines that are no TAP are passed over, as the protocol asks; a stream without any test, one that
-    does not keep to its plan, and one that bails out have ``problems``."""
-    stream, subtest, pending = Stream(), [], []
-    lines = iter(text.splitlines())
+    """Read ``text``. Lines that are no TAP are passed over, as the protocol asks."""
+    streams, lines = [], []
+    for line in text.splitlines():
+        if line.startswith(VERSION) and lines:
+            streams.append(_parse(lines).check())
+            lines = []
+        lines.append(line)
+    streams.append(_parse(lines).check())
+    output = Output()
+    for stream in streams:
+        output.tests += stream.tests
+        output.problems += stream.problems
+        # Where tests follow, they say it.
+        output.complaints += [] if stream.tests else stream.complaints
+    if not output.tests:
+        output.problems = ["no test", *[each for each in output.problems if each != "no plan"]]
+    return output
+
+
+def _parse(lines):
+    stream, subtest, pending = _Stream(), [], []
+    lines = iter(lines)
     for line in lines:
         if line.strip() == "---":
             facts = _diagnostics(lines)
@@ -69,10 +105,12 @@ def parse(text):
                 pending += parse(facts["stdout"]).tests
             elif stream.tests:
                 stream.tests[-1].facts = facts
+            elif isinstance(facts, dict) and "error" in facts:
+                stream.complaints.append(str(facts["error"]).partition("\n")[0])
         elif line.startswith(SUBTEST):
             subtest.append(line.removeprefix(SUBTEST))
         elif match := TEST.fullmatch(line):
-            stream.tests.append(_test(match, pending + parse("\n".join(subtest)).tests))
+            stream.tests.append(_test(match, pending + _parse(subtest).tests))
             subtest, pending = [], []
         elif match := PLAN.fullmatch(line):
             if stream.planned is not None:
@@ -82,12 +120,6 @@ def parse(text):
             stream.tests[-1].notes.append(line[1:].strip())
         elif line.startswith("Bail out!"):
             stream.problems.append(line.strip())
-    if not stream.tests:
-        stream.problems.append("no test")
-    elif stream.planned is None:
-        stream.problems.append("no plan")
-    elif stream.planned != len(stream.tests):
-        stream.problems.append(f"{stream.planned} tests planned, {len(stream.tests)} run")
     return stream
 
 
