@@ -34,7 +34,7 @@ def compile(config, request, host, refuse=True):
     check_terminal(config.process.terminal, request)
     plan = Plan(config.trace)
     namespaces = Namespaces(config, request, host, plan)
-    rootfs = Rootfs(config, request, plan)
+    rootfs = Rootfs(config, request, plan, namespaces)
     cgroup = cgroups.choose(config, request, host, plan)
     mounts = Mounts(config, rootfs, cgroup)
     process = Process(config, request, host, plan, namespaces) if config.has("process") else None

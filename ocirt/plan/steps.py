@@ -321,17 +321,18 @@ class SetPropagation(Step):
 
 class OpenRootfs(Step):
     """Clone the mounts at ``path`` (host path) and attach the clone over it: the rootfs. With ``recursive`` 1
-    mounts beneath come along."""
-    fields = {"path": "text", "recursive": "number"}
-    defaults = {"recursive": 1}
+    mounts beneath come along; with ``detached`` 1 the clone is attached nowhere."""
+    fields = {"path": "text", "recursive": "number", "detached": "number"}
+    defaults = {"recursive": 1, "detached": 0}
     sentence = "open the rootfs {path}"
 
 
 class OverlayRootfs(Step):
     """Mount an overlay of the read-only directories ``lower`` (topmost first), ``upper`` and ``work``
     (host paths, both empty for a read-only overlay) at ``path`` (host path): the rootfs. A missing
-    ``path``, ``upper`` or ``work`` is not made."""
-    fields = {"lower": "texts", "upper": "text", "work": "text", "path": "text"}
+    ``path``, ``upper`` or ``work`` is not made. With ``detached`` 1 it is mounted nowhere."""
+    fields = {"lower": "texts", "upper": "text", "work": "text", "path": "text", "detached": "number"}
+    defaults = {"detached": 0}
     sentence = "mount the overlay rootfs at {path}"
 
 
@@ -426,6 +427,12 @@ class MoveRoot(Step):
     """``--no-pivot``: unmount what shows the host's /proc and /sys, move the rootfs over / and chroot into it."""
     fields = {}
     sentence = "move the rootfs over /"
+
+
+class ChangeRoot(Step):
+    """chroot into the rootfs: without a mount namespace, where it is attached nowhere and goes with its last process."""
+    fields = {}
+    sentence = "chroot into the rootfs"
 
 
 class WriteProc(Step):

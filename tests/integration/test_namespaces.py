@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,19 @@ def test_mount_namespace_joined(ocirt, bundle, bundles):
     finally:
         holder.kill()
         holder.wait(5)
+
+
+def test_no_mount_namespace(ocirt, bundle):
+    """config-linux.md, Namespaces: the runtime's is inherited. No mount of the container's stands in it, yet all hold."""
+    mounts = Path("/proc/self/mountinfo").read_text()
+    bundle.without_namespace("mount")
+    out = run(ocirt, bundle, "readlink /proc/self/ns/mnt; ls /sys/firmware | wc -l; cat /proc/keys | wc -l; touch /x 2>&1;"
+                             "(echo x >/proc/sys/kernel/hostname) 2>&1; touch /dev/shm/x; ls /dev/shm /dev/mqueue")
+    space, firmware, keys, root, sysctl, *shm = out.splitlines()
+    assert space == os.readlink("/proc/self/ns/mnt")
+    assert (firmware, keys, shm) == ("0", "0", ["/dev/mqueue:", "", "/dev/shm:", "x"])
+    assert "Read-only" in root and "Read-only" in sysctl
+    assert Path("/proc/self/mountinfo").read_text() == mounts and not list((bundle.rootfs / "dev").iterdir())
 
 
 def test_init_faster_than_the_stage(ocirt, bundle, tmp_path):
