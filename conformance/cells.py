@@ -54,14 +54,15 @@ def remove(path=PARENT):
 
     :raises CellError: a process does not die, or a cgroup stays.
     """
+    # What is frozen does not die, wherever it is killed.
+    for file in (TOP / "freezer" / path.strip("/")).rglob("freezer.state"):
+        file.write_text("THAWED")
     for top in hierarchies():
         for folder, _, _ in os.walk(f"{top}{path}", topdown=False):
             _remove(Path(folder))
 
 
 def _remove(folder):
-    if (folder / "freezer.state").exists():
-        (folder / "freezer.state").write_text("THAWED")
     end = time.monotonic() + LIMIT
     while True:
         for pid in (folder / "cgroup.procs").read_text().split():

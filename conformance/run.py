@@ -42,7 +42,7 @@ class Result:
     """
 
     program: str
-    tests: list[tap.Test] = field(default_factory=list)
+    tests: list[tap.Point] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     seconds: float = 0.0

@@ -18,8 +18,8 @@ VERSION = "TAP version "
 
 
 @dataclass
-class Test:
-    """One test line and what is said of it.
+class Point:
+    """A test point: one test line and what is said of it.
 
     :ivar directive: ``"skip"``, ``"todo"`` or ``None``, with its ``reason``.
     :ivar notes: lines of comment that follow it.
@@ -33,7 +33,7 @@ class Test:
     reason: str = ""
     notes: list[str] = field(default_factory=list)
     facts: dict | str | None = None
-    inner: list["Test"] = field(default_factory=list)
+    inner: list["Point"] = field(default_factory=list)
 
     @property
     def outcome(self):
@@ -55,14 +55,14 @@ class Output:
     :ivar complaints: errors of diagnostics that belong to no test.
     """
 
-    tests: list[Test] = field(default_factory=list)
+    tests: list[Point] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
 
 @dataclass
 class _Stream:
-    tests: list[Test] = field(default_factory=list)
+    tests: list[Point] = field(default_factory=list)
     planned: int | None = None
     problems: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -124,7 +124,7 @@ def _parse(lines):
 
 
 def _test(match, inner):
-    test = Test(match["verdict"] == "ok", match["rest"].strip(), inner=inner)
+    test = Point(match["verdict"] == "ok", match["rest"].strip(), inner=inner)
     if directive := DIRECTIVE.search(match["rest"]):
         test.description = match["rest"][:directive.start()].strip()
         test.directive, test.reason = directive["kind"].lower(), directive["reason"].strip()
