@@ -110,3 +110,13 @@ print(*project["dependencies"], *project["optional-dependencies"].get(sys.argv[2
     timeout 600 "$venv/bin/python" -m pip install -q --retries 2 "${requirements[@]}" "${@:2}"
   touch "$stamp"
 }
+
+# one_at_a_time: set `run` to the words before a command that runs containers: it gets a mount namespace of its own, and
+# waits for others on this machine, since each removes what it finds in the cgroups /ocirt-test*.
+one_at_a_time() {
+  local lock=/run/ocirt-test.lock
+  unshare --mount --propagation private true 2>/dev/null ||
+    die "this root may not make mount namespaces, as whatever runs containers here must"
+  flock --nonblock "$lock" true || echo "$script: waiting for another run of containers on this machine" >&2
+  run=(flock --timeout 1000 --close "$lock" unshare --mount --propagation private)
+}

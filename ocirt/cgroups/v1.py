@@ -250,12 +250,14 @@ class V1(Driver):
             size = each.page_size.read()
             if not (size[:-2].isascii() and size[:-2].isdigit() and size[-2:] in ("KB", "MB", "GB")):
                 raise ConfigError(each.page_size.path, quote(size), 'a page size like "2MB"')
-            # Reservations where the kernel accounts for them, else page faults.
-            reserved = f"hugetlb.{size}.rsvd.limit_in_bytes"
-            file = reserved if self._has("hugetlb", reserved) else f"hugetlb.{size}.limit_in_bytes"
-            steps.append(self._write("hugetlb", file, each.limit, each.path, "huge-page-limits"))
-            if file != reserved and not self._has("hugetlb", file):
+            used, reserved = f"hugetlb.{size}.limit_in_bytes", f"hugetlb.{size}.rsvd.limit_in_bytes"
+            steps.append(self._write("hugetlb", used, each.limit, each.path, "huge-page-limits"))
+            if not self._has("hugetlb", used):
                 raise HostError(each.page_size.path, f"this kernel has no huge pages of {size}")
+            # Reservations too where the kernel accounts for them; as runc, both, since what is used without having been
+            # reserved is held back by either.
+            if self._has("hugetlb", reserved):
+                steps.append(self._write("hugetlb", reserved, each.limit, each.path, "huge-page-limits"))
         return steps
 
     def _network(self, network):

@@ -13,6 +13,7 @@ NAMES = (
     "CHECKPOINT_RESTORE")
 """By number, linux/capability.h."""
 BITS = {f"CAP_{name}": 1 << number for number, name in enumerate(NAMES)}
+LENT = BITS["CAP_SYS_ADMIN"]
 SETS = ("bounding", "permitted", "inheritable", "effective", "ambient")
 
 
@@ -25,6 +26,7 @@ class Capabilities:
 
     def __init__(self, view, host, in_user_namespace):
         self.unknown = []
+        self.lendable = LENT if in_user_namespace else host.permitted & LENT
         asked = {name: self._bits(getattr(view, name)) for name in SETS}
         if in_user_namespace:
             mine = ceiling = (2 << host.last_capability) - 1 if any(asked.values()) else 0
@@ -66,7 +68,11 @@ class Capabilities:
         """Steps of init while it is root still."""
         return [DropBounding(AT, SPEC, keep=self.bounding)]
 
-    def set(self):
-        """Steps of init as the container's user."""
-        return [SetCapabilities(AT, SPEC, effective=self.effective, permitted=self.permitted,
+    def set(self, lend=False):
+        """Steps of init as the container's user.
+
+        :param lend: leave it CAP_SYS_ADMIN for now; the steps come a second time without.
+        """
+        lent = self.lendable if lend else 0
+        return [SetCapabilities(AT, SPEC, effective=self.effective | lent, permitted=self.permitted | lent,
                                 inheritable=self.inheritable, ambient=self.ambient)]

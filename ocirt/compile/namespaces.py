@@ -61,8 +61,8 @@ class Namespaces:
 
     def _check(self):
         linux = self.linux
-        if not self.has(MOUNT):
-            raise ConfigError("linux.namespaces", "no mount namespace", "one: the rootfs is mounted in it")
+        if self.has_user and not self.has_mount:
+            raise ConfigError("linux.namespaces", "a user namespace alone", "a mount namespace with it, to mount in")
         if self.host.euid != 0 and not self.has(USER):
             raise HostError("linux.namespaces", "only root can do without a user namespace")
         for name, mappings in (("uidMappings", linux.uid_mappings), ("gidMappings", linux.gid_mappings)):
@@ -80,6 +80,11 @@ class Namespaces:
             value = getattr(self.config, name)
             if value is not None and not value.checked(max_length=NAME_MAX).is_empty() and not self.has(UTS):
                 raise ConfigError(name, quote(value.bound()), "nothing without a uts namespace in linux.namespaces")
+
+    @property
+    def has_mount(self):
+        """Is the container in another mount namespace than the runtime?"""
+        return self.has(MOUNT)
 
     @property
     def has_user(self):

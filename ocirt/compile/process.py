@@ -71,7 +71,8 @@ class Process:
     def become(self, privileged):
         """Steps of init at last: all that is the process' own, privileges going one after the other.
 
-        :param privileged: steps that need what goes.
+        :param privileged: steps that need CAP_SYS_ADMIN, and may forbid this process any system call (a seccomp filter
+            that cannot wait for no_new_privs): nothing comes after them but what ends the loan of that capability.
         """
         process, user = self.process, self.process.user
         steps = self._rlimits()
@@ -89,17 +90,17 @@ class Process:
             steps += process_labels(process, self.host)
         # The directory may be open to root alone, or (on a network file system) to the user alone.
         steps.append(ChangeDirectory("process.cwd", SPEC, path=self.cwd, early=1))
-        steps += privileged
         steps += self.capabilities.drop()
         steps.append(SetUser("process.user", USER, uid=self.uid, gid=self.gid, groups=self.groups,
                              setgroups=int(not self.namespaces.denies_setgroups)))
-        steps += self.capabilities.set()
+        steps += self.capabilities.set(lend=bool(privileged))
         if process.no_new_privileges:
             steps.append(SetNoNewPrivileges("process.noNewPrivileges", LINUX))
         if user.umask is not None:
             steps.append(SetUmask(user.umask.path, USER, mask=user.umask))
-        return [*steps, ChangeDirectory("process.cwd", SPEC, path=self.cwd),
-                FindExecutable("process.args", SPEC, args=self.args, env=self.env)]
+        steps += [ChangeDirectory("process.cwd", SPEC, path=self.cwd),
+                  FindExecutable("process.args", SPEC, args=self.args, env=self.env)]
+        return [*steps, *privileged, *self.capabilities.set()] if privileged else steps
 
     def _rlimits(self):
         steps, seen = [], set()

@@ -13,7 +13,7 @@ Relative paths are relative to the bundle, those of flags to the caller's direct
 
 from ..errors import ConfigError
 from ..model.text import quote
-from ..plan.steps import (NONE, PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE, MoveRoot, OpenMount, OpenRootfs,
+from ..plan.steps import (NONE, PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE, ChangeRoot, MoveRoot, OpenMount, OpenRootfs,
                           OverlayRootfs, PivotRoot, SetMountAttributes, SetPropagation)
 
 ROOT = "config.md#root"
@@ -40,6 +40,9 @@ class Rootfs:
 
     def __init__(self, config, request, plan, namespaces):
         self.config, self.request, self.plan = config, request, plan
+        # In the runtime's own mount namespace (config-linux.md, Namespaces: inherited if not listed) nothing is
+        # mounted: the rootfs stays a detached tree, which holds the container's mounts and goes with its last process.
+        self.detached = int(not namespaces.has_mount)
         self.bundle = request.text("bundle", plan.trace)
         location = config.root.location
         if location.is_empty():
@@ -67,15 +70,17 @@ class Rootfs:
 
     def open(self):
         """Steps of init that make the rootfs a mount of this mount namespace."""
-        return [SetPropagation(self.at, PROPAGATION, propagation=self.before, recursive=1), self._overlay or
-                OpenRootfs("root.path", ROOT, path=self.path, tree=self._tree)]
+        rootfs = self._overlay or OpenRootfs("root.path", ROOT, path=self.path, tree=self._tree, detached=self.detached)
+        if self.detached:
+            return [rootfs]
+        return [SetPropagation(self.at, PROPAGATION, propagation=self.before, recursive=1), rootfs]
 
     def _overlay_step(self):
         if self.request.layer is not None:
             upper, work = [self.request.text(name, self.plan.trace) if self.request.upper is not None else ""
                            for name in ("upper", "work")]
             return OverlayRootfs("--layer", ROOT, lower=split(self.request.layer), upper=upper, work=work,
-                                 path=self.path)
+                                 path=self.path, detached=self.detached)
         lower, upper, work = [self.config.annotation(name) for name in (LOWER, UPPER, WORK)]
         if lower is None:
             for note in (upper, work):
@@ -87,12 +92,13 @@ class Rootfs:
             raise ConfigError(other.path, "one of an overlay's two directories", f"{missing} beside it")
         layers = [self._layer(layer, lower.path) for layer in split(lower.read())]
         if upper is None:
-            return OverlayRootfs(lower.path, ROOT, lower=layers, upper="", work="", path=self.path)
+            return OverlayRootfs(lower.path, ROOT, lower=layers, upper="", work="", path=self.path,
+                                 detached=self.detached)
         for note in (upper, work):
             if note.is_empty():
                 raise ConfigError(note.path, '""', "the path of a directory")
         return OverlayRootfs(lower.path, ROOT, lower=layers, upper=self.beneath_bundle(upper),
-                             work=self.beneath_bundle(work), path=self.path)
+                             work=self.beneath_bundle(work), path=self.path, detached=self.detached)
 
     def _layer(self, path, at):
         if not path:
@@ -101,6 +107,8 @@ class Rootfs:
 
     def enter(self):
         """The step that makes the rootfs the root."""
+        if self.detached:
+            return [ChangeRoot("linux.namespaces", "config-linux.md#namespaces")]
         return [MoveRoot("--no-pivot", ROOT) if self.request.no_pivot else PivotRoot("root", ROOT)]
 
     def finish(self):

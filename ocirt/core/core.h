@@ -100,6 +100,7 @@ struct run {
   int fds[REGISTERS];
   uint8_t joined[REGISTERS];  // namespace registers that are done
   int peer;                   // socket to the other side, -1: none
+  uint32_t early;             // host: events that came before they were waited for, a bit each
   int proc;                   // a procfs of our own, -1: not yet
   int rootfs, null, empty;    // rootfs; what masks files and directories (-1: not yet)
   int child;                  // host: the process that Spawn made (the stage, or init)
@@ -110,9 +111,10 @@ struct run {
   int signal;                 // signal section
   int hooks;                  // delete section: run hooks (0: pass them over)
   int null_attached;          // null is a mount of the container's namespace already
+  int detached;               // the rootfs is attached nowhere
   uint32_t passed_over[32];   // hierarchies that may not be written
   unsigned n_passed_over;
-  char executable[4096];
+  char executable[4096], home[4096];  // what FindExecutable found; home: empty, or the variable
   const char *call;           // of the failure: what failed
   struct buffer detail;       // of the failure: what the kernel or the other side said
   char detail_data[1024];

@@ -170,34 +170,6 @@ static int try_program(const char *path) {
   return (int)sys4(439 /* SYS_faccessat2 */, AT_FDCWD, path, 1 /* X_OK */, 0x200 /* AT_EACCESS */);
 }
 
-int do_find_executable(struct run *r, const struct step_find_executable *s) {
-  const char *name = TEXTS(args)->items[0];
-  int error = -ENOENT, denied = 0;
-  struct buffer path = {r->executable, sizeof r->executable, 0, 0};
-  if (strchr(name, '/')) {
-    put(&path, name);
-    error = path.full ? -ENAMETOOLONG : try_program(path.data);
-  } else if (*name) {
-    const char *at = variable(TEXTS(env), "PATH=");
-    for (at = at ? at : "/bin:/usr/bin"; error && at; ) {
-      size_t length = strcspn(at, ":");
-      path.used = path.full = 0;
-      if (length) { put_bytes(&path, at, length); put(&path, "/"); } else put(&path, "./");
-      put(&path, name);
-      error = path.full ? -ENAMETOOLONG : try_program(path.data);
-      if (error == -EACCES) denied = 1;
-      at = at[length] ? at + length + 1 : 0;
-    }
-  }
-  if (!error) return 0;
-  put(&r->detail, text_of(r->program, s->head.at));
-  put(&r->detail, ": exec: "); put_json(&r->detail, name); put(&r->detail, ": ");
-  if (denied || error == -EACCES) put(&r->detail, "permission denied");
-  else if (!strchr(name, '/')) put(&r->detail, "executable file not found in $PATH");
-  else { put(&r->detail, "stat "); put(&r->detail, name); put(&r->detail, ": "); put_error(&r->detail, error); }
-  return failing(r, "", error);
-}
-
 // "HOME=" and the home of uid in the container's /etc/passwd, or "/".
 static void find_home(struct run *r, struct buffer *home) {
   static char text[65536];
@@ -222,15 +194,45 @@ static void find_home(struct run *r, struct buffer *home) {
   put(home, "/");
 }
 
+int do_find_executable(struct run *r, const struct step_find_executable *s) {
+  const char *name = TEXTS(args)->items[0];
+  int error = -ENOENT, denied = 0;
+  struct buffer path = {r->executable, sizeof r->executable, 0, 0};
+  if (strchr(name, '/')) {
+    put(&path, name);
+    error = path.full ? -ENAMETOOLONG : try_program(path.data);
+  } else if (*name) {
+    const char *at = variable(TEXTS(env), "PATH=");
+    for (at = at ? at : "/bin:/usr/bin"; error && at; ) {
+      size_t length = strcspn(at, ":");
+      path.used = path.full = 0;
+      if (length) { put_bytes(&path, at, length); put(&path, "/"); } else put(&path, "./");
+      put(&path, name);
+      error = path.full ? -ENAMETOOLONG : try_program(path.data);
+      if (error == -EACCES) denied = 1;
+      at = at[length] ? at + length + 1 : 0;
+    }
+  }
+  if (!error) {
+    struct buffer home = {r->home, sizeof r->home, 0, 0};
+    if (!variable(TEXTS(env), "HOME=")) find_home(r, &home);
+    return 0;
+  }
+  put(&r->detail, text_of(r->program, s->head.at));
+  put(&r->detail, ": exec: "); put_json(&r->detail, name); put(&r->detail, ": ");
+  if (denied || error == -EACCES) put(&r->detail, "permission denied");
+  else if (!strchr(name, '/')) put(&r->detail, "executable file not found in $PATH");
+  else { put(&r->detail, "stat "); put(&r->detail, name); put(&r->detail, ": "); put_error(&r->detail, error); }
+  return failing(r, "", error);
+}
+
 int do_exec(struct run *r, const struct step_exec *s) {
   static const char *with_home[65536];
   const struct texts *args = TEXTS(args), *env = TEXTS(env);
   const char *const *environment = env->items;
-  BUFFER(home, 4096);
-  if (!variable(env, "HOME=") && env->count + 2 <= COUNT(with_home)) {
-    find_home(r, &home);
+  if (*r->home && env->count + 2 <= COUNT(with_home)) {
     memcpy(with_home, env->items, env->count * sizeof *with_home);
-    with_home[env->count] = home.data;
+    with_home[env->count] = r->home;
     environment = with_home;
   }
   unsigned first = 3 + (unsigned)s->preserve;

@@ -12,6 +12,7 @@ static int attach(struct run *r, int mount, int target) {
   int error = target < 0 ? target : sys_move_mount(mount, target);
   const char *call = target < 0 ? "openat2" : "move_mount";
   sys_close(mount); sys_close(target);
+  if (error == -EINVAL && r->detached) put(&r->detail, "without a mount namespace this needs Linux 6.15");
   return error < 0 ? failing(r, call, error) : 0;
 }
 
@@ -39,7 +40,8 @@ static int take_null(struct run *r) {
   return 0;
 }
 
-static int keep_rootfs(struct run *r, int mount, const char *path) {
+static int keep_rootfs(struct run *r, int mount, const char *path, int64_t detached) {
+  if (detached) { r->detached = 1; r->rootfs = mount; return take_null(r); }
   int at = sys_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
   // In a user namespace the way there may be closed; pivot_root takes any place.
   if (at == -EACCES) at = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
@@ -59,7 +61,7 @@ int do_open_rootfs(struct run *r, const struct step_open_rootfs *s) {
   if (mount < 0) return failing(r, "open_tree", mount);
   struct stat st;
   if (sys_fstat(mount, &st) < 0 || !S_ISDIR(st.st_mode)) { sys_close(mount); return failing(r, "open_tree", -ENOTDIR); }
-  return keep_rootfs(r, mount, TEXT(path));
+  return keep_rootfs(r, mount, TEXT(path), NUMBER(detached));
 }
 
 // ---- new file systems ----
@@ -165,7 +167,7 @@ int do_overlay_rootfs(struct run *r, const struct step_overlay_rootfs *s) {
   if (!error && *TEXT(upper)) error = configure(r, context, "workdir", TEXT(work));
   if (error) { sys_close(context); return error; }
   int mount = create(r, context, 0);
-  return mount < 0 ? mount : keep_rootfs(r, mount, TEXT(path));
+  return mount < 0 ? mount : keep_rootfs(r, mount, TEXT(path), NUMBER(detached));
 }
 
 // ---- binds ----
@@ -241,7 +243,15 @@ int do_reconfigure_mount(struct run *r, const struct step_reconfigure_mount *s) 
 int do_set_mount_attributes(struct run *r, const struct step_set_mount_attributes *s) {
   int target = resolve(r->rootfs, TEXT(target), O_PATH);
   if (target < 0) return failing(r, "openat2", target);
-  int error = sys_mount_setattr(target, s->recursive ? AT_RECURSIVE : 0, s->set, s->clear, s->propagation);
+  unsigned recursive = s->recursive ? AT_RECURSIVE : 0;
+  int error = sys_mount_setattr(target, recursive, s->set, s->clear, s->propagation);
+  if (error == -EINVAL && r->detached) {
+    // What is attached in a detached tree cannot be changed, but for its root: a changed clone covers it.
+    int tree = sys_open_tree(target, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);
+    error = tree < 0 ? tree : sys_mount_setattr(tree, recursive, s->set, s->clear, s->propagation);
+    if (!error) return attach(r, tree, target);
+    sys_close(tree);
+  }
   sys_close(target);
   return error < 0 ? failing(r, "mount_setattr", error) : 0;
 }
@@ -318,4 +328,11 @@ int do_move_root(struct run *r, const struct step_move_root *s) {
   if ((error = (int)sys5(SYS_mount, ".", "/", 0, 0x2000 /* MS_MOVE */, 0)) < 0) return failing(r, "move", error);
   if ((error = (int)sys1(SYS_chroot, ".")) < 0) return failing(r, "chroot", error);
   return (error = sys_chdir("/")) < 0 ? failing(r, "chdir", error) : 0;
+}
+
+int do_change_root(struct run *r, const struct step_change_root *s) {
+  (void)s;
+  int error = sys_fchdir(r->rootfs);
+  if (error < 0) return failing(r, "fchdir", error);
+  return (error = (int)sys1(SYS_chroot, ".")) < 0 ? failing(r, "chroot", error) : 0;
 }

@@ -121,6 +121,8 @@ static int child_gone(struct run *r) {
 }
 
 int do_receive(struct run *r, const struct step_receive *s) {
+  uint32_t wanted = 1u << s->event;
+  if (r->early & wanted) { r->early &= ~wanted; return 0; }
   for (;;) {
     struct message message;
     int fd, got = receive_message(r->peer, &message, &fd);
@@ -128,7 +130,12 @@ int do_receive(struct run *r, const struct step_receive *s) {
     if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
     if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
     if (message.kind == MESSAGE_CONSOLE) { r->console = fd; continue; }
-    if (message.event != s->event) return failing(r, "recvmsg", -EPROTO);
+    if (message.event != s->event) {
+      // Init may be at work before the stage has told that it exists.
+      if (s->event != EVENT_SPAWNED || message.event >= 32) return failing(r, "recvmsg", -EPROTO);
+      r->early |= 1u << message.event;
+      continue;
+    }
     if (message.event == EVENT_SPAWNED) {
       int status;
       remember_init(r, message.pid);

@@ -418,18 +418,19 @@ class SetPropagation(Step):
 
 class OpenRootfs(Step):
     """Clone the mounts at ``path`` (host path) and attach the clone over it: the rootfs. With ``recursive`` 1
-    mounts beneath come along. Or the clone is what OpenMount has put into the register ``tree``; where init cannot
-    reach ``path`` to attach it there, it goes over ``/``."""
-    fields = {"path": "text", "tree": "fd", "recursive": "number"}
-    defaults = {"tree": NONE, "recursive": 1}
+    mounts beneath come along; with ``detached`` 1 the clone is attached nowhere. Or the clone is what OpenMount has put
+    into the register ``tree``; where init cannot reach ``path`` to attach it there, it goes over ``/``."""
+    fields = {"path": "text", "tree": "fd", "recursive": "number", "detached": "number"}
+    defaults = {"tree": NONE, "recursive": 1, "detached": 0}
     sentence = "open the rootfs {path}"
 
 
 class OverlayRootfs(Step):
     """Mount an overlay of the read-only directories ``lower`` (topmost first), ``upper`` and ``work``
     (host paths, both empty for a read-only overlay) at ``path`` (host path): the rootfs. A missing
-    ``path``, ``upper`` or ``work`` is not made."""
-    fields = {"lower": "texts", "upper": "text", "work": "text", "path": "text"}
+    ``path``, ``upper`` or ``work`` is not made. With ``detached`` 1 it is mounted nowhere."""
+    fields = {"lower": "texts", "upper": "text", "work": "text", "path": "text", "detached": "number"}
+    defaults = {"detached": 0}
     sentence = "mount the overlay rootfs at {path}"
 
 
@@ -536,6 +537,12 @@ class MoveRoot(Step):
     sentence = "move the rootfs over /"
 
 
+class ChangeRoot(Step):
+    """chroot into the rootfs: without a mount namespace, where it is attached nowhere and goes with its last process."""
+    fields = {}
+    sentence = "chroot into the rootfs"
+
+
 class WriteProc(Step):
     """Write ``value`` to ``file`` of a procfs of our own (``sys/...``, ``self/oom_score_adj``)."""
     fields = {"file": "text", "value": "text"}
@@ -631,14 +638,16 @@ class ChangeDirectory(Step):
 
 
 class FindExecutable(Step):
-    """Find ``args``' first entry on the PATH of ``env``, so that create fails where start would."""
+    """Find ``args``' first entry on the PATH of ``env``, so that create fails where start would, and HOME in
+    /etc/passwd where ``env`` has none."""
     fields = {"args": "texts", "env": "texts"}
     sentence = "find the program"
 
 
 class Exec(Step):
     """Reset signals, set the journal's phase to running, close what is not preserved (descriptors from 3 +
-    ``preserve`` on) and execute what FindExecutable found. HOME is set from /etc/passwd where ``env`` has none."""
+    ``preserve`` on) and execute what FindExecutable found. Before execve no call is made whose failure would matter: a
+    seccomp filter may hold already."""
     fields = {"args": "texts", "env": "texts", "preserve": "number"}
     sentence = "execute the program"
 

@@ -208,11 +208,12 @@ def hugetlb():
 
 
 def test_hugetlb_limit(hugetlb, ocirt, bundle):
-    """config-linux.md, Huge page limits: reservations where the kernel counts them."""
+    """config-linux.md, Huge page limits: reservations where the kernel counts them, and usage."""
     bundle.config["linux"]["resources"] = {"hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}]}
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
     assert cgroup_file(bundle, "hugetlb", "hugetlb.2MB.rsvd.limit_in_bytes") == str(4 << 20)
+    assert cgroup_file(bundle, "hugetlb", "hugetlb.2MB.limit_in_bytes") == str(4 << 20)
     bundle.config["linux"]["resources"]["hugepageLimits"][0]["pageSize"] = "3MB"
     bundle.save()
     assert "linux.resources.hugepageLimits[0].pageSize" in ocirt.fails("create", "--bundle", bundle, "c2")

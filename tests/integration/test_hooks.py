@@ -49,7 +49,7 @@ def test_order_namespaces_and_state(ocirt, bundle, tmp_path):
     assert [line[1] for line in lines] == [ours, ours, inside, inside, ours, ours]
     states = {line[0]: line[3] for line in lines}
     assert {point: state["status"] for point, state in states.items()} == {
-        "prestart": "creating", "createRuntime": "creating", "createContainer": "creating", "startContainer": "created",
+        "prestart": "created", "createRuntime": "created", "createContainer": "created", "startContainer": "created",
         "poststart": "running", "poststop": "stopped"}
     # runtime.md, State: the pid as seen by the runtime, in the container's namespaces as seen by the container.
     assert [states[point]["pid"] for point in POINTS] == [pid, pid, 1, 1, pid, 0]

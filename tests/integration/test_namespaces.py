@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,28 @@ def test_mount_namespace_joined(ocirt, bundle, bundles):
     finally:
         holder.kill()
         holder.wait(5)
+
+
+def test_no_mount_namespace(ocirt, bundle):
+    """config-linux.md, Namespaces: the runtime's is inherited. No mount of the container's stands in it, yet all hold."""
+    mounts = Path("/proc/self/mountinfo").read_text()
+    bundle.without_namespace("mount")
+    out = run(ocirt, bundle, "readlink /proc/self/ns/mnt; ls /sys/firmware | wc -l; cat /proc/keys | wc -l; touch /x 2>&1;"
+                             "(echo x >/proc/sys/kernel/hostname) 2>&1; touch /dev/shm/x; ls /dev/shm /dev/mqueue")
+    space, firmware, keys, root, sysctl, *shm = out.splitlines()
+    assert space == os.readlink("/proc/self/ns/mnt")
+    assert (firmware, keys, shm) == ("0", "0", ["/dev/mqueue:", "", "/dev/shm:", "x"])
+    assert "Read-only" in root and "Read-only" in sysctl
+    assert Path("/proc/self/mountinfo").read_text() == mounts and not list((bundle.rootfs / "dev").iterdir())
+
+
+def test_init_faster_than_the_stage(ocirt, bundle, tmp_path):
+    """Init may have done all its work before the stage, which spawned it, has told the runtime that it exists."""
+    bundle.namespace("time").args("true").save()
+    late = ["strace", "-f", "-o", tmp_path / "trace", "-e", "trace=clone3", "-e", "inject=clone3:delay_exit=300000"]
+    done = subprocess.run([*late, *ocirt.command("run", "--bundle", bundle, "c1")], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("kind, path, word", [

@@ -227,7 +227,8 @@ def test_huge_pages():
              f"{ROOT}/hugetlb/hugetlb.1GB.limit_in_bytes"}
     on = host(cgroups=Cgroups(v1("hugetlb")), files=files)
     assert written({"hugepageLimits": [{"pageSize": "2MB", "limit": 5}, {"pageSize": "1GB", "limit": 0}]}, on)[0] == [
-        ("hugetlb", "hugetlb.2MB.rsvd.limit_in_bytes", "5"), ("hugetlb", "hugetlb.1GB.limit_in_bytes", "0")]
+        ("hugetlb", "hugetlb.2MB.limit_in_bytes", "5"), ("hugetlb", "hugetlb.2MB.rsvd.limit_in_bytes", "5"),
+        ("hugetlb", "hugetlb.1GB.limit_in_bytes", "0")]
     assert error({"hugepageLimits": [{"pageSize": "64KB", "limit": 5}]}, on=on, kind=HostError) == (
         "linux.resources.hugepageLimits[0].pageSize: this kernel has no huge pages of 64KB")
 

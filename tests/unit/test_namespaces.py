@@ -203,11 +203,21 @@ def test_offsets_that_cannot_be(members, message):
     (spaces("mount", "net"),
      'linux.namespaces[1].type: found "net", expected one of pid, network, mount, ipc, uts, user, cgroup, time'),
     (spaces("mount", "pid=ns/pid"), 'linux.namespaces[1].path: found "ns/pid", expected an absolute path'),
-    (spaces("pid"), "linux.namespaces: found no mount namespace, expected one: the rootfs is mounted in it"),
-    (config(linux=...), "linux.namespaces: found no mount namespace, expected one: the rootfs is mounted in it"),
+    (spaces("pid", "user"),
+     "linux.namespaces: found a user namespace alone, expected a mount namespace with it, to mount in"),
 ])
 def test_entries_that_cannot_be(members, message):
     assert error(members) == message
+
+
+@pytest.mark.parametrize("members", [spaces("pid"), config(linux=...)])
+def test_without_a_mount_namespace_nothing_of_the_runtimes_is_touched(members):
+    """config-linux.md, Namespaces: a type that is not listed is inherited."""
+    made = plan(members)
+    order = names(made, "init")
+    assert "ChangeRoot" in order and not {"SetPropagation", "PivotRoot", "MoveRoot"} & set(order)
+    assert shown(made, "init", "OpenRootfs") == [("OpenRootfs", {"path": "/bundle/rootfs", "detached": 1})]
+    assert "MoveRoot" not in names(plan(members, no_pivot="1"), "init")
 
 
 # ---- names ----

@@ -80,6 +80,20 @@ def test_privileges_go_one_after_the_other():
         "SetUmask", "ChangeDirectory", "FindExecutable", "Send"]
 
 
+def test_nothing_is_done_under_the_filter_but_giving_up_privileges():
+    """config-linux.md, Seccomp: a profile names what the program needs, not what the runtime does before it. Without
+    noNewPrivileges the filter takes CAP_SYS_ADMIN, which is lent until then."""
+    made = plan(config(process__capabilities={name: ["CAP_KILL"] for name in ("bounding", "permitted", "effective")},
+                       linux__seccomp={"defaultAction": "SCMP_ACT_ALLOW"}))
+    order = names(made, "init")
+    assert order[order.index("ChangeDirectory"):] == [
+        "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "ChangeDirectory", "FindExecutable",
+        "LoadSeccomp", "SetCapabilities", "Send"]
+    lent, own = steps(made, "init", "SetCapabilities")
+    assert lent.permitted == lent.effective == KILL | BITS["CAP_SYS_ADMIN"] and own.permitted == own.effective == KILL
+    assert names(made, "begin") == ["Exec"]
+
+
 def test_arguments_and_environment_are_list_slots():
     made = plan(config(process__args=["a", "", "é"], process__env=["A=b"]), preserve_fds="3")
     assert shown(made, "begin") == [("Exec", {"args": ["a", "", "é"], "env": ["A=b"], "preserve": 3})]
@@ -207,11 +221,11 @@ def test_all_points():
 
     rows = shown(made, "host")
     at = rows.index(("Receive", {"event": MOUNTED}))
-    assert rows[at + 1:at + 4] == [hook("prestart", "creating"), hook("createRuntime", "creating"),
+    assert rows[at + 1:at + 4] == [hook("prestart", "created"), hook("createRuntime", "created"),
                                    ("Send", {"event": HOOKED})]
     rows = shown(made, "init")
     at = rows.index(("Send", {"event": MOUNTED}))
-    assert rows[at + 1:at + 4] == [("Receive", {"event": HOOKED}), hook("createContainer", "creating"),
+    assert rows[at + 1:at + 4] == [("Receive", {"event": HOOKED}), hook("createContainer", "created"),
                                    ("PivotRoot", {})]
     assert shown(made, "begin")[0] == hook("startContainer", "created") and names(made, "begin")[1] == "Exec"
     assert shown(made, "started") == [hook("poststart", "running")]

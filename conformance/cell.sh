@@ -1,0 +1,29 @@
+#!/bin/sh
+# Run a command in a cell: `cell.sh CGROUP COMMAND...`. Cgroup CGROUP (cells.py has made it in each hierarchy, beneath
+# /ocirt-test-conformance) looks like the root of every hierarchy. /run, where runtimes keep their states, is an empty
+# tmpfs, and in it the working folder, open to any user: /run/cell. With the last process all of it is gone.
+set -eu
+
+mounted() { # the hierarchies
+  for top in /sys/fs/cgroup/*; do
+    [ -L "$top" ] || [ ! -e "$top/cgroup.procs" ] || echo "$top"
+  done
+}
+
+if [ "$1" != --inside ]; then
+  for top in $(mounted); do
+    # "0" is the writer itself. A lone thread moved by `tasks` does not wait for an RCU grace period; v2 has no `tasks`.
+    if [ -e "$top$1/tasks" ]; then echo 0 >"$top$1/tasks"; else echo 0 >"$top$1/cgroup.procs"; fi
+  done
+  exec unshare --cgroup --mount --propagation private "$0" --inside "$@"
+fi
+cgroup=$2
+shift 2
+for top in $(mounted); do
+  mount --bind "$top$cgroup" "$top"
+done
+mount -t tmpfs -o mode=755 run /run
+mkdir -p /run/cell/tmp
+chmod 1777 /run/cell/tmp
+cd /run/cell
+exec "$@"

@@ -1,0 +1,149 @@
+"""Cells: each program runs in cgroups, a cgroup namespace and a mount namespace of its own.
+
+The programs name their cgroups themselves (``/cgrouptest`` and others, under what they take for the root), so the root
+they see is ``/ocirt-test-conformance/NAME``; cell.sh makes it so. Nothing ever stands in a root cgroup of the machine.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+TOP = Path("/sys/fs/cgroup")
+PARENT = "/ocirt-test-conformance"
+SCRIPT = Path(__file__).with_name("cell.sh")
+INHERITED = ("cpuset.cpus", "cpuset.mems")
+HUGETLB, UNIFIED = TOP / "hugetlb", TOP / "unified"
+LIMIT = 10
+"""Seconds to wait for the kernel to let go of something, or for mount(8)."""
+
+
+class CellError(Exception):
+    """This machine has not what a cell needs; one line."""
+
+
+def hierarchies():
+    """Where cgroup hierarchies are mounted: v1, and the unified one of a hybrid layout."""
+    return sorted(path for path in TOP.iterdir() if not path.is_symlink() and (path / "cgroup.procs").exists())
+
+
+def check():
+    """:raises CellError: where cells cannot be made, or where the programs would look at no cgroup at all."""
+    if os.geteuid() != 0:
+        raise CellError("needs root: it runs containers")
+    if not any((path / "tasks").exists() for path in hierarchies()):
+        raise CellError(f"needs cgroup v1 hierarchies under {TOP}: the programs of runtime-tools read no others")
+
+
+def make(name):
+    """Make the cgroup of the cell ``name`` in each hierarchy. Returns its path beneath each hierarchy's root."""
+    path = f"{PARENT}/{name}"
+    for top in hierarchies():
+        for folder in (Path(f"{top}{PARENT}"), Path(f"{top}{path}")):
+            folder.mkdir(exist_ok=True)
+            for file in INHERITED:
+                if (folder / file).exists():
+                    (folder / file).write_text((folder.parent / file).read_text())
+    return path
+
+
+def remove(path=PARENT):
+    """Kill, by pidfd, what is in the cgroup ``path`` of any hierarchy or below, and remove those cgroups.
+
+    :raises CellError: a process does not die, or a cgroup stays.
+    """
+    # What is frozen does not die, wherever it is killed.
+    for file in (TOP / "freezer" / path.strip("/")).rglob("freezer.state"):
+        file.write_text("THAWED")
+    for top in hierarchies():
+        for folder, _, _ in os.walk(f"{top}{path}", topdown=False):
+            _remove(Path(folder))
+
+
+def _remove(folder):
+    end = time.monotonic() + LIMIT
+    while True:
+        for pid in (folder / "cgroup.procs").read_text().split():
+            _kill(int(pid), folder)
+        try:
+            return folder.rmdir()
+        except OSError as error:
+            # Its processes are still dying; of a v1 cgroup nobody can be told when it is empty.
+            if time.monotonic() > end:
+                raise CellError(f"cannot remove {folder}: {error.strerror}") from None
+        time.sleep(0.005)
+
+
+def _kill(pid, folder):
+    """SIGKILL ``pid`` if, held by a pidfd, it is still in the cgroup ``folder``."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except (ProcessLookupError, OSError):
+        return
+    try:
+        if str(pid) in (folder / "cgroup.procs").read_text().split():
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(pidfd)
+
+
+@contextlib.contextmanager
+def hugetlb():
+    """The hugetlb controller as a v1 hierarchy, in this process's mount namespace. While it lasts it is active for the
+    whole machine, so it lasts no longer than the programs that need it. Nothing is done where the machine has it."""
+    if (HUGETLB / "tasks").exists():
+        yield
+        return
+    if "hugetlb" in _enabled_in_v2():
+        raise CellError(f"hugetlb is in use by {UNIFIED} (cgroup.subtree_control): it cannot be mounted as a v1 hierarchy")
+    HUGETLB.mkdir(exist_ok=True)
+    try:
+        _mount()
+        yield
+    finally:
+        release_hugetlb()
+
+
+def _enabled_in_v2():
+    """Controllers that somebody has enabled in the unified hierarchy."""
+    file = UNIFIED / "cgroup.subtree_control"
+    return file.read_text().split() if file.exists() else []
+
+
+def _mount():
+    _call("mount", "-t", "cgroup", "-o", "hugetlb", "hugetlb", str(HUGETLB))
+
+
+def _call(*command):
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=LIMIT)
+    if done.returncode != 0:
+        raise CellError(f"{' '.join(command)}: {done.stderr.strip()}")
+
+
+def _is_active():
+    return ":hugetlb:" in Path("/proc/self/cgroup").read_text()
+
+
+def release_hugetlb():
+    """Take down the hierarchy that this or a killed run has left, until the kernel has forgotten it: it keeps one whose
+    last cgroup was still going away when it was unmounted."""
+    if not HUGETLB.is_dir():
+        return
+    end = time.monotonic() + 3 * LIMIT
+    while True:
+        if (HUGETLB / "tasks").exists():
+            remove()
+            _call("umount", str(HUGETLB))
+        if not _is_active():
+            break
+        if time.monotonic() > end:
+            raise CellError("the hugetlb hierarchy does not go away: somebody else has it mounted")
+        time.sleep(0.3)  # it goes away behind our back
+        if not _is_active():
+            break
+        _mount()
+    HUGETLB.rmdir()

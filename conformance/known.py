@@ -1,0 +1,108 @@
+"""Failures that are no fault of the runtime: known.toml, and the proofs of it, which are run beside the programs.
+
+What fails as the file says, with a proof that holds, is `known`. Everything else that differs from the file, in either
+direction, is a failure of the run.
+"""
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import run
+
+FILE = Path(__file__).with_name("known.toml")
+CAUSES = ("host", "program")
+PROOF_LIMIT = 60
+"""Seconds a proof may take."""
+PRELUDE = "set -eu\nnot() { if \"$@\"; then return 1; fi; }\n"
+
+
+@dataclass(frozen=True)
+class Known:
+    """An entry of the file: a program, the failures in it, each as :meth:`run.Result.failures` gives it, and why.
+
+    :ivar cause: ``"host"``: no runtime can pass it here; ``"program"``: it is the program that is wrong.
+    :ivar proof: a shell script whose exit status is 0 as long as that is so.
+    """
+
+    program: str
+    failures: tuple[str, ...]
+    cause: str
+    why: str
+    proof: str
+
+
+@dataclass(frozen=True)
+class File:
+    """The file: its ``entries``, and how many tests each program skips because its config does not ask for what they
+    look at (programs that are not listed skip none)."""
+
+    entries: tuple[Known, ...]
+    skips: dict[str, int]
+
+    def of(self, program):
+        return [entry for entry in self.entries if entry.program == program]
+
+
+@dataclass
+class Verdict:
+    """What is made of a :class:`run.Result`.
+
+    :ivar outcome: ``"ok"``, ``"known"`` or ``"not ok"``.
+    :ivar differences: sentences on what is not as the file says.
+    """
+
+    outcome: str
+    differences: list[str] = field(default_factory=list)
+
+
+def load(file=FILE):
+    """Read the file.
+
+    :raises ValueError: an entry is not whole, names a cause that is none or a failure a second time.
+    """
+    document = tomllib.loads(Path(file).read_text())
+    entries, seen = [], set()
+    for index, table in enumerate(document.get("known", [])):
+        try:
+            entry = Known(**{**table, "failures": tuple(table["failures"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{file}: known[{index}]: {error}") from None
+        if entry.cause not in CAUSES:
+            raise ValueError(f"{file}: known[{index}].cause: found {entry.cause!r}, expected one of {', '.join(CAUSES)}")
+        for failure in entry.failures:
+            if (entry.program, failure) in seen:
+                raise ValueError(f"{file}: known[{index}]: a second entry for {entry.program}: {failure}")
+            seen.add((entry.program, failure))
+        entries.append(entry)
+    return File(tuple(entries), document.get("skips", {}))
+
+
+def judge(result, file, held, strict=True):
+    """The :class:`Verdict` on ``result``.
+
+    :param held: entry -> does its proof hold?
+    :param strict: must all be as the file says? Without, what the file does not explain is just ``"not ok"``: for
+        runtimes that the file is not written for.
+    """
+    entries, found = file.of(result.program), result.failures()
+    differences = [f"the proof does not hold: {failure}" for entry in entries if not held[entry]
+                   for failure in entry.failures]
+    explained = [failure for entry in entries for failure in entry.failures]
+    new = [failure for failure in found if failure not in explained]
+    if strict:
+        differences += [f"does not fail any more, take it out of known.toml: {failure}"
+                        for failure in explained if failure not in found]
+        expected = file.skips.get(result.program, 0)
+        if result.count("skip") != expected:
+            differences.append(f"{result.count('skip')} tests skipped, {expected} expected")
+    if new or (differences and (strict or found)):
+        return Verdict("not ok", [*new, *differences])
+    # A skip is no pass, and neither is silence.
+    return Verdict("known" if found else "ok" if result.count("ok") else "not ok", differences)
+
+
+def prove(suite, runtime, entry):
+    """Does the proof of ``entry`` hold? It runs in a cell, with the runtime."""
+    status, _, _ = run.in_cell(suite, f"proof-{entry.program}", PRELUDE + entry.proof, runtime, PROOF_LIMIT)
+    return status == 0

@@ -1,0 +1,165 @@
+"""Runs programs, each as a process in a cell, with a time limit, and reads what they print."""
+
+import concurrent.futures
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import cells, tap
+
+LIMIT = 90
+"""Seconds a program may take; the slowest waits for 30 of its own."""
+JOBS = 4
+"""Programs at a time: most of their time they sleep."""
+NEEDS_HUGETLB = "hugetlb"
+"""Programs with this in their name run last and one by one: what they need is active for the whole machine."""
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SPY = Path(__file__).with_name("spy.sh")
+PACED = {
+    "killsig": {"before_kill": "sleep 0.3"},
+    "pidfile": {"before_create": """sed -i 's/"true"/"sleep", "30"/' "$bundle/config.json" """},
+    "poststart": {"before_create": """sed -i "s/echo 'post-start called'/sleep 0.3; &/" "$bundle/config.json" """},
+}
+"""Programs that race with the container they start, and what the spy does so that they do not. killsig sends a signal as
+soon as the container is running, when its shell may not have come to its first command, ``trap``, yet. pidfile kills a container whose program,
+``true``, may have ended by itself, and takes the error that there must be then for a failure. poststart wants
+to see what the container's shell writes before what the shell of its hook writes: both have been started, in this
+order, and neither waits for the other."""
+
+
+@dataclass
+class Result:
+    """What a program said of a runtime.
+
+    :ivar problems: what is wrong with the run as such: it died, timed out, printed no test.
+    :ivar complaints: errors that it told without a test.
+    :ivar errors: the last lines of its standard error.
+    """
+
+    program: str
+    tests: list[tap.Point] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    errors: list[str] = field(default_factory=list)
+
+    def count(self, outcome):
+        return sum(test.outcome == outcome for test in self.tests)
+
+    def failures(self):
+        """Each failure once, with how often it came: the spec's wording, or that of the program."""
+        found = [*self.problems, *self.complaints, *[each for test in self.tests for each in test.failures()]]
+        return [text if count == 1 else f"{text} ({count} times)" for text, count in Counter(found).items()]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime to be judged: its column's name, its executable, the lines of its ``--version``."""
+
+    name: str
+    path: str
+    version: tuple[str, ...]
+
+
+def runtime(name):
+    """The runtime that ``name``, a command of PATH or a path, starts.
+
+    :raises cells.CellError: it does not start.
+    """
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{PATH}")
+    if path is None:
+        raise cells.CellError(f"--runtime: there is no executable {name}")
+    path = os.path.abspath(path)
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+    if done.returncode != 0:
+        raise cells.CellError(f"--runtime: {name} --version: {done.stderr.strip() or done.returncode}")
+    return Runtime(os.path.basename(path), path, tuple(done.stdout.splitlines()))
+
+
+def clean():
+    """Take away what a killed run has left: processes, cgroups, the hugetlb hierarchy."""
+    cells.remove()
+    cells.release_hugetlb()
+
+
+def run(suite, runtime, programs, *, jobs=JOBS, limit=LIMIT, done=None):
+    """Run ``programs``.
+
+    :param done: called with each :class:`Result` as it comes, in any order.
+    :return: the results by program, in the order of ``programs``.
+    """
+    results = {}
+
+    def one(program):
+        results[program] = result = program_in_cell(suite, runtime, program, limit)
+        if done:
+            done(result)
+
+    last = [each for each in programs if NEEDS_HUGETLB in each]
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(one, [each for each in programs if each not in last]))
+    if last:
+        try:
+            with cells.hugetlb():
+                for program in last:
+                    one(program)
+        except cells.CellError as error:
+            results.update({each: Result(each, problems=[str(error)]) for each in last if each not in results})
+    return {program: results[program] for program in programs}
+
+
+def program_in_cell(suite, runtime, program, limit=LIMIT):
+    """One program's :class:`Result`."""
+    more = {"RUNTIME": str(SPY), **PACED[program]} if program in PACED else {}
+    start = time.monotonic()
+    status, out, err = in_cell(suite, program, f'exec "$SUITE/{program}"', runtime, limit, more)
+    output = tap.parse(out)
+    errors = err.splitlines()[-20:]
+    problems = list(output.problems)
+    if status is None:
+        problems.append(f"timed out after {limit} s")
+    elif status != 0:
+        problems.append((f"exit status {status}" if status > 0 else f"killed by signal {-status}") + _last_words(errors))
+    return Result(program, output.tests, problems, output.complaints, time.monotonic() - start, errors)
+
+
+def _last_words(errors):
+    """The sentence of the spec that a program has died with: its line of errors stands before that with the reference."""
+    for line, following in zip(errors, errors[1:]):
+        if following.startswith("Refer to: "):
+            return f": {line}"
+    return ""
+
+
+def in_cell(suite, name, script, runtime, limit, more=()):
+    """Run the shell's ``script`` in the cell ``name``, in a folder with what programs look for there. Its environment has
+    SUITE, SPY, TMPDIR, RUNTIME and, for the spy, REAL, and ``more``.
+
+    :return: its exit status (``None``: it was ended after ``limit`` seconds), output and errors.
+    """
+    path = cells.make(name)
+    environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TMPDIR": "/run/cell/tmp", "SUITE": str(suite.folder),
+                   "SPY": str(SPY), "RUNTIME": runtime.path, "REAL": runtime.path, **dict(more)}
+    script = f'cp "$SUITE/runtimetest" "$SUITE/rootfs-amd64.tar.gz" .\n{script}'
+    # Files, not pipes: a container that is left running keeps the streams open.
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen([cells.SCRIPT, path, "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=out,
+                                   stderr=err, env=environment, start_new_session=True)
+        try:
+            status = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            cells.remove(path)
+            process.wait()
+        return status, _text(out), _text(err)
+
+
+def _text(file):
+    file.seek(0)
+    return file.read().decode("utf-8", "replace")

@@ -1,0 +1,96 @@
+"""conformance/report.py and the command line: tables and files."""
+
+import io
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from conformance import __main__, report
+from conformance.known import File, Known, Verdict
+from conformance.run import Result, Runtime
+from conformance.tap import Point
+
+KNOWN = File((Known("hugetlb", ("it MUST <be> a|b",), "host", "There are none.", "true"),), {})
+RESULTS = {
+    "fine": Result("fine", [Point(True, "a"), Point(True, "b", "skip", "not set")], seconds=1.5),
+    "hugetlb": Result("hugetlb", [Point(False, "it MUST <be> a|b")]),
+    "bad": Result("bad", [], ["no test", "exit status 1"], errors=['time="x" level=error msg="no way"']),
+}
+VERDICTS = {"fine": Verdict("ok"), "hugetlb": Verdict("known"), "bad": Verdict("not ok", ["no test", "exit status 1"])}
+COLUMN = report.Column(Runtime("ocirt", "/b/ocirt", ("ocirt version 1", "spec: 1.3.0")), RESULTS, VERDICTS)
+REPORT = report.Report((COLUMN, report.Column(Runtime("crun", "/b/crun", ("crun version 2",)), RESULTS, VERDICTS)),
+                       {"date": "today", "host": "Linux"})
+
+
+def test_the_plain_table():
+    out = io.StringIO()
+    report.show(COLUMN, out)
+    lines = out.getvalue().splitlines()
+    assert [line.split() for line in lines[1:3]] == [
+        ["fine", "ok", "1", "0", "1", "1.5"], ["hugetlb", "known", "0", "1", "0", "0.0", "it", "MUST", "<be>", "a|b"]]
+    assert lines[3].endswith("  no test") and lines[4].strip() == "exit status 1"
+    assert lines[-1] == "ocirt: 1 ok, 1 known, 1 not ok"
+
+
+def test_the_table_of_a_terminal(monkeypatch, capsys):
+    pytest.importorskip("rich")
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    report.show(COLUMN, Terminal())
+    out = capsys.readouterr().out
+    assert "it MUST <be> a|b" in out and "ocirt: 1 ok, 1 known, 1 not ok" in out
+
+
+def test_json():
+    whole = json.loads(report.to_json(REPORT))
+    assert whole["date"] == "today" and [each["name"] for each in whole["runtimes"]] == ["ocirt", "crun"]
+    programs = whole["runtimes"][0]["programs"]
+    assert programs["bad"]["outcome"] == "not ok" and programs["bad"]["failures"] == ["no test", "exit status 1"]
+    assert [test["outcome"] for test in programs["fine"]["tests"]] == ["ok", "skip"]
+
+
+def test_junit():
+    root = ElementTree.fromstring(report.to_junit(REPORT))
+    suites = {suite.get("name"): suite for suite in root}
+    fine, known, bad = suites["ocirt.fine"], suites["ocirt.hugetlb"], suites["crun.bad"]
+    assert (fine.get("tests"), fine.get("failures"), fine.get("skipped")) == ("2", "0", "1")
+    assert (known.get("failures"), known.get("skipped")) == ("0", "1")
+    assert known.find("testcase/skipped").get("message") == "it MUST <be> a|b"
+    assert (bad.get("tests"), bad.get("failures")) == ("3", "3")
+
+
+def test_xml_holds_no_control_characters():
+    result = Result("p", [Point(False, "a\x07b")])
+    column = report.Column(COLUMN.runtime, {"p": result}, {"p": Verdict("not ok", ["a\x07b"])})
+    assert "\ufffd" in report.to_junit(report.Report((column,), {}))
+
+
+def test_markdown():
+    text = report.to_markdown(REPORT, KNOWN)
+    assert "- date: today\n- host: Linux\n- ocirt: ocirt version 1; spec: 1.3.0\n- crun: crun version 2\n" in text
+    assert "| program | ocirt | crun |" in text and "| fine | ok (1) | ok (1) |" in text
+    assert "| hugetlb | known (0 + 1) | known (0 + 1) |" in text and "| bad | **fails** | **fails** |" in text
+    assert "| programs ok | 1 | 1 |" in text
+    assert "**hugetlb** (this machine): it MUST \\<be> a|b.\n  There are none." in text
+    assert "## What fails with crun" in text and 'msg="no way"' in text
+
+
+@pytest.mark.parametrize("words, message", [
+    (["--docs", "--runtime", "runc"], "--docs"), (["--jobs", "0"], "--jobs"), (["--limit", "0"], "--limit"),
+])
+def test_flags_that_cannot_be(words, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        __main__.arguments(words)
+    assert stopped.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_flags():
+    assert __main__.arguments([]).runtime == [__main__.OURS]
+    whole = __main__.arguments(["--docs"])
+    assert whole.runtime == [__main__.OURS, "runc", "crun"] and whole.markdown == __main__.DOCS
+    assert __main__.is_strict(Runtime("x", "/x", ("ocirt version 1",)))
+    assert not __main__.is_strict(Runtime("ocirt", "/x", ("runc version 1",)))
