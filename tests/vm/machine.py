@@ -1,5 +1,6 @@
 """Runs of hack/vm, and what a run of the tree's tests in the guest gave."""
 
+import faulthandler
 import json
 import subprocess
 import xml.etree.ElementTree as ElementTree
@@ -34,6 +35,7 @@ class Guest:
 
     def wait(self):
         """:returns: the exit status."""
+        faulthandler.cancel_dump_traceback_later()  # pytest's; a guest has a time limit of its own
         return self.process.wait()
 
     def stop(self):
