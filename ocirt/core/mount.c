@@ -142,31 +142,37 @@ int do_mount(struct run *r, const struct step_mount *s) {
   return attach(r, mount, target);
 }
 
-static int add_layers(struct run *r, int context, const struct texts *lower) {
-  uint32_t i = 0;
-  for (; i < lower->count; i++) {
-    int error = (int)sys5(SYS_fsconfig, context, FSCONFIG_SET_STRING, "lowerdir+", lower->items[i], 0);
-    if (error == -EINVAL && i == 0) break;  // a kernel before 6.7 knows only the joined form
-    if (error < 0) return refused(r, context, "lowerdir+", error);
-  }
-  if (i == lower->count) return 0;
+// Kernels from 6.7 on take one option a layer, older ones all layers in one.
+static int add_layers(struct run *r, int context, const struct texts *lower, int in_one) {
   BUFFER(joined, 4096);
-  for (i = 0; i < lower->count; i++) {
+  for (uint32_t i = 0; i < lower->count; i++) {
+    int error = in_one ? 0 : (int)sys5(SYS_fsconfig, context, FSCONFIG_SET_STRING, "lowerdir+", lower->items[i], 0);
+    if (error < 0) return refused(r, context, "lowerdir+", error);
     if (i) put(&joined, ":");
     put_layer(&joined, lower->items[i]);
   }
+  if (!in_one) return 0;
   return joined.full ? failing(r, "lowerdir", -ENAMETOOLONG) : configure(r, context, "lowerdir", joined.data);
 }
 
-int do_overlay_rootfs(struct run *r, const struct step_overlay_rootfs *s) {
+// A detached overlay, or a negative errno.
+static int overlay(struct run *r, const struct step_overlay_rootfs *s, int in_one) {
   int context = open_context(r, "overlay");
   if (context < 0) return context;
   int error = configure(r, context, "source", "overlay");
-  if (!error) error = add_layers(r, context, TEXTS(lower));
+  if (!error) error = add_layers(r, context, TEXTS(lower), in_one);
   if (!error && *TEXT(upper)) error = configure(r, context, "upperdir", TEXT(upper));
   if (!error && *TEXT(upper)) error = configure(r, context, "workdir", TEXT(work));
   if (error) { sys_close(context); return error; }
-  int mount = create(r, context, 0);
+  return create(r, context, 0);
+}
+
+int do_overlay_rootfs(struct run *r, const struct step_overlay_rootfs *s) {
+  int mount = overlay(r, s, 0);
+  if (mount == -EINVAL) {  // perhaps an older kernel; before 6.5 it says so only when the file system is created
+    r->detail.used = 0;
+    mount = overlay(r, s, 1);
+  }
   return mount < 0 ? mount : keep_rootfs(r, mount, TEXT(path), NUMBER(detached));
 }
 

@@ -11,14 +11,21 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parents[2]
 CGROUPS = Path("/sys/fs/cgroup")
 PARENT = "/ocirt-test"
-LIMIT = 30
+LIMIT = 30 * int(os.environ.get("OCIRT_TEST_SLOWNESS", "1"))
 """Seconds that any command of a test may take."""
+
+
+V2 = (CGROUPS / "cgroup.controllers").exists()
+"""Whether this host has cgroup v2 alone: one hierarchy for all controllers."""
+MANAGER = [f"--cgroup-manager={name}" for name in os.environ.get("OCIRT_TEST_CGROUP_MANAGER", "").split()]
+"""The flag that all commands get; none where the variable is not set."""
 
 
 def hierarchies():
     """Mount points of the cgroup hierarchies, v1 and unified."""
-    found = [path for path in CGROUPS.iterdir() if path.is_dir() and not path.is_symlink() and (path / "cgroup.procs").exists()]
-    return found or [CGROUPS]
+    if V2:
+        return [CGROUPS]
+    return [path for path in CGROUPS.iterdir() if path.is_dir() and not path.is_symlink() and (path / "cgroup.procs").exists()]
 
 
 def remove_cgroups():
@@ -26,9 +33,9 @@ def remove_cgroups():
     for top in hierarchies():
         for tree in top.glob(PARENT.strip("/") + "*"):
             for folder, _, _ in os.walk(tree, topdown=False):
-                freezer = Path(folder, "freezer.state")
-                if freezer.exists():
-                    freezer.write_text("THAWED")
+                for freezer, thawed in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+                    if Path(folder, freezer).exists():
+                        Path(folder, freezer).write_text(thawed)
                 for _ in range(100):
                     pids = Path(folder, "cgroup.procs").read_text().split()
                     if not pids:
@@ -117,7 +124,7 @@ class Runtime:
         self.executable, self.root, self.environment = executable, root, None
 
     def command(self, *words, options=()):
-        return [str(self.executable), "--root", str(self.root), *map(str, options), *map(str, words)]
+        return [str(self.executable), "--root", str(self.root), *MANAGER, *map(str, options), *map(str, words)]
 
     def __call__(self, *words, options=(), timeout=LIMIT, **more):
         more.setdefault("stdin", subprocess.DEVNULL)
@@ -152,7 +159,7 @@ class Runtime:
     def status(self, name):
         return self.state(name)["status"]
 
-    def wait_status(self, name, status, seconds=10):
+    def wait_status(self, name, status, seconds=LIMIT / 3):
         """Wait until the container has ``status``: looked at again and again, the kernel tells an outsider nothing."""
         end = time.monotonic() + seconds
         while self.status(name) != status:
@@ -169,11 +176,11 @@ def built(folder):
 
 
 def cgroup_file(bundle, controller, file):
-    """A file of the bundle's cgroup, read."""
-    return (CGROUPS / controller / bundle.config["linux"]["cgroupsPath"].lstrip("/") / file).read_text().strip()
+    """A file of the bundle's cgroup, read; ``controller`` is that of a v1 hierarchy."""
+    return (CGROUPS / ("" if V2 else controller) / bundle.config["linux"]["cgroupsPath"].lstrip("/") / file).read_text().strip()
 
 
-def enough_output(path, seconds=10):
+def enough_output(path, seconds=LIMIT / 3):
     """The content of a file that a container writes, once it ends with a newline."""
     end = time.monotonic() + seconds
     while not (path.exists() and path.read_text().endswith("\n")):

@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.harness import PARENT, cgroup_file, hierarchies, left_cgroups, remove_cgroups
 
+pytestmark = pytest.mark.v1
 
 def test_joined_in_every_hierarchy(ocirt, bundle):
     ocirt.ok("create", "--bundle", bundle, "c1")

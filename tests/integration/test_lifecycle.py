@@ -141,6 +141,7 @@ def test_kill_sends_the_signal(ocirt, bundle, name):
     assert enough_output(bundle.rootfs / "tmp/got") == f"got {number}\n"
 
 
+@pytest.mark.cgroups
 def test_kill_all_reaches_every_process(ocirt, bundle):
     """runc's `kill --all`: every process of the container's cgroup; also when init is gone, then without an error."""
     bundle.without_namespace("pid").shell("sleep 61 & sleep 62 & wait").save()
@@ -179,6 +180,7 @@ def test_delete_only_stopped(ocirt, bundle):
     ocirt.ok("delete", "--force", "c1")
 
 
+@pytest.mark.cgroups
 def test_delete_only_what_create_made(ocirt, bundle):
     """runtime.md, Delete: what create made is deleted, what was there before is not."""
     from tests.integration.harness import hierarchies
@@ -200,6 +202,7 @@ def test_delete_only_what_create_made(ocirt, bundle):
         folder.parent.rmdir()
 
 
+@pytest.mark.cgroups
 def test_a_cgroup_in_use_is_left_alone(ocirt, bundle, bundles):
     """config-linux.md, Control groups: a non-empty cgroup is an error; and its processes are none of ours."""
     ocirt.ok("create", "--bundle", bundle, "c1")

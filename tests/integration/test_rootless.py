@@ -1,10 +1,12 @@
 """An unprivileged user: ids mapped by itself, or by newuidmap and newgidmap; cgroups passed over.
 
-The user exists in copies of /etc/passwd, /etc/subuid and so on, mounted over them in the tests' mount namespace.
+Run by root, the user exists in copies of /etc/passwd, /etc/subuid and so on, mounted over them in the tests' mount
+namespace. Run by an unprivileged user (as hack/test --vm does), it is that user, who needs subordinate ids.
 """
 
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -12,24 +14,31 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import LIMIT, TREE, Bundle, Runtime
+from tests.integration.harness import LIMIT, MANAGER, TREE, Bundle, Runtime
 
-UID, NAME = 54321, "ocirt-tester"
+pytestmark = pytest.mark.rootless
+
+ROOT = os.geteuid() == 0
+UID, NAME = (54321, "ocirt-tester") if ROOT else (os.geteuid(), pwd.getpwuid(os.geteuid()).pw_name)
+AS_USER = {"user": UID, "group": UID, "extra_groups": []} if ROOT else {}
+"""For subprocess: run as the user."""
+SUBORDINATE = 700000 if ROOT else int(next(line for line in open("/etc/subuid") if line.startswith(f"{NAME}:")).split(":")[1])
+"""The first of the user's subordinate ids, of users and of groups."""
 ENTRIES = {"passwd": f"{NAME}:x:{UID}:{UID}::/nonexistent:/bin/sh\n", "group": f"{NAME}:x:{UID}:\n",
-           "subuid": f"{NAME}:700000:65536\n", "subgid": f"{NAME}:700000:65536\n"}
+           "subuid": f"{NAME}:{SUBORDINATE}:65536\n", "subgid": f"{NAME}:{SUBORDINATE}:65536\n"}
 
 
 class User(Runtime):
     """The runtime as the user calls it."""
 
     def __call__(self, *words, **more):
-        return super().__call__(*words, user=UID, group=UID, extra_groups=[], cwd="/", **more)
+        return super().__call__(*words, cwd="/", **AS_USER, **more)
 
 
 @pytest.fixture
 def user(tmp_path):
     mounted = []
-    for name, line in ENTRIES.items():
+    for name, line in ENTRIES.items() if ROOT else ():
         copy = tmp_path / name
         copy.write_text((Path("/etc") / name).read_text() + line)
         subprocess.run(["mount", "--bind", copy, f"/etc/{name}"], check=True, timeout=10)
@@ -37,9 +46,9 @@ def user(tmp_path):
     # An installation that the user can read, wherever the tree lies.
     prefix = tmp_path / "prefix"
     python = next(each for each in (sys.executable, "/usr/bin/python3") if subprocess.run(
-        ["sh", "-c", '"$0" -c ""', each], user=UID, group=UID, timeout=10, stderr=subprocess.DEVNULL).returncode == 0)
+        ["sh", "-c", '"$0" -c ""', each], **AS_USER, timeout=LIMIT, stderr=subprocess.DEVNULL).returncode == 0)
     version = subprocess.run([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True,
-                             check=True, timeout=10).stdout.strip()
+                             check=True, timeout=LIMIT).stdout.strip()
     package = prefix / f"lib/python{version}/site-packages/ocirt"
     shutil.copytree(TREE / "ocirt", package, ignore=shutil.ignore_patterns("__pycache__", "core"))
     shutil.copy(TREE / "build/meson/ocirt/_build.py", package)
@@ -47,7 +56,7 @@ def user(tmp_path):
     shutil.copy(TREE / "build/bin/ocirt", prefix / "bin")
     script = (TREE / "ocirt/core/ocirt-python.in").read_text().replace("@INTERPRETER@", python).replace("@TREE@", "")
     (prefix / "bin/ocirt-python").write_text(script)
-    for folder in (tmp_path, *tmp_path.parents):
+    for folder in (tmp_path, *tmp_path.parents) if ROOT else ():
         folder.chmod(folder.stat().st_mode | 0o11)
     home = tmp_path / "home"
     home.mkdir()
@@ -84,10 +93,10 @@ def test_own_id(user, own_bundle):
 def test_subordinate_ids(user, own_bundle):
     """Ranges are mapped by newuidmap and newgidmap."""
     for name in ("uidMappings", "gidMappings"):
-        own_bundle.config["linux"][name] = [{"containerID": 0, "hostID": UID, "size": 1}, {"containerID": 1, "hostID": 700000, "size": 1000}]
+        own_bundle.config["linux"][name] = [{"containerID": 0, "hostID": UID, "size": 1}, {"containerID": 1, "hostID": SUBORDINATE, "size": 1000}]
     own_bundle.config["process"]["user"] = {"uid": 5, "gid": 6, "additionalGids": [7]}
     own_bundle.shell("id -u; id -G; cat /proc/self/uid_map").save()
-    assert user.ok("run", "--bundle", own_bundle, "c1").out.split() == ["5", "6", "7", "0", str(UID), "1", "1", "700000", "1000"]
+    assert user.ok("run", "--bundle", own_bundle, "c1").out.split() == ["5", "6", "7", "0", str(UID), "1", "1", str(SUBORDINATE), "1000"]
 
 
 def test_ids_that_are_not_ours(user, own_bundle):
@@ -112,12 +121,12 @@ def test_life_with_time_namespace(user, own_bundle):
 def test_default_root(user, own_bundle, tmp_path):
     """Without --root the state lies in $XDG_RUNTIME_DIR/ocirt."""
     own_bundle.args("sleep", "60").save()
-    command = [str(user.executable), "create", "--bundle", str(own_bundle), "c1"]
+    command = [str(user.executable), *MANAGER, "create", "--bundle", str(own_bundle), "c1"]
     environment = {"XDG_RUNTIME_DIR": str(tmp_path / "home")}
-    subprocess.run(command, user=UID, group=UID, env=environment, check=True, timeout=LIMIT, stdin=subprocess.DEVNULL,
+    subprocess.run(command, **AS_USER, env=environment, check=True, timeout=LIMIT, stdin=subprocess.DEVNULL,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert (tmp_path / "home/ocirt/c1/state.json").exists() and (tmp_path / "home/ocirt").stat().st_mode & 0o777 == 0o700
-    subprocess.run([str(user.executable), "delete", "--force", "c1"], user=UID, group=UID, env=environment, check=True,
+    subprocess.run([str(user.executable), "delete", "--force", "c1"], **AS_USER, env=environment, check=True,
                    timeout=LIMIT, stdin=subprocess.DEVNULL)
     assert not (tmp_path / "home/ocirt/c1").exists()
 

@@ -3,6 +3,8 @@
 import os
 import subprocess
 
+import pytest
+
 from tests.integration.harness import LIMIT, built
 
 
@@ -12,6 +14,7 @@ def test_exe_of_init_is_a_sealed_copy(ocirt, bundle):
     assert os.readlink(exe).startswith("/memfd:") and not os.path.samefile(exe, built("bin"))
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/sys/vm/memfd_noexec"), reason="vm.memfd_noexec came with Linux 6.3")
 def test_where_memfds_may_not_be_executed(ocirt, bundle):
     """vm.memfd_noexec is 2 (in a pid namespace of the test's own): the executable comes from a read-only mount."""
     bundle.config["root"]["readonly"] = False

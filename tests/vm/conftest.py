@@ -1,0 +1,52 @@
+"""Virtual machines for the tests (hack/vm), and build/vm/result.json: what the whole lane, `hack/test --vm`, gave."""
+
+import json
+import subprocess
+import time
+
+import pytest
+
+from tests.vm.machine import RESULTS, TREE, Guest
+
+PARTS = {}
+"""What the parts of the lane report, by name."""
+
+
+@pytest.fixture(scope="session")
+def report():
+    """``report(name, value)`` for result.json."""
+    return PARTS.__setitem__
+
+
+@pytest.fixture(scope="module")
+def boot(tmp_path_factory):
+    """``boot(name, *words, user=, timeout=)`` gives a Guest, ended with the module."""
+    guests = []
+
+    def start(name, *words, **more):
+        guests.append(Guest(name, tmp_path_factory.mktemp("share"), *words, **more))
+        return guests[-1]
+    yield start
+    for guest in guests:
+        guest.stop()
+
+
+def git(*words):
+    return subprocess.run(["git", "-c", f"safe.directory={TREE}", "-C", TREE, *words], capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+def pytest_sessionstart(session):
+    session.config.stash["began"] = time.time()
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Only a run that had all parts says something about the lane."""
+    if not {"machine", "integration", "rootless"} <= PARTS.keys():
+        return
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    outcomes = {name: len(terminal.stats[name]) for name in ("passed", "failed", "error", "xfailed", "xpassed") if terminal.stats.get(name)}
+    began = session.config.stash["began"]
+    result = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)), "seconds": round(time.time() - began),
+              "commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain")), "status": int(exitstatus),
+              "tests/vm": outcomes, **PARTS}
+    (RESULTS / "result.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -1,0 +1,68 @@
+"""Runs of hack/vm, and what a run of the tree's tests in the guest gave."""
+
+import faulthandler
+import json
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from pathlib import Path
+
+TREE = Path(__file__).resolve().parents[2]
+GUEST = Path(__file__).parent / "guest"
+RESULTS = TREE / "build/vm"
+"""Logs of the guests, and result.json."""
+
+MANAGER = "disabled"
+"""The cgroup manager with which tests/integration runs in the guest. To be "cgroupfs" when there is a driver for cgroup v2:
+test_smoke.py fails on that day."""
+
+
+class Guest:
+    """hack/vm at work. What it prints goes to build/vm/``name``.log.
+
+    :param share: a folder that becomes /share.
+    :param words: what to run; a path is a script of ours.
+    """
+
+    def __init__(self, name, share, *words, user="root", timeout):
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        share.chmod(0o777)
+        self.log, self.share = RESULTS / f"{name}.log", share
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                [TREE / "hack/vm", "--timeout", str(timeout), "--user", user, "--share", share, *map(str, words)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+
+    def wait(self):
+        """:returns: the exit status."""
+        faulthandler.cancel_dump_traceback_later()  # pytest's; a guest has a time limit of its own
+        return self.process.wait()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(30)
+
+    def end_of_log(self, lines=60):
+        return f"the end of {self.log.relative_to(TREE)}:\n" + "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def read_json(self, name):
+        return json.loads((self.share / name).read_text())
+
+
+def counts(junit):
+    """Outcomes of a pytest run by its JUnit file.
+
+    :returns: a dict of outcome to number of tests, and the names of those that failed.
+    """
+    outcomes, failed = Counter(), []
+    for case in ElementTree.parse(junit).iter("testcase"):
+        kinds = {child.tag for child in case}
+        if kinds & {"failure", "error"}:
+            failed.append(f"{case.get('classname')}::{case.get('name')}")
+            outcomes["failed"] += 1
+        elif "skipped" in kinds:
+            outcomes["xfailed" if case.find("skipped").get("type") == "pytest.xfail" else "skipped"] += 1
+        else:
+            outcomes["passed"] += 1
+    return dict(outcomes), failed

@@ -1,0 +1,38 @@
+"""As an unprivileged user with linger, a manager of its own and every controller delegated."""
+
+import pytest
+
+from tests.vm.machine import GUEST, MANAGER, counts
+from tests.vm.test_smoke import cases, check
+
+MANAGERS = "/user.slice/user-1000.slice/user@1000.service"
+
+
+@pytest.fixture(scope="module")
+def found(boot):
+    guest = boot("smoke-rootless", GUEST / "smoke.py", user="tester", timeout=240)
+    assert guest.wait() == 0, guest.end_of_log()
+    return guest.read_json("smoke.json")
+
+
+@pytest.mark.parametrize("name", [case for case in cases() if case != "ocirt-disabled"])
+def test_driver(found, name):
+    """As test_smoke.py's. The rootfs has no device: the user cannot make one."""
+    check(found, name, {"cgroupfs": f"{MANAGERS}/ocirt-test", "systemd": f"{MANAGERS}/ocirttest.slice"}, "refused")
+
+
+def test_disabled(found):
+    result = found["ocirt-disabled"]
+    assert result["said"] == ["pid 1", "refused", "end"] and result["cgroup"] == found["self"], result
+    assert result["cgroup"].startswith(f"{MANAGERS}/app.slice/")
+
+
+def test_integration(boot, report):
+    """tests/integration/test_rootless.py, run by the user."""
+    guest = boot("rootless", "--", "env", f"OCIRT_TEST_CGROUP_MANAGER={MANAGER}", "/tree/tests/vm/guest/run-tests",
+                 "tests/integration/test_rootless.py", user="tester", timeout=300)
+    status = guest.wait()
+    outcomes, failed = counts(guest.share / "junit.xml")
+    report("rootless", {**outcomes, "failures": failed})
+    assert status == 0, guest.end_of_log()
+    assert outcomes["passed"] >= 5
