@@ -81,11 +81,11 @@ def load(file=FILE):
 def judge(result, file, held, strict=True):
     """The :class:`Verdict` on ``result``.
 
-    :param held: entry -> does its proof hold?
+    :param held: entry -> does its proof hold? Entries that are not in it explain nothing.
     :param strict: must all be as the file says? Without, what the file does not explain is just ``"not ok"``: for
         runtimes that the file is not written for.
     """
-    entries, found = file.of(result.program), result.failures()
+    entries, found = [entry for entry in file.of(result.program) if entry in held], result.failures()
     differences = [f"the proof does not hold: {failure}" for entry in entries if not held[entry]
                    for failure in entry.failures]
     explained = [failure for entry in entries for failure in entry.failures]

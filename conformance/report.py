@@ -177,17 +177,28 @@ def to_markdown(report, known):
     for column in report.columns:
         failing = [program for program, verdict in column.verdicts.items() if verdict.outcome == "not ok"]
         if failing:
-            lines += [f"## What fails with {column.runtime.name}", ""]
+            lines += [f"## What fails with {column.runtime.name}", "", *_shared(column)]
             lines += [f"- {program}: {'; '.join(map(_plain, _reasons(column, program)))}" for program in failing]
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _shared(column):
+    """A paragraph on what a runtime says to most programs, if it does."""
+    said = Counter(words for result in column.results.values() for words in set(_said(result)))
+    words, count = (said.most_common(1) or [("", 0)])[0]
+    return [f"With {count} programs it says: {_plain(words)}.", ""] if count > len(column.results) // 3 else []
+
+
+def _said(result):
+    """The runtime's own lines among the errors of a program, which are those that follow a line of the program's."""
+    return [line for before, line in zip(result.errors, result.errors[1:]) if before.startswith("failed to ")]
+
+
 def _reasons(column, program):
     """Failures, and what the runtime said of it where the program did not come to a test."""
     result = column.results[program]
-    said = [line for line in result.errors if "level=error" in line or line.startswith(column.runtime.name)]
-    return column.verdicts[program].differences + (said[-1:] if not result.tests else [])
+    return column.verdicts[program].differences + (_said(result)[-1:] if not result.tests else [])
 
 
 def _cell(column, program):

@@ -25,11 +25,13 @@ PACED = {
     "pidfile": {"before_create": """sed -i 's/"true"/"sleep", "30"/' "$bundle/config.json" """},
     "poststart": {"before_create": """sed -i "s/echo 'post-start called'/sleep 0.3; &/" "$bundle/config.json" """},
 }
-"""Programs that race with the container they start, and what the spy does so that they do not. killsig sends a signal as
-soon as the container is running, when its shell may not have come to its first command, ``trap``, yet. pidfile kills a container whose program,
-``true``, may have ended by itself, and takes the error that there must be then for a failure. poststart wants
-to see what the container's shell writes before what the shell of its hook writes: both have been started, in this
-order, and neither waits for the other."""
+"""Programs that race with the container they start, and what the spy does so that they do not.
+
+killsig sends a signal as soon as the container is running, when its shell may not have come to its first command,
+``trap``, yet. pidfile kills a container whose program, ``true``, may have ended by itself, and takes the error that there
+must be then for a failure. poststart wants to see what the container's shell writes before what the shell of its hook
+writes: both have been started, in this order, and neither waits for the other.
+"""
 
 
 @dataclass

@@ -69,6 +69,10 @@ def test_other_runtimes_may_pass_what_is_known():
     assert verdict(result("a MUST"), held=False, strict=False)[0] == "not ok"
 
 
+def test_an_entry_whose_proof_was_not_run_explains_nothing():
+    assert judge(result("a MUST"), FILE, {}, strict=False).differences == ["a MUST"]
+
+
 def test_complaints_and_deaths_are_failures():
     output = parse('  ---\n  {"error": "it MUST"}\n  ...\n1..0\n')
     given = Result("r", output.tests, output.problems + ["killed by signal 9"], output.complaints)

@@ -12,10 +12,11 @@ from conformance.run import Result, Runtime
 from conformance.tap import Point
 
 KNOWN = File((Known("hugetlb", ("it MUST <be> a|b",), "host", "There are none.", "true"),), {})
+KNOWN_NONE = File((), {})
 RESULTS = {
     "fine": Result("fine", [Point(True, "a"), Point(True, "b", "skip", "not set")], seconds=1.5),
     "hugetlb": Result("hugetlb", [Point(False, "it MUST <be> a|b")]),
-    "bad": Result("bad", [], ["no test", "exit status 1"], errors=['time="x" level=error msg="no way"']),
+    "bad": Result("bad", [], ["no test", "exit status 1"], errors=["failed to create the container", "no way"]),
 }
 VERDICTS = {"fine": Verdict("ok"), "hugetlb": Verdict("known"), "bad": Verdict("not ok", ["no test", "exit status 1"])}
 COLUMN = report.Column(Runtime("ocirt", "/b/ocirt", ("ocirt version 1", "spec: 1.3.0")), RESULTS, VERDICTS)
@@ -76,7 +77,13 @@ def test_markdown():
     assert "| hugetlb | known (0 + 1) | known (0 + 1) |" in text and "| bad | **fails** | **fails** |" in text
     assert "| programs ok | 1 | 1 |" in text
     assert "**hugetlb** (this machine): it MUST \\<be> a|b.\n  There are none." in text
-    assert "## What fails with crun" in text and 'msg="no way"' in text
+    assert "## What fails with crun" in text and "- bad: no test; exit status 1; no way\n" in text
+
+
+def test_markdown_tells_what_a_runtime_always_says():
+    results = {name: Result(name, [], ["no test"], errors=["failed to create the container", "unknown version"]) for name in "ab"}
+    column = report.Column(COLUMN.runtime, results, {name: Verdict("not ok", ["no test"]) for name in "ab"})
+    assert "With 2 programs it says: unknown version." in report.to_markdown(report.Report((column,), {}), KNOWN_NONE)
 
 
 @pytest.mark.parametrize("words, message", [
