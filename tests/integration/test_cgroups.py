@@ -10,6 +10,7 @@ from tests.integration.harness import PARENT, cgroup_file, hierarchies, left_cgr
 
 pytestmark = pytest.mark.v1
 
+
 def test_joined_in_every_hierarchy(ocirt, bundle):
     ocirt.ok("create", "--bundle", bundle, "c1")
     pid = ocirt.state("c1")["pid"]
