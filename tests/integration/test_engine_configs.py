@@ -65,7 +65,7 @@ def test_it_runs(ocirt, tmp_path, image, pause, name):
     joined = {space["type"] for space in bundle.config["linux"]["namespaces"] if space.get("path")}
     assert hostname == bundle.config.get("hostname") or "uts" in joined or not bundle.config.get("hostname")
     if bundle.config.get("hooks"):
-        assert json.loads((tmp_path / "hook-state").read_text())["status"] == "creating"
+        assert json.loads((tmp_path / "hook-state").read_text())["status"] == "created"
 
 
 def test_one_without_root_runs(ocirt, tmp_path, image, pause):
