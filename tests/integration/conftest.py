@@ -35,6 +35,20 @@ def clean_before(request):
     remove_cgroups()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def programs(tmp_path_factory, clean_before):
+    """A cache of programs for all tests: what was compiled for one is bound for the next."""
+    if os.geteuid() != 0:
+        yield
+        return
+    place = tmp_path_factory.mktemp("programs")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", place], check=True, timeout=LIMIT)
+    os.environ["OCIRT_CACHE"] = str(place)
+    yield
+    del os.environ["OCIRT_CACHE"]
+    subprocess.run(["umount", place], check=True, timeout=LIMIT)
+
+
 @pytest.fixture(scope="session")
 def image(tmp_path_factory):
     """A rootfs of busybox alone, to be copied."""
