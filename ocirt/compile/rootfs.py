@@ -13,8 +13,8 @@ Relative paths are relative to the bundle, those of flags to the caller's direct
 
 from ..errors import ConfigError
 from ..model.text import quote
-from ..plan.steps import (PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE, ChangeRoot, MoveRoot, OpenRootfs, OverlayRootfs, PivotRoot,
-                          SetMountAttributes, SetPropagation)
+from ..plan.steps import (PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE, ChangeRoot, MoveRoot, OpenRootfs, OverlayRootfs,
+                          PivotRoot, SetMountAttributes, SetPropagation)
 
 ROOT = "config.md#root"
 PROPAGATION = "config-linux.md#rootfs-mount-propagation"
