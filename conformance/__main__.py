@@ -21,15 +21,16 @@ def arguments(words=None):
     parser = argparse.ArgumentParser(prog="hack/conformance", description="Run the validation programs of OCI "
                                      "runtime-tools against runtimes. Exit status 1: with ocirt something is not as "
                                      "conformance/known.toml says.")
-    parser.add_argument("--runtime", action="append", metavar="NAME-OR-PATH", help="a column; repeatable; default: this tree's ocirt")
-    parser.add_argument("--program", action="append", metavar="NAME", help="only this program; repeatable")
-    parser.add_argument("--jobs", type=int, default=run.JOBS, metavar="N", help="programs at a time (default: %(default)s)")
-    parser.add_argument("--limit", type=float, default=run.LIMIT, metavar="SECONDS", help="for one program (default: %(default)s)")
-    parser.add_argument("--json", type=Path, default=FILES / "report.json", metavar="FILE", help="default: %(default)s")
-    parser.add_argument("--junit", type=Path, default=FILES / "junit.xml", metavar="FILE", help="default: %(default)s")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a page for people")
-    parser.add_argument("--docs", action="store_true", help=f"all of ocirt, {' and '.join(PEERS)}, into docs/conformance.md")
-    parser.add_argument("--list", action="store_true", help="print the names of the programs")
+    flag = parser.add_argument
+    flag("--runtime", action="append", metavar="NAME-OR-PATH", help="a column; repeatable; default: this tree's ocirt")
+    flag("--program", action="append", metavar="NAME", help="only this program; repeatable")
+    flag("--jobs", type=int, default=run.JOBS, metavar="N", help="programs at a time (default: %(default)s)")
+    flag("--limit", type=float, default=run.LIMIT, metavar="SECONDS", help="for one program (default: %(default)s)")
+    flag("--json", type=Path, default=FILES / "report.json", metavar="FILE", help="default: %(default)s")
+    flag("--junit", type=Path, default=FILES / "junit.xml", metavar="FILE", help="default: %(default)s")
+    flag("--markdown", type=Path, metavar="FILE", help="write a page for people")
+    flag("--docs", action="store_true", help=f"ocirt, {' and '.join(PEERS)}, into docs/conformance.md")
+    flag("--list", action="store_true", help="print the names of the programs")
     options = parser.parse_args(words)
     if options.docs:
         if options.runtime or options.program:
@@ -59,11 +60,13 @@ def column(suite, runtime, programs, file, *, jobs=run.JOBS, limit=run.LIMIT, do
 
 
 def facts(suite):
-    commit = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True,
-                            stdin=subprocess.DEVNULL, timeout=30).stdout.strip()
+    """When and where: name -> words."""
+    commit = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True,
+                            text=True, stdin=subprocess.DEVNULL, timeout=30).stdout.strip()
+    controllers = " ".join(path.name for path in cells.hierarchies() if (path / "tasks").exists())
     return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit of ocirt": commit or "unknown",
-            "runtime-tools": suite.version, "host": f"{platform.system()} {platform.release()} {platform.machine()}, cgroup v1: "
-            + " ".join(path.name for path in cells.hierarchies() if (path / "tasks").exists())}
+            "runtime-tools": suite.version,
+            "host": f"{platform.system()} {platform.release()} {platform.machine()}, cgroup v1: {controllers}"}
 
 
 def main(words=None):
@@ -83,7 +86,8 @@ def main(words=None):
         columns = []
         try:
             for runtime in runtimes:
-                columns.append(column(suite, runtime, programs, file, jobs=options.jobs, limit=options.limit, done=_progress(runtime)))
+                columns.append(column(suite, runtime, programs, file, jobs=options.jobs, limit=options.limit,
+                                      done=_progress(runtime)))
                 report.show(columns[-1])
         finally:
             run.clean()

@@ -99,7 +99,7 @@ def hugetlb():
         yield
         return
     if "hugetlb" in _enabled_in_v2():
-        raise CellError(f"hugetlb is in use by {UNIFIED} (cgroup.subtree_control): it cannot be mounted as a v1 hierarchy")
+        raise CellError(f"hugetlb cannot be mounted as a v1 hierarchy: {UNIFIED}/cgroup.subtree_control has it")
     HUGETLB.mkdir(exist_ok=True)
     try:
         _mount()

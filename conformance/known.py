@@ -69,7 +69,8 @@ def load(file=FILE):
         except (KeyError, TypeError) as error:
             raise ValueError(f"{file}: known[{index}]: {error}") from None
         if entry.cause not in CAUSES:
-            raise ValueError(f"{file}: known[{index}].cause: found {entry.cause!r}, expected one of {', '.join(CAUSES)}")
+            raise ValueError(f"{file}: known[{index}].cause: found {entry.cause!r}, "
+                             f"expected one of {', '.join(CAUSES)}")
         for failure in entry.failures:
             if (entry.program, failure) in seen:
                 raise ValueError(f"{file}: known[{index}]: a second entry for {entry.program}: {failure}")

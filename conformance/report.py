@@ -33,6 +33,7 @@ class Report:
 # ---- the terminal ----
 
 HEAD = ("program", "", "ok", "not ok", "skipped", "seconds", "failures")
+PLAIN = "{:32} {:6} {:>4} {:>6} {:>7} {:>7}  {}"
 
 
 def _row(result, verdict):
@@ -57,14 +58,13 @@ def show(column, out=sys.stdout):
             return _show_rich(column)
         except ModuleNotFoundError:
             pass
-    print(f"{HEAD[0]:32} {'':6} {HEAD[2]:>4} {HEAD[3]:>6} {HEAD[4]:>7} {HEAD[5]:>7}  {HEAD[6]}", file=out)
+    print(PLAIN.format(*HEAD), file=out)
     for program, result in column.results.items():
         verdict = column.verdicts[program]
-        cells = _row(result, verdict)
         first, *others = _remarks(result, verdict) or [""]
-        print(f"{cells[0]:32} {cells[1]:6} {cells[2]:>4} {cells[3]:>6} {cells[4]:>7} {cells[5]:>7}  {first}".rstrip(), file=out)
+        print(PLAIN.format(*_row(result, verdict), first).rstrip(), file=out)
         for remark in others:
-            print(f"{'':67} {remark}", file=out)
+            print(PLAIN.format("", "", "", "", "", "", remark), file=out)
     print(closing(column), file=out)
 
 
@@ -153,19 +153,22 @@ def to_markdown(report, known):
     names = [column.runtime.name for column in report.columns]
     lines = ["# Conformance",
              "",
-             "What the public validation programs of OCI runtime-tools say of runtimes, all in one run on one machine. Made by "
-             "`hack/conformance --docs`; do not edit.",
+             "What the public validation programs of OCI runtime-tools say of runtimes, all in one run on one machine. "
+             "Made by `hack/conformance --docs`; do not edit.",
              "",
              *[f"- {name}: {words}" for name, words in report.facts.items()],
              *[f"- {column.runtime.name}: {'; '.join(column.runtime.version)}" for column in report.columns],
              "",
-             "`ok`: every test passed, or was skipped because the program does not ask for what it looks at. `known`: it fails, "
-             "and has to: this machine, or the program itself, leaves no other way (below, each with a proof that the same run "
-             "has executed: `conformance/known.toml`). Numbers are of tests: passed, + failed.",
+             "`ok`: every test passed, or was skipped because the program does not ask for what it looks at. `known`: "
+             "it fails, and has to: this machine, or the program itself, leaves no other way (below, each with a proof "
+             "that the same run has executed: `conformance/known.toml`). Numbers are of tests: passed, + failed.",
+             "",
+             "Three programs race with the container that they start: killsig, pidfile and poststart. For all runtimes "
+             "alike they are made to wait for it (`PACED` in `conformance/run.py`).",
              "",
              _table_row(["", *names]), _table_row(["---"] * (len(names) + 1))]
-    for outcome in OUTCOMES:
-        lines.append(_table_row([f"programs {MARKS[outcome]}", *[str(column.count()[outcome]) for column in report.columns]]))
+    lines += [_table_row([f"programs {MARKS[outcome]}", *[str(column.count()[outcome]) for column in report.columns]])
+              for outcome in OUTCOMES]
     lines += ["", "## Programs", "", _table_row(["program", *names]), _table_row(["---"] * (len(names) + 1))]
     for program in report.columns[0].results:
         lines.append(_table_row([program, *[_cell(column, program) for column in report.columns]]))

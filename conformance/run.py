@@ -28,9 +28,9 @@ PACED = {
 """Programs that race with the container they start, and what the spy does so that they do not.
 
 killsig sends a signal as soon as the container is running, when its shell may not have come to its first command,
-``trap``, yet. pidfile kills a container whose program, ``true``, may have ended by itself, and takes the error that there
-must be then for a failure. poststart wants to see what the container's shell writes before what the shell of its hook
-writes: both have been started, in this order, and neither waits for the other.
+``trap``, yet. pidfile kills a container whose program, ``true``, may have ended by itself, and takes the error that
+there must be then for a failure. poststart wants to see what the container's shell writes before what the shell of its
+hook writes: both have been started, in this order, and neither waits for the other.
 """
 
 
@@ -126,12 +126,13 @@ def program_in_cell(suite, runtime, program, limit=LIMIT):
     if status is None:
         problems.append(f"timed out after {limit} s")
     elif status != 0:
-        problems.append((f"exit status {status}" if status > 0 else f"killed by signal {-status}") + _last_words(errors))
+        how = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
+        problems.append(how + _last_words(errors))
     return Result(program, output.tests, problems, output.complaints, time.monotonic() - start, errors)
 
 
 def _last_words(errors):
-    """The sentence of the spec that a program has died with: its line of errors stands before that with the reference."""
+    """The sentence of the spec that a program has died with: the line before that with the reference."""
     for line, following in zip(errors, errors[1:]):
         if following.startswith("Refer to: "):
             return f": {line}"
@@ -139,14 +140,14 @@ def _last_words(errors):
 
 
 def in_cell(suite, name, script, runtime, limit, more=()):
-    """Run the shell's ``script`` in the cell ``name``, in a folder with what programs look for there. Its environment has
-    SUITE, SPY, TMPDIR, RUNTIME and, for the spy, REAL, and ``more``.
+    """Run the shell's ``script`` in the cell ``name``, in a folder with what programs look for there. Its environment
+    has SUITE, SPY, TMPDIR, RUNTIME and, for the spy, REAL, and ``more``.
 
     :return: its exit status (``None``: it was ended after ``limit`` seconds), output and errors.
     """
     path = cells.make(name)
-    environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TMPDIR": "/run/cell/tmp", "SUITE": str(suite.folder),
-                   "SPY": str(SPY), "RUNTIME": runtime.path, "REAL": runtime.path, **dict(more)}
+    environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TMPDIR": "/run/cell/tmp", "SPY": str(SPY),
+                   "SUITE": str(suite.folder), "RUNTIME": runtime.path, "REAL": runtime.path, **dict(more)}
     script = f'cp "$SUITE/runtimetest" "$SUITE/rootfs-amd64.tar.gz" .\n{script}'
     # Files, not pipes: a container that is left running keeps the streams open.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:

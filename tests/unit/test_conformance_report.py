@@ -81,7 +81,8 @@ def test_markdown():
 
 
 def test_markdown_tells_what_a_runtime_always_says():
-    results = {name: Result(name, [], ["no test"], errors=["failed to create the container", "unknown version"]) for name in "ab"}
+    words = ["failed to create the container", "unknown version"]
+    results = {name: Result(name, [], ["no test"], errors=words) for name in "ab"}
     column = report.Column(COLUMN.runtime, results, {name: Verdict("not ok", ["no test"]) for name in "ab"})
     assert "With 2 programs it says: unknown version." in report.to_markdown(report.Report((column,), {}), KNOWN_NONE)
 
