@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocirt.cgroups.v1 import ALLOWED
+from ocirt.cgroups.devices import ALLOWED
 from ocirt.errors import ConfigError, HostError
 from ocirt.model.host import Cgroups, Hierarchy
 from tests.unit.plans import ROOT, V1, config, host, names, plan, shown, steps, v1, values

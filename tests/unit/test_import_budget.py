@@ -21,7 +21,7 @@ FORBIDDEN = {"re", "enum", "dataclasses", "typing", "pathlib", "argparse", "json
 EXPECTED = """
 _json fcntl gc
 ocirt ocirt._build ocirt.boot ocirt.errors
-ocirt.cgroups ocirt.cgroups.v1
+ocirt.cgroups ocirt.cgroups.cgroupfs ocirt.cgroups.devices ocirt.cgroups.v1
 ocirt.cli ocirt.cli.create
 ocirt.compile ocirt.compile.capabilities ocirt.compile.devices ocirt.compile.hooks ocirt.compile.mounts
 ocirt.compile.namespaces ocirt.compile.paths ocirt.compile.process ocirt.compile.rootfs ocirt.compile.seccomp ocirt.compile.sysctl
