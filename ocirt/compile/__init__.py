@@ -10,7 +10,7 @@ from ..plan import Plan
 from ..plan.steps import EVENTS, Commit, KillInit, OpenSocket, Receive, Send, SendPidfd, WritePidFile, WriteState
 from . import devices, hooks, paths, seccomp, sysctl, unsupported
 from .mounts import Mounts
-from .namespaces import Namespaces
+from .namespaces import CGROUP, Namespaces
 from .process import Process, check_terminal
 from .rootfs import Rootfs
 
@@ -36,7 +36,7 @@ def compile(config, request, host, refuse=True):
     namespaces = Namespaces(config, request, host, plan)
     rootfs = Rootfs(config, request, plan)
     cgroup = cgroups.choose(config, request, host, plan)
-    mounts = Mounts(config, rootfs, cgroup)
+    mounts = Mounts(config, rootfs, cgroup, namespaces.has(CGROUP))
     process = Process(config, request, host, plan, namespaces) if config.has("process") else None
 
     plan.sections["host"] = _host(config, request, plan, namespaces, cgroup, process)
@@ -66,7 +66,7 @@ def _host(config, request, plan, namespaces, cgroup, process):
         steps.append(OpenSocket("--pidfd-socket", "", fd=pidfd, path=request.text("pidfd-socket", plan.trace)))
     if process:
         steps += process.capabilities.warn()
-    steps += namespaces.spawn(cgroup.register)
+    steps += namespaces.spawn(cgroup)
     if _has_early_hooks(config):
         steps.append(_receive("mounted"))
         steps += hooks.run(config.hooks, "prestart") + hooks.run(config.hooks, "create_runtime")

@@ -160,8 +160,8 @@ class Parsed:
 class Mounts:
     """The mounts of a container, in their order."""
 
-    def __init__(self, config, rootfs, cgroup):
-        self.rootfs, self.cgroup = rootfs, cgroup
+    def __init__(self, config, rootfs, cgroup, in_cgroup_namespace):
+        self.rootfs, self.cgroup, self.in_cgroup_namespace = rootfs, cgroup, in_cgroup_namespace
         self.parsed = [Parsed(entry) for entry in config.mounts]
 
     @property
@@ -178,7 +178,7 @@ class Mounts:
             elif each.is_bind:
                 steps += self._bind(each)
             elif each.fstype in ("cgroup", "cgroup2"):
-                steps += self.cgroup.mount(each)
+                steps += self.cgroup.mount(each, self.in_cgroup_namespace)
             else:
                 steps += self._mount(each)
             if not each.is_remount:

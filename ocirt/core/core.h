@@ -110,6 +110,8 @@ struct run {
   int null_attached;          // null is a mount of the container's namespace already
   uint32_t passed_over[32];   // hierarchies that may not be written
   unsigned n_passed_over;
+  int refused;                // why controllers could not be enabled, and in which cgroup
+  char refused_at[256];
   char executable[4096];
   const char *call;           // of the failure: what failed
   struct buffer detail;       // of the failure: what the kernel or the other side said

@@ -46,6 +46,13 @@ static void remember_init(struct run *r, int pid) {
   __atomic_store_n(&j->pid, pid, __ATOMIC_SEQ_CST);
 }
 
+static int explain_spawn(struct run *r, int error, int into_cgroup) {
+  if (into_cgroup && error == -EACCES) put(&r->detail, "the cgroup may not be entered from the runtime's own");
+  if (into_cgroup && error == -EBUSY) put(&r->detail, "the cgroup has controllers enabled for children");
+  if (into_cgroup && error == -EOPNOTSUPP) put(&r->detail, "the cgroup is part of a threaded one");
+  return failing(r, "clone3", error);
+}
+
 int do_spawn(struct run *r, const struct step_spawn *s) {
   int pair[2], pidfd = -1, from_stage = r->section == SECTION_STAGE;
   if (from_stage) { pair[1] = r->peer; pair[0] = -1; }
@@ -61,7 +68,12 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
     .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
   };
   long pid = sys2(SYS_clone3, &args, sizeof args);
-  if (pid < 0) return failing(r, "clone3", (int)pid);
+  if (pid == -EACCES && cgroup >= 0 && s->stay) {
+    log_line("warning", "the container stays in the runtime's cgroup: from there this user may not enter another");
+    args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
+    pid = sys2(SYS_clone3, &args, sizeof args);
+  }
+  if (pid < 0) return explain_spawn(r, (int)pid, args.flags & CLONE_INTO_CGROUP);
   if (!pid) {
     if (!from_stage) {
       r->peer = pair[1];

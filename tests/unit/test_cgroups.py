@@ -128,12 +128,6 @@ def test_systemd(words, flag, runs, reason):
     assert error(on=host(has_systemd=runs), kind=HostError, **words) == f"{flag}: {reason}"
 
 
-def test_v2_alone():
-    on = host(cgroups=Cgroups((), Hierarchy((), ROOT, "/")))
-    assert error(on=on, kind=HostError).startswith("--cgroup-manager cgroupfs: this host has cgroup v2 alone")
-    assert "MakeCgroup" not in names(made("/c", on, cgroup_manager="disabled"), "host")
-
-
 @pytest.mark.parametrize("facts, rootless, tolerate", [
     ({}, "auto", 0), ({"in_user_namespace": True}, "auto", 1), ({"in_user_namespace": True}, "false", 0),
     ({}, "true", 1)])
