@@ -109,6 +109,8 @@ def field(step, name):
         return "none" if value == NONE else f"fd{value}"
     if kind == "section":
         return value
+    if kind == "bytes":
+        return f"({len(value)} bytes)"
     write = FORMATS.get(f"{type(step).__name__}.{name}") or FORMATS.get(name) or str
     return write(value)
 
