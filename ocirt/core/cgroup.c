@@ -162,15 +162,7 @@ int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
   // A parent may be removed by another container's delete between our look and our mkdir.
   for (int tries = 0; error == -ENOENT && tries < 16; tries++)
     error = make_levels(r, TEXT(hierarchy), TEXT(path), TEXTS(inherit), s->unified != 0);
-  if (!error) return 0;
-  int result = tolerated(r, s->hierarchy, NUMBER(tolerate), r->call, error);
-  if (result == 0 && s->unified) {
-    BUFFER(text, LOG_LINE);
-    put(&text, "the container stays in the runtime's cgroup: "); put(&text, TEXT(hierarchy)); put(&text, TEXT(path));
-    put(&text, " cannot be made: "); put_error(&text, error);
-    log_line("warning", text.data);
-  }
-  return result;
+  return error ? tolerated(r, s->hierarchy, NUMBER(tolerate), r->call, error) : 0;
 }
 
 // Line by line: files like io.max take one at a time.

@@ -100,6 +100,8 @@ struct run {
   int peer;                   // socket to the other side, -1: none
   int proc;                   // a procfs of our own, -1: not yet
   int rootfs, null, empty;    // rootfs; what masks files and directories (-1: not yet)
+  const struct step *spawn;   // host: the Spawn that was done last
+  int entry;                  // -1, or cgroup.procs of the cgroup that the child has to move into by itself
   int child;                  // host: the process that Spawn made (the stage, or init)
   int child_pidfd;
   int console;                // host: the master that init sent, for a foreground run
@@ -164,6 +166,7 @@ int wait_exit(int pidfd, int *status);                       // waitid of a chil
 int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
              const char *status);
 void reset_signals(void);
+int killed_at_birth(struct run *r);                          // and made ready for doing the Spawn again
 
 // ---- fault.c: test builds only ----
 

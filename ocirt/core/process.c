@@ -53,6 +53,24 @@ static int explain_spawn(struct run *r, int error, int into_cgroup) {
   return failing(r, "clone3", error);
 }
 
+// A child that is made in a cgroup is killed before it runs on kernels since 6.13 (and some before, with a fix taken
+// over) if that cgroup or the caller's own has ever been written to cgroup.kill, and the other has not: the kernel
+// compares the two. The child is then made in the caller's cgroup and moves itself, which waits for a grace period.
+int killed_at_birth(struct run *r) {
+  if (r->section != SECTION_HOST || r->child_pidfd < 0 || r->entry >= 0 || r->container->journal->child_runs) return 0;
+  const struct step_spawn *s = (const void *)r->spawn;
+  int status, cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
+  if (cgroup < 0 || sys_poll(r->child_pidfd, POLLIN, 1000) != 1) return 0;
+  if ((r->entry = sys_openat2(cgroup, "cgroup.procs", O_WRONLY, 0, RESOLVE_BENEATH)) < 0) { r->entry = -1; return 0; }
+  wait_exit(r->child_pidfd, &status);
+  sys_close(r->child_pidfd); sys_close(r->peer);
+  r->child_pidfd = r->container->pidfd = r->peer = -1;
+  r->container->journal->pid = 0;
+  r->detail.used = r->detail.full = 0;
+  r->detail.data[0] = 0;
+  return 1;
+}
+
 int do_spawn(struct run *r, const struct step_spawn *s) {
   int pair[2], pidfd = -1, from_stage = r->section == SECTION_STAGE;
   if (from_stage) { pair[1] = r->peer; pair[0] = -1; }
@@ -60,7 +78,10 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
     int error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
     if (error < 0) return failing(r, "socketpair", error);
   }
-  int cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
+  int cgroup = NUMBER(cgroup) >= 0 && r->entry < 0 ? r->fds[NUMBER(cgroup)] : -1;
+  if (!from_stage) r->container->journal->child_runs = 0;
+  if (s->stay && cgroup < 0 && r->entry < 0)
+    log_line("warning", "the container stays in the runtime's cgroup: this user may not make one for it");
   struct clone_args args = {
     .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
     .pidfd = (uint64_t)(uintptr_t)&pidfd,
@@ -73,8 +94,9 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
     args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
     pid = sys2(SYS_clone3, &args, sizeof args);
   }
-  if (pid < 0) return explain_spawn(r, (int)pid, args.flags & CLONE_INTO_CGROUP);
+  if (pid < 0) return explain_spawn(r, (int)pid, (args.flags & CLONE_INTO_CGROUP) != 0);
   if (!pid) {
+    __atomic_store_n(&r->container->journal->child_runs, 1, __ATOMIC_SEQ_CST);
     if (!from_stage) {
       r->peer = pair[1];
       sys_close(pair[0]);

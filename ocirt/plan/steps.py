@@ -97,7 +97,7 @@ class MakeCgroup(Step):
 
     With ``unified`` 1 (cgroup v2) every controller that a cgroup above has is enabled for its children, as far as
     the kernel allows it: a step that needs a file of another one says why it is missing. The last directory must be
-    a domain, with no process anywhere below. Passing it over is a warning.
+    a domain, with no process anywhere below.
     """
     fields = {"hierarchy": "text", "path": "text", "inherit": "texts", "unified": "number", "tolerate": "number"}
     defaults = {"inherit": (), "unified": 0, "tolerate": 0}
@@ -211,7 +211,8 @@ class OpenSocket(Step):
 
 class Spawn(Step):
     """clone3 a child that runs ``section``; ``flags`` are CLONE_NEW*, ``cgroup`` a v2 directory for
-    CLONE_INTO_CGROUP; with ``stay`` 1 a child that may not enter it (EACCES) stays in the caller's, with a warning.
+    CLONE_INTO_CGROUP; with ``stay`` 1 a child that has none, because it was passed over, or that may not enter it
+    (EACCES) stays in the caller's, with a warning.
     Section init is the container's first process (its pid goes into the journal), whether the host or the stage
     spawns it."""
     fields = {"section": "section", "flags": "number", "cgroup": "fd", "stay": "number"}

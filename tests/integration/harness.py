@@ -15,10 +15,17 @@ LIMIT = 30
 """Seconds that any command of a test may take."""
 
 
+def is_v2():
+    """Is cgroup v2 the only hierarchy?"""
+    return (CGROUPS / "cgroup.controllers").exists()
+
+
 def hierarchies():
     """Mount points of the cgroup hierarchies, v1 and unified."""
+    if is_v2():
+        return [CGROUPS]
     found = [path for path in CGROUPS.iterdir() if path.is_dir() and not path.is_symlink() and (path / "cgroup.procs").exists()]
-    return found or [CGROUPS]
+    return found
 
 
 def remove_cgroups():
@@ -29,6 +36,11 @@ def remove_cgroups():
                 freezer = Path(folder, "freezer.state")
                 if freezer.exists():
                     freezer.write_text("THAWED")
+                if (thaw := Path(folder, "cgroup.freeze")).exists():
+                    thaw.write_text("0")
+                if Path(folder, "cgroup.type").exists() and Path(folder, "cgroup.type").read_text() == "threaded\n":
+                    os.rmdir(folder)
+                    continue
                 for _ in range(100):
                     pids = Path(folder, "cgroup.procs").read_text().split()
                     if not pids:
@@ -161,6 +173,18 @@ class Runtime:
 
     def ids(self):
         return sorted(path.name for path in Path(self.root).iterdir()) if Path(self.root).exists() else []
+
+
+UID, NAME = 54321, "ocirt-tester"
+ENTRIES = {"passwd": f"{NAME}:x:{UID}:{UID}::/nonexistent:/bin/sh\n", "group": f"{NAME}:x:{UID}:\n",
+           "subuid": f"{NAME}:700000:65536\n", "subgid": f"{NAME}:700000:65536\n"}
+
+
+class User(Runtime):
+    """The runtime as the user calls it."""
+
+    def __call__(self, *words, **more):
+        return super().__call__(*words, user=UID, group=UID, extra_groups=[], cwd="/", **more)
 
 
 def built(folder):

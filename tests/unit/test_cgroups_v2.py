@@ -4,15 +4,10 @@ import pytest
 
 from ocirt.cgroups.v2 import cpu_weight, io_weight
 from ocirt.errors import ConfigError
-from ocirt.model.host import Cgroups, Hierarchy
 from ocirt.model.text import bound
-from tests.unit.plans import ROOT, config, host, names, plan, shown, steps, values
+from tests.unit.plans import ROOT, config, names, plan, shown, steps, v2, values
 
 LIMITS = ("WriteCgroup", "WriteEitherCgroup", "WriteCgroupDifference")
-
-
-def v2(own="/", **facts):
-    return host(cgroups=Cgroups((), Hierarchy((), ROOT, own)), **facts)
 
 
 def made(path="/c", on=None, resources=None, members=(), **words):
