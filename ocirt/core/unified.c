@@ -33,8 +33,9 @@ void enable_controllers(struct run *r, int dir, const char *path) {
   if (!error) return;
   refuse(r, path, error);
   // EBUSY: it has processes. Then no controller is enabled by itself: those that know threads would be, at the price
-  // of making the children invalid domains. What may not be written at all is not tried again either.
-  if (error == -EBUSY || error == -EOPNOTSUPP || error == -EACCES || error == -EPERM || error == -EROFS) return;
+  // of making the children invalid domains. What may not be written at all is not tried again either. EPERM is cpuset's,
+  // for processes of others in a child, until Linux 6.6.
+  if (error == -EBUSY || error == -EOPNOTSUPP || error == -EACCES || error == -EROFS) return;
   for (const char *word = missing.data; *(word += strspn(word, " ")); word += strcspn(word, " ")) {
     struct buffer text = {one, sizeof one, 0, 0};
     put_bytes(&text, word, strcspn(word, " "));
