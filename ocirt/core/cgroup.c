@@ -292,8 +292,8 @@ int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
   int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY | O_DIRECTORY);
   if (dir == -ENOENT) return 0;
   if (dir < 0) return failing(r, "open", dir);
-  // All at once, and whoever is being made just now too.
-  if (r->signal == 9 && write_control(dir, "cgroup.kill", "1") == 0) { sys_close(dir); return 0; }
+  // All at once, and whoever is being made just now too; then what is left is their end.
+  if (r->signal == 9) write_control(dir, "cgroup.kill", "1");
   struct signalling how = {.signal = r->signal};
   do { how.sent = 0; signal_tree(dir, &how); how.wait = 1; } while (r->signal == 9 && how.sent);
   sys_close(dir);

@@ -101,6 +101,7 @@ struct run {
   int proc;                   // a procfs of our own, -1: not yet
   int rootfs, null, empty;    // rootfs; what masks files and directories (-1: not yet)
   const struct step *spawn;   // host: the Spawn that was done last
+  const char *stays;          // host: why the child is in the caller's cgroup: a warning once it is created
   int entry;                  // -1, or cgroup.procs of the cgroup that the child has to move into by itself
   int child;                  // host: the process that Spawn made (the stage, or init)
   int child_pidfd;

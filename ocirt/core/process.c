@@ -81,7 +81,7 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   int cgroup = NUMBER(cgroup) >= 0 && r->entry < 0 ? r->fds[NUMBER(cgroup)] : -1;
   if (!from_stage) r->container->journal->child_runs = 0;
   if (s->stay && cgroup < 0 && r->entry < 0)
-    log_line("warning", "the container stays in the runtime's cgroup: this user may not make one for it");
+    r->stays = "the container stays in the runtime's cgroup: this user may not make one for it";
   struct clone_args args = {
     .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
     .pidfd = (uint64_t)(uintptr_t)&pidfd,
@@ -90,7 +90,7 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   };
   long pid = sys2(SYS_clone3, &args, sizeof args);
   if (pid == -EACCES && cgroup >= 0 && s->stay) {
-    log_line("warning", "the container stays in the runtime's cgroup: from there this user may not enter another");
+    r->stays = "the container stays in the runtime's cgroup: from there this user may not enter another";
     args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
     pid = sys2(SYS_clone3, &args, sizeof args);
   }
@@ -188,6 +188,7 @@ int do_commit(struct run *r, const struct step_commit *s) {
   __atomic_store_n(&c->journal->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
   struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
   error = send_message(r->peer, &message, -1);
+  if (r->stays) log_line("warning", r->stays);
   return error ? failing(r, "sendmsg", error) : 0;
 }
 

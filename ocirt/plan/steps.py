@@ -169,7 +169,7 @@ class SignalCgroup(Step):
     """Send the signal of the command line to every process in the cgroup and its children.
 
     Each process is held by a pidfd and looked up in the cgroup again before it is signalled. With
-    SIGKILL cgroup.kill does it, where there is that file; elsewhere the cgroup is gone through until it is empty.
+    SIGKILL cgroup.kill comes first, where there is that file, and the cgroup is gone through until it is empty.
     """
     fields = {"hierarchy": "text", "path": "text"}
     sentence = "signal the processes of {hierarchy}{path}"

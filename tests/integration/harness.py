@@ -193,8 +193,8 @@ def built(folder):
 
 
 def cgroup_file(bundle, controller, file):
-    """A file of the bundle's cgroup, read."""
-    return (CGROUPS / controller / bundle.config["linux"]["cgroupsPath"].lstrip("/") / file).read_text().strip()
+    """A file of the bundle's cgroup, read; on v2 every controller has the same."""
+    return ((CGROUPS if is_v2() else CGROUPS / controller) / bundle.config["linux"]["cgroupsPath"].lstrip("/") / file).read_text().strip()
 
 
 def enough_output(path, seconds=10):

@@ -484,8 +484,7 @@ def test_kill_all(ocirt, bundle):
     ocirt.ok("create", "--bundle", bundle, "c1")
     ocirt.ok("start", "c1")
     ocirt.ok("kill", "--all", "c1", "KILL")
-    ocirt.wait_status("c1", "stopped")
-    wait_for(lambda: not left_running())
+    assert not left_running() and ocirt.status("c1") == "stopped"
 
 
 def test_kill_all_with_another_signal(ocirt, bundle):

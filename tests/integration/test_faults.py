@@ -83,7 +83,7 @@ def test_later_verbs_killed_after_each_step(ocirt, faulty, bundle, tmp_path, ver
     ocirt.ok("create", "--bundle", bundle, "c1")
     count = steps_of(faulty, tmp_path, *words)
     ocirt.ok("delete", "--force", "c1")
-    assert count >= (2 if verb == "start" else 10)
+    assert count >= (2 if verb == "start" else 5)  # cgroup v2 has one hierarchy to leave
     for step in range(1, count + 1):
         ocirt.ok("create", "--bundle", bundle, "c1")
         result = fault(faulty, verb, step, "kill", *words)
