@@ -136,8 +136,8 @@ class V1(Cgroupfs):
         if rule.is_whole:
             return [self._device_rule(verb, "a", rule.at)]
         # The kernel takes "a" for everything, whatever stands after it.
-        return [self._device_rule(verb, f"{kind} " + _number(rule.major) + ":" + _number(rule.minor) + f" {rule.access}",
-                                  rule.at) for kind in rule.kinds]
+        numbers = _number(rule.major) + ":" + _number(rule.minor)
+        return [self._device_rule(verb, f"{kind} " + numbers + f" {rule.access}", rule.at) for kind in rule.kinds]
 
     # ---- the rarer controllers ----
 

@@ -8,6 +8,7 @@
 
 #define MARK "trusted.ocirt"
 #define MARK_OF_USER "user.ocirt"
+#define NAME_SIZE 256
 
 int is_there(struct run *r, uint64_t hierarchy, int64_t tolerate) {
   for (unsigned i = 0; i < r->n_passed_over; i++) {
@@ -141,7 +142,7 @@ static int make_levels(struct run *r, const char *hierarchy, const char *path, c
   for (const char *name = relative(path); *name && at >= 0; ) {
     size_t length = strcspn(name, "/");
     const char *next = name + length + strspn(name + length, "/");
-    char component[256];
+    char component[NAME_SIZE];
     if (length >= sizeof component) { sys_close(at); return failing(r, "mkdir", -ENAMETOOLONG); }
     memcpy(component, name, length);
     component[length] = 0;
@@ -269,7 +270,9 @@ static int signal_processes(int dir, int signal, int wait) {
   return sent;
 }
 
-struct signalling { int signal, wait, sent; };
+// Levels below are not gone through: there are none but where a container has made them, and removal finds them.
+#define DEPTH 128
+struct signalling { int signal, wait, sent, depth; };
 
 static int signal_tree(int dir, struct signalling *how);
 
@@ -284,7 +287,9 @@ static int signal_child(int parent, const char *name, unsigned char type, void *
 
 static int signal_tree(int dir, struct signalling *how) {
   how->sent += signal_processes(dir, how->signal, how->wait);
-  return list_directory(dir, signal_child, how);
+  if (++how->depth < DEPTH) list_directory(dir, signal_child, how);
+  how->depth--;
+  return 0;
 }
 
 int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
@@ -314,14 +319,41 @@ static int remove_directory(int parent, const char *name) {
   return error == -ENOENT ? 0 : error;
 }
 
-static int remove_child(int parent, const char *name, unsigned char type, void *data) {
-  (void)data;
-  if (type != DT_DIR) return 0;
-  int dir = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
-  if (dir < 0) return dir == -ENOENT ? 0 : dir;
-  int error = list_directory(dir, remove_child, 0);
-  sys_close(dir);
-  return error ? error : remove_directory(parent, name);
+static int note_child(int parent, const char *name, unsigned char type, void *noted) {
+  (void)parent;
+  if (type != DT_DIR || strlen(name) >= NAME_SIZE) return 0;
+  strcpy(noted, name);
+  return 1;
+}
+
+// Removes the cgroups below `dir`, killing what is in them. A container that may make cgroups can nest them deeper than
+// any stack: so one directory at a time, and up again by its `..`, which on a cgroup file system nobody can move.
+static int remove_below(int dir) {
+  char name[NAME_SIZE], below[NAME_SIZE];
+  int at = sys_openat2(dir, ".", O_RDONLY | O_DIRECTORY, 0, BENEATH), depth = 0, error = 0;
+  while (at >= 0 && !error) {
+    int found = list_directory(at, note_child, name), next;
+    if (found < 0 || (!found && !depth)) { error = found; break; }
+    if (!found) {
+      next = sys_open(at, "..", O_RDONLY | O_DIRECTORY, 0);
+      depth--;
+    } else {
+      int child = sys_openat2(at, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
+      if (child == -ENOENT) continue;
+      if (child >= 0 && list_directory(child, note_child, below) != 1) {
+        for (int rounds = 0; rounds < 100 && signal_processes(child, 9, 1); rounds++);
+        sys_close(child);
+        error = remove_directory(at, name);
+        continue;
+      }
+      next = child;
+      depth++;
+    }
+    sys_close(at);
+    at = next;
+  }
+  sys_close(at);
+  return at < 0 ? at : error;
 }
 
 static int is_marked(const char *hierarchy, const char *path) {
@@ -362,7 +394,7 @@ int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {
         signal_tree(dir, &how);
         if (!how.sent) break;
       }
-      error = list_directory(dir, remove_child, 0);
+      error = remove_below(dir);
       sys_close(dir);
       if (error) return failing(r, "rmdir", error);
       if (effect->state != EFFECT_USED) {

@@ -414,8 +414,8 @@ class Bind(Step):
 class MountCgroup(Step):
     """Mount cgroup v2 (``fstype``) at ``target``, as Mount does: in a cgroup namespace that shows its root. Where it is
     not permitted (EPERM, EBUSY) ``bind``, the directory of that cgroup, is bound instead, as Bind does."""
-    fields = {"fstype": "text", "bind": "text", "target": "text", "options": "texts", "set": "number", "clear": "number",
-              "propagation": "number", "propagation_recursive": "number"}
+    fields = {"fstype": "text", "bind": "text", "target": "text", "options": "texts", "set": "number",
+              "clear": "number", "propagation": "number", "propagation_recursive": "number"}
     defaults = {"fstype": "cgroup2", "options": (), "set": 0, "clear": 0, "propagation": 0, "propagation_recursive": 0}
     sentence = "mount {fstype} at {target}"
 
