@@ -59,8 +59,13 @@ static int explain_spawn(struct run *r, int error, int into_cgroup) {
 int killed_at_birth(struct run *r) {
   if (r->section != SECTION_HOST || r->child_pidfd < 0 || r->entry >= 0 || r->container->journal->child_runs) return 0;
   const struct step_spawn *s = (const void *)r->spawn;
-  int status, cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
-  if (cgroup < 0 || sys_poll(r->child_pidfd, POLLIN, 1000) != 1) return 0;
+  int status, gone = 0, cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
+  // A child that lives begins to run any moment, and is then none of these.
+  for (int tries = 0; cgroup >= 0 && !gone && tries < 100; tries++) {
+    gone = sys_poll(r->child_pidfd, POLLIN, 10) == 1;
+    if (__atomic_load_n(&r->container->journal->child_runs, __ATOMIC_SEQ_CST)) return 0;
+  }
+  if (!gone) return 0;
   if ((r->entry = sys_openat2(cgroup, "cgroup.procs", O_WRONLY, 0, RESOLVE_BENEATH)) < 0) { r->entry = -1; return 0; }
   wait_exit(r->child_pidfd, &status);
   sys_close(r->child_pidfd); sys_close(r->peer);
