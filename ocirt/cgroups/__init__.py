@@ -1,7 +1,8 @@
 """Cgroups: one interface for all drivers. A driver decides, and gives steps; the executor acts."""
 
 from ..errors import HostError
-from ..plan.steps import NODEV, NOEXEC, NONE, NOSUID, RDONLY, Bind, MakeSymlink, Mount, SetMountAttributes
+from ..plan.steps import (NODEV, NOEXEC, NONE, NOSUID, RDONLY, Bind, MakeSymlink, Mount, MountCgroup,
+                          SetMountAttributes)
 
 
 class Driver:
@@ -9,10 +10,11 @@ class Driver:
     caller's: ``--cgroup-manager disabled``.
 
     :ivar register: descriptor register of a v2 directory into which init is cloned (``Spawn.cgroup``), or ``NONE``.
+    :ivar stay: 1 where a child that may not enter that directory stays in the caller's cgroup.
     :ivar tolerate: 1 where hierarchies that may not be written are passed over.
     """
 
-    register, tolerate = NONE, 0
+    register, stay, tolerate = NONE, 0, 0
 
     def __init__(self, host):
         self.host = host
@@ -42,18 +44,24 @@ class Driver:
         """Steps of init: enter the cgroups. Nothing comes before them."""
         return []
 
-    def mount(self, mount):
+    def mount(self, mount, in_namespace):
         """Steps of init for an entry of ``mounts`` with type ``cgroup`` or ``cgroup2``: the container's own cgroups,
         each v1 hierarchy in a directory as on the host. In a cgroup namespace they look like roots.
 
         :param mount: :class:`ocirt.compile.mounts.Parsed`.
+        :param in_namespace: is the container in another cgroup namespace than the runtime?
         :raises HostError: there is no cgroup v2 hierarchy.
         """
         cgroups = self.host.cgroups
         if mount.fstype == "cgroup2" or cgroups.is_v2:
             if cgroups.unified is None:
                 raise HostError(mount.at, "this host has no cgroup v2 hierarchy")
-            return [self._bind(mount, cgroups.unified, mount.target)]
+            if not in_namespace:
+                # A new mount would show the whole hierarchy, and set its options anew for the whole host.
+                return [self._bind(mount, cgroups.unified, mount.target)]
+            return [MountCgroup(mount.at, mount.spec, bind=cgroups.unified.mount + self.path(cgroups.unified),
+                                target=mount.target, options=[*mount.superblock, *mount.options], set=mount.set,
+                                clear=mount.clear, **mount.first_propagation())]
         steps = [Mount(mount.at, mount.spec, fstype="tmpfs", source="tmpfs", target=mount.target, options=("mode=755",),
                        set=NOSUID | NODEV | NOEXEC, **mount.first_propagation())]
         for each in cgroups.hierarchies:
@@ -110,7 +118,7 @@ def choose(config, request, host, plan):
         raise HostError(flag, "this build makes cgroups by itself only (cgroupfs)" if host.has_systemd
                         else "systemd does not run on this host (there is no /run/systemd/system)")
     if host.cgroups.is_v2:
-        raise HostError("--cgroup-manager cgroupfs", "this host has cgroup v2 alone, for which this build has no "
-                        "driver (--cgroup-manager disabled runs the container in the caller's cgroup)")
+        from .v2 import V2
+        return V2(config, request, host, plan)
     from .v1 import V1
     return V1(config.linux, request, host, plan)

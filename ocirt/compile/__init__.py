@@ -71,7 +71,7 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, fi
         steps.append(OpenSocket("--pidfd-socket", "", fd=pidfd, path=request.text("pidfd-socket", plan.trace)))
     if process:
         steps += process.capabilities.warn() + filters.open()
-    steps += namespaces.spawn(cgroup.register)
+    steps += namespaces.spawn(cgroup)
     if rdt:
         steps += rdt.join()
     if process:

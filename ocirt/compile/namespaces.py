@@ -122,12 +122,13 @@ class Namespaces:
     def spawn(self, cgroup):
         """Steps of the host that start the stage or init, and write the id maps of a new user namespace.
 
-        :param cgroup: register of the v2 cgroup it is cloned into, or NONE.
+        :param cgroup: :class:`ocirt.cgroups.Driver`, whose register says what it is cloned into.
         """
+        section, flags = ("stage", USER if self._stage_has_user else 0) if self._has_stage else ("init", self._flags())
+        steps = [Spawn("linux.namespaces", SPEC, section=section, flags=flags, cgroup=cgroup.register,
+                       stay=cgroup.stay)]
         if not self._has_stage:
-            return [Spawn("linux.namespaces", SPEC, section="init", flags=self._flags(), cgroup=cgroup), *self._map()]
-        flags = USER if self._stage_has_user else 0
-        steps = [Spawn("linux.namespaces", SPEC, section="stage", flags=flags, cgroup=cgroup)]
+            return steps + self._map()
         spawned = [Receive("linux.namespaces", SPEC, event=EVENTS.index("spawned"))]
         return steps + (self._map() + spawned if self._stage_has_user else spawned + self._map())
 

@@ -103,6 +103,9 @@ struct run {
   uint32_t early;             // host: events that came before they were waited for, a bit each
   int proc;                   // a procfs of our own, -1: not yet
   int rootfs, null, empty;    // rootfs; what masks files and directories (-1: not yet)
+  const struct step *spawn;   // host: the Spawn that was done last
+  const char *stays;          // host: why the child is in the caller's cgroup: a warning once it is created
+  int entry;                  // -1, or cgroup.procs of the cgroup that the child has to move into by itself
   int child;                  // host: the process that Spawn made (the stage, or init)
   int child_pidfd;
   int console;                // host: the master that init sent, for a foreground run
@@ -115,6 +118,8 @@ struct run {
   uint32_t passed_over[32];   // hierarchies that may not be written
   unsigned n_passed_over;
   char executable[4096], home[4096];  // what FindExecutable found; home: empty, or the variable
+  int refused;                // why controllers could not be enabled, and in which cgroup
+  char refused_at[256];
   const char *call;           // of the failure: what failed
   struct buffer detail;       // of the failure: what the kernel or the other side said
   char detail_data[1024];
@@ -169,6 +174,7 @@ int wait_exit(int pidfd, int *status);                       // waitid of a chil
 int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
              const char *status);
 void reset_signals(void);
+int killed_at_birth(struct run *r);                          // and made ready for doing the Spawn again
 
 // ---- fault.c: test builds only ----
 

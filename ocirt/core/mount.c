@@ -246,6 +246,18 @@ int do_reconfigure_mount(struct run *r, const struct step_reconfigure_mount *s) 
   return error;
 }
 
+int do_mount_cgroup(struct run *r, const struct step_mount_cgroup *s) {
+  struct step_mount fresh = {.head = s->head, .fstype = s->fstype, .source = s->fstype, .target = s->target,
+    .options = s->options, .set = s->set, .propagation = s->propagation, .propagation_recursive = s->propagation_recursive};
+  int error = do_mount(r, &fresh);
+  if (error != -EPERM && error != -EBUSY) return error;
+  r->detail.used = r->detail.full = 0;
+  r->detail.data[0] = 0;
+  struct step_bind bind = {.head = s->head, .source = s->bind, .target = s->target, .set = s->set, .clear = s->clear,
+    .propagation = s->propagation, .propagation_recursive = s->propagation_recursive};
+  return do_bind(r, &bind);
+}
+
 int do_set_mount_attributes(struct run *r, const struct step_set_mount_attributes *s) {
   int target = resolve(r->rootfs, TEXT(target), O_PATH);
   if (target < 0) return failing(r, "openat2", target);

@@ -46,6 +46,36 @@ static void remember_init(struct run *r, int pid) {
   __atomic_store_n(&j->pid, pid, __ATOMIC_SEQ_CST);
 }
 
+static int explain_spawn(struct run *r, int error, int into_cgroup) {
+  if (into_cgroup && error == -EACCES) put(&r->detail, "the cgroup may not be entered from the runtime's own");
+  if (into_cgroup && error == -EBUSY) put(&r->detail, "the cgroup has controllers enabled for children");
+  if (into_cgroup && error == -EOPNOTSUPP) put(&r->detail, "the cgroup is part of a threaded one");
+  return failing(r, "clone3", error);
+}
+
+// A child that is made in a cgroup is killed before it runs on kernels since 6.13 (and some before, with a fix taken
+// over) if that cgroup or the caller's own has ever been written to cgroup.kill, and the other has not: the kernel
+// compares the two. The child is then made in the caller's cgroup and moves itself, which waits for a grace period.
+int killed_at_birth(struct run *r) {
+  if (r->section != SECTION_HOST || r->child_pidfd < 0 || r->entry >= 0 || r->container->journal->child_runs) return 0;
+  const struct step_spawn *s = (const void *)r->spawn;
+  int status, gone = 0, cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
+  // A child that lives begins to run any moment, and is then none of these.
+  for (int tries = 0; cgroup >= 0 && !gone && tries < 100; tries++) {
+    gone = sys_poll(r->child_pidfd, POLLIN, 10) == 1;
+    if (__atomic_load_n(&r->container->journal->child_runs, __ATOMIC_SEQ_CST)) return 0;
+  }
+  if (!gone) return 0;
+  if ((r->entry = sys_openat2(cgroup, "cgroup.procs", O_WRONLY, 0, RESOLVE_BENEATH)) < 0) { r->entry = -1; return 0; }
+  wait_exit(r->child_pidfd, &status);
+  sys_close(r->child_pidfd); sys_close(r->peer);
+  r->child_pidfd = r->container->pidfd = r->peer = -1;
+  r->container->journal->pid = 0;
+  r->detail.used = r->detail.full = 0;
+  r->detail.data[0] = 0;
+  return 1;
+}
+
 int do_spawn(struct run *r, const struct step_spawn *s) {
   int pair[2], pidfd = -1, from_stage = r->section == SECTION_STAGE;
   if (from_stage) { pair[1] = r->peer; pair[0] = -1; }
@@ -53,7 +83,10 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
     int error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
     if (error < 0) return failing(r, "socketpair", error);
   }
-  int cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
+  int cgroup = NUMBER(cgroup) >= 0 && r->entry < 0 ? r->fds[NUMBER(cgroup)] : -1;
+  if (!from_stage) r->container->journal->child_runs = 0;
+  if (s->stay && cgroup < 0 && r->entry < 0)
+    r->stays = "the container stays in the runtime's cgroup: this user may not make one for it";
   struct clone_args args = {
     .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
     .pidfd = (uint64_t)(uintptr_t)&pidfd,
@@ -61,8 +94,14 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
     .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
   };
   long pid = sys2(SYS_clone3, &args, sizeof args);
-  if (pid < 0) return failing(r, "clone3", (int)pid);
+  if (pid == -EACCES && cgroup >= 0 && s->stay) {
+    r->stays = "the container stays in the runtime's cgroup: from there this user may not enter another";
+    args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
+    pid = sys2(SYS_clone3, &args, sizeof args);
+  }
+  if (pid < 0) return explain_spawn(r, (int)pid, (args.flags & CLONE_INTO_CGROUP) != 0);
   if (!pid) {
+    __atomic_store_n(&r->container->journal->child_runs, 1, __ATOMIC_SEQ_CST);
     if (!from_stage) {
       r->peer = pair[1];
       sys_close(pair[0]);
@@ -161,6 +200,7 @@ int do_commit(struct run *r, const struct step_commit *s) {
   __atomic_store_n(&c->journal->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
   struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
   error = send_message(r->peer, &message, -1);
+  if (r->stays) log_line("warning", r->stays);
   return error ? failing(r, "sendmsg", error) : 0;
 }
 

@@ -98,18 +98,63 @@ class MakeCgroup(Step):
     The files named in ``inherit`` are copied from the parent into each level that has them empty
     (a v1 cpuset takes no process before). If the last directory exists already it must hold no
     process and not be frozen. With ``tolerate`` 1 a hierarchy that may not be written (EACCES,
-    EPERM, EROFS) is passed over, and so are later steps on it.
+    EPERM, EROFS) is passed over, and so are later steps on it that tolerate it too.
+
+    With ``unified`` 1 (cgroup v2) every controller that a cgroup above has is enabled for its children, as far as
+    the kernel allows it: a step that needs a file of another one says why it is missing. The last directory must be
+    a domain, with no process anywhere below.
     """
-    fields = {"hierarchy": "text", "path": "text", "inherit": "texts", "tolerate": "number"}
-    defaults = {"inherit": (), "tolerate": 0}
+    fields = {"hierarchy": "text", "path": "text", "inherit": "texts", "unified": "number", "tolerate": "number"}
+    defaults = {"inherit": (), "unified": 0, "tolerate": 0}
     sentence = "make cgroup {hierarchy}{path}"
 
 
 class WriteCgroup(Step):
-    """Write ``value`` with one write into ``file`` of the cgroup. Passed over like MakeCgroup's."""
+    """Write ``value``, each line of it with one write, into ``file`` of the cgroup. Passed over like MakeCgroup's."""
     fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "tolerate": "number"}
     defaults = {"tolerate": 0}
     sentence = "write {value} to {hierarchy}{path}/{file}"
+
+
+class WriteEitherCgroup(Step):
+    """Write ``value`` into ``file`` of the cgroup, or where there is no such file ``other_value`` into ``other_file``.
+    With an empty ``other_file`` a missing file is passed over."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "other_file": "text",
+              "other_value": "text"}
+    defaults = {"other_file": "", "other_value": ""}
+    sentence = "write {value} to {hierarchy}{path}/{file}"
+
+
+class WriteCgroupDifference(Step):
+    """Write ``value`` - ``less`` into ``file`` of the cgroup. Less than 0 is an error; 0 is what a missing file
+    means anyway."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "number", "less": "number"}
+    sentence = "write {value} - {less} to {hierarchy}{path}/{file}"
+
+
+class CheckMemoryUsage(Step):
+    """Fail if the memory that the v2 cgroup uses is not below ``limit`` and ``swap`` (memory and swap together); what
+    is not positive sets no bound. A cgroup of which that cannot be read is passed over."""
+    fields = {"hierarchy": "text", "path": "text", "limit": "number", "swap": "number"}
+    defaults = {"limit": 0, "swap": 0}
+    sentence = "find the memory in use below the new limit"
+
+
+class LoadDeviceFilter(Step):
+    """Load the BPF program ``filter`` (BPF_PROG_TYPE_CGROUP_DEVICE) and attach it to the v2 cgroup, in place of the one
+    that an earlier LoadDeviceFilter has attached; programs of others stay. With ``tolerate`` 1 a failure is
+    passed over, and so is a hierarchy that MakeCgroup has passed over."""
+    fields = {"hierarchy": "text", "path": "text", "filter": "bytes", "tolerate": "number"}
+    defaults = {"tolerate": 0}
+    sentence = "attach the device filter to {hierarchy}{path}"
+
+
+class DelegateCgroup(Step):
+    """Give the v2 cgroup to ``uid``: the directory and those of its files that /sys/kernel/cgroup/delegate lists.
+    Passed over like MakeCgroup's."""
+    fields = {"hierarchy": "text", "path": "text", "uid": "number", "tolerate": "number"}
+    defaults = {"tolerate": 0}
+    sentence = "give {hierarchy}{path} to user {uid}"
 
 
 class OpenCgroup(Step):
@@ -129,7 +174,7 @@ class SignalCgroup(Step):
     """Send the signal of the command line to every process in the cgroup and its children.
 
     Each process is held by a pidfd and looked up in the cgroup again before it is signalled. With
-    SIGKILL the cgroup is gone through until it is empty.
+    SIGKILL cgroup.kill comes first, where there is that file, and the cgroup is gone through until it is empty.
     """
     fields = {"hierarchy": "text", "path": "text"}
     sentence = "signal the processes of {hierarchy}{path}"
@@ -224,10 +269,12 @@ class Close(Step):
 
 class Spawn(Step):
     """clone3 a child that runs ``section``; ``flags`` are CLONE_NEW*, ``cgroup`` a v2 directory for
-    CLONE_INTO_CGROUP. Section init is the container's first process (its pid goes into the journal),
-    whether the host or the stage spawns it."""
-    fields = {"section": "section", "flags": "number", "cgroup": "fd"}
-    defaults = {"cgroup": NONE}
+    CLONE_INTO_CGROUP; with ``stay`` 1 a child that has none, because it was passed over, or that may not enter it
+    (EACCES) stays in the caller's, with a warning.
+    Section init is the container's first process (its pid goes into the journal), whether the host or the stage
+    spawns it."""
+    fields = {"section": "section", "flags": "number", "cgroup": "fd", "stay": "number"}
+    defaults = {"cgroup": NONE, "stay": 0}
     sentence = "start the {section} process"
 
 
@@ -465,6 +512,15 @@ class Bind(Step):
                 "propagation": 0, "propagation_recursive": 0, "optional": 0, "source_nofollow": 0,
                 "target_nofollow": 0, "copy_symlink": 0}
     sentence = "bind {source} at {target}"
+
+
+class MountCgroup(Step):
+    """Mount cgroup v2 (``fstype``) at ``target``, as Mount does: in a cgroup namespace that shows its root. Where it is
+    not permitted (EPERM, EBUSY) ``bind``, the directory of that cgroup, is bound instead, as Bind does."""
+    fields = {"fstype": "text", "bind": "text", "target": "text", "options": "texts", "set": "number",
+              "clear": "number", "propagation": "number", "propagation_recursive": "number"}
+    defaults = {"fstype": "cgroup2", "options": (), "set": 0, "clear": 0, "propagation": 0, "propagation_recursive": 0}
+    sentence = "mount {fstype} at {target}"
 
 
 class SetMountAttributes(Step):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import tempfile
@@ -38,6 +39,9 @@ def remove_cgroups():
                 for freezer, thawed in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
                     if Path(folder, freezer).exists():
                         Path(folder, freezer).write_text(thawed)
+                if Path(folder, "cgroup.type").exists() and Path(folder, "cgroup.type").read_text() == "threaded\n":
+                    os.rmdir(folder)
+                    continue
                 for _ in range(100):
                     pids = Path(folder, "cgroup.procs").read_text().split()
                     if not pids:
@@ -170,6 +174,23 @@ class Runtime:
 
     def ids(self):
         return sorted(path.name for path in Path(self.root).iterdir()) if Path(self.root).exists() else []
+
+
+ROOT = os.geteuid() == 0
+UID, NAME = (54321, "ocirt-tester") if ROOT else (os.geteuid(), pwd.getpwuid(os.geteuid()).pw_name)
+AS_USER = {"user": UID, "group": UID, "extra_groups": []} if ROOT else {}
+"""For subprocess: run as the user."""
+SUBORDINATE = 700000 if ROOT else int(next(line for line in open("/etc/subuid") if line.startswith(f"{NAME}:")).split(":")[1])
+"""The first of the user's subordinate ids, of users and of groups."""
+ENTRIES = {"passwd": f"{NAME}:x:{UID}:{UID}::/nonexistent:/bin/sh\n", "group": f"{NAME}:x:{UID}:\n",
+           "subuid": f"{NAME}:{SUBORDINATE}:65536\n", "subgid": f"{NAME}:{SUBORDINATE}:65536\n"}
+
+
+class User(Runtime):
+    """The runtime as the user calls it."""
+
+    def __call__(self, *words, **more):
+        return super().__call__(*words, cwd="/", **AS_USER, **more)
 
 
 def built(folder):

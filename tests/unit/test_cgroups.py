@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocirt.cgroups.v1 import ALLOWED
+from ocirt.cgroups.devices import ALLOWED
 from ocirt.errors import ConfigError, HostError
 from ocirt.model.host import Cgroups, Hierarchy
 from tests.unit.plans import ROOT, V1, config, host, names, plan, shown, steps, v1, values
@@ -126,12 +126,6 @@ def test_disabled():
     (True, "this build makes cgroups by itself only (cgroupfs)")])
 def test_systemd(words, flag, runs, reason):
     assert error(on=host(has_systemd=runs), kind=HostError, **words) == f"{flag}: {reason}"
-
-
-def test_v2_alone():
-    on = host(cgroups=Cgroups((), Hierarchy((), ROOT, "/")))
-    assert error(on=on, kind=HostError).startswith("--cgroup-manager cgroupfs: this host has cgroup v2 alone")
-    assert "MakeCgroup" not in names(made("/c", on, cgroup_manager="disabled"), "host")
 
 
 @pytest.mark.parametrize("facts, rootless, tolerate", [

@@ -8,8 +8,8 @@ import pytest
 from tests.vm.guest.smoke import CASES, LIMITS
 from tests.vm.machine import GUEST
 
-NOT_YET = {"ocirt-cgroupfs": "ocirt has no driver for cgroup v2", "ocirt-systemd": "ocirt has no driver for systemd"}
-"""Cases to be switched on: take the row away, for cgroupfs see also MANAGER in machine.py."""
+NOT_YET = {"ocirt-systemd": "ocirt has no driver for systemd"}
+"""Cases to be switched on: take the row away."""
 
 
 def cases():
