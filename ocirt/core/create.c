@@ -70,6 +70,8 @@ void verb_create(struct request *q, const struct program *program, int config_fd
   r.peer = -1;
   if (!run) sys_exit(0);
 
+  // Before the program can ask; whatever changes from here on is a signal for the relay.
+  if (!detach && has_terminal(&c.program)) copy_window(r.console);
   error = start_container(&c, &text);
   if (error) {
     BUFFER(more, LOG_LINE);

@@ -38,7 +38,7 @@ static void restore_terminal(void) {
   if (raw) sys_ioctl(0, TCSETS, &before);
 }
 
-static void copy_window(int master) {
+void copy_window(int master) {
   struct window window;
   if (sys_ioctl(0, TIOCGWINSZ, &window) == 0) sys_ioctl(master, TIOCSWINSZ, &window);
 }
@@ -73,7 +73,7 @@ int relay(struct container *c, int signals, int master, int subreaper) {
   enum { SIGNALS, END, INPUT, OUTPUT, NOTIFY };
   struct pollfd fds[] = {{signals, POLLIN, 0}, {c->pidfd, POLLIN, 0}, {master >= 0 ? 0 : -1, POLLIN, 0}, {master, POLLIN, 0},
                          {c->notify, POLLIN, 0}};
-  if (master >= 0) { make_raw(); copy_window(master); }
+  if (master >= 0) make_raw();
   while (!(fds[END].revents & POLLIN)) {
     long n = sys3(SYS_poll, fds, COUNT(fds), -1);
     if (n < 0 && n != -EINTR) break;

@@ -18,6 +18,7 @@ int parse_command_line(struct request *q, char **argv);
 
 int relay_signals(void);
 int relay(struct container *c, int signals, int master, int subreaper);  // the exit status of `run`
+void copy_window(int master);  // our terminal's size to the container's
 
 _Noreturn void verb_create(struct request *q, const struct program *program, int config_fd);
 _Noreturn void verb_start(struct request *q, int program_fd);
