@@ -16,6 +16,8 @@ OURS, FLOOR, OUR_FLOOR = "ocirt", "floor", "hack/floor"
 """Names of columns: this tree's build, the fixed floor.c, and the project's own."""
 BACK, PAUSES = "back to back", "with pauses"
 """Patterns: how containers follow on each other."""
+FEW, MANY = "a tenth exists", "many exist"
+"""Patterns: how many containers exist."""
 
 
 class BenchError(Exception):

@@ -114,7 +114,7 @@ def traced(spawn, strace, log, *command):
     """Start a command under strace and wait for its end. Returns a descriptor that is at its end once strace has gone,
     which is when all that the command left running has ended."""
     reader, writer = os.pipe()
-    words = [strace, "-D", "-f", "-qq", "-o", str(log), *map(str, command)]
+    words = [strace, "-D", "-f", "-q", "-o", str(log), *map(str, command)]
     try:
         with Alarm(words):
             _, status, _ = wait(spawn.start(words, kept=(writer,)))

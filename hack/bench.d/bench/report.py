@@ -1,6 +1,6 @@
 """docs/benchmark.md and its plot, made of a run's results: no figure in them is typed by hand."""
 
-from . import BACK, FLOOR, OUR_FLOOR, OURS, PAUSES
+from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES
 from .containers import VERBS
 from .plot import bars
 from .results import median, percentile
@@ -27,7 +27,7 @@ METHOD = """
   project's own (hack/bench.d/floor.c). Neither mounts /sys/fs/cgroup, which `runc spec` has; a row without it stands beside.
 - *New shape*: a property without meaning, and another in each config, makes every program one that nobody has compiled before.
 - Peaks: `ru_maxrss` of wait4, from below a small static program, because the kernel counts the memory of whoever called execve.
-  A waiting run: Rss of smaps_rollup, of the process that waits for the container.
+  It counts in lots of up to 128 KiB a processor: nearer than that it is not, and a small process may show 0. A waiting run: Rss of smaps_rollup, of the process that waits for the container.
 - Smallest memory limit: `memory.limit` for a `run` of busybox true, to 4 KiB, five runs in a row.
 - System calls: `strace -f` until the end of the runtime's process, the container's init included up to there.
 - Debian's crun 1.8.1 takes no host of both cgroup layouts as long as hugetlb is on cgroup2: hugetlb is mounted as a v1 hierarchy
@@ -75,7 +75,8 @@ def _targets(results):
     for each in verdicts(results):
         measured = "" if each.measured is None else _figure(each.measured) + (f" {each.unit}" if each.unit else "")
         limit = "" if each.limit is None else f"{each.limit:.2f}" + (f" {each.unit}" if each.unit else "")
-        rows.append((f"{each.work}, {each.pattern}" if each.pattern else each.work, each.against, limit, measured, each.word))
+        label = _counted(results, f"{each.work}, {each.pattern}" if each.pattern else each.work)
+        rows.append((label, _counted(results, each.against), limit, measured, each.word))
     return "\n## Targets\nRatios of medians, unless a unit stands there.\n\n" + _table(
         ("work", "against", "at most", "measured", ""), rows)
 
@@ -88,7 +89,7 @@ def _times(results, runtimes):
     works = [(work, pattern) for pattern in (BACK, PAUSES) for work in ("life cycle", *VERBS)]
     works += [(work, pattern) for work in ("create, new shape", "create, new shape, known filter") for pattern in (BACK, PAUSES)]
     works += [("run true", ""), ("exec true", ""), ("many containers", "")]
-    works += [(work, pattern) for work in ("state", "list") for pattern in ("one exists", "many exist")]
+    works += [(work, pattern) for work in ("state", "list") for pattern in (FEW, MANY)]
     works += [(f"{verb}: processor time", BACK) for verb in VERBS]
     rows = []
     for work, pattern in works:
@@ -104,7 +105,7 @@ def _times(results, runtimes):
 def _counted(results, label):
     """A label with the number of containers that the run had."""
     label = label.replace("many containers", f"{results.facts['many']} containers by 2 at a time")
-    return label.replace("many exist", f"{results.facts['existing']} exist")
+    return label.replace(MANY, f"{results.facts['existing']} exist").replace(FEW, f"{max(1, results.facts['existing'] // 10)} exist")
 
 
 def _floors(results):

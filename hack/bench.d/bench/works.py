@@ -6,7 +6,7 @@ import shutil
 import time
 from copy import deepcopy
 
-from . import BACK, PAUSES, BenchError
+from . import BACK, FEW, MANY, PAUSES, BenchError
 from .containers import (VERBS, Container, bundles, children, delete_many, pid_of, resident, start_many)
 from .measure import Alarm, count_calls, metered, traced, wait
 from .place import mounts
@@ -67,12 +67,12 @@ def floors(run):
 
     def floor_of(mode):
         for name, path in run.floors.items():
+            time.sleep(PAUSE * (pattern == PAUSES))
             results.add(f"floor: {mode}", pattern, name, place.spawn(path, place.rootfs, place.name(), mode).time)
 
     for pattern in (BACK, PAUSES):
         for number in range(run.rounds):
             run.say(f"beside the floor, {pattern}", number + 1, run.rounds)
-            time.sleep(PAUSE * (pattern == PAUSES))
             floor_of("create")
             for config, work in ((None, "floor: create"), (plain, "floor: create without the cgroup mount")):
                 time.sleep(PAUSE * (pattern == PAUSES))
@@ -198,16 +198,16 @@ def many(run):
 
 
 def existing(run):
-    """state and list while many containers run, and while one does."""
+    """state and list while many containers run, and while a tenth of them does."""
     for runtime in run.runtimes:
         several = bundles(run.place, runtime, run.existing)
         started = []
         try:
-            for count in (1, run.existing):
+            for count, pattern in ((max(1, run.existing // 10), FEW), (run.existing, MANY)):
                 new = several[len(started):count]
                 started += new
-                start_many(run.place, runtime, new, progress=lambda done, of: run.say(f"{run.existing} containers of {runtime.name}", done, of))
-                _look(run, runtime, started, "one exists" if count == 1 else "many exist")
+                start_many(run.place, runtime, new, progress=lambda done, of: run.say(f"{count} containers of {runtime.name}", done, of))
+                _look(run, runtime, started, pattern)
         finally:
             delete_many(run.place, runtime, started, progress=lambda done, of: run.say(f"and their end, {runtime.name}", done, of))
             shutil.rmtree(run.place.path / "bundles")
