@@ -106,6 +106,7 @@ def open_place():
         raise BenchError("needs root: it runs containers")
     path = Path(tempfile.mkdtemp(prefix="ocirt-bench-"))
     remove_cgroups()
+    make_parents()
     _mount(b"bench", path, b"tmpfs", 0, b"mode=755")
     try:
         yield Place(path)
@@ -113,6 +114,17 @@ def open_place():
         remove_cgroups()
         _unmount(path)
         path.rmdir()
+
+
+def make_parents():
+    """The cgroups that those of the containers stand in: there before the first, as on a host with other containers."""
+    for top in cells.hierarchies():
+        for parent in (PARENT, FIXED_FLOOR_PARENT):
+            folder = Path(f"{top}{parent}")
+            folder.mkdir(exist_ok=True)
+            for file in cells.INHERITED:
+                if (folder / file).exists():
+                    (folder / file).write_text((folder.parent / file).read_text())
 
 
 def remove_cgroups():
@@ -137,10 +149,11 @@ def for_crun():
         held.enter_context(cells.hugetlb())
     except cells.CellError as error:
         raise BenchError(str(error)) from None
+    make_parents()
     try:
         yield
     finally:
-        cells.remove(PARENT)  # before the hierarchy goes
+        remove_cgroups()  # before the hierarchy goes
         held.close()
 
 

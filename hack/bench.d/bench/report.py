@@ -18,8 +18,8 @@ METHOD = """
 - A time is that of a whole process, from posix_spawn to the return of wait4, standard streams at files; nothing polls.
 - Runtimes take turns (A B C A B C), each with a `--root` of its own on a tmpfs; the kernel and the machine are the same for
   all, and what else the machine does meets all. Medians and their ratios are what counts; p95 is the 95th percentile.
-- The container is `runc spec`'s with busybox `sleep` and a cgroup of its own; each container has another id and cgroup. A life
-  cycle is the sum of its five verbs; between kill and delete the container's end is waited for (pidfd), untimed.
+- The container is `runc spec`'s with busybox `sleep` and a cgroup of its own in one that is there; each container has another id
+  and cgroup. A life cycle is the sum of its five verbs; between kill and delete the container's end is waited for (pidfd), untimed.
 - *With pauses*: 50 ms of sleep before each create. A lock of the kernel's cgroups that has been idle makes who takes it wait
   for an RCU grace period; back to back, it may still be in the state that the container before has left it in.
 - *Beside the floor*: in a part of the run of its own, before the hugetlb hierarchy is mounted for crun. `floor` is a fixed C
