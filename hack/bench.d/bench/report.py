@@ -10,7 +10,7 @@ PLOT = "benchmark.svg"
 HEAD = """# Benchmark
 
 Written by `hack/bench --docs` from [benchmark.json](benchmark.json), the samples of one run: no figure here is typed by
-hand (`tests/unit/test_bench_report.py` makes this page anew of that file and compares). `hack/bench` does a run without
+hand (`tests/unit/test_bench.py` makes this page anew of that file and compares). `hack/bench` does a run without
 touching this page, `hack/bench --quick` a short one; `--runtime NAME=PATH` adds a runtime. See the end for how it measures.
 """
 METHOD = """
