@@ -19,7 +19,7 @@ from .root import root_of
 COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "MADE", "USED", "BUILD", "SHAPE")
 NAME = re.compile(r"[0-9a-f]{16}\.[0-9]+|\.[0-9a-f]{16}\.[0-9]+\.[0-9]+")
 """Entries, and those that are being written."""
-ORDER = list(dict.fromkeys([flag.name for flag in GLOBAL] + [flag.name for verb in NATIVE.values() for flag in verb.flags]))
+ORDER = list(dict.fromkeys([flag.name for flags in (GLOBAL, *[verb.flags for verb in NATIVE.values()]) for flag in flags]))
 """Names of the flags in the executable's order (plan/generate.py)."""
 
 
@@ -126,7 +126,8 @@ def row_of(directory, name, entry):
         "verb": entry.request.split(" ")[0], "guards": len(entry.guards), "tests": len(entry.tests),
         "observed": len(entry.observed), "slots": len(entry.slots), "made": _time(found.st_mtime),
         "used": _time(found.st_atime) if found.st_atime_ns > found.st_mtime_ns else None,
-        "build": entry.build, "ours": entry.build == BUILD_ID, "request": entry.request, "values": len(leaves), "properties": tops}
+        "build": entry.build, "ours": entry.build == BUILD_ID, "request": entry.request, "values": len(leaves),
+        "properties": tops}
 
 
 def _time(seconds):
@@ -139,11 +140,12 @@ def as_table(rows):
         if "verb" not in row:
             lines.append((row["entry"], str(row["size"]), *["-"] * 8, "no entry, or of another format"))
             continue
-        lines.append((row["entry"], str(row["size"]), row["verb"], *[str(row[name]) for name in ("guards", "tests", "observed", "slots")],
-                      row["made"], row["used"] or "-", "ours" if row["ours"] else "other",
-                      f"{row['values']} values of {', '.join(row['properties'])}"))
+        counts = [str(row[name]) for name in ("guards", "tests", "observed", "slots")]
+        lines.append((row["entry"], str(row["size"]), row["verb"], *counts, row["made"], row["used"] or "-",
+                      "ours" if row["ours"] else "other", f"{row['values']} values of {', '.join(row['properties'])}"))
     widths = [max(map(len, column)) for column in zip(*lines)][:-1] + [0]
-    return "".join(["  ".join([f"{word:{width}}" for word, width in zip(each, widths)]).rstrip() + "\n" for each in lines])
+    padded = ["  ".join([f"{word:{width}}" for word, width in zip(each, widths)]) for each in lines]
+    return "".join([f"{each.rstrip()}\n" for each in padded])
 
 
 def clear(directory):
@@ -187,8 +189,10 @@ def explanation(directory, options, bundle):
     if misses:
         return ["miss: programs of this structure are for others:", *misses]
     if not ours:
-        return [f"miss: no program of this build is kept in {directory}" + (f", {len(found)} of others" if found else "")]
-    return ["miss: no program of this structure and command line; the nearest:", _nearest(ours, shape, structure, request)]
+        others = f", {len(found)} of others" if found else ""
+        return [f"miss: no program of this build is kept in {directory}{others}"]
+    return ["miss: no program of this structure and command line; the nearest:",
+            _nearest(ours, shape, structure, request)]
 
 
 def words_of(options, bundle):

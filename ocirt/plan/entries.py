@@ -1,4 +1,4 @@
-"""Kept programs, read: what :mod:`.cache` has written, for people. The executable reads them by itself (core/cache.c)."""
+"""Kept programs, read: what :mod:`.cache` has written, for people. The executable reads by itself (core/cache.c)."""
 
 from ..model.json import encode, member
 from ..model.text import PREDICATES, quote
@@ -14,8 +14,8 @@ SCAN_MAX = 1 << 20
 """Bytes of a config.json that is looked up."""
 TEXT_MAX = 4096
 """Bytes of a value that a test can be asked of."""
-KINDS = {"s": "a string", "i": "a whole number", "f": "a number with a fraction", "t": "true", "b": "false", "n": "null",
-         "L": "a list of strings", "R": "annotations"}
+KINDS = {"s": "a string", "i": "a whole number", "f": "a number with a fraction", "t": "true", "b": "false",
+         "n": "null", "L": "a list of strings", "R": "annotations"}
 OBSERVED = {"i": "effective user and group", "c": "capabilities", "d": "the file system of", "g": "cgroup hierarchies",
             "o": "the caller's cgroups", "t": "the text of"}
 
@@ -110,7 +110,8 @@ class _Reader:
         return source, name, arguments, bool(answer)
 
     def slot(self):
-        source, kind, flags, length, low, high = (self.source(), self.byte(), self.byte(), self.number(), self.wide(), self.wide())
+        source, kind, flags, length = self.source(), self.byte(), self.byte(), self.number()
+        low, high = self.wide(), self.wide()
         checks = {"absolute": True} if flags & ABSOLUTE else {}
         checks |= {"max_length": length} if flags & MAX_LENGTH else {}
         return source, kind, checks | ({"low": low, "high": high} if flags & RANGE else {})
@@ -164,8 +165,8 @@ def _json(value):
 
 
 def difference(entry, shape, words, host):
-    """What of a request for a config of the entry's structure the entry does not hold for: a sentence for the first such
-    thing, ``None`` where it holds.
+    """What of a request for a config of the entry's structure the entry does not hold for: a sentence for the first
+    such thing, ``None`` where it holds.
 
     :param shape: the :class:`~ocirt.model.shape.Shape` of the config.
     :param words: as for :func:`request_of`.
@@ -185,7 +186,8 @@ def difference(entry, shape, words, host):
     for kind, of, expected in entry.observed:
         found = host.look(kind, of)
         if found != expected:
-            return f"{f'{OBSERVED.get(kind, kind)} {of}'.strip()}: found {_shown(found)}, the program is for {_shown(expected)}"
+            of_what = f"{OBSERVED.get(kind, kind)} {of}".strip()
+            return f"{of_what}: found {_shown(found)}, the program is for {_shown(expected)}"
     for source, kind, checks in entry.slots:
         path, value = find(source)
         if wrong := _unfit(kind, checks, value):
@@ -202,8 +204,8 @@ def unscanned(shape, size):
     if size > SCAN_MAX:
         return f"config.json: found {size} bytes, expected at most {SCAN_MAX}"
     for path, letter, value in zip(shape.leaves, shape.letters, shape.values):
-        inner = value if letter == "L" else [*value, *value.values()] if letter == "R" else [value] if letter == "s" else []
-        for each in inner:
+        inner = {"L": value, "s": [value], "R": [*value, *value.values()] if letter == "R" else ()}
+        for each in inner.get(letter, ()):
             if not isinstance(each, str):
                 return f"{path}: found {quote(each)}, expected strings only"
             if "\0" in each or not each.isascii() and any("\ud800" <= character <= "\udfff" for character in each):
