@@ -19,7 +19,7 @@ from .root import root_of
 COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "MADE", "USED", "BUILD", "SHAPE")
 NAME = re.compile(r"[0-9a-f]{16}\.[0-9]+|\.[0-9a-f]{16}\.[0-9]+\.[0-9]+")
 """Entries, and those that are being written."""
-ORDER = list(dict.fromkeys([flag.name for flags in (GLOBAL, *[verb.flags for verb in NATIVE.values()]) for flag in flags]))
+ORDER = list(dict.fromkeys([flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())]))
 """Names of the flags in the executable's order (plan/generate.py)."""
 
 

@@ -90,7 +90,7 @@ PYTHON = {
     "validate": Verb("[BUNDLE]", "print all that is wrong with a bundle's config.json",
                      Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
                      Flag("format", "text (default) or json", "FORMAT", choices=("text", "json")), min=0, max=1),
-    "cache": Verb("list | explain [BUNDLE] | clear", "show the programs that are kept, why one is not used, or remove them",
+    "cache": Verb("list | explain [BUNDLE] | clear", "show kept programs, why a bundle has none, or remove them all",
                   *[flag for flag in _CREATE if flag.name not in ("bundle", "no-cache")],
                   Flag("run", "explain: as run would ask for the bundle"),
                   Flag("detach", "explain: with --run, as run --detach would", letter="d"),

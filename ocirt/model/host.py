@@ -202,8 +202,8 @@ _READERS = {
 }
 
 
-_LOOKS = {"i": lambda host, _: _ids(host), "c": lambda host, _: _capabilities(host), "g": lambda host, _: _cgroups(host),
-          "d": Host.device, "t": Host.text}
+_LOOKS = {"i": lambda host, _: _ids(host), "c": lambda host, _: _capabilities(host),
+          "g": lambda host, _: _cgroups(host), "d": Host.device, "t": Host.text}
 
 
 def _read(path):

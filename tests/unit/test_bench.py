@@ -77,6 +77,14 @@ def test_the_page():
     assert "None" not in page
 
 
+def test_a_page_without_the_fixed_floor_or_peers():
+    made = results()
+    made.series = {key: samples for key, samples in made.series.items() if key[2] in (OURS, OUR_FLOOR, "bare")}
+    page = report.markdown(made)
+    assert "| create, back to back | - | 4.00 (4.0) | 1.00 (1.0) | - | 1.00 (1.0) | - |" in page
+    assert "None" not in page and "not measured" in page and report.svg(made).endswith("</svg>\n")
+
+
 def test_docs_are_what_their_json_gives():
     """No figure of docs/benchmark.md is typed by hand."""
     made = Results.from_json((DOCS / "benchmark.json").read_text())

@@ -23,16 +23,17 @@ SECCOMP = BENCH / "seccomp-podman.json"
 
 
 def arguments(words=None):
-    parser = argparse.ArgumentParser(prog="hack/bench", description="Measure this tree's ocirt beside runc, crun and the kernel's "
-                                     "own work. Writes benchmark.json, benchmark.md and benchmark.svg.")
+    parser = argparse.ArgumentParser(prog="hack/bench", description="Measure this tree's ocirt beside runc, crun and the "
+                                     "kernel's own work. Writes benchmark.json, benchmark.md and benchmark.svg.")
     parser.add_argument("--runtime", action="append", default=[], metavar="NAME=PATH", help="a further runtime; repeatable")
     parser.add_argument("--without", action="append", default=[], metavar="NAME", choices=PEERS, help="leave out crun or runc")
-    parser.add_argument("--rounds", type=int, default=60, metavar="N", help="of everything that is short (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=60, metavar="N",
+                        help="of everything that is short (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="does it work? Few rounds, few containers: no figures to quote")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help="default: build/bench")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmark.* instead")
-    parser.add_argument("--floor", type=Path, default=FIXED_FLOOR, metavar="FILE", help="the fixed floor.c (default: %(default)s; "
-                        "where it is missing, hack/floor takes its place)")
+    parser.add_argument("--floor", type=Path, default=FIXED_FLOOR, metavar="FILE",
+                        help="the fixed floor.c (default: %(default)s; where it is missing, nothing is compared with it)")
     parser.add_argument("--render", type=Path, metavar="JSON", help="measure nothing: write the page and the plot of this file")
     options = parser.parse_args(words)
     for each in options.runtime:
@@ -57,8 +58,8 @@ def main(words=None):
                        (report.PLOT, report.svg(results))):
         (options.output / name).write_text(text)
     words = [each.word for each in targets.verdicts(results)]
-    print(f"{options.output}/benchmark.md: of {len(words)} targets {words.count('met')} met, {words.count('**missed**')} missed, "
-          f"{words.count('not measured')} not measured")
+    print(f"{options.output}/benchmark.md: of {len(words)} targets {words.count('met')} met, "
+          f"{words.count('**missed**')} missed, {words.count('not measured')} not measured")
     return 0
 
 
@@ -142,8 +143,8 @@ def version(path):
 
 
 def facts(options):
-    commit = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True,
-                            stdin=subprocess.DEVNULL).stdout.strip()
+    commit = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True,
+                            text=True, stdin=subprocess.DEVNULL).stdout.strip()
     expedited = Path("/sys/kernel/rcu_expedited")
     return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit": commit or "unknown",
             "host": f"{platform.system()} {platform.release()} {platform.machine()}", "processors": os.cpu_count(),

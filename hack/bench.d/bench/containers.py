@@ -31,8 +31,8 @@ class Container:
             self.place.spawn.succeeds(*self.runtime.command("delete", "--force", self.name))
 
     def create(self, *flags):
-        used = self.run(*self.runtime.command("create", "--bundle", self.bundle.path, "--pid-file", self.bundle.pid_file, *flags,
-                                              self.name))
+        bundle = ("--bundle", self.bundle.path, "--pid-file", self.bundle.pid_file)
+        used = self.run(*self.runtime.command("create", *bundle, *flags, self.name))
         self.pidfd = os.pidfd_open(int(self.bundle.pid_file.read_text()))
         return used
 
@@ -67,12 +67,14 @@ def start_many(place, runtime, several, at_once=2, progress=None):
 
     :param several: pairs of name and bundle.
     """
-    return _by_turns(place, [[runtime.command("create", "--bundle", bundle.path, "--pid-file", bundle.pid_file, name),
-                              runtime.command("start", name)] for name, bundle in several], at_once, progress)
+    works = [[runtime.command("create", "--bundle", bundle.path, "--pid-file", bundle.pid_file, name),
+              runtime.command("start", name)] for name, bundle in several]
+    return _by_turns(place, works, at_once, progress)
 
 
 def delete_many(place, runtime, several, at_once=2, progress=None):
-    _by_turns(place, [[runtime.command("delete", "--force", name)] for name, _ in several], at_once, progress)
+    works = [[runtime.command("delete", "--force", name)] for name, _ in several]
+    _by_turns(place, works, at_once, progress)
 
 
 def _by_turns(place, works, at_once, progress):

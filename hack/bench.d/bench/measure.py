@@ -36,9 +36,10 @@ class Spawner:
 
     def start(self, command, output=os.devnull, kept=()):
         """Start a command; returns its pid. ``kept`` are descriptors that it inherits."""
+        new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                   (os.POSIX_SPAWN_OPEN, 1, str(output), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
-                   (os.POSIX_SPAWN_OPEN, 2, self.errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)]
+                   (os.POSIX_SPAWN_OPEN, 1, str(output), new, 0o600),
+                   (os.POSIX_SPAWN_OPEN, 2, self.errors, new, 0o600)]
         actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in kept]
         return os.posix_spawn(command[0], command, self.environment, file_actions=actions)
 
@@ -63,7 +64,8 @@ class Spawner:
         with open(self.errors, encoding="utf-8", errors="replace") as file:
             said = file.read().strip().splitlines()
         code = os.waitstatus_to_exitcode(status)
-        raise BenchError(f"{' '.join(command)}: {'exit status' if code >= 0 else 'signal'} {abs(code)}: {said[-1] if said else 'no word'}")
+        how = f"exit status {code}" if code >= 0 else f"signal {-code}"
+        raise BenchError(f"{' '.join(command)}: {how}: {said[-1] if said else 'no word'}")
 
     def succeeds(self, *command):
         """Does a command end with status 0?"""

@@ -19,16 +19,20 @@ def bars(title, groups, unit="ms"):
     scale = (WIDTH - LEFT - 110) / largest
     y, body = TOP, []
     for label, rows in groups:
-        body.append(f'<text x="{LEFT - 8}" y="{y + BAR * len(rows) / 2 + 4:.1f}" text-anchor="end">{escape(label)}</text>')
+        middle = y + BAR * len(rows) / 2 + 4
+        body.append(f'<text x="{LEFT - 8}" y="{middle:.1f}" text-anchor="end">{escape(label)}</text>')
         for name, samples in rows:
             middle, high = median(samples) * scale, percentile(samples, 95) * scale
             body.append(f'<rect x="{LEFT}" y="{y}" width="{middle:.1f}" height="{BAR - 2}" fill="{color[name]}"/>')
             body.append(f'<path d="M{LEFT + middle:.1f} {y + 5.5}H{LEFT + high:.1f}m0 -3v6" stroke="#555" fill="none"/>')
-            body.append(f'<text x="{LEFT + max(high, middle) + 6:.1f}" y="{y + 9.5}" font-size="10">{median(samples):.1f} {unit}</text>')
+            end = LEFT + max(high, middle) + 6
+            body.append(f'<text x="{end:.1f}" y="{y + 9.5}" font-size="10">{median(samples):.1f} {unit}</text>')
             y += BAR
         y += GAP
-    legend = "".join([f'<rect x="{LEFT + 110 * index}" y="30" width="10" height="10" fill="{color[name]}"/>'
-                      f'<text x="{LEFT + 14 + 110 * index}" y="39">{escape(name)}</text>' for index, name in enumerate(runtimes)])
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" font-family="sans-serif" font-size="12">\n'
-            f'<rect width="100%" height="100%" fill="white"/>\n<text x="{LEFT}" y="18" font-size="14">{escape(title)}</text>\n'
-            + legend + "\n" + "\n".join(body) + "\n</svg>\n")
+    legend = "".join([f'<rect x="{x}" y="30" width="10" height="10" fill="{color[name]}"/>'
+                      f'<text x="{x + 14}" y="39">{escape(name)}</text>'
+                      for x, name in zip(range(LEFT, WIDTH * 9, 110), runtimes)])
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" font-family="sans-serif" font-size="12">'
+    white = '<rect width="100%" height="100%" fill="white"/>'
+    title = f'<text x="{LEFT}" y="18" font-size="14">{escape(title)}</text>'
+    return "\n".join([head, white, title, legend, *body, "</svg>\n"])

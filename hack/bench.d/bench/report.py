@@ -27,7 +27,8 @@ METHOD = """
   project's own (hack/bench.d/floor.c). Neither mounts /sys/fs/cgroup, which `runc spec` has; a row without it stands beside.
 - *New shape*: a property without meaning, and another in each config, makes every program one that nobody has compiled before.
 - Peaks: `ru_maxrss` of wait4, from below a small static program, because the kernel counts the memory of whoever called execve.
-  It counts in lots of up to 128 KiB a processor: nearer than that it is not, and a small process may show 0. A waiting run: Rss of smaps_rollup, of the process that waits for the container.
+  It counts in lots of up to 128 KiB a processor: nearer than that it is not, and a small process may show 0. A waiting run: Rss
+  of smaps_rollup, of the process that waits for the container.
 - Smallest memory limit: `memory.limit` for a `run` of busybox true, to 4 KiB, five runs in a row.
 - System calls: `strace -f` until the end of the runtime's process, the container's init included up to there.
 - Debian's crun 1.8.1 takes no host of both cgroup layouts as long as hugetlb is on cgroup2: hugetlb is mounted as a v1 hierarchy
@@ -60,13 +61,15 @@ def _table(head, rows):
 
 def _facts(results):
     facts = results.facts
-    rows = [(name, str(facts[name])) for name in ("date", "commit", "host", "processors", "rcu_expedited", "load", "rounds", "left out")
-            if facts.get(name) not in (None, "")]
+    names = ("date", "commit", "host", "processors", "rcu_expedited", "load", "rounds", "left out")
+    rows = [(name, str(facts[name])) for name in names if facts.get(name) not in (None, "")]
     rows += [(name, version) for name, version in facts.get("runtimes", {}).items()]
     return "\n" + _table(("run", ""), rows)
 
 
 def _figure(value):
+    if value is None:
+        return "-"
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
@@ -87,7 +90,8 @@ def _ms(samples):
 
 def _times(results, runtimes):
     works = [(work, pattern) for pattern in (BACK, PAUSES) for work in ("life cycle", *VERBS)]
-    works += [(work, pattern) for work in ("create, new shape", "create, new shape, known filter") for pattern in (BACK, PAUSES)]
+    new = ("create, new shape", "create, new shape, known filter")
+    works += [(work, pattern) for work in new for pattern in (BACK, PAUSES)]
     works += [("run true", ""), ("exec true", ""), ("many containers", "")]
     works += [(work, pattern) for work in ("state", "list") for pattern in (FEW, MANY)]
     works += [(f"{verb}: processor time", BACK) for verb in VERBS]
@@ -105,7 +109,8 @@ def _times(results, runtimes):
 def _counted(results, label):
     """A label with the number of containers that the run had."""
     label = label.replace("many containers", f"{results.facts['many']} containers by 2 at a time")
-    return label.replace(MANY, f"{results.facts['existing']} exist").replace(FEW, f"{max(1, results.facts['existing'] // 10)} exist")
+    existing = results.facts["existing"]
+    return label.replace(MANY, f"{existing} exist").replace(FEW, f"{max(1, existing // 10)} exist")
 
 
 def _floors(results):
@@ -113,13 +118,14 @@ def _floors(results):
     for mode in ("create", "run"):
         for pattern in (BACK, PAUSES):
             work, plain = f"floor: {mode}", f"floor: {mode} without the cgroup mount"
-            floor = results.samples(work, FLOOR, pattern)
-            if not floor:
+            ours = results.samples(work, OURS, pattern)
+            if not ours:
                 continue
-            rows.append((f"{mode}, {pattern}", _ms(floor), _ms(results.samples(work, OUR_FLOOR, pattern)),
-                         _ms(results.samples(work, OURS, pattern)), _figure(results.ratio(work, OURS, FLOOR, pattern)),
-                         _ms(results.samples(plain, OURS, pattern)),
-                         _figure(results.median(plain, OURS, pattern) / results.median(work, FLOOR, pattern))))
+            floor, bare = results.median(work, FLOOR, pattern), results.median(plain, OURS, pattern)
+            rows.append((f"{mode}, {pattern}", _ms(results.samples(work, FLOOR, pattern)),
+                         _ms(results.samples(work, OUR_FLOOR, pattern)), _ms(ours),
+                         _figure(results.ratio(work, OURS, FLOOR, pattern)), _ms(results.samples(plain, OURS, pattern)),
+                         _figure(bare / floor if bare and floor else None)))
     return "\n## Beside the floor, ms\n\n" + _table(
         ("", FLOOR, OUR_FLOOR, OURS, f"/ {FLOOR}", f"{OURS} without the cgroup mount", f"/ {FLOOR}"), rows)
 
@@ -133,22 +139,29 @@ def _mounts(results, runtimes):
 
 
 def _seccomp(results, runtimes):
-    rows = [(name, _ms(results.samples("run true without a profile", name)), _ms(results.samples("run true with podman's profile", name)),
-             f"{on_top(results, name):.2f}") for name in runtimes if results.samples("run true with podman's profile", name)]
+    without, profiled = "run true without a profile", "run true with podman's profile"
+    rows = [(name, _ms(results.samples(without, name)), _ms(results.samples(profiled, name)), f"{on_top(results, name):.2f}")
+            for name in runtimes if results.samples(profiled, name)]
     read, load = [results.samples(f"a process that {mode}s the filter", "bare") for mode in ("read", "load")]
-    rows.append(("a process that reads, and loads, the filter", _ms(read), _ms(load), f"{(median(load) - median(read)) / 1000:.2f}"))
-    return "\n## podman's default seccomp profile on top of `run true`, ms\n\n" + _table(("", "without", "with", "on top"), rows)
+    bare = f"{(median(load) - median(read)) / 1000:.2f}"
+    rows.append(("a process that reads, and loads, the filter", _ms(read), _ms(load), bare))
+    title = "\n## podman's default seccomp profile on top of `run true`, ms\n\n"
+    return title + _table(("", "without", "with", "on top"), rows)
+
+
+def _whole(figure):
+    return "-" if figure is None else f"{figure:.0f}"
 
 
 def _memory(results, runtimes):
-    works = [f"{verb}: peak memory" for verb in VERBS] + ["waiting run: memory", "waiting run: share of memory", "smallest memory limit"]
-    rows = [(work, *[f"{results.median(work, name):.0f}" if results.samples(work, name) else "-" for name in runtimes]) for work in works]
+    works = [f"{verb}: peak memory" for verb in VERBS]
+    works += ["waiting run: memory", "waiting run: share of memory", "smallest memory limit"]
+    rows = [(work, *[_whole(results.median(work, name)) for name in runtimes]) for work in works]
     return "\n## Memory, KiB\n\n" + _table(("", *runtimes), rows)
 
 
 def _calls(results, runtimes):
-    rows = [(verb, *[str(results.samples(f"{verb}: system calls", name)[0]) if results.samples(f"{verb}: system calls", name) else "-"
-                     for name in runtimes]) for verb in VERBS]
+    rows = [(verb, *[_whole(results.median(f"{verb}: system calls", name)) for name in runtimes]) for verb in VERBS]
     text = "\n## System calls\n\n" + _table(("", *runtimes), rows)
     calls = results.facts.get("calls", {}).get(OURS, {})
     for verb, by_name in calls.items():

@@ -48,25 +48,29 @@ def count(files):
         rootless = "rootless" in name
         machine = host(in_user_namespace=rootless)
         shape = Shape(parse_json(data)[0])
-        words = {"verb": "create", "id": name, "bundle": f"/bundles/{name}", "root": "/run/ocirt", "pid-file": f"/run/{name}.pid"}
-        if (shape.values[shape.leaves["process.terminal"]] if "process.terminal" in shape.leaves else False):
+        words = {"verb": "create", "id": name, "bundle": f"/bundles/{name}", "root": "/run/ocirt",
+                 "pid-file": f"/run/{name}.pid"}
+        if "process.terminal" in shape.leaves and shape.values[shape.leaves["process.terminal"]]:
             words["console-socket"] = f"/run/{name}.sock"
         request = entries.request_of(words, ("root", "bundle", "console-socket", "pid-file"))
         request += " rootless" * rootless  # stands for what the host is observed to be
-        found = next((each for each in kept if each.entry.structure.encode() == shape.structure and each.entry.request == request
+        found = next((each for each in kept if each.entry.structure.encode() == shape.structure
+                      and each.entry.request == request
                       and entries.difference(each.entry, shape, words, machine) is None), None)
         if found:
             found.files.append(name)
             continue
         try:
             config, program = _compiled(data, words, machine)
-            sorted_program = _compiled(json.dumps(in_order(json.loads(data))).encode(), words, host(in_user_namespace=rootless))[1]
+            _, sorted_program = _compiled(json.dumps(in_order(json.loads(data))).encode(), words,
+                                          host(in_user_namespace=rootless))
         except OcirtError as error:
             refused.append((name, str(error)))
             continue
         machine.observed.clear()
         entry = entries.Entry(cache._entry(request, config, machine, program, BUILD))
-        kept.append(Kept(entry, (request, without_values(sorted_program.template)), name, _reason(kept, entry, shape, words, machine, request)))
+        reason = _reason(kept, entry, shape, words, machine, request)
+        kept.append(Kept(entry, (request, without_values(sorted_program.template)), name, reason))
     return kept, refused
 
 
@@ -131,15 +135,17 @@ def table(kept, refused):
             files, programs, requests = engines.setdefault(engine, (set(), set(), set()))
             files.add(name), programs.add(id(each)), requests.add(each.request)
     total = sum(len(each.files) for each in kept)
-    lines = [f"{total} configs need {len(kept)} programs. Without regard to the order of mounts, which means something in a config, "
-             f"they are {len({each.request for each in kept})} different requests.", "",
+    requests = len({each.request for each in kept})
+    lines = [f"{total} configs need {len(kept)} programs. Without regard to the order of mounts, which means something in "
+             f"a config, they are {requests} different requests.", "",
              "| engine | configs | programs | requests, mounts in any order |", "|---|---|---|---|"]
-    lines += [f"| {engine} | {len(files)} | {len(programs)} | {len(requests)} |" for engine, (files, programs, requests) in engines.items()]
+    lines += [f"| {engine} | {' | '.join([str(len(each)) for each in counted])} |" for engine, counted in engines.items()]
     lines += ["", "| first config | bound to its program | why it is another program |", "|---|---|---|"]
     first = {}
     for each in kept:
         same = first.setdefault(each.request, each)
-        reason = each.reason.replace("|", "\\|") if same is each else f"the request of {same.files[0]}, its mounts in another order"
+        reason = f"the request of {same.files[0]}, its mounts in another order"
+        reason = each.reason.replace("|", "\\|") if same is each else reason
         lines.append(f"| {each.files[0]} | {', '.join(each.files[1:]) or '-'} | {reason} |")
     if refused:
         lines += ["", "Refused: " + "; ".join([f"{name}: {error}" for name, error in refused]) + "."]

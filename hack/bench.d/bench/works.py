@@ -165,7 +165,8 @@ def profile_on_top(run, seccomp):
         run.run_true(runtime, profiled, "-seccomp")  # known from here on
     for runtime in run.turns("a seccomp profile on top"):
         run.results.add("run true without a profile", "", runtime.name, run.run_true(runtime).time)
-        run.results.add("run true with podman's profile", "", runtime.name, run.run_true(runtime, profiled, "-seccomp").time)
+        used = run.run_true(runtime, profiled, "-seccomp")
+        run.results.add("run true with podman's profile", "", runtime.name, used.time)
         if runtime is run.runtimes[0]:
             for mode in ("read", "load"):
                 used = place.spawn(run.meter, "--filter", place.path / "filter", mode)
@@ -181,7 +182,8 @@ def filter_of(config, path):
     from ocirt.model.host import Host
     from ocirt.model.request import Request
     from ocirt.plan.steps import LoadSeccomp
-    plan = compile(parse(json.dumps(config).encode()), Request({"verb": "create", "id": "c", "bundle": "/b", "root": "/r"}), Host())
+    request = Request({"verb": "create", "id": "c", "bundle": "/b", "root": "/r"})
+    plan = compile(parse(json.dumps(config).encode()), request, Host())
     steps = [step for section in plan.sections.values() for step in section if isinstance(step, LoadSeccomp)]
     path.write_bytes(steps[0].filter)
 
@@ -206,11 +208,15 @@ def existing(run):
             for count, pattern in ((max(1, run.existing // 10), FEW), (run.existing, MANY)):
                 new = several[len(started):count]
                 started += new
-                start_many(run.place, runtime, new, progress=lambda done, of: run.say(f"{count} containers of {runtime.name}", done, of))
+                start_many(run.place, runtime, new, progress=_saying(run, f"{count} containers of {runtime.name}"))
                 _look(run, runtime, started, pattern)
         finally:
-            delete_many(run.place, runtime, started, progress=lambda done, of: run.say(f"and their end, {runtime.name}", done, of))
+            delete_many(run.place, runtime, started, progress=_saying(run, f"and their end, {runtime.name}"))
             shutil.rmtree(run.place.path / "bundles")
+
+
+def _saying(run, work):
+    return lambda done, of: run.say(work, done, of)
 
 
 def _look(run, runtime, several, pattern):
@@ -223,8 +229,11 @@ def _look(run, runtime, several, pattern):
 
 def memory(run):
     """Peaks of resident memory, by verb; and what a waiting foreground `run` keeps."""
+    def measure(*command):
+        return metered(run.place.spawn, run.meter, run.place.path / "metered", *command)
+
     for runtime in run.turns("peak memory", min(10, run.rounds)):
-        with run.container(runtime, run=lambda *command: metered(run.place.spawn, run.meter, run.place.path / "metered", *command)) as each:
+        with run.container(runtime, run=measure) as each:
             for verb, used in each.cycle().items():
                 run.results.add(f"{verb}: peak memory", "", runtime.name, used.peak)
     for runtime in run.turns("a waiting run", min(3, run.rounds)):
@@ -233,7 +242,8 @@ def memory(run):
 
 def _waiting(run, runtime):
     with run.container(runtime, kind="-waiting") as container:
-        command = runtime.command("run", "--bundle", container.bundle.path, "--pid-file", container.bundle.pid_file, container.name)
+        bundle = ("--bundle", container.bundle.path, "--pid-file", container.bundle.pid_file)
+        command = runtime.command("run", *bundle, container.name)
         container.bundle.pid_file.unlink(missing_ok=True)
         pid = run.place.spawn.start(command)
         try:
