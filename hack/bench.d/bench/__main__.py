@@ -91,6 +91,7 @@ def measure(options):
             for work in (works.memory, works.smallest_limit, works.system_calls, works.many, works.existing):
                 work(run)
         run.say.end()
+    results.facts["load at the end"] = load()
     return results
 
 
@@ -142,6 +143,10 @@ def version(path):
     return (done.stdout.splitlines() or ["no version"])[0] + (f", {commit[1][:12]}" if commit else "")
 
 
+def load():
+    return " ".join(f"{each:.1f}" for each in os.getloadavg())
+
+
 def facts(options):
     commit = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True,
                             text=True, stdin=subprocess.DEVNULL).stdout.strip()
@@ -149,7 +154,7 @@ def facts(options):
     return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit": commit or "unknown",
             "host": f"{platform.system()} {platform.release()} {platform.machine()}", "processors": os.cpu_count(),
             "rcu_expedited": expedited.read_text().strip() if expedited.exists() else "unknown",
-            "load": " ".join(f"{each:.1f}" for each in os.getloadavg()), "floor": str(options.floor)}
+            "load": load(), "floor": str(options.floor)}
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def _table(head, rows):
 
 def _facts(results):
     facts = results.facts
-    names = ("date", "commit", "host", "processors", "rcu_expedited", "load", "rounds", "left out")
+    names = ("date", "commit", "host", "processors", "rcu_expedited", "load", "load at the end", "rounds", "left out")
     rows = [(name, str(facts[name])) for name in names if facts.get(name) not in (None, "")]
     rows += [(name, version) for name, version in facts.get("runtimes", {}).items()]
     return "\n" + _table(("run", ""), rows)
@@ -79,9 +79,11 @@ def _targets(results):
         measured = "" if each.measured is None else _figure(each.measured) + (f" {each.unit}" if each.unit else "")
         limit = "" if each.limit is None else f"{each.limit:.2f}" + (f" {each.unit}" if each.unit else "")
         label = _counted(results, f"{each.work}, {each.pattern}" if each.pattern else each.work)
-        rows.append((label, _counted(results, each.against), limit, measured, each.word))
-    return "\n## Targets\nRatios of medians, unless a unit stands there.\n\n" + _table(
-        ("work", "against", "at most", "measured", ""), rows)
+        rows.append((label, _counted(results, each.against), limit, measured, each.word,
+                     "" if each.quarter is None else _figure(each.quarter)))
+    return ("\n## Targets\nRatios of medians, unless a unit stands there. The last column is the ratio of 25th percentiles, "
+            "which is less moved by\nwhat else the machine does.\n\n"
+            + _table(("work", "against", "at most", "measured", "", "25th percentile"), rows))
 
 
 def _ms(samples):

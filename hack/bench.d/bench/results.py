@@ -37,10 +37,11 @@ class Results:
         found = self.samples(work, runtime, pattern)
         return median(found) if found else None
 
-    def ratio(self, work, runtime, other, pattern=""):
-        """The median of one runtime over that of another; ``None`` where either is missing."""
-        ours, theirs = self.median(work, runtime, pattern), self.median(work, other, pattern)
-        return None if ours is None or not theirs else ours / theirs
+    def ratio(self, work, runtime, other, pattern="", of=median):
+        """The median of one runtime over that of another, or ``of`` any other figure of the samples; ``None`` where
+        either is missing."""
+        ours, theirs = self.samples(work, runtime, pattern), self.samples(work, other, pattern)
+        return of(ours) / of(theirs) if ours and theirs and of(theirs) else None
 
     def runtimes(self):
         """Names of the columns, in the order they were first measured."""

@@ -1,6 +1,7 @@
 """What is aimed at: ratios of medians in one run, and whether they are met."""
 
 from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES
+from .results import percentile
 
 RUNC, CRUN = "runc", "crun"
 
@@ -9,14 +10,15 @@ class Verdict:
     """A target beside what was measured.
 
     :ivar measured: the ratio (or the figure), ``None`` where a side of it was not measured.
+    :ivar quarter: the same ratio of 25th percentiles, which others' work on the machine moves less.
     :ivar limit: what it may be at most; ``None`` where it only stands there.
     """
 
-    __slots__ = ("work", "pattern", "against", "limit", "measured", "unit")
+    __slots__ = ("work", "pattern", "against", "limit", "measured", "unit", "quarter")
 
-    def __init__(self, work, pattern, against, limit, measured, unit=""):
+    def __init__(self, work, pattern, against, limit, measured, unit="", quarter=None):
         self.work, self.pattern, self.against, self.limit = work, pattern, against, limit
-        self.measured, self.unit = measured, unit
+        self.measured, self.unit, self.quarter = measured, unit, quarter
 
     @property
     def word(self):
@@ -59,7 +61,8 @@ def verdicts(results):
     found = []
     for work, pattern, limits in RATIOS:
         for against, limit in limits.items():
-            found.append(Verdict(work, pattern, against, limit, results.ratio(work, OURS, against, pattern)))
+            quarter = results.ratio(work, OURS, against, pattern, of=lambda samples: percentile(samples, 25))
+            found.append(Verdict(work, pattern, against, limit, results.ratio(work, OURS, against, pattern), quarter=quarter))
     found.append(Verdict("state", MANY, FEW, FLAT, _over(results, "state", OURS, MANY, FEW)))
     per_container = _over(results, "list", OURS, MANY, FEW)
     found.append(Verdict("list", MANY, f"{FEW}, ten times", FLAT, None if per_container is None else per_container / 10))
