@@ -37,10 +37,10 @@ class Results:
         found = self.samples(work, runtime, pattern)
         return median(found) if found else None
 
-    def ratio(self, work, runtime, other, pattern="", of=median):
+    def ratio(self, work, runtime, other, pattern="", of=None):
         """The median of one runtime over that of another, or ``of`` any other figure of the samples; ``None`` where
         either is missing."""
-        ours, theirs = self.samples(work, runtime, pattern), self.samples(work, other, pattern)
+        of, ours, theirs = of or median, self.samples(work, runtime, pattern), self.samples(work, other, pattern)
         return of(ours) / of(theirs) if ours and theirs and of(theirs) else None
 
     def runtimes(self):
