@@ -90,6 +90,11 @@ PYTHON = {
     "validate": Verb("[BUNDLE]", "print all that is wrong with a bundle's config.json",
                      Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
                      Flag("format", "text (default) or json", "FORMAT", choices=("text", "json")), min=0, max=1),
+    "cache": Verb("list | explain [BUNDLE] | clear", "show kept programs, why a bundle has none, or remove them all",
+                  *[flag for flag in _CREATE if flag.name not in ("bundle", "no-cache")],
+                  Flag("run", "explain: as run would ask for the bundle"),
+                  Flag("detach", "explain: with --run, as run --detach would", letter="d"),
+                  Flag("format", "list: table (default) or json", "FORMAT", choices=("table", "json")), min=1, max=2),
     "features": Verb("", "print what this build can do, as JSON", min=0, max=0),
 }
 

@@ -35,6 +35,14 @@ existing config.json is left alone. With --rootless the file suits a user withou
     "plan": """\
 Prints what create would do for a bundle, a line a step, with the place in config.json that asks for it
 and the section of the specification behind it. Nothing is changed and no privileges are needed.""",
+    "cache": """\
+"list" shows each program that is kept, a line each: how much of its config it was compiled for (guards,
+tests, observations of the host) and how much it binds anew (slots), when it was made, whether a create
+has used it since (by the file's access time: hits are not counted, nor are all of them seen), whether
+this build made it. "explain" takes a bundle and create's flags and says which program create would use,
+or for each that it would not the first thing that differs. "clear" removes all. The programs lie in
+/run/ocirt-cache, or without privileges in $XDG_RUNTIME_DIR/ocirt-cache; the environment variable
+OCIRT_CACHE names another directory, or is "off".""",
     "features": """\
 Prints the features structure of the OCI runtime specification, for engines: hooks, mount options,
 namespaces, seccomp and whatever else a config.json may ask for, as one JSON object.""",

@@ -157,7 +157,7 @@ def _parser(flags):
     for flag in flags:
         kind = (str if flag.takes_value else "true".__eq__) if flag.value != "N" else _count
         parser.add_argument(f"--{flag.name}", type=kind, choices=flag.choices or None,
-                            default=None if flag.takes_value else False)
+                            action="append" if flag.repeats else "store", default=None if flag.takes_value else False)
     return parser
 
 
