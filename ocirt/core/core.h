@@ -32,11 +32,12 @@ long read_file(int dir, const char *path, char *data, size_t size);  // bytes re
 
 // ---- log.c ----
 
-struct log { const char *path; int json, debug; };
+// `prefix` is put before an error (null: nothing), `status` is the exit status of one.
+struct log { const char *path; int json, debug; const char *prefix; int status; };
 extern struct log logging;
 void log_line(const char *level, const char *message);
 void log_error(const char *message);           // to the log, and as plain text to standard error where the log is a file
-_Noreturn void fail(const char *format, ...);  // log_error with %s and %d, exit status 1
+_Noreturn void fail(const char *format, ...);  // log_error with %s, %d and %e (an error number), and the end
 
 // ---- program.c: a program, checked and bound ----
 
@@ -103,8 +104,12 @@ struct run {
   uint32_t early;             // host: events that came before they were waited for, a bit each
   int proc;                   // a procfs of our own, -1: not yet
   int rootfs, null, empty;    // rootfs; what masks files and directories (-1: not yet)
-  int child;                  // host: the process that Spawn made (the stage, or init)
+  int child;                  // host: the process that Spawn made (the stage, then init)
   int child_pidfd;
+  int joins;                  // exec: the child joins a container that exists
+  uint32_t *phase;            // where Exec says that the program runs: in the journal; exec: in a page of its own
+  int signals;                // exec in the foreground: signals to pass on, -1: none
+  int pid;                    // init: this process as the runtime sees it, 0: not told
   int console;                // host: the master that init sent, for a foreground run
   int start_socket;           // where init waits for start
   int starter;                // init: the connection of `start`
@@ -115,6 +120,7 @@ struct run {
   uint32_t passed_over[32];   // hierarchies that may not be written
   unsigned n_passed_over;
   char executable[4096], home[4096];  // what FindExecutable found; home: empty, or the variable
+  const char **environment;
   const char *call;           // of the failure: what failed
   struct buffer detail;       // of the failure: what the kernel or the other side said
   char detail_data[1024];
@@ -175,7 +181,9 @@ void reset_signals(void);
 #ifdef OCIRT_FAULT
 void fault_point(void);
 void fault_begin(const char *verb);
+void fault_descriptors(int fds[3]);
 #else
 #define fault_point() ((void)0)
 #define fault_begin(verb) ((void)0)
+#define fault_descriptors(fds) ((void)(fds))
 #endif
