@@ -134,4 +134,4 @@ class Process:
 
     def execute(self):
         """The step that begins the program."""
-        return [Exec("process.args", SPEC, args=self.args, preserve=self.preserve)]
+        return [Exec("process.args", SPEC, args=self.args, env=self.env, preserve=self.preserve)]

@@ -120,7 +120,6 @@ struct run {
   uint32_t passed_over[32];   // hierarchies that may not be written
   unsigned n_passed_over;
   char executable[4096], home[4096];  // what FindExecutable found; home: empty, or the variable
-  const char **environment;
   const char *call;           // of the failure: what failed
   struct buffer detail;       // of the failure: what the kernel or the other side said
   char detail_data[1024];

@@ -215,32 +215,6 @@ static void find_home(struct run *r, struct buffer *home) {
   put(home, "/");
 }
 
-static uint32_t hash_of_name(const char *variable) {
-  uint32_t hash = 0x811c9dc5;  // FNV-1a
-  while (*variable && *variable != '=') hash = (hash ^ (unsigned char)*variable++) * 0x01000193;
-  return hash;
-}
-
-// The environment of the program: of entries for one variable the last, as setenv in order would leave it, and HOME.
-static int make_environment(struct run *r, const struct texts *env) {
-  static const char *all[65536];
-  static uint32_t hashes[COUNT(all)];
-  if (env->count + 2 > COUNT(all)) return -E2BIG;
-  for (uint32_t i = 0; i < env->count; i++) hashes[i] = hash_of_name(env->items[i]);
-  uint32_t used = 0;
-  for (uint32_t i = 0; i < env->count; i++) {
-    size_t length = strcspn(env->items[i], "=");
-    int again = 0;
-    for (uint32_t k = i + 1; k < env->count && !again; k++)
-      again = hashes[i] == hashes[k] && !strncmp(env->items[i], env->items[k], length) && strcspn(env->items[k], "=") == length;
-    if (!again) all[used++] = env->items[i];
-  }
-  struct buffer home = {r->home, sizeof r->home, 0, 0};
-  if (!variable(env, "HOME=")) { find_home(r, &home); all[used++] = r->home; }
-  r->environment = all;
-  return 0;
-}
-
 int do_find_executable(struct run *r, const struct step_find_executable *s) {
   const char *name = TEXTS(args)->items[0];
   int error = -ENOENT, denied = 0;
@@ -261,8 +235,9 @@ int do_find_executable(struct run *r, const struct step_find_executable *s) {
     }
   }
   if (!error) {
-    error = make_environment(r, TEXTS(env));
-    return error ? failing(r, "environment", error) : 0;
+    struct buffer home = {r->home, sizeof r->home, 0, 0};
+    if (!variable(TEXTS(env), "HOME=")) find_home(r, &home);
+    return 0;
   }
   put(&r->detail, text_of(r->program, s->head.at));
   put(&r->detail, ": exec: "); put_json(&r->detail, name); put(&r->detail, ": ");
@@ -272,15 +247,40 @@ int do_find_executable(struct run *r, const struct step_find_executable *s) {
   return failing(r, "", error);
 }
 
+static uint32_t hash_of_name(const char *variable) {
+  uint32_t hash = 0x811c9dc5;  // FNV-1a
+  while (*variable && *variable != '=') hash = (hash ^ (unsigned char)*variable++) * 0x01000193;
+  return hash;
+}
+
+// The environment of the program: of entries for one variable the last, as setenv in order would leave it, and HOME.
+static const char *const *make_environment(const struct run *r, const struct texts *env) {
+  static const char *all[65536];
+  static uint32_t hashes[COUNT(all)];
+  if (env->count + 2 > COUNT(all)) return env->items;  // more than execve takes
+  for (uint32_t i = 0; i < env->count; i++) hashes[i] = hash_of_name(env->items[i]);
+  uint32_t used = 0;
+  for (uint32_t i = 0; i < env->count; i++) {
+    size_t length = strcspn(env->items[i], "=");
+    int again = 0;
+    for (uint32_t k = i + 1; k < env->count && !again; k++)
+      again = hashes[i] == hashes[k] && !strncmp(env->items[i], env->items[k], length) && strcspn(env->items[k], "=") == length;
+    if (!again) all[used++] = env->items[i];
+  }
+  if (*r->home) all[used++] = r->home;
+  return all;
+}
+
 int do_exec(struct run *r, const struct step_exec *s) {
   const struct texts *args = TEXTS(args);
+  const char *const *environment = make_environment(r, TEXTS(env));
   unsigned first = 3 + (unsigned)s->preserve;
   for (unsigned fd = 3; fd < first; fd++) sys_fcntl((int)fd, F_SETFD, 0);
   sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
   // The phase says running from here on; a program that cannot be executed is followed by this process' end.
   __atomic_store_n(r->phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
   reset_signals();
-  int error = (int)sys3(SYS_execve, r->executable, args->items, r->environment);
+  int error = (int)sys3(SYS_execve, r->executable, args->items, environment);
   // Taken back without a system call, which a seccomp filter may refuse by now.
   __atomic_store_n(r->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
   put(&r->detail, text_of(r->program, s->head.at));

@@ -701,16 +701,17 @@ class ChangeDirectory(Step):
 
 class FindExecutable(Step):
     """Find ``args``' first entry on the PATH of ``env``, so that create fails where start would, and HOME in
-    /etc/passwd where ``env`` has none. Of several entries for one variable the last is the program's."""
+    /etc/passwd where ``env`` has none."""
     fields = {"args": "texts", "env": "texts"}
     sentence = "find the program"
 
 
 class Exec(Step):
     """Reset signals, set the phase (the journal's; of an exec program one of its own) to running, close what is not
-    preserved (descriptors from 3 + ``preserve`` on) and execute what FindExecutable found. Before execve no call is made
-    whose failure would matter: a seccomp filter may hold already."""
-    fields = {"args": "texts", "preserve": "number"}
+    preserved (descriptors from 3 + ``preserve`` on) and execute what FindExecutable found; of several entries of ``env``
+    for one variable the last counts. Before execve no call is made whose failure would matter: a seccomp filter may hold
+    already."""
+    fields = {"args": "texts", "env": "texts", "preserve": "number"}
     sentence = "execute the program"
 
 

@@ -75,8 +75,8 @@ def test_the_oom_score():
 def test_privileges_go_one_after_the_other():
     order = names(plan(config(process__noNewPrivileges=True, process__oomScoreAdj=5, process__user__umask=0,
                               process__rlimits=[{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}])), "init")
-    assert order[order.index("SetRlimit"):] == [
-        "SetRlimit", "WriteProc", "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "SetNoNewPrivileges",
+    assert order[order.index("WriteProc"):] == [
+        "WriteProc", "SetRlimit", "CloseDescriptors", "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "SetNoNewPrivileges",
         "SetUmask", "ChangeDirectory", "FindExecutable", "Send"]
 
 
