@@ -41,8 +41,9 @@ def compile(config, request, host):
     filters = Seccomp(config, config.process.no_new_privileges, host, plan) if process else None
 
     plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt)
-    plan.sections["stage"] = namespaces.stage()
-    plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters)
+    score, stage = process.oom_score() if process else [], namespaces.stage()
+    plan.sections["stage"] = score + stage if stage else []
+    plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, process, filters)
     if process:
         plan.sections["starting"] = notify.listen(request)
         plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"),
@@ -92,8 +93,8 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, fi
     return steps
 
 
-def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
-    steps = cgroup.join() + namespaces.enter()
+def _init(config, host, score, namespaces, rootfs, cgroup, mounts, process, filters):
+    steps = cgroup.join() + score + namespaces.enter()
     if process:
         steps += filters.wait()
     steps += rootfs.open() + mounts.make()
@@ -106,7 +107,6 @@ def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
     steps += rootfs.enter() + mounts.finish() + rootfs.finish() + namespaces.names()
     steps += sysctl.write(config.linux, namespaces) + paths.restrict(config.linux)
     if process:
-        steps += process.oom_score()
         steps += process.become([] if filters.late else filters.load(), keep=filters.register)
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 

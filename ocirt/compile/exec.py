@@ -43,7 +43,7 @@ def compile(config, container, own, request, host):
 
     plan.sections["host"] = _host(request, plan, cgroup, process, filters, root)
     plan.sections["stage"] = [
-        OpenProc("exec", ""), *process.oom_score(), *_affinity(affinity.initial), SetDumpable("not dumpable", "", value=0),
+        *process.oom_score(), *_open_proc(asked), *_affinity(affinity.initial), SetDumpable("not dumpable", "", value=0),
         *_join(namespaces), Spawn("exec", "", section="init", flags=0)]
     # From ready on what fails is still reported, and what succeeds too: by execve, which closes the socket.
     plan.sections["init"] = [
@@ -88,6 +88,11 @@ def _become_root(namespaces):
         return []
     at = "linux.namespaces"
     return [BecomeRoot(at, MAPPINGS), SetDumpable("not dumpable", "", value=0)]
+
+
+def _open_proc(asked):
+    """Labels are written through the caller's procfs: what lies at /proc in the container is the container's to say."""
+    return [OpenProc("exec", "")] if asked.has("apparmorProfile") or asked.has("selinuxLabel") else []
 
 
 def _affinity(cpus):

@@ -3,7 +3,7 @@
 from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, quote
 from ..plan.steps import (NONE, ChangeDirectory, CloseDescriptors, Exec, FindExecutable, MakeConsole, MakeDirectory,
-                          OpenSocket, SetNoNewPrivileges, SetRlimit, SetUmask, SetUser, WriteProc)
+                          OpenSocket, SetNoNewPrivileges, SetOomScore, SetRlimit, SetUmask, SetUser)
 from . import notify
 from .capabilities import Capabilities
 
@@ -75,11 +75,10 @@ class Process:
                             device=device)]
 
     def oom_score(self):
-        """The step that sets ``oomScoreAdj``; children have it from who makes them."""
+        """The step that sets ``oomScoreAdj``, of the first child, which the others have it from: later its files in /proc
+        are not its own any more."""
         score = self.process.oom_score_adj
-        if score is None:
-            return []
-        return [WriteProc(score.path, LINUX, file="self/oom_score_adj", value=Template(score))]
+        return [] if score is None else [SetOomScore(score.path, LINUX, value=Template(score))]
 
     def become(self, privileged, keep=NONE):
         """Steps of init at last: all that is the process' own, privileges going one after the other.

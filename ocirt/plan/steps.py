@@ -379,6 +379,13 @@ class JoinNamespace(Step):
     sentence = "join the namespace"
 
 
+class SetOomScore(Step):
+    """Write ``value`` to /proc/self/oom_score_adj, as a process does that is the caller's still. Its children have it
+    too."""
+    fields = {"value": "text"}
+    sentence = "set oom_score_adj to {value}"
+
+
 class OpenProc(Step):
     """Use the procfs at /proc of this process' mount namespace for WriteProc, in its children too."""
     fields = {}
@@ -598,7 +605,7 @@ class EnterRoot(Step):
 
 
 class WriteProc(Step):
-    """Write ``value`` to ``file`` (``sys/...``, ``self/oom_score_adj``) of OpenProc's procfs, or of one of our own."""
+    """Write ``value`` to ``file`` (``sys/...``, ``self/attr/exec``) of OpenProc's procfs, or of one of our own."""
     fields = {"file": "text", "value": "text"}
     sentence = "write {value} to /proc/{file}"
 

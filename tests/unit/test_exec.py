@@ -49,7 +49,7 @@ def last(made, section, kind):
 def test_the_whole():
     made = plan(on=host())
     assert names(made, "host") == ["AssertThawed", *["OpenCgroup"] * 10, "Spawn", "Receive", "Receive", "Release"]
-    assert names(made, "stage") == ["OpenProc", "SetDumpable", "JoinContainer", "Spawn"]
+    assert names(made, "stage") == ["SetDumpable", "JoinContainer", "Spawn"]
     assert names(made, "init") == [
         *["JoinCgroup"] * 9, "AssertRunning", "EnterRoot", "NewKeyring", "Send", "Receive", "CloseDescriptors",
         "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "ChangeDirectory", "FindExecutable", "Exec"]
@@ -231,7 +231,7 @@ def test_labels():
         ("WriteProc", {"file": "self/attr/exec", "value": "a:b"})]
     # They are written through the procfs that is open, which must be closed before the directory is looked up.
     order = names(made, "init")
-    assert order.index("WriteProc") < order.index("CloseDescriptors") < order.index("ChangeDirectory")
+    assert names(made, "stage")[0] == "OpenProc" and order.index("WriteProc") < order.index("CloseDescriptors") < order.index("ChangeDirectory")
     inherited = plan(config(process__apparmorProfile="old"), own=FILE, on=on)
     assert shown(inherited, "init", "WriteProc") == [("WriteProc", {"file": "self/attr/apparmor/exec", "value": "exec old"})]
 
@@ -248,7 +248,7 @@ def test_a_process_file_is_the_process():
     assert last(made, "init", "SetUmask") == {"mask": 0o77} and last(made, "init", "ChangeDirectory") == {"path": "/w"}
     assert last(made, "init", "DropBounding") == {"keep": BITS["CAP_KILL"]}
     assert last(made, "init", "SetRlimit")["name"] == "RLIMIT_CORE"
-    assert last(made, "stage", "WriteProc") == {"file": "self/oom_score_adj", "value": "0"}
+    assert last(made, "stage", "SetOomScore") == {"value": "0"}
     assert "SetNoNewPrivileges" in names(made, "init")
 
 
@@ -258,7 +258,7 @@ def test_what_a_file_has_not_is_the_containers():
                      process__ioPriority={"class": "IOPRIO_CLASS_BE", "priority": 3}, process__noNewPrivileges=True,
                      process__user={"uid": 3, "gid": 4, "umask": 0o11}, process__execCPUAffinity={"initial": "0", "final": "1"})
     made = plan(members, own={"cwd": "/", "args": ["ls"], "rlimits": []}, command=())
-    for section, kind in (("init", "SetRlimit"), ("init", "SetScheduler"), ("init", "SetIoPriority"), ("stage", "WriteProc"),
+    for section, kind in (("init", "SetRlimit"), ("init", "SetScheduler"), ("init", "SetIoPriority"), ("stage", "SetOomScore"),
                           ("init", "SetUmask"), ("stage", "SetAffinity"), ("init", "SetAffinity")):
         assert kind in names(made, section), kind
     assert last(made, "init", "DropBounding") == {"keep": BITS["CAP_KILL"]}
@@ -271,7 +271,7 @@ def test_what_a_file_has_not_is_the_containers():
 
 def test_limits_and_scores_of_the_container_hold_for_what_flags_make():
     made = plan(config(process__oomScoreAdj=7, process__rlimits=[{"type": "RLIMIT_CPU", "soft": 1, "hard": 2}]))
-    assert last(made, "stage", "WriteProc")["value"] == "7" and last(made, "init", "SetRlimit")["name"] == "RLIMIT_CPU"
+    assert last(made, "stage", "SetOomScore") == {"value": "7"} and last(made, "init", "SetRlimit")["name"] == "RLIMIT_CPU"
 
 
 def program(own, data=None, **words):
