@@ -623,27 +623,25 @@ def test_killed_after_each_step(ocirt, faulty, box, tmp_path):
 
 # ---- hostile containers ----
 
+WAYS = [f"/proc/self/fd/{number}{up}" for number in range(3, 20) for up in ("", "/..", 9 * "/..")]
+"""To every directory that might be open, to the one above it, and to the root above that."""
+
+
+def test_no_directory_of_the_host_through_a_descriptor(ocirt, box):
+    """CVE-2024-21626: what is open while the process becomes its program leads nowhere but to the container's root."""
+    for way in WAYS:
+        result = ocirt("exec", "--cwd", way, "c1", "/bin/pwd")
+        assert (result.status, result.out) == (0, "/\n") or result.status == FAILED and "chdir: " in result.err, (way, result)
+
+
 @pytest.mark.parametrize("verb", ["exec", "run"])
-def test_no_way_out_through_a_descriptor(ocirt, bundle, verb):
-    """CVE-2024-21626: neither the directory nor the program is reached through a directory of the host's that is open
-    while the process becomes the program."""
+def test_no_program_of_the_host_through_a_descriptor(ocirt, bundle, verb):
+    """The same, for the program: there is no /usr in the container."""
+    assert os.path.exists("/usr/bin/env") and not (bundle.rootfs / "usr").exists()
     if verb == "exec":
         start(ocirt, bundle)
-    for number in range(3, 40):
-        for up in ("", "/..", "/../..", "/../../..", "/../../../..", "/../../../../.."):
-            way = f"/proc/self/fd/{number}{up}"
-            if verb == "exec":
-                result = ocirt("exec", "--cwd", way, "c1", "/bin/sh", "-c", "pwd; ls -d /proc/self/cwd/work") if number < 16 else None
-                program = ocirt("exec", "c1", f"{way}/usr/bin/env") if number < 16 else None
-            else:
-                if number >= 16 or up not in ("", "/../../../..", "/../../.."):
-                    continue
-                bundle.args(f"{way}/usr/bin/env").save()
-                program, result = ocirt("run", "--bundle", bundle, "c1"), None
-            # The root of the container itself is open; there is no /usr in it, nor above it.
-            if result is not None:
-                assert result.status == FAILED or "/proc/self/cwd/work" not in result.out, (way, result)
-                assert result.status == FAILED or result.out.splitlines()[0] == "/", (way, result)
-            if program is not None:
-                assert program.status in (1, FAILED) and ("no such file" in program.err or "not a directory" in program.err
-                                                          or "permission" in program.err), (way, program)
+    for way in WAYS:
+        bundle.args(f"{way}/usr/bin/env").save()
+        words = ("exec", "c1", f"{way}/usr/bin/env") if verb == "exec" else ("run", "--bundle", bundle, "c1")
+        result = ocirt(*words)
+        assert result.status == (FAILED if verb == "exec" else 1) and "/usr/bin/env: stat " in result.err.replace('\\"', ""), (way, result)
