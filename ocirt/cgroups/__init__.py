@@ -1,6 +1,6 @@
 """Cgroups: one interface for all drivers. A driver decides, and gives steps; the executor acts."""
 
-from ..errors import HostError
+from ..errors import HostError, RequestError
 from ..plan.steps import (NODEV, NOEXEC, NONE, NOSUID, RDONLY, Bind, MakeSymlink, Mount, MountCgroup,
                           SetMountAttributes)
 
@@ -42,6 +42,21 @@ class Driver:
 
     def join(self):
         """Steps of init: enter the cgroups. Nothing comes before them."""
+        return []
+
+    def assert_thawed(self):
+        """Steps of the host, for exec: fail if the container's processes are frozen."""
+        return []
+
+    def open_for(self, beneath):
+        """Steps of the host, for exec, in place of :meth:`open`: what joins an existing container enters its cgroups, or
+        cgroups beneath them.
+
+        :param beneath: controller -> path beneath the container's cgroup; ``""`` is every one that is not named.
+        :raises RequestError: a controller is not there.
+        """
+        for controller, path in beneath.items():
+            raise RequestError(f"--cgroup {f'{controller}:' * bool(controller)}{path}: the container has no cgroup of its own")
         return []
 
     def mount(self, mount, in_namespace):

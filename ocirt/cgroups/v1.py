@@ -4,9 +4,9 @@ config-linux.md, "Control groups"; the kernel's Documentation/admin-guide/cgroup
 choice we do as runc's cgroupfs driver: paths, which zeros mean "leave it", the device rules around the config's.
 """
 
-from ..errors import ConfigError, HostError
+from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template
-from ..plan.steps import JoinCgroup, MakeCgroup, OpenCgroup, RemoveCgroup, SignalCgroup, ThawCgroup
+from ..plan.steps import AssertThawed, JoinCgroup, MakeCgroup, OpenCgroup, RemoveCgroup, SignalCgroup, ThawCgroup
 from .cgroupfs import Cgroupfs, missing, page_size, shares
 from .devices import ALLOWED, rules
 
@@ -45,6 +45,32 @@ class V1(Cgroupfs):
         if self.unified:
             steps.append(self._step(OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate))
         return steps
+
+    def open_for(self, beneath):
+        for controller in beneath:
+            if controller and self.host.cgroups.hierarchy(controller) is None:
+                raise RequestError(f"--cgroup: this host has no cgroup hierarchy with the controller {controller}")
+
+        def step(each, **fields):
+            inner = [beneath[name] for name in ("", *each.controllers) if name in beneath]
+            path = self.path(each)
+            # At create those that may not be written were passed over.
+            return OpenCgroup("--cgroup" if inner else self.at, "config-linux.md#cgroups-path", hierarchy=each.mount,
+                              path=path + "/" + inner[-1] if inner else path, tolerate=self.tolerate,
+                              optional=0 if inner else self.tolerate, **fields)
+
+        steps = [step(each, fd=fd, file="tasks") for each, fd in zip(self.hierarchies, self.registers)]
+        if self.unified:
+            # It holds no controllers here: what is named without one may not be there.
+            steps.append(self._step(OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate,
+                                    optional=self.tolerate))
+        return steps
+
+    def assert_thawed(self):
+        freezer = self.host.cgroups.hierarchy("freezer")
+        if freezer is None:
+            return []
+        return [self._step(AssertThawed, freezer, spec="", file="freezer.state", thawed="THAWED")]
 
     def join(self):
         return [JoinCgroup(self.at, "config-linux.md#cgroups-path", fd=fd) for fd in self.registers]

@@ -17,10 +17,10 @@ A relative path, and the id where there is none, lie beside the caller's own cgr
 with processes has no children with controllers.
 """
 
-from ..errors import ConfigError
+from ..errors import ConfigError, RequestError
 from ..model.config import ANY
 from ..model.text import Table, Template, quote
-from ..plan.steps import (CheckMemoryUsage, DelegateCgroup, LoadDeviceFilter, MakeCgroup, OpenCgroup,
+from ..plan.steps import (AssertThawed, CheckMemoryUsage, DelegateCgroup, LoadDeviceFilter, MakeCgroup, OpenCgroup,
                           RemoveCgroup, SignalCgroup, ThawCgroup, Warn, WriteCgroupDifference, WriteEitherCgroup)
 from .cgroupfs import Cgroupfs, page_size, shares
 from .devices import rules
@@ -92,6 +92,19 @@ class V2(Cgroupfs):
             if first <= uid < first + size:
                 return each.host_id.read() + uid - first
         return None
+
+    def assert_thawed(self):
+        return [self._step(AssertThawed, self.unified, spec="", file="cgroup.freeze", thawed="0")]
+
+    def open_for(self, beneath):
+        for controller in beneath:
+            if controller:
+                raise RequestError(f"--cgroup {controller}: on cgroup v2 all controllers are in one hierarchy")
+        inner = beneath.get("")
+        path = self.path(self.unified)
+        return [OpenCgroup("--cgroup" if inner else self.at, "config-linux.md#cgroups-path", fd=self.register,
+                           hierarchy=self.unified.mount, path=path + "/" + inner if inner else path, file="",
+                           tolerate=self.tolerate, optional=0 if inner else self.tolerate)]
 
     def signal(self):
         return [self._step(SignalCgroup, self.unified, spec="runtime.md#kill")]

@@ -27,6 +27,12 @@ Sends a signal, by name or number and with or without SIG, to the first process 
 created or running.""",
     "delete": """\
 Removes a stopped container and everything that create made for it on the host.""",
+    "exec": """\
+Runs a further process in a container that is created or running: in its namespaces and cgroups, under its
+seccomp filter, with the rights of its process. The process is COMMAND, with config.json's process
+otherwise, changed by the flags; or what the JSON in FILE says, and then the flags that change it do not
+count. Flags stand before ID; a -- after it is passed over. The exit status is the process' own, 128 + N if
+signal N ended it, 255 if it could not be run. With --detach exec returns once the process runs.""",
     "list": """\
 Lists the containers under the root directory, which --root before the verb changes.""",
     "spec": """\

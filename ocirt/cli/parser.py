@@ -79,7 +79,7 @@ def parse(words):
         raise UnknownVerb(name)
     verb = VERBS[name]
     try:
-        flags, arguments = _read(verb.flags, rest, options)
+        flags, arguments = _read(verb.flags, rest, options, interspersed=not verb.command)
     except _FlagError as error:
         raise UsageError(str(error), f"Incorrect Usage: {error}\n\n{help.of_verb(name)}") from None
     if not options.help:
@@ -170,8 +170,8 @@ def _count(text):
 
 def _check_count(program, name, verb, count):
     low, high = verb.arguments_min, verb.arguments_max
-    if low <= count <= high:
+    if low <= count and (count <= high or verb.command):
         return
-    bound = f"exactly {low}" if low == high else f"a minimum of {low}" if count < low else f"a maximum of {high}"
+    bound = f"exactly {low}" if low == high and not verb.command else f"a minimum of {low}" if count < low else f"a maximum of {high}"
     message = f'{program}: "{name}" requires {bound} argument(s)'
     raise UsageError(message, f"Incorrect Usage.\n\n{help.of_verb(name)}")

@@ -35,14 +35,15 @@ def compile(config, request, host):
     rootfs = Rootfs(config, request, plan, namespaces)
     cgroup = cgroups.choose(config, request, host, plan)
     mounts = Mounts(config, request, host, plan, namespaces, rootfs, cgroup)
-    process = Process(config, request, host, plan, namespaces) if config.has("process") else None
+    process = Process(config.process, config.linux, request, host, plan, namespaces) if config.has("process") else None
     network = _net_devices(config, host, plan, namespaces)
     rdt = _rdt(config, request, host, plan)
-    filters = Seccomp(config, host, plan) if process else None
+    filters = Seccomp(config, config.process.no_new_privileges, host, plan) if process else None
 
     plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt)
-    plan.sections["stage"] = namespaces.stage()
-    plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters)
+    score, stage = process.oom_score() if process else [], namespaces.stage()
+    plan.sections["stage"] = score + stage if stage else []
+    plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, process, filters)
     if process:
         plan.sections["starting"] = notify.listen(request)
         plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"),
@@ -51,7 +52,7 @@ def compile(config, request, host):
     plan.sections["signal"] = cgroup.signal()
     plan.sections["delete"] = [*cgroup.thaw(), KillInit("delete", "runtime.md#delete"), *cgroup.delete(),
                                *(rdt.remove() if rdt else []), *hooks.run(config.hooks, "poststop")]
-    plan.sections["state"] = [_state(config, request, plan, rootfs, cgroup)]
+    plan.sections["state"] = [state(config, request, plan, rootfs, cgroup)]
     return plan
 
 
@@ -92,8 +93,8 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, fi
     return steps
 
 
-def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
-    steps = cgroup.join() + namespaces.enter()
+def _init(config, host, score, namespaces, rootfs, cgroup, mounts, process, filters):
+    steps = cgroup.join() + score + namespaces.enter()
     if process:
         steps += filters.wait()
     steps += rootfs.open() + mounts.make()
@@ -106,8 +107,7 @@ def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
     steps += rootfs.enter() + mounts.finish() + rootfs.finish() + namespaces.names()
     steps += sysctl.write(config.linux, namespaces) + paths.restrict(config.linux)
     if process:
-        steps += _memory_policy(config)
-        steps += process.become([] if filters.late else filters.load())
+        steps += process.become([] if filters.late else filters.load(), keep=filters.register)
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 
 
@@ -130,13 +130,6 @@ def _rdt(config, request, host, plan):
     return Rdt(config, request, host, plan)
 
 
-def _memory_policy(config):
-    if not config.linux.has("memoryPolicy"):
-        return []
-    from .memorypolicy import set_policy  # rare
-    return set_policy(config.linux.memory_policy)
-
-
 def _send(event):
     return Send("hooks", hooks.SPEC, event=EVENTS.index(event))
 
@@ -145,7 +138,8 @@ def _receive(event):
     return Receive("hooks", hooks.SPEC, event=EVENTS.index(event))
 
 
-def _state(config, request, plan, rootfs, cgroup):
+def state(config, request, plan, rootfs, cgroup):
+    """The step that says what the state holds."""
     _ = config.annotations  # looked at for their types; passed on as they stand
     annotations = config.raw("annotations") if config.has("annotations") else "{}"
     return WriteState("state", "runtime.md#state", oci_version=SPEC_VERSION, id=request.text("id", plan.trace),

@@ -208,11 +208,23 @@ class Namespaces:
             steps += [BecomeRoot(at, MAPPINGS), SetDumpable("not dumpable", "", value=0)]
         if self.new & CGROUP:
             steps.append(Unshare(at, SPEC, flags=CGROUP))
-        if not self.request.no_new_keyring:
-            steps.append(NewKeyring("session keyring", "", name="_ses." + self.request.text("id", self.plan.trace)))
+        steps += self.keyring()
         if self.new & NETWORK:
             steps.append(LoopbackUp(at, SPEC))
         return steps
+
+    def keyring(self):
+        """The step of a process of the container that gives it a session keyring of its own."""
+        if self.request.no_new_keyring:
+            return []
+        return [NewKeyring("session keyring", "", name="_ses." + self.request.text("id", self.plan.trace))]
+
+    def all(self):
+        """CLONE_NEW* bits of all namespaces that the container has, made or joined."""
+        bits = self.new
+        for kind in self.joined:
+            bits |= kind
+        return bits
 
     def names(self):
         """Steps of init that set hostname and domainname."""

@@ -32,11 +32,12 @@ long read_file(int dir, const char *path, char *data, size_t size);  // bytes re
 
 // ---- log.c ----
 
-struct log { const char *path; int json, debug; };
+// `prefix` is put before an error (null: nothing), `status` is the exit status of one.
+struct log { const char *path; int json, debug; const char *prefix; int status; };
 extern struct log logging;
 void log_line(const char *level, const char *message);
 void log_error(const char *message);           // to the log, and as plain text to standard error where the log is a file
-_Noreturn void fail(const char *format, ...);  // log_error with %s and %d, exit status 1
+_Noreturn void fail(const char *format, ...);  // log_error with %s, %d and %e (an error number), and the end
 
 // ---- program.c: a program, checked and bound ----
 
@@ -108,6 +109,10 @@ struct run {
   int entry;                  // -1, or cgroup.procs of the cgroup that the child has to move into by itself
   int child;                  // host: the process that Spawn made (the stage, or init)
   int child_pidfd;
+  int joins;                  // exec: the child joins a container that exists
+  uint32_t *phase;            // where Exec says that the program runs: in the journal; exec: in a page of its own
+  int signals;                // exec in the foreground: signals to pass on, -1: none
+  int pid;                    // init: this process as the runtime sees it, 0: not told
   int console;                // host: the master that init sent, for a foreground run
   int start_socket;           // where init waits for start
   int starter;                // init: the connection of `start`
@@ -181,7 +186,9 @@ int killed_at_birth(struct run *r);                          // and made ready f
 #ifdef OCIRT_FAULT
 void fault_point(void);
 void fault_begin(const char *verb);
+void fault_descriptors(int fds[3]);
 #else
 #define fault_point() ((void)0)
 #define fault_begin(verb) ((void)0)
+#define fault_descriptors(fds) ((void)(fds))
 #endif

@@ -22,9 +22,10 @@ void run_begin(struct run *r, struct container *c, unsigned section) {
   r->container = c;
   r->program = &c->program;
   r->section = section;
+  r->phase = c->journal ? &c->journal->phase : 0;
   for (unsigned i = 0; i < REGISTERS; i++) r->fds[i] = -1;
   r->peer = r->proc = r->rootfs = r->null = r->empty = r->child_pidfd = r->console = r->start_socket = r->starter =
-    r->entry = -1;
+    r->entry = r->signals = -1;
   r->detail = (struct buffer){r->detail_data, sizeof r->detail_data, 0, 0};
 }
 

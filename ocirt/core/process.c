@@ -126,14 +126,14 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
 int do_send(struct run *r, const struct step_send *s) {
   // From here on the runtime may commit and end: its end is no longer told by a signal, but by the socket alone.
   if (s->event == EVENT_READY) sys_prctl(1 /* PR_SET_PDEATHSIG */, 0, 0, 0);
-  struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event};
+  struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child : 0};
   int error = send_message(r->peer, &message, -1);
   // A child that has gone has left the reason in the socket: the next Receive reports it.
   return error && error != -EPIPE ? failing(r, "sendmsg", error) : 0;
 }
 
 // The child's own report stands in for this step's.
-static int pass_on(struct run *r, const struct message *message, const struct step *here) {
+int pass_on(struct run *r, const struct message *message, const struct step *here) {
   static char call[sizeof message->call];
   const struct step *step = (const struct step *)(r->program->steps + message->step);
   memcpy(call, message->call, sizeof call);
@@ -147,10 +147,10 @@ static int pass_on(struct run *r, const struct message *message, const struct st
   return failing(r, "", message->error ? message->error : -EPROTO);
 }
 
-static int child_gone(struct run *r) {
+int child_gone(struct run *r) {
   int status = 0;
   r->detail.used = 0;
-  put(&r->detail, "the container's first process died before it was ready");
+  put(&r->detail, r->joins ? "the process died before it executed its program" : "the container's first process died before it was ready");
   if (r->child_pidfd >= 0 && sys_poll(r->child_pidfd, POLLIN, 1000) == 1 && wait_exit(r->child_pidfd, &status) == 0 && status) {
     put(&r->detail, status & 0x7f ? ": signal " : ": exit status ");
     put_number(&r->detail, status & 0x7f ? status & 0x7f : status >> 8);
@@ -177,12 +177,14 @@ int do_receive(struct run *r, const struct step_receive *s) {
     }
     if (message.event == EVENT_SPAWNED) {
       int status;
-      remember_init(r, message.pid);
+      if (!r->joins) remember_init(r, message.pid);
       wait_exit(r->child_pidfd, &status);  // the stage has nothing left to do
       sys_close(r->child_pidfd);
       r->child = message.pid;
-      r->child_pidfd = r->container->pidfd = fd;
+      r->child_pidfd = fd;
+      if (!r->joins) r->container->pidfd = fd;
     }
+    if (message.event == EVENT_KNOWN) r->pid = message.pid;
     return 0;
   }
 }
@@ -248,7 +250,7 @@ int send_descriptor(int socket, const char *name, int fd) {
 }
 
 int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
-  int error = send_descriptor(r->fds[s->fd], "pidfd", r->container->pidfd);
+  int error = send_descriptor(r->fds[s->fd], "pidfd", r->child_pidfd);
   return error ? failing(r, "sendmsg", error) : 0;
 }
 
@@ -258,7 +260,7 @@ int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
   size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
   put_bytes(&temporary, path, folder); put(&temporary, "."); put(&temporary, path + folder);
   put(&temporary, "."); put_number(&temporary, sys0(SYS_getpid));
-  put_number(&number, r->container->journal->pid);
+  put_number(&number, r->child);
   if (temporary.full) return failing(r, "open", -ENAMETOOLONG);
   int fd = sys_open(AT_FDCWD, temporary.data, O_WRONLY | O_CREAT | O_EXCL, 0644);
   if (fd < 0) return failing(r, "open", fd);

@@ -22,8 +22,9 @@ SECTIONS = ("host", "stage", "init", "starting", "begin", "started", "signal", "
 """Sections, by who runs them and when.
 
 host     the runtime's process at create, in the runtime's namespaces
-stage    the intermediate child that joins namespaces by path (only where there are any)
-init     the process that becomes the container, before ``start``
+stage    the intermediate child that joins namespaces (only where there are any to join)
+init     the process that becomes the container, before ``start``; of an exec program the process that is added, whose
+         last step executes it
 starting the process that runs ``start`` (or ``run``), before init is told
 begin    the same process as init, when ``start`` has come
 started  the process that runs ``start``, once the program has been executed
@@ -40,8 +41,8 @@ mapped     host to the child: the id maps of the user namespace are written
 mounted    init to host: the mounts stand, pivot_root is still to come (prestart, createRuntime)
 hooked     host to init: those hooks have run
 ready      init to host: everything but the program itself has been applied
-committed  host to init: the container is created; wait for ``start``
-known      host to init: the journal holds init's pid in the runtime's pid namespace
+committed  host to init: the container is created; wait for ``start``. Of an exec program: execute it
+known      host to init: the journal holds init's pid in the runtime's pid namespace; the message carries the pid
 """
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
@@ -158,10 +159,18 @@ class DelegateCgroup(Step):
 
 
 class OpenCgroup(Step):
-    """Open ``file`` of the cgroup for writing into register ``fd``; an empty ``file`` opens the directory."""
-    fields = {"fd": "fd", "hierarchy": "text", "path": "text", "file": "text", "tolerate": "number"}
-    defaults = {"tolerate": 0}
+    """Open ``file`` of the cgroup for writing into register ``fd``; an empty ``file`` opens the directory. ``optional``
+    1: one that does not exist is passed over."""
+    fields = {"fd": "fd", "hierarchy": "text", "path": "text", "file": "text", "tolerate": "number", "optional": "number"}
+    defaults = {"tolerate": 0, "optional": 0}
     sentence = "open {hierarchy}{path}/{file}"
+
+
+class AssertThawed(Step):
+    """Fail unless ``file`` of the cgroup has the line ``thawed``: what joins a frozen cgroup stops until it is thawed. One
+    that does not exist is passed over."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "thawed": "text"}
+    sentence = "look whether {hierarchy}{path} is frozen"
 
 
 class ThawCgroup(Step):
@@ -379,6 +388,19 @@ class Commit(Step):
     sentence = "commit the container"
 
 
+class OpenContainerRoot(Step):
+    """Open the root directory of the container's first process into ``fd``."""
+    fields = {"fd": "fd"}
+    sentence = "open the root directory of the container"
+
+
+class Release(Step):
+    """Let the child execute its program (event committed), and wait until it has: its end of the socket closes. With
+    ``relay`` 1 signals that come from here on are kept for the process."""
+    fields = {"relay": "number"}
+    sentence = "wait for the program"
+
+
 class WriteState(Step):
     """What the state says of this container (state section, exactly one). ``annotations`` is raw
     JSON text, ``{}`` where there are none; ``request`` is one JSON object: what a later build needs
@@ -402,6 +424,38 @@ class JoinNamespace(Step):
     fields = {"fd": "fd", "kind": "number", "early": "number"}
     defaults = {"early": 0}
     sentence = "join the namespace"
+
+
+class SetOomScore(Step):
+    """Write ``value`` to /proc/self/oom_score_adj, as a process does that is the caller's still. Its children have it
+    too."""
+    fields = {"value": "text"}
+    sentence = "set oom_score_adj to {value}"
+
+
+class OpenProc(Step):
+    """Use the procfs at /proc of this process' mount namespace for WriteProc, in its children too."""
+    fields = {}
+    sentence = "open /proc"
+
+
+class JoinContainer(Step):
+    """setns(2) into the namespaces ``flags`` (CLONE_NEW*) of the container's first process, all of them at once, by its
+    pidfd. Of the pid namespace that is for children."""
+    fields = {"flags": "number"}
+    sentence = "join the namespaces of the container"
+
+
+class AssertRunning(Step):
+    """Fail if the container's first process has ended."""
+    fields = {}
+    sentence = "look whether the container lives"
+
+
+class SetAffinity(Step):
+    """sched_setaffinity(2) of this process to the bit mask ``cpus``, in words of 64 bits."""
+    fields = {"cpus": "bytes"}
+    sentence = "set the CPU affinity"
 
 
 class Unshare(Step):
@@ -599,8 +653,15 @@ class ChangeRoot(Step):
     sentence = "chroot into the rootfs"
 
 
+class EnterRoot(Step):
+    """Take ``/`` of this process for the rootfs; before, chroot into the directory ``fd`` unless that is NONE."""
+    fields = {"fd": "fd"}
+    defaults = {"fd": NONE}
+    sentence = "enter the root directory of the container"
+
+
 class WriteProc(Step):
-    """Write ``value`` to ``file`` of a procfs of our own (``sys/...``, ``self/oom_score_adj``)."""
+    """Write ``value`` to ``file`` (``sys/...``, ``self/attr/exec``) of OpenProc's procfs, or of one of our own."""
     fields = {"file": "text", "value": "text"}
     sentence = "write {value} to /proc/{file}"
 
@@ -685,6 +746,14 @@ class LoadNotifyingSeccomp(Step):
     sentence = "install the seccomp filter and send its descriptor to the agent"
 
 
+class CloseDescriptors(Step):
+    """Close all descriptors from 3 + ``preserve`` on, but for those that bring word to the runtime, the rootfs and the
+    register ``keep``."""
+    fields = {"preserve": "number", "keep": "fd"}
+    defaults = {"keep": NONE}
+    sentence = "close what the program does not get"
+
+
 class ChangeDirectory(Step):
     """chdir to ``path`` and check that the directory lies inside the root. With ``early`` 1, permission denied is
     left for the later ChangeDirectory, which runs as the container's user."""
@@ -701,9 +770,10 @@ class FindExecutable(Step):
 
 
 class Exec(Step):
-    """Reset signals, set the journal's phase to running, close what is not preserved (descriptors from 3 +
-    ``preserve`` on) and execute what FindExecutable found. Before execve no call is made whose failure would matter: a
-    seccomp filter may hold already."""
+    """Reset signals, set the phase (the journal's; of an exec program one of its own) to running, close what is not
+    preserved (descriptors from 3 + ``preserve`` on) and execute what FindExecutable found; of several entries of ``env``
+    for one variable the last counts. Before execve no call is made whose failure would matter: a seccomp filter may hold
+    already."""
     fields = {"args": "texts", "env": "texts", "preserve": "number"}
     sentence = "execute the program"
 

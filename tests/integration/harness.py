@@ -147,10 +147,10 @@ class Runtime:
         assert result.status == 0, result
         return result
 
-    def fails(self, *words, **more):
-        """Exit status 1 and exactly one line of error, whose message is returned."""
+    def fails(self, *words, status=1, **more):
+        """The exit status of an error and exactly one line of it, whose message is returned."""
         result = self(*words, **more)
-        assert result.status == 1, result
+        assert result.status == status, result
         lines = result.err.splitlines()
         assert len(lines) == 1, result
         assert lines[0].startswith('time="') and " level=error msg=" in lines[0], result

@@ -4,6 +4,7 @@ Run by root, the user exists in copies of /etc/passwd, /etc/subuid and so on, mo
 namespace. Run by an unprivileged user (as hack/test --vm does), it is that user, who needs subordinate ids.
 """
 
+import os
 import subprocess
 
 import pytest
@@ -49,6 +50,18 @@ def test_life_with_time_namespace(user, own_bundle):
     user.ok("kill", "c1", "KILL")
     user.wait_status("c1", "stopped")
     user.ok("delete", "c1")
+
+
+def test_exec(user, own_bundle):
+    """The user owns the user namespace, which is all that joining needs."""
+    own_bundle.args("sleep", "60").config["process"]["oomScoreAdj"] = 200
+    own_bundle.save()
+    user.ok("run", "-d", "--bundle", own_bundle, "c1")
+    out = user.ok("exec", "c1", "sh", "-c", "id -u; readlink /proc/self/ns/pid /proc/self/ns/user; cat /proc/self/oom_score_adj; hostname").out.split()
+    pid = user.state("c1")["pid"]
+    assert out == ["0", os.readlink(f"/proc/{pid}/ns/pid"), os.readlink(f"/proc/{pid}/ns/user"), "200", "ocirt"]
+    assert "executable file not found" in user.fails("exec", "c1", "nosuch", status=255)
+    user.ok("delete", "--force", "c1")
 
 
 def test_default_root(user, own_bundle, tmp_path):

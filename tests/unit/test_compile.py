@@ -90,6 +90,7 @@ def test_init_section_from_devices_to_the_program(spec):
     environment = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"]
     assert rows[32:] == [
         ("SetRlimit", {"resource": 7, "soft": 1024, "hard": 1024, "name": "RLIMIT_NOFILE"}),
+        ("CloseDescriptors", {"preserve": 0}),
         ("ChangeDirectory", {"path": "/", "early": 1}),
         ("DropBounding", {"keep": three}),
         ("SetUser", {"uid": 0, "gid": 0, "groups": []}),

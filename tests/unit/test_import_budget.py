@@ -27,11 +27,14 @@ ocirt.compile.namespaces ocirt.compile.notify ocirt.compile.paths ocirt.compile.
 ocirt.model ocirt.model.config ocirt.model.host ocirt.model.json ocirt.model.request ocirt.model.text
 ocirt.plan ocirt.plan.encode ocirt.plan.steps
 """
+EXPECTED_FOR_EXEC = EXPECTED + """
+ocirt.cli.exec ocirt.cli.stored ocirt.compile.bits ocirt.compile.exec ocirt.model.exec
+"""
 
 DRIVER = ("ocirt.cgroups.v2 ocirt.cgroups.filter" if Path("/sys/fs/cgroup/cgroup.controllers").exists()
           else "ocirt.cgroups.v1")
 
-COMPILE = f"""
+PREPARE = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 import ocirt.boot
@@ -40,10 +43,21 @@ try:
 except ImportError:  # a source tree without a build
     build = sys.modules["ocirt._build"] = type(sys)("ocirt._build")
     build.BUILD_ID = "0" * 32
+"""
+COMPILE = f"""{PREPARE}
 from ocirt.cli.create import compile_program, hand_over, read_all
 from posix import O_RDONLY, open
 words = {{"verb": "create", "id": "c", "bundle": "/bundle", "root": "/run/ocirt", "console-socket": "/socket"}}
 program = compile_program(read_all(open(sys.argv[1], O_RDONLY)), words)
+hand_over(program)
+"""
+EXEC = f"""{PREPARE}
+from ocirt.cli.exec import compile_program, hand_over, read_all
+from posix import O_RDONLY, open
+words = {{"verb": "exec", "id": "c", "root": "/run/ocirt", "process": "/process.json"}}
+created = {{"verb": "create", "id": "c", "bundle": "/bundle", "root": "/run/ocirt"}}
+data, own = read_all(open(sys.argv[1], O_RDONLY)), b'{{"cwd": "/", "args": ["true"], "execCPUAffinity": {{"final": "0"}}}}'
+program = compile_program(words, [], own, data, created)
 hand_over(program)
 """
 SHOW = "\nprint(len(program), *sys.modules)"
@@ -84,3 +98,9 @@ def test_nothing_expensive_is_imported(modules):
 
 def test_the_modules_are_these(modules):
     assert modules == {*EXPECTED.split(), *DRIVER.split()}
+
+
+def test_the_modules_of_exec(interpreter, config):
+    bare = interpreter("import sys; print(*sys.modules)").split()
+    size, *ours = interpreter(EXEC + SHOW, config).split()
+    assert int(size) > 1000 and set(ours) - set(bare) == {*EXPECTED_FOR_EXEC.split(), *DRIVER.split()}
