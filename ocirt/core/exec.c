@@ -68,6 +68,7 @@ int do_set_affinity(struct run *r, const struct step_set_affinity *s) {
 int do_release(struct run *r, const struct step_release *s) {
   // From here on they are meant for the process.
   if (s->relay) r->signals = relay_signals();
+  if (s->relay && r->console >= 0) copy_window(r->console);
   struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
   int fd, error = send_message(r->peer, &message, -1);
   if (error && error != -EPIPE) return failing(r, "sendmsg", error);
