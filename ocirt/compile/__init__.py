@@ -41,7 +41,7 @@ def compile(config, request, host):
     filters = Seccomp(config, host, plan) if process else None
 
     plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt)
-    plan.sections["stage"] = namespaces.stage()
+    plan.sections["stage"] = namespaces.stage(cgroup.wait())
     plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters)
     if process:
         plan.sections["starting"] = notify.listen(request)
@@ -57,7 +57,7 @@ def compile(config, request, host):
 
 def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt):
     pidfd = plan.register() if request.pidfd_socket is not None else None
-    steps = cgroup.make() + cgroup.limit(config.linux.resources) + cgroup.open()
+    steps = cgroup.before(config.linux.resources)
     if rdt:
         steps += rdt.make()
     if process:
@@ -71,7 +71,7 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, fi
         steps.append(OpenSocket("--pidfd-socket", "", fd=pidfd, path=request.text("pidfd-socket", plan.trace)))
     if process:
         steps += process.capabilities.warn() + filters.open()
-    steps += namespaces.spawn(cgroup)
+    steps += namespaces.spawn(cgroup, cgroup.place(config.linux.resources))
     if rdt:
         steps += rdt.join()
     if process:
@@ -93,7 +93,7 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, fi
 
 
 def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
-    steps = cgroup.join() + namespaces.enter()
+    steps = ([] if namespaces.has_stage else cgroup.wait()) + cgroup.join() + namespaces.enter()
     if process:
         steps += filters.wait()
     steps += rootfs.open() + mounts.make()
