@@ -10,7 +10,7 @@ and more exactly. Of devices systemd is told nothing (DevicePolicy=auto without 
 from ..errors import ConfigError, HostError
 from ..model.text import Template, quote
 from ..plan.steps import EVENTS, NONE, EnableControllers, Receive, Send, StartUnit, StopUnit
-from . import dbus
+from . import dbus, is_rootless
 from .v2 import V2, cpu_weight, io_weight
 
 SPEC = "config-linux.md#cgroups-path"
@@ -73,7 +73,6 @@ class Systemd(V2):
     """
 
     def __init__(self, config, request, host, plan, flag):
-        from . import is_rootless
         self.manager = Manager(request, host, is_rootless(request, host), flag)
         self.id = request.text("id", plan.trace)
         super().__init__(config, request, host, plan)
