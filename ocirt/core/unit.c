@@ -107,8 +107,7 @@ int do_start_unit(struct run *r, const struct step_start_unit *s) {
   const char *unit = TEXT(unit);
   struct job job = {.socket = TEXT(socket), .seconds = NUMBER(timeout)};
   struct effect *effect = unit_effect(r, job.socket, unit, 1);
-  struct effect *cgroup = effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 1);
-  if (!effect || !cgroup) return failing(r, "journal", -E2BIG);
+  if (!effect) return failing(r, "journal", -E2BIG);
   begin(unit, NUMBER(bus), NUMBER(owner));
   uint32_t serial = dbus_call(&out, &manager, "StartTransientUnit", 0, "ssa(sv)a(sa(sv))", TEXTS(body), r->child);
   effect->state = EFFECT_INTENDED;
@@ -128,6 +127,9 @@ int do_start_unit(struct run *r, const struct step_start_unit *s) {
     return failing(r, "", error);
   }
   effect->state = EFFECT_MINE;
+  // Not before: until then a cgroup of this name is another's.
+  struct effect *cgroup = effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 1);
+  if (!cgroup) return failing(r, "journal", -E2BIG);
   cgroup->state = EFFECT_USED;
   return check_place(r, TEXT(path));
 }
