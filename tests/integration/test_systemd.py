@@ -393,3 +393,21 @@ def test_killed_after_each_step(ocirt, faulty, scope, tmp_path):
             assert ocirt.ids() == [] and not folder().exists(), (verb, step)
             create(ocirt, scope)
             ocirt.ok("delete", "--force", "c1")
+
+
+def test_killed_at_any_moment(ocirt, scope):
+    """Also between the call and systemd's answer, when it is not known whether there is a unit."""
+    begin = time.monotonic()
+    create(ocirt, scope)
+    taken = time.monotonic() - begin
+    ocirt.ok("delete", "--force", "c1")
+    for turn in range(24):
+        child = subprocess.Popen(ocirt.command("create", "--bundle", scope, "c1", options=MANAGER), stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(taken * turn / 24)
+        child.kill()
+        child.wait(LIMIT)
+        ocirt.ok("delete", "--force", "c1")
+        assert ocirt.ids() == [] and not folder().exists(), turn
+        create(ocirt, scope)
+        ocirt.ok("delete", "--force", "c1")
