@@ -23,6 +23,18 @@ class Driver:
         """The container's cgroup beneath the mount of ``hierarchy``."""
         return hierarchy.own
 
+    def before(self, resources):
+        """Steps of the host before the first child is made."""
+        return self.make() + self.limit(resources) + self.open()
+
+    def place(self, resources):
+        """Steps of the host once the first child is there, which waits (:meth:`wait`)."""
+        return []
+
+    def wait(self):
+        """Steps of the first child, before all others."""
+        return []
+
     def make(self):
         """Steps of the host: make the cgroups and fill the registers that :meth:`join` and ``register`` name."""
         return []
@@ -130,8 +142,12 @@ def choose(config, request, host, plan):
         return Driver(host)
     if request.cgroup_manager == "systemd":
         flag = "--systemd-cgroup" if request.systemd_cgroup else "--cgroup-manager systemd"
-        raise HostError(flag, "this build makes cgroups by itself only (cgroupfs)" if host.has_systemd
-                        else "systemd does not run on this host (there is no /run/systemd/system)")
+        if not host.has_systemd:
+            raise HostError(flag, "systemd does not run on this host (there is no /run/systemd/system)")
+        if not host.cgroups.is_v2:
+            raise HostError(flag, "this build asks systemd for cgroups of version 2 only, and this host has others")
+        from .systemd import Systemd
+        return Systemd(config, request, host, plan, flag)
     if host.cgroups.is_v2:
         from .v2 import V2
         return V2(config, request, host, plan)

@@ -19,18 +19,25 @@ class Cgroupfs(Driver):
         super().__init__(host)
         self.tolerate = int(is_rootless(request, host))
         path = linux.cgroups_path
-        self.at = "linux.cgroupsPath"
-        if path is None or path.is_empty():
-            path, self.at = request.text("id", plan.trace), "$id"
-        elif path.goes_up():
-            raise ConfigError(path.path, quote(path.bound()), "a path without ..")
-        elif path.is_path("/"):
-            raise ConfigError(path.path, quote(path.bound()), "a cgroup of the container's own")
-        self.tail = path
-        self.is_relative = self.at == "$id" or not path.is_absolute()
+        has_path = path is not None and not path.is_empty()
+        self.at = "linux.cgroupsPath" if has_path else "$id"
+        self.tail, self.is_relative = self.locate(path if has_path else None, request.text("id", plan.trace))
         self.own_paths = request.own_cgroups
         self.all = tuple(hierarchies)
         self._paths = {each.mount: self._path(each) for each in self.all}
+
+    def locate(self, path, id):
+        """The path in every hierarchy, and whether it is one beneath the caller's cgroup.
+
+        :param path: what ``linux.cgroupsPath`` says, ``None`` where it says nothing.
+        """
+        if path is None:
+            return id, True
+        if path.goes_up():
+            raise ConfigError(path.path, quote(path.bound()), "a path without ..")
+        if path.is_path("/"):
+            raise ConfigError(path.path, quote(path.bound()), "a cgroup of the container's own")
+        return path, not path.is_absolute()
 
     def path(self, hierarchy):
         return self._paths[hierarchy.mount]

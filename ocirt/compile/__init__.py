@@ -41,7 +41,7 @@ def compile(config, request, host):
     filters = Seccomp(config, config.process.no_new_privileges, host, plan) if process else None
 
     plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt)
-    score, stage = process.oom_score() if process else [], namespaces.stage()
+    score, stage = process.oom_score() if process else [], namespaces.stage(cgroup.wait())
     plan.sections["stage"] = score + stage if stage else []
     plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, process, filters)
     if process:
@@ -58,7 +58,7 @@ def compile(config, request, host):
 
 def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt):
     pidfd = plan.register() if request.pidfd_socket is not None else None
-    steps = cgroup.make() + cgroup.limit(config.linux.resources) + cgroup.open()
+    steps = cgroup.before(config.linux.resources)
     if rdt:
         steps += rdt.make()
     if process:
@@ -72,7 +72,7 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, fi
         steps.append(OpenSocket("--pidfd-socket", "", fd=pidfd, path=request.text("pidfd-socket", plan.trace)))
     if process:
         steps += process.capabilities.warn() + filters.open()
-    steps += namespaces.spawn(cgroup)
+    steps += namespaces.spawn(cgroup, cgroup.place(config.linux.resources))
     if rdt:
         steps += rdt.join()
     if process:
@@ -94,7 +94,7 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, fi
 
 
 def _init(config, host, score, namespaces, rootfs, cgroup, mounts, process, filters):
-    steps = cgroup.join() + score + namespaces.enter()
+    steps = ([] if namespaces.has_stage else cgroup.wait()) + cgroup.join() + score + namespaces.enter()
     if process:
         steps += filters.wait()
     steps += rootfs.open() + mounts.make()

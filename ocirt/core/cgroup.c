@@ -42,7 +42,7 @@ static void put_plain(struct buffer *to, const char *path) {
   }
 }
 
-static uint64_t cgroup_key(const char *hierarchy, const char *path) {
+uint64_t cgroup_key(const char *hierarchy, const char *path) {
   BUFFER(plain, 4096);
   put_plain(&plain, path);
   return effect_key(hierarchy, plain.data);
@@ -410,6 +410,8 @@ int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {
       }
       error = remove_below(dir);
       sys_close(dir);
+      // Systemd removes the cgroup of a scope as soon as its last process has gone.
+      if (error == -ENOENT && effect->state == EFFECT_USED) error = 0;
       if (error) return failing(r, "rmdir", error);
       if (effect->state != EFFECT_USED) {
         int top = open_hierarchy(hierarchy);

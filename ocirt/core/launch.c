@@ -76,6 +76,12 @@ const char *environment_variable(const struct request *q, const char *name) {
   return 0;
 }
 
+const char *runtime_directory(const struct request *q) {
+  const char *manager = q->flags[FLAG_CGROUP_MANAGER], *directory = environment_variable(q, "XDG_RUNTIME_DIR");
+  int asks = q->flags[FLAG_SYSTEMD_CGROUP] || (manager && !strcmp(manager, "systemd"));
+  return asks && directory && *directory ? directory : 0;
+}
+
 // Descriptors that a service manager passes on, sd_listen_fds(3): ours only if they are meant for this process.
 int listen_fds(const struct request *q) {
   const char *fds = environment_variable(q, "LISTEN_FDS"), *pid = environment_variable(q, "LISTEN_PID");
@@ -160,6 +166,7 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
     if (place && *place->path) { add_word(&words, "cache", place->path); add_word(&words, "cache-key", place->key); }
     const char *notify = q->verb == VERB_EXEC ? 0 : environment_variable(q, "NOTIFY_SOCKET");
     if (notify && *notify) add_word(&words, "notify-socket", notify);
+    if (runtime_directory(q)) add_word(&words, "runtime-dir", runtime_directory(q));
     if (q->verb != VERB_EXEC && listen_fds(q)) add_number(&words, "listen-fds", listen_fds(q));
     for (unsigned flag = 0; flag < FLAG_COUNT; flag++)
       if (q->flags[flag] && flag != FLAG_CONFIG) add_word(&words, flag_names[flag], *q->flags[flag] ? q->flags[flag] : "1");

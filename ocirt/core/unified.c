@@ -76,6 +76,21 @@ void explain_missing(struct run *r, const char *hierarchy, int dir, const char *
   if (r->refused == -EBUSY) put(&r->detail, " (it has processes itself)");
 }
 
+int do_enable_controllers(struct run *r, const struct step_enable_controllers *s) {
+  BUFFER(above, 4096);
+  const char *path = TEXT(path), *name = path + strspn(path, "/");
+  for (; *name; name += strspn(name, "/")) {
+    int dir = open_cgroup(TEXT(hierarchy), above.used ? above.data : "/", O_RDONLY | O_DIRECTORY);
+    if (dir < 0) return failing(r, "open", dir);
+    enable_controllers(r, dir, above.data);
+    sys_close(dir);
+    size_t length = strcspn(name, "/");
+    put(&above, "/"); put_bytes(&above, name, length);
+    name += length;
+  }
+  return 0;
+}
+
 // ---- limits ----
 
 // Opens `file` of the cgroup for writing: fd, or a negative errno of which all has been said.

@@ -33,7 +33,7 @@ delete   ``delete``, and what undoes a create that failed
 state    what ``state`` prints and hooks get
 """
 
-EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known")
+EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known", "placed")
 """What the runtime and its child (the stage, then init) tell each other, each at most once.
 
 spawned    stage to host: init exists (the message carries its pid and pidfd); the stage sends it by itself
@@ -43,6 +43,7 @@ hooked     host to init: those hooks have run
 ready      init to host: everything but the program itself has been applied
 committed  host to init: the container is created; wait for ``start``. Of an exec program: execute it
 known      host to init: the journal holds init's pid in the runtime's pid namespace; the message carries the pid
+placed     host to the child: systemd has put it into its cgroup, and the limits are written
 """
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
@@ -200,6 +201,35 @@ class RemoveCgroup(Step):
     this container made them, the directory and its parents (a parent in use stays)."""
     fields = {"hierarchy": "text", "path": "text"}
     sentence = "remove cgroup {hierarchy}{path}"
+
+
+class EnableControllers(Step):
+    """Enable every controller for the children of each v2 cgroup above ``path``, as MakeCgroup does on its way."""
+    fields = {"hierarchy": "text", "path": "text"}
+    sentence = "enable controllers above {hierarchy}{path}"
+
+
+# ---- the runtime's side: systemd ----
+# ``socket`` is where a systemd manager listens: its own, or with ``bus`` 1 a message bus that it is on; ``owner`` is this
+# user's uid in the manager's user namespace. ``timeout`` is in seconds.
+
+class StartUnit(Step):
+    """Call StartTransientUnit with ``body`` (see ocirt/cgroups/dbus.py) for the child that Spawn has made, which waits,
+    and wait until systemd has put it into the unit's cgroup, which ``path`` is.
+
+    The unit is journalled, the cgroup as one that was there before: it is systemd's.
+    """
+    fields = {"socket": "text", "bus": "number", "owner": "number", "unit": "text", "body": "texts", "hierarchy": "text",
+              "path": "text", "timeout": "number"}
+    sentence = "start the systemd unit {unit}"
+
+
+class StopUnit(Step):
+    """Call StopUnit, if the journal says that this container has started the unit, and wait for the job's end. Only
+    ever a warning: the cgroup is empty by then, and systemd stops what is empty."""
+    fields = {"socket": "text", "bus": "number", "owner": "number", "unit": "text", "hierarchy": "text", "path": "text",
+              "timeout": "number"}
+    sentence = "stop the systemd unit {unit}"
 
 
 # ---- the runtime's side: resctrl ----

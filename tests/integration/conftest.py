@@ -16,6 +16,7 @@ from tests.integration.harness import (AS_USER, ENTRIES, LIMIT, MANAGER, PARENT,
                                        left_cgroups, remove_cgroups)
 
 SKIPS = {"v1": (V2, "this host has no cgroup v1"),
+         "systemd": (not (V2 and Path("/run/systemd/system").exists()), "systemd with cgroup v2 does not run this host"),
          "cgroups": (MANAGER == ["--cgroup-manager=disabled"], "containers get no cgroups in this run")}
 """For each marker: whether its tests are passed over here, and why."""
 

@@ -123,7 +123,7 @@ def test_disabled():
                                          ({"cgroup_manager": "systemd"}, "--cgroup-manager systemd")])
 @pytest.mark.parametrize("runs, reason", [
     (False, "systemd does not run on this host (there is no /run/systemd/system)"),
-    (True, "this build makes cgroups by itself only (cgroupfs)")])
+    (True, "this build asks systemd for cgroups of version 2 only, and this host has others")])
 def test_systemd(words, flag, runs, reason):
     assert error(on=host(has_systemd=runs), kind=HostError, **words) == f"{flag}: {reason}"
 

@@ -14,7 +14,7 @@ def test_integration(boot, report):
     names = {path.name for path in (TREE / "tests/integration").glob("test_*.py")}
     assert FIRST_HALF | ELSEWHERE < names
     guests = [boot(f"integration-{number}", "--", "env", f"OCIRT_TEST_CGROUP_MANAGER={MANAGER}", "/tree/tests/vm/guest/run-tests",
-                   *(f"tests/integration/{name}" for name in sorted(half)), timeout=900)
+                   *(f"tests/integration/{name}" for name in sorted(half)), timeout=1200)
               for number, half in enumerate((FIRST_HALF, names - FIRST_HALF - ELSEWHERE), 1)]
     statuses = [guest.wait() for guest in guests]
     outcomes, failures = Counter(), []

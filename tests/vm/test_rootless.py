@@ -3,7 +3,8 @@
 import pytest
 
 from tests.vm.machine import GUEST, MANAGER, counts
-from tests.vm.test_smoke import cases, check
+from tests.vm.guest.smoke import CASES
+from tests.vm.test_smoke import check
 
 MANAGERS = "/user.slice/user-1000.slice/user@1000.service"
 
@@ -15,7 +16,7 @@ def found(boot):
     return guest.read_json("smoke.json")
 
 
-@pytest.mark.parametrize("name", [case for case in cases() if case != "ocirt-disabled"])
+@pytest.mark.parametrize("name", [case for case in CASES if case != "ocirt-disabled"])
 def test_driver(found, name):
     """As test_smoke.py's. The rootfs has no device: the user cannot make one."""
     check(found, name, {"cgroupfs": f"{MANAGERS}/ocirt-test", "systemd": f"{MANAGERS}/ocirttest.slice"}, "refused")
