@@ -181,6 +181,7 @@ def test_delete_only_stopped(ocirt, bundle):
 
 
 @pytest.mark.cgroups
+@pytest.mark.cgroupfs
 def test_delete_only_what_create_made(ocirt, bundle):
     """runtime.md, Delete: what create made is deleted, what was there before is not."""
     from tests.integration.harness import hierarchies
