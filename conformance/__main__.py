@@ -33,8 +33,8 @@ def arguments(words=None):
     flag("--json", type=Path, default=FILES / "report.json", metavar="FILE", help="default: %(default)s")
     flag("--junit", type=Path, default=FILES / "junit.xml", metavar="FILE", help="default: %(default)s")
     flag("--markdown", type=Path, metavar="FILE", help="write a page for people")
-    flag("--docs", action="store_true", help=f"ocirt, {' and '.join(PEERS)}, and the last `hack/test "
-         "--vm-conformance`, into docs/conformance.md")
+    flag("--docs", action="store_true", help=f"ocirt, {' and '.join(PEERS)}, and the last run of "
+         "tests/vm/test_conformance.py, into docs/conformance.md")
     flag("--list", action="store_true", help="print the names of the programs")
     options = parser.parse_args(words)
     if options.docs:
@@ -96,7 +96,7 @@ def main(words=None):
             return 0
         programs = options.program or suite.programs
         if options.docs and not MACHINE.exists():
-            raise cells.CellError(f"--docs: {MACHINE.relative_to(TREE)} is missing: run hack/test --vm-conformance first")
+            raise cells.CellError(f"--docs: {MACHINE.relative_to(TREE)} is missing: run hack/test tests/vm/test_conformance.py first")
         for program in programs:
             if program not in suite.programs:
                 raise cells.CellError(f"--program: runtime-tools has no {program}; see --list")

@@ -224,7 +224,7 @@ def summary(document):
 
 
 def machine_section(run, known, here):
-    """What the lane `hack/test --vm-conformance` found in its virtual machine.
+    """What tests/vm/test_conformance.py found in its virtual machine.
 
     :param run: a :func:`summary`.
     :param known: the :class:`known.File` for that machine.
@@ -233,8 +233,8 @@ def machine_section(run, known, here):
     """
     names = [each["name"] for each in run["runtimes"]]
     lines = ["", f"## {MACHINE}", "",
-             "A run of its own (`hack/test --vm-conformance`), in QEMU by emulation. What is left out was not run, and counts "
-             "as nothing.", "",
+             "A run of its own (`hack/test tests/vm/test_conformance.py`), in QEMU by emulation. What is left out was not run, and "
+             "counts as nothing.", "",
              *[f"- {name}: {words}" for name, words in run.items() if name != "runtimes"],
              *[f"- {each['name']}: {'; '.join(each['version'])}" for each in run["runtimes"]], "",
              _table_row(["", *names]), _table_row(["---"] * (len(names) + 1))]
