@@ -103,8 +103,8 @@ def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
         steps += process.prepare()
     if _waits_early(config):
         steps += [_send("mounted"), _receive("hooked"), *hooks.run(config.hooks, "create_container")]
-    steps += rootfs.enter() + mounts.finish() + rootfs.finish() + namespaces.names()
-    steps += sysctl.write(config.linux, namespaces) + paths.restrict(config.linux)
+    steps += rootfs.enter(mounts.finish() + rootfs.finish() + namespaces.names() + sysctl.write(config.linux, namespaces)
+                          + paths.restrict(config.linux))
     if process:
         steps += _memory_policy(config)
         steps += process.become([] if filters.late else filters.load())
