@@ -2,7 +2,9 @@
 
 import argparse
 import concurrent.futures
+import json
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +15,8 @@ from . import build, cells, known, report, run
 TREE = Path(__file__).resolve().parents[1]
 OURS = str(TREE / "build/bin/ocirt")
 DOCS = TREE / "docs/conformance.md"
+MACHINE = TREE / "build/vm/conformance.json"
+"""What tests/vm/test_conformance.py has found in its virtual machine."""
 PEERS = ("runc", "crun")
 FILES = TREE / "build/conformance"
 
@@ -29,7 +33,8 @@ def arguments(words=None):
     flag("--json", type=Path, default=FILES / "report.json", metavar="FILE", help="default: %(default)s")
     flag("--junit", type=Path, default=FILES / "junit.xml", metavar="FILE", help="default: %(default)s")
     flag("--markdown", type=Path, metavar="FILE", help="write a page for people")
-    flag("--docs", action="store_true", help=f"ocirt, {' and '.join(PEERS)}, into docs/conformance.md")
+    flag("--docs", action="store_true", help=f"ocirt, {' and '.join(PEERS)}, and the last run of "
+         "tests/vm/test_conformance.py, into docs/conformance.md")
     flag("--list", action="store_true", help="print the names of the programs")
     options = parser.parse_args(words)
     if options.docs:
@@ -48,35 +53,50 @@ def is_strict(runtime):
 
 
 def column(suite, runtime, programs, file, *, jobs=run.JOBS, limit=run.LIMIT, done=None):
-    """Run ``programs`` and the proofs that their failures need. Returns a :class:`report.Column`."""
+    """Run ``programs``, but those that are left out, and the proofs that are needed.
+
+    :param file: what of known.toml is about this host.
+    :return: a :class:`report.Column`.
+    """
     strict = is_strict(runtime)
-    results = run.run(suite, runtime, programs, jobs=jobs, limit=limit, done=done)
-    entries = [entry for program, result in results.items() for entry in file.of(program)
-               if strict or set(entry.failures) & set(result.failures())]
+    ran = run.run(suite, runtime, [each for each in programs if not file.reason(each)], jobs=jobs, limit=limit, done=done)
+    names = {entry: program for program, result in ran.items() for entry in file.of(program)
+             if strict or set(entry.failures) & set(result.failures())}
+    names |= {file.reason(program): program for program in programs if program not in ran}
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        held = dict(zip(entries, pool.map(lambda entry: known.prove(suite, runtime, entry), entries)))
-    verdicts = {program: known.judge(result, file, held, strict) for program, result in results.items()}
-    return report.Column(runtime, results, verdicts)
+        held = dict(zip(names, pool.map(lambda entry: known.prove(suite, runtime, names[entry], entry), names)))
+    verdicts = {program: known.judge(ran[program], file, held, strict) if program in ran
+                else known.judge_left_out(file.reason(program), held[file.reason(program)]) for program in programs}
+    return report.Column(runtime, {program: ran.get(program) or run.Result(program) for program in programs}, verdicts)
+
+
+def commit():
+    """This tree's, marked where the tree differs from it; "unknown" where nobody can tell."""
+    if not shutil.which("git"):
+        return "unknown"
+    done = subprocess.run(["git", "-c", f"safe.directory={TREE}", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"],
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+    return done.stdout.strip() or "unknown"
 
 
 def facts(suite):
     """When and where: name -> words."""
-    commit = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True,
-                            text=True, stdin=subprocess.DEVNULL, timeout=30).stdout.strip()
-    controllers = " ".join(path.name for path in cells.hierarchies() if (path / "tasks").exists())
-    return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit of ocirt": commit or "unknown",
+    return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit of ocirt": commit(),
             "runtime-tools": suite.version,
-            "host": f"{platform.system()} {platform.release()} {platform.machine()}, cgroup v1: {controllers}"}
+            "host": f"{platform.system()} {platform.release()} {platform.machine()}, "
+                    f"cgroup {cells.kind()}: {' '.join(cells.controllers())}"}
 
 
 def main(words=None):
     options = arguments(words)
     try:
-        suite, file = build.suite(), known.load()
+        suite, file = build.suite(), known.load().at(cells.kind())
         if options.list:
             print(*suite.programs, sep="\n")
             return 0
         programs = options.program or suite.programs
+        if options.docs and not MACHINE.exists():
+            raise cells.CellError(f"--docs: {MACHINE.relative_to(TREE)} is missing: run hack/test tests/vm/test_conformance.py first")
         for program in programs:
             if program not in suite.programs:
                 raise cells.CellError(f"--program: runtime-tools has no {program}; see --list")
@@ -96,11 +116,16 @@ def main(words=None):
         return 1
     whole = report.Report(tuple(columns), facts(suite))
     for path, text in ((options.json, report.to_json(whole)), (options.junit, report.to_junit(whole)),
-                       (options.markdown, options.markdown and report.to_markdown(whole, file))):
+                       (options.markdown, options.markdown and report.to_markdown(whole, file, _machine(options, file)))):
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
     return int(any(each.count()["not ok"] for each in columns if is_strict(each.runtime)))
+
+
+def _machine(options, here):
+    """The lines of the page on the virtual machine: of docs/conformance.md only."""
+    return report.machine_section(json.loads(MACHINE.read_text()), known.load().at("v2"), here) if options.docs else ()
 
 
 def _progress(runtime):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import cells, tap
 
-LIMIT = 90
+LIMIT = 90 * cells.SLOWNESS
 """Seconds a program may take; the slowest waits for 30 of its own."""
 JOBS = 4
 """Programs at a time: most of their time they sleep."""
@@ -20,10 +20,11 @@ NEEDS_HUGETLB = "hugetlb"
 """Programs with this in their name run last and one by one: what they need is active for the whole machine."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SPY = Path(__file__).with_name("spy.sh")
+PAUSE = 0.3 * cells.SLOWNESS
 PACED = {
-    "killsig": {"before_kill": "sleep 0.3"},
+    "killsig": {"before_kill": f"sleep {PAUSE}"},
     "pidfile": {"before_create": """sed -i 's/"true"/"sleep", "30"/' "$bundle/config.json" """},
-    "poststart": {"before_create": """sed -i "s/echo 'post-start called'/sleep 0.3; &/" "$bundle/config.json" """},
+    "poststart": {"before_create": f"""sed -i "s/echo 'post-start called'/sleep {PAUSE}; &/" "$bundle/config.json" """},
 }
 """Programs that race with the container they start, and what the spy does so that they do not.
 
@@ -77,7 +78,7 @@ def runtime(name):
     if path is None:
         raise cells.CellError(f"--runtime: there is no executable {name}")
     path = os.path.abspath(path)
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=3 * cells.LIMIT)
     if done.returncode != 0:
         raise cells.CellError(f"--runtime: {name} --version: {done.stderr.strip() or done.returncode}")
     return Runtime(os.path.basename(path), path, tuple(done.stdout.splitlines()))

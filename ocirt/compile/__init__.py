@@ -104,8 +104,8 @@ def _init(config, host, score, namespaces, rootfs, cgroup, mounts, process, filt
         steps += process.prepare()
     if _waits_early(config):
         steps += [_send("mounted"), _receive("hooked"), *hooks.run(config.hooks, "create_container")]
-    steps += rootfs.enter() + mounts.finish() + rootfs.finish() + namespaces.names()
-    steps += sysctl.write(config.linux, namespaces) + paths.restrict(config.linux)
+    steps += rootfs.enter(mounts.finish() + rootfs.finish() + namespaces.names() + sysctl.write(config.linux, namespaces)
+                          + paths.restrict(config.linux))
     if process:
         steps += process.become([] if filters.late else filters.load(), keep=filters.register)
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]

@@ -119,7 +119,7 @@ struct run {
   int signal;                 // signal section
   int hooks;                  // delete section: run hooks (0: pass them over)
   int null_attached;          // null is a mount of the container's namespace already
-  int detached;               // the rootfs is attached nowhere
+  int space;                  // the runtime's mount namespace, while the rootfs is made in another
   uint32_t passed_over[32];   // hierarchies that may not be written
   unsigned n_passed_over;
   char executable[4096], home[4096];  // what FindExecutable found; home: empty, or the variable

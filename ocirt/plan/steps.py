@@ -549,19 +549,19 @@ class SetPropagation(Step):
 
 class OpenRootfs(Step):
     """Clone the mounts at ``path`` (host path) and attach the clone over it: the rootfs. With ``recursive`` 1
-    mounts beneath come along; with ``detached`` 1 the clone is attached nowhere. Or the clone is what OpenMount has put
+    mounts beneath come along; with ``aside`` 1 all that happens in a new mount namespace, until ChangeRoot. Or the clone is what OpenMount has put
     into the register ``tree``; where init cannot reach ``path`` to attach it there, it goes over ``/``."""
-    fields = {"path": "text", "tree": "fd", "recursive": "number", "detached": "number"}
-    defaults = {"tree": NONE, "recursive": 1, "detached": 0}
+    fields = {"path": "text", "tree": "fd", "recursive": "number", "aside": "number"}
+    defaults = {"tree": NONE, "recursive": 1, "aside": 0}
     sentence = "open the rootfs {path}"
 
 
 class OverlayRootfs(Step):
     """Mount an overlay of the read-only directories ``lower`` (topmost first), ``upper`` and ``work``
     (host paths, both empty for a read-only overlay) at ``path`` (host path): the rootfs. A missing
-    ``path``, ``upper`` or ``work`` is not made. With ``detached`` 1 it is mounted nowhere."""
-    fields = {"lower": "texts", "upper": "text", "work": "text", "path": "text", "detached": "number"}
-    defaults = {"detached": 0}
+    ``path``, ``upper`` or ``work`` is not made. ``aside`` as with OpenRootfs."""
+    fields = {"lower": "texts", "upper": "text", "work": "text", "path": "text", "aside": "number"}
+    defaults = {"aside": 0}
     sentence = "mount the overlay rootfs at {path}"
 
 
@@ -678,7 +678,8 @@ class MoveRoot(Step):
 
 
 class ChangeRoot(Step):
-    """chroot into the rootfs: without a mount namespace, where it is attached nowhere and goes with its last process."""
+    """Without a mount namespace: clone the rootfs with its mounts, go back to the runtime's mount namespace and chroot into
+    the clone, which is attached nowhere and goes with its last process."""
     fields = {}
     sentence = "chroot into the rootfs"
 

@@ -23,7 +23,7 @@ def suite():
 
 @pytest.fixture(scope="module")
 def ours(suite):
-    found = column(suite, run.runtime(OURS), suite.programs, known.load())
+    found = column(suite, run.runtime(OURS), suite.programs, known.load().at(cells.kind()))
     FILES.mkdir(parents=True, exist_ok=True)
     whole = report.Report((found,), facts(suite))
     (FILES / "report.json").write_text(report.to_json(whole))

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import (AS_USER, ENTRIES, LIMIT, MANAGER, PARENT, ROOT, TREE, UID, V2, Bundle, Runtime, User, built,
-                                       left_cgroups, remove_cgroups)
+from tests.integration.harness import (AS_USER, ENTRIES, LIMIT, MANAGER, ROOT, SYSTEMD, TREE, UID, V2, Bundle, Runtime, User, built,
+                                       cgroups_path, left_cgroups, remove_cgroups)
 
 SKIPS = {"v1": (V2, "this host has no cgroup v1"),
          "systemd": (not (V2 and Path("/run/systemd/system").exists()), "systemd with cgroup v2 does not run this host"),
+         "cgroupfs": (SYSTEMD, "this run has systemd make the cgroups"),
          "cgroups": (MANAGER == ["--cgroup-manager=disabled"], "containers get no cgroups in this run")}
 """For each marker: whether its tests are passed over here, and why."""
 
@@ -95,7 +96,7 @@ def bundles(tmp_path, image, ocirt):
         ocirt.ok("spec", "--bundle", path)
         config = json.loads((path / "config.json").read_text())
         config["process"]["terminal"] = False
-        config["linux"]["cgroupsPath"] = f"{PARENT}/{name}"
+        config["linux"]["cgroupsPath"] = cgroups_path(name)
         return Bundle(path, config).args("sleep", "60").save()
     return make
 

@@ -22,6 +22,24 @@ V2 = (CGROUPS / "cgroup.controllers").exists()
 """Whether this host has cgroup v2 alone: one hierarchy for all controllers."""
 MANAGER = [f"--cgroup-manager={name}" for name in os.environ.get("OCIRT_TEST_CGROUP_MANAGER", "").split()]
 """The flag that all commands get; none where the variable is not set."""
+SYSTEMD = MANAGER == ["--cgroup-manager=systemd"]
+"""Whether systemd makes the containers' cgroups: scopes in SLICE."""
+SLICE = "ocirttest.slice"
+
+
+def cgroups_path(name):
+    """``linux.cgroupsPath`` of the test container ``name``, as the cgroup manager of this run takes it."""
+    return f"{SLICE}:ocirt:{name}" if SYSTEMD else f"{PARENT}/{name}"
+
+
+def cgroup_of(path):
+    """The cgroup, as /proc/PID/cgroup has it, that a ``linux.cgroupsPath`` names."""
+    parent, *unit = path.split(":")
+    return f"/{parent}/{'-'.join(unit)}.scope" if unit else path
+
+
+OWN = cgroup_of(cgroups_path("bundle"))
+"""The cgroup of the container that the fixture `bundle` makes."""
 
 
 def hierarchies():
@@ -32,7 +50,11 @@ def hierarchies():
 
 
 def remove_cgroups():
-    """Kill what is left under /ocirt-test*, by pidfd, and remove the cgroups."""
+    """Kill what is left under /ocirt-test*, by pidfd, and remove the cgroups; the same with scopes of systemd."""
+    if left_scopes():
+        (CGROUPS / SLICE / "cgroup.kill").write_text("1")
+        for words in (["stop", SLICE], ["reset-failed"]):
+            subprocess.run(["systemctl", *words], stdin=subprocess.DEVNULL, timeout=LIMIT, check=True)
     for top in hierarchies():
         for tree in [top / name for name in TOPS if (top / name).exists()]:
             for folder, _, _ in os.walk(tree, topdown=False):
@@ -77,7 +99,12 @@ def signal_pidfd(pidfd, number):
 
 
 def left_cgroups():
-    return sorted(str(path) for top in hierarchies() for path in [top / name for name in TOPS] if path.exists())
+    return sorted(str(path) for top in hierarchies() for path in [top / name for name in TOPS] if path.exists()) + left_scopes()
+
+
+def left_scopes():
+    """Scopes in SLICE, which systemd removes by itself when it is empty."""
+    return sorted(map(str, (CGROUPS / SLICE).glob("*.scope"))) if SYSTEMD else []
 
 
 class Result:
@@ -200,7 +227,8 @@ def built(folder):
 
 def cgroup_file(bundle, controller, file):
     """A file of the bundle's cgroup, read; ``controller`` is that of a v1 hierarchy."""
-    return (CGROUPS / ("" if V2 else controller) / bundle.config["linux"]["cgroupsPath"].lstrip("/") / file).read_text().strip()
+    path = cgroup_of(bundle.config["linux"]["cgroupsPath"])
+    return (CGROUPS / ("" if V2 else controller) / path.lstrip("/") / file).read_text().strip()
 
 
 def enough_output(path, seconds=LIMIT / 3):

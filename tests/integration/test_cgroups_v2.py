@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import CGROUPS, LIMIT, PARENT, left_cgroups
+from tests.integration.harness import CGROUPS, LIMIT, OWN, PARENT, left_cgroups
 from tests.integration.unified import (HUGE, ON_V2, emptied, folder, inside, left_running, make, membership, read, sleeper,
                                        unified, wait_for)
 
@@ -18,6 +18,7 @@ needs_controllers = pytest.mark.skipif(not ON_V2, reason="the controllers of thi
 
 # ---- entering ----
 
+@pytest.mark.cgroupfs
 def test_init_is_in_it_at_once(ocirt, bundle, tmp_path):
     """Made in its cgroup, by clone3: nobody writes to cgroup.procs, and no grace period is waited for."""
     trace = tmp_path / "trace"
@@ -31,6 +32,7 @@ def test_init_is_in_it_at_once(ocirt, bundle, tmp_path):
     assert not [line for line in calls.splitlines() if "cgroup.procs" in line and "O_WRONLY" in line]
 
 
+@pytest.mark.cgroupfs
 @pytest.mark.parametrize("killed", ["the container's", "the caller's"])
 def test_a_cgroup_that_has_been_killed_before(ocirt, bundle, killed):
     """Kernels since 6.13 kill a child at its birth in such a cgroup: it is made outside, and moves itself."""
@@ -55,7 +57,7 @@ def test_with_joined_namespaces(ocirt, bundle):
     """The stage is made in the cgroup, and init by it."""
     bundle.namespace("ipc", f"/proc/{os.getpid()}/ns/ipc").save()
     ocirt.ok("create", "--bundle", bundle, "c1")
-    assert membership(ocirt.state("c1")["pid"]) == f"{PARENT}/bundle"
+    assert membership(ocirt.state("c1")["pid"]) == OWN
 
 
 def test_hooks_stay_outside(ocirt, bundle, tmp_path):
@@ -63,7 +65,7 @@ def test_hooks_stay_outside(ocirt, bundle, tmp_path):
     bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"cat /proc/self/cgroup > {out}"]}]}
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
-    assert PARENT not in out.read_text()
+    assert OWN not in out.read_text()
 
 
 def test_in_a_cgroup_namespace(ocirt, bundle):
@@ -77,7 +79,7 @@ def test_in_a_cgroup_namespace(ocirt, bundle):
 
 def test_without_a_cgroup_namespace(ocirt, bundle):
     bundle.without_namespace("cgroup").shell("grep ^0 /proc/self/cgroup; cat /sys/fs/cgroup/cgroup.type").save()
-    assert ocirt.ok("run", "--bundle", bundle, "c1").out.splitlines() == [f"0::{PARENT}/bundle", "domain"]
+    assert ocirt.ok("run", "--bundle", bundle, "c1").out.splitlines() == [f"0::{OWN}", "domain"]
 
 
 @pytest.mark.skipif(not ON_V2, reason="the host's mount has no options to lose here")
@@ -94,6 +96,7 @@ def test_the_hosts_mount_keeps_its_options(ocirt, bundle):
 
 # ---- paths ----
 
+@pytest.mark.cgroupfs
 def test_a_relative_path_lies_beside_the_callers_own(ocirt, bundle):
     bundle.config["linux"]["cgroupsPath"] = "deep/x"
     bundle.save()
@@ -105,6 +108,7 @@ def test_a_relative_path_lies_beside_the_callers_own(ocirt, bundle):
     assert not folder(f"{PARENT}/session/deep").exists()
 
 
+@pytest.mark.cgroupfs
 def test_without_a_path_it_is_the_id(ocirt, bundle):
     del bundle.config["linux"]["cgroupsPath"]
     bundle.save()
@@ -114,6 +118,7 @@ def test_without_a_path_it_is_the_id(ocirt, bundle):
         ocirt.ok("delete", "--force", "c1")
 
 
+@pytest.mark.cgroupfs
 def test_two_containers_share_parents(ocirt, bundles):
     """Whoever leaves last takes away the parents that one of them made."""
     for name in ("one", "two"):
@@ -129,6 +134,7 @@ def test_two_containers_share_parents(ocirt, bundles):
 
 # ---- what is there already ----
 
+@pytest.mark.cgroupfs
 def test_an_empty_one_is_used_and_stays(ocirt, bundle):
     make(f"{PARENT}/bundle")
     ocirt.ok("create", "--bundle", bundle, "c1")
@@ -136,6 +142,7 @@ def test_an_empty_one_is_used_and_stays(ocirt, bundle):
     assert folder().exists()
 
 
+@pytest.mark.cgroupfs
 @pytest.mark.parametrize("place", ["", "/inner/deep"])
 def test_one_with_processes_is_refused(ocirt, bundle, place):
     with sleeper(f"{PARENT}/bundle{place}") as process:
@@ -144,6 +151,7 @@ def test_one_with_processes_is_refused(ocirt, bundle, place):
         assert process.poll() is None
 
 
+@pytest.mark.cgroupfs
 def test_a_frozen_one_is_refused(ocirt, bundle):
     make(f"{PARENT}/bundle")
     (folder() / "cgroup.freeze").write_text("1")
@@ -151,6 +159,7 @@ def test_a_frozen_one_is_refused(ocirt, bundle):
     (folder() / "cgroup.freeze").write_text("0")
 
 
+@pytest.mark.cgroupfs
 def test_a_threaded_one_is_refused(ocirt, bundle):
     """The kernel's cgroup-v2.rst, Threads: below a threaded domain there is no place for processes of another."""
     make(f"{PARENT}/thread")
@@ -163,6 +172,7 @@ def test_a_threaded_one_is_refused(ocirt, bundle):
         or "a cgroup above it is threaded" in ocirt.fails("create", "--bundle", bundle, "c1")
 
 
+@pytest.mark.cgroupfs
 def test_one_with_controllers_for_its_children_is_refused(ocirt, bundle):
     make(f"{PARENT}/bundle/child")
     (folder(PARENT) / "cgroup.subtree_control").write_text("+hugetlb")
@@ -172,6 +182,7 @@ def test_one_with_controllers_for_its_children_is_refused(ocirt, bundle):
 
 # ---- controllers ----
 
+@pytest.mark.cgroupfs
 def test_controllers_are_enabled_all_the_way_down(ocirt, bundle):
     bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/a/b/c"
     bundle.save()
@@ -180,6 +191,7 @@ def test_controllers_are_enabled_all_the_way_down(ocirt, bundle):
     assert read("cgroup.subtree_control", f"{PARENT}/a/b/c") == ""
 
 
+@pytest.mark.cgroupfs
 def test_a_parent_with_processes(ocirt, bundle):
     """The kernel's cgroup-v2.rst, No Internal Process Constraint: a limit says why it cannot be, nothing else minds."""
     bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/busy/x"
@@ -373,6 +385,7 @@ def attached(path):
     return list(ids[:struct.unpack_from("=I", attr, 24)[0]])
 
 
+@pytest.mark.cgroupfs
 def test_a_filter_takes_the_place_of_ours_alone(ocirt, bundle):
     make(f"{PARENT}/bundle")
     before = []

@@ -12,8 +12,8 @@ GUEST = Path(__file__).parent / "guest"
 RESULTS = TREE / "build/vm"
 """Logs of the guests, and result.json."""
 
-MANAGER = "cgroupfs"
-"""The cgroup manager with which tests/integration runs in the guest."""
+MANAGERS = ("cgroupfs", "systemd")
+"""The cgroup managers with which tests/integration runs in the guest, the first with every file."""
 
 
 class Guest:
