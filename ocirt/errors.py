@@ -34,7 +34,7 @@ class HostError(OcirtError):
     """The host cannot do what the bundle asks for. ``path`` is the JSON path or flag that asked."""
 
     def __init__(self, path, message):
-        self.path = path
+        self.path, self.message = path, message
         super().__init__(f"{path}: {message}")
 
 

@@ -33,7 +33,7 @@ class State:
 
     id: str
     status: str
-    """``creating``, ``created``, ``running`` or ``stopped``."""
+    """``creating``, ``created``, ``running``, ``paused`` or ``stopped``."""
     pid: int
     """Of the first process, in the reader's host; 0 when there is none."""
     created: int
@@ -100,10 +100,21 @@ def _read(directory, id):
         # A creator that is gone has left it half made.
         status = "creating" if lives(creator, creator_start_time) else "stopped"
         return State(id, status, pid if alive else 0, created, uid=info.st_uid)
-    status = "stopped" if not alive else "running" if phase == RUNNING else "created"
     members = _state_json(directory, id)
+    status = "stopped" if not alive else "running" if phase == RUNNING else "created"
+    if alive and _says_1(members.get("pausedFile")):
+        status = "paused"
     return State(id, status, pid if alive else 0, created, members["ociVersion"], members["bundle"],
                  members["rootfs"], members.get("annotations") or {}, info.st_uid)
+
+
+def _says_1(path):
+    """Does the file of a cgroup that stands in state.json say 1? What is not there says nothing."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(1) == b"1"
+    except (OSError, TypeError, ValueError):
+        return False
 
 
 def _contents(directory, name, id):

@@ -24,13 +24,14 @@ class Flag:
 
 
 class Verb:
-    """A verb: its flags and how many arguments it takes (``arguments`` is how the help writes them)."""
+    """A verb: its flags and how many arguments it takes (``arguments`` is how the help writes them). One that
+    ``passes_on`` gives all after its first argument to another program, flags too."""
 
-    __slots__ = ("arguments", "help", "flags", "arguments_min", "arguments_max")
+    __slots__ = ("arguments", "help", "flags", "arguments_min", "arguments_max", "passes_on")
 
-    def __init__(self, arguments, help, *flags, min=1, max=1):
+    def __init__(self, arguments, help, *flags, min=1, max=1, passes_on=False):
         self.arguments, self.help, self.flags = arguments, help, flags
-        self.arguments_min, self.arguments_max = min, max
+        self.arguments_min, self.arguments_max, self.passes_on = min, max, passes_on
 
 
 GLOBAL = (
@@ -74,10 +75,41 @@ NATIVE = {
                  Flag("all", "send it to all processes of the container", letter="a"), max=2),
     "delete": Verb("ID", "delete a stopped container",
                    Flag("force", "kill it first if it is running", letter="f")),
+    "pause": Verb("ID", "freeze the processes of a container"),
+    "resume": Verb("ID", "let the processes of a paused container go on"),
 }
 """Verbs whose command line the launcher reads itself; all but create and run never start Python."""
 
+_SIZE, _TIME = "BYTES", "MICROSECONDS"
+
 PYTHON = {
+    "update": Verb("ID", "change the limits of a container",
+                   Flag("resources", "take them from FILE, linux.resources as JSON (- is standard input); other flags are "
+                        "then not looked at, but those of resctrl", "FILE", "r"),
+                   Flag("memory", "memory, a number with or without a unit (512m, 1g); -1 is no limit", _SIZE),
+                   Flag("memory-swap", "memory and swap together; -1 is no limit", _SIZE),
+                   Flag("memory-reservation", "memory that is left to it under pressure (the soft limit)", _SIZE),
+                   Flag("kernel-memory", "not applied any more", _SIZE),
+                   Flag("kernel-memory-tcp", "not applied any more", _SIZE),
+                   Flag("cpu-share", "relative weight against other cgroups, 2 to 262144", "WEIGHT"),
+                   Flag("cpu-period", "CFS period", _TIME),
+                   Flag("cpu-quota", "CPU time in a period; -1 is no limit", _TIME),
+                   Flag("cpu-burst", "unused time that may be added to a period", _TIME),
+                   Flag("cpu-rt-period", "realtime period", _TIME),
+                   Flag("cpu-rt-runtime", "realtime CPU time in a period", _TIME),
+                   Flag("cpu-idle", "1: only what other cgroups leave", "0|1"),
+                   Flag("cpuset-cpus", "CPUs to use, like 0-2,4", "LIST"),
+                   Flag("cpuset-mems", "memory nodes to use", "LIST"),
+                   Flag("blkio-weight", "relative weight of block I/O, 10 to 1000", "WEIGHT"),
+                   Flag("pids-limit", "most processes and threads; -1 is no limit", "LIMIT"),
+                   Flag("l3-cache-schema", "line for the schemata of its resctrl group, L3:...", "LINE"),
+                   Flag("mem-bw-schema", "line for the schemata of its resctrl group, MB:...", "LINE")),
+    "ps": Verb("ID [PS OPTIONS...]", "list the processes of a container",
+               Flag("format", "table (default) or json", "FORMAT", "f", choices=("table", "json")),
+               max=None, passes_on=True),
+    "events": Verb("ID", "print what happens to a container, and its statistics",
+                   Flag("interval", "time between statistics (default 5s)", "DURATION"),
+                   Flag("stats", "print its statistics once")),
     "list": Verb("", "list the containers under the root directory",
                  Flag("format", "table (default) or json", "FORMAT", "f", choices=("table", "json")),
                  Flag("quiet", "print ids only", letter="q"), min=0, max=0),
@@ -92,5 +124,8 @@ PYTHON = {
                      Flag("format", "text (default) or json", "FORMAT", choices=("text", "json")), min=0, max=1),
     "features": Verb("", "print what this build can do, as JSON", min=0, max=0),
 }
+
+HANDED_BACK = ("update",)
+"""Verbs of Python whose program the executable runs: it gets them without flags."""
 
 VERBS = {**NATIVE, **PYTHON}

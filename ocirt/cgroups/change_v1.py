@@ -1,0 +1,130 @@
+"""``update`` on cgroup v1: the settings of :mod:`.v1` in an order that the kernel takes, and how to go back.
+
+Files are read here, while the container is locked, and written by the executor alone.
+"""
+
+import os
+
+from ..model.text import Template, bound
+from ..plan.steps import WriteCgroup
+
+LIMIT, SWAP = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
+PERIOD, QUOTA, BURST = "cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.cfs_burst_us"
+REALTIME = "cpu.rt_period_us", "cpu.rt_runtime_us"
+
+UNSET = (
+    # End of the name of a file with a line for each device; what takes a device's line away.
+    ("weight_device", "default"), ("_device", "0"), ("ifpriomap", "0"), ("rdma.max", "hca_handle=max hca_object=max"),
+)
+
+
+def change(steps, driver, resources):
+    """The steps of an update.
+
+    :param steps: what :meth:`ocirt.cgroups.v1.V1.settings` gives for ``resources``.
+    """
+    steps = list(steps)
+    limit, burst = resources.memory.limit, resources.cpu.burst
+    if limit is not None and limit.equals(-1) and resources.memory.swap is None:
+        # No limit on memory is none on memory and swap either, as with runc.
+        swap = _write(driver, "memory", SWAP, limit)
+        if _read(swap) is not None:
+            steps.append(swap)
+    if burst is not None and burst.equals(0):
+        steps.append(_write(driver, "cpu", BURST, burst))
+    for files in (_memory_order(steps), _cpu_order(steps), _share_order(steps, *REALTIME), _idle_order(steps)):
+        steps = _ordered(steps, files)
+    return steps
+
+
+def restore(steps):
+    """Steps that put back what the files that ``steps`` write say now, the last first."""
+    return [back for step in reversed(steps) if (back := _back(step)) is not None]
+
+
+def _write(driver, controller, file, number):
+    hierarchy = driver.host.cgroups.hierarchy(controller)
+    return WriteCgroup(number.path, "", hierarchy=hierarchy.mount, path=driver.path(hierarchy), file=file,
+                       value=Template(number))
+
+
+def _read(step):
+    """What the file of ``step`` says, ``None`` where it cannot be read: then it cannot be written either."""
+    try:
+        with open(os.path.join(step.hierarchy, bound(step.path).lstrip("/"), step.file)) as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def _number(step):
+    text = _read(step)
+    return int(text) if text and text.lstrip("-").isdigit() else 0
+
+
+# ---- order ----
+
+def _ordered(steps, files):
+    """``steps`` with those on ``files`` in that order, in the places that these had."""
+    of_file = {step.file: step for step in steps}
+    chosen = iter([of_file[file] for file in files if file in of_file])
+    return [next(chosen) if step.file in files else step for step in steps]
+
+
+def _wanted(steps, file):
+    """The step on ``file`` and the number that it writes, or ``None`` twice."""
+    for step in steps:
+        if step.file == file:
+            return step, int(bound(step.value))
+    return None, None
+
+
+def _memory_order(steps):
+    """Memory and swap together is at least as high as memory after each write."""
+    limit, _ = _wanted(steps, LIMIT)
+    _, swap = _wanted(steps, SWAP)
+    if limit is not None and swap is not None and (swap == -1 or _number(limit) < swap):
+        return SWAP, LIMIT
+    return LIMIT, SWAP
+
+
+def _share_order(steps, period, runtime):
+    """Between the writes the share of the CPU, runtime by period, must not go above both that was and that will be: a
+    cgroup above may not allow it."""
+    step, wanted = _wanted(steps, period)
+    return (runtime, period) if step is not None and wanted < _number(step) else (period, runtime)
+
+
+def _cpu_order(steps):
+    """A burst is never above the quota."""
+    order = _share_order(steps, PERIOD, QUOTA)
+    burst, wanted = _wanted(steps, BURST)
+    return (BURST, *order) if burst is not None and wanted <= _number(burst) else (*order, BURST)
+
+
+def _idle_order(steps):
+    """An idle cgroup takes no shares."""
+    _, idle = _wanted(steps, "cpu.idle")
+    return ("cpu.idle", "cpu.shares") if idle == 0 else ("cpu.shares", "cpu.idle")
+
+
+# ---- back ----
+
+def _back(step):
+    text = _read(step)
+    if text is None:
+        return None
+    wanted = bound(step.value)
+    if step.file == "memory.oom_control":
+        text = dict([line.split() for line in text.splitlines()])["oom_kill_disable"]
+    elif " " in wanted:
+        text = _line_of(step.file, wanted.split()[0], text)
+    return WriteCgroup(step.at, step.spec, hierarchy=step.hierarchy, path=step.path, file=step.file, value=text)
+
+
+def _line_of(file, name, text):
+    """The line in ``text`` that is about the device ``name``, or one that takes its setting away."""
+    for line in text.splitlines():
+        if line.split()[:1] == [name]:
+            return line
+    return name + " " + next(value for end, value in UNSET if file.endswith(end))
