@@ -12,7 +12,7 @@ import struct
 import time
 from dataclasses import dataclass, field
 
-from .errors import StateError, reason
+from .errors import NoContainer, StateError, reason
 
 JOURNAL = struct.Struct("<8sIIiIQqqiIQ")
 """The head of the journal: magic, version, phase, pid of init, number of effects, its start time, when
@@ -68,12 +68,13 @@ def ids(root):
 def read(root, id):
     """The :class:`State` of the container ``id`` under the directory ``root``.
 
-    :raises StateError: there is no such container, or its state directory is broken.
+    :raises NoContainer: there is no such container.
+    :raises StateError: its state directory is broken.
     """
     try:
         directory = os.open(os.path.join(root, id), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise StateError(id, "does not exist") from None
+        raise NoContainer(id) from None
     except OSError as error:
         raise StateError(id, reason(error)) from None
     try:

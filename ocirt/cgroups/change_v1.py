@@ -3,14 +3,15 @@
 Files are read here, while the container is locked, and written by the executor alone.
 """
 
-import os
-
 from ..model.text import Template, bound
 from ..plan.steps import WriteCgroup
 
 LIMIT, SWAP = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
 PERIOD, QUOTA, BURST = "cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.cfs_burst_us"
 REALTIME = "cpu.rt_period_us", "cpu.rt_runtime_us"
+
+USAGE = {LIMIT: "memory.usage_in_bytes", SWAP: "memory.memsw.usage_in_bytes"}
+"""Limits that the kernel refuses when they are below what is in use, and the file that says how much that is."""
 
 UNSET = (
     # End of the name of a file with a line for each device; what takes a device's line away.
@@ -34,7 +35,7 @@ def change(steps, driver, resources):
         steps.append(_write(driver, "cpu", BURST, burst))
     for files in (_memory_order(steps), _cpu_order(steps), _share_order(steps, *REALTIME), _idle_order(steps)):
         steps = _ordered(steps, files)
-    return steps
+    return [_copy(step, usage=USAGE[step.file]) if step.file in USAGE else step for step in steps]
 
 
 def restore(steps):
@@ -48,10 +49,14 @@ def _write(driver, controller, file, number):
                        value=Template(number))
 
 
+def _copy(step, **changes):
+    return WriteCgroup(step.at, step.spec, **{name: getattr(step, name) for name in step.fields} | changes)
+
+
 def _read(step):
     """What the file of ``step`` says, ``None`` where it cannot be read: then it cannot be written either."""
     try:
-        with open(os.path.join(step.hierarchy, bound(step.path).lstrip("/"), step.file)) as file:
+        with open(f"{step.hierarchy}{bound(step.path)}/{step.file}") as file:
             return file.read().strip()
     except OSError:
         return None
@@ -119,7 +124,7 @@ def _back(step):
         text = dict([line.split() for line in text.splitlines()])["oom_kill_disable"]
     elif " " in wanted:
         text = _line_of(step.file, wanted.split()[0], text)
-    return WriteCgroup(step.at, step.spec, hierarchy=step.hierarchy, path=step.path, file=step.file, value=text)
+    return _copy(step, value=text)
 
 
 def _line_of(file, name, text):

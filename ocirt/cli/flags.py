@@ -84,8 +84,7 @@ _SIZE, _TIME = "BYTES", "MICROSECONDS"
 
 PYTHON = {
     "update": Verb("ID", "change the limits of a container",
-                   Flag("resources", "take them from FILE, linux.resources as JSON (- is standard input); other flags are "
-                        "then not looked at, but those of resctrl", "FILE", "r"),
+                   Flag("resources", "take them from FILE (- is standard input), and from no flag but the last two", "FILE", "r"),
                    Flag("memory", "memory, a number with or without a unit (512m, 1g); -1 is no limit", _SIZE),
                    Flag("memory-swap", "memory and swap together; -1 is no limit", _SIZE),
                    Flag("memory-reservation", "memory that is left to it under pressure (the soft limit)", _SIZE),

@@ -12,7 +12,7 @@ import re
 from copy import deepcopy
 from decimal import Decimal
 
-from ..errors import ConfigError, HostError, OcirtError, RequestError, StateError, reason
+from ..errors import ConfigError, HostError, NoContainer, OcirtError, RequestError, StateError, reason
 from ..model.config import Resources
 from ..model.json import parse as parse_json
 from ..model.text import quote
@@ -158,7 +158,7 @@ def _lock(root, id):
         if (ours.st_dev, ours.st_ino) != (present.st_dev, present.st_ino):
             raise FileNotFoundError
     except FileNotFoundError:
-        raise StateError(id, "does not exist") from None
+        raise NoContainer(id) from None
     except OSError as error:
         raise StateError(id, reason(error)) from None
     os.set_inheritable(fd, True)

@@ -143,10 +143,14 @@ int do_write_cgroup(struct run *r, const struct step_write_cgroup *s) {
   int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
   if (dir < 0) return failing(r, "open", dir);
   int fd = sys_openat2(dir, TEXT(file), O_WRONLY, 0, BENEATH);
-  sys_close(dir);
+  long n = fd < 0 ? 0 : sys_write(fd, TEXT(value), strlen(TEXT(value)));
+  char usage[64];
+  long size = n < 0 && *TEXT(usage) ? read_file(dir, TEXT(usage), usage, sizeof usage) : 0;
+  sys_close(fd); sys_close(dir);
   if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
-  long n = sys_write(fd, TEXT(value), strlen(TEXT(value)));
-  sys_close(fd);
+  if (size > 0) {
+    put(&r->detail, TEXT(usage)); put(&r->detail, " is "); put_bytes(&r->detail, usage, (size_t)size - (usage[size - 1] == '\n'));
+  }
   return n < 0 ? failing(r, "write", (int)n) : 0;
 }
 
@@ -250,7 +254,7 @@ int is_paused(const struct program *p) {
 void put_paused_file(struct buffer *to, const struct program *p) {
   const struct step_tell_paused *s = (const void *)telling(p, STEP_TELL_PAUSED);
   if (!s) return;
-  put(to, text_of(p, s->hierarchy)); put(to, "/"); put(to, text_of(p, s->path)); put(to, "/"); put(to, text_of(p, s->file));
+  put(to, text_of(p, s->hierarchy)); put(to, text_of(p, s->path)); put(to, "/"); put(to, text_of(p, s->file));
 }
 
 int64_t oom_kills(const struct program *p) {

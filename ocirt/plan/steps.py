@@ -111,9 +111,10 @@ class MakeCgroup(Step):
 
 
 class WriteCgroup(Step):
-    """Write ``value`` with one write into ``file`` of the cgroup. Passed over like MakeCgroup's."""
-    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "tolerate": "number"}
-    defaults = {"tolerate": 0}
+    """Write ``value`` with one write into ``file`` of the cgroup. Passed over like MakeCgroup's. The error names what
+    the file ``usage`` says, if there is one."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "usage": "text", "tolerate": "number"}
+    defaults = {"usage": "", "tolerate": 0}
     sentence = "write {value} to {hierarchy}{path}/{file}"
 
 
