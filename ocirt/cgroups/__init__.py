@@ -129,7 +129,7 @@ class Driver:
         raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
 
     def restore(self, steps):
-        """Steps that undo ``steps`` of :meth:`change`, by what the files hold now."""
+        """The steps that undo ``steps`` of :meth:`change`, one for each, the last first, by what the files hold now."""
         return []
 
     def own(self):

@@ -8,6 +8,7 @@ from ..plan.steps import WriteCgroup
 
 LIMIT, SWAP = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
 PERIOD, QUOTA, BURST = "cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.cfs_burst_us"
+IDLE, SHARES = "cpu.idle", "cpu.shares"
 REALTIME = "cpu.rt_period_us", "cpu.rt_runtime_us"
 
 USAGE = {LIMIT: "memory.usage_in_bytes", SWAP: "memory.memsw.usage_in_bytes"}
@@ -33,14 +34,19 @@ def change(steps, driver, resources):
             steps.append(swap)
     if burst is not None and burst.equals(0):
         steps.append(_write(driver, "cpu", BURST, burst))
+    step, idle = _wanted(steps, IDLE)
+    if idle and _wanted(steps, SHARES)[0] is None and _number(step) == 0:
+        # What is idle has no shares: for the way back they are written as they are.
+        shares = _copy(step, file=SHARES)
+        steps.append(_copy(shares, value=_present(shares)))
     for files in (_memory_order(steps), _cpu_order(steps), _share_order(steps, *REALTIME), _idle_order(steps)):
         steps = _ordered(steps, files)
     return [_copy(step, usage=USAGE[step.file]) if step.file in USAGE else step for step in steps]
 
 
 def restore(steps):
-    """Steps that put back what the files that ``steps`` write say now, the last first."""
-    return [back for step in reversed(steps) if (back := _back(step)) is not None]
+    """Steps that put back what the files that ``steps`` write say now: one for each, the last first."""
+    return [_copy(step, value=_present(step)) for step in reversed(steps)]
 
 
 def _write(driver, controller, file, number):
@@ -54,7 +60,7 @@ def _copy(step, **changes):
 
 
 def _read(step):
-    """What the file of ``step`` says, ``None`` where it cannot be read: then it cannot be written either."""
+    """What the file of ``step`` says, ``None`` where it cannot be read."""
     try:
         with open(f"{step.hierarchy}{bound(step.path)}/{step.file}") as file:
             return file.read().strip()
@@ -109,22 +115,19 @@ def _cpu_order(steps):
 
 def _idle_order(steps):
     """An idle cgroup takes no shares."""
-    _, idle = _wanted(steps, "cpu.idle")
-    return ("cpu.idle", "cpu.shares") if idle == 0 else ("cpu.shares", "cpu.idle")
+    return (IDLE, SHARES) if _wanted(steps, IDLE)[1] == 0 else (SHARES, IDLE)
 
 
 # ---- back ----
 
-def _back(step):
-    text = _read(step)
-    if text is None:
-        return None
-    wanted = bound(step.value)
+def _present(step):
+    """What has to be written to the file of ``step`` for it to say what it says now."""
+    text, wanted = _read(step), bound(step.value)
+    if text is None:  # it cannot be written either
+        return wanted
     if step.file == "memory.oom_control":
-        text = dict([line.split() for line in text.splitlines()])["oom_kill_disable"]
-    elif " " in wanted:
-        text = _line_of(step.file, wanted.split()[0], text)
-    return _copy(step, value=text)
+        return dict([line.split() for line in text.splitlines()])["oom_kill_disable"]
+    return _line_of(step.file, wanted.split()[0], text) if " " in wanted else text
 
 
 def _line_of(file, name, text):

@@ -77,8 +77,8 @@ class Rdt:
 
 
 def change(config, request, host, plan, schemas):
-    """For ``update``: steps that write ``schemas``, flag -> line, into the group of the container, and steps that put
-    back what is there now.
+    """For ``update``: steps that write ``schemas``, flag -> line, into the group of the container, and for each, the last
+    first, one that puts back what is there now.
 
     :raises RequestError: the container has no group, or a line cannot be what it is.
     """
@@ -91,15 +91,16 @@ def change(config, request, host, plan, schemas):
     rdt = Rdt(config, request, host, plan)
     try:
         with open(f"{rdt.root}/{bound(rdt.group)}/schemata") as file:
-            present = [line.strip() for line in file]
+            present = {line.strip().partition(":")[0]: line.strip() for line in file}
     except OSError as error:
         raise HostError(f"{rdt.root}/{bound(rdt.group)}/schemata", reason(error)) from None
 
     def write(flag, line):
         return WriteResctrlSchema(flag, SPEC, root=rdt.root, path=rdt.group, value=line, compare=0)
 
-    before = [(flag, old) for flag, line in schemas.items() for old in present if old.partition(":")[0] == line.partition(":")[0]]
-    return [write(*each) for each in schemas.items()], [write(*each) for each in reversed(before)]
+    # A resource that is not there cannot be written either.
+    back = [write(flag, present.get(line.partition(":")[0], line)) for flag, line in reversed(schemas.items())]
+    return [write(*each) for each in schemas.items()], back
 
 
 def _given(text):

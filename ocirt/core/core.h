@@ -124,6 +124,7 @@ struct run {
 void run_begin(struct run *r, struct container *c, unsigned section);
 // Runs a section: 0, or a negative errno with the failing step in *failed.
 int run_section(struct run *r, const struct step **failed);
+int run_steps(struct run *r, const struct step *from, const struct step **failed);  // the same, from a later step on
 void put_failure(struct buffer *to, const struct run *r, const struct step *step, int error);
 _Noreturn void run_child(struct run *r, unsigned section);   // stage or init, never returns
 _Noreturn void child_failed(struct run *r, const struct step *step, int error);  // tells the other side, and ends the child

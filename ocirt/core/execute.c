@@ -28,8 +28,12 @@ void run_begin(struct run *r, struct container *c, unsigned section) {
 }
 
 int run_section(struct run *r, const struct step **failed) {
+  return run_steps(r, section_first(r->program, r->section), failed);
+}
+
+int run_steps(struct run *r, const struct step *step, const struct step **failed) {
   const struct step *end = section_end(r->program, r->section);
-  for (const struct step *step = section_first(r->program, r->section); step < end; step = next_step(step)) {
+  for (; step < end; step = next_step(step)) {
     r->call = 0;
     int error = handlers[step->code](r, step);
     if (error < 0) { *failed = step; return error; }

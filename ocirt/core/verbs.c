@@ -130,6 +130,16 @@ void verb_resume(struct request *q, int program_fd) {
   sys_exit(0);
 }
 
+// Undoes what was done before the step `failed` of the section update: restore has a step for each, the last one first.
+static int set_back(struct run *r, const struct step *failed, const struct step **broken) {
+  const struct step *step = section_first(r->program, SECTION_RESTORE), *end = section_end(r->program, SECTION_RESTORE);
+  int to_pass_over = 0;
+  for (const struct step *each = step; each < end; each = next_step(each)) to_pass_over++;
+  for (const struct step *done = section_first(r->program, SECTION_UPDATE); done < failed; done = next_step(done)) to_pass_over--;
+  for (; to_pass_over > 0; to_pass_over--) step = next_step(step);
+  return run_steps(r, step, broken);
+}
+
 // Python has compiled the program, for a container that lives, and has taken the lock: `lock` is its descriptor.
 void verb_update(struct request *q, int program_fd, int lock) {
   struct container c = {0};
@@ -145,7 +155,7 @@ void verb_update(struct request *q, int program_fd, int lock) {
   BUFFER(text, LOG_LINE);
   put_failure(&text, &r, failed, error);
   run_begin(&r, &c, SECTION_RESTORE);
-  error = run_section(&r, &failed);
+  error = set_back(&r, failed, &failed);
   if (error) { put(&text, "; not all could be set back: "); put_failure(&text, &r, failed, error); }
   fail("%s", text.data);
 }

@@ -32,7 +32,7 @@ signal   ``kill --all``
 pause    ``pause``
 resume   ``resume``, and ``kill`` with SIGKILL
 update   ``update``, in a program of its own
-restore  what undoes an update that failed
+restore  what undoes an update that failed: for each step of that one, the last first (but KeepResources, which ends it)
 delete   ``delete``, and what undoes a create that failed
 state    what ``state`` prints and hooks get, and where it looks
 """
