@@ -18,8 +18,9 @@ class EventWatch:
 
     def __init__(self, directory):
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.path = os.path.join(directory, "memory.oom_control")
         try:
-            control = os.open(os.path.join(directory, "memory.oom_control"), os.O_RDONLY | os.O_CLOEXEC)
+            control = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             fd = os.open(os.path.join(directory, "cgroup.event_control"), os.O_WRONLY | os.O_CLOEXEC)
             os.write(fd, f"{self.fd} {control}".encode())
             os.close(fd)
@@ -27,11 +28,13 @@ class EventWatch:
             raise HostError(directory, f"watch memory.oom_control: {reason(error)}") from None
 
     def take(self):
-        """Has the container run out of memory since the last call? A cgroup's end wakes waiters too, but is none."""
+        """Has the container run out of memory since the last call?"""
         try:
-            return os.eventfd_read(self.fd) > 0
+            count = os.eventfd_read(self.fd)
         except BlockingIOError:
             return False
+        # The end of the cgroup counts as one.
+        return count > 1 or os.path.exists(self.path)
 
 
 class FileWatch:

@@ -71,8 +71,9 @@ def block_io(files):
     for before, after in SCHEDULERS:
         found = {member: text for member, text in [(member, files.text(before + name + after)) for member, name in BLOCK_IO]
                  if text is not None}
-        if any([_block_entries(text) for text in found.values()]) or (found and (before, after) == SCHEDULERS[-1]):
-            return given(**{member: _block_entries(text) for member, text in found.items()})
+        entries = given(**{member: _block_entries(text) for member, text in found.items()})
+        if entries:
+            return entries
     return {}
 
 

@@ -162,6 +162,20 @@ def test_no_interpreter(ocirt, bundle, tmp_path):
         assert (tmp_path / "trace").read_text().count("execve") == 1
 
 
+def test_as_engines_call_it(ocirt, bundle, tmp_path):
+    """The command lines that containerd's shim and podman were seen to use, shared/ENGINES.md."""
+    running(ocirt, bundle)
+    log = tmp_path / "log"
+    shim = ("--log", log, "--log-format", "json")
+    (tmp_path / "resources").write_text('{"pids":{"limit":9},"memory":{}}')
+    for words in (("pause", "c1"), ("resume", "c1"), ("ps", "--format", "json", "c1"), ("update", "--resources", "-", "c1")):
+        with open(tmp_path / "resources") as file:
+            result = ocirt(*words, options=shim, stdin=file)
+        assert result.status == 0 and result.err == "" and (not log.exists() or log.read_text() == "")
+    for words in (("pause", "c1"), ("resume", "c1"), ("update", f"--resources={tmp_path}/resources", "c1")):
+        assert ocirt.ok(*words).err == ""
+
+
 def test_killed_on_the_way(ocirt, faulty, bundle, tmp_path):
     """What a killed pause or resume leaves is a container that is paused or not, and both ways on are open."""
     running(ocirt, bundle)
