@@ -84,7 +84,8 @@ void verb_kill(struct request *q, int program_fd) {
   need_container(&c, q, 0, program_fd);
   if (!signal) fail("unknown signal \"%s\"", name);
   const char *status = container_status(&c);
-  int paused = !strcmp(status, "paused"), alive = paused || !strcmp(status, "running") || !strcmp(status, "created");
+  int alive = !strcmp(status, "running") || !strcmp(status, "created") || !strcmp(status, "paused");
+  int paused = is_paused(&c.program);  // also one that has stopped, whose other processes are frozen
   // What is frozen ends only when it is thawed; any other signal waits for resume.
   int thaw = paused && signal == SIGKILL;
   if (q->flags[FLAG_ALL] && c.program.base && strcmp(status, "creating")) {

@@ -107,6 +107,20 @@ def test_kill_ends_it(ocirt, bundle, words):
     ocirt.ok("delete", "c1")
 
 
+def test_kill_all_of_what_a_dead_init_left_frozen(ocirt, bundle):
+    """Without a pid namespace of their own the others live on; frozen ones too are killed."""
+    bundle.without_namespace("pid").shell("sleep 63 & echo ready > /tmp/ready; sleep 64").config["root"]["readonly"] = False
+    running(ocirt, bundle.save())
+    enough_output(bundle.rootfs / "tmp/ready")
+    ocirt.ok("kill", "c1", "KILL")
+    ocirt.wait_status("c1", "stopped")
+    Path("/sys/fs/cgroup/freezer/ocirt-test/bundle/freezer.state").write_text("FROZEN")
+    assert cgroup_file(bundle, "pids", "cgroup.procs") != ""
+    ocirt.ok("kill", "--all", "c1", "KILL")
+    assert cgroup_file(bundle, "pids", "cgroup.procs") == ""
+    ocirt.ok("delete", "c1")
+
+
 def test_delete_force_ends_it(ocirt, bundle):
     running(ocirt, bundle)
     ocirt.ok("pause", "c1")

@@ -29,12 +29,12 @@ def driver(folder, *controllers):
 
 @pytest.fixture
 def on_v1(tmp_path):
-    return stats_v1.stats(driver(recorded("cgroup-v1.json", tmp_path), *CONTROLLERS))
+    return stats_v1.stats(driver(recorded("cgroups/v1.json", tmp_path), *CONTROLLERS))
 
 
 @pytest.fixture
 def on_v2(tmp_path):
-    return stats_v2.stats(recorded("cgroup-v2.json", tmp_path))
+    return stats_v2.stats(recorded("cgroups/v2.json", tmp_path))
 
 
 def test_members_are_those_of_runc(on_v1, on_v2):
@@ -86,7 +86,7 @@ def test_a_host_without_controllers():
 
 
 def test_v2_cpu(on_v2):
-    record = dict(line.split() for line in json.loads((DATA / "cgroup-v2.json").read_text())["cpu.stat"].splitlines())
+    record = dict(line.split() for line in json.loads((DATA / "cgroups/v2.json").read_text())["cpu.stat"].splitlines())
     assert on_v2["cpu"]["usage"] == {name: int(record[key]) * 1000 for name, key in (
         ("total", "usage_usec"), ("kernel", "system_usec"), ("user", "user_usec"))}
     assert on_v2["cpu"]["throttling"] == {"periods": int(record["nr_periods"]), "throttledPeriods": int(record["nr_throttled"]),
@@ -106,7 +106,7 @@ def test_v2_memory_and_swap_are_together(on_v2, tmp_path):
 
 
 def test_v2_block_io(on_v2):
-    record = json.loads((DATA / "cgroup-v2.json").read_text())["io.stat"]
+    record = json.loads((DATA / "cgroups/v2.json").read_text())["io.stat"]
     device, *fields = record.splitlines()[0].split()
     values = dict(field.split("=") for field in fields)
     assert on_v2["blkio"]["ioServiceBytesRecursive"] == [
