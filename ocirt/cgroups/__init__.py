@@ -4,6 +4,8 @@ from ..errors import HostError, RequestError
 from ..plan.steps import (NODEV, NOEXEC, NONE, NOSUID, RDONLY, Bind, MakeSymlink, Mount, MountCgroup,
                           SetMountAttributes)
 
+NONE_OF_ITS_OWN = "this container has no cgroups of its own"
+
 
 class Driver:
     """What a plan asks of the container's cgroups. As it stands here it has none of its own and stays in the
@@ -113,8 +115,56 @@ class Driver:
         """Steps that let frozen processes go on, so that they can be killed."""
         return []
 
+    def pause(self):
+        """Steps of ``pause``; none where there is no freezer."""
+        return []
+
+    def resume(self):
+        """Steps of ``resume``."""
+        return []
+
+    def tell(self):
+        """Steps of the state section that say where to look: ``TellPaused`` and ``TellOomKills``."""
+        return []
+
     def delete(self):
         """Steps that kill what is left in the cgroups and remove them."""
+        return []
+
+    # ---- for the verbs of Python, which may read cgroups and never write them ----
+
+    def directory(self):
+        """The directory of a cgroup in which all processes of the container are, by a host path.
+
+        :raises HostError: it has none of its own.
+        """
+        raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
+
+    def stats(self):
+        """What ``events`` reports: see :mod:`ocirt.cgroups.stats`.
+
+        :raises HostError: the container has no cgroups, or they cannot be read.
+        """
+        raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
+
+    def watch(self):
+        """Processes killed for want of memory, as a :class:`ocirt.cgroups.oom.Watch`.
+
+        :raises HostError: there is no memory cgroup.
+        """
+        raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
+
+    def change(self, resources):
+        """Steps of ``update``: as :meth:`limit` without device rules, which stay as they are, in an order that the
+        kernel takes for what the files hold now.
+
+        :raises ConfigError: as :meth:`limit`.
+        :raises HostError: as :meth:`limit`, or the container has no cgroups.
+        """
+        raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
+
+    def restore(self, steps):
+        """The steps that undo ``steps`` of :meth:`change`, one for each, the last first, by what the files hold now."""
         return []
 
     def own(self):

@@ -5,8 +5,10 @@ choice we do as runc's cgroupfs driver: paths, which zeros mean "leave it", the 
 """
 
 from ..errors import ConfigError, HostError, RequestError
-from ..model.text import Template
-from ..plan.steps import AssertThawed, JoinCgroup, MakeCgroup, OpenCgroup, RemoveCgroup, SignalCgroup, ThawCgroup
+from ..model.text import Template, bound
+from ..plan.steps import (AssertThawed, FreezeCgroup, JoinCgroup, MakeCgroup, OpenCgroup, RemoveCgroup, SignalCgroup, TellOomKills,
+                          TellPaused, ThawCgroup, WriteCgroup)
+from . import NONE_OF_ITS_OWN
 from .cgroupfs import Cgroupfs, missing, page_size, shares
 from .devices import ALLOWED, rules
 
@@ -87,6 +89,26 @@ class V1(Cgroupfs):
             return []
         return [self._step(ThawCgroup, freezer, spec="runtime.md#delete", file="freezer.state", value="THAWED")]
 
+    def pause(self):
+        return self._freezer(FreezeCgroup, "FROZEN", undo="THAWED")
+
+    def resume(self):
+        return self._freezer(WriteCgroup, "THAWED")
+
+    def _freezer(self, kind, value, **more):
+        freezer = self.host.cgroups.hierarchy("freezer")
+        return [self._step(kind, freezer, spec="", file="freezer.state", value=value, **more)] if freezer else []
+
+    def tell(self):
+        find, steps = self.host.cgroups.hierarchy, []
+        if find("freezer"):
+            # What was asked of this cgroup: one above that is frozen does not make it paused.
+            steps.append(self._step(TellPaused, find("freezer"), spec="runtime.md#state", file="freezer.self_freezing"))
+        if find("memory"):
+            steps.append(self._step(TellOomKills, find("memory"), spec="runtime.md#state", file="memory.oom_control",
+                                    key="oom_kill"))
+        return steps
+
     def delete(self):
         first = self._cgroup_of_all()
         return [self._step(RemoveCgroup, each, spec="runtime.md#delete")
@@ -96,13 +118,43 @@ class V1(Cgroupfs):
         find = self.host.cgroups.hierarchy
         return find("pids") or find("freezer") or next(iter(self.all), None)
 
+    # ---- for the verbs of Python ----
+
+    def directory(self, controller=None):
+        hierarchy = self.host.cgroups.hierarchy(controller) if controller else self._cgroup_of_all()
+        if hierarchy is None:
+            raise HostError(self.at, f"no cgroup hierarchy has the controller {controller}" if controller
+                            else NONE_OF_ITS_OWN)
+        return hierarchy.mount + bound(self.path(hierarchy))
+
+    def stats(self):
+        from .stats_v1 import stats
+        return stats(self)
+
+    def watch(self):
+        from .oom import EventWatch
+        return EventWatch(self.directory("memory"))
+
+    def change(self, resources):
+        from .change_v1 import change
+        self.tolerate = 0
+        return change(self.settings(resources), self, resources)
+
+    def restore(self, steps):
+        from .change_v1 import restore
+        return restore(steps)
+
     # ---- limits ----
 
     def limit(self, resources):
+        return [*self._devices(resources), *self.settings(resources)]
+
+    def settings(self, resources):
+        """Steps of :meth:`limit` without device rules."""
         for path in [text.path for text in resources.unified.values()]:
             raise HostError(path, "a setting of cgroup v2, and this host's controllers are v1")
-        return [*self._cpuset(resources.cpu), *self._devices(resources), *self._memory(resources.memory),
-                *self._cpu(resources.cpu), *self._pids(resources.pids), *self._block_io(resources.block_io),
+        return [*self._cpuset(resources.cpu), *self._memory(resources.memory), *self._cpu(resources.cpu),
+                *self._pids(resources.pids), *self._block_io(resources.block_io),
                 *self._hugepages(resources.hugepage_limits), *self._network(resources.network),
                 *self._rdma(resources.rdma)]
 

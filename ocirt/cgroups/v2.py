@@ -17,11 +17,12 @@ A relative path, and the id where there is none, lie beside the caller's own cgr
 with processes has no children with controllers.
 """
 
-from ..errors import ConfigError, RequestError
+from ..errors import ConfigError, HostError, RequestError
 from ..model.config import ANY
-from ..model.text import Table, Template, quote
-from ..plan.steps import (AssertThawed, CheckMemoryUsage, DelegateCgroup, LoadDeviceFilter, MakeCgroup, OpenCgroup,
-                          RemoveCgroup, SignalCgroup, ThawCgroup, Warn, WriteCgroupDifference, WriteEitherCgroup)
+from ..model.text import Table, Template, bound, quote
+from ..plan.steps import (AssertThawed, CheckMemoryUsage, DelegateCgroup, FreezeCgroup, LoadDeviceFilter, MakeCgroup,
+                          OpenCgroup, RemoveCgroup, SignalCgroup, TellOomKills, TellPaused, ThawCgroup, Warn, WriteCgroup,
+                          WriteCgroupDifference, WriteEitherCgroup)
 from .cgroupfs import Cgroupfs, page_size, shares
 from .devices import rules
 from .filter import program
@@ -111,6 +112,30 @@ class V2(Cgroupfs):
 
     def thaw(self):
         return [self._step(ThawCgroup, self.unified, spec="runtime.md#delete", file="cgroup.freeze", value="0")]
+
+    def pause(self):
+        return [self._step(FreezeCgroup, self.unified, spec="", file="cgroup.freeze", value="1", undo="0")]
+
+    def resume(self):
+        return [self._step(WriteCgroup, self.unified, spec="", file="cgroup.freeze", value="0")]
+
+    def tell(self):
+        return [self._step(TellPaused, self.unified, spec="runtime.md#state", file="cgroup.freeze"),
+                self._step(TellOomKills, self.unified, spec="runtime.md#state", file="memory.events", key="oom_kill")]
+
+    def directory(self):
+        return self.unified.mount + bound(self.path(self.unified))
+
+    def stats(self):
+        from .stats_v2 import stats
+        return stats(self.directory())
+
+    def watch(self):
+        from .oom import FileWatch
+        return FileWatch(self.directory())
+
+    def change(self, resources):
+        raise HostError(self.at, "this build updates no limits on cgroup v2 yet")
 
     def delete(self):
         return [self._step(RemoveCgroup, self.unified, spec="runtime.md#delete")]

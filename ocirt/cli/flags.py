@@ -98,10 +98,40 @@ NATIVE = {
                  Flag("cgroup", "a cgroup beneath the container's; cgroup v1: CONTROLLER[,CONTROLLER...]:CGROUP", "CGROUP",
                       repeats=VALUES),
                  Flag("ignore-paused", "wait for a paused container to be resumed"), command=True),
+    "pause": Verb("ID", "freeze the processes of a container"),
+    "resume": Verb("ID", "let the processes of a paused container go on"),
 }
 """Verbs whose command line the launcher reads itself; all but create, run and exec never start Python."""
 
+_SIZE, _TIME = "BYTES", "MICROSECONDS"
+
 PYTHON = {
+    "update": Verb("ID", "change the limits of a container",
+                   Flag("resources", "take them from FILE (- is standard input), and from no flag but the last two", "FILE", "r"),
+                   Flag("memory", "memory, a number with or without a unit (512m, 1g); -1 is no limit", _SIZE),
+                   Flag("memory-swap", "memory and swap together; -1 is no limit", _SIZE),
+                   Flag("memory-reservation", "memory that is left to it under pressure (the soft limit)", _SIZE),
+                   Flag("kernel-memory", "not applied any more", _SIZE),
+                   Flag("kernel-memory-tcp", "not applied any more", _SIZE),
+                   Flag("cpu-share", "relative weight against other cgroups, 2 to 262144", "WEIGHT"),
+                   Flag("cpu-period", "CFS period", _TIME),
+                   Flag("cpu-quota", "CPU time in a period; -1 is no limit", _TIME),
+                   Flag("cpu-burst", "unused time that may be added to a period", _TIME),
+                   Flag("cpu-rt-period", "realtime period", _TIME),
+                   Flag("cpu-rt-runtime", "realtime CPU time in a period", _TIME),
+                   Flag("cpu-idle", "1: only what other cgroups leave", "0|1"),
+                   Flag("cpuset-cpus", "CPUs to use, like 0-2,4", "LIST"),
+                   Flag("cpuset-mems", "memory nodes to use", "LIST"),
+                   Flag("blkio-weight", "relative weight of block I/O, 10 to 1000", "WEIGHT"),
+                   Flag("pids-limit", "most processes and threads; -1 is no limit", "LIMIT"),
+                   Flag("l3-cache-schema", "line for the schemata of its resctrl group, L3:...", "LINE"),
+                   Flag("mem-bw-schema", "line for the schemata of its resctrl group, MB:...", "LINE")),
+    "ps": Verb("ID [PS OPTIONS...]", "list the processes of a container",
+               Flag("format", "table (default) or json", "FORMAT", "f", choices=("table", "json")),
+               command=True),
+    "events": Verb("ID", "print what happens to a container, and its statistics",
+                   Flag("interval", "time between statistics (default 5s)", "DURATION"),
+                   Flag("stats", "print its statistics once")),
     "list": Verb("", "list the containers under the root directory",
                  Flag("format", "table (default) or json", "FORMAT", "f", choices=("table", "json")),
                  Flag("quiet", "print ids only", letter="q"), min=0, max=0),
@@ -121,5 +151,8 @@ PYTHON = {
                   Flag("format", "list: table (default) or json", "FORMAT", choices=("table", "json")), min=1, max=2),
     "features": Verb("", "print what this build can do, as JSON", min=0, max=0),
 }
+
+HANDED_BACK = ("update",)
+"""Verbs of Python whose program the executable runs: it gets them without flags."""
 
 VERBS = {**NATIVE, **PYTHON}

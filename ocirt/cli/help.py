@@ -33,6 +33,21 @@ seccomp filter, with the rights of its process. The process is COMMAND, with con
 otherwise, changed by the flags; or what the JSON in FILE says, and then the flags that change it do not
 count. Flags stand before ID; a -- after it is passed over. The exit status is the process' own, 128 + N if
 signal N ended it, 255 if it could not be run. With --detach exec returns once the process runs.""",
+    "pause": """\
+Freezes all processes of a container that is created or running, by its cgroup. Signals wait until it is
+resumed, but for SIGKILL, which "ocirt kill" delivers at once.""",
+    "resume": """\
+Lets the processes of a paused container go on.""",
+    "update": """\
+Changes limits of a container that is created, running or paused; those that are not named stay as they
+are, and so do device rules. All are changed, or none. FILE holds a JSON object like linux.resources of
+config.json.""",
+    "ps": """\
+Lists the processes in the cgroups of a container: their pids on this host as a JSON array, or what ps(1)
+says of them. PS OPTIONS, by default -ef, must make it print a column PID.""",
+    "events": """\
+Prints a JSON object a line: statistics of a container, every five seconds or as often as DURATION (500ms,
+1m30s) says, and "oom" when it runs out of memory. It ends with the container.""",
     "list": """\
 Lists the containers under the root directory, which --root before the verb changes.""",
     "spec": """\

@@ -43,13 +43,16 @@ class CommandLine:
     :ivar arguments: the arguments of the verb.
     :ivar wants_help: whether help is asked for: the verb's, or the general one where verb is empty.
     :ivar words: the command line in its plainest form: every flag as ``--name=value``.
+    :ivar start: of ``words`` those before the verb: the program's name and the global flags.
+    :ivar executable: descriptor of the executable that has started Python, for :func:`ocirt.cli.create.execute`.
     """
 
-    __slots__ = ("verb", "options", "arguments", "wants_help", "words")
+    __slots__ = ("verb", "options", "arguments", "wants_help", "words", "start", "executable")
 
-    def __init__(self, verb, options, arguments=(), wants_help=False, words=()):
+    def __init__(self, verb, options, arguments=(), wants_help=False, start=(), rest=()):
         self.verb, self.options, self.arguments = verb, options, list(arguments)
-        self.wants_help, self.words = wants_help, list(words)
+        self.wants_help, self.start, self.words = wants_help, list(start), [*start, *rest]
+        self.executable = -1
 
     @property
     def log(self):
@@ -84,8 +87,8 @@ def parse(words):
         raise UsageError(str(error), f"Incorrect Usage: {error}\n\n{help.of_verb(name)}") from None
     if not options.help:
         _check_count(program, name, verb, len(arguments))
-    return CommandLine(name, options, arguments, options.help,
-                       [program, *plain, name, *flags, *(["--", *arguments] if arguments else [])])
+    return CommandLine(name, options, arguments, options.help, [program, *plain],
+                       [name, *flags, *(["--", *arguments] if arguments else [])])
 
 
 def log_of(words):

@@ -50,9 +50,11 @@ def compile(config, request, host):
                                   *(filters.load() if filters.late else []), *process.execute()]
     plan.sections["started"] = hooks.run(config.hooks, "poststart") + (notify.relay(request) if process else [])
     plan.sections["signal"] = cgroup.signal()
+    plan.sections["pause"] = cgroup.pause()
+    plan.sections["resume"] = cgroup.resume()
     plan.sections["delete"] = [*cgroup.thaw(), KillInit("delete", "runtime.md#delete"), *cgroup.delete(),
                                *(rdt.remove() if rdt else []), *hooks.run(config.hooks, "poststop")]
-    plan.sections["state"] = [state(config, request, plan, rootfs, cgroup)]
+    plan.sections["state"] = [state(config, request, plan, rootfs, cgroup), *cgroup.tell()]
     return plan
 
 

@@ -184,10 +184,14 @@ int do_write_cgroup(struct run *r, const struct step_write_cgroup *s) {
   if (dir < 0) return failing(r, "open", dir);
   int fd = sys_openat2(dir, TEXT(file), O_WRONLY, 0, BENEATH);
   if (fd == -ENOENT) explain_missing(r, TEXT(hierarchy), dir, TEXT(file));
-  sys_close(dir);
+  int error = fd < 0 ? 0 : write_lines(fd, TEXT(value));
+  char usage[64];
+  long size = error && *TEXT(usage) ? read_file(dir, TEXT(usage), usage, sizeof usage) : 0;
+  sys_close(fd > 0 ? fd : -1); sys_close(dir);
   if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
-  int error = write_lines(fd, TEXT(value));
-  sys_close(fd);
+  if (size > 0) {
+    put(&r->detail, TEXT(usage)); put(&r->detail, " is "); put_bytes(&r->detail, usage, (size_t)size - (usage[size - 1] == '\n'));
+  }
   return error ? failing(r, "write", error) : 0;
 }
 
@@ -239,6 +243,99 @@ int do_thaw_cgroup(struct run *r, const struct step_thaw_cgroup *s) {
   sys_close(fd); sys_close(dir);
   return 0;
 }
+
+// ---- the freezer, and what state tells ----
+
+#define FREEZE_TRIES 2000
+
+static void pause_for(long microseconds) {
+  struct timespec time = {0, microseconds * 1000};
+  sys2(SYS_nanosleep, &time, 0);
+}
+
+static int says(int fd, const char *value) {
+  char text[64];
+  long n = sys4(SYS_pread64, fd, text, sizeof text - 1, 0);
+  if (n < 0) return (int)n;
+  text[n] = 0;
+  return !strncmp(text, value, strlen(value));
+}
+
+int do_freeze_cgroup(struct run *r, const struct step_freeze_cgroup *s) {
+  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
+  if (dir < 0) return failing(r, "open", dir);
+  int fd = sys_openat2(dir, TEXT(file), O_RDWR, 0, BENEATH), frozen = 0;
+  sys_close(dir);
+  if (fd < 0) return failing(r, "open", fd);
+  long n = 0;
+  // The kernel freezes whom it finds, and nobody tells when it has found all: who was made meanwhile is found by writing
+  // again, and where there are ever more of them a thaw now and then lets it begin anew.
+  for (int tries = 1; !frozen && n >= 0 && tries <= FREEZE_TRIES; tries++) {
+    if (tries % 100 == 0) { sys_write(fd, TEXT(undo), strlen(TEXT(undo))); pause_for(10000); }
+    n = sys_write(fd, TEXT(value), strlen(TEXT(value)));
+    if (tries % 20 == 0) pause_for(1000);
+    if (n >= 0 && (frozen = says(fd, TEXT(value))) < 0) n = frozen;
+  }
+  if (frozen <= 0) sys_write(fd, TEXT(undo), strlen(TEXT(undo)));
+  sys_close(fd);
+  if (frozen > 0) return 0;
+  if (n < 0) return failing(r, "freeze", (int)n);
+  put(&r->detail, "processes that do not freeze were found in "); put_number(&r->detail, FREEZE_TRIES); put(&r->detail, " tries");
+  return failing(r, "freeze", -EBUSY);
+}
+
+// The step of the section state that has this code; null: there is none.
+static const struct step *telling(const struct program *p, unsigned code) {
+  if (!p->base) return 0;
+  const struct step *end = section_end(p, SECTION_STATE);
+  for (const struct step *step = section_first(p, SECTION_STATE); step < end; step = next_step(step))
+    if (step->code == code) return step;
+  return 0;
+}
+
+static long read_cgroup_file(const struct program *p, uint64_t hierarchy, uint64_t path, uint64_t file, char *text, size_t size) {
+  int dir = open_cgroup(text_of(p, hierarchy), text_of(p, path), O_PATH | O_DIRECTORY);
+  if (dir < 0) return dir;
+  long n = read_file(dir, text_of(p, file), text, size);
+  sys_close(dir);
+  return n;
+}
+
+int is_paused(const struct program *p) {
+  const struct step_tell_paused *s = (const void *)telling(p, STEP_TELL_PAUSED);
+  char text[16];
+  return s && read_cgroup_file(p, s->hierarchy, s->path, s->file, text, sizeof text) > 0 && *text == '1';
+}
+
+void put_paused_file(struct buffer *to, const struct program *p) {
+  const struct step_tell_paused *s = (const void *)telling(p, STEP_TELL_PAUSED);
+  if (!s) return;
+  put(to, text_of(p, s->hierarchy)); put(to, text_of(p, s->path)); put(to, "/"); put(to, text_of(p, s->file));
+}
+
+int64_t oom_kills(const struct program *p) {
+  const struct step_tell_oom_kills *s = (const void *)telling(p, STEP_TELL_OOM_KILLS);
+  char text[1024];
+  if (!s || read_cgroup_file(p, s->hierarchy, s->path, s->file, text, sizeof text) <= 0) return 0;
+  const char *key = text_of(p, s->key);
+  size_t length = strlen(key);
+  for (char *line = text; *line; line += *line == '\n') {
+    char *end = line + strcspn(line, "\n"), last = *end;
+    int64_t number;
+    *end = 0;
+    if (!strncmp(line, key, length) && line[length] == ' ' && !parse_number(line + length + 1, &number)) return number;
+    *end = last;
+    line = end;
+  }
+  return 0;
+}
+
+void put_oom(struct buffer *to, const struct program *p) {
+  if (oom_kills(p)) put(to, " (out of memory: is linux.resources.memory.limit too small?)");
+}
+
+int do_tell_paused(struct run *r, const struct step_tell_paused *s) { (void)r; (void)s; return 0; }
+int do_tell_oom_kills(struct run *r, const struct step_tell_oom_kills *s) { (void)r; (void)s; return 0; }
 
 // ---- processes of a cgroup ----
 
@@ -314,7 +411,8 @@ int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
   // All at once, and whoever is being made just now too; then what is left is their end.
   if (r->signal == 9) write_control(dir, "cgroup.kill", "1");
   struct signalling how = {.signal = r->signal};
-  do { how.sent = 0; signal_tree(dir, &how); how.wait = 1; } while (r->signal == 9 && how.sent);
+  // Frozen, they do not end before they are thawed.
+  do { how.sent = 0; signal_tree(dir, &how); how.wait = 1; } while (r->signal == 9 && how.sent && !r->frozen);
   sys_close(dir);
   return 0;
 }

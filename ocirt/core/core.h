@@ -81,6 +81,7 @@ struct container {
 int container_make(struct container *c);                    // new directory, locked; fails on an existing id
 int container_open(struct container *c, int lock);          // 0, or -ENOENT; lock: LOCK_EX, LOCK_SH or 0
 int container_hold(struct container *c);                    // opens pidfd if init lives: 1, else 0
+int container_keep(struct container *c, const char *name, const void *data, size_t size);  // a whole file, by rename
 int container_store(struct container *c, int config_fd);
 void container_remove(struct container *c);                 // the directory and its files
 const char *container_status(struct container *c);
@@ -116,7 +117,7 @@ struct run {
   int console;                // host: the master that init sent, for a foreground run
   int start_socket;           // where init waits for start
   int starter;                // init: the connection of `start`
-  int signal;                 // signal section
+  int signal, frozen;         // signal section; its processes are frozen
   int hooks;                  // delete section: run hooks (0: pass them over)
   int null_attached;          // null is a mount of the container's namespace already
   int space;                  // the runtime's mount namespace, while the rootfs is made in another
@@ -133,6 +134,7 @@ struct run {
 void run_begin(struct run *r, struct container *c, unsigned section);
 // Runs a section: 0, or a negative errno with the failing step in *failed.
 int run_section(struct run *r, const struct step **failed);
+int run_steps(struct run *r, const struct step *from, const struct step **failed);  // the same, from a later step on
 void put_failure(struct buffer *to, const struct run *r, const struct step *step, int error);
 _Noreturn void run_child(struct run *r, unsigned section);   // stage or init, never returns
 _Noreturn void child_failed(struct run *r, const struct step *step, int error);  // tells the other side, and ends the child
@@ -173,7 +175,14 @@ int copy_tree(int from, int to);                             // tmpcopyup
 int bind_tree(struct run *r, int tree, const char *target, int nofollow);
 int list_directory(int fd, int (*each)(int dir, const char *name, unsigned char type, void *data), void *data);
 
-// ---- process.c, hook.c, cgroup.c ----
+// ---- cgroup.c: what the steps of the section state point at ----
+
+int is_paused(const struct program *program);
+void put_paused_file(struct buffer *to, const struct program *program);  // the file that tells so; nothing where there is none
+int64_t oom_kills(const struct program *program);
+void put_oom(struct buffer *to, const struct program *program);          // why somebody was killed, if it was for that
+
+// ---- process.c, hook.c ----
 
 int wait_exit(int pidfd, int *status);                       // waitid of a child: wait status
 int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,

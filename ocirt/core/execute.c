@@ -30,7 +30,11 @@ void run_begin(struct run *r, struct container *c, unsigned section) {
 }
 
 int run_section(struct run *r, const struct step **failed) {
-  const struct step *end = section_end(r->program, r->section), *step = section_first(r->program, r->section);
+  return run_steps(r, section_first(r->program, r->section), failed);
+}
+
+int run_steps(struct run *r, const struct step *step, const struct step **failed) {
+  const struct step *end = section_end(r->program, r->section);
   while (step < end) {
     r->call = 0;
     if (step->code == STEP_SPAWN) r->spawn = step;

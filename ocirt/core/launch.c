@@ -257,7 +257,8 @@ static void complete(struct request *q) {
     if (q->flags[paths[i]]) q->flags[paths[i]] = absolute(q->flags[paths[i]], &at, store + sizeof store);
 }
 
-// `@program=PROGRAM,CONFIG` is Python's hand-over: the number before the comma, and after it.
+// `@program=PROGRAM,MORE` is Python's hand-over: the number before the comma, and after it (config.json; for update the
+// locked state directory).
 static void handed_over(const char *word, int *program, int *config) {
   int *number = program;
   *program = 0;
@@ -308,6 +309,9 @@ int main(int argc, char **argv, char **environment) {
   logging = (struct log){q.flags[FLAG_LOG], q.flags[FLAG_LOG_FORMAT] && !strcmp(q.flags[FLAG_LOG_FORMAT], "json"),
                          q.flags[FLAG_DEBUG] != 0, q.verb == VERB_EXEC ? "exec failed: " : 0, q.verb == VERB_EXEC ? 255 : 1};
   switch (q.verb) {
+    case VERB_UPDATE: if (program >= 0) verb_update(&q, program, config); start_python(&q, "@cli", -1, 0);
+    case VERB_PAUSE: verb_pause(&q, program);
+    case VERB_RESUME: verb_resume(&q, program);
     case VERB_START: verb_start(&q, program);
     case VERB_STATE: verb_state(&q, program);
     case VERB_KILL: verb_kill(&q, program);

@@ -154,7 +154,7 @@ int child_gone(struct run *r) {
   if (r->child_pidfd >= 0 && sys_poll(r->child_pidfd, POLLIN, 1000) == 1 && wait_exit(r->child_pidfd, &status) == 0 && status) {
     put(&r->detail, status & 0x7f ? ": signal " : ": exit status ");
     put_number(&r->detail, status & 0x7f ? status & 0x7f : status >> 8);
-    if ((status & 0x7f) == 9) put(&r->detail, " (is linux.resources.memory.limit too small?)");
+    put_oom(&r->detail, r->program);
   }
   return failing(r, "", -ECHILD);
 }
@@ -194,10 +194,7 @@ int do_commit(struct run *r, const struct step_commit *s) {
   struct container *c = r->container;
   struct buffer text = state_buffer(r->program);
   put_state(&text, r->program, c->journal, c->journal->pid, "created", 0, 1);
-  int fd = sys_open(c->dir, "state.json.new", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  int error = fd < 0 ? fd : write_all(fd, text.data, text.used);
-  sys_close(fd);
-  if (!error) error = (int)sys4(SYS_renameat, c->dir, "state.json.new", c->dir, "state.json");
+  int error = container_keep(c, "state.json", text.data, text.used);
   if (error) return failing(r, "state.json", error);
   __atomic_store_n(&c->journal->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
   struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
@@ -207,6 +204,11 @@ int do_commit(struct run *r, const struct step_commit *s) {
 }
 
 int do_write_state(struct run *r, const struct step_write_state *s) { (void)r; (void)s; return 0; }
+
+int do_keep_resources(struct run *r, const struct step_keep_resources *s) {
+  int error = container_keep(r->container, "resources.json", TEXT(data), strlen(TEXT(data)));
+  return error ? failing(r, "resources.json", error) : 0;
+}
 
 int do_warn(struct run *r, const struct step_warn *s) { log_line("warning", TEXT(message)); return 0; }
 

@@ -31,6 +31,9 @@ _Noreturn void verb_kill(struct request *q, int program_fd);
 _Noreturn void verb_delete(struct request *q, int program_fd);
 _Noreturn void verb_exec(struct request *q, int program_fd);
 void need_running(struct container *c, struct request *q);               // exec.c: the container, if exec can act on it
+_Noreturn void verb_pause(struct request *q, int program_fd);
+_Noreturn void verb_resume(struct request *q, int program_fd);
+_Noreturn void verb_update(struct request *q, int program_fd, int lock);
 
 int preserved_fds(const struct request *q);  // LISTEN_FDS and --preserve-fds
 int listen_fds(const struct request *q);

@@ -18,7 +18,8 @@ build id covers this file, so order may change from build to build.
 No imports: this module is on the path of every create that misses the cache.
 """
 
-SECTIONS = ("host", "stage", "init", "starting", "begin", "started", "signal", "delete", "state")
+SECTIONS = ("host", "stage", "init", "starting", "begin", "started", "signal", "pause", "resume", "update", "restore",
+            "delete", "state")
 """Sections, by who runs them and when.
 
 host     the runtime's process at create, in the runtime's namespaces
@@ -29,8 +30,12 @@ starting the process that runs ``start`` (or ``run``), before init is told
 begin    the same process as init, when ``start`` has come
 started  the process that runs ``start``, once the program has been executed
 signal   ``kill --all``
+pause    ``pause``
+resume   ``resume``, and ``kill`` with SIGKILL
+update   ``update``, in a program of its own
+restore  what undoes an update that failed: for each step of that one, the last first (but KeepResources, which ends it)
 delete   ``delete``, and what undoes a create that failed
-state    what ``state`` prints and hooks get
+state    what ``state`` prints and hooks get, and where it looks
 """
 
 EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known", "placed")
@@ -112,9 +117,10 @@ class MakeCgroup(Step):
 
 
 class WriteCgroup(Step):
-    """Write ``value``, each line of it with one write, into ``file`` of the cgroup. Passed over like MakeCgroup's."""
-    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "tolerate": "number"}
-    defaults = {"tolerate": 0}
+    """Write ``value``, each line of it with one write, into ``file`` of the cgroup. Passed over like MakeCgroup's. The error
+    names what the file ``usage`` says, if there is one."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "usage": "text", "tolerate": "number"}
+    defaults = {"usage": "", "tolerate": 0}
     sentence = "write {value} to {hierarchy}{path}/{file}"
 
 
@@ -178,6 +184,13 @@ class ThawCgroup(Step):
     """Write ``value`` into ``file`` of the cgroup, if both exist."""
     fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text"}
     sentence = "thaw {hierarchy}{path}"
+
+
+class FreezeCgroup(Step):
+    """Freeze the v1 cgroup: write ``value`` into ``file`` until it is what the file says, a bounded number of times,
+    because the kernel can miss processes that keep coming. If it never is, ``undo`` is written."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "undo": "text"}
+    sentence = "freeze {hierarchy}{path}"
 
 
 class SignalCgroup(Step):
@@ -432,12 +445,31 @@ class Release(Step):
 
 
 class WriteState(Step):
-    """What the state says of this container (state section, exactly one). ``annotations`` is raw
+    """What the state says of this container (state section, the first step there). ``annotations`` is raw
     JSON text, ``{}`` where there are none; ``request`` is one JSON object: what a later build needs
     to compile the container anew."""
     fields = {"oci_version": "text", "id": "text", "bundle": "text", "rootfs": "text", "annotations": "text",
               "request": "text"}
     sentence = "write the state"
+
+
+class TellPaused(Step):
+    """State section: the container is paused while ``file`` of the cgroup says 1."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text"}
+    sentence = "tell if the container is paused"
+
+
+class TellOomKills(Step):
+    """State section: after the word ``key``, ``file`` of the cgroup says how many processes the kernel has killed for
+    want of memory."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "key": "text"}
+    sentence = "tell what the kernel has killed for want of memory"
+
+
+class KeepResources(Step):
+    """Write ``data`` (JSON) to resources.json in the state directory, by rename."""
+    fields = {"data": "text"}
+    sentence = "keep the resources"
 
 
 # ---- the container's side: identity ----
