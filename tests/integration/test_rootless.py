@@ -123,7 +123,7 @@ def test_exec(user, own_bundle):
     own_bundle.args("sleep", "60").config["process"]["oomScoreAdj"] = 200
     own_bundle.save()
     user.ok("run", "-d", "--bundle", own_bundle, "c1")
-    out = user.ok("exec", "c1", "sh", "-c", "id -u; readlink /proc/self/ns/pid /proc/self/ns/user; cat /proc/self/oom_score_adj; hostname").out.split()
+    out = user.ok("exec", "c1", "sh", "-c", "id -u; readlink /proc/self/ns/pid; readlink /proc/self/ns/user; cat /proc/self/oom_score_adj; hostname").out.split()
     pid = user.state("c1")["pid"]
     assert out == ["0", os.readlink(f"/proc/{pid}/ns/pid"), os.readlink(f"/proc/{pid}/ns/user"), "200", "ocirt"]
     assert "executable file not found" in user.fails("exec", "c1", "nosuch", status=255)
