@@ -1,6 +1,7 @@
 """Cgroups: one interface for all drivers. A driver decides, and gives steps; the executor acts."""
 
 from ..errors import HostError, RequestError
+from ..model.text import quote
 from ..plan.steps import (NODEV, NOEXEC, NONE, NOSUID, RDONLY, Bind, MakeSymlink, Mount, MountCgroup,
                           SetMountAttributes)
 
@@ -70,8 +71,9 @@ class Driver:
         :raises RequestError: a controller is not there.
         """
         for controller, path in beneath.items():
-            raise RequestError(f"--cgroup {f'{controller}:' * bool(controller)}{path}: the container has no cgroup of its own")
-        return []
+            where = f"{controller}:{path}" if controller else path
+            raise RequestError(f"--cgroup {quote(where)}: expected none: the container has no cgroup beneath which it could be")
+        return self.open()
 
     def mount(self, mount, in_namespace):
         """Steps of init for an entry of ``mounts`` with type ``cgroup`` or ``cgroup2``: the container's own cgroups,

@@ -60,7 +60,8 @@ def _of_the_command_line(error, request):
         flag, *_ = error.path[1:].partition("[")
         return RequestError(f"--{flag}: found {error.found}, expected {error.expected}")
     if error.path.startswith("--process"):
-        return RequestError(f"--process {request.process}: {_place(error, error.path.removeprefix('--process').lstrip('.'))}")
+        place = error.path.removeprefix("--process").lstrip(".")
+        return RequestError(f"--process {request.process}: {_place(error, place)}")
     return error
 
 

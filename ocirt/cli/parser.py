@@ -175,6 +175,7 @@ def _check_count(program, name, verb, count):
     low, high = verb.arguments_min, verb.arguments_max
     if low <= count and (count <= high or verb.command):
         return
-    bound = f"exactly {low}" if low == high and not verb.command else f"a minimum of {low}" if count < low else f"a maximum of {high}"
+    is_exact = low == high and not verb.command
+    bound = f"exactly {low}" if is_exact else f"a minimum of {low}" if count < low else f"a maximum of {high}"
     message = f'{program}: "{name}" requires {bound} argument(s)'
     raise UsageError(message, f"Incorrect Usage.\n\n{help.of_verb(name)}")

@@ -47,7 +47,8 @@ class ExecRequest(Request):
         for text in self.cgroup:
             names, colon, path = text.rpartition(":")
             if not colon and len(self.cgroup) > 1:
-                raise RequestError(f"--cgroup {quote(text)}: expected CONTROLLER:CGROUP where the flag is given more than once")
+                raise RequestError(f"--cgroup {quote(text)}: expected CONTROLLER:CGROUP where the flag is given more than "
+                                   "once")
             if ".." in path.split("/"):
                 raise RequestError(f"--cgroup {quote(text)}: expected a path without ..")
             for name in names.split(","):

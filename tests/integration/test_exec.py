@@ -2,9 +2,11 @@
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
+import termios
 import time
 
 import pytest
@@ -349,8 +351,6 @@ def test_terminal_rules(ocirt, box):
 # ---- foreground ----
 
 def test_foreground_terminal(ocirt, box):
-    import pty
-    import termios
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (33, 101))
     before = termios.tcgetattr(slave)
@@ -462,7 +462,6 @@ def test_without_a_mount_namespace(ocirt, bundle):
     bundle.config["root"]["readonly"] = False
     start(ocirt, bundle)
     assert shell(ocirt, "ls /; pwd").splitlines() == sorted(["bin", "dev", "etc", "proc", "root", "sys", "tmp"]) + ["/"]
-    assert "outside the container's root" in refused(ocirt, "--cwd", "/proc/self/cwd/..", "c1", "true") or True
 
 
 def test_a_container_of_another_build(ocirt, box):
@@ -567,14 +566,11 @@ def test_delete_of_a_paused_container_ends_an_exec(ocirt, box):
 
 # ---- a container that ends, many at once ----
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_the_end_of_the_container_is_its_end(ocirt, box, shared):
+@pytest.mark.parametrize("verb", ["kill", "delete"])
+def test_the_end_of_the_container_is_its_end(ocirt, box, verb):
     child = subprocess.Popen(ocirt.command("exec", "c1", "sh", "-c", "echo ready > /tmp/ready; sleep 60"), stdin=subprocess.DEVNULL)
     enough_output(box.rootfs / "tmp/ready")
-    if shared:
-        ocirt.ok("delete", "--force", "c1")
-    else:
-        ocirt.ok("kill", "c1", "KILL")
+    ocirt.ok(*(("kill", "c1", "KILL") if verb == "kill" else ("delete", "--force", "c1")))
     assert child.wait(LIMIT) == 137
 
 
