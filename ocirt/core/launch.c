@@ -243,7 +243,7 @@ static const char *absolute(const char *path, char **store, char *end) {
 
 // Whose states lie in $XDG_RUNTIME_DIR: nobody's with privileges, but those of root of a user namespace made by a user
 // (rootless podman). A root that says so by USER, as in a container of its own, has /run. runc's rule.
-static const char *runtime_directory(const struct request *q) {
+static const char *states_directory(const struct request *q) {
   const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR"), *user = environment_variable(q, "USER");
   char map[64];
   if (!runtime || !*runtime) return "/run";
@@ -258,7 +258,7 @@ static void complete(struct request *q) {
                                         FLAG_CONFIG, FLAG_UPPER, FLAG_WORK, FLAG_PROCESS};
   if (!q->flags[FLAG_ROOT]) {
     struct buffer root = {at, 4200, 0, 0};
-    put(&root, runtime_directory(q)); put(&root, "/ocirt");
+    put(&root, states_directory(q)); put(&root, "/ocirt");
     q->flags[FLAG_ROOT] = root.data;
     at += root.used + 1;
   }
