@@ -271,7 +271,7 @@ static int guard(const struct lookup *l, struct reader *r) {
 
 // ---- binding ----
 
-struct bound { char *data; size_t used, capacity; };
+struct bound { char *data; size_t used; };
 
 static void append(struct bound *b, struct span text) {
   memcpy(b->data + b->used, text.text, text.size);
@@ -328,7 +328,7 @@ static int bind_program(const struct lookup *l, struct reader *r, size_t config_
   char *data = mmap(0, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return 0;
   memcpy(data, template.text, template.size);
-  struct bound b = {data, template.size, capacity};
+  struct bound b = {data, template.size};
   take_number(&slots);
   for (uint32_t i = 0; i < count; i++) {
     struct slot slot;
