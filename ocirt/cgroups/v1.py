@@ -37,15 +37,11 @@ class V1(Cgroupfs):
     # ---- making, entering, leaving ----
 
     def make(self):
-        return [self._step(MakeCgroup, each, tolerate=self.tolerate,
-                           inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
-                for each in self.all]
-
-    def open(self):
-        steps = [self._step(OpenCgroup, each, fd=fd, file="tasks", tolerate=self.tolerate)
+        steps = [self._step(MakeCgroup, each, fd=fd, file="tasks", tolerate=self.tolerate,
+                            inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
                  for each, fd in zip(self.hierarchies, self.registers)]
         if self.unified:
-            steps.append(self._step(OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate))
+            steps.append(self._step(MakeCgroup, self.unified, fd=self.register, tolerate=self.tolerate))
         return steps
 
     def open_for(self, beneath):
@@ -206,7 +202,7 @@ class V1(Cgroupfs):
             return []  # the kernel takes device rules from the initial user namespace alone; nodes do not work beyond it
         if not steps or (steps[0].file, steps[0].value) != ("devices.deny", "a"):
             steps.insert(0, self._device_rule("deny", "a", "default devices"))
-        return steps + [self._device_rule("allow", text, "default devices") for text in ALLOWED]
+        return [*steps, self._device_rule("allow", "\n".join(ALLOWED), "default devices")]
 
     def _device_rule(self, verb, value, at):
         return self._write("devices", f"devices.{verb}", value, at, "allowed-device-list")

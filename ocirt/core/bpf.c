@@ -55,7 +55,7 @@ int do_load_device_filter(struct run *r, const struct step_load_device_filter *s
   if (there <= 0) return there;
   size_t size = 0;
   const void *filter = bytes_of(r->program, s->filter, &size);
-  int cgroup = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY | O_DIRECTORY);
+  int cgroup = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
   int error = cgroup < 0 ? failing(r, "open", cgroup) : attach(r, cgroup, filter, size);
   sys_close(cgroup);
   return s->tolerate ? 0 : error;

@@ -27,33 +27,40 @@ int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *c
   return 0;
 }
 
-static int open_hierarchy(const char *hierarchy) { return sys_open(AT_FDCWD, hierarchy, O_PATH | O_DIRECTORY, 0); }
-
-static const char *relative(const char *path) {
-  path += strspn(path, "/");
-  return *path ? path : ".";
+// A cgroup, or a file in it, by one path: a hierarchy is a mount of the host's, and there are no links in it. 0, or -EXDEV: it
+// leads out of the hierarchy, as the caller's own cgroup does where that lies above its cgroup namespace.
+static int put_cgroup(struct buffer *to, const char *hierarchy, const char *path, const char *file) {
+  put(to, hierarchy);
+  for (const char *name = path; *(name += strspn(name, "/")); ) {
+    size_t length = strcspn(name, "/");
+    if (length == 2 && name[0] == '.' && name[1] == '.') return -EXDEV;
+    put(to, "/"); put_bytes(to, name, length);
+    name += length;
+  }
+  if (*file) { put(to, "/"); put(to, file); }
+  return to->full ? -ENAMETOOLONG : 0;
 }
 
-// A path as the journal has it: with single slashes, and none at the end.
-static void put_plain(struct buffer *to, const char *path) {
-  for (const char *name = path; *(name += strspn(name, "/")); name += strcspn(name, "/")) {
-    put(to, "/");
-    put_bytes(to, name, strcspn(name, "/"));
-  }
+static int open_file(const char *hierarchy, const char *path, const char *file, int flags) {
+  BUFFER(full, 4096);
+  int error = put_cgroup(&full, hierarchy, path, file);
+  return error ? error : sys_open(AT_FDCWD, full.data, flags, 0);
+}
+
+static long read_cgroup(const char *hierarchy, const char *path, const char *file, char *text, size_t size) {
+  BUFFER(full, 4096);
+  int error = put_cgroup(&full, hierarchy, path, file);
+  return error ? error : read_file(AT_FDCWD, full.data, text, size);
 }
 
 uint64_t cgroup_key(const char *hierarchy, const char *path) {
   BUFFER(plain, 4096);
-  put_plain(&plain, path);
+  put_cgroup(&plain, "", path, "");
   return effect_key(hierarchy, plain.data);
 }
 
-int open_cgroup(const char *hierarchy, const char *path, uint64_t flags) {
-  int top = open_hierarchy(hierarchy);
-  if (top < 0) return top;
-  int fd = sys_openat2(top, relative(path), flags, 0, BENEATH);
-  sys_close(top);
-  return fd;
+int open_cgroup(const char *hierarchy, const char *path, int flags) {
+  return open_file(hierarchy, path, "", flags | O_DIRECTORY);
 }
 
 int write_control(int dir, const char *file, const char *text) {
@@ -64,150 +71,162 @@ int write_control(int dir, const char *file, const char *text) {
   return n < 0 ? (int)n : 0;
 }
 
-static int inherit_file(int parent, int child, const char *file) {
-  char text[4096];
-  long size = read_file(child, file, text, sizeof text);
-  if (size < 0) return size == -ENOENT ? 0 : (int)size;
-  if (size > 1) return 0;
-  size = read_file(parent, file, text, sizeof text);
-  if (size < 0) return (int)size;
-  int fd = sys_open(child, file, O_WRONLY, 0);
-  if (fd < 0) return fd;
-  long n = sys_write(fd, text, (size_t)size);
+// Where `file` is empty in the cgroup that the first `length` bytes of `path` are, it gets what the one above has, which is
+// brought about there first; in a `fresh` one it is. The first `top` bytes are the hierarchy. Size of `value`, or negative errno.
+static long inherit(const char *path, size_t length, size_t top, const char *file, int fresh, char *value, size_t room) {
+  char data[length + NAME_SIZE];
+  struct buffer full = {data, sizeof data, 0, 0};
+  put_bytes(&full, path, length); put(&full, "/"); put(&full, file);
+  long size = fresh ? 0 : read_file(AT_FDCWD, data, value, room);
+  if (size < 0 || size > 1 || length <= top) return size == -ENOENT ? 0 : size;
+  size_t above = length;
+  while (path[--above] != '/');
+  if ((size = inherit(path, above, top, file, 0, value, room)) <= 0) return size;
+  int fd = sys_open(AT_FDCWD, data, O_WRONLY, 0);
+  long n = fd < 0 ? fd : sys_write(fd, value, (size_t)size);
   sys_close(fd);
-  return n < 0 ? (int)n : 0;
+  return n < 0 ? n : size;
 }
 
 // Whichever container leaves a shared parent last removes it, if one of us made it. Without privileges the mark is one
 // that any owner of the directory can make.
-static void mark(int dir) {
-  if (sys5(SYS_fsetxattr, dir, MARK, "1", 1, 0) == -EPERM) sys5(SYS_fsetxattr, dir, MARK_OF_USER, "1", 1, 0);
+static void mark(const char *path) {
+  if (sys5(SYS_setxattr, path, MARK, "1", 1, 0) == -EPERM) sys5(SYS_setxattr, path, MARK_OF_USER, "1", 1, 0);
 }
 
-static int has_mark(int dir) {
-  char value[4];
+static int is_marked(const char *path) {
+  char names[1024];
   struct stat st;
-  if (sys4(SYS_fgetxattr, dir, MARK, value, sizeof value) > 0) return 1;
-  return sys4(SYS_fgetxattr, dir, MARK_OF_USER, value, sizeof value) > 0 && sys_fstat(dir, &st) == 0 &&
-         st.st_uid == (uint32_t)sys0(SYS_geteuid);
+  long size = sys3(SYS_listxattr, path, names, sizeof names);
+  for (long at = 0; at < size; at += (long)strlen(names + at) + 1) {
+    if (!strcmp(names + at, MARK)) return 1;
+    if (!strcmp(names + at, MARK_OF_USER)) return sys_stat(AT_FDCWD, path, &st, 0) == 0 && st.st_uid == (uint32_t)sys0(SYS_geteuid);
+  }
+  return 0;
 }
 
-// One level: made if it is not there, journalled, its files inherited. Returns its fd.
-static int make_level(struct run *r, int parent, const char *name, const char *hierarchy, const char *so_far, int last,
-                      const struct texts *inherit, int unified) {
+// What a cgroup that is made, level by level, has in common.
+struct making { const char *hierarchy; const struct texts *inherited; size_t top; int unified; };
+
+// Why no container can live in one that was there before and is not `unified` (unfit is for those), or null.
+static const char *taken(int dir) {
+  char text[64];
+  if (read_file(dir, "cgroup.procs", text, sizeof text) > 0) return "it has processes in it already";
+  if (read_file(dir, "freezer.state", text, sizeof text) > 0 && strncmp(text, "THAWED", 6)) return "it is frozen";
+  if (read_file(dir, "cgroup.freeze", text, sizeof text) > 0 && *text == '1') return "it is frozen";
+  return 0;
+}
+
+// One level: made if it is not there, journalled, its files inherited.
+static int make_level(struct run *r, const struct making *m, const char *path, int last) {
   struct stat st;
   struct effect *effect = 0;
-  int present = sys_stat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+  uint64_t key = effect_key(m->hierarchy, path + m->top);
+  // Looked for first: what is intended is taken for ours if this is where it ends.
+  int present = sys_stat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
   if (!present) {
-    if (!(effect = effect_of(r->container->journal, effect_key(hierarchy, so_far), 1))) return failing(r, "journal", -E2BIG);
+    if (!(effect = effect_of(r->container->journal, key, 1))) return failing(r, "journal", -E2BIG);
     effect->state = EFFECT_INTENDED;
-    int error = sys_mkdir(parent, name, 0755);
-    if (error == 0) effect->state = EFFECT_MINE;
-    else {
-      effect->state = EFFECT_UNDONE;
-      if (error != -EEXIST) return failing(r, "mkdir", error);
-      present = 1;
-    }
+    int error = sys_mkdir(AT_FDCWD, path, 0755);
+    effect->state = error ? EFFECT_UNDONE : EFFECT_MINE;
+    if (error && error != -EEXIST) return failing(r, "mkdir", error);
+    present = error != 0;
   }
-  int fd = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
-  if (fd < 0) return failing(r, "open", fd);
-  if (!present && !last) mark(fd);
-  for (uint32_t i = 0; i < inherit->count; i++) {
-    int error = inherit_file(parent, fd, inherit->items[i]);
-    if (error) { sys_close(fd); return failing(r, inherit->items[i], error); }
+  if (!present && !last) mark(path);
+  for (uint32_t i = 0; i < m->inherited->count; i++) {
+    char value[4096];
+    long size = inherit(path, strlen(path), m->top, m->inherited->items[i], !present, value, sizeof value);
+    if (size < 0) return failing(r, m->inherited->items[i], (int)size);
   }
-  if (!last || (!present && !unified)) return fd;
-  char text[64];
-  const char *wrong = 0;
-  if (unified) wrong = unfit(fd, present);
-  else if (read_file(fd, "cgroup.procs", text, sizeof text) > 0) wrong = "it has processes in it already";
-  else if (read_file(fd, "freezer.state", text, sizeof text) > 0 && strncmp(text, "THAWED", 6)) wrong = "it is frozen";
-  else if (read_file(fd, "cgroup.freeze", text, sizeof text) > 0 && *text == '1') wrong = "it is frozen";
-  if (!wrong && !present) return fd;
+  if (!last || (!present && !m->unified)) return 0;
+  int dir = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+  if (dir < 0) return failing(r, "open", dir);
+  const char *wrong = m->unified ? unfit(dir, present) : taken(dir);
+  sys_close(dir);
   if (wrong) {
     put(&r->detail, wrong);
-    sys_close(fd);
     return failing(r, "check", -EBUSY);
   }
-  if (!effect && !(effect = effect_of(r->container->journal, effect_key(hierarchy, so_far), 1)))
-    return failing(r, "journal", -E2BIG);
+  if (!present) return 0;
+  if (!effect && !(effect = effect_of(r->container->journal, key, 1))) return failing(r, "journal", -E2BIG);
   effect->state = EFFECT_USED;
-  return fd;
+  return 0;
 }
 
-static int make_levels(struct run *r, const char *hierarchy, const char *path, const struct texts *inherit, int unified) {
-  int at = open_hierarchy(hierarchy);
-  if (at < 0) return failing(r, "open", at);
-  BUFFER(so_far, 4096);
-  for (const char *name = relative(path); *name && at >= 0; ) {
-    size_t length = strcspn(name, "/");
-    const char *next = name + length + strspn(name + length, "/");
-    char component[NAME_SIZE];
-    if (length >= sizeof component) { sys_close(at); return failing(r, "mkdir", -ENAMETOOLONG); }
-    memcpy(component, name, length);
-    component[length] = 0;
-    if (unified) enable_controllers(r, at, so_far.data);
-    put(&so_far, "/"); put(&so_far, component);
-    int fd = make_level(r, at, component, hierarchy, so_far.data, !*next, inherit, unified);
-    sys_close(at);
-    at = fd;
-    name = next;
+static int make_levels(struct run *r, const struct making *m, const char *path) {
+  BUFFER(full, 4096);
+  int error = put_cgroup(&full, m->hierarchy, path, "");
+  if (error) return failing(r, "mkdir", error);
+  // Most often all that is above it is there.
+  error = m->unified ? -ENOENT : make_level(r, m, full.data, 1);
+  if (error != -ENOENT) return error;
+  for (size_t at = m->top; at < full.used; ) {
+    if (m->unified) {
+      full.data[at] = 0;
+      int dir = sys_open(AT_FDCWD, full.data, O_RDONLY | O_DIRECTORY, 0);
+      if (dir < 0) return failing(r, "open", dir);
+      enable_controllers(r, dir, full.data + m->top);
+      sys_close(dir);
+      full.data[at] = '/';
+    }
+    at += 1 + strcspn(full.data + at + 1, "/");
+    full.data[at] = 0;
+    if ((error = make_level(r, m, full.data, at == full.used))) return error;
+    if (at < full.used) full.data[at] = '/';
   }
-  if (at < 0) return at;
-  sys_close(at);
   return 0;
 }
 
 int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
+  struct making making = {TEXT(hierarchy), TEXTS(inherit), strlen(TEXT(hierarchy)), s->unified != 0};
   int error = -ENOENT;
   // A parent may be removed by another container's delete between our look and our mkdir.
-  for (int tries = 0; error == -ENOENT && tries < 16; tries++)
-    error = make_levels(r, TEXT(hierarchy), TEXT(path), TEXTS(inherit), s->unified != 0);
-  return error ? tolerated(r, s->hierarchy, NUMBER(tolerate), r->call, error) : 0;
+  for (int tries = 0; error == -ENOENT && tries < 16; tries++) error = make_levels(r, &making, TEXT(path));
+  if (error) return tolerated(r, s->hierarchy, NUMBER(tolerate), r->call, error);
+  if (NUMBER(fd) < 0) return 0;
+  int fd = open_file(TEXT(hierarchy), TEXT(path), TEXT(file), *TEXT(file) ? O_WRONLY : O_RDONLY | O_DIRECTORY);
+  if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
+  r->fds[s->fd] = fd;
+  return 0;
 }
 
-// Line by line: files like io.max take one at a time.
-static int write_lines(int fd, const char *text) {
+// Line by line: files like io.max and devices.allow take one at a time. `line` is left at the one that was refused.
+static int write_lines(int fd, const char **line) {
   do {
-    size_t length = strcspn(text, "\n");
-    long n = sys_write(fd, text, length);
+    size_t length = strcspn(*line, "\n");
+    long n = sys_write(fd, *line, length);
     if (n < 0) return (int)n;
-    text += length + (text[length] == '\n');
-  } while (*text);
+    *line += length + ((*line)[length] == '\n');
+  } while (**line);
   return 0;
 }
 
 int do_write_cgroup(struct run *r, const struct step_write_cgroup *s) {
   int there = is_there(r, s->hierarchy, NUMBER(tolerate));
   if (there <= 0) return there;
-  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
-  if (dir < 0) return failing(r, "open", dir);
-  int fd = sys_openat2(dir, TEXT(file), O_WRONLY, 0, BENEATH);
-  if (fd == -ENOENT) explain_missing(r, TEXT(hierarchy), dir, TEXT(file));
-  int error = fd < 0 ? 0 : write_lines(fd, TEXT(value));
+  const char *line = TEXT(value);
+  int fd = open_file(TEXT(hierarchy), TEXT(path), TEXT(file), O_WRONLY);
+  if (fd < 0) {
+    if (fd == -ENOENT) explain_missing(r, TEXT(hierarchy), TEXT(path), TEXT(file));
+    return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
+  }
+  int error = write_lines(fd, &line);
+  sys_close(fd);
+  if (!error) return 0;
   char usage[64];
-  long size = error && *TEXT(usage) ? read_file(dir, TEXT(usage), usage, sizeof usage) : 0;
-  sys_close(fd > 0 ? fd : -1); sys_close(dir);
-  if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
+  long size = *TEXT(usage) ? read_cgroup(TEXT(hierarchy), TEXT(path), TEXT(usage), usage, sizeof usage) : 0;
   if (size > 0) {
     put(&r->detail, TEXT(usage)); put(&r->detail, " is "); put_bytes(&r->detail, usage, (size_t)size - (usage[size - 1] == '\n'));
-  }
-  return error ? failing(r, "write", error) : 0;
+  } else if (strchr(TEXT(value), '\n')) put_bytes(&r->detail, line, strcspn(line, "\n"));
+  return failing(r, "write", error);
 }
 
 int do_open_cgroup(struct run *r, const struct step_open_cgroup *s) {
   int there = is_there(r, s->hierarchy, NUMBER(tolerate));
   if (there <= 0) return there;
-  const char *file = TEXT(file);
-  int fd = open_cgroup(TEXT(hierarchy), TEXT(path), *file ? O_PATH | O_DIRECTORY : O_RDONLY | O_DIRECTORY);
+  int fd = open_file(TEXT(hierarchy), TEXT(path), TEXT(file), *TEXT(file) ? O_WRONLY : O_RDONLY | O_DIRECTORY);
   if (fd == -ENOENT && s->optional) return 0;
-  if (fd < 0) return failing(r, "open", fd);
-  if (*file) {
-    int dir = fd;
-    fd = sys_openat2(dir, file, O_WRONLY, 0, BENEATH);
-    sys_close(dir);
-    if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
-  }
+  if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
   r->fds[s->fd] = fd;
   return 0;
 }
@@ -223,9 +242,7 @@ int do_join_cgroup(struct run *r, const struct step_join_cgroup *s) {
 
 int do_assert_thawed(struct run *r, const struct step_assert_thawed *s) {
   char text[4096];
-  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
-  long size = dir < 0 ? dir : read_file(dir, TEXT(file), text, sizeof text);
-  sys_close(dir);
+  long size = read_cgroup(TEXT(hierarchy), TEXT(path), TEXT(file), text, sizeof text);
   if (size == -ENOENT) return 0;
   if (size < 0) return failing(r, "read", (int)size);
   for (char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
@@ -235,12 +252,10 @@ int do_assert_thawed(struct run *r, const struct step_assert_thawed *s) {
 }
 
 int do_thaw_cgroup(struct run *r, const struct step_thaw_cgroup *s) {
-  (void)r;
-  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
-  if (dir < 0 || !effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 0)) { sys_close(dir); return 0; }
-  int fd = sys_openat2(dir, TEXT(file), O_WRONLY, 0, BENEATH);
+  if (!effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 0)) return 0;
+  int fd = open_file(TEXT(hierarchy), TEXT(path), TEXT(file), O_WRONLY);
   if (fd >= 0) sys_write(fd, TEXT(value), strlen(TEXT(value)));
-  sys_close(fd); sys_close(dir);
+  sys_close(fd);
   return 0;
 }
 
@@ -262,10 +277,7 @@ static int says(int fd, const char *value) {
 }
 
 int do_freeze_cgroup(struct run *r, const struct step_freeze_cgroup *s) {
-  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
-  if (dir < 0) return failing(r, "open", dir);
-  int fd = sys_openat2(dir, TEXT(file), O_RDWR, 0, BENEATH), frozen = 0;
-  sys_close(dir);
+  int fd = open_file(TEXT(hierarchy), TEXT(path), TEXT(file), O_RDWR), frozen = 0;
   if (fd < 0) return failing(r, "open", fd);
   long n = 0;
   // The kernel freezes whom it finds, and nobody tells when it has found all: who was made meanwhile is found by writing
@@ -293,18 +305,11 @@ static const struct step *telling(const struct program *p, unsigned code) {
   return 0;
 }
 
-static long read_cgroup_file(const struct program *p, uint64_t hierarchy, uint64_t path, uint64_t file, char *text, size_t size) {
-  int dir = open_cgroup(text_of(p, hierarchy), text_of(p, path), O_PATH | O_DIRECTORY);
-  if (dir < 0) return dir;
-  long n = read_file(dir, text_of(p, file), text, size);
-  sys_close(dir);
-  return n;
-}
-
 int is_paused(const struct program *p) {
   const struct step_tell_paused *s = (const void *)telling(p, STEP_TELL_PAUSED);
   char text[16];
-  return s && read_cgroup_file(p, s->hierarchy, s->path, s->file, text, sizeof text) > 0 && *text == '1';
+  return s && read_cgroup(text_of(p, s->hierarchy), text_of(p, s->path), text_of(p, s->file), text, sizeof text) > 0 &&
+         *text == '1';
 }
 
 void put_paused_file(struct buffer *to, const struct program *p) {
@@ -316,7 +321,7 @@ void put_paused_file(struct buffer *to, const struct program *p) {
 int64_t oom_kills(const struct program *p) {
   const struct step_tell_oom_kills *s = (const void *)telling(p, STEP_TELL_OOM_KILLS);
   char text[1024];
-  if (!s || read_cgroup_file(p, s->hierarchy, s->path, s->file, text, sizeof text) <= 0) return 0;
+  if (!s || read_cgroup(text_of(p, s->hierarchy), text_of(p, s->path), text_of(p, s->file), text, sizeof text) <= 0) return 0;
   const char *key = text_of(p, s->key);
   size_t length = strlen(key);
   for (char *line = text; *line; line += *line == '\n') {
@@ -405,7 +410,7 @@ static int signal_tree(int dir, struct signalling *how) {
 
 int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
   if (!effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 0)) return 0;
-  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY | O_DIRECTORY);
+  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
   if (dir == -ENOENT) return 0;
   if (dir < 0) return failing(r, "open", dir);
   // All at once, and whoever is being made just now too; then what is left is their end.
@@ -468,58 +473,50 @@ static int remove_below(int dir) {
   return at < 0 ? at : error;
 }
 
-static int is_marked(const char *hierarchy, const char *path) {
-  int fd = open_cgroup(hierarchy, path, O_RDONLY | O_DIRECTORY);
-  int marked = fd >= 0 && has_mark(fd);
-  sys_close(fd);
-  return marked;
-}
-
-// The parents that this container, or another, made; one that others use stays.
-static void remove_parents(struct run *r, const char *hierarchy, const char *path) {
-  BUFFER(plain, 4096);
-  char *above = plain.data;
-  put_plain(&plain, path);
-  for (char *slash; (slash = strrchr(above, '/')) && slash != above; ) {
+// The parents that this container, or another, made; one that others use stays. `path` is cut shorter and shorter.
+static void remove_parents(struct run *r, const char *hierarchy, char *path) {
+  char *beneath = path + strlen(hierarchy);
+  for (char *slash; (slash = strrchr(beneath, '/')) && slash != beneath; ) {
     *slash = 0;
-    struct effect *effect = effect_of(r->container->journal, cgroup_key(hierarchy, above), 0);
+    struct effect *effect = effect_of(r->container->journal, effect_key(hierarchy, beneath), 0);
     int mine = effect && (effect->state == EFFECT_MINE || effect->state == EFFECT_INTENDED);
-    if (!mine && !is_marked(hierarchy, above)) return;
-    int top = open_hierarchy(hierarchy);
-    int error = top < 0 ? top : sys_unlink(top, relative(above), AT_REMOVEDIR);
-    sys_close(top);
+    if (!mine && !is_marked(path)) return;
+    int error = sys_unlink(AT_FDCWD, path, AT_REMOVEDIR);
     if (error == 0 && effect) effect->state = EFFECT_UNDONE;
     if (error < 0 && error != -ENOENT) return;
   }
 }
 
+// Kills what is in the cgroup, removes those below it, and it itself unless it was there before.
+static int remove_in_use(const char *path, int keep) {
+  int dir = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+  if (dir < 0) return dir == -ENOENT ? 0 : dir;
+  struct signalling how = {.signal = 9, .wait = 1};
+  write_control(dir, "cgroup.kill", "1");
+  for (int rounds = 0; rounds < 100; rounds++) {
+    how.sent = 0;
+    signal_tree(dir, &how);
+    if (!how.sent) break;
+  }
+  int error = remove_below(dir);
+  sys_close(dir);
+  if (error || keep) return error == -ENOENT && keep ? 0 : error;  // systemd removes a scope's as soon as its last process has gone
+  return remove_directory(AT_FDCWD, path);
+}
+
 int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {
-  const char *hierarchy = TEXT(hierarchy), *path = TEXT(path);
-  struct effect *effect = effect_of(r->container->journal, cgroup_key(hierarchy, path), 0);
+  BUFFER(path, 4096);
+  int error = put_cgroup(&path, TEXT(hierarchy), TEXT(path), "");
+  if (error) return failing(r, "rmdir", error);
+  struct effect *effect = effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 0);
   if (effect && effect->state && effect->state != EFFECT_UNDONE) {
-    int dir = open_cgroup(hierarchy, path, O_RDONLY | O_DIRECTORY), error = 0;
-    if (dir >= 0) {
-      struct signalling how = {.signal = 9, .wait = 1};
-      write_control(dir, "cgroup.kill", "1");
-      for (int rounds = 0; rounds < 100; rounds++) {
-        how.sent = 0;
-        signal_tree(dir, &how);
-        if (!how.sent) break;
-      }
-      error = remove_below(dir);
-      sys_close(dir);
-      // Systemd removes the cgroup of a scope as soon as its last process has gone.
-      if (error == -ENOENT && effect->state == EFFECT_USED) error = 0;
-      if (error) return failing(r, "rmdir", error);
-      if (effect->state != EFFECT_USED) {
-        int top = open_hierarchy(hierarchy);
-        error = remove_directory(top, relative(path));
-        sys_close(top);
-        if (error) return failing(r, "rmdir", error);
-      }
-    } else if (dir != -ENOENT) return failing(r, "open", dir);
+    int keep = effect->state == EFFECT_USED;
+    // Most often it is empty: whoever made it knows by its rmdir, and no look into it is needed.
+    error = keep ? -EBUSY : sys_unlink(AT_FDCWD, path.data, AT_REMOVEDIR);
+    if (error && error != -ENOENT) error = remove_in_use(path.data, keep);
+    if (error && error != -ENOENT) return failing(r, "rmdir", error);
     effect->state = EFFECT_UNDONE;
   }
-  remove_parents(r, hierarchy, path);
+  remove_parents(r, TEXT(hierarchy), path.data);
   return 0;
 }

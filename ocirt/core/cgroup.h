@@ -9,11 +9,11 @@ int is_there(struct run *r, uint64_t hierarchy, int64_t tolerate);
 // With `tolerate`, a hierarchy that may not be written is passed over from here on: 0. Otherwise the error.
 int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *call, int error);
 uint64_t cgroup_key(const char *hierarchy, const char *path);                // of its effect in the journal
-int open_cgroup(const char *hierarchy, const char *path, uint64_t flags);   // fd or negative errno
+int open_cgroup(const char *hierarchy, const char *path, int flags);        // its directory: fd or negative errno
 int write_control(int dir, const char *file, const char *text);             // one write: 0 or negative errno
 
 // ---- unified.c: cgroup v2 ----
 
 void enable_controllers(struct run *r, int dir, const char *path);
 const char *unfit(int dir, int present);                      // why no container can live in it, or null
-void explain_missing(struct run *r, const char *hierarchy, int dir, const char *file);
+void explain_missing(struct run *r, const char *hierarchy, const char *path, const char *file);

@@ -105,6 +105,9 @@ struct run {
   uint32_t early;             // host: events that came before they were waited for, a bit each
   int proc;                   // a procfs of our own, -1: not yet
   int rootfs, null, empty;    // rootfs; what masks files and directories (-1: not yet)
+  int directory;              // path.c: the one that the last step has made something in, -1: none
+  const char *directory_path;
+  size_t directory_length;
   const struct step *spawn;   // host: the Spawn that was done last
   const char *stays;          // host: why the child is in the caller's cgroup: a warning once it is created
   int entry;                  // -1, or cgroup.procs of the cgroup that the child has to move into by itself
@@ -167,9 +170,12 @@ int receive_message(int socket, struct message *message, int *fd);  // 1, 0 at t
 int resolve(int root, const char *path, uint64_t flags);     // fd or negative errno
 enum make_kind { MAKE_DIRECTORY, MAKE_FILE };
 int resolve_or_make(int root, const char *path, enum make_kind kind, int mode);  // O_PATH fd
-int resolve_or_make_last(int root, const char *path, enum make_kind kind, int mode);  // the same; a last component that is a link is meant itself
-// The parent directory of path (made where missing) and the last component.
-int resolve_parent(int root, const char *path, const char **name);
+int resolve_or_make_last(struct run *r, const char *path, enum make_kind kind, int mode);  // the same; a last component that is a link is meant itself
+// The parent directory of path (made where missing) and the last component. It stays open for the steps that come next, as
+// r->directory: one that makes something in the same, or mounts something there, needs no walk.
+int resolve_parent(struct run *r, const char *path, const char **name);
+void forget_directory(struct run *r);
+int resolve_target(struct run *r, const char *path, enum make_kind kind);  // for a mount: O_PATH fd, made where it is missing
 int copy_tree(int from, int to);                             // tmpcopyup
 // Attaches a detached mount at a target of its kind; nofollow: also at a symlink.
 int bind_tree(struct run *r, int tree, const char *target, int nofollow);

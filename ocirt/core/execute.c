@@ -24,7 +24,7 @@ void run_begin(struct run *r, struct container *c, unsigned section) {
   r->section = section;
   r->phase = c->journal ? &c->journal->phase : 0;
   for (unsigned i = 0; i < REGISTERS; i++) r->fds[i] = -1;
-  r->peer = r->proc = r->rootfs = r->null = r->empty = r->child_pidfd = r->console = r->start_socket = r->starter =
+  r->directory = r->peer = r->proc = r->rootfs = r->null = r->empty = r->child_pidfd = r->console = r->start_socket = r->starter =
     r->entry = r->signals = -1;
   r->detail = (struct buffer){r->detail_data, sizeof r->detail_data, 0, 0};
 }
@@ -33,11 +33,16 @@ int run_section(struct run *r, const struct step **failed) {
   return run_steps(r, section_first(r->program, r->section), failed);
 }
 
+static int stays_in_directory(unsigned code) {
+  return code == STEP_MAKE_NODE || code == STEP_MAKE_SYMLINK || code == STEP_MOUNT || code == STEP_BIND;
+}
+
 int run_steps(struct run *r, const struct step *step, const struct step **failed) {
   const struct step *end = section_end(r->program, r->section);
   while (step < end) {
     r->call = 0;
     if (step->code == STEP_SPAWN) r->spawn = step;
+    if (r->directory >= 0 && !stays_in_directory(step->code)) forget_directory(r);
     int error = handlers[step->code](r, step);
     if (error < 0 && killed_at_birth(r)) { step = r->spawn; continue; }
     if (error < 0) { *failed = step; return error; }
@@ -55,7 +60,10 @@ static void put_sentence(struct buffer *to, const struct program *p, const struc
     unsigned field = (unsigned)(at[1] - '0');
     at += 2;
     switch (texts[step->code].kinds[field]) {
-      case 't': put(to, text_of(p, fields[field])); break;
+      case 't':
+        for (const char *text = text_of(p, fields[field]); *text; text++)
+          if (*text == '\n') put(to, "; "); else put_bytes(to, text, 1);
+        break;
       case 's': { static const char *const names[] = {SECTION_NAMES}; put(to, names[fields[field]]); break; }
       default: put_number(to, (int64_t)fields[field]);
     }

@@ -146,7 +146,7 @@ int do_mount(struct run *r, const struct step_mount *s) {
   if (covered >= 0) error = copy_mode(covered, mount);
   sys_close(covered);
   if (error < 0) { sys_close(mount); return failing(r, "fchmod", error); }
-  int target = resolve_or_make(r->rootfs, TEXT(target), MAKE_DIRECTORY, 0755);
+  int target = resolve_target(r, TEXT(target), MAKE_DIRECTORY);
   if (target >= 0 && s->tmpcopyup) {
     int from = sys_openat2(target, ".", O_RDONLY | O_DIRECTORY, 0, RESOLVE_BENEATH);
     error = from < 0 ? from : copy_tree(from, mount);
@@ -197,8 +197,7 @@ int bind_tree(struct run *r, int tree, const char *target, int nofollow) {
   int error = sys_fstat(tree, &st);
   if (error < 0) { sys_close(tree); return failing(r, "fstat", error); }
   enum make_kind kind = S_ISDIR(st.st_mode) ? MAKE_DIRECTORY : MAKE_FILE;
-  return attach(r, tree, nofollow ? resolve_or_make_last(r->rootfs, target, kind, 0755)
-                                  : resolve_or_make(r->rootfs, target, kind, 0755));
+  return attach(r, tree, nofollow ? resolve_or_make_last(r, target, kind, 0755) : resolve_target(r, target, kind));
 }
 
 int do_open_mount(struct run *r, const struct step_open_mount *s) {
@@ -223,11 +222,10 @@ static int copy_symlink(struct run *r, const char *source, const char *target) {
   if (n == -EINVAL || n == -ENOENT) return 0;
   if (n < 0) return failing(r, "readlink", (int)n);
   link[n] = 0;
-  int parent = resolve_parent(r->rootfs, target, &name);
+  int parent = resolve_parent(r, target, &name);
   if (parent < 0) return failing(r, "openat2", parent);
   int error = (int)sys3(SYS_symlinkat, link, parent, name);
   if (error == -EEXIST && sys4(SYS_readlinkat, parent, name, there, sizeof there) == n && !memcmp(link, there, (size_t)n)) error = 0;
-  sys_close(parent);
   return error < 0 ? failing(r, "symlink", error) : 1;
 }
 

@@ -23,14 +23,13 @@ int do_make_symlink(struct run *r, const struct step_make_symlink *s) {
     sys_close(needed);
     if (needed == -ENOENT || needed == -ENOTDIR) return 0;
   }
-  int parent = resolve_parent(r->rootfs, TEXT(path), &name);
+  int parent = resolve_parent(r, TEXT(path), &name);
   if (parent < 0) return failing(r, "openat2", parent);
   int error = (int)sys3(SYS_symlinkat, TEXT(to), parent, name);
   if (error == -EEXIST && s->replace) {
     sys_unlink(parent, name, 0);
     error = (int)sys3(SYS_symlinkat, TEXT(to), parent, name);
   }
-  sys_close(parent);
   return error < 0 && error != -EEXIST ? failing(r, "symlink", error) : 0;
 }
 
@@ -49,13 +48,13 @@ static int bind_device(struct run *r, const struct step_make_node *s) {
 int do_make_node(struct run *r, const struct step_make_node *s) {
   const char *name;
   if (s->bind) return bind_device(r, s);
-  int parent = resolve_parent(r->rootfs, TEXT(path), &name);
+  int parent = resolve_parent(r, TEXT(path), &name);
   if (parent < 0) return failing(r, "openat2", parent);
   long mask = sys1(SYS_umask, 0);
   int error = (int)sys4(SYS_mknodat, parent, name, s->kind | s->mode, makedev(s->major, s->minor));
   sys1(SYS_umask, mask);
   // A caller without CAP_MKNOD, or a file system that refuses nodes.
-  if (error == -EPERM && s->kind != S_IFIFO) { sys_close(parent); return bind_device(r, s); }
+  if (error == -EPERM && s->kind != S_IFIFO) return bind_device(r, s);
   const char *call = "mknod";
   if (error == 0 && s->uid | s->gid) {
     call = "chown";
@@ -68,7 +67,6 @@ int do_make_node(struct run *r, const struct step_make_node *s) {
       error = -EEXIST;
     }
   }
-  sys_close(parent);
   return error < 0 ? failing(r, call, error) : 0;
 }
 

@@ -57,10 +57,13 @@ const char *unfit(int dir, int present) {
 }
 
 // For the error of a step whose file is not there. Says nothing on cgroup v1.
-void explain_missing(struct run *r, const char *hierarchy, int dir, const char *file) {
+void explain_missing(struct run *r, const char *hierarchy, const char *path, const char *file) {
   char has[512], all[512];
   size_t length = strcspn(file, ".");
-  if (read_file(dir, "cgroup.controllers", has, sizeof has) < 0) return;
+  int dir = open_cgroup(hierarchy, path, O_PATH);
+  long size = dir < 0 ? dir : read_file(dir, "cgroup.controllers", has, sizeof has);
+  sys_close(dir);
+  if (size < 0) return;
   if (!file[length] || has_word(has, file, length) || !strncmp(file, "cgroup.", 7)) {
     put(&r->detail, "this kernel has no such file");
     return;
@@ -80,7 +83,7 @@ int do_enable_controllers(struct run *r, const struct step_enable_controllers *s
   BUFFER(above, 4096);
   const char *path = TEXT(path), *name = path + strspn(path, "/");
   for (; *name; name += strspn(name, "/")) {
-    int dir = open_cgroup(TEXT(hierarchy), above.used ? above.data : "/", O_RDONLY | O_DIRECTORY);
+    int dir = open_cgroup(TEXT(hierarchy), above.used ? above.data : "/", O_RDONLY);
     if (dir < 0) return failing(r, "open", dir);
     enable_controllers(r, dir, above.data);
     sys_close(dir);
@@ -97,10 +100,10 @@ int do_enable_controllers(struct run *r, const struct step_enable_controllers *s
 static int open_control(struct run *r, uint64_t hierarchy, const char *path, const char *file, int optional) {
   int there = is_there(r, hierarchy, 0);
   if (there < 0) return there;
-  int dir = open_cgroup(text_of(r->program, hierarchy), path, O_PATH | O_DIRECTORY);
+  int dir = open_cgroup(text_of(r->program, hierarchy), path, O_PATH);
   if (dir < 0) return failing(r, "open", dir);
   int fd = sys_openat2(dir, file, O_WRONLY, 0, BENEATH);
-  if (fd == -ENOENT && !optional) explain_missing(r, text_of(r->program, hierarchy), dir, file);
+  if (fd == -ENOENT && !optional) explain_missing(r, text_of(r->program, hierarchy), path, file);
   sys_close(dir);
   return fd < 0 ? failing(r, "open", fd) : fd;
 }
@@ -135,7 +138,7 @@ int do_write_cgroup_difference(struct run *r, const struct step_write_cgroup_dif
 int do_check_memory_usage(struct run *r, const struct step_check_memory_usage *s) {
   char text[32];
   int64_t used;
-  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
+  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH);
   if (dir < 0) return 0;
   long size = read_file(dir, "memory.current", text, sizeof text);
   sys_close(dir);
@@ -156,7 +159,7 @@ int do_delegate_cgroup(struct run *r, const struct step_delegate_cgroup *s) {
   // Kernels before 4.15 do not list them.
   if (read_file(AT_FDCWD, "/sys/kernel/cgroup/delegate", files, sizeof files) <= 0)
     strcpy(files, "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n");
-  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY | O_DIRECTORY);
+  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
   if (dir < 0) return failing(r, "open", dir);
   int error = (int)sys5(SYS_fchownat, dir, "", s->uid, -1, AT_EMPTY_PATH);
   for (char *file = files; !error && *file; ) {

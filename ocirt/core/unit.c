@@ -141,7 +141,7 @@ int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
   struct effect *effect = unit_effect(r, job.socket, unit, 0);
   if (!effect || !effect->state || effect->state == EFFECT_UNDONE) return 0;
   char events[256] = "";
-  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY | O_DIRECTORY);
+  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
   if (dir >= 0) read_file(dir, "cgroup.events", events, sizeof events);
   sys_close(dir);
   // Cut off before systemd's answer, the unit may be another's, whose name this container wanted: ours has no process.

@@ -104,15 +104,17 @@ class MakeCgroup(Step):
     Every directory made is journalled under its full path, so that delete removes it and no other.
     The files named in ``inherit`` are copied from the parent into each level that has them empty
     (a v1 cpuset takes no process before). If the last directory exists already it must hold no
-    process and not be frozen. With ``tolerate`` 1 a hierarchy that may not be written (EACCES,
+    process and not be frozen. With a register ``fd`` its ``file`` is opened into that, for writing; an empty ``file``
+    is the directory. With ``tolerate`` 1 a hierarchy that may not be written (EACCES,
     EPERM, EROFS) is passed over, and so are later steps on it that tolerate it too.
 
     With ``unified`` 1 (cgroup v2) every controller that a cgroup above has is enabled for its children, as far as
     the kernel allows it: a step that needs a file of another one says why it is missing. The last directory must be
     a domain, with no process anywhere below.
     """
-    fields = {"hierarchy": "text", "path": "text", "inherit": "texts", "unified": "number", "tolerate": "number"}
-    defaults = {"inherit": (), "unified": 0, "tolerate": 0}
+    fields = {"hierarchy": "text", "path": "text", "inherit": "texts", "unified": "number", "tolerate": "number",
+              "fd": "fd", "file": "text"}
+    defaults = {"inherit": (), "unified": 0, "tolerate": 0, "fd": NONE, "file": ""}
     sentence = "make cgroup {hierarchy}{path}"
 
 

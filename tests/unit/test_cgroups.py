@@ -71,8 +71,8 @@ def test_what_the_path_depends_on_is_recorded():
 def test_every_hierarchy_is_joined_the_freezer_last():
     unified = Hierarchy((), f"{ROOT}/unified", "/")
     plan = made("/c", host(cgroups=Cgroups(v1("freezer", "cpu", "name=systemd"), unified)))
-    opened = {fields["fd"]: (fields["hierarchy"].removeprefix(ROOT), fields["file"])
-              for _, fields in shown(plan, "host", "OpenCgroup")}
+    opened = {fields["fd"]: (fields["hierarchy"].removeprefix(ROOT), fields.get("file", ""))
+              for _, fields in shown(plan, "host", "MakeCgroup")}
     assert opened == {0: ("/cpu", "tasks"), 1: ("/systemd", "tasks"), 2: ("/freezer", "tasks"), 3: ("/unified", "")}
     assert shown(plan, "init")[:3] == [("JoinCgroup", {"fd": fd}) for fd in (0, 1, 2)]
     assert shown(plan, "host", "Spawn")[0][1]["cgroup"] == 3
@@ -84,7 +84,7 @@ def test_without_a_unified_hierarchy_nothing_is_cloned_into():
 
 def test_with_a_stage_the_stage_is_cloned_into_the_unified_one():
     joining = plan(config(linux__namespaces=[{"type": "mount"}, {"type": "network", "path": "/n"}]), host())
-    directory = [step.fd for step in steps(joining, "host", "OpenCgroup") if step.file == ""]
+    directory = [step.fd for step in steps(joining, "host", "MakeCgroup") if step.file == ""]
     assert shown(joining, "host", "Spawn")[0][1] == {"section": "stage", "flags": 0, "cgroup": directory[0]}
     assert "cgroup" not in shown(joining, "stage", "Spawn")[0][1]
 
@@ -297,8 +297,8 @@ def test_empty_resources_ask_for_nothing():
 
 def rules(*entries):
     plan = made("/c", None, {"devices": list(entries)})
-    return [f"{values(step)['file'].removeprefix('devices.')} {values(step)['value']}"
-            for step in steps(plan, "host", "WriteCgroup")]
+    return [f"{values(step)['file'].removeprefix('devices.')} {rule}"
+            for step in steps(plan, "host", "WriteCgroup") for rule in values(step)["value"].split("\n")]
 
 
 DEFAULTS = [f"allow {rule}" for rule in ALLOWED]
