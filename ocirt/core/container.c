@@ -74,24 +74,29 @@ int container_make(struct container *c) {
   return 0;
 }
 
+static int lock_in(int root, struct container *c, int lock) {
+  struct stat ours, present;
+  int error = sys_flock(c->dir, lock);
+  if (error < 0) return error;
+  // Deleted while we waited, perhaps made anew under the same id.
+  return sys_fstat(c->dir, &ours) < 0 || sys_stat(root, c->id, &present, AT_SYMLINK_NOFOLLOW) < 0 ||
+         ours.st_ino != present.st_ino || ours.st_dev != present.st_dev ? -ENOENT : 0;
+}
+
+int container_lock(struct container *c, int lock) {
+  int root = root_directory(c->root, 0), error = root < 0 ? -ENOENT : lock_in(root, c, lock);
+  sys_close(root);
+  return error;
+}
+
 int container_open(struct container *c, int lock) {
   c->dir = c->pidfd = c->notify = -1;
   int root = root_directory(c->root, 0);
   if (root < 0) return -ENOENT;
   c->dir = sys_open(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-  if (c->dir < 0) { sys_close(root); return -ENOENT; }
-  if (lock) {
-    int error = sys_flock(c->dir, lock);
-    if (error < 0) { sys_close(root); return error; }
-    // Deleted while we waited, perhaps made anew under the same id.
-    struct stat ours, present;
-    if (sys_fstat(c->dir, &ours) < 0 || sys_stat(root, c->id, &present, AT_SYMLINK_NOFOLLOW) < 0 ||
-        ours.st_ino != present.st_ino || ours.st_dev != present.st_dev) {
-      sys_close(root); sys_close(c->dir);
-      return -ENOENT;
-    }
-  }
+  int error = c->dir < 0 ? -ENOENT : lock ? lock_in(root, c, lock) : 0;
   sys_close(root);
+  if (error) { sys_close(c->dir); return error; }
   struct stat st;
   int fd = sys_open(c->dir, "journal", O_RDWR | O_NOFOLLOW, 0);
   if (fd >= 0 && (sys_fstat(fd, &st) < 0 || st.st_size != JOURNAL_SIZE)) { sys_close(fd); fd = -1; }
@@ -134,19 +139,13 @@ int container_keep(struct container *c, const char *name, const void *data, size
   return error ? error : (int)sys4(SYS_renameat, c->dir, new.data, c->dir, name);
 }
 
-int container_store(struct container *c, int config_fd) {
-  struct stat st;
+int container_store(struct container *c, const void *config, size_t size) {
   int error = container_keep(c, "program", c->program.base, c->program.size);
-  if (error || (error = sys_fstat(config_fd, &st)) < 0) return error;
-  void *data = mmap(0, (size_t)st.st_size + 1, PROT_READ, MAP_PRIVATE, config_fd, 0);
-  if (data == MAP_FAILED) return -ENOMEM;
-  error = container_keep(c, "config.json", data, (size_t)st.st_size);
-  munmap(data, (size_t)st.st_size + 1);
-  return error;
+  return error ? error : container_keep(c, "config.json", config, size);
 }
 
-static int unlink_entry(int dir, const char *name, unsigned char type, void *skip) {
-  if (skip && (!strcmp(name, "journal") || !strcmp(name, "program"))) return 0;
+static int unlink_entry(int dir, const char *name, unsigned char type, void *top) {
+  if (top && (!strcmp(name, "journal") || !strcmp(name, "program"))) return 0;
   if (type == DT_DIR) {
     int inner = sys_open(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (inner >= 0) list_directory(inner, unlink_entry, 0);
@@ -160,7 +159,8 @@ void container_remove(struct container *c) {
   int root = root_directory(c->root, 0);
   // Journal and program last: while they are there, a delete that is cut off can be done again.
   list_directory(c->dir, unlink_entry, c);
-  list_directory(c->dir, unlink_entry, 0);
+  sys_unlink(c->dir, "program", 0);
+  sys_unlink(c->dir, "journal", 0);
   int error = root < 0 ? root : sys_unlink(root, c->id, AT_REMOVEDIR);
   sys_close(root);
   if (error < 0 && error != -ENOENT) fail("--root %s: remove the state directory of %s: %e", c->root, c->id, error);

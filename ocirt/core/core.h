@@ -80,9 +80,10 @@ struct container {
 
 int container_make(struct container *c);                    // new directory, locked; fails on an existing id
 int container_open(struct container *c, int lock);          // 0, or -ENOENT; lock: LOCK_EX, LOCK_SH or 0
+int container_lock(struct container *c, int lock);          // one that is open: the same
 int container_hold(struct container *c);                    // opens pidfd if init lives: 1, else 0
 int container_keep(struct container *c, const char *name, const void *data, size_t size);  // a whole file, by rename
-int container_store(struct container *c, int config_fd);
+int container_store(struct container *c, const void *config, size_t size);
 void container_remove(struct container *c);                 // the directory and its files
 const char *container_status(struct container *c);
 struct buffer state_buffer(const struct program *p);         // large enough for the state; null: for one without a program
@@ -193,7 +194,7 @@ void put_oom(struct buffer *to, const struct program *program);          // why 
 int wait_exit(int pidfd, int *status);                       // waitid of a child: wait status
 int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
              const char *status);
-void reset_signals(void);
+void unblock_signals(void);                                  // all of them: what a program begins with
 int killed_at_birth(struct run *r);                          // and made ready for doing the Spawn again
 
 // ---- fault.c: test builds only ----

@@ -1,6 +1,8 @@
 // create and run: a transaction. What a failure leaves is undone here, what a kill leaves by `delete --force`.
 #include "verbs.h"
 
+#include <sys/file.h>
+
 #include "run.h"
 
 static int listen_for_start(struct container *c) {
@@ -26,7 +28,7 @@ static int has_terminal(const struct program *p) {
   return 0;
 }
 
-void verb_create(struct request *q, const struct program *program, int config_fd) {
+void verb_create(struct request *q, const struct program *program, const void *config, size_t size) {
   struct container c = {.program = *program, .root = q->flags[FLAG_ROOT], .id = q->arguments[0], .dir = -1, .pidfd = -1,
                         .notify_host = environment_variable(q, "NOTIFY_SOCKET"), .notify = -1};
   static struct run r;
@@ -39,8 +41,9 @@ void verb_create(struct request *q, const struct program *program, int config_fd
   run_begin(&r, &c, SECTION_HOST);
   fault_point();
   BUFFER(text, LOG_LINE);
-  int error = container_store(&c, config_fd);
-  if (!error && (r.start_socket = listen_for_start(&c)) < 0) error = r.start_socket;
+  int error = container_store(&c, config, size);
+  // `run` starts it over the socket that they have together.
+  if (!error && !run && (r.start_socket = listen_for_start(&c)) < 0) error = r.start_socket;
   if (error) {
     put(&text, "--root "); put(&text, c.root); put(&text, ": write the state of "); put(&text, c.id); put(&text, ": ");
     put_error(&text, error);
@@ -57,13 +60,11 @@ void verb_create(struct request *q, const struct program *program, int config_fd
     undo_helpers(&r, failed);
     undo(&c, &r, text.data);
   }
-  sys_close(r.peer); sys_close(r.start_socket);
-  r.peer = -1;
   if (!run) sys_exit(0);
 
   // Before the program can ask; whatever changes from here on is a signal for the relay.
   if (!detach && has_terminal(&c.program)) copy_window(r.console);
-  error = start_container(&c, &text);
+  error = start_container(&c, r.peer, &text);
   if (error) {
     BUFFER(more, LOG_LINE);
     if (error != START_DESTROYED && destroy_container(&c, (int)c.journal->hooks_run, &more)) log_line("warning", more.data);
@@ -71,12 +72,11 @@ void verb_create(struct request *q, const struct program *program, int config_fd
     sys_exit(1);
   }
   if (detach) sys_exit(0);
-  sys_flock(c.dir, 8 /* LOCK_UN: other verbs act on a running container */);
+  sys_flock(c.dir, LOCK_UN);  // other verbs act on a running container
   int status = relay(&c, c.pidfd, signals, has_terminal(&c.program) ? r.console : -1, !q->flags[FLAG_NO_SUBREAPER]);
   if (!q->flags[FLAG_KEEP]) {
-    struct container again = {.root = c.root, .id = c.id};
     // Somebody else's delete may have come first.
-    if (container_open(&again, 2 /* LOCK_EX */) == 0 && destroy_container(&again, 1, &text)) log_line("warning", text.data);
+    if (container_lock(&c, LOCK_EX) == 0 && destroy_container(&c, 1, &text)) log_line("warning", text.data);
   }
   sys_exit(status);
 }

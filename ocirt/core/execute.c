@@ -93,23 +93,41 @@ void child_failed(struct run *r, const struct step *step, int error) {
 // Fatal signals end a waiting init as they would end its program; pid 1 would ignore them otherwise.
 static void leave(int signal) { sys_exit(128 + signal); }
 
+// The kernel's own structure: libc's sigaction would need its restorer, and its wrapper a working thread id.
+struct kernel_sigaction { void (*handler)(int); unsigned long flags; void (*restorer)(void); uint64_t mask; };
+
+__attribute__((naked)) static void restore(void) { __asm__("mov $15, %eax\n\tsyscall"); }  // rt_sigreturn
+
 static void catch_fatal_signals(void) {
   static const char fatal[] = {1, 2, 3, 6, 8, 10, 12, 13, 14, 15, 16, 24, 25, 26, 27, 29, 30, 31};
-  for (unsigned i = 0; i < sizeof fatal; i++) handle_signal(fatal[i], leave);
+  struct kernel_sigaction action = {.handler = leave, .flags = 0x04000000 /* SA_RESTORER */, .restorer = restore};
+  for (unsigned i = 0; i < sizeof fatal; i++) sys4(SYS_rt_sigaction, fatal[i], &action, 0, 8);
 }
 
-// Waits for `start` on the socket; one connection at a time, one that closes without a word is passed over.
+static int has_request(int connection) {
+  struct start_request request;
+  long n;
+  do n = sys_read(connection, &request, sizeof request); while (n == -EINTR);
+  return n == sizeof request && request.version == START_VERSION;
+}
+
+// Waits for `start` on the socket; one connection at a time, one that closes without a word is passed over. Where there is
+// no such socket it is `run` that starts the container, over the one that there is.
 static void wait_for_start(struct run *r) {
+  if (r->start_socket < 0) {
+    if (!has_request(r->peer)) sys_exit(1);
+    r->starter = r->peer;
+    return;
+  }
+  sys_close(r->peer);
   for (;;) {
     int connection = (int)sys4(SYS_accept4, r->start_socket, 0, 0, SOCK_CLOEXEC);
     if (connection == -EINTR || connection == -ECONNABORTED) continue;
     if (connection < 0) sys_exit(1);
-    struct start_request request;
-    long n;
-    do n = sys_read(connection, &request, sizeof request); while (n == -EINTR);
-    if (n == sizeof request && request.version == START_VERSION) { r->starter = connection; return; }
+    if (has_request(connection)) { r->starter = connection; break; }
     sys_close(connection);
   }
+  sys_close(r->start_socket);
 }
 
 void run_child(struct run *r, unsigned section) {
@@ -136,10 +154,8 @@ void run_child(struct run *r, unsigned section) {
   int fd;
   if (receive_message(r->peer, &message, &fd) != 1 || message.kind != MESSAGE_EVENT || message.event != EVENT_COMMITTED)
     sys_exit(1);
-  sys_close(r->peer);
   catch_fatal_signals();
   wait_for_start(r);
-  sys_close(r->start_socket);
   r->section = SECTION_BEGIN;
   error = run_section(r, &failed);
   if (error < 0) child_failed(r, failed, error);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/sysmacros.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
 #include <linux/prctl.h>
@@ -66,10 +67,11 @@ int do_set_umask(struct run *r, const struct step_set_umask *s) {
 
 int do_drop_bounding(struct run *r, const struct step_drop_bounding *s) {
   for (int capability = 0; capability < 64; capability++) {
-    int present = sys_prctl(PR_CAPBSET_READ, (unsigned long)capability, 0, 0);
-    if (present < 0) break;  // past the last one this kernel knows
-    if (!present || s->keep & 1ull << capability) continue;
+    if (s->keep & 1ull << capability) continue;
     int error = sys_prctl(PR_CAPBSET_DROP, (unsigned long)capability, 0, 0);
+    if (error == -EINVAL) break;  // past the last one this kernel knows
+    // Who may not drop any need not drop what is not there.
+    if (error == -EPERM && !sys_prctl(PR_CAPBSET_READ, (unsigned long)capability, 0, 0)) continue;
     if (error < 0) return failing(r, "PR_CAPBSET_DROP", error);
   }
   return 0;
@@ -77,10 +79,9 @@ int do_drop_bounding(struct run *r, const struct step_drop_bounding *s) {
 
 // The container's user must be able to reopen its own standard streams (/dev/stdout).
 static void give_streams(uint32_t uid) {
-  struct stat st, null;
-  int have_null = sys_stat(AT_FDCWD, "/dev/null", &null, 0) == 0;
+  struct stat st;
   for (int fd = 0; fd < 3; fd++) {
-    if (sys_fstat(fd, &st) < 0 || st.st_uid == uid || (have_null && st.st_rdev == null.st_rdev && S_ISCHR(st.st_mode))) continue;
+    if (sys_fstat(fd, &st) < 0 || st.st_uid == uid || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))) continue;
     sys3(SYS_fchown, fd, uid, -1);  // read-only and foreign files refuse, as they may
   }
 }
@@ -281,7 +282,7 @@ int do_exec(struct run *r, const struct step_exec *s) {
   sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
   // The phase says running from here on; a program that cannot be executed is followed by this process' end.
   __atomic_store_n(r->phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
-  reset_signals();
+  unblock_signals();
   int error = (int)sys3(SYS_execve, r->executable, args->items, environment);
   // Taken back without a system call, which a seccomp filter may refuse by now.
   __atomic_store_n(r->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);

@@ -12,15 +12,11 @@ static char home[4096];       // the folder of the executable, with ocirt-python
 static char own_path[4096];   // the executable as it was called first
 
 // The container's processes can reach /proc/PID/exe of init. A sealed copy cannot be written through it (CVE-2019-5736).
-static int is_sealed(void) {
+static int is_sealed(int self) {
   struct { uint64_t type, rest[15]; } fs;
-  int fd = sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
-  if (fd < 0) return 0;
-  int seals = sys_fcntl(fd, F_GET_SEALS, 0);
+  int seals = sys_fcntl(self, F_GET_SEALS, 0);
   // The flags of statfs(2): a read-only mount of our own serves where memfds may not be executed.
-  int readonly = sys2(SYS_fstatfs, fd, &fs) == 0 && fs.rest[9] & 1 /* ST_RDONLY */;
-  sys_close(fd);
-  return (seals >= 0 && (seals & SEALS) == SEALS) || readonly;
+  return (seals >= 0 && (seals & SEALS) == SEALS) || (sys2(SYS_fstatfs, self, &fs) == 0 && fs.rest[9] & 1 /* ST_RDONLY */);
 }
 
 static int sealed_copy(int from) {
@@ -46,8 +42,9 @@ static int readonly_mount(void) {
 }
 
 static void seal_ourselves(struct request *q) {
-  if (is_sealed()) return;
-  int self = sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0), copy = sealed_copy(self);
+  int self = sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
+  if (self >= 0 && is_sealed(self)) { sys_close(self); return; }
+  int copy = sealed_copy(self);
   q->argv[0] = own_path;
   if (copy >= 0) sys5(SYS_execveat, copy, "", q->argv, q->environment, AT_EMPTY_PATH);
   int mount = readonly_mount();
@@ -194,33 +191,47 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
 
 // ---- create and run ----
 
-// A file's bytes in a sealed memfd: what is compiled is what is kept, whatever happens to the file.
-static int read_sealed(const char *what, const char *path, int only_regular) {
-  char data[8192];
+// A file's bytes: what is compiled is what is kept, whatever happens to the file.
+struct bytes { char *data; size_t size; };
+
+static struct bytes read_whole(const char *what, const char *path, int only_regular) {
+  enum { MOST = 16 << 20 };
   struct stat st;
-  int fd = sys_open(AT_FDCWD, path, O_RDONLY, 0), copy = sys_data_memfd("config.json"), error = 0;
+  int fd = sys_open(AT_FDCWD, path, O_RDONLY, 0);
   if (fd < 0) fail("%s %s: %e", what, path, fd);
-  if (copy < 0) fail("memfd_create: %e", copy);
-  int regular = sys_fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-  if (only_regular && !regular) fail("%s: found something else, expected a regular file", path);
+  if (only_regular && (sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) fail("%s: found something else, expected a regular file", path);
+  struct bytes all = {mmap(0, MOST + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), 0};
+  if (all.data == MAP_FAILED) fail("no memory for %s", path);
   long n;
-  off_t total = 0;
-  do {
-    n = regular ? sys4(SYS_sendfile, copy, fd, 0, 1 << 20) : sys_read(fd, data, sizeof data);
-    if (n > 0 && !regular) error = write_all(copy, data, (size_t)n);
-    if (n > 0 && (total += n) > 16 << 20) fail("%s: found more than 16 MiB", path);
-  } while (!error && n > 0);
-  if (error || n < 0) fail("%s: read: %e", path, error ? error : (int)n);
+  while ((n = sys_read(fd, all.data + all.size, MOST + 1 - all.size)) > 0) all.size += (size_t)n;
+  if (all.size > MOST) fail("%s: found more than 16 MiB", path);
+  if (n < 0) fail("%s: read: %e", path, (int)n);
   sys_close(fd);
+  return all;
+}
+
+// The same in a sealed memfd, for Python.
+static int hand_over(struct bytes bytes) {
+  int copy = sys_data_memfd("config.json"), error = copy < 0 ? copy : write_all(copy, bytes.data, bytes.size);
+  if (error) fail("memfd_create: %e", error);
   sys_fcntl(copy, F_ADD_SEALS, SEALS);
   return copy;
 }
 
-static int read_config(struct request *q) {
+static struct bytes read_config(struct request *q) {
   BUFFER(path, 8192);
-  if (q->flags[FLAG_CONFIG]) return read_sealed("--config", q->flags[FLAG_CONFIG], 1);
+  if (q->flags[FLAG_CONFIG]) return read_whole("--config", q->flags[FLAG_CONFIG], 1);
   put(&path, q->flags[FLAG_BUNDLE]); put(&path, "/config.json");
-  return read_sealed("config.json: open", path.data, 1);
+  return read_whole("config.json: open", path.data, 1);
+}
+
+// What Python hands back.
+static struct bytes take_back(int fd) {
+  struct stat st;
+  struct bytes all = {0, sys_fstat(fd, &st) < 0 ? 0 : (size_t)st.st_size};
+  all.data = mmap(0, all.size + 1, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (all.data == MAP_FAILED) fail("no memory for config.json");
+  return all;
 }
 
 // Absolute paths in place of relative ones; `store` keeps them.
@@ -286,23 +297,15 @@ static void print_version(void) {
   sys_exit(0);
 }
 
-static int known_program(const struct request *q, int config, struct program *program, struct place *place) {
-  struct stat st;
-  if (sys_fstat(config, &st) < 0 || !st.st_size) return 0;
-  void *data = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, config, 0);
-  if (data == MAP_FAILED) return 0;
-  return find_program(q, data, (size_t)st.st_size, program, place);
-}
-
 int main(int argc, char **argv, char **environment) {
   static struct request q;
   static struct place place;
   struct program bound = {0};
+  struct bytes bytes;
   int program = -1, config = -1;
   (void)argc;
   for (int fd = 0; fd < 3; fd++)
-    if (sys_fcntl(fd, F_GETFD, 0) < 0) sys_open(AT_FDCWD, "/dev/null", O_RDWR, 0);
-  for (int fd = 0; fd < 3; fd++) sys_fcntl(fd, F_SETFD, 0);
+    if (sys_fcntl(fd, F_SETFD, 0) < 0 && sys_open(AT_FDCWD, "/dev/null", O_RDWR, 0) == fd) sys_fcntl(fd, F_SETFD, 0);
   q.environment = environment;
   find_home(argv[0]);
   if (argv[1] && !strncmp(argv[1], "@program=", 9)) {
@@ -340,11 +343,15 @@ int main(int argc, char **argv, char **environment) {
     if (q.verb == VERB_EXEC) {
       struct container c = {0};
       need_running(&c, &q);
-      if (q.flags[FLAG_PROCESS]) config = read_sealed("--process", q.flags[FLAG_PROCESS], 0);
+      if (q.flags[FLAG_PROCESS]) config = hand_over(read_whole("--process", q.flags[FLAG_PROCESS], 0));
       start_python(&q, "@exec", config, 0);
     }
-    config = read_config(&q);
-    if (!known_program(&q, config, &bound, &place)) start_python(&q, "@compile", config, &place);
-  } else if (program_load(&bound, program)) fail("the program of %s was compiled by another build", q.arguments[0]);
-  verb_create(&q, &bound, config);
+    bytes = read_config(&q);
+    if (!bytes.size || !find_program(&q, bytes.data, bytes.size, &bound, &place))
+      start_python(&q, "@compile", hand_over(bytes), &place);
+  } else {
+    if (program_load(&bound, program)) fail("the program of %s was compiled by another build", q.arguments[0]);
+    bytes = take_back(config);
+  }
+  verb_create(&q, &bound, bytes.data, bytes.size);
 }

@@ -62,7 +62,7 @@ int start_socket(struct container *c, long call) {
   return fd;
 }
 
-int start_container(struct container *c, struct buffer *text) {
+int start_container(struct container *c, int socket, struct buffer *text) {
   struct run r;
   const struct step *failed;
   run_begin(&r, c, SECTION_STARTING);
@@ -73,7 +73,7 @@ int start_container(struct container *c, struct buffer *text) {
   int error = run_section(&r, &failed);
   if (error) { put_failure(text, &r, failed, error); return -1; }
   r.section = SECTION_STARTED;
-  int fd = start_socket(c, SYS_connect);
+  int fd = socket < 0 ? start_socket(c, SYS_connect) : socket;
   error = fd;
   struct start_request request = {.version = START_VERSION};
   if (fd >= 0) error = (int)sys4(SYS_sendto, fd, &request, sizeof request, MSG_NOSIGNAL);

@@ -24,18 +24,7 @@ int wait_exit(int pidfd, int *status) {
   return 0;
 }
 
-// The kernel's own structure: libc's sigaction would need its restorer, and its wrapper a working thread id.
-struct kernel_sigaction { void (*handler)(int); unsigned long flags; void (*restorer)(void); uint64_t mask; };
-
-__attribute__((naked)) static void restore(void) { __asm__("mov $15, %eax\n\tsyscall"); }  // rt_sigreturn
-
-void handle_signal(int signal, void (*handler)(int)) {
-  struct kernel_sigaction action = {.handler = handler, .flags = handler ? 0x04000000 /* SA_RESTORER */ : 0, .restorer = restore};
-  sys4(SYS_rt_sigaction, signal, &action, 0, 8);
-}
-
-void reset_signals(void) {
-  for (int signal = 1; signal <= 64; signal++) handle_signal(signal, 0);
+void unblock_signals(void) {
   uint64_t none = 0;
   sys4(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
 }
@@ -88,7 +77,8 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   if (s->stay && cgroup < 0 && r->entry < 0)
     r->stays = "the container stays in the runtime's cgroup: this user may not make one for it";
   struct clone_args args = {
-    .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
+    // What the caller ignores the container does not: execve would leave that as it is.
+    .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | (from_stage ? CLONE_PARENT : 0) | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
     .pidfd = (uint64_t)(uintptr_t)&pidfd,
     .exit_signal = from_stage ? 0 : 17 /* SIGCHLD; CLONE_PARENT takes the parent's own */,
     .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,

@@ -11,7 +11,6 @@ struct message;
 int pass_on(struct run *r, const struct message *message, const struct step *here);
 int child_gone(struct run *r);
 
-void handle_signal(int signal, void (*handler)(int));   // null: the default
 int send_descriptor(int socket, const char *name, int fd);
 
 // Another program: `input` is its standard input, `fds` are its descriptors from 3 on, which `prepare` may fill in, in the

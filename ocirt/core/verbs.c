@@ -18,7 +18,7 @@ void verb_start(struct request *q, int program_fd) {
   if (strcmp(status, "created")) fail("cannot start a container in the state %s: %s", status, c.id);
   BUFFER(text, LOG_LINE);
   c.notify_host = environment_variable(q, "NOTIFY_SOCKET");
-  if (start_container(&c, &text)) { log_error(text.data); sys_exit(1); }
+  if (start_container(&c, -1, &text)) { log_error(text.data); sys_exit(1); }
   sys_exit(0);
 }
 

@@ -24,7 +24,7 @@ int relay_signals(void);
 int relay(struct container *c, int pidfd, int signals, int master, int subreaper);
 void copy_window(int master);  // our terminal's size to the container's
 
-_Noreturn void verb_create(struct request *q, const struct program *program, int config_fd);
+_Noreturn void verb_create(struct request *q, const struct program *program, const void *config, size_t size);
 _Noreturn void verb_start(struct request *q, int program_fd);
 _Noreturn void verb_state(struct request *q, int program_fd);
 _Noreturn void verb_kill(struct request *q, int program_fd);
@@ -50,7 +50,8 @@ void name_container(struct container *c, struct request *q);             // root
 int start_socket(struct container *c, long call);                        // start.sock, by SYS_bind or SYS_connect
 // 0; -1 with the error's text; START_DESTROYED if a hook's failure has taken the container with it besides.
 #define START_DESTROYED -2
-int start_container(struct container *c, struct buffer *message);
+// `socket` leads to the waiting init, -1: start.sock does.
+int start_container(struct container *c, int socket, struct buffer *message);
 int destroy_container(struct container *c, int hooks, struct buffer *message);
 int kill_init(struct container *c);
 void end_child(struct run *r);                                          // kills it, and waits for its end
