@@ -15,9 +15,14 @@ class Driver:
     :ivar register: descriptor register of a v2 directory into which init is cloned (``Spawn.cgroup``), or ``NONE``.
     :ivar stay: 1 where a child that may not enter that directory stays in the caller's cgroup.
     :ivar tolerate: 1 where hierarchies that may not be written are passed over.
+    :ivar beside: may the cgroups be made while the first child makes something of its own already? It joins them by
+        their paths then, which a process can that is in a copy of the host's mount namespace.
     """
 
-    register, stay, tolerate = NONE, 0, 0
+    register, stay, tolerate, beside = NONE, 0, 0, False
+
+    def make_beside(self):
+        """Have the cgroups made beside the first child, where this driver can: sets ``beside``."""
 
     def __init__(self, host):
         self.host = host

@@ -6,8 +6,8 @@ choice we do as runc's cgroupfs driver: paths, which zeros mean "leave it", the 
 
 from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, bound
-from ..plan.steps import (AssertThawed, FreezeCgroup, JoinCgroup, MakeCgroup, OpenCgroup, RemoveCgroup, SignalCgroup, TellOomKills,
-                          TellPaused, ThawCgroup, WriteCgroup)
+from ..plan.steps import (EVENTS, NONE, AssertThawed, EnterCgroup, FreezeCgroup, JoinCgroup, MakeCgroup, OpenCgroup, Receive,
+                          RemoveCgroup, Send, SignalCgroup, TellOomKills, TellPaused, ThawCgroup, WriteCgroup)
 from . import NONE_OF_ITS_OWN
 from .cgroupfs import Cgroupfs, missing, page_size, shares
 from .devices import ALLOWED, rules
@@ -15,6 +15,7 @@ from .devices import ALLOWED, rules
 INHERITED = {"cpuset": ("cpuset.cpus", "cpuset.mems")}
 """Files that a new cgroup must have from its parent before it takes a process."""
 
+PLACED = EVENTS.index("placed")
 UNSET = (1 << 64) - 1
 """-1 as engines write it into the unsigned ``swappiness``."""
 
@@ -36,13 +37,32 @@ class V1(Cgroupfs):
 
     # ---- making, entering, leaving ----
 
-    def make(self):
-        steps = [self._step(MakeCgroup, each, fd=fd, file="tasks", tolerate=self.tolerate,
-                            inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
-                 for each, fd in zip(self.hierarchies, self.registers)]
-        if self.unified:
-            steps.append(self._step(MakeCgroup, self.unified, fd=self.register, tolerate=self.tolerate))
-        return steps
+    def make_beside(self):
+        # What has been passed over the child would have to be told.
+        self.beside = bool(self.hierarchies) and not self.tolerate
+
+    def before(self, resources):
+        if self.beside:
+            return self._make_unified()
+        return [*self._make(), *self._make_unified(), *self.limit(resources)]
+
+    def place(self, resources):
+        if not self.beside:
+            return []
+        return [*self._make(), *self.limit(resources), Send(self.at, "config-linux.md#cgroups-path", event=PLACED)]
+
+    def wait(self):
+        return [Receive(self.at, "config-linux.md#cgroups-path", event=PLACED)] if self.beside else []
+
+    def _make(self):
+        return [self._step(MakeCgroup, each, fd=NONE if self.beside else fd, file="" if self.beside else "tasks",
+                           tolerate=self.tolerate,
+                           inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
+                for each, fd in zip(self.hierarchies, self.registers)]
+
+    def _make_unified(self):
+        # The first child is made in it.
+        return [self._step(MakeCgroup, self.unified, fd=self.register, tolerate=self.tolerate)] if self.unified else []
 
     def open_for(self, beneath):
         for controller in beneath:
@@ -71,6 +91,8 @@ class V1(Cgroupfs):
         return [self._step(AssertThawed, freezer, spec="", file="freezer.state", thawed="THAWED")]
 
     def join(self):
+        if self.beside:
+            return [self._step(EnterCgroup, each) for each in self.hierarchies]
         return [JoinCgroup(self.at, "config-linux.md#cgroups-path", fd=fd) for fd in self.registers]
 
     def signal(self):

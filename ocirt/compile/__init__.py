@@ -34,6 +34,7 @@ def compile(config, request, host):
     namespaces = Namespaces(config, request, host, plan)
     rootfs = Rootfs(config, request, plan, namespaces)
     cgroup = cgroups.choose(config, request, host, plan)
+    namespaces.overlap(cgroup)
     mounts = Mounts(config, request, host, plan, namespaces, rootfs, cgroup)
     process = Process(config.process, config.linux, request, host, plan, namespaces) if config.has("process") else None
     network = _net_devices(config, host, plan, namespaces)
@@ -96,7 +97,7 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, fi
 
 
 def _init(config, host, score, namespaces, rootfs, cgroup, mounts, process, filters):
-    steps = ([] if namespaces.has_stage else cgroup.wait()) + cgroup.join() + score + namespaces.enter()
+    steps = namespaces.begin() + ([] if namespaces.has_stage else cgroup.wait()) + cgroup.join() + score + namespaces.enter()
     if process:
         steps += filters.wait()
     steps += rootfs.open() + mounts.make()

@@ -31,12 +31,13 @@ class Namespaces:
 
     :ivar new: CLONE_NEW* bits of those to make.
     :ivar joined: CLONE_NEW* bit -> path (Text) of those to join.
+    :ivar later: CLONE_NEW* bits of those that init makes by itself, while the runtime makes its cgroups.
     """
 
     def __init__(self, config, request, host, plan):
         self.linux, self.request, self.host = config.linux, request, host
         self.config, self.plan = config, plan
-        self.new, self.joined, self.registers = 0, {}, {}
+        self.new, self.joined, self.registers, self.later = 0, {}, {}, 0
         for entry in self.linux.namespaces:
             self._add(entry)
         self._check()
@@ -114,6 +115,13 @@ class Namespaces:
         only from within."""
         return bool(self.new & USER and self.new & TIME) and self.host.euid != 0
 
+    def overlap(self, cgroup):
+        """A network namespace takes the kernel as long as the cgroups do, and the two have no lock in common: where init is
+        the first child, and sees the host's paths, it makes the one while the runtime makes the others."""
+        if self.new & NETWORK and not self.has_stage and not self.has_user:
+            cgroup.make_beside()
+            self.later = NETWORK if cgroup.beside else 0
+
     # ---- steps ----
 
     def open(self):
@@ -135,7 +143,7 @@ class Namespaces:
         return steps + (self._map() + spawned if self._stage_has_user else spawned + self._map())
 
     def _flags(self):
-        return self.new & ~(CGROUP | TIME | (USER if self._stage_has_user else 0))
+        return self.new & ~(CGROUP | TIME | self.later | (USER if self._stage_has_user else 0))
 
     def stage(self, waiting):
         """Steps of the stage; none where there is no need for one.
@@ -201,6 +209,13 @@ class Namespaces:
     def _is_own(mappings, own):
         return len(mappings) == 1 and mappings[0].host_id.equals(own) and mappings[0].size.equals(1)
 
+    def begin(self):
+        """Steps of init before all others."""
+        return [Unshare("linux.namespaces", SPEC, flags=self.later), *self._loopback()] if self.later else []
+
+    def _loopback(self):
+        return [LoopbackUp("linux.namespaces", SPEC)] if self.new & NETWORK else []
+
     def enter(self):
         """Steps of init after it has joined its cgroups: its ids, and the namespaces that are its own to make."""
         at = "linux.namespaces"
@@ -213,10 +228,7 @@ class Namespaces:
             steps += [BecomeRoot(at, MAPPINGS), SetDumpable("not dumpable", "", value=0)]
         if self.new & CGROUP:
             steps.append(Unshare(at, SPEC, flags=CGROUP))
-        steps += self.keyring()
-        if self.new & NETWORK:
-            steps.append(LoopbackUp(at, SPEC))
-        return steps
+        return steps + self.keyring() + ([] if self.later else self._loopback())
 
     def keyring(self):
         """The step of a process of the container that gives it a session keyring of its own."""

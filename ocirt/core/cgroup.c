@@ -139,6 +139,8 @@ static int make_level(struct run *r, const struct making *m, const char *path, i
     if (size < 0) return failing(r, m->inherited->items[i], (int)size);
   }
   if (!last || (!present && !m->unified)) return 0;
+  // After a Spawn that was done again: made by the step that is being repeated.
+  if (present && !effect && (effect = effect_of(r->container->journal, key, 0)) && effect->state == EFFECT_MINE) return 0;
   int dir = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
   if (dir < 0) return failing(r, "open", dir);
   const char *wrong = m->unified ? unfit(dir, present) : taken(dir);
@@ -231,13 +233,21 @@ int do_open_cgroup(struct run *r, const struct step_open_cgroup *s) {
   return 0;
 }
 
-int do_join_cgroup(struct run *r, const struct step_join_cgroup *s) {
-  int fd = r->fds[s->fd];
-  if (fd < 0) return 0;
-  // A single-threaded process that writes 0 to `tasks` moves itself without waiting for a grace period.
+// A single-threaded process that writes 0 to `tasks` moves itself without waiting for a grace period.
+static int move_self(struct run *r, int fd) {
   long n = sys_write(fd, "0", 1);
   sys_close(fd);
   return n < 0 ? failing(r, "write", (int)n) : 0;
+}
+
+int do_join_cgroup(struct run *r, const struct step_join_cgroup *s) {
+  int fd = r->fds[s->fd];
+  return fd < 0 ? 0 : move_self(r, fd);
+}
+
+int do_enter_cgroup(struct run *r, const struct step_enter_cgroup *s) {
+  int fd = open_file(TEXT(hierarchy), TEXT(path), "tasks", O_WRONLY);
+  return fd < 0 ? failing(r, "open", fd) : move_self(r, fd);
 }
 
 int do_assert_thawed(struct run *r, const struct step_assert_thawed *s) {

@@ -48,7 +48,7 @@ hooked     host to init: those hooks have run
 ready      init to host: everything but the program itself has been applied
 committed  host to init: the container is created; wait for ``start``. Of an exec program: execute it
 known      host to init: the journal holds init's pid in the runtime's pid namespace; the message carries the pid
-placed     host to the child: systemd has put it into its cgroup, and the limits are written
+placed     host to the child: its cgroups are there, or systemd has put it into its own, and the limits are written
 """
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
@@ -480,6 +480,13 @@ class JoinCgroup(Step):
     """Write ``0`` to the register's file: this process moves itself, without a grace period."""
     fields = {"fd": "fd"}
     sentence = "join the cgroup"
+
+
+class EnterCgroup(Step):
+    """Write ``0`` to ``tasks`` of the v1 cgroup, by its host path: what a process does that is in the host's mount
+    namespace, or in a copy of it."""
+    fields = {"hierarchy": "text", "path": "text"}
+    sentence = "join the cgroup {hierarchy}{path}"
 
 
 class JoinNamespace(Step):

@@ -10,7 +10,7 @@ from ocirt.model.config import parse
 from ocirt.plan.steps import EVENTS
 from tests.unit.plans import DATA, config, host, names, plan, request, shown, steps, values
 
-READY, MAPPED = EVENTS.index("ready"), EVENTS.index("mapped")
+READY, MAPPED, PLACED = EVENTS.index("ready"), EVENTS.index("mapped"), EVENTS.index("placed")
 
 
 @pytest.fixture(scope="module")
@@ -20,17 +20,22 @@ def spec():
     return compile(parse(data), request(console_socket="/socket", pid_file="/pid"), host())
 
 
+HIERARCHIES = ["cpu", "cpuacct", "cpuset", "memory", "devices", "blkio", "pids", "systemd", "freezer"]
+
+
 def test_host_section(spec):
-    hierarchies = ["cpu", "cpuacct", "cpuset", "memory", "devices", "blkio", "pids", "systemd", "freezer", "unified"]
+    hierarchies = ["unified", *HIERARCHIES]
     made = shown(spec, "host", "MakeCgroup")
     assert [fields["hierarchy"].rpartition("/")[2] for _, fields in made] == hierarchies
     assert {fields["path"] for _, fields in made} == {"/c1"}
     assert [fields["inherit"] for _, fields in made if "inherit" in fields] == [["cpuset.cpus", "cpuset.mems"]]
-    assert [(fields["fd"], fields.get("file")) for _, fields in made] == [*[(fd, "tasks") for fd in range(9)], (9, None)]
-    assert names(spec, "host")[-6:] == ["WriteCgroup", "OpenSocket", "Spawn", "Receive", "Commit", "WritePidFile"]
-    assert shown(spec, "host", "OpenSocket", "Spawn", "Receive", "WritePidFile") == [
+    assert [fields.get("fd") for _, fields in made] == [9, *[None] * 9]
+    assert names(spec, "host")[:4] == ["MakeCgroup", "OpenSocket", "Spawn", "MakeCgroup"]
+    assert names(spec, "host")[-5:] == ["WriteCgroup", "Send", "Receive", "Commit", "WritePidFile"]
+    assert shown(spec, "host", "OpenSocket", "Spawn", "Send", "Receive", "WritePidFile") == [
         ("OpenSocket", {"fd": 10, "path": "/socket"}),
-        ("Spawn", {"section": "init", "flags": 0x6C020000, "cgroup": 9}),
+        ("Spawn", {"section": "init", "flags": 0x2C020000, "cgroup": 9}),
+        ("Send", {"event": PLACED}),
         ("Receive", {"event": READY}),
         ("WritePidFile", {"path": "/pid"}),
     ]
@@ -39,16 +44,26 @@ def test_host_section(spec):
 def test_limits_are_written_before_anything_joins(spec):
     order = names(spec, "host")
     last_write = len(order) - order[::-1].index("WriteCgroup")
-    assert last_write <= order.index("Spawn")
+    assert last_write <= order.index("Send") and names(spec, "init").index("Receive") < names(spec, "init").index("EnterCgroup")
+
+
+def test_without_a_network_namespace_all_is_made_before_init():
+    data = json.loads((DATA / "runc-spec.json").read_text())
+    data["linux"]["namespaces"] = [each for each in data["linux"]["namespaces"] if each["type"] != "network"]
+    made = compile(parse(json.dumps(data).encode()), request(console_socket="/socket"), host())
+    order = names(made, "host")
+    assert order[order.index("Spawn"):] == ["Spawn", "Receive", "Commit"]
+    assert shown(made, "init")[:9] == [("JoinCgroup", {"fd": fd}) for fd in range(9)]
 
 
 def test_init_section_up_to_the_root(spec):
     rows = shown(spec, "init")
-    assert rows[:14] == [
-        *[("JoinCgroup", {"fd": fd}) for fd in range(9)],
+    assert rows[:3] == [("Unshare", {"flags": 0x40000000}), ("LoopbackUp", {}), ("Receive", {"event": PLACED})]
+    rows = rows[2:]
+    assert rows[1:14] == [
+        *[("EnterCgroup", {"hierarchy": f"/sys/fs/cgroup/{name}", "path": "/c1"}) for name in HIERARCHIES],
         ("SetDumpable", {"value": 0}),
         ("NewKeyring", {"name": "_ses.c1"}),
-        ("LoopbackUp", {}),
         ("SetPropagation", {"propagation": 1 << 19, "recursive": 1}),
         ("OpenRootfs", {"path": "/bundle/rootfs"}),
     ]
@@ -71,7 +86,7 @@ def test_init_section_up_to_the_root(spec):
 
 
 def test_init_section_from_devices_to_the_program(spec):
-    rows = shown(spec, "init")[31:]
+    rows = shown(spec, "init")[33:]
     assert [name for name, _ in rows[:6]] == ["MakeNode"] * 6
     assert rows[0] == ("MakeNode", {"path": "/dev/null", "kind": 0o020000, "major": 1, "minor": 3, "mode": 0o666})
     assert [(fields["path"], fields["to"]) for _, fields in rows[6:12]] == [
