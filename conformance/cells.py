@@ -37,11 +37,14 @@ def check():
         raise CellError(f"needs cgroup v1 hierarchies under {TOP}: the programs of runtime-tools read no others")
 
 
-def make(name):
-    """Make the cgroup of the cell ``name`` in each hierarchy. Returns its path beneath each hierarchy's root."""
-    path = f"{PARENT}/{name}"
+def make(name, parent=PARENT):
+    """Make the cgroup of the cell ``name`` in each hierarchy. Returns its path beneath each hierarchy's root.
+
+    :param parent: the cgroup above, made where it is missing.
+    """
+    path = f"{parent}/{name}"
     for top in hierarchies():
-        for folder in (Path(f"{top}{PARENT}"), Path(f"{top}{path}")):
+        for folder in (Path(f"{top}{parent}"), Path(f"{top}{path}")):
             folder.mkdir(exist_ok=True)
             for file in INHERITED:
                 if (folder / file).exists():
