@@ -191,10 +191,18 @@ def until(condition, what, seconds=LIMIT / 2):
 
 def end(process, limit=20):
     """End a daemon that :meth:`Cell.daemon` has started, politely, then not."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
+    if process.poll() is not None:
+        return
+    # nsenter, which has one child: timeout(1), which passes the signal on.
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for number, patience in ((signal.SIGTERM, limit), (signal.SIGKILL, 5)):
+        for child in children:
+            pidfd = os.pidfd_open(int(child))
+            signal.pidfd_send_signal(pidfd, number)
+            os.close(pidfd)
         try:
-            process.wait(limit)
+            process.wait(patience)
+            return
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(limit)
+            continue
+    raise CellError(f"{process.args} does not end")
