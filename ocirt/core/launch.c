@@ -217,14 +217,24 @@ static const char *absolute(const char *path, char **store, char *end) {
   return result;
 }
 
+// Whose states lie in $XDG_RUNTIME_DIR: nobody's with privileges, but those of root of a user namespace made by a user
+// (rootless podman). A root that says so by USER, as in a container of its own, has /run. runc's rule.
+static const char *runtime_directory(const struct request *q) {
+  const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR"), *user = environment_variable(q, "USER");
+  char map[64];
+  if (!runtime || !*runtime) return "/run";
+  if (sys0(SYS_geteuid)) return runtime;
+  int initial = read_file(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) < 0 || !strcmp(map, "         0          0 4294967295\n");
+  return initial || (user && !strcmp(user, "root")) ? "/run" : runtime;
+}
+
 static void complete(struct request *q) {
   static char store[10 * 4200], *at = store;
   static const unsigned char paths[] = {FLAG_ROOT, FLAG_LOG, FLAG_BUNDLE, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
                                         FLAG_CONFIG, FLAG_UPPER, FLAG_WORK};
   if (!q->flags[FLAG_ROOT]) {
-    const char *runtime = sys0(SYS_geteuid) ? environment_variable(q, "XDG_RUNTIME_DIR") : 0;
     struct buffer root = {at, 4200, 0, 0};
-    put(&root, runtime && *runtime ? runtime : "/run"); put(&root, "/ocirt");
+    put(&root, runtime_directory(q)); put(&root, "/ocirt");
     q->flags[FLAG_ROOT] = root.data;
     at += root.used + 1;
   }

@@ -131,6 +131,22 @@ def test_default_root(user, own_bundle, tmp_path):
     assert not (tmp_path / "home/ocirt/c1").exists()
 
 
+@pytest.mark.parametrize("variables, seen", [({"USER": "tester"}, "c1"), ({}, "c1"), ({"USER": "root"}, "c2")])
+def test_default_root_of_root_in_a_user_namespace(user, tmp_path, variables, seen):
+    """Rootless podman's runtime is root there, and its states are the user's. A root by name, as in a container, has /run."""
+    home = tmp_path / "home"
+    for place in (home / "ocirt/c1", home / "run/ocirt/c2"):
+        place.mkdir(parents=True)
+    for path in (home, *home.rglob("*")):
+        os.chown(path, UID, UID)
+    environment = {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(home), **variables}
+    # The launcher's idea and Python's: a container is there for state (cut off, so its status is all that is known), and for list.
+    script = f'mount --bind {home}/run /run && "$0" state c1 >/dev/null 2>&1; echo $?; "$0" state c2 >/dev/null 2>&1; echo $?; "$0" list -q'
+    done = subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, str(user.executable)], **AS_USER, env=environment,
+                          capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, cwd="/")
+    assert done.stdout.split() == {"c1": ["0", "1", "c1"], "c2": ["1", "0", "c2"]}[seen], done
+
+
 def test_without_a_user_namespace(user, own_bundle):
     own_bundle.without_namespace("user")
     for name in ("uidMappings", "gidMappings"):
