@@ -46,6 +46,12 @@ def installed():
 
 
 @pytest.fixture(scope="session")
+def runtime():
+    """The runtime that engines are set up with: ocirt. OCIRT_TEST_ENGINES_RUNTIME=runc shows what of the tests runc passes."""
+    return os.environ.get("OCIRT_TEST_ENGINES_RUNTIME", "ocirt")
+
+
+@pytest.fixture(scope="session")
 def archives(tmp_path_factory):
     """A folder with the archives of the images."""
     folder = tmp_path_factory.mktemp("images")

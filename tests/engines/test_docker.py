@@ -22,8 +22,8 @@ CMD ["cat", "/data/page", "/data/copied"]
 
 
 @pytest.fixture(scope="module")
-def engine(cell, archives):
-    docker = Docker(cell, archives)
+def engine(cell, archives, runtime):
+    docker = Docker(cell, archives, runtime)
     yield docker
     docker.stop()
 

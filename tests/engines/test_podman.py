@@ -29,8 +29,8 @@ spec:
 
 
 @pytest.fixture(scope="module")
-def engine(cell, archives):
-    return Podman(cell, archives)
+def engine(cell, archives, runtime):
+    return Podman(cell, archives, runtime)
 
 
 @pytest.fixture

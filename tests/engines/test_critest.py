@@ -1,0 +1,36 @@
+"""Kubernetes' own validation of a CRI, critest, with local images: what passes with runc in this run passes with ocirt."""
+
+import xml.etree.ElementTree as ElementTree
+
+from tests.engines.cell import Cell
+from tests.engines.conftest import KEPT
+from tests.engines.containerd import SOCKET, Containerd
+from tests.engines.expected import EXEC
+
+IMAGES = "defaultTestContainerImage: localhost/busybox:latest\nwebServerTestImage: localhost/busybox:latest\n"
+LEFT_OUT = "Image|image|Metrics|benchmark"
+"""Tests that pull images, or are of containerd alone."""
+SECONDS = 280
+
+
+def passed(runtime, archives):
+    """Names of critest's tests that pass, and of all that were run."""
+    with Cell(f"critest-{runtime}") as cell:
+        Containerd(cell, archives, runtime, crictl=KEPT / "bin/crictl")
+        cell.write("/run/images.yaml", IMAGES)
+        result = cell(KEPT / "bin/critest", "--runtime-endpoint", f"unix://{SOCKET}", "--image-endpoint", f"unix://{SOCKET}", "--runtime-handler", runtime,
+                      "--test-images-file", "/run/images.yaml", "--report-dir", "/run/report", "--ginkgo.skip", LEFT_OUT, "--ginkgo.no-color",
+                      "--ginkgo.timeout", f"{SECONDS}s", limit=SECONDS + 20)
+        reports = list(cell.path("/run/report").glob("*.xml"))
+        assert reports, result
+        cases = [case for report in reports for case in ElementTree.parse(report).iter("testcase")]
+    run = {case.get("name"): case for case in cases if case.find("skipped") is None}
+    return {name for name, case in run.items() if case.find("failure") is None and case.find("error") is None}, set(run)
+
+
+@EXEC
+def test_what_runc_passes(installed, archives):
+    runc, run = passed("runc", archives)
+    ocirt, _ = passed("ocirt", archives)
+    print(f"critest: {len(run)} tests, {len(runc)} pass with runc, {len(ocirt)} with ocirt")
+    assert len(runc) >= 40 and runc - ocirt == set()
