@@ -222,6 +222,8 @@ int do_find_executable(struct run *r, const struct step_find_executable *s) {
   put(&r->detail, ": exec: "); put_json(&r->detail, name); put(&r->detail, ": ");
   if (denied || error == -EACCES) put(&r->detail, "permission denied");
   else if (!strchr(name, '/')) put(&r->detail, "executable file not found in $PATH");
+  // Of the two texts, which both mean status 126 to engines, each knows one.
+  else if (error == -EISDIR) put(&r->detail, "is a directory: permission denied");
   else { put(&r->detail, "stat "); put(&r->detail, name); put(&r->detail, ": "); put_error(&r->detail, error); }
   return failing(r, "", error);
 }

@@ -32,7 +32,7 @@ run --rm busybox cat /proc/1/status
 run --rm busybox mount
 run --rm busybox /no/such
 run --rm busybox nosuch
-!directory run --rm busybox /etc
+run --rm busybox /etc
 run --rm busybox /etc/passwd
 run --rm --user nobody2 busybox true
 run --rm --user guest busybox id
@@ -205,7 +205,7 @@ run --rm busybox ls -l /dev
 run --rm busybox mount
 run --rm busybox /no/such
 run --rm busybox nosuch
-!directory run --rm busybox /etc
+run --rm busybox /etc
 run --rm busybox /etc/passwd
 run --rm --user nobody2 busybox true
 run --rm --user guest busybox id

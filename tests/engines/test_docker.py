@@ -142,6 +142,7 @@ def test_namespaces(docker):
     ("/no/such", 127, "no such file or directory"),
     ("nosuch", 127, "executable file not found in $PATH"),
     ("/etc/passwd", 126, "permission denied"),
+    ("/etc", 126, "is a directory"),
 ])
 def test_commands_that_cannot_be_run(docker, command, status, text):
     result = docker("run", "--rm", "busybox", command)

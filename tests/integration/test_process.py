@@ -154,6 +154,7 @@ def test_cwd(ocirt, bundle):
 
 @pytest.mark.parametrize("args, words", [
     (["nosuch"], "executable file not found in $PATH"), (["/nosuch"], "no such file or directory"), (["/etc/passwd"], "permission denied"),
+    (["/etc"], "is a directory: permission denied"),
     ([], "process.args"),
 ])
 def test_a_program_that_cannot_run(ocirt, bundle, args, words):
