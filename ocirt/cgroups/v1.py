@@ -20,8 +20,9 @@ UNSET = (1 << 64) - 1
 """-1 as engines write it into the unsigned ``swappiness``."""
 
 ALLOWED = ("c *:* m", "b *:* m", "c 1:3 rwm", "c 1:8 rwm", "c 1:7 rwm", "c 5:0 rwm", "c 1:5 rwm", "c 1:9 rwm",
-           "c 136:* rwm", "c 5:2 rwm")
-"""Device rules after the config's own: mknod of any device, the default devices, pseudoterminals."""
+           "c 136:* rwm", "c 5:2 rwm", "c 10:200 rwm")
+"""Device rules after the config's own: mknod of any device, the default devices, pseudoterminals, and tun, which containers
+with CAP_NET_ADMIN make themselves (runc took it out once and had to bring it back)."""
 
 THROTTLES = {"throttle_read_bps": "read_bps", "throttle_write_bps": "write_bps", "throttle_read_iops": "read_iops",
              "throttle_write_iops": "write_iops"}

@@ -7,6 +7,7 @@ whether there is any and which of the texts stand there that engines and people 
 Lines that begin with ``@`` look at the cell:
 
     @tty COMMAND            the command with a terminal
+    @sorted COMMAND         the command, whose lines come in any order
     @sh COMMAND             a shell command in the cell
     @wait NAME TEXT         wait until the log of a container holds the text (not compared)
     @until COMMAND          wait until a shell command in the cell succeeds (not compared)
@@ -42,7 +43,7 @@ NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 def normal(text, before):
     """Take out what is another in each run."""
     for pattern, word in (
-        (r"\b[0-9a-f]{64}\b", "ID64"), (r"\b[0-9a-f]{12}\b", "ID12"), (r"\b[0-9a-f]{12,40}\b", "HEX"),
+        (r"\b[0-9a-f]{64}\b", "ID64"), (r"\b[0-9a-f]{12}\b", "ID12"), (r"\b[0-9a-f]{11,40}\b", "HEX"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?\+0000 UTC|Z)?", "TIME"), (r"\b([A-Z][a-z]{2} ){1,2} ?\d+ \d\d:\d\d(:\d\d)?( \d{4})?", "DATE"),
         (r"\b10\.\d+\.\d+\.\d+\b|\b172\.\d+\.\d+\.\d+\b", "ADDRESS"), (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "MAC"),
         (r"\b(About an?|Less than an?|\d+) (second|minute)s?( ago)?", "AGO"), (r"\b[a-z]+_[a-z]+\d?\b(?=\s*$)", "NAME"),
@@ -78,6 +79,11 @@ class Run:
 
     def _tty(self, rest):
         return self._result(self.cell.terminal(*self.engine.words(*shlex.split(rest))))
+
+    def _sorted(self, rest):
+        result = self.engine(*shlex.split(rest))
+        result.out = "\n".join(sorted(result.out.splitlines()))
+        return self._result(result)
 
     def _sh(self, rest):
         return self._result(self.cell("sh", "-c", rest))
@@ -162,7 +168,7 @@ def lines_of(table):
 
 def is_command(line):
     """Whether a line is an engine's command, not a look at the cell."""
-    return not line.startswith("@") or line.startswith("@tty")
+    return not line.startswith("@") or line.startswith(("@tty", "@sorted"))
 
 
 def run(name, runtime, archives):

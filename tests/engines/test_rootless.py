@@ -117,7 +117,7 @@ def test_published_port(podman):
 
 def test_build(podman):
     podman.cell.write(f"{HOME}/context/Dockerfile", "FROM localhost/busybox\nRUN id -u > /data/id; chown guest /data\nCMD [\"cat\", \"/data/id\"]\n")
-    podman.ok("build", "--isolation", "oci", "--tag", "built", f"{HOME}/context")
+    podman.ok("build", "--isolation", "oci", "--network", "host", "--tag", "built", f"{HOME}/context")
     assert podman.ok("run", "--rm", "built") == "0"
     podman.ok("rmi", "--force", "built")
 
