@@ -20,13 +20,15 @@ A line that begins with ``!KEY`` differs, for the reason that REASONS[KEY] gives
 
 import re
 import shlex
+import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from tests.engines import images
-from tests.engines.cell import Cell, CellError, cells, until
+from tests.engines.cell import Cell, CellError, until
+from tests.engines.installed import installed
 from tests.engines.tables import REASONS, TABLES
 
 TEXTS = ("permission denied", "no such file or directory", "executable file not found in $path", "not running", "does not exist",
@@ -211,14 +213,15 @@ def main(names):
     archives = Path(tempfile.mkdtemp())
     images.make(archives)
     bad = 0
-    for name in names or TABLES:
-        begun = time.monotonic()
-        commands, found, known = compare(name, archives)
-        print(f"{name}: {commands} commands, {len(found)} differences, {len(known)} known ones, {time.monotonic() - begun:.0f} s", flush=True)
-        for difference in found:
-            print(difference, flush=True)
-        bad += len(found)
-    cells.remove("/ocirt-test-engines")
+    with installed():
+        for name in names or TABLES:
+            begun = time.monotonic()
+            commands, found, known = compare(name, archives)
+            print(f"{name}: {commands} commands, {len(found)} differences, {len(known)} known ones, {time.monotonic() - begun:.0f} s", flush=True)
+            for difference in found:
+                print(difference, flush=True)
+            bad += len(found)
+    shutil.rmtree(archives)
     return bad != 0
 
 

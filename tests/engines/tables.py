@@ -3,7 +3,7 @@
 import json
 
 from tests.engines.containerd import Containerd, container, sandbox
-from tests.engines.conftest import KEPT
+from tests.engines.installed import KEPT
 from tests.engines.docker import Docker
 from tests.engines.podman import Podman
 from tests.engines.test_rootless import User

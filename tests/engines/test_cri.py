@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.engines.cell import until
-from tests.engines.conftest import KEPT
+from tests.engines.installed import KEPT
 from tests.engines.containerd import Containerd, container, sandbox
 from tests.engines.expected import EXEC, UPDATE
 

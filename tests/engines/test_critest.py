@@ -3,7 +3,7 @@
 import xml.etree.ElementTree as ElementTree
 
 from tests.engines.cell import Cell
-from tests.engines.conftest import KEPT
+from tests.engines.installed import KEPT
 from tests.engines.containerd import SOCKET, Containerd
 from tests.engines.expected import EXEC
 
@@ -29,7 +29,7 @@ def passed(runtime, archives):
 
 
 @EXEC
-def test_what_runc_passes(installed, archives):
+def test_what_runc_passes(archives):
     runc, run = passed("runc", archives)
     ocirt, _ = passed("ocirt", archives)
     print(f"critest: {len(run)} tests, {len(runc)} pass with runc, {len(ocirt)} with ocirt")

@@ -13,6 +13,6 @@ def test_its_size():
 
 
 @pytest.mark.parametrize("engine", TABLES)
-def test_side_by_side(installed, archives, engine):
+def test_side_by_side(archives, engine):
     _, differences, _ = matrix.compare(engine, archives)
     assert differences == []

@@ -3,7 +3,7 @@
 import re
 
 from tests.engines.cell import Cell, until
-from tests.engines.conftest import KEPT
+from tests.engines.installed import KEPT
 from tests.engines.containerd import Containerd, container, sandbox
 from tests.engines.docker import Docker
 from tests.engines.expected import EXEC
@@ -59,7 +59,7 @@ def check(execs, once, verbs):
     assert second[1] == [], "\n".join(lines)
 
 
-def test_podman(installed, archives):
+def test_podman(archives):
     with Cell("execs-podman") as cell:
         Podman(cell, archives)
         cell.ok("sh", "-c", "rm -rf /run/ocirt-cache /run/execs; touch /run/execs")
@@ -68,7 +68,7 @@ def test_podman(installed, archives):
               ["create", "start", "delete"])
 
 
-def test_buildah(installed, archives):
+def test_buildah(archives):
     with Cell("execs-buildah") as cell:
         Podman(cell, archives)
         cell.write("/run/context/Dockerfile", "FROM localhost/busybox\nRUN true\n")
@@ -78,19 +78,19 @@ def test_buildah(installed, archives):
                                      env={"BUILDAH_RUNTIME": "/usr/local/bin/ocirt"}), ["create", "start", "delete"])
 
 
-def test_docker(installed, archives):
+def test_docker(archives):
     with Cell("execs-docker") as cell:
         docker = Docker(cell, archives, prefix=STRACE)
         check(Execs(cell), lambda: docker.ok("run", "--rm", "--memory", "100m", "busybox", "true"), ["create", "start", "delete"])
 
 
-def test_containerd(installed, archives):
+def test_containerd(archives):
     with Cell("execs-ctr") as cell:
         ctr = Containerd(cell, archives, prefix=STRACE)
         check(Execs(cell), lambda: ctr.run("--rm", "c1", "true"), ["create", "start", "delete"])
 
 
-def test_cri(installed, archives):
+def test_cri(archives):
     """The second pod as a whole: its sandbox and its container."""
     with Cell("execs-cri") as cell:
         cri = Containerd(cell, archives, crictl=KEPT / "bin/crictl", prefix=STRACE)
@@ -112,7 +112,7 @@ def test_cri(installed, archives):
 
 
 @EXEC
-def test_exec(installed, archives):
+def test_exec(archives):
     with Cell("execs-exec") as cell:
         podman = Podman(cell, archives)
         podman.ok("run", "--detach", "--name", "c1", "busybox", "sleep", "300")

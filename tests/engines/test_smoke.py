@@ -41,7 +41,7 @@ def containerd(*setup):
 
 
 @pytest.fixture(scope="module", params=[podman, docker, containerd], ids=lambda engine: engine.__name__)
-def life(request, installed, archives, runtime):
+def life(request, archives, runtime):
     with Cell(f"smoke-{request.param.__name__}") as cell:
         yield request.param(cell, archives, runtime)
 
