@@ -5,6 +5,7 @@ taken away itself is to be asked before (:meth:`Cell.left`).
 """
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -134,7 +135,7 @@ class Cell:
                 os.write(master, typed.encode())
                 typed = ""
         os.close(master)
-        return Result(words, process.wait(limit + 20), shown.decode(errors="replace").replace("\r\n", "\n"), "")
+        return Result(words, process.wait(limit + 20), re.sub("\r+\n", "\n", shown.decode(errors="replace")), "")
 
     # ---- what stands in the cell ----
 

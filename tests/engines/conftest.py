@@ -1,11 +1,10 @@
 """Engines for real, as root, each in a cell (cell.py) below the cgroup /ocirt-test-engines, with the ocirt that hack/install makes."""
 
-import os
-
 import pytest
 
 from tests.engines import images
 from tests.engines.cell import Cell, until
+from tests.engines.expected import RUNTIME
 from tests.engines.installed import CannotRun, installed
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,8 +19,7 @@ def ready():
 
 @pytest.fixture(scope="session")
 def runtime():
-    """The runtime that engines are set up with: ocirt. OCIRT_TEST_ENGINES_RUNTIME=runc shows what of the tests runc passes."""
-    return os.environ.get("OCIRT_TEST_ENGINES_RUNTIME", "ocirt")
+    return RUNTIME
 
 
 @pytest.fixture(scope="session")

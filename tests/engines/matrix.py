@@ -8,6 +8,7 @@ Lines that begin with ``@`` look at the cell:
 
     @tty COMMAND            the command with a terminal
     @sorted COMMAND         the command, whose lines come in any order
+    @status COMMAND         the command, whose output is another each time
     @sh COMMAND             a shell command in the cell
     @wait NAME TEXT         wait until the log of a container holds the text (not compared)
     @until COMMAND          wait until a shell command in the cell succeeds (not compared)
@@ -86,6 +87,10 @@ class Run:
         result = self.engine(*shlex.split(rest))
         result.out = "\n".join(sorted(result.out.splitlines()))
         return self._result(result)
+
+    def _status(self, rest):
+        result = self.engine(*shlex.split(rest))
+        return f"status {result.status}, {'some' if result.out else 'no'} output"
 
     def _sh(self, rest):
         return self._result(self.cell("sh", "-c", rest))
@@ -170,7 +175,7 @@ def lines_of(table):
 
 def is_command(line):
     """Whether a line is an engine's command, not a look at the cell."""
-    return not line.startswith("@") or line.startswith(("@tty", "@sorted"))
+    return not line.startswith("@") or line.startswith(("@tty", "@sorted", "@status"))
 
 
 def run(name, runtime, archives):
@@ -192,6 +197,8 @@ class Difference:
         if self.runc == self.ocirt:
             return f"{self.engine} {self.line}: no difference, though one is expected: {REASONS[self.key]}"
         one, two = self.runc.splitlines(), self.ocirt.splitlines()
+        if set(one) == set(two):
+            return f"{self.engine} {self.line}{reason}\n  runc:  {self.runc!r}\n  ocirt: {self.ocirt!r}"
         return "\n".join([f"{self.engine} {self.line}{reason}", *(f"  runc:  {line}" for line in one if line not in two or len(one) < 5),
                           *(f"  ocirt: {line}" for line in two if line not in one or len(two) < 5)])
 

@@ -18,7 +18,7 @@ REASONS = {
     "rootless-cgroups": "without rights over the cgroups ocirt shows none in the container, runc those of the caller; and \"mounts\"",
     "nocgroup": "podman's list of runtimes that can do it has not runc",
     "capability": "this root lacks CAP_SYS_RESOURCE: runc fails, ocirt gives what there is",
-    "leaves": "runc leaves a cgroup of the pod behind",
+    "leaves": "runc leaves cgroups behind: those it made above the container's, and one of a pod",
 }
 
 PODMAN = """
@@ -309,7 +309,7 @@ run --rm --mount=type=bind,src=/run/dir,dst=/mnt,options=rbind:ro c1 sh -c 'cat 
 run --detach --memory-limit=104857600 --cpus=0.5 c1 sleep 300
 @cgroups c1
 !mounts @process c1
-tasks metrics --format json c1
+@status tasks metrics --format json c1
 !ps tasks ps c1
 !exec tasks exec --exec-id e1 c1 id
 !pause tasks pause c1
@@ -323,7 +323,7 @@ containers delete c1
 run --detach c2 sleep 300
 tasks delete --force c2
 containers delete c2
-@left
+!leaves @left
 """
 
 CRI = """
@@ -337,7 +337,7 @@ start %c1
 ps --output json --quiet
 !exec exec --sync %c1 id
 !exec exec --sync %c1 nosuch
-!exec exec --sync %c1 sh -c 'exit 4'
+exec --sync %c1 sh -c 'exit 4'
 !update update --memory 52428800 --cpu-share 200 %c1
 !update @cgroups c1
 stats --output json --id %c1 --quiet

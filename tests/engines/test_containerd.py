@@ -6,7 +6,7 @@ import pytest
 
 from tests.engines.cell import until
 from tests.engines.containerd import Containerd
-from tests.engines.expected import EXEC, PAUSE, PS
+from tests.engines.expected import EXEC, OURS, PAUSE, PS
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,7 @@ def status(ctr, name):
     return next(line.split()[2] for line in ctr.ok("tasks", "list").splitlines()[1:] if line.split()[0] == name)
 
 
+@OURS
 def test_it_is_ocirt_that_runs(ctr):
     assert ctr.run("--detach", "c1", "sleep", "300").status == 0
     state = ctr.cell.ok("ocirt", "--root", "/run/containerd/runc/default", "state", "c1")

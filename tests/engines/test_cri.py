@@ -7,7 +7,7 @@ import pytest
 from tests.engines.cell import until
 from tests.engines.installed import KEPT
 from tests.engines.containerd import Containerd, container, sandbox
-from tests.engines.expected import EXEC, UPDATE
+from tests.engines.expected import EXEC, OURS, UPDATE
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,7 @@ def running(cri, pod, name, *command, **more):
     return made
 
 
+@OURS
 def test_a_pod_of_two(cri, pod):
     server = running(cri, pod, "server", "httpd", "-f", "-p", "80", "-h", "/etc")
     client = running(cri, pod, "client", "sh", "-c", "until wget -qO- http://127.0.0.1/passwd; do sleep 0.1; done; sleep 300")
@@ -84,6 +85,7 @@ def test_two_pods_see_each_other(cri, pod):
     until(lambda: any("root:x:0" in line for line in log(cri, "client")), "the client's log")
 
 
+@OURS
 def test_a_handler_by_its_name(cri):
     """What a RuntimeClass names."""
     pod = make_pod(cri, sandbox("p1"), "--runtime", "ocirt")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.engines.cell import until
 from tests.engines.docker import Docker
-from tests.engines.expected import EXEC, PAUSE, PS, UPDATE
+from tests.engines.expected import EXEC, OURS, PAUSE, PS, UPDATE
 from tests.engines.podman import wait_log
 from tests.engines.registry import Registry
 
@@ -36,6 +36,7 @@ def docker(engine, nothing_left):
     nothing_left(engine.cell, before)
 
 
+@OURS
 def test_the_daemon_knows_it(docker):
     info = json.loads(docker.ok("info", "--format", "{{json .}}"))
     assert info["DefaultRuntime"] == "ocirt" and info["Runtimes"]["ocirt"]["path"] == "/usr/local/bin/ocirt"
@@ -48,6 +49,7 @@ def test_the_daemon_knows_it(docker):
     assert json.loads(state)["pid"] == found["State"]["Pid"]
 
 
+@OURS
 def test_one_container_alone(docker):
     """docker run --runtime: the other way to choose."""
     docker.ok("run", "--runtime", "runc", "--detach", "--name", "other", *SLEEP)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.engines.expected import EXEC, PAUSE, UPDATE
+from tests.engines.expected import EXEC, OURS, PAUSE, UPDATE
 from tests.engines.podman import Podman, wait_log
 
 SLEEP = ("busybox", "sleep", "300")
@@ -41,6 +41,7 @@ def podman(engine, nothing_left):
     nothing_left(engine.cell, before)
 
 
+@OURS
 def test_it_is_ocirt_that_runs(podman):
     podman.ok("run", "--detach", "--name", "c1", *SLEEP)
     assert podman.inspect("c1")["OCIRuntime"] == "ocirt"
@@ -224,6 +225,7 @@ def test_copy_diff_commit_export(podman):
     podman.ok("rmi", "--force", "v2")
 
 
+@OURS
 def test_one_container_alone(podman):
     """podman --runtime: the other way to choose, without any configuration."""
     podman.ok("--runtime", "/usr/sbin/runc", "run", "--detach", "--name", "other", *SLEEP)

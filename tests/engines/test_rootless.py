@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.engines.expected import EXEC
+from tests.engines.expected import EXEC, OURS
 from tests.engines.podman import CONFIG, RUNC, SYSTEM_WIDE
 
 UID = 54321
@@ -64,6 +64,7 @@ def test_run(podman):
     assert result.status == 7 and result.out.split() == ["0", "0", str(UID), "1", "1", "700000", "65536"] and result.err == "err\n", result
 
 
+@OURS
 def test_it_is_ocirt_that_runs(podman):
     podman.ok("run", "--detach", "--name", "c1", *SLEEP)
     name = podman.ok("container", "inspect", "--format", "{{.Id}} {{.OCIRuntime}} {{.State.Pid}}", "c1").split()
