@@ -251,7 +251,7 @@ stats --no-stream --format '{{.Name}} {{.PIDs}}' c1
 !exec exec c1 /etc/passwd
 !exec @tty exec -it c1 tty
 !pause pause c1
-exec c1 true
+!exec exec c1 true
 !pause unpause c1
 !update update --memory 50m --memory-swap 60m --cpu-shares 200 c1
 !update @cgroups c1
