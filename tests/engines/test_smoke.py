@@ -71,11 +71,10 @@ def test_exec(life):
         life.engine.clean()
 
 
+@pytest.mark.parametrize("life", [podman], indirect=True, ids=["buildah"])
 def test_a_build(life, nothing_left):
     """buildah, beside podman, whose storage it shares."""
     engine = life.engine
-    if not isinstance(engine, Podman):
-        pytest.skip("asked of podman's cell alone")
     before = engine.cell.left()
     engine.cell.write("/run/context/Dockerfile", "FROM localhost/busybox\nRUN echo built > /data/page\nCMD [\"cat\", \"/data/page\"]\n")
     runtime = shutil.which(engine.runtime, path="/usr/local/bin:/usr/sbin")
