@@ -2,7 +2,9 @@
 
 import argparse
 import concurrent.futures
+import json
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +15,8 @@ from . import build, cells, known, report, run
 TREE = Path(__file__).resolve().parents[1]
 OURS = str(TREE / "build/bin/ocirt")
 DOCS = TREE / "docs/conformance.md"
+MACHINE = TREE / "build/vm/conformance.json"
+"""What tests/vm/test_conformance.py has found in its virtual machine."""
 PEERS = ("runc", "crun")
 FILES = TREE / "build/conformance"
 
@@ -21,15 +25,17 @@ def arguments(words=None):
     parser = argparse.ArgumentParser(prog="hack/conformance", description="Run the validation programs of OCI "
                                      "runtime-tools against runtimes. Exit status 1: with ocirt something is not as "
                                      "conformance/known.toml says.")
-    parser.add_argument("--runtime", action="append", metavar="NAME-OR-PATH", help="a column; repeatable; default: this tree's ocirt")
-    parser.add_argument("--program", action="append", metavar="NAME", help="only this program; repeatable")
-    parser.add_argument("--jobs", type=int, default=run.JOBS, metavar="N", help="programs at a time (default: %(default)s)")
-    parser.add_argument("--limit", type=float, default=run.LIMIT, metavar="SECONDS", help="for one program (default: %(default)s)")
-    parser.add_argument("--json", type=Path, default=FILES / "report.json", metavar="FILE", help="default: %(default)s")
-    parser.add_argument("--junit", type=Path, default=FILES / "junit.xml", metavar="FILE", help="default: %(default)s")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a page for people")
-    parser.add_argument("--docs", action="store_true", help=f"all of ocirt, {' and '.join(PEERS)}, into docs/conformance.md")
-    parser.add_argument("--list", action="store_true", help="print the names of the programs")
+    flag = parser.add_argument
+    flag("--runtime", action="append", metavar="NAME-OR-PATH", help="a column; repeatable; default: this tree's ocirt")
+    flag("--program", action="append", metavar="NAME", help="only this program; repeatable")
+    flag("--jobs", type=int, default=run.JOBS, metavar="N", help="programs at a time (default: %(default)s)")
+    flag("--limit", type=float, default=run.LIMIT, metavar="SECONDS", help="for one program (default: %(default)s)")
+    flag("--json", type=Path, default=FILES / "report.json", metavar="FILE", help="default: %(default)s")
+    flag("--junit", type=Path, default=FILES / "junit.xml", metavar="FILE", help="default: %(default)s")
+    flag("--markdown", type=Path, metavar="FILE", help="write a page for people")
+    flag("--docs", action="store_true", help=f"ocirt, {' and '.join(PEERS)}, and the last run of "
+         "tests/vm/test_conformance.py, into docs/conformance.md")
+    flag("--list", action="store_true", help="print the names of the programs")
     options = parser.parse_args(words)
     if options.docs:
         if options.runtime or options.program:
@@ -47,33 +53,50 @@ def is_strict(runtime):
 
 
 def column(suite, runtime, programs, file, *, jobs=run.JOBS, limit=run.LIMIT, done=None):
-    """Run ``programs`` and the proofs that their failures need. Returns a :class:`report.Column`."""
+    """Run ``programs``, but those that are left out, and the proofs that are needed.
+
+    :param file: what of known.toml is about this host.
+    :return: a :class:`report.Column`.
+    """
     strict = is_strict(runtime)
-    results = run.run(suite, runtime, programs, jobs=jobs, limit=limit, done=done)
-    entries = [entry for program, result in results.items() for entry in file.of(program)
-               if strict or set(entry.failures) & set(result.failures())]
+    ran = run.run(suite, runtime, [each for each in programs if not file.reason(each)], jobs=jobs, limit=limit, done=done)
+    names = {entry: program for program, result in ran.items() for entry in file.of(program)
+             if strict or set(entry.failures) & set(result.failures())}
+    names |= {file.reason(program): program for program in programs if program not in ran}
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        held = dict(zip(entries, pool.map(lambda entry: known.prove(suite, runtime, entry), entries)))
-    verdicts = {program: known.judge(result, file, held, strict) for program, result in results.items()}
-    return report.Column(runtime, results, verdicts)
+        held = dict(zip(names, pool.map(lambda entry: known.prove(suite, runtime, names[entry], entry), names)))
+    verdicts = {program: known.judge(ran[program], file, held, strict) if program in ran
+                else known.judge_left_out(file.reason(program), held[file.reason(program)]) for program in programs}
+    return report.Column(runtime, {program: ran.get(program) or run.Result(program) for program in programs}, verdicts)
+
+
+def commit():
+    """This tree's, marked where the tree differs from it; "unknown" where nobody can tell."""
+    if not shutil.which("git"):
+        return "unknown"
+    done = subprocess.run(["git", "-c", f"safe.directory={TREE}", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"],
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+    return done.stdout.strip() or "unknown"
 
 
 def facts(suite):
-    commit = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True,
-                            stdin=subprocess.DEVNULL, timeout=30).stdout.strip()
-    return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit of ocirt": commit or "unknown",
-            "runtime-tools": suite.version, "host": f"{platform.system()} {platform.release()} {platform.machine()}, cgroup v1: "
-            + " ".join(path.name for path in cells.hierarchies() if (path / "tasks").exists())}
+    """When and where: name -> words."""
+    return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit of ocirt": commit(),
+            "runtime-tools": suite.version,
+            "host": f"{platform.system()} {platform.release()} {platform.machine()}, "
+                    f"cgroup {cells.kind()}: {' '.join(cells.controllers())}"}
 
 
 def main(words=None):
     options = arguments(words)
     try:
-        suite, file = build.suite(), known.load()
+        suite, file = build.suite(), known.load().at(cells.kind())
         if options.list:
             print(*suite.programs, sep="\n")
             return 0
         programs = options.program or suite.programs
+        if options.docs and not MACHINE.exists():
+            raise cells.CellError(f"--docs: {MACHINE.relative_to(TREE)} is missing: run hack/test tests/vm/test_conformance.py first")
         for program in programs:
             if program not in suite.programs:
                 raise cells.CellError(f"--program: runtime-tools has no {program}; see --list")
@@ -83,7 +106,8 @@ def main(words=None):
         columns = []
         try:
             for runtime in runtimes:
-                columns.append(column(suite, runtime, programs, file, jobs=options.jobs, limit=options.limit, done=_progress(runtime)))
+                columns.append(column(suite, runtime, programs, file, jobs=options.jobs, limit=options.limit,
+                                      done=_progress(runtime)))
                 report.show(columns[-1])
         finally:
             run.clean()
@@ -92,11 +116,16 @@ def main(words=None):
         return 1
     whole = report.Report(tuple(columns), facts(suite))
     for path, text in ((options.json, report.to_json(whole)), (options.junit, report.to_junit(whole)),
-                       (options.markdown, options.markdown and report.to_markdown(whole, file))):
+                       (options.markdown, options.markdown and report.to_markdown(whole, file, _machine(options, file)))):
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
     return int(any(each.count()["not ok"] for each in columns if is_strict(each.runtime)))
+
+
+def _machine(options, here):
+    """The lines of the page on the virtual machine: of docs/conformance.md only."""
+    return report.machine_section(json.loads(MACHINE.read_text()), known.load().at("v2"), here) if options.docs else ()
 
 
 def _progress(runtime):

@@ -4,7 +4,13 @@
 # tmpfs, and in it the working folder, open to any user: /run/cell. With the last process all of it is gone.
 set -eu
 
+unified=
+[ ! -e /sys/fs/cgroup/cgroup.controllers ] || unified=1  # cgroup v2 alone
 mounted() { # the hierarchies
+  if [ "$unified" ]; then
+    echo /sys/fs/cgroup
+    return
+  fi
   for top in /sys/fs/cgroup/*; do
     [ -L "$top" ] || [ ! -e "$top/cgroup.procs" ] || echo "$top"
   done
@@ -22,6 +28,12 @@ shift 2
 for top in $(mounted); do
   mount --bind "$top$cgroup" "$top"
 done
+if [ "$unified" ]; then
+  # A v2 cgroup with processes in it hands no controllers on: they move, and their cgroup stays the namespace's root.
+  mkdir /sys/fs/cgroup/cell
+  echo 0 >/sys/fs/cgroup/cell/cgroup.procs
+  sed 's/[^ ]\+/+&/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
+fi
 mount -t tmpfs -o mode=755 run /run
 mkdir -p /run/cell/tmp
 chmod 1777 /run/cell/tmp

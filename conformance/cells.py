@@ -2,6 +2,8 @@
 
 The programs name their cgroups themselves (``/cgrouptest`` and others, under what they take for the root), so the root
 they see is ``/ocirt-test-conformance/NAME``; cell.sh makes it so. Nothing ever stands in a root cgroup of the machine.
+Two kinds of hosts will do: ``v1``, with a hierarchy for each controller and perhaps a unified one without, and ``v2``, with
+the unified one alone. There a cell hands on the controllers that the root cgroup hands on.
 """
 
 import contextlib
@@ -16,7 +18,9 @@ PARENT = "/ocirt-test-conformance"
 SCRIPT = Path(__file__).with_name("cell.sh")
 INHERITED = ("cpuset.cpus", "cpuset.mems")
 HUGETLB, UNIFIED = TOP / "hugetlb", TOP / "unified"
-LIMIT = 10
+SLOWNESS = int(os.environ.get("OCIRT_TEST_SLOWNESS", "1"))
+"""A factor for all time limits: an emulated machine is slow."""
+LIMIT = 10 * SLOWNESS
 """Seconds to wait for the kernel to let go of something, or for mount(8)."""
 
 
@@ -24,17 +28,31 @@ class CellError(Exception):
     """This machine has not what a cell needs; one line."""
 
 
+def kind():
+    """``"v2"`` on a host with cgroup v2 alone, else ``"v1"``."""
+    return "v2" if (TOP / "cgroup.controllers").exists() else "v1"
+
+
 def hierarchies():
-    """Where cgroup hierarchies are mounted: v1, and the unified one of a hybrid layout."""
+    """Where cgroup hierarchies are mounted: v1, and the unified one of a hybrid layout; or v2 alone."""
+    if kind() == "v2":
+        return [TOP]
     return sorted(path for path in TOP.iterdir() if not path.is_symlink() and (path / "cgroup.procs").exists())
+
+
+def controllers():
+    """Names of the controllers that a cell has; of v1 those of the hierarchies."""
+    if kind() == "v2":
+        return (TOP / "cgroup.subtree_control").read_text().split()
+    return [path.name for path in hierarchies() if (path / "tasks").exists()]
 
 
 def check():
     """:raises CellError: where cells cannot be made, or where the programs would look at no cgroup at all."""
     if os.geteuid() != 0:
         raise CellError("needs root: it runs containers")
-    if not any((path / "tasks").exists() for path in hierarchies()):
-        raise CellError(f"needs cgroup v1 hierarchies under {TOP}: the programs of runtime-tools read no others")
+    if kind() == "v1" and not any((path / "tasks").exists() for path in hierarchies()):
+        raise CellError(f"needs at {TOP} cgroup v2, or beneath it hierarchies of cgroup v1 with controllers")
 
 
 def make(name, parent=PARENT):
@@ -43,6 +61,12 @@ def make(name, parent=PARENT):
     :param parent: the cgroup above, made where it is missing.
     """
     path = f"{parent}/{name}"
+    if kind() == "v2":
+        above = TOP / parent.strip("/")
+        above.mkdir(exist_ok=True)
+        (above / "cgroup.subtree_control").write_text(_all_of(above))
+        (above / name).mkdir(exist_ok=True)
+        return path
     for top in hierarchies():
         for folder in (Path(f"{top}{parent}"), Path(f"{top}{path}")):
             folder.mkdir(exist_ok=True)
@@ -50,6 +74,11 @@ def make(name, parent=PARENT):
                 if (folder / file).exists():
                     (folder / file).write_text((folder.parent / file).read_text())
     return path
+
+
+def _all_of(folder):
+    """What makes the v2 cgroup ``folder`` hand on every controller that it has."""
+    return " ".join(f"+{name}" for name in (folder / "cgroup.controllers").read_text().split())
 
 
 def remove(path=PARENT):
@@ -102,7 +131,7 @@ def hugetlb():
         yield
         return
     if "hugetlb" in _enabled_in_v2():
-        raise CellError(f"hugetlb is in use by {UNIFIED} (cgroup.subtree_control): it cannot be mounted as a v1 hierarchy")
+        raise CellError(f"hugetlb cannot be mounted as a v1 hierarchy: {UNIFIED}/cgroup.subtree_control has it")
     HUGETLB.mkdir(exist_ok=True)
     try:
         _mount()
@@ -134,7 +163,7 @@ def _is_active():
 def release_hugetlb():
     """Take down the hierarchy that this or a killed run has left, until the kernel has forgotten it: it keeps one whose
     last cgroup was still going away when it was unmounted."""
-    if not HUGETLB.is_dir():
+    if kind() == "v2" or not HUGETLB.is_dir():
         return
     end = time.monotonic() + 3 * LIMIT
     while True:

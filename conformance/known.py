@@ -8,11 +8,13 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import run
+from . import cells, run
 
 FILE = Path(__file__).with_name("known.toml")
 CAUSES = ("host", "program")
-PROOF_LIMIT = 60
+KINDS = ("v1", "v2")
+"""Kinds of hosts, as :func:`cells.kind` tells them."""
+PROOF_LIMIT = 60 * cells.SLOWNESS
 """Seconds a proof may take."""
 PRELUDE = "set -eu\nnot() { if \"$@\"; then return 1; fi; }\n"
 
@@ -23,6 +25,7 @@ class Known:
 
     :ivar cause: ``"host"``: no runtime can pass it here; ``"program"``: it is the program that is wrong.
     :ivar proof: a shell script whose exit status is 0 as long as that is so.
+    :ivar where: the kind of hosts that it is about; empty: any.
     """
 
     program: str
@@ -30,25 +33,46 @@ class Known:
     cause: str
     why: str
     proof: str
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Programs that are not run on hosts of the kind ``where``, as they could say nothing of a runtime there, and why."""
+
+    programs: tuple[str, ...]
+    where: str
+    why: str
+    proof: str
 
 
 @dataclass(frozen=True)
 class File:
-    """The file: its ``entries``, and how many tests each program skips because its config does not ask for what they
-    look at (programs that are not listed skip none)."""
+    """The file: its ``entries``, how many tests each program skips because its config does not ask for what they
+    look at (programs that are not listed skip none), and what is ``left_out``."""
 
     entries: tuple[Known, ...]
     skips: dict[str, int]
+    left_out: tuple[LeftOut, ...] = ()
 
     def of(self, program):
         return [entry for entry in self.entries if entry.program == program]
+
+    def at(self, kind):
+        """What of the file holds on hosts of this kind."""
+        return File(tuple(entry for entry in self.entries if entry.where in ("", kind)), self.skips,
+                    tuple(entry for entry in self.left_out if entry.where == kind))
+
+    def reason(self, program):
+        """The :class:`LeftOut` that has ``program``, or ``None``."""
+        return next((entry for entry in self.left_out if program in entry.programs), None)
 
 
 @dataclass
 class Verdict:
     """What is made of a :class:`run.Result`.
 
-    :ivar outcome: ``"ok"``, ``"known"`` or ``"not ok"``.
+    :ivar outcome: ``"ok"``, ``"known"``, ``"left out"`` (it was not run) or ``"not ok"``.
     :ivar differences: sentences on what is not as the file says.
     """
 
@@ -59,23 +83,38 @@ class Verdict:
 def load(file=FILE):
     """Read the file.
 
-    :raises ValueError: an entry is not whole, names a cause that is none or a failure a second time.
+    :raises ValueError: an entry is not whole, names a cause or a kind that is none, or a failure a second time.
     """
     document = tomllib.loads(Path(file).read_text())
-    entries, seen = [], set()
+    entries, left_out, seen = [], [], set()
     for index, table in enumerate(document.get("known", [])):
         try:
             entry = Known(**{**table, "failures": tuple(table["failures"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"{file}: known[{index}]: {error}") from None
         if entry.cause not in CAUSES:
-            raise ValueError(f"{file}: known[{index}].cause: found {entry.cause!r}, expected one of {', '.join(CAUSES)}")
-        for failure in entry.failures:
-            if (entry.program, failure) in seen:
-                raise ValueError(f"{file}: known[{index}]: a second entry for {entry.program}: {failure}")
-            seen.add((entry.program, failure))
+            raise ValueError(f"{file}: known[{index}].cause: found {entry.cause!r}, "
+                             f"expected one of {', '.join(CAUSES)}")
+        _check_kind(f"{file}: known[{index}].where", entry.where, ("", *KINDS))
+        for kind in [entry.where] if entry.where else KINDS:
+            for failure in entry.failures:
+                if (entry.program, failure, kind) in seen:
+                    raise ValueError(f"{file}: known[{index}]: a second entry for {entry.program}: {failure}")
+                seen.add((entry.program, failure, kind))
         entries.append(entry)
-    return File(tuple(entries), document.get("skips", {}))
+    for index, table in enumerate(document.get("left_out", [])):
+        try:
+            entry = LeftOut(**{**table, "programs": tuple(table["programs"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{file}: left_out[{index}]: {error}") from None
+        _check_kind(f"{file}: left_out[{index}].where", entry.where, KINDS)
+        left_out.append(entry)
+    return File(tuple(entries), document.get("skips", {}), tuple(left_out))
+
+
+def _check_kind(place, found, expected):
+    if found not in expected:
+        raise ValueError(f"{place}: found {found!r}, expected one of {', '.join(KINDS)}")
 
 
 def judge(result, file, held, strict=True):
@@ -102,7 +141,12 @@ def judge(result, file, held, strict=True):
     return Verdict("known" if found else "ok" if result.count("ok") else "not ok", differences)
 
 
-def prove(suite, runtime, entry):
-    """Does the proof of ``entry`` hold? It runs in a cell, with the runtime."""
-    status, _, _ = run.in_cell(suite, f"proof-{entry.program}", PRELUDE + entry.proof, runtime, PROOF_LIMIT)
+def prove(suite, runtime, name, entry):
+    """Does the proof of ``entry``, of a program ``name``, hold? It runs in a cell, with the runtime."""
+    status, _, _ = run.in_cell(suite, f"proof-{name}", PRELUDE + entry.proof, runtime, PROOF_LIMIT)
     return status == 0
+
+
+def judge_left_out(entry, held):
+    """The :class:`Verdict` on a program that was not run because of ``entry``, whose proof ``held`` or not."""
+    return Verdict("left out") if held else Verdict("not ok", [f"the proof does not hold: left out: {entry.why}"])

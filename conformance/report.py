@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from xml.etree import ElementTree
 
-OUTCOMES = ("ok", "known", "not ok")
+OUTCOMES = ("ok", "known", "left out", "not ok")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Report:
 # ---- the terminal ----
 
 HEAD = ("program", "", "ok", "not ok", "skipped", "seconds", "failures")
+PLAIN = "{:32} {:8} {:>4} {:>6} {:>7} {:>7}  {}"
 
 
 def _row(result, verdict):
@@ -47,7 +48,12 @@ def _remarks(result, verdict):
 def closing(column):
     """One line that says it all."""
     count = column.count()
-    return f"{column.runtime.name}: " + ", ".join(f"{count[outcome]} {outcome}" for outcome in OUTCOMES)
+    return f"{column.runtime.name}: " + ", ".join(f"{count[outcome]} {outcome}" for outcome in _outcomes(count))
+
+
+def _outcomes(count):
+    """Those to be shown: all, but "left out" only where something is."""
+    return [outcome for outcome in OUTCOMES if outcome != "left out" or count[outcome]]
 
 
 def show(column, out=sys.stdout):
@@ -57,14 +63,13 @@ def show(column, out=sys.stdout):
             return _show_rich(column)
         except ModuleNotFoundError:
             pass
-    print(f"{HEAD[0]:32} {'':6} {HEAD[2]:>4} {HEAD[3]:>6} {HEAD[4]:>7} {HEAD[5]:>7}  {HEAD[6]}", file=out)
+    print(PLAIN.format(*HEAD), file=out)
     for program, result in column.results.items():
         verdict = column.verdicts[program]
-        cells = _row(result, verdict)
         first, *others = _remarks(result, verdict) or [""]
-        print(f"{cells[0]:32} {cells[1]:6} {cells[2]:>4} {cells[3]:>6} {cells[4]:>7} {cells[5]:>7}  {first}".rstrip(), file=out)
+        print(PLAIN.format(*_row(result, verdict), first).rstrip(), file=out)
         for remark in others:
-            print(f"{'':67} {remark}", file=out)
+            print(PLAIN.format("", "", "", "", "", "", remark), file=out)
     print(closing(column), file=out)
 
 
@@ -75,7 +80,7 @@ def _show_rich(column):
     table = Table(title=column.runtime.name)
     for index, name in enumerate(HEAD):
         table.add_column(name, justify="right" if 2 <= index <= 5 else "left", no_wrap=index < 6)
-    styles = {"ok": "green", "known": "yellow", "not ok": "bold red"}
+    styles = {"ok": "green", "known": "yellow", "left out": "dim", "not ok": "bold red"}
     for program, result in column.results.items():
         verdict = column.verdicts[program]
         name, outcome, *numbers = _row(result, verdict)
@@ -103,7 +108,8 @@ def to_json(report):
 
 
 def to_junit(report):
-    """A suite for each program of each runtime. What is known counts as skipped, with the failure as its message."""
+    """A suite for each program of each runtime. What is known counts as skipped, with the failure as its message, and so
+    does what is left out."""
     root = ElementTree.Element("testsuites", name="runtime-tools")
     for column in report.columns:
         for program, result in column.results.items():
@@ -114,7 +120,7 @@ def to_junit(report):
 
 def _junit_suite(root, runtime, result, verdict):
     suite = ElementTree.SubElement(root, "testsuite", name=f"{runtime}.{result.program}", time=f"{result.seconds:.2f}")
-    failed = {"known": "skipped", "not ok": "failure", "ok": "skipped"}[verdict.outcome]
+    failed = "failure" if verdict.outcome == "not ok" else "skipped"
 
     def case(name, kind=None, message=""):
         element = ElementTree.SubElement(suite, "testcase", classname=f"{runtime}.{result.program}", name=_legal(name))
@@ -128,6 +134,8 @@ def _junit_suite(root, runtime, result, verdict):
             case(test.description, *(("skipped", test.reason) if test.outcome == "skip" else ()))
     for problem in [*result.problems, *result.complaints]:
         case("the program itself", failed, problem)
+    if verdict.outcome == "left out":
+        case("the program itself", "skipped", "left out, see known.toml")
     if verdict.outcome == "not ok":
         case("as known.toml has it", "failure", "; ".join(verdict.differences))
     suite.set("tests", str(len(suite)))
@@ -142,45 +150,105 @@ def _legal(text):
 
 # ---- docs/conformance.md ----
 
-MARKS = {"ok": "ok", "known": "known", "not ok": "**fails**"}
+MARKS = {"ok": "ok", "known": "known", "left out": "left out", "not ok": "**fails**"}
+MACHINE = "In a virtual machine with cgroup v2 and systemd"
 
 
-def to_markdown(report, known):
+def to_markdown(report, known, machine=()):
     """The page for people: every program with every runtime.
 
-    :param known: the :class:`known.File`.
+    :param known: the :class:`known.File` for this host.
+    :param machine: further lines, of :func:`machine_section`.
     """
     names = [column.runtime.name for column in report.columns]
     lines = ["# Conformance",
              "",
-             "What the public validation programs of OCI runtime-tools say of runtimes, all in one run on one machine. Made by "
-             "`hack/conformance --docs`; do not edit.",
+             "What the public validation programs of OCI runtime-tools say of runtimes, all in one run on one machine. "
+             "Made by `hack/conformance --docs`; do not edit.",
              "",
              *[f"- {name}: {words}" for name, words in report.facts.items()],
              *[f"- {column.runtime.name}: {'; '.join(column.runtime.version)}" for column in report.columns],
              "",
-             "`ok`: every test passed, or was skipped because the program does not ask for what it looks at. `known`: it fails, "
-             "and has to: this machine, or the program itself, leaves no other way (below, each with a proof that the same run "
-             "has executed: `conformance/known.toml`). Numbers are of tests: passed, + failed.",
+             "`ok`: every test passed, or was skipped because the program does not ask for what it looks at. `known`: "
+             "it fails, and has to: this machine, or the program itself, leaves no other way (below, each with a proof "
+             "that the same run has executed: `conformance/known.toml`). Numbers are of tests: passed, + failed.",
+             "",
+             "Three programs race with the container that they start: killsig, pidfile and poststart. For all runtimes "
+             "alike they are made to wait for it (`PACED` in `conformance/run.py`).",
              "",
              _table_row(["", *names]), _table_row(["---"] * (len(names) + 1))]
-    for outcome in OUTCOMES:
-        lines.append(_table_row([f"programs {MARKS[outcome]}", *[str(column.count()[outcome]) for column in report.columns]]))
+    counts = [column.count() for column in report.columns]
+    lines += [_table_row([f"programs {MARKS[outcome]}", *[str(count[outcome]) for count in counts]])
+              for outcome in _outcomes(sum(counts, Counter()))]
     lines += ["", "## Programs", "", _table_row(["program", *names]), _table_row(["---"] * (len(names) + 1))]
     for program in report.columns[0].results:
         lines.append(_table_row([program, *[_cell(column, program) for column in report.columns]]))
     lines += ["", "## Known", ""]
     for entry in known.entries:
-        if any(column.verdicts[entry.program].outcome == "known" for column in report.columns):
-            cause = {"host": "this machine", "program": "the program"}[entry.cause]
-            lines += [f"**{entry.program}** ({cause}): {'; '.join(map(_plain, entry.failures))}.", f"  {entry.why}", ""]
+        if any(entry.program in column.verdicts and column.verdicts[entry.program].outcome == "known"
+               for column in report.columns):
+            lines += _explained(entry)
+    lines += _left_out(known)
     for column in report.columns:
         failing = [program for program, verdict in column.verdicts.items() if verdict.outcome == "not ok"]
         if failing:
             lines += [f"## What fails with {column.runtime.name}", "", *_shared(column)]
             lines += [f"- {program}: {'; '.join(map(_plain, _reasons(column, program)))}" for program in failing]
             lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join([*lines, *machine]).rstrip() + "\n"
+
+
+def _explained(entry):
+    cause = {"host": "this machine", "program": "the program"}[entry.cause]
+    return [f"**{entry.program}** ({cause}): {'; '.join(map(_plain, entry.failures))}.", f"  {entry.why}", ""]
+
+
+def _left_out(known):
+    return [line for entry in known.left_out
+            for line in (f"**Left out**: {_plain(', '.join(entry.programs))}.", f"  {entry.why}", "")]
+
+
+def summary(document):
+    """What a table needs of a run.
+
+    :param document: :func:`to_json`'s, read.
+    :return: its facts and, as ``runtimes``, for each its name, version and ``programs``: name -> outcome, how many tests
+        passed, how many failed, and failures.
+    """
+    def short(program):
+        count = Counter(test["outcome"] for test in program["tests"])
+        return {"outcome": program["outcome"], "ok": count["ok"], "not ok": count["not ok"],
+                "failures": program["differences"] or program["failures"]}
+    return {**document, "runtimes": [{"name": each["name"], "version": each["version"], "programs": {
+        name: short(program) for name, program in each["programs"].items()}} for each in document["runtimes"]]}
+
+
+def machine_section(run, known, here):
+    """What tests/vm/test_conformance.py found in its virtual machine.
+
+    :param run: a :func:`summary`.
+    :param known: the :class:`known.File` for that machine.
+    :param here: that for this host: what is said of it is not said again.
+    :return: lines.
+    """
+    names = [each["name"] for each in run["runtimes"]]
+    lines = ["", f"## {MACHINE}", "",
+             "A run of its own (`hack/test tests/vm/test_conformance.py`), in QEMU by emulation. What is left out was not run, and "
+             "counts as nothing.", "",
+             *[f"- {name}: {words}" for name, words in run.items() if name != "runtimes"],
+             *[f"- {each['name']}: {'; '.join(each['version'])}" for each in run["runtimes"]], "",
+             _table_row(["", *names]), _table_row(["---"] * (len(names) + 1))]
+    counts = [Counter(program["outcome"] for program in each["programs"].values()) for each in run["runtimes"]]
+    lines += [_table_row([f"programs {MARKS[outcome]}", *[str(count[outcome]) for count in counts]]) for outcome in OUTCOMES]
+    lines += ["", _table_row(["program", *names]), _table_row(["---"] * (len(names) + 1))]
+    for name in run["runtimes"][0]["programs"]:
+        found = [each["programs"][name] for each in run["runtimes"]]
+        lines.append(_table_row([name, *[_mark(each["outcome"], each["ok"], each["not ok"]) for each in found]]))
+    lines += ["", "Known there beyond what is known here, and left out:", ""]
+    for entry in known.entries:
+        if entry not in here.entries:
+            lines += _explained(entry)
+    return [*lines, *_left_out(known)]
 
 
 def _shared(column):
@@ -202,9 +270,12 @@ def _reasons(column, program):
 
 
 def _cell(column, program):
-    result, outcome = column.results[program], column.verdicts[program].outcome
-    failed = result.count("not ok")
-    numbers = f" ({result.count('ok')}{f' + {failed}' if failed else ''})" if result.tests else ""
+    result = column.results[program]
+    return _mark(column.verdicts[program].outcome, result.count("ok"), result.count("not ok"))
+
+
+def _mark(outcome, passed, failed):
+    numbers = f" ({passed}{f' + {failed}' if failed else ''})" if passed or failed else ""
     return MARKS[outcome] + numbers
 
 

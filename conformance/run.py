@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import cells, tap
 
-LIMIT = 90
+LIMIT = 90 * cells.SLOWNESS
 """Seconds a program may take; the slowest waits for 30 of its own."""
 JOBS = 4
 """Programs at a time: most of their time they sleep."""
@@ -20,17 +20,18 @@ NEEDS_HUGETLB = "hugetlb"
 """Programs with this in their name run last and one by one: what they need is active for the whole machine."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SPY = Path(__file__).with_name("spy.sh")
+PAUSE = 0.3 * cells.SLOWNESS
 PACED = {
-    "killsig": {"before_kill": "sleep 0.3"},
+    "killsig": {"before_kill": f"sleep {PAUSE}"},
     "pidfile": {"before_create": """sed -i 's/"true"/"sleep", "30"/' "$bundle/config.json" """},
-    "poststart": {"before_create": """sed -i "s/echo 'post-start called'/sleep 0.3; &/" "$bundle/config.json" """},
+    "poststart": {"before_create": f"""sed -i "s/echo 'post-start called'/sleep {PAUSE}; &/" "$bundle/config.json" """},
 }
 """Programs that race with the container they start, and what the spy does so that they do not.
 
 killsig sends a signal as soon as the container is running, when its shell may not have come to its first command,
-``trap``, yet. pidfile kills a container whose program, ``true``, may have ended by itself, and takes the error that there
-must be then for a failure. poststart wants to see what the container's shell writes before what the shell of its hook
-writes: both have been started, in this order, and neither waits for the other.
+``trap``, yet. pidfile kills a container whose program, ``true``, may have ended by itself, and takes the error that
+there must be then for a failure. poststart wants to see what the container's shell writes before what the shell of its
+hook writes: both have been started, in this order, and neither waits for the other.
 """
 
 
@@ -77,7 +78,7 @@ def runtime(name):
     if path is None:
         raise cells.CellError(f"--runtime: there is no executable {name}")
     path = os.path.abspath(path)
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=3 * cells.LIMIT)
     if done.returncode != 0:
         raise cells.CellError(f"--runtime: {name} --version: {done.stderr.strip() or done.returncode}")
     return Runtime(os.path.basename(path), path, tuple(done.stdout.splitlines()))
@@ -126,12 +127,13 @@ def program_in_cell(suite, runtime, program, limit=LIMIT):
     if status is None:
         problems.append(f"timed out after {limit} s")
     elif status != 0:
-        problems.append((f"exit status {status}" if status > 0 else f"killed by signal {-status}") + _last_words(errors))
+        how = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
+        problems.append(how + _last_words(errors))
     return Result(program, output.tests, problems, output.complaints, time.monotonic() - start, errors)
 
 
 def _last_words(errors):
-    """The sentence of the spec that a program has died with: its line of errors stands before that with the reference."""
+    """The sentence of the spec that a program has died with: the line before that with the reference."""
     for line, following in zip(errors, errors[1:]):
         if following.startswith("Refer to: "):
             return f": {line}"
@@ -139,14 +141,14 @@ def _last_words(errors):
 
 
 def in_cell(suite, name, script, runtime, limit, more=()):
-    """Run the shell's ``script`` in the cell ``name``, in a folder with what programs look for there. Its environment has
-    SUITE, SPY, TMPDIR, RUNTIME and, for the spy, REAL, and ``more``.
+    """Run the shell's ``script`` in the cell ``name``, in a folder with what programs look for there. Its environment
+    has SUITE, SPY, TMPDIR, RUNTIME and, for the spy, REAL, and ``more``.
 
     :return: its exit status (``None``: it was ended after ``limit`` seconds), output and errors.
     """
     path = cells.make(name)
-    environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TMPDIR": "/run/cell/tmp", "SUITE": str(suite.folder),
-                   "SPY": str(SPY), "RUNTIME": runtime.path, "REAL": runtime.path, **dict(more)}
+    environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TMPDIR": "/run/cell/tmp", "SPY": str(SPY),
+                   "SUITE": str(suite.folder), "RUNTIME": runtime.path, "REAL": runtime.path, **dict(more)}
     script = f'cp "$SUITE/runtimetest" "$SUITE/rootfs-amd64.tar.gz" .\n{script}'
     # Files, not pipes: a container that is left running keeps the streams open.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:

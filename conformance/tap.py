@@ -2,8 +2,8 @@
 
 https://testanything.org/tap-version-13-specification.html. Their diagnostics are JSON between ``---`` and ``...``.
 A program that runs another inside a container prints that one's output as the string ``stdout`` of a diagnostic
-*before* the test that judges it. Some print two streams one after the other. Some print no test at all, and a diagnostic
-with an ``error`` where something is wrong.
+*before* the test that judges it. Some print two streams one after the other. Some print no test at all, and a
+diagnostic with an ``error`` where something is wrong.
 """
 
 import json

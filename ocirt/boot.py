@@ -1,6 +1,7 @@
 """Where Python begins: what ``ocirt-python`` calls with the words of the launcher.
 
     @compile key=value... -- ARGV...    create and run: compile config.json, give the program back
+    @exec key=value... -- ARGV...       exec: compile the process, give the program back
     @later key=value... -- ARGV...      a later verb whose stored program is of another build
     @cli key=value... -- ARGV...        every other command line
     @helper name=NAME verb=VERB         what a RunHelper step runs
@@ -42,6 +43,9 @@ def run(words):
         if branch == "@later":
             from .cli.later import compile_and_execute
             return compile_and_execute(pairs, arguments)
+        if branch == "@exec":
+            from .cli.exec import compile_and_execute
+            return compile_and_execute(pairs, arguments)
         if branch == "@cli":
             from .cli.main import main as command_line
             return command_line(pairs, arguments)
@@ -50,10 +54,14 @@ def run(words):
             return helper(**pairs)
         raise OcirtError("this program is started by ocirt, not by hand")
     except OcirtError as error:
-        _log(pairs, branch, arguments).error(str(error))
+        _log(pairs, branch, arguments).error(_PREFIX.get(branch, "") + str(error))
     except Exception as error:
         _report(_log(pairs, branch, arguments), error)
-    return 1
+    return 255 if branch == "@exec" else 1
+
+
+_PREFIX = {"@exec": "exec failed: "}
+"""As runc begins these errors, and the executable."""
 
 
 def split(words):

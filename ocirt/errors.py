@@ -4,7 +4,8 @@ OcirtError
  ├── ConfigError   config.json is wrong: names the JSON path, what was found, what was expected
  ├── RequestError  the command line is wrong: names the flag or argument
  ├── HostError     the host lacks something that the bundle asks for
- └── StateError    the state directory of a container is missing or cannot be read
+ └── StateError    the state directory of a container cannot be read
+      └── NoContainer   there is none
 """
 
 
@@ -34,16 +35,24 @@ class HostError(OcirtError):
     """The host cannot do what the bundle asks for. ``path`` is the JSON path or flag that asked."""
 
     def __init__(self, path, message):
-        self.path = path
+        self.path, self.message = path, message
         super().__init__(f"{path}: {message}")
 
 
 class StateError(OcirtError):
-    """The state directory of a container is missing or cannot be read. ``id`` is the container's."""
+    """The state directory of a container cannot be read. ``id`` is the container's."""
 
     def __init__(self, id, message):
         self.id = id
         super().__init__(f"container {id}: {message}")
+
+
+class NoContainer(StateError):
+    """There is no container ``id``, in the words of the executable."""
+
+    def __init__(self, id):
+        self.id = id
+        OcirtError.__init__(self, f"container does not exist: {id}")
 
 
 def reason(error):

@@ -12,7 +12,7 @@ import struct
 import time
 from dataclasses import dataclass, field
 
-from .errors import StateError, reason
+from .errors import NoContainer, StateError, reason
 
 JOURNAL = struct.Struct("<8sIIiIQqqiIQ")
 """The head of the journal: magic, version, phase, pid of init, number of effects, its start time, when
@@ -33,7 +33,7 @@ class State:
 
     id: str
     status: str
-    """``creating``, ``created``, ``running`` or ``stopped``."""
+    """``creating``, ``created``, ``running``, ``paused`` or ``stopped``."""
     pid: int
     """Of the first process, in the reader's host; 0 when there is none."""
     created: int
@@ -68,12 +68,13 @@ def ids(root):
 def read(root, id):
     """The :class:`State` of the container ``id`` under the directory ``root``.
 
-    :raises StateError: there is no such container, or its state directory is broken.
+    :raises NoContainer: there is no such container.
+    :raises StateError: its state directory is broken.
     """
     try:
         directory = os.open(os.path.join(root, id), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise StateError(id, "does not exist") from None
+        raise NoContainer(id) from None
     except OSError as error:
         raise StateError(id, reason(error)) from None
     try:
@@ -100,10 +101,21 @@ def _read(directory, id):
         # A creator that is gone has left it half made.
         status = "creating" if lives(creator, creator_start_time) else "stopped"
         return State(id, status, pid if alive else 0, created, uid=info.st_uid)
-    status = "stopped" if not alive else "running" if phase == RUNNING else "created"
     members = _state_json(directory, id)
+    status = "stopped" if not alive else "running" if phase == RUNNING else "created"
+    if alive and _says_1(members.get("pausedFile")):
+        status = "paused"
     return State(id, status, pid if alive else 0, created, members["ociVersion"], members["bundle"],
                  members["rootfs"], members.get("annotations") or {}, info.st_uid)
+
+
+def _says_1(path):
+    """Does the file of a cgroup that stands in state.json say 1? What is not there says nothing."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(1) == b"1"
+    except (OSError, TypeError, ValueError):
+        return False
 
 
 def _contents(directory, name, id):

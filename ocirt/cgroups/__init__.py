@@ -1,7 +1,11 @@
 """Cgroups: one interface for all drivers. A driver decides, and gives steps; the executor acts."""
 
-from ..errors import HostError
-from ..plan.steps import NODEV, NOEXEC, NONE, NOSUID, RDONLY, Bind, MakeSymlink, Mount, SetMountAttributes
+from ..errors import HostError, RequestError
+from ..model.text import quote
+from ..plan.steps import (NODEV, NOEXEC, NONE, NOSUID, RDONLY, Bind, MakeSymlink, Mount, MountCgroup,
+                          SetMountAttributes)
+
+NONE_OF_ITS_OWN = "this container has no cgroups of its own"
 
 
 class Driver:
@@ -9,10 +13,11 @@ class Driver:
     caller's: ``--cgroup-manager disabled``.
 
     :ivar register: descriptor register of a v2 directory into which init is cloned (``Spawn.cgroup``), or ``NONE``.
+    :ivar stay: 1 where a child that may not enter that directory stays in the caller's cgroup.
     :ivar tolerate: 1 where hierarchies that may not be written are passed over.
     """
 
-    register, tolerate = NONE, 0
+    register, stay, tolerate = NONE, 0, 0
 
     def __init__(self, host):
         self.host = host
@@ -20,6 +25,18 @@ class Driver:
     def path(self, hierarchy):
         """The container's cgroup beneath the mount of ``hierarchy``."""
         return hierarchy.own
+
+    def before(self, resources):
+        """Steps of the host before the first child is made."""
+        return self.make() + self.limit(resources) + self.open()
+
+    def place(self, resources):
+        """Steps of the host once the first child is there, which waits (:meth:`wait`)."""
+        return []
+
+    def wait(self):
+        """Steps of the first child, before all others."""
+        return []
 
     def make(self):
         """Steps of the host: make the cgroups and fill the registers that :meth:`join` and ``register`` name."""
@@ -42,18 +59,40 @@ class Driver:
         """Steps of init: enter the cgroups. Nothing comes before them."""
         return []
 
-    def mount(self, mount):
+    def assert_thawed(self):
+        """Steps of the host, for exec: fail if the container's processes are frozen."""
+        return []
+
+    def open_for(self, beneath):
+        """Steps of the host, for exec, in place of :meth:`open`: what joins an existing container enters its cgroups, or
+        cgroups beneath them.
+
+        :param beneath: controller -> path beneath the container's cgroup; ``""`` is every one that is not named.
+        :raises RequestError: a controller is not there.
+        """
+        for controller, path in beneath.items():
+            where = f"{controller}:{path}" if controller else path
+            raise RequestError(f"--cgroup {quote(where)}: expected none: the container has no cgroup beneath which it could be")
+        return self.open()
+
+    def mount(self, mount, in_namespace):
         """Steps of init for an entry of ``mounts`` with type ``cgroup`` or ``cgroup2``: the container's own cgroups,
         each v1 hierarchy in a directory as on the host. In a cgroup namespace they look like roots.
 
         :param mount: :class:`ocirt.compile.mounts.Parsed`.
+        :param in_namespace: is the container in another cgroup namespace than the runtime?
         :raises HostError: there is no cgroup v2 hierarchy.
         """
         cgroups = self.host.cgroups
         if mount.fstype == "cgroup2" or cgroups.is_v2:
             if cgroups.unified is None:
                 raise HostError(mount.at, "this host has no cgroup v2 hierarchy")
-            return [self._bind(mount, cgroups.unified, mount.target)]
+            if not in_namespace:
+                # A new mount would show the whole hierarchy, and set its options anew for the whole host.
+                return [self._bind(mount, cgroups.unified, mount.target)]
+            return [MountCgroup(mount.at, mount.spec, bind=cgroups.unified.mount + self.path(cgroups.unified),
+                                target=mount.target, options=[*mount.superblock, *mount.options], set=mount.set,
+                                clear=mount.clear, **mount.first_propagation())]
         steps = [Mount(mount.at, mount.spec, fstype="tmpfs", source="tmpfs", target=mount.target, options=("mode=755",),
                        set=NOSUID | NODEV | NOEXEC, **mount.first_propagation())]
         for each in cgroups.hierarchies:
@@ -78,8 +117,56 @@ class Driver:
         """Steps that let frozen processes go on, so that they can be killed."""
         return []
 
+    def pause(self):
+        """Steps of ``pause``; none where there is no freezer."""
+        return []
+
+    def resume(self):
+        """Steps of ``resume``."""
+        return []
+
+    def tell(self):
+        """Steps of the state section that say where to look: ``TellPaused`` and ``TellOomKills``."""
+        return []
+
     def delete(self):
         """Steps that kill what is left in the cgroups and remove them."""
+        return []
+
+    # ---- for the verbs of Python, which may read cgroups and never write them ----
+
+    def directory(self):
+        """The directory of a cgroup in which all processes of the container are, by a host path.
+
+        :raises HostError: it has none of its own.
+        """
+        raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
+
+    def stats(self):
+        """What ``events`` reports: see :mod:`ocirt.cgroups.stats`.
+
+        :raises HostError: the container has no cgroups, or they cannot be read.
+        """
+        raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
+
+    def watch(self):
+        """Processes killed for want of memory, as a :class:`ocirt.cgroups.oom.Watch`.
+
+        :raises HostError: there is no memory cgroup.
+        """
+        raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
+
+    def change(self, resources):
+        """Steps of ``update``: as :meth:`limit` without device rules, which stay as they are, in an order that the
+        kernel takes for what the files hold now.
+
+        :raises ConfigError: as :meth:`limit`.
+        :raises HostError: as :meth:`limit`, or the container has no cgroups.
+        """
+        raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
+
+    def restore(self, steps):
+        """The steps that undo ``steps`` of :meth:`change`, one for each, the last first, by what the files hold now."""
         return []
 
     def own(self):
@@ -107,10 +194,14 @@ def choose(config, request, host, plan):
         return Driver(host)
     if request.cgroup_manager == "systemd":
         flag = "--systemd-cgroup" if request.systemd_cgroup else "--cgroup-manager systemd"
-        raise HostError(flag, "this build makes cgroups by itself only (cgroupfs)" if host.has_systemd
-                        else "systemd does not run on this host (there is no /run/systemd/system)")
+        if not host.has_systemd:
+            raise HostError(flag, "systemd does not run on this host (there is no /run/systemd/system)")
+        if not host.cgroups.is_v2:
+            raise HostError(flag, "this build asks systemd for cgroups of version 2 only, and this host has others")
+        from .systemd import Systemd
+        return Systemd(config, request, host, plan, flag)
     if host.cgroups.is_v2:
-        raise HostError("--cgroup-manager cgroupfs", "this host has cgroup v2 alone, for which this build has no "
-                        "driver (--cgroup-manager disabled runs the container in the caller's cgroup)")
+        from .v2 import V2
+        return V2(config, request, host, plan)
     from .v1 import V1
     return V1(config.linux, request, host, plan)

@@ -4,14 +4,13 @@ config-linux.md, "Control groups"; the kernel's Documentation/admin-guide/cgroup
 choice we do as runc's cgroupfs driver: paths, which zeros mean "leave it", the device rules around the config's.
 """
 
-from ..errors import ConfigError, HostError
-from ..model.config import ANY
-from ..model.text import Template, quote
-from ..plan.steps import JoinCgroup, MakeCgroup, OpenCgroup, RemoveCgroup, SignalCgroup, ThawCgroup, WriteCgroup
-from . import Driver, is_rootless
-
-ALL = "*"
-"""Every number, in a device rule as the kernel takes it."""
+from ..errors import ConfigError, HostError, RequestError
+from ..model.text import Template, bound
+from ..plan.steps import (AssertThawed, FreezeCgroup, JoinCgroup, MakeCgroup, OpenCgroup, RemoveCgroup, SignalCgroup, TellOomKills,
+                          TellPaused, ThawCgroup, WriteCgroup)
+from . import NONE_OF_ITS_OWN
+from .cgroupfs import Cgroupfs, missing, page_size, shares
+from .devices import ALLOWED, rules
 
 INHERITED = {"cpuset": ("cpuset.cpus", "cpuset.mems")}
 """Files that a new cgroup must have from its parent before it takes a process."""
@@ -19,72 +18,28 @@ INHERITED = {"cpuset": ("cpuset.cpus", "cpuset.mems")}
 UNSET = (1 << 64) - 1
 """-1 as engines write it into the unsigned ``swappiness``."""
 
-ALLOWED = ("c *:* m", "b *:* m", "c 1:3 rwm", "c 1:8 rwm", "c 1:7 rwm", "c 5:0 rwm", "c 1:5 rwm", "c 1:9 rwm",
-           "c 136:* rwm", "c 5:2 rwm", "c 10:200 rwm")
-"""Device rules after the config's own: mknod of any device, the default devices, pseudoterminals, and tun, which containers
-with CAP_NET_ADMIN make themselves (runc took it out once and had to bring it back)."""
-
 THROTTLES = {"throttle_read_bps": "read_bps", "throttle_write_bps": "write_bps", "throttle_read_iops": "read_iops",
              "throttle_write_iops": "write_iops"}
 """Attribute of BlockIo -> part of the file's name."""
 
 
-class V1(Driver):
-    """The driver for one container.
-
-    An absolute ``linux.cgroupsPath`` lies beneath each hierarchy's mount, a relative one (also one of the form
-    ``slice:prefix:name``) beneath the caller's own cgroup of the hierarchy; without one the path is the id.
-    """
+class V1(Cgroupfs):
+    """The driver for one container; a relative path lies beneath the caller's own cgroup of each hierarchy."""
 
     def __init__(self, linux, request, host, plan):
-        super().__init__(host)
-        self.tolerate = int(is_rootless(request, host))
         self.hierarchies = sorted(host.cgroups.hierarchies, key=lambda each: "freezer" in each.controllers)
         self.unified = host.cgroups.unified
-        path = linux.cgroups_path
-        self.at = "linux.cgroupsPath"
-        if path is None or path.is_empty():
-            path, self.at = request.text("id", plan.trace), "$id"
-        elif path.goes_up():
-            raise ConfigError(path.path, quote(path.bound()), "a path without ..")
-        elif path.is_path("/"):
-            raise ConfigError(path.path, quote(path.bound()), "a cgroup of the container's own")
-        self.tail = path
-        self.is_relative = self.at == "$id" or not path.is_absolute()
-        self.own_paths = request.own_cgroups
-        self._paths = {each.mount: self._path(each) for each in self._all()}
+        super().__init__(linux, request, host, plan, [*self.hierarchies, *([self.unified] if self.unified else [])])
         self.registers = [plan.register() for _ in self.hierarchies]
         if self.unified:
             self.register = plan.register()
-
-    def path(self, hierarchy):
-        return self._paths[hierarchy.mount]
-
-    def _path(self, hierarchy):
-        if not self.is_relative:
-            return self.tail
-        return self._own(hierarchy).rstrip("/") + "/" + self.tail
-
-    def _own(self, hierarchy):
-        if self.own_paths is None:
-            return hierarchy.own
-        return self.own_paths.get(hierarchy.mount, hierarchy.own)
-
-    def own(self):
-        return {each.mount: self._own(each) for each in self._all()} if self.is_relative else {}
-
-    def _all(self):
-        return [*self.hierarchies, *([self.unified] if self.unified else [])]
-
-    def _step(self, kind, hierarchy, at=None, spec="config-linux.md#cgroups-path", **fields):
-        return kind(at or self.at, spec, hierarchy=hierarchy.mount, path=self.path(hierarchy), **fields)
 
     # ---- making, entering, leaving ----
 
     def make(self):
         return [self._step(MakeCgroup, each, tolerate=self.tolerate,
                            inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
-                for each in self._all()]
+                for each in self.all]
 
     def open(self):
         steps = [self._step(OpenCgroup, each, fd=fd, file="tasks", tolerate=self.tolerate)
@@ -92,6 +47,32 @@ class V1(Driver):
         if self.unified:
             steps.append(self._step(OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate))
         return steps
+
+    def open_for(self, beneath):
+        for controller in beneath:
+            if controller and self.host.cgroups.hierarchy(controller) is None:
+                raise RequestError(f"--cgroup: this host has no cgroup hierarchy with the controller {controller}")
+
+        def step(each, **fields):
+            inner = [beneath[name] for name in ("", *each.controllers) if name in beneath]
+            path = self.path(each)
+            # At create those that may not be written were passed over.
+            return OpenCgroup("--cgroup" if inner else self.at, "config-linux.md#cgroups-path", hierarchy=each.mount,
+                              path=path + "/" + inner[-1] if inner else path, tolerate=self.tolerate,
+                              optional=0 if inner else self.tolerate, **fields)
+
+        steps = [step(each, fd=fd, file="tasks") for each, fd in zip(self.hierarchies, self.registers)]
+        if self.unified:
+            # It holds no controllers here: what is named without one may not be there.
+            steps.append(self._step(OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate,
+                                    optional=self.tolerate))
+        return steps
+
+    def assert_thawed(self):
+        freezer = self.host.cgroups.hierarchy("freezer")
+        if freezer is None:
+            return []
+        return [self._step(AssertThawed, freezer, spec="", file="freezer.state", thawed="THAWED")]
 
     def join(self):
         return [JoinCgroup(self.at, "config-linux.md#cgroups-path", fd=fd) for fd in self.registers]
@@ -108,41 +89,83 @@ class V1(Driver):
             return []
         return [self._step(ThawCgroup, freezer, spec="runtime.md#delete", file="freezer.state", value="THAWED")]
 
+    def pause(self):
+        return self._freezer(FreezeCgroup, "FROZEN", undo="THAWED")
+
+    def resume(self):
+        return self._freezer(WriteCgroup, "THAWED")
+
+    def _freezer(self, kind, value, **more):
+        freezer = self.host.cgroups.hierarchy("freezer")
+        return [self._step(kind, freezer, spec="", file="freezer.state", value=value, **more)] if freezer else []
+
+    def tell(self):
+        find, steps = self.host.cgroups.hierarchy, []
+        if find("freezer"):
+            # What was asked of this cgroup: one above that is frozen does not make it paused.
+            steps.append(self._step(TellPaused, find("freezer"), spec="runtime.md#state", file="freezer.self_freezing"))
+        if find("memory"):
+            steps.append(self._step(TellOomKills, find("memory"), spec="runtime.md#state", file="memory.oom_control",
+                                    key="oom_kill"))
+        return steps
+
     def delete(self):
         first = self._cgroup_of_all()
         return [self._step(RemoveCgroup, each, spec="runtime.md#delete")
-                for each in sorted(self._all(), key=lambda each: each is not first)]
+                for each in sorted(self.all, key=lambda each: each is not first)]
 
     def _cgroup_of_all(self):
         find = self.host.cgroups.hierarchy
-        return find("pids") or find("freezer") or next(iter(self._all()), None)
+        return find("pids") or find("freezer") or next(iter(self.all), None)
+
+    # ---- for the verbs of Python ----
+
+    def directory(self, controller=None):
+        hierarchy = self.host.cgroups.hierarchy(controller) if controller else self._cgroup_of_all()
+        if hierarchy is None:
+            raise HostError(self.at, f"no cgroup hierarchy has the controller {controller}" if controller
+                            else NONE_OF_ITS_OWN)
+        return hierarchy.mount + bound(self.path(hierarchy))
+
+    def stats(self):
+        from .stats_v1 import stats
+        return stats(self)
+
+    def watch(self):
+        from .oom import EventWatch
+        return EventWatch(self.directory("memory"))
+
+    def change(self, resources):
+        from .change_v1 import change
+        self.tolerate = 0
+        return change(self.settings(resources), self, resources)
+
+    def restore(self, steps):
+        from .change_v1 import restore
+        return restore(steps)
 
     # ---- limits ----
 
     def limit(self, resources):
+        return [*self._devices(resources), *self.settings(resources)]
+
+    def settings(self, resources):
+        """Steps of :meth:`limit` without device rules."""
         for path in [text.path for text in resources.unified.values()]:
             raise HostError(path, "a setting of cgroup v2, and this host's controllers are v1")
-        return [*self._cpuset(resources.cpu), *self._devices(resources), *self._memory(resources.memory),
-                *self._cpu(resources.cpu), *self._pids(resources.pids), *self._block_io(resources.block_io),
+        return [*self._cpuset(resources.cpu), *self._memory(resources.memory), *self._cpu(resources.cpu),
+                *self._pids(resources.pids), *self._block_io(resources.block_io),
                 *self._hugepages(resources.hugepage_limits), *self._network(resources.network),
                 *self._rdma(resources.rdma)]
 
-    def _write(self, controller, file, value, at, spec):
+    def _hierarchy(self, controller, at):
         hierarchy = self.host.cgroups.hierarchy(controller)
         if hierarchy is None:
-            raise _missing(at, controller)
-        return self._step(WriteCgroup, hierarchy, at, f"config-linux.md#{spec}", file=file, tolerate=self.tolerate,
-                          value=value if isinstance(value, (str, Template)) else Template(value))
+            raise missing(at, controller)
+        return hierarchy
 
-    def _numbers(self, controller, spec, *rows):
-        """Writes of numbers, each a pair of file and Number; as in runc neither ``None`` nor 0 is written."""
-        return [self._write(controller, file, number, number.path, spec)
-                for file, number in rows if number is not None and not number.equals(0)]
-
-    def _cpuset(self, cpu):
-        return [self._write("cpuset", file, text, text.path, "cpu")
-                for file, text in (("cpuset.cpus", cpu.cpus), ("cpuset.mems", cpu.mems))
-                if text is not None and not text.is_empty()]
+    def _write(self, *arguments, **more):
+        return super()._write(*arguments, tolerate=self.tolerate, **more)
 
     def _memory(self, memory):
         # Every value is looked at, and so checked, whether it is written or not; memory is always accounted by
@@ -164,32 +187,21 @@ class V1(Driver):
         return steps
 
     def _cpu(self, cpu):
-        shares = cpu.shares
-        if shares is not None and not shares.equals(0):
-            shares.checked(2, 1 << 18)  # what lies outside the kernel would change in silence
-        steps = self._numbers("cpu", "cpu", ("cpu.shares", shares), ("cpu.cfs_period_us", cpu.period),
+        steps = self._numbers("cpu", "cpu", ("cpu.shares", shares(cpu)), ("cpu.cfs_period_us", cpu.period),
                               ("cpu.cfs_quota_us", cpu.quota), ("cpu.cfs_burst_us", cpu.burst),
                               ("cpu.rt_period_us", cpu.realtime_period), ("cpu.rt_runtime_us", cpu.realtime_runtime))
         if cpu.idle is not None:
             steps.append(self._write("cpu", "cpu.idle", cpu.idle, cpu.idle.path, "cpu"))
         return steps
 
-    def _pids(self, pids):
-        limit = pids.limit
-        if limit is None:
-            return []
-        # 0 is a limit like any other.
-        value = "max" if limit.equals(-1) else limit.checked(0, (1 << 63) - 1, "-1 (no limit) or more")
-        return [self._write("pids", "pids.max", value, limit.path, "pids")]
-
     # ---- devices ----
 
     def _devices(self, resources):
         if self.host.cgroups.hierarchy("devices") is None:
             if resources.devices and not self.tolerate:
-                raise _missing(resources.at("devices"), "devices")
+                raise missing(resources.at("devices"), "devices")
             return []
-        steps = [step for rule in resources.devices for step in self._configured_rule(rule)]
+        steps = [step for rule in rules(resources.devices) for step in self._configured_rule(rule)]
         if self.host.in_user_namespace:
             return []  # the kernel takes device rules from the initial user namespace alone; nodes do not work beyond it
         if not steps or (steps[0].file, steps[0].value) != ("devices.deny", "a"):
@@ -201,18 +213,11 @@ class V1(Driver):
 
     def _configured_rule(self, rule):
         verb = "allow" if rule.allow else "deny"
-        kind = "a" if rule.type is None or rule.type.is_empty() else rule.type.read()
-        if kind not in ("a", "b", "c"):
-            raise ConfigError(rule.type.path, quote(kind), '"a", "b" or "c"')
-        access = "" if rule.access is None else rule.access.read()
-        if not access or not set("rwm").issuperset(access):
-            raise ConfigError(rule.at("access"), quote(access), 'some of "r", "w" and "m"')
-        major, minor = _number(rule.major), _number(rule.minor)
-        if kind == "a" and major is minor is ALL and set(access) == set("rwm"):
-            return [self._device_rule(verb, "a", rule.path)]
+        if rule.is_whole:
+            return [self._device_rule(verb, "a", rule.at)]
         # The kernel takes "a" for everything, whatever stands after it.
-        return [self._device_rule(verb, f"{each} " + Template(major) + ":" + minor + f" {access}", rule.path)
-                for each in ("b", "c") if kind in ("a", each)]
+        numbers = _number(rule.major) + ":" + _number(rule.minor)
+        return [self._device_rule(verb, f"{kind} " + numbers + f" {rule.access}", rule.at) for kind in rule.kinds]
 
     # ---- the rarer controllers ----
 
@@ -248,9 +253,7 @@ class V1(Driver):
     def _hugepages(self, limits):
         steps = []
         for each in limits:
-            size = each.page_size.read()
-            if not (size[:-2].isascii() and size[:-2].isdigit() and size[-2:] in ("KB", "MB", "GB")):
-                raise ConfigError(each.page_size.path, quote(size), 'a page size like "2MB"')
+            size = page_size(each)
             used, reserved = f"hugetlb.{size}.limit_in_bytes", f"hugetlb.{size}.rsvd.limit_in_bytes"
             steps.append(self._write("hugetlb", used, each.limit, each.path, "huge-page-limits"))
             if not self._has("hugetlb", used):
@@ -266,23 +269,7 @@ class V1(Driver):
         return steps + [self._write("net_prio", "net_prio.ifpriomap", each.name + " " + each.priority, each.path,
                                     "network") for each in network.priorities]
 
-    def _rdma(self, devices):
-        steps = []
-        for name, device in devices.items():
-            limits = Template(name)
-            for key, number in (("hca_handle", device.hca_handles), ("hca_object", device.hca_objects)):
-                if number is not None:
-                    limits = limits + f" {key}=" + number
-            if len(limits.pieces) == 1:
-                raise ConfigError(device.path, "neither hcaHandles nor hcaObjects", "one of them")
-            steps.append(self._write("rdma", "rdma.max", limits, device.path, "rdma"))
-        return steps
-
-
-def _missing(at, controller):
-    return HostError(at, f"this host has no cgroup hierarchy with the controller {controller}")
-
 
 def _number(number):
     """A device number in a rule."""
-    return ALL if number is None or number.equals(ANY) else number
+    return Template("*" if number is None else number)

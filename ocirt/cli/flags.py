@@ -8,13 +8,17 @@ argparse parsers (:mod:`ocirt.cli.parser`) and the launcher's tables (``flags.h`
 SPEC_VERSION = "1.3.0"
 
 
+ONCE, PATHS, VALUES = 0, 1, 2
+"""What a flag that is given again does: its last value counts; its values are paths, which become one value (absolute,
+separated by colons, a backslash before colons and backslashes in them); each value is one by itself."""
+
+
 class Flag:
-    """A flag. ``value`` is the name of its value in the help, ``None`` for a switch. One that ``repeats`` collects
-    paths: absolute, separated by colons, a backslash before colons and backslashes in them."""
+    """A flag. ``value`` is the name of its value in the help, ``None`` for a switch; ``repeats`` as above."""
 
     __slots__ = ("name", "letter", "value", "help", "choices", "repeats")
 
-    def __init__(self, name, help, value=None, letter="", choices=(), repeats=False):
+    def __init__(self, name, help, value=None, letter="", choices=(), repeats=ONCE):
         self.name, self.help, self.value, self.letter, self.choices = name, help, value, letter, choices
         self.repeats = repeats
 
@@ -24,12 +28,13 @@ class Flag:
 
 
 class Verb:
-    """A verb: its flags and how many arguments it takes (``arguments`` is how the help writes them)."""
+    """A verb: its flags and how many arguments it takes (``arguments`` is how the help writes them). With ``command``
+    a command line follows the first argument: whatever it is made of, none of it is a flag."""
 
-    __slots__ = ("arguments", "help", "flags", "arguments_min", "arguments_max")
+    __slots__ = ("arguments", "help", "flags", "arguments_min", "arguments_max", "command")
 
-    def __init__(self, arguments, help, *flags, min=1, max=1):
-        self.arguments, self.help, self.flags = arguments, help, flags
+    def __init__(self, arguments, help, *flags, min=1, max=1, command=False):
+        self.arguments, self.help, self.flags, self.command = arguments, help, flags, command
         self.arguments_min, self.arguments_max = min, max
 
 
@@ -57,7 +62,7 @@ _CREATE = (
     Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
     Flag("no-cache", "compile the bundle anew, and do not keep the program"),
     Flag("layer", "make the rootfs an overlay of read-only directories, one a flag, the topmost first", "DIR",
-         repeats=True),
+         repeats=PATHS),
     Flag("upper", "where changes to the overlay go (without it the overlay is read-only)", "DIR"),
     Flag("work", "an empty directory on the file system of --upper", "DIR"),
 )
@@ -74,10 +79,59 @@ NATIVE = {
                  Flag("all", "send it to all processes of the container", letter="a"), max=2),
     "delete": Verb("ID", "delete a stopped container",
                    Flag("force", "kill it first if it is running", letter="f")),
+    "exec": Verb("ID [COMMAND ARGS...]", "run a further process in a container",
+                 Flag("process", "the process, as JSON: config.json's process", "FILE", "p"),
+                 Flag("tty", "give it a terminal", letter="t"),
+                 Flag("console-socket", "unix socket that gets the master of the terminal", "SOCKET"),
+                 Flag("pidfd-socket", "unix socket that gets a pidfd of the process", "SOCKET"),
+                 Flag("pid-file", "write the pid of the process to FILE", "FILE"),
+                 Flag("detach", "do not wait for the end of the process", letter="d"),
+                 Flag("cwd", "its directory in the container", "DIR"),
+                 Flag("env", "a further environment variable, NAME=VALUE", "VARIABLE", "e", repeats=VALUES),
+                 Flag("user", "its user, and its group too", "UID[:GID]", "u"),
+                 Flag("additional-gids", "a further group", "GID", "g", repeats=VALUES),
+                 Flag("cap", "a further capability", "NAME", "c", repeats=VALUES),
+                 Flag("preserve-fds", "pass N further descriptors, from 3 on, to the process", "N"),
+                 Flag("no-new-privs", "set no_new_privs"),
+                 Flag("apparmor", "its AppArmor profile", "PROFILE"),
+                 Flag("process-label", "its SELinux label", "LABEL"),
+                 Flag("cgroup", "a cgroup beneath the container's; cgroup v1: CONTROLLER[,CONTROLLER...]:CGROUP", "CGROUP",
+                      repeats=VALUES),
+                 Flag("ignore-paused", "wait for a paused container to be resumed"), command=True),
+    "pause": Verb("ID", "freeze the processes of a container"),
+    "resume": Verb("ID", "let the processes of a paused container go on"),
 }
-"""Verbs whose command line the launcher reads itself; all but create and run never start Python."""
+"""Verbs whose command line the launcher reads itself; all but create, run and exec never start Python."""
+
+_SIZE, _TIME = "BYTES", "MICROSECONDS"
 
 PYTHON = {
+    "update": Verb("ID", "change the limits of a container",
+                   Flag("resources", "take them from FILE (- is standard input), and from no flag but the last two", "FILE", "r"),
+                   Flag("memory", "memory, a number with or without a unit (512m, 1g); -1 is no limit", _SIZE),
+                   Flag("memory-swap", "memory and swap together; -1 is no limit", _SIZE),
+                   Flag("memory-reservation", "memory that is left to it under pressure (the soft limit)", _SIZE),
+                   Flag("kernel-memory", "not applied any more", _SIZE),
+                   Flag("kernel-memory-tcp", "not applied any more", _SIZE),
+                   Flag("cpu-share", "relative weight against other cgroups, 2 to 262144", "WEIGHT"),
+                   Flag("cpu-period", "CFS period", _TIME),
+                   Flag("cpu-quota", "CPU time in a period; -1 is no limit", _TIME),
+                   Flag("cpu-burst", "unused time that may be added to a period", _TIME),
+                   Flag("cpu-rt-period", "realtime period", _TIME),
+                   Flag("cpu-rt-runtime", "realtime CPU time in a period", _TIME),
+                   Flag("cpu-idle", "1: only what other cgroups leave", "0|1"),
+                   Flag("cpuset-cpus", "CPUs to use, like 0-2,4", "LIST"),
+                   Flag("cpuset-mems", "memory nodes to use", "LIST"),
+                   Flag("blkio-weight", "relative weight of block I/O, 10 to 1000", "WEIGHT"),
+                   Flag("pids-limit", "most processes and threads; -1 is no limit", "LIMIT"),
+                   Flag("l3-cache-schema", "line for the schemata of its resctrl group, L3:...", "LINE"),
+                   Flag("mem-bw-schema", "line for the schemata of its resctrl group, MB:...", "LINE")),
+    "ps": Verb("ID [PS OPTIONS...]", "list the processes of a container",
+               Flag("format", "table (default) or json", "FORMAT", "f", choices=("table", "json")),
+               command=True),
+    "events": Verb("ID", "print what happens to a container, and its statistics",
+                   Flag("interval", "time between statistics (default 5s)", "DURATION"),
+                   Flag("stats", "print its statistics once")),
     "list": Verb("", "list the containers under the root directory",
                  Flag("format", "table (default) or json", "FORMAT", "f", choices=("table", "json")),
                  Flag("quiet", "print ids only", letter="q"), min=0, max=0),
@@ -90,7 +144,15 @@ PYTHON = {
     "validate": Verb("[BUNDLE]", "print all that is wrong with a bundle's config.json",
                      Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
                      Flag("format", "text (default) or json", "FORMAT", choices=("text", "json")), min=0, max=1),
+    "cache": Verb("list | explain [BUNDLE] | clear", "show kept programs, why a bundle has none, or remove them all",
+                  *[flag for flag in _CREATE if flag.name not in ("bundle", "no-cache")],
+                  Flag("run", "explain: as run would ask for the bundle"),
+                  Flag("detach", "explain: with --run, as run --detach would", letter="d"),
+                  Flag("format", "list: table (default) or json", "FORMAT", choices=("table", "json")), min=1, max=2),
     "features": Verb("", "print what this build can do, as JSON", min=0, max=0),
 }
+
+HANDED_BACK = ("update",)
+"""Verbs of Python whose program the executable runs: it gets them without flags."""
 
 VERBS = {**NATIVE, **PYTHON}

@@ -27,6 +27,27 @@ Sends a signal, by name or number and with or without SIG, to the first process 
 created or running.""",
     "delete": """\
 Removes a stopped container and everything that create made for it on the host.""",
+    "exec": """\
+Runs a further process in a container that is created or running: in its namespaces and cgroups, under its
+seccomp filter, with the rights of its process. The process is COMMAND, with config.json's process
+otherwise, changed by the flags; or what the JSON in FILE says, and then the flags that change it do not
+count. Flags stand before ID; a -- after it is passed over. The exit status is the process' own, 128 + N if
+signal N ended it, 255 if it could not be run. With --detach exec returns once the process runs.""",
+    "pause": """\
+Freezes all processes of a container that is created or running, by its cgroup. Signals wait until it is
+resumed, but for SIGKILL, which "ocirt kill" delivers at once.""",
+    "resume": """\
+Lets the processes of a paused container go on.""",
+    "update": """\
+Changes limits of a container that is created, running or paused; those that are not named stay as they
+are, and so do device rules. All are changed, or none. FILE holds a JSON object like linux.resources of
+config.json.""",
+    "ps": """\
+Lists the processes in the cgroups of a container: their pids on this host as a JSON array, or what ps(1)
+says of them. PS OPTIONS, by default -ef, must make it print a column PID.""",
+    "events": """\
+Prints a JSON object a line: statistics of a container, every five seconds or as often as DURATION (500ms,
+1m30s) says, and "oom" when it runs out of memory. It ends with the container.""",
     "list": """\
 Lists the containers under the root directory, which --root before the verb changes.""",
     "spec": """\
@@ -35,6 +56,14 @@ existing config.json is left alone. With --rootless the file suits a user withou
     "plan": """\
 Prints what create would do for a bundle, a line a step, with the place in config.json that asks for it
 and the section of the specification behind it. Nothing is changed and no privileges are needed.""",
+    "cache": """\
+"list" shows each program that is kept, a line each: how much of its config it was compiled for (guards,
+tests, observations of the host) and how much it binds anew (slots), when it was made, whether a create
+has used it since (by the file's access time: hits are not counted, nor are all of them seen), whether
+this build made it. "explain" takes a bundle and create's flags and says which program create would use,
+or for each that it would not the first thing that differs. "clear" removes all. The programs lie in
+/run/ocirt-cache, or without privileges in $XDG_RUNTIME_DIR/ocirt-cache; the environment variable
+OCIRT_CACHE names another directory, or is "off".""",
     "features": """\
 Prints the features structure of the OCI runtime specification, for engines: hooks, mount options,
 namespaces, seccomp and whatever else a config.json may ask for, as one JSON object.""",

@@ -4,11 +4,8 @@ A container outlives the executable that made it: its state directory keeps conf
 request, and from these this build compiles what the verb needs.
 """
 
-import json
-import os
-
-from ..errors import StateError, reason
 from .create import compile_program, execute, hand_over
+from .stored import stored
 
 
 def compile_and_execute(words, arguments):
@@ -18,23 +15,6 @@ def compile_and_execute(words, arguments):
     :param arguments: the command line as the launcher got it.
     :raises OcirtError: the state directory cannot be read or compiled; there is no return otherwise.
     """
-    program = hand_over(compile_program(*stored(words)))
+    config, request = stored(words)
+    program = hand_over(compile_program(config, {**words, **request}))
     execute(int(words["self"]), [arguments[0], f"@program={program}", *arguments[1:]])
-
-
-def stored(words):
-    """The bytes of config.json and the request's words that the container of ``words`` was created with.
-
-    :raises StateError: state.json or config.json is missing, or state.json is not what create writes.
-    """
-    id, directory = words["id"], os.path.join(words["root"], words["id"])
-    try:
-        with open(os.path.join(directory, "state.json"), "rb") as file:
-            state = json.load(file)
-        with open(os.path.join(directory, "config.json"), "rb") as file:
-            config = file.read()
-        return config, {**words, **state["request"], "id": id, "root": words["root"], "bundle": state["bundle"]}
-    except OSError as error:
-        raise StateError(id, f"{os.path.basename(error.filename)}: {reason(error)}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise StateError(id, "state.json is not what create writes") from None

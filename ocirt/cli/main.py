@@ -37,6 +37,7 @@ def main(words, arguments):
     if line.verb not in PYTHON:
         _give_back(words, line.words, arguments)
     _check_log(line.log)
+    line.executable = int(words.get("self", -1))
     return import_module(f".{line.verb}", __package__).run(line) or 0
 
 

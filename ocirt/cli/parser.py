@@ -43,13 +43,16 @@ class CommandLine:
     :ivar arguments: the arguments of the verb.
     :ivar wants_help: whether help is asked for: the verb's, or the general one where verb is empty.
     :ivar words: the command line in its plainest form: every flag as ``--name=value``.
+    :ivar start: of ``words`` those before the verb: the program's name and the global flags.
+    :ivar executable: descriptor of the executable that has started Python, for :func:`ocirt.cli.create.execute`.
     """
 
-    __slots__ = ("verb", "options", "arguments", "wants_help", "words")
+    __slots__ = ("verb", "options", "arguments", "wants_help", "words", "start", "executable")
 
-    def __init__(self, verb, options, arguments=(), wants_help=False, words=()):
+    def __init__(self, verb, options, arguments=(), wants_help=False, start=(), rest=()):
         self.verb, self.options, self.arguments = verb, options, list(arguments)
-        self.wants_help, self.words = wants_help, list(words)
+        self.wants_help, self.start, self.words = wants_help, list(start), [*start, *rest]
+        self.executable = -1
 
     @property
     def log(self):
@@ -79,13 +82,13 @@ def parse(words):
         raise UnknownVerb(name)
     verb = VERBS[name]
     try:
-        flags, arguments = _read(verb.flags, rest, options)
+        flags, arguments = _read(verb.flags, rest, options, interspersed=not verb.command)
     except _FlagError as error:
         raise UsageError(str(error), f"Incorrect Usage: {error}\n\n{help.of_verb(name)}") from None
     if not options.help:
         _check_count(program, name, verb, len(arguments))
-    return CommandLine(name, options, arguments, options.help,
-                       [program, *plain, name, *flags, *(["--", *arguments] if arguments else [])])
+    return CommandLine(name, options, arguments, options.help, [program, *plain],
+                       [name, *flags, *(["--", *arguments] if arguments else [])])
 
 
 def log_of(words):
@@ -157,7 +160,7 @@ def _parser(flags):
     for flag in flags:
         kind = (str if flag.takes_value else "true".__eq__) if flag.value != "N" else _count
         parser.add_argument(f"--{flag.name}", type=kind, choices=flag.choices or None,
-                            default=None if flag.takes_value else False)
+                            action="append" if flag.repeats else "store", default=None if flag.takes_value else False)
     return parser
 
 
@@ -170,8 +173,9 @@ def _count(text):
 
 def _check_count(program, name, verb, count):
     low, high = verb.arguments_min, verb.arguments_max
-    if low <= count <= high:
+    if low <= count and (count <= high or verb.command):
         return
-    bound = f"exactly {low}" if low == high else f"a minimum of {low}" if count < low else f"a maximum of {high}"
+    is_exact = low == high and not verb.command
+    bound = f"exactly {low}" if is_exact else f"a minimum of {low}" if count < low else f"a maximum of {high}"
     message = f'{program}: "{name}" requires {bound} argument(s)'
     raise UsageError(message, f"Incorrect Usage.\n\n{help.of_verb(name)}")

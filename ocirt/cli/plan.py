@@ -65,4 +65,6 @@ def words(options, bundle):
         value = getattr(options, name.replace("-", "_"))
         if value:
             given[name] = value
+    if "XDG_RUNTIME_DIR" in os.environ:
+        given["runtime-dir"] = os.environ["XDG_RUNTIME_DIR"]
     return given | ({"systemd-cgroup": "1"} if options.systemd_cgroup else {})

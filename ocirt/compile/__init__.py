@@ -35,29 +35,32 @@ def compile(config, request, host):
     rootfs = Rootfs(config, request, plan, namespaces)
     cgroup = cgroups.choose(config, request, host, plan)
     mounts = Mounts(config, request, host, plan, namespaces, rootfs, cgroup)
-    process = Process(config, request, host, plan, namespaces) if config.has("process") else None
+    process = Process(config.process, config.linux, request, host, plan, namespaces) if config.has("process") else None
     network = _net_devices(config, host, plan, namespaces)
     rdt = _rdt(config, request, host, plan)
-    filters = Seccomp(config, host, plan) if process else None
+    filters = Seccomp(config, config.process.no_new_privileges, host, plan) if process else None
 
     plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt)
-    plan.sections["stage"] = namespaces.stage()
-    plan.sections["init"] = _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters)
+    score, stage = process.oom_score() if process else [], namespaces.stage(cgroup.wait())
+    plan.sections["stage"] = score + stage if stage else []
+    plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, process, filters)
     if process:
         plan.sections["starting"] = notify.listen(request)
         plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"),
                                   *(filters.load() if filters.late else []), *process.execute()]
     plan.sections["started"] = hooks.run(config.hooks, "poststart") + (notify.relay(request) if process else [])
     plan.sections["signal"] = cgroup.signal()
+    plan.sections["pause"] = cgroup.pause()
+    plan.sections["resume"] = cgroup.resume()
     plan.sections["delete"] = [*cgroup.thaw(), KillInit("delete", "runtime.md#delete"), *cgroup.delete(),
                                *(rdt.remove() if rdt else []), *hooks.run(config.hooks, "poststop")]
-    plan.sections["state"] = [_state(config, request, plan, rootfs, cgroup)]
+    plan.sections["state"] = [state(config, request, plan, rootfs, cgroup), *cgroup.tell()]
     return plan
 
 
 def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt):
     pidfd = plan.register() if request.pidfd_socket is not None else None
-    steps = cgroup.make() + cgroup.limit(config.linux.resources) + cgroup.open()
+    steps = cgroup.before(config.linux.resources)
     if rdt:
         steps += rdt.make()
     if process:
@@ -71,7 +74,7 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, fi
         steps.append(OpenSocket("--pidfd-socket", "", fd=pidfd, path=request.text("pidfd-socket", plan.trace)))
     if process:
         steps += process.capabilities.warn() + filters.open()
-    steps += namespaces.spawn(cgroup.register)
+    steps += namespaces.spawn(cgroup, cgroup.place(config.linux.resources))
     if rdt:
         steps += rdt.join()
     if process:
@@ -92,8 +95,8 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, fi
     return steps
 
 
-def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
-    steps = cgroup.join() + namespaces.enter()
+def _init(config, host, score, namespaces, rootfs, cgroup, mounts, process, filters):
+    steps = ([] if namespaces.has_stage else cgroup.wait()) + cgroup.join() + score + namespaces.enter()
     if process:
         steps += filters.wait()
     steps += rootfs.open() + mounts.make()
@@ -103,11 +106,10 @@ def _init(config, host, namespaces, rootfs, cgroup, mounts, process, filters):
         steps += process.prepare()
     if _waits_early(config):
         steps += [_send("mounted"), _receive("hooked"), *hooks.run(config.hooks, "create_container")]
-    steps += rootfs.enter() + mounts.finish() + rootfs.finish() + namespaces.names()
-    steps += sysctl.write(config.linux, namespaces) + paths.restrict(config.linux)
+    steps += rootfs.enter(mounts.finish() + rootfs.finish() + namespaces.names() + sysctl.write(config.linux, namespaces)
+                          + paths.restrict(config.linux))
     if process:
-        steps += _memory_policy(config)
-        steps += process.become([] if filters.late else filters.load())
+        steps += process.become([] if filters.late else filters.load(), keep=filters.register)
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 
 
@@ -130,13 +132,6 @@ def _rdt(config, request, host, plan):
     return Rdt(config, request, host, plan)
 
 
-def _memory_policy(config):
-    if not config.linux.has("memoryPolicy"):
-        return []
-    from .memorypolicy import set_policy  # rare
-    return set_policy(config.linux.memory_policy)
-
-
 def _send(event):
     return Send("hooks", hooks.SPEC, event=EVENTS.index(event))
 
@@ -145,7 +140,8 @@ def _receive(event):
     return Receive("hooks", hooks.SPEC, event=EVENTS.index(event))
 
 
-def _state(config, request, plan, rootfs, cgroup):
+def state(config, request, plan, rootfs, cgroup):
+    """The step that says what the state holds."""
     _ = config.annotations  # looked at for their types; passed on as they stand
     annotations = config.raw("annotations") if config.has("annotations") else "{}"
     return WriteState("state", "runtime.md#state", oci_version=SPEC_VERSION, id=request.text("id", plan.trace),

@@ -5,8 +5,8 @@ from ..plan.steps import RunHook
 SPEC = "config.md#posix-platform-hooks"
 STATUS = {"prestart": "created", "create_runtime": "created", "create_container": "created",
           "start_container": "created", "poststart": "running", "poststop": "stopped"}
-"""Point -> the status in the state that its hooks get. runtime.md, State: `creating` is step 2 of the lifecycle alone, and
-the first hooks are steps 3 to 5, as runtime-tools' hooks_stdin has it too."""
+"""Point -> the status in the state that its hooks get. runtime.md, State: `creating` is step 2 of the lifecycle alone,
+and the first hooks are steps 3 to 5, as runtime-tools' hooks_stdin has it too."""
 
 
 def run(hooks, point):

@@ -8,7 +8,7 @@ run with more rights. Imported only where a config has one.
 from ..errors import HostError
 from ..plan.steps import WriteProc
 
-SPEC, MOUNT = "config.md#linux-process", "config-linux.md#mount-label"
+SPEC = "config.md#linux-process"
 SELINUX, APPARMOR = "/sys/fs/selinux/enforce", "/sys/kernel/security/apparmor/profiles"
 """Files that are there where the module is at work."""
 APPARMOR_ATTRIBUTE = "attr/apparmor/exec"

@@ -1,8 +1,9 @@
 """linux.memoryPolicy: config-linux.md, "Memory policy". Imported only where it is set."""
 
 from ..errors import ConfigError
-from ..model.text import quote
+from ..model.text import choose, quote
 from ..plan.steps import SetMemoryPolicy
+from . import bits
 
 SPEC = "config-linux.md#memory-policy"
 AT = "linux.memoryPolicy"
@@ -24,42 +25,15 @@ def set_policy(policy):
     :raises ConfigError: a property is none that set_mempolicy(2) knows, or the mode's nodes are missing or too many.
     """
     mode = policy.mode.read()
-    number = _choose(MODES, mode, policy.mode.path)
+    number = choose(MODES, mode, policy.mode.path)
     for flag in policy.flags:
-        number |= _choose(FLAGS, flag.read(), flag.path)
+        number |= choose(FLAGS, flag.read(), flag.path)
     if number & STATIC and number & RELATIVE:
         raise ConfigError(f"{AT}.flags", "MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES", "one of them")
     text = "" if policy.nodes is None else policy.nodes.read()
-    nodes = _parse(text, f"{AT}.nodes") if text else set()
+    nodes = bits.parse(text, f"{AT}.nodes", "nodes", NODES) if text else set()
     if nodes and mode in WITHOUT_NODES:
         raise ConfigError(f"{AT}.nodes", quote(text), f"nothing with {mode}")
     if not nodes and mode in WITH_NODES:
         raise ConfigError(f"{AT}.nodes", quote(text) if text else "nothing", f"at least one node with {mode}")
-    return [SetMemoryPolicy(AT, SPEC, mode=number, nodes=_mask(nodes), name=mode)]
-
-
-def _choose(table, name, path):
-    if name not in table:
-        raise ConfigError(path, quote(name), f"one of {', '.join(table)}")
-    return table[name]
-
-
-def _parse(text, path):
-    """The numbers of a list such as ``0-3,7``."""
-    nodes = set()
-    for part in text.split(","):
-        first, dash, last = [word.strip() for word in part.partition("-")]
-        if not _is_node(first) or (dash and not _is_node(last)) or (dash and int(last) < int(first)):
-            raise ConfigError(path, quote(text), f"nodes from 0 to {NODES - 1} like 0-3,7")
-        nodes.update(range(int(first), int(last or first) + 1))
-    return nodes
-
-
-def _is_node(word):
-    return word.isascii() and word.isdigit() and len(word) < 10 and int(word) < NODES
-
-
-def _mask(nodes):
-    """As the kernel has it: a bit a node, in whole words of 64; empty for none."""
-    size = (max(nodes) // 64 + 1) * 8 if nodes else 0
-    return sum([1 << node for node in nodes]).to_bytes(size, "little")
+    return [SetMemoryPolicy(AT, SPEC, mode=number, nodes=bits.mask(nodes), name=mode)]

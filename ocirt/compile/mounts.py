@@ -10,6 +10,7 @@ from ..model.text import Table, quote
 from ..plan.steps import (NODEV, NODIRATIME, NOEXEC, NONE, NOSUID, NOSYMFOLLOW, PRIVATE, RDONLY, SHARED, SLAVE,
                           UNBINDABLE, Bind, Mount, OpenMount, ReconfigureMount, SetMountAttributes)
 from . import notify
+from .namespaces import CGROUP
 
 SPEC = "config.md#mounts"
 ATIME, RELATIME, NOATIME, STRICTATIME = 0x70, 0, 0x10, 0x20
@@ -196,7 +197,7 @@ class Mounts:
                 steps.append(self._binds[id(each)])
             elif each.fstype in ("cgroup", "cgroup2"):
                 self._only_binds(each)
-                steps += self.cgroup.mount(each)
+                steps += self.cgroup.mount(each, self.namespaces.has(CGROUP))
             else:
                 steps.append(self._mount(each))
             steps += each.propagate(each.propagations[1:])

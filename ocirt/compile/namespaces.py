@@ -104,7 +104,8 @@ class Namespaces:
         return self.host.in_user_namespace and self.host.denies_setgroups
 
     @property
-    def _has_stage(self):
+    def has_stage(self):
+        """Is there a child that joins namespaces before the first process of the container is made?"""
         return bool(self.joined) or bool(self.new & TIME)
 
     @property
@@ -119,31 +120,36 @@ class Namespaces:
         return [OpenNamespace(path.path, SPEC, fd=self.registers[kind], path=path, kind=kind)
                 for kind, path in self.joined.items()]
 
-    def spawn(self, cgroup):
+    def spawn(self, cgroup, placing):
         """Steps of the host that start the stage or init, and write the id maps of a new user namespace.
 
-        :param cgroup: register of the v2 cgroup it is cloned into, or NONE.
+        :param cgroup: :class:`ocirt.cgroups.Driver`, whose register says what it is cloned into.
+        :param placing: steps that put it into its cgroup, once it is there.
         """
-        if not self._has_stage:
-            return [Spawn("linux.namespaces", SPEC, section="init", flags=self._flags(), cgroup=cgroup), *self._map()]
-        flags = USER if self._stage_has_user else 0
-        steps = [Spawn("linux.namespaces", SPEC, section="stage", flags=flags, cgroup=cgroup)]
+        section, flags = ("stage", USER if self._stage_has_user else 0) if self.has_stage else ("init", self._flags())
+        steps = [Spawn("linux.namespaces", SPEC, section=section, flags=flags, cgroup=cgroup.register,
+                       stay=cgroup.stay), *placing]
+        if not self.has_stage:
+            return steps + self._map()
         spawned = [Receive("linux.namespaces", SPEC, event=EVENTS.index("spawned"))]
         return steps + (self._map() + spawned if self._stage_has_user else spawned + self._map())
 
     def _flags(self):
         return self.new & ~(CGROUP | TIME | (USER if self._stage_has_user else 0))
 
-    def stage(self):
-        """Steps of the stage; none where there is no need for one."""
-        if not self._has_stage:
+    def stage(self, waiting):
+        """Steps of the stage; none where there is no need for one.
+
+        :param waiting: steps before all others.
+        """
+        if not self.has_stage:
             return []
         at = "linux.namespaces"
         if self._stage_has_user:
             # Who may map the ids of a process may not if that is not dumpable.
-            steps = [Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
+            steps = [*waiting, Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
         else:
-            steps = [SetDumpable("not dumpable", "", value=0)]
+            steps = [*waiting, SetDumpable("not dumpable", "", value=0)]
         steps += self._joins()
         if self.new & TIME:
             steps.append(Unshare(at, SPEC, flags=TIME))
@@ -207,11 +213,23 @@ class Namespaces:
             steps += [BecomeRoot(at, MAPPINGS), SetDumpable("not dumpable", "", value=0)]
         if self.new & CGROUP:
             steps.append(Unshare(at, SPEC, flags=CGROUP))
-        if not self.request.no_new_keyring:
-            steps.append(NewKeyring("session keyring", "", name="_ses." + self.request.text("id", self.plan.trace)))
+        steps += self.keyring()
         if self.new & NETWORK:
             steps.append(LoopbackUp(at, SPEC))
         return steps
+
+    def keyring(self):
+        """The step of a process of the container that gives it a session keyring of its own."""
+        if self.request.no_new_keyring:
+            return []
+        return [NewKeyring("session keyring", "", name="_ses." + self.request.text("id", self.plan.trace))]
+
+    def all(self):
+        """CLONE_NEW* bits of all namespaces that the container has, made or joined."""
+        bits = self.new
+        for kind in self.joined:
+            bits |= kind
+        return bits
 
     def names(self):
         """Steps of init that set hostname and domainname."""

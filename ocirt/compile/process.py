@@ -2,8 +2,8 @@
 
 from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, quote
-from ..plan.steps import (NONE, ChangeDirectory, Exec, FindExecutable, MakeConsole, MakeDirectory, OpenSocket,
-                          SetNoNewPrivileges, SetRlimit, SetUmask, SetUser, WriteProc)
+from ..plan.steps import (NONE, ChangeDirectory, CloseDescriptors, Exec, FindExecutable, MakeConsole, MakeDirectory,
+                          OpenSocket, SetNoNewPrivileges, SetOomScore, SetRlimit, SetUmask, SetUser)
 from . import notify
 from .capabilities import Capabilities
 
@@ -28,17 +28,19 @@ def check_terminal(terminal, request):
 
 
 class Process:
-    """The process of a container that has one.
+    """A container's process: its first one, or one that exec adds.
 
-    :raises RequestError: see :func:`check_terminal`.
+    :param process: the view of ``process``, or what looks like one (:class:`ocirt.model.exec.ExecProcess`).
+    :param linux: the view of the container's ``linux``.
+    :param request: the request that this process is for.
     """
 
-    def __init__(self, config, request, host, plan, namespaces):
-        self.process, self.linux, self.request, self.host = config.process, config.linux, request, host
+    def __init__(self, process, linux, request, host, plan, namespaces):
+        self.process, self.linux, self.request, self.host = process, linux, request, host
         self.plan, self.namespaces = plan, namespaces
-        process = self.process
         self.args = process.args
-        self.env = [*([] if process.env is None else [process.env]), *notify.environment(request)]
+        env = process.env
+        self.env = [*([] if env is None else env if isinstance(env, list) else [env]), *notify.environment(request)]
         if self.args.is_empty():
             raise ConfigError(self.args.path, "[]", "at least the program")
         self.cwd = process.cwd.checked(absolute=True)
@@ -49,6 +51,7 @@ class Process:
             raise HostError("process.user.additionalGids", "the user namespace denies setgroups")
         self.capabilities = Capabilities(process.capabilities, host, namespaces.has_user)
         self.console = plan.register() if process.terminal and request.is_detached else NONE
+        self.preserve = request.listen_fds + request.preserve_fds
 
     def sockets(self):
         """Steps of the host that connect to ``--console-socket``."""
@@ -59,26 +62,37 @@ class Process:
 
     def prepare(self):
         """Steps of init before pivot_root: terminal and directory."""
-        steps = []
-        process = self.process
-        if process.terminal:
-            size = process.console_size
-            height, width = (size.height, size.width) if process.has("consoleSize") else (0, 0)
-            steps.append(MakeConsole("process.terminal", SPEC, fd=self.console, uid=self.uid, height=height,
-                                     width=width, device=1))
-        return [*steps, MakeDirectory("process.cwd", SPEC, path=self.cwd, mode=0o755)]
+        return [*self.terminal(device=1), MakeDirectory("process.cwd", SPEC, path=self.cwd, mode=0o755)]
 
-    def become(self, privileged):
+    def terminal(self, device):
+        """The step that sets the terminal up; none without one. ``device`` 1: it is /dev/console too."""
+        process = self.process
+        if not process.terminal:
+            return []
+        size = process.console_size
+        height, width = (size.height, size.width) if process.has("consoleSize") else (0, 0)
+        return [MakeConsole("process.terminal", SPEC, fd=self.console, uid=self.uid, height=height, width=width,
+                            device=device)]
+
+    def oom_score(self):
+        """The step that sets ``oomScoreAdj``, of the first child, which the others have it from: later its files in /proc
+        are not its own any more."""
+        score = self.process.oom_score_adj
+        return [] if score is None else [SetOomScore(score.path, LINUX, value=Template(score))]
+
+    def become(self, privileged, keep=NONE):
         """Steps of init at last: all that is the process' own, privileges going one after the other.
 
+        :param keep: register of a descriptor that later steps need.
         :param privileged: steps that need CAP_SYS_ADMIN, and may forbid this process any system call (a seccomp filter
             that cannot wait for no_new_privs): nothing comes after them but what ends the loan of that capability.
         """
         process, user = self.process, self.process.user
-        steps = self._rlimits()
-        score = process.oom_score_adj
-        if score is not None:
-            steps.append(WriteProc(score.path, LINUX, file="self/oom_score_adj", value=Template(score)))
+        steps = []
+        if self.linux.has("memoryPolicy"):
+            from .memorypolicy import set_policy  # rare
+            steps += set_policy(self.linux.memory_policy)
+        steps += self._rlimits()
         if process.has("scheduler") or process.has("ioPriority"):
             from .scheduling import schedule
             steps += schedule(process)
@@ -88,6 +102,7 @@ class Process:
         if process.has("apparmorProfile") or process.has("selinuxLabel"):
             from .labels import process_labels
             steps += process_labels(process, self.host)
+        steps.append(CloseDescriptors("process", SPEC, preserve=self.preserve, keep=keep))
         # The directory may be open to root alone, or (on a network file system) to the user alone.
         steps.append(ChangeDirectory("process.cwd", SPEC, path=self.cwd, early=1))
         steps += self.capabilities.drop()
@@ -118,5 +133,4 @@ class Process:
 
     def execute(self):
         """The step that begins the program."""
-        return [Exec("process.args", SPEC, args=self.args, env=self.env,
-                     preserve=self.request.listen_fds + self.request.preserve_fds)]
+        return [Exec("process.args", SPEC, args=self.args, env=self.env, preserve=self.preserve)]

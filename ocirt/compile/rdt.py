@@ -4,8 +4,8 @@ A container without ``closID`` has a group of its own, called like itself, which
 shared: made where it is missing, if there is a schema for it, and never removed with a container.
 """
 
-from ..errors import ConfigError, HostError
-from ..model.text import quote
+from ..errors import ConfigError, HostError, RequestError, reason
+from ..model.text import bound, quote
 from ..plan.steps import JoinResctrlGroup, MakeResctrlGroup, RemoveResctrlGroup, WriteResctrlSchema
 
 SPEC = "config-linux.md#intelrdt"
@@ -74,6 +74,33 @@ class Rdt:
             steps.append(RemoveResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring,
                                             keep=0))
         return [*steps, RemoveResctrlGroup(AT, SPEC, root=self.root, path=self.group, keep=int(self.name is not None))]
+
+
+def change(config, request, host, plan, schemas):
+    """For ``update``: steps that write ``schemas``, flag -> line, into the group of the container, and for each, the last
+    first, one that puts back what is there now.
+
+    :raises RequestError: the container has no group, or a line cannot be what it is.
+    """
+    for flag, line in schemas.items():
+        if not config.linux.has("intelRdt"):
+            raise RequestError(f"{flag}: this container was created without {AT}")
+        name = BANDWIDTH if flag == "--mem-bw-schema" else "L3"
+        if not line.startswith(name) or "\n" in line:
+            raise RequestError(f"{flag}: found {quote(line)}, expected one line that starts with {name}")
+    rdt = Rdt(config, request, host, plan)
+    try:
+        with open(f"{rdt.root}/{bound(rdt.group)}/schemata") as file:
+            present = {line.strip().partition(":")[0]: line.strip() for line in file}
+    except OSError as error:
+        raise HostError(f"{rdt.root}/{bound(rdt.group)}/schemata", reason(error)) from None
+
+    def write(flag, line):
+        return WriteResctrlSchema(flag, SPEC, root=rdt.root, path=rdt.group, value=line, compare=0)
+
+    # A resource that is not there cannot be written either.
+    back = [write(flag, present.get(line.partition(":")[0], line)) for flag, line in reversed(schemas.items())]
+    return [write(*each) for each in schemas.items()], back
 
 
 def _given(text):

@@ -41,8 +41,9 @@ class Rootfs:
     def __init__(self, config, request, plan, namespaces):
         self.config, self.request, self.plan = config, request, plan
         # In the runtime's own mount namespace (config-linux.md, Namespaces: inherited if not listed) nothing is
-        # mounted: the rootfs stays a detached tree, which holds the container's mounts and goes with its last process.
-        self.detached = int(not namespaces.has_mount)
+        # mounted: the mounts are made in another, and init comes back with a clone of them that is attached nowhere and
+        # goes with its last process. (Into a tree that is attached nowhere nothing can be mounted before Linux 6.15.)
+        self.aside = int(not namespaces.has_mount)
         self.bundle = request.text("bundle", plan.trace)
         location = config.root.location
         if location.is_empty():
@@ -70,8 +71,8 @@ class Rootfs:
 
     def open(self):
         """Steps of init that make the rootfs a mount of this mount namespace."""
-        rootfs = self._overlay or OpenRootfs("root.path", ROOT, path=self.path, tree=self._tree, detached=self.detached)
-        if self.detached:
+        rootfs = self._overlay or OpenRootfs("root.path", ROOT, path=self.path, tree=self._tree, aside=self.aside)
+        if self.aside:
             return [rootfs]
         return [SetPropagation(self.at, PROPAGATION, propagation=self.before, recursive=1), rootfs]
 
@@ -80,7 +81,7 @@ class Rootfs:
             upper, work = [self.request.text(name, self.plan.trace) if self.request.upper is not None else ""
                            for name in ("upper", "work")]
             return OverlayRootfs("--layer", ROOT, lower=split(self.request.layer), upper=upper, work=work,
-                                 path=self.path, detached=self.detached)
+                                 path=self.path, aside=self.aside)
         lower, upper, work = [self.config.annotation(name) for name in (LOWER, UPPER, WORK)]
         if lower is None:
             for note in (upper, work):
@@ -93,23 +94,24 @@ class Rootfs:
         layers = [self._layer(layer, lower.path) for layer in split(lower.read())]
         if upper is None:
             return OverlayRootfs(lower.path, ROOT, lower=layers, upper="", work="", path=self.path,
-                                 detached=self.detached)
+                                 aside=self.aside)
         for note in (upper, work):
             if note.is_empty():
                 raise ConfigError(note.path, '""', "the path of a directory")
         return OverlayRootfs(lower.path, ROOT, lower=layers, upper=self.beneath_bundle(upper),
-                             work=self.beneath_bundle(work), path=self.path, detached=self.detached)
+                             work=self.beneath_bundle(work), path=self.path, aside=self.aside)
 
     def _layer(self, path, at):
         if not path:
             raise ConfigError(at, "an empty path", "paths of directories, separated by colons")
         return path if path.startswith("/") else self.bundle + f"/{path}"
 
-    def enter(self):
-        """The step that makes the rootfs the root."""
-        if self.detached:
-            return [ChangeRoot("linux.namespaces", "config-linux.md#namespaces")]
-        return [MoveRoot("--no-pivot", ROOT) if self.request.no_pivot else PivotRoot("root", ROOT)]
+    def enter(self, finish):
+        """The step that makes the rootfs the root, and the steps ``finish`` that make mounts read-only and mask them: what
+        is attached nowhere does not change any more."""
+        if self.aside:
+            return [*finish, ChangeRoot("linux.namespaces", "config-linux.md#namespaces")]
+        return [MoveRoot("--no-pivot", ROOT) if self.request.no_pivot else PivotRoot("root", ROOT), *finish]
 
     def finish(self):
         """Steps of init after that: the root's attributes."""

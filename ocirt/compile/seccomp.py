@@ -7,8 +7,8 @@ where the default would be a refusal (so that a libc finds its way back to an ol
 """
 
 from ..errors import ConfigError, HostError
-from ..model.text import quote
-from ..plan.steps import EVENTS, Close, LoadNotifyingSeccomp, LoadSeccomp, OpenSocket, Receive, Send
+from ..model.text import choose, quote
+from ..plan.steps import EVENTS, NONE, Close, LoadNotifyingSeccomp, LoadSeccomp, OpenSocket, Receive, Send
 
 SPEC = "config-linux.md#seccomp"
 STATE = "config-linux.md#the-container-process-state"
@@ -38,15 +38,18 @@ U64 = (1 << 64) - 1
 class Seccomp:
     """The profile of a container, and who loads it when.
 
+    :param no_new_privileges: of the process that it is for.
+    :param added: is that one that exec adds?
+    :ivar register: that of the connection to the agent, or ``NONE``.
     :ivar late: is it loaded right before the program is executed? It is as close to the program as can be, but without
         no_new_privs it takes a capability that the program may not have: then before capabilities go.
     :raises ConfigError: the profile has what the spec does not allow.
     :raises HostError: libseccomp is missing or refuses it, or the kernel lacks what it asks for.
     """
 
-    def __init__(self, config, host, plan):
-        self.profile, self.filter, self.socket = config.linux.value.get("seccomp"), None, None
-        self.late = config.process.no_new_privileges
+    def __init__(self, config, no_new_privileges, host, plan, added=False):
+        self.profile, self.filter, self.register = config.linux.value.get("seccomp"), None, NONE
+        self.late, self.added = no_new_privileges, added
         if not self.profile:
             return
         # The program holds for this very profile.
@@ -56,34 +59,40 @@ class Seccomp:
         self.path, self.metadata = _listener(self.profile, host, notifying)
         self.filter = _compile(self.profile)
         if self.path:
-            self.socket = plan.register()
+            self.register = plan.register()
 
     def open(self):
         """Steps of the host, before the child: the connection to the agent, in the namespaces that its path is of."""
-        return [] if self.socket is None else [OpenSocket(AT_PATH, SPEC, fd=self.socket, path=self.path)]
+        return [] if self.register == NONE else [OpenSocket(AT_PATH, SPEC, fd=self.register, path=self.path)]
 
     def leave(self):
         """Steps of the host, after the child: the connection is the child's alone, so that its end is the end."""
-        if self.socket is None:
+        if self.register == NONE:
             return []
-        steps = [Close(AT_PATH, SPEC, fd=self.socket)]
-        return steps if self.late else [*steps, Send(AT_PATH, STATE, event=EVENTS.index("known"))]
+        steps = [Close(AT_PATH, SPEC, fd=self.register)]
+        return steps if self._is_told else [*steps, Send(AT_PATH, STATE, event=EVENTS.index("known"))]
 
     def wait(self):
         """Steps of init, after it has entered its namespaces: its pid as the runtime sees it, which the agent is told,
         is known by then."""
-        if self.socket is None or self.late:
+        if self.register == NONE or self._is_told:
             return []
         return [Receive(AT_PATH, STATE, event=EVENTS.index("known"))]
+
+    @property
+    def _is_told(self):
+        """Will the pid be known by the time the profile is loaded? It is once the container is created."""
+        return self.late and not self.added
 
     def load(self):
         """The steps that load the profile; none where there is none."""
         if self.filter is None:
             return []
-        if self.socket is None:
+        if self.register == NONE:
             return [LoadSeccomp(AT, SPEC, filter=self.filter, flags=self.flags)]
-        return [LoadNotifyingSeccomp(AT, SPEC, filter=self.filter, flags=self.flags | NEW_LISTENER, socket=self.socket,
-                                     metadata=self.metadata, status="created" if self.late else "creating")]
+        status = "running" if self.added else "created" if self.late else "creating"
+        return [LoadNotifyingSeccomp(AT, SPEC, filter=self.filter, flags=self.flags | NEW_LISTENER,
+                                     socket=self.register, metadata=self.metadata, status=status)]
 
 
 def _notifying(profile):
@@ -103,7 +112,7 @@ def _flags(profile, host, notifies):
         return SPEC_ALLOW & host.seccomp_flags
     flags = 0
     for index, name in enumerate(given):
-        flag = _choose(FLAGS, name, f"{AT}.flags[{index}]")
+        flag = choose(FLAGS, name, f"{AT}.flags[{index}]")
         if not flag & host.seccomp_flags:
             raise HostError(f"{AT}.flags[{index}]", f"this kernel has no {name}")
         flags |= flag
@@ -138,15 +147,9 @@ def _get(value, path, name, kind, default=None):
     return found
 
 
-def _choose(table, name, path):
-    if not isinstance(name, str) or name not in table:
-        raise ConfigError(path, quote(name), f"one of {', '.join(table)}")
-    return table[name]
-
-
 def _action(value, path, action="action", errno="errnoRet"):
     name = _get(value, path, action, str)
-    number = _choose(ACTIONS, name, f"{path}.{action}")
+    number = choose(ACTIONS, name, f"{path}.{action}")
     if number not in (ERRNO, TRACE):
         if value.get(errno) is not None:
             raise ConfigError(f"{path}.{errno}", quote(value[errno]), f"nothing: {name} returns no errno")
@@ -224,7 +227,7 @@ def _conditions(rule, path):
         for name, number in (("value", value), ("valueTwo", second)):
             if not 0 <= number <= U64:
                 raise ConfigError(f"{at}.{name}", quote(number), "a number of 64 bits")
-        found.append((place, _choose(OPERATORS, arg.get("op"), f"{at}.op"), value, second))
+        found.append((place, choose(OPERATORS, arg.get("op"), f"{at}.op"), value, second))
     places = [condition[0] for condition in found]
     return [[condition] for condition in found] if len(set(places)) < len(places) else [found]
 

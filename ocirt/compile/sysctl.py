@@ -4,12 +4,12 @@ runtime: any other would change the host."""
 from ..errors import ConfigError
 from ..model.json import member
 from ..plan.steps import AssertNotHostNamespace, WriteProc
-from .namespaces import IPC, NETWORK, UTS
+from .namespaces import IPC, NETWORK, USER, UTS
 
 IPC_KEYS = frozenset(("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
                       "kernel.shmmni", "kernel.shm_rmid_forced"))
-OWNERS = {IPC: "ipc", NETWORK: "network", UTS: "uts"}
-FILES = {IPC: "ipc", NETWORK: "net", UTS: "uts"}
+OWNERS = {IPC: "ipc", NETWORK: "network", UTS: "uts", USER: "user"}
+FILES = {IPC: "ipc", NETWORK: "net", UTS: "uts", USER: "user"}
 """Names under /proc/self/ns."""
 
 
@@ -39,7 +39,7 @@ def write(linux, namespaces):
         parts = _parts(key)
         owner = _owner(".".join(parts))
         if "" in parts or ".." in parts or owner is None:
-            raise ConfigError(at, "a parameter of no namespace", "one of the ipc, network or uts namespace")
+            raise ConfigError(at, "a parameter of no namespace", "one of the ipc, network, uts or user namespace")
         if not namespaces.has(owner):
             raise ConfigError(at, "a parameter of the host", f"nothing without a namespace of type {OWNERS[owner]}")
         if parts == ["kernel", "hostname"]:
@@ -63,4 +63,6 @@ def _owner(key):
         return IPC
     if key.startswith("net."):
         return NETWORK
+    if key.startswith("user."):
+        return USER
     return UTS if key in ("kernel.hostname", "kernel.domainname") else None

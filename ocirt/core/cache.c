@@ -16,8 +16,10 @@
 #define VARIANTS 16
 #define WORD_MAX 4300           // of the command line: an absolute path
 #define TEXT_MAX 4096           // of a value that a test is asked of
+#define UNIT_PATH_MAX 2048      // of the path of a slice
 
-enum predicate { IS_EMPTY, IS_ABSOLUTE, EQUALS, STARTS_WITH, IS_PATH, GOES_UP, WITHIN, HAS, NUMBER_EQUALS, LIST_IS_EMPTY };
+enum predicate { IS_EMPTY, IS_ABSOLUTE, EQUALS, STARTS_WITH, IS_PATH, GOES_UP, WITHIN, HAS, NUMBER_EQUALS, LIST_IS_EMPTY,
+                 ENDS_WITH, IS_UNIT };
 enum { ABSOLUTE = 1, MAX_LENGTH = 2, RANGE = 4 };
 
 // ---- reading an entry ----
@@ -63,7 +65,46 @@ static struct span span_of(const char *text) { return (struct span){text, (uint3
 
 struct lookup { const struct request *q; const struct scan *scan; };
 
-// What a source names: a leaf by its number, `$word` of the command line, `@key` of the annotations. 0: there is none.
+// The cgroup of a slice, into a buffer of UNIT_PATH_MAX; 0 where the text names none: what model/text.py's unit_parts does.
+static int slice_path(struct span slice, struct span *path) {
+  static char data[UNIT_PATH_MAX + 1];
+  static const char suffix[] = ".slice";
+  uint32_t used = 0, size = sizeof suffix - 1;
+  *path = (struct span){data, 0};
+  if (!slice.size) return 1;
+  if (slice.size <= size || memcmp(slice.text + slice.size - size, suffix, size)) return 0;
+  uint32_t stem = slice.size - size;
+  if (stem == 1 && slice.text[0] == '-') return 1;
+  for (uint32_t at = 0, begun = 0; at <= stem; at++) {
+    if (at < stem && slice.text[at] != '-') continue;
+    if (at == begun || 1 + at + size > UNIT_PATH_MAX - used) return 0;
+    data[used++] = '/';
+    memcpy(data + used, slice.text, at);
+    memcpy(data + used + at, suffix, size);
+    used += at + size;
+    begun = at + 1;
+  }
+  path->size = used;
+  return 1;
+}
+
+// Part 0 to 3 of `slice:prefix:name`: these three, and the slice's cgroup. 0: the text has not that form.
+static int unit_part(struct span text, unsigned part, struct span *found) {
+  struct span parts[4] = {{text.text, 0}};
+  unsigned n = 0;
+  for (uint32_t at = 0; at < text.size; at++) {
+    if (text.text[at] == '/') return 0;
+    if (text.text[at] != ':') { parts[n].size++; continue; }
+    if (++n == 3) return 0;
+    parts[n].text = text.text + at + 1;
+  }
+  if (part > 3 || n != 2 || !parts[2].size || !slice_path(parts[0], &parts[3])) return 0;
+  *found = parts[part];
+  return 1;
+}
+
+// What a source names: a leaf by its number, or a `:part` of it, `$word` of the command line, `@key` of the annotations,
+// or one whose key begins as `*prefix` says. 0: there is none.
 static int find_value(const struct lookup *l, struct reader *r, struct leaf *value) {
   struct span name = take_span(r);
   uint32_t number = take_number(r);
@@ -80,11 +121,20 @@ static int find_value(const struct lookup *l, struct reader *r, struct leaf *val
     value->size = (uint32_t)strlen(text);
     return 1;
   }
+  if (name.text[0] == ':' && key.size == 1 && number < l->scan->n_leaves) {
+    struct span part = {0};
+    const struct leaf *whole = &l->scan->leaves[number];
+    if (whole->kind != LEAF_TEXT || !unit_part((struct span){whole->text, whole->size}, (unsigned)(key.text[0] - '0'), &part)) return 0;
+    value->text = part.text;
+    value->size = part.size;
+    return 1;
+  }
   if (number >= l->scan->n_leaves || l->scan->leaves[number].kind != LEAF_RAW) { r->bad = 1; return 0; }
   const struct leaf *raw = &l->scan->leaves[number];
   for (uint32_t i = 0; i < raw->count; i++) {
     const struct span *pair = &l->scan->items[raw->first + 2 * i];
-    if (!same(pair[0], key)) continue;
+    int begins = name.text[0] == '*' && pair[0].size >= key.size && !memcmp(pair[0].text, key.text, key.size);
+    if (!begins && !(name.text[0] == '@' && same(pair[0], key))) continue;
     value->text = pair[1].text;
     value->size = pair[1].size;
     return 1;
@@ -201,9 +251,11 @@ static int test(const struct lookup *l, struct reader *r) {
   if (predicate == IS_ABSOLUTE) found = text.size && text.text[0] == '/';
   if (predicate == GOES_UP) found = goes_up(text);
   if (predicate == IS_PATH) text = clean(text, path);
+  if (predicate == IS_UNIT) { struct span part; found = unit_part(text, 0, &part); }
   for (uint32_t i = 0; i < count && !r->bad; i++) {
     struct span other = take_span(r);
     if (predicate == STARTS_WITH) found |= text.size >= other.size && !memcmp(text.text, other.text, other.size);
+    else if (predicate == ENDS_WITH) found |= text.size >= other.size && !memcmp(text.text + text.size - other.size, other.text, other.size);
     else found |= same(text, other);
   }
   return found == answer && !r->bad;
@@ -219,7 +271,7 @@ static int guard(const struct lookup *l, struct reader *r) {
 
 // ---- binding ----
 
-struct bound { char *data; size_t used, capacity; };
+struct bound { char *data; size_t used; };
 
 static void append(struct bound *b, struct span text) {
   memcpy(b->data + b->used, text.text, text.size);
@@ -270,12 +322,13 @@ static int bind_program(const struct lookup *l, struct reader *r, size_t config_
   uint32_t bound = header.slots.size / sizeof(struct slot);
   if (bound > count || header.slots.offset > template.size ||
       header.slots.size > template.size - header.slots.offset || header.data.offset > template.size) return 0;
-  // No value is longer than the file that it stands in, the id and paths are no longer than the command line's.
-  size_t capacity = template.size + (count + 1) * (16 + WORD_MAX) + 2 * config_size;
+  // All values together are no longer than the file that they stand in, each perhaps as a part of another too; the id and
+  // paths are no longer than the command line's.
+  size_t capacity = template.size + (count + 1) * (16 + WORD_MAX) + 3 * config_size;
   char *data = mmap(0, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return 0;
   memcpy(data, template.text, template.size);
-  struct bound b = {data, template.size, capacity};
+  struct bound b = {data, template.size};
   take_number(&slots);
   for (uint32_t i = 0; i < count; i++) {
     struct slot slot;
@@ -356,6 +409,7 @@ static void put_request(struct buffer *to, const struct request *q) {
   put(to, " listen-fds="); put_number(to, listen_fds(q));
   const char *notify = environment_variable(q, "NOTIFY_SOCKET");
   if (notify && *notify) put(to, " notify-socket");
+  if (runtime_directory(q)) { put(to, " runtime-dir="); put_json(to, runtime_directory(q)); }
 }
 
 static void put_hash(struct buffer *to, struct span key) {

@@ -1,5 +1,5 @@
 // Steps on cgroups: directories and files beneath a hierarchy's mount, every effect in the journal.
-#include "core.h"
+#include "cgroup.h"
 
 #include <dirent.h>
 #include <poll.h>
@@ -7,16 +7,20 @@
 #include <time.h>
 
 #define MARK "trusted.ocirt"
-#define BENEATH (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+#define MARK_OF_USER "user.ocirt"
+#define NAME_SIZE 256
 
-static int passed_over(const struct run *r, uint64_t hierarchy) {
-  for (unsigned i = 0; i < r->n_passed_over; i++)
-    if (r->passed_over[i] == hierarchy) return 1;
-  return 0;
+int is_there(struct run *r, uint64_t hierarchy, int64_t tolerate) {
+  for (unsigned i = 0; i < r->n_passed_over; i++) {
+    if (r->passed_over[i] != hierarchy) continue;
+    if (tolerate) return 0;
+    put(&r->detail, "the cgroup could not be made: a limit needs one that this user may make");
+    return failing(r, "check", -EACCES);
+  }
+  return 1;
 }
 
-// With `tolerate`, a hierarchy that may not be written is passed over from here on: 0. Otherwise the error.
-static int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *call, int error) {
+int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *call, int error) {
   if (!tolerate || (error != -EACCES && error != -EPERM && error != -EROFS) || r->n_passed_over == COUNT(r->passed_over))
     return failing(r, call, error);
   r->passed_over[r->n_passed_over++] = (uint32_t)hierarchy;
@@ -38,18 +42,26 @@ static void put_plain(struct buffer *to, const char *path) {
   }
 }
 
-static uint64_t cgroup_key(const char *hierarchy, const char *path) {
+uint64_t cgroup_key(const char *hierarchy, const char *path) {
   BUFFER(plain, 4096);
   put_plain(&plain, path);
   return effect_key(hierarchy, plain.data);
 }
 
-static int open_cgroup(const char *hierarchy, const char *path, uint64_t flags) {
+int open_cgroup(const char *hierarchy, const char *path, uint64_t flags) {
   int top = open_hierarchy(hierarchy);
   if (top < 0) return top;
   int fd = sys_openat2(top, relative(path), flags, 0, BENEATH);
   sys_close(top);
   return fd;
+}
+
+int write_control(int dir, const char *file, const char *text) {
+  int fd = sys_openat2(dir, file, O_WRONLY, 0, BENEATH);
+  if (fd < 0) return fd;
+  long n = sys_write(fd, text, strlen(text));
+  sys_close(fd);
+  return n < 0 ? (int)n : 0;
 }
 
 static int inherit_file(int parent, int child, const char *file) {
@@ -66,9 +78,23 @@ static int inherit_file(int parent, int child, const char *file) {
   return n < 0 ? (int)n : 0;
 }
 
+// Whichever container leaves a shared parent last removes it, if one of us made it. Without privileges the mark is one
+// that any owner of the directory can make.
+static void mark(int dir) {
+  if (sys5(SYS_fsetxattr, dir, MARK, "1", 1, 0) == -EPERM) sys5(SYS_fsetxattr, dir, MARK_OF_USER, "1", 1, 0);
+}
+
+static int has_mark(int dir) {
+  char value[4];
+  struct stat st;
+  if (sys4(SYS_fgetxattr, dir, MARK, value, sizeof value) > 0) return 1;
+  return sys4(SYS_fgetxattr, dir, MARK_OF_USER, value, sizeof value) > 0 && sys_fstat(dir, &st) == 0 &&
+         st.st_uid == (uint32_t)sys0(SYS_geteuid);
+}
+
 // One level: made if it is not there, journalled, its files inherited. Returns its fd.
 static int make_level(struct run *r, int parent, const char *name, const char *hierarchy, const char *so_far, int last,
-                      const struct texts *inherit) {
+                      const struct texts *inherit, int unified) {
   struct stat st;
   struct effect *effect = 0;
   int present = sys_stat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
@@ -85,18 +111,19 @@ static int make_level(struct run *r, int parent, const char *name, const char *h
   }
   int fd = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
   if (fd < 0) return failing(r, "open", fd);
-  // Whichever container leaves a shared parent last removes it, if one of us made it. (Not so without privileges.)
-  if (!present && !last) sys5(SYS_fsetxattr, fd, MARK, "1", 1, 0);
+  if (!present && !last) mark(fd);
   for (uint32_t i = 0; i < inherit->count; i++) {
     int error = inherit_file(parent, fd, inherit->items[i]);
     if (error) { sys_close(fd); return failing(r, inherit->items[i], error); }
   }
-  if (!last || !present) return fd;
+  if (!last || (!present && !unified)) return fd;
   char text[64];
   const char *wrong = 0;
-  if (read_file(fd, "cgroup.procs", text, sizeof text) > 0) wrong = "it has processes in it already";
+  if (unified) wrong = unfit(fd, present);
+  else if (read_file(fd, "cgroup.procs", text, sizeof text) > 0) wrong = "it has processes in it already";
   else if (read_file(fd, "freezer.state", text, sizeof text) > 0 && strncmp(text, "THAWED", 6)) wrong = "it is frozen";
   else if (read_file(fd, "cgroup.freeze", text, sizeof text) > 0 && *text == '1') wrong = "it is frozen";
+  if (!wrong && !present) return fd;
   if (wrong) {
     put(&r->detail, wrong);
     sys_close(fd);
@@ -108,19 +135,20 @@ static int make_level(struct run *r, int parent, const char *name, const char *h
   return fd;
 }
 
-static int make_levels(struct run *r, const char *hierarchy, const char *path, const struct texts *inherit) {
+static int make_levels(struct run *r, const char *hierarchy, const char *path, const struct texts *inherit, int unified) {
   int at = open_hierarchy(hierarchy);
   if (at < 0) return failing(r, "open", at);
   BUFFER(so_far, 4096);
   for (const char *name = relative(path); *name && at >= 0; ) {
     size_t length = strcspn(name, "/");
     const char *next = name + length + strspn(name + length, "/");
-    char component[256];
+    char component[NAME_SIZE];
     if (length >= sizeof component) { sys_close(at); return failing(r, "mkdir", -ENAMETOOLONG); }
     memcpy(component, name, length);
     component[length] = 0;
+    if (unified) enable_controllers(r, at, so_far.data);
     put(&so_far, "/"); put(&so_far, component);
-    int fd = make_level(r, at, component, hierarchy, so_far.data, !*next, inherit);
+    int fd = make_level(r, at, component, hierarchy, so_far.data, !*next, inherit, unified);
     sys_close(at);
     at = fd;
     name = next;
@@ -134,26 +162,45 @@ int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
   int error = -ENOENT;
   // A parent may be removed by another container's delete between our look and our mkdir.
   for (int tries = 0; error == -ENOENT && tries < 16; tries++)
-    error = make_levels(r, TEXT(hierarchy), TEXT(path), TEXTS(inherit));
+    error = make_levels(r, TEXT(hierarchy), TEXT(path), TEXTS(inherit), s->unified != 0);
   return error ? tolerated(r, s->hierarchy, NUMBER(tolerate), r->call, error) : 0;
 }
 
+// Line by line: files like io.max take one at a time.
+static int write_lines(int fd, const char *text) {
+  do {
+    size_t length = strcspn(text, "\n");
+    long n = sys_write(fd, text, length);
+    if (n < 0) return (int)n;
+    text += length + (text[length] == '\n');
+  } while (*text);
+  return 0;
+}
+
 int do_write_cgroup(struct run *r, const struct step_write_cgroup *s) {
-  if (passed_over(r, s->hierarchy)) return 0;
+  int there = is_there(r, s->hierarchy, NUMBER(tolerate));
+  if (there <= 0) return there;
   int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
   if (dir < 0) return failing(r, "open", dir);
   int fd = sys_openat2(dir, TEXT(file), O_WRONLY, 0, BENEATH);
-  sys_close(dir);
+  if (fd == -ENOENT) explain_missing(r, TEXT(hierarchy), dir, TEXT(file));
+  int error = fd < 0 ? 0 : write_lines(fd, TEXT(value));
+  char usage[64];
+  long size = error && *TEXT(usage) ? read_file(dir, TEXT(usage), usage, sizeof usage) : 0;
+  sys_close(fd > 0 ? fd : -1); sys_close(dir);
   if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
-  long n = sys_write(fd, TEXT(value), strlen(TEXT(value)));
-  sys_close(fd);
-  return n < 0 ? failing(r, "write", (int)n) : 0;
+  if (size > 0) {
+    put(&r->detail, TEXT(usage)); put(&r->detail, " is "); put_bytes(&r->detail, usage, (size_t)size - (usage[size - 1] == '\n'));
+  }
+  return error ? failing(r, "write", error) : 0;
 }
 
 int do_open_cgroup(struct run *r, const struct step_open_cgroup *s) {
-  if (passed_over(r, s->hierarchy)) return 0;
+  int there = is_there(r, s->hierarchy, NUMBER(tolerate));
+  if (there <= 0) return there;
   const char *file = TEXT(file);
   int fd = open_cgroup(TEXT(hierarchy), TEXT(path), *file ? O_PATH | O_DIRECTORY : O_RDONLY | O_DIRECTORY);
+  if (fd == -ENOENT && s->optional) return 0;
   if (fd < 0) return failing(r, "open", fd);
   if (*file) {
     int dir = fd;
@@ -174,6 +221,19 @@ int do_join_cgroup(struct run *r, const struct step_join_cgroup *s) {
   return n < 0 ? failing(r, "write", (int)n) : 0;
 }
 
+int do_assert_thawed(struct run *r, const struct step_assert_thawed *s) {
+  char text[4096];
+  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
+  long size = dir < 0 ? dir : read_file(dir, TEXT(file), text, sizeof text);
+  sys_close(dir);
+  if (size == -ENOENT) return 0;
+  if (size < 0) return failing(r, "read", (int)size);
+  for (char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+    if (strcspn(line, "\n") == strlen(TEXT(thawed)) && !strncmp(line, TEXT(thawed), strlen(TEXT(thawed)))) return 0;
+  put(&r->detail, "cannot exec in a paused container (use --ignore-paused to override)");
+  return failing(r, "", -EBUSY);
+}
+
 int do_thaw_cgroup(struct run *r, const struct step_thaw_cgroup *s) {
   (void)r;
   int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
@@ -183,6 +243,99 @@ int do_thaw_cgroup(struct run *r, const struct step_thaw_cgroup *s) {
   sys_close(fd); sys_close(dir);
   return 0;
 }
+
+// ---- the freezer, and what state tells ----
+
+#define FREEZE_TRIES 2000
+
+static void pause_for(long microseconds) {
+  struct timespec time = {0, microseconds * 1000};
+  sys2(SYS_nanosleep, &time, 0);
+}
+
+static int says(int fd, const char *value) {
+  char text[64];
+  long n = sys4(SYS_pread64, fd, text, sizeof text - 1, 0);
+  if (n < 0) return (int)n;
+  text[n] = 0;
+  return !strncmp(text, value, strlen(value));
+}
+
+int do_freeze_cgroup(struct run *r, const struct step_freeze_cgroup *s) {
+  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
+  if (dir < 0) return failing(r, "open", dir);
+  int fd = sys_openat2(dir, TEXT(file), O_RDWR, 0, BENEATH), frozen = 0;
+  sys_close(dir);
+  if (fd < 0) return failing(r, "open", fd);
+  long n = 0;
+  // The kernel freezes whom it finds, and nobody tells when it has found all: who was made meanwhile is found by writing
+  // again, and where there are ever more of them a thaw now and then lets it begin anew.
+  for (int tries = 1; !frozen && n >= 0 && tries <= FREEZE_TRIES; tries++) {
+    if (tries % 100 == 0) { sys_write(fd, TEXT(undo), strlen(TEXT(undo))); pause_for(10000); }
+    n = sys_write(fd, TEXT(value), strlen(TEXT(value)));
+    if (tries % 20 == 0) pause_for(1000);
+    if (n >= 0 && (frozen = says(fd, TEXT(value))) < 0) n = frozen;
+  }
+  if (frozen <= 0) sys_write(fd, TEXT(undo), strlen(TEXT(undo)));
+  sys_close(fd);
+  if (frozen > 0) return 0;
+  if (n < 0) return failing(r, "freeze", (int)n);
+  put(&r->detail, "processes that do not freeze were found in "); put_number(&r->detail, FREEZE_TRIES); put(&r->detail, " tries");
+  return failing(r, "freeze", -EBUSY);
+}
+
+// The step of the section state that has this code; null: there is none.
+static const struct step *telling(const struct program *p, unsigned code) {
+  if (!p->base) return 0;
+  const struct step *end = section_end(p, SECTION_STATE);
+  for (const struct step *step = section_first(p, SECTION_STATE); step < end; step = next_step(step))
+    if (step->code == code) return step;
+  return 0;
+}
+
+static long read_cgroup_file(const struct program *p, uint64_t hierarchy, uint64_t path, uint64_t file, char *text, size_t size) {
+  int dir = open_cgroup(text_of(p, hierarchy), text_of(p, path), O_PATH | O_DIRECTORY);
+  if (dir < 0) return dir;
+  long n = read_file(dir, text_of(p, file), text, size);
+  sys_close(dir);
+  return n;
+}
+
+int is_paused(const struct program *p) {
+  const struct step_tell_paused *s = (const void *)telling(p, STEP_TELL_PAUSED);
+  char text[16];
+  return s && read_cgroup_file(p, s->hierarchy, s->path, s->file, text, sizeof text) > 0 && *text == '1';
+}
+
+void put_paused_file(struct buffer *to, const struct program *p) {
+  const struct step_tell_paused *s = (const void *)telling(p, STEP_TELL_PAUSED);
+  if (!s) return;
+  put(to, text_of(p, s->hierarchy)); put(to, text_of(p, s->path)); put(to, "/"); put(to, text_of(p, s->file));
+}
+
+int64_t oom_kills(const struct program *p) {
+  const struct step_tell_oom_kills *s = (const void *)telling(p, STEP_TELL_OOM_KILLS);
+  char text[1024];
+  if (!s || read_cgroup_file(p, s->hierarchy, s->path, s->file, text, sizeof text) <= 0) return 0;
+  const char *key = text_of(p, s->key);
+  size_t length = strlen(key);
+  for (char *line = text; *line; line += *line == '\n') {
+    char *end = line + strcspn(line, "\n"), last = *end;
+    int64_t number;
+    *end = 0;
+    if (!strncmp(line, key, length) && line[length] == ' ' && !parse_number(line + length + 1, &number)) return number;
+    *end = last;
+    line = end;
+  }
+  return 0;
+}
+
+void put_oom(struct buffer *to, const struct program *p) {
+  if (oom_kills(p)) put(to, " (out of memory: is linux.resources.memory.limit too small?)");
+}
+
+int do_tell_paused(struct run *r, const struct step_tell_paused *s) { (void)r; (void)s; return 0; }
+int do_tell_oom_kills(struct run *r, const struct step_tell_oom_kills *s) { (void)r; (void)s; return 0; }
 
 // ---- processes of a cgroup ----
 
@@ -228,7 +381,9 @@ static int signal_processes(int dir, int signal, int wait) {
   return sent;
 }
 
-struct signalling { int signal, wait, sent; };
+// Levels below are not gone through: there are none but where a container has made them, and removal finds them.
+#define DEPTH 128
+struct signalling { int signal, wait, sent, depth; };
 
 static int signal_tree(int dir, struct signalling *how);
 
@@ -243,7 +398,9 @@ static int signal_child(int parent, const char *name, unsigned char type, void *
 
 static int signal_tree(int dir, struct signalling *how) {
   how->sent += signal_processes(dir, how->signal, how->wait);
-  return list_directory(dir, signal_child, how);
+  if (++how->depth < DEPTH) list_directory(dir, signal_child, how);
+  how->depth--;
+  return 0;
 }
 
 int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
@@ -251,8 +408,11 @@ int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
   int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY | O_DIRECTORY);
   if (dir == -ENOENT) return 0;
   if (dir < 0) return failing(r, "open", dir);
+  // All at once, and whoever is being made just now too; then what is left is their end.
+  if (r->signal == 9) write_control(dir, "cgroup.kill", "1");
   struct signalling how = {.signal = r->signal};
-  do { how.sent = 0; signal_tree(dir, &how); how.wait = 1; } while (r->signal == 9 && how.sent);
+  // Frozen, they do not end before they are thawed.
+  do { how.sent = 0; signal_tree(dir, &how); how.wait = 1; } while (r->signal == 9 && how.sent && !r->frozen);
   sys_close(dir);
   return 0;
 }
@@ -271,22 +431,48 @@ static int remove_directory(int parent, const char *name) {
   return error == -ENOENT ? 0 : error;
 }
 
-static int remove_child(int parent, const char *name, unsigned char type, void *data) {
-  (void)data;
-  if (type != DT_DIR) return 0;
-  int dir = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
-  if (dir < 0) return dir == -ENOENT ? 0 : dir;
-  int error = list_directory(dir, remove_child, 0);
-  sys_close(dir);
-  return error ? error : remove_directory(parent, name);
+static int note_child(int parent, const char *name, unsigned char type, void *noted) {
+  (void)parent;
+  if (type != DT_DIR || strlen(name) >= NAME_SIZE) return 0;
+  strcpy(noted, name);
+  return 1;
+}
+
+// Removes the cgroups below `dir`, killing what is in them. A container that may make cgroups can nest them deeper than
+// any stack: so one directory at a time, and up again by its `..`, which on a cgroup file system nobody can move.
+static int remove_below(int dir) {
+  char name[NAME_SIZE], below[NAME_SIZE];
+  int at = sys_openat2(dir, ".", O_RDONLY | O_DIRECTORY, 0, BENEATH), depth = 0, error = 0;
+  while (at >= 0 && !error) {
+    int found = list_directory(at, note_child, name), next;
+    if (found < 0 || (!found && !depth)) { error = found; break; }
+    if (!found) {
+      next = sys_open(at, "..", O_RDONLY | O_DIRECTORY, 0);
+      depth--;
+    } else {
+      int child = sys_openat2(at, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
+      if (child == -ENOENT) continue;
+      if (child >= 0 && list_directory(child, note_child, below) != 1) {
+        for (int rounds = 0; rounds < 100 && signal_processes(child, 9, 1); rounds++);
+        sys_close(child);
+        error = remove_directory(at, name);
+        continue;
+      }
+      next = child;
+      depth++;
+    }
+    sys_close(at);
+    at = next;
+  }
+  sys_close(at);
+  return at < 0 ? at : error;
 }
 
 static int is_marked(const char *hierarchy, const char *path) {
-  char value[4];
   int fd = open_cgroup(hierarchy, path, O_RDONLY | O_DIRECTORY);
-  long n = fd < 0 ? fd : sys4(SYS_fgetxattr, fd, MARK, value, sizeof value);
+  int marked = fd >= 0 && has_mark(fd);
   sys_close(fd);
-  return n > 0;
+  return marked;
 }
 
 // The parents that this container, or another, made; one that others use stays.
@@ -314,13 +500,16 @@ int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {
     int dir = open_cgroup(hierarchy, path, O_RDONLY | O_DIRECTORY), error = 0;
     if (dir >= 0) {
       struct signalling how = {.signal = 9, .wait = 1};
+      write_control(dir, "cgroup.kill", "1");
       for (int rounds = 0; rounds < 100; rounds++) {
         how.sent = 0;
         signal_tree(dir, &how);
         if (!how.sent) break;
       }
-      error = list_directory(dir, remove_child, 0);
+      error = remove_below(dir);
       sys_close(dir);
+      // Systemd removes the cgroup of a scope as soon as its last process has gone.
+      if (error == -ENOENT && effect->state == EFFECT_USED) error = 0;
       if (error) return failing(r, "rmdir", error);
       if (effect->state != EFFECT_USED) {
         int top = open_hierarchy(hierarchy);

@@ -121,24 +121,26 @@ const char *container_status(struct container *c) {
     return start_time_of(c->journal->creator) == c->journal->creator_start_time ? "creating" : "stopped";
   }
   if (!container_hold(c)) return "stopped";
+  if (is_paused(&c->program)) return "paused";
   return c->journal->phase == PHASE_RUNNING ? "running" : "created";
 }
 
-static int keep(int dir, const char *name, const void *data, size_t size) {
-  int to = sys_open(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600), error = to;
+int container_keep(struct container *c, const char *name, const void *data, size_t size) {
+  BUFFER(new, 64);
+  put(&new, name); put(&new, ".new");
+  int to = sys_open(c->dir, new.data, O_WRONLY | O_CREAT | O_TRUNC, 0600), error = to;
   if (to >= 0) error = write_all(to, data, size);
   sys_close(to);
-  return error;
+  return error ? error : (int)sys4(SYS_renameat, c->dir, new.data, c->dir, name);
 }
 
 int container_store(struct container *c, int config_fd) {
   struct stat st;
-  int error = keep(c->dir, "program.new", c->program.base, c->program.size);
-  if (!error) error = (int)sys4(SYS_renameat, c->dir, "program.new", c->dir, "program");
+  int error = container_keep(c, "program", c->program.base, c->program.size);
   if (error || (error = sys_fstat(config_fd, &st)) < 0) return error;
   void *data = mmap(0, (size_t)st.st_size + 1, PROT_READ, MAP_PRIVATE, config_fd, 0);
   if (data == MAP_FAILED) return -ENOMEM;
-  error = keep(c->dir, "config.json", data, (size_t)st.st_size);
+  error = container_keep(c, "config.json", data, (size_t)st.st_size);
   munmap(data, (size_t)st.st_size + 1);
   return error;
 }
@@ -191,8 +193,8 @@ static void member(struct buffer *to, int pretty, int first, const char *name) {
 }
 
 struct buffer state_buffer(const struct program *p) {
-  // Escaping makes at most six bytes of one; the rest is names, numbers and dates.
-  size_t size = 4096;
+  // Escaping makes at most six bytes of one; the rest is names, numbers, dates and the path of a cgroup.
+  size_t size = 32768;
   if (p) {
     const struct step_write_state *s = (const void *)section_first(p, SECTION_STATE);
     size += 6 * (strlen(text_of(p, s->id)) + strlen(text_of(p, s->bundle)) + strlen(text_of(p, s->rootfs)));
@@ -219,7 +221,12 @@ void put_state(struct buffer *to, const struct program *p, const struct journal 
     member(to, pretty, 0, "build"); put_json(to, BUILD_ID);
     member(to, pretty, 0, "pidStartTime"); put_number(to, (int64_t)j->start_time);
     member(to, pretty, 0, "request"); put(to, text_of(p, s->request));
+    BUFFER(file, 4096);
+    put_paused_file(&file, p);
+    if (file.used) { member(to, pretty, 0, "pausedFile"); put_json(to, file.data); }
   }
+  int64_t killed = pretty ? oom_kills(p) : 0;
+  if (killed) { member(to, pretty, 0, "oomKills"); put_number(to, killed); }
   member(to, pretty, 0, "annotations"); put(to, text_of(p, s->annotations));
   member(to, pretty, 0, "owner"); put(to, "\"\"");
   put(to, pretty ? "\n}\n" : "}");

@@ -32,11 +32,12 @@ long read_file(int dir, const char *path, char *data, size_t size);  // bytes re
 
 // ---- log.c ----
 
-struct log { const char *path; int json, debug; };
+// `prefix` is put before an error (null: nothing), `status` is the exit status of one.
+struct log { const char *path; int json, debug; const char *prefix; int status; };
 extern struct log logging;
 void log_line(const char *level, const char *message);
 void log_error(const char *message);           // to the log, and as plain text to standard error where the log is a file
-_Noreturn void fail(const char *format, ...);  // log_error with %s and %d, exit status 1
+_Noreturn void fail(const char *format, ...);  // log_error with %s, %d and %e (an error number), and the end
 
 // ---- program.c: a program, checked and bound ----
 
@@ -80,6 +81,7 @@ struct container {
 int container_make(struct container *c);                    // new directory, locked; fails on an existing id
 int container_open(struct container *c, int lock);          // 0, or -ENOENT; lock: LOCK_EX, LOCK_SH or 0
 int container_hold(struct container *c);                    // opens pidfd if init lives: 1, else 0
+int container_keep(struct container *c, const char *name, const void *data, size_t size);  // a whole file, by rename
 int container_store(struct container *c, int config_fd);
 void container_remove(struct container *c);                 // the directory and its files
 const char *container_status(struct container *c);
@@ -103,18 +105,27 @@ struct run {
   uint32_t early;             // host: events that came before they were waited for, a bit each
   int proc;                   // a procfs of our own, -1: not yet
   int rootfs, null, empty;    // rootfs; what masks files and directories (-1: not yet)
+  const struct step *spawn;   // host: the Spawn that was done last
+  const char *stays;          // host: why the child is in the caller's cgroup: a warning once it is created
+  int entry;                  // -1, or cgroup.procs of the cgroup that the child has to move into by itself
   int child;                  // host: the process that Spawn made (the stage, or init)
   int child_pidfd;
+  int joins;                  // exec: the child joins a container that exists
+  uint32_t *phase;            // where Exec says that the program runs: in the journal; exec: in a page of its own
+  int signals;                // exec in the foreground: signals to pass on, -1: none
+  int pid;                    // init: this process as the runtime sees it, 0: not told
   int console;                // host: the master that init sent, for a foreground run
   int start_socket;           // where init waits for start
   int starter;                // init: the connection of `start`
-  int signal;                 // signal section
+  int signal, frozen;         // signal section; its processes are frozen
   int hooks;                  // delete section: run hooks (0: pass them over)
   int null_attached;          // null is a mount of the container's namespace already
-  int detached;               // the rootfs is attached nowhere
+  int space;                  // the runtime's mount namespace, while the rootfs is made in another
   uint32_t passed_over[32];   // hierarchies that may not be written
   unsigned n_passed_over;
   char executable[4096], home[4096];  // what FindExecutable found; home: empty, or the variable
+  int refused;                // why controllers could not be enabled, and in which cgroup
+  char refused_at[256];
   const char *call;           // of the failure: what failed
   struct buffer detail;       // of the failure: what the kernel or the other side said
   char detail_data[1024];
@@ -123,6 +134,7 @@ struct run {
 void run_begin(struct run *r, struct container *c, unsigned section);
 // Runs a section: 0, or a negative errno with the failing step in *failed.
 int run_section(struct run *r, const struct step **failed);
+int run_steps(struct run *r, const struct step *from, const struct step **failed);  // the same, from a later step on
 void put_failure(struct buffer *to, const struct run *r, const struct step *step, int error);
 _Noreturn void run_child(struct run *r, unsigned section);   // stage or init, never returns
 _Noreturn void child_failed(struct run *r, const struct step *step, int error);  // tells the other side, and ends the child
@@ -163,19 +175,29 @@ int copy_tree(int from, int to);                             // tmpcopyup
 int bind_tree(struct run *r, int tree, const char *target, int nofollow);
 int list_directory(int fd, int (*each)(int dir, const char *name, unsigned char type, void *data), void *data);
 
-// ---- process.c, hook.c, cgroup.c ----
+// ---- cgroup.c: what the steps of the section state point at ----
+
+int is_paused(const struct program *program);
+void put_paused_file(struct buffer *to, const struct program *program);  // the file that tells so; nothing where there is none
+int64_t oom_kills(const struct program *program);
+void put_oom(struct buffer *to, const struct program *program);          // why somebody was killed, if it was for that
+
+// ---- process.c, hook.c ----
 
 int wait_exit(int pidfd, int *status);                       // waitid of a child: wait status
 int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
              const char *status);
 void reset_signals(void);
+int killed_at_birth(struct run *r);                          // and made ready for doing the Spawn again
 
 // ---- fault.c: test builds only ----
 
 #ifdef OCIRT_FAULT
 void fault_point(void);
 void fault_begin(const char *verb);
+void fault_descriptors(int fds[3]);
 #else
 #define fault_point() ((void)0)
 #define fault_begin(verb) ((void)0)
+#define fault_descriptors(fds) ((void)(fds))
 #endif

@@ -11,18 +11,9 @@ static int listen_for_start(struct container *c) {
   return fd;
 }
 
-// init ends with the socket it waits on, but must have ended before its cgroups can go.
-static void end_child(struct run *r) {
-  int status;
-  sys_close(r->peer);
-  if (r->child_pidfd < 0) return;
-  sys_pidfd_signal(r->child_pidfd, 9);
-  wait_exit(r->child_pidfd, &status);
-}
-
 static _Noreturn void undo(struct container *c, struct run *r, const char *message) {
   BUFFER(more, LOG_LINE);
-  end_child(r);
+  end_child(r);  // before its cgroups can go
   if (destroy_container(c, (int)c->journal->hooks_run, &more)) log_line("warning", more.data);
   log_error(message);
   sys_exit(1);
@@ -70,6 +61,8 @@ void verb_create(struct request *q, const struct program *program, int config_fd
   r.peer = -1;
   if (!run) sys_exit(0);
 
+  // Before the program can ask; whatever changes from here on is a signal for the relay.
+  if (!detach && has_terminal(&c.program)) copy_window(r.console);
   error = start_container(&c, &text);
   if (error) {
     BUFFER(more, LOG_LINE);
@@ -79,7 +72,7 @@ void verb_create(struct request *q, const struct program *program, int config_fd
   }
   if (detach) sys_exit(0);
   sys_flock(c.dir, 8 /* LOCK_UN: other verbs act on a running container */);
-  int status = relay(&c, signals, has_terminal(&c.program) ? r.console : -1, !q->flags[FLAG_NO_SUBREAPER]);
+  int status = relay(&c, c.pidfd, signals, has_terminal(&c.program) ? r.console : -1, !q->flags[FLAG_NO_SUBREAPER]);
   if (!q->flags[FLAG_KEEP]) {
     struct container again = {.root = c.root, .id = c.id};
     // Somebody else's delete may have come first.

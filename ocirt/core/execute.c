@@ -22,18 +22,27 @@ void run_begin(struct run *r, struct container *c, unsigned section) {
   r->container = c;
   r->program = &c->program;
   r->section = section;
+  r->phase = c->journal ? &c->journal->phase : 0;
   for (unsigned i = 0; i < REGISTERS; i++) r->fds[i] = -1;
-  r->peer = r->proc = r->rootfs = r->null = r->empty = r->child_pidfd = r->console = r->start_socket = r->starter = -1;
+  r->peer = r->proc = r->rootfs = r->null = r->empty = r->child_pidfd = r->console = r->start_socket = r->starter =
+    r->entry = r->signals = -1;
   r->detail = (struct buffer){r->detail_data, sizeof r->detail_data, 0, 0};
 }
 
 int run_section(struct run *r, const struct step **failed) {
+  return run_steps(r, section_first(r->program, r->section), failed);
+}
+
+int run_steps(struct run *r, const struct step *step, const struct step **failed) {
   const struct step *end = section_end(r->program, r->section);
-  for (const struct step *step = section_first(r->program, r->section); step < end; step = next_step(step)) {
+  while (step < end) {
     r->call = 0;
+    if (step->code == STEP_SPAWN) r->spawn = step;
     int error = handlers[step->code](r, step);
+    if (error < 0 && killed_at_birth(r)) { step = r->spawn; continue; }
     if (error < 0) { *failed = step; return error; }
     fault_point();
+    step = next_step(step);
   }
   return 0;
 }
@@ -102,7 +111,15 @@ void run_child(struct run *r, unsigned section) {
   sys_close(r->container->dir);
   r->container->dir = -1;
   if (section == SECTION_INIT) sys0(SYS_setsid);
-  int error = run_section(r, &failed);
+  int error = 0;
+  if (r->entry >= 0) {
+    error = (int)sys_write(r->entry, "0", 1);
+    sys_close(r->entry);
+    r->entry = -1;  // what it spawns begins there
+    failed = r->spawn;
+    r->call = "write cgroup.procs";
+  }
+  if (error >= 0) error = run_section(r, &failed);
   if (error < 0) child_failed(r, failed, error);
   if (section == SECTION_STAGE) sys_exit(0);
 

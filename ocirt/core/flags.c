@@ -11,7 +11,7 @@ static const struct flag *find_flag(const struct flag *table, const char *name, 
   return 0;
 }
 
-// The paths of the one flag that repeats (--layer), as they come.
+// The paths of the one flag that repeats with paths (--layer), as they come.
 static const char *add_path(const char *path) {
   static char text[16384], here[4096];
   static struct buffer paths = {text, sizeof text, 0, 0};
@@ -40,7 +40,11 @@ static int take_flag(struct request *q, const struct flag *table, char **argv) {
   }
   if (!value && !argv[1]) return 0;
   const char *given = value ? value + 1 : argv[1];
-  q->flags[flag->id] = flag->repeats ? add_path(given) : given;
+  if (flag->repeats == VALUES) {
+    if (q->n_values == COUNT(q->values)) fail("--%s: found more than %d of such flags", flag->name, (int)COUNT(q->values));
+    q->values[q->n_values].flag = flag->id;
+    q->values[q->n_values++].value = given;
+  } else q->flags[flag->id] = flag->repeats == PATHS ? add_path(given) : given;
   return value ? 1 : 2;
 }
 
@@ -71,6 +75,11 @@ int parse_command_line(struct request *q, char **argv) {
     }
     if (q->n_arguments == verb->arguments_max) return 0;
     q->arguments[q->n_arguments++] = *argv++;
+    if (verb->command) {
+      // The command's own words from here on, but for the -- that runc's manual has before them.
+      q->command = argv + (*argv && !strcmp(*argv, "--"));
+      break;
+    }
   }
   return q->n_arguments >= verb->arguments_min;
 }

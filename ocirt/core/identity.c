@@ -152,6 +152,26 @@ int do_change_directory(struct run *r, const struct step_change_directory *s) {
   return 0;
 }
 
+// Through a directory of the host's that is open here, /proc/self/fd/N/.. leads out of the container, whether it is taken
+// for the program or for its directory (CVE-2024-21626). What stays open leads nowhere: sockets, a pidfd, the rootfs.
+int do_close_descriptors(struct run *r, const struct step_close_descriptors *s) {
+  int keep = NUMBER(keep) >= 0 ? r->fds[s->keep] : -1;
+  int kept[8] = {r->peer, r->start_socket, r->rootfs, r->container->pidfd, keep, -1, -1, -1};
+  fault_descriptors(kept + 5);
+  for (unsigned i = 1; i < COUNT(kept); i++)
+    for (unsigned k = i; k && kept[k - 1] > kept[k]; k--) { int one = kept[k]; kept[k] = kept[k - 1]; kept[k - 1] = one; }
+  int first = 3 + (int)s->preserve;
+  for (unsigned i = 0; i < COUNT(kept); i++) {
+    if (kept[i] < first) continue;
+    if (kept[i] > first) sys_close_range((unsigned)first, (unsigned)kept[i] - 1, 0);
+    first = kept[i] + 1;
+  }
+  sys_close_range((unsigned)first, ~0u, 0);
+  for (unsigned i = 0; i < REGISTERS; i++) if (r->fds[i] != keep) r->fds[i] = -1;
+  r->proc = r->null = r->empty = -1;
+  return 0;
+}
+
 // ---- the program ----
 
 // The last entry of `env` that sets `name` (which ends with '='), as setenv in order would leave it.
@@ -176,8 +196,9 @@ static void find_home(struct run *r, struct buffer *home) {
   BUFFER(wanted, 16);
   put_number(&wanted, sys0(SYS_getuid));
   put(home, "HOME=");
-  int fd = resolve(r->rootfs, "/etc/passwd", O_RDONLY);
-  long size = fd < 0 ? fd : sys_read(fd, text, sizeof text - 1);
+  struct stat st;
+  int fd = resolve(r->rootfs, "/etc/passwd", O_RDONLY | O_NONBLOCK);
+  long size = fd < 0 || sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ? 0 : sys_read(fd, text, sizeof text - 1);
   sys_close(fd);
   text[size > 0 ? size : 0] = 0;
   for (char *line = text; *line; ) {
@@ -228,24 +249,42 @@ int do_find_executable(struct run *r, const struct step_find_executable *s) {
   return failing(r, "", error);
 }
 
-int do_exec(struct run *r, const struct step_exec *s) {
-  static const char *with_home[65536];
-  const struct texts *args = TEXTS(args), *env = TEXTS(env);
-  const char *const *environment = env->items;
-  if (*r->home && env->count + 2 <= COUNT(with_home)) {
-    memcpy(with_home, env->items, env->count * sizeof *with_home);
-    with_home[env->count] = r->home;
-    environment = with_home;
+static uint32_t hash_of_name(const char *variable) {
+  uint32_t hash = 0x811c9dc5;  // FNV-1a
+  while (*variable && *variable != '=') hash = (hash ^ (unsigned char)*variable++) * 0x01000193;
+  return hash;
+}
+
+// The environment of the program: of entries for one variable the last, as setenv in order would leave it, and HOME.
+static const char *const *make_environment(const struct run *r, const struct texts *env) {
+  static const char *all[65536];
+  static uint32_t hashes[COUNT(all)];
+  if (env->count + 2 > COUNT(all)) return env->items;  // more than execve takes
+  for (uint32_t i = 0; i < env->count; i++) hashes[i] = hash_of_name(env->items[i]);
+  uint32_t used = 0;
+  for (uint32_t i = 0; i < env->count; i++) {
+    size_t length = strcspn(env->items[i], "=");
+    int again = 0;
+    for (uint32_t k = i + 1; k < env->count && !again; k++)
+      again = hashes[i] == hashes[k] && !strncmp(env->items[i], env->items[k], length) && strcspn(env->items[k], "=") == length;
+    if (!again) all[used++] = env->items[i];
   }
+  if (*r->home) all[used++] = r->home;
+  return all;
+}
+
+int do_exec(struct run *r, const struct step_exec *s) {
+  const struct texts *args = TEXTS(args);
+  const char *const *environment = make_environment(r, TEXTS(env));
   unsigned first = 3 + (unsigned)s->preserve;
   for (unsigned fd = 3; fd < first; fd++) sys_fcntl((int)fd, F_SETFD, 0);
   sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
   // The phase says running from here on; a program that cannot be executed is followed by this process' end.
-  __atomic_store_n(&r->container->journal->phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
+  __atomic_store_n(r->phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
   reset_signals();
   int error = (int)sys3(SYS_execve, r->executable, args->items, environment);
   // Taken back without a system call, which a seccomp filter may refuse by now.
-  __atomic_store_n(&r->container->journal->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
+  __atomic_store_n(r->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
   put(&r->detail, text_of(r->program, s->head.at));
   put(&r->detail, ": exec "); put(&r->detail, r->executable); put(&r->detail, ": "); put_error(&r->detail, error);
   return failing(r, "", error);

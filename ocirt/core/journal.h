@@ -26,6 +26,7 @@ struct journal {
   int32_t creator;                   // the process that runs create
   uint32_t hooks_run;                // a hook of create has run: undo runs the poststop hooks
   uint64_t creator_start_time;
-  uint8_t reserved[64];
+  uint32_t child_runs;               // while creating: the process that Spawn made last has begun to run
+  uint8_t reserved[60];
   struct effect effects[JOURNAL_EFFECTS];
 };

@@ -76,6 +76,12 @@ const char *environment_variable(const struct request *q, const char *name) {
   return 0;
 }
 
+const char *runtime_directory(const struct request *q) {
+  const char *manager = q->flags[FLAG_CGROUP_MANAGER], *directory = environment_variable(q, "XDG_RUNTIME_DIR");
+  int asks = q->flags[FLAG_SYSTEMD_CGROUP] || (manager && !strcmp(manager, "systemd"));
+  return asks && directory && *directory ? directory : 0;
+}
+
 // Descriptors that a service manager passes on, sd_listen_fds(3): ours only if they are meant for this process.
 int listen_fds(const struct request *q) {
   const char *fds = environment_variable(q, "LISTEN_FDS"), *pid = environment_variable(q, "LISTEN_PID");
@@ -86,9 +92,9 @@ int listen_fds(const struct request *q) {
 
 // What is no number is Python's to explain; nothing is preserved until then.
 int preserved_fds(const struct request *q) {
-  int64_t count = 0;
+  int64_t count = 0, listen = q->verb == VERB_EXEC ? 0 : listen_fds(q);
   if (q->flags[FLAG_PRESERVE_FDS] && (parse_number(q->flags[FLAG_PRESERVE_FDS], &count) || count < 0 || count > 65536)) count = 0;
-  return listen_fds(q) + (int)count;
+  return (int)(listen + count);
 }
 
 // ---- Python ----
@@ -124,10 +130,10 @@ int find_python(const char **interpreter, const char **script) {
 }
 
 // key=value words of the request for Python.
-struct words { const char *items[64]; unsigned count; char text[32768]; struct buffer buffer; };
+struct words { const char *items[1200]; unsigned count; char text[1 << 19]; struct buffer buffer; };
 
 static void add_word(struct words *w, const char *key, const char *value) {
-  if (w->count == COUNT(w->items)) return;
+  if (w->count == COUNT(w->items)) { w->buffer.full = 1; return; }
   w->items[w->count++] = w->text + w->buffer.used;
   put(&w->buffer, key); put(&w->buffer, "="); put(&w->buffer, value);
   put_bytes(&w->buffer, "", 1);
@@ -140,7 +146,7 @@ static void add_number(struct words *w, const char *key, int number) {
 }
 
 _Noreturn void start_python(struct request *q, const char *branch, int config_fd, const struct place *place) {
-  static const char *argv[4096];
+  static const char *argv[1 << 17];
   static struct words words;
   const char *script, *interpreter;
   words.buffer = (struct buffer){words.text, sizeof words.text, 0, 0};
@@ -158,11 +164,20 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
     add_word(&words, "verb", native_verbs[q->verb].name);
     add_word(&words, "id", q->arguments[0]);
     if (place && *place->path) { add_word(&words, "cache", place->path); add_word(&words, "cache-key", place->key); }
-    const char *notify = environment_variable(q, "NOTIFY_SOCKET");
+    const char *notify = q->verb == VERB_EXEC ? 0 : environment_variable(q, "NOTIFY_SOCKET");
     if (notify && *notify) add_word(&words, "notify-socket", notify);
-    if (listen_fds(q)) add_number(&words, "listen-fds", listen_fds(q));
+    if (runtime_directory(q)) add_word(&words, "runtime-dir", runtime_directory(q));
+    if (q->verb != VERB_EXEC && listen_fds(q)) add_number(&words, "listen-fds", listen_fds(q));
     for (unsigned flag = 0; flag < FLAG_COUNT; flag++)
       if (q->flags[flag] && flag != FLAG_CONFIG) add_word(&words, flag_names[flag], *q->flags[flag] ? q->flags[flag] : "1");
+    for (unsigned i = 0, seen[FLAG_COUNT] = {0}; i < q->n_values; i++) {
+      BUFFER(key, 64);
+      put(&key, flag_names[q->values[i].flag]); put(&key, "."); put_number(&key, seen[q->values[i].flag]++);
+      add_word(&words, key.data, q->values[i].value);
+    }
+    int count = 0;
+    for (char **word = q->command; word && *word; word++) count++;
+    if (q->command) add_number(&words, "command", count);
   }
   unsigned count = 0;
   argv[count++] = interpreter; argv[count++] = "-I"; argv[count++] = "-S";
@@ -179,24 +194,33 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
 
 // ---- create and run ----
 
-// config.json's bytes in a sealed memfd: what is compiled is what is kept, whatever happens to the file.
-static int read_config(struct request *q) {
-  BUFFER(path, 8192);
+// A file's bytes in a sealed memfd: what is compiled is what is kept, whatever happens to the file.
+static int read_sealed(const char *what, const char *path, int only_regular) {
+  char data[8192];
   struct stat st;
-  if (q->flags[FLAG_CONFIG]) put(&path, q->flags[FLAG_CONFIG]);
-  else { put(&path, q->flags[FLAG_BUNDLE]); put(&path, "/config.json"); }
-  int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0), copy = sys_data_memfd("config.json");
-  if (fd < 0) fail("%s %s: %e", q->flags[FLAG_CONFIG] ? "--config" : "config.json: open", path.data, fd);
+  int fd = sys_open(AT_FDCWD, path, O_RDONLY, 0), copy = sys_data_memfd("config.json"), error = 0;
+  if (fd < 0) fail("%s %s: %e", what, path, fd);
   if (copy < 0) fail("memfd_create: %e", copy);
-  if (sys_fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) fail("%s: found something else, expected a regular file", path.data);
+  int regular = sys_fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+  if (only_regular && !regular) fail("%s: found something else, expected a regular file", path);
   long n;
   off_t total = 0;
-  while ((n = sys4(SYS_sendfile, copy, fd, 0, 1 << 20)) > 0)
-    if ((total += n) > 16 << 20) fail("%s: found more than 16 MiB", path.data);
-  if (n < 0) fail("%s: read: %e", path.data, (int)n);
+  do {
+    n = regular ? sys4(SYS_sendfile, copy, fd, 0, 1 << 20) : sys_read(fd, data, sizeof data);
+    if (n > 0 && !regular) error = write_all(copy, data, (size_t)n);
+    if (n > 0 && (total += n) > 16 << 20) fail("%s: found more than 16 MiB", path);
+  } while (!error && n > 0);
+  if (error || n < 0) fail("%s: read: %e", path, error ? error : (int)n);
   sys_close(fd);
   sys_fcntl(copy, F_ADD_SEALS, SEALS);
   return copy;
+}
+
+static int read_config(struct request *q) {
+  BUFFER(path, 8192);
+  if (q->flags[FLAG_CONFIG]) return read_sealed("--config", q->flags[FLAG_CONFIG], 1);
+  put(&path, q->flags[FLAG_BUNDLE]); put(&path, "/config.json");
+  return read_sealed("config.json: open", path.data, 1);
 }
 
 // Absolute paths in place of relative ones; `store` keeps them.
@@ -219,7 +243,7 @@ static const char *absolute(const char *path, char **store, char *end) {
 
 // Whose states lie in $XDG_RUNTIME_DIR: nobody's with privileges, but those of root of a user namespace made by a user
 // (rootless podman). A root that says so by USER, as in a container of its own, has /run. runc's rule.
-static const char *runtime_directory(const struct request *q) {
+static const char *states_directory(const struct request *q) {
   const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR"), *user = environment_variable(q, "USER");
   char map[64];
   if (!runtime || !*runtime) return "/run";
@@ -229,12 +253,12 @@ static const char *runtime_directory(const struct request *q) {
 }
 
 static void complete(struct request *q) {
-  static char store[10 * 4200], *at = store;
+  static char store[11 * 4200], *at = store;
   static const unsigned char paths[] = {FLAG_ROOT, FLAG_LOG, FLAG_BUNDLE, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
-                                        FLAG_CONFIG, FLAG_UPPER, FLAG_WORK};
+                                        FLAG_CONFIG, FLAG_UPPER, FLAG_WORK, FLAG_PROCESS};
   if (!q->flags[FLAG_ROOT]) {
     struct buffer root = {at, 4200, 0, 0};
-    put(&root, runtime_directory(q)); put(&root, "/ocirt");
+    put(&root, states_directory(q)); put(&root, "/ocirt");
     q->flags[FLAG_ROOT] = root.data;
     at += root.used + 1;
   }
@@ -243,7 +267,8 @@ static void complete(struct request *q) {
     if (q->flags[paths[i]]) q->flags[paths[i]] = absolute(q->flags[paths[i]], &at, store + sizeof store);
 }
 
-// `@program=PROGRAM,CONFIG` is Python's hand-over: the number before the comma, and after it.
+// `@program=PROGRAM,MORE` is Python's hand-over: the number before the comma, and after it (config.json; for update the
+// locked state directory).
 static void handed_over(const char *word, int *program, int *config) {
   int *number = program;
   *program = 0;
@@ -292,12 +317,16 @@ int main(int argc, char **argv, char **environment) {
   }
   complete(&q);
   logging = (struct log){q.flags[FLAG_LOG], q.flags[FLAG_LOG_FORMAT] && !strcmp(q.flags[FLAG_LOG_FORMAT], "json"),
-                         q.flags[FLAG_DEBUG] != 0};
+                         q.flags[FLAG_DEBUG] != 0, q.verb == VERB_EXEC ? "exec failed: " : 0, q.verb == VERB_EXEC ? 255 : 1};
   switch (q.verb) {
+    case VERB_UPDATE: if (program >= 0) verb_update(&q, program, config); start_python(&q, "@cli", -1, 0);
+    case VERB_PAUSE: verb_pause(&q, program);
+    case VERB_RESUME: verb_resume(&q, program);
     case VERB_START: verb_start(&q, program);
     case VERB_STATE: verb_state(&q, program);
     case VERB_KILL: verb_kill(&q, program);
     case VERB_DELETE: verb_delete(&q, program);
+    case VERB_EXEC: if (program >= 0) verb_exec(&q, program);
   }
   if (program < 0) {
     // The caller's descriptors end here, but for those that the container is to get.
@@ -308,6 +337,12 @@ int main(int argc, char **argv, char **environment) {
         fail("%s %d: descriptor %d is not open", fd < 3 + listen_fds(&q) ? "LISTEN_FDS" : "--preserve-fds", preserved, fd);
     sys_close_range(3 + (unsigned)preserved, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
     seal_ourselves(&q);
+    if (q.verb == VERB_EXEC) {
+      struct container c = {0};
+      need_running(&c, &q);
+      if (q.flags[FLAG_PROCESS]) config = read_sealed("--process", q.flags[FLAG_PROCESS], 0);
+      start_python(&q, "@exec", config, 0);
+    }
     config = read_config(&q);
     if (!known_program(&q, config, &bound, &place)) start_python(&q, "@compile", config, &place);
   } else if (program_load(&bound, program)) fail("the program of %s was compiled by another build", q.arguments[0]);

@@ -41,6 +41,14 @@ int do_kill_init(struct run *r, const struct step_kill_init *s) {
   return error ? failing(r, "pidfd_send_signal", error) : 0;
 }
 
+void end_child(struct run *r) {
+  int status;
+  sys_close(r->peer);
+  if (r->child_pidfd < 0) return;
+  sys_pidfd_signal(r->child_pidfd, 9);
+  wait_exit(r->child_pidfd, &status);
+}
+
 int start_socket(struct container *c, long call) {
   // Through the directory's descriptor: ids and roots may be longer than a socket address.
   BUFFER(path, 64);
@@ -90,6 +98,7 @@ int start_container(struct container *c, struct buffer *text) {
   }
   if (got || c->journal->phase != PHASE_RUNNING) {
     put(text, "the container's first process died before it executed its program");
+    put_oom(text, &c->program);
     return -1;
   }
   error = run_section(&r, &failed);

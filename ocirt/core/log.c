@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-struct log logging;
+struct log logging = {.status = 1};
 
 // logrus quotes a message in text format unless it is made of these characters only.
 static int needs_quotes(const char *text) {
@@ -42,7 +42,11 @@ void log_line(const char *level, const char *message) {
   if (fd != 2) sys_close(fd);
 }
 
-void log_error(const char *message) {
+void log_error(const char *text) {
+  BUFFER(whole, LOG_LINE);
+  if (logging.prefix) put(&whole, logging.prefix);
+  put(&whole, text);
+  const char *message = whole.data;
   log_line("error", message);
   if (!logging.path) return;
   BUFFER(line, LOG_LINE);
@@ -62,5 +66,5 @@ void fail(const char *format, ...) {
   }
   va_end(arguments);
   log_error(message.data);
-  sys_exit(1);
+  sys_exit(logging.status);
 }

@@ -5,6 +5,8 @@
 #include <sys/sysmacros.h>
 
 #define MS_SLAVE_ 0x80000
+#define MS_PRIVATE_ 0x40000
+#define NEWNS 0x20000
 #define DETACH 2 /* MNT_DETACH */
 
 // Attaches the detached mount at the target; both descriptors are used up.
@@ -12,7 +14,6 @@ static int attach(struct run *r, int mount, int target) {
   int error = target < 0 ? target : sys_move_mount(mount, target);
   const char *call = target < 0 ? "openat2" : "move_mount";
   sys_close(mount); sys_close(target);
-  if (error == -EINVAL && r->detached) put(&r->detail, "without a mount namespace this needs Linux 6.15");
   return error < 0 ? failing(r, call, error) : 0;
 }
 
@@ -40,8 +41,21 @@ static int take_null(struct run *r) {
   return 0;
 }
 
-static int keep_rootfs(struct run *r, int mount, const char *path, int64_t detached) {
-  if (detached) { r->detached = 1; r->rootfs = mount; return take_null(r); }
+// Into a mount namespace of our own, from which nothing propagates; ChangeRoot goes back.
+static int step_aside(struct run *r) {
+  if ((r->space = sys_open(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY, 0)) < 0) return failing(r, "open /proc/self/ns/mnt", r->space);
+  int error = (int)sys1(SYS_unshare, NEWNS);
+  if (error < 0) return failing(r, "unshare", error);
+  int root = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+  if (root < 0) return failing(r, "open", root);
+  error = set_propagation(r, root, MS_PRIVATE_, 1);
+  sys_close(root);
+  return error;
+}
+
+static int keep_rootfs(struct run *r, int mount, const char *path, int64_t aside) {
+  int moved = aside ? step_aside(r) : 0;
+  if (moved < 0) { sys_close(mount); return moved; }
   int at = sys_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
   // In a user namespace the way there may be closed; pivot_root takes any place.
   if (at == -EACCES) at = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
@@ -61,7 +75,7 @@ int do_open_rootfs(struct run *r, const struct step_open_rootfs *s) {
   if (mount < 0) return failing(r, "open_tree", mount);
   struct stat st;
   if (sys_fstat(mount, &st) < 0 || !S_ISDIR(st.st_mode)) { sys_close(mount); return failing(r, "open_tree", -ENOTDIR); }
-  return keep_rootfs(r, mount, TEXT(path), NUMBER(detached));
+  return keep_rootfs(r, mount, TEXT(path), NUMBER(aside));
 }
 
 // ---- new file systems ----
@@ -173,7 +187,7 @@ int do_overlay_rootfs(struct run *r, const struct step_overlay_rootfs *s) {
     r->detail.used = 0;
     mount = overlay(r, s, 1);
   }
-  return mount < 0 ? mount : keep_rootfs(r, mount, TEXT(path), NUMBER(detached));
+  return mount < 0 ? mount : keep_rootfs(r, mount, TEXT(path), NUMBER(aside));
 }
 
 // ---- binds ----
@@ -246,18 +260,23 @@ int do_reconfigure_mount(struct run *r, const struct step_reconfigure_mount *s) 
   return error;
 }
 
+int do_mount_cgroup(struct run *r, const struct step_mount_cgroup *s) {
+  struct step_mount fresh = {.head = s->head, .fstype = s->fstype, .source = s->fstype, .target = s->target,
+    .options = s->options, .set = s->set, .propagation = s->propagation, .propagation_recursive = s->propagation_recursive};
+  int error = do_mount(r, &fresh);
+  if (error != -EPERM && error != -EBUSY) return error;
+  r->detail.used = r->detail.full = 0;
+  r->detail.data[0] = 0;
+  struct step_bind bind = {.head = s->head, .source = s->bind, .target = s->target, .set = s->set, .clear = s->clear,
+    .propagation = s->propagation, .propagation_recursive = s->propagation_recursive};
+  return do_bind(r, &bind);
+}
+
 int do_set_mount_attributes(struct run *r, const struct step_set_mount_attributes *s) {
   int target = resolve(r->rootfs, TEXT(target), O_PATH);
   if (target < 0) return failing(r, "openat2", target);
   unsigned recursive = s->recursive ? AT_RECURSIVE : 0;
   int error = sys_mount_setattr(target, recursive, s->set, s->clear, s->propagation);
-  if (error == -EINVAL && r->detached) {
-    // What is attached in a detached tree cannot be changed, but for its root: a changed clone covers it.
-    int tree = sys_open_tree(target, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);
-    error = tree < 0 ? tree : sys_mount_setattr(tree, recursive, s->set, s->clear, s->propagation);
-    if (!error) return attach(r, tree, target);
-    sys_close(tree);
-  }
   sys_close(target);
   return error < 0 ? failing(r, "mount_setattr", error) : 0;
 }
@@ -338,7 +357,15 @@ int do_move_root(struct run *r, const struct step_move_root *s) {
 
 int do_change_root(struct run *r, const struct step_change_root *s) {
   (void)s;
-  int error = sys_fchdir(r->rootfs);
+  // The clone is attached nowhere, and outlives the namespace that it was made in.
+  int tree = sys_open_tree(r->rootfs, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);
+  if (tree < 0) return failing(r, "open_tree", tree);
+  sys_close(r->rootfs);
+  r->rootfs = tree;
+  int error = (int)sys2(SYS_setns, r->space, NEWNS);
+  sys_close(r->space);
+  if (error < 0) return failing(r, "setns", error);
+  error = sys_fchdir(r->rootfs);
   if (error < 0) return failing(r, "fchdir", error);
   return (error = (int)sys1(SYS_chroot, ".")) < 0 ? failing(r, "chroot", error) : 0;
 }

@@ -64,6 +64,14 @@ static int write_proc_file(struct run *r, int pid, const char *file, const char 
   return n < 0 ? failing(r, "write", (int)n) : 0;
 }
 
+int do_set_oom_score(struct run *r, const struct step_set_oom_score *s) {
+  int fd = sys_open(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY, 0);
+  if (fd < 0) return failing(r, "open", fd);
+  long n = sys_write(fd, TEXT(value), strlen(TEXT(value)));
+  sys_close(fd);
+  return n < 0 ? failing(r, "write", (int)n) : 0;
+}
+
 int do_deny_setgroups(struct run *r, const struct step_deny_setgroups *s) {
   (void)s;
   return write_proc_file(r, r->child, "setgroups", "deny");

@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 #include <asm/termbits.h>
 #include <asm/ioctls.h>
+#include <linux/magic.h>
 
 #include "run.h"
 
@@ -74,8 +75,14 @@ int do_make_node(struct run *r, const struct step_make_node *s) {
 // The host's own terminal must not be taken for the container's: everything is reached from the rootfs' devpts.
 static int open_terminal(struct run *r, int *master, char *name, size_t size) {
   int number = 0, zero = 0;
-  *master = resolve(r->rootfs, "/dev/pts/ptmx", O_RDWR | O_NOCTTY);
+  struct stat st;
+  struct { long type, rest[15]; } fs;
+  // What a container that is at work has put there may be a pipe, which is not waited for, or any device.
+  *master = resolve(r->rootfs, "/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK);
   if (*master < 0) return failing(r, "open /dev/pts/ptmx", *master);
+  if (sys_fstat(*master, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2) ||
+      sys2(SYS_fstatfs, *master, &fs) < 0 || fs.type != DEVPTS_SUPER_MAGIC) return failing(r, "check /dev/pts/ptmx", -ENOTTY);
+  sys_fcntl(*master, F_SETFL, O_RDWR);
   int error = sys_ioctl(*master, TIOCSPTLCK, &zero);
   if (!error) error = sys_ioctl(*master, TIOCGPTN, &number);
   if (error < 0) return failing(r, "TIOCGPTN", error);

@@ -46,6 +46,36 @@ static void remember_init(struct run *r, int pid) {
   __atomic_store_n(&j->pid, pid, __ATOMIC_SEQ_CST);
 }
 
+static int explain_spawn(struct run *r, int error, int into_cgroup) {
+  if (into_cgroup && error == -EACCES) put(&r->detail, "the cgroup may not be entered from the runtime's own");
+  if (into_cgroup && error == -EBUSY) put(&r->detail, "the cgroup has controllers enabled for children");
+  if (into_cgroup && error == -EOPNOTSUPP) put(&r->detail, "the cgroup is part of a threaded one");
+  return failing(r, "clone3", error);
+}
+
+// A child that is made in a cgroup is killed before it runs on kernels since 6.13 (and some before, with a fix taken
+// over) if that cgroup or the caller's own has ever been written to cgroup.kill, and the other has not: the kernel
+// compares the two. The child is then made in the caller's cgroup and moves itself, which waits for a grace period.
+int killed_at_birth(struct run *r) {
+  if (r->section != SECTION_HOST || r->child_pidfd < 0 || r->entry >= 0 || r->container->journal->child_runs) return 0;
+  const struct step_spawn *s = (const void *)r->spawn;
+  int status, gone = 0, cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
+  // A child that lives begins to run any moment, and is then none of these.
+  for (int tries = 0; cgroup >= 0 && !gone && tries < 100; tries++) {
+    gone = sys_poll(r->child_pidfd, POLLIN, 10) == 1;
+    if (__atomic_load_n(&r->container->journal->child_runs, __ATOMIC_SEQ_CST)) return 0;
+  }
+  if (!gone) return 0;
+  if ((r->entry = sys_openat2(cgroup, "cgroup.procs", O_WRONLY, 0, RESOLVE_BENEATH)) < 0) { r->entry = -1; return 0; }
+  wait_exit(r->child_pidfd, &status);
+  sys_close(r->child_pidfd); sys_close(r->peer);
+  r->child_pidfd = r->container->pidfd = r->peer = -1;
+  r->container->journal->pid = 0;
+  r->detail.used = r->detail.full = 0;
+  r->detail.data[0] = 0;
+  return 1;
+}
+
 int do_spawn(struct run *r, const struct step_spawn *s) {
   int pair[2], pidfd = -1, from_stage = r->section == SECTION_STAGE;
   if (from_stage) { pair[1] = r->peer; pair[0] = -1; }
@@ -53,7 +83,10 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
     int error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
     if (error < 0) return failing(r, "socketpair", error);
   }
-  int cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
+  int cgroup = NUMBER(cgroup) >= 0 && r->entry < 0 ? r->fds[NUMBER(cgroup)] : -1;
+  if (!from_stage) r->container->journal->child_runs = 0;
+  if (s->stay && cgroup < 0 && r->entry < 0)
+    r->stays = "the container stays in the runtime's cgroup: this user may not make one for it";
   struct clone_args args = {
     .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
     .pidfd = (uint64_t)(uintptr_t)&pidfd,
@@ -61,8 +94,14 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
     .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
   };
   long pid = sys2(SYS_clone3, &args, sizeof args);
-  if (pid < 0) return failing(r, "clone3", (int)pid);
+  if (pid == -EACCES && cgroup >= 0 && s->stay) {
+    r->stays = "the container stays in the runtime's cgroup: from there this user may not enter another";
+    args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
+    pid = sys2(SYS_clone3, &args, sizeof args);
+  }
+  if (pid < 0) return explain_spawn(r, (int)pid, (args.flags & CLONE_INTO_CGROUP) != 0);
   if (!pid) {
+    __atomic_store_n(&r->container->journal->child_runs, 1, __ATOMIC_SEQ_CST);
     if (!from_stage) {
       r->peer = pair[1];
       sys_close(pair[0]);
@@ -87,14 +126,14 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
 int do_send(struct run *r, const struct step_send *s) {
   // From here on the runtime may commit and end: its end is no longer told by a signal, but by the socket alone.
   if (s->event == EVENT_READY) sys_prctl(1 /* PR_SET_PDEATHSIG */, 0, 0, 0);
-  struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event};
+  struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child : 0};
   int error = send_message(r->peer, &message, -1);
   // A child that has gone has left the reason in the socket: the next Receive reports it.
   return error && error != -EPIPE ? failing(r, "sendmsg", error) : 0;
 }
 
 // The child's own report stands in for this step's.
-static int pass_on(struct run *r, const struct message *message, const struct step *here) {
+int pass_on(struct run *r, const struct message *message, const struct step *here) {
   static char call[sizeof message->call];
   const struct step *step = (const struct step *)(r->program->steps + message->step);
   memcpy(call, message->call, sizeof call);
@@ -108,14 +147,14 @@ static int pass_on(struct run *r, const struct message *message, const struct st
   return failing(r, "", message->error ? message->error : -EPROTO);
 }
 
-static int child_gone(struct run *r) {
+int child_gone(struct run *r) {
   int status = 0;
   r->detail.used = 0;
-  put(&r->detail, "the container's first process died before it was ready");
+  put(&r->detail, r->joins ? "the process died before it executed its program" : "the container's first process died before it was ready");
   if (r->child_pidfd >= 0 && sys_poll(r->child_pidfd, POLLIN, 1000) == 1 && wait_exit(r->child_pidfd, &status) == 0 && status) {
     put(&r->detail, status & 0x7f ? ": signal " : ": exit status ");
     put_number(&r->detail, status & 0x7f ? status & 0x7f : status >> 8);
-    if ((status & 0x7f) == 9) put(&r->detail, " (is linux.resources.memory.limit too small?)");
+    put_oom(&r->detail, r->program);
   }
   return failing(r, "", -ECHILD);
 }
@@ -138,12 +177,14 @@ int do_receive(struct run *r, const struct step_receive *s) {
     }
     if (message.event == EVENT_SPAWNED) {
       int status;
-      remember_init(r, message.pid);
+      if (!r->joins) remember_init(r, message.pid);
       wait_exit(r->child_pidfd, &status);  // the stage has nothing left to do
       sys_close(r->child_pidfd);
       r->child = message.pid;
-      r->child_pidfd = r->container->pidfd = fd;
+      r->child_pidfd = fd;
+      if (!r->joins) r->container->pidfd = fd;
     }
+    if (message.event == EVENT_KNOWN) r->pid = message.pid;
     return 0;
   }
 }
@@ -153,18 +194,21 @@ int do_commit(struct run *r, const struct step_commit *s) {
   struct container *c = r->container;
   struct buffer text = state_buffer(r->program);
   put_state(&text, r->program, c->journal, c->journal->pid, "created", 0, 1);
-  int fd = sys_open(c->dir, "state.json.new", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  int error = fd < 0 ? fd : write_all(fd, text.data, text.used);
-  sys_close(fd);
-  if (!error) error = (int)sys4(SYS_renameat, c->dir, "state.json.new", c->dir, "state.json");
+  int error = container_keep(c, "state.json", text.data, text.used);
   if (error) return failing(r, "state.json", error);
   __atomic_store_n(&c->journal->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
   struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
   error = send_message(r->peer, &message, -1);
+  if (r->stays) log_line("warning", r->stays);
   return error ? failing(r, "sendmsg", error) : 0;
 }
 
 int do_write_state(struct run *r, const struct step_write_state *s) { (void)r; (void)s; return 0; }
+
+int do_keep_resources(struct run *r, const struct step_keep_resources *s) {
+  int error = container_keep(r->container, "resources.json", TEXT(data), strlen(TEXT(data)));
+  return error ? failing(r, "resources.json", error) : 0;
+}
 
 int do_warn(struct run *r, const struct step_warn *s) { log_line("warning", TEXT(message)); return 0; }
 
@@ -208,7 +252,7 @@ int send_descriptor(int socket, const char *name, int fd) {
 }
 
 int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
-  int error = send_descriptor(r->fds[s->fd], "pidfd", r->container->pidfd);
+  int error = send_descriptor(r->fds[s->fd], "pidfd", r->child_pidfd);
   return error ? failing(r, "sendmsg", error) : 0;
 }
 
@@ -218,7 +262,7 @@ int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
   size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
   put_bytes(&temporary, path, folder); put(&temporary, "."); put(&temporary, path + folder);
   put(&temporary, "."); put_number(&temporary, sys0(SYS_getpid));
-  put_number(&number, r->container->journal->pid);
+  put_number(&number, r->child);
   if (temporary.full) return failing(r, "open", -ENAMETOOLONG);
   int fd = sys_open(AT_FDCWD, temporary.data, O_WRONLY | O_CREAT | O_EXCL, 0644);
   if (fd < 0) return failing(r, "open", fd);

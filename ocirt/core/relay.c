@@ -1,4 +1,4 @@
-// Foreground `run`: signals go to the container, its terminal to ours, and what is orphaned to us is reaped.
+// Foreground `run` and `exec`: signals go to the container, its terminal to ours, and what is orphaned to us is reaped.
 #include "core.h"
 
 #include <poll.h>
@@ -38,7 +38,7 @@ static void restore_terminal(void) {
   if (raw) sys_ioctl(0, TCSETS, &before);
 }
 
-static void copy_window(int master) {
+void copy_window(int master) {
   struct window window;
   if (sys_ioctl(0, TIOCGWINSZ, &window) == 0) sys_ioctl(master, TIOCSWINSZ, &window);
 }
@@ -53,7 +53,7 @@ static int pump(int from, int to) {
 }
 
 // Signals that arrived: forwarded, but for those that are about us. Children other than init are reaped.
-static void take_signals(int signals, struct container *c, int master, int subreaper) {
+static void take_signals(int signals, struct container *c, int pidfd, int master, int subreaper) {
   struct signalfd_siginfo info;
   while (sys_read(signals, &info, sizeof info) == sizeof info) {
     int number = (int)info.ssi_signo;
@@ -65,19 +65,19 @@ static void take_signals(int signals, struct container *c, int master, int subre
         dead.si_pid = 0;
       }
     } else if (number == SIGWINCH && master >= 0) copy_window(master);
-    else if (number != SIGPIPE && number != SIGURG) sys_pidfd_signal(c->pidfd, number);
+    else if (number != SIGPIPE && number != SIGURG) sys_pidfd_signal(pidfd, number);
   }
 }
 
-int relay(struct container *c, int signals, int master, int subreaper) {
+int relay(struct container *c, int pidfd, int signals, int master, int subreaper) {
   enum { SIGNALS, END, INPUT, OUTPUT, NOTIFY };
-  struct pollfd fds[] = {{signals, POLLIN, 0}, {c->pidfd, POLLIN, 0}, {master >= 0 ? 0 : -1, POLLIN, 0}, {master, POLLIN, 0},
+  struct pollfd fds[] = {{signals, POLLIN, 0}, {pidfd, POLLIN, 0}, {master >= 0 ? 0 : -1, POLLIN, 0}, {master, POLLIN, 0},
                          {c->notify, POLLIN, 0}};
-  if (master >= 0) { make_raw(); copy_window(master); }
+  if (master >= 0) make_raw();
   while (!(fds[END].revents & POLLIN)) {
     long n = sys3(SYS_poll, fds, COUNT(fds), -1);
     if (n < 0 && n != -EINTR) break;
-    if (fds[SIGNALS].revents) take_signals(signals, c, master, subreaper);
+    if (fds[SIGNALS].revents) take_signals(signals, c, pidfd, master, subreaper);
     if (fds[INPUT].revents && !pump(0, master)) {
       // Our input has ended: the container's terminal gets an end of file, as at a keyboard.
       fds[INPUT].fd = -1;
@@ -90,6 +90,6 @@ int relay(struct container *c, int signals, int master, int subreaper) {
   while (fds[OUTPUT].fd >= 0 && sys_poll(master, POLLIN, 0) == 1 && pump(master, 1));
   restore_terminal();
   int status = 0;
-  if (wait_exit(c->pidfd, &status) < 0) return 255;
+  if (wait_exit(pidfd, &status) < 0) return 255;
   return status & 0x7f ? 128 + (status & 0x7f) : status >> 8;
 }

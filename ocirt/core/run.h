@@ -6,6 +6,11 @@
 // `start` sends one request. Init answers with a MESSAGE_FAILURE and ends, or closes by executing the program.
 struct start_request { uint32_t version, reserved; };
 
+// process.c: how a child's report, or its end without one, becomes the failure of the step that waits for it.
+struct message;
+int pass_on(struct run *r, const struct message *message, const struct step *here);
+int child_gone(struct run *r);
+
 void handle_signal(int signal, void (*handler)(int));   // null: the default
 int send_descriptor(int socket, const char *name, int fd);
 

@@ -72,8 +72,8 @@ static int start_thread(void *stack, size_t size, void (*run)(struct sender *), 
 // The container process state (config-linux.md), in memory of its own.
 static struct buffer process_state(struct run *r, const char *metadata, const char *status) {
   struct buffer state = state_buffer(r->program);
-  int pid = r->container->journal->pid;
-  put_state(&state, r->program, r->container->journal, pid, status, 0, 0);
+  int init = r->container->journal->pid, pid = r->pid ? r->pid : init;
+  put_state(&state, r->program, r->container->journal, init, status, 0, 0);
   size_t size = state.used + 6 * strlen(metadata) + 256;
   void *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   struct buffer out = {memory == MAP_FAILED ? 0 : memory, size, 0, 0};

@@ -63,6 +63,20 @@ static int parse_signal(const char *text) {
   return (int)(low ? 34 + number : 64 - number);
 }
 
+// A section of the stored program; a failure ends the process. `signal` and `frozen` are for the section signal.
+static void run_or_fail(struct container *c, unsigned section, int signal, int frozen) {
+  struct run r;
+  const struct step *failed;
+  run_begin(&r, c, section);
+  r.signal = signal;
+  r.frozen = frozen;
+  int error = run_section(&r, &failed);
+  if (!error) return;
+  BUFFER(text, LOG_LINE);
+  put_failure(&text, &r, failed, error);
+  fail("%s", text.data);
+}
+
 void verb_kill(struct request *q, int program_fd) {
   struct container c = {0};
   const char *name = q->n_arguments > 1 ? q->arguments[1] : "TERM";
@@ -70,18 +84,16 @@ void verb_kill(struct request *q, int program_fd) {
   need_container(&c, q, 0, program_fd);
   if (!signal) fail("unknown signal \"%s\"", name);
   const char *status = container_status(&c);
-  int alive = !strcmp(status, "running") || !strcmp(status, "created");
+  int alive = !strcmp(status, "running") || !strcmp(status, "created") || !strcmp(status, "paused");
+  int paused = is_paused(&c.program);  // also one that has stopped, whose other processes are frozen
+  // What is frozen ends only when it is thawed; any other signal waits for resume.
+  int thaw = paused && signal == SIGKILL;
   if (q->flags[FLAG_ALL] && c.program.base && strcmp(status, "creating")) {
     // Also after init's end: with a shared pid namespace its children may live on.
-    struct run r;
-    const struct step *failed;
-    run_begin(&r, &c, SECTION_SIGNAL);
-    r.signal = signal;
-    int error = run_section(&r, &failed);
-    if (error) {
-      BUFFER(text, LOG_LINE);
-      put_failure(&text, &r, failed, error);
-      fail("%s", text.data);
+    run_or_fail(&c, SECTION_SIGNAL, signal, paused);
+    if (thaw) {
+      run_or_fail(&c, SECTION_RESUME, 0, 0);
+      run_or_fail(&c, SECTION_SIGNAL, signal, 0);
     }
     // Without a cgroup of its own there is only init to be found.
     if (alive && section_first(&c.program, SECTION_SIGNAL) == section_end(&c.program, SECTION_SIGNAL))
@@ -92,7 +104,61 @@ void verb_kill(struct request *q, int program_fd) {
   int error = sys_pidfd_signal(c.pidfd, signal);
   if (error == -ESRCH) fail("container not running: %s: no such process", c.id);
   if (error < 0) fail("send signal %d to %s: %e", signal, c.id, error);
+  if (thaw) run_or_fail(&c, SECTION_RESUME, 0, 0);
   sys_exit(0);
+}
+
+void verb_pause(struct request *q, int program_fd) {
+  struct container c = {0};
+  need_container(&c, q, LOCK_EX, program_fd);
+  fault_begin("pause");
+  const char *status = container_status(&c);
+  if (strcmp(status, "running") && strcmp(status, "created")) fail("container not running: %s is %s", c.id, status);
+  if (section_first(&c.program, SECTION_PAUSE) == section_end(&c.program, SECTION_PAUSE))
+    fail("cannot pause %s: it has no cgroup with a freezer", c.id);
+  fault_point();
+  run_or_fail(&c, SECTION_PAUSE, 0, 0);
+  sys_exit(0);
+}
+
+void verb_resume(struct request *q, int program_fd) {
+  struct container c = {0};
+  need_container(&c, q, LOCK_EX, program_fd);
+  fault_begin("resume");
+  const char *status = container_status(&c);
+  if (strcmp(status, "paused")) fail("container not paused: %s is %s", c.id, status);
+  run_or_fail(&c, SECTION_RESUME, 0, 0);
+  sys_exit(0);
+}
+
+// Undoes what was done before the step `failed` of the section update: restore has a step for each, the last one first.
+static int set_back(struct run *r, const struct step *failed, const struct step **broken) {
+  const struct step *step = section_first(r->program, SECTION_RESTORE), *end = section_end(r->program, SECTION_RESTORE);
+  int to_pass_over = 0;
+  for (const struct step *each = step; each < end; each = next_step(each)) to_pass_over++;
+  for (const struct step *done = section_first(r->program, SECTION_UPDATE); done < failed; done = next_step(done)) to_pass_over--;
+  for (; to_pass_over > 0; to_pass_over--) step = next_step(step);
+  return run_steps(r, step, broken);
+}
+
+// Python has compiled the program, for a container that lives, and has taken the lock: `lock` is its descriptor.
+void verb_update(struct request *q, int program_fd, int lock) {
+  struct container c = {0};
+  struct run r;
+  const struct step *failed;
+  if (lock < 0) fail("update: found no lock, expected that of Python");
+  need_container(&c, q, 0, program_fd);
+  fault_begin("update");
+  fault_point();
+  run_begin(&r, &c, SECTION_UPDATE);
+  int error = run_section(&r, &failed);
+  if (!error) sys_exit(0);
+  BUFFER(text, LOG_LINE);
+  put_failure(&text, &r, failed, error);
+  run_begin(&r, &c, SECTION_RESTORE);
+  error = set_back(&r, failed, &failed);
+  if (error) { put(&text, "; not all could be set back: "); put_failure(&text, &r, failed, error); }
+  fail("%s", text.data);
 }
 
 // Before the lock is waited for: a create still at work, or a start that waits for a hook inside, would keep it held.

@@ -9,6 +9,9 @@ struct request {
   const char *flags[FLAG_COUNT];       // null: not given; a switch has ""
   const char *arguments[2];
   unsigned n_arguments;
+  struct { unsigned char flag; const char *value; } values[1024];  // of the flags that repeat, in order
+  unsigned n_values;
+  char **command;                      // exec: what follows the id
   char **argv;                         // the command line as it came, without our own first words
   char **environment;
 };
@@ -17,17 +20,25 @@ struct request {
 int parse_command_line(struct request *q, char **argv);
 
 int relay_signals(void);
-int relay(struct container *c, int signals, int master, int subreaper);  // the exit status of `run`
+// Until the process that `pidfd` is of ends: its exit status. `master` is that of its terminal, -1: it has none of ours.
+int relay(struct container *c, int pidfd, int signals, int master, int subreaper);
+void copy_window(int master);  // our terminal's size to the container's
 
 _Noreturn void verb_create(struct request *q, const struct program *program, int config_fd);
 _Noreturn void verb_start(struct request *q, int program_fd);
 _Noreturn void verb_state(struct request *q, int program_fd);
 _Noreturn void verb_kill(struct request *q, int program_fd);
 _Noreturn void verb_delete(struct request *q, int program_fd);
+_Noreturn void verb_exec(struct request *q, int program_fd);
+void need_running(struct container *c, struct request *q);               // exec.c: the container, if exec can act on it
+_Noreturn void verb_pause(struct request *q, int program_fd);
+_Noreturn void verb_resume(struct request *q, int program_fd);
+_Noreturn void verb_update(struct request *q, int program_fd, int lock);
 
 int preserved_fds(const struct request *q);  // LISTEN_FDS and --preserve-fds
 int listen_fds(const struct request *q);
 const char *environment_variable(const struct request *q, const char *name);
+const char *runtime_directory(const struct request *q);  // the user's, for a request that asks systemd for cgroups; or null
 
 // launch.c: starts Python, in one of the branches of boot.py. What it compiles it may keep at `place` (null: nowhere).
 struct place;
@@ -42,3 +53,4 @@ int start_socket(struct container *c, long call);                        // star
 int start_container(struct container *c, struct buffer *message);
 int destroy_container(struct container *c, int hooks, struct buffer *message);
 int kill_init(struct container *c);
+void end_child(struct run *r);                                          // kills it, and waits for its end

@@ -514,6 +514,12 @@ class Config(View):
         self.trace.tests["annotations", "has", name] = value is not None
         return value
 
+    def annotations_with(self, prefix):
+        """The annotations whose names begin with ``prefix``, by what follows it."""
+        found = {name[len(prefix):]: value for name, value in self.annotations.items() if name.startswith(prefix)}
+        self.trace.tests["annotations", "has_prefix", prefix] = bool(found)
+        return found
+
     def raw(self, name):
         """The property ``name`` as it stands in the file; it must be there."""
         return Raw(self.sources[name], name, self.trace)

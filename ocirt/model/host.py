@@ -109,6 +109,16 @@ class Host:
         found = self.observed["t", path] = _read(path)
         return found
 
+    def look(self, kind, of):
+        """What is observed of ``kind`` now, as ``observed`` has it; ``None`` where it cannot be looked at."""
+        try:
+            if kind == "o":
+                return _read("/proc/self/cgroup")
+            _LOOKS[kind](self, of)
+        except OSError:
+            return None
+        return self.observed[kind, of]
+
 
 def _ids(host):
     host.euid, host.egid = posix.geteuid(), posix.getegid()
@@ -190,6 +200,10 @@ _READERS = {
     "denies_setgroups": _denies_setgroups, "cgroups": _cgroups, "has_systemd": _has_systemd, "files": _files,
     "seccomp_flags": _seccomp_flags, "resctrl": _resctrl,
 }
+
+
+_LOOKS = {"i": lambda host, _: _ids(host), "c": lambda host, _: _capabilities(host),
+          "g": lambda host, _: _cgroups(host), "d": Host.device, "t": Host.text}
 
 
 def _read(path):

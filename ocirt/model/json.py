@@ -1,7 +1,7 @@
 """config.json from bytes to Python values, and what is wrong with it, by line and column.
 
 The package ``json`` costs 5 ms to import, most of it ``re``; the C scanner beneath it does not. ``json`` is
-imported only where an interpreter has no C scanner, and by the C scanner itself where it finds an error.
+imported only where an interpreter has no C scanner, and where that finds an error.
 """
 
 from ..errors import ConfigError
@@ -80,6 +80,10 @@ def parse(data):
         raise _error(text, error.value, _found(text, error.value), "a value") from None
     except RecursionError:
         raise ConfigError("", "values nested too deeply", "at most some hundred levels") from None
+    except SystemError:
+        # Python 3.11's scanner finds the words for an error only in a json.decoder that has been imported.
+        import json.decoder  # noqa: F401
+        return parse(data)
     except ValueError as error:
         raise _translated(text, error) from None
     for holder, key in rules.duplicates:

@@ -21,13 +21,14 @@ class Request:
     :ivar listen_fds: how many descriptors from 3 on a service manager passes to the container, sd_listen_fds(3); those
         of ``preserve_fds`` come after them.
     :ivar notify_socket: the caller's NOTIFY_SOCKET, sd_notify(3); ``None`` where it has none.
+    :ivar runtime_dir: the caller's XDG_RUNTIME_DIR, where it asks systemd for cgroups; else, or without one, ``None``.
     :ivar own_cgroups: mount of a hierarchy -> the cgroup of the process that called create; ``None`` at create
         itself, where the Host knows it.
     """
 
     __slots__ = ("verb", "id", "bundle", "root", "cgroup_manager", "rootless", "preserve_fds", "systemd_cgroup",
                  "no_pivot", "no_new_keyring", "detach", "console_socket", "pidfd_socket", "pid_file", "own_cgroups",
-                 "layer", "upper", "work", "listen_fds", "notify_socket")
+                 "layer", "upper", "work", "listen_fds", "notify_socket", "runtime_dir")
 
     def __init__(self, words):
         self.verb, self.bundle, self.root = words["verb"], words["bundle"], words["root"]
@@ -43,6 +44,7 @@ class Request:
             self.cgroup_manager = "systemd"
         self.preserve_fds = _preserved(words.get("preserve-fds") or "0")
         self.listen_fds = int(words.get("listen-fds") or 0)
+        self.runtime_dir = words.get("runtime-dir") or None
         self.notify_socket = words.get("notify-socket") or None
         self.console_socket = words.get("console-socket") or None
         self.pidfd_socket = words.get("pidfd-socket") or None
@@ -75,6 +77,8 @@ class Request:
         words |= {name: "1" for name in SWITCHES if getattr(self, name.replace("-", "_"))}
         if self.preserve_fds:
             words["preserve-fds"] = str(self.preserve_fds)
+        if self.runtime_dir is not None:
+            words["runtime-dir"] = self.runtime_dir
         if self.notify_socket is not None:
             words["notify-socket"] = SOCKET_GIVEN
         if self.console_socket is not None:

@@ -24,13 +24,14 @@ class Shape:
     :ivar structure: its bytes.
     :ivar leaves: JSON path of a value -> its number.
     :ivar letters: of the values, by number.
+    :ivar values: the values themselves, by number.
     :ivar annotations: JSON path of an annotation -> its key.
     """
 
-    __slots__ = ("structure", "leaves", "letters", "annotations", "_parts")
+    __slots__ = ("structure", "leaves", "letters", "values", "annotations", "_parts")
 
     def __init__(self, members):
-        self.leaves, self.letters, self.annotations, self._parts = {}, [], {}, []
+        self.leaves, self.letters, self.values, self.annotations, self._parts = {}, [], [], {}, []
         self._walk(members, "", SLOTS)
         self.structure = "".join(self._parts).encode()
         del self._parts
@@ -39,9 +40,9 @@ class Shape:
         kind = type(value)
         if kind is dict and slots is RAW:
             self.annotations = {member(path, key): key for key in value}
-            self._leaf(path, "R")
+            self._leaf(path, value, "R")
         elif kind is list and slots is LIST:
-            self._leaf(path, "L")
+            self._leaf(path, value, "L")
         elif kind is dict:
             inner = slots if type(slots) is dict else {}
             self._parts.append("{")
@@ -56,10 +57,11 @@ class Shape:
                 self._walk(item, f"{path}[{index}]", inner)
             self._parts.append("]")
         else:
-            self._leaf(path, "s" if kind is str else "i" if kind is int else "f" if kind is float else
+            self._leaf(path, value, "s" if kind is str else "i" if kind is int else "f" if kind is float else
                        "n" if value is None else "t" if value else "b")
 
-    def _leaf(self, path, letter):
+    def _leaf(self, path, value, letter):
         self.leaves[path] = len(self.letters)
         self.letters.append(letter)
+        self.values.append(value)
         self._parts.append(letter)

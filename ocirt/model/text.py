@@ -47,6 +47,16 @@ def quote(value):
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def choose(table, name, path):
+    """What ``table`` has for ``name``, the value of the property ``path``.
+
+    :raises ConfigError: nothing.
+    """
+    if not isinstance(name, str) or name not in table:
+        raise ConfigError(path, quote(name), f"one of {', '.join(table)}")
+    return table[name]
+
+
 def clean(path):
     """The absolute ``path`` without ``.``, ``..``, double and trailing slashes, by string alone."""
     parts = []
@@ -60,6 +70,38 @@ def clean(path):
 
 def _is_empty(value, _):
     return value == ""
+
+
+UNIT_PATH_MAX = 2048
+"""Bytes that the path of a slice may have, far less than the kernel's."""
+
+
+def unit_parts(value):
+    """What ``linux.cgroupsPath`` asks systemd for: ``slice:prefix:name`` as a tuple of these three and of the slice's
+    cgroup, beneath which the unit's lies; ``None`` where it has not that form. The slice may be empty; of
+    ``a-b.slice`` the cgroup is ``/a.slice/a-b.slice``, of ``-.slice`` it is empty, systemd.slice(5)."""
+    parts = value.split(":")
+    if len(parts) != 3 or "/" in value or not parts[2]:
+        return None
+    stem, path = parts[0].removesuffix(".slice"), ""
+    if parts[0] and stem != "-":
+        words = stem.split("-")
+        if stem == parts[0] or not all(words):
+            return None
+        path = "".join(["/" + "-".join(words[:count]) + ".slice" for count in range(1, len(words) + 1)])
+    elif parts[0] and parts[0] != "-.slice":
+        return None
+    if len(path.encode("utf-8", "surrogatepass")) > UNIT_PATH_MAX:
+        return None
+    return (*parts, path)
+
+
+def _is_unit(value, _):
+    return unit_parts(value) is not None
+
+
+def _ends_with(value, argument):
+    return value.endswith(argument)
 
 
 def _is_absolute(value, _):
@@ -88,7 +130,7 @@ def _within(value, argument):
 
 PREDICATES = {
     "is_empty": _is_empty, "is_absolute": _is_absolute, "equals": _equals, "starts_with": _starts_with,
-    "is_path": _is_path, "goes_up": _goes_up, "within": _within,
+    "is_path": _is_path, "goes_up": _goes_up, "within": _within, "ends_with": _ends_with, "is_unit": _is_unit,
 }
 """The closed list of questions that a Text answers; the binder has to answer the same ones."""
 
@@ -156,6 +198,16 @@ class Text(Value):
 
     def starts_with(self, prefix):
         return self._ask("starts_with", prefix)
+
+    def ends_with(self, suffix):
+        return self._ask("ends_with", suffix)
+
+    def unit(self):
+        """The parts of a text of the form ``slice:prefix:name``, see :func:`unit_parts`, as four texts; ``None`` where it
+        has another. Each is a slot, a guard or a test of its own, its path the whole's with ``:`` and its number."""
+        if not self._ask("is_unit"):
+            return None
+        return [Text(part, f"{self.path}:{number}", self.trace) for number, part in enumerate(unit_parts(self._value))]
 
     def is_path(self, path):
         """Is it the same path as ``path``, which is clean, by string?"""

@@ -12,7 +12,8 @@ An entry is, little-endian and without gaps, a *span* being a length of 4 bytes 
     span      the program up to its data, and of those the literals
 
 A *source* is a span and the number of a value in the order they stand: with an empty span that value, ``$`` and a name a
-word of the command line, ``@`` and a key a member of the value, which is the annotations.
+word of the command line, ``@`` and a key a member of the value, which is the annotations, ``*`` and a prefix one whose key
+begins so, ``:`` and a digit a part of the value (:func:`ocirt.model.text.unit_parts`).
 
 Imported only where the launcher has a place for an entry.
 """
@@ -25,8 +26,9 @@ from ..model.text import Number, Texts
 from .encode import BUILD_SIZE, LIST_VALUE, NUMBER_VALUE, TEXT_VALUE
 
 MAGIC, FORMAT = b"ocirtkep", 1
-PREDICATES = ("is_empty", "is_absolute", "equals", "starts_with", "is_path", "goes_up", "within", "has")
-NUMBER_EQUALS, LIST_IS_EMPTY = 8, 9
+PREDICATES = ("is_empty", "is_absolute", "equals", "starts_with", "is_path", "goes_up", "within", "has", "number_equals",
+              "list_is_empty", "ends_with", "is_unit")
+HAS, NUMBER_EQUALS, LIST_IS_EMPTY = [PREDICATES.index(name) for name in ("has", "number_equals", "list_is_empty")]
 ABSOLUTE, MAX_LENGTH, RANGE = 1, 2, 4
 LIMIT = 16 << 20
 """Bytes of all entries together."""
@@ -103,6 +105,9 @@ class _Sources:
             return self.leaf(path.encode(), 0)
         if path in self.shape.annotations:
             return self.leaf(b"@" + self.shape.annotations[path].encode(), self.raw)
+        whole, _, number = path.rpartition(":")
+        if whole in self.shape.leaves:
+            return self.leaf(b":" + number.encode(), self.shape.leaves[whole])
         raise _Unkept
 
     def is_list(self, path):
@@ -118,7 +123,7 @@ def _entry(key, config, host, encoded, build):
                 guarded.add(each)
                 guards.append(_guard(sources.of(each), held))
     tests = [_test(sources, path, name, argument, answer) for (path, name, argument), answer in trace.tests.items()
-             if path not in guarded and (name != "has" or sources.raw is not None)]
+             if path not in guarded and (path != "annotations" or sources.raw is not None)]
     observed = [kind.encode() + _span(of.encode()) + _span(found.encode("utf-8", "surrogateescape"))
                 for (kind, of), found in host.observed.items()]
     bound = {value.path for value in encoded.slots}
@@ -158,9 +163,11 @@ def _text(value):
 
 
 def _test(sources, path, name, argument, answer):
-    if name == "has":
-        source = sources.leaf(b"@" + argument.encode(), sources.raw)
-        return source + bytes((PREDICATES.index(name), answer)) + _count([])
+    if name == "has_prefix" and answer:
+        raise _Unkept  # which ones begin so is not told
+    if path == "annotations":
+        source = sources.leaf((b"@" if name == "has" else b"*") + argument.encode(), sources.raw)
+        return source + bytes((HAS, answer)) + _count([])
     source = sources.of(path)
     if type(argument) is int:
         return source + bytes((NUMBER_EQUALS, answer)) + (1).to_bytes(4, "little") + _wide(argument)

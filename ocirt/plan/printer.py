@@ -17,6 +17,10 @@ RUNS = {
     "begin": "the first process, at start",
     "started": "start, once the program runs",
     "signal": "kill --all",
+    "pause": "pause",
+    "resume": "resume, and kill with SIGKILL",
+    "update": "update",
+    "restore": "undoing an update that failed",
     "delete": "delete, and undoing a create that failed",
     "state": "what state prints and hooks get",
 }

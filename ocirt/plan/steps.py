@@ -18,21 +18,27 @@ build id covers this file, so order may change from build to build.
 No imports: this module is on the path of every create that misses the cache.
 """
 
-SECTIONS = ("host", "stage", "init", "starting", "begin", "started", "signal", "delete", "state")
+SECTIONS = ("host", "stage", "init", "starting", "begin", "started", "signal", "pause", "resume", "update", "restore",
+            "delete", "state")
 """Sections, by who runs them and when.
 
 host     the runtime's process at create, in the runtime's namespaces
-stage    the intermediate child that joins namespaces by path (only where there are any)
-init     the process that becomes the container, before ``start``
+stage    the intermediate child that joins namespaces (only where there are any to join)
+init     the process that becomes the container, before ``start``; of an exec program the process that is added, whose
+         last step executes it
 starting the process that runs ``start`` (or ``run``), before init is told
 begin    the same process as init, when ``start`` has come
 started  the process that runs ``start``, once the program has been executed
 signal   ``kill --all``
+pause    ``pause``
+resume   ``resume``, and ``kill`` with SIGKILL
+update   ``update``, in a program of its own
+restore  what undoes an update that failed: for each step of that one, the last first (but KeepResources, which ends it)
 delete   ``delete``, and what undoes a create that failed
-state    what ``state`` prints and hooks get
+state    what ``state`` prints and hooks get, and where it looks
 """
 
-EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known")
+EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known", "placed")
 """What the runtime and its child (the stage, then init) tell each other, each at most once.
 
 spawned    stage to host: init exists (the message carries its pid and pidfd); the stage sends it by itself
@@ -40,8 +46,9 @@ mapped     host to the child: the id maps of the user namespace are written
 mounted    init to host: the mounts stand, pivot_root is still to come (prestart, createRuntime)
 hooked     host to init: those hooks have run
 ready      init to host: everything but the program itself has been applied
-committed  host to init: the container is created; wait for ``start``
-known      host to init: the journal holds init's pid in the runtime's pid namespace
+committed  host to init: the container is created; wait for ``start``. Of an exec program: execute it
+known      host to init: the journal holds init's pid in the runtime's pid namespace; the message carries the pid
+placed     host to the child: systemd has put it into its cgroup, and the limits are written
 """
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
@@ -98,25 +105,79 @@ class MakeCgroup(Step):
     The files named in ``inherit`` are copied from the parent into each level that has them empty
     (a v1 cpuset takes no process before). If the last directory exists already it must hold no
     process and not be frozen. With ``tolerate`` 1 a hierarchy that may not be written (EACCES,
-    EPERM, EROFS) is passed over, and so are later steps on it.
+    EPERM, EROFS) is passed over, and so are later steps on it that tolerate it too.
+
+    With ``unified`` 1 (cgroup v2) every controller that a cgroup above has is enabled for its children, as far as
+    the kernel allows it: a step that needs a file of another one says why it is missing. The last directory must be
+    a domain, with no process anywhere below.
     """
-    fields = {"hierarchy": "text", "path": "text", "inherit": "texts", "tolerate": "number"}
-    defaults = {"inherit": (), "tolerate": 0}
+    fields = {"hierarchy": "text", "path": "text", "inherit": "texts", "unified": "number", "tolerate": "number"}
+    defaults = {"inherit": (), "unified": 0, "tolerate": 0}
     sentence = "make cgroup {hierarchy}{path}"
 
 
 class WriteCgroup(Step):
-    """Write ``value`` with one write into ``file`` of the cgroup. Passed over like MakeCgroup's."""
-    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "tolerate": "number"}
-    defaults = {"tolerate": 0}
+    """Write ``value``, each line of it with one write, into ``file`` of the cgroup. Passed over like MakeCgroup's. The error
+    names what the file ``usage`` says, if there is one."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "usage": "text", "tolerate": "number"}
+    defaults = {"usage": "", "tolerate": 0}
     sentence = "write {value} to {hierarchy}{path}/{file}"
 
 
-class OpenCgroup(Step):
-    """Open ``file`` of the cgroup for writing into register ``fd``; an empty ``file`` opens the directory."""
-    fields = {"fd": "fd", "hierarchy": "text", "path": "text", "file": "text", "tolerate": "number"}
+class WriteEitherCgroup(Step):
+    """Write ``value`` into ``file`` of the cgroup, or where there is no such file ``other_value`` into ``other_file``.
+    With an empty ``other_file`` a missing file is passed over."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "other_file": "text",
+              "other_value": "text"}
+    defaults = {"other_file": "", "other_value": ""}
+    sentence = "write {value} to {hierarchy}{path}/{file}"
+
+
+class WriteCgroupDifference(Step):
+    """Write ``value`` - ``less`` into ``file`` of the cgroup. Less than 0 is an error; 0 is what a missing file
+    means anyway."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "number", "less": "number"}
+    sentence = "write {value} - {less} to {hierarchy}{path}/{file}"
+
+
+class CheckMemoryUsage(Step):
+    """Fail if the memory that the v2 cgroup uses is not below ``limit`` and ``swap`` (memory and swap together); what
+    is not positive sets no bound. A cgroup of which that cannot be read is passed over."""
+    fields = {"hierarchy": "text", "path": "text", "limit": "number", "swap": "number"}
+    defaults = {"limit": 0, "swap": 0}
+    sentence = "find the memory in use below the new limit"
+
+
+class LoadDeviceFilter(Step):
+    """Load the BPF program ``filter`` (BPF_PROG_TYPE_CGROUP_DEVICE) and attach it to the v2 cgroup, in place of the one
+    that an earlier LoadDeviceFilter has attached; programs of others stay. With ``tolerate`` 1 a failure is
+    passed over, and so is a hierarchy that MakeCgroup has passed over."""
+    fields = {"hierarchy": "text", "path": "text", "filter": "bytes", "tolerate": "number"}
     defaults = {"tolerate": 0}
+    sentence = "attach the device filter to {hierarchy}{path}"
+
+
+class DelegateCgroup(Step):
+    """Give the v2 cgroup to ``uid``: the directory and those of its files that /sys/kernel/cgroup/delegate lists.
+    Passed over like MakeCgroup's."""
+    fields = {"hierarchy": "text", "path": "text", "uid": "number", "tolerate": "number"}
+    defaults = {"tolerate": 0}
+    sentence = "give {hierarchy}{path} to user {uid}"
+
+
+class OpenCgroup(Step):
+    """Open ``file`` of the cgroup for writing into register ``fd``; an empty ``file`` opens the directory. ``optional``
+    1: one that does not exist is passed over."""
+    fields = {"fd": "fd", "hierarchy": "text", "path": "text", "file": "text", "tolerate": "number", "optional": "number"}
+    defaults = {"tolerate": 0, "optional": 0}
     sentence = "open {hierarchy}{path}/{file}"
+
+
+class AssertThawed(Step):
+    """Fail unless ``file`` of the cgroup has the line ``thawed``: what joins a frozen cgroup stops until it is thawed. One
+    that does not exist is passed over."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "thawed": "text"}
+    sentence = "look whether {hierarchy}{path} is frozen"
 
 
 class ThawCgroup(Step):
@@ -125,11 +186,18 @@ class ThawCgroup(Step):
     sentence = "thaw {hierarchy}{path}"
 
 
+class FreezeCgroup(Step):
+    """Freeze the v1 cgroup: write ``value`` into ``file`` until it is what the file says, a bounded number of times,
+    because the kernel can miss processes that keep coming. If it never is, ``undo`` is written."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "undo": "text"}
+    sentence = "freeze {hierarchy}{path}"
+
+
 class SignalCgroup(Step):
     """Send the signal of the command line to every process in the cgroup and its children.
 
     Each process is held by a pidfd and looked up in the cgroup again before it is signalled. With
-    SIGKILL the cgroup is gone through until it is empty.
+    SIGKILL cgroup.kill comes first, where there is that file, and the cgroup is gone through until it is empty.
     """
     fields = {"hierarchy": "text", "path": "text"}
     sentence = "signal the processes of {hierarchy}{path}"
@@ -146,6 +214,35 @@ class RemoveCgroup(Step):
     this container made them, the directory and its parents (a parent in use stays)."""
     fields = {"hierarchy": "text", "path": "text"}
     sentence = "remove cgroup {hierarchy}{path}"
+
+
+class EnableControllers(Step):
+    """Enable every controller for the children of each v2 cgroup above ``path``, as MakeCgroup does on its way."""
+    fields = {"hierarchy": "text", "path": "text"}
+    sentence = "enable controllers above {hierarchy}{path}"
+
+
+# ---- the runtime's side: systemd ----
+# ``socket`` is where a systemd manager listens: its own, or with ``bus`` 1 a message bus that it is on; ``owner`` is this
+# user's uid in the manager's user namespace. ``timeout`` is in seconds.
+
+class StartUnit(Step):
+    """Call StartTransientUnit with ``body`` (see ocirt/cgroups/dbus.py) for the child that Spawn has made, which waits,
+    and wait until systemd has put it into the unit's cgroup, which ``path`` is.
+
+    The unit is journalled, the cgroup as one that was there before: it is systemd's.
+    """
+    fields = {"socket": "text", "bus": "number", "owner": "number", "unit": "text", "body": "texts", "hierarchy": "text",
+              "path": "text", "timeout": "number"}
+    sentence = "start the systemd unit {unit}"
+
+
+class StopUnit(Step):
+    """Call StopUnit, if the journal says that this container has started the unit, and wait for the job's end. Only
+    ever a warning: the cgroup is empty by then, and systemd stops what is empty."""
+    fields = {"socket": "text", "bus": "number", "owner": "number", "unit": "text", "hierarchy": "text", "path": "text",
+              "timeout": "number"}
+    sentence = "stop the systemd unit {unit}"
 
 
 # ---- the runtime's side: resctrl ----
@@ -224,10 +321,12 @@ class Close(Step):
 
 class Spawn(Step):
     """clone3 a child that runs ``section``; ``flags`` are CLONE_NEW*, ``cgroup`` a v2 directory for
-    CLONE_INTO_CGROUP. Section init is the container's first process (its pid goes into the journal),
-    whether the host or the stage spawns it."""
-    fields = {"section": "section", "flags": "number", "cgroup": "fd"}
-    defaults = {"cgroup": NONE}
+    CLONE_INTO_CGROUP; with ``stay`` 1 a child that has none, because it was passed over, or that may not enter it
+    (EACCES) stays in the caller's, with a warning.
+    Section init is the container's first process (its pid goes into the journal), whether the host or the stage
+    spawns it."""
+    fields = {"section": "section", "flags": "number", "cgroup": "fd", "stay": "number"}
+    defaults = {"cgroup": NONE, "stay": 0}
     sentence = "start the {section} process"
 
 
@@ -332,13 +431,45 @@ class Commit(Step):
     sentence = "commit the container"
 
 
+class OpenContainerRoot(Step):
+    """Open the root directory of the container's first process into ``fd``."""
+    fields = {"fd": "fd"}
+    sentence = "open the root directory of the container"
+
+
+class Release(Step):
+    """Let the child execute its program (event committed), and wait until it has: its end of the socket closes. With
+    ``relay`` 1 signals that come from here on are kept for the process."""
+    fields = {"relay": "number"}
+    sentence = "wait for the program"
+
+
 class WriteState(Step):
-    """What the state says of this container (state section, exactly one). ``annotations`` is raw
+    """What the state says of this container (state section, the first step there). ``annotations`` is raw
     JSON text, ``{}`` where there are none; ``request`` is one JSON object: what a later build needs
     to compile the container anew."""
     fields = {"oci_version": "text", "id": "text", "bundle": "text", "rootfs": "text", "annotations": "text",
               "request": "text"}
     sentence = "write the state"
+
+
+class TellPaused(Step):
+    """State section: the container is paused while ``file`` of the cgroup says 1."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text"}
+    sentence = "tell if the container is paused"
+
+
+class TellOomKills(Step):
+    """State section: after the word ``key``, ``file`` of the cgroup says how many processes the kernel has killed for
+    want of memory."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "key": "text"}
+    sentence = "tell what the kernel has killed for want of memory"
+
+
+class KeepResources(Step):
+    """Write ``data`` (JSON) to resources.json in the state directory, by rename."""
+    fields = {"data": "text"}
+    sentence = "keep the resources"
 
 
 # ---- the container's side: identity ----
@@ -355,6 +486,38 @@ class JoinNamespace(Step):
     fields = {"fd": "fd", "kind": "number", "early": "number"}
     defaults = {"early": 0}
     sentence = "join the namespace"
+
+
+class SetOomScore(Step):
+    """Write ``value`` to /proc/self/oom_score_adj, as a process does that is the caller's still. Its children have it
+    too."""
+    fields = {"value": "text"}
+    sentence = "set oom_score_adj to {value}"
+
+
+class OpenProc(Step):
+    """Use the procfs at /proc of this process' mount namespace for WriteProc, in its children too."""
+    fields = {}
+    sentence = "open /proc"
+
+
+class JoinContainer(Step):
+    """setns(2) into the namespaces ``flags`` (CLONE_NEW*) of the container's first process, all of them at once, by its
+    pidfd. Of the pid namespace that is for children."""
+    fields = {"flags": "number"}
+    sentence = "join the namespaces of the container"
+
+
+class AssertRunning(Step):
+    """Fail if the container's first process has ended."""
+    fields = {}
+    sentence = "look whether the container lives"
+
+
+class SetAffinity(Step):
+    """sched_setaffinity(2) of this process to the bit mask ``cpus``, in words of 64 bits."""
+    fields = {"cpus": "bytes"}
+    sentence = "set the CPU affinity"
 
 
 class Unshare(Step):
@@ -418,19 +581,19 @@ class SetPropagation(Step):
 
 class OpenRootfs(Step):
     """Clone the mounts at ``path`` (host path) and attach the clone over it: the rootfs. With ``recursive`` 1
-    mounts beneath come along; with ``detached`` 1 the clone is attached nowhere. Or the clone is what OpenMount has put
+    mounts beneath come along; with ``aside`` 1 all that happens in a new mount namespace, until ChangeRoot. Or the clone is what OpenMount has put
     into the register ``tree``; where init cannot reach ``path`` to attach it there, it goes over ``/``."""
-    fields = {"path": "text", "tree": "fd", "recursive": "number", "detached": "number"}
-    defaults = {"tree": NONE, "recursive": 1, "detached": 0}
+    fields = {"path": "text", "tree": "fd", "recursive": "number", "aside": "number"}
+    defaults = {"tree": NONE, "recursive": 1, "aside": 0}
     sentence = "open the rootfs {path}"
 
 
 class OverlayRootfs(Step):
     """Mount an overlay of the read-only directories ``lower`` (topmost first), ``upper`` and ``work``
     (host paths, both empty for a read-only overlay) at ``path`` (host path): the rootfs. A missing
-    ``path``, ``upper`` or ``work`` is not made. With ``detached`` 1 it is mounted nowhere."""
-    fields = {"lower": "texts", "upper": "text", "work": "text", "path": "text", "detached": "number"}
-    defaults = {"detached": 0}
+    ``path``, ``upper`` or ``work`` is not made. ``aside`` as with OpenRootfs."""
+    fields = {"lower": "texts", "upper": "text", "work": "text", "path": "text", "aside": "number"}
+    defaults = {"aside": 0}
     sentence = "mount the overlay rootfs at {path}"
 
 
@@ -465,6 +628,15 @@ class Bind(Step):
                 "propagation": 0, "propagation_recursive": 0, "optional": 0, "source_nofollow": 0,
                 "target_nofollow": 0, "copy_symlink": 0}
     sentence = "bind {source} at {target}"
+
+
+class MountCgroup(Step):
+    """Mount cgroup v2 (``fstype``) at ``target``, as Mount does: in a cgroup namespace that shows its root. Where it is
+    not permitted (EPERM, EBUSY) ``bind``, the directory of that cgroup, is bound instead, as Bind does."""
+    fields = {"fstype": "text", "bind": "text", "target": "text", "options": "texts", "set": "number",
+              "clear": "number", "propagation": "number", "propagation_recursive": "number"}
+    defaults = {"fstype": "cgroup2", "options": (), "set": 0, "clear": 0, "propagation": 0, "propagation_recursive": 0}
+    sentence = "mount {fstype} at {target}"
 
 
 class SetMountAttributes(Step):
@@ -538,13 +710,21 @@ class MoveRoot(Step):
 
 
 class ChangeRoot(Step):
-    """chroot into the rootfs: without a mount namespace, where it is attached nowhere and goes with its last process."""
+    """Without a mount namespace: clone the rootfs with its mounts, go back to the runtime's mount namespace and chroot into
+    the clone, which is attached nowhere and goes with its last process."""
     fields = {}
     sentence = "chroot into the rootfs"
 
 
+class EnterRoot(Step):
+    """Take ``/`` of this process for the rootfs; before, chroot into the directory ``fd`` unless that is NONE."""
+    fields = {"fd": "fd"}
+    defaults = {"fd": NONE}
+    sentence = "enter the root directory of the container"
+
+
 class WriteProc(Step):
-    """Write ``value`` to ``file`` of a procfs of our own (``sys/...``, ``self/oom_score_adj``)."""
+    """Write ``value`` to ``file`` (``sys/...``, ``self/attr/exec``) of OpenProc's procfs, or of one of our own."""
     fields = {"file": "text", "value": "text"}
     sentence = "write {value} to /proc/{file}"
 
@@ -629,6 +809,14 @@ class LoadNotifyingSeccomp(Step):
     sentence = "install the seccomp filter and send its descriptor to the agent"
 
 
+class CloseDescriptors(Step):
+    """Close all descriptors from 3 + ``preserve`` on, but for those that bring word to the runtime, the rootfs and the
+    register ``keep``."""
+    fields = {"preserve": "number", "keep": "fd"}
+    defaults = {"keep": NONE}
+    sentence = "close what the program does not get"
+
+
 class ChangeDirectory(Step):
     """chdir to ``path`` and check that the directory lies inside the root. With ``early`` 1, permission denied is
     left for the later ChangeDirectory, which runs as the container's user."""
@@ -645,9 +833,10 @@ class FindExecutable(Step):
 
 
 class Exec(Step):
-    """Reset signals, set the journal's phase to running, close what is not preserved (descriptors from 3 +
-    ``preserve`` on) and execute what FindExecutable found. Before execve no call is made whose failure would matter: a
-    seccomp filter may hold already."""
+    """Reset signals, set the phase (the journal's; of an exec program one of its own) to running, close what is not
+    preserved (descriptors from 3 + ``preserve`` on) and execute what FindExecutable found; of several entries of ``env``
+    for one variable the last counts. Before execve no call is made whose failure would matter: a seccomp filter may hold
+    already."""
     fields = {"args": "texts", "env": "texts", "preserve": "number"}
     sentence = "execute the program"
 

@@ -1,5 +1,6 @@
 // The scanner and the binder for tests in one process: built as a shared library, see tests/unit/core.py.
 #include "cache.h"
+#include "dbus.h"
 #include "scan.h"
 
 #include <string.h>
@@ -15,8 +16,8 @@ long test_scan(const char *text, size_t size, char *out, size_t capacity) {
 }
 
 // What `create` of the id would find in the cache directory: the program's size, or -1 and where one would be kept.
-long test_find(const char *directory, const char *id, const char *bundle, const char *config, size_t size, char *out,
-               size_t capacity, char *path, char *key) {
+long test_find(const char *directory, const char *id, const char *bundle, int systemd, const char *config, size_t size,
+               char *out, size_t capacity, char *path, char *key) {
   static char variable[4096];
   static char *environment[] = {variable, 0};
   static struct place place;
@@ -26,6 +27,7 @@ long test_find(const char *directory, const char *id, const char *bundle, const 
   put(&cache, "OCIRT_CACHE="); put(&cache, directory);
   q.flags[FLAG_BUNDLE] = bundle;
   q.flags[FLAG_ROOT] = "/run/ocirt";
+  if (systemd) q.flags[FLAG_SYSTEMD_CGROUP] = "";
   if (find_program(&q, config, size, &program, &place)) {
     if (program.size > capacity) return -2;
     memcpy(out, program.base, program.size);
@@ -34,4 +36,32 @@ long test_find(const char *directory, const char *id, const char *bundle, const 
   strcpy(path, place.path);
   strcpy(key, place.key);
   return -1;
+}
+
+// A call of StartTransientUnit whose body the items are, into `out`: its size, -1 where they make none.
+long test_call(const char *signature, const char **items, unsigned count, int pid, char *out) {
+  static const struct dbus_target to = {"a.b", "/c", "d.e"};
+  static struct wire w;
+  struct texts body = {items, count};
+  w = (struct wire){0};
+  dbus_call(&w, &to, "StartTransientUnit", 0, signature, &body, pid);
+  memcpy(out, w.data, w.used);
+  return w.bad ? -1 : (long)w.used;
+}
+
+// What is read from a socket, message by message: type, number and texts of each as lines.
+long test_read(int fd, char *out, size_t capacity) {
+  static struct dbus d;
+  struct dbus_message m;
+  struct buffer to = {out, capacity, 0, 0};
+  d = (struct dbus){.fd = fd, .deadline = INT64_MAX};
+  int error;
+  while (!(error = dbus_next(&d, &m))) {
+    const char *text;
+    put_number(&to, m.type); put(&to, " "); put_number(&to, m.reply_to); put(&to, " "); put(&to, m.member); put(&to, m.error);
+    if (m.type == DBUS_SIGNAL) { put(&to, " "); put_number(&to, dbus_number(&m)); }
+    while ((text = dbus_text(&m))) { put(&to, " "); put(&to, text); }
+    put(&to, "\n");
+  }
+  return error;
 }

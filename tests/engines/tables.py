@@ -9,10 +9,6 @@ from tests.engines.podman import Podman
 from tests.engines.test_rootless import User
 
 REASONS = {
-    "exec": "ocirt exec is not there yet",
-    "pause": "ocirt pause and resume are not there yet",
-    "update": "ocirt update is not there yet",
-    "ps": "ocirt ps is not there yet",
     "mounts": "ocirt masks a file with the host's /dev/null, a directory with a tmpfs without room; a file system that is to be"
               " read-only is it by its mount, not by its superblock; where the cgroup mount is asked for read-only, the tmpfs above is it, too",
     "rootless-cgroups": "without rights over the cgroups ocirt shows none in the container, runc those of the caller; and \"mounts\"",
@@ -89,19 +85,19 @@ run --detach --name c1 --memory 100m --memory-reservation 50m --cpu-shares 300 -
 ps --format '{{.Names}} {{.Image}} {{.Command}} {{.State}}'
 inspect --format '{{.State.Status}} {{.State.OciVersion}} {{.HostConfig.Memory}} {{.Path}} {{.Args}} {{.Mounts}}' c1
 top c1 args
-!exec exec c1 id
-!exec exec --user guest --workdir /tmp --env A=b c1 sh -c 'echo $A $PWD; id -un; exit 4'
-!exec exec c1 nosuch
-!exec exec c1 /etc/passwd
-!exec exec --detach c1 sleep 10
-!exec @tty exec -it c1 tty
-!exec exec --privileged c1 true
-!pause pause c1
-!pause inspect --format '{{.State.Status}}' c1
+exec c1 id
+exec --user guest --workdir /tmp --env A=b c1 sh -c 'echo $A $PWD; id -un; exit 4'
+exec c1 nosuch
+exec c1 /etc/passwd
+exec --detach c1 sleep 10
+@tty exec -it c1 tty
+exec --privileged c1 true
+pause c1
+inspect --format '{{.State.Status}}' c1
 exec c1 true
-!pause unpause c1
-!update update --memory 50m --cpu-shares 200 c1
-!update @cgroups c1
+unpause c1
+update --memory 50m --cpu-shares 200 c1
+@cgroups c1
 start c1
 restart --time 1 c1
 kill --signal 0 c1
@@ -134,7 +130,7 @@ run --detach --name plain --health-cmd true --health-interval disable busybox sl
 !mounts @process plain
 run --rm --pid container:plain busybox sh -c 'cat /proc/1/comm'
 run --rm --network container:plain --ipc container:plain busybox true
-!exec healthcheck run plain
+healthcheck run plain
 run --detach --name mapped --userns auto --user guest --read-only --init --cap-drop all --security-opt no-new-privileges busybox sleep 300
 !mounts @process mapped
 run --detach --name caps --cap-add SYS_ADMIN --cap-add NET_RAW --security-opt seccomp=unconfined --volume /run/dir:/mnt:rslave --oom-score-adj 100 busybox sleep 300
@@ -168,7 +164,7 @@ run --rm --volume data:/data busybox touch /data/x
 @tty run --rm -it busybox tty
 run --detach --name c1 busybox sleep 300
 !rootless-cgroups @process c1
-!exec exec c1 id
+exec c1 id
 kill c1
 wait c1
 rm c1
@@ -244,17 +240,17 @@ run --detach --name c1 --memory 500m --memory-reservation 50m --cpu-shares 512 -
 !mounts @process c1
 ps --format '{{.Names}} {{.Image}} {{.Command}} {{.State}}'
 stats --no-stream --format '{{.Name}} {{.PIDs}}' c1
-!ps top c1
-!exec exec c1 id
-!exec exec --user guest --workdir /tmp --env A=b c1 sh -c 'echo $A $PWD; id -un; exit 4'
-!exec exec c1 nosuch
-!exec exec c1 /etc/passwd
-!exec @tty exec -it c1 tty
-!pause pause c1
-!exec exec c1 true
-!pause unpause c1
-!update update --memory 50m --memory-swap 60m --cpu-shares 200 c1
-!update @cgroups c1
+top c1
+exec c1 id
+exec --user guest --workdir /tmp --env A=b c1 sh -c 'echo $A $PWD; id -un; exit 4'
+exec c1 nosuch
+exec c1 /etc/passwd
+@tty exec -it c1 tty
+pause c1
+exec c1 true
+unpause c1
+update --memory 50m --memory-swap 60m --cpu-shares 200 c1
+@cgroups c1
 kill --signal USR1 c1
 @until ! docker --host unix:///run/docker-test.sock ps -q | grep -q .
 inspect --format '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}' c1
@@ -310,10 +306,10 @@ run --detach --memory-limit=104857600 --cpus=0.5 c1 sleep 300
 @cgroups c1
 !mounts @process c1
 @status tasks metrics --format json c1
-!ps tasks ps c1
-!exec tasks exec --exec-id e1 c1 id
-!pause tasks pause c1
-!pause tasks resume c1
+tasks ps c1
+tasks exec --exec-id e1 c1 id
+tasks pause c1
+tasks resume c1
 tasks kill --signal 0 c1
 tasks kill --signal KILL c1
 @until ctr tasks list | grep -q STOPPED
@@ -335,11 +331,11 @@ start %c1
 !mounts @process c1
 start %c1
 ps --output json --quiet
-!exec exec --sync %c1 id
-!exec exec --sync %c1 nosuch
+exec --sync %c1 id
+exec --sync %c1 nosuch
 exec --sync %c1 sh -c 'exit 4'
-!update update --memory 52428800 --cpu-share 200 %c1
-!update @cgroups c1
+update --memory 52428800 --cpu-share 200 %c1
+@cgroups c1
 stats --output json --id %c1 --quiet
 stop --timeout 0 %c1
 inspect --output go-template --template '{{.status.state}} {{.status.exitCode}} {{.status.reason}}' %c1

@@ -5,7 +5,6 @@ import xml.etree.ElementTree as ElementTree
 from tests.engines.cell import Cell
 from tests.engines.installed import KEPT
 from tests.engines.containerd import SOCKET, Containerd
-from tests.engines.expected import EXEC
 
 IMAGES = "defaultTestContainerImage: localhost/busybox:latest\nwebServerTestImage: localhost/busybox:latest\n"
 LEFT_OUT = "Image|image|Metrics|benchmark|portforward|port mapping"
@@ -27,7 +26,6 @@ def passed(runtime, archives):
     return {name for name, case in run.items() if case.find("failure") is None and case.find("error") is None}, set(run)
 
 
-@EXEC
 def test_what_runc_passes(archives):
     runc, run = passed("runc", archives)
     ocirt, _ = passed("ocirt", archives)

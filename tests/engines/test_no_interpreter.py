@@ -6,7 +6,6 @@ from tests.engines.cell import Cell, until
 from tests.engines.installed import KEPT
 from tests.engines.containerd import Containerd, container, sandbox
 from tests.engines.docker import Docker
-from tests.engines.expected import EXEC
 from tests.engines.podman import Podman
 from tests.engines.test_cri import make, make_pod
 
@@ -111,7 +110,6 @@ def test_cri(archives):
         assert verbs.count("create") == verbs.count("start") == 2 and python == [], "\n".join(lines)
 
 
-@EXEC
 def test_exec(archives):
     with Cell("execs-exec") as cell:
         podman = Podman(cell, archives)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.engines.expected import EXEC, OURS, PAUSE, UPDATE
+from tests.engines.expected import OURS
 from tests.engines.podman import Podman, wait_log
 
 SLEEP = ("busybox", "sleep", "300")
@@ -257,7 +257,6 @@ def test_checkpoint_is_refused_in_one_line(podman):
     assert result.status == 125 and re.search("checkpoint", result.err, re.IGNORECASE), result
 
 
-@EXEC
 def test_exec(podman):
     podman.ok("run", "--detach", "--name", "c1", "--env", "A=b", *SLEEP)
     result = podman("exec", "--env", "C=d", "--user", "guest", "--workdir", "/tmp", "c1", "sh", "-c", "echo $A $C $PWD $(id -un); echo err >&2; exit 4")
@@ -268,14 +267,12 @@ def test_exec(podman):
     assert podman("exec", "c1", "/etc/passwd").status == 126
 
 
-@EXEC
 def test_exec_with_a_terminal(podman):
     podman.ok("run", "--detach", "--name", "c1", *SLEEP)
     result = podman.cell.terminal("podman", "exec", "-it", "c1", "sh", "-c", "tty; read line; echo got $line; exit 3", typed="hello\n")
     assert result.status == 3 and "/dev/pts/" in result.out and "got hello" in result.out, result
 
 
-@EXEC
 def test_health_check(podman):
     podman.ok("run", "--detach", "--name", "c1", "--health-cmd", "test -e /tmp/well", "--health-interval", "disable", *SLEEP)
     assert podman("healthcheck", "run", "c1").status == 1
@@ -283,7 +280,6 @@ def test_health_check(podman):
     assert podman("healthcheck", "run", "c1").status == 0
 
 
-@PAUSE
 def test_pause(podman):
     podman.ok("run", "--detach", "--name", "c1", *SLEEP)
     podman.ok("pause", "c1")
@@ -292,7 +288,6 @@ def test_pause(podman):
     assert podman.cgroup("c1", "freezer", "freezer.state") == "THAWED" and podman.inspect("c1")["State"]["Status"] == "running"
 
 
-@UPDATE
 def test_update(podman):
     podman.ok("run", "--detach", "--name", "c1", "--memory", "100m", *SLEEP)
     podman.ok("update", "--memory", "50m", "--cpu-shares", "200", "c1")

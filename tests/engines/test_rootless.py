@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.engines.expected import EXEC, OURS
+from tests.engines.expected import OURS
 from tests.engines.podman import CONFIG, RUNC, SYSTEM_WIDE
 
 UID = 54321
@@ -123,7 +123,6 @@ def test_build(podman):
     podman.ok("rmi", "--force", "built")
 
 
-@EXEC
 def test_exec(podman):
     podman.ok("run", "--detach", "--name", "c1", *SLEEP)
     assert podman.ok("exec", "--user", "guest", "c1", "id", "-u") == "1000"

@@ -7,7 +7,6 @@ import pytest
 from tests.engines.cell import Cell, until
 from tests.engines.containerd import Containerd
 from tests.engines.docker import Docker
-from tests.engines.expected import EXEC
 from tests.engines.podman import Podman
 
 MEMORY = 100 << 20
@@ -61,7 +60,6 @@ def test_a_container(life, nothing_left):
     nothing_left(engine.cell, before)
 
 
-@EXEC
 def test_exec(life):
     assert life.run(life.limited, "sleep", "300").status == 0
     try:

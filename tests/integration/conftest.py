@@ -7,12 +7,17 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import LIMIT, MANAGER, PARENT, V2, Bundle, Runtime, built, left_cgroups, remove_cgroups
+from tests.integration.harness import (AS_USER, ENTRIES, LIMIT, MANAGER, ROOT, SYSTEMD, TREE, UID, V2, Bundle, Runtime, User, built,
+                                       cgroups_path, left_cgroups, remove_cgroups)
 
 SKIPS = {"v1": (V2, "this host has no cgroup v1"),
+         "systemd": (not (V2 and Path("/run/systemd/system").exists()), "systemd with cgroup v2 does not run this host"),
+         "cgroupfs": (SYSTEMD, "this run has systemd make the cgroups"),
          "cgroups": (MANAGER == ["--cgroup-manager=disabled"], "containers get no cgroups in this run")}
 """For each marker: whether its tests are passed over here, and why."""
 
@@ -33,6 +38,20 @@ def clean_before(request):
     if os.readlink("/proc/self/ns/mnt") == os.readlink(f"/proc/{os.getppid()}/ns/mnt"):
         pytest.exit("tests/integration mounts things: run it by hack/test, in a mount namespace of its own", 1)
     remove_cgroups()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs(tmp_path_factory, clean_before):
+    """A cache of programs for all tests: what was compiled for one is bound for the next."""
+    if os.geteuid() != 0:
+        yield
+        return
+    place = tmp_path_factory.mktemp("programs")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", place], check=True, timeout=LIMIT)
+    os.environ["OCIRT_CACHE"] = str(place)
+    yield
+    del os.environ["OCIRT_CACHE"]
+    subprocess.run(["umount", place], check=True, timeout=LIMIT)
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +96,7 @@ def bundles(tmp_path, image, ocirt):
         ocirt.ok("spec", "--bundle", path)
         config = json.loads((path / "config.json").read_text())
         config["process"]["terminal"] = False
-        config["linux"]["cgroupsPath"] = f"{PARENT}/{name}"
+        config["linux"]["cgroupsPath"] = cgroups_path(name)
         return Bundle(path, config).args("sleep", "60").save()
     return make
 
@@ -85,3 +104,48 @@ def bundles(tmp_path, image, ocirt):
 @pytest.fixture
 def bundle(bundles):
     return bundles()
+
+
+@pytest.fixture
+def user(tmp_path):
+    mounted = []
+    for name, line in ENTRIES.items() if ROOT else ():
+        copy = tmp_path / name
+        copy.write_text((Path("/etc") / name).read_text() + line)
+        subprocess.run(["mount", "--bind", copy, f"/etc/{name}"], check=True, timeout=10)
+        mounted.append(f"/etc/{name}")
+    # An installation that the user can read, wherever the tree lies.
+    prefix = tmp_path / "prefix"
+    python = next(each for each in (sys.executable, "/usr/bin/python3") if subprocess.run(
+        ["sh", "-c", '"$0" -c ""', each], **AS_USER, timeout=LIMIT, stderr=subprocess.DEVNULL).returncode == 0)
+    version = subprocess.run([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True,
+                             check=True, timeout=LIMIT).stdout.strip()
+    package = prefix / f"lib/python{version}/site-packages/ocirt"
+    shutil.copytree(TREE / "ocirt", package, ignore=shutil.ignore_patterns("__pycache__", "core"))
+    shutil.copy(TREE / "build/meson/ocirt/_build.py", package)
+    (prefix / "bin").mkdir()
+    shutil.copy(TREE / "build/bin/ocirt", prefix / "bin")
+    script = (TREE / "ocirt/core/ocirt-python.in").read_text().replace("@INTERPRETER@", python).replace("@TREE@", "")
+    (prefix / "bin/ocirt-python").write_text(script)
+    for folder in (tmp_path, *tmp_path.parents) if ROOT else ():
+        folder.chmod(folder.stat().st_mode | 0o11)
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, UID, UID)
+    yield User(prefix / "bin/ocirt", home / "state")
+    for place in mounted:
+        subprocess.run(["umount", place], check=True, timeout=10)
+
+
+@pytest.fixture
+def own_bundle(user, image, tmp_path):
+    path = tmp_path / "home/bundle"
+    path.mkdir()
+    shutil.copytree(image, path / "rootfs", symlinks=True)
+    for folder, folders, files in os.walk(path):
+        for name in ("", *folders, *files):
+            os.chown(os.path.join(folder, name), UID, UID, follow_symlinks=False)
+    user.ok("spec", "--rootless", "--bundle", path)
+    config = json.loads((path / "config.json").read_text())
+    config["process"]["terminal"] = False
+    return Bundle(path, config)

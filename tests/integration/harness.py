@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import tempfile
@@ -11,6 +12,8 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parents[2]
 CGROUPS = Path("/sys/fs/cgroup")
 PARENT = "/ocirt-test"
+TOPS = ("ocirt-test", "ocirt-test-relative", "ocirt-test-absent")
+"""What the tests of this lane have at the top of a hierarchy; other lanes have names of their own."""
 LIMIT = 30 * int(os.environ.get("OCIRT_TEST_SLOWNESS", "1"))
 """Seconds that any command of a test may take."""
 
@@ -19,6 +22,24 @@ V2 = (CGROUPS / "cgroup.controllers").exists()
 """Whether this host has cgroup v2 alone: one hierarchy for all controllers."""
 MANAGER = [f"--cgroup-manager={name}" for name in os.environ.get("OCIRT_TEST_CGROUP_MANAGER", "").split()]
 """The flag that all commands get; none where the variable is not set."""
+SYSTEMD = MANAGER == ["--cgroup-manager=systemd"]
+"""Whether systemd makes the containers' cgroups: scopes in SLICE."""
+SLICE = "ocirttest.slice"
+
+
+def cgroups_path(name):
+    """``linux.cgroupsPath`` of the test container ``name``, as the cgroup manager of this run takes it."""
+    return f"{SLICE}:ocirt:{name}" if SYSTEMD else f"{PARENT}/{name}"
+
+
+def cgroup_of(path):
+    """The cgroup, as /proc/PID/cgroup has it, that a ``linux.cgroupsPath`` names."""
+    parent, *unit = path.split(":")
+    return f"/{parent}/{'-'.join(unit)}.scope" if unit else path
+
+
+OWN = cgroup_of(cgroups_path("bundle"))
+"""The cgroup of the container that the fixture `bundle` makes."""
 
 
 def hierarchies():
@@ -29,13 +50,20 @@ def hierarchies():
 
 
 def remove_cgroups():
-    """Kill what is left under /ocirt-test*, by pidfd, and remove the cgroups."""
+    """Kill what is left under /ocirt-test*, by pidfd, and remove the cgroups; the same with scopes of systemd."""
+    if left_scopes():
+        (CGROUPS / SLICE / "cgroup.kill").write_text("1")
+        for words in (["stop", SLICE], ["reset-failed"]):
+            subprocess.run(["systemctl", *words], stdin=subprocess.DEVNULL, timeout=LIMIT, check=True)
     for top in hierarchies():
-        for tree in top.glob(PARENT.strip("/") + "*"):
+        for tree in [top / name for name in TOPS if (top / name).exists()]:
             for folder, _, _ in os.walk(tree, topdown=False):
                 for freezer, thawed in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
                     if Path(folder, freezer).exists():
                         Path(folder, freezer).write_text(thawed)
+                if Path(folder, "cgroup.type").exists() and Path(folder, "cgroup.type").read_text() == "threaded\n":
+                    os.rmdir(folder)
+                    continue
                 for _ in range(100):
                     pids = Path(folder, "cgroup.procs").read_text().split()
                     if not pids:
@@ -71,7 +99,12 @@ def signal_pidfd(pidfd, number):
 
 
 def left_cgroups():
-    return sorted(str(path) for top in hierarchies() for path in top.glob(PARENT.strip("/") + "*"))
+    return sorted(str(path) for top in hierarchies() for path in [top / name for name in TOPS] if path.exists()) + left_scopes()
+
+
+def left_scopes():
+    """Scopes in SLICE, which systemd removes by itself when it is empty."""
+    return sorted(map(str, (CGROUPS / SLICE).glob("*.scope"))) if SYSTEMD else []
 
 
 class Result:
@@ -141,10 +174,10 @@ class Runtime:
         assert result.status == 0, result
         return result
 
-    def fails(self, *words, **more):
-        """Exit status 1 and exactly one line of error, whose message is returned."""
+    def fails(self, *words, status=1, **more):
+        """The exit status of an error and exactly one line of it, whose message is returned."""
         result = self(*words, **more)
-        assert result.status == 1, result
+        assert result.status == status, result
         lines = result.err.splitlines()
         assert len(lines) == 1, result
         assert lines[0].startswith('time="') and " level=error msg=" in lines[0], result
@@ -170,6 +203,23 @@ class Runtime:
         return sorted(path.name for path in Path(self.root).iterdir()) if Path(self.root).exists() else []
 
 
+ROOT = os.geteuid() == 0
+UID, NAME = (54321, "ocirt-tester") if ROOT else (os.geteuid(), pwd.getpwuid(os.geteuid()).pw_name)
+AS_USER = {"user": UID, "group": UID, "extra_groups": []} if ROOT else {}
+"""For subprocess: run as the user."""
+SUBORDINATE = 700000 if ROOT else int(next(line for line in open("/etc/subuid") if line.startswith(f"{NAME}:")).split(":")[1])
+"""The first of the user's subordinate ids, of users and of groups."""
+ENTRIES = {"passwd": f"{NAME}:x:{UID}:{UID}::/nonexistent:/bin/sh\n", "group": f"{NAME}:x:{UID}:\n",
+           "subuid": f"{NAME}:{SUBORDINATE}:65536\n", "subgid": f"{NAME}:{SUBORDINATE}:65536\n"}
+
+
+class User(Runtime):
+    """The runtime as the user calls it."""
+
+    def __call__(self, *words, **more):
+        return super().__call__(*words, cwd="/", **AS_USER, **more)
+
+
 def built(folder):
     path = TREE / "build" / folder / "ocirt"
     return Path(os.environ["OCIRT"]) if folder == "bin" and "OCIRT" in os.environ else path
@@ -177,7 +227,8 @@ def built(folder):
 
 def cgroup_file(bundle, controller, file):
     """A file of the bundle's cgroup, read; ``controller`` is that of a v1 hierarchy."""
-    return (CGROUPS / ("" if V2 else controller) / bundle.config["linux"]["cgroupsPath"].lstrip("/") / file).read_text().strip()
+    path = cgroup_of(bundle.config["linux"]["cgroupsPath"])
+    return (CGROUPS / ("" if V2 else controller) / path.lstrip("/") / file).read_text().strip()
 
 
 def enough_output(path, seconds=LIMIT / 3):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.test_mounts import in_user_namespace
+
 KINDS = {"pid": "pid", "network": "net", "mount": "mnt", "ipc": "ipc", "uts": "uts", "cgroup": "cgroup", "time": "time"}
 
 
@@ -116,6 +118,19 @@ def test_nothing_is_set_in_the_hosts_namespaces(ocirt, bundle):
     assert "linux.sysctl" in ocirt.fails("create", "--bundle", bundle, "c1")
     with open("/proc/sys/net/ipv4/ip_default_ttl") as file:
         assert file.read() != "33\n"
+
+
+def test_sysctl_of_the_user_namespace(ocirt, bundle):
+    """config-linux.md, Sysctl: limits of a user namespace of the container's own, user_namespaces(7)."""
+    in_user_namespace(bundle)
+    bundle.config["linux"]["sysctl"] = {"user.max_pid_namespaces": "7"}
+    bundle.args("cat", "/proc/sys/user/max_pid_namespaces").save()
+    assert ocirt.ok("run", "--bundle", bundle, "c1").out == "7\n"
+    bundle.without_namespace("user")
+    for name in ("uidMappings", "gidMappings"):
+        del bundle.config["linux"][name]
+    bundle.save()
+    assert "nothing without a namespace of type user" in ocirt.fails("create", "--bundle", bundle, "c1")
 
 
 def test_sysctl(ocirt, bundle):

@@ -27,6 +27,13 @@ def test_a_realtime_scheduler(ocirt, bundle):
     assert result.out == "0 5 2\n"
 
 
+def test_deadline(ocirt, bundle):
+    """The program is scheduled by deadline, what it forks is not (SCHED_FLAG_RESET_ON_FORK: else it could not fork)."""
+    bundle.config["process"]["scheduler"] = {"policy": "SCHED_DEADLINE", "runtime": 10_000_000, "deadline": 20_000_000,
+                                             "period": 40_000_000, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}
+    assert run(ocirt, bundle, STAT + "; cut -d' ' -f41 /proc/self/stat; true") == "0 0 6\n0\n"
+
+
 def test_io_priority(ocirt, bundle):
     bundle.config["process"]["ioPriority"] = {"class": "IOPRIO_CLASS_BE", "priority": 6}
     assert run(ocirt, bundle, "ionice -p $$") == "best-effort: prio 6\n"

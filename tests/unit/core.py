@@ -8,7 +8,7 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
 CORE, BUILT = TREE / "ocirt/core", TREE / "build/meson/ocirt"
-SOURCES = ("cache.c", "scan.c", "program.c", "text.c", "log.c", "container.c", "path.c")
+SOURCES = ("cache.c", "scan.c", "program.c", "text.c", "log.c", "container.c", "path.c", "dbus.c")
 CAPACITY = 1 << 22
 
 
@@ -22,6 +22,7 @@ class Core:
                         TREE / "tests/core/stubs.c", *[CORE / name for name in SOURCES]], check=True, timeout=120)
         self.library = ctypes.CDLL(str(library))
         self.library.test_scan.restype = self.library.test_find.restype = ctypes.c_long
+        self.library.test_call.restype = self.library.test_read.restype = ctypes.c_long
         self.out = ctypes.create_string_buffer(CAPACITY)
 
     def scan(self, data):
@@ -29,13 +30,25 @@ class Core:
         size = self.library.test_scan(data, ctypes.c_size_t(len(data)), self.out, ctypes.c_size_t(CAPACITY))
         return None if size < 0 else self.out.raw[:size]
 
-    def find(self, directory, data, id="c1", bundle="/bundle"):
+    def find(self, directory, data, id="c1", bundle="/bundle", systemd=False):
         """What create would find in the cache: a program, or the place and the key to keep one at."""
         path, key = ctypes.create_string_buffer(8192), ctypes.create_string_buffer(8192)
-        size = self.library.test_find(str(directory).encode(), id.encode(), bundle.encode(), data, ctypes.c_size_t(len(data)),
+        size = self.library.test_find(str(directory).encode(), id.encode(), bundle.encode(), int(systemd), data, ctypes.c_size_t(len(data)),
                                       self.out, ctypes.c_size_t(CAPACITY), path, key)
         assert size != -2
         return self.out.raw[:size] if size >= 0 else (path.value.decode(), key.value.decode())
+
+    def call(self, signature, items, pid):
+        """The bytes of a D-Bus call whose body the items are (ocirt/cgroups/dbus.py), ``None`` where they make none."""
+        texts = (ctypes.c_char_p * len(items))(*[item.encode() for item in items])
+        size = self.library.test_call(signature.encode(), texts, len(items), pid, self.out)
+        return None if size < 0 else self.out.raw[:size]
+
+    def messages(self, fd):
+        """What is read from the socket ``fd`` to its end, a line a message, and the error that ended it."""
+        self.out.value = b""
+        error = self.library.test_read(fd, self.out, ctypes.c_size_t(CAPACITY))
+        return self.out.value.decode("latin-1"), error
 
 
 def cache_folder():

@@ -38,6 +38,11 @@ def host(**facts):
         "cgroups": Cgroups(v1(*V1, "name=systemd"), Hierarchy((), f"{ROOT}/unified", "/")), **facts})
 
 
+def v2(own="/", **facts):
+    """A host with cgroup v2 alone; ``own`` is the caller's cgroup."""
+    return host(cgroups=Cgroups((), Hierarchy((), ROOT, own)), **facts)
+
+
 def no_cgroups(**facts):
     """A host without any cgroup hierarchy, for plans of the rest."""
     return host(cgroups=Cgroups(), **facts)

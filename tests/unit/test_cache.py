@@ -4,6 +4,7 @@ what compiling refuses, it does not bind."""
 import json
 import os
 from copy import deepcopy
+from functools import partial
 
 import pytest
 
@@ -13,7 +14,7 @@ from ocirt.model.config import parse
 from ocirt.plan import cache
 from ocirt.plan.encode import encoded
 from tests.unit.core import BUILT, Core, cache_folder, remove
-from tests.unit.plans import DATA, host, request
+from tests.unit.plans import DATA, host, request, v2
 from tests.unit.test_law import BASE, PLACES, configs, put
 
 pytest.importorskip("hypothesis")
@@ -41,11 +42,11 @@ def dump(members):
     return json.dumps(members).encode()
 
 
-def compiled(data, id="c1", bundle="/bundle"):
-    """Config and program, or ``None`` where the config is refused."""
+def compiled(data, id="c1", bundle="/bundle", systemd=False):
+    """Config and program, or ``None`` where the config is refused; ``systemd``: with cgroups of systemd's making."""
     try:
-        config = parse(data)
-        return config, encoded(compile(config, request(id=id, bundle=bundle), host()), BUILD)
+        config, words, on = parse(data), {"systemd_cgroup": "1"} if systemd else {}, v2(has_systemd=True) if systemd else host()
+        return config, encoded(compile(config, request(id=id, bundle=bundle, **words), on), BUILD)
     except OcirtError:
         return None
 
@@ -60,12 +61,12 @@ def keep(core, folder, data, **names):
     return True
 
 
-def law(core, folder, first, second, **names):
+def law(core, folder, first, second, systemd=False, **names):
     """What the second finds, after the first was kept: ``None`` is a miss."""
     for entry in os.listdir(folder):
         os.unlink(folder / entry)
-    keep(core, folder, first)
-    found, right = core.find(folder, second, **names), compiled(second, **names)
+    keep(core, folder, first, systemd=systemd)
+    found, right = [look(second, systemd=systemd, **names) for look in (partial(core.find, folder), compiled)]
     if isinstance(found, tuple):
         return None
     assert right is not None, "a config that is refused was bound"
@@ -125,6 +126,41 @@ def test_one_value_changed(core, place, data):
             assert found is not None or len(dump(second)) > 8000 or "\\ud" in dump(second).decode(), "a needless miss"
     finally:
         remove(folder)
+
+
+word = st.sampled_from(["", "a", "-", "a-b", "-a", "a-", "a--b", "é", "a/b", "..", "x" * 300, ".slice", "\ud800"])
+units = st.one_of(
+    st.tuples(st.tuples(word, st.sampled_from([".slice", "", ".slice.slice"])).map("".join), word, st.one_of(word, word.map(lambda text: text + ".slice"))).map(":".join),
+    st.lists(st.sampled_from(["a", "-", ":", ".slice", "/", "b-c"]), max_size=9).map("".join),
+    st.integers(1, 70).map(lambda count: "-".join(["slice"] * count) + ".slice:p:n"))
+
+
+@SETTINGS
+@given(units, units, st.dictionaries(st.sampled_from(["a", "org.systemd.property.After", "org.systemd.property", "org.systemd.property.x"]),
+                                     st.just("['b']"), max_size=2))
+def test_units_of_systemd(core, first, second, annotations):
+    """slice:prefix:name, whose parts and whose slice's cgroup are slots of their own."""
+    a, b = deepcopy(BASE), deepcopy(BASE)
+    a["linux"]["cgroupsPath"], b["linux"]["cgroupsPath"] = first, second
+    a["annotations"], b["annotations"] = {"x": "y"}, annotations
+    folder = cache_folder()
+    try:
+        law(core, folder, dump(a), dump(b), systemd=True, id="other")
+        law(core, folder, dump(a), dump(a), systemd=True)
+        law(core, folder, dump(b), dump(a), systemd=True)
+    finally:
+        remove(folder)
+
+
+@pytest.mark.parametrize("first, second, hit", [
+    ("a.slice:p:n", "b-c-d.slice:q-r:other", True), ("a.slice:p:n", "-.slice:p:n", True), ("a.slice:p:n", ":p:n", False),
+    (":p:n", ":q:m", True), ("a.slice:p:n", "a.slice::n", False), ("a.slice:p:n", "a.slice:p:n.slice", False), ("a.slice:p:n", "/a", False),
+    ("a.slice:p:n", "a:p:n", False), ("a.slice:p:n", "", False),
+])
+def test_units_that_are_one_shape(core, folder, first, second, hit):
+    a, b = deepcopy(BASE), deepcopy(BASE)
+    a["linux"]["cgroupsPath"], b["linux"]["cgroupsPath"] = first, second
+    assert (law(core, folder, dump(a), dump(b), systemd=True, id="other") is not None) == hit
 
 
 @pytest.mark.parametrize("change", [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocirt.cgroups.v1 import ALLOWED
+from ocirt.cgroups.devices import ALLOWED
 from ocirt.errors import ConfigError, HostError
 from ocirt.model.host import Cgroups, Hierarchy
 from tests.unit.plans import ROOT, V1, config, host, names, plan, shown, steps, v1, values
@@ -123,15 +123,9 @@ def test_disabled():
                                          ({"cgroup_manager": "systemd"}, "--cgroup-manager systemd")])
 @pytest.mark.parametrize("runs, reason", [
     (False, "systemd does not run on this host (there is no /run/systemd/system)"),
-    (True, "this build makes cgroups by itself only (cgroupfs)")])
+    (True, "this build asks systemd for cgroups of version 2 only, and this host has others")])
 def test_systemd(words, flag, runs, reason):
     assert error(on=host(has_systemd=runs), kind=HostError, **words) == f"{flag}: {reason}"
-
-
-def test_v2_alone():
-    on = host(cgroups=Cgroups((), Hierarchy((), ROOT, "/")))
-    assert error(on=on, kind=HostError).startswith("--cgroup-manager cgroupfs: this host has cgroup v2 alone")
-    assert "MakeCgroup" not in names(made("/c", on, cgroup_manager="disabled"), "host")
 
 
 @pytest.mark.parametrize("facts, rootless, tolerate", [

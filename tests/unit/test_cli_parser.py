@@ -50,6 +50,13 @@ def test_after_two_dashes_everything_is_an_argument():
     assert line("kill c -").arguments == ["c", "-"]
 
 
+def test_what_follows_the_id_of_exec_is_the_command():
+    read = line("exec -t --env A=1 -e B=2 c ls -t --help -- -e x")
+    assert read.arguments == ["c", "ls", "-t", "--help", "--", "-e", "x"] and not read.wants_help
+    assert read.words[1:] == ["exec", "--tty=true", "--env=A=1", "--env=B=2", "--", *read.arguments]
+    assert line("exec c").arguments == ["c"]
+
+
 def test_global_flags_stand_before_the_verb():
     read = line("--root R --log L --log-format json --systemd-cgroup --cgroup-manager disabled --rootless true list")
     options = read.options
@@ -74,6 +81,8 @@ def test_global_flags_stand_before_the_verb():
     ("create a b", 'ocirt: "create" requires exactly 1 argument(s)'),
     ("list a", 'ocirt: "list" requires exactly 0 argument(s)'),
     ("kill", 'ocirt: "kill" requires a minimum of 1 argument(s)'),
+    ("exec", 'ocirt: "exec" requires a minimum of 1 argument(s)'),
+    ("exec --user", "flag needs an argument: -user"),
     ("kill a b c", 'ocirt: "kill" requires a maximum of 2 argument(s)'),
     ("plan a b", 'ocirt: "plan" requires a maximum of 1 argument(s)'),
     ("create --preserve-fds=-1 a", '--preserve-fds: found "-1", expected a number from 0 on'),
@@ -113,7 +122,7 @@ def test_general_help(text):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_each_verb(verb):
-    for text in (f"{verb} --help", f"{verb} -h", f"help {verb}", f"{verb} a b c -h"):
+    for text in (f"{verb} --help", f"{verb} -h", f"help {verb}", f"{verb} -h a b c" if VERBS[verb].command else f"{verb} a b c -h"):
         read = line(text)
         assert read.wants_help and read.verb == verb
     shown = help.of_verb(verb)

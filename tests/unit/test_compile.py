@@ -90,6 +90,7 @@ def test_init_section_from_devices_to_the_program(spec):
     environment = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"]
     assert rows[32:] == [
         ("SetRlimit", {"resource": 7, "soft": 1024, "hard": 1024, "name": "RLIMIT_NOFILE"}),
+        ("CloseDescriptors", {"preserve": 0}),
         ("ChangeDirectory", {"path": "/", "early": 1}),
         ("DropBounding", {"keep": three}),
         ("SetUser", {"uid": 0, "gid": 0, "groups": []}),
@@ -116,12 +117,22 @@ def test_the_sections_of_the_later_verbs(spec):
 
 
 def test_the_state_section(spec):
-    (name, fields), = shown(spec, "state")
+    (name, fields), *tell = shown(spec, "state")
     assert json.loads(fields.pop("request")) == {
         "verb": "create", "cgroup-manager": "cgroupfs", "rootless": "auto", "console-socket": "-",
         "own-cgroups": {values(step)["hierarchy"]: "/" for step in steps(spec, "host", "MakeCgroup")}}
     assert (name, fields) == ("WriteState", {"oci_version": "1.3.0", "id": "c1", "bundle": "/bundle",
                                              "rootfs": "/bundle/rootfs", "annotations": "{}"})
+    assert tell == [("TellPaused", {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1", "file": "freezer.self_freezing"}),
+                    ("TellOomKills", {"hierarchy": "/sys/fs/cgroup/memory", "path": "/c1", "file": "memory.oom_control",
+                                      "key": "oom_kill"})]
+
+
+def test_pause_and_resume(spec):
+    freezer = {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1", "file": "freezer.state"}
+    assert shown(spec, "pause") == [("FreezeCgroup", {**freezer, "value": "FROZEN", "undo": "THAWED"})]
+    assert shown(spec, "resume") == [("WriteCgroup", {**freezer, "value": "THAWED"})]
+    assert spec.update == spec.restore == []
 
 
 def test_every_step_names_what_asked_for_it_and_the_spec(spec):

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from conformance import __main__, report
-from conformance.known import File, Known, Verdict
+from conformance.known import File, Known, LeftOut, Verdict
 from conformance.run import Result, Runtime
 from conformance.tap import Point
 
@@ -81,9 +81,38 @@ def test_markdown():
 
 
 def test_markdown_tells_what_a_runtime_always_says():
-    results = {name: Result(name, [], ["no test"], errors=["failed to create the container", "unknown version"]) for name in "ab"}
+    words = ["failed to create the container", "unknown version"]
+    results = {name: Result(name, [], ["no test"], errors=words) for name in "ab"}
     column = report.Column(COLUMN.runtime, results, {name: Verdict("not ok", ["no test"]) for name in "ab"})
     assert "With 2 programs it says: unknown version." in report.to_markdown(report.Report((column,), {}), KNOWN_NONE)
+
+
+OUT = LeftOut(("old_one",), "v2", "It is too old.", "true")
+AWAY = report.Column(COLUMN.runtime, {**RESULTS, "old_one": Result("old_one")}, {**VERDICTS, "old_one": Verdict("left out")})
+
+
+def test_what_is_left_out_is_counted_apart():
+    out = io.StringIO()
+    report.show(AWAY, out)
+    assert out.getvalue().splitlines()[-1] == "ocirt: 1 ok, 1 known, 1 left out, 1 not ok"
+    suite = next(each for each in ElementTree.fromstring(report.to_junit(report.Report((AWAY,), {})))
+                 if each.get("name") == "ocirt.old_one")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("1", "0", "1")
+    text = report.to_markdown(report.Report((AWAY,), {}), File((), {}, (OUT,)))
+    assert "| programs left out | 1 |" in text and "| old_one | left out |" in text
+    assert "**Left out**: old\\_one.\n  It is too old." in text
+
+
+def test_the_section_on_the_virtual_machine():
+    """Of the run's own JSON; what is known here, too, is not told twice."""
+    run = report.summary(json.loads(report.to_json(report.Report((AWAY,), {"date": "yesterday"}))))
+    assert run["runtimes"][0]["programs"]["fine"] == {"outcome": "ok", "ok": 1, "not ok": 0, "failures": []}
+    there = Known("bad", ("it MUST",), "host", "Only there.", "true", "v2")
+    text = "\n".join(report.machine_section(run, File((*KNOWN.entries, there), {}, (OUT,)), KNOWN))
+    assert "- date: yesterday\n- ocirt: ocirt version 1; spec: 1.3.0\n" in text
+    assert "| fine | ok (1) |" in text and "| old_one | left out |" in text and "| programs left out | 1 |" in text
+    assert "Only there." in text and "There are none." not in text and "It is too old." in text
+    assert report.to_markdown(REPORT, KNOWN, report.machine_section(run, KNOWN, KNOWN)).count(f"## {report.MACHINE}\n") == 1
 
 
 @pytest.mark.parametrize("words, message", [

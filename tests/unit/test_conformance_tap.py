@@ -1,5 +1,7 @@
 """conformance/tap.py: what the runtime-tools programs print."""
 
+import json
+
 import pytest
 
 from conformance.tap import parse
@@ -31,8 +33,8 @@ def test_diagnostics_belong_to_the_test_before():
 
 
 def test_the_run_inside_stands_before_the_test_that_judges_it():
-    text = ('TAP version 13\n  ---\n  {"stdout": "TAP version 13\\nok 1 - a\\nnot ok 2 - the path MUST be masked\\n1..2\\n"}\n'
-            '  ...\nnot ok 1 - masked\n1..1\n')
+    inner = json.dumps({"stdout": "TAP version 13\nok 1 - a\nnot ok 2 - the path MUST be masked\n1..2\n"})
+    text = (f'TAP version 13\n  ---\n  {inner}\n  ...\nnot ok 1 - masked\n1..1\n')
     (test,) = parse(text).tests
     assert [inner.description for inner in test.inner] == ["a", "the path MUST be masked"]
     assert test.failures() == ["the path MUST be masked"]

@@ -129,7 +129,7 @@ def test_there_and_back(made):
 def test_the_annotations_are_the_files_bytes():
     data = json.dumps(RICH, ensure_ascii=False).encode().replace(b'"annotations": {', b'"annotations" :{ ')
     made = compile(parse(data), request(), host())
-    (_, _, fields), = Program(encode(made, BUILD)).sections()["state"]
+    _, _, fields = Program(encode(made, BUILD)).sections()["state"][0]
     assert fields["annotations"] == '{ "a\\n": "é"}'
 
 

@@ -131,3 +131,15 @@ def test_json_and_re_are_not_imported_where_nothing_is_wrong():
               "parse(b'{\"a\":[1]}'); print(*({'json', 're', 'json.decoder'} & set(sys.modules)))")
     assert subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, timeout=30,
                           check=True).stdout == "\n"
+
+
+@pytest.mark.parametrize("text, message", [
+    ('{"a": [1, {"b": 2}', "line 1 column 19: found the end"), ('{"a": {"b": tru}}', "line 1 column 13: found"),
+    ('{"a": {"b" 1}}', "line 1 column 12: found"), ('{"a": ["x]}', "line 1 column 8: ")])
+def test_without_json_imported(text, message):
+    """As create runs: in an interpreter that has not imported json, whose scanner then has no words for an error."""
+    program = ("import sys; sys.path.insert(0, sys.argv[1]); from ocirt.errors import ConfigError; from ocirt.model.json import parse\n"
+               "try: parse(sys.argv[2].encode())\nexcept ConfigError as error: print(error)")
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program, str(ROOT), text], capture_output=True, text=True,
+                          timeout=30)
+    assert message in done.stdout, done

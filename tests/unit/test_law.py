@@ -11,7 +11,7 @@ from ocirt.errors import OcirtError
 from ocirt.model.config import parse
 from ocirt.model.text import PREDICATES
 from ocirt.plan.encode import encode
-from tests.unit.plans import host, request
+from tests.unit.plans import host, request, v2
 from tests.unit.test_encode import RICH, Program
 
 pytest.importorskip("hypothesis")  # hack/test installs it
@@ -21,6 +21,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 TEMPLATE = ("sections", "steps", "strings", "pieces", "lists", "items", "patches")
 BUILD = "0" * 32
+HOSTS = pytest.mark.parametrize("on", [host, v2], ids=["v1", "v2"])
 SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 BASE = deepcopy(RICH)
@@ -62,10 +63,10 @@ def configs(draw):
     return members
 
 
-def compiled(members, id="c1", bundle="/bundle"):
+def compiled(members, on, id="c1", bundle="/bundle"):
     """Trace and program, or ``None`` where the config is refused."""
     try:
-        plan = compile(parse(json.dumps(members).encode()), request(id=id, bundle=bundle), host())
+        plan = compile(parse(json.dumps(members).encode()), request(id=id, bundle=bundle), on())
         return plan.trace, Program(encode(plan, BUILD))
     except OcirtError:
         return None
@@ -80,10 +81,11 @@ def passes(checks, value):
     return len(value.encode()) <= checks["max_length"] if "max_length" in checks else True
 
 
+@HOSTS
 @SETTINGS
-@given(configs(), configs())
-def test_the_template_of_one_is_the_others(first, second):
-    a, b = compiled(first), compiled(second, id="other", bundle="/elsewhere")
+@given(first=configs(), second=configs())
+def test_the_template_of_one_is_the_others(on, first, second):
+    a, b = compiled(first, on), compiled(second, on, id="other", bundle="/elsewhere")
     assume(a and b)
     assume(a[0].guards == b[0].guards and a[0].tests == b[0].tests)
     for table in TEMPLATE:
@@ -91,22 +93,24 @@ def test_the_template_of_one_is_the_others(first, second):
     assert a[0].slots == b[0].slots
 
 
+@HOSTS
 @SETTINGS
-@given(st.sampled_from(sorted(PLACES, key=str)), st.data())
-def test_one_value_changed(place, data):
+@given(place=st.sampled_from(sorted(PLACES, key=str)), data=st.data())
+def test_one_value_changed(on, place, data):
     """The same, one value at a time, so that shapes meet more often."""
     first, second = deepcopy(BASE), deepcopy(BASE)
     put(first, place, data.draw(PLACES[place]))
     put(second, place, data.draw(PLACES[place]))
-    a, b = compiled(first), compiled(second)
+    a, b = compiled(first, on), compiled(second, on)
     assume(a and b and a[0].guards == b[0].guards and a[0].tests == b[0].tests)
     for table in TEMPLATE:
         assert a[1].tables[table] == b[1].tables[table], table
 
 
+@HOSTS
 @SETTINGS
-@given(st.sampled_from(sorted(PLACES, key=str)), st.data())
-def test_what_is_refused_fails_a_check_or_answers_otherwise(place, data):
+@given(place=st.sampled_from(sorted(PLACES, key=str)), data=st.data())
+def test_what_is_refused_fails_a_check_or_answers_otherwise(on, place, data):
     """A config that is refused must not bind to the program of one that is not: its value fails a slot's check, is
     guarded, or gives a test another answer."""
     assume(place not in (("annotations",), ("process", "args"), ("process", "env")))
@@ -114,12 +118,12 @@ def test_what_is_refused_fails_a_check_or_answers_otherwise(place, data):
     value = data.draw(PLACES[place])
     put(members, place, value)
     try:
-        plan = compile(parse(json.dumps(members).encode()), request(), host())
+        plan = compile(parse(json.dumps(members).encode()), request(), on())
         encode(plan, BUILD)
         assume(False)
     except OcirtError as error:
         path = getattr(error, "path", "")
-    trace, _ = compiled(BASE)
+    trace, _ = compiled(BASE, on)
     answers = {(name, argument): answer for (of, name, argument), answer in trace.tests.items() if of == path}
     otherwise = any(PREDICATES[name](value, argument) != answer for (name, argument), answer in answers.items()
                     if isinstance(value, str) or name == "equals")
@@ -145,9 +149,10 @@ def places(value, path=()):
         yield from places(item, (*path, key))
 
 
+@HOSTS
 @SETTINGS
-@given(st.data())
-def test_any_json_compiles_or_ends_in_one_clear_error(data):
+@given(data=st.data())
+def test_any_json_compiles_or_ends_in_one_clear_error(on, data):
     members = deepcopy(BASE)
     for _ in range(data.draw(st.integers(1, 3))):
         found = list(places(members))
@@ -155,7 +160,7 @@ def test_any_json_compiles_or_ends_in_one_clear_error(data):
             break
         put(members, data.draw(st.sampled_from(found)), data.draw(anything))
     try:
-        encode(compile(parse(json.dumps(members).encode()), request(), host()), BUILD)
+        encode(compile(parse(json.dumps(members).encode()), request(), on()), BUILD)
     except OcirtError as error:
         assert "\n" not in str(error) and "\0" not in str(error) and str(error).encode()
 

@@ -216,7 +216,7 @@ def test_without_a_mount_namespace_nothing_of_the_runtimes_is_touched(members):
     made = plan(members)
     order = names(made, "init")
     assert "ChangeRoot" in order and not {"SetPropagation", "PivotRoot", "MoveRoot"} & set(order)
-    assert shown(made, "init", "OpenRootfs") == [("OpenRootfs", {"path": "/bundle/rootfs", "detached": 1})]
+    assert shown(made, "init", "OpenRootfs") == [("OpenRootfs", {"path": "/bundle/rootfs", "aside": 1})]
     assert "MoveRoot" not in names(plan(members, no_pivot="1"), "init")
 
 

@@ -68,15 +68,16 @@ def test_without_a_umask_it_stays_the_callers():
 
 
 def test_the_oom_score():
-    assert shown(plan(config(process__oomScoreAdj=-5)), "init", "WriteProc") == [
-        ("WriteProc", {"file": "self/oom_score_adj", "value": "-5"})]
+    assert shown(plan(config(process__oomScoreAdj=-5)), "init", "SetOomScore") == [
+        ("SetOomScore", {"value": "-5"})]
 
 
 def test_privileges_go_one_after_the_other():
     order = names(plan(config(process__noNewPrivileges=True, process__oomScoreAdj=5, process__user__umask=0,
                               process__rlimits=[{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}])), "init")
+    assert order.index("SetOomScore") < order.index("SetDumpable")
     assert order[order.index("SetRlimit"):] == [
-        "SetRlimit", "WriteProc", "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "SetNoNewPrivileges",
+        "SetRlimit", "CloseDescriptors", "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "SetNoNewPrivileges",
         "SetUmask", "ChangeDirectory", "FindExecutable", "Send"]
 
 

@@ -216,7 +216,7 @@ def test_sysctls():
     assert steps(made, "init", "WriteProc")[0].at == 'linux.sysctl["net.ipv4.ip_forward"]'
 
 
-NOBODYS, OWNERS = "a parameter of no namespace", "one of the ipc, network or uts namespace"
+NOBODYS, OWNERS = "a parameter of no namespace", "one of the ipc, network, uts or user namespace"
 
 
 @pytest.mark.parametrize("key, kinds, found, expected", [

@@ -118,7 +118,7 @@ def test_a_missing_state_json(tmp_path):
 
 
 def test_a_missing_container(tmp_path):
-    with pytest.raises(StateError, match="container c: does not exist"):
+    with pytest.raises(StateError, match="container does not exist: c"):
         state.read(tmp_path, "c")
 
 

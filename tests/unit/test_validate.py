@@ -58,7 +58,7 @@ def test_all_errors_sorted_by_place():
         'linux.maskedPaths[0]: found "relative", expected an absolute path',
         'linux.maskedPaths[2]: found "relative", expected an absolute path',
         'linux.sysctl["net.a"]: found a parameter of the host, expected nothing without a namespace of type network',
-        'linux.sysctl["vm.a"]: found a parameter of no namespace, expected one of the ipc, network or uts namespace',
+        'linux.sysctl["vm.a"]: found a parameter of no namespace, expected one of the ipc, network, uts or user namespace',
         "linux.sysctl.a: found 3, expected a string",
         "linux.namespaces: found a user namespace alone, expected a mount namespace with it, to mount in",
         'linux.namespaces[1].type: found "pid" a second time, expected each type once',

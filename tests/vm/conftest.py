@@ -20,11 +20,11 @@ def report():
 
 @pytest.fixture(scope="module")
 def boot(tmp_path_factory):
-    """``boot(name, *words, user=, timeout=)`` gives a Guest, ended with the module."""
+    """``boot(name, *words, share=, user=, timeout=)`` gives a Guest, ended with the module."""
     guests = []
 
-    def start(name, *words, **more):
-        guests.append(Guest(name, tmp_path_factory.mktemp("share"), *words, **more))
+    def start(name, *words, share=None, **more):
+        guests.append(Guest(name, share or tmp_path_factory.mktemp("share"), *words, **more))
         return guests[-1]
     yield start
     for guest in guests:

@@ -12,9 +12,8 @@ GUEST = Path(__file__).parent / "guest"
 RESULTS = TREE / "build/vm"
 """Logs of the guests, and result.json."""
 
-MANAGER = "disabled"
-"""The cgroup manager with which tests/integration runs in the guest. To be "cgroupfs" when there is a driver for cgroup v2:
-test_smoke.py fails on that day."""
+MANAGERS = ("cgroupfs", "systemd")
+"""The cgroup managers with which tests/integration runs in the guest, the first with every file."""
 
 
 class Guest:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from tests.vm.machine import GUEST, MANAGER, counts
-from tests.vm.test_smoke import cases, check
+from tests.vm.machine import GUEST, MANAGERS, counts
+from tests.vm.guest.smoke import CASES
+from tests.vm.test_smoke import check
 
-MANAGERS = "/user.slice/user-1000.slice/user@1000.service"
+DELEGATED = "/user.slice/user-1000.slice/user@1000.service"
 
 
 @pytest.fixture(scope="module")
@@ -15,21 +16,21 @@ def found(boot):
     return guest.read_json("smoke.json")
 
 
-@pytest.mark.parametrize("name", [case for case in cases() if case != "ocirt-disabled"])
+@pytest.mark.parametrize("name", [case for case in CASES if case != "ocirt-disabled"])
 def test_driver(found, name):
     """As test_smoke.py's. The rootfs has no device: the user cannot make one."""
-    check(found, name, {"cgroupfs": f"{MANAGERS}/ocirt-test", "systemd": f"{MANAGERS}/ocirttest.slice"}, "refused")
+    check(found, name, {"cgroupfs": f"{DELEGATED}/ocirt-test", "systemd": f"{DELEGATED}/ocirttest.slice"}, "refused")
 
 
 def test_disabled(found):
     result = found["ocirt-disabled"]
     assert result["said"] == ["pid 1", "refused", "end"] and result["cgroup"] == found["self"], result
-    assert result["cgroup"].startswith(f"{MANAGERS}/app.slice/")
+    assert result["cgroup"].startswith(f"{DELEGATED}/app.slice/")
 
 
 def test_integration(boot, report):
     """tests/integration/test_rootless.py, run by the user."""
-    guest = boot("rootless", "--", "env", f"OCIRT_TEST_CGROUP_MANAGER={MANAGER}", "/tree/tests/vm/guest/run-tests",
+    guest = boot("rootless", "--", "env", f"OCIRT_TEST_CGROUP_MANAGER={MANAGERS[0]}", "/tree/tests/vm/guest/run-tests",
                  "tests/integration/test_rootless.py", user="tester", timeout=300)
     status = guest.wait()
     outcomes, failed = counts(guest.share / "junit.xml")

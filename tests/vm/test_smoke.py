@@ -8,14 +8,6 @@ import pytest
 from tests.vm.guest.smoke import CASES, LIMITS
 from tests.vm.machine import GUEST
 
-NOT_YET = {"ocirt-cgroupfs": "ocirt has no driver for cgroup v2", "ocirt-systemd": "ocirt has no driver for systemd"}
-"""Cases to be switched on: take the row away, for cgroupfs see also MANAGER in machine.py."""
-
-
-def cases():
-    return [pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=NOT_YET[name])) if name in NOT_YET else name for name in CASES]
-
-
 @pytest.fixture(scope="module")
 def found(boot, report):
     guest = boot("smoke", GUEST / "smoke.py", timeout=240)
@@ -39,7 +31,7 @@ def check(found, name, cgroups, device):
     assert found[name] == expected
 
 
-@pytest.mark.parametrize("name", [case for case in cases() if case != "ocirt-disabled"])
+@pytest.mark.parametrize("name", [case for case in CASES if case != "ocirt-disabled"])
 def test_driver(found, name):
     """The container is in the cgroup asked for, which has the limits asked for, refuses devices and is gone at the end."""
     check(found, name, {"cgroupfs": "/ocirt-test", "systemd": "/ocirttest.slice"}, "refused")

@@ -1,0 +1,24 @@
+"""hack/bench: ocirt beside other runtimes, and beside the kernel's own work.
+
+``__main__`` is the command line; ``works`` what is measured, by ``measure``, at the ``place``; ``targets`` what is aimed at;
+``report`` and ``plot`` make docs/benchmark.md of a run's JSON (``results``). ``shapes`` counts the programs that the recorded
+configs of engines need.
+"""
+
+import sys
+from pathlib import Path
+
+TREE = Path(__file__).resolve().parents[3]
+if str(TREE) not in sys.path:
+    sys.path.append(str(TREE))
+
+OURS, FLOOR, OUR_FLOOR = "ocirt", "floor", "hack/floor"
+"""Names of columns: this tree's build, the fixed floor.c, and the project's own."""
+BACK, PAUSES = "back to back", "with pauses"
+"""Patterns: how containers follow on each other."""
+FEW, MANY = "a tenth exists", "many exist"
+"""Patterns: how many containers exist."""
+
+
+class BenchError(Exception):
+    """Something that is measured does not work, or cannot be measured here; one line."""

@@ -1,0 +1,161 @@
+"""The command line: hack/bench runs it, as root, in a mount namespace of its own."""
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from . import FLOOR, OUR_FLOOR, OURS, TREE, BenchError, report, targets, works
+from .place import for_crun, open_place
+from .results import Results
+
+DOCS, OUTPUT = TREE / "docs", TREE / "build/bench"
+BENCH = Path(__file__).resolve().parents[1]
+FIXED_FLOOR = Path("/work/shared/bench/floor.c")
+PEERS = ("crun", "runc")
+SECCOMP = BENCH / "seccomp-podman.json"
+
+
+def arguments(words=None):
+    parser = argparse.ArgumentParser(prog="hack/bench", description="Measure this tree's ocirt beside runc, crun and the "
+                                     "kernel's own work. Writes benchmark.json, benchmark.md and benchmark.svg.")
+    parser.add_argument("--runtime", action="append", default=[], metavar="NAME=PATH", help="a further runtime; repeatable")
+    parser.add_argument("--without", action="append", default=[], metavar="NAME", choices=PEERS, help="leave out crun or runc")
+    parser.add_argument("--rounds", type=int, default=60, metavar="N",
+                        help="of everything that is short (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="does it work? Few rounds, few containers: no figures to quote")
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help="default: build/bench")
+    parser.add_argument("--docs", action="store_true", help="write docs/benchmark.* instead")
+    parser.add_argument("--floor", type=Path, default=FIXED_FLOOR, metavar="FILE",
+                        help="the fixed floor.c (default: %(default)s; where it is missing, nothing is compared with it)")
+    parser.add_argument("--render", type=Path, metavar="JSON", help="measure nothing: write the page and the plot of this file")
+    options = parser.parse_args(words)
+    for each in options.runtime:
+        if "=" not in each or not os.access(each.partition("=")[2], os.X_OK):
+            parser.error(f"--runtime {each}: expected NAME=PATH, PATH being an executable")
+    if options.rounds < 2:
+        parser.error("--rounds: expected at least 2")
+    if options.docs:
+        options.output = DOCS
+    return options
+
+
+def main(words=None):
+    options = arguments(words)
+    try:
+        results = Results.from_json(options.render.read_text()) if options.render else measure(options)
+    except (BenchError, OSError, KeyboardInterrupt) as error:
+        print(f"hack/bench: {str(error) or 'interrupted'}", file=sys.stderr)
+        return 1
+    options.output.mkdir(parents=True, exist_ok=True)
+    for name, text in (("benchmark.json", results.to_json()), ("benchmark.md", report.markdown(results)),
+                       (report.PLOT, report.svg(results))):
+        (options.output / name).write_text(text)
+    words = [each.word for each in targets.verdicts(results)]
+    print(f"{options.output}/benchmark.md: of {len(words)} targets {words.count('met')} met, "
+          f"{words.count('**missed**')} missed, {words.count('not measured')} not measured")
+    return 0
+
+
+def measure(options):
+    results = Results(facts(options))
+    scale = {"rounds": 2, "many": 4, "existing": 4, "host_mounts": 20} if options.quick else {
+        "rounds": options.rounds, "many": 200, "existing": 1000, "host_mounts": 1000}
+    results.facts |= {"many": scale["many"], "existing": scale["existing"], "host mounts": scale["host_mounts"],
+                      "rounds": scale["rounds"], "quick": options.quick}
+    seccomp = json.loads(SECCOMP.read_text())
+    with open_place() as place:
+        ours = place.runtime(OURS, TREE / "build/bin/ocirt")
+        floors = {OUR_FLOOR: place.compile(BENCH / "floor.c")}
+        if options.floor.exists():
+            floors[FLOOR] = place.compile(options.floor)
+        peers = [place.runtime(name, shutil.which(name)) for name in PEERS if name not in options.without]
+        peers += [place.runtime(*each.split("=", 1)) for each in options.runtime]
+        results.facts["runtimes"] = {each.name: version(each.path) for each in (ours, *peers)}
+        run = works.Run(place, results, [ours], floors, place.compile(BENCH / "meter.c"), say=Progress(), **scale)
+        works.warm(run)
+        works.floors(run)
+        works.host_with_mounts(run)
+        with with_crun(run, [ours, *peers]):
+            works.warm(run)
+            for work in (works.life, works.run_true, works.exec_true):
+                work(run)
+            works.never_seen(run, seccomp)
+            works.profile_on_top(run, seccomp)
+            for work in (works.memory, works.smallest_limit, works.system_calls, works.many, works.existing):
+                work(run)
+        run.say.end()
+    results.facts["load at the end"] = load()
+    return results
+
+
+class with_crun:
+    """Give the run all runtimes; crun only where it works here, and one line where it does not."""
+
+    def __init__(self, run, runtimes):
+        self.run, self.runtimes, self.held = run, runtimes, None
+
+    def __enter__(self):
+        if any(each.name == "crun" for each in self.runtimes):
+            self.held = for_crun()
+            try:
+                self.held.__enter__()
+            except BenchError as error:
+                self.held = None
+                self.runtimes = [each for each in self.runtimes if each.name != "crun"]
+                self.run.results.facts["left out"] = f"crun: {error}"
+                print(f"\nhack/bench: goes on without crun: {error}", file=sys.stderr)
+        self.run.runtimes = self.runtimes
+
+    def __exit__(self, *error):
+        if self.held:
+            self.held.__exit__(*error)
+
+
+class Progress:
+    """One line on a terminal; elsewhere a line for each work."""
+
+    def __init__(self):
+        self.last = None
+
+    def __call__(self, work, done, of):
+        if sys.stderr.isatty():
+            print(f"\r\033[K{work}: {done}/{of}", end="", file=sys.stderr, flush=True)
+        elif work != self.last:
+            print(f"{time.strftime('%H:%M:%S')} {work}", file=sys.stderr, flush=True)
+        self.last = work
+
+    def end(self):
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr)
+
+
+def version(path):
+    """The first line of `--version`, and the commit."""
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    commit = re.search(r"^commit: (\S+)", done.stdout, re.M)
+    return (done.stdout.splitlines() or ["no version"])[0] + (f", {commit[1][:12]}" if commit else "")
+
+
+def load():
+    return " ".join(f"{each:.1f}" for each in os.getloadavg())
+
+
+def facts(options):
+    commit = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True,
+                            text=True, stdin=subprocess.DEVNULL).stdout.strip()
+    expedited = Path("/sys/kernel/rcu_expedited")
+    return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit": commit or "unknown",
+            "host": f"{platform.system()} {platform.release()} {platform.machine()}", "processors": os.cpu_count(),
+            "rcu_expedited": expedited.read_text().strip() if expedited.exists() else "unknown",
+            "load": load(), "floor": str(options.floor)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

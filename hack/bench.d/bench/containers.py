@@ -1,0 +1,120 @@
+"""What is done with containers, by whole processes of a runtime."""
+
+import json
+import os
+import select
+import time
+
+from . import BenchError
+from .measure import LIMIT
+
+VERBS = ("create", "start", "state", "kill", "delete")
+
+
+class Container:
+    """A container of a runtime, at a place.
+
+    :param verbs: calls ``run(*command)`` for each verb; :class:`~bench.measure.Spawner` by default.
+    """
+
+    def __init__(self, place, runtime, bundle, name, run=None):
+        self.place, self.runtime, self.bundle, self.name = place, runtime, bundle, name
+        self.run, self.pidfd = run or place.spawn, -1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+        if kind is not None:
+            self.place.spawn.succeeds(*self.runtime.command("delete", "--force", self.name))
+
+    def create(self, *flags):
+        bundle = ("--bundle", self.bundle.path, "--pid-file", self.bundle.pid_file)
+        used = self.run(*self.runtime.command("create", *bundle, *flags, self.name))
+        self.pidfd = os.pidfd_open(int(self.bundle.pid_file.read_text()))
+        return used
+
+    def start(self):
+        return self.run(*self.runtime.command("start", self.name))
+
+    def state(self):
+        return self.run(*self.runtime.command("state", self.name))
+
+    def kill(self):
+        used = self.run(*self.runtime.command("kill", self.name, "KILL"))
+        if not select.select([self.pidfd], [], [], LIMIT)[0]:
+            raise BenchError(f"{self.runtime.name}: {self.name} has not died of SIGKILL")
+        return used
+
+    def delete(self, *flags):
+        return self.run(*self.runtime.command("delete", *flags, self.name))
+
+    def cycle(self):
+        """A container's life. Returns verb -> :class:`~bench.measure.Used`."""
+        return {verb: getattr(self, verb)() for verb in VERBS}
+
+
+def bundles(place, runtime, count):
+    """``count`` bundles of containers that differ in name and cgroup."""
+    return [(name, place.bundle(f"{runtime.name}-{name}").save(f"{runtime.name}-{name}"))
+            for name in (place.name() for _ in range(count))]
+
+
+def start_many(place, runtime, several, at_once=2, progress=None):
+    """Create and start containers, ``at_once`` at a time. Returns microseconds.
+
+    :param several: pairs of name and bundle.
+    """
+    works = [[runtime.command("create", "--bundle", bundle.path, "--pid-file", bundle.pid_file, name),
+              runtime.command("start", name)] for name, bundle in several]
+    return _by_turns(place, works, at_once, progress)
+
+
+def delete_many(place, runtime, several, at_once=2, progress=None):
+    works = [[runtime.command("delete", "--force", name)] for name, _ in several]
+    _by_turns(place, works, at_once, progress)
+
+
+def _by_turns(place, works, at_once, progress):
+    """Run lists of commands, each list in its order, ``at_once`` lists at a time. Waits for whichever child ends."""
+    begin, running, done = time.perf_counter_ns(), {}, 0
+    rest = [list(work) for work in works]
+    while rest or running:
+        while rest and len(running) < at_once:
+            work = rest.pop(0)
+            running[place.spawn.start(work[0])] = work
+        pid, status = os.wait()
+        work = running.pop(pid)
+        place.spawn.check(work.pop(0), status)
+        if work:
+            running[place.spawn.start(work[0])] = work
+        else:
+            done += 1
+            if progress:
+                progress(done, len(works))
+    return (time.perf_counter_ns() - begin) / 1000
+
+
+def pid_of(place, container):
+    """The pid of a container's first process, by `state`."""
+    output = place.path / "state-output"
+    place.spawn(*container.runtime.command("state", container.name), output=output)
+    return json.loads(output.read_text())["pid"]
+
+
+def resident(pid):
+    """KiB of resident memory of the process ``pid``, and its proportional share of it."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        rows = {line.split()[0]: line.split() for line in file if line.count(":")}
+    return int(rows["Rss:"][1]), int(rows["Pss:"][1])
+
+
+def children(pid):
+    """Pids of the children of all threads of the process ``pid``."""
+    found = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+            found += map(int, file.read().split())
+    return found

@@ -1,0 +1,143 @@
+"""Whole processes, timed: posix_spawn to wait4, nothing between them."""
+
+import os
+import re
+import signal
+import time
+
+from . import BenchError
+
+LIMIT = 60
+"""Seconds that a command may take. The alarm interrupts wait4; nobody polls."""
+
+
+class Used:
+    """What a process took.
+
+    :ivar time: microseconds from posix_spawn to the return of wait4.
+    :ivar cpu: microseconds of processor time, with those of the children that it has waited for.
+    :ivar peak: KiB of resident memory at most; only of :func:`metered`.
+    """
+
+    __slots__ = ("time", "cpu", "peak")
+
+    def __init__(self, time, cpu, peak=None):
+        self.time, self.cpu, self.peak = time, cpu, peak
+
+
+class Spawner:
+    """Starts commands with an environment of their own, without input, output thrown away.
+
+    :param errors: a file for what they say to standard error; it is quoted when one fails.
+    """
+
+    def __init__(self, errors, environment):
+        self.errors, self.environment = str(errors), environment
+
+    def start(self, command, output=os.devnull, kept=()):
+        """Start a command; returns its pid. ``kept`` are descriptors that it inherits."""
+        new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                   (os.POSIX_SPAWN_OPEN, 1, str(output), new, 0o600),
+                   (os.POSIX_SPAWN_OPEN, 2, self.errors, new, 0o600)]
+        actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in kept]
+        return os.posix_spawn(command[0], command, self.environment, file_actions=actions)
+
+    def __call__(self, *command, output=os.devnull):
+        """Run a command to its end. Returns :class:`Used`.
+
+        :raises BenchError: it fails, or takes more than LIMIT seconds.
+        """
+        command = [str(word) for word in command]
+        with Alarm(command):
+            begin = time.perf_counter_ns()
+            pid = self.start(command, output)
+            _, status, used = wait(pid)
+            end = time.perf_counter_ns()
+        self.check(command, status)
+        return Used((end - begin) / 1000, (used.ru_utime + used.ru_stime) * 1e6)
+
+    def check(self, command, status):
+        """:raises BenchError: the ``status`` of wait4 is not that of a success."""
+        if status == 0:
+            return
+        with open(self.errors, encoding="utf-8", errors="replace") as file:
+            said = file.read().strip().splitlines()
+        code = os.waitstatus_to_exitcode(status)
+        how = f"exit status {code}" if code >= 0 else f"signal {-code}"
+        raise BenchError(f"{' '.join(command)}: {how}: {said[-1] if said else 'no word'}")
+
+    def succeeds(self, *command):
+        """Does a command end with status 0?"""
+        command = [str(word) for word in command]
+        with Alarm(command):
+            _, status, _ = wait(self.start(command))
+        return status == 0
+
+
+def wait(pid):
+    """wait4 that an alarm ends, and the process with it."""
+    try:
+        return os.wait4(pid, 0)
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)  # it is a child that nobody has waited for: the pid is its own
+        os.wait4(pid, 0)
+        raise
+
+
+class Alarm:
+    """Raises BenchError in the main thread when the body takes longer than LIMIT."""
+
+    def __init__(self, command, limit=LIMIT):
+        self.command, self.limit = command, limit
+
+    def __enter__(self):
+        signal.signal(signal.SIGALRM, self._ring)
+        signal.setitimer(signal.ITIMER_REAL, self.limit)
+
+    def __exit__(self, *_):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _ring(self, *_):
+        raise BenchError(f"{' '.join(self.command)}: takes more than {self.limit} seconds")
+
+
+def metered(spawn, meter, file, *command):
+    """Run a command below the program ``meter`` (meter.c), for its peak: the kernel counts the memory of whoever called
+    execve, and that must not be this Python. ``file`` gets the figures."""
+    whole = spawn(meter, file, *command)
+    with open(file, encoding="ascii") as text:
+        user, system, peak, status = map(int, text.read().split())
+    spawn.check([str(word) for word in command], status)
+    return Used(whole.time, user + system, peak)
+
+
+def traced(spawn, strace, log, *command):
+    """Start a command under strace and wait for its end. Returns a descriptor that is at its end once strace has gone,
+    which is when all that the command left running has ended."""
+    reader, writer = os.pipe()
+    words = [strace, "-D", "-f", "-q", "-o", str(log), *map(str, command)]
+    try:
+        with Alarm(words):
+            _, status, _ = wait(spawn.start(words, kept=(writer,)))
+    finally:
+        os.close(writer)
+    spawn.check(words, status)
+    return reader
+
+
+_CALL = re.compile(r"(\d+) +([a-z_0-9]+)\(")
+_END = re.compile(r"(\d+) +\+\+\+ exited")
+
+
+def count_calls(log):
+    """System calls in the text of ``strace -f``, up to the end of the first process. Returns name -> number."""
+    calls, first = {}, None
+    for line in log.splitlines():
+        pid, name = _CALL.match(line), None
+        if pid:
+            first, name = first or pid[1], pid[2]
+            calls[name] = calls.get(name, 0) + 1
+        elif (end := _END.match(line)) and end[1] == first:
+            break
+    return calls

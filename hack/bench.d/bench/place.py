@@ -1,0 +1,185 @@
+"""Where a run takes place: a tmpfs of its own with rootfs, bundles, state directories and ocirt's cache; cgroups under
+/ocirt-test-bench. All of it goes with the run."""
+
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from copy import deepcopy
+from pathlib import Path
+
+from conformance import cells
+
+from . import TREE, BenchError
+from .measure import Spawner
+
+PARENT = "/ocirt-test-bench"
+FIXED_FLOOR_PARENT = "/ocirt-test"
+"""Where the fixed floor.c makes its cgroups."""
+MS_BIND, MNT_DETACH = 4096, 2
+
+
+class Runtime:
+    """A runtime, and how it is called.
+
+    :ivar path: its executable.
+    :ivar root: its state directory, passed as --root.
+    """
+
+    def __init__(self, name, path, root):
+        self.name, self.path, self.root = name, str(path), str(root)
+
+    def command(self, *words):
+        return [self.path, "--root", self.root, *map(str, words)]
+
+
+class Bundle:
+    """A directory with a config.json; every container of a run has the same rootfs."""
+
+    def __init__(self, path, config):
+        self.path, self.config = path, config
+        self.pid_file = path / "pid"
+        path.mkdir(parents=True, exist_ok=True)
+
+    def save(self, name, **more):
+        """Write config.json for the container ``name``; ``more`` are further properties of it."""
+        config = {**self.config, **more}
+        config["linux"] = {**config["linux"], "cgroupsPath": f"{PARENT}/{name}"}
+        (self.path / "config.json").write_text(json.dumps(config))
+        return self
+
+
+class Place:
+    """Made by :func:`open_place`.
+
+    :ivar spawn: runs commands, see :class:`~bench.measure.Spawner`.
+    :ivar spec: `runc spec`'s config with busybox `sleep` for a command and no terminal.
+    """
+
+    def __init__(self, path):
+        self.path, self.rootfs = path, path / "rootfs"
+        self.cache = path / "cache"
+        (self.rootfs / "bin").mkdir(parents=True)
+        shutil.copy("/bin/busybox", self.rootfs / "bin/busybox")
+        self.cache.mkdir(mode=0o700)
+        environment = {"PATH": os.environ["PATH"], "OCIRT_CACHE": str(self.cache)}
+        self.spawn = Spawner(path / "errors", environment)
+        self.spec = self._spec()
+        self._number = 0
+
+    def _spec(self):
+        config = json.loads((TREE / "tests/unit/data/runc-spec.json").read_text())
+        config["root"]["path"] = str(self.rootfs)
+        config["process"].update(terminal=False, args=["/bin/busybox", "sleep", "600"])
+        return config
+
+    def runtime(self, name, path):
+        return Runtime(name, path, self.path / "state" / name)
+
+    def bundle(self, name, config=None):
+        return Bundle(self.path / "bundles" / name, deepcopy(config or self.spec))
+
+    def name(self):
+        """A name that no container of the run has had."""
+        self._number += 1
+        return f"b{self._number}"
+
+    def compile(self, source):
+        """The executable of a C program."""
+        compiler = shutil.which("musl-gcc")
+        headers = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"] if compiler else []
+        output = self.path / f"{source.parent.name}-{source.stem}"
+        done = subprocess.run([compiler or "gcc", "-O2", "-w", "-static", *headers, str(source), "-o", str(output)],
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            raise BenchError(f"{source} does not compile: {(done.stderr.splitlines() or ['no reason given'])[0]}")
+        return str(output)
+
+
+@contextlib.contextmanager
+def open_place():
+    """A :class:`Place`, taken away in the end with all cgroups and processes of the run."""
+    if os.geteuid():
+        raise BenchError("needs root: it runs containers")
+    path = Path(tempfile.mkdtemp(prefix="ocirt-bench-"))
+    remove_cgroups()
+    make_parents()
+    _mount(b"bench", path, b"tmpfs", 0, b"mode=755")
+    try:
+        yield Place(path)
+    finally:
+        remove_cgroups()
+        _unmount(path)
+        path.rmdir()
+
+
+def make_parents():
+    """The cgroups that those of the containers stand in: there before the first, as on a host with other containers."""
+    for top in cells.hierarchies():
+        for parent in (PARENT, FIXED_FLOOR_PARENT):
+            folder = Path(f"{top}{parent}")
+            folder.mkdir(exist_ok=True)
+            for file in cells.INHERITED:
+                if (folder / file).exists():
+                    (folder / file).write_text((folder.parent / file).read_text())
+
+
+def remove_cgroups():
+    """Kill what is left of a run and remove its cgroups; those of the fixed floor only where they are empty."""
+    try:
+        cells.remove(PARENT)
+    except cells.CellError as error:
+        raise BenchError(str(error)) from None
+    for top in cells.hierarchies():
+        with contextlib.suppress(OSError):
+            os.rmdir(f"{top}{FIXED_FLOOR_PARENT}")
+
+
+@contextlib.contextmanager
+def for_crun():
+    """What Debian's crun needs on a host of both cgroup layouts: hugetlb as a v1 hierarchy, machine-wide while it lasts.
+
+    :raises BenchError: it cannot be had now.
+    """
+    held = contextlib.ExitStack()
+    try:
+        held.enter_context(cells.hugetlb())
+    except cells.CellError as error:
+        raise BenchError(str(error)) from None
+    make_parents()
+    try:
+        yield
+    finally:
+        remove_cgroups()  # before the hierarchy goes
+        held.close()
+
+
+@contextlib.contextmanager
+def mounts(path, count):
+    """``count`` mounts more in this mount namespace, beneath ``path``."""
+    path.mkdir()
+    _mount(b"mounts", path, b"tmpfs", 0, b"mode=755")
+    try:
+        for number in range(count):
+            (path / str(number)).mkdir()
+            _mount(str(path).encode(), path / str(number), b"", MS_BIND, b"")
+        yield
+    finally:
+        _unmount(path)
+        path.rmdir()
+
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def _mount(source, target, kind, flags, data):
+    if _LIBC.mount(source, os.fsencode(target), kind, ctypes.c_ulong(flags), data):
+        raise BenchError(f"mount {target}: {os.strerror(ctypes.get_errno())}")
+
+
+def _unmount(path):
+    if _LIBC.umount2(os.fsencode(path), MNT_DETACH):
+        raise BenchError(f"unmount {path}: {os.strerror(ctypes.get_errno())}")

@@ -1,0 +1,171 @@
+"""docs/benchmark.md and its plot, made of a run's results: no figure in them is typed by hand."""
+
+from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES
+from .containers import VERBS
+from .plot import bars
+from .results import median, percentile
+from .targets import on_top, slope, verdicts
+
+PLOT = "benchmark.svg"
+HEAD = """# Benchmark
+
+Written by `hack/bench --docs` from [benchmark.json](benchmark.json), the samples of one run: no figure here is typed by
+hand (`tests/unit/test_bench.py` makes this page anew of that file and compares). `hack/bench` does a run without
+touching this page, `hack/bench --quick` a short one; `--runtime NAME=PATH` adds a runtime. See the end for how it measures.
+"""
+METHOD = """
+## How it is measured
+- A time is that of a whole process, from posix_spawn to the return of wait4, standard streams at files; nothing polls.
+- Runtimes take turns (A B C A B C), each with a `--root` of its own on a tmpfs; the kernel and the machine are the same for
+  all, and what else the machine does meets all. Medians and their ratios are what counts; p95 is the 95th percentile.
+- The container is `runc spec`'s with busybox `sleep` and a cgroup of its own in one that is there; each container has another id
+  and cgroup. A life cycle is the sum of its five verbs; between kill and delete the container's end is waited for (pidfd), untimed.
+- *With pauses*: 50 ms of sleep before each create. A lock of the kernel's cgroups that has been idle makes who takes it wait
+  for an RCU grace period; back to back, it may still be in the state that the container before has left it in.
+- *Beside the floor*: in a part of the run of its own, before the hugetlb hierarchy is mounted for crun. `floor` is a fixed C
+  program that does the kernel's work for such a container and nothing else, and also kills and removes it; `hack/floor` is this
+  project's own (hack/bench.d/floor.c). Neither mounts /sys/fs/cgroup, which `runc spec` has; a row without it stands beside.
+- *New shape*: a property without meaning, and another in each config, makes every program one that nobody has compiled before.
+- Peaks: `ru_maxrss` of wait4, from below a small static program, because the kernel counts the memory of whoever called execve.
+  It counts in lots of up to 128 KiB a processor: nearer than that it is not, and a small process may show 0. A waiting run: Rss
+  of smaps_rollup, of the process that waits for the container.
+- Smallest memory limit: `memory.limit` for a `run` of busybox true, to 4 KiB, five runs in a row.
+- System calls: `strace -f` until the end of the runtime's process, the container's init included up to there.
+- Debian's crun 1.8.1 takes no host of both cgroup layouts as long as hugetlb is on cgroup2: hugetlb is mounted as a v1 hierarchy
+  in the private mount namespace of the run, and unmounted after it. All runtimes of that part get the cgroup more.
+"""
+
+
+def markdown(results):
+    """The page for a run's :class:`~bench.results.Results`."""
+    runtimes = [name for name in results.runtimes() if name not in (FLOOR, OUR_FLOOR, "bare")]
+    parts = [HEAD, _facts(results), _targets(results), f"\n![Medians of the verbs]({PLOT})\n",
+             "\n## Milliseconds: median, 95th percentile, ours over theirs\n", _times(results, runtimes), _floors(results),
+             _mounts(results, runtimes), _seccomp(results, runtimes), _memory(results, runtimes), _calls(results, runtimes), METHOD]
+    return "".join(parts)
+
+
+def svg(results):
+    """The plot: create to delete, back to back and with pauses."""
+    runtimes = [name for name in results.runtimes() if results.samples("life cycle", name, BACK)]
+    groups = [(f"{work}, pauses" if pattern == PAUSES else work,
+               [(name, [each / 1000 for each in results.samples(work, name, pattern)]) for name in runtimes])
+              for pattern in (BACK, PAUSES) for work in ("life cycle", *VERBS)]
+    return bars("Median and 95th percentile of whole processes, ms", groups)
+
+
+def _table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *["| " + " | ".join(row) + " |" for row in rows]]) + "\n"
+
+
+def _facts(results):
+    facts = results.facts
+    names = ("date", "commit", "host", "processors", "rcu_expedited", "load", "load at the end", "rounds", "left out")
+    rows = [(name, str(facts[name])) for name in names if facts.get(name) not in (None, "")]
+    rows += [(name, version) for name, version in facts.get("runtimes", {}).items()]
+    return "\n" + _table(("run", ""), rows)
+
+
+def _figure(value):
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def _targets(results):
+    rows = []
+    for each in verdicts(results):
+        measured = "" if each.measured is None else _figure(each.measured) + (f" {each.unit}" if each.unit else "")
+        limit = "" if each.limit is None else f"{each.limit:.2f}" + (f" {each.unit}" if each.unit else "")
+        label = _counted(results, f"{each.work}, {each.pattern}" if each.pattern else each.work)
+        rows.append((label, _counted(results, each.against), limit, measured, each.word,
+                     "" if each.quarter is None else _figure(each.quarter)))
+    return ("\n## Targets\nRatios of medians, unless a unit stands there. The last column is the ratio of 25th percentiles, "
+            "which is less moved by\nwhat else the machine does.\n\n"
+            + _table(("work", "against", "at most", "measured", "", "25th percentile"), rows))
+
+
+def _ms(samples):
+    return f"{median(samples) / 1000:.2f} ({percentile(samples, 95) / 1000:.1f})" if samples else "-"
+
+
+def _times(results, runtimes):
+    works = [(work, pattern) for pattern in (BACK, PAUSES) for work in ("life cycle", *VERBS)]
+    new = ("create, new shape", "create, new shape, known filter")
+    works += [(work, pattern) for work in new for pattern in (BACK, PAUSES)]
+    works += [("run true", ""), ("exec true", ""), ("many containers", "")]
+    works += [(work, pattern) for work in ("state", "list") for pattern in (FEW, MANY)]
+    works += [(f"{verb}: processor time", BACK) for verb in VERBS]
+    rows = []
+    for work, pattern in works:
+        samples = [results.samples(work, name, pattern) for name in runtimes]
+        if not any(samples):
+            continue
+        ratios = [results.ratio(work, OURS, name, pattern) for name in runtimes if name != OURS]
+        label = _counted(results, f"{work}, {pattern}" if pattern else work)
+        rows.append((label, *map(_ms, samples), *["-" if ratio is None else f"{ratio:.2f}" for ratio in ratios]))
+    return _table(("work", *runtimes, *[f"/ {name}" for name in runtimes if name != OURS]), rows)
+
+
+def _counted(results, label):
+    """A label with the number of containers that the run had."""
+    label = label.replace("many containers", f"{results.facts['many']} containers by 2 at a time")
+    existing = results.facts["existing"]
+    return label.replace(MANY, f"{existing} exist").replace(FEW, f"{max(1, existing // 10)} exist")
+
+
+def _floors(results):
+    rows = []
+    for mode in ("create", "run"):
+        for pattern in (BACK, PAUSES):
+            work, plain = f"floor: {mode}", f"floor: {mode} without the cgroup mount"
+            ours = results.samples(work, OURS, pattern)
+            if not ours:
+                continue
+            floor, bare = results.median(work, FLOOR, pattern), results.median(plain, OURS, pattern)
+            rows.append((f"{mode}, {pattern}", _ms(results.samples(work, FLOOR, pattern)),
+                         _ms(results.samples(work, OUR_FLOOR, pattern)), _ms(ours),
+                         _figure(results.ratio(work, OURS, FLOOR, pattern)), _ms(results.samples(plain, OURS, pattern)),
+                         _figure(bare / floor if bare and floor else None)))
+    return "\n## Beside the floor, ms\n\n" + _table(
+        ("", FLOOR, OUR_FLOOR, OURS, f"/ {FLOOR}", f"{OURS} without the cgroup mount", f"/ {FLOOR}"), rows)
+
+
+def _mounts(results, runtimes):
+    low, high = "floor: create, host as it is", "floor: create, host with mounts"
+    rows = [(name, _ms(results.samples(low, name)), _ms(results.samples(high, name)), _figure(slope(results, name)))
+            for name in (FLOOR, OUR_FLOOR, *runtimes) if results.samples(low, name)]
+    return f"\n## create with {results.facts['host mounts']} mounts more on the host, ms\n\n" + _table(
+        ("", "without", "with", "what they add, over floor's"), rows)
+
+
+def _seccomp(results, runtimes):
+    without, profiled = "run true without a profile", "run true with podman's profile"
+    rows = [(name, _ms(results.samples(without, name)), _ms(results.samples(profiled, name)), f"{on_top(results, name):.2f}")
+            for name in runtimes if results.samples(profiled, name)]
+    read, load = [results.samples(f"a process that {mode}s the filter", "bare") for mode in ("read", "load")]
+    bare = f"{(median(load) - median(read)) / 1000:.2f}"
+    rows.append(("a process that reads, and loads, the filter", _ms(read), _ms(load), bare))
+    title = "\n## podman's default seccomp profile on top of `run true`, ms\n\n"
+    return title + _table(("", "without", "with", "on top"), rows)
+
+
+def _whole(figure):
+    return "-" if figure is None else f"{figure:.0f}"
+
+
+def _memory(results, runtimes):
+    works = [f"{verb}: peak memory" for verb in VERBS]
+    works += ["waiting run: memory", "waiting run: share of memory", "smallest memory limit"]
+    rows = [(work, *[_whole(results.median(work, name)) for name in runtimes]) for work in works]
+    return "\n## Memory, KiB\n\n" + _table(("", *runtimes), rows)
+
+
+def _calls(results, runtimes):
+    rows = [(verb, *[_whole(results.median(f"{verb}: system calls", name)) for name in runtimes]) for verb in VERBS]
+    text = "\n## System calls\n\n" + _table(("", *runtimes), rows)
+    calls = results.facts.get("calls", {}).get(OURS, {})
+    for verb, by_name in calls.items():
+        text += f"\n{OURS} {verb}: " + ", ".join([f"{name} {number}" for name, number in by_name.items()]) + "\n"
+    return text

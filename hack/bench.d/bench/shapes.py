@@ -1,0 +1,167 @@
+"""How many programs the configs recorded from engines need, and why: the table of docs/performance.md.
+
+A *request* is what is left of a config where order means nothing: with keys, mounts (by destination), their options and
+capabilities sorted, and slots' values left out. Two configs of one request ask for the same; they should need one program.
+
+    hack/bench --shapes [DIR]      DIR holds config.json files named ENGINE-NUMBER.json
+"""
+
+import json
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+from . import TREE
+
+RECORDED = Path("/work/shared/configs")
+DOCS = TREE / "docs/performance.md"
+BUILD = "0" * 32
+BEGIN, END = "<!-- shapes: written by hack/bench --shapes -->\n", "<!-- end of shapes -->\n"
+
+
+class Kept:
+    """A program that is kept, and the files that are bound to it.
+
+    :ivar request: what its config asks for, see the module's text.
+    """
+
+    __slots__ = ("entry", "request", "files", "reason")
+
+    def __init__(self, entry, request, file, reason):
+        self.entry, self.request, self.files, self.reason = entry, request, [file], reason
+
+
+def count(files):
+    """Look each config up as create would, in the order given, and keep a program where none is for it.
+
+    :param files: pairs of name and bytes.
+    :returns: the list of :class:`Kept`, and pairs of name and error for configs that are refused.
+    """
+    from ocirt.errors import OcirtError
+    from ocirt.model.json import parse as parse_json
+    from ocirt.model.shape import Shape
+    from ocirt.plan import cache, entries
+    from tests.unit.plans import host
+
+    kept, refused = [], []
+    for name, data in files:
+        rootless = "rootless" in name
+        machine = host(in_user_namespace=rootless)
+        shape = Shape(parse_json(data)[0])
+        words = {"verb": "create", "id": name, "bundle": f"/bundles/{name}", "root": "/run/ocirt",
+                 "pid-file": f"/run/{name}.pid"}
+        if "process.terminal" in shape.leaves and shape.values[shape.leaves["process.terminal"]]:
+            words["console-socket"] = f"/run/{name}.sock"
+        request = entries.request_of(words, ("root", "bundle", "console-socket", "pid-file"))
+        request += " rootless" * rootless  # stands for what the host is observed to be
+        found = next((each for each in kept if each.entry.structure.encode() == shape.structure
+                      and each.entry.request == request
+                      and entries.difference(each.entry, shape, words, machine) is None), None)
+        if found:
+            found.files.append(name)
+            continue
+        try:
+            config, program = _compiled(data, words, machine)
+            _, sorted_program = _compiled(json.dumps(in_order(json.loads(data))).encode(), words,
+                                          host(in_user_namespace=rootless))
+        except OcirtError as error:
+            refused.append((name, str(error)))
+            continue
+        machine.observed.clear()
+        entry = entries.Entry(cache._entry(request, config, machine, program, BUILD))
+        reason = _reason(kept, entry, shape, words, machine, request)
+        kept.append(Kept(entry, (request, without_values(sorted_program.template)), name, reason))
+    return kept, refused
+
+
+def _compiled(data, words, machine):
+    from ocirt.compile import compile
+    from ocirt.model.config import parse
+    from ocirt.model.request import Request
+    from ocirt.plan.encode import encoded
+    config = parse(data)
+    return config, encoded(compile(config, Request(words), machine), BUILD)
+
+
+def without_values(template):
+    """The tables of a program's template, without slots and sizes, in which the values show that it was compiled of."""
+    from ocirt.plan.encode import HEADER_TABLES
+    head = 16 + len(BUILD)
+    places = [[int.from_bytes(template[at + part:at + part + 4], "little") for part in (0, 4)]
+              for at in range(head, head + 8 * len(HEADER_TABLES), 8)]
+    tables = [template[offset:] if name == "data" else template[offset:offset + size]
+              for name, (offset, size) in zip(HEADER_TABLES, places) if name != "slots"]
+    return tuple(map(bytes, tables))
+
+
+def in_order(members):
+    """A copy of a config with everything sorted whose order means nothing."""
+    copy = _sorted_keys(deepcopy(members))
+    copy["mounts"] = sorted(copy.get("mounts") or [], key=lambda mount: mount["destination"])
+    for mount in copy["mounts"]:
+        mount["options"] = sorted(mount.get("options") or [])
+    for kinds in [(copy.get("process") or {}).get("capabilities") or {}]:
+        for kind in kinds:
+            kinds[kind] = sorted(kinds[kind])
+    return copy
+
+
+def _sorted_keys(value):
+    if isinstance(value, dict):
+        return {key: _sorted_keys(value[key]) for key in sorted(value)}
+    return [_sorted_keys(each) for each in value] if isinstance(value, list) else value
+
+
+def _reason(kept, entry, shape, words, machine, request):
+    """What of a config the nearest program that is there is not for."""
+    from ocirt.plan import entries
+    best = None
+    for each in kept:
+        if each.entry.structure == entry.structure:
+            wrong = entries.difference(each.entry, shape, words, machine) or entries.other_request(each.entry, request)
+            found = 0, wrong
+        else:
+            found = entries.other_structure(each.entry, shape)
+        if best is None or found[0] < best[0][0]:
+            best = found, each.files[0]
+    return f"beside {best[1]}: {best[0][1]}" if best else "the first"
+
+
+def table(kept, refused):
+    engines = {}
+    for each in kept:
+        for name in each.files:
+            engine = name.rpartition("-")[0]
+            files, programs, requests = engines.setdefault(engine, (set(), set(), set()))
+            files.add(name), programs.add(id(each)), requests.add(each.request)
+    total = sum(len(each.files) for each in kept)
+    requests = len({each.request for each in kept})
+    lines = [f"{total} configs need {len(kept)} programs. Without regard to the order of mounts, which means something in "
+             f"a config, they are {requests} different requests.", "",
+             "| engine | configs | programs | requests, mounts in any order |", "|---|---|---|---|"]
+    lines += [f"| {engine} | {' | '.join([str(len(each)) for each in counted])} |" for engine, counted in engines.items()]
+    lines += ["", "| first config | bound to its program | why it is another program |", "|---|---|---|"]
+    first = {}
+    for each in kept:
+        same = first.setdefault(each.request, each)
+        reason = f"the request of {same.files[0]}, its mounts in another order"
+        reason = each.reason.replace("|", "\\|") if same is each else reason
+        lines.append(f"| {each.files[0]} | {', '.join(each.files[1:]) or '-'} | {reason} |")
+    if refused:
+        lines += ["", "Refused: " + "; ".join([f"{name}: {error}" for name, error in refused]) + "."]
+    return "\n".join(lines) + "\n"
+
+
+def main(*words):
+    folder = Path(words[0]) if words else RECORDED
+    kept, refused = count([(path.stem, path.read_bytes()) for path in sorted(folder.glob("*.json"))])
+    text = table(kept, refused)
+    if not words and DOCS.exists():
+        before, _, rest = DOCS.read_text().partition(BEGIN)
+        DOCS.write_text(before + BEGIN + text + END + rest.partition(END)[2])
+    print(text, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,99 @@
+"""What is aimed at: ratios of medians in one run, and whether they are met."""
+
+from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES
+from .results import percentile
+
+RUNC, CRUN = "runc", "crun"
+
+
+class Verdict:
+    """A target beside what was measured.
+
+    :ivar measured: the ratio (or the figure), ``None`` where a side of it was not measured.
+    :ivar quarter: the same ratio of 25th percentiles, which others' work on the machine moves less.
+    :ivar limit: what it may be at most; ``None`` where it only stands there.
+    """
+
+    __slots__ = ("work", "pattern", "against", "limit", "measured", "unit", "quarter")
+
+    def __init__(self, work, pattern, against, limit, measured, unit="", quarter=None):
+        self.work, self.pattern, self.against, self.limit = work, pattern, against, limit
+        self.measured, self.unit, self.quarter = measured, unit, quarter
+
+    @property
+    def word(self):
+        if self.measured is None:
+            return "not measured"
+        if self.limit is None:
+            return ""
+        return "met" if self.measured <= self.limit else "**missed**"
+
+
+RATIOS = (
+    # work, pattern, {against: at most}
+    ("life cycle", BACK, {CRUN: 0.30, RUNC: 0.15}),
+    ("life cycle", PAUSES, {CRUN: 0.22, RUNC: 0.13}),
+    ("create", BACK, {CRUN: 0.40, RUNC: 0.14}),
+    ("create", PAUSES, {CRUN: 0.22, RUNC: 0.14}),
+    ("floor: create", BACK, {FLOOR: 1.4}),
+    ("floor: create", PAUSES, {FLOOR: 1.4}),
+    ("create, new shape", BACK, {CRUN: 2.0, RUNC: 0.6}),
+    ("create, new shape", PAUSES, {CRUN: 1.0, RUNC: 0.6}),
+    ("create, new shape, known filter", BACK, {CRUN: 2.0, RUNC: 0.6}),
+    ("create, new shape, known filter", PAUSES, {CRUN: 1.0, RUNC: 0.6}),
+    *[(verb, pattern, {CRUN: 0.30, RUNC: 0.20}) for verb in ("start", "state", "kill", "delete") for pattern in (BACK, PAUSES)],
+    ("run true", "", {CRUN: 0.60, RUNC: 0.20}),
+    ("floor: run", BACK, {FLOOR: 1.6}),
+    ("exec true", "", {CRUN: 0.60, RUNC: 0.20}),
+    ("many containers", "", {CRUN: 0.35, RUNC: 0.20}),
+    ("list", MANY, {CRUN: 1.0, RUNC: 0.5}),
+    ("create: peak memory", "", {CRUN: 0.3, RUNC: 0.1}),
+    ("waiting run: memory", "", {CRUN: 0.3, RUNC: 0.1}),
+    ("smallest memory limit", "", {CRUN: 1.0}),
+)
+FLAT, SLOPE, NEAR, ON_TOP = 1.25, 1.1, 0.05, 700
+"""state with ten times as many containers; our slope over the floor's; how far our floor may be from the fixed one;
+microseconds that a seccomp profile may cost."""
+
+
+def verdicts(results):
+    """A list of :class:`Verdict` for a run's :class:`~bench.results.Results`."""
+    found = []
+    for work, pattern, limits in RATIOS:
+        for against, limit in limits.items():
+            quarter = results.ratio(work, OURS, against, pattern, of=lambda samples: percentile(samples, 25))
+            found.append(Verdict(work, pattern, against, limit, results.ratio(work, OURS, against, pattern), quarter=quarter))
+    found.append(Verdict("state", MANY, FEW, FLAT, _over(results, "state", OURS, MANY, FEW)))
+    per_container = _over(results, "list", OURS, MANY, FEW)
+    found.append(Verdict("list", MANY, f"{FEW}, ten times", FLAT, None if per_container is None else per_container / 10))
+    found.append(Verdict("slope of create with mounts on the host", "", FLOOR, SLOPE, slope(results)))
+    found.append(Verdict("a seccomp profile on top, ms", "", "", ON_TOP / 1000, on_top(results), "ms"))
+    found.append(Verdict("the same, of a bare load, ms", "", "", None, _difference(
+        results, "a process that loads the filter", "a process that reads the filter", "bare"), "ms"))
+    for pattern in (BACK, PAUSES):
+        ratio = results.ratio("floor: create", OUR_FLOOR, FLOOR, pattern)
+        distance = None if ratio is None else abs(ratio - 1)
+        found.append(Verdict("distance of hack/floor, create", pattern, FLOOR, NEAR, distance))
+    return found
+
+
+def _over(results, work, runtime, pattern, base):
+    high, low = results.median(work, runtime, pattern), results.median(work, runtime, base)
+    return None if high is None or not low else high / low
+
+
+def _difference(results, high, low, runtime):
+    """Milliseconds by which one work takes longer than another."""
+    high, low = results.median(high, runtime), results.median(low, runtime)
+    return None if high is None or low is None else (high - low) / 1000
+
+
+def slope(results, runtime=OURS):
+    """What the mounts on the host add to a create, over what they add to the floor's."""
+    ours, floor = [_difference(results, "floor: create, host with mounts", "floor: create, host as it is", name)
+                   for name in (runtime, FLOOR)]
+    return None if ours is None or not floor else ours / floor
+
+
+def on_top(results, runtime=OURS):
+    return _difference(results, "run true with podman's profile", "run true without a profile", runtime)

@@ -1,0 +1,309 @@
+"""What is measured. Each function takes a :class:`Run` and adds series to its results; runtimes take turns (A B C A B C)."""
+
+import os
+import random
+import shutil
+import time
+from copy import deepcopy
+
+from . import BACK, FEW, MANY, PAUSES, BenchError
+from .containers import (VERBS, Container, bundles, children, delete_many, pid_of, resident, start_many)
+from .measure import Alarm, count_calls, metered, traced, wait
+from .place import mounts
+
+PAUSE = 0.05
+TRUE = ["/bin/busybox", "true"]
+LARGEST_LIMIT, STEP = 32 << 20, 4096
+"""Bytes: where the search for the smallest memory limit begins, and how near it gets."""
+
+
+class Run:
+    """What the works share.
+
+    :ivar runtimes: the :class:`~bench.place.Runtime` s, ours first.
+    :ivar floors: name -> executable of floor.c and of our own.
+    :ivar rounds: how often each thing is done; ``many`` and ``existing`` how many containers stand at a time.
+    :ivar say: ``say(work, done, of)`` shows progress.
+    """
+
+    def __init__(self, place, results, runtimes, floors, meter, *, rounds, many, existing, host_mounts, say):
+        self.place, self.results, self.runtimes, self.floors, self.meter = place, results, runtimes, floors, meter
+        self.rounds, self.many, self.existing, self.host_mounts, self.say = rounds, many, existing, host_mounts, say
+
+    def turns(self, work, rounds=None):
+        """For each round and each runtime: the runtime."""
+        for number in range(rounds or self.rounds):
+            self.say(work, number + 1, rounds or self.rounds)
+            yield from self.runtimes
+
+    def container(self, runtime, config=None, run=None, kind="", **more):
+        name = self.place.name()
+        bundle = self.place.bundle(f"{runtime.name}{kind}", config).save(f"{runtime.name}-{name}", **more)
+        return Container(self.place, runtime, bundle, name, run)
+
+    def run_true(self, runtime, config=None, kind="-true"):
+        """One `run` of true. Returns :class:`~bench.measure.Used`."""
+        config = deepcopy(config or self.place.spec)
+        config["process"]["args"] = TRUE
+        with self.container(runtime, config, kind=kind) as container:
+            return self.place.spawn(*runtime.command("run", "--bundle", container.bundle.path, container.name))
+
+
+def warm(run):
+    """Each runtime once, so that no series pays for the first time: pages read, and programs of these shapes kept."""
+    for runtime in run.turns("first containers", 2):
+        with run.container(runtime) as container:
+            container.cycle()
+        run.run_true(runtime)
+
+
+def floors(run):
+    """create and run beside the floors. The kernel does the same for all of them: no hierarchy of hugetlb yet, and a row
+    for a container without the mount of the cgroups, which floor.c does not make."""
+    place, results = run.place, run.results
+    ours = run.runtimes[0]
+    plain = deepcopy(place.spec)
+    plain["mounts"] = [mount for mount in plain["mounts"] if mount["type"] != "cgroup"]
+
+    def floor_of(mode):
+        for name, path in run.floors.items():
+            time.sleep(PAUSE * (pattern == PAUSES))
+            results.add(f"floor: {mode}", pattern, name, place.spawn(path, place.rootfs, place.name(), mode).time)
+
+    for pattern in (BACK, PAUSES):
+        for number in range(run.rounds):
+            run.say(f"beside the floor, {pattern}", number + 1, run.rounds)
+            floor_of("create")
+            for config, work in ((None, "floor: create"), (plain, "floor: create without the cgroup mount")):
+                time.sleep(PAUSE * (pattern == PAUSES))
+                with run.container(ours, config, kind=work.replace(" ", "-")) as container:
+                    results.add(work, pattern, ours.name, container.create().time)
+                    container.delete("--force")
+            if pattern == BACK:
+                floor_of("run")
+                for config, work in ((None, "floor: run"), (plain, "floor: run without the cgroup mount")):
+                    results.add(work, pattern, ours.name, run.run_true(ours, config, kind=work.replace(" ", "-")).time)
+
+
+def host_with_mounts(run):
+    """create with many mounts on the host, beside the same without: the kernel copies them all."""
+    place, results = run.place, run.results
+    for number in range(max(1, run.rounds // 10)):
+        for work, count in (("floor: create, host as it is", 0), ("floor: create, host with mounts", run.host_mounts)):
+            run.say(f"{count} mounts more on the host", number + 1, max(1, run.rounds // 10))
+            with mounts(place.path / "mounts", count):
+                for _ in range(min(10, run.rounds)):
+                    for name, path in run.floors.items():
+                        results.add(work, "", name, place.spawn(path, place.rootfs, place.name(), "create").time)
+                    for runtime in run.runtimes:
+                        with run.container(runtime) as container:
+                            results.add(work, "", runtime.name, container.create().time)
+                            container.delete("--force")
+
+
+def life(run):
+    for pattern in (BACK, PAUSES):
+        for runtime in run.turns(f"life cycle, {pattern}"):
+            time.sleep(PAUSE * (pattern == PAUSES))
+            with run.container(runtime) as container:
+                used = container.cycle()
+            for verb, each in used.items():
+                run.results.add(verb, pattern, runtime.name, each.time)
+                run.results.add(f"{verb}: processor time", pattern, runtime.name, each.cpu)
+            run.results.add("life cycle", pattern, runtime.name, sum(each.time for each in used.values()))
+
+
+def run_true(run):
+    for runtime in run.turns("run true"):
+        run.results.add("run true", "", runtime.name, run.run_true(runtime).time)
+
+
+def exec_true(run):
+    """exec in a running container; left out for a runtime that has no such verb."""
+    standing = {}
+    try:
+        for runtime in run.runtimes:
+            standing[runtime.name] = run.container(runtime, kind="-exec")
+            standing[runtime.name].create()
+            standing[runtime.name].start()
+        able = [runtime for runtime in run.runtimes
+                if run.place.spawn.succeeds(*runtime.command("exec", standing[runtime.name].name, *TRUE))]
+        for runtime in run.turns("exec true"):
+            if runtime in able:
+                command = runtime.command("exec", standing[runtime.name].name, *TRUE)
+                run.results.add("exec true", "", runtime.name, run.place.spawn(*command).time)
+    finally:
+        for container in standing.values():
+            container.delete("--force")
+
+
+def never_seen(run, seccomp):
+    """create of a shape that nobody has seen: a property that means nothing makes each config another. Then the same with
+    a seccomp profile, which has been seen."""
+    profiled = with_seccomp(run.place.spec, seccomp)
+    for config, work in ((None, "create, new shape"), (profiled, "create, new shape, known filter")):
+        for pattern in (BACK, PAUSES):
+            for runtime in run.turns(f"{work}, {pattern}"):
+                time.sleep(PAUSE * (pattern == PAUSES))
+                key = f"org.ocirt.bench.{run.place.name()}"
+                with run.container(runtime, config, kind="-new", **{key: 1}) as container:
+                    run.results.add(work, pattern, runtime.name, container.create().time)
+                    container.delete("--force")
+
+
+def with_seccomp(config, seccomp):
+    config = deepcopy(config)
+    config["linux"]["seccomp"] = seccomp
+    return config
+
+
+def profile_on_top(run, seccomp):
+    """`run true` with podman's default profile and without, and what loading that filter costs a process of its own."""
+    profiled, place = with_seccomp(run.place.spec, seccomp), run.place
+    filter_of(profiled, place.path / "filter")
+    for runtime in run.runtimes:
+        run.run_true(runtime, profiled, "-seccomp")  # known from here on
+    for runtime in run.turns("a seccomp profile on top"):
+        run.results.add("run true without a profile", "", runtime.name, run.run_true(runtime).time)
+        used = run.run_true(runtime, profiled, "-seccomp")
+        run.results.add("run true with podman's profile", "", runtime.name, used.time)
+        if runtime is run.runtimes[0]:
+            for mode in ("read", "load"):
+                used = place.spawn(run.meter, "--filter", place.path / "filter", mode)
+                run.results.add(f"a process that {mode}s the filter", "", "bare", used.time)
+
+
+def filter_of(config, path):
+    """Write the BPF program that ocirt makes of a config's seccomp profile."""
+    import json
+
+    from ocirt.compile import compile
+    from ocirt.model.config import parse
+    from ocirt.model.host import Host
+    from ocirt.model.request import Request
+    from ocirt.plan.steps import LoadSeccomp
+    request = Request({"verb": "create", "id": "c", "bundle": "/b", "root": "/r"})
+    plan = compile(parse(json.dumps(config).encode()), request, Host())
+    steps = [step for section in plan.sections.values() for step in section if isinstance(step, LoadSeccomp)]
+    path.write_bytes(steps[0].filter)
+
+
+def many(run):
+    rounds = 3 if run.rounds > 10 else 1
+    for runtime in run.turns(f"{run.many} containers by 2 at a time", rounds):
+        several = bundles(run.place, runtime, run.many)
+        try:
+            run.results.add("many containers", "", runtime.name, start_many(run.place, runtime, several))
+        finally:
+            delete_many(run.place, runtime, several)
+            shutil.rmtree(run.place.path / "bundles")
+
+
+def existing(run):
+    """state and list while many containers run, and while a tenth of them does."""
+    for runtime in run.runtimes:
+        several = bundles(run.place, runtime, run.existing)
+        started = []
+        try:
+            for count, pattern in ((max(1, run.existing // 10), FEW), (run.existing, MANY)):
+                new = several[len(started):count]
+                started += new
+                start_many(run.place, runtime, new, progress=_saying(run, f"{count} containers of {runtime.name}"))
+                _look(run, runtime, started, pattern)
+        finally:
+            delete_many(run.place, runtime, started, progress=_saying(run, f"and their end, {runtime.name}"))
+            shutil.rmtree(run.place.path / "bundles")
+
+
+def _saying(run, work):
+    return lambda done, of: run.say(work, done, of)
+
+
+def _look(run, runtime, several, pattern):
+    for _ in range(max(4, run.rounds // 2)):
+        name, _ = random.choice(several)
+        run.results.add("state", pattern, runtime.name, run.place.spawn(*runtime.command("state", name)).time)
+    for _ in range(max(2, run.rounds // 8)):
+        run.results.add("list", pattern, runtime.name, run.place.spawn(*runtime.command("list")).time)
+
+
+def memory(run):
+    """Peaks of resident memory, by verb; and what a waiting foreground `run` keeps."""
+    def measure(*command):
+        return metered(run.place.spawn, run.meter, run.place.path / "metered", *command)
+
+    for runtime in run.turns("peak memory", min(10, run.rounds)):
+        with run.container(runtime, run=measure) as each:
+            for verb, used in each.cycle().items():
+                run.results.add(f"{verb}: peak memory", "", runtime.name, used.peak)
+    for runtime in run.turns("a waiting run", min(3, run.rounds)):
+        _waiting(run, runtime)
+
+
+def _waiting(run, runtime):
+    with run.container(runtime, kind="-waiting") as container:
+        bundle = ("--bundle", container.bundle.path, "--pid-file", container.bundle.pid_file)
+        command = runtime.command("run", *bundle, container.name)
+        container.bundle.pid_file.unlink(missing_ok=True)
+        pid = run.place.spawn.start(command)
+        try:
+            with Alarm(command):
+                while not (container.bundle.pid_file.exists() and container.bundle.pid_file.read_text()):
+                    time.sleep(0.01)  # nothing is timed
+                time.sleep(0.2)  # it starts the program, and then waits
+                init = pid_of(run.place, container)
+                own = [pid, *(child for child in children(pid) if child != init)]
+                rss, pss = map(sum, zip(*map(resident, own)))
+            run.results.add("waiting run: memory", "", runtime.name, rss)
+            run.results.add("waiting run: share of memory", "", runtime.name, pss)
+        finally:
+            run.place.spawn.succeeds(*runtime.command("kill", container.name, "KILL"))
+            wait(pid)
+
+
+def smallest_limit(run):
+    """The smallest memory limit with which busybox true runs, five times in a row."""
+    for runtime in run.runtimes:
+        run.say("smallest memory limit", run.runtimes.index(runtime) + 1, len(run.runtimes))
+        low, high = 0, LARGEST_LIMIT
+        if not _runs_within(run, runtime, high):
+            raise BenchError(f"{runtime.name}: busybox true does not run within {high} bytes of memory")
+        while high - low > STEP:
+            middle = (low + high) // 2 // STEP * STEP
+            low, high = (low, middle) if _runs_within(run, runtime, middle) else (middle, high)
+        while not all(_runs_within(run, runtime, high) for _ in range(5)):
+            high += STEP
+        run.results.add("smallest memory limit", "", runtime.name, high // 1024)
+
+
+def _runs_within(run, runtime, limit):
+    config = deepcopy(run.place.spec)
+    config["process"]["args"] = TRUE
+    config["linux"]["resources"]["memory"] = {"limit": limit}
+    container = run.container(runtime, config, kind="-limit")
+    done = run.place.spawn.succeeds(*runtime.command("run", "--bundle", container.bundle.path, container.name))
+    if not done:
+        run.place.spawn.succeeds(*runtime.command("delete", "--force", container.name))
+    return done
+
+
+def system_calls(run):
+    """System calls by verb, of the runtime and all that it starts, until its process ends."""
+    strace, log = shutil.which("strace"), run.place.path / "strace"
+    for runtime in run.turns("system calls", 1):
+        ends = []
+
+        def tracing(*command):
+            ends.append((command, traced(run.place.spawn, strace, f"{log}-{len(ends)}", *command)))
+
+        with run.container(runtime, run=tracing) as container:
+            container.cycle()
+        for verb, (_, end) in zip(VERBS, ends):
+            os.read(end, 1)
+            os.close(end)
+        for number, verb in enumerate(VERBS):
+            with open(f"{log}-{number}", encoding="utf-8", errors="replace") as file:
+                calls = count_calls(file.read())
+            run.results.add(f"{verb}: system calls", "", runtime.name, sum(calls.values()))
+            run.results.facts.setdefault("calls", {}).setdefault(runtime.name, {})[verb] = dict(
+                sorted(calls.items(), key=lambda pair: -pair[1]))

@@ -1,0 +1,190 @@
+// The kernel's own work for the container of `runc spec` on a host with cgroup v1, by one process and its child: what is
+// left of a runtime when it needs no config, keeps no state and checks nothing. Times of runtimes stand beside it.
+//   floor ROOTFS CGROUP create|run     CGROUP is beneath /ocirt-test-bench in each hierarchy
+// create: the container is made and killed; run: it executes busybox true, and its end is waited for. Run it in a mount
+// namespace of its own (hack/floor does).
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <linux/sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TOP "/sys/fs/cgroup"
+#define PARENT "ocirt-test-bench"
+#define N(array) (sizeof(array) / sizeof *(array))
+
+static void must(long result, const char *what) {
+  if (result >= 0) return;
+  dprintf(2, "floor: %s: %s\n", what, strerror(errno));
+  _exit(1);
+}
+
+static void write_to(const char *path, const char *text, size_t size) {
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  must(fd, path);
+  must(write(fd, text, size), path);
+  close(fd);
+}
+
+// ---- cgroups ----
+
+static const char *const controllers[] = {"blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids", "systemd"};
+static char groups[N(controllers)][200];
+
+static void inherit(const char *file, const char *parent, int parent_is_new, const char *group) {
+  char path[256], value[128];
+  snprintf(path, sizeof path, TOP "/cpuset/%s", file);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  must(fd, path);
+  long size = read(fd, value, sizeof value);
+  close(fd);
+  must(size, path);
+  if (parent_is_new) { snprintf(path, sizeof path, "%s/%s", parent, file); write_to(path, value, (size_t)size); }
+  snprintf(path, sizeof path, "%s/%s", group, file);
+  write_to(path, value, (size_t)size);
+}
+
+static void make_cgroups(const char *name) {
+  static const char *const rules[] = {"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:8 rwm", "c 1:7 rwm", "c 5:0 rwm", "c 1:5 rwm",
+                                      "c 1:9 rwm", "c 136:* rwm", "c 5:2 rwm"};
+  char path[256];
+  for (unsigned i = 0; i < N(controllers); i++) {
+    snprintf(path, sizeof path, TOP "/%s/" PARENT, controllers[i]);
+    int parent_is_new = !mkdir(path, 0755);
+    snprintf(groups[i], sizeof groups[i], "%.80s/%.100s", path, name);
+    must(mkdir(groups[i], 0755), groups[i]);
+    if (!strcmp(controllers[i], "cpuset")) {
+      inherit("cpuset.cpus", path, parent_is_new, groups[i]);
+      inherit("cpuset.mems", path, parent_is_new, groups[i]);
+    }
+    if (strcmp(controllers[i], "devices")) continue;
+    snprintf(path, sizeof path, "%.199s/devices.deny", groups[i]);
+    write_to(path, "a", 1);
+    snprintf(path, sizeof path, "%.199s/devices.allow", groups[i]);
+    for (unsigned k = 0; k < N(rules); k++) write_to(path, rules[k], strlen(rules[k]));
+  }
+}
+
+static void join_cgroups(void) {
+  char path[256];
+  for (unsigned i = 0; i < N(controllers); i++) {
+    snprintf(path, sizeof path, "%.199s/tasks", groups[i]);
+    write_to(path, "0", 1);
+  }
+}
+
+// A cgroup is busy for a moment after its last process has been waited for.
+static void remove_cgroups(void) {
+  for (unsigned i = 0; i < N(controllers); i++)
+    for (int tries = 1000; tries && rmdir(groups[i]) && errno == EBUSY; tries--) ;
+}
+
+// ---- the container ----
+
+static const struct { const char *type, *target; unsigned long flags; const char *data; } mounts[] = {
+  {"proc", "proc", 0, 0},
+  {"tmpfs", "dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k"},
+  {"devpts", "dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"},
+  {"tmpfs", "dev/shm", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=1777,size=65536k"},
+  {"mqueue", "dev/mqueue", MS_NOSUID | MS_NOEXEC | MS_NODEV, 0},
+  {"sysfs", "sys", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, 0},
+};
+static const struct { const char *path; unsigned major, minor; } nodes[] = {
+  {"dev/null", 1, 3}, {"dev/zero", 1, 5}, {"dev/full", 1, 7}, {"dev/random", 1, 8}, {"dev/urandom", 1, 9}, {"dev/tty", 5, 0},
+};
+static const struct { const char *path, *to; } links[] = {
+  {"dev/fd", "/proc/self/fd"}, {"dev/stdin", "/proc/self/fd/0"}, {"dev/stdout", "/proc/self/fd/1"},
+  {"dev/stderr", "/proc/self/fd/2"}, {"dev/ptmx", "pts/ptmx"},
+};
+static const char *const masked[] = {"/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+  "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"};
+static const char *const readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+
+static void bring_up_loopback(void) {
+  struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  must(ioctl(fd, SIOCSIFFLAGS, &lo), "lo");
+  close(fd);
+}
+
+static void populate(const char *rootfs) {
+  must(mount(0, "/", 0, MS_SLAVE | MS_REC, 0), "/");
+  must(mount(rootfs, rootfs, 0, MS_BIND | MS_REC, 0), rootfs);
+  must(chdir(rootfs), rootfs);
+  for (unsigned i = 0; i < N(mounts); i++) {
+    mkdir(mounts[i].target, 0755);
+    must(mount(mounts[i].type, mounts[i].target, mounts[i].type, mounts[i].flags, mounts[i].data), mounts[i].target);
+  }
+  for (unsigned i = 0; i < N(nodes); i++) must(mknod(nodes[i].path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)), nodes[i].path);
+  for (unsigned i = 0; i < N(links); i++) must(symlink(links[i].to, links[i].path), links[i].path);
+}
+
+static void change_root(void) {
+  int before = open("/", O_DIRECTORY | O_CLOEXEC);
+  must(syscall(SYS_pivot_root, ".", "."), "pivot_root");
+  must(fchdir(before), "the old root");
+  must(mount(0, ".", 0, MS_SLAVE | MS_REC, 0), "the old root");
+  must(umount2(".", MNT_DETACH), "the old root");
+  must(chdir("/"), "/");
+  close(before);
+}
+
+static void hide(void) {
+  struct stat st;
+  for (unsigned i = 0; i < N(masked); i++) {
+    if (stat(masked[i], &st)) continue;
+    if (S_ISDIR(st.st_mode)) must(mount("tmpfs", masked[i], "tmpfs", MS_RDONLY, "nr_blocks=1,nr_inodes=1"), masked[i]);
+    else must(mount("/dev/null", masked[i], 0, MS_BIND, 0), masked[i]);
+  }
+  for (unsigned i = 0; i < N(readonly); i++)
+    if (!mount(readonly[i], readonly[i], 0, MS_BIND | MS_REC, 0))
+      must(mount(0, readonly[i], 0, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV, 0), readonly[i]);
+  must(mount(0, "/", 0, MS_BIND | MS_REMOUNT | MS_RDONLY, 0), "/");
+}
+
+int main(int argc, char **argv) {
+  if (argc != 4 || (strcmp(argv[3], "create") && strcmp(argv[3], "run"))) {
+    dprintf(2, "usage: floor ROOTFS CGROUP create|run\n");
+    return 2;
+  }
+  int run = *argv[3] == 'r', ready[2], go[2], status = 0;
+  char byte = 0;
+  must(pipe2(ready, O_CLOEXEC), "pipe");
+  must(pipe2(go, O_CLOEXEC), "pipe");
+  make_cgroups(argv[2]);
+  struct clone_args args = {.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, .exit_signal = SIGCHLD};
+  long child = syscall(SYS_clone3, &args, sizeof args);
+  must(child, "clone3");
+  if (!child) {
+    close(go[1]);
+    join_cgroups();
+    bring_up_loopback();
+    populate(argv[1]);
+    change_root();
+    hide();
+    must(sethostname("floor", 5), "sethostname");
+    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
+    must(write(ready[1], &byte, 1), "pipe");
+    if (read(go[0], &byte, 1) == 1) execl("/bin/busybox", "true", (char *)0);
+    _exit(1);
+  }
+  close(ready[1]);
+  if (read(ready[0], &byte, 1) != 1) return 1;  // it has said why
+  if (run) must(write(go[1], &byte, 1), "pipe");
+  else must(kill((pid_t)child, SIGKILL), "kill");
+  must(waitpid((pid_t)child, &status, 0), "waitpid");
+  remove_cgroups();
+  return run && status ? 1 : 0;
+}

@@ -1,0 +1,130 @@
+"""What the drivers share that make cgroups by themselves: paths, steps on cgroups, limits that every version knows."""
+
+from ..errors import ConfigError, HostError
+from ..model.text import Template, quote
+from ..plan.steps import WriteCgroup
+from . import Driver, is_rootless
+
+
+class Cgroupfs(Driver):
+    """A driver for one container whose cgroups lie in ``hierarchies``.
+
+    An absolute ``linux.cgroupsPath`` lies beneath each hierarchy's mount, a relative one (also one of the form
+    ``slice:prefix:name``) where :meth:`beneath` says; without one the path is the id.
+
+    :raises ConfigError: ``linux.cgroupsPath`` cannot be used.
+    """
+
+    def __init__(self, linux, request, host, plan, hierarchies):
+        super().__init__(host)
+        self.tolerate = int(is_rootless(request, host))
+        path = linux.cgroups_path
+        has_path = path is not None and not path.is_empty()
+        self.at = "linux.cgroupsPath" if has_path else "$id"
+        self.tail, self.is_relative = self.locate(path if has_path else None, request.text("id", plan.trace))
+        self.own_paths = request.own_cgroups
+        self.all = tuple(hierarchies)
+        self._paths = {each.mount: self._path(each) for each in self.all}
+
+    def locate(self, path, id):
+        """The path in every hierarchy, and whether it is one beneath the caller's cgroup.
+
+        :param path: what ``linux.cgroupsPath`` says, ``None`` where it says nothing.
+        """
+        if path is None:
+            return id, True
+        if path.goes_up():
+            raise ConfigError(path.path, quote(path.bound()), "a path without ..")
+        if path.is_path("/"):
+            raise ConfigError(path.path, quote(path.bound()), "a cgroup of the container's own")
+        return path, not path.is_absolute()
+
+    def path(self, hierarchy):
+        return self._paths[hierarchy.mount]
+
+    def _path(self, hierarchy):
+        return self.beneath(self._own(hierarchy)).rstrip("/") + "/" + self.tail if self.is_relative else self.tail
+
+    def beneath(self, own):
+        """The cgroup beneath which a relative path lies, by the caller's ``own``."""
+        return own
+
+    def _own(self, hierarchy):
+        if self.own_paths is None:
+            return hierarchy.own
+        return self.own_paths.get(hierarchy.mount, hierarchy.own)
+
+    def own(self):
+        return {each.mount: self._own(each) for each in self.all} if self.is_relative else {}
+
+    def _step(self, kind, hierarchy, at=None, spec="config-linux.md#cgroups-path", **fields):
+        return kind(at or self.at, spec, hierarchy=hierarchy.mount, path=self.path(hierarchy), **fields)
+
+    # ---- limits ----
+
+    def _hierarchy(self, controller, at):
+        """The hierarchy in which ``controller`` is.
+
+        :raises HostError: there is none.
+        """
+        raise NotImplementedError
+
+    def _write(self, controller, file, value, at, spec, kind=WriteCgroup, **more):
+        return self._step(kind, self._hierarchy(controller, at), at, f"config-linux.md#{spec}", file=file,
+                          value=value if isinstance(value, (str, Template)) else Template(value), **more)
+
+    def _numbers(self, controller, spec, *rows):
+        """Writes of numbers, each a pair of file and Number; as in runc neither ``None`` nor 0 is written."""
+        return [self._write(controller, file, number, number.path, spec)
+                for file, number in rows if number is not None and not number.equals(0)]
+
+    def _cpuset(self, cpu):
+        return [self._write("cpuset", file, text, text.path, "cpu")
+                for file, text in (("cpuset.cpus", cpu.cpus), ("cpuset.mems", cpu.mems))
+                if text is not None and not text.is_empty()]
+
+    def _pids(self, pids, zero=None):
+        """:param zero: what is written for a limit of 0, where it is not 0."""
+        limit = pids.limit
+        if limit is None:
+            return []
+        value = "max" if limit.equals(-1) else limit.checked(0, (1 << 63) - 1, "-1 (no limit) or more")
+        if zero and limit.equals(0):
+            value = zero
+        return [self._write("pids", "pids.max", value, limit.path, "pids")]
+
+    def _rdma(self, devices):
+        steps = []
+        for name, device in devices.items():
+            limits = Template(name)
+            for key, number in (("hca_handle", device.hca_handles), ("hca_object", device.hca_objects)):
+                if number is not None:
+                    limits = limits + f" {key}=" + number
+            if len(limits.pieces) == 1:
+                raise ConfigError(device.path, "neither hcaHandles nor hcaObjects", "one of them")
+            steps.append(self._write("rdma", "rdma.max", limits, device.path, "rdma"))
+        return steps
+
+
+def shares(cpu):
+    """``cpu.shares``, ``None`` where there are none or 0, which asks for nothing.
+
+    :raises ConfigError: what lies outside the kernel's range, which cgroup v1 would change in silence.
+    """
+    number = cpu.shares
+    return None if number is None or number.equals(0) else number.checked(2, 1 << 18)
+
+
+def page_size(limit):
+    """The size of an entry of ``hugepageLimits``, as the kernel's file names have it.
+
+    :raises ConfigError: it is none.
+    """
+    size = limit.page_size.read()
+    if not (size[:-2].isascii() and size[:-2].isdigit() and size[-2:] in ("KB", "MB", "GB")):
+        raise ConfigError(limit.page_size.path, quote(size), 'a page size like "2MB"')
+    return size
+
+
+def missing(at, controller):
+    return HostError(at, f"this host has no cgroup hierarchy with the controller {controller}")

@@ -1,0 +1,138 @@
+"""``update`` on cgroup v1: the settings of :mod:`.v1` in an order that the kernel takes, and how to go back.
+
+Files are read here, while the container is locked, and written by the executor alone.
+"""
+
+from ..model.text import Template, bound
+from ..plan.steps import WriteCgroup
+
+LIMIT, SWAP = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
+PERIOD, QUOTA, BURST = "cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.cfs_burst_us"
+IDLE, SHARES = "cpu.idle", "cpu.shares"
+REALTIME = "cpu.rt_period_us", "cpu.rt_runtime_us"
+
+USAGE = {LIMIT: "memory.usage_in_bytes", SWAP: "memory.memsw.usage_in_bytes"}
+"""Limits that the kernel refuses when they are below what is in use, and the file that says how much that is."""
+
+UNSET = (
+    # End of the name of a file with a line for each device; what takes a device's line away.
+    ("weight_device", "default"), ("_device", "0"), ("ifpriomap", "0"), ("rdma.max", "hca_handle=max hca_object=max"),
+)
+
+
+def change(steps, driver, resources):
+    """The steps of an update.
+
+    :param steps: what :meth:`ocirt.cgroups.v1.V1.settings` gives for ``resources``.
+    """
+    steps = list(steps)
+    limit, burst = resources.memory.limit, resources.cpu.burst
+    if limit is not None and limit.equals(-1) and resources.memory.swap is None:
+        # No limit on memory is none on memory and swap either, as with runc.
+        swap = _write(driver, "memory", SWAP, limit)
+        if _read(swap) is not None:
+            steps.append(swap)
+    if burst is not None and burst.equals(0):
+        steps.append(_write(driver, "cpu", BURST, burst))
+    step, idle = _wanted(steps, IDLE)
+    if idle and _wanted(steps, SHARES)[0] is None and _number(step) == 0:
+        # What is idle has no shares: for the way back they are written as they are.
+        shares = _copy(step, file=SHARES)
+        steps.append(_copy(shares, value=_present(shares)))
+    for files in (_memory_order(steps), _cpu_order(steps), _share_order(steps, *REALTIME), _idle_order(steps)):
+        steps = _ordered(steps, files)
+    return [_copy(step, usage=USAGE[step.file]) if step.file in USAGE else step for step in steps]
+
+
+def restore(steps):
+    """Steps that put back what the files that ``steps`` write say now: one for each, the last first."""
+    return [_copy(step, value=_present(step)) for step in reversed(steps)]
+
+
+def _write(driver, controller, file, number):
+    hierarchy = driver.host.cgroups.hierarchy(controller)
+    return WriteCgroup(number.path, "", hierarchy=hierarchy.mount, path=driver.path(hierarchy), file=file,
+                       value=Template(number))
+
+
+def _copy(step, **changes):
+    return WriteCgroup(step.at, step.spec, **{name: getattr(step, name) for name in step.fields} | changes)
+
+
+def _read(step):
+    """What the file of ``step`` says, ``None`` where it cannot be read."""
+    try:
+        with open(f"{step.hierarchy}{bound(step.path)}/{step.file}") as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def _number(step):
+    text = _read(step)
+    return int(text) if text and text.lstrip("-").isdigit() else 0
+
+
+# ---- order ----
+
+def _ordered(steps, files):
+    """``steps`` with those on ``files`` in that order, in the places that these had."""
+    of_file = {step.file: step for step in steps}
+    chosen = iter([of_file[file] for file in files if file in of_file])
+    return [next(chosen) if step.file in files else step for step in steps]
+
+
+def _wanted(steps, file):
+    """The step on ``file`` and the number that it writes, or ``None`` twice."""
+    for step in steps:
+        if step.file == file:
+            return step, int(bound(step.value))
+    return None, None
+
+
+def _memory_order(steps):
+    """Memory and swap together is at least as high as memory after each write."""
+    limit, _ = _wanted(steps, LIMIT)
+    _, swap = _wanted(steps, SWAP)
+    if limit is not None and swap is not None and (swap == -1 or _number(limit) < swap):
+        return SWAP, LIMIT
+    return LIMIT, SWAP
+
+
+def _share_order(steps, period, runtime):
+    """Between the writes the share of the CPU, runtime by period, must not go above both that was and that will be: a
+    cgroup above may not allow it."""
+    step, wanted = _wanted(steps, period)
+    return (runtime, period) if step is not None and wanted < _number(step) else (period, runtime)
+
+
+def _cpu_order(steps):
+    """A burst is never above the quota."""
+    order = _share_order(steps, PERIOD, QUOTA)
+    burst, wanted = _wanted(steps, BURST)
+    return (BURST, *order) if burst is not None and wanted <= _number(burst) else (*order, BURST)
+
+
+def _idle_order(steps):
+    """An idle cgroup takes no shares."""
+    return (IDLE, SHARES) if _wanted(steps, IDLE)[1] == 0 else (SHARES, IDLE)
+
+
+# ---- back ----
+
+def _present(step):
+    """What has to be written to the file of ``step`` for it to say what it says now."""
+    text, wanted = _read(step), bound(step.value)
+    if text is None:  # it cannot be written either
+        return wanted
+    if step.file == "memory.oom_control":
+        return dict([line.split() for line in text.splitlines()])["oom_kill_disable"]
+    return _line_of(step.file, wanted.split()[0], text) if " " in wanted else text
+
+
+def _line_of(file, name, text):
+    """The line in ``text`` that is about the device ``name``, or one that takes its setting away."""
+    for line in text.splitlines():
+        if line.split()[:1] == [name]:
+            return line
+    return name + " " + next(value for end, value in UNSET if file.endswith(end))

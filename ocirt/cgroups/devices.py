@@ -1,0 +1,58 @@
+"""Device rules: config-linux.md, "Allowed Device list", put in one form for every driver."""
+
+from ..errors import ConfigError
+from ..model.config import ANY
+from ..model.text import quote
+
+BOTH = ("b", "c")
+
+ALLOWED = ("c *:* m", "b *:* m", "c 1:3 rwm", "c 1:8 rwm", "c 1:7 rwm", "c 5:0 rwm", "c 1:5 rwm", "c 1:9 rwm",
+           "c 136:* rwm", "c 5:2 rwm", "c 10:200 rwm")
+"""What is allowed after the config's own rules, in the kernel's notation: mknod of any device, the default devices,
+pseudoterminals, and tun, which containers with CAP_NET_ADMIN make themselves (runc took it out once and had to bring it back)."""
+
+
+class Rule:
+    """One rule, which takes the place of all before it for what it matches.
+
+    :ivar at: JSON path of the rule.
+    :ivar allow: is it allowed?
+    :ivar kinds: of devices: ``b``, ``c`` or both.
+    :ivar major, minor: Number, or ``None`` for every number.
+    :ivar access: some of ``r``, ``w`` and ``m``.
+    """
+
+    __slots__ = ("at", "allow", "kinds", "major", "minor", "access")
+
+    def __init__(self, at, allow, kinds, major, minor, access):
+        self.at, self.allow, self.kinds, self.access = at, allow, kinds, access
+        self.major, self.minor = major, minor
+
+    @property
+    def is_whole(self):
+        """Does it match every device and every access?"""
+        return self.kinds == BOTH and self.major is self.minor is None and set(self.access) == set("rwm")
+
+
+def rules(devices):
+    """The rules of ``linux.resources.devices``.
+
+    :param devices: list of :class:`ocirt.model.config.DeviceRule`.
+    :raises ConfigError: an entry is not described as the spec says.
+    """
+    return [_rule(each) for each in devices]
+
+
+def _rule(rule):
+    allow = rule.allow
+    kind = "a" if rule.type is None or rule.type.is_empty() else rule.type.read()
+    if kind not in ("a", *BOTH):
+        raise ConfigError(rule.type.path, quote(kind), '"a", "b" or "c"')
+    access = "" if rule.access is None else rule.access.read()
+    if not access or not set("rwm").issuperset(access):
+        raise ConfigError(rule.at("access"), quote(access), 'some of "r", "w" and "m"')
+    return Rule(rule.path, allow, BOTH if kind == "a" else (kind,), _number(rule.major), _number(rule.minor), access)
+
+
+def _number(number):
+    return None if number is None or number.equals(ANY) else number

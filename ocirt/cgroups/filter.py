@@ -1,0 +1,71 @@
+"""Device rules as a BPF program of type BPF_PROG_TYPE_CGROUP_DEVICE, cgroup v2's device controller.
+
+The kernel runs it for each mknod and open of a device, with ``struct bpf_cgroup_dev_ctx``: in ``access_type`` the kind
+of device and above it the bits of the access, then major and minor. 1 allows it. Of the rules that match, the last
+one counts, for each bit of the access by itself: so the program goes from the last rule to the first, keeps the bits
+that are still undecided, and allows once there are none.
+"""
+
+from .devices import ALLOWED, BOTH, Rule
+
+KINDS = {"b": 1, "c": 2}
+"""BPF_DEVCG_DEV_*."""
+BITS = {"m": 1, "r": 2, "w": 4}
+"""BPF_DEVCG_ACC_*."""
+EVERY = sum(BITS.values())
+
+RESULT, CONTEXT, KIND, ACCESS, MAJOR, MINOR = range(6)
+"""Registers."""
+LOAD_WORD, MOVE, MOVE_NUMBER, AND, SHIFT_RIGHT, JUMP_EQUAL, JUMP_UNEQUAL, EXIT = (0x61, 0xbf, 0xb7, 0x57, 0x77, 0x15,
+                                                                                 0x55, 0x95)
+"""Operations, 64 bits wide; include/uapi/linux/bpf.h."""
+
+
+def _instruction(code, target=0, source=0, offset=0, number=0):
+    return (bytes((code, source << 4 | target)) + offset.to_bytes(2, "little", signed=True)
+            + number.to_bytes(4, "little", signed=True))
+
+
+def _return(result):
+    return [_instruction(MOVE_NUMBER, RESULT, number=result), _instruction(EXIT)]
+
+
+def program(rules):
+    """The program for the list of :class:`~ocirt.cgroups.devices.Rule`: all is denied but what they and
+    :data:`~ocirt.cgroups.devices.ALLOWED`, after them, allow."""
+    parts = [_instruction(LOAD_WORD, KIND, CONTEXT, 0), _instruction(MOVE, ACCESS, KIND),
+             _instruction(AND, KIND, number=0xffff), _instruction(SHIFT_RIGHT, ACCESS, number=16),
+             _instruction(LOAD_WORD, MAJOR, CONTEXT, 4), _instruction(LOAD_WORD, MINOR, CONTEXT, 8)]
+    for rule in reversed([*rules, *map(_parsed, ALLOWED)]):
+        parts += _rule(rule)
+        if rule.is_whole:
+            break  # the kernel refuses programs with parts that are never reached
+    else:
+        parts += _return(0)
+    return b"".join(parts)
+
+
+def _rule(rule):
+    """The instructions of one rule; where it decides nothing they lead to the next one's."""
+    bits = sum([BITS[letter] for letter in set(rule.access)])
+    body = _return(int(rule.allow))
+    if bits != EVERY and rule.allow:
+        body = [_instruction(AND, ACCESS, number=EVERY & ~bits),
+                _instruction(JUMP_UNEQUAL, ACCESS, offset=len(body), number=0), *body]
+    elif bits != EVERY:
+        body = [_instruction(MOVE, RESULT, ACCESS), _instruction(AND, RESULT, number=bits),
+                _instruction(JUMP_EQUAL, RESULT, offset=len(body), number=0), *body]
+    wanted = [(KIND, KINDS[rule.kinds[0]])] if rule.kinds != BOTH else []
+    # The numbers are part of the program, which therefore holds for these ones only.
+    wanted += [(register, number if type(number) is int else number.read())
+               for register, number in ((MAJOR, rule.major), (MINOR, rule.minor)) if number is not None]
+    for register, number in reversed(wanted):
+        body.insert(0, _instruction(JUMP_UNEQUAL, register, offset=len(body), number=number))
+    return body
+
+
+def _parsed(text):
+    """The rule that ``text``, of ALLOWED, stands for."""
+    kind, numbers, access = text.split(" ")
+    major, minor = [None if number == "*" else int(number) for number in numbers.split(":")]
+    return Rule("default devices", True, (kind,), major, minor, access)

@@ -1,0 +1,65 @@
+"""Waiting for what the kernel does when a container runs out of memory."""
+
+import os
+import select
+
+from ..errors import HostError, reason
+
+
+class EventWatch:
+    """cgroup v1: an eventfd that the kernel has been told of by ``cgroup.event_control`` (admin-guide/cgroup-v1/memory.rst,
+    "OOM Control"). This is how one asks there; it sets nothing.
+
+    :param directory: of the memory cgroup.
+    :raises HostError: it is not there, or may not be watched.
+    """
+
+    mask = select.POLLIN
+
+    def __init__(self, directory):
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.path = os.path.join(directory, "memory.oom_control")
+        try:
+            control = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(os.path.join(directory, "cgroup.event_control"), os.O_WRONLY | os.O_CLOEXEC)
+            os.write(fd, f"{self.fd} {control}".encode())
+            os.close(fd)
+        except OSError as error:
+            raise HostError(directory, f"watch memory.oom_control: {reason(error)}") from None
+
+    def take(self):
+        """Has the container run out of memory since the last call?"""
+        try:
+            count = os.eventfd_read(self.fd)
+        except BlockingIOError:
+            return False
+        # The end of the cgroup counts as one.
+        return count > 1 or os.path.exists(self.path)
+
+
+class FileWatch:
+    """cgroup v2: memory.events, which the kernel says has changed (admin-guide/cgroup-v2.rst).
+
+    :param directory: of the cgroup.
+    :raises HostError: it is not there.
+    """
+
+    mask = select.POLLPRI
+
+    def __init__(self, directory):
+        try:
+            self.fd = os.open(os.path.join(directory, "memory.events"), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise HostError(directory, f"watch memory.events: {reason(error)}") from None
+        self.kills = self._kills()
+
+    def _kills(self):
+        try:
+            text = os.pread(self.fd, 4096, 0).decode()
+        except OSError:  # the cgroup is gone
+            return 0
+        return int(dict([line.split() for line in text.splitlines()]).get("oom_kill", 0))
+
+    def take(self):
+        before, self.kills = self.kills, self._kills()
+        return self.kills > before

@@ -1,0 +1,59 @@
+"""What ``events`` prints of a container's resctrl group, in the form of runc's types/events.go: the kernel's
+Documentation/filesystems/resctrl.rst."""
+
+import os
+
+from ..errors import HostError
+from ..model.text import bound
+from .stats import Files, given
+
+INFO = {
+    # What a resource is called in the file system; member, files of info and their members.
+    "L3": ("l3_cache", "l3_cache_info", ("min_cbm_bits", "num_closids")),
+    "MB": ("mem_bw", "mem_bw_info", ("bandwidth_gran", "delay_linear", "min_bandwidth", "num_closids")),
+}
+
+
+def stats(rdt):
+    """The statistics of the groups of ``rdt``.
+
+    :param rdt: :class:`ocirt.compile.rdt.Rdt`.
+    :raises HostError: the group is not there.
+    """
+    group = os.path.join(rdt.root, bound(rdt.group))
+    present, root = _schemata(group), _schemata(rdt.root)
+    if present is None:
+        raise HostError(group, "the resctrl group of the container is not there")
+    found = {}
+    for resource, (name, info, files) in INFO.items():
+        directory = os.path.join(rdt.root, "info", resource)
+        if os.path.isdir(directory):
+            numbers = Files(directory)
+            mask = {"cbm_mask": (numbers.text("cbm_mask") or "").strip()} if resource == "L3" else {}
+            found[info] = given(**mask, **{file: numbers.number(file) for file in files})
+            found |= given(**{f"{name}_schema_root": _line(root, resource), f"{name}_schema": _line(present, resource)})
+    return found | given(schemata=present) | _monitoring(rdt, group)
+
+
+def _schemata(directory):
+    text = Files(directory).text("schemata")
+    return None if text is None else text.rstrip("\n").split("\n")
+
+
+def _line(lines, resource):
+    return next((line.strip() for line in lines or () if line.strip().startswith(resource)), "")
+
+
+def _monitoring(rdt, group):
+    features = (Files(os.path.join(rdt.root, "info/L3_MON")).text("mon_features") or "").split()
+    data = os.path.join(rdt.root, bound(rdt.monitoring)) if rdt.monitoring is not None else group
+    data = os.path.join(data, "mon_data")
+    if not features or not os.path.isdir(data):
+        return {}
+    nodes = [Files(os.path.join(data, name)) for name in sorted(os.listdir(data))]
+    found = {}
+    if "mbm_total_bytes" in features or "mbm_local_bytes" in features:
+        found["mbm_stats"] = [{name: node.number(name) for name in ("mbm_total_bytes", "mbm_local_bytes")} for node in nodes]
+    if "llc_occupancy" in features:
+        found["cmt_stats"] = [{"llc_occupancy": node.number("llc_occupancy")} for node in nodes]
+    return found

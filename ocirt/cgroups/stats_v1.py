@@ -1,0 +1,100 @@
+"""Statistics of cgroup v1: the kernel's Documentation/admin-guide/cgroup-v1."""
+
+from .stats import CPUSET, NO_LIMIT, Files, assemble, block_entry, cpus, given, huge_pages, memory_entry, page_sizes
+
+TICK = 10_000_000
+"""Nanoseconds of a tick, in which cpuacct.stat counts: USER_HZ is 100 on all architectures but one."""
+
+BLOCK_IO = (
+    # Member of blkio, and the end of the file's name.
+    ("ioServiceBytesRecursive", "io_service_bytes"), ("ioServicedRecursive", "io_serviced"),
+    ("ioQueueRecursive", "io_queued"), ("ioServiceTimeRecursive", "io_service_time"),
+    ("ioWaitTimeRecursive", "io_wait_time"), ("ioMergedRecursive", "io_merged"), ("ioTimeRecursive", "time"),
+    ("sectorsRecursive", "sectors"),
+)
+
+SCHEDULERS = (("blkio.bfq.", "_recursive"), ("blkio.", "_recursive"), ("blkio.throttle.", "_recursive"),
+              ("blkio.throttle.", ""))
+"""Names around those of BLOCK_IO, by who counts: BFQ, CFQ, the throttle. The first that counts is taken."""
+
+
+def stats(driver):
+    """The statistics of the container of ``driver``.
+
+    :param driver: :class:`~ocirt.cgroups.v1.V1`.
+    :raises HostError: a file cannot be read.
+    """
+    def files(controller):
+        return Files(driver.directory(controller) if driver.host.cgroups.hierarchy(controller) else None)
+
+    return assemble(cpu(files("cpuacct"), files("cpu")), cpuset(files("cpuset")), memory(files("memory")),
+                    pids(files("pids")), block_io(files("blkio")), hugetlb(files("hugetlb")))
+
+
+def cpu(account, scheduler):
+    """:param account: the :class:`Files` of cpuacct.
+    :param scheduler: those of cpu."""
+    ticks, throttling = account.pairs("cpuacct.stat"), scheduler.pairs("cpu.stat")
+    by_mode = [line.split()[1:3] for line in (account.text("cpuacct.usage_all") or "").splitlines()[1:]]
+    usage = given(total=account.number("cpuacct.usage"),
+                  percpu=list(map(int, (account.text("cpuacct.usage_percpu") or "").split())),
+                  percpu_kernel=[int(row[1]) for row in by_mode], percpu_user=[int(row[0]) for row in by_mode])
+    return {"usage": {**usage, "kernel": ticks.get("system", 0) * TICK, "user": ticks.get("user", 0) * TICK},
+            "throttling": given(periods=throttling.get("nr_periods"), throttledPeriods=throttling.get("nr_throttled"),
+                                throttledTime=throttling.get("throttled_time"))}
+
+
+def cpuset(files):
+    numbers = {name: files.number(f"cpuset.{name}") for name in CPUSET}
+    exclusive = numbers.pop("cpu_exclusive")
+    return {**given(cpus=cpus(files.text("cpuset.cpus"))), "cpu_exclusive": exclusive,
+            **given(mems=cpus(files.text("cpuset.mems"))), **numbers}
+
+
+def memory(files):
+    raw = files.pairs("memory.stat")
+
+    def entry(name):
+        return memory_entry(*[files.number(f"memory.{name}{end}")
+                              for end in ("usage_in_bytes", "limit_in_bytes", "max_usage_in_bytes", "failcnt")])
+
+    return {**given(cache=raw.get("cache")), "usage": entry(""), "swap": entry("memsw."), "kernel": entry("kmem."),
+            "kernelTCP": entry("kmem.tcp."), **given(raw=dict(sorted(raw.items())))}
+
+
+def pids(files):
+    limit = files.number("pids.max")
+    return given(current=files.number("pids.current"), limit=0 if limit == NO_LIMIT else limit)
+
+
+def block_io(files):
+    for before, after in SCHEDULERS:
+        found = {member: text for member, text in [(member, files.text(before + name + after)) for member, name in BLOCK_IO]
+                 if text is not None}
+        entries = given(**{member: _block_entries(text) for member, text in found.items()})
+        if entries:
+            return entries
+    return {}
+
+
+def _block_entries(text):
+    """Lines of ``8:0 Read 4096``, or without the word; the total over all devices is not among them."""
+    entries = []
+    for line in text.splitlines():
+        device, *rest = line.split()
+        major, colon, minor = device.partition(":")
+        if colon and rest:
+            entries.append(block_entry(int(major), int(minor), rest[0] if len(rest) > 1 else "", int(rest[-1])))
+    return entries
+
+
+def hugetlb(files):
+    found = {}
+    for size in page_sizes():
+        # Reservations, where the kernel counts them.
+        for name in (f"hugetlb.{size}.rsvd", f"hugetlb.{size}"):
+            if files.text(f"{name}.usage_in_bytes") is not None:
+                found[size] = huge_pages(*[files.number(f"{name}.{end}")
+                                           for end in ("usage_in_bytes", "max_usage_in_bytes", "failcnt")])
+                break
+    return found

@@ -1,0 +1,197 @@
+"""Cgroup v2 of systemd's making: the container is a scope, a unit that systemd has not started itself.
+
+``linux.cgroupsPath`` is ``slice:prefix:name``, and asks for the unit ``prefix-name.scope`` (``name.scope`` with an empty
+prefix) in that slice; without one it is ``ocirt-ID.scope``. An empty slice is system.slice, or user.slice of a user's own
+manager. Systemd attaches a child that waits meanwhile, and is told those limits that it knows, as runc's driver tells it: else it
+would write its own at its next occasion. Then the limits are written as :mod:`ocirt.cgroups.v2` does, which knows more of them,
+and more exactly. Of devices systemd is told nothing (DevicePolicy=auto without a list is no filter): ours alone decides.
+"""
+
+from ..errors import ConfigError, HostError
+from ..model.text import Template, quote
+from ..plan.steps import EVENTS, NONE, EnableControllers, Receive, Send, StartUnit, StopUnit
+from . import dbus, is_rootless
+from .v2 import V2, cpu_weight, io_weight
+
+SPEC = "config-linux.md#cgroups-path"
+TIMEOUT = 30
+"""Seconds that systemd has for one call, as with runc."""
+UNLIMITED = str((1 << 64) - 1)
+CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
+"""What systemd enables by itself in the cgroups above one that is delegated."""
+PREFIX = "org.systemd.property."
+"""Annotations that are properties of the unit, their values in GVariant's text format."""
+
+
+class Manager:
+    """The systemd that is asked: the machine's, or of a user without root's rights its own.
+
+    :ivar socket: where it listens.
+    :ivar bus: 1 where that is a message bus that it is on.
+    :ivar owner: the caller's uid as the manager sees it.
+    :ivar top: the cgroup beneath which its slices lie.
+    :ivar slice: where units lie that name none.
+    """
+
+    __slots__ = ("socket", "bus", "owner", "top", "slice")
+
+    def __init__(self, request, host, is_rootless, flag):
+        # In a user namespace, root is that of a container with a systemd of its own, or somebody's for a while: then
+        # there is the directory of the user's session.
+        if is_rootless and (host.euid != 0 or request.runtime_dir is not None):
+            if request.runtime_dir is None:
+                raise HostError(flag, "XDG_RUNTIME_DIR is not set: the user's own systemd cannot be found")
+            base, bus = request.runtime_dir, f"{request.runtime_dir}/bus"
+            self.owner = _uid_outside(host)
+            self.top, self.slice = f"/user.slice/user-{self.owner}.slice/user@{self.owner}.service", "user.slice"
+        else:
+            base, bus = "/run", "/run/dbus/system_bus_socket"
+            self.owner, self.top, self.slice = host.euid, "", "system.slice"
+        # Its own socket is there for its superiors alone, who need no message bus to reach it.
+        own = f"{base}/systemd/private"
+        self.bus = int(not host.has_file(own))
+        self.socket = bus if self.bus else own
+
+
+def _uid_outside(host):
+    """The caller's uid in the user namespace that its own is mapped to."""
+    if not host.in_user_namespace:
+        return host.euid
+    for line in host.text("/proc/self/uid_map").splitlines():
+        first, outside, size = map(int, line.split())
+        if first <= host.euid < first + size:
+            return outside + host.euid - first
+    return host.euid
+
+
+class Systemd(V2):
+    """The driver for one container.
+
+    :param flag: that asked for it.
+    :raises ConfigError: ``linux.cgroupsPath`` has not the form that it needs.
+    :raises HostError: there is no manager to ask.
+    """
+
+    def __init__(self, config, request, host, plan, flag):
+        self.manager = Manager(request, host, is_rootless(request, host), flag)
+        self.id = request.text("id", plan.trace)
+        super().__init__(config, request, host, plan)
+        self.register, self.tolerate = NONE, 0
+
+    def locate(self, path, id):
+        parts = (None, "ocirt", id, None) if path is None else path.unit()
+        if parts is None:
+            raise ConfigError(path.path, quote(path.bound()), "slice:prefix:name, the slice empty or like a-b.slice")
+        slice, prefix, name, beneath = parts
+        if path is not None and name.ends_with(".slice"):
+            raise ConfigError(path.path, quote(path.bound()), "the name of a scope: systemd lets no process into a slice")
+        self.slice = slice
+        if slice is None or slice.is_empty():
+            self.slice, beneath = self.manager.slice, "/" + self.manager.slice
+        has_prefix = path is None or not prefix.is_empty()
+        self.unit = (Template(prefix, "-") if has_prefix else Template()) + name + ".scope"
+        return Template(self.manager.top, beneath, "/") + self.unit, False
+
+    # ---- entering, leaving ----
+
+    def before(self, resources):
+        return []
+
+    def place(self, resources):
+        steps = [self._unit(StartUnit, SPEC, body=dbus.start(self.unit, self._properties(resources)))]
+        if self._needs_more(resources):
+            steps.append(self._step(EnableControllers, self.unified))
+        return [*steps, *self.limit(resources), *self._delegate(),
+                Send(self.at, SPEC, event=EVENTS.index("placed"))]
+
+    def wait(self):
+        return [Receive(self.at, SPEC, event=EVENTS.index("placed"))]
+
+    def delete(self):
+        return [*super().delete(), self._unit(StopUnit, "runtime.md#delete")]
+
+    def _unit(self, kind, spec, **fields):
+        manager = self.manager
+        return self._step(kind, self.unified, spec=spec, socket=manager.socket, bus=manager.bus, owner=manager.owner,
+                          unit=self.unit, timeout=TIMEOUT, **fields)
+
+    @staticmethod
+    def _needs_more(resources):
+        return bool(resources.hugepage_limits or resources.rdma) or any(
+            [file.partition(".")[0] not in CONTROLLERS for file in resources.unified])
+
+    # ---- properties ----
+
+    def _properties(self, resources):
+        given = [dbus.text("Description", "ocirt container " + self.id), dbus.text("Slice", self.slice),
+                 dbus.flag("Delegate", True), dbus.child("PIDs"),
+                 *[dbus.flag(f"{name}Accounting", True) for name in ("Memory", "CPU", "IO", "Tasks")],
+                 dbus.flag("DefaultDependencies", False),
+                 # A unit that has failed would keep its name until somebody resets it.
+                 dbus.text("CollectMode", "inactive-or-failed"),
+                 *_memory(resources.memory), *_cpu(resources.cpu), *_pids(resources.pids)]
+        weight = resources.block_io.weight
+        if weight is not None and not weight.equals(0):
+            given.append(dbus.number("IOWeight", str(io_weight(weight.checked(10, 1000).read()))))
+        if resources.unified:
+            from .units import unified  # rare
+            given += unified(resources.unified)
+        annotations = self.config.annotations_with(PREFIX)
+        if annotations:
+            from .units import annotated  # rare
+            given += annotated(annotations)
+        return given
+
+
+def _is_set(number):
+    return number is not None and not number.equals(0)
+
+
+def _or_unlimited(number):
+    return UNLIMITED if number.equals(-1) else Template(number)
+
+
+def _memory(memory):
+    limit, swap = memory.limit, memory.swap
+    given = [dbus.number(name, _or_unlimited(number)) for name, number in
+             (("MemoryMax", limit), ("MemoryLow", memory.reservation)) if _is_set(number)]
+    if _is_set(swap):
+        if swap.equals(-1) or not _is_set(limit) or limit.equals(-1):
+            given.append(dbus.number("MemorySwapMax", _or_unlimited(swap)))
+        else:
+            given.append(dbus.difference("MemorySwapMax", Template(swap), Template(limit)))
+    elif _is_set(limit) and limit.equals(-1):
+        given.append(dbus.number("MemorySwapMax", UNLIMITED))
+    return given
+
+
+def _cpu(cpu):
+    given, idle = [], cpu.idle
+    # Since systemd 252 a weight of 0 would say idle too; which version this is, is not known here.
+    if _is_set(cpu.shares) and (idle is None or not idle.equals(1)):
+        given.append(dbus.number("CPUWeight", str(cpu_weight(cpu.shares.checked(2, 1 << 18).read()))))
+    if _is_set(cpu.quota) or _is_set(cpu.period):
+        given += quota(cpu.quota.read() if _is_set(cpu.quota) else 0, cpu.period.read() if _is_set(cpu.period) else 0)
+    for name, value in (("AllowedCPUs", cpu.cpus), ("AllowedMemoryNodes", cpu.mems)):
+        if value is not None and not value.is_empty():
+            from .units import bits
+            given.append(dbus.octets(name, bits(value)))
+    return given
+
+
+def quota(quota, period):
+    """Properties for ``quota`` microseconds in each ``period``; 0 is the default of one, no limit of the other.
+
+    As runc's, which lets no rounding of systemd's, to whole percents, make it less than was asked for.
+    """
+    given = [dbus.number("CPUQuotaPeriodUSec", str(period))] if period else []
+    if quota <= 0:
+        return [*given, dbus.number("CPUQuotaPerSecUSec", UNLIMITED)]
+    return [*given, dbus.number("CPUQuotaPerSecUSec", str(-(-(quota * 1000000 // (period or 100000)) // 10000) * 10000))]
+
+
+def _pids(pids):
+    limit = pids.limit
+    if limit is None:
+        return []
+    return [dbus.number("TasksMax", "1" if limit.equals(0) else _or_unlimited(limit))]

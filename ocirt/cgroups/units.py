@@ -1,0 +1,119 @@
+"""Properties of a unit that are rarely asked for: of ``linux.resources.unified``, CPU lists, and annotations."""
+
+from ..errors import ConfigError
+from ..model.text import quote
+from . import dbus
+
+SIZES = {"memory.min": "MemoryMin", "memory.low": "MemoryLow", "memory.high": "MemoryHigh", "memory.max": "MemoryMax",
+         "memory.swap.max": "MemorySwapMax", "memory.zswap.max": "MemoryZSwapMax", "pids.max": "TasksMax"}
+WEIGHTS = {"cpu.weight": "CPUWeight", "io.weight": "IOWeight"}
+SETS = {"cpuset.cpus": "AllowedCPUs", "cpuset.mems": "AllowedMemoryNodes"}
+MAX_BIT = 8191
+"""The highest CPU that systemd's sets have room for."""
+
+
+def unified(settings):
+    """Properties for the files of cgroup v2 that systemd has one for.
+
+    What is no value of theirs is left to the kernel, which refuses it when the file is written.
+    """
+    given = []
+    for file, text in settings.items():
+        if file in SIZES or file in WEIGHTS:
+            value = text.read().strip()
+            if file in SIZES and value == "max":
+                value = str((1 << 64) - 1)
+            if _is_number(value) and int(value) < 1 << 64:
+                given.append(dbus.number(SIZES.get(file) or WEIGHTS[file], value))
+        elif file in SETS:
+            given.append(dbus.octets(SETS[file], bits(text)))
+        elif file == "cpu.max":
+            words = text.read().split()
+            if len(words) in (1, 2) and (words[0] == "max" or _is_number(words[0])) and all(map(_is_number, words[1:])):
+                from .systemd import quota
+                given += quota(0 if words[0] == "max" else int(words[0]), int(words[1]) if words[1:] else 0)
+    return given
+
+
+def _is_number(text):
+    return text.isascii() and text.isdigit()
+
+
+def bits(text):
+    """The set that a list like ``0-3,7`` names, as bytes of which the first holds the lowest.
+
+    :raises ConfigError: it is none.
+    """
+    found = 0
+    for part in text.read().split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (_is_number(first) and (not dash or _is_number(last)) and int(first) <= int(last or first) <= MAX_BIT):
+            raise ConfigError(text.path, quote(text.bound()), 'a list like "0-3,7"')
+        found |= (1 << int(last or first) + 1) - (1 << int(first))
+    return found.to_bytes((found.bit_length() + 7) // 8, "little")
+
+
+# ---- annotations ----
+
+INTEGERS = {"byte": ("y", 0, 1 << 8), "int32": ("i", -(1 << 31), 1 << 31), "uint32": ("u", 0, 1 << 32),
+            "int64": ("x", -(1 << 63), 1 << 63), "uint64": ("t", 0, 1 << 64)}
+SENT_AS = {"i": "u", "x": "t"}
+"""The item of core/dbus.c that puts a number of that type."""
+
+
+def annotated(annotations):
+    """Properties for annotations, by the property's name: as runc and crun read them.
+
+    :param annotations: dict of Text.
+    :raises ConfigError: a name that no property has, or a value of another type than these: true, false, a number (also
+        with a type before it, ``uint64 5``), a string in quotes, a list of such.
+    """
+    return [_annotated(name, text) for name, text in annotations.items()]
+
+
+def _annotated(name, text):
+    if not (name.isascii() and name.isalpha() and len(name) > 3):
+        raise ConfigError(text.path, f"the property {quote(name)}", "letters alone, more than three")
+    signature, items = _variant(text)
+    # Systemd's properties are in microseconds, files of units say them in seconds.
+    if name.endswith("Sec") and not name.endswith("USec"):
+        if signature not in ("i", "u", "x", "t"):
+            raise ConfigError(text.path, quote(text.bound()), "a number of seconds")
+        name, signature, items = name[:-3] + "USec", "t", ["t", str(int(items[1]) * 1000000)]
+    return ["(", "s", name, "g", signature, *items]
+
+
+def _variant(text):
+    value = text.read().strip()
+    if value in ("true", "false"):
+        return "b", ["b", str(int(value == "true"))]
+    if value[:1] in ("'", '"'):
+        (word,) = _strings(text, value)
+        return "s", ["s", word]
+    if value[:1] == "[" and value[-1:] == "]":
+        words = _strings(text, value[1:-1].strip()) if value[1:-1].strip() else []
+        return "as", ["a4", *[item for word in words for item in ("s", word)], "]"]
+    kind, _, digits = value.rpartition(" ")
+    if (kind or "int32") in INTEGERS and _is_number(digits.removeprefix("-")):
+        signature, low, high = INTEGERS[kind or "int32"]
+        if low <= int(digits) < high:
+            return signature, [SENT_AS.get(signature, signature), str(int(digits))]
+    raise ConfigError(text.path, quote(text.bound()), "a value in GVariant's text format, like true, uint64 5 or 'text'")
+
+
+def _strings(text, value):
+    """The strings of a list: each in quotes, with a comma between."""
+    found, at = [], 0
+    while True:
+        end = at + 1
+        while end < len(value) and value[end] != value[at]:
+            end += 2 if value[end] == "\\" else 1
+        if at >= len(value) or value[at] not in "'\"" or end >= len(value):
+            raise ConfigError(text.path, quote(text.bound()), "strings in quotes")
+        found.append(value[at + 1:end].replace("\\" + value[at], value[at]).replace("\\\\", "\\"))
+        rest = value[end + 1:].lstrip()
+        if not rest:
+            return found
+        if rest[0] != ",":
+            raise ConfigError(text.path, quote(text.bound()), "strings with a comma between them")
+        at = len(value) - len(rest[1:].lstrip())

@@ -1,0 +1,308 @@
+"""Cgroup v2 as the only hierarchy.
+
+config-linux.md, "Control groups"; the kernel's Documentation/admin-guide/cgroup-v2.rst. The spec's limits are those of
+v1; they are converted as runc 1.4's fs2 driver does:
+
+==================  =======================================================================================
+cpu.shares          ``cpu.weight``, by the quadratic function of runc 1.4 and crun 1.23: 2 is 1, 1024 is 100
+cpu.quota, period   ``cpu.max``, and burst ``cpu.max.burst``
+memory.swap         ``memory.swap.max``: swap alone, the spec's is memory and swap together
+memory.reservation  ``memory.low``
+blockIO.weight      ``io.bfq.weight`` as it is, or without BFQ ``io.weight``, linearly: 10 is 1, 1000 is 10000
+blockIO.throttle*   ``io.max``
+devices             a BPF program (:mod:`ocirt.cgroups.filter`)
+==================  =======================================================================================
+
+A relative path, and the id where there is none, lie beside the caller's own cgroup, not beneath it as on v1: a cgroup
+with processes has no children with controllers.
+"""
+
+from ..errors import ConfigError, HostError, RequestError
+from ..model.config import ANY
+from ..model.text import Table, Template, bound, quote
+from ..plan.steps import (AssertThawed, CheckMemoryUsage, DelegateCgroup, FreezeCgroup, LoadDeviceFilter, MakeCgroup,
+                          OpenCgroup, RemoveCgroup, SignalCgroup, TellOomKills, TellPaused, ThawCgroup, Warn, WriteCgroup,
+                          WriteCgroupDifference, WriteEitherCgroup)
+from .cgroupfs import Cgroupfs, page_size, shares
+from .devices import rules
+from .filter import program
+
+INT64_MAX = (1 << 63) - 1
+
+THROTTLES = {"throttle_read_bps": "rbps", "throttle_write_bps": "wbps", "throttle_read_iops": "riops",
+             "throttle_write_iops": "wiops"}
+"""Attribute of BlockIo -> key of io.max."""
+
+NO_SETTINGS = ("cgroup.procs", "cgroup.threads", "cgroup.type", "cgroup.subtree_control", "cgroup.freeze",
+               "cgroup.kill")
+"""Files that move, end or stop processes: they are the runtime's own means."""
+
+MOUNTS = Table("cgroup mounts", ("cgroup", "cgroup2"))
+
+
+class V2(Cgroupfs):
+    """The driver for one container."""
+
+    def __init__(self, config, request, host, plan):
+        self.unified = host.cgroups.unified
+        super().__init__(config.linux, request, host, plan, [self.unified])
+        self.config = config
+        self.is_rootless = bool(self.tolerate)
+        # As runc: who is not given a place, and asks for no limit, can do without a cgroup of its own.
+        self.tolerate = int(self.is_rootless and self.at == "$id")
+        self.register = plan.register()
+
+    def beneath(self, own):
+        return own.rpartition("/")[0] or "/"
+
+    # ---- making, entering, leaving ----
+
+    def make(self):
+        return [self._step(MakeCgroup, self.unified, unified=1, tolerate=self.tolerate)]
+
+    def open(self):
+        return [*self._delegate(),
+                self._step(OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate)]
+
+    def _delegate(self):
+        """config-linux.md, "Cgroup ownership": a container that may write its cgroups owns them."""
+        namespaces = [each.file for each in self.config.linux.namespaces if each.type.equals("cgroup")]
+        if not (namespaces and (namespaces[0] is None or namespaces[0].is_empty()) and self._is_mounted_writable()):
+            return []
+        owner = self._owner()
+        if owner is None or owner == self.host.euid:
+            return []
+        return [self._step(DelegateCgroup, self.unified, spec="config-linux.md#cgroup-ownership", uid=owner,
+                           tolerate=int(self.is_rootless))]
+
+    def _is_mounted_writable(self):
+        return any([each.destination.is_path("/sys/fs/cgroup") and each.type is not None
+                    and each.type.within(MOUNTS) and not any([option.equals("ro") for option in each.options])
+                    for each in self.config.mounts])
+
+    def _owner(self):
+        """The host's uid for ``process.user.uid``, ``None`` where it has none or that is not known here."""
+        if not self.config.has("process"):
+            return None
+        uid = self.config.process.user.uid.read()
+        spaces = [each.file for each in self.config.linux.namespaces if each.type.equals("user")]
+        if not spaces:
+            return uid
+        for each in self.config.linux.uid_mappings:
+            first, size = each.container_id.read(), each.size.read()
+            if first <= uid < first + size:
+                return each.host_id.read() + uid - first
+        return None
+
+    def assert_thawed(self):
+        return [self._step(AssertThawed, self.unified, spec="", file="cgroup.freeze", thawed="0")]
+
+    def open_for(self, beneath):
+        for controller in beneath:
+            if controller:
+                raise RequestError(f"--cgroup {controller}: on cgroup v2 all controllers are in one hierarchy")
+        inner = beneath.get("")
+        path = self.path(self.unified)
+        return [OpenCgroup("--cgroup" if inner else self.at, "config-linux.md#cgroups-path", fd=self.register,
+                           hierarchy=self.unified.mount, path=path + "/" + inner if inner else path, file="",
+                           tolerate=self.tolerate, optional=0 if inner else self.tolerate)]
+
+    def signal(self):
+        return [self._step(SignalCgroup, self.unified, spec="runtime.md#kill")]
+
+    def thaw(self):
+        return [self._step(ThawCgroup, self.unified, spec="runtime.md#delete", file="cgroup.freeze", value="0")]
+
+    def pause(self):
+        return [self._step(FreezeCgroup, self.unified, spec="", file="cgroup.freeze", value="1", undo="0")]
+
+    def resume(self):
+        return [self._step(WriteCgroup, self.unified, spec="", file="cgroup.freeze", value="0")]
+
+    def tell(self):
+        return [self._step(TellPaused, self.unified, spec="runtime.md#state", file="cgroup.freeze"),
+                self._step(TellOomKills, self.unified, spec="runtime.md#state", file="memory.events", key="oom_kill")]
+
+    def directory(self):
+        return self.unified.mount + bound(self.path(self.unified))
+
+    def stats(self):
+        from .stats_v2 import stats
+        return stats(self.directory())
+
+    def watch(self):
+        from .oom import FileWatch
+        return FileWatch(self.directory())
+
+    def change(self, resources):
+        raise HostError(self.at, "this build updates no limits on cgroup v2 yet")
+
+    def delete(self):
+        return [self._step(RemoveCgroup, self.unified, spec="runtime.md#delete")]
+
+    # ---- limits ----
+
+    def limit(self, resources):
+        steps = [*self._pids(resources.pids, zero="1"), *self._memory(resources.memory), *self._io(resources.block_io),
+                 *self._cpu(resources.cpu), *self._cpuset(resources.cpu), *self._hugepages(resources.hugepage_limits),
+                 *self._rdma(resources.rdma), *self._unified(resources.unified)]
+        self._refuse_network(resources.network)
+        # A child that may not enter its cgroup would go without these.
+        self.stay = int(self.tolerate and all([type(step) is Warn for step in steps]))
+        return [*steps, *self._devices(resources)]
+
+    def _hierarchy(self, controller, at):
+        # Whether the controller is there, and enabled, shows when its file is written.
+        return self.unified
+
+    def _either(self, file, value, at, spec, other_file="", other_value=""):
+        return self._write("", file, value, at, spec, WriteEitherCgroup, other_file=other_file, other_value=other_value)
+
+    def _ignored(self, at, what):
+        return Warn(at, "", message=f"{at}: cgroup v2 has no {what}: this is not applied")
+
+    def _memory(self, memory):
+        _ = memory.use_hierarchy  # as v2 always does
+        limit, swap = _or_none(memory.limit), _or_none(memory.swap)
+        for number in (limit, swap, memory.reservation):
+            if number is not None:
+                number.checked(-1, INT64_MAX, "-1 (no limit) or more")
+        steps = []
+        if memory.check_before_update and (limit is not None or swap is not None):
+            steps.append(self._step(CheckMemoryUsage, self.unified, memory.at("checkBeforeUpdate"),
+                                    "config-linux.md#memory", limit=0 if limit is None else limit,
+                                    swap=0 if swap is None else swap))
+        steps += self._swap(limit, swap)
+        for file, number in (("memory.max", limit), ("memory.low", _or_none(memory.reservation))):
+            if number is not None:
+                steps.append(self._write("memory", file, _or_max(number), number.path, "memory"))
+        return steps + self._not_of_v2(memory)
+
+    def _swap(self, limit, swap):
+        file = "memory.swap.max"
+        if swap is None:
+            # Unlimited memory without a word on swap is unlimited swap too, as on v1.
+            return [self._either(file, "max", limit.path, "memory")] if limit is not None and limit.equals(-1) else []
+        if swap.equals(-1):
+            return [self._either(file, "max", swap.path, "memory")]
+        if limit is None:
+            raise ConfigError(swap.path, swap.bound(), "memory.limit beside it, from which it is told what is swap")
+        if limit.equals(-1):
+            return [self._write("memory", file, swap, swap.path, "memory")]
+        return [self._step(WriteCgroupDifference, self.unified, swap.path, "config-linux.md#memory", file=file,
+                           value=swap, less=limit)]
+
+    def _not_of_v2(self, memory):
+        steps = [self._ignored(number.path, what) for number, what in (
+            (_or_none(memory.kernel), "limit on kernel memory"), (_or_none(memory.kernel_tcp), "limit on TCP buffers"),
+            (None if memory.swappiness is None or memory.swappiness.equals((1 << 64) - 1) else memory.swappiness,
+             "swappiness")) if number is not None]
+        if memory.disable_oom_killer:
+            steps.append(self._ignored(memory.at("disableOOMKiller"), "way to disable the OOM killer"))
+        return steps
+
+    def _cpu(self, cpu):
+        for number in (_or_none(cpu.realtime_runtime), _or_none(cpu.realtime_period)):
+            if number is not None:
+                raise ConfigError(number.path, number.bound(), "nothing: cgroup v2 has no realtime limits")
+        steps = []
+        weight, idle = shares(cpu), cpu.idle
+        if idle is not None:
+            steps.append(self._write("cpu", "cpu.idle", idle, idle.path, "cpu"))
+        # The kernel takes no weight while a cgroup is idle.
+        if weight is not None and (idle is None or not idle.equals(1)):
+            steps.append(self._write("cpu", "cpu.weight", str(cpu_weight(weight.read())), weight.path, "cpu"))
+        quota, period = _or_none(cpu.quota), _or_none(cpu.period)
+        if quota is not None:
+            quota.checked(-1, INT64_MAX, "-1 (no limit) or more")
+        if quota is not None or period is not None:
+            value = "max" if quota is None else _or_max(quota)
+            if period is not None:
+                value = value + " " + period if isinstance(value, Template) else Template(value + " ") + period
+            steps.append(self._write("cpu", "cpu.max", value, (period if quota is None else quota).path, "cpu"))
+        return steps + self._numbers("cpu", "cpu", ("cpu.max.burst", cpu.burst))
+
+    def _io(self, block_io):
+        steps, weight = [], _or_none(block_io.weight)
+        if weight is not None:
+            steps.append(self._weight("", weight))
+        steps += [self._ignored(number.path, "weight against child cgroups")
+                  for number in [_or_none(block_io.leaf_weight)] if number is not None]
+        for device in block_io.weight_device:
+            if device.weight is None and device.leaf_weight is None:
+                raise ConfigError(device.path, "neither weight nor leafWeight", "one of them")
+            if device.leaf_weight is not None:
+                steps.append(self._ignored(device.leaf_weight.path, "weight against child cgroups"))
+            if device.weight is not None:
+                steps.append(self._weight(device.major + ":" + device.minor + " ", device.weight))
+        for name, key in THROTTLES.items():
+            steps += [self._write("io", "io.max", device.major + ":" + device.minor + f" {key}="
+                                  + ("max" if device.rate.equals(0) else device.rate), device.path, "block-io")
+                      for device in getattr(block_io, name)]
+        return steps
+
+    def _weight(self, device, weight):
+        weight.checked(10, 1000)
+        return self._either("io.bfq.weight", device + Template(weight), weight.path, "block-io",
+                            "io.weight", device + Template(str(io_weight(weight.read()))))
+
+    def _hugepages(self, limits):
+        steps = []
+        for each in limits:
+            size = page_size(each)
+            steps.append(self._write("hugetlb", f"hugetlb.{size}.max", each.limit, each.path, "huge-page-limits"))
+            steps.append(self._either(f"hugetlb.{size}.rsvd.max", each.limit, each.path, "huge-page-limits"))
+        return steps
+
+    @staticmethod
+    def _refuse_network(network):
+        for path in [network.at(name) for name, there in (("classID", _or_none(network.class_id) is not None),
+                                                          ("priorities", network.priorities)) if there]:
+            raise ConfigError(path, "a setting of cgroup v1", "nothing: cgroup v2 leaves the network to BPF")
+
+    def _unified(self, settings):
+        for file, value in settings.items():
+            controller, dot, name = file.partition(".")
+            if "/" in file or not (controller and dot and name):
+                raise ConfigError(value.path, f"the file {quote(file)}", 'one like "memory.max", without /')
+            if file in NO_SETTINGS:
+                raise ConfigError(value.path, f"the file {quote(file)}", "a setting of the cgroup")
+        return [self._write(file.partition(".")[0], file, value, value.path, "unified")
+                for file, value in settings.items()]
+
+    # ---- devices ----
+
+    def _devices(self, resources):
+        given = rules(resources.devices)
+        # Without the right to use BPF, what only allows more is not missed, and a user namespace has no device nodes
+        # of its own anyway.
+        tolerate = self.is_rootless or all([rule.allow and set(rule.access) == set("rwm") for rule in given])
+        at = resources.at("devices") if given else "default devices"
+        return [self._step(LoadDeviceFilter, self.unified, at, "config-linux.md#allowed-device-list",
+                           filter=program(given), tolerate=int(tolerate))]
+
+
+def _or_none(number):
+    """Engines write 0 for what is not set, as runc reads it."""
+    return None if number is None or number.equals(0) else number
+
+
+def _or_max(number):
+    return "max" if number.equals(ANY) else Template(number)
+
+
+def cpu_weight(shares):
+    """``cpu.weight`` for the ``shares`` of v1, 2 to 262144: a quadratic function of the logarithm, so that both ends
+    and the defaults, 1024 and 100, meet."""
+    from math import ceil, log2
+    if shares <= 2:
+        return 1
+    if shares >= 1 << 18:
+        return 10000
+    power = log2(shares)
+    return ceil(10 ** ((power * power + 125 * power) / 612 - 7 / 34))
+
+
+def io_weight(weight):
+    """``io.weight`` for the ``weight`` of v1, 10 to 1000."""
+    return 1 + (weight - 10) * 9999 // 990

@@ -1,0 +1,221 @@
+"""``ocirt cache``: the programs that are kept, why one is not used, and their end."""
+
+import json
+import os
+import re
+import stat
+import time
+
+from ..errors import HostError, RequestError, reason
+from ..model.host import Host
+from ..model.json import parse
+from ..model.shape import Shape
+from ..plan.entries import DamagedEntry, Entry, difference, other_request, other_structure, request_of, unscanned
+from .flags import GLOBAL, NATIVE
+from .output import write
+from .plan import ID, read, words
+from .root import root_of
+
+COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "MADE", "USED", "BUILD", "SHAPE")
+NAME = re.compile(r"[0-9a-f]{16}\.[0-9]+|\.[0-9a-f]{16}\.[0-9]+\.[0-9]+")
+"""Entries, and those that are being written."""
+ORDER = list(dict.fromkeys([flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())]))
+"""Names of the flags in the executable's order (plan/generate.py)."""
+
+
+def run(line):
+    """Do what the first argument says.
+
+    :raises OcirtError: the arguments, the bundle or the directory do not allow it.
+    """
+    what, *rest = line.arguments
+    if what not in ("list", "explain", "clear"):
+        raise RequestError(f'cache "{what}": expected list, explain or clear')
+    if rest and what != "explain":
+        raise RequestError(f'cache {what} "{rest[0]}": expected no argument')
+    directory = directory_of(os.environ, os.geteuid())
+    if what == "explain":
+        write("".join([f"{each}\n" for each in explanation(directory, line.options, rest[0] if rest else ".")]))
+    elif what == "clear":
+        write(f"removed {clear(directory)} entries from {directory}\n")
+    else:
+        rows = [row_of(directory, name, entry) for name, entry in entries(directory)]
+        write(json.dumps(rows, indent=2) + "\n" if line.options.format == "json" else as_table(rows))
+
+
+def directory_of(environment, euid):
+    """Where create would look for programs (core/cache.c has the same rules).
+
+    :raises HostError: nowhere: the cache is off, or no place is fit for it.
+    """
+    import ocirt
+    chosen, runtime = environment.get("OCIRT_CACHE"), environment.get("XDG_RUNTIME_DIR")
+    if chosen == "off":
+        raise HostError("OCIRT_CACHE", "no programs are kept: it is off")
+    if chosen is None and len(ocirt.__path__) > 1:  # ocirt-python of a tree adds the folder of what is generated
+        raise HostError("OCIRT_CACHE", "a tree's build keeps programs only where it names a directory")
+    candidates = [f"{runtime}/ocirt-cache"] if runtime and runtime.startswith("/") else []
+    candidates = ["/run/ocirt-cache"] * (euid == 0) + candidates
+    if chosen and chosen.startswith("/"):
+        candidates = [chosen]
+    wrong = "no programs are kept: neither root nor XDG_RUNTIME_DIR is there"
+    for directory in candidates:
+        wrong = unfit(directory, euid)
+        if wrong is None:
+            return directory
+    raise HostError(candidates[0] if candidates else "cache", wrong)
+
+
+def unfit(directory, euid):
+    """Why nothing is kept in ``directory``; ``None`` where it is fit, or may be made."""
+    try:
+        found = os.lstat(directory)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return reason(error)
+    if not stat.S_ISDIR(found.st_mode):
+        return "not used: found something else, expected a directory"
+    if found.st_uid != euid or found.st_mode & 0o077:
+        return f"not used: found owner {found.st_uid} and mode {found.st_mode & 0o7777:04o}, expected {euid} and 0700"
+    if not _is_tmpfs(found.st_dev):
+        return "not used: found another file system, expected a tmpfs"
+    return None
+
+
+def _is_tmpfs(device):
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        return any(line.split(" ")[2] == number and line.partition(" - ")[2].startswith("tmpfs ") for line in file)
+
+
+def entries(directory):
+    """Pairs of name and :class:`Entry`, ``None`` for a file that is none, in the order of their names."""
+    try:
+        names = sorted(name for name in os.listdir(directory) if NAME.fullmatch(name) and not name.startswith("."))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise HostError(directory, reason(error)) from None
+    return [(name, _entry(os.path.join(directory, name))) for name in names]
+
+
+def _entry(path):
+    try:
+        # Reading one here must not look like a create's.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME)
+        with open(fd, "rb") as file:
+            return Entry(file.read())
+    except (OSError, DamagedEntry):
+        return None
+
+
+def row_of(directory, name, entry):
+    """What `list` shows of an entry, as a dict; of a file that is none only name and size."""
+    from .._build import BUILD_ID
+    try:
+        found = os.lstat(os.path.join(directory, name))
+    except OSError:
+        return {"entry": name, "size": 0}  # it has just been replaced
+    row = {"entry": name, "size": found.st_size}
+    if entry is None:
+        return row
+    leaves = entry.leaves()
+    tops = list(dict.fromkeys([re.split(r"[.\[]", path, maxsplit=1)[0] for path, _ in leaves]))
+    return row | {
+        "verb": entry.request.split(" ")[0], "guards": len(entry.guards), "tests": len(entry.tests),
+        "observed": len(entry.observed), "slots": len(entry.slots), "made": _time(found.st_mtime),
+        "used": _time(found.st_atime) if found.st_atime_ns > found.st_mtime_ns else None,
+        "build": entry.build, "ours": entry.build == BUILD_ID, "request": entry.request, "values": len(leaves),
+        "properties": tops}
+
+
+def _time(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def as_table(rows):
+    lines = [COLUMNS]
+    for row in rows:
+        if "verb" not in row:
+            lines.append((row["entry"], str(row["size"]), *["-"] * 8, "no entry, or of another format"))
+            continue
+        counts = [str(row[name]) for name in ("guards", "tests", "observed", "slots")]
+        lines.append((row["entry"], str(row["size"]), row["verb"], *counts, row["made"], row["used"] or "-",
+                      "ours" if row["ours"] else "other", f"{row['values']} values of {', '.join(row['properties'])}"))
+    widths = [max(map(len, column)) for column in zip(*lines)][:-1] + [0]
+    padded = ["  ".join([f"{word:{width}}" for word, width in zip(each, widths)]) for each in lines]
+    return "".join([f"{each.rstrip()}\n" for each in padded])
+
+
+def clear(directory):
+    """Remove all entries. Returns how many there were."""
+    try:
+        names = [name for name in os.listdir(directory) if NAME.fullmatch(name)]
+        for name in names:
+            os.unlink(os.path.join(directory, name))
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise HostError(directory, reason(error)) from None
+    return len([name for name in names if not name.startswith(".")])
+
+
+def explanation(directory, options, bundle):
+    """Lines that say what create would find for a bundle.
+
+    :raises OcirtError: the bundle has no config.json that can be looked up.
+    """
+    from .._build import BUILD_ID
+    bundle = os.path.abspath(bundle)
+    data = read(options.config or os.path.join(bundle, "config.json"), "--config" if options.config else "")
+    try:
+        shape = Shape(parse(data)[0])
+    except UnicodeEncodeError:
+        return ["miss, always: found half a surrogate pair in a key"]
+    if wrong := unscanned(shape, len(data)):
+        return [f"miss, always: {wrong}"]
+    given = words_of(options, bundle)
+    request, structure = request_of(given, ORDER), shape.structure.decode()
+    found = [(name, entry) for name, entry in entries(directory) if entry is not None]
+    ours = [(name, entry) for name, entry in found if entry.build == BUILD_ID]
+    same = [(name, entry) for name, entry in ours if entry.structure == structure and entry.request == request]
+    host, misses = Host(), []
+    for name, entry in same:
+        wrong = difference(entry, shape, given, host)
+        if wrong is None:
+            return [f"hit: {name} is for this bundle"]
+        misses.append(f"  {name}: {wrong}")
+    if misses:
+        return ["miss: programs of this structure are for others:", *misses]
+    if not ours:
+        others = f", {len(found)} of others" if found else ""
+        return [f"miss: no program of this build is kept in {directory}{others}"]
+    return ["miss: no program of this structure and command line; the nearest:",
+            _nearest(ours, shape, structure, request)]
+
+
+def words_of(options, bundle):
+    """The words of the request, as the launcher has them."""
+    given = words(options, bundle) | {"verb": "run" if options.run else "create", "id": ID, "root": root_of(options)}
+    for name in ORDER:
+        value = getattr(options, name.replace("-", "_"), None)
+        if isinstance(value, list):
+            paths = [os.path.join(os.getcwd(), path) for path in value]
+            given[name] = ":".join([re.sub(r"([:\\])", r"\\\1", path) for path in paths])
+        elif value not in (None, False):
+            given[name] = "" if value is True else str(value)
+    if os.environ.get("NOTIFY_SOCKET"):
+        given["notify-socket"] = os.environ["NOTIFY_SOCKET"]
+    return given
+
+
+def _nearest(ours, shape, structure, request):
+    best = None
+    for name, entry in ours:
+        if entry.structure == structure:
+            return f"  {name}: {other_request(entry, request)}"
+        distance, wrong = other_structure(entry, shape)
+        if best is None or distance < best[0]:
+            best = distance, f"  {name}: {wrong}"
+    return best[1]

@@ -1,0 +1,38 @@
+"""Containers that are there, for verbs of Python: what they were compiled from, and their cgroups."""
+
+from .. import cgroups, state
+from ..errors import StateError
+from ..model.config import parse
+from ..model.host import Host
+from ..model.request import Request
+from ..plan import Plan
+from .later import stored
+from .root import root_of
+
+
+def state_of(line):
+    """The :class:`~ocirt.state.State` of the container that the command line names.
+
+    :raises StateError: there is none.
+    """
+    return state.read(root_of(line.options), line.arguments[0])
+
+
+def read(line):
+    """The container that the command line names, as it was created: its Config, Request and Host.
+
+    :raises StateError: there is none, it is still being created, or its state directory is broken.
+    """
+    id, root = line.arguments[0], root_of(line.options)
+    if state.read(root, id).bundle == "":
+        raise StateError(id, "is still being created, or its create was cut off")
+    data, words = stored({"id": id, "root": root})
+    return parse(data), Request(words), Host()
+
+
+def driver_of(config, request, host):
+    """The :class:`~ocirt.cgroups.Driver` of such a container, for reading.
+
+    :raises OcirtError: what was compiled cannot be compiled here.
+    """
+    return cgroups.choose(config, request, host, Plan(config.trace))

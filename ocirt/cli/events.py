@@ -1,0 +1,92 @@
+"""``ocirt events``: statistics and out-of-memory events of a container, in runc's JSON."""
+
+import json
+import os
+import re
+import select
+import time
+
+from ..errors import OcirtError, RequestError
+from ..model.text import quote
+from .containers import driver_of, read, state_of
+from .output import write
+
+INTERVAL = "5s"
+UNITS = {"h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ns": 1e-9}
+_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(h|ms|m|us|\u00b5s|\u03bcs|ns|s)")
+
+
+def run(line):
+    """Print events until the container ends, or its statistics once.
+
+    :raises OcirtError: the container does not run, has no cgroups, or the interval is none.
+    """
+    interval = seconds(line.options.interval or INTERVAL)
+    pidfd = _hold(line)
+    config, request, host = read(line)
+    driver = driver_of(config, request, host)
+
+    def print_stats():
+        _print("stats", request.id, driver.stats() | {"intel_rdt": _resctrl(config, request, host)})
+
+    if line.options.stats:
+        print_stats()
+        return
+    watch = driver.watch()
+    poll = select.poll()
+    poll.register(watch.fd, watch.mask)
+    poll.register(pidfd, select.POLLIN)
+    due = time.monotonic() + interval
+    while True:
+        ready = dict(poll.poll(max(0, due - time.monotonic()) * 1000))
+        # A process that is killed for want of memory may be the last: the reason comes before the end.
+        if (watch.fd in ready or pidfd in ready) and watch.take():
+            _print("oom", request.id)
+        if pidfd in ready:
+            return
+        if time.monotonic() >= due:
+            print_stats()
+            due = max(due + interval, time.monotonic())
+
+
+def seconds(text):
+    """A duration as Go writes it: ``5s``, ``100ms``, ``1m30.5s``.
+
+    :raises RequestError: it is none, or not greater than 0.
+    """
+    parts = _PART.findall(text)
+    if not parts or "".join(map("".join, parts)) != text.removeprefix("+"):
+        raise RequestError(f'--interval: found {quote(text)}, expected a duration greater than 0, like 500ms or 1m30s')
+    found = sum([float(number) * UNITS[unit] for number, unit in parts])
+    if found <= 0:
+        raise RequestError(f'--interval: found {quote(text)}, expected a duration greater than 0')
+    return found
+
+
+def _hold(line):
+    """A pidfd of the container's first process."""
+    state = state_of(line)
+    if state.pid:
+        try:
+            pidfd = os.pidfd_open(state.pid)
+        except ProcessLookupError:
+            pass
+        else:
+            # The pid cannot change hands any more: if the container still has it, this is its process.
+            if state_of(line).pid == state.pid:
+                return pidfd
+    raise OcirtError(f"container with id {state.id} is not running")
+
+
+def _resctrl(config, request, host):
+    if not config.linux.has("intelRdt"):
+        return {}
+    from ..cgroups.resctrl import stats
+    from ..compile.rdt import Rdt
+    from ..plan import Plan
+    return stats(Rdt(config, request, host, Plan(config.trace)))
+
+
+def _print(kind, id, data=None):
+    event = {"type": kind, "id": id} | ({} if data is None else {"data": data})
+    write(json.dumps(event, separators=(",", ":")) + "\n")

@@ -1,0 +1,70 @@
+"""exec, from the command line and the container's config.json to the executable that runs the program.
+
+On the path of every exec: see tests/unit/test_import_budget.py.
+"""
+
+from ..errors import ConfigError, RequestError
+from ..model.json import parse as parse_json
+from .create import execute, hand_over, read_all
+from .stored import stored
+
+
+def compile_and_execute(words, arguments):
+    """Compile the process and become the executable again, which then runs the program.
+
+    :param words: the launcher's ``key=value`` words as a dict; ``self`` and ``config`` (of a process file) are
+        descriptors, ``command`` is how many words the command has, the rest is the request
+        (:class:`ocirt.model.exec.ExecRequest`).
+    :param arguments: the command line as the launcher got it; it ends with the command.
+    :raises OcirtError: the process cannot be compiled; there is no return otherwise.
+    """
+    count = int(words["command"])
+    own = read_all(int(words["config"])) if "config" in words else None
+    program = compile_program(words, arguments[len(arguments) - count:], own, *stored(words))
+    execute(int(words["self"]), [arguments[0], f"@program={hand_over(program)}", *arguments[1:]])
+
+
+def compile_program(words, command, own, data, container):
+    """The program for a process.
+
+    :param command: the words after the id.
+    :param own: the bytes of the process file, ``None`` without one.
+    :param data: config.json's bytes.
+    :param container: the words that the container was created with.
+    :raises OcirtError: the container's config, the process, the flags or the host do not allow it.
+    """
+    from .._build import BUILD_ID
+    from ..compile.exec import compile
+    from ..model.config import parse
+    from ..model.exec import ExecRequest
+    from ..model.host import Host
+    from ..model.request import Request
+    from ..plan.encode import encode
+
+    request = ExecRequest({**words, "bundle": container["bundle"]}, command)
+    config = parse(data)
+    try:
+        members = None if own is None else parse_json(own)[0]
+    except ConfigError as error:
+        raise RequestError(f"--process {request.process}: {_place(error, error.path)}") from None
+    try:
+        return encode(compile(config, Request(container), members, request, Host()), BUILD_ID)
+    except ConfigError as error:
+        raise _of_the_command_line(error, request) from None
+
+
+def _of_the_command_line(error, request):
+    """The error in words of what it is about: a flag (its path begins with ``$``), the process file, or else
+    config.json."""
+    if error.path.startswith("$"):
+        flag, *_ = error.path[1:].partition("[")
+        return RequestError(f"--{flag}: found {error.found}, expected {error.expected}")
+    if error.path.startswith("--process"):
+        place = error.path.removeprefix("--process").lstrip(".")
+        return RequestError(f"--process {request.process}: {_place(error, place)}")
+    return error
+
+
+def _place(error, path):
+    place = f"{path}: " if path else ""
+    return f"{place}found {error.found}, expected {error.expected}"

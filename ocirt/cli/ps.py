@@ -1,0 +1,67 @@
+"""``ocirt ps``: the processes in the cgroups of a container, as runc prints them."""
+
+import json
+import os
+import subprocess
+
+from ..errors import HostError, OcirtError, reason
+from .containers import driver_of, read
+from .output import write
+
+OPTIONS = ["-ef"]
+"""Of ps(1), where none are given."""
+
+
+def run(line):
+    """Print pids, or what ps(1) says of these processes.
+
+    :raises OcirtError: there is no such container, it has no cgroups, or ps(1) fails.
+    """
+    found = pids(driver_of(*read(line)).directory())
+    if line.options.format == "json":
+        write(json.dumps(found or None, separators=(",", ":")) + "\n")
+    else:
+        write(table(found, line.arguments[1:] or OPTIONS))
+
+
+def pids(directory):
+    """The pids in the cgroup ``directory`` and those beneath it; none where it does not exist (any more).
+
+    :raises HostError: it cannot be read.
+    """
+    found = []
+
+    def fail(error):
+        if not isinstance(error, FileNotFoundError):
+            raise HostError(directory, reason(error)) from None
+
+    for folder, _, _ in os.walk(directory, onerror=fail):
+        try:
+            with open(os.path.join(folder, "cgroup.procs")) as file:
+                found += map(int, file.read().split())
+        except FileNotFoundError:
+            pass  # a cgroup that is just going
+        except OSError as error:
+            fail(error)
+    return found
+
+
+def table(pids, options):
+    """The lines of ``ps OPTIONS`` that are about ``pids``, and its header.
+
+    :raises OcirtError: ps(1) is missing, fails, or prints no column PID.
+    """
+    try:
+        done = subprocess.run(["ps", *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise OcirtError(f"ps: {reason(error)}") from None
+    if done.returncode:
+        raise OcirtError(f"ps {' '.join(options)}: exit status {done.returncode}: {' '.join(done.stdout.split())}")
+    header, *lines = done.stdout.split("\n")
+    titles = header.split()
+    if "PID" not in titles:
+        raise OcirtError(f"ps {' '.join(options)}: found no column PID, expected one")
+    column, wanted = titles.index("PID"), set(map(str, pids))
+    return "".join([each + "\n" for each in [header, *[text for text in lines if text.split()[column:column + 1] and
+                                                       text.split()[column] in wanted]]])

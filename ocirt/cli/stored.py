@@ -1,0 +1,33 @@
+"""What create has stored of a container: from these any build compiles what a later verb needs."""
+
+import posix
+
+from ..errors import ConfigError, StateError, reason
+from ..model.json import parse
+
+
+def stored(words):
+    """The bytes of config.json and the request's words that the container of ``words`` was created with.
+
+    :param words: the launcher's ``key=value`` words as a dict, ``id`` and ``root`` among them.
+    :raises StateError: state.json or config.json is missing, or state.json is not what create writes.
+    """
+    id, root = words["id"], words["root"]
+    try:
+        state, _ = parse(_read(root, id, "state.json"))
+        given = {"id": id, "root": root, "bundle": state["bundle"]}
+        return _read(root, id, "config.json"), {**state["request"], **given}
+    except (ConfigError, KeyError, TypeError):
+        raise StateError(id, "state.json is not what create writes") from None
+
+
+def _read(root, id, name):
+    try:
+        fd = posix.open(f"{root}/{id}/{name}", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError as error:
+        raise StateError(id, f"{name}: {reason(error)}") from None
+    data = b""
+    while part := posix.read(fd, 1 << 20):
+        data += part
+    posix.close(fd)
+    return data

@@ -1,0 +1,243 @@
+"""``ocirt update``: other limits for a container that is there.
+
+What is asked for is compiled to a program of its own, whose section ``update`` the executable runs, and ``restore`` if a
+step of that fails. The state directory is locked from before anything is looked at until the program has ended: the lock
+goes along with its descriptor.
+"""
+
+import fcntl
+import json
+import os
+import re
+from copy import deepcopy
+from decimal import Decimal
+
+from ..errors import ConfigError, HostError, NoContainer, OcirtError, RequestError, StateError, reason
+from ..model.config import Resources
+from ..model.json import parse as parse_json
+from ..model.text import quote
+from ..plan import Plan
+from ..plan.encode import encode
+from ..plan.steps import KeepResources
+from . import containers
+from .create import execute, hand_over
+from .root import root_of
+
+AT = "linux.resources"
+KEPT = "resources.json"
+"""In the state directory: ``linux.resources`` as the last update has left it."""
+
+ALIVE = ("created", "running", "paused")
+PAIRS = (("cpu", "quota", "period"), ("memory", "limit", "swap"))
+"""Values that make one setting: where one of them is given, the other is what it was."""
+
+OBSOLETE = ("kernel", "kernelTCP")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?([kKmMgGtTpP]?)(?:[iI]?[bB])?")
+_FACTORS = {unit: 1024 ** power for power, unit in enumerate(("", "k", "m", "g", "t", "p"))}
+
+
+def run(line):
+    """Change the limits. There is no return if the flags can be compiled: this process becomes the executable.
+
+    :raises OcirtError: a flag cannot be used, the container does not live, or it cannot be locked.
+    """
+    from .._build import BUILD_ID
+    id, root = line.arguments[0], root_of(line.options)
+    given, origin = _asked_for(line.options)
+    lock = _lock(root, id)
+    status = containers.state_of(line).status
+    if status not in ALIVE:
+        raise OcirtError(f"container not running: {id} is {status}")
+    config, request, host = containers.read(line)
+    plan = Plan(config.trace)
+    for name in OBSOLETE:
+        if _part(given, "memory").pop(name, None):
+            line.log.warning(f"{origin(f'{AT}.memory.{name}')}: the kernel has no such limit any more: it is not applied")
+    try:
+        _compile(plan, config, request, host, line, given, os.path.join(root, id, KEPT))
+        for step in plan.update + plan.restore:
+            step.at = origin(step.at)
+        program = encode(plan, BUILD_ID)
+    except ConfigError as error:
+        raise RequestError(f"{origin(error.path)}: found {error.found}, expected {error.expected}") from None
+    except HostError as error:
+        raise HostError(origin(error.path), error.message) from None
+    execute(line.executable, [*line.start[:1], f"@program={hand_over(program)},{lock}", *line.start[1:], "update", "--", id])
+
+
+# ---- what is asked for ----
+
+def _asked_for(options):
+    """What the command line asks for, like ``linux.resources``, and a function that names the place of a JSON path
+    beneath that: a flag, or a place in the file."""
+    if options.resources:
+        name = f"--resources {options.resources}"
+        return _from_file(options.resources), lambda path: f"{name}: {path[len(AT) + 1:]}" if path.startswith(AT) else path
+    given = {}
+    for flag, (part, name, parse) in FLAGS.items():
+        text = getattr(options, flag.replace("-", "_"))
+        if text:
+            given.setdefault(part, {})[name] = parse(flag, text)
+    names = {f"{AT}.{part}.{name}": f"--{flag}" for flag, (part, name, _) in FLAGS.items()
+             if name in given.get(part, {})}
+    return given, lambda path: names.get(path, path)
+
+
+def _from_file(name):
+    try:
+        with open(0 if name == "-" else name, "rb", closefd=name != "-") as file:
+            return parse_json(file.read())[0]
+    except OSError as error:
+        raise RequestError(f"--resources {name}: {reason(error)}") from None
+    except ConfigError as error:
+        at = f"{error.path}: " if error.path else ""
+        raise RequestError(f"--resources {name}: {at}found {error.found}, expected {error.expected}") from None
+
+
+def size(flag, text):
+    """A number of bytes with or without a unit, as docker and runc read it: ``1.5g`` is 1610612736.
+
+    :raises RequestError: it is none.
+    """
+    if text == "-1":
+        return -1
+    found = _SIZE.fullmatch(text)
+    if not found:
+        raise RequestError(f"--{flag}: found {quote(text)}, expected a number of bytes like 512m or 1.5g, or -1 for no limit")
+    return int(Decimal(found[1]) * _FACTORS[found[2].lower()])
+
+
+def number(flag, text):
+    """A decimal number.
+
+    :raises RequestError: it is none.
+    """
+    digits = text.removeprefix("-").removeprefix("+")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
+        raise RequestError(f"--{flag}: found {quote(text)}, expected a whole number")
+    return int(text)
+
+
+def _text(flag, text):
+    return text
+
+
+FLAGS = {
+    # Flag: where it stands in linux.resources, and what reads it.
+    "memory": ("memory", "limit", size),
+    "memory-swap": ("memory", "swap", size),
+    "memory-reservation": ("memory", "reservation", size),
+    "kernel-memory": ("memory", "kernel", size),
+    "kernel-memory-tcp": ("memory", "kernelTCP", size),
+    "cpu-share": ("cpu", "shares", number),
+    "cpu-period": ("cpu", "period", number),
+    "cpu-quota": ("cpu", "quota", number),
+    "cpu-burst": ("cpu", "burst", number),
+    "cpu-rt-period": ("cpu", "realtimePeriod", number),
+    "cpu-rt-runtime": ("cpu", "realtimeRuntime", number),
+    "cpu-idle": ("cpu", "idle", number),
+    "cpuset-cpus": ("cpu", "cpus", _text),
+    "cpuset-mems": ("cpu", "mems", _text),
+    "blkio-weight": ("blockIO", "weight", number),
+    "pids-limit": ("pids", "limit", number),
+}
+
+
+# ---- the container ----
+
+def _lock(root, id):
+    """A descriptor of the state directory, with the lock that verbs hold which change a container.
+
+    :raises StateError: there is no such container (any more).
+    """
+    path = os.path.join(root, id)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        ours, present = os.fstat(fd), os.stat(path, follow_symlinks=False)
+        if (ours.st_dev, ours.st_ino) != (present.st_dev, present.st_ino):
+            raise FileNotFoundError
+    except FileNotFoundError:
+        raise NoContainer(id) from None
+    except OSError as error:
+        raise StateError(id, reason(error)) from None
+    os.set_inheritable(fd, True)
+    return fd
+
+
+def _compile(plan, config, request, host, line, given, kept):
+    """Fill the sections ``update`` and ``restore``.
+
+    :param kept: path of the file that an earlier update has left, if any.
+    """
+    stored = _stored(kept, config)
+    wanted = completed(given, stored)
+    driver = containers.driver_of(config, request, host)
+    plan.sections["update"] = driver.change(Resources(wanted, AT, config.trace))
+    plan.sections["restore"] = driver.restore(plan.update)
+    schemas = {f"--{name}": getattr(line.options, name.replace("-", "_")) for name in ("l3-cache-schema", "mem-bw-schema")}
+    if any(schemas.values()):
+        from ..compile.rdt import change
+        steps, back = change(config, request, host, plan, {flag: text for flag, text in schemas.items() if text})
+        plan.sections["update"] += steps
+        plan.sections["restore"] = back + plan.restore
+    if given:
+        plan.update.append(KeepResources("update", "", data=json.dumps(merged(stored, given))))
+
+
+def _stored(kept, config):
+    """``linux.resources`` as it was before."""
+    try:
+        with open(kept, "rb") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return deepcopy(config.linux.resources.value)
+    except (OSError, ValueError) as error:
+        raise OcirtError(f"{kept}: {reason(error) if isinstance(error, OSError) else 'not what update writes'}") from None
+
+
+def _part(resources, name):
+    part = resources.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def completed(given, stored):
+    """What is to be written for ``given``: no device rules, which runc leaves alone too, because others may have set
+    more of them; and both halves of a pair of which one is given."""
+    wanted = {name: value for name, value in deepcopy(given).items() if name != "devices"}
+    for name, *pair in PAIRS:
+        part, before = _part(wanted, name), _part(stored, name)
+        here = [each for each in pair if part.get(each)]
+        for other in pair:
+            if here and part.get(other) is None and before.get(other) and not is_without_limit(part):
+                part[other] = before[other]
+    return wanted
+
+
+def is_without_limit(memory):
+    """Does it ask for no limit on memory, and say nothing of swap? Then there is none on swap either."""
+    return memory.get("limit") == -1 and memory.get("swap") is None
+
+
+def merged(stored, given):
+    """``linux.resources`` after the update."""
+    found = _merged(stored, {name: value for name, value in given.items() if name != "devices"})
+    if is_without_limit(_part(given, "memory")):
+        _part(found, "memory").pop("swap", None)
+    return found
+
+
+def _merged(old, new):
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old | {name: _merged(old.get(name), value) for name, value in new.items() if value is not None}
+    if isinstance(old, list) and isinstance(new, list):
+        rows = {_key(row): row for row in old}
+        for row in new:
+            rows[_key(row)] = _merged(rows.get(_key(row)), row)
+        return list(rows.values())
+    return new
+
+
+def _key(row):
+    """What a row of a list is about: a device, a page size or an interface."""
+    return tuple([(name, row[name]) for name in ("major", "minor", "type", "access", "pageSize", "name") if name in row])

@@ -1,0 +1,30 @@
+"""Lists of numbers as the kernel writes them, like ``0-3,7``, and their bit masks."""
+
+from ..errors import ConfigError
+from ..model.text import quote
+
+
+def parse(text, path, name, limit):
+    """The numbers that the list ``text`` names, a set.
+
+    :param name: what they are, in an error.
+    :param limit: the first number that is too large.
+    :raises ConfigError: it is no such list.
+    """
+    found = set()
+    for part in text.split(","):
+        first, dash, last = [word.strip() for word in part.partition("-")]
+        if not _is_number(first, limit) or (dash and not _is_number(last, limit)) or (dash and int(last) < int(first)):
+            raise ConfigError(path, quote(text), f"{name} from 0 to {limit - 1} like 0-3,7")
+        found.update(range(int(first), int(last or first) + 1))
+    return found
+
+
+def _is_number(word, limit):
+    return word.isascii() and word.isdigit() and len(word) < 10 and int(word) < limit
+
+
+def mask(numbers):
+    """As the kernel has it: a bit a number, in whole words of 64; empty for none."""
+    size = (max(numbers) // 64 + 1) * 8 if numbers else 0
+    return sum([1 << number for number in numbers]).to_bytes(size, "little")

@@ -1,0 +1,102 @@
+"""Config, what exec asks for, Host -> Plan: a further process for a container that exists.
+
+The plan depends on config.json and the request as create has stored them, on exec's flags and process file, and on the
+Host; not on the state of the container, which is its steps' to look at. It uses the sections of create: the host's, the
+stage's, which joins the container, and init's, which is the process.
+"""
+
+from .. import cgroups
+from ..model.exec import ExecProcess
+from ..plan import Plan
+from ..plan.steps import (EVENTS, NONE, AssertRunning, BecomeRoot, EnterRoot, JoinContainer, OpenContainerRoot, OpenProc,
+                          OpenSocket, Receive, Release, Send, SendPidfd, SetAffinity, SetDumpable, Spawn, WritePidFile)
+from . import bits, state
+from .namespaces import MAPPINGS, Namespaces
+from .process import LINUX, Process, check_terminal
+from .rootfs import Rootfs
+from .seccomp import Seccomp
+
+CPUS = 8192
+"""The most CPUs that a kernel can have."""
+
+
+def compile(config, container, own, request, host):
+    """The plan of a process.
+
+    :param config: the container's :class:`~ocirt.model.config.Config`.
+    :param container: the :class:`~ocirt.model.request.Request` that the container was created with.
+    :param own: the members of the process file, ``None`` without one.
+    :param request: :class:`~ocirt.model.exec.ExecRequest`.
+    :raises ConfigError: config.json, or the process file (paths that begin with ``--process``), cannot be applied.
+    :raises RequestError: a flag cannot be used.
+    :raises HostError: the host cannot do what is asked for.
+    """
+    asked = ExecProcess(config, own, request)
+    check_terminal(asked.terminal, request)
+    plan = Plan(config.trace)
+    namespaces = Namespaces(config, container, host, plan)
+    cgroup = cgroups.choose(config, container, host, plan)
+    process = Process(asked, config.linux, request, host, plan, namespaces)
+    filters = Seccomp(config, asked.no_new_privileges, host, plan, added=True)
+    root = NONE if namespaces.has_mount else plan.register()
+    affinity = asked.exec_cpu_affinity
+
+    plan.sections["host"] = _host(request, plan, cgroup, process, filters, root)
+    plan.sections["stage"] = [
+        *process.oom_score(), *_open_proc(asked), *_affinity(affinity.initial), SetDumpable("not dumpable", "", value=0),
+        *_join(namespaces), Spawn("exec", "", section="init", flags=0)]
+    # From ready on what fails is still reported, and what succeeds too: by execve, which closes the socket.
+    plan.sections["init"] = [
+        *cgroup.join(), AssertRunning("exec", ""), *_affinity(affinity.final), *_become_root(namespaces),
+        EnterRoot("exec", "", fd=root), *namespaces.keyring(), *filters.wait(), *process.terminal(device=0),
+        Send("exec", "", event=EVENTS.index("ready")), Receive("exec", "", event=EVENTS.index("committed")),
+        *process.become([] if filters.late else filters.load(), keep=filters.register),
+        *(filters.load() if filters.late else []), *process.execute()]
+    if filters.register != NONE:  # the agent is told the container's state
+        rootfs = Rootfs(config, container, plan, namespaces)
+        plan.sections["state"] = [state(config, container, plan, rootfs, cgroup)]
+    return plan
+
+
+def _host(request, plan, cgroup, process, filters, root):
+    steps = [] if request.ignore_paused else cgroup.assert_thawed()
+    steps += cgroup.open_for(request.beneath()) + process.sockets()
+    pidfd = NONE
+    if request.pidfd_socket is not None:
+        pidfd = plan.register()
+        steps.append(OpenSocket("--pidfd-socket", "", fd=pidfd, path=request.text("pidfd-socket", plan.trace)))
+    steps += process.capabilities.warn() + filters.open()
+    if root != NONE:
+        steps.append(OpenContainerRoot("exec", "", fd=root))
+    steps += [Spawn("exec", "", section="stage", flags=0, cgroup=cgroup.register),
+              Receive("exec", "", event=EVENTS.index("spawned")), *filters.leave(),
+              Receive("exec", "", event=EVENTS.index("ready")), Release("exec", "", relay=int(not request.detach))]
+    if pidfd != NONE:
+        steps.append(SendPidfd("--pidfd-socket", "", fd=pidfd))
+    if request.pid_file is not None:
+        steps.append(WritePidFile("--pid-file", "", path=request.text("pid-file", plan.trace)))
+    return steps
+
+
+def _join(namespaces):
+    flags = namespaces.all()
+    return [JoinContainer("linux.namespaces", "", flags=flags)] if flags else []
+
+
+def _become_root(namespaces):
+    if not namespaces.has_user:
+        return []
+    at = "linux.namespaces"
+    return [BecomeRoot(at, MAPPINGS), SetDumpable("not dumpable", "", value=0)]
+
+
+def _open_proc(asked):
+    """Labels are written through the caller's procfs: what lies at /proc in the container is the container's to say."""
+    return [OpenProc("exec", "")] if asked.has("apparmorProfile") or asked.has("selinuxLabel") else []
+
+
+def _affinity(cpus):
+    text = "" if cpus is None else cpus.read()
+    if not text:
+        return []
+    return [SetAffinity(cpus.path, LINUX, cpus=bits.mask(bits.parse(text, cpus.path, "CPUs", CPUS)))]

@@ -1,0 +1,19 @@
+// What the files of steps on cgroups share.
+#pragma once
+#include "core.h"
+
+#define BENEATH (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+
+// 0 where the step tolerates that the hierarchy was passed over, or 1: it is there. Otherwise the error.
+int is_there(struct run *r, uint64_t hierarchy, int64_t tolerate);
+// With `tolerate`, a hierarchy that may not be written is passed over from here on: 0. Otherwise the error.
+int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *call, int error);
+uint64_t cgroup_key(const char *hierarchy, const char *path);                // of its effect in the journal
+int open_cgroup(const char *hierarchy, const char *path, uint64_t flags);   // fd or negative errno
+int write_control(int dir, const char *file, const char *text);             // one write: 0 or negative errno
+
+// ---- unified.c: cgroup v2 ----
+
+void enable_controllers(struct run *r, int dir, const char *path);
+const char *unfit(int dir, int present);                      // why no container can live in it, or null
+void explain_missing(struct run *r, const char *hierarchy, int dir, const char *file);

@@ -1,0 +1,118 @@
+// exec: a further process for a container that exists. A stage joins the container's namespaces by the pidfd of its first
+// process, and clones the process as a child of this one (docs/architecture.md, "exec").
+#include "verbs.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "run.h"
+
+// ---- steps ----
+
+int do_open_proc(struct run *r, const struct step_open_proc *s) {
+  (void)s;
+  int fd = sys_open(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY, 0);
+  if (fd < 0) return failing(r, "open", fd);
+  r->proc = fd;
+  return 0;
+}
+
+static int has_ended(const struct container *c) { return sys_poll(c->pidfd, POLLIN, 0) == 1; }
+
+static int ended(struct run *r) {
+  r->detail.used = 0;
+  put(&r->detail, "cannot exec in a stopped container: it has just ended");
+  return failing(r, "", -ESRCH);
+}
+
+int do_assert_running(struct run *r, const struct step_assert_running *s) {
+  (void)s;
+  return has_ended(r->container) ? ended(r) : 0;
+}
+
+int do_join_container(struct run *r, const struct step_join_container *s) {
+  int error = (int)sys2(SYS_setns, r->container->pidfd, NUMBER(flags));
+  if (error == -ESRCH) return ended(r);
+  return error < 0 ? failing(r, "setns", error) : 0;
+}
+
+int do_open_container_root(struct run *r, const struct step_open_container_root *s) {
+  BUFFER(path, 64);
+  put(&path, "/proc/"); put_number(&path, r->container->journal->pid); put(&path, "/root");
+  int fd = sys_open(AT_FDCWD, path.data, O_PATH | O_DIRECTORY, 0);
+  // While the pidfd says that the process lives its number is still its own.
+  if (has_ended(r->container)) { sys_close(fd); return ended(r); }
+  if (fd < 0) return failing(r, "open", fd);
+  r->fds[s->fd] = fd;
+  return 0;
+}
+
+int do_enter_root(struct run *r, const struct step_enter_root *s) {
+  if (NUMBER(fd) >= 0) {
+    int error = sys_fchdir(r->fds[s->fd]);
+    if (!error) error = (int)sys1(SYS_chroot, ".");
+    if (error < 0) return failing(r, "chroot", error);
+  }
+  r->rootfs = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+  return r->rootfs < 0 ? failing(r, "open", r->rootfs) : 0;
+}
+
+int do_set_affinity(struct run *r, const struct step_set_affinity *s) {
+  size_t size = 0;
+  const void *cpus = bytes_of(r->program, s->cpus, &size);
+  int error = (int)sys3(SYS_sched_setaffinity, 0, size, cpus);
+  return error < 0 ? failing(r, "sched_setaffinity", error) : 0;
+}
+
+int do_release(struct run *r, const struct step_release *s) {
+  // From here on they are meant for the process.
+  if (s->relay) r->signals = relay_signals();
+  if (s->relay && r->console >= 0) copy_window(r->console);
+  struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
+  int fd, error = send_message(r->peer, &message, -1);
+  if (error && error != -EPIPE) return failing(r, "sendmsg", error);
+  int got = receive_message(r->peer, &message, &fd);
+  if (got < 0) return failing(r, "recvmsg", got);
+  if (got && message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
+  if (got) return failing(r, "recvmsg", -EPROTO);
+  // execve has closed the socket, or the end of the process.
+  return __atomic_load_n(r->phase, __ATOMIC_SEQ_CST) == PHASE_RUNNING ? 0 : child_gone(r);
+}
+
+// ---- the verb ----
+
+void need_running(struct container *c, struct request *q) {
+  name_container(c, q);
+  int error = container_open(c, 0);
+  if (error == -ENOENT) fail("container does not exist: %s", c->id);
+  if (error < 0) fail("--root %s: open %s: %e", c->root, c->id, error);
+  const char *status = container_status(c);
+  if (!strcmp(status, "stopped")) fail("cannot exec in a stopped container");
+  if (!strcmp(status, "creating")) fail("cannot exec in a container in the state creating: %s", c->id);
+}
+
+void verb_exec(struct request *q, int program_fd) {
+  struct container c = {0};
+  static struct run r;
+  const struct step *failed;
+  need_running(&c, q);
+  if (program_load(&c.program, program_fd)) fail("the program for %s was compiled by another build", c.id);
+  for (int fd = 3; fd < 3 + preserved_fds(q); fd++) sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
+  fault_begin("exec");
+  run_begin(&r, &c, SECTION_HOST);
+  r.joins = 1;
+  // No container's journal: one that waits for start does not run by this.
+  r.phase = mmap(0, sizeof *r.phase, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (r.phase == MAP_FAILED) fail("mmap: %e", -ENOMEM);
+  int error = run_section(&r, &failed);
+  if (error) {
+    BUFFER(text, LOG_LINE);
+    put_failure(&text, &r, failed, error);
+    end_child(&r);
+    if (has_ended(&c) && !strstr(text.data, "stopped container")) put(&text, " (the container has just ended)");
+    fail("%s", text.data);
+  }
+  if (r.signals < 0) sys_exit(0);
+  sys_exit(relay(&c, r.child_pidfd, r.signals, r.console, 0));
+}

@@ -1,0 +1,172 @@
+// Steps on cgroup v2 alone: controllers, domains, delegation. The kernel's Documentation/admin-guide/cgroup-v2.rst.
+#include "cgroup.h"
+
+#include <string.h>
+
+// Is the word `name` of `length` bytes in `list`?
+static int has_word(const char *list, const char *name, size_t length) {
+  for (const char *word = list; *(word += strspn(word, " \n")); word += strcspn(word, " \n"))
+    if (strcspn(word, " \n") == length && !memcmp(word, name, length)) return 1;
+  return 0;
+}
+
+static void refuse(struct run *r, const char *path, int error) {
+  struct buffer at = {r->refused_at, sizeof r->refused_at, 0, 0};
+  r->refused = error;
+  put(&at, *path ? path : "/");
+}
+
+// Enables for the children of `dir` the controllers that it has. One that cannot be is missed by nobody but the step
+// that writes a file of it, which then says why.
+void enable_controllers(struct run *r, int dir, const char *path) {
+  char has[512], enabled[512], one[64];
+  BUFFER(missing, 1024);
+  if (read_file(dir, "cgroup.controllers", has, sizeof has) <= 0 ||
+      read_file(dir, "cgroup.subtree_control", enabled, sizeof enabled) < 0) return;
+  for (const char *word = has; *(word += strspn(word, " \n")); word += strcspn(word, " \n")) {
+    size_t length = strcspn(word, " \n");
+    if (has_word(enabled, word, length)) continue;
+    put(&missing, " +"); put_bytes(&missing, word, length);
+  }
+  if (!missing.used) return;
+  int error = write_control(dir, "cgroup.subtree_control", missing.data + 1);
+  if (!error) return;
+  refuse(r, path, error);
+  // EBUSY: it has processes. Then no controller is enabled by itself: those that know threads would be, at the price
+  // of making the children invalid domains. What may not be written at all is not tried again either. EPERM is cpuset's,
+  // for processes of others in a child, until Linux 6.6.
+  if (error == -EBUSY || error == -EOPNOTSUPP || error == -EACCES || error == -EROFS) return;
+  for (const char *word = missing.data; *(word += strspn(word, " ")); word += strcspn(word, " ")) {
+    struct buffer text = {one, sizeof one, 0, 0};
+    put_bytes(&text, word, strcspn(word, " "));
+    if ((error = write_control(dir, "cgroup.subtree_control", one))) refuse(r, path, error);
+  }
+}
+
+const char *unfit(int dir, int present) {
+  char text[256];
+  if (read_file(dir, "cgroup.type", text, sizeof text) > 0 && strcmp(text, "domain\n"))
+    return strncmp(text, "domain invalid", 14) ? "it is part of a threaded cgroup" : "a cgroup above it is threaded";
+  if (!present) return 0;
+  if (read_file(dir, "cgroup.events", text, sizeof text) > 0 && strstr(text, "populated 1"))
+    return "it has processes in it already";
+  if (read_file(dir, "cgroup.freeze", text, sizeof text) > 0 && *text == '1') return "it is frozen";
+  if (read_file(dir, "cgroup.subtree_control", text, sizeof text) > 1)
+    return "it has controllers enabled for its children, and so takes no process";
+  return 0;
+}
+
+// For the error of a step whose file is not there. Says nothing on cgroup v1.
+void explain_missing(struct run *r, const char *hierarchy, int dir, const char *file) {
+  char has[512], all[512];
+  size_t length = strcspn(file, ".");
+  if (read_file(dir, "cgroup.controllers", has, sizeof has) < 0) return;
+  if (!file[length] || has_word(has, file, length) || !strncmp(file, "cgroup.", 7)) {
+    put(&r->detail, "this kernel has no such file");
+    return;
+  }
+  int top = sys_open(AT_FDCWD, hierarchy, O_PATH | O_DIRECTORY, 0), known = 0;
+  if (top >= 0 && read_file(top, "cgroup.controllers", all, sizeof all) > 0) known = has_word(all, file, length);
+  sys_close(top);
+  put(&r->detail, "the controller "); put_bytes(&r->detail, file, length);
+  put(&r->detail, known ? " is not enabled in this cgroup" : " is not there on this host");
+  if (!known || !r->refused) return;
+  put(&r->detail, ": enable controllers in "); put(&r->detail, r->refused_at); put(&r->detail, ": ");
+  put_error(&r->detail, r->refused);
+  if (r->refused == -EBUSY) put(&r->detail, " (it has processes itself)");
+}
+
+int do_enable_controllers(struct run *r, const struct step_enable_controllers *s) {
+  BUFFER(above, 4096);
+  const char *path = TEXT(path), *name = path + strspn(path, "/");
+  for (; *name; name += strspn(name, "/")) {
+    int dir = open_cgroup(TEXT(hierarchy), above.used ? above.data : "/", O_RDONLY | O_DIRECTORY);
+    if (dir < 0) return failing(r, "open", dir);
+    enable_controllers(r, dir, above.data);
+    sys_close(dir);
+    size_t length = strcspn(name, "/");
+    put(&above, "/"); put_bytes(&above, name, length);
+    name += length;
+  }
+  return 0;
+}
+
+// ---- limits ----
+
+// Opens `file` of the cgroup for writing: fd, or a negative errno of which all has been said.
+static int open_control(struct run *r, uint64_t hierarchy, const char *path, const char *file, int optional) {
+  int there = is_there(r, hierarchy, 0);
+  if (there < 0) return there;
+  int dir = open_cgroup(text_of(r->program, hierarchy), path, O_PATH | O_DIRECTORY);
+  if (dir < 0) return failing(r, "open", dir);
+  int fd = sys_openat2(dir, file, O_WRONLY, 0, BENEATH);
+  if (fd == -ENOENT && !optional) explain_missing(r, text_of(r->program, hierarchy), dir, file);
+  sys_close(dir);
+  return fd < 0 ? failing(r, "open", fd) : fd;
+}
+
+static int write_to(struct run *r, int fd, const char *text) {
+  long n = sys_write(fd, text, strlen(text));
+  sys_close(fd);
+  return n < 0 ? failing(r, "write", (int)n) : 0;
+}
+
+int do_write_either_cgroup(struct run *r, const struct step_write_either_cgroup *s) {
+  int fd = open_control(r, s->hierarchy, TEXT(path), TEXT(file), 1);
+  if (fd != -ENOENT) return fd < 0 ? fd : write_to(r, fd, TEXT(value));
+  if (!*TEXT(other_file)) return 0;
+  fd = open_control(r, s->hierarchy, TEXT(path), TEXT(other_file), 0);
+  return fd < 0 ? fd : write_to(r, fd, TEXT(other_value));
+}
+
+int do_write_cgroup_difference(struct run *r, const struct step_write_cgroup_difference *s) {
+  int64_t difference;
+  if (__builtin_sub_overflow(NUMBER(value), NUMBER(less), &difference) || difference < 0) {
+    put(&r->detail, "memory and swap together cannot be less than memory alone");
+    return failing(r, "check", -EINVAL);
+  }
+  BUFFER(text, 32);
+  put_number(&text, difference);
+  int fd = open_control(r, s->hierarchy, TEXT(path), TEXT(file), difference == 0);
+  if (fd == -ENOENT && difference == 0) return 0;
+  return fd < 0 ? fd : write_to(r, fd, text.data);
+}
+
+int do_check_memory_usage(struct run *r, const struct step_check_memory_usage *s) {
+  char text[32];
+  int64_t used;
+  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
+  if (dir < 0) return 0;
+  long size = read_file(dir, "memory.current", text, sizeof text);
+  sys_close(dir);
+  if (size <= 0) return 0;
+  text[strcspn(text, "\n")] = 0;
+  if (parse_number(text, &used)) return 0;
+  if ((NUMBER(limit) <= 0 || used < NUMBER(limit)) && (NUMBER(swap) <= 0 || used < NUMBER(swap))) return 0;
+  put(&r->detail, text); put(&r->detail, " bytes are in use");
+  return failing(r, "check", -EBUSY);
+}
+
+// ---- delegation ----
+
+int do_delegate_cgroup(struct run *r, const struct step_delegate_cgroup *s) {
+  int there = is_there(r, s->hierarchy, NUMBER(tolerate));
+  if (there <= 0) return there;
+  char files[1024];
+  // Kernels before 4.15 do not list them.
+  if (read_file(AT_FDCWD, "/sys/kernel/cgroup/delegate", files, sizeof files) <= 0)
+    strcpy(files, "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n");
+  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY | O_DIRECTORY);
+  if (dir < 0) return failing(r, "open", dir);
+  int error = (int)sys5(SYS_fchownat, dir, "", s->uid, -1, AT_EMPTY_PATH);
+  for (char *file = files; !error && *file; ) {
+    size_t length = strcspn(file, "\n");
+    int more = file[length] != 0;
+    file[length] = 0;
+    error = (int)sys5(SYS_fchownat, dir, file, s->uid, -1, AT_SYMLINK_NOFOLLOW);
+    if (error == -ENOENT) error = 0;  // of a controller that is not enabled here
+    file += length + more;
+  }
+  sys_close(dir);
+  return error ? tolerated(r, s->hierarchy, NUMBER(tolerate), "fchownat", error) : 0;
+}

@@ -1,0 +1,161 @@
+// Steps on systemd's units: a scope (or slice) for the container, asked for over D-Bus.
+#include "cgroup.h"
+#include "dbus.h"
+
+#include <string.h>
+
+static const struct dbus_target manager = {"org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"},
+  daemon = {"org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"};
+
+#define MATCH "type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'"
+
+static struct wire out;
+static struct dbus bus;
+
+// What a job for a unit came to.
+struct job { const char *socket; int64_t seconds; char result[64]; };
+
+static uint32_t call(const char *member, int flags, const char *signature, const char *const *items, uint32_t count) {
+  struct texts body = {(const char **)items, count};
+  return dbus_call(&out, &manager, member, flags, signature, &body, 0);
+}
+
+static void begin(const char *unit, int64_t on_bus, int64_t owner) {
+  out = (struct wire){0};
+  dbus_authenticate(&out, owner);
+  if (on_bus) {
+    const char *rule[] = {"s", MATCH};
+    struct texts match = {rule, COUNT(rule)};
+    dbus_call(&out, &daemon, "Hello", 0, 0, 0, 0);
+    dbus_call(&out, &daemon, "AddMatch", 1, "s", &match, 0);
+  }
+  call("Subscribe", 1, 0, 0, 0);
+  // What a failed unit has left would be in the way, as the name of one that is there.
+  const char *failed[] = {"s", unit};
+  call("ResetFailedUnit", 1, "s", failed, COUNT(failed));
+}
+
+// Waits for the job that the call made: 0 once it has ended, -EREMOTEIO where systemd refuses: its words are in the detail.
+static int wait_job(struct run *r, uint32_t serial, const char *unit, struct job *job) {
+  struct dbus_message m;
+  char ours[256] = "", early[256] = "";
+  for (;;) {
+    int error = dbus_next(&bus, &m);
+    if (error) return error;
+    if (m.type == DBUS_ERROR && m.reply_to == serial) {
+      const char *text = dbus_text(&m);
+      put(&r->detail, text && *text ? text : m.error);
+      return -EREMOTEIO;
+    }
+    if (m.type == DBUS_RETURN && m.reply_to == serial) {
+      const char *path = dbus_text(&m);
+      if (!path || !*path || strlen(path) >= sizeof ours) return -EPROTO;
+      strcpy(ours, path);
+    } else if (m.type == DBUS_SIGNAL && !strcmp(m.member, "JobRemoved")) {
+      dbus_number(&m);
+      const char *path = dbus_text(&m), *name = path ? dbus_text(&m) : 0, *result = name ? dbus_text(&m) : 0;
+      if (!result || strcmp(name, unit) || strlen(path) >= sizeof early || strlen(result) >= sizeof job->result) continue;
+      strcpy(early, path);
+      strcpy(job->result, result);
+    } else continue;
+    // The end of the job may be told before its name is.
+    if (*ours && !strcmp(ours, early)) return 0;
+  }
+}
+
+static int converse(struct run *r, uint32_t serial, const char *unit, struct job *job) {
+  int error = dbus_open(&bus, job->socket, &out, job->seconds);
+  if (error) {
+    if (error == -ETIMEDOUT) return error;
+    put(&r->detail, "connect to systemd's socket "); put(&r->detail, job->socket); put(&r->detail, ": ");
+    put_error(&r->detail, error);
+    return -EREMOTEIO;
+  }
+  error = wait_job(r, serial, unit, job);
+  sys_close(bus.fd);
+  bus.fd = -1;
+  if (error && error != -EREMOTEIO && error != -ETIMEDOUT) {
+    put(&r->detail, "the answer of "); put(&r->detail, job->socket); put(&r->detail, ": "); put_error(&r->detail, error);
+  }
+  if (error == -ETIMEDOUT) {
+    put(&r->detail, "systemd has not answered at "); put(&r->detail, job->socket); put(&r->detail, " for ");
+    put_number(&r->detail, job->seconds); put(&r->detail, " s");
+  }
+  return error;
+}
+
+static struct effect *unit_effect(struct run *r, const char *socket, const char *unit, int make) {
+  return effect_of(r->container->journal, effect_key(socket, unit), make);
+}
+
+// Has systemd put the child where the plan says that it does? All later steps act there.
+static int check_place(struct run *r, const char *path) {
+  BUFFER(file, 64);
+  char text[8192];
+  put(&file, "/proc/"); put_number(&file, r->child); put(&file, "/cgroup");
+  if (read_file(AT_FDCWD, file.data, text, sizeof text) <= 0) return failing(r, "read the child's cgroup", -ESRCH);
+  char *line = strncmp(text, "0::", 3) ? strstr(text, "\n0::") : text;
+  line = line ? strchr(line, '/') : 0;
+  if (line) line[strcspn(line, "\n")] = 0;
+  if (line && !strcmp(line, path)) return 0;
+  put(&r->detail, "systemd has put it into the cgroup "); put(&r->detail, line ? line : "(none)");
+  put(&r->detail, ", expected "); put(&r->detail, path);
+  return failing(r, "check", -EXDEV);
+}
+
+int do_start_unit(struct run *r, const struct step_start_unit *s) {
+  const char *unit = TEXT(unit);
+  struct job job = {.socket = TEXT(socket), .seconds = NUMBER(timeout)};
+  struct effect *effect = unit_effect(r, job.socket, unit, 1);
+  if (!effect) return failing(r, "journal", -E2BIG);
+  begin(unit, NUMBER(bus), NUMBER(owner));
+  uint32_t serial = dbus_call(&out, &manager, "StartTransientUnit", 0, "ssa(sv)a(sa(sv))", TEXTS(body), r->child);
+  effect->state = EFFECT_INTENDED;
+  int error = converse(r, serial, unit, &job);
+  if (!error && strcmp(job.result, "done")) {
+    put(&r->detail, "systemd's job for it has ended with the result "); put(&r->detail, job.result);
+    error = -EREMOTEIO;
+  }
+  if (error) {
+    // The child ends now, and with it whatever systemd still makes of the call.
+    effect->state = EFFECT_UNDONE;
+    BUFFER(said, 1024);
+    put(&said, text_of(r->program, s->head.at)); put(&said, ": start the systemd unit "); put(&said, unit); put(&said, ": ");
+    put(&said, r->detail.data);
+    r->detail.used = 0;
+    put(&r->detail, said.data);
+    return failing(r, "", error);
+  }
+  effect->state = EFFECT_MINE;
+  // Not before: until then a cgroup of this name is another's.
+  struct effect *cgroup = effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 1);
+  if (!cgroup) return failing(r, "journal", -E2BIG);
+  cgroup->state = EFFECT_USED;
+  return check_place(r, TEXT(path));
+}
+
+// Whatever happens here, the cgroup is empty by now, and systemd removes an empty scope by itself, sooner or later.
+int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
+  const char *unit = TEXT(unit);
+  struct job job = {.socket = TEXT(socket), .seconds = NUMBER(timeout)};
+  struct effect *effect = unit_effect(r, job.socket, unit, 0);
+  if (!effect || !effect->state || effect->state == EFFECT_UNDONE) return 0;
+  char events[256] = "";
+  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY | O_DIRECTORY);
+  if (dir >= 0) read_file(dir, "cgroup.events", events, sizeof events);
+  sys_close(dir);
+  // Cut off before systemd's answer, the unit may be another's, whose name this container wanted: ours has no process.
+  if (effect->state == EFFECT_INTENDED && strstr(events, "populated 1")) { effect->state = EFFECT_UNDONE; return 0; }
+  begin(unit, NUMBER(bus), NUMBER(owner));
+  const char *body[] = {"s", unit, "s", "replace"};
+  int error = converse(r, call("StopUnit", 0, "ss", body, COUNT(body)), unit, &job);
+  effect->state = EFFECT_UNDONE;
+  // Refused: it is gone already.
+  if (error && error != -EREMOTEIO) {
+    BUFFER(said, LOG_LINE);
+    put(&said, "stop the systemd unit "); put(&said, unit); put(&said, ": "); put(&said, r->detail.data);
+    log_line("warning", said.data);
+  }
+  r->detail.used = 0;
+  return 0;
+}

@@ -1,0 +1,231 @@
+"""What exec asks for: its flags, and the process that they, or a process file, make of config.json's."""
+
+from ..errors import RequestError
+from . import config
+from .request import Request
+from .text import Number, Text, Texts, quote
+
+AT_FILE = "--process"
+"""Begins the paths of what the process file holds: ``--process.args[0]``."""
+SETS = ("bounding", "permitted", "inheritable", "effective", "ambient")
+UINT32_MAX = (1 << 32) - 1
+
+
+class ExecRequest(Request):
+    """The request to add a process to a container.
+
+    :param words: as a Request's; flags that repeat are words ``env.0``, ``env.1`` and so on.
+    :param command: the words after the id.
+
+    :ivar process: the path of the process file, ``None`` without one; the flags that change config.json's process count
+        only then, as with runc.
+    """
+
+    __slots__ = ("command", "process", "cwd", "env", "tty", "user", "additional_gids", "cap", "no_new_privs", "apparmor",
+                 "process_label", "ignore_paused", "cgroup")
+
+    def __init__(self, words, command):
+        super().__init__(words)
+        self.command = command
+        for name in ("process", "cwd", "user", "apparmor", "process-label"):
+            setattr(self, name.replace("-", "_"), words.get(name) or None)
+        for name in ("tty", "ignore-paused"):
+            setattr(self, name.replace("-", "_"), words.get(name) == "1")
+        self.no_new_privs = words.get("no-new-privs") == "1"
+        for name in ("env", "additional-gids", "cap", "cgroup"):
+            setattr(self, name.replace("-", "_"), _repeated(words, name))
+        for variable in self.env:
+            if not variable.partition("=")[1] or variable.startswith("="):
+                raise RequestError(f"--env {quote(variable)}: expected NAME=VALUE")
+
+    def beneath(self):
+        """``--cgroup``: controller -> path beneath the container's cgroup, ``""`` for all controllers.
+
+        :raises RequestError: a controller is named twice, or not at all where there are several flags; a path leads up.
+        """
+        found = {}
+        for text in self.cgroup:
+            names, colon, path = text.rpartition(":")
+            if not colon and len(self.cgroup) > 1:
+                raise RequestError(f"--cgroup {quote(text)}: expected CONTROLLER:CGROUP where the flag is given more than "
+                                   "once")
+            if ".." in path.split("/"):
+                raise RequestError(f"--cgroup {quote(text)}: expected a path without ..")
+            for name in names.split(","):
+                if name in found or (colon and not name):
+                    raise RequestError(f"--cgroup {quote(text)}: expected each controller once, and none without a name")
+                found[name] = path
+        return found
+
+
+def _repeated(words, name):
+    found = []
+    while (value := words.get(f"{name}.{len(found)}")) is not None:
+        found.append(value)
+    return found
+
+
+class _Capabilities:
+    """Those of config.json with ``--cap``. As runc does it: ambient only where some are inheritable."""
+
+    def __init__(self, view, added):
+        for name in SETS:
+            found = getattr(view, name)
+            if name != "inheritable" and (name != "ambient" or view.inheritable):
+                found = found + added
+            setattr(self, name, found)
+
+
+class _User:
+    """That of config.json with ``--user`` and ``--additional-gids``."""
+
+    def __init__(self, process, request, trace):
+        self.umask = process.user.umask
+        self.uid, self.gid = (process.user.uid, process.user.gid) if process.has("user") else (0, 0)
+        if request.user is not None:
+            uid, colon, gid = request.user.partition(":")
+            self.uid = _id(uid, request.user, "--user", "$user.uid", trace)
+            if colon:
+                self.gid = _id(gid, request.user, "--user", "$user.gid", trace)
+        self.additional_gids = process.user.additional_gids + [
+            _id(gid, gid, "--additional-gids", f"$additional-gids[{index}]", trace)
+            for index, gid in enumerate(request.additional_gids)]
+
+
+def _id(text, whole, flag, path, trace):
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= UINT32_MAX):
+        expected = "UID or UID:GID, in numbers" if flag == "--user" else "the number of a group"
+        raise RequestError(f"{flag} {quote(whole)}: expected {expected}")
+    return Number(int(text), path, trace)
+
+
+class ExecProcess:
+    """The process that exec adds, to be read like a view of config.json's ``process``.
+
+    With a process file it is that, and what the file does not have of limits, capabilities, labels, scheduling and umask
+    is the container's own; without one it is config.json's process changed by the flags.
+
+    :param own: the members of the process file, ``None`` without one.
+    :raises RequestError: there is no command, or the flags cannot be used.
+    """
+
+    INHERITED = ("rlimits", "capabilities", "oomScoreAdj", "scheduler", "ioPriority", "execCPUAffinity",
+                 "apparmorProfile", "selinuxLabel")
+    """Properties that are the container's where the process file has none."""
+
+    def __init__(self, container, own, request):
+        self._container, self._request = container.process, request
+        self._trace = container.trace
+        self._own = None if own is None else config.Process(own, AT_FILE, self._trace)
+        if own is not None:
+            return
+        if not request.command:
+            raise RequestError("exec needs a command, or --process FILE")
+        if not container.has("process"):
+            raise RequestError("--process: found none, expected a file: the container's config.json has no process")
+
+    def _of(self, name):
+        """The view that has the property ``name``: the file's, or else the container's where that is inherited."""
+        if self._own is None:
+            return self._container
+        if name in self.INHERITED and self._own.value.get(name) in (None, [], ""):
+            return self._container
+        return self._own
+
+    def has(self, name):
+        if name in ("apparmorProfile", "selinuxLabel") and self._flag(name) is not None:
+            return True
+        return name == "user" or self._of(name).has(name)
+
+    def _flag(self, name):
+        """The text of the flag that sets a label, ``None`` without it."""
+        if self._own is not None:
+            return None
+        flag = {"apparmorProfile": "apparmor", "selinuxLabel": "process-label"}[name]
+        value = getattr(self._request, flag.replace("-", "_"))
+        return None if value is None else Text(value, f"${flag}", self._trace)
+
+    @property
+    def terminal(self):
+        return self._request.tty if self._own is None else self._own.terminal
+
+    @property
+    def console_size(self):
+        return self._of("consoleSize").console_size
+
+    @property
+    def cwd(self):
+        if self._own is None and self._request.cwd is not None:
+            return Text(self._request.cwd, "$cwd", self._trace)
+        return self._of("cwd").cwd
+
+    @property
+    def env(self):
+        env = self._of("env").env
+        found = [] if env is None else [env]
+        if self._own is None and self._request.env:
+            found.append(Texts(self._request.env, "$env", self._trace))
+        return found
+
+    @property
+    def args(self):
+        if self._own is None:
+            return Texts(self._request.command, "$command", self._trace)
+        return self._own.args
+
+    @property
+    def rlimits(self):
+        return self._of("rlimits").rlimits
+
+    @property
+    def capabilities(self):
+        view = self._of("capabilities").capabilities
+        if self._own is not None or not self._request.cap:
+            return view
+        return _Capabilities(view, [Text(name, f"$cap[{index}]", self._trace)
+                                    for index, name in enumerate(self._request.cap)])
+
+    @property
+    def no_new_privileges(self):
+        return self._of("noNewPrivileges").no_new_privileges or (self._own is None and self._request.no_new_privs)
+
+    @property
+    def oom_score_adj(self):
+        return self._of("oomScoreAdj").oom_score_adj
+
+    @property
+    def scheduler(self):
+        return self._of("scheduler").scheduler
+
+    @property
+    def io_priority(self):
+        return self._of("ioPriority").io_priority
+
+    @property
+    def exec_cpu_affinity(self):
+        return self._of("execCPUAffinity").exec_cpu_affinity
+
+    @property
+    def apparmor_profile(self):
+        flag = self._flag("apparmorProfile")
+        return self._of("apparmorProfile").apparmor_profile if flag is None else flag
+
+    @property
+    def selinux_label(self):
+        flag = self._flag("selinuxLabel")
+        return self._of("selinuxLabel").selinux_label if flag is None else flag
+
+    @property
+    def user(self):
+        if self._own is None:
+            return _User(self._container, self._request, self._trace)
+        return _FileUser(self._own, self._container)
+
+
+class _FileUser:
+    """That of a process file; the umask is the container's where it has none."""
+
+    def __init__(self, own, container):
+        self.uid, self.gid = (own.user.uid, own.user.gid) if own.has("user") else (0, 0)
+        self.additional_gids = own.user.additional_gids
+        self.umask = container.user.umask if own.user.umask is None else own.user.umask

@@ -1,0 +1,302 @@
+"""Kept programs, read: what :mod:`.cache` has written, for people. The executable reads by itself (core/cache.c)."""
+
+from ..model.json import encode, member
+from ..model.text import PREDICATES, quote
+from .cache import ABSOLUTE, FORMAT, LIST_IS_EMPTY, MAGIC, MAX_LENGTH, NUMBER_EQUALS, RANGE
+from .cache import PREDICATES as NAMES
+from .encode import BUILD_SIZE, LIST_VALUE, NUMBER_VALUE
+
+IGNORED = ("log", "log-format", "debug", "config", "keep", "no-subreaper", "no-cache")
+"""Flags that no program depends on."""
+PASSED_ON = ("bundle", "root", "console-socket", "pidfd-socket", "pid-file", "upper", "work")
+"""Flags whose value a program takes as it comes: only that they are given counts."""
+SCAN_MAX = 1 << 20
+"""Bytes of a config.json that is looked up."""
+TEXT_MAX = 4096
+"""Bytes of a value that a test can be asked of."""
+KINDS = {"s": "a string", "i": "a whole number", "f": "a number with a fraction", "t": "true", "b": "false",
+         "n": "null", "L": "a list of strings", "R": "annotations"}
+OBSERVED = {"i": "effective user and group", "c": "capabilities", "d": "the file system of", "g": "cgroup hierarchies",
+            "o": "the caller's cgroups", "t": "the text of"}
+
+
+class DamagedEntry(ValueError):
+    """These bytes are no entry, or one of another format."""
+
+
+class Source:
+    """Where a value stands: see :mod:`.cache`.
+
+    :ivar name: empty for a value of the config, ``$word``, or ``@key`` of the annotations.
+    """
+
+    __slots__ = ("name", "number")
+
+    def __init__(self, name, number):
+        self.name, self.number = name, number
+
+
+class Entry:
+    """A kept program and what it holds for.
+
+    :ivar build: the build id of who made it.
+    :ivar structure: of the config, as :class:`~ocirt.model.shape.Shape` has it, as text.
+    :ivar request: the command line, as the launcher has put it.
+    :ivar guards: pairs of source and value.
+    :ivar tests: (source, name of the predicate, arguments, answer).
+    :ivar observed: (kind, of what, what was found), see :class:`~ocirt.model.host.Host`.
+    :ivar slots: (source, kind, checks), checks as ``Text.checked`` records them.
+    :ivar size: bytes of the entry.
+    """
+
+    __slots__ = ("build", "structure", "request", "guards", "tests", "observed", "slots", "size")
+
+    def __init__(self, data):
+        """:raises DamagedEntry: these are no bytes of an entry."""
+        reader = _Reader(data)
+        if reader.take(len(MAGIC)) != MAGIC or reader.number() != FORMAT or reader.number() != len(data):
+            raise DamagedEntry("the head is not an entry's")
+        self.size = len(data)
+        self.build = reader.take(BUILD_SIZE).rstrip(b"\0").decode("ascii", "replace")
+        self.structure, _, self.request = reader.text().partition("\n")
+        self.guards = [(reader.source(), reader.wide() if reader.byte() == ord("i") else reader.text())
+                       for _ in range(reader.number())]
+        self.tests = [reader.test() for _ in range(reader.number())]
+        self.observed = [(chr(reader.byte()), reader.text(), reader.text()) for _ in range(reader.number())]
+        self.slots = [reader.slot() for _ in range(reader.number())]
+        reader.span()
+        if reader.at != len(data):
+            raise DamagedEntry("there is more than an entry")
+
+    def leaves(self):
+        """Pairs of JSON path and letter of the values, in the order they stand."""
+        return leaves(self.structure)
+
+
+class _Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, size):
+        if size > len(self.data) - self.at:
+            raise DamagedEntry("it ends early")
+        self.at += size
+        return self.data[self.at - size:self.at]
+
+    def byte(self):
+        return self.take(1)[0]
+
+    def number(self):
+        return int.from_bytes(self.take(4), "little")
+
+    def wide(self):
+        return int.from_bytes(self.take(16), "little", signed=True)
+
+    def span(self):
+        return self.take(self.number())
+
+    def text(self):
+        return self.span().decode("utf-8", "surrogateescape")
+
+    def source(self):
+        return Source(self.text(), self.number())
+
+    def test(self):
+        source, number, answer = self.source(), self.byte(), self.byte()
+        if number > LIST_IS_EMPTY:
+            raise DamagedEntry("a predicate that there is not")
+        name = {NUMBER_EQUALS: "equals", LIST_IS_EMPTY: "is_empty"}.get(number) or NAMES[number]
+        arguments = [self.wide() if number == NUMBER_EQUALS else self.text() for _ in range(self.number())]
+        return source, name, arguments, bool(answer)
+
+    def slot(self):
+        source, kind, flags, length = self.source(), self.byte(), self.byte(), self.number()
+        low, high = self.wide(), self.wide()
+        checks = {"absolute": True} if flags & ABSOLUTE else {}
+        checks |= {"max_length": length} if flags & MAX_LENGTH else {}
+        return source, kind, checks | ({"low": low, "high": high} if flags & RANGE else {})
+
+
+def leaves(structure):
+    """The values of a structure: pairs of JSON path and letter.
+
+    :raises DamagedEntry: this is no structure.
+    """
+    found, holders, here, at = [], [], "", 0
+    try:
+        while at < len(structure):
+            sign = structure[at]
+            at += 1
+            if sign == ":":
+                end = structure.index("\0", at)
+                here = member(holders[-1][0], structure[at:end])
+                at = end + 1
+            elif sign in "}]":
+                holders.pop()
+            else:
+                if holders and holders[-1][1] is not None:
+                    here = f"{holders[-1][0]}[{holders[-1][1]}]"
+                    holders[-1][1] += 1
+                if sign in "{[":
+                    holders.append([here, 0 if sign == "[" else None])
+                else:
+                    found.append((here, sign))
+    except (IndexError, ValueError):
+        raise DamagedEntry("no structure of a config") from None
+    return found
+
+
+def request_of(words, order):
+    """The command line as the launcher puts it.
+
+    :param words: flag -> value, with ``verb``; ``notify-socket`` where the caller has one.
+    :param order: names of the flags in the order of the executable's.
+    """
+    text = words["verb"]
+    for name in order:
+        if name in words and name not in IGNORED:
+            text += f" {name}" if name in PASSED_ON else f" {name}={_json(words[name])}"
+    return text + " listen-fds=0" + (" notify-socket" if words.get("notify-socket") else "")
+
+
+def _json(value):
+    # As core/text.c writes it: bytes above 127 as they are.
+    return '"' + "".join([letter if letter > "\x7f" else encode(letter)[1:-1] for letter in value]) + '"'
+
+
+def difference(entry, shape, words, host):
+    """What of a request for a config of the entry's structure the entry does not hold for: a sentence for the first
+    such thing, ``None`` where it holds.
+
+    :param shape: the :class:`~ocirt.model.shape.Shape` of the config.
+    :param words: as for :func:`request_of`.
+    :param host: the :class:`~ocirt.model.host.Host` to look at.
+    """
+    find = _Finder(shape, words)
+    for source, expected in entry.guards:
+        path, value = find(source)
+        if type(value) is not type(expected) or value != expected:
+            return f"{path}: found {_shown(value)}, the program is for {_shown(expected)}"
+    for source, name, arguments, answer in entry.tests:
+        path, value = find(source)
+        found = _answer(name, value, arguments)
+        if found is not answer:
+            asked = " ".join([name, *map(_shown, arguments)]) if name != "has" else f"has {_shown(source.name[1:])}"
+            return f"{path}: {asked}: found {_word(found)}, the program is for {_word(answer)}"
+    for kind, of, expected in entry.observed:
+        found = host.look(kind, of)
+        if found != expected:
+            of_what = f"{OBSERVED.get(kind, kind)} {of}".strip()
+            return f"{of_what}: found {_shown(found)}, the program is for {_shown(expected)}"
+    for source, kind, checks in entry.slots:
+        path, value = find(source)
+        if wrong := _unfit(kind, checks, value):
+            return f"{path}: found {_shown(value)}, the program takes {wrong}"
+    return None
+
+
+def unscanned(shape, size):
+    """What of a config makes the executable leave it to Python, so that no program of it is ever kept: a sentence, or
+    ``None``. The rules are core/scan.c's, but for those of keys and of nesting, which no engine's config comes near.
+
+    :param size: bytes of config.json.
+    """
+    if size > SCAN_MAX:
+        return f"config.json: found {size} bytes, expected at most {SCAN_MAX}"
+    for path, letter, value in zip(shape.leaves, shape.letters, shape.values):
+        inner = {"L": value, "s": [value], "R": [*value, *value.values()] if letter == "R" else ()}
+        for each in inner.get(letter, ()):
+            if not isinstance(each, str):
+                return f"{path}: found {quote(each)}, expected strings only"
+            if "\0" in each or not each.isascii() and any("\ud800" <= character <= "\udfff" for character in each):
+                return f"{path}: found {quote(each)}, expected a string without NUL and half surrogate pairs"
+        if letter == "i" and not -(1 << 63) <= value < 1 << 64:
+            return f"{path}: found {quote(value)}, expected a number of 64 bits"
+    return None
+
+
+def _shown(value):
+    return "nothing" if value is None else quote(value)
+
+
+def _word(answer):
+    return {True: "yes", False: "no", None: "no answer"}[answer]
+
+
+class _Finder:
+    """Gives path and value of a source; the value is ``None`` where there is none."""
+
+    def __init__(self, shape, words):
+        self.values, self.paths, self.words = shape.values, list(shape.leaves), words
+        self.annotations = shape.values[shape.leaves["annotations"]] if "annotations" in shape.leaves else None
+
+    def __call__(self, source):
+        if source.name.startswith("$"):
+            return source.name, self.words.get(source.name[1:])
+        if source.name.startswith("@"):
+            key = source.name[1:]
+            return member("annotations", key), (self.annotations or {}).get(key)
+        if source.number >= len(self.paths):
+            return "", None  # an entry that somebody has damaged
+        return self.paths[source.number], self.values[source.number]
+
+
+def _answer(name, value, arguments):
+    if name == "has":
+        return value is not None
+    if isinstance(value, list):
+        return not value
+    if isinstance(value, int):
+        return value == arguments[0]
+    if not isinstance(value, str) or len(value.encode("utf-8", "surrogatepass")) > TEXT_MAX:
+        return None
+    if name == "starts_with":
+        return value.startswith(tuple(arguments))
+    return bool(PREDICATES[name](value, arguments if name == "within" else arguments[0] if arguments else None))
+
+
+def _unfit(kind, checks, value):
+    """What a slot takes, where ``value`` is something else."""
+    if kind == NUMBER_VALUE:
+        good = type(value) is int and checks.get("low", value) <= value <= checks.get("high", value)
+        return None if good else f"a number from {checks['low']} to {checks['high']}" if "low" in checks else "a number"
+    if kind == LIST_VALUE:
+        return None if isinstance(value, list) else "a list of strings"
+    if isinstance(value, dict):
+        return None
+    if not isinstance(value, str):
+        return "a string"
+    if "absolute" in checks and not value.startswith("/"):
+        return "an absolute path"
+    if len(value.encode("utf-8", "surrogatepass")) > checks.get("max_length", 1 << 32):
+        return f"at most {checks['max_length']} bytes"
+    return None
+
+
+def other_structure(entry, shape):
+    """How far the structure of a config is from the entry's, and the first place where they differ, as a sentence."""
+    ours, theirs = dict(zip(shape.leaves, shape.letters)), dict(entry.leaves())
+    distance = len(ours.items() ^ theirs.items())
+    for path, letter in ours.items():
+        if path not in theirs:
+            return distance, f"{path}: found {KINDS[letter]}, the program is for a config without"
+        if theirs[path] != letter:
+            return distance, f"{path}: found {KINDS[letter]}, the program is for {KINDS[theirs[path]]}"
+    for path, letter in theirs.items():
+        if path not in ours:
+            return distance, f"{path}: found nothing, the program is for a config with {KINDS[letter]} there"
+    for path, other in zip(ours, theirs):
+        if path != other:
+            return distance, f"{path}: found in another place among the keys, the program is for {other} there"
+    return distance, "empty objects or arrays stand in other places"
+
+
+def other_request(entry, request):
+    """The first word in which a command line differs from that of the entry, as a sentence."""
+    ours, theirs = request.split(" "), entry.request.split(" ")
+    if ours[0] != theirs[0]:
+        return f"verb: found {ours[0]}, the program is for {theirs[0]}"
+    for word in ours:
+        if word not in theirs:
+            return f"command line: found {word}, the program is for one without"
+    return f"command line: found no {next((word for word in theirs if word not in ours), '')}, which the program is for"

@@ -1,0 +1,153 @@
+"""Kept programs: the second container of a shape is made without an interpreter, and cannot tell."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.integration.harness import LIMIT
+
+LOOK = ("grep -vE '^(Pid|NSpid|NSpgid|NSsid|NStgid|Tgid|Ngid|PPid|Vm|Rss|Hugetlb|voluntary|nonvoluntary|StaBrk|Mems|Cpus|Threads)' "
+        "/proc/self/status; ls /proc/self/fd; env | sort; cat /proc/self/limits; umask; pwd; "
+        "cat /proc/self/mountinfo | cut -d' ' -f4-6 | sort; cat /proc/self/attr/current 2>/dev/null; cat /proc/self/oom_score_adj")
+
+
+@pytest.fixture
+def cache(tmp_path_factory, ocirt):
+    """A cache of the test's own, empty."""
+    place = tmp_path_factory.mktemp("cache")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", place], check=True, timeout=LIMIT)
+    ocirt.environment = {**os.environ, "OCIRT_CACHE": str(place / "programs")}
+    yield place / "programs"
+    subprocess.run(["umount", place], check=True, timeout=LIMIT)
+
+
+def executed(ocirt, *words):
+    """What a command executes, by strace: the names of the files."""
+    trace = subprocess.run(["strace", "-f", "-e", "trace=execve,execveat", "-e", "signal=none", *ocirt.command(*words)],
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, env=ocirt.environment).stderr
+    return re.findall(r'execve\("([^"]+)"', trace)
+
+
+def test_no_interpreter_the_second_time(ocirt, bundle, cache):
+    bundle.args("true").save()
+    first = executed(ocirt, "run", "--bundle", bundle, "c1")
+    assert len(first) == 3 and "python" in first[1] and first[2] == "/bin/true", first  # (itself again by descriptor)
+    bundle.config["hostname"] = "other"
+    bundle.config["process"]["env"] = ["PATH=/bin", "A=b"]
+    bundle.config["linux"]["cgroupsPath"] += "-2"
+    bundle.config["annotations"] = {"created": "today"}
+    bundle.args("sh", "-c", "exit 0").save()
+    bundle.config["annotations"] = {"created": "tomorrow", "by": "me"}
+    executed(ocirt, "run", "--bundle", bundle, "c2")
+    bundle.save()
+    assert executed(ocirt, "run", "--bundle", bundle, "c3") == [str(ocirt.executable), "/bin/sh"]
+    assert len(list(cache.iterdir())) == 2  # with annotations and without
+
+
+def test_the_container_cannot_tell(ocirt, bundle, cache):
+    """design, The miss: /proc/self/status, descriptors, environment, limits, mounts of the first and of the second."""
+    bundle.shell(LOOK).save()
+    seen = [ocirt.ok("run", "--bundle", bundle, "c1", preexec_fn=lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN)).out
+            for _ in range(3)]
+    assert len(list(cache.iterdir())) == 1
+    assert seen[0] == seen[1] == seen[2] and len(seen[0].splitlines()) > 60
+
+
+def test_switched_off(ocirt, bundle, cache):
+    bundle.args("true").save()
+    ocirt.ok("run", "--no-cache", "--bundle", bundle, "c1")
+    assert not cache.exists()
+    ocirt.environment["OCIRT_CACHE"] = "off"
+    ocirt.ok("run", "--bundle", bundle, "c1")
+    assert not cache.exists()
+
+
+def test_state_is_the_same(ocirt, bundle, cache):
+    states = []
+    for name in ("first", "other"):
+        ocirt.ok("create", "--bundle", bundle, name)
+        state = ocirt.state(name)
+        stored = json.loads((ocirt.root / name / "state.json").read_text())
+        states.append(({key: value for key, value in state.items() if key not in ("id", "pid", "created")}, stored["request"]))
+        ocirt.ok("delete", "--force", name)
+    assert states[0] == states[1]
+
+
+def test_what_is_wrong_is_said_as_ever(ocirt, bundle, cache):
+    """A value that a program does not hold for is a miss, and Python's to explain."""
+    ocirt.ok("create", "--bundle", bundle, "c1")
+    ocirt.ok("delete", "--force", "c1")
+    for path, value, message in ((("hostname",), "x" * 65, "hostname"), (("process", "cwd"), "relative", "process.cwd"),
+                                 (("linux", "cgroupsPath"), "/a/../b", "linux.cgroupsPath"), (("process", "args"), [], "process.args")):
+        members = json.loads((bundle.path / "config.json").read_text())
+        holder = members
+        for part in path[:-1]:
+            holder = holder[part]
+        holder[path[-1]] = value
+        (bundle.path / "wrong.json").write_text(json.dumps(members))
+        assert message in ocirt.fails("create", "--config", bundle.path / "wrong.json", "--bundle", bundle, "c1")
+    (bundle.path / "wrong.json").write_text((bundle.path / "config.json").read_text()[:-3])
+    assert "line" in ocirt.fails("create", "--config", bundle.path / "wrong.json", "--bundle", bundle, "c1")
+    assert ocirt.fails("create", "--bundle", bundle, "a/b")
+
+
+def test_other_flags_other_programs(ocirt, bundle, cache):
+    bundle.args("true").save()
+    for flags in ((), ("--no-pivot",), ("--no-new-keyring",), ("--pid-file", str(bundle.path / "pid"))):
+        ocirt.ok("run", *flags, "--bundle", bundle, "c1")
+        assert executed(ocirt, "run", *flags, "--bundle", bundle, "c1")[-1] == "/bin/true"
+    assert len(list(cache.iterdir())) == 4
+
+
+def test_two_hundred_at_once(ocirt, bundle, cache):
+    """Misses that race write whole entries; hits that race run."""
+    bundle.args("true").config["linux"].pop("cgroupsPath")
+    bundle.save()
+    commands = [subprocess.Popen(ocirt.command("run", "--bundle", bundle, f"c{number}", options=["--cgroup-manager", "disabled"]),
+                                 stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ocirt.environment) for number in range(200)]
+    errors = [(command.communicate(timeout=120)[1], command.returncode) for command in commands]
+    assert [error for error in errors if error != (b"", 0)] == []
+    assert [entry.name for entry in cache.iterdir() if entry.name.startswith(".")] == []
+
+
+def test_killed_while_it_keeps(ocirt, bundle, cache):
+    """kill -9 of a create that compiles leaves no entry that is not whole."""
+    bundle.args("true").save()
+    for number in range(15):
+        process = subprocess.Popen(ocirt.command("run", "--bundle", bundle, "c1"), stdin=subprocess.DEVNULL, env=ocirt.environment,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.004 * number)
+        process.kill()
+        process.wait(LIMIT)
+        ocirt("delete", "--force", "c1")
+        ocirt.ok("run", "--bundle", bundle, "c2")
+
+
+def test_another_mount_of_cgroups_is_another_host(ocirt, bundle, cache):
+    """What compiling looked at on the machine is looked at again: where a hierarchy is mounted no more, it compiles anew."""
+    bundle.args("true").save()
+    ocirt.ok("run", "--bundle", bundle, "c1")
+    assert len(executed(ocirt, "run", "--bundle", bundle, "c1")) == 2
+    script = "mount -t tmpfs tmpfs /sys/fs/cgroup && exec \"$@\""
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", "strace", "-f", "-e", "trace=execve",
+               *ocirt.command("run", "--bundle", bundle, "c1")]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, env=ocirt.environment)
+    assert "@compile" in done.stderr and "this host has no cgroup hierarchy with the controller devices" in done.stderr, done.stderr
+
+
+def test_a_user_without_privileges_has_a_cache_of_its_own(ocirt, bundle, cache):
+    """Or none: what belongs to somebody else is not used."""
+    cache.mkdir(mode=0o700)
+    os.chown(cache, 1000, 1000)
+    bundle.args("true").save()
+    ocirt.ok("run", "--bundle", bundle, "c1")
+    assert list(cache.iterdir()) == []
+    os.chown(cache, 0, 0)
+    cache.chmod(0o755)
+    ocirt.ok("run", "--bundle", bundle, "c1")
+    assert list(cache.iterdir()) == []

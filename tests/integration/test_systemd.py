@@ -1,0 +1,413 @@
+"""Containers whose cgroups systemd makes: on a host that systemd runs, with cgroup v2 (hack/test --vm)."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.integration.harness import CGROUPS, LIMIT
+from tests.integration.test_cache import cache, executed  # noqa: F401 (a fixture)
+from tests.integration.test_faults import fault, steps_of
+
+pytestmark = pytest.mark.systemd
+SLICE = "ocirttest.slice"
+MANAGER = ("--cgroup-manager=systemd",)
+
+
+@pytest.fixture(autouse=True)
+def emptied(ocirt):
+    """Nothing of a test's is left with systemd."""
+    yield
+    for name in ocirt.ids():
+        ocirt("delete", "--force", name)
+    left = units()
+    subprocess.run(["systemctl", "stop", SLICE], timeout=LIMIT, check=True)
+    assert left == []
+
+
+@pytest.fixture
+def scope(bundle):
+    bundle.config["linux"]["cgroupsPath"] = f"{SLICE}:test:c1"
+    return bundle.save()
+
+
+def units():
+    return [line.split()[0] for line in systemctl("list-units", "--all", "--plain", "--no-legend", "test-*.scope", "ocirt-*.scope").splitlines()]
+
+
+def systemctl(*words):
+    return subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=LIMIT, check=True).stdout
+
+
+def show(unit, *names):
+    """Properties of a unit, as a list."""
+    found = dict(line.partition("=")[::2] for line in systemctl("show", unit, *(f"--property={name}" for name in names)).splitlines())
+    return [found.get(name) for name in names]
+
+
+def create(ocirt, bundle, name="c1", **more):
+    return ocirt.ok("create", "--bundle", bundle, name, options=MANAGER, **more)
+
+
+def refused(ocirt, bundle, name="c1", **more):
+    """The message of the one line with which create fails, leaving nothing."""
+    more.setdefault("options", MANAGER)
+    message = ocirt.fails("create", "--bundle", bundle, name, **more)
+    assert ocirt.ids() == []
+    return json.loads(message)
+
+
+def folder(path=f"/{SLICE}/test-c1.scope"):
+    return CGROUPS / path[1:]
+
+
+def read(file, **more):
+    return (folder(**more) / file).read_text().strip()
+
+
+# ---- the life of a container ----
+
+def test_life(ocirt, scope):
+    """runtime.md, lifecycle."""
+    create(ocirt, scope)
+    assert show("test-c1.scope", "Description", "Slice", "ControlGroup", "ActiveState", "Delegate", "DefaultDependencies") == [
+        "ocirt container c1", SLICE, f"/{SLICE}/test-c1.scope", "active", "yes", "no"]
+    assert read("cgroup.procs") == str(ocirt.state("c1")["pid"])
+    ocirt.ok("start", "c1")
+    assert ocirt.status("c1") == "running"
+    ocirt.ok("kill", "c1", "KILL")
+    ocirt.wait_status("c1", "stopped")
+    ocirt.ok("delete", "c1")
+    assert units() == [] and not folder().exists() and ocirt.ids() == []
+    assert "container does not exist" in ocirt.fails("delete", "c1")
+
+
+def test_the_name_is_free_at_once(ocirt, scope):
+    for _ in range(5):
+        scope.args("true").save()
+        assert ocirt.ok("run", "--bundle", scope, "c1", options=MANAGER).err == ""
+
+
+def test_kill_all(ocirt, scope):
+    scope.shell("sleep 600 & sleep 600 & mkdir -p /sys/fs/cgroup/x; wait").save()
+    create(ocirt, scope)
+    ocirt.ok("start", "c1")
+    end = time.monotonic() + LIMIT
+    while len(read("cgroup.procs").split()) < 3:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    ocirt.ok("kill", "--all", "c1", "KILL")
+    ocirt.wait_status("c1", "stopped")
+    ocirt.ok("delete", "c1")
+
+
+def test_delete_takes_cgroups_of_the_containers_own(ocirt, scope):
+    create(ocirt, scope)
+    (folder() / "a/b").mkdir(parents=True)
+    (folder() / "a/b/cgroup.procs").write_text(read("cgroup.procs"))
+    ocirt.ok("delete", "--force", "c1")
+    assert not folder().exists()
+
+
+def test_a_unit_that_somebody_has_stopped(ocirt, scope):
+    create(ocirt, scope)
+    systemctl("kill", "--signal=KILL", "test-c1.scope")
+    ocirt.wait_status("c1", "stopped")
+    assert show("test-c1.scope", "LoadState", "ActiveState") in (["not-found", "inactive"], ["loaded", "inactive"])
+    assert ocirt.ok("delete", "c1").err == ""
+
+
+def test_default_scope(ocirt, bundle):
+    """config-linux.md, "Cgroups Path": without one the runtime chooses."""
+    del bundle.config["linux"]["cgroupsPath"]
+    create(ocirt, bundle.save())
+    assert show("ocirt-c1.scope", "ControlGroup") == ["/system.slice/ocirt-c1.scope"]
+    ocirt.ok("delete", "--force", "c1")
+
+
+@pytest.mark.parametrize("path, cgroup", [
+    ("ocirttest-a-b.slice:test:c1", f"/{SLICE}/ocirttest-a.slice/ocirttest-a-b.slice/test-c1.scope"),
+    ("-.slice:test:c1", "/test-c1.scope"), (":test:c1", "/system.slice/test-c1.scope"), (f"{SLICE}::test-c1", f"/{SLICE}/test-c1.scope"),
+])
+def test_slices(ocirt, bundle, path, cgroup):
+    bundle.config["linux"]["cgroupsPath"] = path
+    create(ocirt, bundle.save())
+    assert show("test-c1.scope", "ControlGroup") == [cgroup] and read("cgroup.procs", path=cgroup)
+    ocirt.ok("delete", "--force", "c1")
+    assert not folder(cgroup).exists()
+
+
+@pytest.mark.parametrize("path", ["/ocirt-test/c1", "test.slice:c1", "a:b:c:d", "test:x:c1", "a--b.slice:x:c1", ".slice:x:c1",
+                                  f"{SLICE}:x:../c1", f"{SLICE}:x:"])
+def test_paths_that_are_none(ocirt, bundle, path):
+    bundle.config["linux"]["cgroupsPath"] = path
+    assert re.search(r'linux\.cgroupsPath: found ".*", expected slice:prefix:name', refused(ocirt, bundle.save()))
+
+
+def test_a_slice_holds_no_process(ocirt, bundle):
+    bundle.config["linux"]["cgroupsPath"] = f"{SLICE}:x:ocirttest-c1.slice"
+    assert "expected the name of a scope" in refused(ocirt, bundle.save())
+
+
+@pytest.mark.parametrize("kind", ["user", "time", "path"])
+def test_with_other_processes_on_the_way(ocirt, scope, kind):
+    """The stage, where there is one, is what systemd is told of; init is born in the scope. So is a container with a user
+    namespace."""
+    linux = scope.config["linux"]
+    if kind == "user":
+        scope.namespace("user")
+        for name in ("uidMappings", "gidMappings"):
+            linux[name] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        os.chmod(scope.path, 0o755)
+        for each in scope.path.parents:
+            os.chmod(each, each.stat().st_mode | 0o11)
+    elif kind == "time":
+        scope.namespace("time")
+        linux["timeOffsets"] = {"boottime": {"secs": 100}}
+    else:
+        scope.namespace("uts", "/proc/self/ns/uts")
+        scope.config.pop("hostname")
+    scope.shell("sleep 600").save()
+    create(ocirt, scope)
+    ocirt.ok("start", "c1")
+    assert read("cgroup.procs") == str(ocirt.state("c1")["pid"])
+    ocirt.ok("delete", "--force", "c1")
+
+
+def test_cgroup_namespace_and_delegation(ocirt, scope):
+    """config-linux.md, "Cgroup ownership"."""
+    scope.namespace("cgroup")
+    scope.config["mounts"] = [each for each in scope.config["mounts"] if each["destination"] != "/sys/fs/cgroup"]
+    scope.config["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["rw"]})
+    scope.shell("cat /proc/self/cgroup; mkdir /sys/fs/cgroup/x && test -e /sys/fs/cgroup/x/cgroup.procs && echo made").save()
+    result = ocirt.ok("run", "--bundle", scope, "c1", options=MANAGER)
+    assert result.out.split("\n") == ["0::/", "made", ""], result
+
+
+# ---- limits ----
+
+LIMITS = {
+    "memory": {"limit": 256 << 20, "reservation": 64 << 20, "swap": 384 << 20},
+    "cpu": {"shares": 2048, "quota": 25000, "period": 50000, "cpus": "0", "mems": "0"}, "pids": {"limit": 33},
+    "unified": {"memory.high": "200000000"}, "hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}],
+}
+FILES = {"memory.max": str(256 << 20), "memory.low": str(64 << 20), "memory.swap.max": str(128 << 20), "cpu.max": "25000 50000",
+         "cpuset.cpus": "0", "cpuset.mems": "0", "pids.max": "33", "memory.high": str(200000000 // 4096 * 4096), "hugetlb.2MB.max": str(4 << 20)}
+SHOWN = {"MemoryMax": str(256 << 20), "MemoryLow": str(64 << 20), "MemorySwapMax": str(128 << 20), "CPUQuotaPerSecUSec": "500ms",
+         "CPUQuotaPeriodUSec": "50ms", "TasksMax": "33", "AllowedCPUs": "0", "AllowedMemoryNodes": "0", "MemoryHigh": "200000000",
+         "MemoryAccounting": "yes", "IOAccounting": "yes", "TasksAccounting": "yes"}
+
+
+def test_limits(ocirt, scope):
+    """Read back from systemd and from the kernel; systemd, set to work anew, leaves them as they are."""
+    scope.config["linux"]["resources"] = LIMITS
+    create(ocirt, scope.save())
+    assert dict(zip(SHOWN, show("test-c1.scope", *SHOWN))) == SHOWN
+    weight = read("cpu.weight")
+    assert show("test-c1.scope", "CPUWeight") == [weight] and int(weight) > 100
+    assert {name: read(name) for name in FILES} == FILES
+    systemctl("daemon-reload")
+    systemctl("set-property", "--runtime", "test-c1.scope", "CPUWeight=123")
+    assert {name: read(name) for name in FILES} == FILES and read("cpu.weight") == "123"
+    ocirt.ok("delete", "--force", "c1")
+
+
+@pytest.mark.parametrize("resources, file, value", [
+    ({"memory": {"limit": -1}}, "memory.max", "max"), ({"memory": {"limit": 1 << 30, "swap": -1}}, "memory.swap.max", "max"),
+    ({"pids": {"limit": -1}}, "pids.max", "max"), ({"cpu": {"quota": -1}}, "cpu.max", "max 100000"),
+    ({"unified": {"pids.max": "max", "cpu.max": "10000 20000"}}, "cpu.max", "10000 20000"),
+])
+def test_no_limit(ocirt, scope, resources, file, value):
+    scope.config["linux"]["resources"] = resources
+    create(ocirt, scope.save())
+    assert read(file) == value
+    ocirt.ok("delete", "--force", "c1")
+
+
+def test_devices(ocirt, scope):
+    scope.config["linux"]["resources"] = {"devices": [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"}]}
+    scope.config["linux"]["devices"] = [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o666},
+                                        {"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o666}]
+    scope.shell("(: <>/dev/fuse) && echo open; (: <>/dev/kmsg) || echo refused; : </dev/null && echo open").save()
+    assert ocirt.ok("run", "--bundle", scope, "c1", options=MANAGER).out.split() == ["open", "refused", "open"]
+
+
+def test_annotations(ocirt, scope):
+    scope.config["annotations"] = {"org.systemd.property.TimeoutStopUSec": "uint64 7000000", "org.systemd.property.RuntimeMaxSec": "500",
+                                   "org.systemd.property.After": "['test-a.scope', \"test-b.scope\"]", "other": "x",
+                                   "org.systemd.property.SendSIGHUP": "true", "org.systemd.property.Description": "'mine'"}
+    create(ocirt, scope.save())
+    found = show("test-c1.scope", "TimeoutStopUSec", "RuntimeMaxUSec", "SendSIGHUP", "Description", "After")
+    assert found[:4] == ["7s", "8min 20s", "yes", "mine"] and {"test-a.scope", "test-b.scope"} <= set(found[4].split())
+    ocirt.ok("delete", "--force", "c1")
+    scope.config["annotations"] = {"org.systemd.property.NoSuchThing": "true"}
+    assert re.search(r"start the systemd unit test-c1\.scope: .*NoSuchThing", refused(ocirt, scope.save()))
+    scope.config["annotations"] = {"org.systemd.property.TimeoutStopUSec": "soon"}
+    assert 'annotations["org.systemd.property.TimeoutStopUSec"]: found "soon", expected a value' in refused(ocirt, scope.save())
+
+
+# ---- what systemd says ----
+
+@contextmanager
+def taken(*properties):
+    """Another's scope of the name that the container wants."""
+    process = subprocess.Popen(["systemd-run", "--quiet", "--scope", "--unit=test-c1.scope", f"--slice={SLICE}", *properties, "sleep", "300"])
+    try:
+        end = time.monotonic() + LIMIT
+        while show("test-c1.scope", "ActiveState") != ["active"]:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.kill()
+        process.wait(LIMIT)
+
+
+def test_a_name_that_is_taken(ocirt, faulty, scope, tmp_path):
+    """Another's unit is neither joined nor stopped, also where the runtime is killed in between."""
+    with taken() as process:
+        (folder() / "cgroup.freeze").write_text("1")
+        line = refused(ocirt, scope)
+        assert "linux.cgroupsPath: start the systemd unit test-c1.scope: Unit test-c1.scope was already loaded" in line
+        for step in range(1, 6):
+            result = fault(faulty, "create", step, "kill", "--cgroup-manager=systemd", "create", "--bundle", scope, "c1")
+            ocirt.ok("delete", "--force", "c1")
+            assert result.status in (1, -signal.SIGKILL)
+        assert process.poll() is None and show("test-c1.scope", "ActiveState") == ["active"]
+        assert "frozen 1" in read("cgroup.events")
+        (folder() / "cgroup.freeze").write_text("0")
+
+
+def test_a_failed_unit_of_the_name(ocirt, scope):
+    with taken("--property=RuntimeMaxSec=1") as process:
+        process.wait(LIMIT)
+        end = time.monotonic() + LIMIT
+        while show("test-c1.scope", "ActiveState") != ["failed"]:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    create(ocirt, scope)
+    ocirt.ok("delete", "--force", "c1")
+
+
+def test_a_name_that_systemd_does_not_take(ocirt, bundle):
+    bundle.config["linux"]["cgroupsPath"] = f"{SLICE}:test:c+1"
+    assert "start the systemd unit test-c+1.scope: " in refused(ocirt, bundle.save())
+
+
+@pytest.fixture
+def busy(tmp_path):
+    """A systemd of the user's own that never says a word; gives its environment."""
+    (tmp_path / "run/systemd").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "run/systemd/private"))
+        listener.listen()
+        yield {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+
+
+def test_systemd_is_busy(ocirt, scope, busy):
+    begin = time.monotonic()
+    line = refused(ocirt, scope, options=(*MANAGER, "--rootless=true"), env=busy, timeout=120)
+    assert 29 < time.monotonic() - begin < 60
+    assert re.fullmatch(r"linux\.cgroupsPath: start the systemd unit test-c1\.scope: systemd has not answered at \S+ for 30 s", line)
+
+
+def test_systemd_is_not_there(ocirt, scope, tmp_path):
+    line = refused(ocirt, scope, options=(*MANAGER, "--rootless=true"), env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)})
+    assert line == f"linux.cgroupsPath: start the systemd unit test-c1.scope: connect to systemd's socket {tmp_path}/bus: no such file or directory"
+
+
+@pytest.mark.parametrize("answer", [b"REJECTED EXTERNAL\r\n", b"OK 1234\r\n" + bytes(range(256)) * 80, b"OK 1234\r\nl\2\1\1" + b"\xff" * 12, b"OK 1\r\nl" + bytes(400), b""])
+def test_answers_that_make_no_sense(ocirt, scope, tmp_path, answer):
+    (tmp_path / "run/systemd").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "run/systemd/private"))
+        listener.listen()
+        child = subprocess.Popen(ocirt.command("create", "--bundle", scope, "c1", options=(*MANAGER, "--rootless=true")), stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "run")})
+        listener.settimeout(LIMIT)
+        connection, _ = listener.accept()
+        connection.recv(65536)
+        connection.sendall(answer)
+        connection.close()
+        _, error = child.communicate(timeout=LIMIT)
+    assert child.returncode == 1 and "start the systemd unit test-c1.scope" in error and ocirt.ids() == []
+
+
+def test_over_the_message_bus(ocirt, scope, tmp_path):
+    """Where systemd's own socket is not there."""
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/systemd"], check=True, timeout=LIMIT)
+    try:
+        Path("/run/systemd/system").mkdir()
+        # Without -f: the child lives on.
+        subprocess.run(["strace", "-o", tmp_path / "calls", "-e", "trace=connect", *ocirt.command("create", "--bundle", scope, "c1", options=MANAGER)],
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LIMIT, check=True)
+        assert "/run/dbus/system_bus_socket" in (tmp_path / "calls").read_text()
+        assert ocirt.status("c1") == "created" and read("cgroup.procs") == str(ocirt.state("c1")["pid"])
+        ocirt.ok("delete", "--force", "c1")
+    finally:
+        subprocess.run(["umount", "/run/systemd"], check=True, timeout=LIMIT)
+    assert units() == []
+
+
+# ---- the cache, and runtimes that are killed ----
+
+def test_no_interpreter_the_second_time(ocirt, scope, cache):  # noqa: F811
+    """Names, slices and limits are slots."""
+    scope.args("true")
+    scope.config["linux"]["resources"] = {"memory": {"limit": 1 << 28, "swap": 1 << 29}, "pids": {"limit": 5}}
+    scope.save()
+    first = executed(ocirt, "--cgroup-manager=systemd", "run", "--bundle", scope, "c1")
+    assert any("python" in name for name in first)
+    scope.config["linux"]["resources"] = {"memory": {"limit": 1 << 27, "swap": 1 << 28}, "pids": {"limit": 50}}
+    scope.config["linux"]["cgroupsPath"] = "ocirttest-a-b.slice:test-other:else"
+    scope.save()
+    assert executed(ocirt, "--cgroup-manager=systemd", "run", "--bundle", scope, "c2") == [str(ocirt.executable), "/bin/true"]
+    assert len(list(cache.iterdir())) == 1
+    scope.args("sleep", "60").save()
+    create(ocirt, scope, "c2")
+    assert show("test-other-else.scope", "MemoryMax", "MemorySwapMax", "ControlGroup") == [
+        str(1 << 27), str(1 << 27), f"/{SLICE}/ocirttest-a.slice/ocirttest-a-b.slice/test-other-else.scope"]
+    ocirt.ok("delete", "--force", "c2")
+
+
+def test_killed_after_each_step(ocirt, faulty, scope, tmp_path):
+    """Of create as far as systemd has to do with it, and of delete: `delete --force` clears it, and the name is free."""
+    count = steps_of(faulty, tmp_path, "--cgroup-manager=systemd", "create", "--bundle", scope, "c1")
+    deleting = steps_of(faulty, tmp_path, "delete", "--force", "c1")
+    assert count > 20 and deleting >= 4
+    for verb, steps in (("create", [*range(1, 13), count - 1]), ("delete", range(1, deleting + 1))):
+        for step in steps:
+            if verb == "delete":
+                create(ocirt, scope)
+                fault(faulty, verb, step, "kill", "delete", "--force", "c1")
+            else:
+                fault(faulty, verb, step, "kill", "--cgroup-manager=systemd", "create", "--bundle", scope, "c1")
+            ocirt.ok("delete", "--force", "c1")
+            assert ocirt.ids() == [] and not folder().exists(), (verb, step)
+            create(ocirt, scope)
+            ocirt.ok("delete", "--force", "c1")
+
+
+def test_killed_at_any_moment(ocirt, scope):
+    """Also between the call and systemd's answer, when it is not known whether there is a unit."""
+    begin = time.monotonic()
+    create(ocirt, scope)
+    taken = time.monotonic() - begin
+    ocirt.ok("delete", "--force", "c1")
+    for turn in range(24):
+        child = subprocess.Popen(ocirt.command("create", "--bundle", scope, "c1", options=MANAGER), stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(taken * turn / 24)
+        child.kill()
+        child.wait(LIMIT)
+        ocirt.ok("delete", "--force", "c1")
+        assert ocirt.ids() == [] and not folder().exists(), turn
+        create(ocirt, scope)
+        ocirt.ok("delete", "--force", "c1")

@@ -1,0 +1,116 @@
+"""What the tests on cgroup v2 share.
+
+Where cgroup v2 stands beside v1, they see it alone: it is mounted over the v1 hierarchies in the tests' mount namespace.
+Then it has no controllers but hugetlb, and tests of others are skipped.
+"""
+
+import os
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.integration.harness import CGROUPS, OWN, V2
+
+ON_V2 = V2
+HUGE = {"hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unified():
+    """Cgroup v2 at /sys/fs/cgroup."""
+    beside = CGROUPS / "unified"
+    if ON_V2:
+        yield
+        return
+    if not (beside / "cgroup.controllers").exists():
+        pytest.skip("this host has no cgroup v2")
+    before = (beside / "cgroup.subtree_control").read_text().split()
+    subprocess.run(["mount", "--bind", beside, CGROUPS], check=True, timeout=10)
+    yield
+    subprocess.run(["umount", CGROUPS], check=True, timeout=10)
+    # Left enabled, a controller could not be mounted as v1 as long as there is any cgroup here.
+    for controller in (beside / "cgroup.subtree_control").read_text().split():
+        if controller not in before:
+            (beside / "cgroup.subtree_control").write_text(f"-{controller}")
+
+
+def folder(path=OWN):
+    return CGROUPS / path.lstrip("/")
+
+
+def read(file, path=OWN):
+    return (folder(path) / file).read_text().strip()
+
+
+def wait_for(condition, seconds=20):
+    """Look again and again: of most of this the kernel tells an outsider nothing."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def membership(pid="self"):
+    return next(line.split("::")[1] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+                if line.startswith("0::"))
+
+
+@pytest.fixture(autouse=True)
+def emptied(ocirt):
+    """What the tests themselves have made is removed, as long as nothing of the runtime's is in it."""
+    MADE.clear()
+    yield
+    for name in ocirt.ids():
+        ocirt("delete", "--force", name)
+    for path in sorted(MADE, reverse=True):
+        if path.exists():
+            path.rmdir()
+
+
+MADE = set()
+
+
+def make(path):
+    """Make the cgroup ``path`` and those above it."""
+    for each in [folder(path), *folder(path).parents]:
+        if each != CGROUPS and CGROUPS in each.parents and not each.exists():
+            MADE.add(each)
+    folder(path).mkdir(parents=True, exist_ok=True)
+    return folder(path)
+
+
+@contextmanager
+def inside(path):
+    """This process is in the cgroup ``path``, made if need be, for as long as the block takes."""
+    before = membership()
+    make(path)
+    (folder(path) / "cgroup.procs").write_text(str(os.getpid()))
+    try:
+        yield
+    finally:
+        (CGROUPS / before.lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
+
+
+@contextmanager
+def sleeper(path):
+    """A process of the cgroup ``path``, made if need be."""
+    make(path)
+    process = subprocess.Popen(["sleep", "300"])
+    try:
+        (folder(path) / "cgroup.procs").write_text(str(process.pid))
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def left_running(path=OWN):
+    """Systemd removes an empty scope by itself."""
+    try:
+        events = read("cgroup.events", path)
+    except FileNotFoundError:
+        return False
+    return events.splitlines()[0] == "populated 1"

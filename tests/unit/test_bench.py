@@ -1,0 +1,159 @@
+"""hack/bench: statistics, counting, targets, and that docs/benchmark.md is what its JSON gives."""
+
+import re
+import xml.etree.ElementTree
+from pathlib import Path
+
+import pytest
+
+from bench import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, BenchError, report, targets
+from bench.__main__ import arguments
+from bench.containers import VERBS
+from bench.measure import Alarm, Spawner, count_calls
+from bench.plot import bars
+from bench.results import Results, median, percentile
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize("samples, middle, high", [([5], 5, 5), ([1, 9], 5, 9), ([3, 1, 2], 2, 3), (list(range(1, 101)), 50.5, 95)])
+def test_median_and_percentile(samples, middle, high):
+    assert (median(samples), percentile(samples, 95)) == (middle, high)
+
+
+def results():
+    """A run in which everything of ours takes 1 ms, and the others' 4."""
+    made = Results({"many": 200, "existing": 1000, "host mounts": 1000, "runtimes": {"ocirt": "1", "runc": "2"}, "date": "d"})
+    for pattern in (BACK, PAUSES):
+        for work in ("life cycle", *VERBS, "create, new shape", "floor: create", "floor: create without the cgroup mount"):
+            for name in (OURS, "crun", "runc", FLOOR, OUR_FLOOR):
+                made.add(work, pattern, name, *[1000 if name == OURS else 4000] * 3)
+    for name in (OURS, FLOOR):
+        made.add("floor: create, host as it is", "", name, 1000)
+        made.add("floor: create, host with mounts", "", name, 3000)
+    for name, milliseconds in (("run true without a profile", 5), ("run true with podman's profile", 5.5)):
+        made.add(name, "", OURS, milliseconds * 1000)
+    for mode, microseconds in (("read", 200), ("load", 500)):
+        made.add(f"a process that {mode}s the filter", "", "bare", microseconds)
+    made.add("state", FEW, OURS, 400), made.add("state", MANY, OURS, 600)
+    made.add("list", FEW, OURS, 400), made.add("list", MANY, OURS, 4000)
+    return made
+
+
+def test_there_and_back():
+    made = results()
+    again = Results.from_json(made.to_json())
+    assert (again.facts, again.series) == (made.facts, made.series)
+    assert again.ratio("create", OURS, "runc", BACK) == 0.25 and again.ratio("create", OURS, "other", BACK) is None
+    assert again.runtimes() == [OURS, "crun", "runc", FLOOR, OUR_FLOOR, "bare"]
+
+
+def test_verdicts():
+    found = {(each.work, each.pattern, each.against): each for each in targets.verdicts(results())}
+    assert found["create", BACK, "crun"].word == "met" and found["create", BACK, "runc"].word == "**missed**"
+    assert found["exec true", "", "crun"].word == "not measured"
+    noisy = results()
+    noisy.series["create", BACK, OURS] = [1000, 1000, 9000, 9000, 9000]
+    judged = {(each.work, each.pattern, each.against): each for each in targets.verdicts(noisy)}["create", BACK, "crun"]
+    assert (judged.measured, judged.quarter, judged.word) == (2.25, 0.25, "**missed**")
+    assert found["slope of create with mounts on the host", "", FLOOR].measured == 1
+    assert found["a seccomp profile on top, ms", "", ""].measured == pytest.approx(0.5)
+    bare = found["the same, of a bare load, ms", "", ""]
+    assert bare.measured == pytest.approx(0.3) and bare.word == ""
+    assert found["state", MANY, FEW].word == "**missed**" and found["list", MANY, f"{FEW}, ten times"].word == "met"
+    assert found["distance of hack/floor, create", BACK, FLOOR].measured == 0
+
+
+def test_every_target_of_the_issue_is_judged():
+    works = {work for work, _, _ in targets.RATIOS}
+    assert works >= {"life cycle", "create", "create, new shape", "create, new shape, known filter", "start", "state", "kill",
+                     "delete", "run true", "exec true", "many containers", "list", "create: peak memory", "waiting run: memory",
+                     "smallest memory limit", "floor: create", "floor: run"}
+    assert all(set(limits) <= {"crun", "runc", FLOOR} and limits for _, _, limits in targets.RATIOS)
+
+
+def test_the_page():
+    page = report.markdown(results())
+    assert "| create, back to back | 1.00 (1.0) | 4.00 (4.0) | 4.00 (4.0) | 0.25 | 0.25 |" in page
+    assert "| create, back to back | crun | 0.40 | 0.25 | met | 0.25 |" in page
+    assert "| state, 1000 exist | 100 exist | 1.25 | 1.50 | **missed** |  |" in page
+    assert "| ocirt | 5.00 (5.0) | 5.50 (5.5) | 0.50 |" in page
+    assert "None" not in page
+
+
+def test_a_page_without_the_fixed_floor_or_peers():
+    made = results()
+    made.series = {key: samples for key, samples in made.series.items() if key[2] in (OURS, OUR_FLOOR, "bare")}
+    page = report.markdown(made)
+    assert "| create, back to back | - | 4.00 (4.0) | 1.00 (1.0) | - | 1.00 (1.0) | - |" in page
+    assert "None" not in page and "not measured" in page and report.svg(made).endswith("</svg>\n")
+
+
+def test_docs_are_what_their_json_gives():
+    """No figure of docs/benchmark.md is typed by hand."""
+    made = Results.from_json((DOCS / "benchmark.json").read_text())
+    assert (DOCS / "benchmark.md").read_text() == report.markdown(made), "write it by hack/bench --render docs/benchmark.json --docs"
+    assert (DOCS / report.PLOT).read_text() == report.svg(made)
+    assert not made.facts["quick"]
+
+
+def test_the_plot():
+    text = bars("a < b", [("create", [("x", [1, 2, 3]), ("y", [10])]), ("start", [("x", [4])])])
+    tree = xml.etree.ElementTree.fromstring(text)
+    words = [each.text for each in tree.iter("{http://www.w3.org/2000/svg}text")]
+    assert words[0] == "a < b" and {"create", "start", "x", "y", "2.0 ms", "10.0 ms", "4.0 ms"} <= set(words)
+    widths = [float(each.get("width")) for each in tree.iter("{http://www.w3.org/2000/svg}rect") if each.get("height") == "11"]
+    assert [width / widths[1] for width in widths] == pytest.approx([0.2, 1, 0.4], abs=0.01)
+
+
+LOG = """\
+10 execve("/bin/x", ["x"], 0x7ffe /* 3 vars */) = 0
+10 openat(AT_FDCWD, "a(b", O_RDONLY <unfinished ...>
+11 read(3, "exited +++", 10) = 10
+10 <... openat resumed>) = 3
+11 --- SIGCHLD {si_signo=SIGCHLD} ---
+10 exit_group(0) = ?
+10 +++ exited with 0 +++
+11 close(3) = 0
+"""
+
+
+def test_system_calls_are_counted_up_to_the_end_of_the_runtime():
+    assert count_calls(LOG) == {"execve": 1, "openat": 1, "read": 1, "exit_group": 1}
+
+
+@pytest.fixture
+def spawn(tmp_path):
+    return Spawner(tmp_path / "errors", {"PATH": "/usr/bin:/bin"})
+
+
+def test_a_command_is_timed(spawn, tmp_path):
+    used = spawn("/bin/sh", "-c", "sleep 0.05; echo out; echo err >&2", output=tmp_path / "out")
+    assert 50_000 < used.time < 5_000_000 and 0 <= used.cpu < used.time and (tmp_path / "out").read_text() == "out\n"
+    assert spawn.succeeds("/bin/true") and not spawn.succeeds("/bin/false")
+
+
+def test_a_command_that_fails_is_quoted(spawn):
+    with pytest.raises(BenchError, match=r"^/bin/sh -c echo one; echo two >&2; exit 3: exit status 3: two$"):
+        spawn("/bin/sh", "-c", "echo one; echo two >&2; exit 3")
+    with pytest.raises(BenchError, match="signal 9: no word"):
+        spawn("/bin/sh", "-c", "kill -9 $$")
+
+
+def test_a_command_that_hangs_is_ended(spawn, monkeypatch):
+    monkeypatch.setattr(Alarm.__init__, "__defaults__", (0.1,))
+    with pytest.raises(BenchError, match="takes more than 0.1 seconds"):
+        spawn("/bin/sleep", "60")
+
+
+@pytest.mark.parametrize("words", [["--runtime", "x"], ["--runtime", "x=/nowhere"], ["--rounds", "1"], ["--without", "podman"], ["x"]])
+def test_a_wrong_command_line(words, capsys):
+    with pytest.raises(SystemExit):
+        arguments(words)
+    assert re.search("error: ", capsys.readouterr().err)
+
+
+def test_the_command_line(tmp_path):
+    options = arguments(["--runtime", "x=/bin/true", "--quick", "--without", "crun", "--output", str(tmp_path)])
+    assert (options.runtime, options.quick, options.without, options.output) == (["x=/bin/true"], True, ["crun"], tmp_path)
+    assert arguments(["--docs"]).output == DOCS

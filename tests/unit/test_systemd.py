@@ -1,0 +1,243 @@
+"""The driver that asks systemd: which unit, which properties, and the bytes of its messages, read back by jeepney."""
+
+import re
+import socket
+
+import pytest
+
+from ocirt.cgroups import dbus
+from ocirt.cgroups.units import bits
+from ocirt.errors import ConfigError, HostError
+from ocirt.model.host import Host
+from ocirt.model.text import Text, Trace, bound, unit_parts
+from tests.unit.core import Core
+from tests.unit.plans import config, host, names, plan, shown, steps, v2, values
+
+jeepney = pytest.importorskip("jeepney")  # hack/test installs it
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory):
+    return Core(tmp_path_factory.mktemp("core"))
+
+
+def made(path=None, on=None, words=(), **changes):
+    changes |= {} if path is None else {"linux__cgroupsPath": path}
+    return plan(config(**changes), on or v2(has_systemd=True), **{"systemd_cgroup": "1", **dict(words)})
+
+
+def started(*args, **more):
+    (step,) = steps(made(*args, **more), "host", "StartUnit")
+    return step
+
+
+def called(core, step, pid=4711):
+    """Unit and properties of a StartUnit, as whoever gets its call reads them."""
+    data = core.call("ssa(sv)a(sa(sv))", bound(step.body), pid)
+    parser = jeepney.Parser()
+    parser.add_data(data)
+    message = parser.get_next_message()
+    assert message.header.fields[jeepney.HeaderFields.member] == "StartTransientUnit"
+    assert message.serialise(serial=1) == data  # byte for byte what jeepney makes of it
+    unit, mode, properties, others = message.body
+    assert mode == "replace" and others == [] and len(dict(properties)) == len(properties)
+    return unit, dict(properties)
+
+
+def test_the_call(core):
+    unit, properties = called(core, started("a-b.slice:p:n"))
+    assert unit == "p-n.scope" and properties == {
+        "Description": ("s", "ocirt container c1"), "Slice": ("s", "a-b.slice"), "Delegate": ("b", True), "PIDs": ("au", [4711]),
+        "MemoryAccounting": ("b", True), "CPUAccounting": ("b", True), "IOAccounting": ("b", True), "TasksAccounting": ("b", True),
+        "DefaultDependencies": ("b", False), "CollectMode": ("s", "inactive-or-failed")}
+
+
+MAX = (1 << 64) - 1
+
+
+@pytest.mark.parametrize("resources, expected", [
+    ({"memory": {"limit": 5000, "reservation": 3000}}, {"MemoryMax": ("t", 5000), "MemoryLow": ("t", 3000)}),
+    ({"memory": {"limit": 5000, "swap": 8000}}, {"MemoryMax": ("t", 5000), "MemorySwapMax": ("t", 3000)}),
+    ({"memory": {"limit": -1}}, {"MemoryMax": ("t", MAX), "MemorySwapMax": ("t", MAX)}),
+    ({"memory": {"limit": 5000, "swap": -1}}, {"MemoryMax": ("t", 5000), "MemorySwapMax": ("t", MAX)}),
+    ({"memory": {"limit": 0, "swap": 0}}, {}),
+    ({"cpu": {"shares": 1024}}, {"CPUWeight": ("t", 100)}), ({"cpu": {"shares": 1024, "idle": 1}}, {}),
+    ({"cpu": {"quota": 15000, "period": 100000}}, {"CPUQuotaPeriodUSec": ("t", 100000), "CPUQuotaPerSecUSec": ("t", 150000)}),
+    ({"cpu": {"quota": 12345}}, {"CPUQuotaPerSecUSec": ("t", 130000)}), ({"cpu": {"quota": -1}}, {"CPUQuotaPerSecUSec": ("t", MAX)}),
+    ({"cpu": {"period": 50000}}, {"CPUQuotaPeriodUSec": ("t", 50000), "CPUQuotaPerSecUSec": ("t", MAX)}),
+    ({"cpu": {"cpus": "0-1,9", "mems": "0"}}, {"AllowedCPUs": ("ay", b"\3\2"), "AllowedMemoryNodes": ("ay", b"\1")}),
+    ({"pids": {"limit": 7}}, {"TasksMax": ("t", 7)}), ({"pids": {"limit": -1}}, {"TasksMax": ("t", MAX)}), ({"pids": {"limit": 0}}, {"TasksMax": ("t", 1)}),
+    ({"blockIO": {"weight": 10}}, {"IOWeight": ("t", 1)}),
+    ({"unified": {"memory.high": "max", "memory.min": " 5\n", "pids.max": "9", "cpu.weight": "50", "cpuset.cpus": "3", "cpu.max": "1000 10000", "io.max": "x"}},
+     {"MemoryHigh": ("t", MAX), "MemoryMin": ("t", 5), "TasksMax": ("t", 9), "CPUWeight": ("t", 50), "AllowedCPUs": ("ay", b"\10"),
+      "CPUQuotaPeriodUSec": ("t", 10000), "CPUQuotaPerSecUSec": ("t", 100000)}),
+    ({"unified": {"memory.max": "much", "cpu.max": "1 2 3"}}, {}),
+])
+def test_resources(core, resources, expected):
+    step = started("a.slice:p:n", linux__resources=resources)
+    plain = called(core, started("a.slice:p:n"))[1]
+    assert {name: value for name, value in called(core, step)[1].items() if name not in plain} == expected
+
+
+@pytest.mark.parametrize("name, value, expected", [
+    ("TimeoutStopUSec", "uint64 5", ("TimeoutStopUSec", ("t", 5))), ("TimeoutStopSec", "uint64 5", ("TimeoutStopUSec", ("t", 5000000))),
+    ("TimeoutStopSec", "5", ("TimeoutStopUSec", ("t", 5000000))), ("Some", "-5", ("Some", ("i", -5))), ("Some", "int64 -6", ("Some", ("x", -6))),
+    ("Some", "uint32 7", ("Some", ("u", 7))), ("Some", "byte 8", ("Some", ("y", 8))), ("SendSIGHUP", " true ", ("SendSIGHUP", ("b", True))),
+    ("CollectMode", "'inactive'", ("CollectMode", ("s", "inactive"))), ("After", '["a", \'b\\\'c\' ]', ("After", ("as", ["a", "b'c"]))), ("After", "[]", ("After", ("as", []))),
+])
+def test_annotations(core, name, value, expected):
+    step = started("a.slice:p:n", annotations={f"org.systemd.property.{name}": value, "org.systemd.other": "x"})
+    data = core.call("ssa(sv)a(sa(sv))", bound(step.body), 1)
+    parser = jeepney.Parser()
+    parser.add_data(data)
+    assert parser.get_next_message().body[2][-1] == expected
+
+
+@pytest.mark.parametrize("name, value", [
+    ("After", "[a]"), ("After", "['a' 'b']"), ("After", "['a"), ("Some", "uint64 -1"), ("Some", "int32 3000000000"), ("Some", "float 1"), ("Some", ""),
+    ("Ab", "true"), ("A.b.c", "true"), ("TimeoutSec", "'x'"), ("Some", "'a"), ("Some", "'"),
+])
+def test_annotations_that_are_none(name, value):
+    with pytest.raises(ConfigError, match=re.escape(f'annotations["org.systemd.property.{name}"]')):
+        made("a.slice:p:n", annotations={f"org.systemd.property.{name}": value})
+
+
+@pytest.mark.parametrize("path, unit, cgroup", [
+    ("a.slice:p:n", "p-n.scope", "/a.slice/p-n.scope"), ("a-b-c.slice:p:n", "p-n.scope", "/a.slice/a-b.slice/a-b-c.slice/p-n.scope"),
+    ("-.slice:p:n", "p-n.scope", "/p-n.scope"), (":p:n", "p-n.scope", "/system.slice/p-n.scope"), ("a.slice::n", "n.scope", "/a.slice/n.scope"),
+    (None, "ocirt-c1.scope", "/system.slice/ocirt-c1.scope"), ("", "ocirt-c1.scope", "/system.slice/ocirt-c1.scope"),
+])
+def test_units(path, unit, cgroup):
+    found = made(path)
+    (step,) = steps(found, "host", "StartUnit")
+    assert bound(step.unit) == unit and bound(step.path) == cgroup and step.hierarchy == "/sys/fs/cgroup"
+    assert ("StopUnit", values(steps(found, "delete", "StopUnit")[0])) == shown(found, "delete")[-1]
+    assert bound(steps(found, "delete", "RemoveCgroup")[0].path) == cgroup
+
+
+@pytest.mark.parametrize("text, parts", [
+    ("a.slice:b:c", ("a.slice", "b", "c", "/a.slice")), ("::c", ("", "", "c", "")), ("-.slice:b:c", ("-.slice", "b", "c", "")),
+    ("a-b.slice:b:c", ("a-b.slice", "b", "c", "/a.slice/a-b.slice")), ("a.slice:b:", None), ("a:b:c", None), ("-:b:c", None), (".slice:b:c", None), ("a:b", None),
+    ("a.slice:b:c:d", None), ("a--b.slice:b:c", None), ("-a.slice:b:c", None), ("a.slice:b/:c", None), ("", None), ("-".join("x" * 99) + ".slice:b:c", None),
+])
+def test_unit_parts(text, parts):
+    assert unit_parts(text) == parts
+
+
+def test_order():
+    """The child waits from its first step on, until the limits are written."""
+    found = made("a.slice:p:n", linux__resources={"memory": {"limit": 5000}, "hugepageLimits": [{"pageSize": "2MB", "limit": 1}]})
+    host = names(found, "host")
+    first, last = host.index("Spawn"), host.index("Send")
+    assert host[first:first + 3] == ["Spawn", "StartUnit", "EnableControllers"] and set(host[first + 3:last]) <= {
+        "WriteCgroup", "WriteEitherCgroup", "LoadDeviceFilter"} and "WriteCgroup" in host[first:last]
+    assert names(found, "init")[0] == "Receive" and "JoinCgroup" not in names(found, "init")
+    assert values(steps(found, "host", "Spawn")[0]) == {"section": "init", "flags": 0x20000}
+    staged = made("a.slice:p:n", linux__namespaces=[{"type": "mount"}, {"type": "time"}])
+    assert names(staged, "stage")[0] == "Receive" and names(staged, "init")[0] != "Receive"
+    assert "EnableControllers" not in names(staged, "host")
+
+
+class Inside(Host):
+    """A host as root of a rootless engine's user namespace."""
+
+    def text(self, path):
+        return {"/proc/self/uid_map": "         0       1000          1\n         1     100000      65536\n"}[path]
+
+
+def test_manager():
+    """Whom to ask: the machine's systemd, or a user's own; by its own socket, or where there is none over the bus."""
+    def asked(on, **words):
+        step = started(":p:n", on, words)
+        return step.socket, step.bus, step.owner, bound(step.path)
+    assert asked(v2(has_systemd=True)) == ("/run/dbus/system_bus_socket", 1, 0, "/system.slice/p-n.scope")
+    assert asked(v2(has_systemd=True, files=("/run/systemd/private",))) == ("/run/systemd/private", 0, 0, "/system.slice/p-n.scope")
+    user = v2(has_systemd=True, euid=1000, egid=1000, files=("/run/user/1000/systemd/private",))
+    spaces = {"linux__namespaces": [{"type": "mount"}, {"type": "user"}], "linux__uidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}],
+              "linux__gidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}]}
+    step = started(":p:n", user, {"runtime_dir": "/run/user/1000"}, **spaces)
+    assert (step.socket, step.bus, step.owner, bound(step.path)) == (
+        "/run/user/1000/systemd/private", 0, 1000, "/user.slice/user-1000.slice/user@1000.service/user.slice/p-n.scope")
+    with pytest.raises(HostError, match="--systemd-cgroup: XDG_RUNTIME_DIR is not set"):
+        started(":p:n", user, **spaces)
+    # Root of a user namespace: a user's, if that is where the directory comes from.
+    inside = Inside(**{name: getattr(v2(), name) for name in ("euid", "egid", "permitted", "bounding", "last_capability", "denies_setgroups",
+                                                               "files", "seccomp_flags", "resctrl", "cgroups")}, has_systemd=True, in_user_namespace=True)
+    assert asked(inside, runtime_dir="/run/user/1000")[2:] == (1000, "/user.slice/user-1000.slice/user@1000.service/user.slice/p-n.scope")
+    assert asked(inside)[2:] == (0, "/system.slice/p-n.scope")
+
+
+@pytest.mark.parametrize("path", ["/a", "a:b", "a:b:c", "a.slice:b:c.slice"])
+def test_paths_that_are_none(path):
+    with pytest.raises(ConfigError, match="linux.cgroupsPath: found "):
+        made(path)
+
+
+def test_hosts():
+    with pytest.raises(HostError, match="systemd does not run"):
+        made(on=v2())
+    with pytest.raises(HostError, match="cgroups of version 2 only"):
+        made(on=host(has_systemd=True))
+
+
+@pytest.mark.parametrize("text, data", [("0", b"\1"), ("0-8", b"\xff\1"), ("1, 3", b"\n"), ("16", b"\0\0\1")])
+def test_bits(text, data):
+    assert bits(Text(text, "x", Trace())) == data
+
+
+@pytest.mark.parametrize("text", ["", "a", "3-1", "1-", "-1", "1,,2", "9000", "é"])
+def test_bits_of_nothing(text):
+    with pytest.raises(ConfigError):
+        bits(Text(text, "x", Trace()))
+
+
+# ---- bytes ----
+
+@pytest.mark.parametrize("signature, items, body", [
+    ("yyt", ["y", "1", "y", "255", "t", str(MAX)], (1, 255, MAX)), ("t", ["t", "-1"], (MAX,)), ("t", ["d", "9", "4"], (5,)), ("t", ["d", "4", "9"], (0,)),
+    ("ay", dbus.octets("x", b"")[5:], (b"",)), ("yas", ["y", "1", *dbus.texts("x", ["é", ""])[5:]], (1, ["é", ""])), ("g", ["g", "a(sv)"], ("a(sv)",)),
+    ("sa(sv)y", ["s", "x", "a8", "]", "y", "1"], ("x", [], 1)), ("u", ["p"], (7,)),
+])
+def test_marshalling(core, signature, items, body):
+    data = core.call(signature, items, 7)
+    parser = jeepney.Parser()
+    parser.add_data(data)
+    message = parser.get_next_message()
+    assert message.body == body and message.serialise(serial=1) == data
+
+
+@pytest.mark.parametrize("items", [["s"], ["t", "x"], ["t", ""], ["t", str(1 << 64)], ["]"], ["?", "1"], ["d", "1"], ["a4"] * 9, ["s", "x" * 40000]])
+def test_items_that_make_no_message(core, items):
+    assert core.call("s", items, 1) is None
+
+
+def said(core, data):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(data)
+        theirs.close()
+        return core.messages(ours.fileno())
+
+
+def test_reading(core):
+    path, signals = jeepney.DBusAddress("/o", bus_name="a.b", interface="c.d"), []
+    call = jeepney.new_method_call(path, "X")
+    call.header.serial = 5
+    reply, error = jeepney.new_method_return(call, "o", ("/job/1",)), jeepney.new_error(call, "a.Wrong", "s", ("it is",))
+    long = jeepney.new_signal(path, "Long", "s", ("x" * 100000,))
+    for message in (long, jeepney.new_signal(path, "JobRemoved", "uoss", (9, "/job/1", "u.scope", "done")), reply, long, error):
+        signals.append(message.serialise(serial=1))
+    text, ended = said(core, b"OK 1234deadbeef\r\n" + b"".join(signals))
+    assert text.splitlines() == ["4 0 JobRemoved 9 /job/1 u.scope done", "2 5  /job/1", "3 5 a.Wrong it is"] and ended == -104
+
+
+def test_reading_what_makes_no_sense(core):
+    """Every byte of a message changed, and every length: never a crash, always an end."""
+    path = jeepney.DBusAddress("/o", bus_name="a.b", interface="c.d")
+    whole = jeepney.new_signal(path, "JobRemoved", "uoss", (9, "/job/1", "u.scope", "done")).serialise(serial=1)
+    for at in range(len(whole)):
+        for value in (0, 1, 127, 255):
+            assert said(core, b"OK 1\r\n" + whole[:at] + bytes((value,)) + whole[at + 1:] + whole)[1] < 0
+        assert said(core, b"OK 1\r\n" + whole[:at])[1] == -104
+    for greeting in (b"", b"REJECTED EXTERNAL\r\n", b"OK", b"x" * 1000):
+        assert said(core, greeting)[0] == "" and said(core, greeting)[1] < 0
