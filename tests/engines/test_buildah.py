@@ -120,7 +120,7 @@ def test_images_share_their_layers(podman, buildah):
 def test_commit_push_pull(podman):
     podman.ok("run", "--detach", "--name", "c1", "busybox", "sh", "-c", "echo v2 > /data/version; touch /data/done; exec sleep 300")
     podman.cell.ok("sh", "-c", f"until [ -e /proc/{podman.pid('c1')}/root/data/done ]; do sleep 0.1; done")
-    podman.ok("commit", "--quiet", "--pause=false", "c1", "127.0.0.1:5000/app:v2")
+    podman.ok("commit", "--quiet", "c1", "127.0.0.1:5000/app:v2")
     with Registry(podman.cell):
         podman.ok("push", "--tls-verify=false", "127.0.0.1:5000/app:v2")
         podman.ok("rmi", "127.0.0.1:5000/app:v2")

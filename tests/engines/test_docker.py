@@ -194,7 +194,7 @@ def test_build_with_buildkit(docker):
 def test_commit_push_pull(docker):
     docker.ok("run", "--detach", "--name", "c1", "busybox", "sh", "-c", "echo v2 > /data/version; echo ready; sleep 300")
     wait_log(docker, "c1", "ready")
-    docker.ok("commit", "--pause=false", "c1", "127.0.0.1:5000/app:v2")
+    docker.ok("commit", "c1", "127.0.0.1:5000/app:v2")
     with Registry(docker.cell):
         docker.ok("push", "127.0.0.1:5000/app:v2")
         docker.ok("rmi", "127.0.0.1:5000/app:v2")
