@@ -8,6 +8,7 @@ Lines that begin with ``@`` look at the cell:
 
     @tty COMMAND            the command with a terminal
     @sorted COMMAND         the command, whose lines come in any order
+    @numbers COMMAND        the command, whose numbers, and spaces with them, are others each time
     @status COMMAND         the command, whose output is another each time
     @sh COMMAND             a shell command in the cell
     @wait NAME TEXT         wait until the log of a container holds the text (not compared)
@@ -52,6 +53,8 @@ def normal(text, before):
         (r"\b(About an?|Less than an?|\d+) (second|minute)s?( ago)?", "AGO"), (r"\b[a-z]+_[a-z]+\d?\b(?=\s*$)", "NAME"),
         (r"\b\d+(\.\d+)?(ms|µs)\b", "DURATION"), (r"/usr/local/bin/ocirt|/usr/sbin/runc", "RUNTIME"), (r"\b(ocirt|runc)\b", "RUNTIME"),
         (r"(net|mnt|ipc|pid|uts|user|cgroup|time):\[\d+\]", r"\1:[NUMBER]"),
+        # What stands before the part of a message that engines and people match.
+        (r"exec failed: (unable to start container process|process\.args): ", "exec failed: "),
     ):
         text = re.sub(pattern, word, text)
     return text
@@ -86,6 +89,11 @@ class Run:
     def _sorted(self, rest):
         result = self.engine(*shlex.split(rest))
         result.out = "\n".join(sorted(result.out.splitlines()))
+        return self._result(result)
+
+    def _numbers(self, rest):
+        result = self.engine(*shlex.split(rest))
+        result.out = re.sub(" +", " ", re.sub(r"\d+", "N", result.out))
         return self._result(result)
 
     def _status(self, rest):
@@ -175,7 +183,7 @@ def lines_of(table):
 
 def is_command(line):
     """Whether a line is an engine's command, not a look at the cell."""
-    return not line.startswith("@") or line.startswith(("@tty", "@sorted", "@status"))
+    return not line.startswith("@") or line.startswith(("@tty", "@sorted", "@numbers", "@status"))
 
 
 def run(name, runtime, archives):

@@ -240,7 +240,7 @@ run --detach --name c1 --memory 500m --memory-reservation 50m --cpu-shares 512 -
 !mounts @process c1
 ps --format '{{.Names}} {{.Image}} {{.Command}} {{.State}}'
 stats --no-stream --format '{{.Name}} {{.PIDs}}' c1
-top c1
+@numbers top c1 -o pid,args
 exec c1 id
 exec --user guest --workdir /tmp --env A=b c1 sh -c 'echo $A $PWD; id -un; exit 4'
 exec c1 nosuch
@@ -306,7 +306,7 @@ run --detach --memory-limit=104857600 --cpus=0.5 c1 sleep 300
 @cgroups c1
 !mounts @process c1
 @status tasks metrics --format json c1
-tasks ps c1
+@numbers tasks ps c1
 tasks exec --exec-id e1 c1 id
 tasks pause c1
 tasks resume c1
