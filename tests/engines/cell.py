@@ -15,6 +15,8 @@ from pathlib import Path
 from conformance import cells
 
 PARENT = "/ocirt-test-engines"
+SUFFIX = "-proof" if "OCIRT_TEST_ENGINES_PROOF" in os.environ else ""
+"""Of the names of cells, while another run has cells of the same names (proof.py)."""
 HERE = Path(__file__).parent
 LIMIT = 60
 """Seconds that a command of an engine may take; the slowest, with a busy machine, takes a quarter of it."""
@@ -41,7 +43,7 @@ class Cell:
 
     def __init__(self, name):
         self.name = name
-        self.cgroup = cells.make(name, PARENT)
+        self.cgroup = cells.make(name + SUFFIX, PARENT)
         self.daemons = []
         # The cell's first process is a child of unshare, and ends with it.
         self.process = subprocess.Popen([HERE / "cell.sh", self.cgroup], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)

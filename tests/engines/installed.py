@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from conformance import cells
-from tests.engines.cell import PARENT
+from tests.engines.cell import PARENT, SUFFIX
 
 TREE = Path(__file__).resolve().parents[2]
 KEPT = TREE / "build/engines"
@@ -30,10 +30,13 @@ def _build_id(executable):
 @contextlib.contextmanager
 def installed():
     """While it lasts, /opt/ocirt and /usr/local/bin/ocirt are this tree's build: made anew only where it is another one. Cells that a
-    killed run has left are removed.
+    killed run has left are removed. In a run for a proof both are as they were found.
 
     :raises CannotRun: no root, or no mount namespace of our own.
     """
+    if SUFFIX:
+        yield
+        return
     if os.geteuid() != 0:
         raise CannotRun("tests/engines runs containers: it needs root")
     if os.readlink("/proc/self/ns/mnt") == os.readlink(f"/proc/{os.getppid()}/ns/mnt"):
