@@ -55,17 +55,20 @@ def check():
         raise CellError(f"needs at {TOP} cgroup v2, or beneath it hierarchies of cgroup v1 with controllers")
 
 
-def make(name):
-    """Make the cgroup of the cell ``name`` in each hierarchy. Returns its path beneath each hierarchy's root."""
-    path = f"{PARENT}/{name}"
+def make(name, parent=PARENT):
+    """Make the cgroup of the cell ``name`` in each hierarchy. Returns its path beneath each hierarchy's root.
+
+    :param parent: the cgroup above, made where it is missing.
+    """
+    path = f"{parent}/{name}"
     if kind() == "v2":
-        parent = TOP / PARENT.strip("/")
-        parent.mkdir(exist_ok=True)
-        (parent / "cgroup.subtree_control").write_text(_all_of(parent))
-        (parent / name).mkdir(exist_ok=True)
+        above = TOP / parent.strip("/")
+        above.mkdir(exist_ok=True)
+        (above / "cgroup.subtree_control").write_text(_all_of(above))
+        (above / name).mkdir(exist_ok=True)
         return path
     for top in hierarchies():
-        for folder in (Path(f"{top}{PARENT}"), Path(f"{top}{path}")):
+        for folder in (Path(f"{top}{parent}"), Path(f"{top}{path}")):
             folder.mkdir(exist_ok=True)
             for file in INHERITED:
                 if (folder / file).exists():

@@ -88,6 +88,23 @@ need_go_module() {
   echo "$cache/$1"
 }
 
+# need_cri_tools: have crictl and critest in build/engines/bin. What is built is kept in ${XDG_CACHE_HOME:-~/.cache}/ocirt-engines.
+need_cri_tools() {
+  local module=sigs.k8s.io/cri-tools@v1.34.0 kept=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ocirt-engines source name
+  kept+=/${module##*/}
+  if [[ ! -x $kept/crictl || ! -x $kept/critest ]]; then
+    source=$(need_go_module "$module")
+    echo "$script: building $module" >&2
+    mkdir -p "$kept"
+    (cd "$source" && export GOFLAGS=-mod=mod &&
+      quietly "cannot build crictl" timeout 600 go build -o "$kept/crictl.new" ./cmd/crictl &&
+      quietly "cannot build critest" timeout 600 go test -c -o "$kept/critest.new" ./cmd/critest)
+    for name in crictl critest; do mv "$kept/$name.new" "$kept/$name"; done
+  fi
+  mkdir -p "$tree/build/engines/bin"
+  for name in crictl critest; do ln -sfn "$kept/$name" "$tree/build/engines/bin/$name"; done
+}
+
 # need_wheels EXTRA [WHEEL...]: have in build/venv what pyproject.toml says the package needs, with this extra
 # (or none: ""), and further wheels. Asks the network only if pyproject.toml has changed since.
 need_wheels() {

@@ -1,7 +1,7 @@
 """linux.memoryPolicy: config-linux.md, "Memory policy". Imported only where it is set."""
 
 from ..errors import ConfigError
-from ..model.text import quote
+from ..model.text import choose, quote
 from ..plan.steps import SetMemoryPolicy
 from . import bits
 
@@ -25,9 +25,9 @@ def set_policy(policy):
     :raises ConfigError: a property is none that set_mempolicy(2) knows, or the mode's nodes are missing or too many.
     """
     mode = policy.mode.read()
-    number = _choose(MODES, mode, policy.mode.path)
+    number = choose(MODES, mode, policy.mode.path)
     for flag in policy.flags:
-        number |= _choose(FLAGS, flag.read(), flag.path)
+        number |= choose(FLAGS, flag.read(), flag.path)
     if number & STATIC and number & RELATIVE:
         raise ConfigError(f"{AT}.flags", "MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES", "one of them")
     text = "" if policy.nodes is None else policy.nodes.read()
@@ -37,9 +37,3 @@ def set_policy(policy):
     if not nodes and mode in WITH_NODES:
         raise ConfigError(f"{AT}.nodes", quote(text) if text else "nothing", f"at least one node with {mode}")
     return [SetMemoryPolicy(AT, SPEC, mode=number, nodes=bits.mask(nodes), name=mode)]
-
-
-def _choose(table, name, path):
-    if name not in table:
-        raise ConfigError(path, quote(name), f"one of {', '.join(table)}")
-    return table[name]

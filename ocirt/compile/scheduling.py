@@ -5,7 +5,7 @@ Imported only where a config has one of them.
 """
 
 from ..errors import ConfigError
-from ..model.text import quote
+from ..model.text import choose, quote
 from ..plan.steps import SetIoPriority, SetPersonality, SetScheduler
 
 SPEC, PERSONALITY = "config.md#linux-process", "config-linux.md#personality"
@@ -44,18 +44,11 @@ def personality(linux):
     view = linux.personality
     for flag in view.flags:
         raise ConfigError(flag.path, quote(flag.bound()), "no flag: none is supported (config-linux.md, Personality)")
-    return [SetPersonality(view.path, PERSONALITY, domain=_choose(DOMAINS, view.domain))]
-
-
-def _choose(table, text):
-    name = text.read()
-    if name not in table:
-        raise ConfigError(text.path, quote(name), f"one of {', '.join(table)}")
-    return table[name]
+    return [SetPersonality(view.path, PERSONALITY, domain=choose(DOMAINS, view.domain.read(), view.domain.path))]
 
 
 def _scheduler(view):
-    policy = _choose(POLICIES, view.policy)
+    policy = choose(POLICIES, view.policy.read(), view.policy.path)
     name = view.policy.bound()
     values = {}
     for each, policies in NEEDS.items():
@@ -65,10 +58,10 @@ def _scheduler(view):
             raise ConfigError(number.path, number.bound(), f"nothing with {name}, only with {' or '.join(policies)}")
     flags = 0
     for flag in view.flags:
-        flags |= _choose(FLAGS, flag)
+        flags |= choose(FLAGS, flag.read(), flag.path)
     return [SetScheduler(view.path, SPEC, policy=policy, flags=flags, name=name, **values)]
 
 
 def _io_priority(view):
-    kind = _choose(CLASSES, view.kind)
+    kind = choose(CLASSES, view.kind.read(), view.kind.path)
     return [SetIoPriority(view.path, SPEC, value=kind << CLASS_SHIFT | view.priority.read())]

@@ -7,7 +7,7 @@ where the default would be a refusal (so that a libc finds its way back to an ol
 """
 
 from ..errors import ConfigError, HostError
-from ..model.text import quote
+from ..model.text import choose, quote
 from ..plan.steps import EVENTS, NONE, Close, LoadNotifyingSeccomp, LoadSeccomp, OpenSocket, Receive, Send
 
 SPEC = "config-linux.md#seccomp"
@@ -112,7 +112,7 @@ def _flags(profile, host, notifies):
         return SPEC_ALLOW & host.seccomp_flags
     flags = 0
     for index, name in enumerate(given):
-        flag = _choose(FLAGS, name, f"{AT}.flags[{index}]")
+        flag = choose(FLAGS, name, f"{AT}.flags[{index}]")
         if not flag & host.seccomp_flags:
             raise HostError(f"{AT}.flags[{index}]", f"this kernel has no {name}")
         flags |= flag
@@ -147,15 +147,9 @@ def _get(value, path, name, kind, default=None):
     return found
 
 
-def _choose(table, name, path):
-    if not isinstance(name, str) or name not in table:
-        raise ConfigError(path, quote(name), f"one of {', '.join(table)}")
-    return table[name]
-
-
 def _action(value, path, action="action", errno="errnoRet"):
     name = _get(value, path, action, str)
-    number = _choose(ACTIONS, name, f"{path}.{action}")
+    number = choose(ACTIONS, name, f"{path}.{action}")
     if number not in (ERRNO, TRACE):
         if value.get(errno) is not None:
             raise ConfigError(f"{path}.{errno}", quote(value[errno]), f"nothing: {name} returns no errno")
@@ -233,7 +227,7 @@ def _conditions(rule, path):
         for name, number in (("value", value), ("valueTwo", second)):
             if not 0 <= number <= U64:
                 raise ConfigError(f"{at}.{name}", quote(number), "a number of 64 bits")
-        found.append((place, _choose(OPERATORS, arg.get("op"), f"{at}.op"), value, second))
+        found.append((place, choose(OPERATORS, arg.get("op"), f"{at}.op"), value, second))
     places = [condition[0] for condition in found]
     return [[condition] for condition in found] if len(set(places)) < len(places) else [found]
 

@@ -18,6 +18,7 @@ static int copy_file(int from, const char *name, int to, const struct stat *st) 
   return n < 0 ? (int)n : 0;
 }
 
+// The permissions of `to` itself are the mount's: by its option mode, or those of the directory that it covers.
 int copy_tree(int from, int to) {
   struct stat st;
   int error = sys_fstat(from, &st);
@@ -25,8 +26,7 @@ int copy_tree(int from, int to) {
   int target = sys_openat2(to, ".", O_RDONLY | O_DIRECTORY, 0, 0);
   if (target < 0) return target;
   sys3(SYS_fchown, target, st.st_uid, st.st_gid);
-  error = (int)sys2(SYS_fchmod, target, st.st_mode & 07777);
-  if (!error) error = list_directory(from, copy_entry, &target);
+  error = list_directory(from, copy_entry, &target);
   sys_close(target);
   return error;
 }
@@ -41,6 +41,7 @@ static int copy_entry(int from, const char *name, unsigned char type, void *data
     if (source < 0) return source;
     int target = (error = sys_mkdir(to, name, 0700)) < 0 ? error : sys_open(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     error = target < 0 ? target : copy_tree(source, target);
+    if (!error) error = (int)sys2(SYS_fchmod, target, st.st_mode & 07777);
     sys_close(source); sys_close(target);
     return error;
   }

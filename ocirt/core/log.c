@@ -17,15 +17,39 @@ static int needs_quotes(const char *text) {
   return 0;
 }
 
+// Engines take a JSON log of a failed verb for one object (podman reads the whole file as such). So warnings that this process
+// has written at its end, from `begin` to `end`, are taken back and told in the error's object.
+static struct { long begin, end; struct buffer told; char text[LOG_LINE / 2]; } warned;
+
+static void remember_warning(int fd, const char *message, size_t length) {
+  long end = sys3(SYS_lseek, fd, 0, SEEK_CUR);
+  if (!warned.told.data) warned.told = (struct buffer){warned.text, sizeof warned.text, 0, 0};
+  put(&warned.told, warned.told.used ? "," : ""); put_json(&warned.told, message);
+  if (warned.end != end - (long)length) warned.begin = end - (long)length;
+  warned.end = end;
+}
+
+// Unless somebody else has written behind them, or is about to.
+static void take_warnings_back(int fd) {
+  struct stat st;
+  if (!warned.told.used || sys_flock(fd, 2 | 4 /* LOCK_EX | LOCK_NB */)) return;
+  if (sys_fstat(fd, &st) == 0 && st.st_size == warned.end) sys2(SYS_ftruncate, fd, warned.begin);
+}
+
 void log_line(const char *level, const char *message) {
   BUFFER(line, LOG_LINE);
+  int is_warning = !strcmp(level, "warning"), is_error = !strcmp(level, "error");
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   if (logging.json) {
     put(&line, "{\"level\":\""); put(&line, level);
     put(&line, "\",\"msg\":"); put_json(&line, message);
     put(&line, ",\"time\":\""); put_time(&line, now.tv_sec, -1);
-    put(&line, "\"}");
+    put(&line, "\"");
+    if (is_error && warned.told.used && !warned.told.full && line.used + warned.told.used + 32 < line.size) {
+      put(&line, ",\"warnings\":["); put(&line, warned.told.data); put(&line, "]");
+    }
+    put(&line, "}");
   } else {
     put(&line, "time=\""); put_time(&line, now.tv_sec, -1);
     put(&line, "\" level="); put(&line, level);
@@ -38,7 +62,10 @@ void log_line(const char *level, const char *message) {
     fd = sys_open(AT_FDCWD, logging.path, O_WRONLY | O_CREAT | O_APPEND, 0644);
     if (fd < 0) fd = 2;
   }
+  int in_json = logging.json && fd != 2;
+  if (in_json && is_error) take_warnings_back(fd);
   write_all(fd, line.data, line.used);
+  if (in_json && is_warning) remember_warning(fd, message, line.used);
   if (fd != 2) sys_close(fd);
 }
 

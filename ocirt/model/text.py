@@ -47,6 +47,16 @@ def quote(value):
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def choose(table, name, path):
+    """What ``table`` has for ``name``, the value of the property ``path``.
+
+    :raises ConfigError: nothing.
+    """
+    if not isinstance(name, str) or name not in table:
+        raise ConfigError(path, quote(name), f"one of {', '.join(table)}")
+    return table[name]
+
+
 def clean(path):
     """The absolute ``path`` without ``.``, ``..``, double and trailing slashes, by string alone."""
     parts = []

@@ -65,6 +65,17 @@ def test_devices_are_refused(ocirt, bundle):
     assert "Operation not permitted" in result.err and result.out == "null\n"
 
 
+def test_tun_may_be_made_and_opened(ocirt, bundle):
+    """As with runc, without a rule in the config: what a container with CAP_NET_ADMIN makes for itself."""
+    bundle.config["root"]["readonly"] = False
+    for kind in ("bounding", "effective", "permitted"):
+        bundle.config["process"]["capabilities"][kind] += ["CAP_MKNOD"]
+    bundle.config["linux"]["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
+    bundle.shell("mknod /tmp/tun c 10 200 && exec 3<>/tmp/tun && echo open").save()
+    result = ocirt("run", "--bundle", bundle, "c1")
+    assert result.out == "open\n", result
+
+
 def test_all_devices_allowed(ocirt, bundle):
     bundle.config["linux"]["resources"] = {"devices": [{"allow": True, "access": "rwm"}]}
     bundle.save()

@@ -188,3 +188,16 @@ def test_tmpcopyup(ocirt, bundle):
     bundle.config["mounts"].append({"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "mode=0755"]})
     assert run(ocirt, bundle, "cat /etc/link; echo x > /etc/new && ls /etc") == "copied\nlink\nnew\npasswd\nsub\n"
     assert not (bundle.rootfs / "etc/new").exists()
+
+
+@pytest.mark.parametrize("there, options, mode", [
+    (None, [], "1777"), (None, ["mode=700"], "700"), (0o750, [], "750"), (0o750, ["mode=701"], "701"),
+])
+def test_mode_of_a_tmpfs_with_tmpcopyup(ocirt, bundle, there, options, mode):
+    """The option's, else that of the directory it covers, else a tmpfs's own: podman's --tmpfs."""
+    if there:
+        (bundle.rootfs / "place/sub").mkdir(parents=True)
+        (bundle.rootfs / "place/sub").chmod(0o711)
+        (bundle.rootfs / "place").chmod(there)
+    bundle.config["mounts"].append({"destination": "/place", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", *options]})
+    assert run(ocirt, bundle, "stat -c %a /place; test ! -e /place/sub || stat -c %a /place/sub") == (f"{mode}\n711\n" if there else f"{mode}\n")

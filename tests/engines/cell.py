@@ -1,0 +1,211 @@
+"""Cells: each engine under test runs in namespaces and cgroups of its own (cell.sh), where all its default paths are free.
+
+Whatever an engine does there (daemons, mounts, bridges, files in /etc) is gone when the cell is closed; what it should have
+taken away itself is to be asked before (:meth:`Cell.left`).
+"""
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from conformance import cells
+
+PARENT = "/ocirt-test-engines"
+SUFFIX = "-proof" if "OCIRT_TEST_ENGINES_PROOF" in os.environ else ""
+"""Of the names of cells, while another run has cells of the same names (proof.py)."""
+HERE = Path(__file__).parent
+LIMIT = 60
+"""Seconds that a command of an engine may take; the slowest, with a busy machine, takes a quarter of it."""
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ENVIRONMENT = {"PATH": PATH, "HOME": "/run/home", "LANG": "C.UTF-8", "TERM": "xterm"}
+
+
+class CellError(AssertionError):
+    """A command in a cell did not do what it should."""
+
+
+class Result:
+    """What a command gave: ``status``, and ``out`` and ``err`` as text."""
+
+    def __init__(self, words, status, out, err):
+        self.words, self.status, self.out, self.err = words, status, out, err
+
+    def __repr__(self):
+        return f"{' '.join(map(str, self.words))}\nstatus {self.status}\nstdout: {self.out}\nstderr: {self.err}"
+
+
+class Cell:
+    """One cell. A context manager; ``name`` is unique among the cells of this machine's test runs at one time."""
+
+    def __init__(self, name):
+        self.name = name
+        self.cgroup = cells.make(name + SUFFIX, PARENT)
+        self.daemons = []
+        # The cell's first process is a child of unshare, and ends with it.
+        self.process = subprocess.Popen([HERE / "cell.sh", self.cgroup], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        if self.process.stdout.readline() != "ready\n":
+            self.close()
+            raise CellError(f"the cell {name} cannot be made")
+        self.pid = int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text())
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """End all processes of the cell and remove its cgroups."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        for daemon in self.daemons:
+            daemon.wait(LIMIT)
+        cells.remove(self.cgroup)
+
+    def path(self, path):
+        """A path of the cell, as it is seen from here."""
+        return Path(f"/proc/{self.pid}/root{path}")
+
+    def write(self, path, text, mode=0o644):
+        """Write a file of the cell, with the folders above it."""
+        file = self.path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+
+    def command(self, *words, limit=LIMIT, env=None):
+        """The words that run ``words`` in the cell from here, ended after ``limit`` seconds."""
+        inner = {**ENVIRONMENT, **(env or {})}
+        return [str(HERE / "enter.sh"), str(self.pid), self.cgroup, "env", "-i", *(f"{name}={value}" for name, value in inner.items()),
+                "timeout", "--foreground", "--kill-after=2", str(limit), *map(str, words)]
+
+    def __call__(self, *words, limit=LIMIT, env=None, input=None):
+        """Run a command to its end.
+
+        :param input: text for standard input; without it, /dev/null.
+        """
+        # Files, not pipes: what the command leaves running may keep the streams open.
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, tempfile.TemporaryFile("w+") as stdin:
+            stdin.write(input or "")
+            stdin.seek(0)
+            done = subprocess.run(self.command(*words, limit=limit, env=env), stdin=stdin, stdout=out, stderr=err, timeout=limit + 20)
+            out.seek(0), err.seek(0)
+            return Result(words, done.returncode, out.read(), err.read())
+
+    def ok(self, *words, **more):
+        """Run a command that must succeed; what it printed, without the last line end."""
+        result = self(*words, **more)
+        if result.status != 0:
+            raise CellError(result)
+        return result.out.rstrip("\n")
+
+    def daemon(self, *words, log, env=None):
+        """Start a process that stays; its output goes to ``log``, a file in the cell."""
+        self.write(log, "")
+        with open(self.path(log), "w") as file:
+            process = subprocess.Popen(self.command(*words, env=env, limit=3600), stdin=subprocess.DEVNULL, stdout=file,
+                                       stderr=subprocess.STDOUT, start_new_session=True)
+        self.daemons.append(process)
+        return process
+
+    def terminal(self, *words, limit=LIMIT, env=None, typed=""):
+        """Run a command with a terminal of its own.
+
+        :param typed: what a person types, once something has been printed.
+        :returns: a :class:`Result` whose ``out`` is what the terminal showed, with plain line ends.
+        """
+        master, slave = os.openpty()
+        process = subprocess.Popen(["setsid", "--ctty", "--wait", *self.command(*words, limit=limit, env=env)], stdin=slave, stdout=slave,
+                                   stderr=slave)
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                some = os.read(master, 65536)
+            except OSError:  # EIO: the last process has closed it
+                break
+            if not some:
+                break
+            shown += some
+            if typed:
+                os.write(master, typed.encode())
+                typed = ""
+        os.close(master)
+        return Result(words, process.wait(limit + 20), re.sub("\r+\n", "\n", shown.decode(errors="replace")), "")
+
+    # ---- what stands in the cell ----
+
+    def hierarchies(self):
+        return [top for top in cells.hierarchies() if (Path(f"{top}{self.cgroup}")).exists()]
+
+    def cgroups(self):
+        """Paths of all cgroups below the cell's own, as they are seen in it, once each."""
+        found = set()
+        for top in self.hierarchies():
+            root = f"{top}{self.cgroup}"
+            found |= {folder[len(root):] for folder, _, _ in os.walk(root) if folder != root}
+        return sorted(found)
+
+    def cgroup_of(self, pid, controller):
+        """The folder, seen from here, of the cgroup that the process ``pid`` of the cell is in."""
+        for line in self.path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            _, names, path = line.split(":", 2)
+            if controller in names.split(","):
+                return Path(f"{cells.TOP}/{controller}{path}")
+        raise CellError(f"no hierarchy {controller}")
+
+    def processes(self):
+        """Command lines of all processes but the cell's first and kernel threads, by pid."""
+        found = {}
+        for folder in self.path("/proc").iterdir():
+            if folder.name.isdigit() and folder.name != "1":
+                try:
+                    line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                except OSError:
+                    continue
+                if line:
+                    found[int(folder.name)] = line
+        return found
+
+    def mounts(self):
+        return [line.split()[4] for line in self.path("/proc/1/mountinfo").read_text().splitlines()]
+
+    def left(self):
+        """What runtimes and engines may leave: cgroups, mounts, processes and states of runtimes."""
+        states = [str(path) for root in ("/run/ocirt", "/run/runc") for path in self.path(root).glob("*")]
+        return {"cgroups": self.cgroups(), "mounts": self.mounts(), "processes": sorted(self.processes().values()), "states": states}
+
+
+def until(condition, what, seconds=LIMIT / 2):
+    """Wait until ``condition()`` gives something true, which is returned."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise CellError(f"waited {seconds} seconds for: {what}")
+        time.sleep(0.02)
+    return found
+
+
+def end(process, limit=20):
+    """End a daemon that :meth:`Cell.daemon` has started, politely, then not."""
+    if process.poll() is not None:
+        return
+    # nsenter, which has one child: timeout(1), which passes the signal on.
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for number, patience in ((signal.SIGTERM, limit), (signal.SIGKILL, 5)):
+        for child in children:
+            pidfd = os.pidfd_open(int(child))
+            signal.pidfd_send_signal(pidfd, number)
+            os.close(pidfd)
+        try:
+            process.wait(patience)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+    raise CellError(f"{process.args} does not end")

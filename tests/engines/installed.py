@@ -1,0 +1,58 @@
+"""ocirt as hack/install makes it, in the mount namespace of whoever runs the tests; and crictl, which hack/test builds."""
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+
+from conformance import cells
+from tests.engines.cell import PARENT, SUFFIX
+
+TREE = Path(__file__).resolve().parents[2]
+KEPT = TREE / "build/engines"
+"""What is made once for many runs: the installed ocirt, and links to crictl and critest."""
+PLACES = ("/opt", "/usr/local/bin")
+OCIRT = Path("/usr/local/bin/ocirt")
+
+
+class CannotRun(Exception):
+    """Why the tests cannot be run here; one line."""
+
+
+def _build_id(executable):
+    """The build id that an executable tells, None if there is none."""
+    if not executable.exists():
+        return None
+    done = subprocess.run([executable, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, env={})
+    return next((line for line in done.stdout.splitlines() if line.startswith("commit: ")), None)
+
+
+@contextlib.contextmanager
+def installed():
+    """While it lasts, /opt/ocirt and /usr/local/bin/ocirt are this tree's build: made anew only where it is another one. Cells that a
+    killed run has left are removed. In a run for a proof both are as they were found.
+
+    :raises CannotRun: no root, or no mount namespace of our own.
+    """
+    if SUFFIX:
+        yield
+        return
+    if os.geteuid() != 0:
+        raise CannotRun("tests/engines runs containers: it needs root")
+    if os.readlink("/proc/self/ns/mnt") == os.readlink(f"/proc/{os.getppid()}/ns/mnt"):
+        raise CannotRun("tests/engines mounts things: run it by hack/test, in a mount namespace of its own")
+    cells.remove(PARENT)
+    for place in PLACES:
+        kept = KEPT / place.strip("/")
+        kept.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "--bind", kept, place], check=True, timeout=20)
+    try:
+        if _build_id(OCIRT) != _build_id(TREE / "build/bin/ocirt"):
+            environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+            done = subprocess.run([TREE / "hack/install"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, env=environment)
+            assert done.returncode == 0, done
+        yield
+    finally:
+        for place in PLACES:
+            subprocess.run(["umount", place], check=True, timeout=20)
+        cells.remove(PARENT)

@@ -1,0 +1,244 @@
+"""Side by side: the same commands of every engine once with runc and once with ocirt, in a fresh cell each.
+
+    python -m tests.engines.matrix [ENGINE...]      (in a private mount namespace; hack/test --engines runs it as a test)
+
+A line of a table (tables.py) is a command of the engine. What it gives is compared: exit status, standard output, and of standard error
+whether there is any and which of the texts stand there that engines and people match; ids, times, addresses and pids are taken out.
+Lines that begin with ``@`` look at the cell:
+
+    @tty COMMAND            the command with a terminal
+    @sorted COMMAND         the command, whose lines come in any order
+    @numbers COMMAND        the command, whose numbers, and spaces with them, are others each time
+    @status COMMAND         the command, whose output is another each time
+    @sh COMMAND             a shell command in the cell
+    @wait NAME TEXT         wait until the log of a container holds the text (not compared)
+    @until COMMAND          wait until a shell command in the cell succeeds (not compared)
+    @cgroups NAME           what the files of the container's cgroups say
+    @process NAME           identity, capabilities, limits, namespaces and mounts of the container's first process
+    @left                   what stands in the cell that did not at the beginning
+
+A line that begins with ``!KEY`` differs, for the reason that REASONS[KEY] gives; if it does not differ, that is a failure, too.
+"""
+
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.engines import images
+from tests.engines.cell import Cell, CellError, until
+from tests.engines.installed import installed
+from tests.engines.tables import REASONS, TABLES
+
+TEXTS = ("permission denied", "no such file or directory", "executable file not found in $path", "not running", "does not exist",
+         "already exists", "already in use", "no such container", "no such process", "is not a directory", "invalid argument",
+         "operation not permitted", "read-only file system", "can only kill running", "unhealthy", "paused")
+FILES = {
+    "memory": ("limit_in_bytes", "soft_limit_in_bytes", "memsw.limit_in_bytes", "swappiness", "oom_control", "use_hierarchy"),
+    "cpu": ("shares", "cfs_quota_us", "cfs_period_us"), "cpuset": ("cpus", "mems", "cpu_exclusive"), "pids": ("max",), "freezer": ("state",),
+    "devices": ("list",), "blkio": ("bfq.weight", "throttle.read_bps_device"),
+}
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
+
+
+def normal(text, before):
+    """Take out what is another in each run."""
+    for pattern, word in (
+        (r"\b[0-9a-f]{64}\b", "ID64"), (r"\b[0-9a-f]{12}\b", "ID12"), (r"\b[0-9a-f]{11,40}\b", "HEX"),
+        (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?\+0000 UTC|Z)?", "TIME"), (r"\b([A-Z][a-z]{2} ){1,2} ?\d+ \d\d:\d\d(:\d\d)?( \d{4})?", "DATE"),
+        (r"\b10\.\d+\.\d+\.\d+\b|\b172\.\d+\.\d+\.\d+\b", "ADDRESS"), (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "MAC"),
+        (r"\b(About an?|Less than an?|\d+) (second|minute)s?( ago)?", "AGO"), (r"\b[a-z]+_[a-z]+\d?\b(?=\s*$)", "NAME"),
+        (r"\b\d+(\.\d+)?(ms|µs)\b", "DURATION"), (r"/usr/local/bin/ocirt|/usr/sbin/runc", "RUNTIME"), (r"\b(ocirt|runc)\b", "RUNTIME"),
+        (r"(net|mnt|ipc|pid|uts|user|cgroup|time):\[\d+\]", r"\1:[NUMBER]"),
+        # What stands before the part of a message that engines and people match.
+        (r"exec failed: (unable to start container process|process\.args): ", "exec failed: "),
+    ):
+        text = re.sub(pattern, word, text)
+    return text
+
+
+def texts(err):
+    """Which of the texts that are matched stand in standard error."""
+    low = err.lower()
+    return [text for text in TEXTS if text in low]
+
+
+class Run:
+    """One pass through a table."""
+
+    def __init__(self, engine, cell):
+        self.engine, self.cell, self.before = engine, cell, cell.left()
+
+    def line(self, line):
+        """:returns: what is compared, as text."""
+        if not line.startswith("@"):
+            return self._result(self.engine(*shlex.split(line)))
+        kind, _, rest = line[1:].partition(" ")
+        return getattr(self, f"_{kind}")(rest)
+
+    def _result(self, result):
+        err = texts(result.err) if result.status else bool(result.err)
+        return f"status {result.status}\n{normal(result.out, self.before)}{'' if result.out.endswith(chr(10)) else chr(10)}stderr {err}"
+
+    def _tty(self, rest):
+        return self._result(self.cell.terminal(*self.engine.words(*shlex.split(rest))))
+
+    def _sorted(self, rest):
+        result = self.engine(*shlex.split(rest))
+        result.out = "\n".join(sorted(result.out.splitlines()))
+        return self._result(result)
+
+    def _numbers(self, rest):
+        result = self.engine(*shlex.split(rest))
+        result.out = re.sub(" +", " ", re.sub(r"\d+", "N", result.out))
+        return self._result(result)
+
+    def _status(self, rest):
+        result = self.engine(*shlex.split(rest))
+        return f"status {result.status}, {'some' if result.out else 'no'} output"
+
+    def _sh(self, rest):
+        return self._result(self.cell("sh", "-c", rest))
+
+    def _wait(self, rest):
+        name, text = rest.split(" ", 1)
+        try:
+            until(lambda: text in (found := self.engine.log(name)) and found, f"{text} in the log of {name}", 8)
+        except CellError:
+            pass  # what follows will differ, or did not need it
+        return ""
+
+    def _until(self, rest):
+        try:
+            until(lambda: self.cell("sh", "-c", rest).status == 0, rest, 8)
+        except CellError:
+            pass
+        return ""
+
+    def _pid(self, name):
+        pid = self.engine.pid(name)
+        if not pid:
+            raise CellError(f"{name} does not run")
+        return pid
+
+    def _cgroups(self, name):
+        try:
+            pid, lines = self._pid(name), []
+        except (CellError, AssertionError) as error:
+            return f"none: {normal(str(error), self.before)}"
+        for controller, files in FILES.items():
+            folder = self.cell.cgroup_of(pid, controller)
+            lines.append(f"{controller} {normal(str(folder), self.before)}")
+            for file in files:
+                path = folder / f"{controller}.{file}"
+                lines.append(f"  {file}: {sorted(path.read_text().split(chr(10))) if path.exists() else None}")
+        return "\n".join(lines)
+
+    def _process(self, name):
+        try:
+            proc = self.cell.path(f"/proc/{self._pid(name)}")
+        except (CellError, AssertionError) as error:
+            return f"none: {normal(str(error), self.before)}"
+        keep = ("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp:", "SigBlk", "SigIgn", "SigCgt", "NSpid", "Umask", "THP_enabled")
+        lines = [line for line in (proc / "status").read_text().splitlines() if line.startswith(keep) and not line.startswith("NSpid")]
+        lines += (proc / "limits").read_text().splitlines() + [(proc / "oom_score_adj").read_text(), (proc / "uid_map").read_text()]
+        lines += sorted((proc / "environ").read_text().split("\0")) + [f"cwd {(proc / 'cwd').readlink()}", f"session {(proc / 'sessionid').read_text()}"]
+        own = self.cell.path("/proc/1")
+        lines += [f"{space} {'shared' if (proc / 'ns' / space).readlink() == (own / 'ns' / space).readlink() else 'own'}" for space in NAMESPACES]
+        lines += sorted(_mount(line) for line in (proc / "mountinfo").read_text().splitlines())
+        lines += [f"fd {fd.name} {re.sub('[0-9]+', 'N', str(fd.readlink()))}" for fd in sorted((proc / "fd").iterdir())]
+        return normal("\n".join(lines), self.before)
+
+    def _left(self, _):
+        def rest():
+            after = self.cell.left()
+            return {key: extra for key in after if (extra := [each for each in after[key] if each not in self.before[key]])}
+        try:
+            until(lambda: not rest(), "nothing left", 5)
+        except CellError:
+            pass
+        return normal("\n".join(f"{key}: {values}" for key, values in rest().items()), self.before)
+
+
+def _mount(line):
+    """A line of mountinfo without its numbers; of an overlay without its directories."""
+    fields, _, rest = line.partition(" - ")
+    _, _, _, root, point, *options = fields.split()
+    kind, source, more = rest.split(" ", 2)
+    options = [re.sub(":[0-9]+", ":N", option) for option in options]
+    more = "" if kind == "overlay" else re.sub("size=[0-9]+k|nr_inodes=[0-9]+", "", more)
+    return f"mount {point} {root if kind not in ('cgroup', 'cgroup2') else 'ROOT'} {options} {kind} {source} {more}"
+
+
+def lines_of(table):
+    """The lines of a table: (key of the reason for which it differs or None, line)."""
+    for line in table.splitlines():
+        line = line.strip()
+        if line and not line.startswith("#"):
+            yield tuple(line[1:].split(" ", 1)) if line.startswith("!") else (None, line)
+
+
+def is_command(line):
+    """Whether a line is an engine's command, not a look at the cell."""
+    return not line.startswith("@") or line.startswith(("@tty", "@sorted", "@numbers", "@status"))
+
+
+def run(name, runtime, archives):
+    """Go through the table ``name`` once. Returns what each line gave, and seconds."""
+    table, make = TABLES[name]
+    with Cell(f"matrix-{name}-{runtime}") as cell:
+        passed, begun = Run(make(cell, archives, runtime), cell), time.monotonic()
+        return [passed.line(line) for _, line in lines_of(table)], time.monotonic() - begun
+
+
+class Difference:
+    """A line that gave two things, or one that should have differed and did not (``runc`` and ``ocirt`` are the same then)."""
+
+    def __init__(self, engine, line, key, runc, ocirt):
+        self.engine, self.line, self.key, self.runc, self.ocirt = engine, line, key, runc, ocirt
+
+    def __repr__(self):
+        reason = f" (expected: {REASONS[self.key]})" if self.key else ""
+        if self.runc == self.ocirt:
+            return f"{self.engine} {self.line}: no difference, though one is expected: {REASONS[self.key]}"
+        one, two = self.runc.splitlines(), self.ocirt.splitlines()
+        if set(one) == set(two):
+            return f"{self.engine} {self.line}{reason}\n  runc:  {self.runc!r}\n  ocirt: {self.ocirt!r}"
+        return "\n".join([f"{self.engine} {self.line}{reason}", *(f"  runc:  {line}" for line in one if line not in two or len(one) < 5),
+                          *(f"  ocirt: {line}" for line in two if line not in one or len(two) < 5)])
+
+
+def compare(name, archives):
+    """Run a table with both runtimes.
+
+    :returns: the number of commands, the differences that stand in no list, and those that do.
+    """
+    runc, _ = run(name, "runc", archives)
+    ocirt, _ = run(name, "ocirt", archives)
+    table = list(lines_of(TABLES[name][0]))
+    found = [Difference(name, line, key, one, two) for (key, line), one, two in zip(table, runc, ocirt, strict=True) if bool(key) == (one == two)]
+    known = [Difference(name, line, key, one, two) for (key, line), one, two in zip(table, runc, ocirt, strict=True) if key and one != two]
+    return sum(is_command(line) for _, line in table), found, known
+
+
+def main(names):
+    archives = Path(tempfile.mkdtemp())
+    images.make(archives)
+    bad = 0
+    with installed():
+        for name in names or TABLES:
+            begun = time.monotonic()
+            commands, found, known = compare(name, archives)
+            print(f"{name}: {commands} commands, {len(found)} differences, {len(known)} known ones, {time.monotonic() - begun:.0f} s", flush=True)
+            for difference in found:
+                print(difference, flush=True)
+            bad += len(found)
+    shutil.rmtree(archives)
+    return bad != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
