@@ -390,11 +390,6 @@ static int cache_directory(const struct request *q, struct buffer *path) {
   return open_directory(path->data);
 }
 
-static int plain_id(const char *id) {
-  size_t length = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.");
-  return length && length <= 255 && !id[length] && strcmp(id, ".") && strcmp(id, "..");
-}
-
 // The command line as far as a program depends on it: of a flag whose value it does not read, only that it was given.
 static void put_request(struct buffer *to, const struct request *q) {
   static const unsigned char passed_on[] = {FLAG_BUNDLE, FLAG_ROOT, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,

@@ -286,6 +286,12 @@ static void print_version(void) {
   sys_exit(0);
 }
 
+// A value that none of the verbs here takes, which is Python's to explain.
+static int wrong_choice(const struct request *q) {
+  const char *format = q->flags[FLAG_FORMAT];
+  return format && strcmp(format, "table") && strcmp(format, "json");
+}
+
 static int known_program(const struct request *q, int config, struct program *program, struct place *place) {
   struct stat st;
   if (sys_fstat(config, &st) < 0 || !st.st_size) return 0;
@@ -310,7 +316,7 @@ int main(int argc, char **argv, char **environment) {
     argv[1] = argv[0];
     argv++;
   }
-  int known = parse_command_line(&q, argv);
+  int known = parse_command_line(&q, argv) && !wrong_choice(&q);
   if (!known) {
     if (argv[1] && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v") || !strcmp(argv[1], "-version"))) print_version();
     start_python(&q, "@cli", -1, 0);
@@ -320,6 +326,7 @@ int main(int argc, char **argv, char **environment) {
                          q.flags[FLAG_DEBUG] != 0, q.verb == VERB_EXEC ? "exec failed: " : 0, q.verb == VERB_EXEC ? 255 : 1};
   switch (q.verb) {
     case VERB_UPDATE: if (program >= 0) verb_update(&q, program, config); start_python(&q, "@cli", -1, 0);
+    case VERB_LIST: verb_list(&q);
     case VERB_PAUSE: verb_pause(&q, program);
     case VERB_RESUME: verb_resume(&q, program);
     case VERB_START: verb_start(&q, program);

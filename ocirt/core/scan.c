@@ -117,6 +117,11 @@ static int string(struct scanner *s, struct span *span) {
   return 1;
 }
 
+int scan_string(struct span *out, const char *text, size_t size, char *texts) {
+  struct scanner s = {.at = text, .end = text + size, .texts = texts};
+  return string(&s, out) && s.at == s.end;
+}
+
 static struct leaf *add_leaf(struct scanner *s, enum leaf_kind kind, char token) {
   mark(s, token);
   struct leaf *leaf = &s->out->leaves[s->out->n_leaves++];

@@ -26,3 +26,5 @@ struct scan {
 // pair, a number beyond 64 bits, a list slot that is no list of strings, great depth). Python says what is wrong, if
 // anything is.
 int scan(struct scan *s, const char *text, size_t size);
+// One string as a whole text: 1 with what it says, in `texts` (which has room for `size` bytes) where it has escapes; or 0.
+int scan_string(struct span *out, const char *text, size_t size, char *texts);
