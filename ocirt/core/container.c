@@ -34,7 +34,11 @@ static uint64_t read_stat(int pid, char *letter) {
   BUFFER(path, 64);
   char text[1024];
   put(&path, "/proc/"); put_number(&path, pid); put(&path, "/stat");
-  if (read_file(AT_FDCWD, path.data, text, sizeof text) <= 0) return 0;
+  int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0);
+  long n = fd < 0 ? fd : sys_read(fd, text, sizeof text - 1);  // procfs gives it all at once
+  sys_close(fd);
+  if (n <= 0) return 0;
+  text[n] = 0;
   // The name in parentheses may hold anything; the last parenthesis ends it. Field 22 is the 20th after it.
   const char *at = strrchr(text, ')');
   if (!at) return 0;

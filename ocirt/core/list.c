@@ -171,10 +171,12 @@ static int look_at(struct listed *l, int root, struct buffer *wrong) {
   l->seconds = st.st_mtim.tv_sec; l->nanoseconds = st.st_mtim.tv_nsec;
   l->members = (struct members){0};
   long size = read_whole(root, l->id, "journal", &journal);
-  if (size == -ENOENT || (size >= 0 && is_empty(journal.data, (size_t)size))) return 1;  // create has only begun
-  if (size < 0) { put(wrong, "journal: "); put_error(wrong, (int)size); return 0; }
   const struct journal *j = (const struct journal *)journal.data;
-  if (size != JOURNAL_SIZE || memcmp(j->magic, JOURNAL_MAGIC, 8)) { put(wrong, "the journal is broken"); return 0; }
+  if (size != JOURNAL_SIZE || memcmp(j->magic, JOURNAL_MAGIC, 8)) {
+    if (size == -ENOENT || (size >= 0 && is_empty(journal.data, (size_t)size))) return 1;  // create has only begun
+    if (size < 0) { put(wrong, "journal: "); put_error(wrong, (int)size); } else put(wrong, "the journal is broken");
+    return 0;
+  }
   if (j->version != JOURNAL_VERSION || j->phase < PHASE_CREATING || j->phase > PHASE_RUNNING) {
     put(wrong, "the journal has version "); put_number(wrong, j->version);
     put(wrong, ", phase "); put_number(wrong, j->phase); put(wrong, ": not of this build's making");
