@@ -178,7 +178,7 @@ def explanation(directory, options, bundle):
     given = words_of(options, bundle)
     request, structure = request_of(given, ORDER), shape.structure.decode()
     found = [(name, entry) for name, entry in entries(directory) if entry is not None]
-    ours = [(name, entry) for name, entry in found if entry.build == BUILD_ID]
+    ours = [(name, entry) for name, entry in found if entry.build == BUILD_ID and not entry.request.startswith("exec ")]
     same = [(name, entry) for name, entry in ours if entry.structure == structure and entry.request == request]
     host, misses = Host(), []
     for name, entry in same:

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "build-id.h"
+#include "stored.h"
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
@@ -292,12 +293,42 @@ static int wrong_choice(const struct request *q) {
   return format && strcmp(format, "table") && strcmp(format, "json");
 }
 
-static int known_program(const struct request *q, int config, struct program *program, struct place *place) {
+// A file's bytes; null where it is empty.
+static const char *mapped(int fd, size_t *size) {
   struct stat st;
-  if (sys_fstat(config, &st) < 0 || !st.st_size) return 0;
-  void *data = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, config, 0);
-  if (data == MAP_FAILED) return 0;
-  return find_program(q, data, (size_t)st.st_size, program, place);
+  if (fd < 0 || sys_fstat(fd, &st) < 0 || !st.st_size) return 0;
+  void *data = mmap(0, *size = (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+  return data == MAP_FAILED ? 0 : data;
+}
+
+static int known_program(const struct request *q, int config, struct program *program, struct place *place) {
+  size_t size;
+  const char *data = mapped(config, &size);
+  return data && find_program(q, data, size, program, place);
+}
+
+static const char *stored_file(const struct container *c, const char *name, size_t *size) {
+  int fd = sys_open(c->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+  const char *data = mapped(fd, size);
+  sys_close(fd);
+  return data;
+}
+
+static int known_process(const struct request *q, const struct container *c, int process, struct program *program, struct place *place) {
+  static char bundle[4200];
+  struct existing container = {.config = stored_file(c, "config.json", &container.config_size)};
+  struct stored stored;
+  struct span text;
+  size_t size;
+  const char *state = stored_file(c, "state.json", &size);
+  if (!container.config || !state || !read_stored(&stored, state, state + size) || !stored.request.size ||
+      stored.bundle.size >= sizeof bundle || !scan_string(&text, stored.bundle.text, stored.bundle.size, bundle)) return 0;
+  memmove(bundle, text.text, text.size);
+  bundle[text.size] = 0;
+  if (process >= 0 && !(container.process = mapped(process, &container.process_size))) return 0;
+  container.bundle = bundle;
+  container.request = stored.request;
+  return find_exec_program(q, &container, program, place);
 }
 
 int main(int argc, char **argv, char **environment) {
@@ -333,7 +364,12 @@ int main(int argc, char **argv, char **environment) {
     case VERB_STATE: verb_state(&q, program);
     case VERB_KILL: verb_kill(&q, program);
     case VERB_DELETE: verb_delete(&q, program);
-    case VERB_EXEC: if (program >= 0) verb_exec(&q, program);
+    case VERB_EXEC: if (program >= 0) {
+      struct container c = {0};
+      need_running(&c, &q);
+      if (program_load(&bound, program)) fail("the program for %s was compiled by another build", c.id);
+      verb_exec(&q, &c, &bound);
+    }
   }
   if (program < 0) {
     // The caller's descriptors end here, but for those that the container is to get.
@@ -348,7 +384,9 @@ int main(int argc, char **argv, char **environment) {
       struct container c = {0};
       need_running(&c, &q);
       if (q.flags[FLAG_PROCESS]) config = read_sealed("--process", q.flags[FLAG_PROCESS], 0);
-      start_python(&q, "@exec", config, 0);
+      if (!known_process(&q, &c, config, &bound, &place)) start_python(&q, "@exec", config, &place);
+      sys_close(config);
+      verb_exec(&q, &c, &bound);
     }
     config = read_config(&q);
     if (!known_program(&q, config, &bound, &place)) start_python(&q, "@compile", config, &place);

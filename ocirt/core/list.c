@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "scan.h"
+#include "stored.h"
 
 #define COLUMNS 6
 #define NARROWEST 12            // a column; beside a longer value stand 3 spaces
@@ -56,61 +56,6 @@ static void print_bytes(const char *data, size_t size) {
 
 static void print(const char *text) { print_bytes(text, strlen(text)); }
 
-// ---- state.json ----
-
-struct members { struct span oci_version, bundle, rootfs, annotations, paused_file; };  // JSON, as it stands
-
-static const char *space(const char *at, const char *end) {
-  while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) at++;
-  return at;
-}
-
-// The end of the value at `at`; null where it has none, or there is no value. What is in it nobody but create has written.
-static const char *value_end(const char *at, const char *end) {
-  int depth = 0;
-  if (at == end || strchr(",:]}", *at)) return 0;
-  do {
-    char sign = *at++;
-    if (sign == '{' || sign == '[') depth++;
-    else if (sign == '}' || sign == ']') depth--;
-    else if (sign == '"') {
-      while (at < end && *at != '"') at += *at == '\\' ? 2 : 1;
-      if (at++ >= end) return 0;
-    } else if (!depth) while (at < end && !strchr(",]} \t\n\r", *at)) at++;
-  } while (depth && at < end);
-  return depth ? 0 : at;
-}
-
-static int same(struct span key, const char *name) {
-  size_t size = strlen(name);
-  return key.size == size + 2 && !memcmp(key.text + 1, name, size);
-}
-
-static int is_string(struct span value) { return value.size && *value.text == '"'; }
-
-// 1, or 0: this is not what create writes.
-static int read_members(struct members *m, const char *at, const char *end) {
-  struct { const char *name; struct span *value; } wanted[] = {
-    {"ociVersion", &m->oci_version}, {"bundle", &m->bundle}, {"rootfs", &m->rootfs}, {"annotations", &m->annotations},
-    {"pausedFile", &m->paused_file}};
-  *m = (struct members){0};
-  if (at == end || *at != '{') return 0;
-  do {
-    struct span key = {space(at + 1, end), 0};
-    if (key.text == end || *key.text != '"' || !(at = value_end(key.text, end))) return 0;
-    key.size = (uint32_t)(at - key.text);
-    at = space(at, end);
-    if (at == end || *at != ':') return 0;
-    struct span value = {space(at + 1, end), 0};
-    if (!(at = value_end(value.text, end))) return 0;
-    value.size = (uint32_t)(at - value.text);
-    for (unsigned i = 0; i < COUNT(wanted); i++) if (same(key, wanted[i].name)) *wanted[i].value = value;
-    at = space(at, end);
-  } while (at < end && *at == ',');
-  return at < end && *at == '}' && space(at + 1, end) == end && is_string(m->oci_version) && is_string(m->bundle) &&
-         is_string(m->rootfs);
-}
-
 // ---- a container ----
 
 struct listed {
@@ -118,7 +63,7 @@ struct listed {
   int pid;
   uid_t uid;
   int64_t seconds, nanoseconds;
-  struct members members;       // empty while it is being created
+  struct stored stored;         // empty while it is being created
 };
 
 // A whole file of the root directory's, into `to`: its size, or a negative errno. No link is followed.
@@ -169,7 +114,7 @@ static int look_at(struct listed *l, int root, struct buffer *wrong) {
   l->pid = 0;
   l->uid = st.st_uid;
   l->seconds = st.st_mtim.tv_sec; l->nanoseconds = st.st_mtim.tv_nsec;
-  l->members = (struct members){0};
+  l->stored = (struct stored){0};
   long size = read_whole(root, l->id, "journal", &journal);
   const struct journal *j = (const struct journal *)journal.data;
   if (size != JOURNAL_SIZE || memcmp(j->magic, JOURNAL_MAGIC, 8)) {
@@ -193,8 +138,8 @@ static int look_at(struct listed *l, int root, struct buffer *wrong) {
   size = read_whole(root, l->id, "state.json", &state);
   if (size == -ENOENT) { put(wrong, "state.json is missing"); return 0; }
   if (size < 0) { put(wrong, "state.json: "); put_error(wrong, (int)size); return 0; }
-  if (!read_members(&l->members, state.data, state.data + size)) { put(wrong, "state.json is broken"); return 0; }
-  l->status = !alive ? "stopped" : says_1(l->members.paused_file) ? "paused" : j->phase == PHASE_RUNNING ? "running" : "created";
+  if (!read_stored(&l->stored, state.data, state.data + size)) { put(wrong, "state.json is broken"); return 0; }
+  l->status = !alive ? "stopped" : says_1(l->stored.paused_file) ? "paused" : j->phase == PHASE_RUNNING ? "running" : "created";
   return 1;
 }
 
@@ -234,7 +179,7 @@ static void print_compact(struct span json) {
   for (const char *at = from; at < end; at++) {
     if (*at == '\\' && in_string) { at++; continue; }
     if (*at == '"') in_string = !in_string;
-    if (in_string || space(at, at + 1) == at) continue;
+    if (in_string || skip_space(at, at + 1) == at) continue;
     print_bytes(from, (size_t)(at - from));
     from = at + 1;
   }
@@ -243,7 +188,7 @@ static void print_compact(struct span json) {
 
 static void print_object(const struct listed *l, int first) {
   static const struct span nothing = {"\"\"", 2};
-  const struct members *m = &l->members;
+  const struct stored *m = &l->stored;
   BUFFER(text, 1024);
   put(&text, ",\"id\":"); put_json(&text, l->id);
   put(&text, ",\"pid\":"); put_number(&text, l->pid);
@@ -255,7 +200,7 @@ static void print_object(const struct listed *l, int first) {
   text.used = 0;
   put(&text, ",\"created\":\""); put_time(&text, l->seconds, l->nanoseconds); put(&text, "\"");
   print(text.data);
-  if (m->annotations.size && *m->annotations.text == '{' && *space(m->annotations.text + 1, m->annotations.text + m->annotations.size) != '}') {
+  if (m->annotations.size && *m->annotations.text == '{' && *skip_space(m->annotations.text + 1, m->annotations.text + m->annotations.size) != '}') {
     print(",\"annotations\":"); print_compact(m->annotations);
   }
   text.used = 0;
@@ -288,10 +233,10 @@ static void add_container(struct list_table *t, const struct listed *l) {
   BUFFER(created, 64);
   const char *bundle = "";
   struct span text;
-  if (l->members.bundle.size) {
+  if (l->stored.bundle.size) {
     decoded.used = 0;
-    char *to = room(&decoded, l->members.bundle.size + 1);
-    if (!scan_string(&text, l->members.bundle.text, l->members.bundle.size, to)) text = (struct span){0};
+    char *to = room(&decoded, l->stored.bundle.size + 1);
+    if (!scan_string(&text, l->stored.bundle.text, l->stored.bundle.size, to)) text = (struct span){0};
     memmove(to, text.text, text.size);
     to[text.size] = 0;
     bundle = to;

@@ -18,8 +18,12 @@ SLOTS = {
 """Which lists and objects are a single value: where they stand, ``[...]`` being every item of an array."""
 
 
+AT_PROCESS = "--process"
+"""Begins the JSON paths of the second document, a process file of exec."""
+
+
 class Shape:
-    """The shape of the object ``members``.
+    """The shape of the object ``members``, and after it that of ``process``, which has list slots as config.json's.
 
     :ivar structure: its bytes.
     :ivar leaves: JSON path of a value -> its number.
@@ -30,9 +34,11 @@ class Shape:
 
     __slots__ = ("structure", "leaves", "letters", "values", "annotations", "_parts")
 
-    def __init__(self, members):
+    def __init__(self, members, process=None):
         self.leaves, self.letters, self.values, self.annotations, self._parts = {}, [], [], {}, []
         self._walk(members, "", SLOTS)
+        if process is not None:
+            self._walk(process, AT_PROCESS, SLOTS["process"])
         self.structure = "".join(self._parts).encode()
         del self._parts
 

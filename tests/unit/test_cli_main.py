@@ -224,7 +224,7 @@ def stored_container(tmp_path, state):
 def test_a_container_of_another_build_is_compiled_from_what_create_stored(tmp_path):
     words = stored_container(tmp_path, {"bundle": "/b", "request": {"verb": "create", "no-pivot": "1"}})
     assert stored(words) == (b'{"ociVersion": "1.3.0"}', {
-        "verb": "create", "no-pivot": "1", "id": "c", "root": str(tmp_path), "bundle": "/b"})
+        "verb": "create", "no-pivot": "1", "id": "c", "root": str(tmp_path), "bundle": "/b"}, '{"verb": "create", "no-pivot": "1"}')
 
 
 @pytest.mark.parametrize("state", ["", "[]", "{}", '{"bundle": "/b", "request": 7}'])
