@@ -2,8 +2,8 @@
 
 from ..errors import RequestError
 from . import config
+from .json import AT_PROCESS
 from .request import Request
-from .shape import AT_PROCESS
 from .text import Number, Text, Texts, quote
 
 SETS = ("bounding", "permitted", "inheritable", "effective", "ambient")

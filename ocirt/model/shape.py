@@ -5,7 +5,7 @@ same bytes of the same file; both number the values in the order they stand.
 whole number, ``f`` another one, ``t``, ``b``, ``n`` for true, false and null, ``L`` a list slot, ``R`` the raw slot.
 """
 
-from .json import member
+from .json import AT_PROCESS, member
 
 LIST, RAW = "L", "R"
 _HOOK = [{"args": LIST, "env": LIST}]
@@ -18,12 +18,8 @@ SLOTS = {
 """Which lists and objects are a single value: where they stand, ``[...]`` being every item of an array."""
 
 
-AT_PROCESS = "--process"
-"""Begins the JSON paths of the second document, a process file of exec."""
-
-
 class Shape:
-    """The shape of the object ``members``, and after it that of ``process``, which has list slots as config.json's.
+    """The shape of the object ``members``, and after it that of a process file, which has list slots as config.json's.
 
     :ivar structure: its bytes.
     :ivar leaves: JSON path of a value -> its number.

@@ -1,7 +1,6 @@
 """Kept programs, read: what :mod:`.cache` has written, for people. The executable reads by itself (core/cache.c)."""
 
-from ..model.json import encode, member
-from ..model.shape import AT_PROCESS
+from ..model.json import AT_PROCESS, encode, member
 from ..model.text import PREDICATES, quote
 from .cache import ABSOLUTE, FORMAT, LIST_IS_EMPTY, MAGIC, MAX_LENGTH, NUMBER_EQUALS, RANGE
 from .cache import PREDICATES as NAMES

@@ -55,7 +55,7 @@ def keep(core, folder, data, **names):
     """Compile a config and keep its program, as create does after a miss. Was there one to keep?"""
     found = compiled(data, **names)
     place = core.find(folder, data, **names)
-    if found is None or not isinstance(place, tuple):
+    if found is None or not isinstance(place, tuple) or not place[0]:
         return False
     cache.keep(*place, found[0], host(), found[1], BUILD)
     return True
