@@ -5,7 +5,7 @@ On the path of every exec: see tests/unit/test_import_budget.py.
 
 from ..errors import ConfigError, RequestError
 from ..model.json import parse as parse_json
-from .create import execute, hand_over, read_all
+from .create import execute, filters_of, hand_over, read_all
 from .stored import stored
 
 
@@ -49,6 +49,7 @@ def compile_program(words, command, own, data, container, created):
     except ConfigError as error:
         raise RequestError(f"--process {request.process}: {_place(error, error.path)}") from None
     host = Host()
+    host.filters = filters_of(config, words, BUILD_ID)
     try:
         found = encoded(compile(config, Request(container), members, request, host), BUILD_ID)
     except ConfigError as error:
@@ -57,6 +58,8 @@ def compile_program(words, command, own, data, container, created):
     if "cache" in words and words["cache-key"].endswith(f" created={created}"):
         from ..plan.cache import keep
         keep(words["cache"], words["cache-key"], config, host, found, BUILD_ID, members)
+        if host.filters:
+            host.filters.keep()
     return found.data
 
 

@@ -54,6 +54,11 @@ def keep(path, key, config, host, encoded, build, process=None):
         entry = _entry(_Sources(config, process), key, config.trace, host, encoded, build)
     except _Unkept:
         return
+    write(path, entry)
+
+
+def write(path, entry):
+    """Write an entry at once, where there is room, or room to be made; else not."""
     directory, _, name = path.rpartition("/")
     temporary = f"{directory}/.{name}.{posix.getpid()}"
     try:
