@@ -17,7 +17,7 @@ from .plan import ID, read, words
 from .root import root_of
 
 COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "MADE", "USED", "BUILD", "SHAPE")
-NAME = re.compile(r"[0-9a-f]{16}\.[0-9]+|\.[0-9a-f]{16}\.[0-9]+\.[0-9]+")
+NAME = re.compile(r"[0-9a-f]{16}\.[0-9]+|\.[0-9a-f]{16}\.[0-9]+\.[0-9]+|filter\.[0-9a-f]{16}|\.filter\.[0-9a-f]{16}\.[0-9]+")
 """Entries, and those that are being written."""
 ORDER = list(dict.fromkeys([flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())]))
 """Names of the flags in the executable's order (plan/generate.py)."""
@@ -118,14 +118,16 @@ def row_of(directory, name, entry):
     except OSError:
         return {"entry": name, "size": 0}  # it has just been replaced
     row = {"entry": name, "size": found.st_size}
+    times = {"made": _time(found.st_mtime), "used": _time(found.st_atime) if found.st_atime_ns > found.st_mtime_ns else None}
+    if name.startswith("filter."):
+        return row | {"filter": True} | times
     if entry is None:
         return row
     leaves = entry.leaves()
     tops = list(dict.fromkeys([re.split(r"[.\[]", path, maxsplit=1)[0] for path, _ in leaves]))
     return row | {
         "verb": entry.request.split(" ")[0], "guards": len(entry.guards), "tests": len(entry.tests),
-        "observed": len(entry.observed), "slots": len(entry.slots), "made": _time(found.st_mtime),
-        "used": _time(found.st_atime) if found.st_atime_ns > found.st_mtime_ns else None,
+        "observed": len(entry.observed), "slots": len(entry.slots), **times,
         "build": entry.build, "ours": entry.build == BUILD_ID, "request": entry.request, "values": len(leaves),
         "properties": tops}
 
@@ -137,6 +139,10 @@ def _time(seconds):
 def as_table(rows):
     lines = [COLUMNS]
     for row in rows:
+        if "filter" in row:
+            lines.append((row["entry"], str(row["size"]), *["-"] * 5, row["made"], row["used"] or "-", "-",
+                          "a compiled filter of linux.seccomp"))
+            continue
         if "verb" not in row:
             lines.append((row["entry"], str(row["size"]), *["-"] * 8, "no entry, or of another format"))
             continue
@@ -178,7 +184,7 @@ def explanation(directory, options, bundle):
     given = words_of(options, bundle)
     request, structure = request_of(given, ORDER), shape.structure.decode()
     found = [(name, entry) for name, entry in entries(directory) if entry is not None]
-    ours = [(name, entry) for name, entry in found if entry.build == BUILD_ID]
+    ours = [(name, entry) for name, entry in found if entry.build == BUILD_ID and not entry.request.startswith("exec ")]
     same = [(name, entry) for name, entry in ours if entry.structure == structure and entry.request == request]
     host, misses = Host(), []
     for name, entry in same:

@@ -26,7 +26,7 @@ def read(line):
     id, root = line.arguments[0], root_of(line.options)
     if state.read(root, id).bundle == "":
         raise StateError(id, "is still being created, or its create was cut off")
-    data, words = stored({"id": id, "root": root})
+    data, words, _ = stored({"id": id, "root": root})
     return parse(data), Request(words), Host()
 
 

@@ -38,16 +38,28 @@ def compile_program(data, words):
     from ..plan.encode import encoded
 
     config, host = parse(data), Host()
+    host.filters = filters_of(config, words, BUILD_ID)
     plan = compile(config, Request(words), host)
     found = encoded(plan, BUILD_ID)
     program = found.data
     if "cache" in words:
         from ..plan.cache import keep
         keep(words["cache"], words["cache-key"], config, host, found, BUILD_ID)
+        if host.filters:
+            host.filters.keep()
     if words.get("debug") == "1":
         from ..log import Log
         Log.of(words).debug(f"compiled {sum(map(len, plan.sections.values()))} steps to {len(program)} bytes")
     return program
+
+
+def filters_of(config, words, build):
+    """The :class:`~ocirt.plan.filters.Filters` kept where the launcher says, ``None`` where it has no place for them, or the
+    config needs none."""
+    if "cache" not in words or not config.linux.value.get("seccomp"):
+        return None
+    from ..plan.filters import Filters
+    return Filters(words["cache"].rpartition("/")[0], build)
 
 
 def read_all(fd):

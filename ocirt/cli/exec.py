@@ -5,7 +5,7 @@ On the path of every exec: see tests/unit/test_import_budget.py.
 
 from ..errors import ConfigError, RequestError
 from ..model.json import parse as parse_json
-from .create import execute, hand_over, read_all
+from .create import execute, filters_of, hand_over, read_all
 from .stored import stored
 
 
@@ -24,13 +24,14 @@ def compile_and_execute(words, arguments):
     execute(int(words["self"]), [arguments[0], f"@program={hand_over(program)}", *arguments[1:]])
 
 
-def compile_program(words, command, own, data, container):
+def compile_program(words, command, own, data, container, created):
     """The program for a process.
 
     :param command: the words after the id.
     :param own: the bytes of the process file, ``None`` without one.
     :param data: config.json's bytes.
     :param container: the words that the container was created with.
+    :param created: the same as they stand in state.json.
     :raises OcirtError: the container's config, the process, the flags or the host do not allow it.
     """
     from .._build import BUILD_ID
@@ -39,7 +40,7 @@ def compile_program(words, command, own, data, container):
     from ..model.exec import ExecRequest
     from ..model.host import Host
     from ..model.request import Request
-    from ..plan.encode import encode
+    from ..plan.encode import encoded
 
     request = ExecRequest({**words, "bundle": container["bundle"]}, command)
     config = parse(data)
@@ -47,10 +48,19 @@ def compile_program(words, command, own, data, container):
         members = None if own is None else parse_json(own)[0]
     except ConfigError as error:
         raise RequestError(f"--process {request.process}: {_place(error, error.path)}") from None
+    host = Host()
+    host.filters = filters_of(config, words, BUILD_ID)
     try:
-        return encode(compile(config, Request(container), members, request, Host()), BUILD_ID)
+        found = encoded(compile(config, Request(container), members, request, host), BUILD_ID)
     except ConfigError as error:
         raise _of_the_command_line(error, request) from None
+    # Another container may have got the id since the launcher has looked: then the key is not of what was compiled.
+    if "cache" in words and words["cache-key"].endswith(f" created={created}"):
+        from ..plan.cache import keep
+        keep(words["cache"], words["cache-key"], config, host, found, BUILD_ID, members)
+        if host.filters:
+            host.filters.keep()
+    return found.data
 
 
 def _of_the_command_line(error, request):

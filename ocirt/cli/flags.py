@@ -97,9 +97,13 @@ NATIVE = {
                  Flag("process-label", "its SELinux label", "LABEL"),
                  Flag("cgroup", "a cgroup beneath the container's; cgroup v1: CONTROLLER[,CONTROLLER...]:CGROUP", "CGROUP",
                       repeats=VALUES),
-                 Flag("ignore-paused", "wait for a paused container to be resumed"), command=True),
+                 Flag("ignore-paused", "wait for a paused container to be resumed"),
+                 Flag("no-cache", "compile the process anew, and do not keep the program"), command=True),
     "pause": Verb("ID", "freeze the processes of a container"),
     "resume": Verb("ID", "let the processes of a paused container go on"),
+    "list": Verb("", "list the containers under the root directory",
+                 Flag("format", "table (default) or json", "FORMAT", "f", choices=("table", "json")),
+                 Flag("quiet", "print ids only", letter="q"), min=0, max=0),
 }
 """Verbs whose command line the launcher reads itself; all but create, run and exec never start Python."""
 
@@ -132,9 +136,6 @@ PYTHON = {
     "events": Verb("ID", "print what happens to a container, and its statistics",
                    Flag("interval", "time between statistics (default 5s)", "DURATION"),
                    Flag("stats", "print its statistics once")),
-    "list": Verb("", "list the containers under the root directory",
-                 Flag("format", "table (default) or json", "FORMAT", "f", choices=("table", "json")),
-                 Flag("quiet", "print ids only", letter="q"), min=0, max=0),
     "spec": Verb("", "write a config.json to start from",
                  _BUNDLE, Flag("rootless", "for a user without privileges"), min=0, max=0),
     "plan": Verb("[BUNDLE]", "print the steps that a bundle is compiled to",

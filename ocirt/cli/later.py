@@ -15,6 +15,6 @@ def compile_and_execute(words, arguments):
     :param arguments: the command line as the launcher got it.
     :raises OcirtError: the state directory cannot be read or compiled; there is no return otherwise.
     """
-    config, request = stored(words)
+    config, request, _ = stored(words)
     program = hand_over(compile_program(config, {**words, **request}))
     execute(int(words["self"]), [arguments[0], f"@program={program}", *arguments[1:]])

@@ -7,16 +7,17 @@ from ..model.json import parse
 
 
 def stored(words):
-    """The bytes of config.json and the request's words that the container of ``words`` was created with.
+    """What the container of ``words`` was created with: the bytes of config.json, the request's words, and these as they
+    stand in state.json.
 
     :param words: the launcher's ``key=value`` words as a dict, ``id`` and ``root`` among them.
     :raises StateError: state.json or config.json is missing, or state.json is not what create writes.
     """
     id, root = words["id"], words["root"]
     try:
-        state, _ = parse(_read(root, id, "state.json"))
+        state, texts = parse(_read(root, id, "state.json"))
         given = {"id": id, "root": root, "bundle": state["bundle"]}
-        return _read(root, id, "config.json"), {**state["request"], **given}
+        return _read(root, id, "config.json"), {**state["request"], **given}, texts["request"]
     except (ConfigError, KeyError, TypeError):
         raise StateError(id, "state.json is not what create writes") from None
 

@@ -55,9 +55,15 @@ class Seccomp:
         # The program holds for this very profile.
         config.trace.guards[AT] = self.profile
         notifying = _notifying(self.profile)
+        kept = host.filters.find(self.profile) if host.filters else None
+        if kept is not None:
+            host.seccomp_flags, self.filter = kept
         self.flags = _flags(self.profile, host, notifying is not None)
         self.path, self.metadata = _listener(self.profile, host, notifying)
-        self.filter = _compile(self.profile)
+        if kept is None:
+            self.filter = _compile(self.profile)
+            if host.filters:
+                host.filters.made(self.profile, host.seccomp_flags, self.filter)
         if self.path:
             self.register = plan.register()
 

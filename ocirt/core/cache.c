@@ -59,11 +59,8 @@ static struct span take_span(struct reader *r) {
 }
 
 static int same(struct span a, struct span b) { return a.size == b.size && !memcmp(a.text, b.text, a.size); }
-static struct span span_of(const char *text) { return (struct span){text, (uint32_t)strlen(text)}; }
 
 // ---- values of this config and command line ----
-
-struct lookup { const struct request *q; const struct scan *scan; };
 
 // The cgroup of a slice, into a buffer of UNIT_PATH_MAX; 0 where the text names none: what model/text.py's unit_parts does.
 static int slice_path(struct span slice, struct span *path) {
@@ -108,31 +105,23 @@ static int unit_part(struct span text, unsigned part, struct span *found) {
 static int find_value(const struct lookup *l, struct reader *r, struct leaf *value) {
   struct span name = take_span(r);
   uint32_t number = take_number(r);
-  if (r->bad || (!name.size && number >= l->scan->n_leaves)) { r->bad = 1; return 0; }
-  if (!name.size) { *value = l->scan->leaves[number]; return 1; }
+  if (r->bad || (!name.size && number >= l->scan.n_leaves)) { r->bad = 1; return 0; }
+  if (!name.size) { *value = l->scan.leaves[number]; return 1; }
   struct span key = {name.text + 1, name.size - 1};
   *value = (struct leaf){.kind = LEAF_TEXT};
-  if (name.text[0] == '$') {
-    const char *text = same(key, span_of("id")) ? l->q->arguments[0] : 0;
-    for (unsigned flag = 0; !text && flag < FLAG_COUNT; flag++)
-      if (same(key, span_of(flag_names[flag]))) text = l->q->flags[flag];
-    if (!text) return 0;
-    value->text = text;
-    value->size = (uint32_t)strlen(text);
-    return 1;
-  }
-  if (name.text[0] == ':' && key.size == 1 && number < l->scan->n_leaves) {
+  if (name.text[0] == '$') return word_value(l, key, value);
+  if (name.text[0] == ':' && key.size == 1 && number < l->scan.n_leaves) {
     struct span part = {0};
-    const struct leaf *whole = &l->scan->leaves[number];
+    const struct leaf *whole = &l->scan.leaves[number];
     if (whole->kind != LEAF_TEXT || !unit_part((struct span){whole->text, whole->size}, (unsigned)(key.text[0] - '0'), &part)) return 0;
     value->text = part.text;
     value->size = part.size;
     return 1;
   }
-  if (number >= l->scan->n_leaves || l->scan->leaves[number].kind != LEAF_RAW) { r->bad = 1; return 0; }
-  const struct leaf *raw = &l->scan->leaves[number];
+  if (number >= l->scan.n_leaves || l->scan.leaves[number].kind != LEAF_RAW) { r->bad = 1; return 0; }
+  const struct leaf *raw = &l->scan.leaves[number];
   for (uint32_t i = 0; i < raw->count; i++) {
-    const struct span *pair = &l->scan->items[raw->first + 2 * i];
+    const struct span *pair = &l->scan.items[raw->first + 2 * i];
     int begins = name.text[0] == '*' && pair[0].size >= key.size && !memcmp(pair[0].text, key.text, key.size);
     if (!begins && !(name.text[0] == '@' && same(pair[0], key))) continue;
     value->text = pair[1].text;
@@ -295,7 +284,7 @@ static int bind_slot(const struct lookup *l, struct reader *r, struct bound *b, 
   slot->offset = (uint32_t)b->used - data_at;
   if (kind == LIST_VALUE) {
     if (value.kind != LEAF_LIST) return 0;
-    for (uint32_t i = 0; i < value.count; i++) append(b, l->scan->items[value.first + i]);
+    for (uint32_t i = 0; i < value.count; i++) append(b, l->scan.items[value.first + i]);
     slot->count = value.count;
     slot->size = (uint32_t)b->used - data_at - slot->offset;
     b->data[b->used++] = 0;
@@ -310,7 +299,7 @@ static int bind_slot(const struct lookup *l, struct reader *r, struct bound *b, 
 }
 
 // The template's tables are kept, its slots and what comes behind them made anew.
-static int bind_program(const struct lookup *l, struct reader *r, size_t config_size, struct program *program) {
+static int bind_program(const struct lookup *l, struct reader *r, size_t values_size, struct program *program) {
   struct reader slots = *r;
   uint32_t count = take_number(r);
   struct leaf ignored;
@@ -322,9 +311,9 @@ static int bind_program(const struct lookup *l, struct reader *r, size_t config_
   uint32_t bound = header.slots.size / sizeof(struct slot);
   if (bound > count || header.slots.offset > template.size ||
       header.slots.size > template.size - header.slots.offset || header.data.offset > template.size) return 0;
-  // All values together are no longer than the file that they stand in, each perhaps as a part of another too; the id and
-  // paths are no longer than the command line's.
-  size_t capacity = template.size + (count + 1) * (16 + WORD_MAX) + 3 * config_size;
+  // All values together are no longer than what they stand in, each perhaps as a part of another too; the id and paths are
+  // no longer than the command line's.
+  size_t capacity = template.size + (count + 1) * (16 + WORD_MAX) + 3 * values_size;
   char *data = mmap(0, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return 0;
   memcpy(data, template.text, template.size);
@@ -344,7 +333,7 @@ static int bind_program(const struct lookup *l, struct reader *r, size_t config_
   return 1;
 }
 
-static int try_entry(const struct lookup *l, struct span key, const void *data, size_t size, size_t config_size, struct program *program) {
+static int try_entry(const struct lookup *l, struct span key, const void *data, size_t size, size_t values_size, struct program *program) {
   struct reader r = {data, (const uint8_t *)data + size, 0};
   struct { char magic[8]; uint32_t format, size; char build[BUILD_SIZE]; } head;
   const void *start = take(&r, sizeof head);
@@ -355,7 +344,7 @@ static int try_entry(const struct lookup *l, struct span key, const void *data, 
   for (uint32_t n = take_number(&r); n && !r.bad; n--) if (!guard(l, &r)) return 0;
   for (uint32_t n = take_number(&r); n && !r.bad; n--) if (!test(l, &r)) return 0;
   for (uint32_t n = take_number(&r); n && !r.bad; n--) if (!observe(&r)) return 0;
-  return !r.bad && bind_program(l, &r, config_size, program);
+  return !r.bad && bind_program(l, &r, values_size, program);
 }
 
 // ---- the directory ----
@@ -390,28 +379,6 @@ static int cache_directory(const struct request *q, struct buffer *path) {
   return open_directory(path->data);
 }
 
-static int plain_id(const char *id) {
-  size_t length = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.");
-  return length && length <= 255 && !id[length] && strcmp(id, ".") && strcmp(id, "..");
-}
-
-// The command line as far as a program depends on it: of a flag whose value it does not read, only that it was given.
-static void put_request(struct buffer *to, const struct request *q) {
-  static const unsigned char passed_on[] = {FLAG_BUNDLE, FLAG_ROOT, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
-                                            FLAG_UPPER, FLAG_WORK};
-  static const unsigned char ignored[] = {FLAG_LOG, FLAG_LOG_FORMAT, FLAG_DEBUG, FLAG_CONFIG, FLAG_KEEP, FLAG_NO_SUBREAPER};
-  put(to, native_verbs[q->verb].name);
-  for (unsigned flag = 0; flag < FLAG_COUNT; flag++) {
-    if (!q->flags[flag] || memchr(ignored, (int)flag, sizeof ignored)) continue;
-    put(to, " "); put(to, flag_names[flag]);
-    if (!memchr(passed_on, (int)flag, sizeof passed_on)) { put(to, "="); put_json(to, q->flags[flag]); }
-  }
-  put(to, " listen-fds="); put_number(to, listen_fds(q));
-  const char *notify = environment_variable(q, "NOTIFY_SOCKET");
-  if (notify && *notify) put(to, " notify-socket");
-  if (runtime_directory(q)) { put(to, " runtime-dir="); put_json(to, runtime_directory(q)); }
-}
-
 static void put_hash(struct buffer *to, struct span key) {
   static const char hex[] = "0123456789abcdef";
   uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
@@ -419,7 +386,7 @@ static void put_hash(struct buffer *to, struct span key) {
   for (int shift = 60; shift >= 0; shift -= 4) put_bytes(to, &hex[hash >> shift & 15], 1);
 }
 
-static int try_file(const struct lookup *l, int directory, const char *name, struct span key, size_t config_size, struct program *program) {
+static int try_file(const struct lookup *l, int directory, const char *name, struct span key, size_t values_size, struct program *program) {
   struct stat st;
   int fd = sys_open(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0), hit = 0;
   if (fd < 0) return fd == -ENOENT ? -1 : 0;
@@ -427,7 +394,7 @@ static int try_file(const struct lookup *l, int directory, const char *name, str
       st.st_size > 0 && st.st_size < 16 << 20) {
     void *data = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data != MAP_FAILED) {
-      hit = try_entry(l, key, data, (size_t)st.st_size, config_size, program);
+      hit = try_entry(l, key, data, (size_t)st.st_size, values_size, program);
       if (!hit) munmap(data, (size_t)st.st_size);
     }
   }
@@ -435,21 +402,12 @@ static int try_file(const struct lookup *l, int directory, const char *name, str
   return hit;
 }
 
-int find_program(const struct request *q, const char *config, size_t size, struct program *program, struct place *place) {
-  struct buffer path = {place->path, sizeof place->path, 0, 0}, words = {place->key, sizeof place->key, 0, 0};
-  struct scan found;
-  place->path[0] = place->key[0] = 0;
-  int directory = cache_directory(q, &path);
-  put_request(&words, q);
-  if (directory < 0 || words.full || !plain_id(q->arguments[0]) || !scan(&found, config, size)) {
-    sys_close(directory);
-    place->path[0] = 0;
-    return 0;
-  }
-  put_bytes(&found.structure, "\n", 1);
-  put_bytes(&found.structure, words.data, words.used);
-  struct span key = {found.structure.data, (uint32_t)found.structure.used};
-  struct lookup l = {q, &found};
+// Of the entries that the hash of the lookup's structure and of `words` names, the one that holds.
+static int find(struct lookup *l, int directory, struct buffer *path, const struct buffer *words, size_t values_size,
+                struct program *program) {
+  put_bytes(&l->scan.structure, "\n", 1);
+  put_bytes(&l->scan.structure, words->data, words->used);
+  struct span key = {l->scan.structure.data, (uint32_t)l->scan.structure.used};
   BUFFER(name, CACHE_NAME);
   put_hash(&name, key);
   put(&name, ".");
@@ -458,13 +416,45 @@ int find_program(const struct request *q, const char *config, size_t size, struc
   for (; variant < VARIANTS; variant++) {
     name.used = stem;
     put_number(&name, variant);
-    hit = try_file(&l, directory, name.data, key, size, program);
+    hit = try_file(l, directory, name.data, key, values_size, program);
     if (hit) break;
   }
-  sys_close(directory);
   if (hit == 1) return 1;
   // All variants taken: one of them makes room.
   if (variant == VARIANTS) { name.used = stem; put_number(&name, sys0(SYS_getpid) % VARIANTS); }
-  put(&path, "/"); put(&path, name.data);
+  put(path, "/"); put(path, name.data);
   return 0;
+}
+
+int find_program(const struct request *q, const char *config, size_t size, struct program *program, struct place *place) {
+  struct buffer path = {place->path, sizeof place->path, 0, 0}, words = {place->key, sizeof place->key, 0, 0};
+  struct lookup l = {.q = q};
+  place->path[0] = place->key[0] = 0;
+  int directory = cache_directory(q, &path), known = put_words(&words, q), hit = 0;
+  size_t words_size;
+  count_words(q, &words_size);
+  if (directory >= 0 && known && plain_id(q->arguments[0]) && size <= SCAN_MAX && scan_room(&l.scan, size + words.used, 0) &&
+      scan_document(&l.scan, "", 0, config, size))
+    hit = find(&l, directory, &path, &words, size + words_size, program);
+  else place->path[0] = 0;
+  sys_close(directory);
+  return hit;
+}
+
+int find_exec_program(const struct request *q, const struct existing *container, struct program *program, struct place *place) {
+  struct buffer path = {place->path, sizeof place->path, 0, 0}, words = {place->key, sizeof place->key, 0, 0};
+  struct lookup l = {.q = q, .bundle = container->bundle};
+  place->path[0] = place->key[0] = 0;
+  int directory = cache_directory(q, &path), known = put_words(&words, q), hit = 0;
+  // What the container was created with: no value of it is passed on.
+  put(&words, " created="); put_bytes(&words, container->request.text, container->request.size);
+  size_t words_size, count = count_words(q, &words_size), size = container->config_size + container->process_size;
+  if (directory >= 0 && known && !words.full && plain_id(q->arguments[0]) && size <= 2 * SCAN_MAX &&
+      scan_room(&l.scan, size + words.used, count) && scan_document(&l.scan, "", 0, container->config, container->config_size) &&
+      (!container->process || scan_document(&l.scan, "kprocess", sizeof "kprocess", container->process, container->process_size))) {
+    list_words(&l);
+    hit = find(&l, directory, &path, &words, size + words_size + strlen(l.bundle), program);
+  } else place->path[0] = 0;
+  sys_close(directory);
+  return hit;
 }

@@ -24,14 +24,25 @@ int root_directory(const char *root, int make) {
   return sys_open(AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0);
 }
 
-uint64_t start_time_of(int pid) {
+int plain_id(const char *id) {
+  size_t length = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.");
+  return length && length <= 255 && !id[length] && strcmp(id, ".") && strcmp(id, "..");
+}
+
+// /proc/PID/stat: when the process began, 0 where there is none, and the letter of its state.
+static uint64_t read_stat(int pid, char *letter) {
   BUFFER(path, 64);
   char text[1024];
   put(&path, "/proc/"); put_number(&path, pid); put(&path, "/stat");
-  if (read_file(AT_FDCWD, path.data, text, sizeof text) <= 0) return 0;
+  int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0);
+  long n = fd < 0 ? fd : sys_read(fd, text, sizeof text - 1);  // procfs gives it all at once
+  sys_close(fd);
+  if (n <= 0) return 0;
+  text[n] = 0;
   // The name in parentheses may hold anything; the last parenthesis ends it. Field 22 is the 20th after it.
   const char *at = strrchr(text, ')');
   if (!at) return 0;
+  *letter = at[1] ? at[2] : 0;
   for (int field = 0; field < 20; field++) {
     at = strchr(at + 1, ' ');
     if (!at) return 0;
@@ -39,6 +50,22 @@ uint64_t start_time_of(int pid) {
   uint64_t ticks = 0;
   for (at++; *at >= '0' && *at <= '9'; at++) ticks = ticks * 10 + (uint64_t)(*at - '0');
   return ticks;
+}
+
+uint64_t start_time_of(int pid) {
+  char letter;
+  return read_stat(pid, &letter);
+}
+
+int process_lives(int pid, uint64_t start_time) {
+  char letter = 'X';
+  if (pid <= 0 || read_stat(pid, &letter) != start_time) return 0;
+  if (letter != 'Z' && letter != 'X') return 1;
+  // Its first thread has ended; the process may have others, which a pidfd knows.
+  int pidfd = sys_pidfd_open(pid);
+  int lives = pidfd >= 0 && read_stat(pid, &letter) == start_time && sys_poll(pidfd, 1 /* POLLIN */, 0) == 0;
+  sys_close(pidfd);
+  return lives;
 }
 
 static struct journal *map_journal(int fd) {

@@ -90,6 +90,8 @@ struct buffer state_buffer(const struct program *p);         // large enough for
 void put_state(struct buffer *to, const struct program *p, const struct journal *j, int pid, const char *status,
                int pretty, int whole);
 uint64_t start_time_of(int pid);                            // field 22 of /proc/PID/stat, 0: no such process
+int process_lives(int pid, uint64_t start_time);            // is it that process still, for who does nothing to it?
+int plain_id(const char *id);                               // can it be a container's?
 struct effect *effect_of(struct journal *journal, uint64_t key, int make);
 uint64_t effect_key(const char *a, const char *b);
 int root_directory(const char *root, int make);             // fd or negative errno

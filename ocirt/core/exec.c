@@ -92,15 +92,13 @@ void need_running(struct container *c, struct request *q) {
   if (!strcmp(status, "creating")) fail("cannot exec in a container in the state creating: %s", c->id);
 }
 
-void verb_exec(struct request *q, int program_fd) {
-  struct container c = {0};
+void verb_exec(struct request *q, struct container *c, const struct program *program) {
   static struct run r;
   const struct step *failed;
-  need_running(&c, q);
-  if (program_load(&c.program, program_fd)) fail("the program for %s was compiled by another build", c.id);
+  c->program = *program;
   for (int fd = 3; fd < 3 + preserved_fds(q); fd++) sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
   fault_begin("exec");
-  run_begin(&r, &c, SECTION_HOST);
+  run_begin(&r, c, SECTION_HOST);
   r.joins = 1;
   // No container's journal: one that waits for start does not run by this.
   r.phase = mmap(0, sizeof *r.phase, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -110,9 +108,9 @@ void verb_exec(struct request *q, int program_fd) {
     BUFFER(text, LOG_LINE);
     put_failure(&text, &r, failed, error);
     end_child(&r);
-    if (has_ended(&c) && !strstr(text.data, "stopped container")) put(&text, " (the container has just ended)");
+    if (has_ended(c) && !strstr(text.data, "stopped container")) put(&text, " (the container has just ended)");
     fail("%s", text.data);
   }
   if (r.signals < 0) sys_exit(0);
-  sys_exit(relay(&c, r.child_pidfd, r.signals, r.console, 0));
+  sys_exit(relay(c, r.child_pidfd, r.signals, r.console, 0));
 }

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "build-id.h"
+#include "stored.h"
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
@@ -297,6 +298,47 @@ static void print_version(void) {
   sys_exit(0);
 }
 
+// A value that none of the verbs here takes, which is Python's to explain.
+static int wrong_choice(const struct request *q) {
+  const char *format = q->flags[FLAG_FORMAT];
+  return format && strcmp(format, "table") && strcmp(format, "json");
+}
+
+// A file's bytes; null where it is empty.
+static const char *mapped(int fd, size_t *size) {
+  struct stat st;
+  if (fd < 0 || sys_fstat(fd, &st) < 0 || !st.st_size) return 0;
+  void *data = mmap(0, *size = (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+  return data == MAP_FAILED ? 0 : data;
+}
+
+static const char *stored_file(const struct container *c, const char *name, size_t *size) {
+  int fd = sys_open(c->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+  const char *data = mapped(fd, size);
+  sys_close(fd);
+  return data;
+}
+
+static int known_process(const struct request *q, const struct container *c, struct bytes process, struct program *program,
+                         struct place *place) {
+  static char bundle[4200];
+  struct existing container = {.config = stored_file(c, "config.json", &container.config_size)};
+  struct stored stored;
+  struct span text;
+  size_t size;
+  const char *state = stored_file(c, "state.json", &size);
+  if (!container.config || !state || !read_stored(&stored, state, state + size) || !stored.request.size ||
+      stored.bundle.size >= sizeof bundle || !scan_string(&text, stored.bundle.text, stored.bundle.size, bundle)) return 0;
+  memmove(bundle, text.text, text.size);
+  bundle[text.size] = 0;
+  if (q->flags[FLAG_PROCESS] && !process.size) return 0;
+  container.process = process.data;
+  container.process_size = process.size;
+  container.bundle = bundle;
+  container.request = stored.request;
+  return find_exec_program(q, &container, program, place);
+}
+
 int main(int argc, char **argv, char **environment) {
   static struct request q;
   static struct place place;
@@ -313,7 +355,7 @@ int main(int argc, char **argv, char **environment) {
     argv[1] = argv[0];
     argv++;
   }
-  int known = parse_command_line(&q, argv);
+  int known = parse_command_line(&q, argv) && !wrong_choice(&q);
   if (!known) {
     if (argv[1] && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v") || !strcmp(argv[1], "-version"))) print_version();
     start_python(&q, "@cli", -1, 0);
@@ -323,13 +365,19 @@ int main(int argc, char **argv, char **environment) {
                          q.flags[FLAG_DEBUG] != 0, q.verb == VERB_EXEC ? "exec failed: " : 0, q.verb == VERB_EXEC ? 255 : 1};
   switch (q.verb) {
     case VERB_UPDATE: if (program >= 0) verb_update(&q, program, config); start_python(&q, "@cli", -1, 0);
+    case VERB_LIST: verb_list(&q);
     case VERB_PAUSE: verb_pause(&q, program);
     case VERB_RESUME: verb_resume(&q, program);
     case VERB_START: verb_start(&q, program);
     case VERB_STATE: verb_state(&q, program);
     case VERB_KILL: verb_kill(&q, program);
     case VERB_DELETE: verb_delete(&q, program);
-    case VERB_EXEC: if (program >= 0) verb_exec(&q, program);
+    case VERB_EXEC: if (program >= 0) {
+      struct container c = {0};
+      need_running(&c, &q);
+      if (program_load(&bound, program)) fail("the program for %s was compiled by another build", c.id);
+      verb_exec(&q, &c, &bound);
+    }
   }
   if (program < 0) {
     // The caller's descriptors end here, but for those that the container is to get.
@@ -343,8 +391,11 @@ int main(int argc, char **argv, char **environment) {
     if (q.verb == VERB_EXEC) {
       struct container c = {0};
       need_running(&c, &q);
-      if (q.flags[FLAG_PROCESS]) config = hand_over(read_whole("--process", q.flags[FLAG_PROCESS], 0));
-      start_python(&q, "@exec", config, 0);
+      struct bytes process = {0};
+      if (q.flags[FLAG_PROCESS]) process = read_whole("--process", q.flags[FLAG_PROCESS], 0);
+      if (!known_process(&q, &c, process, &bound, &place))
+        start_python(&q, "@exec", q.flags[FLAG_PROCESS] ? hand_over(process) : -1, &place);
+      verb_exec(&q, &c, &bound);
     }
     bytes = read_config(&q);
     if (!bytes.size || !find_program(&q, bytes.data, bytes.size, &bound, &place))

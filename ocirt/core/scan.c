@@ -117,6 +117,11 @@ static int string(struct scanner *s, struct span *span) {
   return 1;
 }
 
+int scan_string(struct span *out, const char *text, size_t size, char *texts) {
+  struct scanner s = {.at = text, .end = text + size, .texts = texts};
+  return string(&s, out) && s.at == s.end;
+}
+
 static struct leaf *add_leaf(struct scanner *s, enum leaf_kind kind, char token) {
   mark(s, token);
   struct leaf *leaf = &s->out->leaves[s->out->n_leaves++];
@@ -273,19 +278,36 @@ static int value(struct scanner *s) {
 
 static size_t whole(size_t size) { return (size + 15) & ~(size_t)15; }
 
-int scan(struct scan *out, const char *text, size_t size) {
-  if (size > SCAN_MAX) return 0;
+int is_utf8(const char *text, size_t size) {
+  const unsigned char *at = (const unsigned char *)text, *end = at + size;
+  for (size_t step; at < end; at += step) if (!(step = character(at, end))) return 0;
+  return 1;
+}
+
+int scan_room(struct scan *out, size_t size, size_t more) {
   // A value takes at least two bytes of text, a string three, a key four that make six of structure. Untouched, pages
   // cost nothing.
   size_t structure = whole(2 * size + 16), texts = whole(size + 16), leaves = whole(size / 2 + 2) * sizeof(struct leaf);
-  size_t items = whole(size / 3 + 2) * sizeof(struct span);
+  size_t items = whole(size / 3 + 2 + more) * sizeof(struct span);
   char *memory = mmap(0, structure + texts + leaves + items, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return 0;
-  *out = (struct scan){.structure = {memory, structure, 0, 0}, .leaves = (struct leaf *)(memory + structure + texts),
+  *out = (struct scan){.texts = memory + structure, .structure = {memory, structure, 0, 0},
+                       .leaves = (struct leaf *)(memory + structure + texts),
                        .items = (struct span *)(memory + structure + texts + leaves)};
-  struct scanner s = {.out = out, .at = text, .end = text + size, .texts = memory + structure};
+  return 1;
+}
+
+int scan_document(struct scan *out, const char *path, size_t path_size, const char *text, size_t size) {
+  struct scanner s = {.out = out, .at = text, .end = text + size, .texts = out->texts, .path_size = path_size};
+  if (size > SCAN_MAX || path_size > sizeof s.path) return 0;
+  memcpy(s.path, path, path_size);
   space(&s);
   if (s.at == s.end || *s.at != '{' || !value(&s)) return 0;
   space(&s);
+  out->texts = s.texts;
   return s.at == s.end && !out->structure.full;
+}
+
+int scan(struct scan *out, const char *text, size_t size) {
+  return size <= SCAN_MAX && scan_room(out, size, 0) && scan_document(out, "", 0, text, size);
 }

@@ -15,6 +15,7 @@ struct leaf {
 };
 struct span { const char *text; uint32_t size; };
 struct scan {
+  char *texts;                  // room for decoded strings
   struct buffer structure;      // keys and nesting
   struct leaf *leaves;
   uint32_t n_leaves;
@@ -26,3 +27,13 @@ struct scan {
 // pair, a number beyond 64 bits, a list slot that is no list of strings, great depth). Python says what is wrong, if
 // anything is.
 int scan(struct scan *s, const char *text, size_t size);
+
+// The same in parts: room for documents of `size` bytes together and `more` items, then one document after the other, whose
+// values are numbered on. One that stands at a path of config.json ("k" and a key for a member, each ended by a NUL) has its
+// list slots.
+int scan_room(struct scan *s, size_t size, size_t more);
+int scan_document(struct scan *s, const char *path, size_t path_size, const char *text, size_t size);
+
+int is_utf8(const char *text, size_t size);
+// One string as a whole text: 1 with what it says, in `texts` (which has room for `size` bytes) where it has escapes; or 0.
+int scan_string(struct span *out, const char *text, size_t size, char *texts);

@@ -29,10 +29,11 @@ _Noreturn void verb_start(struct request *q, int program_fd);
 _Noreturn void verb_state(struct request *q, int program_fd);
 _Noreturn void verb_kill(struct request *q, int program_fd);
 _Noreturn void verb_delete(struct request *q, int program_fd);
-_Noreturn void verb_exec(struct request *q, int program_fd);
+_Noreturn void verb_exec(struct request *q, struct container *c, const struct program *program);
 void need_running(struct container *c, struct request *q);               // exec.c: the container, if exec can act on it
 _Noreturn void verb_pause(struct request *q, int program_fd);
 _Noreturn void verb_resume(struct request *q, int program_fd);
+_Noreturn void verb_list(struct request *q);
 _Noreturn void verb_update(struct request *q, int program_fd, int lock);
 
 int preserved_fds(const struct request *q);  // LISTEN_FDS and --preserve-fds

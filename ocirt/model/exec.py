@@ -2,11 +2,10 @@
 
 from ..errors import RequestError
 from . import config
+from .json import AT_PROCESS
 from .request import Request
 from .text import Number, Text, Texts, quote
 
-AT_FILE = "--process"
-"""Begins the paths of what the process file holds: ``--process.args[0]``."""
 SETS = ("bounding", "permitted", "inheritable", "effective", "ambient")
 UINT32_MAX = (1 << 32) - 1
 
@@ -116,7 +115,7 @@ class ExecProcess:
     def __init__(self, container, own, request):
         self._container, self._request = container.process, request
         self._trace = container.trace
-        self._own = None if own is None else config.Process(own, AT_FILE, self._trace)
+        self._own = None if own is None else config.Process(own, AT_PROCESS, self._trace)
         if own is not None:
             return
         if not request.command:
@@ -128,9 +127,12 @@ class ExecProcess:
         """The view that has the property ``name``: the file's, or else the container's where that is inherited."""
         if self._own is None:
             return self._container
-        if name in self.INHERITED and self._own.value.get(name) in (None, [], ""):
-            return self._container
-        return self._own
+        return self._container if name in self.INHERITED and self._lacks(name) else self._own
+
+    def _lacks(self, name):
+        """Is the property missing in the process file, or empty there?"""
+        value = self._own.value.get(name)
+        return Text(value, f"{AT_PROCESS}.{name}", self._trace).is_empty() if isinstance(value, str) else value in (None, [])
 
     def has(self, name):
         if name in ("apparmorProfile", "selinuxLabel") and self._flag(name) is not None:

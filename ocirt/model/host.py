@@ -73,13 +73,14 @@ class Host:
         the usual place.
     :ivar seccomp_flags: the SECCOMP_FILTER_FLAG_* bits that the kernel knows, seccomp(2).
     :ivar has_systemd: does systemd run this machine (sd_booted(3))?
+    :ivar filters: the :class:`~ocirt.plan.filters.Filters` that are kept, or ``None``.
     :ivar observed: what has been looked at on this machine: pairs of a letter and what it is of, and what was found
         (core/cache.c looks at the same): ``i`` the ids, ``c`` the capabilities, ``t`` the text of a file, ``d`` the
         number of the file system that a path is on, ``g`` cgroup hierarchies, ``o`` the same with the caller's cgroups.
     """
 
     __slots__ = ("observed", "euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace",
-                 "denies_setgroups", "cgroups", "has_systemd", "files", "seccomp_flags", "resctrl")
+                 "denies_setgroups", "cgroups", "has_systemd", "files", "seccomp_flags", "resctrl", "filters")
 
     def __init__(self, **facts):
         self.observed = {}
@@ -194,11 +195,15 @@ def _files(host):
     host.files = None
 
 
+def _filters(host):
+    host.filters = None
+
+
 _READERS = {
     "euid": _ids, "egid": _ids, "permitted": _capabilities, "bounding": _capabilities,
     "last_capability": _last_capability, "in_user_namespace": _in_user_namespace,
     "denies_setgroups": _denies_setgroups, "cgroups": _cgroups, "has_systemd": _has_systemd, "files": _files,
-    "seccomp_flags": _seccomp_flags, "resctrl": _resctrl,
+    "seccomp_flags": _seccomp_flags, "resctrl": _resctrl, "filters": _filters,
 }
 
 

@@ -54,6 +54,10 @@ def encode(text):
     return encode_basestring_ascii(text)
 
 
+AT_PROCESS = "--process"
+"""The JSON path of a process file of exec, beside those of config.json."""
+
+
 def member(path, key):
     """The JSON path of property ``key`` of the object at ``path``: ``linux.sysctl["net.core.somaxconn"]``."""
     if key.isascii() and key.isidentifier():

@@ -5,7 +5,7 @@ same bytes of the same file; both number the values in the order they stand.
 whole number, ``f`` another one, ``t``, ``b``, ``n`` for true, false and null, ``L`` a list slot, ``R`` the raw slot.
 """
 
-from .json import member
+from .json import AT_PROCESS, member
 
 LIST, RAW = "L", "R"
 _HOOK = [{"args": LIST, "env": LIST}]
@@ -19,7 +19,7 @@ SLOTS = {
 
 
 class Shape:
-    """The shape of the object ``members``.
+    """The shape of the object ``members``, and after it that of a process file, which has list slots as config.json's.
 
     :ivar structure: its bytes.
     :ivar leaves: JSON path of a value -> its number.
@@ -30,9 +30,11 @@ class Shape:
 
     __slots__ = ("structure", "leaves", "letters", "values", "annotations", "_parts")
 
-    def __init__(self, members):
+    def __init__(self, members, process=None):
         self.leaves, self.letters, self.values, self.annotations, self._parts = {}, [], [], {}, []
         self._walk(members, "", SLOTS)
+        if process is not None:
+            self._walk(process, AT_PROCESS, SLOTS["process"])
         self.structure = "".join(self._parts).encode()
         del self._parts
 

@@ -3,7 +3,8 @@
 An entry is, little-endian and without gaps, a *span* being a length of 4 bytes and as many bytes:
 
     magic 8 bytes, format 4, size of the whole 4, build id
-    span      the shape of the config, a line end, the command line as the launcher has put it
+    span      the shape of the config (exec: that of the process file after it), a line end, the command line as the
+              launcher has put it
     guards    their number 4; each: source, ``s`` and a span, or ``i`` and a number of 16 bytes
     tests     their number 4; each: source, predicate 1, answer 1, number of arguments 4, and those: spans or a number
     observed  their number 4; each: kind 1, span (of what), span (what was found)
@@ -30,6 +31,8 @@ PREDICATES = ("is_empty", "is_absolute", "equals", "starts_with", "is_path", "go
               "list_is_empty", "ends_with", "is_unit")
 HAS, NUMBER_EQUALS, LIST_IS_EMPTY = [PREDICATES.index(name) for name in ("has", "number_equals", "list_is_empty")]
 ABSOLUTE, MAX_LENGTH, RANGE = 1, 2, 4
+LISTS = ("$command", "$env")
+"""Words that are lists."""
 LIMIT = 16 << 20
 """Bytes of all entries together."""
 
@@ -38,18 +41,24 @@ class _Unkept(Exception):
     """What compiling has looked at cannot be put into an entry."""
 
 
-def keep(path, key, config, host, encoded, build):
+def keep(path, key, config, host, encoded, build, process=None):
     """Write the entry ``path``, if it can be had. A cache that cannot be written is no error.
 
     :param key: the command line, as the launcher has put it.
     :param config: the config that was compiled; its trace tells what was looked at.
     :param host: the host that it was compiled for; it tells what it was asked.
     :param encoded: the :class:`~ocirt.plan.encode.Encoded` program.
+    :param process: exec's: the members of the process file, ``None`` without one.
     """
     try:
-        entry = _entry(key, config, host, encoded, build)
+        entry = _entry(_Sources(config, process), key, config.trace, host, encoded, build)
     except _Unkept:
         return
+    write(path, entry)
+
+
+def write(path, entry):
+    """Write an entry at once, where there is room, or room to be made; else not."""
     directory, _, name = path.rpartition("/")
     temporary = f"{directory}/.{name}.{posix.getpid()}"
     try:
@@ -88,8 +97,8 @@ def _count(rows):
 class _Sources:
     """Where values stand that have a JSON path."""
 
-    def __init__(self, config):
-        self.shape = Shape(config.value)
+    def __init__(self, config, process):
+        self.shape = Shape(config.value, process)
         self.raw = self.shape.leaves.get("annotations")
         if self.raw is not None and self.shape.letters[self.raw] != "R":
             self.raw = None  # null
@@ -111,11 +120,10 @@ class _Sources:
         raise _Unkept
 
     def is_list(self, path):
-        return path in self.shape.leaves and self.shape.letters[self.shape.leaves[path]] == "L"
+        return path in LISTS or path in self.shape.leaves and self.shape.letters[self.shape.leaves[path]] == "L"
 
 
-def _entry(key, config, host, encoded, build):
-    sources, trace = _Sources(config), config.trace
+def _entry(sources, key, trace, host, encoded, build):
     guarded, guards = set(), []
     for path, value in trace.guards.items():
         for each, held in _values(path, value):

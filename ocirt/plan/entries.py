@@ -1,6 +1,6 @@
 """Kept programs, read: what :mod:`.cache` has written, for people. The executable reads by itself (core/cache.c)."""
 
-from ..model.json import encode, member
+from ..model.json import AT_PROCESS, encode, member
 from ..model.text import PREDICATES, quote
 from .cache import ABSOLUTE, FORMAT, LIST_IS_EMPTY, MAGIC, MAX_LENGTH, NUMBER_EQUALS, RANGE
 from .cache import PREDICATES as NAMES
@@ -118,7 +118,7 @@ class _Reader:
 
 
 def leaves(structure):
-    """The values of a structure: pairs of JSON path and letter.
+    """The values of a structure, of a process file too where it has one: pairs of JSON path and letter.
 
     :raises DamagedEntry: this is no structure.
     """
@@ -134,6 +134,8 @@ def leaves(structure):
             elif sign in "}]":
                 holders.pop()
             else:
+                if not holders and at > 1:
+                    here = AT_PROCESS  # the second document
                 if holders and holders[-1][1] is not None:
                     here = f"{holders[-1][0]}[{holders[-1][1]}]"
                     holders[-1][1] += 1

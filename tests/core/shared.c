@@ -15,6 +15,17 @@ long test_scan(const char *text, size_t size, char *out, size_t capacity) {
   return (long)s.structure.used;
 }
 
+static long found(int hit, const struct program *program, const struct place *place, char *out, size_t capacity, char *path, char *key) {
+  if (hit) {
+    if (program->size > capacity) return -2;
+    memcpy(out, program->base, program->size);
+    return (long)program->size;
+  }
+  strcpy(path, place->path);
+  strcpy(key, place->key);
+  return -1;
+}
+
 // What `create` of the id would find in the cache directory: the program's size, or -1 and where one would be kept.
 long test_find(const char *directory, const char *id, const char *bundle, int systemd, const char *config, size_t size,
                char *out, size_t capacity, char *path, char *key) {
@@ -28,14 +39,25 @@ long test_find(const char *directory, const char *id, const char *bundle, int sy
   q.flags[FLAG_BUNDLE] = bundle;
   q.flags[FLAG_ROOT] = "/run/ocirt";
   if (systemd) q.flags[FLAG_SYSTEMD_CGROUP] = "";
-  if (find_program(&q, config, size, &program, &place)) {
-    if (program.size > capacity) return -2;
-    memcpy(out, program.base, program.size);
-    return (long)program.size;
-  }
-  strcpy(path, place.path);
-  strcpy(key, place.key);
-  return -1;
+  return found(find_program(&q, config, size, &program, &place), &program, &place, out, capacity, path, key);
+}
+
+// The same of `exec`, -3 where it does not read the command line.
+long test_find_exec(const char *directory, char **argv, const char *config, size_t size, const char *process, size_t process_size,
+                    const char *created, const char *bundle, char *out, size_t capacity, char *path, char *key) {
+  static char variable[4096];
+  static char *environment[] = {variable, 0};
+  static struct place place;
+  static struct request q;
+  struct buffer cache = {variable, sizeof variable, 0, 0};
+  struct existing container = {.config = config, .config_size = size, .process = process, .process_size = process_size,
+                               .bundle = bundle, .request = {created, (uint32_t)strlen(created)}};
+  struct program program = {0};
+  put(&cache, "OCIRT_CACHE="); put(&cache, directory);
+  q = (struct request){.environment = environment};
+  if (!parse_command_line(&q, argv)) return -3;
+  q.flags[FLAG_ROOT] = "/run/ocirt";
+  return found(find_exec_program(&q, &container, &program, &place), &program, &place, out, capacity, path, key);
 }
 
 // A call of StartTransientUnit whose body the items are, into `out`: its size, -1 where they make none.

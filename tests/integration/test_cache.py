@@ -58,6 +58,49 @@ def test_the_container_cannot_tell(ocirt, bundle, cache):
     assert seen[0] == seen[1] == seen[2] and len(seen[0].splitlines()) > 60
 
 
+def test_exec_starts_no_interpreter_the_second_time(ocirt, bundle, cache, tmp_path):
+    """Nor for another container, command and environment, from flags and from a process file."""
+    names = []
+    for number in (1, 2):
+        bundle.config["linux"]["cgroupsPath"] = f"/ocirt-test/exec-{number}"
+        bundle.args("sleep", "60").save()
+        ocirt.ok("run", "--detach", "--bundle", bundle, f"c{number}")
+        names.append(f"c{number}")
+    file = tmp_path / "process.json"
+    file.write_text(json.dumps({"cwd": "/", "args": ["/bin/true"], "env": ["A=1"], "user": {"uid": 1, "gid": 1}}))
+    first = executed(ocirt, "exec", "--env", "A=1", "c1", "/bin/true")
+    assert len(first) == 3 and "python" in first[1] and first[2] == "/bin/true", first
+    assert executed(ocirt, "exec", "--env", "B=1", "--env", "C=2", "c2", "sh", "-c", "exit 0") == [str(ocirt.executable), "/bin/sh"]
+    assert "python" in executed(ocirt, "exec", "--process", file, "c1")[1]
+    file.write_text(json.dumps({"cwd": "/bin", "args": ["./true", "x"], "env": [], "user": {"uid": 0, "gid": 5}}))
+    assert executed(ocirt, "exec", "--process", file, "c2") == [str(ocirt.executable), "./true"]
+    assert ocirt("exec", "c2", "sh", "-c", "exit 7").status == ocirt("exec", "c2", "sh", "-c", "exit 7").status == 7
+    before = len(list(cache.iterdir()))
+    assert "python" in executed(ocirt, "exec", "--no-cache", "c2", "/bin/true")[1] and len(list(cache.iterdir())) == before
+
+
+def test_an_exec_that_is_wrong_is_said_as_ever(ocirt, bundle, cache):
+    bundle.args("sleep", "60").save()
+    ocirt.ok("run", "--detach", "--bundle", bundle, "c1")
+    ocirt.ok("exec", "--cwd", "/", "--env", "A=1", "--user", "0", "c1", "true")
+    assert "--cwd: found" in ocirt.fails("exec", "--cwd", "bin", "--env", "A=1", "--user", "0", "c1", "true", status=255)
+    assert "--env" in ocirt.fails("exec", "--cwd", "/", "--env", "A", "--user", "0", "c1", "true", status=255)
+    assert "--user" in ocirt.fails("exec", "--cwd", "/", "--env", "A=1", "--user", "x", "c1", "true", status=255)
+    ocirt.ok("kill", "c1", "KILL")
+    ocirt.wait_status("c1", "stopped")
+    assert "stopped" in ocirt.fails("exec", "--cwd", "/", "--env", "A=1", "--user", "0", "c1", "true", status=255)
+
+
+def test_a_process_of_exec_cannot_tell(ocirt, bundle, cache):
+    """The same of exec: of the processes of a miss and of hits."""
+    bundle.args("sleep", "60").save()
+    ocirt.ok("run", "--detach", "--bundle", bundle, "c1")
+    seen = [ocirt.ok("exec", "c1", "sh", "-c", LOOK, preexec_fn=lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN)).out
+            for _ in range(3)]
+    assert len(list(cache.iterdir())) == 2  # the container's, and this one
+    assert seen[0] == seen[1] == seen[2] and len(seen[0].splitlines()) > 60
+
+
 def test_switched_off(ocirt, bundle, cache):
     bundle.args("true").save()
     ocirt.ok("run", "--no-cache", "--bundle", bundle, "c1")

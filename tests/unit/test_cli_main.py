@@ -72,7 +72,7 @@ def test_a_usage_error_goes_to_the_log(tmp_path, capfd):
 
 
 def test_a_log_that_cannot_be_written_is_an_error(tmp_path, capfd):
-    assert cli("--log", str(tmp_path / "no" / "log"), "list") == 1
+    assert cli("--log", str(tmp_path / "no" / "log"), "features") == 1
     out, err = capfd.readouterr()
     assert out == "" and err.count("\n") == 1 and "/no/log: no such file or directory" in err
 
@@ -107,8 +107,8 @@ def test_an_unexpected_exception_is_one_line(monkeypatch, capfd):
     assert capfd.readouterr().err.endswith(' level=error msg="internal error: ZeroDivisionError: one two"\n')
     assert boot.run(["@compile", "id=c", "debug=1", "--", "ocirt"]) == 1
     assert "Traceback" in capfd.readouterr().err
-    monkeypatch.setattr("ocirt.cli.list.run", broken)
-    assert cli("--debug", "list") == 1
+    monkeypatch.setattr("ocirt.cli.features.run", broken)
+    assert cli("--debug", "features") == 1
     assert "Traceback" in capfd.readouterr().err
 
 
@@ -224,7 +224,7 @@ def stored_container(tmp_path, state):
 def test_a_container_of_another_build_is_compiled_from_what_create_stored(tmp_path):
     words = stored_container(tmp_path, {"bundle": "/b", "request": {"verb": "create", "no-pivot": "1"}})
     assert stored(words) == (b'{"ociVersion": "1.3.0"}', {
-        "verb": "create", "no-pivot": "1", "id": "c", "root": str(tmp_path), "bundle": "/b"})
+        "verb": "create", "no-pivot": "1", "id": "c", "root": str(tmp_path), "bundle": "/b"}, '{"verb": "create", "no-pivot": "1"}')
 
 
 @pytest.mark.parametrize("state", ["", "[]", "{}", '{"bundle": "/b", "request": 7}'])

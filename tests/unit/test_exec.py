@@ -278,7 +278,7 @@ def program(own, data=None, **words):
     """compile_program for a process file's bytes, as the launcher has it."""
     given = {"verb": "exec", "id": "c1", "root": "/run/ocirt", "process": "/p.json", **words}
     created = {"verb": "create", "id": "c1", "root": "/run/ocirt", "bundle": "/bundle", "cgroup-manager": "disabled", "rootless": "true"}
-    return compile_program(given, ["true"], own, data or json.dumps(config(**USER)).encode(), created)
+    return compile_program(given, ["true"], own, data or json.dumps(config(**USER)).encode(), created, "{}")
 
 
 @pytest.mark.parametrize("own, message", [

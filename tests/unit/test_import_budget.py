@@ -57,7 +57,7 @@ from posix import O_RDONLY, open
 words = {{"verb": "exec", "id": "c", "root": "/run/ocirt", "process": "/process.json"}}
 created = {{"verb": "create", "id": "c", "bundle": "/bundle", "root": "/run/ocirt"}}
 data, own = read_all(open(sys.argv[1], O_RDONLY)), b'{{"cwd": "/", "args": ["true"], "execCPUAffinity": {{"final": "0"}}}}'
-program = compile_program(words, [], own, data, created)
+program = compile_program(words, [], own, data, created, '{{}}')
 hand_over(program)
 """
 SHOW = "\nprint(len(program), *sys.modules)"

@@ -1,0 +1,144 @@
+// The command line as programs are looked up by it: what of it a program depends on (part of the key), and what is a value
+// of it like those of config.json, which a program is bound to: $id, $cwd, $env. Python has the same names for them, in
+// model/request.py and model/exec.py.
+#include "cache.h"
+
+#include <string.h>
+
+static int same(struct span name, const char *text) { return name.size == strlen(text) && !memcmp(name.text, text, name.size); }
+
+// A flag that repeats: its n-th value, null after the last.
+static const char *nth_value(const struct request *q, unsigned flag, unsigned n) {
+  for (unsigned i = 0; i < q->n_values; i++)
+    if (q->values[i].flag == flag && !n--) return q->values[i].value;
+  return 0;
+}
+
+// The number of a user or a group: 1, or 0 where it is none.
+static int parse_id(const char *text, size_t size, int64_t *id) {
+  *id = 0;
+  if (!size || size > 10) return 0;
+  for (size_t i = 0; i < size; i++) {
+    if (text[i] < '0' || text[i] > '9') return 0;
+    *id = *id * 10 + (text[i] - '0');
+  }
+  return *id <= UINT32_MAX;
+}
+
+// UID or UID:GID: how many there are, 0 where it is neither.
+static int parse_user(const char *text, int64_t ids[2]) {
+  size_t size = strcspn(text, ":");
+  if (!parse_id(text, size, &ids[0])) return 0;
+  if (!text[size]) return 1;
+  return parse_id(text + size + 1, strlen(text + size + 1), &ids[1]) ? 2 : 0;
+}
+
+// Flags that repeat. What Python refuses in them is Python's to explain: nothing is kept for it.
+static int put_repeated(struct buffer *to, const struct request *q) {
+  const char *value;
+  int64_t id;
+  for (unsigned n = 0; (value = nth_value(q, FLAG_ENV, n)); n++) {
+    if (!*value || *value == '=' || !strchr(value, '=')) return 0;
+    if (!n) put(to, " env");
+  }
+  for (unsigned n = 0; (value = nth_value(q, FLAG_ADDITIONAL_GIDS, n)); n++) {
+    if (!parse_id(value, strlen(value), &id)) return 0;
+    put(to, " additional-gids");
+  }
+  for (unsigned n = 0; nth_value(q, FLAG_CAP, n); n++) put(to, " cap");
+  for (unsigned n = 0; (value = nth_value(q, FLAG_CGROUP, n)); n++) { put(to, " cgroup="); put_json(to, value); }
+  return 1;
+}
+
+int put_words(struct buffer *to, const struct request *q) {
+  // Of a flag whose value is passed on, only that it was given.
+  static const unsigned char passed_on[] = {FLAG_BUNDLE, FLAG_ROOT, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
+                                            FLAG_UPPER, FLAG_WORK, FLAG_PROCESS, FLAG_CWD, FLAG_APPARMOR, FLAG_PROCESS_LABEL};
+  static const unsigned char ignored[] = {FLAG_LOG, FLAG_LOG_FORMAT, FLAG_DEBUG, FLAG_CONFIG, FLAG_KEEP, FLAG_NO_SUBREAPER};
+  int64_t ids[2];
+  put(to, native_verbs[q->verb].name);
+  for (unsigned flag = 0; flag < FLAG_COUNT; flag++) {
+    const char *value = q->flags[flag];
+    if (!value || memchr(ignored, (int)flag, sizeof ignored)) continue;
+    put(to, " "); put(to, flag_names[flag]);
+    if (flag == FLAG_USER) {
+      int count = parse_user(value, ids);
+      if (!count) return 0;
+      put(to, count == 1 ? "=uid" : "=uid:gid");
+    } else if (memchr(passed_on, (int)flag, sizeof passed_on)) { if (!*value) return 0; }
+    else { put(to, "="); put_json(to, value); }
+  }
+  if (q->verb == VERB_EXEC) {
+    if (!put_repeated(to, q)) return 0;
+    if (q->command && *q->command) put(to, " command");
+  } else {
+    put(to, " listen-fds="); put_number(to, listen_fds(q));
+    const char *notify = environment_variable(q, "NOTIFY_SOCKET");
+    if (notify && *notify) put(to, " notify-socket");
+  }
+  if (runtime_directory(q)) { put(to, " runtime-dir="); put_json(to, runtime_directory(q)); }
+  return !to->full;
+}
+
+size_t count_words(const struct request *q, size_t *size) {
+  size_t count = 0;
+  *size = 0;
+  for (char **word = q->command; word && *word; word++) { count++; *size += strlen(*word) + 1; }
+  for (unsigned i = 0; i < q->n_values; i++) { count++; *size += strlen(q->values[i].value) + 1; }
+  for (unsigned flag = 0; flag < FLAG_COUNT; flag++) if (q->flags[flag]) *size += strlen(q->flags[flag]) + 1;
+  return count;
+}
+
+static void add_word(struct scan *s, struct leaf *list, const char *word) {
+  s->items[s->n_items++] = (struct span){word, (uint32_t)strlen(word)};
+  list->count++;
+}
+
+void list_words(struct lookup *l) {
+  const char *value;
+  l->command = (struct leaf){.kind = LEAF_LIST, .first = l->scan.n_items};
+  for (char **word = l->q->command; word && *word; word++) add_word(&l->scan, &l->command, *word);
+  l->env = (struct leaf){.kind = LEAF_LIST, .first = l->scan.n_items};
+  for (unsigned n = 0; (value = nth_value(l->q, FLAG_ENV, n)); n++) add_word(&l->scan, &l->env, value);
+}
+
+// A list whose texts are all UTF-8: others nothing can be compiled for.
+static int list_value(const struct lookup *l, const struct leaf *list, struct leaf *value) {
+  for (uint32_t i = 0; i < list->count; i++) {
+    const struct span *item = &l->scan.items[list->first + i];
+    if (!is_utf8(item->text, item->size)) return 0;
+  }
+  *value = *list;
+  return list->count > 0;
+}
+
+// `flag[7]`: the value of that number; null where the name is not of that form.
+static const char *indexed(const struct request *q, struct span name, unsigned flag) {
+  size_t size = strlen(flag_names[flag]);
+  char digits[8] = {0};
+  int64_t number;
+  if (name.size < size + 3 || name.size - size - 2 >= sizeof digits || memcmp(name.text, flag_names[flag], size) || name.text[size] != '[')
+    return 0;
+  memcpy(digits, name.text + size + 1, name.size - size - 2);
+  return parse_number(digits, &number) || number < 0 ? 0 : nth_value(q, flag, (unsigned)number);
+}
+
+int word_value(const struct lookup *l, struct span name, struct leaf *value) {
+  const struct request *q = l->q;
+  const char *text = same(name, "id") ? q->arguments[0] : 0, *gid = indexed(q, name, FLAG_ADDITIONAL_GIDS);
+  int64_t ids[2] = {0};
+  if (same(name, "command")) return list_value(l, &l->command, value);
+  if (same(name, "env")) return list_value(l, &l->env, value);
+  if (gid || same(name, "user.uid") || same(name, "user.gid")) {
+    int which = same(name, "user.gid");
+    if (gid ? !parse_id(gid, strlen(gid), &ids[0]) : !q->flags[FLAG_USER] || parse_user(q->flags[FLAG_USER], ids) <= which) return 0;
+    *value = (struct leaf){.kind = LEAF_NUMBER, .number = ids[which]};
+    return 1;
+  }
+  if (l->bundle && same(name, "bundle")) text = l->bundle;
+  if (!text) text = indexed(q, name, FLAG_CAP);
+  for (unsigned flag = 0; !text && flag < FLAG_COUNT; flag++) if (same(name, flag_names[flag])) text = q->flags[flag];
+  if (!text) return 0;
+  *value = (struct leaf){.kind = LEAF_TEXT, .text = text, .size = (uint32_t)strlen(text)};
+  return is_utf8(text, value->size);
+}

@@ -1,0 +1,108 @@
+"""Kept seccomp filters: a profile that has been compiled before costs neither libseccomp nor ctypes, whatever else is new
+about its config. They lie beside the kept programs (:mod:`.cache`), on a tmpfs: what the kernel can do stays as it is.
+
+An entry is, little-endian and without gaps, a *span* being a length of 4 bytes and as many bytes:
+
+    magic 8 bytes, build id
+    span      linux.seccomp, as marshal writes its values
+    span      the libseccomp that compiled it: path, device, inode, size and time of its file
+    flags     the SECCOMP_FILTER_FLAG_* bits that the kernel knows, 4 bytes
+    span      the filter: struct sock_filter, 8 bytes each
+    hash      of all that, 8 bytes: against damage
+
+It is compared in full; the hash in its name only finds it. Imported only for a config with a profile.
+"""
+
+import posix
+from _imp import source_hash
+from marshal import dumps
+
+from .encode import BUILD_SIZE
+
+MAGIC = b"ocirtflt"
+SIZE_MAX = 1 << 20
+HASH_KEY = 0
+REGULAR, KIND, WRITABLE_BY_OTHERS = 0o100000, 0o170000, 0o022
+
+
+class Filters:
+    """The filters kept in a directory, which the launcher has found to be ours alone.
+
+    :param build: the build id of this installation.
+    """
+
+    __slots__ = ("directory", "build", "_made")
+
+    def __init__(self, directory, build):
+        self.directory, self.build, self._made = directory, build, None
+
+    def find(self, profile):
+        """Flags that the kernel knows, and the filter; ``None`` where none is kept for this very ``profile``."""
+        wanted = self._head(profile)
+        data = _read(self._path(wanted))
+        if data is None or not data.startswith(wanted) or data[-8:] != source_hash(HASH_KEY, data[:-8]):
+            return None
+        library, rest = _span(data[len(wanted):-8])
+        if library != _identity(library.partition(b"\0")[0]):
+            return None
+        return int.from_bytes(rest[:4], "little"), _span(rest[4:])[0]
+
+    def made(self, profile, flags, filter):
+        """Remember what has been compiled, for :meth:`keep`."""
+        self._made = profile, flags, filter
+
+    def keep(self):
+        """Write the entry of what has been compiled, if anything has. One that cannot be written is no error."""
+        if self._made is None:
+            return
+        from .cache import write
+        profile, flags, filter = self._made
+        head, library = self._head(profile), _identity(_loaded())
+        if library:
+            data = head + _sized(library) + flags.to_bytes(4, "little") + _sized(filter)
+            write(self._path(head), data + source_hash(HASH_KEY, data))
+
+    def _head(self, profile):
+        # In this version of the format values that are equal give equal bytes.
+        return MAGIC + self.build.encode().ljust(BUILD_SIZE, b"\0") + _sized(dumps(profile, 2))
+
+    def _path(self, head):
+        return f"{self.directory}/filter.{source_hash(HASH_KEY, head).hex()}"
+
+
+def _sized(data):
+    return len(data).to_bytes(4, "little") + data
+
+
+def _span(data):
+    size = int.from_bytes(data[:4], "little")
+    return data[4:4 + size], data[4 + size:]
+
+
+def _read(path):
+    """What stands in the file, ``None`` where there is none, or it is not one that we alone can have written."""
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK)
+    except OSError:
+        return None
+    found = posix.fstat(fd)
+    good = (found.st_mode & KIND == REGULAR and found.st_uid == posix.geteuid() and not found.st_mode & WRITABLE_BY_OTHERS
+            and found.st_nlink == 1 and found.st_size <= SIZE_MAX)
+    data = posix.read(fd, found.st_size) if good else None
+    posix.close(fd)
+    return data
+
+
+def _identity(path):
+    """Path, device, inode, size and time of a file; empty where it cannot be reached."""
+    try:
+        found = posix.stat(path)
+    except (OSError, ValueError):
+        return b""
+    return path + f"\0{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}".encode()
+
+
+def _loaded():
+    """The path of the libseccomp that this process has loaded."""
+    with open("/proc/self/maps", "rb") as file:
+        return next((line.split(None, 5)[5].rstrip(b"\n") for line in file if b"/libseccomp.so" in line), b"")
