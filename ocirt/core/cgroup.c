@@ -247,10 +247,27 @@ int do_thaw_cgroup(struct run *r, const struct step_thaw_cgroup *s) {
 // ---- the freezer, and what state tells ----
 
 #define FREEZE_TRIES 2000
+#define FREEZE_SECONDS 10
 
 static void pause_for(long microseconds) {
   struct timespec time = {0, microseconds * 1000};
   sys2(SYS_nanosleep, &time, 0);
+}
+
+// Waits until the file `name` of the v2 cgroup says that all in it are frozen.
+static int wait_frozen(int dir, const char *name) {
+  char text[256];
+  int fd = sys_openat2(dir, name, O_RDONLY, 0, BENEATH), left = FREEZE_SECONDS * 10;
+  if (fd < 0) return fd;
+  for (;; left--) {
+    long n = sys4(SYS_pread64, fd, text, sizeof text - 1, 0);
+    if (n < 0) { sys_close(fd); return (int)n; }
+    text[n] = 0;
+    if (strstr(text, "frozen 1") || !left) break;
+    sys_poll(fd, POLLPRI, 100);
+  }
+  sys_close(fd);
+  return left ? 0 : -ETIMEDOUT;
 }
 
 static int says(int fd, const char *value) {
@@ -264,9 +281,8 @@ static int says(int fd, const char *value) {
 int do_freeze_cgroup(struct run *r, const struct step_freeze_cgroup *s) {
   int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_PATH | O_DIRECTORY);
   if (dir < 0) return failing(r, "open", dir);
-  int fd = sys_openat2(dir, TEXT(file), O_RDWR, 0, BENEATH), frozen = 0;
-  sys_close(dir);
-  if (fd < 0) return failing(r, "open", fd);
+  int fd = sys_openat2(dir, TEXT(file), O_RDWR, 0, BENEATH), frozen = 0, waited = 0;
+  if (fd < 0) { sys_close(dir); return failing(r, "open", fd); }
   long n = 0;
   // The kernel freezes whom it finds, and nobody tells when it has found all: who was made meanwhile is found by writing
   // again, and where there are ever more of them a thaw now and then lets it begin anew.
@@ -276,8 +292,13 @@ int do_freeze_cgroup(struct run *r, const struct step_freeze_cgroup *s) {
     if (tries % 20 == 0) pause_for(1000);
     if (n >= 0 && (frozen = says(fd, TEXT(value))) < 0) n = frozen;
   }
-  if (frozen <= 0) sys_write(fd, TEXT(undo), strlen(TEXT(undo)));
-  sys_close(fd);
+  if (frozen > 0 && *TEXT(events)) waited = wait_frozen(dir, TEXT(events));
+  if (frozen <= 0 || waited) sys_write(fd, TEXT(undo), strlen(TEXT(undo)));
+  sys_close(fd); sys_close(dir);
+  if (waited == -ETIMEDOUT) {
+    put(&r->detail, "not all processes have frozen for "); put_number(&r->detail, FREEZE_SECONDS); put(&r->detail, " s");
+  }
+  if (waited) return failing(r, "freeze", waited);
   if (frozen > 0) return 0;
   if (n < 0) return failing(r, "freeze", (int)n);
   put(&r->detail, "processes that do not freeze were found in "); put_number(&r->detail, FREEZE_TRIES); put(&r->detail, " tries");

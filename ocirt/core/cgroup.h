@@ -14,6 +14,9 @@ int write_control(int dir, const char *file, const char *text);             // o
 
 // ---- unified.c: cgroup v2 ----
 
+char *unified_path(int pid, char *text, size_t size);        // of its cgroup, as /proc/PID/cgroup has it, or null
+int open_cgroup_of_init(struct run *r, const char *hierarchy);  // in which that is now: fd or negative errno
+
 void enable_controllers(struct run *r, int dir, const char *path);
 const char *unfit(int dir, int present);                      // why no container can live in it, or null
 void explain_missing(struct run *r, const char *hierarchy, int dir, const char *file);

@@ -187,9 +187,11 @@ class ThawCgroup(Step):
 
 
 class FreezeCgroup(Step):
-    """Freeze the v1 cgroup: write ``value`` into ``file`` until it is what the file says, a bounded number of times,
-    because the kernel can miss processes that keep coming. If it never is, ``undo`` is written."""
-    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "undo": "text"}
+    """Freeze the cgroup: write ``value`` into ``file`` until it is what the file says, a bounded number of times,
+    because a v1 kernel can miss processes that keep coming; then, on v2, wait until the file ``events`` says that all
+    are frozen, for a bounded time. If that never is, ``undo`` is written."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "undo": "text", "events": "text"}
+    defaults = {"events": ""}
     sentence = "freeze {hierarchy}{path}"
 
 
@@ -243,6 +245,13 @@ class StopUnit(Step):
     fields = {"socket": "text", "bus": "number", "owner": "number", "unit": "text", "hierarchy": "text", "path": "text",
               "timeout": "number"}
     sentence = "stop the systemd unit {unit}"
+
+
+class SetUnitProperties(Step):
+    """Call SetUnitProperties with ``body``, for as long as the unit lives, and wait until systemd has written what follows from
+    it into the unit's cgroup."""
+    fields = {"socket": "text", "bus": "number", "owner": "number", "unit": "text", "body": "texts", "timeout": "number"}
+    sentence = "change the systemd unit {unit}"
 
 
 # ---- the runtime's side: resctrl ----
@@ -322,11 +331,13 @@ class Close(Step):
 class Spawn(Step):
     """clone3 a child that runs ``section``; ``flags`` are CLONE_NEW*, ``cgroup`` a v2 directory for
     CLONE_INTO_CGROUP; with ``stay`` 1 a child that has none, because it was passed over, or that may not enter it
-    (EACCES) stays in the caller's, with a warning.
+    (EACCES) stays in the caller's, with a warning. Where it takes no process (EBUSY: the container has handed on its
+    controllers) one that joins a container is made in the cgroup in which that one's first process is, beneath the cgroup mount
+    ``hierarchy``.
     Section init is the container's first process (its pid goes into the journal), whether the host or the stage
     spawns it."""
-    fields = {"section": "section", "flags": "number", "cgroup": "fd", "stay": "number"}
-    defaults = {"cgroup": NONE, "stay": 0}
+    fields = {"section": "section", "flags": "number", "cgroup": "fd", "stay": "number", "hierarchy": "text"}
+    defaults = {"cgroup": NONE, "stay": 0, "hierarchy": ""}
     sentence = "start the {section} process"
 
 
@@ -417,6 +428,12 @@ class RelayNotify(Step):
     pid as MAINPID, and wait until that has been read (sd_notify(3), BARRIER=1)."""
     fields = {}
     sentence = "pass the container's readiness on"
+
+
+class Nothing(Step):
+    """What undoes a step that changes nothing."""
+    fields = {}
+    sentence = "do nothing"
 
 
 class Warn(Step):
