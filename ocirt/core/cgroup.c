@@ -166,11 +166,11 @@ int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
   return error ? tolerated(r, s->hierarchy, NUMBER(tolerate), r->call, error) : 0;
 }
 
-// Line by line: files like io.max take one at a time.
+// Line by line: files like io.max take one at a time. A write of no bytes would not reach the file that it is to empty.
 static int write_lines(int fd, const char *text) {
   do {
     size_t length = strcspn(text, "\n");
-    long n = sys_write(fd, text, length);
+    long n = length ? sys_write(fd, text, length) : sys_write(fd, "\n", 1);
     if (n < 0) return (int)n;
     text += length + (text[length] == '\n');
   } while (*text);
@@ -487,6 +487,19 @@ static int remove_below(int dir) {
   }
   sys_close(at);
   return at < 0 ? at : error;
+}
+
+int remove_left(const char *hierarchy, const char *path, int dir) {
+  struct stat ours, present;
+  char events[256] = "";
+  int top = open_hierarchy(hierarchy), error = 0;
+  if (sys_fstat(dir, &ours) || sys_stat(top, relative(path), &present, AT_SYMLINK_NOFOLLOW) || ours.st_ino != present.st_ino) goto end;
+  if (read_file(dir, "cgroup.events", events, sizeof events) <= 0 || strstr(events, "populated 1")) goto end;
+  error = remove_below(dir);
+  if (!error) error = remove_directory(top, relative(path));
+end:
+  sys_close(top);
+  return error;
 }
 
 static int is_marked(const char *hierarchy, const char *path) {

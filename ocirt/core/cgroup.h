@@ -10,6 +10,7 @@ int is_there(struct run *r, uint64_t hierarchy, int64_t tolerate);
 int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *call, int error);
 uint64_t cgroup_key(const char *hierarchy, const char *path);                // of its effect in the journal
 int open_cgroup(const char *hierarchy, const char *path, uint64_t flags);   // fd or negative errno
+int remove_left(const char *hierarchy, const char *path, int dir);          // if it is `dir` and empty: 0 or negative errno
 int write_control(int dir, const char *file, const char *text);             // one write: 0 or negative errno
 
 // ---- unified.c: cgroup v2 ----

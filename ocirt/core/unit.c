@@ -158,13 +158,15 @@ int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
   char events[256] = "";
   int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY | O_DIRECTORY);
   if (dir >= 0) read_file(dir, "cgroup.events", events, sizeof events);
-  sys_close(dir);
   // Cut off before systemd's answer, the unit may be another's, whose name this container wanted: ours has no process.
-  if (effect->state == EFFECT_INTENDED && strstr(events, "populated 1")) { effect->state = EFFECT_UNDONE; return 0; }
+  if (effect->state == EFFECT_INTENDED && strstr(events, "populated 1")) {
+    sys_close(dir);
+    effect->state = EFFECT_UNDONE;
+    return 0;
+  }
   begin(unit, NUMBER(bus), NUMBER(owner));
   const char *body[] = {"s", unit, "s", "replace"};
   int error = converse(r, call("StopUnit", 0, "ss", body, COUNT(body)), unit, &job);
-  effect->state = EFFECT_UNDONE;
   // Refused: it is gone already.
   if (error && error != -EREMOTEIO) {
     BUFFER(said, LOG_LINE);
@@ -172,5 +174,10 @@ int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
     log_line("warning", said.data);
   }
   r->detail.used = 0;
+  // Systemd goes down by path, and leaves what is nested deeper than a path can be long.
+  error = dir < 0 ? 0 : remove_left(TEXT(hierarchy), TEXT(path), dir);
+  sys_close(dir);
+  if (error && error != -ENOENT) return failing(r, "rmdir", error);
+  effect->state = EFFECT_UNDONE;
   return 0;
 }
