@@ -109,9 +109,10 @@ class Driver:
         return steps
 
     def _bind(self, mount, hierarchy, target):
-        # What has been passed over is not there.
+        # What has been passed over is not there: then the container is in the caller's own, and sees that, as with runc.
+        more = {"otherwise": hierarchy.mount + hierarchy.own} if self.tolerate else {}
         return Bind(mount.at, mount.spec, source=hierarchy.mount + self.path(hierarchy), target=target, recursive=1,
-                    set=mount.set, clear=mount.clear, optional=self.tolerate, **mount.first_propagation())
+                    set=mount.set, clear=mount.clear, optional=self.tolerate, **more, **mount.first_propagation())
 
     def signal(self):
         """Steps of ``kill --all``."""

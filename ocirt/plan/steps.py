@@ -633,17 +633,17 @@ class Bind(Step):
 
     ``recursive`` binds what is mounted beneath too. ``set``/``clear`` change this mount,
     ``recursive_set``/``recursive_clear`` the whole tree (the r* options). A target that is missing
-    is made a directory or an empty file, as the source is. ``optional`` 1: a missing source is
-    passed over. With ``source_nofollow`` or ``target_nofollow`` 1 a symlink there is meant itself; with
+    is made a directory or an empty file, as the source is. Where the source is missing ``otherwise`` is bound, if
+    that is not empty; with ``optional`` 1 it is passed over. With ``source_nofollow`` or ``target_nofollow`` 1 a symlink there is meant itself; with
     ``copy_symlink`` 1 a source that is one is made anew at the target instead.
     """
     fields = {"source": "text", "target": "text", "tree": "fd", "recursive": "number", "set": "number",
               "clear": "number", "recursive_set": "number", "recursive_clear": "number", "propagation": "number",
               "propagation_recursive": "number", "optional": "number", "source_nofollow": "number",
-              "target_nofollow": "number", "copy_symlink": "number"}
+              "target_nofollow": "number", "copy_symlink": "number", "otherwise": "text"}
     defaults = {"tree": NONE, "recursive": 0, "set": 0, "clear": 0, "recursive_set": 0, "recursive_clear": 0,
                 "propagation": 0, "propagation_recursive": 0, "optional": 0, "source_nofollow": 0,
-                "target_nofollow": 0, "copy_symlink": 0}
+                "target_nofollow": 0, "copy_symlink": 0, "otherwise": ""}
     sentence = "bind {source} at {target}"
 
 
