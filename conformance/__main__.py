@@ -17,6 +17,8 @@ OURS = str(TREE / "build/bin/ocirt")
 DOCS = TREE / "docs/conformance.md"
 MACHINE = TREE / "build/vm/conformance.json"
 """What tests/vm/test_conformance.py has found in its virtual machine."""
+DRIVER = TREE / "build/vm/driver.json"
+"""What tests/vm/test_driver.py has measured there."""
 PEERS = ("runc", "crun")
 FILES = TREE / "build/conformance"
 
@@ -125,7 +127,10 @@ def main(words=None):
 
 def _machine(options, here):
     """The lines of the page on the virtual machine: of docs/conformance.md only."""
-    return report.machine_section(json.loads(MACHINE.read_text()), known.load().at("v2"), here) if options.docs else ()
+    if not options.docs:
+        return ()
+    lines = report.machine_section(json.loads(MACHINE.read_text()), known.load().at("v2"), here)
+    return [*lines, *(report.driver_section(json.loads(DRIVER.read_text())) if DRIVER.exists() else ())]
 
 
 def _progress(runtime):

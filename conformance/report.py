@@ -251,6 +251,25 @@ def machine_section(run, known, here):
     return [*lines, *_left_out(known)]
 
 
+def driver_section(measured):
+    """What tests/vm/test_driver.py has measured in the virtual machine.
+
+    :param measured: facts, ``rounds``, and ``milliseconds`` and ``quarter``: runtime -> verb -> number.
+    :return: lines.
+    """
+    ours, peer = measured["milliseconds"]
+    lines = ["", "## The systemd driver in that machine", "",
+             f"`--systemd-cgroup`: {ours} and {peer} by turns, {measured['rounds']} rounds (`hack/test tests/vm/test_driver.py`); commit "
+             f"{measured['commit']}, {measured['date']}. Systemd's own work is part of both, and by emulation all takes some ten times as "
+             "long as elsewhere: the ratio is what says something. The second one is of 25th percentiles.", "",
+             _table_row(["", f"{ours}, ms", f"{peer}, ms", "ratio", "25th percentile"]), _table_row(["---"] * 5)]
+    for verb, value in measured["milliseconds"][ours].items():
+        other = measured["milliseconds"][peer][verb]
+        quarters = [measured["quarter"][name][verb] for name in (ours, peer)]
+        lines.append(_table_row([verb, f"{value:.0f}", f"{other:.0f}", f"{value / other:.2f}", f"{quarters[0] / quarters[1]:.2f}"]))
+    return lines
+
+
 def _shared(column):
     """A paragraph on what a runtime says to most programs, if it does."""
     said = Counter(words for result in column.results.values() for words in set(_said(result)))

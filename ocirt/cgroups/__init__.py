@@ -80,6 +80,10 @@ class Driver:
             raise RequestError(f"--cgroup {quote(where)}: expected none: the container has no cgroup beneath which it could be")
         return self.open()
 
+    def mount_point(self):
+        """The mount beneath which ``register`` is a directory; empty where there is none."""
+        return ""
+
     def mount(self, mount, in_namespace):
         """Steps of init for an entry of ``mounts`` with type ``cgroup`` or ``cgroup2``: the container's own cgroups,
         each v1 hierarchy in a directory as on the host. In a cgroup namespace they look like roots.
@@ -110,9 +114,10 @@ class Driver:
         return steps
 
     def _bind(self, mount, hierarchy, target):
-        # What has been passed over is not there.
+        # What has been passed over is not there: then the container is in the caller's own, and sees that, as with runc.
+        more = {"otherwise": hierarchy.mount + hierarchy.own} if self.tolerate else {}
         return Bind(mount.at, mount.spec, source=hierarchy.mount + self.path(hierarchy), target=target, recursive=1,
-                    set=mount.set, clear=mount.clear, optional=self.tolerate, **mount.first_propagation())
+                    set=mount.set, clear=mount.clear, optional=self.tolerate, **more, **mount.first_propagation())
 
     def signal(self):
         """Steps of ``kill --all``."""
@@ -170,8 +175,11 @@ class Driver:
         """
         raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
 
-    def restore(self, steps):
-        """The steps that undo ``steps`` of :meth:`change`, one for each, the last first, by what the files hold now."""
+    def restore(self, steps, before):
+        """The steps that undo ``steps`` of :meth:`change`, one for each, the last first, by what the files hold now.
+
+        :param before: Resources as create or an earlier update was given them.
+        """
         return []
 
     def own(self):

@@ -45,3 +45,8 @@ def child(name):
 def start(unit, properties):
     """The body of StartTransientUnit: a unit's name, how it deals with other jobs, its properties, and no further units."""
     return ["s", unit, "s", "replace", "a8", *[item for each in properties for item in each], "]", "a8", "]"]
+
+
+def change(unit, properties):
+    """The body of SetUnitProperties: for as long as the unit lives, not in a file of its own."""
+    return ["s", unit, "b", "1", "a8", *[item for each in properties for item in each], "]"]

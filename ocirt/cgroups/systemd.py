@@ -9,7 +9,8 @@ and more exactly. Of devices systemd is told nothing (DevicePolicy=auto without 
 
 from ..errors import ConfigError, HostError
 from ..model.text import Template, quote
-from ..plan.steps import EVENTS, NONE, EnableControllers, Receive, Send, StartUnit, StopUnit
+from ..plan.steps import (EVENTS, NONE, EnableControllers, Receive, Send, SetUnitProperties, StartUnit, StopUnit,
+                          WriteCgroup)
 from . import dbus, is_rootless
 from .v2 import V2, cpu_weight, io_weight
 
@@ -19,6 +20,8 @@ TIMEOUT = 30
 UNLIMITED = str((1 << 64) - 1)
 CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 """What systemd enables by itself in the cgroups above one that is delegated."""
+NAME = 2
+"""Where the items of a property have its name."""
 PREFIX = "org.systemd.property."
 """Annotations that are properties of the unit, their values in GVariant's text format."""
 
@@ -67,6 +70,7 @@ def _uid_outside(host):
 class Systemd(V2):
     """The driver for one container.
 
+    :ivar told: the properties of an update.
     :param flag: that asked for it.
     :raises ConfigError: ``linux.cgroupsPath`` has not the form that it needs.
     :raises HostError: there is no manager to ask.
@@ -76,7 +80,8 @@ class Systemd(V2):
         self.manager = Manager(request, host, is_rootless(request, host), flag)
         self.id = request.text("id", plan.trace)
         super().__init__(config, request, host, plan)
-        self.register, self.tolerate = NONE, 0
+        self.register, self.tolerate, self.told = NONE, 0, []
+        self.plan = plan
 
     def locate(self, path, id):
         parts = (None, "ocirt", id, None) if path is None else path.unit()
@@ -107,13 +112,39 @@ class Systemd(V2):
     def wait(self):
         return [Receive(self.at, SPEC, event=EVENTS.index("placed"))]
 
+    def open_for(self, beneath):
+        # Systemd is asked for a new scope alone; what joins one is made in its cgroup.
+        self.register = self.plan.register()
+        return super().open_for(beneath)
+
     def delete(self):
         return [*super().delete(), self._unit(StopUnit, "runtime.md#delete")]
 
+    def change(self, resources):
+        """It is the kernel that refuses values: files come first. Then systemd is told, which writes its own into them, less
+        exactly: so they are written again."""
+        steps = super().change(resources)
+        writes = [step for step in steps if isinstance(step, WriteCgroup)]
+        if self._needs_more(resources):
+            steps.insert(0, self._step(EnableControllers, self.unified))
+        self.told = self._limits(resources)
+        return [*steps, self._tell(self.told), *writes] if self.told else steps
+
+    def restore(self, steps, before):
+        earlier = {each[NAME]: each for each in self._limits(before)}
+        back = [earlier.get(each[NAME]) or unset(each[NAME]) for each in self.told]
+        return [self._tell(back) if isinstance(step, SetUnitProperties) else undo
+                for step, undo in zip(reversed(steps), super().restore(steps, before))]
+
+    def _tell(self, properties):
+        return SetUnitProperties(self.at, "", body=dbus.change(self.unit, properties), **self._call())
+
     def _unit(self, kind, spec, **fields):
+        return self._step(kind, self.unified, spec=spec, **self._call(), **fields)
+
+    def _call(self):
         manager = self.manager
-        return self._step(kind, self.unified, spec=spec, socket=manager.socket, bus=manager.bus, owner=manager.owner,
-                          unit=self.unit, timeout=TIMEOUT, **fields)
+        return {"socket": manager.socket, "bus": manager.bus, "owner": manager.owner, "unit": self.unit, "timeout": TIMEOUT}
 
     @staticmethod
     def _needs_more(resources):
@@ -128,18 +159,22 @@ class Systemd(V2):
                  *[dbus.flag(f"{name}Accounting", True) for name in ("Memory", "CPU", "IO", "Tasks")],
                  dbus.flag("DefaultDependencies", False),
                  # A unit that has failed would keep its name until somebody resets it.
-                 dbus.text("CollectMode", "inactive-or-failed"),
-                 *_memory(resources.memory), *_cpu(resources.cpu), *_pids(resources.pids)]
+                 dbus.text("CollectMode", "inactive-or-failed"), *self._limits(resources)]
+        annotations = self.config.annotations_with(PREFIX)
+        if annotations:
+            from .units import annotated  # rare
+            given += annotated(annotations)
+        return given
+
+    @staticmethod
+    def _limits(resources):
+        given = [*_memory(resources.memory), *_cpu(resources.cpu), *_pids(resources.pids)]
         weight = resources.block_io.weight
         if weight is not None and not weight.equals(0):
             given.append(dbus.number("IOWeight", str(io_weight(weight.checked(10, 1000).read()))))
         if resources.unified:
             from .units import unified  # rare
             given += unified(resources.unified)
-        annotations = self.config.annotations_with(PREFIX)
-        if annotations:
-            from .units import annotated  # rare
-            given += annotated(annotations)
         return given
 
 
@@ -177,6 +212,13 @@ def _cpu(cpu):
             from .units import bits
             given.append(dbus.octets(name, bits(value)))
     return given
+
+
+def unset(name):
+    """The property for what a scope has by default."""
+    if name.startswith("Allowed"):
+        return dbus.octets(name, b"")
+    return dbus.number(name, "0" if name in ("MemoryLow", "MemoryMin") else UNLIMITED)
 
 
 def quota(quota, period):

@@ -158,7 +158,7 @@ class V1(Cgroupfs):
         self.tolerate = 0
         return change(self.settings(resources), self, resources)
 
-    def restore(self, steps):
+    def restore(self, steps, before):
         from .change_v1 import restore
         return restore(steps)
 

@@ -17,7 +17,7 @@ A relative path, and the id where there is none, lie beside the caller's own cgr
 with processes has no children with controllers.
 """
 
-from ..errors import ConfigError, HostError, RequestError
+from ..errors import ConfigError, RequestError
 from ..model.config import ANY
 from ..model.text import Table, Template, bound, quote
 from ..plan.steps import (AssertThawed, CheckMemoryUsage, DelegateCgroup, FreezeCgroup, LoadDeviceFilter, MakeCgroup,
@@ -107,6 +107,9 @@ class V2(Cgroupfs):
                            hierarchy=self.unified.mount, path=path + "/" + inner if inner else path, file="",
                            tolerate=self.tolerate, optional=0 if inner else self.tolerate)]
 
+    def mount_point(self):
+        return self.unified.mount
+
     def signal(self):
         return [self._step(SignalCgroup, self.unified, spec="runtime.md#kill")]
 
@@ -114,7 +117,8 @@ class V2(Cgroupfs):
         return [self._step(ThawCgroup, self.unified, spec="runtime.md#delete", file="cgroup.freeze", value="0")]
 
     def pause(self):
-        return [self._step(FreezeCgroup, self.unified, spec="", file="cgroup.freeze", value="1", undo="0")]
+        return [self._step(FreezeCgroup, self.unified, spec="", file="cgroup.freeze", value="1", undo="0",
+                           events="cgroup.events")]
 
     def resume(self):
         return [self._step(WriteCgroup, self.unified, spec="", file="cgroup.freeze", value="0")]
@@ -135,7 +139,12 @@ class V2(Cgroupfs):
         return FileWatch(self.directory())
 
     def change(self, resources):
-        raise HostError(self.at, "this build updates no limits on cgroup v2 yet")
+        from .change_v2 import change
+        return change(self.settings(resources), self, resources)
+
+    def restore(self, steps, before):
+        from .change_v2 import restore
+        return restore(steps)
 
     def delete(self):
         return [self._step(RemoveCgroup, self.unified, spec="runtime.md#delete")]
@@ -143,13 +152,17 @@ class V2(Cgroupfs):
     # ---- limits ----
 
     def limit(self, resources):
-        steps = [*self._pids(resources.pids, zero="1"), *self._memory(resources.memory), *self._io(resources.block_io),
-                 *self._cpu(resources.cpu), *self._cpuset(resources.cpu), *self._hugepages(resources.hugepage_limits),
-                 *self._rdma(resources.rdma), *self._unified(resources.unified)]
-        self._refuse_network(resources.network)
+        steps = self.settings(resources)
         # A child that may not enter its cgroup would go without these.
         self.stay = int(self.tolerate and all([type(step) is Warn for step in steps]))
         return [*steps, *self._devices(resources)]
+
+    def settings(self, resources):
+        """Steps of :meth:`limit` without device rules."""
+        self._refuse_network(resources.network)
+        return [*self._pids(resources.pids, zero="1"), *self._memory(resources.memory), *self._io(resources.block_io),
+                *self._cpu(resources.cpu), *self._cpuset(resources.cpu), *self._hugepages(resources.hugepage_limits),
+                *self._rdma(resources.rdma), *self._unified(resources.unified)]
 
     def _hierarchy(self, controller, at):
         # Whether the controller is there, and enabled, shows when its file is written.
@@ -169,7 +182,7 @@ class V2(Cgroupfs):
                 number.checked(-1, INT64_MAX, "-1 (no limit) or more")
         steps = []
         if memory.check_before_update and (limit is not None or swap is not None):
-            steps.append(self._step(CheckMemoryUsage, self.unified, memory.at("checkBeforeUpdate"),
+            steps.append(self._step(CheckMemoryUsage, self.unified, (swap if limit is None else limit).path,
                                     "config-linux.md#memory", limit=0 if limit is None else limit,
                                     swap=0 if swap is None else swap))
         steps += self._swap(limit, swap)

@@ -174,7 +174,7 @@ def _compile(plan, config, request, host, line, given, kept):
     wanted = completed(given, stored)
     driver = containers.driver_of(config, request, host)
     plan.sections["update"] = driver.change(Resources(wanted, AT, config.trace))
-    plan.sections["restore"] = driver.restore(plan.update)
+    plan.sections["restore"] = driver.restore(plan.update, Resources(stored, AT, config.trace))
     schemas = {f"--{name}": getattr(line.options, name.replace("-", "_")) for name in ("l3-cache-schema", "mem-bw-schema")}
     if any(schemas.values()):
         from ..compile.rdt import change
@@ -203,7 +203,7 @@ def _part(resources, name):
 
 def completed(given, stored):
     """What is to be written for ``given``: no device rules, which runc leaves alone too, because others may have set
-    more of them; and both halves of a pair of which one is given."""
+    more of them; both halves of a pair of which one is given; and checkBeforeUpdate as it was, where it is not given."""
     wanted = {name: value for name, value in deepcopy(given).items() if name != "devices"}
     for name, *pair in PAIRS:
         part, before = _part(wanted, name), _part(stored, name)
@@ -211,6 +211,9 @@ def completed(given, stored):
         for other in pair:
             if here and part.get(other) is None and before.get(other) and not is_without_limit(part):
                 part[other] = before[other]
+    memory, before = _part(wanted, "memory"), _part(stored, "memory")
+    if "checkBeforeUpdate" in before and memory:
+        memory.setdefault("checkBeforeUpdate", before["checkBeforeUpdate"])
     return wanted
 
 

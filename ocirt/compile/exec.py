@@ -68,7 +68,7 @@ def _host(request, plan, cgroup, process, filters, root):
     steps += process.capabilities.warn() + filters.open()
     if root != NONE:
         steps.append(OpenContainerRoot("exec", "", fd=root))
-    steps += [Spawn("exec", "", section="stage", flags=0, cgroup=cgroup.register),
+    steps += [Spawn("exec", "", section="stage", flags=0, cgroup=cgroup.register, hierarchy=cgroup.mount_point()),
               Receive("exec", "", event=EVENTS.index("spawned")), *filters.leave(),
               Receive("exec", "", event=EVENTS.index("ready")), Release("exec", "", relay=int(not request.detach))]
     if pidfd != NONE:

@@ -192,11 +192,12 @@ int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
   return 0;
 }
 
-// Line by line: files like io.max and devices.allow take one at a time. `line` is left at the one that was refused.
+// Line by line: files like io.max and devices.allow take one at a time. `line` is left at the one that was refused. A write of
+// no bytes would not reach the file that it is to empty.
 static int write_lines(int fd, const char **line) {
   do {
     size_t length = strcspn(*line, "\n");
-    long n = sys_write(fd, *line, length);
+    long n = length ? sys_write(fd, *line, length) : sys_write(fd, "\n", 1);
     if (n < 0) return (int)n;
     *line += length + ((*line)[length] == '\n');
   } while (**line);
@@ -272,10 +273,27 @@ int do_thaw_cgroup(struct run *r, const struct step_thaw_cgroup *s) {
 // ---- the freezer, and what state tells ----
 
 #define FREEZE_TRIES 2000
+#define FREEZE_SECONDS 10
 
 static void pause_for(long microseconds) {
   struct timespec time = {0, microseconds * 1000};
   sys2(SYS_nanosleep, &time, 0);
+}
+
+// Waits until the v2 cgroup's file, open as `fd`, says that all in it are frozen; closes it.
+static int wait_frozen(int fd) {
+  char text[256];
+  int left = FREEZE_SECONDS * 10;
+  if (fd < 0) return fd;
+  for (;; left--) {
+    long n = sys4(SYS_pread64, fd, text, sizeof text - 1, 0);
+    if (n < 0) { sys_close(fd); return (int)n; }
+    text[n] = 0;
+    if (strstr(text, "frozen 1") || !left) break;
+    sys_poll(fd, POLLPRI, 100);
+  }
+  sys_close(fd);
+  return left ? 0 : -ETIMEDOUT;
 }
 
 static int says(int fd, const char *value) {
@@ -287,7 +305,7 @@ static int says(int fd, const char *value) {
 }
 
 int do_freeze_cgroup(struct run *r, const struct step_freeze_cgroup *s) {
-  int fd = open_file(TEXT(hierarchy), TEXT(path), TEXT(file), O_RDWR), frozen = 0;
+  int fd = open_file(TEXT(hierarchy), TEXT(path), TEXT(file), O_RDWR), frozen = 0, waited = 0;
   if (fd < 0) return failing(r, "open", fd);
   long n = 0;
   // The kernel freezes whom it finds, and nobody tells when it has found all: who was made meanwhile is found by writing
@@ -298,8 +316,13 @@ int do_freeze_cgroup(struct run *r, const struct step_freeze_cgroup *s) {
     if (tries % 20 == 0) pause_for(1000);
     if (n >= 0 && (frozen = says(fd, TEXT(value))) < 0) n = frozen;
   }
-  if (frozen <= 0) sys_write(fd, TEXT(undo), strlen(TEXT(undo)));
+  if (frozen > 0 && *TEXT(events)) waited = wait_frozen(open_file(TEXT(hierarchy), TEXT(path), TEXT(events), O_RDONLY));
+  if (frozen <= 0 || waited) sys_write(fd, TEXT(undo), strlen(TEXT(undo)));
   sys_close(fd);
+  if (waited == -ETIMEDOUT) {
+    put(&r->detail, "not all processes have frozen for "); put_number(&r->detail, FREEZE_SECONDS); put(&r->detail, " s");
+  }
+  if (waited) return failing(r, "freeze", waited);
   if (frozen > 0) return 0;
   if (n < 0) return failing(r, "freeze", (int)n);
   put(&r->detail, "processes that do not freeze were found in "); put_number(&r->detail, FREEZE_TRIES); put(&r->detail, " tries");
@@ -481,6 +504,18 @@ static int remove_below(int dir) {
   }
   sys_close(at);
   return at < 0 ? at : error;
+}
+
+int remove_left(const char *hierarchy, const char *path, int dir) {
+  BUFFER(full, 4096);
+  struct stat ours, present;
+  char events[256] = "";
+  int error = put_cgroup(&full, hierarchy, path, "");
+  if (error || sys_fstat(dir, &ours) || sys_stat(AT_FDCWD, full.data, &present, AT_SYMLINK_NOFOLLOW) || ours.st_ino != present.st_ino)
+    return error;
+  if (read_file(dir, "cgroup.events", events, sizeof events) <= 0 || strstr(events, "populated 1")) return 0;
+  error = remove_below(dir);
+  return error ? error : remove_directory(AT_FDCWD, full.data);
 }
 
 // The parents that this container, or another, made; one that others use stays. `path` is cut shorter and shorter.

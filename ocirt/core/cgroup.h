@@ -10,9 +10,13 @@ int is_there(struct run *r, uint64_t hierarchy, int64_t tolerate);
 int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *call, int error);
 uint64_t cgroup_key(const char *hierarchy, const char *path);                // of its effect in the journal
 int open_cgroup(const char *hierarchy, const char *path, int flags);        // its directory: fd or negative errno
+int remove_left(const char *hierarchy, const char *path, int dir);          // if it is `dir` and empty: 0 or negative errno
 int write_control(int dir, const char *file, const char *text);             // one write: 0 or negative errno
 
 // ---- unified.c: cgroup v2 ----
+
+char *unified_path(int pid, char *text, size_t size);        // of its cgroup, as /proc/PID/cgroup has it, or null
+int open_cgroup_of_init(struct run *r, const char *hierarchy);  // in which that is now: fd or negative errno
 
 void enable_controllers(struct run *r, int dir, const char *path);
 const char *unfit(int dir, int present);                      // why no container can live in it, or null

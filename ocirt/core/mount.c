@@ -233,6 +233,7 @@ int do_bind(struct run *r, const struct step_bind *s) {
   int copied = s->copy_symlink ? copy_symlink(r, TEXT(source), TEXT(target)) : 0;
   if (copied) return copied < 0 ? copied : 0;
   int tree = NUMBER(tree) >= 0 ? r->fds[s->tree] : open_source(TEXT(source), NUMBER(recursive), NUMBER(source_nofollow));
+  if (tree == -ENOENT && s->otherwise && *TEXT(otherwise)) tree = open_source(TEXT(otherwise), NUMBER(recursive), 0);
   if (tree == -ENOENT && s->optional) return 0;
   if (tree < 0) return failing(r, "open_tree", tree);
   int error = 0;
@@ -265,7 +266,7 @@ int do_mount_cgroup(struct run *r, const struct step_mount_cgroup *s) {
   if (error != -EPERM && error != -EBUSY) return error;
   r->detail.used = r->detail.full = 0;
   r->detail.data[0] = 0;
-  struct step_bind bind = {.head = s->head, .source = s->bind, .target = s->target, .set = s->set, .clear = s->clear,
+  struct step_bind bind = {.head = s->head, .source = s->bind, .target = s->target, .tree = -1, .set = s->set, .clear = s->clear,
     .propagation = s->propagation, .propagation_recursive = s->propagation_recursive};
   return do_bind(r, &bind);
 }

@@ -1,5 +1,5 @@
 // Processes: clone3, waiting, signals, and the steps that tie the runtime to its child.
-#include "core.h"
+#include "cgroup.h"
 
 #include <poll.h>
 #include <string.h>
@@ -87,6 +87,14 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   if (pid == -EACCES && cgroup >= 0 && s->stay) {
     r->stays = "the container stays in the runtime's cgroup: from there this user may not enter another";
     args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
+    pid = sys2(SYS_clone3, &args, sizeof args);
+  }
+  // The container has child cgroups with controllers, and moved its processes there: where its first one is, this one may be.
+  for (int tries = 0; pid == -EBUSY && cgroup >= 0 && *TEXT(hierarchy) && tries < 16; tries++) {
+    int fd = open_cgroup_of_init(r, TEXT(hierarchy));
+    if (fd < 0) break;
+    sys_close(cgroup);
+    args.cgroup = (uint64_t)(r->fds[NUMBER(cgroup)] = cgroup = fd);
     pid = sys2(SYS_clone3, &args, sizeof args);
   }
   if (pid < 0) return explain_spawn(r, (int)pid, (args.flags & CLONE_INTO_CGROUP) != 0);
@@ -199,6 +207,8 @@ int do_keep_resources(struct run *r, const struct step_keep_resources *s) {
   int error = container_keep(r->container, "resources.json", TEXT(data), strlen(TEXT(data)));
   return error ? failing(r, "resources.json", error) : 0;
 }
+
+int do_nothing(struct run *r, const struct step_nothing *s) { (void)r; (void)s; return 0; }
 
 int do_warn(struct run *r, const struct step_warn *s) { log_line("warning", TEXT(message)); return 0; }
 

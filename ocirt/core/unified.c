@@ -1,6 +1,7 @@
 // Steps on cgroup v2 alone: controllers, domains, delegation. The kernel's Documentation/admin-guide/cgroup-v2.rst.
 #include "cgroup.h"
 
+#include <poll.h>
 #include <string.h>
 
 // Is the word `name` of `length` bytes in `list`?
@@ -41,6 +42,27 @@ void enable_controllers(struct run *r, int dir, const char *path) {
     put_bytes(&text, word, strcspn(word, " "));
     if ((error = write_control(dir, "cgroup.subtree_control", one))) refuse(r, path, error);
   }
+}
+
+char *unified_path(int pid, char *text, size_t size) {
+  BUFFER(file, 64);
+  put(&file, "/proc/"); put_number(&file, pid); put(&file, "/cgroup");
+  if (read_file(AT_FDCWD, file.data, text, size) <= 0) return 0;
+  char *line = strncmp(text, "0::", 3) ? strstr(text, "\n0::") : text;
+  if (!line || !(line = strchr(line, '/'))) return 0;
+  line[strcspn(line, "\n")] = 0;
+  return line;
+}
+
+int open_cgroup_of_init(struct run *r, const char *hierarchy) {
+  char text[8192], *path;
+  // It may move on and its cgroup be removed in between.
+  for (int tries = 0, fd; tries < 16; tries++) {
+    path = unified_path(r->container->journal->pid, text, sizeof text);
+    if (!path || sys_poll(r->container->pidfd, POLLIN, 0) == 1) return -ESRCH;
+    if ((fd = open_cgroup(hierarchy, path, O_RDONLY | O_DIRECTORY)) != -ENOENT) return fd;
+  }
+  return -ENOENT;
 }
 
 const char *unfit(int dir, int present) {

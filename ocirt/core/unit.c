@@ -5,28 +5,33 @@
 #include <string.h>
 
 static const struct dbus_target manager = {"org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"},
-  daemon = {"org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"};
+  daemon = {"org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"},
+  peer = {"org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.DBus.Peer"};
 
 #define MATCH "type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'"
 
 static struct wire out;
 static struct dbus bus;
 
-// What a job for a unit came to.
-struct job { const char *socket; int64_t seconds; char result[64]; };
+// What a job for a unit came to; with `last`, the serial of a call after it, there is no job: its answer is the end.
+struct job { const char *socket; int64_t seconds; char result[64]; uint32_t last; };
 
 static uint32_t call(const char *member, int flags, const char *signature, const char *const *items, uint32_t count) {
   struct texts body = {(const char **)items, count};
   return dbus_call(&out, &manager, member, flags, signature, &body, 0);
 }
 
-static void begin(const char *unit, int64_t on_bus, int64_t owner) {
+static void greet_manager(int64_t on_bus, int64_t owner) {
   out = (struct wire){0};
   dbus_authenticate(&out, owner);
+  if (on_bus) dbus_call(&out, &daemon, "Hello", 0, 0, 0, 0);
+}
+
+static void begin(const char *unit, int64_t on_bus, int64_t owner) {
+  greet_manager(on_bus, owner);
   if (on_bus) {
     const char *rule[] = {"s", MATCH};
     struct texts match = {rule, COUNT(rule)};
-    dbus_call(&out, &daemon, "Hello", 0, 0, 0, 0);
     dbus_call(&out, &daemon, "AddMatch", 1, "s", &match, 0);
   }
   call("Subscribe", 1, 0, 0, 0);
@@ -47,7 +52,8 @@ static int wait_job(struct run *r, uint32_t serial, const char *unit, struct job
       put(&r->detail, text && *text ? text : m.error);
       return -EREMOTEIO;
     }
-    if (m.type == DBUS_RETURN && m.reply_to == serial) {
+    if (job->last && m.reply_to == job->last) return 0;
+    if (m.type == DBUS_RETURN && m.reply_to == serial && !job->last) {
       const char *path = dbus_text(&m);
       if (!path || !*path || strlen(path) >= sizeof ours) return -EPROTO;
       strcpy(ours, path);
@@ -84,19 +90,23 @@ static int converse(struct run *r, uint32_t serial, const char *unit, struct job
   return error;
 }
 
+// The error of a step whose conversation has failed, with what that has left in the detail.
+static int unit_error(struct run *r, const struct step *head, const char *what, const char *unit, int error) {
+  BUFFER(said, 1024);
+  put(&said, text_of(r->program, head->at)); put(&said, what); put(&said, unit); put(&said, ": ");
+  put(&said, r->detail.data);
+  r->detail.used = 0;
+  put(&r->detail, said.data);
+  return failing(r, "", error);
+}
+
 static struct effect *unit_effect(struct run *r, const char *socket, const char *unit, int make) {
   return effect_of(r->container->journal, effect_key(socket, unit), make);
 }
 
 // Has systemd put the child where the plan says that it does? All later steps act there.
 static int check_place(struct run *r, const char *path) {
-  BUFFER(file, 64);
-  char text[8192];
-  put(&file, "/proc/"); put_number(&file, r->child); put(&file, "/cgroup");
-  if (read_file(AT_FDCWD, file.data, text, sizeof text) <= 0) return failing(r, "read the child's cgroup", -ESRCH);
-  char *line = strncmp(text, "0::", 3) ? strstr(text, "\n0::") : text;
-  line = line ? strchr(line, '/') : 0;
-  if (line) line[strcspn(line, "\n")] = 0;
+  char text[8192], *line = unified_path(r->child, text, sizeof text);
   if (line && !strcmp(line, path)) return 0;
   put(&r->detail, "systemd has put it into the cgroup "); put(&r->detail, line ? line : "(none)");
   put(&r->detail, ", expected "); put(&r->detail, path);
@@ -119,12 +129,7 @@ int do_start_unit(struct run *r, const struct step_start_unit *s) {
   if (error) {
     // The child ends now, and with it whatever systemd still makes of the call.
     effect->state = EFFECT_UNDONE;
-    BUFFER(said, 1024);
-    put(&said, text_of(r->program, s->head.at)); put(&said, ": start the systemd unit "); put(&said, unit); put(&said, ": ");
-    put(&said, r->detail.data);
-    r->detail.used = 0;
-    put(&r->detail, said.data);
-    return failing(r, "", error);
+    return unit_error(r, &s->head, ": start the systemd unit ", unit, error);
   }
   effect->state = EFFECT_MINE;
   // Not before: until then a cgroup of this name is another's.
@@ -132,6 +137,16 @@ int do_start_unit(struct run *r, const struct step_start_unit *s) {
   if (!cgroup) return failing(r, "journal", -E2BIG);
   cgroup->state = EFFECT_USED;
   return check_place(r, TEXT(path));
+}
+
+// Systemd writes cgroups once it has answered, but before it reads another message: so a second one is waited for.
+int do_set_unit_properties(struct run *r, const struct step_set_unit_properties *s) {
+  struct job job = {.socket = TEXT(socket), .seconds = NUMBER(timeout)};
+  greet_manager(NUMBER(bus), NUMBER(owner));
+  uint32_t serial = dbus_call(&out, &manager, "SetUnitProperties", 0, "sba(sv)", TEXTS(body), 0);
+  job.last = dbus_call(&out, &peer, "Ping", 0, 0, 0, 0);
+  int error = converse(r, serial, TEXT(unit), &job);
+  return error ? unit_error(r, &s->head, ": change the systemd unit ", TEXT(unit), error) : 0;
 }
 
 // Whatever happens here, the cgroup is empty by now, and systemd removes an empty scope by itself, sooner or later.
@@ -143,13 +158,15 @@ int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
   char events[256] = "";
   int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
   if (dir >= 0) read_file(dir, "cgroup.events", events, sizeof events);
-  sys_close(dir);
   // Cut off before systemd's answer, the unit may be another's, whose name this container wanted: ours has no process.
-  if (effect->state == EFFECT_INTENDED && strstr(events, "populated 1")) { effect->state = EFFECT_UNDONE; return 0; }
+  if (effect->state == EFFECT_INTENDED && strstr(events, "populated 1")) {
+    sys_close(dir);
+    effect->state = EFFECT_UNDONE;
+    return 0;
+  }
   begin(unit, NUMBER(bus), NUMBER(owner));
   const char *body[] = {"s", unit, "s", "replace"};
   int error = converse(r, call("StopUnit", 0, "ss", body, COUNT(body)), unit, &job);
-  effect->state = EFFECT_UNDONE;
   // Refused: it is gone already.
   if (error && error != -EREMOTEIO) {
     BUFFER(said, LOG_LINE);
@@ -157,5 +174,10 @@ int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
     log_line("warning", said.data);
   }
   r->detail.used = 0;
+  // Systemd goes down by path, and leaves what is nested deeper than a path can be long.
+  error = dir < 0 ? 0 : remove_left(TEXT(hierarchy), TEXT(path), dir);
+  sys_close(dir);
+  if (error && error != -ENOENT) return failing(r, "rmdir", error);
+  effect->state = EFFECT_UNDONE;
   return 0;
 }

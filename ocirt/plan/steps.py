@@ -189,9 +189,11 @@ class ThawCgroup(Step):
 
 
 class FreezeCgroup(Step):
-    """Freeze the v1 cgroup: write ``value`` into ``file`` until it is what the file says, a bounded number of times,
-    because the kernel can miss processes that keep coming. If it never is, ``undo`` is written."""
-    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "undo": "text"}
+    """Freeze the cgroup: write ``value`` into ``file`` until it is what the file says, a bounded number of times,
+    because a v1 kernel can miss processes that keep coming; then, on v2, wait until the file ``events`` says that all
+    are frozen, for a bounded time. If that never is, ``undo`` is written."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "undo": "text", "events": "text"}
+    defaults = {"events": ""}
     sentence = "freeze {hierarchy}{path}"
 
 
@@ -245,6 +247,13 @@ class StopUnit(Step):
     fields = {"socket": "text", "bus": "number", "owner": "number", "unit": "text", "hierarchy": "text", "path": "text",
               "timeout": "number"}
     sentence = "stop the systemd unit {unit}"
+
+
+class SetUnitProperties(Step):
+    """Call SetUnitProperties with ``body``, for as long as the unit lives, and wait until systemd has written what follows from
+    it into the unit's cgroup."""
+    fields = {"socket": "text", "bus": "number", "owner": "number", "unit": "text", "body": "texts", "timeout": "number"}
+    sentence = "change the systemd unit {unit}"
 
 
 # ---- the runtime's side: resctrl ----
@@ -324,11 +333,13 @@ class Close(Step):
 class Spawn(Step):
     """clone3 a child that runs ``section``; ``flags`` are CLONE_NEW*, ``cgroup`` a v2 directory for
     CLONE_INTO_CGROUP; with ``stay`` 1 a child that has none, because it was passed over, or that may not enter it
-    (EACCES) stays in the caller's, with a warning.
+    (EACCES) stays in the caller's, with a warning. Where it takes no process (EBUSY: the container has handed on its
+    controllers) one that joins a container is made in the cgroup in which that one's first process is, beneath the cgroup mount
+    ``hierarchy``.
     Section init is the container's first process (its pid goes into the journal), whether the host or the stage
     spawns it."""
-    fields = {"section": "section", "flags": "number", "cgroup": "fd", "stay": "number"}
-    defaults = {"cgroup": NONE, "stay": 0}
+    fields = {"section": "section", "flags": "number", "cgroup": "fd", "stay": "number", "hierarchy": "text"}
+    defaults = {"cgroup": NONE, "stay": 0, "hierarchy": ""}
     sentence = "start the {section} process"
 
 
@@ -419,6 +430,12 @@ class RelayNotify(Step):
     pid as MAINPID, and wait until that has been read (sd_notify(3), BARRIER=1)."""
     fields = {}
     sentence = "pass the container's readiness on"
+
+
+class Nothing(Step):
+    """What undoes a step that changes nothing."""
+    fields = {}
+    sentence = "do nothing"
 
 
 class Warn(Step):
@@ -625,17 +642,17 @@ class Bind(Step):
 
     ``recursive`` binds what is mounted beneath too. ``set``/``clear`` change this mount,
     ``recursive_set``/``recursive_clear`` the whole tree (the r* options). A target that is missing
-    is made a directory or an empty file, as the source is. ``optional`` 1: a missing source is
-    passed over. With ``source_nofollow`` or ``target_nofollow`` 1 a symlink there is meant itself; with
+    is made a directory or an empty file, as the source is. Where the source is missing ``otherwise`` is bound, if
+    that is not empty; with ``optional`` 1 it is passed over. With ``source_nofollow`` or ``target_nofollow`` 1 a symlink there is meant itself; with
     ``copy_symlink`` 1 a source that is one is made anew at the target instead.
     """
     fields = {"source": "text", "target": "text", "tree": "fd", "recursive": "number", "set": "number",
               "clear": "number", "recursive_set": "number", "recursive_clear": "number", "propagation": "number",
               "propagation_recursive": "number", "optional": "number", "source_nofollow": "number",
-              "target_nofollow": "number", "copy_symlink": "number"}
+              "target_nofollow": "number", "copy_symlink": "number", "otherwise": "text"}
     defaults = {"tree": NONE, "recursive": 0, "set": 0, "clear": 0, "recursive_set": 0, "recursive_clear": 0,
                 "propagation": 0, "propagation_recursive": 0, "optional": 0, "source_nofollow": 0,
-                "target_nofollow": 0, "copy_symlink": 0}
+                "target_nofollow": 0, "copy_symlink": 0, "otherwise": ""}
     sentence = "bind {source} at {target}"
 
 

@@ -64,6 +64,15 @@ def test_exec(user, own_bundle):
     user.ok("delete", "--force", "c1")
 
 
+@pytest.mark.v1
+def test_a_cgroup_mount_shows_the_callers_own(user, own_bundle):
+    """config-linux.md, "Cgroups Path", says nothing of it: as with runc, where no cgroup could be made for the container."""
+    own_bundle.config["mounts"].append({"destination": "/cg", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid", "noexec", "nodev"]})
+    own_bundle.shell("cat /cg/pids/cgroup.procs; mkdir /cg/pids/x 2>&1").save()
+    lines = user("run", "--bundle", own_bundle, "c1").out.splitlines()
+    assert "1" in lines and "Read-only file system" in lines[-1]
+
+
 def test_default_root(user, own_bundle, tmp_path):
     """Without --root the state lies in $XDG_RUNTIME_DIR/ocirt."""
     own_bundle.args("sleep", "60").save()

@@ -116,7 +116,7 @@ def tree(tmp_path):
         made = parse_config(json.dumps(config(linux__cgroupsPath="/c")).encode())
         driver = choose(made, request(), on, Plan(made.trace))
         steps = driver.change(Resources(resources, "linux.resources", Trace()))
-        back = driver.restore(steps)
+        back = driver.restore(steps, Resources({}, "linux.resources", Trace()))
         assert [step.file for step in back] == [step.file for step in reversed(steps)]
         return rows(steps), rows(back)
     return make

@@ -24,8 +24,9 @@ def boot(tmp_path_factory):
     guests = []
 
     def start(name, *words, share=None, **more):
-        guests.append(Guest(name, share or tmp_path_factory.mktemp("share"), *words, **more))
-        return guests[-1]
+        guest = Guest(name, share or tmp_path_factory.mktemp("share"), *words, **more)
+        guests.append(guest)
+        return guest
     yield start
     for guest in guests:
         guest.stop()
@@ -37,6 +38,7 @@ def git(*words):
 
 def pytest_sessionstart(session):
     session.config.stash["began"] = time.time()
+    session.config.stash["tree"] = {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
 
 
 def pytest_sessionfinish(session, exitstatus):
@@ -47,6 +49,6 @@ def pytest_sessionfinish(session, exitstatus):
     outcomes = {name: len(terminal.stats[name]) for name in ("passed", "failed", "error", "xfailed", "xpassed") if terminal.stats.get(name)}
     began = session.config.stash["began"]
     result = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)), "seconds": round(time.time() - began),
-              "commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain")), "status": int(exitstatus),
+              **session.config.stash["tree"], "status": int(exitstatus),
               "tests/vm": outcomes, **PARTS}
     (RESULTS / "result.json").write_text(json.dumps(result, indent=1) + "\n")

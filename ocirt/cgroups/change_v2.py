@@ -1,0 +1,130 @@
+"""``update`` on cgroup v2: the settings of :mod:`.v2` in an order that the kernel takes, and how to go back.
+
+Files are read here, while the container is locked, and written by the executor alone. So it is known which of two files
+there is, and what is left of a difference: all that writes is a WriteCgroup.
+"""
+
+import os
+
+from ..errors import HostError
+from ..model.text import bound
+from ..plan.steps import Nothing, WriteCgroup, WriteCgroupDifference, WriteEitherCgroup
+
+MAX, BURST = "cpu.max", "cpu.max.burst"
+IDLE, WEIGHT = "cpu.idle", "cpu.weight"
+
+UNSET = {"io.weight": "default", "io.bfq.weight": "default", "io.latency": "target=0"}
+"""File with a line for each device -> what takes a device's line away. Other files have ``key=value`` pairs, and ``max`` takes one
+away; what has neither has ``max``."""
+
+
+def change(steps, driver, resources):
+    """The steps of an update.
+
+    :param steps: what :meth:`ocirt.cgroups.v2.V2.settings` gives for ``resources``.
+    """
+    steps = [plain for step in steps for plain in _plain(step)]
+    burst = resources.cpu.burst
+    if burst is not None and burst.equals(0):
+        steps.append(WriteCgroup(burst.path, "config-linux.md#cpu", hierarchy=driver.unified.mount,
+                                 path=driver.path(driver.unified), file=BURST, value="0"))
+    idle = _on(steps, IDLE)
+    if idle is not None and bound(idle.value) == "1" and _on(steps, WEIGHT) is None and _read(idle) == "0":
+        # What is idle has no weight: for the way back it is written as it is.
+        weight = _write(idle, file=WEIGHT)
+        steps.append(_write(weight, value=_present(weight)))
+    return _ordered(_ordered(steps, _cpu_order(steps)), _idle_order(steps))
+
+
+def restore(steps):
+    """Steps that undo ``steps``, one for each, the last first: they put back what the files say now."""
+    return [_write(step, value=_present(step)) if isinstance(step, WriteCgroup) and _read(step) is not None
+            else Nothing(step.at, "") for step in reversed(steps)]
+
+
+def _write(step, **changes):
+    fields = {name: getattr(step, name) for name in ("hierarchy", "path", "file", "value")} | changes
+    return WriteCgroup(step.at, step.spec, **fields)
+
+
+def _plain(step):
+    """``step``, one that writes as a WriteCgroup; none where it writes nothing."""
+    if isinstance(step, WriteEitherCgroup):
+        if _exists(step):
+            return [_write(step)]
+        return [_write(step, file=step.other_file, value=step.other_value)] if step.other_file else []
+    if isinstance(step, WriteCgroupDifference):
+        left = bound(step.value) - bound(step.less)
+        if left < 0:
+            raise HostError(step.at, "memory and swap together cannot be less than memory alone")
+        return [_write(step, value=str(left))] if left or _exists(step) else []
+    return [step]
+
+
+def _folder(step):
+    return f"{step.hierarchy}{bound(step.path)}"
+
+
+def _exists(step):
+    return os.access(f"{_folder(step)}/{step.file}", os.F_OK)
+
+
+def _read(step):
+    """What the file of ``step`` says, ``None`` where it cannot be read."""
+    try:
+        with open(f"{_folder(step)}/{step.file}") as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+# ---- order ----
+
+def _on(steps, file):
+    """The last step that writes ``file``, or ``None``."""
+    return next((step for step in reversed(steps) if isinstance(step, WriteCgroup) and step.file == file), None)
+
+
+def _ordered(steps, files):
+    """``steps`` with those on ``files`` in that order, in the places that these had."""
+    mine = [step for step in steps if isinstance(step, WriteCgroup) and step.file in files]
+    chosen = iter(sorted(mine, key=lambda step: files.index(step.file)))
+    return [next(chosen) if step in mine else step for step in steps]
+
+
+def _cpu_order(steps):
+    """A burst is never above the quota."""
+    burst = _on(steps, BURST)
+    if burst is None:
+        return ()
+    before, wanted = _read(burst), bound(burst.value)
+    return (BURST, MAX) if before and before.isdigit() and wanted.isdigit() and int(wanted) <= int(before) else (MAX, BURST)
+
+
+def _idle_order(steps):
+    """An idle cgroup takes no weight."""
+    idle = _on(steps, IDLE)
+    return (IDLE, WEIGHT) if idle is not None and bound(idle.value) == "0" else (WEIGHT, IDLE)
+
+
+# ---- back ----
+
+def _present(step):
+    """What has to be written to the file of ``step`` for it to say what it says now."""
+    text, file, wanted = _read(step), step.file, bound(step.value)
+    if file == WEIGHT and text == "0":
+        return wanted  # it is idle, and will be again
+    if ":" not in wanted and "=" not in wanted:
+        # Of io.weight, and the like, the line for all devices.
+        return text.splitlines()[0] if file in UNSET and text else text
+    return "\n".join([_line(file, line.split(), text) for line in wanted.splitlines() if line.strip()])
+
+
+def _line(file, words, text):
+    """What undoes the line ``words`` of a file that has a line for each device: its name, then settings."""
+    name, *settings = words
+    now = next((line.split()[1:] for line in text.splitlines() if line.split()[:1] == [name]), None)
+    if not any("=" in each for each in settings) or file in UNSET:
+        return " ".join([name, *(now or [UNSET.get(file, "max")])])
+    values = dict(each.partition("=")[::2] for each in now or ())
+    return " ".join([name, *[f"{key}={values.get(key, 'max')}" for key, _, _ in (each.partition("=") for each in settings)]])
