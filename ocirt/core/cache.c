@@ -399,7 +399,8 @@ static int plain_id(const char *id) {
 static void put_request(struct buffer *to, const struct request *q) {
   static const unsigned char passed_on[] = {FLAG_BUNDLE, FLAG_ROOT, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
                                             FLAG_UPPER, FLAG_WORK};
-  static const unsigned char ignored[] = {FLAG_LOG, FLAG_LOG_FORMAT, FLAG_DEBUG, FLAG_CONFIG, FLAG_KEEP, FLAG_NO_SUBREAPER};
+  static const unsigned char ignored[] = {FLAG_LOG, FLAG_LOG_FORMAT, FLAG_DEBUG, FLAG_CONFIG, FLAG_KEEP, FLAG_NO_SUBREAPER,
+                                          FLAG_STATUS_FD};
   put(to, native_verbs[q->verb].name);
   for (unsigned flag = 0; flag < FLAG_COUNT; flag++) {
     if (!q->flags[flag] || memchr(ignored, (int)flag, sizeof ignored)) continue;

@@ -1,4 +1,5 @@
 // create and run: a transaction. What a failure leaves is undone here, what a kill leaves by `delete --force`.
+// Run in the foreground, and create with --status-fd, stay until the container's end.
 #include "verbs.h"
 
 #include "run.h"
@@ -32,6 +33,7 @@ void verb_create(struct request *q, const struct program *program, int config_fd
   static struct run r;
   const struct step *failed;
   int run = q->verb == VERB_RUN, detach = q->flags[FLAG_DETACH] != 0, signals = -1;
+  int stay = run ? !detach : logging.reader >= 0;
   // For the container's program, not for hooks: Exec opens them again.
   for (int fd = 3; fd < 3 + preserved_fds(q); fd++) sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
   container_make(&c);
@@ -47,7 +49,7 @@ void verb_create(struct request *q, const struct program *program, int config_fd
     undo(&c, &r, text.data);
   }
   fault_point();
-  if (run && !detach) {
+  if (stay) {
     if (!q->flags[FLAG_NO_SUBREAPER]) sys_prctl(36 /* PR_SET_CHILD_SUBREAPER */, 1, 0, 0);
     signals = relay_signals();
   }
@@ -59,24 +61,24 @@ void verb_create(struct request *q, const struct program *program, int config_fd
   }
   sys_close(r.peer); sys_close(r.start_socket);
   r.peer = -1;
-  if (!run) sys_exit(0);
 
   // Before the program can ask; whatever changes from here on is a signal for the relay.
-  if (!detach && has_terminal(&c.program)) copy_window(r.console);
-  error = start_container(&c, &text);
+  if (run && stay && has_terminal(&c.program)) copy_window(r.console);
+  error = run ? start_container(&c, &text) : 0;
   if (error) {
     BUFFER(more, LOG_LINE);
     if (error != START_DESTROYED && destroy_container(&c, (int)c.journal->hooks_run, &more)) log_line("warning", more.data);
     log_error(text.data);
     sys_exit(1);
   }
-  if (detach) sys_exit(0);
-  sys_flock(c.dir, 8 /* LOCK_UN: other verbs act on a running container */);
+  if (stay) sys_flock(c.dir, 8 /* LOCK_UN: other verbs act on the container */);
+  tell_begin(c.journal->pid, c.journal->start_time);
+  if (!stay) sys_exit(0);
   int status = relay(&c, c.pidfd, signals, has_terminal(&c.program) ? r.console : -1, !q->flags[FLAG_NO_SUBREAPER]);
-  if (!q->flags[FLAG_KEEP]) {
+  if (status < 0 || (run && !q->flags[FLAG_KEEP])) {
     struct container again = {.root = c.root, .id = c.id};
     // Somebody else's delete may have come first.
     if (container_open(&again, 2 /* LOCK_EX */) == 0 && destroy_container(&again, 1, &text)) log_line("warning", text.data);
   }
-  sys_exit(status);
+  sys_exit(status < 0 ? 255 : status);
 }

@@ -1,0 +1,129 @@
+"""Processes of the executable: started by posix_spawn(3), held by pidfd, reaped once.
+
+posix_spawn makes the child share the caller's memory and stops the calling thread alone until the child has executed
+its program (vfork): no fork handler runs, no page table is copied, no lock of another thread is in the way, and between
+the two there is nothing but the C library's own code.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..errors import reason
+from ..failures import InstallationError
+from .runtime import Runtime
+from .waiting import Operation, Wait
+
+DEFAULTS = sorted(set(map(int, signal.valid_signals())) - {signal.SIGKILL, signal.SIGSTOP})
+"""What the caller ignores is nothing to the child: with SIGCHLD ignored it could not wait for its own."""
+
+
+class Child:
+    """A process that this one has started.
+
+    :ivar pidfd: of the process, open as long as this object is there (other threads may be waiting for it); where it
+        was reaped by others before we could look (who ignore SIGCHLD, or wait for any child) something as ready as that.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._lock = threading.Lock()
+        self._reaped = False
+        try:
+            self.pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self.pidfd, writing = os.pipe2(os.O_CLOEXEC)
+            os.close(writing)
+            self._reaped = True
+
+    def __del__(self) -> None:
+        os.close(self.pidfd)
+
+    def reap(self) -> bool:
+        """Take notice of its end, if it has ended: whether it has. Any thread may, any number of times."""
+        with self._lock:
+            if self._reaped:
+                return True
+            if not is_ready(self.pidfd):
+                return False
+            try:
+                os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+            except ChildProcessError:  # others have, see pidfd
+                pass
+            self._reaped = True
+            return True
+
+    def kill(self) -> None:
+        with self._lock:
+            if not self._reaped:
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def end(self, deadline: float | None) -> Operation[bool]:
+        """Until it ends, and reap it: False if the deadline comes first."""
+        while not self.reap():
+            ready = yield Wait({self.pidfd: select.POLLIN}, deadline)
+            if not ready:
+                return self.reap()
+        return True
+
+
+def is_ready(pidfd: int) -> bool:
+    """Has the process ended?"""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+_abandoned: list[Child] = []
+"""Left without being waited for: they are reaped when others are started."""
+
+
+def abandon(child: Child) -> None:
+    """Nobody will wait for this child any more: it is reaped some time after its end."""
+    if not child.reap():
+        _abandoned.append(child)
+
+
+def spawn(runtime: Runtime, words: Sequence[str], fds: Mapping[int, int]) -> Child:
+    """Start the executable.
+
+    :param words: its command line, the program's name first.
+    :param fds: the descriptors that it gets: its number there -> the caller's. It gets no others: all that Python makes are
+        close-on-exec, and what is not it closes itself before it makes a container.
+    :raises InstallationError: it cannot be started.
+    """
+    for child in _abandoned[:]:
+        if child.reap() and child in _abandoned:
+            _abandoned.remove(child)
+    moved: list[int] = []
+    try:
+        # One action must not overwrite what a later one is to copy.
+        sources = {target: _above(source, max(fds), moved) for target, source in fds.items()}
+        pid = os.posix_spawn(runtime.executable, words, runtime.environment,
+                             file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in sources.items()],
+                             # A process group of its own: Ctrl-C at the caller's terminal is for the caller.
+                             setpgroup=0, setsigmask=[], setsigdef=DEFAULTS)
+    except OSError as error:
+        failure = InstallationError(f"start {runtime.executable}: {reason(error)}")
+        failure.errno = error.errno
+        raise failure from None
+    finally:
+        close_all(moved)
+    return Child(pid)
+
+
+def _above(fd: int, limit: int, moved: list[int]) -> int:
+    """The descriptor, or a copy of it with a number above ``limit``, which is added to ``moved``."""
+    if fd > limit:
+        return fd
+    moved.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, limit + 1))
+    return moved[-1]
+
+
+def close_all(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)
