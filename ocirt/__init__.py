@@ -1,8 +1,9 @@
 """ocirt: an OCI container runtime, and the library to use it from Python (docs/library.md).
 
-    result = ocirt.run(config=ocirt.sandbox(["python3", "-"], memory=256 << 20), rootfs="/srv/python", input=code, timeout=5)
+    config = ocirt.sandbox(["python3", "-"], memory=256 << 20)
+    result = ocirt.run(config=config, rootfs="/srv/python", input=code, timeout=5)
 
-Nothing of the library is imported before its name is used: the compiler imports this package on the way of every create.
+Nothing of the library is imported before its name is used: the compiler imports this package on the way of creates.
 """
 
 __version__ = "0.1.0"
@@ -52,8 +53,8 @@ _HOMES = {
 
 __all__ = [
     "DEVNULL", "PIPE", "STDOUT", "CommandFailed", "ConfigError", "Container", "ContainerExists", "Event", "HostError",
-    "InstallationError", "NoContainer", "OcirtError", "Process", "ProgramError", "RequestError", "Result", "Runtime", "State",
-    "StateError", "Stats", "StepError", "TimeoutExpired", "WrongState", "aio", "run", "sandbox",
+    "InstallationError", "NoContainer", "OcirtError", "Process", "ProgramError", "RequestError", "Result", "Runtime",
+    "State", "StateError", "Stats", "StepError", "TimeoutExpired", "WrongState", "aio", "run", "sandbox",
 ]
 
 

@@ -207,10 +207,7 @@ class Container:
 
         :raises NoContainer: it was found by :meth:`load`, and has been deleted.
         """
-        ended = self._life.ended
-        if ended is not None and self._life.attendant is not None:
-            return ended.oom_kills > 0
-        return observe.oom_kills(self.runtime.root, self.id) > 0
+        return observe.has_oom(self._life)
 
     def stats(self) -> Stats:
         """What it uses at this moment.

@@ -95,7 +95,8 @@ class Process:
     @property
     def returncode(self) -> int | None:
         """As in :class:`Result`; ``None`` while it has not been seen to end, see :meth:`poll`."""
-        return self._attendant.ended and self._attendant.ended.returncode
+        ended = self._attendant.ended
+        return None if ended is None else ended.returncode
 
     def poll(self) -> int | None:
         """Look whether it has ended: its return code, ``None`` while it has not."""

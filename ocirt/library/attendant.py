@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from ..errors import OcirtError
 from ..failures import InstallationError, TimeoutExpired
 from . import pidfd, report
-from .children import Child, abandon, close_all, spawn
+from .children import abandon, close_all, spawn
 from .report import Begin, End
 from .runtime import Runtime
 from .streams import Streams

@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import threading
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import reason
@@ -78,7 +79,7 @@ def is_ready(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
-_abandoned: list[Child] = []
+_abandoned: deque[Child] = deque()
 """Left without being waited for: they are reaped when others are started."""
 
 
@@ -86,6 +87,15 @@ def abandon(child: Child) -> None:
     """Nobody will wait for this child any more: it is reaped some time after its end."""
     if not child.reap():
         _abandoned.append(child)
+
+
+def _reap_abandoned() -> None:
+    for _ in range(len(_abandoned)):
+        try:
+            child = _abandoned.popleft()
+        except IndexError:  # another thread is at it
+            return
+        abandon(child)
 
 
 def spawn(runtime: Runtime, words: Sequence[str], fds: Mapping[int, int]) -> Child:
@@ -96,14 +106,12 @@ def spawn(runtime: Runtime, words: Sequence[str], fds: Mapping[int, int]) -> Chi
         close-on-exec, and what is not it closes itself before it makes a container.
     :raises InstallationError: it cannot be started.
     """
-    for child in _abandoned[:]:
-        if child.reap() and child in _abandoned:
-            _abandoned.remove(child)
+    _reap_abandoned()
     moved: list[int] = []
     try:
         # One action must not overwrite what a later one is to copy.
         sources = {target: _above(source, max(fds), moved) for target, source in fds.items()}
-        pid = os.posix_spawn(runtime.executable, words, runtime.environment,
+        pid = os.posix_spawn(runtime.executable, list(words), runtime.environment,
                              file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in sources.items()],
                              # A process group of its own: Ctrl-C at the caller's terminal is for the caller.
                              setpgroup=0, setsigmask=[], setsigdef=DEFAULTS)

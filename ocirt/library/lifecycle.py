@@ -106,9 +106,11 @@ class Bundle:
             members["root"] = {**(members.get("root") or {}), "path": os.path.abspath(rootfs)}
         root = members.get("root")
         path = root.get("path") if isinstance(root, dict) else None
-        if directory is None and not (isinstance(path, str) and os.path.isabs(path)):
-            raise RequestError(f"config: root.path: found {path!r}, expected an absolute path, or rootfs= or a bundle beside it")
-        self.directory = os.path.abspath(path if directory is None else directory)
+        if directory is None:
+            if not (isinstance(path, str) and os.path.isabs(path)):
+                raise RequestError(f"config: root.path: found {path!r}, expected an absolute path, or rootfs= or a bundle beside it")
+            directory = path
+        self.directory = os.path.abspath(directory)
         try:
             data = json.dumps(members).encode()
         except (TypeError, ValueError, RecursionError) as error:

@@ -1,10 +1,11 @@
 """What a container uses, and what happens to it: read from its cgroups by this process, which writes nothing there."""
+# mypy: allow-untyped-calls
+# The compiler's modules, which are on the way of every create, carry no annotations.
 
 from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from ..model.text import bound
 from ..plan import Plan
 from ..plan.steps import TellOomKills
 from ..stored import stored
+from .lifecycle import Lifecycle
 from .waiting import Operation, Wait
 
 
@@ -55,11 +57,6 @@ def driver_of(root: str, id: str) -> Any:
     """
     if not os.path.exists(os.path.join(root, id)):
         raise NoContainer(id)
-    compiled: Callable[..., Any] = _compiled
-    return compiled(root, id)
-
-
-def _compiled(root, id):  # type: ignore[no-untyped-def]
     data, words = stored({"id": id, "root": root})
     config = parse(data)
     return cgroups.choose(config, Request(words), Host(), Plan(config.trace))
@@ -81,14 +78,17 @@ def _limit(value: int) -> int | None:
     return None if value in (0, NO_LIMIT) or value > 1 << 62 else value
 
 
-def oom_kills(root: str, id: str) -> int:
-    """How many processes of the container the kernel has killed for want of memory; 0 where that is not counted."""
-    return _oom_kills(driver_of(root, id))
+def has_oom(life: Lifecycle) -> bool:
+    """Has the kernel killed any process of the container for want of memory? False where that is not counted."""
+    if life.attendant is not None and life.attendant.ended is not None:
+        return life.attendant.ended.oom_kills > 0
+    return _oom_kills(driver_of(life.runtime.root, life.id)) > 0
 
 
 def _oom_kills(driver: Any) -> int:
+    kind: Any = TellOomKills
     for step in driver.tell():
-        if isinstance(step, TellOomKills):
+        if isinstance(step, kind):
             path = f"{bound(step.hierarchy)}{bound(step.path)}/{bound(step.file)}"
             try:
                 with open(path) as file:

@@ -64,7 +64,7 @@ def error_of(line: Line, id: str = "") -> OcirtError:
     message = str(line["msg"])
     text = message.removeprefix(PREFIX)
     path = line.get("path")
-    known = {name: line[name] for name in ("phase", "path", "errno") if name in line}
+    known: Line = {name: line[name] for name in ("phase", "path", "errno") if name in line}
     kind = KINDS.get(str(line.get("kind")))
     if kind is None:
         kind = next((each for begin, each in TEXTS if text.startswith(begin)), None)
