@@ -13,7 +13,8 @@ import select
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from ..errors import reason
 from ..failures import InstallationError
@@ -25,51 +26,78 @@ DEFAULTS = sorted(set(map(int, signal.valid_signals())) - {signal.SIGKILL, signa
 
 
 class Child:
-    """A process that this one has started.
-
-    :ivar pidfd: of the process, open as long as this object is there (other threads may be waiting for it); where it
-        was reaped by others before we could look (who ignore SIGCHLD, or wait for any child) something as ready as that.
-    """
+    """A process that this one has started. Any thread may use it."""
 
     def __init__(self, pid: int) -> None:
         self._lock = threading.Lock()
-        self._reaped = False
+        self._watchers = 0
+        self._pidfd, self._reaped = -1, False
         try:
-            self.pidfd = os.pidfd_open(pid)
+            self._pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
-            self.pidfd, writing = os.pipe2(os.O_CLOEXEC)
-            os.close(writing)
+            # It has ended, and was reaped by others, who ignore SIGCHLD or wait for any child.
             self._reaped = True
 
     def __del__(self) -> None:
-        os.close(self.pidfd)
+        self._close()
+
+    def _close(self) -> None:
+        held, self._pidfd = self._pidfd, -1
+        if held >= 0:
+            os.close(held)
+
+    @contextmanager
+    def watched(self) -> Iterator[int]:
+        """A descriptor that is ready once the process has ended, and stays open until the end of the block."""
+        with self._lock:
+            self._watchers += 1
+            held = self._pidfd if self._pidfd >= 0 else ended()
+        try:
+            yield held
+        finally:
+            with self._lock:
+                self._watchers -= 1
+                if held != self._pidfd:
+                    os.close(held)
+                elif self._reaped and not self._watchers:
+                    self._close()
 
     def reap(self) -> bool:
         """Take notice of its end, if it has ended: whether it has. Any thread may, any number of times."""
         with self._lock:
             if self._reaped:
                 return True
-            if not is_ready(self.pidfd):
+            if not is_ready(self._pidfd):
                 return False
             try:
-                os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
-            except ChildProcessError:  # others have, see pidfd
+                os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+            except ChildProcessError:  # others have
                 pass
             self._reaped = True
+            if not self._watchers:
+                self._close()
             return True
 
     def kill(self) -> None:
         with self._lock:
             if not self._reaped:
-                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def end(self, deadline: float | None) -> Operation[bool]:
         """Until it ends, and reap it: False if the deadline comes first."""
-        while not self.reap():
-            ready = yield Wait({self.pidfd: select.POLLIN}, deadline)
-            if not ready:
-                return self.reap()
+        with self.watched() as pidfd:
+            while not self.reap():
+                ready = yield Wait({pidfd: select.POLLIN}, deadline)
+                if not ready:
+                    return self.reap()
         return True
+
+
+def ended() -> int:
+    """A descriptor that is as ready as the pidfd of a process that has ended."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    os.close(writing)
+    return reading
 
 
 def is_ready(pidfd: int) -> bool:

@@ -168,7 +168,8 @@ def run(runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: S
         bundle.close()
     removed = False
     try:
-        in_time = yield from transfer(streams.ours, input, attendant.child.pidfd, output, deadline)
+        with attendant.child.watched() as end:
+            in_time = yield from transfer(streams.ours, input, end, output, deadline)
         if not in_time or output.truncated:
             removed = True
             yield from remove(attendant)
@@ -195,7 +196,8 @@ def communicate(attendant: Attendant, input: bytes, timeout: float | None, outpu
     :raises TimeoutExpired: the time was up.
     """
     try:
-        in_time = yield from transfer(attendant.streams.ours, input, attendant.child.pidfd, output, deadline_in(timeout))
+        with attendant.child.watched() as end:
+            in_time = yield from transfer(attendant.streams.ours, input, end, output, deadline_in(timeout))
         if not in_time or output.truncated:
             kill(attendant)
         yield from attendant.end(None)
