@@ -14,6 +14,7 @@ import asyncio
 import select
 import signal as signals
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -64,18 +65,18 @@ class Coming(Generic[Owner]):
 
 async def drive(operation: Operation[Value]) -> Value:
     """Carry out an operation of the library in the running event loop."""
-    try:
-        wait = next(operation)
-        while True:
-            try:
-                ready = await _poll(wait)
-            except BaseException as error:
-                wait = operation.throw(error)
-            else:
-                wait = operation.send(ready)
-    except StopIteration as stop:
-        value: Value = stop.value
-        return value
+    go_on: Callable[[], Wait] = partial(next, operation)
+    while True:
+        try:
+            while True:
+                go_on = partial(operation.send, await _poll(go_on()))
+        except StopIteration as stop:
+            value: Value = stop.value
+            return value
+        except BaseException as error:
+            if getattr(operation, "gi_frame", None) is None:  # it has ended by this itself
+                raise
+            go_on = partial(operation.throw, error)
 
 
 async def _poll(wait: Wait) -> Ready:
@@ -360,7 +361,7 @@ class Container:
         :meth:`ocirt.Container.events`. A time-out is asyncio's to give."""
         watching = observe.Watching(self.runtime.root, self.id, observe.check_alive(self.id, self.pidfd))
         try:
-            while (event := await drive(watching.next())) is not None:
+            while isinstance(event := await drive(watching.next()), Event):
                 yield event
         finally:
             watching.close()

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from .errors import StateError
+from .failures import TimeoutExpired
 from .library import lifecycle, observe
 from .library.lifecycle import Bundle, Lifecycle, Path
 from .library.observe import Event, Stats
@@ -229,8 +230,11 @@ class Container:
 
         def follow() -> Iterator[Event]:
             try:
-                while (event := drive(watching.next(deadline))) is not None:
+                while isinstance(event := drive(watching.next(deadline)), Event):
                     yield event
+                if event is False:
+                    assert timeout is not None
+                    raise TimeoutExpired(f"events of {self.id}", timeout)
             finally:
                 watching.close()
         return follow()

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from ..errors import OcirtError
 from ..failures import InstallationError, TimeoutExpired
 from . import pidfd, report
-from .children import abandon, close_all, spawn
+from .children import Child, close_all
 from .report import Begin, End
 from .runtime import Runtime
 from .streams import Streams
@@ -36,11 +36,10 @@ class Attendant:
 
     def __init__(self, runtime: Runtime, id: str, words: Sequence[str], streams: Streams, pass_fds: Sequence[int] = (),
                  config: int | None = None) -> None:
-        """Start it: ``words`` are the verb and what follows, but for the flags added here. The streams are given away.
-
+        """
+        :param words: the verb and what follows, but for the flags added here.
         :param pass_fds: further descriptors for the process, from 3 on.
         :param config: a memfd for ``--config``. It stays the caller's.
-        :raises InstallationError: it cannot be started.
         """
         self.runtime, self.id, self.streams = runtime, id, streams
         self.began: Begin | None = None
@@ -49,38 +48,41 @@ class Attendant:
         self._lock = threading.Lock()
         self.lines: list[report.Line] = []
         self._unread = b""
-        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(writing, True)
-        self._status = reading
-        fds = dict(enumerate([*streams.given, *pass_fds, writing]))
-        verb, *rest = words
-        flags = ["--status-fd", str(len(fds) - 1), "--preserve-fds", str(len(pass_fds))]
-        if config is not None:
-            fds[len(fds)] = config
-            flags += ["--config", f"/proc/self/fd/{len(fds) - 1}"]
-        try:
-            self.child = spawn(runtime, runtime.command(verb, *flags, *rest), fds)
-        except BaseException:
-            streams.close()
-            os.close(self._status)
-            self._status = -1
-            raise
-        finally:
-            os.close(writing)
-            streams.given_away()
+        self._status = -1
+        self._words, self._pass_fds, self._config = words, pass_fds, config
+        self.child = Child()
 
     def __del__(self) -> None:
-        if getattr(self, "child", None) is not None:
-            self.release()
+        self.release()
+
+    def start(self) -> None:
+        """Start it. The streams are given away, whatever happens.
+
+        :raises InstallationError: it cannot be started.
+        """
+        self._status, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(writing, True)
+        fds = dict(enumerate([*self.streams.given, *self._pass_fds, writing]))
+        verb, *rest = self._words
+        flags = ["--status-fd", str(len(fds) - 1), "--preserve-fds", str(len(self._pass_fds))]
+        if self._config is not None:
+            fds[len(fds)] = self._config
+            flags += ["--config", f"/proc/self/fd/{len(fds) - 1}"]
+        try:
+            self.child.start(self.runtime, self.runtime.command(verb, *flags, *rest), fds)
+        finally:
+            os.close(writing)
+            self.streams.given_away()
 
     def begin(self) -> Operation[None]:
-        """Until the process is there.
+        """Start it, and wait until the process is there.
 
         :raises OcirtError: it failed; nothing is left of it.
         :raises TimeoutExpired: it took more than the runtime's time-out; the attending process has been killed.
         """
         deadline = deadline_in(self.runtime.timeout)
         try:
+            self.start()
             while self.take() and self.began is None:
                 ready = yield Wait({self._status: select.POLLIN}, deadline)
                 if not ready:
@@ -123,7 +125,6 @@ class Attendant:
         with self._lock:
             held, self._status, self.pidfd = [self._status, self.pidfd], -1, None
         close_all([fd for fd in held if fd is not None and fd >= 0])
-        abandon(self.child)
 
     def take(self) -> bool:
         """Take in what has been told. False at the end: nothing more will be."""

@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from ..errors import reason
 from ..failures import InstallationError
@@ -26,20 +27,60 @@ DEFAULTS = sorted(set(map(int, signal.valid_signals())) - {signal.SIGKILL, signa
 
 
 class Child:
-    """A process that this one has started. Any thread may use it."""
+    """A process that this one has started, or will start. Any thread may use it."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._watchers = 0
+        self._made: list[int] = []
         self._pidfd, self._reaped = -1, False
-        try:
-            self._pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            # It has ended, and was reaped by others, who ignore SIGCHLD or wait for any child.
-            self._reaped = True
 
     def __del__(self) -> None:
+        if not self.reap():  # nobody has waited for it
+            heir = Child()
+            heir._made, heir._pidfd, self._pidfd = self._made, self._pidfd, -1
+            _abandoned.append(heir)
         self._close()
+
+    def start(self, runtime: Runtime, words: Sequence[str], fds: Mapping[int, int]) -> None:
+        """Start the executable.
+
+        :param words: its command line, the program's name first.
+        :param fds: the descriptors that it gets: its number there -> the caller's. It gets no others: all that Python makes
+            are close-on-exec, and what is not it closes itself before it makes a container.
+        :raises InstallationError: it cannot be started.
+        """
+        _reap_abandoned()
+        moved: list[int] = []
+        try:
+            # One action must not overwrite what a later one is to copy.
+            sources = {target: _above(source, max(fds), moved) for target, source in fds.items()}
+            spawn = partial(os.posix_spawn,
+                            file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in sources.items()],
+                            # A process group of its own: Ctrl-C at the caller's terminal is for the caller.
+                            setpgroup=0, setsigmask=[], setsigdef=DEFAULTS)
+            # The pid is kept before a signal handler of Python's can run, and raise: it does so between two calls.
+            self._made.extend(map(spawn, [runtime.executable], [list(words)], [runtime.environment]))
+        except OSError as error:
+            failure = InstallationError(f"start {runtime.executable}: {reason(error)}")
+            failure.errno = error.errno
+            raise failure from None
+        finally:
+            close_all(moved)
+        with self._lock:
+            self._open()
+
+    @property
+    def is_started(self) -> bool:
+        return bool(self._made)
+
+    def _open(self) -> None:
+        if self._pidfd < 0 and not self._reaped and self._made:
+            try:
+                self._pidfd = os.pidfd_open(self._made[0])
+            except ProcessLookupError:
+                # It has ended, and was reaped by others, who ignore SIGCHLD or wait for any child.
+                self._reaped = True
 
     def _close(self) -> None:
         held, self._pidfd = self._pidfd, -1
@@ -50,6 +91,7 @@ class Child:
     def watched(self) -> Iterator[int]:
         """A descriptor that is ready once the process has ended, and stays open until the end of the block."""
         with self._lock:
+            self._open()
             self._watchers += 1
             held = self._pidfd if self._pidfd >= 0 else ended()
         try:
@@ -63,9 +105,10 @@ class Child:
                     self._close()
 
     def reap(self) -> bool:
-        """Take notice of its end, if it has ended: whether it has. Any thread may, any number of times."""
+        """Take notice of its end, if it has ended: whether it has, or never began. Any number of times."""
         with self._lock:
-            if self._reaped:
+            self._open()
+            if self._reaped or not self._made:
                 return True
             if not is_ready(self._pidfd):
                 return False
@@ -80,7 +123,8 @@ class Child:
 
     def kill(self) -> None:
         with self._lock:
-            if not self._reaped:
+            self._open()
+            if self._made and not self._reaped:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def end(self, deadline: float | None) -> Operation[bool]:
@@ -111,45 +155,14 @@ _abandoned: deque[Child] = deque()
 """Left without being waited for: they are reaped when others are started."""
 
 
-def abandon(child: Child) -> None:
-    """Nobody will wait for this child any more: it is reaped some time after its end."""
-    if not child.reap():
-        _abandoned.append(child)
-
-
 def _reap_abandoned() -> None:
     for _ in range(len(_abandoned)):
         try:
             child = _abandoned.popleft()
         except IndexError:  # another thread is at it
             return
-        abandon(child)
-
-
-def spawn(runtime: Runtime, words: Sequence[str], fds: Mapping[int, int]) -> Child:
-    """Start the executable.
-
-    :param words: its command line, the program's name first.
-    :param fds: the descriptors that it gets: its number there -> the caller's. It gets no others: all that Python makes are
-        close-on-exec, and what is not it closes itself before it makes a container.
-    :raises InstallationError: it cannot be started.
-    """
-    _reap_abandoned()
-    moved: list[int] = []
-    try:
-        # One action must not overwrite what a later one is to copy.
-        sources = {target: _above(source, max(fds), moved) for target, source in fds.items()}
-        pid = os.posix_spawn(runtime.executable, list(words), runtime.environment,
-                             file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in sources.items()],
-                             # A process group of its own: Ctrl-C at the caller's terminal is for the caller.
-                             setpgroup=0, setsigmask=[], setsigdef=DEFAULTS)
-    except OSError as error:
-        failure = InstallationError(f"start {runtime.executable}: {reason(error)}")
-        failure.errno = error.errno
-        raise failure from None
-    finally:
-        close_all(moved)
-    return Child(pid)
+        if not child.reap():
+            _abandoned.append(child)
 
 
 def _above(fd: int, limit: int, moved: list[int]) -> int:

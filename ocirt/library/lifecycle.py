@@ -14,7 +14,7 @@ from ..failures import TimeoutExpired
 from ..model.request import checked_id
 from . import pidfd, report
 from .attendant import Attendant
-from .children import abandon, spawn
+from .children import Child
 from .report import End
 from .runtime import Runtime
 from .streams import Output, Streams, transfer
@@ -38,15 +38,17 @@ def verb(runtime: Runtime, id: str, *words: str, input: bytes | None = None) -> 
     try:
         fds.append(memfd("input", input) if input is not None else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
         fds += [memfd("output"), memfd("error")]
-        child = spawn(runtime, runtime.command(*words), dict(enumerate(fds)))
-        deadline, interruption, ended = deadline_in(runtime.timeout), None, None
+        child, deadline = Child(), deadline_in(runtime.timeout)
+        interruption: BaseException | None = None
+        ended: bool | None = None
         while ended is None:
             try:
+                if not child.is_started:
+                    child.start(runtime, runtime.command(*words), dict(enumerate(fds)))
                 ended = yield from child.end(deadline)
-            except GeneratorExit:
-                abandon(child)
-                raise
             except BaseException as error:
+                if isinstance(error, GeneratorExit) or not child.is_started:
+                    raise
                 interruption = error
         if not ended:
             child.kill()
@@ -133,14 +135,17 @@ def new_id() -> str:
 
 
 def attend(name: str, runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int]) -> Attendant:
-    """Start the verb ``name``, create or run, for a bundle."""
+    """Who attends to the verb ``name``, create or run, of a bundle."""
     return Attendant(runtime, id, [name, "--bundle", bundle.directory, "--", id], streams, pass_fds, bundle.config)
 
 
-def remove(attendant: Attendant) -> Operation[None]:
-    """End what an attendant attends to, a container, however far it has come, and the attendant. Nothing is left."""
+def remove(attendant: Attendant, is_made: bool = False) -> Operation[None]:
+    """End what an attendant attends to, a container, however far it has come, and the attendant. Nothing is left.
+
+    :param is_made: is it known that the container is there? The attendant tells then how it has ended.
+    """
     attendant.take()
-    if attendant.began is None:  # it may make the container yet
+    if attendant.began is None and not is_made:
         attendant.child.kill()
         yield from attendant.child.end(None)
     yield from verb(attendant.runtime, attendant.id, "delete", "--force", "--", attendant.id)
@@ -162,17 +167,16 @@ def run(runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: S
     :raises TimeoutExpired: it ran too long; nothing is left of it either.
     """
     deadline = deadline_in(timeout)
-    try:
-        attendant = attend("run", runtime, bundle, id, streams, pass_fds)
-    finally:
-        bundle.close()
+    attendant = attend("run", runtime, bundle, id, streams, pass_fds)
     removed = False
     try:
+        attendant.start()
+        bundle.close()
         with attendant.child.watched() as end:
             in_time = yield from transfer(streams.ours, input, end, output, deadline)
         if not in_time or output.truncated:
             removed = True
-            yield from remove(attendant)
+            yield from remove(attendant, output.truncated)
         if not in_time:
             assert timeout is not None
             raise TimeoutExpired(f"container {id}", timeout, output.of(1), output.of(2))
@@ -270,15 +274,15 @@ class Lifecycle:
     def create(cls, runtime: Runtime, bundle: Bundle, id: str, streams: Streams,
                pass_fds: Sequence[int]) -> Operation[Lifecycle]:
         """:raises OcirtError: it could not be created; nothing is left of it."""
-        try:
-            attendant = attend("create", runtime, bundle, id, streams, pass_fds)
-        finally:
-            bundle.close()
+        attendant = attend("create", runtime, bundle, id, streams, pass_fds)
         try:
             yield from attendant.begin()
         except BaseException:
-            yield from undo(attendant)
+            if attendant.child.is_started:
+                yield from undo(attendant)
             raise
+        finally:
+            bundle.close()
         return cls(runtime, id, attendant, None)
 
     @classmethod

@@ -123,11 +123,13 @@ class Watching:
         self._pidfd = self._watch = None
         self._ended = True
 
-    def next(self, deadline: float | None = None) -> Operation[Event | None]:
-        """The next event; ``None`` after the last one."""
+    def next(self, deadline: float | None = None) -> Operation[Event | None | bool]:
+        """The next event; ``None`` after the last one, ``False`` if the deadline comes first."""
         while not self._ended:
             assert self._pidfd is not None
             ready = yield Wait({self._watch.fd: self._watch.mask, self._pidfd: select.POLLIN}, deadline)
+            if not ready:
+                return False
             # A process that is killed for want of memory may be the last: the reason comes before the end.
             if self._watch.take():
                 return Event("oom")

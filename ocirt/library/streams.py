@@ -51,13 +51,8 @@ class Streams:
         :raises RequestError: one of them is none of those.
         """
         streams = cls()
-        try:
-            for number, each in enumerate(wanted):
-                streams.given.append(streams._one(number, each))
-        except BaseException:
-            streams.given_away()
-            streams.close()
-            raise
+        for number, each in enumerate(wanted):
+            streams.given.append(streams._one(number, each))
         return streams
 
     def _one(self, number: int, wanted: Stream) -> int:
@@ -75,6 +70,10 @@ class Streams:
         if found < 0:
             raise RequestError(f"{('stdin', 'stdout', 'stderr')[number]}: found {found}, expected PIPE, DEVNULL, a descriptor or a file")
         return found
+
+    def __del__(self) -> None:
+        self.given_away()
+        self.close()
 
     def given_away(self) -> None:
         """The process has them: ours are closed, so that the end of a pipe can be seen."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 Value = TypeVar("Value")
@@ -37,18 +38,18 @@ cancellation of a task) is thrown into it: it may wait for what it has to clean 
 
 def drive(operation: Operation[Value]) -> Value:
     """Carry out the operation in this thread."""
-    try:
-        wait = next(operation)
-        while True:
-            try:
-                ready = _poll(wait)
-            except BaseException as error:
-                wait = operation.throw(error)
-            else:
-                wait = operation.send(ready)
-    except StopIteration as stop:
-        value: Value = stop.value
-        return value
+    go_on: Callable[[], Wait] = partial(next, operation)
+    while True:
+        try:
+            while True:
+                go_on = partial(operation.send, _poll(go_on()))
+        except StopIteration as stop:
+            value: Value = stop.value
+            return value
+        except BaseException as error:
+            if getattr(operation, "gi_frame", None) is None:  # it has ended by this itself
+                raise
+            go_on = partial(operation.throw, error)
 
 
 def _poll(wait: Wait) -> Ready:
