@@ -1,3 +1,73 @@
-"""ocirt: an OCI-compatible low-level container runtime."""
+"""ocirt: an OCI container runtime, and the library to use it from Python (docs/library.md).
+
+    config = ocirt.sandbox(["python3", "-"], memory=256 << 20)
+    result = ocirt.run(config=config, rootfs="/srv/python", input=code, timeout=5)
+
+Nothing of the library is imported before its name is used: the compiler imports this package on the way of creates.
+"""
 
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False  # typing's own is not imported for it; type checkers know the name
+if TYPE_CHECKING:
+    from . import aio as aio
+    from .container import Container as Container
+    from .container import run as run
+    from .errors import ConfigError as ConfigError
+    from .errors import HostError as HostError
+    from .errors import NoContainer as NoContainer
+    from .errors import OcirtError as OcirtError
+    from .errors import RequestError as RequestError
+    from .errors import StateError as StateError
+    from .failures import CommandFailed as CommandFailed
+    from .failures import ContainerExists as ContainerExists
+    from .failures import InstallationError as InstallationError
+    from .failures import ProgramError as ProgramError
+    from .failures import StepError as StepError
+    from .failures import TimeoutExpired as TimeoutExpired
+    from .failures import WrongState as WrongState
+    from .library.observe import Event as Event
+    from .library.observe import Stats as Stats
+    from .library.runtime import Runtime as Runtime
+    from .library.sandbox import sandbox as sandbox
+    from .library.streams import DEVNULL as DEVNULL
+    from .library.streams import PIPE as PIPE
+    from .library.streams import STDOUT as STDOUT
+    from .process import Process as Process
+    from .process import Result as Result
+    from .state import State as State
+
+_HOMES = {
+    "container": ("Container", "run"),
+    "errors": ("ConfigError", "HostError", "NoContainer", "OcirtError", "RequestError", "StateError"),
+    "failures": ("CommandFailed", "ContainerExists", "InstallationError", "ProgramError", "StepError", "TimeoutExpired",
+                 "WrongState"),
+    "library.observe": ("Event", "Stats"),
+    "library.runtime": ("Runtime",),
+    "library.sandbox": ("sandbox",),
+    "library.streams": ("DEVNULL", "PIPE", "STDOUT"),
+    "process": ("Process", "Result"),
+    "state": ("State",),
+}
+"""Public names by the modules that they are made in."""
+
+__all__ = [
+    "DEVNULL", "PIPE", "STDOUT", "CommandFailed", "ConfigError", "Container", "ContainerExists", "Event", "HostError",
+    "InstallationError", "NoContainer", "OcirtError", "Process", "ProgramError", "RequestError", "Result", "Runtime",
+    "State", "StateError", "Stats", "StepError", "TimeoutExpired", "WrongState", "aio", "run", "sandbox",
+]
+
+
+if not TYPE_CHECKING:  # to type checkers a name that is not there is a mistake
+    def __getattr__(name):
+        from importlib import import_module
+        if name == "aio":
+            return import_module(".aio", __name__)
+        for home, names in _HOMES.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

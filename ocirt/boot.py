@@ -54,7 +54,7 @@ def run(words):
             return helper(**pairs)
         raise OcirtError("this program is started by ocirt, not by hand")
     except OcirtError as error:
-        _log(pairs, branch, arguments).error(_PREFIX.get(branch, "") + str(error))
+        _log(pairs, branch, arguments).error(_PREFIX.get(branch, "") + str(error), error)
     except Exception as error:
         _report(_log(pairs, branch, arguments), error)
     return 255 if branch == "@exec" else 1

@@ -1,16 +1,47 @@
-"""The errors that the decision-making side raises; each is one line for a person.
+"""All errors, and those that the decision-making side raises; ``str()`` of each is one line for a person.
 
-OcirtError
- ├── ConfigError   config.json is wrong: names the JSON path, what was found, what was expected
- ├── RequestError  the command line is wrong: names the flag or argument
- ├── HostError     the host lacks something that the bundle asks for
- └── StateError    the state directory of a container cannot be read
-      └── NoContainer   there is none
+OcirtError                  attributes phase, path, errno: None where there is nothing to know
+ ├── ConfigError            config.json is wrong: names the JSON path, what was found, what was expected
+ ├── RequestError           an argument is wrong, of the command line or of a call
+ ├── HostError              the host lacks something that the bundle asks for
+ ├── StateError             the state directory of a container cannot be read, or does not allow it
+ │    ├── NoContainer       there is none
+ │    ├── ContainerExists * there is one of that id
+ │    └── WrongState *      it is not in a state that allows it: to start one that runs, to pause one that has stopped
+ ├── StepError *            a step failed while the container was made, started, changed or deleted
+ │    └── ProgramError *    the program of the container, or of an exec, is not there or cannot be executed
+ ├── InstallationError *    the executable is not there, cannot be started, or is of another build
+ ├── TimeoutExpired *       also a TimeoutError: the time was up (stdout, stderr: what came until then)
+ └── CommandFailed *        run(check=True): the command has ended, and not with 0 (result)
+
+Those with a star live in :mod:`ocirt.failures`: only the library raises them, and a create that compiles does not pay for
+them. All are names of the package: ``ocirt.ConfigError``.
+
+:ivar phase: where it failed: ``request`` (an argument), ``compile`` (deciding what to do), ``state``, or a section of the
+    program (docs/architecture.md, "Sections of a program"): ``host``, ``init``, ``begin``, ``delete``...
+:ivar path: the JSON path in config.json, or the flag, that asked for what failed: ``mounts[3].source``.
+:ivar errno: what the kernel answered, as in :mod:`errno`.
 """
 
 
 class OcirtError(Exception):
     """Base of all errors of ocirt. ``str()`` of it is one line."""
+
+    phase: str | None = None
+    path: str | None = None
+    errno: int | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors travel between processes; those whose arguments are not their text could not be made anew.
+        return made_anew, (type(self), str(self)), self.__dict__
+
+
+def made_anew(kind: type[OcirtError], message: str, **members: object) -> OcirtError:
+    """An error of this ``kind`` with this text and these attributes, without its own ``__init__``."""
+    error = kind.__new__(kind)
+    error.args = (message,)
+    error.__dict__.update(members)
+    return error
 
 
 class ConfigError(OcirtError):
@@ -21,20 +52,31 @@ class ConfigError(OcirtError):
     :param expected: what may stand there.
     """
 
-    def __init__(self, path, found, expected):
+    phase = "compile"
+    path: str
+    found: str
+    expected: str
+
+    def __init__(self, path: str, found: str, expected: str) -> None:
         self.path, self.found, self.expected = path, found, expected
         super().__init__(f"config.json: {path}: found {found}, expected {expected}" if path
                          else f"config.json: found {found}, expected {expected}")
 
 
 class RequestError(OcirtError):
-    """A flag or argument of the command line cannot be used."""
+    """A flag or argument of the command line, or an argument of a call, cannot be used."""
+
+    phase = "request"
 
 
 class HostError(OcirtError):
     """The host cannot do what the bundle asks for. ``path`` is the JSON path or flag that asked."""
 
-    def __init__(self, path, message):
+    phase = "compile"
+    path: str
+    message: str
+
+    def __init__(self, path: str, message: str) -> None:
         self.path, self.message = path, message
         super().__init__(f"{path}: {message}")
 
@@ -42,7 +84,10 @@ class HostError(OcirtError):
 class StateError(OcirtError):
     """The state directory of a container cannot be read. ``id`` is the container's."""
 
-    def __init__(self, id, message):
+    phase = "state"
+    id: str
+
+    def __init__(self, id: str, message: str) -> None:
         self.id = id
         super().__init__(f"container {id}: {message}")
 
@@ -50,12 +95,12 @@ class StateError(OcirtError):
 class NoContainer(StateError):
     """There is no container ``id``, in the words of the executable."""
 
-    def __init__(self, id):
+    def __init__(self, id: str) -> None:
         self.id = id
         OcirtError.__init__(self, f"container does not exist: {id}")
 
 
-def reason(error):
+def reason(error: OSError) -> str:
     """What the OSError ``error`` says, as Go and the executable write it: ``no such file or directory``."""
     text = error.strerror or str(error)
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

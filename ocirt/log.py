@@ -2,6 +2,7 @@
 
 Without ``--log`` a line goes to standard error. With it the line is appended to that file, and the
 message of an error goes to standard error too, as it is. On a terminal the format is the same.
+With ``--status-fd`` a line goes to that descriptor, as JSON, and not to standard error, which is the container's.
 
 Imported only once there is something to say: a create without errors does not pay for it.
 """
@@ -53,21 +54,26 @@ class Log:
     :param path: of ``--log``; empty for standard error.
     :param format: of ``--log-format``: ``text`` or ``json``.
     :param debug: whether debug lines are written.
+    :param reader: the descriptor of ``--status-fd``, -1 without one.
     """
 
-    __slots__ = ("path", "format", "is_debug")
+    __slots__ = ("path", "format", "is_debug", "reader")
 
-    def __init__(self, path="", format="text", debug=False):
-        self.path, self.format, self.is_debug = path, format, debug
+    def __init__(self, path="", format="text", debug=False, reader=-1):
+        self.path, self.format, self.is_debug, self.reader = path, format, debug, reader
 
     @classmethod
     def of(cls, words):
         """The log that the launcher's ``key=value`` words (a dict) ask for."""
-        return cls(words.get("log", ""), words.get("log-format", "text"), words.get("debug") == "1")
+        return cls(words.get("log", ""), words.get("log-format", "text"), words.get("debug") == "1",
+                   int(words.get("status-fd") or -1))
 
-    def error(self, message):
-        """Log what ends this process."""
-        if self._line("error", message):
+    def error(self, message, about=None):
+        """Log what ends this process.
+
+        :param about: the OcirtError that it is: lines in JSON say of which kind, of which phase and of which path.
+        """
+        if self._line("error", message, about):
             _write(2, message + "\n")
 
     def warning(self, message):
@@ -78,15 +84,19 @@ class Log:
         if self.is_debug:
             self._line("debug", message)
 
-    def _line(self, level, message):
-        """Write one line. Returns whether it went to the file of ``--log``."""
-        line = self.line(level, message) + "\n"
+    def _line(self, level, message, about=None):
+        """Write one line. Returns whether it went to the file of ``--log``, and standard error is to have it too."""
+        if self.reader >= 0:
+            _write(self.reader, json_line(level, message, about) + "\n")
+            if not self.path:
+                return False
+        line = self.line(level, message, about) + "\n"
         if self.path:
             try:
                 fd = posix_open(self.path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
                 try:
                     _write(fd, line)
-                    return True
+                    return self.reader < 0
                 finally:
                     close(fd)
             except OSError:
@@ -94,13 +104,27 @@ class Log:
         _write(2, line)
         return False
 
-    def line(self, level, message):
+    def line(self, level, message, about=None):
         """The line for ``message``, without its end."""
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if self.format == "json":
-            return f'{{"level":"{level}","msg":{json_quoted(message)},"time":"{now}"}}'
+            return json_line(level, message, about)
         quoted = message if _PLAIN.issuperset(message) else go_quoted(message)
-        return f'time="{now}" level={level} msg={quoted}'
+        return f'time="{_now()}" level={level} msg={quoted}'
+
+
+def _now():
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def json_line(level, message, about=None):
+    """The line in JSON: logrus's members, and after them, of an error ``about``, those of ours that are known."""
+    more = "" if about is None else f',"kind":"{type(about).__name__}"'
+    for name in ("phase", "path"):
+        if getattr(about, name, None):
+            more += f',"{name}":{json_quoted(getattr(about, name))}'
+    if getattr(about, "errno", None):
+        more += f',"errno":{about.errno}'
+    return f'{{"level":"{level}","msg":{json_quoted(message)},"time":"{_now()}"{more}}}'
 
 
 def _write(fd, text):

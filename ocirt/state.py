@@ -11,6 +11,7 @@ import string
 import struct
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from .errors import NoContainer, StateError, reason
 
@@ -41,18 +42,18 @@ class State:
     oci_version: str = ""
     bundle: str = ""
     rootfs: str = ""
-    annotations: dict = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
     uid: int = 0
     """Who owns the state directory."""
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """The state as the spec's JSON object, without owner; annotations only where there are some."""
         members = {"ociVersion": self.oci_version, "id": self.id, "pid": self.pid, "status": self.status,
                    "bundle": self.bundle, "rootfs": self.rootfs, "created": timestamp(self.created)}
         return members | ({"annotations": self.annotations} if self.annotations else {})
 
 
-def ids(root):
+def ids(root: str) -> list[str]:
     """The ids of the containers under the directory ``root``, sorted; none where it does not exist.
 
     :raises OSError: the directory cannot be read.
@@ -65,7 +66,7 @@ def ids(root):
         return []
 
 
-def read(root, id):
+def read(root: str, id: str) -> State:
     """The :class:`State` of the container ``id`` under the directory ``root``.
 
     :raises NoContainer: there is no such container.
@@ -83,7 +84,7 @@ def read(root, id):
         os.close(directory)
 
 
-def _read(directory, id):
+def _read(directory: int, id: str) -> State:
     info = os.fstat(directory)
     # The journal before state.json: a journal that says created was written after it.
     journal = _contents(directory, "journal", id)
@@ -109,7 +110,7 @@ def _read(directory, id):
                  members["rootfs"], members.get("annotations") or {}, info.st_uid)
 
 
-def _says_1(path):
+def _says_1(path: Any) -> bool:
     """Does the file of a cgroup that stands in state.json say 1? What is not there says nothing."""
     try:
         with open(path, "rb") as file:
@@ -118,7 +119,7 @@ def _says_1(path):
         return False
 
 
-def _contents(directory, name, id):
+def _contents(directory: int, name: str, id: str) -> bytes | None:
     """What the file ``name`` of the state directory holds, ``None`` where it does not exist."""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
@@ -130,20 +131,21 @@ def _contents(directory, name, id):
         raise StateError(id, f"{name}: {reason(error)}") from None
 
 
-def _state_json(directory, id):
+def _state_json(directory: int, id: str) -> dict[str, Any]:
     data = _contents(directory, "state.json", id)
     if data is None:
         raise StateError(id, "state.json is missing")
     try:
         members = json.loads(data)
         if all(isinstance(members[name], str) for name in ("ociVersion", "bundle", "rootfs")):
-            return members
+            found: dict[str, Any] = members
+            return found
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise StateError(id, "state.json is broken")
 
 
-def lives(pid, start_time):
+def lives(pid: int, start_time: int) -> bool:
     """Whether the process ``pid`` that began at ``start_time`` (clock ticks since boot) has not ended yet.
 
     A zombie has ended. The process is held by a pidfd, so its pid cannot pass to another meanwhile.
@@ -162,7 +164,7 @@ def lives(pid, start_time):
         os.close(pidfd)
 
 
-def start_time_of(pid):
+def start_time_of(pid: int) -> int:
     """When the process ``pid`` began, in clock ticks since boot (proc_pid_stat(5), field 22); 0 if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -172,7 +174,7 @@ def start_time_of(pid):
         return 0
 
 
-def timestamp(nanoseconds):
+def timestamp(nanoseconds: int) -> str:
     """Nanoseconds since the epoch as RFC 3339 in UTC, the fraction without trailing zeros, as Go writes it."""
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
     digits = f".{fraction:09}".rstrip("0").rstrip(".")

@@ -20,11 +20,11 @@ class EventWatch:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.path = os.path.join(directory, "memory.oom_control")
         try:
-            control = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            fd = os.open(os.path.join(directory, "cgroup.event_control"), os.O_WRONLY | os.O_CLOEXEC)
-            os.write(fd, f"{self.fd} {control}".encode())
-            os.close(fd)
+            # The kernel keeps the eventfd alone.
+            with open(self.path, "rb") as control, open(os.path.join(directory, "cgroup.event_control"), "wb", 0) as asking:
+                asking.write(f"{self.fd} {control.fileno()}".encode())
         except OSError as error:
+            os.close(self.fd)
             raise HostError(directory, f"watch memory.oom_control: {reason(error)}") from None
 
     def take(self):

@@ -6,7 +6,7 @@ from ..model.config import parse
 from ..model.host import Host
 from ..model.request import Request
 from ..plan import Plan
-from .later import stored
+from ..stored import stored
 from .root import root_of
 
 

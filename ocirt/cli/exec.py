@@ -5,8 +5,8 @@ On the path of every exec: see tests/unit/test_import_budget.py.
 
 from ..errors import ConfigError, RequestError
 from ..model.json import parse as parse_json
+from ..stored import stored
 from .create import execute, filters_of, hand_over, read_all
-from .stored import stored
 
 
 def compile_and_execute(words, arguments):

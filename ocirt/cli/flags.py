@@ -51,6 +51,8 @@ GLOBAL = (
 )
 
 _BUNDLE = Flag("bundle", "the bundle's directory (default: this one)", "DIR", "b")
+_STATUS = Flag("status-fd", "tell on descriptor N, in JSON, what fails, how it begins and how it ends; once nobody reads there any "
+               "more, kill it", "N")
 _CREATE = (
     _BUNDLE,
     Flag("console-socket", "unix socket that gets the master of the terminal", "SOCKET"),
@@ -61,6 +63,7 @@ _CREATE = (
     Flag("preserve-fds", "pass N further descriptors, from 3 on, to the container", "N"),
     Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
     Flag("no-cache", "compile the bundle anew, and do not keep the program"),
+    _STATUS,
     Flag("layer", "make the rootfs an overlay of read-only directories, one a flag, the topmost first", "DIR",
          repeats=PATHS),
     Flag("upper", "where changes to the overlay go (without it the overlay is read-only)", "DIR"),
@@ -98,7 +101,7 @@ NATIVE = {
                  Flag("cgroup", "a cgroup beneath the container's; cgroup v1: CONTROLLER[,CONTROLLER...]:CGROUP", "CGROUP",
                       repeats=VALUES),
                  Flag("ignore-paused", "wait for a paused container to be resumed"),
-                 Flag("no-cache", "compile the process anew, and do not keep the program"), command=True),
+                 Flag("no-cache", "compile the process anew, and do not keep the program"), _STATUS, command=True),
     "pause": Verb("ID", "freeze the processes of a container"),
     "resume": Verb("ID", "let the processes of a paused container go on"),
     "list": Verb("", "list the containers under the root directory",

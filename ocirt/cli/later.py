@@ -4,8 +4,8 @@ A container outlives the executable that made it: its state directory keeps conf
 request, and from these this build compiles what the verb needs.
 """
 
+from ..stored import stored
 from .create import compile_program, execute, hand_over
-from .stored import stored
 
 
 def compile_and_execute(words, arguments):

@@ -32,12 +32,21 @@ long read_file(int dir, const char *path, char *data, size_t size);  // bytes re
 
 // ---- log.c ----
 
-// `prefix` is put before an error (null: nothing), `status` is the exit status of one.
-struct log { const char *path; int json, debug; const char *prefix; int status; };
+// `prefix` is put before an error (null: nothing), `status` is the exit status of one, `reader` the descriptor of
+// --status-fd (-1: none), which gets all lines in place of standard error.
+struct log { const char *path; int json, debug; const char *prefix; int status, reader; };
 extern struct log logging;
+// What the next error is about, for its line in JSON: the first failure, of which others may be consequences.
+struct failure { const char *phase, *path; int error; };
+extern struct failure failure;
 void log_line(const char *level, const char *message);
 void log_error(const char *message);           // to the log, and as plain text to standard error where the log is a file
 _Noreturn void fail(const char *format, ...);  // log_error with %s, %d and %e (an error number), and the end
+
+// ---- status.c: the lines of --status-fd; nothing without it ----
+
+void tell_begin(int pid, uint64_t start_time);
+void tell_end(int status, int64_t oom_kills);  // a wait status
 
 // ---- program.c: a program, checked and bound ----
 

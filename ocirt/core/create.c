@@ -1,4 +1,5 @@
 // create and run: a transaction. What a failure leaves is undone here, what a kill leaves by `delete --force`.
+// Run in the foreground, and create with --status-fd, stay until the container's end.
 #include "verbs.h"
 
 #include <sys/file.h>
@@ -34,6 +35,7 @@ void verb_create(struct request *q, const struct program *program, const void *c
   static struct run r;
   const struct step *failed;
   int run = q->verb == VERB_RUN, detach = q->flags[FLAG_DETACH] != 0, signals = -1;
+  int stay = run ? !detach : logging.reader >= 0;
   // For the container's program, not for hooks: Exec opens them again.
   for (int fd = 3; fd < 3 + preserved_fds(q); fd++) sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
   container_make(&c);
@@ -50,7 +52,7 @@ void verb_create(struct request *q, const struct program *program, const void *c
     undo(&c, &r, text.data);
   }
   fault_point();
-  if (run && !detach) {
+  if (stay) {
     if (!q->flags[FLAG_NO_SUBREAPER]) sys_prctl(36 /* PR_SET_CHILD_SUBREAPER */, 1, 0, 0);
     signals = relay_signals();
   }
@@ -60,23 +62,24 @@ void verb_create(struct request *q, const struct program *program, const void *c
     undo_helpers(&r, failed);
     undo(&c, &r, text.data);
   }
-  if (!run) sys_exit(0);
 
   // Before the program can ask; whatever changes from here on is a signal for the relay.
-  if (!detach && has_terminal(&c.program)) copy_window(r.console);
-  error = start_container(&c, r.peer, &text);
+  if (run && stay && has_terminal(&c.program)) copy_window(r.console);
+  error = run ? start_container(&c, r.peer, &text) : 0;
   if (error) {
     BUFFER(more, LOG_LINE);
     if (error != START_DESTROYED && destroy_container(&c, (int)c.journal->hooks_run, &more)) log_line("warning", more.data);
     log_error(text.data);
     sys_exit(1);
   }
-  if (detach) sys_exit(0);
-  sys_flock(c.dir, LOCK_UN);  // other verbs act on a running container
+  if (stay) sys_flock(c.dir, LOCK_UN);  // other verbs act on the container
+  tell_begin(c.journal->pid, c.journal->start_time);
+  if (!stay) sys_exit(0);
+  if (!run) { sys_close(r.peer); sys_close(r.start_socket); }
   int status = relay(&c, c.pidfd, signals, has_terminal(&c.program) ? r.console : -1, !q->flags[FLAG_NO_SUBREAPER]);
-  if (!q->flags[FLAG_KEEP]) {
+  if (status < 0 || (run && !q->flags[FLAG_KEEP])) {
     // Somebody else's delete may have come first.
     if (container_lock(&c, LOCK_EX) == 0 && destroy_container(&c, 1, &text)) log_line("warning", text.data);
   }
-  sys_exit(status);
+  sys_exit(status < 0 ? 255 : status);
 }

@@ -70,7 +70,22 @@ static void put_sentence(struct buffer *to, const struct program *p, const struc
   }
 }
 
+static const char *section_of(const struct program *p, const struct step *step) {
+  static const char *const names[] = {SECTION_NAMES};
+  for (unsigned i = 0; i < COUNT(names); i++) if (step >= section_first(p, i) && step < section_end(p, i)) return names[i];
+  return 0;
+}
+
+static void remember_failure(const struct program *p, const struct step *step, int error) {
+  if (failure.phase) return;
+  failure.phase = section_of(p, step);
+  failure.path = text_of(p, step->at);
+  // Of these two there is no more to know than that something else has failed.
+  if (error != -ECANCELED && error != -ECHILD) failure.error = -error;
+}
+
 void put_failure(struct buffer *to, const struct run *r, const struct step *step, int error) {
+  remember_failure(r->program, step, error);
   // A step that has said all there is to say needs no sentence (a program that is not found, a hook that failed).
   if (r->call && !*r->call) { put(to, r->detail.data); return; }
   put(to, text_of(r->program, step->at));

@@ -95,6 +95,27 @@ int preserved_fds(const struct request *q) {
   return (int)(listen + count);
 }
 
+// Before and after an exec of our own: 0 keeps the descriptor open over it.
+static void close_on_exec(int fd, int yes) { if (fd >= 0) sys_fcntl(fd, F_SETFD, yes ? FD_CLOEXEC : 0); }
+
+static int status_descriptor(const struct request *q) {
+  const char *text = q->flags[FLAG_STATUS_FD];
+  int64_t fd;
+  if (!text) return -1;
+  if (parse_number(text, &fd) || fd < 3 + preserved_fds(q) || fd > 1 << 20 || sys_fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+    fail("--status-fd: found %s, expected an open descriptor after those that the process gets, from %d on", text, 3 + preserved_fds(q));
+  return (int)fd;
+}
+
+// The descriptor that --config names by a path of its own process; -1: none, or one that the process gets anyway.
+static int config_descriptor(const struct request *q) {
+  const char *path = q->flags[FLAG_CONFIG];
+  int64_t fd;
+  if (!path) return -1;
+  const char *number = !strncmp(path, "/dev/fd/", 8) ? path + 8 : !strncmp(path, "/proc/self/fd/", 14) ? path + 14 : "";
+  return parse_number(number, &fd) || fd < 3 + preserved_fds(q) || fd > 1 << 20 ? -1 : (int)fd;
+}
+
 // ---- Python ----
 
 // The interpreter that pip, or the build, wrote into the first line of ocirt-python. A path with spaces or of more than
@@ -362,7 +383,8 @@ int main(int argc, char **argv, char **environment) {
   }
   complete(&q);
   logging = (struct log){q.flags[FLAG_LOG], q.flags[FLAG_LOG_FORMAT] && !strcmp(q.flags[FLAG_LOG_FORMAT], "json"),
-                         q.flags[FLAG_DEBUG] != 0, q.verb == VERB_EXEC ? "exec failed: " : 0, q.verb == VERB_EXEC ? 255 : 1};
+                         q.flags[FLAG_DEBUG] != 0, q.verb == VERB_EXEC ? "exec failed: " : 0, q.verb == VERB_EXEC ? 255 : 1, -1};
+  logging.reader = status_descriptor(&q);
   switch (q.verb) {
     case VERB_UPDATE: if (program >= 0) verb_update(&q, program, config); start_python(&q, "@cli", -1, 0);
     case VERB_LIST: verb_list(&q);
@@ -386,7 +408,10 @@ int main(int argc, char **argv, char **environment) {
     for (int fd = 3; fd < 3 + preserved; fd++)
       if (sys_fcntl(fd, F_GETFD, 0) < 0)
         fail("%s %d: descriptor %d is not open", fd < 3 + listen_fds(&q) ? "LISTEN_FDS" : "--preserve-fds", preserved, fd);
+    int given = config_descriptor(&q);
     sys_close_range(3 + (unsigned)preserved, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+    close_on_exec(logging.reader, 0);
+    close_on_exec(given, 0);
     seal_ourselves(&q);
     if (q.verb == VERB_EXEC) {
       struct container c = {0};
@@ -395,11 +420,14 @@ int main(int argc, char **argv, char **environment) {
       if (q.flags[FLAG_PROCESS]) process = read_whole("--process", q.flags[FLAG_PROCESS], 0);
       if (!known_process(&q, &c, process, &bound, &place))
         start_python(&q, "@exec", q.flags[FLAG_PROCESS] ? hand_over(process) : -1, &place);
+      close_on_exec(logging.reader, 1);
       verb_exec(&q, &c, &bound);
     }
     bytes = read_config(&q);
+    sys_close(given);
     if (!bytes.size || !find_program(&q, bytes.data, bytes.size, &bound, &place))
       start_python(&q, "@compile", hand_over(bytes), &place);
+    close_on_exec(logging.reader, 1);
   } else {
     if (program_load(&bound, program)) fail("the program of %s was compiled by another build", q.arguments[0]);
     bytes = take_back(config);

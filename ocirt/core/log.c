@@ -5,7 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-struct log logging = {.status = 1};
+struct log logging = {.status = 1, .reader = -1};
+struct failure failure;
 
 // logrus quotes a message in text format unless it is made of these characters only.
 static int needs_quotes(const char *text) {
@@ -36,27 +37,45 @@ static void take_warnings_back(int fd) {
   if (sys_fstat(fd, &st) == 0 && st.st_size == warned.end) sys2(SYS_ftruncate, fd, warned.begin);
 }
 
+// What engines do not know comes last, of errors alone.
+static void put_failed(struct buffer *to) {
+  if (failure.phase) { put(to, ",\"phase\":"); put_json(to, failure.phase); }
+  if (failure.path) { put(to, ",\"path\":"); put_json(to, failure.path); }
+  if (failure.error) { put(to, ",\"errno\":"); put_number(to, failure.error); }
+  if (warned.told.used && !warned.told.full && to->used + warned.told.used + 32 < to->size) {
+    put(to, ",\"warnings\":["); put(to, warned.told.data); put(to, "]");
+  }
+}
+
+static void put_line(struct buffer *to, int json, const char *level, const char *message) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (json) {
+    put(to, "{\"level\":\""); put(to, level);
+    put(to, "\",\"msg\":"); put_json(to, message);
+    put(to, ",\"time\":\""); put_time(to, now.tv_sec, -1);
+    put(to, "\"");
+    if (!strcmp(level, "error")) put_failed(to);
+    put(to, "}");
+  } else {
+    put(to, "time=\""); put_time(to, now.tv_sec, -1);
+    put(to, "\" level="); put(to, level);
+    put(to, " msg=");
+    if (needs_quotes(message)) put_json(to, message); else put(to, message);
+  }
+  put(to, "\n");
+}
+
 void log_line(const char *level, const char *message) {
   BUFFER(line, LOG_LINE);
   int is_warning = !strcmp(level, "warning"), is_error = !strcmp(level, "error");
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  if (logging.json) {
-    put(&line, "{\"level\":\""); put(&line, level);
-    put(&line, "\",\"msg\":"); put_json(&line, message);
-    put(&line, ",\"time\":\""); put_time(&line, now.tv_sec, -1);
-    put(&line, "\"");
-    if (is_error && warned.told.used && !warned.told.full && line.used + warned.told.used + 32 < line.size) {
-      put(&line, ",\"warnings\":["); put(&line, warned.told.data); put(&line, "]");
-    }
-    put(&line, "}");
-  } else {
-    put(&line, "time=\""); put_time(&line, now.tv_sec, -1);
-    put(&line, "\" level="); put(&line, level);
-    put(&line, " msg=");
-    if (needs_quotes(message)) put_json(&line, message); else put(&line, message);
+  if (logging.reader >= 0) {
+    put_line(&line, 1, level, message);
+    write_all(logging.reader, line.data, line.used);
+    if (!logging.path) return;
+    line.used = line.full = 0;
   }
-  put(&line, "\n");
+  put_line(&line, logging.json, level, message);
   int fd = 2;
   if (logging.path) {
     fd = sys_open(AT_FDCWD, logging.path, O_WRONLY | O_CREAT | O_APPEND, 0644);
@@ -75,7 +94,7 @@ void log_error(const char *text) {
   put(&whole, text);
   const char *message = whole.data;
   log_line("error", message);
-  if (!logging.path) return;
+  if (!logging.path || logging.reader >= 0) return;
   BUFFER(line, LOG_LINE);
   put(&line, message); put(&line, "\n");
   write_all(2, line.data, line.used);
@@ -89,7 +108,11 @@ void fail(const char *format, ...) {
     if (*at != '%') put_bytes(&message, at, 1);
     else if (*++at == 's') put(&message, va_arg(arguments, const char *));
     else if (*at == 'd') put_number(&message, va_arg(arguments, int));
-    else if (*at == 'e') put_error(&message, va_arg(arguments, int));
+    else if (*at == 'e') {
+      int error = va_arg(arguments, int);
+      put_error(&message, error);
+      if (!failure.error) failure.error = error < 0 ? -error : error;
+    }
   }
   va_end(arguments);
   log_error(message.data);

@@ -70,9 +70,9 @@ static void take_signals(int signals, struct container *c, int pidfd, int master
 }
 
 int relay(struct container *c, int pidfd, int signals, int master, int subreaper) {
-  enum { SIGNALS, END, INPUT, OUTPUT, NOTIFY };
+  enum { SIGNALS, END, INPUT, OUTPUT, NOTIFY, READER };
   struct pollfd fds[] = {{signals, POLLIN, 0}, {pidfd, POLLIN, 0}, {master >= 0 ? 0 : -1, POLLIN, 0}, {master, POLLIN, 0},
-                         {c->notify, POLLIN, 0}};
+                         {c->notify, POLLIN, 0}, {logging.reader, 0, 0}};
   if (master >= 0) make_raw();
   while (!(fds[END].revents & POLLIN)) {
     long n = sys3(SYS_poll, fds, COUNT(fds), -1);
@@ -85,11 +85,18 @@ int relay(struct container *c, int pidfd, int signals, int master, int subreaper
     }
     if (fds[OUTPUT].revents && !pump(master, 1)) fds[OUTPUT].fd = -1;
     if (fds[NOTIFY].revents && pass_readiness(c)) fds[NOTIFY].fd = -1;  // said once, or nobody listens
+    if (fds[READER].revents) {
+      // Not waited for: a frozen process ends only when it is thawed.
+      sys_pidfd_signal(pidfd, SIGKILL);
+      restore_terminal();
+      return -1;
+    }
   }
   // What the container printed last is still in the terminal.
   while (fds[OUTPUT].fd >= 0 && sys_poll(master, POLLIN, 0) == 1 && pump(master, 1));
   restore_terminal();
   int status = 0;
   if (wait_exit(pidfd, &status) < 0) return 255;
+  tell_end(status, oom_kills(&c->program));
   return status & 0x7f ? 128 + (status & 0x7f) : status >> 8;
 }

@@ -20,7 +20,8 @@ struct request {
 int parse_command_line(struct request *q, char **argv);
 
 int relay_signals(void);
-// Until the process that `pidfd` is of ends: its exit status. `master` is that of its terminal, -1: it has none of ours.
+// Until the process that `pidfd` is of ends: its exit status; or until nobody reads at --status-fd any more: -1, and the
+// process has been sent SIGKILL. `master` is that of its terminal, -1: it has none of ours.
 int relay(struct container *c, int pidfd, int signals, int master, int subreaper);
 void copy_window(int master);  // our terminal's size to the container's
 

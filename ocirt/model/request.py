@@ -89,7 +89,7 @@ class Request:
         return "{" + ",".join(members) + "}"
 
 
-def checked_id(id):
+def checked_id(id: str) -> str:
     """``id`` if it can be a container's: letters, digits, ``_+-.``, as runc.
 
     :raises RequestError: it cannot.

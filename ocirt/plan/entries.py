@@ -6,7 +6,7 @@ from .cache import ABSOLUTE, FORMAT, LIST_IS_EMPTY, MAGIC, MAX_LENGTH, NUMBER_EQ
 from .cache import PREDICATES as NAMES
 from .encode import BUILD_SIZE, LIST_VALUE, NUMBER_VALUE
 
-IGNORED = ("log", "log-format", "debug", "config", "keep", "no-subreaper", "no-cache")
+IGNORED = ("log", "log-format", "debug", "config", "keep", "no-subreaper", "no-cache", "status-fd")
 """Flags that no program depends on."""
 PASSED_ON = ("bundle", "root", "console-socket", "pidfd-socket", "pid-file", "upper", "work")
 """Flags whose value a program takes as it comes: only that they are given counts."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import ocirt as library
 from tests.integration.harness import (AS_USER, ENTRIES, LIMIT, MANAGER, ROOT, SYSTEMD, TREE, UID, V2, Bundle, Runtime, User, built,
                                        cgroups_path, left_cgroups, remove_cgroups)
 
@@ -86,6 +87,14 @@ def ocirt(tmp_path):
 def faulty(ocirt):
     """The test build with its fault switch, on the same root directory."""
     return Runtime(built("fault/bin"), ocirt.root)
+
+
+@pytest.fixture
+def runtime(ocirt):
+    """The same runtime, as the library has it."""
+    manager = MANAGER[0].partition("=")[2] if MANAGER else "cgroupfs"
+    return library.Runtime(executable=ocirt.executable, root=ocirt.root, cgroup_manager=manager,
+                           environment={"OCIRT_CACHE": os.environ["OCIRT_CACHE"]})
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from ocirt import boot
 from ocirt.cli import create, output, spec
-from ocirt.cli.stored import stored
+from ocirt.stored import stored
 from ocirt.errors import ConfigError, OcirtError, StateError
 
 ROOT = Path(__file__).parents[2]

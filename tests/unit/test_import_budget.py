@@ -28,7 +28,7 @@ ocirt.model ocirt.model.config ocirt.model.host ocirt.model.json ocirt.model.req
 ocirt.plan ocirt.plan.encode ocirt.plan.steps
 """
 EXPECTED_FOR_EXEC = EXPECTED + """
-ocirt.cli.exec ocirt.cli.stored ocirt.compile.bits ocirt.compile.exec ocirt.model.exec
+ocirt.cli.exec ocirt.compile.bits ocirt.compile.exec ocirt.model.exec ocirt.stored
 """
 
 DRIVER = ("ocirt.cgroups.v2 ocirt.cgroups.filter" if Path("/sys/fs/cgroup/cgroup.controllers").exists()

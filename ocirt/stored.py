@@ -2,8 +2,8 @@
 
 import posix
 
-from ..errors import ConfigError, StateError, reason
-from ..model.json import parse
+from .errors import ConfigError, StateError, reason
+from .model.json import parse
 
 
 def stored(words):

@@ -1,0 +1,287 @@
+"""Containers, for programs that wait: :class:`Container` and :func:`run`. :mod:`ocirt.aio` has the same for asyncio."""
+
+from __future__ import annotations
+
+import signal as signals
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import IO, Any
+
+from .errors import StateError
+from .failures import TimeoutExpired
+from .library import lifecycle, observe
+from .library.lifecycle import Bundle, Lifecycle, Path
+from .library.observe import Event, Stats
+from .library.runtime import Runtime
+from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
+from .library.waiting import deadline_in, drive
+from .model.request import checked_id
+from .process import MAX_OUTPUT, Process, Result, close_quietly, encoded, result_of
+from .state import State
+from .state import ids as state_ids
+
+
+class Container:
+    """A container. Leaving its ``with`` block kills and deletes it, whatever happened in it.
+
+    Made by :meth:`create`, or found by :meth:`load`. Any thread may use it, several at once. One that was made here lives no
+    longer than this object and this process: its end, however it comes, is the container's, which is killed and deleted by
+    the process that attends to it. (What shall outlive us is made by ``ocirt create``, and found by :meth:`load`.)
+
+    :ivar id: its id.
+    :ivar runtime: the runtime that it belongs to.
+    :ivar stdin: our end of the pipe, a file to write; ``None`` where it is no pipe. The same of ``stdout``, ``stderr``.
+    """
+
+    id: str
+    runtime: Runtime
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+    stderr: IO[bytes] | None
+
+    def __init__(self, life: Lifecycle) -> None:
+        self._life, self.id, self.runtime = life, life.id, life.runtime
+        streams = life.attendant.streams if life.attendant else Streams()
+        self.stdin, self.stdout, self.stderr = [streams.file(number) for number in range(3)]
+
+    def __repr__(self) -> str:
+        return f"<ocirt.Container {self.id}>"
+
+    @classmethod
+    def create(cls, bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
+               id: str | None = None, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL, stderr: Stream = DEVNULL,
+               pass_fds: Sequence[int] = (), runtime: Runtime | None = None) -> Container:
+        """Make a container, of a bundle or of a config in Python. Its program is run by :meth:`start`.
+
+        :param bundle: a directory with config.json.
+        :param config: what config.json would hold, as :func:`ocirt.sandbox` makes it; instead of the bundle's. No file is
+            written.
+        :param rootfs: the directory of its root file system, in place of the config's ``root.path``.
+        :param id: letters, digits and ``_+-.``; by default one that is new.
+        :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file. The same of the next two; ``stderr`` may be ``STDOUT``.
+        :param pass_fds: descriptors that its program gets, as 3, 4...
+        :raises ConfigError: the config is wrong.
+        :raises OcirtError: it cannot be made. Nothing is left of it.
+        """
+        found = runtime or Runtime()
+        name = lifecycle.new_id() if id is None else checked_id(id)
+        return cls(drive(Lifecycle.create(found, Bundle(bundle, config, rootfs), name, Streams.open(stdin, stdout, stderr), pass_fds)))
+
+    @classmethod
+    def load(cls, id: str, *, runtime: Runtime | None = None) -> Container:
+        """The container ``id``, whoever made it.
+
+        :raises NoContainer: there is none.
+        :raises StateError: its state directory is broken.
+        """
+        return cls(Lifecycle.load(runtime or Runtime(), id))
+
+    # ---- its life ----
+
+    def start(self) -> None:
+        """Run its program.
+
+        :raises ProgramError: the program is not there or cannot be executed; the container has ended then.
+        :raises WrongState: it runs already, or has ended.
+        """
+        drive(self._life.start())
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for the end of its program. One that writes more to a pipe than it holds waits for a reader.
+
+        :param timeout: seconds; ``None``: no limit. It goes on after that.
+        :returns: its exit status, 128 and the signal's number if a signal has ended it; ``None`` if it was found by
+            :meth:`load` and the kernel does not tell (it does since Linux 6.15).
+        :raises TimeoutExpired: it has not ended by then.
+        """
+        drive(self._life.wait(timeout))
+        return self.returncode
+
+    def kill(self, signal: int = signals.SIGKILL, *, all: bool = False) -> None:
+        """Send a signal to its program, or to ``all`` of its processes.
+
+        :raises WrongState: it does not run.
+        """
+        drive(self._life.kill(signal, all))
+
+    def pause(self) -> None:
+        """Freeze its processes.
+
+        :raises WrongState: it does not run.
+        """
+        drive(self._life.pause())
+
+    def resume(self) -> None:
+        """Let them go on.
+
+        :raises WrongState: it is not paused.
+        """
+        drive(self._life.resume())
+
+    def update(self, resources: Mapping[str, Any]) -> None:
+        """Change its limits, all of those given or none.
+
+        :param resources: like ``linux.resources``: ``{"memory": {"limit": 64 << 20}}``.
+        :raises RequestError: one of them cannot be used.
+        """
+        drive(self._life.update(resources))
+
+    def delete(self, *, force: bool = False) -> None:
+        """Remove it.
+
+        :param force: kill it first if it runs; and that there is none is no error.
+        :raises WrongState: it has not ended.
+        """
+        drive(self._life.delete(force))
+        self._close_streams()
+
+    # ---- further processes ----
+
+    def exec(self, args: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None,
+             user: str | int | None = None, additional_gids: Iterable[int] = (), capabilities: Iterable[str] = (),
+             no_new_privileges: bool = False, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL, stderr: Stream = DEVNULL,
+             pass_fds: Sequence[int] = ()) -> Process:
+        """Start a further process in it, which has been executed when this returns.
+
+        :param args: the program and its arguments.
+        :param cwd: its directory; by default that of the container's program, like all that follows.
+        :param env: further environment variables.
+        :param user: ``UID`` or ``UID:GID``.
+        :param additional_gids: further groups.
+        :param capabilities: further capabilities.
+        :param no_new_privileges: set no_new_privs.
+        :param stdin: as for :meth:`create`, and so the others.
+        :raises ProgramError: the program is not there or cannot be executed.
+        :raises WrongState: the container does not run, or is paused.
+        """
+        flags = lifecycle.exec_flags(cwd, env, user, additional_gids, capabilities, no_new_privileges)
+        return Process(args, drive(self._life.exec(args, flags, Streams.open(stdin, stdout, stderr), pass_fds)))
+
+    def run(self, args: Sequence[str], *, input: bytes | str = b"", timeout: float | None = None, check: bool = False,
+            max_output: int | None = MAX_OUTPUT, cwd: str | None = None, env: Mapping[str, str] | None = None,
+            user: str | int | None = None) -> Result:
+        """Run a further process in it to its end. Parameters are those of :meth:`exec` and :meth:`Process.communicate`.
+
+        :param check: raise :class:`CommandFailed` if it does not end with 0.
+        :raises TimeoutExpired: the time was up; it has been killed.
+        """
+        with self.exec(args, cwd=cwd, env=env, user=user, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
+            result = process.communicate(input, timeout, max_output)
+        return result.check() if check else result
+
+    # ---- what is known of it ----
+
+    @property
+    def state(self) -> State:
+        """What it is at this moment.
+
+        :raises NoContainer: it has been deleted.
+        """
+        return self._life.state()
+
+    @property
+    def status(self) -> str:
+        """``creating``, ``created``, ``running``, ``paused`` or ``stopped``."""
+        return self.state.status
+
+    @property
+    def pid(self) -> int:
+        """Of its first process, as the caller sees it; 0 when there is none. Use :attr:`pidfd` to act on it."""
+        return self.state.pid
+
+    @property
+    def pidfd(self) -> int | None:
+        """A descriptor of its first process, ready to read once that has ended: for select, poll or an event loop of the
+        caller's. It is this object's, until the container is deleted; ``None`` where it had ended before we could look."""
+        return self._life.pidfd
+
+    @property
+    def returncode(self) -> int | None:
+        """What :meth:`wait` has returned, ``None`` before."""
+        ended = self._life.ended
+        return None if ended is None else ended.returncode
+
+    @property
+    def oom(self) -> bool:
+        """Has the kernel killed any of its processes for want of memory? Known as long as it is there; of one that was made
+        here also later.
+
+        :raises NoContainer: it was found by :meth:`load`, and has been deleted.
+        """
+        return observe.has_oom(self._life)
+
+    def stats(self) -> Stats:
+        """What it uses at this moment.
+
+        :raises HostError: it has no cgroups of its own.
+        """
+        return observe.stats(self.runtime.root, self.id)
+
+    def events(self, timeout: float | None = None) -> Iterator[Event]:
+        """What happens to it from now on, as it happens, until its first process has ended.
+
+        :param timeout: seconds for all of it.
+        :raises StateError: it has ended.
+        :raises HostError: it has no memory cgroup.
+        :raises TimeoutExpired: the time was up.
+        """
+        watching = observe.Watching(self.runtime.root, self.id, observe.check_alive(self.id, self.pidfd))
+        deadline = deadline_in(timeout)
+
+        def follow() -> Iterator[Event]:
+            try:
+                while isinstance(event := drive(watching.next(deadline)), Event):
+                    yield event
+                if event is False:
+                    assert timeout is not None
+                    raise TimeoutExpired(f"events of {self.id}", timeout)
+            finally:
+                watching.close()
+        return follow()
+
+    @classmethod
+    def list(cls, *, runtime: Runtime | None = None) -> Sequence[Container]:
+        """All containers of the runtime, by their ids; one that is broken, or goes just now, is left out."""
+        runtime = runtime or Runtime()
+        found = []
+        for id in state_ids(runtime.root):
+            try:
+                found.append(cls.load(id, runtime=runtime))
+            except StateError:
+                continue
+        return found
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.delete(force=True)
+
+    def _close_streams(self) -> None:
+        for file in (self.stdin, self.stdout, self.stderr):
+            if file is not None:
+                close_quietly(file)
+
+
+def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None, id: str | None = None,
+        input: bytes | str = b"", timeout: float | None = None, check: bool = False, max_output: int | None = MAX_OUTPUT,
+        stdout: Stream = PIPE, stderr: Stream = PIPE, pass_fds: Sequence[int] = (), runtime: Runtime | None = None) -> Result:
+    """Run a container from its creation to its removal, with one process of the executable.
+
+    :param bundle: as for :meth:`Container.create`, and so ``config``, ``rootfs``, ``id`` and ``pass_fds``.
+    :param input: its standard input; text is written as UTF-8.
+    :param timeout: seconds for all of it; it is killed after that.
+    :param check: raise :class:`CommandFailed` if it does not end with 0.
+    :param max_output: bytes of both outputs; it is killed if there is more. ``None``: no limit.
+    :param stdout: where its output goes instead of into the result; the same of ``stderr``, which may be ``STDOUT``.
+    :raises OcirtError: it cannot be made or started.
+    :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
+
+    Whatever is raised, nothing is left of it.
+    """
+    runtime = runtime or Runtime()
+    name = lifecycle.new_id() if id is None else checked_id(id)
+    output, found = Output(max_output), Bundle(bundle, config, rootfs)
+    end = drive(lifecycle.run(runtime, found, name, Streams.open(PIPE, stdout, stderr), pass_fds, encoded(input), timeout, output))
+    result = result_of(found.args, end, output)
+    return result.check() if check else result

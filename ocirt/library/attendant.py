@@ -1,0 +1,147 @@
+"""The process of the executable that attends to a container, or to a process in one, until its end.
+
+It is the parent of the container's process, which nobody else can wait for on a kernel that does not tell exit statuses by
+pidfd. It tells by a pipe (``--status-fd``) that the process is there, what failed, and how it ended; and it holds the other
+end of our life: once nobody reads the pipe any more it kills what it attends to, and removes the container.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Sequence
+
+from ..errors import OcirtError
+from ..failures import InstallationError, TimeoutExpired
+from . import pidfd, report
+from .children import Child, close_all
+from .report import Begin, End
+from .runtime import Runtime
+from .streams import Streams
+from .waiting import Operation, Wait, deadline_in
+
+
+class Attendant:
+    """
+    :ivar id: of the container.
+    :ivar streams: those of the process.
+    :ivar child: the attending process.
+    :ivar began: the process that is attended to, once it is there.
+    :ivar pidfd: of that process; ``None`` before, and where it had ended before we could look. Ours to close.
+    :ivar ended: how it has ended, once it has and that is known.
+    :ivar lines: all that has been told so far.
+    """
+
+    def __init__(self, runtime: Runtime, id: str, words: Sequence[str], streams: Streams, pass_fds: Sequence[int] = (),
+                 config: int | None = None) -> None:
+        """
+        :param words: the verb and what follows, but for the flags added here.
+        :param pass_fds: further descriptors for the process, from 3 on.
+        :param config: a memfd for ``--config``. It stays the caller's.
+        """
+        self.runtime, self.id, self.streams = runtime, id, streams
+        self.began: Begin | None = None
+        self.ended: End | None = None
+        self.pidfd: int | None = None
+        self._lock = threading.Lock()
+        self.lines: list[report.Line] = []
+        self._unread = b""
+        self._status = -1
+        self._words, self._pass_fds, self._config = words, pass_fds, config
+        self.child = Child()
+
+    def __del__(self) -> None:
+        self.release()
+
+    def start(self) -> None:
+        """Start it. The streams are given away, whatever happens.
+
+        :raises InstallationError: it cannot be started.
+        """
+        self._status, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(writing, True)
+        fds = dict(enumerate([*self.streams.given, *self._pass_fds, writing]))
+        verb, *rest = self._words
+        flags = ["--status-fd", str(len(fds) - 1), "--preserve-fds", str(len(self._pass_fds))]
+        if self._config is not None:
+            fds[len(fds)] = self._config
+            flags += ["--config", f"/proc/self/fd/{len(fds) - 1}"]
+        try:
+            self.child.start(self.runtime, self.runtime.command(verb, *flags, *rest), fds)
+        finally:
+            os.close(writing)
+            self.streams.given_away()
+
+    def begin(self) -> Operation[None]:
+        """Start it, and wait until the process is there.
+
+        :raises OcirtError: it failed; nothing is left of it.
+        :raises TimeoutExpired: it took more than the runtime's time-out; the attending process has been killed.
+        """
+        deadline = deadline_in(self.runtime.timeout)
+        try:
+            self.start()
+            while self.take() and self.began is None:
+                ready = yield Wait({self._status: select.POLLIN}, deadline)
+                if not ready:
+                    raise TimeoutExpired(f"container {self.id}", self.runtime.timeout)
+            if self.began is None:
+                yield from self.child.end(None)
+                raise self.failure()
+        except BaseException:
+            self.child.kill()
+            yield from self.child.end(None)
+            self.release()
+            self.streams.close()
+            raise
+        self.pidfd = pidfd.hold(self.began.pid, self.began.start_time)
+
+    def failure(self) -> OcirtError:
+        """Why it failed."""
+        return report.error_in(self.lines, self.id) or InstallationError(
+            f"{self.runtime.executable}: ended without a word about container {self.id}")
+
+    def end(self, deadline: float | None) -> Operation[bool]:
+        """Until the process has ended, and the attending one: False if the deadline comes first. See ``ended``."""
+        if not (yield from self.child.end(deadline)):
+            return False
+        self.take()
+        return True
+
+    def kill(self, number: int) -> None:
+        """Send a signal to the process.
+
+        :raises ProcessLookupError: it has ended.
+        """
+        with self._lock:
+            if self.pidfd is None:
+                raise ProcessLookupError
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def release(self) -> None:
+        """Close our descriptors, the streams' excepted. The process is killed if it lives."""
+        with self._lock:
+            held, self._status, self.pidfd = [self._status, self.pidfd], -1, None
+        close_all([fd for fd in held if fd is not None and fd >= 0])
+
+    def take(self) -> bool:
+        """Take in what has been told. False at the end: nothing more will be."""
+        with self._lock:
+            while self._status >= 0:
+                try:
+                    data = os.read(self._status, 1 << 16)
+                except BlockingIOError:
+                    return True
+                whole, end, rest = (self._unread + data).rpartition(b"\n")
+                if not data:
+                    whole, rest = rest, b""
+                self._unread = rest
+                for line in report.parse(whole):
+                    self.lines.append(line)
+                    self.began = self.began or report.begin_of(line)
+                    self.ended = self.ended or report.end_of(line)
+                if not data:
+                    return False
+            return False

@@ -1,0 +1,386 @@
+"""The operations on a container, each of them a generator (:mod:`.waiting`)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, Union
+
+from .. import state as states
+from ..errors import RequestError
+from ..failures import TimeoutExpired
+from ..model.request import checked_id
+from . import pidfd, report
+from .attendant import Attendant
+from .children import Child
+from .report import End
+from .runtime import Runtime
+from .streams import Output, Streams, transfer
+from .waiting import Operation, deadline_in
+
+Path = Union[str, os.PathLike[str]]
+MFD_NOEXEC_SEAL = 8
+
+
+def verb(runtime: Runtime, id: str, *words: str, input: bytes | None = None) -> Operation[bytes]:
+    """Run a verb of the executable to its end: what it has printed.
+
+    What interrupts it is held back until then: a container is started, or it is not.
+
+    :param id: the container that it is about.
+    :param input: its standard input.
+    :raises OcirtError: it failed.
+    :raises TimeoutExpired: it took more than the runtime's time-out, and has been killed.
+    """
+    fds: list[int] = []
+    try:
+        fds.append(memfd("input", input) if input is not None else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        fds += [memfd("output"), memfd("error")]
+        child, deadline = Child(), deadline_in(runtime.timeout)
+        interruption: BaseException | None = None
+        ended: bool | None = None
+        while ended is None:
+            try:
+                if not child.is_started:
+                    child.start(runtime, runtime.command(*words), dict(enumerate(fds)))
+                ended = yield from child.end(deadline)
+            except BaseException as error:
+                if isinstance(error, GeneratorExit) or not child.is_started:
+                    raise
+                interruption = error
+        if not ended:
+            child.kill()
+            yield from child.end(None)
+            raise TimeoutExpired(f"{words[0]} {id}", runtime.timeout)
+        if interruption is not None:
+            raise interruption
+        failure = report.error_in(report.parse(contents(fds[2])), id)
+        if failure is not None:
+            raise failure
+        return contents(fds[1])
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def memfd(name: str, data: bytes = b"") -> int:
+    """A file in memory, which begins with ``data``; its offset is at its start."""
+    try:
+        fd = os.memfd_create(name, os.MFD_CLOEXEC | MFD_NOEXEC_SEAL)
+    except OSError:  # before Linux 6.3
+        fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.pwrite(fd, rest, len(data) - len(rest)):]
+    return fd
+
+
+def contents(fd: int) -> bytes:
+    data = b""
+    while part := os.pread(fd, 1 << 20, len(data)):
+        data += part
+    return data
+
+
+class Bundle:
+    """What a container is made from: a bundle's directory, or a config in Python.
+
+    :ivar directory: of the bundle. For a config without one that is its rootfs: no directory is made, nothing has to be
+        removed, and relative paths in the config cannot lead anywhere else.
+    :ivar config: config.json as a memfd, ``None``: the directory has one. Ours to close.
+    :ivar args: the command line that a config in Python has.
+    :raises RequestError: there is neither, or what there is cannot be used.
+    """
+
+    def __init__(self, directory: Path | None, config: Mapping[str, Any] | None, rootfs: Path | None) -> None:
+        self.config: int | None = None
+        self.args: Sequence[str] = ()
+        if config is None:
+            if directory is None or rootfs is not None:
+                raise RequestError("bundle: found none, expected a bundle's directory, or a config and its rootfs" if directory is None
+                                   else "rootfs: found one beside a bundle, whose config.json names it, expected a config with it")
+            self.directory = os.path.abspath(directory)
+            return
+        members = deepcopy(dict(config))
+        if rootfs is not None:
+            members["root"] = {**(members.get("root") or {}), "path": os.path.abspath(rootfs)}
+        root = members.get("root")
+        path = root.get("path") if isinstance(root, dict) else None
+        if directory is None:
+            if not (isinstance(path, str) and os.path.isabs(path)):
+                raise RequestError(f"config: root.path: found {path!r}, expected an absolute path, or rootfs= or a bundle beside it")
+            directory = path
+        self.directory = os.path.abspath(directory)
+        try:
+            data = json.dumps(members).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise RequestError(f"config: {error}") from None
+        process = members.get("process")
+        self.args = process.get("args") or () if isinstance(process, dict) else ()
+        self.config = memfd("config.json", data)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.config is not None:
+            os.close(self.config)
+            self.config = None
+
+
+def new_id() -> str:
+    return f"ocirt-{os.urandom(8).hex()}"
+
+
+def attend(name: str, runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int]) -> Attendant:
+    """Who attends to the verb ``name``, create or run, of a bundle."""
+    return Attendant(runtime, id, [name, "--bundle", bundle.directory, "--", id], streams, pass_fds, bundle.config)
+
+
+def remove(attendant: Attendant, is_made: bool = False) -> Operation[None]:
+    """End what an attendant attends to, a container, however far it has come, and the attendant. Nothing is left.
+
+    :param is_made: is it known that the container is there? The attendant tells then how it has ended.
+    """
+    attendant.take()
+    if attendant.began is None and not is_made:
+        attendant.child.kill()
+        yield from attendant.child.end(None)
+    yield from verb(attendant.runtime, attendant.id, "delete", "--force", "--", attendant.id)
+    if not (yield from attendant.end(deadline_in(attendant.runtime.timeout))):
+        raise TimeoutExpired(f"the end of {attendant.id}", attendant.runtime.timeout)
+
+
+def undo(attendant: Attendant) -> Operation[None]:
+    """After an attendant has ended too early: it has undone what it did if it says what failed, and not if it was killed."""
+    if report.error_in(attendant.lines) is None:
+        yield from verb(attendant.runtime, attendant.id, "delete", "--force", "--", attendant.id)
+
+
+def run(runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int], input: bytes,
+        timeout: float | None, output: Output) -> Operation[End]:
+    """A container from its creation to its removal: how it has ended.
+
+    :raises OcirtError: it could not be run; nothing is left of it.
+    :raises TimeoutExpired: it ran too long; nothing is left of it either.
+    """
+    deadline = deadline_in(timeout)
+    attendant = attend("run", runtime, bundle, id, streams, pass_fds)
+    removed = False
+    try:
+        attendant.start()
+        bundle.close()
+        with attendant.child.watched() as end:
+            in_time = yield from transfer(streams.ours, input, end, output, deadline)
+        if not in_time or output.truncated:
+            removed = True
+            yield from remove(attendant, output.truncated)
+        if not in_time:
+            assert timeout is not None
+            raise TimeoutExpired(f"container {id}", timeout, output.of(1), output.of(2))
+        yield from attendant.end(None)
+        if attendant.ended is None:
+            yield from undo(attendant)
+            raise attendant.failure()
+        return attendant.ended
+    except BaseException:
+        if not removed and not attendant.child.reap():
+            yield from remove(attendant)
+        raise
+    finally:
+        streams.close()
+        attendant.release()
+
+
+def communicate(attendant: Attendant, input: bytes, timeout: float | None, output: Output) -> Operation[End]:
+    """Write a process' input and read its outputs until it ends; it is killed if the time is up or there is too much output.
+
+    :raises TimeoutExpired: the time was up.
+    """
+    try:
+        with attendant.child.watched() as end:
+            in_time = yield from transfer(attendant.streams.ours, input, end, output, deadline_in(timeout))
+        if not in_time or output.truncated:
+            kill(attendant)
+        yield from attendant.end(None)
+    except BaseException:
+        kill(attendant)
+        yield from attendant.end(None)
+        raise
+    if not in_time:
+        assert timeout is not None
+        raise TimeoutExpired(f"a process in {attendant.id}", timeout, output.of(1), output.of(2))
+    if attendant.ended is None:
+        raise attendant.failure()
+    return attendant.ended
+
+
+def wait(attendant: Attendant, timeout: float | None) -> Operation[End]:
+    """Until a process ends.
+
+    :raises TimeoutExpired: it has not by then; it goes on.
+    """
+    if not (yield from attendant.end(deadline_in(timeout))):
+        assert timeout is not None
+        raise TimeoutExpired(f"a process in {attendant.id}", timeout)
+    if attendant.ended is None:
+        raise attendant.failure()
+    return attendant.ended
+
+
+def kill(attendant: Attendant, number: int = 9) -> bool:
+    """Send a signal to what is attended to: False if it has ended."""
+    try:
+        attendant.kill(number)
+        return True
+    except ProcessLookupError:
+        return False
+
+
+class Lifecycle:
+    """A container that is there.
+
+    :ivar attendant: of one that we have made; ``None`` of one that was found.
+    :ivar pidfd: of its first process; ``None`` where it has ended.
+    """
+
+    def __init__(self, runtime: Runtime, id: str, attendant: Attendant | None, held: int | None) -> None:
+        self.runtime, self.id, self.attendant, self._held = runtime, id, attendant, held
+        self._ended: End | None = None
+
+    def __del__(self) -> None:
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close our descriptors."""
+        held, self._held = self._held, None
+        if held is not None:
+            os.close(held)
+        if self.attendant is not None:
+            self.attendant.release()
+
+    @property
+    def pidfd(self) -> int | None:
+        return self._held if self.attendant is None else self.attendant.pidfd
+
+    @property
+    def ended(self) -> End | None:
+        """How it has ended, as far as that was told; :meth:`wait` asks."""
+        return self._ended if self.attendant is None else self.attendant.ended
+
+    @classmethod
+    def create(cls, runtime: Runtime, bundle: Bundle, id: str, streams: Streams,
+               pass_fds: Sequence[int]) -> Operation[Lifecycle]:
+        """:raises OcirtError: it could not be created; nothing is left of it."""
+        attendant = attend("create", runtime, bundle, id, streams, pass_fds)
+        try:
+            yield from attendant.begin()
+        except BaseException:
+            if attendant.child.is_started:
+                yield from undo(attendant)
+            raise
+        finally:
+            bundle.close()
+        return cls(runtime, id, attendant, None)
+
+    @classmethod
+    def load(cls, runtime: Runtime, id: str) -> Lifecycle:
+        """:raises StateError: there is none, or its state directory is broken."""
+        checked_id(id)
+        for _ in range(3):
+            pid = states.read(runtime.root, id).pid
+            if pid == 0:
+                return cls(runtime, id, None, None)
+            try:
+                held = os.pidfd_open(pid)
+            except ProcessLookupError:
+                continue
+            # The number cannot change hands any more: if the container still has it, this is its process.
+            try:
+                if states.read(runtime.root, id).pid == pid:
+                    return cls(runtime, id, None, held)
+            except BaseException:
+                os.close(held)
+                raise
+            os.close(held)
+        return cls(runtime, id, None, None)
+
+    def state(self) -> states.State:
+        return states.read(self.runtime.root, self.id)
+
+    def verb(self, name: str, *words: str, input: bytes | None = None) -> Operation[bytes]:
+        return verb(self.runtime, self.id, name, *words, input=input)
+
+    def start(self) -> Operation[None]:
+        yield from self.verb("start", "--", self.id)
+
+    def kill(self, number: int, all: bool) -> Operation[None]:
+        yield from self.verb("kill", *(["--all"] if all else []), "--", self.id, str(int(number)))
+
+    def pause(self) -> Operation[None]:
+        yield from self.verb("pause", "--", self.id)
+
+    def resume(self) -> Operation[None]:
+        yield from self.verb("resume", "--", self.id)
+
+    def update(self, resources: Mapping[str, Any]) -> Operation[None]:
+        try:
+            data = json.dumps(dict(resources)).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise RequestError(f"resources: {error}") from None
+        yield from self.verb("update", "--resources", "-", "--", self.id, input=data)
+
+    def wait(self, timeout: float | None) -> Operation[End | None]:
+        """Until its first process has ended: how; ``None`` where nobody can know.
+
+        :raises TimeoutExpired: it has not by then.
+        """
+        deadline = deadline_in(timeout)
+        if self.attendant is not None:
+            in_time = yield from self.attendant.end(deadline)
+        elif self._held is not None and self._ended is None:
+            # A descriptor of its own: another thread may delete the container, and let go of ours.
+            held = os.dup(self._held)
+            try:
+                found = yield from pidfd.end(held, deadline)
+            finally:
+                os.close(held)
+            in_time, self._ended = found is not False, found if isinstance(found, End) else self._ended
+        else:
+            in_time = True
+        if not in_time:
+            assert timeout is not None
+            raise TimeoutExpired(f"container {self.id}", timeout)
+        return self.ended
+
+    def delete(self, force: bool) -> Operation[None]:
+        """Remove it; ``force`` kills it first, and is content if it is gone already."""
+        yield from self.verb("delete", *(["--force"] if force else []), "--", self.id)
+        if self.attendant is not None and not (yield from self.attendant.end(deadline_in(self.runtime.timeout))):
+            raise TimeoutExpired(f"the end of {self.id}", self.runtime.timeout)
+        self.let_go()
+
+    def exec(self, args: Sequence[str], flags: Sequence[str], streams: Streams, pass_fds: Sequence[int]) -> Operation[Attendant]:
+        """A process in it, once its program has been executed.
+
+        :raises WrongState: the container does not run.
+        :raises ProgramError: the program cannot be executed.
+        """
+        attendant = Attendant(self.runtime, self.id, ["exec", *flags, "--", self.id, *args], streams, pass_fds)
+        yield from attendant.begin()
+        return attendant
+
+
+def exec_flags(cwd: str | None, env: Mapping[str, str] | None, user: str | int | None, additional_gids: Iterable[int],
+               capabilities: Iterable[str], no_new_privileges: bool) -> list[str]:
+    """The flags of ``exec`` for what was asked for."""
+    flags = ["--cwd", cwd] if cwd is not None else []
+    flags += ["--user", str(user)] if user is not None else []
+    flags += ["--no-new-privs"] if no_new_privileges else []
+    for name, values in (("--env", [f"{key}={value}" for key, value in (env or {}).items()]),
+                         ("--additional-gids", map(str, additional_gids)), ("--cap", capabilities)):
+        for value in values:
+            flags += [name, value]
+    return flags

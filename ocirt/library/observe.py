@@ -1,0 +1,150 @@
+"""What a container uses, and what happens to it: read from its cgroups by this process, which writes nothing there."""
+# mypy: allow-untyped-calls
+# The compiler's modules, which are on the way of every create, carry no annotations.
+
+from __future__ import annotations
+
+import os
+import select
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .. import cgroups
+from ..cgroups.stats import NO_LIMIT
+from ..errors import NoContainer, StateError
+from ..model.config import parse
+from ..model.host import Host
+from ..model.request import Request
+from ..model.text import bound
+from ..plan import Plan
+from ..plan.steps import TellOomKills
+from ..stored import stored
+from .lifecycle import Lifecycle
+from .waiting import Operation, Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a container uses at one moment. What this host does not count is 0, a limit that is not set ``None``."""
+
+    cpu_seconds: float
+    """CPU time of all its processes so far."""
+    memory: int
+    """Bytes, the page cache that it has filled included."""
+    memory_peak: int
+    memory_limit: int | None
+    processes: int
+    """Processes and threads."""
+    process_limit: int | None
+    oom_kills: int
+    """How many of its processes the kernel has killed for want of memory."""
+    details: dict[str, Any] = field(repr=False)
+    """All there is, in the form of ``ocirt events --stats`` and runc."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that has happened to a container: ``oom``, it has run out of memory, or ``end`` of its first process, which
+    is the last event."""
+
+    type: Literal["oom", "end"]
+
+
+def driver_of(root: str, id: str) -> Any:
+    """The cgroup driver (:class:`ocirt.cgroups.Driver`) of a container.
+
+    :raises OcirtError: there is no such container, or it has no cgroups here.
+    """
+    if not os.path.exists(os.path.join(root, id)):
+        raise NoContainer(id)
+    data, words = stored({"id": id, "root": root})
+    config = parse(data)
+    return cgroups.choose(config, Request(words), Host(), Plan(config.trace))
+
+
+def stats(root: str, id: str) -> Stats:
+    """:raises HostError: it has no cgroups of its own, or they cannot be read."""
+    driver = driver_of(root, id)
+    data: dict[str, Any] = driver.stats()
+    memory = data["memory"]["usage"]
+    return Stats(cpu_seconds=data["cpu"]["usage"].get("total", 0) / 1e9, memory=memory.get("usage", 0),
+                 memory_peak=memory.get("max", 0), memory_limit=_limit(memory.get("limit", 0)),
+                 processes=data["pids"].get("current", 0), process_limit=data["pids"].get("limit"),
+                 oom_kills=_oom_kills(driver), details=data)
+
+
+def _limit(value: int) -> int | None:
+    """cgroup v1 has no word for no limit, but the greatest number of pages."""
+    return None if value in (0, NO_LIMIT) or value > 1 << 62 else value
+
+
+def has_oom(life: Lifecycle) -> bool:
+    """Has the kernel killed any process of the container for want of memory? False where that is not counted."""
+    if life.attendant is not None and life.attendant.ended is not None:
+        return life.attendant.ended.oom_kills > 0
+    return _oom_kills(driver_of(life.runtime.root, life.id)) > 0
+
+
+def _oom_kills(driver: Any) -> int:
+    kind: Any = TellOomKills
+    for step in driver.tell():
+        if isinstance(step, kind):
+            path = f"{bound(step.hierarchy)}{bound(step.path)}/{bound(step.file)}"
+            try:
+                with open(path) as file:
+                    rows = dict([line.split() for line in file.read().splitlines()])
+            except FileNotFoundError:  # the cgroup is gone
+                return 0
+            return int(rows.get(bound(step.key), 0))
+    return 0
+
+
+class Watching:
+    """The events of a container, one after the other.
+
+    :param pidfd: of its first process, which is ours from now on; ``None`` where it has ended.
+    :raises HostError: there is no memory cgroup to be watched.
+    """
+
+    def __init__(self, root: str, id: str, pidfd: int | None) -> None:
+        self._pidfd, self._ended = pidfd, pidfd is None
+        self._watch: Any = None
+        try:
+            if pidfd is not None:
+                self._watch = driver_of(root, id).watch()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        for fd in (self._pidfd, self._watch and self._watch.fd):
+            if fd is not None:
+                os.close(fd)
+        self._pidfd = self._watch = None
+        self._ended = True
+
+    def next(self, deadline: float | None = None) -> Operation[Event | None | bool]:
+        """The next event; ``None`` after the last one, ``False`` if the deadline comes first."""
+        while not self._ended:
+            assert self._pidfd is not None
+            ready = yield Wait({self._watch.fd: self._watch.mask, self._pidfd: select.POLLIN}, deadline)
+            if not ready:
+                return False
+            # A process that is killed for want of memory may be the last: the reason comes before the end.
+            if self._watch.take():
+                return Event("oom")
+            if self._pidfd in ready:
+                self.close()
+                return Event("end")
+        self.close()
+        return None
+
+
+def check_alive(id: str, pidfd: int | None) -> int:
+    """A descriptor of our own for the first process of a container.
+
+    :raises StateError: it has ended.
+    """
+    if pidfd is None:
+        raise StateError(id, "has ended")
+    return os.dup(pidfd)

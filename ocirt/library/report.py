@@ -1,0 +1,117 @@
+"""What the executable tells, a JSON object a line: log lines, and those of ``--status-fd`` (core/log.c, core/status.c)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .. import errors, failures
+from ..errors import OcirtError, made_anew
+
+Line = dict[str, Any]
+
+KINDS: dict[str, type[OcirtError]] = {kind.__name__: kind for kind in (
+    errors.ConfigError, errors.HostError, errors.RequestError, errors.StateError, errors.NoContainer)}
+"""Errors of the Python side, by their ``kind``."""
+
+TEXTS: tuple[tuple[str, type[OcirtError]], ...] = (
+    # Texts of the executable, which engines match, too, and what they are.
+    ("container does not exist", errors.NoContainer),
+    ("container already exists", failures.ContainerExists),
+    ("container not running", failures.WrongState),
+    ("container not paused", failures.WrongState),
+    ("cannot start a", failures.WrongState),
+    ("cannot exec in a", failures.WrongState),
+    ("cannot delete container", failures.WrongState),
+    ("cannot pause", failures.WrongState),
+    ("invalid container id", errors.RequestError),
+    ("unknown signal", errors.RequestError),
+)
+PREFIX = "exec failed: "
+
+
+def parse(data: bytes) -> list[Line]:
+    """The objects in ``data``; of a line that is none, and of what stands in no JSON, a log line with that text."""
+    lines: list[Line] = []
+    for raw in data.splitlines():
+        try:
+            found = json.loads(raw.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict):
+            lines.append(found)
+        elif raw.strip():
+            lines.append({"level": "error", "msg": raw.decode("utf-8", "replace").strip()})
+    return lines
+
+
+def error_in(lines: Iterable[Line], id: str = "") -> OcirtError | None:
+    """The error that the lines end with, as containerd takes it: the last one of that level.
+
+    :param id: of the container that it is about.
+    """
+    last = None
+    for line in lines:
+        if line.get("level") == "error" and isinstance(line.get("msg"), str):
+            last = line
+    return None if last is None else error_of(last, id)
+
+
+def error_of(line: Line, id: str = "") -> OcirtError:
+    """The error that a log line tells."""
+    message = str(line["msg"])
+    text = message.removeprefix(PREFIX)
+    path = line.get("path")
+    known: Line = {name: line[name] for name in ("phase", "path", "errno") if name in line}
+    kind = KINDS.get(str(line.get("kind")))
+    if kind is None:
+        kind = next((each for begin, each in TEXTS if text.startswith(begin)), None)
+    if kind is None and "phase" in line:
+        kind = failures.ProgramError if str(path).startswith("process.args") else failures.StepError
+    if kind is None:
+        return made_anew(OcirtError, message, **known)
+    if issubclass(kind, errors.StateError):
+        known["id"] = id
+    if kind is errors.ConfigError:
+        before, _, known["expected"] = text.rpartition(", expected ")
+        known["found"] = before.partition("found ")[2]
+    if kind in (errors.ConfigError, errors.HostError):
+        known.setdefault("path", "")
+    if kind is errors.HostError:
+        known["message"] = text.removeprefix(f"{known['path']}: ")
+    return made_anew(kind, message, **known)
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The process is there: its number, and when it began, in clock ticks since boot, by which it is known."""
+
+    pid: int
+    start_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a process has ended.
+
+    :ivar returncode: its exit status; of one that a signal has ended 128 and the signal's number, as on the command line.
+    :ivar signal: that signal, or 0.
+    :ivar oom_kills: how many processes of the container the kernel has killed for want of memory.
+    """
+
+    returncode: int
+    signal: int = 0
+    oom_kills: int = 0
+
+
+def begin_of(line: Line) -> Begin | None:
+    return Begin(line["pid"], line.get("startTime", 0)) if "pid" in line else None
+
+
+def end_of(line: Line) -> End | None:
+    kills = line.get("oomKills", 0)
+    if "signal" in line:
+        return End(128 + line["signal"], line["signal"], kills)
+    return End(line["exitCode"], 0, kills) if "exitCode" in line else None

@@ -1,0 +1,71 @@
+"""Where the executable is, and where it keeps its containers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..failures import InstallationError
+
+Manager = Literal["cgroupfs", "systemd", "disabled"]
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def installed_executable(package: str = PACKAGE) -> str:
+    """The executable that belongs to the package: where installers put it, or built in its tree.
+
+    :param package: the folder of the package ``ocirt``.
+    :raises InstallationError: there is none, or the script ``ocirt-python`` is not beside it.
+    """
+    site = os.path.dirname(package)
+    # Beside lib/pythonX.Y/site-packages or lib/python3/dist-packages; where pip --target puts it; build/bin of a tree.
+    folders = [os.path.normpath(os.path.join(site, way)) for way in ("build/bin", "../../../bin", "bin")]
+    for folder in folders:
+        if all(os.path.isfile(os.path.join(folder, name)) for name in ("ocirt", "ocirt-python")):
+            return os.path.join(folder, "ocirt")
+    raise InstallationError(f"no executable ocirt, with ocirt-python beside it, in {', '.join(folders)}: pass "
+                            "Runtime(executable=...), or install ocirt (an editable install has none: hack/build makes it)")
+
+
+def default_root() -> str:
+    """Where the command line keeps containers too: /run/ocirt, and without root's rights /run/user/UID/ocirt."""
+    uid = os.geteuid()
+    return "/run/ocirt" if uid == 0 else f"/run/user/{uid}/ocirt"
+
+
+def default_environment() -> dict[str, str]:
+    """Nothing, but for a user without root's rights where their run-time directory is. The caller's own environment is
+    not for containers: what stands in NOTIFY_SOCKET or LISTEN_FDS would be passed on."""
+    uid = os.geteuid()
+    directory = f"/run/user/{uid}"
+    return {"XDG_RUNTIME_DIR": directory} if uid != 0 and os.path.isdir(directory) else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """An executable, its containers, and how it makes them. Nothing is taken from the caller's environment.
+
+    :ivar executable: path of ``ocirt``; by default the one installed with this package, or built in its tree.
+    :ivar root: the directory of the containers' states; by default :func:`default_root`.
+    :ivar cgroup_manager: who makes cgroups.
+    :ivar environment: what the executable gets as its environment; by default :func:`default_environment`.
+    :ivar timeout: seconds that a step of a container's life (create, start, pause, delete...) may take. It is for those
+        that hang (a hook, a file system): the step is ended, and :class:`~ocirt.TimeoutExpired` raised.
+    :raises InstallationError: no executable is given, and none is installed.
+    """
+
+    executable: str = field(default_factory=installed_executable)
+    root: str = field(default_factory=default_root)
+    cgroup_manager: Manager = "cgroupfs"
+    environment: Mapping[str, str] = field(default_factory=default_environment)
+    timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("executable", "root"):
+            object.__setattr__(self, name, os.path.abspath(os.fspath(getattr(self, name))))
+
+    def command(self, *words: str) -> list[str]:
+        """A command line of the executable."""
+        return [self.executable, "--root", self.root, "--log-format", "json", "--cgroup-manager", self.cgroup_manager, *words]

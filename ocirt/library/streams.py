@@ -1,0 +1,170 @@
+"""Standard input, output and error of what runs in a container."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+from dataclasses import dataclass, field
+from typing import IO, Protocol, Union
+
+from ..errors import RequestError
+from .children import close_all
+from .waiting import Operation, Wait
+
+PIPE = -1
+"""A pipe, whose other end is the object's ``stdin``, ``stdout`` or ``stderr``."""
+STDOUT = -2
+"""For ``stderr``: the same as ``stdout``."""
+DEVNULL = -3
+"""/dev/null, which is also what ``None`` means."""
+
+CHUNK = 1 << 16
+
+
+class HasDescriptor(Protocol):
+    """A file."""
+
+    def fileno(self) -> int: ...
+
+
+Stream = Union[int, HasDescriptor, None]
+"""``PIPE``, ``DEVNULL`` or ``None``, ``STDOUT``, a descriptor, or a file. (The values are those of :mod:`subprocess`.)"""
+
+
+@dataclass(slots=True)
+class Streams:
+    """The three streams: what the process gets, and our ends of pipes.
+
+    :ivar given: descriptors for the process, in the order of their numbers.
+    :ivar ours: number of a stream -> our end of its pipe.
+    """
+
+    given: list[int] = field(default_factory=list)
+    ours: dict[int, int] = field(default_factory=dict)
+    _to_close: list[int] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, *wanted: Stream) -> Streams:
+        """
+        :param wanted: standard input, output and error.
+        :raises RequestError: one of them is none of those.
+        """
+        streams = cls()
+        for number, each in enumerate(wanted):
+            streams.given.append(streams._one(number, each))
+        return streams
+
+    def _one(self, number: int, wanted: Stream) -> int:
+        if wanted is None or wanted == DEVNULL:
+            self._to_close.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
+            return self._to_close[-1]
+        if wanted == PIPE:
+            ends = os.pipe2(os.O_CLOEXEC)
+            theirs, self.ours[number] = ends if number == 0 else ends[::-1]
+            self._to_close.append(theirs)
+            return theirs
+        if wanted == STDOUT and number == 2:
+            return self.given[1]
+        found = wanted if isinstance(wanted, int) else wanted.fileno()
+        if found < 0:
+            raise RequestError(f"{('stdin', 'stdout', 'stderr')[number]}: found {found}, expected PIPE, DEVNULL, a descriptor or a file")
+        return found
+
+    def __del__(self) -> None:
+        self.given_away()
+        self.close()
+
+    def given_away(self) -> None:
+        """The process has them: ours are closed, so that the end of a pipe can be seen."""
+        close_all(self._to_close)
+        self._to_close.clear()
+
+    def close(self) -> None:
+        """Close our ends of the pipes."""
+        close_all(self.ours.values())
+        self.ours.clear()
+
+    def file(self, number: int) -> IO[bytes] | None:
+        """Our end of the pipe of the stream ``number`` as a file, which has it from now on; ``None`` where it is no pipe."""
+        fd = self.ours.pop(number, None)
+        return None if fd is None else os.fdopen(fd, "wb" if number == 0 else "rb")
+
+
+@dataclass(slots=True)
+class Output:
+    """What was read of the two outputs.
+
+    :ivar limit: the most bytes that are kept of both together; ``None``: no limit.
+    :ivar truncated: was there more?
+    """
+
+    limit: int | None = None
+    truncated: bool = False
+    parts: dict[int, list[bytes]] = field(default_factory=lambda: {1: [], 2: []})
+    _size: int = 0
+
+    def add(self, number: int, data: bytes) -> None:
+        if self.limit is not None and len(data) > self.limit - self._size:
+            data, self.truncated = data[:self.limit - self._size], True
+        self._size += len(data)
+        self.parts[number].append(data)
+
+    def of(self, number: int) -> bytes:
+        return b"".join(self.parts[number])
+
+
+def transfer(fds: dict[int, int], data: bytes, until: int, output: Output, deadline: float | None) -> Operation[bool]:
+    """Write ``data`` to standard input and read both outputs, all at once: no order of theirs can block us.
+
+    Ends with the process, when what it has left in the pipes is read, or when the output is too much: a process that it has
+    left behind may hold them open without end.
+
+    :param fds: number of a stream -> our end of its pipe; whoever calls closes what is left in it.
+    :param until: a pidfd that becomes ready with the end of the process.
+    :returns: False if the deadline came first.
+    """
+    rest = memoryview(data)
+    for fd in fds.values():
+        os.set_blocking(fd, False)
+    if 0 in fds and not rest:
+        os.close(fds.pop(0))
+    while True:
+        waited = {fd: select.POLLOUT if number == 0 else select.POLLIN for number, fd in fds.items()}
+        ready = yield Wait({until: select.POLLIN, **waited}, deadline)
+        if not ready:
+            return False
+        for number, fd in list(fds.items()):
+            if fd in ready and number == 0:
+                rest = _written(fd, rest)
+                if not rest:
+                    os.close(fds.pop(0))
+            elif (fd in ready or until in ready) and not _read(fd, number, output, all=until in ready):
+                os.close(fds.pop(number))
+        if until in ready or output.truncated:
+            return True
+
+
+def _written(fd: int, rest: memoryview) -> memoryview:
+    """What is left after writing; nothing if nobody reads it."""
+    try:
+        return rest[os.write(fd, rest[:CHUNK]):]
+    except BlockingIOError:
+        return rest
+    except BrokenPipeError:
+        return rest[:0]
+
+
+def _read(fd: int, number: int, output: Output, all: bool) -> bool:
+    """Read once, or ``all`` that is there: no more than the pipe holds, as somebody may go on writing. False at the end."""
+    left = fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) if all else 1
+    while left > 0 and not output.truncated:
+        try:
+            data = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        output.add(number, data)
+        left -= len(data)
+    return True

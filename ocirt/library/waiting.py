@@ -1,0 +1,66 @@
+"""Operations that say what they wait for, and :func:`drive`, which waits for it with poll(2)."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Until one of these descriptors is ready.
+
+    :ivar fds: descriptor -> mask of events, as for poll(2); errors and hang-ups are always waited for.
+    :ivar deadline: when to give up, on the monotonic clock; ``None``: never.
+    """
+
+    fds: Mapping[int, int] = field(default_factory=dict)
+    deadline: float | None = None
+
+    def left(self) -> float | None:
+        """Seconds to the deadline, not less than 0."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+
+Ready = Mapping[int, int]
+"""Descriptor -> events, of those that are ready; empty once the deadline has passed."""
+
+Operation = Generator[Wait, Ready, Value]
+"""Yields what it waits for, is sent what is ready, and returns its value. What interrupts a wait (KeyboardInterrupt, the
+cancellation of a task) is thrown into it: it may wait for what it has to clean up, and lets it go on."""
+
+
+def drive(operation: Operation[Value]) -> Value:
+    """Carry out the operation in this thread."""
+    go_on: Callable[[], Wait] = partial(next, operation)
+    while True:
+        try:
+            while True:
+                go_on = partial(operation.send, _poll(go_on()))
+        except StopIteration as stop:
+            value: Value = stop.value
+            return value
+        except BaseException as error:
+            if getattr(operation, "gi_frame", None) is None:  # it has ended by this itself
+                raise
+            go_on = partial(operation.throw, error)
+
+
+def _poll(wait: Wait) -> Ready:
+    poll = select.poll()
+    for fd, mask in wait.fds.items():
+        poll.register(fd, mask)
+    left = wait.left()
+    # Upwards: a wait that ends a little before its deadline would only be begun again.
+    return dict(poll.poll(None if left is None else left * 1000 + 1))
+
+
+def deadline_in(seconds: float | None) -> float | None:
+    """When the time is up that begins now."""
+    return None if seconds is None else time.monotonic() + seconds

@@ -1,0 +1,177 @@
+"""A process that was started in a container, and what a command has given."""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO
+
+from .failures import CommandFailed
+from .library import lifecycle
+from .library.attendant import Attendant
+from .library.report import End
+from .library.streams import Output
+from .library.waiting import deadline_in, drive
+
+MAX_OUTPUT = 64 << 20
+"""The most bytes of output that are kept if nobody says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command has given.
+
+    :ivar args: the command's words; empty where they stand in a bundle's config.json.
+    :ivar returncode: its exit status; 128 and the signal's number if a signal has ended it, as on the command line.
+    :ivar stdout: what it wrote to standard output, if that was a pipe.
+    :ivar stderr: the same of standard error.
+    :ivar signal: the signal that has ended it, or 0.
+    :ivar oom: has the kernel killed any process of the container for want of memory? For :func:`ocirt.run` only.
+    :ivar truncated: was there more output than it may give? It has been killed then.
+    """
+
+    args: tuple[str, ...]
+    returncode: int
+    stdout: bytes = b""
+    stderr: bytes = b""
+    signal: int = 0
+    oom: bool = False
+    truncated: bool = False
+
+    @property
+    def text(self) -> str:
+        """Standard output as text; what is no UTF-8 becomes U+FFFD."""
+        return self.stdout.decode("utf-8", "replace")
+
+    def check(self) -> Result:
+        """This result.
+
+        :raises CommandFailed: it is not one of success.
+        """
+        if self.returncode != 0 or self.truncated:
+            raise CommandFailed(self)
+        return self
+
+
+def result_of(args: Sequence[str], end: End, output: Output) -> Result:
+    return Result(tuple(args), end.returncode, output.of(1), output.of(2), end.signal, end.oom_kills > 0, output.truncated)
+
+
+class Process:
+    """A process that ``Container.exec`` has started. Leaving its ``with`` block kills it and waits for its end.
+
+    Any thread may use it.
+
+    :ivar args: its command line.
+    :ivar stdin: our end of the pipe, a file to write; ``None`` where it is no pipe. The same of ``stdout``, ``stderr``.
+    """
+
+    args: tuple[str, ...]
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+    stderr: IO[bytes] | None
+
+    def __init__(self, args: Sequence[str], attendant: Attendant) -> None:
+        self.args, self._attendant = tuple(args), attendant
+        self.stdin, self.stdout, self.stderr = [attendant.streams.file(number) for number in range(3)]
+
+    def __repr__(self) -> str:
+        return f"<ocirt.Process {self.pid} of {self._attendant.id}: {' '.join(self.args)}>"
+
+    @property
+    def pid(self) -> int:
+        """Its number, as the caller sees it. Signals are sent by :meth:`kill`, which cannot hit another."""
+        assert self._attendant.began is not None
+        return self._attendant.began.pid
+
+    @property
+    def pidfd(self) -> int | None:
+        """A descriptor of it, ready to read once it has ended; ``None`` after :meth:`close`."""
+        return self._attendant.pidfd
+
+    @property
+    def returncode(self) -> int | None:
+        """As in :class:`Result`; ``None`` while it has not been seen to end, see :meth:`poll`."""
+        ended = self._attendant.ended
+        return None if ended is None else ended.returncode
+
+    def poll(self) -> int | None:
+        """Look whether it has ended: its return code, ``None`` while it has not."""
+        drive(self._attendant.end(deadline_in(0)))
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. One that writes more to a pipe than it holds waits for a reader: see :meth:`communicate`.
+
+        :param timeout: seconds; ``None``: no limit. It goes on after that.
+        :returns: its return code.
+        :raises TimeoutExpired: it has not ended by then.
+        """
+        return drive(lifecycle.wait(self._attendant, timeout)).returncode
+
+    def communicate(self, input: bytes | str = b"", timeout: float | None = None, max_output: int | None = MAX_OUTPUT) -> Result:
+        """Write its input and read its outputs, those which are pipes, until it ends; they are closed then.
+
+        :param input: what to write; text is written as UTF-8.
+        :param timeout: seconds; it is killed after that.
+        :param max_output: bytes of both outputs; it is killed if there is more.
+        :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
+        """
+        output = Output(max_output)
+        self._give_back_streams()
+        try:
+            end = drive(lifecycle.communicate(self._attendant, encoded(input), timeout, output))
+        finally:
+            self._attendant.streams.close()
+        return result_of(self.args, end, output)
+
+    def kill(self, signal: int = signals.SIGKILL) -> bool:
+        """Send it a signal, by pidfd.
+
+        :returns: False if it has ended.
+        """
+        return lifecycle.kill(self._attendant, signal)
+
+    def close(self) -> None:
+        """Kill it if it runs, wait for its end, and close the pipes."""
+        self.kill()
+        drive(self._attendant.end(None))
+        for file in (self.stdin, self.stdout, self.stderr):
+            if file is not None:
+                close_quietly(file)
+        self._attendant.release()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _give_back_streams(self) -> None:
+        give_back(self._attendant, self.stdin, self.stdout, self.stderr)
+        self.stdin = self.stdout = self.stderr = None
+
+
+def give_back(attendant: Attendant, *files: IO[bytes] | None) -> None:
+    """Our ends of pipes, out of the files that have them."""
+    for number, file in enumerate(files):
+        if file is not None and not file.closed:
+            if number == 0:
+                file.flush()
+            attendant.streams.ours[number] = os.dup(file.fileno())
+            file.close()
+
+
+def close_quietly(file: IO[bytes]) -> None:
+    """Close it; what could not be written any more is lost with the process that was to read it."""
+    try:
+        file.close()
+    except BrokenPipeError:
+        pass
+
+
+def encoded(input: bytes | str) -> bytes:
+    return input.encode() if isinstance(input, str) else input
