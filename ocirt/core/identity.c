@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/sysmacros.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
 #include <linux/prctl.h>
@@ -75,14 +76,21 @@ int do_drop_bounding(struct run *r, const struct step_drop_bounding *s) {
   return 0;
 }
 
-// The container's user must be able to reopen its own standard streams (/dev/stdout).
+static int is_null(int fd, struct stat *st) {
+  return sys_fstat(fd, st) == 0 && S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+}
+
+// The container's user must be able to reopen its own standard streams (/dev/stdout). A null device of the host's becomes
+// the container's own, as with runc: it is no way to the host's mounts, and criu can save it.
 static void give_streams(uint32_t uid) {
-  struct stat st, null;
-  int have_null = sys_stat(AT_FDCWD, "/dev/null", &null, 0) == 0;
+  struct stat st, own;
+  int null = sys_open(AT_FDCWD, "/dev/null", O_RDWR | O_NOCTTY | O_NONBLOCK, 0), is_one = is_null(null, &own);
   for (int fd = 0; fd < 3; fd++) {
-    if (sys_fstat(fd, &st) < 0 || st.st_uid == uid || (have_null && st.st_rdev == null.st_rdev && S_ISCHR(st.st_mode))) continue;
-    sys3(SYS_fchown, fd, uid, -1);  // read-only and foreign files refuse, as they may
+    if (is_null(fd, &st)) { if (is_one && st.st_dev != own.st_dev) sys_dup3(null, fd, 0); continue; }
+    // Read-only and foreign files refuse, as they may.
+    if (st.st_uid != uid) sys3(SYS_fchown, fd, uid, -1);
   }
+  sys_close(null);
 }
 
 int do_set_user(struct run *r, const struct step_set_user *s) {

@@ -262,7 +262,7 @@ static void complete(struct request *q) {
     q->flags[FLAG_ROOT] = root.data;
     at += root.used + 1;
   }
-  if (q->verb <= VERB_RUN && !q->flags[FLAG_BUNDLE]) q->flags[FLAG_BUNDLE] = ".";
+  if ((q->verb <= VERB_RUN || q->verb == VERB_RESTORE) && !q->flags[FLAG_BUNDLE]) q->flags[FLAG_BUNDLE] = ".";
   for (unsigned i = 0; i < COUNT(paths); i++)
     if (q->flags[paths[i]]) q->flags[paths[i]] = absolute(q->flags[paths[i]], &at, store + sizeof store);
 }
@@ -344,6 +344,7 @@ int main(int argc, char **argv, char **environment) {
       start_python(&q, "@exec", config, 0);
     }
     config = read_config(&q);
+    if (q.verb == VERB_RESTORE) start_python(&q, "@restore", config, 0);
     if (!known_program(&q, config, &bound, &place)) start_python(&q, "@compile", config, &place);
   } else if (program_load(&bound, program)) fail("the program of %s was compiled by another build", q.arguments[0]);
   verb_create(&q, &bound, config);

@@ -11,6 +11,8 @@ struct message;
 int pass_on(struct run *r, const struct message *message, const struct step *here);
 int child_gone(struct run *r);
 
+void remember_init(struct run *r, int pid);            // in the journal, with its start time
+
 void handle_signal(int signal, void (*handler)(int));   // null: the default
 int send_descriptor(int socket, const char *name, int fd);
 

@@ -23,6 +23,7 @@ RUNS = {
     "restore": "undoing an update that failed",
     "delete": "delete, and undoing a create that failed",
     "state": "what state prints and hooks get",
+    "namespaces": "restore, once criu has made the namespaces",
 }
 
 MOUNT_ATTRIBUTES = {
