@@ -8,7 +8,8 @@ all namespaces, mounts and processes of the container from its images, the first
 from .. import cgroups
 from ..model.text import bound
 from ..plan import Plan
-from ..plan.steps import ExecCriu, MakeMountPoint, PlaceCriuRoot, RestoreProcesses, Spawn, WritePidFile
+from ..plan.steps import (NONE, EnterRoot, ExecCriu, JoinContainer, MakeMountPoint, PlaceCriuRoot, RestoreProcesses,
+                          Spawn, WritePidFile)
 from . import hooks, later, rdt_of
 from .mounts import SPEC as MOUNTS
 from .mounts import Mounts
@@ -61,6 +62,10 @@ class Restored:
             ExecCriu("--criu", "", **criu)]
         plan.sections["namespaces"] = [*(rdt.join() if rdt else []), *hooks.run(config.hooks, "prestart"),
                                        *hooks.run(config.hooks, "create_runtime")]
+        # criu leaves the root as it was mounted for it.
+        finish = self.rootfs.finish()
+        plan.sections["restored"] = [JoinContainer("linux.namespaces", "", flags=MOUNT), EnterRoot(AT, "", fd=NONE),
+                                     *finish] if finish else []
         later(config, request, plan, self.rootfs, cgroup, rdt)
         return plan
 

@@ -3,6 +3,7 @@
 #include "core.h"
 
 #include <string.h>
+#include <linux/sched.h>
 
 #include "run.h"
 
@@ -153,23 +154,55 @@ static int meet(struct run *r, const struct step *here) {
   return got < 0 ? failing(r, "recvmsg", got) : child_gone(r);
 }
 
+// Hooks and the like, here.
+static int run_namespaces(struct run *r) {
+  const struct step *failed;
+  unsigned here = r->section;
+  r->section = SECTION_NAMESPACES;
+  int error = run_section(r, &failed);
+  r->section = here;
+  if (!error) return 0;
+  BUFFER(text, LOG_LINE);
+  put_failure(&text, r, failed, error);
+  r->detail.used = 0;
+  put(&r->detail, text.data);
+  return failing(r, "", error);
+}
+
+// What has to be done within, by a process that ends with it.
+static int run_restored(struct run *r, const struct step *here) {
+  if (section_first(r->program, SECTION_RESTORED) == section_end(r->program, SECTION_RESTORED)) return 0;
+  int pair[2], pidfd = -1, status = 0, fd, error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+  if (error < 0) return failing(r, "socketpair", error);
+  if (!container_hold(r->container)) return failing(r, "pidfd_open", -ESRCH);
+  struct clone_args args = {.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = 17 /* SIGCHLD */};
+  long pid = sys2(SYS_clone3, &args, sizeof args);
+  if (pid < 0) return failing(r, "clone3", (int)pid);
+  if (!pid) {
+    const struct step *failed;
+    sys_prctl(1 /* PR_SET_PDEATHSIG */, 9, 0, 0);
+    r->peer = pair[1];
+    r->section = SECTION_RESTORED;
+    error = run_section(r, &failed);
+    if (error < 0) child_failed(r, failed, error);
+    sys_exit(0);
+  }
+  struct message message;
+  sys_close(pair[1]);
+  int got = receive_message(pair[0], &message, &fd);
+  sys_close(pair[0]);
+  error = wait_exit(pidfd, &status);
+  sys_close(pidfd);
+  if (got == 1 && message.kind == MESSAGE_FAILURE) return pass_on(r, &message, here);
+  return got || error || status ? failing(r, "recvmsg", got < 0 ? got : -ECHILD) : 0;
+}
+
 // criu waits until this is done.
 static int notified(struct run *r, const struct step_restore_processes *s, const struct answer *a, int fd) {
-  const struct step *failed;
-  if (!strcmp(a->script, "setup-namespaces")) {
-    remember_init(r, (int)a->pid);
-    unsigned here = r->section;
-    r->section = SECTION_NAMESPACES;
-    int error = run_section(r, &failed);
-    r->section = here;
-    if (!error) return 0;
-    BUFFER(text, LOG_LINE);
-    put_failure(&text, r, failed, error);
-    r->detail.used = 0;
-    put(&r->detail, text.data);
-    return failing(r, "", error);
-  }
-  if (!strcmp(a->script, "post-restore")) remember_init(r, (int)a->pid);
+  int is_new = !strcmp(a->script, "setup-namespaces"), is_done = !strcmp(a->script, "post-restore");
+  if (is_new || is_done) remember_init(r, (int)a->pid);
+  if (is_new) return run_namespaces(r);
+  if (is_done) return run_restored(r, &s->head);
   if (fd < 0 || strcmp(a->script, "orphan-pts-master")) return 0;
   if (NUMBER(console) < 0) { r->console = fd; return 0; }
   int error = send_descriptor(r->fds[s->console], "terminal", fd);

@@ -24,6 +24,7 @@ RUNS = {
     "delete": "delete, and undoing a create that failed",
     "state": "what state prints and hooks get",
     "namespaces": "restore, once criu has made the namespaces",
+    "restored": "restore, in the container's mount namespace",
 }
 
 MOUNT_ATTRIBUTES = {
