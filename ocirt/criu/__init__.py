@@ -38,7 +38,7 @@ def executable(given):
     name = given or "criu"
     folders = [""] if "/" in name else os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").split(":")
     for folder in folders:
-        path = os.path.join(os.path.abspath(folder or "."), name)
+        path = os.path.abspath(os.path.join(folder, name))
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
     if "/" in name:
