@@ -2,6 +2,7 @@
 
     @compile key=value... -- ARGV...    create and run: compile config.json, give the program back
     @exec key=value... -- ARGV...       exec: compile the process, give the program back
+    @restore key=value... -- ARGV...    restore: compile config.json and the request for criu, give the program back
     @later key=value... -- ARGV...      a later verb whose stored program is of another build
     @cli key=value... -- ARGV...        every other command line
     @helper name=NAME verb=VERB         what a RunHelper step runs
@@ -45,6 +46,9 @@ def run(words):
             return compile_and_execute(pairs, arguments)
         if branch == "@exec":
             from .cli.exec import compile_and_execute
+            return compile_and_execute(pairs, arguments)
+        if branch == "@restore":
+            from .cli.restore import compile_and_execute
             return compile_and_execute(pairs, arguments)
         if branch == "@cli":
             from .cli.main import main as command_line

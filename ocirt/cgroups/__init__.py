@@ -182,6 +182,14 @@ class Driver:
         """
         return []
 
+    def freezer(self):
+        """The directory of the cgroup by which the container is frozen, ``None`` where there is none."""
+        return None
+
+    def paths(self):
+        """The container's cgroups: controller (as in /proc/PID/cgroup, ``""`` for cgroup v2) -> path."""
+        return {}
+
     def own(self):
         """What the plan took from the Host about the caller's cgroups: mount of a hierarchy -> path. A later build
         compiles with the same."""

@@ -1,7 +1,7 @@
 """What the drivers share that make cgroups by themselves: paths, steps on cgroups, limits that every version knows."""
 
 from ..errors import ConfigError, HostError
-from ..model.text import Template, quote
+from ..model.text import Template, bound, quote
 from ..plan.steps import WriteCgroup
 from . import Driver, is_rootless
 
@@ -59,6 +59,9 @@ class Cgroupfs(Driver):
 
     def _step(self, kind, hierarchy, at=None, spec="config-linux.md#cgroups-path", **fields):
         return kind(at or self.at, spec, hierarchy=hierarchy.mount, path=self.path(hierarchy), **fields)
+
+    def paths(self):
+        return {name: bound(self.path(each)) for each in self.all for name in each.controllers or ("",)}
 
     # ---- limits ----
 

@@ -145,6 +145,9 @@ class V1(Cgroupfs):
                             else NONE_OF_ITS_OWN)
         return hierarchy.mount + bound(self.path(hierarchy))
 
+    def freezer(self):
+        return self.directory("freezer") if self.host.cgroups.hierarchy("freezer") else None
+
     def stats(self):
         from .stats_v1 import stats
         return stats(self)

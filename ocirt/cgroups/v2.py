@@ -130,6 +130,9 @@ class V2(Cgroupfs):
     def directory(self):
         return self.unified.mount + bound(self.path(self.unified))
 
+    def freezer(self):
+        return self.directory()
+
     def stats(self):
         from .stats_v2 import stats
         return stats(self.directory())

@@ -1,7 +1,10 @@
 """Containers that are there, for verbs of Python: what they were compiled from, and their cgroups."""
 
+import fcntl
+import os
+
 from .. import cgroups, state
-from ..errors import StateError
+from ..errors import NoContainer, StateError, reason
 from ..model.config import parse
 from ..model.host import Host
 from ..model.request import Request
@@ -16,6 +19,28 @@ def state_of(line):
     :raises StateError: there is none.
     """
     return state.read(root_of(line.options), line.arguments[0])
+
+
+def lock(line):
+    """A descriptor of the state directory of the container that the command line names, with the lock that verbs hold
+    which change a container. An executable that this process becomes inherits it.
+
+    :raises StateError: there is no such container (any more).
+    """
+    id = line.arguments[0]
+    path = os.path.join(root_of(line.options), id)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        ours, present = os.fstat(fd), os.stat(path, follow_symlinks=False)
+        if (ours.st_dev, ours.st_ino) != (present.st_dev, present.st_ino):
+            raise FileNotFoundError
+    except FileNotFoundError:
+        raise NoContainer(id) from None
+    except OSError as error:
+        raise StateError(id, reason(error)) from None
+    os.set_inheritable(fd, True)
+    return fd
 
 
 def read(line):

@@ -48,6 +48,7 @@ GLOBAL = (
          choices=("cgroupfs", "systemd", "disabled")),
     Flag("rootless", "pass over cgroups that may not be written: auto (default), true or false", "MODE",
          choices=("auto", "true", "false")),
+    Flag("criu", "the criu that checkpoint and restore use (default: the one on PATH)", "FILE"),
 )
 
 _BUNDLE = Flag("bundle", "the bundle's directory (default: this one)", "DIR", "b")
@@ -68,6 +69,19 @@ _CREATE = (
          repeats=PATHS),
     Flag("upper", "where changes to the overlay go (without it the overlay is read-only)", "DIR"),
     Flag("work", "an empty directory on the file system of --upper", "DIR"),
+)
+
+_CRIU = (
+    Flag("image-path", "where criu's image files are (default: checkpoint, in this directory)", "DIR"),
+    Flag("work-path", "where criu writes its log and statistics (default: --image-path)", "DIR"),
+    Flag("tcp-established", "take open TCP connections along"),
+    Flag("ext-unix-sk", "let unix sockets be connected to sockets outside"),
+    Flag("shell-job", "let the container be a job of a shell outside, on whose terminal it is"),
+    Flag("file-locks", "take file locks along"),
+    Flag("manage-cgroups-mode", "what criu does about cgroups in the container: soft (default), full, strict or ignore", "MODE"),
+    Flag("empty-ns", "a namespace that is made empty: network (which it always is)", "TYPE", repeats=VALUES),
+    Flag("auto-dedup", "leave memory only in the newest of several images"),
+    Flag("lazy-pages", "fetch memory when it is used, from a page server (userfaultfd)"),
 )
 
 NATIVE = {
@@ -102,6 +116,15 @@ NATIVE = {
                       repeats=VALUES),
                  Flag("ignore-paused", "wait for a paused container to be resumed"),
                  Flag("no-cache", "compile the process anew, and do not keep the program"), _STATUS, command=True),
+    "restore": Verb("ID", "make a container anew from a checkpoint",
+                    _BUNDLE, *_CRIU,
+                    Flag("detach", "do not wait for the container's end", letter="d"),
+                    Flag("pid-file", "write the pid of the container's first process to FILE", "FILE"),
+                    Flag("console-socket", "unix socket that gets the master of the terminal", "SOCKET"),
+                    Flag("no-subreaper", "leave orphaned processes to init"),
+                    Flag("no-pivot", "accepted, and of no effect: criu changes the root"),
+                    Flag("lsm-profile", "the security profile of the processes, TYPE:NAME", "PROFILE"),
+                    Flag("lsm-mount-context", "the SELinux context of the mounts", "CONTEXT")),
     "pause": Verb("ID", "freeze the processes of a container"),
     "resume": Verb("ID", "let the processes of a paused container go on"),
     "list": Verb("", "list the containers under the root directory",
@@ -133,6 +156,15 @@ PYTHON = {
                    Flag("pids-limit", "most processes and threads; -1 is no limit", "LIMIT"),
                    Flag("l3-cache-schema", "line for the schemata of its resctrl group, L3:...", "LINE"),
                    Flag("mem-bw-schema", "line for the schemata of its resctrl group, MB:...", "LINE")),
+    "checkpoint": Verb("ID", "save the processes of a container to files",
+                       *_CRIU,
+                       Flag("leave-running", "let the container go on afterwards"),
+                       Flag("pre-dump", "save memory only, and let the container go on: later ones save what has changed"),
+                       Flag("parent-path", "the images of the last --pre-dump, relative to --image-path", "DIR"),
+                       Flag("tcp-skip-in-flight", "leave out connections that are not yet accepted"),
+                       Flag("link-remap", "link files that have been deleted, but are open, back for a while"),
+                       Flag("page-server", "send memory to a criu page-server", "ADDRESS:PORT"),
+                       Flag("status-fd", "write a NUL to descriptor N when --lazy-pages can be fetched", "N")),
     "ps": Verb("ID [PS OPTIONS...]", "list the processes of a container",
                Flag("format", "table (default) or json", "FORMAT", "f", choices=("table", "json")),
                command=True),

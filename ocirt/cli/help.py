@@ -33,6 +33,18 @@ seccomp filter, with the rights of its process. The process is COMMAND, with con
 otherwise, changed by the flags; or what the JSON in FILE says, and then the flags that change it do not
 count. Flags stand before ID; a -- after it is passed over. The exit status is the process' own, 128 + N if
 signal N ended it, 255 if it could not be run. With --detach exec returns once the process runs.""",
+    "checkpoint": """\
+Saves all processes of a container that is running or paused to image files, by criu, and deletes it. With
+--leave-running it goes on. With --pre-dump only memory is saved, while it runs; a later checkpoint, told by
+--parent-path where that is, saves what has changed since. "ocirt restore" makes it anew, here or elsewhere.
+Streams that are pipes or come from within can be saved; a file of the host's cannot. What fails criu
+tells in dump.log. Options of /etc/criu/ocirt.conf (or runc.conf, or the file that the annotation
+org.criu.config names) count before these.""",
+    "restore": """\
+Makes a container from a bundle and the image files of a checkpoint of one like it: its processes go on where
+they were, under the config's limits, with the streams of this command in place of pipes. Waits for its end
+and deletes it, as run does, or with --detach returns once it runs. Of hooks prestart, createRuntime and
+poststop are run. What fails criu tells in restore.log.""",
     "pause": """\
 Freezes all processes of a container that is created or running, by its cgroup. Signals wait until it is
 resumed, but for SIGKILL, which "ocirt kill" delivers at once.""",

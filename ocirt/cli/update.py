@@ -5,14 +5,13 @@ step of that fails. The state directory is locked from before anything is looked
 goes along with its descriptor.
 """
 
-import fcntl
 import json
 import os
 import re
 from copy import deepcopy
 from decimal import Decimal
 
-from ..errors import ConfigError, HostError, NoContainer, OcirtError, RequestError, StateError, reason
+from ..errors import ConfigError, HostError, OcirtError, RequestError, reason
 from ..model.config import Resources
 from ..model.json import parse as parse_json
 from ..model.text import quote
@@ -44,7 +43,7 @@ def run(line):
     from .._build import BUILD_ID
     id, root = line.arguments[0], root_of(line.options)
     given, origin = _asked_for(line.options)
-    lock = _lock(root, id)
+    lock = containers.lock(line)
     status = containers.state_of(line).status
     if status not in ALIVE:
         raise OcirtError(f"container not running: {id} is {status}")
@@ -144,26 +143,6 @@ FLAGS = {
 
 
 # ---- the container ----
-
-def _lock(root, id):
-    """A descriptor of the state directory, with the lock that verbs hold which change a container.
-
-    :raises StateError: there is no such container (any more).
-    """
-    path = os.path.join(root, id)
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        ours, present = os.fstat(fd), os.stat(path, follow_symlinks=False)
-        if (ours.st_dev, ours.st_ino) != (present.st_dev, present.st_ino):
-            raise FileNotFoundError
-    except FileNotFoundError:
-        raise NoContainer(id) from None
-    except OSError as error:
-        raise StateError(id, reason(error)) from None
-    os.set_inheritable(fd, True)
-    return fd
-
 
 def _compile(plan, config, request, host, line, given, kept):
     """Fill the sections ``update`` and ``restore``.

@@ -38,7 +38,7 @@ def compile(config, request, host):
     mounts = Mounts(config, request, host, plan, namespaces, rootfs, cgroup)
     process = Process(config.process, config.linux, request, host, plan, namespaces) if config.has("process") else None
     network = _net_devices(config, host, plan, namespaces)
-    rdt = _rdt(config, request, host, plan)
+    rdt = rdt_of(config, request, host, plan)
     filters = Seccomp(config, config.process.no_new_privileges, host, plan) if process else None
 
     plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt)
@@ -50,13 +50,18 @@ def compile(config, request, host):
         plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"),
                                   *(filters.load() if filters.late else []), *process.execute()]
     plan.sections["started"] = hooks.run(config.hooks, "poststart") + (notify.relay(request) if process else [])
+    later(config, request, plan, rootfs, cgroup, rdt)
+    return plan
+
+
+def later(config, request, plan, rootfs, cgroup, rdt):
+    """Fill the sections of the verbs that act on a container which is there."""
     plan.sections["signal"] = cgroup.signal()
     plan.sections["pause"] = cgroup.pause()
     plan.sections["resume"] = cgroup.resume()
     plan.sections["delete"] = [*cgroup.thaw(), KillInit("delete", "runtime.md#delete"), *cgroup.delete(),
                                *(rdt.remove() if rdt else []), *hooks.run(config.hooks, "poststop")]
     plan.sections["state"] = [state(config, request, plan, rootfs, cgroup), *cgroup.tell()]
-    return plan
 
 
 def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt):
@@ -126,7 +131,7 @@ def _net_devices(config, host, plan, namespaces):
     return NetDevices(config, host, plan, namespaces)
 
 
-def _rdt(config, request, host, plan):
+def rdt_of(config, request, host, plan):
     if not config.linux.has("intelRdt"):
         return None
     from .rdt import Rdt  # rare

@@ -11,7 +11,7 @@ from ..plan import Plan
 from ..plan.steps import (EVENTS, NONE, AssertRunning, BecomeRoot, EnterRoot, JoinContainer, OpenContainerRoot, OpenProc,
                           OpenSocket, Receive, Release, Send, SendPidfd, SetAffinity, SetDumpable, Spawn, WritePidFile)
 from . import bits, state
-from .namespaces import MAPPINGS, Namespaces
+from .namespaces import MAPPINGS, TIME, Namespaces
 from .process import LINUX, Process, check_terminal
 from .rootfs import Rootfs
 from .seccomp import Seccomp
@@ -44,7 +44,7 @@ def compile(config, container, own, request, host):
     plan.sections["host"] = _host(request, plan, cgroup, process, filters, root)
     plan.sections["stage"] = [
         *process.oom_score(), *_open_proc(asked), *_affinity(affinity.initial), SetDumpable("not dumpable", "", value=0),
-        *_join(namespaces), Spawn("exec", "", section="init", flags=0)]
+        *_join(namespaces, container), Spawn("exec", "", section="init", flags=0)]
     # From ready on what fails is still reported, and what succeeds too: by execve, which closes the socket.
     plan.sections["init"] = [
         *cgroup.join(), AssertRunning("exec", ""), *_affinity(affinity.final), *_become_root(namespaces),
@@ -78,8 +78,9 @@ def _host(request, plan, cgroup, process, filters, root):
     return steps
 
 
-def _join(namespaces):
-    flags = namespaces.all()
+def _join(namespaces, container):
+    # criu gives what it restores a time namespace, in which the clocks go on as they did.
+    flags = namespaces.all() | (TIME if container.verb == "restore" else 0)
     return [JoinContainer("linux.namespaces", "", flags=flags)] if flags else []
 
 

@@ -188,20 +188,23 @@ class Mounts:
 
     def make(self):
         """Steps of init that mount them. What must be writable until all is set up stays so until :meth:`finish`."""
-        steps = []
-        for each in self.parsed:
-            if each.is_remount:
-                steps += self._remount(each)
-                continue
-            if each.is_bind:
-                steps.append(self._binds[id(each)])
-            elif each.fstype in ("cgroup", "cgroup2"):
-                self._only_binds(each)
-                steps += self.cgroup.mount(each, self.namespaces.has(CGROUP))
-            else:
-                steps.append(self._mount(each))
-            steps += each.propagate(each.propagations[1:])
-        return steps + self._notify
+        return [step for _, steps in self.each() for step in steps] + self._notify
+
+    def each(self):
+        """The entries (:class:`Parsed`) with the steps that each makes."""
+        return [(each, self._steps(each)) for each in self.parsed]
+
+    def _steps(self, each):
+        if each.is_remount:
+            return self._remount(each)
+        if each.is_bind:
+            steps = [self._binds[id(each)]]
+        elif each.fstype in ("cgroup", "cgroup2"):
+            self._only_binds(each)
+            steps = self.cgroup.mount(each, self.namespaces.has(CGROUP))
+        else:
+            steps = [self._mount(each)]
+        return steps + each.propagate(each.propagations[1:])
 
     def _notify_bind(self, request):
         source = notify.source(request, self.plan.trace)

@@ -1,5 +1,5 @@
-// create and run: a transaction. What a failure leaves is undone here, what a kill leaves by `delete --force`.
-// Run in the foreground, and create with --status-fd, stay until the container's end.
+// create, run and restore: a transaction. What a failure leaves is undone here, what a kill leaves by `delete --force`.
+// Run and restore in the foreground, and create with --status-fd, stay until the container's end.
 #include "verbs.h"
 
 #include <sys/file.h>
@@ -22,19 +22,12 @@ static _Noreturn void undo(struct container *c, struct run *r, const char *messa
   sys_exit(1);
 }
 
-static int has_terminal(const struct program *p) {
-  const struct step *end = section_end(p, SECTION_INIT);
-  for (const struct step *step = section_first(p, SECTION_INIT); step < end; step = next_step(step))
-    if (step->code == STEP_MAKE_CONSOLE) return 1;
-  return 0;
-}
-
 void verb_create(struct request *q, const struct program *program, const void *config, size_t size) {
   struct container c = {.program = *program, .root = q->flags[FLAG_ROOT], .id = q->arguments[0], .dir = -1, .pidfd = -1,
                         .notify_host = environment_variable(q, "NOTIFY_SOCKET"), .notify = -1};
   static struct run r;
   const struct step *failed;
-  int run = q->verb == VERB_RUN, detach = q->flags[FLAG_DETACH] != 0, signals = -1;
+  int restore = q->verb == VERB_RESTORE, run = q->verb == VERB_RUN || restore, detach = q->flags[FLAG_DETACH] != 0, signals = -1;
   int stay = run ? !detach : logging.reader >= 0;
   // For the container's program, not for hooks: Exec opens them again.
   for (int fd = 3; fd < 3 + preserved_fds(q); fd++) sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -64,8 +57,8 @@ void verb_create(struct request *q, const struct program *program, const void *c
   }
 
   // Before the program can ask; whatever changes from here on is a signal for the relay.
-  if (run && stay && has_terminal(&c.program)) copy_window(r.console);
-  error = run ? start_container(&c, r.peer, &text) : 0;
+  if (run && stay && r.console >= 0) copy_window(r.console);
+  error = run && !restore ? start_container(&c, r.peer, &text) : 0;
   if (error) {
     BUFFER(more, LOG_LINE);
     if (error != START_DESTROYED && destroy_container(&c, (int)c.journal->hooks_run, &more)) log_line("warning", more.data);
@@ -76,7 +69,7 @@ void verb_create(struct request *q, const struct program *program, const void *c
   tell_begin(c.journal->pid, c.journal->start_time);
   if (!stay) sys_exit(0);
   if (!run) { sys_close(r.peer); sys_close(r.start_socket); }
-  int status = relay(&c, c.pidfd, signals, has_terminal(&c.program) ? r.console : -1, !q->flags[FLAG_NO_SUBREAPER]);
+  int status = relay(&c, c.pidfd, signals, r.console, !q->flags[FLAG_NO_SUBREAPER]);
   if (status < 0 || (run && !q->flags[FLAG_KEEP])) {
     // Somebody else's delete may have come first.
     if (container_lock(&c, LOCK_EX) == 0 && destroy_container(&c, 1, &text)) log_line("warning", text.data);

@@ -77,13 +77,25 @@ int do_drop_bounding(struct run *r, const struct step_drop_bounding *s) {
   return 0;
 }
 
-// The container's user must be able to reopen its own standard streams (/dev/stdout).
+static int is_null(int fd, struct stat *st) {
+  return sys_fstat(fd, st) == 0 && S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+}
+
+// The container's user must be able to reopen its own standard streams (/dev/stdout). A null device of the host's becomes
+// the container's own, as with runc: it is no way to the host's mounts, and criu can save it.
 static void give_streams(uint32_t uid) {
-  struct stat st;
+  struct stat st = {0}, own;
+  int null = -1;
   for (int fd = 0; fd < 3; fd++) {
-    if (sys_fstat(fd, &st) < 0 || st.st_uid == uid || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))) continue;
-    sys3(SYS_fchown, fd, uid, -1);  // read-only and foreign files refuse, as they may
+    if (is_null(fd, &st)) {
+      if (null < 0) null = sys_open(AT_FDCWD, "/dev/null", O_RDWR | O_NOCTTY | O_NONBLOCK, 0);
+      if (is_null(null, &own) && st.st_dev != own.st_dev) sys_dup3(null, fd, 0);
+      continue;
+    }
+    // Read-only and foreign files refuse, as they may.
+    if (st.st_uid != uid) sys3(SYS_fchown, fd, uid, -1);
   }
+  sys_close(null);
 }
 
 int do_set_user(struct run *r, const struct step_set_user *s) {

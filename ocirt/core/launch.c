@@ -295,7 +295,7 @@ static void complete(struct request *q) {
     q->flags[FLAG_ROOT] = root.data;
     at += root.used + 1;
   }
-  if (q->verb <= VERB_RUN && !q->flags[FLAG_BUNDLE]) q->flags[FLAG_BUNDLE] = ".";
+  if ((q->verb <= VERB_RUN || q->verb == VERB_RESTORE) && !q->flags[FLAG_BUNDLE]) q->flags[FLAG_BUNDLE] = ".";
   for (unsigned i = 0; i < COUNT(paths); i++)
     if (q->flags[paths[i]]) q->flags[paths[i]] = absolute(q->flags[paths[i]], &at, store + sizeof store);
 }
@@ -425,6 +425,7 @@ int main(int argc, char **argv, char **environment) {
     }
     bytes = read_config(&q);
     sys_close(given);
+    if (q.verb == VERB_RESTORE) start_python(&q, "@restore", hand_over(bytes), 0);
     if (!bytes.size || !find_program(&q, bytes.data, bytes.size, &bound, &place))
       start_python(&q, "@compile", hand_over(bytes), &place);
     close_on_exec(logging.reader, 1);

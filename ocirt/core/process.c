@@ -29,10 +29,11 @@ void unblock_signals(void) {
   sys4(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
 }
 
-static void remember_init(struct run *r, int pid) {
+void remember_init(struct run *r, int pid) {
   struct journal *j = r->container->journal;
   j->start_time = start_time_of(pid);
   __atomic_store_n(&j->pid, pid, __ATOMIC_SEQ_CST);
+  r->has_state = 0;  // what has been prepared names another
 }
 
 static int explain_spawn(struct run *r, int error, int into_cgroup) {

@@ -23,6 +23,8 @@ RUNS = {
     "restore": "undoing an update that failed",
     "delete": "delete, and undoing a create that failed",
     "state": "what state prints and hooks get",
+    "namespaces": "restore, once criu has made the namespaces",
+    "restored": "restore, in the container's mount namespace",
 }
 
 MOUNT_ATTRIBUTES = {

@@ -19,7 +19,7 @@ No imports: this module is on the path of every create that misses the cache.
 """
 
 SECTIONS = ("host", "stage", "init", "starting", "begin", "started", "signal", "pause", "resume", "update", "restore",
-            "delete", "state")
+            "delete", "state", "namespaces", "restored")
 """Sections, by who runs them and when.
 
 host     the runtime's process at create, in the runtime's namespaces
@@ -36,6 +36,8 @@ update   ``update``, in a program of its own
 restore  what undoes an update that failed: for each step of that one, the last first (but KeepResources, which ends it)
 delete   ``delete``, and what undoes a create that failed
 state    what ``state`` prints and hooks get, and where it looks
+namespaces  the verb ``restore``, when criu has made the namespaces, and the first process in them
+restored a process of its own that enters the container's mount namespace, when criu has restored all but lets nobody go on yet
 """
 
 EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known", "placed")
@@ -448,6 +450,36 @@ class Commit(Step):
     """The container is created: write state.json, set the journal's phase, tell init ``committed``."""
     fields = {}
     sentence = "commit the container"
+
+
+class PlaceCriuRoot(Step):
+    """Make the directory ``path`` and mount a clone of the rootfs there, as it was opened: criu wants one that nothing is
+    mounted over. Only in this process' mount namespace."""
+    fields = {"path": "text"}
+    sentence = "mount the rootfs at {path} for criu"
+
+
+class MakeMountPoint(Step):
+    """Make the directory ``path`` in the rootfs, where it is missing: criu mounts there."""
+    fields = {"path": "text"}
+    sentence = "make the mount point {path}"
+
+
+class ExecCriu(Step):
+    """Become criu, the executable ``path`` with the environment ``env``, in the mode in which it serves a socket (``criu
+    swrk``), whose other end goes to the runtime. The directories ``images`` and ``work`` are opened as the descriptors
+    ``images_fd`` and ``work_fd`` (-1: none), which criu looks for in the process that has made the socket, and mounts in."""
+    fields = {"path": "text", "env": "texts", "images": "text", "images_fd": "number", "work": "text", "work_fd": "number"}
+    sentence = "execute criu ({path})"
+
+
+class RestoreProcesses(Step):
+    """Have the child, which is criu, do what ``message`` says (ocirt/criu/message.py), until it has restored the container.
+    When it has made the namespaces, section namespaces is run, at its end section restored. The master of the container's terminal goes over the socket
+    ``console``, where there is one. Then the journal's phase is running. ``log`` is criu's log, ``root`` what PlaceCriuRoot
+    has made."""
+    fields = {"message": "bytes", "log": "text", "console": "fd", "root": "text"}
+    sentence = "have criu restore the processes"
 
 
 class OpenContainerRoot(Step):

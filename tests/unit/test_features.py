@@ -226,4 +226,4 @@ def test_the_verb(capfd):
     from ocirt.cli import features as verb
     assert verb.run(command_line(["ocirt", "features"])) is None
     assert json.loads(capfd.readouterr().out) == CLAIMS
-    assert CLAIMS["annotations"]["org.ocirt.checkpoint.enabled"] == "false"
+    assert CLAIMS["annotations"]["org.ocirt.checkpoint.enabled"] == "true"

@@ -1,0 +1,145 @@
+"""``ocirt checkpoint``: the processes of a container saved to files, by CRIU."""
+
+import os
+import posix
+
+from .. import cgroups
+from ..compile.mounts import Mounts
+from ..compile.namespaces import Namespaces
+from ..compile.rootfs import Rootfs
+from ..criu import DEFAULT_IMAGES, DESCRIPTORS, common, directory, executable, external
+from ..criu.message import DUMP, PRE_DUMP
+from ..criu.talk import Refused, ask, last_error, need
+from ..errors import HostError, OcirtError, RequestError, reason
+from ..model.text import bound, quote
+from ..plan import Plan
+from . import containers
+from .create import execute
+
+LOG = "dump.log"
+
+
+def run(line):
+    """Save the container. It is deleted afterwards, unless a flag says that it goes on: there is no return then, this
+    process becomes the executable.
+
+    :raises OcirtError: a flag cannot be used, the container does not run, or criu fails.
+    """
+    flags = {name.replace("_", "-"): value for name, value in vars(line.options).items()}
+    id = line.arguments[0]
+    lock = containers.lock(line)
+    state = containers.state_of(line)
+    if state.status not in ("running", "paused"):
+        raise OcirtError(f"cannot checkpoint a container that is {state.status}: {id}, expected it running or paused")
+    criu = executable(flags["criu"])
+    images = os.path.abspath(flags["image-path"] or DEFAULT_IMAGES)
+    work = os.path.abspath(flags["work-path"]) if flags["work-path"] else None
+    config, request, host = containers.read(line)
+    options = common(config, flags)
+    status_fd = _status_fd(flags["status-fd"])
+    options["images_dir_fd"] = directory("image-path", images, make=True)
+    options |= _of_flags(flags, images)
+    if work is not None:
+        options["work_dir_fd"] = directory("work-path", work, make=True)
+    if flags["pre-dump"]:
+        need(criu, "mem_track", "--pre-dump")
+    if flags["lazy-pages"]:
+        need(criu, "lazy_pages", "--lazy-pages")
+    options |= _of_container(config, request, host, state.pid, bool(flags["pre-dump"]))
+    if not flags["pre-dump"]:
+        _keep_descriptors(state.pid, images)
+    _save(criu, {"type": PRE_DUMP if flags["pre-dump"] else DUMP, "opts": options}, os.path.join(work or images, LOG), status_fd)
+    if not (flags["leave-running"] or flags["pre-dump"]):
+        posix.close(lock)
+        execute(line.executable, [*line.start, "delete", "--force", "--", id])
+
+
+def _of_flags(flags, images):
+    """criu's options that stand for flags of checkpoint alone.
+
+    :raises RequestError: a flag has a value that it cannot have.
+    """
+    parent = flags["parent-path"] or None
+    if parent is not None:
+        if parent.startswith("/"):
+            raise RequestError(f"--parent-path: found {quote(parent)}, expected a path relative to --image-path")
+        if not os.path.isdir(os.path.join(images, parent)):
+            raise RequestError(f"--parent-path: found no directory {os.path.join(images, parent)}, expected the images of a "
+                               "--pre-dump")
+    server = None
+    if flags["page-server"]:
+        address, _, port = flags["page-server"].rpartition(":")
+        if not (address and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise RequestError(f"--page-server: found {quote(flags['page-server'])}, expected ADDRESS:PORT")
+        server = {"address": address.removeprefix("[").removesuffix("]"), "port": int(port)}
+    return {"log_file": LOG, "leave_running": flags["leave-running"], "tcp_skip_in_flight": flags["tcp-skip-in-flight"],
+            "link_remap": flags["link-remap"], "parent_img": parent, "track_mem": True if parent else None, "ps": server}
+
+
+def _status_fd(given):
+    """``--status-fd``, a descriptor of the caller's.
+
+    :raises RequestError: it is none that can be written.
+    """
+    if given is None:
+        return None
+    try:
+        os.write(given, b"")
+    except OSError as error:
+        raise RequestError(f"--status-fd {given}: {reason(error)}") from None
+    return given
+
+
+def _of_container(config, request, host, pid, pre):
+    """criu's options that are about the container whose first process is ``pid``.
+
+    :param pre: is only memory saved?
+    """
+    plan = Plan(config.trace)
+    namespaces = Namespaces(config, request, host, plan)
+    external.check(namespaces)
+    rootfs = Rootfs(config, request, plan, namespaces)
+    cgroup = cgroups.choose(config, request, host, plan)
+    mounts = Mounts(config, request, host, plan, namespaces, rootfs, cgroup)
+    try:
+        spaces = external.namespaces_to_save(namespaces)
+    except OSError as error:
+        raise HostError("linux.namespaces", f"{error.filename}: {reason(error)}") from None
+    options = {"pid": pid, "root": bound(rootfs.path), "external": spaces, "freeze_cgroup": cgroup.freezer()}
+    if not pre:
+        options["ext_mnt"] = external.to_save(f"/proc/{pid}/root", mounts, config, namespaces)
+    return options
+
+
+def _keep_descriptors(pid, images):
+    """Write where the standard streams of the process lead, so that restore can put its own pipes in place of theirs."""
+    import json
+    try:
+        streams = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)]
+    except OSError:
+        streams = []  # closed: there is nothing to put in place
+    try:
+        with open(os.path.join(images, DESCRIPTORS), "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            json.dump(streams, file)
+    except OSError as error:
+        raise OcirtError(f"--image-path {images}: {DESCRIPTORS}: {reason(error)}") from None
+
+
+def _save(criu, request, log, status_fd):
+    def notified(script):
+        if script == "status-ready" and status_fd is not None:
+            os.write(status_fd, b"\0")
+
+    try:
+        ask(criu, request, notified)
+    except Refused as error:
+        said = error.said or _last_error(log)
+        raise OcirtError(f"criu: {said or error} (see {log})") from None
+
+
+def _last_error(log):
+    try:
+        with open(log, "rb") as file:
+            return last_error(file.read())
+    except OSError:
+        return ""

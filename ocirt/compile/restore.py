@@ -1,0 +1,86 @@
+"""Config, what restore asks for, Host -> Plan: a container whose processes criu makes anew.
+
+What create makes on the host is made as there: state directory, cgroups with their limits, resctrl groups. In place of
+init, the stage becomes criu, once it has entered the cgroups and a mount namespace in which the rootfs is ready; criu makes
+all namespaces, mounts and processes of the container from its images, the first process as the runtime's child.
+"""
+
+from .. import cgroups
+from ..model.text import bound
+from ..plan import Plan
+from ..plan.steps import (NONE, EnterRoot, ExecCriu, JoinContainer, MakeMountPoint, PlaceCriuRoot, RestoreProcesses,
+                          Spawn, WritePidFile)
+from . import hooks, later, rdt_of
+from .mounts import SPEC as MOUNTS
+from .mounts import Mounts
+from .namespaces import MOUNT, Namespaces
+from .process import Process, check_terminal
+from .rootfs import Rootfs
+from .seccomp import Seccomp
+
+AT = "restore"
+CGROUPS = ("cgroup", "cgroup2")
+
+
+class Restored:
+    """What of a config restore has to do with.
+
+    :ivar cgroup: the :class:`~ocirt.cgroups.Driver`.
+    """
+
+    def __init__(self, config, request, host):
+        check_terminal(config.process.terminal, request)
+        self.config, self.request = config, request
+        self.plan = plan = Plan(config.trace)
+        self.namespaces = Namespaces(config, request, host, plan)
+        self.rootfs = Rootfs(config, request, plan, self.namespaces)
+        self.cgroup = cgroups.choose(config, request, host, plan)
+        self.mounts = Mounts(config, request, host, plan, self.namespaces, self.rootfs, self.cgroup)
+        self.process = Process(config.process, config.linux, request, host, plan, self.namespaces)
+        Seccomp(config, config.process.no_new_privileges, host, plan)  # exec will need it
+        self.rdt = rdt_of(config, request, host, plan)
+
+    def compile(self, root, message, log, **criu):
+        """The plan.
+
+        :param root: where criu finds the rootfs: a directory that is made for it.
+        :param message: the request for criu, encoded.
+        :param log: the path of the log that it writes.
+        :param criu: the fields of ExecCriu.
+        """
+        config, request, plan, cgroup = self.config, self.request, self.plan, self.cgroup
+        resources, rdt = config.linux.resources, self.rdt
+        plan.sections["host"] = [
+            *cgroup.before(resources), *(rdt.make() if rdt else []), *self.rootfs.reach(), *self.mounts.open(),
+            *self.process.sockets(),
+            Spawn(AT, "", section="stage", flags=MOUNT, cgroup=cgroup.register, stay=cgroup.stay), *cgroup.place(resources),
+            RestoreProcesses(AT, "", message=message, log=log, console=self.process.console, root=root)]
+        if request.pid_file is not None:
+            plan.host.append(WritePidFile("--pid-file", "", path=request.text("pid-file", plan.trace)))
+        plan.sections["stage"] = [
+            *cgroup.wait(), *cgroup.join(), *self.rootfs.open(), PlaceCriuRoot("root.path", "", path=root), *self._points(),
+            ExecCriu("--criu", "", **criu)]
+        plan.sections["namespaces"] = [*(rdt.join() if rdt else []), *hooks.run(config.hooks, "prestart"),
+                                       *hooks.run(config.hooks, "create_runtime")]
+        # criu leaves the root as it was mounted for it.
+        finish = self.rootfs.finish()
+        plan.sections["restored"] = [JoinContainer("linux.namespaces", "", flags=MOUNT), EnterRoot(AT, "", fd=NONE),
+                                     *finish] if finish else []
+        later(config, request, plan, self.rootfs, cgroup, rdt)
+        return plan
+
+    def _points(self):
+        """Steps that make the mount points which criu will need. Binds are mounted, beside the place that criu uses: others
+        may have their mount points in them. What lies in a tmpfs comes with it from the images."""
+        steps, covered = [], []
+        for each, made in self.mounts.each():
+            target = bound(each.target).rstrip("/")
+            if any([target.startswith(path + "/") for path in covered]) or each.is_remount or each.fstype in CGROUPS:
+                continue
+            if each.is_bind:
+                steps += made
+            else:
+                steps.append(MakeMountPoint(each.at, MOUNTS, path=each.target))
+            if each.fstype == "tmpfs":
+                covered.append(target)
+        return steps

@@ -1,0 +1,89 @@
+"""CRIU: what checkpoint and restore ask of it, and what it says.
+
+``criu swrk N`` serves one conversation (images/rpc.proto of criu) on the socket N. For checkpoint Python leads it
+(:mod:`.talk`): criu stops and reads processes that are there. For restore the executable leads it (core/criu.c), with the
+request that Python has made, because the processes become its children.
+
+What lies in an image directory beside criu's own files, and the names of mounts that criu does not save itself, are runc's:
+each restores what the other has saved.
+"""
+
+import os
+import posix
+
+from ..errors import OcirtError, RequestError, reason
+from ..model.text import quote
+
+DEFAULT_IMAGES = "checkpoint"
+"""The image directory, in the caller's directory, where no flag names one."""
+DESCRIPTORS = "descriptors.json"
+"""In the image directory: what the standard streams were, as /proc/PID/fd has them."""
+CONFIG_ANNOTATION = "org.criu.config"
+CONFIG_FILES = ("/etc/criu/ocirt.conf", "/etc/criu/runc.conf")
+"""criu's options that count before ours, where the annotation names no other file: the first of these that is there."""
+
+NETWORK = 0x40000000
+"""CLONE_NEWNET. criu leaves the devices of the network namespace to the runtime, as with runc."""
+CGROUP_MODES = {"": 6, "soft": 3, "full": 4, "strict": 5, "ignore": 0}
+LOG_LEVEL = 4
+"""criu's log has all that it does; its file is looked at only when something went wrong."""
+
+
+def executable(given):
+    """The absolute path of criu.
+
+    :param given: what ``--criu`` says, ``None`` without it.
+    :raises OcirtError: there is none.
+    """
+    name = given or "criu"
+    folders = [""] if "/" in name else os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").split(":")
+    for folder in folders:
+        path = os.path.abspath(os.path.join(folder, name))
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    if "/" in name:
+        raise RequestError(f"--criu {name}: found no such executable, expected criu")
+    raise OcirtError("criu: executable file not found in $PATH: install criu (https://criu.org), or name it by --criu")
+
+
+def common(config, flags):
+    """The members of criu's options that checkpoint and restore share.
+
+    :param config: the container's :class:`~ocirt.model.config.Config`.
+    :param flags: the flags by name, ``None`` or ``""`` where they were not given.
+    :raises RequestError: a flag has a value that it cannot have.
+    """
+    for name in flags["empty-ns"] or ():
+        if name != "network":
+            raise RequestError(f"--empty-ns: found {quote(name)}, expected network")
+    mode = flags["manage-cgroups-mode"] or ""
+    if mode not in CGROUP_MODES:
+        raise RequestError(f"--manage-cgroups-mode: found {quote(mode)}, expected soft, full, strict or ignore")
+    return {"log_level": LOG_LEVEL, "notify_scripts": True, "manage_cgroups": True,
+            "manage_cgroups_mode": CGROUP_MODES[mode], "empty_ns": NETWORK, "orphan_pts_master": True,
+            "config_file": _config_file(config),
+            **{name.replace("-", "_"): bool(flags[name])
+               for name in ("tcp-established", "ext-unix-sk", "shell-job", "file-locks", "auto-dedup", "lazy-pages")}}
+
+
+def _config_file(config):
+    given = config.annotation(CONFIG_ANNOTATION)
+    if given is not None:
+        return given.read() or None
+    return next(filter(os.path.exists, CONFIG_FILES), None)
+
+
+def directory(flag, path, make):
+    """A descriptor of the directory ``path``, which an executable that this process becomes inherits.
+
+    :param make: is it made where it is missing, with its parents?
+    :raises RequestError: it cannot be made or opened.
+    """
+    try:
+        if make:
+            os.makedirs(path, 0o700, exist_ok=True)
+        fd = posix.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RequestError(f"--{flag} {path}: {reason(error)}") from None
+    posix.set_inheritable(fd, True)
+    return fd

@@ -1,0 +1,113 @@
+"""What of a container criu does not save, because it is the host's: mounts and namespaces.
+
+Each such mount has a name in the images; restore says what is to be mounted for it. The names are runc's: of a bind mount
+its mount point, and ``/dev/null`` for each file that is masked.
+"""
+
+import os
+
+from ..compile import devices
+from ..compile.namespaces import KINDS, MOUNT, NETWORK, PID
+from ..errors import ConfigError
+from ..model.text import bound
+from ..plan.steps import Bind, MakeNode
+
+NULL = "/dev/null"
+LINKS = 40
+"""Symbolic links that a path may lead over, as for the kernel."""
+
+FILES = {name: {"network": "net", "mount": "mnt"}.get(name, name) for name in KINDS}
+"""Type of a namespace -> its file in /proc/PID/ns, which is criu's name for it."""
+KEYS = {NETWORK: "extRootNetNS", PID: "extRootPidNS"}
+"""Those that criu takes from outside by a descriptor, with runc's names for them."""
+
+
+def binds(mounts, config, namespaces):
+    """The mount points of what is bound from the host, and its sources: pairs of paths, in order.
+
+    :param mounts: :class:`ocirt.compile.mounts.Mounts`.
+    """
+    found = [(bound(step.target), bound(step.source)) for step in mounts.make() if isinstance(step, Bind)]
+    if namespaces.has_user and not mounts.has_own_dev:
+        found += [(bound(step.path), bound(step.path)) for step in devices.make(config.linux.devices, bind=True)
+                  if isinstance(step, MakeNode) and step.bind]
+    return found
+
+
+def to_save(root, mounts, config, namespaces):
+    """``ext_mnt`` for checkpoint.
+
+    :param root: the container's root as it is now, /proc/PID/root.
+    """
+    points = [inside(root, target) for target, _ in binds(mounts, config, namespaces)]
+    masked = [inside(root, path.read()) for path in config.linux.masked_paths]
+    return [*[{"key": point, "val": point} for point in points],
+            *[{"key": point, "val": NULL} for point in masked
+              if os.path.lexists(root + point) and not os.path.isdir(root + point)]]
+
+
+def to_restore(root, mounts, config, namespaces):
+    """``ext_mnt`` for restore. ``root`` is the rootfs."""
+    found = [{"key": inside(root, target), "val": source} for target, source in binds(mounts, config, namespaces)]
+    return [*found, {"key": NULL, "val": NULL}] if config.linux.masked_paths else found
+
+
+def inside(root, path):
+    """Where ``path`` leads beneath the directory ``root``, as an absolute path from there: no link leads out of it.
+
+    The answer is only ever a name for criu, so nothing is lost where a container changes its links meanwhile.
+    """
+    rest, found, links = path.split("/")[::-1], [], 0
+    while rest:
+        name = rest.pop()
+        if name == "..":
+            found = found[:-1]
+        elif name not in ("", "."):
+            try:
+                link = os.readlink("/".join([root, *found, name])) if links < LINKS else None
+            except OSError:
+                link = None
+            if link is None:
+                found.append(name)
+                continue
+            links += 1
+            if link.startswith("/"):
+                found = []
+            rest += link.split("/")[::-1]
+    return "/" + "/".join(found)
+
+
+def namespaces_to_save(namespaces):
+    """``external`` for checkpoint: the namespaces that the container has joined and that criu leaves alone.
+
+    :param namespaces: :class:`ocirt.compile.namespaces.Namespaces`.
+    :raises OSError: one of them is gone.
+    """
+    return [f"{FILES['network' if kind == NETWORK else 'pid']}[{os.stat(path.read()).st_ino}]:{KEYS[kind]}"
+            for kind, path in namespaces.joined.items() if kind in KEYS]
+
+
+def namespaces_to_restore(namespaces):
+    """``join_ns`` for restore, and the paths of those that criu gets by a descriptor: name -> path.
+
+    :raises ConfigError: criu cannot join one of them.
+    """
+    joined = []
+    for name, kind in KINDS.items():
+        path = namespaces.joined.get(kind)
+        if path is None or kind in KEYS:
+            continue
+        if name in ("cgroup", "time"):
+            raise ConfigError(path.path, f"a {name} namespace to join", "none: criu cannot restore a container into one")
+        joined.append({"ns": FILES[name], "ns_file": path.read()})
+    return joined, {KEYS[kind]: path.read() for kind, path in namespaces.joined.items() if kind in KEYS}
+
+
+def check(namespaces):
+    """Fail for a container that criu cannot take: its mounts are made away from the runtime's, and it has no mount
+    namespace of its own.
+
+    :raises ConfigError: it is one.
+    """
+    if not namespaces.new & MOUNT:
+        raise ConfigError("linux.namespaces", "no mount namespace of the container's own", "one: criu restores the mounts in it")

@@ -1,0 +1,86 @@
+"""The conversation with ``criu swrk`` that Python leads: checkpoints, and what criu and the kernel can do."""
+
+import os
+import socket
+import subprocess
+
+from ..errors import HostError, OcirtError, reason
+from .message import FEATURE_CHECK, NOTIFY, REQUEST, RESPONSE, decode, encode
+
+SIZE = 40960
+"""Bytes that an answer may have, as with runc."""
+
+
+class Refused(OcirtError):
+    """criu did not do it. ``said`` is its own line that tells why, empty where it said nothing."""
+
+    def __init__(self, message, said):
+        super().__init__(message)
+        self.said = said
+
+
+def ask(criu, request, notified=lambda script: None):
+    """Have criu do what ``request`` says.
+
+    :param criu: the executable.
+    :param notified: gets the name of each point at which criu waits for us (``post-dump``, ...).
+    :returns: criu's last answer, a mapping.
+    :raises Refused: criu failed.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, os.fdopen(os.memfd_create("criu"), "rb") as output:
+        with theirs:
+            try:
+                process = subprocess.Popen([criu, "swrk", str(theirs.fileno())], pass_fds=[theirs.fileno()],
+                                           stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            except OSError as error:
+                raise OcirtError(f"criu {criu}: {reason(error)}") from None
+        answer = None
+        try:
+            ours.send(encode(REQUEST, request))
+            answer = _answer(ours)
+            while answer and answer.get("success") and answer.get("type") == NOTIFY:
+                notified(answer.get("notify", {}).get("script", ""))
+                ours.send(encode(REQUEST, {"type": NOTIFY, "notify_success": True}))
+                answer = _answer(ours)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # its end says it
+        ours.close()
+        status = process.wait()
+        if answer and answer.get("success"):
+            return answer
+        output.seek(0)
+        said = last_error(output.read()) or (answer or {}).get("cr_errmsg", "").strip()
+    if answer is None:
+        raise Refused(f"it died: {'signal' if status < 0 else 'exit status'} {abs(status)}", said)
+    raise Refused("it failed", said)
+
+
+def _answer(ours):
+    """criu's next answer, ``None`` at its end."""
+    data = ours.recv(SIZE)
+    try:
+        return decode(RESPONSE, data) if data else None
+    except ValueError as error:
+        raise OcirtError(f"criu: {error}") from None
+
+
+def last_error(data):
+    """The last line of criu's log, or of what it printed, that names an error, but for the one that only says that it has
+    failed; empty where there is none."""
+    lines = [line[line.index(b"Error ("):] for line in data.splitlines() if b"Error (" in line]
+    chosen = [line for line in lines if not line.endswith(b"FAILED.")] or lines
+    return chosen[-1].decode(errors="replace").strip() if chosen else ""
+
+
+def need(criu, feature, flag):
+    """Fail unless criu and the kernel have ``feature`` (see :data:`.message.FEATURES`), which ``flag`` needs.
+
+    :raises HostError: they do not.
+    """
+    try:
+        features = ask(criu, {"type": FEATURE_CHECK, "features": {feature: True}}).get("features", {})
+    except Refused as error:
+        raise HostError(flag, f"criu cannot tell what it and the kernel can do: {error.said or error}") from None
+    if not features.get(feature):
+        raise HostError(flag, f"criu or the kernel lacks what it needs ({feature})")
