@@ -157,13 +157,22 @@ const char *container_status(struct container *c) {
   return c->journal->phase == PHASE_RUNNING ? "running" : "created";
 }
 
+int container_write(struct container *c, const char *name, const void *data, size_t size) {
+  int to = sys_open(c->dir, name, O_WRONLY | O_CREAT | O_TRUNC, 0600), error = to;
+  if (to >= 0) error = write_all(to, data, size);
+  sys_close(to);
+  return error;
+}
+
+int container_rename(struct container *c, const char *from, const char *to) {
+  return (int)sys4(SYS_renameat, c->dir, from, c->dir, to);
+}
+
 int container_keep(struct container *c, const char *name, const void *data, size_t size) {
   BUFFER(new, 64);
   put(&new, name); put(&new, ".new");
-  int to = sys_open(c->dir, new.data, O_WRONLY | O_CREAT | O_TRUNC, 0600), error = to;
-  if (to >= 0) error = write_all(to, data, size);
-  sys_close(to);
-  return error ? error : (int)sys4(SYS_renameat, c->dir, new.data, c->dir, name);
+  int error = container_write(c, new.data, data, size);
+  return error ? error : container_rename(c, new.data, name);
 }
 
 int container_store(struct container *c, const void *config, size_t size) {

@@ -18,6 +18,11 @@ struct buffer { char *data; size_t size, used; int full; };
   struct buffer name = {name##_data, sizeof name##_data, 0, 0}; \
   name##_data[0] = 0
 
+// The same in memory that is not touched before it is used: for what is seldom needed in a function that is not entered twice.
+#define STATIC_BUFFER(name, capacity) \
+  static char name##_data[capacity]; \
+  struct buffer name = {name##_data, sizeof name##_data, 0, 0}
+
 void put(struct buffer *to, const char *text);
 void put_bytes(struct buffer *to, const char *text, size_t size);
 void put_number(struct buffer *to, int64_t number);
@@ -91,7 +96,9 @@ int container_make(struct container *c);                    // new directory, lo
 int container_open(struct container *c, int lock);          // 0, or -ENOENT; lock: LOCK_EX, LOCK_SH or 0
 int container_lock(struct container *c, int lock);          // one that is open: the same
 int container_hold(struct container *c);                    // opens pidfd if init lives: 1, else 0
-int container_keep(struct container *c, const char *name, const void *data, size_t size);  // a whole file, by rename
+int container_write(struct container *c, const char *name, const void *data, size_t size);
+int container_rename(struct container *c, const char *from, const char *to);
+int container_keep(struct container *c, const char *name, const void *data, size_t size);  // a whole file: both of them
 int container_store(struct container *c, const void *config, size_t size);
 void container_remove(struct container *c);                 // the directory and its files
 const char *container_status(struct container *c);
@@ -125,6 +132,7 @@ struct run {
   int entry;                  // -1, or cgroup.procs of the cgroup that the child has to move into by itself
   int child;                  // host: the process that Spawn made (the stage, or init)
   int child_pidfd;
+  int has_state;              // host: state.json is written, but for its name
   int joins;                  // exec: the child joins a container that exists
   uint32_t *phase;            // where Exec says that the program runs: in the journal; exec: in a page of its own
   int signals;                // exec in the foreground: signals to pass on, -1: none
@@ -138,7 +146,6 @@ struct run {
   int space;                  // the runtime's mount namespace, while the rootfs is made in another
   uint32_t passed_over[32];   // hierarchies that may not be written
   unsigned n_passed_over;
-  char executable[4096], home[4096];  // what FindExecutable found; home: empty, or the variable
   int refused;                // why controllers could not be enabled, and in which cgroup
   char refused_at[256];
   const char *call;           // of the failure: what failed

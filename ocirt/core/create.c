@@ -15,7 +15,7 @@ static int listen_for_start(struct container *c) {
 }
 
 static _Noreturn void undo(struct container *c, struct run *r, const char *message) {
-  BUFFER(more, LOG_LINE);
+  STATIC_BUFFER(more, LOG_LINE);
   end_child(r);  // before its cgroups can go
   if (destroy_container(c, (int)c->journal->hooks_run, &more)) log_line("warning", more.data);
   log_error(message);
@@ -35,7 +35,7 @@ void verb_create(struct request *q, const struct program *program, const void *c
   fault_begin(native_verbs[q->verb].name);
   run_begin(&r, &c, SECTION_HOST);
   fault_point();
-  BUFFER(text, LOG_LINE);
+  STATIC_BUFFER(text, LOG_LINE);
   int error = container_store(&c, config, size);
   // `run` starts it over the socket that they have together.
   if (!error && !run && (r.start_socket = listen_for_start(&c)) < 0) error = r.start_socket;
@@ -60,7 +60,7 @@ void verb_create(struct request *q, const struct program *program, const void *c
   if (run && stay && r.console >= 0) copy_window(r.console);
   error = run && !restore ? start_container(&c, r.peer, &text) : 0;
   if (error) {
-    BUFFER(more, LOG_LINE);
+    STATIC_BUFFER(more, LOG_LINE);
     if (error != START_DESTROYED && destroy_container(&c, (int)c.journal->hooks_run, &more)) log_line("warning", more.data);
     log_error(text.data);
     sys_exit(1);

@@ -187,6 +187,8 @@ int do_close_descriptors(struct run *r, const struct step_close_descriptors *s) 
 
 // ---- the program ----
 
+static char executable[4096], home[4096];  // what FindExecutable found for Exec; home: empty, or the variable
+
 // The last entry of `env` that sets `name` (which ends with '='), as setenv in order would leave it.
 static const char *variable(const struct texts *env, const char *name) {
   size_t length = strlen(name);
@@ -204,11 +206,11 @@ static int try_program(const char *path) {
 }
 
 // "HOME=" and the home of uid in the container's /etc/passwd, or "/".
-static void find_home(struct run *r, struct buffer *home) {
+static void find_home(struct run *r, struct buffer *to) {
   static char text[65536];
   BUFFER(wanted, 16);
   put_number(&wanted, sys0(SYS_getuid));
-  put(home, "HOME=");
+  put(to, "HOME=");
   struct stat st;
   int fd = resolve(r->rootfs, "/etc/passwd", O_RDONLY | O_NONBLOCK);
   long size = fd < 0 || sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ? 0 : sys_read(fd, text, sizeof text - 1);
@@ -220,18 +222,18 @@ static void find_home(struct run *r, struct buffer *home) {
     for (char *at = line; at < end && fields < 7; at++) if (*at == ':') field[fields++] = at + 1;
     if (fields == 7 && (size_t)(field[3] - 1 - field[2]) == wanted.used && !memcmp(field[2], wanted.data, wanted.used) &&
         field[6] - 1 > field[5]) {
-      put_bytes(home, field[5], (size_t)(field[6] - 1 - field[5]));
+      put_bytes(to, field[5], (size_t)(field[6] - 1 - field[5]));
       return;
     }
     line = *end ? end + 1 : end;
   }
-  put(home, "/");
+  put(to, "/");
 }
 
 int do_find_executable(struct run *r, const struct step_find_executable *s) {
   const char *name = TEXTS(args)->items[0];
   int error = -ENOENT, denied = 0;
-  struct buffer path = {r->executable, sizeof r->executable, 0, 0};
+  struct buffer path = {executable, sizeof executable, 0, 0};
   if (strchr(name, '/')) {
     put(&path, name);
     error = path.full ? -ENAMETOOLONG : try_program(path.data);
@@ -248,8 +250,8 @@ int do_find_executable(struct run *r, const struct step_find_executable *s) {
     }
   }
   if (!error) {
-    struct buffer home = {r->home, sizeof r->home, 0, 0};
-    if (!variable(TEXTS(env), "HOME=")) find_home(r, &home);
+    struct buffer to = {home, sizeof home, 0, 0};
+    if (!variable(TEXTS(env), "HOME=")) find_home(r, &to);
     return 0;
   }
   put(&r->detail, text_of(r->program, s->head.at));
@@ -269,7 +271,7 @@ static uint32_t hash_of_name(const char *variable) {
 }
 
 // The environment of the program: of entries for one variable the last, as setenv in order would leave it, and HOME.
-static const char *const *make_environment(const struct run *r, const struct texts *env) {
+static const char *const *make_environment(const struct texts *env) {
   static const char *all[65536];
   static uint32_t hashes[COUNT(all)];
   if (env->count + 2 > COUNT(all)) return env->items;  // more than execve takes
@@ -282,23 +284,23 @@ static const char *const *make_environment(const struct run *r, const struct tex
       again = hashes[i] == hashes[k] && !strncmp(env->items[i], env->items[k], length) && strcspn(env->items[k], "=") == length;
     if (!again) all[used++] = env->items[i];
   }
-  if (*r->home) all[used++] = r->home;
+  if (*home) all[used++] = home;
   return all;
 }
 
 int do_exec(struct run *r, const struct step_exec *s) {
   const struct texts *args = TEXTS(args);
-  const char *const *environment = make_environment(r, TEXTS(env));
+  const char *const *environment = make_environment(TEXTS(env));
   unsigned first = 3 + (unsigned)s->preserve;
   for (unsigned fd = 3; fd < first; fd++) sys_fcntl((int)fd, F_SETFD, 0);
   sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
   // The phase says running from here on; a program that cannot be executed is followed by this process' end.
   __atomic_store_n(r->phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
   unblock_signals();
-  int error = (int)sys3(SYS_execve, r->executable, args->items, environment);
+  int error = (int)sys3(SYS_execve, executable, args->items, environment);
   // Taken back without a system call, which a seccomp filter may refuse by now.
   __atomic_store_n(r->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
   put(&r->detail, text_of(r->program, s->head.at));
-  put(&r->detail, ": exec "); put(&r->detail, r->executable); put(&r->detail, ": "); put_error(&r->detail, error);
+  put(&r->detail, ": exec "); put(&r->detail, executable); put(&r->detail, ": "); put_error(&r->detail, error);
   return failing(r, "", error);
 }

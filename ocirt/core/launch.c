@@ -9,8 +9,8 @@
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-static char home[4096];       // the folder of the executable, with ocirt-python beside it
 static char own_path[4096];   // the executable as it was called first
+static size_t folder;         // the length of its folder's path, with ocirt-python in it
 
 // The container's processes can reach /proc/PID/exe of init. A sealed copy cannot be written through it (CVE-2019-5736).
 static int is_sealed(int self) {
@@ -62,9 +62,8 @@ static void find_home(char *argv0) {
   struct stat st;
   int found = sys_stat(AT_FDCWD, own_path, &st, 0) == 0 && S_ISREG(st.st_mode);
   if (!found && argv0[0] == '/' && strlen(argv0) < sizeof own_path) strcpy(own_path, argv0);
-  strcpy(home, own_path);
-  char *slash = strrchr(home, '/');
-  if (slash) *slash = 0;
+  const char *slash = strrchr(own_path, '/');
+  folder = slash ? (size_t)(slash - own_path) : strlen(own_path);
 }
 
 const char *environment_variable(const struct request *q, const char *name) {
@@ -140,7 +139,7 @@ static const char *interpreter_of(char *text) {
 int find_python(const char **interpreter, const char **script) {
   static char path_data[4200], head[8192];
   struct buffer path = {path_data, sizeof path_data, 0, 0};
-  put(&path, home); put(&path, "/ocirt-python");
+  put_bytes(&path, own_path, folder); put(&path, "/ocirt-python");
   *script = path_data;
   long n = read_file(AT_FDCWD, path_data, head, sizeof head);
   if (n < 0) return (int)n;
@@ -241,7 +240,7 @@ static int hand_over(struct bytes bytes) {
 }
 
 static struct bytes read_config(struct request *q) {
-  BUFFER(path, 8192);
+  STATIC_BUFFER(path, 8192);
   if (q->flags[FLAG_CONFIG]) return read_whole("--config", q->flags[FLAG_CONFIG], 1);
   put(&path, q->flags[FLAG_BUNDLE]); put(&path, "/config.json");
   return read_whole("config.json: open", path.data, 1);

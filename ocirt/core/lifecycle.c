@@ -105,7 +105,7 @@ int start_container(struct container *c, int socket, struct buffer *text) {
   if (!error) return 0;
   put_failure(text, &r, failed, error);
 destroy:;
-  BUFFER(more, LOG_LINE);
+  STATIC_BUFFER(more, LOG_LINE);
   if (!destroy_container(c, 1, &more)) return START_DESTROYED;
   log_line("warning", more.data);
   return -1;

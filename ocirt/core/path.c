@@ -66,10 +66,10 @@ static int walk(int root, char *path, size_t size, enum make_kind kind, int mode
   return at < 0 ? at : 0;
 }
 
-int resolve_or_make(int root, const char *path, enum make_kind kind, int mode) {
-  int fd = resolve(root, path, O_PATH);
-  if (fd != -ENOENT) return fd;
+// In a frame of its own: most often nothing is missing.
+static __attribute__((noinline)) int make_all(int root, const char *path, enum make_kind kind, int mode) {
   char changed[8192];
+  int fd = -ENOENT;
   size_t length = strlen(path);
   if (length >= sizeof changed) return -ENAMETOOLONG;
   memcpy(changed, path, length + 1);
@@ -78,6 +78,11 @@ int resolve_or_make(int root, const char *path, enum make_kind kind, int mode) {
     if (result != 1) return result < 0 ? result : fd;
   }
   return -ELOOP;
+}
+
+int resolve_or_make(int root, const char *path, enum make_kind kind, int mode) {
+  int fd = resolve(root, path, O_PATH);
+  return fd == -ENOENT ? make_all(root, path, kind, mode) : fd;
 }
 
 void forget_directory(struct run *r) {

@@ -158,7 +158,22 @@ int child_gone(struct run *r) {
   return failing(r, "", -ECHILD);
 }
 
+#define STATE_TO_BE "state.json.new"
+
+// The state as it will be, while init is at work; Commit renames it.
+static int prepare_state(struct run *r) {
+  struct buffer text = state_buffer(r->program);
+  put_state(&text, r->program, r->container->journal, r->container->journal->pid, "created", 0, 1);
+  int error = container_write(r->container, STATE_TO_BE, text.data, text.used);
+  r->has_state = 1;
+  return error ? failing(r, "state.json", error) : 0;
+}
+
 int do_receive(struct run *r, const struct step_receive *s) {
+  if (s->event == EVENT_READY && !r->joins) {
+    int error = prepare_state(r);
+    if (error) return error;
+  }
   uint32_t wanted = 1u << s->event;
   if (r->early & wanted) { r->early &= ~wanted; return 0; }
   for (;;) {
@@ -191,9 +206,9 @@ int do_receive(struct run *r, const struct step_receive *s) {
 int do_commit(struct run *r, const struct step_commit *s) {
   (void)s;
   struct container *c = r->container;
-  struct buffer text = state_buffer(r->program);
-  put_state(&text, r->program, c->journal, c->journal->pid, "created", 0, 1);
-  int error = container_keep(c, "state.json", text.data, text.used);
+  int error = r->has_state ? 0 : prepare_state(r);
+  if (error) return error;
+  error = container_rename(c, STATE_TO_BE, "state.json");
   if (error) return failing(r, "state.json", error);
   __atomic_store_n(&c->journal->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
   struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};

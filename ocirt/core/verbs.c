@@ -16,7 +16,7 @@ void verb_start(struct request *q, int program_fd) {
   if (!strcmp(status, "running")) fail("cannot start an already running container: %s", c.id);
   if (!strcmp(status, "stopped")) fail("cannot start a container that has stopped: %s", c.id);
   if (strcmp(status, "created")) fail("cannot start a container in the state %s: %s", status, c.id);
-  BUFFER(text, LOG_LINE);
+  STATIC_BUFFER(text, LOG_LINE);
   c.notify_host = environment_variable(q, "NOTIFY_SOCKET");
   if (start_container(&c, -1, &text)) { log_error(text.data); sys_exit(1); }
   sys_exit(0);
@@ -72,7 +72,7 @@ static void run_or_fail(struct container *c, unsigned section, int signal, int f
   r.frozen = frozen;
   int error = run_section(&r, &failed);
   if (!error) return;
-  BUFFER(text, LOG_LINE);
+  STATIC_BUFFER(text, LOG_LINE);
   put_failure(&text, &r, failed, error);
   fail("%s", text.data);
 }
@@ -153,7 +153,7 @@ void verb_update(struct request *q, int program_fd, int lock) {
   run_begin(&r, &c, SECTION_UPDATE);
   int error = run_section(&r, &failed);
   if (!error) sys_exit(0);
-  BUFFER(text, LOG_LINE);
+  STATIC_BUFFER(text, LOG_LINE);
   put_failure(&text, &r, failed, error);
   run_begin(&r, &c, SECTION_RESTORE);
   error = set_back(&r, failed, &failed);
@@ -189,7 +189,7 @@ void verb_delete(struct request *q, int program_fd) {
   const char *status = container_status(&c);
   if (!force && strcmp(status, "stopped"))
     fail("cannot delete container %s that is not stopped: %s", c.id, status);
-  BUFFER(text, LOG_LINE);
+  STATIC_BUFFER(text, LOG_LINE);
   int begun = c.journal && (c.journal->phase != PHASE_CREATING || c.journal->hooks_run);
   if (destroy_container(&c, begun, &text)) { log_error(text.data); sys_exit(1); }
   sys_exit(0);
