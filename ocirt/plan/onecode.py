@@ -1,0 +1,82 @@
+"""The modules that a create or an exec may need, as one file of code objects: finding and reading twenty-five of them in a
+folder costs more than compiling a bundle. Written at build time, for the version of Python that builds:
+
+    python -X no_debug_ranges -m ocirt.plan.onecode OUTPUT SOURCE...
+
+The file is that Python's magic number (as that of a .pyc) and the size of the table, 4 bytes each; the table, as marshal writes
+it: a dict of a module's name to whether it is a package, and where its code stands; and the code of each. Only what is imported
+is read. ``ocirt-python`` opens the file and calls :func:`install`; without one of its version it takes the modules from their
+folder, as for all that is not in here.
+"""
+
+from _frozen_importlib import ModuleSpec
+from marshal import dumps, loads
+from posix import pread
+
+FOLDERS = ("cgroups/", "compile/", "model/", "plan/")
+FILES = ("__init__.py", "_build.py", "boot.py", "errors.py", "log.py", "cli/__init__.py", "cli/create.py", "cli/exec.py", "cli/stored.py")
+UNUSED = ("plan/entries.py", "plan/generate.py", "plan/printer.py")
+"""What of these folders neither create nor exec imports."""
+
+
+class Finder:
+    """Finds and loads modules of the file, for ``sys.meta_path``.
+
+    :param fd: the file.
+    :param modules: its table.
+    :param folder: the folder that has the package's, where all other modules of it are.
+    """
+
+    __slots__ = ("_fd", "_modules", "_folder")
+
+    def __init__(self, fd, modules, folder):
+        self._fd, self._modules, self._folder = fd, modules, folder
+
+    def find_spec(self, name, path=None, target=None):
+        found = self._modules.get(name)
+        if found is None:
+            return None
+        spec = ModuleSpec(name, self, is_package=found[0])
+        if found[0]:
+            spec.submodule_search_locations.append(f"{self._folder}/{name.replace('.', '/')}")
+        return spec
+
+    def create_module(self, spec):
+        """By default."""
+
+    def exec_module(self, module):
+        _, start, size = self._modules[module.__name__]
+        exec(loads(pread(self._fd, size, start)), module.__dict__)
+
+
+def install(meta_path, fd, modules, folder):
+    """Have ``meta_path`` (``sys.meta_path``) find the modules of the file first."""
+    meta_path.insert(0, Finder(fd, modules, folder))
+
+
+def main(output, *sources):
+    """Write the file ``output`` from the package's ``sources`` (paths that have the package's folder ``ocirt`` last among
+    folders of that name, or generated ones beside none)."""
+    from importlib.util import MAGIC_NUMBER
+    from pathlib import Path
+    modules, codes = {}, b""
+    for source in sorted(sources):
+        parts = source.split("/")
+        inner = "/".join(parts[len(parts) - parts[::-1].index("ocirt"):])
+        if inner in UNUSED or not (inner in FILES or inner.startswith(FOLDERS)):
+            continue
+        name = ".".join(["ocirt", *inner.removesuffix(".py").removesuffix("__init__").rstrip("/").split("/")]).rstrip(".")
+        # Without docstrings and asserts, and (-X no_debug_ranges) without columns: less to unpack.
+        code = compile(Path(source).read_text(), f"ocirt/{inner}", "exec", dont_inherit=True, optimize=2)
+        data = dumps(code)
+        modules[name] = inner.endswith("__init__.py"), len(codes), len(data)
+        codes += data
+    # Numbers take as many bytes in the table, whatever they are.
+    start = len(MAGIC_NUMBER) + 4 + len(dumps(modules))
+    table = dumps({name: (is_package, start + place, size) for name, (is_package, place, size) in modules.items()})
+    Path(output).write_bytes(MAGIC_NUMBER + len(table).to_bytes(4, "little") + table + codes)
+
+
+if __name__ == "__main__":
+    import sys
+    main(*sys.argv[1:])
