@@ -23,7 +23,7 @@ ALIKE = (
     # What is read-only by its mount need not be so by its superblock.
     (r"(mount /sys / \['ro,.*'\] sysfs sysfs) r[ow]", r"\1"),
     # Where the cgroups are asked for read-only, ocirt mounts the tmpfs that they are mounted in read-only, too.
-    (r"(mount /sys/fs/cgroup / \[')r[ow](,.* tmpfs tmpfs) rw", r"\1r?\2"),
+    (r"(mount /sys/fs/cgroup / \[')r[ow](,.* tmpfs tmpfs .*)", r"\1r?\2"),
 )
 """Mounts that differ and do the same, or more: patterns of what :func:`matrix.mount` makes of a line of mountinfo, what is compared in
 its place, and why."""
