@@ -88,7 +88,8 @@ need_go_module() {
   echo "$cache/$1"
 }
 
-# need_cri_tools: have crictl and critest in build/engines/bin. What is built is kept in ${XDG_CACHE_HOME:-~/.cache}/ocirt-engines.
+# need_cri_tools: have crictl and critest in build/engines/opt/cri-tools (/opt for tests/engines: wherever this tree is, cells have that).
+# What is built is kept in ${XDG_CACHE_HOME:-~/.cache}/ocirt-engines.
 need_cri_tools() {
   local module=sigs.k8s.io/cri-tools@v1.34.0 kept=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ocirt-engines source name
   kept+=/${module##*/}
@@ -101,8 +102,8 @@ need_cri_tools() {
       quietly "cannot build critest" timeout 600 go test -c -o "$kept/critest.new" ./cmd/critest)
     for name in crictl critest; do mv "$kept/$name.new" "$kept/$name"; done
   fi
-  mkdir -p "$tree/build/engines/bin"
-  for name in crictl critest; do ln -sfn "$kept/$name" "$tree/build/engines/bin/$name"; done
+  mkdir -p "$tree/build/engines/opt/cri-tools"
+  cp --update "$kept/crictl" "$kept/critest" "$tree/build/engines/opt/cri-tools"
 }
 
 # need_wheels EXTRA [WHEEL...]: have in build/venv what pyproject.toml says the package needs, with this extra

@@ -10,8 +10,9 @@ from tests.engines.cell import PARENT, SUFFIX
 
 TREE = Path(__file__).resolve().parents[2]
 KEPT = TREE / "build/engines"
-"""What is made once for many runs: the installed ocirt, and links to crictl and critest."""
+"""What is made once for many runs: the installed ocirt, crictl and critest."""
 PLACES = ("/opt", "/usr/local/bin")
+CRI_TOOLS = Path("/opt/cri-tools")
 OCIRT = Path("/usr/local/bin/ocirt")
 
 

@@ -9,6 +9,7 @@ Lines that begin with ``@`` look at the cell:
     @tty COMMAND            the command with a terminal
     @sorted COMMAND         the command, whose lines come in any order
     @numbers COMMAND        the command, whose numbers, and spaces with them, are others each time
+    @mounts COMMAND         the command, which prints mountinfo
     @status COMMAND         the command, whose output is another each time
     @sh COMMAND             a shell command in the cell
     @wait NAME TEXT         wait until the log of a container holds the text (not compared)
@@ -31,7 +32,7 @@ from pathlib import Path
 from tests.engines import images
 from tests.engines.cell import Cell, CellError, until
 from tests.engines.installed import installed
-from tests.engines.tables import REASONS, TABLES
+from tests.engines.tables import ALIKE, REASONS, TABLES
 
 TEXTS = ("permission denied", "no such file or directory", "executable file not found in $path", "not running", "does not exist",
          "already exists", "already in use", "no such container", "no such process", "is not a directory", "invalid argument",
@@ -96,6 +97,11 @@ class Run:
         result.out = re.sub(" +", " ", re.sub(r"\d+", "N", result.out))
         return self._result(result)
 
+    def _mounts(self, rest):
+        result = self.engine(*shlex.split(rest))
+        result.out = "\n".join(sorted(map(mount, result.out.splitlines())))
+        return self._result(result)
+
     def _status(self, rest):
         result = self.engine(*shlex.split(rest))
         return f"status {result.status}, {'some' if result.out else 'no'} output"
@@ -148,7 +154,7 @@ class Run:
         lines += sorted((proc / "environ").read_text().split("\0")) + [f"cwd {(proc / 'cwd').readlink()}", f"session {(proc / 'sessionid').read_text()}"]
         own = self.cell.path("/proc/1")
         lines += [f"{space} {'shared' if (proc / 'ns' / space).readlink() == (own / 'ns' / space).readlink() else 'own'}" for space in NAMESPACES]
-        lines += sorted(_mount(line) for line in (proc / "mountinfo").read_text().splitlines())
+        lines += sorted(mount(line) for line in (proc / "mountinfo").read_text().splitlines())
         lines += [f"fd {fd.name} {re.sub('[0-9]+', 'N', str(fd.readlink()))}" for fd in sorted((proc / "fd").iterdir())]
         return normal("\n".join(lines), self.before)
 
@@ -163,14 +169,17 @@ class Run:
         return normal("\n".join(f"{key}: {values}" for key, values in rest().items()), self.before)
 
 
-def _mount(line):
-    """A line of mountinfo without its numbers; of an overlay without its directories."""
+def mount(line):
+    """A line of mountinfo without its numbers, of an overlay without its directories, as ALIKE has it."""
     fields, _, rest = line.partition(" - ")
     _, _, _, root, point, *options = fields.split()
     kind, source, more = rest.split(" ", 2)
     options = [re.sub(":[0-9]+", ":N", option) for option in options]
     more = "" if kind == "overlay" else re.sub("size=[0-9]+k|nr_inodes=[0-9]+", "", more)
-    return f"mount {point} {root if kind not in ('cgroup', 'cgroup2') else 'ROOT'} {options} {kind} {source} {more}"
+    line = f"mount {point} {root if kind not in ('cgroup', 'cgroup2') else 'ROOT'} {options} {kind} {source} {more}"
+    for pattern, instead in ALIKE:
+        line = re.sub(f"^{pattern}$", instead, line)
+    return line
 
 
 def lines_of(table):
@@ -183,7 +192,7 @@ def lines_of(table):
 
 def is_command(line):
     """Whether a line is an engine's command, not a look at the cell."""
-    return not line.startswith("@") or line.startswith(("@tty", "@sorted", "@numbers", "@status"))
+    return not line.startswith("@") or line.startswith(("@tty", "@sorted", "@numbers", "@mounts", "@status"))
 
 
 def run(name, runtime, archives):

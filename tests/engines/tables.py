@@ -3,19 +3,30 @@
 import json
 
 from tests.engines.containerd import Containerd, container, sandbox
-from tests.engines.installed import KEPT
+from tests.engines.installed import CRI_TOOLS
 from tests.engines.docker import Docker
 from tests.engines.podman import Podman
 from tests.engines.test_rootless import User
 
 REASONS = {
-    "mounts": "ocirt masks a file with the host's /dev/null, a directory with a tmpfs without room; a file system that is to be"
-              " read-only is it by its mount, not by its superblock; where the cgroup mount is asked for read-only, the tmpfs above is it, too",
-    "rootless-cgroups": "without rights over the cgroups ocirt shows none in the container, runc those of the caller; and \"mounts\"",
+    "rootless-cgroups": "without rights over the cgroups ocirt shows none in the container, runc those of the caller",
     "nocgroup": "podman's list of runtimes that can do it has not runc",
     "capability": "this root lacks CAP_SYS_RESOURCE: runc fails, ocirt gives what there is",
     "leaves": "runc leaves cgroups behind: those it made above the container's, and one of a pod",
 }
+
+ALIKE = (
+    # A masked file is covered by /dev/null: runc takes the container's, which the container may have changed, ocirt the host's.
+    (r"mount (\S+) /null \[.*\] (dev)?tmpfs .*", r"mount \1 null"),
+    # A masked directory is covered by a tmpfs that is read-only: ocirt's has no room for anything, either.
+    (r"mount (\S+) / \['ro,relatime'\] tmpfs (tmpfs|none) .*", r"mount \1 nothing"),
+    # What is read-only by its mount need not be so by its superblock.
+    (r"(mount /sys / \['ro,.*'\] sysfs sysfs) r[ow]", r"\1"),
+    # Where the cgroups are asked for read-only, ocirt mounts the tmpfs that they are mounted in read-only, too.
+    (r"(mount /sys/fs/cgroup / \[')r[ow](,.* tmpfs tmpfs .*)", r"\1r?\2"),
+)
+"""Mounts that differ and do the same, or more: patterns of what :func:`matrix.mount` makes of a line of mountinfo, what is compared in
+its place, and why."""
 
 PODMAN = """
 run --rm busybox true
@@ -31,7 +42,7 @@ run --rm --hostname here busybox hostname
 run --rm busybox cat /etc/resolv.conf /etc/hosts
 run --rm busybox ls -l /dev
 run --rm busybox cat /proc/1/limits
-!mounts run --rm busybox sh -c 'mount | grep -v ^overlay'
+@mounts run --rm busybox cat /proc/self/mountinfo
 run --rm busybox /no/such
 run --rm busybox nosuch
 run --rm busybox /etc
@@ -81,7 +92,7 @@ run --rm --memory 4m --memory-swap 4m busybox echo enough
 @tty run --rm -it busybox stty -a
 run --detach --name c1 --memory 100m --memory-reservation 50m --cpu-shares 300 --cpus 0.5 --cpuset-cpus 0 --pids-limit 50 busybox sleep 300
 @cgroups c1
-!mounts @process c1
+@process c1
 ps --format '{{.Names}} {{.Image}} {{.Command}} {{.State}}'
 inspect --format '{{.State.Status}} {{.State.OciVersion}} {{.HostConfig.Memory}} {{.Path}} {{.Args}} {{.Mounts}}' c1
 top c1 args
@@ -127,19 +138,19 @@ start --attach made
 start --attach made
 run --detach --name plain --health-cmd true --health-interval disable busybox sleep 300
 @cgroups plain
-!mounts @process plain
+@process plain
 run --rm --pid container:plain busybox sh -c 'cat /proc/1/comm'
 run --rm --network container:plain --ipc container:plain busybox true
 healthcheck run plain
 run --detach --name mapped --userns auto --user guest --read-only --init --cap-drop all --security-opt no-new-privileges busybox sleep 300
-!mounts @process mapped
+@process mapped
 run --detach --name caps --cap-add SYS_ADMIN --cap-add NET_RAW --security-opt seccomp=unconfined --volume /run/dir:/mnt:rslave --oom-score-adj 100 busybox sleep 300
-!mounts @process caps
+@process caps
 pod create --name p1
 run --detach --pod p1 --name server busybox httpd -f -p 80 -h /etc
 @until podman logs server
 run --rm --pod p1 busybox wget -qO- http://127.0.0.1/passwd
-!mounts @process server
+@process server
 pod ps --format '{{.Name}} {{.Status}} {{.NumberOfContainers}}'
 pod stop --time 0 p1
 pod rm --force p1
@@ -155,7 +166,7 @@ volume rm data
 ROOTLESS = """
 run --rm busybox sh -c 'id; cat /proc/self/uid_map; exit 7'
 run --rm busybox nosuch
-!rootless-cgroups run --rm busybox sh -c 'mount | grep -v ^overlay'
+!rootless-cgroups @mounts run --rm busybox cat /proc/self/mountinfo
 run --rm --user guest busybox id
 run --rm --userns keep-id busybox id -u
 run --rm --read-only busybox touch /x
@@ -203,7 +214,7 @@ run --rm --env A=b busybox sh -c 'env | sort'
 run --rm --workdir /made/here busybox pwd
 run --rm --hostname here busybox hostname
 run --rm busybox ls -l /dev
-!mounts run --rm busybox sh -c 'mount | grep -v ^overlay'
+@mounts run --rm busybox cat /proc/self/mountinfo
 run --rm busybox /no/such
 run --rm busybox nosuch
 run --rm busybox /etc
@@ -237,7 +248,7 @@ run --rm --memory 6m busybox echo enough
 @tty run --rm -it busybox sh -c 'tty; test -t 2; echo $?; ls -l /dev/pts /dev/console'
 run --detach --name c1 --memory 500m --memory-reservation 50m --cpu-shares 512 --cpus 0.5 --cpuset-cpus 0 --pids-limit 50 busybox sleep 300
 @cgroups c1
-!mounts @process c1
+@process c1
 ps --format '{{.Names}} {{.Image}} {{.Command}} {{.State}}'
 stats --no-stream --format '{{.Name}} {{.PIDs}}' c1
 @numbers top c1 -o pid,args
@@ -270,10 +281,10 @@ commit changes v2
 run --rm v2 cat /root/new
 run --detach --name plain busybox sleep 300
 @cgroups plain
-!mounts @process plain
+@process plain
 run --rm --pid container:plain --network container:plain busybox cat /proc/1/comm
 run --detach --name caps --cap-add SYS_ADMIN --security-opt seccomp=unconfined --volume /run/dir:/mnt:rslave --oom-score-adj 100 --init --read-only busybox sleep 300
-!mounts @process caps
+@process caps
 network create n1
 run --detach --network n1 --name web busybox httpd -f -p 80 -h /etc
 run --rm --network n1 busybox wget -qO- http://web/passwd
@@ -291,7 +302,7 @@ CTR = """
 run --rm c1 true
 run --rm c1 sh -c 'echo out; echo err >&2; exit 7'
 run --rm --env=A=b --cwd=/tmp c1 sh -c 'env; pwd'
-!mounts run --rm c1 sh -c 'mount | grep -v ^overlay'
+@mounts run --rm c1 cat /proc/self/mountinfo
 run --rm c1 /no/such
 run --rm c1 nosuch
 run --rm c1 /etc/passwd
@@ -304,7 +315,7 @@ run --rm --mount=type=bind,src=/run/dir,dst=/mnt,options=rbind:ro c1 sh -c 'cat 
 @tty run --rm --tty c1 tty
 run --detach --memory-limit=104857600 --cpus=0.5 c1 sleep 300
 @cgroups c1
-!mounts @process c1
+@process c1
 @status tasks metrics --format json c1
 @numbers tasks ps c1
 tasks exec --exec-id e1 c1 id
@@ -328,7 +339,7 @@ inspectp --output go-template --template '{{.status.state}} {{.info.runtimeType}
 create %p1 /run/c1.json /run/p1.json
 start %c1
 @cgroups c1
-!mounts @process c1
+@process c1
 start %c1
 ps --output json --quiet
 exec --sync %c1 id
@@ -354,13 +365,13 @@ start %missing
 inspect --output go-template --template '{{.status.state}} {{.status.exitCode}} {{.status.reason}}' %missing
 create %p1 /run/locked.json /run/p1.json
 start %locked
-!mounts @process locked
+@process locked
 stopp %p1
 rmp %p1
 runp /run/host.json
 create %host /run/c1.json /run/host.json
 start %c1
-!mounts @process c1
+@process c1
 stopp %host
 rmp %host
 @left
@@ -435,8 +446,8 @@ class _Cri(Containerd):
     """``%NAME`` is the id of the newest container, or else pod, of that name."""
 
     def __init__(self, cell, archives, runtime):
-        super().__init__(cell, archives, runtime, crictl=KEPT / "bin/crictl")
-        cell.ok("ln", "-s", KEPT / "bin/crictl", "/run/crictl")
+        super().__init__(cell, archives, runtime, crictl=CRI_TOOLS / "crictl")
+        cell.ok("ln", "-s", CRI_TOOLS / "crictl", "/run/crictl")
         locked = {"linux": {"security_context": {
             "run_as_user": {"value": 1000}, "readonly_rootfs": True, "no_new_privs": True, "capabilities": {"drop_capabilities": ["ALL"]},
             "seccomp": {"profile_type": 0}, "supplemental_groups": [7]}}}

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from tests.engines.cell import until
-from tests.engines.installed import KEPT
+from tests.engines.installed import CRI_TOOLS
 from tests.engines.containerd import Containerd, container, sandbox
 from tests.engines.expected import OURS
 
 
 @pytest.fixture(scope="module")
 def engine(cell, archives, runtime):
-    containerd = Containerd(cell, archives, runtime, crictl=KEPT / "bin/crictl")
+    containerd = Containerd(cell, archives, runtime, crictl=CRI_TOOLS / "crictl")
     # What the plugins make once and keep: the bridge and its addresses.
     pod = make_pod(containerd, sandbox("first"))
     containerd.cri_ok("stopp", pod)

@@ -3,7 +3,7 @@
 import xml.etree.ElementTree as ElementTree
 
 from tests.engines.cell import Cell
-from tests.engines.installed import KEPT
+from tests.engines.installed import CRI_TOOLS
 from tests.engines.containerd import SOCKET, Containerd
 
 IMAGES = "defaultTestContainerImage: localhost/busybox:latest\nwebServerTestImage: localhost/busybox:latest\n"
@@ -15,9 +15,9 @@ SECONDS = 200
 def passed(runtime, archives):
     """Names of critest's tests that pass, and of all that were run."""
     with Cell(f"critest-{runtime}") as cell:
-        Containerd(cell, archives, runtime, crictl=KEPT / "bin/crictl")
+        Containerd(cell, archives, runtime, crictl=CRI_TOOLS / "crictl")
         cell.write("/run/images.yaml", IMAGES)
-        result = cell(KEPT / "bin/critest", "--runtime-endpoint", f"unix://{SOCKET}", "--image-endpoint", f"unix://{SOCKET}", "--runtime-handler", runtime,
+        result = cell(CRI_TOOLS / "critest", "--runtime-endpoint", f"unix://{SOCKET}", "--image-endpoint", f"unix://{SOCKET}", "--runtime-handler", runtime,
                       "--test-images-file", "/run/images.yaml", "--ginkgo.junit-report", "/run/report.xml", "--ginkgo.skip", LEFT_OUT, "--ginkgo.no-color",
                       "--ginkgo.timeout", f"{SECONDS}s", limit=SECONDS + 20)
         assert cell.path("/run/report.xml").exists(), result

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.engines.cell import Cell, until
-from tests.engines.installed import KEPT
+from tests.engines.installed import CRI_TOOLS
 from tests.engines.containerd import Containerd, container, sandbox
 from tests.engines.docker import Docker
 from tests.engines.podman import Podman
@@ -128,7 +128,7 @@ class OfCri(Traced):
     """A container is a whole pod: its sandbox and the container in it."""
 
     def __init__(self, cell, archives):
-        self.cri = Containerd(cell, archives, crictl=KEPT / "bin/crictl", prefix=STRACE)
+        self.cri = Containerd(cell, archives, crictl=CRI_TOOLS / "crictl", prefix=STRACE)
         super().__init__(cell, pythons=2)
 
     def container(self):
