@@ -166,11 +166,11 @@ int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
   return error ? tolerated(r, s->hierarchy, NUMBER(tolerate), r->call, error) : 0;
 }
 
-// Line by line: files like io.max take one at a time. A write of no bytes would not reach the file that it is to empty.
+// Line by line: files like io.max take one at a time.
 static int write_lines(int fd, const char *text) {
   do {
     size_t length = strcspn(text, "\n");
-    long n = length ? sys_write(fd, text, length) : sys_write(fd, "\n", 1);
+    long n = sys_write(fd, text, length);
     if (n < 0) return (int)n;
     text += length + (text[length] == '\n');
   } while (*text);
