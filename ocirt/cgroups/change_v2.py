@@ -13,6 +13,8 @@ from ..plan.steps import Nothing, WriteCgroup, WriteCgroupDifference, WriteEithe
 MAX, BURST = "cpu.max", "cpu.max.burst"
 IDLE, WEIGHT = "cpu.idle", "cpu.weight"
 
+SETS = "cpuset.cpus", "cpuset.mems"
+
 UNSET = {"io.weight": "default", "io.bfq.weight": "default", "io.latency": "target=0"}
 """File with a line for each device -> what takes a device's line away. Other files have ``key=value`` pairs, and ``max`` takes one
 away; what has neither has ``max``."""
@@ -34,6 +36,13 @@ def change(steps, driver, resources):
         weight = _write(idle, file=WEIGHT)
         steps.append(_write(weight, value=_present(weight)))
     return _ordered(_ordered(steps, _cpu_order(steps)), _idle_order(steps))
+
+
+def again(driver):
+    """The step that writes ``cpu.max`` as it is now, in a list; none where there is no such file."""
+    step = WriteCgroup(driver.at, "", hierarchy=driver.unified.mount, path=driver.path(driver.unified), file=MAX, value="")
+    text = _read(step)
+    return [] if text is None else [_write(step, value=text)]
 
 
 def restore(steps):
@@ -114,6 +123,9 @@ def _present(step):
     text, file, wanted = _read(step), step.file, bound(step.value)
     if file == WEIGHT and text == "0":
         return wanted  # it is idle, and will be again
+    if file in SETS and not text:
+        # With processes in it the kernel lets no cgroup go back to none of its own: these are what it has from above.
+        return _read(_write(step, file=f"{file}.effective"))
     if ":" not in wanted and "=" not in wanted:
         # Of io.weight, and the like, the line for all devices.
         return text.splitlines()[0] if file in UNSET and text else text

@@ -121,10 +121,13 @@ class Systemd(V2):
         return [*super().delete(), self._unit(StopUnit, "runtime.md#delete")]
 
     def change(self, resources):
-        """It is the kernel that refuses values: files come first. Then systemd is told, which writes its own into them, less
-        exactly: so they are written again."""
+        """It is the kernel that refuses values: files come first. Then systemd is told, which writes all that it knows of the
+        unit anew, quotas in whole percents: so they are written again."""
+        from .change_v2 import MAX, again
         steps = super().change(resources)
         writes = [step for step in steps if isinstance(step, WriteCgroup)]
+        if not any(step.file == MAX for step in writes):
+            writes += again(self)
         if self._needs_more(resources):
             steps.insert(0, self._step(EnableControllers, self.unified))
         self.told = self._limits(resources)

@@ -192,12 +192,11 @@ int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
   return 0;
 }
 
-// Line by line: files like io.max and devices.allow take one at a time. `line` is left at the one that was refused. A write of
-// no bytes would not reach the file that it is to empty.
+// Line by line: files like io.max and devices.allow take one at a time. `line` is left at the one that was refused.
 static int write_lines(int fd, const char **line) {
   do {
     size_t length = strcspn(*line, "\n");
-    long n = length ? sys_write(fd, *line, length) : sys_write(fd, "\n", 1);
+    long n = sys_write(fd, *line, length);
     if (n < 0) return (int)n;
     *line += length + ((*line)[length] == '\n');
   } while (**line);
