@@ -80,6 +80,10 @@ int container_open(struct container *c, int lock) {
   if (root < 0) return -ENOENT;
   c->dir = sys_open(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
   if (c->dir < 0) { sys_close(root); return -ENOENT; }
+  struct stat st;
+  // What is stored here is run with our rights.
+  if (sys_fstat(c->dir, &st) < 0 || st.st_uid != sys0(SYS_geteuid) || st.st_mode & 022)
+    fail("--root %s: the state directory of %s is another user's, or others may write to it", c->root, c->id);
   if (lock) {
     int error = sys_flock(c->dir, lock);
     if (error < 0) { sys_close(root); return error; }
@@ -92,13 +96,13 @@ int container_open(struct container *c, int lock) {
     }
   }
   sys_close(root);
-  struct stat st;
   int fd = sys_open(c->dir, "journal", O_RDWR | O_NOFOLLOW, 0);
   if (fd >= 0 && (sys_fstat(fd, &st) < 0 || st.st_size != JOURNAL_SIZE)) { sys_close(fd); fd = -1; }
   if (fd >= 0) c->journal = map_journal(fd);
   if (c->journal && (memcmp(c->journal->magic, JOURNAL_MAGIC, 8) || c->journal->version != JOURNAL_VERSION)) c->journal = 0;
   fd = sys_open(c->dir, "program", O_RDONLY | O_NOFOLLOW, 0);
-  if (fd >= 0 && program_load(&c->program, fd)) c->foreign = 1;
+  if (fd >= 0 && (program_load(&c->program, fd) || section_first(&c->program, SECTION_STATE) == section_end(&c->program, SECTION_STATE)))
+    c->foreign = 1;
   sys_close(fd);
   return 0;
 }
