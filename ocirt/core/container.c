@@ -100,8 +100,10 @@ int container_open(struct container *c, int lock) {
   if (fd >= 0 && (sys_fstat(fd, &st) < 0 || st.st_size != JOURNAL_SIZE)) { sys_close(fd); fd = -1; }
   if (fd >= 0) c->journal = map_journal(fd);
   if (c->journal && (memcmp(c->journal->magic, JOURNAL_MAGIC, 8) || c->journal->version != JOURNAL_VERSION)) c->journal = 0;
-  fd = sys_open(c->dir, "program", O_RDONLY | O_NOFOLLOW, 0);
-  if (fd >= 0 && (program_load(&c->program, fd) || section_first(&c->program, SECTION_STATE) == section_end(&c->program, SECTION_STATE)))
+  fd = sys_open(c->dir, "program", O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+  // One that has been created has a program: without one, or with one that is not what create stores, it is compiled anew.
+  if (fd < 0) c->foreign = c->journal && c->journal->phase != PHASE_CREATING;
+  else if (program_load(&c->program, fd) || section_first(&c->program, SECTION_STATE) == section_end(&c->program, SECTION_STATE))
     c->foreign = 1;
   sys_close(fd);
   return 0;

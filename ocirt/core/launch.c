@@ -169,7 +169,7 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
     if (runtime_directory(q)) add_word(&words, "runtime-dir", runtime_directory(q));
     if (q->verb != VERB_EXEC && listen_fds(q)) add_number(&words, "listen-fds", listen_fds(q));
     for (unsigned flag = 0; flag < FLAG_COUNT; flag++)
-      if (q->flags[flag] && flag != FLAG_CONFIG) add_word(&words, flag_names[flag], *q->flags[flag] ? q->flags[flag] : "1");
+      if (q->flags[flag] && flag != FLAG_CONFIG) add_word(&words, flag_names[flag], q->flags[flag]);
     for (unsigned i = 0, seen[FLAG_COUNT] = {0}; i < q->n_values; i++) {
       BUFFER(key, 64);
       put(&key, flag_names[q->values[i].flag]); put(&key, "."); put_number(&key, seen[q->values[i].flag]++);
@@ -198,7 +198,7 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
 static int read_sealed(const char *what, const char *path, int only_regular) {
   char data[8192];
   struct stat st;
-  int fd = sys_open(AT_FDCWD, path, O_RDONLY, 0), copy = sys_data_memfd("config.json"), error = 0;
+  int fd = sys_open(AT_FDCWD, path, O_RDONLY | (only_regular ? O_NONBLOCK : 0), 0), copy = sys_data_memfd("config.json"), error = 0;
   if (fd < 0) fail("%s %s: %e", what, path, fd);
   if (copy < 0) fail("memfd_create: %e", copy);
   int regular = sys_fstat(fd, &st) == 0 && S_ISREG(st.st_mode);

@@ -27,7 +27,7 @@ long test_find(const char *directory, const char *id, const char *bundle, int sy
   put(&cache, "OCIRT_CACHE="); put(&cache, directory);
   q.flags[FLAG_BUNDLE] = bundle;
   q.flags[FLAG_ROOT] = "/run/ocirt";
-  if (systemd) q.flags[FLAG_SYSTEMD_CGROUP] = "";
+  if (systemd) q.flags[FLAG_SYSTEMD_CGROUP] = "1";
   if (find_program(&q, config, size, &program, &place)) {
     if (program.size > capacity) return -2;
     memcpy(out, program.base, program.size);
