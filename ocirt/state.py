@@ -122,8 +122,10 @@ def _says_1(path: Any) -> bool:
 def _contents(directory: int, name: str, id: str) -> bytes | None:
     """What the file ``name`` of the state directory holds, ``None`` where it does not exist."""
     try:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
         with open(fd, "rb") as file:
+            if os.fstat(fd).st_mode & 0o170000 != 0o100000:
+                raise StateError(id, f"{name} is no regular file")
             return file.read()
     except FileNotFoundError:
         return None

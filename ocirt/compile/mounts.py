@@ -64,6 +64,11 @@ VIRTUAL = ("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "d
 """File systems without a medium: ``ro`` makes the mount read-only, not the file system, which others may share."""
 
 
+PINNED = ("proc", "sysfs")
+"""What is masked and made read-only in them must be theirs: nobody who can change the rootfs, or a volume that a link of
+the image leads to, may put a fake in between (CVE-2019-19921, CVE-2025-31133)."""
+
+
 class _Attributes:
     """Attribute bits to set and to clear, put together option by option."""
 
@@ -240,7 +245,8 @@ class Mounts:
         source = each.entry.source
         return Mount(each.at, SPEC, fstype=each.fstype, source=each.fstype if source is None else source,
                      target=each.target, options=options, set=each.set & ~RDONLY if late else each.set,
-                     tmpcopyup=int("tmpcopyup" in each.flags), keep_mode=int(keeps), **each.first_propagation())
+                     tmpcopyup=int("tmpcopyup" in each.flags), keep_mode=int(keeps), pinned=int(each.fstype in PINNED),
+                     **each.first_propagation())
 
     @staticmethod
     def _only_binds(each):

@@ -260,12 +260,15 @@ static int guard(const struct lookup *l, struct reader *r) {
 
 // ---- binding ----
 
-struct bound { char *data; size_t used; };
+struct bound { char *data; size_t used, size; };
 
-static void append(struct bound *b, struct span text) {
+// 0: there is no room, which only an entry that was not made by us can ask for.
+static int append(struct bound *b, struct span text) {
+  if (b->size - b->used < (size_t)text.size + 1) return 0;
   memcpy(b->data + b->used, text.text, text.size);
   b->data[b->used + text.size] = 0;
   b->used += text.size + 1;
+  return 1;
 }
 
 static int bind_slot(const struct lookup *l, struct reader *r, struct bound *b, uint32_t data_at, struct slot *slot) {
@@ -284,18 +287,16 @@ static int bind_slot(const struct lookup *l, struct reader *r, struct bound *b, 
   slot->offset = (uint32_t)b->used - data_at;
   if (kind == LIST_VALUE) {
     if (value.kind != LEAF_LIST) return 0;
-    for (uint32_t i = 0; i < value.count; i++) append(b, l->scan.items[value.first + i]);
+    for (uint32_t i = 0; i < value.count; i++) if (!append(b, l->scan.items[value.first + i])) return 0;
     slot->count = value.count;
     slot->size = (uint32_t)b->used - data_at - slot->offset;
-    b->data[b->used++] = 0;
-    return 1;
+    return append(b, (struct span){"", 0});
   }
   if (value.kind != LEAF_TEXT && value.kind != LEAF_RAW) return 0;
   if (checks & ABSOLUTE && !(value.size && value.text[0] == '/')) return 0;
   if (checks & MAX_LENGTH && value.size > max_length) return 0;
-  append(b, (struct span){value.text, value.size});
   slot->size = value.size;
-  return 1;
+  return append(b, (struct span){value.text, value.size});
 }
 
 // The template's tables are kept, its slots and what comes behind them made anew.
@@ -313,11 +314,11 @@ static int bind_program(const struct lookup *l, struct reader *r, size_t values_
       header.slots.size > template.size - header.slots.offset || header.data.offset > template.size) return 0;
   // All values together are no longer than what they stand in, each perhaps as a part of another too; the id and paths are
   // no longer than the command line's.
-  size_t capacity = template.size + (count + 1) * (16 + WORD_MAX) + 3 * values_size;
+  size_t capacity = template.size + ((size_t)count + 1) * (16 + WORD_MAX) + 3 * values_size;
   char *data = mmap(0, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return 0;
   memcpy(data, template.text, template.size);
-  struct bound b = {data, template.size};
+  struct bound b = {data, template.size, capacity};
   take_number(&slots);
   for (uint32_t i = 0; i < count; i++) {
     struct slot slot;

@@ -121,16 +121,23 @@ int container_open(struct container *c, int lock) {
   int root = root_directory(c->root, 0);
   if (root < 0) return -ENOENT;
   c->dir = sys_open(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-  int error = c->dir < 0 ? -ENOENT : lock ? lock_in(root, c, lock) : 0;
+  if (c->dir < 0) { sys_close(root); return -ENOENT; }
+  struct stat st;
+  // What is stored here is run with our rights.
+  if (sys_fstat(c->dir, &st) < 0 || st.st_uid != sys0(SYS_geteuid) || st.st_mode & 022)
+    fail("--root %s: the state directory of %s is another user's, or others may write to it", c->root, c->id);
+  int error = lock ? lock_in(root, c, lock) : 0;
   sys_close(root);
   if (error) { sys_close(c->dir); return error; }
-  struct stat st;
   int fd = sys_open(c->dir, "journal", O_RDWR | O_NOFOLLOW, 0);
   if (fd >= 0 && (sys_fstat(fd, &st) < 0 || st.st_size != JOURNAL_SIZE)) { sys_close(fd); fd = -1; }
   if (fd >= 0) c->journal = map_journal(fd);
   if (c->journal && (memcmp(c->journal->magic, JOURNAL_MAGIC, 8) || c->journal->version != JOURNAL_VERSION)) c->journal = 0;
-  fd = sys_open(c->dir, "program", O_RDONLY | O_NOFOLLOW, 0);
-  if (fd >= 0 && program_load(&c->program, fd)) c->foreign = 1;
+  fd = sys_open(c->dir, "program", O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+  // One that has been created has a program: without one, or with one that is not what create stores, it is compiled anew.
+  if (fd < 0) c->foreign = c->journal && c->journal->phase != PHASE_CREATING;
+  else if (program_load(&c->program, fd) || section_first(&c->program, SECTION_STATE) == section_end(&c->program, SECTION_STATE))
+    c->foreign = 1;
   sys_close(fd);
   return 0;
 }

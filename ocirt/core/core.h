@@ -143,6 +143,8 @@ struct run {
   int signal, frozen;         // signal section; its processes are frozen
   int hooks;                  // delete section: run hooks (0: pass them over)
   int null_attached;          // null is a mount of the container's namespace already
+  struct { const char *target; int mount; } pinned[4];  // mounts that paths beneath are found from
+  unsigned n_pinned;
   int space;                  // the runtime's mount namespace, while the rootfs is made in another
   uint32_t passed_over[32];   // hierarchies that may not be written
   unsigned n_passed_over;
@@ -190,6 +192,7 @@ int resolve(int root, const char *path, uint64_t flags);     // fd or negative e
 enum make_kind { MAKE_DIRECTORY, MAKE_FILE };
 int resolve_or_make(int root, const char *path, enum make_kind kind, int mode);  // O_PATH fd
 int resolve_or_make_last(struct run *r, const char *path, enum make_kind kind, int mode);  // the same; a last component that is a link is meant itself
+int resolve_or_make_plain(int root, const char *path);      // a directory, with no link on the way
 // The parent directory of path (made where missing) and the last component. It stays open for the steps that come next, as
 // r->directory: one that makes something in the same, or mounts something there, needs no walk.
 int resolve_parent(struct run *r, const char *path, const char **name);

@@ -33,7 +33,7 @@ static int take_flag(struct request *q, const struct flag *table, char **argv) {
   if (!flag) return 0;
   if (!flag->takes_value) {
     // As Go's flags: a switch may be given a truth value.
-    if (!value || !strcmp(value, "=true") || !strcmp(value, "=1")) q->flags[flag->id] = "";
+    if (!value || !strcmp(value, "=true") || !strcmp(value, "=1")) q->flags[flag->id] = "1";
     else if (!strcmp(value, "=false") || !strcmp(value, "=0")) q->flags[flag->id] = 0;
     else return 0;
     return 1;

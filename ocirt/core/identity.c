@@ -20,8 +20,10 @@ static int own_proc(struct run *r) {
   if (fd >= 0) return r->proc = fd;
   // Not permitted (a user namespace that sees only part of a procfs): the one in the rootfs, if it is one.
   struct { long type, rest[15]; } fs;
+  struct stat st;
   fd = resolve(r->rootfs, "/proc", O_PATH | O_DIRECTORY);
-  if (fd >= 0 && (sys2(SYS_fstatfs, fd, &fs) < 0 || fs.type != PROC_SUPER_MAGIC)) { sys_close(fd); fd = -ENODEV; }
+  // The root of one: a directory of it that is bound there has other files by these names.
+  if (fd >= 0 && (sys2(SYS_fstatfs, fd, &fs) < 0 || fs.type != PROC_SUPER_MAGIC || sys_fstat(fd, &st) < 0 || st.st_ino != 1)) { sys_close(fd); fd = -ENODEV; }
   return r->proc = fd;
 }
 

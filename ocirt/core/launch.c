@@ -187,7 +187,7 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
     if (runtime_directory(q)) add_word(&words, "runtime-dir", runtime_directory(q));
     if (q->verb != VERB_EXEC && listen_fds(q)) add_number(&words, "listen-fds", listen_fds(q));
     for (unsigned flag = 0; flag < FLAG_COUNT; flag++)
-      if (q->flags[flag] && flag != FLAG_CONFIG) add_word(&words, flag_names[flag], *q->flags[flag] ? q->flags[flag] : "1");
+      if (q->flags[flag] && flag != FLAG_CONFIG) add_word(&words, flag_names[flag], q->flags[flag]);
     for (unsigned i = 0, seen[FLAG_COUNT] = {0}; i < q->n_values; i++) {
       BUFFER(key, 64);
       put(&key, flag_names[q->values[i].flag]); put(&key, "."); put_number(&key, seen[q->values[i].flag]++);
@@ -218,7 +218,7 @@ struct bytes { char *data; size_t size; };
 static struct bytes read_whole(const char *what, const char *path, int only_regular) {
   enum { MOST = 16 << 20 };
   struct stat st;
-  int fd = sys_open(AT_FDCWD, path, O_RDONLY, 0);
+  int fd = sys_open(AT_FDCWD, path, O_RDONLY | (only_regular ? O_NONBLOCK : 0), 0);
   if (fd < 0) fail("%s %s: %e", what, path, fd);
   if (only_regular && (sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) fail("%s: found something else, expected a regular file", path);
   struct bytes all = {mmap(0, MOST + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), 0};

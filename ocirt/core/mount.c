@@ -131,6 +131,31 @@ static int copy_mode(int covered, int mount) {
   return error;
 }
 
+// A mount at the target of a pinned one covers it: paths beneath are this one's.
+static void unpin(struct run *r, const char *target) {
+  for (unsigned i = 0; i < r->n_pinned; i++)
+    if (r->pinned[i].target && !strcmp(r->pinned[i].target, target)) r->pinned[i].target = 0;
+}
+
+static int pin(struct run *r, const char *target, int mount) {
+  if (r->n_pinned == COUNT(r->pinned)) return failing(r, "pin", -E2BIG);
+  int kept = sys_fcntl(mount, F_DUPFD_CLOEXEC, 3);
+  if (kept < 0) return failing(r, "fcntl", kept);
+  r->pinned[r->n_pinned].target = target;
+  r->pinned[r->n_pinned++].mount = kept;
+  return 0;
+}
+
+// What is masked, or made read-only: an O_PATH descriptor, found from the pinned mount that it lies in.
+static int resolve_restricted(struct run *r, const char *path) {
+  for (unsigned i = 0; i < r->n_pinned; i++) {
+    size_t length = r->pinned[i].target ? strlen(r->pinned[i].target) : 0;
+    if (length && !strncmp(path, r->pinned[i].target, length) && (path[length] == '/' || !path[length]))
+      return resolve(r->pinned[i].mount, path + length, O_PATH);
+  }
+  return resolve(r->rootfs, path, O_PATH);
+}
+
 int do_mount(struct run *r, const struct step_mount *s) {
   const struct texts *options = TEXTS(options);
   int context = open_context(r, TEXT(fstype)), error = 0;
@@ -146,13 +171,17 @@ int do_mount(struct run *r, const struct step_mount *s) {
   if (covered >= 0) error = copy_mode(covered, mount);
   sys_close(covered);
   if (error < 0) { sys_close(mount); return failing(r, "fchmod", error); }
-  int target = resolve_target(r, TEXT(target), MAKE_DIRECTORY);
+  if (s->pinned) forget_directory(r);
+  int target = s->pinned ? resolve_or_make_plain(r->rootfs, TEXT(target)) : resolve_target(r, TEXT(target), MAKE_DIRECTORY);
+  if (target == -ELOOP && s->pinned) put(&r->detail, "a link is on the way there");
   if (target >= 0 && s->tmpcopyup) {
     int from = sys_openat2(target, ".", O_RDONLY | O_DIRECTORY, 0, RESOLVE_BENEATH);
     error = from < 0 ? from : copy_tree(from, mount);
     sys_close(from);
     if (error < 0) { sys_close(mount); sys_close(target); return failing(r, "tmpcopyup", error); }
   }
+  unpin(r, TEXT(target));
+  if (target >= 0 && s->pinned && (error = pin(r, TEXT(target), mount)) < 0) { sys_close(mount); sys_close(target); return error; }
   return attach(r, mount, target);
 }
 
@@ -243,6 +272,7 @@ int do_bind(struct run *r, const struct step_bind *s) {
   if (error < 0) { sys_close(tree); return failing(r, "mount_setattr", error); }
   error = set_propagation(r, tree, NUMBER(propagation), NUMBER(propagation_recursive));
   if (error) { sys_close(tree); return error; }
+  unpin(r, TEXT(target));
   return bind_tree(r, tree, TEXT(target), (int)s->target_nofollow);
 }
 
@@ -293,7 +323,7 @@ static int mask_with(struct run *r, int *mask, int attached, int target) {
 
 int do_mask_path(struct run *r, const struct step_mask_path *s) {
   struct stat st;
-  int target = resolve(r->rootfs, TEXT(path), O_PATH);
+  int target = resolve_restricted(r, TEXT(path));
   if (target == -ENOENT || target == -ENOTDIR) return 0;
   if (target < 0) return failing(r, "openat2", target);
   int error = sys_fstat(target, &st);
@@ -315,7 +345,7 @@ int do_mask_path(struct run *r, const struct step_mask_path *s) {
 }
 
 int do_readonly_path(struct run *r, const struct step_readonly_path *s) {
-  int target = resolve(r->rootfs, TEXT(path), O_PATH);
+  int target = resolve_restricted(r, TEXT(path));
   if (target == -ENOENT || target == -ENOTDIR) return 0;
   if (target < 0) return failing(r, "openat2", target);
   int tree = sys_open_tree(target, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);

@@ -80,6 +80,18 @@ static __attribute__((noinline)) int make_all(int root, const char *path, enum m
   return -ELOOP;
 }
 
+static int resolve_plain(int root, const char *path) {
+  return sys_openat2(root, path, O_PATH | O_DIRECTORY, 0, IN_ROOT | RESOLVE_NO_SYMLINKS);
+}
+
+int resolve_or_make_plain(int root, const char *path) {
+  int fd = resolve_plain(root, path);
+  if (fd != -ENOENT) return fd;
+  fd = resolve_or_make(root, path, MAKE_DIRECTORY, 0755);
+  sys_close(fd);
+  return fd < 0 ? fd : resolve_plain(root, path);
+}
+
 int resolve_or_make(int root, const char *path, enum make_kind kind, int mode) {
   int fd = resolve(root, path, O_PATH);
   return fd == -ENOENT ? make_all(root, path, kind, mode) : fd;

@@ -93,6 +93,8 @@ static int good_steps(const struct program *p) {
       if (at % 8 || !within(at, sizeof(struct step), p->header->steps.size)) return 0;
       const struct step *step = (const struct step *)(p->steps + at);
       if (!within(at, step->size, p->header->steps.size) || !good_step(p, step)) return 0;
+      // Looked for by its place alone.
+      if (i == SECTION_STATE && !k && step->code != STEP_WRITE_STATE) return 0;
       at += step->size;
     }
   }

@@ -6,7 +6,7 @@
 
 struct request {
   int verb;                            // an enum verb_id
-  const char *flags[FLAG_COUNT];       // null: not given; a switch has ""
+  const char *flags[FLAG_COUNT];       // null: not given; a switch has "1"
   const char *arguments[2];
   unsigned n_arguments;
   struct { unsigned char flag; const char *value; } values[1024];  // of the flags that repeat, in order

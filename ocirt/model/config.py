@@ -25,6 +25,8 @@ from .text import Number, Raw, Text, Texts, Trace, quote
 SPEC_VERSION = "1.3.0"
 UINT16, UINT32, UINT64 = (0, (1 << 16) - 1), (0, (1 << 32) - 1), (0, (1 << 64) - 1)
 INT32, INT64 = (-(1 << 31), (1 << 31) - 1), (-(1 << 63), (1 << 63) - 1)
+ID = (0, (1 << 32) - 2)
+"""Users and groups: setresuid(2) takes the last number of 32 bits as "leave it", and root would stay root."""
 MAJOR, MINOR = (0, (1 << 12) - 1), (0, (1 << 20) - 1)
 """Device numbers, makedev(3)."""
 ANY = -1
@@ -218,10 +220,10 @@ class ConsoleSize(View):
 class User(View):
     """config.md, "User"."""
     __slots__ = ()
-    uid = number(UINT32, required=True)
-    gid = number(UINT32, required=True)
+    uid = number(ID, required=True)
+    gid = number(ID, required=True)
     umask = number((0, 0o7777))
-    additional_gids = numbers(UINT32, "additionalGids")
+    additional_gids = numbers(ID, "additionalGids")
 
 
 class Rlimit(View):

@@ -7,7 +7,6 @@ from .request import Request
 from .text import Number, Text, Texts, quote
 
 SETS = ("bounding", "permitted", "inheritable", "effective", "ambient")
-UINT32_MAX = (1 << 32) - 1
 
 
 class ExecRequest(Request):
@@ -92,7 +91,7 @@ class _User:
 
 
 def _id(text, whole, flag, path, trace):
-    if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= UINT32_MAX):
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= config.ID[1]):
         expected = "UID or UID:GID, in numbers" if flag == "--user" else "the number of a group"
         raise RequestError(f"{flag} {quote(whole)}: expected {expected}")
     return Number(int(text), path, trace)

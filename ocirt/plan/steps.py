@@ -661,11 +661,14 @@ class Mount(Step):
     ``options`` go to fsconfig one by one, ``key=value`` or a bare flag; ``source`` is its source;
     ``set`` are the mount's MOUNT_ATTR_* bits. With ``tmpcopyup`` 1 the content of the directory
     beneath is copied into it, with ``keep_mode`` 1 its permissions are that directory's. A target that is missing
-    is made a directory.
+    is made a directory. With ``pinned`` 1 no link may lie on the way to it, and paths beneath it that are masked or
+    made read-only later are found from this mount, whatever has become of the way there meanwhile.
     """
     fields = {"fstype": "text", "source": "text", "target": "text", "options": "texts", "set": "number",
-              "propagation": "number", "propagation_recursive": "number", "tmpcopyup": "number", "keep_mode": "number"}
-    defaults = {"options": (), "set": 0, "propagation": 0, "propagation_recursive": 0, "tmpcopyup": 0, "keep_mode": 0}
+              "propagation": "number", "propagation_recursive": "number", "tmpcopyup": "number", "keep_mode": "number",
+              "pinned": "number"}
+    defaults = {"options": (), "set": 0, "propagation": 0, "propagation_recursive": 0, "tmpcopyup": 0, "keep_mode": 0,
+                "pinned": 0}
     sentence = "mount {fstype} at {target}"
 
 

@@ -50,9 +50,9 @@ def programs(tmp_path_factory, clean_before):
         return
     place = tmp_path_factory.mktemp("programs")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", place], check=True, timeout=LIMIT)
-    os.environ["OCIRT_CACHE"] = str(place)
-    yield
-    del os.environ["OCIRT_CACHE"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OCIRT_CACHE", str(place))
+        yield
     subprocess.run(["umount", place], check=True, timeout=LIMIT)
 
 

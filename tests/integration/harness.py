@@ -11,8 +11,9 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
 CGROUPS = Path("/sys/fs/cgroup")
-PARENT = "/ocirt-test"
-TOPS = ("ocirt-test", "ocirt-test-relative", "ocirt-test-absent")
+PARENT = os.environ.get("OCIRT_TEST_PARENT", "/ocirt-test")
+"""The cgroup that all are in; another one lets a run go on beside others."""
+TOPS = (PARENT[1:], f"{PARENT[1:]}-relative", f"{PARENT[1:]}-absent")
 """What the tests of this lane have at the top of a hierarchy; other lanes have names of their own."""
 LIMIT = 30 * int(os.environ.get("OCIRT_TEST_SLOWNESS", "1"))
 """Seconds that any command of a test may take."""
@@ -163,7 +164,8 @@ class Runtime:
         more.setdefault("stdin", subprocess.DEVNULL)
         more.setdefault("env", self.environment)
         # Files, not pipes: what `create` leaves running keeps the streams open.
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        with (tempfile.TemporaryFile("w+", errors="backslashreplace") as out,
+              tempfile.TemporaryFile("w+", errors="backslashreplace") as err):
             done = subprocess.run(self.command(*words, options=options), stdout=out, stderr=err, timeout=timeout, **more)
             out.seek(0), err.seek(0)
             done.stdout, done.stderr = out.read(), err.read()

@@ -68,7 +68,7 @@ def test_init_section_up_to_the_root(spec):
         ("OpenRootfs", {"path": "/bundle/rootfs"}),
     ]
     assert rows[14:20] == [
-        ("Mount", {"fstype": "proc", "source": "proc", "target": "/proc"}),
+        ("Mount", {"fstype": "proc", "source": "proc", "target": "/proc", "pinned": 1}),
         ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/dev", "options": ["mode=755", "size=65536k"],
                    "set": 0x22}),
         ("Mount", {"fstype": "devpts", "source": "devpts", "target": "/dev/pts",
@@ -76,7 +76,7 @@ def test_init_section_up_to_the_root(spec):
         ("Mount", {"fstype": "tmpfs", "source": "shm", "target": "/dev/shm", "options": ["mode=1777", "size=65536k"],
                    "set": 0xE}),
         ("Mount", {"fstype": "mqueue", "source": "mqueue", "target": "/dev/mqueue", "set": 0xE}),
-        ("Mount", {"fstype": "sysfs", "source": "sysfs", "target": "/sys", "set": 0xF}),
+        ("Mount", {"fstype": "sysfs", "source": "sysfs", "target": "/sys", "set": 0xF, "pinned": 1}),
     ]
     assert rows[20] == ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup",
                                   "options": ["mode=755"], "set": 0xE})

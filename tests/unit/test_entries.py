@@ -46,10 +46,10 @@ def shape_of(data):
 
 
 def entry_of(core, folder, members):
-    """The one entry that a config leaves, ``None`` where it is refused."""
+    """The one entry that a config leaves, ``None`` where it is refused, or where the scanner takes none of it (a NUL)."""
     for name in os.listdir(folder):
         os.unlink(folder / name)
-    if not keep(core, folder, dump(members)):
+    if not keep(core, folder, dump(members)) or core.scan(dump(members)) is None:
         return None
     (name,) = os.listdir(folder)
     return Entry((folder / name).read_bytes())

@@ -136,7 +136,7 @@ def test_a_read_only_file_system():
     assert mounted("ro", type="ext4", source="/dev/vdb")[0][1] == {
         "fstype": "ext4", "source": "/dev/vdb", "target": "/data", "options": ["ro"], "set": RDONLY}
     assert mounted("ro", type="sysfs", source="sysfs")[0][1] == {
-        "fstype": "sysfs", "source": "sysfs", "target": "/data", "set": RDONLY}
+        "fstype": "sysfs", "source": "sysfs", "target": "/data", "set": RDONLY, "pinned": 1}
 
 
 @pytest.mark.parametrize("entry", [

@@ -131,7 +131,7 @@ def test_every_example_is_valid():
     ({"root__path": ""}, 'config.json: root.path: found "", expected the path of a directory'),
     ({"process__args": "sh"}, 'config.json: process.args: found "sh", expected an array of strings'),
     ({"process__args": ["a", None]}, "config.json: process.args[1]: found null, expected a string"),
-    ({"process__user__uid": -1}, "config.json: process.user.uid: found -1, expected a number from 0 to 4294967295"),
+    ({"process__user__uid": -1}, "config.json: process.user.uid: found -1, expected a number from 0 to 4294967294"),
     ({"process__user__uid": 1.0}, "config.json: process.user.uid: found 1.0, expected a whole number"),
     ({"process__user__additionalGids": [0, True]},
      "config.json: process.user.additionalGids[1]: found true, expected a whole number"),
