@@ -45,6 +45,28 @@ def test_limits(ocirt, bundle, resources, file, expected):
     assert expected in cgroup_file(bundle, controller, name).splitlines()
 
 
+def test_a_unified_cgroup_that_has_been_killed_before(ocirt, bundle):
+    """The kernel kills the first child at its birth in it (test_cgroups_v2.py), and it is made again: the cgroups that were
+    made beside the first one are the container's own still, and go with it."""
+    folder = Path(f"/sys/fs/cgroup/unified{PARENT}/bundle")
+    if not folder.parents[1].exists():
+        pytest.skip("there is no unified hierarchy beside those of v1")
+    folder.mkdir(parents=True)
+    (folder / "cgroup.kill").write_text("1")
+    test_joined_in_every_hierarchy(ocirt, bundle)
+    ocirt.ok("delete", "--force", "c1")
+    assert left_cgroups() == [str(folder.parent)]
+    folder.rmdir()
+    folder.parent.rmdir()
+
+
+def test_what_cannot_be_written_is_said_of_the_rule(ocirt, bundle):
+    bundle.config["linux"]["resources"] = {"devices": [{"allow": True, "type": "c", "major": 1 << 40, "access": "rwm"}]}
+    bundle.save()
+    message = ocirt.fails("create", "--bundle", bundle, "c1")
+    assert "linux.resources.devices[0]: write c 1099511627776:* rwm" in message and "devices.allow: write: " in message
+
+
 def test_device_rules_in_order(ocirt, bundle):
     bundle.config["linux"]["resources"] = {"devices": [
         {"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"},

@@ -112,6 +112,31 @@ def test_symlinks_as_crun_takes_them(ocirt, bundle, tmp_path):
     assert "mounts[9]" in ocirt.fails("create", "--bundle", bundle, "c1")
 
 
+def test_a_mount_over_the_directory_that_others_are_in(ocirt, bundle, tmp_path):
+    """By a link that lies in it: what comes later lies in what covers it."""
+    (tmp_path / "file").write_text("file\n")
+    (bundle.rootfs / "a").mkdir()
+    (bundle.rootfs / "a/two").symlink_to("/a")
+    bind(bundle, tmp_path / "file", destination="/a/one")
+    bundle.config["mounts"].append({"destination": "/a/two", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]})
+    bind(bundle, tmp_path / "file", destination="/a/three")
+    bind(bundle, tmp_path / "file", destination="/a/four")
+    assert run(ocirt, bundle, "ls /a; cat /a/three /a/four") == "four\nthree\nfile\nfile\n"
+    assert sorted(path.name for path in (bundle.rootfs / "a").iterdir()) == ["one", "two"]
+
+
+def test_targets_in_one_directory(ocirt, bundle, tmp_path):
+    """Files, directories, links and what is missing, in turn."""
+    (tmp_path / "file").write_text("file\n")
+    (tmp_path / "folder").mkdir()
+    (bundle.rootfs / "etc/there").write_text("")
+    (bundle.rootfs / "etc/link").symlink_to("../tmp/behind")
+    for source, name in (("file", "new"), ("folder", "made"), ("file", "there"), ("file", "link"), ("file", "last")):
+        bind(bundle, tmp_path / source, destination=f"/etc/{name}")
+    assert run(ocirt, bundle, "cd /etc; cat new there link last; ls -d made; ls /tmp; stat -c %F /etc/link") == (
+        "file\n" * 4 + "made\nbehind\nsymbolic link\n")
+
+
 def test_sockets_and_fifos(ocirt, bundle, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     with socket.socket(socket.AF_UNIX) as listener:

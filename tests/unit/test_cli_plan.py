@@ -66,7 +66,8 @@ def test_the_default_bundle(bundle, capfd):
     for destination in ("/proc", "/dev/pts", "/sys"):
         assert any(f"target={destination} " in line and " mounts[" in line for line in found["init"])
     spawn = next(line for line in found["host"] if "Spawn" in line)
-    assert "flags=CLONE_NEW{NS,UTS,IPC,PID,NET} " in spawn + " "
+    assert "flags=CLONE_NEW{NS,UTS,IPC,PID} " in spawn + " "
+    assert any("Unshare" in line and "flags=CLONE_NEWNET " in line + " " for line in found["init"])
     assert any("SetHostname" in line and "name=ocirt" in line and " hostname" in line for line in found["init"])
     assert any("id=ID " in line for line in found["state"])
 
