@@ -60,13 +60,15 @@ __all__ = [
 
 if not TYPE_CHECKING:  # to type checkers a name that is not there is a mistake
     def __getattr__(name):
-        from importlib import import_module
-        if name == "aio":
-            return import_module(".aio", __name__)
+        # A name that is no part of the library is asked for on the way of creates too (from .. import cgroups).
         for home, names in _HOMES.items():
             if name in names:
+                from importlib import import_module
                 value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
                 return value
+        if name == "aio":
+            from importlib import import_module
+            return import_module(".aio", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__():

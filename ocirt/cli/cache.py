@@ -210,7 +210,7 @@ def words_of(options, bundle):
             paths = [os.path.join(os.getcwd(), path) for path in value]
             given[name] = ":".join([re.sub(r"([:\\])", r"\\\1", path) for path in paths])
         elif value not in (None, False):
-            given[name] = "" if value is True else str(value)
+            given[name] = "1" if value is True else str(value)
     if os.environ.get("NOTIFY_SOCKET"):
         given["notify-socket"] = os.environ["NOTIFY_SOCKET"]
     return given

@@ -22,7 +22,7 @@ static int parse_id(const char *text, size_t size, int64_t *id) {
     if (text[i] < '0' || text[i] > '9') return 0;
     *id = *id * 10 + (text[i] - '0');
   }
-  return *id <= UINT32_MAX;
+  return *id < UINT32_MAX;  // which is no id: -1 in C
 }
 
 // UID or UID:GID: how many there are, 0 where it is neither.

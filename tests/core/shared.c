@@ -38,7 +38,7 @@ long test_find(const char *directory, const char *id, const char *bundle, int sy
   put(&cache, "OCIRT_CACHE="); put(&cache, directory);
   q.flags[FLAG_BUNDLE] = bundle;
   q.flags[FLAG_ROOT] = "/run/ocirt";
-  if (systemd) q.flags[FLAG_SYSTEMD_CGROUP] = "";
+  if (systemd) q.flags[FLAG_SYSTEMD_CGROUP] = "1";
   return found(find_program(&q, config, size, &program, &place), &program, &place, out, capacity, path, key);
 }
 

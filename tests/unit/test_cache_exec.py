@@ -123,7 +123,7 @@ SECCOMP = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/s", "architectur
     (Asked(config=BASE | {"linux": BASE["linux"] | {"seccomp": SECCOMP}}),
      Asked(config=BASE | {"linux": BASE["linux"] | {"seccomp": SECCOMP}}, id="another.id", bundle="/elsewhere")),
     (Asked({"env": ["A=1"], "cwd": "/a"}), Asked({"env": ["B=2", "C=", "D=é"], "cwd": "/b/c"})),
-    (Asked({"user": "1:2"}), Asked({"user": "0003:4294967295"})), (Asked({"user": "1"}), Asked({"user": "5"})),
+    (Asked({"user": "1:2"}), Asked({"user": "0003:4294967294"})), (Asked({"user": "1"}), Asked({"user": "5"})),
     (Asked({"additional-gids": ["1", "2"]}), Asked({"additional-gids": ["7", "0"]})),
     (Asked({"cap": ["CAP_KILL"]}), Asked({"cap": ["CAP_KILL"]})),
     (Asked({"pid-file": "/a", "log": "/l"}), Asked({"pid-file": "/b", "debug": True})),

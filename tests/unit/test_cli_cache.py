@@ -147,7 +147,7 @@ def test_no_such_structure(core, folder, bundle, capfd):
 
 @pytest.mark.parametrize("flags, words", [
     (["--run"], "verb: found run, the program is for create"),
-    (["--no-pivot"], 'command line: found no-pivot="", the program is for one without'),
+    (["--no-pivot"], 'command line: found no-pivot="1", the program is for one without'),
     (["--preserve-fds", "2"], 'command line: found preserve-fds="2", the program is for one without'),
     (["--layer", "/a:b", "--layer=/c"], 'command line: found layer="/a\\\\:b:/c", the program is for one without'),
 ])

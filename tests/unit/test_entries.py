@@ -210,8 +210,8 @@ def test_which_flags_count_is_as_in_the_executable():
 def test_other_requests(core, folder):
     entry = entry_of(core, folder, BASE)
     assert other_request(entry, "run root bundle listen-fds=0") == "verb: found run, the program is for create"
-    assert other_request(entry, 'create root bundle no-pivot="" listen-fds=0') == \
-        'command line: found no-pivot="", the program is for one without'
+    assert other_request(entry, 'create root bundle no-pivot="1" listen-fds=0') == \
+        'command line: found no-pivot="1", the program is for one without'
     assert other_request(entry, "create root listen-fds=0") == "command line: found no bundle, which the program is for"
 
 
