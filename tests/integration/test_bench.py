@@ -28,7 +28,7 @@ def test_a_quick_run(tmp_path):
     assert list(document["facts"]["runtimes"]) == ["ocirt", "runc", "other"] and document["facts"]["quick"] is True
     series = {(row["work"], row["runtime"]): row["samples"] for row in document["series"]}
     for runtime in ("ocirt", "runc", "other"):
-        for work in ("create", "start", "state", "kill", "delete", "life cycle", "run true", "create, new shape", "many containers",
+        for work in ("create", "start", "state", "kill", "delete", "life cycle", "run true", "exec true", "create, new shape", "many containers",
                      "list", "create: peak memory", "waiting run: memory", "smallest memory limit", "delete: system calls",
                      "create, new shape, known filter", "run true with podman's profile"):
             assert series[work, runtime] and min(series[work, runtime]) >= 0, (work, runtime)

@@ -26,6 +26,8 @@ def arguments(words=None):
     parser = argparse.ArgumentParser(prog="hack/bench", description="Measure this tree's ocirt beside runc, crun and the "
                                      "kernel's own work. Writes benchmark.json, benchmark.md and benchmark.svg.")
     parser.add_argument("--runtime", action="append", default=[], metavar="NAME=PATH", help="a further runtime; repeatable")
+    parser.add_argument("--ocirt", type=Path, default=TREE / "build/bin/ocirt", metavar="PATH",
+                        help="the executable to measure (hack/bench: an installed one; default: %(default)s)")
     parser.add_argument("--without", action="append", default=[], metavar="NAME", choices=PEERS, help="leave out crun or runc")
     parser.add_argument("--rounds", type=int, default=60, metavar="N",
                         help="of everything that is short (default: %(default)s)")
@@ -71,7 +73,7 @@ def measure(options):
                       "rounds": scale["rounds"], "quick": options.quick}
     seccomp = json.loads(SECCOMP.read_text())
     with open_place() as place:
-        ours = place.runtime(OURS, TREE / "build/bin/ocirt")
+        ours = place.runtime(OURS, options.ocirt)
         floors = {OUR_FLOOR: place.compile(BENCH / "floor.c")}
         if options.floor.exists():
             floors[FLOOR] = place.compile(options.floor)
