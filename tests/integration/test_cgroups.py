@@ -93,9 +93,10 @@ def test_tun_may_be_made_and_opened(ocirt, bundle):
     for kind in ("bounding", "effective", "permitted"):
         bundle.config["process"]["capabilities"][kind] += ["CAP_MKNOD"]
     bundle.config["linux"]["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
-    bundle.shell("mknod /tmp/tun c 10 200 && exec 3<>/tmp/tun && echo open").save()
+    bundle.shell("mknod /tmp/tun c 10 200 && echo made && exec 3<>/tmp/tun").save()
     result = ocirt("run", "--bundle", bundle, "c1")
-    assert result.out == "open\n", result
+    # A kernel without the driver says: no such device.
+    assert result.out == "made\n" and "not permitted" not in result.err, result
 
 
 def test_all_devices_allowed(ocirt, bundle):
