@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .state import State as State
 
 _HOMES = {
+    "aio": ("aio",),
     "container": ("Container", "run"),
     "errors": ("ConfigError", "HostError", "NoContainer", "OcirtError", "RequestError", "StateError"),
     "failures": ("CommandFailed", "ContainerExists", "InstallationError", "ProgramError", "StepError", "TimeoutExpired",
@@ -60,12 +61,12 @@ __all__ = [
 
 if not TYPE_CHECKING:  # to type checkers a name that is not there is a mistake
     def __getattr__(name):
-        from importlib import import_module
-        if name == "aio":
-            return import_module(".aio", __name__)
+        # Also asked for each module of ours before it is first imported: importlib only where it is needed.
         for home, names in _HOMES.items():
             if name in names:
-                value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+                from importlib import import_module
+                module = import_module(f".{home}", __name__)
+                value = globals()[name] = module if name == home else getattr(module, name)
                 return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

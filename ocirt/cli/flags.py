@@ -51,8 +51,7 @@ GLOBAL = (
 )
 
 _BUNDLE = Flag("bundle", "the bundle's directory (default: this one)", "DIR", "b")
-_STATUS = Flag("status-fd", "tell on descriptor N, in JSON, what fails, how it begins and how it ends; once nobody reads there any "
-               "more, kill it", "N")
+_STATUS = Flag("status-fd", "tell on descriptor N how it begins, fails and ends; kill it when nobody reads there", "N")
 _CREATE = (
     _BUNDLE,
     Flag("console-socket", "unix socket that gets the master of the terminal", "SOCKET"),
