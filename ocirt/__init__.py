@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .state import State as State
 
 _HOMES = {
+    "aio": ("aio",),
     "container": ("Container", "run"),
     "errors": ("ConfigError", "HostError", "NoContainer", "OcirtError", "RequestError", "StateError"),
     "failures": ("CommandFailed", "ContainerExists", "InstallationError", "ProgramError", "StepError", "TimeoutExpired",
@@ -60,15 +61,13 @@ __all__ = [
 
 if not TYPE_CHECKING:  # to type checkers a name that is not there is a mistake
     def __getattr__(name):
-        # A name that is no part of the library is asked for on the way of creates too (from .. import cgroups).
+        # Also asked for each module of ours before it is first imported: importlib only where it is needed.
         for home, names in _HOMES.items():
             if name in names:
                 from importlib import import_module
-                value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+                module = import_module(f".{home}", __name__)
+                value = globals()[name] = module if name == home else getattr(module, name)
                 return value
-        if name == "aio":
-            from importlib import import_module
-            return import_module(".aio", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__():

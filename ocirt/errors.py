@@ -36,7 +36,7 @@ class OcirtError(Exception):
         return made_anew, (type(self), str(self)), self.__dict__
 
 
-def made_anew(kind: type[OcirtError], message: str, **members: object) -> OcirtError:
+def made_anew(kind: type[OcirtError], message: str, /, **members: object) -> OcirtError:
     """An error of this ``kind`` with this text and these attributes, without its own ``__init__``."""
     error = kind.__new__(kind)
     error.args = (message,)

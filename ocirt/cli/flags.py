@@ -52,7 +52,7 @@ GLOBAL = (
 )
 
 _BUNDLE = Flag("bundle", "the bundle's directory (default: this one)", "DIR", "b")
-_STATUS = Flag("status-fd", "tell descriptor N, in JSON, what fails, its begin and end; kill it once nobody reads", "N")
+_STATUS = Flag("status-fd", "tell on descriptor N how it begins, fails and ends; kill it when nobody reads there", "N")
 _CREATE = (
     _BUNDLE,
     Flag("console-socket", "unix socket that gets the master of the terminal", "SOCKET"),

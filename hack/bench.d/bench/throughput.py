@@ -1,0 +1,91 @@
+"""hack/throughput: sandboxes a second through the library, and the CPU time that each takes; --docs puts it into docs/library.md."""
+
+import argparse
+import os
+import platform
+import re
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from threading import Barrier
+
+from . import TREE, BenchError
+from .place import PARENT, open_place
+
+PAGE = TREE / "docs/library.md"
+BLOCK = re.compile(r"(<!-- written by hack/throughput --docs -->\n).*?(<!-- end -->)", re.S)
+THREADS = (1, 2, 4, 8)
+
+
+def measure(runtime, rootfs, threads, seconds):
+    """:returns: sandboxes a second, and milliseconds of CPU time for each: the executable's and the container's, and ours."""
+    import ocirt
+
+    def work(number):
+        config, count = ocirt.sandbox(["/bin/busybox", "true"], cgroup=f"{PARENT}/t{number}"), 0
+        ocirt.run(config=config, rootfs=rootfs, runtime=runtime, check=True)  # compiled once
+        start.wait()
+        while time.monotonic() < end[0]:
+            ocirt.run(config=config, rootfs=rootfs, runtime=runtime, check=True)
+            count += 1
+        return count
+
+    end = [0.0]
+    start = Barrier(threads + 1)
+    with ThreadPoolExecutor(threads) as pool:
+        counts = [pool.submit(work, number) for number in range(threads)]
+        while start.n_waiting < threads:
+            if any(each.done() for each in counts):
+                start.abort()
+                break
+            time.sleep(0.01)
+        before, begin = os.times(), time.monotonic()
+        end[0] = begin + seconds
+        start.wait()
+        total = sum(each.result() for each in counts)
+    after, took = os.times(), time.monotonic() - begin
+    theirs = after.children_user + after.children_system - before.children_user - before.children_system
+    ours = after.user + after.system - before.user - before.system
+    return total / took, theirs / total * 1000, ours / total * 1000
+
+
+def table(rows, seconds):
+    """The block of the page."""
+    load = " ".join(f"{each:.1f}" for each in os.getloadavg())
+    lines = [f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Linux {platform.release()}, {os.cpu_count()} processors, load {load}, "
+             f"{seconds:g} s a row: `hack/throughput`", "",
+             "| threads | sandboxes a second | CPU time of each, executable and program | in the service |", "|---|---|---|---|"]
+    lines += [f"| {threads} | {rate:.0f} | {theirs:.1f} ms | {ours:.1f} ms |" for threads, (rate, theirs, ours) in rows]
+    return "\n".join(lines) + "\n"
+
+
+def main(words):
+    parser = argparse.ArgumentParser(prog="hack/throughput")
+    parser.add_argument("--docs", action="store_true")
+    parser.add_argument("--seconds", type=float, default=5)
+    options = parser.parse_args(words)
+    sys.path.insert(0, str(TREE))
+    import ocirt
+    try:
+        with open_place() as place:
+            for name in ("proc", "dev", "tmp"):
+                (place.rootfs / name).mkdir(exist_ok=True)
+            runtime = ocirt.Runtime(root=str(place.path / "state"), environment={"OCIRT_CACHE": str(place.cache)})
+            rows = [(threads, measure(runtime, place.rootfs, threads, options.seconds)) for threads in THREADS]
+    except (BenchError, ocirt.OcirtError) as error:
+        print(f"hack/throughput: {error}", file=sys.stderr)
+        return 1
+    text = table(rows, options.seconds)
+    print(text, end="")
+    if options.docs:
+        page, count = BLOCK.subn(lambda found: found[1] + text + found[2], PAGE.read_text())
+        if count != 1:
+            print(f"hack/throughput: {PAGE} has no place for it", file=sys.stderr)
+            return 1
+        PAGE.write_text(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

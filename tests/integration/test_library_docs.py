@@ -1,0 +1,53 @@
+"""The examples of docs/library.md, as they stand, in a process of their own; and its figures."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.integration.harness import LIMIT, TREE, cgroups_path
+
+PAGE = (TREE / "docs/library.md").read_text()
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.S | re.M)
+
+BEGIN = """
+import sys
+sys.path.insert(0, {tree!r})
+import ocirt
+import ocirt.aio
+import ocirt.container
+# What the page leaves to defaults is the tests' here: the place of states and of cgroups.
+default = ocirt.Runtime(root={root!r}, environment={environment!r})
+ocirt.aio.Runtime = ocirt.container.Runtime = lambda: default
+made, number = ocirt.sandbox, iter(range(1000))
+ocirt.sandbox = lambda *args, **limits: made(*args, cgroup=f"{cgroup}{{next(number)}}", **limits)
+"""
+
+
+@pytest.mark.v1
+@pytest.mark.cgroups
+@pytest.mark.parametrize("example", EXAMPLES, ids=[f"line-{PAGE[:PAGE.index(each)].count(chr(10)) + 1}" for each in EXAMPLES])
+def test_example(ocirt, image, tmp_path, example):
+    program = tmp_path / "example.py"
+    begin = BEGIN.format(tree=str(TREE), root=str(ocirt.root), environment={"OCIRT_CACHE": os.environ["OCIRT_CACHE"]},
+                         cgroup=cgroups_path("docs"))
+    assert "/srv/image" in example
+    program.write_text(begin + example.replace("/srv/image", str(image)))
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=LIMIT * 2)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) == 4
+    first = [line for line in EXAMPLES[0].splitlines() if line and not line.startswith("assert")]
+    assert len(first) <= 20, "untrusted code in twenty lines"
+
+
+def test_its_figures_are_the_tools():
+    """A row for each number of threads, between the marks of hack/throughput."""
+    block = re.search(r"<!-- written by hack/throughput --docs -->\n(.*?)<!-- end -->", PAGE, re.S)[1]
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| ([\d.]+) ms \| ([\d.]+) ms \|$", block, re.M)
+    assert [int(row[0]) for row in rows] == [1, 2, 4, 8] and all(int(row[1]) > 0 for row in rows)
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC, Linux .*, \d+ processors, load ", block)

@@ -1,0 +1,366 @@
+"""The parts of the library that need no container."""
+
+import errno
+import inspect
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+import ocirt
+from ocirt import errors, failures
+from ocirt.compile import compile
+from ocirt.library import report
+from ocirt.library.children import _above
+from ocirt.library.lifecycle import Bundle, contents, exec_flags
+from ocirt.library.report import Begin, End
+from ocirt.library.runtime import Runtime, default_root, installed_executable
+from ocirt.library.streams import PIPE, STDOUT, Output, Streams
+from ocirt.library.waiting import Wait, deadline_in, drive
+from ocirt.model.config import parse
+from ocirt.model.host import Host
+from ocirt.model.request import Request
+from ocirt.process import Result
+from ocirt.validate import validate
+
+ROOT = Path(__file__).parents[2]
+
+
+# ---- the package's names ----
+
+def test_names_are_there_when_asked_for():
+    assert {name for name in ocirt.__all__ if getattr(ocirt, name) is None} == set()
+    assert ocirt.aio.Container is not ocirt.Container and ocirt.run is not ocirt.aio.run and callable(ocirt.sandbox)
+    assert set(ocirt.__all__) <= set(dir(ocirt))
+    with pytest.raises(AttributeError, match="nonsense"):
+        ocirt.nonsense
+
+
+def test_importing_the_package_imports_nothing_else():
+    program = "import sys; sys.path.insert(0, sys.argv[1]); before = set(sys.modules); import ocirt; print(set(sys.modules) - before)"
+    out = subprocess.run([sys.executable, "-I", "-S", "-c", program, ROOT], capture_output=True, text=True, check=True, timeout=60)
+    assert out.stdout == "{'ocirt'}\n"
+
+
+def test_type_checkers_see_the_same_names():
+    """What stands under TYPE_CHECKING, in __all__ and in _HOMES is one list."""
+    source = (ROOT / "ocirt/__init__.py").read_text()
+    imported = set(re.findall(r"^    from \S+ import \w+ as (\w+)$", source, re.M))
+    homes = {name for names in ocirt._HOMES.values() for name in names}
+    assert imported == homes == set(ocirt.__all__)
+
+
+# ---- errors ----
+
+def classes():
+    return {each.__name__: each for module in (errors, failures) for each in vars(module).values()
+            if isinstance(each, type) and issubclass(each, errors.OcirtError)}
+
+
+def test_the_tree_that_is_drawn_is_the_tree():
+    drawn, path = {}, []
+    for line in errors.__doc__.splitlines():
+        found = re.match(r"((?: │  | {4})*(?: [├└]── )?)([A-Z]\w+)( \*)? ", line)
+        if found and (found[1] or found[2] == "OcirtError"):
+            depth = len(found[1]) // 5
+            path[depth:] = [found[2]]
+            drawn[found[2]] = (path[depth - 1] if depth else None, bool(found[3]))
+    assert drawn == {name: (each.__bases__[0].__name__ if each is not errors.OcirtError else None, each.__module__ == failures.__name__)
+                     for name, each in classes().items()}
+    assert set(drawn) <= set(ocirt.__all__)
+
+
+@pytest.mark.parametrize("error", [
+    errors.ConfigError("mounts[1].type", "3", "a string"), errors.HostError("linux.seccomp", "no"), errors.NoContainer("c"),
+    failures.TimeoutExpired("x", 2.5, b"out", b"err"), failures.CommandFailed(Result(("a", "b"), 3)), failures.StepError("x"),
+], ids=lambda error: type(error).__name__)
+def test_errors_travel_between_processes(error):
+    error.errno = errno.ENOENT
+    other = pickle.loads(pickle.dumps(error))
+    assert type(other) is type(error) and str(other) == str(error) and other.__dict__ == error.__dict__
+
+
+LINES = [
+    ({"msg": "container does not exist: c"}, errors.NoContainer, {"id": "c"}),
+    ({"msg": "container already exists: c"}, failures.ContainerExists, {"id": "c"}),
+    ({"msg": "container not running: c is stopped"}, failures.WrongState, {"id": "c"}),
+    ({"msg": "exec failed: cannot exec in a stopped container"}, failures.WrongState, {"id": "c"}),
+    ({"msg": "config.json: a.b: found 3, expected x, expected y", "kind": "ConfigError", "phase": "compile", "path": "a.b"},
+     errors.ConfigError, {"path": "a.b", "found": "3, expected x", "expected": "y", "phase": "compile"}),
+    ({"msg": "config.json: found [], expected an object", "kind": "ConfigError"}, errors.ConfigError,
+     {"path": "", "found": "[]", "expected": "an object"}),
+    ({"msg": "linux.x: not here", "kind": "HostError", "path": "linux.x"}, errors.HostError, {"message": "not here"}),
+    ({"msg": "mounts[3]: bind", "phase": "init", "path": "mounts[3]", "errno": 2}, failures.StepError,
+     {"phase": "init", "path": "mounts[3]", "errno": 2}),
+    ({"msg": "exec failed: process.args: exec", "phase": "init", "path": "process.args", "errno": 13}, failures.ProgramError, {"errno": 13}),
+    ({"msg": "--cwd: bad", "kind": "RequestError"}, errors.RequestError, {"phase": "request"}),
+    ({"msg": "something else"}, errors.OcirtError, {"phase": None, "errno": None}),
+    ({"msg": "new", "kind": "ofTheFuture"}, errors.OcirtError, {}),
+]
+
+
+@pytest.mark.parametrize("line, kind, members", LINES, ids=lambda value: str(value)[:40])
+def test_what_the_executable_says_becomes_an_error(line, kind, members):
+    error = report.error_of({"level": "error", **line}, "c")
+    assert type(error) is kind and str(error) == line["msg"]
+    assert {name: getattr(error, name) for name in members} == members
+
+
+def test_texts_are_the_executables():
+    """The beginnings by which errors are told apart stand in its sources."""
+    sources = "".join(path.read_text() for path in (ROOT / "ocirt/core").glob("*.c"))
+    assert [text for text, _ in report.TEXTS if f'"{text}' not in sources] == []
+
+
+def test_lines_of_all_kinds():
+    data = b'{"level":"warning","msg":"w"}\n{"pid":7,"startTime":9}\nTraceback\n{"level":"error","msg":"\xff"}\n[1]\n{"signal":9,"oomKills":2}'
+    lines = report.parse(data)
+    assert [report.begin_of(line) for line in lines if report.begin_of(line)] == [Begin(7, 9)]
+    assert [report.end_of(line) for line in lines if report.end_of(line)] == [End(137, 9, 2)]
+    assert report.end_of({"exitCode": 0}) == End(0) and str(report.error_in(lines)) == "[1]"
+    assert str(report.error_in(lines[:4])) == "\ufffd" and report.error_in(lines[:2]) is None
+    assert str(report.error_in(report.parse(b"Traceback\n"))) == "Traceback"
+
+
+# ---- where the executable is ----
+
+@pytest.mark.parametrize("package, binary", [
+    ("lib/python3.11/site-packages/ocirt", "bin"), ("lib/python3/dist-packages/ocirt", "bin"), ("ocirt", "bin"), ("ocirt", "build/bin"),
+])
+def test_the_executable_that_belongs_to_the_package(tmp_path, package, binary):
+    (tmp_path / package).mkdir(parents=True)
+    (tmp_path / binary).mkdir(parents=True)
+    (tmp_path / binary / "ocirt").touch()
+    with pytest.raises(failures.InstallationError, match="hack/build"):
+        installed_executable(str(tmp_path / package))
+    (tmp_path / binary / "ocirt-python").touch()
+    assert installed_executable(str(tmp_path / package)) == str(tmp_path / binary / "ocirt")
+
+
+def test_the_environment_is_not_consulted(monkeypatch):
+    """Only cli reads it."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/elsewhere")
+    monkeypatch.setenv("OCIRT_CACHE", "/elsewhere")
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    runtime = Runtime(executable="/bin/true")
+    assert runtime.root == default_root() == "/run/user/54321/ocirt" and "/elsewhere" not in str(runtime)
+    for path in (ROOT / "ocirt/library").glob("*.py"):
+        assert "environ[" not in path.read_text() and "getenv" not in path.read_text() and "os.environ" not in path.read_text()
+
+
+def test_a_runtime_has_absolute_paths(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    runtime = Runtime(executable="x/ocirt", root="state")
+    assert runtime.command("state", "c") == [f"{tmp_path}/x/ocirt", "--root", f"{tmp_path}/state", "--log-format", "json",
+                                             "--cgroup-manager", "cgroupfs", "state", "c"]
+
+
+# ---- what is asked for ----
+
+def test_a_bundle_in_memory(tmp_path):
+    config = {"root": {"readonly": True, "path": "rootfs"}, "hostname": "x"}
+    bundle = Bundle(None, config, tmp_path)
+    assert json.loads(contents(bundle.config)) == {"root": {"readonly": True, "path": str(tmp_path)}, "hostname": "x"}
+    assert bundle.directory == str(tmp_path) and config["root"]["path"] == "rootfs"
+    bundle.close()
+    assert Bundle(tmp_path, config, None).directory == str(tmp_path)  # relative to the bundle
+
+
+def test_flags_of_exec():
+    assert exec_flags(None, None, None, (), (), False) == []
+    assert exec_flags("/x", {"A": "b=c"}, 7, [8, 9], ["CAP_KILL"], True) == [
+        "--cwd", "/x", "--user", "7", "--no-new-privs", "--env", "A=b=c", "--additional-gids", "8", "--additional-gids", "9",
+        "--cap", "CAP_KILL"]
+
+
+def test_descriptors_are_moved_out_of_the_way():
+    moved = []
+    reading, writing = os.pipe()
+    assert _above(reading, reading - 1, moved) == reading and moved == []
+    copy = _above(reading, reading + 40, moved)
+    assert copy > reading + 40 and moved == [copy] and not os.get_inheritable(copy)
+    for fd in (reading, writing, copy):
+        os.close(fd)
+
+
+def test_streams(tmp_path):
+    with open(tmp_path / "file", "wb") as file:
+        streams = Streams.open(PIPE, file, STDOUT)
+        assert streams.given[1:] == [file.fileno()] * 2 and set(streams.ours) == {0}
+        theirs = streams.given[0]
+        streams.given_away()
+        with pytest.raises(OSError):
+            os.fstat(theirs)
+        with pytest.raises(BrokenPipeError):
+            os.write(streams.ours[0], b"x")
+        streams.close()
+
+
+def test_output_is_limited():
+    output = Output(5)
+    output.add(1, b"abc")
+    assert not output.truncated
+    output.add(2, b"de")
+    assert not output.truncated  # exactly as much
+    output.add(1, b"f")
+    assert output.truncated and (output.of(1), output.of(2)) == (b"abc", b"de")
+
+
+# ---- waiting ----
+
+def test_an_operation_is_driven():
+    reading, writing = os.pipe()
+
+    def operation():
+        assert (yield Wait({reading: 1}, deadline_in(0.01))) == {}
+        os.write(writing, b"x")
+        assert (yield Wait({reading: 1}, deadline_in(10))) == {reading: 1}
+        return "value"
+    begin = time.monotonic()
+    assert drive(operation()) == "value" and time.monotonic() - begin >= 0.01
+    os.close(reading), os.close(writing)
+
+
+def test_what_interrupts_a_wait_is_thrown_into_the_operation(monkeypatch):
+    """Which may wait for its cleaning up."""
+    seen = []
+
+    def operation():
+        try:
+            yield Wait({-1: 1})  # no descriptor: the wait itself fails
+        except ValueError:
+            seen.append("interrupted")
+            yield Wait({}, deadline_in(0))
+            seen.append("clean")
+            raise
+    with pytest.raises(ValueError):
+        drive(operation())
+    assert seen == ["interrupted", "clean"]
+
+
+# ---- sandbox ----
+
+def test_a_sandbox_is_a_valid_config():
+    for limits in ({}, {"memory": None, "processes": None, "cpus": None}, {"binds": {"/x": "/etc"}, "env": {"A": "b"}, "cgroup": "/x"}):
+        config = ocirt.sandbox(["sh"], **limits)
+        assert validate(json.dumps(config).encode()) == []
+
+
+def test_a_users_sandbox_has_a_user_namespace(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    config = ocirt.sandbox(["sh"], uid=5)
+    assert {"type": "user"} in config["linux"]["namespaces"] and "resources" not in config["linux"]
+    assert config["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 54321, "size": 1}]
+    assert config["process"]["user"]["uid"] == 0
+
+
+# ---- types ----
+
+def public_functions():
+    for name in ocirt.__all__:
+        value = getattr(ocirt, name)
+        if inspect.ismodule(value):
+            yield from ((f"aio.{each}.{key}", member) for each in ("Container", "Process", "Coming")
+                        for key, member in vars(getattr(value, each)).items())
+            yield "aio.run", value.run
+        elif inspect.isclass(value):
+            yield from ((f"{name}.{key}", member) for key, member in vars(value).items())
+        elif callable(value):
+            yield name, value
+
+
+def test_everything_public_is_annotated():
+    """Type-complete: every parameter and every result."""
+    missing = []
+    for name, member in public_functions():
+        function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+        if not inspect.isfunction(function) or not function.__module__.startswith("ocirt."):
+            continue
+        if function.__code__.co_filename == "<string>" or name.endswith("__repr__"):  # a dataclass's own
+            continue
+        signature = inspect.signature(function)
+        if signature.return_annotation is signature.empty:
+            missing.append(name)
+        missing += [f"{name}({each.name})" for each in signature.parameters.values()
+                    if each.annotation is each.empty and each.name not in ("self", "cls")]
+    assert missing == []
+
+
+def test_everything_public_says_what_it_is():
+    assert [name for name, member in public_functions()
+            if not name.rpartition(".")[2].startswith("_") and not getattr(member, "__doc__", None)
+            and (isinstance(member, property) or callable(getattr(member, "__func__", member)))] == []
+
+
+MODULES = ["ocirt", "ocirt.aio", "ocirt.container", "ocirt.errors", "ocirt.failures", "ocirt.process", "ocirt.state"]
+
+PROGRAM = """
+import asyncio
+import ocirt
+
+def use() -> None:
+    with ocirt.Container.create("/bundle", stdout=ocirt.PIPE) as container:
+        reveal_type(container)
+        reveal_type(container.wait(1))
+        reveal_type(container.exec(["sh"]).stdout)
+        reveal_type(container.stats().memory)
+    reveal_type(ocirt.run(config={}).text)
+    ocirt.nonsense  # a mistake
+
+async def use_too() -> None:
+    async with ocirt.aio.Container.create("/bundle") as container:
+        reveal_type(container)
+        async with container.exec(["sh"]) as process:
+            reveal_type(await process.wait())
+"""
+REVEALED = ["ocirt.container.Container", "int | None", "typing.IO[bytes] | None", "int", "str", "ocirt.aio.Container", "int"]
+
+
+def mypy(*words, cwd=ROOT):
+    return subprocess.run([sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--no-error-summary", *words],
+                          cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def test_the_library_is_strictly_typed(tmp_path):
+    done = mypy("--cache-dir", str(tmp_path), "-p", "ocirt.library", *[word for name in MODULES for word in ("-m", name)])
+    assert (done.returncode, done.stdout) == (0, ""), done
+
+
+def test_programs_that_use_it_are_checked(tmp_path):
+    """By py.typed, as an installed package: what they get has types, and a name that is not there is a mistake."""
+    (tmp_path / "program.py").write_text(textwrap.dedent(PROGRAM))
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/ocirt").symlink_to(ROOT / "ocirt")
+    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", tmp_path / "cache", "program.py"],
+                          cwd=tmp_path, env={**os.environ, "MYPYPATH": str(tmp_path / "site")}, capture_output=True, text=True,
+                          timeout=300)
+    notes = [re.search(r'Revealed type is "(.*)"', line) for line in done.stdout.splitlines() if line.startswith("program.py")]
+    found = [re.sub(r"builtins\.|^Union\[|\]$(?<!\w\])", "", note[1]) for note in notes if note]
+    mistakes = [line for line in done.stdout.splitlines() if "error" in line and line.startswith("program.py")]
+    assert (ROOT / "ocirt/py.typed").exists()
+    assert found == REVEALED, done.stdout
+    assert len(mistakes) == 1 and "nonsense" in mistakes[0]
+
+
+def test_modules_are_small():
+    for path in [*(ROOT / "ocirt/library").glob("*.py"), ROOT / "ocirt/container.py", ROOT / "ocirt/aio.py", ROOT / "ocirt/process.py"]:
+        assert len(path.read_text().splitlines()) < 600, path
+
+
+def compiled(config):
+    words = {"id": "c", "bundle": "/b", "root": "/r", "verb": "create"}
+    return compile(parse(json.dumps(config).encode()), Request(words), Host())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the container of root's sandbox is root's to make")
+def test_a_sandbox_without_limits_writes_none():
+    names = [type(step).__name__ for step in compiled(ocirt.sandbox(["sh"], memory=None, processes=None, cpus=None)).sections["host"]]
+    assert names.count("WriteCgroup") < len([1 for step in compiled(ocirt.sandbox(["sh"])).sections["host"]
+                                             if type(step).__name__ == "WriteCgroup"])
