@@ -9,7 +9,8 @@ from .. import cgroups
 from ..model.exec import ExecProcess
 from ..plan import Plan
 from ..plan.steps import (EVENTS, NONE, AssertRunning, BecomeRoot, EnterRoot, JoinContainer, OpenContainerRoot, OpenProc,
-                          OpenSocket, Receive, Release, Send, SendPidfd, SetAffinity, SetDumpable, Spawn, WritePidFile)
+                          OpenSocket, Receive, Release, Send, SendPidfd, SetAffinity, SetDumpable, Spawn, TellOomKills,
+                          WritePidFile)
 from . import bits, state
 from .namespaces import MAPPINGS, TIME, Namespaces
 from .process import LINUX, Process, check_terminal
@@ -55,6 +56,8 @@ def compile(config, container, own, request, host):
     if filters.register != NONE:  # the agent is told the container's state
         rootfs = Rootfs(config, container, plan, namespaces)
         plan.sections["state"] = [state(config, container, plan, rootfs, cgroup)]
+    # What a process died of that could not be started.
+    plan.sections["state"] += [step for step in cgroup.tell() if isinstance(step, TellOomKills)]
     return plan
 
 

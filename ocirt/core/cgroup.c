@@ -367,8 +367,13 @@ int64_t oom_kills(const struct program *p) {
   return 0;
 }
 
-void put_oom(struct buffer *to, const struct program *p) {
-  if (oom_kills(p)) put(to, " (out of memory: is linux.resources.memory.limit too small?)");
+void put_oom(struct buffer *to, const struct program *p, int joins) {
+  int64_t killed = oom_kills(p);
+  if (!killed) return;
+  // In a cgroup that was there before, others may have been killed.
+  put(to, " (out of memory");
+  if (joins) { put(to, ", "); put_number(to, killed); put(to, killed == 1 ? " process killed in the container" : " processes killed in the container"); }
+  put(to, ": is linux.resources.memory.limit too small?)");
 }
 
 int do_tell_paused(struct run *r, const struct step_tell_paused *s) { (void)r; (void)s; return 0; }

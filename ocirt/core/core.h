@@ -208,7 +208,8 @@ int list_directory(int fd, int (*each)(int dir, const char *name, unsigned char 
 int is_paused(const struct program *program);
 void put_paused_file(struct buffer *to, const struct program *program);  // the file that tells so; nothing where there is none
 int64_t oom_kills(const struct program *program);
-void put_oom(struct buffer *to, const struct program *program);          // why somebody was killed, if it was for that
+// Why somebody was killed, if it was for that; `joins`: in a container that existed.
+void put_oom(struct buffer *to, const struct program *program, int joins);
 
 // ---- process.c, hook.c ----
 

@@ -98,7 +98,7 @@ int start_container(struct container *c, int socket, struct buffer *text) {
   }
   if (got || c->journal->phase != PHASE_RUNNING) {
     put(text, "the container's first process died before it executed its program");
-    put_oom(text, &c->program);
+    put_oom(text, &c->program, 0);
     return -1;
   }
   error = run_section(&r, &failed);

@@ -153,7 +153,7 @@ int child_gone(struct run *r) {
   if (r->child_pidfd >= 0 && sys_poll(r->child_pidfd, POLLIN, 1000) == 1 && wait_exit(r->child_pidfd, &status) == 0 && status) {
     put(&r->detail, status & 0x7f ? ": signal " : ": exit status ");
     put_number(&r->detail, status & 0x7f ? status & 0x7f : status >> 8);
-    put_oom(&r->detail, r->program);
+    put_oom(&r->detail, r->program, r->joins);
   }
   return failing(r, "", -ECHILD);
 }

@@ -1,12 +1,13 @@
 """events: runc's JSON, compared with runc's own; and why a container died."""
 
 import json
+import os
 import subprocess
 import time
 
 import pytest
 
-from tests.integration.harness import LIMIT, PARENT, cgroup_file, enough_output
+from tests.integration.harness import CGROUPS, LIMIT, OWN, PARENT, cgroup_file, enough_output
 
 pytestmark = pytest.mark.v1
 
@@ -170,6 +171,37 @@ def test_create_says_what_it_died_of(ocirt, bundle):
     message = ocirt.fails("create", "--bundle", bundle.save(), "c1")
     assert "out of memory" in message and "linux.resources.memory.limit" in message
     assert ocirt.ids() == []
+
+
+def test_run_says_what_it_died_of(ocirt, bundle):
+    bundle.config["linux"]["resources"]["memory"] = {"limit": 4096, "swap": 4096}
+    for flags in ([], ["-d"]):
+        message = ocirt.fails("run", *flags, "--bundle", bundle.save(), "c1")
+        assert "out of memory" in message and "linux.resources.memory.limit" in message
+        assert ocirt.ids() == []
+
+
+def test_exec_says_what_it_died_of(ocirt, bundle):
+    """A process for which there is no memory left, and which is the first to be killed."""
+    bundle.config["linux"]["resources"]["memory"] = {"limit": 64 << 20}
+    running(ocirt, bundle)
+    limit, page = CGROUPS / "memory" / OWN.lstrip("/") / "memory.limit_in_bytes", os.sysconf("SC_PAGE_SIZE")
+    low, high = 0, 64 << 20
+    while high - low > page:  # down to what is in use: the kernel refuses less
+        middle = (low + high) // 2 // page * page
+        try:
+            limit.write_text(str(middle))
+            high = middle
+        except OSError:
+            low = middle
+    # Groups take memory before the program is executed: what dies later counts as started.
+    process = {"cwd": "/", "args": ["true"], "user": {"uid": 0, "gid": 0, "additionalGids": list(range(60000))}, "oomScoreAdj": 1000}
+    (bundle.path / "process.json").write_text(json.dumps(process))
+    message = ocirt.fails("exec", "--process", bundle.path / "process.json", "c1", status=255)
+    assert "exec failed: " in message and "died before it executed its program: signal 9 (out of memory, 1 process killed" in message
+    assert ocirt.status("c1") == "running" and ocirt.state("c1")["oomKills"] == 1
+    limit.write_text(str(64 << 20))
+    ocirt.ok("exec", "c1", "true")
 
 
 def test_errors(ocirt, bundle, tmp_path):
