@@ -51,7 +51,7 @@ static uint64_t number_of(struct wire *w, const char *text) {
 // Items are a type each, and its value where it has one (ocirt/cgroups/dbus.py).
 void dbus_marshal(struct wire *w, const struct texts *items, int pid) {
   for (uint32_t i = 0; i < items->count && !w->bad; i++) {
-    const char *type = items->items[i], *value = 0;
+    const char *type = items->items[i], *value = "";
     if (!strchr("(]pa", *type)) {
       if (++i == items->count) { w->bad = 1; return; }
       value = items->items[i];

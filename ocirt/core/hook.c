@@ -105,7 +105,7 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const st
 
 int do_run_hook(struct run *r, const struct step_run_hook *s) {
   if (r->section == SECTION_DELETE && !r->hooks) return 0;
-  if (r->container->journal) r->container->journal->hooks_run = 1;
+  r->container->journal->hooks_run = 1;
   int error = run_hook(r, TEXT(path), TEXTS(args), TEXTS(env), NUMBER(timeout), TEXT(status));
   if (!error) return 0;
   BUFFER(text, 2048);

@@ -100,6 +100,16 @@ static void give_streams(uint32_t uid) {
   sys_close(null);
 }
 
+// Does the user namespace deny setgroups(2)? Otherwise EPERM means that the caller's groups would stay.
+static int setgroups_is_denied(struct run *r) {
+  char text[8] = "";
+  int proc = own_proc(r);
+  if (proc >= 0) read_file(proc, "self/setgroups", text, sizeof text);
+  sys_close(proc);
+  r->proc = -1;
+  return !strncmp(text, "deny", 4);
+}
+
 int do_set_user(struct run *r, const struct step_set_user *s) {
   static uint32_t groups[65536];
   const struct texts *texts = TEXTS(groups);
@@ -113,7 +123,7 @@ int do_set_user(struct run *r, const struct step_set_user *s) {
   int error = 0;
   if (s->setgroups) error = (int)sys2(SYS_setgroups, texts->count, groups);
   // A user namespace that is joined may deny it; with no group to set nothing is missed.
-  if (error < 0 && (error != -EPERM || texts->count)) return failing(r, "setgroups", error);
+  if (error < 0 && (error != -EPERM || texts->count || !setgroups_is_denied(r))) return failing(r, "setgroups", error);
   if ((error = sys_prctl(PR_SET_KEEPCAPS, 1, 0, 0)) < 0) return failing(r, "prctl", error);
   if ((error = (int)sys3(SYS_setresgid, s->gid, s->gid, s->gid)) < 0) return failing(r, "setresgid", error);
   if ((error = (int)sys3(SYS_setresuid, s->uid, s->uid, s->uid)) < 0) return failing(r, "setresuid", error);
@@ -175,13 +185,14 @@ int do_close_descriptors(struct run *r, const struct step_close_descriptors *s) 
   fault_descriptors(kept + 5);
   for (unsigned i = 1; i < COUNT(kept); i++)
     for (unsigned k = i; k && kept[k - 1] > kept[k]; k--) { int one = kept[k]; kept[k] = kept[k - 1]; kept[k - 1] = one; }
-  int first = 3 + (int)s->preserve;
-  for (unsigned i = 0; i < COUNT(kept); i++) {
+  int first = 3 + (int)s->preserve, error = 0;
+  for (unsigned i = 0; i < COUNT(kept) && !error; i++) {
     if (kept[i] < first) continue;
-    if (kept[i] > first) sys_close_range((unsigned)first, (unsigned)kept[i] - 1, 0);
+    if (kept[i] > first) error = sys_close_range((unsigned)first, (unsigned)kept[i] - 1, 0);
     first = kept[i] + 1;
   }
-  sys_close_range((unsigned)first, ~0u, 0);
+  if (!error) error = sys_close_range((unsigned)first, ~0u, 0);
+  if (error) return failing(r, "close_range", error);
   for (unsigned i = 0; i < REGISTERS; i++) if (r->fds[i] != keep) r->fds[i] = -1;
   r->proc = r->null = r->empty = -1;
   return 0;

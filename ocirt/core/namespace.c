@@ -27,7 +27,7 @@ int do_assert_not_host_namespace(struct run *r, const struct step_assert_not_hos
   put(&path, "/proc/self/ns/"); put(&path, TEXT(file));
   int error = sys_fstat(r->fds[s->fd], &theirs);
   if (!error) error = sys_stat(AT_FDCWD, path.data, &ours, 0);
-  if (error < 0) return failing(r, "stat", error);
+  if (error) return failing(r, "stat", error);
   if (theirs.st_ino != ours.st_ino || theirs.st_dev != ours.st_dev) return 0;
   put(&r->detail, "the namespace that is joined by path is the host's");
   return failing(r, "check", -EPERM);

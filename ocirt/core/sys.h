@@ -23,6 +23,9 @@
 #error "ocirt's core knows the system call convention of x86_64 only"
 #endif
 
+#ifdef __clang_analyzer__
+long sys6(long n, long a, long b, long c, long d, long e, long f);  // it does not look into assembly for what is written
+#else
 static inline long sys6(long n, long a, long b, long c, long d, long e, long f) {
   long result;
   register long r10 __asm__("r10") = d;
@@ -32,6 +35,7 @@ static inline long sys6(long n, long a, long b, long c, long d, long e, long f) 
                    : "rcx", "r11", "memory");
   return result;
 }
+#endif
 #define SYS_PICK(_1, _2, _3, _4, _5, _6, NAME, ...) NAME
 #define SYS_L(x) ((long)(x))
 #define sys0(n) sys6(n, 0, 0, 0, 0, 0, 0)

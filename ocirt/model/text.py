@@ -158,7 +158,7 @@ class Value:
 
     __bool__ = __eq__ = __ne__ = __str__ = __format__ = __contains__ = __iter__ = __len__ = _forbidden
     __lt__ = __le__ = __gt__ = __ge__ = __index__ = __int__ = __fspath__ = _forbidden
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self):
         return f"<{type(self).__name__} {self.path}>"
@@ -307,8 +307,8 @@ class Template:
     def __eq__(self, other):
         return isinstance(other, Template) and bound(self) == bound(other)
 
-    __hash__ = None
-    __bool__ = __str__ = __format__ = __contains__ = __iter__ = __len__ = __fspath__ = None
+    __hash__ = None  # type: ignore[assignment]
+    __bool__ = __str__ = __format__ = __contains__ = __iter__ = __len__ = __fspath__ = None  # type: ignore[assignment]
 
     def __repr__(self):
         return f"<Template {self.pieces!r}>"

@@ -70,8 +70,8 @@ class Step:
     """One step. ``at`` is the JSON path, flag or rule that asked for it, ``spec`` the section it follows."""
 
     __slots__ = ("at", "spec", "values")
-    fields = {}
-    defaults = {}
+    fields: "dict[str, str]" = {}
+    defaults: "dict[str, object]" = {}
     sentence = ""
 
     def __init_subclass__(cls):
@@ -91,7 +91,7 @@ class Step:
         return type(self) is type(other) and (self.at, self.spec) == (other.at, other.spec) and (
             list(map(bound, self.values)) == list(map(bound, other.values)))
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self):
         fields = " ".join(f"{name}={value!r}" for name, value in zip(self.fields, self.values))

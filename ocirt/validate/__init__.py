@@ -21,6 +21,6 @@ def validate(data):
     except ConfigError as error:
         return [error]
     found = {}
-    for error in [*semantic.errors(members, copy), *schema.errors("config", members)]:
-        found.setdefault(error.path, error)
+    for each in [*semantic.errors(members, copy), *schema.errors("config", members)]:
+        found.setdefault(each.path, each)
     return sorted(found.values(), key=lambda error: order(members, error.path))

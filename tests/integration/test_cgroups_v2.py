@@ -45,7 +45,7 @@ def test_a_cgroup_that_has_been_killed_before(ocirt, bundle, killed):
         else:
             with inside(f"{PARENT}/other"):
                 (folder(f"{PARENT}/session") / "cgroup.kill").write_text("1")
-        for spaces in ("with a stage", "without"):
+        for _ in ("with a stage", "without"):
             ocirt.ok("create", "--bundle", bundle, "c1")
             assert membership(ocirt.state("c1")["pid"]) == f"{PARENT}/bundle"
             ocirt.ok("start", "c1")

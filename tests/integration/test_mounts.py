@@ -31,7 +31,7 @@ def in_user_namespace(bundle):
     """Root of the container is 100000 outside, and owns the rootfs."""
     bundle.namespace("user")
     bundle.config["linux"]["uidMappings"] = bundle.config["linux"]["gidMappings"] = MAP
-    for folder, names, files in os.walk(bundle.rootfs):
+    for folder, _, files in os.walk(bundle.rootfs):
         for name in (".", *files):
             os.lchown(os.path.join(folder, name), 100000, 100000)
 

@@ -1,7 +1,6 @@
 """Cgroups and what else of the kernel's files a container could change for the host."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest

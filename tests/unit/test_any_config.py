@@ -21,8 +21,8 @@ from tests.unit.test_law import anything, hostile, places, put
 
 pytest.importorskip("hypothesis")  # hack/test installs it
 
-from hypothesis import HealthCheck, assume, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 HOSTS = (host(), no_cgroups(), host(cgroups=Cgroups((), Hierarchy((), "/sys/fs/cgroup", "/"))),

@@ -19,8 +19,8 @@ from tests.unit.test_law import BASE, PLACES, configs, put
 
 pytest.importorskip("hypothesis")
 
-from hypothesis import HealthCheck, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 SETTINGS = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 BUILD = (BUILT / "build-id.h").read_text().split('BUILD_ID "')[1].split('"')[0]

@@ -22,8 +22,8 @@ from tests.unit.test_law import BASE, PLACES, configs, put
 
 pytest.importorskip("hypothesis")
 
-from hypothesis import HealthCheck, example, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 SETTINGS = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 WORDS = {"verb": "create", "bundle": "/bundle", "root": "/run/ocirt", "id": "c1"}

@@ -16,8 +16,8 @@ from tests.unit.test_encode import RICH, Program
 
 pytest.importorskip("hypothesis")  # hack/test installs it
 
-from hypothesis import HealthCheck, assume, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 TEMPLATE = ("sections", "steps", "strings", "pieces", "lists", "items", "patches")
 BUILD = "0" * 32

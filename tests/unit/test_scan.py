@@ -14,8 +14,8 @@ from tests.unit.plans import DATA
 
 pytest.importorskip("hypothesis")
 
-from hypothesis import HealthCheck, example, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 SETTINGS = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 CONFIGS = sorted(DATA.glob("*.json"))
@@ -107,7 +107,7 @@ def test_any_object(core, members, ascii, indent):
 def test_the_slots_are_those_of_the_model():
     """Every property that the model makes a list slot, and no other."""
     def walk(view, slots):
-        for name, made in vars(view).items():
+        for made in vars(view).values():
             if isinstance(made, model.arguments):
                 yield (made.name,), LIST
             elif isinstance(made, model.child):

@@ -158,7 +158,7 @@ def test_split(path, parts):
 def test_order():
     document = {"b": [{"x": 1}, 5], "a": {"y": 2, "x": 3}}
     paths = ["b", "b[0]", "b[0].x", "b[0].missing", "b[1]", "a", "a.y", "a.x", "a.missing", "missing"]
-    assert sorted(reversed(paths), key=lambda path: order(document, path)) == paths
+    assert sorted(set(paths), key=lambda path: order(document, path)) == paths
 
 
 # ---- the verb ----

@@ -1,0 +1,4 @@
+"""The fixtures of tests/integration."""
+
+from tests.integration.conftest import (bundle, bundles, clean_before, faulty, image, ocirt, programs,  # noqa: F401
+                                        pytest_collection_modifyitems)

@@ -1,0 +1,89 @@
+"""Many containers through their life, with faults mixed in; what the host has before and after is compared."""
+
+import os
+import random
+import subprocess
+from pathlib import Path
+
+from tests.integration.harness import LIMIT, hierarchies, left_cgroups
+
+FAULTS = 5
+"""One container in so many meets a fault: a runtime that is killed after a step, or a command that cannot succeed."""
+
+
+class Host:
+    """What must be the same before and after."""
+
+    def __init__(self, root):
+        self.mounts = sorted(line.split(None, 2)[2] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+        self.cgroups = {str(top): len(list(top.rglob("cgroup.procs"))) if top.name == "unified" else sum(1 for _ in top.iterdir() if _.is_dir())
+                        for top in hierarchies()}
+        self.network = sorted(os.listdir("/sys/class/net"))
+        self.directories = sorted(os.listdir(root)) if root.exists() else []
+        self.descriptors = len(os.listdir("/proc/self/fd"))
+        self.children = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+
+    @staticmethod
+    def memory():
+        """Bytes of the kernel's that containers could leave behind (unreclaimable slab), and of tmpfs."""
+        fields = {line.split(":")[0]: int(line.split()[1]) << 10 for line in Path("/proc/meminfo").read_text().splitlines()}
+        return fields["SUnreclaim"] + fields["Shmem"]
+
+
+def life(ocirt, bundle, name, dice):
+    """One container: created, started, looked at, entered, killed, deleted, as dice fall."""
+    ocirt.ok("create", "--bundle", bundle, name)
+    if dice.random() < 0.8:
+        ocirt.ok("start", name)
+        assert ocirt.status(name) in ("running", "stopped")
+        if dice.random() < 0.3:
+            ocirt("exec", name, "true")
+        if dice.random() < 0.3:
+            ocirt("pause", name)
+            ocirt("resume", name)
+        ocirt("kill", name, "KILL")
+    ocirt.ok("delete", "--force", name)
+
+
+def fault(ocirt, faulty, bundle, name, dice):
+    """One that goes wrong, and is cleared away by `delete --force`."""
+    kind = dice.choice(("create", "create", "start", "delete", "exec", "config", "kill"))
+    if kind == "create":
+        faulty.environment = {**os.environ, "OCIRT_FAULT": f"create:{dice.randrange(1, 90)}:kill"}
+        faulty("create", "--bundle", bundle, name)
+    elif kind == "config":
+        assert ocirt("create", "--bundle", bundle, "--pid-file", "/nonexistent/pid", name).status == 1
+    else:
+        ocirt.ok("create", "--bundle", bundle, name)
+        if kind in ("exec", "kill"):
+            ocirt.ok("start", name)
+        if kind == "kill":
+            child = subprocess.Popen(ocirt.command("exec", name, "sleep", "5"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                     stderr=subprocess.DEVNULL, env=ocirt.environment)
+            child.kill()
+            child.wait(LIMIT)
+        else:
+            words = {"start": ("start", name), "delete": ("delete", "--force", name), "exec": ("exec", name, "true")}[kind]
+            faulty.environment = {**os.environ, "OCIRT_FAULT": f"{kind}:{dice.randrange(1, 12)}:kill"}
+            faulty(*words)
+    ocirt.ok("delete", "--force", name)
+
+
+def soak(ocirt, faulty, bundle, count, seed=1):
+    """Run ``count`` containers and compare."""
+    dice = random.Random(seed)
+    bundle.save()
+    for number in range(3):  # caches fill: the kernel's and ours
+        life(ocirt, bundle, f"warm{number}", dice)
+    before, memory = Host(ocirt.root), Host.memory()
+    for number in range(count):
+        if number % FAULTS == FAULTS - 1:
+            fault(ocirt, faulty, bundle, f"c{number}", dice)
+        else:
+            life(ocirt, bundle, f"c{number}", dice)
+    after = Host(ocirt.root)
+    assert vars(before) == vars(after)
+    assert left_cgroups() == []
+    # Two cores and other work: what is allowed grows with the number, a kilobyte each, and some for the noise.
+    grown = Host.memory() - memory
+    assert grown < (64 << 20) + (count << 10), f"{grown} bytes more after {count} containers"
