@@ -94,7 +94,7 @@ static int has_mark(int dir) {
 
 // One level: made if it is not there, journalled, its files inherited. Returns its fd.
 static int make_level(struct run *r, int parent, const char *name, const char *hierarchy, const char *so_far, int last,
-                      const struct texts *inherit, int unified) {
+                      const struct texts *inherit, int unified, int held) {
   struct stat st;
   struct effect *effect = 0;
   int present = sys_stat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
@@ -120,7 +120,7 @@ static int make_level(struct run *r, int parent, const char *name, const char *h
   char text[64];
   const char *wrong = 0;
   if (unified) wrong = unfit(fd, present);
-  else if (read_file(fd, "cgroup.procs", text, sizeof text) > 0) wrong = "it has processes in it already";
+  else if (!held && read_file(fd, "cgroup.procs", text, sizeof text) > 0) wrong = "it has processes in it already";
   else if (read_file(fd, "freezer.state", text, sizeof text) > 0 && strncmp(text, "THAWED", 6)) wrong = "it is frozen";
   else if (read_file(fd, "cgroup.freeze", text, sizeof text) > 0 && *text == '1') wrong = "it is frozen";
   if (!wrong && !present) return fd;
@@ -135,7 +135,7 @@ static int make_level(struct run *r, int parent, const char *name, const char *h
   return fd;
 }
 
-static int make_levels(struct run *r, const char *hierarchy, const char *path, const struct texts *inherit, int unified) {
+static int make_levels(struct run *r, const char *hierarchy, const char *path, const struct texts *inherit, int unified, int held) {
   int at = open_hierarchy(hierarchy);
   if (at < 0) return failing(r, "open", at);
   BUFFER(so_far, 4096);
@@ -148,7 +148,7 @@ static int make_levels(struct run *r, const char *hierarchy, const char *path, c
     component[length] = 0;
     if (unified) enable_controllers(r, at, so_far.data);
     put(&so_far, "/"); put(&so_far, component);
-    int fd = make_level(r, at, component, hierarchy, so_far.data, !*next, inherit, unified);
+    int fd = make_level(r, at, component, hierarchy, so_far.data, !*next, inherit, unified, held);
     sys_close(at);
     at = fd;
     name = next;
@@ -162,7 +162,7 @@ int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
   int error = -ENOENT;
   // A parent may be removed by another container's delete between our look and our mkdir.
   for (int tries = 0; error == -ENOENT && tries < 16; tries++)
-    error = make_levels(r, TEXT(hierarchy), TEXT(path), TEXTS(inherit), s->unified != 0);
+    error = make_levels(r, TEXT(hierarchy), TEXT(path), TEXTS(inherit), s->unified != 0, s->held != 0);
   return error ? tolerated(r, s->hierarchy, NUMBER(tolerate), r->call, error) : 0;
 }
 
