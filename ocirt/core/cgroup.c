@@ -444,7 +444,7 @@ int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
 static int remove_directory(int parent, const char *name) {
   struct timespec pause = {0, 100000};
   int error = sys_unlink(parent, name, AT_REMOVEDIR);
-  for (int tries = 0; error == -EBUSY && tries < 200; tries++) {
+  for (int tries = 0; error == -EBUSY && tries < 1000; tries++) {
     sys2(SYS_nanosleep, &pause, 0);
     if (pause.tv_nsec < 10000000) pause.tv_nsec *= 2;
     error = sys_unlink(parent, name, AT_REMOVEDIR);
