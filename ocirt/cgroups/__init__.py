@@ -218,7 +218,8 @@ def choose(config, request, host, plan):
         if not host.has_systemd:
             raise HostError(flag, "systemd does not run on this host (there is no /run/systemd/system)")
         if not host.cgroups.is_v2:
-            raise HostError(flag, "this build asks systemd for cgroups of version 2 only, and this host has others")
+            from .systemd_v1 import SystemdV1
+            return SystemdV1(config, request, host, plan, flag)
         from .systemd import Systemd
         return Systemd(config, request, host, plan, flag)
     if host.cgroups.is_v2:

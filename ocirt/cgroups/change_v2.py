@@ -38,13 +38,6 @@ def change(steps, driver, resources):
     return _ordered(_ordered(steps, _cpu_order(steps)), _idle_order(steps))
 
 
-def again(driver):
-    """The step that writes ``cpu.max`` as it is now, in a list; none where there is no such file."""
-    step = WriteCgroup(driver.at, "", hierarchy=driver.unified.mount, path=driver.path(driver.unified), file=MAX, value="")
-    text = _read(step)
-    return [] if text is None else [_write(step, value=text)]
-
-
 def restore(steps):
     """Steps that undo ``steps``, one for each, the last first: they put back what the files say now."""
     return [_write(step, value=_present(step)) if isinstance(step, WriteCgroup) and _read(step) is not None

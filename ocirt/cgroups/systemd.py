@@ -1,14 +1,15 @@
-"""Cgroup v2 of systemd's making: the container is a scope, a unit that systemd has not started itself.
+"""Cgroups of systemd's making: the container is a scope, a unit that systemd has not started itself.
 
 ``linux.cgroupsPath`` is ``slice:prefix:name``, and asks for the unit ``prefix-name.scope`` (``name.scope`` with an empty
 prefix) in that slice; without one it is ``ocirt-ID.scope``. An empty slice is system.slice, or user.slice of a user's own
 manager. Systemd attaches a child that waits meanwhile, and is told those limits that it knows, as runc's driver tells it: else it
 would write its own at its next occasion. Then the limits are written as :mod:`ocirt.cgroups.v2` does, which knows more of them,
 and more exactly. Of devices systemd is told nothing (DevicePolicy=auto without a list is no filter): ours alone decides.
+Hosts with cgroup v1 are :mod:`.systemd_v1`'s.
 """
 
 from ..errors import ConfigError, HostError
-from ..model.text import Template, quote
+from ..model.text import Template, bound, quote
 from ..plan.steps import (EVENTS, NONE, EnableControllers, Receive, Send, SetUnitProperties, StartUnit, StopUnit,
                           WriteCgroup)
 from . import dbus, is_rootless
@@ -67,21 +68,23 @@ def _uid_outside(host):
     return host.euid
 
 
-class Systemd(V2):
-    """The driver for one container.
+class Scope:
+    """What the drivers of both versions share, before the driver that makes cgroups by itself.
 
+    :ivar home: the hierarchy that is systemd's own.
     :ivar told: the properties of an update.
-    :param flag: that asked for it.
+    :param flag: that asked for systemd.
     :raises ConfigError: ``linux.cgroupsPath`` has not the form that it needs.
     :raises HostError: there is no manager to ask.
     """
 
-    def __init__(self, config, request, host, plan, flag):
+    told = ()
+
+    def prepare(self, config, request, host, plan, flag):
+        """What must be known before the other driver begins."""
         self.manager = Manager(request, host, is_rootless(request, host), flag)
         self.id = request.text("id", plan.trace)
-        super().__init__(config, request, host, plan)
-        self.register, self.tolerate, self.told = NONE, 0, []
-        self.plan = plan
+        self.config, self.plan = config, plan
 
     def locate(self, path, id):
         parts = (None, "ocirt", id, None) if path is None else path.unit()
@@ -103,18 +106,25 @@ class Systemd(V2):
         return []
 
     def place(self, resources):
-        steps = [self._unit(StartUnit, SPEC, body=dbus.start(self.unit, self._properties(resources)))]
-        if self._needs_more(resources):
-            steps.append(self._step(EnableControllers, self.unified))
-        return [*steps, *self.limit(resources), *self._delegate(),
+        return [self._unit(StartUnit, SPEC, body=dbus.start(self.unit, self._properties(resources))),
+                *self.besides(resources), *self.limit(resources), *self.hand_over(),
                 Send(self.at, SPEC, event=EVENTS.index("placed"))]
+
+    def besides(self, resources):
+        """Steps that make what systemd has not made, once it has placed the child."""
+        raise NotImplementedError
+
+    def hand_over(self):
+        """Steps that give the container its cgroups."""
+        return []
 
     def wait(self):
         return [Receive(self.at, SPEC, event=EVENTS.index("placed"))]
 
     def open_for(self, beneath):
         # Systemd is asked for a new scope alone; what joins one is made in its cgroup.
-        self.register = self.plan.register()
+        if self.unified:
+            self.register = self.plan.register()
         return super().open_for(beneath)
 
     def delete(self):
@@ -123,43 +133,45 @@ class Systemd(V2):
     def change(self, resources):
         """It is the kernel that refuses values: files come first. Then systemd is told, which writes all that it knows of the
         unit anew, quotas in whole percents: so they are written again."""
-        from .change_v2 import MAX, again
         steps = super().change(resources)
-        writes = [step for step in steps if isinstance(step, WriteCgroup)]
-        if not any(step.file == MAX for step in writes):
-            writes += again(self)
-        if self._needs_more(resources):
-            steps.insert(0, self._step(EnableControllers, self.unified))
         self.told = self._limits(resources)
-        return [*steps, self._tell(self.told), *writes] if self.told else steps
+        if not self.told:
+            return steps
+        writes = [step for step in steps if isinstance(step, WriteCgroup)]
+        exact = [] if any([step.file == self.QUOTA for step in writes]) else self._present_quota()
+        return [*steps, self._tell(self.told), *writes, *exact]
+
+    def _present_quota(self):
+        """The step that writes the quota as it is now, in a list; none where there is no such file."""
+        hierarchy = self._hierarchy("cpu", self.at)
+        try:
+            with open(f"{hierarchy.mount}{bound(self.path(hierarchy))}/{self.QUOTA}") as file:
+                return [self._step(WriteCgroup, hierarchy, spec="", file=self.QUOTA, value=file.read().strip())]
+        except OSError:
+            return []
 
     def restore(self, steps, before):
         earlier = {each[NAME]: each for each in self._limits(before)}
         back = [earlier.get(each[NAME]) or unset(each[NAME]) for each in self.told]
-        return [self._tell(back) if isinstance(step, SetUnitProperties) else undo
-                for step, undo in zip(reversed(steps), super().restore(steps, before))]
+        others = iter(super().restore([step for step in steps if not isinstance(step, SetUnitProperties)], before))
+        return [self._tell(back) if isinstance(step, SetUnitProperties) else next(others) for step in reversed(steps)]
 
     def _tell(self, properties):
         return SetUnitProperties(self.at, "", body=dbus.change(self.unit, properties), **self._call())
 
     def _unit(self, kind, spec, **fields):
-        return self._step(kind, self.unified, spec=spec, **self._call(), **fields)
+        return self._step(kind, self.home, spec=spec, **self._call(), **fields)
 
     def _call(self):
         manager = self.manager
         return {"socket": manager.socket, "bus": manager.bus, "owner": manager.owner, "unit": self.unit, "timeout": TIMEOUT}
-
-    @staticmethod
-    def _needs_more(resources):
-        return bool(resources.hugepage_limits or resources.rdma) or any(
-            [file.partition(".")[0] not in CONTROLLERS for file in resources.unified])
 
     # ---- properties ----
 
     def _properties(self, resources):
         given = [dbus.text("Description", "ocirt container " + self.id), dbus.text("Slice", self.slice),
                  dbus.flag("Delegate", True), dbus.child("PIDs"),
-                 *[dbus.flag(f"{name}Accounting", True) for name in ("Memory", "CPU", "IO", "Tasks")],
+                 *[dbus.flag(f"{name}Accounting", True) for name in ("Memory", "CPU", self.BLOCKS, "Tasks")],
                  dbus.flag("DefaultDependencies", False),
                  # A unit that has failed would keep its name until somebody resets it.
                  dbus.text("CollectMode", "inactive-or-failed"), *self._limits(resources)]
@@ -169,9 +181,37 @@ class Systemd(V2):
             given += annotated(annotations)
         return given
 
+    def _limits(self, resources):
+        """Properties for ``resources``, as far as systemd has any."""
+        raise NotImplementedError
+
+
+class Systemd(Scope, V2):
+    """The driver for one container, on cgroup v2."""
+
+    QUOTA, BLOCKS = "cpu.max", "IO"
+
+    def __init__(self, config, request, host, plan, flag):
+        self.prepare(config, request, host, plan, flag)
+        super().__init__(config, request, host, plan)
+        self.home, self.register, self.tolerate = self.unified, NONE, 0
+
+    def besides(self, resources):
+        return [self._step(EnableControllers, self.unified)] if self._needs_more(resources) else []
+
+    def hand_over(self):
+        return self._delegate()
+
+    def change(self, resources):
+        return [*self.besides(resources), *super().change(resources)]
+
     @staticmethod
-    def _limits(resources):
-        given = [*_memory(resources.memory), *_cpu(resources.cpu), *_pids(resources.pids)]
+    def _needs_more(resources):
+        return bool(resources.hugepage_limits or resources.rdma) or any(
+            [file.partition(".")[0] not in CONTROLLERS for file in resources.unified])
+
+    def _limits(self, resources):
+        given = [*_memory(resources.memory), *_cpu(resources.cpu), *tasks(resources.pids)]
         weight = resources.block_io.weight
         if weight is not None and not weight.equals(0):
             given.append(dbus.number("IOWeight", str(io_weight(weight.checked(10, 1000).read()))))
@@ -204,17 +244,22 @@ def _memory(memory):
 
 
 def _cpu(cpu):
-    given, idle = [], cpu.idle
+    idle = cpu.idle
     # Since systemd 252 a weight of 0 would say idle too; which version this is, is not known here.
-    if _is_set(cpu.shares) and (idle is None or not idle.equals(1)):
-        given.append(dbus.number("CPUWeight", str(cpu_weight(cpu.shares.checked(2, 1 << 18).read()))))
-    if _is_set(cpu.quota) or _is_set(cpu.period):
-        given += quota(cpu.quota.read() if _is_set(cpu.quota) else 0, cpu.period.read() if _is_set(cpu.period) else 0)
+    has_weight = _is_set(cpu.shares) and (idle is None or not idle.equals(1))
+    given = [dbus.number("CPUWeight", str(cpu_weight(cpu.shares.checked(2, 1 << 18).read())))] if has_weight else []
+    given += quotas(cpu)
     for name, value in (("AllowedCPUs", cpu.cpus), ("AllowedMemoryNodes", cpu.mems)):
         if value is not None and not value.is_empty():
             from .units import bits
             given.append(dbus.octets(name, bits(value)))
     return given
+
+
+def quotas(cpu):
+    if not (_is_set(cpu.quota) or _is_set(cpu.period)):
+        return []
+    return quota(cpu.quota.read() if _is_set(cpu.quota) else 0, cpu.period.read() if _is_set(cpu.period) else 0)
 
 
 def unset(name):
@@ -235,7 +280,7 @@ def quota(quota, period):
     return [*given, dbus.number("CPUQuotaPerSecUSec", str(-(-(quota * 1000000 // (period or 100000)) // 10000) * 10000))]
 
 
-def _pids(pids):
+def tasks(pids):
     limit = pids.limit
     if limit is None:
         return []

@@ -71,18 +71,21 @@ int write_control(int dir, const char *file, const char *text) {
   return n < 0 ? (int)n : 0;
 }
 
+static const char *file_of(const char *path, size_t length, const char *file) {
+  STATIC_BUFFER(full, 4096 + NAME_SIZE);
+  put_bytes(&full, path, length); put(&full, "/"); put(&full, file);
+  return full.data;
+}
+
 // Where `file` is empty in the cgroup that the first `length` bytes of `path` are, it gets what the one above has, which is
 // brought about there first; in a `fresh` one it is. The first `top` bytes are the hierarchy. Size of `value`, or negative errno.
 static long inherit(const char *path, size_t length, size_t top, const char *file, int fresh, char *value, size_t room) {
-  char data[length + NAME_SIZE];
-  struct buffer full = {data, sizeof data, 0, 0};
-  put_bytes(&full, path, length); put(&full, "/"); put(&full, file);
-  long size = fresh ? 0 : read_file(AT_FDCWD, data, value, room);
+  long size = fresh ? 0 : read_file(AT_FDCWD, file_of(path, length, file), value, room);
   if (size < 0 || size > 1 || length <= top) return size == -ENOENT ? 0 : size;
   size_t above = length;
   while (path[--above] != '/');
   if ((size = inherit(path, above, top, file, 0, value, room)) <= 0) return size;
-  int fd = sys_open(AT_FDCWD, data, O_WRONLY, 0);
+  int fd = sys_open(AT_FDCWD, file_of(path, length, file), O_WRONLY, 0);
   long n = fd < 0 ? fd : sys_write(fd, value, (size_t)size);
   sys_close(fd);
   return n < 0 ? n : size;
@@ -106,12 +109,12 @@ static int is_marked(const char *path) {
 }
 
 // What a cgroup that is made, level by level, has in common.
-struct making { const char *hierarchy; const struct texts *inherited; size_t top; int unified; };
+struct making { const char *hierarchy; const struct texts *inherited; size_t top; int unified, held; };
 
 // Why no container can live in one that was there before and is not `unified` (unfit is for those), or null.
-static const char *taken(int dir) {
+static const char *taken(int dir, int held) {
   char text[64];
-  if (read_file(dir, "cgroup.procs", text, sizeof text) > 0) return "it has processes in it already";
+  if (!held && read_file(dir, "cgroup.procs", text, sizeof text) > 0) return "it has processes in it already";
   if (read_file(dir, "freezer.state", text, sizeof text) > 0 && strncmp(text, "THAWED", 6)) return "it is frozen";
   if (read_file(dir, "cgroup.freeze", text, sizeof text) > 0 && *text == '1') return "it is frozen";
   return 0;
@@ -143,7 +146,7 @@ static int make_level(struct run *r, const struct making *m, const char *path, i
   if (present && !effect && (effect = effect_of(r->container->journal, key, 0)) && effect->state == EFFECT_MINE) return 0;
   int dir = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
   if (dir < 0) return failing(r, "open", dir);
-  const char *wrong = m->unified ? unfit(dir, present) : taken(dir);
+  const char *wrong = m->unified ? unfit(dir, present) : taken(dir, m->held);
   sys_close(dir);
   if (wrong) {
     put(&r->detail, wrong);
@@ -180,7 +183,7 @@ static int make_levels(struct run *r, const struct making *m, const char *path) 
 }
 
 int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
-  struct making making = {TEXT(hierarchy), TEXTS(inherit), strlen(TEXT(hierarchy)), s->unified != 0};
+  struct making making = {TEXT(hierarchy), TEXTS(inherit), strlen(TEXT(hierarchy)), s->unified != 0, s->held != 0};
   int error = -ENOENT;
   // A parent may be removed by another container's delete between our look and our mkdir.
   for (int tries = 0; error == -ENOENT && tries < 16; tries++) error = make_levels(r, &making, TEXT(path));
@@ -465,7 +468,7 @@ int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
 static int remove_directory(int parent, const char *name) {
   struct timespec pause = {0, 100000};
   int error = sys_unlink(parent, name, AT_REMOVEDIR);
-  for (int tries = 0; error == -EBUSY && tries < 200; tries++) {
+  for (int tries = 0; error == -EBUSY && tries < 1000; tries++) {
     sys2(SYS_nanosleep, &pause, 0);
     if (pause.tv_nsec < 10000000) pause.tv_nsec *= 2;
     error = sys_unlink(parent, name, AT_REMOVEDIR);

@@ -16,6 +16,7 @@ int write_control(int dir, const char *file, const char *text);             // o
 // ---- unified.c: cgroup v2 ----
 
 char *unified_path(int pid, char *text, size_t size);        // of its cgroup, as /proc/PID/cgroup has it, or null
+char *systemd_path(int pid, char *text, size_t size);        // the same in systemd's own hierarchy, of v1 where there is one
 int open_cgroup_of_init(struct run *r, const char *hierarchy);  // in which that is now: fd or negative errno
 
 void enable_controllers(struct run *r, int dir, const char *path);

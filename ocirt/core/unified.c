@@ -44,14 +44,25 @@ void enable_controllers(struct run *r, int dir, const char *path) {
   }
 }
 
-char *unified_path(int pid, char *text, size_t size) {
+// The path in the line of /proc/PID/cgroup that has `mark` after its number, or null.
+static char *path_in(int pid, const char *mark, char *text, size_t size) {
   BUFFER(file, 64);
   put(&file, "/proc/"); put_number(&file, pid); put(&file, "/cgroup");
   if (read_file(AT_FDCWD, file.data, text, size) <= 0) return 0;
-  char *line = strncmp(text, "0::", 3) ? strstr(text, "\n0::") : text;
-  if (!line || !(line = strchr(line, '/'))) return 0;
-  line[strcspn(line, "\n")] = 0;
-  return line;
+  for (char *line = text, *end; *line; line = end + 1) {
+    if (!*(end = line + strcspn(line, "\n"))) break;
+    *end = 0;
+    line += strcspn(line, ":");
+    if (!strncmp(line, mark, strlen(mark))) return strchr(line, '/');
+  }
+  return 0;
+}
+
+char *unified_path(int pid, char *text, size_t size) { return path_in(pid, "::", text, size); }
+
+char *systemd_path(int pid, char *text, size_t size) {
+  char *path = path_in(pid, ":name=systemd:", text, size);
+  return path ? path : unified_path(pid, text, size);
 }
 
 int open_cgroup_of_init(struct run *r, const char *hierarchy) {

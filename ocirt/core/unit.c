@@ -106,7 +106,7 @@ static struct effect *unit_effect(struct run *r, const char *socket, const char 
 
 // Has systemd put the child where the plan says that it does? All later steps act there.
 static int check_place(struct run *r, const char *path) {
-  char text[8192], *line = unified_path(r->child, text, sizeof text);
+  char text[8192], *line = systemd_path(r->child, text, sizeof text);
   if (line && !strcmp(line, path)) return 0;
   put(&r->detail, "systemd has put it into the cgroup "); put(&r->detail, line ? line : "(none)");
   put(&r->detail, ", expected "); put(&r->detail, path);
@@ -157,7 +157,8 @@ int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
   if (!effect || !effect->state || effect->state == EFFECT_UNDONE) return 0;
   char events[256] = "";
   int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
-  if (dir >= 0) read_file(dir, "cgroup.events", events, sizeof events);
+  if (dir >= 0 && read_file(dir, "cgroup.events", events, sizeof events) < 0 && read_file(dir, "cgroup.procs", events, sizeof events) > 0)
+    strcpy(events, "populated 1");  // on v1
   // Cut off before systemd's answer, the unit may be another's, whose name this container wanted: ours has no process.
   if (effect->state == EFFECT_INTENDED && strstr(events, "populated 1")) {
     sys_close(dir);

@@ -108,15 +108,16 @@ class MakeCgroup(Step):
     (a v1 cpuset takes no process before). If the last directory exists already it must hold no
     process and not be frozen. With a register ``fd`` its ``file`` is opened into that, for writing; an empty ``file``
     is the directory. With ``tolerate`` 1 a hierarchy that may not be written (EACCES,
-    EPERM, EROFS) is passed over, and so are later steps on it that tolerate it too.
+    EPERM, EROFS) is passed over, and so are later steps on it that tolerate it too. With ``held`` 1 the last directory may
+    hold the child: systemd has made it.
 
     With ``unified`` 1 (cgroup v2) every controller that a cgroup above has is enabled for its children, as far as
     the kernel allows it: a step that needs a file of another one says why it is missing. The last directory must be
     a domain, with no process anywhere below.
     """
     fields = {"hierarchy": "text", "path": "text", "inherit": "texts", "unified": "number", "tolerate": "number",
-              "fd": "fd", "file": "text"}
-    defaults = {"inherit": (), "unified": 0, "tolerate": 0, "fd": NONE, "file": ""}
+              "held": "number", "fd": "fd", "file": "text"}
+    defaults = {"inherit": (), "unified": 0, "tolerate": 0, "held": 0, "fd": NONE, "file": ""}
     sentence = "make cgroup {hierarchy}{path}"
 
 

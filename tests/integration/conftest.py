@@ -19,6 +19,7 @@ from tests.integration.harness import (AS_USER, ENTRIES, LIMIT, MANAGER, ROOT, S
 SKIPS = {"v1": (V2, "this host has no cgroup v1"),
          "v2": (not V2, "the controllers of this host are v1"),
          "systemd": (not (V2 and Path("/run/systemd/system").exists()), "systemd with cgroup v2 does not run this host"),
+         "systemd_v1": (V2 or not Path("/run/systemd/system").exists(), "systemd with cgroup v1 does not run this host"),
          "cgroupfs": (SYSTEMD, "this run has systemd make the cgroups"),
          "cgroups": (MANAGER == ["--cgroup-manager=disabled"], "containers get no cgroups in this run")}
 """For each marker: whether its tests are passed over here, and why."""

@@ -130,3 +130,11 @@ def test_flags():
     assert whole.runtime == [__main__.OURS, "runc", "crun"] and whole.markdown == __main__.DOCS
     assert __main__.is_strict(Runtime("x", "/x", ("ocirt version 1",)))
     assert not __main__.is_strict(Runtime("ocirt", "/x", ("runc version 1",)))
+
+
+def test_the_driver_beside_crun():
+    measured = {"date": "today", "commit": "abc", "rounds": 5, "milliseconds": {"ocirt": {"create": 50.0}, "crun": {"create": 100.0}},
+                "quarter": {"ocirt": {"create": 30.0}, "crun": {"create": 90.0}}}
+    text = "\n".join(report.driver_section(measured))
+    assert "ocirt and crun by turns, 5 rounds" in text and "commit abc, today" in text
+    assert text.endswith("| create | 50 | 100 | 0.50 | 0.33 |")

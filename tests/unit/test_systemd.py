@@ -1,17 +1,20 @@
 """The driver that asks systemd: which unit, which properties, and the bytes of its messages, read back by jeepney."""
 
+import json
 import re
 import socket
 
 import pytest
 
-from ocirt.cgroups import dbus
+from ocirt.cgroups import choose, dbus
 from ocirt.cgroups.units import bits
 from ocirt.errors import ConfigError, HostError
-from ocirt.model.host import Host
+from ocirt.model.config import parse
+from ocirt.model.host import Cgroups, Host
 from ocirt.model.text import Text, Trace, bound, unit_parts
+from ocirt.plan import Plan
 from tests.unit.core import Core
-from tests.unit.plans import config, host, names, plan, shown, steps, v2, values
+from tests.unit.plans import config, host, names, plan, request, shown, steps, v1, v2, values
 
 jeepney = pytest.importorskip("jeepney")  # hack/test installs it
 
@@ -176,8 +179,29 @@ def test_paths_that_are_none(path):
 def test_hosts():
     with pytest.raises(HostError, match="systemd does not run"):
         made(on=v2())
-    with pytest.raises(HostError, match="cgroups of version 2 only"):
-        made(on=host(has_systemd=True))
+    with pytest.raises(HostError, match="^--systemd-cgroup: this host has no cgroup hierarchy name=systemd"):
+        made(on=host(has_systemd=True, cgroups=Cgroups(v1("memory"))))
+    with pytest.raises(HostError, match="a user's own systemd has no controllers"):
+        choose(parse(json.dumps(config()).encode()), request(systemd_cgroup="1", runtime_dir="/run/user/1000", rootless="true"),
+               host(has_systemd=True, euid=1000), Plan(Trace()))
+
+
+def test_on_cgroup_v1(core):
+    """Systemd's own hierarchy and path in all; the child opens what it joins when it has been placed. As runc tells it."""
+    on = host(has_systemd=True, cgroups=Cgroups(v1("cpu", "memory", "freezer", "pids", "name=systemd")))
+    built = made("a-b.slice:p:n", on, linux__resources={"memory": {"limit": 5000}, "cpu": {"shares": 500}, "pids": {"limit": 7}})
+    path = "/a.slice/a-b.slice/p-n.scope"
+    (start,) = steps(built, "host", "StartUnit")
+    assert (start.hierarchy, bound(start.path)) == ("/sys/fs/cgroup/systemd", path)
+    _, properties = called(core, start)
+    assert {name: properties[name] for name in ("MemoryLimit", "CPUShares", "TasksMax", "BlockIOAccounting", "Delegate")} == {
+        "MemoryLimit": ("t", 5000), "CPUShares": ("t", 500), "TasksMax": ("t", 7), "BlockIOAccounting": ("b", True), "Delegate": ("b", True)}
+    assert [(step.hierarchy, bound(step.path), step.held) for step in steps(built, "host", "MakeCgroup")] == [
+        (f"/sys/fs/cgroup/{name}", path, 1) for name in ("cpu", "memory", "pids", "freezer")]
+    order = names(built, "host")
+    assert order.index("Spawn") < order.index("StartUnit") < order.index("MakeCgroup") < order.index("WriteCgroup")
+    assert names(built, "init")[:11] == ["Receive", *["OpenCgroup"] * 5, *["JoinCgroup"] * 5]
+    assert names(built, "delete")[-1] == "StopUnit"
 
 
 @pytest.mark.parametrize("text, data", [("0", b"\1"), ("0-8", b"\xff\1"), ("1, 3", b"\n"), ("16", b"\0\0\1")])

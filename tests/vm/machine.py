@@ -21,15 +21,16 @@ class Guest:
 
     :param share: a folder that becomes /share.
     :param words: what to run; a path is a script of ours.
+    :param options: further ones of hack/vm.
     """
 
-    def __init__(self, name, share, *words, user="root", timeout):
+    def __init__(self, name, share, *words, user="root", timeout, options=()):
         RESULTS.mkdir(parents=True, exist_ok=True)
         share.chmod(0o777)
         self.log, self.share = RESULTS / f"{name}.log", share
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                [TREE / "hack/vm", "--timeout", str(timeout), "--user", user, "--share", share, *map(str, words)],
+                [TREE / "hack/vm", "--timeout", str(timeout), "--user", user, "--share", share, *options, *map(str, words)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
     def wait(self):

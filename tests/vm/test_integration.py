@@ -25,6 +25,7 @@ ELSEWHERE = {
     "test_netdevices.py": "is of network namespaces and netlink, which know no cgroup",
     "test_notify.py": "is of sockets that the tests make themselves",
     "test_rdt.py": "is of a resctrl file system that the tests make themselves",
+    "test_systemd_v1.py": "has a guest of its own, of another kind",
     **dict.fromkeys(("test_cgroups.py", "test_events.py", "test_pause.py", "test_ps.py", "test_update.py"),
                     "is of cgroup v1; what v2 has of it is in test_cgroups_v2.py, test_update_v2.py and test_verbs_v2.py"),
 }
@@ -65,3 +66,14 @@ def test_integration(boot, report, manager):
     report("integration" if manager == MANAGERS[0] else f"integration, {manager}", {**outcomes, "failures": failures})
     assert not ends, "\n".join(ends)
     assert outcomes["passed"] > (200 if manager == MANAGERS[0] else 80)
+
+
+def test_cgroup_v1(boot, report):
+    """systemd with the controllers in v1 hierarchies, as on older hosts."""
+    guest = boot("integration-v1", "--", "/tree/tests/vm/guest/run-tests", "tests/integration/test_systemd_v1.py", timeout=600, options=("--v1",))
+    status = guest.wait()
+    assert (guest.share / "junit.xml").exists(), guest.end_of_log()
+    outcomes, failed = counts(guest.share / "junit.xml")
+    report("systemd, cgroup v1", {**outcomes, "failures": failed})
+    assert status == 0, guest.end_of_log()
+    assert outcomes["passed"] > 8 and not outcomes.get("skipped")

@@ -1,0 +1,49 @@
+"""Cgroups v1 on a host that systemd runs: the scope is systemd's, in its own hierarchy and those that it uses for accounting;
+the others have the same path, and are made and joined as :mod:`.v1` does.
+
+As in runc's driver, systemd is told of memory, CPU, blocks and tasks, and the unit is delegated: so it moves nobody again.
+"""
+
+from ..errors import HostError
+from ..model.text import Template
+from ..plan.steps import MakeCgroup, NONE
+from . import dbus
+from .systemd import Scope, _is_set, _or_unlimited, quotas, tasks
+from .v1 import INHERITED, V1
+
+HOME = "name=systemd"
+
+
+class SystemdV1(Scope, V1):
+    """The driver for one container. The child joins what systemd does not use when that has placed it, and opens the files
+    itself: it is there before them.
+
+    :raises HostError: systemd has no hierarchy here, or it is a user's own, which has no controllers.
+    """
+
+    QUOTA, BLOCKS = "cpu.cfs_quota_us", "BlockIO"
+
+    def __init__(self, config, request, host, plan, flag):
+        self.home = host.cgroups.hierarchy(HOME)
+        if self.home is None:
+            raise HostError(flag, f"this host has no cgroup hierarchy {HOME}")
+        self.prepare(config, request, host, plan, flag)
+        if self.manager.top:
+            raise HostError(flag, "a user's own systemd has no controllers where they are of cgroup v1")
+        super().__init__(config.linux, request, host, plan)
+        self.register, self.tolerate = NONE, 0
+
+    def besides(self, resources):
+        return [self._step(MakeCgroup, each, held=1,
+                           inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
+                for each in self.hierarchies if each is not self.home]
+
+    def wait(self):
+        # Of the unified hierarchy, where there is one, nothing is opened: there systemd has placed the child.
+        return [*super().wait(), *[step for step in V1.open(self) if step.fd != NONE]]
+
+    def _limits(self, resources):
+        limit, weight, shares = resources.memory.limit, resources.block_io.weight, resources.cpu.shares
+        given = [dbus.number("MemoryLimit", _or_unlimited(limit))] if _is_set(limit) else []
+        given += [dbus.number(name, Template(value)) for name, value in (("CPUShares", shares), ("BlockIOWeight", weight)) if _is_set(value)]
+        return [*given, *quotas(resources.cpu), *tasks(resources.pids)]
