@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import OcirtError
 from ..failures import InstallationError, TimeoutExpired
@@ -52,7 +53,9 @@ class Attendant:
         self._words, self._pass_fds, self._config = words, pass_fds, config
         self.child = Child()
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():  # the kernel closes what is open
+            return
         self.release()
 
     def start(self) -> None:

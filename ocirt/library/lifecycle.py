@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Union
 
@@ -121,7 +122,9 @@ class Bundle:
         self.args = process.get("args") or () if isinstance(process, dict) else ()
         self.config = memfd("config.json", data)
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():  # the kernel closes what is open
+            return
         self.close()
 
     def close(self) -> None:
@@ -250,7 +253,9 @@ class Lifecycle:
         self.runtime, self.id, self.attendant, self._held = runtime, id, attendant, held
         self._ended: End | None = None
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():  # the kernel closes what is open
+            return
         self.let_go()
 
     def let_go(self) -> None:

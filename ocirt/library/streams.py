@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Protocol, Union
 
@@ -71,7 +73,9 @@ class Streams:
             raise RequestError(f"{('stdin', 'stdout', 'stderr')[number]}: found {found}, expected PIPE, DEVNULL, a descriptor or a file")
         return found
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():  # the kernel closes what is open
+            return
         self.given_away()
         self.close()
 
