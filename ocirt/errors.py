@@ -14,11 +14,11 @@ OcirtError                  attributes phase, path, errno: None where there is n
  ├── TimeoutExpired *       also a TimeoutError: the time was up (stdout, stderr: what came until then)
  └── CommandFailed *        run(check=True): the command has ended, and not with 0 (result)
 
-Those with a star live in :mod:`ocirt.failures`: only the library raises them, and a create that compiles does not pay for
-them. All are names of the package: ``ocirt.ConfigError``.
+Those with a star live in :mod:`ocirt.failures`: only the library raises them, and a create that compiles does not pay
+for them. All are names of the package: ``ocirt.ConfigError``.
 
-:ivar phase: where it failed: ``request`` (an argument), ``compile`` (deciding what to do), ``state``, or a section of the
-    program (docs/architecture.md, "Sections of a program"): ``host``, ``init``, ``begin``, ``delete``...
+:ivar phase: where it failed: ``request`` (an argument), ``compile`` (deciding what to do), ``state``, or a section of
+    the program (docs/architecture.md, "Sections of a program"): ``host``, ``init``, ``begin``, ``delete``...
 :ivar path: the JSON path in config.json, or the flag, that asked for what failed: ``mounts[3].source``.
 :ivar errno: what the kernel answered, as in :mod:`errno`.
 """

@@ -1,8 +1,9 @@
 """The process of the executable that attends to a container, or to a process in one, until its end.
 
-It is the parent of the container's process, which nobody else can wait for on a kernel that does not tell exit statuses by
-pidfd. It tells by a pipe (``--status-fd``) that the process is there, what failed, and how it ended; and it holds the other
-end of our life: once nobody reads the pipe any more it kills what it attends to, and removes the container.
+It is the parent of the container's process, which nobody else can wait for on a kernel that does not tell exit
+statuses by pidfd. It tells by a pipe (``--status-fd``) that the process is there, what failed, and how it ended; and
+it holds the other end of our life: once nobody reads the pipe any more it kills what it attends to, and removes the
+container.
 """
 
 from __future__ import annotations

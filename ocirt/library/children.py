@@ -49,8 +49,8 @@ class Child:
         """Start the executable.
 
         :param words: its command line, the program's name first.
-        :param fds: the descriptors that it gets: its number there -> the caller's. It gets no others: all that Python makes
-            are close-on-exec, and what is not it closes itself before it makes a container.
+        :param fds: the descriptors that it gets: its number there -> the caller's. It gets no others: all that Python
+            makes are close-on-exec, and what is not it closes itself before it makes a container.
         :raises InstallationError: it cannot be started.
         """
         _reap_abandoned()

@@ -11,28 +11,9 @@ import time
 
 import pytest
 
-from ocirt import (
-    DEVNULL,
-    PIPE,
-    STDOUT,
-    CommandFailed,
-    ConfigError,
-    Container,
-    ContainerExists,
-    Event,
-    HostError,
-    InstallationError,
-    NoContainer,
-    OcirtError,
-    ProgramError,
-    RequestError,
-    Runtime,
-    StateError,
-    StepError,
-    TimeoutExpired,
-    WrongState,
-    run,
-)
+from ocirt import (DEVNULL, PIPE, STDOUT, CommandFailed, ConfigError, Container, ContainerExists, Event, HostError,
+                   InstallationError, NoContainer, OcirtError, ProgramError, RequestError, Runtime, StateError,
+                   StepError, TimeoutExpired, WrongState, run)
 from ocirt.library import pidfd
 from tests.integration.harness import LIMIT, cgroups_path
 from tests.integration.library import children, config_for, descriptors
