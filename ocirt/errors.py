@@ -7,7 +7,7 @@ OcirtError                  attributes phase, path, errno: None where there is n
  ├── StateError             the state directory of a container cannot be read, or does not allow it
  │    ├── NoContainer       there is none
  │    ├── ContainerExists * there is one of that id
- │    └── WrongState *      it is not in a state that allows it: to start one that runs, to pause one that has stopped
+ │    └── WrongState *      it is in a state that does not allow it: to start one that runs
  ├── StepError *            a step failed while the container was made, started, changed or deleted
  │    └── ProgramError *    the program of the container, or of an exec, is not there or cannot be executed
  ├── InstallationError *    the executable is not there, cannot be started, or is of another build
