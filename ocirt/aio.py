@@ -4,8 +4,8 @@
         await container.start()
         print(await container.stdout.read())
 
-No thread waits: the event loop watches pidfds and pipes. A task that is cancelled leaves nothing behind: it ends when what it
-was doing has been brought to its end (a start, a delete) or undone (a create, a run).
+No thread waits: the event loop watches pidfds and pipes. A task that is cancelled leaves nothing behind: it ends when
+what it was doing has been brought to its end (a start, a delete) or undone (a create, a run).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import select
 import signal as signals
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
-from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from .errors import StateError
@@ -37,8 +36,7 @@ Value = TypeVar("Value")
 class _Closing(Protocol):
     async def __aenter__(self) -> Any: ...
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                        trace: TracebackType | None) -> None: ...
+    async def __aexit__(self, *exception: object) -> None: ...
 
 
 Owner = TypeVar("Owner", bound=_Closing)
@@ -58,9 +56,9 @@ class Coming(Generic[Owner]):
         self._owner = await self._make()
         return self._owner
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         assert self._owner is not None
-        await self._owner.__aexit__(kind, error, trace)
+        await self._owner.__aexit__(*exception)
 
 
 async def drive(operation: Operation[Value]) -> Value:
@@ -125,7 +123,8 @@ class _Pipes:
         if (file := streams.file(number)) is None:
             return None
         reader = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, file)
         self._transports.append(transport)
         return reader
 
@@ -136,7 +135,8 @@ class _Pipes:
 
 
 class Process:
-    """A process that ``Container.exec`` has started, see :class:`ocirt.Process`. Leaving its ``async with`` block kills it.
+    """A process that ``Container.exec`` has started, see :class:`ocirt.Process`. Leaving its ``async with`` block
+    kills it.
 
     :ivar stdin: our end of the pipe as a stream; ``None`` where it is no pipe. The same of ``stdout``, ``stderr``.
     """
@@ -195,7 +195,7 @@ class Process:
     async def __aenter__(self) -> Process:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self.close()
 
 
@@ -283,8 +283,8 @@ class Container:
 
     def exec(self, args: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None,
              user: str | int | None = None, additional_gids: Iterable[int] = (), capabilities: Iterable[str] = (),
-             no_new_privileges: bool = False, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL, stderr: Stream = DEVNULL,
-             pass_fds: Sequence[int] = ()) -> Coming[Process]:
+             no_new_privileges: bool = False, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL,
+             stderr: Stream = DEVNULL, pass_fds: Sequence[int] = ()) -> Coming[Process]:
         """Start a further process in it; parameters and errors are those of :meth:`ocirt.Container.exec`.
 
         :returns: what is to be awaited, or the head of an ``async with`` block.
@@ -303,9 +303,9 @@ class Container:
             return process
         return Coming(make)
 
-    async def run(self, args: Sequence[str], *, input: bytes | str = b"", timeout: float | None = None, check: bool = False,
-                  max_output: int | None = MAX_OUTPUT, cwd: str | None = None, env: Mapping[str, str] | None = None,
-                  user: str | int | None = None) -> Result:
+    async def run(self, args: Sequence[str], *, input: bytes | str = b"", timeout: float | None = None,
+                  check: bool = False, max_output: int | None = MAX_OUTPUT, cwd: str | None = None,
+                  env: Mapping[str, str] | None = None, user: str | int | None = None) -> Result:
         """Run a further process in it to its end; see :meth:`ocirt.Container.run`."""
         streams, output = Streams.open(PIPE, PIPE, PIPE), Output(max_output)
         flags = lifecycle.exec_flags(cwd, env, user, (), (), False)
@@ -380,14 +380,14 @@ class Container:
     async def __aenter__(self) -> Container:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self.delete(force=True)
 
 
 async def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
               id: str | None = None, input: bytes | str = b"", timeout: float | None = None, check: bool = False,
-              max_output: int | None = MAX_OUTPUT, stdout: Stream = PIPE, stderr: Stream = PIPE, pass_fds: Sequence[int] = (),
-              runtime: Runtime | None = None) -> Result:
+              max_output: int | None = MAX_OUTPUT, stdout: Stream = PIPE, stderr: Stream = PIPE,
+              pass_fds: Sequence[int] = (), runtime: Runtime | None = None) -> Result:
     """Run a container from its creation to its removal; parameters and errors are those of :func:`ocirt.run`."""
     runtime = runtime or Runtime()
     name = lifecycle.new_id() if id is None else checked_id(id)

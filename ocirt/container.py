@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal as signals
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import IO, Any
 
 from .errors import StateError
@@ -24,9 +23,10 @@ from .state import ids as state_ids
 class Container:
     """A container. Leaving its ``with`` block kills and deletes it, whatever happened in it.
 
-    Made by :meth:`create`, or found by :meth:`load`. Any thread may use it, several at once. One that was made here lives no
-    longer than this object and this process: its end, however it comes, is the container's, which is killed and deleted by
-    the process that attends to it. (What shall outlive us is made by ``ocirt create``, and found by :meth:`load`.)
+    Made by :meth:`create`, or found by :meth:`load`. Any thread may use it, several at once. One that was made here
+    lives no longer than this object and this process: its end, however it comes, is the container's, which is killed
+    and deleted by the process that attends to it. (What shall outlive us is made by ``ocirt create``, and found by
+    :meth:`load`.)
 
     :ivar id: its id.
     :ivar runtime: the runtime that it belongs to.
@@ -54,18 +54,20 @@ class Container:
         """Make a container, of a bundle or of a config in Python. Its program is run by :meth:`start`.
 
         :param bundle: a directory with config.json.
-        :param config: what config.json would hold, as :func:`ocirt.sandbox` makes it; instead of the bundle's. No file is
-            written.
+        :param config: what config.json would hold, as :func:`ocirt.sandbox` makes it; instead of the bundle's. No
+            file is written.
         :param rootfs: the directory of its root file system, in place of the config's ``root.path``.
         :param id: letters, digits and ``_+-.``; by default one that is new.
-        :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file. The same of the next two; ``stderr`` may be ``STDOUT``.
+        :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file. The same of the next two; ``stderr`` may be
+            ``STDOUT``.
         :param pass_fds: descriptors that its program gets, as 3, 4...
         :raises ConfigError: the config is wrong.
         :raises OcirtError: it cannot be made. Nothing is left of it.
         """
         found = runtime or Runtime()
         name = lifecycle.new_id() if id is None else checked_id(id)
-        return cls(drive(Lifecycle.create(found, Bundle(bundle, config, rootfs), name, Streams.open(stdin, stdout, stderr), pass_fds)))
+        made, streams = Bundle(bundle, config, rootfs), Streams.open(stdin, stdout, stderr)
+        return cls(drive(Lifecycle.create(found, made, name, streams, pass_fds)))
 
     @classmethod
     def load(cls, id: str, *, runtime: Runtime | None = None) -> Container:
@@ -139,8 +141,8 @@ class Container:
 
     def exec(self, args: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None,
              user: str | int | None = None, additional_gids: Iterable[int] = (), capabilities: Iterable[str] = (),
-             no_new_privileges: bool = False, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL, stderr: Stream = DEVNULL,
-             pass_fds: Sequence[int] = ()) -> Process:
+             no_new_privileges: bool = False, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL,
+             stderr: Stream = DEVNULL, pass_fds: Sequence[int] = ()) -> Process:
         """Start a further process in it, which has been executed when this returns.
 
         :param args: the program and its arguments.
@@ -191,8 +193,9 @@ class Container:
 
     @property
     def pidfd(self) -> int | None:
-        """A descriptor of its first process, ready to read once that has ended: for select, poll or an event loop of the
-        caller's. It is this object's, until the container is deleted; ``None`` where it had ended before we could look."""
+        """A descriptor of its first process, ready to read once that has ended: for select, poll or an event loop of
+        the caller's. It is this object's, until the container is deleted; ``None`` where it had ended before we could
+        look."""
         return self._life.pidfd
 
     @property
@@ -203,8 +206,8 @@ class Container:
 
     @property
     def oom(self) -> bool:
-        """Has the kernel killed any of its processes for want of memory? Known as long as it is there; of one that was made
-        here also later.
+        """Has the kernel killed any of its processes for want of memory? Known as long as it is there; of one that
+        was made here also later.
 
         :raises NoContainer: it was found by :meth:`load`, and has been deleted.
         """
@@ -254,7 +257,7 @@ class Container:
     def __enter__(self) -> Container:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.delete(force=True)
 
     def _close_streams(self) -> None:
@@ -263,9 +266,10 @@ class Container:
                 close_quietly(file)
 
 
-def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None, id: str | None = None,
-        input: bytes | str = b"", timeout: float | None = None, check: bool = False, max_output: int | None = MAX_OUTPUT,
-        stdout: Stream = PIPE, stderr: Stream = PIPE, pass_fds: Sequence[int] = (), runtime: Runtime | None = None) -> Result:
+def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
+        id: str | None = None, input: bytes | str = b"", timeout: float | None = None, check: bool = False,
+        max_output: int | None = MAX_OUTPUT, stdout: Stream = PIPE, stderr: Stream = PIPE,
+        pass_fds: Sequence[int] = (), runtime: Runtime | None = None) -> Result:
     """Run a container from its creation to its removal, with one process of the executable.
 
     :param bundle: as for :meth:`Container.create`, and so ``config``, ``rootfs``, ``id`` and ``pass_fds``.
@@ -282,6 +286,7 @@ def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, 
     runtime = runtime or Runtime()
     name = lifecycle.new_id() if id is None else checked_id(id)
     output, found = Output(max_output), Bundle(bundle, config, rootfs)
-    end = drive(lifecycle.run(runtime, found, name, Streams.open(PIPE, stdout, stderr), pass_fds, encoded(input), timeout, output))
+    streams = Streams.open(PIPE, stdout, stderr)
+    end = drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output))
     result = result_of(found.args, end, output)
     return result.check() if check else result

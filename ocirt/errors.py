@@ -7,18 +7,18 @@ OcirtError                  attributes phase, path, errno: None where there is n
  ├── StateError             the state directory of a container cannot be read, or does not allow it
  │    ├── NoContainer       there is none
  │    ├── ContainerExists * there is one of that id
- │    └── WrongState *      it is not in a state that allows it: to start one that runs, to pause one that has stopped
+ │    └── WrongState *      it is in a state that does not allow it: to start one that runs
  ├── StepError *            a step failed while the container was made, started, changed or deleted
  │    └── ProgramError *    the program of the container, or of an exec, is not there or cannot be executed
  ├── InstallationError *    the executable is not there, cannot be started, or is of another build
  ├── TimeoutExpired *       also a TimeoutError: the time was up (stdout, stderr: what came until then)
  └── CommandFailed *        run(check=True): the command has ended, and not with 0 (result)
 
-Those with a star live in :mod:`ocirt.failures`: only the library raises them, and a create that compiles does not pay for
-them. All are names of the package: ``ocirt.ConfigError``.
+Those with a star live in :mod:`ocirt.failures`: only the library raises them, and a create that compiles does not pay
+for them. All are names of the package: ``ocirt.ConfigError``.
 
-:ivar phase: where it failed: ``request`` (an argument), ``compile`` (deciding what to do), ``state``, or a section of the
-    program (docs/architecture.md, "Sections of a program"): ``host``, ``init``, ``begin``, ``delete``...
+:ivar phase: where it failed: ``request`` (an argument), ``compile`` (deciding what to do), ``state``, or a section of
+    the program (docs/architecture.md, "Sections of a program"): ``host``, ``init``, ``begin``, ``delete``...
 :ivar path: the JSON path in config.json, or the flag, that asked for what failed: ``mounts[3].source``.
 :ivar errno: what the kernel answered, as in :mod:`errno`.
 """

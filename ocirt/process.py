@@ -6,7 +6,6 @@ import os
 import signal as signals
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import IO
 
 from .failures import CommandFailed
@@ -57,7 +56,8 @@ class Result:
 
 
 def result_of(args: Sequence[str], end: End, output: Output) -> Result:
-    return Result(tuple(args), end.returncode, output.of(1), output.of(2), end.signal, end.oom_kills > 0, output.truncated)
+    return Result(tuple(args), end.returncode, output.of(1), output.of(2), end.signal, end.oom_kills > 0,
+                  output.truncated)
 
 
 class Process:
@@ -112,7 +112,8 @@ class Process:
         """
         return drive(lifecycle.wait(self._attendant, timeout)).returncode
 
-    def communicate(self, input: bytes | str = b"", timeout: float | None = None, max_output: int | None = MAX_OUTPUT) -> Result:
+    def communicate(self, input: bytes | str = b"", timeout: float | None = None,
+                    max_output: int | None = MAX_OUTPUT) -> Result:
         """Write its input and read its outputs, those which are pipes, until it ends; they are closed then.
 
         :param input: what to write; text is written as UTF-8.
@@ -147,7 +148,7 @@ class Process:
     def __enter__(self) -> Process:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _give_back_streams(self) -> None:

@@ -1,8 +1,9 @@
 """The process of the executable that attends to a container, or to a process in one, until its end.
 
-It is the parent of the container's process, which nobody else can wait for on a kernel that does not tell exit statuses by
-pidfd. It tells by a pipe (``--status-fd``) that the process is there, what failed, and how it ended; and it holds the other
-end of our life: once nobody reads the pipe any more it kills what it attends to, and removes the container.
+It is the parent of the container's process, which nobody else can wait for on a kernel that does not tell exit
+statuses by pidfd. It tells by a pipe (``--status-fd``) that the process is there, what failed, and how it ended; and
+it holds the other end of our life: once nobody reads the pipe any more it kills what it attends to, and removes the
+container.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import OcirtError
 from ..failures import InstallationError, TimeoutExpired
@@ -52,7 +54,9 @@ class Attendant:
         self._words, self._pass_fds, self._config = words, pass_fds, config
         self.child = Child()
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():  # the kernel closes what is open
+            return
         self.release()
 
     def start(self) -> None:

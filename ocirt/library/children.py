@@ -11,9 +11,10 @@ import fcntl
 import os
 import select
 import signal
+import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -35,7 +36,9 @@ class Child:
         self._made: list[int] = []
         self._pidfd, self._reaped = -1, False
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():  # the kernel closes what is open
+            return
         if not self.reap():  # nobody has waited for it
             heir = Child()
             heir._made, heir._pidfd, self._pidfd = self._made, self._pidfd, -1
@@ -46,8 +49,8 @@ class Child:
         """Start the executable.
 
         :param words: its command line, the program's name first.
-        :param fds: the descriptors that it gets: its number there -> the caller's. It gets no others: all that Python makes
-            are close-on-exec, and what is not it closes itself before it makes a container.
+        :param fds: the descriptors that it gets: its number there -> the caller's. It gets no others: all that Python
+            makes are close-on-exec, and what is not it closes itself before it makes a container.
         :raises InstallationError: it cannot be started.
         """
         _reap_abandoned()

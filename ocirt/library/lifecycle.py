@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Union
 
@@ -99,8 +100,9 @@ class Bundle:
         self.args: Sequence[str] = ()
         if config is None:
             if directory is None or rootfs is not None:
-                raise RequestError("bundle: found none, expected a bundle's directory, or a config and its rootfs" if directory is None
-                                   else "rootfs: found one beside a bundle, whose config.json names it, expected a config with it")
+                raise RequestError("bundle: found none, expected a bundle's directory, or a config and its rootfs"
+                                   if directory is None else
+                                   "rootfs: found one beside a bundle, whose config.json names it, expected a config")
             self.directory = os.path.abspath(directory)
             return
         members = deepcopy(dict(config))
@@ -110,7 +112,8 @@ class Bundle:
         path = root.get("path") if isinstance(root, dict) else None
         if directory is None:
             if not (isinstance(path, str) and os.path.isabs(path)):
-                raise RequestError(f"config: root.path: found {path!r}, expected an absolute path, or rootfs= or a bundle beside it")
+                raise RequestError(f"config: root.path: found {path!r}, expected an absolute path, or rootfs= or "
+                                   "a bundle beside it")
             directory = path
         self.directory = os.path.abspath(directory)
         try:
@@ -121,7 +124,9 @@ class Bundle:
         self.args = process.get("args") or () if isinstance(process, dict) else ()
         self.config = memfd("config.json", data)
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():  # the kernel closes what is open
+            return
         self.close()
 
     def close(self) -> None:
@@ -134,7 +139,8 @@ def new_id() -> str:
     return f"ocirt-{os.urandom(8).hex()}"
 
 
-def attend(name: str, runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int]) -> Attendant:
+def attend(name: str, runtime: Runtime, bundle: Bundle, id: str, streams: Streams,
+           pass_fds: Sequence[int]) -> Attendant:
     """Who attends to the verb ``name``, create or run, of a bundle."""
     return Attendant(runtime, id, [name, "--bundle", bundle.directory, "--", id], streams, pass_fds, bundle.config)
 
@@ -154,7 +160,8 @@ def remove(attendant: Attendant, is_made: bool = False) -> Operation[None]:
 
 
 def undo(attendant: Attendant) -> Operation[None]:
-    """After an attendant has ended too early: it has undone what it did if it says what failed, and not if it was killed."""
+    """After an attendant has ended too early: it has undone what it did if it says what failed, and not if it was
+    killed."""
     if report.error_in(attendant.lines) is None:
         yield from verb(attendant.runtime, attendant.id, "delete", "--force", "--", attendant.id)
 
@@ -195,7 +202,8 @@ def run(runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: S
 
 
 def communicate(attendant: Attendant, input: bytes, timeout: float | None, output: Output) -> Operation[End]:
-    """Write a process' input and read its outputs until it ends; it is killed if the time is up or there is too much output.
+    """Write a process' input and read its outputs until it ends; it is killed if the time is up or there is too much
+    output.
 
     :raises TimeoutExpired: the time was up.
     """
@@ -250,7 +258,9 @@ class Lifecycle:
         self.runtime, self.id, self.attendant, self._held = runtime, id, attendant, held
         self._ended: End | None = None
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():  # the kernel closes what is open
+            return
         self.let_go()
 
     def let_go(self) -> None:
@@ -362,7 +372,8 @@ class Lifecycle:
             raise TimeoutExpired(f"the end of {self.id}", self.runtime.timeout)
         self.let_go()
 
-    def exec(self, args: Sequence[str], flags: Sequence[str], streams: Streams, pass_fds: Sequence[int]) -> Operation[Attendant]:
+    def exec(self, args: Sequence[str], flags: Sequence[str], streams: Streams,
+             pass_fds: Sequence[int]) -> Operation[Attendant]:
         """A process in it, once its program has been executed.
 
         :raises WrongState: the container does not run.

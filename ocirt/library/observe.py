@@ -44,8 +44,8 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that has happened to a container: ``oom``, it has run out of memory, or ``end`` of its first process, which
-    is the last event."""
+    """Something that has happened to a container: ``oom``, it has run out of memory, or ``end`` of its first process,
+    which is the last event."""
 
     type: Literal["oom", "end"]
 

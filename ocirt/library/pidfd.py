@@ -35,7 +35,8 @@ def hold(pid: int, start_time: int) -> int | None:
 
 
 def exit_status(pidfd: int) -> int | None:
-    """The wait status of a process that has ended and been reaped; ``None`` where it has not, or this kernel does not tell."""
+    """The wait status of a process that has ended and been reaped; ``None`` where it has not, or this kernel does not
+    tell."""
     data = bytearray(INFO.pack(EXIT, *[0] * 13))
     try:
         fcntl.ioctl(pidfd, GET_INFO, data)
@@ -62,7 +63,8 @@ def end(pidfd: int, deadline: float | None) -> Operation[End | None | bool]:
 
 
 def can_tell() -> bool:
-    """Does this kernel answer PIDFD_GET_INFO? Asked of this very process. (That it knows EXIT, too, it does not say.)"""
+    """Does this kernel answer PIDFD_GET_INFO? Asked of this very process. (That it knows EXIT, too, it does not
+    say.)"""
     pidfd = os.pidfd_open(os.getpid())
     try:
         fcntl.ioctl(pidfd, GET_INFO, bytearray(INFO.size))

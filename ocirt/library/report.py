@@ -1,4 +1,5 @@
-"""What the executable tells, a JSON object a line: log lines, and those of ``--status-fd`` (core/log.c, core/status.c)."""
+"""What the executable tells, a JSON object a line: log lines, and those of ``--status-fd`` (core/log.c,
+core/status.c)."""
 
 from __future__ import annotations
 
@@ -96,7 +97,8 @@ class Begin:
 class End:
     """How a process has ended.
 
-    :ivar returncode: its exit status; of one that a signal has ended 128 and the signal's number, as on the command line.
+    :ivar returncode: its exit status; of one that a signal has ended 128 and the signal's number, as on the command
+        line.
     :ivar signal: that signal, or 0.
     :ivar oom_kills: how many processes of the container the kernel has killed for want of memory.
     """

@@ -15,27 +15,27 @@ REFUSED = [
     # Other processes, keys, the kernel's own work and its debugging, namespaces and mounts: what needs no program that
     # computes something, and where most holes were found.
     "acct", "add_key", "bpf", "clock_adjtime", "clock_settime", "delete_module", "finit_module", "fsconfig", "fsmount",
-    "fsopen", "fspick", "init_module", "io_uring_enter", "io_uring_register", "io_uring_setup", "kcmp", "kexec_file_load",
-    "kexec_load", "keyctl", "lookup_dcookie", "mount", "mount_setattr", "move_mount", "move_pages", "name_to_handle_at",
-    "open_by_handle_at", "open_tree", "perf_event_open", "personality", "pivot_root", "process_vm_readv", "process_vm_writev",
-    "ptrace", "quotactl", "reboot", "request_key", "setns", "settimeofday", "swapoff", "swapon", "syslog", "umount2",
-    "unshare", "userfaultfd", "vmsplice",
+    "fsopen", "fspick", "init_module", "io_uring_enter", "io_uring_register", "io_uring_setup", "kcmp",
+    "kexec_file_load", "kexec_load", "keyctl", "lookup_dcookie", "mount", "mount_setattr", "move_mount", "move_pages",
+    "name_to_handle_at", "open_by_handle_at", "open_tree", "perf_event_open", "personality", "pivot_root",
+    "process_vm_readv", "process_vm_writev", "ptrace", "quotactl", "reboot", "request_key", "setns", "settimeofday",
+    "swapoff", "swapon", "syslog", "umount2", "unshare", "userfaultfd", "vmsplice",
 ]
 CLONE_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID and NET: flags by which clone(2) would make a namespace."""
 EPERM, ENOSYS = 1, 38
 
 
-def sandbox(args: Sequence[str], *, memory: int | None = 256 << 20, processes: int | None = 64, cpus: float | None = 1.0,
-            files: int = 1024, scratch: int = 64 << 20, env: Mapping[str, str] | None = None, cwd: str = "/tmp", uid: int = NOBODY,
-            gid: int = NOBODY, binds: Mapping[str, str] | None = None, hostname: str = "sandbox",
-            cgroup: str | None = None) -> dict[str, Any]:
-    """A config.json, as a dict to be changed at will, for untrusted code: an unprivileged user without a capability or the
-    way to one, a read-only root, no network but its own loopback, no system calls that only an administrator or an
-    attacker needs, and limits on all that it could use up. docs/library.md tells what it does not hold off.
+def sandbox(args: Sequence[str], *, memory: int | None = 256 << 20, processes: int | None = 64,
+            cpus: float | None = 1.0, files: int = 1024, scratch: int = 64 << 20, env: Mapping[str, str] | None = None,
+            cwd: str = "/tmp", uid: int = NOBODY, gid: int = NOBODY, binds: Mapping[str, str] | None = None,
+            hostname: str = "sandbox", cgroup: str | None = None) -> dict[str, Any]:
+    """A config.json, as a dict to be changed at will, for untrusted code: an unprivileged user without a capability
+    or the way to one, a read-only root, no network but its own loopback, no system calls that only an administrator
+    or an attacker needs, and limits on all that it could use up. docs/library.md tells what it does not hold off.
 
-    A caller without root's rights gets a user namespace in which only they exist, and no limits but those of ``files`` and
-    ``scratch``: cgroups are not theirs to make.
+    A caller without root's rights gets a user namespace in which only they exist, and no limits but those of
+    ``files`` and ``scratch``: cgroups are not theirs to make.
 
     :param args: the program and its arguments.
     :param memory: bytes, ``scratch`` included; ``None``: no limit.
@@ -70,14 +70,16 @@ def sandbox(args: Sequence[str], *, memory: int | None = 256 << 20, processes: i
             "args": list(args), "cwd": cwd, "user": {"uid": uid, "gid": gid, "umask": 0o22},
             "env": [PATH, "HOME=/tmp", *[f"{name}={value}" for name, value in (env or {}).items()]],
             "capabilities": {kind: [] for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")},
-            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": files, "soft": files}, {"type": "RLIMIT_CORE", "hard": 0, "soft": 0}],
+            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": files, "soft": files},
+                        {"type": "RLIMIT_CORE", "hard": 0, "soft": 0}],
             "noNewPrivileges": True,
         },
         "root": {"path": "rootfs", "readonly": True},
         "hostname": hostname,
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
-            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "noexec", "mode=755", "size=64k"]},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+             "options": ["nosuid", "noexec", "mode=755", "size=64k"]},
             {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs",
              "options": ["nosuid", "nodev", "mode=1777", f"size={scratch}"]},
             *[{"destination": inside, "type": "bind", "source": os.path.abspath(outside),
@@ -100,8 +102,8 @@ def resources(memory: int | None, processes: int | None, cpus: float | None) -> 
 
 
 def seccomp() -> dict[str, Any]:
-    """``linux.seccomp``: what REFUSED lists fails with EPERM, and so does a clone(2) that makes namespaces. Clone3, whose
-    flags a filter cannot see, is not there, so that the C library takes clone(2)."""
+    """``linux.seccomp``: what REFUSED lists fails with EPERM, and so does a clone(2) that makes namespaces. Clone3,
+    whose flags a filter cannot see, is not there, so that the C library takes clone(2)."""
     return {
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [

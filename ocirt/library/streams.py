@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Protocol, Union
 
@@ -29,7 +31,8 @@ class HasDescriptor(Protocol):
 
 
 Stream = Union[int, HasDescriptor, None]
-"""``PIPE``, ``DEVNULL`` or ``None``, ``STDOUT``, a descriptor, or a file. (The values are those of :mod:`subprocess`.)"""
+"""``PIPE``, ``DEVNULL`` or ``None``, ``STDOUT``, a descriptor, or a file. (The values are those of
+:mod:`subprocess`.)"""
 
 
 @dataclass(slots=True)
@@ -68,10 +71,13 @@ class Streams:
             return self.given[1]
         found = wanted if isinstance(wanted, int) else wanted.fileno()
         if found < 0:
-            raise RequestError(f"{('stdin', 'stdout', 'stderr')[number]}: found {found}, expected PIPE, DEVNULL, a descriptor or a file")
+            name = ("stdin", "stdout", "stderr")[number]
+            raise RequestError(f"{name}: found {found}, expected PIPE, DEVNULL, a descriptor or a file")
         return found
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():  # the kernel closes what is open
+            return
         self.given_away()
         self.close()
 
@@ -86,7 +92,8 @@ class Streams:
         self.ours.clear()
 
     def file(self, number: int) -> IO[bytes] | None:
-        """Our end of the pipe of the stream ``number`` as a file, which has it from now on; ``None`` where it is no pipe."""
+        """Our end of the pipe of the stream ``number`` as a file, which has it from now on; ``None`` where it is no
+        pipe."""
         fd = self.ours.pop(number, None)
         return None if fd is None else os.fdopen(fd, "wb" if number == 0 else "rb")
 
@@ -117,8 +124,8 @@ class Output:
 def transfer(fds: dict[int, int], data: bytes, until: int, output: Output, deadline: float | None) -> Operation[bool]:
     """Write ``data`` to standard input and read both outputs, all at once: no order of theirs can block us.
 
-    Ends with the process, when what it has left in the pipes is read, or when the output is too much: a process that it has
-    left behind may hold them open without end.
+    Ends with the process, when what it has left in the pipes is read, or when the output is too much: a process that
+    it has left behind may hold them open without end.
 
     :param fds: number of a stream -> our end of its pipe; whoever calls closes what is left in it.
     :param until: a pidfd that becomes ready with the end of the process.
@@ -156,7 +163,8 @@ def _written(fd: int, rest: memoryview) -> memoryview:
 
 
 def _read(fd: int, number: int, output: Output, all: bool) -> bool:
-    """Read once, or ``all`` that is there: no more than the pipe holds, as somebody may go on writing. False at the end."""
+    """Read once, or ``all`` that is there: no more than the pipe holds, as somebody may go on writing. False at the
+    end."""
     left = fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) if all else 1
     while left > 0 and not output.truncated:
         try:

@@ -32,8 +32,8 @@ Ready = Mapping[int, int]
 """Descriptor -> events, of those that are ready; empty once the deadline has passed."""
 
 Operation = Generator[Wait, Ready, Value]
-"""Yields what it waits for, is sent what is ready, and returns its value. What interrupts a wait (KeyboardInterrupt, the
-cancellation of a task) is thrown into it: it may wait for what it has to clean up, and lets it go on."""
+"""Yields what it waits for, is sent what is ready, and returns its value. What interrupts a wait (KeyboardInterrupt,
+the cancellation of a task) is thrown into it: it may wait for what it has to clean up, and lets it go on."""
 
 
 def drive(operation: Operation[Value]) -> Value:

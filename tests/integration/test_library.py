@@ -12,8 +12,8 @@ import time
 import pytest
 
 from ocirt import (DEVNULL, PIPE, STDOUT, CommandFailed, ConfigError, Container, ContainerExists, Event, HostError,
-                   InstallationError, NoContainer, OcirtError, ProgramError, RequestError, Runtime, StateError, StepError,
-                   TimeoutExpired, WrongState, run, sandbox)
+                   InstallationError, NoContainer, OcirtError, ProgramError, RequestError, Runtime, StateError,
+                   StepError, TimeoutExpired, WrongState, run)
 from ocirt.library import pidfd
 from tests.integration.harness import LIMIT, cgroups_path
 from tests.integration.library import children, config_for, descriptors
@@ -82,9 +82,10 @@ def test_config_without_a_bundle_leaves_no_file(box, image, runtime):
 
 
 def test_kill_all_and_signals(box):
-    with box("sh", "-c", "trap 'exit 9' TERM; sleep 60 & wait") as container:
+    with box("sh", "-c", "trap 'exit 9' TERM; echo ready; sleep 60 & wait", stdout=PIPE) as container:
         container.start()
-        container.kill(0 + signal.SIGTERM)
+        assert container.stdout.readline() == b"ready\n"
+        container.kill(signal.SIGTERM)
         assert container.wait(LIMIT) == 9
         with pytest.raises(WrongState, match="not running"):
             container.kill()

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from ocirt import (PIPE, CommandFailed, ConfigError, Event, NoContainer, ProgramError, RequestError, TimeoutExpired, WrongState,
-                   aio)
+from ocirt import (PIPE, CommandFailed, ConfigError, Event, NoContainer, ProgramError, RequestError, TimeoutExpired,
+                   WrongState, aio)
 from ocirt import Container as Blocking
 from tests.integration.harness import LIMIT, cgroups_path
 from tests.integration.library import children, config_for, descriptors

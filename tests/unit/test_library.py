@@ -67,7 +67,7 @@ def classes():
 def test_the_tree_that_is_drawn_is_the_tree():
     drawn, path = {}, []
     for line in errors.__doc__.splitlines():
-        found = re.match(r"((?: │  | {4})*(?: [├└]── )?)([A-Z]\w+)( \*)? ", line)
+        found = re.match(r"((?: │   | {5})*(?: [├└]── )?)([A-Z]\w+)( \*)? ", line)
         if found and (found[1] or found[2] == "OcirtError"):
             depth = len(found[1]) // 5
             path[depth:] = [found[2]]

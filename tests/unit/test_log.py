@@ -1,10 +1,12 @@
 """Log lines: what runc's logrus writes, because engines read it."""
 
 import json
+import os
 import re
 
 import pytest
 
+from ocirt.errors import HostError
 from ocirt.log import Log, go_quoted, json_quoted
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -81,8 +83,28 @@ def test_a_file_that_cannot_be_written_does_not_swallow_the_message(tmp_path, ca
     assert err.endswith(' level=error msg="broken thing"\n') and err.count("\n") == 1
 
 
+def test_json_tells_what_an_error_is_about():
+    """After the members that engines know; text lines say it in words only."""
+    error = HostError("linux.x", "not here")
+    error.errno = 2
+    assert list(json.loads(Log(format="json").line("error", str(error), error)).items())[3:] == [
+        ("kind", "HostError"), ("phase", "compile"), ("path", "linux.x"), ("errno", 2)]
+    assert "HostError" not in Log().line("error", str(error), error)
+
+
+def test_with_a_reader_lines_go_there_and_not_to_standard_error(tmp_path, capfd):
+    reading, writing = os.pipe()
+    Log(reader=writing).error("first")
+    Log(str(tmp_path / "log"), reader=writing).error("second")
+    os.close(writing)
+    with open(reading) as file:
+        assert [json.loads(line)["msg"] for line in file] == ["first", "second"]
+    assert capfd.readouterr().err == "" and (tmp_path / "log").read_text().endswith("level=error msg=second\n")
+
+
 def test_words_of_the_launcher():
     log = Log.of({"log": "/f", "log-format": "json", "debug": "1"})
     assert (log.path, log.format, log.is_debug) == ("/f", "json", True)
+    assert Log.of({"status-fd": "7"}).reader == 7
     log = Log.of({})
     assert (log.path, log.format, log.is_debug) == ("", "text", False)
