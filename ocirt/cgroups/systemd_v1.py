@@ -6,7 +6,7 @@ As in runc's driver, systemd is told of memory, CPU, blocks and tasks, and the u
 
 from ..errors import HostError
 from ..model.text import Template
-from ..plan.steps import MakeCgroup, NONE
+from ..plan.steps import NONE, MakeCgroup, OpenCgroup
 from . import dbus
 from .systemd import Scope, _is_set, _or_unlimited, quotas, tasks
 from .v1 import INHERITED, V1
@@ -40,7 +40,11 @@ class SystemdV1(Scope, V1):
 
     def wait(self):
         # Of the unified hierarchy, where there is one, nothing is opened: there systemd has placed the child.
-        return [*super().wait(), *[step for step in V1.open(self) if step.fd != NONE]]
+        return [*super().wait(), *[self._step(OpenCgroup, each, fd=fd, file="tasks")
+                                   for each, fd in zip(self.hierarchies, self.registers)]]
+
+    def make_beside(self):
+        """Nothing: what the child waits for is systemd."""
 
     def _limits(self, resources):
         limit, weight, shares = resources.memory.limit, resources.block_io.weight, resources.cpu.shares

@@ -239,7 +239,7 @@ struct buffer state_buffer(const struct program *p) {
   // Escaping makes at most six bytes of one; the rest is names, numbers, dates and the path of a cgroup.
   size_t size = 32768;
   if (p) {
-    const struct step_write_state *s = (const void *)section_first(p, SECTION_STATE);
+    const struct step_write_state *s = state_of(p);
     size += 6 * (strlen(text_of(p, s->id)) + strlen(text_of(p, s->bundle)) + strlen(text_of(p, s->rootfs)));
     size += strlen(text_of(p, s->annotations)) + strlen(text_of(p, s->request));
   }
@@ -250,7 +250,7 @@ struct buffer state_buffer(const struct program *p) {
 
 void put_state(struct buffer *to, const struct program *p, const struct journal *j, int pid, const char *status,
                int pretty, int whole) {
-  const struct step_write_state *s = (const void *)section_first(p, SECTION_STATE);
+  const struct step_write_state *s = state_of(p);
   member(to, pretty, 1, "ociVersion"); put_json(to, text_of(p, s->oci_version));
   member(to, pretty, 0, "id"); put_json(to, text_of(p, s->id));
   member(to, pretty, 0, "pid"); put_number(to, pid);

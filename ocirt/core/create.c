@@ -17,6 +17,9 @@ static int listen_for_start(struct container *c) {
 static _Noreturn void undo(struct container *c, struct run *r, const char *message) {
   STATIC_BUFFER(more, LOG_LINE);
   end_child(r);  // before its cgroups can go
+  // It may have been for want of descriptors.
+  for (unsigned i = 0; i < REGISTERS; i++) sys_close(r->fds[i]);
+  sys_close(r->start_socket);
   if (destroy_container(c, (int)c->journal->hooks_run, &more)) log_line("warning", more.data);
   log_error(message);
   sys_exit(1);

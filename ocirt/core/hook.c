@@ -86,7 +86,7 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const st
     if (error) return failing(r, "write", error);
     sys3(SYS_lseek, command.input, 0, 0);
     if (!inside)
-      command.cwd = text_of(r->program, ((const struct step_write_state *)section_first(r->program, SECTION_STATE))->bundle);
+      command.cwd = text_of(r->program, state_of(r->program)->bundle);
   }
   int error = run_command(r, &command, &outcome), code = outcome.status;
   sys_close(command.input);

@@ -93,8 +93,6 @@ static int good_steps(const struct program *p) {
       if (at % 8 || !within(at, sizeof(struct step), p->header->steps.size)) return 0;
       const struct step *step = (const struct step *)(p->steps + at);
       if (!within(at, step->size, p->header->steps.size) || !good_step(p, step)) return 0;
-      // Looked for by its place alone.
-      if (i == SECTION_STATE && !k && step->code != STEP_WRITE_STATE) return 0;
       at += step->size;
     }
   }
@@ -221,6 +219,12 @@ const struct texts *texts_of(const struct program *p, uint64_t index) { return &
 
 const struct step *section_first(const struct program *p, unsigned section) {
   return (const struct step *)(p->steps + TABLE(p, sections, section)[section].first);
+}
+
+const struct step_write_state *state_of(const struct program *p) {
+  const struct step *step = section_first(p, SECTION_STATE);
+  if (step == section_end(p, SECTION_STATE) || step->code != STEP_WRITE_STATE) fail("the program does not tell a state");
+  return (const void *)step;
 }
 
 const struct step *section_end(const struct program *p, unsigned section) {

@@ -78,7 +78,7 @@ static void bind_entry(const uint8_t *data, size_t size) {
   memcpy(entry, &head, sizeof head);
   memcpy(entry + sizeof head, key.text, key.size);
   memcpy(entry + sizeof head + key.size, data, size);
-  struct lookup l = {&q, &found};
+  struct lookup l = {.q = &q, .scan = found};
   if (try_entry(&l, key, entry, head.size, config, &program)) { bound++; use(&program); }
 }
 

@@ -203,7 +203,7 @@ def mounts_of(pid):
 
 @pytest.mark.parametrize("other", ["directory", "link"])
 def test_race_of_masked_paths(ocirt, bundle, swapper, other):
-    """CVE-2025-31133 and CVE-2019-19921 raced: /proc of the rootfs is exchanged for a fake between the mount of procfs and
+    """CVE-2025-31133, CVE-2019-19921 and CVE-2023-27561 raced: /proc of the rootfs is exchanged for a fake between the mount of procfs and
     the masks. Whatever container comes to be has all of its masks, and they lie on procfs."""
     fake = bundle.rootfs / "fake"
     if other == "link":
