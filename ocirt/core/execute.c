@@ -108,17 +108,6 @@ void child_failed(struct run *r, const struct step *step, int error) {
 // Fatal signals end a waiting init as they would end its program; pid 1 would ignore them otherwise.
 static void leave(int signal) { sys_exit(128 + signal); }
 
-// The kernel's own structure: libc's sigaction would need its restorer, and its wrapper a working thread id.
-struct kernel_sigaction { void (*handler)(int); unsigned long flags; void (*restorer)(void); uint64_t mask; };
-
-__attribute__((naked)) static void restore(void) { __asm__("mov $15, %eax\n\tsyscall"); }  // rt_sigreturn
-
-static void catch_fatal_signals(void) {
-  static const char fatal[] = {1, 2, 3, 6, 8, 10, 12, 13, 14, 15, 16, 24, 25, 26, 27, 29, 30, 31};
-  struct kernel_sigaction action = {.handler = leave, .flags = 0x04000000 /* SA_RESTORER */, .restorer = restore};
-  for (unsigned i = 0; i < sizeof fatal; i++) sys4(SYS_rt_sigaction, fatal[i], &action, 0, 8);
-}
-
 static int has_request(int connection) {
   struct start_request request;
   long n;
@@ -164,12 +153,13 @@ void run_child(struct run *r, unsigned section) {
   if (error < 0) child_failed(r, failed, error);
   if (section == SECTION_STAGE) sys_exit(0);
 
+  // Now, while the runtime commits; execve leaves nothing of it.
+  reset_signals(leave);
   // Until the runtime commits, its end is ours: by the socket.
   struct message message;
   int fd;
   if (receive_message(r->peer, &message, &fd) != 1 || message.kind != MESSAGE_EVENT || message.event != EVENT_COMMITTED)
     sys_exit(1);
-  catch_fatal_signals();
   wait_for_start(r);
   r->section = SECTION_BEGIN;
   error = run_section(r, &failed);

@@ -21,6 +21,7 @@ void put_output(struct buffer *to, int output) {
 }
 
 static _Noreturn void execute(struct command *c, int output) {
+  reset_signals(0);
   unblock_signals();
   sys0(SYS_setsid);
   if (c->cwd) sys_chdir(c->cwd);
@@ -44,9 +45,9 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
   int pidfd = -1;
   *outcome = (struct outcome){.output = sys_data_memfd("output")};
   if (outcome->output < 0) return failing(r, "memfd_create", outcome->output);
-  struct clone_args clone = {.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = 17};
+  struct clone_args clone = {.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = 17};
   long pid = sys2(SYS_clone3, &clone, sizeof clone);
-  // Old seccomp profiles, loaded by now where startContainer hooks run, know no clone3. Nothing is ignored there.
+  // Old seccomp profiles, loaded by now where startContainer hooks run, know no clone3.
   if (pid == -ENOSYS && (pid = sys0(SYS_fork)) > 0) pidfd = sys_pidfd_open((int)pid);
   if (pid < 0) return failing(r, "clone3", (int)pid);
   if (!pid) execute(c, outcome->output);

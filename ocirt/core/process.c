@@ -24,6 +24,19 @@ int wait_exit(int pidfd, int *status) {
   return 0;
 }
 
+// The kernel's own structure: libc's sigaction would need its restorer, and its wrapper a working thread id.
+struct kernel_sigaction { void (*handler)(int); unsigned long flags; void (*restorer)(void); uint64_t mask; };
+
+__attribute__((naked)) static void restore(void) { __asm__("mov $15, %eax\n\tsyscall"); }  // rt_sigreturn
+
+void reset_signals(void (*leave)(int)) {
+  // HUP INT QUIT ABRT FPE USR1 USR2 PIPE ALRM TERM STKFLT XCPU XFSZ VTALRM PROF IO PWR SYS
+  static const uint64_t fatal = 0x7780faa7;
+  struct kernel_sigaction plain = {0}, left = {.handler = leave, .flags = 0x04000000 /* SA_RESTORER */, .restorer = restore};
+  for (int signal = 1; signal <= 64; signal++)
+    sys4(SYS_rt_sigaction, signal, leave && signal < 32 && fatal >> (signal - 1) & 1 ? &left : &plain, 0, 8);
+}
+
 void unblock_signals(void) {
   uint64_t none = 0;
   sys4(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
@@ -78,8 +91,7 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   if (s->stay && cgroup < 0 && r->entry < 0)
     r->stays = "the container stays in the runtime's cgroup: this user may not make one for it";
   struct clone_args args = {
-    // What the caller ignores the container does not: execve would leave that as it is.
-    .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | (from_stage ? CLONE_PARENT : 0) | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
+    .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
     .pidfd = (uint64_t)(uintptr_t)&pidfd,
     .exit_signal = from_stage ? 0 : 17 /* SIGCHLD; CLONE_PARENT takes the parent's own */,
     .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,

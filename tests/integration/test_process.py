@@ -71,13 +71,17 @@ def test_with_an_empty_environment(ocirt, bundle):
     assert ocirt.ok("run", "--bundle", bundle, "c1", env={}).out == "PATH=/bin\nA=b c\nHOME=/root\n"
 
 
+IGNORED = signal.SIGUSR1, signal.SIGURG
+"""One that would end a waiting init, and one that would not."""
+
+
 def test_nothing_of_the_host_leaks(ocirt, bundle):
     """No descriptor, environment, signal disposition or limit of the caller's."""
     inherited = os.open("/etc/passwd", os.O_RDONLY)
     os.set_inheritable(inherited, True)
     bundle.args("grep", "-E", "Sig|NoNewPrivs", "/proc/self/status").save()
     status = dict(line.split(":\t") for line in ocirt.ok("run", "--bundle", bundle, "c1", pass_fds=[inherited],
-                  preexec_fn=lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN)).out.splitlines())
+                  preexec_fn=lambda: [signal.signal(each, signal.SIG_IGN) for each in IGNORED]).out.splitlines())
     out = run(ocirt, bundle, "ls /proc/self/fd; env", pass_fds=[inherited], env={**os.environ, "SECRET": "1"})
     os.close(inherited)
     lines = out.splitlines()
