@@ -156,6 +156,14 @@ def test_cgroups_and_limits_come_first():
         assert names(made, section)
 
 
+def test_the_loopback_device():
+    """criu leaves that of a new network namespace down; one that is joined is another's."""
+    spaces = [{"type": "mount"}, {"type": "network"}]
+    assert names(plan(config(linux__namespaces=spaces)), "entered") == ["JoinContainer", "LoopbackUp"]
+    spaces[1]["path"] = "/net"
+    assert names(plan(config(linux__namespaces=spaces)), "entered") == []
+
+
 def test_a_root_that_is_read_only_stays_so():
     made = plan(config(root__readonly=True))
     assert names(made, "restored") == ["JoinContainer", "EnterRoot", "SetMountAttributes"]
