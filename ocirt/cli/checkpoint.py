@@ -31,7 +31,7 @@ def run(line):
     state = containers.state_of(line)
     if state.status not in ("running", "paused"):
         raise OcirtError(f"cannot checkpoint a container that is {state.status}: {id}, expected it running or paused")
-    criu = executable(flags["criu"])
+    criu = executable(flags["criu"], os.environ.get("PATH", os.defpath))
     images = os.path.abspath(flags["image-path"] or DEFAULT_IMAGES)
     work = os.path.abspath(flags["work-path"]) if flags["work-path"] else None
     config, request, host = containers.read(line)

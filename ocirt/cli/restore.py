@@ -31,7 +31,7 @@ def compile_and_execute(words, arguments):
     config_fd = int(words["config"])
     config, request = parse(read_all(config_fd)), Request({**words, "preserve-fds": "", "listen-fds": "", "notify-socket": ""})
     flags = _flags(words)
-    criu = executable(words.get("criu"))
+    criu = executable(words.get("criu"), os.environ.get("PATH", os.defpath))
     options = common(config, flags)
     restored = Restored(config, request, Host())
     external.check(restored.namespaces)

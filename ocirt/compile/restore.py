@@ -8,12 +8,12 @@ all namespaces, mounts and processes of the container from its images, the first
 from .. import cgroups
 from ..model.text import bound
 from ..plan import Plan
-from ..plan.steps import (NONE, EnterRoot, ExecCriu, JoinContainer, MakeMountPoint, PlaceCriuRoot, RestoreProcesses,
-                          Spawn, WritePidFile)
+from ..plan.steps import (NONE, EnterRoot, ExecCriu, JoinContainer, LoopbackUp, MakeMountPoint, PlaceCriuRoot,
+                          RestoreProcesses, Spawn, WritePidFile)
 from . import hooks, later, rdt_of
 from .mounts import SPEC as MOUNTS
 from .mounts import Mounts
-from .namespaces import MOUNT, Namespaces
+from .namespaces import MOUNT, NETWORK, Namespaces
 from .process import Process, check_terminal
 from .rootfs import Rootfs
 from .seccomp import Seccomp
@@ -60,6 +60,8 @@ class Restored:
         plan.sections["stage"] = [
             *cgroup.wait(), *cgroup.join(), *self.rootfs.open(), PlaceCriuRoot("root.path", "", path=root), *self._points(),
             ExecCriu("--criu", "", **criu)]
+        if self.namespaces.new & NETWORK:  # of which criu restores no device
+            plan.sections["entered"] = [JoinContainer("linux.namespaces", "", flags=NETWORK), LoopbackUp("linux.namespaces", "")]
         plan.sections["namespaces"] = [*(rdt.join() if rdt else []), *hooks.run(config.hooks, "prestart"),
                                        *hooks.run(config.hooks, "create_runtime")]
         # criu leaves the root as it was mounted for it.

@@ -170,8 +170,8 @@ static int run_namespaces(struct run *r) {
 }
 
 // What has to be done within, by a process that ends with it.
-static int run_restored(struct run *r, const struct step *here) {
-  if (section_first(r->program, SECTION_RESTORED) == section_end(r->program, SECTION_RESTORED)) return 0;
+static int run_within(struct run *r, unsigned section, const struct step *here) {
+  if (section_first(r->program, section) == section_end(r->program, section)) return 0;
   int pair[2], pidfd = -1, status = 0, fd, error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
   if (error < 0) return failing(r, "socketpair", error);
   if (!container_hold(r->container)) return failing(r, "pidfd_open", -ESRCH);
@@ -182,7 +182,7 @@ static int run_restored(struct run *r, const struct step *here) {
     const struct step *failed;
     sys_prctl(1 /* PR_SET_PDEATHSIG */, 9, 0, 0);
     r->peer = pair[1];
-    r->section = SECTION_RESTORED;
+    r->section = section;
     error = run_section(r, &failed);
     if (error < 0) child_failed(r, failed, error);
     sys_exit(0);
@@ -201,8 +201,11 @@ static int run_restored(struct run *r, const struct step *here) {
 static int notified(struct run *r, const struct step_restore_processes *s, const struct answer *a, int fd) {
   int is_new = !strcmp(a->script, "setup-namespaces"), is_done = !strcmp(a->script, "post-restore");
   if (is_new || is_done) remember_init(r, (int)a->pid);
-  if (is_new) return run_namespaces(r);
-  if (is_done) return run_restored(r, &s->head);
+  if (is_done) return run_within(r, SECTION_RESTORED, &s->head);
+  if (is_new) {
+    int error = run_within(r, SECTION_ENTERED, &s->head);
+    return error ? error : run_namespaces(r);
+  }
   if (fd < 0 || strcmp(a->script, "orphan-pts-master")) return 0;
   if (NUMBER(console) < 0) { r->console = fd; return 0; }
   int error = send_descriptor(r->fds[s->console], "terminal", fd);

@@ -29,14 +29,15 @@ LOG_LEVEL = 4
 """criu's log has all that it does; its file is looked at only when something went wrong."""
 
 
-def executable(given):
+def executable(given, search):
     """The absolute path of criu.
 
     :param given: what ``--criu`` says, ``None`` without it.
+    :param search: the directories to look in, as PATH has them.
     :raises OcirtError: there is none.
     """
     name = given or "criu"
-    folders = [""] if "/" in name else os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").split(":")
+    folders = [""] if "/" in name else search.split(":")
     for folder in folders:
         path = os.path.abspath(os.path.join(folder, name))
         if os.path.isfile(path) and os.access(path, os.X_OK):

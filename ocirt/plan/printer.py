@@ -23,6 +23,7 @@ RUNS = {
     "restore": "undoing an update that failed",
     "delete": "delete, and undoing a create that failed",
     "state": "what state prints and hooks get",
+    "entered": "restore, within the namespaces that criu has made",
     "namespaces": "restore, once criu has made the namespaces",
     "restored": "restore, in the container's mount namespace",
 }

@@ -19,7 +19,7 @@ No imports: this module is on the path of every create that misses the cache.
 """
 
 SECTIONS = ("host", "stage", "init", "starting", "begin", "started", "signal", "pause", "resume", "update", "restore",
-            "delete", "state", "namespaces", "restored")
+            "delete", "state", "entered", "namespaces", "restored")
 """Sections, by who runs them and when.
 
 host     the runtime's process at create, in the runtime's namespaces
@@ -36,6 +36,7 @@ update   ``update``, in a program of its own
 restore  what undoes an update that failed: for each step of that one, the last first (but KeepResources, which ends it)
 delete   ``delete``, and what undoes a create that failed
 state    what ``state`` prints and hooks get, and where it looks
+entered  the verb ``restore``, a process of its own that enters namespaces which criu has just made
 namespaces  the verb ``restore``, when criu has made the namespaces, and the first process in them
 restored a process of its own that enters the container's mount namespace, when criu has restored all but lets nobody go on yet
 """
@@ -476,7 +477,7 @@ class ExecCriu(Step):
 
 class RestoreProcesses(Step):
     """Have the child, which is criu, do what ``message`` says (ocirt/criu/message.py), until it has restored the container.
-    When it has made the namespaces, section namespaces is run, at its end section restored. The master of the container's terminal goes over the socket
+    When it has made the namespaces, sections entered and namespaces are run, at its end section restored. The master of the container's terminal goes over the socket
     ``console``, where there is one. Then the journal's phase is running. ``log`` is criu's log, ``root`` what PlaceCriuRoot
     has made."""
     fields = {"message": "bytes", "log": "text", "console": "fd", "root": "text"}

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 from ocirt.criu.message import DUMP, FEATURE_CHECK, NOTIFY, OPTIONS, PRE_DUMP, REQUEST, RESPONSE, RESTORE, decode, encode
@@ -38,6 +39,7 @@ def main(folder, number):
     # As criu: through the process that has made the socket.
     peer = int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], "little")
     Path(f"/proc/{peer}/fd/{log}", options["log_file"]).write_text(LOG)
+    time.sleep(behaviour.get("waits", 0))
     if "dies" in behaviour:
         os._exit(behaviour["dies"])
     if "refuses" in behaviour:

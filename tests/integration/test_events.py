@@ -204,6 +204,22 @@ def test_exec_says_what_it_died_of(ocirt, bundle):
     ocirt.ok("exec", "c1", "true")
 
 
+def test_killed(ocirt, bundle, follow):
+    """Whoever watches and is killed leaves nothing, and takes nothing from others who watch."""
+    bundle.shell(f"while [ ! -e /tmp/go ]; do sleep 0.05; done; {' '.join(HUNGRY)}; sleep 60").config["root"]["readonly"] = False
+    running(ocirt, tight(bundle))
+    first, second = follow("--interval", "50ms"), follow("--interval", "50ms")
+    first.wait_for("stats"), second.wait_for("stats")
+    before = sorted(os.listdir(ocirt.root / "c1"))
+    first.child.kill()
+    first.child.wait(LIMIT)
+    (bundle.rootfs / "tmp/go").touch()
+    assert second.wait_for("oom") == [{"type": "oom", "id": "c1"}]
+    assert ocirt.status("c1") == "running" and sorted(os.listdir(ocirt.root / "c1")) == before
+    ocirt.ok("delete", "--force", "c1")
+    assert second.end() == 0
+
+
 def test_errors(ocirt, bundle, tmp_path):
     assert "container does not exist" in ocirt.fails("events", "c1")
     running(ocirt, bundle)

@@ -59,18 +59,18 @@ def test_the_line_that_tells_why():
 
 
 def test_finding_criu(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", f"/nowhere:{tmp_path}")
+    search = f"/nowhere:{tmp_path}"
     with pytest.raises(OcirtError, match="executable file not found"):
-        executable(None)
+        executable(None, search)
     (tmp_path / "criu").touch(0o644)
     with pytest.raises(OcirtError, match="executable file not found"):
-        executable(None)
+        executable(None, search)
     (tmp_path / "criu").chmod(0o755)
-    assert executable(None) == executable("criu") == f"{tmp_path}/criu"
+    assert executable(None, search) == executable("criu", search) == f"{tmp_path}/criu"
     monkeypatch.chdir(tmp_path)
-    assert executable("./criu") == f"{tmp_path}/criu"
+    assert executable("./criu", "") == f"{tmp_path}/criu"
     with pytest.raises(RequestError, match="--criu /x/criu: found no such executable"):
-        executable("/x/criu")
+        executable("/x/criu", search)
 
 
 # ---- what is the host's ----
@@ -154,6 +154,14 @@ def test_cgroups_and_limits_come_first():
     assert spawn.cgroup != -1
     for section in ("signal", "pause", "resume", "delete", "state"):
         assert names(made, section)
+
+
+def test_the_loopback_device():
+    """criu leaves that of a new network namespace down; one that is joined is another's."""
+    spaces = [{"type": "mount"}, {"type": "network"}]
+    assert names(plan(config(linux__namespaces=spaces)), "entered") == ["JoinContainer", "LoopbackUp"]
+    spaces[1]["path"] = "/net"
+    assert names(plan(config(linux__namespaces=spaces)), "entered") == []
 
 
 def test_a_root_that_is_read_only_stays_so():
