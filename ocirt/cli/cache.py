@@ -17,7 +17,8 @@ from .plan import ID, read, words
 from .root import root_of
 
 COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "MADE", "USED", "BUILD", "SHAPE")
-NAME = re.compile(r"[0-9a-f]{16}\.[0-9]+|\.[0-9a-f]{16}\.[0-9]+\.[0-9]+|filter\.[0-9a-f]{16}|\.filter\.[0-9a-f]{16}\.[0-9]+")
+NAME = re.compile(r"[0-9a-f]{16}\.[0-9]+|filter\.[0-9a-f]{16}|"  # kept
+                  r"\.([0-9a-f]{16}\.[0-9]+|filter\.[0-9a-f]{16})\.[0-9]+")  # being written
 """Entries, and those that are being written."""
 ORDER = list(dict.fromkeys([flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())]))
 """Names of the flags in the executable's order (plan/generate.py)."""

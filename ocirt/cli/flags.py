@@ -130,7 +130,8 @@ NATIVE = {
                  Flag("format", "table (default) or json", "FORMAT", "f", choices=("table", "json")),
                  Flag("quiet", "print ids only", letter="q"), min=0, max=0),
 }
-"""Verbs whose command line the launcher reads itself; all but create, run and exec never start Python."""
+"""Verbs whose command line the launcher reads itself. Only create, run and exec start Python, and only for what they have not
+met before."""
 
 _SIZE, _TIME = "BYTES", "MICROSECONDS"
 

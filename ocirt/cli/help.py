@@ -72,8 +72,9 @@ and the section of the specification behind it. Nothing is changed and no privil
 "list" shows each program that is kept, a line each: how much of its config it was compiled for (guards,
 tests, observations of the host) and how much it binds anew (slots), when it was made, whether a create
 has used it since (by the file's access time: hits are not counted, nor are all of them seen), whether
-this build made it. "explain" takes a bundle and create's flags and says which program create would use,
-or for each that it would not the first thing that differs. "clear" removes all. The programs lie in
+this build made it; and each compiled filter of a linux.seccomp. "explain" takes a bundle and create's
+flags and says which program create would use, or for each that it would not the first thing that
+differs. "clear" removes all. The programs lie in
 /run/ocirt-cache, or without privileges in $XDG_RUNTIME_DIR/ocirt-cache; the environment variable
 OCIRT_CACHE names another directory, or is "off".""",
     "features": """\

@@ -51,7 +51,7 @@ def keep(path, key, config, host, encoded, build, process=None):
     :param process: exec's: the members of the process file, ``None`` without one.
     """
     try:
-        entry = _entry(_Sources(config, process), key, config.trace, host, encoded, build)
+        entry = _entry(key, config, host, encoded, build, process)
     except _Unkept:
         return
     write(path, entry)
@@ -123,7 +123,8 @@ class _Sources:
         return path in LISTS or path in self.shape.leaves and self.shape.letters[self.shape.leaves[path]] == "L"
 
 
-def _entry(sources, key, trace, host, encoded, build):
+def _entry(key, config, host, encoded, build, process=None):
+    sources, trace = _Sources(config, process), config.trace
     guarded, guards = set(), []
     for path, value in trace.guards.items():
         for each, held in _values(path, value):

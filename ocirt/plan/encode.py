@@ -51,6 +51,7 @@ class _Encoder:
         self.literals = bytearray()
         self.slots = []
         self._slot_index, self._string_index, self._list_index, self._literal_at = {}, {}, {}, {}
+        self._plain_index = {}
 
     def slot(self, value):
         index = self._slot_index.get(value.path)
@@ -70,6 +71,13 @@ class _Encoder:
 
     def string(self, value, path=""):
         """Index of a string: ``str``, Text or Template."""
+        if type(value) is str:  # most of them
+            index = self._plain_index.get(value)
+            if index is None:
+                index = self._plain_index[value] = len(self.strings)
+                self.strings.append((len(self.pieces), 1))
+                self.pieces.append((LITERAL, *self.literal(value, path)))
+            return index
         pieces = value.pieces if isinstance(value, Template) else (value,)
         key = tuple([("", piece) if isinstance(piece, str) else (piece.path,) for piece in pieces])
         index = self._string_index.get(key)

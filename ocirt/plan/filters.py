@@ -1,5 +1,5 @@
-"""Kept seccomp filters: a profile that has been compiled before costs neither libseccomp nor ctypes, whatever else is new
-about its config. They lie beside the kept programs (:mod:`.cache`), on a tmpfs: what the kernel can do stays as it is.
+"""Kept seccomp filters: a profile that has been compiled before costs neither libseccomp nor ctypes, whatever else is
+new about its config. They lie beside the kept programs (:mod:`.cache`), on a tmpfs: what the kernel can do stays as it is.
 
 An entry is, little-endian and without gaps, a *span* being a length of 4 bytes and as many bytes:
 

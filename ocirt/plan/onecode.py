@@ -1,12 +1,12 @@
-"""The modules that a create or an exec may need, as one file of code objects: finding and reading twenty-five of them in a
-folder costs more than compiling a bundle. Written at build time, for the version of Python that builds:
+"""The modules that a create or an exec may need, as one file of code objects: to find and read thirty of them in a
+folder costs as much as to compile a bundle. Written at build time, for the version of Python that builds:
 
     python -X no_debug_ranges -m ocirt.plan.onecode OUTPUT SOURCE...
 
-The file is that Python's magic number (as that of a .pyc) and the size of the table, 4 bytes each; the table, as marshal writes
-it: a dict of a module's name to whether it is a package, and where its code stands; and the code of each. Only what is imported
-is read. ``ocirt-python`` opens the file and calls :func:`install`; without one of its version it takes the modules from their
-folder, as for all that is not in here.
+The file is that Python's magic number (as that of a .pyc) and the size of the table, 4 bytes each; the table, as marshal
+writes it: a dict of a module's name to whether it is a package, and where its code stands; and the code of each. Only what
+is imported is read. ``ocirt-python`` opens the file and calls :func:`install`; without one of its version it takes the
+modules from their folder, as for all that is not in here.
 """
 
 from _frozen_importlib import ModuleSpec
@@ -14,7 +14,8 @@ from marshal import dumps, loads
 from posix import pread
 
 FOLDERS = ("cgroups/", "compile/", "model/", "plan/")
-FILES = ("__init__.py", "_build.py", "boot.py", "errors.py", "log.py", "cli/__init__.py", "cli/create.py", "cli/exec.py", "cli/stored.py")
+FILES = ("__init__.py", "_build.py", "boot.py", "errors.py", "log.py",
+         "cli/__init__.py", "cli/create.py", "cli/exec.py", "cli/stored.py")
 UNUSED = ("plan/entries.py", "plan/generate.py", "plan/printer.py")
 """What of these folders neither create nor exec imports."""
 
@@ -55,8 +56,11 @@ def install(meta_path, fd, modules, folder):
 
 
 def main(output, *sources):
-    """Write the file ``output`` from the package's ``sources`` (paths that have the package's folder ``ocirt`` last among
-    folders of that name, or generated ones beside none)."""
+    """Write the file ``output``.
+
+    :param sources: paths of the package's modules, generated ones too: what follows the last folder ``ocirt`` in one is
+        its place in the package.
+    """
     from importlib.util import MAGIC_NUMBER
     from pathlib import Path
     modules, codes = {}, b""

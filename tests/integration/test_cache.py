@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.harness import LIMIT
 
-LOOK = ("grep -vE '^(Pid|NSpid|NSpgid|NSsid|NStgid|Tgid|Ngid|PPid|Vm|Rss|Hugetlb|voluntary|nonvoluntary|StaBrk|Mems|Cpus|Threads)' "
+LOOK = ("grep -vE '^(Pid|NSpid|NSpgid|NSsid|NStgid|Tgid|Ngid|PPid|Vm|Rss|Hugetlb|voluntary|nonvoluntary|SigQ|Mems|Cpus|Threads)' "
         "/proc/self/status; ls /proc/self/fd; env | sort; cat /proc/self/limits; umask; pwd; "
         "cat /proc/self/mountinfo | cut -d' ' -f4-6 | sort; cat /proc/self/attr/current 2>/dev/null; cat /proc/self/oom_score_adj")
 

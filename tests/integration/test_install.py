@@ -46,7 +46,7 @@ def test_pip_install_in_a_virtual_environment(ocirt, bundle, tmp_path):
     assert Runtime(tmp_path / "venv/bin/ocirt", ocirt.root)("run", "--bundle", bundle, "c1", env={}, cwd="/").status == 4
     # The modules of a create are one file's.
     trace = subprocess.run(["strace", "-f", "-e", "trace=openat", tmp_path / "venv/bin/ocirt", "--root", ocirt.root, "run", "--no-cache",
-                            "--bundle", bundle, "c1"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd="/").stderr
+                            "--bundle", str(bundle), "c1"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd="/").stderr
     opened = [name for name in re.findall(r'openat\(AT_FDCWD, "([^"]+)".* = \d+$', trace, re.M) if "/site-packages/ocirt" in name]
     assert [name.rpartition("/")[2] for name in opened] == [f"code.{sys.implementation.cache_tag}"], opened
     version = run(tmp_path / "venv/bin/python", "-c", "import ocirt, ocirt._build; print(ocirt.__version__, ocirt._build.BUILD_ID)").split()

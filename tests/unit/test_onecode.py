@@ -1,0 +1,76 @@
+"""The one file of code objects: it has the modules of the import budget, and gives the very same program as these."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ocirt.plan import onecode
+from tests.unit.test_import_budget import COMPILE, EXPECTED, EXPECTED_FOR_EXEC, ROOT
+from tests.unit.test_import_budget import config  # noqa: F401  (a fixture)
+
+INSTALL = """
+import sys
+from marshal import loads
+from posix import O_RDONLY, open, pread
+fd = open(sys.argv.pop(1), O_RDONLY)
+size = int.from_bytes(pread(fd, 8, 0)[4:], "little")
+modules = loads(pread(fd, size, 8))
+namespace = {"__name__": "ocirt.plan.onecode"}
+exec(loads(pread(fd, modules["ocirt.plan.onecode"][2], modules["ocirt.plan.onecode"][1])), namespace)
+namespace["install"](sys.meta_path, fd, modules, FOLDER)
+"""
+SHOW = """
+from hashlib import sha256
+print(sha256(program).hexdigest(), *[name for name, module in sys.modules.items()
+      if name.startswith("ocirt") and type(getattr(module.__spec__, "loader", None)).__name__ == "Finder"])
+"""
+
+
+def sources():
+    found = [path for path in (ROOT / "ocirt").rglob("*.py") if "core" not in path.parts]
+    assert len(found) > 60
+    return map(str, found)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("code") / "ocirt"
+    folder.mkdir()
+    (folder / "_build.py").write_text('BUILD_ID = "1" * 32\n')
+    onecode.main(str(folder / "code"), *sources(), str(folder / "_build.py"))
+    return folder / "code"
+
+
+def run(program, *words):
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program, *map(str, words)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_it_begins_as_a_pyc_of_this_python(file):
+    from importlib.util import MAGIC_NUMBER
+    assert file.read_bytes().startswith(MAGIC_NUMBER)
+
+
+def test_every_module_of_the_budget_is_in_it(file):
+    program = INSTALL.replace("FOLDER", "'/nowhere'") + "print(*modules)"
+    expected = {name for name in (EXPECTED + EXPECTED_FOR_EXEC).split() if name.startswith("ocirt")}
+    assert expected <= set(run(program, file))
+
+
+def test_it_compiles_the_same_program_from_no_other_file(file, config, tmp_path):  # noqa: F811
+    """The package's folder is not there at all."""
+    compiling = COMPILE.replace(f"sys.path.insert(0, {str(ROOT)!r})", "")
+    digest, *loaded = run(INSTALL.replace("FOLDER", f"{str(tmp_path)!r}") + compiling + SHOW, file, config)
+    assert {name for name in EXPECTED.split() if name.startswith("ocirt")} <= set(loaded)
+    plain = COMPILE.replace("import ocirt._build", "raise ImportError").replace('"0" * 32', '"1" * 32')
+    assert run(plain + SHOW, config)[0] == digest
+
+
+def test_what_is_not_in_it_comes_from_the_folder(file):
+    program = INSTALL.replace("FOLDER", repr(str(ROOT))) + "import ocirt.cli.spec; print(ocirt.cli.spec.__file__)"
+    assert run(program, file) == [str(Path(ROOT, "ocirt/cli/spec.py"))]
+    assert os.path.exists(run(program, file)[0])
