@@ -16,8 +16,8 @@ IDLE, WEIGHT = "cpu.idle", "cpu.weight"
 SETS = "cpuset.cpus", "cpuset.mems"
 
 UNSET = {"io.weight": "default", "io.bfq.weight": "default", "io.latency": "target=0"}
-"""File with a line for each device -> what takes a device's line away. Other files have ``key=value`` pairs, and ``max`` takes one
-away; what has neither has ``max``."""
+"""File with a line for each device -> what takes a device's line away. Other files have ``key=value`` pairs, and
+``max`` takes one away; what has neither has ``max``."""
 
 
 def change(steps, driver, resources):
@@ -117,7 +117,7 @@ def _present(step):
     if file == WEIGHT and text == "0":
         return wanted  # it is idle, and will be again
     if file in SETS and not text:
-        # With processes in it the kernel lets no cgroup go back to none of its own: these are what it has from above.
+        # With processes in it the kernel lets no cgroup go back to none of its own: these it has from above.
         return _read(_write(step, file=f"{file}.effective"))
     if ":" not in wanted and "=" not in wanted:
         # Of io.weight, and the like, the line for all devices.
@@ -132,4 +132,5 @@ def _line(file, words, text):
     if not any("=" in each for each in settings) or file in UNSET:
         return " ".join([name, *(now or [UNSET.get(file, "max")])])
     values = dict(each.partition("=")[::2] for each in now or ())
-    return " ".join([name, *[f"{key}={values.get(key, 'max')}" for key, _, _ in (each.partition("=") for each in settings)]])
+    keys = [each.partition("=")[0] for each in settings]
+    return " ".join([name, *[f"{key}={values.get(key, 'max')}" for key in keys]])

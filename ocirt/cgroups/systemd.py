@@ -131,8 +131,8 @@ class Scope:
         return [*super().delete(), self._unit(StopUnit, "runtime.md#delete")]
 
     def change(self, resources):
-        """It is the kernel that refuses values: files come first. Then systemd is told, which writes all that it knows of the
-        unit anew, quotas in whole percents: so they are written again."""
+        """It is the kernel that refuses values: files come first. Then systemd is told, which writes all that it knows of
+        the unit anew, quotas in whole percents: so they are written again."""
         steps = super().change(resources)
         self.told = self._limits(resources)
         if not self.told:
@@ -164,7 +164,8 @@ class Scope:
 
     def _call(self):
         manager = self.manager
-        return {"socket": manager.socket, "bus": manager.bus, "owner": manager.owner, "unit": self.unit, "timeout": TIMEOUT}
+        return {"socket": manager.socket, "bus": manager.bus, "owner": manager.owner, "unit": self.unit,
+                "timeout": TIMEOUT}
 
     # ---- properties ----
 

@@ -49,5 +49,6 @@ class SystemdV1(Scope, V1):
     def _limits(self, resources):
         limit, weight, shares = resources.memory.limit, resources.block_io.weight, resources.cpu.shares
         given = [dbus.number("MemoryLimit", _or_unlimited(limit))] if _is_set(limit) else []
-        given += [dbus.number(name, Template(value)) for name, value in (("CPUShares", shares), ("BlockIOWeight", weight)) if _is_set(value)]
+        given += [dbus.number(name, Template(value)) for name, value in
+                  (("CPUShares", shares), ("BlockIOWeight", weight)) if _is_set(value)]
         return [*given, *quotas(resources.cpu), *tasks(resources.pids)]

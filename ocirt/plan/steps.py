@@ -254,8 +254,8 @@ class StopUnit(Step):
 
 
 class SetUnitProperties(Step):
-    """Call SetUnitProperties with ``body``, for as long as the unit lives, and wait until systemd has written what follows from
-    it into the unit's cgroup."""
+    """Call SetUnitProperties with ``body``, for as long as the unit lives, and wait until systemd has written what
+    follows from it into the unit's cgroup."""
     fields = {"socket": "text", "bus": "number", "owner": "number", "unit": "text", "body": "texts", "timeout": "number"}
     sentence = "change the systemd unit {unit}"
 
@@ -338,8 +338,8 @@ class Spawn(Step):
     """clone3 a child that runs ``section``; ``flags`` are CLONE_NEW*, ``cgroup`` a v2 directory for
     CLONE_INTO_CGROUP; with ``stay`` 1 a child that has none, because it was passed over, or that may not enter it
     (EACCES) stays in the caller's, with a warning. Where it takes no process (EBUSY: the container has handed on its
-    controllers) one that joins a container is made in the cgroup in which that one's first process is, beneath the cgroup mount
-    ``hierarchy``.
+    controllers) one that joins a container is made in the cgroup in which that one's first process is, beneath the
+    cgroup mount ``hierarchy``.
     Section init is the container's first process (its pid goes into the journal), whether the host or the stage
     spawns it."""
     fields = {"section": "section", "flags": "number", "cgroup": "fd", "stay": "number", "hierarchy": "text"}

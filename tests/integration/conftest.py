@@ -108,7 +108,7 @@ def bundles(tmp_path, image, ocirt):
         config = json.loads((path / "config.json").read_text())
         config["process"]["terminal"] = False
         config["linux"]["cgroupsPath"] = cgroups_path(name)
-        return Bundle(path, config).args("sleep", "60").save()
+        return Bundle(path, config).args("sleep", str(2 * LIMIT)).save()
     return make
 
 
