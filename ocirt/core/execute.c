@@ -105,9 +105,6 @@ void child_failed(struct run *r, const struct step *step, int error) {
   sys_exit(1);
 }
 
-// Fatal signals end a waiting init as they would end its program; pid 1 would ignore them otherwise.
-static void leave(int signal) { sys_exit(128 + signal); }
-
 static int has_request(int connection) {
   struct start_request request;
   long n;
@@ -153,8 +150,6 @@ void run_child(struct run *r, unsigned section) {
   if (error < 0) child_failed(r, failed, error);
   if (section == SECTION_STAGE) sys_exit(0);
 
-  // Now, while the runtime commits; execve leaves nothing of it.
-  reset_signals(leave);
   // Until the runtime commits, its end is ours: by the socket.
   struct message message;
   int fd;

@@ -134,9 +134,16 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   return 0;
 }
 
+// Fatal signals end a waiting init as they would end its program; pid 1 would ignore them otherwise.
+static void leave(int signal) { sys_exit(128 + signal); }
+
 int do_send(struct run *r, const struct step_send *s) {
-  // From here on the runtime may commit and end: its end is no longer told by a signal, but by the socket alone.
-  if (s->event == EVENT_READY) sys_prctl(1 /* PR_SET_PDEATHSIG */, 0, 0, 0);
+  if (s->event == EVENT_READY) {
+    // From here on the runtime may commit and end: its end is no longer told by a signal, but by the socket alone. And a
+    // signal may come, which the first process of a pid namespace would not get without a handler; execve leaves nothing of it.
+    sys_prctl(1 /* PR_SET_PDEATHSIG */, 0, 0, 0);
+    if (!r->joins) reset_signals(leave);
+  }
   struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child : 0};
   int error = send_message(r->peer, &message, -1);
   // A child that has gone has left the reason in the socket: the next Receive reports it.

@@ -15,7 +15,7 @@ from posix import pread
 
 FOLDERS = ("cgroups/", "compile/", "model/", "plan/")
 FILES = ("__init__.py", "_build.py", "boot.py", "errors.py", "log.py",
-         "cli/__init__.py", "cli/create.py", "cli/exec.py", "cli/stored.py")
+         "cli/__init__.py", "cli/create.py", "cli/exec.py", "stored.py")
 UNUSED = ("plan/entries.py", "plan/generate.py", "plan/printer.py")
 """What of these folders neither create nor exec imports."""
 

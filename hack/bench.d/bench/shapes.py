@@ -68,7 +68,7 @@ def count(files):
             refused.append((name, str(error)))
             continue
         machine.observed.clear()
-        entry = entries.Entry(cache._entry(cache._Sources(config, None), request, config.trace, machine, program, BUILD))
+        entry = entries.Entry(cache._entry(request, config, machine, program, BUILD))
         reason = _reason(kept, entry, shape, words, machine, request)
         kept.append(Kept(entry, (request, without_values(sorted_program.template)), name, reason))
     return kept, refused
