@@ -53,7 +53,8 @@ def test_the_whole():
     assert names(made, "init") == [
         *["JoinCgroup"] * 9, "AssertRunning", "EnterRoot", "NewKeyring", "Send", "Receive", "CloseDescriptors",
         "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "ChangeDirectory", "FindExecutable", "Exec"]
-    assert all(not made.sections[name] for name in ("starting", "begin", "started", "signal", "delete", "state"))
+    assert all(not made.sections[name] for name in ("starting", "begin", "started", "signal", "delete"))
+    assert names(made, "state") == ["TellOomKills"]
 
 
 def test_the_child_waits_for_the_runtime_before_it_becomes_the_program():
