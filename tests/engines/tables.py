@@ -9,7 +9,6 @@ from tests.engines.podman import Podman
 from tests.engines.test_rootless import User
 
 REASONS = {
-    "rootless-cgroups": "without rights over the cgroups ocirt shows none in the container, runc those of the caller",
     "nocgroup": "podman's list of runtimes that can do it has not runc",
     "capability": "this root lacks CAP_SYS_RESOURCE: runc fails, ocirt gives what there is",
     "leaves": "runc leaves cgroups behind: those it made above the container's, and one of a pod",
@@ -166,7 +165,7 @@ volume rm data
 ROOTLESS = """
 run --rm busybox sh -c 'id; cat /proc/self/uid_map; exit 7'
 run --rm busybox nosuch
-!rootless-cgroups @mounts run --rm busybox cat /proc/self/mountinfo
+@mounts run --rm busybox cat /proc/self/mountinfo
 run --rm --user guest busybox id
 run --rm --userns keep-id busybox id -u
 run --rm --read-only busybox touch /x
@@ -174,7 +173,7 @@ run --rm --network none busybox ip -o address
 run --rm --volume data:/data busybox touch /data/x
 @tty run --rm -it busybox tty
 run --detach --name c1 busybox sleep 300
-!rootless-cgroups @process c1
+@process c1
 exec c1 id
 kill c1
 wait c1

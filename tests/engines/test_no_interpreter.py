@@ -176,7 +176,6 @@ def test_second_container(engine):
     check(engine.execs, engine.container, engine.verbs, engine.pythons)
 
 
-@pytest.mark.xfail(strict=True, reason="programs of exec are not kept yet")
 @pytest.mark.parametrize("engine", [name for name in ENGINES if name != "buildah"], indirect=True)
 def test_second_exec(engine):
     engine.begin()
