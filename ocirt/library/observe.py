@@ -57,7 +57,7 @@ def driver_of(root: str, id: str) -> Any:
     """
     if not os.path.exists(os.path.join(root, id)):
         raise NoContainer(id)
-    data, words = stored({"id": id, "root": root})
+    data, words, _ = stored({"id": id, "root": root})
     config = parse(data)
     return cgroups.choose(config, Request(words), Host(), Plan(config.trace))
 
