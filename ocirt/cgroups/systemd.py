@@ -151,7 +151,8 @@ class Scope:
             return []
 
     def restore(self, steps, before):
-        earlier = {each[NAME]: each for each in self._limits(before)}
+        # Plain text: a slot has one value in a program, and that is the new one.
+        earlier = {each[NAME]: [str(item) for item in bound(each)] for each in self._limits(before)}
         back = [earlier.get(each[NAME]) or unset(each[NAME]) for each in self.told]
         others = iter(super().restore([step for step in steps if not isinstance(step, SetUnitProperties)], before))
         return [self._tell(back) if isinstance(step, SetUnitProperties) else next(others) for step in reversed(steps)]

@@ -160,10 +160,10 @@ def test_systemd_gets_its_own_back(ocirt, limited, tmp_path):
     """Where what fails comes after systemd was told: resources.json cannot be written."""
     names = ("MemoryMax", "MemorySwapMax", "MemoryLow", "TasksMax", "CPUWeight", "AllowedCPUs", "CPUQuotaPerSecUSec", "MemoryHigh")
     before, told = now(), shown(*names)
-    (Path(ocirt.root) / "c1/resources.json").mkdir()
+    (Path(ocirt.root) / "c1/resources.json.new").mkdir()
     result = update(ocirt, tmp_path, {"memory": {"limit": 64 * MIB, "swap": 80 * MIB, "reservation": 5 * MIB}, "pids": {"limit": 7},
                                       "cpu": {"shares": 300, "cpus": "0", "quota": 20000}, "unified": {"memory.high": "33554432"}})
-    (Path(ocirt.root) / "c1/resources.json").rmdir()
+    (Path(ocirt.root) / "c1/resources.json.new").rmdir()
     assert result.status == 1 and "resources.json" in result.err and "set back" not in result.err, result
     assert now() == before | {"cpuset.cpus": read("cpuset.cpus.effective", "/")} and shown(*names) == told
 

@@ -108,6 +108,8 @@ def test_systemd_is_told(make):
     undone = [("memory.max", "max"), ("pids.max", "max")]
     assert rows(back) == [("cpu.max", "12345 100000"), *undone, "SetUnitProperties", *undone]
     assert named(back[3]) == {"MemoryMax": "40", "TasksMax": str((1 << 64) - 1)}
+    # A slot has one value in a program, which is the new one.
+    assert {type(item) for item in back[3].body[2:]} == {str}
 
 
 def test_what_systemd_does_not_know(make):
