@@ -13,7 +13,7 @@ from ocirt.errors import OcirtError
 from ocirt.model.config import parse
 from ocirt.plan import cache
 from ocirt.plan.encode import encoded
-from tests.unit.core import BUILT, Core, cache_folder, remove
+from tests.unit.core import BUILT, cache_folder, remove
 from tests.unit.plans import DATA, host, request, v2
 from tests.unit.test_law import BASE, PLACES, configs, put
 
@@ -24,18 +24,6 @@ from hypothesis import strategies as st
 
 SETTINGS = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 BUILD = (BUILT / "build-id.h").read_text().split('BUILD_ID "')[1].split('"')[0]
-
-
-@pytest.fixture(scope="module")
-def core(tmp_path_factory):
-    return Core(tmp_path_factory.mktemp("core"))
-
-
-@pytest.fixture
-def folder():
-    made = cache_folder()
-    yield made
-    remove(made)
 
 
 def dump(members):

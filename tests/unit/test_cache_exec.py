@@ -17,7 +17,7 @@ from ocirt.model.request import Request
 from ocirt.plan import cache
 from ocirt.plan.encode import encoded
 from ocirt.plan.entries import Entry
-from tests.unit.core import Core, cache_folder, remove
+from tests.unit.core import cache_folder, remove
 from tests.unit.plans import host
 from tests.unit.test_cache import BUILD, dump
 from tests.unit.test_law import BASE, PLACES, put
@@ -83,18 +83,6 @@ class Asked:
             return False
         cache.keep(*place, found[0], host(), found[2], BUILD, found[1])
         return True
-
-
-@pytest.fixture(scope="module")
-def core(tmp_path_factory):
-    return Core(tmp_path_factory.mktemp("core"))
-
-
-@pytest.fixture
-def folder():
-    made = cache_folder()
-    yield made
-    remove(made)
 
 
 def law(core, first, second):

@@ -11,7 +11,6 @@ from ocirt.boot import run
 from ocirt.cli import cache as verb
 from ocirt.cli.flags import NATIVE
 from ocirt.errors import HostError
-from tests.unit.core import Core, cache_folder, remove
 from tests.unit.test_cache import BUILD, dump, keep
 from tests.unit.test_law import BASE
 
@@ -19,20 +18,13 @@ ROOT = "/run/ocirt"
 """That of tests/core/shared.c."""
 
 
-@pytest.fixture(scope="module")
-def core(tmp_path_factory):
-    return Core(tmp_path_factory.mktemp("core"))
-
-
 @pytest.fixture
-def folder(monkeypatch):
-    made = cache_folder()
-    monkeypatch.setenv("OCIRT_CACHE", str(made))
+def folder(folder, monkeypatch):
+    monkeypatch.setenv("OCIRT_CACHE", str(folder))
     build = type(sys)("ocirt._build")
     build.BUILD_ID = BUILD
     monkeypatch.setitem(sys.modules, "ocirt._build", build)
-    yield made
-    remove(made)
+    return folder
 
 
 @pytest.fixture

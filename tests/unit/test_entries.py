@@ -15,7 +15,7 @@ from ocirt.plan import cache
 from ocirt.plan.encode import encoded
 from ocirt.plan.entries import (IGNORED, PASSED_ON, DamagedEntry, Entry, difference, leaves, other_request, other_structure, request_of,
                                 unscanned)
-from tests.unit.core import CORE, Core, cache_folder, remove
+from tests.unit.core import CORE, cache_folder, remove
 from tests.unit.plans import DATA, host, request
 from tests.unit.test_cache import BUILD, dump, keep
 from tests.unit.test_law import BASE, PLACES, configs, put
@@ -27,18 +27,6 @@ from hypothesis import strategies as st
 
 SETTINGS = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 WORDS = {"verb": "create", "bundle": "/bundle", "root": "/run/ocirt", "id": "c1"}
-
-
-@pytest.fixture(scope="module")
-def core(tmp_path_factory):
-    return Core(tmp_path_factory.mktemp("core"))
-
-
-@pytest.fixture
-def folder():
-    made = cache_folder()
-    yield made
-    remove(made)
 
 
 def shape_of(data):

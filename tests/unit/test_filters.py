@@ -13,20 +13,12 @@ from ocirt.compile import seccomp
 from ocirt.plan import filters
 from ocirt.plan.filters import Filters
 from ocirt.plan.steps import LoadSeccomp
-from tests.unit.core import cache_folder, remove
 from tests.unit.plans import config, host, plan
 from tests.unit.test_import_budget import COMPILE, FORBIDDEN, SHOW
 
 BUILD = "0" * 32
 PROFILE = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
     {"names": ["mkdir", "é"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [{"index": 0, "value": 1 << 63, "op": "SCMP_CMP_EQ"}]}]}
-
-
-@pytest.fixture
-def folder():
-    made = cache_folder()
-    yield made
-    remove(made)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from ocirt.errors import ConfigError
 from ocirt.model import config as model
 from ocirt.model.json import parse
 from ocirt.model.shape import LIST, RAW, SLOTS, Shape
-from tests.unit.core import Core
 from tests.unit.plans import DATA
 
 pytest.importorskip("hypothesis")
@@ -19,11 +18,6 @@ from hypothesis import strategies as st
 
 SETTINGS = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 CONFIGS = sorted(DATA.glob("*.json"))
-
-
-@pytest.fixture(scope="module")
-def core(tmp_path_factory):
-    return Core(tmp_path_factory.mktemp("core"))
 
 
 def structure(data):

@@ -13,15 +13,9 @@ from ocirt.model.config import parse
 from ocirt.model.host import Cgroups, Host
 from ocirt.model.text import Text, Trace, bound, unit_parts
 from ocirt.plan import Plan
-from tests.unit.core import Core
 from tests.unit.plans import config, host, names, plan, request, shown, steps, v1, v2, values
 
 jeepney = pytest.importorskip("jeepney")  # hack/test installs it
-
-
-@pytest.fixture(scope="module")
-def core(tmp_path_factory):
-    return Core(tmp_path_factory.mktemp("core"))
 
 
 def made(path=None, on=None, words=(), **changes):
