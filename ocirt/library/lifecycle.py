@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, Union
+from typing import Any
 
 from .. import state as states
 from ..errors import RequestError
@@ -21,7 +21,7 @@ from .runtime import Runtime
 from .streams import Output, Streams, transfer
 from .waiting import Operation, deadline_in
 
-Path = Union[str, os.PathLike[str]]
+Path = str | os.PathLike[str]
 MFD_NOEXEC_SEAL = 8
 
 

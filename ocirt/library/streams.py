@@ -8,7 +8,7 @@ import select
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO, Protocol, Union
+from typing import IO, Protocol
 
 from ..errors import RequestError
 from .children import close_all
@@ -30,7 +30,7 @@ class HasDescriptor(Protocol):
     def fileno(self) -> int: ...
 
 
-Stream = Union[int, HasDescriptor, None]
+Stream = int | HasDescriptor | None
 """``PIPE``, ``DEVNULL`` or ``None``, ``STDOUT``, a descriptor, or a file. (The values are those of
 :mod:`subprocess`.)"""
 

@@ -7,7 +7,7 @@ from tests.engines.podman import CONFIG, RUNC, SYSTEM_WIDE
 
 UID = 54321
 HOME = f"/run/user/{UID}/home"
-STORAGE = f"""\
+STORAGE = """\
 [storage]
 driver = "overlay"
 """

@@ -51,7 +51,7 @@ def test_life(in_loop, box, runtime):
             with pytest.raises(WrongState):
                 await container.start()
         with pytest.raises(NoContainer):
-            container.state
+            _ = container.state
         container = await box("sleep", "60")
         assert [each.id for each in aio.Container.list(runtime=runtime)] == ["c1"]
         await container.start()

@@ -91,7 +91,7 @@ def test_nothing_runs_while_it_is_paused(ocirt, bundle):
         assert "container not running" in ocirt.fails("pause", "c1") and beats(bundle) == before
         ocirt.ok("resume", "c1")
         assert ocirt.status("c1") == "running"
-        wait_for(lambda: beats(bundle) > before)
+        wait_for(lambda before=before: beats(bundle) > before)
 
 
 @pytest.mark.parametrize("words", [("kill", "c1", "KILL"), ("kill", "--all", "c1", "9"), ("delete", "--force", "c1")])

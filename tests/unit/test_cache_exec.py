@@ -24,8 +24,8 @@ from tests.unit.test_law import BASE, PLACES, put
 
 pytest.importorskip("hypothesis")
 
-from hypothesis import HealthCheck, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 SETTINGS = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 CREATED = '{"verb":"create","cgroup-manager":"cgroupfs","rootless":"auto","own-cgroups":{}}'

@@ -16,8 +16,8 @@ from ocirt.errors import StateError
 
 pytest.importorskip("hypothesis")
 
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 EXECUTABLE = Path(__file__).resolve().parents[2] / "build/bin/ocirt"
 CREATED = 1_700_000_000_250_000_000
