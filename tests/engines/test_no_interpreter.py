@@ -47,11 +47,12 @@ class Traced:
     """An engine all of whose execs are recorded.
 
     :param pythons: how many programs are compiled for the first container.
+    :param orders: in how many orders the engine writes the mounts of one request: a program each.
     :param verbs: verbs of ocirt that the engine is known to execute for one container.
     """
 
-    def __init__(self, cell, pythons=1, verbs=("create", "start", "delete")):
-        self.cell, self.execs, self.pythons, self.verbs = cell, Execs(cell), pythons, verbs
+    def __init__(self, cell, pythons=1, orders=1, verbs=("create", "start", "delete")):
+        self.cell, self.execs, self.pythons, self.orders, self.verbs = cell, Execs(cell), pythons, orders, verbs
 
     def container(self):
         """Run a container to its end."""
@@ -70,7 +71,7 @@ class OfPodman(Traced):
     def __init__(self, cell, archives):
         Podman(cell, archives)
         cell.ok("sh", "-c", "rm -rf /run/ocirt-cache; touch /run/execs")
-        super().__init__(cell)
+        super().__init__(cell, orders=5)
 
     def container(self):
         self.cell.ok(*STRACE, "podman", "run", "--rm", "--memory", "100m", "busybox", "true")
@@ -87,7 +88,7 @@ class OfBuildah(Traced):
         Podman(cell, archives)
         cell.write("/run/context/Dockerfile", "FROM localhost/busybox\nRUN true\n")
         cell.ok("sh", "-c", "rm -rf /run/ocirt-cache; touch /run/execs")
-        super().__init__(cell)
+        super().__init__(cell, orders=5)
 
     def container(self):
         self.cell.ok(*STRACE, "buildah", "bud", "--no-cache", "--isolation", "oci", "/run/context", env={"BUILDAH_RUNTIME": "/usr/local/bin/ocirt"})
@@ -159,21 +160,26 @@ def engine(request, archives):
         yield ENGINES[request.param](cell, archives)
 
 
-def check(execs, once, verbs, pythons):
-    """Do the same twice: Python compiles for the first time, and is not executed for the second."""
+def check(execs, once, verbs, pythons, orders=1):
+    """Do the same twice: Python compiles for the first time, and is not executed for the second; where an engine has
+    ``orders`` for what it asks for, not for one in an order that it had before."""
     execs.new()
     once()
     first = runtime_and_python(execs.new())
-    once()
-    lines = execs.new()
-    second = runtime_and_python(lines)
-    assert set(verbs) <= set(first[0]) and set(verbs) <= set(second[0]), (first, second)
+    assert set(verbs) <= set(first[0]), first
     assert len(first[1]) == pythons, f"Python is expected {pythons} times: {first[1]}"
-    assert second[1] == [], "\n".join(lines)
+    for _ in range(orders):
+        once()
+        lines = execs.new()
+        again = runtime_and_python(lines)
+        assert set(verbs) <= set(again[0]), again
+        if not again[1]:
+            return
+    raise AssertionError("\n".join(lines))
 
 
 def test_second_container(engine):
-    check(engine.execs, engine.container, engine.verbs, engine.pythons)
+    check(engine.execs, engine.container, engine.verbs, engine.pythons, engine.orders)
 
 
 @pytest.mark.parametrize("engine", [name for name in ENGINES if name != "buildah"], indirect=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import socket
 import struct
 import threading
@@ -50,6 +51,10 @@ class Agent:
 
     def step(self, fd):
         notification = bytearray(80)
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        if not poll.poll()[0][1] & select.POLLIN:  # nobody is left; until Linux 6.11 a receive would wait for ever
+            return False
         try:
             ioctl(fd, RECEIVE, notification)
         except OSError:  # the last process that the filter holds for has gone, or the one that asked

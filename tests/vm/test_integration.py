@@ -25,6 +25,8 @@ ELSEWHERE = {
     "test_netdevices.py": "is of network namespaces and netlink, which know no cgroup",
     "test_notify.py": "is of sockets that the tests make themselves",
     "test_rdt.py": "is of a resctrl file system that the tests make themselves",
+    **dict.fromkeys(("test_library_service.py", "test_library_docs.py"),
+                    "is of the process that uses the library: threads, descriptors, signals, whatever the cgroups"),
     "test_systemd_v1.py": "has a guest of its own, of another kind",
     **dict.fromkeys(("test_cgroups.py", "test_events.py", "test_pause.py", "test_ps.py", "test_update.py"),
                     "is of cgroup v1; what v2 has of it is in test_cgroups_v2.py, test_update_v2.py and test_verbs_v2.py"),
