@@ -209,7 +209,7 @@ def existing(run):
                 new = several[len(started):count]
                 started += new
                 start_many(run.place, runtime, new, progress=_saying(run, f"{count} containers of {runtime.name}"))
-                _look(run, runtime, started, pattern)
+                _look(run, runtime, started[:max(1, run.existing // 10)], pattern)
         finally:
             delete_many(run.place, runtime, started, progress=_saying(run, f"and their end, {runtime.name}"))
             shutil.rmtree(run.place.path / "bundles")
@@ -220,6 +220,7 @@ def _saying(run, work):
 
 
 def _look(run, runtime, several, pattern):
+    """``several`` are the same containers however many exist: others would be further from the processor's caches."""
     for _ in range(max(4, run.rounds // 2)):
         name, _ = random.choice(several)
         run.results.add("state", pattern, runtime.name, run.place.spawn(*runtime.command("state", name)).time)
