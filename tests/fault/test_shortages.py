@@ -199,6 +199,7 @@ def test_a_pid_that_is_another_process_now(ocirt, bundle):
     """Between state and kill the pid has come to somebody else: neither kill nor delete touches that."""
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
+    time.sleep(0.03)  # start times are counted in hundredths of a second
     victim = subprocess.Popen(["sleep", "60"])
     try:
         path = ocirt.root / "c1/journal"
