@@ -7,6 +7,27 @@
 
 static int same(struct span name, const char *text) { return name.size == strlen(text) && !memcmp(name.text, text, name.size); }
 
+const char *environment_variable(const struct request *q, const char *name) {
+  size_t length = strlen(name);
+  for (char **at = q->environment; *at; at++)
+    if (!strncmp(*at, name, length) && (*at)[length] == '=') return *at + length + 1;
+  return 0;
+}
+
+const char *runtime_directory(const struct request *q) {
+  const char *manager = q->flags[FLAG_CGROUP_MANAGER], *directory = environment_variable(q, "XDG_RUNTIME_DIR");
+  int asks = q->flags[FLAG_SYSTEMD_CGROUP] || (manager && !strcmp(manager, "systemd"));
+  return asks && directory && *directory ? directory : 0;
+}
+
+// Descriptors that a service manager passes on, sd_listen_fds(3): ours only if they are meant for this process.
+int listen_fds(const struct request *q) {
+  const char *fds = environment_variable(q, "LISTEN_FDS"), *pid = environment_variable(q, "LISTEN_PID");
+  int64_t count, meant;
+  if (!fds || !pid || parse_number(fds, &count) || parse_number(pid, &meant) || meant != sys0(SYS_getpid)) return 0;
+  return count < 0 || count > 65536 ? 0 : (int)count;
+}
+
 // A flag that repeats: its n-th value, null after the last.
 static const char *nth_value(const struct request *q, unsigned flag, unsigned n) {
   for (unsigned i = 0; i < q->n_values; i++)
