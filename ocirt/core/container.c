@@ -200,10 +200,11 @@ static int unlink_entry(int dir, const char *name, unsigned char type, void *top
 
 void container_remove(struct container *c) {
   int root = root_directory(c->root, 0);
-  // Journal and program last: while they are there, a delete that is cut off can be done again.
+  // Journal and program last: while they are there, a delete that is cut off can be done again. The journal goes first: one
+  // that says created without a program would be a container of another build, to be compiled anew from files that are gone.
   list_directory(c->dir, unlink_entry, c);
-  sys_unlink(c->dir, "program", 0);
   sys_unlink(c->dir, "journal", 0);
+  sys_unlink(c->dir, "program", 0);
   int error = root < 0 ? root : sys_unlink(root, c->id, AT_REMOVEDIR);
   sys_close(root);
   if (error < 0 && error != -ENOENT) fail("--root %s: remove the state directory of %s: %e", c->root, c->id, error);
