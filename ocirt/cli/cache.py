@@ -16,7 +16,7 @@ from .output import write
 from .plan import ID, read, words
 from .root import root_of
 
-COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "MADE", "USED", "BUILD", "SHAPE")
+COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "HITS", "MADE", "USED", "BUILD", "SHAPE")
 NAME = re.compile(r"[0-9a-f]{16}\.[0-9]+|filter\.[0-9a-f]{16}|"  # kept
                   r"\.([0-9a-f]{16}\.[0-9]+|filter\.[0-9a-f]{16})\.[0-9]+")  # being written
 """Entries, and those that are being written."""
@@ -128,7 +128,7 @@ def row_of(directory, name, entry):
     tops = list(dict.fromkeys([re.split(r"[.\[]", path, maxsplit=1)[0] for path, _ in leaves]))
     return row | {
         "verb": entry.request.split(" ")[0], "guards": len(entry.guards), "tests": len(entry.tests),
-        "observed": len(entry.observed), "slots": len(entry.slots), **times,
+        "observed": len(entry.observed), "slots": len(entry.slots), "hits": entry.hits, **times,
         "build": entry.build, "ours": entry.build == BUILD_ID, "request": entry.request, "values": len(leaves),
         "properties": tops}
 
@@ -141,13 +141,13 @@ def as_table(rows):
     lines = [COLUMNS]
     for row in rows:
         if "filter" in row:
-            lines.append((row["entry"], str(row["size"]), *["-"] * 5, row["made"], row["used"] or "-", "-",
+            lines.append((row["entry"], str(row["size"]), *["-"] * 6, row["made"], row["used"] or "-", "-",
                           "a compiled filter of linux.seccomp"))
             continue
         if "verb" not in row:
-            lines.append((row["entry"], str(row["size"]), *["-"] * 8, "no entry, or of another format"))
+            lines.append((row["entry"], str(row["size"]), *["-"] * 9, "no entry, or of another format"))
             continue
-        counts = [str(row[name]) for name in ("guards", "tests", "observed", "slots")]
+        counts = [str(row[name]) for name in ("guards", "tests", "observed", "slots", "hits")]
         lines.append((row["entry"], str(row["size"]), row["verb"], *counts, row["made"], row["used"] or "-",
                       "ours" if row["ours"] else "other", f"{row['values']} values of {', '.join(row['properties'])}"))
     widths = [max(map(len, column)) for column in zip(*lines)][:-1] + [0]

@@ -70,9 +70,8 @@ Prints what create would do for a bundle, a line a step, with the place in confi
 and the section of the specification behind it. Nothing is changed and no privileges are needed.""",
     "cache": """\
 "list" shows each program that is kept, a line each: how much of its config it was compiled for (guards,
-tests, observations of the host) and how much it binds anew (slots), when it was made, whether a create
-has used it since (by the file's access time: hits are not counted, nor are all of them seen), whether
-this build made it; and each compiled filter of a linux.seccomp. "explain" takes a bundle and create's
+tests, observations of the host) and how much it binds anew (slots), how often create, run and exec were
+bound to it (hits), when it was made and used (the file's access time), whether this build made it; and each compiled filter of a linux.seccomp. "explain" takes a bundle and create's
 flags and says which program create would use, or for each that it would not the first thing that
 differs. "clear" removes all. The programs lie in
 /run/ocirt-cache, or without privileges in $XDG_RUNTIME_DIR/ocirt-cache; the environment variable

@@ -24,6 +24,8 @@ enum { ABSOLUTE = 1, MAX_LENGTH = 2, RANGE = 4 };
 
 // ---- reading an entry ----
 
+struct entry_head { char magic[8]; uint32_t format, size; uint64_t hits; char build[BUILD_SIZE]; };
+
 struct reader { const uint8_t *at, *end; int bad; };
 
 static const void *take(struct reader *r, size_t size) {
@@ -336,7 +338,7 @@ static int bind_program(const struct lookup *l, struct reader *r, size_t values_
 
 static int try_entry(const struct lookup *l, struct span key, const void *data, size_t size, size_t values_size, struct program *program) {
   struct reader r = {data, (const uint8_t *)data + size, 0};
-  struct { char magic[8]; uint32_t format, size; char build[BUILD_SIZE]; } head;
+  struct entry_head head;
   const void *start = take(&r, sizeof head);
   if (!start) return 0;
   memcpy(&head, start, sizeof head);
@@ -389,14 +391,16 @@ static void put_hash(struct buffer *to, struct span key) {
 
 static int try_file(const struct lookup *l, int directory, const char *name, struct span key, size_t values_size, struct program *program) {
   struct stat st;
-  int fd = sys_open(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0), hit = 0;
+  int fd = sys_open(directory, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0), hit = 0;
   if (fd < 0) return fd == -ENOENT ? -1 : 0;
   if (sys_fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == sys0(SYS_geteuid) && !(st.st_mode & 022) && st.st_nlink == 1 &&
       st.st_size > 0 && st.st_size < 16 << 20) {
-    void *data = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (data != MAP_FAILED) {
-      hit = try_entry(l, key, data, (size_t)st.st_size, values_size, program);
-      if (!hit) munmap(data, (size_t)st.st_size);
+    struct entry_head *head = mmap(0, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (head != MAP_FAILED) {
+      hit = try_entry(l, key, head, (size_t)st.st_size, values_size, program);
+      if (hit) __atomic_fetch_add(&head->hits, 1, __ATOMIC_RELAXED);
+      // A hit too: what other containers will be bound to must not be in the memory of a process that becomes one.
+      munmap(head, (size_t)st.st_size);
     }
   }
   sys_close(fd);

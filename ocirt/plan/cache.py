@@ -2,7 +2,7 @@
 
 An entry is, little-endian and without gaps, a *span* being a length of 4 bytes and as many bytes:
 
-    magic 8 bytes, format 4, size of the whole 4, build id
+    magic 8 bytes, format 4, size of the whole 4, hits 8 (the launcher counts them), build id
     span      the shape of the config (exec: that of the process file after it), a line end, the command line as the
               launcher has put it
     guards    their number 4; each: source, ``s`` and a span, or ``i`` and a number of 16 bytes
@@ -26,11 +26,13 @@ from ..model.shape import Shape
 from ..model.text import Number, Texts
 from .encode import BUILD_SIZE, LIST_VALUE, NUMBER_VALUE, TEXT_VALUE
 
-MAGIC, FORMAT = b"ocirtkep", 1
+MAGIC, FORMAT = b"ocirtkep", 2
 PREDICATES = ("is_empty", "is_absolute", "equals", "starts_with", "is_path", "goes_up", "within", "has", "number_equals",
               "list_is_empty", "ends_with", "is_unit")
 HAS, NUMBER_EQUALS, LIST_IS_EMPTY = [PREDICATES.index(name) for name in ("has", "number_equals", "list_is_empty")]
 ABSOLUTE, MAX_LENGTH, RANGE = 1, 2, 4
+HITS_SIZE = 8
+"""Bytes of an entry's count of hits."""
 LISTS = ("$command", "$env")
 """Words that are lists."""
 LIMIT = 16 << 20
@@ -141,8 +143,9 @@ def _entry(key, config, host, encoded, build, process=None):
               for path, checks in trace.slots.items() if checks and path not in bound and path not in guarded]
     body = _span(sources.shape.structure + b"\n" + key.encode("utf-8", "surrogateescape"))
     body += _count(guards) + _count(tests) + _count(observed) + _count(slots) + _span(encoded.template)
-    size = len(MAGIC) + 8 + BUILD_SIZE + len(body)
-    return MAGIC + FORMAT.to_bytes(4, "little") + size.to_bytes(4, "little") + build.encode().ljust(BUILD_SIZE, b"\0") + body
+    head = len(MAGIC) + 4 + 4 + HITS_SIZE + BUILD_SIZE
+    return (MAGIC + FORMAT.to_bytes(4, "little") + (head + len(body)).to_bytes(4, "little") + bytes(HITS_SIZE) +
+            build.encode().ljust(BUILD_SIZE, b"\0") + body)
 
 
 def _values(path, value):

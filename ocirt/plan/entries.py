@@ -2,7 +2,7 @@
 
 from ..model.json import AT_PROCESS, encode, member
 from ..model.text import PREDICATES, quote
-from .cache import ABSOLUTE, FORMAT, LIST_IS_EMPTY, MAGIC, MAX_LENGTH, NUMBER_EQUALS, RANGE
+from .cache import ABSOLUTE, FORMAT, HITS_SIZE, LIST_IS_EMPTY, MAGIC, MAX_LENGTH, NUMBER_EQUALS, RANGE
 from .cache import PREDICATES as NAMES
 from .encode import BUILD_SIZE, LIST_VALUE, NUMBER_VALUE
 
@@ -39,6 +39,7 @@ class Source:
 class Entry:
     """A kept program and what it holds for.
 
+    :ivar hits: how often a create, run or exec was bound to it.
     :ivar build: the build id of who made it.
     :ivar structure: of the config, as :class:`~ocirt.model.shape.Shape` has it, as text.
     :ivar request: the command line, as the launcher has put it.
@@ -49,7 +50,7 @@ class Entry:
     :ivar size: bytes of the entry.
     """
 
-    __slots__ = ("build", "structure", "request", "guards", "tests", "observed", "slots", "size")
+    __slots__ = ("hits", "build", "structure", "request", "guards", "tests", "observed", "slots", "size")
 
     def __init__(self, data):
         """:raises DamagedEntry: these are no bytes of an entry."""
@@ -57,6 +58,7 @@ class Entry:
         if reader.take(len(MAGIC)) != MAGIC or reader.number() != FORMAT or reader.number() != len(data):
             raise DamagedEntry("the head is not an entry's")
         self.size = len(data)
+        self.hits = int.from_bytes(reader.take(HITS_SIZE), "little")
         self.build = reader.take(BUILD_SIZE).rstrip(b"\0").decode("ascii", "replace")
         self.structure, _, self.request = reader.text().partition("\n")
         self.guards = [(reader.source(), reader.wide() if reader.byte() == ord("i") else reader.text())

@@ -70,14 +70,14 @@ static void bind_entry(const uint8_t *data, size_t size) {
   q.flags[FLAG_ROOT] = "/run/ocirt";
   if (!scan(&found, text, config)) return;
   struct span key = {found.structure.data, (uint32_t)found.structure.used};
-  struct { char magic[8]; uint32_t format, size; char build[BUILD_SIZE]; uint32_t key; } head = {
-    .format = CACHE_FORMAT, .size = (uint32_t)(sizeof head + key.size + size), .key = key.size};
+  struct entry_head head = {.format = CACHE_FORMAT, .size = (uint32_t)(sizeof head + sizeof key.size + key.size + size)};
   memcpy(head.magic, CACHE_MAGIC, sizeof head.magic);
   memcpy(head.build, BUILD_ID, BUILD_SIZE);
   uint8_t *entry = fuzz_mmap(0, head.size, 0, 0, -1, 0);
   memcpy(entry, &head, sizeof head);
-  memcpy(entry + sizeof head, key.text, key.size);
-  memcpy(entry + sizeof head + key.size, data, size);
+  memcpy(entry + sizeof head, &key.size, sizeof key.size);
+  memcpy(entry + sizeof head + sizeof key.size, key.text, key.size);
+  memcpy(entry + sizeof head + sizeof key.size + key.size, data, size);
   struct lookup l = {.q = &q, .scan = found};
   if (try_entry(&l, key, entry, head.size, config, &program)) { bound++; use(&program); }
 }

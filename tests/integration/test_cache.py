@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -156,6 +157,30 @@ def test_two_hundred_at_once(ocirt, bundle, cache):
     errors = [(command.communicate(timeout=120)[1], command.returncode) for command in commands]
     assert [error for error in errors if error != (b"", 0)] == []
     assert [entry.name for entry in cache.iterdir() if entry.name.startswith(".")] == []
+
+
+def hits(ocirt):
+    rows = json.loads(ocirt.ok("cache", "list", "--format", "json").out)
+    return sorted(row["hits"] for row in rows if "hits" in row)
+
+
+def test_hits_are_counted(ocirt, bundle, cache):
+    """Those at once, too; and no process of a container has the entries in its memory."""
+    bundle.args("true").config["linux"].pop("cgroupsPath")
+    bundle.save()
+    free = {"options": ["--cgroup-manager", "disabled"]}
+    ocirt.ok("run", "--bundle", bundle, "c1", **free)
+    assert hits(ocirt) == [0]
+    commands = [subprocess.Popen(ocirt.command("run", "--bundle", bundle, f"c{number}", **free), stdin=subprocess.DEVNULL,
+                                 env=ocirt.environment) for number in range(40)]
+    assert [command.wait(LIMIT) for command in commands] == [0] * 40
+    assert hits(ocirt) == [40]
+    ocirt.ok("create", "--bundle", bundle, "c1", **free)
+    assert hits(ocirt) == [0, 40]  # create is another verb
+    ocirt.ok("delete", "--force", "c1")
+    ocirt.ok("create", "--bundle", bundle, "c1", **free)
+    assert hits(ocirt) == [1, 40]
+    assert str(cache) not in Path(f"/proc/{ocirt.state('c1')['pid']}/maps").read_text()
 
 
 def test_killed_while_it_keeps(ocirt, bundle, cache):

@@ -74,7 +74,7 @@ def test_foreign_entries(ocirt, bundle, cache, poisoned, how, tmp_path):
     elif how == "size":
         os.truncate(poisoned, 17 << 20)
     elif how == "build":
-        poisoned.write_bytes(data[:16] + b"0" * 16 + data[32:])
+        poisoned.write_bytes(data[:24] + b"0" * 16 + data[40:])
     elif how == "format":
         poisoned.write_bytes(data[:8] + (99).to_bytes(4, "little") + data[12:])
     trace = subprocess.run(["strace", "-f", "-e", "trace=execve", *ocirt.command("run", "--bundle", bundle, "c1")], stdin=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ocirt.compile import compile
 from ocirt.model.config import parse
-from ocirt.plan.cache import keep
+from ocirt.plan.cache import HITS_SIZE, keep
 from ocirt.plan.encode import LIST_VALUE, encoded
 from tests.unit.core import BUILT, CORE, SOURCES, TREE
 from tests.unit.plans import DATA, host, request
@@ -34,7 +34,7 @@ def seeds(folder):
             continue
         whole = entry.read_bytes()
         entry.unlink()
-        after = 8 + 4 + 4 + len(BUILD)
+        after = 8 + 4 + 4 + HITS_SIZE + len(BUILD)
         after += 4 + int.from_bytes(whole[after:after + 4], "little")
         (folder / f"b-{path.stem}").write_bytes(b"b" + len(data).to_bytes(4, "little") + data + whole[after:])
     (folder / "b-greedy").write_bytes(greedy())

@@ -76,6 +76,25 @@ def test_list(core, folder, capfd):
     assert line.endswith(f"values of {', '.join(BASE)}")
 
 
+def test_hits_are_counted(core, folder, capfd):
+    """Of an entry that is written anew, too: from nothing."""
+    keep(core, folder, dump(BASE))
+    (name,) = os.listdir(folder)
+    written = os.stat(folder / name).st_mtime_ns
+    for hits in range(4):
+        assert ocirt_cache("list", "--format=json") == 0
+        (row,) = json.loads(capfd.readouterr().out)
+        assert row["hits"] == hits
+        assert not isinstance(core.find(folder, dump(BASE)), tuple)
+    assert ocirt_cache("list") == 0
+    head, line = capfd.readouterr().out.splitlines()
+    assert line.split()[head.split().index("HITS")] == "4" and os.stat(folder / name).st_mtime_ns == written
+    os.unlink(folder / name)
+    keep(core, folder, dump(BASE))
+    assert ocirt_cache("list", "--format=json") == 0
+    assert json.loads(capfd.readouterr().out)[0]["hits"] == 0
+
+
 def test_a_hit_is_seen(core, folder, capfd):
     """By the file's access time; that `list` itself reads the entry is not taken for one."""
     if os.statvfs(folder).f_flag & os.ST_NOATIME:
@@ -95,13 +114,13 @@ def test_what_is_no_entry_and_what_is_anothers(core, folder, bundle, capfd):
     keep(core, folder, dump(BASE))
     (name,) = os.listdir(folder)
     whole = (folder / name).read_bytes()
-    (folder / name).write_bytes(whole[:16] + b"f" * 32 + whole[48:])
+    (folder / name).write_bytes(whole[:24] + b"f" * 32 + whole[56:])
     (folder / f"{'0' * 16}.3").write_bytes(b"nonsense")
     (folder / "something").write_bytes(b"else")
     assert ocirt_cache("list") == 0
     _, damaged, others = capfd.readouterr().out.splitlines()
     assert damaged.split()[:3] == [f"{'0' * 16}.3", "8", "-"] and damaged.endswith("no entry, or of another format")
-    assert others.split()[9] == "other"
+    assert others.split()[10] == "other"
     assert explain(capfd, bundle()) == [f"miss: no program of this build is kept in {folder}, 1 of others"]
 
 
