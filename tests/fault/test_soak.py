@@ -1,7 +1,7 @@
 """A short soak; the long one is hack/test --soak."""
 
-from tests.soak.soak import soak
+from tests.soak.soak import soak, variants
 
 
-def test_sixty_containers(ocirt, faulty, bundle):
-    soak(ocirt, faulty, bundle, 60)
+def test_sixty_containers(ocirt, faulty, bundles, tmp_path):
+    soak(ocirt, faulty, variants(bundles, tmp_path), 60)

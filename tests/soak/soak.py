@@ -3,12 +3,14 @@
 import os
 import random
 import subprocess
+import time
 from pathlib import Path
 
 from tests.integration.harness import LIMIT, left_cgroups
 
 FAULTS = 5
-"""One container in so many meets a fault: a runtime that is killed after a step, or a command that cannot succeed."""
+"""One container in so many meets a fault: a runtime that is killed after a step or at any time, or a command that cannot
+succeed."""
 
 
 class Host:
@@ -25,6 +27,29 @@ class Host:
         """Bytes of the kernel's that containers could leave behind (unreclaimable slab), and of tmpfs."""
         fields = {line.split(":")[0]: int(line.split()[1]) << 10 for line in Path("/proc/meminfo").read_text().splitlines()}
         return fields["SUnreclaim"] + fields["Shmem"]
+
+
+def variants(bundles, tmp_path):
+    """Bundles to choose from: a plain one, one with hooks, and one of layers."""
+    plain, hooked, layered = [bundles(f"bundle-{name}") for name in ("plain", "hooked", "layered")]
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "cat >/dev/null"]}
+    hooked.config["hooks"] = {point: [hook] for point in ("createRuntime", "poststart", "poststop")}
+    layers = tmp_path / "layers"
+    layered.rootfs.rename(layers)
+    for folder in (layered.rootfs, tmp_path / "upper", tmp_path / "work"):
+        folder.mkdir()
+    layered.config["annotations"] = {"org.ocirt.rootfs.lower": str(layers), "org.ocirt.rootfs.upper": str(tmp_path / "upper"),
+                                     "org.ocirt.rootfs.work": str(tmp_path / "work")}
+    return [each.save() for each in (plain, hooked, layered)]
+
+
+def killed(ocirt, dice, *words):
+    """A command, killed after a time that it may well need."""
+    process = subprocess.Popen(ocirt.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               env=ocirt.environment)
+    time.sleep(dice.random() * 0.008)
+    process.kill()
+    process.wait(LIMIT)
 
 
 def life(ocirt, bundle, name, dice):
@@ -44,36 +69,37 @@ def life(ocirt, bundle, name, dice):
 
 def fault(ocirt, faulty, bundle, name, dice):
     """One that goes wrong, and is cleared away by `delete --force`."""
-    kind = dice.choice(("create", "create", "start", "delete", "exec", "config", "kill"))
+    kind = dice.choice(("create", "create", "start", "delete", "exec", "config", "create at any time", "run at any time",
+                        "exec at any time", "delete at any time"))
     if kind == "create":
         faulty.environment = {**os.environ, "OCIRT_FAULT": f"create:{dice.randrange(1, 90)}:kill"}
         faulty("create", "--bundle", bundle, name)
     elif kind == "config":
         assert ocirt("create", "--bundle", bundle, "--pid-file", "/nonexistent/pid", name).status == 1
+    elif kind in ("create at any time", "run at any time"):
+        killed(ocirt, dice, kind.split()[0], "--bundle", bundle, name)
     else:
+        verb = kind.split()[0]
         ocirt.ok("create", "--bundle", bundle, name)
-        if kind in ("exec", "kill"):
+        if verb == "exec":
             ocirt.ok("start", name)
-        if kind == "kill":
-            child = subprocess.Popen(ocirt.command("exec", name, "sleep", "5"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                     stderr=subprocess.DEVNULL, env=ocirt.environment)
-            child.kill()
-            child.wait(LIMIT)
-        else:
-            words = {"start": ("start", name), "delete": ("delete", "--force", name), "exec": ("exec", name, "true")}[kind]
-            faulty.environment = {**os.environ, "OCIRT_FAULT": f"{kind}:{dice.randrange(1, 12)}:kill"}
+        words = {"start": ("start", name), "delete": ("delete", "--force", name), "exec": ("exec", name, "true")}[verb]
+        if kind == verb:
+            faulty.environment = {**os.environ, "OCIRT_FAULT": f"{verb}:{dice.randrange(1, 12)}:kill"}
             faulty(*words)
+        else:
+            killed(ocirt, dice, *words)
     ocirt.ok("delete", "--force", name)
 
 
-def soak(ocirt, faulty, bundle, count, seed=1):
-    """Run ``count`` containers and compare."""
+def soak(ocirt, faulty, bundles, count, seed=1):
+    """Run ``count`` containers of ``bundles`` and compare."""
     dice = random.Random(seed)
-    bundle.save()
-    for number in range(3):  # caches fill: the kernel's and ours
-        life(ocirt, bundle, f"warm{number}", dice)
+    for number in range(9):  # caches fill: the kernel's and ours
+        life(ocirt, bundles[number % len(bundles)], f"warm{number}", dice)
     before, memory = Host(ocirt.root), Host.memory()
     for number in range(count):
+        bundle = dice.choice(bundles)
         if number % FAULTS == FAULTS - 1:
             fault(ocirt, faulty, bundle, f"c{number}", dice)
         else:

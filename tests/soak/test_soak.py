@@ -2,8 +2,8 @@
 
 import os
 
-from tests.soak.soak import soak
+from tests.soak.soak import soak, variants
 
 
-def test_soak(ocirt, faulty, bundle):
-    soak(ocirt, faulty, bundle, int(os.environ.get("OCIRT_SOAK", "10000")))
+def test_soak(ocirt, faulty, bundles, tmp_path):
+    soak(ocirt, faulty, variants(bundles, tmp_path), int(os.environ.get("OCIRT_SOAK", "10000")))
