@@ -267,7 +267,7 @@ struct bound { char *data; size_t used, size; };
 // 0: there is no room, which only an entry that was not made by us can ask for.
 static int append(struct bound *b, struct span text) {
   if (b->size - b->used < (size_t)text.size + 1) return 0;
-  memcpy(b->data + b->used, text.text, text.size);
+  if (text.size) memcpy(b->data + b->used, text.text, text.size);
   b->data[b->used + text.size] = 0;
   b->used += text.size + 1;
   return 1;
@@ -454,7 +454,7 @@ int find_exec_program(const struct request *q, const struct existing *container,
   // What the container was created with: no value of it is passed on.
   put(&words, " created="); put_bytes(&words, container->request.text, container->request.size);
   size_t words_size, count = count_words(q, &words_size), size = container->config_size + container->process_size;
-  if (directory >= 0 && known && !words.full && plain_id(q->arguments[0]) && size <= 2 * SCAN_MAX &&
+  if (directory >= 0 && known && !words.full && plain_id(q->arguments[0]) && size <= 2 * (size_t)SCAN_MAX &&
       scan_room(&l.scan, size + words.used, count) && scan_document(&l.scan, "", 0, container->config, container->config_size) &&
       (!container->process || scan_document(&l.scan, "kprocess", sizeof "kprocess", container->process, container->process_size))) {
     list_words(&l);

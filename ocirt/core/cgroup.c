@@ -49,6 +49,7 @@ static int open_file(const char *hierarchy, const char *path, const char *file, 
 
 static long read_cgroup(const char *hierarchy, const char *path, const char *file, char *text, size_t size) {
   BUFFER(full, 4096);
+  *text = 0;
   int error = put_cgroup(&full, hierarchy, path, file);
   return error ? error : read_file(AT_FDCWD, full.data, text, size);
 }

@@ -236,7 +236,7 @@ static void add_container(struct list_table *t, const struct listed *l) {
   if (l->stored.bundle.size) {
     decoded.used = 0;
     char *to = room(&decoded, l->stored.bundle.size + 1);
-    if (!scan_string(&text, l->stored.bundle.text, l->stored.bundle.size, to)) text = (struct span){0};
+    if (!scan_string(&text, l->stored.bundle.text, l->stored.bundle.size, to)) text = (struct span){to, 0};
     memmove(to, text.text, text.size);
     to[text.size] = 0;
     bundle = to;
