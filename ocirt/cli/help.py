@@ -71,11 +71,11 @@ and the section of the specification behind it. Nothing is changed and no privil
     "cache": """\
 "list" shows each program that is kept, a line each: how much of its config it was compiled for (guards,
 tests, observations of the host) and how much it binds anew (slots), how often create, run and exec were
-bound to it (hits), when it was made and used (the file's access time), whether this build made it; and each compiled filter of a linux.seccomp. "explain" takes a bundle and create's
-flags and says which program create would use, or for each that it would not the first thing that
-differs. "clear" removes all. The programs lie in
-/run/ocirt-cache, or without privileges in $XDG_RUNTIME_DIR/ocirt-cache; the environment variable
-OCIRT_CACHE names another directory, or is "off".""",
+bound to it (hits), when it was made and used (the file's access time), whether this build made it; and
+each compiled filter of a linux.seccomp. "explain" takes a bundle and create's flags and says which
+program create would use, or for each that it would not the first thing that differs. "clear" removes
+all. The programs lie in /run/ocirt-cache, or without privileges in $XDG_RUNTIME_DIR/ocirt-cache; the
+environment variable OCIRT_CACHE names another directory, or is "off".""",
     "features": """\
 Prints the features structure of the OCI runtime specification, for engines: hooks, mount options,
 namespaces, seccomp and whatever else a config.json may ask for, as one JSON object.""",

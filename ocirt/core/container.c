@@ -29,41 +29,50 @@ int plain_id(const char *id) {
   return length && length <= 255 && !id[length] && strcmp(id, ".") && strcmp(id, "..");
 }
 
-// /proc/PID/stat: when the process began, 0 where there is none, and the letter of its state.
-static uint64_t read_stat(int pid, char *letter) {
+// /proc/PID/stat: when the process began, and the letter of its state; -ESRCH: there is none.
+static int read_stat(int pid, uint64_t *start_time, char *letter) {
   BUFFER(path, 64);
   char text[1024];
   put(&path, "/proc/"); put_number(&path, pid); put(&path, "/stat");
   int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0);
   long n = fd < 0 ? fd : sys_read(fd, text, sizeof text - 1);  // procfs gives it all at once
   sys_close(fd);
-  if (n <= 0) return 0;
+  *start_time = 0;
+  if (n <= 0) return n && n != -ENOENT ? (int)n : -ESRCH;
   text[n] = 0;
   // The name in parentheses may hold anything; the last parenthesis ends it. Field 22 is the 20th after it.
   const char *at = strrchr(text, ')');
-  if (!at) return 0;
+  if (!at) return -EPROTO;
   *letter = at[1] ? at[2] : 0;
   for (int field = 0; field < 20; field++) {
     at = strchr(at + 1, ' ');
-    if (!at) return 0;
+    if (!at) return -EPROTO;
   }
-  uint64_t ticks = 0;
-  for (at++; *at >= '0' && *at <= '9'; at++) ticks = ticks * 10 + (uint64_t)(*at - '0');
-  return ticks;
+  for (at++; *at >= '0' && *at <= '9'; at++) *start_time = *start_time * 10 + (uint64_t)(*at - '0');
+  return 0;
+}
+
+int read_start_time(int pid, uint64_t *start_time) {
+  char letter;
+  return read_stat(pid, start_time, &letter);
 }
 
 uint64_t start_time_of(int pid) {
-  char letter;
-  return read_stat(pid, &letter);
+  uint64_t start_time;
+  int error = read_start_time(pid, &start_time);
+  // One that lives must not be taken for one that has ended.
+  if (error && error != -ESRCH) fail("read /proc/%d/stat: %e", pid, error);
+  return start_time;
 }
 
 int process_lives(int pid, uint64_t start_time) {
+  uint64_t found;
   char letter = 'X';
-  if (pid <= 0 || read_stat(pid, &letter) != start_time) return 0;
+  if (pid <= 0 || read_stat(pid, &found, &letter) || found != start_time) return 0;
   if (letter != 'Z' && letter != 'X') return 1;
   // Its first thread has ended; the process may have others, which a pidfd knows.
   int pidfd = sys_pidfd_open(pid);
-  int lives = pidfd >= 0 && read_stat(pid, &letter) == start_time && sys_poll(pidfd, 1 /* POLLIN */, 0) == 0;
+  int lives = pidfd >= 0 && !read_start_time(pid, &found) && found == start_time && sys_poll(pidfd, 1 /* POLLIN */, 0) == 0;
   sys_close(pidfd);
   return lives;
 }
@@ -89,15 +98,18 @@ int container_make(struct container *c) {
   // Written rather than truncated to size: a full file system must fail here, not with SIGBUS later.
   error = fd < 0 ? fd : write_all(fd, page, sizeof page);
   if (!error && !(c->journal = map_journal(fd))) error = -ENOMEM;
-  if (error) {
+  uint64_t start_time = 0;
+  int creator = (int)sys0(SYS_getpid), untold = error ? 0 : read_start_time(creator, &start_time);
+  if (error || untold) {
     container_remove(c);
+    if (untold) fail("read /proc/%d/stat: %e", creator, untold);
     fail("--root %s: write the journal of %s: %e", c->root, c->id, error);
   }
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   *c->journal = (struct journal){.magic = JOURNAL_MAGIC, .version = JOURNAL_VERSION, .phase = PHASE_CREATING,
-    .created_seconds = now.tv_sec, .created_nanoseconds = now.tv_nsec, .creator = (int32_t)sys0(SYS_getpid)};
-  c->journal->creator_start_time = start_time_of(c->journal->creator);
+    .created_seconds = now.tv_sec, .created_nanoseconds = now.tv_nsec, .creator = creator,
+    .creator_start_time = start_time};
   return 0;
 }
 
@@ -130,8 +142,11 @@ int container_open(struct container *c, int lock) {
   sys_close(root);
   if (error) { sys_close(c->dir); return error; }
   int fd = sys_open(c->dir, "journal", O_RDWR | O_NOFOLLOW, 0);
-  if (fd >= 0 && (sys_fstat(fd, &st) < 0 || st.st_size != JOURNAL_SIZE)) { sys_close(fd); fd = -1; }
-  if (fd >= 0) c->journal = map_journal(fd);
+  error = fd < 0 ? fd : sys_fstat(fd, &st);
+  if (!error && st.st_size != JOURNAL_SIZE) sys_close(fd);
+  else if (!error && !(c->journal = map_journal(fd))) error = -ENOMEM;
+  // Without what it says a delete would leave cgroups and processes behind.
+  if (error && error != -ENOENT) fail("container %s: read the journal: %e", c->id, error);
   if (c->journal && (memcmp(c->journal->magic, JOURNAL_MAGIC, 8) || c->journal->version != JOURNAL_VERSION)) c->journal = 0;
   fd = sys_open(c->dir, "program", O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
   // One that has been created has a program: without one, or with one that is not what create stores, it is compiled anew.
@@ -202,10 +217,10 @@ void container_remove(struct container *c) {
   int root = root_directory(c->root, 0);
   // Journal and program last: while they are there, a delete that is cut off can be done again. The journal goes first: one
   // that says created without a program would be a container of another build, to be compiled anew from files that are gone.
-  list_directory(c->dir, unlink_entry, c);
-  sys_unlink(c->dir, "journal", 0);
-  sys_unlink(c->dir, "program", 0);
-  int error = root < 0 ? root : sys_unlink(root, c->id, AT_REMOVEDIR);
+  int error = root < 0 ? root : list_directory(c->dir, unlink_entry, c);
+  if (!error) error = unlink_entry(c->dir, "journal", DT_REG, 0);
+  if (!error) error = unlink_entry(c->dir, "program", DT_REG, 0);
+  if (!error) error = sys_unlink(root, c->id, AT_REMOVEDIR);
   sys_close(root);
   if (error < 0 && error != -ENOENT) fail("--root %s: remove the state directory of %s: %e", c->root, c->id, error);
 }

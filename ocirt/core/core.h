@@ -106,7 +106,8 @@ const char *container_status(struct container *c);
 struct buffer state_buffer(const struct program *p);         // large enough for the state; null: for one without a program
 void put_state(struct buffer *to, const struct program *p, const struct journal *j, int pid, const char *status,
                int pretty, int whole);
-uint64_t start_time_of(int pid);                            // field 22 of /proc/PID/stat, 0: no such process
+int read_start_time(int pid, uint64_t *start_time);         // field 22 of /proc/PID/stat; -ESRCH with 0: no such process
+uint64_t start_time_of(int pid);                            // the same, or the end of this process where it cannot be told
 int process_lives(int pid, uint64_t start_time);            // is it that process still, for who does nothing to it?
 int plain_id(const char *id);                               // can it be a container's?
 struct effect *effect_of(struct journal *journal, uint64_t key, int make);

@@ -200,15 +200,16 @@ static int run_within(struct run *r, unsigned section, const struct step *here) 
 // criu waits until this is done.
 static int notified(struct run *r, const struct step_restore_processes *s, const struct answer *a, int fd) {
   int is_new = !strcmp(a->script, "setup-namespaces"), is_done = !strcmp(a->script, "post-restore");
-  if (is_new || is_done) remember_init(r, (int)a->pid);
+  int error = is_new || is_done ? remember_init(r, (int)a->pid) : 0;
+  if (error) return error;
   if (is_done) return run_within(r, SECTION_RESTORED, &s->head);
   if (is_new) {
-    int error = run_within(r, SECTION_ENTERED, &s->head);
+    error = run_within(r, SECTION_ENTERED, &s->head);
     return error ? error : run_namespaces(r);
   }
   if (fd < 0 || strcmp(a->script, "orphan-pts-master")) return 0;
   if (NUMBER(console) < 0) { r->console = fd; return 0; }
-  int error = send_descriptor(r->fds[s->console], "terminal", fd);
+  error = send_descriptor(r->fds[s->console], "terminal", fd);
   return error ? failing(r, "sendmsg", error) : 0;
 }
 

@@ -111,7 +111,9 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
     if (has_ended(c) && !strstr(text.data, "stopped container")) put(&text, " (the container has just ended)");
     fail("%s", text.data);
   }
-  tell_begin(r.child, start_time_of(r.child));
+  uint64_t start_time;
+  read_start_time(r.child, &start_time);
+  tell_begin(r.child, start_time);
   if (r.signals < 0) sys_exit(0);
   sys_exit(relay(c, r.child_pidfd, r.signals, r.console, 0));
 }

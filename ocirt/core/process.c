@@ -42,11 +42,12 @@ void unblock_signals(void) {
   sys4(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
 }
 
-void remember_init(struct run *r, int pid) {
+int remember_init(struct run *r, int pid) {
   struct journal *j = r->container->journal;
-  j->start_time = start_time_of(pid);
+  int error = read_start_time(pid, &j->start_time);
   __atomic_store_n(&j->pid, pid, __ATOMIC_SEQ_CST);
   r->has_state = 0;  // what has been prepared names another
+  return error ? failing(r, "read /proc/PID/stat of the container's process", error) : 0;
 }
 
 static int explain_spawn(struct run *r, int error, int into_cgroup) {
@@ -130,8 +131,9 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   r->peer = pair[0];
   r->child = (int)pid;
   r->child_pidfd = pidfd;
-  if (s->section == SECTION_INIT) { remember_init(r, (int)pid); r->container->pidfd = pidfd; }
-  return 0;
+  if (s->section != SECTION_INIT) return 0;
+  r->container->pidfd = pidfd;
+  return remember_init(r, (int)pid);
 }
 
 // Fatal signals end a waiting init as they would end its program; pid 1 would ignore them otherwise.
@@ -209,13 +211,13 @@ int do_receive(struct run *r, const struct step_receive *s) {
       continue;
     }
     if (message.event == EVENT_SPAWNED) {
-      int status;
-      if (!r->joins) remember_init(r, message.pid);
+      int status, error = r->joins ? 0 : remember_init(r, message.pid);
       wait_exit(r->child_pidfd, &status);  // the stage has nothing left to do
       sys_close(r->child_pidfd);
       r->child = message.pid;
       r->child_pidfd = fd;
       if (!r->joins) r->container->pidfd = fd;
+      if (error) return error;
     }
     if (message.event == EVENT_KNOWN) r->pid = message.pid;
     return 0;

@@ -11,7 +11,7 @@ struct message;
 int pass_on(struct run *r, const struct message *message, const struct step *here);
 int child_gone(struct run *r);
 
-void remember_init(struct run *r, int pid);            // in the journal, with its start time
+int remember_init(struct run *r, int pid);             // in the journal, with its start time
 int send_descriptor(int socket, const char *name, int fd);
 
 // Another program: `input` is its standard input, `fds` are its descriptors from 3 on, which `prepare` may fill in, in the

@@ -36,7 +36,9 @@ void verb_state(struct request *q, int program_fd) {
     put(&out, ",\n  \"bundle\": \"\"\n}\n");
   }
   if (out.full) fail("the state of %s is too large", c.id);
-  sys_exit(write_all(1, out.data, out.used) ? 1 : 0);
+  int error = write_all(1, out.data, out.used);
+  if (error) fail("standard output: %e", error);
+  sys_exit(0);
 }
 
 static const char *const signal_names[] = {0, "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV",

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from tests.integration.harness import LIMIT, OWN, hierarchies, left_cgroups
+from tests.integration.harness import LIMIT, OWN, hierarchies, left_cgroups, remove_cgroups
 
 ALL = os.environ.get("OCIRT_FAULT_ALL") == "1"
 SAMPLE = 45
@@ -18,14 +18,16 @@ ERRORS = {
     # what the kernel may say there; of calls that are not named EPERM
     "openat": ("EMFILE", "EACCES"), "openat2": ("EMFILE", "EAGAIN", "EXDEV"), "mkdirat": ("ENOSPC", "EROFS"), "clone3": ("EAGAIN", "ENOMEM"),
     "memfd_create": ("EMFILE", "ENOMEM"), "mmap": ("ENOMEM",), "write": ("ENOSPC", "EIO"), "read": ("EIO",), "socketpair": ("EMFILE",), "socket": ("EMFILE",),
-    "sendmsg": ("ENOBUFS", "EPIPE"), "recvmsg": ("ECONNRESET", "ENOMEM"), "fsopen": ("ENODEV", "EPERM"), "fsmount": ("ENOSPC",), "move_mount": ("EBUSY", "ENOSPC"),
+    "sendmsg": ("ENOBUFS",), "recvmsg": ("ECONNRESET", "ENOMEM"), "fsopen": ("ENODEV", "EPERM"), "fsmount": ("ENOSPC",), "move_mount": ("EBUSY", "ENOSPC"),
     "open_tree": ("EMFILE", "EPERM"), "renameat": ("ENOSPC",), "symlinkat": ("ENOSPC",), "mknodat": ("ENOSPC", "EEXIST"), "newfstatat": ("EACCES",)}
-NEVER = {"execve", "exit_group", "exit", "rt_sigreturn", "rt_sigaction", "rt_sigprocmask", "arch_prctl", "set_tid_address", "execveat", "munmap", "wait4", "waitid"}
-"""Those of the start of a process, and those that cannot fail."""
+NEVER = {"execve", "exit_group", "exit", "rt_sigreturn", "rt_sigaction", "rt_sigprocmask", "arch_prctl", "set_tid_address", "execveat", "munmap", "wait4", "waitid", "close"}
+"""Those of the start of a process, and those that cannot fail (close, for one, closes even where it says otherwise)."""
 VITAL = {"setresuid", "setresgid", "setgroups", "capset", "unshare", "setns", "pivot_root", "umount2", "fsopen", "fsmount", "move_mount", "mount_setattr",
          "sethostname", "keyctl", "clone3", "openat2"}
 """A container must not come to be without what these do: where the error is not one that the step expects."""
 EXPECTED = {("openat2", "EAGAIN"), ("mknodat", "EEXIST")}
+NICETIES = {"/etc/passwd", "/proc/kcore"}
+"""Files in the rootfs that give no more than a HOME and a link, /dev/core: as with runc, a container may be without."""
 
 
 def calls(ocirt, tmp_path, *words):
@@ -85,10 +87,12 @@ def test_create(ocirt, bundle, tmp_path):
     for fault in plan(most):
         # Files, not pipes: the container keeps the streams open.
         with open(tmp_path / "out", "w+") as out:
-            command = ["strace", "-f", "-o", "/dev/null", "-e", "inject={}:error={}:when={}".format(*fault), *ocirt.command("create", "--bundle", bundle, "c1")]
+            command = ["strace", "-f", "-o", tmp_path / "trace", "-e", "inject={}:error={}:when={}".format(*fault), *ocirt.command("create", "--bundle", bundle, "c1")]
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=ocirt.environment)
             try:
                 status = wait_or_leave(process, ocirt, "create")
+            except AssertionError as error:
+                raise AssertionError(fault) from error
             finally:
                 deleted = ocirt("delete", "--force", "c1")
                 process.wait(LIMIT)
@@ -99,12 +103,20 @@ def test_create(ocirt, bundle, tmp_path):
             wrong.append((fault, "not one error", text))
         if status not in (0, 1):
             wrong.append((fault, f"status {status}", text))
-        if status == 0 and fault[0] in VITAL and fault[:2] not in EXPECTED and "level=warning" not in text:
+        if (status == 0 and fault[0] in VITAL and fault[:2] not in EXPECTED and "level=warning" not in text
+                and not made_up_for((tmp_path / "trace").read_text())):
             wrong.append((fault, "ignored", text))
         if deleted.status or ocirt.ids() or left_cgroups():
             wrong.append((fault, "left", deleted, ocirt.ids(), left_cgroups()))
             ocirt("delete", "--force", "c1")
     assert not wrong, "\n".join(map(str, wrong))
+
+
+def made_up_for(trace):
+    """Was the call that failed by injection the opening of a path in the rootfs that does not matter, or is walked again?"""
+    before, _, after = trace.partition("(INJECTED)")
+    path = re.search(r'openat2\(\d+, "([^"]*)"', before.splitlines()[-1])
+    return path is not None and (path[1] in NICETIES or f'"{path[1]}", ' in after)
 
 
 def wait_or_leave(process, ocirt, verb):
@@ -122,24 +134,37 @@ def wait_or_leave(process, ocirt, verb):
     raise AssertionError("create hangs")
 
 
-@pytest.mark.parametrize("verb", ["start", "kill", "delete"])
+@pytest.mark.parametrize("verb", ["start", "kill", "delete", "state", "pause", "resume", "exec"])
 def test_later_verbs(ocirt, bundle, tmp_path, verb):
     """The verb fails with a clear error, or has done its work; then `delete --force` leaves nothing."""
-    words = {"start": ("start", "c1"), "kill": ("kill", "c1", "KILL"), "delete": ("delete", "--force", "c1")}[verb]
+    words = {"start": ("start", "c1"), "kill": ("kill", "c1", "KILL"), "delete": ("delete", "--force", "c1"),
+             "exec": ("exec", "c1", "true")}.get(verb, (verb, "c1"))
     bundle.save()
-    ocirt.ok("create", "--bundle", bundle, "c1")
+    prepare = [("create", "--bundle", bundle, "c1")]
+    if verb in ("pause", "resume", "exec"):
+        prepare.append(("start", "c1"))
+    if verb == "resume":
+        prepare.append(("pause", "c1"))
+    for each in prepare:
+        ocirt.ok(*each)
+    if verb == "exec":
+        ocirt.ok(*words)  # that it is kept
     most = calls(ocirt, tmp_path, *words)
     ocirt.ok("delete", "--force", "c1")
     wrong = []
     faults = plan(most)
     for fault in faults if ALL else faults[::3]:
-        ocirt.ok("create", "--bundle", bundle, "c1")
+        for each in prepare:
+            ocirt.ok(*each)
         done = inject(ocirt, fault, *words)
-        if done.returncode not in (0, 1) or (done.returncode == 1 and not has_clear_error(done)):
+        # What exec has started meets the fault, too: without a word of the runtime its status may be any.
+        in_process = verb == "exec" and "level=" not in done.stderr
+        if done.returncode not in (0, 255 if verb == "exec" else 1) and not in_process or (done.returncode in (1, 255) and not in_process and not has_clear_error(done)):
             wrong.append((fault, done))
         ocirt.ok("delete", "--force", "c1")
         if ocirt.ids() or own_cgroups():
-            wrong.append((fault, "left", ocirt.ids(), own_cgroups()))
+            wrong.append((fault, "left", ocirt.ids(), own_cgroups(), done))
+            remove_cgroups()
     # An empty cgroup above the container's that a fault has kept goes with the next container in it.
     ocirt.ok("create", "--bundle", bundle, "c1")
     ocirt.ok("delete", "--force", "c1")
