@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import LIMIT
+from tests.integration.harness import LIMIT, PARENT
 
 LOOK = ("grep -vE '^(Pid|NSpid|NSpgid|NSsid|NStgid|Tgid|Ngid|PPid|Vm|Rss|Hugetlb|voluntary|nonvoluntary|SigQ|Mems|Cpus|Threads)' "
         "/proc/self/status; ls /proc/self/fd; env | sort; cat /proc/self/limits; umask; pwd; "
@@ -63,7 +63,7 @@ def test_exec_starts_no_interpreter_the_second_time(ocirt, bundle, cache, tmp_pa
     """Nor for another container, command and environment, from flags and from a process file."""
     names = []
     for number in (1, 2):
-        bundle.config["linux"]["cgroupsPath"] = f"/ocirt-test/exec-{number}"
+        bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/exec-{number}"
         bundle.args("sleep", "60").save()
         ocirt.ok("run", "--detach", "--bundle", bundle, f"c{number}")
         names.append(f"c{number}")

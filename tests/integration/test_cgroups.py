@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import PARENT, cgroup_file, hierarchies, left_cgroups, remove_cgroups
+from tests.integration.harness import OWN, PARENT, cgroup_file, hierarchies, left_cgroups, remove_cgroups
 
 pytestmark = pytest.mark.v1
 
@@ -102,28 +102,28 @@ def test_all_devices_allowed(ocirt, bundle):
 def test_relative_path_is_beneath_the_callers_cgroup(ocirt, bundle):
     """config-linux.md, Cgroups Path: consistently the same place for the same value."""
     own = {line.split(":")[1]: line.split(":", 2)[2] for line in Path("/proc/self/cgroup").read_text().splitlines()}
-    bundle.config["linux"]["cgroupsPath"] = "ocirt-test-relative/x"
+    bundle.config["linux"]["cgroupsPath"] = f"{PARENT[1:]}-relative/x"
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
     inside = {line.split(":")[1]: line.split(":", 2)[2] for line in Path(f"/proc/{ocirt.state('c1')['pid']}/cgroup").read_text().splitlines()}
-    assert inside == {name: path.rstrip("/") + "/ocirt-test-relative/x" for name, path in own.items()}
+    assert inside == {name: path.rstrip("/") + f"{PARENT}-relative/x" for name, path in own.items()}
     ocirt.ok("delete", "--force", "c1")
 
 
 def test_absent_path_is_the_id(ocirt, bundle):
     del bundle.config["linux"]["cgroupsPath"]
     bundle.save()
-    ocirt.ok("create", "--bundle", bundle, "ocirt-test-absent")
-    pid = ocirt.state("ocirt-test-absent")["pid"]
-    assert all(line.endswith("/ocirt-test-absent") for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
-    ocirt.ok("delete", "--force", "ocirt-test-absent")
+    ocirt.ok("create", "--bundle", bundle, f"{PARENT[1:]}-absent")
+    pid = ocirt.state(f"{PARENT[1:]}-absent")["pid"]
+    assert all(line.endswith(f"{PARENT}-absent") for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
+    ocirt.ok("delete", "--force", f"{PARENT[1:]}-absent")
 
 
 def test_odd_slashes(ocirt, bundle):
     bundle.config["linux"]["cgroupsPath"] = f"{PARENT}//deep///x/"
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
-    assert (hierarchies()[0] / "ocirt-test/deep/x").exists()
+    assert (hierarchies()[0] / PARENT[1:] / "deep/x").exists()
     ocirt.ok("delete", "--force", "c1")
     assert left_cgroups() == []
 
@@ -140,7 +140,7 @@ def test_removed_with_what_is_left_inside(ocirt, bundle):
     ocirt.ok("create", "--bundle", bundle, "c1")
     for top in hierarchies():
         if top.name in ("pids", "memory", "freezer"):
-            (top / "ocirt-test/bundle/inner").mkdir()
+            (top / OWN[1:] / "inner").mkdir()
     ocirt.ok("start", "c1")
     ocirt.wait_status("c1", "stopped")
     (left,) = cgroup_file(bundle, "pids", "cgroup.procs").split()
@@ -153,7 +153,7 @@ def test_removed_with_what_is_left_inside(ocirt, bundle):
 def test_frozen_container_is_deleted(ocirt, bundle):
     ocirt.ok("create", "--bundle", bundle, "c1")
     ocirt.ok("start", "c1")
-    Path("/sys/fs/cgroup/freezer/ocirt-test/bundle/freezer.state").write_text("FROZEN")
+    Path(f"/sys/fs/cgroup/freezer{OWN}/freezer.state").write_text("FROZEN")
     ocirt.ok("delete", "--force", "c1")
     assert left_cgroups() == []
 
@@ -247,4 +247,4 @@ def test_hugetlb_limit(hugetlb, ocirt, bundle):
     bundle.save()
     assert "linux.resources.hugepageLimits[0].pageSize" in ocirt.fails("create", "--bundle", bundle, "c2")
     ocirt.ok("delete", "--force", "c1")
-    assert not (hugetlb / "ocirt-test").exists()
+    assert not (hugetlb / PARENT[1:]).exists()

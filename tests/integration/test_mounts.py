@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from tests.integration.harness import OWN
 from tests.integration.test_rootfs import mount_table, run
 
 MAP = [{"containerID": 0, "hostID": 100000, "size": 65536}]
@@ -275,9 +276,9 @@ def test_cgroup_mounts(ocirt, bundle, namespace, readonly):
     lines = out.splitlines()
     assert lines[0] == "1"
     pids = [line.split(":", 2)[2] for line in lines if ":pids:" in line]
-    assert pids == ["/" if namespace else "/ocirt-test/bundle"]
+    assert pids == ["/" if namespace else OWN]
     assert ("Read-only" in out.split("end")[0]) == readonly
-    assert not os.path.exists("/sys/fs/cgroup/pids/ocirt-test/bundle")
+    assert not os.path.exists(f"/sys/fs/cgroup/pids{OWN}")
 
 
 def test_no_pivot_with_everything(ocirt, bundle, source):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import LIMIT, cgroup_file, enough_output
+from tests.integration.harness import LIMIT, OWN, PARENT, cgroup_file, enough_output
 from tests.integration.test_faults import fault, steps_of
 
 pytestmark = pytest.mark.v1
@@ -114,7 +114,7 @@ def test_kill_all_of_what_a_dead_init_left_frozen(ocirt, bundle):
     enough_output(bundle.rootfs / "tmp/ready")
     ocirt.ok("kill", "c1", "KILL")
     ocirt.wait_status("c1", "stopped")
-    Path("/sys/fs/cgroup/freezer/ocirt-test/bundle/freezer.state").write_text("FROZEN")
+    Path(f"/sys/fs/cgroup/freezer{OWN}/freezer.state").write_text("FROZEN")
     assert cgroup_file(bundle, "pids", "cgroup.procs") != ""
     ocirt.ok("kill", "--all", "c1", "KILL")
     assert cgroup_file(bundle, "pids", "cgroup.procs") == ""
@@ -145,7 +145,7 @@ def test_processes_that_keep_coming_are_frozen(ocirt, bundle):
 def test_a_frozen_cgroup_above_does_not_make_it_paused(ocirt, bundle):
     """As with runc: `resume` could not help it."""
     running(ocirt, bundle)
-    above = Path("/sys/fs/cgroup/freezer/ocirt-test/freezer.state")
+    above = Path(f"/sys/fs/cgroup/freezer{PARENT}/freezer.state")
     try:
         above.write_text("FROZEN")
         assert ocirt.status("c1") == "running"
@@ -156,7 +156,7 @@ def test_a_frozen_cgroup_above_does_not_make_it_paused(ocirt, bundle):
 def test_frozen_by_others(ocirt, bundle):
     """Who has written to the freezer does not matter."""
     running(ocirt, bundle)
-    Path("/sys/fs/cgroup/freezer/ocirt-test/bundle/freezer.state").write_text("FROZEN")
+    Path(f"/sys/fs/cgroup/freezer{OWN}/freezer.state").write_text("FROZEN")
     assert ocirt.status("c1") == "paused"
     ocirt.ok("resume", "c1")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import LIMIT, cgroup_file
+from tests.integration.harness import LIMIT, PARENT, cgroup_file
 from tests.integration.test_faults import fault, steps_of
 from tests.integration.test_rdt import host, rdt  # noqa: F401 - fixtures
 
@@ -107,7 +107,7 @@ def test_memory_and_swap_in_any_direction(ocirt, limited):
 def test_cpu_in_any_direction(ocirt, limited):
     """Under a cgroup that allows a quarter of a CPU no order of quota and period may go above that on the way; a burst
     is never above the quota."""
-    parent = Path("/sys/fs/cgroup/cpu/ocirt-test")
+    parent = Path(f"/sys/fs/cgroup/cpu{PARENT}")
     ocirt.ok("update", "c1", "--cpu-quota", "10000", "--cpu-period", "100000")
     (parent / "cpu.cfs_period_us").write_text("100000")
     (parent / "cpu.cfs_quota_us").write_text("25000")
