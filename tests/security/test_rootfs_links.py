@@ -93,8 +93,8 @@ def test_exec_through_a_link(ocirt, bundle, outside):
 @pytest.mark.parametrize("way", ["absolute", "up"])
 @pytest.mark.parametrize("terminal", [False, True])
 def test_dev_is_a_link(ocirt, bundle, outside, way, terminal, tmp_path):
-    """CVE-2026-41579: with a rootfs whose /dev is a link, `ptmx` and the links of /dev are made in the rootfs, not in a
-    directory of the host's; with no mount at /dev too."""
+    """CVE-2026-41579, CVE-2026-47766, CVE-2026-88264, CVE-2026-88265: with a rootfs whose /dev is a link, `ptmx` and the
+    links of /dev are made in the rootfs, not in a directory of the host's; with no mount at /dev too."""
     (bundle.rootfs / "dev").rmdir()
     (bundle.rootfs / "dev").symlink_to(WAYS[way](outside))
     bundle.config["root"]["readonly"] = False
@@ -107,6 +107,21 @@ def test_dev_is_a_link(ocirt, bundle, outside, way, terminal, tmp_path):
     bundle.save()
     seen = ocirt("run", "--bundle", bundle, "c2")
     assert seen.status == 0 and "secret" not in seen.out, seen
+
+
+@pytest.mark.parametrize("way", ["absolute", "up"])
+def test_the_place_of_cgroups_is_a_link(ocirt, bundle, outside, way):
+    """CVE-2026-41579's other half: with a rootfs whose /sys/fs/cgroup is a link, the hierarchies are mounted and the links
+    of those with two names made in the rootfs."""
+    (bundle.rootfs / "sys/fs").mkdir()
+    (bundle.rootfs / "sys/fs/cgroup").symlink_to(WAYS[way](outside))
+    bundle.config["mounts"] = [each for each in bundle.config["mounts"] if each["destination"] != "/sys"]
+    bundle.config["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]})
+    bundle.config["linux"]["maskedPaths"] = bundle.config["linux"]["readonlyPaths"] = []
+    bundle.config["root"]["readonly"] = False
+    bundle.shell("ls /sys/fs/cgroup/; cat /sys/fs/cgroup/secret 2>/dev/null; true").save()
+    seen = ocirt("run", "--bundle", bundle, "c1")
+    assert seen.status == 0 and "secret" not in seen.out and "pids" in seen.out, seen
 
 
 @pytest.mark.parametrize("name", ["null", "console", "pts", "shm", "tty"])
