@@ -104,18 +104,21 @@ def _read(directory: int, id: str) -> State:
         return State(id, status, pid if alive else 0, created, uid=info.st_uid)
     members = _state_json(directory, id)
     status = "stopped" if not alive else "running" if phase == RUNNING else "created"
-    if alive and _says_1(members.get("pausedFile")):
+    if alive and _says_1(members.get("pausedFile"), info.st_uid == os.geteuid()):
         status = "paused"
     return State(id, status, pid if alive else 0, created, members["ociVersion"], members["bundle"],
                  members["rootfs"], members.get("annotations") or {}, info.st_uid)
 
 
-def _says_1(path: Any) -> bool:
-    """Does the file of a cgroup that stands in state.json say 1? What is not there says nothing."""
+def _says_1(path: Any, ours: bool) -> bool:
+    """Does the file of a cgroup that stands in state.json say 1? What is not there says nothing. In somebody else's it is one
+    only where there are cgroups: not all files can be opened without consequences."""
     try:
+        if not ours and (not path.startswith("/sys/fs/cgroup/") or "/../" in path):
+            return False
         with open(path, "rb") as file:
             return file.read(1) == b"1"
-    except (OSError, TypeError, ValueError):
+    except (AttributeError, OSError, TypeError, ValueError):
         return False
 
 

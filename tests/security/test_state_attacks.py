@@ -3,12 +3,13 @@
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
-from tests.integration.harness import LIMIT
+from tests.integration.harness import LIMIT, TREE
 
 VERBS = (("state",), ("start",), ("kill",), ("delete",), ("delete", "--force"), ("pause",), ("resume",), ("exec",), ("update", "--pids-limit", "10"))
 
@@ -49,6 +50,30 @@ def test_a_state_directory_of_somebody_else(ocirt, bundle, tmp_path, how):
     place.chmod(0o700)
     ocirt.ok("delete", "--force", "c1")
     assert (tmp_path / "evil").exists()
+
+
+def test_what_the_list_opens_for_somebody_else(ocirt, bundle, tmp_path):
+    """state.json names the file that tells whether a container is paused. Another user's must not make root open what it likes:
+    a device, say, that acts when it is opened."""
+    bundle.save()
+    ocirt.ok("create", "--bundle", bundle, "c1")
+    place = ocirt.root / "c1"
+    state = json.loads((place / "state.json").read_text())
+    (tmp_path / "one").write_text("1\n")
+    shown = {}
+    for owner in (0, 1000):
+        for path in (str(tmp_path / "one"), f"/sys/fs/cgroup/../../..{tmp_path}/one", state["pausedFile"]):
+            (place / "state.json").write_text(json.dumps({**state, "pausedFile": path}))
+            os.chown(place, owner, owner)
+            trace = subprocess.run(["strace", "-f", "-e", "trace=openat", *ocirt.command("list", "--format=json")], capture_output=True,
+                                   text=True, stdin=subprocess.DEVNULL, timeout=LIMIT, env=ocirt.environment)
+            (row,) = json.loads(trace.stdout)
+            by_library = subprocess.run([sys.executable, "-c", f"from ocirt.state import read; print(read({str(ocirt.root)!r}, 'c1').status)"],
+                                        capture_output=True, text=True, timeout=LIMIT, cwd=TREE, check=True).stdout.strip()
+            assert row["status"] == by_library
+            shown[owner, path] = row["status"], f'"{path}"' in trace.stderr
+    assert list(shown.values()) == [("paused", True)] * 2 + [("created", True)] + [("created", False)] * 2 + [("created", True)]
+    os.chown(place, 0, 0)
 
 
 def forge(name, data):
