@@ -74,6 +74,43 @@ def test_the_executable_is_overwritten(ocirt, bundle, attacker, way):
     assert (digest(built("bin")), after.st_mtime_ns, after.st_ino) == (before, place.st_mtime_ns, place.st_ino)
 
 
+LIBRARY = """
+#include <fcntl.h>
+#include <unistd.h>
+__attribute__((constructor)) static void loaded(void) { close(open("tmp/loaded", O_WRONLY | O_CREAT, 0600)); }
+"""
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_a_library_of_the_image_in_the_executable(ocirt, bundle, tmp_path, verb):
+    """CVE-2019-5736 by a library: where the program is /proc/self/exe, that is the runtime, nothing of the image's is loaded
+    into it, dynamic linker and LD_PRELOAD included."""
+    for tag in (b"\3\0\0\0", b"\2\0\0\0"):  # PT_INTERP, PT_DYNAMIC
+        head = built("bin").read_bytes()[:4096]
+        start, size, count = int.from_bytes(head[32:40], "little"), *(int.from_bytes(head[at:at + 2], "little") for at in (54, 56))
+        assert all(head[start + size * number:][:4] != tag for number in range(count))
+    (tmp_path / "evil.c").write_text(LIBRARY)
+    evil = bundle.rootfs / "evil.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", evil, tmp_path / "evil.c"], check=True, timeout=LIMIT)
+    for name in ("lib64/ld-linux-x86-64.so.2", "lib/x86_64-linux-gnu/libc.so.6", "lib/x86_64-linux-gnu/libseccomp.so.2"):
+        (bundle.rootfs / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(evil, bundle.rootfs / name)
+    bundle.config["root"]["readonly"] = False
+    bundle.config["process"]["env"] += ["LD_PRELOAD=/evil.so", "LD_LIBRARY_PATH=/lib/x86_64-linux-gnu"]
+    self = ("/proc/self/exe", "--version")
+    if verb == "run":
+        bundle.args(*self).save()
+        done = ocirt("run", "--bundle", bundle, "c1")
+    else:
+        bundle.save()
+        ocirt.ok("run", "-d", "--bundle", bundle, "c1")
+        done = ocirt("exec", "c1", *self)
+    assert not (bundle.rootfs / "tmp/loaded").exists(), done
+    # The library does work, in what is linked dynamically.
+    subprocess.run([shutil.which("true")], env={**os.environ, "LD_PRELOAD": str(evil)}, cwd=bundle.rootfs, timeout=LIMIT, check=True)
+    assert (bundle.rootfs / "tmp/loaded").exists()
+
+
 def test_no_page_of_the_executable_in_init(ocirt, bundle):
     """CVE-2019-5736: nothing of the host's file is mapped in, or open in, a process that a container can see; and who has kept
     its executable open cannot write to it when nobody executes it any more."""
