@@ -188,6 +188,14 @@ static int prepare_state(struct run *r) {
   return error ? failing(r, "state.json", error) : 0;
 }
 
+// A stage that is killed once it has made init tells nothing, and its end of the socket is init's too: a wait for both of them.
+static int stage_gone(struct run *r) {
+  struct pollfd either[] = {{.fd = r->peer, .events = POLLIN}, {.fd = r->child_pidfd, .events = POLLIN}};
+  long n;
+  do n = sys3(SYS_poll, either, 2, -1); while (n == -EINTR);
+  return n > 0 && !either[0].revents && sys_poll(r->peer, POLLIN, 0) == 0;
+}
+
 int do_receive(struct run *r, const struct step_receive *s) {
   if (s->event == EVENT_READY && !r->joins) {
     int error = prepare_state(r);
@@ -197,6 +205,7 @@ int do_receive(struct run *r, const struct step_receive *s) {
   if (r->early & wanted) { r->early &= ~wanted; return 0; }
   for (;;) {
     struct message message;
+    if (s->event == EVENT_SPAWNED && stage_gone(r)) return child_gone(r);
     int fd, got = receive_message(r->peer, &message, &fd);
     if (got < 0) return failing(r, "recvmsg", got);
     if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
