@@ -260,7 +260,7 @@ int do_assert_thawed(struct run *r, const struct step_assert_thawed *s) {
   if (size < 0) return failing(r, "read", (int)size);
   for (char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
     if (strcspn(line, "\n") == strlen(TEXT(thawed)) && !strncmp(line, TEXT(thawed), strlen(TEXT(thawed)))) return 0;
-  put(&r->detail, "cannot exec in a paused container (use --ignore-paused to override)");
+  put(&r->detail, TEXT(refusal));
   return failing(r, "", -EBUSY);
 }
 
