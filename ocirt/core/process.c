@@ -53,6 +53,8 @@ static int explain_spawn(struct run *r, int error, int into_cgroup) {
   if (into_cgroup && error == -EACCES) put(&r->detail, "the cgroup may not be entered from the runtime's own");
   if (into_cgroup && error == -EBUSY) put(&r->detail, "the cgroup has controllers enabled for children");
   if (into_cgroup && error == -EOPNOTSUPP) put(&r->detail, "the cgroup is part of a threaded one");
+  // So says the kernel where a pid namespace takes no more.
+  if (error == -ENOMEM && r->section == SECTION_STAGE) put(&r->detail, "has the pid namespace that is joined ended?");
   return failing(r, "clone3", error);
 }
 
@@ -242,6 +244,7 @@ int do_commit(struct run *r, const struct step_commit *s) {
   struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
   error = send_message(r->peer, &message, -1);
   if (r->stays) log_line("warning", r->stays);
+  if (error == -EPIPE) return child_gone(r);
   return error ? failing(r, "sendmsg", error) : 0;
 }
 
