@@ -303,13 +303,31 @@ int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
   return error ? failing(r, "sendmsg", error) : 0;
 }
 
+// A file without a name until it is whole: whenever we are killed none is left. -EOPNOTSUPP: its file system has none such.
+static int write_unnamed(const char *directory, const char *path, const struct buffer *text) {
+  BUFFER(link, 64);
+  int fd = sys_open(AT_FDCWD, directory, O_WRONLY | O_TMPFILE, 0644);
+  if (fd < 0) return -EOPNOTSUPP;
+  put(&link, "/proc/self/fd/"); put_number(&link, fd);
+  int error = write_all(fd, text->data, text->used);
+  if (!error) error = (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+  // One that is there is of a process before.
+  if (error == -EEXIST && !(error = sys_unlink(AT_FDCWD, path, 0)))
+    error = (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+  sys_close(fd);
+  return error;
+}
+
 int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
   BUFFER(temporary, 4096); BUFFER(number, 24);
   const char *path = TEXT(path), *slash = strrchr(path, '/');
   size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
-  put_bytes(&temporary, path, folder); put(&temporary, "."); put(&temporary, path + folder);
-  put(&temporary, "."); put_number(&temporary, sys0(SYS_getpid));
   put_number(&number, r->child);
+  put_bytes(&temporary, path, folder);
+  int unnamed = write_unnamed(folder ? temporary.data : ".", path, &number);
+  if (unnamed != -EOPNOTSUPP) return unnamed ? failing(r, "write", unnamed) : 0;
+  put(&temporary, "."); put(&temporary, path + folder);
+  put(&temporary, "."); put_number(&temporary, sys0(SYS_getpid));
   if (temporary.full) return failing(r, "open", -ENAMETOOLONG);
   int fd = sys_open(AT_FDCWD, temporary.data, O_WRONLY | O_CREAT | O_EXCL, 0644);
   if (fd < 0) return failing(r, "open", fd);
