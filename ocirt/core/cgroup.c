@@ -132,6 +132,7 @@ static int make_level(struct run *r, const struct making *m, const char *path, i
     effect->state = EFFECT_INTENDED;
     int error = sys_mkdir(AT_FDCWD, path, 0755);
     effect->state = error ? EFFECT_UNDONE : EFFECT_MINE;
+    if (error == -EAGAIN) put(&r->detail, "cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached");
     if (error && error != -EEXIST) return failing(r, "mkdir", error);
     present = error != 0;
   }

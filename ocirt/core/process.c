@@ -52,6 +52,9 @@ void remember_init(struct run *r, int pid) {
 static int explain_spawn(struct run *r, int error, int into_cgroup) {
   if (into_cgroup && error == -EACCES) put(&r->detail, "the cgroup may not be entered from the runtime's own");
   if (into_cgroup && error == -EBUSY) put(&r->detail, "the cgroup has controllers enabled for children");
+  // On cgroup v1 it is made beside its cgroups, but for what a stage makes.
+  if (error == -EAGAIN) put(&r->detail, into_cgroup || r->section == SECTION_STAGE ? "is pids.max of the container's cgroup, or of one above it, reached?"
+    : "is pids.max of the runtime's cgroup, or its RLIMIT_NPROC, reached?");
   if (into_cgroup && error == -EOPNOTSUPP) put(&r->detail, "the cgroup is part of a threaded one");
   // So says the kernel where a pid namespace takes no more.
   if (error == -ENOMEM && r->section == SECTION_STAGE) put(&r->detail, "has the pid namespace that is joined ended?");
