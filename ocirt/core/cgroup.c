@@ -526,17 +526,22 @@ int remove_left(const char *hierarchy, const char *path, int dir) {
   return error ? error : remove_directory(AT_FDCWD, full.data);
 }
 
-// The parents that this container, or another, made; one that others use stays. `path` is cut shorter and shorter.
+// The parents that this container, or another, made; one that others use stays, and those above it. `path` is cut shorter and
+// shorter. The last in one that we made takes it away: a create that was killed may not have come to mark it.
 static void remove_parents(struct run *r, const char *hierarchy, char *path) {
   char *beneath = path + strlen(hierarchy);
+  int stays = 0;
   for (char *slash; (slash = strrchr(beneath, '/')) && slash != beneath; ) {
     *slash = 0;
     struct effect *effect = effect_of(r->container->journal, effect_key(hierarchy, beneath), 0);
     int mine = effect && (effect->state == EFFECT_MINE || effect->state == EFFECT_INTENDED);
-    if (!mine && !is_marked(path)) return;
-    int error = sys_unlink(AT_FDCWD, path, AT_REMOVEDIR);
-    if (error == 0 && effect) effect->state = EFFECT_UNDONE;
-    if (error < 0 && error != -ENOENT) return;
+    if (!stays && (mine || is_marked(path))) {
+      int error = sys_unlink(AT_FDCWD, path, AT_REMOVEDIR);
+      if (error == 0 && effect) effect->state = EFFECT_UNDONE;
+      if (!error || error == -ENOENT) continue;
+    }
+    stays = 1;
+    if (mine) mark(path);
   }
 }
 
