@@ -15,11 +15,25 @@ def stored(words):
     """
     id, root = words["id"], words["root"]
     try:
-        state, texts = parse(_read(root, id, "state.json"))
+        state, texts = parse(_state(root, id))
         given = {"id": id, "root": root, "bundle": state["bundle"]}
         return _read(root, id, "config.json"), {**state["request"], **given}, texts["request"]
     except (ConfigError, KeyError, TypeError):
         raise StateError(id, "state.json is not what create writes") from None
+
+
+def _state(root, id):
+    """state.json; of a create that was cut off before it had one, what stands after the program."""
+    try:
+        return _read(root, id, "state.json")
+    except StateError as error:
+        try:
+            program = _read(root, id, "program")
+        except StateError:
+            raise error from None
+        if len(program) > 16 and (state := program[int.from_bytes(program[12:16], "little"):]):
+            return state
+        raise
 
 
 def _read(root, id, name):

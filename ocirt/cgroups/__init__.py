@@ -6,6 +6,7 @@ from ..plan.steps import (NODEV, NOEXEC, NONE, NOSUID, RDONLY, Bind, MakeSymlink
                           SetMountAttributes)
 
 NONE_OF_ITS_OWN = "this container has no cgroups of its own"
+PAUSED = "cannot exec in a paused container (use --ignore-paused to override)"
 
 
 class Driver:

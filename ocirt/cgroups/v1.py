@@ -8,7 +8,7 @@ from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, bound
 from ..plan.steps import (EVENTS, NONE, AssertThawed, EnterCgroup, FreezeCgroup, JoinCgroup, MakeCgroup, OpenCgroup, Receive,
                           RemoveCgroup, Send, SignalCgroup, TellOomKills, TellPaused, ThawCgroup, WriteCgroup)
-from . import NONE_OF_ITS_OWN
+from . import NONE_OF_ITS_OWN, PAUSED
 from .cgroupfs import Cgroupfs, missing, page_size, shares
 from .devices import ALLOWED, rules
 
@@ -55,10 +55,12 @@ class V1(Cgroupfs):
         return [Receive(self.at, "config-linux.md#cgroups-path", event=PLACED)] if self.beside else []
 
     def _make(self):
-        return [self._step(MakeCgroup, each, fd=NONE if self.beside else fd, file="" if self.beside else "tasks",
-                           tolerate=self.tolerate,
-                           inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
-                for each, fd in zip(self.hierarchies, self.registers)]
+        steps = [self._step(MakeCgroup, each, fd=NONE if self.beside else fd, file="" if self.beside else "tasks",
+                            tolerate=self.tolerate,
+                            inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
+                 for each, fd in zip(self.hierarchies, self.registers)]
+        # Nothing ends a process that is frozen, SIGKILL neither: it would keep whoever waits for it.
+        return steps + self._assert_thawed(f"{self.at}: a cgroup above the container's is frozen (freezer.state)")
 
     def _make_unified(self):
         # The first child is made in it.
@@ -85,10 +87,13 @@ class V1(Cgroupfs):
         return steps
 
     def assert_thawed(self):
+        return self._assert_thawed(PAUSED)
+
+    def _assert_thawed(self, refusal):
         freezer = self.host.cgroups.hierarchy("freezer")
         if freezer is None:
             return []
-        return [self._step(AssertThawed, freezer, spec="", file="freezer.state", thawed="THAWED")]
+        return [self._step(AssertThawed, freezer, spec="", file="freezer.state", thawed="THAWED", refusal=refusal)]
 
     def join(self):
         if self.beside:

@@ -23,6 +23,7 @@ from ..model.text import Table, Template, bound, quote
 from ..plan.steps import (AssertThawed, CheckMemoryUsage, DelegateCgroup, FreezeCgroup, LoadDeviceFilter, MakeCgroup,
                           OpenCgroup, RemoveCgroup, SignalCgroup, TellOomKills, TellPaused, ThawCgroup, Warn, WriteCgroup,
                           WriteCgroupDifference, WriteEitherCgroup)
+from . import PAUSED
 from .cgroupfs import Cgroupfs, page_size, shares
 from .devices import rules
 from .filter import program
@@ -95,7 +96,8 @@ class V2(Cgroupfs):
         return None
 
     def assert_thawed(self):
-        return [self._step(AssertThawed, self.unified, spec="", file="cgroup.freeze", thawed="0")]
+        return [self._step(AssertThawed, self.unified, spec="", file="cgroup.freeze", thawed="0",
+                           refusal=PAUSED)]
 
     def open_for(self, beneath):
         for controller in beneath:

@@ -133,6 +133,7 @@ static int make_level(struct run *r, const struct making *m, const char *path, i
     effect->state = EFFECT_INTENDED;
     int error = sys_mkdir(AT_FDCWD, path, 0755);
     effect->state = error ? EFFECT_UNDONE : EFFECT_MINE;
+    if (error == -EAGAIN) put(&r->detail, "cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached");
     if (error && error != -EEXIST) return failing(r, "mkdir", error);
     present = error != 0;
   }
@@ -261,7 +262,7 @@ int do_assert_thawed(struct run *r, const struct step_assert_thawed *s) {
   if (size < 0) return failing(r, "read", (int)size);
   for (char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
     if (strcspn(line, "\n") == strlen(TEXT(thawed)) && !strncmp(line, TEXT(thawed), strlen(TEXT(thawed)))) return 0;
-  put(&r->detail, "cannot exec in a paused container (use --ignore-paused to override)");
+  put(&r->detail, TEXT(refusal));
   return failing(r, "", -EBUSY);
 }
 
@@ -526,17 +527,22 @@ int remove_left(const char *hierarchy, const char *path, int dir) {
   return error ? error : remove_directory(AT_FDCWD, full.data);
 }
 
-// The parents that this container, or another, made; one that others use stays. `path` is cut shorter and shorter.
+// The parents that this container, or another, made; one that others use stays, and those above it. `path` is cut shorter and
+// shorter. The last in one that we made takes it away: a create that was killed may not have come to mark it.
 static void remove_parents(struct run *r, const char *hierarchy, char *path) {
   char *beneath = path + strlen(hierarchy);
+  int stays = 0;
   for (char *slash; (slash = strrchr(beneath, '/')) && slash != beneath; ) {
     *slash = 0;
     struct effect *effect = effect_of(r->container->journal, effect_key(hierarchy, beneath), 0);
     int mine = effect && (effect->state == EFFECT_MINE || effect->state == EFFECT_INTENDED);
-    if (!mine && !is_marked(path)) return;
-    int error = sys_unlink(AT_FDCWD, path, AT_REMOVEDIR);
-    if (error == 0 && effect) effect->state = EFFECT_UNDONE;
-    if (error < 0 && error != -ENOENT) return;
+    if (!stays && (mine || is_marked(path))) {
+      int error = sys_unlink(AT_FDCWD, path, AT_REMOVEDIR);
+      if (error == 0 && effect) effect->state = EFFECT_UNDONE;
+      if (!error || error == -ENOENT) continue;
+    }
+    stays = 1;
+    if (mine) mark(path);
   }
 }
 

@@ -197,9 +197,22 @@ int container_keep(struct container *c, const char *name, const void *data, size
   return error ? error : container_rename(c, new.data, name);
 }
 
+// The program, and after it the state: until state.json is there another build finds in it what was asked for. Where there is a
+// program there is config.json.
+static int store_program(struct container *c) {
+  struct buffer state = state_buffer(&c->program);
+  put_state(&state, &c->program, c->journal, 0, "creating", 0, 1);
+  int fd = sys_open(c->dir, "program.new", O_WRONLY | O_CREAT | O_TRUNC, 0600), error = fd;
+  if (fd >= 0) error = write_all(fd, (const char *)c->program.base, c->program.size);
+  if (!error) error = write_all(fd, state.data, state.used);
+  sys_close(fd);
+  sys2(SYS_munmap, state.data, state.size);
+  return error ? error : container_rename(c, "program.new", "program");
+}
+
 int container_store(struct container *c, const void *config, size_t size) {
-  int error = container_keep(c, "program", c->program.base, c->program.size);
-  return error ? error : container_keep(c, "config.json", config, size);
+  int error = container_keep(c, "config.json", config, size);
+  return error ? error : store_program(c);
 }
 
 static int unlink_entry(int dir, const char *name, unsigned char type, void *top) {

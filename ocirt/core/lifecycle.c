@@ -62,6 +62,26 @@ int start_socket(struct container *c, long call) {
   return fd;
 }
 
+// What init has said of its failure. Returns whether it was a startContainer hook's. An init of another build has numbers of
+// its own for its steps, so it is by what it says that such a one is known.
+static int put_report(struct buffer *text, struct run *r, const struct message *message) {
+  const struct program *p = r->program;
+  const char *call = strcmp(message->call, "-") ? message->call : 0;
+  if (!r->container->foreign && message->step < p->header->steps.size) {
+    const struct step *step = (const struct step *)(p->steps + message->step);
+    r->call = call;
+    put(&r->detail, message->detail);
+    put_failure(text, r, step, message->error);
+    return step->code == STEP_RUN_HOOK;
+  }
+  if (call && !*call) { put(text, message->detail); return !strncmp(message->detail, "hooks.", 6); }
+  put(text, "start the container: ");
+  if (call) { put(text, call); put(text, ": "); }
+  put_error(text, message->error);
+  if (*message->detail) { put(text, ": "); put(text, message->detail); }
+  return 0;
+}
+
 int start_container(struct container *c, int socket, struct buffer *text) {
   struct run r;
   const struct step *failed;
@@ -86,13 +106,9 @@ int start_container(struct container *c, int socket, struct buffer *text) {
   struct message message;
   int passed, got = receive_message(fd, &message, &passed);
   sys_close(fd);
-  if (got == 1 && message.kind == MESSAGE_FAILURE && message.step < c->program.header->steps.size) {
-    const struct step *step = (const struct step *)(c->program.steps + message.step);
-    r.call = strcmp(message.call, "-") ? message.call : 0;
-    put(&r.detail, message.detail);
-    put_failure(text, &r, step, message.error);
+  if (got == 1 && message.kind == MESSAGE_FAILURE) {
     // A startContainer hook that failed takes the container with it (runtime.md, lifecycle step 7).
-    if (step->code == STEP_RUN_HOOK) goto destroy;
+    if (put_report(text, &r, &message)) goto destroy;
     kill_init(c);
     return -1;
   }

@@ -53,7 +53,12 @@ int remember_init(struct run *r, int pid) {
 static int explain_spawn(struct run *r, int error, int into_cgroup) {
   if (into_cgroup && error == -EACCES) put(&r->detail, "the cgroup may not be entered from the runtime's own");
   if (into_cgroup && error == -EBUSY) put(&r->detail, "the cgroup has controllers enabled for children");
+  // On cgroup v1 it is made beside its cgroups, but for what a stage makes.
+  if (error == -EAGAIN) put(&r->detail, into_cgroup || r->section == SECTION_STAGE ? "is pids.max of the container's cgroup, or of one above it, reached?"
+    : "is pids.max of the runtime's cgroup, or its RLIMIT_NPROC, reached?");
   if (into_cgroup && error == -EOPNOTSUPP) put(&r->detail, "the cgroup is part of a threaded one");
+  // So says the kernel where a pid namespace takes no more.
+  if (error == -ENOMEM && r->section == SECTION_STAGE) put(&r->detail, "has the pid namespace that is joined ended?");
   return failing(r, "clone3", error);
 }
 
@@ -190,6 +195,14 @@ static int prepare_state(struct run *r) {
   return error ? failing(r, "state.json", error) : 0;
 }
 
+// A stage that is killed once it has made init tells nothing, and its end of the socket is init's too: a wait for both of them.
+static int stage_gone(struct run *r) {
+  struct pollfd either[] = {{.fd = r->peer, .events = POLLIN}, {.fd = r->child_pidfd, .events = POLLIN}};
+  long n;
+  do n = sys3(SYS_poll, either, 2, -1); while (n == -EINTR);
+  return n > 0 && !either[0].revents && sys_poll(r->peer, POLLIN, 0) == 0;
+}
+
 int do_receive(struct run *r, const struct step_receive *s) {
   if (s->event == EVENT_READY && !r->joins) {
     int error = prepare_state(r);
@@ -199,6 +212,7 @@ int do_receive(struct run *r, const struct step_receive *s) {
   if (r->early & wanted) { r->early &= ~wanted; return 0; }
   for (;;) {
     struct message message;
+    if (s->event == EVENT_SPAWNED && stage_gone(r)) return child_gone(r);
     int fd, got = receive_message(r->peer, &message, &fd);
     if (got < 0) return failing(r, "recvmsg", got);
     if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
@@ -235,6 +249,7 @@ int do_commit(struct run *r, const struct step_commit *s) {
   struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
   error = send_message(r->peer, &message, -1);
   if (r->stays) log_line("warning", r->stays);
+  if (error == -EPIPE) return child_gone(r);
   return error ? failing(r, "sendmsg", error) : 0;
 }
 
@@ -293,13 +308,31 @@ int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
   return error ? failing(r, "sendmsg", error) : 0;
 }
 
+// A file without a name until it is whole: whenever we are killed none is left. -EOPNOTSUPP: its file system has none such.
+static int write_unnamed(const char *directory, const char *path, const struct buffer *text) {
+  BUFFER(link, 64);
+  int fd = sys_open(AT_FDCWD, directory, O_WRONLY | O_TMPFILE, 0644);
+  if (fd < 0) return -EOPNOTSUPP;
+  put(&link, "/proc/self/fd/"); put_number(&link, fd);
+  int error = write_all(fd, text->data, text->used);
+  if (!error) error = (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+  // One that is there is of a process before.
+  if (error == -EEXIST && !(error = sys_unlink(AT_FDCWD, path, 0)))
+    error = (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+  sys_close(fd);
+  return error;
+}
+
 int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
   BUFFER(temporary, 4096); BUFFER(number, 24);
   const char *path = TEXT(path), *slash = strrchr(path, '/');
   size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
-  put_bytes(&temporary, path, folder); put(&temporary, "."); put(&temporary, path + folder);
-  put(&temporary, "."); put_number(&temporary, sys0(SYS_getpid));
   put_number(&number, r->child);
+  put_bytes(&temporary, path, folder);
+  int unnamed = write_unnamed(folder ? temporary.data : ".", path, &number);
+  if (unnamed != -EOPNOTSUPP) return unnamed ? failing(r, "write", unnamed) : 0;
+  put(&temporary, "."); put(&temporary, path + folder);
+  put(&temporary, "."); put_number(&temporary, sys0(SYS_getpid));
   if (temporary.full) return failing(r, "open", -ENAMETOOLONG);
   int fd = sys_open(AT_FDCWD, temporary.data, O_WRONLY | O_CREAT | O_EXCL, 0644);
   if (fd < 0) return failing(r, "open", fd);

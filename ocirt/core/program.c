@@ -181,7 +181,10 @@ int program_load(struct program *p, int fd) {
   if (sys_fstat(fd, &st) < 0 || st.st_size > 64 << 20) return -1;
   void *base = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (base == MAP_FAILED) return -1;
-  if (!program_use(p, base, (size_t)st.st_size)) return 0;
+  const struct program_header *header = base;
+  // A stored one has the state after it.
+  size_t size = (size_t)st.st_size, own = size < sizeof *header || header->size > size ? size : header->size;
+  if (!program_use(p, base, own)) return 0;
   munmap(base, (size_t)st.st_size);
   return -1;
 }

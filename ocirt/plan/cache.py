@@ -60,20 +60,28 @@ def keep(path, key, config, host, encoded, build, process=None):
 
 
 def write(path, entry):
-    """Write an entry at once, where there is room, or room to be made; else not."""
-    directory, _, name = path.rpartition("/")
-    temporary = f"{directory}/.{name}.{posix.getpid()}"
+    """Write an entry at once, where there is room, or room to be made; else not. It has no name until it is whole."""
+    directory = path.rpartition("/")[0]
     try:
         _make_room(directory, len(entry))
-        fd = posix.open(temporary, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o600)
+        fd = posix.open(directory, posix.O_WRONLY | posix.O_TMPFILE | posix.O_CLOEXEC, 0o600)
     except OSError:
         return
     try:
-        whole = posix.write(fd, entry) == len(entry)
-        posix.close(fd)
-        posix.rename(temporary, path) if whole else posix.unlink(temporary)
+        if posix.write(fd, entry) == len(entry):
+            _name(fd, path)
     except OSError:
-        posix.unlink(temporary)
+        pass
+    posix.close(fd)
+
+
+def _name(fd, path):
+    # A directory's descriptor has linkat(2) follow the link of procfs; the path is absolute.
+    try:
+        posix.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
+    except FileExistsError:
+        posix.unlink(path)
+        posix.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
 
 
 def _make_room(directory, size):

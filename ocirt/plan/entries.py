@@ -251,7 +251,7 @@ def _answer(name, value, arguments):
     if isinstance(value, list):
         return not value
     if isinstance(value, int):
-        return value == arguments[0]
+        return value == arguments[0] if arguments else None  # a damaged one asks a number for a text
     if not isinstance(value, str) or len(value.encode("utf-8", "surrogatepass")) > TEXT_MAX:
         return None
     if name == "starts_with":

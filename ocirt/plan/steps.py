@@ -181,8 +181,8 @@ class OpenCgroup(Step):
 
 class AssertThawed(Step):
     """Fail unless ``file`` of the cgroup has the line ``thawed``: what joins a frozen cgroup stops until it is thawed. One
-    that does not exist is passed over."""
-    fields = {"hierarchy": "text", "path": "text", "file": "text", "thawed": "text"}
+    that does not exist is passed over. ``refusal`` is all that the error says."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "thawed": "text", "refusal": "text"}
     sentence = "look whether {hierarchy}{path} is frozen"
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.integration.harness import CGROUPS, LIMIT, PARENT, V2, left_cgroups
+from tests.integration.harness import CGROUPS, LIMIT, PARENT, V2, cgroup_file, left_cgroups
 
 
 def fails_cleanly(ocirt, result):
@@ -53,6 +53,74 @@ def test_no_disk_for_the_state(ocirt, bundle, tmp_path, limit):
             ocirt.root = root
     finally:
         subprocess.run(["umount", place], check=True, timeout=LIMIT)
+
+
+def fill(place):
+    """Leave no byte and no file on the file system of ``place``."""
+    with open(place / "filler", "wb", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(bytes(1 << 12))
+        except OSError:
+            pass
+    for number in range(10000):
+        try:
+            (place / f"file{number}").touch()
+        except OSError:
+            return
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A file system that is soon full."""
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=400", "tmpfs", place], check=True, timeout=LIMIT)
+    yield place
+    subprocess.run(["umount", "-l", place], check=True, timeout=LIMIT)
+
+
+@pytest.mark.cgroups
+def test_a_state_root_that_has_become_full(ocirt, bundle, small):
+    """What only reads and removes works; update, which keeps what it has done, does nothing and says why."""
+    root, ocirt.root = ocirt.root, small / "root"
+    try:
+        ocirt.ok("create", "--bundle", bundle, "c1")
+        fill(small)
+        ocirt.ok("start", "c1")
+        assert ocirt.ok("exec", "c1", "echo", "x").out == "x\n" and ocirt.status("c1") == "running"
+        before = cgroup_file(bundle, "pids", "pids.max")
+        assert "no space left on device" in ocirt.fails("update", "--pids-limit", "77", "c1")
+        assert cgroup_file(bundle, "pids", "pids.max") == before
+        ocirt.ok("pause", "c1")
+        ocirt.ok("resume", "c1")
+        assert "no space left on device" in ocirt.fails("create", "--bundle", bundle, "c2") and ocirt.ids() == ["c1"]
+        ocirt.ok("kill", "c1", "KILL")
+        ocirt.wait_status("c1", "stopped")
+        ocirt.ok("delete", "c1")
+        assert ocirt.ids() == [] and left_cgroups() == []
+    finally:
+        ocirt.root = root
+
+
+def test_an_upper_layer_that_is_full(ocirt, bundle, small):
+    """No place for a mount's target in the layer that takes the changes."""
+    layer = bundle.path / "layer"
+    bundle.rootfs.rename(layer)
+    for folder in (bundle.rootfs, small / "upper", small / "work"):
+        folder.mkdir()
+    bundle.config["root"]["readonly"] = False
+    bundle.config["annotations"] = {"org.ocirt.rootfs.lower": str(layer), "org.ocirt.rootfs.upper": str(small / "upper"),
+                                    "org.ocirt.rootfs.work": str(small / "work")}
+    bundle.config["mounts"].append({"destination": "/new/target", "type": "tmpfs", "source": "tmpfs"})
+    bundle.save()
+    ocirt.ok("create", "--bundle", bundle, "c1")
+    ocirt.ok("delete", "--force", "c1")
+    for folder in (small / "upper/new/target", small / "upper/new"):
+        folder.rmdir()
+    fill(small)
+    assert "no space left on device" in ocirt.fails("create", "--bundle", bundle, "c1")
+    assert ocirt.ids() == [] and left_cgroups() == []
 
 
 @pytest.mark.v1

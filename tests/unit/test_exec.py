@@ -130,7 +130,8 @@ def test_no_cgroups():
 
 def test_a_paused_container():
     assert last(plan(on=host()), "host", "AssertThawed") == {
-        "hierarchy": f"{ROOT}/freezer", "path": "/c1", "file": "freezer.state", "thawed": "THAWED"}
+        "hierarchy": f"{ROOT}/freezer", "path": "/c1", "file": "freezer.state", "thawed": "THAWED",
+        "refusal": "cannot exec in a paused container (use --ignore-paused to override)"}
     assert "AssertThawed" not in names(plan(on=host(), ignore_paused="1"), "host")
 
 

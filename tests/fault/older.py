@@ -1,0 +1,63 @@
+"""Another build of ocirt, as an upgrade leaves it: the executables of before are gone, their containers live.
+
+It is this tree with every number changed that a stored program consists of (the steps', the sections', the sizes of steps), so
+that one who ran its programs, or took its offsets for our own, would be seen to. OCIRT_TEST_OLDER=/path/to/ocirt tests with
+another one, such as the build of an earlier commit.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.integration.harness import TREE
+
+PLACE = TREE / "build/older"
+CHANGES = (
+    ("STEPS = tuple(Step.__subclasses__())", "STEPS = tuple(reversed(Step.__subclasses__()))"),
+    ('SECTIONS = ("host",', 'SECTIONS = ("unused", "host",'),
+    ('fields = {"path": "text", "args": "texts", "env": "texts", "timeout": "number"',
+     'fields = {"older": "number", "path": "text", "args": "texts", "env": "texts", "timeout": "number"'),
+    ('defaults = {"warn": 0}\n    sentence = "run hook', 'defaults = {"warn": 0, "older": 0}\n    sentence = "run hook'),
+)
+"""In ocirt/plan/steps.py: numbers of steps, numbers of sections, the size of a step."""
+
+
+def older():
+    """The path of the executable, built where that is not so already."""
+    if "OCIRT_TEST_OLDER" in os.environ:
+        return Path(os.environ["OCIRT_TEST_OLDER"])
+    source = PLACE / "tree"
+    for name in ("meson.build", "meson.options", "pyproject.toml", "LICENSE"):
+        copy(TREE / name, source / name)
+    for name in ("ocirt", "spec"):
+        for path in (TREE / name).rglob("*"):
+            if path.is_file() and path.suffix != ".pyc":
+                copy(path, source / path.relative_to(TREE), altered if path.name == "steps.py" else bytes)
+    run = {"cwd": PLACE, "check": True, "timeout": 120, "stdin": subprocess.DEVNULL, "capture_output": True}
+    if not (PLACE / "meson/build.ninja").exists():
+        subprocess.run([sys.executable, "-m", "mesonbuild.mesonmain", "setup", "-Dtree=true", PLACE / "meson", source], **run)
+    subprocess.run([Path(sys.executable).with_name("ninja"), "-C", PLACE / "meson", "--quiet"], **run)
+    bin = PLACE / "bin"
+    bin.mkdir(exist_ok=True)
+    copy(PLACE / "meson/ocirt/core/ocirt", bin / "ocirt")
+    copy(PLACE / "meson/ocirt/core/ocirt-python-tree", bin / "ocirt-python")
+    return bin / "ocirt"
+
+
+def copy(path, to, change=bytes):
+    """Copy a file, unless it is there: the build looks at times."""
+    data = change(path.read_bytes())
+    if not to.exists() or to.read_bytes() != data:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_bytes(data)
+        shutil.copymode(path, to)
+
+
+def altered(steps):
+    text = steps.decode()
+    for old, new in CHANGES:
+        assert text.count(old) == 1, f"ocirt/plan/steps.py: {old} is not there once"
+        text = text.replace(old, new)
+    return text.encode()

@@ -1,0 +1,123 @@
+"""Runs a command under ptrace(2) and kills one of its processes as it enters or leaves a system call.
+
+    python -I -S tracer.py REPORT [WATCHED STOP VICTIM] -- COMMAND...
+
+Processes are numbered in the order in which they are made, from 0, the command's own; stops are numbered for each process from
+0: the beginning and the end of each of its system calls since the command was executed. When the process WATCHED is at its
+stop number STOP, the process VICTIM gets SIGKILL, and what the stopped one was about to do is not done. The tracer ends with
+process 0, and whoever is left then goes on untraced.
+
+REPORT gets JSON: ``status`` (as subprocess has it), ``fired`` (whether the stop was reached), and ``calls``, the number of the
+system call of each stop by process.
+
+strace cannot do this: it counts for each process apart, kills nobody but the caller, and cannot stop at the end of a call.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import struct
+import sys
+
+PTRACE_CONT, PTRACE_SYSCALL, PTRACE_SEIZE, PTRACE_LISTEN, PTRACE_GET_SYSCALL_INFO = 7, 24, 0x4206, 0x4208, 0x420E
+SYSGOOD, FORK, VFORK, CLONE, EXEC = 1, 2, 4, 8, 16
+EVENT_EXEC, EVENT_STOP = 4, 128
+ENTRY = 1
+WALL = 0x40000000
+STOPPING = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.restype = ctypes.c_long
+
+
+def ptrace(request, pid, address=0, data=0):
+    """:raises OSError: it has failed; ESRCH where the process has died meanwhile."""
+    if libc.ptrace(ctypes.c_long(request), ctypes.c_long(pid), ctypes.c_void_p(address), ctypes.c_void_p(data)) < 0:
+        raise OSError(ctypes.get_errno(), f"ptrace {request:#x}")
+
+
+def begin(command):
+    """The pid of the command, seized before it is executed."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.close(writing)
+            os.read(reading, 1)
+            os.close(reading)
+            os.execv(command[0], command)
+        finally:
+            os._exit(127)
+    ptrace(PTRACE_SEIZE, pid, 0, SYSGOOD | FORK | VFORK | CLONE | EXEC)
+    os.close(reading)
+    os.close(writing)
+    return pid
+
+
+class Tracer:
+    """The processes of a command, and the fault."""
+
+    def __init__(self, command, watched=None, stop=None, victim=None):
+        self.watched, self.stop, self.victim = watched, stop, victim
+        self.pids, self.calls, self.current = [], [], {}
+        self.fired = self.executed = False
+        self.buffer = ctypes.create_string_buffer(88)
+        self.leader = self.number(begin(command))
+
+    def number(self, pid):
+        """Of a process, which is known from here on."""
+        if pid not in self.pids:
+            self.pids.append(pid)
+            self.calls.append([])
+        return self.pids.index(pid)
+
+    def run(self):
+        """Until process 0 has ended: its wait status."""
+        while True:
+            pid, status = os.waitpid(-1, WALL)
+            if not os.WIFSTOPPED(status):
+                if pid == self.pids[0]:
+                    return status
+                continue
+            try:
+                self.stopped(self.number(pid), pid, os.WSTOPSIG(status), status >> 16)
+            except ProcessLookupError:
+                pass  # it has been killed since it stopped
+
+    def stopped(self, number, pid, code, event):
+        if code == signal.SIGTRAP | 0x80:
+            if self.executed:
+                self.at_call(number, pid)
+            return ptrace(PTRACE_SYSCALL, pid)
+        if event == EVENT_STOP and code in STOPPING:
+            return ptrace(PTRACE_LISTEN, pid)
+        self.executed |= event == EVENT_EXEC
+        return ptrace(PTRACE_SYSCALL, pid, 0, 0 if event else code)
+
+    def at_call(self, number, pid):
+        ptrace(PTRACE_GET_SYSCALL_INFO, pid, len(self.buffer), ctypes.addressof(self.buffer))
+        if self.buffer[0][0] == ENTRY:
+            self.current[number] = struct.unpack_from("Q", self.buffer, 24)[0]
+        self.calls[number].append(self.current.get(number, -1))
+        if number == self.watched and len(self.calls[number]) == self.stop + 1 and self.victim < len(self.pids):
+            self.fired = True
+            os.kill(self.pids[self.victim], signal.SIGKILL)
+            if self.victim != number:
+                # What the stopped one does next it does in a world without the other.
+                self.await_end(self.pids[self.victim])
+
+    def await_end(self, pid):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | WALL)
+
+
+def main(arguments):
+    at = arguments.index("--")
+    report, *fault = arguments[:at]
+    tracer = Tracer(arguments[at + 1:], *map(int, fault))
+    status = os.waitstatus_to_exitcode(tracer.run())
+    with open(report, "w") as file:
+        json.dump({"status": status, "fired": tracer.fired, "calls": tracer.calls}, file)
+
+
+main(sys.argv[1:])
