@@ -95,6 +95,8 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, fi
     if pidfd is not None:
         steps.append(SendPidfd("--pidfd-socket", "", fd=pidfd))
     steps.append(Commit("create", "runtime.md#create"))
+    if network:
+        steps += network.keep()
     # Last of all: who finds a pid file finds a container.
     if request.pid_file is not None:
         steps.append(WritePidFile("--pid-file", "", path=request.text("pid-file", plan.trace)))

@@ -1,14 +1,14 @@
 """linux.netDevices: config-linux.md, "Network Devices". Imported only where there are any.
 
 The runtime moves them once the mounts stand, so that most of what can fail has been done, and before the hooks that
-may want them; if the create fails later, it gives them back. From then on they are the namespace's: it is the kernel
-that gives physical devices back when that ends, and the runtime must not do it before.
+may want them; if the create fails later, or is killed, they are given back. From then on they are the namespace's: it is
+the kernel that gives physical devices back when that ends, and the runtime must not do it before.
 """
 
 from ..errors import ConfigError, HostError
 from ..model.json import encode, member
 from ..model.text import quote
-from ..plan.steps import AssertNotHostNamespace, OpenInitNamespace, RunHelper
+from ..plan.steps import AssertNotHostNamespace, Close, OpenInitNamespace, RunHelper
 from .namespaces import NETWORK
 
 SPEC = "config-linux.md#network-devices"
@@ -30,7 +30,7 @@ class NetDevices:
             raise ConfigError(AT, "an object", "nothing without a network namespace in linux.namespaces")
         if host.euid != 0:
             raise HostError(AT, "only root can move network devices")
-        self.record = plan.register()
+        self.record, self.watch = plan.register(), plan.register()
         self.joined = namespaces.registers.get(NETWORK)
         self.register = plan.register() if self.joined is None else self.joined
         self.devices, taken = [], set()
@@ -57,7 +57,11 @@ class NetDevices:
         objects = ["{" + ",".join([f"{encode(key)}:{encode(value)}" for key, value in device.items()]) + "}"
                    for device in self.devices]
         return [*steps, RunHelper(AT, SPEC, helper="netdevices", data="[" + ",".join(objects) + "]", record=self.record,
-                                  network=self.register)]
+                                  network=self.register, guard=self.watch)]
+
+    def keep(self):
+        """Steps of the host, once the container is created: nobody gives them back any more."""
+        return [Close(AT, SPEC, fd=self.watch)]
 
 
 def _check(name, at, template):

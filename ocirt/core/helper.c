@@ -24,12 +24,13 @@ static int open_network(struct command *c) {
   int error = (int)sys2(SYS_setns, c->fds[0], 0x40000000 /* CLONE_NEWNET */);
   if (error) return error;
   c->fds[3] = route_socket();
-  for (c->n_fds = 1; c->n_fds < 4; c->n_fds++) if (c->fds[c->n_fds] < 0) return c->fds[c->n_fds];
+  for (int i = 1; i < 4; i++) if (c->fds[i] < 0) return c->fds[i];
   return (int)sys2(SYS_setns, c->fds[1], 0x40000000);
 }
 
-// Runs the helper with `input` as its standard input: 0 and what it printed in `output`, or the error.
-static int run_helper(struct run *r, const struct step_run_helper *s, const char *verb, int input, int *output) {
+// Runs the helper with `input` as its standard input: 0 and what it printed in `output`, or the error. `watched` is the end of
+// the guard's socket, -1: it leaves none behind.
+static int run_helper(struct run *r, const struct step_run_helper *s, const char *verb, int input, int watched, int *output) {
   BUFFER(name, 64);
   BUFFER(text, 512);
   const char *interpreter, *script, *none[] = {0};
@@ -41,7 +42,8 @@ static int run_helper(struct run *r, const struct step_run_helper *s, const char
   const char *args[] = {interpreter, "-I", "-S", "-X", "utf8", script, "@helper", name.data, verb, 0};
   struct command command = {.path = interpreter, .args = args, .env = none, .input = input, .timeout = 60};
   struct outcome outcome;
-  if (NUMBER(network) >= 0) { command.fds[0] = r->fds[s->network]; command.n_fds = 1; command.prepare = open_network; }
+  if (NUMBER(network) >= 0) { command.fds[0] = r->fds[s->network]; command.n_fds = 4; command.prepare = open_network; }
+  if (watched >= 0) { command.fds[command.n_fds++] = watched; command.fds[command.n_fds++] = r->container->dir; }
   sys3(SYS_lseek, input, 0, 0);
   if ((error = run_command(r, &command, &outcome))) return error;
   if (!outcome.status && !outcome.late) { *output = outcome.output; return 0; }
@@ -58,11 +60,14 @@ static int run_helper(struct run *r, const struct step_run_helper *s, const char
 }
 
 int do_run_helper(struct run *r, const struct step_run_helper *s) {
-  int input = sys_data_memfd("helper");
+  int input = sys_data_memfd("helper"), guard[2] = {-1, -1};
   if (input < 0) return failing(r, "memfd_create", input);
-  int error = write_all(input, TEXT(data), strlen(TEXT(data)));
-  error = error ? failing(r, "write", error) : run_helper(r, s, "verb=run", input, &r->fds[s->record]);
-  sys_close(input);
+  int error = NUMBER(guard) < 0 ? 0 : (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, guard);
+  if (error) error = failing(r, "socketpair", error);
+  else if ((error = write_all(input, TEXT(data), strlen(TEXT(data))))) error = failing(r, "write", error);
+  else error = run_helper(r, s, "verb=run", input, guard[0], &r->fds[s->record]);
+  sys_close(input); sys_close(guard[0]);
+  if (NUMBER(guard) >= 0) r->fds[s->guard] = guard[1];
   return error;
 }
 
@@ -70,7 +75,14 @@ void undo_helpers(struct run *r, const struct step *failed) {
   for (const struct step *step = section_first(r->program, r->section); step < failed; step = next_step(step)) {
     if (step->code != STEP_RUN_HELPER) continue;
     const struct step_run_helper *s = (const struct step_run_helper *)step;
-    int output, error = run_helper(r, s, "verb=undo", r->fds[s->record], &output);
+    int output, error;
+    // It is done here, and the guard, if it is there still, is told so.
+    if (NUMBER(guard) >= 0) {
+      sys4(SYS_sendto, r->fds[s->guard], "", 1, MSG_NOSIGNAL);
+      sys_close(r->fds[s->guard]);
+      r->fds[s->guard] = -1;
+    }
+    error = run_helper(r, s, "verb=undo", r->fds[s->record], -1, &output);
     if (!error) { sys_close(output); continue; }
     BUFFER(text, LOG_LINE);
     put_failure(&text, r, step, error);

@@ -19,7 +19,7 @@ int send_descriptor(int socket, const char *name, int fd);
 struct command {
   const char *path, *cwd;
   const char *const *args, *const *env;
-  int input, fds[4], n_fds;
+  int input, fds[6], n_fds;
   int64_t timeout;                                      // seconds, 0: none
   int (*prepare)(struct command *command);
 };

@@ -3,10 +3,12 @@
 A helper is a module here with ``run(data)``, which does what the step's JSON says and returns what JSON can hold, and
 ``undo(record)``, which gets that if the create fails afterwards. It has the runtime's namespaces and rights, and the
 descriptors that the step gave it. An :class:`~ocirt.errors.OcirtError` is its failure, and its text the whole line that
-the user gets.
+the user gets. One whose work would be lost with the runtime has ``GUARD``, the descriptors of a socket and of the locked state
+directory: it leaves a process behind that undoes it if the runtime is killed before the container is created.
 """
 
 import json
+import os
 import sys
 from importlib import import_module
 
@@ -20,12 +22,31 @@ def main(name, verb):
     """
     try:
         *_, data = sys.stdin.read().splitlines()  # before it, in a record, may stand what a library had to say
-        answer = getattr(import_module(f".{name}", __name__), verb)(json.loads(data))
+        helper = import_module(f".{name}", __name__)
+        answer = getattr(helper, verb)(json.loads(data))
     except OcirtError as error:
         print(error, file=sys.stderr)
         return 1
     print(json.dumps(answer), flush=True)
+    if verb == "run" and hasattr(helper, "GUARD") and os.fork() == 0:
+        _guard(helper, answer)
     return 0
+
+
+def _guard(helper, record):
+    """Wait until the runtime has created the container, undoes ``record`` itself, which it tells by a byte, or is gone. The lock
+    of the state directory, which is the runtime's, is held until then: delete finds everything undone."""
+    runtime, directory = helper.GUARD
+    status = 1
+    try:
+        if not os.read(runtime, 1):
+            from ..state import CREATING, JOURNAL  # heavy
+            journal = os.open("journal", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+            if JOURNAL.unpack(os.pread(journal, JOURNAL.size, 0))[2] == CREATING:
+                helper.undo(record)
+        status = 0
+    finally:
+        os._exit(status)
 
 
 def need(module, extra, at):

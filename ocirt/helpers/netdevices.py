@@ -4,7 +4,7 @@ A device takes its attributes along, but for its addresses and its state: the pe
 given to it again, and it is set up. All devices move or none, and undo gives them back as they were.
 """
 
-from os import strerror
+from os import dup, strerror
 
 from ..errors import OcirtError
 from . import need
@@ -12,6 +12,8 @@ from . import need
 AT = "linux.netDevices"
 NAMESPACE, HOST_NAMESPACE, HOST_SOCKET, SOCKET = 3, 4, 5, 6
 """Descriptors of a RunHelper step with a network."""
+GUARD = 7, 8
+"""Those of the guard: its socket and the state directory."""
 UP, PERMANENT, UNIVERSE = 1, 0x80, 0
 """IFF_UP, IFA_F_PERMANENT, RT_SCOPE_UNIVERSE."""
 KEPT = 0x02 | 0x100 | 0x200
@@ -52,9 +54,9 @@ def undo(moved):
 
 
 def _open():
-    """The library, and it on the sockets in the two namespaces."""
+    """The library, and it on the sockets in the two namespaces; it closes its own, and the guard needs them once more."""
     library = need("pyroute2", "network", AT)
-    return library, library.IPRoute(fileno=HOST_SOCKET), library.IPRoute(fileno=SOCKET)
+    return library, library.IPRoute(fileno=dup(HOST_SOCKET)), library.IPRoute(fileno=dup(SOCKET))
 
 
 def _move(device, record, host, container):

@@ -397,10 +397,11 @@ class RunHelper(Step):
     What it prints is kept in register ``record``: if the create fails at a later step, the helper is run again to undo
     what it has done, with that as its input. With a register ``network`` of a network namespace the helper has four
     descriptors from 3 on: that namespace, the runtime's own, a netlink route socket in the runtime's, and one in the
-    container's.
+    container's. With a register ``guard`` it has two more, the end of a socket whose other end comes into that register, and the
+    locked state directory: a process that it leaves behind undoes all if that end is closed before the container is created.
     """
-    fields = {"helper": "text", "data": "text", "record": "fd", "network": "fd"}
-    defaults = {"network": NONE}
+    fields = {"helper": "text", "data": "text", "record": "fd", "network": "fd", "guard": "fd"}
+    defaults = {"network": NONE, "guard": NONE}
     sentence = "run the helper {helper}"
 
 

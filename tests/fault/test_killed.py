@@ -16,6 +16,7 @@ import pytest
 from tests.integration.harness import LIMIT, PARENT, left_cgroups
 from tests.integration.leftovers import Adopted, Leftovers
 from tests.integration.test_faults import full
+from tests.integration.test_faults_in_play import Case, network, place  # noqa: F401
 
 ALL = os.environ.get("OCIRT_FAULT_ALL") == "1"
 SAMPLE = 16
@@ -180,6 +181,21 @@ def test_a_shared_parent_that_is_not_marked(ocirt, bundle, bundles, tmp_path):
         ocirt.ok("delete", "--force", "c1")
         ocirt.ok("delete", "--force", "c2")
         assert left_cgroups() == [], stop
+
+
+def test_while_devices_move(network, bundle, place, tmp_path):
+    """The runtime is killed while its helper moves a network device: that ends its work, and gives the device back."""
+    case = Case(network, bundle, place, tmp_path)
+    faults = Faults(network.ocirt, bundle, VERBS["create"], tmp_path)
+    calls = faults.trace()[0]["calls"]
+    case.clear()
+    helper = max(range(1, len(calls)), key=lambda each: len(calls[each]))
+    assert len(calls[helper]) > 1000  # it is Python
+    for part in (2, 5, 7, 8, 9):
+        report, _ = faults.trace(helper, len(calls[helper]) * part // 10, 0)
+        assert report["fired"]
+        case.clear(cut_off=True)
+        assert case.clean.found() == [], part
 
 
 def everything(ocirt, bundle, tmp_path, name):

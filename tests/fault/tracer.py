@@ -46,7 +46,7 @@ def begin(command):
             os.close(writing)
             os.read(reading, 1)
             os.close(reading)
-            os.execv(command[0], command)
+            os.execvp(command[0], command)
         finally:
             os._exit(127)
     ptrace(PTRACE_SEIZE, pid, 0, SYSGOOD | FORK | VFORK | CLONE | EXEC)

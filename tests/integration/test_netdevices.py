@@ -249,7 +249,8 @@ def test_a_create_that_fails_later(network, moving, bundle, hook, settings):
 
 
 def test_killed_after_each_step(network, moving, bundle, tmp_path):
-    """Wherever the runtime is killed, delete --force removes the container; with its namespace goes a virtual device."""
+    """Wherever the runtime is killed, delete --force removes the container; a device that a create which was cut off had taken
+    is given back, one of a container that was created goes with the namespace."""
     network.make("eth0")
     moving(eth0={})
     count = steps_of(network.faulty, tmp_path, "create", "--bundle", bundle, "c1")

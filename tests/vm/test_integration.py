@@ -33,9 +33,10 @@ ELSEWHERE = {
 }
 """Files that are not run in the guest, and why."""
 PARTS = (("test_exec.py",), ("test_faults.py", "test_hooks.py"), ("test_cgroups_v2.py", "test_delegation.py", "test_verbs_v2.py"),
-         ("test_systemd.py", "test_lifecycle.py"), ("test_update_v2.py", "test_process.py", "test_cache.py"))
+         ("test_systemd.py", "test_lifecycle.py"), ("test_update_v2.py", "test_process.py", "test_cache.py"),
+         ("test_faults_in_play.py", "test_faults_meanwhile.py", "test_quota.py"))
 """Files by guest; all others are in one more."""
-OF_MANAGERS = (("test_cgroups_v2.py", "test_verbs_v2.py"), ("test_faults.py",), ("test_update_v2.py", "test_lifecycle.py"))
+OF_MANAGERS = (("test_cgroups_v2.py", "test_verbs_v2.py"), ("test_faults.py", "test_faults_meanwhile.py"), ("test_update_v2.py", "test_lifecycle.py"))
 """What says something of a further manager."""
 
 
