@@ -16,7 +16,7 @@ import pytest
 from tests.integration.harness import LIMIT, PARENT, left_cgroups
 from tests.integration.leftovers import Adopted, Leftovers
 from tests.integration.test_faults import full
-from tests.integration.test_faults_in_play import Case, network, place  # noqa: F401
+from tests.integration.test_faults_in_play import Case
 
 ALL = os.environ.get("OCIRT_FAULT_ALL") == "1"
 SAMPLE = 16
