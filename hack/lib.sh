@@ -130,9 +130,10 @@ print(*project["dependencies"], *project["optional-dependencies"].get(sys.argv[2
 }
 
 # one_at_a_time: set `run` to the words before a command that runs containers: it gets a mount namespace of its own, and
-# waits for others on this machine, since each removes what it finds in the cgroups /ocirt-test*.
+# waits for others on this machine that have the same parent cgroup, since each removes what it finds there.
 one_at_a_time() {
-  local lock=/run/ocirt-test.lock
+  local parent=${OCIRT_TEST_PARENT:-/ocirt-test}
+  local lock=/run/${parent//\//}.lock
   unshare --mount --propagation private true 2>/dev/null ||
     die "this root may not make mount namespaces, as whatever runs containers here must"
   flock --nonblock "$lock" true || echo "$script: waiting for another run of containers on this machine" >&2

@@ -186,6 +186,9 @@ struct message {
 };
 int send_message(int socket, const struct message *message, int fd);
 int receive_message(int socket, struct message *message, int *fd);  // 1, 0 at the end, or negative errno
+// The same with up to PASSED descriptors; those that did not come are -1.
+int send_message_with(int socket, const struct message *message, const int *fds, unsigned count);
+int receive_message_with(int socket, struct message *message, int *fds, unsigned count);
 
 // ---- path.c: paths inside the rootfs ----
 

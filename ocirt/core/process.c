@@ -134,6 +134,10 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   return 0;
 }
 
+static int are_registers(uint64_t first, uint64_t count) {
+  return !count || (count <= PASSED && first < REGISTERS && count <= REGISTERS - first);
+}
+
 // Fatal signals end a waiting init as they would end its program; pid 1 would ignore them otherwise.
 static void leave(int signal) { sys_exit(128 + signal); }
 
@@ -145,7 +149,9 @@ int do_send(struct run *r, const struct step_send *s) {
     if (!r->joins) reset_signals(leave);
   }
   struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child : 0};
-  int error = send_message(r->peer, &message, -1);
+  if (!are_registers(s->first, s->count)) return failing(r, "check", -EINVAL);
+  int *passed = r->fds + (s->count ? s->first : 0), error = send_message_with(r->peer, &message, passed, (unsigned)s->count);
+  for (unsigned i = 0; i < s->count; i++) { sys_close(passed[i]); passed[i] = -1; }
   // A child that has gone has left the reason in the socket: the next Receive reports it.
   return error && error != -EPIPE ? failing(r, "sendmsg", error) : 0;
 }
@@ -197,11 +203,11 @@ int do_receive(struct run *r, const struct step_receive *s) {
   if (r->early & wanted) { r->early &= ~wanted; return 0; }
   for (;;) {
     struct message message;
-    int fd, got = receive_message(r->peer, &message, &fd);
+    int fds[PASSED], got = receive_message_with(r->peer, &message, fds, PASSED);
     if (got < 0) return failing(r, "recvmsg", got);
     if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
     if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
-    if (message.kind == MESSAGE_CONSOLE) { r->console = fd; continue; }
+    if (message.kind == MESSAGE_CONSOLE) { r->console = fds[0]; continue; }
     if (message.event != s->event) {
       // Init may be at work before the stage has told that it exists.
       if (s->event != EVENT_SPAWNED || message.event >= 32) return failing(r, "recvmsg", -EPROTO);
@@ -214,10 +220,12 @@ int do_receive(struct run *r, const struct step_receive *s) {
       wait_exit(r->child_pidfd, &status);  // the stage has nothing left to do
       sys_close(r->child_pidfd);
       r->child = message.pid;
-      r->child_pidfd = fd;
-      if (!r->joins) r->container->pidfd = fd;
+      r->child_pidfd = fds[0];
+      if (!r->joins) r->container->pidfd = fds[0];
     }
     if (message.event == EVENT_KNOWN) r->pid = message.pid;
+    if (!are_registers(s->first, s->count) || (s->count && fds[s->count - 1] < 0)) return failing(r, "recvmsg", -EPROTO);
+    if (s->count) memcpy(r->fds + s->first, fds, s->count * sizeof *fds);
     return 0;
   }
 }
