@@ -220,8 +220,8 @@ void put_oom(struct buffer *to, const struct program *program, int joins);
 int wait_exit(int pidfd, int *status);                       // waitid of a child: wait status
 int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
              const char *status);
-// What the caller ignores, or catches, is as by default again; what would end the process calls `leave` unless that is null.
-void reset_signals(void (*leave)(int));
+void reset_signals(void);                                    // what the caller ignores, or catches, is as by default again
+void reset_harmless_signals(void);                           // but for those that would end the process
 void unblock_signals(void);                                  // all of them: what a program begins with
 int killed_at_birth(struct run *r);                          // and made ready for doing the Spawn again
 

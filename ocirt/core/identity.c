@@ -309,7 +309,7 @@ int do_exec(struct run *r, const struct step_exec *s) {
   sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
   // The phase says running from here on; a program that cannot be executed is followed by this process' end.
   __atomic_store_n(r->phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
-  if (r->joins) reset_signals(0);  // else it has been done
+  if (r->joins) reset_signals();  // else it has been done
   unblock_signals();
   int error = (int)sys3(SYS_execve, executable, args->items, environment);
   // Taken back without a system call, which a seccomp filter may refuse by now.

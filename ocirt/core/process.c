@@ -29,13 +29,19 @@ struct kernel_sigaction { void (*handler)(int); unsigned long flags; void (*rest
 
 __attribute__((naked)) static void restore(void) { __asm__("mov $15, %eax\n\tsyscall"); }  // rt_sigreturn
 
-void reset_signals(void (*leave)(int)) {
-  // HUP INT QUIT ABRT FPE USR1 USR2 PIPE ALRM TERM STKFLT XCPU XFSZ VTALRM PROF IO PWR SYS
-  static const uint64_t fatal = 0x7780faa7;
-  struct kernel_sigaction plain = {0}, left = {.handler = leave, .flags = 0x04000000 /* SA_RESTORER */, .restorer = restore};
+static void set_signals(uint64_t which, void (*handler)(int)) {
+  struct kernel_sigaction action = {.handler = handler, .flags = handler ? 0x04000000 /* SA_RESTORER */ : 0, .restorer = handler ? restore : 0};
   for (int signal = 1; signal <= 64; signal++)
-    sys4(SYS_rt_sigaction, signal, leave && signal < 32 && fatal >> (signal - 1) & 1 ? &left : &plain, 0, 8);
+    if (which >> (signal - 1) & 1) sys4(SYS_rt_sigaction, signal, &action, 0, 8);
 }
+
+// HUP INT QUIT ABRT FPE USR1 USR2 PIPE ALRM TERM STKFLT XCPU XFSZ VTALRM PROF IO PWR SYS; and nobody can set KILL and STOP.
+#define FATAL 0x7780faa7ull
+#define FIXED (1ull << 8 | 1ull << 18)
+
+void reset_signals(void) { set_signals(~FIXED, 0); }
+
+void reset_harmless_signals(void) { set_signals(~(FIXED | FATAL), 0); }
 
 void unblock_signals(void) {
   uint64_t none = 0;
@@ -146,7 +152,7 @@ int do_send(struct run *r, const struct step_send *s) {
     // From here on the runtime may commit and end: its end is no longer told by a signal, but by the socket alone. And a
     // signal may come, which the first process of a pid namespace would not get without a handler; execve leaves nothing of it.
     sys_prctl(1 /* PR_SET_PDEATHSIG */, 0, 0, 0);
-    if (!r->joins) reset_signals(leave);
+    if (!r->joins) set_signals(FATAL, leave);
   }
   struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child : 0};
   if (!are_registers(s->first, s->count)) return failing(r, "check", -EINVAL);
@@ -237,11 +243,10 @@ int do_commit(struct run *r, const struct step_commit *s) {
   if (error) return error;
   error = container_rename(c, STATE_TO_BE, "state.json");
   if (error) return failing(r, "state.json", error);
+  // Init needs no word: it finds this once we have ended, or ask it to start.
   __atomic_store_n(&c->journal->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
-  struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
-  error = send_message(r->peer, &message, -1);
   if (r->stays) log_line("warning", r->stays);
-  return error ? failing(r, "sendmsg", error) : 0;
+  return 0;
 }
 
 int do_write_state(struct run *r, const struct step_write_state *s) { (void)r; (void)s; return 0; }

@@ -49,7 +49,7 @@ mapped     host to the child: the id maps of the user namespace are written
 mounted    init to host: the mounts stand, pivot_root is still to come (prestart, createRuntime)
 hooked     host to init: those hooks have run
 ready      init to host: everything but the program itself has been applied
-committed  host to init: the container is created; wait for ``start``. Of an exec program: execute it
+committed  host to init, of an exec program: execute it
 known      host to init: the journal holds init's pid in the runtime's pid namespace; the message carries the pid
 placed     host to the child: its cgroups are there, or systemd has put it into its own, and the limits are written
 """
@@ -456,7 +456,7 @@ class Warn(Step):
 
 
 class Commit(Step):
-    """The container is created: write state.json, set the journal's phase, tell init ``committed``."""
+    """The container is created: write state.json, set the journal's phase. From here on the runtime's end is not init's."""
     fields = {}
     sentence = "commit the container"
 
