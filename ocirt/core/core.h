@@ -23,6 +23,12 @@ struct buffer { char *data; size_t size, used; int full; };
   static char name##_data[capacity]; \
   struct buffer name = {name##_data, sizeof name##_data, 0, 0}
 
+// What seldom serves lies apart from the rest of the zeroed memory, so that this is few pages.
+#define SELDOM __attribute__((section(".lbss")))
+
+// Zeroed memory that is never given back, null where there is none. A little comes with the executable, without a mapping of its own.
+void *more_memory(size_t size);
+
 void put(struct buffer *to, const char *text);
 void put_bytes(struct buffer *to, const char *text, size_t size);
 void put_number(struct buffer *to, int64_t number);

@@ -143,8 +143,8 @@ static void add_number(struct words *w, const char *key, int number) {
 }
 
 _Noreturn void start_python(struct request *q, const char *branch, int config_fd, const struct place *place) {
-  static const char *argv[1 << 17];
-  static struct words words;
+  static SELDOM const char *argv[1 << 17];
+  static SELDOM struct words words;
   const char *script, *interpreter;
   words.buffer = (struct buffer){words.text, sizeof words.text, 0, 0};
   int error = find_python(&interpreter, &script);
