@@ -6,8 +6,8 @@ choice we do as runc's cgroupfs driver: paths, which zeros mean "leave it", the 
 
 from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, bound
-from ..plan.steps import (EVENTS, NONE, AssertThawed, EnterCgroup, FreezeCgroup, JoinCgroup, MakeCgroup, OpenCgroup, Receive,
-                          RemoveCgroup, Send, SignalCgroup, TellOomKills, TellPaused, ThawCgroup, WriteCgroup)
+from ..plan.steps import (EVENTS, PASSED, AssertThawed, FreezeCgroup, JoinCgroup, MakeCgroup, OpenCgroup, Receive, RemoveCgroup,
+                          Send, SignalCgroup, TellOomKills, TellPaused, ThawCgroup, WriteCgroup)
 from . import NONE_OF_ITS_OWN, PAUSED
 from .cgroupfs import Cgroupfs, missing, page_size, shares
 from .devices import ALLOWED, rules
@@ -39,7 +39,7 @@ class V1(Cgroupfs):
 
     def make_beside(self):
         # What has been passed over the child would have to be told.
-        self.beside = bool(self.hierarchies) and not self.tolerate
+        self.beside = 0 < len(self.hierarchies) <= PASSED and not self.tolerate
 
     def before(self, resources):
         if self.beside:
@@ -49,14 +49,17 @@ class V1(Cgroupfs):
     def place(self, resources):
         if not self.beside:
             return []
-        return [*self._make(), *self.limit(resources), Send(self.at, "config-linux.md#cgroups-path", event=PLACED)]
+        return [*self._make(), *self.limit(resources), self._placed(Send)]
 
     def wait(self):
-        return [Receive(self.at, "config-linux.md#cgroups-path", event=PLACED)] if self.beside else []
+        return [self._placed(Receive)] if self.beside else []
+
+    def _placed(self, kind):
+        # The child has the least time: what it joins by is opened here, and goes along.
+        return kind(self.at, "config-linux.md#cgroups-path", event=PLACED, first=self.registers[0], count=len(self.registers))
 
     def _make(self):
-        steps = [self._step(MakeCgroup, each, fd=NONE if self.beside else fd, file="" if self.beside else "tasks",
-                            tolerate=self.tolerate,
+        steps = [self._step(MakeCgroup, each, fd=fd, file="tasks", tolerate=self.tolerate,
                             inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
                  for each, fd in zip(self.hierarchies, self.registers)]
         # Nothing ends a process that is frozen, SIGKILL neither: it would keep whoever waits for it.
@@ -96,8 +99,6 @@ class V1(Cgroupfs):
         return [self._step(AssertThawed, freezer, spec="", file="freezer.state", thawed="THAWED", refusal=refusal)]
 
     def join(self):
-        if self.beside:
-            return [self._step(EnterCgroup, each) for each in self.hierarchies]
         return [JoinCgroup(self.at, "config-linux.md#cgroups-path", fd=fd) for fd in self.registers]
 
     def signal(self):

@@ -193,6 +193,7 @@ int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
   if (NUMBER(fd) < 0) return 0;
   int fd = open_file(TEXT(hierarchy), TEXT(path), TEXT(file), *TEXT(file) ? O_WRONLY : O_RDONLY | O_DIRECTORY);
   if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
+  sys_close(r->fds[s->fd]);  // of a Spawn that is done again
   r->fds[s->fd] = fd;
   return 0;
 }
@@ -239,20 +240,12 @@ int do_open_cgroup(struct run *r, const struct step_open_cgroup *s) {
 }
 
 // A single-threaded process that writes 0 to `tasks` moves itself without waiting for a grace period.
-static int move_self(struct run *r, int fd) {
+int do_join_cgroup(struct run *r, const struct step_join_cgroup *s) {
+  int fd = r->fds[s->fd];
+  if (fd < 0) return 0;
   long n = sys_write(fd, "0", 1);
   sys_close(fd);
   return n < 0 ? failing(r, "write", (int)n) : 0;
-}
-
-int do_join_cgroup(struct run *r, const struct step_join_cgroup *s) {
-  int fd = r->fds[s->fd];
-  return fd < 0 ? 0 : move_self(r, fd);
-}
-
-int do_enter_cgroup(struct run *r, const struct step_enter_cgroup *s) {
-  int fd = open_file(TEXT(hierarchy), TEXT(path), "tasks", O_WRONLY);
-  return fd < 0 ? failing(r, "open", fd) : move_self(r, fd);
 }
 
 int do_assert_thawed(struct run *r, const struct step_assert_thawed *s) {

@@ -272,8 +272,8 @@ struct buffer state_buffer(const struct program *p) {
     size += 6 * (strlen(text_of(p, s->id)) + strlen(text_of(p, s->bundle)) + strlen(text_of(p, s->rootfs)));
     size += strlen(text_of(p, s->annotations)) + strlen(text_of(p, s->request));
   }
-  void *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) fail("no memory for a state of %d bytes", (int)size);
+  void *memory = more_memory(size);
+  if (!memory) fail("no memory for a state of %d bytes", (int)size);
   return (struct buffer){memory, size, 0, 0};
 }
 

@@ -23,6 +23,12 @@ struct buffer { char *data; size_t size, used; int full; };
   static char name##_data[capacity]; \
   struct buffer name = {name##_data, sizeof name##_data, 0, 0}
 
+// What seldom serves lies apart from the rest of the zeroed memory, so that this is few pages.
+#define SELDOM __attribute__((section(".lbss")))
+
+// Zeroed memory that is never given back, null where there is none. A little comes with the executable, without a mapping of its own.
+void *more_memory(size_t size);
+
 void put(struct buffer *to, const char *text);
 void put_bytes(struct buffer *to, const char *text, size_t size);
 void put_number(struct buffer *to, int64_t number);
@@ -187,6 +193,9 @@ struct message {
 };
 int send_message(int socket, const struct message *message, int fd);
 int receive_message(int socket, struct message *message, int *fd);  // 1, 0 at the end, or negative errno
+// The same with up to PASSED descriptors; those that did not come are -1.
+int send_message_with(int socket, const struct message *message, const int *fds, unsigned count);
+int receive_message_with(int socket, struct message *message, int *fds, unsigned count);
 
 // ---- path.c: paths inside the rootfs ----
 
@@ -218,8 +227,8 @@ void put_oom(struct buffer *to, const struct program *program, int joins);
 int wait_exit(int pidfd, int *status);                       // waitid of a child: wait status
 int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
              const char *status);
-// What the caller ignores, or catches, is as by default again; what would end the process calls `leave` unless that is null.
-void reset_signals(void (*leave)(int));
+void reset_signals(void);                                    // what the caller ignores, or catches, is as by default again
+void reset_harmless_signals(void);                           // but for those that would end the process
 void unblock_signals(void);                                  // all of them: what a program begins with
 int killed_at_birth(struct run *r);                          // and made ready for doing the Spawn again
 

@@ -93,7 +93,7 @@ static void say(int criu, const void *data, size_t size) {
 
 // The next answer: 1, 0 when criu is gone, or a negative errno.
 static int hear(struct run *r, int criu, struct answer *a, int *fd) {
-  static uint8_t data[ANSWER_MAX];
+  static SELDOM uint8_t data[ANSWER_MAX];
   union { struct cmsghdr head; char space[CMSG_SPACE(sizeof(int))]; } control = {0};
   struct iovec part = {data, sizeof data};
   struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
@@ -112,7 +112,7 @@ static int hear(struct run *r, int criu, struct answer *a, int *fd) {
 
 // The last line that names an error in criu's log, but for the one that only says that it has failed.
 static void put_log_error(struct buffer *to, const char *path) {
-  static char text[65536];
+  static SELDOM char text[65536];
   struct stat st;
   int fd = sys_open(AT_FDCWD, path, O_RDONLY, 0);
   if (fd < 0) return;

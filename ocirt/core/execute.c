@@ -112,14 +112,13 @@ static int has_request(int connection) {
   return n == sizeof request && request.version == START_VERSION;
 }
 
-// Waits for `start` on the socket; one connection at a time, one that closes without a word is passed over. Where there is
-// no such socket it is `run` that starts the container, over the one that there is.
+// `run` starts the container over the socket that the runtime and we have together. `create` only ends, or closes it, and
+// whether it has committed before tells the journal; then `start` comes over the other socket: one connection at a time,
+// one that closes without a word is passed over.
 static void wait_for_start(struct run *r) {
-  if (r->start_socket < 0) {
-    if (!has_request(r->peer)) sys_exit(1);
-    r->starter = r->peer;
-    return;
-  }
+  int asked = has_request(r->peer);
+  if (__atomic_load_n(r->phase, __ATOMIC_SEQ_CST) != PHASE_CREATED || asked != (r->start_socket < 0)) sys_exit(1);
+  if (asked) { r->starter = r->peer; return; }
   sys_close(r->peer);
   for (;;) {
     int connection = (int)sys4(SYS_accept4, r->start_socket, 0, 0, SOCK_CLOEXEC);
@@ -150,11 +149,7 @@ void run_child(struct run *r, unsigned section) {
   if (error < 0) child_failed(r, failed, error);
   if (section == SECTION_STAGE) sys_exit(0);
 
-  // Until the runtime commits, its end is ours: by the socket.
-  struct message message;
-  int fd;
-  if (receive_message(r->peer, &message, &fd) != 1 || message.kind != MESSAGE_EVENT || message.event != EVENT_COMMITTED)
-    sys_exit(1);
+  reset_harmless_signals();  // not before we have said ready: the runtime waits for that
   wait_for_start(r);
   r->section = SECTION_BEGIN;
   error = run_section(r, &failed);

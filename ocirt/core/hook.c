@@ -21,7 +21,7 @@ void put_output(struct buffer *to, int output) {
 }
 
 static _Noreturn void execute(struct command *c, int output) {
-  reset_signals(0);
+  reset_signals();
   unblock_signals();
   sys0(SYS_setsid);
   if (c->cwd) sys_chdir(c->cwd);

@@ -111,7 +111,7 @@ static int setgroups_is_denied(struct run *r) {
 }
 
 int do_set_user(struct run *r, const struct step_set_user *s) {
-  static uint32_t groups[65536];
+  static SELDOM uint32_t groups[65536];
   const struct texts *texts = TEXTS(groups);
   if (texts->count > COUNT(groups)) return failing(r, "setgroups", -EINVAL);
   for (uint32_t i = 0; i < texts->count; i++) {
@@ -285,7 +285,7 @@ static uint32_t hash_of_name(const char *variable) {
 
 // The environment of the program: of entries for one variable the last, as setenv in order would leave it, and HOME.
 static const char *const *make_environment(const struct texts *env) {
-  static const char *all[65536];
+  static SELDOM const char *all[65536];
   static uint32_t hashes[COUNT(all)];
   if (env->count + 2 > COUNT(all)) return env->items;  // more than execve takes
   for (uint32_t i = 0; i < env->count; i++) hashes[i] = hash_of_name(env->items[i]);
@@ -309,7 +309,7 @@ int do_exec(struct run *r, const struct step_exec *s) {
   sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
   // The phase says running from here on; a program that cannot be executed is followed by this process' end.
   __atomic_store_n(r->phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
-  if (r->joins) reset_signals(0);  // else it has been done
+  if (r->joins) reset_signals();  // else it has been done
   unblock_signals();
   int error = (int)sys3(SYS_execve, executable, args->items, environment);
   // Taken back without a system call, which a seccomp filter may refuse by now.

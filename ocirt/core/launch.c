@@ -9,8 +9,21 @@
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-static char own_path[4096];   // the executable as it was called first
+static const char *called = "";  // argv[0]; with a value, it stands on a page that is there anyway
+static char own_path[4096];   // the executable as it was called first: by find_home
 static size_t folder;         // the length of its folder's path, with ocirt-python in it
+
+// For those verbs that execute something: the others do without.
+static void find_home(void) {
+  // Sealed, /proc/self/exe names no file of the host's: the first call has left the path in argv[0].
+  long n = sys4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", own_path, sizeof own_path - 1);
+  own_path[n > 0 ? n : 0] = 0;
+  struct stat st;
+  int found = sys_stat(AT_FDCWD, own_path, &st, 0) == 0 && S_ISREG(st.st_mode);
+  if (!found && called[0] == '/' && strlen(called) < sizeof own_path) strcpy(own_path, called);
+  const char *slash = strrchr(own_path, '/');
+  folder = slash ? (size_t)(slash - own_path) : strlen(own_path);
+}
 
 // The container's processes can reach /proc/PID/exe of init. A sealed copy cannot be written through it (CVE-2019-5736).
 static int is_sealed(int self) {
@@ -46,6 +59,7 @@ static void seal_ourselves(struct request *q) {
   int self = sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
   if (self >= 0 && is_sealed(self)) { sys_close(self); return; }
   int copy = sealed_copy(self);
+  find_home();
   q->argv[0] = own_path;
   if (copy >= 0) sys5(SYS_execveat, copy, "", q->argv, q->environment, AT_EMPTY_PATH);
   int mount = readonly_mount();
@@ -53,17 +67,6 @@ static void seal_ourselves(struct request *q) {
   // Without privilege there is neither; an executable that its user cannot write needs no copy.
   if (sys4(SYS_faccessat, AT_FDCWD, own_path, 2 /* W_OK */, 0) < 0) { sys_close(self); sys_close(copy); return; }
   fail("seal the executable %s against its containers: %e", own_path, error);
-}
-
-static void find_home(char *argv0) {
-  // Sealed, /proc/self/exe names no file of the host's: the first call has left the path in argv[0].
-  long n = sys4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", own_path, sizeof own_path - 1);
-  own_path[n > 0 ? n : 0] = 0;
-  struct stat st;
-  int found = sys_stat(AT_FDCWD, own_path, &st, 0) == 0 && S_ISREG(st.st_mode);
-  if (!found && argv0[0] == '/' && strlen(argv0) < sizeof own_path) strcpy(own_path, argv0);
-  const char *slash = strrchr(own_path, '/');
-  folder = slash ? (size_t)(slash - own_path) : strlen(own_path);
 }
 
 // What is no number is Python's to explain; nothing is preserved until then.
@@ -118,6 +121,7 @@ static const char *interpreter_of(char *text) {
 int find_python(const char **interpreter, const char **script) {
   static char path_data[4200], head[8192];
   struct buffer path = {path_data, sizeof path_data, 0, 0};
+  find_home();
   put_bytes(&path, own_path, folder); put(&path, "/ocirt-python");
   *script = path_data;
   long n = read_file(AT_FDCWD, path_data, head, sizeof head);
@@ -143,8 +147,8 @@ static void add_number(struct words *w, const char *key, int number) {
 }
 
 _Noreturn void start_python(struct request *q, const char *branch, int config_fd, const struct place *place) {
-  static const char *argv[1 << 17];
-  static struct words words;
+  static SELDOM const char *argv[1 << 17];
+  static SELDOM struct words words;
   const char *script, *interpreter;
   words.buffer = (struct buffer){words.text, sizeof words.text, 0, 0};
   int error = find_python(&interpreter, &script);
@@ -338,9 +342,48 @@ static int known_process(const struct request *q, const struct container *c, str
   return find_exec_program(q, &container, program, place);
 }
 
+// The caller's descriptors end here, but for those that the container is to get.
+static void leave_descriptors(const struct request *q, int config) {
+  // Looked at before we open any: one of ours must not pass for one of theirs.
+  int preserved = preserved_fds(q);
+  for (int fd = 3; fd < 3 + preserved; fd++)
+    if (sys_fcntl(fd, F_GETFD, 0) < 0)
+      fail("%s %d: descriptor %d is not open", fd < 3 + listen_fds(q) ? "LISTEN_FDS" : "--preserve-fds", preserved, fd);
+  sys_close_range(3 + (unsigned)preserved, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+  close_on_exec(logging.reader, 0);
+  close_on_exec(config, 0);
+}
+
+static _Noreturn void exec_process(struct request *q, struct place *place) {
+  struct container c = {0};
+  struct bytes process = {0};
+  struct program bound = {0};
+  need_running(&c, q);
+  if (q->flags[FLAG_PROCESS]) process = read_whole("--process", q->flags[FLAG_PROCESS], 0);
+  if (!known_process(q, &c, process, &bound, place))
+    start_python(q, "@exec", q->flags[FLAG_PROCESS] ? hand_over(process) : -1, place);
+  close_on_exec(logging.reader, 1);
+  verb_exec(q, &c, &bound);
+}
+
+// Sealed, and with a program: a kept one, else Python makes one and comes back with it.
+static struct bytes find_bundle(struct request *q, struct program *bound) {
+  static struct place place;
+  int given = config_descriptor(q);
+  leave_descriptors(q, given);
+  seal_ourselves(q);
+  if (q->verb == VERB_EXEC) exec_process(q, &place);
+  struct bytes bytes = read_config(q);
+  sys_close(given);
+  if (q->verb == VERB_RESTORE) start_python(q, "@restore", hand_over(bytes), 0);
+  if (!bytes.size || !find_program(q, bytes.data, bytes.size, bound, &place))
+    start_python(q, "@compile", hand_over(bytes), &place);
+  close_on_exec(logging.reader, 1);
+  return bytes;
+}
+
 int main(int argc, char **argv, char **environment) {
   static struct request q;
-  static struct place place;
   struct program bound = {0};
   struct bytes bytes;
   int program = -1, config = -1;
@@ -348,7 +391,7 @@ int main(int argc, char **argv, char **environment) {
   for (int fd = 0; fd < 3; fd++)
     if (sys_fcntl(fd, F_SETFD, 0) < 0 && sys_open(AT_FDCWD, "/dev/null", O_RDWR, 0) == fd) sys_fcntl(fd, F_SETFD, 0);
   q.environment = environment;
-  find_home(argv[0]);
+  called = argv[0];
   if (argv[1] && !strncmp(argv[1], "@program=", 9)) {
     handed_over(argv[1], &program, &config);
     argv[1] = argv[0];
@@ -379,35 +422,8 @@ int main(int argc, char **argv, char **environment) {
       verb_exec(&q, &c, &bound);
     }
   }
-  if (program < 0) {
-    // The caller's descriptors end here, but for those that the container is to get.
-    // Looked at before we open any: one of ours must not pass for one of theirs.
-    int preserved = preserved_fds(&q);
-    for (int fd = 3; fd < 3 + preserved; fd++)
-      if (sys_fcntl(fd, F_GETFD, 0) < 0)
-        fail("%s %d: descriptor %d is not open", fd < 3 + listen_fds(&q) ? "LISTEN_FDS" : "--preserve-fds", preserved, fd);
-    int given = config_descriptor(&q);
-    sys_close_range(3 + (unsigned)preserved, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
-    close_on_exec(logging.reader, 0);
-    close_on_exec(given, 0);
-    seal_ourselves(&q);
-    if (q.verb == VERB_EXEC) {
-      struct container c = {0};
-      need_running(&c, &q);
-      struct bytes process = {0};
-      if (q.flags[FLAG_PROCESS]) process = read_whole("--process", q.flags[FLAG_PROCESS], 0);
-      if (!known_process(&q, &c, process, &bound, &place))
-        start_python(&q, "@exec", q.flags[FLAG_PROCESS] ? hand_over(process) : -1, &place);
-      close_on_exec(logging.reader, 1);
-      verb_exec(&q, &c, &bound);
-    }
-    bytes = read_config(&q);
-    sys_close(given);
-    if (q.verb == VERB_RESTORE) start_python(&q, "@restore", hand_over(bytes), 0);
-    if (!bytes.size || !find_program(&q, bytes.data, bytes.size, &bound, &place))
-      start_python(&q, "@compile", hand_over(bytes), &place);
-    close_on_exec(logging.reader, 1);
-  } else {
+  if (program < 0) bytes = find_bundle(&q, &bound);
+  else {
     if (program_load(&bound, program)) fail("the program of %s was compiled by another build", q.arguments[0]);
     bytes = take_back(config);
   }

@@ -29,13 +29,19 @@ struct kernel_sigaction { void (*handler)(int); unsigned long flags; void (*rest
 
 __attribute__((naked)) static void restore(void) { __asm__("mov $15, %eax\n\tsyscall"); }  // rt_sigreturn
 
-void reset_signals(void (*leave)(int)) {
-  // HUP INT QUIT ABRT FPE USR1 USR2 PIPE ALRM TERM STKFLT XCPU XFSZ VTALRM PROF IO PWR SYS
-  static const uint64_t fatal = 0x7780faa7;
-  struct kernel_sigaction plain = {0}, left = {.handler = leave, .flags = 0x04000000 /* SA_RESTORER */, .restorer = restore};
+static void set_signals(uint64_t which, void (*handler)(int)) {
+  struct kernel_sigaction action = {.handler = handler, .flags = handler ? 0x04000000 /* SA_RESTORER */ : 0, .restorer = handler ? restore : 0};
   for (int signal = 1; signal <= 64; signal++)
-    sys4(SYS_rt_sigaction, signal, leave && signal < 32 && fatal >> (signal - 1) & 1 ? &left : &plain, 0, 8);
+    if (which >> (signal - 1) & 1) sys4(SYS_rt_sigaction, signal, &action, 0, 8);
 }
+
+// HUP INT QUIT ABRT FPE USR1 USR2 PIPE ALRM TERM STKFLT XCPU XFSZ VTALRM PROF IO PWR SYS; and nobody can set KILL and STOP.
+#define FATAL 0x7780faa7ull
+#define FIXED (1ull << 8 | 1ull << 18)
+
+void reset_signals(void) { set_signals(~FIXED, 0); }
+
+void reset_harmless_signals(void) { set_signals(~(FIXED | FATAL), 0); }
 
 void unblock_signals(void) {
   uint64_t none = 0;
@@ -141,6 +147,10 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   return remember_init(r, (int)pid);
 }
 
+static int are_registers(uint64_t first, uint64_t count) {
+  return !count || (count <= PASSED && first < REGISTERS && count <= REGISTERS - first);
+}
+
 // Fatal signals end a waiting init as they would end its program; pid 1 would ignore them otherwise.
 static void leave(int signal) { sys_exit(128 + signal); }
 
@@ -149,10 +159,12 @@ int do_send(struct run *r, const struct step_send *s) {
     // From here on the runtime may commit and end: its end is no longer told by a signal, but by the socket alone. And a
     // signal may come, which the first process of a pid namespace would not get without a handler; execve leaves nothing of it.
     sys_prctl(1 /* PR_SET_PDEATHSIG */, 0, 0, 0);
-    if (!r->joins) reset_signals(leave);
+    if (!r->joins) set_signals(FATAL, leave);
   }
   struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child : 0};
-  int error = send_message(r->peer, &message, -1);
+  if (!are_registers(s->first, s->count)) return failing(r, "check", -EINVAL);
+  int *passed = r->fds + (s->count ? s->first : 0), error = send_message_with(r->peer, &message, passed, (unsigned)s->count);
+  for (unsigned i = 0; i < s->count; i++) { sys_close(passed[i]); passed[i] = -1; }
   // A child that has gone has left the reason in the socket: the next Receive reports it.
   return error && error != -EPIPE ? failing(r, "sendmsg", error) : 0;
 }
@@ -213,11 +225,11 @@ int do_receive(struct run *r, const struct step_receive *s) {
   for (;;) {
     struct message message;
     if (s->event == EVENT_SPAWNED && stage_gone(r)) return child_gone(r);
-    int fd, got = receive_message(r->peer, &message, &fd);
+    int fds[PASSED], got = receive_message_with(r->peer, &message, fds, PASSED);
     if (got < 0) return failing(r, "recvmsg", got);
     if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
     if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
-    if (message.kind == MESSAGE_CONSOLE) { r->console = fd; continue; }
+    if (message.kind == MESSAGE_CONSOLE) { r->console = fds[0]; continue; }
     if (message.event != s->event) {
       // Init may be at work before the stage has told that it exists.
       if (s->event != EVENT_SPAWNED || message.event >= 32) return failing(r, "recvmsg", -EPROTO);
@@ -229,11 +241,13 @@ int do_receive(struct run *r, const struct step_receive *s) {
       wait_exit(r->child_pidfd, &status);  // the stage has nothing left to do
       sys_close(r->child_pidfd);
       r->child = message.pid;
-      r->child_pidfd = fd;
-      if (!r->joins) r->container->pidfd = fd;
+      r->child_pidfd = fds[0];
+      if (!r->joins) r->container->pidfd = fds[0];
       if (error) return error;
     }
     if (message.event == EVENT_KNOWN) r->pid = message.pid;
+    if (!are_registers(s->first, s->count) || (s->count && fds[s->count - 1] < 0)) return failing(r, "recvmsg", -EPROTO);
+    if (s->count) memcpy(r->fds + s->first, fds, s->count * sizeof *fds);
     return 0;
   }
 }
@@ -245,12 +259,10 @@ int do_commit(struct run *r, const struct step_commit *s) {
   if (error) return error;
   error = container_rename(c, STATE_TO_BE, "state.json");
   if (error) return failing(r, "state.json", error);
+  // Init needs no word: it finds this once we have ended, or ask it to start.
   __atomic_store_n(&c->journal->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
-  struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
-  error = send_message(r->peer, &message, -1);
   if (r->stays) log_line("warning", r->stays);
-  if (error == -EPIPE) return child_gone(r);
-  return error ? failing(r, "sendmsg", error) : 0;
+  return 0;
 }
 
 int do_write_state(struct run *r, const struct step_write_state *s) { (void)r; (void)s; return 0; }

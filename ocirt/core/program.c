@@ -99,10 +99,10 @@ static int good_steps(const struct program *p) {
   return 1;
 }
 
-// One mapping for all that binding makes; the child inherits it and never allocates.
+// One piece of memory for all that binding makes; the child inherits it and never allocates.
 static uint8_t *arena_make(size_t size) {
-  void *memory = mmap(0, size + 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-  if (memory == MAP_FAILED) fail("no memory for a program of %d bytes", (int)size);
+  void *memory = more_memory(size + 8);
+  if (!memory) fail("no memory for a program of %d bytes", (int)size);
   return memory;
 }
 

@@ -8,12 +8,11 @@ struct request {
   int verb;                            // an enum verb_id
   const char *flags[FLAG_COUNT];       // null: not given; a switch has "1"
   const char *arguments[2];
-  unsigned n_arguments;
-  struct { unsigned char flag; const char *value; } values[1024];  // of the flags that repeat, in order
-  unsigned n_values;
+  unsigned n_arguments, n_values;
   char **command;                      // exec: what follows the id
   char **argv;                         // the command line as it came, without our own first words
   char **environment;
+  struct { unsigned char flag; const char *value; } values[1024];  // of the flags that repeat, in order
 };
 
 // Reads the command line: 1, or 0 if it is not one that the executable takes by itself (another verb, help, a mistake).

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..cli import flags
 from ..model import shape
 from . import cache, encode
-from .steps import EVENTS, REGISTERS, SECTIONS, STEPS
+from .steps import EVENTS, PASSED, REGISTERS, SECTIONS, STEPS
 
 
 def snake(name):
@@ -40,7 +40,7 @@ def program_header():
              "#include <stdint.h>", ""]
     lines += [f'#define PROGRAM_MAGIC {c_string(encode.MAGIC.decode())}', f"#define PROGRAM_FORMAT {encode.FORMAT}",
               f"#define BUILD_SIZE {encode.BUILD_SIZE}",
-              f"#define REGISTERS {REGISTERS}", ""]
+              f"#define REGISTERS {REGISTERS}", f"#define PASSED {PASSED}", ""]
     lines += ["struct table { uint32_t offset, size; };",
               "struct program_header {", "  char magic[8];", "  uint32_t format, size;", "  char build[BUILD_SIZE];"]
     lines += [f"  struct table {name};" for name in encode.HEADER_TABLES] + ["};", ""]

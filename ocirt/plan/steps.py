@@ -49,7 +49,7 @@ mapped     host to the child: the id maps of the user namespace are written
 mounted    init to host: the mounts stand, pivot_root is still to come (prestart, createRuntime)
 hooked     host to init: those hooks have run
 ready      init to host: everything but the program itself has been applied
-committed  host to init: the container is created; wait for ``start``. Of an exec program: execute it
+committed  host to init, of an exec program: execute it
 known      host to init: the journal holds init's pid in the runtime's pid namespace; the message carries the pid
 placed     host to the child: its cgroups are there, or systemd has put it into its own, and the limits are written
 """
@@ -62,6 +62,9 @@ UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
 
 REGISTERS = 1024
 """How many descriptor registers there are."""
+
+PASSED = 64
+"""How many descriptors may go along with one event."""
 
 NONE = -1
 """In an ``fd`` field: no descriptor."""
@@ -362,14 +365,18 @@ class WriteIdMap(Step):
 
 
 class Send(Step):
-    """Tell the other side (init or host) ``event``, an index into EVENTS."""
-    fields = {"event": "number"}
+    """Tell the other side (init or host) ``event``, an index into EVENTS. The descriptors in ``count`` registers from
+    ``first`` on go along, and are closed on this side."""
+    fields = {"event": "number", "first": "fd", "count": "number"}
+    defaults = {"first": NONE, "count": 0}
     sentence = "tell the other side"
 
 
 class Receive(Step):
-    """Wait for ``event`` from the other side; its failure or its end is this step's failure."""
-    fields = {"event": "number"}
+    """Wait for ``event`` from the other side; its failure or its end is this step's failure. The descriptors that come
+    along fill ``count`` registers from ``first`` on."""
+    fields = {"event": "number", "first": "fd", "count": "number"}
+    defaults = {"first": NONE, "count": 0}
     sentence = "wait for the other side"
 
 
@@ -450,7 +457,7 @@ class Warn(Step):
 
 
 class Commit(Step):
-    """The container is created: write state.json, set the journal's phase, tell init ``committed``."""
+    """The container is created: write state.json, set the journal's phase. From here on the runtime's end is not init's."""
     fields = {}
     sentence = "commit the container"
 
@@ -532,13 +539,6 @@ class JoinCgroup(Step):
     """Write ``0`` to the register's file: this process moves itself, without a grace period."""
     fields = {"fd": "fd"}
     sentence = "join the cgroup"
-
-
-class EnterCgroup(Step):
-    """Write ``0`` to ``tasks`` of the v1 cgroup, by its host path: what a process does that is in the host's mount
-    namespace, or in a copy of it."""
-    fields = {"hierarchy": "text", "path": "text"}
-    sentence = "join the cgroup {hierarchy}{path}"
 
 
 class JoinNamespace(Step):

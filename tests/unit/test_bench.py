@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, BenchError, report, targets
+from bench import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR, BenchError, report, targets
 from bench.__main__ import arguments
 from bench.containers import VERBS
 from bench.measure import Alarm, Spawner, count_calls
@@ -62,6 +62,12 @@ def test_verdicts():
     assert bare.measured == pytest.approx(0.3) and bare.word == ""
     assert found["state", MANY, FEW].word == "**missed**" and found["list", MANY, f"{FEW}, ten times"].word == "met"
     assert found["distance of hack/floor, create", BACK, FLOOR].measured == 0
+    assert ("distance of floor, a copy, create", BACK, FLOOR) not in found
+    twice = results()
+    twice.add("floor: create", BACK, SAME_FLOOR, 4400)
+    judged = {(each.work, each.pattern, each.against): each for each in targets.verdicts(twice)}
+    copy = judged["distance of floor, a copy, create", BACK, FLOOR]
+    assert copy.measured == pytest.approx(0.1) and copy.word == ""
 
 
 def test_every_target_of_the_issue_is_judged():

@@ -29,13 +29,13 @@ def test_host_section(spec):
     assert [fields["hierarchy"].rpartition("/")[2] for _, fields in made] == hierarchies
     assert {fields["path"] for _, fields in made} == {"/c1"}
     assert [fields["inherit"] for _, fields in made if "inherit" in fields] == [["cpuset.cpus", "cpuset.mems"]]
-    assert [fields.get("fd") for _, fields in made] == [9, *[None] * 9]
+    assert [(fields["fd"], fields.get("file")) for _, fields in made] == [(9, None), *[(fd, "tasks") for fd in range(9)]]
     assert names(spec, "host")[:4] == ["MakeCgroup", "OpenSocket", "Spawn", "MakeCgroup"]
     assert names(spec, "host")[-5:] == ["WriteCgroup", "Send", "Receive", "Commit", "WritePidFile"]
     assert shown(spec, "host", "OpenSocket", "Spawn", "Send", "Receive", "WritePidFile") == [
         ("OpenSocket", {"fd": 10, "path": "/socket"}),
         ("Spawn", {"section": "init", "flags": 0x2C020000, "cgroup": 9}),
-        ("Send", {"event": PLACED}),
+        ("Send", {"event": PLACED, "first": 0, "count": 9}),
         ("Receive", {"event": READY}),
         ("WritePidFile", {"path": "/pid"}),
     ]
@@ -44,7 +44,7 @@ def test_host_section(spec):
 def test_limits_are_written_before_anything_joins(spec):
     order = names(spec, "host")
     last_write = len(order) - order[::-1].index("WriteCgroup")
-    assert last_write <= order.index("Send") and names(spec, "init").index("Receive") < names(spec, "init").index("EnterCgroup")
+    assert last_write <= order.index("Send") and names(spec, "init").index("Receive") < names(spec, "init").index("JoinCgroup")
 
 
 def test_without_a_network_namespace_all_is_made_before_init():
@@ -58,10 +58,10 @@ def test_without_a_network_namespace_all_is_made_before_init():
 
 def test_init_section_up_to_the_root(spec):
     rows = shown(spec, "init")
-    assert rows[:3] == [("Unshare", {"flags": 0x40000000}), ("LoopbackUp", {}), ("Receive", {"event": PLACED})]
+    assert rows[:3] == [("Unshare", {"flags": 0x40000000}), ("LoopbackUp", {}), ("Receive", {"event": PLACED, "first": 0, "count": 9})]
     rows = rows[2:]
     assert rows[1:14] == [
-        *[("EnterCgroup", {"hierarchy": f"/sys/fs/cgroup/{name}", "path": "/c1"}) for name in HIERARCHIES],
+        *[("JoinCgroup", {"fd": fd}) for fd in range(9)],
         ("SetDumpable", {"value": 0}),
         ("NewKeyring", {"name": "_ses.c1"}),
         ("SetPropagation", {"propagation": 1 << 19, "recursive": 1}),

@@ -12,8 +12,9 @@ TREE = Path(__file__).resolve().parents[3]
 if str(TREE) not in sys.path:
     sys.path.append(str(TREE))
 
-OURS, FLOOR, OUR_FLOOR = "ocirt", "floor", "hack/floor"
-"""Names of columns: this tree's build, the fixed floor.c, and the project's own."""
+OURS, FLOOR, OUR_FLOOR, SAME_FLOOR = "ocirt", "floor", "hack/floor", "floor, a copy"
+"""Names of columns: this tree's build, the fixed floor.c, the project's own, and the fixed one a second time: how far two
+series of the same lie apart."""
 BACK, PAUSES = "back to back", "with pauses"
 """Patterns: how containers follow on each other."""
 FEW, MANY = "a tenth exists", "many exist"

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import FLOOR, OUR_FLOOR, OURS, TREE, BenchError, report, targets, works
+from . import FLOOR, OUR_FLOOR, OURS, SAME_FLOOR, TREE, BenchError, report, targets, works
 from .place import for_crun, open_place
 from .results import Results
 
@@ -77,6 +77,7 @@ def measure(options):
         floors = {OUR_FLOOR: place.compile(BENCH / "floor.c")}
         if options.floor.exists():
             floors[FLOOR] = place.compile(options.floor)
+            floors[SAME_FLOOR] = shutil.copy(floors[FLOOR], f"{floors[FLOOR]}-copy")
         peers = [place.runtime(name, shutil.which(name)) for name in PEERS if name not in options.without]
         peers += [place.runtime(*each.split("=", 1)) for each in options.runtime]
         results.facts["runtimes"] = {each.name: version(each.path) for each in (ours, *peers)}

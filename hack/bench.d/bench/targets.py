@@ -1,6 +1,6 @@
 """What is aimed at: ratios of medians in one run, and whether they are met."""
 
-from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES
+from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR
 from .results import percentile
 
 RUNC, CRUN = "runc", "crun"
@@ -71,10 +71,15 @@ def verdicts(results):
     found.append(Verdict("the same, of a bare load, ms", "", "", None, _difference(
         results, "a process that loads the filter", "a process that reads the filter", "bare"), "ms"))
     for pattern in (BACK, PAUSES):
-        ratio = results.ratio("floor: create", OUR_FLOOR, FLOOR, pattern)
-        distance = None if ratio is None else abs(ratio - 1)
-        found.append(Verdict("distance of hack/floor, create", pattern, FLOOR, NEAR, distance))
+        found.append(_distance(results, OUR_FLOOR, pattern, NEAR))
+        if results.samples("floor: create", SAME_FLOOR, pattern):
+            found.append(_distance(results, SAME_FLOOR, pattern, None))
     return found
+
+
+def _distance(results, name, pattern, limit):
+    ratio = results.ratio("floor: create", name, FLOOR, pattern)
+    return Verdict(f"distance of {name}, create", pattern, FLOOR, limit, None if ratio is None else abs(ratio - 1))
 
 
 def _over(results, work, runtime, pattern, base):

@@ -6,12 +6,16 @@ import shutil
 import time
 from copy import deepcopy
 
-from . import BACK, FEW, MANY, PAUSES, BenchError
+from . import BACK, FEW, MANY, PAUSES, SAME_FLOOR, BenchError
 from .containers import (VERBS, Container, bundles, children, delete_many, pid_of, resident, start_many)
 from .measure import Alarm, count_calls, metered, traced, wait
 from .place import mounts
 
 PAUSE = 0.05
+SPREAD = 0.01
+"""Seconds between looks of a millisecond, so that not all of them meet the same disturbance."""
+FLOORS = 3
+"""Rounds of the floors in one of ocirt: a twentieth is to be seen between them."""
 TRUE = ["/bin/busybox", "true"]
 LARGEST_LIMIT, STEP = 32 << 20, 4096
 """Bytes: where the search for the smallest memory limit begins, and how near it gets."""
@@ -66,9 +70,11 @@ def floors(run):
     plain["mounts"] = [mount for mount in plain["mounts"] if mount["type"] != "cgroup"]
 
     def floor_of(mode):
-        for name, path in run.floors.items():
-            time.sleep(PAUSE * (pattern == PAUSES))
-            results.add(f"floor: {mode}", pattern, name, place.spawn(path, place.rootfs, place.name(), mode).time)
+        for _ in range(FLOORS):
+            # In any order: what went before leaves the kernel work for later.
+            for name in random.sample(list(run.floors), len(run.floors)):
+                time.sleep(PAUSE * (pattern == PAUSES))
+                results.add(f"floor: {mode}", pattern, name, place.spawn(run.floors[name], place.rootfs, place.name(), mode).time)
 
     for pattern in (BACK, PAUSES):
         for number in range(run.rounds):
@@ -93,7 +99,7 @@ def host_with_mounts(run):
             run.say(f"{count} mounts more on the host", number + 1, max(1, run.rounds // 10))
             with mounts(place.path / "mounts", count):
                 for _ in range(min(10, run.rounds)):
-                    for name, path in run.floors.items():
+                    for name, path in [each for each in run.floors.items() if each[0] != SAME_FLOOR]:
                         results.add(work, "", name, place.spawn(path, place.rootfs, place.name(), "create").time)
                     for runtime in run.runtimes:
                         with run.container(runtime) as container:
@@ -221,11 +227,12 @@ def _saying(run, work):
 
 def _look(run, runtime, several, pattern):
     """``several`` are the same containers however many exist: others would be further from the processor's caches."""
-    for _ in range(max(4, run.rounds // 2)):
+    for number in range(max(4, run.rounds)):
+        time.sleep(SPREAD)
         name, _ = random.choice(several)
         run.results.add("state", pattern, runtime.name, run.place.spawn(*runtime.command("state", name)).time)
-    for _ in range(max(2, run.rounds // 8)):
-        run.results.add("list", pattern, runtime.name, run.place.spawn(*runtime.command("list")).time)
+        if number % 8 == 0:
+            run.results.add("list", pattern, runtime.name, run.place.spawn(*runtime.command("list")).time)
 
 
 def memory(run):
