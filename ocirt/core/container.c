@@ -206,7 +206,7 @@ static int store_program(struct container *c) {
   if (fd >= 0) error = write_all(fd, (const char *)c->program.base, c->program.size);
   if (!error) error = write_all(fd, state.data, state.used);
   sys_close(fd);
-  sys2(SYS_munmap, state.data, state.size);
+  less_memory(&state);
   return error ? error : container_rename(c, "program.new", "program");
 }
 

@@ -26,8 +26,10 @@ struct buffer { char *data; size_t size, used; int full; };
 // What seldom serves lies apart from the rest of the zeroed memory, so that this is few pages.
 #define SELDOM __attribute__((section(".lbss")))
 
-// Zeroed memory that is never given back, null where there is none. A little comes with the executable, without a mapping of its own.
+// Zeroed memory, null where there is none. A little comes with the executable, without a mapping of its own. What was taken last
+// can be given back.
 void *more_memory(size_t size);
+void less_memory(const struct buffer *last);
 
 void put(struct buffer *to, const char *text);
 void put_bytes(struct buffer *to, const char *text, size_t size);

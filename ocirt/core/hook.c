@@ -83,7 +83,7 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const st
     int pid = !strcmp(status, "stopped") ? 0 : inside ? (int)sys0(SYS_getpid) : r->container->journal->pid;
     put_state(&state, r->program, r->container->journal, pid, status, 0, 0);
     int error = write_all(command.input, state.data, state.used);
-    sys2(SYS_munmap, state.data, state.size);
+    less_memory(&state);
     if (error) return failing(r, "write", error);
     sys3(SYS_lseek, command.input, 0, 0);
     if (!inside)

@@ -4,14 +4,25 @@
 #include <string.h>
 #include <sys/mman.h>
 
+static struct { size_t used; _Alignas(16) char data[1 << 18]; } ours;
+
+static size_t whole(size_t size) { return (size + 15) & ~(size_t)15; }
+
 void *more_memory(size_t size) {
-  static struct { size_t used; _Alignas(16) char data[1 << 18]; } ours;
-  size = (size + 15) & ~(size_t)15;
+  size = whole(size);
   // Written without a look before: else the kernel maps its page of zeros first.
   size_t at = __atomic_fetch_add(&ours.used, size, __ATOMIC_RELAXED);
   if (at <= sizeof ours.data && size <= sizeof ours.data - at) return ours.data + at;
   void *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return memory == MAP_FAILED ? 0 : memory;
+}
+
+void less_memory(const struct buffer *last) {
+  size_t at = (uintptr_t)last->data - (uintptr_t)ours.data;
+  if (at >= sizeof ours.data) { sys2(SYS_munmap, last->data, whole(last->size)); return; }
+  if (at + whole(last->size) != ours.used) return;  // one that found no room has come after it
+  memset(last->data, 0, last->used + 1);
+  ours.used = at;
 }
 
 void put_bytes(struct buffer *to, const char *text, size_t size) {
