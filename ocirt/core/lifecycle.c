@@ -38,6 +38,8 @@ int kill_init(struct container *c) {
 int do_kill_init(struct run *r, const struct step_kill_init *s) {
   (void)s;
   int error = kill_init(r->container);
+  if (error == -ETIMEDOUT)
+    put(&r->detail, "it has not ended for 60 s: it may wait for a file system or a device that does not answer, or for the parent of one in its pid namespace");
   return error ? failing(r, "pidfd_send_signal", error) : 0;
 }
 

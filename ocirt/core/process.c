@@ -320,11 +320,11 @@ int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
   return error ? failing(r, "sendmsg", error) : 0;
 }
 
-// A file without a name until it is whole: whenever we are killed none is left. -EOPNOTSUPP: its file system has none such.
+// A file that has no name until it is whole: whenever we are killed, none is left that is not. 0 where it cannot be had so.
 static int write_unnamed(const char *directory, const char *path, const struct buffer *text) {
   BUFFER(link, 64);
   int fd = sys_open(AT_FDCWD, directory, O_WRONLY | O_TMPFILE, 0644);
-  if (fd < 0) return -EOPNOTSUPP;
+  if (fd < 0) return 0;
   put(&link, "/proc/self/fd/"); put_number(&link, fd);
   int error = write_all(fd, text->data, text->used);
   if (!error) error = (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
@@ -332,7 +332,7 @@ static int write_unnamed(const char *directory, const char *path, const struct b
   if (error == -EEXIST && !(error = sys_unlink(AT_FDCWD, path, 0)))
     error = (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
   sys_close(fd);
-  return error;
+  return !error;
 }
 
 int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
@@ -341,8 +341,7 @@ int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
   size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
   put_number(&number, r->child);
   put_bytes(&temporary, path, folder);
-  int unnamed = write_unnamed(folder ? temporary.data : ".", path, &number);
-  if (unnamed != -EOPNOTSUPP) return unnamed ? failing(r, "write", unnamed) : 0;
+  if (write_unnamed(folder ? temporary.data : ".", path, &number)) return 0;
   put(&temporary, "."); put(&temporary, path + folder);
   put(&temporary, "."); put_number(&temporary, sys0(SYS_getpid));
   if (temporary.full) return failing(r, "open", -ENAMETOOLONG);

@@ -27,12 +27,7 @@ class Stopped:
         with open(log, "w") as out:
             self.process = subprocess.Popen(faulty.command(*words), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=faulty.environment)
         faulty.environment = None
-        self.stopped = self._wait()
-
-    def _wait(self):
-        """Whether it has stopped; it may have ended before."""
-        info = os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        return info.si_code == os.CLD_STOPPED
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # it may have ended before that step
 
     def go_on(self):
         self.process.send_signal(signal.SIGCONT)
@@ -170,11 +165,14 @@ def test_killed_in_a_paused_exec(ocirt, faulty, box, tmp_path):
             again(ocirt, box)
 
 
+def freezer_of(path):
+    return CGROUPS / ("" if V2 else "freezer") / path.lstrip("/")
+
+
 def freeze(path, yes=True):
-    top = CGROUPS / ("" if V2 else "freezer") / path.lstrip("/")
+    top = freezer_of(path)
     file, values = (top / "cgroup.freeze", "01") if V2 else (top / "freezer.state", ("THAWED", "FROZEN"))
     file.write_text(values[yes])
-    return top
 
 
 @pytest.mark.cgroups
@@ -182,7 +180,7 @@ def freeze(path, yes=True):
 def test_a_frozen_cgroup_left_over(ocirt, bundle):
     """At the container's own path: one that is there and frozen takes nobody, and stays as it is."""
     path = cgroup_of(bundle.config["linux"]["cgroupsPath"])
-    top = CGROUPS / ("" if V2 else "freezer") / path.lstrip("/")
+    top = freezer_of(path)
     top.mkdir(parents=True)
     freeze(path)
     assert "it is frozen" in ocirt.fails("create", "--bundle", bundle, "c1")
@@ -196,12 +194,11 @@ def test_a_frozen_cgroup_left_over(ocirt, bundle):
 @pytest.mark.cgroupfs
 def test_a_frozen_cgroup_above(ocirt, bundle):
     """What joined it would stop before it could say a word; on v1 not even SIGKILL ends that. The verb refuses."""
-    path = PARENT
-    top = CGROUPS / ("" if V2 else "freezer") / path.lstrip("/")
+    top = freezer_of(PARENT)
     top.mkdir()
-    freeze(path)
+    freeze(PARENT)
     assert "a cgroup above" in ocirt.fails("create", "--bundle", bundle, "c1") and ocirt.ids() == []
-    freeze(path, False)
+    freeze(PARENT, False)
     ocirt.ok("create", "--bundle", bundle, "c1")
     ocirt.ok("delete", "--force", "c1")
     top.rmdir()
@@ -226,7 +223,8 @@ def test_a_cgroup_above_freezes_meanwhile(ocirt, faulty, bundle, tmp_path):
         time.sleep(0.02)
         delete = subprocess.Popen(ocirt.command("delete", "--force", "c1"), stdin=subprocess.DEVNULL)
         time.sleep(0.05)
-        freeze(PARENT, False) if (CGROUPS / ("" if V2 else "freezer") / PARENT[1:]).exists() else None
+        if freezer_of(PARENT).exists():
+            freeze(PARENT, False)
         assert delete.wait(LIMIT) == 0
         create.end()
         assert ocirt.ids() == [], step
