@@ -181,7 +181,7 @@ class Value:
 
     __bool__ = __eq__ = __ne__ = __str__ = __format__ = __contains__ = __iter__ = __len__ = _forbidden
     __lt__ = __le__ = __gt__ = __ge__ = __index__ = __int__ = __fspath__ = _forbidden
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # not to be looked at
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}>"
@@ -347,8 +347,9 @@ class Template:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Template) and bound(self) == bound(other)
 
-    __hash__ = None  # type: ignore[assignment]
-    __bool__ = __str__ = __format__ = __contains__ = __iter__ = __len__ = __fspath__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # equal by what is bound, which changes
+    __bool__ = __str__ = __format__ = None  # type: ignore[assignment]  # not to be looked at
+    __contains__ = __iter__ = __len__ = __fspath__ = None
 
     def __repr__(self) -> str:
         return f"<Template {self.pieces!r}>"
