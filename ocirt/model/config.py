@@ -99,26 +99,22 @@ def _typed(value: "Json", kind: "type[Kind]", path: str, expected: str) -> "Kind
     return value
 
 
-def _text(value: "Json", path: str, trace: Trace) -> Text:
+def _text(self: _Property, value: "Json", path: str, trace: Trace) -> Text:
     return Text(_typed(value, str, path, "a string"), path, trace)
 
 
-def _number(value: "Json", path: str, trace: Trace, limits: "Limits") -> Number:
-    return Number(_typed(value, int, path, "a whole number"), path, trace).checked(*limits)
+def _number(self: _Property, value: "Json", path: str, trace: Trace) -> Number:
+    return Number(_typed(value, int, path, "a whole number"), path, trace).checked(*self.argument)
 
 
 class _TextProperty(_Property):
     expected = "a string"
-
-    def make(self, value: "Json", path: str, trace: Trace) -> Text:
-        return _text(value, path, trace)
+    make = _text
 
 
 class _NumberProperty(_Property):
     expected = "a whole number"
-
-    def make(self, value: "Json", path: str, trace: Trace) -> Number:
-        return _number(value, path, trace, self.argument)
+    make = _number
 
 
 class _Flag(_Property):
@@ -153,16 +149,12 @@ class _List(_Property):
 
 class _ListOfTexts(_List):
     expected = "an array of strings"
-
-    def item(self, value: "Json", path: str, trace: Trace) -> Text:
-        return _text(value, path, trace)
+    item = _text
 
 
 class _ListOfNumbers(_List):
     expected = "an array of whole numbers"
-
-    def item(self, value: "Json", path: str, trace: Trace) -> Number:
-        return _number(value, path, trace, self.argument)
+    item = _number
 
 
 class _Children(_List):
@@ -171,7 +163,6 @@ class _Children(_List):
 
 class _Child(_Property):
     expected = "an object"
-
     make = _Property.item
 
     def absent(self, view: View) -> object:
@@ -190,8 +181,7 @@ class _Keyed(_Property):
 
 
 class _KeyedTexts(_Keyed):
-    def item(self, value: "Json", path: str, trace: Trace) -> Text:
-        return _text(value, path, trace)
+    item = _text
 
 
 if TYPE_CHECKING:  # What access to a property gives, which __get__ alone cannot say.
