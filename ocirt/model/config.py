@@ -22,6 +22,17 @@ from .json import member
 from .json import parse as parse_json
 from .text import Number, Raw, Text, Texts, Trace, quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal, TypeAlias, TypeVar, overload
+
+    from .json import Json, Members
+
+    Limits: TypeAlias = tuple[int, int]
+    """What a number may be, both included."""
+    Looked = TypeVar("Looked", bound="View")
+    Kind = TypeVar("Kind")
+
 SPEC_VERSION = "1.3.0"
 UINT16, UINT32, UINT64 = (0, (1 << 16) - 1), (0, (1 << 32) - 1), (0, (1 << 64) - 1)
 INT32, INT64 = (-(1 << 31), (1 << 31) - 1), (-(1 << 63), (1 << 63) - 1)
@@ -38,32 +49,33 @@ class View:
 
     __slots__ = ("value", "path", "trace")
 
-    def __init__(self, value, path, trace):
+    def __init__(self, value: "Members", path: str, trace: Trace) -> None:
         self.value, self.path, self.trace = value, path, trace
 
-    def at(self, name):
+    def at(self, name: str) -> str:
         """The JSON path of the property ``name``."""
         return f"{self.path}.{name}" if self.path else name
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         """Is the property ``name`` (as JSON has it) there, and not ``null``?"""
         return self.value.get(name) is not None
 
 
 class _Property:
-    """A property of a view. ``name`` is its JSON name where that is not the attribute's own."""
+    """A property of a view. ``name`` is its JSON name where that is not the attribute's own, ``argument`` the limits of
+    a number or the class of a view."""
 
     __slots__ = ("name", "argument", "required")
     expected = ""
 
-    def __init__(self, argument=None, name=None, required=False):
+    def __init__(self, argument: "Any" = None, name: str = "", required: bool = False) -> None:
         self.name, self.argument, self.required = name, argument, required
 
-    def __set_name__(self, owner, name):
-        if self.name is None:
+    def __set_name__(self, owner: type[View], name: str) -> None:
+        if not self.name:
             self.name = name
 
-    def __get__(self, view, owner=None):
+    def __get__(self, view: View, owner: type[View] | None = None) -> object:
         value = view.value.get(self.name)
         if value is None:
             if self.required:
@@ -71,52 +83,54 @@ class _Property:
             return self.absent(view)
         return self.make(value, view.at(self.name), view.trace)
 
-    def absent(self, view):
+    if TYPE_CHECKING:
+        def make(self, value: Json, path: str, trace: Trace) -> object: ...
+
+    def item(self, value: "Json", path: str, trace: Trace) -> object:
+        return self.argument(_typed(value, dict, path, "an object"), path, trace)
+
+    def absent(self, view: View) -> object:
         return None
 
 
-def _typed(value, kind, path, expected):
+def _typed(value: "Json", kind: "type[Kind]", path: str, expected: str) -> "Kind":
     if type(value) is not kind:
         raise ConfigError(path, quote(value), expected)
     return value
 
 
-def _text(value, path, trace):
+def _text(self: _Property, value: "Json", path: str, trace: Trace) -> Text:
     return Text(_typed(value, str, path, "a string"), path, trace)
 
 
-def _number(value, path, trace, limits):
-    return Number(_typed(value, int, path, "a whole number"), path, trace).checked(*limits)
+def _number(self: _Property, value: "Json", path: str, trace: Trace) -> Number:
+    return Number(_typed(value, int, path, "a whole number"), path, trace).checked(*self.argument)
 
 
-class text(_Property):
+class _TextProperty(_Property):
     expected = "a string"
-
-    def make(self, value, path, trace):
-        return _text(value, path, trace)
+    make = _text
 
 
-class number(_Property):
+class _NumberProperty(_Property):
     expected = "a whole number"
-
-    def make(self, value, path, trace):
-        return _number(value, path, trace, self.argument)
+    make = _number
 
 
-class flag(_Property):
+class _Flag(_Property):
     expected = "true or false"
 
-    def make(self, value, path, trace):
+    def make(self, value: "Json", path: str, trace: Trace) -> bool:
         return _typed(value, bool, path, self.expected)
 
-    def absent(self, view):
+    def absent(self, view: View) -> bool:
         return False
 
 
-class arguments(_Property):
+class _Arguments(_Property):
     expected = "an array of strings"
 
-    def make(self, value, path, trace):
+    def make(self, value: "Json", path: str, trace: Trace) -> Texts:
         for index, item in enumerate(_typed(value, list, path, self.expected)):
             _typed(item, str, f"{path}[{index}]", "a string")
         return Texts(value, path, trace)
@@ -125,62 +139,77 @@ class arguments(_Property):
 class _List(_Property):
     expected = "an array"
 
-    def make(self, value, path, trace):
+    def make(self, value: "Json", path: str, trace: Trace) -> list[object]:
         return [self.item(item, f"{path}[{index}]", trace)
                 for index, item in enumerate(_typed(value, list, path, self.expected))]
 
-    def absent(self, view):
+    def absent(self, view: View) -> list[object]:
         return []
 
 
-class texts(_List):
+class _ListOfTexts(_List):
     expected = "an array of strings"
-
-    def item(self, value, path, trace):
-        return _text(value, path, trace)
+    item = _text
 
 
-class numbers(_List):
+class _ListOfNumbers(_List):
     expected = "an array of whole numbers"
-
-    def item(self, value, path, trace):
-        return _number(value, path, trace, self.argument)
+    item = _number
 
 
-class children(_List):
+class _Children(_List):
     expected = "an array of objects"
 
-    def item(self, value, path, trace):
-        return self.argument(_typed(value, dict, path, "an object"), path, trace)
 
-
-class child(_Property):
+class _Child(_Property):
     expected = "an object"
+    make = _Property.item
 
-    def make(self, value, path, trace):
-        return self.argument(_typed(value, dict, path, self.expected), path, trace)
-
-    def absent(self, view):
+    def absent(self, view: View) -> object:
         return self.argument({}, view.at(self.name), view.trace)
 
 
-class keyed(_Property):
+class _Keyed(_Property):
     expected = "an object"
 
-    def make(self, value, path, trace):
+    def make(self, value: "Json", path: str, trace: Trace) -> dict[str, object]:
         return {key: self.item(item, member(path, key), trace)
                 for key, item in _typed(value, dict, path, self.expected).items()}
 
-    def item(self, value, path, trace):
-        return self.argument(_typed(value, dict, path, "an object"), path, trace)
-
-    def absent(self, view):
+    def absent(self, view: View) -> dict[str, object]:
         return {}
 
 
-class keyed_texts(keyed):
-    def item(self, value, path, trace):
-        return _text(value, path, trace)
+class _KeyedTexts(_Keyed):
+    item = _text
+
+
+if TYPE_CHECKING:  # What access to a property gives, which __get__ alone cannot say.
+    @overload
+    def text(*, name: str = "") -> Text | None: ...
+    @overload
+    def text(*, name: str = "", required: Literal[True]) -> Text: ...
+    def text(*, name: str = "", required: bool = False) -> Text | None: ...
+    @overload
+    def number(limits: Limits, name: str = "") -> Number | None: ...
+    @overload
+    def number(limits: Limits, name: str = "", *, required: Literal[True]) -> Number: ...
+    def number(limits: Limits, name: str = "", *, required: bool = False) -> Number | None: ...
+    @overload
+    def arguments() -> Texts | None: ...
+    @overload
+    def arguments(*, required: Literal[True]) -> Texts: ...
+    def arguments(*, required: bool = False) -> Texts | None: ...
+    def flag(*, name: str = "", required: bool = False) -> bool: ...
+    def texts(*, name: str = "") -> list[Text]: ...
+    def numbers(limits: Limits, name: str = "") -> list[Number]: ...
+    def child(kind: type[Looked], name: str = "", *, required: bool = False) -> Looked: ...
+    def children(kind: type[Looked], name: str = "") -> list[Looked]: ...
+    def keyed(kind: type[Looked], name: str = "") -> dict[str, Looked]: ...
+    def keyed_texts() -> dict[str, Text]: ...
+else:
+    text, number, flag, arguments, texts, numbers = _TextProperty, _NumberProperty, _Flag, _Arguments, _ListOfTexts, _ListOfNumbers
+    child, children, keyed, keyed_texts = _Child, _Children, _Keyed, _KeyedTexts
 
 
 # ---- config.md ----
@@ -505,29 +534,29 @@ class Config(View):
     annotations = keyed_texts()
     linux = child(Linux)
 
-    def __init__(self, members, sources):
+    def __init__(self, members: "Members", sources: dict[str, str]) -> None:
         super().__init__(members, "", Trace())
         self.sources = sources
 
-    def annotation(self, name):
+    def annotation(self, name: str) -> Text | None:
         """The value of the annotation ``name`` as a Text, or ``None``. Which annotations there are is no part of a
         config's shape, so that it was asked for is a test of the plan's."""
         value = self.annotations.get(name)
         self.trace.tests["annotations", "has", name] = value is not None
         return value
 
-    def annotations_with(self, prefix):
+    def annotations_with(self, prefix: str) -> dict[str, Text]:
         """The annotations whose names begin with ``prefix``, by what follows it."""
         found = {name[len(prefix):]: value for name, value in self.annotations.items() if name.startswith(prefix)}
         self.trace.tests["annotations", "has_prefix", prefix] = bool(found)
         return found
 
-    def raw(self, name):
+    def raw(self, name: str) -> Raw:
         """The property ``name`` as it stands in the file; it must be there."""
         return Raw(self.sources[name], name, self.trace)
 
 
-def parse(data):
+def parse(data: bytes) -> Config:
     """The config that the bytes ``data`` hold. Types are checked as it is looked at.
 
     :raises ConfigError: it is not a JSON object, or ``ociVersion`` is no version 1.x (config.md, "Specification
@@ -538,7 +567,7 @@ def parse(data):
     return config
 
 
-def check_version(version):
+def check_version(version: Text) -> None:
     """Is the Text ``version`` one that this build follows? By semver that is every 1.x.
 
     :raises ConfigError: it is not.
@@ -550,7 +579,7 @@ def check_version(version):
         raise ConfigError(version.path, quote(version.bound()), f"a version 1.x: this build follows {SPEC_VERSION}")
 
 
-def _semver(text):
+def _semver(text: str) -> list[str] | None:
     """Major, minor and patch of ``text``; ``None`` where it is no semantic version 2.0.0."""
     core, plus, build = text.partition("+")
     core, dash, before = core.partition("-")
@@ -561,9 +590,9 @@ def _semver(text):
     return numbers if good else None
 
 
-def _is_number(text):
+def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
 
 
-def _is_word(text):
+def _is_word(text: str) -> bool:
     return text.isascii() and text.replace("-", "a").isalnum()

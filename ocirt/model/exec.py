@@ -6,6 +6,12 @@ from .json import AT_PROCESS
 from .request import Request
 from .text import Number, Text, Texts, quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .json import Json, Members
+    from .request import Words
+    from .text import AnyNumber, Trace
+
 SETS = ("bounding", "permitted", "inheritable", "effective", "ambient")
 
 
@@ -22,7 +28,19 @@ class ExecRequest(Request):
     __slots__ = ("command", "process", "cwd", "env", "tty", "user", "additional_gids", "cap", "no_new_privs", "apparmor",
                  "process_label", "ignore_paused", "cgroup")
 
-    def __init__(self, words, command):
+    cwd: str | None
+    process: str | None
+    user: str | None
+    apparmor: str | None
+    process_label: str | None
+    tty: bool
+    ignore_paused: bool
+    env: list[str]
+    additional_gids: list[str]
+    cap: list[str]
+    cgroup: list[str]
+
+    def __init__(self, words: "Words", command: list[str]) -> None:
         super().__init__(words)
         self.command = command
         for name in ("process", "cwd", "user", "apparmor", "process-label"):
@@ -36,12 +54,12 @@ class ExecRequest(Request):
             if not variable.partition("=")[1] or variable.startswith("="):
                 raise RequestError(f"--env {quote(variable)}: expected NAME=VALUE")
 
-    def beneath(self):
+    def beneath(self) -> dict[str, str]:
         """``--cgroup``: controller -> path beneath the container's cgroup, ``""`` for all controllers.
 
         :raises RequestError: a controller is named twice, or not at all where there are several flags; a path leads up.
         """
-        found = {}
+        found: dict[str, str] = {}
         for text in self.cgroup:
             names, colon, path = text.rpartition(":")
             if not colon and len(self.cgroup) > 1:
@@ -56,8 +74,8 @@ class ExecRequest(Request):
         return found
 
 
-def _repeated(words, name):
-    found = []
+def _repeated(words: "Words", name: str) -> list[str]:
+    found: list[str] = []
     while (value := words.get(f"{name}.{len(found)}")) is not None:
         found.append(value)
     return found
@@ -66,7 +84,13 @@ def _repeated(words, name):
 class _Capabilities:
     """Those of config.json with ``--cap``. As runc does it: ambient only where some are inheritable."""
 
-    def __init__(self, view, added):
+    bounding: list[Text]
+    permitted: list[Text]
+    inheritable: list[Text]
+    effective: list[Text]
+    ambient: list[Text]
+
+    def __init__(self, view: config.Capabilities, added: list[Text]) -> None:
         for name in SETS:
             found = getattr(view, name)
             if name != "inheritable" and (name != "ambient" or view.inheritable):
@@ -77,7 +101,10 @@ class _Capabilities:
 class _User:
     """That of config.json with ``--user`` and ``--additional-gids``."""
 
-    def __init__(self, process, request, trace):
+    uid: "AnyNumber"
+    gid: "AnyNumber"
+
+    def __init__(self, process: config.Process, request: ExecRequest, trace: "Trace") -> None:
         self.umask = process.user.umask
         self.uid, self.gid = (process.user.uid, process.user.gid) if process.has("user") else (0, 0)
         if request.user is not None:
@@ -90,7 +117,7 @@ class _User:
             for index, gid in enumerate(request.additional_gids)]
 
 
-def _id(text, whole, flag, path, trace):
+def _id(text: str, whole: str, flag: str, path: str, trace: "Trace") -> Number:
     if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= config.ID[1]):
         expected = "UID or UID:GID, in numbers" if flag == "--user" else "the number of a group"
         raise RequestError(f"{flag} {quote(whole)}: expected {expected}")
@@ -111,7 +138,7 @@ class ExecProcess:
                  "apparmorProfile", "selinuxLabel")
     """Properties that are the container's where the process file has none."""
 
-    def __init__(self, container, own, request):
+    def __init__(self, container: config.Config, own: "Members | None", request: ExecRequest) -> None:
         self._container, self._request = container.process, request
         self._trace = container.trace
         self._own = None if own is None else config.Process(own, AT_PROCESS, self._trace)
@@ -122,23 +149,22 @@ class ExecProcess:
         if not container.has("process"):
             raise RequestError("--process: found none, expected a file: the container's config.json has no process")
 
-    def _of(self, name):
+    def _of(self, name: str) -> config.Process:
         """The view that has the property ``name``: the file's, or else the container's where that is inherited."""
-        if self._own is None:
+        if self._own is None or name in self.INHERITED and self._is_empty(self._own.value.get(name), name):
             return self._container
-        return self._container if name in self.INHERITED and self._lacks(name) else self._own
+        return self._own
 
-    def _lacks(self, name):
+    def _is_empty(self, value: "Json", name: str) -> bool:
         """Is the property missing in the process file, or empty there?"""
-        value = self._own.value.get(name)
         return Text(value, f"{AT_PROCESS}.{name}", self._trace).is_empty() if isinstance(value, str) else value in (None, [])
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         if name in ("apparmorProfile", "selinuxLabel") and self._flag(name) is not None:
             return True
         return name == "user" or self._of(name).has(name)
 
-    def _flag(self, name):
+    def _flag(self, name: str) -> Text | None:
         """The text of the flag that sets a label, ``None`` without it."""
         if self._own is not None:
             return None
@@ -147,21 +173,21 @@ class ExecProcess:
         return None if value is None else Text(value, f"${flag}", self._trace)
 
     @property
-    def terminal(self):
+    def terminal(self) -> bool:
         return self._request.tty if self._own is None else self._own.terminal
 
     @property
-    def console_size(self):
+    def console_size(self) -> config.ConsoleSize:
         return self._of("consoleSize").console_size
 
     @property
-    def cwd(self):
+    def cwd(self) -> Text:
         if self._own is None and self._request.cwd is not None:
             return Text(self._request.cwd, "$cwd", self._trace)
         return self._of("cwd").cwd
 
     @property
-    def env(self):
+    def env(self) -> list[Texts]:
         env = self._of("env").env
         found = [] if env is None else [env]
         if self._own is None and self._request.env:
@@ -169,17 +195,17 @@ class ExecProcess:
         return found
 
     @property
-    def args(self):
+    def args(self) -> Texts:
         if self._own is None:
             return Texts(self._request.command, "$command", self._trace)
         return self._own.args
 
     @property
-    def rlimits(self):
+    def rlimits(self) -> list[config.Rlimit]:
         return self._of("rlimits").rlimits
 
     @property
-    def capabilities(self):
+    def capabilities(self) -> config.Capabilities | _Capabilities:
         view = self._of("capabilities").capabilities
         if self._own is not None or not self._request.cap:
             return view
@@ -187,37 +213,37 @@ class ExecProcess:
                                     for index, name in enumerate(self._request.cap)])
 
     @property
-    def no_new_privileges(self):
+    def no_new_privileges(self) -> bool:
         return self._of("noNewPrivileges").no_new_privileges or (self._own is None and self._request.no_new_privs)
 
     @property
-    def oom_score_adj(self):
+    def oom_score_adj(self) -> Number | None:
         return self._of("oomScoreAdj").oom_score_adj
 
     @property
-    def scheduler(self):
+    def scheduler(self) -> config.Scheduler:
         return self._of("scheduler").scheduler
 
     @property
-    def io_priority(self):
+    def io_priority(self) -> config.IoPriority:
         return self._of("ioPriority").io_priority
 
     @property
-    def exec_cpu_affinity(self):
+    def exec_cpu_affinity(self) -> config.ExecCpuAffinity:
         return self._of("execCPUAffinity").exec_cpu_affinity
 
     @property
-    def apparmor_profile(self):
+    def apparmor_profile(self) -> Text | None:
         flag = self._flag("apparmorProfile")
         return self._of("apparmorProfile").apparmor_profile if flag is None else flag
 
     @property
-    def selinux_label(self):
+    def selinux_label(self) -> Text | None:
         flag = self._flag("selinuxLabel")
         return self._of("selinuxLabel").selinux_label if flag is None else flag
 
     @property
-    def user(self):
+    def user(self) -> "_User | _FileUser":
         if self._own is None:
             return _User(self._container, self._request, self._trace)
         return _FileUser(self._own, self._container)
@@ -226,7 +252,10 @@ class ExecProcess:
 class _FileUser:
     """That of a process file; the umask is the container's where it has none."""
 
-    def __init__(self, own, container):
+    uid: "AnyNumber"
+    gid: "AnyNumber"
+
+    def __init__(self, own: config.Process, container: config.Process) -> None:
         self.uid, self.gid = (own.user.uid, own.user.gid) if own.has("user") else (0, 0)
         self.additional_gids = own.user.additional_gids
         self.umask = container.user.umask if own.user.umask is None else own.user.umask

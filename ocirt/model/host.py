@@ -2,6 +2,16 @@
 
 import posix
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable
+    from typing import Any, TypeAlias
+
+    from ..plan.filters import Filters
+
+    DeviceOf: TypeAlias = Callable[[str], int | None]
+    """Gives the number of the file system that a path is on, ``None`` where it cannot be reached."""
+
 ROOT = "/sys/fs/cgroup"
 INITIAL_MAP = [0, 0, 4294967295]
 """The uid_map of the initial user namespace, user_namespaces(7)."""
@@ -21,20 +31,20 @@ class Hierarchy:
 
     __slots__ = ("controllers", "mount", "_own")
 
-    def __init__(self, controllers, mount, own):
+    def __init__(self, controllers: "Iterable[str]", mount: str, own: "str | Callable[[], str]") -> None:
         self.controllers, self.mount, self._own = tuple(controllers), mount, own
 
     @property
-    def own(self):
+    def own(self) -> str:
         if not isinstance(self._own, str):
             self._own = self._own()
         return self._own
 
     @own.setter
-    def own(self, path):
+    def own(self, path: str) -> None:
         self._own = path
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Hierarchy {','.join(self.controllers) or 'unified'} {self.mount} own={self.own}>"
 
 
@@ -44,15 +54,15 @@ class Cgroups:
 
     __slots__ = ("hierarchies", "unified")
 
-    def __init__(self, hierarchies=(), unified=None):
+    def __init__(self, hierarchies: "Iterable[Hierarchy]" = (), unified: Hierarchy | None = None) -> None:
         self.hierarchies, self.unified = tuple(hierarchies), unified
 
     @property
-    def is_v2(self):
+    def is_v2(self) -> bool:
         """Is the unified hierarchy the only one?"""
         return not self.hierarchies and self.unified is not None
 
-    def hierarchy(self, controller):
+    def hierarchy(self, controller: str) -> Hierarchy | None:
         """The v1 hierarchy of ``controller``, or ``None``."""
         for each in self.hierarchies:
             if controller in each.controllers:
@@ -81,36 +91,49 @@ class Host:
 
     __slots__ = ("observed", "euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace",
                  "denies_setgroups", "cgroups", "has_systemd", "files", "seccomp_flags", "resctrl", "filters")
+    euid: int
+    egid: int
+    permitted: int
+    bounding: int
+    last_capability: int
+    in_user_namespace: bool
+    denies_setgroups: bool
+    cgroups: Cgroups
+    has_systemd: bool
+    files: "Container[str] | None"
+    seccomp_flags: int
+    resctrl: str | None
+    filters: "Filters | None"
 
-    def __init__(self, **facts):
-        self.observed = {}
+    def __init__(self, **facts: object) -> None:
+        self.observed: dict[tuple[str, str], str] = {}
         for name, value in facts.items():
             setattr(self, name, value)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> "Any":
         read = _READERS.get(name)
         if read is None:
             raise AttributeError(name)
         read(self)
         return getattr(self, name)
 
-    def has_file(self, path):
+    def has_file(self, path: str) -> bool:
         """Does the absolute ``path`` exist? Asked of control files, which tell what a kernel can do. ``files``, where
         it was given, is the collection of those that do."""
         return self.device(path) is not None if self.files is None else path in self.files
 
-    def device(self, path):
+    def device(self, path: str) -> int | None:
         """The number of the file system that ``path`` is on, or ``None`` where it cannot be reached."""
         found = _device(path)
         self.observed["d", path] = "-" if found is None else str(found)
         return found
 
-    def text(self, path):
+    def text(self, path: str) -> str:
         """The text of a small file of /proc."""
         found = self.observed["t", path] = _read(path)
         return found
 
-    def look(self, kind, of):
+    def look(self, kind: str, of: str) -> str | None:
         """What is observed of ``kind`` now, as ``observed`` has it; ``None`` where it cannot be looked at."""
         try:
             if kind == "o":
@@ -121,12 +144,12 @@ class Host:
         return self.observed[kind, of]
 
 
-def _ids(host):
+def _ids(host: Host) -> None:
     host.euid, host.egid = posix.geteuid(), posix.getegid()
     host.observed["i", ""] = f"{host.euid} {host.egid}"
 
 
-def _capabilities(host):
+def _capabilities(host: Host) -> None:
     for line in _read("/proc/self/status").splitlines():
         name, _, value = line.partition(":")
         if name == "CapPrm":
@@ -136,33 +159,33 @@ def _capabilities(host):
     host.observed["c", ""] = f"{host.permitted} {host.bounding}"
 
 
-def _last_capability(host):
+def _last_capability(host: Host) -> None:
     host.last_capability = int(host.text("/proc/sys/kernel/cap_last_cap"))
 
 
-def _in_user_namespace(host):
+def _in_user_namespace(host: Host) -> None:
     host.in_user_namespace = list(map(int, host.text("/proc/self/uid_map").split())) != INITIAL_MAP
 
 
-def _denies_setgroups(host):
+def _denies_setgroups(host: Host) -> None:
     host.denies_setgroups = host.text("/proc/self/setgroups").strip() == "deny"
 
 
-def _cgroups(host):
+def _cgroups(host: Host) -> None:
     text = _read("/proc/self/cgroup")
     host.observed["g", ""] = "".join([":".join(line.split(":", 2)[:2]) + "\n" for line in text.splitlines()])
 
-    def asked():
+    def asked() -> None:
         host.observed["o", ""] = text
 
     host.cgroups = layout(text, host.device, asked)
 
 
-def _has_systemd(host):
+def _has_systemd(host: Host) -> None:
     host.has_systemd = host.device("/run/systemd/system") is not None
 
 
-def _seccomp_flags(host):
+def _seccomp_flags(host: Host) -> None:
     import ctypes  # only where there is a profile, which needs it anyway
     syscall = ctypes.CDLL(None, use_errno=True).syscall
     known = 0
@@ -173,13 +196,13 @@ def _seccomp_flags(host):
     host.seccomp_flags = known
 
 
-def _resctrl(host):
+def _resctrl(host: Host) -> None:
     # The kernel makes the directory; files are in it only where something is mounted.
     usual = host.device(f"{RESCTRL}/tasks") is not None
     host.resctrl = RESCTRL if usual else mounted("resctrl", host.text("/proc/self/mountinfo"))
 
 
-def mounted(fstype, mountinfo):
+def mounted(fstype: str, mountinfo: str) -> str | None:
     """Where a file system of the type is mounted, by the text of /proc/self/mountinfo; ``None`` where none is."""
     for line in mountinfo.splitlines():
         mount, _, source = line.partition(" - ")
@@ -191,15 +214,15 @@ def mounted(fstype, mountinfo):
     return None
 
 
-def _files(host):
+def _files(host: Host) -> None:
     host.files = None
 
 
-def _filters(host):
+def _filters(host: Host) -> None:
     host.filters = None
 
 
-_READERS = {
+_READERS: "dict[str, Callable[[Host], None]]" = {
     "euid": _ids, "egid": _ids, "permitted": _capabilities, "bounding": _capabilities,
     "last_capability": _last_capability, "in_user_namespace": _in_user_namespace,
     "denies_setgroups": _denies_setgroups, "cgroups": _cgroups, "has_systemd": _has_systemd, "files": _files,
@@ -207,11 +230,11 @@ _READERS = {
 }
 
 
-_LOOKS = {"i": lambda host, _: _ids(host), "c": lambda host, _: _capabilities(host),
+_LOOKS: "dict[str, Callable[[Host, str], object]]" = {"i": lambda host, _: _ids(host), "c": lambda host, _: _capabilities(host),
           "g": lambda host, _: _cgroups(host), "d": Host.device, "t": Host.text}
 
 
-def _read(path):
+def _read(path: str) -> str:
     """The text of a small file of /proc."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     data = b""
@@ -221,7 +244,7 @@ def _read(path):
     return data.decode("utf-8", "surrogateescape")
 
 
-def _device(path):
+def _device(path: str) -> int | None:
     """The number of the file system that ``path`` is on, or ``None`` where it cannot be reached."""
     try:
         return posix.stat(path).st_dev
@@ -229,7 +252,7 @@ def _device(path):
         return None
 
 
-def layout(memberships, device, asked=lambda: None):
+def layout(memberships: str, device: "DeviceOf", asked: "Callable[[], None]" = lambda: None) -> Cgroups:
     """The cgroup layout that a process with these ``memberships`` sees.
 
     :param memberships: the text of /proc/self/cgroup, cgroups(7).
@@ -238,7 +261,8 @@ def layout(memberships, device, asked=lambda: None):
     :param asked: called when the caller's own cgroup is looked at.
     """
     top = device(ROOT)
-    hierarchies, unified = [], None
+    hierarchies: list[Hierarchy] = []
+    unified = None
     for line in memberships.splitlines():
         _, names, own = line.split(":", 2)
         if names:
@@ -251,7 +275,7 @@ def layout(memberships, device, asked=lambda: None):
     return Cgroups(hierarchies, unified)
 
 
-def _hierarchy(names, own, top, device, asked):
+def _hierarchy(names: str, own: str, top: int | None, device: "DeviceOf", asked: "Callable[[], None]") -> Hierarchy | None:
     controllers = names.split(",")
     # Controllers mounted together lie in a directory of all their names, with links to it; the links alone are
     # left where the directory names them in another order.
@@ -262,10 +286,10 @@ def _hierarchy(names, own, top, device, asked):
     return None
 
 
-def _own(mount, own, device, asked):
+def _own(mount: str, own: str, device: "DeviceOf", asked: "Callable[[], None]") -> "Callable[[], str]":
     """A function that gives ``own`` as seen beneath ``mount``. In a container the mount shows the caller's cgroup as its
     root, while /proc/self/cgroup names it as the host does, or by a path that leads out of the cgroup namespace."""
-    def seen():
+    def seen() -> str:
         asked()
         if own == "/" or own.startswith("/..") or device(mount + own) is None:
             return "/"

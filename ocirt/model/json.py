@@ -7,6 +7,18 @@ imported only where an interpreter has no C scanner, and where that finds an err
 from ..errors import ConfigError
 from .text import quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    Json: TypeAlias = Any
+    """Any value of JSON: whoever looks into it checks what it is."""
+    Members: TypeAlias = dict[str, Json]
+    """The properties of an object."""
+    Scan: TypeAlias = Callable[[str, int], tuple[Json, int]]
+    """Gives the value that begins at an offset, and where it ends."""
+
 _SPACE = " \t\n\r"
 
 
@@ -18,17 +30,17 @@ class _Rules:
     parse_float = float
     parse_int = int
 
-    def __init__(self):
-        self.duplicates = []
+    def __init__(self) -> None:
+        self.duplicates: list[tuple[Members, str]] = []
 
-    def object_pairs_hook(self, pairs):
+    def object_pairs_hook(self, pairs: "list[tuple[str, Json]]") -> "Members":
         members = dict(pairs)
         if len(members) != len(pairs):
             keys = [key for key, _ in pairs]
             self.duplicates.append((members, next(key for key in keys if keys.count(key) > 1)))
         return members
 
-    def parse_constant(self, name):
+    def parse_constant(self, name: str) -> "Json":
         raise _Constant(name)
 
 
@@ -36,16 +48,18 @@ class _Constant(Exception):
     """``NaN``, ``Infinity`` or ``-Infinity``, which Python's scanner would take."""
 
 
-def _scanner(rules):
+def _scanner(rules: _Rules) -> "Scan":
     try:
         from _json import make_scanner
     except ImportError:
         from json import JSONDecoder
-        return JSONDecoder(object_pairs_hook=rules.object_pairs_hook, parse_constant=rules.parse_constant).scan_once
-    return make_scanner(rules)
+        decoder = JSONDecoder(object_pairs_hook=rules.object_pairs_hook, parse_constant=rules.parse_constant)
+        scan: Scan = decoder.scan_once  # type: ignore[attr-defined]  # which the types of json leave out
+        return scan
+    return make_scanner(rules)  # type: ignore[arg-type]  # whatever has the attributes will do
 
 
-def encode(text):
+def encode(text: str) -> str:
     """``text`` as a JSON string, in ASCII."""
     try:
         from _json import encode_basestring_ascii
@@ -58,14 +72,14 @@ AT_PROCESS = "--process"
 """The JSON path of a process file of exec, beside those of config.json."""
 
 
-def member(path, key):
+def member(path: str, key: str) -> str:
     """The JSON path of property ``key`` of the object at ``path``: ``linux.sysctl["net.core.somaxconn"]``."""
     if key.isascii() and key.isidentifier():
         return f"{path}.{key}" if path else key
     return f"{path}[{encode(key)}]"
 
 
-def parse(data):
+def parse(data: bytes) -> "tuple[Members, dict[str, str]]":
     """The object that the bytes ``data`` hold.
 
     :returns: its properties, and the source text of each, as it stands in ``data``.
@@ -95,7 +109,7 @@ def parse(data):
     return members, sources
 
 
-def _top(text, scan):
+def _top(text: str, scan: "Scan") -> "tuple[Members, dict[str, str]]":
     """The top-level object, property by property, so that each one's source is known."""
     position = _skip(text, 0)
     if not text.startswith("{", position):
@@ -104,7 +118,8 @@ def _top(text, scan):
             raise ConfigError("", quote(value), "an object")
         position = _skip(text, end)
         raise _error(text, position, _found(text, position), "the end")
-    members, sources = {}, {}
+    members: Members = {}
+    sources: dict[str, str] = {}
     position = _skip(text, position + 1)
     while not text.startswith("}", position):
         if members:
@@ -125,13 +140,13 @@ def _top(text, scan):
     return members, sources
 
 
-def _skip(text, position):
+def _skip(text: str, position: int) -> int:
     while position < len(text) and text[position] in _SPACE:
         position += 1
     return position
 
 
-def _expect(text, position, sign):
+def _expect(text: str, position: int, sign: str) -> int:
     position = _skip(text, position)
     if not text.startswith(sign, position):
         raise _error(text, position, _found(text, position), _SIGNS[sign])
@@ -143,15 +158,16 @@ _SIGNS = {":": '":"', ",": '"," or "}"'}
 
 # ---- errors ----
 
-def _error(text, position, found, expected):
+def _error(text: str | bytes, position: int, found: str, expected: str) -> ConfigError:
     """``text`` is the document as str, or as bytes where it cannot be decoded (columns are bytes then)."""
-    newline = b"\n" if isinstance(text, bytes) else "\n"
-    line = text.count(newline, 0, position) + 1
-    column = position - text.rfind(newline, 0, position)
+    if isinstance(text, bytes):
+        text = text.decode("latin-1")
+    line = text.count("\n", 0, position) + 1
+    column = position - text.rfind("\n", 0, position)
     return ConfigError(f"line {line} column {column}", found, expected)
 
 
-def _found(text, position):
+def _found(text: str, position: int) -> str:
     if position >= len(text):
         return "the end"
     end = position + 1
@@ -169,19 +185,20 @@ _EXPECTED = (
 )
 
 
-def _translated(text, error):
+def _translated(text: str, error: ValueError) -> ConfigError:
     """The decoder's error in our words; one without a position is that of an integer too long for Python."""
     position = getattr(error, "pos", None)
     if position is None:
         return ConfigError("", "a number of thousands of digits", "one that fits into 64 bits")
+    message = getattr(error, "msg", "")
     for start, expected in _EXPECTED:
-        if error.msg.startswith(start):
+        if message.startswith(start):
             return _error(text, position, _found(text, position), expected)
-    message = error.msg.removesuffix(" at").removesuffix(" starting")
+    message = message.removesuffix(" at").removesuffix(" starting")
     return _error(text, position, f"{message[:1].lower()}{message[1:]}", "a JSON string")
 
 
-def _outside_strings(text, word):
+def _outside_strings(text: str, word: str) -> int:
     """Where ``word`` stands in ``text`` outside of strings."""
     position = 0
     while True:
@@ -194,7 +211,7 @@ def _outside_strings(text, word):
         position += 1
 
 
-def _path_of(value, target):
+def _path_of(value: "Json", target: "Members") -> str:
     """The JSON path of the object ``target`` in ``value``; empty where a later key has replaced it."""
     rest = [(value, "")]
     while rest:

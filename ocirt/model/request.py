@@ -4,6 +4,17 @@ from ..errors import RequestError
 from .json import encode
 from .text import Text, quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TypeAlias
+
+    from .json import Json
+    from .text import Trace
+
+    Words: TypeAlias = Mapping[str, Json]
+    """The words of a command line: all strings, but ``own-cgroups`` of a stored one."""
+
 LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
 CHOICES = {"cgroup-manager": ("cgroupfs", "systemd", "disabled"), "rootless": ("auto", "true", "false")}
 SWITCHES = ("systemd-cgroup", "no-pivot", "no-new-keyring", "detach")
@@ -30,8 +41,17 @@ class Request:
                  "no_pivot", "no_new_keyring", "detach", "console_socket", "pidfd_socket", "pid_file", "own_cgroups",
                  "layer", "upper", "work", "listen_fds", "notify_socket", "runtime_dir")
 
-    def __init__(self, words):
-        self.verb, self.bundle, self.root = words["verb"], words["bundle"], words["root"]
+    cgroup_manager: str
+    rootless: str
+    systemd_cgroup: bool
+    no_pivot: bool
+    no_new_keyring: bool
+    detach: bool
+
+    def __init__(self, words: "Words") -> None:
+        self.verb: str = words["verb"]
+        self.bundle: str = words["bundle"]
+        self.root: str = words["root"]
         self.id = checked_id(words["id"])
         for name, choices in CHOICES.items():
             value = words.get(name) or choices[0]
@@ -44,30 +64,32 @@ class Request:
             self.cgroup_manager = "systemd"
         self.preserve_fds = _preserved(words.get("preserve-fds") or "0")
         self.listen_fds = int(words.get("listen-fds") or 0)
-        self.runtime_dir = words.get("runtime-dir") or None
-        self.notify_socket = words.get("notify-socket") or None
-        self.console_socket = words.get("console-socket") or None
-        self.pidfd_socket = words.get("pidfd-socket") or None
-        self.pid_file = words.get("pid-file") or None
-        self.layer, self.upper, self.work = [words.get(name) or None for name in ("layer", "upper", "work")]
+        self.runtime_dir: str | None = words.get("runtime-dir") or None
+        self.notify_socket: str | None = words.get("notify-socket") or None
+        self.console_socket: str | None = words.get("console-socket") or None
+        self.pidfd_socket: str | None = words.get("pidfd-socket") or None
+        self.pid_file: str | None = words.get("pid-file") or None
+        self.layer: str | None = words.get("layer") or None
+        self.upper: str | None = words.get("upper") or None
+        self.work: str | None = words.get("work") or None
         for name in ("upper", "work"):
             if getattr(self, name) is not None and self.layer is None:
                 raise RequestError(f"--{name}: found without --layer, expected layers beneath it")
         if (self.upper is None) != (self.work is None):
             raise RequestError("--upper and --work: found one of them, expected both or neither")
-        self.own_cgroups = words.get("own-cgroups")
+        self.own_cgroups: Mapping[str, str] | None = words.get("own-cgroups")
 
     @property
-    def is_detached(self):
+    def is_detached(self) -> bool:
         """Does the runtime end while the container runs?"""
         return self.verb == "create" or self.detach
 
-    def text(self, name, trace):
+    def text(self, name: str, trace: "Trace") -> Text:
         """The word ``name`` as a Text: ``id``, ``bundle``, ``root``, ``pid-file``, ``console-socket`` or
         ``pidfd-socket``."""
         return Text(getattr(self, name.replace("-", "_")), f"${name}", trace)
 
-    def to_json(self, own_cgroups):
+    def to_json(self, own_cgroups: "Mapping[str, str]") -> str:
         """The flags as one JSON object of words: with the container's id and bundle, what :class:`Request` needs to
         compile it anew. Nothing in it differs between containers that are asked for alike.
 
@@ -103,7 +125,7 @@ def checked_id(id: str) -> str:
     return id
 
 
-def _preserved(value):
+def _preserved(value: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) < 10):
         raise RequestError(f"--preserve-fds {quote(value)}: expected a number of descriptors")
     return int(value)

@@ -7,10 +7,19 @@ whole number, ``f`` another one, ``t``, ``b``, ``n`` for true, false and null, `
 
 from .json import AT_PROCESS, member
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from .json import Json, Members
+
+    Slots: TypeAlias = "str | dict[str, Slots] | list[Slots]"
+
 LIST, RAW = "L", "R"
-_HOOK = [{"args": LIST, "env": LIST}]
-SLOTS = {
-    "process": {"args": LIST, "env": LIST},
+_HOOK: "Slots" = [{"args": LIST, "env": LIST}]
+_PROCESS: "Slots" = {"args": LIST, "env": LIST}
+SLOTS: "Slots" = {
+    "process": _PROCESS,
     "hooks": {point: _HOOK for point in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart",
                                          "poststop")},
     "annotations": RAW,
@@ -30,15 +39,19 @@ class Shape:
 
     __slots__ = ("structure", "leaves", "letters", "values", "annotations", "_parts")
 
-    def __init__(self, members, process=None):
-        self.leaves, self.letters, self.values, self.annotations, self._parts = {}, [], [], {}, []
+    def __init__(self, members: "Members", process: "Members | None" = None) -> None:
+        self.leaves: dict[str, int] = {}
+        self.letters: list[str] = []
+        self.values: list[Json] = []
+        self.annotations: dict[str, str] = {}
+        self._parts: list[str] = []
         self._walk(members, "", SLOTS)
         if process is not None:
-            self._walk(process, AT_PROCESS, SLOTS["process"])
+            self._walk(process, AT_PROCESS, _PROCESS)
         self.structure = "".join(self._parts).encode()
         del self._parts
 
-    def _walk(self, value, path, slots):
+    def _walk(self, value: "Json", path: str, slots: "Slots | None") -> None:
         kind = type(value)
         if kind is dict and slots is RAW:
             self.annotations = {member(path, key): key for key in value}
@@ -46,23 +59,23 @@ class Shape:
         elif kind is list and slots is LIST:
             self._leaf(path, value, "L")
         elif kind is dict:
-            inner = slots if type(slots) is dict else {}
+            inner = slots if isinstance(slots, dict) else {}
             self._parts.append("{")
             for key, item in value.items():
                 self._parts.append(f":{key}\0")
                 self._walk(item, member(path, key), inner.get(key))
             self._parts.append("}")
         elif kind is list:
-            inner = slots[0] if type(slots) is list else None
+            each = slots[0] if isinstance(slots, list) else None
             self._parts.append("[")
             for index, item in enumerate(value):
-                self._walk(item, f"{path}[{index}]", inner)
+                self._walk(item, f"{path}[{index}]", each)
             self._parts.append("]")
         else:
             self._leaf(path, value, "s" if kind is str else "i" if kind is int else "f" if kind is float else
                        "n" if value is None else "t" if value else "b")
 
-    def _leaf(self, path, value, letter):
+    def _leaf(self, path: str, value: "Json", letter: str) -> None:
         self.leaves[path] = len(self.letters)
         self.letters.append(letter)
         self.values.append(value)

@@ -2,6 +2,11 @@
 
 from ..errors import ConfigError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.text import Trace
+    from .steps import Step
+
 
 class Plan:
     """The steps of a container's life, by section, and what they were compiled from.
@@ -12,19 +17,19 @@ class Plan:
 
     __slots__ = ("sections", "trace", "_registers")
 
-    def __init__(self, trace):
+    def __init__(self, trace: "Trace") -> None:
         from .steps import SECTIONS
-        self.sections = {name: [] for name in SECTIONS}
+        self.sections: dict[str, list[Step]] = {name: [] for name in SECTIONS}
         self.trace = trace
         self._registers = 0
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> "list[Step]":
         try:
             return self.sections[name]
         except KeyError:
             raise AttributeError(name) from None
 
-    def register(self):
+    def register(self) -> int:
         """A descriptor register that no other step uses.
 
         :raises ConfigError: there is none left.

@@ -26,6 +26,14 @@ from ..model.shape import Shape
 from ..model.text import Number, Texts
 from .encode import BUILD_SIZE, LIST_VALUE, NUMBER_VALUE, TEXT_VALUE
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Config
+    from ..model.host import Host
+    from ..model.json import Json, Members
+    from ..model.text import Argument, Checks
+    from .encode import Encoded, Slot
+
 MAGIC, FORMAT = b"ocirtkep", 2
 PREDICATES = ("is_empty", "is_absolute", "equals", "starts_with", "is_path", "goes_up", "within", "has", "number_equals",
               "list_is_empty", "ends_with", "is_unit")
@@ -43,7 +51,8 @@ class _Unkept(Exception):
     """What compiling has looked at cannot be put into an entry."""
 
 
-def keep(path, key, config, host, encoded, build, process=None):
+def keep(path: str, key: str, config: "Config", host: "Host", encoded: "Encoded", build: str,
+         process: "Members | None" = None) -> None:
     """Write the entry ``path``, if it can be had. A cache that cannot be written is no error.
 
     :param key: the command line, as the launcher has put it.
@@ -59,7 +68,7 @@ def keep(path, key, config, host, encoded, build, process=None):
     write(path, entry)
 
 
-def write(path, entry):
+def write(path: str, entry: bytes) -> None:
     """Write an entry at once, where there is room, or room to be made; else not. It has no name until it is whole."""
     directory = path.rpartition("/")[0]
     try:
@@ -75,7 +84,7 @@ def write(path, entry):
     posix.close(fd)
 
 
-def _name(fd, path):
+def _name(fd: int, path: str) -> None:
     # A directory's descriptor has linkat(2) follow the link of procfs; the path is absolute.
     try:
         posix.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
@@ -84,7 +93,7 @@ def _name(fd, path):
         posix.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
 
 
-def _make_room(directory, size):
+def _make_room(directory: str, size: int) -> None:
     """Remove all entries where one more would be too much: what is used comes back."""
     names = posix.listdir(directory)
     if size + sum([posix.stat(f"{directory}/{name}").st_size for name in names]) > LIMIT:
@@ -92,50 +101,52 @@ def _make_room(directory, size):
             posix.unlink(f"{directory}/{name}")
 
 
-def _span(data):
+def _span(data: bytes) -> bytes:
     return len(data).to_bytes(4, "little") + data
 
 
-def _wide(number):
+def _wide(number: int) -> bytes:
     return number.to_bytes(16, "little", signed=True)
 
 
-def _count(rows):
+def _count(rows: list[bytes]) -> bytes:
     return len(rows).to_bytes(4, "little") + b"".join(rows)
 
 
 class _Sources:
     """Where values stand that have a JSON path."""
 
-    def __init__(self, config, process):
+    def __init__(self, config: "Config", process: "Members | None") -> None:
         self.shape = Shape(config.value, process)
         self.raw = self.shape.leaves.get("annotations")
         if self.raw is not None and self.shape.letters[self.raw] != "R":
             self.raw = None  # null
 
-    def leaf(self, name, index):
+    def leaf(self, name: bytes, index: int) -> bytes:
         return _span(name) + index.to_bytes(4, "little")
 
-    def of(self, path):
+    def of(self, path: str) -> bytes:
         """The source of the value at ``path``."""
         if path in self.shape.leaves:
             return self.leaf(b"", self.shape.leaves[path])
         if path.startswith("$"):
             return self.leaf(path.encode(), 0)
-        if path in self.shape.annotations:
+        if self.raw is not None and path in self.shape.annotations:
             return self.leaf(b"@" + self.shape.annotations[path].encode(), self.raw)
         whole, _, number = path.rpartition(":")
         if whole in self.shape.leaves:
             return self.leaf(b":" + number.encode(), self.shape.leaves[whole])
         raise _Unkept
 
-    def is_list(self, path):
+    def is_list(self, path: str) -> bool:
         return path in LISTS or path in self.shape.leaves and self.shape.letters[self.shape.leaves[path]] == "L"
 
 
-def _entry(key, config, host, encoded, build, process=None):
+def _entry(key: str, config: "Config", host: "Host", encoded: "Encoded", build: str,
+           process: "Members | None" = None) -> bytes:
     sources, trace = _Sources(config, process), config.trace
-    guarded, guards = set(), []
+    guarded: set[str] = set()
+    guards: list[bytes] = []
     for path, value in trace.guards.items():
         for each, held in _values(path, value):
             if each not in guarded and held is not None and not isinstance(held, bool):
@@ -156,7 +167,7 @@ def _entry(key, config, host, encoded, build, process=None):
             build.encode().ljust(BUILD_SIZE, b"\0") + body)
 
 
-def _values(path, value):
+def _values(path: str, value: "Json") -> "list[tuple[str, Json]]":
     """Pairs of path and value for what a guard at ``path`` has read: all of it, where it is an object."""
     if not isinstance(value, (dict, list)):
         return [(path, value)]
@@ -167,7 +178,7 @@ def _values(path, value):
     return [pair for each, item in inner for pair in _values(each, item)]
 
 
-def _guard(source, value):
+def _guard(source: bytes, value: "Json") -> bytes:
     if isinstance(value, str):
         return source + b"s" + _span(_text(value))
     if type(value) is int:
@@ -175,21 +186,21 @@ def _guard(source, value):
     raise _Unkept
 
 
-def _text(value):
+def _text(value: str) -> bytes:
     try:
         return value.encode()
     except UnicodeEncodeError:
         raise _Unkept from None
 
 
-def _test(sources, path, name, argument, answer):
+def _test(sources: _Sources, path: str, name: str, argument: "Argument", answer: bool) -> bytes:
     if name == "has_prefix" and answer:
         raise _Unkept  # which ones begin so is not told
-    if path == "annotations":
+    if path == "annotations" and isinstance(argument, str) and sources.raw is not None:
         source = sources.leaf((b"@" if name == "has" else b"*") + argument.encode(), sources.raw)
         return source + bytes((HAS, answer)) + _count([])
     source = sources.of(path)
-    if type(argument) is int:
+    if isinstance(argument, int):
         return source + bytes((NUMBER_EQUALS, answer)) + (1).to_bytes(4, "little") + _wide(argument)
     number = PREDICATES.index(name)
     if name == "is_empty" and sources.is_list(path):
@@ -198,11 +209,11 @@ def _test(sources, path, name, argument, answer):
     return source + bytes((number, answer)) + _count([_span(_text(each)) for each in arguments])
 
 
-def _kind(value):
+def _kind(value: "Slot") -> int:
     return NUMBER_VALUE if isinstance(value, Number) else LIST_VALUE if isinstance(value, Texts) else TEXT_VALUE
 
 
-def _slot(source, kind, checks):
+def _slot(source: bytes, kind: int, checks: "Checks") -> bytes:
     flags = ABSOLUTE * ("absolute" in checks) | MAX_LENGTH * ("max_length" in checks) | RANGE * ("low" in checks)
     return (source + bytes((kind, flags)) + checks.get("max_length", 0).to_bytes(4, "little") +
             _wide(checks.get("low", 0)) + _wide(checks.get("high", 0)))

@@ -21,6 +21,17 @@ from ..errors import ConfigError
 from ..model.text import Number, Template, Text, Texts, quote
 from .steps import SECTIONS, STEPS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, TypeAlias
+
+    from ..model.text import AnyText, AnyTexts
+    from . import Plan
+    from .steps import Step
+
+    Slot: TypeAlias = Text | Number | Texts
+
 MAGIC = b"ocirtprg"
 FORMAT = 1
 LITERAL, SLOT, NUMBER_SLOT = 0, 1, 2
@@ -30,7 +41,7 @@ HEADER_TABLES = ("sections", "steps", "strings", "pieces", "lists", "items", "pa
 BUILD_SIZE = 32
 
 
-def to_bytes(text, path=""):
+def to_bytes(text: str, path: str = "") -> bytes:
     """UTF-8 of ``text``.
 
     :raises ConfigError: it has a NUL or half a surrogate pair, which no system call can take.
@@ -45,15 +56,22 @@ def to_bytes(text, path=""):
 
 
 class _Encoder:
-    def __init__(self):
-        self.strings, self.pieces, self.lists, self.items, self.patches = [], [], [], [], []
+    def __init__(self) -> None:
+        self.strings: list[tuple[int, int]] = []
+        self.pieces: list[tuple[int, int, int]] = []
+        self.lists: list[tuple[int, int]] = []
+        self.items: list[tuple[int, int]] = []
+        self.patches: list[tuple[int, int]] = []
         self.steps = bytearray()
         self.literals = bytearray()
-        self.slots = []
-        self._slot_index, self._string_index, self._list_index, self._literal_at = {}, {}, {}, {}
-        self._plain_index = {}
+        self.slots: list[Slot] = []
+        self._slot_index: dict[str, int] = {}
+        self._string_index: dict[tuple[tuple[str, ...], ...], int] = {}
+        self._list_index: dict[tuple[tuple[int, int], ...], int] = {}
+        self._literal_at: dict[str, tuple[int, int]] = {}
+        self._plain_index: dict[str, int] = {}
 
-    def slot(self, value):
+    def slot(self, value: "Slot") -> int:
         index = self._slot_index.get(value.path)
         if index is None:
             index = self._slot_index[value.path] = len(self.slots)
@@ -61,7 +79,7 @@ class _Encoder:
             value.slot()
         return index
 
-    def literal(self, text, path):
+    def literal(self, text: str, path: str) -> tuple[int, int]:
         at = self._literal_at.get(text)
         if at is None:
             data = to_bytes(text, path)
@@ -69,9 +87,9 @@ class _Encoder:
             self.literals += data + b"\0"
         return at
 
-    def string(self, value, path=""):
+    def string(self, value: "AnyText", path: str = "") -> int:
         """Index of a string: ``str``, Text or Template."""
-        if type(value) is str:  # most of them
+        if isinstance(value, str):  # most of them
             index = self._plain_index.get(value)
             if index is None:
                 index = self._plain_index[value] = len(self.strings)
@@ -95,14 +113,14 @@ class _Encoder:
                     raise TypeError(f"{path}: {piece!r} is no piece of a string")
         return index
 
-    def blob(self, data):
+    def blob(self, data: bytes) -> int:
         """Index of a string of one literal piece that is ``data``, NULs and all."""
         self.strings.append((len(self.pieces), 1))
         self.pieces.append((LITERAL, len(self.literals), len(data)))
         self.literals += data + b"\0"
         return len(self.strings) - 1
 
-    def list(self, value, path):
+    def list(self, value: "AnyTexts", path: str) -> int:
         if isinstance(value, Texts):
             value = (value,)
         items = [(SPLICE, self.slot(item)) if isinstance(item, Texts) else (STRING, self.string(item, path))
@@ -115,7 +133,8 @@ class _Encoder:
             self.items += items
         return index
 
-    def field(self, kind, value, path, offset):
+    def field(self, kind: str, value: "Any", path: str, offset: int) -> int:
+        """What stands in a step for ``value``, which is what its ``kind`` says."""
         if kind == "text":
             return self.string(value, path)
         if kind == "texts":
@@ -127,9 +146,10 @@ class _Encoder:
         if isinstance(value, Number):
             self.patches.append((offset, self.slot(value)))
             return 0
-        return value & 0xFFFFFFFFFFFFFFFF
+        number: int = value & 0xFFFFFFFFFFFFFFFF
+        return number
 
-    def step(self, step):
+    def step(self, step: "Step") -> None:
         start = len(self.steps)
         fields = step.fields
         size = 8 + 8 * len(fields)
@@ -154,16 +174,16 @@ class Encoded:
 
     __slots__ = ("data", "template", "slots")
 
-    def __init__(self, data, template, slots):
+    def __init__(self, data: bytes, template: bytes, slots: "list[Slot]") -> None:
         self.data, self.template, self.slots = data, template, slots
 
 
-def encode(plan, build):
+def encode(plan: "Plan", build: str) -> bytes:
     """The bytes of the program of ``plan``: see :func:`encoded`."""
     return encoded(plan, build).data
 
 
-def encoded(plan, build):
+def encoded(plan: "Plan", build: str) -> Encoded:
     """The program of ``plan``, an :class:`Encoded`, bound to the values of its own config.
 
     :param build: the build id of this installation, hex digits; an executable of another build does not run it.
@@ -181,16 +201,15 @@ def encoded(plan, build):
     literals = len(data)
     slots = bytearray()
     for value in encoder.slots:
-        held = value.bound()
         if isinstance(value, Number):
-            slots += _record(NUMBER_VALUE, 0, 0, 0) + (held & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")
+            slots += _record(NUMBER_VALUE, 0, 0, 0) + (value.bound() & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")
             continue
         if isinstance(value, Texts):
-            kind, count = LIST_VALUE, len(held)
-            held = b"".join([to_bytes(item, f"{value.path}[{index}]") + b"\0" for index, item in enumerate(held)])
+            items = value.bound()
+            kind, count = LIST_VALUE, len(items)
+            held = b"".join([to_bytes(item, f"{value.path}[{index}]") + b"\0" for index, item in enumerate(items)])
         else:
-            kind, count = TEXT_VALUE, 0
-            held = held if isinstance(held, bytes) else to_bytes(held, value.path)
+            kind, count, held = TEXT_VALUE, 0, to_bytes(value.bound(), value.path)
         slots += _record(kind, count, len(data), len(held)) + bytes(8)
         data += held + b"\0"
 
@@ -209,9 +228,9 @@ def encoded(plan, build):
     return Encoded(whole, whole[:len(whole) - len(data) + literals], encoder.slots)
 
 
-def _record(*numbers):
+def _record(*numbers: int) -> bytes:
     return b"".join([number.to_bytes(4, "little") for number in numbers])
 
 
-def _records(rows):
+def _records(rows: "Iterable[tuple[int, ...]]") -> bytes:
     return b"".join([_record(*row) for row in rows])

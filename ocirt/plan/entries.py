@@ -6,6 +6,19 @@ from .cache import ABSOLUTE, FORMAT, HITS_SIZE, LIST_IS_EMPTY, MAGIC, MAX_LENGTH
 from .cache import PREDICATES as NAMES
 from .encode import BUILD_SIZE, LIST_VALUE, NUMBER_VALUE
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import TypeAlias
+
+    from ..model.host import Host
+    from ..model.json import Json
+    from ..model.shape import Shape
+    from ..model.text import Checks
+
+    Arguments: TypeAlias = list[Json]
+    """Of a test: a number where that is asked of one, else strings."""
+
 IGNORED = ("log", "log-format", "debug", "config", "keep", "no-subreaper", "no-cache", "status-fd")
 """Flags that no program depends on."""
 PASSED_ON = ("bundle", "root", "console-socket", "pidfd-socket", "pid-file", "upper", "work")
@@ -32,7 +45,7 @@ class Source:
 
     __slots__ = ("name", "number")
 
-    def __init__(self, name, number):
+    def __init__(self, name: str, number: int) -> None:
         self.name, self.number = name, number
 
 
@@ -52,7 +65,7 @@ class Entry:
 
     __slots__ = ("hits", "build", "structure", "request", "guards", "tests", "observed", "slots", "size")
 
-    def __init__(self, data):
+    def __init__(self, data: bytes) -> None:
         """:raises DamagedEntry: these are no bytes of an entry."""
         reader = _Reader(data)
         if reader.take(len(MAGIC)) != MAGIC or reader.number() != FORMAT or reader.number() != len(data):
@@ -70,40 +83,40 @@ class Entry:
         if reader.at != len(data):
             raise DamagedEntry("there is more than an entry")
 
-    def leaves(self):
+    def leaves(self) -> list[tuple[str, str]]:
         """Pairs of JSON path and letter of the values, in the order they stand."""
         return leaves(self.structure)
 
 
 class _Reader:
-    def __init__(self, data):
+    def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0
 
-    def take(self, size):
+    def take(self, size: int) -> bytes:
         if size > len(self.data) - self.at:
             raise DamagedEntry("it ends early")
         self.at += size
         return self.data[self.at - size:self.at]
 
-    def byte(self):
+    def byte(self) -> int:
         return self.take(1)[0]
 
-    def number(self):
+    def number(self) -> int:
         return int.from_bytes(self.take(4), "little")
 
-    def wide(self):
+    def wide(self) -> int:
         return int.from_bytes(self.take(16), "little", signed=True)
 
-    def span(self):
+    def span(self) -> bytes:
         return self.take(self.number())
 
-    def text(self):
+    def text(self) -> str:
         return self.span().decode("utf-8", "surrogateescape")
 
-    def source(self):
+    def source(self) -> Source:
         return Source(self.text(), self.number())
 
-    def test(self):
+    def test(self) -> "tuple[Source, str, Arguments, bool]":
         source, number, answer = self.source(), self.byte(), self.byte()
         if number > LIST_IS_EMPTY:
             raise DamagedEntry("a predicate that there is not")
@@ -111,38 +124,44 @@ class _Reader:
         arguments = [self.wide() if number == NUMBER_EQUALS else self.text() for _ in range(self.number())]
         return source, name, arguments, bool(answer)
 
-    def slot(self):
+    def slot(self) -> "tuple[Source, int, Checks]":
         source, kind, flags, length = self.source(), self.byte(), self.byte(), self.number()
         low, high = self.wide(), self.wide()
-        checks = {"absolute": True} if flags & ABSOLUTE else {}
+        checks: Checks = {"absolute": True} if flags & ABSOLUTE else {}
         checks |= {"max_length": length} if flags & MAX_LENGTH else {}
         return source, kind, checks | ({"low": low, "high": high} if flags & RANGE else {})
 
 
-def leaves(structure):
+def leaves(structure: str) -> list[tuple[str, str]]:
     """The values of a structure, of a process file too where it has one: pairs of JSON path and letter.
 
     :raises DamagedEntry: this is no structure.
     """
-    found, holders, here, at = [], [], "", 0
+    found: list[tuple[str, str]] = []
+    holders: list[str] = []
+    counts: list[int | None] = []  # of the items so far, where the holder is an array
+    here, at = "", 0
     try:
         while at < len(structure):
             sign = structure[at]
             at += 1
             if sign == ":":
                 end = structure.index("\0", at)
-                here = member(holders[-1][0], structure[at:end])
+                here = member(holders[-1], structure[at:end])
                 at = end + 1
             elif sign in "}]":
                 holders.pop()
+                counts.pop()
             else:
                 if not holders and at > 1:
                     here = AT_PROCESS  # the second document
-                if holders and holders[-1][1] is not None:
-                    here = f"{holders[-1][0]}[{holders[-1][1]}]"
-                    holders[-1][1] += 1
+                count = counts[-1] if counts else None
+                if count is not None:
+                    here = f"{holders[-1]}[{count}]"
+                    counts[-1] = count + 1
                 if sign in "{[":
-                    holders.append([here, 0 if sign == "[" else None])
+                    holders.append(here)
+                    counts.append(0 if sign == "[" else None)
                 else:
                     found.append((here, sign))
     except (IndexError, ValueError):
@@ -150,7 +169,7 @@ def leaves(structure):
     return found
 
 
-def request_of(words, order):
+def request_of(words: "Mapping[str, str]", order: "Iterable[str]") -> str:
     """The command line as the launcher puts it.
 
     :param words: flag -> value, with ``verb``; ``notify-socket`` where the caller has one.
@@ -163,12 +182,12 @@ def request_of(words, order):
     return text + " listen-fds=0" + (" notify-socket" if words.get("notify-socket") else "")
 
 
-def _json(value):
+def _json(value: str) -> str:
     # As core/text.c writes it: bytes above 127 as they are.
     return '"' + "".join([letter if letter > "\x7f" else encode(letter)[1:-1] for letter in value]) + '"'
 
 
-def difference(entry, shape, words, host):
+def difference(entry: Entry, shape: "Shape", words: "Mapping[str, str]", host: "Host") -> str | None:
     """What of a request for a config of the entry's structure the entry does not hold for: a sentence for the first
     such thing, ``None`` where it holds.
 
@@ -183,14 +202,14 @@ def difference(entry, shape, words, host):
             return f"{path}: found {_shown(value)}, the program is for {_shown(expected)}"
     for source, name, arguments, answer in entry.tests:
         path, value = find(source)
-        found = _answer(name, value, arguments)
-        if found is not answer:
+        given = _answer(name, value, arguments)
+        if given is not answer:
             asked = " ".join([name, *map(_shown, arguments)]) if name != "has" else f"has {_shown(source.name[1:])}"
-            return f"{path}: {asked}: found {_word(found)}, the program is for {_word(answer)}"
-    for kind, of, expected in entry.observed:
-        found = host.look(kind, of)
+            return f"{path}: {asked}: found {_word(given)}, the program is for {_word(answer)}"
+    for letter, of, expected in entry.observed:
+        found = host.look(letter, of)
         if found != expected:
-            of_what = f"{OBSERVED.get(kind, kind)} {of}".strip()
+            of_what = f"{OBSERVED.get(letter, letter)} {of}".strip()
             return f"{of_what}: found {_shown(found)}, the program is for {_shown(expected)}"
     for source, kind, checks in entry.slots:
         path, value = find(source)
@@ -199,7 +218,7 @@ def difference(entry, shape, words, host):
     return None
 
 
-def unscanned(shape, size):
+def unscanned(shape: "Shape", size: int) -> str | None:
     """What of a config makes the executable leave it to Python, so that no program of it is ever kept: a sentence, or
     ``None``. The rules are core/scan.c's, but for those of keys and of nesting, which no engine's config comes near.
 
@@ -219,22 +238,22 @@ def unscanned(shape, size):
     return None
 
 
-def _shown(value):
+def _shown(value: "Json") -> str:
     return "nothing" if value is None else quote(value)
 
 
-def _word(answer):
+def _word(answer: bool | None) -> str:
     return {True: "yes", False: "no", None: "no answer"}[answer]
 
 
 class _Finder:
     """Gives path and value of a source; the value is ``None`` where there is none."""
 
-    def __init__(self, shape, words):
+    def __init__(self, shape: "Shape", words: "Mapping[str, str]") -> None:
         self.values, self.paths, self.words = shape.values, list(shape.leaves), words
         self.annotations = shape.values[shape.leaves["annotations"]] if "annotations" in shape.leaves else None
 
-    def __call__(self, source):
+    def __call__(self, source: Source) -> "tuple[str, Json]":
         if source.name.startswith("$"):
             return source.name, self.words.get(source.name[1:])
         if source.name.startswith("@"):
@@ -245,7 +264,7 @@ class _Finder:
         return self.paths[source.number], self.values[source.number]
 
 
-def _answer(name, value, arguments):
+def _answer(name: str, value: "Json", arguments: "Arguments") -> bool | None:
     if name == "has":
         return value is not None
     if isinstance(value, list):
@@ -259,7 +278,7 @@ def _answer(name, value, arguments):
     return bool(PREDICATES[name](value, arguments if name == "within" else arguments[0] if arguments else None))
 
 
-def _unfit(kind, checks, value):
+def _unfit(kind: int, checks: "Checks", value: "Json") -> str | None:
     """What a slot takes, where ``value`` is something else."""
     if kind == NUMBER_VALUE:
         good = type(value) is int and checks.get("low", value) <= value <= checks.get("high", value)
@@ -277,7 +296,7 @@ def _unfit(kind, checks, value):
     return None
 
 
-def other_structure(entry, shape):
+def other_structure(entry: Entry, shape: "Shape") -> tuple[int, str]:
     """How far the structure of a config is from the entry's, and the first place where they differ, as a sentence."""
     ours, theirs = dict(zip(shape.leaves, shape.letters)), dict(entry.leaves())
     distance = len(ours.items() ^ theirs.items())
@@ -295,7 +314,7 @@ def other_structure(entry, shape):
     return distance, "empty objects or arrays stand in other places"
 
 
-def other_request(entry, request):
+def other_request(entry: Entry, request: str) -> str:
     """The first word in which a command line differs from that of the entry, as a sentence."""
     ours, theirs = request.split(" "), entry.request.split(" ")
     if ours[0] != theirs[0]:

@@ -19,6 +19,10 @@ from marshal import dumps
 
 from .encode import BUILD_SIZE
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.json import Members
+
 MAGIC = b"ocirtflt"
 SIZE_MAX = 1 << 20
 HASH_KEY = 0
@@ -33,10 +37,11 @@ class Filters:
 
     __slots__ = ("directory", "build", "_made")
 
-    def __init__(self, directory, build):
-        self.directory, self.build, self._made = directory, build, None
+    def __init__(self, directory: str, build: str) -> None:
+        self.directory, self.build = directory, build
+        self._made: tuple[Members, int, bytes] | None = None
 
-    def find(self, profile):
+    def find(self, profile: "Members") -> tuple[int, bytes] | None:
         """Flags that the kernel knows, and the filter; ``None`` where none is kept for this very ``profile``."""
         wanted = self._head(profile)
         data = _read(self._path(wanted))
@@ -47,11 +52,11 @@ class Filters:
             return None
         return int.from_bytes(rest[:4], "little"), _span(rest[4:])[0]
 
-    def made(self, profile, flags, filter):
+    def made(self, profile: "Members", flags: int, filter: bytes) -> None:
         """Remember what has been compiled, for :meth:`keep`."""
         self._made = profile, flags, filter
 
-    def keep(self):
+    def keep(self) -> None:
         """Write the entry of what has been compiled, if anything has. One that cannot be written is no error."""
         if self._made is None:
             return
@@ -62,24 +67,24 @@ class Filters:
             data = head + _sized(library) + flags.to_bytes(4, "little") + _sized(filter)
             write(self._path(head), data + source_hash(HASH_KEY, data))
 
-    def _head(self, profile):
+    def _head(self, profile: "Members") -> bytes:
         # In this version of the format values that are equal give equal bytes.
         return MAGIC + self.build.encode().ljust(BUILD_SIZE, b"\0") + _sized(dumps(profile, 2))
 
-    def _path(self, head):
+    def _path(self, head: bytes) -> str:
         return f"{self.directory}/filter.{source_hash(HASH_KEY, head).hex()}"
 
 
-def _sized(data):
+def _sized(data: bytes) -> bytes:
     return len(data).to_bytes(4, "little") + data
 
 
-def _span(data):
+def _span(data: bytes) -> tuple[bytes, bytes]:
     size = int.from_bytes(data[:4], "little")
     return data[4:4 + size], data[4 + size:]
 
 
-def _read(path):
+def _read(path: str) -> bytes | None:
     """What stands in the file, ``None`` where there is none, or it is not one that we alone can have written."""
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK)
@@ -93,7 +98,7 @@ def _read(path):
     return data
 
 
-def _identity(path):
+def _identity(path: bytes) -> bytes:
     """Path, device, inode, size and time of a file; empty where it cannot be reached."""
     try:
         found = posix.stat(path)
@@ -102,7 +107,7 @@ def _identity(path):
     return path + f"\0{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}".encode()
 
 
-def _loaded():
+def _loaded() -> bytes:
     """The path of the libseccomp that this process has loaded."""
     with open("/proc/self/maps", "rb") as file:
         return next((line.split(None, 5)[5].rstrip(b"\n") for line in file if b"/libseccomp.so" in line), b"")

@@ -13,10 +13,20 @@ from _frozen_importlib import ModuleSpec
 from marshal import dumps, loads
 from posix import pread
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _typeshed.importlib import MetaPathFinderProtocol
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import TypeAlias
+
+    Modules: TypeAlias = dict[str, tuple[bool, int, int]]
+    """Name of a module -> is it a package, where its code stands, and how many bytes it has."""
+
 FOLDERS = ("cgroups/", "compile/", "model/", "plan/")
 FILES = ("__init__.py", "_build.py", "boot.py", "errors.py", "log.py",
          "cli/__init__.py", "cli/create.py", "cli/exec.py", "stored.py")
-UNUSED = ("plan/entries.py", "plan/generate.py", "plan/printer.py")
+UNUSED = ("plan/entries.py", "plan/generate.py", "plan/printer.py", "plan/untyped.py")
 """What of these folders neither create nor exec imports."""
 
 
@@ -30,32 +40,33 @@ class Finder:
 
     __slots__ = ("_fd", "_modules", "_folder")
 
-    def __init__(self, fd, modules, folder):
+    def __init__(self, fd: int, modules: "Modules", folder: str) -> None:
         self._fd, self._modules, self._folder = fd, modules, folder
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, path: "Sequence[str] | None" = None,
+                  target: "ModuleType | None" = None) -> ModuleSpec | None:
         found = self._modules.get(name)
         if found is None:
             return None
-        spec = ModuleSpec(name, self, is_package=found[0])
+        spec = ModuleSpec(name, self, is_package=found[0])  # type: ignore[arg-type]  # no Loader by its class, which costs
         if found[0]:
-            spec.submodule_search_locations.append(f"{self._folder}/{name.replace('.', '/')}")
+            spec.submodule_search_locations = [f"{self._folder}/{name.replace('.', '/')}"]
         return spec
 
-    def create_module(self, spec):
+    def create_module(self, spec: ModuleSpec) -> None:
         """By default."""
 
-    def exec_module(self, module):
+    def exec_module(self, module: "ModuleType") -> None:
         _, start, size = self._modules[module.__name__]
         exec(loads(pread(self._fd, size, start)), module.__dict__)
 
 
-def install(meta_path, fd, modules, folder):
+def install(meta_path: "list[MetaPathFinderProtocol]", fd: int, modules: "Modules", folder: str) -> None:
     """Have ``meta_path`` (``sys.meta_path``) find the modules of the file first."""
     meta_path.insert(0, Finder(fd, modules, folder))
 
 
-def main(output, *sources):
+def main(output: str, *sources: str) -> None:
     """Write the file ``output``.
 
     :param sources: paths of the package's modules, generated ones too: what follows the last folder ``ocirt`` in one is
@@ -63,15 +74,18 @@ def main(output, *sources):
     """
     from importlib.util import MAGIC_NUMBER
     from pathlib import Path
-    modules, codes = {}, b""
+
+    from .untyped import untyped
+    modules: Modules = {}
+    codes = b""
     for source in sorted(sources):
         parts = source.split("/")
         inner = "/".join(parts[len(parts) - parts[::-1].index("ocirt"):])
         if inner in UNUSED or not (inner in FILES or inner.startswith(FOLDERS)):
             continue
         name = ".".join(["ocirt", *inner.removesuffix(".py").removesuffix("__init__").rstrip("/").split("/")]).rstrip(".")
-        # Without docstrings and asserts, and (-X no_debug_ranges) without columns: less to unpack.
-        code = compile(Path(source).read_text(), f"ocirt/{inner}", "exec", dont_inherit=True, optimize=2)
+        # Without types, docstrings and asserts, and (-X no_debug_ranges) without columns: less to unpack, less to run.
+        code = compile(untyped(Path(source).read_text()), f"ocirt/{inner}", "exec", dont_inherit=True, optimize=2)
         data = dumps(code)
         modules[name] = inner.endswith("__init__.py"), len(codes), len(data)
         codes += data

@@ -9,6 +9,14 @@ from _json import encode_basestring, encode_basestring_ascii
 from ..model.text import Table, bound
 from .steps import EVENTS, NONE, SECTIONS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..model.text import Trace
+    from . import Plan
+    from .steps import Step
+
 RUNS = {
     "host": "the runtime, at create",
     "stage": "the child that joins namespaces",
@@ -49,7 +57,7 @@ _FIELDS_WIDTH = 64
 """Longer fields move the specification's section on their own line, not on every line."""
 
 
-def text(value):
+def text(value: str) -> str:
     """A string as one word: as it is where that is clear, else in quotes and, if need be, as JSON."""
     if value and _PLAIN.issuperset(value):
         return value
@@ -58,7 +66,7 @@ def text(value):
     return encode_basestring(value) if value.isprintable() else encode_basestring_ascii(value)
 
 
-def flags(value, prefix, names):
+def flags(value: int, prefix: str, names: "Mapping[int, str]") -> str:
     """The set bits of ``value`` by name, as a shell would write several of one beginning: ``CLONE_NEW{PID,NET}``."""
     known = [name for bit, name in names.items() if value & bit]
     rest = value & ~sum(names)
@@ -66,44 +74,48 @@ def flags(value, prefix, names):
     return "|".join(words + ([hex(rest)] if rest else [])) or "0"
 
 
-def _attributes(value):
+def _attributes(value: int) -> str:
     names = MOUNT_ATTRIBUTES
     if value & ATIME_MASK == ATIME_MASK:  # the access times are cleared as a whole: one name for the mask
         names = {ATIME_MASK: "_ATIME"} | {bit: name for bit, name in names.items() if not bit & ATIME_MASK}
     return flags(value, "MOUNT_ATTR_", names)
 
 
-def _propagation(value):
+def _propagation(value: int) -> str:
     return flags(value, "MS_", PROPAGATIONS)
 
 
-def _namespaces(value):
+def _namespaces(value: int) -> str:
     return flags(value, "CLONE_NEW", NAMESPACES)
 
 
-def _capabilities(value):
+def _capabilities(value: int) -> str:
     return flags(value, "CAP_", CAPABILITIES)
 
 
-def _seccomp_flags(value):
+def _seccomp_flags(value: int) -> str:
     return flags(value, "SECCOMP_FILTER_FLAG_", SECCOMP_FLAGS)
 
 
-def _event(value):
+def _event(value: int) -> str:
     return EVENTS[value]
 
 
-def _octal(value):
+def _node(value: int) -> str:
+    return NODES.get(value, oct(value))
+
+
+def _octal(value: int) -> str:
     return f"{value:04o}"
 
 
-def _limit(value):
+def _limit(value: int) -> str:
     return "unlimited" if value in (-1, (1 << 64) - 1) else str(value)
 
 
-FORMATS = {
+FORMATS: "dict[str, Callable[[int], str]]" = {
     "set": _attributes, "clear": _attributes, "recursive_set": _attributes, "recursive_clear": _attributes,
-    "propagation": _propagation, "flags": _namespaces, "kind": _namespaces, "MakeNode.kind": NODES.get,
+    "propagation": _propagation, "flags": _namespaces, "kind": _namespaces, "MakeNode.kind": _node,
     "mode": _octal, "mask": _octal, "soft": _limit, "hard": _limit, "event": _event, "keep": _capabilities,
     "LoadSeccomp.flags": _seccomp_flags, "LoadNotifyingSeccomp.flags": _seccomp_flags, "SetMemoryPolicy.mode": hex,
     "effective": _capabilities, "permitted": _capabilities, "inheritable": _capabilities, "ambient": _capabilities,
@@ -111,7 +123,7 @@ FORMATS = {
 """How the numbers of a field are written, by its name, or by step and name where that differs."""
 
 
-def field(step, name):
+def field(step: "Step", name: str) -> str:
     """The value of a step's field as one word."""
     kind, value = step.fields[name], bound(getattr(step, name))
     if kind == "texts":
@@ -122,26 +134,27 @@ def field(step, name):
     if kind == "fd":
         return "none" if value == NONE else f"fd{value}"
     if kind == "section":
-        return value
+        return str(value)
     if kind == "bytes":
         return f"({len(value)} bytes)" if len(value) > 16 else value.hex() or '""'
     write = FORMATS.get(f"{type(step).__name__}.{name}") or FORMATS.get(name) or str
     return write(value)
 
 
-def fields(step):
+def fields(step: "Step") -> str:
     """The fields of a step that differ from their defaults, as ``name=value`` words."""
     return " ".join([f"{name}={field(step, name)}" for name in step.fields if not _is_default(step, name)])
 
 
-def _is_default(step, name):
+def _is_default(step: "Step", name: str) -> bool:
     if name not in step.defaults:
         return False
-    value, default = bound(getattr(step, name)), step.defaults[name]
+    value: object = bound(getattr(step, name))
+    default = step.defaults[name]
     return value == (list(default) if isinstance(default, tuple) else default)
 
 
-def plan_lines(plan):
+def plan_lines(plan: "Plan") -> list[str]:
     """The lines that show ``plan``."""
     steps = [step for section in plan.sections.values() for step in section]
     if not steps:
@@ -150,7 +163,7 @@ def plan_lines(plan):
     widths = [len(fields(step)) for step in steps]
     width = max([each for each in widths if each <= _FIELDS_WIDTH] or [_FIELDS_WIDTH])
     at_width = max([len(step.at) for step in steps])
-    lines = []
+    lines: list[str] = []
     for section in SECTIONS:
         if not plan.sections[section]:
             continue
@@ -161,7 +174,7 @@ def plan_lines(plan):
     return lines
 
 
-def trace_lines(trace):
+def trace_lines(trace: "Trace") -> list[str]:
     """The lines that show what a plan was compiled from: a :class:`~ocirt.model.text.Trace`."""
     slots = [(path, " ".join([name if argument is True else f"{name}={_value(argument)}"
                               for name, argument in checks.items()])) for path, checks in trace.slots.items()]
@@ -173,7 +186,7 @@ def trace_lines(trace):
             *_table("tests: asked; the plan is for every value with these answers", tests)]
 
 
-def _table(title, rows):
+def _table(title: str, rows: "Sequence[tuple[str, ...]]") -> list[str]:
     if not rows:
         return [title, "  none"]
     widths = [max(map(len, column)) for column in zip(*rows)]
@@ -181,7 +194,7 @@ def _table(title, rows):
                      for row in rows]]
 
 
-def _value(value):
+def _value(value: object) -> str:
     """A value of the config, or of a check or predicate, in JSON's form."""
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]

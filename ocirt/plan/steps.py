@@ -18,6 +18,12 @@ build id covers this file, so order may change from build to build.
 No imports: this module is on the path of every create that misses the cache.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..model.text import Field
+
 SECTIONS = ("host", "stage", "init", "starting", "begin", "started", "signal", "pause", "resume", "update", "restore",
             "delete", "state", "entered", "namespaces", "restored")
 """Sections, by who runs them and when.
@@ -74,15 +80,21 @@ class Step:
     """One step. ``at`` is the JSON path, flag or rule that asked for it, ``spec`` the section it follows."""
 
     __slots__ = ("at", "spec", "values")
-    fields: "dict[str, str]" = {}
-    defaults: "dict[str, object]" = {}
+    fields: dict[str, str] = {}
+    defaults: "dict[str, Field]" = {}
     sentence = ""
 
-    def __init_subclass__(cls):
-        for index, name in enumerate(cls.fields):
-            setattr(cls, name, property(lambda step, index=index: step.values[index]))
+    if TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any: ...  # of a field, as its kind says
 
-    def __init__(self, at, spec="", **values):
+    def __init_subclass__(cls) -> None:
+        for index, name in enumerate(cls.fields):
+            def value(step: Step, index: int = index) -> "Field":
+                return step.values[index]
+
+            setattr(cls, name, property(value))
+
+    def __init__(self, at: str, spec: str = "", **values: "Field") -> None:
         for name, default in self.defaults.items():
             values.setdefault(name, default)
         self.at, self.spec = at, spec
@@ -90,14 +102,14 @@ class Step:
         if values:
             raise TypeError(f"{type(self).__name__} has no field {', '.join(values)}")
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         from ..model.text import bound  # what a create has no need of
         return type(self) is type(other) and (self.at, self.spec) == (other.at, other.spec) and (
             list(map(bound, self.values)) == list(map(bound, other.values)))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # equal by value, of which some have no hash
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         fields = " ".join(f"{name}={value!r}" for name, value in zip(self.fields, self.values))
         return f"<{type(self).__name__} {fields} at={self.at}>"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ocirt.plan import onecode
+from ocirt.plan.untyped import untyped
 from tests.unit.test_import_budget import COMPILE, EXPECTED, EXPECTED_FOR_EXEC, ROOT
 from tests.unit.test_import_budget import config  # noqa: F401  (a fixture)
 
@@ -74,3 +75,33 @@ def test_what_is_not_in_it_comes_from_the_folder(file):
     program = INSTALL.replace("FOLDER", repr(str(ROOT))) + "import ocirt.cli.spec; print(ocirt.cli.spec.__file__)"
     assert run(program, file) == [str(Path(ROOT, "ocirt/cli/spec.py"))]
     assert os.path.exists(run(program, file)[0])
+
+
+def test_it_has_no_types(file):
+    show = "import ocirt.model.text as m, ocirt.model.host as h; print(hasattr(m, 'TYPE_CHECKING'), m.quote.__annotations__, "
+    show += "m.Text.__init__.__annotations__, '__annotations__' in vars(m), '__annotations__' in vars(h.Host), h.Host().observed)"
+    assert run(INSTALL.replace("FOLDER", "'/nowhere'") + show, file) == ["False", "{}", "{}", "False", "False", "{}"]
+
+
+def test_what_types_alone_need_is_left_out():
+    source = """
+class Members:
+    member: int
+
+def function(a: "X", *b: "X", c: "X" = 1, **d: "X") -> "X":
+    if TYPE_CHECKING:
+        import none
+    else:
+        a += 1
+    if not TYPE_CHECKING:
+        a += 2
+    e: "X" = a + c
+    return e
+
+TYPE_CHECKING = False
+table: "X" = {}
+"""
+    names = {}
+    exec(compile(untyped(source), "", "exec"), names)
+    assert names["function"](1) == 5 and names["function"].__annotations__ == {} and names["table"] == {}
+    assert "TYPE_CHECKING" not in names and "__annotations__" not in {*names, *vars(names["Members"])}
