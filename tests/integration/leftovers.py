@@ -17,13 +17,16 @@ class Adopted:
     once: a process that has joined a pid namespace holds up its end until then."""
 
     def __enter__(self):
-        self.own, self.spawning = set(), False
+        self.own, self.before, self.spawning = set(), children(), False
         self.init, self.handler = subprocess.Popen.__init__, signal.signal(signal.SIGCHLD, lambda *_: self.reap())
         subprocess.Popen.__init__ = lambda *words, **more: self.spawn(*words, **more)
         subreaper(1)
         return self
 
     def __exit__(self, *_):
+        end = time.monotonic() + LIMIT
+        while children() - self.own - self.before and time.monotonic() < end:
+            time.sleep(0.001)
         subreaper(0)
         subprocess.Popen.__init__ = self.init
         signal.signal(signal.SIGCHLD, self.handler)

@@ -163,6 +163,7 @@ def test_killed_in_a_paused_exec(ocirt, faulty, box, tmp_path):
             run.process.kill()
             run.end()
             again(ocirt, box)
+        ocirt.ok("delete", "--force", "c1")
 
 
 def freezer_of(path):
