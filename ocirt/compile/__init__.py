@@ -15,11 +15,21 @@ from .process import Process, check_terminal
 from .rootfs import Rootfs
 from .seccomp import Seccomp
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..cgroups import Driver
+    from ..model.config import Config
+    from ..model.host import Host
+    from ..model.request import Request
+    from ..plan.steps import Step
+    from .netdevices import NetDevices
+    from .rdt import Rdt
+
 EARLY_HOOKS = ("prestart", "create_runtime", "create_container")
 """Points between the mounts and pivot_root."""
 
 
-def compile(config, request, host):
+def compile(config: "Config", request: "Request", host: "Host") -> Plan:
     """The plan of a container.
 
     :param config: :class:`ocirt.model.config.Config`; the plan's trace is its trace.
@@ -45,7 +55,7 @@ def compile(config, request, host):
     score, stage = process.oom_score() if process else [], namespaces.stage(cgroup.wait())
     plan.sections["stage"] = score + stage if stage else []
     plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, process, filters)
-    if process:
+    if process and filters:
         plan.sections["starting"] = notify.listen(request)
         plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"),
                                   *(filters.load() if filters.late else []), *process.execute()]
@@ -54,7 +64,7 @@ def compile(config, request, host):
     return plan
 
 
-def later(config, request, plan, rootfs, cgroup, rdt):
+def later(config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgroup: "Driver", rdt: "Rdt | None") -> None:
     """Fill the sections of the verbs that act on a container which is there."""
     plan.sections["signal"] = cgroup.signal()
     plan.sections["pause"] = cgroup.pause()
@@ -64,7 +74,9 @@ def later(config, request, plan, rootfs, cgroup, rdt):
     plan.sections["state"] = [state(config, request, plan, rootfs, cgroup), *cgroup.tell()]
 
 
-def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt):
+def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespaces, rootfs: Rootfs, cgroup: "Driver",
+          mounts: Mounts, process: Process | None, filters: Seccomp | None, network: "NetDevices | None",
+          rdt: "Rdt | None") -> "list[Step]":
     pidfd = plan.register() if request.pidfd_socket is not None else None
     steps = cgroup.before(config.linux.resources)
     if rdt:
@@ -78,12 +90,12 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, fi
         steps += process.sockets()
     if pidfd is not None:
         steps.append(OpenSocket("--pidfd-socket", "", fd=pidfd, path=request.text("pidfd-socket", plan.trace)))
-    if process:
+    if process and filters:
         steps += process.capabilities.warn() + filters.open()
     steps += namespaces.spawn(cgroup, cgroup.place(config.linux.resources))
     if rdt:
         steps += rdt.join()
-    if process:
+    if filters:
         steps += filters.leave()
     if _waits_early(config):
         steps.append(_receive("mounted"))
@@ -103,9 +115,10 @@ def _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, fi
     return steps
 
 
-def _init(config, host, score, namespaces, rootfs, cgroup, mounts, process, filters):
+def _init(config: "Config", host: "Host", score: "list[Step]", namespaces: Namespaces, rootfs: Rootfs,
+          cgroup: "Driver", mounts: Mounts, process: Process | None, filters: Seccomp | None) -> "list[Step]":
     steps = namespaces.begin() + ([] if namespaces.has_stage else cgroup.wait()) + cgroup.join() + score + namespaces.enter()
-    if process:
+    if filters:
         steps += filters.wait()
     steps += rootfs.open() + mounts.make()
     if not mounts.has_own_dev:
@@ -116,39 +129,39 @@ def _init(config, host, score, namespaces, rootfs, cgroup, mounts, process, filt
         steps += [_send("mounted"), _receive("hooked"), *hooks.run(config.hooks, "create_container")]
     steps += rootfs.enter(mounts.finish() + rootfs.finish() + namespaces.names() + sysctl.write(config.linux, namespaces)
                           + paths.restrict(config.linux))
-    if process:
+    if process and filters:
         steps += process.become([] if filters.late else filters.load(), keep=filters.register)
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 
 
-def _waits_early(config):
+def _waits_early(config: "Config") -> bool:
     """Has the runtime something to do between the mounts and pivot_root?"""
     return bool(config.linux.net_devices) or any([getattr(config.hooks, point) for point in EARLY_HOOKS])
 
 
-def _net_devices(config, host, plan, namespaces):
+def _net_devices(config: "Config", host: "Host", plan: Plan, namespaces: Namespaces) -> "NetDevices | None":
     if not config.linux.net_devices:
         return None
     from .netdevices import NetDevices  # rare
     return NetDevices(config, host, plan, namespaces)
 
 
-def rdt_of(config, request, host, plan):
+def rdt_of(config: "Config", request: "Request", host: "Host", plan: Plan) -> "Rdt | None":
     if not config.linux.has("intelRdt"):
         return None
     from .rdt import Rdt  # rare
     return Rdt(config, request, host, plan)
 
 
-def _send(event):
+def _send(event: str) -> Send:
     return Send("hooks", hooks.SPEC, event=EVENTS.index(event))
 
 
-def _receive(event):
+def _receive(event: str) -> Receive:
     return Receive("hooks", hooks.SPEC, event=EVENTS.index(event))
 
 
-def state(config, request, plan, rootfs, cgroup):
+def state(config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgroup: "Driver") -> WriteState:
     """The step that says what the state holds."""
     _ = config.annotations  # looked at for their types; passed on as they stand
     annotations = config.raw("annotations") if config.has("annotations") else "{}"

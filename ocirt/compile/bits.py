@@ -3,15 +3,19 @@
 from ..errors import ConfigError
 from ..model.text import quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-def parse(text, path, name, limit):
+
+def parse(text: str, path: str, name: str, limit: int) -> set[int]:
     """The numbers that the list ``text`` names, a set.
 
     :param name: what they are, in an error.
     :param limit: the first number that is too large.
     :raises ConfigError: it is no such list.
     """
-    found = set()
+    found: set[int] = set()
     for part in text.split(","):
         first, dash, last = [word.strip() for word in part.partition("-")]
         if not _is_number(first, limit) or (dash and not _is_number(last, limit)) or (dash and int(last) < int(first)):
@@ -20,11 +24,11 @@ def parse(text, path, name, limit):
     return found
 
 
-def _is_number(word, limit):
+def _is_number(word: str, limit: int) -> bool:
     return word.isascii() and word.isdigit() and len(word) < 10 and int(word) < limit
 
 
-def mask(numbers):
+def mask(numbers: "Iterable[int]") -> bytes:
     """As the kernel has it: a bit a number, in whole words of 64; empty for none."""
     size = (max(numbers) // 64 + 1) * 8 if numbers else 0
     return sum([1 << number for number in numbers]).to_bytes(size, "little")

@@ -3,6 +3,14 @@ it."""
 
 from ..plan.steps import DropBounding, SetCapabilities, Warn
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Capabilities as View
+    from ..model.exec import _Capabilities
+    from ..model.host import Host
+    from ..model.text import Text
+    from ..plan.steps import Step
+
 AT, SPEC = "process.capabilities", "config.md#linux-process"
 NAMES = (
     "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
@@ -24,8 +32,8 @@ class Capabilities:
     :param in_user_namespace: will the container be in a user namespace that it enters with all capabilities?
     """
 
-    def __init__(self, view, host, in_user_namespace):
-        self.unknown = []
+    def __init__(self, view: "View | _Capabilities", host: "Host", in_user_namespace: bool) -> None:
+        self.unknown: list[str] = []
         self.lendable = LENT if in_user_namespace else host.permitted & LENT
         asked = {name: self._bits(getattr(view, name)) for name in SETS}
         if in_user_namespace:
@@ -43,7 +51,7 @@ class Capabilities:
         asked["ambient"] &= ~self.permitted | self.ambient
         self.refused = {name: bits & ~getattr(self, name) for name, bits in asked.items()}
 
-    def _bits(self, texts):
+    def _bits(self, texts: "list[Text]") -> int:
         found = 0
         for text in texts:
             name = text.read()
@@ -53,7 +61,7 @@ class Capabilities:
                 self.unknown.append(name)
         return found
 
-    def warn(self):
+    def warn(self) -> "list[Step]":
         """Steps of the host: a warning for what is not granted."""
         messages = []
         if self.unknown:
@@ -64,11 +72,11 @@ class Capabilities:
             messages.append(f"{AT}: ignoring capabilities that cannot be granted: {', '.join(refused)}")
         return [Warn(AT, SPEC, message=message) for message in messages]
 
-    def drop(self):
+    def drop(self) -> "list[Step]":
         """Steps of init while it is root still."""
         return [DropBounding(AT, SPEC, keep=self.bounding)]
 
-    def set(self, lend=False):
+    def set(self, lend: bool = False) -> "list[Step]":
         """Steps of init as the container's user.
 
         :param lend: leave it CAP_SYS_ADMIN for now; the steps come a second time without.

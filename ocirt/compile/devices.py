@@ -4,6 +4,12 @@ from ..errors import ConfigError
 from ..model.text import Table, quote
 from ..plan.steps import MakeNode, MakeSymlink
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Device
+    from ..model.text import AnyNumber, Number
+    from ..plan.steps import Step
+
 FIFO, CHARACTER, BLOCK = 0o010000, 0o020000, 0o060000
 """S_IF*, inode(7)."""
 KINDS = {"c": CHARACTER, "u": CHARACTER, "b": BLOCK, "p": FIFO}
@@ -23,7 +29,7 @@ SPEC, DEFAULT_SPEC = "config-linux.md#devices", "config-linux.md#default-devices
 AT = "default devices"
 
 
-def make(devices, bind):
+def make(devices: "list[Device]", bind: bool) -> "list[Step]":
     """Steps of init that make the default devices, those of ``linux.devices`` and the links beside them.
 
     :param devices: views of ``linux.devices``; one at a default device's path takes its place.
@@ -31,7 +37,7 @@ def make(devices, bind):
     :raises ConfigError: a device is not described as the spec says.
     """
     replaced = [device.node.read() for device in devices if device.node.within(DEFAULT_PATHS)]
-    steps = [MakeNode(AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor, mode=DEFAULT_MODE,
+    steps: "list[Step]" = [MakeNode(AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor, mode=DEFAULT_MODE,
                       bind=int(bind))
              for path, (major, minor) in DEFAULT.items() if path not in replaced]
     steps += [_node(device, bind) for device in devices]
@@ -39,18 +45,21 @@ def make(devices, bind):
     return steps + [MakeSymlink(AT, DEFAULT_SPEC, to=to, path=path, needs=needs) for to, path, needs in LINKS]
 
 
-def _node(device, bind):
+def _node(device: "Device", bind: bool) -> MakeNode:
     kind = KINDS.get(device.type.read())
     if kind is None:
         raise ConfigError(device.type.path, quote(device.type.bound()), '"c", "b", "u" or "p"')
-    major, minor = device.major, device.minor
-    if kind == FIFO:
-        major = minor = 0
-    for name, number in (("major", major), ("minor", minor)):
-        if number is None:
-            raise ConfigError(device.at(name), "nothing", "a number")
+    major, minor = [_number(device, name, number, kind) for name, number in (("major", device.major), ("minor", device.minor))]
     # Engines give the whole st_mode; its type bits are not the permissions'.
     mode = DEFAULT_MODE if device.file_mode is None else device.file_mode.read() & 0o7777
     uid, gid = [0 if number is None else number for number in (device.uid, device.gid)]
     return MakeNode(device.path, SPEC, path=device.node.checked(absolute=True), kind=kind, major=major, minor=minor,
                     mode=mode, uid=uid, gid=gid, bind=int(bind and kind != FIFO))
+
+
+def _number(device: "Device", name: str, number: "Number | None", kind: int) -> "AnyNumber":
+    if kind == FIFO:
+        return 0
+    if number is None:
+        raise ConfigError(device.at(name), "nothing", "a number")
+    return number

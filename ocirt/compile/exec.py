@@ -17,11 +17,22 @@ from .process import LINUX, Process, check_terminal
 from .rootfs import Rootfs
 from .seccomp import Seccomp
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..cgroups import Driver
+    from ..model.config import Config
+    from ..model.exec import ExecRequest
+    from ..model.host import Host
+    from ..model.json import Members
+    from ..model.request import Request
+    from ..model.text import Text
+    from ..plan.steps import Step
+
 CPUS = 8192
 """The most CPUs that a kernel can have."""
 
 
-def compile(config, container, own, request, host):
+def compile(config: "Config", container: "Request", own: "Members | None", request: "ExecRequest", host: "Host") -> Plan:
     """The plan of a process.
 
     :param config: the container's :class:`~ocirt.model.config.Config`.
@@ -61,7 +72,8 @@ def compile(config, container, own, request, host):
     return plan
 
 
-def _host(request, plan, cgroup, process, filters, root):
+def _host(request: "ExecRequest", plan: Plan, cgroup: "Driver", process: Process, filters: Seccomp,
+          root: int) -> "list[Step]":
     steps = [] if request.ignore_paused else cgroup.assert_thawed()
     steps += cgroup.open_for(request.beneath()) + process.sockets()
     pidfd = NONE
@@ -81,26 +93,25 @@ def _host(request, plan, cgroup, process, filters, root):
     return steps
 
 
-def _join(namespaces, container):
+def _join(namespaces: Namespaces, container: "Request") -> "list[Step]":
     # criu gives what it restores a time namespace, in which the clocks go on as they did.
     flags = namespaces.all() | (TIME if container.verb == "restore" else 0)
     return [JoinContainer("linux.namespaces", "", flags=flags)] if flags else []
 
 
-def _become_root(namespaces):
+def _become_root(namespaces: Namespaces) -> "list[Step]":
     if not namespaces.has_user:
         return []
     at = "linux.namespaces"
     return [BecomeRoot(at, MAPPINGS), SetDumpable("not dumpable", "", value=0)]
 
 
-def _open_proc(asked):
+def _open_proc(asked: ExecProcess) -> "list[Step]":
     """Labels are written through the caller's procfs: what lies at /proc in the container is the container's to say."""
     return [OpenProc("exec", "")] if asked.has("apparmorProfile") or asked.has("selinuxLabel") else []
 
 
-def _affinity(cpus):
-    text = "" if cpus is None else cpus.read()
-    if not text:
+def _affinity(cpus: "Text | None") -> "list[Step]":
+    if cpus is None or not (text := cpus.read()):
         return []
     return [SetAffinity(cpus.path, LINUX, cpus=bits.mask(bits.parse(text, cpus.path, "CPUs", CPUS)))]

@@ -2,6 +2,12 @@
 
 from ..plan.steps import RunHook
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Hooks
+    from ..model.text import AnyNumber, AnyTexts, Number, Texts
+    from ..plan.steps import Step
+
 SPEC = "config.md#posix-platform-hooks"
 STATUS = {"prestart": "created", "create_runtime": "created", "create_container": "created",
           "start_container": "created", "poststart": "running", "poststop": "stopped"}
@@ -9,7 +15,7 @@ STATUS = {"prestart": "created", "create_runtime": "created", "create_container"
 and the first hooks are steps 3 to 5, as runtime-tools' hooks_stdin has it too."""
 
 
-def run(hooks, point):
+def run(hooks: "Hooks", point: str) -> "list[Step]":
     """Steps that run the hooks of a point, in their order.
 
     :param hooks: the view of ``hooks``.
@@ -22,9 +28,9 @@ def run(hooks, point):
             for hook in getattr(hooks, point)]
 
 
-def _seconds(timeout):
+def _seconds(timeout: "Number | None") -> "AnyNumber":
     return 0 if timeout is None else timeout.checked(1, (1 << 31) - 1, "a number of seconds, at least 1")
 
 
-def _or_none(texts):
+def _or_none(texts: "Texts | None") -> "AnyTexts":
     return () if texts is None else texts

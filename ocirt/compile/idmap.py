@@ -12,11 +12,20 @@ from ..model.text import quote
 from ..plan.steps import MakeIdMapping
 from .namespaces import USER, map_lines
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import IdMapping, Linux
+    from ..model.text import AnyText
+    from ..plan import Plan
+    from ..plan.steps import Step
+    from .mounts import Parsed
+    from .namespaces import Namespaces
+
 SPEC = "config.md#linux-mount-options"
 LIMIT = (1 << 32) - 1
 
 
-def mapping_of(mount, linux, namespaces, plan):
+def mapping_of(mount: "Parsed", linux: "Linux", namespaces: "Namespaces", plan: "Plan") -> "tuple[int, list[Step]]":
     """The register that will hold the user namespace with a mount's maps, and the steps of the host that fill it.
 
     :param mount: :class:`ocirt.compile.mounts.Parsed`, of a bind.
@@ -24,6 +33,8 @@ def mapping_of(mount, linux, namespaces, plan):
     """
     written = [option for option in mount.options if option.starts_with("idmap=") or option.starts_with("ridmap=")]
     entry = mount.entry
+    uids: "AnyText"
+    gids: "AnyText"
     if written:
         option = written[-1]
         name, _, text = option.read().partition("=")
@@ -46,9 +57,9 @@ def mapping_of(mount, linux, namespaces, plan):
     return register, [MakeIdMapping(mount.at, SPEC, fd=register, uids=uids, gids=gids)]
 
 
-def _parse(path, text, linux):
+def _parse(path: str, text: str, linux: "Linux") -> tuple[str, str]:
     """The maps that an option of crun's form holds."""
-    maps = {}
+    maps: dict[str, str] = {}
     for part in text.split(";"):
         kind, _, ranges = part.partition("=")
         if kind not in ("uids", "gids") or kind in maps:
@@ -61,7 +72,7 @@ def _parse(path, text, linux):
     return maps["uids"], maps["gids"]
 
 
-def _range(path, text, own):
+def _range(path: str, text: str, own: "list[IdMapping]") -> str:
     numbers = text.removeprefix("@").split("-")
     if len(numbers) != 3 or not all([each.isascii() and each.isdigit() and len(each) < 11 for each in numbers]):
         raise ConfigError(path, f"the range {quote(text)}", "ID-HOST-SIZE")
@@ -73,7 +84,7 @@ def _range(path, text, own):
     return f"{inside} {outside} {size}\n"
 
 
-def _on_host(path, text, id, size, own):
+def _on_host(path: str, text: str, id: int, size: int, own: "list[IdMapping]") -> int:
     """What the container's ``id``, and ``size`` ids from it on, are on the host."""
     for each in own:
         start, host, length = each.container_id.read(), each.host_id.read(), each.size.read()

@@ -8,6 +8,14 @@ run with more rights. Imported only where a config has one.
 from ..errors import HostError
 from ..plan.steps import WriteProc
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Linux, Process
+    from ..model.exec import ExecProcess
+    from ..model.host import Host
+    from ..model.text import AnyText
+    from ..plan.steps import Step
+
 SPEC = "config.md#linux-process"
 SELINUX, APPARMOR = "/sys/fs/selinux/enforce", "/sys/kernel/security/apparmor/profiles"
 """Files that are there where the module is at work."""
@@ -17,39 +25,35 @@ UNLABELLED = ("proc", "sysfs", "mqueue", "cgroup", "cgroup2")
 """File systems that take no option ``context``."""
 
 
-def process_labels(process, host):
+def process_labels(process: "Process | ExecProcess", host: "Host") -> "list[Step]":
     """Steps of init, while it has its privileges, that set what the next execve applies.
 
     :raises HostError: the kernel lacks the module.
     """
-    steps = []
+    steps: "list[Step]" = []
     profile, label = process.apparmor_profile, process.selinux_label
-    if not _is_absent(profile):
+    if profile is not None and not profile.is_empty():
         _need(host, profile.path, APPARMOR, "AppArmor")
         file = APPARMOR_ATTRIBUTE if host.has_file(f"/proc/self/{APPARMOR_ATTRIBUTE}") else "attr/exec"
         steps.append(WriteProc(profile.path, SPEC, file=f"self/{file}", value="exec " + profile))
-    if not _is_absent(label):
+    if label is not None and not label.is_empty():
         _need(host, label.path, SELINUX, "SELinux")
         steps.append(WriteProc(label.path, SPEC, file="self/attr/exec", value=label))
     return steps
 
 
-def mount_option(linux, host, fstype):
+def mount_option(linux: "Linux", host: "Host", fstype: str) -> "list[AnyText]":
     """The options that label a new file system of type ``fstype``.
 
     :raises HostError: the kernel lacks SELinux.
     """
     label = linux.mount_label
-    if _is_absent(label):
+    if label is None or label.is_empty():
         return []
     _need(host, label.path, SELINUX, "SELinux")
     return [] if fstype in UNLABELLED else ["context=" + label]
 
 
-def _is_absent(label):
-    return label is None or label.is_empty()
-
-
-def _need(host, path, file, name):
+def _need(host: "Host", path: str, file: str, name: str) -> None:
     if not host.has_file(file):
         raise HostError(path, f"this kernel runs without {name} (there is no {file})")

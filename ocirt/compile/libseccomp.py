@@ -8,6 +8,14 @@ import os
 
 from ..errors import HostError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeAlias
+
+    Condition: TypeAlias = tuple[int, int, int, int]
+    """index, op, value, second value."""
+
 # enum scmp_filter_attr
 ATTR_NNP, ATTR_OPTIMIZE = 3, 8
 EEXIST = 17
@@ -19,7 +27,7 @@ class _Condition(ctypes.Structure):
     _fields_ = [("index", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
 
 
-def _load():
+def _load() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL("libseccomp.so.2", use_errno=True)
     except OSError:
@@ -48,7 +56,7 @@ class Filter:
     :raises HostError: there is no libseccomp, or it does not know the action.
     """
 
-    def __init__(self, default, rules):
+    def __init__(self, default: int, rules: int) -> None:
         self._library = _load()
         self._context = self._library.seccomp_init(default)
         if not self._context:
@@ -60,38 +68,38 @@ class Filter:
             # rules at all is wrong.
             self._library.seccomp_attr_set(self._context, ATTR_OPTIMIZE, 2)
 
-    def __enter__(self):
+    def __enter__(self) -> "Filter":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._library.seccomp_release(self._context)
 
-    def arch(self, name):
+    def arch(self, name: str) -> int:
         """Number of the architecture that libseccomp calls ``name`` (x86_64), 0: it knows none."""
-        return self._library.seccomp_arch_resolve_name(name.encode())
+        return int(self._library.seccomp_arch_resolve_name(name.encode()))
 
-    def add_arch(self, number):
+    def add_arch(self, number: int) -> None:
         """Let the filter hold for the architecture too."""
         error = self._library.seccomp_arch_add(self._context, number)
         if error not in (0, -EEXIST):
             raise HostError("linux.seccomp.architectures", os.strerror(-error).lower())
 
-    def number(self, arch, name):
+    def number(self, arch: int, name: str) -> int:
         """The number of the syscall ``name`` on ``arch`` (0: this machine's); -1 where libseccomp does not know it, and
         less than that where only other architectures have it."""
-        return self._library.seccomp_syscall_resolve_name_arch(arch, name.encode())
+        return int(self._library.seccomp_syscall_resolve_name_arch(arch, name.encode()))
 
-    def add_rule(self, path, action, syscall, conditions=()):
+    def add_rule(self, path: str, action: int, syscall: int, conditions: "Sequence[Condition]" = ()) -> None:
         """Give ``action`` to the syscall, if all ``conditions`` (index, op, value, second value) hold.
 
         :param path: JSON path of the rule, for the error.
         """
-        array = (_Condition * len(conditions))(*conditions)
+        array = (_Condition * len(conditions))(*[_Condition(*each) for each in conditions])
         error = self._library.seccomp_rule_add_array(self._context, action, syscall, len(conditions), array)
         if error and error != -EEXIST:
             raise HostError(path, f"libseccomp refuses the rule: {os.strerror(-error).lower()}")
 
-    def export(self):
+    def export(self) -> bytes:
         """The BPF program: struct sock_filter, 8 bytes each."""
         fd = os.memfd_create("bpf")
         try:
@@ -116,7 +124,7 @@ class _Version(ctypes.Structure):
     _fields_ = [("major", ctypes.c_uint), ("minor", ctypes.c_uint), ("micro", ctypes.c_uint)]
 
 
-def version():
+def version() -> str:
     """The version of libseccomp, like ``2.5.4``.
 
     :raises HostError: there is none.
@@ -127,7 +135,7 @@ def version():
     return f"{found.major}.{found.minor}.{found.micro}"
 
 
-def kernel_takes(flag):
+def kernel_takes(flag: int) -> bool:
     """Does the running kernel know the flag (SECCOMP_FILTER_FLAG_*)? It is asked with a filter at no address: what it
     does not know it refuses before it looks there.
 

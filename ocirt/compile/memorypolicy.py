@@ -5,6 +5,11 @@ from ..model.text import choose, quote
 from ..plan.steps import SetMemoryPolicy
 from . import bits
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import MemoryPolicy
+    from ..plan.steps import Step
+
 SPEC = "config-linux.md#memory-policy"
 AT = "linux.memoryPolicy"
 MODES = {"MPOL_DEFAULT": 0, "MPOL_PREFERRED": 1, "MPOL_BIND": 2, "MPOL_INTERLEAVE": 3, "MPOL_LOCAL": 4,
@@ -18,7 +23,7 @@ NODES = 1024
 """The most nodes that a kernel can have."""
 
 
-def set_policy(policy):
+def set_policy(policy: "MemoryPolicy") -> "list[Step]":
     """The steps of init that set the policy; it goes on to what init executes.
 
     :param policy: the view of ``linux.memoryPolicy``.

@@ -12,6 +12,19 @@ from ..plan.steps import (NODEV, NODIRATIME, NOEXEC, NONE, NOSUID, NOSYMFOLLOW, 
 from . import notify
 from .namespaces import CGROUP
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..cgroups import Driver
+    from ..model.config import Config
+    from ..model.config import Mount as Entry
+    from ..model.host import Host
+    from ..model.request import Request
+    from ..model.text import AnyText, Template, Text
+    from ..plan import Plan
+    from ..plan.steps import Step
+    from .namespaces import Namespaces
+    from .rootfs import Rootfs
+
 SPEC = "config.md#mounts"
 ATIME, RELATIME, NOATIME, STRICTATIME = 0x70, 0, 0x10, 0x20
 """The access time is one field of these bits: changing it clears the whole mask."""
@@ -74,16 +87,16 @@ class _Attributes:
 
     __slots__ = ("set", "clear")
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.set = self.clear = 0
 
-    def add(self, bits, cleared):
+    def add(self, bits: int, cleared: int) -> None:
         if cleared & ATIME:
             self.set &= ~ATIME
         self.set = (self.set | bits) & ~(cleared & ~ATIME)
         self.clear = (self.clear | cleared) & ~(bits & ~ATIME)
 
-    def negate_atime(self, value):
+    def negate_atime(self, value: int) -> None:
         """Not ``value``: another one that was asked for before stays."""
         if self.set & ATIME == value or not self.clear & ATIME:
             self.add(RELATIME, ATIME)
@@ -105,24 +118,27 @@ class Parsed:
     __slots__ = ("at", "entry", "target", "fstype", "flags", "attributes", "recursive", "propagations", "superblock",
                  "options")
 
-    def __init__(self, entry):
+    def __init__(self, entry: "Entry") -> None:
         self.at, self.entry = entry.path, entry
-        self.flags, self.attributes, self.recursive = {}, _Attributes(), _Attributes()
-        self.propagations, self.superblock, self.options = [], [], []
+        self.attributes, self.recursive = _Attributes(), _Attributes()
+        self.flags: dict[str, str] = {}
+        self.propagations: list[tuple[int, int]] = []
+        self.superblock: list[str] = []
+        self.options: list[Text] = []
         destination = entry.destination
         if destination.is_path("/"):
             raise ConfigError(destination.path, quote(destination.bound()), "a path below /")
-        self.target = destination if destination.is_absolute() else "/" + destination
+        self.target: "Text | Template" = destination if destination.is_absolute() else "/" + destination
         for option in entry.options:
             self._take(option)
         self.fstype = "" if self.is_bind or self.is_remount or entry.type is None else entry.type.read()
         if self.fstype == "bind":
-            self.flags["bind"] = entry.type.path
+            self.flags["bind"] = entry.at("type")
         if not self.is_bind and not self.is_remount:
             # Nothing lies below a new file system.
             self.attributes.add(self.recursive.set, self.recursive.clear)
 
-    def _take(self, option):
+    def _take(self, option: "Text") -> None:
         if not option.within(KNOWN):
             self.options.append(option)
             return
@@ -142,26 +158,37 @@ class Parsed:
         elif name not in IGNORED:
             self.flags[name] = option.path
 
-    set = property(lambda self: self.attributes.set)
-    clear = property(lambda self: self.attributes.clear)
-    is_bind = property(lambda self: "bind" in self.flags or "rbind" in self.flags)
-    is_remount = property(lambda self: "remount" in self.flags)
+    @property
+    def set(self) -> int:
+        return self.attributes.set
 
-    def first_propagation(self):
+    @property
+    def clear(self) -> int:
+        return self.attributes.clear
+
+    @property
+    def is_bind(self) -> bool:
+        return "bind" in self.flags or "rbind" in self.flags
+
+    @property
+    def is_remount(self) -> bool:
+        return "remount" in self.flags
+
+    def first_propagation(self) -> dict[str, int]:
         """The fields for the first propagation, which belongs to the step that mounts."""
         flag, recursive = self.propagations[0] if self.propagations else (0, 0)
         return {"propagation": flag, "propagation_recursive": recursive}
 
-    def propagate(self, propagations):
+    def propagate(self, propagations: list[tuple[int, int]]) -> "list[Step]":
         """Steps for further ones: ``rslave`` and ``shared`` after another make a mount both."""
         return [SetMountAttributes(self.at, SPEC, target=self.target, set=0, propagation=flag, recursive=recursive)
                 for flag, recursive in propagations]
 
-    def at_dev(self):
+    def at_dev(self) -> bool:
         """Is it mounted at /dev?"""
         return self.entry.destination.is_path("/dev")
 
-    def is_readonly_late(self):
+    def is_readonly_late(self) -> bool:
         """Is ``ro`` left for the end? What is mounted or made in it comes first."""
         return bool(self.set & RDONLY) and (self.fstype == "tmpfs" or self.at_dev())
 
@@ -174,36 +201,37 @@ class Mounts:
     only in the runtime's mount namespace is there a peer of the host's mount, which a shared volume is to be.
     """
 
-    def __init__(self, config, request, host, plan, namespaces, rootfs, cgroup):
+    def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan", namespaces: "Namespaces",
+                 rootfs: "Rootfs", cgroup: "Driver") -> None:
         self.config, self.host, self.plan, self.namespaces = config, host, plan, namespaces
         self.rootfs, self.cgroup = rootfs, cgroup
         self.parsed = [Parsed(entry) for entry in config.mounts]
-        self._opened = []
+        self._opened: "list[Step]" = []
         self._notify = self._notify_bind(request) if config.has("process") else []
         self._binds = {id(each): self._bind(each) for each in self.parsed if each.is_bind and not each.is_remount}
 
     @property
-    def has_own_dev(self):
+    def has_own_dev(self) -> bool:
         """Is a directory of the host bound at /dev? Then nothing is made in it."""
         return any([each.at_dev() for each in self.parsed if each.is_bind and not each.is_remount])
 
-    def open(self):
+    def open(self) -> "list[Step]":
         """Steps of the host, after the namespaces to join have been opened and before init is spawned."""
         return self._opened
 
-    def make(self):
+    def make(self) -> "list[Step]":
         """Steps of init that mount them. What must be writable until all is set up stays so until :meth:`finish`."""
         return [step for _, steps in self.each() for step in steps] + self._notify
 
-    def each(self):
+    def each(self) -> "list[tuple[Parsed, list[Step]]]":
         """The entries (:class:`Parsed`) with the steps that each makes."""
         return [(each, self._steps(each)) for each in self.parsed]
 
-    def _steps(self, each):
+    def _steps(self, each: Parsed) -> "list[Step]":
         if each.is_remount:
             return self._remount(each)
         if each.is_bind:
-            steps = [self._binds[id(each)]]
+            steps: "list[Step]" = [self._binds[id(each)]]
         elif each.fstype in ("cgroup", "cgroup2"):
             self._only_binds(each)
             steps = self.cgroup.mount(each, self.namespaces.has(CGROUP))
@@ -211,7 +239,7 @@ class Mounts:
             steps = [self._mount(each)]
         return steps + each.propagate(each.propagations[1:])
 
-    def _notify_bind(self, request):
+    def _notify_bind(self, request: "Request") -> "list[Step]":
         source = notify.source(request, self.plan.trace)
         if source is None:
             return []
@@ -221,17 +249,17 @@ class Mounts:
             self._opened.append(OpenMount(notify.AT, "", fd=tree, source=source, propagation=self.rootfs.before))
         return [Bind(notify.AT, "", source=source, target=notify.INSIDE, tree=tree, set=notify.ATTRIBUTES)]
 
-    def finish(self):
+    def finish(self) -> "list[Step]":
         """Steps of init after all is set up: what is read-only at last."""
         return [SetMountAttributes(each.at, SPEC, target=each.target, set=RDONLY)
                 for each in self.parsed if not each.is_remount and each.is_readonly_late()]
 
-    def _mount(self, each):
+    def _mount(self, each: Parsed) -> Mount:
         if not each.fstype:
             raise ConfigError(each.entry.at("type"), "nothing", "a file system, or bind or rbind among the options")
         self._only_binds(each)
         late = each.is_readonly_late()
-        options = [*each.superblock, *each.options]
+        options: "list[AnyText]" = [*each.superblock, *each.options]
         if self.config.linux.has("mountLabel"):
             from .labels import mount_option
             options += mount_option(self.config.linux, self.host, each.fstype)
@@ -249,7 +277,7 @@ class Mounts:
                      **each.first_propagation())
 
     @staticmethod
-    def _only_binds(each):
+    def _only_binds(each: Parsed) -> None:
         for name in (*IDMAP, *NOFOLLOW):
             if name in each.flags:
                 raise ConfigError(each.flags[name], quote(name), "it on a bind mount only")
@@ -257,15 +285,15 @@ class Mounts:
             if each.entry.value.get(name):
                 raise ConfigError(each.entry.at(name), "an array", "nothing but for a bind mount")
 
-    def _bind(self, each):
-        source = each.entry.source
-        if source is None or source.is_empty():
+    def _bind(self, each: Parsed) -> Bind:
+        given = each.entry.source
+        if given is None or given.is_empty():
             raise ConfigError(each.entry.at("source"), "nothing", "the file or directory to bind")
         if "tmpcopyup" in each.flags:
             raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
         if "copy-symlink" in each.flags and ("src-nofollow" in each.flags or "dest-nofollow" in each.flags):
             raise ConfigError(each.flags["copy-symlink"], '"copy-symlink"', "it without src-nofollow and dest-nofollow")
-        source = self.rootfs.beneath_bundle(source)
+        source = self.rootfs.beneath_bundle(given)
         return Bind(each.at, SPEC, source=source, target=each.target, tree=self._open(each, source),
                     recursive=int("rbind" in each.flags), source_nofollow=int("src-nofollow" in each.flags),
                     target_nofollow=int("dest-nofollow" in each.flags),
@@ -273,7 +301,7 @@ class Mounts:
                     set=each.set & ~RDONLY if each.is_readonly_late() else each.set, clear=each.clear,
                     recursive_set=each.recursive.set, recursive_clear=each.recursive.clear, **each.first_propagation())
 
-    def _open(self, each, source):
+    def _open(self, each: Parsed, source: "Text | Template") -> int:
         """The register with the tree that the runtime opens for a bind, NONE where init opens it."""
         mapping = NONE
         if self._is_mapped(each):
@@ -291,13 +319,13 @@ class Mounts:
         return register
 
     @staticmethod
-    def _is_mapped(each):
+    def _is_mapped(each: Parsed) -> bool:
         return any([name in each.flags for name in IDMAP]) or bool(
             each.entry.value.get("uidMappings") or each.entry.value.get("gidMappings")) or any(
             [option.starts_with("idmap=") or option.starts_with("ridmap=") for option in each.options])
 
-    def _remount(self, each):
-        steps = []
+    def _remount(self, each: Parsed) -> "list[Step]":
+        steps: "list[Step]" = []
         if each.options or each.superblock:
             steps.append(ReconfigureMount(each.at, SPEC, target=each.target, options=[*each.superblock, *each.options]))
         if each.set or each.clear:

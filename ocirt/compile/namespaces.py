@@ -11,6 +11,19 @@ from ..plan.steps import (EVENTS, BecomeRoot, DenySetgroups, JoinNamespace, Loop
                           Receive, Send, SetDomainname, SetDumpable, SetHostname, Spawn, Unshare, WriteIdMap,
                           WriteTimeOffsets)
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..cgroups import Driver
+    from ..model.config import Config, IdMapping
+    from ..model.config import Namespace as Entry
+    from ..model.host import Host
+    from ..model.request import Request
+    from ..model.text import AnyNumber, AnyText, Number, Text
+    from ..plan import Plan
+    from ..plan.steps import Step
+
 TIME, MOUNT, CGROUP, UTS, IPC, USER, PID, NETWORK = (0x80, 0x20000, 0x02000000, 0x04000000, 0x08000000, 0x10000000,
                                                      0x20000000, 0x40000000)
 """CLONE_NEW*, clone(2)."""
@@ -34,17 +47,19 @@ class Namespaces:
     :ivar later: CLONE_NEW* bits of those that init makes by itself, while the runtime makes its cgroups.
     """
 
-    def __init__(self, config, request, host, plan):
+    def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan") -> None:
         self.linux, self.request, self.host = config.linux, request, host
         self.config, self.plan = config, plan
-        self.new, self.joined, self.registers, self.later = 0, {}, {}, 0
+        self.new, self.later = 0, 0
+        self.joined: "dict[int, Text]" = {}
+        self.registers: dict[int, int] = {}
         for entry in self.linux.namespaces:
             self._add(entry)
         self._check()
         for kind in self.joined:
             self.registers[kind] = plan.register()
 
-    def _add(self, entry):
+    def _add(self, entry: "Entry") -> None:
         name, path = entry.type.read(), entry.file
         kind = KINDS.get(name)
         if kind is None:
@@ -56,11 +71,11 @@ class Namespaces:
         else:
             self.joined[kind] = path.checked(absolute=True)
 
-    def has(self, kind):
+    def has(self, kind: int) -> bool:
         """Is the container in another namespace of ``kind`` than the runtime?"""
         return bool(self.new & kind) or kind in self.joined
 
-    def _check(self):
+    def _check(self) -> None:
         linux = self.linux
         if self.has_user and not self.has_mount:
             raise ConfigError("linux.namespaces", "a user namespace alone", "a mount namespace with it, to mount in")
@@ -83,39 +98,39 @@ class Namespaces:
                 raise ConfigError(name, quote(value.bound()), "nothing without a uts namespace in linux.namespaces")
 
     @property
-    def has_mount(self):
+    def has_mount(self) -> bool:
         """Is the container in another mount namespace than the runtime?"""
         return self.has(MOUNT)
 
     @property
-    def has_user(self):
+    def has_user(self) -> bool:
         """Is the container in a user namespace of its own, or in one that it joins?"""
         return self.has(USER)
 
     @property
-    def hides_paths(self):
+    def hides_paths(self) -> bool:
         """May init not reach what the runtime reaches? In a user namespace it is not the host's root any more."""
         return self.has_user and self.host.euid == 0 and not self.host.in_user_namespace
 
     @property
-    def denies_setgroups(self):
+    def denies_setgroups(self) -> bool:
         """Will setgroups(2) be denied in the container? It is where a user without privileges maps its own gid only."""
         if self.new & USER:
             return self.host.euid != 0 and self._is_own(self.linux.gid_mappings, self.host.egid)
         return self.host.in_user_namespace and self.host.denies_setgroups
 
     @property
-    def has_stage(self):
+    def has_stage(self) -> bool:
         """Is there a child that joins namespaces before the first process of the container is made?"""
         return bool(self.joined) or bool(self.new & TIME)
 
     @property
-    def _stage_has_user(self):
+    def _stage_has_user(self) -> bool:
         """Is it the stage that is made in the new user namespace? Without root's rights a time namespace can be made
         only from within."""
         return bool(self.new & USER and self.new & TIME) and self.host.euid != 0
 
-    def overlap(self, cgroup):
+    def overlap(self, cgroup: "Driver") -> None:
         """A network namespace takes the kernel as long as the cgroups do, and the two have no lock in common: where init is
         the first child, and sees the host's paths, it makes the one while the runtime makes the others."""
         if self.new & NETWORK and not self.has_stage and not self.has_user:
@@ -124,28 +139,28 @@ class Namespaces:
 
     # ---- steps ----
 
-    def open(self):
+    def open(self) -> "list[Step]":
         return [OpenNamespace(path.path, SPEC, fd=self.registers[kind], path=path, kind=kind)
                 for kind, path in self.joined.items()]
 
-    def spawn(self, cgroup, placing):
+    def spawn(self, cgroup: "Driver", placing: "list[Step]") -> "list[Step]":
         """Steps of the host that start the stage or init, and write the id maps of a new user namespace.
 
         :param cgroup: :class:`ocirt.cgroups.Driver`, whose register says what it is cloned into.
         :param placing: steps that put it into its cgroup, once it is there.
         """
         section, flags = ("stage", USER if self._stage_has_user else 0) if self.has_stage else ("init", self._flags())
-        steps = [Spawn("linux.namespaces", SPEC, section=section, flags=flags, cgroup=cgroup.register,
+        steps: "list[Step]" = [Spawn("linux.namespaces", SPEC, section=section, flags=flags, cgroup=cgroup.register,
                        stay=cgroup.stay), *placing]
         if not self.has_stage:
             return steps + self._map()
-        spawned = [Receive("linux.namespaces", SPEC, event=EVENTS.index("spawned"))]
+        spawned: "list[Step]" = [Receive("linux.namespaces", SPEC, event=EVENTS.index("spawned"))]
         return steps + (self._map() + spawned if self._stage_has_user else spawned + self._map())
 
-    def _flags(self):
+    def _flags(self) -> int:
         return self.new & ~(CGROUP | TIME | self.later | (USER if self._stage_has_user else 0))
 
-    def stage(self, waiting):
+    def stage(self, waiting: "list[Step]") -> "list[Step]":
         """Steps of the stage; none where there is no need for one.
 
         :param waiting: steps before all others.
@@ -155,7 +170,7 @@ class Namespaces:
         at = "linux.namespaces"
         if self._stage_has_user:
             # Who may map the ids of a process may not if that is not dumpable.
-            steps = [*waiting, Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
+            steps: "list[Step]" = [*waiting, Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
         else:
             steps = [*waiting, SetDumpable("not dumpable", "", value=0)]
         steps += self._joins()
@@ -164,10 +179,10 @@ class Namespaces:
             steps += self._offsets()
         return [*steps, Spawn(at, SPEC, section="init", flags=self._flags())]
 
-    def _joins(self):
+    def _joins(self) -> "list[Step]":
         others = [kind for kind in self.joined if kind not in (USER, MOUNT)] + [MOUNT] * (MOUNT in self.joined)
 
-        def join(kind, early=0):
+        def join(kind: int, early: int = 0) -> JoinNamespace:
             return JoinNamespace(self.joined[kind].path, SPEC, fd=self.registers[kind], kind=kind, early=early)
 
         if USER not in self.joined:
@@ -176,24 +191,24 @@ class Namespaces:
         # container's only after.
         return [*[join(kind, early=1) for kind in others], join(USER), *[join(kind) for kind in others]]
 
-    def _offsets(self):
+    def _offsets(self) -> "list[Step]":
         lines = Template()
         for name, offset in self.linux.time_offsets.items():
             lines = lines + f"{name} " + _or_zero(offset.secs) + " " + _or_zero(offset.nanosecs) + "\n"
         if not lines.pieces:
             return []
-        steps = [WriteTimeOffsets("linux.timeOffsets", OFFSETS, offsets=lines)]
+        steps: "list[Step]" = [WriteTimeOffsets("linux.timeOffsets", OFFSETS, offsets=lines)]
         if self.host.euid != 0:
             # What is not dumpable has a /proc directory of root's, which this process is not.
             steps = [SetDumpable("linux.timeOffsets", OFFSETS, value=1), *steps,
                      SetDumpable("not dumpable", "", value=0)]
         return steps
 
-    def _map(self):
+    def _map(self) -> "list[Step]":
         if not self.new & USER:
             return []
         linux, host = self.linux, self.host
-        steps = []
+        steps: "list[Step]" = []
         for name, mappings, own, file, helper in (
                 ("uidMappings", linux.uid_mappings, host.euid, "uid_map", "newuidmap"),
                 ("gidMappings", linux.gid_mappings, host.egid, "gid_map", "newgidmap")):
@@ -206,20 +221,20 @@ class Namespaces:
         return [*steps, Send("linux.namespaces", MAPPINGS, event=EVENTS.index("mapped"))]
 
     @staticmethod
-    def _is_own(mappings, own):
+    def _is_own(mappings: "list[IdMapping]", own: int) -> bool:
         return len(mappings) == 1 and mappings[0].host_id.equals(own) and mappings[0].size.equals(1)
 
-    def begin(self):
+    def begin(self) -> "list[Step]":
         """Steps of init before all others."""
         return [Unshare("linux.namespaces", SPEC, flags=self.later), *self._loopback()] if self.later else []
 
-    def _loopback(self):
+    def _loopback(self) -> "list[Step]":
         return [LoopbackUp("linux.namespaces", SPEC)] if self.new & NETWORK else []
 
-    def enter(self):
+    def enter(self) -> "list[Step]":
         """Steps of init after it has joined its cgroups: its ids, and the namespaces that are its own to make."""
         at = "linux.namespaces"
-        steps = []
+        steps: "list[Step]" = []
         if self.host.euid == 0 or not self.new & USER or self._stage_has_user:
             steps.append(SetDumpable("not dumpable", "", value=0))
         if self.new & USER and not self._stage_has_user:
@@ -230,22 +245,22 @@ class Namespaces:
             steps.append(Unshare(at, SPEC, flags=CGROUP))
         return steps + self.keyring() + ([] if self.later else self._loopback())
 
-    def keyring(self):
+    def keyring(self) -> "list[Step]":
         """The step of a process of the container that gives it a session keyring of its own."""
         if self.request.no_new_keyring:
             return []
         return [NewKeyring("session keyring", "", name="_ses." + self.request.text("id", self.plan.trace))]
 
-    def all(self):
+    def all(self) -> int:
         """CLONE_NEW* bits of all namespaces that the container has, made or joined."""
         bits = self.new
         for kind in self.joined:
             bits |= kind
         return bits
 
-    def names(self):
+    def names(self) -> "list[Step]":
         """Steps of init that set hostname and domainname."""
-        steps = []
+        steps: "list[Step]" = []
         for name, kind in (("hostname", SetHostname), ("domainname", SetDomainname)):
             value = getattr(self.config, name)
             if value is not None and not value.is_empty():
@@ -253,11 +268,11 @@ class Namespaces:
         return steps
 
 
-def _or_zero(number):
+def _or_zero(number: "Number | None") -> "Number | str":
     return "0" if number is None else number
 
 
-def map_lines(mappings):
+def map_lines(mappings: "list[IdMapping]") -> Template:
     """What uid_map or gid_map gets for the views ``mappings``, user_namespaces(7)."""
     lines = Template()
     for each in mappings:

@@ -11,6 +11,14 @@ from ..model.text import quote
 from ..plan.steps import AssertNotHostNamespace, Close, OpenInitNamespace, RunHelper
 from .namespaces import NETWORK
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Config
+    from ..model.host import Host
+    from ..plan import Plan
+    from ..plan.steps import Step
+    from .namespaces import Namespaces
+
 SPEC = "config-linux.md#network-devices"
 AT = "linux.netDevices"
 NAME_MAX = 15
@@ -25,7 +33,7 @@ class NetDevices:
     :raises HostError: the caller may not move any.
     """
 
-    def __init__(self, config, host, plan, namespaces):
+    def __init__(self, config: "Config", host: "Host", plan: "Plan", namespaces: "Namespaces") -> None:
         if not namespaces.has(NETWORK):
             raise ConfigError(AT, "an object", "nothing without a network namespace in linux.namespaces")
         if host.euid != 0:
@@ -33,7 +41,8 @@ class NetDevices:
         self.record, self.watch = plan.register(), plan.register()
         self.joined = namespaces.registers.get(NETWORK)
         self.register = plan.register() if self.joined is None else self.joined
-        self.devices, taken = [], set()
+        self.devices: list[dict[str, str]] = []
+        taken: set[str] = set()
         for name, device in config.linux.net_devices.items():
             at = member(AT, name)
             _check(name, at, template=False)
@@ -47,24 +56,24 @@ class NetDevices:
             taken.add(to)
             self.devices.append({"at": at, "name": name, "to": to})
 
-    def guard(self):
+    def guard(self) -> "list[Step]":
         """Steps of the host, after the namespaces to join have been opened: the devices must leave the runtime's."""
         return [] if self.joined is None else [AssertNotHostNamespace(AT, SPEC, fd=self.joined, file="net")]
 
-    def move(self):
+    def move(self) -> "list[Step]":
         """Steps of the host, when init is in its namespaces."""
-        steps = [] if self.joined is not None else [OpenInitNamespace(AT, SPEC, fd=self.register, file="net")]
+        steps: "list[Step]" = [] if self.joined is not None else [OpenInitNamespace(AT, SPEC, fd=self.register, file="net")]
         objects = ["{" + ",".join([f"{encode(key)}:{encode(value)}" for key, value in device.items()]) + "}"
                    for device in self.devices]
         return [*steps, RunHelper(AT, SPEC, helper="netdevices", data="[" + ",".join(objects) + "]", record=self.record,
                                   network=self.register, guard=self.watch)]
 
-    def keep(self):
+    def keep(self) -> "list[Step]":
         """Steps of the host, once the container is created: nobody gives them back any more."""
         return [Close(AT, SPEC, fd=self.watch)]
 
 
-def _check(name, at, template):
+def _check(name: str, at: str, template: bool) -> None:
     """The kernel's own rules, dev_valid_name and dev_alloc_name."""
     good = 0 < len(name.encode("utf-8", "surrogatepass")) <= NAME_MAX and name not in (".", "..")
     good = good and not any([letter in "/:" or letter in SPACES for letter in name])

@@ -7,13 +7,19 @@ in a directory of the state directory, and the runtime passes on what is said th
 
 from ..plan.steps import NODEV, NOEXEC, NOSUID, RDONLY, ListenNotify, MakeNotifyDirectory, RelayNotify
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.request import Request
+    from ..model.text import Template, Trace
+    from ..plan.steps import Step
+
 AT = "NOTIFY_SOCKET"
 INSIDE = "/run/notify"
 SOCKET = "notify.sock"
 ATTRIBUTES = RDONLY | NOSUID | NODEV | NOEXEC
 
 
-def environment(request):
+def environment(request: "Request") -> list[str]:
     """Further variables of the process."""
     found = []
     if request.listen_fds:
@@ -24,23 +30,23 @@ def environment(request):
     return found
 
 
-def prepare(request):
+def prepare(request: "Request") -> "list[Step]":
     """Steps of the host, before a mount needs the directory."""
     return [MakeNotifyDirectory(AT, "")] if request.notify_socket is not None else []
 
 
-def source(request, trace):
+def source(request: "Request", trace: "Trace") -> "Template | None":
     """The directory to bind at INSIDE with ATTRIBUTES, a host path; ``None`` where there is nobody to notify."""
     if request.notify_socket is None:
         return None
     return request.text("root", trace) + "/" + request.text("id", trace) + "/notify"
 
 
-def listen(request):
+def listen(request: "Request") -> "list[Step]":
     """Steps of whoever starts the container, before it runs."""
     return [ListenNotify(AT, "")] if request.notify_socket is not None else []
 
 
-def relay(request):
+def relay(request: "Request") -> "list[Step]":
     """Steps of ``start`` and of a detached ``run``, at their end. One in the foreground does it while it waits."""
     return [RelayNotify(AT, "")] if request.notify_socket is not None and request.is_detached else []

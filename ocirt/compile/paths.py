@@ -2,13 +2,18 @@
 
 from ..plan.steps import MaskPath, ReadonlyPath
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Linux
+    from ..plan.steps import Step
 
-def restrict(linux):
+
+def restrict(linux: "Linux") -> "list[Step]":
     """Steps of init, after pivot_root.
 
     :raises ConfigError: a path is not absolute.
     """
-    steps = [ReadonlyPath(path.path, "config-linux.md#readonly-paths", path=path.checked(absolute=True))
+    steps: "list[Step]" = [ReadonlyPath(path.path, "config-linux.md#readonly-paths", path=path.checked(absolute=True))
              for path in linux.readonly_paths]
     return steps + [MaskPath(path.path, "config-linux.md#masked-paths", path=path.checked(absolute=True))
                     for path in linux.masked_paths]

@@ -7,13 +7,25 @@ from ..plan.steps import (NONE, ChangeDirectory, CloseDescriptors, Exec, FindExe
 from . import notify
 from .capabilities import Capabilities
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Linux
+    from ..model.config import Process as View
+    from ..model.exec import ExecProcess
+    from ..model.host import Host
+    from ..model.request import Request
+    from ..model.text import AnyNumber, AnyText, Texts
+    from ..plan import Plan
+    from ..plan.steps import Step
+    from .namespaces import Namespaces
+
 SPEC, LINUX, POSIX, USER = "config.md#process", "config.md#linux-process", "config.md#posix-process", "config.md#user"
 RESOURCES = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS", "SIGPENDING",
              "MSGQUEUE", "NICE", "RTPRIO", "RTTIME")
 """By number, asm-generic/resource.h."""
 
 
-def check_terminal(terminal, request):
+def check_terminal(terminal: bool, request: "Request") -> None:
     """The rules of runc for ``process.terminal`` and ``--console-socket``: who runs in the background must be told
     where the terminal goes.
 
@@ -35,17 +47,20 @@ class Process:
     :param request: the request that this process is for.
     """
 
-    def __init__(self, process, linux, request, host, plan, namespaces):
+    def __init__(self, process: "View | ExecProcess", linux: "Linux", request: "Request", host: "Host", plan: "Plan",
+                 namespaces: "Namespaces") -> None:
         self.process, self.linux, self.request, self.host = process, linux, request, host
         self.plan, self.namespaces = plan, namespaces
         self.args = process.args
         env = process.env
-        self.env = [*([] if env is None else env if isinstance(env, list) else [env]), *notify.environment(request)]
+        self.env: "list[AnyText | Texts]" = [*([] if env is None else env if isinstance(env, list) else [env]), *notify.environment(request)]
         if self.args.is_empty():
             raise ConfigError(self.args.path, "[]", "at least the program")
         self.cwd = process.cwd.checked(absolute=True)
         user = process.user
-        self.uid, self.gid = (user.uid, user.gid) if process.has("user") else (0, 0)
+        known = process.has("user")
+        self.uid: "AnyNumber" = user.uid if known else 0
+        self.gid: "AnyNumber" = user.gid if known else 0
         self.groups = [Template(group) for group in user.additional_gids]
         if self.groups and namespaces.denies_setgroups:
             raise HostError("process.user.additionalGids", "the user namespace denies setgroups")
@@ -53,18 +68,18 @@ class Process:
         self.console = plan.register() if process.terminal and request.is_detached else NONE
         self.preserve = request.listen_fds + request.preserve_fds
 
-    def sockets(self):
+    def sockets(self) -> "list[Step]":
         """Steps of the host that connect to ``--console-socket``."""
         if self.console == NONE:
             return []
         path = self.request.text("console-socket", self.plan.trace)
         return [OpenSocket("--console-socket", SPEC, fd=self.console, path=path)]
 
-    def prepare(self):
+    def prepare(self) -> "list[Step]":
         """Steps of init before pivot_root: terminal and directory."""
         return [*self.terminal(device=1), MakeDirectory("process.cwd", SPEC, path=self.cwd, mode=0o755)]
 
-    def terminal(self, device):
+    def terminal(self, device: int) -> "list[Step]":
         """The step that sets the terminal up; none without one. ``device`` 1: it is /dev/console too."""
         process = self.process
         if not process.terminal:
@@ -74,13 +89,13 @@ class Process:
         return [MakeConsole("process.terminal", SPEC, fd=self.console, uid=self.uid, height=height, width=width,
                             device=device)]
 
-    def oom_score(self):
+    def oom_score(self) -> "list[Step]":
         """The step that sets ``oomScoreAdj``, of the first child, which the others have it from: later its files in /proc
         are not its own any more."""
         score = self.process.oom_score_adj
         return [] if score is None else [SetOomScore(score.path, LINUX, value=Template(score))]
 
-    def become(self, privileged, keep=NONE):
+    def become(self, privileged: "list[Step]", keep: int = NONE) -> "list[Step]":
         """Steps of init at last: all that is the process' own, privileges going one after the other.
 
         :param keep: register of a descriptor that later steps need.
@@ -88,7 +103,7 @@ class Process:
             that cannot wait for no_new_privs): nothing comes after them but what ends the loan of that capability.
         """
         process, user = self.process, self.process.user
-        steps = []
+        steps: "list[Step]" = []
         if self.linux.has("memoryPolicy"):
             from .memorypolicy import set_policy  # rare
             steps += set_policy(self.linux.memory_policy)
@@ -117,8 +132,9 @@ class Process:
                   FindExecutable("process.args", SPEC, args=self.args, env=self.env)]
         return [*steps, *privileged, *self.capabilities.set()] if privileged else steps
 
-    def _rlimits(self):
-        steps, seen = [], set()
+    def _rlimits(self) -> "list[Step]":
+        steps: "list[Step]" = []
+        seen: set[str] = set()
         for limit in self.process.rlimits:
             name = limit.type.read()
             resource = name.removeprefix("RLIMIT_")
@@ -131,6 +147,6 @@ class Process:
                                    hard=limit.hard, name=name))
         return steps
 
-    def execute(self):
+    def execute(self) -> "list[Step]":
         """The step that begins the program."""
         return [Exec("process.args", SPEC, args=self.args, env=self.env, preserve=self.preserve)]

@@ -8,6 +8,17 @@ from ..errors import ConfigError, HostError, RequestError, reason
 from ..model.text import bound, quote
 from ..plan.steps import JoinResctrlGroup, MakeResctrlGroup, RemoveResctrlGroup, WriteResctrlSchema
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..model.config import Config
+    from ..model.host import Host
+    from ..model.request import Request
+    from ..model.text import AnyText, Text
+    from ..plan import Plan
+    from ..plan.steps import Step
+
 SPEC = "config-linux.md#intelrdt"
 AT = "linux.intelRdt"
 BANDWIDTH = "MB:"
@@ -20,20 +31,21 @@ class Rdt:
     :raises HostError: resctrl is not mounted.
     """
 
-    def __init__(self, config, request, host, plan):
-        self.rdt, self.root, self.id = config.linux.intel_rdt, host.resctrl, request.text("id", plan.trace)
+    def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan") -> None:
+        self.rdt, self.id = config.linux.intel_rdt, request.text("id", plan.trace)
         self.name = _given(self.rdt.clos_id)
         if self.name is not None and self.name != "/" and ("/" in self.name or self.name in (".", "..")):
             raise ConfigError(f"{AT}.closID", quote(self.name), "the name of a group, or / for the default group")
-        if self.root is None:
+        if host.resctrl is None:
             raise HostError(AT, "no resctrl file system is mounted (at /sys/fs/resctrl)")
+        self.root = host.resctrl
         self.group = self.id if self.name is None else "." if self.name == "/" else self.name
-        self.monitoring = None
+        self.monitoring: "AnyText | None" = None
         if self.rdt.enable_monitoring:
             self.monitoring = "mon_groups/" + self.id if self.name == "/" else self.group + "/mon_groups/" + self.id
         self.schemas = self._schemas()
 
-    def _schemas(self):
+    def _schemas(self) -> list[tuple[str, str, bool]]:
         """The lines for the file schemata in the spec's order: JSON path, line, is it compared with a group that
         is there already?"""
         cache, bandwidth = _given(self.rdt.l3_cache_schema), _given(self.rdt.mem_bw_schema)
@@ -49,34 +61,35 @@ class Rdt:
             found.append((schema.path, line, False))
         return found
 
-    def make(self):
+    def make(self) -> "list[Step]":
         """Steps of the host, before the child."""
         at = AT if self.name is None else f"{AT}.closID"
         make = self.name is None or bool(self.schemas)
-        steps = [MakeResctrlGroup(at, SPEC, root=self.root, path=self.group, make=int(make))]
+        steps: "list[Step]" = [MakeResctrlGroup(at, SPEC, root=self.root, path=self.group, make=int(make))]
         steps += [WriteResctrlSchema(path, SPEC, root=self.root, path=self.group, value=line, compare=int(compare))
                   for path, line, compare in self.schemas]
         if self.monitoring is not None:
             steps.append(MakeResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring, make=1))
         return steps
 
-    def join(self):
+    def join(self) -> "list[Step]":
         """Steps of the host, when init's pid is known."""
-        steps = [JoinResctrlGroup(AT, SPEC, root=self.root, path=self.group)]
+        steps: "list[Step]" = [JoinResctrlGroup(AT, SPEC, root=self.root, path=self.group)]
         if self.monitoring is not None:
             steps.append(JoinResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring))
         return steps
 
-    def remove(self):
+    def remove(self) -> "list[Step]":
         """Steps of delete."""
-        steps = []
+        steps: "list[Step]" = []
         if self.monitoring is not None:
             steps.append(RemoveResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring,
                                             keep=0))
         return [*steps, RemoveResctrlGroup(AT, SPEC, root=self.root, path=self.group, keep=int(self.name is not None))]
 
 
-def change(config, request, host, plan, schemas):
+def change(config: "Config", request: "Request", host: "Host", plan: "Plan",
+           schemas: "Mapping[str, str]") -> "tuple[list[Step], list[Step]]":
     """For ``update``: steps that write ``schemas``, flag -> line, into the group of the container, and for each, the last
     first, one that puts back what is there now.
 
@@ -95,14 +108,14 @@ def change(config, request, host, plan, schemas):
     except OSError as error:
         raise HostError(f"{rdt.root}/{bound(rdt.group)}/schemata", reason(error)) from None
 
-    def write(flag, line):
+    def write(flag: str, line: str) -> "Step":
         return WriteResctrlSchema(flag, SPEC, root=rdt.root, path=rdt.group, value=line, compare=0)
 
     # A resource that is not there cannot be written either.
-    back = [write(flag, present.get(line.partition(":")[0], line)) for flag, line in reversed(schemas.items())]
+    back = [write(flag, present.get(line.partition(":")[0], line)) for flag, line in reversed(list(schemas.items()))]
     return [write(*each) for each in schemas.items()], back
 
 
-def _given(text):
+def _given(text: "Text | None") -> str | None:
     """A text's value, ``None`` where it is absent or empty."""
     return None if text is None else text.read() or None

@@ -18,6 +18,14 @@ from .process import Process, check_terminal
 from .rootfs import Rootfs
 from .seccomp import Seccomp
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Config
+    from ..model.host import Host
+    from ..model.request import Request
+    from ..model.text import AnyText, Field
+    from ..plan.steps import Step
+
 AT = "restore"
 CGROUPS = ("cgroup", "cgroup2")
 
@@ -28,7 +36,7 @@ class Restored:
     :ivar cgroup: the :class:`~ocirt.cgroups.Driver`.
     """
 
-    def __init__(self, config, request, host):
+    def __init__(self, config: "Config", request: "Request", host: "Host") -> None:
         check_terminal(config.process.terminal, request)
         self.config, self.request = config, request
         self.plan = plan = Plan(config.trace)
@@ -40,7 +48,7 @@ class Restored:
         Seccomp(config, config.process.no_new_privileges, host, plan)  # exec will need it
         self.rdt = rdt_of(config, request, host, plan)
 
-    def compile(self, root, message, log, **criu):
+    def compile(self, root: "AnyText", message: bytes, log: str, **criu: "Field") -> Plan:
         """The plan.
 
         :param root: where criu finds the rootfs: a directory that is made for it.
@@ -71,10 +79,11 @@ class Restored:
         later(config, request, plan, self.rootfs, cgroup, rdt)
         return plan
 
-    def _points(self):
+    def _points(self) -> "list[Step]":
         """Steps that make the mount points which criu will need. Binds are mounted, beside the place that criu uses: others
         may have their mount points in them. What lies in a tmpfs comes with it from the images."""
-        steps, covered = [], []
+        steps: "list[Step]" = []
+        covered: list[str] = []
         for each, made in self.mounts.each():
             target = bound(each.target).rstrip("/")
             if any([target.startswith(path + "/") for path in covered]) or each.is_remount or each.fstype in CGROUPS:

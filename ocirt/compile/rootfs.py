@@ -16,6 +16,15 @@ from ..model.text import quote
 from ..plan.steps import (NONE, PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE, ChangeRoot, MoveRoot, OpenMount, OpenRootfs,
                           OverlayRootfs, PivotRoot, SetMountAttributes, SetPropagation)
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Config
+    from ..model.request import Request
+    from ..model.text import AnyText, Template, Text
+    from ..plan import Plan
+    from ..plan.steps import Step
+    from .namespaces import Namespaces
+
 ROOT = "config.md#root"
 PROPAGATION = "config-linux.md#rootfs-mount-propagation"
 LOWER, UPPER, WORK = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.upper", "org.ocirt.rootfs.work"
@@ -38,7 +47,7 @@ class Rootfs:
     :ivar is_shared: may volumes be peers of the host's mounts?
     """
 
-    def __init__(self, config, request, plan, namespaces):
+    def __init__(self, config: "Config", request: "Request", plan: "Plan", namespaces: "Namespaces") -> None:
         self.config, self.request, self.plan = config, request, plan
         # In the runtime's own mount namespace (config-linux.md, Namespaces: inherited if not listed) nothing is
         # mounted: the mounts are made in another, and init comes back with a clone of them that is attached nowhere and
@@ -50,8 +59,8 @@ class Rootfs:
             raise ConfigError(location.path, '""', "the path of a directory")
         self.path = self.beneath_bundle(location)
         self.readonly = config.root.readonly
-        name = config.linux.rootfs_propagation
-        name = "" if name is None else name.read()
+        propagation = config.linux.rootfs_propagation
+        name = "" if propagation is None else propagation.read()
         if name not in PROPAGATIONS:
             raise ConfigError("linux.rootfsPropagation", quote(name), "shared, slave, private or unbindable")
         self.at = "linux.rootfsPropagation" if name else "root"
@@ -60,39 +69,38 @@ class Rootfs:
         self._overlay = self._overlay_step()
         self._tree = plan.register() if namespaces.hides_paths and not self._overlay else NONE
 
-    def beneath_bundle(self, path):
+    def beneath_bundle(self, path: "Text") -> "Text | Template":
         """The Text ``path``, which is relative to the bundle, as an absolute path."""
         return path if path.is_absolute() else self.bundle + "/" + path
 
-    def reach(self):
+    def reach(self) -> "list[Step]":
         """Steps of the host that open what init may not reach."""
         return [] if self._tree == NONE else [OpenMount("root.path", ROOT, fd=self._tree, source=self.path, recursive=1,
                                                         propagation=self.before)]
 
-    def open(self):
+    def open(self) -> "list[Step]":
         """Steps of init that make the rootfs a mount of this mount namespace."""
         rootfs = self._overlay or OpenRootfs("root.path", ROOT, path=self.path, tree=self._tree, aside=self.aside)
         if self.aside:
             return [rootfs]
         return [SetPropagation(self.at, PROPAGATION, propagation=self.before, recursive=1), rootfs]
 
-    def _overlay_step(self):
+    def _overlay_step(self) -> OverlayRootfs | None:
         if self.request.layer is not None:
-            upper, work = [self.request.text(name, self.plan.trace) if self.request.upper is not None else ""
-                           for name in ("upper", "work")]
-            return OverlayRootfs("--layer", ROOT, lower=split(self.request.layer), upper=upper, work=work,
-                                 path=self.path, aside=self.aside)
+            places = {name: self.request.text(name, self.plan.trace) if self.request.upper is not None else ""
+                      for name in ("upper", "work")}
+            return OverlayRootfs("--layer", ROOT, lower=split(self.request.layer), path=self.path, aside=self.aside, **places)
         lower, upper, work = [self.config.annotation(name) for name in (LOWER, UPPER, WORK)]
         if lower is None:
             for note in (upper, work):
                 if note is not None:
                     raise ConfigError(note.path, "an overlay's directory", f"{LOWER} beside it")
             return None
-        if (upper is None) != (work is None):
-            missing, other = (UPPER, work) if upper is None else (WORK, upper)
-            raise ConfigError(other.path, "one of an overlay's two directories", f"{missing} beside it")
+        for missing, note, other in ((UPPER, upper, work), (WORK, work, upper)):
+            if note is None and other is not None:
+                raise ConfigError(other.path, "one of an overlay's two directories", f"{missing} beside it")
         layers = [self._layer(layer, lower.path) for layer in split(lower.read())]
-        if upper is None:
+        if upper is None or work is None:
             return OverlayRootfs(lower.path, ROOT, lower=layers, upper="", work="", path=self.path,
                                  aside=self.aside)
         for note in (upper, work):
@@ -101,28 +109,28 @@ class Rootfs:
         return OverlayRootfs(lower.path, ROOT, lower=layers, upper=self.beneath_bundle(upper),
                              work=self.beneath_bundle(work), path=self.path, aside=self.aside)
 
-    def _layer(self, path, at):
+    def _layer(self, path: str, at: str) -> "AnyText":
         if not path:
             raise ConfigError(at, "an empty path", "paths of directories, separated by colons")
         return path if path.startswith("/") else self.bundle + f"/{path}"
 
-    def enter(self, finish):
+    def enter(self, finish: "list[Step]") -> "list[Step]":
         """The step that makes the rootfs the root, and the steps ``finish`` that make mounts read-only and mask them: what
         is attached nowhere does not change any more."""
         if self.aside:
             return [*finish, ChangeRoot("linux.namespaces", "config-linux.md#namespaces")]
         return [MoveRoot("--no-pivot", ROOT) if self.request.no_pivot else PivotRoot("root", ROOT), *finish]
 
-    def finish(self):
+    def finish(self) -> "list[Step]":
         """Steps of init after that: the root's attributes."""
-        steps = [SetMountAttributes("root.readonly", ROOT, target="/", set=RDONLY)] if self.readonly else []
+        steps: "list[Step]" = [SetMountAttributes("root.readonly", ROOT, target="/", set=RDONLY)] if self.readonly else []
         if self.after:
             steps.append(SetMountAttributes("linux.rootfsPropagation", PROPAGATION, target="/", set=0,
                                             propagation=self.after))
         return steps
 
 
-def split(text):
+def split(text: str) -> list[str]:
     """The layers in ``text``: split at colons that have no backslash before them, backslashes taken off."""
     layers, layer, letters = [], "", iter(text)
     for letter in letters:

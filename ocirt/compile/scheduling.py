@@ -8,6 +8,12 @@ from ..errors import ConfigError
 from ..model.text import choose, quote
 from ..plan.steps import SetIoPriority, SetPersonality, SetScheduler
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import IoPriority, Linux, Process, Scheduler
+    from ..model.exec import ExecProcess
+    from ..plan.steps import Step
+
 SPEC, PERSONALITY = "config.md#linux-process", "config-linux.md#personality"
 
 POLICIES = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_ISO": 4, "SCHED_IDLE": 5,
@@ -27,7 +33,7 @@ NEEDS = {"priority": ("SCHED_FIFO", "SCHED_RR"), "nice": ("SCHED_OTHER", "SCHED_
 """Property of a scheduler -> policies with which another value than 0 means something."""
 
 
-def schedule(process):
+def schedule(process: "Process | ExecProcess") -> "list[Step]":
     """Steps of init, while it has its privileges, for ``scheduler`` and ``ioPriority``.
 
     :raises ConfigError: a policy, flag or class that is none, or a property that means nothing for its policy.
@@ -36,7 +42,7 @@ def schedule(process):
         _io_priority(process.io_priority) if process.has("ioPriority") else [])
 
 
-def personality(linux):
+def personality(linux: "Linux") -> "list[Step]":
     """The step of init that sets the execution domain.
 
     :raises ConfigError: an unknown domain, or any flag: the spec has none.
@@ -47,7 +53,7 @@ def personality(linux):
     return [SetPersonality(view.path, PERSONALITY, domain=choose(DOMAINS, view.domain.read(), view.domain.path))]
 
 
-def _scheduler(view):
+def _scheduler(view: "Scheduler") -> "list[Step]":
     policy = choose(POLICIES, view.policy.read(), view.policy.path)
     name = view.policy.bound()
     values = {}
@@ -62,6 +68,6 @@ def _scheduler(view):
     return [SetScheduler(view.path, SPEC, policy=policy, flags=flags, name=name, **values)]
 
 
-def _io_priority(view):
+def _io_priority(view: "IoPriority") -> "list[Step]":
     kind = choose(CLASSES, view.kind.read(), view.kind.path)
     return [SetIoPriority(view.path, SPEC, value=kind << CLASS_SHIFT | view.priority.read())]

@@ -10,6 +10,18 @@ from ..errors import ConfigError, HostError
 from ..model.text import choose, quote
 from ..plan.steps import EVENTS, NONE, Close, LoadNotifyingSeccomp, LoadSeccomp, OpenSocket, Receive, Send
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..model.config import Config
+    from ..model.host import Host
+    from ..model.json import Json, Members
+    from ..plan import Plan
+    from ..plan.steps import Step
+    from .libseccomp import Condition, Filter
+
 SPEC = "config-linux.md#seccomp"
 STATE = "config-linux.md#the-container-process-state"
 AT, AT_PATH = "linux.seccomp", "linux.seccomp.listenerPath"
@@ -47,7 +59,7 @@ class Seccomp:
     :raises HostError: libseccomp is missing or refuses it, or the kernel lacks what it asks for.
     """
 
-    def __init__(self, config, no_new_privileges, host, plan, added=False):
+    def __init__(self, config: "Config", no_new_privileges: bool, host: "Host", plan: "Plan", added: bool = False) -> None:
         self.profile, self.filter, self.register = config.linux.value.get("seccomp"), None, NONE
         self.late, self.added = no_new_privileges, added
         if not self.profile:
@@ -67,18 +79,18 @@ class Seccomp:
         if self.path:
             self.register = plan.register()
 
-    def open(self):
+    def open(self) -> "list[Step]":
         """Steps of the host, before the child: the connection to the agent, in the namespaces that its path is of."""
         return [] if self.register == NONE else [OpenSocket(AT_PATH, SPEC, fd=self.register, path=self.path)]
 
-    def leave(self):
+    def leave(self) -> "list[Step]":
         """Steps of the host, after the child: the connection is the child's alone, so that its end is the end."""
         if self.register == NONE:
             return []
-        steps = [Close(AT_PATH, SPEC, fd=self.register)]
+        steps: "list[Step]" = [Close(AT_PATH, SPEC, fd=self.register)]
         return steps if self._is_told else [*steps, Send(AT_PATH, STATE, event=EVENTS.index("known"))]
 
-    def wait(self):
+    def wait(self) -> "list[Step]":
         """Steps of init, after it has entered its namespaces: its pid as the runtime sees it, which the agent is told,
         is known by then."""
         if self.register == NONE or self._is_told:
@@ -86,11 +98,11 @@ class Seccomp:
         return [Receive(AT_PATH, STATE, event=EVENTS.index("known"))]
 
     @property
-    def _is_told(self):
+    def _is_told(self) -> bool:
         """Will the pid be known by the time the profile is loaded? It is once the container is created."""
         return self.late and not self.added
 
-    def load(self):
+    def load(self) -> "list[Step]":
         """The steps that load the profile; none where there is none."""
         if self.filter is None:
             return []
@@ -101,7 +113,7 @@ class Seccomp:
                                      socket=self.register, metadata=self.metadata, status=status)]
 
 
-def _notifying(profile):
+def _notifying(profile: "Members") -> str | None:
     """JSON path of the first rule that notifies, or ``None``. All rules at once would have the agent asked about what
     the runtime has to do: as runc, that is an error."""
     if profile.get("defaultAction") == "SCMP_ACT_NOTIFY":
@@ -112,7 +124,7 @@ def _notifying(profile):
     return None
 
 
-def _flags(profile, host, notifies):
+def _flags(profile: "Members", host: "Host", notifies: bool) -> int:
     given = _get(profile, AT, "flags", list, [])
     if profile.get("flags") is None:
         return SPEC_ALLOW & host.seccomp_flags
@@ -127,7 +139,7 @@ def _flags(profile, host, notifies):
     return flags & ~TSYNC if notifies else flags & ~(TSYNC | WAIT_KILLABLE_RECV)
 
 
-def _listener(profile, host, notifying):
+def _listener(profile: "Members", host: "Host", notifying: str | None) -> tuple[str, str]:
     """``listenerPath``, empty where nothing notifies, and ``listenerMetadata``."""
     path = _get(profile, AT, "listenerPath", str, "")
     metadata = _get(profile, AT, "listenerMetadata", str, "")
@@ -142,7 +154,7 @@ def _listener(profile, host, notifying):
     return path, metadata
 
 
-def _get(value, path, name, kind, default=None):
+def _get(value: "Members", path: str, name: str, kind: type, default: "Any" = None) -> "Any":
     found = value.get(name)
     if found is None:
         if default is None:
@@ -153,7 +165,7 @@ def _get(value, path, name, kind, default=None):
     return found
 
 
-def _action(value, path, action="action", errno="errnoRet"):
+def _action(value: "Members", path: str, action: str = "action", errno: str = "errnoRet") -> tuple[str, int]:
     name = _get(value, path, action, str)
     number = choose(ACTIONS, name, f"{path}.{action}")
     if number not in (ERRNO, TRACE):
@@ -168,7 +180,7 @@ def _action(value, path, action="action", errno="errnoRet"):
     return name, number | returned
 
 
-def _compile(profile):
+def _compile(profile: "Members") -> bytes:
     from .libseccomp import Filter
     name, default = _action(profile, AT, "defaultAction", "defaultErrnoRet")
     rules = _get(profile, AT, "syscalls", list, [])
@@ -193,16 +205,16 @@ def _compile(profile):
         return _newer_are_enosys({arch: number for arch, number in last.items() if number >= 0}) + program
 
 
-def _names(rule):
+def _names(rule: "Json") -> list[str]:
     """Of a rule that has not been looked at yet."""
     names = rule.get("names") if type(rule) is dict else None
     return names if type(names) is list else []
 
 
-def _add_rule(made, rule, path, default):
+def _add_rule(made: "Filter", rule: "Json", path: str, default: int) -> list[str]:
     if type(rule) is not dict:
         raise ConfigError(path, quote(rule), "an object")
-    names = _get(rule, path, "names", list)
+    names: list[str] = _get(rule, path, "names", list)
     if not names:
         raise ConfigError(f"{path}.names", "[]", "at least one name")
     for index, name in enumerate(names):
@@ -219,7 +231,7 @@ def _add_rule(made, rule, path, default):
     return names
 
 
-def _conditions(rule, path):
+def _conditions(rule: "Members", path: str) -> "list[list[Condition]]":
     """Lists of conditions, any of which will do: one with all of them, or one each where two look at one argument."""
     found = []
     for index, arg in enumerate(_get(rule, path, "args", list, [])):
@@ -238,12 +250,12 @@ def _conditions(rule, path):
     return [[condition] for condition in found] if len(set(places)) < len(places) else [found]
 
 
-def _newer_are_enosys(last):
+def _newer_are_enosys(last: "Mapping[int, int]") -> bytes:
     """BPF before the program: a syscall beyond the last that the profile names, on its architecture, gets ENOSYS.
 
     :param last: architecture (AUDIT_ARCH_*; libseccomp's x32 is x86_64 with a bit in the number) -> number.
     """
-    def instruction(code, value, true=0, false=0):
+    def instruction(code: int, value: int, true: int = 0, false: int = 0) -> bytes:
         return code.to_bytes(2, "little") + bytes((true, false)) + value.to_bytes(4, "little")
 
     load, jump_equal, jump_greater, give_back = 0x20, 0x15, 0x25, 0x06

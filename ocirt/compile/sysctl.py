@@ -6,6 +6,12 @@ from ..model.json import member
 from ..plan.steps import AssertNotHostNamespace, WriteProc
 from .namespaces import IPC, NETWORK, USER, UTS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Config, Linux
+    from ..plan.steps import Step
+    from .namespaces import Namespaces
+
 IPC_KEYS = frozenset(("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
                       "kernel.shmmni", "kernel.shm_rmid_forced"))
 OWNERS = {IPC: "ipc", NETWORK: "network", UTS: "uts", USER: "user"}
@@ -13,10 +19,10 @@ FILES = {IPC: "ipc", NETWORK: "net", UTS: "uts", USER: "user"}
 """Names under /proc/self/ns."""
 
 
-def guard(config, namespaces):
+def guard(config: "Config", namespaces: "Namespaces") -> "list[Step]":
     """Steps of the host, after the namespaces to join have been opened: one that parameters or names are set in must
     not be the runtime's own, reached by its path."""
-    asked = {}
+    asked: dict[int | None, str] = {}
     for key in config.linux.sysctl:
         asked.setdefault(_owner(".".join(_parts(key))), member("linux.sysctl", key))
     for name in ("hostname", "domainname"):
@@ -27,13 +33,13 @@ def guard(config, namespaces):
             for kind, at in asked.items() if kind in namespaces.registers]
 
 
-def write(linux, namespaces):
+def write(linux: "Linux", namespaces: "Namespaces") -> "list[Step]":
     """Steps of init that write ``linux.sysctl``.
 
     :param namespaces: the container's :class:`~ocirt.compile.namespaces.Namespaces`.
     :raises ConfigError: a key is none, or belongs to the host.
     """
-    steps = []
+    steps: "list[Step]" = []
     for key, value in linux.sysctl.items():
         at = member("linux.sysctl", key)
         parts = _parts(key)
@@ -48,7 +54,7 @@ def write(linux, namespaces):
     return steps
 
 
-def _parts(key):
+def _parts(key: str) -> list[str]:
     """The parts of a key. Whichever of ``.`` and ``/`` comes first separates, the other belongs to names, sysctl(8):
     ``net.ipv4.conf.eth0/1.forwarding``."""
     first = min([key.find(sign) % (len(key) + 1) for sign in "./"])
@@ -57,7 +63,7 @@ def _parts(key):
     return [part.replace("/", ".") for part in key.split(".")]
 
 
-def _owner(key):
+def _owner(key: str) -> int | None:
     """The kind of namespace that the parameter ``key`` belongs to, or ``None``."""
     if key in IPC_KEYS or key.startswith("fs.mqueue."):
         return IPC
