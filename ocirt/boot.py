@@ -17,8 +17,13 @@ from posix import _exit
 
 from .errors import OcirtError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .log import Log
+    from .model.request import Words
 
-def main(words):
+
+def main(words: list[str]) -> None:
     """Run the branch that ``words`` ask for and end the process; it never returns.
 
     :param words: as in the module's text.
@@ -28,7 +33,7 @@ def main(words):
     _exit(run(words))  # everything is written unbuffered: there is nothing to tear down
 
 
-def run(words):
+def run(words: list[str]) -> int:
     """Run the branch that ``words`` ask for.
 
     An error is one line in the log, never a traceback, except for one nobody expected under ``--debug``.
@@ -68,9 +73,9 @@ _PREFIX = {"@exec": "exec failed: "}
 """As runc begins these errors, and the executable."""
 
 
-def split(words):
+def split(words: list[str]) -> tuple[dict[str, str], list[str]]:
     """The ``key=value`` words up to ``--`` as a dict, and the words after it."""
-    pairs = {}
+    pairs: dict[str, str] = {}
     for index, word in enumerate(words):
         if word == "--":
             return pairs, words[index + 1:]
@@ -79,7 +84,7 @@ def split(words):
     return pairs, []
 
 
-def _restore_signals():
+def _restore_signals() -> None:
     """Undo what Python's start does to signals: an executable that we become must not inherit it, and Ctrl-C
     ends us without a traceback."""
     signal(SIGPIPE, SIG_DFL)
@@ -88,7 +93,7 @@ def _restore_signals():
         signal(SIGINT, SIG_DFL)
 
 
-def _log(pairs, branch, arguments):
+def _log(pairs: "Words", branch: str, arguments: list[str]) -> "Log":
     from .log import Log
     if branch == "@cli":  # the flags still stand among the arguments
         from .cli.parser import log_of
@@ -96,7 +101,7 @@ def _log(pairs, branch, arguments):
     return Log.of(pairs)
 
 
-def _report(log, error):
+def _report(log: "Log", error: Exception) -> None:
     """Log an exception that is a mistake of ours."""
     log.error(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}")
     if log.is_debug:

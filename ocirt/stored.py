@@ -5,8 +5,12 @@ import posix
 from .errors import ConfigError, StateError, reason
 from .model.json import parse
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .model.request import Words
 
-def stored(words):
+
+def stored(words: "Words") -> "tuple[bytes, Words, str]":
     """What the container of ``words`` was created with: the bytes of config.json, the request's words, and these as they
     stand in state.json.
 
@@ -22,7 +26,7 @@ def stored(words):
         raise StateError(id, "state.json is not what create writes") from None
 
 
-def _state(root, id):
+def _state(root: str, id: str) -> bytes:
     """state.json; of a create that was cut off before it had one, what stands after the program."""
     try:
         return _read(root, id, "state.json")
@@ -36,7 +40,7 @@ def _state(root, id):
         raise
 
 
-def _read(root, id, name):
+def _read(root: str, id: str, name: str) -> bytes:
     try:
         fd = posix.open(f"{root}/{id}/{name}", posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError as error:

@@ -16,6 +16,14 @@ from .output import write
 from .plan import ID, read, words
 from .root import root_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .parser import CommandLine
+
 COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "HITS", "MADE", "USED", "BUILD", "SHAPE")
 NAME = re.compile(r"[0-9a-f]{16}\.[0-9]+|filter\.[0-9a-f]{16}|"  # kept
                   r"\.([0-9a-f]{16}\.[0-9]+|filter\.[0-9a-f]{16})\.[0-9]+")  # being written
@@ -24,7 +32,7 @@ ORDER = list(dict.fromkeys([flag.name for flag in GLOBAL + sum([verb.flags for v
 """Names of the flags in the executable's order (plan/generate.py)."""
 
 
-def run(line):
+def run(line: "CommandLine") -> None:
     """Do what the first argument says.
 
     :raises OcirtError: the arguments, the bundle or the directory do not allow it.
@@ -44,7 +52,7 @@ def run(line):
         write(json.dumps(rows, indent=2) + "\n" if line.options.format == "json" else as_table(rows))
 
 
-def directory_of(environment, euid):
+def directory_of(environment: "Mapping[str, str]", euid: int) -> str:
     """Where create would look for programs (core/cache.c has the same rules).
 
     :raises HostError: nowhere: the cache is off, or no place is fit for it.
@@ -59,15 +67,15 @@ def directory_of(environment, euid):
     candidates = ["/run/ocirt-cache"] * (euid == 0) + candidates
     if chosen and chosen.startswith("/"):
         candidates = [chosen]
-    wrong = "no programs are kept: neither root nor XDG_RUNTIME_DIR is there"
+    wrong: str | None = "no programs are kept: neither root nor XDG_RUNTIME_DIR is there"
     for directory in candidates:
         wrong = unfit(directory, euid)
         if wrong is None:
             return directory
-    raise HostError(candidates[0] if candidates else "cache", wrong)
+    raise HostError(candidates[0] if candidates else "cache", str(wrong))
 
 
-def unfit(directory, euid):
+def unfit(directory: str, euid: int) -> str | None:
     """Why nothing is kept in ``directory``; ``None`` where it is fit, or may be made."""
     try:
         found = os.lstat(directory)
@@ -84,13 +92,13 @@ def unfit(directory, euid):
     return None
 
 
-def _is_tmpfs(device):
+def _is_tmpfs(device: int) -> bool:
     number = f"{os.major(device)}:{os.minor(device)}"
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         return any(line.split(" ")[2] == number and line.partition(" - ")[2].startswith("tmpfs ") for line in file)
 
 
-def entries(directory):
+def entries(directory: str) -> list[tuple[str, Entry | None]]:
     """Pairs of name and :class:`Entry`, ``None`` for a file that is none, in the order of their names."""
     try:
         names = sorted(name for name in os.listdir(directory) if NAME.fullmatch(name) and not name.startswith("."))
@@ -101,7 +109,7 @@ def entries(directory):
     return [(name, _entry(os.path.join(directory, name))) for name in names]
 
 
-def _entry(path):
+def _entry(path: str) -> Entry | None:
     try:
         # Reading one here must not look like a create's.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME)
@@ -111,7 +119,7 @@ def _entry(path):
         return None
 
 
-def row_of(directory, name, entry):
+def row_of(directory: str, name: str, entry: Entry | None) -> "dict[str, Any]":
     """What `list` shows of an entry, as a dict; of a file that is none only name and size."""
     from .._build import BUILD_ID
     try:
@@ -133,11 +141,11 @@ def row_of(directory, name, entry):
         "properties": tops}
 
 
-def _time(seconds):
+def _time(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def as_table(rows):
+def as_table(rows: "list[dict[str, Any]]") -> str:
     lines = [COLUMNS]
     for row in rows:
         if "filter" in row:
@@ -155,7 +163,7 @@ def as_table(rows):
     return "".join([f"{each.rstrip()}\n" for each in padded])
 
 
-def clear(directory):
+def clear(directory: str) -> int:
     """Remove all entries. Returns how many there were."""
     try:
         names = [name for name in os.listdir(directory) if NAME.fullmatch(name)]
@@ -168,7 +176,7 @@ def clear(directory):
     return len([name for name in names if not name.startswith(".")])
 
 
-def explanation(directory, options, bundle):
+def explanation(directory: str, options: "Namespace", bundle: str) -> list[str]:
     """Lines that say what create would find for a bundle.
 
     :raises OcirtError: the bundle has no config.json that can be looked up.
@@ -202,7 +210,7 @@ def explanation(directory, options, bundle):
             _nearest(ours, shape, structure, request)]
 
 
-def words_of(options, bundle):
+def words_of(options: "Namespace", bundle: str) -> dict[str, str]:
     """The words of the request, as the launcher has them."""
     given = words(options, bundle) | {"verb": "run" if options.run else "create", "id": ID, "root": root_of(options)}
     for name in ORDER:
@@ -217,12 +225,12 @@ def words_of(options, bundle):
     return given
 
 
-def _nearest(ours, shape, structure, request):
-    best = None
+def _nearest(ours: list[tuple[str, Entry]], shape: Shape, structure: str, request: str) -> str:
+    best: tuple[int, str] | None = None
     for name, entry in ours:
         if entry.structure == structure:
             return f"  {name}: {other_request(entry, request)}"
         distance, wrong = other_structure(entry, shape)
         if best is None or distance < best[0]:
             best = distance, f"  {name}: {wrong}"
-    return best[1]
+    return best[1] if best else ""

@@ -16,10 +16,21 @@ from ..plan import Plan
 from . import containers
 from .create import execute
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..criu.message import Message
+    from ..model.config import Config
+    from ..model.host import Host
+    from ..model.request import Request
+    from .parser import CommandLine
+
 LOG = "dump.log"
 
 
-def run(line):
+def run(line: "CommandLine") -> None:
     """Save the container. It is deleted afterwards, unless a flag says that it goes on: there is no return then, this
     process becomes the executable.
 
@@ -54,7 +65,7 @@ def run(line):
         execute(line.executable, [*line.start, "delete", "--force", "--", id])
 
 
-def _of_flags(flags, images):
+def _of_flags(flags: "Mapping[str, Any]", images: str) -> "dict[str, Any]":
     """criu's options that stand for flags of checkpoint alone.
 
     :raises RequestError: a flag has a value that it cannot have.
@@ -76,7 +87,7 @@ def _of_flags(flags, images):
             "link_remap": flags["link-remap"], "parent_img": parent, "track_mem": True if parent else None, "ps": server}
 
 
-def _status_fd(given):
+def _status_fd(given: int | None) -> int | None:
     """``--status-fd``, a descriptor of the caller's.
 
     :raises RequestError: it is none that can be written.
@@ -90,7 +101,7 @@ def _status_fd(given):
     return given
 
 
-def _of_container(config, request, host, pid, pre):
+def _of_container(config: "Config", request: "Request", host: "Host", pid: int, pre: bool) -> "dict[str, Any]":
     """criu's options that are about the container whose first process is ``pid``.
 
     :param pre: is only memory saved?
@@ -111,7 +122,7 @@ def _of_container(config, request, host, pid, pre):
     return options
 
 
-def _keep_descriptors(pid, images):
+def _keep_descriptors(pid: int, images: str) -> None:
     """Write where the standard streams of the process lead, so that restore can put its own pipes in place of theirs."""
     import json
     try:
@@ -125,8 +136,8 @@ def _keep_descriptors(pid, images):
         raise OcirtError(f"--image-path {images}: {DESCRIPTORS}: {reason(error)}") from None
 
 
-def _save(criu, request, log, status_fd):
-    def notified(script):
+def _save(criu: str, request: "Message", log: str, status_fd: int | None) -> None:
+    def notified(script: str) -> None:
         if script == "status-ready" and status_fd is not None:
             os.write(status_fd, b"\0")
 
@@ -137,7 +148,7 @@ def _save(criu, request, log, status_fd):
         raise OcirtError(f"criu: {said or error} (see {log})") from None
 
 
-def _last_error(log):
+def _last_error(log: str) -> str:
     try:
         with open(log, "rb") as file:
             return last_error(file.read())

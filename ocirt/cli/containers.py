@@ -12,8 +12,14 @@ from ..plan import Plan
 from ..stored import stored
 from .root import root_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..cgroups import Driver
+    from ..model.config import Config
+    from .parser import CommandLine
 
-def state_of(line):
+
+def state_of(line: "CommandLine") -> state.State:
     """The :class:`~ocirt.state.State` of the container that the command line names.
 
     :raises StateError: there is none.
@@ -21,7 +27,7 @@ def state_of(line):
     return state.read(root_of(line.options), line.arguments[0])
 
 
-def lock(line):
+def lock(line: "CommandLine") -> int:
     """A descriptor of the state directory of the container that the command line names, with the lock that verbs hold
     which change a container. An executable that this process becomes inherits it.
 
@@ -43,7 +49,7 @@ def lock(line):
     return fd
 
 
-def read(line):
+def read(line: "CommandLine") -> "tuple[Config, Request, Host]":
     """The container that the command line names, as it was created: its Config, Request and Host.
 
     :raises StateError: there is none, it is still being created, or its state directory is broken.
@@ -55,7 +61,7 @@ def read(line):
     return parse(data), Request(words), Host()
 
 
-def driver_of(config, request, host):
+def driver_of(config: "Config", request: Request, host: Host) -> "Driver":
     """The :class:`~ocirt.cgroups.Driver` of such a container, for reading.
 
     :raises OcirtError: what was compiled cannot be compiled here.

@@ -8,11 +8,20 @@ from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_W
 
 from ..errors import OcirtError, reason
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Never
+
+    from ..model.config import Config
+    from ..model.request import Words
+    from ..plan.filters import Filters
+
 MFD_NOEXEC_SEAL = 8
 SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
 
 
-def compile_and_execute(words, arguments):
+def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     """Compile the bundle and become the executable again, which then runs the program.
 
     :param words: the launcher's ``key=value`` words as a dict; ``self`` and ``config`` are descriptors,
@@ -25,7 +34,7 @@ def compile_and_execute(words, arguments):
     execute(int(words["self"]), [arguments[0], f"@program={hand_over(program)},{config}", *arguments[1:]])
 
 
-def compile_program(data, words):
+def compile_program(data: bytes, words: "Words") -> bytes:
     """The program for the config whose bytes are ``data``, as asked for by ``words``.
 
     :raises OcirtError: config, request or host do not allow it.
@@ -53,7 +62,7 @@ def compile_program(data, words):
     return program
 
 
-def filters_of(config, words, build):
+def filters_of(config: "Config", words: "Words", build: str) -> "Filters | None":
     """The :class:`~ocirt.plan.filters.Filters` kept where the launcher says, ``None`` where it has no place for them, or the
     config needs none."""
     if "cache" not in words or not config.linux.value.get("seccomp"):
@@ -62,7 +71,7 @@ def filters_of(config, words, build):
     return Filters(words["cache"].rpartition("/")[0], build)
 
 
-def read_all(fd):
+def read_all(fd: int) -> bytes:
     """All bytes of the file ``fd``, wherever its offset stands; the offset is shared and is not moved."""
     size = posix.fstat(fd).st_size
     data = posix.pread(fd, size, 0)
@@ -71,7 +80,7 @@ def read_all(fd):
     return data
 
 
-def hand_over(program):
+def hand_over(program: bytes) -> int:
     """A sealed memfd with the bytes ``program``, inherited over exec."""
     try:
         # Since Linux 6.3 it must say that it is not to be executed where the sysctl vm.memfd_noexec is 2.
@@ -85,7 +94,7 @@ def hand_over(program):
     return fd
 
 
-def execute(executable, words):
+def execute(executable: int, words: list[str]) -> "Never":
     """Become the ``executable`` (a descriptor) with the command line ``words``.
 
     :raises OcirtError: it cannot be executed.
@@ -96,7 +105,7 @@ def execute(executable, words):
         raise OcirtError(f"execute ocirt again: {reason(error)}") from None
 
 
-def environment():
+def environment() -> "Mapping[bytes, bytes]":
     """The environment that this process was given, without what Python's start adds to it (PEP 538)."""
     if b"LC_CTYPE" not in posix.environ:
         return posix.environ

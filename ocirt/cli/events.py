@@ -11,12 +11,21 @@ from ..model.text import quote
 from .containers import driver_of, read, state_of
 from .output import write
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..model.config import Config
+    from ..model.host import Host
+    from ..model.request import Request
+    from .parser import CommandLine
+
 INTERVAL = "5s"
 UNITS = {"h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ns": 1e-9}
 _PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(h|ms|m|us|\u00b5s|\u03bcs|ns|s)")
 
 
-def run(line):
+def run(line: "CommandLine") -> None:
     """Print events until the container ends, or its statistics once.
 
     :raises OcirtError: the container does not run, has no cgroups, or the interval is none.
@@ -26,7 +35,7 @@ def run(line):
     config, request, host = read(line)
     driver = driver_of(config, request, host)
 
-    def print_stats():
+    def print_stats() -> None:
         _print("stats", request.id, driver.stats() | {"intel_rdt": _resctrl(config, request, host)})
 
     if line.options.stats:
@@ -49,7 +58,7 @@ def run(line):
             due = max(due + interval, time.monotonic())
 
 
-def seconds(text):
+def seconds(text: str) -> float:
     """A duration as Go writes it: ``5s``, ``100ms``, ``1m30.5s``.
 
     :raises RequestError: it is none, or not greater than 0.
@@ -63,7 +72,7 @@ def seconds(text):
     return found
 
 
-def _hold(line):
+def _hold(line: "CommandLine") -> int:
     """A pidfd of the container's first process."""
     state = state_of(line)
     if state.pid:
@@ -78,7 +87,7 @@ def _hold(line):
     raise OcirtError(f"container with id {state.id} is not running")
 
 
-def _resctrl(config, request, host):
+def _resctrl(config: "Config", request: "Request", host: "Host") -> "dict[str, Any]":
     if not config.linux.has("intelRdt"):
         return {}
     from ..cgroups.resctrl import stats
@@ -87,6 +96,6 @@ def _resctrl(config, request, host):
     return stats(Rdt(config, request, host, Plan(config.trace)))
 
 
-def _print(kind, id, data=None):
+def _print(kind: str, id: str, data: "dict[str, Any] | None" = None) -> None:
     event = {"type": kind, "id": id} | ({} if data is None else {"data": data})
     write(json.dumps(event, separators=(",", ":")) + "\n")

@@ -8,8 +8,16 @@ from ..model.json import parse as parse_json
 from ..stored import stored
 from .create import execute, filters_of, hand_over, read_all
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Never
 
-def compile_and_execute(words, arguments):
+    from ..errors import OcirtError
+    from ..model.exec import ExecRequest as Asked
+    from ..model.request import Words
+
+
+def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     """Compile the process and become the executable again, which then runs the program.
 
     :param words: the launcher's ``key=value`` words as a dict; ``self`` and ``config`` (of a process file) are
@@ -24,7 +32,8 @@ def compile_and_execute(words, arguments):
     execute(int(words["self"]), [arguments[0], f"@program={hand_over(program)}", *arguments[1:]])
 
 
-def compile_program(words, command, own, data, container, created):
+def compile_program(words: "Words", command: list[str], own: bytes | None, data: bytes, container: "Words",
+                    created: str) -> bytes:
     """The program for a process.
 
     :param command: the words after the id.
@@ -63,7 +72,7 @@ def compile_program(words, command, own, data, container, created):
     return found.data
 
 
-def _of_the_command_line(error, request):
+def _of_the_command_line(error: ConfigError, request: "Asked") -> "OcirtError":
     """The error in words of what it is about: a flag (its path begins with ``$``), the process file, or else
     config.json."""
     if error.path.startswith("$"):
@@ -75,6 +84,6 @@ def _of_the_command_line(error, request):
     return error
 
 
-def _place(error, path):
+def _place(error: ConfigError, path: str) -> str:
     place = f"{path}: " if path else ""
     return f"{place}found {error.found}, expected {error.expected}"

@@ -14,11 +14,17 @@ from ..model import config
 from .flags import SPEC_VERSION, VERBS
 from .output import write
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .parser import CommandLine
+
 OLDEST_VERSION = "1.0.0"
 """The oldest ociVersion that is taken: every 1.x is (:func:`ocirt.model.config.check_version`)."""
 
 
-def run(line):
+def run(line: "CommandLine") -> None:
     """Print the features as one JSON object.
 
     :raises OcirtError: standard output takes no more.
@@ -26,7 +32,7 @@ def run(line):
     write(json.dumps(features(), indent=2) + "\n")
 
 
-def features():
+def features() -> "dict[str, Any]":
     """The features structure, runtime-spec 1.3.0."""
     from .._build import BUILD_ID
     drivers = {module.name for module in iter_modules(cgroups.__path__)}
@@ -62,16 +68,16 @@ def features():
     }
 
 
-def _reads(view, name):
+def _reads(view: type, name: str) -> bool:
     """Is the property ``name`` one of those that the model's ``view`` has? What it has is applied: anything else is
     ignored or refused."""
     return any(getattr(each, "name", "") == name for each in vars(view).values())
 
 
-def _seccomp():
+def _seccomp() -> "dict[str, Any]":
     """The names are this build's. Which flags are supported is the running kernel's say, and unknown without
     libseccomp."""
-    found = {
+    found: "dict[str, Any]" = {
         "enabled": True,
         "actions": sorted(seccomp.ACTIONS),
         "operators": sorted(seccomp.OPERATORS),
@@ -85,7 +91,7 @@ def _seccomp():
     return found
 
 
-def _libseccomp_version():
+def _libseccomp_version() -> dict[str, str]:
     try:
         return {"io.github.seccomp.libseccomp.version": libseccomp.version()}
     except HostError:

@@ -5,6 +5,10 @@ argparse parsers (:mod:`ocirt.cli.parser`) and the launcher's tables (``flags.h`
 ``--flag value`` or ``--flag=value``: all mean the same, as with runc.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 SPEC_VERSION = "1.3.0"
 
 
@@ -18,12 +22,13 @@ class Flag:
 
     __slots__ = ("name", "letter", "value", "help", "choices", "repeats")
 
-    def __init__(self, name, help, value=None, letter="", choices=(), repeats=ONCE):
+    def __init__(self, name: str, help: str, value: str | None = None, letter: str = "",
+                 choices: "Sequence[str]" = (), repeats: int = ONCE) -> None:
         self.name, self.help, self.value, self.letter, self.choices = name, help, value, letter, choices
         self.repeats = repeats
 
     @property
-    def takes_value(self):
+    def takes_value(self) -> bool:
         return self.value is not None
 
 
@@ -33,7 +38,7 @@ class Verb:
 
     __slots__ = ("arguments", "help", "flags", "arguments_min", "arguments_max", "command")
 
-    def __init__(self, arguments, help, *flags, min=1, max=1, command=False):
+    def __init__(self, arguments: str, help: str, *flags: Flag, min: int = 1, max: int = 1, command: bool = False) -> None:
         self.arguments, self.help, self.flags, self.command = arguments, help, flags, command
         self.arguments_min, self.arguments_max = min, max
 

@@ -3,6 +3,10 @@
 from .. import __version__
 from .flags import GLOBAL, SPEC_VERSION, VERBS, Flag
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 HELP = Flag("help", "show help", letter="h")
 VERSION = Flag("version", "print the version", letter="v")
 
@@ -86,7 +90,7 @@ What only the host lacks is no error here. The exit status is 1 if there are err
 }
 
 
-def general():
+def general() -> str:
     """The help of the whole command line."""
     width = max(map(len, VERBS))
     verbs = [f"{name:{width}}  {verb.help}" for name, verb in VERBS.items()]
@@ -98,7 +102,7 @@ def general():
         ("GLOBAL OPTIONS", _flags((*GLOBAL, HELP, VERSION))))
 
 
-def of_verb(name):
+def of_verb(name: str) -> str:
     """The help of the verb ``name``."""
     verb = VERBS[name]
     return _layout(
@@ -108,12 +112,12 @@ def of_verb(name):
         ("OPTIONS", _flags((*verb.flags, HELP))))
 
 
-def _layout(*blocks):
+def _layout(*blocks: "tuple[str, Iterable[str]]") -> str:
     return "\n".join([f"{title}:\n" + "".join([f"   {line}\n" for line in lines]) if title
                       else "".join([f"{line}\n" for line in lines]) for title, lines in blocks])
 
 
-def _flags(flags):
+def _flags(flags: "Iterable[Flag]") -> list[str]:
     """Lines of ``--name VALUE, -n VALUE  what it does``, aligned."""
     left = []
     for flag in flags:

@@ -7,8 +7,14 @@ request, and from these this build compiles what the verb needs.
 from ..stored import stored
 from .create import compile_program, execute, hand_over
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Never
 
-def compile_and_execute(words, arguments):
+    from ..model.request import Words
+
+
+def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     """Compile the container anew and become the executable again, which then runs the verb.
 
     :param words: the launcher's ``key=value`` words as a dict: ``id``, ``root`` and ``self``, a descriptor.

@@ -13,8 +13,15 @@ from .flags import PYTHON
 from .output import write
 from .parser import UnknownVerb, UsageError, log_of, parse
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Never
 
-def main(words, arguments):
+    from ..log import Log
+    from ..model.request import Words
+
+
+def main(words: "Words", arguments: list[str]) -> int:
     """Run the command line ``arguments``, the program's name first.
 
     :param words: the launcher's ``key=value`` words as a dict.
@@ -41,7 +48,7 @@ def main(words, arguments):
     return import_module(f".{line.verb}", __package__).run(line) or 0
 
 
-def _give_back(words, plain, given):
+def _give_back(words: "Words", plain: list[str], given: list[str]) -> "Never":
     """Become the executable again, with a command line of its own verbs in a form that it reads (a switch with
     ``=T``, ``--`` before the verb).
 
@@ -52,7 +59,7 @@ def _give_back(words, plain, given):
     execute(int(words["self"]), plain)
 
 
-def _check_log(log):
+def _check_log(log: "Log") -> None:
     """A log that cannot be written is an error before anything is done.
 
     :raises OcirtError: the file cannot be opened.

@@ -5,7 +5,7 @@ import os
 from ..errors import OcirtError, reason
 
 
-def write(text):
+def write(text: str) -> None:
     """Write ``text`` as UTF-8, whatever the locale, at once.
 
     :raises OcirtError: standard output takes no more (a full disk, a closed descriptor). A pipe whose

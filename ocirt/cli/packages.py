@@ -8,8 +8,12 @@ from importlib import import_module
 
 from ..errors import HostError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-def need(verb, name):
+
+def need(verb: str, name: str) -> "Any":
     """Have the package ``name`` in reach of ``import``, for ``verb``.
 
     :raises HostError: this interpreter has no such package, or one that cannot be imported.

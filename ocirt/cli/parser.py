@@ -12,6 +12,13 @@ from ..log import Log
 from . import help
 from .flags import GLOBAL, VERBS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Never
+
+    from .flags import Flag, Verb
+
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
@@ -19,7 +26,7 @@ _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 class UsageError(RequestError):
     """The command line cannot be read. ``usage`` is what standard output gets: the complaint and the help."""
 
-    def __init__(self, message, usage):
+    def __init__(self, message: str, usage: str) -> None:
         super().__init__(message)
         self.usage = usage
 
@@ -27,7 +34,7 @@ class UsageError(RequestError):
 class UnknownVerb(RequestError):
     """There is no such verb, or no help for it: exit status 3, as runc's."""
 
-    def __init__(self, verb):
+    def __init__(self, verb: str) -> None:
         super().__init__(f"No help topic for '{verb}'")
 
 
@@ -49,17 +56,18 @@ class CommandLine:
 
     __slots__ = ("verb", "options", "arguments", "wants_help", "words", "start", "executable")
 
-    def __init__(self, verb, options, arguments=(), wants_help=False, start=(), rest=()):
+    def __init__(self, verb: str, options: argparse.Namespace, arguments: "Iterable[str]" = (),
+                 wants_help: bool = False, start: "Iterable[str]" = (), rest: "Iterable[str]" = ()) -> None:
         self.verb, self.options, self.arguments = verb, options, list(arguments)
         self.wants_help, self.start, self.words = wants_help, list(start), [*start, *rest]
         self.executable = -1
 
     @property
-    def log(self):
+    def log(self) -> Log:
         return Log(self.options.log or "", self.options.log_format or "text", self.options.debug)
 
 
-def parse(words):
+def parse(words: list[str]) -> CommandLine:
     """Read the command line ``words``, the program's name first.
 
     :raises UsageError: a flag or the number of arguments is wrong.
@@ -91,7 +99,7 @@ def parse(words):
                        [name, *flags, *(["--", *arguments] if arguments else [])])
 
 
-def log_of(words):
+def log_of(words: list[str]) -> Log:
     """The log that the command line ``words`` asks for, as far as it can be read: for errors in the rest of it."""
     for end in range(len(words), 0, -1):
         options = argparse.Namespace()
@@ -103,7 +111,7 @@ def log_of(words):
     return Log()
 
 
-def normalize(flags, words, interspersed=True):
+def normalize(flags: "Iterable[Flag]", words: "Iterable[str]", interspersed: bool = True) -> tuple[list[str], list[str]]:
     """Split ``words`` into flags, each written ``--name=value``, and arguments.
 
     :param interspersed: whether flags may follow arguments; if not, reading ends at the first argument.
@@ -134,7 +142,7 @@ def normalize(flags, words, interspersed=True):
     return written, arguments + rest
 
 
-def _truth(name, value):
+def _truth(name: str, value: str) -> str:
     if value in _TRUE:
         return "true"
     if value in _FALSE:
@@ -142,7 +150,8 @@ def _truth(name, value):
     raise _FlagError(f'invalid boolean value "{value}" for -{name}: parse error')
 
 
-def _read(flags, words, options, interspersed=True):
+def _read(flags: "Iterable[Flag]", words: "Iterable[str]", options: argparse.Namespace,
+          interspersed: bool = True) -> tuple[list[str], list[str]]:
     """Read ``words`` by ``flags`` into ``options``; returns what :func:`normalize` does."""
     flags = (*flags, help.HELP)
     written, arguments = normalize(flags, words, interspersed)
@@ -151,11 +160,11 @@ def _read(flags, words, options, interspersed=True):
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message):
+    def error(self, message: str) -> "Never":
         raise _FlagError(message.removeprefix("argument "))
 
 
-def _parser(flags):
+def _parser(flags: "Iterable[Flag]") -> _Parser:
     parser = _Parser(add_help=False, allow_abbrev=False)
     for flag in flags:
         kind = (str if flag.takes_value else "true".__eq__) if flag.value != "N" else _count
@@ -164,14 +173,14 @@ def _parser(flags):
     return parser
 
 
-def _count(text):
+def _count(text: str) -> int:
     """The number of a flag whose value is called N."""
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f'found "{text}", expected a number from 0 on')
     return int(text)
 
 
-def _check_count(program, name, verb, count):
+def _check_count(program: str, name: str, verb: "Verb", count: int) -> None:
     low, high = verb.arguments_min, verb.arguments_max
     if low <= count and (count <= high or verb.command):
         return

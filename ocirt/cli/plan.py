@@ -12,13 +12,20 @@ from ..plan.printer import plan_lines, trace_lines
 from .output import write
 from .root import root_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from ..model.config import Config
+    from .parser import CommandLine
+
 ID = "ID"
 """Stands for the id of a container that is never made."""
 CONSOLE_SOCKET = "/CONSOLE-SOCKET"
 """Stands for the socket that a bundle with a terminal needs at create."""
 
 
-def run(line):
+def run(line: "CommandLine") -> None:
     """Print the plan of a bundle, or with ``--slots`` what it was compiled from.
 
     :raises OcirtError: config.json cannot be read or compiled.
@@ -33,7 +40,7 @@ def run(line):
     write("".join([each + "\n" for each in lines]))
 
 
-def host_for(config):
+def host_for(config: "Config") -> Host:
     """The Host that the plan is for: this one, or where only root could create the container, this one as root sees it.
 
     So that anybody can read what a bundle of root's would do.
@@ -46,7 +53,7 @@ def host_for(config):
                 denies_setgroups=False)
 
 
-def read(path, flag):
+def read(path: str, flag: str) -> bytes:
     """The bytes of the file ``path``, which ``flag`` named.
 
     :raises RequestError: it cannot be read.
@@ -58,7 +65,7 @@ def read(path, flag):
         raise RequestError(f"{flag} {path}: {reason(error)}".lstrip()) from None
 
 
-def words(options, bundle):
+def words(options: "Namespace", bundle: str) -> dict[str, str]:
     """The words of a request to create a container of ``bundle``, as the launcher writes them."""
     given = {"verb": "create", "id": ID, "bundle": bundle, "root": root_of(options)}
     for name in ("cgroup-manager", "rootless"):

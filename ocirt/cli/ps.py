@@ -8,11 +8,17 @@ from ..errors import HostError, OcirtError, reason
 from .containers import driver_of, read
 from .output import write
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .parser import CommandLine
+
 OPTIONS = ["-ef"]
 """Of ps(1), where none are given."""
 
 
-def run(line):
+def run(line: "CommandLine") -> None:
     """Print pids, or what ps(1) says of these processes.
 
     :raises OcirtError: there is no such container, it has no cgroups, or ps(1) fails.
@@ -24,14 +30,14 @@ def run(line):
         write(table(found, line.arguments[1:] or OPTIONS))
 
 
-def pids(directory):
+def pids(directory: str) -> list[int]:
     """The pids in the cgroup ``directory`` and those beneath it; none where it does not exist (any more).
 
     :raises HostError: it cannot be read.
     """
-    found = []
+    found: list[int] = []
 
-    def fail(error):
+    def fail(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
             raise HostError(directory, reason(error)) from None
 
@@ -46,7 +52,7 @@ def pids(directory):
     return found
 
 
-def table(pids, options):
+def table(pids: "Iterable[int]", options: list[str]) -> str:
     """The lines of ``ps OPTIONS`` that are about ``pids``, and its header.
 
     :raises OcirtError: ps(1) is missing, fails, or prints no column PID.

@@ -15,12 +15,18 @@ from ..plan.encode import encode as encode_plan
 from .create import execute, hand_over, read_all
 from .flags import NATIVE, VALUES
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Never
+
+    from ..model.request import Words
+
 LOG = "restore.log"
 ROOT = "criu-root"
 """In the state directory, for a while: where criu finds the rootfs."""
 
 
-def compile_and_execute(words, arguments):
+def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     """Compile the bundle and criu's request, and become the executable again, which then runs the program.
 
     :param words: the launcher's ``key=value`` words as a dict.
@@ -56,9 +62,9 @@ def compile_and_execute(words, arguments):
     execute(int(words["self"]), [arguments[0], f"@program={program},{config_fd}", *arguments[1:]])
 
 
-def _flags(words):
+def _flags(words: "Words") -> "dict[str, Any]":
     """The flags of restore by name; of one that repeats all values."""
-    found = {}
+    found: "dict[str, Any]" = {}
     for flag in NATIVE["restore"].flags:
         if flag.repeats == VALUES:
             found[flag.name] = [words[key] for key in words if key.startswith(flag.name + ".")]
@@ -67,9 +73,9 @@ def _flags(words):
     return found
 
 
-def _own_cgroups():
+def _own_cgroups() -> dict[str, str]:
     """The caller's own cgroups, by controller: criu puts what it restores into those that the container has none in."""
-    found = {}
+    found: dict[str, str] = {}
     with open("/proc/self/cgroup") as file:
         for line in file:
             _, names, path = line.rstrip("\n").split(":", 2)
@@ -77,7 +83,7 @@ def _own_cgroups():
     return found
 
 
-def _pipes(images):
+def _pipes(images: str) -> "list[dict[str, Any]]":
     """``inherit_fd`` for what were pipes of the container: the streams of this command."""
     import json
     path = os.path.join(images, DESCRIPTORS)
@@ -91,7 +97,7 @@ def _pipes(images):
         raise RequestError(f"{path}: found something else, expected what checkpoint writes") from None
 
 
-def _open(path):
+def _open(path: str) -> int:
     """A descriptor of the namespace ``path``, which criu inherits."""
     try:
         fd = posix.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -101,6 +107,6 @@ def _open(path):
     return fd
 
 
-def _environment():
+def _environment() -> list[str]:
     """criu runs tar and iptables."""
     return [f"{name}={os.environ[name]}" for name in ("PATH", "HOME", "TMPDIR") if name in os.environ]

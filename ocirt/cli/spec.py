@@ -6,13 +6,19 @@ import os
 from ..errors import OcirtError, RequestError, reason
 from .flags import SPEC_VERSION
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .parser import CommandLine
+
 _CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
 _MASKED = ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
            "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"]
 _READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
 
-def run(line):
+def run(line: "CommandLine") -> None:
     """Write config.json into the bundle of ``--bundle``, or this directory.
 
     :raises OcirtError: it exists already or cannot be written; nothing of it is left then.
@@ -36,7 +42,7 @@ def run(line):
         raise OcirtError(f"{path}: {reason(error)}") from None
 
 
-def default():
+def default() -> "dict[str, Any]":
     """The config that runs ``sh`` in the directory rootfs, like ``runc spec``'s."""
     return {
         "ociVersion": SPEC_VERSION,
@@ -71,7 +77,7 @@ def default():
     }
 
 
-def rootless(uid, gid):
+def rootless(uid: int, gid: int) -> "dict[str, Any]":
     """The config for a user without privileges: root in the container is ``uid`` and ``gid`` on the host.
 
     Such a user may set no limits, owns no network and cannot mount a sysfs of the host's network: the
@@ -94,11 +100,11 @@ def rootless(uid, gid):
     return config | {"mounts": mounts, "linux": linux}
 
 
-def _mount(destination, kind, source, *options):
+def _mount(destination: str, kind: str, source: str, *options: str) -> "dict[str, Any]":
     mount = {"destination": destination, "type": kind, "source": source}
     return mount | ({"options": list(options)} if options else {})
 
 
-def _cgroup_namespace():
+def _cgroup_namespace() -> tuple[str, ...]:
     """On a host with cgroup v2 alone a container sees only its own part of the tree; so does runc."""
     return ("cgroup",) if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else ()

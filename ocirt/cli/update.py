@@ -22,6 +22,18 @@ from . import containers
 from .create import execute, hand_over
 from .root import root_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..model.config import Config
+    from ..model.host import Host
+    from ..model.json import Json, Members
+    from ..model.request import Request
+    from .parser import CommandLine
+
 AT = "linux.resources"
 KEPT = "resources.json"
 """In the state directory: ``linux.resources`` as the last update has left it."""
@@ -35,7 +47,7 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?([kKmMgGtTpP]?)(?:[iI]?[bB]
 _FACTORS = {unit: 1024 ** power for power, unit in enumerate(("", "k", "m", "g", "t", "p"))}
 
 
-def run(line):
+def run(line: "CommandLine") -> None:
     """Change the limits. There is no return if the flags can be compiled: this process becomes the executable.
 
     :raises OcirtError: a flag cannot be used, the container does not live, or it cannot be locked.
@@ -66,13 +78,13 @@ def run(line):
 
 # ---- what is asked for ----
 
-def _asked_for(options):
+def _asked_for(options: "Namespace") -> "tuple[Members, Callable[[str], str]]":
     """What the command line asks for, like ``linux.resources``, and a function that names the place of a JSON path
     beneath that: a flag, or a place in the file."""
     if options.resources:
         name = f"--resources {options.resources}"
         return _from_file(options.resources), lambda path: f"{name}: {path[len(AT) + 1:]}" if path.startswith(AT) else path
-    given = {}
+    given: "Members" = {}
     for flag, (part, name, parse) in FLAGS.items():
         text = getattr(options, flag.replace("-", "_"))
         if text:
@@ -82,7 +94,7 @@ def _asked_for(options):
     return given, lambda path: names.get(path, path)
 
 
-def _from_file(name):
+def _from_file(name: str) -> "Members":
     try:
         with open(0 if name == "-" else name, "rb", closefd=name != "-") as file:
             return parse_json(file.read())[0]
@@ -93,7 +105,7 @@ def _from_file(name):
         raise RequestError(f"--resources {name}: {at}found {error.found}, expected {error.expected}") from None
 
 
-def size(flag, text):
+def size(flag: str, text: str) -> int:
     """A number of bytes with or without a unit, as docker and runc read it: ``1.5g`` is 1610612736.
 
     :raises RequestError: it is none.
@@ -106,7 +118,7 @@ def size(flag, text):
     return int(Decimal(found[1]) * _FACTORS[found[2].lower()])
 
 
-def number(flag, text):
+def number(flag: str, text: str) -> int:
     """A decimal number.
 
     :raises RequestError: it is none.
@@ -117,7 +129,7 @@ def number(flag, text):
     return int(text)
 
 
-def _text(flag, text):
+def _text(flag: str, text: str) -> str:
     return text
 
 
@@ -144,7 +156,8 @@ FLAGS = {
 
 # ---- the container ----
 
-def _compile(plan, config, request, host, line, given, kept):
+def _compile(plan: Plan, config: "Config", request: "Request", host: "Host", line: "CommandLine", given: "Members",
+             kept: str) -> None:
     """Fill the sections ``update`` and ``restore``.
 
     :param kept: path of the file that an earlier update has left, if any.
@@ -164,23 +177,24 @@ def _compile(plan, config, request, host, line, given, kept):
         plan.update.append(KeepResources("update", "", data=json.dumps(merged(stored, given))))
 
 
-def _stored(kept, config):
+def _stored(kept: str, config: "Config") -> "Members":
     """``linux.resources`` as it was before."""
     try:
         with open(kept, "rb") as file:
-            return json.load(file)
+            kept_resources: "Members" = json.load(file)
+            return kept_resources
     except FileNotFoundError:
         return deepcopy(config.linux.resources.value)
     except (OSError, ValueError) as error:
         raise OcirtError(f"{kept}: {reason(error) if isinstance(error, OSError) else 'not what update writes'}") from None
 
 
-def _part(resources, name):
+def _part(resources: "Members", name: str) -> "Members":
     part = resources.get(name)
     return part if isinstance(part, dict) else {}
 
 
-def completed(given, stored):
+def completed(given: "Members", stored: "Members") -> "Members":
     """What is to be written for ``given``: no device rules, which runc leaves alone too, because others may have set
     more of them; both halves of a pair of which one is given; and checkBeforeUpdate as it was, where it is not given."""
     wanted = {name: value for name, value in deepcopy(given).items() if name != "devices"}
@@ -196,20 +210,20 @@ def completed(given, stored):
     return wanted
 
 
-def is_without_limit(memory):
+def is_without_limit(memory: "Members") -> bool:
     """Does it ask for no limit on memory, and say nothing of swap? Then there is none on swap either."""
     return memory.get("limit") == -1 and memory.get("swap") is None
 
 
-def merged(stored, given):
+def merged(stored: "Members", given: "Members") -> "Members":
     """``linux.resources`` after the update."""
-    found = _merged(stored, {name: value for name, value in given.items() if name != "devices"})
+    found: "Members" = _merged(stored, {name: value for name, value in given.items() if name != "devices"})
     if is_without_limit(_part(given, "memory")):
         _part(found, "memory").pop("swap", None)
     return found
 
 
-def _merged(old, new):
+def _merged(old: "Json", new: "Json") -> "Json":
     if isinstance(old, dict) and isinstance(new, dict):
         return old | {name: _merged(old.get(name), value) for name, value in new.items() if value is not None}
     if isinstance(old, list) and isinstance(new, list):
@@ -220,6 +234,6 @@ def _merged(old, new):
     return new
 
 
-def _key(row):
+def _key(row: "Members") -> "tuple[Any, ...]":
     """What a row of a list is about: a device, a page size or an interface."""
     return tuple([(name, row[name]) for name in ("major", "minor", "type", "access", "pageSize", "name") if name in row])

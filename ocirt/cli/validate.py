@@ -7,8 +7,12 @@ from .output import write
 from .packages import need
 from .plan import read
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .parser import CommandLine
 
-def run(line):
+
+def run(line: "CommandLine") -> int:
     """Print the errors, sorted by their place in the document: a line each, in the words of create, or a JSON array.
     A valid config prints nothing (an empty array).
 

@@ -14,6 +14,13 @@ import posix
 from ..errors import OcirtError, RequestError, reason
 from ..model.text import quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..model.config import Config
+
 DEFAULT_IMAGES = "checkpoint"
 """The image directory, in the caller's directory, where no flag names one."""
 DESCRIPTORS = "descriptors.json"
@@ -29,7 +36,7 @@ LOG_LEVEL = 4
 """criu's log has all that it does; its file is looked at only when something went wrong."""
 
 
-def executable(given, search):
+def executable(given: str | None, search: str) -> str:
     """The absolute path of criu.
 
     :param given: what ``--criu`` says, ``None`` without it.
@@ -47,7 +54,7 @@ def executable(given, search):
     raise OcirtError("criu: executable file not found in $PATH: install criu (https://criu.org), or name it by --criu")
 
 
-def common(config, flags):
+def common(config: "Config", flags: "Mapping[str, Any]") -> "dict[str, Any]":
     """The members of criu's options that checkpoint and restore share.
 
     :param config: the container's :class:`~ocirt.model.config.Config`.
@@ -67,14 +74,14 @@ def common(config, flags):
                for name in ("tcp-established", "ext-unix-sk", "shell-job", "file-locks", "auto-dedup", "lazy-pages")}}
 
 
-def _config_file(config):
+def _config_file(config: "Config") -> str | None:
     given = config.annotation(CONFIG_ANNOTATION)
     if given is not None:
         return given.read() or None
     return next(filter(os.path.exists, CONFIG_FILES), None)
 
 
-def directory(flag, path, make):
+def directory(flag: str, path: str, make: bool) -> int:
     """A descriptor of the directory ``path``, which an executable that this process becomes inherits.
 
     :param make: is it made where it is missing, with its parents?

@@ -12,6 +12,12 @@ from ..errors import ConfigError
 from ..model.text import bound
 from ..plan.steps import Bind, MakeNode
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..compile.mounts import Mounts
+    from ..compile.namespaces import Namespaces
+    from ..model.config import Config
+
 NULL = "/dev/null"
 LINKS = 40
 """Symbolic links that a path may lead over, as for the kernel."""
@@ -22,7 +28,7 @@ KEYS = {NETWORK: "extRootNetNS", PID: "extRootPidNS"}
 """Those that criu takes from outside by a descriptor, with runc's names for them."""
 
 
-def binds(mounts, config, namespaces):
+def binds(mounts: "Mounts", config: "Config", namespaces: "Namespaces") -> list[tuple[str, str]]:
     """The mount points of what is bound from the host, and its sources: pairs of paths, in order.
 
     :param mounts: :class:`ocirt.compile.mounts.Mounts`.
@@ -34,7 +40,7 @@ def binds(mounts, config, namespaces):
     return found
 
 
-def to_save(root, mounts, config, namespaces):
+def to_save(root: str, mounts: "Mounts", config: "Config", namespaces: "Namespaces") -> list[dict[str, str]]:
     """``ext_mnt`` for checkpoint.
 
     :param root: the container's root as it is now, /proc/PID/root.
@@ -46,18 +52,19 @@ def to_save(root, mounts, config, namespaces):
               if os.path.lexists(root + point) and not os.path.isdir(root + point)]]
 
 
-def to_restore(root, mounts, config, namespaces):
+def to_restore(root: str, mounts: "Mounts", config: "Config", namespaces: "Namespaces") -> list[dict[str, str]]:
     """``ext_mnt`` for restore. ``root`` is the rootfs."""
     found = [{"key": inside(root, target), "val": source} for target, source in binds(mounts, config, namespaces)]
     return [*found, {"key": NULL, "val": NULL}] if config.linux.masked_paths else found
 
 
-def inside(root, path):
+def inside(root: str, path: str) -> str:
     """Where ``path`` leads beneath the directory ``root``, as an absolute path from there: no link leads out of it.
 
     The answer is only ever a name for criu, so nothing is lost where a container changes its links meanwhile.
     """
-    rest, found, links = path.split("/")[::-1], [], 0
+    found: list[str] = []
+    rest, links = path.split("/")[::-1], 0
     while rest:
         name = rest.pop()
         if name == "..":
@@ -77,7 +84,7 @@ def inside(root, path):
     return "/" + "/".join(found)
 
 
-def namespaces_to_save(namespaces):
+def namespaces_to_save(namespaces: "Namespaces") -> list[str]:
     """``external`` for checkpoint: the namespaces that the container has joined and that criu leaves alone.
 
     :param namespaces: :class:`ocirt.compile.namespaces.Namespaces`.
@@ -87,7 +94,7 @@ def namespaces_to_save(namespaces):
             for kind, path in namespaces.joined.items() if kind in KEYS]
 
 
-def namespaces_to_restore(namespaces):
+def namespaces_to_restore(namespaces: "Namespaces") -> tuple[list[dict[str, str]], dict[str, str]]:
     """``join_ns`` for restore, and the paths of those that criu gets by a descriptor: name -> path.
 
     :raises ConfigError: criu cannot join one of them.
@@ -103,7 +110,7 @@ def namespaces_to_restore(namespaces):
     return joined, {KEYS[kind]: path.read() for kind, path in namespaces.joined.items() if kind in KEYS}
 
 
-def check(namespaces):
+def check(namespaces: "Namespaces") -> None:
     """Fail for a container that criu cannot take: its mounts are made away from the runtime's, and it has no mount
     namespace of its own.
 

@@ -7,6 +7,15 @@ mapping of names to values: ``int`` and ``bool`` (varint), ``str``, a mapping, o
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, TypeAlias
+
+    Schema: TypeAlias = Mapping[str, Any]
+    """Name of a field -> its number, or that and the schema of the message which it is."""
+    Message: TypeAlias = Mapping[str, Any]
+
 DUMP, RESTORE, PRE_DUMP, NOTIFY, FEATURE_CHECK = 1, 2, 4, 6, 9
 """criu_req_type."""
 
@@ -27,7 +36,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 """Wire types."""
 
 
-def encode(schema, message):
+def encode(schema: "Schema", message: "Message") -> bytes:
     """The bytes of ``message``."""
     data = bytearray()
     for name, value in message.items():
@@ -41,13 +50,15 @@ def encode(schema, message):
     return bytes(data)
 
 
-def decode(schema, data):
+def decode(schema: "Schema", data: bytes) -> "dict[str, Any]":
     """The message that ``data`` is; of a repeated field the last, and no field that the schema does not have.
 
     :raises ValueError: it is none.
     """
     known = {_field(field)[0]: (name, _field(field)[1]) for name, field in schema.items()}
-    message, at = {}, 0
+    message: "dict[str, Any]" = {}
+    at = 0
+    value: int | bytes
     while at < len(data):
         key, at = _read_varint(data, at)
         kind = key & 7
@@ -64,11 +75,11 @@ def decode(schema, data):
     return message
 
 
-def _field(field):
+def _field(field: "Any") -> "tuple[int, Any]":
     return field if isinstance(field, tuple) else (field, None)
 
 
-def _varint(value):
+def _varint(value: int) -> bytes:
     value &= (1 << 64) - 1  # negative numbers have ten bytes
     data = bytearray()
     while value > 127:
@@ -78,7 +89,7 @@ def _varint(value):
     return bytes(data)
 
 
-def _read_varint(data, at):
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:

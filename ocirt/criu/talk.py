@@ -7,6 +7,13 @@ import subprocess
 from ..errors import HostError, OcirtError, reason
 from .message import FEATURE_CHECK, NOTIFY, REQUEST, RESPONSE, decode, encode
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .message import Message
+
 SIZE = 40960
 """Bytes that an answer may have, as with runc."""
 
@@ -14,12 +21,12 @@ SIZE = 40960
 class Refused(OcirtError):
     """criu did not do it. ``said`` is its own line that tells why, empty where it said nothing."""
 
-    def __init__(self, message, said):
+    def __init__(self, message: str, said: str) -> None:
         super().__init__(message)
         self.said = said
 
 
-def ask(criu, request, notified=lambda script: None):
+def ask(criu: str, request: "Message", notified: "Callable[[str], None]" = lambda script: None) -> "dict[str, Any]":
     """Have criu do what ``request`` says.
 
     :param criu: the executable.
@@ -56,7 +63,7 @@ def ask(criu, request, notified=lambda script: None):
     raise Refused("it failed", said)
 
 
-def _answer(ours):
+def _answer(ours: socket.socket) -> "dict[str, Any] | None":
     """criu's next answer, ``None`` at its end."""
     data = ours.recv(SIZE)
     try:
@@ -65,7 +72,7 @@ def _answer(ours):
         raise OcirtError(f"criu: {error}") from None
 
 
-def last_error(data):
+def last_error(data: bytes) -> str:
     """The last line of criu's log, or of what it printed, that names an error, but for the one that only says that it has
     failed; empty where there is none."""
     lines = [line[line.index(b"Error ("):] for line in data.splitlines() if b"Error (" in line]
@@ -73,7 +80,7 @@ def last_error(data):
     return chosen[-1].decode(errors="replace").strip() if chosen else ""
 
 
-def need(criu, feature, flag):
+def need(criu: str, feature: str, flag: str) -> None:
     """Fail unless criu and the kernel have ``feature`` (see :data:`.message.FEATURES`), which ``flag`` needs.
 
     :raises HostError: they do not.

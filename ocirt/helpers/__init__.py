@@ -14,8 +14,13 @@ from importlib import import_module
 
 from ..errors import OcirtError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
 
-def main(name, verb):
+
+def main(name: str, verb: str) -> int:
     """Do ``verb`` (run or undo) of the helper ``name`` with the JSON on standard input, and print the answer.
 
     :returns: the exit status; 1 with the error's text printed.
@@ -33,7 +38,7 @@ def main(name, verb):
     return 0
 
 
-def _guard(helper, record):
+def _guard(helper: "ModuleType", record: "Any") -> None:
     """Wait until the runtime has created the container, undoes ``record`` itself, which it tells by a byte, or is gone. The lock
     of the state directory, which is the runtime's, is held until then: delete finds everything undone."""
     runtime, directory = helper.GUARD
@@ -49,7 +54,7 @@ def _guard(helper, record):
         os._exit(status)
 
 
-def need(module, extra, at):
+def need(module: str, extra: str, at: str) -> "Any":
     """Import ``module`` of a package that ocirt itself does without.
 
     :param extra: the extra of this package that it comes with.

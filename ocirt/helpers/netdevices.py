@@ -9,6 +9,15 @@ from os import dup, strerror
 from ..errors import OcirtError
 from . import need
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    Record: TypeAlias = dict[str, Any]
+    """A device that has been moved, see :func:`run`."""
+    Netlink: TypeAlias = Any
+    """Pyroute2, its sockets and its messages, which have no types."""
+
 AT = "linux.netDevices"
 NAMESPACE, HOST_NAMESPACE, HOST_SOCKET, SOCKET = 3, 4, 5, 6
 """Descriptors of a RunHelper step with a network."""
@@ -22,7 +31,7 @@ ATTRIBUTES = {"address": "IFA_ADDRESS", "local": "IFA_LOCAL", "broadcast": "IFA_
               "priority": "IFA_RT_PRIORITY", "label": "IFA_LABEL"}
 
 
-def run(devices):
+def run(devices: list[dict[str, str]]) -> "list[Record]":
     """Move ``devices``: objects with ``at``, a JSON path, ``name``, and ``to``, the name in the container, perhaps with
     ``%d`` for the kernel to put a number.
 
@@ -30,7 +39,7 @@ def run(devices):
     :raises OcirtError: one cannot be moved; then none has.
     """
     library, host, container = _open()
-    moved = []
+    moved: "list[Record]" = []
     for device in devices:
         moved.append({"name": device["name"], "index": None, "up": False, "addresses": []})
         try:
@@ -43,7 +52,7 @@ def run(devices):
     return moved
 
 
-def undo(moved):
+def undo(moved: "list[Record]") -> None:
     """Give back what :func:`run` has moved.
 
     :raises OcirtError: it does not succeed for some of them, the others are back.
@@ -53,13 +62,13 @@ def undo(moved):
         raise OcirtError(f"{AT}: give back to the host: {', '.join(lost)}")
 
 
-def _open():
+def _open() -> "tuple[Netlink, Netlink, Netlink]":
     """The library, and it on the sockets in the two namespaces; it closes its own, and the guard needs them once more."""
     library = need("pyroute2", "network", AT)
     return library, library.IPRoute(fileno=dup(HOST_SOCKET)), library.IPRoute(fileno=dup(SOCKET))
 
 
-def _move(device, record, host, container):
+def _move(device: dict[str, str], record: "Record", host: "Netlink", container: "Netlink") -> None:
     name, to = device["name"], device["to"]
     found = host.link_lookup(ifname=name)
     if not found:
@@ -82,7 +91,7 @@ def _move(device, record, host, container):
     container.link("set", index=record["index"], state="up")
 
 
-def _find(container, before, name, to):
+def _find(container: "Netlink", before: set[int], name: str, to: str) -> int | None:
     """Index of the device in the container, or ``None``. The namespace may be another's too, who may make devices.
 
     :param before: indexes of those that were there before.
@@ -92,11 +101,11 @@ def _find(container, before, name, to):
         now = link.get_attr("IFLA_IFNAME")
         is_named = now.startswith(prefix) and now[len(prefix):].isdigit() if template else now == to
         if link["index"] not in before and (is_named or now == name):
-            return link["index"]
+            return int(link["index"])
     return None
 
 
-def _give_back(moved, library, host, container):
+def _give_back(moved: "list[Record]", library: "Netlink", host: "Netlink", container: "Netlink") -> list[str]:
     """:returns: what went wrong, a text a device."""
     lost = []
     for record in reversed(moved):
@@ -114,21 +123,21 @@ def _give_back(moved, library, host, container):
     return lost
 
 
-def _reason(error):
+def _reason(error: "Netlink") -> str:
     return strerror(error.code).lower()
 
 
-def _is_kept(address):
+def _is_kept(address: "Netlink") -> bool:
     return bool(_flags(address) & PERMANENT) and address["scope"] == UNIVERSE
 
 
-def _flags(address):
+def _flags(address: "Netlink") -> int:
     """All flags: the header has room for eight of them only."""
     flags = address.get_attr("IFA_FLAGS")
-    return address["flags"] if flags is None else flags
+    return int(address["flags"] if flags is None else flags)
 
 
-def _arguments(address):
+def _arguments(address: "Netlink") -> "Record":
     """What gives a device this address."""
     values = {name: address.get_attr(attribute) for name, attribute in ATTRIBUTES.items()}
     return {"family": address["family"], "prefixlen": address["prefixlen"], "scope": UNIVERSE,

@@ -10,7 +10,7 @@ from . import schema, semantic
 from .place import order
 
 
-def validate(data):
+def validate(data: bytes) -> list[ConfigError]:
     """The errors in the config that the bytes ``data`` hold, sorted by their place in the document.
 
     :returns: list of :class:`~ocirt.errors.ConfigError`; empty where it is valid. What is no JSON has one error.
@@ -20,7 +20,7 @@ def validate(data):
         (members, _), (copy, _) = parse(data), parse(data)
     except ConfigError as error:
         return [error]
-    found = {}
+    found: dict[str, ConfigError] = {}
     for each in [*semantic.errors(members, copy), *schema.errors("config", members)]:
         found.setdefault(each.path, each)
     return sorted(found.values(), key=lambda error: order(members, error.path))

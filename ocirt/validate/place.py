@@ -4,10 +4,21 @@ import json
 
 from ..model.json import member
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeAlias
 
-def split(path):
+    from ..model.json import Json
+
+    Part: TypeAlias = str | int
+    """A key or an index."""
+
+
+def split(path: str) -> "list[Part] | None":
     """The keys and indices that lead to ``path``; ``None`` where it is no JSON path (a flag, ``$id``)."""
-    parts, rest = [], path
+    parts: "list[Part]" = []
+    rest = path
     while rest:
         if rest.startswith("["):
             end = rest.find("]")
@@ -30,7 +41,7 @@ def split(path):
     return parts
 
 
-def join(parts):
+def join(parts: "Iterable[Part]") -> str:
     """The path that ``parts`` lead to."""
     path = ""
     for part in parts:
@@ -38,9 +49,10 @@ def join(parts):
     return path
 
 
-def order(document, path):
+def order(document: "Json", path: str) -> list[int]:
     """A key that sorts paths by where in ``document`` they stand; what is missing stands at the end of its object."""
-    key, holder = [], document
+    key: list[int] = []
+    holder = document
     for part in split(path) or ():
         if isinstance(holder, dict):
             key.append(list(holder).index(part) if part in holder else len(holder))

@@ -14,13 +14,23 @@ from ..errors import ConfigError, OcirtError
 from ..model.text import quote
 from .place import join
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, TypeAlias
+
+    from ..model.json import Json
+    from .place import Part
+
+    Schema: TypeAlias = dict[str, Any]
+
 NAMES = ("config", "state", "features")
 TYPES = {"string": "a string", "integer": "a whole number", "boolean": "true or false", "object": "an object",
          "array": "an array"}
 PLURALS = {"string": "strings", "integer": "whole numbers", "object": "objects", "array": "arrays"}
 
 
-def folder():
+def folder() -> str:
     """Where the schemas lie: in the installed package, or beside it in the tree."""
     for place in (os.path.join(PACKAGE[0], "spec"), os.path.join(PACKAGE[0], os.pardir, "spec")):
         if os.path.exists(os.path.join(place, "config.schema.json")):
@@ -29,13 +39,14 @@ def folder():
 
 
 @cache
-def load(name):
+def load(name: str) -> "Schema":
     """The schema ``name``, one of NAMES."""
     with open(os.path.join(folder(), f"{name}.schema.json"), encoding="utf-8") as file:
-        return json.load(file)
+        loaded: "Schema" = json.load(file)
+        return loaded
 
 
-def resolve(schema, root):
+def resolve(schema: "Schema", root: "Schema") -> "tuple[Schema, Schema]":
     """``schema`` with what it refers to put in its place, and the document that references in it are relative to.
 
     :param root: the document that holds ``schema``.
@@ -52,11 +63,11 @@ def resolve(schema, root):
 
 # ---- validation, null being absent ----
 
-def _is_absent(instance, name):
+def _is_absent(instance: "Json", name: str) -> bool:
     return instance.get(name) is None
 
 
-def _required(validator, names, instance, schema):
+def _required(validator: "Any", names: list[str], instance: "Json", schema: "Schema") -> "Iterator[ValidationError]":
     if not validator.is_type(instance, "object"):
         return
     for name in names:
@@ -64,7 +75,7 @@ def _required(validator, names, instance, schema):
             yield ValidationError("missing", path=[name])
 
 
-def _properties(validator, properties, instance, schema):
+def _properties(validator: "Any", properties: "Schema", instance: "Json", schema: "Schema") -> "Iterator[ValidationError]":
     if not validator.is_type(instance, "object"):
         return
     for name, inner in properties.items():
@@ -72,7 +83,7 @@ def _properties(validator, properties, instance, schema):
             yield from validator.descend(instance[name], inner, path=name, schema_path=name)
 
 
-def _is_integer(_, instance):
+def _is_integer(_: object, instance: "Json") -> bool:
     # 1.0 is one for JSON Schema, but neither for Go nor for create.
     return type(instance) is int
 
@@ -83,14 +94,14 @@ _Validator = extend(
 
 
 @cache
-def _validator(name):
+def _validator(name: str) -> "Any":
     schemas = [(f"{each}.schema.json", DRAFT202012.create_resource(load(each))) for each in NAMES]
     return _Validator(load(name), registry=Registry().with_resources(schemas))
 
 
-def errors(name, document):
+def errors(name: str, document: "Json") -> list[ConfigError]:
     """What the schema ``name`` finds in ``document``: list of ConfigError, one for each place."""
-    found = {}
+    found: dict[str, ConfigError] = {}
     for error in _validator(name).iter_errors(document):
         path = join(error.absolute_path)
         # A wrong type breaks the other rules along with it.
@@ -99,24 +110,30 @@ def errors(name, document):
     return list(found.values())
 
 
-def _translated(error, path, name):
+def _translated(error: ValidationError, path: str, name: str) -> ConfigError:
     if error.validator == "required":
-        return ConfigError(path, "nothing", words(*at(name, error.absolute_path)))
+        return ConfigError(path, "nothing", _expected(name, error.absolute_path))
     if error.validator == "type":
-        return ConfigError(path, quote(error.instance), words(*at(name, error.absolute_path)))
+        return ConfigError(path, quote(error.instance), _expected(name, error.absolute_path))
     return ConfigError(path, quote(error.instance), _value_words(error.schema))
 
 
-def _value_words(schema):
+def _expected(name: str, parts: "Iterable[Part]") -> str:
+    place = at(name, parts)
+    assert place is not None  # there is an error of the schema at it
+    return words(*place)
+
+
+def _value_words(schema: "Schema") -> str:
     """What a value of the right type should be."""
     if "x-expected" in schema:
-        return schema["x-expected"]
+        return str(schema["x-expected"])
     if "enum" in schema:
         return f"one of {', '.join(schema['enum'])}"
     return f"a number from {schema['minimum']} to {schema['maximum']}"
 
 
-def words(schema, root):
+def words(schema: "Schema", root: "Schema") -> str:
     """The type that ``schema`` asks for, as the model says it (:mod:`ocirt.model.config`).
 
     :param schema, root: as :func:`resolve` gives them.
@@ -126,7 +143,7 @@ def words(schema, root):
     return TYPES[schema["type"]]
 
 
-def at(name, parts):
+def at(name: str, parts: "Iterable[Part]") -> "tuple[Schema, Schema] | None":
     """The schema of the place that ``parts`` lead to, and the document that holds it; ``None`` where none says
     anything of it.
 

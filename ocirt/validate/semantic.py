@@ -16,6 +16,14 @@ from ..plan.encode import BUILD_SIZE, encode
 from . import schema
 from .place import join, split
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ..model.json import Json, Members
+    from .place import Part
+
 REQUEST = {"verb": "create", "id": "ID", "bundle": "/bundle", "root": "/run/ocirt"}
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls",
                "net_prio", "perf_event", "rdma", "misc")
@@ -24,11 +32,11 @@ CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blki
 class _Everything:
     """A collection that contains all."""
 
-    def __contains__(self, _):
+    def __contains__(self, _: object) -> bool:
         return True
 
 
-def able_host():
+def able_host() -> Host:
     """A host that can do whatever a config asks for."""
     everything = (1 << 64) - 1
     hierarchies = [Hierarchy((name,), f"/sys/fs/cgroup/{name}", "/") for name in CONTROLLERS]
@@ -37,12 +45,13 @@ def able_host():
                 cgroups=Cgroups(hierarchies, Hierarchy((), "/sys/fs/cgroup/unified", "/")))
 
 
-def errors(members, copy):
+def errors(members: "Members", copy: "Members") -> list[ConfigError]:
     """What compiling the config ``members`` finds wrong, and what :data:`RULES` find: list of ConfigError.
 
     :param copy: the same once more, to be changed.
     """
-    found, mender = [], _Mender(copy)
+    found: list[ConfigError] = []
+    mender = _Mender(copy)
     while True:
         error = _compile(mender.copy)
         if error is None:
@@ -55,7 +64,7 @@ def errors(members, copy):
     return found + [error for rule in RULES for error in rule(members)]
 
 
-def _compile(members):
+def _compile(members: "Members") -> ConfigError | HostError | None:
     """The first error in ``members``, or ``None``."""
     try:
         config = Config(members, _Sources())
@@ -67,27 +76,30 @@ def _compile(members):
     return None
 
 
-class _Sources:
+class _Sources(dict[str, str]):
     """The source text of a property, for :meth:`Config.raw`: what it says is of no interest here."""
 
-    def __getitem__(self, name):
+    def __missing__(self, name: str) -> str:
         return "{}"
 
 
 class _Mender:
     """A copy of a document in which one wrong place after the other is mended."""
 
-    def __init__(self, copy):
+    def __init__(self, copy: "Members") -> None:
         self.copy = copy
-        self._indices, self._ways = {}, {}
+        self._indices: "dict[int, tuple[list[Json], list[int | None]]]" = {}
+        self._ways: "dict[tuple[Part | None, ...], list[Any]]" = {}
 
-    def original(self, path):
+    def original(self, path: str) -> str | None:
         """``path`` in the copy as it is called in the document; ``None`` where it is none, or leads to what was put
         in here."""
-        parts = self._original(split(path))
-        return None if parts is None or None in parts else join(parts)
+        given = split(path)
+        parts = [] if given is None else self._original(given)
+        known = [part for part in parts if part is not None]
+        return None if given is None or len(known) < len(parts) else join(known)
 
-    def mend(self, path):
+    def mend(self, path: str) -> bool:
         """Change what stands at ``path`` in the copy, in another way each time; at last what holds it.
 
         :returns: whether there was anything left to be changed.
@@ -101,12 +113,12 @@ class _Mender:
             parts = parts[:-1]
         return False
 
-    def _ways_for(self, parts):
+    def _ways_for(self, parts: "list[Part]") -> "list[Any]":
         if isinstance(parts[-1], int) and not isinstance(self._value(parts), dict):
             return [self._put, self._remove]  # a list may have to have something in it
         return [self._extend, self._remove, self._put, self._remove]
 
-    def _extend(self, parts):
+    def _extend(self, parts: "list[Part]") -> bool:
         """Add the example to a list that lacks something."""
         place, value = schema.at("config", parts), self._value(parts)
         if place is None or not isinstance(value, list) or "examples" not in place[0]:
@@ -115,22 +127,23 @@ class _Mender:
         value.extend(deepcopy(place[0]["examples"][0]))
         return True
 
-    def _remove(self, parts):
+    def _remove(self, parts: "list[Part]") -> bool:
         """Take it away."""
         holder, name = self._value(parts[:-1]), parts[-1]
-        if self._value(parts) is None and not (isinstance(holder, list) and name < len(holder)):
+        if self._value(parts) is None and not (
+                isinstance(holder, list) and isinstance(name, int) and name < len(holder)):
             return False
         if isinstance(holder, list):
-            del self._index(holder)[name]
+            del self._index(holder)[int(name)]
         del holder[name]
         return True
 
-    def _put(self, parts):
+    def _put(self, parts: "list[Part]") -> bool:
         """Put in something that is right by the schema, with all that holds it."""
         place = schema.at("config", parts)
         if place is None or "enum" in place[0] and "examples" not in place[0]:
             return False  # the first of an enum may be what another entry has already
-        holder = self.copy
+        holder: "Json" = self.copy
         for part in parts[:-1]:
             if isinstance(holder, dict) and holder.get(part) is None:
                 holder[part] = {}
@@ -138,8 +151,8 @@ class _Mender:
         holder[parts[-1]] = stand_in(*place)
         return True
 
-    def _value(self, parts):
-        value = self.copy
+    def _value(self, parts: "list[Part]") -> "Json":
+        value: "Json" = self.copy
         for part in parts:
             if isinstance(value, dict):
                 value = value.get(part)
@@ -149,23 +162,21 @@ class _Mender:
                 return None
         return value
 
-    def _index(self, array):
+    def _index(self, array: "list[Json]") -> list[int | None]:
         """The index that each element of ``array`` had in the document; ``None`` for what was put in here."""
         # With the array itself, so that no later one gets its id.
         return self._indices.setdefault(id(array), (array, list(range(len(array)))))[1]
 
-    def _original(self, parts):
-        if parts is None:
-            return None
-        original = []
+    def _original(self, parts: "list[Part]") -> "list[Part | None]":
+        original: "list[Part | None]" = []
         for depth, part in enumerate(parts):
             holder = self._value(parts[:depth])
             known = isinstance(holder, list) and isinstance(part, int) and part < len(holder)
-            original.append(self._index(holder)[part] if known else part)
+            original.append(self._index(holder)[int(part)] if known else part)
         return original
 
 
-def stand_in(value, root):
+def stand_in(value: "schema.Schema", root: "schema.Schema") -> "Json":
     """The simplest value that a schema takes: its example, or the first of its kind.
 
     :param value, root: a schema as :func:`.schema.resolve` gives it.
@@ -181,14 +192,14 @@ def stand_in(value, root):
 
 # ---- what create leaves to the kernel, which says only EINVAL ----
 
-def _no_soft_above_hard(members):
+def _no_soft_above_hard(members: "Members") -> "Iterator[ConfigError]":
     for index, limit in enumerate(_get(members, list, "process", "rlimits")):
         soft, hard = _get(limit, int, "soft"), _get(limit, int, "hard")
         if soft is not None and hard is not None and soft > hard:
             yield ConfigError(f"process.rlimits[{index}].soft", quote(soft), f"at most the hard limit {quote(hard)}")
 
 
-def _no_burst_above_quota(members):
+def _no_burst_above_quota(members: "Members") -> "Iterator[ConfigError]":
     """config-linux.md, "CPU"."""
     cpu = _get(members, dict, "linux", "resources", "cpu")
     burst, quota = _get(cpu, int, "burst"), _get(cpu, int, "quota")
@@ -196,7 +207,7 @@ def _no_burst_above_quota(members):
         yield ConfigError("linux.resources.cpu.burst", quote(burst), f"at most the quota {quote(quota)}")
 
 
-def _no_swap_below_limit(members):
+def _no_swap_below_limit(members: "Members") -> "Iterator[ConfigError]":
     """config-linux.md, "Memory": swap is memory and swap together."""
     memory = _get(members, dict, "linux", "resources", "memory")
     swap, limit = _get(memory, int, "swap"), _get(memory, int, "limit")
@@ -208,7 +219,7 @@ def _no_swap_below_limit(members):
 RULES = (_no_soft_above_hard, _no_burst_above_quota, _no_swap_below_limit)
 
 
-def _get(value, kind, *names):
+def _get(value: "Json", kind: type, *names: str) -> "Any":
     """What ``names`` lead to in ``value`` if it is of ``kind``; otherwise an empty one, ``None`` for a string or
     number."""
     for name in names:
