@@ -5,6 +5,20 @@ from ..model.text import quote
 from ..plan.steps import (NODEV, NOEXEC, NONE, NOSUID, RDONLY, Bind, MakeSymlink, Mount, MountCgroup,
                           SetMountAttributes)
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from ..compile.mounts import Parsed
+    from ..model.config import Config, Resources
+    from ..model.host import Hierarchy, Host
+    from ..model.request import Request
+    from ..model.text import AnyText
+    from ..plan import Plan
+    from ..plan.steps import Step
+    from .oom import Watch
+
 NONE_OF_ITS_OWN = "this container has no cgroups of its own"
 PAUSED = "cannot exec in a paused container (use --ignore-paused to override)"
 
@@ -22,33 +36,33 @@ class Driver:
 
     register, stay, tolerate, beside = NONE, 0, 0, False
 
-    def make_beside(self):
+    def make_beside(self) -> None:
         """Have the cgroups made beside the first child, where this driver can: sets ``beside``."""
 
-    def __init__(self, host):
+    def __init__(self, host: "Host") -> None:
         self.host = host
 
-    def path(self, hierarchy):
+    def path(self, hierarchy: "Hierarchy") -> "AnyText":
         """The container's cgroup beneath the mount of ``hierarchy``."""
         return hierarchy.own
 
-    def before(self, resources):
+    def before(self, resources: "Resources") -> "list[Step]":
         """Steps of the host before the first child is made."""
         return self.make() + self.limit(resources) + self.open()
 
-    def place(self, resources):
+    def place(self, resources: "Resources") -> "list[Step]":
         """Steps of the host once the first child is there, which waits (:meth:`wait`)."""
         return []
 
-    def wait(self):
+    def wait(self) -> "list[Step]":
         """Steps of the first child, before all others."""
         return []
 
-    def make(self):
+    def make(self) -> "list[Step]":
         """Steps of the host: make the cgroups and fill the registers that :meth:`join` and ``register`` name."""
         return []
 
-    def limit(self, resources):
+    def limit(self, resources: "Resources") -> "list[Step]":
         """Steps that write ``linux.resources`` (:class:`~ocirt.model.config.Resources`): at create before anything has
         joined, and later for ``update``.
 
@@ -57,19 +71,19 @@ class Driver:
         """
         return []
 
-    def open(self):
+    def open(self) -> "list[Step]":
         """Steps of the host, after the limits: fill the registers."""
         return []
 
-    def join(self):
+    def join(self) -> "list[Step]":
         """Steps of init: enter the cgroups. Nothing comes before them."""
         return []
 
-    def assert_thawed(self):
+    def assert_thawed(self) -> "list[Step]":
         """Steps of the host, for exec: fail if the container's processes are frozen."""
         return []
 
-    def open_for(self, beneath):
+    def open_for(self, beneath: "Mapping[str, str]") -> "list[Step]":
         """Steps of the host, for exec, in place of :meth:`open`: what joins an existing container enters its cgroups, or
         cgroups beneath them.
 
@@ -81,11 +95,11 @@ class Driver:
             raise RequestError(f"--cgroup {quote(where)}: expected none: the container has no cgroup beneath which it could be")
         return self.open()
 
-    def mount_point(self):
+    def mount_point(self) -> str:
         """The mount beneath which ``register`` is a directory; empty where there is none."""
         return ""
 
-    def mount(self, mount, in_namespace):
+    def mount(self, mount: "Parsed", in_namespace: bool) -> "list[Step]":
         """Steps of init for an entry of ``mounts`` with type ``cgroup`` or ``cgroup2``: the container's own cgroups,
         each v1 hierarchy in a directory as on the host. In a cgroup namespace they look like roots.
 
@@ -103,8 +117,8 @@ class Driver:
             return [MountCgroup(mount.at, mount.spec, bind=cgroups.unified.mount + self.path(cgroups.unified),
                                 target=mount.target, options=[*mount.superblock, *mount.options], set=mount.set,
                                 clear=mount.clear, **mount.first_propagation())]
-        steps = [Mount(mount.at, mount.spec, fstype="tmpfs", source="tmpfs", target=mount.target, options=("mode=755",),
-                       set=NOSUID | NODEV | NOEXEC, **mount.first_propagation())]
+        steps: list[Step] = [Mount(mount.at, mount.spec, fstype="tmpfs", source="tmpfs", target=mount.target,
+                                   options=("mode=755",), set=NOSUID | NODEV | NOEXEC, **mount.first_propagation())]
         for each in cgroups.hierarchies:
             name = each.mount.rpartition("/")[2]
             steps.append(self._bind(mount, each, mount.target + "/" + name))
@@ -114,60 +128,60 @@ class Driver:
             steps.append(SetMountAttributes(mount.at, mount.spec, target=mount.target, set=RDONLY))
         return steps
 
-    def _bind(self, mount, hierarchy, target):
+    def _bind(self, mount: "Parsed", hierarchy: "Hierarchy", target: "AnyText") -> Bind:
         # What has been passed over is not there: then the container is in the caller's own, and sees that, as with runc.
-        more = {"otherwise": hierarchy.mount + hierarchy.own} if self.tolerate else {}
+        more: dict[str, str] = {"otherwise": hierarchy.mount + hierarchy.own} if self.tolerate else {}
         return Bind(mount.at, mount.spec, source=hierarchy.mount + self.path(hierarchy), target=target, recursive=1,
                     set=mount.set, clear=mount.clear, optional=self.tolerate, **more, **mount.first_propagation())
 
-    def signal(self):
+    def signal(self) -> "list[Step]":
         """Steps of ``kill --all``."""
         return []
 
-    def thaw(self):
+    def thaw(self) -> "list[Step]":
         """Steps that let frozen processes go on, so that they can be killed."""
         return []
 
-    def pause(self):
+    def pause(self) -> "list[Step]":
         """Steps of ``pause``; none where there is no freezer."""
         return []
 
-    def resume(self):
+    def resume(self) -> "list[Step]":
         """Steps of ``resume``."""
         return []
 
-    def tell(self):
+    def tell(self) -> "list[Step]":
         """Steps of the state section that say where to look: ``TellPaused`` and ``TellOomKills``."""
         return []
 
-    def delete(self):
+    def delete(self) -> "list[Step]":
         """Steps that kill what is left in the cgroups and remove them."""
         return []
 
     # ---- for the verbs of Python, which may read cgroups and never write them ----
 
-    def directory(self):
+    def directory(self) -> str:
         """The directory of a cgroup in which all processes of the container are, by a host path.
 
         :raises HostError: it has none of its own.
         """
         raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
 
-    def stats(self):
+    def stats(self) -> "dict[str, Any]":
         """What ``events`` reports: see :mod:`ocirt.cgroups.stats`.
 
         :raises HostError: the container has no cgroups, or they cannot be read.
         """
         raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
 
-    def watch(self):
+    def watch(self) -> "Watch":
         """Processes killed for want of memory, as a :class:`ocirt.cgroups.oom.Watch`.
 
         :raises HostError: there is no memory cgroup.
         """
         raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
 
-    def change(self, resources):
+    def change(self, resources: "Resources") -> "list[Step]":
         """Steps of ``update``: as :meth:`limit` without device rules, which stay as they are, in an order that the
         kernel takes for what the files hold now.
 
@@ -176,28 +190,28 @@ class Driver:
         """
         raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
 
-    def restore(self, steps, before):
+    def restore(self, steps: "Sequence[Step]", before: "Resources") -> "list[Step]":
         """The steps that undo ``steps`` of :meth:`change`, one for each, the last first, by what the files hold now.
 
         :param before: Resources as create or an earlier update was given them.
         """
         return []
 
-    def freezer(self):
+    def freezer(self) -> str | None:
         """The directory of the cgroup by which the container is frozen, ``None`` where there is none."""
         return None
 
-    def paths(self):
+    def paths(self) -> dict[str, str]:
         """The container's cgroups: controller (as in /proc/PID/cgroup, ``""`` for cgroup v2) -> path."""
         return {}
 
-    def own(self):
+    def own(self) -> dict[str, str]:
         """What the plan took from the Host about the caller's cgroups: mount of a hierarchy -> path. A later build
         compiles with the same."""
         return {}
 
 
-def is_rootless(request, host):
+def is_rootless(request: "Request", host: "Host") -> bool:
     """Are cgroups that may not be written passed over? As ``--rootless`` says; by default, as in runc, for whoever has
     not all of root's rights."""
     if request.rootless != "auto":
@@ -205,7 +219,7 @@ def is_rootless(request, host):
     return host.euid != 0 or host.in_user_namespace
 
 
-def choose(config, request, host, plan):
+def choose(config: "Config", request: "Request", host: "Host", plan: "Plan") -> Driver:
     """The driver for a container.
 
     :param plan: the :class:`~ocirt.plan.Plan` that gives descriptor registers.

@@ -5,6 +5,20 @@ from ..model.text import Template, bound, quote
 from ..plan.steps import WriteCgroup
 from . import Driver, is_rootless
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeVar
+
+    from ..model.config import Cpu, HugepageLimit, Linux, Pids, Rdma
+    from ..model.host import Hierarchy, Host
+    from ..model.request import Request
+    from ..model.text import AnyText, Field, Number, Text
+    from ..plan import Plan
+    from ..plan.steps import Step
+
+    Made = TypeVar("Made", bound=Step)
+
 
 class Cgroupfs(Driver):
     """A driver for one container whose cgroups lie in ``hierarchies``.
@@ -15,7 +29,8 @@ class Cgroupfs(Driver):
     :raises ConfigError: ``linux.cgroupsPath`` cannot be used.
     """
 
-    def __init__(self, linux, request, host, plan, hierarchies):
+    def __init__(self, linux: "Linux", request: "Request", host: "Host", plan: "Plan",
+                 hierarchies: "Iterable[Hierarchy]") -> None:
         super().__init__(host)
         self.tolerate = int(is_rootless(request, host))
         path = linux.cgroups_path
@@ -26,7 +41,7 @@ class Cgroupfs(Driver):
         self.all = tuple(hierarchies)
         self._paths = {each.mount: self._path(each) for each in self.all}
 
-    def locate(self, path, id):
+    def locate(self, path: "Text | None", id: "Text") -> "tuple[AnyText, bool]":
         """The path in every hierarchy, and whether it is one beneath the caller's cgroup.
 
         :param path: what ``linux.cgroupsPath`` says, ``None`` where it says nothing.
@@ -39,64 +54,66 @@ class Cgroupfs(Driver):
             raise ConfigError(path.path, quote(path.bound()), "a cgroup of the container's own")
         return path, not path.is_absolute()
 
-    def path(self, hierarchy):
+    def path(self, hierarchy: "Hierarchy") -> "AnyText":
         return self._paths[hierarchy.mount]
 
-    def _path(self, hierarchy):
+    def _path(self, hierarchy: "Hierarchy") -> "AnyText":
         return self.beneath(self._own(hierarchy)).rstrip("/") + "/" + self.tail if self.is_relative else self.tail
 
-    def beneath(self, own):
+    def beneath(self, own: str) -> str:
         """The cgroup beneath which a relative path lies, by the caller's ``own``."""
         return own
 
-    def _own(self, hierarchy):
+    def _own(self, hierarchy: "Hierarchy") -> str:
         if self.own_paths is None:
             return hierarchy.own
         return self.own_paths.get(hierarchy.mount, hierarchy.own)
 
-    def own(self):
+    def own(self) -> dict[str, str]:
         return {each.mount: self._own(each) for each in self.all} if self.is_relative else {}
 
-    def _step(self, kind, hierarchy, at=None, spec="config-linux.md#cgroups-path", **fields):
+    def _step(self, kind: "type[Made]", hierarchy: "Hierarchy", at: str | None = None,
+              spec: str = "config-linux.md#cgroups-path", **fields: "Field") -> "Made":
         return kind(at or self.at, spec, hierarchy=hierarchy.mount, path=self.path(hierarchy), **fields)
 
-    def paths(self):
+    def paths(self) -> dict[str, str]:
         return {name: bound(self.path(each)) for each in self.all for name in each.controllers or ("",)}
 
     # ---- limits ----
 
-    def _hierarchy(self, controller, at):
+    def _hierarchy(self, controller: str, at: str) -> "Hierarchy":
         """The hierarchy in which ``controller`` is.
 
         :raises HostError: there is none.
         """
         raise NotImplementedError
 
-    def _write(self, controller, file, value, at, spec, kind=WriteCgroup, **more):
-        return self._step(kind, self._hierarchy(controller, at), at, f"config-linux.md#{spec}", file=file,
+    def _write(self, controller: str, file: str, value: "AnyText | Number", at: str, spec: str,
+               **more: "Field") -> WriteCgroup:
+        return self._step(WriteCgroup, self._hierarchy(controller, at), at, f"config-linux.md#{spec}", file=file,
                           value=value if isinstance(value, (str, Template)) else Template(value), **more)
 
-    def _numbers(self, controller, spec, *rows):
+    def _numbers(self, controller: str, spec: str, *rows: "tuple[str, Number | None]") -> list[WriteCgroup]:
         """Writes of numbers, each a pair of file and Number; as in runc neither ``None`` nor 0 is written."""
         return [self._write(controller, file, number, number.path, spec)
                 for file, number in rows if number is not None and not number.equals(0)]
 
-    def _cpuset(self, cpu):
+    def _cpuset(self, cpu: "Cpu") -> list[WriteCgroup]:
         return [self._write("cpuset", file, text, text.path, "cpu")
                 for file, text in (("cpuset.cpus", cpu.cpus), ("cpuset.mems", cpu.mems))
                 if text is not None and not text.is_empty()]
 
-    def _pids(self, pids, zero=None):
+    def _pids(self, pids: "Pids", zero: str | None = None) -> list[WriteCgroup]:
         """:param zero: what is written for a limit of 0, where it is not 0."""
         limit = pids.limit
         if limit is None:
             return []
-        value = "max" if limit.equals(-1) else limit.checked(0, (1 << 63) - 1, "-1 (no limit) or more")
+        value: str | Number = "max" if limit.equals(-1) else limit.checked(0, (1 << 63) - 1, "-1 (no limit) or more")
         if zero and limit.equals(0):
             value = zero
         return [self._write("pids", "pids.max", value, limit.path, "pids")]
 
-    def _rdma(self, devices):
+    def _rdma(self, devices: "dict[str, Rdma]") -> list[WriteCgroup]:
         steps = []
         for name, device in devices.items():
             limits = Template(name)
@@ -109,7 +126,7 @@ class Cgroupfs(Driver):
         return steps
 
 
-def shares(cpu):
+def shares(cpu: "Cpu") -> "Number | None":
     """``cpu.shares``, ``None`` where there are none or 0, which asks for nothing.
 
     :raises ConfigError: what lies outside the kernel's range, which cgroup v1 would change in silence.
@@ -118,7 +135,7 @@ def shares(cpu):
     return None if number is None or number.equals(0) else number.checked(2, 1 << 18)
 
 
-def page_size(limit):
+def page_size(limit: "HugepageLimit") -> str:
     """The size of an entry of ``hugepageLimits``, as the kernel's file names have it.
 
     :raises ConfigError: it is none.
@@ -129,5 +146,5 @@ def page_size(limit):
     return size
 
 
-def missing(at, controller):
+def missing(at: str, controller: str) -> HostError:
     return HostError(at, f"this host has no cgroup hierarchy with the controller {controller}")

@@ -6,6 +6,15 @@ Files are read here, while the container is locked, and written by the executor 
 from ..model.text import Template, bound
 from ..plan.steps import WriteCgroup
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..model.config import Resources
+    from ..model.text import Number
+    from ..plan.steps import Step
+    from .v1 import V1
+
 LIMIT, SWAP = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
 PERIOD, QUOTA, BURST = "cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.cfs_burst_us"
 IDLE, SHARES = "cpu.idle", "cpu.shares"
@@ -20,12 +29,12 @@ UNSET = (
 )
 
 
-def change(steps, driver, resources):
+def change(settings: "Sequence[Step]", driver: "V1", resources: "Resources") -> "list[Step]":
     """The steps of an update.
 
-    :param steps: what :meth:`ocirt.cgroups.v1.V1.settings` gives for ``resources``.
+    :param settings: what :meth:`ocirt.cgroups.v1.V1.settings` gives for ``resources``.
     """
-    steps = list(steps)
+    steps = list(settings)
     limit, burst = resources.memory.limit, resources.cpu.burst
     if limit is not None and limit.equals(-1) and resources.memory.swap is None:
         # No limit on memory is none on memory and swap either, as with runc.
@@ -35,7 +44,7 @@ def change(steps, driver, resources):
     if burst is not None and burst.equals(0):
         steps.append(_write(driver, "cpu", BURST, burst))
     step, idle = _wanted(steps, IDLE)
-    if idle and _wanted(steps, SHARES)[0] is None and _number(step) == 0:
+    if step is not None and idle and _wanted(steps, SHARES)[0] is None and _number(step) == 0:
         # What is idle has no shares: for the way back they are written as they are.
         shares = _copy(step, file=SHARES)
         steps.append(_copy(shares, value=_present(shares)))
@@ -44,22 +53,22 @@ def change(steps, driver, resources):
     return [_copy(step, usage=USAGE[step.file]) if step.file in USAGE else step for step in steps]
 
 
-def restore(steps):
+def restore(steps: "Sequence[Step]") -> "list[Step]":
     """Steps that put back what the files that ``steps`` write say now: one for each, the last first."""
     return [_copy(step, value=_present(step)) for step in reversed(steps)]
 
 
-def _write(driver, controller, file, number):
-    hierarchy = driver.host.cgroups.hierarchy(controller)
+def _write(driver: "V1", controller: str, file: str, number: "Number") -> WriteCgroup:
+    hierarchy = driver._hierarchy(controller, number.path)
     return WriteCgroup(number.path, "", hierarchy=hierarchy.mount, path=driver.path(hierarchy), file=file,
                        value=Template(number))
 
 
-def _copy(step, **changes):
+def _copy(step: "Step", **changes: str) -> WriteCgroup:
     return WriteCgroup(step.at, step.spec, **{name: getattr(step, name) for name in step.fields} | changes)
 
 
-def _read(step):
+def _read(step: "Step") -> str | None:
     """What the file of ``step`` says, ``None`` where it cannot be read."""
     try:
         with open(f"{step.hierarchy}{bound(step.path)}/{step.file}") as file:
@@ -68,21 +77,21 @@ def _read(step):
         return None
 
 
-def _number(step):
+def _number(step: "Step") -> int:
     text = _read(step)
     return int(text) if text and text.lstrip("-").isdigit() else 0
 
 
 # ---- order ----
 
-def _ordered(steps, files):
+def _ordered(steps: "Sequence[Step]", files: tuple[str, ...]) -> "list[Step]":
     """``steps`` with those on ``files`` in that order, in the places that these had."""
     of_file = {step.file: step for step in steps}
     chosen = iter([of_file[file] for file in files if file in of_file])
     return [next(chosen) if step.file in files else step for step in steps]
 
 
-def _wanted(steps, file):
+def _wanted(steps: "Sequence[Step]", file: str) -> "tuple[Step, int] | tuple[None, None]":
     """The step on ``file`` and the number that it writes, or ``None`` twice."""
     for step in steps:
         if step.file == file:
@@ -90,7 +99,7 @@ def _wanted(steps, file):
     return None, None
 
 
-def _memory_order(steps):
+def _memory_order(steps: "Sequence[Step]") -> tuple[str, ...]:
     """Memory and swap together is at least as high as memory after each write."""
     limit, _ = _wanted(steps, LIMIT)
     _, swap = _wanted(steps, SWAP)
@@ -99,30 +108,35 @@ def _memory_order(steps):
     return LIMIT, SWAP
 
 
-def _share_order(steps, period, runtime):
+def _share_order(steps: "Sequence[Step]", period: str, runtime: str) -> tuple[str, ...]:
     """Between the writes the share of the CPU, runtime by period, must not go above both that was and that will be: a
     cgroup above may not allow it."""
     step, wanted = _wanted(steps, period)
-    return (runtime, period) if step is not None and wanted < _number(step) else (period, runtime)
+    if step is None or wanted is None:
+        return period, runtime
+    return (runtime, period) if wanted < _number(step) else (period, runtime)
 
 
-def _cpu_order(steps):
+def _cpu_order(steps: "Sequence[Step]") -> tuple[str, ...]:
     """A burst is never above the quota."""
     order = _share_order(steps, PERIOD, QUOTA)
     burst, wanted = _wanted(steps, BURST)
-    return (BURST, *order) if burst is not None and wanted <= _number(burst) else (*order, BURST)
+    if burst is None or wanted is None:
+        return *order, BURST
+    return (BURST, *order) if wanted <= _number(burst) else (*order, BURST)
 
 
-def _idle_order(steps):
+def _idle_order(steps: "Sequence[Step]") -> tuple[str, ...]:
     """An idle cgroup takes no shares."""
     return (IDLE, SHARES) if _wanted(steps, IDLE)[1] == 0 else (SHARES, IDLE)
 
 
 # ---- back ----
 
-def _present(step):
+def _present(step: "Step") -> str:
     """What has to be written to the file of ``step`` for it to say what it says now."""
-    text, wanted = _read(step), bound(step.value)
+    wanted: str = bound(step.value)
+    text = _read(step)
     if text is None:  # it cannot be written either
         return wanted
     if step.file == "memory.oom_control":
@@ -130,7 +144,7 @@ def _present(step):
     return _line_of(step.file, wanted.split()[0], text) if " " in wanted else text
 
 
-def _line_of(file, name, text):
+def _line_of(file: str, name: str, text: str) -> str:
     """The line in ``text`` that is about the device ``name``, or one that takes its setting away."""
     for line in text.splitlines():
         if line.split()[:1] == [name]:

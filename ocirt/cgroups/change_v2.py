@@ -10,6 +10,14 @@ from ..errors import HostError
 from ..model.text import bound
 from ..plan.steps import Nothing, WriteCgroup, WriteCgroupDifference, WriteEitherCgroup
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..model.config import Resources
+    from ..plan.steps import Step
+    from .v2 import V2
+
 MAX, BURST = "cpu.max", "cpu.max.burst"
 IDLE, WEIGHT = "cpu.idle", "cpu.weight"
 
@@ -20,12 +28,12 @@ UNSET = {"io.weight": "default", "io.bfq.weight": "default", "io.latency": "targ
 ``max`` takes one away; what has neither has ``max``."""
 
 
-def change(steps, driver, resources):
+def change(settings: "Sequence[Step]", driver: "V2", resources: "Resources") -> "list[Step]":
     """The steps of an update.
 
-    :param steps: what :meth:`ocirt.cgroups.v2.V2.settings` gives for ``resources``.
+    :param settings: what :meth:`ocirt.cgroups.v2.V2.settings` gives for ``resources``.
     """
-    steps = [plain for step in steps for plain in _plain(step)]
+    steps = [plain for step in settings for plain in _plain(step)]
     burst = resources.cpu.burst
     if burst is not None and burst.equals(0):
         steps.append(WriteCgroup(burst.path, "config-linux.md#cpu", hierarchy=driver.unified.mount,
@@ -38,18 +46,18 @@ def change(steps, driver, resources):
     return _ordered(_ordered(steps, _cpu_order(steps)), _idle_order(steps))
 
 
-def restore(steps):
+def restore(steps: "Sequence[Step]") -> "list[Step]":
     """Steps that undo ``steps``, one for each, the last first: they put back what the files say now."""
     return [_write(step, value=_present(step)) if isinstance(step, WriteCgroup) and _read(step) is not None
             else Nothing(step.at, "") for step in reversed(steps)]
 
 
-def _write(step, **changes):
+def _write(step: "Step", **changes: str) -> WriteCgroup:
     fields = {name: getattr(step, name) for name in ("hierarchy", "path", "file", "value")} | changes
     return WriteCgroup(step.at, step.spec, **fields)
 
 
-def _plain(step):
+def _plain(step: "Step") -> "list[Step]":
     """``step``, one that writes as a WriteCgroup; none where it writes nothing."""
     if isinstance(step, WriteEitherCgroup):
         if _exists(step):
@@ -63,15 +71,15 @@ def _plain(step):
     return [step]
 
 
-def _folder(step):
+def _folder(step: "Step") -> str:
     return f"{step.hierarchy}{bound(step.path)}"
 
 
-def _exists(step):
+def _exists(step: "Step") -> bool:
     return os.access(f"{_folder(step)}/{step.file}", os.F_OK)
 
 
-def _read(step):
+def _read(step: "Step") -> str | None:
     """What the file of ``step`` says, ``None`` where it cannot be read."""
     try:
         with open(f"{_folder(step)}/{step.file}") as file:
@@ -82,19 +90,19 @@ def _read(step):
 
 # ---- order ----
 
-def _on(steps, file):
+def _on(steps: "Sequence[Step]", file: str) -> WriteCgroup | None:
     """The last step that writes ``file``, or ``None``."""
     return next((step for step in reversed(steps) if isinstance(step, WriteCgroup) and step.file == file), None)
 
 
-def _ordered(steps, files):
+def _ordered(steps: "Sequence[Step]", files: tuple[str, ...]) -> "list[Step]":
     """``steps`` with those on ``files`` in that order, in the places that these had."""
     mine = [step for step in steps if isinstance(step, WriteCgroup) and step.file in files]
     chosen = iter(sorted(mine, key=lambda step: files.index(step.file)))
     return [next(chosen) if step in mine else step for step in steps]
 
 
-def _cpu_order(steps):
+def _cpu_order(steps: "Sequence[Step]") -> tuple[str, ...]:
     """A burst is never above the quota."""
     burst = _on(steps, BURST)
     if burst is None:
@@ -103,7 +111,7 @@ def _cpu_order(steps):
     return (BURST, MAX) if before and before.isdigit() and wanted.isdigit() and int(wanted) <= int(before) else (MAX, BURST)
 
 
-def _idle_order(steps):
+def _idle_order(steps: "Sequence[Step]") -> tuple[str, ...]:
     """An idle cgroup takes no weight."""
     idle = _on(steps, IDLE)
     return (IDLE, WEIGHT) if idle is not None and bound(idle.value) == "0" else (WEIGHT, IDLE)
@@ -111,21 +119,23 @@ def _idle_order(steps):
 
 # ---- back ----
 
-def _present(step):
+def _present(step: WriteCgroup) -> str:
     """What has to be written to the file of ``step`` for it to say what it says now."""
-    text, file, wanted = _read(step), step.file, bound(step.value)
+    file: str = step.file
+    wanted: str = bound(step.value)
+    text = _read(step) or ""
     if file == WEIGHT and text == "0":
         return wanted  # it is idle, and will be again
     if file in SETS and not text:
         # With processes in it the kernel lets no cgroup go back to none of its own: these it has from above.
-        return _read(_write(step, file=f"{file}.effective"))
+        return _read(_write(step, file=f"{file}.effective")) or ""
     if ":" not in wanted and "=" not in wanted:
         # Of io.weight, and the like, the line for all devices.
         return text.splitlines()[0] if file in UNSET and text else text
     return "\n".join([_line(file, line.split(), text) for line in wanted.splitlines() if line.strip()])
 
 
-def _line(file, words, text):
+def _line(file: str, words: list[str], text: str) -> str:
     """What undoes the line ``words`` of a file that has a line for each device: its name, then settings."""
     name, *settings = words
     now = next((line.split()[1:] for line in text.splitlines() if line.split()[:1] == [name]), None)

@@ -7,46 +7,58 @@ the second is sent as ``t``, ``p`` the pid of the child. ``(`` begins a structur
 are aligned to as many bytes, ``]`` ends it. A variant is a signature, and a value of it.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeAlias
 
-def _property(name, signature, *items):
+    from ..model.text import AnyText, Template
+
+    Items: TypeAlias = list[AnyText]
+    """A message, or part of one."""
+    Property: TypeAlias = Items
+    """A property of a unit: a structure of its name, which is plain text, and a variant."""
+
+
+def _property(name: str, signature: str, *items: "AnyText") -> "Property":
     return ["(", "s", name, "g", signature, *items]
 
 
-def text(name, value):
+def text(name: str, value: "AnyText") -> "Property":
     return _property(name, "s", "s", value)
 
 
-def flag(name, value):
+def flag(name: str, value: bool) -> "Property":
     return _property(name, "b", "b", str(int(value)))
 
 
-def number(name, value):
-    """:param value: ``str``, Number or Template of a number without sign, or -1."""
+def number(name: str, value: "str | Template") -> "Property":
+    """:param value: a number without sign, or -1."""
     return _property(name, "t", "t", value)
 
 
-def difference(name, value, less):
+def difference(name: str, value: "str | Template", less: "str | Template") -> "Property":
     return _property(name, "t", "d", value, less)
 
 
-def texts(name, values):
+def texts(name: str, values: "Iterable[AnyText]") -> "Property":
     return _property(name, "as", "a4", *[item for value in values for item in ("s", value)], "]")
 
 
-def octets(name, data):
+def octets(name: str, data: bytes) -> "Property":
     return _property(name, "ay", "a1", *[item for byte in data for item in ("y", str(byte))], "]")
 
 
-def child(name):
+def child(name: str) -> "Property":
     """A property that names the child's pid alone."""
     return _property(name, "au", "a4", "p", "]")
 
 
-def start(unit, properties):
+def start(unit: "AnyText", properties: "Iterable[Property]") -> "Items":
     """The body of StartTransientUnit: a unit's name, how it deals with other jobs, its properties, and no further units."""
     return ["s", unit, "s", "replace", "a8", *[item for each in properties for item in each], "]", "a8", "]"]
 
 
-def change(unit, properties):
+def change(unit: "AnyText", properties: "Iterable[Property]") -> "Items":
     """The body of SetUnitProperties: for as long as the unit lives, not in a file of its own."""
     return ["s", unit, "b", "1", "a8", *[item for each in properties for item in each], "]"]

@@ -4,6 +4,11 @@ from ..errors import ConfigError
 from ..model.config import ANY
 from ..model.text import quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import DeviceRule
+    from ..model.text import Number
+
 BOTH = ("b", "c")
 
 ALLOWED = ("c *:* m", "b *:* m", "c 1:3 rwm", "c 1:8 rwm", "c 1:7 rwm", "c 5:0 rwm", "c 1:5 rwm", "c 1:9 rwm",
@@ -18,23 +23,24 @@ class Rule:
     :ivar at: JSON path of the rule.
     :ivar allow: is it allowed?
     :ivar kinds: of devices: ``b``, ``c`` or both.
-    :ivar major, minor: Number, or ``None`` for every number.
+    :ivar major, minor: Number, of :data:`ALLOWED` ``int``, or ``None`` for every number.
     :ivar access: some of ``r``, ``w`` and ``m``.
     """
 
     __slots__ = ("at", "allow", "kinds", "major", "minor", "access")
 
-    def __init__(self, at, allow, kinds, major, minor, access):
+    def __init__(self, at: str, allow: bool, kinds: tuple[str, ...], major: "Number | int | None",
+                 minor: "Number | int | None", access: str) -> None:
         self.at, self.allow, self.kinds, self.access = at, allow, kinds, access
         self.major, self.minor = major, minor
 
     @property
-    def is_whole(self):
+    def is_whole(self) -> bool:
         """Does it match every device and every access?"""
         return self.kinds == BOTH and self.major is self.minor is None and set(self.access) == set("rwm")
 
 
-def rules(devices):
+def rules(devices: "list[DeviceRule]") -> list[Rule]:
     """The rules of ``linux.resources.devices``.
 
     :param devices: list of :class:`ocirt.model.config.DeviceRule`.
@@ -43,16 +49,16 @@ def rules(devices):
     return [_rule(each) for each in devices]
 
 
-def _rule(rule):
+def _rule(rule: "DeviceRule") -> Rule:
     allow = rule.allow
     kind = "a" if rule.type is None or rule.type.is_empty() else rule.type.read()
     if kind not in ("a", *BOTH):
-        raise ConfigError(rule.type.path, quote(kind), '"a", "b" or "c"')
+        raise ConfigError(rule.at("type"), quote(kind), '"a", "b" or "c"')
     access = "" if rule.access is None else rule.access.read()
     if not access or not set("rwm").issuperset(access):
         raise ConfigError(rule.at("access"), quote(access), 'some of "r", "w" and "m"')
     return Rule(rule.path, allow, BOTH if kind == "a" else (kind,), _number(rule.major), _number(rule.minor), access)
 
 
-def _number(number):
+def _number(number: "Number | None") -> "Number | None":
     return None if number is None or number.equals(ANY) else number

@@ -8,6 +8,10 @@ that are still undecided, and allows once there are none.
 
 from .devices import ALLOWED, BOTH, Rule
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 KINDS = {"b": 1, "c": 2}
 """BPF_DEVCG_DEV_*."""
 BITS = {"m": 1, "r": 2, "w": 4}
@@ -21,17 +25,17 @@ LOAD_WORD, MOVE, MOVE_NUMBER, AND, SHIFT_RIGHT, JUMP_EQUAL, JUMP_UNEQUAL, EXIT =
 """Operations, 64 bits wide; include/uapi/linux/bpf.h."""
 
 
-def _instruction(code, target=0, source=0, offset=0, number=0):
+def _instruction(code: int, target: int = 0, source: int = 0, offset: int = 0, number: int = 0) -> bytes:
     return (bytes((code, source << 4 | target)) + offset.to_bytes(2, "little", signed=True)
             + number.to_bytes(4, "little", signed=True))
 
 
-def _return(result):
+def _return(result: int) -> list[bytes]:
     return [_instruction(MOVE_NUMBER, RESULT, number=result), _instruction(EXIT)]
 
 
-def program(rules):
-    """The program for the list of :class:`~ocirt.cgroups.devices.Rule`: all is denied but what they and
+def program(rules: "Iterable[Rule]") -> bytes:
+    """The program for ``rules``: all is denied but what they and
     :data:`~ocirt.cgroups.devices.ALLOWED`, after them, allow."""
     parts = [_instruction(LOAD_WORD, KIND, CONTEXT, 0), _instruction(MOVE, ACCESS, KIND),
              _instruction(AND, KIND, number=0xffff), _instruction(SHIFT_RIGHT, ACCESS, number=16),
@@ -45,7 +49,7 @@ def program(rules):
     return b"".join(parts)
 
 
-def _rule(rule):
+def _rule(rule: Rule) -> list[bytes]:
     """The instructions of one rule; where it decides nothing they lead to the next one's."""
     bits = sum([BITS[letter] for letter in set(rule.access)])
     body = _return(int(rule.allow))
@@ -57,14 +61,14 @@ def _rule(rule):
                 _instruction(JUMP_EQUAL, RESULT, offset=len(body), number=0), *body]
     wanted = [(KIND, KINDS[rule.kinds[0]])] if rule.kinds != BOTH else []
     # The numbers are part of the program, which therefore holds for these ones only.
-    wanted += [(register, number if type(number) is int else number.read())
+    wanted += [(register, number if isinstance(number, int) else number.read())
                for register, number in ((MAJOR, rule.major), (MINOR, rule.minor)) if number is not None]
     for register, number in reversed(wanted):
         body.insert(0, _instruction(JUMP_UNEQUAL, register, offset=len(body), number=number))
     return body
 
 
-def _parsed(text):
+def _parsed(text: str) -> Rule:
     """The rule that ``text``, of ALLOWED, stands for."""
     kind, numbers, access = text.split(" ")
     major, minor = [None if number == "*" else int(number) for number in numbers.split(":")]

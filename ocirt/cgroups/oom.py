@@ -5,6 +5,12 @@ import select
 
 from ..errors import HostError, reason
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Watch: TypeAlias = "EventWatch | FileWatch"
+
 
 class EventWatch:
     """cgroup v1: an eventfd that the kernel has been told of by ``cgroup.event_control`` (admin-guide/cgroup-v1/memory.rst,
@@ -16,7 +22,7 @@ class EventWatch:
 
     mask = select.POLLIN
 
-    def __init__(self, directory):
+    def __init__(self, directory: str) -> None:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.path = os.path.join(directory, "memory.oom_control")
         try:
@@ -27,7 +33,7 @@ class EventWatch:
             os.close(self.fd)
             raise HostError(directory, f"watch memory.oom_control: {reason(error)}") from None
 
-    def take(self):
+    def take(self) -> bool:
         """Has the container run out of memory since the last call?"""
         try:
             count = os.eventfd_read(self.fd)
@@ -46,20 +52,20 @@ class FileWatch:
 
     mask = select.POLLPRI
 
-    def __init__(self, directory):
+    def __init__(self, directory: str) -> None:
         try:
             self.fd = os.open(os.path.join(directory, "memory.events"), os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise HostError(directory, f"watch memory.events: {reason(error)}") from None
         self.kills = self._kills()
 
-    def _kills(self):
+    def _kills(self) -> int:
         try:
             text = os.pread(self.fd, 4096, 0).decode()
         except OSError:  # the cgroup is gone
             return 0
         return int(dict([line.split() for line in text.splitlines()]).get("oom_kill", 0))
 
-    def take(self):
+    def take(self) -> bool:
         before, self.kills = self.kills, self._kills()
         return self.kills > before

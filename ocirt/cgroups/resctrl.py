@@ -7,6 +7,12 @@ from ..errors import HostError
 from ..model.text import bound
 from .stats import Files, given
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..compile.rdt import Rdt
+
 INFO = {
     # What a resource is called in the file system; member, files of info and their members.
     "L3": ("l3_cache", "l3_cache_info", ("min_cbm_bits", "num_closids")),
@@ -14,17 +20,16 @@ INFO = {
 }
 
 
-def stats(rdt):
+def stats(rdt: "Rdt") -> "dict[str, Any]":
     """The statistics of the groups of ``rdt``.
 
-    :param rdt: :class:`ocirt.compile.rdt.Rdt`.
     :raises HostError: the group is not there.
     """
     group = os.path.join(rdt.root, bound(rdt.group))
     present, root = _schemata(group), _schemata(rdt.root)
     if present is None:
         raise HostError(group, "the resctrl group of the container is not there")
-    found = {}
+    found: dict[str, Any] = {}
     for resource, (name, info, files) in INFO.items():
         directory = os.path.join(rdt.root, "info", resource)
         if os.path.isdir(directory):
@@ -35,16 +40,16 @@ def stats(rdt):
     return found | given(schemata=present) | _monitoring(rdt, group)
 
 
-def _schemata(directory):
+def _schemata(directory: str) -> list[str] | None:
     text = Files(directory).text("schemata")
     return None if text is None else text.rstrip("\n").split("\n")
 
 
-def _line(lines, resource):
+def _line(lines: list[str] | None, resource: str) -> str:
     return next((line.strip() for line in lines or () if line.strip().startswith(resource)), "")
 
 
-def _monitoring(rdt, group):
+def _monitoring(rdt: "Rdt", group: str) -> "dict[str, Any]":
     features = (Files(os.path.join(rdt.root, "info/L3_MON")).text("mon_features") or "").split()
     data = os.path.join(rdt.root, bound(rdt.monitoring)) if rdt.monitoring is not None else group
     data = os.path.join(data, "mon_data")

@@ -8,6 +8,10 @@ import os
 
 from ..errors import HostError, reason
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 HUGE_PAGES = "/sys/kernel/mm/hugepages"
 NO_LIMIT = (1 << 64) - 1
 
@@ -22,10 +26,10 @@ class Files:
     :param directory: ``None`` where the controller is not there: nothing exists then.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | None) -> None:
         self.directory = directory
 
-    def text(self, name):
+    def text(self, name: str) -> str | None:
         """What the file says.
 
         :raises HostError: it cannot be read.
@@ -42,30 +46,30 @@ class Files:
                 return None
             raise HostError(os.path.join(self.directory, name), reason(error)) from None
 
-    def number(self, name, default=0):
+    def number(self, name: str, default: int = 0) -> int:
         """The number in the file; ``max`` is :data:`NO_LIMIT`."""
         return _number((self.text(name) or "").strip(), default)
 
-    def pairs(self, name):
+    def pairs(self, name: str) -> dict[str, int]:
         """Lines of a word and a number, as a dict."""
         rows = [line.split() for line in (self.text(name) or "").splitlines()]
         return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].lstrip("-").isdigit()}
 
 
-def _number(text, default=0):
+def _number(text: str, default: int) -> int:
     if text == "max":
         return NO_LIMIT
     return int(text) if text.lstrip("-").isdigit() else default
 
 
-def given(**members):
+def given(**members: object) -> "dict[str, Any]":
     """Those members that are not 0, empty or ``None``."""
     return {name: value for name, value in members.items() if value}
 
 
-def cpus(text):
+def cpus(text: str | None) -> list[int]:
     """The numbers in a list like ``0-2,4``."""
-    found = []
+    found: list[int] = []
     for part in (text or "").strip().split(","):
         first, _, last = part.partition("-")
         if first.isdigit():
@@ -73,15 +77,15 @@ def cpus(text):
     return found
 
 
-def memory_entry(usage=0, limit=0, peak=0, failures=0):
+def memory_entry(usage: int = 0, limit: int = 0, peak: int = 0, failures: int = 0) -> dict[str, int]:
     return {"limit": limit, **given(usage=usage, max=peak), "failcnt": failures}
 
 
-def block_entry(major, minor, operation, value):
+def block_entry(major: int, minor: int, operation: str, value: int) -> "dict[str, Any]":
     return given(major=major, minor=minor, op=operation, value=value)
 
 
-def page_sizes(directory=HUGE_PAGES):
+def page_sizes(directory: str = HUGE_PAGES) -> list[str]:
     """The sizes of huge pages that this kernel has, as in the names of its files: ``2MB``."""
     try:
         names = os.listdir(directory)
@@ -90,7 +94,7 @@ def page_sizes(directory=HUGE_PAGES):
     return sorted([_page_size(int(name.removeprefix("hugepages-").removesuffix("kB"))) for name in names])
 
 
-def _page_size(kilobytes):
+def _page_size(kilobytes: int) -> str:
     for unit in ("KB", "MB"):
         if kilobytes < 1024:
             return f"{kilobytes}{unit}"
@@ -98,11 +102,12 @@ def _page_size(kilobytes):
     return f"{kilobytes}GB"
 
 
-def huge_pages(usage, peak, failures):
+def huge_pages(usage: int, peak: int, failures: int) -> dict[str, int]:
     return {**given(usage=usage, max=peak), "failcnt": failures}
 
 
-def assemble(cpu, cpuset, memory, pids, blkio, hugetlb):
+def assemble(cpu: "dict[str, Any]", cpuset: "dict[str, Any]", memory: "dict[str, Any]", pids: "dict[str, Any]",
+             blkio: "dict[str, Any]", hugetlb: "dict[str, dict[str, int]]") -> "dict[str, Any]":
     """All of it, in the order in which runc has it."""
     return {"cpu": cpu, "cpuset": cpuset, "memory": memory, "pids": pids, "blkio": blkio, "hugetlb": hugetlb,
             "intel_rdt": {}, "network_interfaces": None}

@@ -2,6 +2,12 @@
 
 from .stats import CPUSET, NO_LIMIT, Files, assemble, block_entry, cpus, given, huge_pages, memory_entry, page_sizes
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .v1 import V1
+
 TICK = 10_000_000
 """Nanoseconds of a tick, in which cpuacct.stat counts: USER_HZ is 100 on all architectures but one."""
 
@@ -18,21 +24,20 @@ SCHEDULERS = (("blkio.bfq.", "_recursive"), ("blkio.", "_recursive"), ("blkio.th
 """Names around those of BLOCK_IO, by who counts: BFQ, CFQ, the throttle. The first that counts is taken."""
 
 
-def stats(driver):
+def stats(driver: "V1") -> "dict[str, Any]":
     """The statistics of the container of ``driver``.
 
-    :param driver: :class:`~ocirt.cgroups.v1.V1`.
     :raises HostError: a file cannot be read.
     """
-    def files(controller):
+    def files(controller: str) -> Files:
         return Files(driver.directory(controller) if driver.host.cgroups.hierarchy(controller) else None)
 
     return assemble(cpu(files("cpuacct"), files("cpu")), cpuset(files("cpuset")), memory(files("memory")),
                     pids(files("pids")), block_io(files("blkio")), hugetlb(files("hugetlb")))
 
 
-def cpu(account, scheduler):
-    """:param account: the :class:`Files` of cpuacct.
+def cpu(account: Files, scheduler: Files) -> "dict[str, Any]":
+    """:param account: the files of cpuacct.
     :param scheduler: those of cpu."""
     ticks, throttling = account.pairs("cpuacct.stat"), scheduler.pairs("cpu.stat")
     by_mode = [line.split()[1:3] for line in (account.text("cpuacct.usage_all") or "").splitlines()[1:]]
@@ -44,17 +49,17 @@ def cpu(account, scheduler):
                                 throttledTime=throttling.get("throttled_time"))}
 
 
-def cpuset(files):
+def cpuset(files: Files) -> "dict[str, Any]":
     numbers = {name: files.number(f"cpuset.{name}") for name in CPUSET}
     exclusive = numbers.pop("cpu_exclusive")
     return {**given(cpus=cpus(files.text("cpuset.cpus"))), "cpu_exclusive": exclusive,
             **given(mems=cpus(files.text("cpuset.mems"))), **numbers}
 
 
-def memory(files):
+def memory(files: Files) -> "dict[str, Any]":
     raw = files.pairs("memory.stat")
 
-    def entry(name):
+    def entry(name: str) -> dict[str, int]:
         return memory_entry(*[files.number(f"memory.{name}{end}")
                               for end in ("usage_in_bytes", "limit_in_bytes", "max_usage_in_bytes", "failcnt")])
 
@@ -62,12 +67,12 @@ def memory(files):
             "kernelTCP": entry("kmem.tcp."), **given(raw=dict(sorted(raw.items())))}
 
 
-def pids(files):
+def pids(files: Files) -> "dict[str, Any]":
     limit = files.number("pids.max")
     return given(current=files.number("pids.current"), limit=0 if limit == NO_LIMIT else limit)
 
 
-def block_io(files):
+def block_io(files: Files) -> "dict[str, Any]":
     for before, after in SCHEDULERS:
         found = {member: text for member, text in [(member, files.text(before + name + after)) for member, name in BLOCK_IO]
                  if text is not None}
@@ -77,7 +82,7 @@ def block_io(files):
     return {}
 
 
-def _block_entries(text):
+def _block_entries(text: str) -> "list[dict[str, Any]]":
     """Lines of ``8:0 Read 4096``, or without the word; the total over all devices is not among them."""
     entries = []
     for line in text.splitlines():
@@ -88,7 +93,7 @@ def _block_entries(text):
     return entries
 
 
-def hugetlb(files):
+def hugetlb(files: Files) -> dict[str, dict[str, int]]:
     found = {}
     for size in page_sizes():
         # Reservations, where the kernel counts them.

@@ -2,10 +2,14 @@
 
 from .stats import CPUSET, NO_LIMIT, Files, assemble, block_entry, cpus, given, huge_pages, memory_entry, page_sizes
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 PRESSURE = ("avg10", "avg60", "avg300")
 
 
-def stats(directory):
+def stats(directory: str) -> "dict[str, Any]":
     """The statistics of the cgroup ``directory``.
 
     :raises HostError: a file cannot be read.
@@ -14,7 +18,7 @@ def stats(directory):
     return assemble(cpu(files), cpuset(files), memory(files), pids(files), block_io(files), hugetlb(files))
 
 
-def pressure(files, name):
+def pressure(files: Files, name: str) -> "dict[str, Any]":
     """Pressure stall information, as ``psi``; nothing where the kernel keeps none."""
     rows = {}
     for line in (files.text(name) or "").splitlines():
@@ -25,10 +29,10 @@ def pressure(files, name):
     return {"psi": {"some": rows.get("some", none), "full": rows.get("full", none)}} if rows else {}
 
 
-def cpu(files):
+def cpu(files: Files) -> "dict[str, Any]":
     rows = files.pairs("cpu.stat")
 
-    def nanoseconds(key):
+    def nanoseconds(key: str) -> int:
         return rows.get(key, 0) * 1000
 
     return {"usage": {**given(total=nanoseconds("usage_usec")), "kernel": nanoseconds("system_usec"),
@@ -38,14 +42,14 @@ def cpu(files):
             **pressure(files, "cpu.pressure")}
 
 
-def cpuset(files):
+def cpuset(files: Files) -> "dict[str, Any]":
     """The lists that hold, as the settings themselves may be empty. The flags are v1's alone."""
     lists = {name: cpus(files.text(f"cpuset.{name}.effective")) for name in ("cpus", "mems")}
     return {name: value for name, value in {"cpus": lists["cpus"], CPUSET[0]: 0, "mems": lists["mems"],
                                             **dict.fromkeys(CPUSET[1:], 0)}.items() if value != []}
 
 
-def memory(files):
+def memory(files: Files) -> "dict[str, Any]":
     raw = files.pairs("memory.stat")
     usage, limit = files.number("memory.current"), files.number("memory.max")
     swap, swap_limit = files.number("memory.swap.current"), files.number("memory.swap.max")
@@ -57,16 +61,16 @@ def memory(files):
             "kernelTCP": memory_entry(), **given(raw=dict(sorted(raw.items()))), **pressure(files, "memory.pressure")}
 
 
-def pids(files):
+def pids(files: Files) -> "dict[str, Any]":
     limit = files.number("pids.max")
-    current = files.number("pids.current", None)
-    if current is None:  # the controller is not enabled
+    current = files.number("pids.current", -1)
+    if current < 0:  # the controller is not enabled
         current = len((files.text("cgroup.procs") or "").split())
     return given(current=current, limit=0 if limit == NO_LIMIT else limit)
 
 
-def block_io(files):
-    tables = {"ioServiceBytesRecursive": [], "ioServicedRecursive": []}
+def block_io(files: Files) -> "dict[str, Any]":
+    tables: dict[str, list[dict[str, Any]]] = {"ioServiceBytesRecursive": [], "ioServicedRecursive": []}
     keys = {"rbytes": ("ioServiceBytesRecursive", "Read"), "wbytes": ("ioServiceBytesRecursive", "Write"),
             "rios": ("ioServicedRecursive", "Read"), "wios": ("ioServicedRecursive", "Write")}
     for line in (files.text("io.stat") or "").splitlines():
@@ -79,7 +83,7 @@ def block_io(files):
     return {**given(**tables), **pressure(files, "io.pressure")}
 
 
-def hugetlb(files):
+def hugetlb(files: Files) -> dict[str, dict[str, int]]:
     found = {}
     for size in page_sizes():
         for name in (f"hugetlb.{size}.rsvd", f"hugetlb.{size}"):

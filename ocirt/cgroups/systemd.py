@@ -13,7 +13,22 @@ from ..model.text import Template, bound, quote
 from ..plan.steps import (EVENTS, NONE, EnableControllers, Receive, Send, SetUnitProperties, StartUnit, StopUnit,
                           WriteCgroup)
 from . import dbus, is_rootless
+from .cgroupfs import Cgroupfs
 from .v2 import V2, cpu_weight, io_weight
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TypeGuard
+
+    from ..model.config import Config, Cpu, Memory, Pids, Resources
+    from ..model.host import Hierarchy, Host
+    from ..model.request import Request
+    from ..model.text import AnyText, Field, Number, Text
+    from ..plan import Plan
+    from ..plan.steps import Step
+    from .cgroupfs import Made
+    from .dbus import Property
 
 SPEC = "config-linux.md#cgroups-path"
 TIMEOUT = 30
@@ -39,7 +54,7 @@ class Manager:
 
     __slots__ = ("socket", "bus", "owner", "top", "slice")
 
-    def __init__(self, request, host, is_rootless, flag):
+    def __init__(self, request: "Request", host: "Host", is_rootless: bool, flag: str) -> None:
         # In a user namespace, root is that of a container with a systemd of its own, or somebody's for a while: then
         # there is the directory of the user's session.
         if is_rootless and (host.euid != 0 or request.runtime_dir is not None):
@@ -57,7 +72,7 @@ class Manager:
         self.socket = bus if self.bus else own
 
 
-def _uid_outside(host):
+def _uid_outside(host: "Host") -> int:
     """The caller's uid in the user namespace that its own is mapped to."""
     if not host.in_user_namespace:
         return host.euid
@@ -68,7 +83,7 @@ def _uid_outside(host):
     return host.euid
 
 
-class Scope:
+class Scope(Cgroupfs):
     """What the drivers of both versions share, before the driver that makes cgroups by itself.
 
     :ivar home: the hierarchy that is systemd's own.
@@ -78,59 +93,69 @@ class Scope:
     :raises HostError: there is no manager to ask.
     """
 
-    told = ()
+    QUOTA: str
+    """The file of the quota."""
+    BLOCKS: str
+    """What systemd calls the controller of block devices."""
+    home: "Hierarchy"
+    told: "Sequence[Property]" = ()
 
-    def prepare(self, config, request, host, plan, flag):
+    def prepare(self, config: "Config", request: "Request", host: "Host", plan: "Plan", flag: str) -> None:
         """What must be known before the other driver begins."""
         self.manager = Manager(request, host, is_rootless(request, host), flag)
         self.id = request.text("id", plan.trace)
         self.config, self.plan = config, plan
 
-    def locate(self, path, id):
-        parts = (None, "ocirt", id, None) if path is None else path.unit()
-        if parts is None:
-            raise ConfigError(path.path, quote(path.bound()), "slice:prefix:name, the slice empty or like a-b.slice")
-        slice, prefix, name, beneath = parts
-        if path is not None and name.ends_with(".slice"):
-            raise ConfigError(path.path, quote(path.bound()), "the name of a scope: systemd lets no process into a slice")
-        self.slice = slice
-        if slice is None or slice.is_empty():
-            self.slice, beneath = self.manager.slice, "/" + self.manager.slice
-        has_prefix = path is None or not prefix.is_empty()
-        self.unit = (Template(prefix, "-") if has_prefix else Template()) + name + ".scope"
+    def locate(self, path: "Text | None", id: "Text") -> "tuple[AnyText, bool]":
+        self.slice: str | Text = self.manager.slice
+        beneath: str | Text = "/" + self.manager.slice
+        before, name = Template("ocirt-"), id
+        if path is not None:
+            parts = path.unit()
+            if parts is None:
+                raise ConfigError(path.path, quote(path.bound()),
+                                  "slice:prefix:name, the slice empty or like a-b.slice")
+            slice, prefix, name, its_cgroup = parts
+            if name.ends_with(".slice"):
+                raise ConfigError(path.path, quote(path.bound()),
+                                  "the name of a scope: systemd lets no process into a slice")
+            if not slice.is_empty():
+                self.slice, beneath = slice, its_cgroup
+            before = Template() if prefix.is_empty() else Template(prefix, "-")
+        self.unit = before + name + ".scope"
         return Template(self.manager.top, beneath, "/") + self.unit, False
 
     # ---- entering, leaving ----
 
-    def before(self, resources):
+    def before(self, resources: "Resources") -> "list[Step]":
         return []
 
-    def place(self, resources):
+    def place(self, resources: "Resources") -> "list[Step]":
         return [self._unit(StartUnit, SPEC, body=dbus.start(self.unit, self._properties(resources))),
                 *self.besides(resources), *self.limit(resources), *self.hand_over(),
                 Send(self.at, SPEC, event=EVENTS.index("placed"))]
 
-    def besides(self, resources):
+    def besides(self, resources: "Resources") -> "list[Step]":
         """Steps that make what systemd has not made, once it has placed the child."""
         raise NotImplementedError
 
-    def hand_over(self):
+    def hand_over(self) -> "list[Step]":
         """Steps that give the container its cgroups."""
         return []
 
-    def wait(self):
+    def wait(self) -> "list[Step]":
         return [Receive(self.at, SPEC, event=EVENTS.index("placed"))]
 
-    def open_for(self, beneath):
+    def open_for(self, beneath: "Mapping[str, str]") -> "list[Step]":
         # Systemd is asked for a new scope alone; what joins one is made in its cgroup.
-        if self.unified:
+        if self.host.cgroups.unified:
             self.register = self.plan.register()
         return super().open_for(beneath)
 
-    def delete(self):
+    def delete(self) -> "list[Step]":
         return [*super().delete(), self._unit(StopUnit, "runtime.md#delete")]
 
-    def change(self, resources):
+    def change(self, resources: "Resources") -> "list[Step]":
         """It is the kernel that refuses values: files come first. Then systemd is told, which writes all that it knows of
         the unit anew, quotas in whole percents: so they are written again."""
         steps = super().change(resources)
@@ -141,7 +166,7 @@ class Scope:
         exact = [] if any([step.file == self.QUOTA for step in writes]) else self._present_quota()
         return [*steps, self._tell(self.told), *writes, *exact]
 
-    def _present_quota(self):
+    def _present_quota(self) -> "list[Step]":
         """The step that writes the quota as it is now, in a list; none where there is no such file."""
         hierarchy = self._hierarchy("cpu", self.at)
         try:
@@ -150,27 +175,28 @@ class Scope:
         except OSError:
             return []
 
-    def restore(self, steps, before):
+    def restore(self, steps: "Sequence[Step]", before: "Resources") -> "list[Step]":
         # Plain text: a slot has one value in a program, and that is the new one.
-        earlier = {each[NAME]: [str(item) for item in bound(each)] for each in self._limits(before)}
-        back = [earlier.get(each[NAME]) or unset(each[NAME]) for each in self.told]
+        earlier: dict[str, Property] = {_name(each): [str(item) for item in bound(each)]
+                                        for each in self._limits(before)}
+        back = [earlier.get(_name(each)) or unset(_name(each)) for each in self.told]
         others = iter(super().restore([step for step in steps if not isinstance(step, SetUnitProperties)], before))
         return [self._tell(back) if isinstance(step, SetUnitProperties) else next(others) for step in reversed(steps)]
 
-    def _tell(self, properties):
+    def _tell(self, properties: "Sequence[Property]") -> SetUnitProperties:
         return SetUnitProperties(self.at, "", body=dbus.change(self.unit, properties), **self._call())
 
-    def _unit(self, kind, spec, **fields):
-        return self._step(kind, self.home, spec=spec, **self._call(), **fields)
+    def _unit(self, kind: "type[Made]", spec: str, **fields: "Field") -> "Made":
+        return kind(self.at, spec, hierarchy=self.home.mount, path=self.path(self.home), **self._call(), **fields)
 
-    def _call(self):
+    def _call(self) -> "dict[str, Field]":
         manager = self.manager
         return {"socket": manager.socket, "bus": manager.bus, "owner": manager.owner, "unit": self.unit,
                 "timeout": TIMEOUT}
 
     # ---- properties ----
 
-    def _properties(self, resources):
+    def _properties(self, resources: "Resources") -> "list[Property]":
         given = [dbus.text("Description", "ocirt container " + self.id), dbus.text("Slice", self.slice),
                  dbus.flag("Delegate", True), dbus.child("PIDs"),
                  *[dbus.flag(f"{name}Accounting", True) for name in ("Memory", "CPU", self.BLOCKS, "Tasks")],
@@ -183,7 +209,7 @@ class Scope:
             given += annotated(annotations)
         return given
 
-    def _limits(self, resources):
+    def _limits(self, resources: "Resources") -> "list[Property]":
         """Properties for ``resources``, as far as systemd has any."""
         raise NotImplementedError
 
@@ -193,26 +219,26 @@ class Systemd(Scope, V2):
 
     QUOTA, BLOCKS = "cpu.max", "IO"
 
-    def __init__(self, config, request, host, plan, flag):
+    def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan", flag: str) -> None:
         self.prepare(config, request, host, plan, flag)
         super().__init__(config, request, host, plan)
         self.home, self.register, self.tolerate = self.unified, NONE, 0
 
-    def besides(self, resources):
+    def besides(self, resources: "Resources") -> "list[Step]":
         return [self._step(EnableControllers, self.unified)] if self._needs_more(resources) else []
 
-    def hand_over(self):
+    def hand_over(self) -> "list[Step]":
         return self._delegate()
 
-    def change(self, resources):
+    def change(self, resources: "Resources") -> "list[Step]":
         return [*self.besides(resources), *super().change(resources)]
 
     @staticmethod
-    def _needs_more(resources):
+    def _needs_more(resources: "Resources") -> bool:
         return bool(resources.hugepage_limits or resources.rdma) or any(
             [file.partition(".")[0] not in CONTROLLERS for file in resources.unified])
 
-    def _limits(self, resources):
+    def _limits(self, resources: "Resources") -> "list[Property]":
         given = [*_memory(resources.memory), *_cpu(resources.cpu), *tasks(resources.pids)]
         weight = resources.block_io.weight
         if weight is not None and not weight.equals(0):
@@ -223,15 +249,20 @@ class Systemd(Scope, V2):
         return given
 
 
-def _is_set(number):
+def _name(property: "Property") -> str:
+    name: str = bound(property[NAME])
+    return name
+
+
+def _is_set(number: "Number | None") -> "TypeGuard[Number]":
     return number is not None and not number.equals(0)
 
 
-def _or_unlimited(number):
+def _or_unlimited(number: "Number") -> str | Template:
     return UNLIMITED if number.equals(-1) else Template(number)
 
 
-def _memory(memory):
+def _memory(memory: "Memory") -> "list[Property]":
     limit, swap = memory.limit, memory.swap
     given = [dbus.number(name, _or_unlimited(number)) for name, number in
              (("MemoryMax", limit), ("MemoryLow", memory.reservation)) if _is_set(number)]
@@ -245,11 +276,12 @@ def _memory(memory):
     return given
 
 
-def _cpu(cpu):
-    idle = cpu.idle
+def _cpu(cpu: "Cpu") -> "list[Property]":
+    shares, idle = cpu.shares, cpu.idle
+    given: list[Property] = []
     # Since systemd 252 a weight of 0 would say idle too; which version this is, is not known here.
-    has_weight = _is_set(cpu.shares) and (idle is None or not idle.equals(1))
-    given = [dbus.number("CPUWeight", str(cpu_weight(cpu.shares.checked(2, 1 << 18).read())))] if has_weight else []
+    if _is_set(shares) and (idle is None or not idle.equals(1)):
+        given.append(dbus.number("CPUWeight", str(cpu_weight(shares.checked(2, 1 << 18).read()))))
     given += quotas(cpu)
     for name, value in (("AllowedCPUs", cpu.cpus), ("AllowedMemoryNodes", cpu.mems)):
         if value is not None and not value.is_empty():
@@ -258,20 +290,20 @@ def _cpu(cpu):
     return given
 
 
-def quotas(cpu):
+def quotas(cpu: "Cpu") -> "list[Property]":
     if not (_is_set(cpu.quota) or _is_set(cpu.period)):
         return []
     return quota(cpu.quota.read() if _is_set(cpu.quota) else 0, cpu.period.read() if _is_set(cpu.period) else 0)
 
 
-def unset(name):
+def unset(name: str) -> "Property":
     """The property for what a scope has by default."""
     if name.startswith("Allowed"):
         return dbus.octets(name, b"")
     return dbus.number(name, "0" if name in ("MemoryLow", "MemoryMin") else UNLIMITED)
 
 
-def quota(quota, period):
+def quota(quota: int, period: int) -> "list[Property]":
     """Properties for ``quota`` microseconds in each ``period``; 0 is the default of one, no limit of the other.
 
     As runc's, which lets no rounding of systemd's, to whole percents, make it less than was asked for.
@@ -282,7 +314,7 @@ def quota(quota, period):
     return [*given, dbus.number("CPUQuotaPerSecUSec", str(-(-(quota * 1000000 // (period or 100000)) // 10000) * 10000))]
 
 
-def tasks(pids):
+def tasks(pids: "Pids") -> "list[Property]":
     limit = pids.limit
     if limit is None:
         return []

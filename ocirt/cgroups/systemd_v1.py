@@ -11,6 +11,15 @@ from . import dbus
 from .systemd import Scope, _is_set, _or_unlimited, quotas, tasks
 from .v1 import INHERITED, V1
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Config, Resources
+    from ..model.host import Host
+    from ..model.request import Request
+    from ..plan import Plan
+    from ..plan.steps import Step
+    from .dbus import Property
+
 HOME = "name=systemd"
 
 
@@ -23,30 +32,31 @@ class SystemdV1(Scope, V1):
 
     QUOTA, BLOCKS = "cpu.cfs_quota_us", "BlockIO"
 
-    def __init__(self, config, request, host, plan, flag):
-        self.home = host.cgroups.hierarchy(HOME)
-        if self.home is None:
+    def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan", flag: str) -> None:
+        home = host.cgroups.hierarchy(HOME)
+        if home is None:
             raise HostError(flag, f"this host has no cgroup hierarchy {HOME}")
+        self.home = home
         self.prepare(config, request, host, plan, flag)
         if self.manager.top:
             raise HostError(flag, "a user's own systemd has no controllers where they are of cgroup v1")
         super().__init__(config.linux, request, host, plan)
         self.register, self.tolerate = NONE, 0
 
-    def besides(self, resources):
+    def besides(self, resources: "Resources") -> "list[Step]":
         return [self._step(MakeCgroup, each, held=1,
                            inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
                 for each in self.hierarchies if each is not self.home]
 
-    def wait(self):
+    def wait(self) -> "list[Step]":
         # Of the unified hierarchy, where there is one, nothing is opened: there systemd has placed the child.
         return [*super().wait(), *[self._step(OpenCgroup, each, fd=fd, file="tasks")
                                    for each, fd in zip(self.hierarchies, self.registers)]]
 
-    def make_beside(self):
+    def make_beside(self) -> None:
         """Nothing: what the child waits for is systemd."""
 
-    def _limits(self, resources):
+    def _limits(self, resources: "Resources") -> "list[Property]":
         limit, weight, shares = resources.memory.limit, resources.block_io.weight, resources.cpu.shares
         given = [dbus.number("MemoryLimit", _or_unlimited(limit))] if _is_set(limit) else []
         given += [dbus.number(name, Template(value)) for name, value in

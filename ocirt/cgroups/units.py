@@ -4,6 +4,11 @@ from ..errors import ConfigError
 from ..model.text import quote
 from . import dbus
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.text import Text
+    from .dbus import Property
+
 SIZES = {"memory.min": "MemoryMin", "memory.low": "MemoryLow", "memory.high": "MemoryHigh", "memory.max": "MemoryMax",
          "memory.swap.max": "MemorySwapMax", "memory.zswap.max": "MemoryZSwapMax", "pids.max": "TasksMax"}
 WEIGHTS = {"cpu.weight": "CPUWeight", "io.weight": "IOWeight"}
@@ -12,12 +17,12 @@ MAX_BIT = 8191
 """The highest CPU that systemd's sets have room for."""
 
 
-def unified(settings):
+def unified(settings: "dict[str, Text]") -> "list[Property]":
     """Properties for the files of cgroup v2 that systemd has one for.
 
     What is no value of theirs is left to the kernel, which refuses it when the file is written.
     """
-    given = []
+    given: list[Property] = []
     for file, text in settings.items():
         if file in SIZES or file in WEIGHTS:
             value = text.read().strip()
@@ -35,11 +40,11 @@ def unified(settings):
     return given
 
 
-def _is_number(text):
+def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-def bits(text):
+def bits(text: "Text") -> bytes:
     """The set that a list like ``0-3,7`` names, as bytes of which the first holds the lowest.
 
     :raises ConfigError: it is none.
@@ -61,17 +66,16 @@ SENT_AS = {"i": "u", "x": "t"}
 """The item of core/dbus.c that puts a number of that type."""
 
 
-def annotated(annotations):
+def annotated(annotations: "dict[str, Text]") -> "list[Property]":
     """Properties for annotations, by the property's name: as runc and crun read them.
 
-    :param annotations: dict of Text.
     :raises ConfigError: a name that no property has, or a value of another type than these: true, false, a number (also
         with a type before it, ``uint64 5``), a string in quotes, a list of such.
     """
     return [_annotated(name, text) for name, text in annotations.items()]
 
 
-def _annotated(name, text):
+def _annotated(name: str, text: "Text") -> "Property":
     if not (name.isascii() and name.isalpha() and len(name) > 3):
         raise ConfigError(text.path, f"the property {quote(name)}", "letters alone, more than three")
     signature, items = _variant(text)
@@ -83,7 +87,8 @@ def _annotated(name, text):
     return ["(", "s", name, "g", signature, *items]
 
 
-def _variant(text):
+def _variant(text: "Text") -> tuple[str, list[str]]:
+    """The signature of the value that ``text`` stands for, and its items (:mod:`.dbus`)."""
     value = text.read().strip()
     if value in ("true", "false"):
         return "b", ["b", str(int(value == "true"))]
@@ -101,9 +106,10 @@ def _variant(text):
     raise ConfigError(text.path, quote(text.bound()), "a value in GVariant's text format, like true, uint64 5 or 'text'")
 
 
-def _strings(text, value):
+def _strings(text: "Text", value: str) -> list[str]:
     """The strings of a list: each in quotes, with a comma between."""
-    found, at = [], 0
+    found: list[str] = []
+    at = 0
     while True:
         end = at + 1
         while end < len(value) and value[end] != value[at]:

@@ -12,6 +12,20 @@ from . import NONE_OF_ITS_OWN, PAUSED
 from .cgroupfs import Cgroupfs, missing, page_size, shares
 from .devices import ALLOWED, rules
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from ..model.config import BlockIo, Cpu, HugepageLimit, Linux, Memory, Network, Resources
+    from ..model.host import Hierarchy, Host
+    from ..model.request import Request
+    from ..model.text import AnyText, Field, Number
+    from ..plan import Plan
+    from ..plan.steps import Step
+    from .devices import Rule
+    from .oom import EventWatch
+
 INHERITED = {"cpuset": ("cpuset.cpus", "cpuset.mems")}
 """Files that a new cgroup must have from its parent before it takes a process."""
 
@@ -27,7 +41,7 @@ THROTTLES = {"throttle_read_bps": "read_bps", "throttle_write_bps": "write_bps",
 class V1(Cgroupfs):
     """The driver for one container; a relative path lies beneath the caller's own cgroup of each hierarchy."""
 
-    def __init__(self, linux, request, host, plan):
+    def __init__(self, linux: "Linux", request: "Request", host: "Host", plan: "Plan") -> None:
         self.hierarchies = sorted(host.cgroups.hierarchies, key=lambda each: "freezer" in each.controllers)
         self.unified = host.cgroups.unified
         super().__init__(linux, request, host, plan, [*self.hierarchies, *([self.unified] if self.unified else [])])
@@ -37,44 +51,44 @@ class V1(Cgroupfs):
 
     # ---- making, entering, leaving ----
 
-    def make_beside(self):
+    def make_beside(self) -> None:
         # What has been passed over the child would have to be told.
         self.beside = 0 < len(self.hierarchies) <= PASSED and not self.tolerate
 
-    def before(self, resources):
+    def before(self, resources: "Resources") -> "list[Step]":
         if self.beside:
             return self._make_unified()
         return [*self._make(), *self._make_unified(), *self.limit(resources)]
 
-    def place(self, resources):
+    def place(self, resources: "Resources") -> "list[Step]":
         if not self.beside:
             return []
         return [*self._make(), *self.limit(resources), self._placed(Send)]
 
-    def wait(self):
+    def wait(self) -> "list[Step]":
         return [self._placed(Receive)] if self.beside else []
 
-    def _placed(self, kind):
+    def _placed(self, kind: "type[Send] | type[Receive]") -> "Step":
         # The child has the least time: what it joins by is opened here, and goes along.
         return kind(self.at, "config-linux.md#cgroups-path", event=PLACED, first=self.registers[0], count=len(self.registers))
 
-    def _make(self):
-        steps = [self._step(MakeCgroup, each, fd=fd, file="tasks", tolerate=self.tolerate,
+    def _make(self) -> "list[Step]":
+        steps: "list[Step]" = [self._step(MakeCgroup, each, fd=fd, file="tasks", tolerate=self.tolerate,
                             inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
                  for each, fd in zip(self.hierarchies, self.registers)]
         # Nothing ends a process that is frozen, SIGKILL neither: it would keep whoever waits for it.
         return steps + self._assert_thawed(f"{self.at}: a cgroup above the container's is frozen (freezer.state)")
 
-    def _make_unified(self):
+    def _make_unified(self) -> "list[Step]":
         # The first child is made in it.
         return [self._step(MakeCgroup, self.unified, fd=self.register, tolerate=self.tolerate)] if self.unified else []
 
-    def open_for(self, beneath):
+    def open_for(self, beneath: "Mapping[str, str]") -> "list[Step]":
         for controller in beneath:
             if controller and self.host.cgroups.hierarchy(controller) is None:
                 raise RequestError(f"--cgroup: this host has no cgroup hierarchy with the controller {controller}")
 
-        def step(each, **fields):
+        def step(each: "Hierarchy", **fields: "Field") -> OpenCgroup:
             inner = [beneath[name] for name in ("", *each.controllers) if name in beneath]
             path = self.path(each)
             # At create those that may not be written were passed over.
@@ -82,101 +96,104 @@ class V1(Cgroupfs):
                               path=path + "/" + inner[-1] if inner else path, tolerate=self.tolerate,
                               optional=0 if inner else self.tolerate, **fields)
 
-        steps = [step(each, fd=fd, file="tasks") for each, fd in zip(self.hierarchies, self.registers)]
+        steps: list[Step] = [step(each, fd=fd, file="tasks") for each, fd in zip(self.hierarchies, self.registers)]
         if self.unified:
             # It holds no controllers here: what is named without one may not be there.
             steps.append(self._step(OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate,
                                     optional=self.tolerate))
         return steps
 
-    def assert_thawed(self):
+    def assert_thawed(self) -> "list[Step]":
         return self._assert_thawed(PAUSED)
 
-    def _assert_thawed(self, refusal):
+    def _assert_thawed(self, refusal: str) -> "list[Step]":
         freezer = self.host.cgroups.hierarchy("freezer")
         if freezer is None:
             return []
         return [self._step(AssertThawed, freezer, spec="", file="freezer.state", thawed="THAWED", refusal=refusal)]
 
-    def join(self):
+    def join(self) -> "list[Step]":
         return [JoinCgroup(self.at, "config-linux.md#cgroups-path", fd=fd) for fd in self.registers]
 
-    def signal(self):
+    def signal(self) -> "list[Step]":
         # Every hierarchy holds the same processes.
         chosen = self._cgroup_of_all()
         return [self._step(SignalCgroup, chosen, spec="runtime.md#kill")] if chosen else []
 
-    def thaw(self):
+    def thaw(self) -> "list[Step]":
         # A frozen process cannot be killed.
         freezer = self.host.cgroups.hierarchy("freezer")
         if freezer is None:
             return []
         return [self._step(ThawCgroup, freezer, spec="runtime.md#delete", file="freezer.state", value="THAWED")]
 
-    def pause(self):
+    def pause(self) -> "list[Step]":
         return self._freezer(FreezeCgroup, "FROZEN", undo="THAWED")
 
-    def resume(self):
+    def resume(self) -> "list[Step]":
         return self._freezer(WriteCgroup, "THAWED")
 
-    def _freezer(self, kind, value, **more):
+    def _freezer(self, kind: "type[Step]", value: str, **more: str) -> "list[Step]":
         freezer = self.host.cgroups.hierarchy("freezer")
         return [self._step(kind, freezer, spec="", file="freezer.state", value=value, **more)] if freezer else []
 
-    def tell(self):
-        find, steps = self.host.cgroups.hierarchy, []
-        if find("freezer"):
+    def tell(self) -> "list[Step]":
+        find = self.host.cgroups.hierarchy
+        freezer, memory = find("freezer"), find("memory")
+        steps: list[Step] = []
+        if freezer:
             # What was asked of this cgroup: one above that is frozen does not make it paused.
-            steps.append(self._step(TellPaused, find("freezer"), spec="runtime.md#state", file="freezer.self_freezing"))
-        if find("memory"):
-            steps.append(self._step(TellOomKills, find("memory"), spec="runtime.md#state", file="memory.oom_control",
+            steps.append(self._step(TellPaused, freezer, spec="runtime.md#state", file="freezer.self_freezing"))
+        if memory:
+            steps.append(self._step(TellOomKills, memory, spec="runtime.md#state", file="memory.oom_control",
                                     key="oom_kill"))
         return steps
 
-    def delete(self):
+    def delete(self) -> "list[Step]":
         first = self._cgroup_of_all()
         return [self._step(RemoveCgroup, each, spec="runtime.md#delete")
                 for each in sorted(self.all, key=lambda each: each is not first)]
 
-    def _cgroup_of_all(self):
+    def _cgroup_of_all(self) -> "Hierarchy | None":
         find = self.host.cgroups.hierarchy
         return find("pids") or find("freezer") or next(iter(self.all), None)
 
     # ---- for the verbs of Python ----
 
-    def directory(self, controller=None):
+    def directory(self, controller: str | None = None) -> str:
         hierarchy = self.host.cgroups.hierarchy(controller) if controller else self._cgroup_of_all()
         if hierarchy is None:
             raise HostError(self.at, f"no cgroup hierarchy has the controller {controller}" if controller
                             else NONE_OF_ITS_OWN)
-        return hierarchy.mount + bound(self.path(hierarchy))
+        path: str = bound(self.path(hierarchy))
+        return hierarchy.mount + path
 
-    def freezer(self):
+    def freezer(self) -> str | None:
         return self.directory("freezer") if self.host.cgroups.hierarchy("freezer") else None
 
-    def stats(self):
+    def stats(self) -> "dict[str, Any]":
         from .stats_v1 import stats
         return stats(self)
 
-    def watch(self):
+    def watch(self) -> "EventWatch":
         from .oom import EventWatch
         return EventWatch(self.directory("memory"))
 
-    def change(self, resources):
+    def change(self, resources: "Resources") -> "list[Step]":
         from .change_v1 import change
         self.tolerate = 0
         return change(self.settings(resources), self, resources)
 
-    def restore(self, steps, before):
+    def restore(self, steps: "Sequence[Step]", before: "Resources") -> "list[Step]":
         from .change_v1 import restore
         return restore(steps)
 
     # ---- limits ----
 
-    def limit(self, resources):
+    def limit(self, resources: "Resources") -> "list[Step]":
         return [*self._devices(resources), *self.settings(resources)]
 
-    def settings(self, resources):
+    def settings(self, resources: "Resources") -> list[WriteCgroup]:
         """Steps of :meth:`limit` without device rules."""
         for path in [text.path for text in resources.unified.values()]:
             raise HostError(path, "a setting of cgroup v2, and this host's controllers are v1")
@@ -185,16 +202,17 @@ class V1(Cgroupfs):
                 *self._hugepages(resources.hugepage_limits), *self._network(resources.network),
                 *self._rdma(resources.rdma)]
 
-    def _hierarchy(self, controller, at):
+    def _hierarchy(self, controller: str, at: str) -> "Hierarchy":
         hierarchy = self.host.cgroups.hierarchy(controller)
         if hierarchy is None:
             raise missing(at, controller)
         return hierarchy
 
-    def _write(self, *arguments, **more):
-        return super()._write(*arguments, tolerate=self.tolerate, **more)
+    def _write(self, controller: str, file: str, value: "AnyText | Number", at: str, spec: str,
+               **more: "Field") -> WriteCgroup:
+        return super()._write(controller, file, value, at, spec, tolerate=self.tolerate, **more)
 
-    def _memory(self, memory):
+    def _memory(self, memory: "Memory") -> list[WriteCgroup]:
         # Every value is looked at, and so checked, whether it is written or not; memory is always accounted by
         # hierarchy (Linux 5.11), and a lower limit than what is in use is always refused.
         _ = memory.use_hierarchy, memory.check_before_update
@@ -213,7 +231,7 @@ class V1(Cgroupfs):
             steps.append(self._write("memory", "memory.swappiness", swappiness, swappiness.path, "memory"))
         return steps
 
-    def _cpu(self, cpu):
+    def _cpu(self, cpu: "Cpu") -> list[WriteCgroup]:
         steps = self._numbers("cpu", "cpu", ("cpu.shares", shares(cpu)), ("cpu.cfs_period_us", cpu.period),
                               ("cpu.cfs_quota_us", cpu.quota), ("cpu.cfs_burst_us", cpu.burst),
                               ("cpu.rt_period_us", cpu.realtime_period), ("cpu.rt_runtime_us", cpu.realtime_runtime))
@@ -223,7 +241,7 @@ class V1(Cgroupfs):
 
     # ---- devices ----
 
-    def _devices(self, resources):
+    def _devices(self, resources: "Resources") -> list[WriteCgroup]:
         if self.host.cgroups.hierarchy("devices") is None:
             if resources.devices and not self.tolerate:
                 raise missing(resources.at("devices"), "devices")
@@ -235,10 +253,10 @@ class V1(Cgroupfs):
             steps.insert(0, self._device_rule("deny", "a", "default devices"))
         return [*steps, self._device_rule("allow", "\n".join(ALLOWED), "default devices")]
 
-    def _device_rule(self, verb, value, at):
+    def _device_rule(self, verb: str, value: "AnyText", at: str) -> WriteCgroup:
         return self._write("devices", f"devices.{verb}", value, at, "allowed-device-list")
 
-    def _configured_rule(self, rule):
+    def _configured_rule(self, rule: "Rule") -> list[WriteCgroup]:
         verb = "allow" if rule.allow else "deny"
         if rule.is_whole:
             return [self._device_rule(verb, "a", rule.at)]
@@ -248,11 +266,12 @@ class V1(Cgroupfs):
 
     # ---- the rarer controllers ----
 
-    def _block_io(self, block_io):
-        def write(file, value, at):
+    def _block_io(self, block_io: "BlockIo") -> list[WriteCgroup]:
+        def write(file: str, value: "AnyText | Number", at: str) -> WriteCgroup:
             return self._write("blkio", file, value, at, "block-io")
 
-        weight, steps = block_io.weight, []
+        weight = block_io.weight
+        steps: list[WriteCgroup] = []
         if weight is not None and not weight.equals(0):
             steps.append(write(self._blkio("weight"), weight, weight.path))
         steps += self._numbers("blkio", "block-io", ("blkio.leaf_weight", block_io.leaf_weight))
@@ -269,15 +288,15 @@ class V1(Cgroupfs):
                       for device in getattr(block_io, name)]
         return steps
 
-    def _blkio(self, file):
+    def _blkio(self, file: str) -> str:
         """The file of a weight: CFQ's where a kernel still has it, else BFQ's."""
         return f"blkio.{file}" if self._has("blkio", f"blkio.{file}") else f"blkio.bfq.{file}"
 
-    def _has(self, controller, file):
+    def _has(self, controller: str, file: str) -> bool:
         hierarchy = self.host.cgroups.hierarchy(controller)
         return hierarchy is not None and self.host.has_file(f"{hierarchy.mount}/{file}")
 
-    def _hugepages(self, limits):
+    def _hugepages(self, limits: "list[HugepageLimit]") -> list[WriteCgroup]:
         steps = []
         for each in limits:
             size = page_size(each)
@@ -291,12 +310,12 @@ class V1(Cgroupfs):
                 steps.append(self._write("hugetlb", reserved, each.limit, each.path, "huge-page-limits"))
         return steps
 
-    def _network(self, network):
+    def _network(self, network: "Network") -> list[WriteCgroup]:
         steps = self._numbers("net_cls", "network", ("net_cls.classid", network.class_id))
         return steps + [self._write("net_prio", "net_prio.ifpriomap", each.name + " " + each.priority, each.path,
                                     "network") for each in network.priorities]
 
 
-def _number(number):
+def _number(number: "Number | int | None") -> Template:
     """A device number in a rule."""
-    return Template("*" if number is None else number)
+    return Template("*" if number is None else str(number) if isinstance(number, int) else number)

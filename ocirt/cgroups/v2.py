@@ -28,6 +28,19 @@ from .cgroupfs import Cgroupfs, page_size, shares
 from .devices import rules
 from .filter import program
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from ..model.config import BlockIo, Config, Cpu, HugepageLimit, Memory, Network, Resources
+    from ..model.host import Hierarchy, Host
+    from ..model.request import Request
+    from ..model.text import Number, Text
+    from ..plan import Plan
+    from ..plan.steps import Step
+    from .oom import FileWatch
+
 INT64_MAX = (1 << 63) - 1
 
 THROTTLES = {"throttle_read_bps": "rbps", "throttle_write_bps": "wbps", "throttle_read_iops": "riops",
@@ -44,8 +57,10 @@ MOUNTS = Table("cgroup mounts", ("cgroup", "cgroup2"))
 class V2(Cgroupfs):
     """The driver for one container."""
 
-    def __init__(self, config, request, host, plan):
-        self.unified = host.cgroups.unified
+    def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan") -> None:
+        unified = host.cgroups.unified
+        assert unified is not None  # choose() has seen it
+        self.unified = unified
         super().__init__(config.linux, request, host, plan, [self.unified])
         self.config = config
         self.is_rootless = bool(self.tolerate)
@@ -53,19 +68,19 @@ class V2(Cgroupfs):
         self.tolerate = int(self.is_rootless and self.at == "$id")
         self.register = plan.register()
 
-    def beneath(self, own):
+    def beneath(self, own: str) -> str:
         return own.rpartition("/")[0] or "/"
 
     # ---- making, entering, leaving ----
 
-    def make(self):
+    def make(self) -> "list[Step]":
         return [self._step(MakeCgroup, self.unified, unified=1, tolerate=self.tolerate)]
 
-    def open(self):
+    def open(self) -> "list[Step]":
         return [*self._delegate(),
                 self._step(OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate)]
 
-    def _delegate(self):
+    def _delegate(self) -> "list[Step]":
         """config-linux.md, "Cgroup ownership": a container that may write its cgroups owns them."""
         namespaces = [each.file for each in self.config.linux.namespaces if each.type.equals("cgroup")]
         if not (namespaces and (namespaces[0] is None or namespaces[0].is_empty()) and self._is_mounted_writable()):
@@ -76,12 +91,12 @@ class V2(Cgroupfs):
         return [self._step(DelegateCgroup, self.unified, spec="config-linux.md#cgroup-ownership", uid=owner,
                            tolerate=int(self.is_rootless))]
 
-    def _is_mounted_writable(self):
+    def _is_mounted_writable(self) -> bool:
         return any([each.destination.is_path("/sys/fs/cgroup") and each.type is not None
                     and each.type.within(MOUNTS) and not any([option.equals("ro") for option in each.options])
                     for each in self.config.mounts])
 
-    def _owner(self):
+    def _owner(self) -> int | None:
         """The host's uid for ``process.user.uid``, ``None`` where it has none or that is not known here."""
         if not self.config.has("process"):
             return None
@@ -95,11 +110,11 @@ class V2(Cgroupfs):
                 return each.host_id.read() + uid - first
         return None
 
-    def assert_thawed(self):
+    def assert_thawed(self) -> "list[Step]":
         return [self._step(AssertThawed, self.unified, spec="", file="cgroup.freeze", thawed="0",
                            refusal=PAUSED)]
 
-    def open_for(self, beneath):
+    def open_for(self, beneath: "Mapping[str, str]") -> "list[Step]":
         for controller in beneath:
             if controller:
                 raise RequestError(f"--cgroup {controller}: on cgroup v2 all controllers are in one hierarchy")
@@ -109,94 +124,97 @@ class V2(Cgroupfs):
                            hierarchy=self.unified.mount, path=path + "/" + inner if inner else path, file="",
                            tolerate=self.tolerate, optional=0 if inner else self.tolerate)]
 
-    def mount_point(self):
+    def mount_point(self) -> str:
         return self.unified.mount
 
-    def signal(self):
+    def signal(self) -> "list[Step]":
         return [self._step(SignalCgroup, self.unified, spec="runtime.md#kill")]
 
-    def thaw(self):
+    def thaw(self) -> "list[Step]":
         return [self._step(ThawCgroup, self.unified, spec="runtime.md#delete", file="cgroup.freeze", value="0")]
 
-    def pause(self):
+    def pause(self) -> "list[Step]":
         return [self._step(FreezeCgroup, self.unified, spec="", file="cgroup.freeze", value="1", undo="0",
                            events="cgroup.events")]
 
-    def resume(self):
+    def resume(self) -> "list[Step]":
         return [self._step(WriteCgroup, self.unified, spec="", file="cgroup.freeze", value="0")]
 
-    def tell(self):
+    def tell(self) -> "list[Step]":
         return [self._step(TellPaused, self.unified, spec="runtime.md#state", file="cgroup.freeze"),
                 self._step(TellOomKills, self.unified, spec="runtime.md#state", file="memory.events", key="oom_kill")]
 
-    def directory(self):
-        return self.unified.mount + bound(self.path(self.unified))
+    def directory(self) -> str:
+        path: str = bound(self.path(self.unified))
+        return self.unified.mount + path
 
-    def freezer(self):
+    def freezer(self) -> str:
         return self.directory()
 
-    def stats(self):
+    def stats(self) -> "dict[str, Any]":
         from .stats_v2 import stats
         return stats(self.directory())
 
-    def watch(self):
+    def watch(self) -> "FileWatch":
         from .oom import FileWatch
         return FileWatch(self.directory())
 
-    def change(self, resources):
+    def change(self, resources: "Resources") -> "list[Step]":
         from .change_v2 import change
         return change(self.settings(resources), self, resources)
 
-    def restore(self, steps, before):
+    def restore(self, steps: "Sequence[Step]", before: "Resources") -> "list[Step]":
         from .change_v2 import restore
         return restore(steps)
 
-    def delete(self):
+    def delete(self) -> "list[Step]":
         return [self._step(RemoveCgroup, self.unified, spec="runtime.md#delete")]
 
     # ---- limits ----
 
-    def limit(self, resources):
+    def limit(self, resources: "Resources") -> "list[Step]":
         steps = self.settings(resources)
         # A child that may not enter its cgroup would go without these.
         self.stay = int(self.tolerate and all([type(step) is Warn for step in steps]))
         return [*steps, *self._devices(resources)]
 
-    def settings(self, resources):
+    def settings(self, resources: "Resources") -> "list[Step]":
         """Steps of :meth:`limit` without device rules."""
         self._refuse_network(resources.network)
         return [*self._pids(resources.pids, zero="1"), *self._memory(resources.memory), *self._io(resources.block_io),
                 *self._cpu(resources.cpu), *self._cpuset(resources.cpu), *self._hugepages(resources.hugepage_limits),
                 *self._rdma(resources.rdma), *self._unified(resources.unified)]
 
-    def _hierarchy(self, controller, at):
+    def _hierarchy(self, controller: str, at: str) -> "Hierarchy":
         # Whether the controller is there, and enabled, shows when its file is written.
         return self.unified
 
-    def _either(self, file, value, at, spec, other_file="", other_value=""):
-        return self._write("", file, value, at, spec, WriteEitherCgroup, other_file=other_file, other_value=other_value)
+    def _either(self, file: str, value: str | Template, at: str, spec: str, other_file: str = "",
+                other_value: str | Template = "") -> WriteEitherCgroup:
+        return self._step(WriteEitherCgroup, self.unified, at, f"config-linux.md#{spec}", file=file, value=value,
+                          other_file=other_file, other_value=other_value)
 
-    def _ignored(self, at, what):
+    def _ignored(self, at: str, what: str) -> Warn:
         return Warn(at, "", message=f"{at}: cgroup v2 has no {what}: this is not applied")
 
-    def _memory(self, memory):
+    def _memory(self, memory: "Memory") -> "list[Step]":
         _ = memory.use_hierarchy  # as v2 always does
         limit, swap = _or_none(memory.limit), _or_none(memory.swap)
         for number in (limit, swap, memory.reservation):
             if number is not None:
                 number.checked(-1, INT64_MAX, "-1 (no limit) or more")
-        steps = []
-        if memory.check_before_update and (limit is not None or swap is not None):
-            steps.append(self._step(CheckMemoryUsage, self.unified, (swap if limit is None else limit).path,
-                                    "config-linux.md#memory", limit=0 if limit is None else limit,
-                                    swap=0 if swap is None else swap))
+        steps: list[Step] = []
+        first = swap if limit is None else limit
+        if memory.check_before_update and first is not None:
+            steps.append(self._step(CheckMemoryUsage, self.unified, first.path, "config-linux.md#memory",
+                                    limit=0 if limit is None else limit, swap=0 if swap is None else swap))
         steps += self._swap(limit, swap)
         for file, number in (("memory.max", limit), ("memory.low", _or_none(memory.reservation))):
             if number is not None:
                 steps.append(self._write("memory", file, _or_max(number), number.path, "memory"))
         return steps + self._not_of_v2(memory)
 
-    def _swap(self, limit, swap):
+    def _swap(self, limit: "Number | None", swap: "Number | None") -> "list[Step]":
         file = "memory.swap.max"
         if swap is None:
             # Unlimited memory without a word on swap is unlimited swap too, as on v1.
@@ -204,14 +222,15 @@ class V2(Cgroupfs):
         if swap.equals(-1):
             return [self._either(file, "max", swap.path, "memory")]
         if limit is None:
-            raise ConfigError(swap.path, swap.bound(), "memory.limit beside it, from which it is told what is swap")
+            raise ConfigError(swap.path, quote(swap.bound()),
+                              "memory.limit beside it, from which it is told what is swap")
         if limit.equals(-1):
             return [self._write("memory", file, swap, swap.path, "memory")]
         return [self._step(WriteCgroupDifference, self.unified, swap.path, "config-linux.md#memory", file=file,
                            value=swap, less=limit)]
 
-    def _not_of_v2(self, memory):
-        steps = [self._ignored(number.path, what) for number, what in (
+    def _not_of_v2(self, memory: "Memory") -> "list[Step]":
+        steps: list[Step] = [self._ignored(number.path, what) for number, what in (
             (_or_none(memory.kernel), "limit on kernel memory"), (_or_none(memory.kernel_tcp), "limit on TCP buffers"),
             (None if memory.swappiness is None or memory.swappiness.equals((1 << 64) - 1) else memory.swappiness,
              "swappiness")) if number is not None]
@@ -219,11 +238,11 @@ class V2(Cgroupfs):
             steps.append(self._ignored(memory.at("disableOOMKiller"), "way to disable the OOM killer"))
         return steps
 
-    def _cpu(self, cpu):
+    def _cpu(self, cpu: "Cpu") -> "list[Step]":
         for number in (_or_none(cpu.realtime_runtime), _or_none(cpu.realtime_period)):
             if number is not None:
-                raise ConfigError(number.path, number.bound(), "nothing: cgroup v2 has no realtime limits")
-        steps = []
+                raise ConfigError(number.path, quote(number.bound()), "nothing: cgroup v2 has no realtime limits")
+        steps: list[Step] = []
         weight, idle = shares(cpu), cpu.idle
         if idle is not None:
             steps.append(self._write("cpu", "cpu.idle", idle, idle.path, "cpu"))
@@ -233,15 +252,17 @@ class V2(Cgroupfs):
         quota, period = _or_none(cpu.quota), _or_none(cpu.period)
         if quota is not None:
             quota.checked(-1, INT64_MAX, "-1 (no limit) or more")
-        if quota is not None or period is not None:
+        first = period if quota is None else quota
+        if first is not None:
             value = "max" if quota is None else _or_max(quota)
             if period is not None:
                 value = value + " " + period if isinstance(value, Template) else Template(value + " ") + period
-            steps.append(self._write("cpu", "cpu.max", value, (period if quota is None else quota).path, "cpu"))
-        return steps + self._numbers("cpu", "cpu", ("cpu.max.burst", cpu.burst))
+            steps.append(self._write("cpu", "cpu.max", value, first.path, "cpu"))
+        return [*steps, *self._numbers("cpu", "cpu", ("cpu.max.burst", cpu.burst))]
 
-    def _io(self, block_io):
-        steps, weight = [], _or_none(block_io.weight)
+    def _io(self, block_io: "BlockIo") -> "list[Step]":
+        steps: list[Step] = []
+        weight = _or_none(block_io.weight)
         if weight is not None:
             steps.append(self._weight("", weight))
         steps += [self._ignored(number.path, "weight against child cgroups")
@@ -259,26 +280,26 @@ class V2(Cgroupfs):
                       for device in getattr(block_io, name)]
         return steps
 
-    def _weight(self, device, weight):
+    def _weight(self, device: str | Template, weight: "Number") -> WriteEitherCgroup:
         weight.checked(10, 1000)
         return self._either("io.bfq.weight", device + Template(weight), weight.path, "block-io",
                             "io.weight", device + Template(str(io_weight(weight.read()))))
 
-    def _hugepages(self, limits):
-        steps = []
+    def _hugepages(self, limits: "list[HugepageLimit]") -> "list[Step]":
+        steps: list[Step] = []
         for each in limits:
             size = page_size(each)
             steps.append(self._write("hugetlb", f"hugetlb.{size}.max", each.limit, each.path, "huge-page-limits"))
-            steps.append(self._either(f"hugetlb.{size}.rsvd.max", each.limit, each.path, "huge-page-limits"))
+            steps.append(self._either(f"hugetlb.{size}.rsvd.max", Template(each.limit), each.path, "huge-page-limits"))
         return steps
 
     @staticmethod
-    def _refuse_network(network):
+    def _refuse_network(network: "Network") -> None:
         for path in [network.at(name) for name, there in (("classID", _or_none(network.class_id) is not None),
                                                           ("priorities", network.priorities)) if there]:
             raise ConfigError(path, "a setting of cgroup v1", "nothing: cgroup v2 leaves the network to BPF")
 
-    def _unified(self, settings):
+    def _unified(self, settings: "dict[str, Text]") -> list[WriteCgroup]:
         for file, value in settings.items():
             controller, dot, name = file.partition(".")
             if "/" in file or not (controller and dot and name):
@@ -290,7 +311,7 @@ class V2(Cgroupfs):
 
     # ---- devices ----
 
-    def _devices(self, resources):
+    def _devices(self, resources: "Resources") -> "list[Step]":
         given = rules(resources.devices)
         # Without the right to use BPF, what only allows more is not missed, and a user namespace has no device nodes
         # of its own anyway.
@@ -300,16 +321,16 @@ class V2(Cgroupfs):
                            filter=program(given), tolerate=int(tolerate))]
 
 
-def _or_none(number):
+def _or_none(number: "Number | None") -> "Number | None":
     """Engines write 0 for what is not set, as runc reads it."""
     return None if number is None or number.equals(0) else number
 
 
-def _or_max(number):
+def _or_max(number: "Number") -> str | Template:
     return "max" if number.equals(ANY) else Template(number)
 
 
-def cpu_weight(shares):
+def cpu_weight(shares: int) -> int:
     """``cpu.weight`` for the ``shares`` of v1, 2 to 262144: a quadratic function of the logarithm, so that both ends
     and the defaults, 1024 and 100, meet."""
     from math import ceil, log2
@@ -321,6 +342,6 @@ def cpu_weight(shares):
     return ceil(10 ** ((power * power + 125 * power) / 612 - 7 / 34))
 
 
-def io_weight(weight):
+def io_weight(weight: int) -> int:
     """``io.weight`` for the ``weight`` of v1, 10 to 1000."""
     return 1 + (weight - 10) * 9999 // 990
