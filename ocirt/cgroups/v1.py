@@ -73,7 +73,7 @@ class V1(Cgroupfs):
         return kind(self.at, "config-linux.md#cgroups-path", event=PLACED, first=self.registers[0], count=len(self.registers))
 
     def _make(self) -> "list[Step]":
-        steps: "list[Step]" = [self._step(MakeCgroup, each, fd=fd, file="tasks", tolerate=self.tolerate,
+        steps: list[Step] = [self._step(MakeCgroup, each, fd=fd, file="tasks", tolerate=self.tolerate,
                             inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
                  for each, fd in zip(self.hierarchies, self.registers)]
         # Nothing ends a process that is frozen, SIGKILL neither: it would keep whoever waits for it.

@@ -77,7 +77,7 @@ def _reads(view: type, name: str) -> bool:
 def _seccomp() -> "dict[str, Any]":
     """The names are this build's. Which flags are supported is the running kernel's say, and unknown without
     libseccomp."""
-    found: "dict[str, Any]" = {
+    found: dict[str, Any] = {
         "enabled": True,
         "actions": sorted(seccomp.ACTIONS),
         "operators": sorted(seccomp.OPERATORS),

@@ -14,7 +14,7 @@ from .flags import GLOBAL, VERBS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from typing import Never
 
     from .flags import Flag, Verb

@@ -64,7 +64,7 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
 
 def _flags(words: "Words") -> "dict[str, Any]":
     """The flags of restore by name; of one that repeats all values."""
-    found: "dict[str, Any]" = {}
+    found: dict[str, Any] = {}
     for flag in NATIVE["restore"].flags:
         if flag.repeats == VALUES:
             found[flag.name] = [words[key] for key in words if key.startswith(flag.name + ".")]

@@ -84,7 +84,7 @@ def _asked_for(options: "Namespace") -> "tuple[Members, Callable[[str], str]]":
     if options.resources:
         name = f"--resources {options.resources}"
         return _from_file(options.resources), lambda path: f"{name}: {path[len(AT) + 1:]}" if path.startswith(AT) else path
-    given: "Members" = {}
+    given: Members = {}
     for flag, (part, name, parse) in FLAGS.items():
         text = getattr(options, flag.replace("-", "_"))
         if text:
@@ -181,7 +181,7 @@ def _stored(kept: str, config: "Config") -> "Members":
     """``linux.resources`` as it was before."""
     try:
         with open(kept, "rb") as file:
-            kept_resources: "Members" = json.load(file)
+            kept_resources: Members = json.load(file)
             return kept_resources
     except FileNotFoundError:
         return deepcopy(config.linux.resources.value)
@@ -217,7 +217,7 @@ def is_without_limit(memory: "Members") -> bool:
 
 def merged(stored: "Members", given: "Members") -> "Members":
     """``linux.resources`` after the update."""
-    found: "Members" = _merged(stored, {name: value for name, value in given.items() if name != "devices"})
+    found: Members = _merged(stored, {name: value for name, value in given.items() if name != "devices"})
     if is_without_limit(_part(given, "memory")):
         _part(found, "memory").pop("swap", None)
     return found

@@ -37,7 +37,7 @@ def make(devices: "list[Device]", bind: bool) -> "list[Step]":
     :raises ConfigError: a device is not described as the spec says.
     """
     replaced = [device.node.read() for device in devices if device.node.within(DEFAULT_PATHS)]
-    steps: "list[Step]" = [MakeNode(AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor, mode=DEFAULT_MODE,
+    steps: list[Step] = [MakeNode(AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor, mode=DEFAULT_MODE,
                       bind=int(bind))
              for path, (major, minor) in DEFAULT.items() if path not in replaced]
     steps += [_node(device, bind) for device in devices]

@@ -33,8 +33,8 @@ def mapping_of(mount: "Parsed", linux: "Linux", namespaces: "Namespaces", plan: 
     """
     written = [option for option in mount.options if option.starts_with("idmap=") or option.starts_with("ridmap=")]
     entry = mount.entry
-    uids: "AnyText"
-    gids: "AnyText"
+    uids: AnyText
+    gids: AnyText
     if written:
         option = written[-1]
         name, _, text = option.read().partition("=")

@@ -30,7 +30,7 @@ def process_labels(process: "Process | ExecProcess", host: "Host") -> "list[Step
 
     :raises HostError: the kernel lacks the module.
     """
-    steps: "list[Step]" = []
+    steps: list[Step] = []
     profile, label = process.apparmor_profile, process.selinux_label
     if profile is not None and not profile.is_empty():
         _need(host, profile.path, APPARMOR, "AppArmor")

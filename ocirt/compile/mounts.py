@@ -128,7 +128,7 @@ class Parsed:
         destination = entry.destination
         if destination.is_path("/"):
             raise ConfigError(destination.path, quote(destination.bound()), "a path below /")
-        self.target: "Text | Template" = destination if destination.is_absolute() else "/" + destination
+        self.target: Text | Template = destination if destination.is_absolute() else "/" + destination
         for option in entry.options:
             self._take(option)
         self.fstype = "" if self.is_bind or self.is_remount or entry.type is None else entry.type.read()
@@ -206,7 +206,7 @@ class Mounts:
         self.config, self.host, self.plan, self.namespaces = config, host, plan, namespaces
         self.rootfs, self.cgroup = rootfs, cgroup
         self.parsed = [Parsed(entry) for entry in config.mounts]
-        self._opened: "list[Step]" = []
+        self._opened: list[Step] = []
         self._notify = self._notify_bind(request) if config.has("process") else []
         self._binds = {id(each): self._bind(each) for each in self.parsed if each.is_bind and not each.is_remount}
 
@@ -231,7 +231,7 @@ class Mounts:
         if each.is_remount:
             return self._remount(each)
         if each.is_bind:
-            steps: "list[Step]" = [self._binds[id(each)]]
+            steps: list[Step] = [self._binds[id(each)]]
         elif each.fstype in ("cgroup", "cgroup2"):
             self._only_binds(each)
             steps = self.cgroup.mount(each, self.namespaces.has(CGROUP))
@@ -259,7 +259,7 @@ class Mounts:
             raise ConfigError(each.entry.at("type"), "nothing", "a file system, or bind or rbind among the options")
         self._only_binds(each)
         late = each.is_readonly_late()
-        options: "list[AnyText]" = [*each.superblock, *each.options]
+        options: list[AnyText] = [*each.superblock, *each.options]
         if self.config.linux.has("mountLabel"):
             from .labels import mount_option
             options += mount_option(self.config.linux, self.host, each.fstype)
@@ -325,7 +325,7 @@ class Mounts:
             [option.starts_with("idmap=") or option.starts_with("ridmap=") for option in each.options])
 
     def _remount(self, each: Parsed) -> "list[Step]":
-        steps: "list[Step]" = []
+        steps: list[Step] = []
         if each.options or each.superblock:
             steps.append(ReconfigureMount(each.at, SPEC, target=each.target, options=[*each.superblock, *each.options]))
         if each.set or each.clear:

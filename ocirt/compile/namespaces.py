@@ -13,14 +13,13 @@ from ..plan.steps import (EVENTS, BecomeRoot, DenySetgroups, JoinNamespace, Loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from ..cgroups import Driver
     from ..model.config import Config, IdMapping
     from ..model.config import Namespace as Entry
     from ..model.host import Host
     from ..model.request import Request
-    from ..model.text import AnyNumber, AnyText, Number, Text
+    from ..model.text import Number, Text
     from ..plan import Plan
     from ..plan.steps import Step
 
@@ -51,7 +50,7 @@ class Namespaces:
         self.linux, self.request, self.host = config.linux, request, host
         self.config, self.plan = config, plan
         self.new, self.later = 0, 0
-        self.joined: "dict[int, Text]" = {}
+        self.joined: dict[int, Text] = {}
         self.registers: dict[int, int] = {}
         for entry in self.linux.namespaces:
             self._add(entry)
@@ -150,11 +149,11 @@ class Namespaces:
         :param placing: steps that put it into its cgroup, once it is there.
         """
         section, flags = ("stage", USER if self._stage_has_user else 0) if self.has_stage else ("init", self._flags())
-        steps: "list[Step]" = [Spawn("linux.namespaces", SPEC, section=section, flags=flags, cgroup=cgroup.register,
+        steps: list[Step] = [Spawn("linux.namespaces", SPEC, section=section, flags=flags, cgroup=cgroup.register,
                        stay=cgroup.stay), *placing]
         if not self.has_stage:
             return steps + self._map()
-        spawned: "list[Step]" = [Receive("linux.namespaces", SPEC, event=EVENTS.index("spawned"))]
+        spawned: list[Step] = [Receive("linux.namespaces", SPEC, event=EVENTS.index("spawned"))]
         return steps + (self._map() + spawned if self._stage_has_user else spawned + self._map())
 
     def _flags(self) -> int:
@@ -170,7 +169,7 @@ class Namespaces:
         at = "linux.namespaces"
         if self._stage_has_user:
             # Who may map the ids of a process may not if that is not dumpable.
-            steps: "list[Step]" = [*waiting, Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
+            steps: list[Step] = [*waiting, Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
         else:
             steps = [*waiting, SetDumpable("not dumpable", "", value=0)]
         steps += self._joins()
@@ -197,7 +196,7 @@ class Namespaces:
             lines = lines + f"{name} " + _or_zero(offset.secs) + " " + _or_zero(offset.nanosecs) + "\n"
         if not lines.pieces:
             return []
-        steps: "list[Step]" = [WriteTimeOffsets("linux.timeOffsets", OFFSETS, offsets=lines)]
+        steps: list[Step] = [WriteTimeOffsets("linux.timeOffsets", OFFSETS, offsets=lines)]
         if self.host.euid != 0:
             # What is not dumpable has a /proc directory of root's, which this process is not.
             steps = [SetDumpable("linux.timeOffsets", OFFSETS, value=1), *steps,
@@ -208,7 +207,7 @@ class Namespaces:
         if not self.new & USER:
             return []
         linux, host = self.linux, self.host
-        steps: "list[Step]" = []
+        steps: list[Step] = []
         for name, mappings, own, file, helper in (
                 ("uidMappings", linux.uid_mappings, host.euid, "uid_map", "newuidmap"),
                 ("gidMappings", linux.gid_mappings, host.egid, "gid_map", "newgidmap")):
@@ -234,7 +233,7 @@ class Namespaces:
     def enter(self) -> "list[Step]":
         """Steps of init after it has joined its cgroups: its ids, and the namespaces that are its own to make."""
         at = "linux.namespaces"
-        steps: "list[Step]" = []
+        steps: list[Step] = []
         if self.host.euid == 0 or not self.new & USER or self._stage_has_user:
             steps.append(SetDumpable("not dumpable", "", value=0))
         if self.new & USER and not self._stage_has_user:
@@ -260,7 +259,7 @@ class Namespaces:
 
     def names(self) -> "list[Step]":
         """Steps of init that set hostname and domainname."""
-        steps: "list[Step]" = []
+        steps: list[Step] = []
         for name, kind in (("hostname", SetHostname), ("domainname", SetDomainname)):
             value = getattr(self.config, name)
             if value is not None and not value.is_empty():

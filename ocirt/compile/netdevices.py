@@ -62,7 +62,7 @@ class NetDevices:
 
     def move(self) -> "list[Step]":
         """Steps of the host, when init is in its namespaces."""
-        steps: "list[Step]" = [] if self.joined is not None else [OpenInitNamespace(AT, SPEC, fd=self.register, file="net")]
+        steps: list[Step] = [] if self.joined is not None else [OpenInitNamespace(AT, SPEC, fd=self.register, file="net")]
         objects = ["{" + ",".join([f"{encode(key)}:{encode(value)}" for key, value in device.items()]) + "}"
                    for device in self.devices]
         return [*steps, RunHelper(AT, SPEC, helper="netdevices", data="[" + ",".join(objects) + "]", record=self.record,

@@ -13,7 +13,7 @@ def restrict(linux: "Linux") -> "list[Step]":
 
     :raises ConfigError: a path is not absolute.
     """
-    steps: "list[Step]" = [ReadonlyPath(path.path, "config-linux.md#readonly-paths", path=path.checked(absolute=True))
+    steps: list[Step] = [ReadonlyPath(path.path, "config-linux.md#readonly-paths", path=path.checked(absolute=True))
              for path in linux.readonly_paths]
     return steps + [MaskPath(path.path, "config-linux.md#masked-paths", path=path.checked(absolute=True))
                     for path in linux.masked_paths]

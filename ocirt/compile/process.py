@@ -53,14 +53,14 @@ class Process:
         self.plan, self.namespaces = plan, namespaces
         self.args = process.args
         env = process.env
-        self.env: "list[AnyText | Texts]" = [*([] if env is None else env if isinstance(env, list) else [env]), *notify.environment(request)]
+        self.env: list[AnyText | Texts] = [*([] if env is None else env if isinstance(env, list) else [env]), *notify.environment(request)]
         if self.args.is_empty():
             raise ConfigError(self.args.path, "[]", "at least the program")
         self.cwd = process.cwd.checked(absolute=True)
         user = process.user
         known = process.has("user")
-        self.uid: "AnyNumber" = user.uid if known else 0
-        self.gid: "AnyNumber" = user.gid if known else 0
+        self.uid: AnyNumber = user.uid if known else 0
+        self.gid: AnyNumber = user.gid if known else 0
         self.groups = [Template(group) for group in user.additional_gids]
         if self.groups and namespaces.denies_setgroups:
             raise HostError("process.user.additionalGids", "the user namespace denies setgroups")
@@ -103,7 +103,7 @@ class Process:
             that cannot wait for no_new_privs): nothing comes after them but what ends the loan of that capability.
         """
         process, user = self.process, self.process.user
-        steps: "list[Step]" = []
+        steps: list[Step] = []
         if self.linux.has("memoryPolicy"):
             from .memorypolicy import set_policy  # rare
             steps += set_policy(self.linux.memory_policy)
@@ -133,7 +133,7 @@ class Process:
         return [*steps, *privileged, *self.capabilities.set()] if privileged else steps
 
     def _rlimits(self) -> "list[Step]":
-        steps: "list[Step]" = []
+        steps: list[Step] = []
         seen: set[str] = set()
         for limit in self.process.rlimits:
             name = limit.type.read()

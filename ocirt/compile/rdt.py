@@ -40,7 +40,7 @@ class Rdt:
             raise HostError(AT, "no resctrl file system is mounted (at /sys/fs/resctrl)")
         self.root = host.resctrl
         self.group = self.id if self.name is None else "." if self.name == "/" else self.name
-        self.monitoring: "AnyText | None" = None
+        self.monitoring: AnyText | None = None
         if self.rdt.enable_monitoring:
             self.monitoring = "mon_groups/" + self.id if self.name == "/" else self.group + "/mon_groups/" + self.id
         self.schemas = self._schemas()
@@ -65,7 +65,7 @@ class Rdt:
         """Steps of the host, before the child."""
         at = AT if self.name is None else f"{AT}.closID"
         make = self.name is None or bool(self.schemas)
-        steps: "list[Step]" = [MakeResctrlGroup(at, SPEC, root=self.root, path=self.group, make=int(make))]
+        steps: list[Step] = [MakeResctrlGroup(at, SPEC, root=self.root, path=self.group, make=int(make))]
         steps += [WriteResctrlSchema(path, SPEC, root=self.root, path=self.group, value=line, compare=int(compare))
                   for path, line, compare in self.schemas]
         if self.monitoring is not None:
@@ -74,14 +74,14 @@ class Rdt:
 
     def join(self) -> "list[Step]":
         """Steps of the host, when init's pid is known."""
-        steps: "list[Step]" = [JoinResctrlGroup(AT, SPEC, root=self.root, path=self.group)]
+        steps: list[Step] = [JoinResctrlGroup(AT, SPEC, root=self.root, path=self.group)]
         if self.monitoring is not None:
             steps.append(JoinResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring))
         return steps
 
     def remove(self) -> "list[Step]":
         """Steps of delete."""
-        steps: "list[Step]" = []
+        steps: list[Step] = []
         if self.monitoring is not None:
             steps.append(RemoveResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring,
                                             keep=0))

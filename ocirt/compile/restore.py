@@ -82,7 +82,7 @@ class Restored:
     def _points(self) -> "list[Step]":
         """Steps that make the mount points which criu will need. Binds are mounted, beside the place that criu uses: others
         may have their mount points in them. What lies in a tmpfs comes with it from the images."""
-        steps: "list[Step]" = []
+        steps: list[Step] = []
         covered: list[str] = []
         for each, made in self.mounts.each():
             target = bound(each.target).rstrip("/")

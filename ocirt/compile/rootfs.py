@@ -123,7 +123,7 @@ class Rootfs:
 
     def finish(self) -> "list[Step]":
         """Steps of init after that: the root's attributes."""
-        steps: "list[Step]" = [SetMountAttributes("root.readonly", ROOT, target="/", set=RDONLY)] if self.readonly else []
+        steps: list[Step] = [SetMountAttributes("root.readonly", ROOT, target="/", set=RDONLY)] if self.readonly else []
         if self.after:
             steps.append(SetMountAttributes("linux.rootfsPropagation", PROPAGATION, target="/", set=0,
                                             propagation=self.after))

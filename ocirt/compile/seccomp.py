@@ -87,7 +87,7 @@ class Seccomp:
         """Steps of the host, after the child: the connection is the child's alone, so that its end is the end."""
         if self.register == NONE:
             return []
-        steps: "list[Step]" = [Close(AT_PATH, SPEC, fd=self.register)]
+        steps: list[Step] = [Close(AT_PATH, SPEC, fd=self.register)]
         return steps if self._is_told else [*steps, Send(AT_PATH, STATE, event=EVENTS.index("known"))]
 
     def wait(self) -> "list[Step]":

@@ -39,7 +39,7 @@ def write(linux: "Linux", namespaces: "Namespaces") -> "list[Step]":
     :param namespaces: the container's :class:`~ocirt.compile.namespaces.Namespaces`.
     :raises ConfigError: a key is none, or belongs to the host.
     """
-    steps: "list[Step]" = []
+    steps: list[Step] = []
     for key, value in linux.sysctl.items():
         at = member("linux.sysctl", key)
         parts = _parts(key)

@@ -56,7 +56,7 @@ def decode(schema: "Schema", data: bytes) -> "dict[str, Any]":
     :raises ValueError: it is none.
     """
     known = {_field(field)[0]: (name, _field(field)[1]) for name, field in schema.items()}
-    message: "dict[str, Any]" = {}
+    message: dict[str, Any] = {}
     at = 0
     value: int | bytes
     while at < len(data):

@@ -39,7 +39,7 @@ def run(devices: list[dict[str, str]]) -> "list[Record]":
     :raises OcirtError: one cannot be moved; then none has.
     """
     library, host, container = _open()
-    moved: "list[Record]" = []
+    moved: list[Record] = []
     for device in devices:
         moved.append({"name": device["name"], "index": None, "up": False, "addresses": []})
         try:

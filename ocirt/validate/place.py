@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def split(path: str) -> "list[Part] | None":
     """The keys and indices that lead to ``path``; ``None`` where it is no JSON path (a flag, ``$id``)."""
-    parts: "list[Part]" = []
+    parts: list[Part] = []
     rest = path
     while rest:
         if rest.startswith("["):

@@ -42,7 +42,7 @@ def folder() -> str:
 def load(name: str) -> "Schema":
     """The schema ``name``, one of NAMES."""
     with open(os.path.join(folder(), f"{name}.schema.json"), encoding="utf-8") as file:
-        loaded: "Schema" = json.load(file)
+        loaded: Schema = json.load(file)
         return loaded
 
 

@@ -88,8 +88,8 @@ class _Mender:
 
     def __init__(self, copy: "Members") -> None:
         self.copy = copy
-        self._indices: "dict[int, tuple[list[Json], list[int | None]]]" = {}
-        self._ways: "dict[tuple[Part | None, ...], list[Any]]" = {}
+        self._indices: dict[int, tuple[list[Json], list[int | None]]] = {}
+        self._ways: dict[tuple[Part | None, ...], list[Any]] = {}
 
     def original(self, path: str) -> str | None:
         """``path`` in the copy as it is called in the document; ``None`` where it is none, or leads to what was put
@@ -143,7 +143,7 @@ class _Mender:
         place = schema.at("config", parts)
         if place is None or "enum" in place[0] and "examples" not in place[0]:
             return False  # the first of an enum may be what another entry has already
-        holder: "Json" = self.copy
+        holder: Json = self.copy
         for part in parts[:-1]:
             if isinstance(holder, dict) and holder.get(part) is None:
                 holder[part] = {}
@@ -152,7 +152,7 @@ class _Mender:
         return True
 
     def _value(self, parts: "list[Part]") -> "Json":
-        value: "Json" = self.copy
+        value: Json = self.copy
         for part in parts:
             if isinstance(value, dict):
                 value = value.get(part)
@@ -168,7 +168,7 @@ class _Mender:
         return self._indices.setdefault(id(array), (array, list(range(len(array)))))[1]
 
     def _original(self, parts: "list[Part]") -> "list[Part | None]":
-        original: "list[Part | None]" = []
+        original: list[Part | None] = []
         for depth, part in enumerate(parts):
             holder = self._value(parts[:depth])
             known = isinstance(holder, list) and isinstance(part, int) and part < len(holder)
