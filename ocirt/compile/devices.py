@@ -37,9 +37,9 @@ def make(devices: "list[Device]", bind: bool) -> "list[Step]":
     :raises ConfigError: a device is not described as the spec says.
     """
     replaced = [device.node.read() for device in devices if device.node.within(DEFAULT_PATHS)]
-    steps: list[Step] = [MakeNode(AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor, mode=DEFAULT_MODE,
-                      bind=int(bind))
-             for path, (major, minor) in DEFAULT.items() if path not in replaced]
+    steps: list[Step] = [MakeNode(AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor,
+                                  mode=DEFAULT_MODE, bind=int(bind))
+                         for path, (major, minor) in DEFAULT.items() if path not in replaced]
     steps += [_node(device, bind) for device in devices]
     steps.append(MakeSymlink(AT, DEFAULT_SPEC, to="pts/ptmx", path="/dev/ptmx", replace=1))
     return steps + [MakeSymlink(AT, DEFAULT_SPEC, to=to, path=path, needs=needs) for to, path, needs in LINKS]
@@ -49,7 +49,8 @@ def _node(device: "Device", bind: bool) -> MakeNode:
     kind = KINDS.get(device.type.read())
     if kind is None:
         raise ConfigError(device.type.path, quote(device.type.bound()), '"c", "b", "u" or "p"')
-    major, minor = [_number(device, name, number, kind) for name, number in (("major", device.major), ("minor", device.minor))]
+    major, minor = [_number(device, name, number, kind)
+                    for name, number in (("major", device.major), ("minor", device.minor))]
     # Engines give the whole st_mode; its type bits are not the permissions'.
     mode = DEFAULT_MODE if device.file_mode is None else device.file_mode.read() & 0o7777
     uid, gid = [0 if number is None else number for number in (device.uid, device.gid)]

@@ -13,7 +13,6 @@ from ..plan.steps import (EVENTS, BecomeRoot, DenySetgroups, JoinNamespace, Loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-
     from ..cgroups import Driver
     from ..model.config import Config, IdMapping
     from ..model.config import Namespace as Entry

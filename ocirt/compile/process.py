@@ -53,7 +53,8 @@ class Process:
         self.plan, self.namespaces = plan, namespaces
         self.args = process.args
         env = process.env
-        self.env: list[AnyText | Texts] = [*([] if env is None else env if isinstance(env, list) else [env]), *notify.environment(request)]
+        self.env: list[AnyText | Texts] = [*([] if env is None else env if isinstance(env, list) else [env]),
+                                           *notify.environment(request)]
         if self.args.is_empty():
             raise ConfigError(self.args.path, "[]", "at least the program")
         self.cwd = process.cwd.checked(absolute=True)

@@ -13,7 +13,7 @@ from ..plan.steps import EVENTS, NONE, Close, LoadNotifyingSeccomp, LoadSeccomp,
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import TypeVar
 
     from ..model.config import Config
     from ..model.host import Host
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..plan import Plan
     from ..plan.steps import Step
     from .libseccomp import Condition, Filter
+
+    Kind = TypeVar("Kind")
 
 SPEC = "config-linux.md#seccomp"
 STATE = "config-linux.md#the-container-process-state"
@@ -154,7 +156,7 @@ def _listener(profile: "Members", host: "Host", notifying: str | None) -> tuple[
     return path, metadata
 
 
-def _get(value: "Members", path: str, name: str, kind: type, default: "Any" = None) -> "Any":
+def _get(value: "Members", path: str, name: str, kind: "type[Kind]", default: "Kind | None" = None) -> "Kind":
     found = value.get(name)
     if found is None:
         if default is None:
