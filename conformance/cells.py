@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 TOP = Path("/sys/fs/cgroup")
@@ -28,26 +29,26 @@ class CellError(Exception):
     """This machine has not what a cell needs; one line."""
 
 
-def kind():
+def kind() -> str:
     """``"v2"`` on a host with cgroup v2 alone, else ``"v1"``."""
     return "v2" if (TOP / "cgroup.controllers").exists() else "v1"
 
 
-def hierarchies():
+def hierarchies() -> list[Path]:
     """Where cgroup hierarchies are mounted: v1, and the unified one of a hybrid layout; or v2 alone."""
     if kind() == "v2":
         return [TOP]
     return sorted(path for path in TOP.iterdir() if not path.is_symlink() and (path / "cgroup.procs").exists())
 
 
-def controllers():
+def controllers() -> list[str]:
     """Names of the controllers that a cell has; of v1 those of the hierarchies."""
     if kind() == "v2":
         return (TOP / "cgroup.subtree_control").read_text().split()
     return [path.name for path in hierarchies() if (path / "tasks").exists()]
 
 
-def check():
+def check() -> None:
     """:raises CellError: where cells cannot be made, or where the programs would look at no cgroup at all."""
     if os.geteuid() != 0:
         raise CellError("needs root: it runs containers")
@@ -55,7 +56,7 @@ def check():
         raise CellError(f"needs at {TOP} cgroup v2, or beneath it hierarchies of cgroup v1 with controllers")
 
 
-def make(name, parent=PARENT):
+def make(name: str, parent: str = PARENT) -> str:
     """Make the cgroup of the cell ``name`` in each hierarchy. Returns its path beneath each hierarchy's root.
 
     :param parent: the cgroup above, made where it is missing.
@@ -76,12 +77,12 @@ def make(name, parent=PARENT):
     return path
 
 
-def _all_of(folder):
+def _all_of(folder: Path) -> str:
     """What makes the v2 cgroup ``folder`` hand on every controller that it has."""
     return " ".join(f"+{name}" for name in (folder / "cgroup.controllers").read_text().split())
 
 
-def remove(path=PARENT):
+def remove(path: str = PARENT) -> None:
     """Kill, by pidfd, what is in the cgroup ``path`` of any hierarchy or below, and remove those cgroups.
 
     :raises CellError: a process does not die, or a cgroup stays.
@@ -94,7 +95,7 @@ def remove(path=PARENT):
             _remove(Path(folder))
 
 
-def _remove(folder):
+def _remove(folder: Path) -> None:
     end = time.monotonic() + LIMIT
     while True:
         for pid in (folder / "cgroup.procs").read_text().split():
@@ -108,7 +109,7 @@ def _remove(folder):
         time.sleep(0.005)
 
 
-def _kill(pid, folder):
+def _kill(pid: int, folder: Path) -> None:
     """SIGKILL ``pid`` if, held by a pidfd, it is still in the cgroup ``folder``."""
     try:
         pidfd = os.pidfd_open(pid)
@@ -124,7 +125,7 @@ def _kill(pid, folder):
 
 
 @contextlib.contextmanager
-def hugetlb():
+def hugetlb() -> Iterator[None]:
     """The hugetlb controller as a v1 hierarchy, in this process's mount namespace. While it lasts it is active for the
     whole machine, so it lasts no longer than the programs that need it. Nothing is done where the machine has it."""
     if (HUGETLB / "tasks").exists():
@@ -140,27 +141,27 @@ def hugetlb():
         release_hugetlb()
 
 
-def _enabled_in_v2():
+def _enabled_in_v2() -> list[str]:
     """Controllers that somebody has enabled in the unified hierarchy."""
     file = UNIFIED / "cgroup.subtree_control"
     return file.read_text().split() if file.exists() else []
 
 
-def _mount():
+def _mount() -> None:
     _call("mount", "-t", "cgroup", "-o", "hugetlb", "hugetlb", str(HUGETLB))
 
 
-def _call(*command):
+def _call(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=LIMIT)
     if done.returncode != 0:
         raise CellError(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
-def _is_active():
+def _is_active() -> bool:
     return ":hugetlb:" in Path("/proc/self/cgroup").read_text()
 
 
-def release_hugetlb():
+def release_hugetlb() -> None:
     """Take down the hierarchy that this or a killed run has left, until the kernel has forgotten it: it keeps one whose
     last cgroup was still going away when it was unmounted."""
     if kind() == "v2" or not HUGETLB.is_dir():

@@ -4,11 +4,15 @@ What fails as the file says, with a proof that holds, is `known`. Everything els
 direction, is a failure of the run.
 """
 
+from __future__ import annotations
+
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import cells, run
+from .build import Suite
 
 FILE = Path(__file__).with_name("known.toml")
 CAUSES = ("host", "program")
@@ -55,15 +59,15 @@ class File:
     skips: dict[str, int]
     left_out: tuple[LeftOut, ...] = ()
 
-    def of(self, program):
+    def of(self, program: str) -> list[Known]:
         return [entry for entry in self.entries if entry.program == program]
 
-    def at(self, kind):
+    def at(self, kind: str) -> File:
         """What of the file holds on hosts of this kind."""
         return File(tuple(entry for entry in self.entries if entry.where in ("", kind)), self.skips,
                     tuple(entry for entry in self.left_out if entry.where == kind))
 
-    def reason(self, program):
+    def reason(self, program: str) -> LeftOut | None:
         """The :class:`LeftOut` that has ``program``, or ``None``."""
         return next((entry for entry in self.left_out if program in entry.programs), None)
 
@@ -80,13 +84,15 @@ class Verdict:
     differences: list[str] = field(default_factory=list)
 
 
-def load(file=FILE):
+def load(file: Path | str = FILE) -> File:
     """Read the file.
 
     :raises ValueError: an entry is not whole, names a cause or a kind that is none, or a failure a second time.
     """
     document = tomllib.loads(Path(file).read_text())
-    entries, left_out, seen = [], [], set()
+    entries: list[Known] = []
+    left_out: list[LeftOut] = []
+    seen: set[tuple[str, str, str]] = set()
     for index, table in enumerate(document.get("known", [])):
         try:
             entry = Known(**{**table, "failures": tuple(table["failures"])})
@@ -104,20 +110,20 @@ def load(file=FILE):
         entries.append(entry)
     for index, table in enumerate(document.get("left_out", [])):
         try:
-            entry = LeftOut(**{**table, "programs": tuple(table["programs"])})
+            left = LeftOut(**{**table, "programs": tuple(table["programs"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"{file}: left_out[{index}]: {error}") from None
-        _check_kind(f"{file}: left_out[{index}].where", entry.where, KINDS)
-        left_out.append(entry)
+        _check_kind(f"{file}: left_out[{index}].where", left.where, KINDS)
+        left_out.append(left)
     return File(tuple(entries), document.get("skips", {}), tuple(left_out))
 
 
-def _check_kind(place, found, expected):
+def _check_kind(place: str, found: str, expected: Sequence[str]) -> None:
     if found not in expected:
         raise ValueError(f"{place}: found {found!r}, expected one of {', '.join(KINDS)}")
 
 
-def judge(result, file, held, strict=True):
+def judge(result: run.Result, file: File, held: Mapping[Known | LeftOut, bool], strict: bool = True) -> Verdict:
     """The :class:`Verdict` on ``result``.
 
     :param held: entry -> does its proof hold? Entries that are not in it explain nothing.
@@ -141,12 +147,12 @@ def judge(result, file, held, strict=True):
     return Verdict("known" if found else "ok" if result.count("ok") else "not ok", differences)
 
 
-def prove(suite, runtime, name, entry):
+def prove(suite: Suite, runtime: run.Runtime, name: str, entry: Known | LeftOut) -> bool:
     """Does the proof of ``entry``, of a program ``name``, hold? It runs in a cell, with the runtime."""
     status, _, _ = run.in_cell(suite, f"proof-{name}", PRELUDE + entry.proof, runtime, PROOF_LIMIT)
     return status == 0
 
 
-def judge_left_out(entry, held):
+def judge_left_out(entry: LeftOut, held: bool) -> Verdict:
     """The :class:`Verdict` on a program that was not run because of ``entry``, whose proof ``held`` or not."""
     return Verdict("left out") if held else Verdict("not ok", [f"the proof does not hold: left out: {entry.why}"])

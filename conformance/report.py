@@ -1,23 +1,30 @@
 """Shows what programs said of runtimes: a table for the terminal, JSON, JUnit XML, and docs/conformance.md."""
 
+from __future__ import annotations
+
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any, TextIO
 from xml.etree import ElementTree
+
+from .known import File, Known, Verdict
+from .run import Result, Runtime
 
 OUTCOMES = ("ok", "known", "left out", "not ok")
 
 
 @dataclass(frozen=True)
 class Column:
-    """One runtime: its :class:`run.Runtime`, and by program :class:`run.Result` and :class:`known.Verdict`."""
+    """One runtime, and what it got by program."""
 
-    runtime: object
-    results: dict
-    verdicts: dict
+    runtime: Runtime
+    results: dict[str, Result]
+    verdicts: dict[str, Verdict]
 
-    def count(self):
+    def count(self) -> Counter[str]:
         """outcome -> how many programs."""
         return Counter(verdict.outcome for verdict in self.verdicts.values())
 
@@ -36,27 +43,27 @@ HEAD = ("program", "", "ok", "not ok", "skipped", "seconds", "failures")
 PLAIN = "{:32} {:8} {:>4} {:>6} {:>7} {:>7}  {}"
 
 
-def _row(result, verdict):
+def _row(result: Result, verdict: Verdict) -> tuple[str, str, str, str, str, str]:
     return (result.program, verdict.outcome, str(result.count("ok")), str(result.count("not ok")),
             str(result.count("skip")), f"{result.seconds:.1f}")
 
 
-def _remarks(result, verdict):
+def _remarks(result: Result, verdict: Verdict) -> list[str]:
     return verdict.differences if verdict.outcome == "not ok" else result.failures()
 
 
-def closing(column):
+def closing(column: Column) -> str:
     """One line that says it all."""
     count = column.count()
     return f"{column.runtime.name}: " + ", ".join(f"{count[outcome]} {outcome}" for outcome in _outcomes(count))
 
 
-def _outcomes(count):
+def _outcomes(count: Counter[str]) -> list[str]:
     """Those to be shown: all, but "left out" only where something is."""
     return [outcome for outcome in OUTCOMES if outcome != "left out" or count[outcome]]
 
 
-def show(column, out=sys.stdout):
+def show(column: Column, out: TextIO = sys.stdout) -> None:
     """Print the table of one runtime: with rich on a terminal that has it, else plain."""
     if out.isatty():
         try:
@@ -73,7 +80,7 @@ def show(column, out=sys.stdout):
     print(closing(column), file=out)
 
 
-def _show_rich(column):
+def _show_rich(column: Column) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -92,7 +99,7 @@ def _show_rich(column):
 
 # ---- files ----
 
-def to_json(report):
+def to_json(report: Report) -> str:
     """The whole run, every test of it."""
     return json.dumps({
         **report.facts,
@@ -107,7 +114,7 @@ def to_json(report):
     }, indent=1) + "\n"
 
 
-def to_junit(report):
+def to_junit(report: Report) -> str:
     """A suite for each program of each runtime. What is known counts as skipped, with the failure as its message, and so
     does what is left out."""
     root = ElementTree.Element("testsuites", name="runtime-tools")
@@ -118,11 +125,11 @@ def to_junit(report):
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _junit_suite(root, runtime, result, verdict):
+def _junit_suite(root: ElementTree.Element, runtime: str, result: Result, verdict: Verdict) -> None:
     suite = ElementTree.SubElement(root, "testsuite", name=f"{runtime}.{result.program}", time=f"{result.seconds:.2f}")
     failed = "failure" if verdict.outcome == "not ok" else "skipped"
 
-    def case(name, kind=None, message=""):
+    def case(name: str, kind: str | None = None, message: str = "") -> None:
         element = ElementTree.SubElement(suite, "testcase", classname=f"{runtime}.{result.program}", name=_legal(name))
         if kind:
             ElementTree.SubElement(element, kind, message=_legal(message))
@@ -143,7 +150,7 @@ def _junit_suite(root, runtime, result, verdict):
         suite.set(plural, str(sum(element.find(kind) is not None for element in suite)))
 
 
-def _legal(text):
+def _legal(text: str) -> str:
     """``text`` without the characters that XML 1.0 has no way to write."""
     return "".join(letter if letter in "\t\n" or letter >= " " else "\ufffd" for letter in text)
 
@@ -154,7 +161,7 @@ MARKS = {"ok": "ok", "known": "known", "left out": "left out", "not ok": "**fail
 MACHINE = "In a virtual machine with cgroup v2 and systemd"
 
 
-def to_markdown(report, known, machine=()):
+def to_markdown(report: Report, known: File, machine: Sequence[str] = ()) -> str:
     """The page for people: every program with every runtime.
 
     :param known: the :class:`known.File` for this host.
@@ -198,24 +205,24 @@ def to_markdown(report, known, machine=()):
     return "\n".join([*lines, *machine]).rstrip() + "\n"
 
 
-def _explained(entry):
+def _explained(entry: Known) -> list[str]:
     cause = {"host": "this machine", "program": "the program"}[entry.cause]
     return [f"**{entry.program}** ({cause}): {'; '.join(map(_plain, entry.failures))}.", f"  {entry.why}", ""]
 
 
-def _left_out(known):
+def _left_out(known: File) -> list[str]:
     return [line for entry in known.left_out
             for line in (f"**Left out**: {_plain(', '.join(entry.programs))}.", f"  {entry.why}", "")]
 
 
-def summary(document):
+def summary(document: Mapping[str, Any]) -> dict[str, Any]:
     """What a table needs of a run.
 
     :param document: :func:`to_json`'s, read.
     :return: its facts and, as ``runtimes``, for each its name, version and ``programs``: name -> outcome, how many tests
         passed, how many failed, and failures.
     """
-    def short(program):
+    def short(program: Mapping[str, Any]) -> dict[str, Any]:
         count = Counter(test["outcome"] for test in program["tests"])
         return {"outcome": program["outcome"], "ok": count["ok"], "not ok": count["not ok"],
                 "failures": program["differences"] or program["failures"]}
@@ -223,7 +230,7 @@ def summary(document):
         name: short(program) for name, program in each["programs"].items()}} for each in document["runtimes"]]}
 
 
-def machine_section(run, known, here):
+def machine_section(run: Mapping[str, Any], known: File, here: File) -> list[str]:
     """What tests/vm/test_conformance.py found in its virtual machine.
 
     :param run: a :func:`summary`.
@@ -251,7 +258,7 @@ def machine_section(run, known, here):
     return [*lines, *_left_out(known)]
 
 
-def driver_section(measured):
+def driver_section(measured: Mapping[str, Any]) -> list[str]:
     """What tests/vm/test_driver.py has measured in the virtual machine.
 
     :param measured: facts, ``rounds``, and ``milliseconds`` and ``quarter``: runtime -> verb -> number.
@@ -270,38 +277,38 @@ def driver_section(measured):
     return lines
 
 
-def _shared(column):
+def _shared(column: Column) -> list[str]:
     """A paragraph on what a runtime says to most programs, if it does."""
     said = Counter(words for result in column.results.values() for words in set(_said(result)))
     words, count = (said.most_common(1) or [("", 0)])[0]
     return [f"With {count} programs it says: {_plain(words)}.", ""] if count > len(column.results) // 3 else []
 
 
-def _said(result):
+def _said(result: Result) -> list[str]:
     """The runtime's own lines among the errors of a program, which are those that follow a line of the program's."""
     return [line for before, line in zip(result.errors, result.errors[1:]) if before.startswith("failed to ")]
 
 
-def _reasons(column, program):
+def _reasons(column: Column, program: str) -> list[str]:
     """Failures, and what the runtime said of it where the program did not come to a test."""
     result = column.results[program]
     return column.verdicts[program].differences + (_said(result)[-1:] if not result.tests else [])
 
 
-def _cell(column, program):
+def _cell(column: Column, program: str) -> str:
     result = column.results[program]
     return _mark(column.verdicts[program].outcome, result.count("ok"), result.count("not ok"))
 
 
-def _mark(outcome, passed, failed):
+def _mark(outcome: str, passed: int, failed: int) -> str:
     numbers = f" ({passed}{f' + {failed}' if failed else ''})" if passed or failed else ""
     return MARKS[outcome] + numbers
 
 
-def _table_row(cells):
+def _table_row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _plain(text):
+def _plain(text: str) -> str:
     """``text`` for Markdown, without temporary names."""
     return text.replace("\n", " ").replace("<", "\\<").replace("*", "\\*").replace("_", "\\_")

@@ -1,5 +1,7 @@
 """Runs programs, each as a process in a cell, with a time limit, and reads what they print."""
 
+from __future__ import annotations
+
 import concurrent.futures
 import os
 import shutil
@@ -7,10 +9,13 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from . import cells, tap
+from .build import Suite
 
 LIMIT = 90 * cells.SLOWNESS
 """Seconds a program may take; the slowest waits for 30 of its own."""
@@ -51,10 +56,10 @@ class Result:
     seconds: float = 0.0
     errors: list[str] = field(default_factory=list)
 
-    def count(self, outcome):
+    def count(self, outcome: str) -> int:
         return sum(test.outcome == outcome for test in self.tests)
 
-    def failures(self):
+    def failures(self) -> list[str]:
         """Each failure once, with how often it came: the spec's wording, or that of the program."""
         found = [*self.problems, *self.complaints, *[each for test in self.tests for each in test.failures()]]
         return [text if count == 1 else f"{text} ({count} times)" for text, count in Counter(found).items()]
@@ -69,7 +74,7 @@ class Runtime:
     version: tuple[str, ...]
 
 
-def runtime(name):
+def runtime(name: str) -> Runtime:
     """The runtime that ``name``, a command of PATH or a path, starts.
 
     :raises cells.CellError: it does not start.
@@ -84,21 +89,22 @@ def runtime(name):
     return Runtime(os.path.basename(path), path, tuple(done.stdout.splitlines()))
 
 
-def clean():
+def clean() -> None:
     """Take away what a killed run has left: processes, cgroups, the hugetlb hierarchy."""
     cells.remove()
     cells.release_hugetlb()
 
 
-def run(suite, runtime, programs, *, jobs=JOBS, limit=LIMIT, done=None):
+def run(suite: Suite, runtime: Runtime, programs: Sequence[str], *, jobs: int = JOBS, limit: float = LIMIT,
+        done: Callable[[Result], None] | None = None) -> dict[str, Result]:
     """Run ``programs``.
 
     :param done: called with each :class:`Result` as it comes, in any order.
     :return: the results by program, in the order of ``programs``.
     """
-    results = {}
+    results: dict[str, Result] = {}
 
-    def one(program):
+    def one(program: str) -> None:
         results[program] = result = program_in_cell(suite, runtime, program, limit)
         if done:
             done(result)
@@ -116,7 +122,7 @@ def run(suite, runtime, programs, *, jobs=JOBS, limit=LIMIT, done=None):
     return {program: results[program] for program in programs}
 
 
-def program_in_cell(suite, runtime, program, limit=LIMIT):
+def program_in_cell(suite: Suite, runtime: Runtime, program: str, limit: float = LIMIT) -> Result:
     """One program's :class:`Result`."""
     more = {"RUNTIME": str(SPY), **PACED[program]} if program in PACED else {}
     start = time.monotonic()
@@ -132,7 +138,7 @@ def program_in_cell(suite, runtime, program, limit=LIMIT):
     return Result(program, output.tests, problems, output.complaints, time.monotonic() - start, errors)
 
 
-def _last_words(errors):
+def _last_words(errors: Sequence[str]) -> str:
     """The sentence of the spec that a program has died with: the line before that with the reference."""
     for line, following in zip(errors, errors[1:]):
         if following.startswith("Refer to: "):
@@ -140,7 +146,8 @@ def _last_words(errors):
     return ""
 
 
-def in_cell(suite, name, script, runtime, limit, more=()):
+def in_cell(suite: Suite, name: str, script: str, runtime: Runtime, limit: float,
+            more: Mapping[str, str] | None = None) -> tuple[int | None, str, str]:
     """Run the shell's ``script`` in the cell ``name``, in a folder with what programs look for there. Its environment
     has SUITE, SPY, TMPDIR, RUNTIME and, for the spy, REAL, and ``more``.
 
@@ -148,14 +155,14 @@ def in_cell(suite, name, script, runtime, limit, more=()):
     """
     path = cells.make(name)
     environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TMPDIR": "/run/cell/tmp", "SPY": str(SPY),
-                   "SUITE": str(suite.folder), "RUNTIME": runtime.path, "REAL": runtime.path, **dict(more)}
+                   "SUITE": str(suite.folder), "RUNTIME": runtime.path, "REAL": runtime.path, **(more or {})}
     script = f'cp "$SUITE/runtimetest" "$SUITE/rootfs-amd64.tar.gz" .\n{script}'
     # Files, not pipes: a container that is left running keeps the streams open.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen([cells.SCRIPT, path, "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=out,
                                    stderr=err, env=environment, start_new_session=True)
         try:
-            status = process.wait(limit)
+            status: int | None = process.wait(limit)
         except subprocess.TimeoutExpired:
             status = None
         finally:
@@ -164,6 +171,6 @@ def in_cell(suite, name, script, runtime, limit, more=()):
         return status, _text(out), _text(err)
 
 
-def _text(file):
+def _text(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode("utf-8", "replace")

@@ -6,9 +6,13 @@ A program that runs another inside a container prints that one's output as the s
 diagnostic with an ``error`` where something is wrong.
 """
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 TEST = re.compile(r"(?P<verdict>not ok|ok)\b[ \t]*(?P<number>\d+)?[ \t]*(?:-[ \t]*)?(?P<rest>.*)")
 DIRECTIVE = re.compile(r"(?:^|\s)#\s*(?P<kind>skip|todo)\S*\s*(?P<reason>.*)", re.IGNORECASE)
@@ -32,15 +36,15 @@ class Point:
     directive: str | None = None
     reason: str = ""
     notes: list[str] = field(default_factory=list)
-    facts: dict | str | None = None
-    inner: list["Point"] = field(default_factory=list)
+    facts: dict[str, Any] | str | None = None
+    inner: list[Point] = field(default_factory=list)
 
     @property
-    def outcome(self):
+    def outcome(self) -> str:
         """``"ok"``, ``"not ok"``, or ``"skip"``, which is neither; a TODO is judged like any other test."""
         return "skip" if self.directive == "skip" else "ok" if self.ok else "not ok"
 
-    def failures(self):
+    def failures(self) -> list[str]:
         """Descriptions of what failed, the innermost ones."""
         if self.outcome != "not ok":
             return []
@@ -67,7 +71,7 @@ class _Stream:
     problems: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    def check(self):
+    def check(self) -> _Stream:
         if self.planned is None:
             self.problems.append("no plan")
         elif self.planned != len(self.tests):
@@ -75,9 +79,10 @@ class _Stream:
         return self
 
 
-def parse(text):
+def parse(text: str) -> Output:
     """Read ``text``. Lines that are no TAP are passed over, as the protocol asks."""
-    streams, lines = [], []
+    streams: list[_Stream] = []
+    lines: list[str] = []
     for line in text.splitlines():
         if line.startswith(VERSION) and lines:
             streams.append(_parse(lines).check())
@@ -95,12 +100,13 @@ def parse(text):
     return output
 
 
-def _parse(lines):
-    stream, subtest, pending = _Stream(), [], []
-    lines = iter(lines)
-    for line in lines:
+def _parse(lines: Iterable[str]) -> _Stream:
+    stream, rest = _Stream(), iter(lines)
+    subtest: list[str] = []
+    pending: list[Point] = []
+    for line in rest:
         if line.strip() == "---":
-            facts = _diagnostics(lines)
+            facts = _diagnostics(rest)
             if isinstance(facts, dict) and "stdout" in facts:
                 pending += parse(facts["stdout"]).tests
             elif stream.tests:
@@ -123,7 +129,7 @@ def _parse(lines):
     return stream
 
 
-def _test(match, inner):
+def _test(match: re.Match[str], inner: list[Point]) -> Point:
     test = Point(match["verdict"] == "ok", match["rest"].strip(), inner=inner)
     if directive := DIRECTIVE.search(match["rest"]):
         test.description = match["rest"][:directive.start()].strip()
@@ -132,7 +138,7 @@ def _test(match, inner):
     return test
 
 
-def _diagnostics(lines):
+def _diagnostics(lines: Iterator[str]) -> dict[str, Any] | str:
     """The object, or text, up to the line ``...``, which is taken from ``lines`` too."""
     block = []
     for line in lines:
@@ -141,6 +147,7 @@ def _diagnostics(lines):
         block.append(line)
     text = "\n".join(block)
     try:
-        return json.loads(text)
+        found: dict[str, Any] = json.loads(text)
+        return found
     except ValueError:
         return text
