@@ -1,8 +1,12 @@
 """What the tests of compilation share: hosts that are not this one, and plans of configs given as dicts."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ocirt.compile import compile
 from ocirt.model.config import parse
@@ -10,12 +14,16 @@ from ocirt.model.host import Cgroups, Hierarchy, Host
 from ocirt.model.request import Request
 from ocirt.model.text import bound
 
+if TYPE_CHECKING:
+    from ocirt.plan import Plan
+    from ocirt.plan.steps import Step
+
 DATA = Path(__file__).parent / "data"
 ROOT = "/sys/fs/cgroup"
 V1 = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids")
 ALL_CAPABILITIES = (1 << 41) - 1
 
-BASE = {
+BASE: dict[str, Any] = {
     "ociVersion": "1.0.2",
     "root": {"path": "rootfs"},
     "process": {"cwd": "/", "args": ["sh"], "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}},
@@ -24,12 +32,12 @@ BASE = {
 """The smallest config that runs something."""
 
 
-def v1(*names, own="/"):
+def v1(*names: str, own: str = "/") -> list[Hierarchy]:
     """Hierarchies of their own for the controllers ``names``."""
     return [Hierarchy((name,), f"{ROOT}/{name.removeprefix('name=')}", own) for name in names]
 
 
-def host(**facts):
+def host(**facts: Any) -> Host:
     """A host as root, of a hybrid layout with the usual controllers; nothing of it is read from this machine."""
     return Host(**{
         "euid": 0, "egid": 0, "permitted": ALL_CAPABILITIES, "bounding": ALL_CAPABILITIES, "last_capability": 40,
@@ -38,23 +46,23 @@ def host(**facts):
         "cgroups": Cgroups(v1(*V1, "name=systemd"), Hierarchy((), f"{ROOT}/unified", "/")), **facts})
 
 
-def v2(own="/", **facts):
+def v2(own: str = "/", **facts: Any) -> Host:
     """A host with cgroup v2 alone; ``own`` is the caller's cgroup."""
     return host(cgroups=Cgroups((), Hierarchy((), ROOT, own)), **facts)
 
 
-def no_cgroups(**facts):
+def no_cgroups(**facts: Any) -> Host:
     """A host without any cgroup hierarchy, for plans of the rest."""
     return host(cgroups=Cgroups(), **facts)
 
 
-def request(**words):
+def request(**words: str) -> Request:
     """A request to create the container ``c1`` of the bundle ``/bundle``; ``_`` in names stands for ``-``."""
     return Request({"verb": "create", "id": "c1", "bundle": "/bundle", "root": "/run/ocirt",
                     **{name.replace("_", "-"): value for name, value in words.items()}})
 
 
-def config(**changes):
+def config(**changes: Any) -> dict[str, Any]:
     """BASE with properties changed by path, ``__`` between the parts: ``linux__namespaces=[...]``; ``...`` removes
     one."""
     members = deepcopy(BASE)
@@ -70,30 +78,30 @@ def config(**changes):
     return members
 
 
-def plan(members, on=None, **words):
+def plan(members: Mapping[str, Any], on: Host | None = None, **words: str) -> Plan:
     """The plan for a config given as a dict, by default on a host without cgroups."""
     return compile(parse(json.dumps(members).encode()), request(**words), on or no_cgroups())
 
 
-def steps(plan, section, *kinds):
+def steps(plan: Plan, section: str, *kinds: str) -> list[Step]:
     """The steps of a section, of some kinds only where any are named."""
     return [step for step in plan.sections[section] if not kinds or type(step).__name__ in kinds]
 
 
-def values(step):
+def values(step: Step) -> dict[str, Any]:
     """A step's fields as they are for the config at hand, defaults left out."""
     return {name: value for name, value in ((name, bound(getattr(step, name))) for name in step.fields)
             if name not in step.defaults or value != _listed(step.defaults[name])}
 
 
-def _listed(value):
+def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def shown(plan, section, *kinds):
+def shown(plan: Plan, section: str, *kinds: str) -> list[tuple[str, dict[str, Any]]]:
     """The steps of a section as pairs of name and fields."""
     return [(type(step).__name__, values(step)) for step in steps(plan, section, *kinds)]
 
 
-def names(plan, section):
+def names(plan: Plan, section: str) -> list[str]:
     return [type(step).__name__ for step in plan.sections[section]]

@@ -1,5 +1,7 @@
 """The command line: hack/bench runs it, as root, in a mount namespace of its own."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
@@ -9,10 +11,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from . import FLOOR, OUR_FLOOR, OURS, SAME_FLOOR, TREE, BenchError, report, targets, works
-from .place import for_crun, open_place
+from .place import Runtime, for_crun, open_place
 from .results import Results
 
 DOCS, OUTPUT = TREE / "docs", TREE / "build/bench"
@@ -22,7 +27,7 @@ PEERS = ("crun", "runc")
 SECCOMP = BENCH / "seccomp-podman.json"
 
 
-def arguments(words=None):
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="hack/bench", description="Measure this tree's ocirt beside runc, crun and the "
                                      "kernel's own work. Writes benchmark.json, benchmark.md and benchmark.svg.")
     parser.add_argument("--runtime", action="append", default=[], metavar="NAME=PATH", help="a further runtime; repeatable")
@@ -48,7 +53,7 @@ def arguments(words=None):
     return options
 
 
-def main(words=None):
+def main(words: Sequence[str] | None = None) -> int:
     options = arguments(words)
     try:
         results = Results.from_json(options.render.read_text()) if options.render else measure(options)
@@ -59,29 +64,30 @@ def main(words=None):
     for name, text in (("benchmark.json", results.to_json()), ("benchmark.md", report.markdown(results)),
                        (report.PLOT, report.svg(results))):
         (options.output / name).write_text(text)
-    words = [each.word for each in targets.verdicts(results)]
-    print(f"{options.output}/benchmark.md: of {len(words)} targets {words.count('met')} met, "
-          f"{words.count('**missed**')} missed, {words.count('not measured')} not measured")
+    found = [each.word for each in targets.verdicts(results)]
+    print(f"{options.output}/benchmark.md: of {len(found)} targets {found.count('met')} met, "
+          f"{found.count('**missed**')} missed, {found.count('not measured')} not measured")
     return 0
 
 
-def measure(options):
+def measure(options: argparse.Namespace) -> Results:
     results = Results(facts(options))
     scale = {"rounds": 2, "many": 4, "existing": 4, "host_mounts": 20} if options.quick else {
         "rounds": options.rounds, "many": 200, "existing": 1000, "host_mounts": 1000}
     results.facts |= {"many": scale["many"], "existing": scale["existing"], "host mounts": scale["host_mounts"],
                       "rounds": scale["rounds"], "quick": options.quick}
     seccomp = json.loads(SECCOMP.read_text())
+    progress = Progress()
     with open_place() as place:
         ours = place.runtime(OURS, options.ocirt)
         floors = {OUR_FLOOR: place.compile(BENCH / "floor.c")}
         if options.floor.exists():
             floors[FLOOR] = place.compile(options.floor)
             floors[SAME_FLOOR] = shutil.copy(floors[FLOOR], f"{floors[FLOOR]}-copy")
-        peers = [place.runtime(name, shutil.which(name)) for name in PEERS if name not in options.without]
+        peers = [place.runtime(name, shutil.which(name) or name) for name in PEERS if name not in options.without]
         peers += [place.runtime(*each.split("=", 1)) for each in options.runtime]
         results.facts["runtimes"] = {each.name: version(each.path) for each in (ours, *peers)}
-        run = works.Run(place, results, [ours], floors, place.compile(BENCH / "meter.c"), say=Progress(), **scale)
+        run = works.Run(place, results, [ours], floors, place.compile(BENCH / "meter.c"), say=progress, **scale)
         works.warm(run)
         works.floors(run)
         works.host_with_mounts(run)
@@ -93,7 +99,7 @@ def measure(options):
             works.profile_on_top(run, seccomp)
             for work in (works.memory, works.smallest_limit, works.system_calls, works.many, works.existing):
                 work(run)
-        run.say.end()
+        progress.end()
     results.facts["load at the end"] = load()
     return results
 
@@ -101,10 +107,12 @@ def measure(options):
 class with_crun:
     """Give the run all runtimes; crun only where it works here, and one line where it does not."""
 
-    def __init__(self, run, runtimes):
+    held: AbstractContextManager[None] | None
+
+    def __init__(self, run: works.Run, runtimes: list[Runtime]) -> None:
         self.run, self.runtimes, self.held = run, runtimes, None
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         if any(each.name == "crun" for each in self.runtimes):
             self.held = for_crun()
             try:
@@ -116,7 +124,7 @@ class with_crun:
                 print(f"\nhack/bench: goes on without crun: {error}", file=sys.stderr)
         self.run.runtimes = self.runtimes
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> None:
         if self.held:
             self.held.__exit__(*error)
 
@@ -124,33 +132,33 @@ class with_crun:
 class Progress:
     """One line on a terminal; elsewhere a line for each work."""
 
-    def __init__(self):
-        self.last = None
+    def __init__(self) -> None:
+        self.last = ""
 
-    def __call__(self, work, done, of):
+    def __call__(self, work: str, done: int, of: int) -> None:
         if sys.stderr.isatty():
             print(f"\r\033[K{work}: {done}/{of}", end="", file=sys.stderr, flush=True)
         elif work != self.last:
             print(f"{time.strftime('%H:%M:%S')} {work}", file=sys.stderr, flush=True)
         self.last = work
 
-    def end(self):
+    def end(self) -> None:
         if sys.stderr.isatty():
             print("\r\033[K", end="", file=sys.stderr)
 
 
-def version(path):
+def version(path: str) -> str:
     """The first line of `--version`, and the commit."""
     done = subprocess.run([path, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     commit = re.search(r"^commit: (\S+)", done.stdout, re.M)
     return (done.stdout.splitlines() or ["no version"])[0] + (f", {commit[1][:12]}" if commit else "")
 
 
-def load():
+def load() -> str:
     return " ".join(f"{each:.1f}" for each in os.getloadavg())
 
 
-def facts(options):
+def facts(options: argparse.Namespace) -> dict[str, Any]:
     commit = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True,
                             text=True, stdin=subprocess.DEVNULL).stdout.strip()
     expedited = Path("/sys/kernel/rcu_expedited")

@@ -1,68 +1,78 @@
 """What is done with containers, by whole processes of a runtime."""
 
+from __future__ import annotations
+
 import json
 import os
 import select
 import time
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from . import BenchError
 from .measure import LIMIT
+from .place import Bundle, Place, Runtime
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Told how many are done, of how many."""
+T = TypeVar("T")
 
 VERBS = ("create", "start", "state", "kill", "delete")
 
 
-class Container:
+class Container(Generic[T]):
     """A container of a runtime, at a place.
 
-    :param verbs: calls ``run(*command)`` for each verb; :class:`~bench.measure.Spawner` by default.
+    :param run: ``run(*command)`` is called for each verb; what it returns is what the verb does.
     """
 
-    def __init__(self, place, runtime, bundle, name, run=None):
+    def __init__(self, place: Place, runtime: Runtime, bundle: Bundle, name: str, run: Callable[..., T]) -> None:
         self.place, self.runtime, self.bundle, self.name = place, runtime, bundle, name
-        self.run, self.pidfd = run or place.spawn, -1
+        self.run, self.pidfd = run, -1
 
-    def __enter__(self):
+    def __enter__(self) -> Container[T]:
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.pidfd >= 0:
             os.close(self.pidfd)
         if kind is not None:
             self.place.spawn.succeeds(*self.runtime.command("delete", "--force", self.name))
 
-    def create(self, *flags):
+    def create(self, *flags: str) -> T:
         bundle = ("--bundle", self.bundle.path, "--pid-file", self.bundle.pid_file)
         used = self.run(*self.runtime.command("create", *bundle, *flags, self.name))
         self.pidfd = os.pidfd_open(int(self.bundle.pid_file.read_text()))
         return used
 
-    def start(self):
+    def start(self) -> T:
         return self.run(*self.runtime.command("start", self.name))
 
-    def state(self):
+    def state(self) -> T:
         return self.run(*self.runtime.command("state", self.name))
 
-    def kill(self):
+    def kill(self) -> T:
         used = self.run(*self.runtime.command("kill", self.name, "KILL"))
         if not select.select([self.pidfd], [], [], LIMIT)[0]:
             raise BenchError(f"{self.runtime.name}: {self.name} has not died of SIGKILL")
         return used
 
-    def delete(self, *flags):
+    def delete(self, *flags: str) -> T:
         return self.run(*self.runtime.command("delete", *flags, self.name))
 
-    def cycle(self):
-        """A container's life. Returns verb -> :class:`~bench.measure.Used`."""
+    def cycle(self) -> dict[str, T]:
+        """A container's life, by verb."""
         return {verb: getattr(self, verb)() for verb in VERBS}
 
 
-def bundles(place, runtime, count):
+def bundles(place: Place, runtime: Runtime, count: int) -> list[tuple[str, Bundle]]:
     """``count`` bundles of containers that differ in name and cgroup."""
     return [(name, place.bundle(f"{runtime.name}-{name}").save(f"{runtime.name}-{name}"))
             for name in (place.name() for _ in range(count))]
 
 
-def start_many(place, runtime, several, at_once=2, progress=None):
+def start_many(place: Place, runtime: Runtime, several: Sequence[tuple[str, Bundle]], at_once: int = 2,
+               progress: Progress | None = None) -> float:
     """Create and start containers, ``at_once`` at a time. Returns microseconds.
 
     :param several: pairs of name and bundle.
@@ -72,14 +82,16 @@ def start_many(place, runtime, several, at_once=2, progress=None):
     return _by_turns(place, works, at_once, progress)
 
 
-def delete_many(place, runtime, several, at_once=2, progress=None):
+def delete_many(place: Place, runtime: Runtime, several: Sequence[tuple[str, Bundle]], at_once: int = 2,
+                progress: Progress | None = None) -> None:
     works = [[runtime.command("delete", "--force", name)] for name, _ in several]
     _by_turns(place, works, at_once, progress)
 
 
-def _by_turns(place, works, at_once, progress):
+def _by_turns(place: Place, works: Sequence[Sequence[list[str]]], at_once: int, progress: Progress | None) -> float:
     """Run lists of commands, each list in its order, ``at_once`` lists at a time. Waits for whichever child ends."""
-    begin, running, done = time.perf_counter_ns(), {}, 0
+    begin, done = time.perf_counter_ns(), 0
+    running: dict[int, list[list[str]]] = {}
     rest = [list(work) for work in works]
     while rest or running:
         while rest and len(running) < at_once:
@@ -97,23 +109,23 @@ def _by_turns(place, works, at_once, progress):
     return (time.perf_counter_ns() - begin) / 1000
 
 
-def pid_of(place, container):
+def pid_of(place: Place, container: Container[Any]) -> int:
     """The pid of a container's first process, by `state`."""
     output = place.path / "state-output"
     place.spawn(*container.runtime.command("state", container.name), output=output)
-    return json.loads(output.read_text())["pid"]
+    return int(json.loads(output.read_text())["pid"])
 
 
-def resident(pid):
+def resident(pid: int) -> tuple[int, int]:
     """KiB of resident memory of the process ``pid``, and its proportional share of it."""
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
         rows = {line.split()[0]: line.split() for line in file if line.count(":")}
     return int(rows["Rss:"][1]), int(rows["Pss:"][1])
 
 
-def children(pid):
+def children(pid: int) -> list[int]:
     """Pids of the children of all threads of the process ``pid``."""
-    found = []
+    found: list[int] = []
     for thread in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
             found += map(int, file.read().split())

@@ -8,7 +8,7 @@ from .place import open_place
 from .results import median
 
 
-def main(mode, count):
+def main(mode: str, count: str) -> int:
     try:
         with open_place() as place:
             program = place.compile(BENCH / "floor.c")

@@ -1,11 +1,20 @@
 """Whole processes, timed: posix_spawn to wait4, nothing between them."""
 
+from __future__ import annotations
+
 import os
 import re
+import resource
 import signal
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
 
 from . import BenchError
+
+Word: TypeAlias = str | Path
+"""Of a command line."""
 
 LIMIT = 60
 """Seconds that a command may take. The alarm interrupts wait4; nobody polls."""
@@ -21,7 +30,7 @@ class Used:
 
     __slots__ = ("time", "cpu", "peak")
 
-    def __init__(self, time, cpu, peak=None):
+    def __init__(self, time: float, cpu: float, peak: int | None = None) -> None:
         self.time, self.cpu, self.peak = time, cpu, peak
 
 
@@ -31,33 +40,34 @@ class Spawner:
     :param errors: a file for what they say to standard error; it is quoted when one fails.
     """
 
-    def __init__(self, errors, environment):
+    def __init__(self, errors: Path, environment: Mapping[str, str]) -> None:
         self.errors, self.environment = str(errors), environment
 
-    def start(self, command, output=os.devnull, kept=()):
+    def start(self, command: list[str], output: Word = os.devnull, kept: Sequence[int] = ()) -> int:
         """Start a command; returns its pid. ``kept`` are descriptors that it inherits."""
         new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                   (os.POSIX_SPAWN_OPEN, 1, str(output), new, 0o600),
-                   (os.POSIX_SPAWN_OPEN, 2, self.errors, new, 0o600)]
+        actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(output), new, 0o600),
+            (os.POSIX_SPAWN_OPEN, 2, self.errors, new, 0o600)]
         actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in kept]
         return os.posix_spawn(command[0], command, self.environment, file_actions=actions)
 
-    def __call__(self, *command, output=os.devnull):
+    def __call__(self, *command: Word, output: Word = os.devnull) -> Used:
         """Run a command to its end. Returns :class:`Used`.
 
         :raises BenchError: it fails, or takes more than LIMIT seconds.
         """
-        command = [str(word) for word in command]
-        with Alarm(command):
+        words = [str(word) for word in command]
+        with Alarm(words):
             begin = time.perf_counter_ns()
-            pid = self.start(command, output)
+            pid = self.start(words, output)
             _, status, used = wait(pid)
             end = time.perf_counter_ns()
-        self.check(command, status)
+        self.check(words, status)
         return Used((end - begin) / 1000, (used.ru_utime + used.ru_stime) * 1e6)
 
-    def check(self, command, status):
+    def check(self, command: Sequence[str], status: int) -> None:
         """:raises BenchError: the ``status`` of wait4 is not that of a success."""
         if status == 0:
             return
@@ -67,15 +77,15 @@ class Spawner:
         how = f"exit status {code}" if code >= 0 else f"signal {-code}"
         raise BenchError(f"{' '.join(command)}: {how}: {said[-1] if said else 'no word'}")
 
-    def succeeds(self, *command):
+    def succeeds(self, *command: Word) -> bool:
         """Does a command end with status 0?"""
-        command = [str(word) for word in command]
-        with Alarm(command):
-            _, status, _ = wait(self.start(command))
+        words = [str(word) for word in command]
+        with Alarm(words):
+            _, status, _ = wait(self.start(words))
         return status == 0
 
 
-def wait(pid):
+def wait(pid: int) -> tuple[int, int, resource.struct_rusage]:
     """wait4 that an alarm ends, and the process with it."""
     try:
         return os.wait4(pid, 0)
@@ -88,21 +98,21 @@ def wait(pid):
 class Alarm:
     """Raises BenchError in the main thread when the body takes longer than LIMIT."""
 
-    def __init__(self, command, limit=LIMIT):
+    def __init__(self, command: Sequence[str], limit: float = LIMIT) -> None:
         self.command, self.limit = command, limit
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         signal.signal(signal.SIGALRM, self._ring)
         signal.setitimer(signal.ITIMER_REAL, self.limit)
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _ring(self, *_):
+    def _ring(self, *_: object) -> None:
         raise BenchError(f"{' '.join(self.command)}: takes more than {self.limit} seconds")
 
 
-def metered(spawn, meter, file, *command):
+def metered(spawn: Spawner, meter: str, file: Path, *command: Word) -> Used:
     """Run a command below the program ``meter`` (meter.c), for its peak: the kernel counts the memory of whoever called
     execve, and that must not be this Python. ``file`` gets the figures."""
     whole = spawn(meter, file, *command)
@@ -112,11 +122,11 @@ def metered(spawn, meter, file, *command):
     return Used(whole.time, user + system, peak)
 
 
-def traced(spawn, strace, log, *command):
+def traced(spawn: Spawner, strace: str, log: str, *command: Word) -> int:
     """Start a command under strace and wait for its end. Returns a descriptor that is at its end once strace has gone,
     which is when all that the command left running has ended."""
     reader, writer = os.pipe()
-    words = [strace, "-D", "-f", "-q", "-o", str(log), *map(str, command)]
+    words = [strace, "-D", "-f", "-q", "-o", log, *map(str, command)]
     try:
         with Alarm(words):
             _, status, _ = wait(spawn.start(words, kept=(writer,)))
@@ -130,9 +140,10 @@ _CALL = re.compile(r"(\d+) +([a-z_0-9]+)\(")
 _END = re.compile(r"(\d+) +\+\+\+ exited")
 
 
-def count_calls(log):
+def count_calls(log: str) -> dict[str, int]:
     """System calls in the text of ``strace -f``, up to the end of the first process. Returns name -> number."""
-    calls, first = {}, None
+    calls: dict[str, int] = {}
+    first = None
     for line in log.splitlines():
         pid, name = _CALL.match(line), None
         if pid:

@@ -1,6 +1,8 @@
 """Where a run takes place: a tmpfs of its own with rootfs, bundles, state directories and ocirt's cache; cgroups under
 /ocirt-test-bench. All of it goes with the run."""
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import json
@@ -8,13 +10,15 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 from conformance import cells
 
 from . import TREE, BenchError
-from .measure import Spawner
+from .measure import Spawner, Word
 
 PARENT = "/ocirt-test-bench"
 FIXED_FLOOR_PARENT = "/ocirt-test"
@@ -29,22 +33,22 @@ class Runtime:
     :ivar root: its state directory, passed as --root.
     """
 
-    def __init__(self, name, path, root):
+    def __init__(self, name: str, path: Word, root: Path) -> None:
         self.name, self.path, self.root = name, str(path), str(root)
 
-    def command(self, *words):
+    def command(self, *words: Word) -> list[str]:
         return [self.path, "--root", self.root, *map(str, words)]
 
 
 class Bundle:
     """A directory with a config.json; every container of a run has the same rootfs."""
 
-    def __init__(self, path, config):
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path, self.config = path, config
         self.pid_file = path / "pid"
         path.mkdir(parents=True, exist_ok=True)
 
-    def save(self, name, **more):
+    def save(self, name: str, **more: object) -> Bundle:
         """Write config.json for the container ``name``; ``more`` are further properties of it."""
         config = {**self.config, **more}
         config["linux"] = {**config["linux"], "cgroupsPath": f"{PARENT}/{name}"}
@@ -59,7 +63,7 @@ class Place:
     :ivar spec: `runc spec`'s config with busybox `sleep` for a command and no terminal.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path, self.rootfs = path, path / "rootfs"
         self.cache = path / "cache"
         (self.rootfs / "bin").mkdir(parents=True)
@@ -70,24 +74,24 @@ class Place:
         self.spec = self._spec()
         self._number = 0
 
-    def _spec(self):
-        config = json.loads((TREE / "tests/unit/data/runc-spec.json").read_text())
+    def _spec(self) -> dict[str, Any]:
+        config: dict[str, Any] = json.loads((TREE / "tests/unit/data/runc-spec.json").read_text())
         config["root"]["path"] = str(self.rootfs)
         config["process"].update(terminal=False, args=["/bin/busybox", "sleep", "600"])
         return config
 
-    def runtime(self, name, path):
+    def runtime(self, name: str, path: Word) -> Runtime:
         return Runtime(name, path, self.path / "state" / name)
 
-    def bundle(self, name, config=None):
+    def bundle(self, name: str, config: dict[str, Any] | None = None) -> Bundle:
         return Bundle(self.path / "bundles" / name, deepcopy(config or self.spec))
 
-    def name(self):
+    def name(self) -> str:
         """A name that no container of the run has had."""
         self._number += 1
         return f"b{self._number}"
 
-    def compile(self, source):
+    def compile(self, source: Path) -> str:
         """The executable of a C program."""
         compiler = shutil.which("musl-gcc")
         headers = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"] if compiler else []
@@ -100,7 +104,7 @@ class Place:
 
 
 @contextlib.contextmanager
-def open_place():
+def open_place() -> Iterator[Place]:
     """A :class:`Place`, taken away in the end with all cgroups and processes of the run."""
     if os.geteuid():
         raise BenchError("needs root: it runs containers")
@@ -116,7 +120,7 @@ def open_place():
         path.rmdir()
 
 
-def make_parents():
+def make_parents() -> None:
     """The cgroups that those of the containers stand in: there before the first, as on a host with other containers."""
     for top in cells.hierarchies():
         for parent in (PARENT, FIXED_FLOOR_PARENT):
@@ -127,7 +131,7 @@ def make_parents():
                     (folder / file).write_text((folder.parent / file).read_text())
 
 
-def remove_cgroups():
+def remove_cgroups() -> None:
     """Kill what is left of a run and remove its cgroups; those of the fixed floor only where they are empty."""
     try:
         cells.remove(PARENT)
@@ -139,7 +143,7 @@ def remove_cgroups():
 
 
 @contextlib.contextmanager
-def for_crun():
+def for_crun() -> Iterator[None]:
     """What Debian's crun needs on a host of both cgroup layouts: hugetlb as a v1 hierarchy, machine-wide while it lasts.
 
     :raises BenchError: it cannot be had now.
@@ -158,7 +162,7 @@ def for_crun():
 
 
 @contextlib.contextmanager
-def mounts(path, count):
+def mounts(path: Path, count: int) -> Iterator[None]:
     """``count`` mounts more in this mount namespace, beneath ``path``."""
     path.mkdir()
     _mount(b"mounts", path, b"tmpfs", 0, b"mode=755")
@@ -175,11 +179,11 @@ def mounts(path, count):
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def _mount(source, target, kind, flags, data):
+def _mount(source: bytes, target: Path, kind: bytes, flags: int, data: bytes) -> None:
     if _LIBC.mount(source, os.fsencode(target), kind, ctypes.c_ulong(flags), data):
         raise BenchError(f"mount {target}: {os.strerror(ctypes.get_errno())}")
 
 
-def _unmount(path):
+def _unmount(path: Path) -> None:
     if _LIBC.umount2(os.fsencode(path), MNT_DETACH):
         raise BenchError(f"unmount {path}: {os.strerror(ctypes.get_errno())}")

@@ -1,5 +1,8 @@
 """A plot of medians as SVG: horizontal bars, a whisker to the 95th percentile."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from html import escape
 
 from .results import median, percentile
@@ -8,7 +11,7 @@ BAR, GAP, LEFT, WIDTH, TOP = 13, 14, 170, 880, 52
 COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#7f7f7f")
 
 
-def bars(title, groups, unit="ms"):
+def bars(title: str, groups: Sequence[tuple[str, Sequence[tuple[str, Sequence[float]]]]], unit: str = "ms") -> str:
     """The SVG text.
 
     :param groups: pairs of a label and pairs of a runtime and its samples, in ``unit``.

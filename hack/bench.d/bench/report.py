@@ -1,9 +1,13 @@
 """docs/benchmark.md and its plot, made of a run's results: no figure in them is typed by hand."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
 from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR
 from .containers import VERBS
 from .plot import bars
-from .results import median, percentile
+from .results import Results, median, percentile
 from .targets import on_top, slope, verdicts
 
 PLOT = "benchmark.svg"
@@ -38,7 +42,7 @@ METHOD = """
 """
 
 
-def markdown(results):
+def markdown(results: Results) -> str:
     """The page for a run's :class:`~bench.results.Results`."""
     runtimes = [name for name in results.runtimes() if name not in (FLOOR, OUR_FLOOR, SAME_FLOOR, "bare")]
     parts = [HEAD, _facts(results), _targets(results), f"\n![Medians of the verbs]({PLOT})\n",
@@ -47,7 +51,7 @@ def markdown(results):
     return "".join(parts)
 
 
-def svg(results):
+def svg(results: Results) -> str:
     """The plot: create to delete, back to back and with pauses."""
     runtimes = [name for name in results.runtimes() if results.samples("life cycle", name, BACK)]
     groups = [(f"{work}, pauses" if pattern == PAUSES else work,
@@ -56,12 +60,12 @@ def svg(results):
     return bars("Median and 95th percentile of whole processes, ms", groups)
 
 
-def _table(head, rows):
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join([*lines, *["| " + " | ".join(row) + " |" for row in rows]]) + "\n"
 
 
-def _facts(results):
+def _facts(results: Results) -> str:
     facts = results.facts
     names = ("date", "commit", "host", "processors", "rcu_expedited", "load", "load at the end", "rounds", "left out")
     rows = [(name, str(facts[name])) for name in names if facts.get(name) not in (None, "")]
@@ -69,13 +73,13 @@ def _facts(results):
     return "\n" + _table(("run", ""), rows)
 
 
-def _figure(value):
+def _figure(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
-def _targets(results):
+def _targets(results: Results) -> str:
     rows = []
     for each in verdicts(results):
         measured = "" if each.measured is None else _figure(each.measured) + (f" {each.unit}" if each.unit else "")
@@ -88,11 +92,11 @@ def _targets(results):
             + _table(("work", "against", "at most", "measured", "", "25th percentile"), rows))
 
 
-def _ms(samples):
+def _ms(samples: Sequence[float]) -> str:
     return f"{median(samples) / 1000:.2f} ({percentile(samples, 95) / 1000:.1f})" if samples else "-"
 
 
-def _times(results, runtimes):
+def _times(results: Results, runtimes: Sequence[str]) -> str:
     works = [(work, pattern) for pattern in (BACK, PAUSES) for work in ("life cycle", *VERBS)]
     new = ("create, new shape", "create, new shape, known filter")
     works += [(work, pattern) for work in new for pattern in (BACK, PAUSES)]
@@ -110,14 +114,14 @@ def _times(results, runtimes):
     return _table(("work", *runtimes, *[f"/ {name}" for name in runtimes if name != OURS]), rows)
 
 
-def _counted(results, label):
+def _counted(results: Results, label: str) -> str:
     """A label with the number of containers that the run had."""
     label = label.replace("many containers", f"{results.facts['many']} containers by 2 at a time")
     existing = results.facts["existing"]
     return label.replace(MANY, f"{existing} exist").replace(FEW, f"{max(1, existing // 10)} exist")
 
 
-def _floors(results):
+def _floors(results: Results) -> str:
     rows = []
     for mode in ("create", "run"):
         for pattern in (BACK, PAUSES):
@@ -134,7 +138,7 @@ def _floors(results):
         ("", FLOOR, OUR_FLOOR, OURS, f"/ {FLOOR}", f"{OURS} without the cgroup mount", f"/ {FLOOR}"), rows)
 
 
-def _mounts(results, runtimes):
+def _mounts(results: Results, runtimes: Sequence[str]) -> str:
     low, high = "floor: create, host as it is", "floor: create, host with mounts"
     rows = [(name, _ms(results.samples(low, name)), _ms(results.samples(high, name)), _figure(slope(results, name)))
             for name in (FLOOR, OUR_FLOOR, *runtimes) if results.samples(low, name)]
@@ -142,7 +146,7 @@ def _mounts(results, runtimes):
         ("", "without", "with", "what they add, over floor's"), rows)
 
 
-def _seccomp(results, runtimes):
+def _seccomp(results: Results, runtimes: Sequence[str]) -> str:
     without, profiled = "run true without a profile", "run true with podman's profile"
     rows = [(name, _ms(results.samples(without, name)), _ms(results.samples(profiled, name)), f"{on_top(results, name):.2f}")
             for name in runtimes if results.samples(profiled, name)]
@@ -153,18 +157,18 @@ def _seccomp(results, runtimes):
     return title + _table(("", "without", "with", "on top"), rows)
 
 
-def _whole(figure):
+def _whole(figure: float | None) -> str:
     return "-" if figure is None else f"{figure:.0f}"
 
 
-def _memory(results, runtimes):
+def _memory(results: Results, runtimes: Sequence[str]) -> str:
     works = [f"{verb}: peak memory" for verb in VERBS]
     works += ["waiting run: memory", "waiting run: share of memory", "smallest memory limit"]
     rows = [(work, *[_whole(results.median(work, name)) for name in runtimes]) for work in works]
     return "\n## Memory, KiB\n\n" + _table(("", *runtimes), rows)
 
 
-def _calls(results, runtimes):
+def _calls(results: Results, runtimes: Sequence[str]) -> str:
     rows = [(verb, *[_whole(results.median(f"{verb}: system calls", name)) for name in runtimes]) for verb in VERBS]
     text = "\n## System calls\n\n" + _table(("", *runtimes), rows)
     calls = results.facts.get("calls", {}).get(OURS, {})

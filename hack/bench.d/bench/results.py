@@ -1,15 +1,19 @@
 """What a run has measured: series of numbers, and facts about the run; to and from JSON."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 
-def percentile(samples, percent):
+def percentile(samples: Sequence[float], percent: int) -> float:
     """The smallest sample that at least ``percent`` of all are no larger than."""
     ordered = sorted(samples)
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
-def median(samples):
+def median(samples: Sequence[float]) -> float:
     ordered = sorted(samples)
     middle = len(ordered) // 2
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
@@ -22,39 +26,43 @@ class Results:
     :ivar series: (work, pattern, runtime) -> samples, whole numbers: microseconds, KiB, or a count, as the work's name says.
     """
 
-    def __init__(self, facts=()):
+    facts: dict[str, Any]
+    series: dict[tuple[str, str, str], list[int]]
+
+    def __init__(self, facts: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
         self.facts, self.series = dict(facts), {}
 
-    def add(self, work, pattern, runtime, *samples):
+    def add(self, work: str, pattern: str, runtime: str, *samples: float) -> None:
         self.series.setdefault((work, pattern, runtime), []).extend(round(sample) for sample in samples)
 
-    def samples(self, work, runtime, pattern=""):
+    def samples(self, work: str, runtime: str, pattern: str = "") -> list[int]:
         """The samples of a series; empty where nothing was measured."""
         return self.series.get((work, pattern, runtime), [])
 
-    def median(self, work, runtime, pattern=""):
+    def median(self, work: str, runtime: str, pattern: str = "") -> float | None:
         """The median of a series, or ``None``."""
         found = self.samples(work, runtime, pattern)
         return median(found) if found else None
 
-    def ratio(self, work, runtime, other, pattern="", of=None):
+    def ratio(self, work: str, runtime: str, other: str, pattern: str = "",
+              of: Callable[[Sequence[float]], float] | None = None) -> float | None:
         """The median of one runtime over that of another, or ``of`` any other figure of the samples; ``None`` where
         either is missing."""
         of, ours, theirs = of or median, self.samples(work, runtime, pattern), self.samples(work, other, pattern)
         return of(ours) / of(theirs) if ours and theirs and of(theirs) else None
 
-    def runtimes(self):
+    def runtimes(self) -> list[str]:
         """Names of the columns, in the order they were first measured."""
         return list(dict.fromkeys(runtime for _, _, runtime in self.series))
 
-    def to_json(self):
+    def to_json(self) -> str:
         rows = [{"work": work, "pattern": pattern, "runtime": runtime, "samples": samples}
                 for (work, pattern, runtime), samples in self.series.items()]
         body = ",\n  ".join(json.dumps(row) for row in rows)
         return f'{{"facts": {json.dumps(self.facts, indent=1)},\n "series": [\n  {body}\n]}}\n'
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str) -> Results:
         document = json.loads(text)
         self = cls(document["facts"])
         for row in document["series"]:

@@ -8,12 +8,28 @@ regard to it is counted beside.
     hack/bench --shapes [DIR]      DIR holds config.json files named ENGINE-NUMBER.json
 """
 
+from __future__ import annotations
+
 import json
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import TREE
+
+if TYPE_CHECKING:
+    from ocirt.model.config import Config
+    from ocirt.model.host import Host
+    from ocirt.model.shape import Shape
+    from ocirt.plan.encode import Encoded
+    from ocirt.plan.entries import Entry
+
+Tables: TypeAlias = tuple[bytes, ...]
+"""What :func:`without_values` leaves of a program."""
+Asked: TypeAlias = tuple[str, Tables]
+"""A request: the words of create, and its program without values."""
 
 RECORDED = Path("/work/shared/configs")
 DOCS = TREE / "docs/performance.md"
@@ -30,11 +46,11 @@ class Kept:
 
     __slots__ = ("entry", "request", "unordered", "files", "reason")
 
-    def __init__(self, entry, request, unordered, file, reason):
+    def __init__(self, entry: Entry, request: Asked, unordered: Asked, file: str, reason: str) -> None:
         self.entry, self.request, self.unordered, self.files, self.reason = entry, request, unordered, [file], reason
 
 
-def count(files):
+def count(files: Iterable[tuple[str, bytes]]) -> tuple[list[Kept], list[tuple[str, str]]]:
     """Look each config up as create would, in the order given, and keep a program where none is for it.
 
     :param files: pairs of name and bytes.
@@ -46,7 +62,8 @@ def count(files):
     from ocirt.plan import cache, entries
     from tests.unit.plans import host
 
-    kept, refused = [], []
+    kept: list[Kept] = []
+    refused: list[tuple[str, str]] = []
     for name, data in files:
         rootless = "rootless" in name
         machine = host(in_user_namespace=rootless)
@@ -65,20 +82,21 @@ def count(files):
             continue
         try:
             config, program = _compiled(data, words, machine)
-            requests = [(request, without_values(_compiled(json.dumps(in_order(json.loads(data), mounts)).encode(), words,
-                                                           host(in_user_namespace=rootless))[1].template))
-                        for mounts in (False, True)]
+            asked, unordered = [
+                (request, without_values(_compiled(json.dumps(in_order(json.loads(data), mounts)).encode(), words,
+                                                   host(in_user_namespace=rootless))[1].template))
+                for mounts in (False, True)]
         except OcirtError as error:
             refused.append((name, str(error)))
             continue
         machine.observed.clear()
         entry = entries.Entry(cache._entry(request, config, machine, program, BUILD))
         reason = _reason(kept, entry, shape, words, machine, request)
-        kept.append(Kept(entry, *requests, name, reason))
+        kept.append(Kept(entry, asked, unordered, name, reason))
     return kept, refused
 
 
-def _compiled(data, words, machine):
+def _compiled(data: bytes, words: Mapping[str, str], machine: Host) -> tuple[Config, Encoded]:
     from ocirt.compile import compile
     from ocirt.model.config import parse
     from ocirt.model.request import Request
@@ -87,7 +105,7 @@ def _compiled(data, words, machine):
     return config, encoded(compile(config, Request(words), machine), BUILD)
 
 
-def without_values(template):
+def without_values(template: bytes) -> Tables:
     """The tables of a program's template, without slots and sizes, in which the values show that it was compiled of."""
     from ocirt.plan.encode import HEADER_TABLES
     head = 16 + len(BUILD)
@@ -98,9 +116,9 @@ def without_values(template):
     return tuple(map(bytes, tables))
 
 
-def in_order(members, mounts=False):
+def in_order(members: dict[str, Any], mounts: bool = False) -> dict[str, Any]:
     """A copy of a config with everything sorted whose order means nothing; ``mounts`` (by destination) where asked for."""
-    copy = _sorted_keys(deepcopy(members))
+    copy: dict[str, Any] = _sorted_keys(deepcopy(members))
     if mounts:
         copy["mounts"] = sorted(copy.get("mounts") or [], key=lambda mount: mount["destination"])
     for mount in copy.get("mounts") or []:
@@ -111,13 +129,13 @@ def in_order(members, mounts=False):
     return copy
 
 
-def _sorted_keys(value):
+def _sorted_keys(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _sorted_keys(value[key]) for key in sorted(value)}
     return [_sorted_keys(each) for each in value] if isinstance(value, list) else value
 
 
-def _reason(kept, entry, shape, words, machine, request):
+def _reason(kept: Sequence[Kept], entry: Entry, shape: Shape, words: Mapping[str, str], machine: Host, request: str) -> str:
     """What of a config the nearest program that is there is not for."""
     from ocirt.plan import entries
     best = None
@@ -132,21 +150,24 @@ def _reason(kept, entry, shape, words, machine, request):
     return f"beside {best[1]}: {best[0][1]}" if best else "the first"
 
 
-def table(kept, refused):
-    engines = {}
+def table(kept: Sequence[Kept], refused: Sequence[tuple[str, str]]) -> str:
+    engines: dict[str, tuple[set[str], set[int], set[Asked], set[Asked]]] = {}
     for each in kept:
         for name in each.files:
             engine = name.rpartition("-")[0]
             files, programs, requests, unordered = engines.setdefault(engine, (set(), set(), set(), set()))
-            files.add(name), programs.add(id(each)), requests.add(each.request), unordered.add(each.unordered)
+            files.add(name)
+            programs.add(id(each))
+            requests.add(each.request)
+            unordered.add(each.unordered)
     total = sum(len(each.files) for each in kept)
-    requests, unordered = len({each.request for each in kept}), len({each.unordered for each in kept})
-    lines = [f"{total} configs are {requests} different requests and need {len(kept)} programs. Without regard to the order of "
-             f"mounts, which means something in a config, they would be {unordered} requests.", "",
+    different, without_order = len({each.request for each in kept}), len({each.unordered for each in kept})
+    lines = [f"{total} configs are {different} different requests and need {len(kept)} programs. Without regard to the order of "
+             f"mounts, which means something in a config, they would be {without_order} requests.", "",
              "| engine | configs | programs | requests | mounts in any order |", "|---|---|---|---|---|"]
     lines += [f"| {engine} | {' | '.join([str(len(each)) for each in counted])} |" for engine, counted in engines.items()]
     lines += ["", "| first config | bound to its program | why it is another program |", "|---|---|---|"]
-    first = {}
+    first: dict[Asked, Kept] = {}
     for each in kept:
         same = first.setdefault(each.unordered, each)
         reason = f"the request of {same.files[0]}, its mounts in another order"
@@ -157,7 +178,7 @@ def table(kept, refused):
     return "\n".join(lines) + "\n"
 
 
-def main(*words):
+def main(*words: str) -> int:
     folder = Path(words[0]) if words else RECORDED
     kept, refused = count([(path.stem, path.read_bytes()) for path in sorted(folder.glob("*.json"))])
     text = table(kept, refused)

@@ -1,7 +1,9 @@
 """What is aimed at: ratios of medians in one run, and whether they are met."""
 
+from __future__ import annotations
+
 from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR
-from .results import percentile
+from .results import Results, percentile
 
 RUNC, CRUN = "runc", "crun"
 
@@ -16,12 +18,13 @@ class Verdict:
 
     __slots__ = ("work", "pattern", "against", "limit", "measured", "unit", "quarter")
 
-    def __init__(self, work, pattern, against, limit, measured, unit="", quarter=None):
+    def __init__(self, work: str, pattern: str, against: str, limit: float | None, measured: float | None, unit: str = "",
+                 quarter: float | None = None) -> None:
         self.work, self.pattern, self.against, self.limit = work, pattern, against, limit
         self.measured, self.unit, self.quarter = measured, unit, quarter
 
     @property
-    def word(self):
+    def word(self) -> str:
         if self.measured is None:
             return "not measured"
         if self.limit is None:
@@ -29,7 +32,7 @@ class Verdict:
         return "met" if self.measured <= self.limit else "**missed**"
 
 
-RATIOS = (
+RATIOS: tuple[tuple[str, str, dict[str, float]], ...] = (
     # work, pattern, {against: at most}
     ("life cycle", BACK, {CRUN: 0.30, RUNC: 0.15}),
     ("life cycle", PAUSES, {CRUN: 0.22, RUNC: 0.13}),
@@ -56,7 +59,7 @@ FLAT, SLOPE, NEAR, ON_TOP = 1.25, 1.1, 0.05, 700
 microseconds that a seccomp profile may cost."""
 
 
-def verdicts(results):
+def verdicts(results: Results) -> list[Verdict]:
     """A list of :class:`Verdict` for a run's :class:`~bench.results.Results`."""
     found = []
     for work, pattern, limits in RATIOS:
@@ -77,28 +80,28 @@ def verdicts(results):
     return found
 
 
-def _distance(results, name, pattern, limit):
+def _distance(results: Results, name: str, pattern: str, limit: float | None) -> Verdict:
     ratio = results.ratio("floor: create", name, FLOOR, pattern)
     return Verdict(f"distance of {name}, create", pattern, FLOOR, limit, None if ratio is None else abs(ratio - 1))
 
 
-def _over(results, work, runtime, pattern, base):
+def _over(results: Results, work: str, runtime: str, pattern: str, base: str) -> float | None:
     high, low = results.median(work, runtime, pattern), results.median(work, runtime, base)
     return None if high is None or not low else high / low
 
 
-def _difference(results, high, low, runtime):
+def _difference(results: Results, longer: str, shorter: str, runtime: str) -> float | None:
     """Milliseconds by which one work takes longer than another."""
-    high, low = results.median(high, runtime), results.median(low, runtime)
+    high, low = results.median(longer, runtime), results.median(shorter, runtime)
     return None if high is None or low is None else (high - low) / 1000
 
 
-def slope(results, runtime=OURS):
+def slope(results: Results, runtime: str = OURS) -> float | None:
     """What the mounts on the host add to a create, over what they add to the floor's."""
     ours, floor = [_difference(results, "floor: create, host with mounts", "floor: create, host as it is", name)
                    for name in (runtime, FLOOR)]
     return None if ours is None or not floor else ours / floor
 
 
-def on_top(results, runtime=OURS):
+def on_top(results: Results, runtime: str = OURS) -> float | None:
     return _difference(results, "run true with podman's profile", "run true without a profile", runtime)

@@ -1,28 +1,39 @@
 """hack/throughput: sandboxes a second through the library, and the CPU time that each takes; --docs puts it into docs/library.md."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import platform
 import re
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Barrier
+from typing import TYPE_CHECKING, TypeAlias
 
 from . import TREE, BenchError
 from .place import PARENT, open_place
+
+if TYPE_CHECKING:
+    import ocirt
+
+Row: TypeAlias = tuple[int, tuple[float, float, float]]
+"""Threads, and what :func:`measure` gives for so many."""
 
 PAGE = TREE / "docs/library.md"
 BLOCK = re.compile(r"(<!-- written by hack/throughput --docs -->\n).*?(<!-- end -->)", re.S)
 THREADS = (1, 2, 4, 8)
 
 
-def measure(runtime, rootfs, threads, seconds):
+def measure(runtime: ocirt.Runtime, rootfs: Path, threads: int, seconds: float) -> tuple[float, float, float]:
     """:returns: sandboxes a second, and milliseconds of CPU time for each: the executable's and the container's, and ours."""
     import ocirt
 
-    def work(number):
+    def work(number: int) -> int:
         config, count = ocirt.sandbox(["/bin/busybox", "true"], cgroup=f"{PARENT}/t{number}"), 0
         ocirt.run(config=config, rootfs=rootfs, runtime=runtime, check=True)  # compiled once
         start.wait()
@@ -50,19 +61,19 @@ def measure(runtime, rootfs, threads, seconds):
     return total / took, theirs / total * 1000, ours / total * 1000
 
 
-def table(rows, seconds):
+def table(rows: Sequence[Row], seconds: float) -> str:
     """The block of the page."""
-    load = " ".join(f"{each:.1f}" for each in os.getloadavg())
-    lines = [f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Linux {platform.release()}, {os.cpu_count()} processors, load {load}, "
+    load, processors = " ".join(f"{each:.1f}" for each in os.getloadavg()), os.cpu_count() or 1
+    lines = [f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Linux {platform.release()}, {processors} processors, load {load}, "
              f"{seconds:g} s a row: `hack/throughput`", "",
              "| threads | sandboxes a second | CPU time of each, executable and program | in the service | the processors' bound |",
              "|---|---|---|---|---|"]
-    lines += [f"| {threads} | {rate:.0f} | {theirs:.1f} ms | {ours:.1f} ms | {os.cpu_count() * 1000 / (theirs + ours):.0f} |"
+    lines += [f"| {threads} | {rate:.0f} | {theirs:.1f} ms | {ours:.1f} ms | {processors * 1000 / (theirs + ours):.0f} |"
               for threads, (rate, theirs, ours) in rows]
     return "\n".join(lines) + "\n"
 
 
-def main(words):
+def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="hack/throughput")
     parser.add_argument("--docs", action="store_true")
     parser.add_argument("--seconds", type=float, default=5)

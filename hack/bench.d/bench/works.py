@@ -1,15 +1,21 @@
 """What is measured. Each function takes a :class:`Run` and adds series to its results; runtimes take turns (A B C A B C)."""
 
+from __future__ import annotations
+
 import os
 import random
 import shutil
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
+from typing import Any, TypeVar, overload
 
 from . import BACK, FEW, MANY, PAUSES, SAME_FLOOR, BenchError
-from .containers import (VERBS, Container, bundles, children, delete_many, pid_of, resident, start_many)
-from .measure import Alarm, count_calls, metered, traced, wait
-from .place import mounts
+from .containers import (VERBS, Container, Progress, bundles, children, delete_many, pid_of, resident, start_many)
+from .measure import Alarm, Used, Word, count_calls, metered, traced, wait
+from .place import Bundle, Place, Runtime, mounts
+from .results import Results
 
 PAUSE = 0.05
 SPREAD = 0.01
@@ -19,6 +25,7 @@ FLOORS = 3
 TRUE = ["/bin/busybox", "true"]
 LARGEST_LIMIT, STEP = 32 << 20, 4096
 """Bytes: where the search for the smallest memory limit begins, and how near it gets."""
+T = TypeVar("T")
 
 
 class Run:
@@ -27,33 +34,45 @@ class Run:
     :ivar runtimes: the :class:`~bench.place.Runtime` s, ours first.
     :ivar floors: name -> executable of floor.c and of our own.
     :ivar rounds: how often each thing is done; ``many`` and ``existing`` how many containers stand at a time.
-    :ivar say: ``say(work, done, of)`` shows progress.
+    :ivar say: shows progress.
     """
 
-    def __init__(self, place, results, runtimes, floors, meter, *, rounds, many, existing, host_mounts, say):
+    def __init__(self, place: Place, results: Results, runtimes: list[Runtime], floors: Mapping[str, str], meter: str, *,
+                 rounds: int, many: int, existing: int, host_mounts: int, say: Callable[[str, int, int], None]) -> None:
         self.place, self.results, self.runtimes, self.floors, self.meter = place, results, runtimes, floors, meter
         self.rounds, self.many, self.existing, self.host_mounts, self.say = rounds, many, existing, host_mounts, say
 
-    def turns(self, work, rounds=None):
+    def turns(self, work: str, rounds: int | None = None) -> Iterator[Runtime]:
         """For each round and each runtime: the runtime."""
         for number in range(rounds or self.rounds):
             self.say(work, number + 1, rounds or self.rounds)
             yield from self.runtimes
 
-    def container(self, runtime, config=None, run=None, kind="", **more):
-        name = self.place.name()
-        bundle = self.place.bundle(f"{runtime.name}{kind}", config).save(f"{runtime.name}-{name}", **more)
-        return Container(self.place, runtime, bundle, name, run)
+    @overload
+    def container(self, runtime: Runtime, config: dict[str, Any] | None = None, run: None = None, kind: str = "",
+                  more: Mapping[str, object] | None = None) -> Container[Used]: ...
 
-    def run_true(self, runtime, config=None, kind="-true"):
-        """One `run` of true. Returns :class:`~bench.measure.Used`."""
+    @overload
+    def container(self, runtime: Runtime, config: dict[str, Any] | None = None, *, run: Callable[..., T], kind: str = "",
+                  more: Mapping[str, object] | None = None) -> Container[T]: ...
+
+    def container(self, runtime: Runtime, config: dict[str, Any] | None = None, run: Callable[..., Any] | None = None,
+                  kind: str = "", more: Mapping[str, object] | None = None) -> Container[Any]:
+        """A new container that does not exist yet; ``run`` runs its commands, ``place.spawn`` where nobody says; ``more`` are
+        further properties of its config."""
+        name = self.place.name()
+        bundle = self.place.bundle(f"{runtime.name}{kind}", config).save(f"{runtime.name}-{name}", **(more or {}))
+        return Container(self.place, runtime, bundle, name, run or self.place.spawn)
+
+    def run_true(self, runtime: Runtime, config: dict[str, Any] | None = None, kind: str = "-true") -> Used:
+        """One `run` of true."""
         config = deepcopy(config or self.place.spec)
         config["process"]["args"] = TRUE
         with self.container(runtime, config, kind=kind) as container:
             return self.place.spawn(*runtime.command("run", "--bundle", container.bundle.path, container.name))
 
 
-def warm(run):
+def warm(run: Run) -> None:
     """Each runtime once, so that no series pays for the first time: pages read, and programs of these shapes kept."""
     for runtime in run.turns("first containers", 2):
         with run.container(runtime) as container:
@@ -61,7 +80,7 @@ def warm(run):
         run.run_true(runtime)
 
 
-def floors(run):
+def floors(run: Run) -> None:
     """create and run beside the floors. The kernel does the same for all of them: no hierarchy of hugetlb yet, and a row
     for a container without the mount of the cgroups, which floor.c does not make."""
     place, results = run.place, run.results
@@ -69,7 +88,7 @@ def floors(run):
     plain = deepcopy(place.spec)
     plain["mounts"] = [mount for mount in plain["mounts"] if mount["type"] != "cgroup"]
 
-    def floor_of(mode):
+    def floor_of(mode: str) -> None:
         for _ in range(FLOORS):
             # In any order: what went before leaves the kernel work for later.
             for name in random.sample(list(run.floors), len(run.floors)):
@@ -91,7 +110,7 @@ def floors(run):
                     results.add(work, pattern, ours.name, run.run_true(ours, config, kind=work.replace(" ", "-")).time)
 
 
-def host_with_mounts(run):
+def host_with_mounts(run: Run) -> None:
     """create with many mounts on the host, beside the same without: the kernel copies them all."""
     place, results = run.place, run.results
     for number in range(max(1, run.rounds // 10)):
@@ -107,7 +126,7 @@ def host_with_mounts(run):
                             container.delete("--force")
 
 
-def life(run):
+def life(run: Run) -> None:
     for pattern in (BACK, PAUSES):
         for runtime in run.turns(f"life cycle, {pattern}"):
             time.sleep(PAUSE * (pattern == PAUSES))
@@ -119,14 +138,14 @@ def life(run):
             run.results.add("life cycle", pattern, runtime.name, sum(each.time for each in used.values()))
 
 
-def run_true(run):
+def run_true(run: Run) -> None:
     for runtime in run.turns("run true"):
         run.results.add("run true", "", runtime.name, run.run_true(runtime).time)
 
 
-def exec_true(run):
+def exec_true(run: Run) -> None:
     """exec in a running container; left out for a runtime that has no such verb."""
-    standing = {}
+    standing: dict[str, Container[Used]] = {}
     try:
         for runtime in run.runtimes:
             standing[runtime.name] = run.container(runtime, kind="-exec")
@@ -143,7 +162,7 @@ def exec_true(run):
             container.delete("--force")
 
 
-def never_seen(run, seccomp):
+def never_seen(run: Run, seccomp: dict[str, Any]) -> None:
     """create of a shape that nobody has seen: a property that means nothing makes each config another. Then the same with
     a seccomp profile, which has been seen."""
     profiled = with_seccomp(run.place.spec, seccomp)
@@ -152,18 +171,18 @@ def never_seen(run, seccomp):
             for runtime in run.turns(f"{work}, {pattern}"):
                 time.sleep(PAUSE * (pattern == PAUSES))
                 key = f"org.ocirt.bench.{run.place.name()}"
-                with run.container(runtime, config, kind="-new", **{key: 1}) as container:
+                with run.container(runtime, config, kind="-new", more={key: 1}) as container:
                     run.results.add(work, pattern, runtime.name, container.create().time)
                     container.delete("--force")
 
 
-def with_seccomp(config, seccomp):
+def with_seccomp(config: dict[str, Any], seccomp: dict[str, Any]) -> dict[str, Any]:
     config = deepcopy(config)
     config["linux"]["seccomp"] = seccomp
     return config
 
 
-def profile_on_top(run, seccomp):
+def profile_on_top(run: Run, seccomp: dict[str, Any]) -> None:
     """`run true` with podman's default profile and without, and what loading that filter costs a process of its own."""
     profiled, place = with_seccomp(run.place.spec, seccomp), run.place
     filter_of(profiled, place.path / "filter")
@@ -179,7 +198,7 @@ def profile_on_top(run, seccomp):
                 run.results.add(f"a process that {mode}s the filter", "", "bare", used.time)
 
 
-def filter_of(config, path):
+def filter_of(config: dict[str, Any], path: Path) -> None:
     """Write the BPF program that ocirt makes of a config's seccomp profile."""
     import json
 
@@ -194,7 +213,7 @@ def filter_of(config, path):
     path.write_bytes(steps[0].filter)
 
 
-def many(run):
+def many(run: Run) -> None:
     rounds = 3 if run.rounds > 10 else 1
     for runtime in run.turns(f"{run.many} containers by 2 at a time", rounds):
         several = bundles(run.place, runtime, run.many)
@@ -205,11 +224,11 @@ def many(run):
             shutil.rmtree(run.place.path / "bundles")
 
 
-def existing(run):
+def existing(run: Run) -> None:
     """state and list while many containers run, and while a tenth of them does."""
     for runtime in run.runtimes:
         several = bundles(run.place, runtime, run.existing)
-        started = []
+        started: list[tuple[str, Bundle]] = []
         try:
             for count, pattern in ((max(1, run.existing // 10), FEW), (run.existing, MANY)):
                 new = several[len(started):count]
@@ -221,11 +240,11 @@ def existing(run):
             shutil.rmtree(run.place.path / "bundles")
 
 
-def _saying(run, work):
+def _saying(run: Run, work: str) -> Progress:
     return lambda done, of: run.say(work, done, of)
 
 
-def _look(run, runtime, several, pattern):
+def _look(run: Run, runtime: Runtime, several: Sequence[tuple[str, Bundle]], pattern: str) -> None:
     """``several`` are the same containers however many exist: others would be further from the processor's caches."""
     for number in range(max(4, run.rounds)):
         time.sleep(SPREAD)
@@ -235,20 +254,21 @@ def _look(run, runtime, several, pattern):
             run.results.add("list", pattern, runtime.name, run.place.spawn(*runtime.command("list")).time)
 
 
-def memory(run):
+def memory(run: Run) -> None:
     """Peaks of resident memory, by verb; and what a waiting foreground `run` keeps."""
-    def measure(*command):
+    def measure(*command: Word) -> Used:
         return metered(run.place.spawn, run.meter, run.place.path / "metered", *command)
 
     for runtime in run.turns("peak memory", min(10, run.rounds)):
         with run.container(runtime, run=measure) as each:
             for verb, used in each.cycle().items():
+                assert used.peak is not None  # metered tells it
                 run.results.add(f"{verb}: peak memory", "", runtime.name, used.peak)
     for runtime in run.turns("a waiting run", min(3, run.rounds)):
         _waiting(run, runtime)
 
 
-def _waiting(run, runtime):
+def _waiting(run: Run, runtime: Runtime) -> None:
     with run.container(runtime, kind="-waiting") as container:
         bundle = ("--bundle", container.bundle.path, "--pid-file", container.bundle.pid_file)
         command = runtime.command("run", *bundle, container.name)
@@ -269,7 +289,7 @@ def _waiting(run, runtime):
             wait(pid)
 
 
-def smallest_limit(run):
+def smallest_limit(run: Run) -> None:
     """The smallest memory limit with which busybox true runs, five times in a row."""
     for runtime in run.runtimes:
         run.say("smallest memory limit", run.runtimes.index(runtime) + 1, len(run.runtimes))
@@ -284,7 +304,7 @@ def smallest_limit(run):
         run.results.add("smallest memory limit", "", runtime.name, high // 1024)
 
 
-def _runs_within(run, runtime, limit):
+def _runs_within(run: Run, runtime: Runtime, limit: int) -> bool:
     config = deepcopy(run.place.spec)
     config["process"]["args"] = TRUE
     config["linux"]["resources"]["memory"] = {"limit": limit}
@@ -295,18 +315,18 @@ def _runs_within(run, runtime, limit):
     return done
 
 
-def system_calls(run):
+def system_calls(run: Run) -> None:
     """System calls by verb, of the runtime and all that it starts, until its process ends."""
-    strace, log = shutil.which("strace"), run.place.path / "strace"
+    strace, log = shutil.which("strace") or "strace", run.place.path / "strace"
     for runtime in run.turns("system calls", 1):
-        ends = []
+        ends: list[int] = []
 
-        def tracing(*command):
-            ends.append((command, traced(run.place.spawn, strace, f"{log}-{len(ends)}", *command)))
+        def tracing(*command: Word) -> None:
+            ends.append(traced(run.place.spawn, strace, f"{log}-{len(ends)}", *command))
 
         with run.container(runtime, run=tracing) as container:
             container.cycle()
-        for verb, (_, end) in zip(VERBS, ends):
+        for end in ends:
             os.read(end, 1)
             os.close(end)
         for number, verb in enumerate(VERBS):
