@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "HITS", "MADE", "USED", "BUILD", "SHAPE")
 NAME = re.compile(r"[0-9a-f]{16}\.[0-9]+|filter\.[0-9a-f]{16}|"  # kept
-                  r"\.([0-9a-f]{16}\.[0-9]+|filter\.[0-9a-f]{16})\.[0-9]+")  # being written
-"""Entries, and those that are being written."""
+                  r"\.([0-9a-f]{16}\.[0-9]+|filter\.[0-9a-f]{16})\.[0-9]+")  # half written
+"""Entries, and what earlier builds have left of those that they were killed over: they wrote them under such names."""
 ORDER = list(dict.fromkeys([flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())]))
 """Names of the flags in the executable's order (plan/generate.py)."""
 

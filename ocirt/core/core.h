@@ -26,6 +26,9 @@ struct buffer { char *data; size_t size, used; int full; };
 // What seldom serves lies apart from the rest of the zeroed memory, so that this is few pages.
 #define SELDOM __attribute__((section(".lbss")))
 
+// A size at which whatever comes next is aligned.
+static inline size_t whole(size_t size) { return (size + 15) & ~(size_t)15; }
+
 // Zeroed memory, null where there is none. A little comes with the executable, without a mapping of its own. What was taken last
 // can be given back.
 void *more_memory(size_t size);

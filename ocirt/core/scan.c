@@ -276,8 +276,6 @@ static int value(struct scanner *s) {
   }
 }
 
-static size_t whole(size_t size) { return (size + 15) & ~(size_t)15; }
-
 int is_utf8(const char *text, size_t size) {
   const unsigned char *at = (const unsigned char *)text, *end = at + size;
   for (size_t step; at < end; at += step) if (!(step = character(at, end))) return 0;

@@ -6,8 +6,6 @@
 
 static struct { size_t used; _Alignas(16) char data[1 << 18]; } ours;
 
-static size_t whole(size_t size) { return (size + 15) & ~(size_t)15; }
-
 void *more_memory(size_t size) {
   size = whole(size);
   // Written without a look before: else the kernel maps its page of zeros first.

@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.integration import library
 from tests.integration.harness import LIMIT, left_cgroups
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -60,7 +61,7 @@ def subreaper(yes):
 
 def children():
     """Pids of the children of this process."""
-    return {int(pid) for thread in os.listdir("/proc/self/task") for pid in Path(f"/proc/self/task/{thread}/children").read_text().split()}
+    return set(map(int, library.children()))
 
 
 def mounts():

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness import (LIMIT, MANAGER, OWN, TREE, V2, Runtime, left_cgroups, remove_cgroups)
-from tests.integration.test_faults import clear_and_make_again, fault, mounts, steps_of
+from tests.integration.leftovers import mounts
+from tests.integration.test_faults import clear_and_make_again, fault, steps_of
 
 class Fake:
     """A fake criu: what it is to do, and what it was asked for."""

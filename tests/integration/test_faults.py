@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.integration.harness import left_cgroups
+from tests.integration.leftovers import mounts
 
 
 def steps_of(faulty, tmp_path, *words):
@@ -23,11 +24,6 @@ def full(bundle):
     hook = {"path": "/bin/true"}
     bundle.config["hooks"] = {point: [hook] for point in ("prestart", "createRuntime", "createContainer", "poststart", "poststop")}
     return bundle.save()
-
-
-def mounts():
-    with open("/proc/self/mountinfo") as lines:
-        return sorted(line.split()[4] for line in lines)
 
 
 def fault(faulty, verb, step, kind, *words):
