@@ -113,26 +113,31 @@ class Driver:
                 raise HostError(mount.at, "this host has no cgroup v2 hierarchy")
             if not in_namespace:
                 # A new mount would show the whole hierarchy, and set its options anew for the whole host.
-                return [self._bind(mount, cgroups.unified, mount.target)]
+                return [self._bind(mount, cgroups.unified, mount.target, mount.set, mount.clear)]
             return [MountCgroup(mount.at, mount.spec, bind=cgroups.unified.mount + self.path(cgroups.unified),
                                 target=mount.target, options=[*mount.superblock, *mount.options], set=mount.set,
                                 clear=mount.clear, **mount.first_propagation())]
         steps: list[Step] = [Mount(mount.at, mount.spec, fstype="tmpfs", source="tmpfs", target=mount.target,
                                    options=("mode=755",), set=NOSUID | NODEV | NOEXEC, **mount.first_propagation())]
+        # One change for all of them, but where it would take from the tmpfs what it has, too.
+        together = not mount.clear & (NOSUID | NODEV | NOEXEC)
+        attributes = (0, 0) if together else (mount.set, mount.clear)
         for each in cgroups.hierarchies:
             name = each.mount.rpartition("/")[2]
-            steps.append(self._bind(mount, each, mount.target + "/" + name))
+            steps.append(self._bind(mount, each, mount.target + "/" + name, *attributes))
             steps += [MakeSymlink(mount.at, mount.spec, to=name, path=mount.target + "/" + controller)
                       for controller in each.controllers if len(each.controllers) > 1 and controller != name]
-        if mount.set & RDONLY:
+        if together and mount.set | mount.clear:
+            steps.append(SetMountAttributes(mount.at, mount.spec, target=mount.target, set=mount.set, clear=mount.clear, recursive=1))
+        elif mount.set & RDONLY:
             steps.append(SetMountAttributes(mount.at, mount.spec, target=mount.target, set=RDONLY))
         return steps
 
-    def _bind(self, mount: "Parsed", hierarchy: "Hierarchy", target: "AnyText") -> Bind:
+    def _bind(self, mount: "Parsed", hierarchy: "Hierarchy", target: "AnyText", attributes: int, clear: int) -> Bind:
         # What has been passed over is not there: then the container is in the caller's own, and sees that, as with runc.
         more: dict[str, str] = {"otherwise": hierarchy.mount + hierarchy.own} if self.tolerate else {}
         return Bind(mount.at, mount.spec, source=hierarchy.mount + self.path(hierarchy), target=target, recursive=1,
-                    set=mount.set, clear=mount.clear, optional=self.tolerate, **more, **mount.first_propagation())
+                    set=attributes, clear=clear, optional=self.tolerate, **more, **mount.first_propagation())
 
     def signal(self) -> "list[Step]":
         """Steps of ``kill --all``."""

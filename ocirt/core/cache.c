@@ -164,7 +164,8 @@ static void put_capabilities(struct buffer *to) {
 
 static void put_device(struct buffer *to, const char *path) {
   struct stat st;
-  if (sys_stat(AT_FDCWD, path, &st, 0) < 0) put(to, "-");
+  int dir = beneath_top(&path);
+  if (sys_stat(dir, path, &st, 0) < 0) put(to, "-");
   else put_number(to, (int64_t)st.st_dev);
 }
 
@@ -354,8 +355,11 @@ static int try_entry(const struct lookup *l, struct span key, const void *data, 
 
 // On a tmpfs, ours alone. It is made where missing; -1: there is none to be had.
 static int open_directory(const char *path) {
-  sys_mkdir(AT_FDCWD, path, 0700);
   int fd = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+  if (fd == -ENOENT) {
+    sys_mkdir(AT_FDCWD, path, 0700);
+    fd = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+  }
   struct stat st;
   struct statfs fs;
   if (fd >= 0 && (sys_fstat(fd, &st) < 0 || st.st_uid != sys0(SYS_geteuid) || st.st_mode & 077 || sys2(SYS_fstatfs, fd, &fs) < 0 ||

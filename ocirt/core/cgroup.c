@@ -41,17 +41,55 @@ static int put_cgroup(struct buffer *to, const char *hierarchy, const char *path
   return to->full ? -ENAMETOOLONG : 0;
 }
 
+#define TOP "/sys/fs/cgroup"
+static int top_directory = -1;
+
+int beneath_top(const char **path) {
+  size_t length = strlen(TOP);
+  if (strncmp(*path, TOP "/", length + 1)) return AT_FDCWD;
+  if (top_directory < 0 && (top_directory = sys_open(AT_FDCWD, TOP, O_PATH | O_DIRECTORY, 0)) < 0) return AT_FDCWD;
+  length += strspn(*path + length, "/");
+  if (!(*path)[length]) return AT_FDCWD;
+  *path += length;
+  return top_directory;
+}
+
+void leave_top(void) {
+  sys_close(top_directory);
+  top_directory = -1;
+}
+
+static int open_at(const char *path, int flags) {
+  int dir = beneath_top(&path);
+  return sys_open(dir, path, flags, 0);
+}
+
+static long read_at(const char *path, char *text, size_t size) {
+  int dir = beneath_top(&path);
+  return read_file(dir, path, text, size);
+}
+
+static int stat_at(const char *path, struct stat *st) {
+  int dir = beneath_top(&path);
+  return sys_stat(dir, path, st, AT_SYMLINK_NOFOLLOW);
+}
+
+static int rmdir_at(const char *path) {
+  int dir = beneath_top(&path);
+  return sys_unlink(dir, path, AT_REMOVEDIR);
+}
+
 static int open_file(const char *hierarchy, const char *path, const char *file, int flags) {
   BUFFER(full, 4096);
   int error = put_cgroup(&full, hierarchy, path, file);
-  return error ? error : sys_open(AT_FDCWD, full.data, flags, 0);
+  return error ? error : open_at(full.data, flags);
 }
 
 static long read_cgroup(const char *hierarchy, const char *path, const char *file, char *text, size_t size) {
   BUFFER(full, 4096);
   *text = 0;
   int error = put_cgroup(&full, hierarchy, path, file);
-  return error ? error : read_file(AT_FDCWD, full.data, text, size);
+  return error ? error : read_at(full.data, text, size);
 }
 
 uint64_t cgroup_key(const char *hierarchy, const char *path) {
@@ -81,12 +119,12 @@ static const char *file_of(const char *path, size_t length, const char *file) {
 // Where `file` is empty in the cgroup that the first `length` bytes of `path` are, it gets what the one above has, which is
 // brought about there first; in a `fresh` one it is. The first `top` bytes are the hierarchy. Size of `value`, or negative errno.
 static long inherit(const char *path, size_t length, size_t top, const char *file, int fresh, char *value, size_t room) {
-  long size = fresh ? 0 : read_file(AT_FDCWD, file_of(path, length, file), value, room);
+  long size = fresh ? 0 : read_at(file_of(path, length, file), value, room);
   if (size < 0 || size > 1 || length <= top) return size == -ENOENT ? 0 : size;
   size_t above = length;
   while (path[--above] != '/');
   if ((size = inherit(path, above, top, file, 0, value, room)) <= 0) return size;
-  int fd = sys_open(AT_FDCWD, file_of(path, length, file), O_WRONLY, 0);
+  int fd = open_at(file_of(path, length, file), O_WRONLY);
   long n = fd < 0 ? fd : sys_write(fd, value, (size_t)size);
   sys_close(fd);
   return n < 0 ? n : size;
@@ -127,11 +165,12 @@ static int make_level(struct run *r, const struct making *m, const char *path, i
   struct effect *effect = 0;
   uint64_t key = effect_key(m->hierarchy, path + m->top);
   // Looked for first: what is intended is taken for ours if this is where it ends.
-  int present = sys_stat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+  int present = stat_at(path, &st) == 0;
   if (!present) {
     if (!(effect = effect_of(r->container->journal, key, 1))) return failing(r, "journal", -E2BIG);
     effect->state = EFFECT_INTENDED;
-    int error = sys_mkdir(AT_FDCWD, path, 0755);
+    const char *beneath = path;
+    int at = beneath_top(&beneath), error = sys_mkdir(at, beneath, 0755);
     effect->state = error ? EFFECT_UNDONE : EFFECT_MINE;
     if (error == -EAGAIN) put(&r->detail, "cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached");
     if (error && error != -EEXIST) return failing(r, "mkdir", error);
@@ -146,7 +185,7 @@ static int make_level(struct run *r, const struct making *m, const char *path, i
   if (!last || (!present && !m->unified)) return 0;
   // After a Spawn that was done again: made by the step that is being repeated.
   if (present && !effect && (effect = effect_of(r->container->journal, key, 0)) && effect->state == EFFECT_MINE) return 0;
-  int dir = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+  int dir = open_at(path, O_RDONLY | O_DIRECTORY);
   if (dir < 0) return failing(r, "open", dir);
   const char *wrong = m->unified ? unfit(dir, present) : taken(dir, m->held);
   sys_close(dir);
@@ -170,7 +209,7 @@ static int make_levels(struct run *r, const struct making *m, const char *path) 
   for (size_t at = m->top; at < full.used; ) {
     if (m->unified) {
       full.data[at] = 0;
-      int dir = sys_open(AT_FDCWD, full.data, O_RDONLY | O_DIRECTORY, 0);
+      int dir = open_at(full.data, O_RDONLY | O_DIRECTORY);
       if (dir < 0) return failing(r, "open", dir);
       enable_controllers(r, dir, full.data + m->top);
       sys_close(dir);
@@ -513,11 +552,14 @@ int remove_left(const char *hierarchy, const char *path, int dir) {
   struct stat ours, present;
   char events[256] = "";
   int error = put_cgroup(&full, hierarchy, path, "");
-  if (error || sys_fstat(dir, &ours) || sys_stat(AT_FDCWD, full.data, &present, AT_SYMLINK_NOFOLLOW) || ours.st_ino != present.st_ino)
+  if (error || sys_fstat(dir, &ours) || stat_at(full.data, &present) || ours.st_ino != present.st_ino)
     return error;
   if (read_file(dir, "cgroup.events", events, sizeof events) <= 0 || strstr(events, "populated 1")) return 0;
   error = remove_below(dir);
-  return error ? error : remove_directory(AT_FDCWD, full.data);
+  if (error) return error;
+  const char *beneath = full.data;
+  int at = beneath_top(&beneath);
+  return remove_directory(at, beneath);
 }
 
 // The parents that this container, or another, made; one that others use stays, and those above it. `path` is cut shorter and
@@ -530,7 +572,7 @@ static void remove_parents(struct run *r, const char *hierarchy, char *path) {
     struct effect *effect = effect_of(r->container->journal, effect_key(hierarchy, beneath), 0);
     int mine = effect && (effect->state == EFFECT_MINE || effect->state == EFFECT_INTENDED);
     if (!stays && (mine || is_marked(path))) {
-      int error = sys_unlink(AT_FDCWD, path, AT_REMOVEDIR);
+      int error = rmdir_at(path);
       if (error == 0 && effect) effect->state = EFFECT_UNDONE;
       if (!error || error == -ENOENT) continue;
     }
@@ -541,7 +583,7 @@ static void remove_parents(struct run *r, const char *hierarchy, char *path) {
 
 // Kills what is in the cgroup, removes those below it, and it itself unless it was there before.
 static int remove_in_use(const char *path, int keep) {
-  int dir = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+  int dir = open_at(path, O_RDONLY | O_DIRECTORY);
   if (dir < 0) return dir == -ENOENT ? 0 : dir;
   struct signalling how = {.signal = 9, .wait = 1};
   write_control(dir, "cgroup.kill", "1");
@@ -553,7 +595,8 @@ static int remove_in_use(const char *path, int keep) {
   int error = remove_below(dir);
   sys_close(dir);
   if (error || keep) return error == -ENOENT && keep ? 0 : error;  // systemd removes a scope's as soon as its last process has gone
-  return remove_directory(AT_FDCWD, path);
+  int at = beneath_top(&path);
+  return remove_directory(at, path);
 }
 
 int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {
@@ -564,7 +607,7 @@ int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {
   if (effect && effect->state && effect->state != EFFECT_UNDONE) {
     int keep = effect->state == EFFECT_USED;
     // Most often it is empty: whoever made it knows by its rmdir, and no look into it is needed.
-    error = keep ? -EBUSY : sys_unlink(AT_FDCWD, path.data, AT_REMOVEDIR);
+    error = keep ? -EBUSY : rmdir_at(path.data);
     if (error && error != -ENOENT) error = remove_in_use(path.data, keep);
     if (error && error != -ENOENT) return failing(r, "rmdir", error);
     effect->state = EFFECT_UNDONE;

@@ -136,6 +136,7 @@ void run_child(struct run *r, unsigned section) {
   // The runtime's own descriptors end here: they must not reach a namespace of others, nor keep the lock held.
   sys_close(r->container->dir);
   r->container->dir = -1;
+  leave_top();
   if (section == SECTION_INIT) sys0(SYS_setsid);
   int error = 0;
   if (r->entry >= 0) {

@@ -1,73 +1,12 @@
-// The launcher: re-executes itself from a sealed copy before it makes a container, finds Python, and hands over.
+// The launcher: keeps itself from the container that it is going to make (seal.c), finds Python, and hands over.
 #include "cache.h"
 
 #include <string.h>
 #include <sys/mman.h>
 
 #include "build-id.h"
+#include "seal.h"
 #include "stored.h"
-
-#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-
-static const char *called = "";  // argv[0]; with a value, it stands on a page that is there anyway
-static char own_path[4096];   // the executable as it was called first: by find_home
-static size_t folder;         // the length of its folder's path, with ocirt-python in it
-
-// For those verbs that execute something: the others do without.
-static void find_home(void) {
-  // Sealed, /proc/self/exe names no file of the host's: the first call has left the path in argv[0].
-  long n = sys4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", own_path, sizeof own_path - 1);
-  own_path[n > 0 ? n : 0] = 0;
-  struct stat st;
-  int found = sys_stat(AT_FDCWD, own_path, &st, 0) == 0 && S_ISREG(st.st_mode);
-  if (!found && called[0] == '/' && strlen(called) < sizeof own_path) strcpy(own_path, called);
-  const char *slash = strrchr(own_path, '/');
-  folder = slash ? (size_t)(slash - own_path) : strlen(own_path);
-}
-
-// The container's processes can reach /proc/PID/exe of init. A sealed copy cannot be written through it (CVE-2019-5736).
-static int is_sealed(int self) {
-  struct { uint64_t type, rest[15]; } fs;
-  int seals = sys_fcntl(self, F_GET_SEALS, 0);
-  // The flags of statfs(2): a read-only mount of our own serves where memfds may not be executed.
-  return (seals >= 0 && (seals & SEALS) == SEALS) || (sys2(SYS_fstatfs, self, &fs) == 0 && fs.rest[9] & 1 /* ST_RDONLY */);
-}
-
-static int sealed_copy(int from) {
-  struct stat st;
-  int copy = sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x10 /* MFD_EXEC, since 6.3 */);
-  if (copy == -EINVAL) copy = sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (copy < 0 || sys_fstat(from, &st) < 0) return -1;
-  for (off_t done = 0; done < st.st_size; ) {
-    long n = sys4(SYS_sendfile, copy, from, 0, st.st_size - done);
-    if (n <= 0) { sys_close(copy); return -1; }
-    done += n;
-  }
-  if (sys_fcntl(copy, F_ADD_SEALS, SEALS) < 0) { sys_close(copy); return -1; }
-  return copy;
-}
-
-// A detached read-only mount of the file, of which nobody else has a way to make it writable.
-static int readonly_mount(void) {
-  int mount = sys_open_tree(AT_FDCWD, own_path, OPEN_TREE_CLONE);
-  if (mount < 0) return mount;
-  int error = sys_mount_setattr(mount, 0, MOUNT_ATTR_RDONLY, 0, 0);
-  return error < 0 ? error : mount;
-}
-
-static void seal_ourselves(struct request *q) {
-  int self = sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
-  if (self >= 0 && is_sealed(self)) { sys_close(self); return; }
-  int copy = sealed_copy(self);
-  find_home();
-  q->argv[0] = own_path;
-  if (copy >= 0) sys5(SYS_execveat, copy, "", q->argv, q->environment, AT_EMPTY_PATH);
-  int mount = readonly_mount();
-  int error = mount < 0 ? mount : (int)sys5(SYS_execveat, mount, "", q->argv, q->environment, AT_EMPTY_PATH);
-  // Without privilege there is neither; an executable that its user cannot write needs no copy.
-  if (sys4(SYS_faccessat, AT_FDCWD, own_path, 2 /* W_OK */, 0) < 0) { sys_close(self); sys_close(copy); return; }
-  fail("seal the executable %s against its containers: %e", own_path, error);
-}
 
 // What is no number is Python's to explain; nothing is preserved until then.
 int preserved_fds(const struct request *q) {
@@ -122,7 +61,7 @@ int find_python(const char **interpreter, const char **script) {
   static char path_data[4200], head[8192];
   struct buffer path = {path_data, sizeof path_data, 0, 0};
   find_home();
-  put_bytes(&path, own_path, folder); put(&path, "/ocirt-python");
+  put_bytes(&path, own_path, own_folder); put(&path, "/ocirt-python");
   *script = path_data;
   long n = read_file(AT_FDCWD, path_data, head, sizeof head);
   if (n < 0) return (int)n;
@@ -154,7 +93,7 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
   int error = find_python(&interpreter, &script);
   if (error) fail("%s: %e (it belongs beside the executable %s)", script, error, own_path);
   if (!interpreter) fail("%s: its first line names no interpreter", script);
-  int self = sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
+  int self = own_file >= 0 ? own_file : sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
   sys_fcntl(self, F_SETFD, 0);
   add_number(&words, "self", self);
   if (config_fd >= 0) {
@@ -363,6 +302,7 @@ static _Noreturn void exec_process(struct request *q, struct place *place) {
   if (!known_process(q, &c, process, &bound, place))
     start_python(q, "@exec", q->flags[FLAG_PROCESS] ? hand_over(process) : -1, place);
   close_on_exec(logging.reader, 1);
+  leave_own_file();
   verb_exec(q, &c, &bound);
 }
 
@@ -371,7 +311,7 @@ static struct bytes find_bundle(struct request *q, struct program *bound) {
   static struct place place;
   int given = config_descriptor(q);
   leave_descriptors(q, given);
-  seal_ourselves(q);
+  seal(q->argv, q->environment);
   if (q->verb == VERB_EXEC) exec_process(q, &place);
   struct bytes bytes = read_config(q);
   sys_close(given);
@@ -379,6 +319,7 @@ static struct bytes find_bundle(struct request *q, struct program *bound) {
   if (!bytes.size || !find_program(q, bytes.data, bytes.size, bound, &place))
     start_python(q, "@compile", hand_over(bytes), &place);
   close_on_exec(logging.reader, 1);
+  leave_own_file();
   return bytes;
 }
 
@@ -391,8 +332,10 @@ int main(int argc, char **argv, char **environment) {
   for (int fd = 0; fd < 3; fd++)
     if (sys_fcntl(fd, F_SETFD, 0) < 0 && sys_open(AT_FDCWD, "/dev/null", O_RDWR, 0) == fd) sys_fcntl(fd, F_SETFD, 0);
   q.environment = environment;
-  called = argv[0];
+  called_as(argv[0]);
   if (argv[1] && !strncmp(argv[1], "@program=", 9)) {
+    seal(argv, environment);
+    leave_own_file();
     handed_over(argv[1], &program, &config);
     argv[1] = argv[0];
     argv++;

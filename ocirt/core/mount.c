@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-#define MS_SLAVE_ 0x80000
 #define MS_PRIVATE_ 0x40000
 #define NEWNS 0x20000
 #define DETACH 2 /* MNT_DETACH */
@@ -67,7 +66,8 @@ static int keep_rootfs(struct run *r, int mount, const char *path, int64_t aside
 }
 
 static int open_source(const char *source, int64_t recursive, int64_t nofollow) {
-  return sys_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | (recursive ? AT_RECURSIVE : 0) | (nofollow ? AT_SYMLINK_NOFOLLOW : 0));
+  int dir = beneath_top(&source);
+  return sys_open_tree(dir, source, OPEN_TREE_CLONE | (recursive ? AT_RECURSIVE : 0) | (nofollow ? AT_SYMLINK_NOFOLLOW : 0));
 }
 
 int do_open_rootfs(struct run *r, const struct step_open_rootfs *s) {
@@ -359,13 +359,13 @@ int do_readonly_path(struct run *r, const struct step_readonly_path *s) {
 
 int do_pivot_root(struct run *r, const struct step_pivot_root *s) {
   (void)s;
+  leave_top();
   int old = sys_open(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY, 0), error;
   if (old < 0) return failing(r, "open", old);
   if ((error = sys_fchdir(r->rootfs)) < 0) r->call = "fchdir";
   else if ((error = (int)sys2(SYS_pivot_root, ".", ".")) < 0) r->call = "pivot_root";
   else if ((error = sys_fchdir(old)) < 0) r->call = "fchdir";
-  // Unmounting the old root must not reach the host's mounts.
-  else if ((error = sys_mount_setattr(old, AT_RECURSIVE, 0, 0, MS_SLAVE_)) < 0) r->call = "mount_setattr";
+  // It does not reach the host's mounts: SetPropagation has made slaves of all of these, or private ones.
   else if ((error = (int)sys2(SYS_umount2, ".", DETACH)) < 0) r->call = "umount2";
   else if ((error = sys_chdir("/")) < 0) r->call = "chdir";
   sys_close(old);
@@ -374,6 +374,7 @@ int do_pivot_root(struct run *r, const struct step_pivot_root *s) {
 
 int do_move_root(struct run *r, const struct step_move_root *s) {
   (void)s;
+  leave_top();
   // The old root stays beneath: whole views of the host's proc and sysfs are taken out of it as far as they go.
   static const char *const views[] = {"/proc", "/sys"};
   for (unsigned i = 0; i < COUNT(views); i++) sys2(SYS_umount2, views[i], DETACH);
@@ -386,6 +387,7 @@ int do_move_root(struct run *r, const struct step_move_root *s) {
 
 int do_change_root(struct run *r, const struct step_change_root *s) {
   (void)s;
+  leave_top();
   // The clone is attached nowhere, and outlives the namespace that it was made in.
   int tree = sys_open_tree(r->rootfs, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);
   if (tree < 0) return failing(r, "open_tree", tree);
