@@ -1,17 +1,71 @@
-"""The executable that a container could reach is a sealed copy, or lies on a read-only mount of its own (CVE-2019-5736)."""
+"""No process of a container reaches the executable by /proc/PID/exe (CVE-2019-5736), nor the pages of its file: where the kernel
+lets it, the runtime goes on from private memory; elsewhere from a sealed copy, or from a read-only mount of its own."""
 
+import fcntl
 import os
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
 from tests.integration.harness import LIMIT, built
 
 
-def test_exe_of_init_is_a_sealed_copy(ocirt, bundle):
-    ocirt.ok("create", "--bundle", bundle, "c1")
+def executable_files(pid):
+    """Paths of the files of which the process can execute what it has mapped."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
+        rows = [line.split(None, 5) for line in maps]
+    return {row[5].strip() for row in rows if "x" in row[1] and len(row) > 5 and not row[5].startswith("[")}
+
+
+def has_no_file(pid):
+    exe, maps = f"/proc/{pid}/exe", Path(f"/proc/{pid}/maps").read_text()
+    assert executable_files(pid) == set() and str(built("bin")) not in maps, maps
+    assert os.readlink(exe).startswith("/memfd:") and os.stat(exe).st_size == 0 and seals(exe) == SEALED
+
+
+def seals(path):
+    with open(path, "rb") as file:
+        return fcntl.fcntl(file, fcntl.F_GET_SEALS)
+
+
+SEALED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+@pytest.mark.parametrize("flags", [("--no-cache",), ()], ids=["compiled", "kept"])
+def test_init_has_no_file(ocirt, bundle, flags):
+    """Of a create that Python has compiled, and of one whose program is kept."""
+    bundle.save()
+    ocirt.ok("create", "--bundle", bundle, "known")  # from here on it is kept
+    ocirt.ok("delete", "--force", "known")
+    ocirt.ok("create", *flags, "--bundle", bundle, "c1")
+    has_no_file(ocirt.state("c1")["pid"])
+
+
+def test_a_runtime_that_waits_has_no_file(ocirt, bundle):
+    bundle.shell("sleep 60").save()
+    process = subprocess.Popen(ocirt.command("run", "--bundle", bundle, "c1"), stdin=subprocess.DEVNULL, env=ocirt.environment)
+    try:
+        while not (ocirt.root / "c1/state.json").exists():
+            time.sleep(0.01)
+        ocirt.wait_status("c1", "running")
+        has_no_file(process.pid)
+    finally:
+        ocirt("delete", "--force", "c1")
+        process.wait(LIMIT)
+
+
+@pytest.mark.parametrize("call", ["mmap", "mprotect", "mremap", "prctl"])
+def test_a_kernel_that_needs_a_file(ocirt, bundle, call):
+    """One without PR_SET_MM_MAP, or whose policy lets nobody execute memory of no file: a sealed copy of the whole executable."""
+    bundle.save()
+    command = ["strace", "-D", "-o", "/dev/null", "-e", f"inject={call}:error=EACCES:when=1",
+               *ocirt.command("create", "--bundle", bundle, "c1")]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=LIMIT, env=ocirt.environment)
+    assert done.returncode == 0
     exe = f"/proc/{ocirt.state('c1')['pid']}/exe"
-    assert os.readlink(exe).startswith("/memfd:") and not os.path.samefile(exe, built("bin"))
+    assert os.readlink(exe).startswith("/memfd:") and os.stat(exe).st_size == os.stat(built("bin")).st_size and seals(exe) == SEALED
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/sys/vm/memfd_noexec"), reason="vm.memfd_noexec came with Linux 6.3")

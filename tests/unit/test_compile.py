@@ -80,9 +80,8 @@ def test_init_section_up_to_the_root(spec):
     ]
     assert rows[20] == ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup",
                                   "options": ["mode=755"], "set": 0xE})
-    assert ("Bind", {"source": "/sys/fs/cgroup/memory/c1", "target": "/sys/fs/cgroup/memory", "recursive": 1,
-                     "set": 0xF, "clear": 0x70}) in rows[21:30]
-    assert rows[30] == ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": 1})
+    assert ("Bind", {"source": "/sys/fs/cgroup/memory/c1", "target": "/sys/fs/cgroup/memory", "recursive": 1}) in rows[21:30]
+    assert rows[30] == ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": 0xF, "clear": 0x70, "recursive": 1})
 
 
 def test_init_section_from_devices_to_the_program(spec):

@@ -243,11 +243,18 @@ def test_the_hierarchies_are_bound_into_a_tmpfs():
         ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup", "options": ["mode=755"],
                    "set": NOSUID | NODEV | NOEXEC, "propagation": PRIVATE, "propagation_recursive": 1}),
         ("Bind", {"source": "/sys/fs/cgroup/memory/box", "target": "/sys/fs/cgroup/memory", "recursive": 1,
-                  "set": RDONLY | NOSUID, "propagation": PRIVATE, "propagation_recursive": 1}),
+                  "propagation": PRIVATE, "propagation_recursive": 1}),
         ("Bind", {"source": "/sys/fs/cgroup/systemd/box", "target": "/sys/fs/cgroup/systemd", "recursive": 1,
-                  "set": RDONLY | NOSUID, "propagation": PRIVATE, "propagation_recursive": 1})]
+                  "propagation": PRIVATE, "propagation_recursive": 1})]
     assert links(rows) == [("/sys/fs/cgroup/cpu", "cpu,cpuacct"), ("/sys/fs/cgroup/cpuacct", "cpu,cpuacct")]
-    assert ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": RDONLY}) in rows
+    assert rows[-1] == ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": RDONLY | NOSUID, "recursive": 1})
+
+
+def test_what_the_tmpfs_keeps_is_taken_from_each_hierarchy():
+    rows = cgroup_mount(host(cgroups=Cgroups(v1("memory"))), "ro", "exec")
+    assert rows[0][1]["set"] == NOSUID | NODEV | NOEXEC
+    assert (rows[1][1]["set"], rows[1][1]["clear"]) == (RDONLY, NOEXEC)
+    assert rows[-1] == ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": RDONLY})
 
 
 def test_writable_cgroups():
