@@ -42,11 +42,12 @@ static int put_cgroup(struct buffer *to, const char *hierarchy, const char *path
 }
 
 #define TOP "/sys/fs/cgroup"
-static int top_directory = -1;
+static int top_directory = -1, asked;
 
 int beneath_top(const char **path) {
   size_t length = strlen(TOP);
   if (strncmp(*path, TOP "/", length + 1)) return AT_FDCWD;
+  if (!asked++) return AT_FDCWD;  // for one path alone it would be dearer
   if (top_directory < 0 && (top_directory = sys_open(AT_FDCWD, TOP, O_PATH | O_DIRECTORY, 0)) < 0) return AT_FDCWD;
   length += strspn(*path + length, "/");
   if (!(*path)[length]) return AT_FDCWD;
@@ -57,6 +58,7 @@ int beneath_top(const char **path) {
 void leave_top(void) {
   sys_close(top_directory);
   top_directory = -1;
+  asked = 0;
 }
 
 static int open_at(const char *path, int flags) {

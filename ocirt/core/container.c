@@ -198,7 +198,7 @@ int container_keep(struct container *c, const char *name, const void *data, size
 }
 
 // The program, and after it the state: until state.json is there another build finds in it what was asked for. Where there is a
-// program there is config.json.
+// program there is config.json, all of it: nobody looks into that before.
 static int store_program(struct container *c) {
   struct buffer state = state_buffer(&c->program);
   put_state(&state, &c->program, c->journal, 0, "creating", 0, 1);
@@ -211,7 +211,7 @@ static int store_program(struct container *c) {
 }
 
 int container_store(struct container *c, const void *config, size_t size) {
-  int error = container_keep(c, "config.json", config, size);
+  int error = container_write(c, "config.json", config, size);
   return error ? error : store_program(c);
 }
 

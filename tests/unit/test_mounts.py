@@ -247,14 +247,14 @@ def test_the_hierarchies_are_bound_into_a_tmpfs():
         ("Bind", {"source": "/sys/fs/cgroup/systemd/box", "target": "/sys/fs/cgroup/systemd", "recursive": 1,
                   "propagation": PRIVATE, "propagation_recursive": 1})]
     assert links(rows) == [("/sys/fs/cgroup/cpu", "cpu,cpuacct"), ("/sys/fs/cgroup/cpuacct", "cpu,cpuacct")]
-    assert rows[-1] == ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": RDONLY | NOSUID, "recursive": 1})
+    assert ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": RDONLY | NOSUID, "recursive": 1}) in rows
 
 
 def test_what_the_tmpfs_keeps_is_taken_from_each_hierarchy():
     rows = cgroup_mount(host(cgroups=Cgroups(v1("memory"))), "ro", "exec")
     assert rows[0][1]["set"] == NOSUID | NODEV | NOEXEC
     assert (rows[1][1]["set"], rows[1][1]["clear"]) == (RDONLY, NOEXEC)
-    assert rows[-1] == ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": RDONLY})
+    assert ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": RDONLY}) in rows
 
 
 def test_writable_cgroups():

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import select
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from . import BenchError
-from .measure import LIMIT
+from .measure import LIMIT, run_lists
 from .place import Bundle, Place, Runtime
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told how many are done, of how many."""
 T = TypeVar("T")
 
+LOT = 100
 VERBS = ("create", "start", "state", "kill", "delete")
 
 
@@ -76,6 +76,7 @@ def start_many(place: Place, runtime: Runtime, several: Sequence[tuple[str, Bund
     """Create and start containers, ``at_once`` at a time. Returns microseconds.
 
     :param several: pairs of name and bundle.
+    :param progress: is told after every LOT of them; until all of a lot have started, nothing of the next does.
     """
     works = [[runtime.command("create", "--bundle", bundle.path, "--pid-file", bundle.pid_file, name),
               runtime.command("start", name)] for name, bundle in several]
@@ -89,24 +90,15 @@ def delete_many(place: Place, runtime: Runtime, several: Sequence[tuple[str, Bun
 
 
 def _by_turns(place: Place, works: Sequence[Sequence[list[str]]], at_once: int, progress: Progress | None) -> float:
-    """Run lists of commands, each list in its order, ``at_once`` lists at a time. Waits for whichever child ends."""
-    begin, done = time.perf_counter_ns(), 0
-    running: dict[int, list[list[str]]] = {}
-    rest = [list(work) for work in works]
-    while rest or running:
-        while rest and len(running) < at_once:
-            work = rest.pop(0)
-            running[place.spawn.start(work[0])] = work
-        pid, status = os.wait()
-        work = running.pop(pid)
-        place.spawn.check(work.pop(0), status)
-        if work:
-            running[place.spawn.start(work[0])] = work
-        else:
-            done += 1
-            if progress:
-                progress(done, len(works))
-    return (time.perf_counter_ns() - begin) / 1000
+    """Run lists of commands, each list in its order, ``at_once`` lists at a time."""
+    size = LOT if progress else max(1, len(works))
+    spent = 0.0
+    for done in range(0, len(works), size):
+        lot = works[done:done + size]
+        spent += run_lists(place.spawn, place.starter, place.path / "lists", lot, at_once)
+        if progress:
+            progress(done + len(lot), len(works))
+    return spent
 
 
 def pid_of(place: Place, container: Container[Any]) -> int:

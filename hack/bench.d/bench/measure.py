@@ -7,7 +7,7 @@ import re
 import resource
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -120,6 +120,27 @@ def metered(spawn: Spawner, meter: str, file: Path, *command: Word) -> Used:
         user, system, peak, status = map(int, text.read().split())
     spawn.check([str(word) for word in command], status)
     return Used(whole.time, user + system, peak)
+
+
+def run_lists(spawn: Spawner, starter: str, file: Path, lists: Sequence[Sequence[list[str]]], at_once: int) -> float:
+    """Run lists of commands, each list in its order, ``at_once`` lists at a time, from the program ``starter`` (starter.c), for
+    which ``file`` gets the commands. Returns the microseconds that all of it took.
+
+    :raises BenchError: a command fails, or all of it takes more than LIMIT seconds.
+    """
+    def ended(parts: Iterable[bytes]) -> bytes:
+        return b"".join(part + b"\0" for part in parts)
+
+    file.write_bytes(ended(ended(ended(map(os.fsencode, command)) for command in each) for each in lists))
+    command, output = [starter, str(at_once), str(file), spawn.errors], f"{file}-output"
+    with Alarm(command):
+        _, status, _ = wait(spawn.start(command, output))
+    with open(output, encoding="ascii") as text:
+        said = [int(word) for word in text.read().split()]
+    if len(said) == 3:
+        spawn.check(lists[said[0]][said[1]], said[2])
+    spawn.check(command, status)
+    return said[0]
 
 
 def traced(spawn: Spawner, strace: str, log: str, *command: Word) -> int:

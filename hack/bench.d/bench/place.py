@@ -20,6 +20,7 @@ from conformance import cells
 from . import TREE, BenchError
 from .measure import Spawner, Word
 
+STARTER = Path(__file__).resolve().parents[1] / "starter.c"
 PARENT = "/ocirt-test-bench"
 FIXED_FLOOR_PARENT = "/ocirt-test"
 """Where the fixed floor.c makes its cgroups."""
@@ -60,6 +61,7 @@ class Place:
     """Made by :func:`open_place`.
 
     :ivar spawn: runs commands, see :class:`~bench.measure.Spawner`.
+    :ivar starter: the program that runs many commands, of starter.c.
     :ivar spec: `runc spec`'s config with busybox `sleep` for a command and no terminal.
     """
 
@@ -71,6 +73,7 @@ class Place:
         self.cache.mkdir(mode=0o700)
         environment = {"PATH": os.environ["PATH"], "OCIRT_CACHE": str(self.cache)}
         self.spawn = Spawner(path / "errors", environment)
+        self.starter = self.compile(STARTER)
         self.spec = self._spec()
         self._number = 0
 

@@ -32,6 +32,9 @@ METHOD = """
   The floors come three times a round, in any order, and `floor` a second time as a copy: no distance smaller than its own means anything.
 - `state` and `list` with few and many containers: of the same containers, 10 ms from look to look.
 - *New shape*: a property without meaning, and another in each config, makes every program one that nobody has compiled before.
+  The target is for those with podman's seccomp profile, whose filter is known; the same without a profile stands beside.
+- *By 2 at a time*: started by a C program (starter.c). Where as many run as there are processors, whoever starts them takes from
+  what is measured.
 - Peaks: `ru_maxrss` of wait4, from below a small static program, because the kernel counts the memory of whoever called execve.
   It counts in lots of up to 128 KiB a processor: nearer than that it is not, and a small process may show 0. A waiting run: Rss
   of smaps_rollup, of the process that waits for the container.

