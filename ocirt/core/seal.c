@@ -32,10 +32,13 @@ void find_home(void) {
 }
 
 static int is_sealed(int file) {
-  struct { uint64_t type, rest[15]; } fs;
   int seals = sys_fcntl(file, F_GET_SEALS, 0);
-  // The flags of statfs(2): a read-only mount serves where memfds may not be executed.
-  return (seals >= 0 && (seals & SEALS) == SEALS) || (sys2(SYS_fstatfs, file, &fs) == 0 && fs.rest[9] & 1 /* ST_RDONLY */);
+  return seals >= 0 && (seals & SEALS) == SEALS;
+}
+
+static int is_readonly(int file) {
+  struct { uint64_t type, rest[15]; } fs;
+  return sys2(SYS_fstatfs, file, &fs) == 0 && fs.rest[9] & 1 /* ST_RDONLY, of the flags of statfs(2) */;
 }
 
 // ---- without a file ----
@@ -139,6 +142,6 @@ void seal(char **argv, char **environment) {
   if (self >= 0 && is_sealed(self)) { sys_close(self); return; }
   find_home();
   if (leave_file(argv, environment) == 0) { own_file = self; return; }
-  execute_sealed(self, argv, environment);
+  if (!is_readonly(self)) execute_sealed(self, argv, environment);
   sys_close(self);
 }

@@ -56,6 +56,22 @@ def test_a_runtime_that_waits_has_no_file(ocirt, bundle):
         process.wait(LIMIT)
 
 
+def test_an_executable_on_a_read_only_mount(ocirt, bundle, tmp_path):
+    """As where /usr is one: nobody writes there, but its pages are those of the host."""
+    bundle.save()
+    place = tmp_path / "usr"
+    place.mkdir()
+    subprocess.run(["mount", "--bind", built("bin").parent, place], check=True, timeout=LIMIT)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True, timeout=LIMIT)
+        ocirt.executable = place / "ocirt"
+        ocirt.ok("create", "--bundle", bundle, "c1")
+        has_no_file(ocirt.state("c1")["pid"])
+        ocirt.ok("delete", "--force", "c1")
+    finally:
+        subprocess.run(["umount", place], check=True, timeout=LIMIT)
+
+
 @pytest.mark.parametrize("call", ["mmap", "mprotect", "mremap", "prctl"])
 def test_a_kernel_that_needs_a_file(ocirt, bundle, call):
     """One without PR_SET_MM_MAP, or whose policy lets nobody execute memory of no file: a sealed copy of the whole executable."""
