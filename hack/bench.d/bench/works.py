@@ -20,6 +20,8 @@ from .results import Results
 PAUSE = 0.05
 SPREAD = 0.01
 """Seconds between looks of a millisecond, so that not all of them meet the same disturbance."""
+MEDIAN = 40
+"""Rounds of what takes long: as many as a median needs."""
 FLOORS = 3
 """Rounds of the floors in one of ocirt: a twentieth is to be seen between them."""
 TRUE = ["/bin/busybox", "true"]
@@ -214,8 +216,7 @@ def filter_of(config: dict[str, Any], path: Path) -> None:
 
 
 def many(run: Run) -> None:
-    rounds = 9 if run.rounds > 10 else 1
-    for runtime in run.turns(f"{run.many} containers by 2 at a time", rounds):
+    for runtime in run.turns(f"{run.many} containers by 2 at a time", min(MEDIAN, run.rounds)):
         several = bundles(run.place, runtime, run.many)
         try:
             run.results.add("many containers", "", runtime.name, start_many(run.place, runtime, several))
@@ -250,7 +251,7 @@ def _look(run: Run, runtime: Runtime, several: Sequence[tuple[str, Bundle]], pat
         time.sleep(SPREAD)
         name, _ = random.choice(several)
         run.results.add("state", pattern, runtime.name, run.place.spawn(*runtime.command("state", name)).time)
-        if number % 8 == 0:
+        if number < MEDIAN:
             run.results.add("list", pattern, runtime.name, run.place.spawn(*runtime.command("list")).time)
 
 
@@ -259,12 +260,12 @@ def memory(run: Run) -> None:
     def measure(*command: Word) -> Used:
         return metered(run.place.spawn, run.meter, run.place.path / "metered", *command)
 
-    for runtime in run.turns("peak memory", min(10, run.rounds)):
+    for runtime in run.turns("peak memory", min(MEDIAN, run.rounds)):
         with run.container(runtime, run=measure) as each:
             for verb, used in each.cycle().items():
                 assert used.peak is not None  # metered tells it
                 run.results.add(f"{verb}: peak memory", "", runtime.name, used.peak)
-    for runtime in run.turns("a waiting run", min(3, run.rounds)):
+    for runtime in run.turns("a waiting run", min(MEDIAN, run.rounds)):
         _waiting(run, runtime)
 
 
