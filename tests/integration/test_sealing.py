@@ -35,7 +35,8 @@ SEALED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 @pytest.mark.parametrize("flags", [("--no-cache",), ()], ids=["compiled", "kept"])
 def test_init_has_no_file(ocirt, bundle, flags):
-    """Of a create that Python has compiled, and of one whose program is kept."""
+    """Of a create that Python has compiled, and of one whose program is kept. What has no file has no pages in the page cache
+    that a container could poison (CVE-2022-0847, CVE-2026-31431)."""
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "known")  # from here on it is kept
     ocirt.ok("delete", "--force", "known")
