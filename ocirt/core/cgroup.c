@@ -41,46 +41,6 @@ static int put_cgroup(struct buffer *to, const char *hierarchy, const char *path
   return to->full ? -ENAMETOOLONG : 0;
 }
 
-#define TOP "/sys/fs/cgroup"
-static int top_directory = -1, asked;
-
-int beneath_top(const char **path) {
-  size_t length = strlen(TOP);
-  if (strncmp(*path, TOP "/", length + 1)) return AT_FDCWD;
-  if (!asked++) return AT_FDCWD;  // for one path alone it would be dearer
-  if (top_directory < 0 && (top_directory = sys_open(AT_FDCWD, TOP, O_PATH | O_DIRECTORY, 0)) < 0) return AT_FDCWD;
-  length += strspn(*path + length, "/");
-  if (!(*path)[length]) return AT_FDCWD;
-  *path += length;
-  return top_directory;
-}
-
-void leave_top(void) {
-  sys_close(top_directory);
-  top_directory = -1;
-  asked = 0;
-}
-
-static int open_at(const char *path, int flags) {
-  int dir = beneath_top(&path);
-  return sys_open(dir, path, flags, 0);
-}
-
-static long read_at(const char *path, char *text, size_t size) {
-  int dir = beneath_top(&path);
-  return read_file(dir, path, text, size);
-}
-
-static int stat_at(const char *path, struct stat *st) {
-  int dir = beneath_top(&path);
-  return sys_stat(dir, path, st, AT_SYMLINK_NOFOLLOW);
-}
-
-static int rmdir_at(const char *path) {
-  int dir = beneath_top(&path);
-  return sys_unlink(dir, path, AT_REMOVEDIR);
-}
-
 static int open_file(const char *hierarchy, const char *path, const char *file, int flags) {
   BUFFER(full, 4096);
   int error = put_cgroup(&full, hierarchy, path, file);
@@ -171,8 +131,7 @@ static int make_level(struct run *r, const struct making *m, const char *path, i
   if (!present) {
     if (!(effect = effect_of(r->container->journal, key, 1))) return failing(r, "journal", -E2BIG);
     effect->state = EFFECT_INTENDED;
-    const char *beneath = path;
-    int at = beneath_top(&beneath), error = sys_mkdir(at, beneath, 0755);
+    int error = mkdir_at(path);
     effect->state = error ? EFFECT_UNDONE : EFFECT_MINE;
     if (error == -EAGAIN) put(&r->detail, "cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached");
     if (error && error != -EEXIST) return failing(r, "mkdir", error);
@@ -512,6 +471,11 @@ static int remove_directory(int parent, const char *name) {
   return error == -ENOENT ? 0 : error;
 }
 
+static int remove_at(const char *path) {
+  int dir = beneath_top(&path);
+  return remove_directory(dir, path);
+}
+
 static int note_child(int parent, const char *name, unsigned char type, void *noted) {
   (void)parent;
   if (type != DT_DIR || strlen(name) >= NAME_SIZE) return 0;
@@ -558,10 +522,7 @@ int remove_left(const char *hierarchy, const char *path, int dir) {
     return error;
   if (read_file(dir, "cgroup.events", events, sizeof events) <= 0 || strstr(events, "populated 1")) return 0;
   error = remove_below(dir);
-  if (error) return error;
-  const char *beneath = full.data;
-  int at = beneath_top(&beneath);
-  return remove_directory(at, beneath);
+  return error ? error : remove_at(full.data);
 }
 
 // The parents that this container, or another, made; one that others use stays, and those above it. `path` is cut shorter and
@@ -597,8 +558,7 @@ static int remove_in_use(const char *path, int keep) {
   int error = remove_below(dir);
   sys_close(dir);
   if (error || keep) return error == -ENOENT && keep ? 0 : error;  // systemd removes a scope's as soon as its last process has gone
-  int at = beneath_top(&path);
-  return remove_directory(at, path);
+  return remove_at(path);
 }
 
 int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {

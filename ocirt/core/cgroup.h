@@ -13,6 +13,14 @@ int open_cgroup(const char *hierarchy, const char *path, int flags);        // i
 int remove_left(const char *hierarchy, const char *path, int dir);          // if it is `dir` and empty: 0 or negative errno
 int write_control(int dir, const char *file, const char *text);             // one write: 0 or negative errno
 
+// ---- beneath.c: by beneath_top; negative errno ----
+
+int open_at(const char *path, int flags);
+long read_at(const char *path, char *text, size_t size);                    // as read_file
+int stat_at(const char *path, struct stat *st);                             // of no link
+int mkdir_at(const char *path);
+int rmdir_at(const char *path);
+
 // ---- unified.c: cgroup v2 ----
 
 char *unified_path(int pid, char *text, size_t size);        // of its cgroup, as /proc/PID/cgroup has it, or null

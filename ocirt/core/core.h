@@ -219,14 +219,14 @@ int copy_tree(int from, int to);                             // tmpcopyup
 int bind_tree(struct run *r, int tree, const char *target, int nofollow);
 int list_directory(int fd, int (*each)(int dir, const char *name, unsigned char type, void *data), void *data);
 
-// ---- cgroup.c ----
+// ---- beneath.c ----
 
 // For a path beneath /sys/fs/cgroup, a descriptor of that and the rest of the path; otherwise AT_FDCWD. The way there through sysfs
 // costs a microsecond each time, and waits while somebody makes a network namespace. Kept open until leave_top.
 int beneath_top(const char **path);
 void leave_top(void);
 
-// What the steps of the section state point at:
+// ---- cgroup.c: what the steps of the section state point at ----
 
 int is_paused(const struct program *program);
 void put_paused_file(struct buffer *to, const struct program *program);  // the file that tells so; nothing where there is none

@@ -10,7 +10,6 @@
 #include "seal.h"
 
 #define PAGE 4096
-#define EXECUTABLE 0x10 /* MFD_EXEC, since 6.3 */
 
 char own_path[4096];
 size_t own_folder;
@@ -41,6 +40,12 @@ static int is_readonly(int file) {
   return sys2(SYS_fstatfs, file, &fs) == 0 && fs.rest[9] & 1 /* ST_RDONLY, of the flags of statfs(2) */;
 }
 
+// A memfd that may be executed, and sealed.
+static int executable_memfd(void) {
+  int fd = sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x10 /* MFD_EXEC, since 6.3 */);
+  return fd == -EINVAL ? sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
+}
+
 // ---- without a file ----
 
 // The pages of a segment, private and of no file, in place of those of the executable.
@@ -66,8 +71,7 @@ static uint64_t after(char **strings) {
 }
 
 // prctl(2): PR_SET_MM_MAP wants all of these; but for the file they are what they were.
-static int set_executable(int file, char **argv, char **environment) {
-  const Elf64_Phdr *segments = (const void *)(image + ((const Elf64_Ehdr *)(const void *)image)->e_phoff);
+static int set_executable(int file, const Elf64_Phdr *segments, char **argv, char **environment) {
   uint64_t brk = (uint64_t)sys1(SYS_brk, 0), arguments = after(argv);
   struct prctl_mm_map map = {
     .start_code = segments[0].p_vaddr, .end_code = segments[0].p_vaddr + segments[0].p_filesz,
@@ -84,12 +88,10 @@ static int set_executable(int file, char **argv, char **environment) {
 static int leave_file(char **argv, char **environment) {
   const Elf64_Ehdr *head = (const void *)image;
   const Elf64_Phdr *segments = (const void *)(image + head->e_phoff);
-  int nothing = sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING | EXECUTABLE);
-  if (nothing == -EINVAL) nothing = sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  int error = nothing < 0 ? nothing : sys_fcntl(nothing, F_ADD_SEALS, SEALS);
+  int nothing = executable_memfd(), error = nothing < 0 ? nothing : sys_fcntl(nothing, F_ADD_SEALS, SEALS);
   for (int i = 0; !error && i < head->e_phnum; i++)
     if (segments[i].p_type == PT_LOAD) error = make_private(&segments[i]);
-  if (!error) error = set_executable(nothing, argv, environment);
+  if (!error) error = set_executable(nothing, segments, argv, environment);
   sys_close(nothing);
   return error;
 }
@@ -98,8 +100,7 @@ static int leave_file(char **argv, char **environment) {
 
 static int sealed_copy(int from) {
   struct stat st;
-  int copy = sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING | EXECUTABLE);
-  if (copy == -EINVAL) copy = sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  int copy = executable_memfd();
   if (copy < 0 || sys_fstat(from, &st) < 0) return -1;
   for (off_t done = 0; done < st.st_size; ) {
     long n = sys4(SYS_sendfile, copy, from, 0, st.st_size - done);
