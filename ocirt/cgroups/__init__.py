@@ -2,8 +2,7 @@
 
 from ..errors import HostError, RequestError
 from ..model.text import quote
-from ..plan.steps import (NODEV, NOEXEC, NONE, NOSUID, RDONLY, Bind, MakeSymlink, Mount, MountCgroup,
-                          SetMountAttributes)
+from ..plan.steps import NODEV, NOEXEC, NONE, NOSUID, Bind, MountCgroup, MountHierarchies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from ..plan.steps import Step
     from .oom import Watch
 
+TMPFS = {"fstype": "tmpfs", "source": "tmpfs", "options": ("mode=755",)}
+"""In what the hierarchies of cgroup v1 are mounted."""
 NONE_OF_ITS_OWN = "this container has no cgroups of its own"
 PAUSED = "cannot exec in a paused container (use --ignore-paused to override)"
 
@@ -99,12 +100,13 @@ class Driver:
         """The mount beneath which ``register`` is a directory; empty where there is none."""
         return ""
 
-    def mount(self, mount: "Parsed", in_namespace: bool) -> "list[Step]":
+    def mount(self, mount: "Parsed", in_namespace: bool, context: int) -> "list[Step]":
         """Steps of init for an entry of ``mounts`` with type ``cgroup`` or ``cgroup2``: the container's own cgroups,
         each v1 hierarchy in a directory as on the host. In a cgroup namespace they look like roots.
 
         :param mount: :class:`ocirt.compile.mounts.Parsed`.
         :param in_namespace: is the container in another cgroup namespace than the runtime?
+        :param context: register with the file system :data:`TMPFS`, if the runtime has made it, else ``NONE``.
         :raises HostError: there is no cgroup v2 hierarchy.
         """
         cgroups = self.host.cgroups
@@ -113,31 +115,26 @@ class Driver:
                 raise HostError(mount.at, "this host has no cgroup v2 hierarchy")
             if not in_namespace:
                 # A new mount would show the whole hierarchy, and set its options anew for the whole host.
-                return [self._bind(mount, cgroups.unified, mount.target, mount.set, mount.clear)]
+                return [self._bind(mount, cgroups.unified)]
             return [MountCgroup(mount.at, mount.spec, bind=cgroups.unified.mount + self.path(cgroups.unified),
                                 target=mount.target, options=[*mount.superblock, *mount.options], set=mount.set,
                                 clear=mount.clear, **mount.first_propagation())]
-        steps: list[Step] = [Mount(mount.at, mount.spec, fstype="tmpfs", source="tmpfs", target=mount.target,
-                                   options=("mode=755",), set=NOSUID | NODEV | NOEXEC, **mount.first_propagation())]
-        # One change for all of them, but where it would take from the tmpfs what it has, too.
-        together = not mount.clear & (NOSUID | NODEV | NOEXEC)
-        attributes = (0, 0) if together else (mount.set, mount.clear)
-        for each in cgroups.hierarchies:
-            name = each.mount.rpartition("/")[2]
-            steps.append(self._bind(mount, each, mount.target + "/" + name, *attributes))
-            steps += [MakeSymlink(mount.at, mount.spec, to=name, path=mount.target + "/" + controller)
-                      for controller in each.controllers if len(each.controllers) > 1 and controller != name]
-        if together and mount.set | mount.clear:
-            steps.append(SetMountAttributes(mount.at, mount.spec, target=mount.target, set=mount.set, clear=mount.clear, recursive=1))
-        elif mount.set & RDONLY:
-            steps.append(SetMountAttributes(mount.at, mount.spec, target=mount.target, set=RDONLY))
-        return steps
+        hierarchies = [(each, each.mount.rpartition("/")[2]) for each in cgroups.hierarchies]
+        links = [(controller, name) for each, name in hierarchies for controller in each.controllers
+                 if len(each.controllers) > 1 and controller != name]
+        return [MountHierarchies(
+            mount.at, mount.spec, target=mount.target, top=NOSUID | NODEV | NOEXEC, context=context,
+            names=[name for _, name in hierarchies], sources=[each.mount + self.path(each) for each, _ in hierarchies],
+            # What has been passed over is not there: then the container is in the caller's own, and sees that, as with runc.
+            otherwise=[each.mount + each.own for each, _ in hierarchies] if self.tolerate else (), optional=self.tolerate,
+            links=[link for link, _ in links], to=[to for _, to in links], set=mount.set, clear=mount.clear,
+            propagation=mount.first_propagation()["propagation"], **TMPFS)]
 
-    def _bind(self, mount: "Parsed", hierarchy: "Hierarchy", target: "AnyText", attributes: int, clear: int) -> Bind:
-        # What has been passed over is not there: then the container is in the caller's own, and sees that, as with runc.
+    def _bind(self, mount: "Parsed", hierarchy: "Hierarchy") -> Bind:
+        # As with the others.
         more: dict[str, str] = {"otherwise": hierarchy.mount + hierarchy.own} if self.tolerate else {}
-        return Bind(mount.at, mount.spec, source=hierarchy.mount + self.path(hierarchy), target=target, recursive=1,
-                    set=attributes, clear=clear, optional=self.tolerate, **more, **mount.first_propagation())
+        return Bind(mount.at, mount.spec, source=hierarchy.mount + self.path(hierarchy), target=mount.target, recursive=1,
+                    set=mount.set, clear=mount.clear, optional=self.tolerate, **more, **mount.first_propagation())
 
     def signal(self) -> "list[Step]":
         """Steps of ``kill --all``."""

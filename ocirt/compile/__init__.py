@@ -7,7 +7,7 @@ of one part of the spec; their order, which is the process structure of docs/arc
 from .. import cgroups
 from ..model.config import SPEC_VERSION
 from ..plan import Plan
-from ..plan.steps import EVENTS, Commit, KillInit, OpenSocket, Receive, Send, SendPidfd, WritePidFile, WriteState
+from ..plan.steps import EVENTS, Commit, KillInit, OpenSocket, PreparePidFile, Receive, Send, SendPidfd, WritePidFile, WriteState
 from . import devices, hooks, notify, paths, sysctl
 from .mounts import Mounts
 from .namespaces import Namespaces
@@ -97,12 +97,15 @@ def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespac
         steps += rdt.join()
     if filters:
         steps += filters.leave()
+    steps += mounts.beside() + namespaces.beside()
     if _waits_early(config):
         steps.append(_receive("mounted"))
         if network:
             steps += network.move()
         steps += hooks.run(config.hooks, "prestart") + hooks.run(config.hooks, "create_runtime")
         steps.append(_send("hooked"))
+    if request.pid_file is not None:
+        steps.append(PreparePidFile("--pid-file", "", path=request.text("pid-file", plan.trace)))
     steps.append(Receive("create", "runtime.md#create", event=EVENTS.index("ready")))
     if pidfd is not None:
         steps.append(SendPidfd("--pidfd-socket", "", fd=pidfd))

@@ -39,7 +39,7 @@ class Capabilities:
         if in_user_namespace:
             mine = ceiling = (2 << host.last_capability) - 1 if any(asked.values()) else 0
         else:
-            mine, ceiling = (host.permitted, host.bounding) if any(asked.values()) else (0, 0)
+            mine, ceiling = (host.permitted, host.bounded(asked["bounding"])) if any(asked.values()) else (0, 0)
         # capset(2): nothing comes from nowhere, and each set has another that bounds it.
         self.bounding = asked["bounding"] & ceiling
         self.permitted = asked["permitted"] & mine

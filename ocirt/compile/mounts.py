@@ -5,10 +5,12 @@ mounts below (``rro`` and its like), its propagation, or a setting of the file s
 the tables goes to the file system as it is. Of contradicting options the last one counts.
 """
 
+from ..cgroups import TMPFS
 from ..errors import ConfigError
 from ..model.text import Table, quote
-from ..plan.steps import (NODEV, NODIRATIME, NOEXEC, NONE, NOSUID, NOSYMFOLLOW, PRIVATE, RDONLY, SHARED, SLAVE,
-                          UNBINDABLE, Bind, Mount, OpenMount, ReconfigureMount, SetMountAttributes)
+from ..plan.steps import (EVENTS, NODEV, NODIRATIME, NOEXEC, NONE, NOSUID, NOSYMFOLLOW, PASSED, PRIVATE, RDONLY, SHARED,
+                          SLAVE, UNBINDABLE, Bind, Mount, OpenFilesystem, OpenMount, Receive, ReconfigureMount, Send,
+                          SetMountAttributes)
 from . import notify
 from .namespaces import CGROUP
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from ..model.config import Mount as Entry
     from ..model.host import Host
     from ..model.request import Request
-    from ..model.text import AnyText, Template, Text
+    from ..model.text import AnyText, Field, Template, Text
     from ..plan import Plan
     from ..plan.steps import Step
     from .namespaces import Namespaces
@@ -80,6 +82,10 @@ VIRTUAL = ("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "d
 PINNED = ("proc", "sysfs")
 """What is masked and made read-only in them must be theirs: nobody who can change the rootfs, or a volume that a link of
 the image leads to, may put a fake in between (CVE-2019-19921, CVE-2025-31133)."""
+
+
+APART = ("tmpfs", "devpts", "cgroup")
+"""Entries for which a file system is made that belongs to no namespace but the user's."""
 
 
 class _Attributes:
@@ -198,7 +204,9 @@ class Mounts:
 
     Most are made by init alone. The source of a bind is opened by the runtime before it (:meth:`open`) where init could
     not: in a user namespace it may not reach the path; ids are mapped by whoever is privileged over the file system; and
-    only in the runtime's mount namespace is there a peer of the host's mount, which a shared volume is to be.
+    only in the runtime's mount namespace is there a peer of the host's mount, which a shared volume is to be. And where the
+    runtime has made the cgroups beside init it goes on with file systems that are the same in all namespaces (:meth:`beside`).
+    Init mounts these, too: mounts are listed as they have been made, and that is to be the order of the config.
     """
 
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan", namespaces: "Namespaces",
@@ -208,6 +216,8 @@ class Mounts:
         self.parsed = [Parsed(entry) for entry in config.mounts]
         self._opened: list[Step] = []
         self._notify = self._notify_bind(request) if config.has("process") else []
+        apart = [each for each in self.parsed if cgroup.beside and each.fstype in APART]
+        self._contexts = {id(each): plan.register() for each in apart[:PASSED]}
         self._binds = {id(each): self._bind(each) for each in self.parsed if each.is_bind and not each.is_remount}
 
     @property
@@ -218,6 +228,16 @@ class Mounts:
     def open(self) -> "list[Step]":
         """Steps of the host, after the namespaces to join have been opened and before init is spawned."""
         return self._opened
+
+    def beside(self) -> "list[Step]":
+        """Steps of the host once the cgroups are there and init is at work."""
+        made: list[Step] = [OpenFilesystem(each.at, SPEC, fd=self._contexts[id(each)], **self._filesystem(each))
+                            for each in self.parsed if id(each) in self._contexts]
+        return [*made, self._handed(Send)] if made else []
+
+    def _handed(self, kind: "type[Send] | type[Receive]") -> "Step":
+        contexts = list(self._contexts.values())
+        return kind("mounts", SPEC, event=EVENTS.index("opened"), first=contexts[0], count=len(contexts))
 
     def make(self) -> "list[Step]":
         """Steps of init that mount them. What must be writable until all is set up stays so until :meth:`finish`."""
@@ -230,13 +250,15 @@ class Mounts:
     def _steps(self, each: Parsed) -> "list[Step]":
         if each.is_remount:
             return self._remount(each)
+        context = self._contexts.get(id(each), NONE)
+        steps: list[Step] = [self._handed(Receive)] if context != NONE and context == min(self._contexts.values()) else []
         if each.is_bind:
-            steps: list[Step] = [self._binds[id(each)]]
+            steps.append(self._binds[id(each)])
         elif each.fstype in ("cgroup", "cgroup2"):
             self._only_binds(each)
-            steps = self.cgroup.mount(each, self.namespaces.has(CGROUP))
+            steps += self.cgroup.mount(each, self.namespaces.has(CGROUP), context)
         else:
-            steps = [self._mount(each)]
+            steps.append(self._mount(each, context))
         return steps + each.propagate(each.propagations[1:])
 
     def _notify_bind(self, request: "Request") -> "list[Step]":
@@ -254,27 +276,31 @@ class Mounts:
         return [SetMountAttributes(each.at, SPEC, target=each.target, set=RDONLY)
                 for each in self.parsed if not each.is_remount and each.is_readonly_late()]
 
-    def _mount(self, each: Parsed) -> Mount:
-        if not each.fstype:
-            raise ConfigError(each.entry.at("type"), "nothing", "a file system, or bind or rbind among the options")
-        self._only_binds(each)
-        late = each.is_readonly_late()
+    def _filesystem(self, each: Parsed) -> "dict[str, Field]":
+        """The fields of a new file system."""
+        if each.fstype == "cgroup":
+            return TMPFS
         options: list[AnyText] = [*each.superblock, *each.options]
         if self.config.linux.has("mountLabel"):
             from .labels import mount_option
             options += mount_option(self.config.linux, self.host, each.fstype)
-        if each.set & RDONLY and not late and each.fstype not in VIRTUAL:
+        if each.set & RDONLY and not each.is_readonly_late() and each.fstype not in VIRTUAL:
             options.insert(0, "ro")
+        source = each.entry.source
+        return {"fstype": each.fstype, "source": each.fstype if source is None else source, "options": options}
+
+    def _mount(self, each: Parsed, context: int) -> Mount:
+        if not each.fstype:
+            raise ConfigError(each.entry.at("type"), "nothing", "a file system, or bind or rbind among the options")
+        self._only_binds(each)
         is_tmpfs = each.fstype == "tmpfs"
         if "tmpcopyup" in each.flags and not is_tmpfs:
             raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
         # As runc: a tmpfs that is given no mode has that of the directory it covers.
         keeps = is_tmpfs and not any([option.starts_with("mode=") for option in each.options])
-        source = each.entry.source
-        return Mount(each.at, SPEC, fstype=each.fstype, source=each.fstype if source is None else source,
-                     target=each.target, options=options, set=each.set & ~RDONLY if late else each.set,
+        return Mount(each.at, SPEC, target=each.target, set=each.set & ~RDONLY if each.is_readonly_late() else each.set,
                      tmpcopyup=int("tmpcopyup" in each.flags), keep_mode=int(keeps), pinned=int(each.fstype in PINNED),
-                     **each.first_propagation())
+                     context=context, **each.first_propagation(), **self._filesystem(each))
 
     @staticmethod
     def _only_binds(each: Parsed) -> None:

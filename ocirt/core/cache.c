@@ -150,16 +150,17 @@ static void put_memberships(struct buffer *to, int own) {
 static void put_capabilities(struct buffer *to) {
   struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct data[2] = {0};
-  uint64_t bounding = 0;
   sys2(SYS_capget, &head, data);
-  for (unsigned long i = 0; i < 64; i++) {
-    int present = sys_prctl(PR_CAPBSET_READ, i, 0, 0);
-    if (present < 0) break;
-    bounding |= (uint64_t)present << i;
-  }
   put_number(to, (int64_t)((uint64_t)data[1].permitted << 32 | data[0].permitted));
-  put(to, " ");
-  put_number(to, (int64_t)bounding);
+}
+
+static int put_bounded(struct buffer *to, const char *mask) {
+  int64_t bits, found = 0;
+  if (parse_number(mask, &bits)) return -1;
+  for (unsigned long i = 0; i < 63; i++)
+    if (bits >> i & 1 && sys_prctl(PR_CAPBSET_READ, i, 0, 0) == 1) found |= (int64_t)1 << i;
+  put_number(to, found);
+  return 0;
 }
 
 static void put_device(struct buffer *to, const char *path) {
@@ -182,6 +183,7 @@ static int observe(struct reader *r) {
   switch (kind) {
     case 'i': put_number(&found, sys0(SYS_geteuid)); put(&found, " "); put_number(&found, sys0(SYS_getegid)); break;
     case 'c': put_capabilities(&found); break;
+    case 'b': if (put_bounded(&found, path)) return 0; break;
     case 'd': put_device(&found, path); break;
     case 'g': case 'o': put_memberships(&found, kind == 'o'); break;
     case 't': {

@@ -30,7 +30,9 @@ int receive_message_with(int socket, struct message *message, int *fds, unsigned
                         .msg_controllen = CMSG_LEN(count * sizeof *fds)};
   for (unsigned i = 0; i < count; i++) fds[i] = -1;
   long n;
-  do n = sys3(SYS_recvmsg, socket, &head, MSG_CMSG_CLOEXEC); while (n == -EINTR);
+  int resets = 0;
+  // A reset, which the kernel tells once, is an end that had not read all of ours. What it said before is there still.
+  do n = sys3(SYS_recvmsg, socket, &head, MSG_CMSG_CLOEXEC); while (n == -EINTR || (n == -ECONNRESET && !resets++));
   if (n == -ECONNRESET) return 0;
   if (n <= 0) return (int)n;
   struct cmsghdr *right = CMSG_FIRSTHDR(&head);

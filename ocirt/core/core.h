@@ -146,6 +146,7 @@ struct run {
   int child;                  // host: the process that Spawn made (the stage, or init)
   int child_pidfd;
   int has_state;              // host: state.json is written, but for its name
+  int pid_file;               // host: the pid file to be, without a name, -1: none
   int joins;                  // exec: the child joins a container that exists
   uint32_t *phase;            // where Exec says that the program runs: in the journal; exec: in a page of its own
   int signals;                // exec in the foreground: signals to pass on, -1: none

@@ -25,7 +25,7 @@ void run_begin(struct run *r, struct container *c, unsigned section) {
   r->phase = c->journal ? &c->journal->phase : 0;
   for (unsigned i = 0; i < REGISTERS; i++) r->fds[i] = -1;
   r->directory = r->peer = r->proc = r->rootfs = r->null = r->empty = r->child_pidfd = r->console = r->start_socket = r->starter =
-    r->entry = r->signals = -1;
+    r->entry = r->signals = r->pid_file = -1;
   r->detail = (struct buffer){r->detail_data, sizeof r->detail_data, 0, 0};
 }
 

@@ -108,13 +108,22 @@ static int configure_option(struct run *r, int context, const char *option) {
   return configure(r, context, key, equals + 1);
 }
 
-// Creates the file system that the context describes: a detached mount, or a negative errno. The context is used up.
-static int create(struct run *r, int context, int64_t attributes) {
+// Creates the file system that the context describes: the context, or a negative errno.
+static int create(struct run *r, int context) {
   int error = (int)sys5(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0);
-  if (error < 0) error = refused(r, context, 0, error);
-  else if ((error = (int)sys3(SYS_fsmount, context, 1 /* FSMOUNT_CLOEXEC */, attributes)) < 0) r->call = "fsmount";
+  if (error >= 0) return context;
+  error = refused(r, context, 0, error);
   sys_close(context);
   return error;
+}
+
+// The file system of the context as a detached mount, or a negative errno. The context is used up.
+static int detached(struct run *r, int context, int64_t attributes) {
+  if (context < 0) return context;
+  int mount = (int)sys3(SYS_fsmount, context, 1 /* FSMOUNT_CLOEXEC */, attributes);
+  if (mount < 0) r->call = "fsmount";
+  sys_close(context);
+  return mount;
 }
 
 static int open_context(struct run *r, const char *fstype) {
@@ -156,16 +165,29 @@ static int resolve_restricted(struct run *r, const char *path) {
   return resolve(r->rootfs, path, O_PATH);
 }
 
-int do_mount(struct run *r, const struct step_mount *s) {
-  const struct texts *options = TEXTS(options);
-  int context = open_context(r, TEXT(fstype)), error = 0;
+static int create_as(struct run *r, const char *fstype, const char *source, const struct texts *options) {
+  int context = open_context(r, fstype), error = 0;
   if (context < 0) return context;
-  if (*TEXT(source)) error = configure(r, context, "source", TEXT(source));
+  if (*source) error = configure(r, context, "source", source);
   for (uint32_t i = 0; !error && i < options->count; i++) error = configure_option(r, context, options->items[i]);
   if (error) { sys_close(context); return error; }
-  int mount = create(r, context, NUMBER(set));
+  return create(r, context);
+}
+
+int do_open_filesystem(struct run *r, const struct step_open_filesystem *s) {
+  int context = create_as(r, TEXT(fstype), TEXT(source), TEXTS(options));
+  if (context < 0) return context;
+  r->fds[s->fd] = context;
+  return 0;
+}
+
+// With `kept` a second descriptor of the mount stays open.
+static int mount_new(struct run *r, const struct step_mount *s, int *kept) {
+  int context = NUMBER(context) >= 0 ? r->fds[s->context] : create_as(r, TEXT(fstype), TEXT(source), TEXTS(options));
+  int mount = detached(r, context, NUMBER(set));
   if (mount < 0) return mount;
-  error = set_propagation(r, mount, NUMBER(propagation), NUMBER(propagation_recursive));
+  if (kept && (*kept = sys_fcntl(mount, F_DUPFD_CLOEXEC, 3)) < 0) { sys_close(mount); return failing(r, "fcntl", *kept); }
+  int error = set_propagation(r, mount, NUMBER(propagation), NUMBER(propagation_recursive));
   if (error) { sys_close(mount); return error; }
   int covered = s->keep_mode ? resolve(r->rootfs, TEXT(target), O_PATH | O_DIRECTORY) : -1;
   if (covered >= 0) error = copy_mode(covered, mount);
@@ -184,6 +206,8 @@ int do_mount(struct run *r, const struct step_mount *s) {
   if (target >= 0 && s->pinned && (error = pin(r, TEXT(target), mount)) < 0) { sys_close(mount); sys_close(target); return error; }
   return attach(r, mount, target);
 }
+
+int do_mount(struct run *r, const struct step_mount *s) { return mount_new(r, s, 0); }
 
 // Kernels from 6.7 on take one option a layer, older ones all layers in one.
 static int add_layers(struct run *r, int context, const struct texts *lower, int in_one) {
@@ -207,7 +231,7 @@ static int overlay(struct run *r, const struct step_overlay_rootfs *s, int in_on
   if (!error && *TEXT(upper)) error = configure(r, context, "upperdir", TEXT(upper));
   if (!error && *TEXT(upper)) error = configure(r, context, "workdir", TEXT(work));
   if (error) { sys_close(context); return error; }
-  return create(r, context, 0);
+  return detached(r, create(r, context), 0);
 }
 
 int do_overlay_rootfs(struct run *r, const struct step_overlay_rootfs *s) {
@@ -291,7 +315,7 @@ int do_reconfigure_mount(struct run *r, const struct step_reconfigure_mount *s) 
 
 int do_mount_cgroup(struct run *r, const struct step_mount_cgroup *s) {
   struct step_mount fresh = {.head = s->head, .fstype = s->fstype, .source = s->fstype, .target = s->target,
-    .options = s->options, .set = s->set, .propagation = s->propagation, .propagation_recursive = s->propagation_recursive};
+    .options = s->options, .set = s->set, .context = -1, .propagation = s->propagation, .propagation_recursive = s->propagation_recursive};
   int error = do_mount(r, &fresh);
   if (error != -EPERM && error != -EBUSY) return error;
   r->detail.used = r->detail.full = 0;
@@ -299,6 +323,45 @@ int do_mount_cgroup(struct run *r, const struct step_mount_cgroup *s) {
   struct step_bind bind = {.head = s->head, .source = s->bind, .target = s->target, .tree = -1, .set = s->set, .clear = s->clear,
     .propagation = s->propagation, .propagation_recursive = s->propagation_recursive};
   return do_bind(r, &bind);
+}
+
+// In a file system of our own, which nobody else has reached yet, names need not be resolved.
+static int bind_hierarchy(struct run *r, const struct step_mount_hierarchies *s, int top, uint32_t i) {
+  const char *name = TEXTS(names)->items[i];
+  int tree = open_source(TEXTS(sources)->items[i], 1, 0);
+  if (tree == -ENOENT && TEXTS(otherwise)->count) tree = open_source(TEXTS(otherwise)->items[i], 1, 0);
+  if (tree == -ENOENT && s->optional) return 0;
+  if (tree < 0) return failing(r, "open_tree", tree);
+  int error = sys_mkdir(top, name, 0755);
+  const char *call = error ? "mkdir" : "move_mount";
+  if (!error) error = (int)sys5(SYS_move_mount, tree, "", top, name, MOVE_MOUNT_F_EMPTY_PATH);
+  sys_close(tree);
+  return error < 0 ? failing(r, call, error) : 0;
+}
+
+static int fill_hierarchies(struct run *r, const struct step_mount_hierarchies *s, int top) {
+  const struct texts *links = TEXTS(links), *to = TEXTS(to);
+  int error = 0;
+  for (uint32_t i = 0; i < TEXTS(names)->count; i++)
+    if ((error = bind_hierarchy(r, s, top, i))) return error;
+  for (uint32_t i = 0; i < links->count; i++)
+    if ((error = (int)sys3(SYS_symlinkat, to->items[i], top, links->items[i])) < 0) return failing(r, "symlink", error);
+  if (s->set | s->clear | s->propagation) error = sys_mount_setattr(top, AT_RECURSIVE, s->set, s->clear, s->propagation);
+  if (!error && s->clear & s->top) error = sys_mount_setattr(top, 0, s->clear & s->top, 0, 0);
+  return error < 0 ? failing(r, "mount_setattr", error) : 0;
+}
+
+int do_mount_hierarchies(struct run *r, const struct step_mount_hierarchies *s) {
+  const struct texts *names = TEXTS(names), *others = TEXTS(otherwise);
+  struct step_mount fresh = {.head = s->head, .fstype = s->fstype, .source = s->source, .target = s->target,
+    .options = s->options, .set = s->top, .context = s->context};
+  if (names->count != TEXTS(sources)->count || (others->count && others->count != names->count) || TEXTS(links)->count != TEXTS(to)->count)
+    return failing(r, "check", -EINVAL);
+  int top, error = mount_new(r, &fresh, &top);
+  if (error) return error;
+  error = fill_hierarchies(r, s, top);
+  sys_close(top);
+  return error;
 }
 
 int do_set_mount_attributes(struct run *r, const struct step_set_mount_attributes *s) {
@@ -338,7 +401,7 @@ int do_mask_path(struct run *r, const struct step_mask_path *s) {
     int context = open_context(r, "tmpfs");
     if (context >= 0 && (error = configure(r, context, "nr_blocks", "1"))) sys_close(context);
     else if (context >= 0 && (error = configure(r, context, "nr_inodes", "1"))) sys_close(context);
-    else error = context < 0 ? context : (r->empty = create(r, context, MOUNT_ATTR_RDONLY));
+    else error = context < 0 ? context : (r->empty = detached(r, create(r, context), MOUNT_ATTR_RDONLY));
     if (error < 0) { sys_close(target); return error; }
   }
   return mask_with(r, &r->empty, !fresh, target);

@@ -182,10 +182,18 @@ int do_set_domainname(struct run *r, const struct step_set_domainname *s) {
   return error < 0 ? failing(r, "setdomainname", error) : 0;
 }
 
+static int network_socket(void) { return (int)sys3(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
+
+int do_open_network(struct run *r, const struct step_open_network *s) {
+  int fd = network_socket();
+  if (fd < 0) return failing(r, "socket", fd);
+  r->fds[s->fd] = fd;
+  return 0;
+}
+
 int do_loopback_up(struct run *r, const struct step_loopback_up *s) {
-  (void)s;
   struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-  int fd = (int)sys3(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  int fd = NUMBER(socket) >= 0 ? r->fds[s->socket] : network_socket();
   if (fd < 0) return failing(r, "socket", fd);
   int error = sys_ioctl(fd, 0x8914 /* SIOCSIFFLAGS */, &lo);
   sys_close(fd);

@@ -144,8 +144,10 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   r->child_pidfd = pidfd;
   if (s->section != SECTION_INIT) return 0;
   r->container->pidfd = pidfd;
-  return remember_init(r, (int)pid);
+  return s->later ? 0 : remember_init(r, (int)pid);
 }
+
+int do_remember_init(struct run *r, const struct step_remember_init *s) { (void)s; return remember_init(r, r->child); }
 
 static int are_registers(uint64_t first, uint64_t count) {
   return !count || (count <= PASSED && first < REGISTERS && count <= REGISTERS - first);
@@ -166,7 +168,7 @@ int do_send(struct run *r, const struct step_send *s) {
   int *passed = r->fds + (s->count ? s->first : 0), error = send_message_with(r->peer, &message, passed, (unsigned)s->count);
   for (unsigned i = 0; i < s->count; i++) { sys_close(passed[i]); passed[i] = -1; }
   // A child that has gone has left the reason in the socket: the next Receive reports it.
-  return error && error != -EPIPE ? failing(r, "sendmsg", error) : 0;
+  return error && error != -EPIPE && error != -ECONNRESET ? failing(r, "sendmsg", error) : 0;
 }
 
 // The child's own report stands in for this step's.
@@ -321,28 +323,40 @@ int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
   return error ? failing(r, "sendmsg", error) : 0;
 }
 
-// A file that has no name until it is whole: whenever we are killed, none is left that is not. 0 where it cannot be had so.
-static int write_unnamed(const char *directory, const char *path, const struct buffer *text) {
+// A file that has no name until it is whole: whenever we are killed, none is left that is not.
+static void prepare_pid_file(struct run *r, const char *path) {
+  BUFFER(directory, 4096); BUFFER(number, 24);
+  const char *slash = strrchr(path, '/');
+  put_bytes(&directory, path, slash ? (size_t)(slash + 1 - path) : 0);
+  put_number(&number, r->child);
+  sys_close(r->pid_file);
+  r->pid_file = sys_open(AT_FDCWD, slash ? directory.data : ".", O_WRONLY | O_TMPFILE, 0644);
+  if (r->pid_file >= 0 && write_all(r->pid_file, number.data, number.used)) { sys_close(r->pid_file); r->pid_file = -1; }
+}
+
+int do_prepare_pid_file(struct run *r, const struct step_prepare_pid_file *s) {
+  prepare_pid_file(r, TEXT(path));
+  return 0;
+}
+
+static int name_file(int fd, const char *path) {
   BUFFER(link, 64);
-  int fd = sys_open(AT_FDCWD, directory, O_WRONLY | O_TMPFILE, 0644);
-  if (fd < 0) return 0;
   put(&link, "/proc/self/fd/"); put_number(&link, fd);
-  int error = write_all(fd, text->data, text->used);
-  if (!error) error = (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+  int error = (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
   // One that is there is of a process before.
   if (error == -EEXIST && !(error = sys_unlink(AT_FDCWD, path, 0)))
     error = (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
-  sys_close(fd);
-  return !error;
+  return error;
 }
 
 int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
   BUFFER(temporary, 4096); BUFFER(number, 24);
   const char *path = TEXT(path), *slash = strrchr(path, '/');
   size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
+  if (r->pid_file < 0) prepare_pid_file(r, path);
+  if (r->pid_file >= 0 && !name_file(r->pid_file, path)) return 0;
   put_number(&number, r->child);
   put_bytes(&temporary, path, folder);
-  if (write_unnamed(folder ? temporary.data : ".", path, &number)) return 0;
   put(&temporary, "."); put(&temporary, path + folder);
   put(&temporary, "."); put_number(&temporary, sys0(SYS_getpid));
   if (temporary.full) return failing(r, "open", -ENAMETOOLONG);

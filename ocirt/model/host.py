@@ -85,7 +85,8 @@ class Host:
     :ivar has_systemd: does systemd run this machine (sd_booted(3))?
     :ivar filters: the :class:`~ocirt.plan.filters.Filters` that are kept, or ``None``.
     :ivar observed: what has been looked at on this machine: pairs of a letter and what it is of, and what was found
-        (core/cache.c looks at the same): ``i`` the ids, ``c`` the capabilities, ``t`` the text of a file, ``d`` the
+        (core/cache.c looks at the same): ``i`` the ids, ``c`` the permitted capabilities, ``b`` those of a mask that are in the bounding
+        set, ``t`` the text of a file, ``d`` the
         number of the file system that a path is on, ``g`` cgroup hierarchies, ``o`` the same with the caller's cgroups.
     """
 
@@ -128,6 +129,12 @@ class Host:
         self.observed["d", path] = "-" if found is None else str(found)
         return found
 
+    def bounded(self, mask: int) -> int:
+        """The bits of ``mask`` that are in the bounding set."""
+        found = self.bounding & mask
+        self.observed["b", str(mask)] = str(found)
+        return found
+
     def text(self, path: str) -> str:
         """The text of a small file of /proc."""
         found = self.observed["t", path] = _read(path)
@@ -156,7 +163,12 @@ def _capabilities(host: Host) -> None:
             host.permitted = int(value, 16)
         elif name == "CapBnd":
             host.bounding = int(value, 16)
-    host.observed["c", ""] = f"{host.permitted} {host.bounding}"
+    host.observed["c", ""] = str(host.permitted)
+
+
+def _bounded(host: Host, mask: str) -> None:
+    _capabilities(host)
+    host.bounded(int(mask))
 
 
 def _last_capability(host: Host) -> None:
@@ -231,6 +243,7 @@ _READERS: "dict[str, Callable[[Host], None]]" = {
 
 
 _LOOKS: "dict[str, Callable[[Host, str], object]]" = {"i": lambda host, _: _ids(host), "c": lambda host, _: _capabilities(host),
+          "b": _bounded,
           "g": lambda host, _: _cgroups(host), "d": Host.device, "t": Host.text}
 
 

@@ -29,8 +29,8 @@ TEXT_MAX = 4096
 """Bytes of a value that a test can be asked of."""
 KINDS = {"s": "a string", "i": "a whole number", "f": "a number with a fraction", "t": "true", "b": "false",
          "n": "null", "L": "a list of strings", "R": "annotations"}
-OBSERVED = {"i": "effective user and group", "c": "capabilities", "d": "the file system of", "g": "cgroup hierarchies",
-            "o": "the caller's cgroups", "t": "the text of"}
+OBSERVED = {"i": "effective user and group", "c": "capabilities", "b": "the bounding set, of the bits",
+            "d": "the file system of", "g": "cgroup hierarchies", "o": "the caller's cgroups", "t": "the text of"}
 
 
 class DamagedEntry(ValueError):

@@ -114,7 +114,7 @@ def _limit(value: int) -> str:
 
 
 FORMATS: "dict[str, Callable[[int], str]]" = {
-    "set": _attributes, "clear": _attributes, "recursive_set": _attributes, "recursive_clear": _attributes,
+    "set": _attributes, "top": _attributes, "clear": _attributes, "recursive_set": _attributes, "recursive_clear": _attributes,
     "propagation": _propagation, "flags": _namespaces, "kind": _namespaces, "MakeNode.kind": _node,
     "mode": _octal, "mask": _octal, "soft": _limit, "hard": _limit, "event": _event, "keep": _capabilities,
     "LoadSeccomp.flags": _seccomp_flags, "LoadNotifyingSeccomp.flags": _seccomp_flags, "SetMemoryPolicy.mode": hex,

@@ -47,7 +47,7 @@ namespaces  the verb ``restore``, when criu has made the namespaces, and the fir
 restored a process of its own that enters the container's mount namespace, when criu has restored all but lets nobody go on yet
 """
 
-EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known", "placed")
+EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known", "placed", "networked", "opened")
 """What the runtime and its child (the stage, then init) tell each other, each at most once.
 
 spawned    stage to host: init exists (the message carries its pid and pidfd); the stage sends it by itself
@@ -58,6 +58,8 @@ ready      init to host: everything but the program itself has been applied
 committed  host to init, of an exec program: execute it
 known      host to init: the journal holds init's pid in the runtime's pid namespace; the message carries the pid
 placed     host to the child: its cgroups are there, or systemd has put it into its own, and the limits are written
+networked  init to host: a socket of its new network namespace goes along
+opened     host to init: the file systems that it has made (OpenFilesystem) go along
 """
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
@@ -337,6 +339,12 @@ class OpenMount(Step):
     sentence = "bind {source}"
 
 
+class OpenFilesystem(Step):
+    """Make a new file system as Mount does, for a Mount of init's to mount: its context (fsopen(2)) comes into ``fd``."""
+    fields = {"fd": "fd", "fstype": "text", "source": "text", "options": "texts"}
+    sentence = "make {fstype}"
+
+
 class OpenSocket(Step):
     """Connect to the unix stream socket ``path`` (``--console-socket``, ``--pidfd-socket``)."""
     fields = {"fd": "fd", "path": "text"}
@@ -355,11 +363,17 @@ class Spawn(Step):
     (EACCES) stays in the caller's, with a warning. Where it takes no process (EBUSY: the container has handed on its
     controllers) one that joins a container is made in the cgroup in which that one's first process is, beneath the
     cgroup mount ``hierarchy``.
-    Section init is the container's first process (its pid goes into the journal), whether the host or the stage
-    spawns it."""
-    fields = {"section": "section", "flags": "number", "cgroup": "fd", "stay": "number", "hierarchy": "text"}
-    defaults = {"cgroup": NONE, "stay": 0, "hierarchy": ""}
+    Section init is the container's first process (its pid goes into the journal, with ``later`` 1 by RememberInit),
+    whether the host or the stage spawns it."""
+    fields = {"section": "section", "flags": "number", "cgroup": "fd", "stay": "number", "hierarchy": "text", "later": "number"}
+    defaults = {"cgroup": NONE, "stay": 0, "hierarchy": "", "later": 0}
     sentence = "start the {section} process"
+
+
+class RememberInit(Step):
+    """Write the pid and the start time of the child, which is init, into the journal."""
+    fields = {}
+    sentence = "remember the container's first process"
 
 
 class DenySetgroups(Step):
@@ -430,8 +444,14 @@ class SendPidfd(Step):
     sentence = "send the pidfd of init"
 
 
+class PreparePidFile(Step):
+    """Write init's pid into a file without a name where ``path`` will be, if such a file can be had."""
+    fields = {"path": "text"}
+    sentence = "write the pid file {path}"
+
+
 class WritePidFile(Step):
-    """Write init's pid to ``path`` by rename (``--pid-file``)."""
+    """Give the file with init's pid the name ``path`` (``--pid-file``): the one that PreparePidFile has made, or it is made now."""
     fields = {"path": "text"}
     sentence = "write the pid file {path}"
 
@@ -633,9 +653,16 @@ class SetDomainname(Step):
     sentence = "set the domainname to {name}"
 
 
+class OpenNetwork(Step):
+    """Open a socket of this network namespace into ``fd``."""
+    fields = {"fd": "fd"}
+    sentence = "open a socket in the network namespace"
+
+
 class LoopbackUp(Step):
-    """Bring the interface ``lo`` of this network namespace up."""
-    fields = {}
+    """Bring the interface ``lo`` of this network namespace up, or of the one that the socket in ``socket`` is of."""
+    fields = {"socket": "fd"}
+    defaults = {"socket": NONE}
     sentence = "bring the loopback interface up"
 
 
@@ -677,13 +704,14 @@ class Mount(Step):
     ``set`` are the mount's MOUNT_ATTR_* bits. With ``tmpcopyup`` 1 the content of the directory
     beneath is copied into it, with ``keep_mode`` 1 its permissions are that directory's. A target that is missing
     is made a directory. With ``pinned`` 1 no link may lie on the way to it, and paths beneath it that are masked or
-    made read-only later are found from this mount, whatever has become of the way there meanwhile.
+    made read-only later are found from this mount, whatever has become of the way there meanwhile. The file system is there
+    already where OpenFilesystem has put it into the register ``context``.
     """
     fields = {"fstype": "text", "source": "text", "target": "text", "options": "texts", "set": "number",
               "propagation": "number", "propagation_recursive": "number", "tmpcopyup": "number", "keep_mode": "number",
-              "pinned": "number"}
+              "pinned": "number", "context": "fd"}
     defaults = {"options": (), "set": 0, "propagation": 0, "propagation_recursive": 0, "tmpcopyup": 0, "keep_mode": 0,
-                "pinned": 0}
+                "pinned": 0, "context": NONE}
     sentence = "mount {fstype} at {target}"
 
 
@@ -720,6 +748,18 @@ class SetMountAttributes(Step):
     fields = {"target": "text", "set": "number", "clear": "number", "recursive": "number", "propagation": "number"}
     defaults = {"clear": 0, "recursive": 0, "propagation": 0}
     sentence = "change the mount at {target}"
+
+
+class MountHierarchies(Step):
+    """Mount a file system as Mount does, with the MOUNT_ATTR_* bits ``top``, and in it, each in a directory of its name in ``names``,
+    what is at the host paths ``sources``. Where one is missing what is at the same place of ``otherwise``, if that is not
+    empty, is bound; with ``optional`` 1 it is passed over. Each of ``links`` becomes a symlink to what stands in the same place of
+    ``to``. Then ``set``, ``clear`` and ``propagation`` change all of these mounts; the first keeps ``top``."""
+    fields = {"fstype": "text", "source": "text", "target": "text", "options": "texts", "top": "number", "names": "texts",
+              "sources": "texts", "otherwise": "texts", "optional": "number", "links": "texts", "to": "texts", "set": "number",
+              "clear": "number", "propagation": "number", "context": "fd"}
+    defaults = {"otherwise": (), "optional": 0, "links": (), "to": (), "set": 0, "clear": 0, "propagation": 0, "context": NONE}
+    sentence = "mount cgroups at {target}"
 
 
 class ReconfigureMount(Step):

@@ -1,6 +1,7 @@
 """Mounts in a running container: idmapped ones, links at either end, remounts, propagation, odd sources and targets."""
 
 import os
+import re
 import socket
 import subprocess
 
@@ -193,6 +194,49 @@ def test_a_shared_volume(ocirt, bundle, tmp_path):
         ocirt.ok("delete", "--force", "c1")
     finally:
         subprocess.run(["umount", "--recursive", volumes], check=True, timeout=10)
+
+
+def as_mounted(text, *beneath):
+    """mountinfo without its numbers: those mounts at or beneath the places, in their order."""
+    lines = [re.sub(r"(shared|master|propagate_from):[0-9]+", r"\1", line.split(" ", 3)[3]) for line in text.splitlines()]
+    return [line for line in lines if any([f"{line.split()[1]}/".startswith(place + "/") for place in beneath])]
+
+
+def test_nobody_can_tell_who_has_made_a_mount(ocirt, bundle):
+    """With a network namespace the runtime makes file systems and the mounts of cgroups, while init makes that; else init
+    makes all. Where the host's cgroup mounts are shared both are their slaves."""
+    subprocess.run(["mount", "--make-rshared", "/sys/fs/cgroup"], check=True, timeout=10)
+    try:
+        assert "network" in [each["type"] for each in bundle.config["linux"]["namespaces"]]
+        look = "cat /proc/self/mountinfo; ls -la /dev /sys/fs/cgroup | grep -v ' \\.\\.$' >&2"
+        bundle.shell(look).save()
+        beside = ocirt.ok("run", "--bundle", bundle, "c1")
+        bundle.without_namespace("network").save()
+        alone = ocirt.ok("run", "--bundle", bundle, "c1")
+    finally:
+        subprocess.run(["mount", "--make-rprivate", "/sys/fs/cgroup"], check=True, timeout=10)
+    of_both = [as_mounted(each.out, "/dev", "/sys/fs/cgroup") for each in (beside, alone)]
+    assert of_both[0] == of_both[1] and len(of_both[0]) > 4
+    hierarchies = [line for line in of_both[0] if " - cgroup" in line]
+    assert all([" master" in line and " shared" not in line for line in hierarchies]), hierarchies
+    when = re.compile(r" [A-Z][a-z]{2} +[0-9]+ [0-9:]+ ")
+    assert when.sub(" ", beside.err) == when.sub(" ", alone.err) and "null" in alone.err
+
+
+def test_a_mount_that_the_runtime_cannot_make(ocirt, bundle):
+    """The error is that of the entry, and nothing is left."""
+    bundle.config["mounts"].append({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755", "size=x"]})
+    failed = ocirt.fails("run", "--bundle", bundle.save(), "c1")
+    assert f"mounts[{len(bundle.config['mounts']) - 1}]" in failed and "size" in failed
+    assert ocirt.ok("list", "-q").out == ""
+
+
+def test_a_mount_that_init_cannot_make(ocirt, bundle):
+    """What init says of its failure is not lost, though it ends without having read what the runtime has sent it."""
+    bundle.config["mounts"].insert(0, {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nonsense"]})
+    bundle.save()
+    for _ in range(20):
+        assert "mounts[0]: mount proc at /proc: fsconfig: invalid argument: option nonsense" in ocirt.fails("run", "--bundle", bundle, "c1")
 
 
 def wait_for(path, seconds=10):

@@ -228,48 +228,36 @@ def test_options_are_read_only_where_they_are_known():
 def cgroup_mount(on, *options, type="cgroup", **words):
     entry = {"destination": "/sys/fs/cgroup", "type": type, "source": "cgroup", "options": list(options)}
     made = plan(config(mounts=[entry], linux__cgroupsPath="/box"), on, **words)
-    return shown(made, "init", "Mount", "Bind", "MakeSymlink", "SetMountAttributes")
+    return shown(made, "init", "Mount", "Bind", "MountHierarchies", "SetMountAttributes")
 
 
-def links(rows):
-    return [(fields["path"], fields["to"]) for name, fields in rows
-            if name == "MakeSymlink" and fields["path"].startswith("/sys/")]
+def hierarchies(on, *options, **words):
+    (name, fields), *_ = cgroup_mount(on, *options, **words)
+    assert name == "MountHierarchies"
+    return fields
 
 
 def test_the_hierarchies_are_bound_into_a_tmpfs():
     together = Hierarchy(("cpu", "cpuacct"), f"{ROOT}/cpu,cpuacct", "/")
-    rows = cgroup_mount(host(cgroups=Cgroups([*v1("memory", "name=systemd"), together])), "ro", "nosuid", "rprivate")
-    assert rows[:3] == [
-        ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup", "options": ["mode=755"],
-                   "set": NOSUID | NODEV | NOEXEC, "propagation": PRIVATE, "propagation_recursive": 1}),
-        ("Bind", {"source": "/sys/fs/cgroup/memory/box", "target": "/sys/fs/cgroup/memory", "recursive": 1,
-                  "propagation": PRIVATE, "propagation_recursive": 1}),
-        ("Bind", {"source": "/sys/fs/cgroup/systemd/box", "target": "/sys/fs/cgroup/systemd", "recursive": 1,
-                  "propagation": PRIVATE, "propagation_recursive": 1})]
-    assert links(rows) == [("/sys/fs/cgroup/cpu", "cpu,cpuacct"), ("/sys/fs/cgroup/cpuacct", "cpu,cpuacct")]
-    assert ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": RDONLY | NOSUID, "recursive": 1}) in rows
-
-
-def test_what_the_tmpfs_keeps_is_taken_from_each_hierarchy():
-    rows = cgroup_mount(host(cgroups=Cgroups(v1("memory"))), "ro", "exec")
-    assert rows[0][1]["set"] == NOSUID | NODEV | NOEXEC
-    assert (rows[1][1]["set"], rows[1][1]["clear"]) == (RDONLY, NOEXEC)
-    assert ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": RDONLY}) in rows
+    assert hierarchies(host(cgroups=Cgroups([*v1("memory", "name=systemd"), together])), "ro", "nosuid", "rprivate") == {
+        "fstype": "tmpfs", "source": "tmpfs", "options": ["mode=755"], "target": "/sys/fs/cgroup", "top": NOSUID | NODEV | NOEXEC,
+        "names": ["memory", "systemd", "cpu,cpuacct"],
+        "sources": ["/sys/fs/cgroup/memory/box", "/sys/fs/cgroup/systemd/box", "/sys/fs/cgroup/cpu,cpuacct/box"],
+        "links": ["cpu", "cpuacct"], "to": ["cpu,cpuacct", "cpu,cpuacct"], "set": RDONLY | NOSUID, "propagation": PRIVATE}
 
 
 def test_writable_cgroups():
-    rows = cgroup_mount(host(cgroups=Cgroups(v1("memory"))))
-    assert [name for name, _ in rows].count("SetMountAttributes") == 0 and "set" not in rows[1][1]
+    assert not {"set", "clear"} & set(hierarchies(host(cgroups=Cgroups(v1("memory")))))
 
 
 def test_what_is_passed_over_is_not_bound():
-    rows = cgroup_mount(host(cgroups=Cgroups(v1("memory"))), rootless="true")
-    assert rows[1][1]["optional"] == 1
+    fields = hierarchies(host(cgroups=Cgroups(v1("memory", own="/mine"))), rootless="true")
+    assert (fields["optional"], fields["otherwise"]) == (1, ["/sys/fs/cgroup/memory/mine"])
 
 
 def test_without_cgroups_of_its_own_it_sees_the_callers():
-    rows = cgroup_mount(host(cgroups=Cgroups(v1("memory", own="/mine"))), cgroup_manager="disabled")
-    assert rows[1][1]["source"] == "/sys/fs/cgroup/memory/mine"
+    assert hierarchies(host(cgroups=Cgroups(v1("memory", own="/mine"))), cgroup_manager="disabled")["sources"] == [
+        "/sys/fs/cgroup/memory/mine"]
 
 
 def test_cgroup2_on_a_hybrid_host():
