@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from ..model.config import Config, Resources
     from ..model.host import Hierarchy, Host
     from ..model.request import Request
-    from ..model.text import AnyText
+    from ..model.text import AnyText, Field
     from ..plan import Plan
     from ..plan.steps import Step
     from .oom import Watch
 
 TMPFS = {"fstype": "tmpfs", "source": "tmpfs", "options": ("mode=755",)}
 """In what the hierarchies of cgroup v1 are mounted."""
+HIERARCHIES_TOP = NOSUID | NODEV | NOEXEC
+"""MOUNT_ATTR_* bits of that."""
+DETACHED_TREES = 6, 15
+"""The kernel that mounts into what is attached nowhere."""
 NONE_OF_ITS_OWN = "this container has no cgroups of its own"
 PAUSED = "cannot exec in a paused container (use --ignore-paused to override)"
 
@@ -100,13 +104,12 @@ class Driver:
         """The mount beneath which ``register`` is a directory; empty where there is none."""
         return ""
 
-    def mount(self, mount: "Parsed", in_namespace: bool, context: int) -> "list[Step]":
+    def mount(self, mount: "Parsed", in_namespace: bool) -> "list[Step]":
         """Steps of init for an entry of ``mounts`` with type ``cgroup`` or ``cgroup2``: the container's own cgroups,
         each v1 hierarchy in a directory as on the host. In a cgroup namespace they look like roots.
 
         :param mount: :class:`ocirt.compile.mounts.Parsed`.
         :param in_namespace: is the container in another cgroup namespace than the runtime?
-        :param context: register with the file system :data:`TMPFS`, if the runtime has made it, else ``NONE``.
         :raises HostError: there is no cgroup v2 hierarchy.
         """
         cgroups = self.host.cgroups
@@ -119,16 +122,25 @@ class Driver:
             return [MountCgroup(mount.at, mount.spec, bind=cgroups.unified.mount + self.path(cgroups.unified),
                                 target=mount.target, options=[*mount.superblock, *mount.options], set=mount.set,
                                 clear=mount.clear, **mount.first_propagation())]
-        hierarchies = [(each, each.mount.rpartition("/")[2]) for each in cgroups.hierarchies]
+        return [self.mount_hierarchies(mount, propagation=mount.first_propagation()["propagation"])]
+
+    def fills_detached(self) -> bool:
+        """May the step :meth:`mount_hierarchies` be the host's?"""
+        return self.beside and not self.host.cgroups.is_v2 and self.host.kernel >= DETACHED_TREES
+
+    def mount_hierarchies(self, entry: "Parsed", **fields: "Field") -> MountHierarchies:
+        """The step for the ``entry`` of ``mounts`` with type ``cgroup``, on cgroup v1: its attributes are the entry's, ``fields`` says
+        what becomes of it.
+        """
+        hierarchies = [(each, each.mount.rpartition("/")[2]) for each in self.host.cgroups.hierarchies]
         links = [(controller, name) for each, name in hierarchies for controller in each.controllers
                  if len(each.controllers) > 1 and controller != name]
-        return [MountHierarchies(
-            mount.at, mount.spec, target=mount.target, top=NOSUID | NODEV | NOEXEC, context=context,
-            names=[name for _, name in hierarchies], sources=[each.mount + self.path(each) for each, _ in hierarchies],
+        return MountHierarchies(
+            entry.at, entry.spec, target=entry.target, top=HIERARCHIES_TOP, names=[name for _, name in hierarchies],
+            sources=[each.mount + self.path(each) for each, _ in hierarchies],
             # What has been passed over is not there: then the container is in the caller's own, and sees that, as with runc.
             otherwise=[each.mount + each.own for each, _ in hierarchies] if self.tolerate else (), optional=self.tolerate,
-            links=[link for link, _ in links], to=[to for _, to in links], set=mount.set, clear=mount.clear,
-            propagation=mount.first_propagation()["propagation"], **TMPFS)]
+            links=[link for link, _ in links], to=[to for _, to in links], set=entry.set, clear=entry.clear, **TMPFS, **fields)
 
     def _bind(self, mount: "Parsed", hierarchy: "Hierarchy") -> Bind:
         # As with the others.

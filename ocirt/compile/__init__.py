@@ -9,6 +9,7 @@ from ..model.config import SPEC_VERSION
 from ..plan import Plan
 from ..plan.steps import EVENTS, Commit, KillInit, OpenSocket, PreparePidFile, Receive, Send, SendPidfd, WritePidFile, WriteState
 from . import devices, hooks, notify, paths, sysctl
+from .beside import Beside
 from .mounts import Mounts
 from .namespaces import Namespaces
 from .process import Process, check_terminal
@@ -46,15 +47,16 @@ def compile(config: "Config", request: "Request", host: "Host") -> Plan:
     cgroup = cgroups.choose(config, request, host, plan)
     namespaces.overlap(cgroup)
     mounts = Mounts(config, request, host, plan, namespaces, rootfs, cgroup)
+    beside = Beside(plan, namespaces, rootfs, cgroup, mounts)
     process = Process(config.process, config.linux, request, host, plan, namespaces) if config.has("process") else None
     network = _net_devices(config, host, plan, namespaces)
     rdt = rdt_of(config, request, host, plan)
     filters = Seccomp(config, config.process.no_new_privileges, host, plan) if process else None
 
-    plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt)
+    plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, beside, process, filters, network, rdt)
     score, stage = process.oom_score() if process else [], namespaces.stage(cgroup.wait())
     plan.sections["stage"] = score + stage if stage else []
-    plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, process, filters)
+    plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, beside, process, filters)
     if process and filters:
         plan.sections["starting"] = notify.listen(request)
         plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"),
@@ -75,7 +77,7 @@ def later(config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgro
 
 
 def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespaces, rootfs: Rootfs, cgroup: "Driver",
-          mounts: Mounts, process: Process | None, filters: Seccomp | None, network: "NetDevices | None",
+          mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None, network: "NetDevices | None",
           rdt: "Rdt | None") -> "list[Step]":
     pidfd = plan.register() if request.pidfd_socket is not None else None
     steps = cgroup.before(config.linux.resources)
@@ -92,12 +94,12 @@ def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespac
         steps.append(OpenSocket("--pidfd-socket", "", fd=pidfd, path=request.text("pidfd-socket", plan.trace)))
     if process and filters:
         steps += process.capabilities.warn() + filters.open()
-    steps += namespaces.spawn(cgroup, cgroup.place(config.linux.resources))
-    if rdt:
-        steps += rdt.join()
-    if filters:
-        steps += filters.leave()
-    steps += mounts.beside() + namespaces.beside()
+    steps += namespaces.spawn(cgroup, cgroup.place(config.linux.resources)) + beside.begin()
+    after_pid = (rdt.join() if rdt else []) + (filters.leave() if filters else [])
+    if after_pid:
+        steps += beside.remember() + after_pid + beside.mount()
+    else:
+        steps += beside.mount() + beside.remember()
     if _waits_early(config):
         steps.append(_receive("mounted"))
         if network:
@@ -119,11 +121,11 @@ def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespac
 
 
 def _init(config: "Config", host: "Host", score: "list[Step]", namespaces: Namespaces, rootfs: Rootfs,
-          cgroup: "Driver", mounts: Mounts, process: Process | None, filters: Seccomp | None) -> "list[Step]":
-    steps = namespaces.begin() + ([] if namespaces.has_stage else cgroup.wait()) + cgroup.join() + score + namespaces.enter()
+          cgroup: "Driver", mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None) -> "list[Step]":
+    steps = namespaces.begin() + beside.lend() + ([] if namespaces.has_stage else cgroup.wait()) + cgroup.join() + score + namespaces.enter()
     if filters:
         steps += filters.wait()
-    steps += rootfs.open() + mounts.make()
+    steps += beside.receive() + rootfs.open() + mounts.make(beside.receive_for)
     if not mounts.has_own_dev:
         steps += devices.make(config.linux.devices, bind=namespaces.has_user or host.in_user_namespace)
     if process:

@@ -8,14 +8,15 @@ the tables goes to the file system as it is. Of contradicting options the last o
 from ..cgroups import TMPFS
 from ..errors import ConfigError
 from ..model.text import Table, quote
-from ..plan.steps import (EVENTS, NODEV, NODIRATIME, NOEXEC, NONE, NOSUID, NOSYMFOLLOW, PASSED, PRIVATE, RDONLY, SHARED,
-                          SLAVE, UNBINDABLE, Bind, Mount, OpenFilesystem, OpenMount, Receive, ReconfigureMount, Send,
-                          SetMountAttributes)
+from ..plan.steps import (NODEV, NODIRATIME, NOEXEC, NONE, NOSUID, NOSYMFOLLOW, PRIVATE, RDONLY, SHARED, SLAVE,
+                          UNBINDABLE, Bind, Mount, OpenMount, ReconfigureMount, SetMountAttributes)
 from . import notify
 from .namespaces import CGROUP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..cgroups import Driver
     from ..model.config import Config
     from ..model.config import Mount as Entry
@@ -82,10 +83,6 @@ VIRTUAL = ("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "d
 PINNED = ("proc", "sysfs")
 """What is masked and made read-only in them must be theirs: nobody who can change the rootfs, or a volume that a link of
 the image leads to, may put a fake in between (CVE-2019-19921, CVE-2025-31133)."""
-
-
-APART = ("tmpfs", "devpts", "cgroup")
-"""Entries for which a file system is made that belongs to no namespace but the user's."""
 
 
 class _Attributes:
@@ -204,9 +201,10 @@ class Mounts:
 
     Most are made by init alone. The source of a bind is opened by the runtime before it (:meth:`open`) where init could
     not: in a user namespace it may not reach the path; ids are mapped by whoever is privileged over the file system; and
-    only in the runtime's mount namespace is there a peer of the host's mount, which a shared volume is to be. And where the
-    runtime has made the cgroups beside init it goes on with file systems that are the same in all namespaces (:meth:`beside`).
-    Init mounts these, too: mounts are listed as they have been made, and that is to be the order of the config.
+    only in the runtime's mount namespace is there a peer of the host's mount, which a shared volume is to be. And it may make
+    new ones while init is at work (:mod:`.beside`).
+
+    :ivar made: id of a Parsed -> register with its mount, which the runtime has made.
     """
 
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan", namespaces: "Namespaces",
@@ -216,8 +214,7 @@ class Mounts:
         self.parsed = [Parsed(entry) for entry in config.mounts]
         self._opened: list[Step] = []
         self._notify = self._notify_bind(request) if config.has("process") else []
-        apart = [each for each in self.parsed if cgroup.beside and each.fstype in APART]
-        self._contexts = {id(each): plan.register() for each in apart[:PASSED]}
+        self.made: dict[int, int] = {}
         self._binds = {id(each): self._bind(each) for each in self.parsed if each.is_bind and not each.is_remount}
 
     @property
@@ -229,19 +226,12 @@ class Mounts:
         """Steps of the host, after the namespaces to join have been opened and before init is spawned."""
         return self._opened
 
-    def beside(self) -> "list[Step]":
-        """Steps of the host once the cgroups are there and init is at work."""
-        made: list[Step] = [OpenFilesystem(each.at, SPEC, fd=self._contexts[id(each)], **self._filesystem(each))
-                            for each in self.parsed if id(each) in self._contexts]
-        return [*made, self._handed(Send)] if made else []
+    def make(self, before: "Callable[[Parsed], list[Step]]" = lambda _: []) -> "list[Step]":
+        """Steps of init that mount them. What must be writable until all is set up stays so until :meth:`finish`.
 
-    def _handed(self, kind: "type[Send] | type[Receive]") -> "Step":
-        contexts = list(self._contexts.values())
-        return kind("mounts", SPEC, event=EVENTS.index("opened"), first=contexts[0], count=len(contexts))
-
-    def make(self) -> "list[Step]":
-        """Steps of init that mount them. What must be writable until all is set up stays so until :meth:`finish`."""
-        return [step for _, steps in self.each() for step in steps] + self._notify
+        :param before: gives the steps that come before those of an entry.
+        """
+        return [step for each, steps in self.each() for step in [*before(each), *steps]] + self._notify
 
     def each(self) -> "list[tuple[Parsed, list[Step]]]":
         """The entries (:class:`Parsed`) with the steps that each makes."""
@@ -250,15 +240,18 @@ class Mounts:
     def _steps(self, each: Parsed) -> "list[Step]":
         if each.is_remount:
             return self._remount(each)
-        context = self._contexts.get(id(each), NONE)
-        steps: list[Step] = [self._handed(Receive)] if context != NONE and context == min(self._contexts.values()) else []
         if each.is_bind:
-            steps.append(self._binds[id(each)])
+            steps: list[Step] = [self._binds[id(each)]]
+        elif each.fstype == "cgroup" and id(each) in self.made:
+            self._only_binds(each)
+            flag = each.first_propagation()["propagation"]
+            steps = [Mount(each.at, SPEC, target=each.target, mount=self.made[id(each)], propagation=flag,
+                           propagation_recursive=int(flag != 0), **TMPFS)]
         elif each.fstype in ("cgroup", "cgroup2"):
             self._only_binds(each)
-            steps += self.cgroup.mount(each, self.namespaces.has(CGROUP), context)
+            steps = self.cgroup.mount(each, self.namespaces.has(CGROUP))
         else:
-            steps.append(self._mount(each, context))
+            steps = [self._mount(each)]
         return steps + each.propagate(each.propagations[1:])
 
     def _notify_bind(self, request: "Request") -> "list[Step]":
@@ -276,10 +269,8 @@ class Mounts:
         return [SetMountAttributes(each.at, SPEC, target=each.target, set=RDONLY)
                 for each in self.parsed if not each.is_remount and each.is_readonly_late()]
 
-    def _filesystem(self, each: Parsed) -> "dict[str, Field]":
-        """The fields of a new file system."""
-        if each.fstype == "cgroup":
-            return TMPFS
+    def filesystem(self, each: Parsed) -> "dict[str, Field]":
+        """The fields of a step that makes the new file system of an entry."""
         options: list[AnyText] = [*each.superblock, *each.options]
         if self.config.linux.has("mountLabel"):
             from .labels import mount_option
@@ -287,9 +278,15 @@ class Mounts:
         if each.set & RDONLY and not each.is_readonly_late() and each.fstype not in VIRTUAL:
             options.insert(0, "ro")
         source = each.entry.source
-        return {"fstype": each.fstype, "source": each.fstype if source is None else source, "options": options}
+        return {"fstype": each.fstype, "source": each.fstype if source is None else source,
+                "target": each.target, "options": options}
 
-    def _mount(self, each: Parsed, context: int) -> Mount:
+    @staticmethod
+    def first_attributes(each: Parsed) -> int:
+        """The MOUNT_ATTR_* bits of a mount that is not finished yet."""
+        return each.set & ~RDONLY if each.is_readonly_late() else each.set
+
+    def _mount(self, each: Parsed) -> Mount:
         if not each.fstype:
             raise ConfigError(each.entry.at("type"), "nothing", "a file system, or bind or rbind among the options")
         self._only_binds(each)
@@ -298,9 +295,9 @@ class Mounts:
             raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
         # As runc: a tmpfs that is given no mode has that of the directory it covers.
         keeps = is_tmpfs and not any([option.starts_with("mode=") for option in each.options])
-        return Mount(each.at, SPEC, target=each.target, set=each.set & ~RDONLY if each.is_readonly_late() else each.set,
-                     tmpcopyup=int("tmpcopyup" in each.flags), keep_mode=int(keeps), pinned=int(each.fstype in PINNED),
-                     context=context, **each.first_propagation(), **self._filesystem(each))
+        return Mount(each.at, SPEC, set=self.first_attributes(each), tmpcopyup=int("tmpcopyup" in each.flags),
+                     keep_mode=int(keeps), pinned=int(each.fstype in PINNED), mount=self.made.get(id(each), NONE),
+                     **each.first_propagation(), **self.filesystem(each))
 
     @staticmethod
     def _only_binds(each: Parsed) -> None:

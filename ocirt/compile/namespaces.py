@@ -7,8 +7,8 @@ shows what lies below the cgroup that its maker is in.
 
 from ..errors import ConfigError, HostError
 from ..model.text import Template, quote
-from ..plan.steps import (EVENTS, BecomeRoot, DenySetgroups, JoinNamespace, LoopbackUp, NewKeyring, OpenNamespace, OpenNetwork,
-                          Receive, RememberInit, Send, SetDomainname, SetDumpable, SetHostname, Spawn, Unshare, WriteIdMap,
+from ..plan.steps import (EVENTS, BecomeRoot, DenySetgroups, JoinNamespace, LoopbackUp, NewKeyring, OpenNamespace,
+                          Receive, Send, SetDomainname, SetDumpable, SetHostname, Spawn, Unshare, WriteIdMap,
                           WriteTimeOffsets)
 
 TYPE_CHECKING = False
@@ -133,8 +133,7 @@ class Namespaces:
         the first child, and sees the host's paths, it makes the one while the runtime makes the others."""
         if self.new & NETWORK and not self.has_stage and not self.has_user:
             cgroup.make_beside()
-            if cgroup.beside:
-                self.later, self._network = NETWORK, self.plan.register()
+            self.later = NETWORK if cgroup.beside else 0
 
     # ---- steps ----
 
@@ -152,8 +151,7 @@ class Namespaces:
         steps: list[Step] = [Spawn("linux.namespaces", SPEC, section=section, flags=flags, cgroup=cgroup.register,
                        stay=cgroup.stay, later=int(self.later != 0)), *placing]
         if not self.has_stage:
-            # Init waits for nothing but its cgroups.
-            return steps + ([RememberInit("linux.namespaces", SPEC)] if self.later else []) + self._map()
+            return steps + self._map()
         spawned: list[Step] = [Receive("linux.namespaces", SPEC, event=EVENTS.index("spawned"))]
         return steps + (self._map() + spawned if self._stage_has_user else spawned + self._map())
 
@@ -226,17 +224,7 @@ class Namespaces:
 
     def begin(self) -> "list[Step]":
         """Steps of init before all others."""
-        if not self.later:
-            return []
-        return [Unshare("linux.namespaces", SPEC, flags=self.later), OpenNetwork("linux.namespaces", SPEC, fd=self._network),
-                self._networked(Send)]
-
-    def beside(self) -> "list[Step]":
-        """Steps of the host while init is at work: through a socket of the network namespace it need not enter that."""
-        return [self._networked(Receive), LoopbackUp("linux.namespaces", SPEC, socket=self._network)] if self.later else []
-
-    def _networked(self, kind: "type[Send] | type[Receive]") -> "Step":
-        return kind("linux.namespaces", SPEC, event=EVENTS.index("networked"), first=self._network, count=1)
+        return [Unshare("linux.namespaces", SPEC, flags=self.later)] if self.later else []
 
     def _loopback(self) -> "list[Step]":
         return [LoopbackUp("linux.namespaces", SPEC)] if self.new & NETWORK else []

@@ -67,7 +67,8 @@ class Rootfs:
         self.before, self.after = PROPAGATIONS[name]
         self.is_shared = self.after == SHARED
         self._overlay = self._overlay_step()
-        self._tree = plan.register() if namespaces.hides_paths and not self._overlay else NONE
+        self._hidden = namespaces.hides_paths and not self._overlay
+        self._tree = plan.register() if self._hidden else NONE
 
     def beneath_bundle(self, path: "Text") -> "Text | Template":
         """The Text ``path``, which is relative to the bundle, as an absolute path."""
@@ -75,8 +76,18 @@ class Rootfs:
 
     def reach(self) -> "list[Step]":
         """Steps of the host that open what init may not reach."""
-        return [] if self._tree == NONE else [OpenMount("root.path", ROOT, fd=self._tree, source=self.path, recursive=1,
-                                                        propagation=self.before)]
+        return [self._open()] if self._hidden else []
+
+    def opened_by_host(self, register: int) -> "list[Step] | None":
+        """Steps of the host that open the rootfs into ``register``, for :meth:`open` to go on with; ``None`` where that is
+        init's to do alone."""
+        if self._overlay or self._hidden or self.aside:
+            return None
+        self._tree = register
+        return [self._open()]
+
+    def _open(self) -> OpenMount:
+        return OpenMount("root.path", ROOT, fd=self._tree, source=self.path, recursive=1, propagation=self.before)
 
     def open(self) -> "list[Step]":
         """Steps of init that make the rootfs a mount of this mount namespace."""

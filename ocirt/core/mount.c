@@ -181,14 +181,21 @@ int do_open_filesystem(struct run *r, const struct step_open_filesystem *s) {
   return 0;
 }
 
+static int new_mount(struct run *r, const struct step_mount *s) {
+  if (NUMBER(context) < 0) return detached(r, create_as(r, TEXT(fstype), TEXT(source), TEXTS(options)), NUMBER(set));
+  int context = r->fds[s->context];
+  r->fds[s->context] = -1;
+  return detached(r, context, NUMBER(set));
+}
+
 // With `kept` a second descriptor of the mount stays open.
 static int mount_new(struct run *r, const struct step_mount *s, int *kept) {
-  int context = NUMBER(context) >= 0 ? r->fds[s->context] : create_as(r, TEXT(fstype), TEXT(source), TEXTS(options));
-  int mount = detached(r, context, NUMBER(set));
+  int mount = !s->detached && NUMBER(mount) >= 0 ? r->fds[s->mount] : new_mount(r, s);
   if (mount < 0) return mount;
   if (kept && (*kept = sys_fcntl(mount, F_DUPFD_CLOEXEC, 3)) < 0) { sys_close(mount); return failing(r, "fcntl", *kept); }
   int error = set_propagation(r, mount, NUMBER(propagation), NUMBER(propagation_recursive));
   if (error) { sys_close(mount); return error; }
+  if (s->detached) { r->fds[s->mount] = mount; return 0; }
   int covered = s->keep_mode ? resolve(r->rootfs, TEXT(target), O_PATH | O_DIRECTORY) : -1;
   if (covered >= 0) error = copy_mode(covered, mount);
   sys_close(covered);
@@ -315,7 +322,7 @@ int do_reconfigure_mount(struct run *r, const struct step_reconfigure_mount *s) 
 
 int do_mount_cgroup(struct run *r, const struct step_mount_cgroup *s) {
   struct step_mount fresh = {.head = s->head, .fstype = s->fstype, .source = s->fstype, .target = s->target,
-    .options = s->options, .set = s->set, .context = -1, .propagation = s->propagation, .propagation_recursive = s->propagation_recursive};
+    .options = s->options, .set = s->set, .context = -1, .mount = -1, .propagation = s->propagation, .propagation_recursive = s->propagation_recursive};
   int error = do_mount(r, &fresh);
   if (error != -EPERM && error != -EBUSY) return error;
   r->detail.used = r->detail.full = 0;
@@ -331,19 +338,21 @@ static int bind_hierarchy(struct run *r, const struct step_mount_hierarchies *s,
   int tree = open_source(TEXTS(sources)->items[i], 1, 0);
   if (tree == -ENOENT && TEXTS(otherwise)->count) tree = open_source(TEXTS(otherwise)->items[i], 1, 0);
   if (tree == -ENOENT && s->optional) return 0;
-  if (tree < 0) return failing(r, "open_tree", tree);
+  if (tree < 0) return tree;
   int error = sys_mkdir(top, name, 0755);
-  const char *call = error ? "mkdir" : "move_mount";
   if (!error) error = (int)sys5(SYS_move_mount, tree, "", top, name, MOVE_MOUNT_F_EMPTY_PATH);
   sys_close(tree);
-  return error < 0 ? failing(r, call, error) : 0;
+  return error;
 }
 
 static int fill_hierarchies(struct run *r, const struct step_mount_hierarchies *s, int top) {
   const struct texts *links = TEXTS(links), *to = TEXTS(to);
   int error = 0;
   for (uint32_t i = 0; i < TEXTS(names)->count; i++)
-    if ((error = bind_hierarchy(r, s, top, i))) return error;
+    if ((error = bind_hierarchy(r, s, top, i))) {
+      put(&r->detail, TEXTS(sources)->items[i]);
+      return failing(r, "bind", error);
+    }
   for (uint32_t i = 0; i < links->count; i++)
     if ((error = (int)sys3(SYS_symlinkat, to->items[i], top, links->items[i])) < 0) return failing(r, "symlink", error);
   if (s->set | s->clear | s->propagation) error = sys_mount_setattr(top, AT_RECURSIVE, s->set, s->clear, s->propagation);
@@ -354,9 +363,10 @@ static int fill_hierarchies(struct run *r, const struct step_mount_hierarchies *
 int do_mount_hierarchies(struct run *r, const struct step_mount_hierarchies *s) {
   const struct texts *names = TEXTS(names), *others = TEXTS(otherwise);
   struct step_mount fresh = {.head = s->head, .fstype = s->fstype, .source = s->source, .target = s->target,
-    .options = s->options, .set = s->top, .context = s->context};
+    .options = s->options, .set = s->top, .context = -1, .mount = -1};
   if (names->count != TEXTS(sources)->count || (others->count && others->count != names->count) || TEXTS(links)->count != TEXTS(to)->count)
     return failing(r, "check", -EINVAL);
+  if (s->detached) return fill_hierarchies(r, s, r->fds[s->mount]);
   int top, error = mount_new(r, &fresh, &top);
   if (error) return error;
   error = fill_hierarchies(r, s, top);

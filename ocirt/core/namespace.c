@@ -197,5 +197,6 @@ int do_loopback_up(struct run *r, const struct step_loopback_up *s) {
   if (fd < 0) return failing(r, "socket", fd);
   int error = sys_ioctl(fd, 0x8914 /* SIOCSIFFLAGS */, &lo);
   sys_close(fd);
+  if (NUMBER(socket) >= 0) r->fds[s->socket] = -1;  // it would keep the namespace
   return error < 0 ? failing(r, "SIOCSIFFLAGS", error) : 0;
 }

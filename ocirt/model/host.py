@@ -75,6 +75,8 @@ class Host:
 
     :ivar euid, egid: effective ids of the caller.
     :ivar permitted, bounding: its capability sets, bits as in capabilities(7).
+    :ivar kernel: its version, two numbers (uname(2)). Not among what is observed: programs are kept in a tmpfs, which no kernel
+        survives.
     :ivar last_capability: number of the last capability the kernel knows.
     :ivar in_user_namespace: is the caller in another user namespace than the initial one?
     :ivar denies_setgroups: does its user namespace deny setgroups(2)?
@@ -90,8 +92,9 @@ class Host:
         number of the file system that a path is on, ``g`` cgroup hierarchies, ``o`` the same with the caller's cgroups.
     """
 
-    __slots__ = ("observed", "euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace",
+    __slots__ = ("observed", "kernel", "euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace",
                  "denies_setgroups", "cgroups", "has_systemd", "files", "seccomp_flags", "resctrl", "filters")
+    kernel: tuple[int, int]
     euid: int
     egid: int
     permitted: int
@@ -171,6 +174,11 @@ def _bounded(host: Host, mask: str) -> None:
     host.bounded(int(mask))
 
 
+def _kernel(host: Host) -> None:
+    major, minor = posix.uname().release.split(".")[:2]
+    host.kernel = int(major), int(minor[:len(minor) - len(minor.lstrip("0123456789"))])
+
+
 def _last_capability(host: Host) -> None:
     host.last_capability = int(host.text("/proc/sys/kernel/cap_last_cap"))
 
@@ -236,7 +244,7 @@ def _filters(host: Host) -> None:
 
 _READERS: "dict[str, Callable[[Host], None]]" = {
     "euid": _ids, "egid": _ids, "permitted": _capabilities, "bounding": _capabilities,
-    "last_capability": _last_capability, "in_user_namespace": _in_user_namespace,
+    "kernel": _kernel, "last_capability": _last_capability, "in_user_namespace": _in_user_namespace,
     "denies_setgroups": _denies_setgroups, "cgroups": _cgroups, "has_systemd": _has_systemd, "files": _files,
     "seccomp_flags": _seccomp_flags, "resctrl": _resctrl, "filters": _filters,
 }

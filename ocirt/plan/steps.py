@@ -47,7 +47,7 @@ namespaces  the verb ``restore``, when criu has made the namespaces, and the fir
 restored a process of its own that enters the container's mount namespace, when criu has restored all but lets nobody go on yet
 """
 
-EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known", "placed", "networked", "opened")
+EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known", "placed", "unshared", "opened", "filled")
 """What the runtime and its child (the stage, then init) tell each other, each at most once.
 
 spawned    stage to host: init exists (the message carries its pid and pidfd); the stage sends it by itself
@@ -58,8 +58,9 @@ ready      init to host: everything but the program itself has been applied
 committed  host to init, of an exec program: execute it
 known      host to init: the journal holds init's pid in the runtime's pid namespace; the message carries the pid
 placed     host to the child: its cgroups are there, or systemd has put it into its own, and the limits are written
-networked  init to host: a socket of its new network namespace goes along
-opened     host to init: the file systems that it has made (OpenFilesystem) go along
+unshared   init to host: it has its namespaces; a socket of its network and file systems that belong to them go along
+opened     host to init: the mounts that it has made go along
+filled     host to init: those go along into which it has bound cgroups
 """
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
@@ -340,9 +341,9 @@ class OpenMount(Step):
 
 
 class OpenFilesystem(Step):
-    """Make a new file system as Mount does, for a Mount of init's to mount: its context (fsopen(2)) comes into ``fd``."""
-    fields = {"fd": "fd", "fstype": "text", "source": "text", "options": "texts"}
-    sentence = "make {fstype}"
+    """Make the new file system of a Mount to come: its context (fsopen(2)) comes into ``fd``."""
+    fields = {"fd": "fd", "fstype": "text", "source": "text", "target": "text", "options": "texts"}
+    sentence = "mount {fstype} at {target}"
 
 
 class OpenSocket(Step):
@@ -704,14 +705,16 @@ class Mount(Step):
     ``set`` are the mount's MOUNT_ATTR_* bits. With ``tmpcopyup`` 1 the content of the directory
     beneath is copied into it, with ``keep_mode`` 1 its permissions are that directory's. A target that is missing
     is made a directory. With ``pinned`` 1 no link may lie on the way to it, and paths beneath it that are masked or
-    made read-only later are found from this mount, whatever has become of the way there meanwhile. The file system is there
-    already where OpenFilesystem has put it into the register ``context``.
+    made read-only later are found from this mount, whatever has become of the way there meanwhile.
+
+    With a register ``context`` the file system is what OpenFilesystem has put there. With ``detached`` 1 the mount is not
+    attached yet and comes into ``mount``; else, where that is a register, the mount is what is in it.
     """
     fields = {"fstype": "text", "source": "text", "target": "text", "options": "texts", "set": "number",
               "propagation": "number", "propagation_recursive": "number", "tmpcopyup": "number", "keep_mode": "number",
-              "pinned": "number", "context": "fd"}
+              "pinned": "number", "context": "fd", "detached": "number", "mount": "fd"}
     defaults = {"options": (), "set": 0, "propagation": 0, "propagation_recursive": 0, "tmpcopyup": 0, "keep_mode": 0,
-                "pinned": 0, "context": NONE}
+                "pinned": 0, "context": NONE, "detached": 0, "mount": NONE}
     sentence = "mount {fstype} at {target}"
 
 
@@ -754,11 +757,13 @@ class MountHierarchies(Step):
     """Mount a file system as Mount does, with the MOUNT_ATTR_* bits ``top``, and in it, each in a directory of its name in ``names``,
     what is at the host paths ``sources``. Where one is missing what is at the same place of ``otherwise``, if that is not
     empty, is bound; with ``optional`` 1 it is passed over. Each of ``links`` becomes a symlink to what stands in the same place of
-    ``to``. Then ``set``, ``clear`` and ``propagation`` change all of these mounts; the first keeps ``top``."""
+    ``to``. Then ``set``, ``clear`` and ``propagation`` change all of these mounts; the first keeps ``top``. With ``detached`` 1
+    the file system is the mount in ``mount``, which is not attached yet and has ``top``: that is possible since Linux 6.15."""
     fields = {"fstype": "text", "source": "text", "target": "text", "options": "texts", "top": "number", "names": "texts",
               "sources": "texts", "otherwise": "texts", "optional": "number", "links": "texts", "to": "texts", "set": "number",
-              "clear": "number", "propagation": "number", "context": "fd"}
-    defaults = {"otherwise": (), "optional": 0, "links": (), "to": (), "set": 0, "clear": 0, "propagation": 0, "context": NONE}
+              "clear": "number", "propagation": "number", "detached": "number", "mount": "fd"}
+    defaults = {"otherwise": (), "optional": 0, "links": (), "to": (), "set": 0, "clear": 0, "propagation": 0, "detached": 0,
+                "mount": NONE}
     sentence = "mount cgroups at {target}"
 
 

@@ -40,7 +40,7 @@ def able_host() -> Host:
     """A host that can do whatever a config asks for."""
     everything = (1 << 64) - 1
     hierarchies = [Hierarchy((name,), f"/sys/fs/cgroup/{name}", "/") for name in CONTROLLERS]
-    return Host(euid=0, egid=0, permitted=everything, bounding=everything, last_capability=63, in_user_namespace=False,
+    return Host(kernel=(6, 18), euid=0, egid=0, permitted=everything, bounding=everything, last_capability=63, in_user_namespace=False,
                 denies_setgroups=False, has_systemd=True, files=_Everything(),
                 cgroups=Cgroups(hierarchies, Hierarchy((), "/sys/fs/cgroup/unified", "/")))
 

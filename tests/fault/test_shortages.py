@@ -145,7 +145,7 @@ def test_no_pids(ocirt, bundle):
 def test_no_memory_for_init(ocirt, bundle):
     """A memory limit that init itself does not fit into: the error says so."""
     failed = 0
-    for limit in (1 << 16, 1 << 18, 1 << 20):
+    for limit in (1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20):
         bundle.config["linux"]["resources"] = {"memory": {"limit": limit, **({} if V2 else {"swap": limit})}}
         bundle.save()
         failed += fails_cleanly(ocirt, ocirt.create(bundle, "c1"))

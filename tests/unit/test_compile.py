@@ -10,8 +10,8 @@ from ocirt.model.config import parse
 from ocirt.plan.steps import EVENTS
 from tests.unit.plans import DATA, config, host, names, plan, request, shown, steps, values
 
-READY, MAPPED, PLACED, OPENED, NETWORKED = [
-    EVENTS.index(name) for name in ("ready", "mapped", "placed", "opened", "networked")]
+READY, MAPPED, PLACED = [EVENTS.index(name) for name in ("ready", "mapped", "placed")]
+UNSHARED, OPENED, FILLED = [EVENTS.index(name) for name in ("unshared", "opened", "filled")]
 
 
 @pytest.fixture(scope="module")
@@ -32,37 +32,18 @@ def test_host_section(spec):
     assert [fields["inherit"] for _, fields in made if "inherit" in fields] == [["cpuset.cpus", "cpuset.mems"]]
     assert [(fields["fd"], fields.get("file")) for _, fields in made] == [(9, None), *[(fd, "tasks") for fd in range(9)]]
     assert names(spec, "host")[:4] == ["MakeCgroup", "OpenSocket", "Spawn", "MakeCgroup"]
-    assert names(spec, "host")[-14:] == ["WriteCgroup", "Send", "RememberInit", *["OpenFilesystem"] * 4, "Send", "Receive", "LoopbackUp",
-                                         "PreparePidFile", "Receive", "Commit", "WritePidFile"]
+    assert names(spec, "host")[-5:] == ["RememberInit", "PreparePidFile", "Receive", "Commit", "WritePidFile"]
     assert shown(spec, "host", "OpenSocket", "Spawn", "Send", "Receive", "PreparePidFile", "WritePidFile") == [
-        ("OpenSocket", {"fd": 15, "path": "/socket"}),
+        ("OpenSocket", {"fd": 25, "path": "/socket"}),
         ("Spawn", {"section": "init", "flags": 0x2C020000, "cgroup": 9, "later": 1}),
         ("Send", {"event": PLACED, "first": 0, "count": 9}),
-        ("Send", {"event": OPENED, "first": 11, "count": 4}),
-        ("Receive", {"event": NETWORKED, "first": 10, "count": 1}),
+        ("Receive", {"event": UNSHARED, "first": 18, "count": 4}),
+        ("Send", {"event": OPENED, "first": 10, "count": 7}),
+        ("Send", {"event": FILLED, "first": 17, "count": 1}),
         ("PreparePidFile", {"path": "/pid"}),
         ("Receive", {"event": READY}),
         ("WritePidFile", {"path": "/pid"}),
     ]
-
-
-def test_what_the_runtime_does_while_init_is_at_work(spec):
-    """New file systems that are the same in every namespace, and the loopback device."""
-    assert shown(spec, "host", "OpenFilesystem", "LoopbackUp") == [
-        ("OpenFilesystem", {"fd": 11, "fstype": "tmpfs", "source": "tmpfs", "options": ["mode=755", "size=65536k"]}),
-        ("OpenFilesystem", {"fd": 12, "fstype": "devpts", "source": "devpts",
-                            "options": ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]}),
-        ("OpenFilesystem", {"fd": 13, "fstype": "tmpfs", "source": "shm", "options": ["mode=1777", "size=65536k"]}),
-        ("OpenFilesystem", {"fd": 14, "fstype": "tmpfs", "source": "tmpfs", "options": ["mode=755"]}),
-        ("LoopbackUp", {"socket": 10}),
-    ]
-
-
-def test_what_belongs_to_a_namespace_is_inits():
-    entries = [{"destination": "/x", "type": kind, "source": kind} for kind in ("proc", "mqueue", "sysfs", "ramfs")]
-    made = plan(config(linux__namespaces=[{"type": "mount"}, {"type": "network"}], mounts=entries), host())
-    assert not shown(made, "host", "OpenFilesystem") and len(shown(made, "init", "Mount")) == 4
-    assert all(["context" not in fields for _, fields in shown(made, "init", "Mount")])
 
 
 def test_limits_are_written_before_anything_joins(spec):
@@ -82,44 +63,46 @@ def test_without_a_network_namespace_all_is_made_before_init():
 
 def test_init_section_up_to_the_root(spec):
     rows = shown(spec, "init")
-    assert rows[:4] == [("Unshare", {"flags": 0x40000000}), ("OpenNetwork", {"fd": 10}),
-                        ("Send", {"event": NETWORKED, "first": 10, "count": 1}),
-                        ("Receive", {"event": PLACED, "first": 0, "count": 9})]
-    rows = rows[3:]
-    mounted = [each.mount.rpartition("/")[2] for each in host().cgroups.hierarchies]
-    assert rows[1:14] == [
+    assert rows[:7] == [
+        ("Unshare", {"flags": 0x40000000}),
+        ("OpenNetwork", {"fd": 18}),
+        ("OpenFilesystem", {"fd": 19, "fstype": "proc", "source": "proc", "target": "/proc", "options": []}),
+        ("OpenFilesystem", {"fd": 20, "fstype": "mqueue", "source": "mqueue", "target": "/dev/mqueue", "options": []}),
+        ("OpenFilesystem", {"fd": 21, "fstype": "sysfs", "source": "sysfs", "target": "/sys", "options": []}),
+        ("Send", {"event": UNSHARED, "first": 18, "count": 4}),
+        ("Receive", {"event": PLACED, "first": 0, "count": 9})]
+    assert rows[7:21] == [
         *[("JoinCgroup", {"fd": fd}) for fd in range(9)],
         ("SetDumpable", {"value": 0}),
         ("NewKeyring", {"name": "_ses.c1"}),
+        ("Receive", {"event": OPENED, "first": 10, "count": 7}),
         ("SetPropagation", {"propagation": 1 << 19, "recursive": 1}),
-        ("OpenRootfs", {"path": "/bundle/rootfs"}),
+        ("OpenRootfs", {"path": "/bundle/rootfs", "tree": 10}),
     ]
-    assert rows[14:22] == [
-        ("Mount", {"fstype": "proc", "source": "proc", "target": "/proc", "pinned": 1}),
-        ("Receive", {"event": OPENED, "first": 11, "count": 4}),
+    assert rows[21:29] == [
+        ("Mount", {"fstype": "proc", "source": "proc", "target": "/proc", "pinned": 1, "mount": 11}),
         ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/dev", "options": ["mode=755", "size=65536k"],
-                   "set": 0x22, "context": 11}),
+                   "set": 0x22, "mount": 12}),
         ("Mount", {"fstype": "devpts", "source": "devpts", "target": "/dev/pts",
-                   "options": ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"], "set": 0xA, "context": 12}),
+                   "options": ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"], "set": 0xA, "mount": 13}),
         ("Mount", {"fstype": "tmpfs", "source": "shm", "target": "/dev/shm", "options": ["mode=1777", "size=65536k"],
-                   "set": 0xE, "context": 13}),
-        ("Mount", {"fstype": "mqueue", "source": "mqueue", "target": "/dev/mqueue", "set": 0xE}),
-        ("Mount", {"fstype": "sysfs", "source": "sysfs", "target": "/sys", "set": 0xF, "pinned": 1}),
-        ("MountHierarchies", {
-            "fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup", "options": ["mode=755"], "top": 0xE,
-            "names": mounted, "sources": [f"/sys/fs/cgroup/{name}/c1" for name in mounted], "set": 0xF, "clear": 0x70, "context": 14}),
+                   "set": 0xE, "mount": 14}),
+        ("Mount", {"fstype": "mqueue", "source": "mqueue", "target": "/dev/mqueue", "set": 0xE, "mount": 15}),
+        ("Mount", {"fstype": "sysfs", "source": "sysfs", "target": "/sys", "set": 0xF, "pinned": 1, "mount": 16}),
+        ("Receive", {"event": FILLED, "first": 17, "count": 1}),
+        ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup", "options": ["mode=755"], "mount": 17}),
     ]
 
 
 def test_init_section_from_devices_to_the_program(spec):
-    rows = shown(spec, "init")[25:]
+    rows = shown(spec, "init")[29:]
     assert [name for name, _ in rows[:6]] == ["MakeNode"] * 6
     assert rows[0] == ("MakeNode", {"path": "/dev/null", "kind": 0o020000, "major": 1, "minor": 3, "mode": 0o666})
     assert [(fields["path"], fields["to"]) for _, fields in rows[6:12]] == [
         ("/dev/ptmx", "pts/ptmx"), ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"),
         ("/dev/stdout", "/proc/self/fd/1"), ("/dev/stderr", "/proc/self/fd/2"), ("/dev/core", "/proc/kcore")]
     assert rows[12:17] == [
-        ("MakeConsole", {"fd": 15, "uid": 0, "height": 0, "width": 0, "device": 1}),
+        ("MakeConsole", {"fd": 25, "uid": 0, "height": 0, "width": 0, "device": 1}),
         ("MakeDirectory", {"path": "/", "mode": 0o755}),
         ("PivotRoot", {}),
         ("SetMountAttributes", {"target": "/", "set": 1}),
