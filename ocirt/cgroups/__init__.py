@@ -143,7 +143,7 @@ class Driver:
             links=[link for link, _ in links], to=[to for _, to in links], set=entry.set, clear=entry.clear, **TMPFS, **fields)
 
     def _bind(self, mount: "Parsed", hierarchy: "Hierarchy") -> Bind:
-        # As with the others.
+        # What has been passed over is not there, as in mount_hierarchies.
         more: dict[str, str] = {"otherwise": hierarchy.mount + hierarchy.own} if self.tolerate else {}
         return Bind(mount.at, mount.spec, source=hierarchy.mount + self.path(hierarchy), target=mount.target, recursive=1,
                     set=mount.set, clear=mount.clear, optional=self.tolerate, **more, **mount.first_propagation())

@@ -36,6 +36,8 @@ class Beside:
         self.is_on, self.before = namespaces.later != 0, rootfs.before
         self.cgroup, self.mounts = cgroup, mounts
         self.entries: list[Parsed] = []
+        self.ordinary: list[Parsed] = []
+        self.cgroups: list[Parsed] = []
         self.root: list[Step] | None = None
         if not self.is_on:
             return
@@ -70,13 +72,13 @@ class Beside:
 
     def receive_for(self, entry: "Parsed") -> "list[Step]":
         """Before the mount of an entry."""
-        return [self._filled(Receive)] if self.entries and self.cgroups[:1] == [entry] else []
+        return [self._filled(Receive)] if self.cgroups[:1] == [entry] else []
 
     # ---- steps of the host, once the cgroups are there ----
 
     def begin(self) -> "list[Step]":
         """What init need not be waited for."""
-        return self._open(OUTER) if self.is_on else []
+        return self._open(OUTER)
 
     def remember(self) -> "list[Step]":
         """Init's pid into the journal: Spawn has left that out, because it takes as long as init has to wait for its cgroups."""

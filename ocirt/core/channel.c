@@ -23,17 +23,21 @@ int send_message_with(int socket, const struct message *message, const int *fds,
 
 int send_message(int socket, const struct message *message, int fd) { return send_message_with(socket, message, &fd, fd >= 0); }
 
+long receive_any(int socket, struct msghdr *head) {
+  long n;
+  int resets = 0;
+  // A reset, which the kernel tells once, is an end that had not read all of ours. What it said before is there still.
+  do n = sys3(SYS_recvmsg, socket, head, MSG_CMSG_CLOEXEC); while (n == -EINTR || (n == -ECONNRESET && !resets++));
+  return n == -ECONNRESET ? 0 : n;
+}
+
 int receive_message_with(int socket, struct message *message, int *fds, unsigned count) {
   union rights control;
   struct iovec part = {message, sizeof *message};
   struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space,
                         .msg_controllen = CMSG_LEN(count * sizeof *fds)};
   for (unsigned i = 0; i < count; i++) fds[i] = -1;
-  long n;
-  int resets = 0;
-  // A reset, which the kernel tells once, is an end that had not read all of ours. What it said before is there still.
-  do n = sys3(SYS_recvmsg, socket, &head, MSG_CMSG_CLOEXEC); while (n == -EINTR || (n == -ECONNRESET && !resets++));
-  if (n == -ECONNRESET) return 0;
+  long n = receive_any(socket, &head);
   if (n <= 0) return (int)n;
   struct cmsghdr *right = CMSG_FIRSTHDR(&head);
   if (right && right->cmsg_level == SOL_SOCKET && right->cmsg_type == SCM_RIGHTS)

@@ -197,6 +197,7 @@ struct message {
   uint32_t step;              // offset into the step area
   char call[32], detail[900];
 };
+long receive_any(int socket, struct msghdr *head);  // recvmsg(2); 0 where the other side has gone
 int send_message(int socket, const struct message *message, int fd);
 int receive_message(int socket, struct message *message, int *fd);  // 1, 0 at the end, or negative errno
 // The same with up to PASSED descriptors; those that did not come are -1.

@@ -99,9 +99,8 @@ static int hear(struct run *r, int criu, struct answer *a, int *fd) {
   struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
   *fd = -1;
   *a = (struct answer){0};
-  long n;
-  do n = sys3(SYS_recvmsg, criu, &head, MSG_CMSG_CLOEXEC); while (n == -EINTR);
-  if (n == 0 || n == -ECONNRESET) return 0;
+  long n = receive_any(criu, &head);
+  if (n == 0) return 0;
   if (n < 0) return failing(r, "recvmsg", (int)n);
   struct cmsghdr *right = CMSG_FIRSTHDR(&head);
   if (right && right->cmsg_level == SOL_SOCKET && right->cmsg_type == SCM_RIGHTS) memcpy(fd, CMSG_DATA(right), sizeof *fd);

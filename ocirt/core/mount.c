@@ -181,7 +181,7 @@ int do_open_filesystem(struct run *r, const struct step_open_filesystem *s) {
   return 0;
 }
 
-static int new_mount(struct run *r, const struct step_mount *s) {
+static int new_detached(struct run *r, const struct step_mount *s) {
   if (NUMBER(context) < 0) return detached(r, create_as(r, TEXT(fstype), TEXT(source), TEXTS(options)), NUMBER(set));
   int context = r->fds[s->context];
   r->fds[s->context] = -1;
@@ -189,8 +189,8 @@ static int new_mount(struct run *r, const struct step_mount *s) {
 }
 
 // With `kept` a second descriptor of the mount stays open.
-static int mount_new(struct run *r, const struct step_mount *s, int *kept) {
-  int mount = !s->detached && NUMBER(mount) >= 0 ? r->fds[s->mount] : new_mount(r, s);
+static int mount_keeping(struct run *r, const struct step_mount *s, int *kept) {
+  int mount = !s->detached && NUMBER(mount) >= 0 ? r->fds[s->mount] : new_detached(r, s);
   if (mount < 0) return mount;
   if (kept && (*kept = sys_fcntl(mount, F_DUPFD_CLOEXEC, 3)) < 0) { sys_close(mount); return failing(r, "fcntl", *kept); }
   int error = set_propagation(r, mount, NUMBER(propagation), NUMBER(propagation_recursive));
@@ -214,7 +214,7 @@ static int mount_new(struct run *r, const struct step_mount *s, int *kept) {
   return attach(r, mount, target);
 }
 
-int do_mount(struct run *r, const struct step_mount *s) { return mount_new(r, s, 0); }
+int do_mount(struct run *r, const struct step_mount *s) { return mount_keeping(r, s, 0); }
 
 // Kernels from 6.7 on take one option a layer, older ones all layers in one.
 static int add_layers(struct run *r, int context, const struct texts *lower, int in_one) {
@@ -367,7 +367,7 @@ int do_mount_hierarchies(struct run *r, const struct step_mount_hierarchies *s) 
   if (names->count != TEXTS(sources)->count || (others->count && others->count != names->count) || TEXTS(links)->count != TEXTS(to)->count)
     return failing(r, "check", -EINVAL);
   if (s->detached) return fill_hierarchies(r, s, r->fds[s->mount]);
-  int top, error = mount_new(r, &fresh, &top);
+  int top, error = mount_keeping(r, &fresh, &top);
   if (error) return error;
   error = fill_hierarchies(r, s, top);
   sys_close(top);
