@@ -2,6 +2,8 @@
 #pragma once
 #include "sys.h"
 
+#include <stdarg.h>
+
 #include "journal.h"
 #include "program.h"
 
@@ -42,6 +44,10 @@ void put_json(struct buffer *to, const char *text);              // quoted and e
 void put_layer(struct buffer *to, const char *path);             // one of several paths separated by colons: escaped
 void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds);  // RFC 3339, UTC; nanoseconds < 0: none
 void put_error(struct buffer *to, int error);                    // as Go writes it: "no such file or directory"
+// Appends text with %s (text), %d (int), %l (int64_t), %j (text as JSON) and %e (int: an error number, as put_error writes it).
+// vformat returns the first error number among the arguments, 0 without one.
+void format(struct buffer *to, const char *pattern, ...);
+int vformat(struct buffer *to, const char *pattern, va_list arguments);
 int parse_number(const char *text, int64_t *number);             // whole text, decimal; 0 or -1
 int write_all(int fd, const char *data, size_t size);            // 0 or negative errno
 long read_file(int dir, const char *path, char *data, size_t size);  // bytes read, NUL added; or negative errno
@@ -57,7 +63,7 @@ struct failure { const char *phase, *path; int error; };
 extern struct failure failure;
 void log_line(const char *level, const char *message);
 void log_error(const char *message);           // to the log, and as plain text to standard error where the log is a file
-_Noreturn void fail(const char *format, ...);  // log_error with %s, %d and %e (an error number), and the end
+_Noreturn void fail(const char *pattern, ...);  // log_error of what format() makes of this, and the end
 
 // ---- status.c: the lines of --status-fd; nothing without it ----
 

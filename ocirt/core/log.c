@@ -1,7 +1,6 @@
 // The log: lines as runc's logrus writes them, to the file of --log or to standard error.
 #include "core.h"
 
-#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
@@ -100,21 +99,13 @@ void log_error(const char *text) {
   write_all(2, line.data, line.used);
 }
 
-void fail(const char *format, ...) {
+void fail(const char *pattern, ...) {
   BUFFER(message, LOG_LINE);
   va_list arguments;
-  va_start(arguments, format);
-  for (const char *at = format; *at; at++) {
-    if (*at != '%') put_bytes(&message, at, 1);
-    else if (*++at == 's') put(&message, va_arg(arguments, const char *));
-    else if (*at == 'd') put_number(&message, va_arg(arguments, int));
-    else if (*at == 'e') {
-      int error = va_arg(arguments, int);
-      put_error(&message, error);
-      if (!failure.error) failure.error = error < 0 ? -error : error;
-    }
-  }
+  va_start(arguments, pattern);
+  int error = vformat(&message, pattern, arguments);
   va_end(arguments);
+  if (!failure.error) failure.error = error < 0 ? -error : error;
   log_error(message.data);
   sys_exit(logging.status);
 }

@@ -49,6 +49,14 @@ static inline int sys_open(int dir, const char *path, int flags, int mode) {
   return (int)sys4(SYS_openat, dir, path, flags | O_CLOEXEC, mode);
 }
 static inline void sys_close(int fd) { if (fd >= 0) sys1(SYS_close, fd); }
+// `CLOSING int fd = …;` closes the descriptor on every way out of its block; `return release(&fd);` hands it to the caller instead.
+static inline void close_at_end(int *fd) { sys_close(*fd); }
+#define CLOSING __attribute__((cleanup(close_at_end)))
+static inline int release(int *fd) {
+  int released = *fd;
+  *fd = -1;
+  return released;
+}
 static inline long sys_read(int fd, void *data, size_t size) { return sys3(SYS_read, fd, data, size); }
 static inline long sys_write(int fd, const void *data, size_t size) { return sys3(SYS_write, fd, data, size); }
 static inline int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {

@@ -97,6 +97,37 @@ void put_error(struct buffer *to, int error) {
   put(to, text + 1);
 }
 
+int vformat(struct buffer *to, const char *pattern, va_list arguments) {
+  int first_error = 0;
+  for (const char *at = pattern; *at; at++) {
+    size_t plain = strcspn(at, "%");
+    put_bytes(to, at, plain);
+    at += plain;
+    if (!*at) break;
+    switch (*++at) {
+      case 's': put(to, va_arg(arguments, const char *)); break;
+      case 'j': put_json(to, va_arg(arguments, const char *)); break;
+      case 'd': put_number(to, va_arg(arguments, int)); break;
+      case 'l': put_number(to, va_arg(arguments, int64_t)); break;
+      case 'e': {
+        int error = va_arg(arguments, int);
+        put_error(to, error);
+        if (!first_error) first_error = error;
+        break;
+      }
+      default: put_bytes(to, at, 1);
+    }
+  }
+  return first_error;
+}
+
+void format(struct buffer *to, const char *pattern, ...) {
+  va_list arguments;
+  va_start(arguments, pattern);
+  vformat(to, pattern, arguments);
+  va_end(arguments);
+}
+
 int parse_number(const char *text, int64_t *number) {
   int negative = *text == '-';
   uint64_t value = 0;
