@@ -24,6 +24,9 @@ REFUSED = [
 CLONE_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID and NET: flags by which clone(2) would make a namespace."""
 EPERM, ENOSYS = 1, 38
+BIND_OPTIONS = ["rbind", "rro", "rnosuid", "rnodev", "rprivate"]
+"""Options of a bind mount that a sandbox may read. The recursive ones hold for the mounts below it too: ``ro`` would leave
+those writable. ``rprivate`` keeps out what the host mounts below it later, which would come with the host's options."""
 
 
 def sandbox(args: Sequence[str], *, memory: int | None = 256 << 20, processes: int | None = 64,
@@ -46,7 +49,9 @@ def sandbox(args: Sequence[str], *, memory: int | None = 256 << 20, processes: i
     :param env: environment variables, besides a PATH.
     :param cwd: the directory it starts in.
     :param uid: its user, who needs no name; ``gid`` its group.
-    :param binds: directories and files that it may read, ``{"/in/the/container": "/on/the/host"}``.
+    :param binds: directories and files of the host that it may read, ``{"/in/the/container": "/on/the/host"}``, with all
+        that is mounted below them; what the host mounts there later does not appear. The runtime makes a mount point that
+        is missing in the root file system. Read-only holds for files: who may connect to a Unix socket still may.
     :param cgroup: ``linux.cgroupsPath``, its cgroup; by default one named by the container's id.
     """
     rootless = os.geteuid() != 0
@@ -83,7 +88,7 @@ def sandbox(args: Sequence[str], *, memory: int | None = 256 << 20, processes: i
             {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs",
              "options": ["nosuid", "nodev", "mode=1777", f"size={scratch}"]},
             *[{"destination": inside, "type": "bind", "source": os.path.abspath(outside),
-               "options": ["rbind", "ro", "nosuid", "nodev"]} for inside, outside in (binds or {}).items()],
+               "options": BIND_OPTIONS} for inside, outside in (binds or {}).items()],
         ],
         "linux": linux,
     }

@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import signal
+import stat
 import subprocess
 import time
 
@@ -582,3 +583,50 @@ def test_sandbox_binds_read_only(image, runtime, tmp_path):
     result = run(config=config, rootfs=image, runtime=runtime)
     (image / "data").unlink(missing_ok=True)
     assert result.text == "given" and b"Read-only file system" in result.stderr
+
+
+@pytest.fixture
+def tree_of_mounts(tmp_path, image):
+    """A directory of the host with a file system of its own below it, in which everybody may write; and a function that
+    mounts one more there."""
+    top = tmp_path / "tree"
+    (top / "below").mkdir(parents=True)
+    (top / "later").mkdir()
+
+    def mount(name):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777,dev,suid", "tmpfs", top / name], check=True, timeout=LIMIT)
+    subprocess.run(["mount", "--bind", "--make-shared", top, top], check=True, timeout=LIMIT)
+    mount("below")
+    os.mknod(top / "below/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    (top / "below/null").chmod(0o666)
+    yield top, mount
+    subprocess.run(["umount", "--recursive", top], check=True, timeout=LIMIT)
+    (image / "data").rmdir()  # the mount point that the runtime has made
+
+
+def test_sandbox_binds_are_read_only_below_too(image, runtime, tree_of_mounts):
+    """What is mounted beneath the directory is as little the sandbox's as the directory: no file is written there, no device
+    opened, no program gets its owner's rights."""
+    top, _ = tree_of_mounts
+    script = ("for each in /data /data/below; do echo x > $each/written; done; cat /data/below/null;"
+              "grep ' /data' /proc/self/mountinfo")
+    result = run(config=config_for("sh", "-c", script, binds={"/data": str(top)}), rootfs=image, runtime=runtime)
+    assert result.stderr.count(b"Read-only file system") == 2 and b"/data/below/null': Permission denied" in result.stderr
+    options = {line.split()[4]: set(line.split()[5].split(",")) for line in result.text.splitlines()}
+    assert set(options) == {"/data", "/data/below"}
+    assert all(each >= {"ro", "nosuid", "nodev"} for each in options.values())
+    assert sorted(os.listdir(top)) == ["below", "later"] and os.listdir(top / "below") == ["null"]
+
+
+def test_what_the_host_mounts_later_below_a_bind_is_not_the_sandboxs(box, image, runtime, tree_of_mounts):
+    """It would come writable: the flags of a bind are those of the mounts that there were."""
+    top, mount = tree_of_mounts
+    config = config_for("sh", "-c", "echo ready; read word; echo x > /data/later/written", binds={"/data": str(top)})
+    with Container.create(config=config, rootfs=image, runtime=runtime, stdin=PIPE, stdout=PIPE) as container:
+        container.start()
+        assert container.stdout.readline() == b"ready\n"
+        mount("later")
+        container.stdin.write(b"go\n")
+        container.stdin.close()
+        assert container.wait(LIMIT) != 0
+    assert os.listdir(top / "later") == []
