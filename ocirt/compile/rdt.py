@@ -1,12 +1,15 @@
 """linux.intelRdt: config-linux.md, "IntelRdt". Imported only where it is set.
 
 A container without ``closID`` has a group of its own, called like itself, which goes with it. A group that is named is
-shared: made where it is missing, if there is a schema for it, and never removed with a container.
+shared: made where it is missing, if there is a schema for it, and never removed with a container. If the named group
+exists already, a helper (``ocirt/helpers/resctrl.py``) refuses a create whose l3CacheSchema or memBwSchema differs from
+what the group has.
 """
 
 from ..errors import ConfigError, HostError, RequestError, reason
+from ..model.json import encode
 from ..model.text import bound, quote
-from ..plan.steps import JoinResctrlGroup, MakeResctrlGroup, RemoveResctrlGroup, WriteResctrlSchema
+from ..plan.steps import JoinResctrlGroup, MakeResctrlGroup, RemoveResctrlGroup, RunHelper, WriteResctrlSchema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +47,8 @@ class Rdt:
         if self.rdt.enable_monitoring:
             self.monitoring = "mon_groups/" + self.id if self.name == "/" else self.group + "/mon_groups/" + self.id
         self.schemas = self._schemas()
+        self.compared = [(path, line) for path, line, compared in self.schemas if compared]
+        self.record = plan.register() if self.compared else None
 
     def _schemas(self) -> list[tuple[str, str, bool]]:
         """The lines for the file schemata in the spec's order: JSON path, line, is it compared with a group that
@@ -65,9 +70,12 @@ class Rdt:
         """Steps of the host, before the child."""
         at = AT if self.name is None else f"{AT}.closID"
         make = self.name is None or bool(self.schemas)
-        steps: list[Step] = [MakeResctrlGroup(at, SPEC, root=self.root, path=self.group, make=int(make))]
-        steps += [WriteResctrlSchema(path, SPEC, root=self.root, path=self.group, value=line, compare=int(compare))
-                  for path, line, compare in self.schemas]
+        steps: list[Step] = []
+        if self.record is not None:
+            data = [encode(each) for each in (self.root, bound(self.group), *[word for pair in self.compared for word in pair])]
+            steps.append(RunHelper(AT, SPEC, helper="resctrl", data="[" + ",".join(data) + "]", record=self.record))
+        steps.append(MakeResctrlGroup(at, SPEC, root=self.root, path=self.group, make=int(make)))
+        steps += [WriteResctrlSchema(path, SPEC, root=self.root, path=self.group, value=line) for path, line, _ in self.schemas]
         if self.monitoring is not None:
             steps.append(MakeResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring, make=1))
         return steps
@@ -109,7 +117,7 @@ def change(config: "Config", request: "Request", host: "Host", plan: "Plan",
         raise HostError(f"{rdt.root}/{bound(rdt.group)}/schemata", reason(error)) from None
 
     def write(flag: str, line: str) -> "Step":
-        return WriteResctrlSchema(flag, SPEC, root=rdt.root, path=rdt.group, value=line, compare=0)
+        return WriteResctrlSchema(flag, SPEC, root=rdt.root, path=rdt.group, value=line)
 
     # A resource that is not there cannot be written either.
     back = [write(flag, present.get(line.partition(":")[0], line)) for flag, line in reversed(list(schemas.items()))]

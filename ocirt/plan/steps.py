@@ -288,9 +288,8 @@ class MakeResctrlGroup(Step):
 
 
 class WriteResctrlSchema(Step):
-    """Write the line ``value`` into the group's file schemata. With ``compare`` 1 a group that was there before must
-    give the same to each domain that the line names."""
-    fields = {"root": "text", "path": "text", "value": "text", "compare": "number"}
+    """Write the line ``value`` into the group's file schemata."""
+    fields = {"root": "text", "path": "text", "value": "text"}
     sentence = "write {value} to {root}/{path}/schemata"
 
 

@@ -1,8 +1,11 @@
 """linux.intelRdt (config-linux.md, IntelRdt) to steps."""
 
+import json
+
 import pytest
 
 from ocirt.errors import ConfigError, HostError
+from ocirt.helpers.resctrl import agrees
 from ocirt.model.host import mounted
 from tests.unit.plans import config, names, no_cgroups, plan, shown
 
@@ -21,9 +24,9 @@ def kinds(made, section="host"):
 def test_a_group_of_its_own():
     made = compiled(memBwSchema="MB:0=20", l3CacheSchema="L3:0=f", schemata=["L2:0=1"], enableMonitoring=True)
     assert kinds(made) == [
-        ("MakeResctrlGroup", {"path": "c1", "make": 1}), ("WriteResctrlSchema", {"path": "c1", "value": "L3:0=f", "compare": 0}),
-        ("WriteResctrlSchema", {"path": "c1", "value": "MB:0=20", "compare": 0}),
-        ("WriteResctrlSchema", {"path": "c1", "value": "L2:0=1", "compare": 0}),
+        ("MakeResctrlGroup", {"path": "c1", "make": 1}), ("WriteResctrlSchema", {"path": "c1", "value": "L3:0=f"}),
+        ("WriteResctrlSchema", {"path": "c1", "value": "MB:0=20"}),
+        ("WriteResctrlSchema", {"path": "c1", "value": "L2:0=1"}),
         ("MakeResctrlGroup", {"path": "c1/mon_groups/c1", "make": 1}),
         ("JoinResctrlGroup", {"path": "c1"}), ("JoinResctrlGroup", {"path": "c1/mon_groups/c1"})]
     assert kinds(made, "delete") == [("RemoveResctrlGroup", {"path": "c1/mon_groups/c1", "keep": 0}), ("RemoveResctrlGroup", {"path": "c1", "keep": 0})]
@@ -46,7 +49,18 @@ def test_the_group(properties, path, make):
 
 def test_what_is_compared_with_a_group_that_is_there():
     made = compiled(closID="gold", memBwSchema="MB:0=20", l3CacheSchema="L3:0=f", schemata=["L2:0=1"])
-    assert [fields["compare"] for name, fields in kinds(made) if name == "WriteResctrlSchema"] == [1, 1, 0]
+    (fields,) = [fields for name, fields in shown(made, "host") if name == "RunHelper"]
+    compared = ["linux.intelRdt.l3CacheSchema", "L3:0=f", "linux.intelRdt.memBwSchema", "MB:0=20"]
+    assert (fields["helper"], json.loads(fields["data"])) == ("resctrl", [ROOT, "gold", *compared])
+    host = names(made, "host")
+    assert host.index("RunHelper") < host.index("MakeResctrlGroup")
+
+
+@pytest.mark.parametrize("wanted, agreed", [
+    ("L3:0=7f0;1=1f", True), ("L3:1=01F;0=07f0", True), ("L3:1=1f;", True), ("MB:0=20", True), ("L3:0=7f1", False), ("L3:2=1f", False),
+    ("L2:0=7f0", False), ("MB:0=30", False), ("L3:", False), ("L3", False), ("L3:0", False), ("L3:x=1", False)])
+def test_whether_a_group_that_exists_agrees(wanted, agreed):
+    assert agrees(["    L3:0=7f0;1=1f", "    MB:0=20;1=70", ""], wanted) == agreed
 
 
 def test_monitoring_of_the_default_group():
