@@ -86,7 +86,9 @@ namespaces, seccomp and whatever else a config.json may ask for, as one JSON obj
     "validate": """\
 Prints every error in config.json, a line each, sorted by their place: the JSON path, what was found and
 what was expected, in the words of create, which stops at the first. Nothing is printed for a valid one.
-What only the host lacks is no error here. The exit status is 1 if there are errors.""",
+What only the host lacks is no error here. After the errors stand warnings, for names that create ignores:
+unknown properties (not annotations), unknown options of bind mounts, unknown capabilities. With --strict
+they are errors. The exit status is 1 if there are errors.""",
 }
 
 

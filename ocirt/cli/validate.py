@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def run(line: "CommandLine") -> int:
     """Print the errors, sorted by their place in the document: a line each, in the words of create, or a JSON array.
-    A valid config prints nothing (an empty array).
+    After them come the warnings, which ``--strict`` makes errors. A valid config prints nothing (an empty array).
 
     :returns: the exit status, 1 where there are errors.
     :raises OcirtError: the file cannot be read, or this Python has no jsonschema.
@@ -23,11 +23,15 @@ def run(line: "CommandLine") -> int:
     bundle = line.arguments[0] if line.arguments else "."
     data = read(options.config or os.path.join(bundle, "config.json"), "--config" if options.config else "")
     need("validate", "jsonschema")
-    from ..validate import validate
-    errors = validate(data)
+    from ..validate import validate, warnings
+    errors, doubts = validate(data), warnings(data)
+    if options.strict:
+        errors, doubts = errors + doubts, []
+    levels = [*[("error", each) for each in errors], *[("warning", each) for each in doubts]]
     if options.format == "json":
-        rows = [{"path": error.path, "found": str(error.found), "expected": error.expected} for error in errors]
+        rows = [{"level": level, "path": each.path, "found": str(each.found), "expected": each.expected}
+                for level, each in levels]
         write(json.dumps(rows, indent=2) + "\n")
     else:
-        write("".join([f"{error}\n" for error in errors]))
+        write("".join([f"{'warning: ' if level == 'warning' else ''}{each}\n" for level, each in levels]))
     return 1 if errors else 0

@@ -1,12 +1,13 @@
-"""What is wrong with a config.json: all of it at once.
+"""What is wrong with a config.json, and what is likely to be: all of it at once.
 
 Two views are put together: that of the schema (:mod:`.schema`), which knows every property, and that of the compiler
 (:mod:`.semantic`), which knows what create will say. Where both find something at one place create's sentence stands.
+Apart from these errors stand warnings (:mod:`.typos`): names that create ignores, as the specification wants it to.
 """
 
 from ..errors import ConfigError
 from ..model.json import parse
-from . import schema, semantic
+from . import schema, semantic, typos
 from .place import order
 
 
@@ -24,3 +25,15 @@ def validate(data: bytes) -> list[ConfigError]:
     for each in [*semantic.errors(members, copy), *schema.errors("config", members)]:
         found.setdefault(each.path, each)
     return sorted(found.values(), key=lambda error: order(members, error.path))
+
+
+def warnings(data: bytes) -> list[ConfigError]:
+    """The names in the config that the bytes ``data`` hold that nothing reads, sorted by their place.
+
+    :returns: list of :class:`~ocirt.errors.ConfigError`, which create does not raise; empty for what is no JSON.
+    """
+    try:
+        members, _ = parse(data)
+    except ConfigError:
+        return []
+    return sorted(typos.warnings(members), key=lambda warning: order(members, warning.path))

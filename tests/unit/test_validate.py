@@ -11,7 +11,7 @@ from ocirt.cli.parser import parse as command_line
 from ocirt.compile import compile
 from ocirt.errors import ConfigError, HostError, RequestError
 from ocirt.model.config import parse
-from ocirt.validate import validate
+from ocirt.validate import validate, warnings
 from ocirt.validate.place import join, order, split
 from tests.unit.plans import DATA, config, host, request
 
@@ -142,6 +142,65 @@ def test_many_errors():
     assert len(errors(members)) == 600
 
 
+# ---- warnings: names that nothing reads ----
+
+def doubts(members):
+    return [str(warning).removeprefix("config.json: ") for warning in warnings(json.dumps(members).encode())]
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("*.json")), ids=lambda path: path.stem)
+def test_what_engines_write_has_no_warning(path):
+    assert warnings(path.read_bytes()) == []
+
+
+@pytest.mark.parametrize("changes, expected", [
+    ({"proces": {}}, ["proces: found an unknown property, expected process"]),
+    ({"process__noNewPrivelages": True}, ["process.noNewPrivelages: found an unknown property, expected noNewPrivileges"]),
+    ({"process__Terminal": True}, ["process.Terminal: found an unknown property, expected terminal"]),
+    ({"linux__resources": {"memory": {"limits": 5}, "pids": {"limit": 5, "zzz": 1}}},
+     ["linux.resources.memory.limits: found an unknown property, expected limit",
+      "linux.resources.pids.zzz: found an unknown property, expected a property of the runtime specification"]),
+    ({"mounts": [{"destination": "/a", "source": "/a", "option": ["rbind"]}]},
+     ["mounts[0].option: found an unknown property, expected options"]),
+    ({"linux__resources": {"rdma": {"mlx5": {"hcaHandels": 5}}}},
+     ["linux.resources.rdma.mlx5.hcaHandels: found an unknown property, expected hcaHandles"]),
+    # What is no property, or is one elsewhere, is a name of its writer's.
+    ({"annotations": {"anything": "x"}, "linux__sysctl": {"net.anything": "1"}, "vm": {}, "windows": {"x": 1}}, []),
+    ({"process__commandLine": "x", "process__user__username": "x"}, []),
+    ({"mounts": [{"destination": "/a", "source": "/a", "options": ["rbind", "readonly"]}]},
+     ['mounts[0].options[1]: found "readonly", which a bind mount ignores, expected "ro"']),
+    ({"mounts": [{"destination": "/a", "source": "/a", "type": "bind", "options": ["roo", "nosiud", "size=5m"]}]},
+     ['mounts[0].options[0]: found "roo", which a bind mount ignores, expected "ro"',
+      'mounts[0].options[1]: found "nosiud", which a bind mount ignores, expected "nosuid"',
+      'mounts[0].options[2]: found "size=5m", which a bind mount ignores, expected an option of a bind mount, like "ro"']),
+    # A file system refuses what it does not know; and these are options of binds.
+    ({"mounts": [{"destination": "/a", "type": "tmpfs", "source": "a", "options": ["size=5m", "roo"]}]}, []),
+    ({"mounts": [{"destination": "/a", "source": "/a", "options": ["bind", "idmap=uids=0-1-1;gids=0-1-1", "rro", "defaults"]}]}, []),
+    ({"process__capabilities": {"bounding": ["CAP_KILL", "CAP_SYS_ADMN"], "ambient": ["net_admin", "WHAT"]}},
+     ['process.capabilities.bounding[1]: found "CAP_SYS_ADMN", which is no capability, expected "CAP_SYS_ADMIN"',
+      'process.capabilities.ambient[0]: found "net_admin", which is no capability, expected "CAP_NET_ADMIN"',
+      'process.capabilities.ambient[1]: found "WHAT", which is no capability, expected a name of capabilities(7), like "CAP_KILL"']),
+    # What is of a wrong type is an error, and no warning besides.
+    ({"process__capabilities": 5, "mounts": 5}, []),
+    ({"mounts": [5, {"options": 5}, {"options": [5]}], "process__capabilities": {"bounding": 5, "ambient": [5]}}, []),
+    ({"process": 5}, []),
+])
+def test_names_that_nothing_reads(changes, expected):
+    """config.md, Extensibility: unknown properties may be told, and are no errors."""
+    assert doubts(config(**changes)) == expected
+
+
+def test_what_is_warned_of_is_no_error():
+    members = config(proces={}, process__capabilities={"bounding": ["CAP_X"]},
+                     mounts=[{"destination": "/a", "source": "/a", "options": ["rbind", "readonly"]}])
+    assert errors(members) == []
+    compile(parse(json.dumps(members).encode()), request(), host())
+
+
+def test_no_warnings_of_what_is_no_json():
+    assert warnings(b"{") == []
+
+
 # ---- places ----
 
 @pytest.mark.parametrize("path, parts", [
@@ -185,7 +244,22 @@ def test_json_and_config(tmp_path, capfd):
     path.write_text(json.dumps(config(process__oomScoreAdj=1001)))
     status, out = run(capfd, "--config", path, "--format=json")
     assert (status, json.loads(out)) == (1, [{
-        "path": "process.oomScoreAdj", "found": "1001", "expected": "a number from -1000 to 1000"}])
+        "level": "error", "path": "process.oomScoreAdj", "found": "1001", "expected": "a number from -1000 to 1000"}])
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_warnings_and_strict(tmp_path, capfd, strict):
+    """Warnings come after the errors and leave the status; with --strict they are errors."""
+    path = tmp_path / "config.json"
+    flag = ["--strict"] if strict else []
+    line = "config.json: process.terminl: found an unknown property, expected terminal\n"
+    path.write_text(json.dumps(config(process__terminl=True)))
+    assert run(capfd, *flag, tmp_path) == (1 if strict else 0, line if strict else "warning: " + line)
+    status, out = run(capfd, *flag, "--format", "json", tmp_path)
+    assert [row["level"] for row in json.loads(out)] == ["error" if strict else "warning"]
+    path.write_text(json.dumps(config(process__terminl=True, root__path=7)))
+    status, out = run(capfd, *flag, tmp_path)
+    assert status == 1 and [row.startswith("warning: ") for row in out.splitlines()] == [False, not strict]
 
 
 def test_a_missing_file(tmp_path):
