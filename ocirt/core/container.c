@@ -77,8 +77,8 @@ int process_lives(int pid, uint64_t start_time) {
   return lives;
 }
 
-static struct journal *map_journal(int fd) {
-  void *memory = mmap(0, JOURNAL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+static struct journal *map_journal(int fd, int protection) {
+  void *memory = mmap(0, JOURNAL_SIZE, protection, MAP_SHARED, fd, 0);
   sys_close(fd);
   return memory == MAP_FAILED ? 0 : memory;
 }
@@ -97,7 +97,7 @@ int container_make(struct container *c) {
   char page[JOURNAL_SIZE] = {0};
   // Written rather than truncated to size: a full file system must fail here, not with SIGBUS later.
   error = fd < 0 ? fd : write_all(fd, page, sizeof page);
-  if (!error && !(c->journal = map_journal(fd))) error = -ENOMEM;
+  if (!error && !(c->journal = map_journal(fd, PROT_READ | PROT_WRITE))) error = -ENOMEM;
   uint64_t start_time = 0;
   int creator = (int)sys0(SYS_getpid), untold = error ? 0 : read_start_time(creator, &start_time);
   if (error || untold) {
@@ -141,10 +141,12 @@ int container_open(struct container *c, int lock) {
   int error = lock ? lock_in(root, c, lock) : 0;
   sys_close(root);
   if (error) { sys_close(c->dir); return error; }
-  int fd = sys_open(c->dir, "journal", O_RDWR | O_NOFOLLOW, 0);
+  // Only a verb that holds the lock may write to the journal: for the others, exec among them, it is not writable memory.
+  int protection = lock ? PROT_READ | PROT_WRITE : PROT_READ;
+  int fd = sys_open(c->dir, "journal", (lock ? O_RDWR : O_RDONLY) | O_NOFOLLOW, 0);
   error = fd < 0 ? fd : sys_fstat(fd, &st);
   if (!error && st.st_size != JOURNAL_SIZE) sys_close(fd);
-  else if (!error && !(c->journal = map_journal(fd))) error = -ENOMEM;
+  else if (!error && !(c->journal = map_journal(fd, protection))) error = -ENOMEM;
   // Without what it says a delete would leave cgroups and processes behind.
   if (error && error != -ENOENT) fail("container %s: read the journal: %e", c->id, error);
   if (c->journal && (memcmp(c->journal->magic, JOURNAL_MAGIC, 8) || c->journal->version != JOURNAL_VERSION)) c->journal = 0;

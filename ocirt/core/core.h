@@ -133,6 +133,15 @@ int root_directory(const char *root, int make);             // fd or negative er
 
 // ---- execute.c: running a section ----
 
+// The process that a verb has made. It is not the container: create and restore copy what they find here into the journal
+// (become_container), while exec, which makes a process beside the container's first one, writes nothing of the container's.
+struct child {
+  int pid, pidfd;             // pidfd is -1 where there is none
+  int entry;                  // -1, or cgroup.procs of the cgroup that it has to move into by itself
+  uint32_t *runs;             // it, or the process that it has made last, says here that it has begun to run
+  uint32_t *phase;            // it says here that it executes its program
+};
+
 struct run {
   struct container *container;
   const struct program *program;
@@ -148,13 +157,10 @@ struct run {
   size_t directory_length;
   const struct step *spawn;   // host: the Spawn that was done last
   const char *stays;          // host: why the child is in the caller's cgroup: a warning once it is created
-  int entry;                  // -1, or cgroup.procs of the cgroup that the child has to move into by itself
-  int child;                  // host: the process that Spawn made (the stage, or init)
-  int child_pidfd;
+  struct child child;         // host: the process that Spawn made (the stage, then what the stage made)
   int has_state;              // host: state.json is written, but for its name
   int pid_file;               // host: the pid file to be, without a name, -1: none
   int joins;                  // exec: the child joins a container that exists
-  uint32_t *phase;            // where Exec says that the program runs: in the journal; exec: in a page of its own
   int signals;                // exec in the foreground: signals to pass on, -1: none
   int pid;                    // init: this process as the runtime sees it, 0: not told
   int console;                // host: the master that init sent, for a foreground run

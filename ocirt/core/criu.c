@@ -236,13 +236,13 @@ int do_restore_processes(struct run *r, const struct step_restore_processes *s) 
     say(criu, go_on, sizeof go_on);
   }
   sys_close(criu);
-  int error = wait_exit(r->child_pidfd, &status);
-  sys_close(r->child_pidfd);
-  r->child_pidfd = -1;
+  int error = wait_exit(r->child.pidfd, &status);
+  sys_close(r->child.pidfd);
+  r->child.pidfd = -1;
   if (error || status) return criu_failed(r, s, &answer, "it did not end well");
   if (!container_hold(c)) return criu_failed(r, s, &answer, "the container's first process has just ended");
   sys_unlink(AT_FDCWD, TEXT(root), AT_REMOVEDIR);  // delete takes it, too
-  r->child = c->journal->pid;
+  r->child.pid = c->journal->pid;
   struct buffer text = state_buffer(r->program);
   put_state(&text, r->program, c->journal, c->journal->pid, "running", 0, 1);
   if ((error = container_keep(c, "state.json", text.data, text.used))) return failing(r, "state.json", error);

@@ -77,7 +77,7 @@ int do_release(struct run *r, const struct step_release *s) {
   if (got && message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
   if (got) return failing(r, "recvmsg", -EPROTO);
   // execve has closed the socket, or the end of the process.
-  return __atomic_load_n(r->phase, __ATOMIC_SEQ_CST) == PHASE_RUNNING ? 0 : child_gone(r);
+  return __atomic_load_n(r->child.phase, __ATOMIC_SEQ_CST) == PHASE_RUNNING ? 0 : child_gone(r);
 }
 
 // ---- the verb ----
@@ -100,9 +100,11 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
   fault_begin("exec");
   run_begin(&r, c, SECTION_HOST);
   r.joins = 1;
-  // No container's journal: one that waits for start does not run by this.
-  r.phase = mmap(0, sizeof *r.phase, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (r.phase == MAP_FAILED) fail("mmap: %e", -ENOMEM);
+  // What the child tells of itself is not in the container's journal: that one may wait for start, and other execs are at work.
+  uint32_t *told = mmap(0, 2 * sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (told == MAP_FAILED) fail("mmap: %e", -ENOMEM);
+  r.child.runs = told;
+  r.child.phase = told + 1;
   int error = run_section(&r, &failed);
   if (error) {
     BUFFER(text, LOG_LINE);
@@ -112,8 +114,8 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
     fail("%s", text.data);
   }
   uint64_t start_time;
-  read_start_time(r.child, &start_time);
-  tell_begin(r.child, start_time);
+  read_start_time(r.child.pid, &start_time);
+  tell_begin(r.child.pid, start_time);
   if (r.signals < 0) sys_exit(0);
-  sys_exit(relay(c, r.child_pidfd, r.signals, r.console, 0));
+  sys_exit(relay(c, r.child.pidfd, r.signals, r.console, 0));
 }

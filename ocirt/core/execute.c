@@ -22,10 +22,13 @@ void run_begin(struct run *r, struct container *c, unsigned section) {
   r->container = c;
   r->program = &c->program;
   r->section = section;
-  r->phase = c->journal ? &c->journal->phase : 0;
+  if (c->journal) {
+    r->child.runs = &c->journal->child_runs;
+    r->child.phase = &c->journal->phase;
+  }
   for (unsigned i = 0; i < REGISTERS; i++) r->fds[i] = -1;
-  r->directory = r->peer = r->proc = r->rootfs = r->null = r->empty = r->child_pidfd = r->console = r->start_socket = r->starter =
-    r->entry = r->signals = r->pid_file = -1;
+  r->directory = r->peer = r->proc = r->rootfs = r->null = r->empty = r->child.pidfd = r->console = r->start_socket = r->starter =
+    r->child.entry = r->signals = r->pid_file = -1;
   r->detail = (struct buffer){r->detail_data, sizeof r->detail_data, 0, 0};
 }
 
@@ -117,7 +120,7 @@ static int has_request(int connection) {
 // one that closes without a word is passed over.
 static void wait_for_start(struct run *r) {
   int asked = has_request(r->peer);
-  if (__atomic_load_n(r->phase, __ATOMIC_SEQ_CST) != PHASE_CREATED || asked != (r->start_socket < 0)) sys_exit(1);
+  if (__atomic_load_n(r->child.phase, __ATOMIC_SEQ_CST) != PHASE_CREATED || asked != (r->start_socket < 0)) sys_exit(1);
   if (asked) { r->starter = r->peer; return; }
   sys_close(r->peer);
   for (;;) {
@@ -139,10 +142,10 @@ void run_child(struct run *r, unsigned section) {
   leave_top();
   if (section == SECTION_INIT) sys0(SYS_setsid);
   int error = 0;
-  if (r->entry >= 0) {
-    error = (int)sys_write(r->entry, "0", 1);
-    sys_close(r->entry);
-    r->entry = -1;  // what it spawns begins there
+  if (r->child.entry >= 0) {
+    error = (int)sys_write(r->child.entry, "0", 1);
+    sys_close(r->child.entry);
+    r->child.entry = -1;  // what it spawns begins there
     failed = r->spawn;
     r->call = "write cgroup.procs";
   }

@@ -308,12 +308,12 @@ int do_exec(struct run *r, const struct step_exec *s) {
   for (unsigned fd = 3; fd < first; fd++) sys_fcntl((int)fd, F_SETFD, 0);
   sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
   // The phase says running from here on; a program that cannot be executed is followed by this process' end.
-  __atomic_store_n(r->phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
+  __atomic_store_n(r->child.phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
   if (r->joins) reset_signals();  // else it has been done
   unblock_signals();
   int error = (int)sys3(SYS_execve, executable, args->items, environment);
   // Taken back without a system call, which a seccomp filter may refuse by now.
-  __atomic_store_n(r->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
+  __atomic_store_n(r->child.phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
   put(&r->detail, text_of(r->program, s->head.at));
   put(&r->detail, ": exec "); put(&r->detail, executable); put(&r->detail, ": "); put_error(&r->detail, error);
   return failing(r, "", error);

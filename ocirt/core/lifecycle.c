@@ -46,9 +46,9 @@ int do_kill_init(struct run *r, const struct step_kill_init *s) {
 void end_child(struct run *r) {
   int status;
   sys_close(r->peer);
-  if (r->child_pidfd < 0) return;
-  sys_pidfd_signal(r->child_pidfd, 9);
-  wait_exit(r->child_pidfd, &status);
+  if (r->child.pidfd < 0) return;
+  sys_pidfd_signal(r->child.pidfd, 9);
+  wait_exit(r->child.pidfd, &status);
 }
 
 int start_socket(struct container *c, long call) {

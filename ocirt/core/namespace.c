@@ -74,7 +74,7 @@ int do_set_oom_score(struct run *r, const struct step_set_oom_score *s) {
 
 int do_deny_setgroups(struct run *r, const struct step_deny_setgroups *s) {
   (void)s;
-  return write_proc_file(r, r->child, "setgroups", "deny");
+  return write_proc_file(r, r->child.pid, "setgroups", "deny");
 }
 
 // newuidmap PID CONTAINER HOST SIZE ...: set-uid programs that may map the caller's subordinate ids.
@@ -83,7 +83,7 @@ static int run_map_helper(struct run *r, const char *helper, const char *map) {
   const char *args[64] = {helper, pid};
   struct buffer number = {pid, sizeof pid, 0, 0};
   unsigned count = 2;
-  put_number(&number, r->child);
+  put_number(&number, r->child.pid);
   if (strlen(map) >= sizeof words) return failing(r, helper, -E2BIG);
   strcpy(words, map);
   for (char *at = words; *at; ) {
@@ -110,7 +110,7 @@ static int run_map_helper(struct run *r, const char *helper, const char *map) {
 
 int do_write_id_map(struct run *r, const struct step_write_id_map *s) {
   if (*TEXT(helper)) return run_map_helper(r, TEXT(helper), TEXT(map));
-  return write_proc_file(r, r->child, TEXT(file), TEXT(map));
+  return write_proc_file(r, r->child.pid, TEXT(file), TEXT(map));
 }
 
 // A process that only holds its new user namespace until that has been opened.

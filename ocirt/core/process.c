@@ -56,6 +56,12 @@ int remember_init(struct run *r, int pid) {
   return error ? failing(r, "read /proc/PID/stat of the container's process", error) : 0;
 }
 
+// create: the child is the container's first process from here on.
+static int become_container(struct run *r) {
+  r->container->pidfd = r->child.pidfd;
+  return remember_init(r, r->child.pid);
+}
+
 static int explain_spawn(struct run *r, int error, int into_cgroup) {
   if (into_cgroup && error == -EACCES) put(&r->detail, "the cgroup may not be entered from the runtime's own");
   if (into_cgroup && error == -EBUSY) put(&r->detail, "the cgroup has controllers enabled for children");
@@ -72,20 +78,24 @@ static int explain_spawn(struct run *r, int error, int into_cgroup) {
 // over) if that cgroup or the caller's own has ever been written to cgroup.kill, and the other has not: the kernel
 // compares the two. The child is then made in the caller's cgroup and moves itself, which waits for a grace period.
 int killed_at_birth(struct run *r) {
-  if (r->section != SECTION_HOST || r->child_pidfd < 0 || r->entry >= 0 || r->container->journal->child_runs) return 0;
+  struct child *child = &r->child;
+  if (r->section != SECTION_HOST || child->pidfd < 0 || child->entry >= 0 || *child->runs) return 0;
   const struct step_spawn *s = (const void *)r->spawn;
   int status, gone = 0, cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
   // A child that lives begins to run any moment, and is then none of these.
   for (int tries = 0; cgroup >= 0 && !gone && tries < 100; tries++) {
-    gone = sys_poll(r->child_pidfd, POLLIN, 10) == 1;
-    if (__atomic_load_n(&r->container->journal->child_runs, __ATOMIC_SEQ_CST)) return 0;
+    gone = sys_poll(child->pidfd, POLLIN, 10) == 1;
+    if (__atomic_load_n(child->runs, __ATOMIC_SEQ_CST)) return 0;
   }
-  if (!gone) return 0;
-  if ((r->entry = sys_openat2(cgroup, "cgroup.procs", O_WRONLY, 0, RESOLVE_BENEATH)) < 0) { r->entry = -1; return 0; }
-  wait_exit(r->child_pidfd, &status);
-  sys_close(r->child_pidfd); sys_close(r->peer);
-  r->child_pidfd = r->container->pidfd = r->peer = -1;
-  r->container->journal->pid = 0;
+  if (!gone || (child->entry = sys_openat2(cgroup, "cgroup.procs", O_WRONLY, 0, RESOLVE_BENEATH)) < 0) return 0;
+  wait_exit(child->pidfd, &status);
+  sys_close(child->pidfd);
+  sys_close(r->peer);
+  child->pidfd = r->peer = -1;
+  if (!r->joins) {
+    r->container->pidfd = -1;
+    r->container->journal->pid = 0;
+  }
   r->detail.used = r->detail.full = 0;
   r->detail.data[0] = 0;
   return 1;
@@ -98,9 +108,9 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
     int error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
     if (error < 0) return failing(r, "socketpair", error);
   }
-  int cgroup = NUMBER(cgroup) >= 0 && r->entry < 0 ? r->fds[NUMBER(cgroup)] : -1;
-  if (!from_stage) r->container->journal->child_runs = 0;
-  if (s->stay && cgroup < 0 && r->entry < 0)
+  int cgroup = NUMBER(cgroup) >= 0 && r->child.entry < 0 ? r->fds[NUMBER(cgroup)] : -1;
+  if (!from_stage) *r->child.runs = 0;
+  if (s->stay && cgroup < 0 && r->child.entry < 0)
     r->stays = "the container stays in the runtime's cgroup: this user may not make one for it";
   struct clone_args args = {
     .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
@@ -124,7 +134,7 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   }
   if (pid < 0) return explain_spawn(r, (int)pid, (args.flags & CLONE_INTO_CGROUP) != 0);
   if (!pid) {
-    __atomic_store_n(&r->container->journal->child_runs, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(r->child.runs, 1, __ATOMIC_SEQ_CST);
     if (!from_stage) {
       r->peer = pair[1];
       sys_close(pair[0]);
@@ -140,14 +150,12 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   }
   sys_close(pair[1]);
   r->peer = pair[0];
-  r->child = (int)pid;
-  r->child_pidfd = pidfd;
-  if (s->section != SECTION_INIT) return 0;
-  r->container->pidfd = pidfd;
-  return s->later ? 0 : remember_init(r, (int)pid);
+  r->child.pid = (int)pid;
+  r->child.pidfd = pidfd;
+  return s->section == SECTION_INIT && !s->later ? become_container(r) : 0;
 }
 
-int do_remember_init(struct run *r, const struct step_remember_init *s) { (void)s; return remember_init(r, r->child); }
+int do_remember_init(struct run *r, const struct step_remember_init *s) { (void)s; return become_container(r); }
 
 static int are_registers(uint64_t first, uint64_t count) {
   return !count || (count <= PASSED && first < REGISTERS && count <= REGISTERS - first);
@@ -163,7 +171,7 @@ int do_send(struct run *r, const struct step_send *s) {
     sys_prctl(1 /* PR_SET_PDEATHSIG */, 0, 0, 0);
     if (!r->joins) set_signals(FATAL, leave);
   }
-  struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child : 0};
+  struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child.pid : 0};
   if (!are_registers(s->first, s->count)) return failing(r, "check", -EINVAL);
   int *passed = r->fds + (s->count ? s->first : 0), error = send_message_with(r->peer, &message, passed, (unsigned)s->count);
   for (unsigned i = 0; i < s->count; i++) { sys_close(passed[i]); passed[i] = -1; }
@@ -190,7 +198,7 @@ int child_gone(struct run *r) {
   int status = 0;
   r->detail.used = 0;
   put(&r->detail, r->joins ? "the process died before it executed its program" : "the container's first process died before it was ready");
-  if (r->child_pidfd >= 0 && sys_poll(r->child_pidfd, POLLIN, 1000) == 1 && wait_exit(r->child_pidfd, &status) == 0 && status) {
+  if (r->child.pidfd >= 0 && sys_poll(r->child.pidfd, POLLIN, 1000) == 1 && wait_exit(r->child.pidfd, &status) == 0 && status) {
     put(&r->detail, status & 0x7f ? ": signal " : ": exit status ");
     put_number(&r->detail, status & 0x7f ? status & 0x7f : status >> 8);
     put_oom(&r->detail, r->program, r->joins);
@@ -211,7 +219,7 @@ static int prepare_state(struct run *r) {
 
 // A stage that is killed once it has made init tells nothing, and its end of the socket is init's too: a wait for both of them.
 static int stage_gone(struct run *r) {
-  struct pollfd either[] = {{.fd = r->peer, .events = POLLIN}, {.fd = r->child_pidfd, .events = POLLIN}};
+  struct pollfd either[] = {{.fd = r->peer, .events = POLLIN}, {.fd = r->child.pidfd, .events = POLLIN}};
   long n;
   do n = sys3(SYS_poll, either, 2, -1); while (n == -EINTR);
   return n > 0 && !either[0].revents && sys_poll(r->peer, POLLIN, 0) == 0;
@@ -239,13 +247,12 @@ int do_receive(struct run *r, const struct step_receive *s) {
       continue;
     }
     if (message.event == EVENT_SPAWNED) {
-      int status, error = r->joins ? 0 : remember_init(r, message.pid);
-      wait_exit(r->child_pidfd, &status);  // the stage has nothing left to do
-      sys_close(r->child_pidfd);
-      r->child = message.pid;
-      r->child_pidfd = fds[0];
-      if (!r->joins) r->container->pidfd = fds[0];
-      if (error) return error;
+      int status, error;
+      wait_exit(r->child.pidfd, &status);  // the stage has nothing left to do
+      sys_close(r->child.pidfd);
+      r->child.pid = message.pid;
+      r->child.pidfd = fds[0];
+      if (!r->joins && (error = become_container(r))) return error;
     }
     if (message.event == EVENT_KNOWN) r->pid = message.pid;
     if (!are_registers(s->first, s->count) || (s->count && fds[s->count - 1] < 0)) return failing(r, "recvmsg", -EPROTO);
@@ -257,7 +264,7 @@ int do_receive(struct run *r, const struct step_receive *s) {
 int do_commit(struct run *r, const struct step_commit *s) {
   (void)s;
   struct container *c = r->container;
-  if (sys_poll(r->child_pidfd, POLLIN, 0) == 1) return child_gone(r);
+  if (sys_poll(r->child.pidfd, POLLIN, 0) == 1) return child_gone(r);
   int error = r->has_state ? 0 : prepare_state(r);
   if (error) return error;
   error = container_rename(c, STATE_TO_BE, "state.json");
@@ -319,7 +326,7 @@ int send_descriptor(int socket, const char *name, int fd) {
 }
 
 int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
-  int error = send_descriptor(r->fds[s->fd], "pidfd", r->child_pidfd);
+  int error = send_descriptor(r->fds[s->fd], "pidfd", r->child.pidfd);
   return error ? failing(r, "sendmsg", error) : 0;
 }
 
@@ -328,7 +335,7 @@ static void prepare_pid_file(struct run *r, const char *path) {
   BUFFER(directory, 4096); BUFFER(number, 24);
   const char *slash = strrchr(path, '/');
   put_bytes(&directory, path, slash ? (size_t)(slash + 1 - path) : 0);
-  put_number(&number, r->child);
+  put_number(&number, r->child.pid);
   sys_close(r->pid_file);
   r->pid_file = sys_open(AT_FDCWD, slash ? directory.data : ".", O_WRONLY | O_TMPFILE, 0644);
   if (r->pid_file >= 0 && write_all(r->pid_file, number.data, number.used)) { sys_close(r->pid_file); r->pid_file = -1; }
@@ -355,7 +362,7 @@ int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
   size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
   if (r->pid_file < 0) prepare_pid_file(r, path);
   if (r->pid_file >= 0 && !name_file(r->pid_file, path)) return 0;
-  put_number(&number, r->child);
+  put_number(&number, r->child.pid);
   put_bytes(&temporary, path, folder);
   put(&temporary, "."); put(&temporary, path + folder);
   put(&temporary, "."); put_number(&temporary, sys0(SYS_getpid));

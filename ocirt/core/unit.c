@@ -106,7 +106,7 @@ static struct effect *unit_effect(struct run *r, const char *socket, const char 
 
 // Has systemd put the child where the plan says that it does? All later steps act there.
 static int check_place(struct run *r, const char *path) {
-  char text[8192], *line = systemd_path(r->child, text, sizeof text);
+  char text[8192], *line = systemd_path(r->child.pid, text, sizeof text);
   if (line && !strcmp(line, path)) return 0;
   put(&r->detail, "systemd has put it into the cgroup "); put(&r->detail, line ? line : "(none)");
   put(&r->detail, ", expected "); put(&r->detail, path);
@@ -119,7 +119,7 @@ int do_start_unit(struct run *r, const struct step_start_unit *s) {
   struct effect *effect = unit_effect(r, job.socket, unit, 1);
   if (!effect) return failing(r, "journal", -E2BIG);
   begin(unit, NUMBER(bus), NUMBER(owner));
-  uint32_t serial = dbus_call(&out, &manager, "StartTransientUnit", 0, "ssa(sv)a(sa(sv))", TEXTS(body), r->child);
+  uint32_t serial = dbus_call(&out, &manager, "StartTransientUnit", 0, "ssa(sv)a(sa(sv))", TEXTS(body), r->child.pid);
   effect->state = EFFECT_INTENDED;
   int error = converse(r, serial, unit, &job);
   if (!error && strcmp(job.result, "done")) {

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness import OWN, PARENT, cgroup_file, hierarchies, left_cgroups, remove_cgroups
+from tests.integration.unified import exec_into_the_second_container
 
 pytestmark = pytest.mark.v1
 
@@ -56,6 +57,19 @@ def test_a_unified_cgroup_that_has_been_killed_before(ocirt, bundle):
     test_joined_in_every_hierarchy(ocirt, bundle)
     ocirt.ok("delete", "--force", "c1")
     assert left_cgroups() == [str(folder.parent)]
+    folder.rmdir()
+    folder.parent.rmdir()
+
+
+def test_an_exec_into_a_unified_cgroup_that_has_been_killed_before(ocirt, bundle):
+    """The same of exec's first child, which is not the container (test_cgroups_v2.py)."""
+    folder = Path(f"/sys/fs/cgroup/unified{PARENT}/bundle")
+    if not folder.parents[1].exists():
+        pytest.skip("there is no unified hierarchy beside those of v1")
+    folder.mkdir(parents=True)
+    (folder / "cgroup.kill").write_text("1")
+    exec_into_the_second_container(ocirt, bundle)
+    ocirt.ok("delete", "--force", "c2")
     folder.rmdir()
     folder.parent.rmdir()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness import CGROUPS, LIMIT, OWN, PARENT, left_cgroups
-from tests.integration.unified import (HUGE, ON_V2, emptied, folder, inside, left_running, make, membership, read, sleeper,
+from tests.integration.unified import (HUGE, ON_V2, emptied, exec_into_the_second_container, folder, inside, left_running, make, membership, read, sleeper,
                                        unified, wait_for)
 
 __all__ = ["emptied", "unified"]  # fixtures of every test here
@@ -51,6 +51,17 @@ def test_a_cgroup_that_has_been_killed_before(ocirt, bundle, killed):
             ocirt.ok("start", "c1")
             ocirt.ok("delete", "--force", "c1")
             bundle.without_namespace("time").save()
+
+
+@pytest.mark.cgroupfs
+def test_an_exec_into_a_cgroup_that_has_been_killed_before(ocirt, bundle):
+    """The kernel kills exec's first child at its birth (above), and exec makes another. That child is not the container: the
+    journal stays as it was, so the container still runs, for `state` and for a `delete` without --force."""
+    make(f"{PARENT}/bundle")
+    bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/bundle"
+    bundle.save()
+    with inside(f"{PARENT}/session"):
+        exec_into_the_second_container(ocirt, bundle)
 
 
 def test_with_joined_namespaces(ocirt, bundle):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import CGROUPS, OWN, V2
+from tests.integration.harness import CGROUPS, LIMIT, OWN, V2
 
 ON_V2 = V2
 HUGE = {"hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}]}
@@ -114,3 +114,20 @@ def left_running(path=OWN):
     except FileNotFoundError:
         return False
     return events.splitlines()[0] == "populated 1"
+
+
+def exec_into_the_second_container(ocirt, bundle):
+    """One container after the other in a cgroup that was there, and two processes at once in the second."""
+    for name in ("c1", "c2"):
+        ocirt.ok("create", "--bundle", bundle, name)
+        ocirt.ok("start", name)
+        if name == "c1":
+            ocirt.ok("delete", "--force", name)
+    journal = Path(ocirt.root, "c2", "journal")
+    before = journal.read_bytes()
+    both = [subprocess.Popen(ocirt.command("exec", "c2", "true"), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)]
+    assert [(each.communicate(timeout=LIMIT)[1], each.returncode) for each in both] == [("", 0), ("", 0)]
+    assert ocirt.status("c2") == "running"
+    assert journal.read_bytes() == before
+    assert "not stopped: running" in ocirt.fails("delete", "c2")
