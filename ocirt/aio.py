@@ -15,10 +15,12 @@ import select
 import signal as signals
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import IO, Any, Generic, Protocol, TypeVar
 
+from .container import ids_of
 from .errors import StateError
 from .library import lifecycle, observe
+from .library.arguments import Size, optional_size
 from .library.attendant import Attendant
 from .library.lifecycle import Bundle, Lifecycle, Path
 from .library.observe import Event, Stats
@@ -26,9 +28,8 @@ from .library.runtime import Runtime
 from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
 from .library.waiting import Operation, Ready, Wait
 from .model.request import checked_id
-from .process import MAX_OUTPUT, Result, encoded, result_of
+from .process import MAX_OUTPUT, Result, encoded, no_pipe, result_of
 from .state import State
-from .state import ids as state_ids
 
 Value = TypeVar("Value")
 
@@ -105,9 +106,8 @@ class _Pipes:
     """Our ends of the pipes of a process, as streams of asyncio."""
 
     def __init__(self) -> None:
-        self.stdin: asyncio.StreamWriter | None = None
-        self.stdout: asyncio.StreamReader | None = None
-        self.stderr: asyncio.StreamReader | None = None
+        self.writer: asyncio.StreamWriter | None = None
+        self.readers: dict[int, asyncio.StreamReader] = {}
         self._transports: list[asyncio.BaseTransport] = []
 
     async def open(self, streams: Streams) -> None:
@@ -115,18 +115,17 @@ class _Pipes:
         if (file := streams.file(0)) is not None:
             protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader())
             transport, _ = await loop.connect_write_pipe(lambda: protocol, file)
-            self.stdin = asyncio.StreamWriter(transport, protocol, None, loop)
+            self.writer = asyncio.StreamWriter(transport, protocol, None, loop)
             self._transports.append(transport)
-        self.stdout, self.stderr = await self._reader(streams, 1), await self._reader(streams, 2)
+        for number in (1, 2):
+            if (file := streams.file(number)) is not None:
+                await self._read(number, file)
 
-    async def _reader(self, streams: Streams, number: int) -> asyncio.StreamReader | None:
-        if (file := streams.file(number)) is None:
-            return None
-        reader = asyncio.StreamReader()
+    async def _read(self, number: int, file: IO[bytes]) -> None:
+        reader = self.readers[number] = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, file)
         self._transports.append(transport)
-        return reader
 
     def close(self) -> None:
         for transport in self._transports:
@@ -134,21 +133,47 @@ class _Pipes:
         self._transports.clear()
 
 
-class Process:
-    """A process that ``Container.exec`` has started, see :class:`ocirt.Process`. Leaving its ``async with`` block
-    kills it.
+class _HasPipes:
+    """Our ends of the pipes of a process, as streams of asyncio."""
 
-    :ivar stdin: our end of the pipe as a stream; ``None`` where it is no pipe. The same of ``stdout``, ``stderr``.
+    _pipes: _Pipes
+
+    @property
+    def stdin(self) -> asyncio.StreamWriter:
+        """What is written here the process reads as its standard input.
+
+        :raises RequestError: it is no pipe: ``stdin=ocirt.PIPE`` asks for one. So for the other two.
+        """
+        if self._pipes.writer is None:
+            raise no_pipe(0)
+        return self._pipes.writer
+
+    @property
+    def stdout(self) -> asyncio.StreamReader:
+        """What the process writes to its standard output is read here."""
+        return self._reader(1)
+
+    @property
+    def stderr(self) -> asyncio.StreamReader:
+        """What the process writes to its standard error is read here."""
+        return self._reader(2)
+
+    def _reader(self, number: int) -> asyncio.StreamReader:
+        if number not in self._pipes.readers:
+            raise no_pipe(number)
+        return self._pipes.readers[number]
+
+
+class Process(_HasPipes):
+    """A process that ``Container.exec`` has started. Leaving its ``async with`` block kills it and waits for its end.
+
+    :ivar args: its command line.
     """
 
     args: tuple[str, ...]
-    stdin: asyncio.StreamWriter | None
-    stdout: asyncio.StreamReader | None
-    stderr: asyncio.StreamReader | None
 
     def __init__(self, args: Sequence[str], attendant: Attendant, pipes: _Pipes) -> None:
         self.args, self._attendant, self._pipes = tuple(args), attendant, pipes
-        self.stdin, self.stdout, self.stderr = pipes.stdin, pipes.stdout, pipes.stderr
 
     def __repr__(self) -> str:
         return f"<ocirt.aio.Process {self.pid} of {self._attendant.id}: {' '.join(self.args)}>"
@@ -171,10 +196,11 @@ class Process:
         return None if ended is None else ended.returncode
 
     async def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end.
+        """Wait for its end. One that writes more to a pipe than it holds waits for a reader.
 
-        :returns: its return code.
-        :raises TimeoutExpired: it has not ended by then. It goes on.
+        :param timeout: seconds; ``None``: no limit. It goes on after that.
+        :returns: its return code: the exit status; 128 and the signal's number if a signal has ended it.
+        :raises TimeoutExpired: it has not ended by then.
         """
         return (await drive(lifecycle.wait(self._attendant, timeout))).returncode
 
@@ -199,23 +225,21 @@ class Process:
         await self.close()
 
 
-class Container:
-    """A container, see :class:`ocirt.Container`. Leaving its ``async with`` block kills and deletes it.
+class Container(_HasPipes):
+    """A container. Leaving its ``async with`` block kills and deletes it, whatever happened in it.
+
+    Made by :meth:`create`, or found by :meth:`load`. One that was made here lives no longer than this object and this
+    process. (What shall outlive us is made by ``ocirt create``, and found by :meth:`load`.)
 
     :ivar id: its id.
     :ivar runtime: the runtime that it belongs to.
-    :ivar stdin: our end of the pipe as a stream; ``None`` where it is no pipe. The same of ``stdout``, ``stderr``.
     """
 
     id: str
     runtime: Runtime
-    stdin: asyncio.StreamWriter | None
-    stdout: asyncio.StreamReader | None
-    stderr: asyncio.StreamReader | None
 
     def __init__(self, life: Lifecycle, pipes: _Pipes) -> None:
         self._life, self._pipes, self.id, self.runtime = life, pipes, life.id, life.runtime
-        self.stdin, self.stdout, self.stderr = pipes.stdin, pipes.stdout, pipes.stderr
 
     def __repr__(self) -> str:
         return f"<ocirt.aio.Container {self.id}>"
@@ -224,9 +248,23 @@ class Container:
     def create(cls, bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
                id: str | None = None, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL, stderr: Stream = DEVNULL,
                pass_fds: Sequence[int] = (), runtime: Runtime | None = None) -> Coming[Container]:
-        """Make a container; parameters and errors are those of :meth:`ocirt.Container.create`.
+        """Make a container, of a bundle or of a config in Python: to be awaited, or the head of an ``async with`` block.
+        Its program is run by :meth:`start`.
 
-        :returns: what is to be awaited, or the head of an ``async with`` block.
+        :param bundle: a directory with config.json.
+        :param config: what config.json would hold, as :func:`ocirt.sandbox` makes it; instead of the bundle's. No
+            file is written.
+        :param rootfs: the directory of its root file system, in place of the config's ``root.path``.
+        :param id: letters, digits and ``_+-.``; by default one that is new.
+        :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file.
+        :param stdout: the same.
+        :param stderr: the same, or ``STDOUT``: where standard output goes.
+        :param pass_fds: descriptors that its program gets, as 3, 4...
+        :param runtime: where containers are kept and by which executable they are made; by default the installed one.
+        :raises ConfigError: the config is wrong, or there is none, or no root file system.
+        :raises RequestError: an argument is of no use.
+        :raises ContainerExists: there is one of that id.
+        :raises OcirtError: it cannot be made. Nothing is left of it.
         """
         async def make() -> Container:
             found = runtime or Runtime()
@@ -246,38 +284,73 @@ class Container:
     def load(cls, id: str, *, runtime: Runtime | None = None) -> Container:
         """The container ``id``, whoever made it.
 
+        :param id: its id.
+        :param runtime: whose it is; by default that of the command line.
         :raises NoContainer: there is none.
         :raises StateError: its state directory is broken.
         """
         return cls(Lifecycle.load(runtime or Runtime(), id), _Pipes())
 
     async def start(self) -> None:
-        """Run its program; see :meth:`ocirt.Container.start`."""
+        """Run its program.
+
+        :raises ProgramError: the program is not there or cannot be executed; the container has ended then.
+        :raises WrongState: it runs already, or has ended.
+        """
         await drive(self._life.start())
 
     async def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for the end of its program; see :meth:`ocirt.Container.wait`."""
+        """Wait for the end of its program. One that writes more to a pipe than it holds waits for a reader.
+
+        :param timeout: seconds; ``None``: no limit. It goes on after that.
+        :returns: its exit status, 128 and the signal's number if a signal has ended it; ``None`` if it was found by
+            :meth:`load` and the kernel does not tell (it does since Linux 6.15).
+        :raises TimeoutExpired: it has not ended by then.
+        """
         await drive(self._life.wait(timeout))
         return self.returncode
 
     async def kill(self, signal: int = signals.SIGKILL, *, all: bool = False) -> None:
-        """Send a signal to its program, or to ``all`` of its processes; see :meth:`ocirt.Container.kill`."""
+        """Send a signal to its program, or to ``all`` of its processes.
+
+        The first process of a pid namespace ignores every signal but SIGKILL (and SIGSTOP) for which it has installed no
+        handler: SIGTERM does nothing to a ``sleep`` that is the container's program.
+
+        :param signal: its number, as ``signal.SIGTERM``.
+        :param all: each process of the container gets it.
+        :raises WrongState: it does not run.
+        """
         await drive(self._life.kill(signal, all))
 
     async def pause(self) -> None:
-        """Freeze its processes."""
+        """Freeze its processes.
+
+        :raises WrongState: it does not run.
+        """
         await drive(self._life.pause())
 
     async def resume(self) -> None:
-        """Let them go on."""
+        """Let them go on.
+
+        :raises WrongState: it is not paused.
+        """
         await drive(self._life.resume())
 
     async def update(self, resources: Mapping[str, Any]) -> None:
-        """Change its limits; see :meth:`ocirt.Container.update`."""
+        """Change its limits, all of those given or none.
+
+        :param resources: like ``linux.resources`` of config.json: ``{"memory": {"limit": "64m"}, "pids": {"limit": 9}}``.
+            Sizes are in bytes, as numbers or text with a unit.
+        :raises RequestError: one of them cannot be used.
+        """
         await drive(self._life.update(resources))
 
     async def delete(self, *, force: bool = False) -> None:
-        """Remove it; see :meth:`ocirt.Container.delete`."""
+        """Remove it.
+
+        :param force: kill it first if it runs; and that there is none is no error.
+        :raises WrongState: it has not ended.
+        """
         await drive(self._life.delete(force))
         self._pipes.close()
 
@@ -285,9 +358,22 @@ class Container:
              user: str | int | None = None, additional_gids: Iterable[int] = (), capabilities: Iterable[str] = (),
              no_new_privileges: bool = False, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL,
              stderr: Stream = DEVNULL, pass_fds: Sequence[int] = ()) -> Coming[Process]:
-        """Start a further process in it; parameters and errors are those of :meth:`ocirt.Container.exec`.
+        """Start a further process in it: to be awaited, or the head of an ``async with`` block. It has been executed then.
 
-        :returns: what is to be awaited, or the head of an ``async with`` block.
+        :param args: the program and its arguments, as a list.
+        :param cwd: its directory; by default that of the container's program, like all that follows.
+        :param env: further environment variables.
+        :param user: a number, or text: ``"UID"`` or ``"UID:GID"``.
+        :param additional_gids: numbers of further groups.
+        :param capabilities: further capabilities, as ``"CAP_KILL"``.
+        :param no_new_privileges: set no_new_privs.
+        :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file.
+        :param stdout: the same.
+        :param stderr: the same, or ``STDOUT``.
+        :param pass_fds: descriptors that it gets, as 3, 4...
+        :raises RequestError: an argument is of no use.
+        :raises ProgramError: the program is not there or cannot be executed.
+        :raises WrongState: the container does not run, or is paused.
         """
         flags = lifecycle.exec_flags(cwd, env, user, additional_gids, capabilities, no_new_privileges)
 
@@ -299,15 +385,28 @@ class Container:
             except BaseException:
                 await process.close()
                 raise
-            process.stdin, process.stdout, process.stderr = pipes.stdin, pipes.stdout, pipes.stderr
             return process
         return Coming(make)
 
     async def run(self, args: Sequence[str], *, input: bytes | str = b"", timeout: float | None = None,
-                  check: bool = False, max_output: int | None = MAX_OUTPUT, cwd: str | None = None,
+                  check: bool = False, max_output: Size | None = MAX_OUTPUT, cwd: str | None = None,
                   env: Mapping[str, str] | None = None, user: str | int | None = None) -> Result:
-        """Run a further process in it to its end; see :meth:`ocirt.Container.run`."""
-        streams, output = Streams.open(PIPE, PIPE, PIPE), Output(max_output)
+        """Run a further process in it to its end.
+
+        :param args: the program and its arguments, as a list.
+        :param input: its standard input; text is written as UTF-8.
+        :param timeout: seconds; it is killed after that. ``None``: no limit.
+        :param check: raise :class:`CommandFailed` if it does not end with 0.
+        :param max_output: bytes of both outputs, a number or text like ``"1m"``; it is killed if there is more.
+            ``None``: no limit.
+        :param cwd: its directory; by default that of the container's program.
+        :param env: further environment variables.
+        :param user: a number, or text: ``"UID"`` or ``"UID:GID"``; by default that of the container's program.
+        :raises ProgramError: the program is not there or cannot be executed.
+        :raises WrongState: the container does not run, or is paused.
+        :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
+        """
+        streams, output = Streams.open(PIPE, PIPE, PIPE), Output(optional_size("max_output", max_output))
         flags = lifecycle.exec_flags(cwd, env, user, (), (), False)
         attendant = await drive(self._life.exec(args, flags, streams, ()))
         try:
@@ -333,12 +432,14 @@ class Container:
 
     @property
     def pid(self) -> int:
-        """Of its first process, as the caller sees it; 0 when there is none."""
+        """Of its first process, as the caller sees it; 0 when there is none. Use :attr:`pidfd` to act on it."""
         return self.state.pid
 
     @property
     def pidfd(self) -> int | None:
-        """A descriptor of its first process; see :attr:`ocirt.Container.pidfd`."""
+        """A descriptor of its first process, ready to read once that has ended: for select, poll or an event loop of
+        the caller's. It is this object's, until the container is deleted; ``None`` where it had ended before we could
+        look."""
         return self._life.pidfd
 
     @property
@@ -349,16 +450,27 @@ class Container:
 
     @property
     def oom(self) -> bool:
-        """Has the kernel killed any of its processes for want of memory? See :attr:`ocirt.Container.oom`."""
+        """Has the kernel killed any of its processes for want of memory? Known as long as it is there; of one that
+        was made here also later.
+
+        :raises NoContainer: it was found by :meth:`load`, and has been deleted.
+        """
         return observe.has_oom(self._life)
 
     def stats(self) -> Stats:
-        """What it uses at this moment: files of the kernel are read, nothing is waited for."""
+        """What it uses at this moment: files of the kernel are read, nothing is waited for.
+
+        :raises HostError: it has no cgroups of its own.
+        """
         return observe.stats(self.runtime.root, self.id)
 
     async def events(self) -> AsyncIterator[Event]:
-        """What happens to it from now on, as it happens, until its first process has ended; see
-        :meth:`ocirt.Container.events`. A time-out is asyncio's to give."""
+        """What happens to it from now on, as it happens, until its first process has ended. A time-out is asyncio's to
+        give.
+
+        :raises StateError: it has ended.
+        :raises HostError: it has no memory cgroup.
+        """
         watching = observe.Watching(self.runtime.root, self.id, observe.check_alive(self.id, self.pidfd))
         try:
             while isinstance(event := await drive(watching.next()), Event):
@@ -368,9 +480,13 @@ class Container:
 
     @classmethod
     def list(cls, *, runtime: Runtime | None = None) -> Sequence[Container]:
-        """All containers of the runtime, by their ids; one that is broken, or goes just now, is left out."""
+        """All containers of a runtime, by their ids; one that is broken, or goes just now, is left out.
+
+        :param runtime: whose; by default that of the command line.
+        :raises HostError: the directory of their states cannot be read.
+        """
         found, runtime = [], runtime or Runtime()
-        for id in state_ids(runtime.root):
+        for id in ids_of(runtime):
             try:
                 found.append(cls.load(id, runtime=runtime))
             except StateError:
@@ -386,12 +502,36 @@ class Container:
 
 async def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
               id: str | None = None, input: bytes | str = b"", timeout: float | None = None, check: bool = False,
-              max_output: int | None = MAX_OUTPUT, stdout: Stream = PIPE, stderr: Stream = PIPE,
+              max_output: Size | None = MAX_OUTPUT, stdout: Stream = PIPE, stderr: Stream = PIPE,
               pass_fds: Sequence[int] = (), runtime: Runtime | None = None) -> Result:
-    """Run a container from its creation to its removal; parameters and errors are those of :func:`ocirt.run`."""
+    """Run a container from its creation to its removal, with one process of the executable.
+
+    :param bundle: a directory with config.json.
+    :param config: what config.json would hold, as :func:`ocirt.sandbox` makes it; instead of the bundle's. No file is
+        written.
+    :param rootfs: the directory of its root file system, in place of the config's ``root.path``.
+    :param id: letters, digits and ``_+-.``; by default one that is new.
+    :param input: its standard input; text is written as UTF-8.
+    :param timeout: seconds for all of it; it is killed after that. ``None``: no limit.
+    :param check: raise :class:`CommandFailed` if it does not end with 0.
+    :param max_output: bytes of both outputs, a number or text like ``"1m"``; it is killed if there is more. ``None``: no
+        limit.
+    :param stdout: where its output goes instead of into the result: ``DEVNULL``, a descriptor or a file.
+    :param stderr: the same, or ``STDOUT``: where standard output goes.
+    :param pass_fds: descriptors that its program gets, as 3, 4...
+    :param runtime: where containers are kept and by which executable they are made; by default the installed one.
+    :raises ConfigError: the config is wrong, or there is none, or no root file system.
+    :raises RequestError: an argument is of no use.
+    :raises ProgramError: the program is not there or cannot be executed.
+    :raises OcirtError: it cannot be made or started.
+    :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
+    :raises CommandFailed: with ``check``, it has not ended with 0.
+
+    Whatever is raised, nothing is left of it.
+    """
     runtime = runtime or Runtime()
     name = lifecycle.new_id() if id is None else checked_id(id)
-    output, found = Output(max_output), Bundle(bundle, config, rootfs)
+    output, found = Output(optional_size("max_output", max_output)), Bundle(bundle, config, rootfs)
     streams = Streams.open(PIPE, stdout, stderr)
     end = await drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output))
     result = result_of(found.args, end, output)

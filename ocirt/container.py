@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import signal as signals
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any
+from typing import Any
 
-from .errors import StateError
+from .errors import HostError, StateError, reason
 from .failures import TimeoutExpired
 from .library import lifecycle, observe
+from .library.arguments import Size, optional_size
 from .library.lifecycle import Bundle, Lifecycle, Path
 from .library.observe import Event, Stats
 from .library.runtime import Runtime
 from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
 from .library.waiting import deadline_in, drive
 from .model.request import checked_id
-from .process import MAX_OUTPUT, Process, Result, close_quietly, encoded, result_of
+from .process import MAX_OUTPUT, Pipes, Process, Result, encoded, result_of
 from .state import State
 from .state import ids as state_ids
 
 
-class Container:
+class Container(Pipes):
     """A container. Leaving its ``with`` block kills and deletes it, whatever happened in it.
 
     Made by :meth:`create`, or found by :meth:`load`. Any thread may use it, several at once. One that was made here
@@ -30,19 +31,14 @@ class Container:
 
     :ivar id: its id.
     :ivar runtime: the runtime that it belongs to.
-    :ivar stdin: our end of the pipe, a file to write; ``None`` where it is no pipe. The same of ``stdout``, ``stderr``.
     """
 
     id: str
     runtime: Runtime
-    stdin: IO[bytes] | None
-    stdout: IO[bytes] | None
-    stderr: IO[bytes] | None
 
     def __init__(self, life: Lifecycle) -> None:
+        super().__init__(life.attendant.streams if life.attendant else Streams())
         self._life, self.id, self.runtime = life, life.id, life.runtime
-        streams = life.attendant.streams if life.attendant else Streams()
-        self.stdin, self.stdout, self.stderr = [streams.file(number) for number in range(3)]
 
     def __repr__(self) -> str:
         return f"<ocirt.Container {self.id}>"
@@ -58,10 +54,14 @@ class Container:
             file is written.
         :param rootfs: the directory of its root file system, in place of the config's ``root.path``.
         :param id: letters, digits and ``_+-.``; by default one that is new.
-        :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file. The same of the next two; ``stderr`` may be
-            ``STDOUT``.
+        :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file.
+        :param stdout: the same.
+        :param stderr: the same, or ``STDOUT``: where standard output goes.
         :param pass_fds: descriptors that its program gets, as 3, 4...
-        :raises ConfigError: the config is wrong.
+        :param runtime: where containers are kept and by which executable they are made; by default the installed one.
+        :raises ConfigError: the config is wrong, or there is none, or no root file system.
+        :raises RequestError: an argument is of no use.
+        :raises ContainerExists: there is one of that id.
         :raises OcirtError: it cannot be made. Nothing is left of it.
         """
         found = runtime or Runtime()
@@ -73,6 +73,8 @@ class Container:
     def load(cls, id: str, *, runtime: Runtime | None = None) -> Container:
         """The container ``id``, whoever made it.
 
+        :param id: its id.
+        :param runtime: whose it is; by default that of the command line.
         :raises NoContainer: there is none.
         :raises StateError: its state directory is broken.
         """
@@ -102,6 +104,11 @@ class Container:
     def kill(self, signal: int = signals.SIGKILL, *, all: bool = False) -> None:
         """Send a signal to its program, or to ``all`` of its processes.
 
+        The first process of a pid namespace ignores every signal but SIGKILL (and SIGSTOP) for which it has installed no
+        handler: SIGTERM does nothing to a ``sleep`` that is the container's program.
+
+        :param signal: its number, as ``signal.SIGTERM``.
+        :param all: each process of the container gets it.
         :raises WrongState: it does not run.
         """
         drive(self._life.kill(signal, all))
@@ -123,7 +130,8 @@ class Container:
     def update(self, resources: Mapping[str, Any]) -> None:
         """Change its limits, all of those given or none.
 
-        :param resources: like ``linux.resources``: ``{"memory": {"limit": 64 << 20}}``.
+        :param resources: like ``linux.resources`` of config.json: ``{"memory": {"limit": "64m"}, "pids": {"limit": 9}}``.
+            Sizes are in bytes, as numbers or text with a unit.
         :raises RequestError: one of them cannot be used.
         """
         drive(self._life.update(resources))
@@ -135,7 +143,7 @@ class Container:
         :raises WrongState: it has not ended.
         """
         drive(self._life.delete(force))
-        self._close_streams()
+        self._close_pipes()
 
     # ---- further processes ----
 
@@ -145,14 +153,18 @@ class Container:
              stderr: Stream = DEVNULL, pass_fds: Sequence[int] = ()) -> Process:
         """Start a further process in it, which has been executed when this returns.
 
-        :param args: the program and its arguments.
+        :param args: the program and its arguments, as a list.
         :param cwd: its directory; by default that of the container's program, like all that follows.
         :param env: further environment variables.
-        :param user: ``UID`` or ``UID:GID``.
-        :param additional_gids: further groups.
-        :param capabilities: further capabilities.
+        :param user: a number, or text: ``"UID"`` or ``"UID:GID"``.
+        :param additional_gids: numbers of further groups.
+        :param capabilities: further capabilities, as ``"CAP_KILL"``.
         :param no_new_privileges: set no_new_privs.
-        :param stdin: as for :meth:`create`, and so the others.
+        :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file.
+        :param stdout: the same.
+        :param stderr: the same, or ``STDOUT``.
+        :param pass_fds: descriptors that it gets, as 3, 4...
+        :raises RequestError: an argument is of no use.
         :raises ProgramError: the program is not there or cannot be executed.
         :raises WrongState: the container does not run, or is paused.
         """
@@ -160,12 +172,22 @@ class Container:
         return Process(args, drive(self._life.exec(args, flags, Streams.open(stdin, stdout, stderr), pass_fds)))
 
     def run(self, args: Sequence[str], *, input: bytes | str = b"", timeout: float | None = None, check: bool = False,
-            max_output: int | None = MAX_OUTPUT, cwd: str | None = None, env: Mapping[str, str] | None = None,
+            max_output: Size | None = MAX_OUTPUT, cwd: str | None = None, env: Mapping[str, str] | None = None,
             user: str | int | None = None) -> Result:
-        """Run a further process in it to its end. Parameters are those of :meth:`exec` and :meth:`Process.communicate`.
+        """Run a further process in it to its end.
 
+        :param args: the program and its arguments, as a list.
+        :param input: its standard input; text is written as UTF-8.
+        :param timeout: seconds; it is killed after that. ``None``: no limit.
         :param check: raise :class:`CommandFailed` if it does not end with 0.
-        :raises TimeoutExpired: the time was up; it has been killed.
+        :param max_output: bytes of both outputs, a number or text like ``"1m"``; it is killed if there is more.
+            ``None``: no limit.
+        :param cwd: its directory; by default that of the container's program.
+        :param env: further environment variables.
+        :param user: a number, or text: ``"UID"`` or ``"UID:GID"``; by default that of the container's program.
+        :raises ProgramError: the program is not there or cannot be executed.
+        :raises WrongState: the container does not run, or is paused.
+        :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
         """
         with self.exec(args, cwd=cwd, env=env, user=user, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
             result = process.communicate(input, timeout, max_output)
@@ -244,10 +266,14 @@ class Container:
 
     @classmethod
     def list(cls, *, runtime: Runtime | None = None) -> Sequence[Container]:
-        """All containers of the runtime, by their ids; one that is broken, or goes just now, is left out."""
+        """All containers of a runtime, by their ids; one that is broken, or goes just now, is left out.
+
+        :param runtime: whose; by default that of the command line.
+        :raises HostError: the directory of their states cannot be read.
+        """
         runtime = runtime or Runtime()
         found = []
-        for id in state_ids(runtime.root):
+        for id in ids_of(runtime):
             try:
                 found.append(cls.load(id, runtime=runtime))
             except StateError:
@@ -260,32 +286,49 @@ class Container:
     def __exit__(self, *exception: object) -> None:
         self.delete(force=True)
 
-    def _close_streams(self) -> None:
-        for file in (self.stdin, self.stdout, self.stderr):
-            if file is not None:
-                close_quietly(file)
+
+def ids_of(runtime: Runtime) -> Sequence[str]:
+    """:raises HostError: the directory cannot be read."""
+    try:
+        return state_ids(runtime.root)
+    except OSError as error:
+        failure = HostError("root", f"{runtime.root}: {reason(error)}")
+        failure.errno = error.errno
+        raise failure from None
 
 
 def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
         id: str | None = None, input: bytes | str = b"", timeout: float | None = None, check: bool = False,
-        max_output: int | None = MAX_OUTPUT, stdout: Stream = PIPE, stderr: Stream = PIPE,
+        max_output: Size | None = MAX_OUTPUT, stdout: Stream = PIPE, stderr: Stream = PIPE,
         pass_fds: Sequence[int] = (), runtime: Runtime | None = None) -> Result:
     """Run a container from its creation to its removal, with one process of the executable.
 
-    :param bundle: as for :meth:`Container.create`, and so ``config``, ``rootfs``, ``id`` and ``pass_fds``.
+    :param bundle: a directory with config.json.
+    :param config: what config.json would hold, as :func:`ocirt.sandbox` makes it; instead of the bundle's. No file is
+        written.
+    :param rootfs: the directory of its root file system, in place of the config's ``root.path``.
+    :param id: letters, digits and ``_+-.``; by default one that is new.
     :param input: its standard input; text is written as UTF-8.
-    :param timeout: seconds for all of it; it is killed after that.
+    :param timeout: seconds for all of it; it is killed after that. ``None``: no limit.
     :param check: raise :class:`CommandFailed` if it does not end with 0.
-    :param max_output: bytes of both outputs; it is killed if there is more. ``None``: no limit.
-    :param stdout: where its output goes instead of into the result; the same of ``stderr``, which may be ``STDOUT``.
+    :param max_output: bytes of both outputs, a number or text like ``"1m"``; it is killed if there is more. ``None``: no
+        limit.
+    :param stdout: where its output goes instead of into the result: ``DEVNULL``, a descriptor or a file.
+    :param stderr: the same, or ``STDOUT``: where standard output goes.
+    :param pass_fds: descriptors that its program gets, as 3, 4...
+    :param runtime: where containers are kept and by which executable they are made; by default the installed one.
+    :raises ConfigError: the config is wrong, or there is none, or no root file system.
+    :raises RequestError: an argument is of no use.
+    :raises ProgramError: the program is not there or cannot be executed.
     :raises OcirtError: it cannot be made or started.
     :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
+    :raises CommandFailed: with ``check``, it has not ended with 0.
 
     Whatever is raised, nothing is left of it.
     """
     runtime = runtime or Runtime()
     name = lifecycle.new_id() if id is None else checked_id(id)
-    output, found = Output(max_output), Bundle(bundle, config, rootfs)
+    output, found = Output(optional_size("max_output", max_output)), Bundle(bundle, config, rootfs)
     streams = Streams.open(PIPE, stdout, stderr)
     end = drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output))
     result = result_of(found.args, end, output)

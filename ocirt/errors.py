@@ -1,7 +1,8 @@
 """All errors, and those that the decision-making side raises; ``str()`` of each is one line for a person.
 
 OcirtError                  attributes phase, path, errno: None where there is nothing to know
- ├── ConfigError            config.json is wrong: names the JSON path, what was found, what was expected
+ ├── ConfigError            config.json is wrong or missing, or its root file system is: names the JSON path, what was
+ │                          found, what was expected
  ├── RequestError           an argument is wrong, of the command line or of a call
  ├── HostError              the host lacks something that the bundle asks for
  ├── StateError             the state directory of a container cannot be read, or does not allow it
@@ -47,7 +48,7 @@ def made_anew(kind: type[OcirtError], message: str, /, **members: object) -> Oci
 class ConfigError(OcirtError):
     """config.json holds something that cannot be applied.
 
-    :param path: JSON path, as ``mounts[3].type``; empty for the whole document.
+    :param path: JSON path, as ``mounts[3].type``; empty for the whole document, ``config.json`` where there is none.
     :param found: what stands there, as a person would write it.
     :param expected: what may stand there.
     """

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from .errors import RequestError
 from .failures import CommandFailed
 from .library import lifecycle
+from .library.arguments import Size, optional_size
 from .library.attendant import Attendant
 from .library.report import End
-from .library.streams import Output
+from .library.streams import Output, Streams
 from .library.waiting import deadline_in, drive
 
 MAX_OUTPUT = 64 << 20
@@ -60,23 +62,64 @@ def result_of(args: Sequence[str], end: End, output: Output) -> Result:
                   output.truncated)
 
 
-class Process:
+class Pipes:
+    """Our ends of the pipes of a process, as files."""
+
+    def __init__(self, streams: Streams) -> None:
+        self._files = [streams.file(number) for number in range(3)]
+
+    def _file(self, number: int) -> IO[bytes]:
+        file = self._files[number]
+        if file is None:
+            raise no_pipe(number)
+        return file
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        """A file to write what the process reads as its standard input. It is buffered: ``flush`` or ``close`` it.
+
+        :raises RequestError: it is no pipe: ``stdin=ocirt.PIPE`` asks for one. So for the other two.
+        """
+        return self._file(0)
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """A file to read what the process writes to its standard output."""
+        return self._file(1)
+
+    @property
+    def stderr(self) -> IO[bytes]:
+        """A file to read what the process writes to its standard error."""
+        return self._file(2)
+
+    def _close_pipes(self) -> None:
+        for file in self._files:
+            if file is not None:
+                close_quietly(file)
+
+
+def no_pipe(number: int) -> RequestError:
+    """The error for a stream that is no pipe, or is one no more."""
+    name = ("stdin", "stdout", "stderr")[number]
+    error = RequestError(f"{name}: found no pipe, expected {name}=ocirt.PIPE where the process was made (communicate "
+                         "closes what it has read)")
+    error.path = name
+    return error
+
+
+class Process(Pipes):
     """A process that ``Container.exec`` has started. Leaving its ``with`` block kills it and waits for its end.
 
     Any thread may use it.
 
     :ivar args: its command line.
-    :ivar stdin: our end of the pipe, a file to write; ``None`` where it is no pipe. The same of ``stdout``, ``stderr``.
     """
 
     args: tuple[str, ...]
-    stdin: IO[bytes] | None
-    stdout: IO[bytes] | None
-    stderr: IO[bytes] | None
 
     def __init__(self, args: Sequence[str], attendant: Attendant) -> None:
+        super().__init__(attendant.streams)
         self.args, self._attendant = tuple(args), attendant
-        self.stdin, self.stdout, self.stderr = [attendant.streams.file(number) for number in range(3)]
 
     def __repr__(self) -> str:
         return f"<ocirt.Process {self.pid} of {self._attendant.id}: {' '.join(self.args)}>"
@@ -113,15 +156,16 @@ class Process:
         return drive(lifecycle.wait(self._attendant, timeout)).returncode
 
     def communicate(self, input: bytes | str = b"", timeout: float | None = None,
-                    max_output: int | None = MAX_OUTPUT) -> Result:
+                    max_output: Size | None = MAX_OUTPUT) -> Result:
         """Write its input and read its outputs, those which are pipes, until it ends; they are closed then.
 
         :param input: what to write; text is written as UTF-8.
         :param timeout: seconds; it is killed after that.
-        :param max_output: bytes of both outputs; it is killed if there is more.
+        :param max_output: bytes of both outputs, a number or text like ``"1m"``; it is killed if there is more.
+            ``None``: no limit.
         :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
         """
-        output = Output(max_output)
+        output = Output(optional_size("max_output", max_output))
         self._give_back_streams()
         try:
             end = drive(lifecycle.communicate(self._attendant, encoded(input), timeout, output))
@@ -140,9 +184,7 @@ class Process:
         """Kill it if it runs, wait for its end, and close the pipes."""
         self.kill()
         drive(self._attendant.end(None))
-        for file in (self.stdin, self.stdout, self.stderr):
-            if file is not None:
-                close_quietly(file)
+        self._close_pipes()
         self._attendant.release()
 
     def __enter__(self) -> Process:
@@ -152,18 +194,14 @@ class Process:
         self.close()
 
     def _give_back_streams(self) -> None:
-        give_back(self._attendant, self.stdin, self.stdout, self.stderr)
-        self.stdin = self.stdout = self.stderr = None
-
-
-def give_back(attendant: Attendant, *files: IO[bytes] | None) -> None:
-    """Our ends of pipes, out of the files that have them."""
-    for number, file in enumerate(files):
-        if file is not None and not file.closed:
-            if number == 0:
-                file.flush()
-            attendant.streams.ours[number] = os.dup(file.fileno())
-            file.close()
+        """Our ends of pipes, out of the files that have them."""
+        for number, file in enumerate(self._files):
+            if file is not None and not file.closed:
+                if number == 0:
+                    file.flush()
+                self._attendant.streams.ours[number] = os.dup(file.fileno())
+                file.close()
+        self._files = [None, None, None]
 
 
 def close_quietly(file: IO[bytes]) -> None:

@@ -7,13 +7,12 @@ goes along with its descriptor.
 
 import json
 import os
-import re
 from copy import deepcopy
-from decimal import Decimal
 
 from ..errors import ConfigError, HostError, OcirtError, RequestError, reason
 from ..model.config import Resources
 from ..model.json import parse as parse_json
+from ..model.size import EXPECTED, parse_size
 from ..model.text import quote
 from ..plan import Plan
 from ..plan.encode import encode
@@ -43,8 +42,6 @@ PAIRS = (("cpu", "quota", "period"), ("memory", "limit", "swap"))
 """Values that make one setting: where one of them is given, the other is what it was."""
 
 OBSOLETE = ("kernel", "kernelTCP")
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?([kKmMgGtTpP]?)(?:[iI]?[bB])?")
-_FACTORS = {unit: 1024 ** power for power, unit in enumerate(("", "k", "m", "g", "t", "p"))}
 
 
 def run(line: "CommandLine") -> None:
@@ -106,16 +103,14 @@ def _from_file(name: str) -> "Members":
 
 
 def size(flag: str, text: str) -> int:
-    """A number of bytes with or without a unit, as docker and runc read it: ``1.5g`` is 1610612736.
+    """A number of bytes with or without a unit; -1 is no limit.
 
     :raises RequestError: it is none.
     """
-    if text == "-1":
-        return -1
-    found = _SIZE.fullmatch(text)
-    if not found:
-        raise RequestError(f"--{flag}: found {quote(text)}, expected a number of bytes like 512m or 1.5g, or -1 for no limit")
-    return int(Decimal(found[1]) * _FACTORS[found[2].lower()])
+    found = -1 if text == "-1" else parse_size(text)
+    if found is None:
+        raise RequestError(f"--{flag}: found {quote(text)}, expected {EXPECTED}, or -1 for no limit")
+    return found
 
 
 def number(flag: str, text: str) -> int:

@@ -13,7 +13,7 @@ from .. import state as states
 from ..errors import RequestError
 from ..failures import TimeoutExpired
 from ..model.request import checked_id
-from . import pidfd, report
+from . import arguments, pidfd, report
 from .attendant import Attendant
 from .children import Child
 from .report import End
@@ -98,6 +98,11 @@ class Bundle:
     def __init__(self, directory: Path | None, config: Mapping[str, Any] | None, rootfs: Path | None) -> None:
         self.config: int | None = None
         self.args: Sequence[str] = ()
+        for name, value in (("bundle", directory), ("rootfs", rootfs)):
+            if value is not None and not isinstance(value, (str, os.PathLike)):
+                raise arguments.wrong(name, value, "a directory (a command is run by config=ocirt.sandbox([...]), rootfs=...)")
+        if config is not None and not isinstance(config, Mapping):
+            raise arguments.wrong("config", config, "a dict, as ocirt.sandbox makes it")
         if config is None:
             if directory is None or rootfs is not None:
                 raise RequestError("bundle: found none, expected a bundle's directory, or a config and its rootfs"
@@ -337,7 +342,7 @@ class Lifecycle:
 
     def update(self, resources: Mapping[str, Any]) -> Operation[None]:
         try:
-            data = json.dumps(dict(resources)).encode()
+            data = json.dumps(arguments.resources(resources)).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise RequestError(f"resources: {error}") from None
         yield from self.verb("update", "--resources", "-", "--", self.id, input=data)
@@ -379,7 +384,8 @@ class Lifecycle:
         :raises WrongState: the container does not run.
         :raises ProgramError: the program cannot be executed.
         """
-        attendant = Attendant(self.runtime, self.id, ["exec", *flags, "--", self.id, *args], streams, pass_fds)
+        command = arguments.words("args", args)
+        attendant = Attendant(self.runtime, self.id, ["exec", *flags, "--", self.id, *command], streams, pass_fds)
         yield from attendant.begin()
         return attendant
 
@@ -390,7 +396,7 @@ def exec_flags(cwd: str | None, env: Mapping[str, str] | None, user: str | int |
     flags = ["--cwd", cwd] if cwd is not None else []
     flags += ["--user", str(user)] if user is not None else []
     flags += ["--no-new-privs"] if no_new_privileges else []
-    for name, values in (("--env", [f"{key}={value}" for key, value in (env or {}).items()]),
+    for name, values in (("--env", [f"{key}={value}" for key, value in arguments.mapping("env", env).items()]),
                          ("--additional-gids", map(str, additional_gids)), ("--cap", capabilities)):
         for value in values:
             flags += [name, value]

@@ -3,13 +3,15 @@ core/status.c)."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from .. import errors, failures
-from ..errors import OcirtError, made_anew
+from ..errors import OcirtError, made_anew, reason
 
 Line = dict[str, Any]
 
@@ -19,6 +21,7 @@ KINDS: dict[str, type[OcirtError]] = {kind.__name__: kind for kind in (
 
 TEXTS: tuple[tuple[str, type[OcirtError]], ...] = (
     # Texts of the executable, which engines match, too, and what they are.
+    ("config.json: open", errors.ConfigError),
     ("container does not exist", errors.NoContainer),
     ("container already exists", failures.ContainerExists),
     ("container not running", failures.WrongState),
@@ -31,6 +34,7 @@ TEXTS: tuple[tuple[str, type[OcirtError]], ...] = (
     ("unknown signal", errors.RequestError),
 )
 PREFIX = "exec failed: "
+MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 
 def parse(data: bytes) -> list[Line]:
@@ -69,10 +73,14 @@ def error_of(line: Line, id: str = "") -> OcirtError:
     kind = KINDS.get(str(line.get("kind")))
     if kind is None:
         kind = next((each for begin, each in TEXTS if text.startswith(begin)), None)
+    if kind is None and path == "root.path" and known.get("errno") in MISSING:
+        return missing("root.path", message, known, "an existing directory")
     if kind is None and "phase" in line:
         kind = failures.ProgramError if str(path).startswith("process.args") else failures.StepError
     if kind is None:
         return made_anew(OcirtError, message, **known)
+    if kind is errors.ConfigError and "kind" not in line:
+        return missing("config.json", message, known, "a bundle's directory, with a config.json")
     if issubclass(kind, errors.StateError):
         known["id"] = id
     if kind is errors.ConfigError:
@@ -83,6 +91,12 @@ def error_of(line: Line, id: str = "") -> OcirtError:
     if kind is errors.HostError:
         known["message"] = text.removeprefix(f"{known['path']}: ")
     return made_anew(kind, message, **known)
+
+
+def missing(path: str, message: str, known: Line, expected: str) -> OcirtError:
+    """The error about a file or directory that the kernel has not found."""
+    return made_anew(errors.ConfigError, message, **{"phase": "compile", **known, "path": path, "expected": expected,
+                                                     "found": reason(OSError(None, os.strerror(known.get("errno", errno.ENOENT))))})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .arguments import Size, count, mapping, optional_size, seconds, size, words
+
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = 65534
 MASKED = ["/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
@@ -29,10 +31,11 @@ BIND_OPTIONS = ["rbind", "rro", "rnosuid", "rnodev", "rprivate"]
 those writable. ``rprivate`` keeps out what the host mounts below it later, which would come with the host's options."""
 
 
-def sandbox(args: Sequence[str], *, memory: int | None = 256 << 20, processes: int | None = 64,
-            cpus: float | None = 1.0, files: int = 1024, scratch: int = 64 << 20, env: Mapping[str, str] | None = None,
-            cwd: str = "/tmp", uid: int = NOBODY, gid: int = NOBODY, binds: Mapping[str, str] | None = None,
-            hostname: str = "sandbox", cgroup: str | None = None) -> dict[str, Any]:
+def sandbox(args: Sequence[str], *, memory: Size | None = 256 << 20, processes: int | None = 64,
+            cpus: float | None = 1.0, files: int = 1024, scratch: Size = 64 << 20, env: Mapping[str, str] | None = None,
+            cwd: str = "/tmp", uid: int = NOBODY, gid: int = NOBODY,
+            binds: Mapping[str, str | os.PathLike[str]] | None = None, hostname: str = "sandbox",
+            cgroup: str | None = None) -> dict[str, Any]:
     """A config.json, as a dict to be changed at will, for untrusted code: an unprivileged user without a capability
     or the way to one, a read-only root, no network but its own loopback, no system calls that only an administrator
     or an attacker needs, and limits on all that it could use up. docs/library.md tells what it does not hold off.
@@ -40,20 +43,29 @@ def sandbox(args: Sequence[str], *, memory: int | None = 256 << 20, processes: i
     A caller without root's rights gets a user namespace in which only they exist, and no limits but those of
     ``files`` and ``scratch``: cgroups are not theirs to make.
 
-    :param args: the program and its arguments.
-    :param memory: bytes, ``scratch`` included; ``None``: no limit.
+    :param args: the program and its arguments, as a list: ``["python3", "-c", code]``.
+    :param memory: bytes, ``scratch`` included: a number, or text like ``"64m"`` or ``"1.5g"`` (a unit is a power of
+        1024); ``None``: no limit. There is no swap beside it.
     :param processes: the most processes and threads; ``None``: no limit.
-    :param cpus: CPU time it gets in a second, in seconds; ``None``: no limit.
+    :param cpus: seconds of CPU time that it gets in a second: 0.5 is half of a processor; ``None``: no limit.
     :param files: the most open files of a process.
-    :param scratch: bytes of /tmp, a file system in memory; there is no other place to write.
-    :param env: environment variables, besides a PATH.
+    :param scratch: bytes of /tmp, a file system in memory, as for ``memory``; there is no other place to write.
+    :param env: environment variables, besides a PATH and ``HOME=/tmp``.
     :param cwd: the directory it starts in.
-    :param uid: its user, who needs no name; ``gid`` its group.
+    :param uid: its user's number, who needs no name; ``gid`` its group's.
+    :param gid: its group's number.
     :param binds: directories and files of the host that it may read, ``{"/in/the/container": "/on/the/host"}``, with all
         that is mounted below them; what the host mounts there later does not appear. The runtime makes a mount point that
         is missing in the root file system. Read-only holds for files: who may connect to a Unix socket still may.
+    :param hostname: what it takes for the name of the host.
     :param cgroup: ``linux.cgroupsPath``, its cgroup; by default one named by the container's id.
+    :raises RequestError: an argument is of no use: a command in one text, a size that is none.
     """
+    env, program = mapping("env", env), words("args", args)
+    scratch, memory = size("scratch", scratch), optional_size("memory", memory)
+    processes = None if processes is None else count("processes", processes)
+    cpus = None if cpus is None else seconds("cpus", cpus)
+    files = count("files", files)
     rootless = os.geteuid() != 0
     if rootless:
         uid = gid = 0
@@ -72,8 +84,8 @@ def sandbox(args: Sequence[str], *, memory: int | None = 256 << 20, processes: i
     return {
         "ociVersion": "1.2.0",
         "process": {
-            "args": list(args), "cwd": cwd, "user": {"uid": uid, "gid": gid, "umask": 0o22},
-            "env": [PATH, "HOME=/tmp", *[f"{name}={value}" for name, value in (env or {}).items()]],
+            "args": program, "cwd": cwd, "user": {"uid": uid, "gid": gid, "umask": 0o22},
+            "env": [PATH, "HOME=/tmp", *[f"{name}={value}" for name, value in env.items()]],
             "capabilities": {kind: [] for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")},
             "rlimits": [{"type": "RLIMIT_NOFILE", "hard": files, "soft": files},
                         {"type": "RLIMIT_CORE", "hard": 0, "soft": 0}],

@@ -110,7 +110,9 @@ def test_leaving_the_block_deletes_it_whatever_happened(box, runtime):
 def test_streams_are_files_too(box, tmp_path):
     with open(tmp_path / "out", "w+b") as out:
         with box("sh", "-c", "cat; echo error >&2", stdin=DEVNULL, stdout=out, stderr=STDOUT) as container:
-            assert container.stdin is container.stdout is container.stderr is None
+            for name in ("stdin", "stdout", "stderr"):
+                with pytest.raises(RequestError, match=f"^{name}: found no pipe, expected {name}=ocirt.PIPE"):
+                    getattr(container, name)
             container.start()
             assert container.wait(LIMIT) == 0
         assert (tmp_path / "out").read_bytes() == b"error\n"
@@ -188,6 +190,49 @@ def test_out_of_memory(image, runtime):
     with pytest.raises(CommandFailed, match="out of memory"):
         result.check()
     assert not run(config=config_for("true"), rootfs=image, runtime=runtime).oom
+
+
+# ---- what is missing ----
+
+def test_a_missing_bundle_or_rootfs_is_an_error_of_the_config(image, runtime, tmp_path):
+    """With the path of what is missing in its text, by run and by create."""
+    lone = tmp_path / "lone"
+    lone.mkdir()
+    (lone / "config.json").write_text(json.dumps(config_for("true")))  # its rootfs is not there
+    config = config_for("true")
+    (tmp_path / "file").touch()
+    cases = [({"bundle": tmp_path / "no"}, "config.json", f"{tmp_path}/no/config.json", errno.ENOENT),
+             ({"bundle": tmp_path}, "config.json", f"{tmp_path}/config.json", errno.ENOENT),
+             ({"bundle": lone}, "root.path", f"{lone}/rootfs", errno.ENOENT),
+             ({"config": config, "rootfs": tmp_path / "no"}, "root.path", f"{tmp_path}/no", errno.ENOENT),
+             ({"config": config, "rootfs": tmp_path / "file"}, "root.path", f"{tmp_path}/file", errno.ENOTDIR)]
+    for given, path, text, number in cases:
+        for make in (run, Container.create):
+            with pytest.raises(ConfigError) as failure:
+                make(**given, runtime=runtime)
+            assert (failure.value.path, failure.value.errno) == (path, number) and text in str(failure.value)
+            assert failure.value.found in ("no such file or directory", "not a directory") and failure.value.expected
+
+
+def test_a_root_directory_that_cannot_be_read(runtime, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(HostError, match="not a directory"):
+        Container.list(runtime=Runtime(executable=runtime.executable, root=tmp_path / "file"))
+
+
+def test_sizes_as_text(box, image, runtime):
+    assert run(config=config_for("cat", "/dev/zero"), rootfs=image, max_output="1k", runtime=runtime).stdout == bytes(1024)
+    with box("sleep", "60") as container:
+        container.start()
+        with pytest.raises(RequestError, match="^args: found 'id -u', expected a list of the program and its arguments"):
+            container.exec("id -u")
+        assert container.run(["cat", "/dev/zero"], max_output="1k").stdout == bytes(1024)
+
+
+@pytest.mark.cgroups
+def test_update_takes_sizes_as_text(busy):
+    busy.update({"memory": {"limit": "48m", "swap": "48m"}})
+    assert busy.stats().memory_limit == 48 << 20
 
 
 # ---- time-outs ----
@@ -453,7 +498,9 @@ def test_load_and_list(ocirt, bundle, runtime):
     ocirt.ok("create", "--bundle", bundle, "other")
     found = Container.load("other", runtime=runtime)
     assert [each.id for each in Container.list(runtime=runtime)] == ["other"] and found.status == "created"
-    assert found.returncode is None and found.pidfd is not None and found.stdout is None
+    assert found.returncode is None and found.pidfd is not None
+    with pytest.raises(RequestError, match="^stdout: found no pipe"):
+        _ = found.stdout
     with pytest.raises(TimeoutExpired):
         found.wait(0.1)
     found.start()

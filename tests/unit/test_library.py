@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -17,7 +18,7 @@ import pytest
 import ocirt
 from ocirt import errors, failures
 from ocirt.compile import compile
-from ocirt.library import report
+from ocirt.library import arguments, report
 from ocirt.library.children import _above
 from ocirt.library.lifecycle import Bundle, contents, exec_flags
 from ocirt.library.report import Begin, End
@@ -101,6 +102,11 @@ LINES = [
      {"phase": "init", "path": "mounts[3]", "errno": 2}),
     ({"msg": "exec failed: process.args: exec", "phase": "init", "path": "process.args", "errno": 13}, failures.ProgramError, {"errno": 13}),
     ({"msg": "--cwd: bad", "kind": "RequestError"}, errors.RequestError, {"phase": "request"}),
+    ({"msg": "config.json: open /b/config.json: no such file or directory", "errno": 2}, errors.ConfigError,
+     {"path": "config.json", "found": "no such file or directory", "phase": "compile", "errno": 2}),
+    ({"msg": "root.path: bind /x: open_tree: not a directory", "phase": "host", "path": "root.path", "errno": 20}, errors.ConfigError,
+     {"path": "root.path", "found": "not a directory", "expected": "an existing directory", "phase": "host"}),
+    ({"msg": "root.path: bind /x: open_tree: permission denied", "phase": "host", "path": "root.path", "errno": 13}, failures.StepError, {}),
     ({"msg": "something else"}, errors.OcirtError, {"phase": None, "errno": None}),
     ({"msg": "new", "kind": "ofTheFuture"}, errors.OcirtError, {}),
 ]
@@ -213,6 +219,54 @@ def test_output_is_limited():
     assert output.truncated and (output.of(1), output.of(2)) == (b"abc", b"de")
 
 
+# ---- what is asked for wrongly ----
+
+WRONG = [
+    (lambda: ocirt.sandbox("ls -l"), "args: found 'ls -l', expected a list of the program and its arguments: ['ls', '-l']"),
+    (lambda: ocirt.sandbox(b"ls"), "args: found b'ls', expected a list of the program and its arguments: ['ls']"),
+    (lambda: ocirt.sandbox("echo 'x"), """args: found "echo 'x", expected a list .*: ['sh', '-c', "echo 'x"]"""),
+    (lambda: ocirt.sandbox(None), "args: found None, expected a list of the program and its arguments"),
+    (lambda: ocirt.sandbox(["sleep", 5]), "args[1]: found 5, expected text"),
+    (lambda: ocirt.sandbox(["a\0b"]), "args[0]: found 'a\\x00b', expected text without a NUL"),
+    (lambda: ocirt.sandbox(["ls"], memory="64 apples"), "memory: found '64 apples', expected a number of bytes like 512m or 1.5g"),
+    (lambda: ocirt.sandbox(["ls"], memory=-1), "memory: found -1, expected a number of bytes"),
+    (lambda: ocirt.sandbox(["ls"], memory=1e9), "memory: found 1000000000.0, expected a number of bytes"),
+    (lambda: ocirt.sandbox(["ls"], scratch=True), "scratch: found True, expected a number of bytes"),
+    (lambda: ocirt.sandbox(["ls"], cpus="1"), "cpus: found '1', expected a number above 0"),
+    (lambda: ocirt.sandbox(["ls"], cpus=0), "cpus: found 0, expected a number above 0"),
+    (lambda: ocirt.sandbox(["ls"], processes="9"), "processes: found '9', expected a whole number"),
+    (lambda: ocirt.sandbox(["ls"], files=1.5), "files: found 1.5, expected a whole number"),
+    (lambda: ocirt.sandbox(["ls"], env=["A=b"]), "env: found ['A=b'], expected a dict"),
+    (lambda: ocirt.sandbox(["ls"], env={"A": 1}), "env['A']: found 1, expected names and values that are text"),
+    (lambda: ocirt.run(["ls"]), "bundle: found ['ls'], expected a directory (a command is run by config=ocirt.sandbox([...])"),
+    (lambda: ocirt.run(config="sh", rootfs="/"), "config: found 'sh', expected a dict, as ocirt.sandbox makes it"),
+    (lambda: ocirt.run(config={}, rootfs="/", max_output="much"), "max_output: found 'much', expected a number of bytes"),
+    (lambda: arguments.words("args", "ls"), "args: found 'ls', expected a list"),
+    (lambda: arguments.resources([]), "resources: found [], expected a dict like linux.resources"),
+    (lambda: arguments.resources({"memory": {"limit": "x"}}), "resources.memory.limit: found 'x', expected a number of bytes"),
+]
+
+
+@pytest.mark.parametrize("call, message", WRONG, ids=[message.partition(",")[0] for _, message in WRONG])
+def test_a_wrong_argument_is_refused_in_a_sentence(call, message, monkeypatch):
+    monkeypatch.setattr(Runtime, "__post_init__", lambda self: None)
+    with pytest.raises(errors.RequestError) as failure:
+        call()
+    assert re.match(re.escape(message).replace(re.escape(".*"), ".*"), str(failure.value)), failure.value
+    assert failure.value.phase == "request" and message.startswith(failure.value.path)
+
+
+def test_sizes_may_be_text():
+    """As on the command line: one parser for both."""
+    config = ocirt.sandbox(["ls"], memory="64m", scratch="1.5 MiB")
+    if os.geteuid() == 0:
+        assert config["linux"]["resources"]["memory"] == {"limit": 64 << 20, "swap": 64 << 20}
+    assert "size=1572864" in config["mounts"][2]["options"]
+    given = {"memory": {"limit": "1g", "swap": -1, "swappiness": 5}, "pids": {"limit": 3}}
+    assert arguments.resources(given) == {"memory": {"limit": 1 << 30, "swap": -1, "swappiness": 5}, "pids": {"limit": 3}}
+    assert given["memory"]["limit"] == "1g"
+
+
 # ---- waiting ----
 
 def test_an_operation_is_driven():
@@ -320,7 +374,7 @@ async def use_too() -> None:
         async with container.exec(["sh"]) as process:
             reveal_type(await process.wait())
 """
-REVEALED = ["ocirt.container.Container", "int | None", "typing.IO[bytes] | None", "int", "str", "ocirt.aio.Container", "int"]
+REVEALED = ["ocirt.container.Container", "int | None", "typing.IO[bytes]", "int", "str", "ocirt.aio.Container", "int"]
 
 
 def mypy(*words, cwd=ROOT):
@@ -347,6 +401,48 @@ def test_programs_that_use_it_are_checked(tmp_path):
     assert (ROOT / "ocirt/py.typed").exists()
     assert found == REVEALED, done.stdout
     assert len(mistakes) == 1 and "nonsense" in mistakes[0]
+
+
+# ---- the examples of the pages, as they are printed ----
+
+EXAMPLES = {f"library-{number}": text for number, text in
+            enumerate(re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/library.md").read_text(), re.S | re.M))}
+EXAMPLES["README"] = textwrap.dedent(re.search(r"^    import ocirt\n(?:    .*\n|\n)+", (ROOT / "README.md").read_text(), re.M)[0])
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """The examples as files, beside the package as it is installed."""
+    place = tmp_path_factory.mktemp("examples")
+    for name, text in EXAMPLES.items():
+        (place / f"{name.replace('-', '_')}.py").write_text(text)
+    (place / "site").mkdir()
+    (place / "site/ocirt").symlink_to(ROOT / "ocirt")
+    return place
+
+
+def test_the_examples_pass_mypy_as_printed(printed):
+    names = sorted(path.name for path in printed.glob("*.py"))
+    assert len(names) == len(EXAMPLES) > 4
+    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", "cache", *names],
+                          cwd=printed, env={**os.environ, "MYPYPATH": "site"}, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, ""), done
+
+
+def pyright():
+    """Pyright's command, or that of basedpyright, whose wheel brings what it needs to run."""
+    beside = os.path.join(os.path.dirname(sys.executable), "basedpyright")
+    return shutil.which("pyright") or shutil.which("basedpyright") or (beside if os.path.exists(beside) else None)
+
+
+@pytest.mark.skipif(pyright() is None, reason="neither pyright nor basedpyright is installed")
+def test_the_examples_pass_pyright_as_printed(printed):
+    settings = {"extraPaths": ["site"], "typeCheckingMode": "strict", "pythonVersion": "3.11"}
+    (printed / "pyrightconfig.json").write_text(json.dumps({"include": ["*.py"], **settings}))
+    done = subprocess.run([pyright(), "--outputjson", "-p", "."], cwd=printed, capture_output=True, text=True, timeout=300)
+    found = json.loads(done.stdout)
+    assert found["summary"]["filesAnalyzed"] == len(EXAMPLES)
+    assert [f"{each['file']}: {each['message']}" for each in found["generalDiagnostics"]] == []
 
 
 def test_modules_are_small():
