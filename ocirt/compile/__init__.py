@@ -8,7 +8,7 @@ from .. import cgroups
 from ..model.config import SPEC_VERSION
 from ..plan import Plan
 from ..plan.steps import EVENTS, Commit, KillInit, OpenSocket, PreparePidFile, Receive, Send, SendPidfd, WritePidFile, WriteState
-from . import devices, hooks, notify, paths, sysctl
+from . import crun, devices, hooks, notify, paths, sysctl
 from .beside import Beside
 from .mounts import Mounts
 from .namespaces import Namespaces
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..model.config import Config
     from ..model.host import Host
     from ..model.request import Request
+    from ..model.text import AnyText
     from ..plan.steps import Step
     from .netdevices import NetDevices
     from .rdt import Rdt
@@ -48,7 +49,7 @@ def compile(config: "Config", request: "Request", host: "Host") -> Plan:
     namespaces.overlap(cgroup)
     mounts = Mounts(config, request, host, plan, namespaces, rootfs, cgroup)
     beside = Beside(plan, namespaces, rootfs, cgroup, mounts)
-    process = Process(config.process, config.linux, request, host, plan, namespaces) if config.has("process") else None
+    process = Process(config.process, config, request, host, plan, namespaces) if config.has("process") else None
     network = _net_devices(config, host, plan, namespaces)
     rdt = rdt_of(config, request, host, plan)
     filters = Seccomp(config, config.process.no_new_privileges, host, plan) if process else None
@@ -79,7 +80,7 @@ def later(config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgro
 def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespaces, rootfs: Rootfs, cgroup: "Driver",
           mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None, network: "NetDevices | None",
           rdt: "Rdt | None") -> "list[Step]":
-    pidfd = plan.register() if request.pidfd_socket is not None else None
+    receivers = _pidfd_receivers(config, request, plan)
     steps = cgroup.before(config.linux.resources)
     if rdt:
         steps += rdt.make()
@@ -90,8 +91,7 @@ def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespac
         steps += network.guard()
     if process:
         steps += process.sockets()
-    if pidfd is not None:
-        steps.append(OpenSocket("--pidfd-socket", "", fd=pidfd, path=request.text("pidfd-socket", plan.trace)))
+    steps += [OpenSocket(at, "", fd=fd, path=path) for at, fd, path in receivers]
     if process and filters:
         steps += process.capabilities.warn() + filters.open()
     steps += namespaces.spawn(cgroup, cgroup.place(config.linux.resources)) + beside.begin()
@@ -109,8 +109,7 @@ def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespac
     if request.pid_file is not None:
         steps.append(PreparePidFile("--pid-file", "", path=request.text("pid-file", plan.trace)))
     steps.append(Receive("create", "runtime.md#create", event=EVENTS.index("ready")))
-    if pidfd is not None:
-        steps.append(SendPidfd("--pidfd-socket", "", fd=pidfd))
+    steps += [SendPidfd(at, "", fd=fd) for at, fd, _ in receivers]
     steps.append(Commit("create", "runtime.md#create"))
     if network:
         steps += network.keep()
@@ -118,6 +117,17 @@ def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespac
     if request.pid_file is not None:
         steps.append(WritePidFile("--pid-file", "", path=request.text("pid-file", plan.trace)))
     return steps
+
+
+def _pidfd_receivers(config: "Config", request: "Request", plan: Plan) -> "list[tuple[str, int, AnyText]]":
+    """Who gets init's pidfd: the JSON path or flag that asks, a register for the connection, the path of the socket."""
+    found: list[tuple[str, int, AnyText]] = []
+    if request.pidfd_socket is not None:
+        found.append(("--pidfd-socket", plan.register(), request.text("pidfd-socket", plan.trace)))
+    path = crun.pidfd_receiver(config)
+    if path is not None:
+        found.append((path.path, plan.register(), path))
+    return found
 
 
 def _init(config: "Config", host: "Host", score: "list[Step]", namespaces: Namespaces, rootfs: Rootfs,

@@ -48,7 +48,7 @@ def compile(config: "Config", container: "Request", own: "Members | None", reque
     plan = Plan(config.trace)
     namespaces = Namespaces(config, container, host, plan)
     cgroup = cgroups.choose(config, container, host, plan)
-    process = Process(asked, config.linux, request, host, plan, namespaces)
+    process = Process(asked, config, request, host, plan, namespaces)
     filters = Seccomp(config, asked.no_new_privileges, host, plan, added=True)
     root = NONE if namespaces.has_mount else plan.register()
     affinity = asked.exec_cpu_affinity

@@ -7,10 +7,11 @@ run with more rights. Imported only where a config has one.
 
 from ..errors import HostError
 from ..plan.steps import WriteProc
+from . import crun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..model.config import Linux, Process
+    from ..model.config import Config, Process
     from ..model.exec import ExecProcess
     from ..model.host import Host
     from ..model.text import AnyText
@@ -22,7 +23,7 @@ SELINUX, APPARMOR = "/sys/fs/selinux/enforce", "/sys/kernel/security/apparmor/pr
 APPARMOR_ATTRIBUTE = "attr/apparmor/exec"
 """In /proc/PID, since Linux 5.8; before, AppArmor had attr/exec to itself."""
 UNLABELLED = ("proc", "sysfs", "mqueue", "cgroup", "cgroup2")
-"""File systems that take no option ``context``."""
+"""File systems that take no option that labels them."""
 
 
 def process_labels(process: "Process | ExecProcess", host: "Host") -> "list[Step]":
@@ -42,16 +43,16 @@ def process_labels(process: "Process | ExecProcess", host: "Host") -> "list[Step
     return steps
 
 
-def mount_option(linux: "Linux", host: "Host", fstype: str) -> "list[AnyText]":
+def mount_option(config: "Config", host: "Host", fstype: str) -> "list[AnyText]":
     """The options that label a new file system of type ``fstype``.
 
     :raises HostError: the kernel lacks SELinux.
     """
-    label = linux.mount_label
+    label = config.linux.mount_label
     if label is None or label.is_empty():
         return []
     _need(host, label.path, SELINUX, "SELinux")
-    return [] if fstype in UNLABELLED else ["context=" + label]
+    return [] if fstype in UNLABELLED else [crun.mount_context(config) + "=" + label]
 
 
 def _need(host: "Host", path: str, file: str, name: str) -> None:

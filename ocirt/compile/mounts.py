@@ -274,7 +274,7 @@ class Mounts:
         options: list[AnyText] = [*each.superblock, *each.options]
         if self.config.linux.has("mountLabel"):
             from .labels import mount_option
-            options += mount_option(self.config.linux, self.host, each.fstype)
+            options += mount_option(self.config, self.host, each.fstype)
         if each.set & RDONLY and not each.is_readonly_late() and each.fstype not in VIRTUAL:
             options.insert(0, "ro")
         source = each.entry.source

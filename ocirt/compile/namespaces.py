@@ -10,6 +10,7 @@ from ..model.text import Template, quote
 from ..plan.steps import (EVENTS, BecomeRoot, DenySetgroups, JoinNamespace, LoopbackUp, NewKeyring, OpenNamespace,
                           Receive, Send, SetDomainname, SetDumpable, SetHostname, Spawn, Unshare, WriteIdMap,
                           WriteTimeOffsets)
+from . import crun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +87,10 @@ class Namespaces:
                 raise ConfigError(linux.at(name), "nothing", "at least one mapping for the new user namespace")
         if linux.time_offsets and not self.new & TIME:
             raise ConfigError("linux.timeOffsets", "an object",
+                              "nothing without a new time namespace in linux.namespaces")
+        self.time_offset = crun.time_offset(self.config)
+        if self.time_offset and not self.new & TIME:
+            raise ConfigError(crun.at(crun.TIME_OFFSET), quote(self.time_offset.strip()),
                               "nothing without a new time namespace in linux.namespaces")
         for name in linux.time_offsets:
             if name not in CLOCKS:
@@ -193,6 +198,8 @@ class Namespaces:
         lines = Template()
         for name, offset in self.linux.time_offsets.items():
             lines = lines + f"{name} " + _or_zero(offset.secs) + " " + _or_zero(offset.nanosecs) + "\n"
+        if self.time_offset:
+            lines = lines + self.time_offset
         if not lines.pieces:
             return []
         steps: list[Step] = [WriteTimeOffsets("linux.timeOffsets", OFFSETS, offsets=lines)]

@@ -4,12 +4,12 @@ from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, quote
 from ..plan.steps import (NONE, ChangeDirectory, CloseDescriptors, Exec, FindExecutable, MakeConsole, MakeDirectory,
                           OpenSocket, SetNoNewPrivileges, SetOomScore, SetRlimit, SetUmask, SetUser)
-from . import notify
+from . import crun, notify
 from .capabilities import Capabilities
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..model.config import Linux
+    from ..model.config import Config
     from ..model.config import Process as View
     from ..model.exec import ExecProcess
     from ..model.host import Host
@@ -43,13 +43,13 @@ class Process:
     """A container's process: its first one, or one that exec adds.
 
     :param process: the view of ``process``, or what looks like one (:class:`ocirt.model.exec.ExecProcess`).
-    :param linux: the view of the container's ``linux``.
+    :param config: the container's whole config.
     :param request: the request that this process is for.
     """
 
-    def __init__(self, process: "View | ExecProcess", linux: "Linux", request: "Request", host: "Host", plan: "Plan",
+    def __init__(self, process: "View | ExecProcess", config: "Config", request: "Request", host: "Host", plan: "Plan",
                  namespaces: "Namespaces") -> None:
-        self.process, self.linux, self.request, self.host = process, linux, request, host
+        self.process, self.linux, self.request, self.host = process, config.linux, request, host
         self.plan, self.namespaces = plan, namespaces
         self.args = process.args
         env = process.env
@@ -62,7 +62,8 @@ class Process:
         known = process.has("user")
         self.uid: AnyNumber = user.uid if known else 0
         self.gid: AnyNumber = user.gid if known else 0
-        self.groups = [Template(group) for group in user.additional_gids]
+        self.keeps_groups = crun.keeps_groups(config)
+        self.groups = [] if self.keeps_groups else [Template(group) for group in user.additional_gids]
         if self.groups and namespaces.denies_setgroups:
             raise HostError("process.user.additionalGids", "the user namespace denies setgroups")
         self.capabilities = Capabilities(process.capabilities, host, namespaces.has_user)
@@ -123,7 +124,7 @@ class Process:
         steps.append(ChangeDirectory("process.cwd", SPEC, path=self.cwd, early=1))
         steps += self.capabilities.drop()
         steps.append(SetUser("process.user", USER, uid=self.uid, gid=self.gid, groups=self.groups,
-                             setgroups=int(not self.namespaces.denies_setgroups)))
+                             setgroups=int(not self.keeps_groups and not self.namespaces.denies_setgroups)))
         steps += self.capabilities.set(lend=bool(privileged))
         if process.no_new_privileges:
             steps.append(SetNoNewPrivileges("process.noNewPrivileges", LINUX))

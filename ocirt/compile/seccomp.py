@@ -9,6 +9,7 @@ where the default would be a refusal (so that a libc finds its way back to an ol
 from ..errors import ConfigError, HostError
 from ..model.text import choose, quote
 from ..plan.steps import EVENTS, NONE, Close, LoadNotifyingSeccomp, LoadSeccomp, OpenSocket, Receive, Send
+from . import crun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,24 +63,45 @@ class Seccomp:
     """
 
     def __init__(self, config: "Config", no_new_privileges: bool, host: "Host", plan: "Plan", added: bool = False) -> None:
-        self.profile, self.filter, self.register = config.linux.value.get("seccomp"), None, NONE
-        self.late, self.added = no_new_privileges, added
-        if not self.profile:
+        self.filter: bytes | None = None
+        self.register, self.late, self.added = NONE, no_new_privileges, added
+        profile, data = config.linux.value.get("seccomp") or {}, crun.seccomp_data(config)
+        if not profile and data is None:
             return
-        # The program holds for this very profile.
-        config.trace.guards[AT] = self.profile
-        notifying = _notifying(self.profile)
-        kept = host.filters.find(self.profile) if host.filters else None
-        if kept is not None:
-            host.seccomp_flags, self.filter = kept
-        self.flags = _flags(self.profile, host, notifying is not None)
-        self.path, self.metadata = _listener(self.profile, host, notifying)
-        if kept is None:
-            self.filter = _compile(self.profile)
-            if host.filters:
-                host.filters.made(self.profile, host.seccomp_flags, self.filter)
+        if profile:
+            # The program holds for this very profile.
+            config.trace.guards[AT] = profile
+        receiver = crun.seccomp_receiver(config)
+        if data is not None:
+            self._use(data, profile, receiver, host)
+        else:
+            self._read(profile, receiver, crun.fails_unknown_syscall(config), host)
         if self.path:
             self.register = plan.register()
+
+    def _read(self, profile: "Members", receiver: str, strict: bool, host: "Host") -> None:
+        """Compile the profile, or take the filter that the cache keeps of it.
+
+        :param receiver: the agent's socket where the profile names none.
+        :param strict: is a system call that libseccomp does not know an error? Only compiling can tell.
+        """
+        notifying = _notifying(profile)
+        kept = host.filters.find(profile) if host.filters and not strict else None
+        if kept is not None:
+            host.seccomp_flags, self.filter = kept
+        self.flags = _flags(profile, host, notifying is not None)
+        self.path, self.metadata = _listener(profile, host, notifying, receiver)
+        if kept is None:
+            self.filter = _compile(profile, strict)
+            if host.filters:
+                host.filters.made(profile, host.seccomp_flags, self.filter)
+
+    def _use(self, data: bytes, profile: "Members", receiver: str, host: "Host") -> None:
+        """Take ``data`` for the filter, as crun does: of the profile only the flags count."""
+        if receiver and not NEW_LISTENER & host.seccomp_flags:
+            raise HostError(crun.at(crun.SECCOMP_RECEIVER), "this kernel notifies nobody of syscalls")
+        self.filter, self.path, self.metadata = data, receiver, ""
+        self.flags = _flags(profile, host, bool(receiver))
 
     def open(self) -> "list[Step]":
         """Steps of the host, before the child: the connection to the agent, in the namespaces that its path is of."""
@@ -141,9 +163,9 @@ def _flags(profile: "Members", host: "Host", notifies: bool) -> int:
     return flags & ~TSYNC if notifies else flags & ~(TSYNC | WAIT_KILLABLE_RECV)
 
 
-def _listener(profile: "Members", host: "Host", notifying: str | None) -> tuple[str, str]:
-    """``listenerPath``, empty where nothing notifies, and ``listenerMetadata``."""
-    path = _get(profile, AT, "listenerPath", str, "")
+def _listener(profile: "Members", host: "Host", notifying: str | None, receiver: str) -> tuple[str, str]:
+    """``listenerPath``, or else ``receiver``; empty where nothing notifies; and ``listenerMetadata``."""
+    path = _get(profile, AT, "listenerPath", str, "") or receiver
     metadata = _get(profile, AT, "listenerMetadata", str, "")
     if metadata and not path:
         raise ConfigError(f"{AT}.listenerMetadata", quote(metadata), "nothing without linux.seccomp.listenerPath")
@@ -182,7 +204,7 @@ def _action(value: "Members", path: str, action: str = "action", errno: str = "e
     return name, number | returned
 
 
-def _compile(profile: "Members") -> bytes:
+def _compile(profile: "Members", strict: bool = False) -> bytes:
     from .libseccomp import Filter
     name, default = _action(profile, AT, "defaultAction", "defaultErrnoRet")
     rules = _get(profile, AT, "syscalls", list, [])
@@ -198,7 +220,7 @@ def _compile(profile: "Members") -> bytes:
             if number and number not in arches:
                 made.add_arch(number)
                 arches.append(number)
-        named = [_add_rule(made, rule, f"{AT}.syscalls[{index}]", default) for index, rule in enumerate(rules)]
+        named = [_add_rule(made, rule, f"{AT}.syscalls[{index}]", default, strict) for index, rule in enumerate(rules)]
         program = made.export()
         if name in PERMISSIVE or default == ERRNO | ENOSYS:
             return program
@@ -213,7 +235,7 @@ def _names(rule: "Json") -> list[str]:
     return names if type(names) is list else []
 
 
-def _add_rule(made: "Filter", rule: "Json", path: str, default: int) -> list[str]:
+def _add_rule(made: "Filter", rule: "Json", path: str, default: int, strict: bool) -> list[str]:
     if type(rule) is not dict:
         raise ConfigError(path, quote(rule), "an object")
     names: list[str] = _get(rule, path, "names", list)
@@ -222,6 +244,9 @@ def _add_rule(made: "Filter", rule: "Json", path: str, default: int) -> list[str
     for index, name in enumerate(names):
         if type(name) is not str:
             raise ConfigError(f"{path}.names[{index}]", quote(name), "a string")
+        if strict and made.number(0, name) == -1:
+            raise ConfigError(f"{path}.names[{index}]", quote(name),
+                              f"a system call that libseccomp knows, since {crun.FAIL_UNKNOWN_SYSCALL} is set")
     _, action = _action(rule, path)
     alternatives = _conditions(rule, path)
     for name in names if action != default else ():

@@ -896,7 +896,7 @@ class DropBounding(Step):
 
 class SetUser(Step):
     """Give the standard streams to ``uid``, then set supplementary groups (decimal ``groups``), gid and uid,
-    keeping capabilities for SetCapabilities. ``setgroups`` 0: the user namespace denies setgroups."""
+    keeping capabilities for SetCapabilities. ``setgroups`` 0: the groups stay as they are."""
     fields = {"uid": "number", "gid": "number", "groups": "texts", "setgroups": "number"}
     defaults = {"setgroups": 1}
     sentence = "become the container's user"
