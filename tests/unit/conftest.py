@@ -1,10 +1,13 @@
 """What several files of unit tests need."""
 
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from tests.unit.core import Core, cache_folder, remove
+from tests.unit.core import TREE, Core, cache_folder, remove
 
 try:
     import ocirt._build  # noqa: F401
@@ -25,3 +28,13 @@ def folder():
     made = cache_folder()
     yield made
     remove(made)
+
+
+@pytest.fixture
+def disk():
+    """An empty directory, closed to others, on a file system that outlives a boot; /tmp may be a tmpfs."""
+    with tempfile.TemporaryDirectory(prefix="test-", dir=TREE / "build") as made:
+        kind = subprocess.run(["stat", "--file-system", "--format=%T", made], capture_output=True, text=True, check=True).stdout.strip()
+        if kind == "tmpfs":
+            pytest.skip(f"{TREE} lies on a tmpfs")
+        yield Path(made)
