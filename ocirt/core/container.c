@@ -107,9 +107,9 @@ int container_make(struct container *c) {
   }
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  *c->journal = (struct journal){.magic = JOURNAL_MAGIC, .version = JOURNAL_VERSION, .phase = PHASE_CREATING,
-    .created_seconds = now.tv_sec, .created_nanoseconds = now.tv_nsec, .creator = creator,
-    .creator_start_time = start_time};
+  *c->journal = (struct journal){.version = JOURNAL_VERSION, .phase = PHASE_CREATING, .created_seconds = now.tv_sec,
+    .created_nanoseconds = now.tv_nsec, .creator = creator, .creator_start_time = start_time};
+  memcpy(c->journal->magic, JOURNAL_MAGIC, sizeof c->journal->magic);
   return 0;
 }
 
