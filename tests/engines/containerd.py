@@ -5,19 +5,12 @@ import json
 import shutil
 
 from tests.engines.cell import Result, end, until
+from tests.engines.page import snippet
 
-SYSTEM_WIDE = """\
-[plugins."io.containerd.grpc.v1.cri".containerd]
-  default_runtime_name = "ocirt"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.ocirt]
-  runtime_type = "io.containerd.runc.v2"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.ocirt.options]
-  BinaryName = "/usr/local/bin/ocirt"
-"""
+SYSTEM_WIDE = snippet("containerd", "version")
 """What docs/engines.md tells to write into /etc/containerd/config.toml: a handler, which is the default, too."""
+RUNC = "version = 2\n"
 CONFIG = """\
-version = 2
-oom_score = 0
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "localhost/pause:latest"
   restrict_oom_score_adj = true  # root of some machines lacks CAP_SYS_RESOURCE
@@ -27,6 +20,7 @@ oom_score = 0
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
 """
+"""What the tests want beyond either."""
 NETWORK = {"cniVersion": "0.4.0", "name": "pods", "plugins": [
     {"type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": False,
      "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.99.0.0/16"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
@@ -41,11 +35,12 @@ class Containerd:
 
     :param crictl: crictl's path; None where only ctr is asked.
     :param prefix: words before containerd's, to look at what it executes.
+    :param config: all of its config.toml.
     """
 
-    def __init__(self, cell, archives, runtime="ocirt", crictl=None, prefix=()):
+    def __init__(self, cell, archives, runtime="ocirt", crictl=None, prefix=(), config=None):
         self.cell, self.runtime = cell, runtime
-        cell.write("/etc/containerd/config.toml", CONFIG + SYSTEM_WIDE if runtime == "ocirt" else CONFIG)
+        cell.write("/etc/containerd/config.toml", config or (SYSTEM_WIDE if runtime == "ocirt" else RUNC) + CONFIG)
         cell.write("/run/cni/pods.conflist", json.dumps(NETWORK))
         self.crictl = crictl
         cell.write("/etc/crictl.yaml", f"runtime-endpoint: unix://{SOCKET}\nimage-endpoint: unix://{SOCKET}\ntimeout: 20\n")

@@ -4,13 +4,9 @@ import json
 import shutil
 
 from tests.engines.cell import Result, end, until
+from tests.engines.page import snippet
 
-SYSTEM_WIDE = """\
-{
-  "runtimes": {"ocirt": {"path": "/usr/local/bin/ocirt"}},
-  "default-runtime": "ocirt"
-}
-"""
+SYSTEM_WIDE = snippet("Docker", "default-runtime")
 """What docs/engines.md tells to write into /etc/docker/daemon.json."""
 RUNC = "{}\n"
 SOCKET = "unix:///run/docker-test.sock"
@@ -21,11 +17,12 @@ class Docker:
     """A daemon in ``cell`` whose default runtime is ``runtime``, its socket the test's own, with the images loaded.
 
     :param prefix: words before dockerd's, to look at what it executes.
+    :param config: all of its daemon.json.
     """
 
-    def __init__(self, cell, archives, runtime="ocirt", prefix=()):
+    def __init__(self, cell, archives, runtime="ocirt", prefix=(), config=None):
         self.cell, self.runtime, self.prefix = cell, runtime, prefix
-        cell.write("/etc/docker/daemon.json", SYSTEM_WIDE if runtime == "ocirt" else RUNC)
+        cell.write("/etc/docker/daemon.json", config or (SYSTEM_WIDE if runtime == "ocirt" else RUNC))
         self.start()
         for name in ("busybox", "pause"):
             shutil.copy(archives / f"{name}.tar", cell.path(f"/run/{name}.tar"))

@@ -5,6 +5,7 @@ import shutil
 import time
 
 from tests.engines.cell import Result
+from tests.engines.page import snippet
 
 CONFIG = """\
 [containers]
@@ -17,14 +18,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 infra_image = "localhost/pause:latest"
 """
-SYSTEM_WIDE = """\
-[engine]
-runtime = "ocirt"
-runtime_supports_json = ["crun", "runc", "ocirt"]
-runtime_supports_nocgroup = ["crun", "ocirt"]
-[engine.runtimes]
-ocirt = ["/usr/local/bin/ocirt"]
-"""
+SYSTEM_WIDE = snippet("podman", "[engine]")
 """What docs/engines.md tells to write into /etc/containers/containers.conf.d/ocirt.conf."""
 RUNC = """\
 [engine]

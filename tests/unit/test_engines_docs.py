@@ -1,15 +1,38 @@
-"""docs/engines.md tells what the tests of tests/engines do: its files are those that the tests write."""
+"""docs/engines.md prints nothing to write or to type that tests/engines/test_page.py does not run as printed."""
 
 from pathlib import Path
-from textwrap import indent
 
 import pytest
 
 from tests.engines import containerd, docker, podman
+from tests.engines.page import DOCS, snippets
 
-DOCS = (Path(__file__).parents[2] / "docs/engines.md").read_text()
+ENGINES = ("podman", "buildah", "Docker", "containerd")
+TESTS = (Path(__file__).parents[1] / "engines/test_page.py").read_text()
+FILES = (podman.SYSTEM_WIDE, docker.SYSTEM_WIDE, containerd.SYSTEM_WIDE)
 
 
-@pytest.mark.parametrize("engine", [podman, docker, containerd], ids=lambda engine: engine.__name__.rpartition(".")[2])
-def test_the_files_that_switch_an_engine(engine):
-    assert indent(engine.SYSTEM_WIDE, "    ") in DOCS
+@pytest.mark.parametrize("engine", ENGINES)
+def test_each_snippet_is_run(engine):
+    found = snippets(engine)
+    assert found
+    for block in found:
+        words = [word for name, word in called() if name == engine and word in block]
+        assert block in FILES or len(words) == 1, f"no test of tests/engines/test_page.py runs {block!r}"
+
+
+def called():
+    """The engine and the words of each call of snippet() in test_page.py."""
+    for call in TESTS.split('snippet("')[1:]:
+        engine, words = call.partition('")')[0].split('", "')
+        yield engine, words
+
+
+def test_no_other_part_of_the_page_prints_any():
+    text = DOCS.read_text()
+    assert sum(len(block.splitlines()) for engine in ENGINES for block in snippets(engine)) == sum(
+        line.startswith("    ") for line in text.splitlines())
+
+
+def test_containerd_reads_the_file_only_with_its_version():
+    assert containerd.SYSTEM_WIDE.startswith("version = 2\n")
