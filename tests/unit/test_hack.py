@@ -1,0 +1,142 @@
+"""The scripts of hack/ where nothing is built or installed: what hack/fresh says of its arguments and keeps its Debians as, what it
+carries into them, and what a failed command's reason looks like."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TREE = Path(__file__).parents[2]
+
+
+def bash(script, *arguments, **more):
+    return subprocess.run(["bash", "-c", script, "hack/some", *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=60, **more)
+
+
+def fresh(*arguments, **more):
+    return subprocess.run([TREE / "hack/fresh", *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                          **more)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--what"], "unknown option --what"),
+    (["bookworm", "trixie"], "found two suites, bookworm and trixie; expected one"),
+    (["../etc"], "../etc: expected the name of a Debian suite"),
+    (["Bookworm"], "Bookworm: expected the name of a Debian suite"),
+    (["bookworm", "--"], "no command after --"),
+    (["--base", "--", "true"], "--base runs no command"),
+])
+def test_arguments_of_hack_fresh(arguments, words):
+    done = fresh(*arguments)
+    assert (done.returncode, done.stdout) == (1, "") and done.stderr.startswith("hack/fresh: " + words) and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments, name", [([], "bookworm-0a11be75c355.tar"), (["trixie"], "trixie-76055b1cbb94.tar")])
+def test_a_debian_that_is_kept(tmp_path, arguments, name):
+    """Named by its suite and by what it is made of; found again, it is not made anew, and needs no root."""
+    kept = tmp_path / "ocirt-fresh" / name
+    kept.parent.mkdir()
+    kept.write_bytes(b"kept")
+    done = fresh("--base", *arguments, env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)})
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{kept}\n", "") and kept.read_bytes() == b"kept"
+
+
+@pytest.fixture
+def apt(tmp_path):
+    """An environment in which apt-get and apt-config tell what the test has them tell."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    def say(sources="", settings=""):
+        for name, text in (("apt-get", sources), ("apt-config", settings)):
+            (folder / name).write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
+            (folder / name).chmod(0o755)
+        return {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    return say
+
+
+def carry(*words, env):
+    done = subprocess.run([TREE / "hack/fresh.d/carry", *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env=env)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout.splitlines()
+
+
+SOURCES = """\
+bookworm http://mirror/debian/
+bookworm-updates http://mirror/debian/
+bookworm-security http://mirror/security/"""
+
+
+def test_the_mirrors_of_this_machine(apt):
+    environment = apt(SOURCES)
+    assert carry("sources", "trixie", env=environment) == [
+        "deb http://mirror/debian/ trixie main", "deb http://mirror/debian/ trixie-updates main", "deb http://mirror/security/ trixie-security main"]
+    assert carry("sources", "sid", env=environment) == ["deb http://mirror/debian/ sid main"]
+
+
+def test_a_machine_without_debians_mirrors(apt):
+    """Then mmdebstrap's own are taken."""
+    assert carry("sources", "trixie", env=apt()) == []
+
+
+def test_the_settings_of_apt(apt):
+    """How it reaches mirrors, and nothing that names programs or files of this machine's packages."""
+    settings = ['Acquire::http::Proxy "http://proxy:3128";', 'Acquire::https::mirror::CAInfo "/etc/ssl/own.pem";', 'Acquire::Check-Valid-Until "false";']
+    others = ['Acquire::http "";', 'Acquire::IndexTargets::deb::Packages::MetaKey "x";', 'DPkg::Post-Invoke:: "/usr/bin/something";']
+    assert carry("apt", env=apt(settings="\n".join([*settings, *others]))) == settings
+
+
+def test_what_is_carried_into_a_debian(apt, tmp_path):
+    root = tmp_path / "root"
+    for name in ("root", "etc/skel", "etc/apt/apt.conf.d"):
+        (root / name).mkdir(parents=True)
+    certificates = tmp_path / "certificates"
+    certificates.mkdir()
+    (certificates / "real.pem").write_text("certificate")
+    (certificates / "link.pem").symlink_to("real.pem")
+    (certificates / "dangling.pem").symlink_to("/missing")
+    (tmp_path / ".config/pip").mkdir(parents=True)
+    (tmp_path / ".config/pip/pip.conf").write_text("[global]\nindex-url = http://index/\n")
+    carry("into", root, env=apt(settings='Acquire::http::Proxy "http://proxy:3128";') | {
+        "https_proxy": "http://proxy:3128", "PIP_INDEX_URL": "http://index/a b", "PIP_CERT": str(certificates / "link.pem"),
+        "SSL_CERT_DIR": str(certificates), "SSL_CERT_FILE": "/no/such/file", "SECRET": "x", "LANG": "C"})
+    assert (root / "etc/apt/apt.conf.d/00carried").read_text() == 'Acquire::http::Proxy "http://proxy:3128";\n'
+    variables = dict(entry.split("=", 1) for entry in (root / "root/environment").read_text().split("\0")[:-1])
+    # The scripts of hack/ set some of pip's themselves.
+    assert {name: value for name, value in variables.items() if name not in ("PIP_DISABLE_PIP_VERSION_CHECK", "PIP_ROOT_USER_ACTION")} == {
+        "https_proxy": "http://proxy:3128", "PIP_INDEX_URL": "http://index/a b", "PIP_CERT": str(certificates / "link.pem"),
+        "SSL_CERT_DIR": str(certificates)}
+    for name in ("real.pem", "link.pem"):
+        assert Path(f"{root}{certificates}/{name}").read_text() == "certificate" and not Path(f"{root}{certificates}/{name}").is_symlink()
+    for home in ("root", "etc/skel"):
+        assert (root / home / ".config/pip/pip.conf").read_text() == "[global]\nindex-url = http://index/\n"
+    assert (root / "etc/hosts").read_text() == Path("/etc/hosts").read_text()
+
+
+QUIETLY = f'source {TREE}/hack/lib.sh; quietly "cannot do it" "$@"; echo after'
+
+
+def test_a_command_that_succeeds_prints_nothing():
+    done = bash(QUIETLY, "sh", "-c", "echo out; echo err >&2")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "after\n", "")
+
+
+def test_the_reason_is_in_the_last_lines():
+    """Which of them it is, a reader sees: pip's last line says that there is no such package, where a certificate was refused."""
+    said = ["WARNING: Retrying", "Could not fetch URL: certificate verify failed", "", "ERROR: Could not find a version that satisfies jsonschema",
+            "ERROR: No matching distribution found for jsonschema"]
+    done = bash(QUIETLY, "sh", "-c", 'seq 20; printf "%s\\n" "$@" >&2; exit 3', "sh", *said)
+    lines = ["17", "18", "19", "20", *[line for line in said if line]]
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == ["hack/some: cannot do it:", *[f"    {line}" for line in lines[-8:]]]
+
+
+def test_one_line_of_reason_makes_one_line():
+    done = bash(QUIETLY, "sh", "-c", "echo; echo 'no such thing'; echo; exit 3")
+    assert (done.returncode, done.stderr) == (1, "hack/some: cannot do it: no such thing\n")
+
+
+def test_a_command_that_says_nothing():
+    assert bash(QUIETLY, "/bin/sh", "-c", "exit 3").stderr == "hack/some: cannot do it: sh ended with status 3 and printed nothing\n"
