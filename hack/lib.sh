@@ -19,19 +19,19 @@ as_root() {
   [[ $EUID == 0 ]] || die "$1 needs root"
 }
 
-# quietly WHAT COMMAND...: only if the command fails is anything printed, one line: WHAT, and the command's own reason.
+# quietly WHAT COMMAND...: nothing is printed unless the command fails; then WHAT, and the last lines of what the command printed. Which
+# of them is the reason only a reader can tell: pip's last line says that there is no such package, where a certificate was refused.
 quietly() {
-  local what=$1 log reason
+  local what=$1 log status=0 said
   shift
   log=$(mktemp)
-  if "$@" </dev/null >"$log" 2>&1; then
-    rm -f "$log"
-    return
-  fi
-  reason=$(grep -m 1 -oE 'Temporary failure [a-z ]*|Could not resolve .*|Network is unreachable|Connection refused' "$log" ||
-    grep -m 1 -oE '\b(E|ERROR): .*' "$log" || grep -v '^[[:space:]]*$' "$log" | tail -n 1 || true)
+  "$@" </dev/null >"$log" 2>&1 || status=$?
+  said=$(grep -v '^[[:space:]]*$' "$log" | tail -n 8) || true
   rm -f "$log"
-  die "$what: ${reason:-no reason given}"
+  [[ $status != 0 ]] || return 0
+  [[ $said ]] || die "$what: ${1##*/} ended with status $status and printed nothing"
+  [[ $said == *$'\n'* ]] || die "$what: $said"
+  die "$what:"$'\n'"$(sed 's/^/    /' <<<"$said")"
 }
 
 is_installed() {
@@ -74,6 +74,12 @@ need_compiler() {
   if ! type -P musl-gcc >/dev/null && [[ $EUID == 0 ]] && type -P apt-get >/dev/null; then
     need_packages gcc musl-tools linux-libc-dev
   fi
+}
+
+# need_gcc: have a gcc that finds the C library: programs and shared libraries of the tests are made by it. Musl's package brings a
+# gcc without.
+need_gcc() {
+  [[ $(gcc -print-file-name=libc.so 2>/dev/null) == /* ]] || need_packages gcc libc6-dev
 }
 
 # need_go_module MODULE@VERSION: have this Go module, downloading it where it is missing, and print its folder.
