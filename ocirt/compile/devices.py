@@ -1,7 +1,7 @@
 """Devices: config-linux.md, "Devices" and "Default Devices"."""
 
 from ..errors import ConfigError
-from ..model.text import Table, quote
+from ..model.text import Table, clean, quote
 from ..plan.steps import MakeNode, MakeSymlink
 
 TYPE_CHECKING = False
@@ -36,7 +36,7 @@ def make(devices: "list[Device]", bind: bool) -> "list[Step]":
     :param bind: are the host's nodes bound, because mknod(2) is not allowed in a user namespace?
     :raises ConfigError: a device is not described as the spec says.
     """
-    replaced = [device.node.read() for device in devices if device.node.within(DEFAULT_PATHS)]
+    replaced = [clean(device.node.read()) for device in devices if device.node.is_path(DEFAULT_PATHS)]
     steps: list[Step] = [MakeNode(AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor,
                                   mode=DEFAULT_MODE, bind=int(bind))
                          for path, (major, minor) in DEFAULT.items() if path not in replaced]

@@ -80,10 +80,10 @@ VIRTUAL = ("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "d
 """File systems without a medium: ``ro`` makes the mount read-only, not the file system, which others may share."""
 
 
-PINNED = ("proc", "sysfs")
-"""What is masked and made read-only in them must be theirs: nobody who can change the rootfs, or a volume that a link of
-the image leads to, may put a fake in between (CVE-2019-19921, CVE-2025-31133)."""
-
+PROC_FILES = tuple([f"/proc/{name}" for name in (
+    "cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "sys/kernel/ns_last_pid", "uptime")])
+"""Files of the container's procfs on which something may be mounted: what lxcfs and criu bind there. All else beneath is refused
+by the step, because what the runtime and the container's programs write to (/proc/self/attr, /proc/sys) must be the kernel's."""
 
 class _Attributes:
     """Attribute bits to set and to clear, put together option by option."""
@@ -129,8 +129,8 @@ class Parsed:
         self.superblock: list[str] = []
         self.options: list[Text] = []
         destination = entry.destination
-        if destination.is_path("/"):
-            raise ConfigError(destination.path, quote(destination.bound()), "a path below /")
+        if destination.is_empty():
+            raise ConfigError(destination.path, '""', "a path in the rootfs")
         self.target: Text | Template = destination if destination.is_absolute() else "/" + destination
         for option in entry.options:
             self._take(option)
@@ -190,6 +190,10 @@ class Parsed:
     def at_dev(self) -> bool:
         """Is it mounted at /dev?"""
         return self.entry.destination.is_path("/dev")
+
+    def on_proc(self) -> bool:
+        """Is it mounted on one of PROC_FILES?"""
+        return "dest-nofollow" not in self.flags and self.entry.destination.is_path(PROC_FILES)
 
     def is_readonly_late(self) -> bool:
         """Is ``ro`` left for the end? What is mounted or made in it comes first."""
@@ -296,7 +300,7 @@ class Mounts:
         # As runc: a tmpfs that is given no mode has that of the directory it covers.
         keeps = is_tmpfs and not any([option.starts_with("mode=") for option in each.options])
         return Mount(each.at, SPEC, set=self.first_attributes(each), tmpcopyup=int("tmpcopyup" in each.flags),
-                     keep_mode=int(keeps), pinned=int(each.fstype in PINNED), mount=self.made.get(id(each), NONE),
+                     keep_mode=int(keeps), mount=self.made.get(id(each), NONE),
                      **each.first_propagation(), **self.filesystem(each))
 
     @staticmethod
@@ -320,7 +324,7 @@ class Mounts:
         return Bind(each.at, SPEC, source=source, target=each.target, tree=self._open(each, source),
                     recursive=int("rbind" in each.flags), source_nofollow=int("src-nofollow" in each.flags),
                     target_nofollow=int("dest-nofollow" in each.flags),
-                    copy_symlink=int("copy-symlink" in each.flags),
+                    copy_symlink=int("copy-symlink" in each.flags), on_proc=int(each.on_proc()),
                     set=each.set & ~RDONLY if each.is_readonly_late() else each.set, clear=each.clear,
                     recursive_set=each.recursive.set, recursive_clear=each.recursive.clear, **each.first_propagation())
 

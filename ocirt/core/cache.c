@@ -199,25 +199,6 @@ static int observe(struct reader *r) {
 
 // ---- tests ----
 
-// The path without ".", ".." and needless slashes, by text alone: what model/text.py calls clean.
-static struct span clean(struct span path, char *out) {
-  size_t used = 0;
-  for (uint32_t at = 0; at < path.size; ) {
-    uint32_t end = at;
-    while (end < path.size && path.text[end] != '/') end++;
-    uint32_t size = end - at;
-    if (size == 2 && !memcmp(path.text + at, "..", 2)) { while (used && out[--used] != '/'); }
-    else if (size && !(size == 1 && path.text[at] == '.')) {
-      out[used++] = '/';
-      memcpy(out + used, path.text + at, size);
-      used += size;
-    }
-    at = end + 1;
-  }
-  if (!used) out[used++] = '/';
-  return (struct span){out, (uint32_t)used};
-}
-
 static int goes_up(struct span path) {
   for (uint32_t at = 0; at <= path.size; ) {
     uint32_t end = at;
@@ -244,7 +225,7 @@ static int test(const struct lookup *l, struct reader *r) {
   if (predicate == IS_EMPTY) found = !text.size;
   if (predicate == IS_ABSOLUTE) found = text.size && text.text[0] == '/';
   if (predicate == GOES_UP) found = goes_up(text);
-  if (predicate == IS_PATH) text = clean(text, path);
+  if (predicate == IS_PATH) text = (struct span){path, (uint32_t)clean_path(text.text, text.size, path)};
   if (predicate == IS_UNIT) { struct span part; found = unit_part(text, 0, &part); }
   for (uint32_t i = 0; i < count && !r->bad; i++) {
     struct span other = take_span(r);

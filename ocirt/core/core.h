@@ -9,6 +9,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define LOG_LINE 8192
+#define PATH_SIZE 4096          // of a path with its NUL, for the kernel
 
 // ---- text.c: strings without libc's stdio ----
 
@@ -48,6 +49,9 @@ void put_error(struct buffer *to, int error);                    // as Go writes
 // vformat returns the first error number among the arguments, 0 without one.
 void format(struct buffer *to, const char *pattern, ...);
 int vformat(struct buffer *to, const char *pattern, va_list arguments);
+// The path without ".", ".." and needless slashes, by its text alone, as clean() of model/text.py: its size. `out` has one byte
+// more than `size`, and no NUL is put.
+size_t clean_path(const char *path, size_t size, char *out);
 int parse_number(const char *text, int64_t *number);             // whole text, decimal; 0 or -1
 int write_all(int fd, const char *data, size_t size);            // 0 or negative errno
 long read_file(int dir, const char *path, char *data, size_t size);  // bytes read, NUL added; or negative errno
@@ -169,8 +173,7 @@ struct run {
   int signal, frozen;         // signal section; its processes are frozen
   int hooks;                  // delete section: run hooks (0: pass them over)
   int null_attached;          // null is a mount of the container's namespace already
-  struct { const char *target; int mount; } pinned[4];  // mounts that paths beneath are found from
-  unsigned n_pinned;
+  struct view *views;         // restrict.c: what is mounted of procfs and sysfs
   int space;                  // the runtime's mount namespace, while the rootfs is made in another
   uint32_t passed_over[32];   // hierarchies that may not be written
   unsigned n_passed_over;
@@ -222,6 +225,7 @@ int resolve(int root, const char *path, uint64_t flags);     // fd or negative e
 enum make_kind { MAKE_DIRECTORY, MAKE_FILE };
 int resolve_or_make(int root, const char *path, enum make_kind kind, int mode);  // O_PATH fd
 int resolve_or_make_last(struct run *r, const char *path, enum make_kind kind, int mode);  // the same; a last component that is a link is meant itself
+long filesystem_of(int fd);                                  // its magic number of statfs(2), or negative errno
 int resolve_or_make_plain(int root, const char *path);      // a directory, with no link on the way
 // The parent directory of path (made where missing) and the last component. It stays open for the steps that come next, as
 // r->directory: one that makes something in the same, or mounts something there, needs no walk.
@@ -229,8 +233,6 @@ int resolve_parent(struct run *r, const char *path, const char **name);
 void forget_directory(struct run *r);
 int resolve_target(struct run *r, const char *path, enum make_kind kind);  // for a mount: O_PATH fd, made where it is missing
 int copy_tree(int from, int to);                             // tmpcopyup
-// Attaches a detached mount at a target of its kind; nofollow: also at a symlink.
-int bind_tree(struct run *r, int tree, const char *target, int nofollow);
 int list_directory(int fd, int (*each)(int dir, const char *name, unsigned char type, void *data), void *data);
 
 // ---- beneath.c ----

@@ -1,5 +1,5 @@
 // Steps that make the process what config.json's `process` says: limits, user, capabilities, directory, program.
-#include "core.h"
+#include "mount.h"
 
 #include <string.h>
 #include <sys/resource.h>
@@ -19,11 +19,12 @@ static int own_proc(struct run *r) {
   sys_close(context);
   if (fd >= 0) return r->proc = fd;
   // Not permitted (a user namespace that sees only part of a procfs): the one in the rootfs, if it is one.
-  struct { long type, rest[15]; } fs;
-  struct stat st;
   fd = resolve(r->rootfs, "/proc", O_PATH | O_DIRECTORY);
   // The root of one: a directory of it that is bound there has other files by these names.
-  if (fd >= 0 && (sys2(SYS_fstatfs, fd, &fs) < 0 || fs.type != PROC_SUPER_MAGIC || sys_fstat(fd, &st) < 0 || st.st_ino != 1)) { sys_close(fd); fd = -ENODEV; }
+  if (fd >= 0 && (filesystem_of(fd) != PROC_SUPER_MAGIC || view_of(fd) != WHOLE_VIEW)) {
+    sys_close(fd);
+    fd = -ENODEV;
+  }
   return r->proc = fd;
 }
 

@@ -1,5 +1,5 @@
 // Steps that make directories, links and device nodes in the rootfs, and the one that sets the terminal up.
-#include "core.h"
+#include "mount.h"
 
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -42,7 +42,7 @@ static int bind_device(struct run *r, const struct step_make_node *s) {
     put(&r->detail, "the host's node at this path is another device");
     return failing(r, "check", -ENODEV);
   }
-  return bind_tree(r, tree, TEXT(path), 0);
+  return place_mount(r, tree, TEXT(path), WAY_ORDINARY);
 }
 
 int do_make_node(struct run *r, const struct step_make_node *s) {
@@ -74,12 +74,11 @@ int do_make_node(struct run *r, const struct step_make_node *s) {
 static int open_terminal(struct run *r, int *master, char *name, size_t size) {
   int number = 0, zero = 0;
   struct stat st;
-  struct { long type, rest[15]; } fs;
   // What a container that is at work has put there may be a pipe, which is not waited for, or any device.
   *master = resolve(r->rootfs, "/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK);
   if (*master < 0) return failing(r, "open /dev/pts/ptmx", *master);
   if (sys_fstat(*master, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2) ||
-      sys2(SYS_fstatfs, *master, &fs) < 0 || fs.type != DEVPTS_SUPER_MAGIC) return failing(r, "check /dev/pts/ptmx", -ENOTTY);
+      filesystem_of(*master) != DEVPTS_SUPER_MAGIC) return failing(r, "check /dev/pts/ptmx", -ENOTTY);
   sys_fcntl(*master, F_SETFL, O_RDWR);
   int error = sys_ioctl(*master, TIOCSPTLCK, &zero);
   if (!error) error = sys_ioctl(*master, TIOCGPTN, &number);
@@ -100,7 +99,7 @@ static int bind_console(struct run *r, int terminal, const char *name) {
   }
   int tree = sys_open_tree(node, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
   sys_close(node);
-  return tree < 0 ? failing(r, "open_tree", tree) : bind_tree(r, tree, "/dev/console", 0);
+  return tree < 0 ? failing(r, "open_tree", tree) : place_mount(r, tree, "/dev/console", WAY_ORDINARY);
 }
 
 int do_make_console(struct run *r, const struct step_make_console *s) {

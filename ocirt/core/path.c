@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <string.h>
+#include <sys/statfs.h>
 
 #define IN_ROOT (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 
@@ -11,6 +12,12 @@ int resolve(int root, const char *path, uint64_t flags) {
   // EAGAIN: a rename raced with a `..`; the kernel asks to try again.
   for (int tries = 0; (fd = sys_openat2(root, *path ? path : ".", flags, 0, IN_ROOT)) == -EAGAIN && tries < 128; tries++);
   return fd;
+}
+
+long filesystem_of(int fd) {
+  struct statfs fs;
+  long error = sys2(SYS_fstatfs, fd, &fs);
+  return error < 0 ? error : (long)fs.f_type;
 }
 
 static int open_child(int parent, const char *name) {

@@ -43,6 +43,23 @@ void put_padded(struct buffer *to, int64_t number, int digits) {
 
 void put_number(struct buffer *to, int64_t number) { put_padded(to, number, 1); }
 
+size_t clean_path(const char *path, size_t size, char *out) {
+  size_t used = 0;
+  for (size_t at = 0, end; at < size; at = end + 1) {
+    for (end = at; end < size && path[end] != '/'; end++);
+    size_t length = end - at;
+    if (length == 2 && !memcmp(path + at, "..", 2)) {
+      while (used && out[--used] != '/');
+    } else if (length && !(length == 1 && path[at] == '.')) {
+      out[used++] = '/';
+      memcpy(out + used, path + at, length);
+      used += length;
+    }
+  }
+  if (!used) out[used++] = '/';
+  return used;
+}
+
 void put_json(struct buffer *to, const char *text) {
   static const char hex[] = "0123456789abcdef";
   put(to, "\"");

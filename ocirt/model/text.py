@@ -137,8 +137,8 @@ def _starts_with(value: str, argument: str) -> bool:
     return value.startswith(argument)
 
 
-def _is_path(value: str, argument: str) -> bool:
-    return clean(value) == argument
+def _is_path(value: str, argument: str | tuple[str, ...]) -> bool:
+    return clean(value) in ((argument,) if isinstance(argument, str) else argument)
 
 
 def _goes_up(value: str, _: None) -> bool:
@@ -239,8 +239,8 @@ class Text(Value):
             return None
         return [Text(part, f"{self.path}:{number}", self.trace) for number, part in enumerate(parts)]
 
-    def is_path(self, path: str) -> bool:
-        """Is it the same path as ``path``, which is clean, by string?"""
+    def is_path(self, path: str | tuple[str, ...]) -> bool:
+        """Is it the same path as ``path``, or as one of those, which are clean, by string?"""
         return self._ask("is_path", path)
 
     def goes_up(self) -> bool:

@@ -275,7 +275,7 @@ def _answer(name: str, value: "Json", arguments: "Arguments") -> bool | None:
         return None
     if name == "starts_with":
         return value.startswith(tuple(arguments))
-    return bool(PREDICATES[name](value, arguments if name == "within" else arguments[0] if arguments else None))
+    return bool(PREDICATES[name](value, arguments if name in ("within", "is_path") else arguments[0] if arguments else None))
 
 
 def _unfit(kind: int, checks: "Checks", value: "Json") -> str | None:

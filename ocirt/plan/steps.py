@@ -670,7 +670,9 @@ class LoopbackUp(Step):
 # Every ``target`` and every ``path`` of a step that acts in the rootfs is resolved with openat2
 # (RESOLVE_IN_ROOT, no magic links) beneath the rootfs fd, before and after pivot_root alike, and what is
 # missing of it is made. ``set`` and ``clear`` are MOUNT_ATTR_* bits; where clear holds an access
-# time bit it is the whole MOUNT_ATTR__ATIME mask. ``propagation`` is 0 or one MS_* flag;
+# time bit it is the whole MOUNT_ATTR__ATIME mask. A procfs or sysfs, new or bound, is pinned when it is mounted: what lies
+# beneath it is found from the mount, whatever has become of the way there meanwhile, and no link may be on the way to a whole one.
+# Inside of a procfs nothing is mounted but on the files that Bind's ``on_proc`` is for. ``propagation`` is 0 or one MS_* flag;
 # ``propagation_recursive`` says whether it goes to the mounts below too.
 
 class SetPropagation(Step):
@@ -703,17 +705,16 @@ class Mount(Step):
     ``options`` go to fsconfig one by one, ``key=value`` or a bare flag; ``source`` is its source;
     ``set`` are the mount's MOUNT_ATTR_* bits. With ``tmpcopyup`` 1 the content of the directory
     beneath is copied into it, with ``keep_mode`` 1 its permissions are that directory's. A target that is missing
-    is made a directory. With ``pinned`` 1 no link may lie on the way to it, and paths beneath it that are masked or
-    made read-only later are found from this mount, whatever has become of the way there meanwhile.
+    is made a directory; / is the rootfs itself, and what is mounted there is the rootfs from then on.
 
     With a register ``context`` the file system is what OpenFilesystem has put there. With ``detached`` 1 the mount is not
     attached yet and comes into ``mount``; else, where that is a register, the mount is what is in it.
     """
     fields = {"fstype": "text", "source": "text", "target": "text", "options": "texts", "set": "number",
               "propagation": "number", "propagation_recursive": "number", "tmpcopyup": "number", "keep_mode": "number",
-              "pinned": "number", "context": "fd", "detached": "number", "mount": "fd"}
+              "context": "fd", "detached": "number", "mount": "fd"}
     defaults = {"options": (), "set": 0, "propagation": 0, "propagation_recursive": 0, "tmpcopyup": 0, "keep_mode": 0,
-                "pinned": 0, "context": NONE, "detached": 0, "mount": NONE}
+                "context": NONE, "detached": 0, "mount": NONE}
     sentence = "mount {fstype} at {target}"
 
 
@@ -722,17 +723,17 @@ class Bind(Step):
 
     ``recursive`` binds what is mounted beneath too. ``set``/``clear`` change this mount,
     ``recursive_set``/``recursive_clear`` the whole tree (the r* options). A target that is missing
-    is made a directory or an empty file, as the source is. Where the source is missing ``otherwise`` is bound, if
+    is made a directory or an empty file, as the source is; with ``on_proc`` 1 it is one of the files of /proc that may be covered. Where the source is missing ``otherwise`` is bound, if
     that is not empty; with ``optional`` 1 it is passed over. With ``source_nofollow`` or ``target_nofollow`` 1 a symlink there is meant itself; with
     ``copy_symlink`` 1 a source that is one is made anew at the target instead.
     """
     fields = {"source": "text", "target": "text", "tree": "fd", "recursive": "number", "set": "number",
               "clear": "number", "recursive_set": "number", "recursive_clear": "number", "propagation": "number",
               "propagation_recursive": "number", "optional": "number", "source_nofollow": "number",
-              "target_nofollow": "number", "copy_symlink": "number", "otherwise": "text"}
+              "target_nofollow": "number", "copy_symlink": "number", "otherwise": "text", "on_proc": "number"}
     defaults = {"tree": NONE, "recursive": 0, "set": 0, "clear": 0, "recursive_set": 0, "recursive_clear": 0,
                 "propagation": 0, "propagation_recursive": 0, "optional": 0, "source_nofollow": 0,
-                "target_nofollow": 0, "copy_symlink": 0, "otherwise": ""}
+                "target_nofollow": 0, "copy_symlink": 0, "otherwise": "", "on_proc": 0}
     sentence = "bind {source} at {target}"
 
 
@@ -824,7 +825,8 @@ class PivotRoot(Step):
 
 
 class MoveRoot(Step):
-    """``--no-pivot``: unmount what shows the host's /proc and /sys, move the rootfs over / and chroot into it."""
+    """``--no-pivot``: move the rootfs over /, unmount all that is mounted beneath it, or cover each procfs and sysfs that
+    cannot be unmounted, and chroot into it."""
     fields = {}
     sentence = "move the rootfs over /"
 

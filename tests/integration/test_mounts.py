@@ -325,6 +325,26 @@ def test_cgroup_mounts(ocirt, bundle, namespace, readonly):
     assert not os.path.exists(f"/sys/fs/cgroup/pids{OWN}")
 
 
+@pytest.mark.parametrize("flag", [(), ("--no-pivot",)])
+def test_mounts_at_the_root(ocirt, bundle, source, image, flag):
+    """As crun and runc 1.1: what is mounted at / covers the root, and is where all that comes later goes."""
+    bundle.config["mounts"].insert(0, {"destination": "/.", "source": str(image), "options": ["rbind"]})
+    (bundle.rootfs / "covered").touch()
+    bind(bundle, source)
+    bundle.shell("ls /; cat /data/mine; grep -c ' / ' /proc/self/mountinfo; ls /..").save()
+    (image / "data").mkdir(exist_ok=True)
+    seen = ocirt.ok("run", *flag, "--bundle", bundle, "c1").out.split()
+    assert "covered" not in seen and "mine" in seen and "data" in seen, seen
+
+
+def test_many_views_of_the_kernel(ocirt, bundle):
+    """There is no limit to how many mounts of procfs and sysfs a container has; all of them are masked."""
+    places = [f"/view{number}" for number in range(12)]
+    bundle.config["mounts"] += [{"destination": place, "type": "proc", "source": "proc"} for place in places]
+    bundle.config["linux"]["maskedPaths"] += [f"{place}/version" for place in places]
+    assert run(ocirt, bundle, "cat /view*/version | wc -c; ls -d /view*/self | wc -l").split() == ["0", "12"]
+
+
 def test_no_pivot_with_everything(ocirt, bundle, source):
     """--no-pivot: the same container, by another way to its root."""
     bind(bundle, source, "ro")

@@ -216,10 +216,26 @@ def mounts_of(pid):
     return rows
 
 
-@pytest.mark.parametrize("other", ["directory", "link"])
-def test_race_of_masked_paths(ocirt, bundle, swapper, other):
+def spell(bundle, destination, mask=lambda path: path, bound=False):
+    """/proc of the config under another name, or bound; its masks and read-only paths too."""
+    (proc,) = [each for each in bundle.config["mounts"] if each["destination"] == "/proc"]
+    proc["destination"] = destination
+    if bound:
+        proc.update(type="none", source="/proc", options=["bind", "nosuid"])
+    for name in ("maskedPaths", "readonlyPaths"):
+        bundle.config["linux"][name] = [mask(path) for path in bundle.config["linux"][name]]
+    bundle.save()
+
+
+SPELLINGS = {"plain": ("/proc",), "slash": ("/proc/",), "dot": ("/./proc",), "up": ("/tmp/../proc",), "relative": ("proc",),
+             "masks": ("/proc", lambda path: "/" + path.replace("/proc/", "/proc/./")), "bind": ("/proc", lambda path: path, True)}
+
+
+@pytest.mark.parametrize("spelling, other", [*[(spelling, "directory") for spelling in SPELLINGS], ("plain", "link"), ("bind", "link")])
+def test_race_of_masked_paths(ocirt, bundle, swapper, other, spelling):
     """CVE-2025-31133, CVE-2019-19921 and CVE-2023-27561 raced: /proc of the rootfs is exchanged for a fake between the mount of procfs and
-    the masks. Whatever container comes to be has all of its masks, and they lie on procfs."""
+    the masks. Whatever container comes to be has all of its masks, and they lie on procfs, however config.json spells /proc and
+    whether it is a new procfs or the host's one bound."""
     fake = bundle.rootfs / "fake"
     if other == "link":
         fake.symlink_to("/tmp")
@@ -231,6 +247,7 @@ def test_race_of_masked_paths(ocirt, bundle, swapper, other):
     readonly = [path for path in bundle.config["linux"]["readonlyPaths"] if path.startswith("/proc/") and Path(path).exists()]
     wanted = len(masked) + len(readonly)
     assert wanted > 5
+    spell(bundle, *SPELLINGS[spelling])
 
     def look(name):
         rows = mounts_of(ocirt.state(name)["pid"])
@@ -241,6 +258,83 @@ def test_race_of_masked_paths(ocirt, bundle, swapper, other):
 
     made, tried = race(ocirt, bundle, swapper(bundle.rootfs / "proc", fake), look)
     assert made > 5, tried
+
+
+def test_race_of_a_remount(ocirt, bundle, swapper):
+    """The same for what changes a mount: whatever container comes to be has its /sys read-only."""
+    (sys,) = [each for each in bundle.config["mounts"] if each["destination"] == "/sys"]
+    sys["options"].remove("ro")
+    bundle.config["mounts"].append({"destination": "/./sys/", "options": ["remount", "bind", "ro"]})
+    (bundle.rootfs / "fake").mkdir()
+    bundle.save()
+
+    def look(name):
+        lines = Path(f"/proc/{ocirt.state(name)['pid']}/mountinfo").read_text().splitlines()
+        (line,) = [line for line in lines if " - sysfs " in line and line.split()[3] == "/"]
+        assert "ro" in line.split()[5].split(","), line
+
+    made, tried = race(ocirt, bundle, swapper(bundle.rootfs / "sys", bundle.rootfs / "fake"), look)
+    assert made, tried
+
+
+@pytest.mark.parametrize("name", ["proc", "sys"])
+def test_a_link_where_a_whole_view_is_bound(ocirt, bundle, outside, name):
+    """As for a new file system: a bind of the host's /proc or /sys through a link of the image is refused."""
+    (bundle.rootfs / "link").symlink_to("/tmp")
+    bundle.config["mounts"].append({"destination": "/link", "source": f"/{name}", "options": ["rbind"]})
+    bundle.save()
+    message = ocirt.fails("create", "--bundle", bundle, "c1")
+    assert "link" in message and "mounts[7]" in message, message
+
+
+PROC_FILES = ["cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime"]
+
+
+def test_files_of_procfs_that_may_be_covered(ocirt, bundle, tmp_path):
+    """lxcfs binds files there; however they are spelled, and in a procfs that is bound."""
+    (tmp_path / "file").write_text("covered\n")
+    names = [name for name in PROC_FILES if Path("/proc", name).exists()]
+    assert len(names) > 6
+    bundle.config["mounts"] += [{"destination": f"//proc/./{name}", "source": str(tmp_path / "file"), "options": ["bind"]} for name in names]
+    # The kernel drops what is mounted in /proc/net when somebody looks there the next time.
+    seen = [name for name in names if name != "net/dev"]
+    bundle.shell("cat " + " ".join([f"/proc/{name}" for name in seen])).save()
+    assert ocirt.ok("run", "--bundle", bundle, "c1").out == "covered\n" * len(seen)
+    spell(bundle, "/proc", bound=True)
+    assert ocirt.ok("run", "--bundle", bundle, "c1").out == "covered\n" * len(seen)
+
+
+@pytest.mark.parametrize("destination, kind, options", [
+    ("/proc/self", "directory", ["bind"]), ("/proc/self", "directory", ["bind", "dest-nofollow"]), ("/proc/self", "file", ["bind", "dest-nofollow"]),
+    ("/proc/self/attr", "directory", ["bind"]), ("//proc/thread-self/attr/exec", "file", ["bind"]), ("/proc/1/attr/current", "file", ["bind"]),
+    ("/proc/sys/kernel", "directory", ["bind"]), ("/proc/../proc/sys", "directory", ["rbind"]), ("/proc/sysrq-trigger", "file", ["bind"]),
+    ("/link/self/attr", "directory", ["bind"]), ("/link/stat", "file", ["bind"]), ("/elsewhere/stat", "file", ["bind"]), ("/deeper/stat", "file", ["bind"]),
+    ("/proc/acpi", "tmpfs", []), ("/proc/fs", "tmpfs", [])])
+def test_mounts_inside_of_procfs(ocirt, bundle, outside, tmp_path, destination, kind, options):
+    """CVE-2019-16884, CVE-2025-52881: labels and sysctls are written to procfs, so nothing may be put in its way but on the few
+    files that lxcfs and criu cover, and those only in the procfs at /proc."""
+    (bundle.rootfs / "link").symlink_to("/proc")
+    (bundle.rootfs / "deeper").symlink_to("/proc/self")
+    if kind == "tmpfs":
+        entry = {"destination": destination, "type": "tmpfs", "source": "tmpfs"}
+    else:
+        (tmp_path / "file").touch()
+        entry = {"destination": destination, "source": str(tmp_path / "file" if kind == "file" else outside), "options": options}
+    bundle.config["mounts"] += [{"destination": "/elsewhere", "type": "proc", "source": "proc"}, entry]
+    bundle.save()
+    message = ocirt.fails("create", "--bundle", bundle, "c1")
+    assert "mounts[8]" in message and ("procfs" in message or "no such file" in message), message
+
+
+def test_part_of_another_procfs_at_proc(ocirt, bundle, outside, tmp_path):
+    """A directory of a process bound at /proc has files by the same names."""
+    spell(bundle, "/proc", bound=True)
+    bundle.config["mounts"][0]["source"] = "/proc/self"
+    bundle.config["linux"]["maskedPaths"] = bundle.config["linux"]["readonlyPaths"] = []
+    (tmp_path / "file").touch()
+    bundle.config["mounts"].append({"destination": "/proc/stat", "source": str(tmp_path / "file"), "options": ["bind"]})
+    bundle.save()
+    assert "procfs" in ocirt.fails("create", "--bundle", bundle, "c1")
 
 
 def test_fake_procfs(ocirt, bundle, outside):

@@ -80,7 +80,7 @@ def test_init_section_up_to_the_root(spec):
         ("OpenRootfs", {"path": "/bundle/rootfs", "tree": 10}),
     ]
     assert rows[21:29] == [
-        ("Mount", {"fstype": "proc", "source": "proc", "target": "/proc", "pinned": 1, "mount": 11}),
+        ("Mount", {"fstype": "proc", "source": "proc", "target": "/proc", "mount": 11}),
         ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/dev", "options": ["mode=755", "size=65536k"],
                    "set": 0x22, "mount": 12}),
         ("Mount", {"fstype": "devpts", "source": "devpts", "target": "/dev/pts",
@@ -88,7 +88,7 @@ def test_init_section_up_to_the_root(spec):
         ("Mount", {"fstype": "tmpfs", "source": "shm", "target": "/dev/shm", "options": ["mode=1777", "size=65536k"],
                    "set": 0xE, "mount": 14}),
         ("Mount", {"fstype": "mqueue", "source": "mqueue", "target": "/dev/mqueue", "set": 0xE, "mount": 15}),
-        ("Mount", {"fstype": "sysfs", "source": "sysfs", "target": "/sys", "set": 0xF, "pinned": 1, "mount": 16}),
+        ("Mount", {"fstype": "sysfs", "source": "sysfs", "target": "/sys", "set": 0xF, "mount": 16}),
         ("Receive", {"event": FILLED, "first": 17, "count": 1}),
         ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup", "options": ["mode=755"], "mount": 17}),
     ]

@@ -151,6 +151,12 @@ def test_a_device_takes_the_place_of_a_default_one():
         "path": "/dev/null", "kind": 0o020000, "major": 1, "minor": 3, "mode": 0o600, "uid": 5, "gid": 6}
 
 
+@pytest.mark.parametrize("path", ["//dev/null", "/dev/./null", "/dev/x/../null"])
+def test_however_its_path_is_spelled(path):
+    made = nodes({**NULL, "path": path})
+    assert len(made) == 6 and made[-1]["path"] == path
+
+
 def test_in_a_user_namespace_nodes_are_bound():
     fifo = {"path": "/p", "type": "p"}
     ids = [{"containerID": 0, "hostID": 1, "size": 1}]

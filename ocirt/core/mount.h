@@ -1,0 +1,34 @@
+// What the steps on mounts share: mount.c (file systems and binds), root.c (the rootfs), restrict.c (masks).
+#pragma once
+#include "core.h"
+
+int set_propagation(struct run *r, int mount, int64_t propagation, int64_t recursive);
+int open_source(const char *source, int64_t recursive, int64_t nofollow);  // a clone of what is mounted there, detached
+
+int open_context(struct run *r, const char *fstype);
+int configure(struct run *r, int context, const char *key, const char *value);
+int create(struct run *r, int context);
+int detached(struct run *r, int context, int64_t attributes);
+int refused(struct run *r, int context, const char *option, int error);
+
+// Attaches the detached mount at the target; both descriptors are used up.
+int attach(struct run *r, int mount, int target);
+
+// How to get where a mount goes: WAY_NOFOLLOW a link there is meant itself, WAY_PLAIN no link is on the way, WAY_PROC_FILE it is one of
+// the files of /proc on which something may be mounted; elsewhere inside of a procfs nothing may (-EPERM).
+enum way { WAY_ORDINARY, WAY_NOFOLLOW, WAY_PLAIN, WAY_PROC_FILE };
+
+// Attaches the detached mount, which is used up, at the path `target` of the rootfs; at / it becomes the rootfs.
+int place_mount(struct run *r, int mount, const char *target, enum way way);
+
+// ---- restrict.c ----
+// A procfs or sysfs that is mounted at `place` is pinned: paths beneath it that are masked, made read-only or changed are found
+// from the mount itself, whoever exchanges directories on the way there meanwhile. Any other mount there takes what was pinned
+// at or beneath it out of sight.
+
+enum view_kind { NO_VIEW, PART_OF_VIEW, WHOLE_VIEW };             // of procfs or sysfs: nothing, a part, all from its root on
+enum view_kind view_of(int fd);
+int note_mount(struct run *r, const char *target, int mount, enum view_kind kind);  // of every mount; one at / is the rootfs then
+int resolve_seen(struct run *r, const char *path);               // O_PATH fd or negative errno
+// Where a mount goes: an O_PATH fd, or a negative errno; made where it is missing.
+int resolve_place(struct run *r, const char *path, enum make_kind kind, enum way way);
