@@ -69,10 +69,11 @@ void log_line(const char *level, const char *message);
 void log_error(const char *message);           // to the log, and as plain text to standard error where the log is a file
 _Noreturn void fail(const char *pattern, ...);  // log_error of what format() makes of this, and the end
 
-// ---- status.c: the lines of --status-fd; nothing without it ----
+// ---- status.c: the lines of --status-fd ----
 
-void tell_begin(int pid, uint64_t start_time);
-void tell_end(int status, int64_t oom_kills);  // a wait status
+void put_begin(struct buffer *to, int pid, uint64_t start_time);
+void tell_begin(int pid, uint64_t start_time);  // writes it, if there is a reader
+void put_end(struct buffer *to, int status, int64_t oom_kills);  // a wait status
 
 // ---- program.c: a program, checked and bound ----
 
@@ -212,7 +213,14 @@ struct message {
   uint32_t step;              // offset into the step area
   char call[32], detail[900];
 };
-long receive_any(int socket, struct msghdr *head);  // recvmsg(2); 0 where the other side has gone
+// A unix socket, connected to or bound (`call`: SYS_connect or SYS_bind) at `length` bytes of `path`; a first byte of 0 makes it
+// an abstract name. Whoever is connected to has PEER_SECONDS to accept, and again for each thing that is sent: then
+// -ETIMEDOUT, or -EAGAIN of what is sent.
+#define PEER_SECONDS 10
+int unix_socket(int type, const char *path, size_t length, long call);
+// sendmsg(2) and recvmsg(2) with descriptors. Those that did not come are -1; 0 where the other side has gone.
+long send_rights(int socket, const void *data, size_t size, const int *fds, unsigned count);
+long receive_rights(int socket, void *data, size_t size, int *fds, unsigned count);
 int send_message(int socket, const struct message *message, int fd);
 int receive_message(int socket, struct message *message, int *fd);  // 1, 0 at the end, or negative errno
 // The same with up to PASSED descriptors; those that did not come are -1.

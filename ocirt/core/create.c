@@ -60,7 +60,7 @@ void verb_create(struct request *q, const struct program *program, const void *c
   }
 
   // Before the program can ask; whatever changes from here on is a signal for the relay.
-  if (run && stay && r.console >= 0) copy_window(r.console);
+  if (run && stay && r.console >= 0) connect_terminal(r.console);
   error = run && !restore ? start_container(&c, r.peer, &text) : 0;
   if (error) {
     STATIC_BUFFER(more, LOG_LINE);
@@ -69,10 +69,14 @@ void verb_create(struct request *q, const struct program *program, const void *c
     sys_exit(1);
   }
   if (stay) sys_flock(c.dir, LOCK_UN);  // other verbs act on the container
-  tell_begin(c.journal->pid, c.journal->start_time);
-  if (!stay) sys_exit(0);
+  struct relayed init = {.container = &c, .pid = c.journal->pid, .pidfd = c.pidfd, .signals = signals, .master = r.console,
+                         .subreaper = !q->flags[FLAG_NO_SUBREAPER], .start_time = c.journal->start_time};
+  if (!stay) {
+    tell_begin(init.pid, init.start_time);
+    sys_exit(0);
+  }
   if (!run) { sys_close(r.peer); sys_close(r.start_socket); }
-  int status = relay(&c, c.pidfd, signals, r.console, !q->flags[FLAG_NO_SUBREAPER]);
+  int status = relay(&init);
   if (status < 0 || (run && !q->flags[FLAG_KEEP])) {
     // Somebody else's delete may have come first.
     if (container_lock(&c, LOCK_EX) == 0 && destroy_container(&c, 1, &text)) log_line("warning", text.data);

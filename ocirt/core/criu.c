@@ -94,16 +94,10 @@ static void say(int criu, const void *data, size_t size) {
 // The next answer: 1, 0 when criu is gone, or a negative errno.
 static int hear(struct run *r, int criu, struct answer *a, int *fd) {
   static SELDOM uint8_t data[ANSWER_MAX];
-  union { struct cmsghdr head; char space[CMSG_SPACE(sizeof(int))]; } control = {0};
-  struct iovec part = {data, sizeof data};
-  struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-  *fd = -1;
   *a = (struct answer){0};
-  long n = receive_any(criu, &head);
+  long n = receive_rights(criu, data, sizeof data, fd, 1);
   if (n == 0) return 0;
   if (n < 0) return failing(r, "recvmsg", (int)n);
-  struct cmsghdr *right = CMSG_FIRSTHDR(&head);
-  if (right && right->cmsg_level == SOL_SOCKET && right->cmsg_type == SCM_RIGHTS) memcpy(fd, CMSG_DATA(right), sizeof *fd);
   return read_answer(data, data + n, a, 0) ? failing(r, "criu", -EBADMSG) : 1;
 }
 

@@ -138,12 +138,6 @@ uint32_t dbus_call(struct wire *w, const struct dbus_target *to, const char *mem
 
 // ---- in ----
 
-static int64_t now(void) {
-  struct timespec time;
-  sys2(SYS_clock_gettime, CLOCK_MONOTONIC, &time);
-  return time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
 int dbus_open(struct dbus *d, const char *socket, const struct wire *w, int64_t seconds) {
   struct { sa_family_t family; char path[108]; } address = {.family = AF_UNIX};
   struct { long seconds, microseconds; } limit = {seconds, 0};
@@ -152,7 +146,7 @@ int dbus_open(struct dbus *d, const char *socket, const struct wire *w, int64_t 
   if (strlen(socket) >= sizeof address.path) return -ENAMETOOLONG;
   if (w->bad) return -E2BIG;
   strcpy(address.path, socket);
-  d->deadline = now() + seconds * 1000;
+  d->deadline = milliseconds() + seconds * 1000;
   d->have = d->taken = 0;
   d->greeted = 0;
   d->fd = (int)sys3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -177,7 +171,7 @@ static int fill(struct dbus *d, uint32_t size) {
   d->have -= d->taken;
   d->taken = 0;
   while (d->have < size) {
-    int64_t left = d->deadline - now();
+    int64_t left = d->deadline - milliseconds();
     if (left <= 0 || sys_poll(d->fd, POLLIN, (int)left) <= 0) return -ETIMEDOUT;
     long n = sys_read(d->fd, d->in + d->have, sizeof d->in - d->have);
     if (n == -EINTR) continue;

@@ -68,7 +68,7 @@ int do_set_affinity(struct run *r, const struct step_set_affinity *s) {
 int do_release(struct run *r, const struct step_release *s) {
   // From here on they are meant for the process.
   if (s->relay) r->signals = relay_signals();
-  if (s->relay && r->console >= 0) copy_window(r->console);
+  if (s->relay && r->console >= 0) connect_terminal(r->console);
   struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
   int fd, error = send_message(r->peer, &message, -1);
   if (error && error != -EPIPE) return failing(r, "sendmsg", error);
@@ -113,9 +113,9 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
     if (has_ended(c) && !strstr(text.data, "stopped container")) put(&text, " (the container has just ended)");
     fail("%s", text.data);
   }
-  uint64_t start_time;
-  read_start_time(r.child.pid, &start_time);
-  tell_begin(r.child.pid, start_time);
-  if (r.signals < 0) sys_exit(0);
-  sys_exit(relay(c, r.child.pidfd, r.signals, r.console, 0));
+  struct relayed child = {.container = c, .pid = r.child.pid, .pidfd = r.child.pidfd, .signals = r.signals, .master = r.console};
+  read_start_time(child.pid, &child.start_time);
+  if (r.signals >= 0) sys_exit(relay(&child));
+  tell_begin(child.pid, child.start_time);
+  sys_exit(0);
 }

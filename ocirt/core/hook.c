@@ -3,7 +3,6 @@
 
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 #include <linux/sched.h>
 
 #include "run.h"
@@ -52,14 +51,8 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
   if (pid < 0) return failing(r, "clone3", (int)pid);
   if (!pid) execute(c, outcome->output);
   if (c->timeout > 0) {
-    struct timespec now, end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += c->timeout;
-    int64_t left = c->timeout * 1000;
-    while (left > 0 && sys_poll(pidfd, POLLIN, left > 1000000 ? 1000000 : (int)left) == 0) {
-      clock_gettime(CLOCK_MONOTONIC, &now);
-      left = (end.tv_sec - now.tv_sec) * 1000 + (end.tv_nsec - now.tv_nsec) / 1000000;
-    }
+    int64_t end = milliseconds() + c->timeout * 1000, left;
+    while ((left = end - milliseconds()) > 0 && sys_poll(pidfd, POLLIN, left > 1000000 ? 1000000 : (int)left) == 0);
     outcome->late = sys_poll(pidfd, POLLIN, 0) == 0;
     if (outcome->late) sys2(SYS_kill, -pid, 9);  // the session it leads; it is our child, so the number is still its own
     if (outcome->late) sys_pidfd_signal(pidfd, 9);

@@ -54,14 +54,8 @@ void end_child(struct run *r) {
 int start_socket(struct container *c, long call) {
   // Through the directory's descriptor: ids and roots may be longer than a socket address.
   BUFFER(path, 64);
-  put(&path, "/proc/self/fd/"); put_number(&path, c->dir); put(&path, "/start.sock");
-  struct { sa_family_t family; char path[64]; } address = {.family = AF_UNIX};
-  memcpy(address.path, path.data, path.used + 1);
-  int fd = (int)sys3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  if (fd < 0) return fd;
-  int error = (int)sys3(call, fd, &address, sizeof address.family + path.used + 1);
-  if (error < 0) { sys_close(fd); return error; }
-  return fd;
+  format(&path, "/proc/self/fd/%d/start.sock", c->dir);
+  return unix_socket(SOCK_SEQPACKET, path.data, path.used, call);
 }
 
 // What init has said of its failure. Returns whether it was a startContainer hook's. An init of another build has numbers of

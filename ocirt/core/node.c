@@ -119,7 +119,8 @@ int do_make_console(struct run *r, const struct step_make_console *s) {
   if (!error) {
     struct message message = {.kind = MESSAGE_CONSOLE};
     error = NUMBER(fd) >= 0 ? send_descriptor(r->fds[s->fd], name, master) : send_message(r->peer, &message, master);
-    if (error) failing(r, "sendmsg", error);
+    if (error == -EAGAIN) error = no_answer(r, "sendmsg");
+    else if (error) failing(r, "sendmsg", error);
   }
   if (!error) {
     for (int fd = 0; fd < 3 && error >= 0; fd++) error = sys_dup3(terminal, fd, 0);

@@ -62,6 +62,11 @@ static int become_container(struct run *r) {
   return remember_init(r, r->child.pid);
 }
 
+int no_answer(struct run *r, const char *call) {
+  format(&r->detail, "whoever listens there has not answered for %d s", PEER_SECONDS);
+  return failing(r, call, -ETIMEDOUT);
+}
+
 static int explain_spawn(struct run *r, int error, int into_cgroup) {
   if (into_cgroup && error == -EACCES) put(&r->detail, "the cgroup may not be entered from the runtime's own");
   if (into_cgroup && error == -EBUSY) put(&r->detail, "the cgroup has controllers enabled for children");
@@ -287,21 +292,9 @@ int do_nothing(struct run *r, const struct step_nothing *s) { (void)r; (void)s; 
 int do_warn(struct run *r, const struct step_warn *s) { log_line("warning", TEXT(message)); return 0; }
 
 int do_open_socket(struct run *r, const struct step_open_socket *s) {
-  struct { sa_family_t family; char path[108]; } address = {.family = AF_UNIX};
-  BUFFER(path, sizeof address.path);
-  put(&path, TEXT(path));
-  // A path that is too long for a socket address is reached through an fd of the socket itself.
-  if (path.full) {
-    int at = sys_open(AT_FDCWD, TEXT(path), O_PATH, 0);
-    if (at < 0) return failing(r, "open", at);
-    path.used = path.full = 0;
-    put(&path, "/proc/self/fd/"); put_number(&path, at);
-  }
-  memcpy(address.path, path.data, path.used);
-  int fd = (int)sys3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return failing(r, "socket", fd);
-  int error = (int)sys3(SYS_connect, fd, &address, offsetof(struct sockaddr, sa_data) + path.used + 1);
-  if (error < 0) { sys_close(fd); return failing(r, "connect", error); }
+  int fd = unix_socket(SOCK_STREAM, TEXT(path), strlen(TEXT(path)), SYS_connect);
+  if (fd == -ETIMEDOUT) return no_answer(r, "connect");
+  if (fd < 0) return failing(r, "connect", fd);
   r->fds[s->fd] = fd;
   return 0;
 }
@@ -312,21 +305,15 @@ int do_close(struct run *r, const struct step_close *s) {
   return 0;
 }
 
-// One descriptor over a stream socket, with `name` as the data that must go along.
+// One descriptor, with `name` as the data that must go along.
 int send_descriptor(int socket, const char *name, int fd) {
-  union { struct cmsghdr head; char space[CMSG_SPACE(sizeof(int))]; } control = {0};
-  struct iovec part = {(void *)name, strlen(name)};
-  struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space,
-                        .msg_controllen = sizeof control.space};
-  control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-  memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
-  long n;
-  do n = sys3(SYS_sendmsg, socket, &head, MSG_NOSIGNAL); while (n == -EINTR);
+  long n = send_rights(socket, name, strlen(name), &fd, 1);
   return n < 0 ? (int)n : 0;
 }
 
 int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
   int error = send_descriptor(r->fds[s->fd], "pidfd", r->child.pidfd);
+  if (error == -EAGAIN) return no_answer(r, "sendmsg");
   return error ? failing(r, "sendmsg", error) : 0;
 }
 

@@ -2,23 +2,19 @@
 // reads. Errors and warnings go there too (log.c); the end of the reading is told by poll(2) (relay.c).
 #include "core.h"
 
-static void tell(struct buffer *line) {
-  put(line, "}\n");
-  write_all(logging.reader, line->data, line->used);
+void put_begin(struct buffer *to, int pid, uint64_t start_time) {
+  format(to, "{\"pid\":%d,\"startTime\":%l}\n", pid, (int64_t)start_time);
 }
 
 void tell_begin(int pid, uint64_t start_time) {
-  if (logging.reader < 0) return;
   BUFFER(line, 128);
-  put(&line, "{\"pid\":"); put_number(&line, pid);
-  put(&line, ",\"startTime\":"); put_number(&line, (int64_t)start_time);
-  tell(&line);
+  put_begin(&line, pid, start_time);
+  if (logging.reader >= 0) write_all(logging.reader, line.data, line.used);
 }
 
-void tell_end(int status, int64_t oom_kills) {
-  if (logging.reader < 0) return;
-  BUFFER(line, 128);
-  put(&line, status & 0x7f ? "{\"signal\":" : "{\"exitCode\":"); put_number(&line, status & 0x7f ? status & 0x7f : status >> 8);
-  if (oom_kills) { put(&line, ",\"oomKills\":"); put_number(&line, oom_kills); }
-  tell(&line);
+void put_end(struct buffer *to, int status, int64_t oom_kills) {
+  int signal = status & 0x7f;
+  format(to, "{\"%s\":%d", signal ? "signal" : "exitCode", signal ? signal : status >> 8);
+  if (oom_kills) format(to, ",\"oomKills\":%l", oom_kills);
+  put(to, "}\n");
 }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -107,3 +108,8 @@ static inline _Noreturn void sys_exit(int status) { for (;;) sys1(SYS_exit_group
 
 // poll(2) of one descriptor; milliseconds, -1 without end. Interrupted waits go on.
 int sys_poll(int fd, short events, int milliseconds);
+static inline int64_t milliseconds(void) {
+  struct timespec time;
+  sys2(SYS_clock_gettime, CLOCK_MONOTONIC, &time);
+  return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}

@@ -19,10 +19,12 @@ struct request {
 int parse_command_line(struct request *q, char **argv);
 
 int relay_signals(void);
-// Until the process that `pidfd` is of ends: its exit status; or until nobody reads at --status-fd any more: -1, and the
-// process has been sent SIGKILL. `master` is that of its terminal, -1: it has none of ours.
-int relay(struct container *c, int pidfd, int signals, int master, int subreaper);
-void copy_window(int master);  // our terminal's size to the container's
+// What a foreground verb stays with: a process, the signals that came for it, the master of its terminal (-1: it has none
+// of ours). subreaper: what is orphaned to us is reaped.
+struct relayed { struct container *container; int pid, pidfd, signals, master, subreaper; uint64_t start_time; };
+// Until the process ends: its exit status; or until nobody reads at --status-fd any more: -1, and the process has been sent SIGKILL.
+int relay(const struct relayed *about);
+void connect_terminal(int master);  // makes the container's terminal fit to ours, before its program can ask
 
 _Noreturn void verb_create(struct request *q, const struct program *program, const void *config, size_t size);
 _Noreturn void verb_start(struct request *q, int program_fd);
