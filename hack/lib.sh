@@ -82,13 +82,37 @@ need_gcc() {
   [[ $(gcc -print-file-name=libc.so 2>/dev/null) == /* ]] || need_packages gcc libc6-dev
 }
 
+# need_venv: have the virtual environment build/venv.
+need_venv() {
+  if ! "$venv/bin/python" -I -c '' 2>/dev/null; then
+    local python
+    python=$(find_python python3 /usr/bin/python3)
+    rm -rf "$venv"
+    quietly "cannot make the virtual environment $venv" "$python" -m venv "$venv"
+  fi
+}
+
+# need_go: have a Go that is new enough, and print its path. Where the system's is not, the Python index has one, which an ordinary user
+# can install, too.
+need_go() {
+  need_venv
+  PYTHONPATH=$tree "$venv/bin/python" -B -c '
+import sys
+from conformance import build
+try:
+    print(build.go())
+except build.BuildError as error:
+    sys.exit(f"{sys.argv[1]}: {error}")' "$script" </dev/null
+}
+
 # need_go_module MODULE@VERSION: have this Go module, downloading it where it is missing, and print its folder.
 need_go_module() {
   local cache=${GOMODCACHE:-${GOPATH:-${HOME:-/root}/go}/pkg/mod}
   if [[ ! -d $cache/$1 ]]; then
-    type -P go >/dev/null || need_packages golang-go
+    local go
+    go=$(need_go) || exit 1
     echo "$script: downloading the Go module $1" >&2
-    (cd / && GOMODCACHE=$cache GOFLAGS=-mod=mod quietly "cannot download $1" timeout 300 go mod download "$1")
+    (cd / && GOMODCACHE=$cache GOFLAGS=-mod=mod quietly "cannot download $1" timeout 300 "$go" mod download "$1")
     [[ -d $cache/$1 ]] || die "the Go module $1 has been downloaded, but not to $cache/$1"
   fi
   echo "$cache/$1"
@@ -97,15 +121,16 @@ need_go_module() {
 # need_cri_tools: have crictl and critest in build/engines/opt/cri-tools (/opt for tests/engines: wherever this tree is, cells have that).
 # What is built is kept in ${XDG_CACHE_HOME:-~/.cache}/ocirt-engines.
 need_cri_tools() {
-  local module=sigs.k8s.io/cri-tools@v1.34.0 kept=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ocirt-engines source name
+  local module=sigs.k8s.io/cri-tools@v1.34.0 kept=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ocirt-engines source name go
   kept+=/${module##*/}
   if [[ ! -x $kept/crictl || ! -x $kept/critest ]]; then
+    go=$(need_go) || exit 1
     source=$(need_go_module "$module")
     echo "$script: building $module" >&2
     mkdir -p "$kept"
     (cd "$source" && export GOFLAGS=-mod=mod &&
-      quietly "cannot build crictl" timeout 600 go build -o "$kept/crictl.new" ./cmd/crictl &&
-      quietly "cannot build critest" timeout 600 go test -c -o "$kept/critest.new" ./cmd/critest)
+      quietly "cannot build crictl" timeout 600 "$go" build -o "$kept/crictl.new" ./cmd/crictl &&
+      quietly "cannot build critest" timeout 600 "$go" test -c -o "$kept/critest.new" ./cmd/critest)
     for name in crictl critest; do mv "$kept/$name.new" "$kept/$name"; done
   fi
   mkdir -p "$tree/build/engines/opt/cri-tools"
@@ -116,12 +141,7 @@ need_cri_tools() {
 # (or none: ""), and further wheels. Asks the network only if pyproject.toml has changed since.
 need_wheels() {
   local stamp=$venv/wheels-$1 requirements
-  if ! "$venv/bin/python" -I -c '' 2>/dev/null; then
-    local python
-    python=$(find_python python3 /usr/bin/python3)
-    rm -rf "$venv"
-    quietly "cannot make the virtual environment $venv" "$python" -m venv "$venv"
-  fi
+  need_venv
   [[ $stamp -nt $tree/pyproject.toml ]] && return
   requirements=$("$venv/bin/python" -I -c '
 import sys, tomllib
