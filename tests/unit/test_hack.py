@@ -2,6 +2,7 @@
 carries into them, and what a failed command's reason looks like."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -140,3 +141,32 @@ def test_one_line_of_reason_makes_one_line():
 
 def test_a_command_that_says_nothing():
     assert bash(QUIETLY, "/bin/sh", "-c", "exit 3").stderr == "hack/some: cannot do it: sh ended with status 3 and printed nothing\n"
+
+
+@pytest.fixture
+def ci(tmp_path):
+    """Runs .ci/run with parts that do nothing but say their names, and fail where the test has them fail."""
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / "hack").mkdir()
+    shutil.copy(TREE / ".ci/run", tmp_path / ".ci/run")
+
+    def run(*failing):
+        for name in ("check", "fresh", "test"):
+            (tmp_path / "hack" / name).write_text(f"#!/bin/sh\necho {name} $#\nexit {3 if name in failing else 0}\n")
+            (tmp_path / "hack" / name).chmod(0o755)
+        done = subprocess.run([tmp_path / ".ci/run"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd="/")
+        assert done.stdout == "check 0\nfresh 1\ntest 0\n", done
+        return done
+    return run
+
+
+def test_all_that_is_run_for_a_commit(ci):
+    """hack/test is last: its count of tests ends the output."""
+    done = ci()
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("part", ["check", "fresh", "test"])
+def test_a_part_that_fails_fails_the_whole_and_keeps_no_other_from_running(ci, part):
+    done = ci(part)
+    assert done.returncode == 1 and f"hack/{part}" in done.stderr and done.stderr.endswith(" failed\n") and done.stderr.count("\n") == 1
