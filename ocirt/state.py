@@ -89,6 +89,8 @@ def _read(directory: int, id: str) -> State:
     # The journal before state.json: a journal that says created was written after it.
     journal = _contents(directory, "journal", id)
     if journal is None or not journal.strip(b"\0"):
+        if not {"journal", "program"}.issuperset(os.listdir(directory)):
+            raise NoContainer(id)  # somebody else's directory: a create that has only begun leaves no other file
         return State(id, "creating", 0, info.st_mtime_ns, uid=info.st_uid)  # create has only begun
     if len(journal) != JOURNAL_SIZE or not journal.startswith(MAGIC):
         raise StateError(id, "the journal is broken")

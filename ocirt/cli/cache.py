@@ -10,6 +10,7 @@ from ..errors import HostError, RequestError, reason
 from ..model.host import Host
 from ..model.json import parse
 from ..model.shape import Shape
+from ..plan.cache import NEW, has_form, is_own, open_directory
 from ..plan.entries import DamagedEntry, Entry, difference, other_request, other_structure, request_of, unscanned
 from .flags import GLOBAL, NATIVE
 from .output import write
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from .parser import CommandLine
 
 COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "HITS", "MADE", "USED", "BUILD", "SHAPE")
-NAME = re.compile(r"[0-9a-f]{16}\.[0-9]+|filter\.[0-9a-f]{16}|"  # kept
-                  r"\.([0-9a-f]{16}\.[0-9]+|filter\.[0-9a-f]{16})\.[0-9]+")  # half written
-"""Entries, and what earlier builds have left of those that they were killed over: they wrote them under such names."""
 ORDER = list(dict.fromkeys([flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())]))
 """Names of the flags in the executable's order (plan/generate.py)."""
 
@@ -101,7 +99,7 @@ def _is_tmpfs(device: int) -> bool:
 def entries(directory: str) -> list[tuple[str, Entry | None]]:
     """Pairs of name and :class:`Entry`, ``None`` for a file that is none, in the order of their names."""
     try:
-        names = sorted(name for name in os.listdir(directory) if NAME.fullmatch(name) and not name.startswith("."))
+        names = sorted(name for name in os.listdir(directory) if has_form(name) and not name.endswith(NEW))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -164,16 +162,22 @@ def as_table(rows: "list[dict[str, Any]]") -> str:
 
 
 def clear(directory: str) -> int:
-    """Remove all entries. Returns how many there were."""
+    """Remove all entries, and nothing else that lies in the directory. Returns how many there were."""
+    removed = 0
     try:
-        names = [name for name in os.listdir(directory) if NAME.fullmatch(name)]
-        for name in names:
-            os.unlink(os.path.join(directory, name))
+        at = open_directory(directory)
+        try:
+            for name in os.listdir(at):
+                if is_own(at, name):
+                    os.unlink(name, dir_fd=at)
+                    removed += not name.endswith(NEW)
+        finally:
+            os.close(at)
     except FileNotFoundError:
         return 0
     except OSError as error:
         raise HostError(directory, reason(error)) from None
-    return len([name for name in names if not name.startswith(".")])
+    return removed
 
 
 def explanation(directory: str, options: "Namespace", bundle: str) -> list[str]:

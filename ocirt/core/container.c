@@ -128,6 +128,20 @@ int container_lock(struct container *c, int lock) {
   return error;
 }
 
+static int is_other(int dir, const char *name, unsigned char type, void *data) {
+  (void)dir; (void)type; (void)data;
+  return strcmp(name, "journal") && strcmp(name, "program");
+}
+
+// A directory is not a container's by its place alone: --root may name one in which others keep their files. A create or a
+// delete that was cut off leaves the journal without its magic, or without a journal, and no file but these two.
+int container_only_begun(int dir) { return !list_directory(dir, is_other, 0); }
+
+static int is_program(int fd) {
+  char magic[8];
+  return sys4(SYS_pread64, fd, magic, sizeof magic, 0) == sizeof magic && !memcmp(magic, PROGRAM_MAGIC, sizeof magic);
+}
+
 int container_open(struct container *c, int lock) {
   c->dir = c->pidfd = c->notify = -1;
   int root = root_directory(c->root, 0);
@@ -151,6 +165,11 @@ int container_open(struct container *c, int lock) {
   if (error && error != -ENOENT) fail("container %s: read the journal: %e", c->id, error);
   if (c->journal && (memcmp(c->journal->magic, JOURNAL_MAGIC, 8) || c->journal->version != JOURNAL_VERSION)) c->journal = 0;
   fd = sys_open(c->dir, "program", O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+  if (!c->journal && !is_program(fd) && !container_only_begun(c->dir)) {
+    sys_close(fd);
+    sys_close(release(&c->dir));
+    return -ENOENT;
+  }
   // One that has been created has a program: without one, or with one that is not what create stores, it is compiled anew.
   if (fd < 0) c->foreign = c->journal && c->journal->phase != PHASE_CREATING;
   else if (program_load(&c->program, fd) || section_first(&c->program, SECTION_STATE) == section_end(&c->program, SECTION_STATE))

@@ -117,6 +117,7 @@ struct container {
 
 int container_make(struct container *c);                    // new directory, locked; fails on an existing id
 int container_open(struct container *c, int lock);          // 0, or -ENOENT; lock: LOCK_EX, LOCK_SH or 0
+int container_only_begun(int dir);                          // does it hold only what a create or delete that was cut off leaves?
 int container_lock(struct container *c, int lock);          // one that is open: the same
 int container_hold(struct container *c);                    // opens pidfd if init lives: 1, else 0
 int container_write(struct container *c, const char *name, const void *data, size_t size);

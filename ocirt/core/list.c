@@ -121,7 +121,10 @@ static int look_at(struct listed *l, int root, struct buffer *wrong) {
   long size = read_whole(root, l->id, "journal", &journal);
   const struct journal *j = (const struct journal *)journal.data;
   if (size != JOURNAL_SIZE || memcmp(j->magic, JOURNAL_MAGIC, 8)) {
-    if (size == -ENOENT || (size >= 0 && is_empty(journal.data, (size_t)size))) return 1;  // create has only begun
+    if (size == -ENOENT || (size >= 0 && is_empty(journal.data, (size_t)size))) {
+      CLOSING int dir = sys_open(root, l->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+      return container_only_begun(dir);
+    }
     if (size < 0) { put(wrong, "journal: "); put_error(wrong, (int)size); } else put(wrong, "the journal is broken");
     return 0;
   }

@@ -20,6 +20,7 @@ Imported only where the launcher has a place for an entry.
 """
 
 import posix
+from fcntl import LOCK_EX, LOCK_NB, flock
 
 from ..model.json import member
 from ..model.shape import Shape
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
     from .encode import Encoded, Slot
 
 MAGIC, FORMAT = b"ocirtkep", 2
+FILTER_MAGIC = b"ocirtflt"
+"""With which a kept seccomp filter begins (:mod:`.filters`)."""
+NEW = ".new"
+"""How the name of an entry ends while it is being written."""
+HASH_DIGITS = 16
+_HEXADECIMAL = frozenset("0123456789abcdef")
+ACCESS_OF_OTHERS, REGULAR, KIND = 0o077, 0o100000, 0o170000
 PREDICATES = ("is_empty", "is_absolute", "equals", "starts_with", "is_path", "goes_up", "within", "has", "number_equals",
               "list_is_empty", "ends_with", "is_unit")
 HAS, NUMBER_EQUALS, LIST_IS_EMPTY = [PREDICATES.index(name) for name in ("has", "number_equals", "list_is_empty")]
@@ -69,36 +77,102 @@ def keep(path: str, key: str, config: "Config", host: "Host", encoded: "Encoded"
 
 
 def write(path: str, entry: bytes) -> None:
-    """Write an entry at once, where there is room, or room to be made; else not. It has no name until it is whole."""
-    directory = path.rpartition("/")[0]
+    """Write an entry, where there is room, or room can be made; else not. It has its name once it is whole.
+
+    One process writes at a time: whoever meets another does without, as nobody waits for a writer that may have been stopped.
+    """
+    directory, _, name = path.rpartition("/")
     try:
-        _make_room(directory, len(entry))
-        fd = posix.open(directory, posix.O_WRONLY | posix.O_TMPFILE | posix.O_CLOEXEC, 0o600)
+        at = open_directory(directory)
     except OSError:
         return
     try:
-        if posix.write(fd, entry) == len(entry):
-            _name(fd, path)
+        flock(at, LOCK_EX | LOCK_NB)
+        _make_room(at, len(entry))
+        _store(at, name, entry)
     except OSError:
         pass
-    posix.close(fd)
+    posix.close(at)
 
 
-def _name(fd: int, path: str) -> None:
-    # A directory's descriptor has linkat(2) follow the link of procfs; the path is absolute.
+def open_directory(path: str) -> int:
+    """A descriptor of a directory of entries.
+
+    :raises OSError: it is not a directory, or it belongs to somebody else, or others may look into it.
+    """
+    fd = posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC)
+    found = posix.fstat(fd)
+    if found.st_uid != posix.geteuid() or found.st_mode & ACCESS_OF_OTHERS:
+        posix.close(fd)
+        raise OSError(f"{path}: the directory is not the caller's alone")
+    return fd
+
+
+def _store(at: int, name: str, entry: bytes) -> None:
+    """Give ``entry`` the ``name`` in the directory ``at``, unless somebody else's file has it."""
+    new = name + NEW
+    for each in (name, new):
+        if not is_own(at, each) and _exists(at, each):
+            return
+    fd = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC, 0o600, dir_fd=at)
+    written = 0
     try:
-        posix.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
-    except FileExistsError:
-        posix.unlink(path)
-        posix.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
+        written = posix.write(fd, entry)
+    finally:
+        posix.close(fd)
+        if written == len(entry):
+            posix.rename(new, name, src_dir_fd=at, dst_dir_fd=at)
+        else:
+            posix.unlink(new, dir_fd=at)
 
 
-def _make_room(directory: str, size: int) -> None:
+def _exists(at: int, name: str) -> bool:
+    try:
+        posix.stat(name, dir_fd=at, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _make_room(at: int, size: int) -> None:
     """Remove all entries where one more would be too much: what is used comes back."""
-    names = posix.listdir(directory)
-    if size + sum([posix.stat(f"{directory}/{name}").st_size for name in names]) > LIMIT:
+    names = [name for name in posix.listdir(at) if has_form(name)]
+    if size + _size(at, names) <= LIMIT:
+        return
+    names = [name for name in names if is_own(at, name)]
+    if size + _size(at, names) > LIMIT:
         for name in names:
-            posix.unlink(f"{directory}/{name}")
+            posix.unlink(name, dir_fd=at)
+
+
+def _size(at: int, names: list[str]) -> int:
+    return sum([posix.stat(name, dir_fd=at, follow_symlinks=False).st_size for name in names])
+
+
+def has_form(name: str) -> bool:
+    """Is the name one that entries have: ``HASH.NUMBER`` of a program, ``filter.HASH``, or one of these still being written?"""
+    first, _, last = name.removesuffix(NEW).partition(".")
+    digits, number = (last, "0") if first == "filter" else (first, last)
+    return len(digits) == HASH_DIGITS and _HEXADECIMAL.issuperset(digits) and number.isascii() and number.isdigit()
+
+
+def is_own(at: int, name: str) -> bool:
+    """Is ``name`` in the directory ``at`` an entry that we have written, of whatever build? A file is not ours by its name
+    alone: the directory may be one that its owner keeps other files in."""
+    if not has_form(name):
+        return False
+    try:
+        found = posix.stat(name, dir_fd=at, follow_symlinks=False)
+        if found.st_mode & KIND != REGULAR or found.st_uid != posix.geteuid():
+            return False
+        # The time of access tells when an entry was used last: this look must not change it.
+        fd = posix.open(name, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_NOATIME | posix.O_CLOEXEC, dir_fd=at)
+    except OSError:
+        return False
+    head = posix.read(fd, len(MAGIC))
+    posix.close(fd)
+    # A writer that was killed may have left a file without a byte.
+    return head in (MAGIC, FILTER_MAGIC) or not head and name.endswith(NEW)
 
 
 def _span(data: bytes) -> bytes:

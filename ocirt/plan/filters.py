@@ -17,16 +17,16 @@ import posix
 from _imp import source_hash
 from marshal import dumps
 
+from .cache import FILTER_MAGIC, KIND, REGULAR, write
 from .encode import BUILD_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..model.json import Members
 
-MAGIC = b"ocirtflt"
 SIZE_MAX = 1 << 20
 HASH_KEY = 0
-REGULAR, KIND, WRITABLE_BY_OTHERS = 0o100000, 0o170000, 0o022
+WRITABLE_BY_OTHERS = 0o022
 
 
 class Filters:
@@ -60,7 +60,6 @@ class Filters:
         """Write the entry of what has been compiled, if anything has. One that cannot be written is no error."""
         if self._made is None:
             return
-        from .cache import write
         profile, flags, filter = self._made
         head, library = self._head(profile), _identity(_loaded())
         if library:
@@ -69,7 +68,7 @@ class Filters:
 
     def _head(self, profile: "Members") -> bytes:
         # In this version of the format values that are equal give equal bytes.
-        return MAGIC + self.build.encode().ljust(BUILD_SIZE, b"\0") + _sized(dumps(profile, 2))
+        return FILTER_MAGIC + self.build.encode().ljust(BUILD_SIZE, b"\0") + _sized(dumps(profile, 2))
 
     def _path(self, head: bytes) -> str:
         return f"{self.directory}/filter.{source_hash(HASH_KEY, head).hex()}"

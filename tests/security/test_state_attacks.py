@@ -52,6 +52,29 @@ def test_a_state_directory_of_somebody_else(ocirt, bundle, tmp_path, how):
     assert (tmp_path / "evil").exists()
 
 
+@pytest.mark.parametrize("names", [["private"], ["journal", "private"], ["program", "private"], ["state.json", "config.json"]])
+def test_a_directory_with_files_that_are_not_the_runtimes(ocirt, names):
+    """--root may name a directory in which others keep theirs (/var/lib, another runtime's): no verb takes one for a container,
+    and `delete --force` removes nothing."""
+    ocirt.root.mkdir(mode=0o700)
+    place = ocirt.root / "c1"
+    place.mkdir(mode=0o700)
+    for name in names:
+        (place / name).write_bytes(b"private" * 600 if name != "journal" else bytes(4096))
+    for verb in VERBS:
+        result = ocirt(*words(verb, "c1"))
+        forced = verb == ("delete", "--force")  # asks that there is no container, and there is none
+        assert result.status == (0 if forced else 255 if verb == ("exec",) else 1), (verb, result)
+        assert forced or "does not exist" in result.err, (verb, result)
+    assert ocirt.ok("list", "--format=json").out == "null\n"
+    assert sorted(path.name for path in place.iterdir()) == sorted(names)
+    for path in list(place.iterdir()):
+        path.unlink()
+    (place / "journal").write_bytes(bytes(4096))  # what a create that was cut off leaves
+    ocirt.ok("delete", "--force", "c1")
+    assert not place.exists()
+
+
 def test_what_the_list_opens_for_somebody_else(ocirt, bundle, tmp_path):
     """state.json names the file that tells whether a container is paused. Another user's must not make root open what it likes:
     a device, say, that acts when it is opened."""

@@ -1,10 +1,12 @@
 """The law of the program cache, with the executable's own binder: what it binds is, byte for byte, what compiling gives;
 what compiling refuses, it does not bind."""
 
+import fcntl
 import json
 import os
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -267,3 +269,73 @@ def test_there_is_room_for_sixteen_megabytes(core, folder, monkeypatch):
         members["mounts"].append({"destination": f"/{number}", "type": "tmpfs", "options": ["ro"] * number})
         keep(core, folder, dump(members))
         assert sum(os.stat(folder / name).st_size for name in os.listdir(folder)) <= 60_000
+
+
+def strangers(folder):
+    """Files of somebody else's in the directory of the cache: their names, some of which entries have, too."""
+    names = ["private", "backup.tar", ".new", f"{'a' * 16}.0", f"{'b' * 16}.1.new", f"filter.{'c' * 16}", f"{'d' * 16}.x", f"{'e' * 15}.0"]
+    for name in names:
+        (folder / name).write_bytes(b"private" * 1000)
+    (folder / f"{'f' * 16}.0").mkdir()
+    (folder / f"{'0' * 16}.7").symlink_to(folder / "private")
+    os.mkfifo(folder / f"{'0' * 16}.8")
+    return [*names, f"{'f' * 16}.0", f"{'0' * 16}.7", f"{'0' * 16}.8"]
+
+
+def test_files_that_are_not_the_caches_are_neither_counted_nor_removed(core, folder, monkeypatch):
+    monkeypatch.setattr(cache, "LIMIT", 60_000)
+    others = strangers(folder)
+    (folder / "private").write_bytes(b"p" * 100_000)
+    assert keep(core, folder, dump(BASE))
+    assert not misses_of(core, folder, BASE), "what is not an entry was counted"
+    for number in range(12):
+        members = deepcopy(BASE)
+        members["mounts"].append({"destination": f"/{number}", "type": "tmpfs", "options": ["ro"] * number})
+        keep(core, folder, dump(members))
+    assert set(others) < set(os.listdir(folder)) and (folder / "private").read_bytes() == b"p" * 100_000
+    own = set(os.listdir(folder)) - set(others)
+    assert 0 < len(own) < 12 and sum(os.stat(folder / name).st_size for name in own) <= 60_000
+
+
+def misses_of(core, folder, members):
+    return isinstance(core.find(folder, dump(members)), tuple)
+
+
+@pytest.mark.parametrize("ending", ["", ".new"])
+def test_a_file_that_has_an_entrys_name_stays(core, folder, ending):
+    """No program is kept under that name then: the file is somebody else's."""
+    path, key = core.find(folder, dump(BASE))
+    config, program = compiled(dump(BASE))
+    place = Path(path + ending)
+    place.write_bytes(b"private")
+    cache.keep(path, key, config, host(), program, BUILD)
+    assert place.read_bytes() == b"private" and os.listdir(folder) == [place.name]
+    place.unlink()
+    place.symlink_to(folder / "elsewhere")
+    cache.keep(path, key, config, host(), program, BUILD)
+    assert place.is_symlink() and os.listdir(folder) == [place.name]
+
+
+def test_what_a_killed_writer_left_is_replaced(core, folder):
+    path, _ = core.find(folder, dump(BASE))
+    Path(path + ".new").write_bytes(cache.MAGIC + b"half")
+    assert keep(core, folder, dump(BASE)) and not misses_of(core, folder, BASE)
+    assert os.listdir(folder) == [Path(path).name]
+
+
+def test_one_writer_at_a_time(core, folder):
+    """A second one does without, and does not wait: the first may have been stopped."""
+    at = os.open(folder, os.O_RDONLY)
+    fcntl.flock(at, fcntl.LOCK_EX)
+    assert keep(core, folder, dump(BASE)) and os.listdir(folder) == []
+    os.close(at)
+    assert keep(core, folder, dump(BASE)) and len(os.listdir(folder)) == 1
+
+
+def test_a_directory_that_has_become_anothers_is_not_written(core, folder):
+    """Between the launcher's look and Python's."""
+    place = core.find(folder, dump(BASE))
+    folder.chmod(0o755)
+    config, program = compiled(dump(BASE))
+    cache.keep(*place, config, host(), program, BUILD)
+    assert os.listdir(folder) == []

@@ -11,7 +11,8 @@ from ocirt.boot import run
 from ocirt.cli import cache as verb
 from ocirt.cli.flags import NATIVE
 from ocirt.errors import HostError
-from tests.unit.test_cache import BUILD, dump, keep
+from ocirt.plan.cache import FILTER_MAGIC, MAGIC
+from tests.unit.test_cache import BUILD, dump, keep, strangers
 from tests.unit.test_law import BASE
 
 ROOT = "/run/ocirt"
@@ -176,12 +177,15 @@ def test_a_config_that_never_hits(folder, bundle, capfd):
 
 
 def test_clear(core, folder, capfd):
+    """Entries, filters and what a killed writer has left are removed, and no file of anybody else's."""
     keep(core, folder, dump(BASE))
-    (folder / f".{'0' * 16}.0.77").write_bytes(b"half")
-    (folder / "something").write_bytes(b"else")
+    (folder / f"filter.{'1' * 16}").write_bytes(FILTER_MAGIC + b"rest")
+    (folder / f"{'0' * 16}.0.new").write_bytes(b"")
+    (folder / f"{'0' * 16}.1.new").write_bytes(MAGIC + b"half")
+    others = strangers(folder)
     assert ocirt_cache("clear") == 0
-    assert capfd.readouterr().out == f"removed 1 entries from {folder}\n"
-    assert os.listdir(folder) == ["something"]
+    assert capfd.readouterr().out == f"removed 2 entries from {folder}\n"
+    assert sorted(os.listdir(folder)) == sorted(others)
 
 
 @pytest.mark.parametrize("arguments, words", [
