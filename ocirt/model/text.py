@@ -252,7 +252,8 @@ class Text(Value):
         return self._ask("within", table)
 
     def checked(self, max_length: int | None = None, absolute: bool = False, expected: str | None = None) -> "Text":
-        """This text as a slot with checks: the binder makes the same ones for every other value.
+        """This text as a slot with checks: the binder makes the same ones for every other value. Checks of several calls
+        are all made.
 
         :param max_length: in bytes.
         :raises ConfigError: the value at hand does not pass.
@@ -263,7 +264,7 @@ class Text(Value):
             if not value.startswith("/"):
                 raise ConfigError(self.path, quote(value), expected or "an absolute path")
         if max_length is not None:
-            checks["max_length"] = max_length
+            checks["max_length"] = min(max_length, checks.get("max_length", max_length))
             length = len(value.encode("utf-8", "surrogatepass"))
             if length > max_length:
                 raise ConfigError(self.path, f"one of {length} bytes", expected or f"at most {max_length} bytes")
@@ -287,11 +288,14 @@ class Number(Value):
         def bound(self) -> int: ...
 
     def checked(self, low: int, high: int, expected: str | None = None) -> "Number":
-        """This number as a slot within ``low`` to ``high``, both included.
+        """This number as a slot within ``low`` to ``high``, both included, and within the limits of all other calls.
 
         :raises ConfigError: the value at hand lies outside.
         """
-        self.trace.slots.setdefault(self.path, {}).update(low=low, high=high)
+        checks = self.trace.slots.setdefault(self.path, {})
+        # Each look at the property makes the same value anew, with the property's own limits: what an earlier look has asked
+        # of it still holds.
+        checks.update(low=max(low, checks.get("low", low)), high=min(high, checks.get("high", high)))
         if not low <= self._value <= high:
             raise ConfigError(self.path, quote(self._value), expected or f"a number from {low} to {high}")
         return self

@@ -18,8 +18,8 @@ class Core:
 
     def __init__(self, folder):
         library = Path(folder) / "core.so"
-        subprocess.run(["gcc", "-std=gnu17", "-O1", "-g", "-shared", "-fPIC", "-w", "-DOCIRT_TREE", "-I", BUILT / "core", "-I", BUILT,
-                        "-I", CORE, "-o", library, TREE / "tests/core/shared.c",
+        subprocess.run(["gcc", "-std=gnu17", "-O1", "-g", "-shared", "-fPIC", "-w", "-DOCIRT_TREE", "-Dmmap=test_mmap", "-I", BUILT / "core",
+                        "-I", BUILT, "-I", CORE, "-o", library, TREE / "tests/core/shared.c",
                         TREE / "tests/core/stubs.c", *[CORE / name for name in SOURCES]], check=True, timeout=120)
         self.library = ctypes.CDLL(str(library))
         self.library.test_scan.restype = self.library.test_find.restype = self.library.test_find_exec.restype = ctypes.c_long

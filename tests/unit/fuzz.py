@@ -20,7 +20,7 @@ CORPUS = TREE / "tests/core/corpus"
 
 def seeds(folder):
     """Write an input of each kind for each config that tests/unit/data has, and copies of the kept corpus."""
-    folder.mkdir()
+    folder.mkdir(mode=0o700)  # as a directory of the cache has to be
     for path in sorted(DATA.glob("*.json")):
         data = path.read_bytes()
         config, on = parse(data), host()
