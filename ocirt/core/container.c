@@ -157,7 +157,7 @@ int container_open(struct container *c, int lock) {
   if (error) { sys_close(c->dir); return error; }
   // Only a verb that holds the lock may write to the journal: for the others, exec among them, it is not writable memory.
   int protection = lock ? PROT_READ | PROT_WRITE : PROT_READ;
-  int fd = sys_open(c->dir, "journal", (lock ? O_RDWR : O_RDONLY) | O_NOFOLLOW, 0);
+  int fd = sys_open(c->dir, "journal", (lock ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK, 0);
   error = fd < 0 ? fd : sys_fstat(fd, &st);
   if (!error && st.st_size != JOURNAL_SIZE) sys_close(fd);
   else if (!error && !(c->journal = map_journal(fd, protection))) error = -ENOMEM;
