@@ -38,7 +38,13 @@ def hierarchies() -> list[Path]:
     """Where cgroup hierarchies are mounted: v1, and the unified one of a hybrid layout; or v2 alone."""
     if kind() == "v2":
         return [TOP]
-    return sorted(path for path in TOP.iterdir() if not path.is_symlink() and (path / "cgroup.procs").exists())
+    return sorted(path for path in TOP.iterdir() if is_mounted(path) and (path / "cgroup.procs").exists())
+
+
+def is_mounted(path: Path) -> bool:
+    """Is a file system mounted at ``path`` beneath TOP? A plain directory, which some program may have left there, is no
+    hierarchy, whatever files are in it."""
+    return not path.is_symlink() and path.stat().st_dev != TOP.stat().st_dev
 
 
 def controllers() -> list[str]:

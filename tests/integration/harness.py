@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from conformance.cells import is_mounted
+
 TREE = Path(__file__).resolve().parents[2]
 CGROUPS = Path("/sys/fs/cgroup")
 PARENT = os.environ.get("OCIRT_TEST_PARENT", "/ocirt-test")
@@ -47,7 +49,7 @@ def hierarchies():
     """Mount points of the cgroup hierarchies, v1 and unified."""
     if V2:
         return [CGROUPS]
-    return [path for path in CGROUPS.iterdir() if path.is_dir() and not path.is_symlink() and (path / "cgroup.procs").exists()]
+    return [path for path in CGROUPS.iterdir() if is_mounted(path) and (path / "cgroup.procs").exists()]
 
 
 def remove_cgroups():

@@ -13,6 +13,8 @@ from bench.measure import Alarm, Spawner, count_calls
 from bench.plot import bars
 from bench.results import Results, median, percentile
 
+from conformance import cells
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -163,3 +165,14 @@ def test_the_command_line(tmp_path):
     options = arguments(["--runtime", "x=/bin/true", "--quick", "--without", "crun", "--output", str(tmp_path)])
     assert (options.runtime, options.quick, options.without, options.output) == (["x=/bin/true"], True, ["crun"], tmp_path)
     assert arguments(["--docs"]).output == DOCS
+
+
+def test_a_plain_directory_beneath_the_cgroups_is_no_hierarchy(tmp_path, monkeypatch):
+    """Some program has left one, with files in it that are named like a cgroup's: nothing is made, or removed, there."""
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain/cgroup.procs").write_text("")
+    (tmp_path / "link").symlink_to("/proc")
+    monkeypatch.setattr(cells, "TOP", tmp_path)
+    assert cells.hierarchies() == []
+    monkeypatch.setattr(cells, "TOP", Path("/sys/fs/cgroup"))
+    assert cells.kind() == "v2" or cells.hierarchies() or not Path("/sys/fs/cgroup/pids").exists()

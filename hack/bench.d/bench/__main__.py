@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import FLOOR, OUR_FLOOR, OURS, SAME_FLOOR, TREE, BenchError, report, targets, works
-from .place import Runtime, for_crun, open_place
+from .place import Runtime, described, for_crun, open_place
 from .results import Results
 
 DOCS, OUTPUT = TREE / "docs", TREE / "build/bench"
@@ -86,6 +86,7 @@ def measure(options: argparse.Namespace) -> Results:
             floors[SAME_FLOOR] = shutil.copy(floors[FLOOR], f"{floors[FLOOR]}-copy")
         peers = [place.runtime(name, shutil.which(name) or name) for name in PEERS if name not in options.without]
         peers += [place.runtime(*each.split("=", 1)) for each in options.runtime]
+        results.facts["kept programs"] = described(place.cache)
         results.facts["runtimes"] = {each.name: version(each.path) for each in (ours, *peers)}
         run = works.Run(place, results, [ours], floors, place.compile(BENCH / "meter.c"), say=progress, **scale)
         works.warm(run)

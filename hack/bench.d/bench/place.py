@@ -1,5 +1,5 @@
-"""Where a run takes place: a tmpfs of its own with rootfs, bundles, state directories and ocirt's cache; cgroups under
-/ocirt-test-bench. All of it goes with the run."""
+"""Where a run takes place: a tmpfs of its own with rootfs, bundles and state directories; ocirt's cache in a directory of its own
+beside the one that an installed ocirt has by default; cgroups under /ocirt-test-bench. All of it goes with the run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from conformance import cells
+from ocirt.cli.cache import directory_of, file_system
+from ocirt.errors import OcirtError
 
 from . import TREE, BenchError
 from .measure import Spawner, Word
@@ -60,17 +62,16 @@ class Bundle:
 class Place:
     """Made by :func:`open_place`.
 
+    :ivar cache: the directory of ocirt's kept programs.
     :ivar spawn: runs commands, see :class:`~bench.measure.Spawner`.
     :ivar starter: the program that runs many commands, of starter.c.
     :ivar spec: `runc spec`'s config with busybox `sleep` for a command and no terminal.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.rootfs = path, path / "rootfs"
-        self.cache = path / "cache"
+    def __init__(self, path: Path, cache: Path) -> None:
+        self.path, self.rootfs, self.cache = path, path / "rootfs", cache
         (self.rootfs / "bin").mkdir(parents=True)
         shutil.copy("/bin/busybox", self.rootfs / "bin/busybox")
-        self.cache.mkdir(mode=0o700)
         environment = {"PATH": os.environ["PATH"], "OCIRT_CACHE": str(self.cache)}
         self.spawn = Spawner(path / "errors", environment)
         self.starter = self.compile(STARTER)
@@ -115,12 +116,28 @@ def open_place() -> Iterator[Place]:
     remove_cgroups()
     make_parents()
     _mount(b"bench", path, b"tmpfs", 0, b"mode=755")
+    cache = make_cache()
     try:
-        yield Place(path)
+        yield Place(path, cache)
     finally:
+        shutil.rmtree(cache)
         remove_cgroups()
         _unmount(path)
         path.rmdir()
+
+
+def make_cache() -> Path:
+    """An empty directory for kept programs, beside the one where an installed ocirt keeps them on this machine."""
+    try:
+        default = directory_of(os.environ | {"OCIRT_CACHE": ""}, os.geteuid())
+    except OcirtError as error:
+        raise BenchError(f"ocirt would keep no program on this machine: {error}") from None
+    return Path(tempfile.mkdtemp(prefix="ocirt-bench-cache-", dir=os.path.dirname(default)))
+
+
+def described(cache: Path) -> str:
+    """Where the cache is, for the page."""
+    return f"in {cache.parent} ({file_system(str(cache))})"
 
 
 def make_parents() -> None:

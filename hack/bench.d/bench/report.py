@@ -21,7 +21,8 @@ METHOD = """
 ## How it is measured
 - A time is that of a whole process, from posix_spawn to the return of wait4, standard streams at files; nothing polls.
 - Runtimes take turns (A B C A B C), each with a `--root` of its own on a tmpfs; the kernel and the machine are the same for
-  all, and what else the machine does meets all. Medians and their ratios are what counts; p95 is the 95th percentile.
+  all, and what else the machine does meets all. ocirt's kept programs are on the file system that an installed ocirt has them on
+  by default ("kept programs" above; a run without that line had them on a tmpfs). Medians and their ratios are what counts; p95 is the 95th percentile.
 - The container is `runc spec`'s with busybox `sleep` and a cgroup of its own in one that is there; each container has another id
   and cgroup. A life cycle is the sum of its five verbs; between kill and delete the container's end is waited for (pidfd), untimed.
 - *With pauses*: 50 ms of sleep before each create. A lock of the kernel's cgroups that has been idle makes who takes it wait
@@ -70,7 +71,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _facts(results: Results) -> str:
     facts = results.facts
-    names = ("date", "commit", "host", "processors", "rcu_expedited", "load", "load at the end", "rounds", "left out")
+    names = ("date", "commit", "host", "processors", "rcu_expedited", "load", "load at the end", "rounds", "kept programs", "left out")
     rows = [(name, str(facts[name])) for name in names if facts.get(name) not in (None, "")]
     rows += [(name, version) for name, version in facts.get("runtimes", {}).items()]
     return "\n" + _table(("run", ""), rows)

@@ -16,7 +16,7 @@ from threading import Barrier
 from typing import TYPE_CHECKING, TypeAlias
 
 from . import TREE, BenchError
-from .place import PARENT, open_place
+from .place import PARENT, described, open_place
 
 if TYPE_CHECKING:
     import ocirt
@@ -61,11 +61,11 @@ def measure(runtime: ocirt.Runtime, rootfs: Path, threads: int, seconds: float) 
     return total / took, theirs / total * 1000, ours / total * 1000
 
 
-def table(rows: Sequence[Row], seconds: float) -> str:
+def table(rows: Sequence[Row], seconds: float, cache: str) -> str:
     """The block of the page."""
     load, processors = " ".join(f"{each:.1f}" for each in os.getloadavg()), os.cpu_count() or 1
     lines = [f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Linux {platform.release()}, {processors} processors, load {load}, "
-             f"{seconds:g} s a row: `hack/throughput`", "",
+             f"{seconds:g} s a row, programs kept {cache}: `hack/throughput`", "",
              "| threads | sandboxes a second | CPU time of each, executable and program | in the service | the processors' bound |",
              "|---|---|---|---|---|"]
     lines += [f"| {threads} | {rate:.0f} | {theirs:.1f} ms | {ours:.1f} ms | {processors * 1000 / (theirs + ours):.0f} |"
@@ -85,11 +85,12 @@ def main(words: Sequence[str]) -> int:
             for name in ("proc", "dev", "tmp"):
                 (place.rootfs / name).mkdir(exist_ok=True)
             runtime = ocirt.Runtime(root=str(place.path / "state"), environment={"OCIRT_CACHE": str(place.cache)})
+            cache = described(place.cache)
             rows = [(threads, measure(runtime, place.rootfs, threads, options.seconds)) for threads in THREADS]
     except (BenchError, ocirt.OcirtError) as error:
         print(f"hack/throughput: {error}", file=sys.stderr)
         return 1
-    text = table(rows, options.seconds)
+    text = table(rows, options.seconds, cache)
     print(text, end="")
     if options.docs:
         page, count = BLOCK.subn(lambda found: found[1] + text + found[2], PAGE.read_text())
