@@ -50,27 +50,37 @@ def run(line: "CommandLine") -> None:
         write(json.dumps(rows, indent=2) + "\n" if line.options.format == "json" else as_table(rows))
 
 
+PLACES = (("", "/run/ocirt-cache"), ("XDG_RUNTIME_DIR", "/ocirt-cache"), ("", "/var/cache/ocirt"), ("XDG_CACHE_HOME", "/ocirt"),
+          ("HOME", "/.cache/ocirt"))
+"""Where programs may be kept, the best place first: pairs of a variable of the environment (none: for root alone) and what follows
+its value. core/cache.c has the same."""
+IN_MEMORY = ("tmpfs", "ramfs")
+WITH_DEVICES_BENEATH = ("overlay", "btrfs", "zfs", "bcachefs")
+"""Types of local file systems that have a number of their own instead of a block device's."""
+
+
 def directory_of(environment: "Mapping[str, str]", euid: int) -> str:
     """Where create would look for programs (core/cache.c has the same rules).
 
     :raises HostError: nowhere: the cache is off, or no place is fit for it.
     """
     import ocirt
-    chosen, runtime = environment.get("OCIRT_CACHE"), environment.get("XDG_RUNTIME_DIR")
+    chosen = environment.get("OCIRT_CACHE")
     if chosen == "off":
         raise HostError("OCIRT_CACHE", "no programs are kept: it is off")
     if chosen is None and len(ocirt.__path__) > 1:  # ocirt-python of a tree adds the folder of what is generated
         raise HostError("OCIRT_CACHE", "a tree's build keeps programs only where it names a directory")
-    candidates = [f"{runtime}/ocirt-cache"] if runtime and runtime.startswith("/") else []
-    candidates = ["/run/ocirt-cache"] * (euid == 0) + candidates
+    bases = [(environment.get(variable, "") if variable else "/" * (euid == 0), folder) for variable, folder in PLACES]
+    candidates = [base.rstrip("/") + folder for base, folder in bases if base.startswith("/")]
     if chosen and chosen.startswith("/"):
         candidates = [chosen]
-    wrong: str | None = "no programs are kept: neither root nor XDG_RUNTIME_DIR is there"
+    wrong = []
     for directory in candidates:
-        wrong = unfit(directory, euid)
-        if wrong is None:
+        found = unfit(directory, euid)
+        if found is None:
             return directory
-    raise HostError(candidates[0] if candidates else "cache", str(wrong))
+        wrong.append(f"{directory}: {found}")
+    raise HostError("no programs are kept", "; ".join(wrong) or "XDG_RUNTIME_DIR, XDG_CACHE_HOME and HOME name no directory")
 
 
 def unfit(directory: str, euid: int) -> str | None:
@@ -78,22 +88,41 @@ def unfit(directory: str, euid: int) -> str | None:
     try:
         found = os.lstat(directory)
     except FileNotFoundError:
-        return None
+        parent = os.path.dirname(directory)
+        above = parent if os.path.exists(parent) else os.path.dirname(parent)
+        if not os.access(above, os.W_OK, effective_ids=True):
+            return f"found nothing there, and {above} does not let it be made"
+        directory, found = above, os.stat(above)
     except OSError as error:
         return reason(error)
-    if not stat.S_ISDIR(found.st_mode):
-        return "not used: found something else, expected a directory"
-    if found.st_uid != euid or found.st_mode & 0o077:
-        return f"not used: found owner {found.st_uid} and mode {found.st_mode & 0o7777:04o}, expected {euid} and 0700"
-    if not _is_tmpfs(found.st_dev):
-        return "not used: found another file system, expected a tmpfs"
-    return None
+    else:
+        if not stat.S_ISDIR(found.st_mode):
+            return "found something else, expected a directory"
+        if found.st_uid != euid or found.st_mode & 0o077:
+            return f"found owner {found.st_uid} and mode {found.st_mode & 0o7777:04o}, expected {euid} and 0700"
+    type = file_system(directory)
+    local = os.major(found.st_dev) != 0 and not type.startswith("fuse") or type in IN_MEMORY + WITH_DEVICES_BENEATH
+    return None if local else f"found a file system of type {type}, expected a local one"
 
 
-def _is_tmpfs(device: int) -> bool:
-    number = f"{os.major(device)}:{os.minor(device)}"
+def file_system(path: str) -> str:
+    """The type of the file system that ``path`` is on: what /proc says of its mount."""
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}") as file:
+            mount = next(line.split()[1] for line in file if line.startswith("mnt_id:"))
+    finally:
+        os.close(fd)
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        return any(line.split(" ")[2] == number and line.partition(" - ")[2].startswith("tmpfs ") for line in file)
+        return next((line.partition(" - ")[2].split(" ")[0] for line in file if line.split(" ")[0] == mount), "unknown")
+
+
+def boot_of(directory: str) -> str | None:
+    """The boot that entries of ``directory`` are for; ``None`` where they do not outlive it."""
+    if file_system(directory) in IN_MEMORY:
+        return None
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
 
 
 def entries(directory: str) -> list[tuple[str, Entry | None]]:
@@ -195,6 +224,8 @@ def explanation(directory: str, options: "Namespace", bundle: str) -> list[str]:
     if wrong := unscanned(shape, len(data)):
         return [f"miss, always: {wrong}"]
     given = words_of(options, bundle)
+    boot = boot_of(directory) if os.path.isdir(directory) else None
+    given |= {"boot": boot} if boot else {}
     request, structure = request_of(given, ORDER), shape.structure.decode()
     found = [(name, entry) for name, entry in entries(directory) if entry is not None]
     ours = [(name, entry) for name, entry in found if entry.build == BUILD_ID and not entry.request.startswith("exec ")]
@@ -226,6 +257,8 @@ def words_of(options: "Namespace", bundle: str) -> dict[str, str]:
             given[name] = "1" if value is True else str(value)
     if os.environ.get("NOTIFY_SOCKET"):
         given["notify-socket"] = os.environ["NOTIFY_SOCKET"]
+    if os.environ.get("XDG_RUNTIME_DIR") and (options.systemd_cgroup or options.cgroup_manager == "systemd"):
+        given["runtime-dir"] = os.environ["XDG_RUNTIME_DIR"]
     return given
 
 

@@ -78,8 +78,9 @@ tests, observations of the host) and how much it binds anew (slots), how often c
 bound to it (hits), when it was made and used (the file's access time), whether this build made it; and
 each compiled filter of a linux.seccomp. "explain" takes a bundle and create's flags and says which
 program create would use, or for each that it would not the first thing that differs. "clear" removes
-all. The programs lie in /run/ocirt-cache, or without privileges in $XDG_RUNTIME_DIR/ocirt-cache; the
-environment variable OCIRT_CACHE names another directory, or is "off".""",
+all. The programs lie in /run/ocirt-cache, or without privileges in $XDG_RUNTIME_DIR/ocirt-cache; where that
+cannot be had in /var/cache/ocirt, $XDG_CACHE_HOME/ocirt or ~/.cache/ocirt, never on a network file system. The
+environment variable OCIRT_CACHE names another directory, or is "off". --debug before create says why it found none.""",
     "features": """\
 Prints the features structure of the OCI runtime specification, for engines: hooks, mount options,
 namespaces, seccomp and whatever else a config.json may ask for, as one JSON object.""",

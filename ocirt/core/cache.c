@@ -5,6 +5,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
@@ -17,6 +18,11 @@
 #define WORD_MAX 4300           // of the command line: an absolute path
 #define TEXT_MAX 4096           // of a value that a test is asked of
 #define UNIT_PATH_MAX 2048      // of the path of a slice
+
+// File systems that linux/magic.h leaves out.
+#define RAMFS_MAGIC 0x858458f6
+#define ZFS_MAGIC 0x2fc12fc1
+#define BCACHEFS_SUPER_MAGIC 0xca451a4e
 
 enum predicate { IS_EMPTY, IS_ABSOLUTE, EQUALS, STARTS_WITH, IS_PATH, GOES_UP, WITHIN, HAS, NUMBER_EQUALS, LIST_IS_EMPTY,
                  ENDS_WITH, IS_UNIT };
@@ -336,37 +342,98 @@ static int try_entry(const struct lookup *l, struct span key, const void *data, 
 
 // ---- the directory ----
 
-// On a tmpfs, ours alone. It is made where missing; -1: there is none to be had.
-static int open_directory(const char *path) {
-  int fd = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-  if (fd == -ENOENT) {
-    sys_mkdir(AT_FDCWD, path, 0700);
-    fd = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-  }
-  struct stat st;
-  struct statfs fs;
-  if (fd >= 0 && (sys_fstat(fd, &st) < 0 || st.st_uid != sys0(SYS_geteuid) || st.st_mode & 077 || sys2(SYS_fstatfs, fd, &fs) < 0 ||
-                  fs.f_type != TMPFS_MAGIC)) { sys_close(fd); fd = -1; }
-  return fd;
+struct directory {
+  int fd;                       // -1: there is none to be had
+  int in_memory;                // nothing in it outlives the kernel
+  struct buffer *path;
+  struct buffer reason;         // why there is none, or nothing in it serves: for --debug
+  char reason_data[1024];
+};
+
+// Of this machine, whose kernel alone decides what a file holds: a file system of memory, one on a block device, or one that has
+// devices beneath it under a number of its own. A server (NFS, FUSE, 9p) may change an entry after it has been compared.
+static int is_local(const struct stat *st, long type) {
+  static const long with_devices_beneath[] = {TMPFS_MAGIC, RAMFS_MAGIC, OVERLAYFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, ZFS_MAGIC,
+                                              BCACHEFS_SUPER_MAGIC};
+  for (unsigned i = 0; i < COUNT(with_devices_beneath); i++) if (type == with_devices_beneath[i]) return 1;
+  return major(st->st_dev) && type != FUSE_SUPER_MAGIC;
 }
 
-static int cache_directory(const struct request *q, struct buffer *path) {
-  const char *chosen = environment_variable(q, "OCIRT_CACHE"), *runtime = environment_variable(q, "XDG_RUNTIME_DIR");
-  if (q->flags[FLAG_NO_CACHE] || (chosen && !strcmp(chosen, "off"))) return -1;
+static int make_directory(char *path, int parent_mode) {
+  int error = sys_mkdir(AT_FDCWD, path, 0700);
+  if (error != -ENOENT) return error;
+  char *end = strrchr(path, '/');
+  *end = 0;
+  error = sys_mkdir(AT_FDCWD, path, parent_mode);
+  *end = '/';
+  return error < 0 && error != -EEXIST ? error : sys_mkdir(AT_FDCWD, path, 0700);
+}
+
+// The directory at d->path, made where it is missing, if it is the caller's alone and local.
+static int open_directory(struct directory *d, int parent_mode) {
+  const char *path = d->path->data;
+  struct stat st;
+  struct statfs fs;
+  CLOSING int fd = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+  if (fd == -ENOENT) {
+    int error = make_directory(d->path->data, parent_mode);
+    fd = error < 0 && error != -EEXIST ? error : sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+  }
+  int error = fd < 0 ? fd : sys_fstat(fd, &st);
+  if (!error) error = (int)sys2(SYS_fstatfs, fd, &fs);
+  if (d->reason.used) put(&d->reason, "; ");
+  if (error < 0) format(&d->reason, "%s: %e", path, error);
+  else if (st.st_uid != sys0(SYS_geteuid) || st.st_mode & 077) format(&d->reason, "%s is not the caller's alone (mode 0700)", path);
+  else if (!is_local(&st, fs.f_type)) format(&d->reason, "%s is not on a local file system", path);
+  else {
+    d->in_memory = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
+    return d->fd = release(&fd);
+  }
+  return -1;
+}
+
+// Where programs may be kept, the best place first: what is emptied at each boot, then what is not. Python has the same list in
+// cli/cache.py.
+static const struct { const char *variable, *folder; } places[] = {
+  {0, "/run/ocirt-cache"}, {"XDG_RUNTIME_DIR", "/ocirt-cache"}, {0, "/var/cache/ocirt"}, {"XDG_CACHE_HOME", "/ocirt"},
+  {"HOME", "/.cache/ocirt"}};
+
+static int search_directory(const struct request *q, struct directory *d) {
+  for (unsigned i = 0; i < COUNT(places); i++) {
+    const char *base = places[i].variable ? environment_variable(q, places[i].variable) : "";
+    if (places[i].variable ? !base || *base != '/' : sys0(SYS_geteuid) != 0) continue;
+    d->path->used = d->path->full = 0;
+    format(d->path, "%s%s", base, places[i].folder);
+    if (!d->path->full && open_directory(d, places[i].variable ? 0700 : 0755) >= 0) return d->fd;
+  }
+  if (!d->reason.used) put(&d->reason, "XDG_RUNTIME_DIR, XDG_CACHE_HOME and HOME name no directory");
+  return -1;
+}
+
+static int find_directory(const struct request *q, struct directory *d) {
+  const char *chosen = environment_variable(q, "OCIRT_CACHE");
+  if (q->flags[FLAG_NO_CACHE]) put(&d->reason, "--no-cache is given");
+  else if (chosen && !strcmp(chosen, "off")) put(&d->reason, "OCIRT_CACHE is off");
+  else if (chosen && *chosen == '/') {
+    put(d->path, chosen);
+    return open_directory(d, 0755);
+  }
 #ifdef OCIRT_TREE
   // The Python code of a tree may be another by now than what the build id was made of: only where it is asked for.
-  if (!chosen) return -1;
+  else if (!chosen) put(&d->reason, "a tree's build keeps programs only where OCIRT_CACHE names a directory");
 #endif
-  if (chosen && *chosen == '/') { put(path, chosen); return open_directory(path->data); }
-  if (!sys0(SYS_geteuid)) {
-    put(path, "/run/ocirt-cache");
-    int fd = open_directory(path->data);
-    if (fd >= 0) return fd;
-    path->used = 0;
-  }
-  if (!runtime || *runtime != '/') return -1;
-  put(path, runtime); put(path, "/ocirt-cache");
-  return open_directory(path->data);
+  else return search_directory(q, d);
+  return -1;
+}
+
+// What lies on a disk may be of an earlier boot, when the kernel could do something else. (In memory the boot is this one.)
+static int put_boot(struct buffer *words) {
+  char id[64];
+  long size = read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", id, sizeof id);
+  if (size <= 0) return 0;
+  id[strcspn(id, "\n")] = 0;
+  format(words, " boot=%s", id);
+  return 1;
 }
 
 static void put_hash(struct buffer *to, struct span key) {
@@ -376,27 +443,29 @@ static void put_hash(struct buffer *to, struct span key) {
   for (int shift = 60; shift >= 0; shift -= 4) put_bytes(to, &hex[hash >> shift & 15], 1);
 }
 
-static int try_file(const struct lookup *l, int directory, const char *name, struct span key, size_t values_size, struct program *program) {
+static int try_file(const struct lookup *l, const struct directory *d, const char *name, struct span key, size_t values_size,
+                    struct program *program) {
   struct stat st;
-  int fd = sys_open(directory, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0), hit = 0;
+  CLOSING int fd = sys_open(d->fd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
   if (fd < 0) return fd == -ENOENT ? -1 : 0;
-  if (sys_fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == sys0(SYS_geteuid) && !(st.st_mode & 022) && st.st_nlink == 1 &&
-      st.st_size > 0 && st.st_size < 16 << 20) {
-    struct entry_head *head = mmap(0, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (head != MAP_FAILED) {
-      hit = try_entry(l, key, head, (size_t)st.st_size, values_size, program);
-      if (hit) __atomic_fetch_add(&head->hits, 1, __ATOMIC_RELAXED);
-      // A hit too: what other containers will be bound to must not be in the memory of a process that becomes one.
-      munmap(head, (size_t)st.st_size);
-    }
+  if (sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != sys0(SYS_geteuid) || st.st_mode & 022 || st.st_nlink != 1 ||
+      st.st_size <= 0 || st.st_size >= 16 << 20) return 0;
+  struct entry_head *head = mmap(0, (size_t)st.st_size, PROT_READ | (d->in_memory ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+  if (head == MAP_FAILED) return 0;
+  int hit = try_entry(l, key, head, (size_t)st.st_size, values_size, program);
+  if (hit && d->in_memory) __atomic_fetch_add(&head->hits, 1, __ATOMIC_RELAXED);
+  else if (hit) {
+    // On a disk that is full a store to the mapping would end this process.
+    uint64_t hits = head->hits + 1;
+    sys4(SYS_pwrite64, fd, &hits, sizeof hits, offsetof(struct entry_head, hits));
   }
-  sys_close(fd);
+  // A hit too: what other containers will be bound to must not be in the memory of a process that becomes one.
+  munmap(head, (size_t)st.st_size);
   return hit;
 }
 
 // Of the entries that the hash of the lookup's structure and of `words` names, the one that holds.
-static int find(struct lookup *l, int directory, struct buffer *path, const struct buffer *words, size_t values_size,
-                struct program *program) {
+static int find(struct lookup *l, struct directory *d, const struct buffer *words, size_t values_size, struct program *program) {
   put_bytes(&l->scan.structure, "\n", 1);
   put_bytes(&l->scan.structure, words->data, words->used);
   struct span key = {l->scan.structure.data, (uint32_t)l->scan.structure.used};
@@ -404,49 +473,63 @@ static int find(struct lookup *l, int directory, struct buffer *path, const stru
   put_hash(&name, key);
   put(&name, ".");
   size_t stem = name.used;
-  int variant = 0, hit = 0;
+  int variant = 0;
   for (; variant < VARIANTS; variant++) {
     name.used = stem;
     put_number(&name, variant);
-    hit = try_file(l, directory, name.data, key, values_size, program);
-    if (hit) break;
+    int hit = try_file(l, d, name.data, key, values_size, program);
+    if (hit == 1) return 1;
+    if (hit < 0) break;
   }
-  if (hit == 1) return 1;
+  format(&d->reason, variant ? "%s has other programs of this structure and command line, which `ocirt cache explain` compares"
+                             : "%s has none of this structure and command line", d->path->data);
   // All variants taken: one of them makes room.
   if (variant == VARIANTS) { name.used = stem; put_number(&name, sys0(SYS_getpid) % VARIANTS); }
-  put(path, "/"); put(path, name.data);
+  format(d->path, "/%s", name.data);
   return 0;
 }
 
-int find_program(const struct request *q, const char *config, size_t size, struct program *program, struct place *place) {
+// What is looked up: the command line, then documents one after the other. `created`: exec's, what the container was made with.
+static int look_up(const struct request *q, struct lookup *l, const struct existing *container, const char *config, size_t config_size,
+                   struct program *program, struct place *place) {
   struct buffer path = {place->path, sizeof place->path, 0, 0}, words = {place->key, sizeof place->key, 0, 0};
-  struct lookup l = {.q = q};
-  place->path[0] = place->key[0] = 0;
-  int directory = cache_directory(q, &path), known = put_words(&words, q), hit = 0;
-  size_t words_size;
-  count_words(q, &words_size);
-  if (directory >= 0 && known && plain_id(q->arguments[0]) && size <= SCAN_MAX && scan_room(&l.scan, size + words.used, 0) &&
-      scan_document(&l.scan, "", 0, config, size))
-    hit = find(&l, directory, &path, &words, size + words_size, program);
-  else place->path[0] = 0;
-  sys_close(directory);
+  struct directory d = {.fd = -1, .path = &path, .reason = {d.reason_data, sizeof d.reason_data, 0, 0}};
+  const char *process = container ? container->process : 0;
+  size_t words_size, process_size = process ? container->process_size : 0, size = config_size + process_size;
+  size_t count = count_words(q, &words_size);
+  int looked = 0, hit = 0;
+  place->path[0] = place->key[0] = d.reason_data[0] = 0;
+  l->q = q;
+  CLOSING int fd = find_directory(q, &d);
+  int known = fd >= 0 && put_words(&words, q) && (d.in_memory || put_boot(&words));
+  // What the container was created with: no value of it is passed on.
+  if (container) { put(&words, " created="); put_bytes(&words, container->request.text, container->request.size); }
+  if (fd >= 0 && (!known || words.full || !plain_id(q->arguments[0]))) put(&d.reason, "programs for this command line are not kept");
+  else if (fd >= 0 && (config_size > SCAN_MAX || process_size > SCAN_MAX || !scan_room(&l->scan, size + words.used, count) ||
+           !scan_document(&l->scan, "", 0, config, config_size) ||
+           (process && !scan_document(&l->scan, "kprocess", sizeof "kprocess", process, process_size))))
+    put(&d.reason, "programs for this document are not kept (`ocirt cache explain` says more)");
+  else if (fd >= 0) {
+    list_words(l);
+    if (l->bundle) words_size += strlen(l->bundle) + 1;
+    hit = find(l, &d, &words, size + words_size, program);
+    looked = 1;
+  }
+  if (!hit && logging.debug) {
+    BUFFER(line, sizeof d.reason_data + 32);
+    format(&line, "no kept program: %s", d.reason.data);
+    log_line("debug", line.data);
+  }
+  if (!looked) place->path[0] = 0;
   return hit;
 }
 
+int find_program(const struct request *q, const char *config, size_t size, struct program *program, struct place *place) {
+  struct lookup l = {0};
+  return look_up(q, &l, 0, config, size, program, place);
+}
+
 int find_exec_program(const struct request *q, const struct existing *container, struct program *program, struct place *place) {
-  struct buffer path = {place->path, sizeof place->path, 0, 0}, words = {place->key, sizeof place->key, 0, 0};
-  struct lookup l = {.q = q, .bundle = container->bundle};
-  place->path[0] = place->key[0] = 0;
-  int directory = cache_directory(q, &path), known = put_words(&words, q), hit = 0;
-  // What the container was created with: no value of it is passed on.
-  put(&words, " created="); put_bytes(&words, container->request.text, container->request.size);
-  size_t words_size, count = count_words(q, &words_size), size = container->config_size + container->process_size;
-  if (directory >= 0 && known && !words.full && plain_id(q->arguments[0]) && size <= 2 * (size_t)SCAN_MAX &&
-      scan_room(&l.scan, size + words.used, count) && scan_document(&l.scan, "", 0, container->config, container->config_size) &&
-      (!container->process || scan_document(&l.scan, "kprocess", sizeof "kprocess", container->process, container->process_size))) {
-    list_words(&l);
-    hit = find(&l, directory, &path, &words, size + words_size + strlen(l.bundle), program);
-  } else place->path[0] = 0;
-  sys_close(directory);
-  return hit;
+  struct lookup l = {.bundle = container->bundle};
+  return look_up(q, &l, container, container->config, container->config_size, program, place);
 }

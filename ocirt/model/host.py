@@ -75,8 +75,8 @@ class Host:
 
     :ivar euid, egid: effective ids of the caller.
     :ivar permitted, bounding: its capability sets, bits as in capabilities(7).
-    :ivar kernel: its version, two numbers (uname(2)). Not among what is observed: programs are kept in a tmpfs, which no kernel
-        survives.
+    :ivar kernel: its version, two numbers (uname(2)). Not among what is observed: a kept program is for one boot, by the file
+        system that it lies on, or by its key.
     :ivar last_capability: number of the last capability the kernel knows.
     :ivar in_user_namespace: is the caller in another user namespace than the initial one?
     :ivar denies_setgroups: does its user namespace deny setgroups(2)?

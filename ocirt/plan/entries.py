@@ -172,14 +172,17 @@ def leaves(structure: str) -> list[tuple[str, str]]:
 def request_of(words: "Mapping[str, str]", order: "Iterable[str]") -> str:
     """The command line as the launcher puts it.
 
-    :param words: flag -> value, with ``verb``; ``notify-socket`` where the caller has one.
+    :param words: flag -> value, with ``verb``; ``notify-socket`` where the caller has one; ``runtime-dir`` where it asks systemd
+        for cgroups and has one; ``boot`` where entries outlive it.
     :param order: names of the flags in the order of the executable's.
     """
     text = words["verb"]
     for name in order:
         if name in words and name not in IGNORED:
             text += f" {name}" if name in PASSED_ON else f" {name}={_json(words[name])}"
-    return text + " listen-fds=0" + (" notify-socket" if words.get("notify-socket") else "")
+    text += " listen-fds=0" + (" notify-socket" if words.get("notify-socket") else "")
+    text += f" runtime-dir={_json(words['runtime-dir'])}" if words.get("runtime-dir") else ""
+    return text + (f" boot={words['boot']}" if words.get("boot") else "")
 
 
 def _json(value: str) -> str:

@@ -1,9 +1,10 @@
 """Kept seccomp filters: a profile that has been compiled before costs neither libseccomp nor ctypes, whatever else is
-new about its config. They lie beside the kept programs (:mod:`.cache`), on a tmpfs: what the kernel can do stays as it is.
+new about its config. They lie beside the kept programs (:mod:`.cache`). The directory may be on a disk, so an entry names its boot:
+what the kernel can do stays as it is only until the next one.
 
 An entry is, little-endian and without gaps, a *span* being a length of 4 bytes and as many bytes:
 
-    magic 8 bytes, build id
+    magic 8 bytes, build id, boot id
     span      linux.seccomp, as marshal writes its values
     span      the libseccomp that compiled it: path, device, inode, size and time of its file
     flags     the SECCOMP_FILTER_FLAG_* bits that the kernel knows, 4 bytes
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SIZE_MAX = 1 << 20
 HASH_KEY = 0
 WRITABLE_BY_OTHERS = 0o022
+BOOT_SIZE = 36
 
 
 class Filters:
@@ -68,10 +70,18 @@ class Filters:
 
     def _head(self, profile: "Members") -> bytes:
         # In this version of the format values that are equal give equal bytes.
-        return FILTER_MAGIC + self.build.encode().ljust(BUILD_SIZE, b"\0") + _sized(dumps(profile, 2))
+        return FILTER_MAGIC + self.build.encode().ljust(BUILD_SIZE, b"\0") + _boot() + _sized(dumps(profile, 2))
 
     def _path(self, head: bytes) -> str:
         return f"{self.directory}/filter.{source_hash(HASH_KEY, head).hex()}"
+
+
+def _boot() -> bytes:
+    """The id of this boot, 36 letters."""
+    fd = posix.open("/proc/sys/kernel/random/boot_id", posix.O_RDONLY | posix.O_CLOEXEC)
+    boot = posix.read(fd, BOOT_SIZE)
+    posix.close(fd)
+    return boot
 
 
 def _sized(data: bytes) -> bytes:

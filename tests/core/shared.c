@@ -43,7 +43,7 @@ static long found(int hit, const struct program *program, const struct place *pl
 }
 
 // What `create` of the id would find in the cache directory: the program's size, or -1 and where one would be kept.
-long test_find(const char *directory, const char *id, const char *bundle, int systemd, const char *config, size_t size,
+long test_find(const char *directory, const char *id, const char *bundle, int systemd, int debug, const char *config, size_t size,
                char *out, size_t capacity, char *path, char *key) {
   static char variable[4096];
   static char *environment[] = {variable, 0};
@@ -56,6 +56,7 @@ long test_find(const char *directory, const char *id, const char *bundle, int sy
   q.flags[FLAG_BUNDLE] = bundle;
   q.flags[FLAG_ROOT] = "/run/ocirt";
   if (systemd) q.flags[FLAG_SYSTEMD_CGROUP] = "1";
+  logging.debug = debug;
   return found(find_program(&q, config, size, &program, &place), &program, &place, out, capacity, path, key);
 }
 

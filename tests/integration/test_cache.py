@@ -219,3 +219,30 @@ def test_a_user_without_privileges_has_a_cache_of_its_own(ocirt, bundle, cache):
     cache.chmod(0o755)
     ocirt.ok("run", "--bundle", bundle, "c1")
     assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("closed, expected", [
+    ((), "run/ocirt-cache"), (("run",), "var/cache/ocirt"), (("run", "var/cache"), "home/.cache/ocirt")])
+def test_where_programs_are_kept(ocirt, bundle, tmp_path, closed, expected):
+    """In the first place that can be had, whether it is a tmpfs or not: on a disk, the second container of a shape needs no
+    interpreter either."""
+    for place in ("run", "var/cache", "home"):
+        (tmp_path / place).mkdir(parents=True)
+    binds = [f"mount --bind {'-o ro ' if place in closed else ''}{tmp_path}/{place} /{place}" for place in ("run", "var/cache")]
+    bundle.args("true").save()
+    environment = {**os.environ, "OCIRT_CACHE": "", "HOME": str(tmp_path / "home")}
+    environment.pop("XDG_RUNTIME_DIR", None)
+    environment.pop("XDG_CACHE_HOME", None)
+
+    def run(*flags):
+        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", " && ".join([*binds, 'exec "$@"']), "sh",
+                   "strace", "-f", "-e", "trace=execve", *ocirt.command("--debug", "run", *flags, "--bundle", bundle, "c1")]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, env=environment)
+        assert done.returncode == 0, done
+        return done.stderr
+    first = run()
+    assert "@compile" in first and f"/{expected.removeprefix('home/')} has none of this structure" in first, first
+    assert len(list((tmp_path / expected).iterdir())) == 1 and (tmp_path / expected).stat().st_mode & 0o777 == 0o700
+    second = run()
+    assert "@compile" not in second and "no kept program" not in second, second
+    assert "no kept program: --no-cache is given" in run("--no-cache")

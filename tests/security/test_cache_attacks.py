@@ -82,9 +82,10 @@ def test_foreign_entries(ocirt, bundle, cache, poisoned, how, tmp_path):
     assert trace.returncode == 0 and trace.stdout == "good\n" and "@compile" in trace.stderr, trace
 
 
-@pytest.mark.parametrize("how", ["link", "owner", "group", "disk"])
+@pytest.mark.parametrize("how", ["link", "owner", "group", "served"])
 def test_foreign_directories(ocirt, bundle, cache, how, tmp_path):
-    """A directory of the cache that is a link, another's, open to a group or not on a tmpfs: there is no cache."""
+    """A directory of the cache that is a link, another's, open to a group or not on a local file system, whose server could change
+    an entry after it has been compared: there is no cache."""
     place = cache / "programs"
     place.mkdir(mode=0o700)
     if how == "link":
@@ -94,13 +95,18 @@ def test_foreign_directories(ocirt, bundle, cache, how, tmp_path):
         os.chown(place, 1000, 0)
     elif how == "group":
         place.chmod(0o770)
-    elif how == "disk":
-        place = tmp_path / "disk"
-        place.mkdir(mode=0o700)
+    elif how == "served":
+        for name in ("lower", "upper", "work"):
+            (tmp_path / name).mkdir(mode=0o700)
+        subprocess.run(["fuse-overlayfs", "-o", f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work", place],
+                       check=True, timeout=LIMIT)
     ocirt.environment["OCIRT_CACHE"] = str(place)
     bundle.shell("echo good").save()
     assert ocirt.ok("run", "--bundle", bundle, "c1").out == "good\n"
-    assert list(place.iterdir()) == []
+    found = list(place.iterdir())
+    if how == "served":
+        subprocess.run(["umount", place], check=True, timeout=LIMIT)
+    assert found == []
 
 
 HOSTILE = ["", "/proc", "relative", "/../../etc", "x" * 5000, "/" + "x" * 4200, "a\nb", "with\0nul", None, []]

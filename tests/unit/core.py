@@ -31,11 +31,11 @@ class Core:
         size = self.library.test_scan(data, ctypes.c_size_t(len(data)), self.out, ctypes.c_size_t(CAPACITY))
         return None if size < 0 else self.out.raw[:size]
 
-    def find(self, directory, data, id="c1", bundle="/bundle", systemd=False):
-        """What create would find in the cache: a program, or the place and the key to keep one at."""
+    def find(self, directory, data, id="c1", bundle="/bundle", systemd=False, debug=False):
+        """What create would find in the cache: a program, or the place and the key to keep one at; ``debug``: as with --debug."""
         path, key = ctypes.create_string_buffer(8192), ctypes.create_string_buffer(8192)
-        size = self.library.test_find(str(directory).encode(), id.encode(), bundle.encode(), int(systemd), data, ctypes.c_size_t(len(data)),
-                                      self.out, ctypes.c_size_t(CAPACITY), path, key)
+        size = self.library.test_find(str(directory).encode(), id.encode(), bundle.encode(), int(systemd), int(debug), data,
+                                      ctypes.c_size_t(len(data)), self.out, ctypes.c_size_t(CAPACITY), path, key)
         assert size != -2
         return self.out.raw[:size] if size >= 0 else (path.value.decode(), key.value.decode())
 
@@ -63,7 +63,7 @@ class Core:
 
 
 def cache_folder():
-    """A directory on a tmpfs, as a cache must be; the caller removes it."""
+    """A directory in memory, where the cache is by default; the caller removes it."""
     return Path(tempfile.mkdtemp(prefix="ocirt-test-", dir="/dev/shm"))
 
 

@@ -343,6 +343,6 @@ def at(members, place):
 if __name__ == "__main__":
     given_seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
     with tempfile.TemporaryDirectory() as built:
-        found = compare(Core(built), 1, float(sys.argv[1]), given_seed)
+        found = compare(Core(built), 10, float(sys.argv[1]), given_seed)
     print(f"seed {given_seed}: {found}")
     sys.exit(1 if found.broken else 0)

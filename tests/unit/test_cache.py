@@ -15,6 +15,7 @@ from ocirt.errors import OcirtError
 from ocirt.model.config import parse
 from ocirt.plan import cache
 from ocirt.plan.encode import encoded
+from ocirt.plan.entries import Entry
 from tests.unit.core import BUILT, cache_folder, remove
 from tests.unit.plans import DATA, host, request, v2
 from tests.unit.test_law import BASE, PLACES, configs, put
@@ -252,9 +253,41 @@ def test_a_hostile_directory(core, entry, tmp_path):
     assert core.find(link, dump(BASE))[0] == ""
 
 
-def test_a_directory_that_outlives_a_boot(core, disk):
-    """What survives a reboot outlives the kernel it was compiled for."""
-    assert core.find(disk, dump(BASE))[0] == ""
+def test_a_directory_on_a_disk(core, disk):
+    """An entry there is for one boot: the kernel of the next one may be another. It counts its hits, too."""
+    path, key = core.find(disk, dump(BASE))
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert key.endswith(f" boot={boot}")
+    config, program = compiled(dump(BASE))
+    cache.keep(path, key.replace(boot, boot[::-1]), config, host(), program, BUILD)
+    assert os.listdir(disk) and misses_of(core, disk, BASE)
+    assert keep(core, disk, dump(BASE))
+    for _ in range(3):
+        assert core.find(disk, dump(BASE)) == program.data
+    assert sorted(Entry((disk / name).read_bytes()).hits for name in os.listdir(disk)) == [0, 3]
+
+
+def test_a_directory_in_memory(core, folder):
+    """Nothing in it outlives the boot: the launcher does not ask for its id."""
+    assert "boot=" not in core.find(folder, dump(BASE))[1]
+
+
+def test_why_there_is_no_program(core, folder, capfd):
+    """--debug says it."""
+    def said(members=BASE, place=folder):
+        core.find(place, dump(members), debug=True)
+        return capfd.readouterr().err.partition('msg="')[2].strip().removesuffix('"')
+    assert said().startswith(f"no kept program: {folder} has none of this structure and command line")
+    keep(core, folder, dump(BASE))
+    other = deepcopy(BASE)
+    other["mounts"][0]["type"] = "ext4"
+    assert said(other).startswith(f"no kept program: {folder} has other programs of this structure")
+    assert said() == ""
+    assert "programs for this document are not kept" in said({"a": 1 << 70})
+    assert said(place="/proc/self/status").endswith("/proc/self/status: not a directory")
+    folder.chmod(0o755)
+    assert said() == f"no kept program: {folder} is not the caller's alone (mode 0700)"
+    assert "no such file or directory" in said(place="/nowhere/at/all")
 
 
 @pytest.mark.parametrize("id", ["", ".", "..", "a/b", "a b", "x" * 256, "é"])

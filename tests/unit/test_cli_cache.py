@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from copy import deepcopy
 
@@ -12,6 +13,7 @@ from ocirt.cli import cache as verb
 from ocirt.cli.flags import NATIVE
 from ocirt.errors import HostError
 from ocirt.plan.cache import FILTER_MAGIC, MAGIC
+from tests.unit.core import CORE
 from tests.unit.test_cache import BUILD, dump, keep, strangers
 from tests.unit.test_law import BASE
 
@@ -200,20 +202,38 @@ def test_a_wrong_command_line(folder, capfd, arguments, words):
 # ---- the directory ----
 
 def test_the_directory(folder, monkeypatch, tmp_path):
-    assert verb.directory_of({"OCIRT_CACHE": str(folder)}, os.geteuid()) == str(folder)
-    assert verb.directory_of({"OCIRT_CACHE": "", "XDG_RUNTIME_DIR": str(folder)}, 12345) == f"{folder}/ocirt-cache"
-    for environment, words in [({"OCIRT_CACHE": "off"}, "it is off"), ({"OCIRT_CACHE": ""}, "neither root nor XDG_RUNTIME_DIR")]:
+    """The first of the places that is fit: one that is emptied at each boot before one that is not."""
+    user = 12345 if os.geteuid() == 0 else os.geteuid()
+    every = {"XDG_RUNTIME_DIR": "/run/user/5", "XDG_CACHE_HOME": "/cache", "HOME": "/home/u"}
+
+    def chosen(environment, euid, fit="/"):
+        monkeypatch.setattr(verb, "unfit", lambda directory, euid: None if directory.startswith(fit) else "unfit")
+        return verb.directory_of({"OCIRT_CACHE": "", **environment}, euid)
+    for fit, euid, expected in [("/", 0, "/run/ocirt-cache"), ("/", user, "/run/user/5/ocirt-cache"), ("/var", 0, "/var/cache/ocirt"),
+                                ("/cache", user, "/cache/ocirt"), ("/home", user, "/home/u/.cache/ocirt"), ("/home", 0, "/home/u/.cache/ocirt")]:
+        assert chosen(every, euid, fit) == expected
+    assert chosen({"OCIRT_CACHE": "/x"}, user) == "/x"
+    for environment, words in [({"OCIRT_CACHE": "off"}, "it is off"), ({}, "HOME name no directory"), ({"HOME": "relative"}, "HOME name no directory")]:
         with pytest.raises(HostError, match=words):
-            verb.directory_of(environment, 12345)
+            chosen(environment, user)
+    with pytest.raises(HostError, match="/run/user/5/ocirt-cache: unfit; /cache/ocirt: unfit; /home/u/.cache/ocirt: unfit"):
+        chosen(every, user, "/nowhere")
     import ocirt
     monkeypatch.setattr(ocirt, "__path__", [*ocirt.__path__, "/build"])
     with pytest.raises(HostError, match="only where it names a directory"):
         verb.directory_of({}, 0)
 
 
+def test_the_places_are_those_of_the_executable():
+    text = (CORE / "cache.c").read_text()
+    table = re.search(r"places\[\] = \{(.*?)\};", text, re.S)[1]
+    assert [(variable.strip('"').replace("0", ""), folder) for variable, folder in re.findall(r'\{(0|"\w+"), "([^"]+)"\}', table)] == list(verb.PLACES)
+
+
 def test_a_directory_that_is_not_fit(folder, tmp_path):
     assert verb.unfit(str(folder), os.geteuid()) is None
-    assert verb.unfit(f"{folder}/missing", os.geteuid()) is None
+    assert verb.unfit(f"{folder}/missing", os.geteuid()) is None and verb.unfit(f"{folder}/missing/too", os.geteuid()) is None
+    assert "/proc does not let it be made" in verb.unfit("/proc/missing", os.geteuid()) or os.geteuid() == 0
     assert "expected 1 and 0700" in verb.unfit(str(folder), 1)
     folder.chmod(0o750)
     assert "mode 0750" in verb.unfit(str(folder), os.geteuid())
@@ -221,8 +241,17 @@ def test_a_directory_that_is_not_fit(folder, tmp_path):
     assert "expected a directory" in verb.unfit(str(tmp_path / "link"), os.geteuid())
 
 
-def test_a_directory_that_outlives_a_boot(disk):
-    assert "expected a tmpfs" in verb.unfit(str(disk), os.geteuid())
+@pytest.mark.parametrize("type, device, fit", [
+    ("tmpfs", 0, True), ("overlay", 0, True), ("btrfs", 0, True), ("ext4", 0x801, True), ("nfs4", 0, False), ("9p", 0, False),
+    ("fuse.sshfs", 0, False), ("fuseblk", 0x801, False), ("ceph", 0, False)])
+def test_only_local_file_systems(folder, monkeypatch, type, device, fit):
+    monkeypatch.setattr(verb, "file_system", lambda path: type)
+    monkeypatch.setattr(os, "major", lambda number: device >> 8)
+    assert verb.unfit(str(folder), os.geteuid()) == (None if fit else f"found a file system of type {type}, expected a local one")
+
+
+def test_the_type_of_a_file_system():
+    assert verb.file_system("/proc/self/status") == "proc" and verb.file_system("/dev/shm") == "tmpfs"
 
 
 def test_flags_of_create_and_run(core):
