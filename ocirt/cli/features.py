@@ -8,7 +8,7 @@ import json
 from pkgutil import iter_modules
 
 from .. import __version__, cgroups
-from ..compile import capabilities, crun, hooks, libseccomp, memorypolicy, mounts, namespaces, rootfs, seccomp
+from ..compile import annotations, capabilities, hooks, libseccomp, memorypolicy, mounts, namespaces, seccomp
 from ..errors import HostError
 from ..model import config
 from .flags import SPEC_VERSION, VERBS
@@ -63,8 +63,7 @@ def features() -> "dict[str, Any]":
             "org.ocirt.commit": BUILD_ID,
             "org.ocirt.version": __version__,
         },
-        "potentiallyUnsafeConfigAnnotations": sorted({crun.PREFIX} | {
-            name.rpartition(".")[0] + "." for name in (rootfs.LOWER, rootfs.UPPER, rootfs.WORK)}),
+        "potentiallyUnsafeConfigAnnotations": annotations.unsafe(),
     }
 
 

@@ -73,6 +73,7 @@ _CREATE = (
          repeats=PATHS),
     Flag("upper", "where changes to the overlay go (without it the overlay is read-only)", "DIR"),
     Flag("work", "an empty directory on the file system of --upper", "DIR"),
+    Flag("rootfs-annotations", "let annotations (org.ocirt.rootfs.*) choose directories of the host"),
 )
 
 _CRIU = (
@@ -126,6 +127,7 @@ NATIVE = {
                     Flag("pid-file", "write the pid of the container's first process to FILE", "FILE"),
                     Flag("console-socket", "unix socket that gets the master of the terminal", "SOCKET"),
                     Flag("no-subreaper", "leave orphaned processes to init"),
+                    Flag("rootfs-annotations", "the same as for create"),
                     Flag("no-pivot", "accepted, and of no effect: criu changes the root"),
                     Flag("lsm-profile", "the security profile of the processes, TYPE:NAME", "PROFILE"),
                     Flag("lsm-mount-context", "the SELinux context of the mounts", "CONTEXT")),

@@ -81,7 +81,7 @@ def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespac
           mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None, network: "NetDevices | None",
           rdt: "Rdt | None") -> "list[Step]":
     receivers = _pidfd_receivers(config, request, plan)
-    steps = cgroup.before(config.linux.resources)
+    steps = check_annotations(config, request) + cgroup.before(config.linux.resources)
     if rdt:
         steps += rdt.make()
     if process:
@@ -159,6 +159,13 @@ def _net_devices(config: "Config", host: "Host", plan: Plan, namespaces: Namespa
         return None
     from .netdevices import NetDevices  # rare
     return NetDevices(config, host, plan, namespaces)
+
+
+def check_annotations(config: "Config", request: "Request") -> "list[Step]":
+    if not config.has("annotations"):
+        return []
+    from .annotations import check  # none in many configs
+    return check(config, request)
 
 
 def rdt_of(config: "Config", request: "Request", host: "Host", plan: Plan) -> "Rdt | None":

@@ -10,7 +10,7 @@ from ..model.text import bound
 from ..plan import Plan
 from ..plan.steps import (NONE, EnterRoot, ExecCriu, JoinContainer, LoopbackUp, MakeMountPoint, PlaceCriuRoot,
                           RestoreProcesses, Spawn, WritePidFile)
-from . import hooks, later, rdt_of
+from . import check_annotations, hooks, later, rdt_of
 from .mounts import SPEC as MOUNTS
 from .mounts import Mounts
 from .namespaces import MOUNT, NETWORK, Namespaces
@@ -59,7 +59,7 @@ class Restored:
         config, request, plan, cgroup = self.config, self.request, self.plan, self.cgroup
         resources, rdt = config.linux.resources, self.rdt
         plan.sections["host"] = [
-            *cgroup.before(resources), *(rdt.make() if rdt else []), *self.rootfs.reach(), *self.mounts.open(),
+            *check_annotations(config, request), *cgroup.before(resources), *(rdt.make() if rdt else []), *self.rootfs.reach(), *self.mounts.open(),
             *self.process.sockets(),
             Spawn(AT, "", section="stage", flags=MOUNT, cgroup=cgroup.register, stay=cgroup.stay), *cgroup.place(resources),
             RestoreProcesses(AT, "", message=message, log=log, console=self.process.console, root=root)]

@@ -1,7 +1,7 @@
 """The root: config.md, "Root"; config-linux.md, "Rootfs Mount Propagation"; and the overlay that the runtime mounts.
 
-An overlay is asked for by the flags --layer, --upper and --work, or by annotations; root.path is then where it is
-mounted, an existing directory:
+An overlay is asked for by the flags --layer, --upper and --work, or by annotations, where the caller has said
+--rootfs-annotations; root.path is then where it is mounted, an existing directory:
 
 ``org.ocirt.rootfs.lower``   its read-only layers, the topmost first, separated by colons. A colon or backslash in a
                              path has a backslash before it, as in overlayfs' own ``lowerdir``.
@@ -101,6 +101,8 @@ class Rootfs:
             places = {name: self.request.text(name, self.plan.trace) if self.request.upper is not None else ""
                       for name in ("upper", "work")}
             return OverlayRootfs("--layer", ROOT, lower=split(self.request.layer), path=self.path, aside=self.aside, **places)
+        if not self.request.rootfs_annotations:
+            return None
         lower, upper, work = [self.config.annotation(name) for name in (LOWER, UPPER, WORK)]
         if lower is None:
             for note in (upper, work):

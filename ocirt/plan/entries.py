@@ -40,7 +40,7 @@ class DamagedEntry(ValueError):
 class Source:
     """Where a value stands: see :mod:`.cache`.
 
-    :ivar name: empty for a value of the config, ``$word``, or ``@key`` of the annotations.
+    :ivar name: empty for a value of the config, ``$word``, ``@key`` of the annotations, or ``*prefix`` of a key of them.
     """
 
     __slots__ = ("name", "number")
@@ -262,6 +262,8 @@ class _Finder:
         if source.name.startswith("@"):
             key = source.name[1:]
             return member("annotations", key), (self.annotations or {}).get(key)
+        if source.name.startswith("*"):
+            return "annotations", next((key for key in self.annotations or {} if key.startswith(source.name[1:])), None)
         if source.number >= len(self.paths):
             return "", None  # an entry that somebody has damaged
         return self.paths[source.number], self.values[source.number]

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ..model.json import Json, Members
     from .place import Part
 
-REQUEST = {"verb": "create", "id": "ID", "bundle": "/bundle", "root": "/run/ocirt"}
+REQUEST = {"verb": "create", "id": "ID", "bundle": "/bundle", "root": "/run/ocirt",
+           "rootfs-annotations": "1"}
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls",
                "net_prio", "perf_event", "rdma", "misc")
 

@@ -114,12 +114,12 @@ def test_an_upper_layer_that_is_full(ocirt, bundle, small):
                                     "org.ocirt.rootfs.work": str(small / "work")}
     bundle.config["mounts"].append({"destination": "/new/target", "type": "tmpfs", "source": "tmpfs"})
     bundle.save()
-    ocirt.ok("create", "--bundle", bundle, "c1")
+    ocirt.ok("create", "--rootfs-annotations", "--bundle", bundle, "c1")
     ocirt.ok("delete", "--force", "c1")
     for folder in (small / "upper/new/target", small / "upper/new"):
         folder.rmdir()
     fill(small)
-    assert "no space left on device" in ocirt.fails("create", "--bundle", bundle, "c1")
+    assert "no space left on device" in ocirt.fails("create", "--rootfs-annotations", "--bundle", bundle, "c1")
     assert ocirt.ids() == [] and left_cgroups() == []
 
 

@@ -57,7 +57,7 @@ class Case:
 
     def __init__(self, network, bundle, place, tmp_path):
         self.network, self.bundle, self.tmp_path = network, bundle, tmp_path
-        self.create = ("create", "--bundle", bundle, "c1")
+        self.create = ("create", "--rootfs-annotations", "--bundle", bundle, "c1")
         self.plug()
         for _ in range(2):  # caches fill, and the overlay makes what it needs in its directories
             network.ocirt.ok(*self.create)
@@ -135,7 +135,7 @@ def test_a_device_in_a_joined_namespace(network, bundle, place, tmp_path):
         while Path(f"/proc/{holder.pid}/comm").read_text() != "sleep\n":
             assert time.monotonic() < end
             time.sleep(0.005)
-        words = ("create", "--bundle", bundle, "c1")
+        words = ("create", "--rootfs-annotations", "--bundle", bundle, "c1")
         bundle.namespace("network", f"/proc/{holder.pid}/ns/net").save()
         subprocess.run(["nsenter", f"--net=/proc/{network.pid}/ns/net", "ip", "-batch", "-"], input=DEVICE, text=True, timeout=LIMIT, check=True)
         count, back = steps_of(network.faulty, tmp_path, *words), 0

@@ -156,10 +156,18 @@ def test_overlay_rootfs(ocirt, bundle, bundles, tmp_path):
         each.config["annotations"] = {"org.ocirt.rootfs.lower": f"{more}:{base}", "org.ocirt.rootfs.upper": str(upper),
                                       "org.ocirt.rootfs.work": str(work)}
         each.shell(f"cat /layer; echo {name} > /mine; rm /layer; ls /").save()
-        out = ocirt.ok("run", "--bundle", each, name).out
+        out = ocirt.ok("run", "--rootfs-annotations", "--bundle", each, name).out
         assert out.startswith("upper layer\n") and "mine" in out
         assert (upper / "mine").read_text() == f"{name}\n" and list(each.rootfs.iterdir()) == []
     assert (more / "layer").exists() and not (base / "mine").exists()
+
+
+def test_annotations_of_strangers(ocirt, bundle):
+    """CRI-O copies a pod's annotations: without the caller's flag they show the container nothing of the host's."""
+    bundle.config["annotations"] = {"org.ocirt.rootfs.lower": "/"}
+    bundle.shell("ls /").save()
+    seen = ocirt.ok("run", "--bundle", bundle, "c1")
+    assert "var" not in seen.out and "level=warning" in seen.err and "--rootfs-annotations" in seen.err, seen
 
 
 def test_layers_by_flag(ocirt, bundle, tmp_path):

@@ -54,7 +54,7 @@ def killed(ocirt, dice, *words):
 
 def life(ocirt, bundle, name, dice):
     """One container: created, started, looked at, entered, killed, deleted, as dice fall."""
-    ocirt.ok("create", "--bundle", bundle, name)
+    ocirt.ok("create", "--rootfs-annotations", "--bundle", bundle, name)
     if dice.random() < 0.8:
         ocirt.ok("start", name)
         assert ocirt.status(name) in ("running", "stopped")
@@ -73,14 +73,14 @@ def fault(ocirt, faulty, bundle, name, dice):
                         "exec at any time", "delete at any time"))
     if kind == "create":
         faulty.environment = {**os.environ, "OCIRT_FAULT": f"create:{dice.randrange(1, 90)}:kill"}
-        faulty("create", "--bundle", bundle, name)
+        faulty("create", "--rootfs-annotations", "--bundle", bundle, name)
     elif kind == "config":
-        assert ocirt("create", "--bundle", bundle, "--pid-file", "/nonexistent/pid", name).status == 1
+        assert ocirt("create", "--rootfs-annotations", "--bundle", bundle, "--pid-file", "/nonexistent/pid", name).status == 1
     elif kind in ("create at any time", "run at any time"):
         killed(ocirt, dice, kind.split()[0], "--bundle", bundle, name)
     else:
         verb = kind.split()[0]
-        ocirt.ok("create", "--bundle", bundle, name)
+        ocirt.ok("create", "--rootfs-annotations", "--bundle", bundle, name)
         if verb == "exec":
             ocirt.ok("start", name)
         words = {"start": ("start", name), "delete": ("delete", "--force", name), "exec": ("exec", name, "true")}[verb]

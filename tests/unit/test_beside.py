@@ -91,7 +91,7 @@ def test_an_entrys_propagation_is_that_of_all_its_mounts():
 ])
 def test_a_rootfs_that_only_init_can_open(more):
     """An overlay is init's, and so is a rootfs without a mount namespace: then all mounts are, to come after it."""
-    compiled = plan(config(**{"mounts": [PROC, CGROUP], "linux__namespaces": SPACES, **more}), host())
+    compiled = plan(config(**{"mounts": [PROC, CGROUP], "linux__namespaces": SPACES, **more}), host(), rootfs_annotations="1")
     assert not shown(compiled, "host", "OpenMount") and not made(compiled)
     assert "LoopbackUp" in names(compiled, "host") and "MountHierarchies" in names(compiled, "init")
 

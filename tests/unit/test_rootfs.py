@@ -11,9 +11,9 @@ UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
 LOWER, UPPER, WORK = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.upper", "org.ocirt.rootfs.work"
 
 
-def error(members, on=None):
+def error(members, on=None, **words):
     with pytest.raises(ConfigError) as caught:
-        plan(members, on)
+        plan(members, on, **words)
     return str(caught.value).removeprefix("config.json: ")
 
 
@@ -75,7 +75,7 @@ def overlay(**notes):
 
 
 def test_an_overlay():
-    made = plan(overlay(lower="/top:layers/base", upper="/u", work="w"))
+    made = plan(overlay(lower="/top:layers/base", upper="/u", work="w"), rootfs_annotations="1")
     assert shown(made, "init", "OverlayRootfs", "OpenRootfs") == [
         ("OverlayRootfs", {"lower": ["/top", "/bundle/layers/base"], "upper": "/u", "work": "/bundle/w",
                            "path": "/bundle/rootfs"})]
@@ -85,7 +85,7 @@ def test_an_overlay():
 
 
 def test_a_read_only_overlay():
-    assert shown(plan(overlay(lower="/a")), "init", "OverlayRootfs") == [
+    assert shown(plan(overlay(lower="/a"), rootfs_annotations="1"), "init", "OverlayRootfs") == [
         ("OverlayRootfs", {"lower": ["/a"], "upper": "", "work": "", "path": "/bundle/rootfs"})]
 
 
@@ -95,7 +95,30 @@ def test_layers_with_colons():
 
 
 def test_what_is_asked_for_is_recorded():
-    assert plan(config()).trace.tests["annotations", "has", LOWER] is False
+    for flag in ("0", "1"):
+        made = plan(config(annotations={"other": "x"}), rootfs_annotations=flag)
+        assert [made.trace.tests["annotations", "has", name] for name in (LOWER, UPPER, WORK)] == [False] * 3
+
+
+def test_only_with_a_flag():
+    """Engines copy annotations from strangers, and these name directories of the host."""
+    made = plan(overlay(lower="/", upper="/u", work="/w"))
+    assert "OverlayRootfs" not in names(made, "init") and "OpenRootfs" in names(made, "init")
+    assert shown(made, "host", "Warn") == [
+        ("Warn", {"message": f'annotations["{name}"] has no effect: it works only with --rootfs-annotations'}) for name in (LOWER, UPPER, WORK)]
+
+
+@pytest.mark.parametrize("name", ["run.oci.handler", "run.oci.anything", "krun.cpus"])
+def test_what_asks_for_something_else_is_refused(name):
+    """With crun run.oci.handler runs a wasm file, which must not be executed natively instead."""
+    assert error(config(annotations={name: "wasm"})) == (
+        f'annotations["{name}"]: found "wasm", expected no annotation that asks for what crun does and ocirt does not')
+
+
+def test_what_podman_writes_for_every_runtime_is_passed_over():
+    made = plan(config(annotations={"run.oci.delegate-cgroup": "x", "io.podman.annotations.init": "FALSE"}))
+    assert shown(made, "host", "Warn") == [
+        ("Warn", {"message": 'annotations["run.oci.delegate-cgroup"] has no effect: ocirt does not apply it'})]
 
 
 @pytest.mark.parametrize("notes, message", [
@@ -112,7 +135,7 @@ def test_what_is_asked_for_is_recorded():
     ({"lower": "/a", "upper": "", "work": "/w"}, f'annotations["{UPPER}"]: found "", expected the path of a directory'),
 ])
 def test_overlays_that_cannot_be(notes, message):
-    assert error(overlay(**notes)) == message
+    assert error(overlay(**notes), rootfs_annotations="1") == message
 
 
 # ---- devices ----

@@ -1,0 +1,64 @@
+"""Annotations that change what the runtime does: which ones it applies, and what becomes of the others.
+
+Engines copy annotations from strangers (CRI-O and containerd those of a pod, where their operator allows it). So what reaches the
+host's directories works only under a flag of the caller, and what asks for something that ocirt does not do is an error instead of a
+container that does something else. All of them stand in ``ocirt features``, for engines that filter.
+"""
+
+from ..errors import ConfigError
+from ..model.json import member
+from ..model.text import quote
+from ..plan.steps import Warn
+from . import crun
+from .rootfs import LOWER, UPPER, WORK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Config
+    from ..model.request import Request
+    from ..plan.steps import Step
+
+ROOTFS = "org.ocirt.rootfs."
+APPLIED, WITH_FLAG, PASSED_OVER, REFUSED = range(4)
+
+KNOWN = {
+    # a name, or what names begin with: what becomes of it
+    LOWER: WITH_FLAG, UPPER: WITH_FLAG, WORK: WITH_FLAG,
+    "org.systemd.property.": APPLIED,
+    "org.criu.config": APPLIED,
+    **dict.fromkeys(crun.ANNOTATIONS, APPLIED),
+    # podman writes these for every runtime, and its containers run without them.
+    "run.oci.delegate-cgroup": PASSED_OVER, "run.oci.hooks.stderr": PASSED_OVER, "run.oci.hooks.stdout": PASSED_OVER,
+    "run.oci.systemd.force_cgroup_v1": PASSED_OVER, "run.oci.systemd.subgroup": PASSED_OVER,
+    crun.PREFIX: REFUSED, "krun.": REFUSED,
+}
+
+
+def unsafe() -> list[str]:
+    """What ``features`` lists: names of annotations, or what their names begin with."""
+    return sorted({ROOTFS, crun.PREFIX, *[name for name, fate in KNOWN.items() if fate == APPLIED and not name.startswith(crun.PREFIX)]})
+
+
+def check(config: "Config", request: "Request") -> "list[Step]":
+    """Steps of the host: a warning for each annotation that is passed over.
+
+    :raises ConfigError: an annotation asks for what ocirt does not do.
+    """
+    steps: list[Step] = []
+    if not request.rootfs_annotations:
+        steps += [_warn(name, "it works only with --rootfs-annotations") for name in (LOWER, UPPER, WORK)
+                  if config.annotation(name) is not None]
+    for prefix in (crun.PREFIX, "krun."):
+        for rest, value in config.annotations_with(prefix).items():
+            fate = KNOWN.get(prefix + rest, KNOWN[prefix])
+            if fate == REFUSED:
+                raise ConfigError(member("annotations", prefix + rest), quote(value.bound()),
+                                  "no annotation that asks for what crun does and ocirt does not")
+            if fate == PASSED_OVER:
+                steps.append(_warn(prefix + rest, "ocirt does not apply it"))
+    return steps
+
+
+def _warn(name: str, reason: str) -> Warn:
+    at = member("annotations", name)
+    return Warn(at, "", message=f"{at} has no effect: {reason}")
