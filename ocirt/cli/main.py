@@ -4,6 +4,7 @@ Each verb of Python is a module of its name beside this one, whose ``run`` takes
 :class:`~ocirt.cli.parser.CommandLine` and returns the exit status, or nothing for 0.
 """
 
+import os
 from importlib import import_module
 
 from ..errors import OcirtError, RequestError, reason
@@ -30,12 +31,8 @@ def main(words: "Words", arguments: list[str]) -> int:
     try:
         line = parse(arguments)
     except UsageError as error:
-        write(error.usage)
-        log_of(arguments).error(str(error))
-        return 1
-    except UnknownVerb as error:
-        log_of(arguments).error(str(error))
-        return 3
+        _refuse(log_of(arguments), error)
+        return 3 if isinstance(error, UnknownVerb) else 1
     if line.wants_help:
         write(help.of_verb(line.verb) if line.verb else help.general())
         return 0
@@ -59,14 +56,20 @@ def _give_back(words: "Words", plain: list[str], given: list[str]) -> "Never":
     execute(int(words["self"]), plain)
 
 
+def _refuse(log: "Log", error: UsageError) -> None:
+    """Log what is wrong with the command line. Where it is explained says the log at a terminal; else a line of standard
+    output, where runc has its help: whoever reads standard error finds one line there."""
+    log.error(str(error), error)
+    if not os.isatty(2):
+        write(f"{error.hint}\n")
+
+
 def _check_log(log: "Log") -> None:
     """A log that cannot be written is an error before anything is done.
 
     :raises OcirtError: the file cannot be opened.
     """
-    if not log.path:
-        return
     try:
-        open(log.path, "ab").close()
+        log.check()
     except OSError as error:
         raise OcirtError(f"--log {log.path}: {reason(error)}") from None

@@ -10,12 +10,12 @@ import argparse
 from ..errors import RequestError
 from ..log import Log
 from . import help
-from .flags import GLOBAL, VERBS
+from .flags import GLOBAL, ONCE, VERBS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Never
+    from collections.abc import Callable, Iterable
+    from typing import Any, Never
 
     from .flags import Flag, Verb
 
@@ -24,22 +24,33 @@ _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
 class UsageError(RequestError):
-    """The command line cannot be read. ``usage`` is what standard output gets: the complaint and the help."""
+    """The command line cannot be read; ``hint`` says where it is explained.
 
-    def __init__(self, message: str, usage: str) -> None:
+    :param verb: the verb whose help explains it, empty for the general one.
+    """
+
+    def __init__(self, message: str, verb: str = "") -> None:
         super().__init__(message)
-        self.usage = usage
+        self.hint = f"see {' '.join(['ocirt', *([verb] if verb else []), '--help'])}"
 
 
-class UnknownVerb(RequestError):
+class UnknownVerb(UsageError):
     """There is no such verb, or no help for it: exit status 3, as runc's."""
 
     def __init__(self, verb: str) -> None:
-        super().__init__(f"No help topic for '{verb}'")
+        super().__init__(f"No help topic for '{verb}'" + _meant(verb, (*VERBS, "help")))
 
 
 class _FlagError(Exception):
     """A flag is unknown, has no value or one it cannot take; the caller knows whose help to show."""
+
+
+class _UnknownFlag(_FlagError):
+    """A flag that is none of those looked for; ``name`` is without its dashes."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"flag provided but not defined: -{name}")
+        self.name = name
 
 
 class CommandLine:
@@ -64,7 +75,8 @@ class CommandLine:
 
     @property
     def log(self) -> Log:
-        return Log(self.options.log or "", self.options.log_format or "text", self.options.debug)
+        level = "debug" if self.options.debug else self.options.log_level or "warning"
+        return Log(self.options.log or "", self.options.log_format or "text", level)
 
 
 def parse(words: list[str]) -> CommandLine:
@@ -78,7 +90,7 @@ def parse(words: list[str]) -> CommandLine:
     try:
         plain, rest = _read((*GLOBAL, help.VERSION), words[1:], options, interspersed=False)
     except _FlagError as error:
-        raise UsageError(str(error), f"Incorrect Usage. {error}\n\n{help.general()}") from None
+        raise UsageError(_explained(error, (*GLOBAL, help.HELP, help.VERSION), words[1:])) from None
     if options.help or options.version or not rest:
         return CommandLine("", options, wants_help=not options.version)
     name, rest = rest[0], rest[1:]
@@ -92,7 +104,7 @@ def parse(words: list[str]) -> CommandLine:
     try:
         flags, arguments = _read(verb.flags, rest, options, interspersed=not verb.command)
     except _FlagError as error:
-        raise UsageError(str(error), f"Incorrect Usage: {error}\n\n{help.of_verb(name)}") from None
+        raise UsageError(_explained(error, (*verb.flags, help.HELP), [name]), name) from None
     if not options.help:
         _check_count(program, name, verb, len(arguments))
     return CommandLine(name, options, arguments, options.help, [program, *plain],
@@ -118,7 +130,9 @@ def normalize(flags: "Iterable[Flag]", words: "Iterable[str]", interspersed: boo
     :raises _FlagError: in Go's words.
     """
     names = {flag.name: flag for flag in flags} | {flag.letter: flag for flag in flags if flag.letter}
-    written, arguments, rest = [], [], list(words)
+    written: list[str] = []
+    arguments: list[str] = []
+    rest = list(words)
     while rest:
         word = rest.pop(0)
         if word == "--":
@@ -131,13 +145,19 @@ def normalize(flags: "Iterable[Flag]", words: "Iterable[str]", interspersed: boo
         name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
         flag = names.get(name)
         if flag is None:
-            raise _FlagError(f"flag provided but not defined: -{name}")
+            raise _UnknownFlag(name)
         if not equals and flag.takes_value:
             if not rest:
                 raise _FlagError(f"flag needs an argument: -{name}")
             value = rest.pop(0)
         if not flag.takes_value:
             value = _truth(name, value if equals else "true")
+        if flag.takes_value and not value and flag.repeats == ONCE:
+            # As with runc: none is given, nor was one before. A root directory that is empty was hardly meant.
+            if flag.name == "root":
+                raise _FlagError('--root: found "", expected a directory')
+            written = [each for each in written if not each.startswith(f"--{flag.name}=")]
+            continue
         written.append(f"--{flag.name}={value}")
     return written, arguments + rest
 
@@ -167,10 +187,45 @@ class _Parser(argparse.ArgumentParser):
 def _parser(flags: "Iterable[Flag]") -> _Parser:
     parser = _Parser(add_help=False, allow_abbrev=False)
     for flag in flags:
-        kind = (str if flag.takes_value else "true".__eq__) if flag.value != "N" else _count
-        parser.add_argument(f"--{flag.name}", type=kind, choices=flag.choices or None,
-                            action="append" if flag.repeats else "store", default=None if flag.takes_value else False)
+        kind: Any = _choice(flag) if flag.choices else _count if flag.value == "N" else str if flag.takes_value else "true".__eq__
+        parser.add_argument(f"--{flag.name}", type=kind, action="append" if flag.repeats else "store", default=None if flag.takes_value else False)
     return parser
+
+
+def _choice(flag: "Flag") -> "Callable[[str], str]":
+    """What takes a value of ``flag``, if it is one of its choices."""
+    def choose(text: str) -> str:
+        if text not in flag.choices:
+            meant = ", ".join(flag.choices[:-1]) + " or " + flag.choices[-1]
+            raise argparse.ArgumentTypeError(f'found "{text}", expected {meant}')
+        return text
+    return choose
+
+
+def _meant(word: str, known: "Iterable[str]", dashes: str = "") -> str:
+    """The end of a message about ``word``: which of ``known`` may have been meant."""
+    from ..nearest import nearest
+    found = nearest(word, known)
+    return f"; did you mean {dashes}{found}?" if found else ""
+
+
+def _explained(error: _FlagError, flags: "Iterable[Flag]", words: list[str]) -> str:
+    """What is wrong with a flag, and what its writer may have meant: another one of ``flags``, or one that stands elsewhere.
+
+    :param words: the command line from where the flag was looked for, from the verb on if it stands after one.
+    """
+    if not isinstance(error, _UnknownFlag):
+        return str(error)
+    name = error.name
+    for verb in [word for word in words if word in VERBS]:
+        if words[0] == verb:
+            for each in GLOBAL:
+                if name == each.name:
+                    value = f" {each.value}" if each.takes_value else ""
+                    return f"{error}; it is a global flag, and stands before the verb: ocirt --{name}{value} {verb}"
+        elif name in [each.name for each in VERBS[verb].flags]:
+            return f"{error}; it is a flag of {verb}, and stands after it: ocirt {verb} --{name}"
+    return str(error) + _meant(name, [each.name for each in flags], "--")
 
 
 def _count(text: str) -> int:
@@ -186,5 +241,5 @@ def _check_count(program: str, name: str, verb: "Verb", count: int) -> None:
         return
     is_exact = low == high and not verb.command
     bound = f"exactly {low}" if is_exact else f"a minimum of {low}" if count < low else f"a maximum of {high}"
-    message = f'{program}: "{name}" requires {bound} argument(s)'
-    raise UsageError(message, f"Incorrect Usage.\n\n{help.of_verb(name)}")
+    message = f'{program}: "{name}" requires {bound} argument(s), found {count}'
+    raise UsageError(message, name)

@@ -54,14 +54,37 @@ def test_help_of_a_verb(capfd):
 def test_an_unknown_verb_is_status_3(capfd):
     assert cli("foo") == 3
     out, err = capfd.readouterr()
-    assert out == "" and err.endswith(" level=error msg=\"No help topic for 'foo'\"\n")
+    assert out == "see ocirt --help\n" and err.endswith(" level=error msg=\"No help topic for 'foo'\"\n")
 
 
-def test_a_usage_error_shows_the_help_and_logs_one_line(capfd):
+def test_a_usage_error_logs_the_reason_and_names_the_help(capfd):
     assert cli("list", "x") == 1
     out, err = capfd.readouterr()
-    assert out.startswith("Incorrect Usage.\n\nNAME:\n   ocirt list - ")
-    assert err.count("\n") == 1 and r'msg="/usr/bin/ocirt: \"list\" requires exactly 0 argument(s)"' in err
+    assert out == "see ocirt list --help\n"
+    assert err.count("\n") == 1 and r'msg="/usr/bin/ocirt: \"list\" requires exactly 0 argument(s), found 1"' in err
+
+
+@pytest.mark.parametrize("words, status, message", [
+    ("crate c", 3, "No help topic for 'crate'; did you mean create?"),
+    ("help crate", 3, "No help topic for 'crate'; did you mean create?"),
+    ("halp", 3, "No help topic for 'halp'; did you mean help?"),
+    ("kill --al c", 1, "flag provided but not defined: -al; did you mean --all?"),
+    ("exec --evn=A=b c", 1, "flag provided but not defined: -evn; did you mean --env?"),
+    ("--versoin", 1, "flag provided but not defined: -versoin; did you mean --version?"),
+    ("list --zzz", 1, "flag provided but not defined: -zzz"),
+    ("list --root /x", 1, "flag provided but not defined: -root; it is a global flag, and stands before the verb: ocirt --root DIR list"),
+    ("state --systemd-cgroup c", 1,
+     "flag provided but not defined: -systemd-cgroup; it is a global flag, and stands before the verb: ocirt --systemd-cgroup state"),
+    ("--bundle x run c", 1, "flag provided but not defined: -bundle; it is a flag of run, and stands after it: ocirt run --bundle"),
+    ("--log-level loud list", 1, '--log-level: found "loud", expected error, warning or debug'),
+    ("--root= list", 1, '--root: found "", expected a directory'),
+])
+def test_what_was_meant(words, status, message, tmp_path, capfd):
+    log = tmp_path / "log"
+    assert cli("--log", str(log), "--log-format", "json", *words.split()) == status
+    assert json.loads(log.read_text())["msg"] == message
+    verb = words.split()[0] if status == 1 and not words.startswith("-") else ""
+    assert capfd.readouterr() == (f"see ocirt {verb} --help\n".replace("  ", " "), message + "\n")
 
 
 def test_a_usage_error_goes_to_the_log(tmp_path, capfd):
@@ -129,7 +152,7 @@ def test_words_end_at_two_dashes():
 
 def test_the_process_ends_with_the_status():
     done = process("@cli", "self=9", "--", "ocirt", "foo")
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "see ocirt --help\n", 1)
     assert process("@cli", "self=9", "--", "ocirt", "--help").returncode == 0
 
 
