@@ -22,6 +22,7 @@ for them. All are names of the package: ``ocirt.ConfigError``.
     the program (docs/architecture.md, "Sections of a program"): ``host``, ``init``, ``begin``, ``delete``...
 :ivar path: the JSON path in config.json, or the flag, that asked for what failed: ``mounts[3].source``.
 :ivar errno: what the kernel answered, as in :mod:`errno`.
+:ivar hint: what to do about it: a line for a person at a terminal, which the error's own line does not say.
 """
 
 
@@ -31,6 +32,7 @@ class OcirtError(Exception):
     phase: str | None = None
     path: str | None = None
     errno: int | None = None
+    hint: str | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors travel between processes; those whose arguments are not their text could not be made anew.

@@ -1,14 +1,15 @@
 """The log: lines as runc's logrus writes them, because engines read them.
 
-Without ``--log`` a line goes to standard error. With it the line is appended to that file, and the
-message of an error goes to standard error too, as it is. On a terminal the format is the same.
+Without ``--log`` a line goes to standard error. With it the line is appended to that file, or sent to journald or
+syslog, and the message of an error goes to standard error too, as it is. Where standard error is a terminal a person
+reads, and a line is a sentence; ``core/log.c`` writes the same ones.
 With ``--status-fd`` a line goes to that descriptor, as JSON, and not to standard error, which is the container's.
 
 Imported only once there is something to say: a create without errors does not pay for it.
 """
 
 import time
-from posix import O_APPEND, O_CLOEXEC, O_CREAT, O_WRONLY, close, write
+from posix import O_APPEND, O_CLOEXEC, O_CREAT, O_WRONLY, close, environ, getpid, isatty, write
 from posix import open as posix_open
 
 TYPE_CHECKING = False
@@ -54,25 +55,45 @@ def _json_letter(letter: str) -> str:
     return letter
 
 
+BACKENDS = {"journald:": "/run/systemd/journal/socket", "syslog:": "/dev/log"}
+"""What ``--log`` may name besides a file, as crun has it, and the socket that takes its lines."""
+_PRIORITIES = {"error": 3, "warning": 4, "debug": 7}
+"""Of syslog(3)."""
+_LOG_USER = 1 << 3
+
+
 class Log:
     """Where the log goes, and how.
 
-    :param path: of ``--log``; empty for standard error.
+    :param path: of ``--log``: a file, ``journald:ID`` or ``syslog:ID``; empty for standard error.
     :param format: of ``--log-format``: ``text`` or ``json``.
-    :param debug: whether debug lines are written.
+    :param level: of ``--log-level``: ``error``, ``warning`` or ``debug``.
     :param reader: the descriptor of ``--status-fd``, -1 without one.
     """
 
-    __slots__ = ("path", "format", "is_debug", "reader")
+    __slots__ = ("path", "format", "level", "reader")
 
-    def __init__(self, path: str = "", format: str = "text", debug: bool = False, reader: int = -1) -> None:
-        self.path, self.format, self.is_debug, self.reader = path, format, debug, reader
+    def __init__(self, path: str = "", format: str = "text", level: str = "warning", reader: int = -1) -> None:
+        self.path, self.format, self.level, self.reader = path.removeprefix("file:"), format, level, reader
+
+    @property
+    def is_debug(self) -> bool:
+        """Are debug lines written?"""
+        return self.level == "debug"
 
     @classmethod
     def of(cls, words: "Mapping[str, str]") -> "Log":
         """The log that the launcher's ``key=value`` words (a dict) ask for."""
-        return cls(words.get("log", ""), words.get("log-format", "text"), words.get("debug") == "1",
-                   int(words.get("status-fd") or -1))
+        level = "debug" if words.get("debug") == "1" else words.get("log-level", "warning")
+        return cls(words.get("log", ""), words.get("log-format", "text"), level, int(words.get("status-fd") or -1))
+
+    def check(self) -> None:
+        """Open the log, for nothing but to see whether that can be done.
+
+        :raises OSError: it cannot.
+        """
+        if self.path:
+            self._send("", b"")
 
     def error(self, message: str, about: "OcirtError | None" = None) -> None:
         """Log what ends this process.
@@ -80,10 +101,11 @@ class Log:
         :param about: the OcirtError that it is: lines in JSON say of which kind, of which phase and of which path.
         """
         if self._line("error", message, about):
-            _write(2, message + "\n")
+            _write(2, sentence("error", message, about) if isatty(2) else message + "\n")
 
     def warning(self, message: str) -> None:
-        self._line("warning", message)
+        if self.level != "error":
+            self._line("warning", message)
 
     def debug(self, message: str) -> None:
         """Log ``message`` where ``--debug`` was given."""
@@ -96,19 +118,49 @@ class Log:
             _write(self.reader, json_line(level, message, about) + "\n")
             if not self.path:
                 return False
-        line = self.line(level, message, about) + "\n"
         if self.path:
             try:
-                fd = posix_open(self.path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-                try:
-                    _write(fd, line)
-                    return self.reader < 0
-                finally:
-                    close(fd)
+                self._send(level, self._record(level, message, about))
+                return self.reader < 0
             except OSError:
                 pass  # a log that cannot be written must not swallow the message
-        _write(2, line)
+        in_words = self.format != "json" and isatty(2)
+        _write(2, sentence(level, message, about) if in_words else self.line(level, message, about) + "\n")
         return False
+
+    def _backend(self) -> str:
+        """The beginning of the path that makes it none of a file; empty for a file."""
+        return next((each for each in BACKENDS if self.path.startswith(each)), "")
+
+    def _record(self, level: str, message: str, about: "OcirtError | None") -> bytes:
+        """What the log gets for a message: a line of the file, or a datagram."""
+        backend = self._backend()
+        name, text = self.path.removeprefix(backend), message.encode("utf-8", "replace")
+        if backend == "syslog:":
+            return f"<{_LOG_USER | _PRIORITIES[level]}>{name}[{getpid()}]: ".encode() + text
+        if backend == "journald:":
+            head = f"PRIORITY={_PRIORITIES[level]}\nSYSLOG_IDENTIFIER={name}\nMESSAGE\n".encode()
+            return head + len(text).to_bytes(8, "little") + text + b"\n"
+        return _encoded(self.line(level, message, about) + "\n")
+
+    def _send(self, level: str, record: bytes) -> None:
+        """Give ``record`` to the log; without one only open it.
+
+        :raises OSError: it cannot be opened, or does not take it.
+        """
+        backend = self._backend()
+        if backend:
+            from socket import AF_UNIX, SOCK_DGRAM, socket
+            with socket(AF_UNIX, SOCK_DGRAM) as to:
+                to.connect(BACKENDS[backend])
+                if record:
+                    to.send(record)
+            return
+        fd = posix_open(self.path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+        try:
+            _write_bytes(fd, record)
+        finally:
+            close(fd)
 
     def line(self, level: str, message: str, about: "OcirtError | None" = None) -> str:
         """The line for ``message``, without its end."""
@@ -116,6 +168,29 @@ class Log:
             return json_line(level, message, about)
         quoted = message if _PLAIN.issuperset(message) else go_quoted(message)
         return f'time="{_now()}" level={level} msg={quoted}'
+
+
+_COLOURS = ("\x1b[1;33m", "\x1b[1;31m")
+"""Yellow for a warning, red for an error."""
+
+
+def sentence(level: str, message: str, about: "OcirtError | None" = None) -> str:
+    """What a person at a terminal gets for a message: the message as it is, and a second line with what to do."""
+    colour, plain = (_COLOURS[level == "error"], "\x1b[0m") if _wants_colours() else ("", "")
+    hint = f"  {about.hint}\n" if about is not None and about.hint else ""
+    shown = "".join([_shown(letter) for letter in message])
+    return f"{colour}ocirt:{plain} {'' if level == 'error' else level + ': '}{shown}\n{hint}"
+
+
+def _shown(letter: str) -> str:
+    """A letter for a terminal: what would move its cursor, or change its colours, by its number."""
+    moves = letter < " " and letter not in "\n\t" or "\x7f" <= letter < "\xa0"
+    return f"\\x{ord(letter):02x}" if moves else "\ufffd" if "\ud800" <= letter <= "\udfff" else letter
+
+
+def _wants_colours() -> bool:
+    """no-color.org, and terminals that know no colours."""
+    return not environ.get(b"NO_COLOR") and environ.get(b"TERM", b"") not in (b"", b"dumb")
 
 
 def _now() -> str:
@@ -133,7 +208,14 @@ def json_line(level: str, message: str, about: "OcirtError | None" = None) -> st
     return f'{{"level":"{level}","msg":{json_quoted(message)},"time":"{_now()}"{more}}}'
 
 
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
 def _write(fd: int, text: str) -> None:
-    data = text.encode("utf-8", "backslashreplace")
+    _write_bytes(fd, _encoded(text))
+
+
+def _write_bytes(fd: int, data: bytes) -> None:
     while data:
         data = data[write(fd, data):]

@@ -45,9 +45,10 @@ class Verb:
 
 GLOBAL = (
     Flag("root", "where containers' state is kept (default /run/ocirt, rootless $XDG_RUNTIME_DIR/ocirt)", "DIR"),
-    Flag("log", "write errors to FILE instead of standard error", "FILE"),
+    Flag("log", "write errors to FILE instead of standard error, or to journald:ID or syslog:ID", "FILE"),
     Flag("log-format", "text (default) or json", "FORMAT", choices=("text", "json")),
-    Flag("debug", "log what is done"),
+    Flag("log-level", "error, warning (default) or debug", "LEVEL", choices=("error", "warning", "debug")),
+    Flag("debug", "log what is done: --log-level debug"),
     Flag("systemd-cgroup", "cgroups by systemd; cgroupsPath is slice:prefix:name"),
     Flag("cgroup-manager", "cgroupfs (default), systemd or disabled", "MANAGER",
          choices=("cgroupfs", "systemd", "disabled")),

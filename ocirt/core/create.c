@@ -68,6 +68,7 @@ void verb_create(struct request *q, const struct program *program, const void *c
     log_error(text.data);
     sys_exit(1);
   }
+  log_commit();
   if (stay) sys_flock(c.dir, LOCK_UN);  // other verbs act on the container
   struct relayed init = {.container = &c, .pid = c.journal->pid, .pidfd = c.pidfd, .signals = signals, .master = r.console,
                          .subreaper = !q->flags[FLAG_NO_SUBREAPER], .start_time = c.journal->start_time};

@@ -115,6 +115,7 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
   }
   struct relayed child = {.container = c, .pid = r.child.pid, .pidfd = r.child.pidfd, .signals = r.signals, .master = r.console};
   read_start_time(child.pid, &child.start_time);
+  log_commit();
   if (r.signals >= 0) sys_exit(relay(&child));
   tell_begin(child.pid, child.start_time);
   sys_exit(0);

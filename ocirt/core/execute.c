@@ -89,6 +89,8 @@ static void remember_failure(const struct program *p, const struct step *step, i
 
 void put_failure(struct buffer *to, const struct run *r, const struct step *step, int error) {
   remember_failure(r->program, step, error);
+  if (step->code == STEP_FIND_EXECUTABLE)
+    logging.hint = "it is looked for in the root file system, a bare name in the directories of PATH in process.env";
   // A step that has said all there is to say needs no sentence (a program that is not found, a hook that failed).
   if (r->call && !*r->call) { put(to, r->detail.data); return; }
   put(to, text_of(r->program, step->at));

@@ -40,6 +40,11 @@ static int take_flag(struct request *q, const struct flag *table, char **argv) {
   }
   if (!value && !argv[1]) return 0;
   const char *given = value ? value + 1 : argv[1];
+  if (!*given && flag->repeats == ONCE) {
+    // As with runc: none is given. An empty root directory is Python's to explain.
+    q->flags[flag->id] = 0;
+    return flag->id == FLAG_ROOT ? 0 : value ? 1 : 2;
+  }
   if (flag->repeats == VALUES) {
     if (q->n_values == COUNT(q->values)) fail("--%s: found more than %d of such flags", flag->name, (int)COUNT(q->values));
     q->values[q->n_values].flag = flag->id;
@@ -57,8 +62,9 @@ int parse_command_line(struct request *q, char **argv) {
     if (!took) return 0;
     argv += took;
   }
-  const char *format = q->flags[FLAG_LOG_FORMAT];
+  const char *format = q->flags[FLAG_LOG_FORMAT], *level = q->flags[FLAG_LOG_LEVEL];
   if (format && strcmp(format, "text") && strcmp(format, "json")) return 0;
+  if (level && strcmp(level, "error") && strcmp(level, "warning") && strcmp(level, "debug")) return 0;
   if (!*argv) return 0;
   const struct verb *verb = native_verbs;
   while (verb->name && strcmp(verb->name, *argv)) verb++;

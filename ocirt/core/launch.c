@@ -216,9 +216,30 @@ static void complete(struct request *q) {
     q->flags[FLAG_ROOT] = root.data;
     at += root.used + 1;
   }
+  const char *log = q->flags[FLAG_LOG];
+  if (log && !strncmp(log, "file:", 5)) q->flags[FLAG_LOG] = log + 5;
   if ((q->verb <= VERB_RUN || q->verb == VERB_RESTORE) && !q->flags[FLAG_BUNDLE]) q->flags[FLAG_BUNDLE] = ".";
   for (unsigned i = 0; i < COUNT(paths); i++)
-    if (q->flags[paths[i]]) q->flags[paths[i]] = absolute(q->flags[paths[i]], &at, store + sizeof store);
+    if (q->flags[paths[i]] && (paths[i] != FLAG_LOG || log_is_file(q->flags[FLAG_LOG])))
+      q->flags[paths[i]] = absolute(q->flags[paths[i]], &at, store + sizeof store);
+}
+
+static int has_value(const struct request *q, unsigned flag, const char *value) {
+  return q->flags[flag] && !strcmp(q->flags[flag], value);
+}
+
+static void set_log(const struct request *q) {
+  int is_exec = q->verb == VERB_EXEC;
+  logging = (struct log){
+    .path = q->flags[FLAG_LOG],
+    .json = has_value(q, FLAG_LOG_FORMAT, "json"),
+    .debug = q->flags[FLAG_DEBUG] || has_value(q, FLAG_LOG_LEVEL, "debug"),
+    .only_errors = has_value(q, FLAG_LOG_LEVEL, "error"),
+    .prefix = is_exec ? "exec failed: " : 0,
+    .status = is_exec ? 255 : 1,
+    .reader = -1,
+  };
+  log_check();
 }
 
 // `@program=PROGRAM,MORE` is Python's hand-over: the number before the comma, and after it (config.json; for update the
@@ -346,8 +367,7 @@ int main(int argc, char **argv, char **environment) {
     start_python(&q, "@cli", -1, 0);
   }
   complete(&q);
-  logging = (struct log){q.flags[FLAG_LOG], q.flags[FLAG_LOG_FORMAT] && !strcmp(q.flags[FLAG_LOG_FORMAT], "json"),
-                         q.flags[FLAG_DEBUG] != 0, q.verb == VERB_EXEC ? "exec failed: " : 0, q.verb == VERB_EXEC ? 255 : 1, -1};
+  set_log(&q);
   logging.reader = status_descriptor(&q);
   switch (q.verb) {
     case VERB_UPDATE: if (program >= 0) verb_update(&q, program, config); start_python(&q, "@cli", -1, 0);

@@ -19,7 +19,10 @@ void need_container(struct container *c, struct request *q, int lock, int progra
   int error = container_open(c, lock);
   // `delete --force` asks for the end of it, and has that.
   if (error == -ENOENT && q->flags[FLAG_FORCE]) sys_exit(0);
-  if (error == -ENOENT) fail("container does not exist: %s", c->id);
+  if (error == -ENOENT) {
+    logging.hint = "ocirt list shows the containers under the root directory, which --root names";
+    fail("container does not exist: %s", c->id);
+  }
   if (error < 0) fail("--root %s: lock %s: %e", c->root, c->id, error);
   if (program_fd >= 0) {
     if (program_load(&c->program, program_fd)) fail("the program for %s was compiled by another build", c->id);

@@ -307,5 +307,5 @@ _Noreturn void verb_list(struct request *q) {
   }
   if (!quiet) { if (json) print(shown ? "]\n" : "null\n"); else print_table(&table); }
   flush();
-  sys_exit(0);
+  end_verb(0);
 }

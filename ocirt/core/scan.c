@@ -39,8 +39,8 @@ static int take(struct scanner *s, char sign) {
 
 static void mark(struct scanner *s, char token) { put_bytes(&s->out->structure, &token, 1); }
 
-// One character of UTF-8 at `at`: its length, 0 where it is none.
-static size_t character(const unsigned char *at, const unsigned char *end) {
+size_t utf8_character(const char *text, const char *limit) {
+  const unsigned char *at = (const unsigned char *)text, *end = (const unsigned char *)limit;
   size_t size = *at < 0x80 ? 1 : *at >= 0xc2 && *at < 0xe0 ? 2 : *at >= 0xe0 && *at < 0xf0 ? 3 : *at >= 0xf0 && *at < 0xf5 ? 4 : 0;
   if (!size || (size_t)(end - at) < size) return 0;
   for (size_t i = 1; i < size; i++) if ((at[i] & 0xc0) != 0x80) return 0;
@@ -106,7 +106,7 @@ static int string(struct scanner *s, struct span *span) {
       if (!escape(s, &to)) return 0;
       continue;
     }
-    size_t size = character((const unsigned char *)s->at, (const unsigned char *)s->end);
+    size_t size = utf8_character(s->at, s->end);
     if (!size) return 0;
     if (to) { memcpy(to, s->at, size); to += size; }
     s->at += size;
@@ -277,8 +277,8 @@ static int value(struct scanner *s) {
 }
 
 int is_utf8(const char *text, size_t size) {
-  const unsigned char *at = (const unsigned char *)text, *end = at + size;
-  for (size_t step; at < end; at += step) if (!(step = character(at, end))) return 0;
+  const char *end = text + size;
+  for (size_t step; text < end; text += step) if (!(step = utf8_character(text, end))) return 0;
   return 1;
 }
 

@@ -19,7 +19,7 @@ void verb_start(struct request *q, int program_fd) {
   STATIC_BUFFER(text, LOG_LINE);
   c.notify_host = environment_variable(q, "NOTIFY_SOCKET");
   if (start_container(&c, -1, &text)) { log_error(text.data); sys_exit(1); }
-  sys_exit(0);
+  end_verb(0);
 }
 
 void verb_state(struct request *q, int program_fd) {
@@ -38,7 +38,7 @@ void verb_state(struct request *q, int program_fd) {
   if (out.full) fail("the state of %s is too large", c.id);
   int error = write_all(1, out.data, out.used);
   if (error) fail("standard output: %e", error);
-  sys_exit(0);
+  end_verb(0);
 }
 
 static const char *const signal_names[] = {0, "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV",
@@ -100,14 +100,14 @@ void verb_kill(struct request *q, int program_fd) {
     // Without a cgroup of its own there is only init to be found.
     if (alive && section_first(&c.program, SECTION_SIGNAL) == section_end(&c.program, SECTION_SIGNAL))
       sys_pidfd_signal(c.pidfd, signal);
-    sys_exit(0);
+    end_verb(0);
   }
   if (!alive) fail("container not running: %s is %s", c.id, status);
   int error = sys_pidfd_signal(c.pidfd, signal);
   if (error == -ESRCH) fail("container not running: %s: no such process", c.id);
   if (error < 0) fail("send signal %d to %s: %e", signal, c.id, error);
   if (thaw) run_or_fail(&c, SECTION_RESUME, 0, 0);
-  sys_exit(0);
+  end_verb(0);
 }
 
 void verb_pause(struct request *q, int program_fd) {
@@ -120,7 +120,7 @@ void verb_pause(struct request *q, int program_fd) {
     fail("cannot pause %s: it has no cgroup with a freezer", c.id);
   fault_point();
   run_or_fail(&c, SECTION_PAUSE, 0, 0);
-  sys_exit(0);
+  end_verb(0);
 }
 
 void verb_resume(struct request *q, int program_fd) {
@@ -130,7 +130,7 @@ void verb_resume(struct request *q, int program_fd) {
   const char *status = container_status(&c);
   if (strcmp(status, "paused")) fail("container not paused: %s is %s", c.id, status);
   run_or_fail(&c, SECTION_RESUME, 0, 0);
-  sys_exit(0);
+  end_verb(0);
 }
 
 // Undoes what was done before the step `failed` of the section update: restore has a step for each, the last one first.
@@ -154,7 +154,7 @@ void verb_update(struct request *q, int program_fd, int lock) {
   fault_point();
   run_begin(&r, &c, SECTION_UPDATE);
   int error = run_section(&r, &failed);
-  if (!error) sys_exit(0);
+  if (!error) end_verb(0);
   STATIC_BUFFER(text, LOG_LINE);
   put_failure(&text, &r, failed, error);
   run_begin(&r, &c, SECTION_RESTORE);
@@ -194,5 +194,5 @@ void verb_delete(struct request *q, int program_fd) {
   STATIC_BUFFER(text, LOG_LINE);
   int begun = c.journal && (c.journal->phase != PHASE_CREATING || c.journal->hooks_run);
   if (destroy_container(&c, begun, &text)) { log_error(text.data); sys_exit(1); }
-  sys_exit(0);
+  end_verb(0);
 }

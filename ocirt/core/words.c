@@ -75,7 +75,7 @@ int put_words(struct buffer *to, const struct request *q) {
   // Of a flag whose value is passed on, only that it was given.
   static const unsigned char passed_on[] = {FLAG_BUNDLE, FLAG_ROOT, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
                                             FLAG_UPPER, FLAG_WORK, FLAG_PROCESS, FLAG_CWD, FLAG_APPARMOR, FLAG_PROCESS_LABEL};
-  static const unsigned char ignored[] = {FLAG_LOG, FLAG_LOG_FORMAT, FLAG_DEBUG, FLAG_CONFIG, FLAG_KEEP, FLAG_NO_SUBREAPER,
+  static const unsigned char ignored[] = {FLAG_LOG, FLAG_LOG_FORMAT, FLAG_LOG_LEVEL, FLAG_DEBUG, FLAG_CONFIG, FLAG_KEEP, FLAG_NO_SUBREAPER,
                                           FLAG_STATUS_FD};
   int64_t ids[2];
   put(to, native_verbs[q->verb].name);

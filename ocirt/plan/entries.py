@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Arguments: TypeAlias = list[Json]
     """Of a test: a number where that is asked of one, else strings."""
 
-IGNORED = ("log", "log-format", "debug", "config", "keep", "no-subreaper", "no-cache", "status-fd")
+IGNORED = ("log", "log-format", "log-level", "debug", "config", "keep", "no-subreaper", "no-cache", "status-fd")
 """Flags that no program depends on."""
 PASSED_ON = ("bundle", "root", "console-socket", "pidfd-socket", "pid-file", "upper", "work")
 """Flags whose value a program takes as it comes: only that they are given counts."""

@@ -76,8 +76,8 @@ def _options_of_binds(members: "Members") -> "Iterator[ConfigError]":
 def _unknown_capabilities(members: "Members") -> "Iterator[ConfigError]":
     process = members.get("process")
     sets = process.get("capabilities") if isinstance(process, dict) else None
-    for name in CAPABILITY_SETS if isinstance(sets, dict) else ():
-        names = sets.get(name)
+    for name in CAPABILITY_SETS:
+        names = sets.get(name) if isinstance(sets, dict) else None
         for index, each in enumerate(names if isinstance(names, list) else ()):
             if isinstance(each, str) and each not in BITS:
                 meant = nearest(each, BITS)

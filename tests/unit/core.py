@@ -9,7 +9,7 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
 CORE, BUILT = TREE / "ocirt/core", TREE / "build/meson/ocirt"
-SOURCES = ("cache.c", "words.c", "flags.c", "scan.c", "program.c", "text.c", "log.c", "container.c", "path.c", "dbus.c")
+SOURCES = ("cache.c", "words.c", "flags.c", "scan.c", "program.c", "text.c", "log.c", "channel.c", "container.c", "path.c", "dbus.c")
 CAPACITY = 1 << 22
 
 

@@ -3,11 +3,12 @@
 import json
 import os
 import re
+from socket import AF_UNIX, SOCK_DGRAM, socket
 
 import pytest
 
 from ocirt.errors import HostError
-from ocirt.log import Log, go_quoted, json_quoted
+from ocirt.log import BACKENDS, Log, go_quoted, json_quoted, sentence
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
@@ -73,8 +74,70 @@ def test_a_warning_goes_to_the_file_alone(tmp_path, capfd):
 
 def test_debug_lines_only_with_debug(capfd):
     Log().debug("unseen")
-    Log(debug=True).debug("seen")
+    Log(level="debug").debug("seen")
     assert capfd.readouterr().err.endswith(" level=debug msg=seen\n")
+
+
+def test_no_warnings_where_errors_are_asked_for(capfd):
+    Log(level="error").warning("unseen")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("environment, colours", [
+    ({}, False), ({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+    ({"TERM": "xterm", "NO_COLOR": ""}, True),
+])
+def test_a_sentence_for_a_person(monkeypatch, environment, colours):
+    """no-color.org: NO_COLOR counts where it is not empty."""
+    monkeypatch.setattr("ocirt.log.environ", {name.encode(): value.encode() for name, value in environment.items()})
+    error = HostError("--x", 'the "host"')
+    error.hint = "try y"
+    red, yellow, plain = ("\x1b[1;31m", "\x1b[1;33m", "\x1b[0m") if colours else ("", "", "")
+    assert sentence("error", str(error), error) == f'{red}ocirt:{plain} --x: the "host"\n  try y\n'
+    assert sentence("warning", "careful") == f"{yellow}ocirt:{plain} warning: careful\n"
+
+
+def test_a_sentence_moves_no_cursor(monkeypatch):
+    monkeypatch.setattr("ocirt.log.environ", {})
+    assert sentence("error", "a\x1b[2J\x7f\x9b\r\n\té\udcff") == "ocirt: a\\x1b[2J\\x7f\\x9b\\x0d\n\té\ufffd\n"
+
+
+@pytest.fixture
+def backend(tmp_path, monkeypatch):
+    """What a log of a name gets: its socket is one of the test's own."""
+    with socket(AF_UNIX, SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        listening.settimeout(10)
+        monkeypatch.setattr("ocirt.log.BACKENDS", dict.fromkeys(BACKENDS, str(tmp_path / "socket")))
+        yield listening
+
+
+def test_syslog(backend, capfd):
+    log = Log("syslog:me", "json")
+    log.error("bröken\nthing")
+    assert backend.recv(1000).decode() == f"<11>me[{os.getpid()}]: bröken\nthing"
+    log.warning("careful")
+    assert backend.recv(1000).startswith(b"<12>me[")
+    assert capfd.readouterr().err == "bröken\nthing\n"
+
+
+def test_journald(backend):
+    """The journal's native protocol: a field of any lines has its length before it."""
+    Log("journald:me").error("a\nb")
+    assert backend.recv(1000) == b"PRIORITY=3\nSYSLOG_IDENTIFIER=me\nMESSAGE\n\3\0\0\0\0\0\0\0a\nb\n"
+
+
+def test_a_backend_that_is_not_there(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("ocirt.log.BACKENDS", dict.fromkeys(BACKENDS, str(tmp_path / "none")))
+    with pytest.raises(FileNotFoundError):
+        Log("journald:me").check()
+    Log("journald:me").error("broken")
+    assert capfd.readouterr().err.endswith("level=error msg=broken\n")
+
+
+def test_file_is_a_backend(tmp_path):
+    Log(f"file:{tmp_path}/log").error("broken")
+    assert (tmp_path / "log").read_text().endswith("msg=broken\n")
 
 
 def test_a_file_that_cannot_be_written_does_not_swallow_the_message(tmp_path, capfd):
