@@ -12,7 +12,7 @@ cache: each branch imports what it needs and nothing else (tests/unit/test_impor
 """
 
 import gc
-from _signal import SIG_DFL, SIGINT, SIGPIPE, SIGXFSZ, default_int_handler, getsignal, signal
+from _signal import SIG_DFL, SIGINT, SIGPIPE, default_int_handler, getsignal, signal
 from posix import _exit
 
 from .errors import OcirtError
@@ -64,6 +64,8 @@ def run(words: list[str]) -> int:
         raise OcirtError("this program is started by ocirt, not by hand")
     except OcirtError as error:
         _log(pairs, branch, arguments).error(_PREFIX.get(branch, "") + str(error), error)
+    except MemoryError:
+        _log(pairs, branch, arguments).error("no memory: RLIMIT_DATA, RLIMIT_AS or the memory of the cgroup is too little for Python")
     except Exception as error:
         _report(_log(pairs, branch, arguments), error)
     return 255 if branch == "@exec" else 1
@@ -85,10 +87,9 @@ def split(words: list[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _restore_signals() -> None:
-    """Undo what Python's start does to signals: an executable that we become must not inherit it, and Ctrl-C
-    ends us without a traceback."""
+    """Undo what Python's start does to signals: a pipe without a reader ends a verb that prints, and Ctrl-C ends it without a
+    traceback. SIGXFSZ stays ignored: a write beyond RLIMIT_FSIZE is an error."""
     signal(SIGPIPE, SIG_DFL)
-    signal(SIGXFSZ, SIG_DFL)
     if getsignal(SIGINT) is default_int_handler:
         signal(SIGINT, SIG_DFL)
 

@@ -217,5 +217,11 @@ def _write(fd: int, text: str) -> None:
 
 
 def _write_bytes(fd: int, data: bytes) -> None:
+    """Write what can be written: where standard error takes nothing there is nobody left to be told, but by the exit status."""
     while data:
-        data = data[write(fd, data):]
+        try:
+            data = data[write(fd, data):]
+        except OSError:
+            if fd != 2:
+                raise
+            return

@@ -81,15 +81,21 @@ def read_all(fd: int) -> bytes:
 
 
 def hand_over(program: bytes) -> int:
-    """A sealed memfd with the bytes ``program``, inherited over exec."""
+    """A sealed memfd with the bytes ``program``, inherited over exec.
+
+    :raises OcirtError: it takes no more.
+    """
     try:
         # Since Linux 6.3 it must say that it is not to be executed where the sysctl vm.memfd_noexec is 2.
         fd = posix.memfd_create("ocirt-program", MFD_NOEXEC_SEAL)
     except OSError:
         fd = posix.memfd_create("ocirt-program", posix.MFD_ALLOW_SEALING)
     rest = memoryview(program)
-    while rest:
-        rest = rest[posix.write(fd, rest):]
+    try:
+        while rest:
+            rest = rest[posix.write(fd, rest):]
+    except OSError as error:
+        raise OcirtError(f"hand the program over in a memfd: {reason(error)} (RLIMIT_FSIZE, or the memory of the cgroup)") from None
     fcntl(fd, F_ADD_SEALS, SEALS)
     return fd
 

@@ -12,7 +12,7 @@ from . import crun, devices, hooks, notify, paths, sysctl
 from .beside import Beside
 from .mounts import Mounts
 from .namespaces import Namespaces
-from .process import Process, check_terminal
+from .process import Process, check_terminal, every_cpu
 from .rootfs import Rootfs
 from .seccomp import Seccomp
 
@@ -55,12 +55,13 @@ def compile(config: "Config", request: "Request", host: "Host") -> Plan:
     filters = Seccomp(config, config.process.no_new_privileges, host, plan) if process else None
 
     plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, beside, process, filters, network, rdt)
-    score, stage = process.oom_score() if process else [], namespaces.stage(cgroup.wait())
+    score, stage = every_cpu() + (process.oom_score() if process else []), namespaces.stage(cgroup.wait())
     plan.sections["stage"] = score + stage if stage else []
     plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, beside, process, filters)
     if process and filters:
         plan.sections["starting"] = notify.listen(request)
-        plan.sections["begin"] = [*hooks.run(config.hooks, "start_container"),
+        plan.sections["begin"] = [*([] if filters.is_early else process.restore_limits()),
+                                  *hooks.run(config.hooks, "start_container"),
                                   *(filters.load() if filters.late else []), *process.execute()]
     plan.sections["started"] = hooks.run(config.hooks, "poststart") + (notify.relay(request) if process else [])
     later(config, request, plan, rootfs, cgroup, rdt)
@@ -145,7 +146,7 @@ def _init(config: "Config", host: "Host", score: "list[Step]", namespaces: Names
     steps += rootfs.enter(mounts.finish() + rootfs.finish() + namespaces.names() + sysctl.write(config.linux, namespaces)
                           + paths.restrict(config.linux))
     if process and filters:
-        steps += process.become([] if filters.late else filters.load(), keep=filters.register)
+        steps += process.become(filters.load() if filters.is_early else [], keep=filters.register)
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 
 

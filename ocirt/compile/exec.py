@@ -13,14 +13,14 @@ from ..plan.steps import (EVENTS, NONE, AssertRunning, BecomeRoot, EnterRoot, Jo
                           WritePidFile)
 from . import bits, state
 from .namespaces import MAPPINGS, TIME, Namespaces
-from .process import LINUX, Process, check_terminal
+from .process import LINUX, Process, check_terminal, every_cpu
 from .rootfs import Rootfs
 from .seccomp import Seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..cgroups import Driver
-    from ..model.config import Config
+    from ..model.config import Config, ExecCpuAffinity
     from ..model.exec import ExecRequest
     from ..model.host import Host
     from ..model.json import Members
@@ -55,15 +55,15 @@ def compile(config: "Config", container: "Request", own: "Members | None", reque
 
     plan.sections["host"] = _host(request, plan, cgroup, process, filters, root)
     plan.sections["stage"] = [
-        *process.oom_score(), *_open_proc(asked), *_affinity(affinity.initial), SetDumpable("not dumpable", "", value=0),
+        *process.oom_score(), *_open_proc(asked), *_initial_affinity(affinity), SetDumpable("not dumpable", "", value=0),
         *_join(namespaces, container), Spawn("exec", "", section="init", flags=0)]
     # From ready on what fails is still reported, and what succeeds too: by execve, which closes the socket.
     plan.sections["init"] = [
         *cgroup.join(), AssertRunning("exec", ""), *_affinity(affinity.final), *_become_root(namespaces),
         EnterRoot("exec", "", fd=root), *namespaces.keyring(), *filters.wait(), *process.terminal(device=0),
         Send("exec", "", event=EVENTS.index("ready")), Receive("exec", "", event=EVENTS.index("committed")),
-        *process.become([] if filters.late else filters.load(), keep=filters.register),
-        *(filters.load() if filters.late else []), *process.execute()]
+        *process.become(filters.load() if filters.is_early else [], keep=filters.register),
+        *([] if filters.is_early else process.restore_limits() + filters.load()), *process.execute()]
     if filters.register != NONE:  # the agent is told the container's state
         rootfs = Rootfs(config, container, plan, namespaces)
         plan.sections["state"] = [state(config, container, plan, rootfs, cgroup)]
@@ -109,6 +109,12 @@ def _become_root(namespaces: Namespaces) -> "list[Step]":
 def _open_proc(asked: ExecProcess) -> "list[Step]":
     """Labels are written through the caller's procfs: what lies at /proc in the container is the container's to say."""
     return [OpenProc("exec", "")] if asked.has("apparmorProfile") or asked.has("selinuxLabel") else []
+
+
+def _initial_affinity(affinity: "ExecCpuAffinity") -> "list[Step]":
+    """The CPUs before the container's cgroups are joined: those that were asked for. Without any affinity the caller's is undone."""
+    asked = [cpus for cpus in (affinity.initial, affinity.final) if cpus is not None and not cpus.is_empty()]
+    return _affinity(affinity.initial) if asked else every_cpu()
 
 
 def _affinity(cpus: "Text | None") -> "list[Step]":

@@ -3,7 +3,7 @@
 from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, quote
 from ..plan.steps import (NONE, ChangeDirectory, CloseDescriptors, Exec, FindExecutable, MakeConsole, MakeDirectory,
-                          OpenSocket, SetNoNewPrivileges, SetOomScore, SetRlimit, SetUmask, SetUser)
+                          OpenSocket, ResetAffinity, RestoreOpenFiles, SetNoNewPrivileges, SetOomScore, SetRlimit, SetUmask, SetUser)
 from . import crun, notify
 from .capabilities import Capabilities
 
@@ -37,6 +37,12 @@ def check_terminal(terminal: bool, request: "Request") -> None:
     if request.console_socket is not None and not (terminal and request.is_detached):
         raise RequestError("--console-socket: found a socket, expected none: cannot use console socket if ocirt will "
                            "not detach or allocate tty")
+
+
+def every_cpu() -> "list[Step]":
+    """The step of the first child that undoes the caller's CPU affinity, which was meant for the caller: the container's CPUs are
+    those of its cpuset. As runc since 1.3.1, and crun."""
+    return [ResetAffinity("create", "runtime.md#create")]
 
 
 class Process:
@@ -132,7 +138,9 @@ class Process:
             steps.append(SetUmask(user.umask.path, USER, mask=user.umask))
         steps += [ChangeDirectory("process.cwd", SPEC, path=self.cwd),
                   FindExecutable("process.args", SPEC, args=self.args, env=self.env)]
-        return [*steps, *privileged, *self.capabilities.set()] if privileged else steps
+        if not privileged:
+            return steps
+        return [*steps, *self.restore_limits(), *privileged, *self.capabilities.set()]
 
     def _rlimits(self) -> "list[Step]":
         steps: list[Step] = []
@@ -147,7 +155,13 @@ class Process:
             seen.add(name)
             steps.append(SetRlimit(limit.path, POSIX, resource=RESOURCES.index(resource), soft=limit.soft,
                                    hard=limit.hard, name=name))
+        self._limits_files = "RLIMIT_NOFILE" in seen
         return steps
+
+    def restore_limits(self) -> "list[Step]":
+        """The step that gives the process the caller's RLIMIT_NOFILE, unless it has one of its own. It comes as late as can be: this
+        process opens files until then. :meth:`become` has it where a filter that is loaded there may forbid it later."""
+        return [] if self._limits_files else [RestoreOpenFiles("process.rlimits", POSIX)]
 
     def execute(self) -> "list[Step]":
         """The step that begins the program."""

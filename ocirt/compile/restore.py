@@ -14,7 +14,7 @@ from . import check_annotations, hooks, later, rdt_of
 from .mounts import SPEC as MOUNTS
 from .mounts import Mounts
 from .namespaces import MOUNT, NETWORK, Namespaces
-from .process import Process, check_terminal
+from .process import Process, check_terminal, every_cpu
 from .rootfs import Rootfs
 from .seccomp import Seccomp
 
@@ -66,7 +66,7 @@ class Restored:
         if request.pid_file is not None:
             plan.host.append(WritePidFile("--pid-file", "", path=request.text("pid-file", plan.trace)))
         plan.sections["stage"] = [
-            *cgroup.wait(), *cgroup.join(), *self.rootfs.open(), PlaceCriuRoot("root.path", "", path=root), *self._points(),
+            *cgroup.wait(), *cgroup.join(), *every_cpu(), *self.rootfs.open(), PlaceCriuRoot("root.path", "", path=root), *self._points(),
             ExecCriu("--criu", "", **criu)]
         if self.namespaces.new & NETWORK:  # of which criu restores no device
             plan.sections["entered"] = [JoinContainer("linux.namespaces", "", flags=NETWORK), LoopbackUp("linux.namespaces", "")]

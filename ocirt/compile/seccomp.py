@@ -122,6 +122,11 @@ class Seccomp:
         return [Receive(AT_PATH, STATE, event=EVENTS.index("known"))]
 
     @property
+    def is_early(self) -> bool:
+        """Is there a filter that is loaded before the capabilities go?"""
+        return self.filter is not None and not self.late
+
+    @property
     def _is_told(self) -> bool:
         """Will the pid be known by the time the profile is loaded? It is once the container is created."""
         return self.late and not self.added

@@ -56,6 +56,19 @@ int parse_number(const char *text, int64_t *number);             // whole text, 
 int write_all(int fd, const char *data, size_t size);            // 0 or negative errno
 long read_file(int dir, const char *path, char *data, size_t size);  // bytes read, NUL added; or negative errno
 
+// ---- caller.c: what this process was started with; written once, before anything else ----
+
+struct limit { uint64_t soft, hard; };
+struct caller {
+  struct limit files;         // RLIMIT_NOFILE: the runtime's own soft limit is raised
+  char **environment;
+};
+extern struct caller caller;
+void set_up_process(char **environment);
+int restore_open_files(void);                  // the caller's limit again: 0 or negative errno
+void need_memory_for_python(void);             // or the end of this process, with an error that names the limit
+char **environment_for_python(void);           // the caller's, and what the executable that Python becomes needs besides
+
 // ---- log.c ----
 
 // `prefix` is put before an error (null: nothing), `status` is the exit status of one, `reader` the descriptor of
@@ -270,6 +283,7 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const st
              const char *status);
 void reset_signals(void);                                    // what the caller ignores, or catches, is as by default again
 void reset_harmless_signals(void);                           // but for those that would end the process
+void set_signals(uint64_t which, void (*handler)(int));       // bit 0 is signal 1
 void unblock_signals(void);                                  // all of them: what a program begins with
 int killed_at_birth(struct run *r);                          // and made ready for doing the Spawn again
 

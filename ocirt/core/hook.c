@@ -22,6 +22,7 @@ void put_output(struct buffer *to, int output) {
 static _Noreturn void execute(struct command *c, int output) {
   reset_signals();
   unblock_signals();
+  if (c->of_caller) restore_open_files();
   sys0(SYS_setsid);
   if (c->cwd) sys_chdir(c->cwd);
   if (sys_dup3(c->input, 0, 0) < 0 || sys_dup3(output, 1, 0) < 0 || sys_dup3(output, 2, 0) < 0) sys_exit(127);
@@ -65,7 +66,8 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
 int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
              const char *status) {
   const char *bare[] = {path, 0};
-  struct command command = {.path = path, .args = args->count ? args->items : bare, .env = env->items, .timeout = timeout};
+  struct command command = {.path = path, .args = args->count ? args->items : bare, .env = env->items, .timeout = timeout,
+                            .of_caller = r->section != SECTION_BEGIN};
   struct outcome outcome;
   // A memfd, not a pipe: a state of any size fits, and a hook that does not read it cannot hold us up.
   command.input = sys_data_memfd("state");

@@ -39,7 +39,7 @@ int do_write_proc(struct run *r, const struct step_write_proc *s) {
 }
 
 int do_set_rlimit(struct run *r, const struct step_set_rlimit *s) {
-  struct { uint64_t soft, hard; } limit = {s->soft, s->hard};
+  struct limit limit = {s->soft, s->hard};
   int error = (int)sys4(SYS_prlimit64, 0, s->resource, &limit, 0);
   return error < 0 ? failing(r, "prlimit", error) : 0;
 }
@@ -112,9 +112,9 @@ static int setgroups_is_denied(struct run *r) {
 }
 
 int do_set_user(struct run *r, const struct step_set_user *s) {
-  static SELDOM uint32_t groups[65536];
   const struct texts *texts = TEXTS(groups);
-  if (texts->count > COUNT(groups)) return failing(r, "setgroups", -EINVAL);
+  uint32_t *groups = more_memory((texts->count + 1) * sizeof *groups);
+  if (!groups) return failing(r, "mmap", -ENOMEM);
   for (uint32_t i = 0; i < texts->count; i++) {
     int64_t group;
     if (parse_number(texts->items[i], &group)) return failing(r, "setgroups", -EINVAL);
@@ -201,7 +201,9 @@ int do_close_descriptors(struct run *r, const struct step_close_descriptors *s) 
 
 // ---- the program ----
 
-static char executable[4096], home[4096];  // what FindExecutable found for Exec; home: empty, or the variable
+// What FindExecutable has made ready for Exec: a filter may forbid it later. `home` is empty, or the variable.
+static char executable[4096], home[4096];
+static const char *const *environment;
 
 // The last entry of `env` that sets `name` (which ends with '='), as setenv in order would leave it.
 static const char *variable(const struct texts *env, const char *name) {
@@ -244,6 +246,30 @@ static void find_home(struct run *r, struct buffer *to) {
   put(to, "/");
 }
 
+static uint32_t hash_of_name(const char *variable) {
+  uint32_t hash = 0x811c9dc5;  // FNV-1a
+  while (*variable && *variable != '=') hash = (hash ^ (unsigned char)*variable++) * 0x01000193;
+  return hash;
+}
+
+// The environment of the program: of entries for one variable the last, as setenv in order would leave it, and HOME.
+static const char *const *make_environment(const struct texts *env) {
+  const char **all = more_memory((env->count + 2) * sizeof *all);
+  uint32_t *hashes = more_memory((env->count + 1) * sizeof *hashes);
+  if (!all || !hashes) return 0;
+  for (uint32_t i = 0; i < env->count; i++) hashes[i] = hash_of_name(env->items[i]);
+  uint32_t used = 0;
+  for (uint32_t i = 0; i < env->count; i++) {
+    size_t length = strcspn(env->items[i], "=");
+    int again = 0;
+    for (uint32_t k = i + 1; k < env->count && !again; k++)
+      again = hashes[i] == hashes[k] && !strncmp(env->items[i], env->items[k], length) && strcspn(env->items[k], "=") == length;
+    if (!again) all[used++] = env->items[i];
+  }
+  if (*home) all[used++] = home;
+  return all;
+}
+
 int do_find_executable(struct run *r, const struct step_find_executable *s) {
   const char *name = TEXTS(args)->items[0];
   int error = -ENOENT, denied = 0;
@@ -266,7 +292,8 @@ int do_find_executable(struct run *r, const struct step_find_executable *s) {
   if (!error) {
     struct buffer to = {home, sizeof home, 0, 0};
     if (!variable(TEXTS(env), "HOME=")) find_home(r, &to);
-    return 0;
+    environment = make_environment(TEXTS(env));
+    return environment ? 0 : failing(r, "mmap", -ENOMEM);
   }
   put(&r->detail, text_of(r->program, s->head.at));
   put(&r->detail, ": exec: "); put_json(&r->detail, name); put(&r->detail, ": ");
@@ -278,33 +305,8 @@ int do_find_executable(struct run *r, const struct step_find_executable *s) {
   return failing(r, "", error);
 }
 
-static uint32_t hash_of_name(const char *variable) {
-  uint32_t hash = 0x811c9dc5;  // FNV-1a
-  while (*variable && *variable != '=') hash = (hash ^ (unsigned char)*variable++) * 0x01000193;
-  return hash;
-}
-
-// The environment of the program: of entries for one variable the last, as setenv in order would leave it, and HOME.
-static const char *const *make_environment(const struct texts *env) {
-  static SELDOM const char *all[65536];
-  static uint32_t hashes[COUNT(all)];
-  if (env->count + 2 > COUNT(all)) return env->items;  // more than execve takes
-  for (uint32_t i = 0; i < env->count; i++) hashes[i] = hash_of_name(env->items[i]);
-  uint32_t used = 0;
-  for (uint32_t i = 0; i < env->count; i++) {
-    size_t length = strcspn(env->items[i], "=");
-    int again = 0;
-    for (uint32_t k = i + 1; k < env->count && !again; k++)
-      again = hashes[i] == hashes[k] && !strncmp(env->items[i], env->items[k], length) && strcspn(env->items[k], "=") == length;
-    if (!again) all[used++] = env->items[i];
-  }
-  if (*home) all[used++] = home;
-  return all;
-}
-
 int do_exec(struct run *r, const struct step_exec *s) {
   const struct texts *args = TEXTS(args);
-  const char *const *environment = make_environment(TEXTS(env));
   unsigned first = 3 + (unsigned)s->preserve;
   for (unsigned fd = 3; fd < first; fd++) sys_fcntl((int)fd, F_SETFD, 0);
   sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);

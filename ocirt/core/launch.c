@@ -86,49 +86,51 @@ static void add_number(struct words *w, const char *key, int number) {
 }
 
 _Noreturn void start_python(struct request *q, const char *branch, int config_fd, const struct place *place) {
-  static SELDOM const char *argv[1 << 17];
-  static SELDOM struct words words;
-  const char *script, *interpreter;
-  words.buffer = (struct buffer){words.text, sizeof words.text, 0, 0};
+  enum { MOST_WORDS = 1 << 17 };
+  const char *script, *interpreter, **argv = more_memory(MOST_WORDS * sizeof *argv);
+  struct words *words = more_memory(sizeof *words);
+  need_memory_for_python();
+  if (!argv || !words) fail("no memory for the command line of Python");
+  words->buffer = (struct buffer){words->text, sizeof words->text, 0, 0};
   int error = find_python(&interpreter, &script);
   if (error) fail("%s: %e (it belongs beside the executable %s)", script, error, own_path);
   if (!interpreter) fail("%s: its first line names no interpreter", script);
   int self = own_file >= 0 ? own_file : sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
   sys_fcntl(self, F_SETFD, 0);
-  add_number(&words, "self", self);
+  add_number(words, "self", self);
   if (config_fd >= 0) {
     sys_fcntl(config_fd, F_SETFD, 0);
-    add_number(&words, "config", config_fd);
+    add_number(words, "config", config_fd);
   }
   if (strcmp(branch, "@cli")) {
-    add_word(&words, "verb", native_verbs[q->verb].name);
-    add_word(&words, "id", q->arguments[0]);
-    if (place && *place->path) { add_word(&words, "cache", place->path); add_word(&words, "cache-key", place->key); }
+    add_word(words, "verb", native_verbs[q->verb].name);
+    add_word(words, "id", q->arguments[0]);
+    if (place && *place->path) { add_word(words, "cache", place->path); add_word(words, "cache-key", place->key); }
     const char *notify = q->verb == VERB_EXEC ? 0 : environment_variable(q, "NOTIFY_SOCKET");
-    if (notify && *notify) add_word(&words, "notify-socket", notify);
-    if (runtime_directory(q)) add_word(&words, "runtime-dir", runtime_directory(q));
-    if (q->verb != VERB_EXEC && listen_fds(q)) add_number(&words, "listen-fds", listen_fds(q));
+    if (notify && *notify) add_word(words, "notify-socket", notify);
+    if (runtime_directory(q)) add_word(words, "runtime-dir", runtime_directory(q));
+    if (q->verb != VERB_EXEC && listen_fds(q)) add_number(words, "listen-fds", listen_fds(q));
     for (unsigned flag = 0; flag < FLAG_COUNT; flag++)
-      if (q->flags[flag] && flag != FLAG_CONFIG) add_word(&words, flag_names[flag], q->flags[flag]);
+      if (q->flags[flag] && flag != FLAG_CONFIG) add_word(words, flag_names[flag], q->flags[flag]);
     for (unsigned i = 0, seen[FLAG_COUNT] = {0}; i < q->n_values; i++) {
       BUFFER(key, 64);
       put(&key, flag_names[q->values[i].flag]); put(&key, "."); put_number(&key, seen[q->values[i].flag]++);
-      add_word(&words, key.data, q->values[i].value);
+      add_word(words, key.data, q->values[i].value);
     }
     int count = 0;
     for (char **word = q->command; word && *word; word++) count++;
-    if (q->command) add_number(&words, "command", count);
+    if (q->command) add_number(words, "command", count);
   }
   unsigned count = 0;
   argv[count++] = interpreter; argv[count++] = "-I"; argv[count++] = "-S";
   // Paths are bytes in whatever locale the caller has; UTF-8 with escapes takes them all.
   argv[count++] = "-X"; argv[count++] = "utf8"; argv[count++] = script; argv[count++] = branch;
-  for (unsigned i = 0; i < words.count; i++) argv[count++] = words.items[i];
+  for (unsigned i = 0; i < words->count; i++) argv[count++] = words->items[i];
   argv[count++] = "--";
   argv[count++] = own_path;
-  for (char **word = q->argv + 1; *word && count < COUNT(argv) - 1; word++) argv[count++] = *word;
-  if (words.buffer.full || count == COUNT(argv) - 1) fail("the command line is too long");
-  error = (int)sys3(SYS_execve, interpreter, argv, q->environment);
+  for (char **word = q->argv + 1; *word && count < MOST_WORDS - 1; word++) argv[count++] = *word;
+  if (words->buffer.full || count == MOST_WORDS - 1) fail("the command line is too long");
+  error = (int)sys3(SYS_execve, interpreter, argv, environment_for_python());
   fail("Python interpreter %s (first line of %s): %e", interpreter, script, error);
 }
 
@@ -350,8 +352,7 @@ int main(int argc, char **argv, char **environment) {
   struct bytes bytes;
   int program = -1, config = -1;
   (void)argc;
-  for (int fd = 0; fd < 3; fd++)
-    if (sys_fcntl(fd, F_SETFD, 0) < 0 && sys_open(AT_FDCWD, "/dev/null", O_RDWR, 0) == fd) sys_fcntl(fd, F_SETFD, 0);
+  set_up_process(environment);
   q.environment = environment;
   called_as(argv[0]);
   if (argv[1] && !strncmp(argv[1], "@program=", 9)) {

@@ -29,7 +29,7 @@ struct kernel_sigaction { void (*handler)(int); unsigned long flags; void (*rest
 
 __attribute__((naked)) static void restore(void) { __asm__("mov $15, %eax\n\tsyscall"); }  // rt_sigreturn
 
-static void set_signals(uint64_t which, void (*handler)(int)) {
+void set_signals(uint64_t which, void (*handler)(int)) {
   struct kernel_sigaction action = {.handler = handler, .flags = handler ? 0x04000000 /* SA_RESTORER */ : 0, .restorer = handler ? restore : 0};
   for (int signal = 1; signal <= 64; signal++)
     if (which >> (signal - 1) & 1) sys4(SYS_rt_sigaction, signal, &action, 0, 8);

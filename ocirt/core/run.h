@@ -21,6 +21,7 @@ struct command {
   const char *path, *cwd;
   const char *const *args, *const *env;
   int input, fds[6], n_fds;
+  int of_caller;                                        // it gets the caller's limit of open files, not the runtime's
   int64_t timeout;                                      // seconds, 0: none
   int (*prepare)(struct command *command);
 };

@@ -123,6 +123,7 @@ static int readonly_mount(void) {
 static void execute_sealed(int self, char **argv, char **environment) {
   int copy = sealed_copy(self);
   argv[0] = own_path;
+  restore_open_files();  // what is executed raises it again
   if (copy >= 0) sys5(SYS_execveat, copy, "", argv, environment, AT_EMPTY_PATH);
   int mount = readonly_mount();
   int error = mount < 0 ? mount : (int)sys5(SYS_execveat, mount, "", argv, environment, AT_EMPTY_PATH);

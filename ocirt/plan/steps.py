@@ -613,6 +613,13 @@ class SetAffinity(Step):
     sentence = "set the CPU affinity"
 
 
+class ResetAffinity(Step):
+    """sched_setaffinity(2) of this process to every CPU, of which the kernel leaves those of the cpuset. Where it is forbidden the
+    affinity stays as it is."""
+    fields = {}
+    sentence = "reset the CPU affinity"
+
+
 class Unshare(Step):
     """unshare(2) ``flags``."""
     fields = {"flags": "number"}
@@ -857,6 +864,12 @@ class SetRlimit(Step):
     """prlimit; ``soft`` and ``hard`` as 64-bit patterns (-1 is no limit)."""
     fields = {"resource": "number", "soft": "number", "hard": "number", "name": "text"}
     sentence = "set {name}"
+
+
+class RestoreOpenFiles(Step):
+    """Give this process the soft RLIMIT_NOFILE that the runtime was started with, and has raised for itself."""
+    fields = {}
+    sentence = "restore the caller's RLIMIT_NOFILE"
 
 
 class SetScheduler(Step):

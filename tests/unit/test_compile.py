@@ -71,15 +71,16 @@ def test_init_section_up_to_the_root(spec):
         ("OpenFilesystem", {"fd": 21, "fstype": "sysfs", "source": "sysfs", "target": "/sys", "options": []}),
         ("Send", {"event": UNSHARED, "first": 18, "count": 4}),
         ("Receive", {"event": PLACED, "first": 0, "count": 9})]
-    assert rows[7:21] == [
+    assert rows[7:22] == [
         *[("JoinCgroup", {"fd": fd}) for fd in range(9)],
+        ("ResetAffinity", {}),
         ("SetDumpable", {"value": 0}),
         ("NewKeyring", {"name": "_ses.c1"}),
         ("Receive", {"event": OPENED, "first": 10, "count": 7}),
         ("SetPropagation", {"propagation": 1 << 19, "recursive": 1}),
         ("OpenRootfs", {"path": "/bundle/rootfs", "tree": 10}),
     ]
-    assert rows[21:29] == [
+    assert rows[22:30] == [
         ("Mount", {"fstype": "proc", "source": "proc", "target": "/proc", "mount": 11}),
         ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/dev", "options": ["mode=755", "size=65536k"],
                    "set": 0x22, "mount": 12}),
@@ -95,7 +96,7 @@ def test_init_section_up_to_the_root(spec):
 
 
 def test_init_section_from_devices_to_the_program(spec):
-    rows = shown(spec, "init")[29:]
+    rows = shown(spec, "init")[30:]
     assert [name for name, _ in rows[:6]] == ["MakeNode"] * 6
     assert rows[0] == ("MakeNode", {"path": "/dev/null", "kind": 0o020000, "major": 1, "minor": 3, "mode": 0o666})
     assert [(fields["path"], fields["to"]) for _, fields in rows[6:12]] == [

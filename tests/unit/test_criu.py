@@ -138,7 +138,7 @@ def plan(members, on=None, **words):
 def test_the_steps():
     made = plan(config(hooks={"createRuntime": [{"path": "/hook"}], "poststart": [{"path": "/hook"}]}), pid_file="/pid")
     assert names(made, "host") == ["Spawn", "RestoreProcesses", "WritePidFile"]
-    assert names(made, "stage") == ["SetPropagation", "OpenRootfs", "PlaceCriuRoot", "ExecCriu"]
+    assert names(made, "stage") == ["ResetAffinity", "SetPropagation", "OpenRootfs", "PlaceCriuRoot", "ExecCriu"]
     assert names(made, "namespaces") == ["RunHook"] and not (made.init or made.begin or made.started or made.restored)
     (spawn,), (criu,) = steps(made, "host", "Spawn"), steps(made, "stage", "ExecCriu")
     assert (spawn.section, spawn.flags) == ("stage", 0x20000) and values(criu) == CRIU

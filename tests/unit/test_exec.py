@@ -49,10 +49,11 @@ def last(made, section, kind):
 def test_the_whole():
     made = plan(on=host())
     assert names(made, "host") == ["AssertThawed", *["OpenCgroup"] * 10, "Spawn", "Receive", "Receive", "Release"]
-    assert names(made, "stage") == ["SetDumpable", "JoinContainer", "Spawn"]
+    assert names(made, "stage") == ["ResetAffinity", "SetDumpable", "JoinContainer", "Spawn"]
     assert names(made, "init") == [
         *["JoinCgroup"] * 9, "AssertRunning", "EnterRoot", "NewKeyring", "Send", "Receive", "CloseDescriptors",
-        "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "ChangeDirectory", "FindExecutable", "Exec"]
+        "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "ChangeDirectory", "FindExecutable",
+        "RestoreOpenFiles", "Exec"]
     assert all(not made.sections[name] for name in ("starting", "begin", "started", "signal", "delete"))
     assert names(made, "state") == ["TellOomKills"]
 
@@ -339,7 +340,7 @@ def test_the_containers_seccomp_filter_holds():
     order = names(made, "init")
     assert order[order.index("LoadSeccomp"):] == ["LoadSeccomp", "SetCapabilities", "Exec"]
     order = names(plan(config(linux__seccomp=SECCOMP), own=FILE | {"noNewPrivileges": True}), "init")
-    assert order[-3:] == ["FindExecutable", "LoadSeccomp", "Exec"]
+    assert order[-3:] == ["RestoreOpenFiles", "LoadSeccomp", "Exec"]
 
 
 @pytest.mark.parametrize("late", [True, False])

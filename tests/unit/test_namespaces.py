@@ -54,7 +54,7 @@ def test_joined_ones_are_entered_by_the_stage():
     assert shown(made, "host", "Spawn", "Receive")[:2] == [
         ("Spawn", {"section": "stage", "flags": 0}), ("Receive", {"event": SPAWNED})]
     assert shown(made, "stage") == [
-        ("SetDumpable", {"value": 0}),
+        ("ResetAffinity", {}), ("SetDumpable", {"value": 0}),
         ("JoinNamespace", {"fd": 1, "kind": FLAGS["network"]}),
         ("JoinNamespace", {"fd": 2, "kind": FLAGS["ipc"]}),
         ("JoinNamespace", {"fd": 0, "kind": FLAGS["mount"]}),
@@ -66,7 +66,7 @@ def test_joined_ones_are_entered_by_the_stage():
 def test_with_a_joined_user_namespace_the_others_are_tried_before_and_after():
     made = plan(spaces("user=/ns/u", "network=/ns/n", "mount"))
     assert shown(made, "stage") == [
-        ("SetDumpable", {"value": 0}),
+        ("ResetAffinity", {}), ("SetDumpable", {"value": 0}),
         ("JoinNamespace", {"fd": 1, "kind": FLAGS["network"], "early": 1}),
         ("JoinNamespace", {"fd": 0, "kind": FLAGS["user"]}),
         ("JoinNamespace", {"fd": 1, "kind": FLAGS["network"]}),
@@ -89,7 +89,7 @@ def test_root_writes_the_maps_itself():
         ("WriteIdMap", {"file": "uid_map", "map": "0 100000 65536\n"}),
         ("WriteIdMap", {"file": "gid_map", "map": "0 100000 65536\n65536 7 1\n"}),
         ("Send", {"event": MAPPED})]
-    assert shown(made, "init")[:4] == [("SetDumpable", {"value": 0}), ("Receive", {"event": MAPPED}),
+    assert shown(made, "init")[1:5] == [("SetDumpable", {"value": 0}), ("Receive", {"event": MAPPED}),
                                        ("BecomeRoot", {}), ("SetDumpable", {"value": 0})]
     assert [step.at for step in steps(made, "host", "WriteIdMap")] == ["linux.uidMappings", "linux.gidMappings"]
 
@@ -108,7 +108,7 @@ def test_without_privileges_helpers_write_the_maps():
     assert [fields["helper"] for _, fields in shown(made, "host", "WriteIdMap")] == ["newuidmap", "newgidmap"]
     assert "DenySetgroups" not in names(made, "host")
     # Whoever may map the ids of a process may not, once that is not dumpable.
-    assert names(made, "init")[:3] == ["Receive", "BecomeRoot", "SetDumpable"]
+    assert names(made, "init")[1:4] == ["Receive", "BecomeRoot", "SetDumpable"]
     assert shown(made, "init", "SetUser") == [("SetUser", {"uid": 0, "gid": 0, "groups": []})]
 
 
@@ -163,20 +163,20 @@ OFFSETS = {"monotonic": {"secs": -5, "nanosecs": 7}, "boottime": {"secs": 100}}
 def test_time_offsets_are_set_by_the_stage():
     made = plan(spaces("mount", "time", linux__timeOffsets=OFFSETS))
     assert shown(made, "stage") == [
-        ("SetDumpable", {"value": 0}), ("Unshare", {"flags": FLAGS["time"]}),
+        ("ResetAffinity", {}), ("SetDumpable", {"value": 0}), ("Unshare", {"flags": FLAGS["time"]}),
         ("WriteTimeOffsets", {"offsets": "monotonic -5 7\nboottime 100 0\n"}),
         ("Spawn", {"section": "init", "flags": FLAGS["mount"]})]
 
 
 def test_a_time_namespace_without_offsets():
-    assert names(plan(spaces("mount", "time")), "stage") == ["SetDumpable", "Unshare", "Spawn"]
+    assert names(plan(spaces("mount", "time")), "stage") == ["ResetAffinity", "SetDumpable", "Unshare", "Spawn"]
 
 
 def test_without_privileges_the_stage_is_in_the_user_namespace():
     made = plan(user("mount", "user", "time", linux__timeOffsets=OFFSETS), no_cgroups(euid=1000, egid=1000))
     assert shown(made, "host")[0] == ("Spawn", {"section": "stage", "flags": FLAGS["user"]})
     assert names(made, "host")[1:5] == ["WriteIdMap", "WriteIdMap", "Send", "Receive"]
-    assert names(made, "stage") == ["Receive", "BecomeRoot", "Unshare", "SetDumpable", "WriteTimeOffsets",
+    assert names(made, "stage") == ["ResetAffinity", "Receive", "BecomeRoot", "Unshare", "SetDumpable", "WriteTimeOffsets",
                                     "SetDumpable", "Spawn"]
     assert shown(made, "stage")[-1] == ("Spawn", {"section": "init", "flags": FLAGS["mount"]})
     assert names(made, "init")[:2] == ["SetDumpable", "NewKeyring"]

@@ -63,7 +63,8 @@ def test_without_a_user_it_is_root():
         ("SetUser", {"uid": 0, "gid": 0, "groups": []})]
 
 
-def test_without_a_umask_it_stays_the_callers():
+def test_without_a_umask_it_stays_the_runtimes():
+    """Which is 0022 whatever the caller's is (tests/integration/test_inherited.py)."""
     assert "SetUmask" not in names(plan(config()), "init")
 
 
@@ -89,7 +90,7 @@ def test_nothing_is_done_under_the_filter_but_giving_up_privileges():
     order = names(made, "init")
     assert order[order.index("ChangeDirectory"):] == [
         "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "ChangeDirectory", "FindExecutable",
-        "LoadSeccomp", "SetCapabilities", "Send"]
+        "RestoreOpenFiles", "LoadSeccomp", "SetCapabilities", "Send"]
     lent, own = steps(made, "init", "SetCapabilities")
     assert lent.permitted == lent.effective == KILL | BITS["CAP_SYS_ADMIN"] and own.permitted == own.effective == KILL
     assert names(made, "begin") == ["Exec"]
@@ -97,13 +98,13 @@ def test_nothing_is_done_under_the_filter_but_giving_up_privileges():
 
 def test_arguments_and_environment_are_list_slots():
     made = plan(config(process__args=["a", "", "é"], process__env=["A=b"]), preserve_fds="3")
-    assert shown(made, "begin") == [("Exec", {"args": ["a", "", "é"], "env": ["A=b"], "preserve": 3})]
-    assert made.begin[0].args.path == "process.args" and "process.args" not in made.trace.guards
+    assert shown(made, "begin") == [("RestoreOpenFiles", {}), ("Exec", {"args": ["a", "", "é"], "env": ["A=b"], "preserve": 3})]
+    assert made.begin[1].args.path == "process.args" and "process.args" not in made.trace.guards
     assert made.trace.tests["process.args", "is_empty", None] is False
 
 
 def test_no_environment():
-    assert shown(plan(config(process__env=...)), "begin")[0][1]["env"] == []
+    assert shown(plan(config(process__env=...)), "begin")[1][1]["env"] == []
 
 
 # ---- rlimits ----
@@ -228,7 +229,7 @@ def test_all_points():
     at = rows.index(("Send", {"event": MOUNTED}))
     assert rows[at + 1:at + 4] == [("Receive", {"event": HOOKED}), hook("createContainer", "created"),
                                    ("PivotRoot", {})]
-    assert shown(made, "begin")[0] == hook("startContainer", "created") and names(made, "begin")[1] == "Exec"
+    assert shown(made, "begin")[1] == hook("startContainer", "created") and names(made, "begin")[2] == "Exec"
     assert shown(made, "started") == [hook("poststart", "running")]
     assert shown(made, "delete")[-1] == hook("poststop", "stopped", warn=1)
     assert made.started[0].at == "hooks.poststart[0]"

@@ -166,7 +166,7 @@ def test_notify_before_capabilities_go():
 def test_notify_right_before_the_program():
     """With no_new_privs: by then the pid is known, and the container is created."""
     made = compiled(notifying(flags=["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_TSYNC"]), privileges=False)
-    assert names(made, "begin") == ["LoadNotifyingSeccomp", "Exec"] and names(made, "host").count("Close") == 1
+    assert names(made, "begin") == ["RestoreOpenFiles", "LoadNotifyingSeccomp", "Exec"] and names(made, "host").count("Close") == 1
     assert not steps(made, "host", "Send") and not steps(made, "init", "Receive")
     (load,) = steps(made, "begin", "LoadNotifyingSeccomp")
     assert (load.flags, load.metadata, load.status) == (8 | 32, "", "created")

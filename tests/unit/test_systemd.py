@@ -131,7 +131,7 @@ def test_order():
     assert names(found, "init")[0] == "Receive" and "JoinCgroup" not in names(found, "init")
     assert values(steps(found, "host", "Spawn")[0]) == {"section": "init", "flags": 0x20000}
     staged = made("a.slice:p:n", linux__namespaces=[{"type": "mount"}, {"type": "time"}])
-    assert names(staged, "stage")[0] == "Receive" and names(staged, "init")[0] != "Receive"
+    assert names(staged, "stage")[:2] == ["ResetAffinity", "Receive"] and names(staged, "init")[0] != "Receive"
     assert "EnableControllers" not in names(staged, "host")
 
 

@@ -1,0 +1,209 @@
+"""What the runtime is started with: it sets its own process up and trusts nothing of it.
+
+Each verb is started under each of CONDITIONS, and a container that was made under one looks at what it has inherited.
+"""
+
+import os
+import resource
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ocirt.cli.flags import VERBS
+from tests.integration.harness import LIMIT, Runtime, User
+from tests.integration.test_checkpoint import Fake, images
+
+WRAPPER = """
+import os, resource, signal, sys
+def closed(*fds):
+    for fd in fds:
+        os.close(fd)
+def limit(which, soft, hard=None):
+    number = getattr(resource, "RLIMIT_" + which)
+    resource.setrlimit(number, (soft, resource.getrlimit(number)[1] if hard is None else hard))
+for number in (signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(number, signal.SIG_DFL)
+words = sys.argv[2:]
+exec(sys.argv[1])
+os.execv(words[0], words)
+"""
+IGNORED = "[signal.signal(number, signal.SIG_IGN) for number in signal.valid_signals() if number not in (9, 19, 32, 33)]"
+CONDITIONS = {
+    "nothing": "",
+    "SIGCHLD ignored": "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
+    "every signal ignored": IGNORED,
+    "every signal blocked": "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
+    "umask 0777": "os.umask(0o777)",
+    "stdin closed": "closed(0)",
+    "stdout closed": "closed(1)",
+    "stderr closed": "closed(2)",
+    "all streams closed": "closed(0, 1, 2)",
+    "all streams closed without a null device": "WITHOUT_NULL closed(0, 1, 2)",
+    "few open files": "limit('NOFILE', 4)",
+    "one CPU": "os.sched_setaffinity(0, {0})",
+}
+"""What the caller does to itself before it starts the runtime."""
+
+PRINTING = ("features", "plan", "cache", "state", "list", "ps", "events")
+NEEDING_NULL = ("create", "run", "checkpoint", "restore")
+WITHOUT_NULL = ["unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"', "sh"]
+
+
+class Under(Runtime):
+    """The runtime as a caller starts it who has done what CONDITIONS say."""
+
+    def __init__(self, runtime, condition, *flags):
+        super().__init__(runtime.executable, runtime.root)
+        self.code, self.flags = CONDITIONS.get(condition, condition), flags
+
+    def command(self, *words, **more):
+        prefix = WITHOUT_NULL if self.code.startswith("WITHOUT_NULL") else []
+        return [*prefix, "/usr/bin/python3", "-I", "-S", "-c", WRAPPER, self.code.removeprefix("WITHOUT_NULL "),
+                *super().command(*self.flags, *words, **more)]
+
+
+class UserUnder(Under, User):
+    """The same of a user without privileges."""
+
+
+def each_verb(ocirt, bundle, tmp_path, points=("prestart", "createRuntime", "createContainer", "startContainer", "poststart")):
+    """Each verb and words for it, in an order in which all of them work; what must be done meanwhile is a function."""
+    saved = images(tmp_path)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/rootfs").mkdir()
+    bundle.config["hooks"] = {point: [{"path": "/bin/true"}] for point in points}
+    bundle.save()
+    return [
+        ("spec", "--bundle", tmp_path / "new"), ("features",), ("validate", bundle), ("plan", bundle), ("cache", "list"),
+        ("create", "--no-cache", "--bundle", bundle, "c1"), ("state", "c1"), ("list",), ("start", "c1"),
+        ("exec", "--no-cache", "c1", "true"), ("exec", "c1", "true"), ("exec", "c1", "true"), ("ps", "c1"), ("events", "--stats", "c1"),
+        ("pause", "c1"), ("resume", "c1"), ("update", "--pids-limit", "100", "c1"),
+        ("checkpoint", "--leave-running", "--image-path", tmp_path / "saved", "c1"),
+        ("kill", "c1", "KILL"), lambda: ocirt.wait_status("c1", "stopped"), ("delete", "c1"),
+        ("run", "--detach", "--bundle", bundle, "c1"), ("delete", "--force", "c1"),
+        ("run", "--no-cache", "--detach", "--bundle", bundle, "c1"), ("delete", "--force", "c1"),
+        lambda: bundle.config.update(hooks={}), lambda: bundle.save(),
+        ("restore", "--detach", "--image-path", saved, "--bundle", bundle, "c1"), ("delete", "--force", "c1"),
+        lambda: bundle.args("true").save(), ("run", "--bundle", bundle, "c1"),
+    ]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_each_verb(ocirt, bundle, tmp_path, condition):
+    verbs = each_verb(ocirt, bundle, tmp_path)
+    assert {each[0] for each in verbs if isinstance(each, tuple)} >= set(VERBS)
+    runtime = Under(ocirt, condition, "--criu", Fake(tmp_path / "fake").executable)
+    for words in verbs:
+        if callable(words):
+            words()
+        else:
+            result = runtime(*words)
+            # What stands in for standard output where there is no null device takes no output, and these need that device.
+            expected = int(condition.endswith("without a null device") and words[0] in (*PRINTING, *NEEDING_NULL))
+            assert result.status == expected and not result.err, (words, result)
+            if expected and words[0] in NEEDING_NULL:
+                ocirt.ok(*words, options=runtime.flags)
+
+
+def seen(pid):
+    """What a process of a container has of all that a caller can leave it."""
+    with open(f"/proc/{pid}/status") as file:
+        status = dict(line.split(":\t", 1) for line in file.read().splitlines() if ":\t" in line)
+    with open(f"/proc/{pid}/limits") as file:
+        files = next(line.split()[3:5] for line in file if line.startswith("Max open files"))
+    names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    return {**{name: status[name] for name in ("SigBlk", "SigIgn", "SigCgt", "Umask", "Cpus_allowed_list")}, "files": files,
+            "open": names, "count": len(names)}
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_what_the_container_inherits(ocirt, bundle, condition):
+    """The same under all: the defaults of runc and crun. The limits alone are the caller's, as with these."""
+    hard = str(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    soft = "4" if condition == "few open files" else str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    none = "0" * 16
+    expected = {"SigBlk": none, "SigIgn": none, "SigCgt": none, "Umask": "0022", "files": [soft, hard], "count": 3,
+                "Cpus_allowed_list": Path("/sys/devices/system/cpu/online").read_text().strip()}
+    bundle.config["process"]["rlimits"] = []
+    bundle.args("sleep", str(2 * LIMIT)).save()
+    runtime, pid = Under(ocirt, condition), bundle.path / "pid"
+    creator = ocirt if condition.endswith("without a null device") else runtime
+    for flags in ((), ("--no-cache",)):
+        creator.ok("create", *flags, "--bundle", bundle, "c1")
+        assert ocirt.status("c1") == "created"
+        ocirt.ok("start", "c1")
+        runtime.ok("exec", *flags, "--detach", "--pid-file", pid, "c1", "sleep", str(2 * LIMIT))
+        for each in ocirt.state("c1")["pid"], int(pid.read_text()):
+            found = seen(each)
+            assert not [name for name in found.pop("open") if str(ocirt.root) in name], "no stream is a file of the runtime's state"
+            assert found == expected
+        ocirt.ok("delete", "--force", "c1")
+
+
+def test_the_process_of_exec_gets_the_cpus_that_are_asked_for(ocirt, bundle):
+    """config.md, Linux Process, execCPUAffinity: what is asked for, not every CPU."""
+    bundle.config["process"]["execCPUAffinity"] = {"initial": "1"}
+    bundle.args("sleep", str(2 * LIMIT)).save()
+    runtime = Under(ocirt, "one CPU")
+    runtime.ok("run", "--detach", "--bundle", bundle, "c1")
+    assert runtime.ok("exec", "c1", "grep", "Cpus_allowed_list", "/proc/self/status").out == "Cpus_allowed_list:\t1\n"
+
+
+def test_limits_of_the_config_come_before_the_callers(ocirt, bundle):
+    bundle.config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]
+    bundle.shell("ulimit -Sn; ulimit -Hn").save()
+    assert Under(ocirt, "few open files").ok("run", "--bundle", bundle, "c1").out == "100\n200\n"
+
+
+def test_hooks_get_the_callers_limit(ocirt, bundle, tmp_path):
+    """They are the caller's programs: the runtime's raised limit is not theirs."""
+    def hook(point):
+        return [{"path": "/bin/sh", "args": ["sh", "-c", f"ulimit -Sn > {tmp_path}/{point}"]}]
+    bundle.config["hooks"] = {point: hook(point) for point in ("createRuntime", "createContainer", "poststart", "poststop")}
+    bundle.args("true").save()
+    Under(ocirt, "limit('NOFILE', 40)").ok("run", "--bundle", bundle, "c1")
+    assert {point: (tmp_path / point).read_text() for point in bundle.config["hooks"]} == dict.fromkeys(bundle.config["hooks"], "40\n")
+
+
+@pytest.mark.rootless
+def test_a_state_directory_under_any_umask(user, own_bundle):
+    own_bundle.args("true").save()
+    runtime = UserUnder(user, "umask 0777")
+    runtime.ok("run", "--bundle", own_bundle, "c1")
+    assert Path(user.root).stat().st_mode & 0o7777 == 0o700
+    user.ok("list")
+
+
+TOO_SMALL = {
+    "no file may grow": "limit('FSIZE', 0, 0)", "small files alone": "limit('FSIZE', 2000, 2000)",
+    **{f"{size} KiB of data": f"limit('DATA', {size} << 10, {size} << 10)" for size in (1600, 2000, 4000, 8000, 16000, 17000)},
+}
+
+
+@pytest.mark.parametrize("condition", TOO_SMALL)
+def test_limits_that_are_too_small(ocirt, bundle, tmp_path, condition):
+    """An error of one line, no signal; and nothing is left of a container that could not be made."""
+    runtime = Under(ocirt, TOO_SMALL[condition], "--criu", Fake(tmp_path / "fake").executable)
+    for words in each_verb(ocirt, bundle, tmp_path, points=()):  # a hook that cannot be run would take the container with it
+        if callable(words):
+            words()
+            continue
+        status, err = printing(runtime.command(*words))
+        assert 0 <= status < 128 or status == 255, (words, status, err)
+        if status:
+            assert len(err.splitlines()) == 1 and " level=error " in err, (words, status, err)
+            ocirt.ok(*words, options=runtime.flags)
+
+
+def printing(command):
+    """The status of a command and what it has printed into a pipe, which no limit of a file's size concerns."""
+    ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs, timeout=LIMIT)
+        try:
+            return done.returncode, os.read(ours, 65536).decode()
+        except BlockingIOError:
+            return done.returncode, ""
+    finally:
+        os.close(ours), os.close(theirs)
