@@ -247,7 +247,7 @@ class Container(_HasPipes):
     @classmethod
     def create(cls, bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
                id: str | None = None, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL, stderr: Stream = DEVNULL,
-               pass_fds: Sequence[int] = (), runtime: Runtime | None = None) -> Coming[Container]:
+               pass_fds: Sequence[int] = (), init: bool = False, runtime: Runtime | None = None) -> Coming[Container]:
         """Make a container, of a bundle or of a config in Python: to be awaited, or the head of an ``async with`` block.
         Its program is run by :meth:`start`.
 
@@ -260,6 +260,8 @@ class Container(_HasPipes):
         :param stdout: the same.
         :param stderr: the same, or ``STDOUT``: where standard output goes.
         :param pass_fds: descriptors that its program gets, as 3, 4...
+        :param init: put a small init before the program, which is its child then: a signal ends a program that has no
+            handler for it, orphaned processes are reaped, the exit status is the program's. It is one process more.
         :param runtime: where containers are kept and by which executable they are made; by default the installed one.
         :raises ConfigError: the config is wrong, or there is none, or no root file system.
         :raises RequestError: an argument is of no use.
@@ -270,7 +272,7 @@ class Container(_HasPipes):
             found = runtime or Runtime()
             name = lifecycle.new_id() if id is None else checked_id(id)
             made, streams = Bundle(bundle, config, rootfs), Streams.open(stdin, stdout, stderr)
-            life = await drive(Lifecycle.create(found, made, name, streams, pass_fds))
+            life = await drive(Lifecycle.create(found, made, name, streams, pass_fds, lifecycle.create_flags(init)))
             pipes = _Pipes()
             try:
                 await pipes.open(streams)
@@ -314,7 +316,7 @@ class Container(_HasPipes):
         """Send a signal to its program, or to ``all`` of its processes.
 
         The first process of a pid namespace ignores every signal but SIGKILL (and SIGSTOP) for which it has installed no
-        handler: SIGTERM does nothing to a ``sleep`` that is the container's program.
+        handler: SIGTERM does nothing to a ``sleep`` that is the container's program, unless it was made with ``init=True``.
 
         :param signal: its number, as ``signal.SIGTERM``.
         :param all: each process of the container gets it.
@@ -503,7 +505,7 @@ class Container(_HasPipes):
 async def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
               id: str | None = None, input: bytes | str = b"", timeout: float | None = None, check: bool = False,
               max_output: Size | None = MAX_OUTPUT, stdout: Stream = PIPE, stderr: Stream = PIPE,
-              pass_fds: Sequence[int] = (), runtime: Runtime | None = None) -> Result:
+              pass_fds: Sequence[int] = (), init: bool = False, runtime: Runtime | None = None) -> Result:
     """Run a container from its creation to its removal, with one process of the executable.
 
     :param bundle: a directory with config.json.
@@ -519,6 +521,8 @@ async def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = 
     :param stdout: where its output goes instead of into the result: ``DEVNULL``, a descriptor or a file.
     :param stderr: the same, or ``STDOUT``: where standard output goes.
     :param pass_fds: descriptors that its program gets, as 3, 4...
+    :param init: put a small init before the program, which is its child then: a signal ends a program that has no
+        handler for it, orphaned processes are reaped, the exit status is the program's. It is one process more.
     :param runtime: where containers are kept and by which executable they are made; by default the installed one.
     :raises ConfigError: the config is wrong, or there is none, or no root file system.
     :raises RequestError: an argument is of no use.
@@ -533,6 +537,7 @@ async def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = 
     name = lifecycle.new_id() if id is None else checked_id(id)
     output, found = Output(optional_size("max_output", max_output)), Bundle(bundle, config, rootfs)
     streams = Streams.open(PIPE, stdout, stderr)
-    end = await drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output))
+    end = await drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output,
+                                    lifecycle.create_flags(init)))
     result = result_of(found.args, end, output)
     return result.check() if check else result

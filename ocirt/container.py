@@ -46,7 +46,7 @@ class Container(Pipes):
     @classmethod
     def create(cls, bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
                id: str | None = None, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL, stderr: Stream = DEVNULL,
-               pass_fds: Sequence[int] = (), runtime: Runtime | None = None) -> Container:
+               pass_fds: Sequence[int] = (), init: bool = False, runtime: Runtime | None = None) -> Container:
         """Make a container, of a bundle or of a config in Python. Its program is run by :meth:`start`.
 
         :param bundle: a directory with config.json.
@@ -58,6 +58,8 @@ class Container(Pipes):
         :param stdout: the same.
         :param stderr: the same, or ``STDOUT``: where standard output goes.
         :param pass_fds: descriptors that its program gets, as 3, 4...
+        :param init: put a small init before the program, which is its child then: a signal ends a program that has no
+            handler for it, orphaned processes are reaped, the exit status is the program's. It is one process more.
         :param runtime: where containers are kept and by which executable they are made; by default the installed one.
         :raises ConfigError: the config is wrong, or there is none, or no root file system.
         :raises RequestError: an argument is of no use.
@@ -67,7 +69,7 @@ class Container(Pipes):
         found = runtime or Runtime()
         name = lifecycle.new_id() if id is None else checked_id(id)
         made, streams = Bundle(bundle, config, rootfs), Streams.open(stdin, stdout, stderr)
-        return cls(drive(Lifecycle.create(found, made, name, streams, pass_fds)))
+        return cls(drive(Lifecycle.create(found, made, name, streams, pass_fds, lifecycle.create_flags(init))))
 
     @classmethod
     def load(cls, id: str, *, runtime: Runtime | None = None) -> Container:
@@ -105,7 +107,7 @@ class Container(Pipes):
         """Send a signal to its program, or to ``all`` of its processes.
 
         The first process of a pid namespace ignores every signal but SIGKILL (and SIGSTOP) for which it has installed no
-        handler: SIGTERM does nothing to a ``sleep`` that is the container's program.
+        handler: SIGTERM does nothing to a ``sleep`` that is the container's program, unless it was made with ``init=True``.
 
         :param signal: its number, as ``signal.SIGTERM``.
         :param all: each process of the container gets it.
@@ -300,7 +302,7 @@ def ids_of(runtime: Runtime) -> Sequence[str]:
 def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
         id: str | None = None, input: bytes | str = b"", timeout: float | None = None, check: bool = False,
         max_output: Size | None = MAX_OUTPUT, stdout: Stream = PIPE, stderr: Stream = PIPE,
-        pass_fds: Sequence[int] = (), runtime: Runtime | None = None) -> Result:
+        pass_fds: Sequence[int] = (), init: bool = False, runtime: Runtime | None = None) -> Result:
     """Run a container from its creation to its removal, with one process of the executable.
 
     :param bundle: a directory with config.json.
@@ -316,6 +318,8 @@ def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, 
     :param stdout: where its output goes instead of into the result: ``DEVNULL``, a descriptor or a file.
     :param stderr: the same, or ``STDOUT``: where standard output goes.
     :param pass_fds: descriptors that its program gets, as 3, 4...
+    :param init: put a small init before the program, which is its child then: a signal ends a program that has no
+        handler for it, orphaned processes are reaped, the exit status is the program's. It is one process more.
     :param runtime: where containers are kept and by which executable they are made; by default the installed one.
     :raises ConfigError: the config is wrong, or there is none, or no root file system.
     :raises RequestError: an argument is of no use.
@@ -330,6 +334,7 @@ def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, 
     name = lifecycle.new_id() if id is None else checked_id(id)
     output, found = Output(optional_size("max_output", max_output)), Bundle(bundle, config, rootfs)
     streams = Streams.open(PIPE, stdout, stderr)
-    end = drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output))
+    end = drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output,
+                              lifecycle.create_flags(init)))
     result = result_of(found.args, end, output)
     return result.check() if check else result

@@ -46,6 +46,9 @@ def run(line: "CommandLine") -> None:
     images = os.path.abspath(flags["image-path"] or DEFAULT_IMAGES)
     work = os.path.abspath(flags["work-path"]) if flags["work-path"] else None
     config, request, host = containers.read(line)
+    if request.init:
+        raise OcirtError(f"cannot checkpoint a container that has been made with --init: {id}: criu cannot save a process that "
+                         "executes no file")
     options = common(config, flags)
     status_fd = _status_fd(flags["status-fd"])
     options["images_dir_fd"] = directory("image-path", images, make=True)

@@ -68,6 +68,7 @@ _CREATE = (
     Flag("no-new-keyring", "keep the caller's session keyring"),
     Flag("preserve-fds", "pass N further descriptors, from 3 on, to the container", "N"),
     Flag("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
+    Flag("init", "run a small init that starts the program, passes signals on to it and reaps orphans"),
     Flag("no-cache", "compile the bundle anew, and do not keep the program"),
     _STATUS,
     Flag("layer", "make the rootfs an overlay of read-only directories, one a flag, the topmost first", "DIR",

@@ -62,7 +62,7 @@ def compile(config: "Config", request: "Request", host: "Host") -> Plan:
         plan.sections["starting"] = notify.listen(request)
         plan.sections["begin"] = [*([] if filters.is_early else process.restore_limits()),
                                   *hooks.run(config.hooks, "start_container"),
-                                  *(filters.load() if filters.late else []), *process.execute()]
+                                  *(filters.load() if filters.late else []), *process.keep_init(), *process.execute()]
     plan.sections["started"] = hooks.run(config.hooks, "poststart") + (notify.relay(request) if process else [])
     later(config, request, plan, rootfs, cgroup, rdt)
     return plan

@@ -2,8 +2,8 @@
 
 from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, quote
-from ..plan.steps import (NONE, ChangeDirectory, CloseDescriptors, Exec, FindExecutable, MakeConsole, MakeDirectory,
-                          OpenSocket, ResetAffinity, RestoreOpenFiles, SetNoNewPrivileges, SetOomScore, SetRlimit, SetUmask, SetUser)
+from ..plan.steps import (NONE, ChangeDirectory, CloseDescriptors, Exec, FindExecutable, KeepInit, MakeConsole,
+                          MakeDirectory, OpenSocket, ResetAffinity, RestoreOpenFiles, SetNoNewPrivileges, SetOomScore, SetRlimit, SetUmask, SetUser)
 from . import crun, notify
 from .capabilities import Capabilities
 
@@ -162,6 +162,10 @@ class Process:
         """The step that gives the process the caller's RLIMIT_NOFILE, unless it has one of its own. It comes as late as can be: this
         process opens files until then. :meth:`become` has it where a filter that is loaded there may forbid it later."""
         return [] if self._limits_files else [RestoreOpenFiles("process.rlimits", POSIX)]
+
+    def keep_init(self) -> "list[Step]":
+        """The step that puts an init before the program, where it is asked for."""
+        return [KeepInit("--init", "")] if self.request.init else []
 
     def execute(self) -> "list[Step]":
         """The step that begins the program."""

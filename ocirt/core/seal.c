@@ -6,6 +6,7 @@
 #include <linux/prctl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "seal.h"
 
@@ -133,6 +134,15 @@ static void execute_sealed(int self, char **argv, char **environment) {
 }
 
 void called_as(const char *name) { called = name; }
+
+void forget_arguments(const char *name) {
+  char **last = environ, *begin = (char *)(uintptr_t)called;
+  if (*last) while (last[1]) last++;
+  else last -= 2;  // without variables the last string is the last argument
+  size_t size = (size_t)(*last + strlen(*last) + 1 - begin);
+  memset(begin, 0, size);
+  memcpy(begin, name, strlen(name) < size ? strlen(name) : size - 1);
+}
 
 void leave_own_file(void) {
   sys_close(own_file);

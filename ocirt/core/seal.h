@@ -9,6 +9,7 @@ extern size_t own_folder;     // the length of its folder's path, with ocirt-pyt
 extern int own_file;          // open, while Python may have to execute it and /proc/self/exe is no longer it; else -1
 
 void called_as(const char *name);  // argv[0]
+void forget_arguments(const char *name);  // the command line and the environment, as /proc shows them; `name` stands in for them
 void find_home(void);              // for those verbs that execute something: the others do without
 
 // Before anything of a container is there: this process goes on without a file, or executes itself from a sealed one.

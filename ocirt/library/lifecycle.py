@@ -144,10 +144,10 @@ def new_id() -> str:
     return f"ocirt-{os.urandom(8).hex()}"
 
 
-def attend(name: str, runtime: Runtime, bundle: Bundle, id: str, streams: Streams,
-           pass_fds: Sequence[int]) -> Attendant:
+def attend(name: str, runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int],
+           flags: Sequence[str]) -> Attendant:
     """Who attends to the verb ``name``, create or run, of a bundle."""
-    return Attendant(runtime, id, [name, "--bundle", bundle.directory, "--", id], streams, pass_fds, bundle.config)
+    return Attendant(runtime, id, [name, *flags, "--bundle", bundle.directory, "--", id], streams, pass_fds, bundle.config)
 
 
 def remove(attendant: Attendant, is_made: bool = False) -> Operation[None]:
@@ -172,14 +172,14 @@ def undo(attendant: Attendant) -> Operation[None]:
 
 
 def run(runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int], input: bytes,
-        timeout: float | None, output: Output) -> Operation[End]:
+        timeout: float | None, output: Output, flags: Sequence[str]) -> Operation[End]:
     """A container from its creation to its removal: how it has ended.
 
     :raises OcirtError: it could not be run; nothing is left of it.
     :raises TimeoutExpired: it ran too long; nothing is left of it either.
     """
     deadline = deadline_in(timeout)
-    attendant = attend("run", runtime, bundle, id, streams, pass_fds)
+    attendant = attend("run", runtime, bundle, id, streams, pass_fds, flags)
     removed = False
     try:
         attendant.start()
@@ -287,9 +287,9 @@ class Lifecycle:
 
     @classmethod
     def create(cls, runtime: Runtime, bundle: Bundle, id: str, streams: Streams,
-               pass_fds: Sequence[int]) -> Operation[Lifecycle]:
+               pass_fds: Sequence[int], flags: Sequence[str]) -> Operation[Lifecycle]:
         """:raises OcirtError: it could not be created; nothing is left of it."""
-        attendant = attend("create", runtime, bundle, id, streams, pass_fds)
+        attendant = attend("create", runtime, bundle, id, streams, pass_fds, flags)
         try:
             yield from attendant.begin()
         except BaseException:
@@ -388,6 +388,11 @@ class Lifecycle:
         attendant = Attendant(self.runtime, self.id, ["exec", *flags, "--", self.id, *command], streams, pass_fds)
         yield from attendant.begin()
         return attendant
+
+
+def create_flags(init: bool) -> list[str]:
+    """The flags of ``create`` and ``run`` for what was asked for."""
+    return ["--init"] if init else []
 
 
 def exec_flags(cwd: str | None, env: Mapping[str, str] | None, user: str | int | None, additional_gids: Iterable[int],

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
 CHOICES = {"cgroup-manager": ("cgroupfs", "systemd", "disabled"), "rootless": ("auto", "true", "false")}
-SWITCHES = ("systemd-cgroup", "no-pivot", "no-new-keyring", "detach", "rootfs-annotations")
+SWITCHES = ("systemd-cgroup", "no-pivot", "no-new-keyring", "detach", "rootfs-annotations", "init")
 SOCKET_GIVEN = "-"
 """Stands in state.json for a socket: only that there was one matters after create."""
 
@@ -39,7 +39,7 @@ class Request:
 
     __slots__ = ("verb", "id", "bundle", "root", "cgroup_manager", "rootless", "preserve_fds", "systemd_cgroup",
                  "no_pivot", "no_new_keyring", "detach", "console_socket", "pidfd_socket", "pid_file", "own_cgroups",
-                 "layer", "upper", "work", "rootfs_annotations", "listen_fds", "notify_socket", "runtime_dir")
+                 "layer", "upper", "work", "rootfs_annotations", "listen_fds", "notify_socket", "runtime_dir", "init")
 
     cgroup_manager: str
     rootless: str
@@ -48,6 +48,7 @@ class Request:
     rootfs_annotations: bool
     no_new_keyring: bool
     detach: bool
+    init: bool
 
     def __init__(self, words: "Words") -> None:
         self.verb: str = words["verb"]

@@ -967,6 +967,13 @@ class FindExecutable(Step):
     sentence = "find the program"
 
 
+class KeepInit(Step):
+    """Fork. The child goes on with the next step and becomes the program; this process stays as an init that passes signals
+    on to it, reaps orphans and ends with its status."""
+    fields = {}
+    sentence = "keep an init before the program"
+
+
 class Exec(Step):
     """Reset signals, set the phase (the journal's; of an exec program one of its own) to running, close what is not
     preserved (descriptors from 3 + ``preserve`` on) and execute what FindExecutable found; of several entries of ``env``

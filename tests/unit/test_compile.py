@@ -7,6 +7,7 @@ import pytest
 from ocirt.compile import compile
 from ocirt.errors import ConfigError, RequestError
 from ocirt.model.config import parse
+from ocirt.model.text import bound
 from ocirt.plan.steps import EVENTS
 from tests.unit.plans import DATA, config, host, names, plan, request, shown, steps, values
 
@@ -125,6 +126,16 @@ def test_init_section_from_devices_to_the_program(spec):
         ("Send", {"event": READY}),
     ]
     assert shown(spec, "begin") == [("Exec", {"args": ["sh"], "env": environment, "preserve": 0})]
+
+
+def test_an_init_parts_from_the_program_after_its_filter():
+    """What could trace the init gains nothing by it, and a filter that notifies is loaded once."""
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["keyctl"], "action": "SCMP_ACT_ERRNO"}]}
+    made = plan(config(linux__seccomp=profile, process__noNewPrivileges=True), init="1")
+    assert names(made, "begin")[-3:] == ["LoadSeccomp", "KeepInit", "Exec"]
+    made = plan(config(linux__seccomp=profile), init="1")
+    assert "LoadSeccomp" in names(made, "init") and names(made, "begin")[-2:] == ["KeepInit", "Exec"]
+    assert '"init":"1"' in bound(made.sections["state"][0].request) and "KeepInit" not in names(plan(config()), "begin")
 
 
 def test_the_sections_of_the_later_verbs(spec):

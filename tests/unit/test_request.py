@@ -20,7 +20,7 @@ def test_defaults():
     made = request()
     assert (made.verb, made.id, made.bundle, made.root) == ("create", "c1", "/bundle", "/run/ocirt")
     assert (made.cgroup_manager, made.rootless, made.preserve_fds) == ("cgroupfs", "auto", 0)
-    assert not (made.systemd_cgroup or made.no_pivot or made.no_new_keyring or made.detach)
+    assert not (made.systemd_cgroup or made.no_pivot or made.no_new_keyring or made.detach or made.init)
     assert made.console_socket is made.pidfd_socket is made.pid_file is made.own_cgroups is None
 
 
