@@ -416,7 +416,7 @@ class Container(_HasPipes):
         finally:
             streams.close()
             attendant.release()
-        result = result_of(args, end, output)
+        result = result_of(args, attendant.began, end, output)
         return result.check() if check else result
 
     @property
@@ -537,7 +537,7 @@ async def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = 
     name = lifecycle.new_id() if id is None else checked_id(id)
     output, found = Output(optional_size("max_output", max_output)), Bundle(bundle, config, rootfs)
     streams = Streams.open(PIPE, stdout, stderr)
-    end = await drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output,
+    begin, end = await drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output,
                                     lifecycle.create_flags(init)))
-    result = result_of(found.args, end, output)
+    result = result_of(found.args, begin, end, output)
     return result.check() if check else result

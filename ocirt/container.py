@@ -334,7 +334,7 @@ def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, 
     name = lifecycle.new_id() if id is None else checked_id(id)
     output, found = Output(optional_size("max_output", max_output)), Bundle(bundle, config, rootfs)
     streams = Streams.open(PIPE, stdout, stderr)
-    end = drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output,
+    begin, end = drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output,
                               lifecycle.create_flags(init)))
-    result = result_of(found.args, end, output)
+    result = result_of(found.args, begin, end, output)
     return result.check() if check else result

@@ -13,7 +13,7 @@ from .failures import CommandFailed
 from .library import lifecycle
 from .library.arguments import Size, optional_size
 from .library.attendant import Attendant
-from .library.report import End
+from .library.report import Begin, End
 from .library.streams import Output, Streams
 from .library.waiting import deadline_in, drive
 
@@ -32,6 +32,12 @@ class Result:
     :ivar signal: the signal that has ended it, or 0.
     :ivar oom: has the kernel killed any process of the container for want of memory? For :func:`ocirt.run` only.
     :ivar truncated: was there more output than it may give? It has been killed then.
+    :ivar seconds: how long it ran, from the execution of its program to its end: the making and the removal of the
+        container are not in it.
+    :ivar cpu_seconds: CPU time, of a container that of all its processes, of a further process in one also that of the
+        children that it has waited for.
+    :ivar memory_peak: the most memory, in bytes. For :func:`ocirt.run` that of the whole container, where it has a
+        memory cgroup (before Linux 5.19 on cgroup v1 only); else the largest resident size of a single process.
     """
 
     args: tuple[str, ...]
@@ -41,6 +47,9 @@ class Result:
     signal: int = 0
     oom: bool = False
     truncated: bool = False
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    memory_peak: int = 0
 
     @property
     def text(self) -> str:
@@ -57,9 +66,11 @@ class Result:
         return self
 
 
-def result_of(args: Sequence[str], end: End, output: Output) -> Result:
+def result_of(args: Sequence[str], begin: Begin | None, end: End, output: Output) -> Result:
+    """The result of a process that began and ended so; ``begin`` is ``None`` where nothing was told of it."""
+    seconds = 0.0 if begin is None else (end.clock - begin.clock) / 1e9
     return Result(tuple(args), end.returncode, output.of(1), output.of(2), end.signal, end.oom_kills > 0,
-                  output.truncated)
+                  output.truncated, seconds, end.cpu_seconds, end.memory_peak)
 
 
 class Pipes:
@@ -171,7 +182,7 @@ class Process(Pipes):
             end = drive(lifecycle.communicate(self._attendant, encoded(input), timeout, output))
         finally:
             self._attendant.streams.close()
-        return result_of(self.args, end, output)
+        return result_of(self.args, self._attendant.began, end, output)
 
     def kill(self, signal: int = signals.SIGKILL) -> bool:
         """Send it a signal, by pidfd.

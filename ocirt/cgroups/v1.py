@@ -146,7 +146,7 @@ class V1(Cgroupfs):
             steps.append(self._step(TellPaused, freezer, spec="runtime.md#state", file="freezer.self_freezing"))
         if memory:
             steps.append(self._step(TellOomKills, memory, spec="runtime.md#state", file="memory.oom_control",
-                                    key="oom_kill"))
+                                    key="oom_kill", peak="memory.max_usage_in_bytes"))
         return steps
 
     def delete(self) -> "list[Step]":

@@ -142,7 +142,8 @@ class V2(Cgroupfs):
 
     def tell(self) -> "list[Step]":
         return [self._step(TellPaused, self.unified, spec="runtime.md#state", file="cgroup.freeze"),
-                self._step(TellOomKills, self.unified, spec="runtime.md#state", file="memory.events", key="oom_kill")]
+                self._step(TellOomKills, self.unified, spec="runtime.md#state", file="memory.events", key="oom_kill",
+                           peak="memory.peak")]
 
     def directory(self) -> str:
         path: str = bound(self.path(self.unified))

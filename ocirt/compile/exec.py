@@ -19,6 +19,8 @@ from .seccomp import Seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..cgroups import Driver
     from ..model.config import Config, ExecCpuAffinity
     from ..model.exec import ExecRequest
@@ -68,7 +70,10 @@ def compile(config: "Config", container: "Request", own: "Members | None", reque
         rootfs = Rootfs(config, container, plan, namespaces)
         plan.sections["state"] = [state(config, container, plan, rootfs, cgroup)]
     # What a process died of that could not be started.
-    plan.sections["state"] += [step for step in cgroup.tell() if isinstance(step, TellOomKills)]
+    told: list[Any] = [step for step in cgroup.tell() if isinstance(step, TellOomKills)]
+    for step in told:  # without the peak, which is the container's and not that of the process
+        plan.sections["state"].append(TellOomKills(step.at, step.spec, hierarchy=step.hierarchy, path=step.path,
+                                                   file=step.file, key=step.key))
     return plan
 
 

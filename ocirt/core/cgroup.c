@@ -365,6 +365,16 @@ int64_t oom_kills(const struct program *p) {
   return 0;
 }
 
+int64_t memory_peak(const struct program *p) {
+  const struct step_tell_oom_kills *s = (const void *)telling(p, STEP_TELL_OOM_KILLS);
+  char text[32];
+  int64_t peak;
+  if (!s || !*text_of(p, s->peak)) return 0;
+  if (read_cgroup(text_of(p, s->hierarchy), text_of(p, s->path), text_of(p, s->peak), text, sizeof text) <= 0) return 0;
+  text[strcspn(text, "\n")] = 0;
+  return parse_number(text, &peak) ? 0 : peak;
+}
+
 void put_oom(struct buffer *to, const struct program *p, int joins) {
   int64_t killed = oom_kills(p);
   if (!killed) return;

@@ -90,7 +90,9 @@ _Noreturn void fail(const char *pattern, ...);  // log_error of what format() ma
 
 void put_begin(struct buffer *to, int pid, uint64_t start_time);
 void tell_begin(int pid, uint64_t start_time);  // writes it, if there is a reader
-void put_end(struct buffer *to, int status, int64_t oom_kills);  // a wait status
+struct program;
+struct rusage;
+void put_end(struct buffer *to, const struct program *program, int status, const struct rusage *usage);  // a wait status
 
 // ---- program.c: a program, checked and bound ----
 
@@ -273,12 +275,14 @@ void leave_top(void);
 int is_paused(const struct program *program);
 void put_paused_file(struct buffer *to, const struct program *program);  // the file that tells so; nothing where there is none
 int64_t oom_kills(const struct program *program);
+int64_t memory_peak(const struct program *program);  // bytes; 0: not counted
 // Why somebody was killed, if it was for that; `joins`: in a container that existed.
 void put_oom(struct buffer *to, const struct program *program, int joins);
 
 // ---- process.c, hook.c ----
 
 int wait_exit(int pidfd, int *status);                       // waitid of a child: wait status
+int wait_usage(int pidfd, int *status, struct rusage *usage);  // the same, and what it and all that it has reaped have used
 int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
              const char *status);
 void reset_signals(void);                                    // what the caller ignores, or catches, is as by default again

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <asm/ioctls.h>
@@ -178,8 +179,9 @@ static void take_end(struct foreground *f) {
   f->give_up = milliseconds() + LAST_OUTPUT_SECONDS * 1000;
   f->input.from = f->input.to = f->ready.fd = -1;
   f->ready.until = 0;
-  if (wait_exit(f->about->pidfd, &f->status_of_end) < 0) f->status_of_end = 255 << 8;
-  put_end(&line, f->status_of_end, oom_kills(&f->about->container->program));
+  struct rusage usage = {0};
+  if (wait_usage(f->about->pidfd, &f->status_of_end, &usage) < 0) f->status_of_end = 255 << 8;
+  if (logging.reader >= 0) put_end(&line, &f->about->container->program, f->status_of_end, &usage);
   f->status.last = line.used;
 }
 

@@ -16,7 +16,7 @@ from ..model.request import checked_id
 from . import arguments, pidfd, report
 from .attendant import Attendant
 from .children import Child
-from .report import End
+from .report import Begin, End
 from .runtime import Runtime
 from .streams import Output, Streams, transfer
 from .waiting import Operation, deadline_in
@@ -172,8 +172,8 @@ def undo(attendant: Attendant) -> Operation[None]:
 
 
 def run(runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int], input: bytes,
-        timeout: float | None, output: Output, flags: Sequence[str]) -> Operation[End]:
-    """A container from its creation to its removal: how it has ended.
+        timeout: float | None, output: Output, flags: Sequence[str]) -> Operation[tuple[Begin | None, End]]:
+    """A container from its creation to its removal: how it began, and how it has ended.
 
     :raises OcirtError: it could not be run; nothing is left of it.
     :raises TimeoutExpired: it ran too long; nothing is left of it either.
@@ -196,7 +196,7 @@ def run(runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: S
         if attendant.ended is None:
             yield from undo(attendant)
             raise attendant.failure()
-        return attendant.ended
+        return attendant.began, attendant.ended
     except BaseException:
         if not removed and not attendant.child.reap():
             yield from remove(attendant)

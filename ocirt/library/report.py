@@ -101,10 +101,12 @@ def missing(path: str, message: str, known: Line, expected: str) -> OcirtError:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The process is there: its number, and when it began, in clock ticks since boot, by which it is known."""
+    """The process is there: its number, and when it began, in clock ticks since boot, by which it is known; and the
+    time when its program had been executed, in nanoseconds of the monotonic clock."""
 
     pid: int
     start_time: int
+    clock: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +117,26 @@ class End:
         line.
     :ivar signal: that signal, or 0.
     :ivar oom_kills: how many processes of the container the kernel has killed for want of memory.
+    :ivar cpu_seconds: CPU time of it and of all processes that it has reaped.
+    :ivar memory_peak: bytes; of a container with a memory cgroup that cgroup's, else of the largest process.
+    :ivar clock: when it was seen to have ended, in nanoseconds of the monotonic clock.
     """
 
     returncode: int
     signal: int = 0
     oom_kills: int = 0
+    cpu_seconds: float = 0.0
+    memory_peak: int = 0
+    clock: int = 0
 
 
 def begin_of(line: Line) -> Begin | None:
-    return Begin(line["pid"], line.get("startTime", 0)) if "pid" in line else None
+    return Begin(line["pid"], line.get("startTime", 0), line.get("clock", 0)) if "pid" in line else None
 
 
 def end_of(line: Line) -> End | None:
-    kills = line.get("oomKills", 0)
-    if "signal" in line:
-        return End(128 + line["signal"], line["signal"], kills)
-    return End(line["exitCode"], 0, kills) if "exitCode" in line else None
+    if "signal" not in line and "exitCode" not in line:
+        return None
+    number = line.get("signal", 0)
+    return End(128 + number if number else line["exitCode"], number, line.get("oomKills", 0),
+               line.get("cpuMicroseconds", 0) / 1e6, line.get("memoryPeak", 0), line.get("clock", 0))

@@ -554,8 +554,9 @@ class TellPaused(Step):
 
 class TellOomKills(Step):
     """State section: after the word ``key``, ``file`` of the cgroup says how many processes the kernel has killed for
-    want of memory."""
-    fields = {"hierarchy": "text", "path": "text", "file": "text", "key": "text"}
+    want of memory; and the file ``peak`` (empty: none) how much of it there was at most."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "key": "text", "peak": "text"}
+    defaults = {"peak": ""}
     sentence = "tell what the kernel has killed for want of memory"
 
 

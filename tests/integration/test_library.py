@@ -558,7 +558,9 @@ def test_status_fd(ocirt, bundle):
             return result, [json.loads(line) for line in file]
 
     result, (begin, end) = told("run", "--bundle", bundle.shell("exit 3").save(), "c1")
-    assert result.status == 3 and begin["pid"] > 0 and begin["startTime"] > 0 and end == {"exitCode": 3}
+    assert result.status == 3 and begin["pid"] > 0 and begin["startTime"] > 0 and end["exitCode"] == 3
+    assert set(end) == {"exitCode", "cpuMicroseconds", "memoryPeak", "clock"} and end["memoryPeak"] > 0
+    assert 0 < end["clock"] - begin["clock"] < LIMIT * 10**9
     result, (error,) = told("run", "--bundle", bundle.args("nosuch").save(), "c1")
     assert result.status == 1 and (result.out, result.err) == ("", "")
     assert {name: error[name] for name in ("level", "phase", "path", "errno")} == {
@@ -677,3 +679,39 @@ def test_what_the_host_mounts_later_below_a_bind_is_not_the_sandboxs(box, image,
         container.stdin.close()
         assert container.wait(LIMIT) != 0
     assert os.listdir(top / "later") == []
+
+
+# ---- what it has used ----
+
+def test_a_result_tells_what_was_used(image, runtime):
+    """Time of the program alone, CPU time of all its processes, those that nobody has waited for included."""
+    begin = time.monotonic()
+    slept = run(config=config_for("sleep", "0.4"), rootfs=image, runtime=runtime)
+    assert 0.4 <= slept.seconds < time.monotonic() - begin and 0 < slept.cpu_seconds < 0.3
+    burn = "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done"
+
+    def used(script):
+        result = run(config=config_for("sh", "-c", script, cpus=None), rootfs=image, runtime=runtime, timeout=LIMIT)
+        assert result.returncode == 0
+        return result.cpu_seconds
+    alone = used(burn)
+    assert 1.3 * alone < used(f"({burn}) & {burn}; wait") < 4 * alone
+    assert 0.6 * alone < used(f"({burn}) & exec sleep {1 + 4 * alone}")  # nobody waits for it
+
+
+@pytest.mark.cgroups
+def test_the_peak_is_the_containers(image, runtime):
+    """What lies in its file systems in memory counts, and all processes together."""
+    config = config_for("sh", "-c", "dd if=/dev/zero of=/tmp/x bs=1M count=24 2>/dev/null; rm /tmp/x")
+    result = run(config=config, rootfs=image, runtime=runtime)
+    assert result.returncode == 0 and 24 << 20 <= result.memory_peak < 64 << 20
+    assert run(config=config_for("true"), rootfs=image, runtime=runtime).memory_peak < 16 << 20
+
+
+def test_a_further_process_tells_what_it_has_used_itself(busy):
+    busy.run(["sh", "-c", "dd if=/dev/zero of=/tmp/x bs=1M count=40 2>/dev/null"])
+    result = busy.run(["sleep", "0.3"])
+    assert 0.3 <= result.seconds < LIMIT and result.cpu_seconds < 0.3
+    assert 0 < result.memory_peak < 20 << 20  # not the container's, of which 40 MiB are in /tmp
+    hungry = busy.run(["dd", "if=/dev/zero", "of=/dev/null", "bs=30M", "count=1"])
+    assert 30 << 20 <= hungry.memory_peak < 64 << 20

@@ -193,3 +193,23 @@ def test_a_cancelled_wait_goes_on(in_loop, box):
                 await asyncio.wait_for(container.wait(), 0.1)
             assert container.status == "running"
     in_loop(main)
+
+
+def test_a_result_tells_what_was_used(in_loop, image, runtime, box):
+    async def main():
+        result = await aio.run(config=config_for("sleep", "0.2"), rootfs=image, runtime=runtime)
+        assert 0.2 <= result.seconds < LIMIT and result.cpu_seconds > 0 and result.memory_peak > 0
+        async with box("sleep", "60") as container:
+            await container.start()
+            result = await container.run(["sleep", "0.2"])
+            assert 0.2 <= result.seconds < LIMIT and result.cpu_seconds > 0 and result.memory_peak > 0
+    in_loop(main)
+
+
+def test_an_init(in_loop, box):
+    async def main():
+        async with box("sleep", "60", init=True) as container:
+            await container.start()
+            await container.kill(signal.SIGTERM)
+            assert await container.wait(LIMIT) == 128 + 15
+    in_loop(main)

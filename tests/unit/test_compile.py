@@ -160,7 +160,7 @@ def test_the_state_section(spec):
                                              "rootfs": "/bundle/rootfs", "annotations": "{}"})
     assert tell == [("TellPaused", {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1", "file": "freezer.self_freezing"}),
                     ("TellOomKills", {"hierarchy": "/sys/fs/cgroup/memory", "path": "/c1", "file": "memory.oom_control",
-                                      "key": "oom_kill"})]
+                                      "key": "oom_kill", "peak": "memory.max_usage_in_bytes"})]
 
 
 def test_pause_and_resume(spec):

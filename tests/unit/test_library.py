@@ -130,6 +130,8 @@ def test_lines_of_all_kinds():
     lines = report.parse(data)
     assert [report.begin_of(line) for line in lines if report.begin_of(line)] == [Begin(7, 9)]
     assert [report.end_of(line) for line in lines if report.end_of(line)] == [End(137, 9, 2)]
+    assert report.end_of({"exitCode": 3, "cpuMicroseconds": 2500, "memoryPeak": 7, "clock": 9}) == End(3, 0, 0, 0.0025, 7, 9)
+    assert report.begin_of({"pid": 5, "startTime": 6, "clock": 8}) == Begin(5, 6, 8)
     assert report.end_of({"exitCode": 0}) == End(0) and str(report.error_in(lines)) == "[1]"
     assert str(report.error_in(lines[:4])) == "\ufffd" and report.error_in(lines[:2]) is None
     assert str(report.error_in(report.parse(b"Traceback\n"))) == "Traceback"
