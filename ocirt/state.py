@@ -18,6 +18,8 @@ from .errors import NoContainer, StateError, reason
 JOURNAL = struct.Struct("<8sIIiIQqqiIQ")
 """The head of the journal: magic, version, phase, pid of init, number of effects, its start time, when
 created (seconds, nanoseconds), pid of the creating process, hooks_run, that process's start time."""
+HOLDER, HOLDER_AT = struct.Struct("<iQ"), 68
+"""Further on in it: who has the lock of the state directory, its pid and start time."""
 JOURNAL_SIZE = 4096
 MAGIC, VERSION = b"ocirtjnl", 1
 CREATING, CREATED, RUNNING = 1, 2, 3
@@ -150,6 +152,28 @@ def _state_json(directory: int, id: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise StateError(id, "state.json is broken")
+
+
+def tell_holder(directory: int) -> None:
+    """Say in the journal that this process has the lock of the state directory, an open descriptor."""
+    try:
+        journal = os.open("journal", os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return  # the create was cut off before it was made
+    with open(journal, "wb", buffering=0):
+        os.pwrite(journal, HOLDER.pack(os.getpid(), start_time_of(os.getpid())), HOLDER_AT)
+
+
+def holder(directory: int) -> int:
+    """The pid of whoever has the lock of the state directory as the journal says it; 0 where it says none."""
+    try:
+        journal = os.open("journal", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return 0
+    with open(journal, "rb", buffering=0):
+        data = os.pread(journal, HOLDER.size, HOLDER_AT)
+    pid: int = HOLDER.unpack(data)[0] if len(data) == HOLDER.size else 0
+    return pid
 
 
 def lives(pid: int, start_time: int) -> bool:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 
 from .. import cgroups, state
 from ..errors import NoContainer, StateError, reason
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ..model.config import Config
     from .parser import CommandLine
 
+LOCK_SECONDS = 10
+"""Longer nobody waits for the lock of a state directory (core/core.h)."""
+
 
 def state_of(line: "CommandLine") -> state.State:
     """The :class:`~ocirt.state.State` of the container that the command line names.
@@ -31,22 +35,37 @@ def lock(line: "CommandLine") -> int:
     """A descriptor of the state directory of the container that the command line names, with the lock that verbs hold
     which change a container. An executable that this process becomes inherits it.
 
-    :raises StateError: there is no such container (any more).
+    :raises StateError: there is no such container (any more), or another process has kept it locked for LOCK_SECONDS.
     """
     id = line.arguments[0]
     path = os.path.join(root_of(line.options), id)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        _wait_for_lock(fd, id)
         ours, present = os.fstat(fd), os.stat(path, follow_symlinks=False)
         if (ours.st_dev, ours.st_ino) != (present.st_dev, present.st_ino):
             raise FileNotFoundError
+        state.tell_holder(fd)
     except FileNotFoundError:
         raise NoContainer(id) from None
     except OSError as error:
         raise StateError(id, reason(error)) from None
     os.set_inheritable(fd, True)
     return fd
+
+
+def _wait_for_lock(fd: int, id: str) -> None:
+    """flock(2) knows no time limit, so it is asked again and again, as core/container.c does."""
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                pid = state.holder(fd)
+                who = f"process {pid}" if pid else "a process that the journal does not name"
+                raise StateError(id, f"{who} has kept it locked for {LOCK_SECONDS} s") from None
+        time.sleep(0.005)
 
 
 def read(line: "CommandLine") -> "tuple[Config, Request, Host]":

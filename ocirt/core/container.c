@@ -83,6 +83,29 @@ static struct journal *map_journal(int fd, int protection) {
   return memory == MAP_FAILED ? 0 : memory;
 }
 
+// Who has the lock says so: `delete --force` ends whoever has it for too long.
+static void tell_holder(struct container *c, int lock) {
+  if (lock != LOCK_EX || !c->journal) return;
+  c->journal->holder = 0;
+  int pid = (int)sys0(SYS_getpid);
+  if (!read_start_time(pid, &c->journal->holder_start_time)) __atomic_store_n(&c->journal->holder, pid, __ATOMIC_SEQ_CST);
+}
+
+// flock(2) knows no time limit, so it is asked again and again: -ETIMEDOUT after LOCK_SECONDS.
+static int lock_in(int root, struct container *c, int lock) {
+  struct stat ours, present;
+  struct timespec pause = {0, 5000000};
+  int error;
+  for (int64_t end = 0; (error = sys_flock(c->dir, lock | LOCK_NB)) == -EWOULDBLOCK; sys2(SYS_nanosleep, &pause, 0)) {
+    if (!end) end = milliseconds() + LOCK_SECONDS * 1000;
+    else if (milliseconds() >= end) return -ETIMEDOUT;
+  }
+  if (error < 0) return error;
+  // Deleted while we waited, perhaps made anew under the same id.
+  return sys_fstat(c->dir, &ours) < 0 || sys_stat(root, c->id, &present, AT_SYMLINK_NOFOLLOW) < 0 ||
+         ours.st_ino != present.st_ino || ours.st_dev != present.st_dev ? -ENOENT : 0;
+}
+
 int container_make(struct container *c) {
   int root = root_directory(c->root, 1);
   if (root < 0) fail("--root %s: %e", c->root, root);
@@ -90,9 +113,11 @@ int container_make(struct container *c) {
   if (error == -EEXIST) fail("container already exists: %s", c->id);
   if (error < 0) fail("--root %s: make the state directory of %s: %e", c->root, c->id, error);
   c->dir = sys_open(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-  sys_close(root);
   if (c->dir < 0) fail("--root %s: open the state directory of %s: %e", c->root, c->id, c->dir);
-  sys_flock(c->dir, LOCK_EX);
+  error = lock_in(root, c, LOCK_EX);
+  sys_close(root);
+  // A delete may have come in between: what it finds without a journal it removes.
+  if (error) fail("--root %s: lock the state directory of %s: %e", c->root, c->id, error);
   int fd = sys_open(c->dir, "journal", O_RDWR | O_CREAT | O_EXCL, 0600);
   char page[JOURNAL_SIZE] = {0};
   // Written rather than truncated to size: a full file system must fail here, not with SIGBUS later.
@@ -108,24 +133,28 @@ int container_make(struct container *c) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   *c->journal = (struct journal){.version = JOURNAL_VERSION, .phase = PHASE_CREATING, .created_seconds = now.tv_sec,
-    .created_nanoseconds = now.tv_nsec, .creator = creator, .creator_start_time = start_time};
+    .created_nanoseconds = now.tv_nsec, .creator = creator, .creator_start_time = start_time,
+    .holder = creator, .holder_start_time = start_time};
   memcpy(c->journal->magic, JOURNAL_MAGIC, sizeof c->journal->magic);
   return 0;
 }
 
-static int lock_in(int root, struct container *c, int lock) {
-  struct stat ours, present;
-  int error = sys_flock(c->dir, lock);
-  if (error < 0) return error;
-  // Deleted while we waited, perhaps made anew under the same id.
-  return sys_fstat(c->dir, &ours) < 0 || sys_stat(root, c->id, &present, AT_SYMLINK_NOFOLLOW) < 0 ||
-         ours.st_ino != present.st_ino || ours.st_dev != present.st_dev ? -ENOENT : 0;
+int container_lock(struct container *c, int lock) {
+  CLOSING int root = root_directory(c->root, 0);
+  int error = root < 0 ? -ENOENT : lock_in(root, c, lock);
+  if (!error) tell_holder(c, lock);
+  return error;
 }
 
-int container_lock(struct container *c, int lock) {
-  int root = root_directory(c->root, 0), error = root < 0 ? -ENOENT : lock_in(root, c, lock);
-  sys_close(root);
-  return error;
+void container_unlock(struct container *c) {
+  c->journal->holder = 0;
+  sys_flock(c->dir, LOCK_UN);
+}
+
+int container_claim_start(struct container *c) {
+  CLOSING int fd = sys_open(c->dir, "journal", O_RDONLY | O_NOFOLLOW, 0);
+  int error = fd < 0 ? fd : sys_flock(fd, LOCK_EX | LOCK_NB);
+  return error < 0 ? error : release(&fd);
 }
 
 static int is_other(int dir, const char *name, unsigned char type, void *data) {
@@ -152,18 +181,20 @@ int container_open(struct container *c, int lock) {
   // What is stored here is run with our rights.
   if (sys_fstat(c->dir, &st) < 0 || st.st_uid != sys0(SYS_geteuid) || st.st_mode & 022)
     fail("--root %s: the state directory of %s is another user's, or others may write to it", c->root, c->id);
-  int error = lock ? lock_in(root, c, lock) : 0;
+  int locked = lock ? lock_in(root, c, lock) : 0;
   sys_close(root);
-  if (error) { sys_close(c->dir); return error; }
+  if (locked && locked != -ETIMEDOUT) { sys_close(c->dir); return locked; }
   // Only a verb that holds the lock may write to the journal: for the others, exec among them, it is not writable memory.
-  int protection = lock ? PROT_READ | PROT_WRITE : PROT_READ;
-  int fd = sys_open(c->dir, "journal", (lock ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK, 0);
-  error = fd < 0 ? fd : sys_fstat(fd, &st);
+  int writes = lock && !locked;
+  int fd = sys_open(c->dir, "journal", (writes ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK, 0);
+  int error = fd < 0 ? fd : sys_fstat(fd, &st);
   if (!error && st.st_size != JOURNAL_SIZE) sys_close(fd);
-  else if (!error && !(c->journal = map_journal(fd, protection))) error = -ENOMEM;
+  else if (!error && !(c->journal = map_journal(fd, writes ? PROT_READ | PROT_WRITE : PROT_READ))) error = -ENOMEM;
   // Without what it says a delete would leave cgroups and processes behind.
   if (error && error != -ENOENT) fail("container %s: read the journal: %e", c->id, error);
   if (c->journal && (memcmp(c->journal->magic, JOURNAL_MAGIC, 8) || c->journal->version != JOURNAL_VERSION)) c->journal = 0;
+  if (locked) { sys_close(c->dir); return locked; }
+  tell_holder(c, lock);
   fd = sys_open(c->dir, "program", O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
   if (!c->journal && !is_program(fd) && !container_only_begun(c->dir)) {
     sys_close(fd);

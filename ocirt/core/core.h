@@ -131,13 +131,19 @@ struct container {
   int foreign;                // a program of another build is stored
   int pidfd;                  // init, -1: not held
   const char *notify_host;    // start, run: the caller's NOTIFY_SOCKET; null: it has none
+  int taken_over;             // delete --force has ended who had the lock
   int notify;                 // start, run: where the container's processes send to, -1: nowhere
 };
 
 int container_make(struct container *c);                    // new directory, locked; fails on an existing id
-int container_open(struct container *c, int lock);          // 0, or -ENOENT; lock: LOCK_EX, LOCK_SH or 0
+#define LOCK_SECONDS 10                                     // longer nobody waits for the lock of a state directory
+// 0, -ENOENT, or -ETIMEDOUT with the journal, which says who has the lock. lock: LOCK_EX, LOCK_SH or 0.
+int container_open(struct container *c, int lock);
 int container_only_begun(int dir);                          // does it hold only what a create or delete that was cut off leaves?
 int container_lock(struct container *c, int lock);          // one that is open: the same
+void container_unlock(struct container *c);
+// A descriptor that says, as long as it is open, that this process starts the container; -EWOULDBLOCK: another does.
+int container_claim_start(struct container *c);
 int container_hold(struct container *c);                    // opens pidfd if init lives: 1, else 0
 int container_write(struct container *c, const char *name, const void *data, size_t size);
 int container_rename(struct container *c, const char *from, const char *to);

@@ -64,12 +64,12 @@ void verb_create(struct request *q, const struct program *program, const void *c
   error = run && !restore ? start_container(&c, r.peer, &text) : 0;
   if (error) {
     STATIC_BUFFER(more, LOG_LINE);
-    if (error != START_DESTROYED && destroy_container(&c, (int)c.journal->hooks_run, &more)) log_line("warning", more.data);
+    if (error != START_DESTROYED && !container_lock(&c, LOCK_EX) && destroy_container(&c, (int)c.journal->hooks_run, &more)) log_line("warning", more.data);
     log_error(text.data);
     sys_exit(1);
   }
   log_commit();
-  if (stay) sys_flock(c.dir, LOCK_UN);  // other verbs act on the container
+  if (stay) container_unlock(&c);  // other verbs act on the container
   struct relayed init = {.container = &c, .pid = c.journal->pid, .pidfd = c.pidfd, .signals = signals, .master = r.console,
                          .subreaper = !q->flags[FLAG_NO_SUBREAPER], .start_time = c.journal->start_time};
   if (!stay) {
@@ -80,7 +80,9 @@ void verb_create(struct request *q, const struct program *program, const void *c
   int status = relay(&init);
   if (status < 0 || (run && !q->flags[FLAG_KEEP])) {
     // Somebody else's delete may have come first.
-    if (container_lock(&c, LOCK_EX) == 0 && destroy_container(&c, 1, &text)) log_line("warning", text.data);
+    error = container_lock(&c, LOCK_EX);
+    if (error == -ETIMEDOUT) format(&text, "container %s is not deleted: another process has kept it locked for %d s", c.id, LOCK_SECONDS);
+    if (error == -ETIMEDOUT || (!error && destroy_container(&c, 1, &text))) log_line("warning", text.data);
   }
   sys_exit(status < 0 ? 255 : status);
 }

@@ -100,12 +100,24 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const st
 }
 
 int do_run_hook(struct run *r, const struct step_run_hook *s) {
+  const char *at = text_of(r->program, s->head.at);
+  struct effect *effect = 0;
+  BUFFER(text, 2048);
   if (r->section == SECTION_DELETE && !r->hooks) return 0;
+  if (r->section == SECTION_DELETE && (effect = effect_of(r->container->journal, effect_key("hook", at), 1))) {
+    // The delete that was ended had hung in this one; it would hang this one, too.
+    if (r->container->taken_over && effect->state == EFFECT_INTENDED) {
+      format(&text, "%s: passed over hook %s, which had not ended", at, TEXT(path));
+      log_line("warning", text.data);
+      return 0;
+    }
+    effect->state = EFFECT_INTENDED;
+  }
   r->container->journal->hooks_run = 1;
   int error = run_hook(r, TEXT(path), TEXTS(args), TEXTS(env), NUMBER(timeout), TEXT(status));
+  if (effect) effect->state = EFFECT_UNDONE;
   if (!error) return 0;
-  BUFFER(text, 2048);
-  put(&text, text_of(r->program, s->head.at));
+  put(&text, at);
   put(&text, ": run hook ");
   if (*r->call) { put(&text, TEXT(path)); put(&text, ": "); put(&text, r->call); put(&text, ": "); put_error(&text, error); }
   else put(&text, r->detail.data);

@@ -27,6 +27,8 @@ struct journal {
   uint32_t hooks_run;                // a hook of create has run: undo runs the poststop hooks
   uint64_t creator_start_time;
   uint32_t child_runs;               // while creating: the process that Spawn made last has begun to run
-  uint8_t reserved[60];
+  int32_t holder;                    // who has the lock of the state directory, 0: nobody, or a build that does not say
+  uint64_t holder_start_time;
+  uint8_t reserved[48];
   struct effect effects[JOURNAL_EFFECTS];
 };

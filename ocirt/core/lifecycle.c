@@ -2,6 +2,7 @@
 #include "verbs.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/file.h>
 
@@ -14,9 +15,38 @@ void name_container(struct container *c, struct request *q) {
     fail("invalid container id: found \"%s\", expected letters, digits and _ + . -", c->id);
 }
 
+int end_process(int pid, uint64_t start_time) {
+  CLOSING int pidfd = pid > 0 && pid != sys0(SYS_getpid) ? sys_pidfd_open(pid) : -1;
+  // The pidfd is open: the pid cannot change hands between this look and the signal.
+  if (pidfd < 0 || start_time_of(pid) != start_time) return 0;
+  sys_pidfd_signal(pidfd, SIGKILL);
+  sys_poll(pidfd, POLLIN, 60000);
+  return 1;
+}
+
+// delete --force: whoever has had the lock for too long is ended. What it leaves half done delete finds in the journal, as after
+// any other kill.
+static int take_over(struct container *c, int lock) {
+  int holder = c->journal ? c->journal->holder : 0;
+  if (!end_process(holder, holder ? c->journal->holder_start_time : 0)) return -ETIMEDOUT;
+  BUFFER(text, 512);
+  format(&text, "container %s: ended process %d, which had kept it locked for %d s", c->id, holder, LOCK_SECONDS);
+  log_line("warning", text.data);
+  c->taken_over = 1;
+  return container_open(c, lock);
+}
+
+static _Noreturn void fail_locked(const struct container *c) {
+  int holder = c->journal ? c->journal->holder : 0;
+  if (holder) fail("container %s: process %d has kept it locked for %d s: wait for it, or have \"delete --force\" end both", c->id, holder, LOCK_SECONDS);
+  fail("container %s: a process that the journal does not name has kept it locked for %d s", c->id, LOCK_SECONDS);
+}
+
 void need_container(struct container *c, struct request *q, int lock, int program_fd) {
   name_container(c, q);
   int error = container_open(c, lock);
+  if (error == -ETIMEDOUT && q->flags[FLAG_FORCE]) error = take_over(c, lock);
+  if (error == -ETIMEDOUT) fail_locked(c);
   // `delete --force` asks for the end of it, and has that.
   if (error == -ENOENT && q->flags[FLAG_FORCE]) sys_exit(0);
   if (error == -ENOENT) {
@@ -89,8 +119,18 @@ int start_container(struct container *c, int socket, struct buffer *text) {
     put(text, "process: found nothing, expected an object: start needs a program to run");
     return -1;
   }
+  // From here on the container's own doing, hooks and its readiness are waited for, without the lock: for as long as another start
+  // cannot come between, which this says.
+  CLOSING int claim = container_claim_start(c);
+  if (claim < 0) {
+    put(text, "start the container: ");
+    if (claim == -EWOULDBLOCK) put(text, "another start is at work on it");
+    else format(text, "lock the journal: %e", claim);
+    return -1;
+  }
   int error = run_section(&r, &failed);
   if (error) { put_failure(text, &r, failed, error); return -1; }
+  container_unlock(c);
   r.section = SECTION_STARTED;
   int fd = socket < 0 ? start_socket(c, SYS_connect) : socket;
   error = fd;
@@ -121,9 +161,12 @@ int start_container(struct container *c, int socket, struct buffer *text) {
   put_failure(text, &r, failed, error);
 destroy:;
   STATIC_BUFFER(more, LOG_LINE);
-  if (!destroy_container(c, 1, &more)) return START_DESTROYED;
+  error = container_lock(c, LOCK_EX);
+  if (error == -ETIMEDOUT) put(&more, "another process has kept the container locked: it is not removed");
+  // Somebody else's delete may have come first; what has the same id then is another container.
+  else if (error || !destroy_container(c, 1, &more)) return START_DESTROYED;
   log_line("warning", more.data);
-  return -1;
+  return START_DESTROYED;
 }
 
 int destroy_container(struct container *c, int hooks, struct buffer *text) {

@@ -165,14 +165,7 @@ void verb_update(struct request *q, int program_fd, int lock) {
 
 // Before the lock is waited for: a create still at work, or a start that waits for a hook inside, would keep it held.
 static void end_by_force(struct container *c) {
-  if (c->journal && c->journal->phase == PHASE_CREATING) {
-    int creator = sys_pidfd_open(c->journal->creator);
-    if (creator >= 0 && start_time_of(c->journal->creator) == c->journal->creator_start_time) {
-      sys_pidfd_signal(creator, SIGKILL);
-      sys_poll(creator, POLLIN, 60000);
-    }
-    sys_close(creator);
-  }
+  if (c->journal && c->journal->phase == PHASE_CREATING) end_process(c->journal->creator, c->journal->creator_start_time);
   // Not waited for here: a frozen one ends only when the delete section has thawed it.
   if (container_hold(c)) sys_pidfd_signal(c->pidfd, SIGKILL);
 }

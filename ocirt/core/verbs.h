@@ -57,4 +57,5 @@ int start_socket(struct container *c, long call);                        // star
 int start_container(struct container *c, int socket, struct buffer *message);
 int destroy_container(struct container *c, int hooks, struct buffer *message);
 int kill_init(struct container *c);
+int end_process(int pid, uint64_t start_time);                          // by SIGKILL, and waits: 1, or 0 if there is none such
 void end_child(struct run *r);                                          // kills it, and waits for its end
