@@ -108,8 +108,8 @@ static int unit_part(struct span text, unsigned part, struct span *found) {
   return 1;
 }
 
-// What a source names: a leaf by its number, or a `:part` of it, `$word` of the command line, `@key` of the annotations,
-// or one whose key begins as `*prefix` says. 0: there is none.
+// What a source names: a leaf by its number, or a `:part` of it, `$word` of the command line, `@key` of the annotations, or how
+// many keys of them begin as `*prefix` says. 0: there is none.
 static int find_value(const struct lookup *l, struct reader *r, struct leaf *value) {
   struct span name = take_span(r);
   uint32_t number = take_number(r);
@@ -128,15 +128,17 @@ static int find_value(const struct lookup *l, struct reader *r, struct leaf *val
   }
   if (number >= l->scan.n_leaves || l->scan.leaves[number].kind != LEAF_RAW) { r->bad = 1; return 0; }
   const struct leaf *raw = &l->scan.leaves[number];
+  int is_prefix = name.text[0] == '*';
+  if (is_prefix) *value = (struct leaf){.kind = LEAF_NUMBER};  // how many begin so
   for (uint32_t i = 0; i < raw->count; i++) {
     const struct span *pair = &l->scan.items[raw->first + 2 * i];
-    int begins = name.text[0] == '*' && pair[0].size >= key.size && !memcmp(pair[0].text, key.text, key.size);
-    if (!begins && !(name.text[0] == '@' && same(pair[0], key))) continue;
+    if (is_prefix) value->number += pair[0].size >= key.size && !memcmp(pair[0].text, key.text, key.size);
+    if (is_prefix || !same(pair[0], key)) continue;
     value->text = pair[1].text;
     value->size = pair[1].size;
     return 1;
   }
-  return 0;
+  return is_prefix && value->number;
 }
 
 // ---- the machine and the caller ----

@@ -546,10 +546,15 @@ class Config(View):
         return value
 
     def annotations_with(self, prefix: str) -> dict[str, Text]:
-        """The annotations whose names begin with ``prefix``, by what follows it."""
-        found = {name[len(prefix):]: value for name, value in self.annotations.items() if name.startswith(prefix)}
-        self.trace.tests["annotations", "has_prefix", prefix] = bool(found)
-        return found
+        """The annotations whose names begin with ``prefix``, by what follows it. The program holds for these names alone:
+        each of them is there, and no more of that prefix than there are of them."""
+        found = {name: value for name, value in self.annotations.items() if name.startswith(prefix)}
+        if found:
+            self.trace.tests["annotations", "count_prefix", (prefix, str(len(found)))] = True
+            self.trace.tests.update({("annotations", "has", name): True for name in found})
+        else:
+            self.trace.tests["annotations", "has_prefix", prefix] = False
+        return {name[len(prefix):]: value for name, value in found.items()}
 
     def raw(self, name: str) -> Raw:
         """The property ``name`` as it stands in the file; it must be there."""

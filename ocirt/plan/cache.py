@@ -268,19 +268,24 @@ def _text(value: str) -> bytes:
 
 
 def _test(sources: _Sources, path: str, name: str, argument: "Argument", answer: bool) -> bytes:
-    if name == "has_prefix" and answer:
-        raise _Unkept  # which ones begin so is not told
+    if name == "count_prefix" and isinstance(argument, tuple) and sources.raw is not None:
+        prefix, count = argument
+        return sources.leaf(b"*" + prefix.encode(), sources.raw) + _equals(int(count), answer)
     if path == "annotations" and isinstance(argument, str) and sources.raw is not None:
         source = sources.leaf((b"@" if name == "has" else b"*") + argument.encode(), sources.raw)
         return source + bytes((HAS, answer)) + _count([])
     source = sources.of(path)
     if isinstance(argument, int):
-        return source + bytes((NUMBER_EQUALS, answer)) + (1).to_bytes(4, "little") + _wide(argument)
+        return source + _equals(argument, answer)
     number = PREDICATES.index(name)
     if name == "is_empty" and sources.is_list(path):
         number = LIST_IS_EMPTY
     arguments = [] if argument is None else [argument] if isinstance(argument, str) else list(argument)
     return source + bytes((number, answer)) + _count([_span(_text(each)) for each in arguments])
+
+
+def _equals(number: int, answer: bool) -> bytes:
+    return bytes((NUMBER_EQUALS, answer)) + (1).to_bytes(4, "little") + _wide(number)
 
 
 def _kind(value: "Slot") -> int:

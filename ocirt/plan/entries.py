@@ -263,7 +263,7 @@ class _Finder:
             key = source.name[1:]
             return member("annotations", key), (self.annotations or {}).get(key)
         if source.name.startswith("*"):
-            return "annotations", next((key for key in self.annotations or {} if key.startswith(source.name[1:])), None)
+            return "annotations", sum(key.startswith(source.name[1:]) for key in self.annotations or {}) or None
         if source.number >= len(self.paths):
             return "", None  # an entry that somebody has damaged
         return self.paths[source.number], self.values[source.number]

@@ -1,6 +1,5 @@
 """`run` and `exec` that stay: one loop in which nobody who does not read, or does not answer, holds up the others."""
 
-import fcntl
 import os
 import pty
 import select

@@ -146,6 +146,35 @@ def test_units_of_systemd(core, first, second, annotations):
 
 
 @pytest.mark.parametrize("first, second, hit", [
+    ({"a": "b"}, {}, True), ({"a": "b"}, {"run.oci.keep_original_groups": "1"}, False),
+    ({"run.oci.keep_original_groups": "1"}, {"run.oci.keep_original_groups": "1", "c": "d"}, True),
+    ({"run.oci.keep_original_groups": "1"}, {"c": "d"}, False),
+    ({"run.oci.keep_original_groups": "1"}, {"run.oci.keep_original_groups": "0"}, False),
+    ({"run.oci.keep_original_groups": "1"}, {"run.oci.keep_original_groups": "1", "run.oci.handler": "wasm"}, False),
+    ({"run.oci.keep_original_groups": "1"}, {"run.oci.timens_offset": "1"}, False),
+])
+def test_annotations_of_a_prefix_are_those_very_ones(core, folder, first, second, hit):
+    """The rest of the annotations is passed on, whatever it is."""
+    a, b = deepcopy(BASE), deepcopy(BASE)
+    a["annotations"], b["annotations"] = first, second
+    for one, other in ((a, b), (b, a)):
+        if hit or compiled(dump(one)) is not None:
+            assert (law(core, folder, dump(one), dump(other)) is not None) == hit
+
+
+@pytest.mark.parametrize("first, second, hit", [
+    ({"After": "['a']"}, {"After": "['a']"}, True), ({"After": "['a']"}, {"After": "['b']"}, False),
+    ({"After": "['a']"}, {"Before": "['a']"}, False), ({"After": "['a']"}, {"After": "['a']", "Before": "['a']"}, False), ({"After": "['a']"}, {}, False),
+])
+def test_properties_of_a_unit_are_those_very_ones(core, folder, first, second, hit):
+    a, b = deepcopy(BASE), deepcopy(BASE)
+    for members, properties in ((a, first), (b, second)):
+        members["linux"]["cgroupsPath"] = "a.slice:p:n"
+        members["annotations"] = {"x": "y", **{f"org.systemd.property.{name}": value for name, value in properties.items()}}
+    assert (law(core, folder, dump(a), dump(b), systemd=True, id="other") is not None) == hit
+
+
+@pytest.mark.parametrize("first, second, hit", [
     ("a.slice:p:n", "b-c-d.slice:q-r:other", True), ("a.slice:p:n", "-.slice:p:n", True), ("a.slice:p:n", ":p:n", False),
     (":p:n", ":q:m", True), ("a.slice:p:n", "a.slice::n", False), ("a.slice:p:n", "a.slice:p:n.slice", False), ("a.slice:p:n", "/a", False),
     ("a.slice:p:n", "a:p:n", False), ("a.slice:p:n", "", False),
