@@ -108,6 +108,7 @@ class Container(Pipes):
 
         The first process of a pid namespace ignores every signal but SIGKILL (and SIGSTOP) for which it has installed no
         handler: SIGTERM does nothing to a ``sleep`` that is the container's program, unless it was made with ``init=True``.
+        A ``RuntimeWarning`` tells where it is so at this moment.
 
         :param signal: its number, as ``signal.SIGTERM``.
         :param all: each process of the container gets it.

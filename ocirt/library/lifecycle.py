@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
@@ -146,8 +147,18 @@ def new_id() -> str:
 
 def attend(name: str, runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int],
            flags: Sequence[str]) -> Attendant:
-    """Who attends to the verb ``name``, create or run, of a bundle."""
+    """Who attends to the verb ``name``, create or run, of a bundle. A config in Python is the caller's own, whose annotations
+    may choose directories of the host; a bundle may be somebody else's."""
+    if bundle.config is not None:
+        flags = [*flags, "--rootfs-annotations"]
     return Attendant(runtime, id, [name, *flags, "--bundle", bundle.directory, "--", id], streams, pass_fds, bundle.config)
+
+
+def pass_on_warnings(attendant: Attendant) -> None:
+    """What the executable has warned of so far, as warnings of Python's."""
+    for line in attendant.lines:
+        if line.get("level") == "warning":
+            warnings.warn(f"container {attendant.id}: {line.get('msg')}", RuntimeWarning, stacklevel=4)
 
 
 def remove(attendant: Attendant, is_made: bool = False) -> Operation[None]:
@@ -204,6 +215,7 @@ def run(runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: S
     finally:
         streams.close()
         attendant.release()
+        pass_on_warnings(attendant)
 
 
 def communicate(attendant: Attendant, input: bytes, timeout: float | None, output: Output) -> Operation[End]:
@@ -298,6 +310,7 @@ class Lifecycle:
             raise
         finally:
             bundle.close()
+            pass_on_warnings(attendant)
         return cls(runtime, id, attendant, None)
 
     @classmethod
@@ -332,6 +345,10 @@ class Lifecycle:
         yield from self.verb("start", "--", self.id)
 
     def kill(self, number: int, all: bool) -> Operation[None]:
+        if not all and not pidfd.takes_signal(self.state().pid, int(number)):
+            warnings.warn(f"container {self.id}: its program has no handler for signal {int(number)}, which the kernel drops "
+                          "for the first process of a pid namespace: make the container with init=True, or send SIGKILL",
+                          RuntimeWarning, stacklevel=4)
         yield from self.verb("kill", *(["--all"] if all else []), "--", self.id, str(int(number)))
 
     def pause(self) -> Operation[None]:

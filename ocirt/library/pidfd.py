@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import signal
 import struct
 
 from ..state import start_time_of
@@ -73,3 +74,17 @@ def can_tell() -> bool:
         return False
     finally:
         os.close(pidfd)
+
+
+def takes_signal(pid: int, number: int) -> bool:
+    """Does the process do anything about this signal? Not if it is the first of its pid namespace and neither catches nor
+    blocks it; SIGKILL and SIGSTOP from outside always count. True of a process that is not there."""
+    if number in (0, signal.SIGKILL, signal.SIGSTOP):
+        return True
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            rows = dict([line.split(":", 1) for line in file.read().splitlines()])
+    except OSError:
+        return True
+    is_first = rows.get("NSpid", "").split()[1:][-1:] == ["1"]
+    return not is_first or bool((int(rows["SigCgt"], 16) | int(rows["SigBlk"], 16)) >> (number - 1) & 1)

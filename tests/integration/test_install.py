@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.integration.harness import TREE, Runtime
+from tests.integration.harness import TREE, Runtime, cgroups_path
 
 
 def run(*command, **more):
@@ -30,20 +30,41 @@ def places():
         run("umount", place)
 
 
-def test_install_and_uninstall(places, ocirt, bundle):
+IMPORTED = """
+import sys, ocirt
+runtime = ocirt.Runtime(root=sys.argv[1])
+print(runtime.executable)
+config = ocirt.sandbox(["echo", "hello"], cgroup=sys.argv[3])
+print(ocirt.run(config=config, rootfs=sys.argv[2], runtime=runtime).text)
+"""
+
+
+def imported(python, ocirt, image, **more):
+    """What a program that imports ocirt prints: the executable that it has found, and a sandbox's word (docs/library.md, "Install")."""
+    return run(python, "-c", IMPORTED, ocirt.root, image, cgroups_path("imported"), **more).split()
+
+
+def test_import_from_the_tree(ocirt, image):
+    run(TREE / "hack/build")
+    assert imported("/usr/bin/python3", ocirt, image, env={"PYTHONPATH": str(TREE)}) == [f"{TREE}/build/bin/ocirt", "hello"]
+
+
+def test_install_and_uninstall(places, ocirt, bundle, image):
     run(TREE / "hack/install", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"})
     assert os.readlink("/usr/local/bin/ocirt") == "/opt/ocirt/bin/ocirt"
     bundle.shell("exit 3").save()
     assert Runtime("/usr/local/bin/ocirt", ocirt.root)("run", "--bundle", bundle, "c1", env={}).status == 3
+    assert imported("/opt/ocirt/bin/python", ocirt, image, env={}) == ["/opt/ocirt/bin/ocirt", "hello"]
     run(TREE / "hack/install", "--uninstall")
     assert os.listdir("/opt") == [] and os.listdir("/usr/local/bin") == []
 
 
-def test_pip_install_in_a_virtual_environment(ocirt, bundle, tmp_path):
+def test_pip_install_in_a_virtual_environment(ocirt, bundle, tmp_path, image):
     run(sys.executable, "-m", "venv", tmp_path / "venv")
     run(tmp_path / "venv/bin/pip", "install", "-q", TREE)
     bundle.shell("exit 4").save()
     assert Runtime(tmp_path / "venv/bin/ocirt", ocirt.root)("run", "--bundle", bundle, "c1", env={}, cwd="/").status == 4
+    assert imported(tmp_path / "venv/bin/python", ocirt, image, env={}) == [str(tmp_path / "venv/bin/ocirt"), "hello"]
     # The modules of a create are one file's.
     trace = subprocess.run(["strace", "-f", "-e", "trace=openat", tmp_path / "venv/bin/ocirt", "--root", ocirt.root, "run", "--no-cache",
                             "--bundle", str(bundle), "c1"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd="/").stderr

@@ -715,3 +715,37 @@ def test_a_further_process_tells_what_it_has_used_itself(busy):
     assert 0 < result.memory_peak < 20 << 20  # not the container's, of which 40 MiB are in /tmp
     hungry = busy.run(["dd", "if=/dev/zero", "of=/dev/null", "bs=30M", "count=1"])
     assert 30 << 20 <= hungry.memory_peak < 64 << 20
+
+
+# ---- the first process ----
+
+def test_a_signal_that_the_kernel_drops_is_told(box, recwarn):
+    """A program that is pid 1 and has no handler; not one that has, nor SIGKILL, nor where there is an init."""
+    with box("sleep", "60") as container:
+        container.start()
+        with pytest.warns(RuntimeWarning, match="has no handler for signal 15.*init=True"):
+            container.kill(signal.SIGTERM)
+        assert container.status == "running"
+        container.kill()
+        assert container.wait(LIMIT) == 137
+    recwarn.clear()
+    with box("sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done", stdout=PIPE) as container:
+        container.start()
+        assert container.stdout.readline() == b"ready\n"
+        container.kill(signal.SIGTERM)
+        assert container.wait(LIMIT) == 9
+    with box("sleep", "60", init=True) as container:
+        container.start()
+        container.kill(signal.SIGTERM)
+        assert container.wait(LIMIT) == 128 + 15
+    assert [each for each in recwarn if each.category is RuntimeWarning] == []
+
+
+def test_annotations_of_a_config_in_python_choose_directories(image, runtime, tmp_path):
+    """As its caller's own; those of a bundle, which may be somebody else's, do not."""
+    (tmp_path / "rootfs").mkdir()
+    config = config_for("true") | {"annotations": {"org.ocirt.rootfs.lower": f"{tmp_path}/rootfs:{image}"}}
+    assert run(config=config, rootfs=tmp_path / "rootfs", runtime=runtime).returncode == 0
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.warns(RuntimeWarning, match="it works only with --rootfs-annotations"), pytest.raises(ProgramError):
+        run(tmp_path, runtime=runtime)  # of an empty rootfs

@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.integration.harness import LIMIT, TREE, cgroups_path
 
 PAGE = (TREE / "docs/library.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.S | re.M)
+README = textwrap.dedent(re.search(r"^    import ocirt\n(?:    .*\n|\n)+", (TREE / "README.md").read_text(), re.M)[0])
 
 BEGIN = """
 import sys
@@ -26,21 +29,47 @@ ocirt.sandbox = lambda *args, **limits: made(*args, cgroup=f"{cgroup}{{next(numb
 """
 
 
+@pytest.fixture
+def with_python(tmp_path):
+    """A root file system with the host's own Python in it, as mmdebstrap makes one of Debian's: its /usr, bound."""
+    root = tmp_path / "with-python"
+    for name in ("proc", "dev", "tmp", "etc", "usr"):
+        (root / name).mkdir(parents=True)
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    for name in ("bin", "lib", "lib64"):
+        assert Path("/", name).is_symlink(), "a host whose /bin is no link to /usr/bin"
+        (root / name).symlink_to(os.readlink(f"/{name}"))
+    subprocess.run(["mount", "--bind", "-o", "ro", "/usr", root / "usr"], check=True, timeout=LIMIT)
+    yield root
+    subprocess.run(["umount", root / "usr"], check=True, timeout=LIMIT)
+
+
+def run_example(text, ocirt, rootfs, place):
+    program = place / "example.py"
+    begin = BEGIN.format(tree=str(TREE), root=str(ocirt.root), environment={"OCIRT_CACHE": os.environ["OCIRT_CACHE"]},
+                         cgroup=cgroups_path("docs"))
+    assert "/srv/image" in text
+    program.write_text(begin + text.replace("/srv/image", str(rootfs)))
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=LIMIT * 2)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 @pytest.mark.v1
 @pytest.mark.cgroups
 @pytest.mark.parametrize("example", EXAMPLES, ids=[f"line-{PAGE[:PAGE.index(each)].count(chr(10)) + 1}" for each in EXAMPLES])
-def test_example(ocirt, image, tmp_path, example):
-    program = tmp_path / "example.py"
-    begin = BEGIN.format(tree=str(TREE), root=str(ocirt.root), environment={"OCIRT_CACHE": os.environ["OCIRT_CACHE"]},
-                         cgroup=cgroups_path("docs"))
-    assert "/srv/image" in example
-    program.write_text(begin + example.replace("/srv/image", str(image)))
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=LIMIT * 2)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_example(ocirt, with_python, tmp_path, example):
+    assert run_example(example, ocirt, with_python, tmp_path) == ""
+
+
+@pytest.mark.v1
+@pytest.mark.cgroups
+def test_the_example_of_the_readme(ocirt, with_python, tmp_path):
+    assert run_example(README, ocirt, with_python, tmp_path) == "HELLO\n"
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 6
     first = [line for line in EXAMPLES[0].splitlines() if line and not line.startswith("assert")]
     assert len(first) <= 20, "untrusted code in twenty lines"
 
