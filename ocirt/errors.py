@@ -50,7 +50,8 @@ def made_anew(kind: type[OcirtError], message: str, /, **members: object) -> Oci
 class ConfigError(OcirtError):
     """config.json holds something that cannot be applied.
 
-    :param path: JSON path, as ``mounts[3].type``; empty for the whole document, ``config.json`` where there is none.
+    :param path: JSON path, as ``mounts[3].type``; empty for the whole document, ``config.json`` where there is none;
+        ``$pid-file`` and its like for a word of the command line.
     :param found: what stands there, as a person would write it.
     :param expected: what may stand there.
     """
@@ -62,8 +63,10 @@ class ConfigError(OcirtError):
 
     def __init__(self, path: str, found: str, expected: str) -> None:
         self.path, self.found, self.expected = path, found, expected
-        super().__init__(f"config.json: {path}: found {found}, expected {expected}" if path
-                         else f"config.json: found {found}, expected {expected}")
+        place = f"config.json: {path}" if path else "config.json"
+        if path.startswith("$"):
+            place = "container id" if path == "$id" else f"--{path[1:]}"
+        super().__init__(f"{place}: found {found}, expected {expected}")
 
 
 class RequestError(OcirtError):

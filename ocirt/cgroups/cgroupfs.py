@@ -34,9 +34,9 @@ class Cgroupfs(Driver):
         super().__init__(host)
         self.tolerate = int(is_rootless(request, host))
         path = linux.cgroups_path
-        has_path = path is not None and not path.is_empty()
-        self.at = "linux.cgroupsPath" if has_path else "$id"
-        self.tail, self.is_relative = self.locate(path if has_path else None, request.text("id", plan.trace))
+        self.has_path = path is not None and not path.is_empty()
+        self.at = "linux.cgroupsPath"
+        self.tail, self.is_relative = self.locate(path if self.has_path else None, request.text("id", plan.trace))
         self.own_paths = request.own_cgroups
         self.all = tuple(hierarchies)
         self._paths = {each.mount: self._path(each) for each in self.all}

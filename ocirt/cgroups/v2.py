@@ -65,7 +65,7 @@ class V2(Cgroupfs):
         self.config = config
         self.is_rootless = bool(self.tolerate)
         # As runc: who is not given a place, and asks for no limit, can do without a cgroup of its own.
-        self.tolerate = int(self.is_rootless and self.at == "$id")
+        self.tolerate = int(self.is_rootless and not self.has_path)
         self.register = plan.register()
 
     def beneath(self, own: str) -> str:

@@ -41,7 +41,7 @@ def run(line: "CommandLine") -> None:
     lock = containers.lock(line)
     state = containers.state_of(line)
     if state.status not in ("running", "paused"):
-        raise OcirtError(f"cannot checkpoint a container that is {state.status}: {id}, expected it running or paused")
+        raise OcirtError(f"container not running: {id} is {state.status}, expected running or paused")
     criu = executable(flags["criu"], os.environ.get("PATH", os.defpath))
     images = os.path.abspath(flags["image-path"] or DEFAULT_IMAGES)
     work = os.path.abspath(flags["work-path"]) if flags["work-path"] else None

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from .parser import CommandLine
 
+CHECKPOINT = ("org.ocirt.checkpoint.enabled", "org.opencontainers.runc.checkpoint.enabled")
+"""The names under which engines look for checkpoint and restore: ours, and runc's, which they know."""
+
 OLDEST_VERSION = "1.0.0"
 """The oldest ociVersion that is taken: every 1.x is (:func:`ocirt.model.config.check_version`)."""
 
@@ -59,7 +62,7 @@ def features() -> "dict[str, Any]":
         },
         "annotations": {
             **_libseccomp_version(),
-            "org.ocirt.checkpoint.enabled": "true" if "checkpoint" in VERBS else "false",
+            **dict.fromkeys(CHECKPOINT, "true" if "checkpoint" in VERBS else "false"),
             "org.ocirt.commit": BUILD_ID,
             "org.ocirt.version": __version__,
         },

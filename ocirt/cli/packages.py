@@ -27,5 +27,6 @@ def need(verb: str, name: str) -> "Any":
     try:
         import_module(name)
     except ImportError as error:
+        from ..packages import command_for
         raise HostError(f"ocirt {verb}", f"needs the Python package {name}, which {sys.executable} cannot import "
-                        f"({' '.join(str(error).split())})") from None
+                        f"({' '.join(str(error).split())}); run: {command_for(name)}") from None

@@ -79,7 +79,8 @@ class Namespaces:
         if self.has_user and not self.has_mount:
             raise ConfigError("linux.namespaces", "a user namespace alone", "a mount namespace with it, to mount in")
         if self.host.euid != 0 and not self.has(USER):
-            raise HostError("linux.namespaces", "only root can do without a user namespace")
+            raise HostError("linux.namespaces", "found no user namespace, which every user but root needs; "
+                            "ocirt spec --rootless writes a config.json that has one")
         for name, mappings in (("uidMappings", linux.uid_mappings), ("gidMappings", linux.gid_mappings)):
             if mappings and not self.has(USER):
                 raise ConfigError(linux.at(name), "an array", "nothing without a user namespace in linux.namespaces")

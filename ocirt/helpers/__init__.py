@@ -54,10 +54,9 @@ def _guard(helper: "ModuleType", record: "Any") -> None:
         os._exit(status)
 
 
-def need(module: str, extra: str, at: str) -> "Any":
-    """Import ``module`` of a package that ocirt itself does without.
+def need(module: str, at: str) -> "Any":
+    """Import ``module``, of the package of its name, which ocirt itself does without.
 
-    :param extra: the extra of this package that it comes with.
     :param at: the JSON path that asks for it.
     :raises OcirtError: it is not installed.
     """
@@ -66,5 +65,6 @@ def need(module: str, extra: str, at: str) -> "Any":
     try:
         return import_module(module)
     except ImportError as error:
+        from ..packages import command_for
         missing = error.name or module
-        raise OcirtError(f"{at}: the Python package {missing} is missing: install ocirt[{extra}]") from None
+        raise OcirtError(f"{at}: the Python package {missing} is missing; run: {command_for(module)}") from None

@@ -64,7 +64,7 @@ def undo(moved: "list[Record]") -> None:
 
 def _open() -> "tuple[Netlink, Netlink, Netlink]":
     """The library, and it on the sockets in the two namespaces; it closes its own, and the guard needs them once more."""
-    library = need("pyroute2", "network", AT)
+    library = need("pyroute2", AT)
     return library, library.IPRoute(fileno=dup(HOST_SOCKET)), library.IPRoute(fileno=dup(SOCKET))
 
 

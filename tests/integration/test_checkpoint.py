@@ -91,10 +91,10 @@ def test_bad_flags(with_fake, bundle, tmp_path, flags, text):
 
 def test_only_what_runs_can_be_saved(ocirt, bundle):
     ocirt.ok("create", "--bundle", bundle, "c1")
-    assert "cannot checkpoint a container that is created: c1" in ocirt.fails("checkpoint", "c1")
+    assert "container not running: c1 is created" in ocirt.fails("checkpoint", "c1")
     ocirt.ok("kill", "c1", "KILL")
     ocirt.wait_status("c1", "stopped")
-    assert "cannot checkpoint a container that is stopped: c1" in ocirt.fails("checkpoint", "c1")
+    assert "container not running: c1 is stopped" in ocirt.fails("checkpoint", "c1")
     assert "container does not exist: c2" in ocirt.fails("checkpoint", "c2")
 
 

@@ -152,7 +152,8 @@ def test_an_empty_list_of_maps_asks_for_nothing():
 
 def test_only_root_can_do_without_a_user_namespace():
     assert error(config(), no_cgroups(euid=1000), HostError) == (
-        "linux.namespaces: only root can do without a user namespace")
+        "linux.namespaces: found no user namespace, which every user but root needs; "
+        "ocirt spec --rootless writes a config.json that has one")
 
 
 # ---- time ----

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ocirt.errors import ConfigError, HostError
+from ocirt.packages import command_for
 from tests.unit.plans import config, names, no_cgroups, plan, steps, values
 
 TREE = Path(__file__).parents[2]
@@ -91,8 +92,8 @@ def test_root_is_needed():
         plan(members, on=no_cgroups(euid=1000, egid=1000))
 
 
-def test_a_missing_package_names_the_extra():
+def test_a_missing_package_names_the_command():
     program = (f"import sys; sys.path.insert(0, {str(TREE)!r})\nfrom ocirt.helpers import need\nfrom ocirt.errors import OcirtError\n"
-               "try: need('no_such_package', 'network', 'linux.netDevices')\nexcept OcirtError as error: print(error)")
+               "try: need('no_such_package', 'linux.netDevices')\nexcept OcirtError as error: print(error)")
     done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "linux.netDevices: the Python package no_such_package is missing: install ocirt[network]\n"
+    assert done.stdout == f"linux.netDevices: the Python package no_such_package is missing; run: {command_for('no_such_package')}\n"
