@@ -11,9 +11,13 @@ import string
 import struct
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import NoContainer, StateError, reason
+from .model.host import INITIAL_MAP
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 JOURNAL = struct.Struct("<8sIIiIQqqiIQ")
 """The head of the journal: magic, version, phase, pid of init, number of effects, its start time, when
@@ -53,6 +57,24 @@ class State:
         members = {"ociVersion": self.oci_version, "id": self.id, "pid": self.pid, "status": self.status,
                    "bundle": self.bundle, "rootfs": self.rootfs, "created": timestamp(self.created)}
         return members | ({"annotations": self.annotations} if self.annotations else {})
+
+
+def default_root(environment: "Mapping[str, str]") -> str:
+    """Where containers' states lie if nobody says otherwise: /run/ocirt for root, for other users ocirt in their run-time
+    directory: $XDG_RUNTIME_DIR, else /run/user/UID. Root of a user namespace that a user made (rootless podman) is such a
+    user, unless it says otherwise by USER, as in a container of its own. The executable has the same rule (launch.c).
+
+    :param environment: where XDG_RUNTIME_DIR and USER are looked up.
+    """
+    uid = os.geteuid()
+    directory = environment.get("XDG_RUNTIME_DIR") or (f"/run/user/{uid}" if uid else "")
+    is_users = uid != 0 or (environment.get("USER") != "root" and _in_a_users_namespace())
+    return os.path.join(directory, "ocirt") if directory and is_users else "/run/ocirt"
+
+
+def _in_a_users_namespace() -> bool:
+    with open("/proc/self/uid_map") as file:
+        return list(map(int, file.read().split())) != INITIAL_MAP
 
 
 def ids(root: str) -> list[str]:

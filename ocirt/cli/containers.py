@@ -5,7 +5,7 @@ import os
 import time
 
 from .. import cgroups, state
-from ..errors import NoContainer, StateError, reason
+from ..errors import NoContainer, OcirtError, StateError, reason
 from ..model.config import parse
 from ..model.host import Host
 from ..model.request import Request
@@ -29,6 +29,25 @@ def state_of(line: "CommandLine") -> state.State:
     :raises StateError: there is none.
     """
     return state.read(root_of(line.options), line.arguments[0])
+
+
+def hold(line: "CommandLine") -> tuple[int, int]:
+    """Pid and pidfd of the first process of the container that the command line names.
+
+    :raises StateError: there is no such container.
+    :raises OcirtError: it has no process (any more).
+    """
+    found = state_of(line)
+    if found.pid:
+        try:
+            pidfd = os.pidfd_open(found.pid)
+        except ProcessLookupError:
+            pass
+        else:
+            # The pid cannot change hands any more: if the container still has it, this is its process.
+            if state_of(line).pid == found.pid:
+                return found.pid, pidfd
+    raise OcirtError(f"container not running: {found.id} is {state_of(line).status}")
 
 
 def lock(line: "CommandLine") -> int:

@@ -1,14 +1,13 @@
 """``ocirt events``: statistics and out-of-memory events of a container, in runc's JSON."""
 
 import json
-import os
 import re
 import select
 import time
 
-from ..errors import OcirtError, RequestError
+from ..errors import RequestError
 from ..model.text import quote
-from .containers import driver_of, read, state_of
+from .containers import driver_of, hold, read
 from .output import write
 
 TYPE_CHECKING = False
@@ -31,7 +30,7 @@ def run(line: "CommandLine") -> None:
     :raises OcirtError: the container does not run, has no cgroups, or the interval is none.
     """
     interval = seconds(line.options.interval or INTERVAL)
-    pidfd = _hold(line)
+    _, pidfd = hold(line)
     config, request, host = read(line)
     driver = driver_of(config, request, host)
 
@@ -70,21 +69,6 @@ def seconds(text: str) -> float:
     if found <= 0:
         raise RequestError(f'--interval: found {quote(text)}, expected a duration greater than 0')
     return found
-
-
-def _hold(line: "CommandLine") -> int:
-    """A pidfd of the container's first process."""
-    state = state_of(line)
-    if state.pid:
-        try:
-            pidfd = os.pidfd_open(state.pid)
-        except ProcessLookupError:
-            pass
-        else:
-            # The pid cannot change hands any more: if the container still has it, this is its process.
-            if state_of(line).pid == state.pid:
-                return pidfd
-    raise OcirtError(f"container with id {state.id} is not running")
 
 
 def _resctrl(config: "Config", request: "Request", host: "Host") -> "dict[str, Any]":

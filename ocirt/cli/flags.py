@@ -44,7 +44,7 @@ class Verb:
 
 
 GLOBAL = (
-    Flag("root", "where containers' state is kept (default /run/ocirt, rootless $XDG_RUNTIME_DIR/ocirt)", "DIR"),
+    Flag("root", "where containers' state is kept (default /run/ocirt, of users $XDG_RUNTIME_DIR/ocirt)", "DIR"),
     Flag("log", "write errors to FILE instead of standard error, or to journald:ID or syslog:ID", "FILE"),
     Flag("log-format", "text (default) or json", "FORMAT", choices=("text", "json")),
     Flag("log-level", "error, warning (default) or debug", "LEVEL", choices=("error", "warning", "debug")),
@@ -59,6 +59,7 @@ GLOBAL = (
 
 _BUNDLE = Flag("bundle", "the bundle's directory (default: this one)", "DIR", "b")
 _STATUS = Flag("status-fd", "tell on descriptor N how it begins, fails and ends; kill it when nobody reads there", "N")
+_REGEX = Flag("regex", "ID is a regular expression, of Python's re: all containers in whose id it is found", letter="r")
 _CREATE = (
     _BUNDLE,
     Flag("console-socket", "unix socket that gets the master of the terminal", "SOCKET"),
@@ -100,9 +101,9 @@ NATIVE = {
     "start": Verb("ID", "run the program of a created container"),
     "state": Verb("ID", "print a container's state as JSON"),
     "kill": Verb("ID [SIGNAL]", "send a signal (default SIGTERM) to a container's first process",
-                 Flag("all", "send it to all processes of the container", letter="a"), max=2),
+                 Flag("all", "send it to all processes of the container", letter="a"), _REGEX, max=2),
     "delete": Verb("ID", "delete a stopped container",
-                   Flag("force", "kill it first if it is running", letter="f")),
+                   Flag("force", "kill it first if it is running", letter="f"), _REGEX),
     "exec": Verb("ID [COMMAND ARGS...]", "run a further process in a container",
                  Flag("process", "the process, as JSON: config.json's process", "FILE", "p"),
                  Flag("tty", "give it a terminal", letter="t"),
@@ -125,6 +126,7 @@ NATIVE = {
                  Flag("no-cache", "compile the process anew, and do not keep the program"), _STATUS, command=True),
     "restore": Verb("ID", "make a container anew from a checkpoint",
                     _BUNDLE, *_CRIU,
+                    Flag("tcp-close", "close open TCP connections instead of taking them along"),
                     Flag("detach", "do not wait for the container's end", letter="d"),
                     Flag("pid-file", "write the pid of the container's first process to FILE", "FILE"),
                     Flag("console-socket", "unix socket that gets the master of the terminal", "SOCKET"),
@@ -174,6 +176,7 @@ PYTHON = {
                        Flag("link-remap", "link files that have been deleted, but are open, back for a while"),
                        Flag("page-server", "send memory to a criu page-server", "ADDRESS:PORT"),
                        Flag("status-fd", "write a NUL to descriptor N when --lazy-pages can be fetched", "N")),
+    "wait": Verb("ID", "wait for the end of a container, and exit as it did"),
     "ps": Verb("ID [PS OPTIONS...]", "list the processes of a container",
                Flag("format", "table (default) or json", "FORMAT", "f", choices=("table", "json")),
                command=True),

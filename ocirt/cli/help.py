@@ -12,7 +12,10 @@ VERSION = Flag("version", "print the version", letter="v")
 
 ABOUT = """\
 ocirt runs containers that are described as OCI bundles: a directory with a config.json and a root
-file system. It compiles the bundle to a program of small steps and runs that program."""
+file system. It compiles the bundle to a program of small steps and runs that program.
+
+A user without root's rights needs a config.json with a user namespace: "ocirt spec --rootless" writes
+one that runs as it stands, once there is a root file system in the directory rootfs."""
 
 DESCRIPTIONS = {
     "create": """\
@@ -58,6 +61,11 @@ Lets the processes of a paused container go on.""",
 Changes limits of a container that is created, running or paused; those that are not named stay as they
 are, and so do device rules. All are changed, or none. FILE holds a JSON object like linux.resources of
 config.json.""",
+    "wait": """\
+Waits for the end of a container that is created, running or paused, and exits with its program's exit
+status, 128 + N if signal N ended it, as "ocirt run" in the foreground does. The status of a process of
+others tells Linux 6.15 or newer; on an older one only while nobody has reaped it. Where nobody knows the
+status any more, and for a container that had stopped before, the exit status is 255, with an error.""",
     "ps": """\
 Lists the processes in the cgroups of a container: their pids on this host as a JSON array, or what ps(1)
 says of them. PS OPTIONS, by default -ef, must make it print a column PID.""",

@@ -38,11 +38,12 @@ def main(words: "Words", arguments: list[str]) -> int:
         return 0
     if line.options.version:
         _give_back(words, [arguments[0], "--version"], arguments)
-    if line.verb not in PYTHON:
+    if line.verb not in PYTHON and not getattr(line.options, "regex", False):
         _give_back(words, line.words, arguments)
     _check_log(line.log)
     line.executable = int(words.get("self", -1))
-    return import_module(f".{line.verb}", __package__).run(line) or 0
+    name = line.verb if line.verb in PYTHON else "several"
+    return import_module(f".{name}", __package__).run(line) or 0
 
 
 def _give_back(words: "Words", plain: list[str], given: list[str]) -> "Never":

@@ -48,7 +48,7 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     root = os.path.join(os.path.realpath(request.root), request.id, ROOT)
     options |= {
         "images_dir_fd": images_fd, "log_file": LOG, "root": root, "rst_sibling": True,
-        "evasive_devices": True, "lsm_profile": flags["lsm-profile"] or None,
+        "evasive_devices": True, "tcp_close": bool(flags["tcp-close"]), "lsm_profile": flags["lsm-profile"] or None,
         "lsm_mount_context": flags["lsm-mount-context"] or None,
         "work_dir_fd": work_fd,
         "cg_root": [{"ctrl": name, "path": path} for name, path in {**_own_cgroups(), **restored.cgroup.paths()}.items()],

@@ -28,6 +28,8 @@ def run(line: "CommandLine") -> None:
         raise RequestError(f"--bundle {bundle}: no such directory")
     path = os.path.join(bundle, "config.json")
     config = rootless(os.geteuid(), os.getegid()) if line.options.rootless else default()
+    if os.geteuid() != 0 and not line.options.rootless:
+        line.log.warning("only root can run this config.json, which has no user namespace; for this user: ocirt spec --rootless")
     try:
         file = open(path, "x", encoding="utf-8")
     except FileExistsError:

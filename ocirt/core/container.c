@@ -108,7 +108,8 @@ static int lock_in(int root, struct container *c, int lock) {
 
 int container_make(struct container *c) {
   int root = root_directory(c->root, 1);
-  if (root < 0) fail("--root %s: %e", c->root, root);
+  if (root < 0)
+    fail("--root %s: %e%s", c->root, root, sys0(SYS_geteuid) ? "; set XDG_RUNTIME_DIR to a directory of this user, or give --root another one" : "");
   int error = sys_mkdir(root, c->id, 0700);
   if (error == -EEXIST) fail("container already exists: %s", c->id);
   if (error < 0) fail("--root %s: make the state directory of %s: %e", c->root, c->id, error);

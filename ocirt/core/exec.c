@@ -88,7 +88,7 @@ void need_running(struct container *c, struct request *q) {
   if (error == -ENOENT) fail("container does not exist: %s", c->id);
   if (error < 0) fail("--root %s: open %s: %e", c->root, c->id, error);
   const char *status = container_status(c);
-  if (!strcmp(status, "stopped")) fail("cannot exec in a stopped container");
+  if (!strcmp(status, "stopped")) fail("cannot exec in a stopped container: %s", c->id);
   if (!strcmp(status, "creating")) fail("cannot exec in a container in the state creating: %s", c->id);
 }
 

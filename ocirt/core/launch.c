@@ -197,15 +197,17 @@ static const char *absolute(const char *path, char **store, char *end) {
   return result;
 }
 
-// Whose states lie in $XDG_RUNTIME_DIR: nobody's with privileges, but those of root of a user namespace made by a user
-// (rootless podman). A root that says so by USER, as in a container of its own, has /run. runc's rule.
-static const char *states_directory(const struct request *q) {
+// Where states lie if --root says nothing: default_root in state.py, in C.
+static void put_default_root(struct buffer *to, const struct request *q) {
   const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR"), *user = environment_variable(q, "USER");
   char map[64];
-  if (!runtime || !*runtime) return "/run";
-  if (sys0(SYS_geteuid)) return runtime;
+  int uid = (int)sys0(SYS_geteuid), has_runtime = runtime && *runtime;
+  if (uid) {
+    if (has_runtime) format(to, "%s/ocirt", runtime); else format(to, "/run/user/%l/ocirt", (int64_t)(unsigned)uid);
+    return;
+  }
   int initial = read_file(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) < 0 || !strcmp(map, "         0          0 4294967295\n");
-  return initial || (user && !strcmp(user, "root")) ? "/run" : runtime;
+  format(to, "%s/ocirt", !has_runtime || initial || (user && !strcmp(user, "root")) ? "/run" : runtime);
 }
 
 static void complete(struct request *q) {
@@ -214,7 +216,8 @@ static void complete(struct request *q) {
                                         FLAG_CONFIG, FLAG_UPPER, FLAG_WORK, FLAG_PROCESS};
   if (!q->flags[FLAG_ROOT]) {
     struct buffer root = {at, 4200, 0, 0};
-    put(&root, states_directory(q)); put(&root, "/ocirt");
+    put_default_root(&root, q);
+    q->has_default_root = 1;
     q->flags[FLAG_ROOT] = root.data;
     at += root.used + 1;
   }
@@ -362,7 +365,8 @@ int main(int argc, char **argv, char **environment) {
     argv[1] = argv[0];
     argv++;
   }
-  int known = parse_command_line(&q, argv) && !wrong_choice(&q);
+  // Which containers a pattern finds is Python's to say.
+  int known = parse_command_line(&q, argv) && !wrong_choice(&q) && !q.flags[FLAG_REGEX];
   if (!known) {
     if (argv[1] && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v") || !strcmp(argv[1], "-version"))) print_version();
     start_python(&q, "@cli", -1, 0);

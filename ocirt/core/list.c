@@ -282,7 +282,8 @@ _Noreturn void verb_list(struct request *q) {
   int json = format && !strcmp(format, "json"), quiet = q->flags[FLAG_QUIET] != 0, shown = 0;
   int root = root_directory(q->flags[FLAG_ROOT], 0), error = 0;
   if (root >= 0) error = list_directory(root, add_id, &ids);
-  else if (root != -ENOENT) error = root;
+  // As with runc: no container was ever made in the default one, but one that is named was meant.
+  else if (root != -ENOENT || !q->has_default_root) error = root;
   if (error) fail("--root %s: %e", q->flags[FLAG_ROOT], error);
   for (char *id = ids.data; id < ids.data + ids.used; id += strlen(id) + 1) store(&order, (char *)&id, sizeof id);
   const char **sorted = (const char **)order.data;

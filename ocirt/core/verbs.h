@@ -9,6 +9,7 @@ struct request {
   const char *flags[FLAG_COUNT];       // null: not given; a switch has "1"
   const char *arguments[2];
   unsigned n_arguments, n_values;
+  int has_default_root;                // --root was not given
   char **command;                      // exec: what follows the id
   char **argv;                         // the command line as it came, without our own first words
   char **environment;

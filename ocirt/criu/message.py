@@ -26,7 +26,7 @@ OPTIONS = {
     "link_remap": 18, "ext_mnt": (23, {"key": 1, "val": 2}), "manage_cgroups": 24, "cg_root": (25, {"ctrl": 1, "path": 2}),
     "rst_sibling": 26, "inherit_fd": (27, {"key": 1, "fd": 2}), "manage_cgroups_mode": 34, "external": 37, "empty_ns": 38,
     "join_ns": (39, {"ns": 1, "ns_file": 2}), "freeze_cgroup": 44, "tcp_skip_in_flight": 46, "lazy_pages": 48,
-    "orphan_pts_master": 50, "config_file": 51, "lsm_profile": 53, "lsm_mount_context": 63,
+    "orphan_pts_master": 50, "config_file": 51, "tcp_close": 52, "lsm_profile": 53, "lsm_mount_context": 63,
 }
 FEATURES = {"mem_track": 1, "lazy_pages": 2}
 REQUEST = {"type": 1, "opts": (2, OPTIONS), "notify_success": 3, "features": (5, FEATURES)}

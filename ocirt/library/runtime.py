@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .. import state
 from ..failures import InstallationError
 
 Manager = Literal["cgroupfs", "systemd", "disabled"]
@@ -30,9 +31,9 @@ def installed_executable(package: str = PACKAGE) -> str:
 
 
 def default_root() -> str:
-    """Where the command line keeps containers too: /run/ocirt, and without root's rights /run/user/UID/ocirt."""
-    uid = os.geteuid()
-    return "/run/ocirt" if uid == 0 else f"/run/user/{uid}/ocirt"
+    """Where the command line keeps containers too, where the environment says nothing else: /run/ocirt, and without root's
+    rights /run/user/UID/ocirt."""
+    return state.default_root({})
 
 
 def default_environment() -> dict[str, str]:

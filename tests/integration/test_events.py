@@ -230,7 +230,7 @@ def test_errors(ocirt, bundle, tmp_path):
     ocirt.wait_status("c1", "stopped")
     for flags in (("--stats",), ()):
         result = ocirt("events", *flags, "c1", options=("--log", tmp_path / "log", "--log-format", "json"))
-        assert result.status == 1 and result.err == "container with id c1 is not running\n"
+        assert result.status == 1 and result.err == "container not running: c1 is stopped\n"
         assert json.loads((tmp_path / "log").read_text())["level"] == "error"
         (tmp_path / "log").unlink()
 

@@ -223,6 +223,7 @@ def test_an_id_is_required(ocirt, verb):
 
 
 def test_list(ocirt, bundle, bundles):
+    ocirt.root.mkdir()
     assert ocirt.ok("list", "-f", "json").out.strip() == "null"
     ocirt.ok("create", "--bundle", bundle, "c1")
     ocirt.ok("create", "--bundle", bundles("other"), "c2")

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.integration.harness import AS_USER, LIMIT, MANAGER, SUBORDINATE, UID
+from tests.integration.harness import AS_USER, LIMIT, MANAGER, ROOT, SUBORDINATE, UID
 
 pytestmark = pytest.mark.rootless
 
@@ -100,6 +100,34 @@ def test_default_root_of_root_in_a_user_namespace(user, tmp_path, variables, see
     done = subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, str(user.executable)], **AS_USER, env=environment,
                           capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, cwd="/")
     assert done.stdout.split() == {"c1": ["0", "1", "c1"], "c2": ["1", "0", "c2"]}[seen], done
+
+
+@pytest.mark.skipif(not ROOT, reason="gives the user a run-time directory")
+@pytest.mark.parametrize("there", [True, False])
+def test_default_root_without_a_variable(user, own_bundle, there):
+    """/run/user/UID, where login managers have it; where it is not, the error says what to set."""
+    own_bundle.args("sleep", "60").save()
+    script = (f"mount -t tmpfs none /run && mkdir -p /run/user && {'mkdir' if there else ':'} -m 700 /run/user/{UID} && "
+              f"{'chown' if there else ':'} {UID}:{UID} /run/user/{UID}; "
+              f'as() {{ setpriv --reuid {UID} --regid {UID} --clear-groups env -i PATH=/usr/bin:/bin "$@"; }}; '
+              f'as "$0" create --bundle {own_bundle} c1 </dev/null >/dev/null && as "$0" list -q && ls -d /run/user/{UID}/ocirt/c1; '
+              f'as "$0" delete --force c1')
+    done = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(user.executable)],
+                          capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, cwd="/")
+    if there:
+        assert done.stdout.split() == ["c1", f"/run/user/{UID}/ocirt/c1"], done
+    else:
+        assert f"--root /run/user/{UID}/ocirt: no such file or directory; set XDG_RUNTIME_DIR to a directory of this user" in done.stderr, done
+
+
+def test_spec_says_what_a_user_needs(user, tmp_path):
+    """spec without --rootless is root's, and the error of its create and --help name what a user has instead."""
+    os.chmod(tmp_path, 0o777)
+    assert "for this user: ocirt spec --rootless" in user.ok("spec", "--bundle", tmp_path).err
+    assert "ocirt spec --rootless" in user.fails("run", "--bundle", tmp_path, "c1")
+    os.unlink(tmp_path / "config.json")
+    assert user.ok("spec", "--rootless", "--bundle", tmp_path).err == ""
+    assert "ocirt spec --rootless" in user.ok("--help").out
 
 
 def test_without_a_user_namespace(user, own_bundle):

@@ -13,6 +13,7 @@ from ocirt import state
 from ocirt.boot import run
 from ocirt.cli import root
 from ocirt.errors import NoContainer, StateError
+from ocirt.library.runtime import default_root
 
 pytest.importorskip("hypothesis")
 
@@ -51,11 +52,19 @@ def ocirt_list(directory, *flags, status=0, **options):
 
 
 def test_an_empty_list(tmp_path):
-    """A root directory that does not exist holds no container."""
-    for directory in (tmp_path, tmp_path / "missing"):
-        assert ocirt_list(directory) == ("ID          PID         STATUS      BUNDLE      CREATED     OWNER\n", "")
-        assert ocirt_list(directory, "--format", "json") == ("null\n", "")
-        assert ocirt_list(directory, "-q") == ("", "")
+    assert ocirt_list(tmp_path) == ("ID          PID         STATUS      BUNDLE      CREATED     OWNER\n", "")
+    assert ocirt_list(tmp_path, "--format", "json") == ("null\n", "")
+    assert ocirt_list(tmp_path, "-q") == ("", "")
+
+
+def test_a_root_directory_that_is_not_there(tmp_path):
+    """As with runc: an error where it was named; where it is the default one, no container has been made yet."""
+    for flags in ((), ("-q",), ("--format", "json")):
+        out, err = ocirt_list(tmp_path / "missing", *flags, status=1)
+        assert out == "" and err.endswith(f'msg="--root {tmp_path}/missing: no such file or directory"\n')
+    done = subprocess.run([EXECUTABLE, "list", "-q"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
+                          env={"XDG_RUNTIME_DIR": "/nowhere"}, user=54321 if os.geteuid() == 0 else None)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_table(tmp_path):
@@ -201,12 +210,15 @@ def test_the_owner(tmp_path):
 
 @pytest.mark.parametrize("given, uid, runtime, expected", [
     ("/r", 1000, "/run/user/1000", "/r"), (None, 0, "/run/user/0", "/run/ocirt"),
-    (None, 1000, "/run/user/1000", "/run/user/1000/ocirt"), (None, 1000, "", "/run/ocirt"),
-    (None, 1000, None, "/run/ocirt"),
+    (None, 1000, "/run/user/1000", "/run/user/1000/ocirt"), (None, 1000, "", "/run/user/1000/ocirt"),
+    (None, 1000, None, "/run/user/1000/ocirt"),
 ])
 def test_the_root_directory(monkeypatch, given, uid, runtime, expected):
+    """One rule for the command line and the library; tests/integration/test_rootless.py holds the executable to it."""
     monkeypatch.setattr(root.os, "geteuid", lambda: uid)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     if runtime is not None:
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
     assert root.root_of(type("Options", (), {"root": given})) == expected
+    if given is None and not runtime:
+        assert default_root() == expected

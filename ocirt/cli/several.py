@@ -1,0 +1,35 @@
+"""``kill --regex`` and ``delete --regex``, as crun has them: a verb of the executable on all containers that a pattern finds."""
+
+import os
+import re
+import subprocess
+
+from .. import state
+from ..errors import OcirtError, RequestError, reason
+from ..model.text import quote
+from .root import root_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .parser import CommandLine
+
+
+def run(line: "CommandLine") -> int:
+    """Run the verb on one container after the other. What one refuses it logs by itself, and the others have their turn.
+
+    :returns: the exit status: 0, or 1 where it failed for some.
+    :raises OcirtError: the pattern is none, or the root directory cannot be read.
+    """
+    pattern, *rest = line.arguments
+    root = root_of(line.options)
+    try:
+        ids = list(filter(re.compile(pattern).search, state.ids(root)))
+    except re.error as error:
+        raise RequestError(f"--regex: found {quote(pattern)}, expected a regular expression: {error}") from None
+    except OSError as error:
+        raise OcirtError(f"--root {root}: {reason(error)}") from None
+    flags = [word for word in line.words[len(line.start):] if word.startswith("--") and word not in ("--", "--regex=true")]
+    failed = [id for id in ids if subprocess.run(
+        [*line.start, line.verb, *flags, "--", id, *rest], executable=f"/proc/{os.getpid()}/fd/{line.executable}",
+        stdin=subprocess.DEVNULL).returncode]
+    return 1 if failed else 0

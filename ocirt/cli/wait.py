@@ -1,0 +1,75 @@
+"""``ocirt wait``: the exit status of a container that nobody waits for in the foreground.
+
+Its first process is a child of others (of a subreaper or of pid 1), so waitid(2) is theirs. The kernel tells its status to
+whoever has held a pidfd before the process was reaped (PIDFD_INFO_EXIT, Linux 6.15), and of a process that is not
+yet reaped in /proc/PID/stat.
+"""
+
+import fcntl
+import os
+import select
+import struct
+from signal import pidfd_send_signal
+
+from .containers import hold
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .parser import CommandLine
+
+PIDFD_INFO = struct.Struct("QQ11Ii")
+"""struct pidfd_info, linux/pidfd.h: mask, cgroup id, ids, and the wait status."""
+PIDFD_GET_INFO = 3 << 30 | PIDFD_INFO.size << 16 | 0xFF << 8 | 11
+PIDFD_INFO_EXIT = 1 << 3
+STATE, EXIT_CODE = 0, 49
+"""Fields of /proc/PID/stat, counted after the name."""
+UNKNOWN = 255
+REAPED_WITHIN = 1000
+"""Milliseconds."""
+
+
+def run(line: "CommandLine") -> int:
+    """Wait.
+
+    :returns: the exit status of the container's program, 128 + N if signal N ended it.
+    :raises OcirtError: there is no such container, or it had stopped before.
+    """
+    pid, pidfd = hold(line)
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.poll()
+    status = _of_a_zombie(pid, pidfd)
+    if status is None:
+        poll.modify(pidfd, 0)
+        poll.poll(REAPED_WITHIN)
+        status = _of_a_pidfd(pidfd)
+    if status is None:
+        line.log.error(f"container {line.arguments[0]} has stopped, with an exit status that is not known: its parent has "
+                       "taken it, and this kernel tells nobody else (Linux 6.15 does)")
+        return UNKNOWN
+    signal = status & 0x7F
+    return 128 + signal if signal else status >> 8
+
+
+def _of_a_zombie(pid: int, pidfd: int) -> int | None:
+    """The wait status of a process that has ended, from /proc; ``None`` where it has been reaped, or may not be looked at."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        pidfd_send_signal(pidfd, 0)  # the pid was still its own when the file was read
+    except OSError:
+        return None
+    code = int(fields[EXIT_CODE])
+    # To who may not look into the process the kernel says 0.
+    return code if fields[STATE] == "Z" and (code or os.geteuid() == 0) else None
+
+
+def _of_a_pidfd(pidfd: int) -> int | None:
+    """The wait status of a process that has been reaped; ``None`` where the kernel does not tell."""
+    info = bytearray(PIDFD_INFO.pack(PIDFD_INFO_EXIT, *[0] * 13))
+    try:
+        fcntl.ioctl(pidfd, PIDFD_GET_INFO, info, True)
+    except OSError:
+        return None
+    mask, *_, status = PIDFD_INFO.unpack(info)
+    return status if mask & PIDFD_INFO_EXIT else None
