@@ -60,9 +60,10 @@ def compile(config: "Config", request: "Request", host: "Host") -> Plan:
     plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, beside, process, filters)
     if process and filters:
         plan.sections["starting"] = notify.listen(request)
-        plan.sections["begin"] = [*([] if filters.is_early else process.restore_limits()),
-                                  *hooks.run(config.hooks, "start_container"),
-                                  *(filters.load() if filters.late else []), *process.keep_init(), *process.execute()]
+        after_start = hooks.run(config.hooks, "start_container")
+        plan.sections["begin"] = [*after_start, *process.keep_init(), *process.execute()] if filters.is_early else [
+            *process.restore_limits(), *(filters.for_hooks() if after_start else []), *after_start,
+            *process.prepare_execute(), *filters.load(), *process.keep_init(), *process.execute()]
     plan.sections["started"] = hooks.run(config.hooks, "poststart") + (notify.relay(request) if process else [])
     later(config, request, plan, rootfs, cgroup, rdt)
     return plan
@@ -146,7 +147,9 @@ def _init(config: "Config", host: "Host", score: "list[Step]", namespaces: Names
     steps += rootfs.enter(mounts.finish() + rootfs.finish() + namespaces.names() + sysctl.write(config.linux, namespaces)
                           + paths.restrict(config.linux))
     if process and filters:
-        steps += process.become(filters.load() if filters.is_early else [], keep=filters.register)
+        steps += process.become(filters.lends, keep=filters.register)
+        if filters.is_early:  # it says ready, too
+            return [*steps, *process.restore_limits(), *process.prepare_execute(), *filters.load()]
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 
 

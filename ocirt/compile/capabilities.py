@@ -79,7 +79,7 @@ class Capabilities:
     def set(self, lend: bool = False) -> "list[Step]":
         """Steps of init as the container's user.
 
-        :param lend: leave it CAP_SYS_ADMIN for now; the steps come a second time without.
+        :param lend: leave it CAP_SYS_ADMIN until it executes its program. What that is permitted depends on the other sets alone.
         """
         lent = self.lendable if lend else 0
         return [SetCapabilities(AT, SPEC, effective=self.effective | lent, permitted=self.permitted | lent,

@@ -64,8 +64,8 @@ def compile(config: "Config", container: "Request", own: "Members | None", reque
         *cgroup.join(), AssertRunning("exec", ""), *_affinity(affinity.final), *_become_root(namespaces),
         EnterRoot("exec", "", fd=root), *namespaces.keyring(), *filters.wait(), *process.terminal(device=0),
         Send("exec", "", event=EVENTS.index("ready")), Receive("exec", "", event=EVENTS.index("committed")),
-        *process.become(filters.load() if filters.is_early else [], keep=filters.register),
-        *([] if filters.is_early else process.restore_limits() + filters.load()), *process.execute()]
+        *process.become(filters.lends, keep=filters.register), *process.restore_limits(), *process.prepare_execute(),
+        *filters.load(), *process.execute()]
     if filters.register != NONE:  # the agent is told the container's state
         rootfs = Rootfs(config, container, plan, namespaces)
         plan.sections["state"] = [state(config, container, plan, rootfs, cgroup)]

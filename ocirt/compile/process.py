@@ -3,7 +3,7 @@
 from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, quote
 from ..plan.steps import (NONE, ChangeDirectory, CloseDescriptors, Exec, FindExecutable, KeepInit, MakeConsole,
-                          MakeDirectory, OpenSocket, ResetAffinity, RestoreOpenFiles, SetNoNewPrivileges, SetOomScore, SetRlimit, SetUmask, SetUser)
+                          MakeDirectory, OpenSocket, PrepareExec, ResetAffinity, RestoreOpenFiles, SetNoNewPrivileges, SetOomScore, SetRlimit, SetUmask, SetUser)
 from . import crun, notify
 from .capabilities import Capabilities
 
@@ -103,12 +103,11 @@ class Process:
         score = self.process.oom_score_adj
         return [] if score is None else [SetOomScore(score.path, LINUX, value=Template(score))]
 
-    def become(self, privileged: "list[Step]", keep: int = NONE) -> "list[Step]":
+    def become(self, lend: bool = False, keep: int = NONE) -> "list[Step]":
         """Steps of init at last: all that is the process' own, privileges going one after the other.
 
         :param keep: register of a descriptor that later steps need.
-        :param privileged: steps that need CAP_SYS_ADMIN, and may forbid this process any system call (a seccomp filter
-            that cannot wait for no_new_privs): nothing comes after them but what ends the loan of that capability.
+        :param lend: leave this process CAP_SYS_ADMIN until it executes the program.
         """
         process, user = self.process, self.process.user
         steps: list[Step] = []
@@ -131,16 +130,13 @@ class Process:
         steps += self.capabilities.drop()
         steps.append(SetUser("process.user", USER, uid=self.uid, gid=self.gid, groups=self.groups,
                              setgroups=int(not self.keeps_groups and not self.namespaces.denies_setgroups)))
-        steps += self.capabilities.set(lend=bool(privileged))
+        steps += self.capabilities.set(lend)
         if process.no_new_privileges:
             steps.append(SetNoNewPrivileges("process.noNewPrivileges", LINUX))
         if user.umask is not None:
             steps.append(SetUmask(user.umask.path, USER, mask=user.umask))
-        steps += [ChangeDirectory("process.cwd", SPEC, path=self.cwd),
-                  FindExecutable("process.args", SPEC, args=self.args, env=self.env)]
-        if not privileged:
-            return steps
-        return [*steps, *self.restore_limits(), *privileged, *self.capabilities.set()]
+        return [*steps, ChangeDirectory("process.cwd", SPEC, path=self.cwd),
+                FindExecutable("process.args", SPEC, args=self.args, env=self.env)]
 
     def _rlimits(self) -> "list[Step]":
         steps: list[Step] = []
@@ -160,13 +156,17 @@ class Process:
 
     def restore_limits(self) -> "list[Step]":
         """The step that gives the process the caller's RLIMIT_NOFILE, unless it has one of its own. It comes as late as can be: this
-        process opens files until then. :meth:`become` has it where a filter that is loaded there may forbid it later."""
+        process opens files until then."""
         return [] if self._limits_files else [RestoreOpenFiles("process.rlimits", POSIX)]
 
     def keep_init(self) -> "list[Step]":
         """The step that puts an init before the program, where it is asked for."""
         return [KeepInit("--init", "")] if self.request.init else []
 
+    def prepare_execute(self) -> "list[Step]":
+        """The step before the one that loads a seccomp filter, and before :meth:`execute`."""
+        return [PrepareExec("process", SPEC, preserve=self.preserve)]
+
     def execute(self) -> "list[Step]":
         """The step that begins the program."""
-        return [Exec("process.args", SPEC, args=self.args, env=self.env, preserve=self.preserve)]
+        return [Exec("process.args", SPEC, args=self.args)]

@@ -8,7 +8,7 @@ where the default would be a refusal (so that a libc finds its way back to an ol
 
 from ..errors import ConfigError, HostError
 from ..model.text import choose, quote
-from ..plan.steps import EVENTS, NONE, Close, LoadNotifyingSeccomp, LoadSeccomp, OpenSocket, Receive, Send
+from ..plan.steps import EVENTS, NONE, Close, FilterHooks, LoadNotifyingSeccomp, LoadSeccomp, OpenSocket, Receive, Send
 from . import crun
 
 TYPE_CHECKING = False
@@ -56,15 +56,13 @@ class Seccomp:
     :param no_new_privileges: of the process that it is for.
     :param added: is that one that exec adds?
     :ivar register: that of the connection to the agent, or ``NONE``.
-    :ivar late: is it loaded right before the program is executed? It is as close to the program as can be, but without
-        no_new_privs it takes a capability that the program may not have: then before capabilities go.
     :raises ConfigError: the profile has what the spec does not allow.
     :raises HostError: libseccomp is missing or refuses it, or the kernel lacks what it asks for.
     """
 
     def __init__(self, config: "Config", no_new_privileges: bool, host: "Host", plan: "Plan", added: bool = False) -> None:
         self.filter: bytes | None = None
-        self.register, self.late, self.added = NONE, no_new_privileges, added
+        self.register, self.no_new_privileges, self.added = NONE, no_new_privileges, added
         profile, data = config.linux.value.get("seccomp") or {}, crun.seccomp_data(config)
         if not profile and data is None:
             return
@@ -112,24 +110,31 @@ class Seccomp:
         if self.register == NONE:
             return []
         steps: list[Step] = [Close(AT_PATH, SPEC, fd=self.register)]
-        return steps if self._is_told else [*steps, Send(AT_PATH, STATE, event=EVENTS.index("known"))]
+        return [*steps, Send(AT_PATH, STATE, event=EVENTS.index("known"))]
 
     def wait(self) -> "list[Step]":
         """Steps of init, after it has entered its namespaces: its pid as the runtime sees it, which the agent is told,
         is known by then."""
-        if self.register == NONE or self._is_told:
+        if self.register == NONE:
             return []
         return [Receive(AT_PATH, STATE, event=EVENTS.index("known"))]
 
     @property
-    def is_early(self) -> bool:
-        """Is there a filter that is loaded before the capabilities go?"""
-        return self.filter is not None and not self.late
+    def lends(self) -> bool:
+        """Does loading the filter take CAP_SYS_ADMIN? execve ends the loan: no capability of a program comes from what this process
+        is permitted, capabilities(7)."""
+        return self.filter is not None and not self.no_new_privileges
 
     @property
-    def _is_told(self) -> bool:
-        """Will the pid be known by the time the profile is loaded? It is once the container is created."""
-        return self.late and not self.added
+    def is_early(self) -> bool:
+        """Does create load the filter? One that notifies: the agent hears of it then, and is not kept waiting for ``start``."""
+        return self.register != NONE and not self.added
+
+    def for_hooks(self) -> "list[Step]":
+        """The step that has startContainer hooks run under the filter. Under one that create has loaded they run anyway."""
+        if self.filter is None or self.is_early:
+            return []
+        return [FilterHooks(AT, SPEC, filter=self.filter, flags=self.flags)]
 
     def load(self) -> "list[Step]":
         """The steps that load the profile; none where there is none."""
@@ -137,9 +142,9 @@ class Seccomp:
             return []
         if self.register == NONE:
             return [LoadSeccomp(AT, SPEC, filter=self.filter, flags=self.flags)]
-        status = "running" if self.added else "created" if self.late else "creating"
+        status = "running" if self.added else "creating"
         return [LoadNotifyingSeccomp(AT, SPEC, filter=self.filter, flags=self.flags | NEW_LISTENER,
-                                     socket=self.register, metadata=self.metadata, status=status)]
+                                     socket=self.register, metadata=self.metadata, status=status, ready=int(self.is_early))]
 
 
 def _notifying(profile: "Members") -> str | None:

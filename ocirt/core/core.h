@@ -186,6 +186,7 @@ struct run {
   int directory;              // path.c: the one that the last step has made something in, -1: none
   const char *directory_path;
   size_t directory_length;
+  const struct step_filter_hooks *hook_filter;  // begin: what hooks install for themselves; null: nothing
   const struct step *spawn;   // host: the Spawn that was done last
   const char *stays;          // host: why the child is in the caller's cgroup: a warning once it is created
   struct child child;         // host: the process that Spawn made (the stage, then what the stage made)
@@ -292,7 +293,9 @@ int wait_usage(int pidfd, int *status, struct rusage *usage);  // the same, and 
 int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
              const char *status);
 void reset_signals(void);                                    // what the caller ignores, or catches, is as by default again
-void reset_harmless_signals(void);                           // but for those that would end the process
+void prepare_ready(struct run *r);                           // of init: before it says that it is ready
+// Loads a seccomp filter, a string of the program: a listener or 0, or negative errno.
+int load_filter(const struct program *p, uint64_t filter, uint64_t flags);
 void set_signals(uint64_t which, void (*handler)(int));       // bit 0 is signal 1
 void unblock_signals(void);                                  // all of them: what a program begins with
 int killed_at_birth(struct run *r);                          // and made ready for doing the Spawn again

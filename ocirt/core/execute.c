@@ -155,7 +155,6 @@ void run_child(struct run *r, unsigned section) {
   if (error < 0) child_failed(r, failed, error);
   if (section == SECTION_STAGE) sys_exit(0);
 
-  reset_harmless_signals();  // not before we have said ready: the runtime waits for that
   wait_for_start(r);
   r->section = SECTION_BEGIN;
   error = run_section(r, &failed);

@@ -33,7 +33,8 @@ static _Noreturn void execute(struct command *c, int output) {
     for (int i = 0; i < c->n_fds; i++) high[i] = sys_fcntl(c->fds[i], F_DUPFD_CLOEXEC, 3 + (int)COUNT(c->fds));
     for (int i = 0; i < c->n_fds; i++) if (sys_dup3(high[i], 3 + i, 0) < 0) sys_exit(127);
     sys_close_range(3 + (unsigned)c->n_fds, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
-    error = sys3(SYS_execve, c->path, c->args, c->env);
+    if (c->filter) error = load_filter(c->program, c->filter->filter, c->filter->flags);
+    if (error >= 0) error = sys3(SYS_execve, c->path, c->args, c->env);
   }
   BUFFER(text, 128);
   put_error(&text, (int)error);
@@ -67,7 +68,7 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const st
              const char *status) {
   const char *bare[] = {path, 0};
   struct command command = {.path = path, .args = args->count ? args->items : bare, .env = env->items, .timeout = timeout,
-                            .of_caller = r->section != SECTION_BEGIN};
+                            .of_caller = r->section != SECTION_BEGIN, .program = r->program, .filter = r->hook_filter};
   struct outcome outcome;
   // A memfd, not a pipe: a state of any size fits, and a hook that does not read it cannot hold us up.
   command.input = sys_data_memfd("state");

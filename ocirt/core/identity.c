@@ -155,14 +155,6 @@ int do_set_no_new_privileges(struct run *r, const struct step_set_no_new_privile
   return error < 0 ? failing(r, "prctl", error) : 0;
 }
 
-int do_load_seccomp(struct run *r, const struct step_load_seccomp *s) {
-  size_t size = 0;
-  const void *filter = bytes_of(r->program, s->filter, &size);
-  struct { unsigned short length; const void *filter; } program = {(unsigned short)(size / 8), filter};
-  if (size / 8 > 4096) { put(&r->detail, "the profile makes more than 4096 instructions"); return failing(r, "seccomp", -E2BIG); }
-  int error = (int)sys3(SYS_seccomp, 1 /* SECCOMP_SET_MODE_FILTER */, s->flags, &program);
-  return error < 0 ? failing(r, "seccomp", error) : 0;
-}
 
 int do_change_directory(struct run *r, const struct step_change_directory *s) {
   char now[4096];
@@ -305,16 +297,19 @@ int do_find_executable(struct run *r, const struct step_find_executable *s) {
   return failing(r, "", error);
 }
 
-int do_exec(struct run *r, const struct step_exec *s) {
-  const struct texts *args = TEXTS(args);
+int do_prepare_exec(struct run *r, const struct step_prepare_exec *s) {
   unsigned first = 3 + (unsigned)s->preserve;
   for (unsigned fd = 3; fd < first; fd++) sys_fcntl((int)fd, F_SETFD, 0);
   sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
-  // The phase says running from here on; a program that cannot be executed is followed by this process' end.
-  __atomic_store_n(r->child.phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
   if (r->joins) reset_signals();  // else it has been done
   unblock_signals();
-  int error = (int)sys3(SYS_execve, executable, args->items, environment);
+  return 0;
+}
+
+int do_exec(struct run *r, const struct step_exec *s) {
+  // The phase says running from here on; a program that cannot be executed is followed by this process' end.
+  __atomic_store_n(r->child.phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
+  int error = (int)sys3(SYS_execve, executable, TEXTS(args)->items, environment);
   // Taken back without a system call, which a seccomp filter may refuse by now.
   __atomic_store_n(r->child.phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
   put(&r->detail, text_of(r->program, s->head.at));

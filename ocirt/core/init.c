@@ -56,13 +56,14 @@ static int be_program(void) {
   sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
   sys2(SYS_setpgid, 0, 0);
   sys_ioctl(0, TIOCSPGRP, &group);  // no terminal: no foreground
+  unblock_signals();
   return 0;
 }
 
 int do_keep_init(struct run *r, const struct step_keep_init *s) {
   sigset_t all;
   sigfillset(&all);
-  sys4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, 8);  // they wait for the init to take them; Exec unblocks the program's
+  sys4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, 8);  // they wait for the init to take them
   int program = (int)sys5(SYS_clone, SIGCHLD, 0, 0, 0, 0);
   if (program < 0) return failing(r, "clone", program);
   if (!program) return be_program();

@@ -3,10 +3,14 @@
 
 #include <net/if.h>
 #include <string.h>
+#include <linux/keyctl.h>
 #include <linux/nsfs.h>
 #include <linux/sched.h>
 
 #include "run.h"
+
+#define KEY_POSSESSOR_ALL 0x3f000000
+#define KEY_USER_ALL 0x003f0000
 
 int do_open_namespace(struct run *r, const struct step_open_namespace *s) {
   int fd = sys_open(AT_FDCWD, TEXT(path), O_RDONLY, 0);
@@ -163,12 +167,38 @@ int do_become_root(struct run *r, const struct step_become_root *s) {
   return (error = sys_prctl(4 /* PR_SET_DUMPABLE */, 0, 0, 0)) < 0 ? failing(r, "prctl", error) : 0;
 }
 
+// A name that is null makes a new keyring always; by a name the kernel finds the oldest that may be searched, whoever owns it.
+static long join_keyring(const char *name) { return sys2(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name); }
+
+// Whoever possesses it may find keys in it, and its owner may find it by its name, as runc sets it.
+static long share_keyring(long key) { return sys3(SYS_keyctl, KEYCTL_SETPERM, key, KEY_POSSESSOR_ALL | KEY_USER_ALL); }
+
+// A container's: new, with the name where no other has taken it, so that exec finds it.
+static long make_keyring(const char *name) {
+  long own = join_keyring(0), named = own < 0 ? own : sys5(SYS_add_key, "keyring", name, 0, 0, own);
+  if (named < 0) return own;
+  if (share_keyring(named) == 0 && join_keyring(name) == named) return named;
+  return join_keyring(0);
+}
+
+static int is_own_keyring(long key) {
+  char text[4200];  // a name may have 4096 characters
+  int64_t uid;
+  long size = sys4(SYS_keyctl, KEYCTL_DESCRIBE, key, text, sizeof text);  // type;uid;gid;permissions;name
+  if (size < 0 || size > (long)sizeof text) return 0;
+  char *owner = text + strcspn(text, ";");
+  if (!*owner) return 0;
+  owner++;
+  owner[strcspn(owner, ";")] = 0;
+  return !parse_number(owner, &uid) && uid == sys0(SYS_geteuid);
+}
+
 int do_new_keyring(struct run *r, const struct step_new_keyring *s) {
-  long key = sys2(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, TEXT(name));
+  long key = r->joins ? join_keyring(TEXT(name)) : make_keyring(TEXT(name));
+  if (key >= 0 && r->joins && !is_own_keyring(key)) key = join_keyring(0);
   if (key == -ENOSYS) return 0;
   if (key < 0) return failing(r, "keyctl", (int)key);
-  // Whoever possesses it may find keys in it, as runc sets it.
-  long error = sys3(SYS_keyctl, 5 /* KEYCTL_SETPERM */, key, 0x3f3f0000 | 0x00080000);
+  long error = share_keyring(key);
   return error < 0 && error != -EACCES ? failing(r, "keyctl", (int)error) : 0;
 }
 

@@ -43,8 +43,6 @@ void set_signals(uint64_t which, void (*handler)(int)) {
 
 void reset_signals(void) { set_signals(~FIXED, 0); }
 
-void reset_harmless_signals(void) { set_signals(~(FIXED | FATAL), 0); }
-
 void unblock_signals(void) {
   uint64_t none = 0;
   sys4(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
@@ -171,13 +169,17 @@ static int are_registers(uint64_t first, uint64_t count) {
 // Fatal signals end a waiting init as they would end its program; pid 1 would ignore them otherwise.
 static void leave(int signal) { sys_exit(128 + signal); }
 
+// From the event `ready` on the runtime may commit and end: its end is no longer told by a signal, but by the socket alone. And a
+// signal may come, which the first process of a pid namespace would not get without a handler; execve leaves nothing of it.
+void prepare_ready(struct run *r) {
+  sys_prctl(1 /* PR_SET_PDEATHSIG */, 0, 0, 0);
+  if (r->joins) return;
+  set_signals(FATAL, leave);
+  set_signals(~(FIXED | FATAL), 0);
+}
+
 int do_send(struct run *r, const struct step_send *s) {
-  if (s->event == EVENT_READY) {
-    // From here on the runtime may commit and end: its end is no longer told by a signal, but by the socket alone. And a
-    // signal may come, which the first process of a pid namespace would not get without a handler; execve leaves nothing of it.
-    sys_prctl(1 /* PR_SET_PDEATHSIG */, 0, 0, 0);
-    if (!r->joins) set_signals(FATAL, leave);
-  }
+  if (s->event == EVENT_READY) prepare_ready(r);
   struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child.pid : 0};
   if (!are_registers(s->first, s->count)) return failing(r, "check", -EINVAL);
   int *passed = r->fds + (s->count ? s->first : 0), error = send_message_with(r->peer, &message, passed, (unsigned)s->count);

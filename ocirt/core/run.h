@@ -21,6 +21,8 @@ struct command {
   const char *path, *cwd;
   const char *const *args, *const *env;
   int input, fds[6], n_fds;
+  const struct program *program;
+  const struct step_filter_hooks *filter;               // installed right before it is executed; null: none
   int of_caller;                                        // it gets the caller's limit of open files, not the runtime's
   int64_t timeout;                                      // seconds, 0: none
   int (*prepare)(struct command *command);

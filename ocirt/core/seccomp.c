@@ -6,16 +6,19 @@
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <time.h>
+#include <linux/bpf_common.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 
 #include "run.h"
 
 #define WAITING INT_MIN
+#define INSTRUCTION 8  // bytes
 
 // What the process and the thread that sends share: the descriptor (or the error) one way, that it is done the other.
 struct sender {
   struct run *run;
-  const struct step *step;
+  const struct step_load_notifying_seccomp *step;
   struct buffer state;
   int socket, listener, done;
 };
@@ -50,7 +53,9 @@ static _Noreturn void send_listener(struct sender *s) {
     // Descriptors are shared with the process, which is spared closing them.
     sys_close(s->socket);
     sys_close(listener);
-    if (error) child_failed(s->run, s->step, failing(s->run, "sendmsg", error));
+    struct message ready = {.kind = MESSAGE_EVENT, .event = EVENT_READY};
+    if (!error && s->step->ready) error = send_message(s->run->peer, &ready, -1);
+    if (error) child_failed(s->run, &s->step->head, failing(s->run, "sendmsg", error));
   }
   __atomic_store_n(&s->done, 1, __ATOMIC_RELEASE);
   for (;;) sys1(SYS_exit, 0);
@@ -86,26 +91,43 @@ static struct buffer process_state(struct run *r, const char *metadata, const ch
   return out;
 }
 
+int load_filter(const struct program *p, uint64_t filter, uint64_t flags) {
+  size_t size = 0;
+  const void *instructions = bytes_of(p, filter, &size);
+  struct { unsigned short length; const void *instructions; } program = {(unsigned short)(size / INSTRUCTION), instructions};
+  if (size / INSTRUCTION > BPF_MAXINSNS) return -E2BIG;
+  return (int)sys3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+}
+
+static int filter_failed(struct run *r, int error) {
+  if (error == -E2BIG) format(&r->detail, "the profile makes more than %d instructions", BPF_MAXINSNS);
+  return failing(r, "seccomp", error);
+}
+
+int do_load_seccomp(struct run *r, const struct step_load_seccomp *s) {
+  int error = load_filter(r->program, s->filter, s->flags);
+  return error < 0 ? filter_failed(r, error) : 0;
+}
+
+int do_filter_hooks(struct run *r, const struct step_filter_hooks *s) {
+  r->hook_filter = s;
+  return 0;
+}
+
 int do_load_notifying_seccomp(struct run *r, const struct step_load_notifying_seccomp *s) {
   static char stack[16384] __attribute__((aligned(16)));
   static struct sender sender;
   struct timeval patience = {10, 0};
-  size_t size = 0;
-  const void *filter = bytes_of(r->program, s->filter, &size);
-  struct { unsigned short length; const void *filter; } program = {(unsigned short)(size / 8), filter};
-  if (size / 8 > 4096) {
-    put(&r->detail, "the profile makes more than 4096 instructions");
-    return failing(r, "seccomp", -E2BIG);
-  }
-  sender = (struct sender){.run = r, .step = &s->head, .socket = r->fds[s->socket], .listener = WAITING,
+  if (s->ready) prepare_ready(r);
+  sender = (struct sender){.run = r, .step = s, .socket = r->fds[s->socket], .listener = WAITING,
                            .state = process_state(r, TEXT(metadata), TEXT(status))};
   if (!sender.state.data) return failing(r, "mmap", -ENOMEM);
   sys5(SYS_setsockopt, sender.socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   int error = start_thread(stack, sizeof stack, send_listener, &sender);
   if (error) return failing(r, "clone3", error);
-  int listener = (int)sys3(SYS_seccomp, 1 /* SECCOMP_SET_MODE_FILTER */, s->flags, &program);
+  int listener = load_filter(r->program, s->filter, s->flags);
   __atomic_store_n(&sender.listener, listener, __ATOMIC_RELEASE);
   // Not by a system call either: as long as one sendmsg(2) takes, ten seconds where the agent does not read.
   while (!__atomic_load_n(&sender.done, __ATOMIC_ACQUIRE)) __builtin_ia32_pause();
-  return listener < 0 ? failing(r, "seccomp", listener) : 0;
+  return listener < 0 ? filter_failed(r, listener) : 0;
 }

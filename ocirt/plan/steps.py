@@ -646,7 +646,8 @@ class BecomeRoot(Step):
 
 
 class NewKeyring(Step):
-    """Join a new session keyring called ``name``; a kernel without keyrings is passed over."""
+    """Join a new session keyring called ``name``; in exec the container's, which create has called so. One that somebody else has made
+    under that name is never joined: then the new one has no name. A kernel without keyrings is passed over."""
     fields = {"name": "text"}
     sentence = "make the session keyring {name}"
 
@@ -931,17 +932,24 @@ class SetNoNewPrivileges(Step):
 
 class LoadSeccomp(Step):
     """seccomp(2): install the BPF program ``filter`` with ``flags`` (SECCOMP_FILTER_FLAG_*). From here on it holds for
-    what the executor does itself."""
+    what the executor does itself: only Exec may follow."""
     fields = {"filter": "bytes", "flags": "number"}
     sentence = "install the seccomp filter"
+
+
+class FilterHooks(Step):
+    """Have the hooks of this section install the filter, as LoadSeccomp does, right before they are executed."""
+    fields = {"filter": "bytes", "flags": "number"}
+    sentence = "have hooks install the seccomp filter"
 
 
 class LoadNotifyingSeccomp(Step):
     """As LoadSeccomp, with SECCOMP_FILTER_FLAG_NEW_LISTENER among ``flags``: the filter's descriptor goes over
     ``socket`` with the container process state, in which ``metadata`` (empty: none) and the container's ``status``
     stand; then both are closed. A thread that the filter does not hold for sends it, so a profile may notify of, or
-    forbid, any syscall."""
-    fields = {"filter": "bytes", "flags": "number", "socket": "fd", "metadata": "text", "status": "text"}
+    forbid, any syscall. With ``ready`` 1 that thread sends the event ``ready`` afterwards, too."""
+    fields = {"filter": "bytes", "flags": "number", "socket": "fd", "metadata": "text", "status": "text", "ready": "number"}
+    defaults = {"ready": 0}
     sentence = "install the seccomp filter and send its descriptor to the agent"
 
 
@@ -963,7 +971,7 @@ class ChangeDirectory(Step):
 
 class FindExecutable(Step):
     """Find ``args``' first entry on the PATH of ``env``, so that create fails where start would, and HOME in
-    /etc/passwd where ``env`` has none."""
+    /etc/passwd where ``env`` has none; of several entries of ``env`` for one variable the last counts."""
     fields = {"args": "texts", "env": "texts"}
     sentence = "find the program"
 
@@ -975,12 +983,17 @@ class KeepInit(Step):
     sentence = "keep an init before the program"
 
 
+class PrepareExec(Step):
+    """Do what Exec would have to do by system calls, which a seccomp filter may forbid by then: reset signals, and have execve close
+    what is not preserved (descriptors from 3 + ``preserve`` on)."""
+    fields = {"preserve": "number"}
+    sentence = "prepare to execute the program"
+
+
 class Exec(Step):
-    """Reset signals, set the phase (the journal's; of an exec program one of its own) to running, close what is not
-    preserved (descriptors from 3 + ``preserve`` on) and execute what FindExecutable found; of several entries of ``env``
-    for one variable the last counts. Before execve no call is made whose failure would matter: a seccomp filter may hold
-    already."""
-    fields = {"args": "texts", "env": "texts", "preserve": "number"}
+    """Set the phase (the journal's; of an exec program one of its own) to running, and execute what FindExecutable found with the
+    environment that it has made. execve is the only system call."""
+    fields = {"args": "texts"}
     sentence = "execute the program"
 
 

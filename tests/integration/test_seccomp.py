@@ -87,3 +87,35 @@ def test_wrong_profiles(ocirt, bundle, wrong, path):
     bundle.save()
     assert path in ocirt.fails("create", "--bundle", bundle, "c1")
     assert ocirt.ids() == []
+
+
+NEEDED = ("execve", "exit_group", "write", "writev", "arch_prctl", "set_tid_address", "brk", "mmap", "mprotect", "prctl", "getuid", "setgid", "setuid",
+          "getgid", "rt_sigprocmask", "rt_sigaction", "ioctl", "readlink", "getrandom", "set_robust_list", "rseq", "prlimit64", "uname", "nanosleep", "clock_nanosleep")
+
+
+@pytest.mark.parametrize("privileges", [True, False])
+def test_nothing_but_execve_is_the_runtimes(ocirt, bundle, privileges):
+    """A profile that allows no more than what a program needs for itself: all that the runtime does comes before."""
+    bundle.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": list(NEEDED), "action": "SCMP_ACT_ALLOW"}]}
+    bundle.config["process"]["noNewPrivileges"] = not privileges
+    bundle.args("echo", "lives").save()
+    result = ocirt("run", "--bundle", bundle, "c1")
+    assert (result.status, result.out) == (0, "lives\n"), result
+    bundle.args("sleep", "1000").save()
+    ocirt.ok("run", "--detach", "--bundle", bundle, "c1")
+    assert ocirt.ok("exec", "c1", "echo", "too").out == "too\n"
+
+
+@pytest.mark.parametrize("privileges", [True, False])
+def test_start_container_hooks_are_filtered(ocirt, bundle, privileges):
+    """Their program is the image's, as with runc. What the runtime does to run them is not the filter's business."""
+    rules = {"names": ["mkdir", "mkdirat", "memfd_create", "clone3", "waitid", "pidfd_open"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}
+    bundle.config["linux"]["seccomp"] = allow_but(rules)
+    bundle.config["process"]["noNewPrivileges"] = not privileges
+    bundle.config["hooks"] = {"startContainer": [{"path": "/bin/sh", "args": [
+        "sh", "-c", "grep -E '^(Seccomp:|CapPrm:)' /proc/self/status >/tmp/hook; mkdir /tmp/x 2>>/tmp/hook; true"]}]}
+    bundle.config["root"]["readonly"] = False
+    bundle.shell("cat /tmp/hook").save()
+    capabilities, seccomp, error = ocirt.ok("run", "--bundle", bundle, "c1").out.splitlines()
+    assert seccomp == "Seccomp:\t2" and "No space left on device" in error
+    assert not int(capabilities.split()[1], 16) >> 21 & 1, "CAP_SYS_ADMIN was lent for the filter alone"

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.integration.harness import LIMIT
+from tests.integration.harness import LIMIT, TREE, UID, enough_output
 
 LAST = (1 << 32) - 1
 """What setresuid(2) takes as "leave it": a process that begins as root would stay root."""
@@ -118,3 +118,46 @@ def test_keys_of_the_caller(ocirt, bundle, attacker):
     done = subprocess.run([*command, *ocirt.command("exec", "c2", "attacker", "keys", "ocirt-test-secret")], capture_output=True, text=True,
                           timeout=LIMIT, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stdout) == (0, ""), done
+
+
+@pytest.fixture(scope="session")
+def keyring(tmp_path_factory):
+    path = tmp_path_factory.mktemp("keyring") / "keyring"
+    subprocess.run([shutil.which("musl-gcc") or "gcc", "-static", "-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu",
+                    "-o", path, TREE / "tests/integration/data/keyring.c"], check=True, timeout=LIMIT)
+    for folder in (path, *path.parents):
+        folder.chmod(folder.stat().st_mode | 0o11)
+    return path
+
+
+def test_a_strangers_keyring_is_not_joined(ocirt, bundle, keyring):
+    """Another user has made a session keyring with the container's name, which everybody may search: what the container keeps in
+    its own would be his to read. Neither create nor exec takes it."""
+    shutil.copy(keyring, bundle.rootfs / "bin/keyring")
+    bundle.shell("keyring; sleep 60").save()
+    stranger = subprocess.Popen([keyring, "_ses.c1"], user=UID, group=UID, extra_groups=[], stdout=subprocess.PIPE, text=True)
+    try:
+        theirs = stranger.stdout.readline().split(";")
+        assert theirs[2] == str(UID) and theirs[-1] == "_ses.c1\n"
+        ocirt.ok("run", "--detach", "--bundle", bundle, "c1")
+        for out in ocirt.ok("exec", "c1", "keyring").out, ocirt.ok("exec", "c1", "keyring").out:
+            number, _, uid = out.split(";")[:3]
+            assert uid == "0" and number != theirs[0], out
+    finally:
+        stranger.kill()
+        stranger.wait(LIMIT)
+
+
+def test_containers_of_one_name_have_keyrings_of_their_own(ocirt, bundles, keyring, tmp_path):
+    """The same id beneath another root directory: another container, whose keys are nothing to this one."""
+    other = type(ocirt)(ocirt.executable, tmp_path / "other")
+    numbers = []
+    for runtime, name in ((ocirt, "one"), (other, "two")):
+        bundle = bundles(name)
+        shutil.copy(keyring, bundle.rootfs / "bin/keyring")
+        bundle.config["root"]["readonly"] = False
+        bundle.shell("keyring >/tmp/ring; sleep 60").save()
+        runtime.ok("run", "--detach", "--bundle", bundle, "c1")
+        numbers.append(enough_output(bundle.rootfs / "tmp/ring").split(";")[:3])
+    other.ok("delete", "--force", "c1")
+    assert numbers[0][0] != numbers[1][0] and numbers[0][2] == numbers[1][2] == "0"

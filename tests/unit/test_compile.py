@@ -125,16 +125,16 @@ def test_init_section_from_devices_to_the_program(spec):
         ("FindExecutable", {"args": ["sh"], "env": environment}),
         ("Send", {"event": READY}),
     ]
-    assert shown(spec, "begin") == [("Exec", {"args": ["sh"], "env": environment, "preserve": 0})]
+    assert shown(spec, "init", "FindExecutable") == [("FindExecutable", {"args": ["sh"], "env": environment})]
+    assert shown(spec, "begin") == [("PrepareExec", {"preserve": 0}), ("Exec", {"args": ["sh"]})]
 
 
 def test_an_init_parts_from_the_program_after_its_filter():
     """What could trace the init gains nothing by it, and a filter that notifies is loaded once."""
     profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["keyctl"], "action": "SCMP_ACT_ERRNO"}]}
-    made = plan(config(linux__seccomp=profile, process__noNewPrivileges=True), init="1")
-    assert names(made, "begin")[-3:] == ["LoadSeccomp", "KeepInit", "Exec"]
-    made = plan(config(linux__seccomp=profile), init="1")
-    assert "LoadSeccomp" in names(made, "init") and names(made, "begin")[-2:] == ["KeepInit", "Exec"]
+    for privileges in (True, False):
+        made = plan(config(linux__seccomp=profile, process__noNewPrivileges=not privileges), init="1")
+        assert names(made, "begin")[-4:] == ["PrepareExec", "LoadSeccomp", "KeepInit", "Exec"]
     assert '"init":"1"' in bound(made.sections["state"][0].request) and "KeepInit" not in names(plan(config()), "begin")
 
 

@@ -11,7 +11,7 @@ from ocirt.model.config import parse
 from ocirt.model.text import Number, Template, Text, Texts, Trace, bound
 from ocirt.plan import Plan
 from ocirt.plan.encode import BUILD_SIZE, HEADER_TABLES, MAGIC, encode
-from ocirt.plan.steps import SECTIONS, STEPS, Exec, SetHostname, SetRlimit
+from ocirt.plan.steps import SECTIONS, STEPS, FindExecutable, PrepareExec, SetHostname, SetRlimit
 from tests.unit.plans import DATA, config, host, plan, request
 
 BUILD = "0123456789abcdef" * 2
@@ -167,11 +167,11 @@ def test_a_template_of_every_kind_of_piece():
     made = Plan(trace)
     name = Template("x") + Text("yé", "a", trace) + "-" + Number(-5, "b", trace) + Text("", "c", trace)
     made.sections["init"] = [SetHostname("at", name=name)]
-    made.sections["begin"] = [Exec("at", args=["a", Texts(["b", "c"], "d", trace), Template("e")],
-                                   env=Texts([], "e", trace), preserve=Number(7, "f", trace))]
+    made.sections["begin"] = [FindExecutable("at", args=["a", Texts(["b", "c"], "d", trace), Template("e")], env=Texts([], "e", trace)),
+                              PrepareExec("at", preserve=Number(7, "f", trace))]
     found = Program(encode(made, BUILD)).sections()
     assert found["init"][0][2]["name"] == "xyé--5"
-    assert found["begin"][0][2] == {"args": ["a", "b", "c", "e"], "env": [], "preserve": 7}
+    assert found["begin"][0][2] == {"args": ["a", "b", "c", "e"], "env": []} and found["begin"][1][2] == {"preserve": 7}
 
 
 def test_numbers_are_64_bit_patterns():

@@ -53,7 +53,7 @@ def test_the_whole():
     assert names(made, "init") == [
         *["JoinCgroup"] * 9, "AssertRunning", "EnterRoot", "NewKeyring", "Send", "Receive", "CloseDescriptors",
         "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "ChangeDirectory", "FindExecutable",
-        "RestoreOpenFiles", "Exec"]
+        "RestoreOpenFiles", "PrepareExec", "Exec"]
     assert all(not made.sections[name] for name in ("starting", "begin", "started", "signal", "delete"))
     assert names(made, "state") == ["TellOomKills"]
 
@@ -165,7 +165,7 @@ def test_cgroups_that_cannot_be(flags, message):
 
 def test_the_command():
     made = plan(command=["sh", "-c", ""])
-    assert last(made, "init", "Exec") == {"args": ["sh", "-c", ""], "env": ["PATH=/bin"], "preserve": 0}
+    assert last(made, "init", "FindExecutable") == {"args": ["sh", "-c", ""], "env": ["PATH=/bin"]}
     with pytest.raises(RequestError, match="exec needs a command, or --process FILE"):
         plan(command=[])
     with pytest.raises(RequestError, match="the container's config.json has no process"):
@@ -175,11 +175,11 @@ def test_the_command():
 def test_flags_change_the_containers_process():
     members = config(process__user={"uid": 1, "gid": 2, "additionalGids": [3], "umask": 0o27}, process__cwd="/a")
     made = plan(members, cwd="/b", env=["A=1", "B=x=y"], user="5:6", additional_gids=["7", "8"], no_new_privs="1", preserve_fds="2")
-    assert last(made, "init", "Exec")["env"] == ["PATH=/bin", "A=1", "B=x=y"]
+    assert last(made, "init", "FindExecutable")["env"] == ["PATH=/bin", "A=1", "B=x=y"]
     assert last(made, "init", "SetUser") == {"uid": 5, "gid": 6, "groups": ["3", "7", "8"]}
     assert last(made, "init", "ChangeDirectory") == {"path": "/b"} and last(made, "init", "SetUmask") == {"mask": 0o27}
     assert "SetNoNewPrivileges" in names(made, "init")
-    assert last(made, "init", "Exec")["preserve"] == last(made, "init", "CloseDescriptors")["preserve"] == 2
+    assert last(made, "init", "PrepareExec")["preserve"] == last(made, "init", "CloseDescriptors")["preserve"] == 2
     assert last(plan(members, user="5"), "init", "SetUser")["gid"] == 2
     assert "MakeDirectory" not in names(made, "init")
 
@@ -246,7 +246,7 @@ def test_a_process_file_is_the_process():
            "user": {"uid": 9, "gid": 8, "additionalGids": [7], "umask": 0o77}, "oomScoreAdj": 0,
            "rlimits": [{"type": "RLIMIT_CORE", "soft": 1, "hard": 2}], "capabilities": {"bounding": ["CAP_KILL"]}}
     made = plan(config(process__cwd="/other", process__oomScoreAdj=5), own=own, command=(), user="1:1", env=["A=b"], cwd="/flag")
-    assert last(made, "init", "Exec") == {"args": ["ls", "-l"], "env": ["X=y"], "preserve": 0}
+    assert last(made, "init", "FindExecutable") == {"args": ["ls", "-l"], "env": ["X=y"]}
     assert last(made, "init", "SetUser") == {"uid": 9, "gid": 8, "groups": ["7"]}
     assert last(made, "init", "SetUmask") == {"mask": 0o77} and last(made, "init", "ChangeDirectory") == {"path": "/w"}
     assert last(made, "init", "DropBounding") == {"keep": BITS["CAP_KILL"]}
@@ -266,7 +266,7 @@ def test_what_a_file_has_not_is_the_containers():
         assert kind in names(made, section), kind
     assert last(made, "init", "DropBounding") == {"keep": BITS["CAP_KILL"]}
     # Not these.
-    assert last(made, "init", "SetUser") == {"uid": 0, "gid": 0, "groups": []} and last(made, "init", "Exec")["env"] == []
+    assert last(made, "init", "SetUser") == {"uid": 0, "gid": 0, "groups": []} and last(made, "init", "FindExecutable")["env"] == []
     assert not {"MakeConsole", "SetNoNewPrivileges"} & set(names(made, "init"))
     # An object without a set is an answer: none.
     assert last(plan(members, own=FILE | {"capabilities": {}}), "init", "DropBounding") == {"keep": 0}
@@ -338,9 +338,9 @@ NOTIFY = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/agent",
 def test_the_containers_seccomp_filter_holds():
     made = plan(config(linux__seccomp=SECCOMP))
     order = names(made, "init")
-    assert order[order.index("LoadSeccomp"):] == ["LoadSeccomp", "SetCapabilities", "Exec"]
+    assert order[order.index("LoadSeccomp"):] == ["LoadSeccomp", "Exec"]
     order = names(plan(config(linux__seccomp=SECCOMP), own=FILE | {"noNewPrivileges": True}), "init")
-    assert order[-3:] == ["RestoreOpenFiles", "LoadSeccomp", "Exec"]
+    assert order[-3:] == ["PrepareExec", "LoadSeccomp", "Exec"]
 
 
 @pytest.mark.parametrize("late", [True, False])

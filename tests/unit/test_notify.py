@@ -8,13 +8,14 @@ USERNS = {"linux__namespaces": [{"type": "mount"}, {"type": "user"}],
 
 
 def test_descriptors_come_before_those_of_the_flag():
-    (step,) = shown(plan(config(), listen_fds="2", preserve_fds="3"), "begin", "Exec")
-    assert step[1]["preserve"] == 5 and step[1]["env"] == ["PATH=/bin", "LISTEN_FDS=2", "LISTEN_PID=1"]
+    made = plan(config(), listen_fds="2", preserve_fds="3")
+    assert shown(made, "begin", "PrepareExec") == [("PrepareExec", {"preserve": 5})]
+    assert shown(made, "init", "FindExecutable")[0][1]["env"] == ["PATH=/bin", "LISTEN_FDS=2", "LISTEN_PID=1"]
 
 
 def test_a_socket_of_its_own():
     made = plan(config(), notify_socket="/run/systemd/notify")
-    assert shown(made, "begin", "Exec")[0][1]["env"] == ["PATH=/bin", "NOTIFY_SOCKET=/run/notify/notify.sock"]
+    assert shown(made, "init", "FindExecutable")[0][1]["env"] == ["PATH=/bin", "NOTIFY_SOCKET=/run/notify/notify.sock"]
     assert shown(made, "init", "Bind") == [
         ("Bind", {"source": "/run/ocirt/c1/notify", "target": "/run/notify", "set": 0x1 | 0x2 | 0x4 | 0x8})]
     order = names(made, "host")

@@ -123,7 +123,7 @@ def test_values_of_the_config_are_shown_as_they_are_now(trace):
                        Number(7, "process.user.uid", trace))
     assert field(steps.SetHostname("hostname", name=name), "name") == "box"
     assert field(steps.SetHostname("hostname", name="a-" + name), "name") == "a-box"
-    assert field(steps.Exec("process", args=args, env=["A=1"], preserve=0), "args") == '[sh -c "echo hi"]'
+    assert field(steps.Exec("process", args=args), "args") == '[sh -c "echo hi"]'
     assert field(steps.SetUser("process.user", uid=uid, gid=0, groups=()), "uid") == "7"
 
 

@@ -19,7 +19,7 @@ def compiled(profile, privileges=True, **facts):
 
 def program(profile):
     made = compiled(profile)
-    (step,) = steps(made, "init", "LoadSeccomp")
+    (step,) = steps(made, "begin", "LoadSeccomp")
     assert made.trace.guards["linux.seccomp"] == profile
     return step.filter
 
@@ -129,7 +129,7 @@ def test_an_errno_out_of_range(action, returned):
 def test_flags(flags, known, expected):
     """config-linux.md, Seccomp, flags. Absent they are SPEC_ALLOW, as runc; TSYNC is nothing with one thread, and
     WAIT_KILLABLE_RECV nothing without a listener."""
-    (step,) = steps(compiled(listing(flags=flags), seccomp_flags=known), "init", "LoadSeccomp")
+    (step,) = steps(compiled(listing(flags=flags), seccomp_flags=known), "begin", "LoadSeccomp")
     assert step.flags == expected
 
 
@@ -145,37 +145,35 @@ def notifying(**more):
             "listenerPath": "/agent.sock", **more}
 
 
-def test_notify_before_capabilities_go():
-    """Without no_new_privs: the runtime connects, keeps nothing of it, and lets init know when its pid is known."""
+def test_create_loads_a_filter_that_notifies():
+    """The runtime connects, keeps nothing of it, and lets init know when its pid is known. The agent is told at once, as in the
+    specification's example."""
     made = compiled(notifying(listenerMetadata="words"))
     host, init = names(made, "host"), names(made, "init")
     assert host.index("OpenSocket") < host.index("Spawn") < host.index("Close")
     known = EVENTS.index("known")
     assert [step.event for step in steps(made, "host", "Send")] == [known]
     assert [step.event for step in steps(made, "init", "Receive")] == [known]
-    # The capability that it takes is lent until it is loaded.
-    loaded = init.index("LoadNotifyingSeccomp")
-    assert init.index("Receive") < loaded and init[loaded + 1] == "SetCapabilities" and init.count("SetCapabilities") == 2
+    # Nothing follows that the filter might forbid: init says ready by the thread that sends the descriptor.
+    assert init[-1] == "LoadNotifyingSeccomp" and init.count("SetCapabilities") == 1
     (socket,), (load,), (close,) = steps(made, "host", "OpenSocket"), steps(made, "init", "LoadNotifyingSeccomp"), steps(made, "host", "Close")
     assert socket.path == "/agent.sock" and socket.fd == load.socket == close.fd
     shown = values(load)
     assert verdict(shown.pop("filter"), MKDIR) == 0x7FC00000
-    assert shown == {"flags": 4 | 8, "socket": socket.fd, "metadata": "words", "status": "creating"}
+    assert shown == {"flags": 4 | 8, "socket": socket.fd, "metadata": "words", "status": "creating", "ready": 1}
 
 
-def test_notify_right_before_the_program():
-    """With no_new_privs: by then the pid is known, and the container is created."""
+def test_no_new_privileges_make_no_difference_to_an_agent():
     made = compiled(notifying(flags=["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_TSYNC"]), privileges=False)
-    assert names(made, "begin") == ["RestoreOpenFiles", "LoadNotifyingSeccomp", "Exec"] and names(made, "host").count("Close") == 1
-    assert not steps(made, "host", "Send") and not steps(made, "init", "Receive")
-    (load,) = steps(made, "begin", "LoadNotifyingSeccomp")
-    assert (load.flags, load.metadata, load.status) == (8 | 32, "", "created")
+    assert names(made, "begin") == ["Exec"] and names(made, "host").count("Close") == 1
+    (load,) = steps(made, "init", "LoadNotifyingSeccomp")
+    assert (load.flags, load.metadata, load.status) == (8 | 32, "", "creating")
 
 
 def test_listener_path_without_notify_is_ignored():
     """config-linux.md, Seccomp, listenerPath."""
     made = compiled(listing(listenerPath="/agent.sock", listenerMetadata="x"))
-    assert not steps(made, "host", "OpenSocket") and len(steps(made, "init", "LoadSeccomp")) == 1
+    assert not steps(made, "host", "OpenSocket") and len(steps(made, "begin", "LoadSeccomp")) == 1
 
 
 @pytest.mark.parametrize("profile, kind, message", [
