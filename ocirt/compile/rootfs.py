@@ -98,9 +98,10 @@ class Rootfs:
 
     def _overlay_step(self) -> OverlayRootfs | None:
         if self.request.layer is not None:
-            places = {name: self.request.text(name, self.plan.trace) if self.request.upper is not None else ""
-                      for name in ("upper", "work")}
-            return OverlayRootfs("--layer", ROOT, lower=split(self.request.layer), path=self.path, aside=self.aside, **places)
+            trace = self.plan.trace
+            places = [] if self.request.upper is None else [
+                "upperdir=" + self.request.text("upper", trace), "workdir=" + self.request.text("work", trace)]
+            return OverlayRootfs("--layer", ROOT, lower=split(self.request.layer), options=places, path=self.path, aside=self.aside)
         if not self.request.rootfs_annotations:
             return None
         lower, upper, work = [self.config.annotation(name) for name in (LOWER, UPPER, WORK)]
@@ -114,13 +115,12 @@ class Rootfs:
                 raise ConfigError(other.path, "one of an overlay's two directories", f"{missing} beside it")
         layers = [self._layer(layer, lower.path) for layer in split(lower.read())]
         if upper is None or work is None:
-            return OverlayRootfs(lower.path, ROOT, lower=layers, upper="", work="", path=self.path,
-                                 aside=self.aside)
+            return OverlayRootfs(lower.path, ROOT, lower=layers, path=self.path, aside=self.aside)
         for note in (upper, work):
             if note.is_empty():
                 raise ConfigError(note.path, '""', "the path of a directory")
-        return OverlayRootfs(lower.path, ROOT, lower=layers, upper=self.beneath_bundle(upper),
-                             work=self.beneath_bundle(work), path=self.path, aside=self.aside)
+        return OverlayRootfs(lower.path, ROOT, lower=layers, path=self.path, aside=self.aside, options=[
+            "upperdir=" + self.beneath_bundle(upper), "workdir=" + self.beneath_bundle(work)])
 
     def _layer(self, path: str, at: str) -> "AnyText":
         if not path:

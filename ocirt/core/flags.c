@@ -13,7 +13,7 @@ static const struct flag *find_flag(const struct flag *table, const char *name, 
 
 // The paths of the one flag that repeats with paths (--layer), as they come.
 static const char *add_path(const char *path) {
-  static char text[16384], here[4096];
+  static char text[1 << 16], here[4096];
   static struct buffer paths = {text, sizeof text, 0, 0};
   if (paths.used) put(&paths, ":");
   if (path[0] != '/') {

@@ -43,57 +43,6 @@ int open_source(const char *source, int64_t recursive, int64_t nofollow) {
 
 // ---- new file systems ----
 
-// The kernel's own words on a refused option, without their leading "e ".
-int refused(struct run *r, int context, const char *option, int error) {
-  char text[256];
-  long n = sys_read(context, text, sizeof text);
-  while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == 0)) n--;
-  if (option) { put(&r->detail, "option "); put(&r->detail, option); }
-  if (option && n > 2) put(&r->detail, ": ");
-  if (n > 2) put_bytes(&r->detail, text + 2, (size_t)n - 2);
-  return failing(r, "fsconfig", error);
-}
-
-int configure(struct run *r, int context, const char *key, const char *value) {
-  int error = value ? (int)sys5(SYS_fsconfig, context, FSCONFIG_SET_STRING, key, value, 0)
-                    : (int)sys5(SYS_fsconfig, context, FSCONFIG_SET_FLAG, key, 0, 0);
-  return error < 0 ? refused(r, context, key, error) : 0;
-}
-
-static int configure_option(struct run *r, int context, const char *option) {
-  char key[256];
-  const char *equals = strchr(option, '=');
-  if (!equals) return configure(r, context, option, 0);
-  size_t length = (size_t)(equals - option);
-  if (length >= sizeof key) return failing(r, "fsconfig", -ENAMETOOLONG);
-  memcpy(key, option, length);
-  key[length] = 0;
-  return configure(r, context, key, equals + 1);
-}
-
-// Creates the file system that the context describes: the context, or a negative errno.
-int create(struct run *r, int context) {
-  int error = (int)sys5(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0);
-  if (error >= 0) return context;
-  error = refused(r, context, 0, error);
-  sys_close(context);
-  return error;
-}
-
-// The file system of the context as a detached mount, or a negative errno. The context is used up.
-int detached(struct run *r, int context, int64_t attributes) {
-  if (context < 0) return context;
-  int mount = (int)sys3(SYS_fsmount, context, 1 /* FSMOUNT_CLOEXEC */, attributes);
-  if (mount < 0) r->call = "fsmount";
-  sys_close(context);
-  return mount;
-}
-
-int open_context(struct run *r, const char *fstype) {
-  int context = (int)sys2(SYS_fsopen, fstype, 1 /* FSOPEN_CLOEXEC */);
-  return context < 0 ? failing(r, "fsopen", context) : context;
-}
-
 // Gives the new file system's root the permissions of the directory that it covers.
 static int copy_mode(int covered, int mount) {
   struct stat st;
@@ -102,22 +51,9 @@ static int copy_mode(int covered, int mount) {
   return root < 0 ? root : (int)sys2(SYS_fchmod, root, st.st_mode & 07777);
 }
 
-static int configure_all(struct run *r, int context, const struct texts *options) {
-  int error = 0;
-  for (uint32_t i = 0; !error && i < options->count; i++) error = configure_option(r, context, options->items[i]);
-  return error;
-}
-
-static int create_as(struct run *r, const char *fstype, const char *source, const struct texts *options) {
-  CLOSING int context = open_context(r, fstype);
-  if (context < 0) return context;
-  int error = *source ? configure(r, context, "source", source) : 0;
-  if (!error) error = configure_all(r, context, options);
-  return error ? error : create(r, release(&context));
-}
-
 int do_open_filesystem(struct run *r, const struct step_open_filesystem *s) {
-  int context = create_as(r, TEXT(fstype), TEXT(source), TEXTS(options));
+  int context = open_filesystem(r, &(struct filesystem){TEXT(fstype), TEXT(source), TEXTS(options), 0});
+  if (context == -E2BIG) format(&r->detail, "an option is longer than the 255 bytes that the kernel takes here");
   if (context < 0) return context;
   r->fds[s->fd] = context;
   return 0;
@@ -140,8 +76,8 @@ static int inherit(struct run *r, int mount, const struct step_mount *s) {
 }
 
 static int new_mount(struct run *r, const struct step_mount *s) {
-  int context = NUMBER(context) >= 0 ? release(&r->fds[s->context]) : create_as(r, TEXT(fstype), TEXT(source), TEXTS(options));
-  return detached(r, context, NUMBER(set));
+  if (NUMBER(context) >= 0) return detached(r, release(&r->fds[s->context]), NUMBER(set));
+  return new_filesystem(r, &(struct filesystem){TEXT(fstype), TEXT(source), TEXTS(options), 0}, NUMBER(set));
 }
 
 int do_mount(struct run *r, const struct step_mount *s) {
@@ -231,7 +167,7 @@ int do_set_mount_attributes(struct run *r, const struct step_set_mount_attribute
 // ---- cgroups ----
 
 static int cgroup_mount(struct run *r, const struct step_mount_cgroup *s) {
-  int mount = detached(r, create_as(r, TEXT(fstype), TEXT(fstype), TEXTS(options)), NUMBER(set));
+  int mount = new_filesystem(r, &(struct filesystem){TEXT(fstype), TEXT(fstype), TEXTS(options), 0}, NUMBER(set));
   if (mount != -EPERM && mount != -EBUSY) return mount;
   r->detail.used = r->detail.full = 0;
   r->detail.data[0] = 0;
@@ -279,7 +215,7 @@ int do_mount_hierarchies(struct run *r, const struct step_mount_hierarchies *s) 
   if (names->count != TEXTS(sources)->count || (others->count && others->count != names->count) || TEXTS(links)->count != TEXTS(to)->count)
     return failing(r, "check", -EINVAL);
   if (s->detached) return fill_hierarchies(r, s, r->fds[s->mount]);
-  CLOSING int top = detached(r, create_as(r, TEXT(fstype), TEXT(source), TEXTS(options)), NUMBER(top));
+  CLOSING int top = new_filesystem(r, &(struct filesystem){TEXT(fstype), TEXT(source), TEXTS(options), 0}, NUMBER(top));
   if (top < 0) return top;
   int placed = sys_fcntl(top, F_DUPFD_CLOEXEC, 3);
   if (placed < 0) return failing(r, "fcntl", placed);

@@ -5,11 +5,19 @@
 int set_propagation(struct run *r, int mount, int64_t propagation, int64_t recursive);
 int open_source(const char *source, int64_t recursive, int64_t nofollow);  // a clone of what is mounted there, detached
 
-int open_context(struct run *r, const char *fstype);
+// ---- filesystem.c ----
+
+// A new file system. `layers` are the directories of an overlay, the topmost first; null: none, or among the options.
+struct filesystem { const char *type, *source; const struct texts *options, *layers; };
+
+int open_filesystem(struct run *r, const struct filesystem *f);   // its context; -E2BIG: an option is too long for one
+int detached(struct run *r, int context, int64_t attributes);     // of the context, which is used up
+int new_filesystem(struct run *r, const struct filesystem *f, int64_t attributes);  // both, or what mount(2) does of it
+int configure_all(struct run *r, int context, const struct texts *options);
 int configure(struct run *r, int context, const char *key, const char *value);
-int create(struct run *r, int context);
-int detached(struct run *r, int context, int64_t attributes);
 int refused(struct run *r, int context, const char *option, int error);
+
+// ---- mount.c ----
 
 // Attaches the detached mount at the target; both descriptors are used up.
 int attach(struct run *r, int mount, int target);

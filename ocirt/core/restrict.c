@@ -116,11 +116,9 @@ static int mask_with(struct run *r, int mask, int attached, int target) {
 
 // A file system without room for anything.
 static int open_empty(struct run *r) {
-  CLOSING int context = open_context(r, "tmpfs");
-  if (context < 0) return context;
-  int error = configure(r, context, "nr_blocks", "1");
-  if (!error) error = configure(r, context, "nr_inodes", "1");
-  return error ? error : detached(r, create(r, release(&context)), MOUNT_ATTR_RDONLY);
+  const char *options[] = {"nr_blocks=1", "nr_inodes=1"};
+  const struct texts both = {options, COUNT(options)};
+  return new_filesystem(r, &(struct filesystem){"tmpfs", "", &both, 0}, MOUNT_ATTR_RDONLY);
 }
 
 int do_mask_path(struct run *r, const struct step_mask_path *s) {

@@ -33,59 +33,33 @@ static int step_aside(struct run *r) {
   return error < 0 ? failing(r, "unshare", error) : set_propagation_of_all(r, MS_PRIVATE, 1);
 }
 
-static int keep_rootfs(struct run *r, int from, const char *path, int64_t aside) {
+static int keep_rootfs(struct run *r, int from, const char *path) {
   CLOSING int mount = from;
-  int error = aside ? step_aside(r) : 0;
-  if (error < 0) return error;
   CLOSING int at = sys_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
   // In a user namespace the way there may be closed; pivot_root takes any place.
   if (at == -EACCES) at = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
   if (at < 0) return failing(r, "open", at);
-  if ((error = sys_move_mount(mount, at)) < 0) return failing(r, "move_mount", error);
+  int error = sys_move_mount(mount, at);
+  if (error < 0) return failing(r, "move_mount", error);
   r->rootfs = release(&mount);
   return take_null(r);
 }
 
 int do_open_rootfs(struct run *r, const struct step_open_rootfs *s) {
-  CLOSING int mount = NUMBER(tree) >= 0 ? r->fds[s->tree] : open_source(TEXT(path), NUMBER(recursive), 0);
+  int error = s->aside ? step_aside(r) : 0;
+  if (error < 0) return error;
+  CLOSING int mount = NUMBER(tree) >= 0 ? release(&r->fds[s->tree]) : open_source(TEXT(path), NUMBER(recursive), 0);
   struct stat st;
   if (mount < 0) return failing(r, "open_tree", mount);
   if (sys_fstat(mount, &st) < 0 || !S_ISDIR(st.st_mode)) return failing(r, "open_tree", -ENOTDIR);
-  return keep_rootfs(r, release(&mount), TEXT(path), NUMBER(aside));
-}
-
-// Kernels from 6.7 on take one option a layer, older ones all layers in one.
-static int add_layers(struct run *r, int context, const struct texts *lower, int in_one) {
-  BUFFER(joined, 4096);
-  for (uint32_t i = 0; i < lower->count; i++) {
-    int error = in_one ? 0 : (int)sys5(SYS_fsconfig, context, FSCONFIG_SET_STRING, "lowerdir+", lower->items[i], 0);
-    if (error < 0) return refused(r, context, "lowerdir+", error);
-    if (i) put(&joined, ":");
-    put_layer(&joined, lower->items[i]);
-  }
-  if (!in_one) return 0;
-  return joined.full ? failing(r, "lowerdir", -ENAMETOOLONG) : configure(r, context, "lowerdir", joined.data);
-}
-
-// A detached overlay, or a negative errno.
-static int overlay(struct run *r, const struct step_overlay_rootfs *s, int in_one) {
-  int context = open_context(r, "overlay");
-  if (context < 0) return context;
-  int error = configure(r, context, "source", "overlay");
-  if (!error) error = add_layers(r, context, TEXTS(lower), in_one);
-  if (!error && *TEXT(upper)) error = configure(r, context, "upperdir", TEXT(upper));
-  if (!error && *TEXT(upper)) error = configure(r, context, "workdir", TEXT(work));
-  if (error) { sys_close(context); return error; }
-  return detached(r, create(r, context), 0);
+  return keep_rootfs(r, release(&mount), TEXT(path));
 }
 
 int do_overlay_rootfs(struct run *r, const struct step_overlay_rootfs *s) {
-  int mount = overlay(r, s, 0);
-  if (mount == -EINVAL) {  // perhaps an older kernel; before 6.5 it says so only when the file system is created
-    r->detail.used = 0;
-    mount = overlay(r, s, 1);
-  }
-  return mount < 0 ? mount : keep_rootfs(r, mount, TEXT(path), NUMBER(aside));
+  int error = s->aside ? step_aside(r) : 0;
+  if (error < 0) return error;
+  int mount = new_filesystem(r, &(struct filesystem){"overlay", "overlay", TEXTS(options), TEXTS(lower)}, 0);
+  return mount < 0 ? mount : keep_rootfs(r, mount, TEXT(path));
 }
 
 // ---- the rootfs as the root ----

@@ -700,11 +700,10 @@ class OpenRootfs(Step):
 
 
 class OverlayRootfs(Step):
-    """Mount an overlay of the read-only directories ``lower`` (topmost first), ``upper`` and ``work``
-    (host paths, both empty for a read-only overlay) at ``path`` (host path): the rootfs. A missing
-    ``path``, ``upper`` or ``work`` is not made. ``aside`` as with OpenRootfs."""
-    fields = {"lower": "texts", "upper": "text", "work": "text", "path": "text", "aside": "number"}
-    defaults = {"aside": 0}
+    """Mount an overlay of the read-only directories ``lower`` (host paths, topmost first) with ``options`` (upperdir and
+    workdir, none for a read-only overlay) at ``path`` (host path): the rootfs. None of these directories is made. ``aside`` as with OpenRootfs."""
+    fields = {"lower": "texts", "options": "texts", "path": "text", "aside": "number"}
+    defaults = {"options": (), "aside": 0}
     sentence = "mount the overlay rootfs at {path}"
 
 

@@ -345,6 +345,62 @@ def test_many_views_of_the_kernel(ocirt, bundle):
     assert run(ocirt, bundle, "cat /view*/version | wc -c; ls -d /view*/self | wc -l").split() == ["0", "12"]
 
 
+def layers_in(folder, count):
+    """Directories whose names are digests, each with a file of its own; the topmost first."""
+    layers = [folder / f"{number:064x}" / "diff" for number in range(count)]
+    for number, layer in enumerate(layers):
+        layer.mkdir(parents=True)
+        (layer / f"file{number}").touch()
+    return layers
+
+
+@pytest.mark.parametrize("count", [3, 200])
+def test_an_overlay_of_many_layers(ocirt, bundle, tmp_path, count):
+    """config.md, Mounts: options are those of mount(8). fsconfig(2) takes 255 bytes of one, mount(2) a page of all, and an
+    image has some layers more: each is given alone."""
+    layers = layers_in(tmp_path / "overlay:layers", count)
+    lower = "lowerdir=" + ":".join([str(layer).replace(":", "\\:") for layer in layers])
+    assert len(lower) > 255
+    bundle.config["mounts"].append({"destination": "/data", "type": "overlay", "source": "overlay", "options": ["ro", lower]})
+    assert run(ocirt, bundle, "ls /data | wc -l") == f"{count}\n"
+
+
+def test_a_rootfs_of_many_layers(ocirt, bundle, tmp_path):
+    layers = [*layers_in(tmp_path / "layers", 199), tmp_path / "base"]
+    bundle.rootfs.rename(tmp_path / "base")
+    bundle.rootfs.mkdir()
+    bundle.config["annotations"] = {"org.ocirt.rootfs.lower": ":".join(map(str, layers))}
+    bundle.shell("ls -d /file* | wc -l").save()
+    assert ocirt.ok("run", "--rootfs-annotations", "--bundle", bundle, "c1").out == "199\n"
+    assert ocirt.ok("run", *[word for layer in layers for word in ("--layer", layer)], "--bundle", bundle, "c1").out == "199\n"
+
+
+def test_long_paths_of_an_overlay(ocirt, bundle, tmp_path):
+    """Directories whose paths are longer than fsconfig(2) takes, in a mount and as the rootfs."""
+    long = tmp_path / ("l" * 200) / ("m" * 200)
+    for name in ("lower", "upper", "work"):
+        (long / name).mkdir(parents=True)
+    (long / "lower/file").touch()
+    options = [f"lowerdir={long / 'lower'}", f"upperdir={long / 'upper'}", f"workdir={long / 'work'}"]
+    bundle.config["mounts"].append({"destination": "/data", "type": "overlay", "source": "overlay", "options": options})
+    assert run(ocirt, bundle, "ls /data; touch /data/new") == "file\n"
+    assert (long / "upper/new").exists()
+
+
+@pytest.mark.parametrize("flag", [(), ("--no-pivot",)])
+def test_options_that_go_by_mount(ocirt, bundle, source, flag):
+    """What fsconfig(2) refuses for its length alone, and no descriptor can say, goes by mount(2): up to a page in all."""
+    bind(bundle, source, destination="/first")  # what comes after a bind init mounts
+    zeros = "0" * 300
+    entry = {"destination": "/data", "type": "tmpfs", "source": "s" * 300, "options": [f"size=0x{zeros}10000", "mode=0700", "nosuid", "noexec"]}
+    bundle.config["mounts"].append(entry)
+    out = run(ocirt, bundle, "stat -c %a /data; df -k /data | tail -1; grep /data /proc/self/mountinfo; pwd; grep -c . /proc/self/mountinfo")
+    assert out.startswith("700\n") and " 64 " in out and "nosuid,noexec" in out and "s" * 300 in out, out
+    entry["options"][0] = "size=" + "0" * 4200
+    bundle.save()
+    assert "longer than the 4095 bytes" in ocirt.fails("create", *flag, "--bundle", bundle, "c1")
+
+
 def test_no_pivot_with_everything(ocirt, bundle, source):
     """--no-pivot: the same container, by another way to its root."""
     bind(bundle, source, "ro")

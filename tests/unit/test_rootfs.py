@@ -77,7 +77,7 @@ def overlay(**notes):
 def test_an_overlay():
     made = plan(overlay(lower="/top:layers/base", upper="/u", work="w"), rootfs_annotations="1")
     assert shown(made, "init", "OverlayRootfs", "OpenRootfs") == [
-        ("OverlayRootfs", {"lower": ["/top", "/bundle/layers/base"], "upper": "/u", "work": "/bundle/w",
+        ("OverlayRootfs", {"lower": ["/top", "/bundle/layers/base"], "options": ["upperdir=/u", "workdir=/bundle/w"],
                            "path": "/bundle/rootfs"})]
     # The layers are the image's, the same for many containers; the rest is the container's own.
     assert made.trace.guards[f'annotations["{LOWER}"]'] == "/top:layers/base"
@@ -86,7 +86,7 @@ def test_an_overlay():
 
 def test_a_read_only_overlay():
     assert shown(plan(overlay(lower="/a"), rootfs_annotations="1"), "init", "OverlayRootfs") == [
-        ("OverlayRootfs", {"lower": ["/a"], "upper": "", "work": "", "path": "/bundle/rootfs"})]
+        ("OverlayRootfs", {"lower": ["/a"], "path": "/bundle/rootfs"})]
 
 
 def test_layers_with_colons():
