@@ -42,6 +42,8 @@ ATTRIBUTES = {
     "nosymfollow": (NOSYMFOLLOW, 0), "symfollow": (0, NOSYMFOLLOW),
     "noatime": (NOATIME, ATIME), "strictatime": (STRICTATIME, ATIME), "relatime": (RELATIME, ATIME),
 }
+UNNAMED = RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW
+"""What a bind keeps of its source only where its options name no attribute at all."""
 NEGATED_ATIMES = {"atime": NOATIME, "nostrictatime": STRICTATIME}
 """Not this access time: then the kernel's default, relatime."""
 
@@ -191,6 +193,14 @@ class Parsed:
         """Is it mounted at /dev?"""
         return self.entry.destination.is_path("/dev")
 
+    def implied(self) -> int:
+        """The attributes of a bind's source that go because the options name others: as runc, which follows mount(8) here. With
+        no attribute among the options the bind has those of its source."""
+        if not self.set and not self.clear:
+            return 0
+        bits = UNNAMED | (NODIRATIME if self.clear & ATIME else 0)
+        return bits & ~(self.set | self.clear | self.recursive.set)
+
     def on_proc(self) -> bool:
         """Is it mounted on one of PROC_FILES?"""
         return "dest-nofollow" not in self.flags and self.entry.destination.is_path(PROC_FILES)
@@ -321,15 +331,17 @@ class Mounts:
         if "copy-symlink" in each.flags and ("src-nofollow" in each.flags or "dest-nofollow" in each.flags):
             raise ConfigError(each.flags["copy-symlink"], '"copy-symlink"', "it without src-nofollow and dest-nofollow")
         source = self.rootfs.beneath_bundle(given)
-        return Bind(each.at, SPEC, source=source, target=each.target, tree=self._open(each, source),
+        tree, mapping = self._open(each, source)
+        return Bind(each.at, SPEC, source=source, target=each.target, tree=tree, mapping=mapping,
+                    mapping_recursive=int(mapping != NONE and "ridmap" in each.flags), implied=each.implied(),
                     recursive=int("rbind" in each.flags), source_nofollow=int("src-nofollow" in each.flags),
                     target_nofollow=int("dest-nofollow" in each.flags),
                     copy_symlink=int("copy-symlink" in each.flags), on_proc=int(each.on_proc()),
                     set=each.set & ~RDONLY if each.is_readonly_late() else each.set, clear=each.clear,
                     recursive_set=each.recursive.set, recursive_clear=each.recursive.clear, **each.first_propagation())
 
-    def _open(self, each: Parsed, source: "Text | Template") -> int:
-        """The register with the tree that the runtime opens for a bind, NONE where init opens it."""
+    def _open(self, each: Parsed, source: "Text | Template") -> tuple[int, int]:
+        """The registers with the tree that the runtime opens for a bind, NONE where init opens it, and with its id mapping."""
         mapping = NONE
         if self._is_mapped(each):
             from .idmap import mapping_of
@@ -337,13 +349,13 @@ class Mounts:
             self._opened += steps
         shared = self.rootfs.is_shared and SHARED in [flag for flag, _ in each.propagations]
         if mapping == NONE and not shared and not self.namespaces.hides_paths or "copy-symlink" in each.flags:
-            return NONE
+            return NONE, mapping
         register = self.plan.register()
         self._opened.append(OpenMount(
             each.at, SPEC, fd=register, source=source, recursive=int("rbind" in each.flags),
             nofollow=int("src-nofollow" in each.flags), propagation=0 if shared else self.rootfs.before, mapping=mapping,
-            mapping_recursive=int("ridmap" in each.flags)))
-        return register
+            mapping_recursive=int("ridmap" in each.flags), leave=1))
+        return register, mapping
 
     @staticmethod
     def _is_mapped(each: Parsed) -> bool:

@@ -101,7 +101,26 @@ static int map_ids(struct run *r, int tree, int mapping, int64_t recursive) {
   return error < 0 ? failing(r, "mount_setattr MOUNT_ATTR_IDMAP", error) : 0;
 }
 
+// The source of a bind that OpenMount has left: the mounts before it are there by now.
+static int open_in_rootfs(struct run *r, const struct step_bind *s) {
+  char path[PATH_SIZE];
+  const char *inside = path_in_rootfs(r, TEXT(source), path);
+  CLOSING int from = inside ? resolve(r->rootfs, inside, O_PATH | (s->source_nofollow ? O_NOFOLLOW : 0)) : -ENOENT;
+  if (from < 0) return from;
+  CLOSING int tree = sys_open_tree(from, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | (s->recursive ? AT_RECURSIVE : 0));
+  if (tree < 0 || NUMBER(mapping) < 0) return release(&tree);
+  int error = map_ids(r, tree, r->fds[s->mapping], NUMBER(mapping_recursive));
+  return error ? error : release(&tree);
+}
+
+static int open_bind(struct run *r, const struct step_bind *s) {
+  if (NUMBER(tree) < 0) return open_source(TEXT(source), NUMBER(recursive), NUMBER(source_nofollow));
+  return r->fds[s->tree] < 0 ? open_in_rootfs(r, s) : release(&r->fds[s->tree]);
+}
+
 int do_open_mount(struct run *r, const struct step_open_mount *s) {
+  char path[PATH_SIZE];
+  if (s->leave && path_in_rootfs(r, TEXT(source), path)) return 0;
   CLOSING int tree = open_source(TEXT(source), NUMBER(recursive), NUMBER(nofollow));
   if (tree < 0) return failing(r, "open_tree", tree);
   int error = set_propagation(r, tree, NUMBER(propagation), 1);
@@ -132,15 +151,23 @@ static int change(struct run *r, int mount, uint64_t set, uint64_t clear, int re
   return error < 0 ? failing(r, "mount_setattr", error) : 0;
 }
 
+// A user namespace may have locked some of them, and they stay.
+static void clear_implied(int mount, uint64_t bits) {
+  if (!bits || sys_mount_setattr(mount, 0, 0, bits, 0) == 0) return;
+  for (uint64_t bit = 1; bit <= bits; bit <<= 1)
+    if (bits & bit) sys_mount_setattr(mount, 0, 0, bit, 0);
+}
+
 int do_bind(struct run *r, const struct step_bind *s) {
   int copied = s->copy_symlink ? copy_symlink(r, TEXT(source), TEXT(target)) : 0;
   if (copied) return copied < 0 ? copied : 0;
-  CLOSING int tree = NUMBER(tree) >= 0 ? release(&r->fds[s->tree]) : open_source(TEXT(source), NUMBER(recursive), NUMBER(source_nofollow));
+  CLOSING int tree = open_bind(r, s);
   if (tree == -ENOENT && *TEXT(otherwise)) tree = open_source(TEXT(otherwise), NUMBER(recursive), 0);
   if (tree == -ENOENT && s->optional) return 0;
-  if (tree < 0) return failing(r, "open_tree", tree);
+  if (tree < 0) return r->call ? tree : failing(r, "open_tree", tree);
   int error = change(r, tree, s->recursive_set, s->recursive_clear, 1);
   if (!error) error = change(r, tree, s->set, s->clear, 0);
+  if (!error) clear_implied(tree, s->implied);
   if (!error) error = set_propagation(r, tree, NUMBER(propagation), NUMBER(propagation_recursive));
   if (error) return error;
   return place_mount(r, release(&tree), TEXT(target), s->on_proc ? WAY_PROC_FILE : s->target_nofollow ? WAY_NOFOLLOW : WAY_ORDINARY);

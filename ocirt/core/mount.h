@@ -37,6 +37,8 @@ int place_mount(struct run *r, int mount, const char *target, enum way way);
 enum view_kind { NO_VIEW, PART_OF_VIEW, WHOLE_VIEW };             // of procfs or sysfs: nothing, a part, all from its root on
 enum view_kind view_of(int fd);
 int note_mount(struct run *r, const char *target, int mount, enum view_kind kind);  // of every mount; one at / is the rootfs then
+// The end, from a slash on, of a path of the host that lies in the rootfs, in `out` of PATH_SIZE bytes; null: it does not.
+const char *path_in_rootfs(const struct run *r, const char *path, char *out);
 int resolve_seen(struct run *r, const char *path);               // O_PATH fd or negative errno
 // Where a mount goes: an O_PATH fd, or a negative errno; made where it is missing.
 int resolve_place(struct run *r, const char *path, enum make_kind kind, enum way way);

@@ -331,11 +331,12 @@ class MakeIdMapping(Step):
 class OpenMount(Step):
     """Clone the mounts at ``source`` (host path) into ``fd``, where init cannot: it may not reach the path, or not map
     its ids, or would get no peer of the host's mount. ``recursive`` clones what is mounted beneath too, ``nofollow`` 1
-    a symlink itself. ``propagation`` (one MS_* flag, 0: as it is) goes to the whole tree. ``mapping`` is a register with
+    a symlink itself. With ``leave`` 1 a source beneath the rootfs is left to Bind, when the mounts before it are there.
+    ``propagation`` (one MS_* flag, 0: as it is) goes to the whole tree. ``mapping`` is a register with
     the user namespace whose maps the mount gets, the mounts below too with ``mapping_recursive`` 1."""
     fields = {"fd": "fd", "source": "text", "recursive": "number", "nofollow": "number", "propagation": "number",
-              "mapping": "fd", "mapping_recursive": "number"}
-    defaults = {"recursive": 0, "nofollow": 0, "propagation": 0, "mapping": NONE, "mapping_recursive": 0}
+              "mapping": "fd", "mapping_recursive": "number", "leave": "number"}
+    defaults = {"leave": 0, "recursive": 0, "nofollow": 0, "propagation": 0, "mapping": NONE, "mapping_recursive": 0}
     sentence = "bind {source}"
 
 
@@ -729,19 +730,21 @@ class Mount(Step):
 class Bind(Step):
     """Bind-mount ``source`` (host path) at ``target``, or what OpenMount has put into the register ``tree``.
 
-    ``recursive`` binds what is mounted beneath too. ``set``/``clear`` change this mount,
-    ``recursive_set``/``recursive_clear`` the whole tree (the r* options). A target that is missing
+    ``recursive`` binds what is mounted beneath too. ``set``/``clear`` change this mount, ``implied`` are bits to clear
+    of it too, but for those that a user namespace has locked; ``recursive_set``/``recursive_clear`` change the whole tree (the r* options). A target that is missing
     is made a directory or an empty file, as the source is; with ``on_proc`` 1 it is one of the files of /proc that may be covered. Where the source is missing ``otherwise`` is bound, if
     that is not empty; with ``optional`` 1 it is passed over. With ``source_nofollow`` or ``target_nofollow`` 1 a symlink there is meant itself; with
-    ``copy_symlink`` 1 a source that is one is made anew at the target instead.
+    ``copy_symlink`` 1 a source that is one is made anew at the target instead. ``mapping`` and ``mapping_recursive`` are
+    OpenMount's, for a source that it has left.
     """
     fields = {"source": "text", "target": "text", "tree": "fd", "recursive": "number", "set": "number",
               "clear": "number", "recursive_set": "number", "recursive_clear": "number", "propagation": "number",
               "propagation_recursive": "number", "optional": "number", "source_nofollow": "number",
-              "target_nofollow": "number", "copy_symlink": "number", "otherwise": "text", "on_proc": "number"}
+              "target_nofollow": "number", "copy_symlink": "number", "otherwise": "text", "on_proc": "number",
+              "implied": "number", "mapping": "fd", "mapping_recursive": "number"}
     defaults = {"tree": NONE, "recursive": 0, "set": 0, "clear": 0, "recursive_set": 0, "recursive_clear": 0,
                 "propagation": 0, "propagation_recursive": 0, "optional": 0, "source_nofollow": 0,
-                "target_nofollow": 0, "copy_symlink": 0, "otherwise": "", "on_proc": 0}
+                "target_nofollow": 0, "copy_symlink": 0, "otherwise": "", "on_proc": 0, "implied": 0, "mapping": NONE, "mapping_recursive": 0}
     sentence = "bind {source} at {target}"
 
 

@@ -345,6 +345,53 @@ def test_many_views_of_the_kernel(ocirt, bundle):
     assert run(ocirt, bundle, "cat /view*/version | wc -c; ls -d /view*/self | wc -l").split() == ["0", "12"]
 
 
+@pytest.mark.parametrize("options, flags", [
+    ([], {"nosuid", "nodev", "noexec"}), (["nosuid", "nodev"], {"nosuid", "nodev"}), (["rw"], set()), (["ro"], {"ro"})])
+@pytest.mark.parametrize("namespace", [False, True])
+def test_attributes_of_the_source(ocirt, bundle, source, options, flags, namespace):
+    """As runc: without an attribute among the options a bind has those of its source, with any it has the named ones alone. Else a
+    volume on a noexec mount stays noexec."""
+    if namespace:
+        in_user_namespace(bundle)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "nosuid,nodev,noexec", "tmpfs", source], check=True, timeout=10)
+    try:
+        bind(bundle, source, *options)
+        line = run(ocirt, bundle, "grep ' /data ' /proc/self/mountinfo").split()
+        assert set(line[5].split(",")) - {"rw", "relatime"} == flags
+    finally:
+        subprocess.run(["umount", source], check=True, timeout=10)
+
+
+@pytest.mark.parametrize("way", ["plain", "user namespace", "idmap", "spelled"])
+def test_a_source_inside_of_the_rootfs(ocirt, bundle, source, way):
+    """It sees the mounts that came before it, whoever opens it."""
+    bundle.config["mounts"] += [{"destination": "/mnt/x", "type": "tmpfs", "source": "tmpfs", "options": ["mode=0755"]},
+                                {"destination": "/mnt/x/sub/deep", "type": "tmpfs", "source": "tmpfs"}]
+    entry = {"destination": "/data", "source": f"{bundle.rootfs}/mnt/x", "options": ["rbind"]}
+    if way == "user namespace":
+        in_user_namespace(bundle)
+    elif way == "idmap":
+        entry.update(uidMappings=MAP, gidMappings=MAP)
+    elif way == "spelled":
+        in_user_namespace(bundle)
+        entry["source"] = f"{bundle.rootfs}/./mnt//y/../x/"
+    bundle.config["mounts"].append(entry)
+    out = run(ocirt, bundle, "touch /mnt/x/new; ls /data; grep -c ' /data' /proc/self/mountinfo; stat -c '%a %u' /data")
+    assert out.split() == ["new", "sub", "2", "755", "100000" if way == "idmap" else "0"], out
+
+
+@pytest.mark.parametrize("namespace", [False, True])
+@pytest.mark.parametrize("what", ["file", "directory"])
+def test_a_file_on_a_directory(ocirt, bundle, source, namespace, what):
+    """And the reverse: dockerd looks for "not a directory" to explain it."""
+    if namespace:
+        in_user_namespace(bundle)
+    bind(bundle, source if what == "directory" else source / "mine", destination="/etc/passwd" if what == "directory" else "/etc")
+    bundle.save()
+    message = ocirt.fails("create", "--bundle", bundle, "c1")
+    assert "not a directory" in message and f"a {what} is mounted on a" in message, message
+
+
 def layers_in(folder, count):
     """Directories whose names are digests, each with a file of its own; the topmost first."""
     layers = [folder / f"{number:064x}" / "diff" for number in range(count)]

@@ -36,7 +36,7 @@ def test_the_maps_of_the_mount_itself():
     host, (bind,) = opened("idmap", entry={"uidMappings": MAP, "gidMappings": TWO})
     assert host == [
         ("MakeIdMapping", {"fd": 0, "uids": "0 100000 65536\n", "gids": "0 1000 1\n1 2000 10\n"}),
-        ("OpenMount", {"fd": 1, "source": "/src", "propagation": SLAVE, "mapping": 0})]
+        ("OpenMount", {"fd": 1, "source": "/src", "propagation": SLAVE, "mapping": 0, "leave": 1})]
     assert bind[1]["tree"] == 1
 
 
@@ -97,7 +97,7 @@ def test_there_must_be_maps_of_both_kinds():
 def test_in_a_user_namespace_the_runtime_opens_every_source():
     host, (bind,) = opened("rbind", "src-nofollow", **USERNS)
     assert host == [("OpenMount", {"fd": bind[1]["tree"], "source": "/src", "recursive": 1, "nofollow": 1,
-                                   "propagation": SLAVE})]
+                                   "propagation": SLAVE, "leave": 1})]
     # Who is in a user namespace already has no more rights out here than in there.
     assert opened("bind", on=no_cgroups(in_user_namespace=True), **USERNS)[0] == []
     assert opened("copy-symlink", **USERNS)[0] == []
@@ -118,7 +118,7 @@ def test_it_does_so_before_init_is_there():
 def test_a_shared_volume_stays_a_peer_of_the_hosts():
     for option in ("shared", "rshared"):
         host, (bind,) = opened(option, linux__rootfsPropagation="shared")
-        assert host == [("OpenMount", {"fd": 0, "source": "/src"})]
+        assert host == [("OpenMount", {"fd": 0, "source": "/src", "leave": 1})]
         assert bind[1]["propagation"] == SHARED
     # With any other propagation of the rootfs nothing of the host's is shared.
     assert opened("rshared")[0] == [] and opened("rslave", linux__rootfsPropagation="shared")[0] == []

@@ -59,6 +59,17 @@ def test_attributes(options, set, clear):
     assert (fields.get("set", 0), fields.get("clear", 0)) == (set, clear)
 
 
+@pytest.mark.parametrize("options, implied", [
+    ([], 0), (["rprivate"], 0), (["rro"], 0), (["defaults"], 0),
+    (["nosuid", "nodev"], RDONLY | NOEXEC | NOSYMFOLLOW), (["ro"], NOSUID | NODEV | NOEXEC | NOSYMFOLLOW),
+    (["rw"], NOSUID | NODEV | NOEXEC | NOSYMFOLLOW), (["exec"], RDONLY | NOSUID | NODEV | NOSYMFOLLOW),
+    (["noatime"], RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW | NODIRATIME), (["rro", "nosuid"], NODEV | NOEXEC | NOSYMFOLLOW),
+])
+def test_what_the_options_of_a_bind_do_not_name(options, implied):
+    """runc's rule: with no attribute among the options those of the source stay, with any the others go."""
+    assert bind(*options).get("implied", 0) == implied
+
+
 @pytest.mark.parametrize("options, set, clear", [
     (["rro"], RDONLY, 0), (["rrw"], 0, RDONLY), (["rnosuid", "rnodev", "rnoexec"], NOSUID | NODEV | NOEXEC, 0),
     (["rsuid", "rdev", "rexec"], 0, NOSUID | NODEV | NOEXEC), (["rnoatime"], NOATIME, ATIME),
