@@ -148,8 +148,11 @@ class Driver:
         return Bind(mount.at, mount.spec, source=hierarchy.mount + self.path(hierarchy), target=mount.target, recursive=1,
                     set=mount.set, clear=mount.clear, optional=self.tolerate, **more, **mount.first_propagation())
 
-    def signal(self) -> "list[Step]":
-        """Steps of ``kill --all``."""
+    def signal(self, outlive: bool) -> "list[Step]":
+        """Steps of ``kill --all``.
+
+        :param outlive: can processes outlive the first one, since its pid namespace is not the container's own?
+        """
         return []
 
     def thaw(self) -> "list[Step]":

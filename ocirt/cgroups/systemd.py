@@ -10,7 +10,7 @@ Hosts with cgroup v1 are :mod:`.systemd_v1`'s.
 
 from ..errors import ConfigError, HostError
 from ..model.text import Template, bound, quote
-from ..plan.steps import (EVENTS, NONE, EnableControllers, Receive, Send, SetUnitProperties, StartUnit, StopUnit,
+from ..plan.steps import (AssertEmptyCgroup, EVENTS, NONE, EnableControllers, Receive, Send, SetUnitProperties, StartUnit, StopUnit,
                           WriteCgroup)
 from . import dbus, is_rootless
 from .cgroupfs import Cgroupfs
@@ -131,7 +131,9 @@ class Scope(Cgroupfs):
         return []
 
     def place(self, resources: "Resources") -> "list[Step]":
-        return [self._unit(StartUnit, SPEC, body=dbus.start(self.unit, self._properties(resources))),
+        # A cgroup of this name may be there without a unit, and systemd would use it.
+        return [*[self._step(AssertEmptyCgroup, each) for each in self.all],
+                self._unit(StartUnit, SPEC, body=dbus.start(self.unit, self._properties(resources))),
                 *self.besides(resources), *self.limit(resources), *self.hand_over(),
                 Send(self.at, SPEC, event=EVENTS.index("placed"))]
 

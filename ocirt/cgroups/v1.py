@@ -115,17 +115,17 @@ class V1(Cgroupfs):
     def join(self) -> "list[Step]":
         return [JoinCgroup(self.at, "config-linux.md#cgroups-path", fd=fd) for fd in self.registers]
 
-    def signal(self) -> "list[Step]":
+    def signal(self, outlive: bool) -> "list[Step]":
         # Every hierarchy holds the same processes.
         chosen = self._cgroup_of_all()
-        return [self._step(SignalCgroup, chosen, spec="runtime.md#kill")] if chosen else []
+        return [self._step(SignalCgroup, chosen, spec="runtime.md#kill", outlive=int(outlive))] if chosen else []
 
     def thaw(self) -> "list[Step]":
         # A frozen process cannot be killed.
         freezer = self.host.cgroups.hierarchy("freezer")
         if freezer is None:
             return []
-        return [self._step(ThawCgroup, freezer, spec="runtime.md#delete", file="freezer.state", value="THAWED")]
+        return [self._step(ThawCgroup, freezer, spec="runtime.md#delete")]
 
     def pause(self) -> "list[Step]":
         return self._freezer(FreezeCgroup, "FROZEN", undo="THAWED")
@@ -156,7 +156,8 @@ class V1(Cgroupfs):
 
     def _cgroup_of_all(self) -> "Hierarchy | None":
         find = self.host.cgroups.hierarchy
-        return find("pids") or find("freezer") or next(iter(self.all), None)
+        # The freezer first: whoever kills in its cgroups can thaw them.
+        return find("freezer") or find("pids") or next(iter(self.all), None)
 
     # ---- for the verbs of Python ----
 

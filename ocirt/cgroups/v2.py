@@ -127,11 +127,11 @@ class V2(Cgroupfs):
     def mount_point(self) -> str:
         return self.unified.mount
 
-    def signal(self) -> "list[Step]":
-        return [self._step(SignalCgroup, self.unified, spec="runtime.md#kill")]
+    def signal(self, outlive: bool) -> "list[Step]":
+        return [self._step(SignalCgroup, self.unified, spec="runtime.md#kill", outlive=int(outlive))]
 
     def thaw(self) -> "list[Step]":
-        return [self._step(ThawCgroup, self.unified, spec="runtime.md#delete", file="cgroup.freeze", value="0")]
+        return [self._step(ThawCgroup, self.unified, spec="runtime.md#delete")]
 
     def pause(self) -> "list[Step]":
         return [self._step(FreezeCgroup, self.unified, spec="", file="cgroup.freeze", value="1", undo="0",

@@ -71,7 +71,8 @@ def compile(config: "Config", request: "Request", host: "Host") -> Plan:
 
 def later(config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgroup: "Driver", rdt: "Rdt | None") -> None:
     """Fill the sections of the verbs that act on a container which is there."""
-    plan.sections["signal"] = cgroup.signal()
+    own_pids = any([entry.type.equals("pid") and (entry.file is None or entry.file.is_empty()) for entry in config.linux.namespaces])
+    plan.sections["signal"] = cgroup.signal(outlive=not own_pids)
     plan.sections["pause"] = cgroup.pause()
     plan.sections["resume"] = cgroup.resume()
     plan.sections["delete"] = [*cgroup.thaw(), KillInit("delete", "runtime.md#delete"), *cgroup.delete(),

@@ -1,14 +1,11 @@
 // Steps on cgroups: directories and files beneath a hierarchy's mount, every effect in the journal.
 #include "cgroup.h"
 
-#include <dirent.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 
 #define MARK "trusted.ocirt"
 #define MARK_OF_USER "user.ocirt"
-#define NAME_SIZE 256
 
 int is_there(struct run *r, uint64_t hierarchy, int64_t tolerate) {
   for (unsigned i = 0; i < r->n_passed_over; i++) {
@@ -29,7 +26,7 @@ int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *c
 
 // A cgroup, or a file in it, by one path: a hierarchy is a mount of the host's, and there are no links in it. 0, or -EXDEV: it
 // leads out of the hierarchy, as the caller's own cgroup does where that lies above its cgroup namespace.
-static int put_cgroup(struct buffer *to, const char *hierarchy, const char *path, const char *file) {
+int put_cgroup(struct buffer *to, const char *hierarchy, const char *path, const char *file) {
   put(to, hierarchy);
   for (const char *name = path; *(name += strspn(name, "/")); ) {
     size_t length = strcspn(name, "/");
@@ -65,10 +62,8 @@ int open_cgroup(const char *hierarchy, const char *path, int flags) {
 }
 
 int write_control(int dir, const char *file, const char *text) {
-  int fd = sys_openat2(dir, file, O_WRONLY, 0, BENEATH);
-  if (fd < 0) return fd;
-  long n = sys_write(fd, text, strlen(text));
-  sys_close(fd);
+  CLOSING int fd = sys_openat2(dir, file, O_WRONLY, 0, BENEATH);
+  long n = fd < 0 ? fd : sys_write(fd, text, strlen(text));
   return n < 0 ? (int)n : 0;
 }
 
@@ -86,19 +81,18 @@ static long inherit(const char *path, size_t length, size_t top, const char *fil
   size_t above = length;
   while (path[--above] != '/');
   if ((size = inherit(path, above, top, file, 0, value, room)) <= 0) return size;
-  int fd = open_at(file_of(path, length, file), O_WRONLY);
+  CLOSING int fd = open_at(file_of(path, length, file), O_WRONLY);
   long n = fd < 0 ? fd : sys_write(fd, value, (size_t)size);
-  sys_close(fd);
   return n < 0 ? n : size;
 }
 
 // Whichever container leaves a shared parent last removes it, if one of us made it. Without privileges the mark is one
 // that any owner of the directory can make.
-static void mark(const char *path) {
+void mark(const char *path) {
   if (sys5(SYS_setxattr, path, MARK, "1", 1, 0) == -EPERM) sys5(SYS_setxattr, path, MARK_OF_USER, "1", 1, 0);
 }
 
-static int is_marked(const char *path) {
+int is_marked(const char *path) {
   char names[1024];
   struct stat st;
   long size = sys3(SYS_listxattr, path, names, sizeof names);
@@ -109,86 +103,113 @@ static int is_marked(const char *path) {
   return 0;
 }
 
-// What a cgroup that is made, level by level, has in common.
-struct making { const char *hierarchy; const struct texts *inherited; size_t top; int unified, held; };
+// What a cgroup that is made, level by level, has in common. `effect` is that of the container's own cgroup in this hierarchy.
+struct making {
+  const char *hierarchy, *path;
+  const struct texts *inherited;
+  size_t top;
+  int unified, held;
+  struct effect *effect;
+};
 
 // Why no container can live in one that was there before and is not `unified` (unfit is for those), or null.
 static const char *taken(int dir, int held) {
   char text[64];
-  if (!held && read_file(dir, "cgroup.procs", text, sizeof text) > 0) return "it has processes in it already";
+  if (!held && is_populated(dir)) return "it has processes in it, or in a cgroup below it, already";
   if (read_file(dir, "freezer.state", text, sizeof text) > 0 && strncmp(text, "THAWED", 6)) return "it is frozen";
   if (read_file(dir, "cgroup.freeze", text, sizeof text) > 0 && *text == '1') return "it is frozen";
   return 0;
 }
 
+// Makes one level that is missing: 0; 1 where somebody else made it meanwhile; or a negative errno. The journal is written first.
+// The container's own cgroup has an effect with a state. Of the levels above, that effect names the first one that is ours, since
+// all that come after it are ours, too.
+static int make_directory(struct run *r, struct making *m, const char *path, int level, int last) {
+  struct effect *effect = m->effect;
+  uint32_t before = effect->number;
+  if (last) effect->state = EFFECT_INTENDED;
+  else if (!before) effect->number = (uint32_t)level + 1;
+  int error = mkdir_at(path);
+  if (last) effect->state = error ? EFFECT_UNDONE : EFFECT_MINE;
+  else if (error) effect->number = error == -EEXIST ? (uint32_t)level + 2 : before;
+  else mark(path);
+  if (error == -EAGAIN) put(&r->detail, "cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached");
+  return error == -EEXIST ? 1 : error;
+}
+
+// Takes a cgroup that was there before, if a container can live in it.
+static int take_directory(struct run *r, struct making *m, const char *path) {
+  // After a Spawn that was done again: made by the step that is being repeated.
+  if (m->effect->state == EFFECT_MINE) return 0;
+  CLOSING int dir = open_at(path, O_RDONLY | O_DIRECTORY);
+  if (dir < 0) return failing(r, "open", dir);
+  const char *wrong = m->unified ? unfit(dir, 1) : taken(dir, m->held);
+  if (wrong) {
+    put(&r->detail, wrong);
+    return failing(r, "check", -EBUSY);
+  }
+  return use_cgroup(r, m->hierarchy, m->path, dir);
+}
+
+// One that has just been made can be unfit, too: by what those above it are.
+static int check_new(struct run *r, const char *path) {
+  CLOSING int dir = open_at(path, O_RDONLY | O_DIRECTORY);
+  if (dir < 0) return failing(r, "open", dir);
+  const char *wrong = unfit(dir, 0);
+  if (!wrong) return 0;
+  put(&r->detail, wrong);
+  return failing(r, "check", -EBUSY);
+}
+
 // One level: made if it is not there, journalled, its files inherited.
-static int make_level(struct run *r, const struct making *m, const char *path, int last) {
+static int make_level(struct run *r, struct making *m, const char *path, int level, int last) {
   struct stat st;
-  struct effect *effect = 0;
-  uint64_t key = effect_key(m->hierarchy, path + m->top);
   // Looked for first: what is intended is taken for ours if this is where it ends.
   int present = stat_at(path, &st) == 0;
   if (!present) {
-    if (!(effect = effect_of(r->container->journal, key, 1))) return failing(r, "journal", -E2BIG);
-    effect->state = EFFECT_INTENDED;
-    int error = mkdir_at(path);
-    effect->state = error ? EFFECT_UNDONE : EFFECT_MINE;
-    if (error == -EAGAIN) put(&r->detail, "cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached");
-    if (error && error != -EEXIST) return failing(r, "mkdir", error);
-    present = error != 0;
+    present = make_directory(r, m, path, level, last);
+    if (present < 0) return failing(r, "mkdir", present);
   }
-  if (!present && !last) mark(path);
   for (uint32_t i = 0; i < m->inherited->count; i++) {
     char value[4096];
     long size = inherit(path, strlen(path), m->top, m->inherited->items[i], !present, value, sizeof value);
     if (size < 0) return failing(r, m->inherited->items[i], (int)size);
   }
-  if (!last || (!present && !m->unified)) return 0;
-  // After a Spawn that was done again: made by the step that is being repeated.
-  if (present && !effect && (effect = effect_of(r->container->journal, key, 0)) && effect->state == EFFECT_MINE) return 0;
-  int dir = open_at(path, O_RDONLY | O_DIRECTORY);
-  if (dir < 0) return failing(r, "open", dir);
-  const char *wrong = m->unified ? unfit(dir, present) : taken(dir, m->held);
-  sys_close(dir);
-  if (wrong) {
-    put(&r->detail, wrong);
-    return failing(r, "check", -EBUSY);
-  }
-  if (!present) return 0;
-  if (!effect && !(effect = effect_of(r->container->journal, key, 1))) return failing(r, "journal", -E2BIG);
-  effect->state = EFFECT_USED;
-  return 0;
+  if (!last) return 0;
+  if (present) return take_directory(r, m, path);
+  return m->unified ? check_new(r, path) : 0;
 }
 
-static int make_levels(struct run *r, const struct making *m, const char *path) {
+static int make_levels(struct run *r, struct making *m) {
   BUFFER(full, 4096);
-  int error = put_cgroup(&full, m->hierarchy, path, "");
+  int error = put_cgroup(&full, m->hierarchy, m->path, ""), level = 0;
   if (error) return failing(r, "mkdir", error);
+  m->effect = effect_of(r->container->journal, effect_key(m->hierarchy, full.data + m->top), 1);
+  if (!m->effect) return failing(r, "journal", -E2BIG);
   // Most often all that is above it is there.
-  error = m->unified ? -ENOENT : make_level(r, m, full.data, 1);
+  error = m->unified ? -ENOENT : make_level(r, m, full.data, 0, 1);
   if (error != -ENOENT) return error;
-  for (size_t at = m->top; at < full.used; ) {
+  for (size_t at = m->top; at < full.used; level++) {
     if (m->unified) {
       full.data[at] = 0;
-      int dir = open_at(full.data, O_RDONLY | O_DIRECTORY);
+      CLOSING int dir = open_at(full.data, O_RDONLY | O_DIRECTORY);
       if (dir < 0) return failing(r, "open", dir);
       enable_controllers(r, dir, full.data + m->top);
-      sys_close(dir);
       full.data[at] = '/';
     }
     at += 1 + strcspn(full.data + at + 1, "/");
     full.data[at] = 0;
-    if ((error = make_level(r, m, full.data, at == full.used))) return error;
+    if ((error = make_level(r, m, full.data, level, at == full.used))) return error;
     if (at < full.used) full.data[at] = '/';
   }
   return 0;
 }
 
 int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
-  struct making making = {TEXT(hierarchy), TEXTS(inherit), strlen(TEXT(hierarchy)), s->unified != 0, s->held != 0};
+  struct making making = {TEXT(hierarchy), TEXT(path), TEXTS(inherit), strlen(TEXT(hierarchy)), s->unified != 0, s->held != 0, 0};
   int error = -ENOENT;
   // A parent may be removed by another container's delete between our look and our mkdir.
-  for (int tries = 0; error == -ENOENT && tries < 16; tries++) error = make_levels(r, &making, TEXT(path));
+  for (int tries = 0; error == -ENOENT && tries < 16; tries++) error = make_levels(r, &making);
   if (error) return tolerated(r, s->hierarchy, NUMBER(tolerate), r->call, error);
   if (NUMBER(fd) < 0) return 0;
   int fd = open_file(TEXT(hierarchy), TEXT(path), TEXT(file), *TEXT(file) ? O_WRONLY : O_RDONLY | O_DIRECTORY);
@@ -224,7 +245,10 @@ int do_write_cgroup(struct run *r, const struct step_write_cgroup *s) {
   char usage[64];
   long size = *TEXT(usage) ? read_cgroup(TEXT(hierarchy), TEXT(path), TEXT(usage), usage, sizeof usage) : 0;
   if (size > 0) {
-    put(&r->detail, TEXT(usage)); put(&r->detail, " is "); put_bytes(&r->detail, usage, (size_t)size - (usage[size - 1] == '\n'));
+    format(&r->detail, "%s is ", TEXT(usage));
+    put_bytes(&r->detail, usage, (size_t)size - (usage[size - 1] == '\n'));
+  } else if (error == -EINVAL && !strncmp(TEXT(file), "devices.", 8) && *TEXT(value) == 'a') {
+    put(&r->detail, "a cgroup with child cgroups takes no such rule: use one of the container's own");
   } else if (strchr(TEXT(value), '\n')) put_bytes(&r->detail, line, strcspn(line, "\n"));
   return failing(r, "write", error);
 }
@@ -259,17 +283,8 @@ int do_assert_thawed(struct run *r, const struct step_assert_thawed *s) {
   return failing(r, "", -EBUSY);
 }
 
-int do_thaw_cgroup(struct run *r, const struct step_thaw_cgroup *s) {
-  if (!effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 0)) return 0;
-  int fd = open_file(TEXT(hierarchy), TEXT(path), TEXT(file), O_WRONLY);
-  if (fd >= 0) sys_write(fd, TEXT(value), strlen(TEXT(value)));
-  sys_close(fd);
-  return 0;
-}
-
 // ---- the freezer, and what state tells ----
 
-#define FREEZE_TRIES 2000
 #define FREEZE_SECONDS 10
 
 static void pause_for(long microseconds) {
@@ -277,53 +292,53 @@ static void pause_for(long microseconds) {
   sys2(SYS_nanosleep, &time, 0);
 }
 
-// Waits until the v2 cgroup's file, open as `fd`, says that all in it are frozen; closes it.
-static int wait_frozen(int fd) {
-  char text[256];
-  int left = FREEZE_SECONDS * 10;
-  if (fd < 0) return fd;
-  for (;; left--) {
-    long n = sys4(SYS_pread64, fd, text, sizeof text - 1, 0);
-    if (n < 0) { sys_close(fd); return (int)n; }
-    text[n] = 0;
-    if (strstr(text, "frozen 1") || !left) break;
-    sys_poll(fd, POLLPRI, 100);
-  }
-  sys_close(fd);
-  return left ? 0 : -ETIMEDOUT;
-}
-
 static int says(int fd, const char *value) {
-  char text[64];
+  char text[256];
   long n = sys4(SYS_pread64, fd, text, sizeof text - 1, 0);
   if (n < 0) return (int)n;
   text[n] = 0;
-  return !strncmp(text, value, strlen(value));
+  return strstr(text, value) != 0;
+}
+
+// Waits until the v2 cgroup's file, open as `fd`, says that all in it are frozen: 1, 0 at the deadline, or a negative errno.
+static int wait_frozen(int fd, int64_t deadline) {
+  if (fd < 0) return fd;
+  for (;;) {
+    int frozen = says(fd, "frozen 1");
+    int64_t left = deadline - milliseconds();
+    if (frozen || left <= 0) return frozen;
+    sys_poll(fd, POLLPRI, (int)left);
+  }
+}
+
+// The kernel freezes whom it finds, and nobody tells when it has found all: who was made meanwhile is found by writing again, and
+// where there are ever more of them a thaw now and then lets it begin anew. 1, 0 at the deadline, or a negative errno.
+static int freeze(int fd, const char *value, const char *undo, int64_t deadline) {
+  for (int tries = 1, frozen; ; tries++) {
+    if (tries % 100 == 0) { sys_write(fd, undo, strlen(undo)); pause_for(10000); }
+    long n = sys_write(fd, value, strlen(value));
+    if (n < 0) return (int)n;
+    if (tries % 20 == 0) pause_for(1000);
+    if ((frozen = says(fd, value)) || milliseconds() >= deadline) return frozen;
+  }
 }
 
 int do_freeze_cgroup(struct run *r, const struct step_freeze_cgroup *s) {
-  int fd = open_file(TEXT(hierarchy), TEXT(path), TEXT(file), O_RDWR), frozen = 0, waited = 0;
+  CLOSING int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
+  CLOSING int fd = dir < 0 ? dir : sys_openat2(dir, TEXT(file), O_RDWR, 0, BENEATH);
   if (fd < 0) return failing(r, "open", fd);
-  long n = 0;
-  // The kernel freezes whom it finds, and nobody tells when it has found all: who was made meanwhile is found by writing
-  // again, and where there are ever more of them a thaw now and then lets it begin anew.
-  for (int tries = 1; !frozen && n >= 0 && tries <= FREEZE_TRIES; tries++) {
-    if (tries % 100 == 0) { sys_write(fd, TEXT(undo), strlen(TEXT(undo))); pause_for(10000); }
-    n = sys_write(fd, TEXT(value), strlen(TEXT(value)));
-    if (tries % 20 == 0) pause_for(1000);
-    if (n >= 0 && (frozen = says(fd, TEXT(value))) < 0) n = frozen;
+  int error = assert_no_strangers(r, TEXT(hierarchy), TEXT(path), dir);
+  if (error) return error;
+  int64_t deadline = milliseconds() + FREEZE_SECONDS * 1000;
+  int frozen = freeze(fd, TEXT(value), TEXT(undo), deadline);
+  if (frozen > 0 && *TEXT(events)) {
+    CLOSING int events = sys_openat2(dir, TEXT(events), O_RDONLY, 0, BENEATH);
+    frozen = wait_frozen(events, deadline);
   }
-  if (frozen > 0 && *TEXT(events)) waited = wait_frozen(open_file(TEXT(hierarchy), TEXT(path), TEXT(events), O_RDONLY));
-  if (frozen <= 0 || waited) sys_write(fd, TEXT(undo), strlen(TEXT(undo)));
-  sys_close(fd);
-  if (waited == -ETIMEDOUT) {
-    put(&r->detail, "not all processes have frozen for "); put_number(&r->detail, FREEZE_SECONDS); put(&r->detail, " s");
-  }
-  if (waited) return failing(r, "freeze", waited);
   if (frozen > 0) return 0;
-  if (n < 0) return failing(r, "freeze", (int)n);
-  put(&r->detail, "processes that do not freeze were found in "); put_number(&r->detail, FREEZE_TRIES); put(&r->detail, " tries");
-  return failing(r, "freeze", -EBUSY);
+  sys_write(fd, TEXT(undo), strlen(TEXT(undo)));
+  if (!frozen) format(&r->detail, "not all processes have frozen for %d s", FREEZE_SECONDS);
+  return failing(r, "freeze", frozen ? frozen : -ETIMEDOUT);
 }
 
 // The step of the section state that has this code; null: there is none.
@@ -386,204 +401,3 @@ void put_oom(struct buffer *to, const struct program *p, int joins) {
 
 int do_tell_paused(struct run *r, const struct step_tell_paused *s) { (void)r; (void)s; return 0; }
 int do_tell_oom_kills(struct run *r, const struct step_tell_oom_kills *s) { (void)r; (void)s; return 0; }
-
-// ---- processes of a cgroup ----
-
-#define BATCH 64
-struct processes { int pids[BATCH], count, more; };
-
-static int read_pids(int dir, struct processes *found) {
-  char text[4096];
-  found->count = found->more = 0;
-  int fd = sys_openat2(dir, "cgroup.procs", O_RDONLY, 0, BENEATH);
-  if (fd < 0) return fd;
-  long n, pid = 0;
-  while ((n = sys_read(fd, text, sizeof text)) > 0)
-    for (long i = 0; i < n; i++) {
-      if (text[i] >= '0' && text[i] <= '9') { pid = pid * 10 + text[i] - '0'; continue; }
-      if (pid > 0 && found->count == BATCH) found->more = 1;
-      else if (pid > 0) found->pids[found->count++] = (int)pid;
-      pid = 0;
-    }
-  sys_close(fd);
-  return n < 0 ? (int)n : 0;
-}
-
-static int still_there(const struct processes *now, int pid) {
-  for (int i = 0; i < now->count; i++) if (now->pids[i] == pid) return 1;
-  return 0;
-}
-
-// Signals every process directly in `dir`, each held by a pidfd and found in the cgroup again before it is signalled.
-// Returns how many were; with `wait` their end is waited for.
-static int signal_processes(int dir, int signal, int wait) {
-  struct processes found, now;
-  int pidfds[BATCH], sent = 0;
-  if (read_pids(dir, &found) < 0) return 0;
-  for (int i = 0; i < found.count; i++) pidfds[i] = sys_pidfd_open(found.pids[i]);
-  if (read_pids(dir, &now) < 0) now.count = 0;
-  for (int i = 0; i < found.count; i++) {
-    int ours = pidfds[i] >= 0 && (now.more || still_there(&now, found.pids[i]));
-    if (ours && sys_pidfd_signal(pidfds[i], signal) == 0) sent++;
-    if (ours && wait) sys_poll(pidfds[i], POLLIN, 2000);
-    sys_close(pidfds[i]);
-  }
-  return sent;
-}
-
-// Levels below are not gone through: there are none but where a container has made them, and removal finds them.
-#define DEPTH 128
-struct signalling { int signal, wait, sent, depth; };
-
-static int signal_tree(int dir, struct signalling *how);
-
-static int signal_child(int parent, const char *name, unsigned char type, void *how) {
-  if (type != DT_DIR) return 0;
-  int dir = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
-  if (dir < 0) return 0;
-  signal_tree(dir, how);
-  sys_close(dir);
-  return 0;
-}
-
-static int signal_tree(int dir, struct signalling *how) {
-  how->sent += signal_processes(dir, how->signal, how->wait);
-  if (++how->depth < DEPTH) list_directory(dir, signal_child, how);
-  how->depth--;
-  return 0;
-}
-
-int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
-  if (!effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 0)) return 0;
-  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
-  if (dir == -ENOENT) return 0;
-  if (dir < 0) return failing(r, "open", dir);
-  // All at once, and whoever is being made just now too; then what is left is their end.
-  if (r->signal == 9) write_control(dir, "cgroup.kill", "1");
-  struct signalling how = {.signal = r->signal};
-  // Frozen, they do not end before they are thawed.
-  do { how.sent = 0; signal_tree(dir, &how); how.wait = 1; } while (r->signal == 9 && how.sent && !r->frozen);
-  sys_close(dir);
-  return 0;
-}
-
-// ---- removal ----
-
-// rmdir of a cgroup whose last process has just gone may say EBUSY for a while, and the kernel tells nobody when it ends.
-static int remove_directory(int parent, const char *name) {
-  struct timespec pause = {0, 100000};
-  int error = sys_unlink(parent, name, AT_REMOVEDIR);
-  for (int tries = 0; error == -EBUSY && tries < 1000; tries++) {
-    sys2(SYS_nanosleep, &pause, 0);
-    if (pause.tv_nsec < 10000000) pause.tv_nsec *= 2;
-    error = sys_unlink(parent, name, AT_REMOVEDIR);
-  }
-  return error == -ENOENT ? 0 : error;
-}
-
-static int remove_at(const char *path) {
-  int dir = beneath_top(&path);
-  return remove_directory(dir, path);
-}
-
-static int note_child(int parent, const char *name, unsigned char type, void *noted) {
-  (void)parent;
-  if (type != DT_DIR || strlen(name) >= NAME_SIZE) return 0;
-  strcpy(noted, name);
-  return 1;
-}
-
-// Removes the cgroups below `dir`, killing what is in them. A container that may make cgroups can nest them deeper than
-// any stack: so one directory at a time, and up again by its `..`, which on a cgroup file system nobody can move.
-static int remove_below(int dir) {
-  char name[NAME_SIZE], below[NAME_SIZE];
-  int at = sys_openat2(dir, ".", O_RDONLY | O_DIRECTORY, 0, BENEATH), depth = 0, error = 0;
-  while (at >= 0 && !error) {
-    int found = list_directory(at, note_child, name), next;
-    if (found < 0 || (!found && !depth)) { error = found; break; }
-    if (!found) {
-      next = sys_open(at, "..", O_RDONLY | O_DIRECTORY, 0);
-      depth--;
-    } else {
-      int child = sys_openat2(at, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
-      if (child == -ENOENT) continue;
-      if (child >= 0 && list_directory(child, note_child, below) != 1) {
-        for (int rounds = 0; rounds < 100 && signal_processes(child, 9, 1); rounds++);
-        sys_close(child);
-        error = remove_directory(at, name);
-        continue;
-      }
-      next = child;
-      depth++;
-    }
-    sys_close(at);
-    at = next;
-  }
-  sys_close(at);
-  return at < 0 ? at : error;
-}
-
-int remove_left(const char *hierarchy, const char *path, int dir) {
-  BUFFER(full, 4096);
-  struct stat ours, present;
-  char events[256] = "";
-  int error = put_cgroup(&full, hierarchy, path, "");
-  if (error || sys_fstat(dir, &ours) || stat_at(full.data, &present) || ours.st_ino != present.st_ino)
-    return error;
-  if (read_file(dir, "cgroup.events", events, sizeof events) <= 0 || strstr(events, "populated 1")) return 0;
-  error = remove_below(dir);
-  return error ? error : remove_at(full.data);
-}
-
-// The parents that this container, or another, made; one that others use stays, and those above it. `path` is cut shorter and
-// shorter. The last in one that we made takes it away: a create that was killed may not have come to mark it.
-static void remove_parents(struct run *r, const char *hierarchy, char *path) {
-  char *beneath = path + strlen(hierarchy);
-  int stays = 0;
-  for (char *slash; (slash = strrchr(beneath, '/')) && slash != beneath; ) {
-    *slash = 0;
-    struct effect *effect = effect_of(r->container->journal, effect_key(hierarchy, beneath), 0);
-    int mine = effect && (effect->state == EFFECT_MINE || effect->state == EFFECT_INTENDED);
-    if (!stays && (mine || is_marked(path))) {
-      int error = rmdir_at(path);
-      if (error == 0 && effect) effect->state = EFFECT_UNDONE;
-      if (!error || error == -ENOENT) continue;
-    }
-    stays = 1;
-    if (mine) mark(path);
-  }
-}
-
-// Kills what is in the cgroup, removes those below it, and it itself unless it was there before.
-static int remove_in_use(const char *path, int keep) {
-  int dir = open_at(path, O_RDONLY | O_DIRECTORY);
-  if (dir < 0) return dir == -ENOENT ? 0 : dir;
-  struct signalling how = {.signal = 9, .wait = 1};
-  write_control(dir, "cgroup.kill", "1");
-  for (int rounds = 0; rounds < 100; rounds++) {
-    how.sent = 0;
-    signal_tree(dir, &how);
-    if (!how.sent) break;
-  }
-  int error = remove_below(dir);
-  sys_close(dir);
-  if (error || keep) return error == -ENOENT && keep ? 0 : error;  // systemd removes a scope's as soon as its last process has gone
-  return remove_at(path);
-}
-
-int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {
-  BUFFER(path, 4096);
-  int error = put_cgroup(&path, TEXT(hierarchy), TEXT(path), "");
-  if (error) return 0;  // no cgroup has such a path, so none was made
-  struct effect *effect = effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 0);
-  if (effect && effect->state && effect->state != EFFECT_UNDONE) {
-    int keep = effect->state == EFFECT_USED;
-    // Most often it is empty: whoever made it knows by its rmdir, and no look into it is needed.
-    error = keep ? -EBUSY : rmdir_at(path.data);
-    if (error && error != -ENOENT) error = remove_in_use(path.data, keep);
-    if (error && error != -ENOENT) return failing(r, "rmdir", error);
-    effect->state = EFFECT_UNDONE;
-  }
-  remove_parents(r, TEXT(hierarchy), path.data);
-  return 0;
-}

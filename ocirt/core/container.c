@@ -77,6 +77,18 @@ int process_lives(int pid, uint64_t start_time) {
   return lives;
 }
 
+void put_process(struct buffer *to, int pid, const char *before) {
+  static const struct { char letter; const char *words; } states[] = {
+    {'D', "in uninterruptible sleep, or in a frozen cgroup"}, {'T', "stopped"}, {'t', "traced"},
+    {'Z', "ended, but for its threads or its parent"}, {'R', "running"}, {'S', "sleeping"}};
+  uint64_t start_time;
+  char letter = 0;
+  const char *words = "ended since then";
+  if (!read_stat(pid, &start_time, &letter)) words = "in an unknown state";
+  for (unsigned i = 0; i < COUNT(states); i++) if (states[i].letter == letter) words = states[i].words;
+  format(to, "%s%d (%s)", before, pid, words);
+}
+
 static struct journal *map_journal(int fd, int protection) {
   void *memory = mmap(0, JOURNAL_SIZE, protection, MAP_SHARED, fd, 0);
   sys_close(fd);
@@ -150,6 +162,11 @@ int container_lock(struct container *c, int lock) {
 void container_unlock(struct container *c) {
   c->journal->holder = 0;
   sys_flock(c->dir, LOCK_UN);
+}
+
+int container_relock(struct container *c) {
+  int error = container_lock(c, LOCK_EX);
+  return error == -ENOENT ? DELETED_MEANWHILE : error == -ETIMEDOUT ? -EBUSY : error;
 }
 
 int container_claim_start(struct container *c) {

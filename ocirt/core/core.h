@@ -144,6 +144,10 @@ int container_lock(struct container *c, int lock);          // one that is open:
 void container_unlock(struct container *c);
 // A descriptor that says, as long as it is open, that this process starts the container; -EWOULDBLOCK: another does.
 int container_claim_start(struct container *c);
+// The state is not locked while somebody's end is waited for. Another delete may have finished it all until it is locked again.
+#define DELETED_MEANWHILE (-ESTALE)
+int container_relock(struct container *c);                  // 0, DELETED_MEANWHILE, or -EBUSY: another verb keeps it locked
+#define END_SECONDS 10      // in which a process ends after SIGKILL, or is told in an error
 int container_hold(struct container *c);                    // opens pidfd if init lives: 1, else 0
 int container_write(struct container *c, const char *name, const void *data, size_t size);
 int container_rename(struct container *c, const char *from, const char *to);
@@ -157,6 +161,7 @@ void put_state(struct buffer *to, const struct program *p, const struct journal 
 int read_start_time(int pid, uint64_t *start_time);         // field 22 of /proc/PID/stat; -ESRCH with 0: no such process
 uint64_t start_time_of(int pid);                            // the same, or the end of this process where it cannot be told
 int process_lives(int pid, uint64_t start_time);            // is it that process still, for who does nothing to it?
+void put_process(struct buffer *to, int pid, const char *before);  // its pid, and what keeps it from ending
 int plain_id(const char *id);                               // can it be a container's?
 struct effect *effect_of(struct journal *journal, uint64_t key, int make);
 uint64_t effect_key(const char *a, const char *b);
@@ -198,7 +203,7 @@ struct run {
   int console;                // host: the master that init sent, for a foreground run
   int start_socket;           // where init waits for start
   int starter;                // init: the connection of `start`
-  int signal, frozen;         // signal section; its processes are frozen
+  int signal, signalled;      // signal section; how many processes got it
   int hooks;                  // delete section: run hooks (0: pass them over)
   int null_attached;          // null is a mount of the container's namespace already
   struct view *views;         // restrict.c: what is mounted of procfs and sysfs

@@ -4,7 +4,6 @@
 
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 
 // ---- out ----
 

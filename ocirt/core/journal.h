@@ -12,9 +12,11 @@ enum phase { PHASE_CREATING = 1, PHASE_CREATED, PHASE_RUNNING };
 
 // An effect on the host is marked intended before it is tried and mine once it is known to be ours. Used: the object
 // was there before, is used by this container and must not be removed with it.
+// `number` is of the container's own cgroup in a hierarchy. Mine: 1 + the level, counted from the mount, of the first cgroup above
+// it that is ours, 0: none, or a build that has an effect for each. Used: how many child cgroups it had, each with an effect.
 enum effect_state { EFFECT_INTENDED = 1, EFFECT_MINE, EFFECT_USED, EFFECT_UNDONE };
 
-struct effect { uint64_t key; uint32_t state, reserved; };
+struct effect { uint64_t key; uint32_t state, number; };
 
 struct journal {
   char magic[8];

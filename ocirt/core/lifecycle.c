@@ -63,17 +63,22 @@ void need_container(struct container *c, struct request *q, int lock, int progra
 
 int kill_init(struct container *c) {
   if (!container_hold(c)) return 0;
-  sys_pidfd_signal(c->pidfd, 9);
-  // The end of a process in uninterruptible sleep cannot be had sooner; a minute is more than any of them needs.
-  return sys_poll(c->pidfd, POLLIN, 60000) == 1 ? 0 : -ETIMEDOUT;
+  sys_pidfd_signal(c->pidfd, SIGKILL);
+  if (sys_poll(c->pidfd, POLLIN, 100) == 1) return 0;
+  // It may be in uninterruptible sleep: others shall not have to wait for us meanwhile.
+  container_unlock(c);
+  int ended = sys_poll(c->pidfd, POLLIN, END_SECONDS * 1000) == 1, error = container_relock(c);
+  return error || ended ? error : -ETIMEDOUT;
 }
 
 int do_kill_init(struct run *r, const struct step_kill_init *s) {
   (void)s;
   int error = kill_init(r->container);
-  if (error == -ETIMEDOUT)
-    put(&r->detail, "it has not ended for 60 s: it may wait for a file system or a device that does not answer, or for the parent of one in its pid namespace");
-  return error ? failing(r, "pidfd_send_signal", error) : 0;
+  if (error != -ETIMEDOUT) return error;
+  format(&r->detail, "the container's first process has not ended for %d s since SIGKILL:", END_SECONDS);
+  put_process(&r->detail, r->container->journal->pid, " ");
+  put(&r->detail, "; it may wait for a file system or a device that does not answer, or for the parent of one in its pid namespace");
+  return failing(r, "", error);
 }
 
 void end_child(struct run *r) {
@@ -179,6 +184,7 @@ int destroy_container(struct container *c, int hooks, struct buffer *text) {
     run_begin(&r, c, SECTION_DELETE);
     r.hooks = hooks;
     error = run_section(&r, &failed);
+    if (error == DELETED_MEANWHILE) return 0;
     if (error) { put_failure(text, &r, failed, error); return -1; }
   }
   container_remove(c);

@@ -8,10 +8,10 @@
 
 #include "run.h"
 
-int sys_poll(int fd, short events, int milliseconds) {
+int sys_poll(int fd, short events, int timeout) {
   struct pollfd one = {.fd = fd, .events = events};
   long n;
-  do n = sys3(SYS_poll, &one, 1, milliseconds); while (n == -EINTR);
+  do n = sys3(SYS_poll, &one, 1, timeout); while (n == -EINTR);
   return (int)n;
 }
 

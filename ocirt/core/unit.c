@@ -70,31 +70,22 @@ static int wait_job(struct run *r, uint32_t serial, const char *unit, struct job
 }
 
 static int converse(struct run *r, uint32_t serial, const char *unit, struct job *job) {
-  int error = dbus_open(&bus, job->socket, &out, job->seconds);
-  if (error) {
-    if (error == -ETIMEDOUT) return error;
-    put(&r->detail, "connect to systemd's socket "); put(&r->detail, job->socket); put(&r->detail, ": ");
-    put_error(&r->detail, error);
-    return -EREMOTEIO;
+  int error = dbus_open(&bus, job->socket, &out, job->seconds), connected = !error;
+  if (connected) {
+    error = wait_job(r, serial, unit, job);
+    sys_close(bus.fd);
+    bus.fd = -1;
   }
-  error = wait_job(r, serial, unit, job);
-  sys_close(bus.fd);
-  bus.fd = -1;
-  if (error && error != -EREMOTEIO && error != -ETIMEDOUT) {
-    put(&r->detail, "the answer of "); put(&r->detail, job->socket); put(&r->detail, ": "); put_error(&r->detail, error);
-  }
-  if (error == -ETIMEDOUT) {
-    put(&r->detail, "systemd has not answered at "); put(&r->detail, job->socket); put(&r->detail, " for ");
-    put_number(&r->detail, job->seconds); put(&r->detail, " s");
-  }
-  return error;
+  if (error == -ETIMEDOUT) format(&r->detail, "systemd has not answered at %s for %l s", job->socket, job->seconds);
+  else if (error && !connected) format(&r->detail, "connect to systemd's socket %s: %e", job->socket, error);
+  else if (error && error != -EREMOTEIO) format(&r->detail, "the answer of %s: %e", job->socket, error);
+  return error && !connected && error != -ETIMEDOUT ? -EREMOTEIO : error;
 }
 
 // The error of a step whose conversation has failed, with what that has left in the detail.
 static int unit_error(struct run *r, const struct step *head, const char *what, const char *unit, int error) {
   BUFFER(said, 1024);
-  put(&said, text_of(r->program, head->at)); put(&said, what); put(&said, unit); put(&said, ": ");
-  put(&said, r->detail.data);
+  format(&said, "%s%s%s: %s", text_of(r->program, head->at), what, unit, r->detail.data);
   r->detail.used = 0;
   put(&r->detail, said.data);
   return failing(r, "", error);
@@ -108,8 +99,7 @@ static struct effect *unit_effect(struct run *r, const char *socket, const char 
 static int check_place(struct run *r, const char *path) {
   char text[8192], *line = systemd_path(r->child.pid, text, sizeof text);
   if (line && !strcmp(line, path)) return 0;
-  put(&r->detail, "systemd has put it into the cgroup "); put(&r->detail, line ? line : "(none)");
-  put(&r->detail, ", expected "); put(&r->detail, path);
+  format(&r->detail, "systemd has put it into the cgroup %s, expected %s", line ? line : "(none)", path);
   return failing(r, "check", -EXDEV);
 }
 
@@ -123,7 +113,7 @@ int do_start_unit(struct run *r, const struct step_start_unit *s) {
   effect->state = EFFECT_INTENDED;
   int error = converse(r, serial, unit, &job);
   if (!error && strcmp(job.result, "done")) {
-    put(&r->detail, "systemd's job for it has ended with the result "); put(&r->detail, job.result);
+    format(&r->detail, "systemd's job for it has ended with the result %s", job.result);
     error = -EREMOTEIO;
   }
   if (error) {
@@ -133,10 +123,9 @@ int do_start_unit(struct run *r, const struct step_start_unit *s) {
   }
   effect->state = EFFECT_MINE;
   // Not before: until then a cgroup of this name is another's.
-  struct effect *cgroup = effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 1);
-  if (!cgroup) return failing(r, "journal", -E2BIG);
-  cgroup->state = EFFECT_USED;
-  return check_place(r, TEXT(path));
+  CLOSING int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
+  error = use_cgroup(r, TEXT(hierarchy), TEXT(path), dir);
+  return error ? error : check_place(r, TEXT(path));
 }
 
 // Systemd writes cgroups once it has answered, but before it reads another message: so a second one is waited for.
@@ -155,13 +144,9 @@ int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
   struct job job = {.socket = TEXT(socket), .seconds = NUMBER(timeout)};
   struct effect *effect = unit_effect(r, job.socket, unit, 0);
   if (!effect || !effect->state || effect->state == EFFECT_UNDONE) return 0;
-  char events[256] = "";
-  int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
-  if (dir >= 0 && read_file(dir, "cgroup.events", events, sizeof events) < 0 && read_file(dir, "cgroup.procs", events, sizeof events) > 0)
-    strcpy(events, "populated 1");  // on v1
+  CLOSING int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
   // Cut off before systemd's answer, the unit may be another's, whose name this container wanted: ours has no process.
-  if (effect->state == EFFECT_INTENDED && strstr(events, "populated 1")) {
-    sys_close(dir);
+  if (effect->state == EFFECT_INTENDED && dir >= 0 && is_populated(dir)) {
     effect->state = EFFECT_UNDONE;
     return 0;
   }
@@ -171,13 +156,12 @@ int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
   // Refused: it is gone already.
   if (error && error != -EREMOTEIO) {
     BUFFER(said, LOG_LINE);
-    put(&said, "stop the systemd unit "); put(&said, unit); put(&said, ": "); put(&said, r->detail.data);
+    format(&said, "stop the systemd unit %s: %s", unit, r->detail.data);
     log_line("warning", said.data);
   }
   r->detail.used = 0;
   // Systemd goes down by path, and leaves what is nested deeper than a path can be long.
-  error = dir < 0 ? 0 : remove_left(TEXT(hierarchy), TEXT(path), dir);
-  sys_close(dir);
+  error = dir < 0 ? 0 : remove_left(r, TEXT(hierarchy), TEXT(path), dir);
   if (error && error != -ENOENT) return failing(r, "rmdir", error);
   effect->state = EFFECT_UNDONE;
   return 0;

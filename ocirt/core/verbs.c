@@ -45,13 +45,13 @@ static const char *const signal_names[] = {0, "HUP", "INT", "QUIT", "ILL", "TRAP
   "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM",
   "PROF", "WINCH", "IO", "PWR", "SYS"};
 
-// By number or name, with or without SIG, in any case; RTMIN+N and RTMAX-N too. 0: none such.
+// By number or name, with or without SIG, in any case; RTMIN+N and RTMAX-N too. 0 asks whether it lives. -1: none such.
 static int parse_signal(const char *text) {
   char name[16];
   int64_t number;
-  if (!parse_number(text, &number)) return number > 0 && number <= 64 ? (int)number : 0;
+  if (!parse_number(text, &number)) return number >= 0 && number <= 64 ? (int)number : -1;
   size_t length = strlen(text);
-  if (length >= sizeof name) return 0;
+  if (length >= sizeof name) return -1;
   for (size_t i = 0; i <= length; i++) name[i] = text[i] >= 'a' && text[i] <= 'z' ? (char)(text[i] - 32) : text[i];
   const char *bare = strncmp(name, "SIG", 3) ? name : name + 3;
   if (!strcmp(bare, "IOT")) return SIGABRT;
@@ -59,24 +59,29 @@ static int parse_signal(const char *text) {
   if (!strcmp(bare, "POLL")) return SIGIO;
   for (int i = 1; i < (int)COUNT(signal_names); i++) if (!strcmp(bare, signal_names[i])) return i;
   int low = !strncmp(bare, "RTMIN", 5), high = !strncmp(bare, "RTMAX", 5);
-  if (!low && !high) return 0;
+  if (!low && !high) return -1;
   number = 0;
-  if (bare[5] && (bare[5] != (low ? '+' : '-') || parse_number(bare + 6, &number) || number < 0 || number > 30)) return 0;
+  if (bare[5] && (bare[5] != (low ? '+' : '-') || parse_number(bare + 6, &number) || number < 0 || number > 30)) return -1;
   return (int)(low ? 34 + number : 64 - number);
 }
 
-// A section of the stored program; a failure ends the process. `signal` and `frozen` are for the section signal.
-static void run_or_fail(struct container *c, unsigned section, int signal, int frozen) {
+// A section of the stored program; a failure ends the process. `signal` is for the section signal: how many got it is returned.
+static int run_or_fail(struct container *c, unsigned section, int signal) {
   struct run r;
   const struct step *failed;
   run_begin(&r, c, section);
   r.signal = signal;
-  r.frozen = frozen;
   int error = run_section(&r, &failed);
-  if (!error) return;
+  if (!error) return r.signalled;
   STATIC_BUFFER(text, LOG_LINE);
   put_failure(&text, &r, failed, error);
   fail("%s", text.data);
+}
+
+// The step of `kill --all`; null: the container has no cgroup in which all of its processes are.
+static const struct step_signal_cgroup *signal_step(const struct program *p) {
+  if (!p->base || section_first(p, SECTION_SIGNAL) == section_end(p, SECTION_SIGNAL)) return 0;
+  return (const void *)section_first(p, SECTION_SIGNAL);
 }
 
 void verb_kill(struct request *q, int program_fd) {
@@ -84,29 +89,23 @@ void verb_kill(struct request *q, int program_fd) {
   const char *name = q->n_arguments > 1 ? q->arguments[1] : "TERM";
   int signal = parse_signal(name);
   need_container(&c, q, 0, program_fd);
-  if (!signal) fail("unknown signal \"%s\"", name);
+  if (signal < 0) fail("unknown signal \"%s\"", name);
   const char *status = container_status(&c);
   int alive = !strcmp(status, "running") || !strcmp(status, "created") || !strcmp(status, "paused");
-  int paused = is_paused(&c.program);  // also one that has stopped, whose other processes are frozen
-  // What is frozen ends only when it is thawed; any other signal waits for resume.
-  int thaw = paused && signal == SIGKILL;
-  if (q->flags[FLAG_ALL] && c.program.base && strcmp(status, "creating")) {
-    // Also after init's end: with a shared pid namespace its children may live on.
-    run_or_fail(&c, SECTION_SIGNAL, signal, paused);
-    if (thaw) {
-      run_or_fail(&c, SECTION_RESUME, 0, 0);
-      run_or_fail(&c, SECTION_SIGNAL, signal, 0);
-    }
-    // Without a cgroup of its own there is only init to be found.
-    if (alive && section_first(&c.program, SECTION_SIGNAL) == section_end(&c.program, SECTION_SIGNAL))
-      sys_pidfd_signal(c.pidfd, signal);
-    end_verb(0);
+  const struct step_signal_cgroup *step = strcmp(status, "creating") ? signal_step(&c.program) : 0;
+  int asked = q->flags[FLAG_ALL] != 0;
+  // Also after init's end: the others of a pid namespace that is not the container's own live on.
+  if (step && (asked || (signal == SIGKILL && step->outlive))) {
+    int signalled = run_or_fail(&c, SECTION_SIGNAL, signal);
+    if ((asked && signal) || alive || signalled) end_verb(0);
   }
+  if (asked && signal && !alive && c.program.base && strcmp(status, "creating")) end_verb(0);
   if (!alive) fail("container not running: %s is %s", c.id, status);
   int error = sys_pidfd_signal(c.pidfd, signal);
   if (error == -ESRCH) fail("container not running: %s: no such process", c.id);
   if (error < 0) fail("send signal %d to %s: %e", signal, c.id, error);
-  if (thaw) run_or_fail(&c, SECTION_RESUME, 0, 0);
+  // What is frozen ends only when it is thawed; any other signal waits for resume.
+  if (signal == SIGKILL && is_paused(&c.program)) run_or_fail(&c, SECTION_RESUME, 0);
   end_verb(0);
 }
 
@@ -119,7 +118,7 @@ void verb_pause(struct request *q, int program_fd) {
   if (section_first(&c.program, SECTION_PAUSE) == section_end(&c.program, SECTION_PAUSE))
     fail("cannot pause %s: it has no cgroup with a freezer", c.id);
   fault_point();
-  run_or_fail(&c, SECTION_PAUSE, 0, 0);
+  run_or_fail(&c, SECTION_PAUSE, 0);
   end_verb(0);
 }
 
@@ -129,7 +128,7 @@ void verb_resume(struct request *q, int program_fd) {
   fault_begin("resume");
   const char *status = container_status(&c);
   if (strcmp(status, "paused")) fail("container not paused: %s is %s", c.id, status);
-  run_or_fail(&c, SECTION_RESUME, 0, 0);
+  run_or_fail(&c, SECTION_RESUME, 0);
   end_verb(0);
 }
 

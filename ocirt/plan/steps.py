@@ -204,28 +204,39 @@ class AssertThawed(Step):
     sentence = "look whether {hierarchy}{path} is frozen"
 
 
+class AssertEmptyCgroup(Step):
+    """Fail if a process lives in the cgroup or below it. One that does not exist is passed over."""
+    fields = {"hierarchy": "text", "path": "text"}
+    sentence = "look whether {hierarchy}{path} has processes"
+
+
 class ThawCgroup(Step):
-    """Write ``value`` into ``file`` of the cgroup, if both exist."""
-    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text"}
+    """Thaw the cgroup and those below it, if the container's first process lives, which is to be killed."""
+    fields = {"hierarchy": "text", "path": "text"}
     sentence = "thaw {hierarchy}{path}"
 
 
 class FreezeCgroup(Step):
-    """Freeze the cgroup: write ``value`` into ``file`` until it is what the file says, a bounded number of times,
-    because a v1 kernel can miss processes that keep coming; then, on v2, wait until the file ``events`` says that all
-    are frozen, for a bounded time. If that never is, ``undo`` is written."""
+    """Freeze the cgroup: write ``value`` into ``file`` until it is what the file says, again and again because a v1
+    kernel can miss processes that keep coming; then, on v2, wait until the file ``events`` says that all are frozen. After ten
+    seconds ``undo`` is written, and the step fails. It fails, too, where others have processes in a child cgroup that was
+    there before the container."""
     fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "undo": "text", "events": "text"}
     defaults = {"events": ""}
     sentence = "freeze {hierarchy}{path}"
 
 
 class SignalCgroup(Step):
-    """Send the signal of the command line to every process in the cgroup and its children.
+    """Send the signal of the command line to every process in the cgroup and below it, but not in child cgroups that
+    were there before the container.
 
-    Each process is held by a pidfd and looked up in the cgroup again before it is signalled. With
-    SIGKILL cgroup.kill comes first, where there is that file, and the cgroup is gone through until it is empty.
+    Each process is held by a pidfd and looked up in the cgroup again before it is signalled. With SIGKILL cgroup.kill comes
+    first, where there is that file, and the step thaws and signals until all have ended; after ten seconds it fails and
+    says which have not. ``outlive`` 1: processes may outlive the first one, whose pid namespace is not the container's own, and
+    `kill` with SIGKILL means all of them.
     """
-    fields = {"hierarchy": "text", "path": "text"}
+    fields = {"hierarchy": "text", "path": "text", "outlive": "number"}
+    defaults = {"outlive": 0}
     sentence = "signal the processes of {hierarchy}{path}"
 
 

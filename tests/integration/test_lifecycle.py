@@ -162,7 +162,7 @@ def test_kill_all_reaches_every_process(ocirt, bundle):
 
 def test_unknown_signal(ocirt, bundle):
     ocirt.ok("create", "--bundle", bundle, "c1")
-    for name in ("FOO", "0", "65", "SIGFOO", "RTMIN+99"):
+    for name in ("FOO", "0x1", "65", "SIGFOO", "RTMIN+99"):
         assert "signal" in ocirt("kill", "c1", name).err
     assert ocirt.status("c1") == "created"
 

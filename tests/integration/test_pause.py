@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.harness import LIMIT, OWN, PARENT, cgroup_file, enough_output
 from tests.integration.test_faults import fault, steps_of
+from tests.integration.test_kill import end_first
 
 pytestmark = pytest.mark.v1
 
@@ -112,8 +113,7 @@ def test_kill_all_of_what_a_dead_init_left_frozen(ocirt, bundle):
     bundle.without_namespace("pid").shell("sleep 63 & echo ready > /tmp/ready; sleep 64").config["root"]["readonly"] = False
     running(ocirt, bundle.save())
     enough_output(bundle.rootfs / "tmp/ready")
-    ocirt.ok("kill", "c1", "KILL")
-    ocirt.wait_status("c1", "stopped")
+    end_first(ocirt)
     Path(f"/sys/fs/cgroup/freezer{OWN}/freezer.state").write_text("FROZEN")
     assert cgroup_file(bundle, "pids", "cgroup.procs") != ""
     ocirt.ok("kill", "--all", "c1", "KILL")

@@ -96,8 +96,8 @@ def test_a_cpuset_inherits():
 
 
 @pytest.mark.parametrize("controllers, chosen", [
-    (V1, "pids"), (("cpu", "freezer"), "freezer"), (("cpu", "blkio"), "cpu")])
-def test_kill_and_delete_begin_where_all_processes_are(controllers, chosen):
+    (V1, "freezer"), (("cpu", "pids"), "pids"), (("cpu", "blkio"), "cpu")])
+def test_kill_and_delete_begin_where_processes_can_be_thawed(controllers, chosen):
     plan = made("/c", host(cgroups=Cgroups(v1(*controllers))))
     assert paths(plan, "signal", "SignalCgroup") == {f"/{chosen}": "/c"}
     removed = list(paths(plan, "delete", "RemoveCgroup"))

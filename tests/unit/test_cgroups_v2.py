@@ -92,7 +92,7 @@ def test_limits_come_before_anything_is_in_it():
 def test_deleting():
     assert names(made(), "delete") == ["ThawCgroup", "KillInit", "RemoveCgroup"]
     assert values(steps(made(), "delete", "ThawCgroup")[0]) == {
-        "hierarchy": ROOT, "path": "/c", "file": "cgroup.freeze", "value": "0"}
+        "hierarchy": ROOT, "path": "/c"}
     assert names(made(), "signal") == ["SignalCgroup"]
 
 

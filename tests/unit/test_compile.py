@@ -140,13 +140,12 @@ def test_an_init_parts_from_the_program_after_its_filter():
 
 def test_the_sections_of_the_later_verbs(spec):
     assert spec.sections["stage"] == spec.sections["started"] == []
-    assert shown(spec, "signal") == [("SignalCgroup", {"hierarchy": "/sys/fs/cgroup/pids", "path": "/c1"})]
+    assert shown(spec, "signal") == [("SignalCgroup", {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1"})]
     rows = shown(spec, "delete")
     assert rows[:3] == [
-        ("ThawCgroup", {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1", "file": "freezer.state",
-                        "value": "THAWED"}),
+        ("ThawCgroup", {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1"}),
         ("KillInit", {}),
-        ("RemoveCgroup", {"hierarchy": "/sys/fs/cgroup/pids", "path": "/c1"}),
+        ("RemoveCgroup", {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1"}),
     ]
     assert [name for name, _ in rows[2:]] == ["RemoveCgroup"] * 10
 

@@ -126,7 +126,7 @@ def test_order():
     found = made("a.slice:p:n", linux__resources={"memory": {"limit": 5000}, "hugepageLimits": [{"pageSize": "2MB", "limit": 1}]})
     host = names(found, "host")
     first, last = host.index("Spawn"), host.index("Send")
-    assert host[first:first + 3] == ["Spawn", "StartUnit", "EnableControllers"] and set(host[first + 3:last]) <= {
+    assert host[first:first + 4] == ["Spawn", "AssertEmptyCgroup", "StartUnit", "EnableControllers"] and set(host[first + 4:last]) <= {
         "WriteCgroup", "WriteEitherCgroup", "LoadDeviceFilter"} and "WriteCgroup" in host[first:last]
     assert names(found, "init")[0] == "Receive" and "JoinCgroup" not in names(found, "init")
     assert values(steps(found, "host", "Spawn")[0]) == {"section": "init", "flags": 0x20000}
