@@ -1,6 +1,7 @@
 """Cgroups: one interface for all drivers. A driver decides, and gives steps; the executor acts."""
 
 from ..errors import HostError, RequestError
+from ..model.config import is_before_1_3
 from ..model.text import quote
 from ..plan.steps import NODEV, NOEXEC, NONE, NOSUID, Bind, MountCgroup, MountHierarchies
 
@@ -35,11 +36,13 @@ class Driver:
     :ivar register: descriptor register of a v2 directory into which init is cloned (``Spawn.cgroup``), or ``NONE``.
     :ivar stay: 1 where a child that may not enter that directory stays in the caller's cgroup.
     :ivar tolerate: 1 where hierarchies that may not be written are passed over.
+    :ivar zero_is_a_limit: does ``pids.limit`` 0 mean no task at all? Before ociVersion 1.3.0 it was how "no limit" is written
+        where -1 is, too, since a property that is absent and 0 were the same to Go.
     :ivar beside: may the cgroups be made while the first child makes something of its own already? It joins them by
         their paths then, which a process can that is in a copy of the host's mount namespace.
     """
 
-    register, stay, tolerate, beside = NONE, 0, 0, False
+    register, stay, tolerate, beside, zero_is_a_limit = NONE, 0, 0, False, True
 
     def make_beside(self) -> None:
         """Have the cgroups made beside the first child, where this driver can: sets ``beside``."""
@@ -243,6 +246,12 @@ def choose(config: "Config", request: "Request", host: "Host", plan: "Plan") -> 
     :raises HostError: the driver asked for cannot work here.
     :raises ConfigError: ``linux.cgroupsPath`` cannot be used.
     """
+    driver = _driver(config, request, host, plan)
+    driver.zero_is_a_limit = not is_before_1_3(config.oci_version)
+    return driver
+
+
+def _driver(config: "Config", request: "Request", host: "Host", plan: "Plan") -> Driver:
     if request.cgroup_manager == "disabled":
         return Driver(host)
     if request.cgroup_manager == "systemd":

@@ -104,12 +104,14 @@ class Cgroupfs(Driver):
                 if text is not None and not text.is_empty()]
 
     def _pids(self, pids: "Pids", zero: str | None = None) -> list[WriteCgroup]:
-        """:param zero: what is written for a limit of 0, where it is not 0."""
+        """:param zero: what is written for a limit of 0, where it is one and not 0 is written."""
         limit = pids.limit
         if limit is None:
             return []
         value: str | Number = "max" if limit.equals(-1) else limit.checked(0, (1 << 63) - 1, "-1 (no limit) or more")
-        if zero and limit.equals(0):
+        if limit.equals(0) and not self.zero_is_a_limit:
+            value = "max"
+        elif zero and limit.equals(0):
             value = zero
         return [self._write("pids", "pids.max", value, limit.path, "pids")]
 

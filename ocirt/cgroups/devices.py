@@ -40,6 +40,12 @@ class Rule:
         return self.kinds == BOTH and self.major is self.minor is None and set(self.access) == set("rwm")
 
 
+def allow_everything(given: list[Rule]) -> bool:
+    """Do these rules leave nothing that would be denied? Then nobody misses them where they cannot be had."""
+    wholes = [number for number, rule in enumerate(given) if rule.is_whole]
+    return bool(wholes) and all([rule.allow for rule in given[wholes[-1]:]])
+
+
 def rules(devices: "list[DeviceRule]") -> list[Rule]:
     """The rules of ``linux.resources.devices``.
 
@@ -54,7 +60,8 @@ def _rule(rule: "DeviceRule") -> Rule:
     kind = "a" if rule.type is None or rule.type.is_empty() else rule.type.read()
     if kind not in ("a", *BOTH):
         raise ConfigError(rule.at("type"), quote(kind), '"a", "b" or "c"')
-    access = "" if rule.access is None else rule.access.read()
+    # runc passes over the letter a, which some tools write for all: it stands for no access of its own.
+    access = "" if rule.access is None else rule.access.read().replace("a", "")
     if not access or not set("rwm").issuperset(access):
         raise ConfigError(rule.at("access"), quote(access), 'some of "r", "w" and "m"')
     return Rule(rule.path, allow, BOTH if kind == "a" else (kind,), _number(rule.major), _number(rule.minor), access)

@@ -215,6 +215,13 @@ class Scope(Cgroupfs):
         """Properties for ``resources``, as far as systemd has any."""
         raise NotImplementedError
 
+    def tasks(self, pids: "Pids") -> "list[Property]":
+        limit = pids.limit
+        if limit is None:
+            return []
+        zero = "1" if self.zero_is_a_limit else UNLIMITED
+        return [dbus.number("TasksMax", zero if limit.equals(0) else _or_unlimited(limit))]
+
 
 class Systemd(Scope, V2):
     """The driver for one container, on cgroup v2."""
@@ -241,7 +248,7 @@ class Systemd(Scope, V2):
             [file.partition(".")[0] not in CONTROLLERS for file in resources.unified])
 
     def _limits(self, resources: "Resources") -> "list[Property]":
-        given = [*_memory(resources.memory), *_cpu(resources.cpu), *tasks(resources.pids)]
+        given = [*_memory(resources.memory), *_cpu(resources.cpu), *self.tasks(resources.pids)]
         weight = resources.block_io.weight
         if weight is not None and not weight.equals(0):
             given.append(dbus.number("IOWeight", str(io_weight(weight.checked(10, 1000).read()))))
@@ -316,8 +323,3 @@ def quota(quota: int, period: int) -> "list[Property]":
     return [*given, dbus.number("CPUQuotaPerSecUSec", str(-(-(quota * 1000000 // (period or 100000)) // 10000) * 10000))]
 
 
-def tasks(pids: "Pids") -> "list[Property]":
-    limit = pids.limit
-    if limit is None:
-        return []
-    return [dbus.number("TasksMax", "1" if limit.equals(0) else _or_unlimited(limit))]

@@ -8,7 +8,7 @@ from ..errors import HostError
 from ..model.text import Template
 from ..plan.steps import NONE, MakeCgroup, OpenCgroup
 from . import dbus
-from .systemd import Scope, _is_set, _or_unlimited, quotas, tasks
+from .systemd import Scope, _is_set, _or_unlimited, quotas
 from .v1 import INHERITED, V1
 
 TYPE_CHECKING = False
@@ -61,4 +61,4 @@ class SystemdV1(Scope, V1):
         given = [dbus.number("MemoryLimit", _or_unlimited(limit))] if _is_set(limit) else []
         given += [dbus.number(name, Template(value)) for name, value in
                   (("CPUShares", shares), ("BlockIOWeight", weight)) if _is_set(value)]
-        return [*given, *quotas(resources.cpu), *tasks(resources.pids)]
+        return [*given, *quotas(resources.cpu), *self.tasks(resources.pids)]

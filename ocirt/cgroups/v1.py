@@ -10,7 +10,7 @@ from ..plan.steps import (EVENTS, PASSED, AssertThawed, FreezeCgroup, JoinCgroup
                           Send, SignalCgroup, TellOomKills, TellPaused, ThawCgroup, WriteCgroup)
 from . import NONE_OF_ITS_OWN, PAUSED
 from .cgroupfs import Cgroupfs, missing, page_size, shares
-from .devices import ALLOWED, rules
+from .devices import ALLOWED, allow_everything, rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -243,13 +243,15 @@ class V1(Cgroupfs):
     # ---- devices ----
 
     def _devices(self, resources: "Resources") -> list[WriteCgroup]:
-        if self.host.cgroups.hierarchy("devices") is None:
-            if resources.devices and not self.tolerate:
-                raise missing(resources.at("devices"), "devices")
-            return []
-        steps = [step for rule in rules(resources.devices) for step in self._configured_rule(rule)]
+        given = rules(resources.devices)
         if self.host.in_user_namespace:
             return []  # the kernel takes device rules from the initial user namespace alone; nodes do not work beyond it
+        if self.host.cgroups.hierarchy("devices") is None:
+            # Without rules of its own, too: every device could be opened.
+            if (self.hierarchies or given) and not self.tolerate and not allow_everything(given):
+                raise missing(resources.at("devices"), "devices")
+            return []
+        steps = [step for rule in given for step in self._configured_rule(rule)]
         if not steps or (steps[0].file, steps[0].value) != ("devices.deny", "a"):
             steps.insert(0, self._device_rule("deny", "a", "default devices"))
         return [*steps, self._device_rule("allow", "\n".join(ALLOWED), "default devices")]

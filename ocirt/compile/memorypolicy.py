@@ -19,8 +19,8 @@ FLAGS = {"MPOL_F_NUMA_BALANCING": 1 << 13, "MPOL_F_RELATIVE_NODES": RELATIVE, "M
 """linux/mempolicy.h."""
 WITHOUT_NODES = ("MPOL_DEFAULT", "MPOL_LOCAL")
 WITH_NODES = ("MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE")
-NODES = 1024
-"""The most nodes that a kernel can have."""
+NODES = 4096 * 8
+"""As many bits as set_mempolicy(2) takes, a page of them. Which nodes there are the kernel knows."""
 
 
 def set_policy(policy: "MemoryPolicy") -> "list[Step]":

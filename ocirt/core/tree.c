@@ -152,8 +152,9 @@ static void signal_batch(struct signalling *how, int dir, const int *pids, int c
     for (int i = 0; i < count; i++) if (pids[i] == pid) there |= 1ull << i;
   for (int i = 0; i < count; i++) {
     CLOSING int pidfd = pidfds[i];
-    if (pidfd < 0 || !(there >> i & 1) || sys_pidfd_signal(pidfd, how->signal)) continue;
+    if (pidfd < 0 || !(there >> i & 1)) continue;
     if (how->signal == SIGKILL && sys_poll(pidfd, POLLIN, 0) == 1) continue;  // it has ended
+    if (sys_pidfd_signal(pidfd, how->signal)) continue;
     how->sent++;
     how->walk.r->signalled++;
     if (how->signal != SIGKILL || how->held == BATCH) continue;

@@ -584,6 +584,12 @@ def check_version(version: Text) -> None:
         raise ConfigError(version.path, quote(version.bound()), f"a version 1.x: this build follows {SPEC_VERSION}")
 
 
+def is_before_1_3(version: Text) -> bool:
+    """Is the Text ``version``, a good one, before 1.3.0? A pre-release of that is."""
+    core, dash, _ = version.read().partition("+")[0].partition("-")
+    return (int(core.split(".")[1]), not dash or not core.endswith(".0")) < (3, True)
+
+
 def _semver(text: str) -> list[str] | None:
     """Major, minor and patch of ``text``; ``None`` where it is no semantic version 2.0.0."""
     core, plus, build = text.partition("+")

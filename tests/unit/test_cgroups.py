@@ -10,18 +10,22 @@ from tests.unit.plans import ROOT, V1, config, host, names, plan, shown, steps, 
 EVERYTHING = (*V1, "name=systemd", "hugetlb", "net_cls", "net_prio", "rdma")
 
 
-def made(path=None, on=None, resources=None, **words):
-    return plan(config(linux__cgroupsPath=path, linux__resources=resources), on or host(), **words)
+def made(path=None, on=None, resources=None, members=(), **words):
+    on = on or host()
+    if not on.cgroups.hierarchy("devices") and "devices" not in (resources or {}):
+        # Without the controller, devices cannot be denied: one that may not have all of them is not made.
+        resources = {**(resources or {}), "devices": [{"allow": True, "access": "rwm"}]}
+    return plan(config(linux__cgroupsPath=path, linux__resources=resources, **dict(members)), on, **words)
 
 
 def paths(plan, section="host", kind="MakeCgroup"):
     return {fields["hierarchy"].removeprefix(ROOT): fields["path"] for _, fields in shown(plan, section, kind)}
 
 
-def written(resources, on=None):
+def written(resources, on=None, **members):
     """The limits' writes but for the default device rules: (hierarchy, file, value) and where they come from."""
     on = on or host(cgroups=Cgroups(v1(*EVERYTHING)), files={f"{ROOT}/hugetlb/hugetlb.2MB.limit_in_bytes"})
-    rows = [step for step in steps(made("/c", on, resources), "host", "WriteCgroup") if step.at != "default devices"]
+    rows = [step for step in steps(made("/c", on, resources, members), "host", "WriteCgroup") if step.at != "default devices"]
     return [(values(step)["hierarchy"].removeprefix(f"{ROOT}/"), values(step)["file"], values(step)["value"])
             for step in rows], [step.at for step in rows]
 
@@ -180,9 +184,13 @@ def test_cpusets():
     assert written({"cpu": {"cpus": "", "mems": ""}}) == ([], [])
 
 
-@pytest.mark.parametrize("limit, value", [(5, "5"), (0, "0"), (-1, "max")])
-def test_pids(limit, value):
-    assert written({"pids": {"limit": limit}}) == ([("pids", "pids.max", value)], ["linux.resources.pids.limit"])
+@pytest.mark.parametrize("version, limit, value", [
+    ("1.3.0", 5, "5"), ("1.3.0", 0, "0"), ("1.3.0", -1, "max"), ("1.0.2-dev", 0, "max"), ("1.2.1", 0, "max"), ("1.2.1", 5, "5"),
+    ("1.2.1", -1, "max"), ("1.3.0-rc.1", 0, "max"), ("1.3.1-rc.1", 0, "0"), ("1.10.0", 0, "0"), ("1.3.0+build", 0, "0")])
+def test_pids(version, limit, value):
+    """config-linux.md of 1.3.0, PIDs: "0 is a valid limit value": before, it was what engines wrote for none."""
+    assert written({"pids": {"limit": limit}}, ociVersion=version) == (
+        [("pids", "pids.max", value)], ["linux.resources.pids.limit"])
 
 
 def test_the_range_of_pids_is_the_binders_too():
@@ -329,6 +337,21 @@ def test_rules_in_their_order():
     first = {"allow": False, "access": "rwm"}
     second = {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "r"}
     assert rules(second, first) == ["deny a", "allow c 1:3 r", "deny a", *DEFAULTS]
+
+
+def test_a_letter_that_means_nothing_is_passed_over():
+    """As with runc: some tools write a for all."""
+    assert rules({"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rwa"}) == ["deny a", "allow c 1:3 rw", *DEFAULTS]
+    assert "linux.resources.devices[0].access" in error({"devices": [{"allow": True, "type": "c", "access": "a"}]})
+
+
+def test_without_the_controller_root_makes_no_container():
+    """Also without a rule: all devices but the default ones are denied."""
+    on = host(cgroups=Cgroups(v1("pids")))
+    for given in ({"devices": []}, {"devices": [{"allow": False, "access": "rwm"}]}):
+        assert error(given, on=on, kind=HostError) == (
+            "linux.resources.devices: this host has no cgroup hierarchy with the controller devices")
+    assert "WriteCgroup" not in names(made("/c", on, {"devices": [{"allow": True, "access": "rwm"}]}), "host")
 
 
 def test_device_rules_cannot_be_had_rootless_without_the_controller():

@@ -22,10 +22,10 @@ def rootless(resources=None, path=None, **facts):
                 v2("/user.slice/mine", **{"euid": 1000, "egid": 1000, **facts}))
 
 
-def written(resources, plan=None):
+def written(resources, plan=None, **members):
     """The limits' writes without hierarchy and path."""
     rows = []
-    for step in steps(plan or made(resources=resources), "host", *LIMITS):
+    for step in steps(plan or made(resources=resources, members=members), "host", *LIMITS):
         fields = values(step)
         assert (fields.pop("hierarchy"), fields.pop("path")) == (ROOT, "/c")
         rows.append(tuple(fields.values()))
@@ -201,10 +201,10 @@ def test_weights_of_block_devices(weight, expected):
     assert io_weight(weight) == expected
 
 
-@pytest.mark.parametrize("limit, value", [(5, "5"), (0, "1"), (-1, "max")])
-def test_pids(limit, value):
+@pytest.mark.parametrize("version, limit, value", [("1.3.0", 5, "5"), ("1.3.0", 0, "1"), ("1.3.0", -1, "max"), ("1.2.1", 0, "max")])
+def test_pids(version, limit, value):
     """0 would refuse the container itself, which is made in its cgroup: as runc, 1."""
-    assert written({"pids": {"limit": limit}}) == [("pids.max", value)]
+    assert written({"pids": {"limit": limit}}, ociVersion=version) == [("pids.max", value)]
 
 
 def test_block_io():
@@ -288,11 +288,19 @@ def test_numbers_that_are_only_passed_on_are_slots():
 # ---- devices ----
 
 @pytest.mark.parametrize("rules, tolerate", [
-    ([], 1), ([{"allow": True, "access": "rwm"}], 1), ([{"allow": True, "access": "rw"}], 0),
-    ([{"allow": False, "access": "rwm"}], 0)])
-def test_a_filter_that_only_allows_can_be_missed(rules, tolerate):
-    """As runc: where BPF may not be used."""
+    ([], 0), ([{"allow": True, "access": "rwm"}], 1), ([{"allow": True, "access": "rw"}], 0),
+    ([{"allow": False, "access": "rwm"}], 0), ([{"allow": True, "access": "rwm", "type": "c", "major": 10, "minor": 200}], 0),
+    ([{"allow": False, "access": "rwm"}, {"allow": True, "access": "rwm"}], 1),
+    ([{"allow": True, "access": "rwm"}, {"allow": True, "access": "r", "type": "b"}], 1),
+    ([{"allow": True, "access": "rwm"}, {"allow": False, "access": "r", "type": "b"}], 0)])
+def test_a_filter_that_allows_everything_can_be_missed(rules, tolerate):
+    """All that is not allowed is denied: without a rule, too, a container without a filter could open every device."""
     assert steps(made(resources={"devices": rules}), "host", "LoadDeviceFilter")[0].tolerate == tolerate
+
+
+def test_roots_filter_cannot_be_missed():
+    plan = made(on=v2(), rootless="true")
+    assert steps(plan, "host", "LoadDeviceFilter")[0].tolerate == 0
 
 
 def test_in_a_user_namespace_the_filter_can_be_missed():

@@ -118,7 +118,7 @@ def on(hierarchies=(), unified=None):
 
 
 @pytest.mark.parametrize("claim, machine, words, path", [
-    ("v1", on([Hierarchy(("pids",), "/sys/fs/cgroup/pids", "/")]), {}, "/a"),
+    ("v1", on([Hierarchy(("devices",), "/sys/fs/cgroup/devices", "/")]), {}, "/a"),
     ("v2", on((), Hierarchy((), "/sys/fs/cgroup", "/")), {}, "/a"),
     ("systemd", on((), Hierarchy((), "/sys/fs/cgroup", "/")), {"systemd_cgroup": "1"}, "system.slice:a:b"),
 ])
@@ -133,7 +133,7 @@ def test_cgroup_drivers(claim, machine, words, path):
 
 def test_rdma():
     machine = host(cgroups=Cgroups([Hierarchy(("rdma",), "/sys/fs/cgroup/rdma", "/")]))
-    made = plan(config(linux__resources={"rdma": {"mlx": {"hcaHandles": 5}}}), machine)
+    made = plan(config(linux__resources={"rdma": {"mlx": {"hcaHandles": 5}}, "devices": [{"allow": True, "access": "rwm"}]}), machine)
     assert LINUX["cgroup"]["rdma"]
     assert [fields["file"] for _, fields in shown(made, "host", "WriteCgroup")] == ["rdma.max"]
 

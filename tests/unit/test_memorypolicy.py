@@ -17,6 +17,7 @@ def compiled(**policy):
     ({"mode": "MPOL_WEIGHTED_INTERLEAVE", "nodes": "63", "flags": ["MPOL_F_RELATIVE_NODES"]}, 6 | 1 << 14, bytes(7) + b"\x80"),
     ({"mode": "MPOL_PREFERRED_MANY", "nodes": " 64 , 0 - 1 "}, 5, b"\3" + bytes(7) + b"\1" + bytes(7)),
     ({"mode": "MPOL_BIND", "nodes": "1023", "flags": ["MPOL_F_NUMA_BALANCING"]}, 2 | 1 << 13, bytes(127) + b"\x80"),
+    ({"mode": "MPOL_BIND", "nodes": "32767"}, 2, bytes(4095) + b"\x80"),
 ])
 def test_policies(policy, mode, nodes):
     made = compiled(**policy)
@@ -38,7 +39,7 @@ def test_place():
     ({"mode": "MPOL_DEFAULT", "nodes": "0"}, "nodes"), ({"mode": "MPOL_LOCAL", "nodes": "0"}, "nodes"), ({"mode": "MPOL_BIND"}, "nodes"),
     ({"mode": "MPOL_INTERLEAVE", "nodes": ""}, "nodes"), ({"mode": "MPOL_PREFERRED_MANY"}, "nodes"), ({"mode": "MPOL_WEIGHTED_INTERLEAVE"}, "nodes"),
     *[({"mode": "MPOL_BIND", "nodes": nodes}, "nodes")
-      for nodes in ("x", "-1", "1-", "3-1", "0,,1", "1024", "0-99999999999", "²", "0x1", ",", "1-2-3", "+1", "all")],
+      for nodes in ("x", "-1", "1-", "3-1", "0,,1", "32768", "0-99999999999", "²", "0x1", ",", "1-2-3", "+1", "all")],
     ({"mode": "MPOL_BIND", "nodes": 0}, "nodes"), ({"mode": "MPOL_BIND", "nodes": "0", "flags": "MPOL_F_STATIC_NODES"}, "flags"),
 ])
 def test_wrong(policy, path):

@@ -258,15 +258,15 @@ def hierarchies(on, *options, **words):
 
 def test_the_hierarchies_are_bound_into_a_tmpfs():
     together = Hierarchy(("cpu", "cpuacct"), f"{ROOT}/cpu,cpuacct", "/")
-    assert hierarchies(host(cgroups=Cgroups([*v1("memory", "name=systemd"), together])), "ro", "nosuid", "rprivate") == {
+    assert hierarchies(host(cgroups=Cgroups([*v1("devices", "memory", "name=systemd"), together])), "ro", "nosuid", "rprivate") == {
         "fstype": "tmpfs", "source": "tmpfs", "options": ["mode=755"], "target": "/sys/fs/cgroup", "top": NOSUID | NODEV | NOEXEC,
-        "names": ["memory", "systemd", "cpu,cpuacct"],
-        "sources": ["/sys/fs/cgroup/memory/box", "/sys/fs/cgroup/systemd/box", "/sys/fs/cgroup/cpu,cpuacct/box"],
+        "names": ["devices", "memory", "systemd", "cpu,cpuacct"],
+        "sources": ["/sys/fs/cgroup/devices/box", "/sys/fs/cgroup/memory/box", "/sys/fs/cgroup/systemd/box", "/sys/fs/cgroup/cpu,cpuacct/box"],
         "links": ["cpu", "cpuacct"], "to": ["cpu,cpuacct", "cpu,cpuacct"], "set": RDONLY | NOSUID, "propagation": PRIVATE}
 
 
 def test_writable_cgroups():
-    assert not {"set", "clear"} & set(hierarchies(host(cgroups=Cgroups(v1("memory")))))
+    assert not {"set", "clear"} & set(hierarchies(host(cgroups=Cgroups(v1("devices", "memory")))))
 
 
 def test_what_is_passed_over_is_not_bound():

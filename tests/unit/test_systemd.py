@@ -63,7 +63,7 @@ MAX = (1 << 64) - 1
     ({"cpu": {"quota": 12345}}, {"CPUQuotaPerSecUSec": ("t", 130000)}), ({"cpu": {"quota": -1}}, {"CPUQuotaPerSecUSec": ("t", MAX)}),
     ({"cpu": {"period": 50000}}, {"CPUQuotaPeriodUSec": ("t", 50000), "CPUQuotaPerSecUSec": ("t", MAX)}),
     ({"cpu": {"cpus": "0-1,9", "mems": "0"}}, {"AllowedCPUs": ("ay", b"\3\2"), "AllowedMemoryNodes": ("ay", b"\1")}),
-    ({"pids": {"limit": 7}}, {"TasksMax": ("t", 7)}), ({"pids": {"limit": -1}}, {"TasksMax": ("t", MAX)}), ({"pids": {"limit": 0}}, {"TasksMax": ("t", 1)}),
+    ({"pids": {"limit": 7}}, {"TasksMax": ("t", 7)}), ({"pids": {"limit": -1}}, {"TasksMax": ("t", MAX)}), ({"pids": {"limit": 0}}, {"TasksMax": ("t", MAX)}),
     ({"blockIO": {"weight": 10}}, {"IOWeight": ("t", 1)}),
     ({"unified": {"memory.high": "max", "memory.min": " 5\n", "pids.max": "9", "cpu.weight": "50", "cpuset.cpus": "3", "cpu.max": "1000 10000", "io.max": "x"}},
      {"MemoryHigh": ("t", MAX), "MemoryMin": ("t", 5), "TasksMax": ("t", 9), "CPUWeight": ("t", 50), "AllowedCPUs": ("ay", b"\10"),
@@ -180,9 +180,15 @@ def test_hosts():
                host(has_systemd=True, euid=1000), Plan(Trace()))
 
 
+def test_no_task_at_all(core):
+    """pids.limit 0 since 1.3.0: the scope's own first process must live."""
+    _, properties = called(core, started("a.slice:p:n", linux__resources={"pids": {"limit": 0}}, ociVersion="1.3.0"))
+    assert properties["TasksMax"] == ("t", 1)
+
+
 def test_on_cgroup_v1(core):
     """Systemd's own hierarchy and path in all; the child opens what it joins when it has been placed. As runc tells it."""
-    on = host(has_systemd=True, cgroups=Cgroups(v1("cpu", "memory", "freezer", "pids", "name=systemd")))
+    on = host(has_systemd=True, cgroups=Cgroups(v1("cpu", "memory", "devices", "freezer", "pids", "name=systemd")))
     built = made("a-b.slice:p:n", on, linux__resources={"memory": {"limit": 5000}, "cpu": {"shares": 500}, "pids": {"limit": 7}})
     path = "/a.slice/a-b.slice/p-n.scope"
     (start,) = steps(built, "host", "StartUnit")
@@ -191,10 +197,10 @@ def test_on_cgroup_v1(core):
     assert {name: properties[name] for name in ("MemoryLimit", "CPUShares", "TasksMax", "BlockIOAccounting", "Delegate")} == {
         "MemoryLimit": ("t", 5000), "CPUShares": ("t", 500), "TasksMax": ("t", 7), "BlockIOAccounting": ("b", True), "Delegate": ("b", True)}
     assert [(step.hierarchy, bound(step.path), step.held) for step in steps(built, "host", "MakeCgroup")] == [
-        (f"/sys/fs/cgroup/{name}", path, 1) for name in ("cpu", "memory", "pids", "freezer")]
+        (f"/sys/fs/cgroup/{name}", path, 1) for name in ("cpu", "memory", "devices", "pids", "freezer")]
     order = names(built, "host")
     assert order.index("Spawn") < order.index("StartUnit") < order.index("MakeCgroup") < order.index("WriteCgroup")
-    assert names(built, "init")[:11] == ["Receive", *["OpenCgroup"] * 5, *["JoinCgroup"] * 5]
+    assert names(built, "init")[:13] == ["Receive", *["OpenCgroup"] * 6, *["JoinCgroup"] * 6]
     assert names(built, "delete")[-1] == "StopUnit"
 
 
