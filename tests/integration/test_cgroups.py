@@ -86,7 +86,7 @@ def test_device_rules_in_order(ocirt, bundle):
 
 
 def test_devices_are_refused(ocirt, bundle):
-    bundle.shell("mknod /tmp/d c 10 229 && cat /tmp/d; cat /dev/null && echo null").config["root"]["readonly"] = False
+    bundle.shell("mknod /dev/d c 10 229 && cat /dev/d; cat /dev/null && echo null").config["root"]["readonly"] = False
     for name in ("bounding", "effective", "permitted"):
         bundle.config["process"]["capabilities"][name].append("CAP_MKNOD")
     bundle.save()
@@ -100,7 +100,7 @@ def test_tun_may_be_made_and_opened(ocirt, bundle):
     for kind in ("bounding", "effective", "permitted"):
         bundle.config["process"]["capabilities"][kind] += ["CAP_MKNOD"]
     bundle.config["linux"]["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
-    bundle.shell("mknod /tmp/tun c 10 200 && echo made && exec 3<>/tmp/tun").save()
+    bundle.shell("mknod /dev/tun c 10 200 && echo made && exec 3<>/dev/tun").save()
     result = ocirt("run", "--bundle", bundle, "c1")
     # A kernel without the driver says: no such device.
     assert result.out == "made\n" and "not permitted" not in result.err, result

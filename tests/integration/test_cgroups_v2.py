@@ -363,11 +363,11 @@ def run_with_devices(ocirt, bundle, rules, script):
 def test_devices_are_refused(ocirt, bundle):
     """config-linux.md, Allowed Device list."""
     result = run_with_devices(ocirt, bundle, [{"allow": False, "access": "rwm"}],
-                              "mknod /tmp/d c 10 229 && cat /tmp/d; echo x > /dev/null && head -c 1 /dev/zero | wc -c")
+                              "mknod /dev/d c 10 229 && cat /dev/d; echo x > /dev/null && head -c 1 /dev/zero | wc -c")
     assert "Operation not permitted" in result.err and result.out == "1\n"
 
 
-OPENS = "; ".join(f"(exec 3{how}/tmp/d) 2>&1 | grep -q 'not permitted' && echo {name}" for how, name in (
+OPENS = "; ".join(f"(exec 3{how}/dev/d) 2>&1 | grep -q 'not permitted' && echo {name}" for how, name in (
     ("<", "read"), (">", "write"), ("<>", "both")))
 
 
@@ -382,7 +382,7 @@ OPENS = "; ".join(f"(exec 3{how}/tmp/d) 2>&1 | grep -q 'not permitted' && echo {
     ([{"allow": True, **FUSE, "minor": 230, "access": "rw"}], ["read", "write", "both"]),
 ])
 def test_the_last_rule_that_matches(ocirt, bundle, rules, refused):
-    result = run_with_devices(ocirt, bundle, rules, f"mknod /tmp/d c 10 229 || exit 9; {OPENS}; true")
+    result = run_with_devices(ocirt, bundle, rules, f"mknod /dev/d c 10 229 || exit 9; {OPENS}; true")
     assert result.status == 0 and result.out.split() == refused
 
 

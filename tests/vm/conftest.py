@@ -1,6 +1,7 @@
 """Virtual machines for the tests (hack/vm), and build/vm/result.json: what the whole lane, `hack/test --vm`, gave."""
 
 import json
+import shutil
 import subprocess
 import time
 
@@ -33,12 +34,15 @@ def boot(tmp_path_factory):
 
 
 def git(*words):
+    """What git says of the tree; nothing where there is no git."""
+    if not shutil.which("git"):
+        return ""
     return subprocess.run(["git", "-c", f"safe.directory={TREE}", "-C", TREE, *words], capture_output=True, text=True, timeout=60).stdout.strip()
 
 
 def pytest_sessionstart(session):
     session.config.stash["began"] = time.time()
-    session.config.stash["tree"] = {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+    session.config.stash["tree"] = {"commit": git("rev-parse", "HEAD") or "unknown", "changed": bool(git("status", "--porcelain"))}
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -160,8 +160,8 @@ def load() -> str:
 
 
 def facts(options: argparse.Namespace) -> dict[str, Any]:
-    commit = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True,
-                            text=True, stdin=subprocess.DEVNULL).stdout.strip()
+    describe = ["git", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"]
+    commit = subprocess.run(describe, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.strip() if shutil.which("git") else ""
     expedited = Path("/sys/kernel/rcu_expedited")
     return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit": commit or "unknown",
             "host": f"{platform.system()} {platform.release()} {platform.machine()}", "processors": os.cpu_count(),
