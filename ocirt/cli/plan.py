@@ -54,12 +54,12 @@ def host_for(config: "Config") -> Host:
 
 
 def read(path: str, flag: str) -> bytes:
-    """The bytes of the file ``path``, which ``flag`` named.
+    """The bytes of the file ``path``, which ``flag`` named; ``-`` is standard input there.
 
     :raises RequestError: it cannot be read.
     """
     try:
-        with open(path, "rb") as file:
+        with open(0 if flag and path == "-" else path, "rb", closefd=path != "-") as file:
             return file.read()
     except OSError as error:
         raise RequestError(f"{flag} {path}: {reason(error)}".lstrip()) from None

@@ -308,7 +308,7 @@ static int bind_program(const struct lookup *l, struct reader *r, size_t values_
       header.slots.size > template.size - header.slots.offset || header.data.offset > template.size) return 0;
   // All values together are no longer than what they stand in, each perhaps as a part of another too; the id and paths are
   // no longer than the command line's.
-  size_t capacity = template.size + ((size_t)count + 1) * (16 + WORD_MAX) + 3 * values_size;
+  size_t capacity = plus(template.size, plus(times((size_t)count + 1, 16 + WORD_MAX), times(3, values_size)));
   char *data = mmap(0, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return 0;
   memcpy(data, template.text, template.size);

@@ -29,19 +29,31 @@ struct buffer { char *data; size_t size, used; int full; };
 // What seldom serves lies apart from the rest of the zeroed memory, so that this is few pages.
 #define SELDOM __attribute__((section(".lbss")))
 
+// Sums and products of sizes. What does not fit is the largest size there is, for which there is no memory.
+static inline size_t plus(size_t a, size_t b) {
+  size_t sum;
+  return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
+}
+static inline size_t times(size_t a, size_t b) {
+  size_t product;
+  return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
+}
+
 // A size at which whatever comes next is aligned.
-static inline size_t whole(size_t size) { return (size + 15) & ~(size_t)15; }
+static inline size_t whole(size_t size) { return plus(size, 15) & ~(size_t)15; }
 
 // Zeroed memory, null where there is none. A little comes with the executable, without a mapping of its own. What was taken last
-// can be given back.
+// can be given back. A buffer of so many bytes besides its NUL: without memory for it the process ends.
 void *more_memory(size_t size);
+struct buffer more_buffer(size_t capacity);
 void less_memory(const struct buffer *last);
 
 void put(struct buffer *to, const char *text);
 void put_bytes(struct buffer *to, const char *text, size_t size);
 void put_number(struct buffer *to, int64_t number);
 void put_padded(struct buffer *to, int64_t number, int digits);
-void put_json(struct buffer *to, const char *text);              // quoted and escaped
+void put_json(struct buffer *to, const char *text);              // quoted and escaped; U+FFFD for what is no UTF-8
+size_t utf8_character(const char *at, const char *end);             // of the character at `at`: 0 where it is none
 void put_layer(struct buffer *to, const char *path);             // one of several paths separated by colons: escaped
 void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds);  // RFC 3339, UTC; nanoseconds < 0: none
 void put_error(struct buffer *to, int error);                    // as Go writes it: "no such file or directory"
@@ -130,11 +142,13 @@ struct container {
   struct program program;     // base is null where none is stored, or one of another build
   int foreign;                // a program of another build is stored
   int pidfd;                  // init, -1: not held
+  const char *holes;          // create, exec: which of the preserved descriptors the caller has not open (launch.c); or null
   const char *notify_host;    // start, run: the caller's NOTIFY_SOCKET; null: it has none
   int taken_over;             // delete --force has ended who had the lock
   int notify;                 // start, run: where the container's processes send to, -1: nowhere
 };
 
+void hold_holes(const char *holes, int yes);                // launch.c: close-on-exec on what stands in their place, or not
 int container_make(struct container *c);                    // new directory, locked; fails on an existing id
 #define LOCK_SECONDS 10                                     // longer nobody waits for the lock of a state directory
 // 0, -ENOENT, or -ETIMEDOUT with the journal, which says who has the lock. lock: LOCK_EX, LOCK_SH or 0.

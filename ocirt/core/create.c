@@ -27,7 +27,7 @@ static _Noreturn void undo(struct container *c, struct run *r, const char *messa
 
 void verb_create(struct request *q, const struct program *program, const void *config, size_t size) {
   struct container c = {.program = *program, .root = q->flags[FLAG_ROOT], .id = q->arguments[0], .dir = -1, .pidfd = -1,
-                        .notify_host = environment_variable(q, "NOTIFY_SOCKET"), .notify = -1};
+                        .notify_host = environment_variable(q, "NOTIFY_SOCKET"), .notify = -1, .holes = q->holes};
   static struct run r;
   const struct step *failed;
   int restore = q->verb == VERB_RESTORE, run = q->verb == VERB_RUN || restore, detach = q->flags[FLAG_DETACH] != 0, signals = -1;

@@ -12,18 +12,27 @@ static const struct flag *find_flag(const struct flag *table, const char *name, 
 }
 
 // The paths of the one flag that repeats with paths (--layer), as they come.
-static const char *add_path(const char *path) {
-  static char text[1 << 16], here[4096];
-  static struct buffer paths = {text, sizeof text, 0, 0};
-  if (paths.used) put(&paths, ":");
-  if (path[0] != '/') {
-    long n = sys2(SYS_getcwd, here, sizeof here);
-    if (n < 0) fail("the current directory: %e", (int)n);
-    put_layer(&paths, here); put(&paths, "/");
-  }
+static const char *add_path(const char *before, const char *path) {
+  const char *here = path[0] == '/' ? "" : current_directory();
+  size_t escaped = times(2, plus(strlen(here), strlen(path)));
+  struct buffer paths = more_buffer(plus(before ? strlen(before) : 0, plus(escaped, 2)));
+  if (before) format(&paths, "%s:", before);
+  put_layer(&paths, here);
+  if (*here) put(&paths, "/");
   put_layer(&paths, path);
-  if (paths.full) fail("--layer: found more than %d bytes of paths", (int)sizeof text);
-  return text;
+  return paths.data;
+}
+
+// A word of its own for each; the words that are left are as many as there can be.
+static void add_value(struct request *q, unsigned flag, const char *value, char **rest) {
+  if (!q->values) {
+    size_t count = 1;
+    while (*rest++) count++;
+    q->values = more_memory(times(count, sizeof *q->values));
+    if (!q->values) fail("no memory for the command line");
+  }
+  q->values[q->n_values].flag = (unsigned char)flag;
+  q->values[q->n_values++].value = value;
 }
 
 // One flag at argv[0]: how many words it took, 0 if it is not one of the table.
@@ -45,15 +54,20 @@ static int take_flag(struct request *q, const struct flag *table, char **argv) {
     q->flags[flag->id] = 0;
     return flag->id == FLAG_ROOT ? 0 : value ? 1 : 2;
   }
-  if (flag->repeats == VALUES) {
-    if (q->n_values == COUNT(q->values)) fail("--%s: found more than %d of such flags", flag->name, (int)COUNT(q->values));
-    q->values[q->n_values].flag = flag->id;
-    q->values[q->n_values++].value = given;
-  } else q->flags[flag->id] = flag->repeats == PATHS ? add_path(given) : given;
+  if (flag->repeats == VALUES) add_value(q, flag->id, given, argv);
+  else q->flags[flag->id] = flag->repeats == PATHS ? add_path(q->flags[flag->id], given) : given;
   return value ? 1 : 2;
 }
 
 static int is_flag(const char *word) { return word[0] == '-' && word[1]; }
+
+const char *current_directory(void) {
+  static char here[4096];
+  long n = sys2(SYS_getcwd, here, sizeof here);
+  if (n < 0) fail("the current directory: %e", (int)n);
+  if (here[0] != '/') fail("the current directory: found outside of the root directory, expected beneath it");
+  return here;
+}
 
 int parse_command_line(struct request *q, char **argv) {
   q->argv = argv;

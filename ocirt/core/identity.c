@@ -300,6 +300,7 @@ int do_find_executable(struct run *r, const struct step_find_executable *s) {
 int do_prepare_exec(struct run *r, const struct step_prepare_exec *s) {
   unsigned first = 3 + (unsigned)s->preserve;
   for (unsigned fd = 3; fd < first; fd++) sys_fcntl((int)fd, F_SETFD, 0);
+  if (r->container->holes) hold_holes(r->container->holes, 1);
   sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
   if (r->joins) reset_signals();  // else it has been done
   unblock_signals();

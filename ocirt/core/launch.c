@@ -1,6 +1,7 @@
 // The launcher: keeps itself from the container that it is going to make (seal.c), finds Python, and hands over.
 #include "cache.h"
 
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -15,8 +16,21 @@ int preserved_fds(const struct request *q) {
   return (int)(listen + count);
 }
 
+#define HANDED_OVER "@program="
+#define STDIN "-"               // a file that is standard input
+
 // Before and after an exec of our own: 0 keeps the descriptor open over it.
 static void close_on_exec(int fd, int yes) { if (fd >= 0) sys_fcntl(fd, F_SETFD, yes ? FD_CLOEXEC : 0); }
+
+// The same for what stands in the place of descriptors that are not open.
+void hold_holes(const char *holes, int yes) {
+  int fd = 0;
+  for (const char *at = holes + strlen(HOLES); *at; at++) {
+    if (*at >= '0' && *at <= '9' && fd < 1 << 20) { fd = 10 * fd + (*at - '0'); continue; }
+    close_on_exec(fd, yes);
+    fd = 0;
+  }
+}
 
 static int status_descriptor(const struct request *q) {
   const char *text = q->flags[FLAG_STATUS_FD];
@@ -69,14 +83,15 @@ int find_python(const char **interpreter, const char **script) {
   return 0;
 }
 
-// key=value words of the request for Python.
-struct words { const char *items[1200]; unsigned count; char text[1 << 19]; struct buffer buffer; };
+// The command line of Python: its own words, key=value words of the request, then ours.
+struct words { const char **items; size_t count; struct buffer text; };
+
+static void add(struct words *w, const char *word) { w->items[w->count++] = word; }
 
 static void add_word(struct words *w, const char *key, const char *value) {
-  if (w->count == COUNT(w->items)) { w->buffer.full = 1; return; }
-  w->items[w->count++] = w->text + w->buffer.used;
-  put(&w->buffer, key); put(&w->buffer, "="); put(&w->buffer, value);
-  put_bytes(&w->buffer, "", 1);
+  add(w, w->text.data + w->text.used);
+  format(&w->text, "%s=%s", key, value);
+  put_bytes(&w->text, "", 1);
 }
 
 static void add_number(struct words *w, const char *key, int number) {
@@ -85,52 +100,69 @@ static void add_number(struct words *w, const char *key, int number) {
   add_word(w, key, text.data);
 }
 
+#define KEY_MAX 64              // bytes of a key with its number
+#define WORDS_BESIDE 32         // words that are neither flags nor of the command line
+
+// Room for all words: each of the command line stands among the last, and a flag's value besides in a word of its own.
+static struct words make_words(const struct request *q, const struct place *place) {
+  size_t size, count = plus(count_words(q, &size), FLAG_COUNT + WORDS_BESIDE);
+  if (place) size = plus(size, sizeof *place);
+  for (char **word = q->environment; *word; word++) size = plus(size, strlen(*word));
+  if (q->n_arguments) size = plus(size, strlen(q->arguments[0]));
+  struct words made = {.text = more_buffer(plus(size, times(count, KEY_MAX)))};
+  for (char **word = q->argv; *word; word++) count++;
+  made.items = more_memory(times(count, sizeof *made.items));
+  if (!made.items) fail("no memory for the command line");
+  return made;
+}
+
+static void add_request(struct words *w, const struct request *q, const struct place *place) {
+  unsigned seen[FLAG_COUNT] = {0};
+  const char *notify = q->verb == VERB_EXEC ? 0 : environment_variable(q, "NOTIFY_SOCKET");
+  add_word(w, "verb", native_verbs[q->verb].name);
+  add_word(w, "id", q->arguments[0]);
+  if (place && *place->path) { add_word(w, "cache", place->path); add_word(w, "cache-key", place->key); }
+  if (notify && *notify) add_word(w, "notify-socket", notify);
+  if (runtime_directory(q)) add_word(w, "runtime-dir", runtime_directory(q));
+  if (q->verb != VERB_EXEC && listen_fds(q)) add_number(w, "listen-fds", listen_fds(q));
+  for (unsigned flag = 0; flag < FLAG_COUNT; flag++)
+    if (q->flags[flag] && flag != FLAG_CONFIG) add_word(w, flag_names[flag], q->flags[flag]);
+  for (size_t i = 0; i < q->n_values; i++) {
+    BUFFER(key, KEY_MAX);
+    format(&key, "%s.%d", flag_names[q->values[i].flag], (int)seen[q->values[i].flag]++);
+    add_word(w, key.data, q->values[i].value);
+  }
+  int count = 0;
+  for (char **word = q->command; word && *word; word++) count++;
+  if (q->command) add_number(w, "command", count);
+}
+
 _Noreturn void start_python(struct request *q, const char *branch, int config_fd, const struct place *place) {
-  enum { MOST_WORDS = 1 << 17 };
-  const char *script, *interpreter, **argv = more_memory(MOST_WORDS * sizeof *argv);
-  struct words *words = more_memory(sizeof *words);
+  const char *script, *interpreter;
   need_memory_for_python();
-  if (!argv || !words) fail("no memory for the command line of Python");
-  words->buffer = (struct buffer){words->text, sizeof words->text, 0, 0};
   int error = find_python(&interpreter, &script);
   if (error) fail("%s: %e (it belongs beside the executable %s)", script, error, own_path);
   if (!interpreter) fail("%s: its first line names no interpreter", script);
+  struct words words = make_words(q, place);
+  // Paths are bytes in whatever locale the caller has; UTF-8 with escapes takes them all.
+  const char *const own[] = {interpreter, "-I", "-S", "-X", "utf8", script, branch};
+  for (unsigned i = 0; i < COUNT(own); i++) add(&words, own[i]);
   int self = own_file >= 0 ? own_file : sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
   sys_fcntl(self, F_SETFD, 0);
-  add_number(words, "self", self);
+  add_number(&words, "self", self);
   if (config_fd >= 0) {
     sys_fcntl(config_fd, F_SETFD, 0);
-    add_number(words, "config", config_fd);
+    add_number(&words, "config", config_fd);
   }
-  if (strcmp(branch, "@cli")) {
-    add_word(words, "verb", native_verbs[q->verb].name);
-    add_word(words, "id", q->arguments[0]);
-    if (place && *place->path) { add_word(words, "cache", place->path); add_word(words, "cache-key", place->key); }
-    const char *notify = q->verb == VERB_EXEC ? 0 : environment_variable(q, "NOTIFY_SOCKET");
-    if (notify && *notify) add_word(words, "notify-socket", notify);
-    if (runtime_directory(q)) add_word(words, "runtime-dir", runtime_directory(q));
-    if (q->verb != VERB_EXEC && listen_fds(q)) add_number(words, "listen-fds", listen_fds(q));
-    for (unsigned flag = 0; flag < FLAG_COUNT; flag++)
-      if (q->flags[flag] && flag != FLAG_CONFIG) add_word(words, flag_names[flag], q->flags[flag]);
-    for (unsigned i = 0, seen[FLAG_COUNT] = {0}; i < q->n_values; i++) {
-      BUFFER(key, 64);
-      put(&key, flag_names[q->values[i].flag]); put(&key, "."); put_number(&key, seen[q->values[i].flag]++);
-      add_word(words, key.data, q->values[i].value);
-    }
-    int count = 0;
-    for (char **word = q->command; word && *word; word++) count++;
-    if (q->command) add_number(words, "command", count);
+  if (strcmp(branch, "@cli")) add_request(&words, q, place);
+  add(&words, "--");
+  add(&words, own_path);
+  if (q->holes) {
+    add(&words, q->holes);
+    hold_holes(q->holes, 0);
   }
-  unsigned count = 0;
-  argv[count++] = interpreter; argv[count++] = "-I"; argv[count++] = "-S";
-  // Paths are bytes in whatever locale the caller has; UTF-8 with escapes takes them all.
-  argv[count++] = "-X"; argv[count++] = "utf8"; argv[count++] = script; argv[count++] = branch;
-  for (unsigned i = 0; i < words->count; i++) argv[count++] = words->items[i];
-  argv[count++] = "--";
-  argv[count++] = own_path;
-  for (char **word = q->argv + 1; *word && count < MOST_WORDS - 1; word++) argv[count++] = *word;
-  if (words->buffer.full || count == MOST_WORDS - 1) fail("the command line is too long");
-  error = (int)sys3(SYS_execve, interpreter, argv, environment_for_python());
+  for (char **word = q->argv + 1; *word; word++) add(&words, *word);
+  error = (int)sys3(SYS_execve, interpreter, words.items, environment_for_python());
   fail("Python interpreter %s (first line of %s): %e", interpreter, script, error);
 }
 
@@ -142,7 +174,8 @@ struct bytes { char *data; size_t size; };
 static struct bytes read_whole(const char *what, const char *path, int only_regular) {
   enum { MOST = 16 << 20 };
   struct stat st;
-  int fd = sys_open(AT_FDCWD, path, O_RDONLY | (only_regular ? O_NONBLOCK : 0), 0);
+  CLOSING int fd = !strcmp(path, STDIN) ? sys_fcntl(0, F_DUPFD_CLOEXEC, 3)
+                                        : sys_open(AT_FDCWD, path, O_RDONLY | (only_regular ? O_NONBLOCK : 0), 0);
   if (fd < 0) fail("%s %s: %e", what, path, fd);
   if (only_regular && (sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) fail("%s: found something else, expected a regular file", path);
   struct bytes all = {mmap(0, MOST + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), 0};
@@ -150,8 +183,7 @@ static struct bytes read_whole(const char *what, const char *path, int only_regu
   long n;
   while ((n = sys_read(fd, all.data + all.size, MOST + 1 - all.size)) > 0) all.size += (size_t)n;
   if (all.size > MOST) fail("%s: found more than 16 MiB", path);
-  if (n < 0) fail("%s: read: %e", path, (int)n);
-  sys_close(fd);
+  if (n < 0) fail("%s %s: read: %e", what, path, (int)n);
   return all;
 }
 
@@ -164,9 +196,9 @@ static int hand_over(struct bytes bytes) {
 }
 
 static struct bytes read_config(struct request *q) {
-  STATIC_BUFFER(path, 8192);
-  if (q->flags[FLAG_CONFIG]) return read_whole("--config", q->flags[FLAG_CONFIG], 1);
-  put(&path, q->flags[FLAG_BUNDLE]); put(&path, "/config.json");
+  if (q->flags[FLAG_CONFIG]) return read_whole("--config", q->flags[FLAG_CONFIG], 0);
+  struct buffer path = more_buffer(plus(strlen(q->flags[FLAG_BUNDLE]), sizeof "/config.json"));
+  format(&path, "%s/config.json", q->flags[FLAG_BUNDLE]);
   return read_whole("config.json: open", path.data, 1);
 }
 
@@ -179,22 +211,15 @@ static struct bytes take_back(int fd) {
   return all;
 }
 
-// Absolute paths in place of relative ones; `store` keeps them.
-static const char *absolute(const char *path, char **store, char *end) {
-  struct buffer out = {*store, (size_t)(end - *store), 0, 0};
-  if (path[0] != '/') {
-    long n = sys2(SYS_getcwd, out.data, out.size);
-    if (n < 0) fail("the current directory: %e", (int)n);
-    out.used = (size_t)n - 1;
-    put(&out, "/");
-  }
+// The path that is the flag's value, absolute and without a slash at its end. The kernel opens none that is longer.
+static const char *absolute(unsigned flag, const char *path) {
+  const char *here = path[0] == '/' ? "" : current_directory();
   while (path[0] == '.' && path[1] == '/') path += 2;
-  put(&out, strcmp(path, ".") ? path : "");
+  struct buffer out = more_buffer(plus(strlen(here), plus(strlen(path), 1)));
+  format(&out, *here ? "%s/%s" : "%s%s", here, strcmp(path, ".") ? path : "");
   while (out.used > 1 && out.data[out.used - 1] == '/') out.data[--out.used] = 0;
-  if (out.full) fail("the path %s is too long", path);
-  const char *result = *store;
-  *store += out.used + 1;
-  return result;
+  if (out.used >= PATH_MAX) fail("--%s: found a path of %l bytes, expected at most %d", flag_names[flag], (int64_t)out.used, PATH_MAX - 1);
+  return out.data;
 }
 
 // Where states lie if --root says nothing: default_root in state.py, in C.
@@ -211,22 +236,25 @@ static void put_default_root(struct buffer *to, const struct request *q) {
 }
 
 static void complete(struct request *q) {
-  static char store[11 * 4200], *at = store;
   static const unsigned char paths[] = {FLAG_ROOT, FLAG_LOG, FLAG_BUNDLE, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
                                         FLAG_CONFIG, FLAG_UPPER, FLAG_WORK, FLAG_PROCESS};
   if (!q->flags[FLAG_ROOT]) {
-    struct buffer root = {at, 4200, 0, 0};
+    const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR");
+    struct buffer root = more_buffer(plus(runtime ? strlen(runtime) : 0, 64));
     put_default_root(&root, q);
     q->has_default_root = 1;
     q->flags[FLAG_ROOT] = root.data;
-    at += root.used + 1;
   }
   const char *log = q->flags[FLAG_LOG];
   if (log && !strncmp(log, "file:", 5)) q->flags[FLAG_LOG] = log + 5;
   if ((q->verb <= VERB_RUN || q->verb == VERB_RESTORE) && !q->flags[FLAG_BUNDLE]) q->flags[FLAG_BUNDLE] = ".";
-  for (unsigned i = 0; i < COUNT(paths); i++)
-    if (q->flags[paths[i]] && (paths[i] != FLAG_LOG || log_is_file(q->flags[FLAG_LOG])))
-      q->flags[paths[i]] = absolute(q->flags[paths[i]], &at, store + sizeof store);
+  for (unsigned i = 0; i < COUNT(paths); i++) {
+    const char **flag = &q->flags[paths[i]];
+    if (!*flag) continue;
+    int from_stdin = !strcmp(*flag, STDIN) && (paths[i] == FLAG_CONFIG || paths[i] == FLAG_PROCESS);
+    int to_no_file = paths[i] == FLAG_LOG && !log_is_file(*flag);
+    if (!from_stdin && !to_no_file) *flag = absolute(paths[i], *flag);
+  }
 }
 
 static int has_value(const struct request *q, unsigned flag, const char *value) {
@@ -249,15 +277,16 @@ static void set_log(const struct request *q) {
 
 // `@program=PROGRAM,MORE` is Python's hand-over: the number before the comma, and after it (config.json; for update the
 // locked state directory).
-static void handed_over(const char *word, int *program, int *config) {
-  int *number = program;
-  *program = 0;
-  for (word += strlen("@program="); *word; word++) {
-    if (*word == ',') { number = config; *config = 0; }
-    else *number = *number * 10 + (*word - '0');
-  }
-  sys_fcntl(*program, F_SETFD, FD_CLOEXEC);
-  if (*config >= 0) sys_fcntl(*config, F_SETFD, FD_CLOEXEC);
+static void handed_over(char *word, int *program, int *config) {
+  int64_t numbers[2] = {-1, -1};
+  char *text = word + strlen(HANDED_OVER), *more = strchr(text, ',');
+  if (more) *more++ = 0;
+  if (parse_number(text, &numbers[0]) || (more && parse_number(more, &numbers[1])) || numbers[0] < 0 || numbers[0] > INT_MAX ||
+      numbers[1] > INT_MAX) fail("%s: found no descriptor, expected that of a program", word);
+  *program = (int)numbers[0];
+  *config = (int)numbers[1];
+  close_on_exec(*program, 1);
+  close_on_exec(*config, 1);
 }
 
 static void print_version(void) {
@@ -272,10 +301,12 @@ static int wrong_choice(const struct request *q) {
   return format && strcmp(format, "table") && strcmp(format, "json");
 }
 
-// A file's bytes; null where it is empty.
+#define STORED_MAX (64 << 20)   // bytes of a file of the state directory
+
+// A file's bytes; null where it is empty, or larger than any of ours.
 static const char *mapped(int fd, size_t *size) {
   struct stat st;
-  if (fd < 0 || sys_fstat(fd, &st) < 0 || !st.st_size) return 0;
+  if (fd < 0 || sys_fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > STORED_MAX) return 0;
   void *data = mmap(0, *size = (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
   return data == MAP_FAILED ? 0 : data;
 }
@@ -289,32 +320,43 @@ static const char *stored_file(const struct container *c, const char *name, size
 
 static int known_process(const struct request *q, const struct container *c, struct bytes process, struct program *program,
                          struct place *place) {
-  static char bundle[4200];
   struct existing container = {.config = stored_file(c, "config.json", &container.config_size)};
   struct stored stored;
   struct span text;
   size_t size;
   const char *state = stored_file(c, "state.json", &size);
-  if (!container.config || !state || !read_stored(&stored, state, state + size) || !stored.request.size ||
-      stored.bundle.size >= sizeof bundle || !scan_string(&text, stored.bundle.text, stored.bundle.size, bundle)) return 0;
-  memmove(bundle, text.text, text.size);
-  bundle[text.size] = 0;
+  if (!container.config || !state || !read_stored(&stored, state, state + size) || !stored.request.size) return 0;
+  struct buffer escaped = more_buffer(stored.bundle.size), bundle = more_buffer(stored.bundle.size);
+  if (!scan_string(&text, stored.bundle.text, stored.bundle.size, escaped.data)) return 0;
+  put_bytes(&bundle, text.text, text.size);
   if (q->flags[FLAG_PROCESS] && !process.size) return 0;
   container.process = process.data;
   container.process_size = process.size;
-  container.bundle = bundle;
+  container.bundle = bundle.data;
   container.request = stored.request;
   return find_exec_program(q, &container, program, place);
 }
 
-// The caller's descriptors end here, but for those that the container is to get.
-static void leave_descriptors(const struct request *q, int config) {
-  // Looked at before we open any: one of ours must not pass for one of theirs.
-  int preserved = preserved_fds(q);
-  for (int fd = 3; fd < 3 + preserved; fd++)
-    if (sys_fcntl(fd, F_GETFD, 0) < 0)
-      fail("%s %d: descriptor %d is not open", fd < 3 + listen_fds(q) ? "LISTEN_FDS" : "--preserve-fds", preserved, fd);
-  sys_close_range(3 + (unsigned)preserved, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+// The caller's descriptors end here, but for those that the container is to get. Of these what is not open gets something that
+// is closed at execve: no descriptor that we open may pass for one of the caller's.
+static void leave_descriptors(struct request *q, int config) {
+  int end = 3 + preserved_fds(q), hole = -1;
+  struct buffer holes = {0};
+  for (int fd = 3; fd < end; fd++) {
+    if (sys_fcntl(fd, F_GETFD, 0) >= 0) continue;
+    if (hole < 0) {
+      // No more than this many digits each; the number of descriptors has a limit.
+      holes = more_buffer(times((size_t)(end - fd), sizeof "65536,") + sizeof HOLES);
+      put(&holes, HOLES);
+      hole = sys_data_memfd("unused");
+      if (hole < 0) fail("memfd_create: %e", hole);
+    }
+    if (hole != fd && sys_dup3(hole, fd, O_CLOEXEC) < 0) break;  // a number beyond the limit, which none of ours has either
+    format(&holes, "%d,", fd);
+  }
+  if (hole >= end) sys_close(hole);
+  q->holes = holes.data;
+  sys_close_range((unsigned)end, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
   close_on_exec(logging.reader, 0);
   close_on_exec(config, 0);
 }
@@ -358,12 +400,17 @@ int main(int argc, char **argv, char **environment) {
   set_up_process(environment);
   q.environment = environment;
   called_as(argv[0]);
-  if (argv[1] && !strncmp(argv[1], "@program=", 9)) {
+  if (argv[1] && !strncmp(argv[1], HANDED_OVER, strlen(HANDED_OVER))) {
     seal(argv, environment);
     leave_own_file();
     handed_over(argv[1], &program, &config);
     argv[1] = argv[0];
     argv++;
+    if (argv[1] && !strncmp(argv[1], HOLES, strlen(HOLES))) {
+      q.holes = argv[1];
+      argv[1] = argv[0];
+      argv++;
+    }
   }
   // Which containers a pattern finds is Python's to say.
   int known = parse_command_line(&q, argv) && !wrong_choice(&q) && !q.flags[FLAG_REGEX];

@@ -101,8 +101,8 @@ static int good_steps(const struct program *p) {
 
 // One piece of memory for all that binding makes; the child inherits it and never allocates.
 static uint8_t *arena_make(size_t size) {
-  void *memory = more_memory(size + 8);
-  if (!memory) fail("no memory for a program of %d bytes", (int)size);
+  void *memory = more_memory(plus(size, 8));
+  if (!memory) fail("no memory for a program");
   return memory;
 }
 
@@ -112,15 +112,31 @@ static uint8_t *take(uint8_t **arena, size_t size) {
   return memory;
 }
 
+static size_t string_size(const struct program *p, const struct string *string) {
+  const struct piece *piece = TABLE(p, pieces, piece) + string->first;
+  const struct slot *slots = TABLE(p, slots, slot);
+  size_t size = 1;
+  for (uint32_t i = 0; i < string->count; i++)
+    size = plus(size, piece[i].kind == LITERAL ? piece[i].b : piece[i].kind == SLOT ? slots[piece[i].a].size : 24);
+  return size;
+}
+
+// How many texts a list has, the lists that are spliced into it counted.
+static size_t list_length(const struct program *p, const struct list *list) {
+  const struct item *item = TABLE(p, items, item) + list->first;
+  const struct slot *slots = TABLE(p, slots, slot);
+  size_t length = 0;
+  for (uint32_t i = 0; i < list->count; i++) length = plus(length, item[i].kind == STRING ? 1 : slots[item[i].index].count);
+  return length;
+}
+
 static const char *bind_string(const struct program *p, const struct string *string, uint8_t **arena) {
   const struct piece *piece = TABLE(p, pieces, piece) + string->first;
   const struct slot *slots = TABLE(p, slots, slot);
   const char *data = (const char *)p->base + p->header->data.offset;
   if (string->count == 1 && piece->kind != NUMBER_SLOT)
     return data + (piece->kind == LITERAL ? piece->a : slots[piece->a].offset);
-  struct buffer out = {(char *)*arena, 1, 0, 0};
-  for (uint32_t i = 0; i < string->count; i++)
-    out.size += piece[i].kind == LITERAL ? piece[i].b : piece[i].kind == SLOT ? slots[piece[i].a].size : 24;
+  struct buffer out = {(char *)*arena, string_size(p, string), 0, 0};
   take(arena, out.size);
   out.data[0] = 0;
   for (uint32_t i = 0; i < string->count; i++) {
@@ -134,9 +150,9 @@ static const char *bind_string(const struct program *p, const struct string *str
 static int bind_list(struct program *p, const struct list *list, struct texts *texts, uint8_t **arena) {
   const struct item *items = TABLE(p, items, item) + list->first;
   const struct slot *slots = TABLE(p, slots, slot);
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < list->count; i++) count += items[i].kind == STRING ? 1 : slots[items[i].index].count;
-  texts->items = (const char **)take(arena, (count + 1) * sizeof(char *));
+  size_t length = list_length(p, list);
+  if (length >= UINT32_MAX) return -1;
+  texts->items = (const char **)take(arena, (length + 1) * sizeof(char *));
   texts->count = 0;
   for (uint32_t i = 0; i < list->count; i++) {
     if (items[i].kind == STRING) { texts->items[texts->count++] = p->strings[items[i].index]; continue; }
@@ -154,25 +170,10 @@ static int bind_list(struct program *p, const struct list *list, struct texts *t
 
 static size_t arena_size(const struct program *p) {
   size_t size = p->header->steps.size + 8, n_strings = ROWS(p, strings, string), n_lists = ROWS(p, lists, list);
-  const struct slot *slots = TABLE(p, slots, slot);
-  const struct piece *pieces = TABLE(p, pieces, piece);
-  const struct string *strings = TABLE(p, strings, string);
-  for (size_t i = 0; i < n_strings; i++) {
-    size += 16 + sizeof(char *);
-    for (uint32_t k = 0; k < strings[i].count; k++) {
-      const struct piece *piece = &pieces[strings[i].first + k];
-      size += piece->kind == LITERAL ? piece->b : piece->kind == SLOT ? slots[piece->a].size : 24;
-    }
-  }
-  const struct list *lists = TABLE(p, lists, list);
-  const struct item *items = TABLE(p, items, item);
-  for (size_t i = 0; i < n_lists; i++) {
-    size += sizeof(struct texts) + sizeof(char *);
-    for (uint32_t k = 0; k < lists[i].count; k++) {
-      const struct item *item = &items[lists[i].first + k];
-      size += sizeof(char *) * (item->kind == STRING ? 1 : slots[item->index].count);
-    }
-  }
+  for (size_t i = 0; i < n_strings; i++)
+    size = plus(size, plus(string_size(p, TABLE(p, strings, string) + i), 8 + sizeof(char *)));
+  for (size_t i = 0; i < n_lists; i++)
+    size = plus(size, plus(sizeof(struct texts), times(sizeof(char *), plus(list_length(p, TABLE(p, lists, list) + i), 1))));
   return size;
 }
 

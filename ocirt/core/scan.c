@@ -39,18 +39,6 @@ static int take(struct scanner *s, char sign) {
 
 static void mark(struct scanner *s, char token) { put_bytes(&s->out->structure, &token, 1); }
 
-size_t utf8_character(const char *text, const char *limit) {
-  const unsigned char *at = (const unsigned char *)text, *end = (const unsigned char *)limit;
-  size_t size = *at < 0x80 ? 1 : *at >= 0xc2 && *at < 0xe0 ? 2 : *at >= 0xe0 && *at < 0xf0 ? 3 : *at >= 0xf0 && *at < 0xf5 ? 4 : 0;
-  if (!size || (size_t)(end - at) < size) return 0;
-  for (size_t i = 1; i < size; i++) if ((at[i] & 0xc0) != 0x80) return 0;
-  if (*at == 0xe0 && at[1] < 0xa0) return 0;
-  if (*at == 0xed && at[1] > 0x9f) return 0;  // a surrogate
-  if (*at == 0xf0 && at[1] < 0x90) return 0;
-  if (*at == 0xf4 && at[1] > 0x8f) return 0;
-  return size;
-}
-
 static int hex4(const char *at, const char *end, uint32_t *code) {
   if (end - at < 4) return 0;
   *code = 0;
@@ -276,18 +264,12 @@ static int value(struct scanner *s) {
   }
 }
 
-int is_utf8(const char *text, size_t size) {
-  const char *end = text + size;
-  for (size_t step; text < end; text += step) if (!(step = utf8_character(text, end))) return 0;
-  return 1;
-}
-
 int scan_room(struct scan *out, size_t size, size_t more) {
   // A value takes at least two bytes of text, a string three, a key four that make six of structure. Untouched, pages
   // cost nothing.
-  size_t structure = whole(2 * size + 16), texts = whole(size + 16), leaves = whole(size / 2 + 2) * sizeof(struct leaf);
-  size_t items = whole(size / 3 + 2 + more) * sizeof(struct span);
-  char *memory = mmap(0, structure + texts + leaves + items, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  size_t structure = whole(plus(times(2, size), 16)), texts = whole(plus(size, 16)), leaves = times(whole(size / 2 + 2), sizeof(struct leaf));
+  size_t items = times(whole(plus(size / 3 + 2, more)), sizeof(struct span));
+  char *memory = mmap(0, plus(plus(structure, texts), plus(leaves, items)), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return 0;
   *out = (struct scan){.texts = memory + structure, .structure = {memory, structure, 0, 0},
                        .leaves = (struct leaf *)(memory + structure + texts),

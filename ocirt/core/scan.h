@@ -34,7 +34,5 @@ int scan(struct scan *s, const char *text, size_t size);
 int scan_room(struct scan *s, size_t size, size_t more);
 int scan_document(struct scan *s, const char *path, size_t path_size, const char *text, size_t size);
 
-size_t utf8_character(const char *text, const char *end);  // the length of the one at `text`; 0 where there is none
-int is_utf8(const char *text, size_t size);
 // One string as a whole text: 1 with what it says, in `texts` (which has room for `size` bytes) where it has escapes; or 0.
 int scan_string(struct span *out, const char *text, size_t size, char *texts);

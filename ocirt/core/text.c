@@ -8,11 +8,19 @@ static struct { size_t used; _Alignas(16) char data[1 << 18]; } ours;
 
 void *more_memory(size_t size) {
   size = whole(size);
-  // Written without a look before: else the kernel maps its page of zeros first.
-  size_t at = __atomic_fetch_add(&ours.used, size, __ATOMIC_RELAXED);
-  if (at <= sizeof ours.data && size <= sizeof ours.data - at) return ours.data + at;
+  if (size <= sizeof ours.data) {
+    // Written without a look before: else the kernel maps its page of zeros first.
+    size_t at = __atomic_fetch_add(&ours.used, size, __ATOMIC_RELAXED);
+    if (at <= sizeof ours.data - size) return ours.data + at;
+  }
   void *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return memory == MAP_FAILED ? 0 : memory;
+}
+
+struct buffer more_buffer(size_t capacity) {
+  struct buffer made = {more_memory(plus(capacity, 1)), capacity + 1, 0, 0};
+  if (!made.data) fail("no memory for a text");
+  return made;
 }
 
 void less_memory(const struct buffer *last) {
@@ -60,17 +68,32 @@ size_t clean_path(const char *path, size_t size, char *out) {
   return used;
 }
 
+size_t utf8_character(const char *from, const char *to) {
+  const unsigned char *at = (const unsigned char *)from, *end = (const unsigned char *)to;
+  size_t size = *at < 0x80 ? 1 : *at >= 0xc2 && *at < 0xe0 ? 2 : *at >= 0xe0 && *at < 0xf0 ? 3 : *at >= 0xf0 && *at < 0xf5 ? 4 : 0;
+  if (!size || (size_t)(end - at) < size) return 0;
+  for (size_t i = 1; i < size; i++) if ((at[i] & 0xc0) != 0x80) return 0;
+  if (*at == 0xe0 && at[1] < 0xa0) return 0;
+  if (*at == 0xed && at[1] > 0x9f) return 0;  // a surrogate
+  if (*at == 0xf0 && at[1] < 0x90) return 0;
+  if (*at == 0xf4 && at[1] > 0x8f) return 0;
+  return size;
+}
+
 void put_json(struct buffer *to, const char *text) {
   static const char hex[] = "0123456789abcdef";
+  const char *end = text + strlen(text);
   put(to, "\"");
-  for (; *text; text++) {
+  for (size_t length; text < end; text += length ? length : 1) {
     unsigned char byte = (unsigned char)*text;
+    length = utf8_character(text, end);
     if (byte == '"' || byte == '\\') { char pair[] = {'\\', (char)byte}; put_bytes(to, pair, 2); }
     else if (byte == '\n') put(to, "\\n");
     else if (byte == '\t') put(to, "\\t");
     else if (byte == '\r') put(to, "\\r");
     else if (byte < 32) { char code[] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}; put_bytes(to, code, 6); }
-    else put_bytes(to, text, 1);
+    else if (!length) put(to, "\\ufffd");
+    else put_bytes(to, text, length);
   }
   put(to, "\"");
 }
@@ -105,9 +128,22 @@ void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds) {
   put(to, "Z");
 }
 
+// As Go and glibc word these errors, for which engines look; musl has words of its own.
+static const struct { int error; const char *text; } wordings[] = {
+  {EIO, "input/output error"}, {ECHILD, "no child processes"}, {ENOMEM, "cannot allocate memory"}, {EBUSY, "device or resource busy"},
+  {EXDEV, "invalid cross-device link"}, {EMFILE, "too many open files"}, {ENOTTY, "inappropriate ioctl for device"},
+  {ESPIPE, "illegal seek"}, {EDOM, "numerical argument out of domain"}, {ERANGE, "numerical result out of range"},
+  {ENAMETOOLONG, "file name too long"}, {ELOOP, "too many levels of symbolic links"}, {ENOTUNIQ, "name not unique on network"},
+  {ELIBBAD, "accessing a corrupted shared library"}, {EOVERFLOW, "value too large for defined data type"},
+  {EUSERS, "too many users"}, {ENOTSOCK, "socket operation on non-socket"}, {EMSGSIZE, "message too long"},
+  {ENOTSUP, "operation not supported"}, {EADDRINUSE, "address already in use"}, {ENETUNREACH, "network is unreachable"},
+  {ENOTCONN, "transport endpoint is not connected"}, {EUCLEAN, "structure needs cleaning"}, {EDQUOT, "disk quota exceeded"}};
+
 void put_error(struct buffer *to, int error) {
-  const char *text = strerror(error < 0 ? -error : error);
-  // Go's texts, which engines match, begin in lower case.
+  if (error < 0) error = -error;
+  for (unsigned i = 0; i < COUNT(wordings); i++) if (wordings[i].error == error) { put(to, wordings[i].text); return; }
+  const char *text = strerror(error);
+  // Go's texts begin in lower case.
   char first = text[0];
   if (first >= 'A' && first <= 'Z' && text[1] >= 'a' && text[1] <= 'z') first = (char)(first + 'a' - 'A');
   put_bytes(to, &first, 1);

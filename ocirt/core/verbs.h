@@ -8,16 +8,23 @@ struct request {
   int verb;                            // an enum verb_id
   const char *flags[FLAG_COUNT];       // null: not given; a switch has "1"
   const char *arguments[2];
-  unsigned n_arguments, n_values;
+  unsigned n_arguments;
+  size_t n_values;
   int has_default_root;                // --root was not given
   char **command;                      // exec: what follows the id
   char **argv;                         // the command line as it came, without our own first words
   char **environment;
-  struct { unsigned char flag; const char *value; } values[1024];  // of the flags that repeat, in order
+  struct { unsigned char flag; const char *value; } *values;  // of the flags that repeat, in order
+  const char *holes;                   // HOLES and numbers: descriptors that the caller might have passed on, and has not; or null
 };
+
+// The first word of the command line where there are any, when Python hands it back.
+#define HOLES "@holes="
 
 // Reads the command line: 1, or 0 if it is not one that the executable takes by itself (another verb, help, a mistake).
 int parse_command_line(struct request *q, char **argv);
+
+const char *current_directory(void);
 
 int relay_signals(void);
 // What a foreground verb stays with: a process, the signals that came for it, the master of its terminal (-1: it has none

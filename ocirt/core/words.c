@@ -28,11 +28,16 @@ int listen_fds(const struct request *q) {
   return count < 0 || count > 65536 ? 0 : (int)count;
 }
 
-// A flag that repeats: its n-th value, null after the last.
-static const char *nth_value(const struct request *q, unsigned flag, unsigned n) {
-  for (unsigned i = 0; i < q->n_values; i++)
-    if (q->values[i].flag == flag && !n--) return q->values[i].value;
-  return 0;
+static int is_utf8(const char *text) {
+  const char *end = text + strlen(text);
+  for (size_t length; text < end; text += length) if (!(length = utf8_character(text, end))) return 0;
+  return 1;
+}
+
+// A value that a program is for, as JSON. 0: it cannot be told from another one so.
+static int put_value(struct buffer *to, const char *name, const char *value) {
+  format(to, " %s=%j", name, value);
+  return is_utf8(value);
 }
 
 // The number of a user or a group: 1, or 0 where it is none.
@@ -56,18 +61,23 @@ static int parse_user(const char *text, int64_t ids[2]) {
 
 // Flags that repeat. What Python refuses in them is Python's to explain: nothing is kept for it.
 static int put_repeated(struct buffer *to, const struct request *q) {
-  const char *value;
   int64_t id;
-  for (unsigned n = 0; (value = nth_value(q, FLAG_ENV, n)); n++) {
-    if (!*value || *value == '=' || !strchr(value, '=')) return 0;
-    if (!n) put(to, " env");
+  int env = 0;
+  for (size_t i = 0; i < q->n_values; i++) {
+    const char *value = q->values[i].value;
+    switch (q->values[i].flag) {
+      case FLAG_ENV:
+        if (!*value || *value == '=' || !strchr(value, '=')) return 0;
+        if (!env++) put(to, " env");
+        break;
+      case FLAG_ADDITIONAL_GIDS:
+        if (!parse_id(value, strlen(value), &id)) return 0;
+        put(to, " additional-gids");
+        break;
+      case FLAG_CAP: put(to, " cap"); break;
+      case FLAG_CGROUP: if (!put_value(to, "cgroup", value)) return 0;
+    }
   }
-  for (unsigned n = 0; (value = nth_value(q, FLAG_ADDITIONAL_GIDS, n)); n++) {
-    if (!parse_id(value, strlen(value), &id)) return 0;
-    put(to, " additional-gids");
-  }
-  for (unsigned n = 0; nth_value(q, FLAG_CAP, n); n++) put(to, " cap");
-  for (unsigned n = 0; (value = nth_value(q, FLAG_CGROUP, n)); n++) { put(to, " cgroup="); put_json(to, value); }
   return 1;
 }
 
@@ -82,13 +92,14 @@ int put_words(struct buffer *to, const struct request *q) {
   for (unsigned flag = 0; flag < FLAG_COUNT; flag++) {
     const char *value = q->flags[flag];
     if (!value || memchr(ignored, (int)flag, sizeof ignored)) continue;
-    put(to, " "); put(to, flag_names[flag]);
     if (flag == FLAG_USER) {
       int count = parse_user(value, ids);
       if (!count) return 0;
-      put(to, count == 1 ? "=uid" : "=uid:gid");
-    } else if (memchr(passed_on, (int)flag, sizeof passed_on)) { if (!*value) return 0; }
-    else { put(to, "="); put_json(to, value); }
+      put(to, count == 1 ? " user=uid" : " user=uid:gid");
+    } else if (!memchr(passed_on, (int)flag, sizeof passed_on)) {
+      if (!put_value(to, flag_names[flag], value)) return 0;
+    } else if (*value) format(to, " %s", flag_names[flag]);
+    else return 0;
   }
   if (q->verb == VERB_EXEC) {
     if (!put_repeated(to, q)) return 0;
@@ -98,16 +109,16 @@ int put_words(struct buffer *to, const struct request *q) {
     const char *notify = environment_variable(q, "NOTIFY_SOCKET");
     if (notify && *notify) put(to, " notify-socket");
   }
-  if (runtime_directory(q)) { put(to, " runtime-dir="); put_json(to, runtime_directory(q)); }
+  if (runtime_directory(q) && !put_value(to, "runtime-dir", runtime_directory(q))) return 0;
   return !to->full;
 }
 
 size_t count_words(const struct request *q, size_t *size) {
   size_t count = 0;
   *size = 0;
-  for (char **word = q->command; word && *word; word++) { count++; *size += strlen(*word) + 1; }
-  for (unsigned i = 0; i < q->n_values; i++) { count++; *size += strlen(q->values[i].value) + 1; }
-  for (unsigned flag = 0; flag < FLAG_COUNT; flag++) if (q->flags[flag]) *size += strlen(q->flags[flag]) + 1;
+  for (char **word = q->command; word && *word; word++, count++) *size = plus(*size, strlen(*word) + 1);
+  for (size_t i = 0; i < q->n_values; i++, count++) *size = plus(*size, strlen(q->values[i].value) + 1);
+  for (unsigned flag = 0; flag < FLAG_COUNT; flag++) if (q->flags[flag]) *size = plus(*size, strlen(q->flags[flag]) + 1);
   return count;
 }
 
@@ -117,19 +128,14 @@ static void add_word(struct scan *s, struct leaf *list, const char *word) {
 }
 
 void list_words(struct lookup *l) {
-  const char *value;
   l->command = (struct leaf){.kind = LEAF_LIST, .first = l->scan.n_items};
   for (char **word = l->q->command; word && *word; word++) add_word(&l->scan, &l->command, *word);
   l->env = (struct leaf){.kind = LEAF_LIST, .first = l->scan.n_items};
-  for (unsigned n = 0; (value = nth_value(l->q, FLAG_ENV, n)); n++) add_word(&l->scan, &l->env, value);
+  for (size_t i = 0; i < l->q->n_values; i++)
+    if (l->q->values[i].flag == FLAG_ENV) add_word(&l->scan, &l->env, l->q->values[i].value);
 }
 
-// A list whose texts are all UTF-8: others nothing can be compiled for.
-static int list_value(const struct lookup *l, const struct leaf *list, struct leaf *value) {
-  for (uint32_t i = 0; i < list->count; i++) {
-    const struct span *item = &l->scan.items[list->first + i];
-    if (!is_utf8(item->text, item->size)) return 0;
-  }
+static int list_value(const struct leaf *list, struct leaf *value) {
   *value = *list;
   return list->count > 0;
 }
@@ -142,15 +148,17 @@ static const char *indexed(const struct request *q, struct span name, unsigned f
   if (name.size < size + 3 || name.size - size - 2 >= sizeof digits || memcmp(name.text, flag_names[flag], size) || name.text[size] != '[')
     return 0;
   memcpy(digits, name.text + size + 1, name.size - size - 2);
-  return parse_number(digits, &number) || number < 0 ? 0 : nth_value(q, flag, (unsigned)number);
+  if (parse_number(digits, &number) || number < 0) return 0;
+  for (size_t i = 0; i < q->n_values; i++) if (q->values[i].flag == flag && !number--) return q->values[i].value;
+  return 0;
 }
 
 int word_value(const struct lookup *l, struct span name, struct leaf *value) {
   const struct request *q = l->q;
   const char *text = same(name, "id") ? q->arguments[0] : 0, *gid = indexed(q, name, FLAG_ADDITIONAL_GIDS);
   int64_t ids[2] = {0};
-  if (same(name, "command")) return list_value(l, &l->command, value);
-  if (same(name, "env")) return list_value(l, &l->env, value);
+  if (same(name, "command")) return list_value(&l->command, value);
+  if (same(name, "env")) return list_value(&l->env, value);
   if (gid || same(name, "user.uid") || same(name, "user.gid")) {
     int which = same(name, "user.gid");
     if (gid ? !parse_id(gid, strlen(gid), &ids[0]) : !q->flags[FLAG_USER] || parse_user(q->flags[FLAG_USER], ids) <= which) return 0;
@@ -162,5 +170,5 @@ int word_value(const struct lookup *l, struct span name, struct leaf *value) {
   for (unsigned flag = 0; !text && flag < FLAG_COUNT; flag++) if (same(name, flag_names[flag])) text = q->flags[flag];
   if (!text) return 0;
   *value = (struct leaf){.kind = LEAF_TEXT, .text = text, .size = (uint32_t)strlen(text)};
-  return is_utf8(text, value->size);
+  return 1;
 }

@@ -68,6 +68,12 @@ def quote(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def errors_of(path: str) -> str:
+    """How a text at ``path`` is encoded: words of the command line (``$id``) are bytes, which Python holds as halves of surrogate
+    pairs where they are no UTF-8 (PEP 383); config.json is UTF-8."""
+    return "surrogateescape" if path.startswith("$") else "strict"
+
+
 def choose(table: "Mapping[str, Held]", name: object, path: str) -> "Held":
     """What ``table`` has for ``name``, the value of the property ``path``.
 
@@ -265,7 +271,7 @@ class Text(Value):
                 raise ConfigError(self.path, quote(value), expected or "an absolute path")
         if max_length is not None:
             checks["max_length"] = min(max_length, checks.get("max_length", max_length))
-            length = len(value.encode("utf-8", "surrogatepass"))
+            length = len(value.encode("utf-8", "surrogateescape" if self.path.startswith("$") else "surrogatepass"))
             if length > max_length:
                 raise ConfigError(self.path, f"one of {length} bytes", expected or f"at most {max_length} bytes")
         return self

@@ -18,7 +18,7 @@ their values come last and are what binding replaces.
 """
 
 from ..errors import ConfigError
-from ..model.text import Number, Template, Text, Texts, quote
+from ..model.text import Number, Template, Text, Texts, errors_of, quote
 from .steps import SECTIONS, STEPS
 
 TYPE_CHECKING = False
@@ -42,12 +42,12 @@ BUILD_SIZE = 32
 
 
 def to_bytes(text: str, path: str = "") -> bytes:
-    """UTF-8 of ``text``.
+    """UTF-8 of ``text``; of a word of the command line (a ``path`` that begins with ``$``) the bytes that it had.
 
     :raises ConfigError: it has a NUL or half a surrogate pair, which no system call can take.
     """
     try:
-        data = text.encode()
+        data = text.encode("utf-8", errors_of(path))
     except UnicodeEncodeError:
         raise ConfigError(path, quote(text), "a string of whole Unicode characters") from None
     if b"\0" in data:

@@ -212,7 +212,7 @@ def test_a_parent_with_processes(ocirt, bundle):
         message = ocirt.fails("create", "--bundle", bundle, "c1")
         assert message.strip('"').startswith("linux.resources.hugepageLimits[0]: write 4194304 to ")
         assert (f"the controller hugetlb is not enabled in this cgroup: enable controllers in {PARENT}/busy: "
-                "resource busy (it has processes itself)") in message
+                "device or resource busy (it has processes itself)") in message
         assert not folder(f"{PARENT}/busy/x").exists() and ocirt.ids() == []
         del bundle.config["linux"]["resources"]["hugepageLimits"]
         bundle.save()

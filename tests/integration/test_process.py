@@ -100,7 +100,7 @@ def test_preserve_fds(ocirt, bundle, tmp_path):
     done = subprocess.run(with_three + ocirt.command("run", "--bundle", bundle, "c1"), stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=LIMIT)
     assert done.stdout == "4\n" and done.returncode != 0, done
-    assert "--preserve-fds" in ocirt.fails("run", "--preserve-fds", "1", "--bundle", bundle, "c1")
+    assert ocirt("run", "--preserve-fds", "1", "--bundle", bundle, "c1").out == "4\n"  # 3 is not open: there is nothing to pass on
     assert "--preserve-fds" in ocirt.fails("run", "--preserve-fds", "x", "--bundle", bundle, "c1")
 
 

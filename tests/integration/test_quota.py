@@ -79,6 +79,6 @@ def test_no_more_processes(ocirt, bundle, above):
 def test_no_memory_above(ocirt, bundle, above, limit):
     """Whom the limit above hits is the container's first process, or nobody can be made: either is said."""
     above("memory", "memory.max" if V2 else "memory.limit_in_bytes", str(limit))
-    refused(ocirt, bundle, "out of memory", "no space left on device")
+    refused(ocirt, bundle, "out of memory", "cannot allocate memory", "no space left on device")
     above("memory", "memory.max" if V2 else "memory.limit_in_bytes", "max" if V2 else "-1")
     works(ocirt, bundle)
