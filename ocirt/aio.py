@@ -23,6 +23,7 @@ from .library import lifecycle, observe
 from .library.arguments import Size, optional_size
 from .library.attendant import Attendant
 from .library.lifecycle import Bundle, Lifecycle, Path
+from .library.limits import Limits
 from .library.observe import Event, Stats
 from .library.runtime import Runtime
 from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
@@ -247,7 +248,8 @@ class Container(_HasPipes):
     @classmethod
     def create(cls, bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
                id: str | None = None, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL, stderr: Stream = DEVNULL,
-               pass_fds: Sequence[int] = (), init: bool = False, runtime: Runtime | None = None) -> Coming[Container]:
+               pass_fds: Sequence[int] = (), init: bool = False,
+               limits: Limits = "required", runtime: Runtime | None = None) -> Coming[Container]:
         """Make a container, of a bundle or of a config in Python: to be awaited, or the head of an ``async with`` block.
         Its program is run by :meth:`start`.
 
@@ -262,9 +264,12 @@ class Container(_HasPipes):
         :param pass_fds: descriptors that its program gets, as 3, 4...
         :param init: put a small init before the program, which is its child then: a signal ends a program that has no
             handler for it, orphaned processes are reaped, the exit status is the program's. It is one process more.
+        :param limits: of a caller without root's rights, who cannot have them everywhere: ``"required"``, what cannot be
+            limited is not run; ``"best-effort"``, it is run without, and a ``RuntimeWarning`` says so.
         :param runtime: where containers are kept and by which executable they are made; by default the installed one.
         :raises ConfigError: the config is wrong, or there is none, or no root file system.
         :raises RequestError: an argument is of no use.
+        :raises HostError: the host lacks what the config asks for, or may not limit it for this user.
         :raises ContainerExists: there is one of that id.
         :raises OcirtError: it cannot be made. Nothing is left of it.
         """
@@ -272,7 +277,7 @@ class Container(_HasPipes):
             found = runtime or Runtime()
             name = lifecycle.new_id() if id is None else checked_id(id)
             made, streams = Bundle(bundle, config, rootfs), Streams.open(stdin, stdout, stderr)
-            life = await drive(Lifecycle.create(found, made, name, streams, pass_fds, lifecycle.create_flags(init)))
+            life = await drive(Lifecycle.create(found, made, name, streams, pass_fds, lifecycle.Flags(init, limits)))
             pipes = _Pipes()
             try:
                 await pipes.open(streams)
@@ -506,7 +511,8 @@ class Container(_HasPipes):
 async def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
               id: str | None = None, input: bytes | str = b"", timeout: float | None = None, check: bool = False,
               max_output: Size | None = MAX_OUTPUT, stdout: Stream = PIPE, stderr: Stream = PIPE,
-              pass_fds: Sequence[int] = (), init: bool = False, runtime: Runtime | None = None) -> Result:
+              pass_fds: Sequence[int] = (), init: bool = False, limits: Limits = "required",
+              runtime: Runtime | None = None) -> Result:
     """Run a container from its creation to its removal, with one process of the executable.
 
     :param bundle: a directory with config.json.
@@ -524,9 +530,12 @@ async def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = 
     :param pass_fds: descriptors that its program gets, as 3, 4...
     :param init: put a small init before the program, which is its child then: a signal ends a program that has no
         handler for it, orphaned processes are reaped, the exit status is the program's. It is one process more.
+    :param limits: of a caller without root's rights, who cannot have them everywhere: ``"required"``, what cannot be
+        limited is not run; ``"best-effort"``, it is run without, and a ``RuntimeWarning`` says so.
     :param runtime: where containers are kept and by which executable they are made; by default the installed one.
     :raises ConfigError: the config is wrong, or there is none, or no root file system.
     :raises RequestError: an argument is of no use.
+    :raises HostError: the host lacks what the config asks for, or may not limit it for this user.
     :raises ProgramError: the program is not there or cannot be executed.
     :raises OcirtError: it cannot be made or started.
     :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
@@ -539,6 +548,6 @@ async def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = 
     output, found = Output(optional_size("max_output", max_output)), Bundle(bundle, config, rootfs)
     streams = Streams.open(PIPE, stdout, stderr)
     begin, end = await drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output,
-                                    lifecycle.create_flags(init)))
+                                    lifecycle.Flags(init, limits)))
     result = result_of(found.args, begin, end, output)
     return result.check() if check else result

@@ -37,11 +37,12 @@ class Attendant:
     """
 
     def __init__(self, runtime: Runtime, id: str, words: Sequence[str], streams: Streams, pass_fds: Sequence[int] = (),
-                 config: int | None = None) -> None:
+                 config: int | None = None, options: Sequence[str] = ()) -> None:
         """
         :param words: the verb and what follows, but for the flags added here.
         :param pass_fds: further descriptors for the process, from 3 on.
         :param config: a memfd for ``--config``. It stays the caller's.
+        :param options: flags before the verb.
         """
         self.runtime, self.id, self.streams = runtime, id, streams
         self.began: Begin | None = None
@@ -51,7 +52,7 @@ class Attendant:
         self.lines: list[report.Line] = []
         self._unread = b""
         self._status = -1
-        self._words, self._pass_fds, self._config = words, pass_fds, config
+        self._words, self._pass_fds, self._config, self._options = words, pass_fds, config, options
         self.child = Child()
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
@@ -73,7 +74,7 @@ class Attendant:
             fds[len(fds)] = self._config
             flags += ["--config", f"/proc/self/fd/{len(fds) - 1}"]
         try:
-            self.child.start(self.runtime, self.runtime.command(verb, *flags, *rest), fds)
+            self.child.start(self.runtime, self.runtime.command(*self._options, verb, *flags, *rest), fds)
         finally:
             os.close(writing)
             self.streams.given_away()

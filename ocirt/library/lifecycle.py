@@ -8,13 +8,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 from .. import state as states
-from ..errors import RequestError
+from ..errors import OcirtError, RequestError
 from ..failures import TimeoutExpired
 from ..model.request import checked_id
-from . import arguments, pidfd, report
+from . import arguments, limits, pidfd, report
 from .attendant import Attendant
 from .children import Child
 from .report import Begin, End
@@ -93,12 +94,15 @@ class Bundle:
         removed, and relative paths in the config cannot lead anywhere else.
     :ivar config: config.json as a memfd, ``None``: the directory has one. Ours to close.
     :ivar args: the command line that a config in Python has.
+    :ivar limits: the JSON paths of the limits that it asks for; ``has_cgroups_path``: does it name its cgroup?
     :raises RequestError: there is neither, or what there is cannot be used.
     """
 
     def __init__(self, directory: Path | None, config: Mapping[str, Any] | None, rootfs: Path | None) -> None:
         self.config: int | None = None
         self.args: Sequence[str] = ()
+        self.limits: Sequence[str] = ()
+        self.has_cgroups_path = False
         for name, value in (("bundle", directory), ("rootfs", rootfs)):
             if value is not None and not isinstance(value, (str, os.PathLike)):
                 raise arguments.wrong(name, value, "a directory (a command is run by config=ocirt.sandbox([...]), rootfs=...)")
@@ -127,6 +131,9 @@ class Bundle:
         except (TypeError, ValueError, RecursionError) as error:
             raise RequestError(f"config: {error}") from None
         process = members.get("process")
+        self.limits = limits.asked_for(members)
+        linux = members.get("linux")
+        self.has_cgroups_path = bool(linux.get("cgroupsPath")) if isinstance(linux, dict) else False
         self.args = process.get("args") or () if isinstance(process, dict) else ()
         self.config = memfd("config.json", data)
 
@@ -145,13 +152,31 @@ def new_id() -> str:
     return f"ocirt-{os.urandom(8).hex()}"
 
 
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """How a container is made: ``init``, with an init before the program; ``limits``, see :mod:`.limits`."""
+
+    init: bool = False
+    limits: limits.Limits = "required"
+
+    def __post_init__(self) -> None:
+        limits.checked(self.limits)
+
+    @property
+    def words(self) -> list[str]:
+        """Flags of ``create`` and ``run``."""
+        return ["--init"] if self.init else []
+
+
 def attend(name: str, runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int],
-           flags: Sequence[str]) -> Attendant:
+           flags: Flags) -> Attendant:
     """Who attends to the verb ``name``, create or run, of a bundle. A config in Python is the caller's own, whose annotations
     may choose directories of the host; a bundle may be somebody else's."""
+    words = [name, *flags.words, "--bundle", bundle.directory, "--", id]
     if bundle.config is not None:
-        flags = [*flags, "--rootfs-annotations"]
-    return Attendant(runtime, id, [name, *flags, "--bundle", bundle.directory, "--", id], streams, pass_fds, bundle.config)
+        words.insert(1, "--rootfs-annotations")
+    options = limits.options(runtime, bundle.limits, bundle.has_cgroups_path, flags.limits)
+    return Attendant(runtime, id, words, streams, pass_fds, bundle.config, options)
 
 
 def pass_on_warnings(attendant: Attendant) -> None:
@@ -183,7 +208,7 @@ def undo(attendant: Attendant) -> Operation[None]:
 
 
 def run(runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int], input: bytes,
-        timeout: float | None, output: Output, flags: Sequence[str]) -> Operation[tuple[Begin | None, End]]:
+        timeout: float | None, output: Output, flags: Flags) -> Operation[tuple[Begin | None, End]]:
     """A container from its creation to its removal: how it began, and how it has ended.
 
     :raises OcirtError: it could not be run; nothing is left of it.
@@ -206,7 +231,7 @@ def run(runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: S
         yield from attendant.end(None)
         if attendant.ended is None:
             yield from undo(attendant)
-            raise attendant.failure()
+            raise limits.explained(attendant.failure(), bundle.limits)
         return attendant.began, attendant.ended
     except BaseException:
         if not removed and not attendant.child.reap():
@@ -299,14 +324,16 @@ class Lifecycle:
 
     @classmethod
     def create(cls, runtime: Runtime, bundle: Bundle, id: str, streams: Streams,
-               pass_fds: Sequence[int], flags: Sequence[str]) -> Operation[Lifecycle]:
+               pass_fds: Sequence[int], flags: Flags) -> Operation[Lifecycle]:
         """:raises OcirtError: it could not be created; nothing is left of it."""
         attendant = attend("create", runtime, bundle, id, streams, pass_fds, flags)
         try:
             yield from attendant.begin()
-        except BaseException:
+        except BaseException as error:
             if attendant.child.is_started:
                 yield from undo(attendant)
+            if isinstance(error, OcirtError):
+                raise limits.explained(error, bundle.limits) from None
             raise
         finally:
             bundle.close()
@@ -405,11 +432,6 @@ class Lifecycle:
         attendant = Attendant(self.runtime, self.id, ["exec", *flags, "--", self.id, *command], streams, pass_fds)
         yield from attendant.begin()
         return attendant
-
-
-def create_flags(init: bool) -> list[str]:
-    """The flags of ``create`` and ``run`` for what was asked for."""
-    return ["--init"] if init else []
 
 
 def exec_flags(cwd: str | None, env: Mapping[str, str] | None, user: str | int | None, additional_gids: Iterable[int],

@@ -40,8 +40,9 @@ def sandbox(args: Sequence[str], *, memory: Size | None = 256 << 20, processes: 
     or the way to one, a read-only root, no network but its own loopback, no system calls that only an administrator
     or an attacker needs, and limits on all that it could use up. docs/library.md tells what it does not hold off.
 
-    A caller without root's rights gets a user namespace in which only they exist, and no limits but those of
-    ``files`` and ``scratch``: cgroups are not theirs to make.
+    A caller without root's rights gets a user namespace in which only they exist. ``memory``, ``processes`` and
+    ``cpus`` need cgroups, which the user's own systemd makes where there is one; elsewhere the container is not made,
+    unless they are ``None``, or ``limits="best-effort"`` is said to :func:`ocirt.run` or :meth:`Container.create`.
 
     :param args: the program and its arguments, as a list: ``["python3", "-c", code]``.
     :param memory: bytes, ``scratch`` included: a number, or text like ``"64m"`` or ``"1.5g"`` (a unit is a power of
@@ -77,10 +78,11 @@ def sandbox(args: Sequence[str], *, memory: Size | None = 256 << 20, processes: 
         linux["namespaces"].append({"type": "user"})
         linux["uidMappings"] = [{"containerID": 0, "hostID": os.geteuid(), "size": 1}]
         linux["gidMappings"] = [{"containerID": 0, "hostID": os.getegid(), "size": 1}]
-    else:
-        linux["resources"] = resources(memory, processes, cpus)
-        if cgroup is not None:
-            linux["cgroupsPath"] = cgroup
+    linux["resources"] = resources(memory, processes, cpus)
+    if not rootless:
+        linux["resources"]["devices"] = [{"allow": False, "access": "rwm"}]  # a user can make none
+    if cgroup is not None:
+        linux["cgroupsPath"] = cgroup
     return {
         "ociVersion": "1.2.0",
         "process": {
@@ -108,7 +110,7 @@ def sandbox(args: Sequence[str], *, memory: Size | None = 256 << 20, processes: 
 
 def resources(memory: int | None, processes: int | None, cpus: float | None) -> dict[str, Any]:
     """``linux.resources`` for these limits; no swap beside the memory."""
-    found: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}]}
+    found: dict[str, Any] = {}
     if memory is not None:
         found["memory"] = {"limit": memory, "swap": memory}
     if processes is not None:

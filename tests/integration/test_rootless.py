@@ -136,3 +136,55 @@ def test_without_a_user_namespace(user, own_bundle):
         del own_bundle.config["linux"][name]
     own_bundle.save()
     assert "linux.namespaces" in user.fails("create", "--bundle", own_bundle, "c1")
+
+
+# ---- the library ----
+
+LIBRARY = """
+import sys, warnings
+warnings.simplefilter("always")
+import ocirt
+rootfs, root, how, memory = sys.argv[1:]
+runtime = ocirt.Runtime(root=root)
+code = "dd if=/dev/zero bs=200M count=1 2>/dev/null | wc -c"
+config = ocirt.sandbox(["sh", "-c", code], memory=None if memory == "-" else memory, processes=None, cpus=None)
+try:
+    result = ocirt.run(config=config, rootfs=rootfs, runtime=runtime, limits=how)
+    print(result.returncode, result.oom, result.text.strip())
+except ocirt.OcirtError as error:
+    print(type(error).__name__, error.path, error)
+"""
+
+
+@pytest.fixture
+def sandboxed(user, own_bundle, tmp_path):
+    """Runs a sandbox that takes 200 MB, as the user: what a program of the library's prints, and what it warns of."""
+    site = next((tmp_path / "prefix/lib").glob("python*/site-packages"))
+    python = (tmp_path / "prefix/bin/ocirt-python").read_text().splitlines()[0].removeprefix("#!")
+
+    def run(memory, how="required"):
+        done = subprocess.run([python, "-c", LIBRARY, str(own_bundle.rootfs), str(user.root), how, memory], env={"PYTHONPATH": str(site)}, cwd="/",
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, **AS_USER)
+        assert done.returncode == 0, done
+        return done.stdout.strip(), done.stderr
+    return run
+
+
+@pytest.mark.cgroupfs
+@pytest.mark.cgroups
+def test_a_users_sandbox_is_limited_or_not_run(sandboxed):
+    """Never run without its limit and without a word: where the user may not make cgroups, and no systemd makes one."""
+    out, _ = sandboxed("64m")
+    if out.startswith("HostError"):
+        assert out.startswith("HostError linux.resources.memory.limit linux.resources.memory.limit: this user may not make cgroups")
+        assert 'limits="best-effort"' in out
+    else:  # the user has a session: the container's memory has run out
+        assert out.split()[:2] == ["137", "True"]
+    assert sandboxed("-") == ("0 False 209715200", "")
+
+
+@pytest.mark.cgroupfs
+@pytest.mark.cgroups
+def test_a_users_limits_as_best_they_can(sandboxed):
+    out, warned = sandboxed("64m", "best-effort")
+    assert out == "0 False 209715200" and "RuntimeWarning: linux.resources.memory.limit" in warned or out.startswith("137 True")

@@ -18,7 +18,7 @@ import pytest
 import ocirt
 from ocirt import errors, failures
 from ocirt.compile import compile
-from ocirt.library import arguments, report
+from ocirt.library import arguments, limits, report
 from ocirt.library.children import _above
 from ocirt.library.lifecycle import Bundle, contents, exec_flags
 from ocirt.library.report import Begin, End
@@ -243,6 +243,7 @@ WRONG = [
     (lambda: ocirt.run(["ls"]), "bundle: found ['ls'], expected a directory (a command is run by config=ocirt.sandbox([...])"),
     (lambda: ocirt.run(config="sh", rootfs="/"), "config: found 'sh', expected a dict, as ocirt.sandbox makes it"),
     (lambda: ocirt.run(config={}, rootfs="/", max_output="much"), "max_output: found 'much', expected a number of bytes"),
+    (lambda: ocirt.run(config={}, rootfs="/", limits="none"), "limits: found 'none', expected 'required' or 'best-effort'"),
     (lambda: arguments.words("args", "ls"), "args: found 'ls', expected a list"),
     (lambda: arguments.resources([]), "resources: found [], expected a dict like linux.resources"),
     (lambda: arguments.resources({"memory": {"limit": "x"}}), "resources.memory.limit: found 'x', expected a number of bytes"),
@@ -304,17 +305,72 @@ def test_what_interrupts_a_wait_is_thrown_into_the_operation(monkeypatch):
 # ---- sandbox ----
 
 def test_a_sandbox_is_a_valid_config():
-    for limits in ({}, {"memory": None, "processes": None, "cpus": None}, {"binds": {"/x": "/etc"}, "env": {"A": "b"}, "cgroup": "/x"}):
-        config = ocirt.sandbox(["sh"], **limits)
+    for given in ({}, {"memory": None, "processes": None, "cpus": None}, {"binds": {"/x": "/etc"}, "env": {"A": "b"}, "cgroup": "/x"}):
+        config = ocirt.sandbox(["sh"], **given)
         assert validate(json.dumps(config).encode()) == []
 
 
 def test_a_users_sandbox_has_a_user_namespace(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     config = ocirt.sandbox(["sh"], uid=5)
-    assert {"type": "user"} in config["linux"]["namespaces"] and "resources" not in config["linux"]
+    assert {"type": "user"} in config["linux"]["namespaces"]
+    assert set(config["linux"]["resources"]) == {"memory", "pids", "cpu"}  # devices are no user's to make
     assert config["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 54321, "size": 1}]
     assert config["process"]["user"]["uid"] == 0
+
+
+# ---- limits of a user ----
+
+MEMORY = ["linux.resources.memory.limit"]
+
+
+@pytest.fixture
+def as_user(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    return Runtime(executable="/bin/true", root=tmp_path, environment={"XDG_RUNTIME_DIR": str(tmp_path)})
+
+
+def test_the_limits_that_a_config_asks_for():
+    resources = {"devices": [{"allow": False}], "memory": {"limit": 5, "swap": None}, "pids": {"limit": 3}, "unified": {"a": "b"}}
+    assert limits.asked_for({"linux": {"resources": resources}}) == [*MEMORY, "linux.resources.pids.limit", "linux.resources.unified.a"]
+    for config in ({}, {"linux": {}}, {"linux": {"resources": 5}}, {"linux": {"resources": {"devices": []}}}):
+        assert limits.asked_for(config) == []
+
+
+def test_who_makes_a_users_cgroup(as_user, monkeypatch, tmp_path):
+    """The user's own systemd where there is one; else the limits are required, unless it is said that they are not."""
+    monkeypatch.setattr(limits, "has_session", lambda runtime: False)
+    assert limits.options(as_user, MEMORY, False, "required") == ["--rootless", "false"]
+    with pytest.warns(RuntimeWarning, match="^linux.resources.memory.limit: .* not applied"):
+        assert limits.options(as_user, MEMORY, False, "best-effort") == ["--rootless", "true"]
+    assert limits.options(as_user, [], False, "required") == []
+    monkeypatch.setattr(limits, "has_session", lambda runtime: True)
+    assert limits.options(as_user, MEMORY, False, "required") == ["--cgroup-manager", "systemd"]
+    assert limits.options(as_user, MEMORY, True, "required") == ["--rootless", "false"]  # a place that the config names
+    chosen = Runtime(executable="/bin/true", root=tmp_path, cgroup_manager="disabled")
+    assert limits.options(chosen, MEMORY, False, "required") == []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert limits.options(as_user, MEMORY, False, "required") == []
+
+
+def test_a_users_session_is_one_on_cgroup_v2(as_user, monkeypatch, tmp_path):
+    exists, v2 = os.path.exists, True
+    monkeypatch.setattr(os.path, "exists", lambda path: v2 if path == "/sys/fs/cgroup/cgroup.controllers" else exists(path))
+    assert not limits.has_session(as_user)
+    (tmp_path / "systemd").mkdir()
+    (tmp_path / "systemd/private").touch()
+    assert limits.has_session(as_user)
+    v2 = False
+    assert not limits.has_session(as_user)
+
+
+def test_a_limit_that_cannot_be_had_is_named(as_user):
+    refused = errors.made_anew(failures.StepError, "$id: make cgroup /x: mkdir: permission denied", path="$id", errno=13, phase="host")
+    told = limits.explained(refused, MEMORY)
+    assert type(told) is errors.HostError and (told.path, told.errno, told.phase) == (MEMORY[0], 13, "host")
+    assert all(way in str(told) for way in ("as root", "enable-linger", "None", 'limits="best-effort"', str(refused)))
+    other = errors.made_anew(failures.StepError, "mounts[1]: no", path="mounts[1]", errno=13)
+    assert limits.explained(other, MEMORY) is other and limits.explained(refused, []) is refused
 
 
 # ---- types ----
