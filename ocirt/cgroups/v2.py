@@ -100,7 +100,8 @@ class V2(Cgroupfs):
         """The host's uid for ``process.user.uid``, ``None`` where it has none or that is not known here."""
         if not self.config.has("process"):
             return None
-        uid = self.config.process.user.uid.read()
+        asked = self.config.process.user.uid
+        uid = 0 if asked is None else asked.read()
         spaces = [each.file for each in self.config.linux.namespaces if each.type.equals("user")]
         if not spaces:
             return uid

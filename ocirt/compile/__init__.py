@@ -60,7 +60,7 @@ def compile(config: "Config", request: "Request", host: "Host") -> Plan:
     plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, beside, process, filters)
     if process and filters:
         plan.sections["starting"] = notify.listen(request)
-        after_start = hooks.run(config.hooks, "start_container")
+        after_start = hooks.run(config.hooks, "start_container", process.env)
         plan.sections["begin"] = [*after_start, *process.keep_init(), *process.execute()] if filters.is_early else [
             *process.restore_limits(), *(filters.for_hooks() if after_start else []), *after_start,
             *process.prepare_execute(), *filters.load(), *process.keep_init(), *process.execute()]

@@ -15,16 +15,19 @@ STATUS = {"prestart": "created", "create_runtime": "created", "create_container"
 and the first hooks are steps 3 to 5, as runtime-tools' hooks_stdin has it too."""
 
 
-def run(hooks: "Hooks", point: str) -> "list[Step]":
-    """Steps that run the hooks of a point, in their order.
+def run(hooks: "Hooks", point: str, process: "AnyTexts" = ()) -> "list[Step]":
+    """Steps that run the hooks of a point, in their order. A hook without ``env`` has the runtime's own environment, as with runc and
+    crun, but for those of startContainer, which have the process'.
 
     :param hooks: the view of ``hooks``.
     :param point: one of STATUS.
+    :param process: the environment of the container's process.
     :raises ConfigError: a path is not absolute, a timeout not greater than zero.
     """
+    inside = point == "start_container"
     return [RunHook(hook.path, SPEC, path=hook.program.checked(absolute=True), args=_or_none(hook.args),
-                    env=_or_none(hook.env), timeout=_seconds(hook.timeout), status=STATUS[point],
-                    warn=int(point == "poststop"))
+                    env=(process if inside else ()) if hook.env is None else hook.env, timeout=_seconds(hook.timeout),
+                    status=STATUS[point], warn=int(point == "poststop"), inherit=int(hook.env is None and not inside))
             for hook in getattr(hooks, point)]
 
 

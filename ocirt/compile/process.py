@@ -2,7 +2,7 @@
 
 from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, quote
-from ..plan.steps import (NONE, ChangeDirectory, CloseDescriptors, Exec, FindExecutable, KeepInit, MakeConsole,
+from ..plan.steps import (NONE, ChangeDirectory, CloseDescriptors, Exec, FindExecutable, FindHome, KeepInit, MakeConsole,
                           MakeDirectory, OpenSocket, PrepareExec, ResetAffinity, RestoreOpenFiles, SetNoNewPrivileges, SetOomScore, SetRlimit, SetUmask, SetUser)
 from . import crun, notify
 from .capabilities import Capabilities
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..model.exec import ExecProcess
     from ..model.host import Host
     from ..model.request import Request
-    from ..model.text import AnyNumber, AnyText, Texts
+    from ..model.text import AnyText, Texts
     from ..plan import Plan
     from ..plan.steps import Step
     from .namespaces import Namespaces
@@ -65,9 +65,7 @@ class Process:
             raise ConfigError(self.args.path, "[]", "at least the program")
         self.cwd = process.cwd.checked(absolute=True)
         user = process.user
-        known = process.has("user")
-        self.uid: AnyNumber = user.uid if known else 0
-        self.gid: AnyNumber = user.gid if known else 0
+        self.uid, self.gid = [0 if number is None else number for number in (user.uid, user.gid)]
         self.keeps_groups = crun.keeps_groups(config)
         self.groups = [] if self.keeps_groups else [Template(group) for group in user.additional_gids]
         if self.groups and namespaces.denies_setgroups:
@@ -127,6 +125,8 @@ class Process:
         steps.append(CloseDescriptors("process", SPEC, preserve=self.preserve, keep=keep))
         # The directory may be open to root alone, or (on a network file system) to the user alone.
         steps.append(ChangeDirectory("process.cwd", SPEC, path=self.cwd, early=1))
+        # Who may not read the passwd has a home all the same.
+        steps.append(FindHome("process.env", SPEC, uid=self.uid, env=self.env))
         steps += self.capabilities.drop()
         steps.append(SetUser("process.user", USER, uid=self.uid, gid=self.gid, groups=self.groups,
                              setgroups=int(not self.keeps_groups and not self.namespaces.denies_setgroups)))

@@ -70,4 +70,6 @@ def _scheduler(view: "Scheduler") -> "list[Step]":
 
 def _io_priority(view: "IoPriority") -> "list[Step]":
     kind = choose(CLASSES, view.kind.read(), view.kind.path)
-    return [SetIoPriority(view.path, SPEC, value=kind << CLASS_SHIFT | view.priority.read())]
+    # The class IDLE has no levels; without one the others have the highest, 0, as with runc and crun.
+    level = 0 if view.priority is None else view.priority.read()
+    return [SetIoPriority(view.path, SPEC, value=kind << CLASS_SHIFT | level)]

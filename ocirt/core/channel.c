@@ -63,7 +63,8 @@ long receive_rights(int socket, void *data, size_t size, int *fds, unsigned coun
 }
 
 int send_message_with(int socket, const struct message *message, const int *fds, unsigned count) {
-  long n = send_rights(socket, message, sizeof *message, fds, count);
+  size_t size = offsetof(struct message, detail) + strlen(message->detail) + 1;
+  long n = send_rights(socket, message, size < LEAST_MESSAGE ? LEAST_MESSAGE : size, fds, count);
   return n < 0 ? (int)n : 0;
 }
 
@@ -72,8 +73,8 @@ int send_message(int socket, const struct message *message, int fd) { return sen
 int receive_message_with(int socket, struct message *message, int *fds, unsigned count) {
   long n = receive_rights(socket, message, sizeof *message, fds, count);
   if (n <= 0) return (int)n;
-  if (n != sizeof *message) return -EBADMSG;
-  message->call[sizeof message->call - 1] = message->detail[sizeof message->detail - 1] = 0;
+  if (n < (long)LEAST_MESSAGE) return -EBADMSG;
+  message->call[sizeof message->call - 1] = ((char *)message)[n - 1] = 0;
   return 1;
 }
 

@@ -218,6 +218,7 @@ struct run {
   int start_socket;           // where init waits for start
   int starter;                // init: the connection of `start`
   int signal, signalled;      // signal section; how many processes got it
+  int in_directory;           // init: the process stands in its directory
   int hooks;                  // delete section: run hooks (0: pass them over)
   int null_attached;          // null is a mount of the container's namespace already
   struct view *views;         // restrict.c: what is mounted of procfs and sysfs
@@ -228,7 +229,7 @@ struct run {
   char refused_at[256];
   const char *call;           // of the failure: what failed
   struct buffer detail;       // of the failure: what the kernel or the other side said
-  char detail_data[1024];
+  char detail_data[6144];
 };
 
 void run_begin(struct run *r, struct container *c, unsigned section);
@@ -257,8 +258,10 @@ struct message {
   uint32_t kind, event;
   int32_t pid, error;
   uint32_t step;              // offset into the step area
-  char call[32], detail[900];
+  char call[32], detail[5120];
 };
+// What is sent at least: all that `start` of an older build takes.
+#define LEAST_MESSAGE (offsetof(struct message, detail) + 900)
 // A unix socket, connected to or bound (`call`: SYS_connect or SYS_bind) at `length` bytes of `path`; a first byte of 0 makes it
 // an abstract name. Whoever is connected to has PEER_SECONDS to accept, and again for each thing that is sent: then
 // -ETIMEDOUT, or -EAGAIN of what is sent.
@@ -309,7 +312,7 @@ void put_oom(struct buffer *to, const struct program *program, int joins);
 
 int wait_exit(int pidfd, int *status);                       // waitid of a child: wait status
 int wait_usage(int pidfd, int *status, struct rusage *usage);  // the same, and what it and all that it has reaped have used
-int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
+int run_hook(struct run *r, const char *path, const struct texts *args, const char *const *env, int64_t timeout,
              const char *status);
 void reset_signals(void);                                    // what the caller ignores, or catches, is as by default again
 void prepare_ready(struct run *r);                           // of init: before it says that it is ready

@@ -2,21 +2,36 @@
 #include "core.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <linux/sched.h>
 
 #include "run.h"
 
+static void put_line(struct buffer *to, char *text, size_t size) {
+  while (size && (text[size - 1] == '\n' || text[size - 1] == ' ')) size--;
+  for (size_t i = 0; i < size; i++) if (text[i] == '\n') text[i] = ' ';
+  put_bytes(to, text, size);
+}
+
 void put_output(struct buffer *to, int output) {
   char text[400];
   struct stat st;
-  if (sys_fstat(output, &st) < 0 || !st.st_size) return;
-  off_t from = st.st_size > (off_t)sizeof text - 1 ? st.st_size - (off_t)sizeof text + 1 : 0;
-  long n = sys4(SYS_pread64, output, text, sizeof text - 1, from);
-  while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' ')) n--;
-  if (n <= 0) return;
-  for (long i = 0; i < n; i++) if (text[i] == '\n') text[i] = ' ';
-  put_bytes(to, text, (size_t)n);
+  if (sys_fstat(output, &st) < 0) return;
+  long n = sys4(SYS_pread64, output, text, sizeof text, st.st_size > (off_t)sizeof text ? st.st_size - (off_t)sizeof text : 0);
+  if (n > 0) put_line(to, text, (size_t)n);
+}
+
+// Reads once, and keeps the end of all that has been read: 0 once there is nothing more.
+static int read_tail(int from, struct tail *t) {
+  long n = sys_read(from, t->text + t->used, sizeof t->text - t->used);
+  if (n <= 0) return n == -EINTR;
+  t->used += (size_t)n;
+  if (t->used > TAIL) {
+    memmove(t->text, t->text + t->used - TAIL, TAIL);
+    t->used = TAIL;
+  }
+  return 1;
 }
 
 static _Noreturn void execute(struct command *c, int output) {
@@ -25,6 +40,7 @@ static _Noreturn void execute(struct command *c, int output) {
   if (c->of_caller) restore_open_files();
   sys0(SYS_setsid);
   if (c->cwd) sys_chdir(c->cwd);
+  if (c->root) sys_fchdir(c->root);
   if (sys_dup3(c->input, 0, 0) < 0 || sys_dup3(output, 1, 0) < 0 || sys_dup3(output, 2, 0) < 0) sys_exit(127);
   long error = c->prepare ? c->prepare(c) : 0;
   if (error >= 0) {
@@ -42,68 +58,93 @@ static _Noreturn void execute(struct command *c, int output) {
   sys_exit(127);
 }
 
-int run_command(struct run *r, struct command *c, struct outcome *outcome) {
-  int pidfd = -1;
-  *outcome = (struct outcome){.output = sys_data_memfd("output")};
-  if (outcome->output < 0) return failing(r, "memfd_create", outcome->output);
-  struct clone_args clone = {.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = 17};
-  long pid = sys2(SYS_clone3, &clone, sizeof clone);
-  // Old seccomp profiles, loaded by now where startContainer hooks run, know no clone3.
-  if (pid == -ENOSYS && (pid = sys0(SYS_fork)) > 0) pidfd = sys_pidfd_open((int)pid);
-  if (pid < 0) return failing(r, "clone3", (int)pid);
-  if (!pid) execute(c, outcome->output);
-  if (c->timeout > 0) {
-    int64_t end = milliseconds() + c->timeout * 1000, left;
-    while ((left = end - milliseconds()) > 0 && sys_poll(pidfd, POLLIN, left > 1000000 ? 1000000 : (int)left) == 0);
-    outcome->late = sys_poll(pidfd, POLLIN, 0) == 0;
-    if (outcome->late) sys2(SYS_kill, -pid, 9);  // the session it leads; it is our child, so the number is still its own
-    if (outcome->late) sys_pidfd_signal(pidfd, 9);
+// Until the program has ended or its time is up; what it prints meanwhile goes from the pipe `from` (-1: none) into its tail.
+static int wait_for(struct command *c, int pidfd, int from, struct outcome *outcome) {
+  struct pollfd fds[] = {{pidfd, POLLIN, 0}, {from, POLLIN, 0}};
+  int64_t end = milliseconds() + c->timeout * 1000, left = -1;
+  while (!(fds[0].revents & POLLIN)) {
+    if (c->timeout > 0 && (left = end - milliseconds()) <= 0) break;
+    long n = sys3(SYS_poll, fds, COUNT(fds), left > 1000000 ? 1000000 : left);
+    if (n < 0 && n != -EINTR) return (int)n;
+    if (n > 0 && fds[1].revents && !read_tail(from, c->tail)) fds[1].fd = -1;
+    if (n <= 0) fds[0].revents = 0;
   }
-  int error = wait_exit(pidfd, &outcome->status);
-  sys_close(pidfd);
+  outcome->late = sys_poll(pidfd, POLLIN, 0) == 0;
+  // What is in the pipe still; a process that the program has left behind may go on printing.
+  for (int reads = 0; fds[1].fd >= 0 && reads < 64 && read_tail(from, c->tail); reads++);
+  return 0;
+}
+
+int run_command(struct run *r, struct command *c, struct outcome *outcome) {
+  int pidfd = -1, ends[2] = {-1, -1}, error;
+  *outcome = (struct outcome){.output = -1};
+  if (c->tail) {
+    if ((error = (int)sys2(SYS_pipe2, ends, O_CLOEXEC)) < 0) return failing(r, "pipe2", error);
+    sys_fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  } else if ((outcome->output = sys_data_memfd("output")) < 0) return failing(r, "memfd_create", outcome->output);
+  CLOSING int from = ends[0];
+  struct clone_args clone = {.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
+  long pid = sys2(SYS_clone3, &clone, sizeof clone);
+  // Old seccomp profiles, of whoever has started the runtime, know no clone3.
+  if (pid == -ENOSYS && (pid = sys0(SYS_fork)) > 0) pidfd = sys_pidfd_open((int)pid);
+  if (!pid) execute(c, c->tail ? ends[1] : outcome->output);
+  sys_close(ends[1]);
+  if (pid < 0) return failing(r, "clone3", (int)pid);
+  CLOSING int held = pidfd;
+  if (held < 0) {
+    sys2(SYS_kill, pid, SIGKILL);
+    sys4(SYS_wait4, pid, 0, 0, 0);
+    return failing(r, "pidfd_open", held);
+  }
+  error = wait_for(c, held, from, outcome);
+  if (outcome->late || error < 0) {
+    sys2(SYS_kill, -pid, SIGKILL);  // the session it leads; it is our child, so the number is still its own
+    sys_pidfd_signal(held, SIGKILL);
+  }
+  if (error < 0) return failing(r, "poll", error);
+  error = wait_exit(held, &outcome->status);
   return error < 0 ? failing(r, "waitid", error) : 0;
 }
 
-int run_hook(struct run *r, const char *path, const struct texts *args, const struct texts *env, int64_t timeout,
+int run_hook(struct run *r, const char *path, const struct texts *args, const char *const *env, int64_t timeout,
              const char *status) {
+  static struct tail tail;
   const char *bare[] = {path, 0};
-  struct command command = {.path = path, .args = args->count ? args->items : bare, .env = env->items, .timeout = timeout,
+  struct command command = {.path = path, .args = args->count ? args->items : bare, .env = env, .timeout = timeout, .tail = &tail,
                             .of_caller = r->section != SECTION_BEGIN, .program = r->program, .filter = r->hook_filter};
   struct outcome outcome;
   // A memfd, not a pipe: a state of any size fits, and a hook that does not read it cannot hold us up.
-  command.input = sys_data_memfd("state");
-  if (command.input < 0) return failing(r, "memfd_create", command.input);
+  CLOSING int input = sys_data_memfd("state");
+  if (input < 0) return failing(r, "memfd_create", input);
+  command.input = input;
+  tail.used = 0;
   if (status) {
     struct buffer state = state_buffer(r->program);
     int inside = r->section == SECTION_INIT || r->section == SECTION_BEGIN;
     int pid = !strcmp(status, "stopped") ? 0 : inside ? (int)sys0(SYS_getpid) : r->container->journal->pid;
     put_state(&state, r->program, r->container->journal, pid, status, 0, 0);
-    int error = write_all(command.input, state.data, state.used);
+    int error = write_all(input, state.data, state.used);
     less_memory(&state);
     if (error) return failing(r, "write", error);
-    sys3(SYS_lseek, command.input, 0, 0);
-    if (!inside)
-      command.cwd = text_of(r->program, state_of(r->program)->bundle);
+    sys3(SYS_lseek, input, 0, 0);
+    if (!inside) command.cwd = text_of(r->program, state_of(r->program)->bundle);
+    if (r->section == SECTION_INIT) command.root = r->rootfs;  // where createContainer hooks of runc begin, too
   }
   int error = run_command(r, &command, &outcome), code = outcome.status;
-  sys_close(command.input);
-  if (error || (!outcome.late && !code)) { sys_close(outcome.output); return error; }
+  if (error || (!outcome.late && !code)) return error;
   r->detail.used = 0;
-  put(&r->detail, path);
-  if (outcome.late) { put(&r->detail, ": timed out after "); put_number(&r->detail, timeout); put(&r->detail, " s"); }
-  else if (code & 0x7f) { put(&r->detail, ": killed by signal "); put_number(&r->detail, code & 0x7f); }
-  else { put(&r->detail, ": exit status "); put_number(&r->detail, code >> 8); }
-  BUFFER(text, 512);
-  put_output(&text, outcome.output);
-  if (text.used) { put(&r->detail, ": "); put(&r->detail, text.data); }
-  sys_close(outcome.output);
+  if (outcome.late) format(&r->detail, "%s: timed out after %l s", path, timeout);
+  else if (code & 0x7f) format(&r->detail, "%s: killed by signal %d", path, code & 0x7f);
+  else format(&r->detail, "%s: exit status %d", path, code >> 8);
+  if (tail.used) put(&r->detail, ": ");
+  put_line(&r->detail, tail.text, tail.used);
   return failing(r, "", -ECANCELED);
 }
 
 int do_run_hook(struct run *r, const struct step_run_hook *s) {
   const char *at = text_of(r->program, s->head.at);
   struct effect *effect = 0;
-  BUFFER(text, 2048);
+  BUFFER(text, LOG_LINE);
   if (r->section == SECTION_DELETE && !r->hooks) return 0;
   if (r->section == SECTION_DELETE && (effect = effect_of(r->container->journal, effect_key("hook", at), 1))) {
     // The delete that was ended had hung in this one; it would hang this one, too.
@@ -115,13 +156,12 @@ int do_run_hook(struct run *r, const struct step_run_hook *s) {
     effect->state = EFFECT_INTENDED;
   }
   r->container->journal->hooks_run = 1;
-  int error = run_hook(r, TEXT(path), TEXTS(args), TEXTS(env), NUMBER(timeout), TEXT(status));
+  const char *const *env = s->inherit ? (const char *const *)caller.environment : TEXTS(env)->items;
+  int error = run_hook(r, TEXT(path), TEXTS(args), env, NUMBER(timeout), TEXT(status));
   if (effect) effect->state = EFFECT_UNDONE;
   if (!error) return 0;
-  put(&text, at);
-  put(&text, ": run hook ");
-  if (*r->call) { put(&text, TEXT(path)); put(&text, ": "); put(&text, r->call); put(&text, ": "); put_error(&text, error); }
-  else put(&text, r->detail.data);
+  if (*r->call) format(&text, "%s: run hook %s: %s: %e", at, TEXT(path), r->call, error);
+  else format(&text, "%s: run hook %s", at, r->detail.data);
   r->detail.used = 0;
   if (s->warn) { log_line("warning", text.data); return 0; }
   put(&r->detail, text.data);

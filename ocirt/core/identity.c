@@ -156,11 +156,14 @@ int do_set_no_new_privileges(struct run *r, const struct step_set_no_new_privile
 }
 
 
+// The first time with the runtime's rights, then as the container's user. Where the first one has succeeded the user need not be let
+// in: it stands there already, as with runc and crun.
 int do_change_directory(struct run *r, const struct step_change_directory *s) {
   char now[4096];
-  int error = sys_chdir(TEXT(path));
-  if (s->early && (error == -EACCES || error == -EPERM)) return 0;
-  if (error < 0) return failing(r, "chdir", error);
+  int error = sys_chdir(TEXT(path)), is_denied = error == -EACCES || error == -EPERM;
+  if (is_denied && s->early) return 0;
+  if (error < 0 && !(is_denied && r->in_directory)) return failing(r, "chdir", error);
+  r->in_directory = 1;
   // A directory outside the root (a descriptor of the host, a magic link) has no path here.
   long n = sys2(SYS_getcwd, now, sizeof now);
   if (n < 0 || now[0] != '/') {
@@ -193,7 +196,9 @@ int do_close_descriptors(struct run *r, const struct step_close_descriptors *s) 
 
 // ---- the program ----
 
-// What FindExecutable has made ready for Exec: a filter may forbid it later. `home` is empty, or the variable.
+#define HOME "HOME="
+
+// What FindHome and FindExecutable have made ready for Exec: a filter may forbid it later. `home` is empty, or the variable.
 static char executable[4096], home[4096];
 static const char *const *environment;
 
@@ -213,29 +218,44 @@ static int try_program(const char *path) {
   return (int)sys4(439 /* SYS_faccessat2 */, AT_FDCWD, path, 1 /* X_OK */, 0x200 /* AT_EACCESS */);
 }
 
-// "HOME=" and the home of uid in the container's /etc/passwd, or "/".
-static void find_home(struct run *r, struct buffer *to) {
+// Appends the home of the user `uid` (decimal) if the line of /etc/passwd is his, and has one.
+static int put_home(struct buffer *to, const char *line, const char *end, const struct buffer *uid) {
+  const char *field[7] = {line};
+  int fields = 1;
+  for (const char *at = line; at < end && fields < 7; at++) if (*at == ':') field[fields++] = at + 1;
+  if (fields < 7 || (size_t)(field[3] - 1 - field[2]) != uid->used || memcmp(field[2], uid->data, uid->used) ||
+      field[6] - 1 == field[5]) return 0;
+  put_bytes(to, field[5], (size_t)(field[6] - 1 - field[5]));
+  return 1;
+}
+
+// Goes through a file of any length line by line. A line that is longer than the store is no entry.
+static int find_home_in(int passwd, struct buffer *to, const struct buffer *uid) {
   static char text[65536];
-  BUFFER(wanted, 16);
-  put_number(&wanted, sys0(SYS_getuid));
-  put(to, "HOME=");
-  struct stat st;
-  int fd = resolve(r->rootfs, "/etc/passwd", O_RDONLY | O_NONBLOCK);
-  long size = fd < 0 || sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ? 0 : sys_read(fd, text, sizeof text - 1);
-  sys_close(fd);
-  text[size > 0 ? size : 0] = 0;
-  for (char *line = text; *line; ) {
-    char *end = line + strcspn(line, "\n"), *field[7] = {line};
-    int fields = 1;
-    for (char *at = line; at < end && fields < 7; at++) if (*at == ':') field[fields++] = at + 1;
-    if (fields == 7 && (size_t)(field[3] - 1 - field[2]) == wanted.used && !memcmp(field[2], wanted.data, wanted.used) &&
-        field[6] - 1 > field[5]) {
-      put_bytes(to, field[5], (size_t)(field[6] - 1 - field[5]));
-      return;
-    }
-    line = *end ? end + 1 : end;
+  size_t held = 0;
+  long n;
+  while ((n = sys_read(passwd, text + held, sizeof text - held)) > 0) {
+    const char *line = text, *end;
+    held += (size_t)n;
+    for (; (end = memchr(line, '\n', (size_t)(text + held - line))); line = end + 1) if (put_home(to, line, end, uid)) return 1;
+    held -= (size_t)(line - text);
+    memmove(text, line, held);
+    if (held == sizeof text) held = 0;
   }
-  put(to, "/");
+  return put_home(to, text, text + held, uid);
+}
+
+int do_find_home(struct run *r, const struct step_find_home *s) {
+  struct buffer to = {home, sizeof home, 0, 0};
+  const char *given = variable(TEXTS(env), HOME);
+  BUFFER(uid, 16);
+  struct stat st;
+  if (given && *given) return 0;
+  put_number(&uid, NUMBER(uid));
+  put(&to, HOME);
+  CLOSING int passwd = resolve(r->rootfs, "/etc/passwd", O_RDONLY | O_NONBLOCK);
+  if (passwd < 0 || sys_fstat(passwd, &st) < 0 || !S_ISREG(st.st_mode) || !find_home_in(passwd, &to, &uid)) put(&to, "/");
+  return 0;
 }
 
 static uint32_t hash_of_name(const char *variable) {
@@ -253,7 +273,7 @@ static const char *const *make_environment(const struct texts *env) {
   uint32_t used = 0;
   for (uint32_t i = 0; i < env->count; i++) {
     size_t length = strcspn(env->items[i], "=");
-    int again = 0;
+    int again = *home && !strncmp(env->items[i], HOME, strlen(HOME));  // an empty one is as none
     for (uint32_t k = i + 1; k < env->count && !again; k++)
       again = hashes[i] == hashes[k] && !strncmp(env->items[i], env->items[k], length) && strcspn(env->items[k], "=") == length;
     if (!again) all[used++] = env->items[i];
@@ -282,8 +302,6 @@ int do_find_executable(struct run *r, const struct step_find_executable *s) {
     }
   }
   if (!error) {
-    struct buffer to = {home, sizeof home, 0, 0};
-    if (!variable(TEXTS(env), "HOME=")) find_home(r, &to);
     environment = make_environment(TEXTS(env));
     return environment ? 0 : failing(r, "mmap", -ENOMEM);
   }

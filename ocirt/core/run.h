@@ -15,19 +15,22 @@ int remember_init(struct run *r, int pid);             // in the journal, with i
 int no_answer(struct run *r, const char *call);        // whoever we talk to has let PEER_SECONDS pass
 int send_descriptor(int socket, const char *name, int fd);
 
+#define TAIL 4096
+struct tail { char text[2 * TAIL]; size_t used; };      // at most TAIL bytes are used between two reads
 // Another program: `input` is its standard input, `fds` are its descriptors from 3 on, which `prepare` may fill in, in the
 // new process; a negative errno of its is the program's failure.
 struct command {
   const char *path, *cwd;
   const char *const *args, *const *env;
-  int input, fds[6], n_fds;
+  int input, fds[6], n_fds, root;                       // where it begins, in place of `cwd`; 0: not there
+  struct tail *tail;                                    // gets the end of what it prints, in place of a memfd; null: none
   const struct program *program;
   const struct step_filter_hooks *filter;               // installed right before it is executed; null: none
   int of_caller;                                        // it gets the caller's limit of open files, not the runtime's
   int64_t timeout;                                      // seconds, 0: none
   int (*prepare)(struct command *command);
 };
-struct outcome { int status, late, output; };           // wait status; the time was up; a memfd with what it printed
+struct outcome { int status, late, output; };           // wait status; the time was up; a memfd with what it printed, -1: none
 int run_command(struct run *r, struct command *command, struct outcome *outcome);  // 0 once it has ended
 void put_output(struct buffer *to, int output);         // the end of what it printed, in one line
 

@@ -249,8 +249,8 @@ class ConsoleSize(View):
 class User(View):
     """config.md, "User"."""
     __slots__ = ()
-    uid = number(ID, required=True)
-    gid = number(ID, required=True)
+    uid = number(ID)
+    gid = number(ID)
     umask = number((0, 0o7777))
     additional_gids = numbers(ID, "additionalGids")
 
@@ -287,7 +287,7 @@ class IoPriority(View):
     """config.md, "Linux Process"."""
     __slots__ = ()
     kind = text(name="class", required=True)
-    priority = number((0, 7), required=True)
+    priority = number((0, 7))
 
 
 class ExecCpuAffinity(View):

@@ -101,12 +101,12 @@ class _Capabilities:
 class _User:
     """That of config.json with ``--user`` and ``--additional-gids``."""
 
-    uid: "AnyNumber"
-    gid: "AnyNumber"
+    uid: "AnyNumber | None"
+    gid: "AnyNumber | None"
 
     def __init__(self, process: config.Process, request: ExecRequest, trace: "Trace") -> None:
         self.umask = process.user.umask
-        self.uid, self.gid = (process.user.uid, process.user.gid) if process.has("user") else (0, 0)
+        self.uid, self.gid = process.user.uid, process.user.gid
         if request.user is not None:
             uid, colon, gid = request.user.partition(":")
             self.uid = _id(uid, request.user, "--user", "$user.uid", trace)
@@ -252,10 +252,10 @@ class ExecProcess:
 class _FileUser:
     """That of a process file; the umask is the container's where it has none."""
 
-    uid: "AnyNumber"
-    gid: "AnyNumber"
+    uid: "AnyNumber | None"
+    gid: "AnyNumber | None"
 
     def __init__(self, own: config.Process, container: config.Process) -> None:
-        self.uid, self.gid = (own.user.uid, own.user.gid) if own.has("user") else (0, 0)
+        self.uid, self.gid = own.user.uid, own.user.gid
         self.additional_gids = own.user.additional_gids
         self.umask = container.user.umask if own.user.umask is None else own.user.umask

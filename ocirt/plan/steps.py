@@ -423,10 +423,11 @@ class RunHook(Step):
 
     ``status`` is the state's status, ``timeout`` in seconds (0: none), ``warn`` 1 where failure is
     only a warning (poststop). Runs in the namespaces of the section's process. With empty ``args``
-    argv is just ``path``; ``env`` is the whole environment.
+    argv is just ``path``; ``env`` is the whole environment, but with ``inherit`` 1 that is the runtime's own.
     """
-    fields = {"path": "text", "args": "texts", "env": "texts", "timeout": "number", "status": "text", "warn": "number"}
-    defaults = {"warn": 0}
+    fields = {"path": "text", "args": "texts", "env": "texts", "timeout": "number", "status": "text", "warn": "number",
+              "inherit": "number"}
+    defaults = {"warn": 0, "inherit": 0}
     sentence = "run hook {path}"
 
 
@@ -976,15 +977,21 @@ class CloseDescriptors(Step):
 
 class ChangeDirectory(Step):
     """chdir to ``path`` and check that the directory lies inside the root. With ``early`` 1, permission denied is
-    left for the later ChangeDirectory, which runs as the container's user."""
+    left for the later ChangeDirectory, which runs as the container's user; that one may be denied if the early one was not."""
     fields = {"path": "text", "early": "number"}
     defaults = {"early": 0}
     sentence = "change to the directory {path}"
 
 
+class FindHome(Step):
+    """Find HOME of ``uid`` in /etc/passwd where ``env`` has none, or an empty one."""
+    fields = {"uid": "number", "env": "texts"}
+    sentence = "find the user's home"
+
+
 class FindExecutable(Step):
-    """Find ``args``' first entry on the PATH of ``env``, so that create fails where start would, and HOME in
-    /etc/passwd where ``env`` has none; of several entries of ``env`` for one variable the last counts."""
+    """Find ``args``' first entry on the PATH of ``env``, so that create fails where start would, and make the program's environment:
+    of several entries of ``env`` for one variable the last counts, and HOME is what FindHome has found."""
     fields = {"args": "texts", "env": "texts"}
     sentence = "find the program"
 

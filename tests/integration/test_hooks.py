@@ -2,9 +2,12 @@
 
 import json
 import os
+import subprocess
 import time
 
 import pytest
+
+from tests.integration.harness import LIMIT
 
 POINTS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
@@ -134,3 +137,50 @@ def test_create_container_resolves_outside(ocirt, bundle, tmp_path):
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
     assert (tmp_path / "ran").read_text() == "ran\n"
+
+
+def test_environments_and_directories(ocirt, bundle, tmp_path):
+    """A hook without env has the runtime's own environment, one of startContainer the process', one with an empty env none; a
+    createContainer hook begins in the rootfs, others of the host in the bundle: runc, crun."""
+    bundle.config["root"]["readonly"] = False
+    bundle.config["process"]["env"] = ["PATH=/bin", "OF=process"]
+
+    def say(point, **more):
+        to = f"/tmp/{point}" if point == "startContainer" else f"{tmp_path}/{point}"
+        return {"path": "/bin/sh", "args": ["sh", "-c", f"echo \"$OF $(pwd)\" >>{to}"], **more}
+    bundle.config["hooks"] = {point: [say(point), say(point, env=["PATH=/bin:/usr/bin"])] for point in POINTS}
+    bundle.args("true").save()
+    environment = {**os.environ, "OF": "caller"}
+    ocirt.ok("run", "--bundle", bundle, "c1", env=environment)
+    said = {point: ((bundle.rootfs / "tmp") if point == "startContainer" else tmp_path).joinpath(point).read_text().splitlines() for point in POINTS}
+    inside = {"createContainer": str(bundle.rootfs), "startContainer": "/"}
+    assert said == {point: [f"{'process' if point == 'startContainer' else 'caller'} {inside.get(point, bundle)}",
+                            f" {inside.get(point, bundle)}"] for point in POINTS}
+
+
+@pytest.mark.parametrize("point", ["createRuntime", "createContainer", "startContainer", "poststart"])
+def test_the_end_of_what_a_failing_hook_prints(ocirt, bundle, point):
+    """Standard output and standard error, the last 4 KiB, in the error."""
+    bundle.config["hooks"] = {point: [hook("echo begin; yes 0123456789abcde | head -400; echo to-error >&2; echo end; exit 3")]}
+    bundle.args("sleep", "60").save()
+    message = ocirt.fails("run", "--detach", "--bundle", bundle, "c1")
+    assert f"hooks.{point}[0]: run hook /bin/sh: exit status 3: " in message
+    assert "to-error end" in message and "begin" not in message
+    assert message.count("0123456789abcde ") in range(250, 257)
+
+
+def test_what_a_hook_prints_is_bounded(ocirt, bundle):
+    """A hundred megabytes pass through a runtime that may not hold them."""
+    bundle.config["hooks"] = {"createRuntime": [hook("yes | head -c 100000000; echo the end >&2; exit 1")]}
+    bundle.save()
+    words = ["prlimit", "--data=40000000", *ocirt.command("create", "--bundle", bundle, "c1")]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 1 and "y y the end" in done.stderr
+
+
+def test_what_a_hook_leaves_behind_keeps_nobody_waiting(ocirt, bundle):
+    bundle.config["hooks"] = {"createRuntime": [hook("sleep 60 & echo $! >&2")]}
+    bundle.args("true").save()
+    begin = time.monotonic()
+    ocirt.ok("run", "--bundle", bundle, "c1")
+    assert time.monotonic() - begin < 50

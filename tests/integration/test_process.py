@@ -293,3 +293,28 @@ def test_init_is_not_open_to_others(ocirt, bundle):
     assert "memfd" in executable, executable
     with pytest.raises(OSError):
         open(f"/proc/{pid}/exe", "r+b")
+
+
+# ---- the directory, the home ----
+
+@pytest.mark.parametrize("uid, mode, owner", [(42, 0o700, 0), (0, 0o700, 1000)])
+def test_a_directory_that_the_user_may_not_enter(ocirt, bundle, uid, mode, owner):
+    """Once the runtime has entered it, the user's being denied is no error: runc, crun. Without CAP_DAC_OVERRIDE root is a user, too."""
+    (bundle.rootfs / "work").mkdir()
+    os.chown(bundle.rootfs / "work", owner, owner)
+    (bundle.rootfs / "work").chmod(mode)
+    bundle.config["process"].update(cwd="/work", user={"uid": uid, "gid": uid}, capabilities={})
+    assert run(ocirt, bundle, "pwd") == "/work\n"
+    ocirt.ok("run", "--detach", "--bundle", bundle.args("sleep", "60").save(), "c2")
+    assert ocirt.ok("exec", "--cwd", "/work", "c2", "pwd").out == "/work\n"
+
+
+@pytest.mark.parametrize("entry", [[], ["HOME="]])
+def test_a_home_from_a_passwd_that_is_large_and_closed(ocirt, bundle, entry):
+    """Whoever may read it: the runtime looks the home up. An empty HOME is as none."""
+    passwd = bundle.rootfs / "etc/passwd"
+    passwd.write_text("".join(f"user{number}:x:{number + 5000}:0::/home/{number}:/bin/sh\n" for number in range(20000))
+                      + "x" * 70000 + "\nguest:x:1000:1000:guest:/home/guest:/bin/sh")
+    passwd.chmod(0o600)
+    bundle.config["process"].update(user={"uid": 1000}, capabilities={}, env=["PATH=/bin", *entry])
+    assert run(ocirt, bundle, "echo $HOME; env | grep -c ^HOME=; id -g") == "/home/guest\n1\n0\n"

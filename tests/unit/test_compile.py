@@ -117,6 +117,7 @@ def test_init_section_from_devices_to_the_program(spec):
         ("SetRlimit", {"resource": 7, "soft": 1024, "hard": 1024, "name": "RLIMIT_NOFILE"}),
         ("CloseDescriptors", {"preserve": 0}),
         ("ChangeDirectory", {"path": "/", "early": 1}),
+        ("FindHome", {"uid": 0, "env": environment}),
         ("DropBounding", {"keep": three}),
         ("SetUser", {"uid": 0, "gid": 0, "groups": []}),
         ("SetCapabilities", {"effective": three, "permitted": three, "inheritable": 0, "ambient": 0}),

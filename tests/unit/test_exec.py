@@ -52,7 +52,7 @@ def test_the_whole():
     assert names(made, "stage") == ["ResetAffinity", "SetDumpable", "JoinContainer", "Spawn"]
     assert names(made, "init") == [
         *["JoinCgroup"] * 9, "AssertRunning", "EnterRoot", "NewKeyring", "Send", "Receive", "CloseDescriptors",
-        "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "ChangeDirectory", "FindExecutable",
+        "ChangeDirectory", "FindHome", "DropBounding", "SetUser", "SetCapabilities", "ChangeDirectory", "FindExecutable",
         "RestoreOpenFiles", "PrepareExec", "Exec"]
     assert all(not made.sections[name] for name in ("starting", "begin", "started", "signal", "delete"))
     assert names(made, "state") == ["TellOomKills"]
@@ -292,7 +292,7 @@ def program(own, data=None, **words):
     (b'{"cwd": "/"}', "--process /p.json: args: found nothing, expected an array of strings"),
     (b'{"cwd": "/", "args": []}', "--process /p.json: args: found [], expected at least the program"),
     (b'{"cwd": "/", "args": ["a", 1]}', "--process /p.json: args[1]: found 1, expected a string"),
-    (b'{"cwd": "/", "args": ["a"], "user": {"uid": 1}}', "--process /p.json: user.gid: found nothing, expected a whole number"),
+    (b'{"cwd": "/", "args": ["a"], "user": {"uid": 1, "gid": -1}}', "--process /p.json: user.gid: found -1, expected a number from 0 to 4294967294"),
     (b'{"cwd": "/", "args": ["a"], "rlimits": [{"type": "X", "soft": 1, "hard": 1}]}',
      '--process /p.json: rlimits[0].type: found "X", expected a resource of getrlimit(2), like RLIMIT_NOFILE'),
     (b'{"cwd": "/", "args": ["a"], "execCPUAffinity": {"final": "3-1"}}',

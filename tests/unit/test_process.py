@@ -4,6 +4,7 @@ import pytest
 
 from ocirt.compile.capabilities import BITS
 from ocirt.errors import ConfigError
+from ocirt.model.text import bound
 from ocirt.plan.steps import EVENTS
 from tests.unit.plans import config, names, no_cgroups, plan, shown, steps
 
@@ -26,8 +27,6 @@ def error(members, on=None):
     ({"process__cwd": "tmp"}, 'process.cwd: found "tmp", expected an absolute path'),
     ({"process__cwd": ""}, 'process.cwd: found "", expected an absolute path'),
     ({"process__env": "A=b"}, 'process.env: found "A=b", expected an array of strings'),
-    ({"process__user": {"uid": 1}}, "process.user.gid: found nothing, expected a whole number"),
-    ({"process__user": {}}, "process.user.uid: found nothing, expected a whole number"),
     ({"process__user__umask": 0o10000}, "process.user.umask: found 4096, expected a number from 0 to 4095"),
     ({"process__oomScoreAdj": 1001}, "process.oomScoreAdj: found 1001, expected a number from -1000 to 1000"),
     ({"process__oomScoreAdj": "0"}, 'process.oomScoreAdj: found "0", expected a whole number'),
@@ -78,7 +77,7 @@ def test_privileges_go_one_after_the_other():
                               process__rlimits=[{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}])), "init")
     assert order.index("SetOomScore") < order.index("SetDumpable")
     assert order[order.index("SetRlimit"):] == [
-        "SetRlimit", "CloseDescriptors", "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "SetNoNewPrivileges",
+        "SetRlimit", "CloseDescriptors", "ChangeDirectory", "FindHome", "DropBounding", "SetUser", "SetCapabilities", "SetNoNewPrivileges",
         "SetUmask", "ChangeDirectory", "FindExecutable", "Send"]
 
 
@@ -89,7 +88,7 @@ def test_nothing_is_done_under_the_filter():
                        linux__seccomp={"defaultAction": "SCMP_ACT_ALLOW"}))
     order = names(made, "init")
     assert order[order.index("ChangeDirectory"):] == [
-        "ChangeDirectory", "DropBounding", "SetUser", "SetCapabilities", "ChangeDirectory", "FindExecutable",
+        "ChangeDirectory", "FindHome", "DropBounding", "SetUser", "SetCapabilities", "ChangeDirectory", "FindExecutable",
         "Send"]
     (lent,) = steps(made, "init", "SetCapabilities")
     assert lent.permitted == lent.effective == KILL | BITS["CAP_SYS_ADMIN"]
@@ -246,8 +245,19 @@ def test_both_sides_wait_only_where_there_is_a_hook_to_wait_for(point, expected)
 
 
 def test_a_bare_hook():
-    assert shown(plan(config(hooks={"poststart": [{"path": "/h"}]})), "started") == [
-        ("RunHook", {"path": "/h", "args": [], "env": [], "timeout": 0, "status": "running"})]
+    """Without env it has the runtime's own environment, or inside the container the process'; an empty env is one."""
+    hook = {"path": "/h", "args": [], "env": [], "timeout": 0, "status": "running"}
+    assert shown(plan(config(hooks={"poststart": [{"path": "/h"}]})), "started") == [("RunHook", {**hook, "inherit": 1})]
+    assert shown(plan(config(hooks={"poststart": [{"path": "/h", "env": []}]})), "started") == [("RunHook", hook)]
+    made = plan(config(hooks={"startContainer": [{"path": "/h"}]}, process__env=["A=b"]))
+    assert shown(made, "begin", "RunHook") == [("RunHook", {**hook, "env": ["A=b"], "status": "created"})]
+
+
+def test_a_user_without_numbers_is_root():
+    """uid and gid are Go's zero where they are absent: every peer takes it so, and the schema asks for neither."""
+    for user, ids in (({}, (0, 0)), ({"uid": 5}, (5, 0)), ({"gid": 5}, (0, 5))):
+        (step,) = steps(plan(config(process__user=user)), "init", "SetUser")
+        assert (bound(step.uid), bound(step.gid)) == ids
 
 
 def test_hooks_in_their_order():
