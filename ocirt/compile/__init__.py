@@ -84,7 +84,7 @@ def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespac
           mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None, network: "NetDevices | None",
           rdt: "Rdt | None") -> "list[Step]":
     receivers = _pidfd_receivers(config, request, plan)
-    steps = check_annotations(config, request) + cgroup.before(config.linux.resources)
+    steps = check_annotations(config, request) + mounts.warn() + cgroup.before(config.linux.resources)
     if rdt:
         steps += rdt.make()
     if process:
@@ -145,7 +145,7 @@ def _init(config: "Config", host: "Host", score: "list[Step]", namespaces: Names
         steps += process.prepare()
     if _waits_early(config):
         steps += [_send("mounted"), _receive("hooked"), *hooks.run(config.hooks, "create_container")]
-    steps += rootfs.enter(mounts.finish() + rootfs.finish() + namespaces.names() + sysctl.write(config.linux, namespaces)
+    steps += rootfs.enter(mounts.finish() + rootfs.finish() + namespaces.names() + sysctl.write(config, namespaces)
                           + paths.restrict(config.linux))
     if process and filters:
         steps += process.become(filters.lends, keep=filters.register)

@@ -10,6 +10,7 @@ Imported only where a mount is mapped.
 from ..errors import ConfigError
 from ..model.text import quote
 from ..plan.steps import MakeIdMapping
+from .mounts import is_mapping
 from .namespaces import USER, map_lines
 
 TYPE_CHECKING = False
@@ -31,15 +32,15 @@ def mapping_of(mount: "Parsed", linux: "Linux", namespaces: "Namespaces", plan: 
     :param mount: :class:`ocirt.compile.mounts.Parsed`, of a bind.
     :raises ConfigError: there are no maps to apply, or not both.
     """
-    written = [option for option in mount.options if option.starts_with("idmap=") or option.starts_with("ridmap=")]
+    written = [(at, option) for at, option in zip(mount.places, mount.options) if is_mapping(option)]
     entry = mount.entry
     uids: AnyText
     gids: AnyText
     if written:
-        option = written[-1]
-        name, _, text = option.read().partition("=")
-        mount.flags[name] = option.path
-        uids, gids = _parse(option.path, text, linux)
+        at, option = written[-1]
+        name, _, text = (option if isinstance(option, str) else option.read()).partition("=")
+        mount.flags[name] = at
+        uids, gids = _parse(at, text, linux)
     elif entry.uid_mappings or entry.gid_mappings:
         for name, mappings in (("uidMappings", entry.uid_mappings), ("gidMappings", entry.gid_mappings)):
             if not mappings:

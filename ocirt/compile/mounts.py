@@ -9,7 +9,7 @@ from ..cgroups import TMPFS
 from ..errors import ConfigError
 from ..model.text import Table, quote
 from ..plan.steps import (NODEV, NODIRATIME, NOEXEC, NONE, NOSUID, NOSYMFOLLOW, PRIVATE, RDONLY, SHARED, SLAVE,
-                          UNBINDABLE, Bind, Mount, OpenMount, ReconfigureMount, SetMountAttributes)
+                          UNBINDABLE, Bind, Mount, OpenMount, ReconfigureMount, SetMountAttributes, Warn)
 from . import notify
 from .namespaces import CGROUP
 
@@ -76,6 +76,8 @@ KNOWN = Table("mount options", (
     "bind", "rbind", "remount", "tmpcopyup", *IDMAP, *NOFOLLOW))
 """Options that are read; any other one is passed on unseen."""
 
+KNOWN_OR_EMPTY = Table("mount options", (*KNOWN, ""))
+
 VIRTUAL = ("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "devtmpfs", "ramfs", "hugetlbfs",
            "debugfs", "tracefs", "securityfs", "configfs", "fusectl", "pstore", "bpf", "efivarfs", "binfmt_misc",
            "rpc_pipefs")
@@ -86,6 +88,33 @@ PROC_FILES = tuple([f"/proc/{name}" for name in (
     "cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "sys/kernel/ns_last_pid", "uptime")])
 """Files of the container's procfs on which something may be mounted: what lxcfs and criu bind there. All else beneath is refused
 by the step, because what the runtime and the container's programs write to (/proc/self/attr, /proc/sys) must be the kernel's."""
+
+def split(text: str) -> list[str]:
+    """The options in one string, as mount(8) separates them: at commas outside of double quotes that have no backslash before them.
+    Those quotes and backslashes are taken off, empty options left out."""
+    parts, part, is_quoted, letters = [], "", False, iter(text)
+    for letter in letters:
+        if letter == "\\":
+            after = next(letters, "")
+            part += after if after in (",", '"') else letter + after
+        elif letter == '"':
+            is_quoted = not is_quoted
+        elif letter == "," and not is_quoted:
+            parts.append(part)
+            part = ""
+        else:
+            part += letter
+    return [each for each in (*parts, part) if each]
+
+
+def is_mapping(option: "Text | str") -> bool:
+    """Is it crun's option that holds the maps of an idmapped mount?"""
+    return starts_with(option, "idmap=") or starts_with(option, "ridmap=")
+
+
+def starts_with(option: "Text | str", prefix: str) -> bool:
+    return option.startswith(prefix) if isinstance(option, str) else option.starts_with(prefix)
+
 
 class _Attributes:
     """Attribute bits to set and to clear, put together option by option."""
@@ -117,11 +146,12 @@ class Parsed:
     :ivar set, clear, recursive_set, recursive_clear: MOUNT_ATTR_* bits.
     :ivar propagations: pairs of MS_* flag and recursive, in order.
     :ivar options: what goes to the file system.
+    :ivar places: the JSON paths of these.
     """
 
     spec = SPEC
     __slots__ = ("at", "entry", "target", "fstype", "flags", "attributes", "recursive", "propagations", "superblock",
-                 "options")
+                 "options", "places")
 
     def __init__(self, entry: "Entry") -> None:
         self.at, self.entry = entry.path, entry
@@ -129,13 +159,19 @@ class Parsed:
         self.flags: dict[str, str] = {}
         self.propagations: list[tuple[int, int]] = []
         self.superblock: list[str] = []
-        self.options: list[Text] = []
+        self.options: list[Text | str] = []
+        self.places: list[str] = []
         destination = entry.destination
         if destination.is_empty():
             raise ConfigError(destination.path, '""', "a path in the rootfs")
         self.target: Text | Template = destination if destination.is_absolute() else "/" + destination
         for option in entry.options:
-            self._take(option)
+            # As mount(8): several in one string, and quotes around what has a comma.
+            if option.contains(",", '"'):
+                for part in split(option.read()):
+                    self._take(option, part)
+            else:
+                self._take(option, option.read() if option.within(KNOWN_OR_EMPTY) else None)
         self.fstype = "" if self.is_bind or self.is_remount or entry.type is None else entry.type.read()
         if self.fstype == "bind":
             self.flags["bind"] = entry.at("type")
@@ -143,12 +179,12 @@ class Parsed:
             # Nothing lies below a new file system.
             self.attributes.add(self.recursive.set, self.recursive.clear)
 
-    def _take(self, option: "Text") -> None:
-        if not option.within(KNOWN):
-            self.options.append(option)
-            return
-        name = option.read()
-        if name in ATTRIBUTES:
+    def _take(self, option: "Text", name: str | None) -> None:
+        """Sort the option ``name`` of the string ``option`` in; ``None``: the whole string, which is none of KNOWN."""
+        if name is None or name and name not in KNOWN:
+            self.options.append(option if name is None else name)
+            self.places.append(option.path)
+        elif name in ATTRIBUTES:
             self.attributes.add(*ATTRIBUTES[name])
         elif name in RECURSIVE:
             self.recursive.add(*RECURSIVE[name])
@@ -160,7 +196,7 @@ class Parsed:
             self.propagations.append(PROPAGATIONS[name])
         elif name in SUPERBLOCK:
             self.superblock = [other for other in self.superblock if other not in (name, SUPERBLOCK[name])] + [name]
-        elif name not in IGNORED:
+        elif name and name not in IGNORED:
             self.flags[name] = option.path
 
     @property
@@ -236,6 +272,12 @@ class Mounts:
         """Is a directory of the host bound at /dev? Then nothing is made in it."""
         return any([each.at_dev() for each in self.parsed if each.is_bind and not each.is_remount])
 
+    def warn(self) -> "list[Step]":
+        """Steps of the host: a warning for each option that means nothing to its bind. A read-only one may have been meant."""
+        return [Warn(at, SPEC, message=f"{at}: a bind mount has no option " + option + ": it is ignored")
+                for each in self.parsed if each.is_bind and not each.is_remount
+                for at, option in zip(each.places, each.options) if not is_mapping(option)]
+
     def open(self) -> "list[Step]":
         """Steps of the host, after the namespaces to join have been opened and before init is spawned."""
         return self._opened
@@ -303,12 +345,14 @@ class Mounts:
     def _mount(self, each: Parsed) -> Mount:
         if not each.fstype:
             raise ConfigError(each.entry.at("type"), "nothing", "a file system, or bind or rbind among the options")
+        if each.fstype == "none":
+            raise ConfigError(each.entry.at("type"), '"none"', "a file system, or bind or rbind among the options")
         self._only_binds(each)
         is_tmpfs = each.fstype == "tmpfs"
         if "tmpcopyup" in each.flags and not is_tmpfs:
             raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
         # As runc: a tmpfs that is given no mode has that of the directory it covers.
-        keeps = is_tmpfs and not any([option.starts_with("mode=") for option in each.options])
+        keeps = is_tmpfs and not any([starts_with(option, "mode=") for option in each.options])
         return Mount(each.at, SPEC, set=self.first_attributes(each), tmpcopyup=int("tmpcopyup" in each.flags),
                      keep_mode=int(keeps), mount=self.made.get(id(each), NONE),
                      **each.first_propagation(), **self.filesystem(each))
@@ -361,7 +405,7 @@ class Mounts:
     def _is_mapped(each: Parsed) -> bool:
         return any([name in each.flags for name in IDMAP]) or bool(
             each.entry.value.get("uidMappings") or each.entry.value.get("gidMappings")) or any(
-            [option.starts_with("idmap=") or option.starts_with("ridmap=") for option in each.options])
+            [is_mapping(option) for option in each.options])
 
     def _remount(self, each: Parsed) -> "list[Step]":
         steps: list[Step] = []

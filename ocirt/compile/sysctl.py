@@ -3,12 +3,13 @@ runtime: any other would change the host."""
 
 from ..errors import ConfigError
 from ..model.json import member
+from ..model.text import quote
 from ..plan.steps import AssertNotHostNamespace, WriteProc
 from .namespaces import IPC, NETWORK, USER, UTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..model.config import Config, Linux
+    from ..model.config import Config
     from ..plan.steps import Step
     from .namespaces import Namespaces
 
@@ -33,14 +34,14 @@ def guard(config: "Config", namespaces: "Namespaces") -> "list[Step]":
             for kind, at in asked.items() if kind in namespaces.registers]
 
 
-def write(linux: "Linux", namespaces: "Namespaces") -> "list[Step]":
+def write(config: "Config", namespaces: "Namespaces") -> "list[Step]":
     """Steps of init that write ``linux.sysctl``.
 
     :param namespaces: the container's :class:`~ocirt.compile.namespaces.Namespaces`.
-    :raises ConfigError: a key is none, or belongs to the host.
+    :raises ConfigError: a key contradicts hostname or domainname, is none, or belongs to the host.
     """
     steps: list[Step] = []
-    for key, value in linux.sysctl.items():
+    for key, value in config.linux.sysctl.items():
         at = member("linux.sysctl", key)
         parts = _parts(key)
         owner = _owner(".".join(parts))
@@ -50,6 +51,9 @@ def write(linux: "Linux", namespaces: "Namespaces") -> "list[Step]":
             raise ConfigError(at, "a parameter of the host", f"nothing without a namespace of type {OWNERS[owner]}")
         if parts == ["kernel", "hostname"]:
             raise ConfigError(at, "the hostname", "it in the property hostname")
+        name = config.domainname if parts == ["kernel", "domainname"] else None
+        if name is not None and not name.is_empty() and name.read() != value.read():
+            raise ConfigError(at, quote(value.bound()), f"{quote(name.bound())}, as the property domainname says")
         steps.append(WriteProc(at, "config-linux.md#sysctl", file="sys/" + "/".join(parts), value=value))
     return steps
 

@@ -25,7 +25,7 @@
 #define BCACHEFS_SUPER_MAGIC 0xca451a4e
 
 enum predicate { IS_EMPTY, IS_ABSOLUTE, EQUALS, STARTS_WITH, IS_PATH, GOES_UP, WITHIN, HAS, NUMBER_EQUALS, LIST_IS_EMPTY,
-                 ENDS_WITH, IS_UNIT };
+                 ENDS_WITH, IS_UNIT, CONTAINS };
 enum { ABSOLUTE = 1, MAX_LENGTH = 2, RANGE = 4 };
 
 // ---- reading an entry ----
@@ -239,6 +239,7 @@ static int test(const struct lookup *l, struct reader *r) {
     struct span other = take_span(r);
     if (predicate == STARTS_WITH) found |= text.size >= other.size && !memcmp(text.text, other.text, other.size);
     else if (predicate == ENDS_WITH) found |= text.size >= other.size && !memcmp(text.text + text.size - other.size, other.text, other.size);
+    else if (predicate == CONTAINS) found |= memmem(text.text, text.size, other.text, other.size) != 0;
     else found |= same(text, other);
   }
   return found == answer && !r->bad;

@@ -118,11 +118,17 @@ static int open_bind(struct run *r, const struct step_bind *s) {
   return r->fds[s->tree] < 0 ? open_in_rootfs(r, s) : release(&r->fds[s->tree]);
 }
 
+int source_failed(struct run *r, const char *source, int error) {
+  if (error == -ENOENT && !strcmp(source, text_of(r->program, state_of(r->program)->rootfs)))
+    format(&r->detail, "the directory with the container's files is missing: make and fill it, or name another in root.path");
+  return failing(r, "open_tree", error);
+}
+
 int do_open_mount(struct run *r, const struct step_open_mount *s) {
   char path[PATH_SIZE];
   if (s->leave && path_in_rootfs(r, TEXT(source), path)) return 0;
   CLOSING int tree = open_source(TEXT(source), NUMBER(recursive), NUMBER(nofollow));
-  if (tree < 0) return failing(r, "open_tree", tree);
+  if (tree < 0) return source_failed(r, TEXT(source), tree);
   int error = set_propagation(r, tree, NUMBER(propagation), 1);
   if (!error && NUMBER(mapping) >= 0) error = map_ids(r, tree, r->fds[s->mapping], NUMBER(mapping_recursive));
   if (error) return error;

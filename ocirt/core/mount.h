@@ -3,6 +3,7 @@
 #include "core.h"
 
 int set_propagation(struct run *r, int mount, int64_t propagation, int64_t recursive);
+int source_failed(struct run *r, const char *source, int error);  // the failure of that, with what to do where the rootfs is missing
 int open_source(const char *source, int64_t recursive, int64_t nofollow);  // a clone of what is mounted there, detached
 
 // ---- filesystem.c ----

@@ -119,8 +119,18 @@ static int is_in_directory(const struct run *r, const char *path, const char *na
   return r->directory >= 0 && (size_t)(name - path) == r->directory_length && !memcmp(path, r->directory_path, r->directory_length);
 }
 
+// A path with slashes or dots at its end, without them. It lives on.
+static const char *without_end(const char *path) {
+  size_t size = strlen(path);
+  char *clean = more_memory(size + 2);
+  if (!clean) return path;
+  clean[clean_path(path, size, clean)] = 0;
+  return clean;
+}
+
 int resolve_parent(struct run *r, const char *path, const char **name) {
   char parent[4096];
+  if (!last_of(path)) path = without_end(path);
   if (!(*name = last_of(path))) return -EINVAL;
   if (is_in_directory(r, path, *name)) return r->directory;
   forget_directory(r);
@@ -134,6 +144,7 @@ int resolve_parent(struct run *r, const char *path, const char **name) {
 }
 
 int resolve_target(struct run *r, const char *path, enum make_kind kind) {
+  if (!last_of(path)) path = without_end(path);
   const char *name = last_of(path);
   int known = name && is_in_directory(r, path, name), fd = known ? 0 : resolve(r->rootfs, path, O_PATH);
   if (!known && fd != -ENOENT) { forget_directory(r); return fd; }

@@ -50,7 +50,7 @@ int do_open_rootfs(struct run *r, const struct step_open_rootfs *s) {
   if (error < 0) return error;
   CLOSING int mount = NUMBER(tree) >= 0 ? release(&r->fds[s->tree]) : open_source(TEXT(path), NUMBER(recursive), 0);
   struct stat st;
-  if (mount < 0) return failing(r, "open_tree", mount);
+  if (mount < 0) return source_failed(r, TEXT(path), mount);
   if (sys_fstat(mount, &st) < 0 || !S_ISDIR(st.st_mode)) return failing(r, "open_tree", -ENOTDIR);
   return keep_rootfs(r, release(&mount), TEXT(path));
 }

@@ -151,6 +151,10 @@ def _goes_up(value: str, _: None) -> bool:
     return ".." in value.split("/")
 
 
+def _contains(value: str, argument: tuple[str, ...]) -> bool:
+    return any([each in value for each in argument])
+
+
 def _within(value: str, argument: tuple[str, ...]) -> bool:
     return value in argument
 
@@ -158,6 +162,7 @@ def _within(value: str, argument: tuple[str, ...]) -> bool:
 PREDICATES: "dict[str, Callable[[str, Any], bool]]" = {
     "is_empty": _is_empty, "is_absolute": _is_absolute, "equals": _equals, "starts_with": _starts_with,
     "is_path": _is_path, "goes_up": _goes_up, "within": _within, "ends_with": _ends_with, "is_unit": _is_unit,
+    "contains": _contains,
 }
 """The closed list of questions that a Text answers; the binder has to answer the same ones."""
 
@@ -252,6 +257,10 @@ class Text(Value):
     def goes_up(self) -> bool:
         """Has it a ``..`` among its parts?"""
         return self._ask("goes_up")
+
+    def contains(self, *texts: str) -> bool:
+        """Is one of ``texts`` in it?"""
+        return self._ask("contains", texts)
 
     def within(self, table: tuple[str, ...]) -> bool:
         """Is it one of the strings of the tuple ``table`` (a :class:`Table`, if it is to be shown by name)?"""

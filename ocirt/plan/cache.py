@@ -44,7 +44,7 @@ HASH_DIGITS = 16
 _HEXADECIMAL = frozenset("0123456789abcdef")
 ACCESS_OF_OTHERS, REGULAR, KIND = 0o077, 0o100000, 0o170000
 PREDICATES = ("is_empty", "is_absolute", "equals", "starts_with", "is_path", "goes_up", "within", "has", "number_equals",
-              "list_is_empty", "ends_with", "is_unit")
+              "list_is_empty", "ends_with", "is_unit", "contains")
 HAS, NUMBER_EQUALS, LIST_IS_EMPTY = [PREDICATES.index(name) for name in ("has", "number_equals", "list_is_empty")]
 ABSOLUTE, MAX_LENGTH, RANGE = 1, 2, 4
 HITS_SIZE = 8

@@ -118,7 +118,7 @@ class _Reader:
 
     def test(self) -> "tuple[Source, str, Arguments, bool]":
         source, number, answer = self.source(), self.byte(), self.byte()
-        if number > LIST_IS_EMPTY:
+        if number >= len(NAMES):
             raise DamagedEntry("a predicate that there is not")
         name = {NUMBER_EQUALS: "equals", LIST_IS_EMPTY: "is_empty"}.get(number) or NAMES[number]
         arguments = [self.wide() if number == NUMBER_EQUALS else self.text() for _ in range(self.number())]
@@ -280,7 +280,7 @@ def _answer(name: str, value: "Json", arguments: "Arguments") -> bool | None:
         return None
     if name == "starts_with":
         return value.startswith(tuple(arguments))
-    return bool(PREDICATES[name](value, arguments if name in ("within", "is_path") else arguments[0] if arguments else None))
+    return bool(PREDICATES[name](value, arguments if name in ("within", "is_path", "contains") else arguments[0] if arguments else None))
 
 
 def _unfit(kind: int, checks: "Checks", value: "Json") -> str | None:

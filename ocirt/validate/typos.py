@@ -6,7 +6,7 @@ kernel's own binds ignore what is no option of a bind. So these are warnings, ne
 
 from ..compile.capabilities import BITS
 from ..compile.capabilities import SETS as CAPABILITY_SETS
-from ..compile.mounts import ATTRIBUTES, KNOWN, PROPAGATIONS, RECURSIVE
+from ..compile.mounts import ATTRIBUTES, KNOWN, PROPAGATIONS, RECURSIVE, split
 from ..errors import ConfigError
 from ..model.text import quote
 from ..nearest import nearest
@@ -66,8 +66,9 @@ def _options_of_binds(members: "Members") -> "Iterator[ConfigError]":
             continue
         if mount.get("type") != "bind" and "bind" not in options and "rbind" not in options:
             continue  # a file system may have options of its own, and refuses what it does not know
-        for number, option in enumerate(options):
-            if isinstance(option, str) and option not in KNOWN and not option.startswith(("idmap=", "ridmap=")):
+        parts = [(number, part) for number, option in enumerate(options) if isinstance(option, str) for part in split(option)]
+        for number, option in parts:
+            if option not in KNOWN and not option.startswith(("idmap=", "ridmap=")):
                 meant = SAME_IN_WORDS.get(option.lower()) or nearest(option, BIND_OPTIONS)
                 yield ConfigError(f"mounts[{index}].options[{number}]", f"{quote(option)}, which a bind mount ignores",
                                   quote(meant) if meant else 'an option of a bind mount, like "ro"')

@@ -274,6 +274,30 @@ def test_every_kind_of_device(ocirt, bundle):
         "null character special file 1:3 606 0:0", "bare character special file 1:7 666 0:0"]
 
 
+def test_slashes_at_the_end_of_paths(ocirt, bundle, source):
+    """Of devices, of files that are bound, and where a link is meant itself."""
+    (bundle.rootfs / "link").symlink_to("/etc")
+    bundle.config["linux"]["devices"] = [{"path": "/dev/char/", "type": "c", "major": 1, "minor": 3}, {"path": "/dev/p/.", "type": "p"}]
+    bind(bundle, source / "mine", destination="/etc/passwd/")
+    bind(bundle, source / "theirs", destination="/new/file/.")
+    bind(bundle, source / "mine", "dest-nofollow", destination="/link//.")
+    out = run(ocirt, bundle, "stat -c %F /dev/char /dev/p; cat /etc/passwd /new/file; grep -c ' /link ' /proc/self/mountinfo")
+    assert out == "character special file\nfifo\nmine\ntheirs\n1\n", out
+
+
+def test_options_as_a_person_writes_them(ocirt, bundle):
+    bundle.config["mounts"].append({"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": ["size=64k,nr_inodes=10,noexec", ""]})
+    line = run(ocirt, bundle, "grep ' /data ' /proc/self/mountinfo")
+    assert "noexec" in line and "size=64k,nr_inodes=10" in line
+
+
+def test_a_missing_rootfs_says_what_to_do(ocirt, bundle):
+    bundle.config["root"]["path"] = "nowhere"
+    bundle.save()
+    message = ocirt.fails("create", "--bundle", bundle, "c1")
+    assert "root.path" in message and f"{bundle.path}/nowhere" in message and "make and fill it" in message, message
+
+
 def test_a_device_that_is_something_else(ocirt, bundle):
     """config-linux.md, Devices: a file that does not match the requested device is an error."""
     (bundle.rootfs / "there").write_text("a file")

@@ -270,3 +270,14 @@ def test_sysctls_that_cannot_be(key, kinds, found, expected):
 def test_sysctls_of_a_joined_namespace():
     spaces = [{"type": "mount"}, {"type": "network", "path": "/n"}]
     assert "WriteProc" in names(plan(sysctl({"net.ipv4.ip_forward": "1"}, spaces)), "init")
+
+
+@pytest.mark.parametrize("name, value, is_taken", [("a.b", "a.b", True), ("a.b", "c.d", False), ("", "c.d", True), (None, "c.d", True)])
+def test_two_domainnames(name, value, is_taken):
+    """The property and the sysctl are one thing: they must not contradict each other."""
+    members = config(linux__namespaces=[{"type": "mount"}, {"type": "uts"}], linux__sysctl={"kernel/domainname": value},
+                     **({} if name is None else {"domainname": name}))
+    if is_taken:
+        plan(members)
+    else:
+        assert error(members) == 'linux.sysctl["kernel/domainname"]: found "c.d", expected "a.b", as the property domainname says'
