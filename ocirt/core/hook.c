@@ -52,8 +52,8 @@ static _Noreturn void execute(struct command *c, int output) {
     if (c->filter) error = load_filter(c->program, c->filter->filter, c->filter->flags);
     if (error >= 0) error = sys3(SYS_execve, c->path, c->args, c->env);
   }
-  BUFFER(text, 128);
-  put_error(&text, (int)error);
+  BUFFER(text, 512);
+  put_exec_error(&text, c->path, (int)error);
   write_all(2, text.data, text.used);
   sys_exit(127);
 }

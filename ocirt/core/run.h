@@ -32,6 +32,8 @@ struct command {
 };
 struct outcome { int status, late, output; };           // wait status; the time was up; a memfd with what it printed, -1: none
 int run_command(struct run *r, struct command *command, struct outcome *outcome);  // 0 once it has ended
+// identity.c: why a file cannot be executed; the interpreter that it names, where that is missing.
+void put_exec_error(struct buffer *to, const char *path, int error);
 void put_output(struct buffer *to, int output);         // the end of what it printed, in one line
 
 // helper.c: has the helpers that ran before the step `failed` undo what they did; what goes wrong is a warning.

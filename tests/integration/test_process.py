@@ -167,6 +167,29 @@ def test_a_program_that_cannot_run(ocirt, bundle, args, words):
     assert words in ocirt.fails("run", "--bundle", bundle, "c1")
 
 
+@pytest.mark.parametrize("head, interpreter", [
+    (b"#!/opt/nowhere/python3 -x\n", "/opt/nowhere/python3"), (b"#! \t/opt/sh\n", "/opt/sh"), ("elf64", "/lib/ld-none.so"), ("elf32", "/lib/ld-none.so")])
+def test_an_interpreter_that_is_missing(ocirt, bundle, head, interpreter):
+    """The program is there: what does not exist is named in its first bytes. Said of a hook, too."""
+    if isinstance(head, str):
+        wide = head == "elf64"
+        size, each = (64, 56) if wide else (52, 32)
+        layout = "<HHIQQQIHHHHHH" if wide else "<HHIIIIIHHHHHH"
+        ehdr = b"\x7fELF" + bytes((2 if wide else 1, 1, 1)) + bytes(9) + struct.pack(layout, 2, 62 if wide else 3, 1, 0x400000, size, 0, 0, size, each, 1, 0, 0, 0)
+        at, length = size + each, len(interpreter) + 1
+        phdr = struct.pack("<IIQQQQQQ", 3, 4, at, 0, 0, length, length, 1) if wide else struct.pack("<IIIIIIII", 3, at, 0, 0, length, length, 4, 1)
+        head = ehdr + phdr + interpreter.encode() + bytes(64)
+    program = bundle.rootfs / "program"
+    program.write_bytes(head)
+    program.chmod(0o755)
+    bundle.args("/program").save()
+    missing = f"no such file or directory: its interpreter {interpreter} is missing"
+    assert f"exec /program: {missing}" in ocirt.fails("run", "--bundle", bundle, "c1")
+    bundle.config["hooks"] = {"createRuntime": [{"path": str(program)}]}
+    bundle.args("true").save()
+    assert missing in ocirt.fails("run", "--bundle", bundle, "c1")
+
+
 def test_session_keyring(ocirt, bundle):
     """A session keyring of the container's own, named after it; with --no-new-keyring the caller's."""
     bundle.config["linux"]["maskedPaths"] = []
