@@ -12,7 +12,7 @@ from ..model.json import parse
 from ..model.shape import Shape
 from ..plan.cache import NEW, has_form, is_own, open_directory
 from ..plan.entries import DamagedEntry, Entry, difference, other_request, other_structure, request_of, unscanned
-from .flags import GLOBAL, NATIVE
+from .flags import GLOBAL, IGNORED, NATIVE, PASSED_ON
 from .output import write
 from .plan import ID, read, words
 from .root import root_of
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from .parser import CommandLine
 
 COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "HITS", "MADE", "USED", "BUILD", "SHAPE")
-ORDER = list(dict.fromkeys([flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())]))
-"""Names of the flags in the executable's order (plan/generate.py)."""
+ORDER = [name for name in dict.fromkeys([flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())])
+         if name not in IGNORED]
+"""Names of the flags that programs depend on, in the executable's order (plan/generate.py)."""
 
 
 def run(line: "CommandLine") -> None:
@@ -226,7 +227,7 @@ def explanation(directory: str, options: "Namespace", bundle: str) -> list[str]:
     given = words_of(options, bundle)
     boot = boot_of(directory) if os.path.isdir(directory) else None
     given |= {"boot": boot} if boot else {}
-    request, structure = request_of(given, ORDER), shape.structure.decode()
+    request, structure = request_of(given, ORDER, PASSED_ON), shape.structure.decode()
     found = [(name, entry) for name, entry in entries(directory) if entry is not None]
     ours = [(name, entry) for name, entry in found if entry.build == BUILD_ID and not entry.request.startswith("exec ")]
     same = [(name, entry) for name, entry in ours if entry.structure == structure and entry.request == request]

@@ -201,6 +201,12 @@ PYTHON = {
     "features": Verb("", "print what this build can do, as JSON", min=0, max=0),
 }
 
+IGNORED = ("log", "log-format", "log-level", "debug", "config", "keep", "no-subreaper", "no-cache", "status-fd")
+"""Flags of create, run and exec that no program depends on: they are no part of what finds a kept one."""
+PASSED_ON = ("bundle", "root", "console-socket", "pidfd-socket", "pid-file", "upper", "work", "process", "cwd", "apparmor",
+             "process-label")
+"""Flags whose value a program takes as it comes: only that they are given is part of what finds a kept one."""
+
 HANDED_BACK = ("update",)
 """Verbs of Python whose program the executable runs: it gets them without flags."""
 

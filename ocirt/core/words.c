@@ -82,21 +82,16 @@ static int put_repeated(struct buffer *to, const struct request *q) {
 }
 
 int put_words(struct buffer *to, const struct request *q) {
-  // Of a flag whose value is passed on, only that it was given.
-  static const unsigned char passed_on[] = {FLAG_BUNDLE, FLAG_ROOT, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
-                                            FLAG_UPPER, FLAG_WORK, FLAG_PROCESS, FLAG_CWD, FLAG_APPARMOR, FLAG_PROCESS_LABEL};
-  static const unsigned char ignored[] = {FLAG_LOG, FLAG_LOG_FORMAT, FLAG_LOG_LEVEL, FLAG_DEBUG, FLAG_CONFIG, FLAG_KEEP, FLAG_NO_SUBREAPER,
-                                          FLAG_STATUS_FD};
   int64_t ids[2];
   put(to, native_verbs[q->verb].name);
   for (unsigned flag = 0; flag < FLAG_COUNT; flag++) {
     const char *value = q->flags[flag];
-    if (!value || memchr(ignored, (int)flag, sizeof ignored)) continue;
+    if (!value || flag_keys[flag] == IGNORED) continue;
     if (flag == FLAG_USER) {
       int count = parse_user(value, ids);
       if (!count) return 0;
       put(to, count == 1 ? " user=uid" : " user=uid:gid");
-    } else if (!memchr(passed_on, (int)flag, sizeof passed_on)) {
+    } else if (flag_keys[flag] == IN_FULL) {
       if (!put_value(to, flag_names[flag], value)) return 0;
     } else if (*value) format(to, " %s", flag_names[flag]);
     else return 0;

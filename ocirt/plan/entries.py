@@ -8,7 +8,7 @@ from .encode import BUILD_SIZE, LIST_VALUE, NUMBER_VALUE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
     from typing import TypeAlias
 
     from ..model.host import Host
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     Arguments: TypeAlias = list[Json]
     """Of a test: a number where that is asked of one, else strings."""
 
-IGNORED = ("log", "log-format", "log-level", "debug", "config", "keep", "no-subreaper", "no-cache", "status-fd")
-"""Flags that no program depends on."""
-PASSED_ON = ("bundle", "root", "console-socket", "pidfd-socket", "pid-file", "upper", "work")
-"""Flags whose value a program takes as it comes: only that they are given counts."""
 SCAN_MAX = 1 << 20
 """Bytes of a config.json that is looked up."""
 TEXT_MAX = 4096
@@ -169,17 +165,18 @@ def leaves(structure: str) -> list[tuple[str, str]]:
     return found
 
 
-def request_of(words: "Mapping[str, str]", order: "Iterable[str]") -> str:
+def request_of(words: "Mapping[str, str]", order: "Iterable[str]", passed_on: "Container[str]") -> str:
     """The command line as the launcher puts it.
 
     :param words: flag -> value, with ``verb``; ``notify-socket`` where the caller has one; ``runtime-dir`` where it asks systemd
         for cgroups and has one; ``boot`` where entries outlive it.
-    :param order: names of the flags in the order of the executable's.
+    :param order: names of the flags that programs depend on, in the order of the executable's.
+    :param passed_on: of these, the flags of which only counts that they are given.
     """
     text = words["verb"]
     for name in order:
-        if name in words and name not in IGNORED:
-            text += f" {name}" if name in PASSED_ON else f" {name}={_json(words[name])}"
+        if name in words:
+            text += f" {name}" if name in passed_on else f" {name}={_json(words[name])}"
     text += " listen-fds=0" + (" notify-socket" if words.get("notify-socket") else "")
     text += f" runtime-dir={_json(words['runtime-dir'])}" if words.get("runtime-dir") else ""
     return text + (f" boot={words['boot']}" if words.get("boot") else "")

@@ -108,7 +108,10 @@ def flags_header() -> str:
     for name, (_, verb) in verbs.items():
         lines.append(f"  {{{c_string(name)}, {name}_flags, {verb.arguments_min}, {verb.arguments_max}, "
                      f"{int(verb.command)}}},")
-    lines += ["  {0}};", "static const char *const flag_names[] = {" + ", ".join(map(c_string, enum)) + "};", ""]
+    lines += ["  {0}};", "static const char *const flag_names[] = {" + ", ".join(map(c_string, enum)) + "};"]
+    keys = ["IGNORED" if name in flags.IGNORED else "PASSED_ON" if name in flags.PASSED_ON else "IN_FULL" for name in enum]
+    lines += ["// What of a flag is part of the key of a kept program: its value, that it is given, or nothing.",
+              "enum { IN_FULL, PASSED_ON, IGNORED };", "static const unsigned char flag_keys[] = {" + ", ".join(keys) + "};", ""]
     return "\n".join(lines)
 
 

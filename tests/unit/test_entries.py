@@ -13,9 +13,10 @@ from ocirt.model.json import parse as parse_json
 from ocirt.model.shape import Shape
 from ocirt.plan import cache
 from ocirt.plan.encode import encoded
-from ocirt.plan.entries import (IGNORED, PASSED_ON, DamagedEntry, Entry, difference, leaves, other_request, other_structure, request_of,
+from ocirt.cli.flags import IGNORED, PASSED_ON
+from ocirt.plan.entries import (DamagedEntry, Entry, difference, leaves, other_request, other_structure, request_of,
                                 unscanned)
-from tests.unit.core import CORE, cache_folder, remove
+from tests.unit.core import cache_folder, remove
 from tests.unit.plans import DATA, host, request
 from tests.unit.test_cache import BUILD, dump, keep
 from tests.unit.test_law import BASE, PLACES, configs, put
@@ -179,20 +180,16 @@ def test_a_large_config_is_not_looked_up(core):
 def test_the_request_as_the_launcher_puts_it(core, folder):
     path, key = core.find(folder, dump(BASE))
     order = ["root", "cgroup-manager", "bundle"]
-    assert request_of(WORDS, order) == key
-    assert request_of(WORDS | {"cgroup-manager": 'a"\n\x01é'}, order) == \
+    assert request_of(WORDS, order, PASSED_ON) == key
+    assert request_of(WORDS | {"cgroup-manager": 'a"\n\x01é'}, order, PASSED_ON) == \
         'create root cgroup-manager="a\\"\\n\\u0001é" bundle listen-fds=0'
-    assert request_of(WORDS | {"notify-socket": "/n", "log": "x"}, [*order, "log"]) == key + " notify-socket"
+    assert request_of(WORDS | {"notify-socket": "/n", "log": "x"}, order, PASSED_ON) == key + " notify-socket"
 
 
-def test_which_flags_count_is_as_in_the_executable():
-    text = (CORE / "words.c").read_text()
-
-    def names(table):
-        flags = re.search(table + r"\[\] = \{(.*?)\}", text, re.S)[1]
-        return {name.strip().removeprefix("FLAG_").lower().replace("_", "-") for name in flags.split(",")}
-    of_exec = {"process", "cwd", "apparmor", "process-label"}
-    assert names("passed_on") - of_exec == set(PASSED_ON) and names("ignored") | {"no-cache"} == set(IGNORED)
+def test_every_flag_that_counts_is_one():
+    from ocirt.cli.flags import GLOBAL, NATIVE
+    names = {flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())}
+    assert set(IGNORED) | set(PASSED_ON) <= names and not set(IGNORED) & set(PASSED_ON)
 
 
 def test_other_requests(core, folder):

@@ -72,7 +72,8 @@ def count(files: Iterable[tuple[str, bytes]]) -> tuple[list[Kept], list[tuple[st
                  "pid-file": f"/run/{name}.pid"}
         if "process.terminal" in shape.leaves and shape.values[shape.leaves["process.terminal"]]:
             words["console-socket"] = f"/run/{name}.sock"
-        request = entries.request_of(words, ("root", "bundle", "console-socket", "pid-file"))
+        passed_on = ("root", "bundle", "console-socket", "pid-file")
+        request = entries.request_of(words, passed_on, passed_on)
         request += " rootless" * rootless  # stands for what the host is observed to be
         found = next((each for each in kept if each.entry.structure.encode() == shape.structure
                       and each.entry.request == request
