@@ -16,11 +16,14 @@ import ocirt as library
 from tests.integration.harness import (AS_USER, ENTRIES, LIMIT, MANAGER, ROOT, SYSTEMD, TREE, UID, V2, Bundle, Runtime, User, built,
                                        cgroups_path, left_cgroups, remove_cgroups)
 
+INITIAL = 0xEFFFFFFB
+"""The kernel's PROC_CGROUP_INIT_INO: the cgroup namespace that the machine has begun with."""
 SKIPS = {"v1": (V2, "this host has no cgroup v1"),
          "v2": (not V2, "the controllers of this host are v1"),
          "systemd": (not (V2 and Path("/run/systemd/system").exists()), "systemd with cgroup v2 does not run this host"),
          "systemd_v1": (V2 or not Path("/run/systemd/system").exists(), "systemd with cgroup v1 does not run this host"),
          "cgroupfs": (SYSTEMD, "this run has systemd make the cgroups"),
+         "root_cgroup": (os.stat("/proc/self/ns/cgroup").st_ino != INITIAL, "the cgroups of this machine are those of a cgroup namespace"),
          "cgroups": (MANAGER == ["--cgroup-manager=disabled"], "containers get no cgroups in this run")}
 """For each marker: whether its tests are passed over here, and why."""
 

@@ -250,6 +250,7 @@ def hugetlb():
     assert ":hugetlb:" not in Path("/proc/self/cgroup").read_text()
 
 
+@pytest.mark.root_cgroup
 def test_hugetlb_limit(hugetlb, ocirt, bundle):
     """config-linux.md, Huge page limits: reservations where the kernel counts them, and usage."""
     bundle.config["linux"]["resources"] = {"hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}]}

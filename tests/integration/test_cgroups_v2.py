@@ -184,6 +184,7 @@ def test_a_threaded_one_is_refused(ocirt, bundle):
 
 
 @pytest.mark.cgroupfs
+@pytest.mark.root_cgroup
 def test_one_with_controllers_for_its_children_is_refused(ocirt, bundle):
     make(f"{PARENT}/bundle/child")
     (folder(PARENT) / "cgroup.subtree_control").write_text("+hugetlb")
@@ -194,6 +195,7 @@ def test_one_with_controllers_for_its_children_is_refused(ocirt, bundle):
 # ---- controllers ----
 
 @pytest.mark.cgroupfs
+@pytest.mark.root_cgroup
 def test_controllers_are_enabled_all_the_way_down(ocirt, bundle):
     bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/a/b/c"
     bundle.save()
@@ -203,6 +205,7 @@ def test_controllers_are_enabled_all_the_way_down(ocirt, bundle):
 
 
 @pytest.mark.cgroupfs
+@pytest.mark.root_cgroup
 def test_a_parent_with_processes(ocirt, bundle):
     """The kernel's cgroup-v2.rst, No Internal Process Constraint: a limit says why it cannot be, nothing else minds."""
     bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/busy/x"
@@ -223,9 +226,9 @@ def test_a_parent_with_processes(ocirt, bundle):
 
 @pytest.mark.parametrize("resources, message", [
     ({"unified": {"foo.bar": "1"}}, "the controller foo is not there on this host"),
-    ({"unified": {"hugetlb.nothing": "1"}}, "this kernel has no such file"),
+    pytest.param({"unified": {"hugetlb.nothing": "1"}}, "this kernel has no such file", marks=pytest.mark.root_cgroup),
     ({"unified": {"cgroup.nothing": "1"}}, "this kernel has no such file"),
-    ({"hugepageLimits": [{"pageSize": "3MB", "limit": 1}]}, "this kernel has no such file"),
+    pytest.param({"hugepageLimits": [{"pageSize": "3MB", "limit": 1}]}, "this kernel has no such file", marks=pytest.mark.root_cgroup),
 ])
 def test_what_the_host_has_not(ocirt, bundle, resources, message):
     bundle.config["linux"]["resources"] = resources
@@ -236,6 +239,7 @@ def test_what_the_host_has_not(ocirt, bundle, resources, message):
 
 # ---- limits ----
 
+@pytest.mark.root_cgroup
 def test_huge_pages(ocirt, bundle):
     """config-linux.md, Huge page limits."""
     bundle.config["linux"]["resources"] = HUGE
@@ -244,6 +248,7 @@ def test_huge_pages(ocirt, bundle):
     assert read("hugetlb.2MB.max") == str(4 << 20) == read("hugetlb.2MB.rsvd.max")
 
 
+@pytest.mark.root_cgroup
 def test_unified_has_the_last_word(ocirt, bundle):
     """config-linux.md, Unified."""
     bundle.config["linux"]["resources"] = {**HUGE, "unified": {"hugetlb.2MB.max": str(6 << 20), "cgroup.max.depth": "3"}}

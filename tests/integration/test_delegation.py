@@ -55,6 +55,7 @@ def delegated():
         yield f"{PARENT}/user"
 
 
+@pytest.mark.root_cgroup
 def test_a_user_in_a_subtree_of_its_own(delegated, user, own_bundle):
     """The kernel's cgroup-v2.rst, Delegation."""
     own_bundle.args("sleep", "60").config["linux"]["resources"] = HUGE
