@@ -15,7 +15,7 @@ from .. import state as states
 from ..errors import OcirtError, RequestError
 from ..failures import TimeoutExpired
 from ..model.request import checked_id
-from . import arguments, limits, pidfd, report
+from . import arguments, limits, pidfd, report, submounts
 from .attendant import Attendant
 from .children import Child
 from .report import Begin, End
@@ -126,6 +126,13 @@ class Bundle:
                                    "a bundle beside it")
             directory = path
         self.directory = os.path.abspath(directory)
+        if isinstance(root, dict) and root.get("readonly") is True and isinstance(path, str):
+            mounts = members.get("mounts") or []
+            if isinstance(mounts, list):
+                places = [str(each.get("destination", "")) for each in mounts if isinstance(each, dict)]
+                below = submounts.readonly_binds(os.path.join(self.directory, path), places)
+                if below:
+                    members["mounts"] = below + mounts
         try:
             data = json.dumps(members).encode()
         except (TypeError, ValueError, RecursionError) as error:

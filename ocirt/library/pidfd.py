@@ -79,7 +79,7 @@ def can_tell() -> bool:
 def takes_signal(pid: int, number: int) -> bool:
     """Does the process do anything about this signal? Not if it is the first of its pid namespace and neither catches nor
     blocks it; SIGKILL and SIGSTOP from outside always count. True of a process that is not there."""
-    if number in (0, signal.SIGKILL, signal.SIGSTOP):
+    if number not in signal.valid_signals() or number in (signal.SIGKILL, signal.SIGSTOP):
         return True
     try:
         with open(f"/proc/{pid}/status") as file:

@@ -73,6 +73,7 @@ def sandbox(args: Sequence[str], *, memory: Size | None = 256 << 20, processes: 
     linux: dict[str, Any] = {
         "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
         "maskedPaths": MASKED, "readonlyPaths": READONLY, "seccomp": seccomp(),
+        "rootfsPropagation": "private",  # what the host mounts below the root later would come with the host's options
     }
     if rootless:
         linux["namespaces"].append({"type": "user"})

@@ -5,6 +5,7 @@ import errno
 import gc
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -650,7 +651,8 @@ def tree_of_mounts(tmp_path, image):
     (top / "below/null").chmod(0o666)
     yield top, mount
     subprocess.run(["umount", "--recursive", top], check=True, timeout=LIMIT)
-    (image / "data").rmdir()  # the mount point that the runtime has made
+    if (image / "data").exists():
+        (image / "data").rmdir()  # the mount point that the runtime has made
 
 
 def test_sandbox_binds_are_read_only_below_too(image, runtime, tree_of_mounts):
@@ -679,6 +681,28 @@ def test_what_the_host_mounts_later_below_a_bind_is_not_the_sandboxs(box, image,
         container.stdin.close()
         assert container.wait(LIMIT) != 0
     assert os.listdir(top / "later") == []
+
+
+def test_what_is_mounted_below_the_root_is_read_only_too(runtime, tree_of_mounts, image):
+    """root.readonly alone is for the root's own mount; and what the host mounts there later does not appear."""
+    top, mount = tree_of_mounts
+    for name in ("bin", "proc", "dev", "tmp"):
+        (top / name).mkdir()
+    shutil.copy(image / "bin/busybox", top / "bin/sh")
+    (top / "proc/hidden").mkdir()
+    mount("tmp")  # which the sandbox's own /tmp covers
+    config = config_for("sh", "-c", "for each in / /below /tmp; do echo x > $each/written && echo $each; done; echo ready; read word; echo x > /later/written")
+    with Container.create(config=config, rootfs=top, runtime=runtime, stdin=PIPE, stdout=PIPE) as container:
+        container.start()
+        assert [container.stdout.readline(), container.stdout.readline()] == [b"/tmp\n", b"ready\n"]
+        mount("later")
+        container.stdin.write(b"go\n")
+        container.stdin.close()
+        assert container.wait(LIMIT) != 0
+    assert [os.listdir(top / name) for name in ("below", "later", "tmp")] == [["null"], [], []]
+    writable = config | {"root": {"path": "rootfs", "readonly": False}}
+    writable["process"]["args"] = ["sh", "-c", "echo x > /below/written"]
+    assert run(config=writable, rootfs=top, runtime=runtime).returncode == 0
 
 
 # ---- what it has used ----

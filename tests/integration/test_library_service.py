@@ -268,10 +268,11 @@ def test_a_user(user, image, tmp_path):
         import ocirt
         runtime = ocirt.Runtime(root={str(home / "state")!r})
         assert runtime.executable == {str(user.executable)!r}, runtime.executable
-        config = ocirt.sandbox(["sh", "-c", "id -u; cat; touch /tmp/x; touch /x 2>/dev/null || exit 3"])
+        unlimited = dict(memory=None, processes=None, cpus=None)  # tests/integration/test_rootless.py has limits
+        config = ocirt.sandbox(["sh", "-c", "id -u; cat; touch /tmp/x; touch /x 2>/dev/null || exit 3"], **unlimited)
         result = ocirt.run(config=config, rootfs={str(home / "rootfs")!r}, input="in", timeout={LIMIT}, runtime=runtime)
         print(result.returncode, result.text.split(), result.stderr)
-        with ocirt.Container.create(config=ocirt.sandbox(["sleep", "60"]), rootfs={str(home / "rootfs")!r}, runtime=runtime) as c:
+        with ocirt.Container.create(config=ocirt.sandbox(["sleep", "60"], **unlimited), rootfs={str(home / "rootfs")!r}, runtime=runtime) as c:
             c.start()
             print(c.status, c.run(["echo", "there"]).text)
         print(ocirt.Container.list(runtime=runtime))

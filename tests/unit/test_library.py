@@ -18,7 +18,7 @@ import pytest
 import ocirt
 from ocirt import errors, failures
 from ocirt.compile import compile
-from ocirt.library import arguments, limits, report
+from ocirt.library import arguments, limits, report, submounts
 from ocirt.library.children import _above
 from ocirt.library.lifecycle import Bundle, contents, exec_flags
 from ocirt.library.report import Begin, End
@@ -317,6 +317,17 @@ def test_a_users_sandbox_has_a_user_namespace(monkeypatch):
     assert set(config["linux"]["resources"]) == {"memory", "pids", "cpu"}  # devices are no user's to make
     assert config["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 54321, "size": 1}]
     assert config["process"]["user"]["uid"] == 0
+
+
+def test_mounts_below_a_root_file_system(monkeypatch, tmp_path):
+    """The topmost ones, but for what the config covers; a neighbour with a longer name is none."""
+    top = str(tmp_path)
+    monkeypatch.setattr(submounts, "mount_points", lambda: {"/", top, f"{top}/usr", f"{top}/usr/lib", f"{top}/proc", f"{top}/proc/sys/x",
+                                                            f"{top}/process", f"{top}-other/x", "/elsewhere"})
+    found = submounts.readonly_binds(top, ["/proc/", "/dev"])
+    assert [(each["destination"], each["source"]) for each in found] == [("/process", f"{top}/process"), ("/usr", f"{top}/usr")]
+    assert all("rro" in each["options"] for each in found)
+    assert {"/elsewhere", top} <= {each["destination"] for each in submounts.readonly_binds("/", [])}
 
 
 # ---- limits of a user ----
