@@ -36,13 +36,14 @@ class Driver:
     :ivar register: descriptor register of a v2 directory into which init is cloned (``Spawn.cgroup``), or ``NONE``.
     :ivar stay: 1 where a child that may not enter that directory stays in the caller's cgroup.
     :ivar tolerate: 1 where hierarchies that may not be written are passed over.
+    :ivar without: what becomes of a limit in such a hierarchy: 0 an error, 2 a warning, which the caller has asked for by ``--rootless true``.
     :ivar zero_is_a_limit: does ``pids.limit`` 0 mean no task at all? Before ociVersion 1.3.0 it was how "no limit" is written
         where -1 is, too, since a property that is absent and 0 were the same to Go.
     :ivar beside: may the cgroups be made while the first child makes something of its own already? It joins them by
         their paths then, which a process can that is in a copy of the host's mount namespace.
     """
 
-    register, stay, tolerate, beside, zero_is_a_limit = NONE, 0, 0, False, True
+    register, stay, tolerate, without, beside, zero_is_a_limit = NONE, 0, 0, 0, False, True
 
     def make_beside(self) -> None:
         """Have the cgroups made beside the first child, where this driver can: sets ``beside``."""
@@ -251,9 +252,25 @@ def choose(config: "Config", request: "Request", host: "Host", plan: "Plan") -> 
     return driver
 
 
+def _needs_session(config: "Config", request: "Request", host: "Host", plan: "Plan") -> bool:
+    """Does a caller without root's rights ask for limits that only its own systemd can give it a cgroup for?"""
+    unified, session, path = host.cgroups.unified, request.runtime_dir, config.linux.cgroups_path
+    if not (is_rootless(request, host) and session and unified and host.cgroups.is_v2 and host.has_systemd):
+        return False
+    if path is not None and not path.is_empty() and path.unit() is None:
+        return False  # a place of the caller's choice
+    from .v2 import V2
+    cgroupfs = V2(config, request, host, plan)
+    if not cgroupfs.has_limits(config.linux.resources) or host.may_write(unified.mount + cgroupfs.beneath(unified.own)):
+        return False
+    return host.has_file(f"{session}/systemd/private") or host.has_file(f"{session}/bus")
+
+
 def _driver(config: "Config", request: "Request", host: "Host", plan: "Plan") -> Driver:
     if request.cgroup_manager == "disabled":
         return Driver(host)
+    if request.cgroup_manager == "auto":
+        request.cgroup_manager = "systemd" if _needs_session(config, request, host, plan) else "cgroupfs"
     if request.cgroup_manager == "systemd":
         flag = "--systemd-cgroup" if request.systemd_cgroup else "--cgroup-manager systemd"
         if not host.has_systemd:

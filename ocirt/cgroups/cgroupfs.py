@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     Made = TypeVar("Made", bound=Step)
 
+WARN = 2
+"""As ``tolerate`` of a step that writes a limit: where the cgroup may not be written, go on with a warning."""
+
 
 class Cgroupfs(Driver):
     """A driver for one container whose cgroups lie in ``hierarchies``.
@@ -29,13 +32,16 @@ class Cgroupfs(Driver):
     :raises ConfigError: ``linux.cgroupsPath`` cannot be used.
     """
 
+    at = "linux.cgroupsPath"
+    """What an error of a step is about: the property that says, or could say, where the cgroups are."""
+
     def __init__(self, linux: "Linux", request: "Request", host: "Host", plan: "Plan",
                  hierarchies: "Iterable[Hierarchy]") -> None:
         super().__init__(host)
         self.tolerate = int(is_rootless(request, host))
+        self.without = WARN if request.rootless == "true" else 0
         path = linux.cgroups_path
         self.has_path = path is not None and not path.is_empty()
-        self.at = "linux.cgroupsPath"
         self.tail, self.is_relative = self.locate(path if self.has_path else None, request.text("id", plan.trace))
         self.own_paths = request.own_cgroups
         self.all = tuple(hierarchies)
@@ -91,7 +97,8 @@ class Cgroupfs(Driver):
     def _write(self, controller: str, file: str, value: "AnyText | Number", at: str, spec: str,
                **more: "Field") -> WriteCgroup:
         return self._step(WriteCgroup, self._hierarchy(controller, at), at, f"config-linux.md#{spec}", file=file,
-                          value=value if isinstance(value, (str, Template)) else Template(value), **more)
+                          value=value if isinstance(value, (str, Template)) else Template(value),
+                          **{"tolerate": self.without, **more})
 
     def _numbers(self, controller: str, spec: str, *rows: "tuple[str, Number | None]") -> list[WriteCgroup]:
         """Writes of numbers, each a pair of file and Number; as in runc neither ``None`` nor 0 is written."""

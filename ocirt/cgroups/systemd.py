@@ -231,7 +231,7 @@ class Systemd(Scope, V2):
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan", flag: str) -> None:
         self.prepare(config, request, host, plan, flag)
         super().__init__(config, request, host, plan)
-        self.home, self.register, self.tolerate = self.unified, NONE, 0
+        self.home, self.register, self.tolerate, self.without = self.unified, NONE, 0, 0
 
     def besides(self, resources: "Resources") -> "list[Step]":
         return [self._step(EnableControllers, self.unified)] if self._needs_more(resources) else []

@@ -41,7 +41,7 @@ class SystemdV1(Scope, V1):
         if self.manager.top:
             raise HostError(flag, "a user's own systemd has no controllers where they are of cgroup v1")
         super().__init__(config.linux, request, host, plan)
-        self.register, self.tolerate = NONE, 0
+        self.register, self.tolerate, self.without = NONE, 0, 0
 
     def besides(self, resources: "Resources") -> "list[Step]":
         return [self._step(MakeCgroup, each, held=1,

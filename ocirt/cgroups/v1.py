@@ -182,7 +182,7 @@ class V1(Cgroupfs):
 
     def change(self, resources: "Resources") -> "list[Step]":
         from .change_v1 import change
-        self.tolerate = 0
+        self.tolerate = self.without = 0
         return change(self.settings(resources), self, resources)
 
     def restore(self, steps: "Sequence[Step]", before: "Resources") -> "list[Step]":
@@ -208,10 +208,6 @@ class V1(Cgroupfs):
         if hierarchy is None:
             raise missing(at, controller)
         return hierarchy
-
-    def _write(self, controller: str, file: str, value: "AnyText | Number", at: str, spec: str,
-               **more: "Field") -> WriteCgroup:
-        return super()._write(controller, file, value, at, spec, tolerate=self.tolerate, **more)
 
     def _memory(self, memory: "Memory") -> list[WriteCgroup]:
         # Every value is looked at, and so checked, whether it is written or not; memory is always accounted by
@@ -257,7 +253,7 @@ class V1(Cgroupfs):
         return [*steps, self._device_rule("allow", "\n".join(ALLOWED), "default devices")]
 
     def _device_rule(self, verb: str, value: "AnyText", at: str) -> WriteCgroup:
-        return self._write("devices", f"devices.{verb}", value, at, "allowed-device-list")
+        return self._write("devices", f"devices.{verb}", value, at, "allowed-device-list", tolerate=self.tolerate)
 
     def _configured_rule(self, rule: "Rule") -> list[WriteCgroup]:
         verb = "allow" if rule.allow else "deny"

@@ -64,8 +64,8 @@ class V2(Cgroupfs):
         super().__init__(config.linux, request, host, plan, [self.unified])
         self.config = config
         self.is_rootless = bool(self.tolerate)
-        # As runc: who is not given a place, and asks for no limit, can do without a cgroup of its own.
-        self.tolerate = int(self.is_rootless and not self.has_path)
+        # As runc: who is not given a place, and asks for no limit, can do without a cgroup of its own; and who says so.
+        self.tolerate = int(self.is_rootless and (not self.has_path or bool(self.without)))
         self.register = plan.register()
 
     def beneath(self, own: str) -> str:
@@ -163,6 +163,7 @@ class V2(Cgroupfs):
 
     def change(self, resources: "Resources") -> "list[Step]":
         from .change_v2 import change
+        self.without = 0
         return change(self.settings(resources), self, resources)
 
     def restore(self, steps: "Sequence[Step]", before: "Resources") -> "list[Step]":
@@ -177,8 +178,12 @@ class V2(Cgroupfs):
     def limit(self, resources: "Resources") -> "list[Step]":
         steps = self.settings(resources)
         # A child that may not enter its cgroup would go without these.
-        self.stay = int(self.tolerate and all([type(step) is Warn for step in steps]))
+        self.stay = int(self.tolerate and (bool(self.without) or not _are_limits(steps)))
         return [*steps, *self._devices(resources)]
+
+    def has_limits(self, resources: "Resources") -> bool:
+        """Does ``resources`` ask for anything but device rules, and what cgroup v2 does not have?"""
+        return _are_limits(self.settings(resources))
 
     def settings(self, resources: "Resources") -> "list[Step]":
         """Steps of :meth:`limit` without device rules."""
@@ -194,7 +199,7 @@ class V2(Cgroupfs):
     def _either(self, file: str, value: str | Template, at: str, spec: str, other_file: str = "",
                 other_value: str | Template = "") -> WriteEitherCgroup:
         return self._step(WriteEitherCgroup, self.unified, at, f"config-linux.md#{spec}", file=file, value=value,
-                          other_file=other_file, other_value=other_value)
+                          other_file=other_file, other_value=other_value, tolerate=self.without)
 
     def _ignored(self, at: str, what: str) -> Warn:
         return Warn(at, "", message=f"{at}: cgroup v2 has no {what}: this is not applied")
@@ -229,7 +234,7 @@ class V2(Cgroupfs):
         if limit.equals(-1):
             return [self._write("memory", file, swap, swap.path, "memory")]
         return [self._step(WriteCgroupDifference, self.unified, swap.path, "config-linux.md#memory", file=file,
-                           value=swap, less=limit)]
+                           value=swap, less=limit, tolerate=self.without)]
 
     def _not_of_v2(self, memory: "Memory") -> "list[Step]":
         steps: list[Step] = [self._ignored(number.path, what) for number, what in (
@@ -321,6 +326,10 @@ class V2(Cgroupfs):
         at = resources.at("devices") if given else "default devices"
         return [self._step(LoadDeviceFilter, self.unified, at, "config-linux.md#allowed-device-list",
                            filter=program(given), tolerate=int(tolerate))]
+
+
+def _are_limits(steps: "Sequence[Step]") -> bool:
+    return any([type(step) is not Warn for step in steps])
 
 
 def _or_none(number: "Number | None") -> "Number | None":

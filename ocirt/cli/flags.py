@@ -50,7 +50,7 @@ GLOBAL = (
     Flag("log-level", "error, warning (default) or debug", "LEVEL", choices=("error", "warning", "debug")),
     Flag("debug", "log what is done: --log-level debug"),
     Flag("systemd-cgroup", "cgroups by systemd; cgroupsPath is slice:prefix:name"),
-    Flag("cgroup-manager", "cgroupfs (default), systemd or disabled", "MANAGER",
+    Flag("cgroup-manager", "auto (default: cgroupfs, or the user's own systemd), cgroupfs, systemd or disabled", "MANAGER",
          choices=("cgroupfs", "systemd", "disabled")),
     Flag("rootless", "pass over cgroups that may not be written: auto (default), true or false", "MODE",
          choices=("auto", "true", "false")),

@@ -193,6 +193,7 @@ static int observe(struct reader *r) {
     case 'c': put_capabilities(&found); break;
     case 'b': if (put_bounded(&found, path)) return 0; break;
     case 'd': put_device(&found, path); break;
+    case 'w': put_number(&found, sys3(SYS_faccessat, AT_FDCWD, path, 2 /* W_OK */) == 0); break;
     case 'g': case 'o': put_memberships(&found, kind == 'o'); break;
     case 't': {
       long n = read_file(AT_FDCWD, path, text, sizeof text);

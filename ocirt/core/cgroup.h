@@ -5,6 +5,8 @@
 #define NAME_SIZE 256
 #define BENEATH (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
+#define TOLERATE_WARNING 2
+
 // 0 where the step tolerates that the hierarchy was passed over, or 1: it is there. Otherwise the error.
 int is_there(struct run *r, uint64_t hierarchy, int64_t tolerate);
 // With `tolerate`, a hierarchy that may not be written is passed over from here on: 0. Otherwise the error.

@@ -227,6 +227,7 @@ struct run {
   unsigned n_passed_over;
   int refused;                // why controllers could not be enabled, and in which cgroup
   char refused_at[256];
+  const struct step *step;    // the one that is run
   const char *call;           // of the failure: what failed
   struct buffer detail;       // of the failure: what the kernel or the other side said
   char detail_data[6144];

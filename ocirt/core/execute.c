@@ -44,6 +44,7 @@ int run_steps(struct run *r, const struct step *step, const struct step **failed
   const struct step *end = section_end(r->program, r->section);
   while (step < end) {
     r->call = 0;
+    r->step = step;
     if (step->code == STEP_SPAWN) r->spawn = step;
     if (r->directory >= 0 && !stays_in_directory(step->code)) forget_directory(r);
     int error = handlers[step->code](r, step);

@@ -129,30 +129,23 @@ int do_enable_controllers(struct run *r, const struct step_enable_controllers *s
 
 // ---- limits ----
 
-// Opens `file` of the cgroup for writing: fd, or a negative errno of which all has been said.
-static int open_control(struct run *r, uint64_t hierarchy, const char *path, const char *file, int optional) {
-  int there = is_there(r, hierarchy, 0);
-  if (there < 0) return there;
-  int dir = open_cgroup(text_of(r->program, hierarchy), path, O_PATH);
-  if (dir < 0) return failing(r, "open", dir);
-  int fd = sys_openat2(dir, file, O_WRONLY, 0, BENEATH);
-  if (fd == -ENOENT && !optional) explain_missing(r, text_of(r->program, hierarchy), path, file);
-  sys_close(dir);
-  return fd < 0 ? failing(r, "open", fd) : fd;
-}
-
-static int write_to(struct run *r, int fd, const char *text) {
+// Writes `text` into `file` of the cgroup: 0, or a negative errno of which all has been said but for an `optional` file's -ENOENT.
+static int write_limit(struct run *r, uint64_t hierarchy, const char *path, const char *file, const char *text, int64_t tolerate, int optional) {
+  int there = is_there(r, hierarchy, tolerate);
+  if (there <= 0) return there;
+  CLOSING int dir = open_cgroup(text_of(r->program, hierarchy), path, O_PATH);
+  CLOSING int fd = dir < 0 ? dir : sys_openat2(dir, file, O_WRONLY, 0, BENEATH);
+  if (fd == -ENOENT && optional) return fd;
+  if (fd == -ENOENT) explain_missing(r, text_of(r->program, hierarchy), path, file);
+  if (fd < 0) return tolerated(r, hierarchy, tolerate, "open", fd);
   long n = sys_write(fd, text, strlen(text));
-  sys_close(fd);
   return n < 0 ? failing(r, "write", (int)n) : 0;
 }
 
 int do_write_either_cgroup(struct run *r, const struct step_write_either_cgroup *s) {
-  int fd = open_control(r, s->hierarchy, TEXT(path), TEXT(file), 1);
-  if (fd != -ENOENT) return fd < 0 ? fd : write_to(r, fd, TEXT(value));
-  if (!*TEXT(other_file)) return 0;
-  fd = open_control(r, s->hierarchy, TEXT(path), TEXT(other_file), 0);
-  return fd < 0 ? fd : write_to(r, fd, TEXT(other_value));
+  int error = write_limit(r, s->hierarchy, TEXT(path), TEXT(file), TEXT(value), NUMBER(tolerate), 1);
+  if (error != -ENOENT || !*TEXT(other_file)) return error == -ENOENT ? 0 : error;
+  return write_limit(r, s->hierarchy, TEXT(path), TEXT(other_file), TEXT(other_value), NUMBER(tolerate), 0);
 }
 
 int do_write_cgroup_difference(struct run *r, const struct step_write_cgroup_difference *s) {
@@ -163,9 +156,8 @@ int do_write_cgroup_difference(struct run *r, const struct step_write_cgroup_dif
   }
   BUFFER(text, 32);
   put_number(&text, difference);
-  int fd = open_control(r, s->hierarchy, TEXT(path), TEXT(file), difference == 0);
-  if (fd == -ENOENT && difference == 0) return 0;
-  return fd < 0 ? fd : write_to(r, fd, text.data);
+  int error = write_limit(r, s->hierarchy, TEXT(path), TEXT(file), text.data, NUMBER(tolerate), difference == 0);
+  return error == -ENOENT && difference == 0 ? 0 : error;
 }
 
 int do_check_memory_usage(struct run *r, const struct step_check_memory_usage *s) {

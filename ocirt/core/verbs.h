@@ -49,7 +49,7 @@ _Noreturn void verb_update(struct request *q, int program_fd, int lock);
 int preserved_fds(const struct request *q);  // LISTEN_FDS and --preserve-fds
 int listen_fds(const struct request *q);
 const char *environment_variable(const struct request *q, const char *name);
-const char *runtime_directory(const struct request *q);  // the user's, for a request that asks systemd for cgroups; or null
+const char *runtime_directory(const struct request *q);  // the user's, for a request that may ask systemd for cgroups; or null
 
 // launch.c: starts Python, in one of the branches of boot.py. What it compiles it may keep at `place` (null: nowhere).
 struct place;

@@ -16,7 +16,8 @@ const char *environment_variable(const struct request *q, const char *name) {
 
 const char *runtime_directory(const struct request *q) {
   const char *manager = q->flags[FLAG_CGROUP_MANAGER], *directory = environment_variable(q, "XDG_RUNTIME_DIR");
-  int asks = q->flags[FLAG_SYSTEMD_CGROUP] || (manager && !strcmp(manager, "systemd"));
+  int automatic = (!manager || !strcmp(manager, "auto")) && sys0(SYS_geteuid);
+  int asks = automatic || q->flags[FLAG_SYSTEMD_CGROUP] || (manager && !strcmp(manager, "systemd"));
   return asks && directory && *directory ? directory : 0;
 }
 

@@ -89,11 +89,11 @@ class Host:
     :ivar observed: what has been looked at on this machine: pairs of a letter and what it is of, and what was found
         (core/cache.c looks at the same): ``i`` the ids, ``c`` the permitted capabilities, ``b`` those of a mask that are in the bounding
         set, ``t`` the text of a file, ``d`` the
-        number of the file system that a path is on, ``g`` cgroup hierarchies, ``o`` the same with the caller's cgroups.
+        number of the file system that a path is on, ``w`` whether the caller may write to a path, ``g`` cgroup hierarchies, ``o`` the same with the caller's cgroups.
     """
 
     __slots__ = ("observed", "kernel", "euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace",
-                 "denies_setgroups", "cgroups", "has_systemd", "files", "seccomp_flags", "resctrl", "filters")
+                 "denies_setgroups", "cgroups", "has_systemd", "files", "writable", "seccomp_flags", "resctrl", "filters")
     kernel: tuple[int, int]
     euid: int
     egid: int
@@ -105,6 +105,7 @@ class Host:
     cgroups: Cgroups
     has_systemd: bool
     files: "Container[str] | None"
+    writable: "Container[str] | None"
     seccomp_flags: int
     resctrl: str | None
     filters: "Filters | None"
@@ -130,6 +131,13 @@ class Host:
         """The number of the file system that ``path`` is on, or ``None`` where it cannot be reached."""
         found = _device(path)
         self.observed["d", path] = "-" if found is None else str(found)
+        return found
+
+    def may_write(self, path: str) -> bool:
+        """May the caller write to ``path``, or make something in it? ``writable``, where it was given, is the collection of
+        paths where it may."""
+        found = posix.access(path, posix.W_OK) if self.writable is None else path in self.writable
+        self.observed["w", path] = str(int(found))
         return found
 
     def bounded(self, mask: int) -> int:
@@ -238,6 +246,10 @@ def _files(host: Host) -> None:
     host.files = None
 
 
+def _writable(host: Host) -> None:
+    host.writable = None
+
+
 def _filters(host: Host) -> None:
     host.filters = None
 
@@ -245,14 +257,14 @@ def _filters(host: Host) -> None:
 _READERS: "dict[str, Callable[[Host], None]]" = {
     "euid": _ids, "egid": _ids, "permitted": _capabilities, "bounding": _capabilities,
     "kernel": _kernel, "last_capability": _last_capability, "in_user_namespace": _in_user_namespace,
-    "denies_setgroups": _denies_setgroups, "cgroups": _cgroups, "has_systemd": _has_systemd, "files": _files,
+    "denies_setgroups": _denies_setgroups, "cgroups": _cgroups, "has_systemd": _has_systemd, "files": _files, "writable": _writable,
     "seccomp_flags": _seccomp_flags, "resctrl": _resctrl, "filters": _filters,
 }
 
 
 _LOOKS: "dict[str, Callable[[Host, str], object]]" = {"i": lambda host, _: _ids(host), "c": lambda host, _: _capabilities(host),
           "b": _bounded,
-          "g": lambda host, _: _cgroups(host), "d": Host.device, "t": Host.text}
+          "g": lambda host, _: _cgroups(host), "d": Host.device, "t": Host.text, "w": Host.may_write}
 
 
 def _read(path: str) -> str:

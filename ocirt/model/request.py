@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     """The words of a command line: all strings, but ``own-cgroups`` of a stored one."""
 
 LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
-CHOICES = {"cgroup-manager": ("cgroupfs", "systemd", "disabled"), "rootless": ("auto", "true", "false")}
+CHOICES = {"cgroup-manager": ("auto", "cgroupfs", "systemd", "disabled"), "rootless": ("auto", "true", "false")}
 SWITCHES = ("systemd-cgroup", "no-pivot", "no-new-keyring", "detach", "rootfs-annotations", "init")
 SOCKET_GIVEN = "-"
 """Stands in state.json for a socket: only that there was one matters after create."""
@@ -32,7 +32,8 @@ class Request:
     :ivar listen_fds: how many descriptors from 3 on a service manager passes to the container, sd_listen_fds(3); those
         of ``preserve_fds`` come after them.
     :ivar notify_socket: the caller's NOTIFY_SOCKET, sd_notify(3); ``None`` where it has none.
-    :ivar runtime_dir: the caller's XDG_RUNTIME_DIR, where it asks systemd for cgroups; else, or without one, ``None``.
+    :ivar cgroup_manager: ``auto`` until the driver is chosen (:func:`ocirt.cgroups.choose`), which writes down what it came to.
+    :ivar runtime_dir: the caller's XDG_RUNTIME_DIR, where systemd may be asked for cgroups; else, or without one, ``None``.
     :ivar own_cgroups: mount of a hierarchy -> the cgroup of the process that called create; ``None`` at create
         itself, where the Host knows it.
     """

@@ -26,7 +26,7 @@ TEXT_MAX = 4096
 KINDS = {"s": "a string", "i": "a whole number", "f": "a number with a fraction", "t": "true", "b": "false",
          "n": "null", "L": "a list of strings", "R": "annotations"}
 OBSERVED = {"i": "effective user and group", "c": "capabilities", "b": "the bounding set, of the bits",
-            "d": "the file system of", "g": "cgroup hierarchies", "o": "the caller's cgroups", "t": "the text of"}
+            "d": "the file system of", "g": "cgroup hierarchies", "o": "the caller's cgroups", "t": "the text of", "w": "the right to write to"}
 
 
 class DamagedEntry(ValueError):

@@ -141,8 +141,8 @@ class MakeCgroup(Step):
 
 
 class WriteCgroup(Step):
-    """Write ``value``, each line of it with one write, into ``file`` of the cgroup. Passed over like MakeCgroup's. The error
-    names what the file ``usage`` says, if there is one."""
+    """Write ``value``, each line of it with one write, into ``file`` of the cgroup. Passed over like MakeCgroup's, with
+    ``tolerate`` 2 after a warning that this limit is not applied. The error names what the file ``usage`` says, if there is one."""
     fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "usage": "text", "tolerate": "number"}
     defaults = {"usage": "", "tolerate": 0}
     sentence = "write {value} to {hierarchy}{path}/{file}"
@@ -150,17 +150,18 @@ class WriteCgroup(Step):
 
 class WriteEitherCgroup(Step):
     """Write ``value`` into ``file`` of the cgroup, or where there is no such file ``other_value`` into ``other_file``.
-    With an empty ``other_file`` a missing file is passed over."""
+    With an empty ``other_file`` a missing file is passed over. Passed over like WriteCgroup's."""
     fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "other_file": "text",
-              "other_value": "text"}
-    defaults = {"other_file": "", "other_value": ""}
+              "other_value": "text", "tolerate": "number"}
+    defaults = {"other_file": "", "other_value": "", "tolerate": 0}
     sentence = "write {value} to {hierarchy}{path}/{file}"
 
 
 class WriteCgroupDifference(Step):
     """Write ``value`` - ``less`` into ``file`` of the cgroup. Less than 0 is an error; 0 is what a missing file
-    means anyway."""
-    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "number", "less": "number"}
+    means anyway. Passed over like WriteCgroup's."""
+    fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "number", "less": "number", "tolerate": "number"}
+    defaults = {"tolerate": 0}
     sentence = "write {value} - {less} to {hierarchy}{path}/{file}"
 
 

@@ -65,6 +65,23 @@ def test_exec(user, own_bundle):
 
 
 @pytest.mark.v1
+@pytest.mark.parametrize("resources, at", [({"memory": {"limit": 64 << 20}}, "linux.resources.memory.limit"),
+                                           ({"pids": {"limit": 5}, "cpu": {"shares": 100}}, "linux.resources.cpu.shares")])
+def test_a_limit_that_cannot_be_had(user, own_bundle, resources, at):
+    """An error that names it and the ways out; only who says so goes without, and hears of each."""
+    own_bundle.args("true").config["linux"]["resources"] = resources
+    own_bundle.save()
+    message = user.fails("run", "--bundle", own_bundle, "c1")
+    assert at in message and "systemd" in message and "delegated" in message and "--rootless true" in message
+    assert user.ids() == []
+    assert "linux.cgroupsPath: make cgroup" in user.fails("create", "--bundle", own_bundle, "c1", options=("--rootless", "false"))
+    result = user("run", "--bundle", own_bundle, "c1", options=("--rootless", "true"))
+    warnings = [line for line in result.err.splitlines() if "level=warning" in line]
+    assert result.status == 0 and len(warnings) == len(resources), result
+    assert any(f"{at}: this limit is not applied" in line for line in warnings)
+
+
+@pytest.mark.v1
 def test_a_cgroup_mount_shows_the_callers_own(user, own_bundle):
     """config-linux.md, "Cgroups Path", says nothing of it: as with runc, where no cgroup could be made for the container."""
     own_bundle.config["mounts"].append({"destination": "/cg", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid", "noexec", "nodev"]})

@@ -2,7 +2,9 @@
 
 import json
 import os
+import pwd
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import CGROUPS, LIMIT
+from tests.integration.harness import CGROUPS, LIMIT, built
 from tests.integration.test_cache import cache, executed  # noqa: F401 (a fixture)
 from tests.integration.test_faults import fault, steps_of
 
@@ -70,6 +72,90 @@ def folder(path=f"/{SLICE}/test-c1.scope"):
 
 def read(file, **more):
     return (folder(**more) / file).read_text().strip()
+
+
+# ---- what is not the container's ----
+
+@pytest.mark.parametrize("place", ["", "/child", "/child/deep"])
+def test_a_stray_cgroup_of_the_units_name_with_processes(ocirt, scope, place):
+    """There is no unit, so systemd would use it: whoever is in it would be stopped with the scope."""
+    place = folder() / place[1:]
+    place.mkdir(parents=True)
+    process = subprocess.Popen(["sleep", "600"])
+    try:
+        (place / "cgroup.procs").write_text(str(process.pid))
+        assert "has processes in it" in refused(ocirt, scope)
+        assert process.poll() is None and place.exists()
+    finally:
+        process.kill()
+        process.wait()
+        for path in (place, *place.parents)[:len(place.relative_to(folder()).parts) + 1]:
+            path.rmdir()
+
+
+# ---- a user's own manager ----
+
+@pytest.fixture
+def session():
+    """A user whose manager runs; what it calls does not begin in its cgroups."""
+    user = pwd.getpwnam("tester")
+    subprocess.run(["loginctl", "enable-linger", user.pw_name], timeout=LIMIT, check=True)
+    subprocess.run(["systemctl", "start", f"user@{user.pw_uid}.service"], timeout=LIMIT, check=True)
+    yield user
+    subprocess.run(["loginctl", "disable-linger", user.pw_name], timeout=LIMIT, check=True)
+
+
+def of_user(tmp_path_factory, image, user, resources):
+    """A bundle of the user's own that says what it finds."""
+    path = tmp_path_factory.mktemp("user")
+    path.parent.chmod(0o755), path.parent.parent.chmod(0o755)
+    shutil.copytree(image, path / "rootfs", symlinks=True)
+    calling = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": "/", "stdin": subprocess.DEVNULL,
+               "env": {"XDG_RUNTIME_DIR": f"/run/user/{user.pw_uid}", "PATH": os.environ["PATH"]}}
+    for folder, folders, files in os.walk(path):
+        for name in ("", *folders, *files):
+            os.chown(os.path.join(folder, name), user.pw_uid, user.pw_gid, follow_symlinks=False)
+    subprocess.run([built("bin"), "spec", "--rootless", "--bundle", path], check=True, timeout=LIMIT, **calling)
+    config = json.loads((path / "config.json").read_text())
+    config["process"] |= {"terminal": False, "args": ["sh", "-c", "cat /proc/self/cgroup; sleep 60"]}
+    config["linux"]["resources"] = resources
+    (path / "config.json").write_text(json.dumps(config))
+    return path, calling
+
+
+def test_a_users_limit_is_set_by_its_own_manager(tmp_path_factory, image, session):
+    """Without --systemd-cgroup: the user may not make a cgroup where it calls from."""
+    path, calling = of_user(tmp_path_factory, image, session, {"memory": {"limit": 64 << 20}, "pids": {"limit": 20}})
+
+    def ocirt(*words):
+        return subprocess.run([built("bin"), "--root", path / "state", *words], capture_output=True, text=True, timeout=LIMIT, **calling)
+
+    done = subprocess.run([built("bin"), "--root", path / "state", "run", "--detach", "--bundle", path, "c1"], timeout=LIMIT,
+                          stdout=subprocess.DEVNULL, stderr=open(path / "err", "w"), **calling)
+    assert done.returncode == 0, (path / "err").read_text()
+    pid = json.loads(ocirt("state", "c1").stdout)["pid"]
+    place = CGROUPS / Path(f"/proc/{pid}/cgroup").read_text().strip().removeprefix("0::/")
+    assert str(place).endswith(f"user@{session.pw_uid}.service/user.slice/ocirt-c1.scope")
+    assert ((place / "memory.max").read_text(), (place / "pids.max").read_text()) == (f"{64 << 20}\n", "20\n")
+    assert ocirt("exec", "c1", "cat", "/proc/self/cgroup").stdout.strip().endswith("ocirt-c1.scope")
+    assert ocirt("update", "--memory", "80m", "c1").returncode == 0
+    assert (place / "memory.max").read_text() == f"{80 << 20}\n"
+    deleted = ocirt("delete", "--force", "c1")
+    assert deleted.returncode == 0 and not place.exists(), deleted
+
+
+def test_a_users_limit_without_a_session(tmp_path_factory, image, session):
+    path, calling = of_user(tmp_path_factory, image, session, {"memory": {"limit": 64 << 20}})
+    del calling["env"]["XDG_RUNTIME_DIR"]
+    command = [built("bin"), "--root", path / "state", "run", "--bundle", path, "c1"]
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, **calling)
+    assert failed.returncode == 1 and "linux.resources.memory.limit" in failed.stderr and "--rootless true" in failed.stderr, failed
+    config = json.loads((path / "config.json").read_text())
+    config["process"]["args"] = ["true"]
+    (path / "config.json").write_text(json.dumps(config))
+    command[1:1] = ["--rootless", "true"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, **calling)
+    assert done.returncode == 0 and "linux.resources.memory.limit: this limit is not applied" in done.stderr, done
 
 
 # ---- the life of a container ----

@@ -41,7 +41,7 @@ def host(**facts: Any) -> Host:
     """A host as root, of a hybrid layout with the usual controllers; nothing of it is read from this machine."""
     return Host(**{
         "kernel": (6, 18), "euid": 0, "egid": 0, "permitted": ALL_CAPABILITIES, "bounding": ALL_CAPABILITIES, "last_capability": 40,
-        "in_user_namespace": False, "denies_setgroups": False, "has_systemd": False, "files": (),
+        "in_user_namespace": False, "denies_setgroups": False, "has_systemd": False, "files": (), "writable": (),
         "seccomp_flags": 0b111111, "resctrl": None,
         "cgroups": Cgroups(v1(*V1, "name=systemd"), Hierarchy((), f"{ROOT}/unified", "/")), **facts})
 

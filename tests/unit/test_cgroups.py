@@ -137,7 +137,18 @@ def test_systemd(words, flag, runs, reason):
     ({}, "true", 1)])
 def test_hierarchies_are_passed_over_without_roots_rights(facts, rootless, tolerate):
     plan = made("/c", host(**facts), {"pids": {"limit": 5}}, rootless=rootless)
-    assert {step.tolerate for step in steps(plan, "host", "MakeCgroup", "WriteCgroup", "OpenCgroup")} == {tolerate}
+    assert {step.tolerate for step in steps(plan, "host", "MakeCgroup", "OpenCgroup")} == {tolerate}
+
+
+@pytest.mark.parametrize("rootless, tolerate", [("auto", 0), ("false", 0), ("true", 2)])
+def test_a_limit_is_never_passed_over_without_a_word(rootless, tolerate):
+    """An error, or a warning where the caller has said that it goes without (core/cgroup.c, TOLERATE_WARNING)."""
+    ids = [{"containerID": 0, "hostID": 1000, "size": 1}]
+    members = config(linux__namespaces=[{"type": "mount"}, {"type": "user"}], linux__uidMappings=ids, linux__gidMappings=ids,
+                     linux__resources={"pids": {"limit": 5}, "memory": {"limit": 1 << 20}})
+    on = host(euid=1000)
+    limits = [step for step in steps(plan(members, on, rootless=rootless), "host", "WriteCgroup") if "devices" not in step.file]
+    assert [step.tolerate for step in limits] == [tolerate] * 2
 
 
 def test_a_user_without_privileges_is_rootless():

@@ -1,5 +1,7 @@
 """config-linux.md, "Control groups", on a host with cgroup v2 alone."""
 
+import json
+
 import pytest
 
 from ocirt.cgroups.v2 import cpu_weight, io_weight
@@ -15,11 +17,11 @@ def made(path="/c", on=None, resources=None, members=(), **words):
     return plan(config(**changes), on or v2(), **words)
 
 
-def rootless(resources=None, path=None, **facts):
+def rootless(resources=None, path=None, words=(), **facts):
     ids = [{"containerID": 0, "hostID": 1000, "size": 1}]
     return plan(config(linux__cgroupsPath=path, linux__resources=resources, linux__uidMappings=ids,
                        linux__gidMappings=ids, linux__namespaces=[{"type": "mount"}, {"type": "user"}]),
-                v2("/user.slice/mine", **{"euid": 1000, "egid": 1000, **facts}))
+                v2("/user.slice/mine", **{"euid": 1000, "egid": 1000, **facts}), **dict(words))
 
 
 def written(resources, plan=None, **members):
@@ -116,6 +118,40 @@ def test_a_user_gets_the_place_asked_for_or_none():
     plan = rootless(path="/user.slice/here")
     assert {step.tolerate for step in steps(plan, "host", "MakeCgroup", "OpenCgroup")} == {0}
     assert steps(plan, "host", "LoadDeviceFilter")[0].tolerate == 1
+
+
+def test_a_user_who_says_so_goes_without_a_limit():
+    """With a warning for each (core/cgroup.c, TOLERATE_WARNING)."""
+    made = rootless({"pids": {"limit": 5}, "memory": {"limit": 1 << 20, "swap": 2 << 20}, "blockIO": {"weight": 10}},
+                    path="/elsewhere", words={"rootless": "true"})
+    assert {step.tolerate for step in steps(made, "host", *LIMITS)} == {2} and len(steps(made, "host", *LIMITS)) == 4
+    assert steps(made, "host", "MakeCgroup")[0].tolerate == 1 and values(steps(made, "host", "Spawn")[0])["stay"] == 1
+
+
+SESSION = {"has_systemd": True, "files": ("/run/user/1000/systemd/private",)}
+
+
+@pytest.mark.parametrize("resources, path, facts, words, by_systemd", [
+    ({"pids": {"limit": 5}}, None, {}, {}, True),
+    ({"pids": {"limit": 5}}, "a.slice:p:n", {}, {}, True),
+    ({"pids": {"limit": 5}}, "/a/place", {}, {}, False),
+    ({"devices": [{"allow": False, "access": "rwm"}]}, None, {}, {}, False),
+    ({"memory": {"swappiness": 5}}, None, {}, {}, False),
+    ({"pids": {"limit": 5}}, None, {"writable": ("/sys/fs/cgroup/user.slice",)}, {}, False),
+    ({"pids": {"limit": 5}}, None, {"has_systemd": False}, {}, False),
+    ({"pids": {"limit": 5}}, None, {"files": ()}, {}, False),
+    ({"pids": {"limit": 5}}, None, {"files": ("/run/user/1000/bus",)}, {}, True),
+    ({"pids": {"limit": 5}}, None, {}, {"runtime_dir": ""}, False),
+    ({"pids": {"limit": 5}}, None, {}, {"cgroup_manager": "cgroupfs"}, False),
+    ({"pids": {"limit": 5}}, None, {}, {"rootless": "true"}, True),
+    ({"pids": {"limit": 5}}, None, {}, {"rootless": "false"}, False),
+])
+def test_a_users_own_systemd_is_asked_for_what_only_it_can_give(resources, path, facts, words, by_systemd):
+    """A limit in a cgroup that the user may not make itself. What create came to is what later verbs go by."""
+    made = rootless(resources, path, words={"runtime_dir": "/run/user/1000", **words}, **{**SESSION, **facts})
+    assert ("StartUnit" in names(made, "host")) == by_systemd
+    (state,) = steps(made, "state", "WriteState")
+    assert json.loads(bound(state.request))["cgroup-manager"] == ("systemd" if by_systemd else "cgroupfs")
 
 
 def test_what_is_only_ignored_keeps_nobody_from_staying():

@@ -19,7 +19,7 @@ def error(**words):
 def test_defaults():
     made = request()
     assert (made.verb, made.id, made.bundle, made.root) == ("create", "c1", "/bundle", "/run/ocirt")
-    assert (made.cgroup_manager, made.rootless, made.preserve_fds) == ("cgroupfs", "auto", 0)
+    assert (made.cgroup_manager, made.rootless, made.preserve_fds) == ("auto", "auto", 0)
     assert not (made.systemd_cgroup or made.no_pivot or made.no_new_keyring or made.detach or made.init)
     assert made.console_socket is made.pidfd_socket is made.pid_file is made.own_cgroups is None
 
@@ -57,7 +57,7 @@ def test_ids_too_short_and_too_long():
     ({"preserve_fds": "9" * 30}, f'--preserve-fds "{"9" * 30}": expected a number of descriptors'),
     ({"preserve_fds": "³"}, '--preserve-fds "\\u00b3": expected a number of descriptors'),
     ({"rootless": "maybe"}, '--rootless "maybe": expected auto, true or false'),
-    ({"cgroup_manager": "x"}, '--cgroup-manager "x": expected cgroupfs, systemd or disabled'),
+    ({"cgroup_manager": "x"}, '--cgroup-manager "x": expected auto, cgroupfs, systemd or disabled'),
 ])
 def test_values_that_cannot_be_used(words, message):
     assert error(**words) == message
