@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     Made = TypeVar("Made", bound=Step)
 
+INT64_MAX = (1 << 63) - 1
+SHORTEST, LONGEST = 1000, 1000000
+"""Microseconds of a quota or a period that the kernel takes (min_cfs_quota_period and max_cfs_quota_period)."""
 WARN = 2
 """As ``tolerate`` of a step that writes a limit: where the cgroup may not be written, go on with a warning."""
 
@@ -100,13 +103,16 @@ class Cgroupfs(Driver):
                           value=value if isinstance(value, (str, Template)) else Template(value),
                           **{"tolerate": self.without, **more})
 
-    def _numbers(self, controller: str, spec: str, *rows: "tuple[str, Number | None]") -> list[WriteCgroup]:
+    def _numbers(self, controller: str, spec: str, *rows: "tuple[str, Number | None]", **more: "Field") -> list[WriteCgroup]:
         """Writes of numbers, each a pair of file and Number; as in runc neither ``None`` nor 0 is written."""
-        return [self._write(controller, file, number, number.path, spec)
+        return [self._write(controller, file, number, number.path, spec, **more)
                 for file, number in rows if number is not None and not number.equals(0)]
 
+    ALLOWED_SETS = ""
+    """What the files of a cpuset are called in the cgroup above, whose CPUs and nodes are all that can be had: the end of the name."""
+
     def _cpuset(self, cpu: "Cpu") -> list[WriteCgroup]:
-        return [self._write("cpuset", file, text, text.path, "cpu")
+        return [self._write("cpuset", file, text, text.path, "cpu", usage=f"../{file}{self.ALLOWED_SETS}")
                 for file, text in (("cpuset.cpus", cpu.cpus), ("cpuset.mems", cpu.mems))
                 if text is not None and not text.is_empty()]
 
@@ -142,6 +148,19 @@ def shares(cpu: "Cpu") -> "Number | None":
     """
     number = cpu.shares
     return None if number is None or number.equals(0) else number.checked(2, 1 << 18)
+
+
+def bandwidth(cpu: "Cpu") -> "tuple[Number | None, Number | None]":
+    """``cpu.quota`` and ``cpu.period`` in the kernel's range; ``None`` where there is none or 0, which asks for nothing.
+
+    :raises ConfigError: what the kernel refuses, without saying what it would take.
+    """
+    quota, period = cpu.quota, cpu.period
+    if quota is not None and not quota.equals(0) and not quota.equals(-1):
+        quota.checked(SHORTEST, INT64_MAX, f"{SHORTEST} microseconds or more, or -1 (no limit)")
+    if period is not None and not period.equals(0):
+        period.checked(SHORTEST, LONGEST, f"{SHORTEST} to {LONGEST} microseconds")
+    return (None if quota is None or quota.equals(0) else quota), (None if period is None or period.equals(0) else period)
 
 
 def page_size(limit: "HugepageLimit") -> str:

@@ -9,7 +9,7 @@ from ..model.text import Template, bound
 from ..plan.steps import (EVENTS, PASSED, AssertThawed, FreezeCgroup, JoinCgroup, MakeCgroup, OpenCgroup, Receive, RemoveCgroup,
                           Send, SignalCgroup, TellOomKills, TellPaused, ThawCgroup, WriteCgroup)
 from . import NONE_OF_ITS_OWN, PAUSED
-from .cgroupfs import Cgroupfs, missing, page_size, shares
+from .cgroupfs import Cgroupfs, bandwidth, missing, page_size, shares
 from .devices import ALLOWED, allow_everything, rules
 
 TYPE_CHECKING = False
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 INHERITED = {"cpuset": ("cpuset.cpus", "cpuset.mems")}
 """Files that a new cgroup must have from its parent before it takes a process."""
 
+LIMIT, SWAP = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
 PLACED = EVENTS.index("placed")
 UNSET = (1 << 64) - 1
 """-1 as engines write it into the unsigned ``swappiness``."""
@@ -213,13 +214,14 @@ class V1(Cgroupfs):
         # Every value is looked at, and so checked, whether it is written or not; memory is always accounted by
         # hierarchy (Linux 5.11), and a lower limit than what is in use is always refused.
         _ = memory.use_hierarchy, memory.check_before_update
-        limits = ("memory.limit_in_bytes", memory.limit), ("memory.memsw.limit_in_bytes", memory.swap)
-        # The kernel wants memory+swap at least as high as memory after each write.
-        if memory.swap is not None and memory.swap.equals(-1):
-            limits = limits[::-1]
-        steps = self._numbers("memory", "memory", *limits, ("memory.kmem.limit_in_bytes", memory.kernel),
+        limit = self._numbers("memory", "memory", (LIMIT, memory.limit))
+        # Memory and swap together are never less than memory: the kernel wants that after each write.
+        swap = self._numbers("memory", "memory", (SWAP, memory.swap), usage=LIMIT)
+        first = memory.swap is not None and memory.swap.equals(-1)
+        steps = [*(swap + limit if first else limit + swap),
+                 *self._numbers("memory", "memory", ("memory.kmem.limit_in_bytes", memory.kernel),
                               ("memory.kmem.tcp.limit_in_bytes", memory.kernel_tcp),
-                              ("memory.soft_limit_in_bytes", memory.reservation))
+                              ("memory.soft_limit_in_bytes", memory.reservation))]
         if memory.disable_oom_killer:
             steps.append(self._write("memory", "memory.oom_control", "1", memory.at("disableOOMKiller"), "memory"))
         swappiness = memory.swappiness
@@ -229,8 +231,9 @@ class V1(Cgroupfs):
         return steps
 
     def _cpu(self, cpu: "Cpu") -> list[WriteCgroup]:
-        steps = self._numbers("cpu", "cpu", ("cpu.shares", shares(cpu)), ("cpu.cfs_period_us", cpu.period),
-                              ("cpu.cfs_quota_us", cpu.quota), ("cpu.cfs_burst_us", cpu.burst),
+        quota, period = bandwidth(cpu)
+        steps = self._numbers("cpu", "cpu", ("cpu.shares", shares(cpu)), ("cpu.cfs_period_us", period), ("cpu.cfs_quota_us", quota),
+                              ("cpu.cfs_burst_us", cpu.burst),
                               ("cpu.rt_period_us", cpu.realtime_period), ("cpu.rt_runtime_us", cpu.realtime_runtime))
         if cpu.idle is not None:
             steps.append(self._write("cpu", "cpu.idle", cpu.idle, cpu.idle.path, "cpu"))

@@ -24,7 +24,7 @@ from ..plan.steps import (AssertThawed, CheckMemoryUsage, DelegateCgroup, Freeze
                           OpenCgroup, RemoveCgroup, SignalCgroup, TellOomKills, TellPaused, ThawCgroup, Warn, WriteCgroup,
                           WriteCgroupDifference, WriteEitherCgroup)
 from . import PAUSED
-from .cgroupfs import Cgroupfs, page_size, shares
+from .cgroupfs import INT64_MAX, Cgroupfs, bandwidth, page_size, shares
 from .devices import allow_everything, rules
 from .filter import program
 
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from ..plan.steps import Step
     from .oom import FileWatch
 
-INT64_MAX = (1 << 63) - 1
-
 THROTTLES = {"throttle_read_bps": "rbps", "throttle_write_bps": "wbps", "throttle_read_iops": "riops",
              "throttle_write_iops": "wiops"}
 """Attribute of BlockIo -> key of io.max."""
@@ -56,6 +54,8 @@ MOUNTS = Table("cgroup mounts", ("cgroup", "cgroup2"))
 
 class V2(Cgroupfs):
     """The driver for one container."""
+
+    ALLOWED_SETS = ".effective"
 
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan") -> None:
         unified = host.cgroups.unified
@@ -256,9 +256,7 @@ class V2(Cgroupfs):
         # The kernel takes no weight while a cgroup is idle.
         if weight is not None and (idle is None or not idle.equals(1)):
             steps.append(self._write("cpu", "cpu.weight", str(cpu_weight(weight.read())), weight.path, "cpu"))
-        quota, period = _or_none(cpu.quota), _or_none(cpu.period)
-        if quota is not None:
-            quota.checked(-1, INT64_MAX, "-1 (no limit) or more")
+        quota, period = bandwidth(cpu)
         first = period if quota is None else quota
         if first is not None:
             value = "max" if quota is None else _or_max(quota)

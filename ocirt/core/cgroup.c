@@ -193,8 +193,8 @@ static int make_levels(struct run *r, struct making *m) {
   BUFFER(full, 4096);
   int error = put_cgroup(&full, m->hierarchy, m->path, ""), level = 0;
   if (error) return failing(r, "mkdir", error);
-  m->effect = effect_of(r->container->journal, effect_key(m->hierarchy, full.data + m->top), 1);
-  if (!m->effect) return failing(r, "journal", -E2BIG);
+  m->effect = need_effect(r, effect_key(m->hierarchy, full.data + m->top));
+  if (!m->effect) return -E2BIG;
   // Most often all that is above it is there.
   error = m->unified ? -ENOENT : make_level(r, m, full.data, 0, 1);
   if (error != -ENOENT) return error;
@@ -254,7 +254,8 @@ int do_write_cgroup(struct run *r, const struct step_write_cgroup *s) {
   char usage[64];
   long size = *TEXT(usage) ? read_cgroup(TEXT(hierarchy), TEXT(path), TEXT(usage), usage, sizeof usage) : 0;
   if (size > 0) {
-    format(&r->detail, "%s is ", TEXT(usage));
+    int above = !strncmp(TEXT(usage), "../", 3);
+    format(&r->detail, above ? "in the cgroup above %s is " : "%s is ", TEXT(usage) + 3 * above);
     put_bytes(&r->detail, usage, (size_t)size - (usage[size - 1] == '\n'));
   } else if (error == -EINVAL && !strncmp(TEXT(file), "devices.", 8) && *TEXT(value) == 'a') {
     put(&r->detail, "a cgroup with child cgroups takes no such rule: use one of the container's own");

@@ -326,6 +326,14 @@ struct effect *effect_of(struct journal *j, uint64_t key, int make) {
   return &j->effects[count];
 }
 
+struct effect *need_effect(struct run *r, uint64_t key) {
+  struct effect *effect = effect_of(r->container->journal, key, 1);
+  if (effect) return effect;
+  format(&r->detail, "the journal has room for %d cgroups, units and groups of one container, and for no more", JOURNAL_EFFECTS);
+  failing(r, "journal", -E2BIG);
+  return 0;
+}
+
 // A JSON member after the first; indented as runc does when `pretty`.
 static void member(struct buffer *to, int pretty, int first, const char *name) {
   put(to, first ? "{" : ",");

@@ -178,6 +178,8 @@ int process_lives(int pid, uint64_t start_time);            // is it that proces
 void put_process(struct buffer *to, int pid, const char *before);  // its pid, and what keeps it from ending
 int plain_id(const char *id);                               // can it be a container's?
 struct effect *effect_of(struct journal *journal, uint64_t key, int make);
+struct run;
+struct effect *need_effect(struct run *r, uint64_t key);    // made where it is missing; null where there is no room, which is said
 uint64_t effect_key(const char *a, const char *b);
 int root_directory(const char *root, int make);             // fd or negative errno
 

@@ -67,11 +67,15 @@ int no_answer(struct run *r, const char *call) {
   return failing(r, call, -ETIMEDOUT);
 }
 
-static int explain_spawn(struct run *r, int error, int into_cgroup) {
+// `cgroup` is the one that the child is made in, -1: the runtime's own. On a hybrid host that one knows nothing of pids: the child
+// is in the runtime's cgroups of all controllers still.
+static int explain_spawn(struct run *r, int error, int cgroup) {
+  struct stat st;
+  int into_cgroup = cgroup >= 0, counted = into_cgroup && sys_stat(cgroup, "pids.max", &st, 0) == 0;
   if (into_cgroup && error == -EACCES) put(&r->detail, "the cgroup may not be entered from the runtime's own");
   if (into_cgroup && error == -EBUSY) put(&r->detail, "the cgroup has controllers enabled for children");
   // On cgroup v1 it is made beside its cgroups, but for what a stage makes.
-  if (error == -EAGAIN) put(&r->detail, into_cgroup || r->section == SECTION_STAGE ? "is pids.max of the container's cgroup, or of one above it, reached?"
+  if (error == -EAGAIN) put(&r->detail, counted || r->section == SECTION_STAGE ? "is pids.max of the container's cgroup, or of one above it, reached?"
     : "is pids.max of the runtime's cgroup, or its RLIMIT_NPROC, reached?");
   if (into_cgroup && error == -EOPNOTSUPP) put(&r->detail, "the cgroup is part of a threaded one");
   // So says the kernel where a pid namespace takes no more.
@@ -137,7 +141,7 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
     args.cgroup = (uint64_t)(r->fds[NUMBER(cgroup)] = cgroup = fd);
     pid = sys2(SYS_clone3, &args, sizeof args);
   }
-  if (pid < 0) return explain_spawn(r, (int)pid, (args.flags & CLONE_INTO_CGROUP) != 0);
+  if (pid < 0) return explain_spawn(r, (int)pid, args.flags & CLONE_INTO_CGROUP ? cgroup : -1);
   if (!pid) {
     __atomic_store_n(r->child.runs, 1, __ATOMIC_SEQ_CST);
     if (!from_stage) {

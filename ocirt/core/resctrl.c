@@ -30,8 +30,8 @@ static int write_file(struct run *r, const char *root, const char *path, const c
 }
 
 int do_make_resctrl_group(struct run *r, const struct step_make_resctrl_group *s) {
-  struct effect *effect = effect_of(r->container->journal, effect_key(TEXT(root), TEXT(path)), 1);
-  if (!effect) return failing(r, "journal", -E2BIG);
+  struct effect *effect = need_effect(r, effect_key(TEXT(root), TEXT(path)));
+  if (!effect) return -E2BIG;
   CLOSING int fd = open_group(TEXT(root), TEXT(path), O_PATH | O_DIRECTORY);
   if (fd >= 0) {
     effect->state = EFFECT_USED;

@@ -91,10 +91,6 @@ static int unit_error(struct run *r, const struct step *head, const char *what, 
   return failing(r, "", error);
 }
 
-static struct effect *unit_effect(struct run *r, const char *socket, const char *unit, int make) {
-  return effect_of(r->container->journal, effect_key(socket, unit), make);
-}
-
 // Has systemd put the child where the plan says that it does? All later steps act there.
 static int check_place(struct run *r, const char *path) {
   char text[8192], *line = systemd_path(r->child.pid, text, sizeof text);
@@ -106,8 +102,8 @@ static int check_place(struct run *r, const char *path) {
 int do_start_unit(struct run *r, const struct step_start_unit *s) {
   const char *unit = TEXT(unit);
   struct job job = {.socket = TEXT(socket), .seconds = NUMBER(timeout)};
-  struct effect *effect = unit_effect(r, job.socket, unit, 1);
-  if (!effect) return failing(r, "journal", -E2BIG);
+  struct effect *effect = need_effect(r, effect_key(job.socket, unit));
+  if (!effect) return -E2BIG;
   begin(unit, NUMBER(bus), NUMBER(owner));
   uint32_t serial = dbus_call(&out, &manager, "StartTransientUnit", 0, "ssa(sv)a(sa(sv))", TEXTS(body), r->child.pid);
   effect->state = EFFECT_INTENDED;
@@ -142,7 +138,7 @@ int do_set_unit_properties(struct run *r, const struct step_set_unit_properties 
 int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
   const char *unit = TEXT(unit);
   struct job job = {.socket = TEXT(socket), .seconds = NUMBER(timeout)};
-  struct effect *effect = unit_effect(r, job.socket, unit, 0);
+  struct effect *effect = effect_of(r->container->journal, effect_key(job.socket, unit), 0);
   if (!effect || !effect->state || effect->state == EFFECT_UNDONE) return 0;
   CLOSING int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
   // Cut off before systemd's answer, the unit may be another's, whose name this container wanted: ours has no process.

@@ -186,6 +186,30 @@ def test_a_limit_the_host_forbids(ocirt, bundle):
         assert ocirt.ids() == [] and left_cgroups() == []
 
 
+@pytest.mark.parametrize("resources, path, says", [
+    ({"cpu": {"cpus": "0-999"}}, "linux.resources.cpu.cpus", "in the cgroup above cpuset.cpus is 0"),
+    ({"cpu": {"mems": "7"}}, "linux.resources.cpu.mems", "in the cgroup above cpuset.mems is 0"),
+    ({"cpu": {"quota": 500}}, "linux.resources.cpu.quota", "found 500, expected 1000 microseconds or more"),
+    ({"cpu": {"quota": 50000, "period": 2000000}}, "linux.resources.cpu.period", "found 2000000, expected 1000 to 1000000"),
+    ({"memory": {"limit": 64 << 20, "swap": 32 << 20}}, "linux.resources.memory.swap", f"memory.limit_in_bytes is {64 << 20}"),
+])
+def test_what_the_kernel_allows_is_said(ocirt, bundle, resources, path, says):
+    """The property, what was found, and what can be had."""
+    if "memory" in resources and not Path("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists():
+        pytest.skip("this kernel does not count memory and swap together")
+    bundle.config["linux"]["resources"] = resources
+    bundle.save()
+    message = ocirt.fails("create", "--bundle", bundle, "c1")
+    assert path in message and says in message
+
+
+def test_no_limit_as_engines_wrote_it(ocirt, bundle):
+    """podman 4.3 writes pids.limit 0 for --pids-limit -1: its containers can fork."""
+    bundle.shell("sleep 0 & wait; echo forked").config["linux"]["resources"]["pids"] = {"limit": 0}
+    bundle.config["ociVersion"] = "1.0.2-dev"
+    assert ocirt.ok("run", "--bundle", bundle.save(), "c1").out == "forked\n"
+
+
 def test_true_under_one_mebibyte(ocirt, bundle):
     """busybox `true` runs under a 1 MiB memory limit."""
     bundle.args("true").config["linux"]["resources"]["memory"] = {"limit": 1 << 20}

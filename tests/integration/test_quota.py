@@ -1,11 +1,13 @@
 """No quota left above the container's cgroup: one clear line, exit status 1, nothing left, and a create that works once there is
 room again."""
 
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import CGROUPS, PARENT, V2
+from tests.integration.harness import CGROUPS, LIMIT, PARENT, V2
 
 pytestmark = [pytest.mark.cgroups, pytest.mark.cgroupfs]
 
@@ -82,3 +84,15 @@ def test_no_memory_above(ocirt, bundle, above, limit):
     refused(ocirt, bundle, "out of memory", "cannot allocate memory", "no space left on device")
     above("memory", "memory.max" if V2 else "memory.limit_in_bytes", "max" if V2 else "-1")
     works(ocirt, bundle)
+
+
+@pytest.mark.v1
+def test_the_runtimes_own_limit(ocirt, bundle):
+    """On a hybrid host, too, where the child is made in the container's cgroup of a hierarchy that does not count processes."""
+    own = Path("/sys/fs/cgroup/pids", PARENT[1:], "runtime")
+    own.mkdir(parents=True)
+    (own / "pids.max").write_text("1")
+    done = subprocess.run(["sh", "-c", f'echo $$ > {own}/cgroup.procs && exec "$@"', "sh", *ocirt.command("create", "--bundle", bundle, "c1")],
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=LIMIT)
+    own.rmdir(), own.parent.rmdir()
+    assert done.returncode == 1 and "is pids.max of the runtime's cgroup, or its RLIMIT_NPROC, reached?" in done.stderr, done

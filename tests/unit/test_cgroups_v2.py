@@ -214,7 +214,7 @@ def test_what_v2_has_not_is_a_warning(resources, path, lacks):
     ({"idle": 0, "shares": 1024}, [("cpu.idle", "0"), ("cpu.weight", "100")]),
     ({"idle": 1, "shares": 1024}, [("cpu.idle", "1")]),
     ({"quota": 0, "period": 0, "realtimeRuntime": 0, "realtimePeriod": 0}, []),
-    ({"cpus": "0-1,3", "mems": "0"}, [("cpuset.cpus", "0-1,3"), ("cpuset.mems", "0")]), ({"cpus": "", "mems": ""}, []),
+    ({"cpus": "0-1,3", "mems": "0"}, [("cpuset.cpus", "0-1,3", "../cpuset.cpus.effective"), ("cpuset.mems", "0", "../cpuset.mems.effective")]), ({"cpus": "", "mems": ""}, []),
 ])
 def test_cpu(cpu, rows):
     assert written({"cpu": cpu}) == rows
@@ -289,7 +289,7 @@ def test_unified_comes_last():
      "memory.swap: found 5, expected memory.limit beside it, from which it is told what is swap"),
     ({"memory": {"limit": -2}}, "memory.limit: found -2, expected -1 (no limit) or more"),
     ({"cpu": {"shares": 1}}, "cpu.shares: found 1, expected a number from 2 to 262144"),
-    ({"cpu": {"quota": -5}}, "cpu.quota: found -5, expected -1 (no limit) or more"),
+    ({"cpu": {"quota": -5}}, "cpu.quota: found -5, expected 1000 microseconds or more, or -1 (no limit)"),
     ({"cpu": {"realtimeRuntime": 95}},
      "cpu.realtimeRuntime: found 95, expected nothing: cgroup v2 has no realtime limits"),
     ({"cpu": {"realtimePeriod": 100}},
@@ -316,7 +316,7 @@ def test_empty_resources_ask_for_nothing():
 
 
 def test_numbers_that_are_only_passed_on_are_slots():
-    trace = made(resources={"memory": {"limit": 50, "swap": 70}, "pids": {"limit": 3}, "cpu": {"quota": 5}}).trace
+    trace = made(resources={"memory": {"limit": 50, "swap": 70}, "pids": {"limit": 3}, "cpu": {"quota": 5000}}).trace
     assert not [path for path in trace.guards if path.startswith("linux.resources")]
     assert {path.rpartition(".")[2] for path in trace.slots} >= {"limit", "swap", "quota"}
 

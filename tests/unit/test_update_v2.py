@@ -52,11 +52,11 @@ def rows(steps):
     ({"memory": {"limit": 9, "checkBeforeUpdate": True}}, {}, ["CheckMemoryUsage", ("memory.max", "9")], [("memory.max", "max"), "Nothing"]),
     ({"memory": {"swappiness": 5}}, {}, ["Warn"], ["Nothing"]),
     # A burst is never above the quota.
-    ({"cpu": {"quota": 50, "period": 1000, "burst": 20}}, {}, [("cpu.max", "50 1000"), ("cpu.max.burst", "20")],
+    ({"cpu": {"quota": 5000, "period": 1000, "burst": 20}}, {}, [("cpu.max", "5000 1000"), ("cpu.max.burst", "20")],
      [("cpu.max.burst", "0"), ("cpu.max", "max 100000")]),
-    ({"cpu": {"quota": 50, "period": 1000, "burst": 20}}, {"cpu.max.burst": "30"}, [("cpu.max.burst", "20"), ("cpu.max", "50 1000")],
+    ({"cpu": {"quota": 5000, "period": 1000, "burst": 20}}, {"cpu.max.burst": "30"}, [("cpu.max.burst", "20"), ("cpu.max", "5000 1000")],
      [("cpu.max", "max 100000"), ("cpu.max.burst", "30")]),
-    ({"cpu": {"quota": 50, "burst": 0}}, {"cpu.max.burst": "30"}, [("cpu.max.burst", "0"), ("cpu.max", "50")],
+    ({"cpu": {"quota": 5000, "burst": 0}}, {"cpu.max.burst": "30"}, [("cpu.max.burst", "0"), ("cpu.max", "5000")],
      [("cpu.max", "max 100000"), ("cpu.max.burst", "30")]),
     # What is idle takes no weight, and has its own back afterwards.
     ({"cpu": {"idle": 1}}, {}, [("cpu.weight", "100"), ("cpu.idle", "1")], [("cpu.idle", "0"), ("cpu.weight", "100")]),
