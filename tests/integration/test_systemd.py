@@ -105,57 +105,60 @@ def session():
     subprocess.run(["loginctl", "disable-linger", user.pw_name], timeout=LIMIT, check=True)
 
 
-def of_user(tmp_path_factory, image, user, resources):
-    """A bundle of the user's own that says what it finds."""
-    path = tmp_path_factory.mktemp("user")
-    path.parent.chmod(0o755), path.parent.parent.chmod(0o755)
-    shutil.copytree(image, path / "rootfs", symlinks=True)
-    calling = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": "/", "stdin": subprocess.DEVNULL,
-               "env": {"XDG_RUNTIME_DIR": f"/run/user/{user.pw_uid}", "PATH": os.environ["PATH"]}}
-    for folder, folders, files in os.walk(path):
-        for name in ("", *folders, *files):
-            os.chown(os.path.join(folder, name), user.pw_uid, user.pw_gid, follow_symlinks=False)
-    subprocess.run([built("bin"), "spec", "--rootless", "--bundle", path], check=True, timeout=LIMIT, **calling)
-    config = json.loads((path / "config.json").read_text())
-    config["process"] |= {"terminal": False, "args": ["sh", "-c", "cat /proc/self/cgroup; sleep 60"]}
-    config["linux"]["resources"] = resources
-    (path / "config.json").write_text(json.dumps(config))
-    return path, calling
+class Caller:
+    """The runtime as the user calls it, in the mount namespace of the host, where its manager's sockets are."""
+
+    def __init__(self, folder, image, user, resources):
+        self.folder, self.user = folder, user
+        folder.parent.chmod(0o755), folder.parent.parent.chmod(0o755)
+        shutil.copytree(image, folder / "rootfs", symlinks=True)
+        for path, folders, files in os.walk(folder):
+            for name in ("", *folders, *files):
+                os.chown(os.path.join(path, name), user.pw_uid, user.pw_gid, follow_symlinks=False)
+        assert self("spec", "--rootless", "--bundle", folder).returncode == 0
+        self.change(lambda config: config["process"].update(terminal=False, args=["sleep", "60"]))
+        self.change(lambda config: config["linux"].update(resources=resources))
+
+    def change(self, change):
+        config = json.loads((self.folder / "config.json").read_text())
+        change(config)
+        (self.folder / "config.json").write_text(json.dumps(config))
+
+    def __call__(self, *words, session=True):
+        variables = [f"PATH={os.environ['PATH']}", *([f"XDG_RUNTIME_DIR=/run/user/{self.user.pw_uid}"] if session else [])]
+        command = ["nsenter", "--target", "1", "--mount", "setpriv", f"--reuid={self.user.pw_uid}", f"--regid={self.user.pw_gid}", "--clear-groups",
+                   "env", "-i", *variables, built("bin"), "--root", self.folder / "state", *words]
+        # A file, not a pipe: what `run --detach` leaves running keeps it open.
+        with open(self.folder / "out", "w+") as out:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=LIMIT)
+            out.seek(0)
+            done.stdout = out.read()
+        return done
 
 
 def test_a_users_limit_is_set_by_its_own_manager(tmp_path_factory, image, session):
     """Without --systemd-cgroup: the user may not make a cgroup where it calls from."""
-    path, calling = of_user(tmp_path_factory, image, session, {"memory": {"limit": 64 << 20}, "pids": {"limit": 20}})
-
-    def ocirt(*words):
-        return subprocess.run([built("bin"), "--root", path / "state", *words], capture_output=True, text=True, timeout=LIMIT, **calling)
-
-    done = subprocess.run([built("bin"), "--root", path / "state", "run", "--detach", "--bundle", path, "c1"], timeout=LIMIT,
-                          stdout=subprocess.DEVNULL, stderr=open(path / "err", "w"), **calling)
-    assert done.returncode == 0, (path / "err").read_text()
+    ocirt = Caller(tmp_path_factory.mktemp("user"), image, session, {"memory": {"limit": 64 << 20}, "pids": {"limit": 20}})
+    done = ocirt("run", "--detach", "--bundle", ocirt.folder, "c1")
+    assert done.returncode == 0, done
     pid = json.loads(ocirt("state", "c1").stdout)["pid"]
     place = CGROUPS / Path(f"/proc/{pid}/cgroup").read_text().strip().removeprefix("0::/")
     assert str(place).endswith(f"user@{session.pw_uid}.service/user.slice/ocirt-c1.scope")
     assert ((place / "memory.max").read_text(), (place / "pids.max").read_text()) == (f"{64 << 20}\n", "20\n")
-    assert ocirt("exec", "c1", "cat", "/proc/self/cgroup").stdout.strip().endswith("ocirt-c1.scope")
-    assert ocirt("update", "--memory", "80m", "c1").returncode == 0
+    assert ocirt("update", "--memory", str(80 << 20), "c1").returncode == 0
     assert (place / "memory.max").read_text() == f"{80 << 20}\n"
+    assert ocirt("kill", "--all", "c1", "KILL").returncode == 0
     deleted = ocirt("delete", "--force", "c1")
     assert deleted.returncode == 0 and not place.exists(), deleted
 
 
 def test_a_users_limit_without_a_session(tmp_path_factory, image, session):
-    path, calling = of_user(tmp_path_factory, image, session, {"memory": {"limit": 64 << 20}})
-    del calling["env"]["XDG_RUNTIME_DIR"]
-    command = [built("bin"), "--root", path / "state", "run", "--bundle", path, "c1"]
-    failed = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, **calling)
-    assert failed.returncode == 1 and "linux.resources.memory.limit" in failed.stderr and "--rootless true" in failed.stderr, failed
-    config = json.loads((path / "config.json").read_text())
-    config["process"]["args"] = ["true"]
-    (path / "config.json").write_text(json.dumps(config))
-    command[1:1] = ["--rootless", "true"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, **calling)
-    assert done.returncode == 0 and "linux.resources.memory.limit: this limit is not applied" in done.stderr, done
+    ocirt = Caller(tmp_path_factory.mktemp("user"), image, session, {"memory": {"limit": 64 << 20}})
+    ocirt.change(lambda config: config["process"].update(args=["true"]))
+    failed = ocirt("run", "--bundle", ocirt.folder, "c1", session=False)
+    assert failed.returncode == 1 and "linux.resources.memory.limit" in failed.stdout and "--rootless true" in failed.stdout, failed
+    done = ocirt("--rootless", "true", "run", "--bundle", ocirt.folder, "c1", session=False)
+    assert done.returncode == 0 and "linux.resources.memory.limit: this limit is not applied" in done.stdout, done
 
 
 # ---- the life of a container ----
