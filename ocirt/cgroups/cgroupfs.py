@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 INT64_MAX = (1 << 63) - 1
 SHORTEST, LONGEST = 1000, 1000000
 """Microseconds of a quota or a period that the kernel takes (min_cfs_quota_period and max_cfs_quota_period)."""
+NO_LIMIT = "max"
 WARN = 2
 """As ``tolerate`` of a step that writes a limit: where the cgroup may not be written, go on with a warning."""
 
@@ -101,11 +102,16 @@ class Cgroupfs(Driver):
                **more: "Field") -> WriteCgroup:
         return self._step(WriteCgroup, self._hierarchy(controller, at), at, f"config-linux.md#{spec}", file=file,
                           value=value if isinstance(value, (str, Template)) else Template(value),
-                          **{"tolerate": self.without, **more})
+                          **{"tolerate": self._tolerance(value), **more})
+
+    def _tolerance(self, value: object) -> int:
+        """What becomes of ``value`` where the cgroup may not be written: nobody misses what is no limit."""
+        return self.tolerate if is_no_limit(value) else self.without
 
     def _numbers(self, controller: str, spec: str, *rows: "tuple[str, Number | None]", **more: "Field") -> list[WriteCgroup]:
         """Writes of numbers, each a pair of file and Number; as in runc neither ``None`` nor 0 is written."""
-        return [self._write(controller, file, number, number.path, spec, **more)
+        return [self._write(controller, file, number, number.path, spec,
+                            **({"tolerate": 1, **more} if self.tolerate and number.equals(-1) else more))
                 for file, number in rows if number is not None and not number.equals(0)]
 
     ALLOWED_SETS = ""
@@ -121,9 +127,9 @@ class Cgroupfs(Driver):
         limit = pids.limit
         if limit is None:
             return []
-        value: str | Number = "max" if limit.equals(-1) else limit.checked(0, (1 << 63) - 1, "-1 (no limit) or more")
+        value: str | Number = NO_LIMIT if limit.equals(-1) else limit.checked(0, (1 << 63) - 1, "-1 (no limit) or more")
         if limit.equals(0) and not self.zero_is_a_limit:
-            value = "max"
+            value = NO_LIMIT
         elif zero and limit.equals(0):
             value = zero
         return [self._write("pids", "pids.max", value, limit.path, "pids")]
@@ -139,6 +145,10 @@ class Cgroupfs(Driver):
                 raise ConfigError(device.path, "neither hcaHandles nor hcaObjects", "one of them")
             steps.append(self._write("rdma", "rdma.max", limits, device.path, "rdma"))
         return steps
+
+
+def is_no_limit(value: object) -> bool:
+    return isinstance(value, str) and value == NO_LIMIT
 
 
 def shares(cpu: "Cpu") -> "Number | None":

@@ -24,7 +24,7 @@ from ..plan.steps import (AssertThawed, CheckMemoryUsage, DelegateCgroup, Freeze
                           OpenCgroup, RemoveCgroup, SignalCgroup, TellOomKills, TellPaused, ThawCgroup, Warn, WriteCgroup,
                           WriteCgroupDifference, WriteEitherCgroup)
 from . import PAUSED
-from .cgroupfs import INT64_MAX, Cgroupfs, bandwidth, page_size, shares
+from .cgroupfs import INT64_MAX, NO_LIMIT, Cgroupfs, bandwidth, is_no_limit, page_size, shares
 from .devices import allow_everything, rules
 from .filter import program
 
@@ -199,7 +199,7 @@ class V2(Cgroupfs):
     def _either(self, file: str, value: str | Template, at: str, spec: str, other_file: str = "",
                 other_value: str | Template = "") -> WriteEitherCgroup:
         return self._step(WriteEitherCgroup, self.unified, at, f"config-linux.md#{spec}", file=file, value=value,
-                          other_file=other_file, other_value=other_value, tolerate=self.without)
+                          other_file=other_file, other_value=other_value, tolerate=self._tolerance(value))
 
     def _ignored(self, at: str, what: str) -> Warn:
         return Warn(at, "", message=f"{at}: cgroup v2 has no {what}: this is not applied")
@@ -327,7 +327,7 @@ class V2(Cgroupfs):
 
 
 def _are_limits(steps: "Sequence[Step]") -> bool:
-    return any([type(step) is not Warn for step in steps])
+    return any([type(step) is not Warn and not is_no_limit(getattr(step, "value", None)) for step in steps])
 
 
 def _or_none(number: "Number | None") -> "Number | None":
@@ -336,7 +336,7 @@ def _or_none(number: "Number | None") -> "Number | None":
 
 
 def _or_max(number: "Number") -> str | Template:
-    return "max" if number.equals(ANY) else Template(number)
+    return NO_LIMIT if number.equals(ANY) else Template(number)
 
 
 def cpu_weight(shares: int) -> int:

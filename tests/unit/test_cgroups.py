@@ -151,6 +151,17 @@ def test_a_limit_is_never_passed_over_without_a_word(rootless, tolerate):
     assert [step.tolerate for step in limits] == [tolerate] * 2
 
 
+@pytest.mark.parametrize("resources", [{"pids": {"limit": 0}}, {"pids": {"limit": -1}}, {"memory": {"limit": -1, "swap": -1}}, {"cpu": {"quota": -1}}])
+def test_what_is_no_limit_is_not_missed(resources):
+    """Engines write what they do not limit, too."""
+    ids = [{"containerID": 0, "hostID": 1000, "size": 1}]
+    members = config(linux__namespaces=[{"type": "mount"}, {"type": "user"}], linux__uidMappings=ids, linux__gidMappings=ids,
+                     linux__resources=resources)
+    for rootless in ("auto", "true"):
+        limits = [step for step in steps(plan(members, host(euid=1000), rootless=rootless), "host", "WriteCgroup") if "devices" not in step.file]
+        assert {step.tolerate for step in limits} == {1}
+
+
 def test_a_user_without_privileges_is_rootless():
     ids = [{"containerID": 0, "hostID": 1, "size": 1}]
     members = config(linux__namespaces=[{"type": "mount"}, {"type": "user"}], linux__uidMappings=ids,

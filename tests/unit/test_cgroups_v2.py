@@ -107,6 +107,14 @@ def test_a_user_without_a_place_or_a_limit_can_stay():
     assert values(steps(plan, "host", "MakeCgroup")[0])["path"] == "/user.slice/c1"
 
 
+@pytest.mark.parametrize("resources", [{"pids": {"limit": -1}}, {"pids": {"limit": 0}}, {"memory": {"limit": -1}}])
+def test_what_is_no_limit_is_not_missed(resources):
+    """Engines write what they do not limit, too."""
+    plan = rootless(resources)
+    assert {step.tolerate for step in steps(plan, "host", *LIMITS)} == {1}
+    assert values(steps(plan, "host", "Spawn")[0])["stay"] == 1
+
+
 def test_a_user_with_a_limit_cannot_go_without():
     plan = rootless({"pids": {"limit": 5}})
     assert steps(plan, "host", "MakeCgroup")[0].tolerate == 1
