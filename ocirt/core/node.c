@@ -35,14 +35,14 @@ int do_make_symlink(struct run *r, const struct step_make_symlink *s) {
 
 static int bind_device(struct run *r, const struct step_make_node *s) {
   struct stat st;
-  int tree = sys_open_tree(AT_FDCWD, TEXT(path), OPEN_TREE_CLONE);
+  CLOSING int tree = sys_open_tree(AT_FDCWD, TEXT(path), OPEN_TREE_CLONE);
   if (tree < 0) return failing(r, "open_tree", tree);
   if (sys_fstat(tree, &st) < 0 || (st.st_mode & S_IFMT) != s->kind || st.st_rdev != makedev(s->major, s->minor)) {
-    sys_close(tree);
-    put(&r->detail, "the host's node at this path is another device");
+    format(&r->detail, "the host's node at this path is another device");
     return failing(r, "check", -ENODEV);
   }
-  return place_mount(r, tree, TEXT(path), WAY_ORDINARY);
+  int error = sys_mount_setattr(tree, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, 0);
+  return error < 0 ? failing(r, "mount_setattr", error) : place_mount(r, release(&tree), TEXT(path), WAY_ORDINARY);
 }
 
 int do_make_node(struct run *r, const struct step_make_node *s) {

@@ -312,6 +312,8 @@ def test_devices_in_a_user_namespace_are_the_hosts(ocirt, bundle):
     bundle.config["linux"]["devices"] = [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]
     bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] != "mqueue"]
     assert run(ocirt, bundle, "stat -c '%n %t:%T' /dev/null /dev/fuse; echo x > /dev/null") == "/dev/null 1:3\n/dev/fuse a:e5\n"
+    for line in run(ocirt, bundle, "grep -E ' /dev/(null|fuse) ' /proc/self/mountinfo").splitlines():
+        assert {"nosuid", "noexec"} <= set(line.split()[5].split(",")), line
     bundle.config["linux"]["devices"][0]["minor"] = 230
     bundle.save()
     assert "the host's node at this path is another device" in ocirt.fails("create", "--bundle", bundle, "c1")
