@@ -126,7 +126,10 @@ int container_make(struct container *c) {
   if (error == -EEXIST) fail("container already exists: %s", c->id);
   if (error < 0) fail("--root %s: make the state directory of %s: %e", c->root, c->id, error);
   c->dir = sys_open(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-  if (c->dir < 0) fail("--root %s: open the state directory of %s: %e", c->root, c->id, c->dir);
+  if (c->dir < 0) {
+    sys_unlink(root, c->id, AT_REMOVEDIR);
+    fail("--root %s: open the state directory of %s: %e", c->root, c->id, c->dir);
+  }
   error = lock_in(root, c, LOCK_EX);
   sys_close(root);
   // A delete may have come in between: what it finds without a journal it removes.
@@ -139,7 +142,8 @@ int container_make(struct container *c) {
   uint64_t start_time = 0;
   int creator = (int)sys0(SYS_getpid), untold = error ? 0 : read_start_time(creator, &start_time);
   if (error || untold) {
-    container_remove(c);
+    // What has failed is said, not that this may fail for the same reason: delete --force can do it again.
+    (void)container_remove(c);
     if (untold) fail("read /proc/%d/stat: %e", creator, untold);
     fail("--root %s: write the journal of %s: %e", c->root, c->id, error);
   }
@@ -296,16 +300,15 @@ static int unlink_entry(int dir, const char *name, unsigned char type, void *top
   return error == -ENOENT ? 0 : error;
 }
 
-void container_remove(struct container *c) {
-  int root = root_directory(c->root, 0);
+int container_remove(struct container *c) {
+  CLOSING int root = root_directory(c->root, 0);
   // Journal and program last: while they are there, a delete that is cut off can be done again. The journal goes first: one
   // that says created without a program would be a container of another build, to be compiled anew from files that are gone.
   int error = root < 0 ? root : list_directory(c->dir, unlink_entry, c);
   if (!error) error = unlink_entry(c->dir, "journal", DT_REG, 0);
   if (!error) error = unlink_entry(c->dir, "program", DT_REG, 0);
   if (!error) error = sys_unlink(root, c->id, AT_REMOVEDIR);
-  sys_close(root);
-  if (error < 0 && error != -ENOENT) fail("--root %s: remove the state directory of %s: %e", c->root, c->id, error);
+  return error == -ENOENT ? 0 : error;
 }
 
 uint64_t effect_key(const char *a, const char *b) {

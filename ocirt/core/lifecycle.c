@@ -187,6 +187,7 @@ int destroy_container(struct container *c, int hooks, struct buffer *text) {
     if (error == DELETED_MEANWHILE) return 0;
     if (error) { put_failure(text, &r, failed, error); return -1; }
   }
-  container_remove(c);
-  return 0;
+  error = container_remove(c);
+  if (error) format(text, "--root %s: remove the state directory of %s: %e", c->root, c->id, error);
+  return error ? -1 : 0;
 }
