@@ -89,7 +89,11 @@ def hand_over(program: bytes) -> int:
         # Since Linux 6.3 it must say that it is not to be executed where the sysctl vm.memfd_noexec is 2.
         fd = posix.memfd_create("ocirt-program", MFD_NOEXEC_SEAL)
     except OSError:
-        fd = posix.memfd_create("ocirt-program", posix.MFD_ALLOW_SEALING)
+        try:
+            fd = posix.memfd_create("ocirt-program", posix.MFD_ALLOW_SEALING)
+        except OSError as error:
+            raise OcirtError(f"hand the program over: memfd_create: {reason(error)} (a seccomp filter around the runtime may "
+                             "be what refuses it)") from None
     rest = memoryview(program)
     try:
         while rest:

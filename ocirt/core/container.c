@@ -38,6 +38,9 @@ static int read_stat(int pid, uint64_t *start_time, char *letter) {
   long n = fd < 0 ? fd : sys_read(fd, text, sizeof text - 1);  // procfs gives it all at once
   sys_close(fd);
   *start_time = 0;
+  struct stat self;
+  if (n == -ENOENT && sys_stat(AT_FDCWD, "/proc/self", &self, 0) < 0)
+    fail("/proc: no procfs is mounted there: the runtime tells by it which processes live");
   if (n <= 0) return n && n != -ENOENT ? (int)n : -ESRCH;
   text[n] = 0;
   // The name in parentheses may hold anything; the last parenthesis ends it. Field 22 is the 20th after it.
@@ -133,7 +136,10 @@ int container_make(struct container *c) {
   error = lock_in(root, c, LOCK_EX);
   sys_close(root);
   // A delete may have come in between: what it finds without a journal it removes.
-  if (error) fail("--root %s: lock the state directory of %s: %e", c->root, c->id, error);
+  if (error) {
+    container_remove(c);
+    fail("--root %s: lock the state directory of %s: flock: %e", c->root, c->id, error);
+  }
   int fd = sys_open(c->dir, "journal", O_RDWR | O_CREAT | O_EXCL, 0600);
   char page[JOURNAL_SIZE] = {0};
   // Written rather than truncated to size: a full file system must fail here, not with SIGBUS later.
@@ -234,7 +240,9 @@ int container_open(struct container *c, int lock) {
 int container_hold(struct container *c) {
   if (!c->journal || c->journal->pid <= 0) return 0;
   if (c->pidfd < 0) c->pidfd = sys_pidfd_open(c->journal->pid);
-  if (c->pidfd < 0) return 0;
+  if (c->pidfd == -ESRCH) return 0;
+  // Whether it lives cannot be told: that is no end of it.
+  if (c->pidfd < 0) fail("container %s: pidfd_open: %e", c->id, c->pidfd);
   // The pidfd is open: the pid cannot change hands between this look and what is done through it.
   if (start_time_of(c->journal->pid) == c->journal->start_time && sys_poll(c->pidfd, 1 /* POLLIN */, 0) == 0) return 1;
   sys_close(c->pidfd);

@@ -96,6 +96,7 @@ void log_line(const char *level, const char *message);
 void log_commit(void);                         // the verb has done its work: warnings that waited for its end are written
 _Noreturn void end_verb(int status);             // that, and the end
 void log_error(const char *message);           // to the log, and as plain text to standard error where the log is a file
+void put_refusal(struct buffer *to, int error);  // what else may be behind an error that a call has given
 _Noreturn void fail(const char *pattern, ...);  // log_error of what format() makes of this, and the end
 
 // ---- status.c: the lines of --status-fd ----

@@ -98,6 +98,7 @@ void put_failure(struct buffer *to, const struct run *r, const struct step *step
   put(to, ": "); put_sentence(to, r->program, step);
   if (r->call) { put(to, ": "); put(to, r->call); }
   put(to, ": "); put_error(to, error);
+  put_refusal(to, error);
   if (r->detail.used) { put(to, ": "); put(to, r->detail.data); }
 }
 

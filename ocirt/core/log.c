@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 #include <syslog.h>
 #include <time.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
 
 #include "scan.h"
 
@@ -196,12 +198,19 @@ void log_error(const char *text) {
   write_all(2, whole.data, whole.used);
 }
 
+void put_refusal(struct buffer *to, int error) {
+  if (error == -ENOSYS) put(to, " (this kernel has no such call, or a seccomp filter around the runtime refuses it)");
+  if (error == -EPERM && sys_prctl(PR_GET_SECCOMP, 0, 0, 0) == SECCOMP_MODE_FILTER)
+    put(to, " (the runtime is under a seccomp filter, which may be what refuses it)");
+}
+
 void fail(const char *pattern, ...) {
   BUFFER(message, LOG_LINE);
   va_list arguments;
   va_start(arguments, pattern);
   int error = vformat(&message, pattern, arguments);
   va_end(arguments);
+  put_refusal(&message, error < 0 ? error : -error);
   if (!failure.error) failure.error = error < 0 ? -error : error;
   log_error(message.data);
   sys_exit(logging.status);

@@ -344,11 +344,7 @@ int do_prepare_pid_file(struct run *r, const struct step_prepare_pid_file *s) {
 static int name_file(int fd, const char *path) {
   BUFFER(link, 64);
   put(&link, "/proc/self/fd/"); put_number(&link, fd);
-  int error = (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
-  // One that is there is of a process before.
-  if (error == -EEXIST && !(error = sys_unlink(AT_FDCWD, path, 0)))
-    error = (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
-  return error;
+  return (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
 int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
@@ -356,6 +352,7 @@ int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
   const char *path = TEXT(path), *slash = strrchr(path, '/');
   size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
   if (r->pid_file < 0) prepare_pid_file(r, path);
+  // One that is there, of a process before, is there until it is replaced: that takes a name of its own.
   if (r->pid_file >= 0 && !name_file(r->pid_file, path)) return 0;
   put_number(&number, r->child.pid);
   put_bytes(&temporary, path, folder);

@@ -2,6 +2,8 @@
 
 import posix
 
+from ..errors import HostError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
@@ -269,7 +271,12 @@ _LOOKS: "dict[str, Callable[[Host, str], object]]" = {"i": lambda host, _: _ids(
 
 def _read(path: str) -> str:
     """The text of a small file of /proc."""
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except FileNotFoundError:
+        if _device("/proc/self") is None:
+            raise HostError("/proc", "no procfs is mounted there: the runtime reads there what this machine and its caller are") from None
+        raise
     data = b""
     while part := posix.read(fd, 16384):
         data += part

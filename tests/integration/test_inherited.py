@@ -207,3 +207,58 @@ def printing(command):
             return done.returncode, ""
     finally:
         os.close(ours), os.close(theirs)
+
+
+REFUSE = """
+import ctypes, struct
+class Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
+code = b"".join(struct.pack("<HBBI", *each) for each in ((0x20, 0, 0, 0), (0x15, 0, 1, {number}), (6, 0, 0, 0x50000 | {error}), (6, 0, 0, 0x7fff0000)))
+assert ctypes.CDLL(None).prctl(22, 2, ctypes.byref(Filter(len(code) // 8, code))) == 0
+"""
+CALLS = {"faccessat2": 439, "flock": 73, "openat2": 437, "clone3": 435, "close_range": 436, "mount_setattr": 442, "fsopen": 430,
+         "pidfd_open": 434, "memfd_create": 319}
+UNREFUSED = ("faccessat2",)
+"""What the runtime has another way for."""
+
+
+@pytest.mark.parametrize("error", [38, 1], ids=["ENOSYS", "EPERM"])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_that_a_filter_around_the_runtime_refuses(ocirt, bundle, call, error):
+    """An old profile of an outer container: what the runtime cannot do otherwise is an error that names the call and the filter, and no
+    verb takes a container that lives for one that has ended."""
+    runtime = Under(ocirt, REFUSE.format(number=CALLS[call], error=error))
+    refused = []
+    for words in (("run", "--no-cache", "--detach", "--bundle", bundle, "c1"), ("state", "c1"), ("exec", "--no-cache", "c1", "true"),
+                  ("delete", "c1"), ("kill", "c1", "KILL"), ("delete", "--force", "c1")):
+        result = runtime(*words)
+        if words == ("delete", "c1"):
+            assert result.status == 1 and ocirt.status("c1") == "running", result
+        elif result.status:
+            assert len(result.err.splitlines()) == 1 and f"{call}: " in result.err and "seccomp filter" in result.err, (words, result)
+            refused.append(words[0])
+            ocirt.ok(*words)
+    assert (refused == []) == (call in UNREFUSED), refused
+
+
+def test_without_a_procfs(ocirt, bundle):
+    """Nothing can be told of processes then: an error says so, and no container that lives is taken for one that has ended."""
+    bundle.save()
+    ocirt.ok("run", "--detach", "--bundle", bundle, "c1")
+    for words in (("create", "--no-cache", "--bundle", bundle, "c2"), ("state", "c1"), ("list",), ("exec", "c1", "true"), ("kill", "c1", "TERM"),
+                  ("delete", "c1"), ("delete", "--force", "c1")):
+        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh", *ocirt.command(*words)]
+        status, err = printing(command)
+        assert status and len(err.splitlines()) == 1 and "/proc: " in err and "no procfs is mounted there" in err, (words, status, err)
+    assert ocirt.status("c1") == "running"
+
+
+def test_a_pid_file_that_is_there_is_replaced(ocirt, bundle, tmp_path):
+    """By rename(2): who reads it finds the old pid or the new one. A link to it keeps the old."""
+    pid, old = tmp_path / "pid", tmp_path / "old"
+    pid.write_text("1")
+    os.link(pid, old)
+    bundle.save()
+    ocirt.ok("run", "--detach", "--pid-file", pid, "--bundle", bundle, "c1")
+    assert int(pid.read_text()) == ocirt.state("c1")["pid"] and old.read_text() == "1"
+    assert sorted(path.name for path in tmp_path.iterdir() if "pid" in path.name) == ["pid"]
