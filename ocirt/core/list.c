@@ -69,8 +69,8 @@ struct listed {
 // A whole file of the root directory's, into `to`: its size, or a negative errno. No link is followed.
 static long read_whole(int root, const char *id, const char *name, struct store *to) {
   BUFFER(path, 300);
-  put(&path, id); put(&path, "/"); put(&path, name);
-  int fd = sys_openat2(root, path.data, O_RDONLY | O_NONBLOCK, 0, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
+  format(&path, "%s/%s", id, name);
+  CLOSING int fd = sys_openat2(root, path.data, O_RDONLY | O_NONBLOCK, 0, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
   if (fd < 0) return fd;
   long n;
   to->used = 0;
@@ -81,7 +81,6 @@ static long read_whole(int root, const char *id, const char *name, struct store 
     if (n > 0) to->used += (size_t)n;
     if (n < (long)left) break;  // a file's end: one read more would find nothing
   }
-  sys_close(fd);
   return n < 0 ? n : (long)to->used;
 }
 
@@ -95,10 +94,8 @@ static int says_1(struct span file, int ours) {
   memmove(path, text.text, text.size);
   path[text.size] = 0;
   if (!ours && (strncmp(path, "/sys/fs/cgroup/", 15) || strstr(path, "/../"))) return 0;
-  int fd = sys_open(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0);
-  long n = fd < 0 ? fd : sys_read(fd, &first, 1);
-  sys_close(fd);
-  return n == 1 && first == '1';
+  CLOSING int fd = sys_open(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0);
+  return fd >= 0 && sys_read(fd, &first, 1) == 1 && first == '1';
 }
 
 static int is_empty(const char *data, size_t size) {
@@ -125,12 +122,11 @@ static int look_at(struct listed *l, int root, struct buffer *wrong) {
       CLOSING int dir = sys_open(root, l->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
       return container_only_begun(dir);
     }
-    if (size < 0) { put(wrong, "journal: "); put_error(wrong, (int)size); } else put(wrong, "the journal is broken");
+    if (size < 0) format(wrong, "journal: %e", (int)size); else put(wrong, "the journal is broken");
     return 0;
   }
   if (j->version != JOURNAL_VERSION || j->phase < PHASE_CREATING || j->phase > PHASE_RUNNING) {
-    put(wrong, "the journal has version "); put_number(wrong, j->version);
-    put(wrong, ", phase "); put_number(wrong, j->phase); put(wrong, ": not of this build's making");
+    format(wrong, "the journal has version %d, phase %d: not of this build's making", (int)j->version, (int)j->phase);
     return 0;
   }
   int alive = j->pid > 0 && process_lives(j->pid, j->start_time);
@@ -143,7 +139,7 @@ static int look_at(struct listed *l, int root, struct buffer *wrong) {
   }
   size = read_whole(root, l->id, "state.json", &state);
   if (size == -ENOENT) { put(wrong, "state.json is missing"); return 0; }
-  if (size < 0) { put(wrong, "state.json: "); put_error(wrong, (int)size); return 0; }
+  if (size < 0) { format(wrong, "state.json: %e", (int)size); return 0; }
   if (!read_stored(&l->stored, state.data, state.data + size)) { put(wrong, "state.json is broken"); return 0; }
   l->status = !alive ? "stopped" : says_1(l->stored.paused_file, st.st_uid == sys0(SYS_geteuid)) ? "paused" : j->phase == PHASE_RUNNING ? "running" : "created";
   return 1;
@@ -159,9 +155,8 @@ static const char *owner(uid_t uid) {
   BUFFER(number, 16);
   put_number(&number, uid);
   if (!passwd.size) {
-    int fd = sys_open(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK, 0);
+    CLOSING int fd = sys_open(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK, 0);
     for (long n = 1; fd >= 0 && n > 0; passwd.used += n > 0 ? (size_t)n : 0) n = sys_read(fd, room(&passwd, 4096), 4095);
-    sys_close(fd);
     *room(&passwd, 1) = 0;
   }
   of = uid;
@@ -172,7 +167,7 @@ static const char *owner(uid_t uid) {
       put_bytes(&name, line, (size_t)(colon - line));
     line = *end ? end + 1 : end;
   }
-  if (!name.used) { put(&name, "#"); put(&name, number.data); }
+  if (!name.used) format(&name, "#%s", number.data);
   return found;
 }
 
@@ -196,9 +191,7 @@ static void print_object(const struct listed *l, int first) {
   static const struct span nothing = {"\"\"", 2};
   const struct stored *m = &l->stored;
   BUFFER(text, 1024);
-  put(&text, ",\"id\":"); put_json(&text, l->id);
-  put(&text, ",\"pid\":"); put_number(&text, l->pid);
-  put(&text, ",\"status\":"); put_json(&text, l->status);
+  format(&text, ",\"id\":%j,\"pid\":%d,\"status\":%j", l->id, l->pid, l->status);
   print(first ? "[{\"ociVersion\":" : ",{\"ociVersion\":"); print_compact(m->oci_version.size ? m->oci_version : nothing);
   print(text.data);
   print(",\"bundle\":"); print_compact(m->bundle.size ? m->bundle : nothing);
@@ -210,7 +203,7 @@ static void print_object(const struct listed *l, int first) {
     print(",\"annotations\":"); print_compact(m->annotations);
   }
   text.used = 0;
-  put(&text, ",\"owner\":"); put_json(&text, owner(l->uid)); put(&text, "}");
+  format(&text, ",\"owner\":%j}", owner(l->uid));
   print(text.data);
 }
 
@@ -278,8 +271,8 @@ _Noreturn void verb_list(struct request *q) {
   static const char *const head[COLUMNS] = {"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"};
   struct store ids = {0}, order = {0};
   struct list_table table = {0};
-  const char *format = q->flags[FLAG_FORMAT];
-  int json = format && !strcmp(format, "json"), quiet = q->flags[FLAG_QUIET] != 0, shown = 0;
+  const char *layout = q->flags[FLAG_FORMAT];
+  int json = layout && !strcmp(layout, "json"), quiet = q->flags[FLAG_QUIET] != 0, shown = 0;
   int root = root_directory(q->flags[FLAG_ROOT], 0), error = 0;
   if (root >= 0) error = list_directory(root, add_id, &ids);
   // As with runc: no container was ever made in the default one, but one that is named was meant.
@@ -299,7 +292,7 @@ _Noreturn void verb_list(struct request *q) {
       // Otherwise it was deleted while we looked.
       if (wrong.used && !sys_stat(root, sorted[i], &st, AT_SYMLINK_NOFOLLOW)) {
         BUFFER(line, LOG_LINE);
-        put(&line, "container "); put(&line, sorted[i]); put(&line, ": "); put(&line, wrong.data);
+        format(&line, "container %s: %s", sorted[i], wrong.data);
         log_line("warning", line.data);
       }
       continue;
