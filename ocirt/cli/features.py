@@ -10,7 +10,7 @@ from pkgutil import iter_modules
 from .. import __version__, cgroups
 from ..compile import annotations, capabilities, hooks, libseccomp, memorypolicy, mounts, namespaces, seccomp
 from ..errors import HostError
-from ..model import config
+from ..model import config, peers
 from .flags import SPEC_VERSION, VERBS
 from .output import write
 
@@ -63,6 +63,7 @@ def features() -> "dict[str, Any]":
         "annotations": {
             **_libseccomp_version(),
             **dict.fromkeys(CHECKPOINT, "true" if "checkpoint" in VERBS else "false"),
+            **{f"org.ocirt.as.{name}": "; ".join(does) for name, does in peers.DIFFERENCES.items()},
             "org.ocirt.commit": BUILD_ID,
             "org.ocirt.version": __version__,
         },

@@ -5,6 +5,8 @@ argparse parsers (:mod:`ocirt.cli.parser`) and the launcher's tables (``flags.h`
 ``--flag value`` or ``--flag=value``: all mean the same, as with runc.
 """
 
+from ..model.peers import DIFFERENCES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +56,8 @@ GLOBAL = (
          choices=("cgroupfs", "systemd", "disabled")),
     Flag("rootless", "pass over cgroups that may not be written: auto (default), true or false", "MODE",
          choices=("auto", "true", "false")),
+    Flag("as", "do as runc or crun where they differ (default: the name ocirt is called by)", "NAME",
+         choices=("ocirt", *DIFFERENCES)),
     Flag("criu", "the criu that checkpoint and restore use (default: the one on PATH)", "FILE"),
 )
 

@@ -22,5 +22,6 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     :raises OcirtError: the state directory cannot be read or compiled; there is no return otherwise.
     """
     config, request, _ = stored(words)
-    program = hand_over(compile_program(config, {**words, **request}))
+    # By which name it was created counts, not by which this verb was called.
+    program = hand_over(compile_program(config, {**words, "as": "", **request}))
     execute(int(words["self"]), [arguments[0], f"@program={program}", *arguments[1:]])

@@ -68,7 +68,7 @@ def read(path: str, flag: str) -> bytes:
 def words(options: "Namespace", bundle: str) -> dict[str, str]:
     """The words of a request to create a container of ``bundle``, as the launcher writes them."""
     given = {"verb": "create", "id": ID, "bundle": bundle, "root": root_of(options)}
-    for name in ("cgroup-manager", "rootless"):
+    for name in ("cgroup-manager", "rootless", "as"):
         value = getattr(options, name.replace("-", "_"))
         if value:
             given[name] = value

@@ -146,7 +146,7 @@ def _init(config: "Config", host: "Host", score: "list[Step]", namespaces: Names
     if _waits_early(config):
         steps += [_send("mounted"), _receive("hooked"), *hooks.run(config.hooks, "create_container")]
     steps += rootfs.enter(mounts.finish() + rootfs.finish() + namespaces.names() + sysctl.write(config, namespaces)
-                          + paths.restrict(config.linux))
+                          + paths.restrict(config.linux, namespaces.request))
     if process and filters:
         steps += process.become(filters.lends, keep=filters.register)
         if filters.is_early:  # it says ready, too

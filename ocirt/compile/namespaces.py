@@ -6,6 +6,7 @@ shows what lies below the cgroup that its maker is in.
 """
 
 from ..errors import ConfigError, HostError
+from ..model.peers import MAPS_IDS
 from ..model.text import Template, quote
 from ..plan.steps import (EVENTS, BecomeRoot, DenySetgroups, JoinNamespace, LoopbackUp, NewKeyring, OpenNamespace,
                           Receive, Send, SetDomainname, SetDumpable, SetHostname, Spawn, Unshare, WriteIdMap,
@@ -84,7 +85,7 @@ class Namespaces:
         for name, mappings in (("uidMappings", linux.uid_mappings), ("gidMappings", linux.gid_mappings)):
             if mappings and not self.has(USER):
                 raise ConfigError(linux.at(name), "an array", "nothing without a user namespace in linux.namespaces")
-            if not mappings and self.new & USER:
+            if not mappings and self.new & USER and not self.request.does(MAPS_IDS):
                 raise ConfigError(linux.at(name), "nothing", "at least one mapping for the new user namespace")
         if linux.time_offsets and not self.new & TIME:
             raise ConfigError("linux.timeOffsets", "an object",
@@ -120,7 +121,7 @@ class Namespaces:
     def denies_setgroups(self) -> bool:
         """Will setgroups(2) be denied in the container? It is where a user without privileges maps its own gid only."""
         if self.new & USER:
-            return self.host.euid != 0 and self._is_own(self.linux.gid_mappings, self.host.egid)
+            return self.host.euid != 0 and (not self.linux.gid_mappings or self._is_own(self.linux.gid_mappings, self.host.egid))
         return self.host.in_user_namespace and self.host.denies_setgroups
 
     @property
@@ -220,11 +221,22 @@ class Namespaces:
                 ("gidMappings", linux.gid_mappings, host.egid, "gid_map", "newgidmap")):
             # Without privileges the kernel lets a process map just its own id, and that only where no one can drop
             # a group by it; for all else there are set-uid helpers.
-            helper = helper if host.euid != 0 and not self._is_own(mappings, own) else ""
+            helper = helper if host.euid != 0 and mappings and not self._is_own(mappings, own) else ""
             if file == "gid_map" and self.denies_setgroups:
                 steps.append(DenySetgroups(linux.at(name), MAPPINGS))
-            steps.append(WriteIdMap(linux.at(name), MAPPINGS, file=file, map=map_lines(mappings), helper=helper))
+            steps.append(WriteIdMap(linux.at(name), MAPPINGS, file=file, helper=helper,
+                                    map=map_lines(mappings) if mappings else self._default_map(name, own)))
         return [*steps, Send("linux.namespaces", MAPPINGS, event=EVENTS.index("mapped"))]
+
+    def _default_map(self, name: str, own: int) -> Template:
+        """crun's map of a user namespace for which the config has none."""
+        if self.host.euid != 0:
+            return Template() + f"0 {own} 1\n"
+        most = 0
+        if self.config.has("process"):
+            user = self.config.process.user
+            most = (user.uid if name == "uidMappings" else user.gid).read()
+        return Template() + f"0 0 {most + 1}\n"
 
     @staticmethod
     def _is_own(mappings: "list[IdMapping]", own: int) -> bool:

@@ -76,8 +76,9 @@ int parse_command_line(struct request *q, char **argv) {
     if (!took) return 0;
     argv += took;
   }
-  const char *format = q->flags[FLAG_LOG_FORMAT], *level = q->flags[FLAG_LOG_LEVEL];
+  const char *format = q->flags[FLAG_LOG_FORMAT], *as = q->flags[FLAG_AS], *level = q->flags[FLAG_LOG_LEVEL];
   if (format && strcmp(format, "text") && strcmp(format, "json")) return 0;
+  if (as && strcmp(as, "ocirt") && strcmp(as, "runc") && strcmp(as, "crun")) return 0;
   if (level && strcmp(level, "error") && strcmp(level, "warning") && strcmp(level, "debug")) return 0;
   if (!*argv) return 0;
   const struct verb *verb = native_verbs;

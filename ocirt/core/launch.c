@@ -137,6 +137,14 @@ static void add_request(struct words *w, const struct request *q, const struct p
   if (q->command) add_number(w, "command", count);
 }
 
+// The flag that says by which runtime's name we were called, through a link; null: by our own.
+static const char *peer_flag(const char *called) {
+  static const char *const flags[] = {"--as=runc", "--as=crun"};
+  const char *slash = strrchr(called, '/');
+  for (unsigned i = 0; i < COUNT(flags); i++) if (!strcmp(slash ? slash + 1 : called, flags[i] + 5)) return flags[i];
+  return 0;
+}
+
 _Noreturn void start_python(struct request *q, const char *branch, int config_fd, const struct place *place) {
   const char *script, *interpreter;
   need_memory_for_python();
@@ -161,6 +169,7 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
     add(&words, q->holes);
     hold_holes(q->holes, 0);
   }
+  if (peer_flag(q->argv[0])) add(&words, peer_flag(q->argv[0]));
   for (char **word = q->argv + 1; *word; word++) add(&words, *word);
   error = (int)sys3(SYS_execve, interpreter, words.items, environment_for_python());
   fail("Python interpreter %s (first line of %s): %e", interpreter, script, error);
@@ -236,6 +245,8 @@ static void put_default_root(struct buffer *to, const struct request *q) {
 }
 
 static void complete(struct request *q) {
+  const char *as = peer_flag(q->argv[0]);
+  if (as && !q->flags[FLAG_AS]) q->flags[FLAG_AS] = as + 5;
   static const unsigned char paths[] = {FLAG_ROOT, FLAG_LOG, FLAG_BUNDLE, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
                                         FLAG_CONFIG, FLAG_UPPER, FLAG_WORK, FLAG_PROCESS};
   if (!q->flags[FLAG_ROOT]) {

@@ -31,9 +31,7 @@ void verb_state(struct request *q, int program_fd) {
   if (c.program.base && c.journal) put_state(&out, &c.program, c.journal, pid, status, 1, 0);
   else {
     // Cut off before its program was stored: only its id is known.
-    put(&out, "{\n  \"ociVersion\": \"" SPEC_VERSION "\",\n  \"id\": "); put_json(&out, c.id);
-    put(&out, ",\n  \"pid\": 0,\n  \"status\": "); put_json(&out, status);
-    put(&out, ",\n  \"bundle\": \"\"\n}\n");
+    format(&out, "{\n  \"ociVersion\": \"" SPEC_VERSION "\",\n  \"id\": %j,\n  \"pid\": 0,\n  \"status\": %j,\n  \"bundle\": \"\"\n}\n", c.id, status);
   }
   if (out.full) fail("the state of %s is too large", c.id);
   int error = write_all(1, out.data, out.used);
@@ -181,7 +179,9 @@ void verb_delete(struct request *q, int program_fd) {
   need_container(&c, q, LOCK_EX, program_fd);
   fault_begin("delete");
   const char *status = container_status(&c);
-  if (!force && strcmp(status, "stopped"))
+  const char *as = q->flags[FLAG_AS];
+  int ends_created = as && !strcmp(as, "runc") && !strcmp(status, "created");  // DELETES_CREATED in model/peers.py
+  if (!force && !ends_created && strcmp(status, "stopped"))
     fail("cannot delete container %s that is not stopped: %s", c.id, status);
   STATIC_BUFFER(text, LOG_LINE);
   int begun = c.journal && (c.journal->phase != PHASE_CREATING || c.journal->hooks_run);

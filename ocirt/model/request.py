@@ -2,6 +2,7 @@
 
 from ..errors import RequestError
 from .json import encode
+from .peers import DIFFERENCES
 from .text import Text, quote
 
 TYPE_CHECKING = False
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     """The words of a command line: all strings, but ``own-cgroups`` of a stored one."""
 
 LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
-CHOICES = {"cgroup-manager": ("auto", "cgroupfs", "systemd", "disabled"), "rootless": ("auto", "true", "false")}
+CHOICES = {"cgroup-manager": ("auto", "cgroupfs", "systemd", "disabled"), "rootless": ("auto", "true", "false"),
+           "as": ("ocirt", *DIFFERENCES)}
 SWITCHES = ("systemd-cgroup", "no-pivot", "no-new-keyring", "detach", "rootfs-annotations", "init")
 SOCKET_GIVEN = "-"
 """Stands in state.json for a socket: only that there was one matters after create."""
@@ -34,16 +36,19 @@ class Request:
     :ivar notify_socket: the caller's NOTIFY_SOCKET, sd_notify(3); ``None`` where it has none.
     :ivar cgroup_manager: ``auto`` until the driver is chosen (:func:`ocirt.cgroups.choose`), which writes down what it came to.
     :ivar runtime_dir: the caller's XDG_RUNTIME_DIR, where systemd may be asked for cgroups; else, or without one, ``None``.
+    :ivar called_as: by which runtime's name ocirt was called, see :meth:`does`.
     :ivar own_cgroups: mount of a hierarchy -> the cgroup of the process that called create; ``None`` at create
         itself, where the Host knows it.
     """
 
     __slots__ = ("verb", "id", "bundle", "root", "cgroup_manager", "rootless", "preserve_fds", "systemd_cgroup",
                  "no_pivot", "no_new_keyring", "detach", "console_socket", "pidfd_socket", "pid_file", "own_cgroups",
-                 "layer", "upper", "work", "rootfs_annotations", "listen_fds", "notify_socket", "runtime_dir", "init")
+                 "layer", "upper", "work", "rootfs_annotations", "listen_fds", "notify_socket", "runtime_dir", "init",
+                 "called_as")
 
     cgroup_manager: str
     rootless: str
+    called_as: str
     systemd_cgroup: bool
     no_pivot: bool
     rootfs_annotations: bool
@@ -60,7 +65,7 @@ class Request:
             value = words.get(name) or choices[0]
             if value not in choices:
                 raise RequestError(f"--{name} {quote(value)}: expected {', '.join(choices[:-1])} or {choices[-1]}")
-            setattr(self, name.replace("-", "_"), value)
+            setattr(self, "called_as" if name == "as" else name.replace("-", "_"), value)
         for name in SWITCHES:
             setattr(self, name.replace("-", "_"), words.get(name) == "1")
         if self.systemd_cgroup and words.get("cgroup-manager") in (None, ""):
@@ -82,6 +87,10 @@ class Request:
             raise RequestError("--upper and --work: found one of them, expected both or neither")
         self.own_cgroups: Mapping[str, str] | None = words.get("own-cgroups")
 
+    def does(self, difference: str) -> bool:
+        """Is ``difference``, one of :mod:`.peers`, what the runtime does by whose name ocirt was called?"""
+        return difference in DIFFERENCES.get(self.called_as, ())
+
     @property
     def is_detached(self) -> bool:
         """Does the runtime end while the container runs?"""
@@ -99,6 +108,8 @@ class Request:
         :param own_cgroups: what the plan took from the Host about the caller's cgroups, see ``own_cgroups``.
         """
         words = {"verb": self.verb, "cgroup-manager": self.cgroup_manager, "rootless": self.rootless}
+        if self.called_as in DIFFERENCES:
+            words["as"] = self.called_as
         words |= {name: "1" for name in SWITCHES if getattr(self, name.replace("-", "_"))}
         if self.preserve_fds:
             words["preserve-fds"] = str(self.preserve_fds)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from ocirt.cli.parser import parse as command_line
 from ocirt.compile import compile, crun, libseccomp
 from ocirt.compile.mounts import Parsed
 from ocirt.errors import ConfigError, HostError
+from ocirt.model import peers
 from ocirt.model.config import parse
 from ocirt.model.host import Cgroups, Hierarchy
 from ocirt.validate import schema
@@ -221,3 +223,12 @@ def test_the_verb(capfd):
     assert json.loads(capfd.readouterr().out) == CLAIMS
     assert CLAIMS["annotations"]["org.ocirt.checkpoint.enabled"] == "true"
     assert CLAIMS["annotations"]["org.opencontainers.runc.checkpoint.enabled"] == "true"
+
+
+def test_the_differences_by_name():
+    """One table: in the code, in docs/engines.md and in features."""
+    page = (Path(__file__).parents[2] / "docs/engines.md").read_text()
+    shown = [tuple(line.strip("| ").split(" | ")) for line in page.splitlines() if line.startswith(("| runc |", "| crun |"))]
+    assert shown == [(name, each) for name, does in peers.DIFFERENCES.items() for each in does]
+    for name, does in peers.DIFFERENCES.items():
+        assert CLAIMS["annotations"][f"org.ocirt.as.{name}"] == "; ".join(does)

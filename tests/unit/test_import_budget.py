@@ -24,7 +24,7 @@ ocirt.cgroups ocirt.cgroups.cgroupfs ocirt.cgroups.devices
 ocirt.cli ocirt.cli.create
 ocirt.compile ocirt.compile.beside ocirt.compile.capabilities ocirt.compile.crun ocirt.compile.devices ocirt.compile.hooks ocirt.compile.mounts
 ocirt.compile.namespaces ocirt.compile.notify ocirt.compile.paths ocirt.compile.process ocirt.compile.rootfs ocirt.compile.seccomp ocirt.compile.sysctl
-ocirt.model ocirt.model.config ocirt.model.host ocirt.model.json ocirt.model.request ocirt.model.text
+ocirt.model ocirt.model.config ocirt.model.host ocirt.model.json ocirt.model.peers ocirt.model.request ocirt.model.text
 ocirt.plan ocirt.plan.encode ocirt.plan.steps
 """
 EXPECTED_FOR_EXEC = EXPECTED + """
