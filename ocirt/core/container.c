@@ -134,7 +134,6 @@ int container_make(struct container *c) {
     fail("--root %s: open the state directory of %s: %e", c->root, c->id, c->dir);
   }
   error = lock_in(root, c, LOCK_EX);
-  sys_close(root);
   // A delete may have come in between: what it finds without a journal it removes.
   if (error) {
     container_remove(c);
@@ -148,11 +147,13 @@ int container_make(struct container *c) {
   uint64_t start_time = 0;
   int creator = (int)sys0(SYS_getpid), untold = error ? 0 : read_start_time(creator, &start_time);
   if (error || untold) {
-    // What has failed is said, not that this may fail for the same reason: delete --force can do it again.
-    (void)container_remove(c);
+    // Without a new descriptor: it may be for want of one that we are here.
+    sys_unlink(c->dir, "journal", 0);
+    sys_unlink(root, c->id, AT_REMOVEDIR);
     if (untold) fail("read /proc/%d/stat: %e", creator, untold);
     fail("--root %s: write the journal of %s: %e", c->root, c->id, error);
   }
+  sys_close(root);
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   *c->journal = (struct journal){.version = JOURNAL_VERSION, .phase = PHASE_CREATING, .created_seconds = now.tv_sec,
@@ -199,12 +200,17 @@ static int is_program(int fd) {
   return sys4(SYS_pread64, fd, magic, sizeof magic, 0) == sizeof magic && !memcmp(magic, PROGRAM_MAGIC, sizeof magic);
 }
 
+// What is not there, or is no state directory. Any other error (no descriptor is left, no right to look) must not pass for that.
+static int absent(int error) {
+  return error == -ENOTDIR || error == -ELOOP || error == -ENAMETOOLONG ? -ENOENT : error;
+}
+
 int container_open(struct container *c, int lock) {
   c->dir = c->pidfd = c->notify = -1;
   int root = root_directory(c->root, 0);
-  if (root < 0) return -ENOENT;
+  if (root < 0) return absent(root);
   c->dir = sys_open(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-  if (c->dir < 0) { sys_close(root); return -ENOENT; }
+  if (c->dir < 0) { sys_close(root); return absent(c->dir); }
   struct stat st;
   // What is stored here is run with our rights.
   if (sys_fstat(c->dir, &st) < 0 || st.st_uid != sys0(SYS_geteuid) || st.st_mode & 022)
@@ -230,6 +236,7 @@ int container_open(struct container *c, int lock) {
     return -ENOENT;
   }
   // One that has been created has a program: without one, or with one that is not what create stores, it is compiled anew.
+  if (fd < 0 && fd != -ENOENT) fail("container %s: open its program: %e", c->id, fd);
   if (fd < 0) c->foreign = c->journal && c->journal->phase != PHASE_CREATING;
   else if (program_load(&c->program, fd) || section_first(&c->program, SECTION_STATE) == section_end(&c->program, SECTION_STATE))
     c->foreign = 1;

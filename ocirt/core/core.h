@@ -168,7 +168,7 @@ int container_write(struct container *c, const char *name, const void *data, siz
 int container_rename(struct container *c, const char *from, const char *to);
 int container_keep(struct container *c, const char *name, const void *data, size_t size);  // a whole file: both of them
 int container_store(struct container *c, const void *config, size_t size);
-int container_remove(struct container *c);                  // the directory and its files
+int container_remove(struct container *c);                  // the directory and its files: 0 or negative errno
 const char *container_status(struct container *c);
 struct buffer state_buffer(const struct program *p);         // large enough for the state; null: for one without a program
 void put_state(struct buffer *to, const struct program *p, const struct journal *j, int pid, const char *status,

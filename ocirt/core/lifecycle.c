@@ -53,7 +53,7 @@ void need_container(struct container *c, struct request *q, int lock, int progra
     logging.hint = "ocirt list shows the containers under the root directory, which --root names";
     fail("container does not exist: %s", c->id);
   }
-  if (error < 0) fail("--root %s: lock %s: flock: %e", c->root, c->id, error);
+  if (error < 0) fail("--root %s: open or lock %s: %e", c->root, c->id, error);
   if (program_fd >= 0) {
     if (program_load(&c->program, program_fd)) fail("the program for %s was compiled by another build", c->id);
   } else if (c->foreign) {

@@ -202,3 +202,37 @@ def test_backends(ocirt, tmp_path, log, place, expected):
                               capture_output=True, text=True, timeout=LIMIT)
         assert (done.returncode, done.stderr) == (1, "container does not exist: c1\n")
         assert re.fullmatch(expected, listening.recv(1000))
+
+
+# ---- errors that stay what they are ----
+
+def limited(ocirt, descriptors, *words):
+    """A command that may have so many descriptors, and no more by any way."""
+    command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *ocirt.command(*words)]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
+
+
+@pytest.mark.parametrize("verb", [("state",), ("kill",), ("exec",), ("delete",), ("delete", "--force")], ids=" ".join)
+def test_a_want_of_descriptors_is_no_missing_container(ocirt, bundle, verb):
+    """An engine would take the container for gone."""
+    bundle.args("sleep", "60").save()
+    ocirt.ok("run", "--detach", "--bundle", bundle, "c1")
+    done = limited(ocirt, 3, *verb, "c1", *(["true"] if verb == ("exec",) else []))
+    assert done.returncode != 0 and "does not exist" not in done.stderr, done
+    assert "no file descriptors available" in done.stderr or "too many open files" in done.stderr, done
+    assert ocirt.status("c1") == "running"
+
+
+def test_a_want_of_descriptors_is_told_as_such(ocirt, bundle):
+    """Not as that of what was to be cleaned up for it; and nothing is left."""
+    bundle.config["process"]["rlimits"] = []
+    bundle.args("true").save()
+    ocirt.ok("run", "--bundle", bundle, "c1")  # its program is kept
+    for descriptors in range(4, 40, 2):
+        done = limited(ocirt, descriptors, "run", "--bundle", bundle, "c1")
+        if done.returncode == 0:
+            break
+        last = done.stderr.splitlines()[-1]
+        assert "remove the state directory" not in last and re.search("descriptors available|too many open files", last), (descriptors, done)
+        assert ocirt.ids() == [], descriptors
+    assert done.returncode == 0 and descriptors > 10

@@ -5,6 +5,7 @@ namespace. Run by an unprivileged user (as hack/test --vm does), it is that user
 """
 
 import os
+import pty
 import subprocess
 
 import pytest
@@ -135,6 +136,23 @@ def test_default_root_without_a_variable(user, own_bundle, there):
         assert done.stdout.split() == ["c1", f"/run/user/{UID}/ocirt/c1"], done
     else:
         assert f"--root /run/user/{UID}/ocirt: no such file or directory; set XDG_RUNTIME_DIR to a directory of this user" in done.stderr, done
+
+
+def test_the_config_of_spec_runs_as_it_stands(user, own_bundle):
+    """With a terminal, as it asks for one."""
+    master, slave = pty.openpty()
+    os.write(master, b"id -u; exit 3\n")
+    child = subprocess.Popen(user.command("run", "--bundle", own_bundle, "c1"), stdin=slave, stdout=slave, stderr=slave, cwd="/",
+                             **AS_USER)
+    os.close(slave)
+    text = b""
+    try:
+        while piece := os.read(master, 4096):
+            text += piece
+    except OSError:  # EIO: nobody has the terminal open any more
+        pass
+    os.close(master)
+    assert child.wait(LIMIT) == 3 and "0" in text.decode().split(), text
 
 
 def test_spec_says_what_a_user_needs(user, tmp_path):
