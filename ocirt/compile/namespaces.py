@@ -232,11 +232,9 @@ class Namespaces:
         """crun's map of a user namespace for which the config has none."""
         if self.host.euid != 0:
             return Template() + f"0 {own} 1\n"
-        most = 0
-        if self.config.has("process"):
-            user = self.config.process.user
-            most = (user.uid if name == "uidMappings" else user.gid).read()
-        return Template() + f"0 0 {most + 1}\n"
+        user = self.config.process.user if self.config.has("process") else None
+        most = None if user is None else user.uid if name == "uidMappings" else user.gid
+        return Template() + f"0 0 {1 if most is None else most.read() + 1}\n"
 
     @staticmethod
     def _is_own(mappings: "list[IdMapping]", own: int) -> bool:

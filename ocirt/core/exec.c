@@ -85,7 +85,7 @@ int do_release(struct run *r, const struct step_release *s) {
 void need_running(struct container *c, struct request *q) {
   name_container(c, q);
   int error = container_open(c, 0);
-  if (error == -ENOENT) fail("container does not exist: %s", c->id);
+  if (error == -ENOENT) fail_missing(c);
   if (error < 0) fail("--root %s: open %s: %e", c->root, c->id, error);
   const char *status = container_status(c);
   if (!strcmp(status, "stopped")) fail("cannot exec in a stopped container: %s", c->id);

@@ -42,6 +42,11 @@ static _Noreturn void fail_locked(const struct container *c) {
   fail("container %s: a process that the journal does not name has kept it locked for %d s", c->id, LOCK_SECONDS);
 }
 
+void fail_missing(const struct container *c) {
+  logging.hint = "ocirt list shows the containers under the root directory, which --root names";
+  fail("container does not exist: %s", c->id);
+}
+
 void need_container(struct container *c, struct request *q, int lock, int program_fd) {
   name_container(c, q);
   int error = container_open(c, lock);
@@ -49,10 +54,7 @@ void need_container(struct container *c, struct request *q, int lock, int progra
   if (error == -ETIMEDOUT) fail_locked(c);
   // `delete --force` asks for the end of it, and has that.
   if (error == -ENOENT && q->flags[FLAG_FORCE]) sys_exit(0);
-  if (error == -ENOENT) {
-    logging.hint = "ocirt list shows the containers under the root directory, which --root names";
-    fail("container does not exist: %s", c->id);
-  }
+  if (error == -ENOENT) fail_missing(c);
   if (error < 0) fail("--root %s: open or lock %s: %e", c->root, c->id, error);
   if (program_fd >= 0) {
     if (program_load(&c->program, program_fd)) fail("the program for %s was compiled by another build", c->id);

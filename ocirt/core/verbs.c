@@ -87,7 +87,7 @@ void verb_kill(struct request *q, int program_fd) {
   const char *name = q->n_arguments > 1 ? q->arguments[1] : "TERM";
   int signal = parse_signal(name);
   need_container(&c, q, 0, program_fd);
-  if (signal < 0) fail("unknown signal \"%s\"", name);
+  if (signal < 0) fail("unknown signal \"%s\": expected a name of signal(7), like TERM, or a number from 0 to 64", name);
   const char *status = container_status(&c);
   int alive = !strcmp(status, "running") || !strcmp(status, "created") || !strcmp(status, "paused");
   const struct step_signal_cgroup *step = strcmp(status, "creating") ? signal_step(&c.program) : 0;

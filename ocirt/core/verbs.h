@@ -56,6 +56,7 @@ struct place;
 _Noreturn void start_python(struct request *q, const char *branch, int config_fd, const struct place *place);
 
 // lifecycle.c: what several verbs do.
+_Noreturn void fail_missing(const struct container *c);
 void need_container(struct container *c, struct request *q, int lock, int program_fd);
 void name_container(struct container *c, struct request *q);             // root and id, checked
 int start_socket(struct container *c, long call);                        // start.sock, by SYS_bind or SYS_connect
