@@ -50,6 +50,7 @@ class Capabilities:
         # `runc spec` asks for such.
         asked["ambient"] &= ~self.permitted | self.ambient
         self.refused = {name: bits & ~getattr(self, name) for name, bits in asked.items()}
+        self.lacking = self.refused["bounding"] & ~ceiling | self.refused["permitted"] & ~mine
 
     def _bits(self, texts: "list[Text]") -> int:
         found = 0
@@ -69,7 +70,9 @@ class Capabilities:
         refused = [" ".join([name, *[each for each, bit in BITS.items() if bits & bit]])
                    for name, bits in self.refused.items() if bits]
         if refused:
-            messages.append(f"{AT}: ignoring capabilities that cannot be granted: {', '.join(refused)}")
+            lacking = " ".join([each for each, bit in BITS.items() if self.lacking & bit])
+            messages.append(f"{AT}: ignoring capabilities that cannot be granted: {', '.join(refused)}"
+                            + (f"; the runtime itself lacks {lacking}" if lacking else ""))
         return [Warn(AT, SPEC, message=message) for message in messages]
 
     def drop(self) -> "list[Step]":

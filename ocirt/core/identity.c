@@ -30,20 +30,46 @@ static int own_proc(struct run *r) {
   return r->proc = fd;
 }
 
+// What a value that the kernel takes looks like: the one that is there.
+static void explain_parameter(struct run *r, int proc, const char *file) {
+  char now[256];
+  long n = read_file(proc, file, now, sizeof now);
+  while (n > 0 && now[n - 1] == '\n') now[--n] = 0;
+  if (n >= 0) format(&r->detail, "the kernel has %j there", now);
+}
+
 int do_write_proc(struct run *r, const struct step_write_proc *s) {
   int proc = own_proc(r);
   if (proc < 0) return failing(r, "proc", proc);
   int fd = sys_openat2(proc, TEXT(file), O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+  int is_parameter = !strncmp(TEXT(file), "sys/", 4);
+  if (fd == -ENOENT && is_parameter) put(&r->detail, "this kernel has no such parameter");
   if (fd < 0) return failing(r, "open", fd);
   long n = sys_write(fd, TEXT(value), strlen(TEXT(value)));
   sys_close(fd);
+  if (n < 0 && is_parameter) explain_parameter(r, proc, TEXT(file));
   return n < 0 ? failing(r, "write", (int)n) : 0;
+}
+
+static void put_limit(struct buffer *to, uint64_t limit) {
+  if (limit == UINT64_MAX) put(to, "unlimited"); else put_number(to, (int64_t)limit);
+}
+
+static int explain_limit(struct run *r, const struct step_set_rlimit *s, int error) {
+  struct limit now;
+  if (error == -EPERM && !sys4(SYS_prlimit64, 0, s->resource, 0, &now)) {
+    put(&r->detail, "found a hard limit of "); put_limit(&r->detail, s->hard);
+    put(&r->detail, ", expected at most the runtime's own, "); put_limit(&r->detail, now.hard);
+    put(&r->detail, ": more takes CAP_SYS_RESOURCE");
+    if (s->resource == RLIMIT_NOFILE) put(&r->detail, ", and never more than the sysctl fs.nr_open");
+  }
+  return failing(r, "prlimit", error);
 }
 
 int do_set_rlimit(struct run *r, const struct step_set_rlimit *s) {
   struct limit limit = {s->soft, s->hard};
   int error = (int)sys4(SYS_prlimit64, 0, s->resource, &limit, 0);
-  return error < 0 ? failing(r, "prlimit", error) : 0;
+  return error < 0 ? explain_limit(r, s, error) : 0;
 }
 
 int do_set_scheduler(struct run *r, const struct step_set_scheduler *s) {
@@ -113,6 +139,13 @@ static int setgroups_is_denied(struct run *r) {
   return !strncmp(text, "deny", 4);
 }
 
+// EINVAL is what the kernel says of an id that the user namespace does not have.
+static int explain_id(struct run *r, const char *call, const char *name, int64_t id, int error) {
+  if (error == -EINVAL)
+    format(&r->detail, "found the %s %l, expected one that linux.%sMappings maps into the container's user namespace", name, id, name);
+  return failing(r, call, error);
+}
+
 int do_set_user(struct run *r, const struct step_set_user *s) {
   const struct texts *texts = TEXTS(groups);
   uint32_t *groups = more_memory((texts->count + 1) * sizeof *groups);
@@ -128,8 +161,8 @@ int do_set_user(struct run *r, const struct step_set_user *s) {
   // A user namespace that is joined may deny it; with no group to set nothing is missed.
   if (error < 0 && (error != -EPERM || texts->count || !setgroups_is_denied(r))) return failing(r, "setgroups", error);
   if ((error = sys_prctl(PR_SET_KEEPCAPS, 1, 0, 0)) < 0) return failing(r, "prctl", error);
-  if ((error = (int)sys3(SYS_setresgid, s->gid, s->gid, s->gid)) < 0) return failing(r, "setresgid", error);
-  if ((error = (int)sys3(SYS_setresuid, s->uid, s->uid, s->uid)) < 0) return failing(r, "setresuid", error);
+  if ((error = (int)sys3(SYS_setresgid, s->gid, s->gid, s->gid)) < 0) return explain_id(r, "setresgid", "gid", NUMBER(gid), error);
+  if ((error = (int)sys3(SYS_setresuid, s->uid, s->uid, s->uid)) < 0) return explain_id(r, "setresuid", "uid", NUMBER(uid), error);
   if ((error = sys_prctl(PR_SET_KEEPCAPS, 0, 0, 0)) < 0) return failing(r, "prctl", error);
   return (error = sys_prctl(PR_SET_DUMPABLE, 0, 0, 0)) < 0 ? failing(r, "prctl", error) : 0;
 }

@@ -341,3 +341,34 @@ def test_a_home_from_a_passwd_that_is_large_and_closed(ocirt, bundle, entry):
     passwd.chmod(0o600)
     bundle.config["process"].update(user={"uid": 1000}, capabilities={}, env=["PATH=/bin", *entry])
     assert run(ocirt, bundle, "echo $HOME; env | grep -c ^HOME=; id -g") == "/home/guest\n1\n0\n"
+
+
+# ---- what the host does not allow ----
+
+def test_an_id_that_is_not_mapped(ocirt, bundle):
+    bundle.namespace("user")
+    for name in ("uidMappings", "gidMappings"):
+        bundle.config["linux"][name] = [{"containerID": 0, "hostID": 100000, "size": 1000}]
+    for folder in (bundle.path, *bundle.path.parents):
+        folder.chmod(folder.stat().st_mode | 0o11)
+    for user, name, number in (({"uid": 5000, "gid": 0}, "uid", 5000), ({"uid": 0, "gid": 6000}, "gid", 6000)):
+        bundle.config["process"]["user"] = user
+        message = ocirt.fails("create", "--bundle", bundle.save(), "c1")
+        assert "process.user: " in message and f"found the {name} {number}, expected one that linux.{name}Mappings maps" in message
+
+
+def test_a_limit_above_the_runtimes_own(ocirt, bundle):
+    """Without CAP_SYS_RESOURCE: what was found, and what the host allows."""
+    bundle.config["process"]["rlimits"] = [{"type": "RLIMIT_NPROC", "soft": 10, "hard": 5000}]
+    words = ["setpriv", "--bounding-set", "-sys_resource", "prlimit", "--nproc=4000:4000", *ocirt.command("create", "--bundle", bundle.save(), "c1")]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 1 and "process.rlimits[0]: set RLIMIT_NPROC: prlimit: operation not permitted" in done.stderr
+    assert "found a hard limit of 5000, expected at most the runtime's own, 4000: more takes CAP_SYS_RESOURCE" in done.stderr
+
+
+@pytest.mark.parametrize("key, value, said", [
+    ("kernel.msgmax", "many", 'the kernel has \\"8192\\" there'), ("net.ipv4.no_such_thing", "1", "this kernel has no such parameter")])
+def test_a_parameter_that_cannot_be_set(ocirt, bundle, key, value, said):
+    bundle.config["linux"]["sysctl"] = {key: value}
+    message = ocirt.fails("create", "--bundle", bundle.save(), "c1")
+    assert f'linux.sysctl[\\"{key}\\"]: ' in message and said in message, message

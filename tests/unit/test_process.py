@@ -176,7 +176,7 @@ def test_what_the_runtime_lacks_is_warned_of():
                                   effective="KILL CHOWN")
     assert bits == (KILL | CHOWN, KILL, 0, KILL, 0)
     assert warnings == ["process.capabilities: ignoring capabilities that cannot be granted: "
-                        "bounding CAP_SYS_RESOURCE, permitted CAP_CHOWN, effective CAP_CHOWN"]
+                        "bounding CAP_SYS_RESOURCE, permitted CAP_CHOWN, effective CAP_CHOWN; the runtime itself lacks CAP_CHOWN CAP_SYS_RESOURCE"]
 
 
 def test_what_capset_would_refuse_is_warned_of():
@@ -199,7 +199,7 @@ def test_a_user_namespace_gives_all_that_the_kernel_knows():
                 no_cgroups(permitted=0, bounding=0, last_capability=37))
     assert steps(made, "init", "DropBounding")[0].keep == RESOURCE
     assert [step.message for step in steps(made, "host", "Warn")] == [
-        "process.capabilities: ignoring capabilities that cannot be granted: bounding CAP_BPF"]
+        "process.capabilities: ignoring capabilities that cannot be granted: bounding CAP_BPF; the runtime itself lacks CAP_BPF"]
 
 
 def test_warnings_come_before_anything_is_spawned():
