@@ -3,7 +3,9 @@
 On the path of every exec: see tests/unit/test_import_budget.py.
 """
 
-from ..errors import ConfigError, RequestError
+import posix
+
+from ..errors import ConfigError, OcirtError, RequestError, StateError
 from ..model.json import parse as parse_json
 from ..stored import stored
 from .create import execute, filters_of, hand_over, read_all
@@ -12,7 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Never
 
-    from ..errors import OcirtError
     from ..model.exec import ExecRequest as Asked
     from ..model.request import Words
 
@@ -28,8 +29,23 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     """
     count = int(words["command"])
     own = read_all(int(words["config"])) if "config" in words else None
-    program = compile_program(words, arguments[len(arguments) - count:], own, *stored(words))
+    try:
+        created = stored(words)
+    except StateError:
+        if not _is_deleted(words):
+            raise
+        raise OcirtError(f"cannot exec in a stopped container: {words['id']} has just been deleted") from None
+    program = compile_program(words, arguments[len(arguments) - count:], own, *created)
     execute(int(words["self"]), [arguments[0], f"@program={hand_over(program)}", *arguments[1:]])
+
+
+def _is_deleted(words: "Words") -> bool:
+    """Whether the container that the launcher has found running is there no more. Its journal goes first."""
+    try:
+        posix.stat(f"{words['root']}/{words['id']}/journal")
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def compile_program(words: "Words", command: list[str], own: bytes | None, data: bytes, container: "Words",

@@ -206,7 +206,7 @@ static int absent(int error) {
 }
 
 int container_open(struct container *c, int lock) {
-  c->dir = c->pidfd = c->notify = -1;
+  c->dir = c->pidfd = c->notify = c->ends = -1;
   int root = root_directory(c->root, 0);
   if (root < 0) return absent(root);
   c->dir = sys_open(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);

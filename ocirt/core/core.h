@@ -145,6 +145,7 @@ struct container {
   int pidfd;                  // init, -1: not held
   const char *holes;          // create, exec: which of the preserved descriptors the caller has not open (launch.c); or null
   const char *notify_host;    // start, run: the caller's NOTIFY_SOCKET; null: it has none
+  int ends;                   // a verb that blocks signals until it stays with a process: a signalfd of those that end it, -1: none
   int taken_over;             // delete --force has ended who had the lock
   int notify;                 // start, run: where the container's processes send to, -1: nowhere
 };
@@ -316,6 +317,8 @@ void put_oom(struct buffer *to, const struct program *program, int joins);
 
 int wait_exit(int pidfd, int *status);                       // waitid of a child: wait status
 int wait_usage(int pidfd, int *status, struct rusage *usage);  // the same, and what it and all that it has reaped have used
+// Until `fd` can be read: 1, 0 after so long (-1: without end), or -EINTR where a signal asks the verb to end.
+int wait_or_end(const struct container *c, int fd, int milliseconds);
 int run_hook(struct run *r, const char *path, const struct texts *args, const char *const *env, int64_t timeout,
              const char *status);
 void reset_signals(void);                                    // what the caller ignores, or catches, is as by default again

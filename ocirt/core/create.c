@@ -27,7 +27,7 @@ static _Noreturn void undo(struct container *c, struct run *r, const char *messa
 
 void verb_create(struct request *q, const struct program *program, const void *config, size_t size) {
   struct container c = {.program = *program, .root = q->flags[FLAG_ROOT], .id = q->arguments[0], .dir = -1, .pidfd = -1,
-                        .notify_host = environment_variable(q, "NOTIFY_SOCKET"), .notify = -1, .holes = q->holes};
+                        .notify_host = environment_variable(q, "NOTIFY_SOCKET"), .notify = -1, .ends = -1, .holes = q->holes};
   static struct run r;
   const struct step *failed;
   int restore = q->verb == VERB_RESTORE, run = q->verb == VERB_RUN || restore, detach = q->flags[FLAG_DETACH] != 0, signals = -1;
@@ -50,11 +50,12 @@ void verb_create(struct request *q, const struct program *program, const void *c
   fault_point();
   if (stay) {
     if (!q->flags[FLAG_NO_SUBREAPER]) sys_prctl(36 /* PR_SET_CHILD_SUBREAPER */, 1, 0, 0);
-    signals = relay_signals();
+    signals = relay_signals(&c.ends);
   }
   error = run_section(&r, &failed);
   if (error) {
     put_failure(&text, &r, failed, error);
+    c.ends = -1;  // what has been asked to end is undone all the same
     undo_helpers(&r, failed);
     undo(&c, &r, text.data);
   }

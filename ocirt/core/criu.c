@@ -10,6 +10,7 @@
 #define RESTORE 2  // criu_req_type
 #define NOTIFY 6
 #define ANSWER_MAX 40960
+#define CRIU_SECONDS 600  // so long it may say nothing: large images take long
 
 struct answer { uint64_t type, success, pid; char script[32], error[512]; };
 
@@ -97,7 +98,8 @@ static int hear(struct run *r, int criu, struct answer *a, int *fd) {
   *a = (struct answer){0};
   long n = receive_rights(criu, data, sizeof data, fd, 1);
   if (n == 0) return 0;
-  if (n < 0) return failing(r, "recvmsg", (int)n);
+  if (n == -EAGAIN) format(&r->detail, "criu has said nothing for %d s", CRIU_SECONDS);
+  if (n < 0) return failing(r, "recvmsg", n == -EAGAIN ? -ETIMEDOUT : (int)n);
   return read_answer(data, data + n, a, 0) ? failing(r, "criu", -EBADMSG) : 1;
 }
 
@@ -209,11 +211,13 @@ static int notified(struct run *r, const struct step_restore_processes *s, const
 int do_restore_processes(struct run *r, const struct step_restore_processes *s) {
   static const uint8_t go_on[] = {1 << 3, NOTIFY, 3 << 3, 1};  // a criu_req: type, notify_success
   struct container *c = r->container;
+  struct { long seconds, microseconds; } silence = {CRIU_SECONDS, 0};
   struct answer answer;
   size_t size;
   const void *message = bytes_of(r->program, s->message, &size);
   int fd, criu, status = 0;
   if ((criu = meet(r, &s->head)) < 0) return criu;
+  sys5(SYS_setsockopt, criu, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof silence);
   say(criu, message, size);
   for (;;) {
     int got = hear(r, criu, &answer, &fd), error;

@@ -67,7 +67,7 @@ int do_set_affinity(struct run *r, const struct step_set_affinity *s) {
 
 int do_release(struct run *r, const struct step_release *s) {
   // From here on they are meant for the process.
-  if (s->relay) r->signals = relay_signals();
+  if (s->relay) r->signals = relay_signals(0);
   if (s->relay && r->console >= 0) connect_terminal(r->console);
   struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
   int fd, error = send_message(r->peer, &message, -1);
@@ -82,9 +82,16 @@ int do_release(struct run *r, const struct step_release *s) {
 
 // ---- the verb ----
 
-void need_running(struct container *c, struct request *q) {
+// Delete takes the journal before the program, and both before the directory.
+static int is_being_deleted(const struct container *c) {
+  struct stat st;
+  return !c->journal && (c->program.base || c->foreign || (sys_fstat(c->dir, &st) == 0 && !st.st_nlink));
+}
+
+void need_running(struct container *c, struct request *q, int found) {
   name_container(c, q);
   int error = container_open(c, 0);
+  if (found ? error == -ENOENT : !error && is_being_deleted(c)) fail("cannot exec in a stopped container: %s has just been deleted", c->id);
   if (error == -ENOENT) fail_missing(c);
   if (error < 0) fail("--root %s: open %s: %e", c->root, c->id, error);
   const char *status = container_status(c);

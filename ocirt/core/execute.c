@@ -142,7 +142,7 @@ void run_child(struct run *r, unsigned section) {
   r->section = section;
   // The runtime's own descriptors end here: they must not reach a namespace of others, nor keep the lock held.
   sys_close(r->container->dir);
-  r->container->dir = -1;
+  r->container->dir = r->container->ends = -1;
   leave_top();
   if (section == SECTION_INIT) sys0(SYS_setsid);
   int error = 0;

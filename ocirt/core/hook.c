@@ -58,9 +58,9 @@ static _Noreturn void execute(struct command *c, int output) {
   sys_exit(127);
 }
 
-// Until the program has ended or its time is up; what it prints meanwhile goes from the pipe `from` (-1: none) into its tail.
-static int wait_for(struct command *c, int pidfd, int from, struct outcome *outcome) {
-  struct pollfd fds[] = {{pidfd, POLLIN, 0}, {from, POLLIN, 0}};
+// Until the program has ended or its time is up, or a signal asks the runtime to end (-ECANCELED); what it prints meanwhile goes from the pipe `from` (-1: none) into its tail.
+static int wait_for(struct command *c, int pidfd, int from, int ends, struct outcome *outcome) {
+  struct pollfd fds[] = {{pidfd, POLLIN, 0}, {from, POLLIN, 0}, {ends, POLLIN, 0}};
   int64_t end = milliseconds() + c->timeout * 1000, left = -1;
   while (!(fds[0].revents & POLLIN)) {
     if (c->timeout > 0 && (left = end - milliseconds()) <= 0) break;
@@ -68,6 +68,7 @@ static int wait_for(struct command *c, int pidfd, int from, struct outcome *outc
     if (n < 0 && n != -EINTR) return (int)n;
     if (n > 0 && fds[1].revents && !read_tail(from, c->tail)) fds[1].fd = -1;
     if (n <= 0) fds[0].revents = 0;
+    else if (fds[2].revents && !fds[0].revents) return -ECANCELED;
   }
   outcome->late = sys_poll(pidfd, POLLIN, 0) == 0;
   // What is in the pipe still; a process that the program has left behind may go on printing.
@@ -96,11 +97,12 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
     sys4(SYS_wait4, pid, 0, 0, 0);
     return failing(r, "pidfd_open", held);
   }
-  error = wait_for(c, held, from, outcome);
+  error = wait_for(c, held, from, r->container->ends, outcome);
   if (outcome->late || error < 0) {
     sys2(SYS_kill, -pid, SIGKILL);  // the session it leads; it is our child, so the number is still its own
     sys_pidfd_signal(held, SIGKILL);
   }
+  if (error == -ECANCELED) return ended_by_signal(r);
   if (error < 0) return failing(r, "poll", error);
   error = wait_exit(held, &outcome->status);
   return error < 0 ? failing(r, "waitid", error) : 0;

@@ -376,7 +376,7 @@ static _Noreturn void exec_process(struct request *q, struct place *place) {
   struct container c = {0};
   struct bytes process = {0};
   struct program bound = {0};
-  need_running(&c, q);
+  need_running(&c, q, 0);
   if (q->flags[FLAG_PROCESS]) process = read_whole("--process", q->flags[FLAG_PROCESS], 0);
   if (!known_process(q, &c, process, &bound, place))
     start_python(q, "@exec", q->flags[FLAG_PROCESS] ? hand_over(process) : -1, place);
@@ -443,7 +443,7 @@ int main(int argc, char **argv, char **environment) {
     case VERB_DELETE: verb_delete(&q, program);
     case VERB_EXEC: if (program >= 0) {
       struct container c = {0};
-      need_running(&c, &q);
+      need_running(&c, &q, 1);
       if (program_load(&bound, program)) fail("the program for %s was compiled by another build", c.id);
       verb_exec(&q, &c, &bound);
     }

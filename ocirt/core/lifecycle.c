@@ -111,10 +111,8 @@ static int put_report(struct buffer *text, struct run *r, const struct message *
     return step->code == STEP_RUN_HOOK;
   }
   if (call && !*call) { put(text, message->detail); return !strncmp(message->detail, "hooks.", 6); }
-  put(text, "start the container: ");
-  if (call) { put(text, call); put(text, ": "); }
-  put_error(text, message->error);
-  if (*message->detail) { put(text, ": "); put(text, message->detail); }
+  format(text, "start the container: %s%s%e%s%s", call ? call : "", call ? ": " : "", message->error, *message->detail ? ": " : "",
+         message->detail);
   return 0;
 }
 
@@ -144,14 +142,19 @@ int start_container(struct container *c, int socket, struct buffer *text) {
   struct start_request request = {.version = START_VERSION};
   if (fd >= 0) error = (int)sys4(SYS_sendto, fd, &request, sizeof request, MSG_NOSIGNAL);
   if (error < 0) {
-    put(text, "start the container: "); put_error(text, error);
+    format(text, "start the container: %e", error);
     sys_close(fd);
     return -1;
   }
   fault_point();
   struct message message;
-  int passed, got = receive_message(fd, &message, &passed);
+  int passed, got = c->ends < 0 ? 1 : wait_or_end(c, fd, -1);
+  if (got == 1) got = receive_message(fd, &message, &passed);
   sys_close(fd);
+  if (got == -EINTR) {
+    put(text, "start the container: ended by a signal to the runtime");
+    return -1;
+  }
   if (got == 1 && message.kind == MESSAGE_FAILURE) {
     // A startContainer hook that failed takes the container with it (runtime.md, lifecycle step 7).
     if (put_report(text, &r, &message)) goto destroy;
@@ -180,6 +183,7 @@ int destroy_container(struct container *c, int hooks, struct buffer *text) {
   struct run r;
   const struct step *failed;
   int error = 0;
+  c->ends = -1;  // what has to be done to the end
   fault_point();
   // Cut off before its program was stored, it has no process either.
   if (c->program.base) {

@@ -26,6 +26,19 @@ int wait_usage(int pidfd, int *status, struct rusage *usage) {
   return 0;
 }
 
+int wait_or_end(const struct container *c, int fd, int milliseconds) {
+  struct pollfd fds[] = {{fd, POLLIN, 0}, {c->ends, POLLIN, 0}};
+  long n;
+  do n = sys3(SYS_poll, fds, COUNT(fds), milliseconds); while (n == -EINTR);
+  return fds[0].revents ? 1 : n > 0 ? -EINTR : 0;
+}
+
+int ended_by_signal(struct run *r) {
+  r->detail.used = 0;
+  put(&r->detail, "ended by a signal to the runtime");
+  return failing(r, "", -ECANCELED);
+}
+
 // The kernel's own structure: libc's sigaction would need its restorer, and its wrapper a working thread id.
 struct kernel_sigaction { void (*handler)(int); unsigned long flags; void (*restorer)(void); uint64_t mask; };
 
@@ -248,6 +261,7 @@ int do_receive(struct run *r, const struct step_receive *s) {
   for (;;) {
     struct message message;
     if (s->event == EVENT_SPAWNED && stage_gone(r)) return child_gone(r);
+    if (r->container->ends >= 0 && wait_or_end(r->container, r->peer, -1) < 0) return ended_by_signal(r);
     int fds[PASSED], got = receive_message_with(r->peer, &message, fds, PASSED);
     if (got < 0) return failing(r, "recvmsg", got);
     if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
@@ -333,7 +347,7 @@ static void prepare_pid_file(struct run *r, const char *path) {
   put_number(&number, r->child.pid);
   sys_close(r->pid_file);
   r->pid_file = sys_open(AT_FDCWD, slash ? directory.data : ".", O_WRONLY | O_TMPFILE, 0644);
-  if (r->pid_file >= 0 && write_all(r->pid_file, number.data, number.used)) { sys_close(r->pid_file); r->pid_file = -1; }
+  if (r->pid_file >= 0 && write_all(r->pid_file, number.data, number.used)) sys_close(release(&r->pid_file));
 }
 
 int do_prepare_pid_file(struct run *r, const struct step_prepare_pid_file *s) {
@@ -343,26 +357,29 @@ int do_prepare_pid_file(struct run *r, const struct step_prepare_pid_file *s) {
 
 static int name_file(int fd, const char *path) {
   BUFFER(link, 64);
-  put(&link, "/proc/self/fd/"); put_number(&link, fd);
+  format(&link, "/proc/self/fd/%d", fd);
   return (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
+// Where the file system has no files without names: under one that nobody looks for.
+static int write_named(struct run *r, const char *path) {
+  BUFFER(number, 24);
+  put_number(&number, r->child.pid);
+  CLOSING int fd = sys_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+  return fd < 0 ? fd : write_all(fd, number.data, number.used);
+}
+
 int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
-  BUFFER(temporary, 4096); BUFFER(number, 24);
+  BUFFER(temporary, 4096);
   const char *path = TEXT(path), *slash = strrchr(path, '/');
   size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
   if (r->pid_file < 0) prepare_pid_file(r, path);
-  // One that is there, of a process before, is there until it is replaced: that takes a name of its own.
   if (r->pid_file >= 0 && !name_file(r->pid_file, path)) return 0;
-  put_number(&number, r->child.pid);
+  // One that is there, of a process before, is there until the new one takes its place.
   put_bytes(&temporary, path, folder);
-  put(&temporary, "."); put(&temporary, path + folder);
-  put(&temporary, "."); put_number(&temporary, sys0(SYS_getpid));
+  format(&temporary, ".%s.%d", path + folder, (int)sys0(SYS_getpid));
   if (temporary.full) return failing(r, "open", -ENAMETOOLONG);
-  int fd = sys_open(AT_FDCWD, temporary.data, O_WRONLY | O_CREAT | O_EXCL, 0644);
-  if (fd < 0) return failing(r, "open", fd);
-  int error = write_all(fd, number.data, number.used);
-  sys_close(fd);
+  int error = r->pid_file >= 0 ? name_file(r->pid_file, temporary.data) : write_named(r, temporary.data);
   if (!error) error = (int)sys4(SYS_renameat, AT_FDCWD, temporary.data, AT_FDCWD, path);
   if (error) sys_unlink(AT_FDCWD, temporary.data, 0);
   return error ? failing(r, "write", error) : 0;

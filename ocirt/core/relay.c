@@ -39,9 +39,11 @@ struct foreground {
   int status_of_end;            // a wait status
 };
 
-int relay_signals(void) {
+int relay_signals(int *ends) {
   sigset_t all;
+  uint64_t fatal = 1ull << (SIGTERM - 1) | 1ull << (SIGINT - 1) | 1ull << (SIGHUP - 1) | 1ull << (SIGQUIT - 1);
   sigfillset(&all);
+  if (ends) *ends = (int)sys4(SYS_signalfd4, -1, &fatal, 8, SFD_CLOEXEC);
   sys4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, 8);
   return (int)sys4(SYS_signalfd4, -1, &all, 8, SFD_CLOEXEC | SFD_NONBLOCK);
 }

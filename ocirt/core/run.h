@@ -12,6 +12,7 @@ int pass_on(struct run *r, const struct message *message, const struct step *her
 int child_gone(struct run *r);
 
 int remember_init(struct run *r, int pid);             // in the journal, with its start time
+int ended_by_signal(struct run *r);
 int no_answer(struct run *r, const char *call);        // whoever we talk to has let PEER_SECONDS pass
 int send_descriptor(int socket, const char *name, int fd);
 

@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/time.h>
 #include <time.h>
 #include <linux/bpf_common.h>
 #include <linux/sched.h>
@@ -24,20 +23,12 @@ struct sender {
 };
 
 static int send_state(const struct sender *s, int listener) {
-  union { struct cmsghdr head; char space[CMSG_SPACE(sizeof(int))]; } control = {0};
-  struct iovec part = {s->state.data, s->state.used};
-  struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space,
-                        .msg_controllen = sizeof control.space};
-  control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-  memcpy(CMSG_DATA(&control.head), &listener, sizeof listener);
-  while (part.iov_len) {
-    long n = sys3(SYS_sendmsg, s->socket, &head, MSG_NOSIGNAL);
-    if (n == -EINTR) continue;
+  size_t sent = 0;
+  // The descriptor goes with the first part only.
+  for (unsigned count = 1; sent < s->state.used; count = 0) {
+    long n = send_rights(s->socket, s->state.data + sent, s->state.used - sent, &listener, count);
     if (n < 0) return n == -EAGAIN ? -ETIMEDOUT : (int)n;
-    part.iov_base = (char *)part.iov_base + n;
-    part.iov_len -= (size_t)n;
-    head.msg_control = 0;  // descriptors go with the first part only
-    head.msg_controllen = 0;
+    sent += (size_t)n;
   }
   return 0;
 }
@@ -117,12 +108,10 @@ int do_filter_hooks(struct run *r, const struct step_filter_hooks *s) {
 int do_load_notifying_seccomp(struct run *r, const struct step_load_notifying_seccomp *s) {
   static char stack[16384] __attribute__((aligned(16)));
   static struct sender sender;
-  struct timeval patience = {10, 0};
   if (s->ready) prepare_ready(r);
   sender = (struct sender){.run = r, .step = s, .socket = r->fds[s->socket], .listener = WAITING,
                            .state = process_state(r, TEXT(metadata), TEXT(status))};
   if (!sender.state.data) return failing(r, "mmap", -ENOMEM);
-  sys5(SYS_setsockopt, sender.socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   int error = start_thread(stack, sizeof stack, send_listener, &sender);
   if (error) return failing(r, "clone3", error);
   int listener = load_filter(r->program, s->filter, s->flags);

@@ -14,7 +14,7 @@ void verb_start(struct request *q, int program_fd) {
   fault_begin("start");
   const char *status = container_status(&c);
   if (!strcmp(status, "running")) fail("cannot start an already running container: %s", c.id);
-  if (!strcmp(status, "stopped")) fail("cannot start a container that has stopped: %s", c.id);
+  if (!strcmp(status, "stopped")) fail("cannot start a stopped container: %s", c.id);
   if (strcmp(status, "created")) fail("cannot start a container in the state %s: %s", status, c.id);
   STATIC_BUFFER(text, LOG_LINE);
   c.notify_host = environment_variable(q, "NOTIFY_SOCKET");

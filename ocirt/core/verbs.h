@@ -26,7 +26,8 @@ int parse_command_line(struct request *q, char **argv);
 
 const char *current_directory(void);
 
-int relay_signals(void);
+// Blocks all signals: a signalfd of them; `ends`, if not null, gets one of those that end a verb which is not yet so far.
+int relay_signals(int *ends);
 // What a foreground verb stays with: a process, the signals that came for it, the master of its terminal (-1: it has none
 // of ours). subreaper: what is orphaned to us is reaped.
 struct relayed { struct container *container; int pid, pidfd, signals, master, subreaper; uint64_t start_time; };
@@ -40,7 +41,8 @@ _Noreturn void verb_state(struct request *q, int program_fd);
 _Noreturn void verb_kill(struct request *q, int program_fd);
 _Noreturn void verb_delete(struct request *q, int program_fd);
 _Noreturn void verb_exec(struct request *q, struct container *c, const struct program *program);
-void need_running(struct container *c, struct request *q);               // exec.c: the container, if exec can act on it
+// exec.c: the container, if exec can act on it; `found`: it was there when the verb began.
+void need_running(struct container *c, struct request *q, int found);
 _Noreturn void verb_pause(struct request *q, int program_fd);
 _Noreturn void verb_resume(struct request *q, int program_fd);
 _Noreturn void verb_list(struct request *q);

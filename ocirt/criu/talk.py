@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SIZE = 40960
 """Bytes that an answer may have, as with runc."""
+SECONDS = 600
+"""So long criu may say nothing: large images take long."""
 
 
 class Refused(OcirtError):
@@ -36,6 +38,7 @@ def ask(criu: str, request: "Message", notified: "Callable[[str], None]" = lambd
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, os.fdopen(os.memfd_create("criu"), "rb") as output:
+        ours.settimeout(SECONDS)
         with theirs:
             try:
                 process = subprocess.Popen([criu, "swrk", str(theirs.fileno())], pass_fds=[theirs.fileno()],
@@ -52,6 +55,10 @@ def ask(criu: str, request: "Message", notified: "Callable[[str], None]" = lambd
                 answer = _answer(ours)
         except (BrokenPipeError, ConnectionResetError):
             pass  # its end says it
+        except TimeoutError:
+            process.kill()
+            process.wait()
+            raise OcirtError(f"criu {criu}: process {process.pid} has said nothing for {SECONDS} s, and has been ended") from None
         ours.close()
         status = process.wait()
         if answer and answer.get("success"):

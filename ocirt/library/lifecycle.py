@@ -351,7 +351,7 @@ class Lifecycle:
     def load(cls, runtime: Runtime, id: str) -> Lifecycle:
         """:raises StateError: there is none, or its state directory is broken."""
         checked_id(id)
-        for _ in range(3):
+        while True:  # a turn more is another container, made under this id meanwhile
             pid = states.read(runtime.root, id).pid
             if pid == 0:
                 return cls(runtime, id, None, None)
@@ -367,7 +367,6 @@ class Lifecycle:
                 os.close(held)
                 raise
             os.close(held)
-        return cls(runtime, id, None, None)
 
     def state(self) -> states.State:
         return states.read(self.runtime.root, self.id)

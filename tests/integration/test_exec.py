@@ -350,6 +350,18 @@ def test_terminal_rules(ocirt, box):
     assert "cannot use console socket" in refused(ocirt, "-d", "--console-socket", "/s", "c1", "true")
 
 
+def test_a_delete_meanwhile(ocirt, box, tmp_path):
+    """The container was there when exec began: it says that it has been deleted since, not that there is none."""
+    fifo = tmp_path / "process.json"
+    os.mkfifo(fifo)
+    child = subprocess.Popen(ocirt.command("exec", "--process", fifo, "c1"), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    with open(fifo, "w") as file:  # which exec reads when it has found the container
+        ocirt.ok("delete", "--force", "c1")
+        json.dump({"cwd": "/", "args": ["true"]}, file)
+    said = child.communicate(timeout=LIMIT)[1]
+    assert child.returncode == 255 and "cannot exec in a stopped container: c1 has just been deleted" in said
+
+
 # ---- foreground ----
 
 def test_foreground_terminal(ocirt, box):

@@ -255,6 +255,24 @@ int main(void) {
         assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize("hook", ["createRuntime", "createContainer", "startContainer", "poststart"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_a_hook_hangs(ocirt, bundle, start, tmp_path, hook, number):
+    """The program is not there yet, or not all that belongs to its start: the run is ended, and undone."""
+    shared = bundle.rootfs / "tmp"
+    ready = "/tmp/ready" if hook == "startContainer" else shared / "ready"
+    bundle.config["root"]["readonly"] = False
+    bundle.config["hooks"] = {hook: [{"path": "/bin/sh", "args": ["sh", "-c", f"echo x > {ready}; exec sleep 600"]}]}
+    bundle.config["hooks"]["poststop"] = [{"path": "/bin/sh", "args": ["sh", "-c", f"echo x > {tmp_path / 'stopped'}"]}]
+    bundle.save()
+    child = start("run", "--bundle", bundle, "c1")
+    enough_output(shared / "ready")
+    assert child.term(number).status() == 1
+    said = child.process.stderr.read().decode()
+    assert "ended by a signal to the runtime" in said
+    assert ocirt.ids() == [] and (tmp_path / "stopped").exists()
+
+
 # ---- what a terminal shows ----
 
 def test_lines_on_a_terminal(ocirt, console):

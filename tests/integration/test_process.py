@@ -292,6 +292,21 @@ def test_terminal_rules(ocirt, bundle, tmp_path):
     assert "--console-socket" in ocirt.fails("create", "--console-socket", tmp_path / "nobody", "--bundle", bundle, "c1")
 
 
+def test_a_console_socket_where_nobody_accepts(ocirt, bundle, tmp_path):
+    """Its queue is full, as that of a process which has been stopped: create gives up, and says who has not answered."""
+    bundle.config["process"]["terminal"] = True
+    bundle.save()
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+        listener.bind(str(tmp_path / "console"))
+        listener.listen(0)
+        for each in (first, second):
+            each.setblocking(False)
+            each.connect_ex(str(tmp_path / "console"))
+        message = ocirt.fails("create", "--console-socket", tmp_path / "console", "--bundle", bundle, "c1")
+    assert f"connect to {tmp_path / 'console'}" in message and "whoever listens there has not answered for 10 s" in message
+    assert ocirt.ids() == []
+
+
 def test_pidfd_socket(ocirt, bundle, tmp_path):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "pidfd"))

@@ -208,3 +208,13 @@ def test_the_host_must_have_what_a_flag_needs(tmp_path):
     (tmp_path / "criu").chmod(0o755)
     with pytest.raises(HostError, match=r"--pre-dump: criu cannot tell what it and the kernel can do: Error \(criu/x.c:1\): broken"):
         need(str(tmp_path / "criu"), "mem_track", "--pre-dump")
+
+
+def test_a_criu_that_says_nothing(tmp_path, monkeypatch):
+    """As one that has been stopped: it is given a time, and then ended."""
+    from ocirt.criu import talk
+    (tmp_path / "criu").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "criu").chmod(0o755)
+    monkeypatch.setattr(talk, "SECONDS", 0.1)
+    with pytest.raises(OcirtError, match=r"process \d+ has said nothing for 0.1 s, and has been ended"):
+        talk.ask(str(tmp_path / "criu"), {})
