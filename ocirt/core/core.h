@@ -92,6 +92,7 @@ struct failure { const char *phase, *path; int error; };
 extern struct failure failure;
 int log_is_file(const char *log);              // does --log name a file, or one of crun's other backends?
 void log_check(void);                          // the end of this process where the log cannot be opened
+int is_terminal(int fd);
 void log_line(const char *level, const char *message);
 void log_commit(void);                         // the verb has done its work: warnings that waited for its end are written
 _Noreturn void end_verb(int status);             // that, and the end

@@ -115,7 +115,7 @@ static void put_clean(struct buffer *to, const char *text, int visible) {
 
 // ---- a person at a terminal ----
 
-static int is_terminal(int fd) {
+int is_terminal(int fd) {
   char settings[64];  // the kernel's struct termios, which has 36 bytes
   return sys_ioctl(fd, TCGETS, settings) == 0;
 }

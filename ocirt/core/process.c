@@ -2,7 +2,9 @@
 #include "cgroup.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <linux/sched.h>
 
@@ -123,21 +125,16 @@ int killed_at_birth(struct run *r) {
   return 1;
 }
 
-int do_spawn(struct run *r, const struct step_spawn *s) {
-  int pair[2], pidfd = -1, from_stage = r->section == SECTION_STAGE;
-  if (from_stage) { pair[1] = r->peer; pair[0] = -1; }
-  else {
-    int error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
-    if (error < 0) return failing(r, "socketpair", error);
-  }
+// clone3 into the cgroup; where that may not be, in the cgroup of the caller (`stay`) or in the one that init is in.
+static long clone_child(struct run *r, const struct step_spawn *s, int *pidfd, int *into) {
+  int from_stage = r->section == SECTION_STAGE;
   int cgroup = NUMBER(cgroup) >= 0 && r->child.entry < 0 ? r->fds[NUMBER(cgroup)] : -1;
-  if (!from_stage) *r->child.runs = 0;
   if (s->stay && cgroup < 0 && r->child.entry < 0)
     r->stays = "the container stays in the runtime's cgroup: this user may not make one for it";
   struct clone_args args = {
     .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
-    .pidfd = (uint64_t)(uintptr_t)&pidfd,
-    .exit_signal = from_stage ? 0 : 17 /* SIGCHLD; CLONE_PARENT takes the parent's own */,
+    .pidfd = (uint64_t)(uintptr_t)pidfd,
+    .exit_signal = from_stage ? 0 : SIGCHLD,  // CLONE_PARENT takes the parent's own
     .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
   };
   long pid = sys2(SYS_clone3, &args, sizeof args);
@@ -154,24 +151,35 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
     args.cgroup = (uint64_t)(r->fds[NUMBER(cgroup)] = cgroup = fd);
     pid = sys2(SYS_clone3, &args, sizeof args);
   }
-  if (pid < 0) return explain_spawn(r, (int)pid, args.flags & CLONE_INTO_CGROUP ? cgroup : -1);
+  *into = args.flags & CLONE_INTO_CGROUP ? cgroup : -1;
+  return pid;
+}
+
+int do_spawn(struct run *r, const struct step_spawn *s) {
+  int pair[2] = {-1, -1}, pidfd = -1, into, from_stage = r->section == SECTION_STAGE;
+  int error = from_stage ? 0 : (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+  if (error < 0) return failing(r, "socketpair", error);
+  CLOSING int ours = pair[0];
+  CLOSING int theirs = pair[1];
+  if (!from_stage) *r->child.runs = 0;
+  long pid = clone_child(r, s, &pidfd, &into);
+  if (pid < 0) return explain_spawn(r, (int)pid, into);
   if (!pid) {
     __atomic_store_n(r->child.runs, 1, __ATOMIC_SEQ_CST);
     if (!from_stage) {
-      r->peer = pair[1];
-      sys_close(pair[0]);
+      r->peer = release(&theirs);
+      sys_close(ours);
     }
     // The runtime's death before it commits is this process' death. If it died before this line, the socket says so.
-    sys_prctl(1 /* PR_SET_PDEATHSIG */, 9, 0, 0);
+    sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
     run_child(r, (unsigned)s->section);
   }
   if (from_stage) {
     struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_SPAWNED, .pid = (int32_t)pid};
-    int error = send_message(r->peer, &message, pidfd);
+    error = send_message(r->peer, &message, pidfd);
     return error ? failing(r, "sendmsg", error) : 0;
   }
-  sys_close(pair[1]);
-  r->peer = pair[0];
+  r->peer = release(&ours);
   r->child.pid = (int)pid;
   r->child.pidfd = pidfd;
   return s->section == SECTION_INIT && !s->later ? become_container(r) : 0;
@@ -189,7 +197,7 @@ static void leave(int signal) { sys_exit(128 + signal); }
 // From the event `ready` on the runtime may commit and end: its end is no longer told by a signal, but by the socket alone. And a
 // signal may come, which the first process of a pid namespace would not get without a handler; execve leaves nothing of it.
 void prepare_ready(struct run *r) {
-  sys_prctl(1 /* PR_SET_PDEATHSIG */, 0, 0, 0);
+  sys_prctl(PR_SET_PDEATHSIG, 0, 0, 0);
   if (r->joins) return;
   set_signals(FATAL, leave);
   set_signals(~(FIXED | FATAL), 0);
@@ -225,8 +233,7 @@ int child_gone(struct run *r) {
   r->detail.used = 0;
   put(&r->detail, r->joins ? "the process died before it executed its program" : "the container's first process died before it was ready");
   if (r->child.pidfd >= 0 && sys_poll(r->child.pidfd, POLLIN, 1000) == 1 && wait_exit(r->child.pidfd, &status) == 0 && status) {
-    put(&r->detail, status & 0x7f ? ": signal " : ": exit status ");
-    put_number(&r->detail, status & 0x7f ? status & 0x7f : status >> 8);
+    format(&r->detail, ": %s %d", status & 0x7f ? "signal" : "exit status", status & 0x7f ? status & 0x7f : status >> 8);
     put_oom(&r->detail, r->program, r->joins);
   }
   return failing(r, "", -ECHILD);

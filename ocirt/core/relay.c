@@ -50,11 +50,6 @@ int relay_signals(int *ends) {
 
 // ---- terminals ----
 
-static int is_terminal(int fd) {
-  struct termios settings;
-  return sys_ioctl(fd, TCGETS, &settings) == 0;
-}
-
 static void copy_window(int master) {
   struct window window;
   if (sys_ioctl(0, TIOCGWINSZ, &window) == 0) sys_ioctl(master, TIOCSWINSZ, &window);
@@ -221,7 +216,8 @@ static int turn(struct foreground *f) {
   if (fds[INPUT].revents && !fill(in)) in->from = -1;
   else if (fds[INPUT].revents && has_data(in)) f->open_line = in->data[in->last - 1] != '\n';
   if (in->from < 0 && in->to >= 0 && now >= f->type_end) type_end(f);
-  if (has_data(in) && drain(in) < 0) in->from = -1;
+  // Nobody has the container's terminal open any more: what is typed would wait for ever.
+  if (fds[TYPED].revents & POLLHUP || (has_data(in) && drain(in) < 0)) in->from = in->to = -1;
   int taken = has_data(out) ? drain(out) : 0;
   if (taken < 0) hang_up(f);
   if (has_data(status) && drain(status) > 0) taken = 1;
@@ -259,8 +255,10 @@ int relay(const struct relayed *a) {
   while ((going = turn(&f)) > 0);
   set_back(&f);
   // Not waited for: a frozen process ends only when it is thawed.
-  if (going < 0) sys_pidfd_signal(a->pidfd, SIGKILL);
-  if (going < 0) return -1;
+  if (going < 0) {
+    sys_pidfd_signal(a->pidfd, SIGKILL);
+    return -1;
+  }
   if (has_data(&f.output) && sys_poll(logging.reader >= 0 ? logging.reader : 2, POLLOUT, 0) == 1)
     log_line("warning", "standard output: nobody has read the container's last output, which is lost");
   int status = f.status_of_end;

@@ -209,6 +209,27 @@ def test_the_reader_goes_away(ocirt, console, start):
     assert child.status() in (9, 129)
 
 
+def test_a_container_that_has_closed_its_terminal(ocirt, console, start):
+    """Nothing of what is typed can be read any more: that is no reason to look for it all the time."""
+    console.shell("exec <&- >&- 2>&-; trap 'exit 43' TERM; echo x > /tmp/ready; while :; do sleep 0.05; done").save()
+    master, slave = pty.openpty()
+    child = start("run", "--bundle", console, "c1", stdin=slave, stdout=slave)
+    enough_output(console.rootfs / "tmp/ready")
+    flood(master)
+    before = processor_time(child.process.pid)
+    time.sleep(2)
+    assert processor_time(child.process.pid) - before < 0.5
+    assert child.term().status() == 43
+    os.close(master), os.close(slave)
+
+
+def processor_time(pid):
+    """Seconds that the process has used."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_a_status_reader_that_does_not_read(ocirt, bundle, start):
     """Its pipe is full before the first line: signals arrive, and the end is seen."""
     reading, writing = os.pipe()
