@@ -386,7 +386,7 @@ static int open_directory(struct directory *d, int parent_mode) {
   int error = fd < 0 ? fd : sys_fstat(fd, &st);
   if (!error) error = (int)sys2(SYS_fstatfs, fd, &fs);
   if (d->reason.used) put(&d->reason, "; ");
-  if (error < 0) format(&d->reason, "%s: %e", path, error);
+  if (error) format(&d->reason, "%s: %e", path, error);
   else if (st.st_uid != sys0(SYS_geteuid) || st.st_mode & 077) format(&d->reason, "%s is not the caller's alone (mode 0700)", path);
   else if (!is_local(&st, fs.f_type)) format(&d->reason, "%s is not on a local file system", path);
   else {

@@ -255,7 +255,7 @@ int do_write_cgroup(struct run *r, const struct step_write_cgroup *s) {
   long size = *TEXT(usage) ? read_cgroup(TEXT(hierarchy), TEXT(path), TEXT(usage), usage, sizeof usage) : 0;
   if (size > 0) {
     int above = !strncmp(TEXT(usage), "../", 3);
-    format(&r->detail, above ? "in the cgroup above %s is " : "%s is ", TEXT(usage) + 3 * above);
+    format(&r->detail, above ? "in the cgroup above %s is " : "%s is ", TEXT(usage) + (above ? 3 : 0));
     put_bytes(&r->detail, usage, (size_t)size - (usage[size - 1] == '\n'));
   } else if (error == -EINVAL && !strncmp(TEXT(file), "devices.", 8) && *TEXT(value) == 'a') {
     put(&r->detail, "a cgroup with child cgroups takes no such rule: use one of the container's own");
@@ -339,7 +339,7 @@ int do_freeze_cgroup(struct run *r, const struct step_freeze_cgroup *s) {
   if (fd < 0) return failing(r, "open", fd);
   int error = assert_no_strangers(r, TEXT(hierarchy), TEXT(path), dir);
   if (error) return error;
-  int64_t deadline = milliseconds() + FREEZE_SECONDS * 1000;
+  int64_t deadline = milliseconds() + FREEZE_SECONDS * 1000L;
   int frozen = freeze(fd, TEXT(value), TEXT(undo), deadline);
   if (frozen > 0 && *TEXT(events)) {
     CLOSING int events = sys_openat2(dir, TEXT(events), O_RDONLY, 0, BENEATH);

@@ -112,7 +112,7 @@ static int lock_in(int root, struct container *c, int lock) {
   struct timespec pause = {0, 5000000};
   int error;
   for (int64_t end = 0; (error = sys_flock(c->dir, lock | LOCK_NB)) == -EWOULDBLOCK; sys2(SYS_nanosleep, &pause, 0)) {
-    if (!end) end = milliseconds() + LOCK_SECONDS * 1000;
+    if (!end) end = milliseconds() + LOCK_SECONDS * 1000L;
     else if (milliseconds() >= end) return -ETIMEDOUT;
   }
   if (error < 0) return error;

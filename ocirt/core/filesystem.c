@@ -7,7 +7,7 @@
 #define VALUE_MAX 255           // bytes of a string for fsconfig(2)
 #define PAGE_OF_OPTIONS 4096    // with a NUL, for mount(2)
 
-static int fsconfig(int context, unsigned command, const char *key, const void *value, int fd) {
+static int sys_fsconfig(int context, unsigned command, const char *key, const void *value, int fd) {
   return (int)sys5(SYS_fsconfig, context, command, key, value, fd);
 }
 
@@ -25,7 +25,7 @@ int refused(struct run *r, int context, const char *option, int error) {
 // Where the file system takes a descriptor for a path (overlay since Linux 6.13) that has no limit. -E2BIG: it does not.
 static int configure_path(int context, const char *key, const char *path) {
   CLOSING int fd = *path == '/' ? sys_open(AT_FDCWD, path, O_PATH, 0) : -E2BIG;
-  return fd < 0 || fsconfig(context, FSCONFIG_SET_FD, key, 0, fd) < 0 ? -E2BIG : 0;
+  return fd < 0 || sys_fsconfig(context, FSCONFIG_SET_FD, key, 0, fd) < 0 ? -E2BIG : 0;
 }
 
 int configure(struct run *r, int context, const char *key, const char *value) {
@@ -33,14 +33,14 @@ int configure(struct run *r, int context, const char *key, const char *value) {
     if (configure_path(context, key, value) == 0) return 0;
     return failing(r, "fsconfig", -E2BIG);
   }
-  int error = fsconfig(context, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value, 0);
+  int error = sys_fsconfig(context, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value, 0);
   return error < 0 ? refused(r, context, key, error) : 0;
 }
 
 // A layer of an overlay. -E2BIG: the kernel, older than 6.8, takes only all in one.
 static int add_layer(struct run *r, int context, const char *layer) {
   if (strlen(layer) > VALUE_MAX) return configure(r, context, "lowerdir+", layer);
-  int error = fsconfig(context, FSCONFIG_SET_STRING, "lowerdir+", layer, 0);
+  int error = sys_fsconfig(context, FSCONFIG_SET_STRING, "lowerdir+", layer, 0);
   if (error < 0) refused(r, context, layer, error);
   return error == -EINVAL ? -E2BIG : error;
 }
@@ -88,7 +88,7 @@ int open_filesystem(struct run *r, const struct filesystem *f) {
   for (uint32_t i = 0; !error && f->layers && i < f->layers->count; i++) error = add_layer(r, context, f->layers->items[i]);
   if (!error) error = configure_all(r, context, f->options);
   if (error) return error;
-  error = fsconfig(context, FSCONFIG_CMD_CREATE, 0, 0, 0);
+  error = sys_fsconfig(context, FSCONFIG_CMD_CREATE, 0, 0, 0);
   return error < 0 ? refused(r, context, 0, error) : release(&context);
 }
 

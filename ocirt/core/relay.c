@@ -173,7 +173,7 @@ static void take_signals(struct foreground *f) {
 
 static void take_end(struct foreground *f) {
   struct buffer line = {f->status.data, sizeof f->status.data, f->status.last, 0};
-  f->give_up = milliseconds() + LAST_OUTPUT_SECONDS * 1000;
+  f->give_up = milliseconds() + LAST_OUTPUT_SECONDS * 1000L;
   f->input.from = f->input.to = f->ready.fd = -1;
   f->ready.until = 0;
   struct rusage usage = {0};
@@ -221,7 +221,7 @@ static int turn(struct foreground *f) {
   int taken = has_data(out) ? drain(out) : 0;
   if (taken < 0) hang_up(f);
   if (has_data(status) && drain(status) > 0) taken = 1;
-  if (taken > 0 && f->give_up > 1) f->give_up = now + LAST_OUTPUT_SECONDS * 1000;
+  if (taken > 0 && f->give_up > 1) f->give_up = now + LAST_OUTPUT_SECONDS * 1000L;
   int late = f->ready.until && now >= f->ready.until;
   if ((fds[NOTIFY].revents || late) && readiness_go_on(&f->ready, a->container, late) < 0)
     log_line("warning", "NOTIFY_SOCKET: the container's READY=1 cannot be passed on");

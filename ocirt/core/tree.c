@@ -215,7 +215,7 @@ static int tell_left(struct run *r, struct signalling *how) {
 // Kills all processes in the cgroup that is open as `dir` and below it, and waits for their end, but not with the state locked.
 static int end_processes(struct run *r, const char *hierarchy, const char *path, int dir, int own) {
   struct signalling how = {.walk = {.each = signal_directory, .r = r, .hierarchy = hierarchy, .path = path, .own = own}, .signal = SIGKILL};
-  int64_t deadline = milliseconds() + END_SECONDS * 1000;
+  int64_t deadline = milliseconds() + END_SECONDS * 1000L;
   int error, unlocked = 0;
   // All of them, and whoever is being made just now: but strangers are not to be among them.
   int by_kernel = !own && write_control(dir, "cgroup.kill", "1") == 0;

@@ -19,6 +19,7 @@ def test_scheduler(ocirt, bundle, asked, shown):
     assert run(ocirt, bundle, STAT) == shown
 
 
+@pytest.mark.root_cgroup
 def test_a_realtime_scheduler(ocirt, bundle):
     """As far as this kernel goes: with RT_GROUP_SCHED a child cgroup has no realtime budget of its own, and gets EPERM."""
     bundle.config["process"]["scheduler"] = {"policy": "SCHED_RR", "priority": 5, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}
