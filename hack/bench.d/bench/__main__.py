@@ -160,7 +160,7 @@ def load() -> str:
 
 
 def facts(options: argparse.Namespace) -> dict[str, Any]:
-    describe = ["git", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"]
+    describe = ["git", "-C", str(TREE), "describe", "--always", "--dirty", "--abbrev=12"]
     commit = subprocess.run(describe, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.strip() if shutil.which("git") else ""
     expedited = Path("/sys/kernel/rcu_expedited")
     return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit": commit or "unknown",
