@@ -61,9 +61,9 @@ def compile(config: "Config", request: "Request", host: "Host") -> Plan:
     if process and filters:
         plan.sections["starting"] = notify.listen(request)
         after_start = hooks.run(config.hooks, "start_container", process.env)
-        plan.sections["begin"] = [*after_start, *process.keep_init(), *process.execute()] if filters.is_early else [
+        plan.sections["begin"] = [*after_start, *process.keep_init(filters.lends), *process.execute()] if filters.is_early else [
             *process.restore_limits(), *(filters.for_hooks() if after_start else []), *after_start,
-            *process.prepare_execute(), *filters.load(), *process.keep_init(), *process.execute()]
+            *process.prepare_execute(), *filters.load(), *process.keep_init(filters.lends), *process.execute()]
     plan.sections["started"] = hooks.run(config.hooks, "poststart") + (notify.relay(request) if process else [])
     later(config, request, plan, rootfs, cgroup, rdt)
     return plan

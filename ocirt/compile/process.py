@@ -159,9 +159,15 @@ class Process:
         process opens files until then."""
         return [] if self._limits_files else [RestoreOpenFiles("process.rlimits", POSIX)]
 
-    def keep_init(self) -> "list[Step]":
-        """The step that puts an init before the program, where it is asked for."""
-        return [KeepInit("--init", "")] if self.request.init else []
+    def keep_init(self, lent: bool) -> "list[Step]":
+        """Steps that put an init before the program, where it is asked for.
+
+        :param lent: has the process still the capability that loading a seccomp filter takes? Execve would end that loan, but the
+            init never executes anything.
+        """
+        if not self.request.init:
+            return []
+        return [*(self.capabilities.set() if lent else []), KeepInit("--init", "")]
 
     def prepare_execute(self) -> "list[Step]":
         """The step before the one that loads a seccomp filter, and before :meth:`execute`."""

@@ -133,6 +133,18 @@ def test_a_filter_that_refuses_what_the_init_does(ocirt, bundle, refused):
     assert int(used[11]) + int(used[12]) < 10  # of 20 hundredths of a second
 
 
+@pytest.mark.parametrize("action", ["SCMP_ACT_ERRNO", None])
+def test_the_init_has_the_capabilities_of_the_program(ocirt, bundle, action):
+    """Loading a filter without noNewPrivileges takes CAP_SYS_ADMIN, which execve would take away; the init never executes."""
+    bundle.config["process"]["noNewPrivileges"] = False
+    if action:
+        bundle.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["chmod"], "action": action}]}
+    bundle.args("sleep", "60").save()
+    ocirt.ok("run", "-d", "--init", "--bundle", bundle, "c1")
+    found = ocirt.ok("exec", "c1", "grep", "-hE", "^Cap(Inh|Prm|Eff|Bnd|Amb)", "/proc/1/status", "/proc/2/status").out.splitlines()
+    assert len(found) == 10 and found[:5] == found[5:]
+
+
 def test_without_a_pid_namespace(ocirt, bundle):
     """Orphans come to it as well; and the program does not outlive it."""
     bundle.shell("(sleep 0.01 &); echo $$ > /tmp/pid; exec sleep 60").without_namespace("pid")
