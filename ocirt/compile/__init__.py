@@ -53,36 +53,39 @@ def compile(config: "Config", request: "Request", host: "Host") -> Plan:
     network = _net_devices(config, host, plan, namespaces)
     rdt = rdt_of(config, request, host, plan)
     filters = Seccomp(config, config.process.no_new_privileges, host, plan) if process else None
+    life = hooks.Hooks(config, plan)
 
-    plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, beside, process, filters, network, rdt)
+    plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, beside, process, filters, network, rdt,
+                                  life)
     score, stage = every_cpu() + (process.oom_score() if process else []), namespaces.stage(cgroup.wait())
     plan.sections["stage"] = score + stage if stage else []
-    plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, beside, process, filters)
+    plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, beside, process, filters, life)
     if process and filters:
         plan.sections["starting"] = notify.listen(request)
-        after_start = hooks.run(config.hooks, "start_container", process.env)
+        after_start = life.run("start_container", process.env)
         plan.sections["begin"] = [*after_start, *process.keep_init(filters.lends), *process.execute()] if filters.is_early else [
             *process.restore_limits(), *(filters.for_hooks() if after_start else []), *after_start,
             *process.prepare_execute(), *filters.load(), *process.keep_init(filters.lends), *process.execute()]
-    plan.sections["started"] = hooks.run(config.hooks, "poststart") + (notify.relay(request) if process else [])
-    later(config, request, plan, rootfs, cgroup, rdt)
+    plan.sections["started"] = life.open("poststart") + life.run("poststart") + (notify.relay(request) if process else [])
+    later(config, request, plan, rootfs, cgroup, rdt, life)
     return plan
 
 
-def later(config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgroup: "Driver", rdt: "Rdt | None") -> None:
+def later(config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgroup: "Driver", rdt: "Rdt | None",
+          life: hooks.Hooks) -> None:
     """Fill the sections of the verbs that act on a container which is there."""
     own_pids = any([entry.type.equals("pid") and (entry.file is None or entry.file.is_empty()) for entry in config.linux.namespaces])
     plan.sections["signal"] = cgroup.signal(outlive=not own_pids)
     plan.sections["pause"] = cgroup.pause()
     plan.sections["resume"] = cgroup.resume()
     plan.sections["delete"] = [*cgroup.thaw(), KillInit("delete", "runtime.md#delete"), *cgroup.delete(),
-                               *(rdt.remove() if rdt else []), *hooks.run(config.hooks, "poststop")]
+                               *(rdt.remove() if rdt else []), *life.open("poststop", warn=True), *life.run("poststop")]
     plan.sections["state"] = [state(config, request, plan, rootfs, cgroup), *cgroup.tell()]
 
 
 def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespaces, rootfs: Rootfs, cgroup: "Driver",
           mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None, network: "NetDevices | None",
-          rdt: "Rdt | None") -> "list[Step]":
+          rdt: "Rdt | None", life: hooks.Hooks) -> "list[Step]":
     receivers = _pidfd_receivers(config, request, plan)
     steps = check_annotations(config, request) + mounts.warn() + cgroup.before(config.linux.resources)
     if rdt:
@@ -97,6 +100,7 @@ def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespac
     steps += [OpenSocket(at, "", fd=fd, path=path) for at, fd, path in receivers]
     if process and filters:
         steps += process.capabilities.warn() + filters.open()
+    steps += life.open(*EARLY_HOOKS, "start_container")
     steps += namespaces.spawn(cgroup, cgroup.place(config.linux.resources)) + beside.begin()
     after_pid = (rdt.join() if rdt else []) + (filters.leave() if filters else [])
     if after_pid:
@@ -107,7 +111,7 @@ def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespac
         steps.append(_receive("mounted"))
         if network:
             steps += network.move()
-        steps += hooks.run(config.hooks, "prestart") + hooks.run(config.hooks, "create_runtime")
+        steps += life.run("prestart") + life.run("create_runtime")
         steps.append(_send("hooked"))
     if request.pid_file is not None:
         steps.append(PreparePidFile("--pid-file", "", path=request.text("pid-file", plan.trace)))
@@ -134,7 +138,8 @@ def _pidfd_receivers(config: "Config", request: "Request", plan: Plan) -> "list[
 
 
 def _init(config: "Config", host: "Host", score: "list[Step]", namespaces: Namespaces, rootfs: Rootfs,
-          cgroup: "Driver", mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None) -> "list[Step]":
+          cgroup: "Driver", mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None,
+          life: hooks.Hooks) -> "list[Step]":
     steps = namespaces.begin() + beside.lend() + ([] if namespaces.has_stage else cgroup.wait()) + cgroup.join() + score + namespaces.enter()
     if filters:
         steps += filters.wait()
@@ -144,11 +149,11 @@ def _init(config: "Config", host: "Host", score: "list[Step]", namespaces: Names
     if process:
         steps += process.prepare()
     if _waits_early(config):
-        steps += [_send("mounted"), _receive("hooked"), *hooks.run(config.hooks, "create_container")]
+        steps += [_send("mounted"), _receive("hooked"), *life.run("create_container")]
     steps += rootfs.enter(mounts.finish() + rootfs.finish() + namespaces.names() + sysctl.write(config, namespaces)
                           + paths.restrict(config.linux, namespaces.request))
     if process and filters:
-        steps += process.become(filters.lends, keep=filters.register)
+        steps += process.become(filters.lends, filters.register, *life.kept())
         if filters.is_early:  # it says ready, too
             return [*steps, *process.restore_limits(), *process.prepare_execute(), *filters.load()]
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]

@@ -28,7 +28,7 @@ KNOWN = {
     "org.criu.config": APPLIED,
     **dict.fromkeys(crun.ANNOTATIONS, APPLIED),
     # podman writes these for every runtime, and its containers run without them.
-    "run.oci.delegate-cgroup": PASSED_OVER, "run.oci.hooks.stderr": PASSED_OVER, "run.oci.hooks.stdout": PASSED_OVER,
+    "run.oci.delegate-cgroup": PASSED_OVER,
     "run.oci.systemd.force_cgroup_v1": PASSED_OVER, "run.oci.systemd.subgroup": PASSED_OVER,
     crun.PREFIX: REFUSED, "krun.": REFUSED,
 }

@@ -21,7 +21,8 @@ FAIL_UNKNOWN_SYSCALL = "run.oci.seccomp_fail_unknown_syscall"
 SECCOMP_DATA = "run.oci.seccomp_bpf_data"
 SECCOMP_RECEIVER = "run.oci.seccomp.receiver"
 TIME_OFFSET = "run.oci.timens_offset"
-ANNOTATIONS = (KEEP_GROUPS, MOUNT_CONTEXT, PIDFD_RECEIVER, FAIL_UNKNOWN_SYSCALL, SECCOMP_DATA, SECCOMP_RECEIVER, TIME_OFFSET)
+HOOKS_STDOUT, HOOKS_STDERR = "run.oci.hooks.stdout", "run.oci.hooks.stderr"
+ANNOTATIONS = (HOOKS_STDOUT, HOOKS_STDERR, KEEP_GROUPS, MOUNT_CONTEXT, PIDFD_RECEIVER, FAIL_UNKNOWN_SYSCALL, SECCOMP_DATA, SECCOMP_RECEIVER, TIME_OFFSET)
 """Those that ocirt applies."""
 
 CONTEXTS = ("context", "fscontext", "defcontext", "rootcontext")
@@ -58,6 +59,15 @@ def mount_context(config: "Config") -> str:
     if value not in CONTEXTS:
         raise ConfigError(at(MOUNT_CONTEXT), quote(value), f"one of {', '.join(CONTEXTS)}")
     return value
+
+
+def hook_outputs(config: "Config") -> "list[Text | None]":
+    """The files that what hooks print is appended to, stdout and stderr; ``None`` where an annotation is missing.
+
+    :raises ConfigError: a path is not absolute.
+    """
+    found = [config.annotation(name) for name in (HOOKS_STDOUT, HOOKS_STDERR)]
+    return [None if text is None else text.checked(absolute=True) for text in found]
 
 
 def pidfd_receiver(config: "Config") -> "Text | None":

@@ -1,11 +1,13 @@
 """Hooks: config.md, "POSIX-platform Hooks"; their places in the life of a container: runtime.md, "Lifecycle"."""
 
-from ..plan.steps import RunHook
+from ..plan.steps import NONE, OpenHookOutput, RunHook
+from . import crun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..model.config import Hooks
-    from ..model.text import AnyNumber, AnyTexts, Number, Texts
+    from ..model.config import Config
+    from ..model.text import AnyNumber, AnyTexts, Number, Text, Texts
+    from ..plan import Plan
     from ..plan.steps import Step
 
 SPEC = "config.md#posix-platform-hooks"
@@ -15,20 +17,51 @@ STATUS = {"prestart": "created", "create_runtime": "created", "create_container"
 and the first hooks are steps 3 to 5, as runtime-tools' hooks_stdin has it too."""
 
 
-def run(hooks: "Hooks", point: str, process: "AnyTexts" = ()) -> "list[Step]":
-    """Steps that run the hooks of a point, in their order. A hook without ``env`` has the runtime's own environment, as with runc and
-    crun, but for those of startContainer, which have the process'.
+class Hooks:
+    """The hooks of a config.
 
-    :param hooks: the view of ``hooks``.
-    :param point: one of STATUS.
-    :param process: the environment of the container's process.
-    :raises ConfigError: a path is not absolute, a timeout not greater than zero.
+    :ivar stdout: the register of the file that gets what hooks print, ``NONE`` without the annotation that names one.
+    :ivar stderr: the same of their standard error.
+    :raises ConfigError: an annotation is no absolute path.
     """
-    inside = point == "start_container"
-    return [RunHook(hook.path, SPEC, path=hook.program.checked(absolute=True), args=_or_none(hook.args),
-                    env=(process if inside else ()) if hook.env is None else hook.env, timeout=_seconds(hook.timeout),
-                    status=STATUS[point], warn=int(point == "poststop"), inherit=int(hook.env is None and not inside))
-            for hook in getattr(hooks, point)]
+
+    def __init__(self, config: "Config", plan: "Plan") -> None:
+        self.hooks = config.hooks
+        self.outputs = crun.hook_outputs(config) if config.has("hooks") else [None, None]
+        self.stdout, self.stderr = [NONE if path is None else plan.register() for path in self.outputs]
+
+    def has(self, *points: str) -> bool:
+        """Is there a hook of one of these points?"""
+        return any([getattr(self.hooks, point) for point in points])
+
+    def kept(self) -> tuple[int, int]:
+        """The registers that init keeps until ``start``, for startContainer hooks."""
+        return (self.stdout, self.stderr) if self.has("start_container") else (NONE, NONE)
+
+    def open(self, *points: str, warn: bool = False) -> "list[Step]":
+        """Steps that open what the hooks of these points print to, in the namespaces that the paths are of.
+
+        :param warn: is a failure only a warning?
+        """
+        if not self.has(*points):
+            return []
+        files: list[tuple[int, Text | None]] = [(self.stdout, self.outputs[0]), (self.stderr, self.outputs[1])]
+        return [OpenHookOutput(path.path, "", fd=fd, path=path, warn=int(warn)) for fd, path in files if path is not None]
+
+    def run(self, point: str, process: "AnyTexts" = ()) -> "list[Step]":
+        """Steps that run the hooks of a point, in their order. A hook without ``env`` has the runtime's own environment, as with
+        runc and crun, but for those of startContainer, which have the process'.
+
+        :param point: one of STATUS.
+        :param process: the environment of the container's process.
+        :raises ConfigError: a path is not absolute, a timeout not greater than zero.
+        """
+        inside = point == "start_container"
+        return [RunHook(hook.path, SPEC, path=hook.program.checked(absolute=True), args=_or_none(hook.args),
+                        env=(process if inside else ()) if hook.env is None else hook.env, timeout=_seconds(hook.timeout),
+                        status=STATUS[point], warn=int(point == "poststop"), inherit=int(hook.env is None and not inside),
+                        stdout=self.stdout, stderr=self.stderr)
+                for hook in getattr(self.hooks, point)]
 
 
 def _seconds(timeout: "Number | None") -> "AnyNumber":

@@ -101,10 +101,12 @@ class Process:
         score = self.process.oom_score_adj
         return [] if score is None else [SetOomScore(score.path, LINUX, value=Template(score))]
 
-    def become(self, lend: bool = False, keep: int = NONE) -> "list[Step]":
+    def become(self, lend: bool = False, keep: int = NONE, stdout: int = NONE, stderr: int = NONE) -> "list[Step]":
         """Steps of init at last: all that is the process' own, privileges going one after the other.
 
         :param keep: register of a descriptor that later steps need.
+        :param stdout: register of the file that hooks of ``start`` print to.
+        :param stderr: the same of their standard error.
         :param lend: leave this process CAP_SYS_ADMIN until it executes the program.
         """
         process, user = self.process, self.process.user
@@ -122,7 +124,7 @@ class Process:
         if process.has("apparmorProfile") or process.has("selinuxLabel"):
             from .labels import process_labels
             steps += process_labels(process, self.host)
-        steps.append(CloseDescriptors("process", SPEC, preserve=self.preserve, keep=keep))
+        steps.append(CloseDescriptors("process", SPEC, preserve=self.preserve, keep=keep, stdout=stdout, stderr=stderr))
         # The directory may be open to root alone, or (on a network file system) to the user alone.
         steps.append(ChangeDirectory("process.cwd", SPEC, path=self.cwd, early=1))
         # Who may not read the passwd has a home all the same.

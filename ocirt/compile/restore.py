@@ -58,6 +58,7 @@ class Restored:
         """
         config, request, plan, cgroup = self.config, self.request, self.plan, self.cgroup
         resources, rdt = config.linux.resources, self.rdt
+        life = hooks.Hooks(config, plan)
         plan.sections["host"] = [
             *check_annotations(config, request), *cgroup.before(resources), *(rdt.make() if rdt else []), *self.rootfs.reach(), *self.mounts.open(),
             *self.process.sockets(),
@@ -70,13 +71,13 @@ class Restored:
             ExecCriu("--criu", "", **criu)]
         if self.namespaces.new & NETWORK:  # of which criu restores no device
             plan.sections["entered"] = [JoinContainer("linux.namespaces", "", flags=NETWORK), LoopbackUp("linux.namespaces", "")]
-        plan.sections["namespaces"] = [*(rdt.join() if rdt else []), *hooks.run(config.hooks, "prestart"),
-                                       *hooks.run(config.hooks, "create_runtime")]
+        plan.sections["namespaces"] = [*(rdt.join() if rdt else []), *life.open("prestart", "create_runtime"),
+                                       *life.run("prestart"), *life.run("create_runtime")]
         # criu leaves the root as it was mounted for it.
         finish = self.rootfs.finish()
         plan.sections["restored"] = [JoinContainer("linux.namespaces", "", flags=MOUNT), EnterRoot(AT, "", fd=NONE),
                                      *finish] if finish else []
-        later(config, request, plan, self.rootfs, cgroup, rdt)
+        later(config, request, plan, self.rootfs, cgroup, rdt, life)
         return plan
 
     def _points(self) -> "list[Step]":

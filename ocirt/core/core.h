@@ -321,7 +321,7 @@ int wait_usage(int pidfd, int *status, struct rusage *usage);  // the same, and 
 // Until `fd` can be read: 1, 0 after so long (-1: without end), or -EINTR where a signal asks the verb to end.
 int wait_or_end(const struct container *c, int fd, int milliseconds);
 int run_hook(struct run *r, const char *path, const struct texts *args, const char *const *env, int64_t timeout,
-             const char *status);
+             const char *status, const int *streams);        // streams: what gets stdout and stderr (0, -1: the error does); null: none
 void reset_signals(void);                                    // what the caller ignores, or catches, is as by default again
 void prepare_ready(struct run *r);                           // of init: before it says that it is ready
 // Loads a seccomp filter, a string of the program: a listener or 0, or negative errno.

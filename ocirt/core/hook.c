@@ -41,7 +41,8 @@ static _Noreturn void execute(struct command *c, int output) {
   sys0(SYS_setsid);
   if (c->cwd) sys_chdir(c->cwd);
   if (c->root) sys_fchdir(c->root);
-  if (sys_dup3(c->input, 0, 0) < 0 || sys_dup3(output, 1, 0) < 0 || sys_dup3(output, 2, 0) < 0) sys_exit(127);
+  int out = c->streams[0] > 0 ? c->streams[0] : output, err = c->streams[1] > 0 ? c->streams[1] : output;
+  if (sys_dup3(c->input, 0, 0) < 0 || sys_dup3(out, 1, 0) < 0 || sys_dup3(err, 2, 0) < 0) sys_exit(127);
   long error = c->prepare ? c->prepare(c) : 0;
   if (error >= 0) {
     // First out of the way of the numbers that they are to have.
@@ -109,11 +110,12 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
 }
 
 int run_hook(struct run *r, const char *path, const struct texts *args, const char *const *env, int64_t timeout,
-             const char *status) {
+             const char *status, const int *streams) {
   static struct tail tail;
   const char *bare[] = {path, 0};
   struct command command = {.path = path, .args = args->count ? args->items : bare, .env = env, .timeout = timeout, .tail = &tail,
-                            .of_caller = r->section != SECTION_BEGIN, .program = r->program, .filter = r->hook_filter};
+                            .streams = {streams ? streams[0] : 0, streams ? streams[1] : 0}, .of_caller = r->section != SECTION_BEGIN, .program = r->program,
+                            .filter = r->hook_filter};
   struct outcome outcome;
   // A memfd, not a pipe: a state of any size fits, and a hook that does not read it cannot hold us up.
   CLOSING int input = sys_data_memfd("state");
@@ -143,6 +145,17 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const ch
   return failing(r, "", -ECANCELED);
 }
 
+int do_open_hook_output(struct run *r, const struct step_open_hook_output *s) {
+  if (r->section == SECTION_DELETE && !r->hooks) return 0;
+  int fd = sys_open(AT_FDCWD, TEXT(path), O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY, 0600);
+  if (fd >= 0) r->fds[s->fd] = fd;
+  if (fd >= 0 || !s->warn) return fd < 0 ? failing(r, "open", fd) : 0;
+  BUFFER(text, LOG_LINE);
+  format(&text, "%s: open %s: %e", text_of(r->program, s->head.at), TEXT(path), fd);
+  log_line("warning", text.data);
+  return 0;
+}
+
 int do_run_hook(struct run *r, const struct step_run_hook *s) {
   const char *at = text_of(r->program, s->head.at);
   struct effect *effect = 0;
@@ -159,7 +172,8 @@ int do_run_hook(struct run *r, const struct step_run_hook *s) {
   }
   r->container->journal->hooks_run = 1;
   const char *const *env = s->inherit ? (const char *const *)caller.environment : TEXTS(env)->items;
-  int error = run_hook(r, TEXT(path), TEXTS(args), env, NUMBER(timeout), TEXT(status));
+  int streams[] = {NUMBER(stdout) < 0 ? -1 : r->fds[s->stdout], NUMBER(stderr) < 0 ? -1 : r->fds[s->stderr]};
+  int error = run_hook(r, TEXT(path), TEXTS(args), env, NUMBER(timeout), TEXT(status), streams);
   if (effect) effect->state = EFFECT_UNDONE;
   if (!error) return 0;
   if (*r->call) format(&text, "%s: run hook %s: %s: %e", at, TEXT(path), r->call, error);

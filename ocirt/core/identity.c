@@ -211,9 +211,10 @@ int do_change_directory(struct run *r, const struct step_change_directory *s) {
 // Through a directory of the host's that is open here, /proc/self/fd/N/.. leads out of the container, whether it is taken
 // for the program or for its directory (CVE-2024-21626). What stays open leads nowhere: sockets, a pidfd, the rootfs.
 int do_close_descriptors(struct run *r, const struct step_close_descriptors *s) {
-  int keep = NUMBER(keep) >= 0 ? r->fds[s->keep] : -1;
-  int kept[8] = {r->peer, r->start_socket, r->rootfs, r->container->pidfd, keep, -1, -1, -1};
-  fault_descriptors(kept + 5);
+  int64_t registers[] = {NUMBER(keep), NUMBER(stdout), NUMBER(stderr)};
+  int kept[10] = {r->peer, r->start_socket, r->rootfs, r->container->pidfd, -1, -1, -1, -1, -1, -1}, *stay = kept + 4;
+  for (unsigned i = 0; i < COUNT(registers); i++) if (registers[i] >= 0) stay[i] = r->fds[registers[i]];
+  fault_descriptors(kept + 7);
   for (unsigned i = 1; i < COUNT(kept); i++)
     for (unsigned k = i; k && kept[k - 1] > kept[k]; k--) { int one = kept[k]; kept[k] = kept[k - 1]; kept[k - 1] = one; }
   int first = 3 + (int)s->preserve, error = 0;
@@ -224,7 +225,8 @@ int do_close_descriptors(struct run *r, const struct step_close_descriptors *s) 
   }
   if (!error) error = sys_close_range((unsigned)first, ~0u, 0);
   if (error) return failing(r, "close_range", error);
-  for (unsigned i = 0; i < REGISTERS; i++) if (r->fds[i] != keep) r->fds[i] = -1;
+  for (int64_t i = 0; i < REGISTERS; i++)
+    if (i != registers[0] && i != registers[1] && i != registers[2]) r->fds[i] = -1;
   r->proc = r->null = r->empty = -1;
   return 0;
 }

@@ -106,7 +106,7 @@ static int run_map_helper(struct run *r, const char *helper, const char *map) {
     const char *none[] = {0};
     struct texts arguments = {args, count};
     // The helper says by itself what it does not allow.
-    return run_hook(r, path.data, &arguments, none, 60, 0) ? failing(r, helper, -EPERM) : 0;
+    return run_hook(r, path.data, &arguments, none, 60, 0, 0) ? failing(r, helper, -EPERM) : 0;
   }
   put(&r->detail, "not found in /usr/bin, /bin, /usr/local/bin, /usr/sbin or /sbin (Debian: package uidmap)");
   return failing(r, helper, -ENOENT);

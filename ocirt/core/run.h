@@ -24,6 +24,7 @@ struct command {
   const char *path, *cwd;
   const char *const *args, *const *env;
   int input, fds[6], n_fds, root;                       // where it begins, in place of `cwd`; 0: not there
+  int streams[2];                                       // what it prints goes there; 0: to `tail`, or the memfd
   struct tail *tail;                                    // gets the end of what it prints, in place of a memfd; null: none
   const struct program *program;
   const struct step_filter_hooks *filter;               // installed right before it is executed; null: none

@@ -424,12 +424,21 @@ class RunHook(Step):
 
     ``status`` is the state's status, ``timeout`` in seconds (0: none), ``warn`` 1 where failure is
     only a warning (poststop). Runs in the namespaces of the section's process. With empty ``args``
-    argv is just ``path``; ``env`` is the whole environment, but with ``inherit`` 1 that is the runtime's own.
+    argv is just ``path``; ``env`` is the whole environment, but with ``inherit`` 1 that is the runtime's own. The registers
+    ``stdout`` and ``stderr`` hold files that get what it prints; without them the end of it stands in the error.
     """
     fields = {"path": "text", "args": "texts", "env": "texts", "timeout": "number", "status": "text", "warn": "number",
-              "inherit": "number"}
-    defaults = {"warn": 0, "inherit": 0}
+              "inherit": "number", "stdout": "fd", "stderr": "fd"}
+    defaults = {"warn": 0, "inherit": 0, "stdout": NONE, "stderr": NONE}
     sentence = "run hook {path}"
+
+
+class OpenHookOutput(Step):
+    """Open the file ``path`` for appending into ``fd``, and create it if it is missing: what hooks print goes there. With ``warn`` 1
+    a failure is only a warning (delete)."""
+    fields = {"fd": "fd", "path": "text", "warn": "number"}
+    defaults = {"warn": 0}
+    sentence = "open {path} for what hooks print"
 
 
 class OpenInitNamespace(Step):
@@ -970,9 +979,9 @@ class LoadNotifyingSeccomp(Step):
 
 class CloseDescriptors(Step):
     """Close all descriptors from 3 + ``preserve`` on, but for those that bring word to the runtime, the rootfs and the
-    register ``keep``."""
-    fields = {"preserve": "number", "keep": "fd"}
-    defaults = {"keep": NONE}
+    registers ``keep``, ``stdout`` and ``stderr``."""
+    fields = {"preserve": "number", "keep": "fd", "stdout": "fd", "stderr": "fd"}
+    defaults = {"keep": NONE, "stdout": NONE, "stderr": NONE}
     sentence = "close what the program does not get"
 
 

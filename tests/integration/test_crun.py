@@ -70,6 +70,44 @@ def test_seccomp_bpf_data_and_receiver(ocirt, bundle, tmp_path):
         agent.close()
 
 
+POINTS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+
+
+@pytest.mark.parametrize("user", [False, True])
+def test_hooks_print_to_the_files_that_annotations_name(ocirt, bundle, tmp_path, user):
+    """All points of a life, each at the end of what is there already; startContainer's run in the container."""
+    if user:
+        bundle.namespace("user").config["linux"].update({name: [{"containerID": 0, "hostID": 100000, "size": 1000}]
+                                                         for name in ("uidMappings", "gidMappings")})
+    bundle.config["hooks"] = {point: [{"path": "/bin/sh", "args": ["sh", "-c", f"echo {point}; echo {point} >&2"]}] for point in POINTS}
+    files = [tmp_path / "log/stdout", tmp_path / "log/stderr"]
+    files[0].parent.mkdir(mode=0o700)
+    files[1].write_text("earlier\n")
+    bundle.config["annotations"] = dict(zip((crun.HOOKS_STDOUT, crun.HOOKS_STDERR), map(str, files)))
+    bundle.args("true").save()
+    for life in range(1, 3):  # the second one is bound from the cache
+        ocirt.ok("create", "--bundle", bundle, "c1")
+        ocirt.ok("start", "c1")
+        ocirt.wait_status("c1", "stopped")
+        ocirt.ok("delete", "c1")
+        assert files[0].read_text().split() == [*POINTS] * life
+        assert files[1].read_text().split() == ["earlier", *[*POINTS] * life]
+    assert files[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_for_hooks_that_cannot_be_opened(ocirt, bundle, tmp_path):
+    """An error of create with the annotation; delete only warns, because the container has to go."""
+    bundle.config["hooks"] = {"poststop": [{"path": "/bin/true"}], "prestart": [{"path": "/bin/true"}]}
+    bundle.config["annotations"] = {crun.HOOKS_STDOUT: str(tmp_path / "log/x")}
+    assert crun.HOOKS_STDOUT in ocirt.fails("create", "--bundle", bundle.args("true").save(), "c1") and ocirt.ids() == []
+    (tmp_path / "log").mkdir()
+    ocirt.ok("create", "--bundle", bundle, "c1")
+    (tmp_path / "log/x").unlink()
+    (tmp_path / "log").rmdir()
+    done = ocirt.ok("delete", "--force", "c1")
+    assert "level=warning" in done.err and crun.HOOKS_STDOUT in done.err and ocirt.ids() == []
+
+
 def test_time_offset(ocirt, bundle):
     bundle.namespace("time").config["annotations"] = {crun.TIME_OFFSET: "7 10000000 5"}
     out = ocirt.ok("run", "--bundle", bundle.shell("cat /proc/self/timens_offsets").save(), "c1").out
