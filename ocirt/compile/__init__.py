@@ -107,6 +107,7 @@ def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespac
         steps += beside.remember() + after_pid + beside.mount()
     else:
         steps += beside.mount() + beside.remember()
+    steps += mounts.hand()
     if _waits_early(config):
         steps.append(_receive("mounted"))
         if network:

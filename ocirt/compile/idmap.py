@@ -15,9 +15,10 @@ from .namespaces import USER, map_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..model.config import IdMapping, Linux
     from ..model.text import AnyText
-    from ..plan import Plan
     from ..plan.steps import Step
     from .mounts import Parsed
     from .namespaces import Namespaces
@@ -26,10 +27,11 @@ SPEC = "config.md#linux-mount-options"
 LIMIT = (1 << 32) - 1
 
 
-def mapping_of(mount: "Parsed", linux: "Linux", namespaces: "Namespaces", plan: "Plan") -> "tuple[int, list[Step]]":
+def mapping_of(mount: "Parsed", linux: "Linux", namespaces: "Namespaces", take: "Callable[[], int]") -> "tuple[int, list[Step]]":
     """The register that will hold the user namespace with a mount's maps, and the steps of the host that fill it.
 
     :param mount: :class:`ocirt.compile.mounts.Parsed`, of a bind.
+    :param take: gives the register for a user namespace that has to be made.
     :raises ConfigError: there are no maps to apply, or not both.
     """
     written = [(at, option) for at, option in zip(mount.places, mount.options) if is_mapping(option)]
@@ -54,7 +56,7 @@ def mapping_of(mount: "Parsed", linux: "Linux", namespaces: "Namespaces", plan: 
             raise ConfigError(mount.flags[name], quote(name),
                               "maps: uidMappings and gidMappings of the mount, or a user namespace")
         uids, gids = map_lines(linux.uid_mappings), map_lines(linux.gid_mappings)
-    register = plan.register()
+    register = take()
     return register, [MakeIdMapping(mount.at, SPEC, fd=register, uids=uids, gids=gids)]
 
 

@@ -8,8 +8,8 @@ the tables goes to the file system as it is. Of contradicting options the last o
 from ..cgroups import TMPFS
 from ..errors import ConfigError
 from ..model.text import Table, quote
-from ..plan.steps import (NODEV, NODIRATIME, NOEXEC, NONE, NOSUID, NOSYMFOLLOW, PRIVATE, RDONLY, SHARED, SLAVE,
-                          UNBINDABLE, Bind, Mount, OpenMount, ReconfigureMount, SetMountAttributes, Warn)
+from ..plan.steps import (EVENTS, NODEV, NODIRATIME, NOEXEC, NONE, NOSUID, NOSYMFOLLOW, PRIVATE, RDONLY, SHARED, SLAVE,
+                          UNBINDABLE, Bind, Close, Mount, OpenMount, ReconfigureMount, Receive, Send, SetMountAttributes, Warn)
 from . import notify
 from .namespaces import CGROUP
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from .rootfs import Rootfs
 
 SPEC = "config.md#mounts"
+AHEAD = 256
+"""How many mounts the runtime opens before it starts init. Each needs a descriptor in both processes until init has attached it; the
+others are opened while init is at work and handed over one at a time, so that their number has no limit."""
 ATIME, RELATIME, NOATIME, STRICTATIME = 0x70, 0, 0x10, 0x20
 """The access time is one field of these bits: changing it clears the whole mask."""
 
@@ -255,6 +258,8 @@ class Mounts:
     new ones while init is at work (:mod:`.beside`).
 
     :ivar made: id of a Parsed -> register with its mount, which the runtime has made.
+    :ivar _one: the two registers, next to each other, for the id mapping and the tree of the one mount that is handed over.
+    :ivar _handed: id of a Parsed that is handed over -> the first of these registers and the number of those that go along.
     """
 
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan", namespaces: "Namespaces",
@@ -263,6 +268,10 @@ class Mounts:
         self.rootfs, self.cgroup = rootfs, cgroup
         self.parsed = [Parsed(entry) for entry in config.mounts]
         self._opened: list[Step] = []
+        self._ahead = 0
+        self._handing: list[Step] = []
+        self._handed: dict[int, tuple[int, int]] = {}
+        self._one: tuple[int, ...] = ()
         self._notify = self._notify_bind(request) if config.has("process") else []
         self.made: dict[int, int] = {}
         self._binds = {id(each): self._bind(each) for each in self.parsed if each.is_bind and not each.is_remount}
@@ -282,6 +291,14 @@ class Mounts:
         """Steps of the host, after the namespaces to join have been opened and before init is spawned."""
         return self._opened
 
+    def hand(self) -> "list[Step]":
+        """Steps of the host, once init is at work: they open what is beyond AHEAD."""
+        return self._handing
+
+    def pass_over(self, each: Parsed) -> "list[Step]":
+        """Steps of init in place of those of an entry that it does not mount: what the runtime hands over comes all the same."""
+        return [*self._receive(each), *[Close(each.at, SPEC, fd=fd) for fd in self._one if id(each) in self._handed]]
+
     def make(self, before: "Callable[[Parsed], list[Step]]" = lambda _: []) -> "list[Step]":
         """Steps of init that mount them. What must be writable until all is set up stays so until :meth:`finish`.
 
@@ -297,7 +314,7 @@ class Mounts:
         if each.is_remount:
             return self._remount(each)
         if each.is_bind:
-            steps: list[Step] = [self._binds[id(each)]]
+            steps: list[Step] = [*self._receive(each), self._binds[id(each)], *self._close_mapping(each)]
         elif each.fstype == "cgroup" and id(each) in self.made:
             self._only_binds(each)
             flag = each.first_propagation()["propagation"]
@@ -309,6 +326,17 @@ class Mounts:
         else:
             steps = [self._mount(each)]
         return steps + each.propagate(each.propagations[1:])
+
+    def _receive(self, each: Parsed) -> "list[Step]":
+        return [self._event(Receive, each)] if id(each) in self._handed else []
+
+    def _event(self, kind: "type[Send] | type[Receive]", each: Parsed) -> "Step":
+        first, count = self._handed[id(each)]
+        # There is no tree where OpenMount leaves the source to Bind.
+        return kind(each.at, SPEC, event=EVENTS.index("handed"), first=first, count=count, optional=1)
+
+    def _close_mapping(self, each: Parsed) -> "list[Step]":
+        return [Close(each.at, SPEC, fd=self._one[0])] if self._handed.get(id(each), (0, 0))[1] == 2 else []
 
     def _notify_bind(self, request: "Request") -> "list[Step]":
         source = notify.source(request, self.plan.trace)
@@ -386,20 +414,32 @@ class Mounts:
 
     def _open(self, each: Parsed, source: "Text | Template") -> tuple[int, int]:
         """The registers with the tree that the runtime opens for a bind, NONE where init opens it, and with its id mapping."""
-        mapping = NONE
-        if self._is_mapped(each):
-            from .idmap import mapping_of
-            mapping, steps = mapping_of(each, self.config.linux, self.namespaces, self.plan)
-            self._opened += steps
+        is_mapped = self._is_mapped(each)
         shared = self.rootfs.is_shared and SHARED in [flag for flag, _ in each.propagations]
-        if mapping == NONE and not shared and not self.namespaces.hides_paths or "copy-symlink" in each.flags:
-            return NONE, mapping
-        register = self.plan.register()
-        self._opened.append(OpenMount(
-            each.at, SPEC, fd=register, source=source, recursive=int("rbind" in each.flags),
-            nofollow=int("src-nofollow" in each.flags), propagation=0 if shared else self.rootfs.before, mapping=mapping,
-            mapping_recursive=int("ridmap" in each.flags), leave=1))
-        return register, mapping
+        is_opened = (is_mapped or shared or self.namespaces.hides_paths) and "copy-symlink" not in each.flags
+        is_handed = is_opened and self._ahead == AHEAD
+        if is_handed and not self._one:
+            self._one = self.plan.register(), self.plan.register()
+        mapping = NONE
+        steps: list[Step] = []
+        if is_mapped:
+            from .idmap import mapping_of
+            mapping, steps = mapping_of(each, self.config.linux, self.namespaces,
+                                        (lambda: self._one[0]) if is_handed else self.plan.register)
+        tree = self._one[1] if is_handed else self.plan.register() if is_opened else NONE
+        if is_opened:
+            steps = [*steps, OpenMount(
+                each.at, SPEC, fd=tree, source=source, recursive=int("rbind" in each.flags),
+                nofollow=int("src-nofollow" in each.flags), propagation=0 if shared else self.rootfs.before, mapping=mapping,
+                mapping_recursive=int("ridmap" in each.flags), leave=1)]
+        if is_handed:
+            # A mapping that others use, too, is in a register that init has from its birth on.
+            self._handed[id(each)] = (mapping, 2) if mapping == self._one[0] else (tree, 1)
+            self._handing += [*steps, self._event(Send, each)]
+        else:
+            self._ahead += is_opened
+            self._opened += steps
+        return tree, mapping
 
     @staticmethod
     def _is_mapped(each: Parsed) -> bool:

@@ -62,7 +62,7 @@ class Restored:
         plan.sections["host"] = [
             *check_annotations(config, request), *cgroup.before(resources), *(rdt.make() if rdt else []), *self.rootfs.reach(), *self.mounts.open(),
             *self.process.sockets(),
-            Spawn(AT, "", section="stage", flags=MOUNT, cgroup=cgroup.register, stay=cgroup.stay), *cgroup.place(resources),
+            Spawn(AT, "", section="stage", flags=MOUNT, cgroup=cgroup.register, stay=cgroup.stay), *cgroup.place(resources), *self.mounts.hand(),
             RestoreProcesses(AT, "", message=message, log=log, console=self.process.console, root=root)]
         if request.pid_file is not None:
             plan.host.append(WritePidFile("--pid-file", "", path=request.text("pid-file", plan.trace)))
@@ -88,6 +88,7 @@ class Restored:
         for each, made in self.mounts.each():
             target = bound(each.target).rstrip("/")
             if any([target.startswith(path + "/") for path in covered]) or each.is_remount or each.fstype in CGROUPS:
+                steps += self.mounts.pass_over(each)
                 continue
             if each.is_bind:
                 steps += made

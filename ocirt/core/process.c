@@ -207,8 +207,11 @@ int do_send(struct run *r, const struct step_send *s) {
   if (s->event == EVENT_READY) prepare_ready(r);
   struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child.pid : 0};
   if (!are_registers(s->first, s->count)) return failing(r, "check", -EINVAL);
-  int *passed = r->fds + (s->count ? s->first : 0), error = send_message_with(r->peer, &message, passed, (unsigned)s->count);
-  for (unsigned i = 0; i < s->count; i++) { sys_close(passed[i]); passed[i] = -1; }
+  int *passed = r->fds + (s->count ? s->first : 0);
+  unsigned count = (unsigned)s->count;
+  if (s->optional && count && passed[count - 1] < 0) count--;
+  int error = send_message_with(r->peer, &message, passed, count);
+  for (unsigned i = 0; i < count; i++) { sys_close(passed[i]); passed[i] = -1; }
   // A child that has gone has left the reason in the socket: the next Receive reports it.
   return error && error != -EPIPE && error != -ECONNRESET ? failing(r, "sendmsg", error) : 0;
 }
@@ -289,7 +292,8 @@ int do_receive(struct run *r, const struct step_receive *s) {
       if (!r->joins && (error = become_container(r))) return error;
     }
     if (message.event == EVENT_KNOWN) r->pid = message.pid;
-    if (!are_registers(s->first, s->count) || (s->count && fds[s->count - 1] < 0)) return failing(r, "recvmsg", -EPROTO);
+    unsigned needed = (unsigned)s->count - (s->count && s->optional);
+    if (!are_registers(s->first, s->count) || (needed && fds[needed - 1] < 0)) return failing(r, "recvmsg", -EPROTO);
     if (s->count) memcpy(r->fds + s->first, fds, s->count * sizeof *fds);
     return 0;
   }

@@ -36,6 +36,6 @@ class Plan:
         """
         from .steps import REGISTERS
         if self._registers == REGISTERS:
-            raise ConfigError("mounts", f"more than some {REGISTERS} that the runtime has to open", "fewer")
+            raise ConfigError("config.json", f"more than {REGISTERS} files, mounts, devices and namespaces for the runtime to open", "fewer")
         self._registers += 1
         return self._registers - 1

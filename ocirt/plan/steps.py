@@ -47,8 +47,9 @@ namespaces  the verb ``restore``, when criu has made the namespaces, and the fir
 restored a process of its own that enters the container's mount namespace, when criu has restored all but lets nobody go on yet
 """
 
-EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known", "placed", "unshared", "opened", "filled")
-"""What the runtime and its child (the stage, then init) tell each other, each at most once.
+EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known", "placed", "unshared", "opened", "filled",
+          "handed")
+"""What the runtime and its child (the stage, then init) tell each other, each at most once, but for the last.
 
 spawned    stage to host: init exists (the message carries its pid and pidfd); the stage sends it by itself
 mapped     host to the child: the id maps of the user namespace are written
@@ -61,6 +62,7 @@ placed     host to the child: its cgroups are there, or systemd has put it into 
 unshared   init to host: it has its namespaces; a socket of its network and file systems that belong to them go along
 opened     host to init: the mounts that it has made go along
 filled     host to init: those go along into which it has bound cgroups
+handed     host to init, once for each of many mounts: one that it has opened goes along
 """
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
@@ -405,17 +407,17 @@ class WriteIdMap(Step):
 
 class Send(Step):
     """Tell the other side (init or host) ``event``, an index into EVENTS. The descriptors in ``count`` registers from
-    ``first`` on go along, and are closed on this side."""
-    fields = {"event": "number", "first": "fd", "count": "number"}
-    defaults = {"first": NONE, "count": 0}
+    ``first`` on go along, and are closed on this side. With ``optional`` 1 the last of these registers may be empty."""
+    fields = {"event": "number", "first": "fd", "count": "number", "optional": "number"}
+    defaults = {"first": NONE, "count": 0, "optional": 0}
     sentence = "tell the other side"
 
 
 class Receive(Step):
     """Wait for ``event`` from the other side; its failure or its end is this step's failure. The descriptors that come
-    along fill ``count`` registers from ``first`` on."""
-    fields = {"event": "number", "first": "fd", "count": "number"}
-    defaults = {"first": NONE, "count": 0}
+    along fill ``count`` registers from ``first`` on. With ``optional`` 1 the last one may not come: its register is then empty."""
+    fields = {"event": "number", "first": "fd", "count": "number", "optional": "number"}
+    defaults = {"first": NONE, "count": 0, "optional": 0}
     sentence = "wait for the other side"
 
 

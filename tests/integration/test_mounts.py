@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import socket
 import subprocess
 
@@ -93,6 +94,36 @@ def test_a_source_that_the_user_namespace_cannot_reach(ocirt, bundle, source, tm
     out = run(ocirt, bundle, "cat /data/mine; touch /data/x 2>&1; cat /proc/self/mountinfo")
     assert out.startswith("mine\n") and "Read-only" in out
     assert {"ro", "nosuid"} <= mount_table(out.split("system\n", 1)[1])["/data"][0]
+
+
+@pytest.mark.parametrize("files", [None, 512])
+def test_more_mounts_than_descriptors(ocirt, bundle, source, files):
+    """The runtime opens all of them for a user namespace. They are attached, and listed, in the order of the config. Init opens the one
+    whose source lies in the rootfs, where it sees the mounts before it; mountinfo has that where it was opened."""
+    count = 1500
+    del bundle.config["process"]["rlimits"]
+    in_user_namespace(bundle)
+    for number in range(count):
+        (source / f"{number}").write_text(f"{number}\n")
+        bind(bundle, source / f"{number}", destination=f"/tmp/{number}")
+    bind(bundle, bundle.rootfs / "tmp/7", destination="/tmp/inside")
+    bind(bundle, source, "idmap", destination="/tmp/mapped")
+    bind(bundle, source, "ro", destination="/tmp/last")
+
+    def limit():
+        if files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+    bundle.shell("cat /proc/self/mountinfo; cat /tmp/inside; stat -c %u /tmp/mapped/mine /tmp/last/mine; ls /proc/self/fd | wc -l").save()
+    lines = ocirt.ok("run", "--bundle", bundle, "c1", preexec_fn=limit, timeout=120).out.splitlines()
+    assert lines[-4:] == ["7", "0", "65534", "4"]
+    mounts = [line.split() for line in lines[:-4]]
+    found = [(fields[4], os.path.basename(fields[3])) for fields in mounts if fields[4].startswith("/tmp/")]
+    found.remove(("/tmp/inside", "7"))
+    assert found == [*((f"/tmp/{number}", f"{number}") for number in range(count)), ("/tmp/mapped", "source"), ("/tmp/last", "source")]
+    (source / "1400").unlink()
+    message = ocirt.fails("create", "--bundle", bundle, "c2", preexec_fn=limit, timeout=120)
+    assert "mounts[1407]" in message and f"{source}/1400" in message and "no such file" in message, message
 
 
 def test_symlinks_as_crun_takes_them(ocirt, bundle, tmp_path):

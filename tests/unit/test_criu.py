@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocirt.cli import checkpoint
+from ocirt.compile.mounts import AHEAD
 from ocirt.compile.restore import Restored
 from ocirt.criu import executable, external
 from ocirt.criu.message import DUMP, OPTIONS, REQUEST, RESPONSE, decode, encode
@@ -178,6 +179,18 @@ def test_mount_points():
     assert [(type(step).__name__, bound(step.path if hasattr(step, "path") else step.target))
             for step in steps(made, "stage", "MakeMountPoint", "Bind")] == [
         ("MakeMountPoint", "/proc"), ("MakeMountPoint", "/dev"), ("Bind", "/data")]
+
+
+def test_what_is_handed_over_is_received_where_it_is_not_mounted_too():
+    """The events come in the order of the config, whatever is made of each."""
+    ids = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    binds = [{"destination": f"/d{number}", "source": "/s", "options": ["bind", "idmap"], "uidMappings": ids, "gidMappings": ids}
+             for number in range(AHEAD)]
+    late = [{**binds[0], "destination": path} for path in ("/tmp/inside", "/late")]
+    made = plan(config(mounts=[*binds, {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}, *late]))
+    host = names(made, "host")
+    assert host[host.index("Spawn"):] == ["Spawn", *["MakeIdMapping", "OpenMount", "Send"] * 2, "RestoreProcesses"]
+    assert names(made, "stage")[-8:] == ["MakeMountPoint", "Receive", "Close", "Close", "Receive", "Bind", "Close", "ExecCriu"]
 
 
 def test_a_terminal_needs_a_socket():

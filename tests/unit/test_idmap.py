@@ -3,10 +3,14 @@ user namespace, and shared volumes."""
 
 import pytest
 
+from ocirt.compile.mounts import AHEAD
 from ocirt.errors import ConfigError
+from ocirt.plan import Plan
+from ocirt.plan.steps import EVENTS, REGISTERS
 from tests.unit.plans import config, names, no_cgroups, plan, shown
 
 SHARED, SLAVE = 1 << 20, 1 << 19
+HANDED = EVENTS.index("handed")
 MAP = [{"containerID": 0, "hostID": 100000, "size": 65536}]
 TWO = [{"containerID": 0, "hostID": 1000, "size": 1}, {"containerID": 1, "hostID": 2000, "size": 10}]
 USERNS = {"linux__namespaces": [{"type": "mount"}, {"type": "user"}], "linux__uidMappings": MAP, "linux__gidMappings": TWO}
@@ -124,7 +128,29 @@ def test_a_shared_volume_stays_a_peer_of_the_hosts():
     assert opened("rshared")[0] == [] and opened("rslave", linux__rootfsPropagation="shared")[0] == []
 
 
+def test_many_mounts_are_handed_over_one_at_a_time():
+    """Each needs a descriptor until it is attached: those beyond AHEAD are opened while init is at work, into the same registers."""
+    entries = [{"destination": f"/d{index}", "source": f"/s{index}", "options": ["bind"]} for index in range(AHEAD + 3)]
+    entries[AHEAD + 1].update(uidMappings=MAP, gidMappings=MAP)
+    made = plan(config(mounts=entries, **USERNS))
+    host, init = names(made, "host"), names(made, "init")
+    spawned = host.index("Spawn")
+    assert host[:spawned].count("OpenMount") == AHEAD + 1  # and the rootfs
+    assert [name for name in host[spawned:] if name in ("OpenMount", "MakeIdMapping", "Close")] == [
+        "OpenMount", "MakeIdMapping", "OpenMount", "OpenMount"]
+    sent, received = [[step[1] for step in shown(made, section, name) if step[1]["event"] == HANDED]
+                      for section, name in (("host", "Send"), ("init", "Receive"))]
+    tree = shown(made, "host", "OpenMount")[-1][1]["fd"]
+    assert sent == received == [{"event": HANDED, "first": first, "count": count, "optional": 1}
+                                for first, count in ((tree, 1), (tree - 1, 2), (tree, 1))]
+    first = init.index("Bind") + AHEAD
+    assert init[first:first + 7] == ["Receive", "Bind", "Receive", "Bind", "Close", "Receive", "Bind"]
+    assert [step[1]["source"] for step in shown(made, "init", "Bind")] == [entry["source"] for entry in entries]
+
+
 def test_there_is_an_end_to_descriptors():
-    entries = [{"destination": f"/d{index}", "source": "/s", "options": ["bind"]} for index in range(1100)]
-    with pytest.raises(ConfigError, match="mounts: found more than some 1024"):
-        plan(config(mounts=entries, **USERNS))
+    made = Plan(None)
+    for number in range(REGISTERS):
+        assert made.register() == number
+    with pytest.raises(ConfigError, match="found more than 1024 files"):
+        made.register()
