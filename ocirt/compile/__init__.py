@@ -54,12 +54,14 @@ def compile(config: "Config", request: "Request", host: "Host") -> Plan:
     rdt = rdt_of(config, request, host, plan)
     filters = Seccomp(config, config.process.no_new_privileges, host, plan) if process else None
     life = hooks.Hooks(config, plan)
+    outside = None if mounts.has_own_dev else devices.Outside(config.linux, namespaces, plan)
 
     plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, beside, process, filters, network, rdt,
-                                  life)
+                                  life, outside)
     score, stage = every_cpu() + (process.oom_score() if process else []), namespaces.stage(cgroup.wait())
     plan.sections["stage"] = score + stage if stage else []
-    plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, beside, process, filters, life)
+    plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, beside, process, filters, life,
+                                  outside)
     if process and filters:
         plan.sections["starting"] = notify.listen(request)
         after_start = life.run("start_container", process.env)
@@ -85,14 +87,14 @@ def later(config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgro
 
 def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespaces, rootfs: Rootfs, cgroup: "Driver",
           mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None, network: "NetDevices | None",
-          rdt: "Rdt | None", life: hooks.Hooks) -> "list[Step]":
+          rdt: "Rdt | None", life: hooks.Hooks, outside: devices.Outside | None) -> "list[Step]":
     receivers = _pidfd_receivers(config, request, plan)
     steps = check_annotations(config, request) + mounts.warn() + cgroup.before(config.linux.resources)
     if rdt:
         steps += rdt.make()
     if process:
         steps += notify.prepare(request)
-    steps += namespaces.open() + sysctl.guard(config, namespaces) + rootfs.reach() + mounts.open()
+    steps += namespaces.open() + sysctl.guard(config, namespaces) + rootfs.reach() + mounts.open() + (outside.steps if outside else [])
     if network:
         steps += network.guard()
     if process:
@@ -140,13 +142,13 @@ def _pidfd_receivers(config: "Config", request: "Request", plan: Plan) -> "list[
 
 def _init(config: "Config", host: "Host", score: "list[Step]", namespaces: Namespaces, rootfs: Rootfs,
           cgroup: "Driver", mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None,
-          life: hooks.Hooks) -> "list[Step]":
+          life: hooks.Hooks, outside: devices.Outside | None) -> "list[Step]":
     steps = namespaces.begin() + beside.lend() + ([] if namespaces.has_stage else cgroup.wait()) + cgroup.join() + score + namespaces.enter()
     if filters:
         steps += filters.wait()
     steps += beside.receive() + rootfs.open() + mounts.make(beside.receive_for)
     if not mounts.has_own_dev:
-        steps += devices.make(config.linux.devices, bind=namespaces.has_user or host.in_user_namespace)
+        steps += devices.make(config.linux.devices, bind=namespaces.has_user or host.in_user_namespace, outside=outside)
     if process:
         steps += process.prepare()
     if _waits_early(config):

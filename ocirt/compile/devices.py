@@ -2,13 +2,16 @@
 
 from ..errors import ConfigError
 from ..model.text import Table, clean, quote
-from ..plan.steps import MakeNode, MakeSymlink
+from ..plan.steps import NONE, MakeNode, MakeSymlink
+from .namespaces import USER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..model.config import Device
+    from ..model.config import Device, IdMapping, Linux
     from ..model.text import AnyNumber, Number
+    from ..plan import Plan
     from ..plan.steps import Step
+    from .namespaces import Namespaces
 
 FIFO, CHARACTER, BLOCK = 0o010000, 0o020000, 0o060000
 """S_IF*, inode(7)."""
@@ -29,23 +32,56 @@ SPEC, DEFAULT_SPEC = "config-linux.md#devices", "config-linux.md#default-devices
 AT = "default devices"
 
 
-def make(devices: "list[Device]", bind: bool) -> "list[Step]":
+class Outside:
+    """The nodes of ``linux.devices`` that the runtime makes for init, which may not in a user namespace. They have the mode and the
+    owner that the config gives them, and the host need not have them. One whose owner the user namespace does not map is left to init,
+    and so are all where the ids of a joined namespace are not known.
+
+    :ivar steps: steps of the host, before init is spawned.
+    :ivar registers: JSON path of the device -> register with the mount of its node.
+    """
+
+    def __init__(self, linux: "Linux", namespaces: "Namespaces", plan: "Plan") -> None:
+        self.steps: list[Step] = []
+        self.registers: dict[str, int] = {}
+        if not namespaces.hides_paths or not namespaces.new & USER:
+            return
+        for device in linux.devices:
+            node = _node(device, bind=False)
+            uid, gid = [_on_host(id, mappings) for id, mappings in ((node.uid, linux.uid_mappings), (node.gid, linux.gid_mappings))]
+            if node.kind != FIFO and uid is not None and gid is not None:
+                register = self.registers[device.path] = plan.register()
+                self.steps.append(MakeNode(node.at, SPEC, path=node.path, kind=node.kind, major=node.major, minor=node.minor,
+                                           mode=node.mode, uid=uid, gid=gid, outside=register))
+
+
+def _on_host(id: "AnyNumber", mappings: "list[IdMapping]") -> int | None:
+    """What the container's ``id`` is on the host; ``None``: it is not mapped."""
+    for each in mappings:
+        offset = (id if isinstance(id, int) else id.read()) - each.container_id.read()
+        if 0 <= offset < each.size.read():
+            return each.host_id.read() + offset
+    return None
+
+
+def make(devices: "list[Device]", bind: bool, outside: Outside | None = None) -> "list[Step]":
     """Steps of init that make the default devices, those of ``linux.devices`` and the links beside them.
 
     :param devices: views of ``linux.devices``; one at a default device's path takes its place.
     :param bind: are the host's nodes bound, because mknod(2) is not allowed in a user namespace?
+    :param outside: those that the runtime has made.
     :raises ConfigError: a device is not described as the spec says.
     """
     replaced = [clean(device.node.read()) for device in devices if device.node.is_path(DEFAULT_PATHS)]
     steps: list[Step] = [MakeNode(AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor,
                                   mode=DEFAULT_MODE, bind=int(bind))
                          for path, (major, minor) in DEFAULT.items() if path not in replaced]
-    steps += [_node(device, bind) for device in devices]
+    steps += [_node(device, bind, outside.registers.get(device.path, NONE) if outside else NONE) for device in devices]
     steps.append(MakeSymlink(AT, DEFAULT_SPEC, to="pts/ptmx", path="/dev/ptmx", replace=1))
     return steps + [MakeSymlink(AT, DEFAULT_SPEC, to=to, path=path, needs=needs) for to, path, needs in LINKS]
 
 
-def _node(device: "Device", bind: bool) -> MakeNode:
+def _node(device: "Device", bind: bool, outside: int = NONE) -> MakeNode:
     kind = KINDS.get(device.type.read())
     if kind is None:
         raise ConfigError(device.type.path, quote(device.type.bound()), '"c", "b", "u" or "p"')
@@ -55,7 +91,7 @@ def _node(device: "Device", bind: bool) -> MakeNode:
     mode = DEFAULT_MODE if device.file_mode is None else device.file_mode.read() & 0o7777
     uid, gid = [0 if number is None else number for number in (device.uid, device.gid)]
     return MakeNode(device.path, SPEC, path=device.node.checked(absolute=True), kind=kind, major=major, minor=minor,
-                    mode=mode, uid=uid, gid=gid, bind=int(bind and kind != FIFO))
+                    mode=mode, uid=uid, gid=gid, bind=int(bind and kind != FIFO), outside=outside)
 
 
 def _number(device: "Device", name: str, number: "Number | None", kind: int) -> "AnyNumber":

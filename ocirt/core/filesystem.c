@@ -136,6 +136,18 @@ static int mount_in(struct run *r, const struct filesystem *f, int scratch, unsi
   return clone < 0 ? failing(r, "open_tree", clone) : clone;
 }
 
+int lay_over_root(struct run *r, int mount) {
+  CLOSING int root = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+  int error = root < 0 ? root : sys_move_mount(mount, root);
+  return error < 0 ? failing(r, "move_mount", error) : 0;
+}
+
+void take_off_root(int mount, int directory) {
+  sys_fchdir(mount);
+  sys2(SYS_umount2, ".", MNT_DETACH);
+  sys_fchdir(directory);
+}
+
 static int by_page(struct run *r, const struct filesystem *f, int64_t attributes) {
   static const struct texts none;
   const struct filesystem empty = {"tmpfs", "tmpfs", &none, 0};
@@ -146,16 +158,13 @@ static int by_page(struct run *r, const struct filesystem *f, int64_t attributes
     return failing(r, "mount", -E2BIG);
   }
   CLOSING int scratch = detached(r, open_filesystem(r, &empty), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-  CLOSING int root = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
   CLOSING int here = sys_open(AT_FDCWD, ".", O_PATH | O_DIRECTORY, 0);
   if (scratch < 0) return scratch;
-  int error = sys_mkdir(scratch, "mount", 0700);
-  if (!error) error = root < 0 ? root : here < 0 ? here : sys_move_mount(scratch, root);
-  if (error < 0) return failing(r, "move_mount", error);
+  int error = here < 0 ? here : sys_mkdir(scratch, "mount", 0700);
+  if (error < 0) return failing(r, "mkdir", error);
+  if ((error = lay_over_root(r, scratch))) return error;
   CLOSING int mount = mount_in(r, f, scratch, with, page.data);
-  sys_fchdir(scratch);
-  sys2(SYS_umount2, ".", MNT_DETACH);
-  sys_fchdir(here);
+  take_off_root(scratch, here);
   if (mount < 0) return mount;
   error = sys_mount_setattr(mount, 0, (uint64_t)attributes, 0, 0);
   return error < 0 ? failing(r, "mount_setattr", error) : release(&mount);

@@ -18,6 +18,11 @@ int configure_all(struct run *r, int context, const struct texts *options);
 int configure(struct run *r, int context, const char *key, const char *value);
 int refused(struct run *r, int context, const char *option, int error);
 
+// A detached mount in this mount namespace, but where no path leads: over its root, beneath which all paths begin. Taken off it is
+// gone; what has been cloned of it stays. The working directory is `directory` then.
+int lay_over_root(struct run *r, int mount);
+void take_off_root(int mount, int directory);
+
 // ---- mount.c ----
 
 // Attaches the detached mount at the target; both descriptors are used up.

@@ -33,10 +33,52 @@ int do_make_symlink(struct run *r, const struct step_make_symlink *s) {
   return error < 0 && error != -EEXIST ? failing(r, "symlink", error) : 0;
 }
 
+#define NODE "node"  // its name in the file system that is made for it alone
+
+static int make_node(int parent, const char *name, const struct step_make_node *s) {
+  long mask = sys1(SYS_umask, 0);
+  int error = (int)sys4(SYS_mknodat, parent, name, s->kind | s->mode, makedev(s->major, s->minor));
+  sys1(SYS_umask, mask);
+  return error;
+}
+
+static int own_node(struct run *r, int parent, const char *name, const struct step_make_node *s) {
+  int error = s->uid | s->gid ? (int)sys5(SYS_fchownat, parent, name, s->uid, s->gid, AT_SYMLINK_NOFOLLOW) : 0;
+  return error < 0 ? failing(r, "chown", error) : 0;
+}
+
+static int make_outside(struct run *r, const struct step_make_node *s) {
+  static const struct texts none;
+  CLOSING int mount = new_filesystem(r, &(struct filesystem){"tmpfs", "tmpfs", &none, 0}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+  if (mount < 0) return mount;
+  int error = make_node(mount, NODE, s);
+  if (error == -EPERM) return 0;
+  if (error < 0) return failing(r, "mknod", error);
+  if ((error = own_node(r, mount, NODE, s))) return error;
+  r->fds[s->outside] = release(&mount);
+  return 0;
+}
+
+// Before Linux 6.15 only what is attached in this mount namespace can be cloned.
+static int clone_outside(struct run *r, int mount) {
+  CLOSING int outside = mount;
+  CLOSING int here = sys_open(AT_FDCWD, ".", O_PATH | O_DIRECTORY, 0);
+  int error = here < 0 ? failing(r, "open", here) : lay_over_root(r, outside);
+  if (error) return error;
+  CLOSING int tree = sys_open_tree(outside, NODE, OPEN_TREE_CLONE);
+  take_off_root(outside, here);
+  return release(&tree);
+}
+
+static int open_device(struct run *r, const struct step_make_node *s) {
+  if (NUMBER(outside) >= 0 && r->fds[s->outside] >= 0) return clone_outside(r, release(&r->fds[s->outside]));
+  return sys_open_tree(AT_FDCWD, TEXT(path), OPEN_TREE_CLONE);
+}
+
 static int bind_device(struct run *r, const struct step_make_node *s) {
   struct stat st;
-  CLOSING int tree = sys_open_tree(AT_FDCWD, TEXT(path), OPEN_TREE_CLONE);
-  if (tree < 0) return failing(r, "open_tree", tree);
+  CLOSING int tree = open_device(r, s);
+  if (tree < 0) return r->call ? tree : failing(r, "open_tree", tree);
   if (sys_fstat(tree, &st) < 0 || (st.st_mode & S_IFMT) != s->kind || st.st_rdev != makedev(s->major, s->minor)) {
     format(&r->detail, "the host's node at this path is another device");
     return failing(r, "check", -ENODEV);
@@ -45,29 +87,26 @@ static int bind_device(struct run *r, const struct step_make_node *s) {
   return error < 0 ? failing(r, "mount_setattr", error) : place_mount(r, release(&tree), TEXT(path), WAY_ORDINARY);
 }
 
+static int check_node(struct run *r, int parent, const char *name, const struct step_make_node *s) {
+  struct stat st;
+  int error = sys_stat(parent, name, &st, AT_SYMLINK_NOFOLLOW);
+  if (error < 0) return failing(r, "mknod", error);
+  if ((st.st_mode & S_IFMT) == s->kind && (s->kind == S_IFIFO || st.st_rdev == makedev(s->major, s->minor))) return 0;
+  put(&r->detail, "something else is there");
+  return failing(r, "mknod", -EEXIST);
+}
+
 int do_make_node(struct run *r, const struct step_make_node *s) {
   const char *name;
   if (s->bind) return bind_device(r, s);
+  if (NUMBER(outside) >= 0) return make_outside(r, s);
   int parent = resolve_parent(r, TEXT(path), &name);
   if (parent < 0) return failing(r, "openat2", parent);
-  long mask = sys1(SYS_umask, 0);
-  int error = (int)sys4(SYS_mknodat, parent, name, s->kind | s->mode, makedev(s->major, s->minor));
-  sys1(SYS_umask, mask);
+  int error = make_node(parent, name, s);
   // A caller without CAP_MKNOD, or a file system that refuses nodes.
   if (error == -EPERM && s->kind != S_IFIFO) return bind_device(r, s);
-  const char *call = "mknod";
-  if (error == 0 && s->uid | s->gid) {
-    call = "chown";
-    error = (int)sys5(SYS_fchownat, parent, name, s->uid, s->gid, AT_SYMLINK_NOFOLLOW);
-  } else if (error == -EEXIST) {
-    struct stat st;
-    error = sys_stat(parent, name, &st, AT_SYMLINK_NOFOLLOW);
-    if (!error && ((st.st_mode & S_IFMT) != s->kind || (s->kind != S_IFIFO && st.st_rdev != makedev(s->major, s->minor)))) {
-      put(&r->detail, "something else is there");
-      error = -EEXIST;
-    }
-  }
-  return error < 0 ? failing(r, call, error) : 0;
+  if (error == -EEXIST) return check_node(r, parent, name, s);
+  return error < 0 ? failing(r, "mknod", error) : own_node(r, parent, name, s);
 }
 
 // The host's own terminal must not be taken for the container's: everything is reached from the rootfs' devpts.

@@ -825,10 +825,14 @@ class MakeSymlink(Step):
 class MakeNode(Step):
     """Make the device node ``path``. ``kind`` is S_IFCHR, S_IFBLK or S_IFIFO, ``mode`` its permissions under any
     umask. A node that exists must be the same device. With ``bind`` 1 the host's node at the same path is
-    bound there instead (user namespaces may not mknod)."""
+    bound there instead (user namespaces may not mknod).
+
+    With a register ``outside`` and ``bind`` 0 the runtime makes the node in a file system that is attached nowhere, whose mount comes
+    into that register; with ``bind`` 1 that node is bound. Where the runtime may not make it either (EPERM) the register stays
+    empty, and the host's node is bound."""
     fields = {"path": "text", "kind": "number", "major": "number", "minor": "number", "mode": "number", "uid": "number",
-              "gid": "number", "bind": "number"}
-    defaults = {"bind": 0, "uid": 0, "gid": 0}
+              "gid": "number", "bind": "number", "outside": "fd"}
+    defaults = {"bind": 0, "uid": 0, "gid": 0, "outside": NONE}
     sentence = "make device {path}"
 
 

@@ -345,9 +345,31 @@ def test_devices_in_a_user_namespace_are_the_hosts(ocirt, bundle):
     assert run(ocirt, bundle, "stat -c '%n %t:%T' /dev/null /dev/fuse; echo x > /dev/null") == "/dev/null 1:3\n/dev/fuse a:e5\n"
     for line in run(ocirt, bundle, "grep -E ' /dev/(null|fuse) ' /proc/self/mountinfo").splitlines():
         assert {"nosuid", "noexec"} <= set(line.split()[5].split(",")), line
-    bundle.config["linux"]["devices"][0]["minor"] = 230
+    bundle.config["linux"]["devices"][0].update(minor=230, uid=70000)  # which is not mapped, so it is not made
     bundle.save()
     assert "the host's node at this path is another device" in ocirt.fails("create", "--bundle", bundle, "c1")
+
+
+def test_devices_that_the_host_does_not_have_in_a_user_namespace(ocirt, bundle):
+    """config-linux.md, Devices: with their mode and owner, which the container's ids say. The runtime makes them outside, where no path
+    leads, and the container sees nothing of that but the nodes."""
+    in_user_namespace(bundle)
+    bundle.config["linux"]["devices"] = [
+        {"path": "/dev/owner-device", "type": "b", "major": 1, "minor": 5, "uid": 10, "gid": 11, "fileMode": 0o640},
+        {"path": "/dev/sub/own-null", "type": "c", "major": 1, "minor": 3, "uid": 33},
+        {"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o606},
+        {"path": "/dev/fifo", "type": "p", "fileMode": 0o622}]
+    before = open("/proc/self/mountinfo").read()
+    lines = run(ocirt, bundle, "cd /dev; stat -c '%n %F %t:%T %a %u:%g' owner-device sub/own-null null fifo; echo x > sub/own-null && "
+                "echo y > null && head -c 3 null | wc -c; cat /proc/self/mountinfo").splitlines()
+    assert lines[:5] == ["owner-device block special file 1:5 640 10:11", "sub/own-null character special file 1:3 666 33:0",
+                         "null character special file 1:3 606 0:0", "fifo fifo 0:0 622 0:0", "0"]
+    mounts = [line.split() for line in lines if " - tmpfs " in line]
+    nodes = [fields for fields in mounts if fields[3] == "/node"]
+    assert [fields[4] for fields in nodes] == ["/dev/owner-device", "/dev/sub/own-null", "/dev/null"]
+    for fields in nodes:
+        assert {"nosuid", "noexec"} <= set(fields[5].split(",")) and "nodev" not in fields[5]
+    assert "/" not in [fields[4] for fields in mounts] and open("/proc/self/mountinfo").read() == before
 
 
 def test_a_directory_over_dev(ocirt, bundle, tmp_path):

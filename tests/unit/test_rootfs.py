@@ -190,10 +190,27 @@ def test_in_a_user_namespace_nodes_are_bound():
         assert [each.get("bind", 0) for each in made] == [1, 1, 1, 1, 1, 1, 0]
 
 
+def test_for_a_new_user_namespace_the_runtime_makes_them():
+    """With the host's ids. Whose owner is not mapped is the host's node; a FIFO init may make by itself."""
+    ids = {"linux__namespaces": [{"type": "mount"}, {"type": "user"}], "linux__gidMappings": [{"containerID": 0, "hostID": 500, "size": 10}],
+           "linux__uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}, {"containerID": 1, "hostID": 1000, "size": 10}]}
+    devices = [NULL, {**NULL, "path": "/dev/x", "uid": 11}, {**NULL, "path": "/dev/y", "gid": 10}, {"path": "/p", "type": "p"}]
+    made = plan(config(linux__devices=devices, **ids))
+    host = [fields for _, fields in shown(made, "host", "MakeNode")]
+    init = [fields for _, fields in shown(made, "init", "MakeNode")]
+    assert [(each["path"], each["mode"], each["uid"], each["gid"]) for each in host] == [("/dev/null", 0o600, 1004, 506)]
+    assert [(each["path"], each.get("outside")) for each in init[5:]] == [
+        ("/dev/null", host[0]["outside"]), ("/dev/x", None), ("/dev/y", None), ("/p", None)]
+    assert [each.get("bind") for each in init] == [1] * 8 + [None]
+    assert names(made, "host").index("MakeNode") < names(made, "host").index("Spawn")
+
+
 def test_nothing_is_made_in_a_directory_of_the_hosts():
     mount = {"destination": "/dev/", "source": "/dev", "options": ["rbind"]}
-    order = names(plan(config(mounts=[mount], linux__devices=[NULL])), "init")
-    assert "MakeNode" not in order and "MakeSymlink" not in order
+    ids = [{"containerID": 0, "hostID": 1, "size": 10}]
+    for more in ({}, {"linux__namespaces": [{"type": "mount"}, {"type": "user"}], "linux__uidMappings": ids, "linux__gidMappings": ids}):
+        made = plan(config(mounts=[mount], linux__devices=[NULL], **more))
+        assert "MakeNode" not in names(made, "init") + names(made, "host") and "MakeSymlink" not in names(made, "init")
     tmpfs = {"destination": "/dev", "type": "tmpfs"}
     assert "MakeNode" in names(plan(config(mounts=[tmpfs])), "init")
 
