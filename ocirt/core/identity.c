@@ -379,7 +379,7 @@ static void put_interpreter(struct buffer *to, const char *path) {
   uint64_t at = is_wide ? wide->e_phoff : narrow->e_phoff, each = is_wide ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
   for (unsigned n = is_wide ? wide->e_phnum : narrow->e_phnum; n && at <= (uint64_t)size - each; n--, at += each) {
     Elf64_Phdr segment = {0};
-    Elf32_Phdr short_one;
+    Elf32_Phdr short_one = {0};
     memcpy(is_wide ? (void *)&segment : &short_one, head + at, each);
     if (!is_wide) segment = (Elf64_Phdr){.p_type = short_one.p_type, .p_offset = short_one.p_offset};
     if (segment.p_type == PT_INTERP && segment.p_offset < (uint64_t)size) put(to, head + segment.p_offset);

@@ -19,7 +19,7 @@ CHANGES = (
     ('SECTIONS = ("host",', 'SECTIONS = ("unused", "host",'),
     ('fields = {"path": "text", "args": "texts", "env": "texts", "timeout": "number"',
      'fields = {"older": "number", "path": "text", "args": "texts", "env": "texts", "timeout": "number"'),
-    ('defaults = {"warn": 0}\n    sentence = "run hook', 'defaults = {"warn": 0, "older": 0}\n    sentence = "run hook'),
+    ('"inherit": 0}\n    sentence = "run hook', '"inherit": 0, "older": 0}\n    sentence = "run hook'),
 )
 """In ocirt/plan/steps.py: numbers of steps, numbers of sections, the size of a step."""
 
