@@ -177,13 +177,15 @@ def _state_json(directory: int, id: str) -> dict[str, Any]:
 
 
 def tell_holder(directory: int) -> None:
-    """Say in the journal that this process has the lock of the state directory, an open descriptor."""
+    """Say in the journal that this process has the lock of the state directory, an open descriptor. A file of that name which is
+    no journal is somebody else's, and stays as it is."""
     try:
-        journal = os.open("journal", os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        journal = os.open("journal", os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
         return  # the create was cut off before it was made
-    with open(journal, "wb", buffering=0):
-        os.pwrite(journal, HOLDER.pack(os.getpid(), start_time_of(os.getpid())), HOLDER_AT)
+    with open(journal, "r+b", buffering=0):
+        if os.fstat(journal).st_size == JOURNAL_SIZE and os.pread(journal, JOURNAL.size, 0)[:12] == MAGIC + VERSION.to_bytes(4, "little"):
+            os.pwrite(journal, HOLDER.pack(os.getpid(), start_time_of(os.getpid())), HOLDER_AT)
 
 
 def holder(directory: int) -> int:

@@ -60,8 +60,12 @@ def lock(line: "CommandLine") -> int:
     path = os.path.join(root_of(line.options), id)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        ours = os.fstat(fd)
+        # Before anything is written there with our rights. core/container.c has the same rule.
+        if ours.st_uid != os.geteuid() or ours.st_mode & 0o022:
+            raise StateError(id, "its state directory is another user's, or others may write to it")
         _wait_for_lock(fd, id)
-        ours, present = os.fstat(fd), os.stat(path, follow_symlinks=False)
+        present = os.stat(path, follow_symlinks=False)
         if (ours.st_dev, ours.st_ino) != (present.st_dev, present.st_ino):
             raise FileNotFoundError
         state.tell_holder(fd)

@@ -141,7 +141,7 @@ void forget_arguments(const char *name) {
   else last -= 2;  // without variables the last string is the last argument
   size_t size = (size_t)(*last + strlen(*last) + 1 - begin);
   memset(begin, 0, size);
-  memcpy(begin, name, strlen(name) < size ? strlen(name) : size - 1);
+  for (size_t n = 0; n < size - 1 && name[n]; n++) begin[n] = name[n];
 }
 
 void leave_own_file(void) {

@@ -29,7 +29,7 @@ def test_a_state_directory_of_somebody_else(ocirt, bundle, tmp_path, how):
     place = ocirt.root / "c1"
     assert place.stat().st_mode & 0o777 == 0o700 and ocirt.root.stat().st_mode & 0o777 == 0o700
     assert all(path.stat().st_mode & 0o077 == 0 for path in place.iterdir() if path.is_file())
-    pid = ocirt.state("c1")["pid"]
+    pid, journal = ocirt.state("c1")["pid"], (place / "journal").read_bytes()
     if how == "owner":
         os.chown(place, 1000, 1000)
     elif how == "writable":
@@ -43,6 +43,7 @@ def test_a_state_directory_of_somebody_else(ocirt, bundle, tmp_path, how):
         expected = 255 if verb == ("exec",) else 0 if how == "link" and verb == ("delete", "--force") else 1
         assert result.status == expected and len(result.err.splitlines()) == (expected != 0), (verb, result)
     assert os.path.exists(f"/proc/{pid}") and not (tmp_path / "evil").exists()
+    assert (place / "journal").read_bytes() == journal
     if how == "link":
         place.unlink()
         (tmp_path / "elsewhere").rename(place)
@@ -61,13 +62,14 @@ def test_a_directory_with_files_that_are_not_the_runtimes(ocirt, names):
     place.mkdir(mode=0o700)
     for name in names:
         (place / name).write_bytes(b"private" * 600 if name != "journal" else bytes(4096))
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
     for verb in VERBS:
         result = ocirt(*words(verb, "c1"))
         forced = verb == ("delete", "--force")  # asks that there is no container, and there is none
         assert result.status == (0 if forced else 255 if verb == ("exec",) else 1), (verb, result)
         assert forced or "does not exist" in result.err, (verb, result)
     assert ocirt.ok("list", "--format=json").out == "null\n"
-    assert sorted(path.name for path in place.iterdir()) == sorted(names)
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
     for path in list(place.iterdir()):
         path.unlink()
     (place / "journal").write_bytes(bytes(4096))  # what a create that was cut off leaves
