@@ -9,7 +9,7 @@ from ..cgroups import TMPFS
 from ..errors import ConfigError
 from ..model.text import Table, quote
 from ..plan.steps import (EVENTS, NODEV, NODIRATIME, NOEXEC, NONE, NOSUID, NOSYMFOLLOW, PRIVATE, RDONLY, SHARED, SLAVE,
-                          UNBINDABLE, Bind, Close, Mount, OpenMount, ReconfigureMount, Receive, Send, SetMountAttributes, Warn)
+                          UNBINDABLE, Bind, Close, MapLent, Mount, OpenMount, ReconfigureMount, Receive, Send, SetMountAttributes, Warn)
 from . import notify
 from .namespaces import CGROUP
 
@@ -257,15 +257,17 @@ class Mounts:
     only in the runtime's mount namespace is there a peer of the host's mount, which a shared volume is to be. And it may make
     new ones while init is at work (:mod:`.beside`).
 
+    :param inside: is init in the container's user namespace, if there is one? There it may not map ids.
     :ivar made: id of a Parsed -> register with its mount, which the runtime has made.
     :ivar _one: the two registers, next to each other, for the id mapping and the tree of the one mount that is handed over.
     :ivar _handed: id of a Parsed that is handed over -> the first of these registers and the number of those that go along.
     """
 
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan", namespaces: "Namespaces",
-                 rootfs: "Rootfs", cgroup: "Driver") -> None:
+                 rootfs: "Rootfs", cgroup: "Driver", inside: bool = True) -> None:
         self.config, self.host, self.plan, self.namespaces = config, host, plan, namespaces
         self.rootfs, self.cgroup = rootfs, cgroup
+        self._lends = inside and namespaces.has_user
         self.parsed = [Parsed(entry) for entry in config.mounts]
         self._opened: list[Step] = []
         self._ahead = 0
@@ -404,8 +406,9 @@ class Mounts:
             raise ConfigError(each.flags["copy-symlink"], '"copy-symlink"', "it without src-nofollow and dest-nofollow")
         source = self.rootfs.beneath_bundle(given)
         tree, mapping = self._open(each, source)
-        return Bind(each.at, SPEC, source=source, target=each.target, tree=tree, mapping=mapping,
-                    mapping_recursive=int(mapping != NONE and "ridmap" in each.flags), implied=each.implied(),
+        lend = int(self._lends and tree != NONE and mapping != NONE)
+        return Bind(each.at, SPEC, source=source, target=each.target, tree=tree, mapping=NONE if lend else mapping, lend=lend,
+                    mapping_recursive=int(mapping != NONE and not lend and "ridmap" in each.flags), implied=each.implied(),
                     recursive=int("rbind" in each.flags), source_nofollow=int("src-nofollow" in each.flags),
                     target_nofollow=int("dest-nofollow" in each.flags),
                     copy_symlink=int("copy-symlink" in each.flags), on_proc=int(each.on_proc()),
@@ -434,11 +437,16 @@ class Mounts:
                 mapping_recursive=int("ridmap" in each.flags), leave=1)]
         if is_handed:
             # A mapping that others use, too, is in a register that init has from its birth on.
-            self._handed[id(each)] = (mapping, 2) if mapping == self._one[0] else (tree, 1)
+            self._handed[id(each)] = (mapping, 2) if mapping == self._one[0] and not self._lends else (tree, 1)
             self._handing += [*steps, self._event(Send, each)]
         else:
             self._ahead += is_opened
             self._opened += steps
+        if is_opened and mapping != NONE and self._lends:
+            self._handing.append(MapLent(each.at, SPEC, fd=tree, source=source, mapping=mapping,
+                                         mapping_recursive=int("ridmap" in each.flags)))
+            if is_handed and mapping == self._one[0]:
+                self._handing.append(Close(each.at, SPEC, fd=mapping))
         return tree, mapping
 
     @staticmethod

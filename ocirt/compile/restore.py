@@ -43,7 +43,7 @@ class Restored:
         self.namespaces = Namespaces(config, request, host, plan)
         self.rootfs = Rootfs(config, request, plan, self.namespaces)
         self.cgroup = cgroups.choose(config, request, host, plan)
-        self.mounts = Mounts(config, request, host, plan, self.namespaces, self.rootfs, self.cgroup)
+        self.mounts = Mounts(config, request, host, plan, self.namespaces, self.rootfs, self.cgroup, inside=False)
         self.process = Process(config.process, config, request, host, plan, self.namespaces)
         Seccomp(config, config.process.no_new_privileges, host, plan)  # exec will need it
         self.rdt = rdt_of(config, request, host, plan)

@@ -101,6 +101,26 @@ static int map_ids(struct run *r, int tree, int mapping, int64_t recursive) {
   return error < 0 ? failing(r, "mount_setattr MOUNT_ATTR_IDMAP", error) : 0;
 }
 
+// Who may map the ids of a tree that init has opened, in a user namespace, is the runtime: MapLent.
+static int lend(struct run *r, const struct step_bind *s, int tree) {
+  const struct step_send send = {.event = EVENT_LENT, .first = s->tree, .count = 1};
+  const struct step_receive receive = {.event = EVENT_HANDED, .first = s->tree, .count = 1};
+  r->fds[s->tree] = tree;
+  int error = do_send(r, &send);
+  if (!error) error = do_receive(r, &receive);
+  return error ? error : release(&r->fds[s->tree]);
+}
+
+int do_map_lent(struct run *r, const struct step_map_lent *s) {
+  char path[PATH_SIZE];
+  const struct step_receive receive = {.head = s->head, .event = EVENT_LENT, .first = s->fd, .count = 1};
+  const struct step_send send = {.event = EVENT_HANDED, .first = s->fd, .count = 1};
+  if (!path_in_rootfs(r, TEXT(source), path)) return 0;
+  int error = do_receive(r, &receive);
+  if (!error) error = map_ids(r, r->fds[s->fd], r->fds[s->mapping], NUMBER(mapping_recursive));
+  return error ? error : do_send(r, &send);
+}
+
 // The source of a bind that OpenMount has left: the mounts before it are there by now.
 static int open_in_rootfs(struct run *r, const struct step_bind *s) {
   char path[PATH_SIZE];
@@ -108,6 +128,7 @@ static int open_in_rootfs(struct run *r, const struct step_bind *s) {
   CLOSING int from = inside ? resolve(r->rootfs, inside, O_PATH | (s->source_nofollow ? O_NOFOLLOW : 0)) : -ENOENT;
   if (from < 0) return from;
   CLOSING int tree = sys_open_tree(from, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | (s->recursive ? AT_RECURSIVE : 0));
+  if (tree >= 0 && s->lend) return lend(r, s, release(&tree));
   if (tree < 0 || NUMBER(mapping) < 0) return release(&tree);
   int error = map_ids(r, tree, r->fds[s->mapping], NUMBER(mapping_recursive));
   return error ? error : release(&tree);

@@ -48,8 +48,8 @@ restored a process of its own that enters the container's mount namespace, when 
 """
 
 EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known", "placed", "unshared", "opened", "filled",
-          "handed")
-"""What the runtime and its child (the stage, then init) tell each other, each at most once, but for the last.
+          "lent", "handed")
+"""What the runtime and its child (the stage, then init) tell each other, each at most once, but for the last two.
 
 spawned    stage to host: init exists (the message carries its pid and pidfd); the stage sends it by itself
 mapped     host to the child: the id maps of the user namespace are written
@@ -62,7 +62,8 @@ placed     host to the child: its cgroups are there, or systemd has put it into 
 unshared   init to host: it has its namespaces; a socket of its network and file systems that belong to them go along
 opened     host to init: the mounts that it has made go along
 filled     host to init: those go along into which it has bound cgroups
-handed     host to init, once for each of many mounts: one that it has opened goes along
+lent       init to host, once for each mount of which the host is to map the ids: it goes along
+handed     host to init, once for each of many mounts: one that it has opened, or has got by lent, goes along
 """
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
@@ -352,6 +353,13 @@ class OpenMount(Step):
               "mapping": "fd", "mapping_recursive": "number", "leave": "number"}
     defaults = {"leave": 0, "recursive": 0, "nofollow": 0, "propagation": 0, "mapping": NONE, "mapping_recursive": 0}
     sentence = "bind {source}"
+
+
+class MapLent(Step):
+    """If the ``source`` of a Bind lies beneath the rootfs, wait until init lends the tree that it has opened there, map its ids as
+    OpenMount does, and hand it back; it is in ``fd`` meanwhile. Otherwise OpenMount has done that."""
+    fields = {"fd": "fd", "source": "text", "mapping": "fd", "mapping_recursive": "number"}
+    sentence = "map the ids of {source}"
 
 
 class OpenFilesystem(Step):
@@ -759,16 +767,17 @@ class Bind(Step):
     is made a directory or an empty file, as the source is; with ``on_proc`` 1 it is one of the files of /proc that may be covered. Where the source is missing ``otherwise`` is bound, if
     that is not empty; with ``optional`` 1 it is passed over. With ``source_nofollow`` or ``target_nofollow`` 1 a symlink there is meant itself; with
     ``copy_symlink`` 1 a source that is one is made anew at the target instead. ``mapping`` and ``mapping_recursive`` are
-    OpenMount's, for a source that it has left.
+    OpenMount's, for a source that it has left; with ``lend`` 1 the runtime maps that (MapLent).
     """
     fields = {"source": "text", "target": "text", "tree": "fd", "recursive": "number", "set": "number",
               "clear": "number", "recursive_set": "number", "recursive_clear": "number", "propagation": "number",
               "propagation_recursive": "number", "optional": "number", "source_nofollow": "number",
               "target_nofollow": "number", "copy_symlink": "number", "otherwise": "text", "on_proc": "number",
-              "implied": "number", "mapping": "fd", "mapping_recursive": "number"}
+              "implied": "number", "mapping": "fd", "mapping_recursive": "number", "lend": "number"}
     defaults = {"tree": NONE, "recursive": 0, "set": 0, "clear": 0, "recursive_set": 0, "recursive_clear": 0,
                 "propagation": 0, "propagation_recursive": 0, "optional": 0, "source_nofollow": 0,
-                "target_nofollow": 0, "copy_symlink": 0, "otherwise": "", "on_proc": 0, "implied": 0, "mapping": NONE, "mapping_recursive": 0}
+                "target_nofollow": 0, "copy_symlink": 0, "otherwise": "", "on_proc": 0, "implied": 0, "mapping": NONE, "mapping_recursive": 0,
+                "lend": 0}
     sentence = "bind {source} at {target}"
 
 

@@ -98,8 +98,8 @@ def test_a_source_that_the_user_namespace_cannot_reach(ocirt, bundle, source, tm
 
 @pytest.mark.parametrize("files", [None, 512])
 def test_more_mounts_than_descriptors(ocirt, bundle, source, files):
-    """The runtime opens all of them for a user namespace. They are attached, and listed, in the order of the config. Init opens the one
-    whose source lies in the rootfs, where it sees the mounts before it; mountinfo has that where it was opened."""
+    """The runtime opens all of them for a user namespace. They are attached, and listed, in the order of the config. Init opens those
+    whose source lies in the rootfs, where it sees the mounts before them; mountinfo has these where they were opened."""
     count = 1500
     del bundle.config["process"]["rlimits"]
     in_user_namespace(bundle)
@@ -107,6 +107,7 @@ def test_more_mounts_than_descriptors(ocirt, bundle, source, files):
         (source / f"{number}").write_text(f"{number}\n")
         bind(bundle, source / f"{number}", destination=f"/tmp/{number}")
     bind(bundle, bundle.rootfs / "tmp/7", destination="/tmp/inside")
+    bind(bundle, bundle.rootfs / "tmp/8", "idmap", destination="/tmp/lent")
     bind(bundle, source, "idmap", destination="/tmp/mapped")
     bind(bundle, source, "ro", destination="/tmp/last")
 
@@ -114,12 +115,13 @@ def test_more_mounts_than_descriptors(ocirt, bundle, source, files):
         if files:
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
-    bundle.shell("cat /proc/self/mountinfo; cat /tmp/inside; stat -c %u /tmp/mapped/mine /tmp/last/mine; ls /proc/self/fd | wc -l").save()
+    bundle.shell("cat /proc/self/mountinfo; cat /tmp/inside; stat -c %u /tmp/lent /tmp/mapped/mine /tmp/last/mine; ls /proc/self/fd | wc -l").save()
     lines = ocirt.ok("run", "--bundle", bundle, "c1", preexec_fn=limit, timeout=120).out.splitlines()
-    assert lines[-4:] == ["7", "0", "65534", "4"]
-    mounts = [line.split() for line in lines[:-4]]
+    assert lines[-5:] == ["7", "0", "0", "65534", "4"]
+    mounts = [line.split() for line in lines[:-5]]
     found = [(fields[4], os.path.basename(fields[3])) for fields in mounts if fields[4].startswith("/tmp/")]
     found.remove(("/tmp/inside", "7"))
+    found.remove(("/tmp/lent", "8"))
     assert found == [*((f"/tmp/{number}", f"{number}") for number in range(count)), ("/tmp/mapped", "source"), ("/tmp/last", "source")]
     (source / "1400").unlink()
     message = ocirt.fails("create", "--bundle", bundle, "c2", preexec_fn=limit, timeout=120)
@@ -441,7 +443,7 @@ def test_attributes_of_the_source(ocirt, bundle, source, options, flags, namespa
         subprocess.run(["umount", source], check=True, timeout=10)
 
 
-@pytest.mark.parametrize("way", ["plain", "user namespace", "idmap", "spelled"])
+@pytest.mark.parametrize("way", ["plain", "user namespace", "idmap", "both", "spelled"])
 def test_a_source_inside_of_the_rootfs(ocirt, bundle, source, way):
     """It sees the mounts that came before it, whoever opens it."""
     bundle.config["mounts"] += [{"destination": "/mnt/x", "type": "tmpfs", "source": "tmpfs", "options": ["mode=0755"]},
@@ -451,12 +453,31 @@ def test_a_source_inside_of_the_rootfs(ocirt, bundle, source, way):
         in_user_namespace(bundle)
     elif way == "idmap":
         entry.update(uidMappings=MAP, gidMappings=MAP)
+    elif way == "both":
+        in_user_namespace(bundle)
+        entry["uidMappings"] = entry["gidMappings"] = [{"containerID": 0, "hostID": 100005, "size": 10}]
     elif way == "spelled":
         in_user_namespace(bundle)
         entry["source"] = f"{bundle.rootfs}/./mnt//y/../x/"
     bundle.config["mounts"].append(entry)
     out = run(ocirt, bundle, "touch /mnt/x/new; ls /data; grep -c ' /data' /proc/self/mountinfo; stat -c '%a %u' /data")
-    assert out.split() == ["new", "sub", "2", "755", "100000" if way == "idmap" else "0"], out
+    assert out.split() == ["new", "sub", "2", "755", {"idmap": "100000", "both": "5"}.get(way, "0")], out
+
+
+@pytest.mark.parametrize("option, reaches", [("idmap", False), ("ridmap", True)])
+def test_an_idmapped_source_inside_of_the_rootfs_for_a_user_namespace(ocirt, bundle, source, option, reaches):
+    """Init opens it, after the mounts before it, and the runtime maps it: neither could do both."""
+    in_user_namespace(bundle)
+    bind(bundle, source, destination="/mnt/a")
+    bind(bundle, source / "sub", destination="/mnt/a/sub")
+    bind(bundle, bundle.rootfs / "mnt/a", "rbind", option)
+    bind(bundle, source, destination="/tmp")
+    out = run(ocirt, bundle, "cd /data; stat -c %u:%g mine theirs sub/deep /mnt/a/theirs; cat /tmp/mine")
+    assert out.split() == ["0:0", "5:6", "5:6" if reaches else "65534:65534", "65534:65534", "mine"], out
+    bundle.config["mounts"][-2]["source"] += "/nothing"
+    bundle.save()
+    message = ocirt.fails("create", "--bundle", bundle, "c2")
+    assert f"mounts[9]: bind {bundle.rootfs}/mnt/a/nothing" in message and "no such file" in message, message
 
 
 @pytest.mark.parametrize("namespace", [False, True])

@@ -136,16 +136,38 @@ def test_many_mounts_are_handed_over_one_at_a_time():
     host, init = names(made, "host"), names(made, "init")
     spawned = host.index("Spawn")
     assert host[:spawned].count("OpenMount") == AHEAD + 1  # and the rootfs
-    assert [name for name in host[spawned:] if name in ("OpenMount", "MakeIdMapping", "Close")] == [
-        "OpenMount", "MakeIdMapping", "OpenMount", "OpenMount"]
+    assert [name for name in host[spawned:] if name in ("OpenMount", "MakeIdMapping", "MapLent", "Close")] == [
+        "OpenMount", "MakeIdMapping", "OpenMount", "MapLent", "Close", "OpenMount"]
     sent, received = [[step[1] for step in shown(made, section, name) if step[1]["event"] == HANDED]
                       for section, name in (("host", "Send"), ("init", "Receive"))]
     tree = shown(made, "host", "OpenMount")[-1][1]["fd"]
-    assert sent == received == [{"event": HANDED, "first": first, "count": count, "optional": 1}
-                                for first, count in ((tree, 1), (tree - 1, 2), (tree, 1))]
+    assert sent == received == [{"event": HANDED, "first": tree, "count": 1, "optional": 1}] * 3
     first = init.index("Bind") + AHEAD
-    assert init[first:first + 7] == ["Receive", "Bind", "Receive", "Bind", "Close", "Receive", "Bind"]
+    assert init[first:first + 6] == ["Receive", "Bind"] * 3
     assert [step[1]["source"] for step in shown(made, "init", "Bind")] == [entry["source"] for entry in entries]
+
+
+def test_their_mappings_go_along_where_init_may_map():
+    entries = [{"destination": "/d", "source": "/s", "options": ["bind"], "uidMappings": MAP, "gidMappings": MAP}] * (AHEAD + 2)
+    made = plan(config(mounts=entries))
+    sent, received = [[step[1] for step in shown(made, section, name) if step[1]["event"] == HANDED]
+                      for section, name in (("host", "Send"), ("init", "Receive"))]
+    mapping = shown(made, "host", "MakeIdMapping")[-1][1]["fd"]
+    assert sent == received == [{"event": HANDED, "first": mapping, "count": 2, "optional": 1}] * 2
+    first = names(made, "init").index("Bind") + AHEAD
+    assert names(made, "init")[first:first + 6] == ["Receive", "Bind", "Close"] * 2
+    assert shown(made, "init", "Close") == [("Close", {"fd": mapping})] * 2 and "MapLent" not in names(made, "host")
+
+
+def test_what_init_opens_in_a_user_namespace_the_runtime_maps():
+    entry = {"destination": "/d", "source": "/s", "options": ["bind", "ridmap"], "uidMappings": MAP, "gidMappings": MAP}
+    made = plan(config(mounts=[{**entry, "options": ["bind"]}, entry, {"destination": "/e", "source": "/s", "options": ["bind"]}], **USERNS))
+    opened = [row[1] for row in shown(made, "host", "OpenMount")][1:]
+    assert [row[1] for row in shown(made, "host", "MapLent")] == [
+        {"fd": row["fd"], "source": "/s", "mapping": row["mapping"], "mapping_recursive": number} for number, row in enumerate(opened[:2])]
+    assert [(row[1]["tree"], row[1].get("lend"), row[1].get("mapping")) for row in shown(made, "init", "Bind")] == [
+        (opened[0]["fd"], 1, None), (opened[1]["fd"], 1, None), (opened[2]["fd"], None, None)]
+    assert names(made, "host").index("Spawn") < names(made, "host").index("MapLent")
 
 
 def test_there_is_an_end_to_descriptors():
