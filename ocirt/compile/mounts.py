@@ -402,6 +402,8 @@ class Mounts:
             raise ConfigError(each.entry.at("source"), "nothing", "the file or directory to bind")
         if "tmpcopyup" in each.flags:
             raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
+        if "copy-symlink" in each.flags and self._is_mapped(each):
+            raise ConfigError(each.flags["copy-symlink"], '"copy-symlink"', "it without an id mapping: uidMappings, gidMappings, idmap or ridmap")
         if "copy-symlink" in each.flags and ("src-nofollow" in each.flags or "dest-nofollow" in each.flags):
             raise ConfigError(each.flags["copy-symlink"], '"copy-symlink"', "it without src-nofollow and dest-nofollow")
         source = self.rootfs.beneath_bundle(given)

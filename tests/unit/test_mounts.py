@@ -256,6 +256,8 @@ def test_order_is_kept():
      'mounts[0].options[0]: found "ridmap", expected it on a bind mount only'),
     ({"destination": "/x", "type": "tmpfs", "uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]},
      "mounts[0].uidMappings: found an array, expected nothing but for a bind mount"),
+    ({"destination": "/x", "source": "/s", "options": ["bind", "copy-symlink", "idmap"]},
+     'mounts[0].options[1]: found "copy-symlink", expected it without an id mapping: uidMappings, gidMappings, idmap or ridmap'),
     ({"destination": "/x", "source": "/s", "options": ["bind", "copy-symlink", "dest-nofollow"]},
      'mounts[0].options[1]: found "copy-symlink", expected it without src-nofollow and dest-nofollow'),
 ])
