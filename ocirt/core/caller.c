@@ -68,6 +68,12 @@ void need_memory_for_python(void) {
            limits[i].name, (int64_t)limit.soft, (int64_t)PYTHON_NEEDS);
 }
 
+// Of a compiled module CPython keeps what RLIMIT_FSIZE lets it write, and cannot load it from then on: with a limit it keeps none.
+const char *isolated_python(void) {
+  struct limit limit;
+  return !sys4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) && limit.soft != RLIM_INFINITY ? "-IB" : "-I";
+}
+
 char **environment_for_python(void) {
   static char variable[48];
   struct buffer text = {variable, sizeof variable, 0, 0};

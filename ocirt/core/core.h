@@ -79,6 +79,7 @@ extern struct caller caller;
 void set_up_process(char **environment);
 int restore_open_files(void);                  // the caller's limit again: 0 or negative errno
 void need_memory_for_python(void);             // or the end of this process, with an error that names the limit
+const char *isolated_python(void);             // its flags: what the caller has set in the environment is not for it
 char **environment_for_python(void);           // the caller's, and what the executable that Python becomes needs besides
 
 // ---- log.c ----

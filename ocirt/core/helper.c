@@ -39,7 +39,7 @@ static int run_helper(struct run *r, const struct step_run_helper *s, const char
   if (error) { put(&r->detail, script); return failing(r, "find Python", error); }
   put(&name, "name="); put(&name, TEXT(helper));
   // As the launcher starts it.
-  const char *args[] = {interpreter, "-I", "-S", "-X", "utf8", script, "@helper", name.data, verb, 0};
+  const char *args[] = {interpreter, isolated_python(), "-S", "-X", "utf8", script, "@helper", name.data, verb, 0};
   struct command command = {.path = interpreter, .args = args, .env = none, .input = input, .timeout = 60};
   struct outcome outcome;
   if (NUMBER(network) >= 0) { command.fds[0] = r->fds[s->network]; command.n_fds = 4; command.prepare = open_network; }

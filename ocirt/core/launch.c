@@ -153,7 +153,7 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
   if (!interpreter) fail("%s: its first line names no interpreter", script);
   struct words words = make_words(q, place);
   // Paths are bytes in whatever locale the caller has; UTF-8 with escapes takes them all.
-  const char *const own[] = {interpreter, "-I", "-S", "-X", "utf8", script, branch};
+  const char *const own[] = {interpreter, isolated_python(), "-S", "-X", "utf8", script, branch};
   for (unsigned i = 0; i < COUNT(own); i++) add(&words, own[i]);
   int self = own_file >= 0 ? own_file : sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
   sys_fcntl(self, F_SETFD, 0);
