@@ -55,7 +55,7 @@ void need_container(struct container *c, struct request *q, int lock, int progra
   // `delete --force` asks for the end of it, and has that.
   if (error == -ENOENT && q->flags[FLAG_FORCE]) sys_exit(0);
   if (error == -ENOENT) fail_missing(c);
-  if (error < 0) fail("--root %s: open or lock %s: %e", c->root, c->id, error);
+  if (error < 0) fail(c->dir < 0 ? "--root %s: open %s: %e" : "--root %s: lock %s: flock: %e", c->root, c->id, error);
   if (program_fd >= 0) {
     if (program_load(&c->program, program_fd)) fail("the program for %s was compiled by another build", c->id);
   } else if (c->foreign) {
