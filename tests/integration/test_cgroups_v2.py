@@ -187,8 +187,8 @@ def test_a_threaded_one_is_refused(ocirt, bundle):
 @pytest.mark.root_cgroup
 def test_one_with_controllers_for_its_children_is_refused(ocirt, bundle):
     make(f"{PARENT}/bundle/child")
-    (folder(PARENT) / "cgroup.subtree_control").write_text("+hugetlb")
-    (folder() / "cgroup.subtree_control").write_text("+hugetlb")
+    for parent in (CGROUPS, folder(PARENT), folder()):
+        (parent / "cgroup.subtree_control").write_text("+hugetlb")
     assert "takes no process" in ocirt.fails("create", "--bundle", bundle, "c1")
 
 

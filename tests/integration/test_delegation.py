@@ -99,7 +99,7 @@ def test_a_user_without_a_subtree_stays(user, own_bundle):
         own_bundle.config["linux"]["resources"] = HUGE
         own_bundle.save()
         message = user.fails("run", "--bundle", own_bundle, "c1")
-        assert "linux.resources.hugepageLimits[0]" in message and "a limit needs one that this user may make" in message
+        assert "linux.resources.hugepageLimits[0]" in message and "the caller may not write the cgroup: have one delegated to it" in message
         own_bundle.config["linux"]["resources"] = {}
         own_bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/roots/x"
         own_bundle.save()

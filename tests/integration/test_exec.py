@@ -94,7 +94,7 @@ def test_a_program_that_cannot_run(ocirt, box, tmp_path, command, words):
 @pytest.mark.parametrize("flags, words", [
     (["--user", "root"], '--user \\"root\\": expected UID or UID:GID'), (["--cwd", "x"], '--cwd: found \\"x\\", expected an absolute path'),
     (["--cwd", "/nosuch"], "chdir: no such file or directory"), (["--process", "/nosuch.json"], "--process /nosuch.json: no such file"),
-    (["--preserve-fds", "2"], "--preserve-fds"), (["--console-socket", "/s"], "--console-socket"),
+    (["--preserve-fds", "x"], "--preserve-fds"), (["--console-socket", "/s"], "--console-socket"),
     (["--pidfd-socket", "/nosuch"], "connect to /nosuch: connect: no such file or directory"),
     (["--cgroup", "nosuch"], "no such file or directory"), (["--user", "99999999:1", "--cgroup", "../x"], "a path without .."),
     (["--additional-gids", "-1"], "--additional-gids"), (["--env", "A"], "--env"),
@@ -226,8 +226,11 @@ def test_preserve_fds(ocirt, box, tmp_path):
 def test_session_keyring(ocirt, bundle):
     """One of its own, unless the container was created with --no-new-keyring."""
     bundle.config["linux"]["maskedPaths"] = []
-    start(ocirt, bundle)
-    assert shell(ocirt, "cut -d: -f1 /proc/keys | grep -o ' _ses[.].*'") == " _ses.c1\n"
+    bundle.save()
+    id = f"exec-{os.getpid()}"  # /proc/keys shows those of every container on the machine
+    ocirt.ok("run", "-d", "--bundle", bundle, id)
+    command = ("exec", id, "sh", "-c", f"cut -d: -f1 /proc/keys | grep -o ' _ses[.]{id}$'")
+    assert ocirt.ok(*command).out == f" _ses.{id}\n"
 
 
 def test_affinity(ocirt, bundle):
