@@ -464,10 +464,13 @@ def test_a_source_inside_of_the_rootfs(ocirt, bundle, source, way):
     assert out.split() == ["new", "sub", "2", "755", {"idmap": "100000", "both": "5"}.get(way, "0")], out
 
 
-@pytest.mark.parametrize("option, reaches", [("idmap", False), ("ridmap", True)])
-def test_an_idmapped_source_inside_of_the_rootfs_for_a_user_namespace(ocirt, bundle, source, option, reaches):
-    """Init opens it, after the mounts before it, and the runtime maps it: neither could do both."""
+@pytest.mark.parametrize("option, reaches, stage", [("idmap", False, False), ("ridmap", True, False), ("ridmap", True, True)])
+def test_an_idmapped_source_inside_of_the_rootfs_for_a_user_namespace(ocirt, bundle, source, option, reaches, stage):
+    """Init opens it, after the mounts before it, and the runtime maps it: neither could do both. The stage that a time namespace
+    needs is no third between the two."""
     in_user_namespace(bundle)
+    if stage:
+        bundle.namespace("time")
     bind(bundle, source, destination="/mnt/a")
     bind(bundle, source / "sub", destination="/mnt/a/sub")
     bind(bundle, bundle.rootfs / "mnt/a", "rbind", option)
