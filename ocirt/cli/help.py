@@ -24,14 +24,19 @@ config.json asks for, up to the program itself. That waits for "ocirt start ID".
 other container under the root directory has.""",
     "run": """\
 Creates the container of a bundle, starts it, waits for its end and deletes it. The exit status is the
-program's own, 128 + N if signal N ended it. With --detach it returns once the program runs.""",
+program's own, 128 + N if signal N ended it. With --detach it returns once the program runs.
+Signals that run gets, it passes on to the container's first process. The kernel drops those for which that
+has no handler, SIGTERM too: with --init, or a "kill ID KILL", they end it. A terminal is made for the
+program even if standard input is none; the end of the input is passed on as Ctrl-D.""",
     "start": """\
 Lets the program of a created container run. A container can be started once.""",
     "state": """\
 Prints what the OCI runtime specification calls the state of a container, as one JSON object.""",
     "kill": """\
 Sends a signal, by name or number and with or without SIG, to the first process of a container that is
-created or running.""",
+created or running. The kernel drops a signal for which a process that is the first of its pid namespace
+has no handler: SIGTERM does not end a plain "sleep". SIGKILL ends every container, and one made with
+--init is ended by SIGTERM, too.""",
     "delete": """\
 Removes a stopped container and everything that create made for it on the host.""",
     "exec": """\

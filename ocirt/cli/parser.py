@@ -95,9 +95,10 @@ def parse(words: list[str]) -> CommandLine:
         return CommandLine("", options, wants_help=not options.version)
     name, rest = rest[0], rest[1:]
     if name in ("help", "h"):
-        if rest and rest[0] not in VERBS:
-            raise UnknownVerb(rest[0])
-        return CommandLine(rest[0] if rest else "", options, wants_help=True)
+        topic = rest[0] if rest and rest[0] not in ("help", "h") else ""
+        if topic and topic not in VERBS:
+            raise UnknownVerb(topic)
+        return CommandLine(topic, options, wants_help=True)
     if name not in VERBS:
         raise UnknownVerb(name)
     verb = VERBS[name]

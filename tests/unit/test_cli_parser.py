@@ -124,7 +124,7 @@ def test_unknown_verbs(text):
         line(text)
 
 
-@pytest.mark.parametrize("text", ["", "help", "h", "--help", "-h", "-help", "--help list", "--debug"])
+@pytest.mark.parametrize("text", ["", "help", "h", "help help", "help h", "--help", "-h", "-help", "--help list", "--debug"])
 def test_general_help(text):
     read = line(text)
     assert read.wants_help and read.verb == ""
