@@ -22,7 +22,7 @@ def wrong(name: str, value: object, expected: str) -> RequestError:
 def words(name: str, value: Sequence[str]) -> list[str]:
     """A command line as a list.
 
-    :raises RequestError: it is one text, or holds what is no text.
+    :raises RequestError: it is one text, is empty, or holds what is no text.
     """
     if isinstance(value, (str, bytes, bytearray)):
         raise wrong(name, value, f"a list of the program and its arguments: {_split(value)}")
@@ -30,6 +30,8 @@ def words(name: str, value: Sequence[str]) -> list[str]:
         found = list(value)
     except TypeError:
         raise wrong(name, value, "a list of the program and its arguments") from None
+    if not found:
+        raise wrong(name, value, "a list of the program and its arguments")
     for index, word in enumerate(found):
         if not isinstance(word, str) or "\0" in word:
             raise wrong(f"{name}[{index}]", word, "text, like '1'" if not isinstance(word, str) else "text without a NUL")

@@ -228,6 +228,7 @@ WRONG = [
     (lambda: ocirt.sandbox(b"ls"), "args: found b'ls', expected a list of the program and its arguments: ['ls']"),
     (lambda: ocirt.sandbox("echo 'x"), """args: found "echo 'x", expected a list .*: ['sh', '-c', "echo 'x"]"""),
     (lambda: ocirt.sandbox(None), "args: found None, expected a list of the program and its arguments"),
+    (lambda: ocirt.sandbox([]), "args: found [], expected a list of the program and its arguments"),
     (lambda: ocirt.sandbox(["sleep", 5]), "args[1]: found 5, expected text"),
     (lambda: ocirt.sandbox(["a\0b"]), "args[0]: found 'a\\x00b', expected text without a NUL"),
     (lambda: ocirt.sandbox(["ls"], memory="64 apples"), "memory: found '64 apples', expected a number of bytes like 512m or 1.5g"),
