@@ -3,7 +3,7 @@
 from ..errors import HostError, RequestError
 from ..model.config import is_before_1_3
 from ..model.text import quote
-from ..plan.steps import NODEV, NOEXEC, NONE, NOSUID, Bind, MountCgroup, MountHierarchies
+from ..plan.steps import NODEV, NOEXEC, NONE, NOSUID, Bind, MountCgroup, MountHierarchies, Warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ HIERARCHIES_TOP = NOSUID | NODEV | NOEXEC
 DETACHED_TREES = 6, 15
 """The kernel that mounts into what is attached nowhere."""
 NONE_OF_ITS_OWN = "this container has no cgroups of its own"
+NOT_APPLIED = "this limit is not applied: with --cgroup-manager disabled the container stays in the caller's cgroups"
 PAUSED = "cannot exec in a paused container (use --ignore-paused to override)"
 
 
@@ -78,7 +79,15 @@ class Driver:
         :raises ConfigError: a limit that means nothing here.
         :raises HostError: a limit whose controller this host does not have.
         """
-        return []
+        memory, cpu, pids = resources.memory, resources.cpu, resources.pids
+        numbers = [memory.limit, memory.reservation, memory.swap, cpu.shares, cpu.quota, cpu.realtime_runtime, cpu.idle, pids.limit]
+        # Engines write -1 and 0 for what they do not limit.
+        asked = [each.path for each in numbers if each is not None and not each.equals(-1) and not (
+            each.equals(0) and (each is not numbers[-1] or not self.zero_is_a_limit))]
+        asked += [each.path for each in (cpu.cpus, cpu.mems) if each is not None and not each.is_empty()]
+        groups = ("blockIO", "hugepageLimits", "network", "rdma", "unified")
+        asked += [resources.at(name) for name in groups if resources.value.get(name)]
+        return [Warn(at, "", message=f"{at}: {NOT_APPLIED}") for at in asked]
 
     def open(self) -> "list[Step]":
         """Steps of the host, after the limits: fill the registers."""

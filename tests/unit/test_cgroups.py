@@ -123,6 +123,19 @@ def test_disabled():
     assert plan.signal == [] and names(plan, "delete") == ["KillInit"] and "JoinCgroup" not in names(plan, "init")
 
 
+def test_disabled_warns_of_limits():
+    """Nothing is left out in silence; what engines write for "no limit" is none."""
+    def warned(resources, version="1.3.0"):
+        plan = made("/c", None, resources, members={"ociVersion": version}, cgroup_manager="disabled")
+        return [fields["message"].partition(": this limit is not applied: with --cgroup-manager disabled")[0] for _, fields in shown(plan, "host", "Warn")]
+
+    assert warned({"memory": {"limit": 5, "swap": -1}, "cpu": {"quota": 0, "period": 7, "cpus": "0", "mems": ""}, "pids": {"limit": 0},
+                   "unified": {"memory.high": "5"}, "hugepageLimits": []}) == [
+        f"linux.resources.{name}" for name in ("memory.limit", "pids.limit", "cpu.cpus", "unified")]
+    assert warned({"pids": {"limit": 0}}, "1.2.0") == [] and warned({"pids": {"limit": -1}}) == []
+    assert warned({}) == [] and warned({"devices": [{"allow": False, "access": "rwm"}]}) == []
+
+
 @pytest.mark.parametrize("words, flag", [({"systemd_cgroup": "1"}, "--systemd-cgroup"),
                                          ({"cgroup_manager": "systemd"}, "--cgroup-manager systemd")])
 @pytest.mark.parametrize("runs, reason", [
