@@ -185,6 +185,7 @@ static struct bytes read_whole(const char *what, const char *path, int only_regu
   struct stat st;
   CLOSING int fd = !strcmp(path, STDIN) ? sys_fcntl(0, F_DUPFD_CLOEXEC, 3)
                                         : sys_open(AT_FDCWD, path, O_RDONLY | (only_regular ? O_NONBLOCK : 0), 0);
+  if (fd == -ENOENT && only_regular) logging.hint = "--bundle names the directory that holds it; ocirt spec writes one to start from";
   if (fd < 0) fail("%s %s: %e", what, path, fd);
   if (only_regular && (sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) fail("%s: found something else, expected a regular file", path);
   struct bytes all = {mmap(0, MOST + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), 0};

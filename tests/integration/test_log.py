@@ -41,6 +41,8 @@ def bytes_of(ocirt, *words):
                          "  ocirt list shows the containers under the root directory, which --root names\n"),
     (("exec", "c1", "true"), "ocirt: exec failed: container does not exist: c1\n"
                              "  ocirt list shows the containers under the root directory, which --root names\n"),
+    (("run", "--bundle", "/nosuch", "c1"), "ocirt: config.json: open /nosuch/config.json: no such file or directory\n"
+                                           "  --bundle names the directory that holds it; ocirt spec writes one to start from\n"),
     (("crate",), "ocirt: No help topic for 'crate'; did you mean create?\n  see ocirt --help\n"),
     (("list", "--x"), "ocirt: flag provided but not defined: -x\n  see ocirt list --help\n"),
 ])
