@@ -25,6 +25,8 @@ for them. All are names of the package: ``ocirt.ConfigError``.
 :ivar hint: what to do about it: a line for a person at a terminal, which the error's own line does not say.
 """
 
+from errno import ENOSYS, EPERM
+
 
 class OcirtError(Exception):
     """Base of all errors of ocirt. ``str()`` of it is one line."""
@@ -104,6 +106,12 @@ class NoContainer(StateError):
     def __init__(self, id: str) -> None:
         self.id = id
         OcirtError.__init__(self, f"container does not exist: {id}")
+
+
+def refusal(call: str, error: OSError) -> str:
+    """What the OSError ``error`` of the system call ``call`` says, and what may be behind it where the kernel has that call."""
+    behind = " (a seccomp filter around the runtime may be what refuses it)" if error.errno in (EPERM, ENOSYS) else ""
+    return f"{call}: {reason(error)}{behind}"
 
 
 def reason(error: OSError) -> str:

@@ -11,9 +11,10 @@ import string
 import struct
 import time
 from dataclasses import dataclass, field
+from errno import EINVAL, ENOENT, ESRCH
 from typing import TYPE_CHECKING, Any
 
-from .errors import NoContainer, StateError, reason
+from .errors import NoContainer, OcirtError, StateError, reason, refusal
 from .model.host import INITIAL_MAP
 
 if TYPE_CHECKING:
@@ -204,11 +205,15 @@ def lives(pid: int, start_time: int) -> bool:
     """Whether the process ``pid`` that began at ``start_time`` (clock ticks since boot) has not ended yet.
 
     A zombie has ended. The process is held by a pidfd, so its pid cannot pass to another meanwhile.
+
+    :raises OcirtError: the kernel gives no pidfd, so nothing can be told of the process.
     """
     try:
         pidfd = os.pidfd_open(pid)
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in (ESRCH, EINVAL, ENOENT):  # gone; or a thread of another process has the pid now
+            return False
+        raise OcirtError(refusal("pidfd_open", error)) from None
     try:
         if start_time_of(pid) != start_time:
             return False

@@ -5,7 +5,7 @@ import os
 import time
 
 from .. import cgroups, state
-from ..errors import NoContainer, OcirtError, StateError, reason
+from ..errors import NoContainer, OcirtError, StateError, reason, refusal
 from ..model.config import parse
 from ..model.host import Host
 from ..model.request import Request
@@ -88,6 +88,8 @@ def _wait_for_lock(fd: int, id: str) -> None:
                 pid = state.holder(fd)
                 who = f"process {pid}" if pid else "a process that the journal does not name"
                 raise StateError(id, f"{who} has kept it locked for {LOCK_SECONDS} s") from None
+        except OSError as error:
+            raise StateError(id, f"lock: {refusal('flock', error)}") from None
         time.sleep(0.005)
 
 

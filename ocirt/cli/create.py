@@ -6,7 +6,7 @@ On the path of every create that misses the cache: see tests/unit/test_import_bu
 import posix
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
 
-from ..errors import OcirtError, reason
+from ..errors import OcirtError, reason, refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,8 +92,7 @@ def hand_over(program: bytes) -> int:
         try:
             fd = posix.memfd_create("ocirt-program", posix.MFD_ALLOW_SEALING)
         except OSError as error:
-            raise OcirtError(f"hand the program over: memfd_create: {reason(error)} (a seccomp filter around the runtime may "
-                             "be what refuses it)") from None
+            raise OcirtError(f"hand the program over: {refusal('memfd_create', error)}") from None
     rest = memoryview(program)
     try:
         while rest:

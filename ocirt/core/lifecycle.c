@@ -65,7 +65,8 @@ void need_container(struct container *c, struct request *q, int lock, int progra
 
 int kill_init(struct container *c) {
   if (!container_hold(c)) return 0;
-  sys_pidfd_signal(c->pidfd, SIGKILL);
+  int refused = sys_pidfd_signal(c->pidfd, SIGKILL);
+  if (refused && refused != -ESRCH) return refused;
   if (sys_poll(c->pidfd, POLLIN, 100) == 1) return 0;
   // It may be in uninterruptible sleep: others shall not have to wait for us meanwhile.
   container_unlock(c);
@@ -76,7 +77,7 @@ int kill_init(struct container *c) {
 int do_kill_init(struct run *r, const struct step_kill_init *s) {
   (void)s;
   int error = kill_init(r->container);
-  if (error != -ETIMEDOUT) return error;
+  if (error != -ETIMEDOUT) return error ? failing(r, "pidfd_send_signal", error) : 0;
   format(&r->detail, "the container's first process has not ended for %d s since SIGKILL:", END_SECONDS);
   put_process(&r->detail, r->container->journal->pid, " ");
   put(&r->detail, "; it may wait for a file system or a device that does not answer, or for the parent of one in its pid namespace");

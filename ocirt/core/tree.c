@@ -137,7 +137,7 @@ static int next_pid(struct pids *p) {
 // Signals on their way. Of those that SIGKILL was sent to, and that live, as many are held as there is room for.
 struct signalling {
   struct walk walk;
-  int signal, sent, held, pids[BATCH];
+  int signal, sent, refused, held, pids[BATCH];
   struct pollfd pidfds[BATCH];
 };
 
@@ -154,7 +154,9 @@ static void signal_batch(struct signalling *how, int dir, const int *pids, int c
     CLOSING int pidfd = pidfds[i];
     if (pidfd < 0 || !(there >> i & 1)) continue;
     if (how->signal == SIGKILL && sys_poll(pidfd, POLLIN, 0) == 1) continue;  // it has ended
-    if (sys_pidfd_signal(pidfd, how->signal)) continue;
+    int error = sys_pidfd_signal(pidfd, how->signal);
+    if (error && error != -ESRCH) how->refused = error;
+    if (error) continue;
     how->sent++;
     how->walk.r->signalled++;
     if (how->signal != SIGKILL || how->held == BATCH) continue;
@@ -231,6 +233,7 @@ static int end_processes(struct run *r, const char *hierarchy, const char *path,
   }
   int locked = unlocked ? container_relock(r->container) : 0;
   if (locked) return failing(r, "lock", locked);
+  if (!error && how.refused && !by_kernel) return failing(r, "pidfd_send_signal", how.refused);
   if (!error && how.walk.too_deep && !by_kernel && r->section != SECTION_DELETE) {
     format(&r->detail, "cgroups are nested more than %d deep in it: processes there are not reached", DEPTH);
     error = -E2BIG;
@@ -247,6 +250,7 @@ int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
                            .signal = r->signal};
   if (r->signal == SIGKILL) return end_processes(r, TEXT(hierarchy), TEXT(path), dir, own);
   int error = walk(&how.walk, dir);
+  if (!error && how.refused) return failing(r, "pidfd_send_signal", how.refused);
   return error ? failing(r, "signal", error) : 0;
 }
 

@@ -101,7 +101,7 @@ void verb_kill(struct request *q, int program_fd) {
   if (!alive) fail("container not running: %s is %s", c.id, status);
   int error = sys_pidfd_signal(c.pidfd, signal);
   if (error == -ESRCH) fail("container not running: %s: no such process", c.id);
-  if (error < 0) fail("send signal %d to %s: %e", signal, c.id, error);
+  if (error < 0) fail("send signal %d to %s: pidfd_send_signal: %e", signal, c.id, error);
   // What is frozen ends only when it is thawed; any other signal waits for resume.
   if (signal == SIGKILL && is_paused(&c.program)) run_or_fail(&c, SECTION_RESUME, 0);
   end_verb(0);

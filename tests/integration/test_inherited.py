@@ -237,7 +237,7 @@ code = b"".join(struct.pack("<HBBI", *each) for each in ((0x20, 0, 0, 0), (0x15,
 assert ctypes.CDLL(None).prctl(22, 2, ctypes.byref(Filter(len(code) // 8, code))) == 0
 """
 CALLS = {"faccessat2": 439, "flock": 73, "openat2": 437, "clone3": 435, "close_range": 436, "mount_setattr": 442, "fsopen": 430,
-         "pidfd_open": 434, "memfd_create": 319}
+         "pidfd_open": 434, "memfd_create": 319, "pidfd_send_signal": 424}
 UNREFUSED = ("faccessat2",)
 """What the runtime has another way for."""
 
@@ -250,7 +250,8 @@ def test_a_call_that_a_filter_around_the_runtime_refuses(ocirt, bundle, call, er
     runtime = Under(ocirt, REFUSE.format(number=CALLS[call], error=error))
     refused = []
     for words in (("run", "--no-cache", "--detach", "--bundle", bundle, "c1"), ("state", "c1"), ("exec", "--no-cache", "c1", "true"),
-                  ("delete", "c1"), ("kill", "c1", "KILL"), ("delete", "--force", "c1")):
+                  ("update", "--pids-limit", "99", "c1"), ("delete", "c1"), ("kill", "--all", "c1", "TERM"), ("kill", "c1", "KILL"),
+                  ("delete", "--force", "c1")):
         result = runtime(*words)
         if words == ("delete", "c1"):
             assert result.status == 1 and ocirt.status("c1") == "running", result
