@@ -17,9 +17,7 @@ PLACE = TREE / "build/older"
 CHANGES = (
     ("STEPS = tuple(Step.__subclasses__())", "STEPS = tuple(reversed(Step.__subclasses__()))"),
     ('SECTIONS = ("host",', 'SECTIONS = ("unused", "host",'),
-    ('fields = {"path": "text", "args": "texts", "env": "texts", "timeout": "number"',
-     'fields = {"older": "number", "path": "text", "args": "texts", "env": "texts", "timeout": "number"'),
-    ('"inherit": 0}\n    sentence = "run hook', '"inherit": 0, "older": 0}\n    sentence = "run hook'),
+    ('    sentence = "run hook', '    fields = {"older": "number", **fields}\n    defaults = {**defaults, "older": 0}\n    sentence = "run hook'),
 )
 """In ocirt/plan/steps.py: numbers of steps, numbers of sections, the size of a step."""
 
