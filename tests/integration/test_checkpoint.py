@@ -213,6 +213,13 @@ def test_restored(with_fake, fake, bundle, tmp_path):
     assert with_fake.ids() == [] and left_cgroups() == [] and (tmp_path / "poststop").exists()
 
 
+@pytest.mark.parametrize("flags, closed", [((), False), (("--tcp-close",), True)])
+def test_connections_are_closed_where_the_flag_says_so(with_fake, fake, bundle, tmp_path, flags, closed):
+    with_fake.ok("restore", "--detach", "--bundle", bundle, "--image-path", images(tmp_path), *flags, "c1")
+    assert fake.asked["type"] == 2 and bool(fake.asked.get("tcp_close")) is closed
+    with_fake.ok("delete", "--force", "c1")
+
+
 def test_restored_in_the_foreground(with_fake, fake, bundle, tmp_path):
     """The exit status is the container's, which is gone then; signals reach it."""
     fake(seconds=0.1)
