@@ -40,11 +40,13 @@ class Driver:
     :ivar without: what becomes of a limit in such a hierarchy: 0 an error, 2 a warning, which the caller has asked for by ``--rootless true``.
     :ivar zero_is_a_limit: does ``pids.limit`` 0 mean no task at all? Before ociVersion 1.3.0 it was how "no limit" is written
         where -1 is, too, since a property that is absent and 0 were the same to Go.
+    :ivar takes_subgroup: may the container's cgroup be one beneath systemd's (crun's ``run.oci.systemd.subgroup``)?
     :ivar beside: may the cgroups be made while the first child makes something of its own already? It joins them by
         their paths then, which a process can that is in a copy of the host's mount namespace.
     """
 
     register, stay, tolerate, without, beside, zero_is_a_limit = NONE, 0, 0, 0, False, True
+    takes_subgroup = False
 
     def make_beside(self) -> None:
         """Have the cgroups made beside the first child, where this driver can: sets ``beside``."""
@@ -95,6 +97,10 @@ class Driver:
 
     def join(self) -> "list[Step]":
         """Steps of init: enter the cgroups. Nothing comes before them."""
+        return []
+
+    def settle(self) -> "list[Step]":
+        """Steps of init once it has made its cgroup namespace: enter a cgroup beneath the one that is the namespace's root."""
         return []
 
     def assert_thawed(self) -> "list[Step]":

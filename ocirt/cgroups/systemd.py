@@ -10,8 +10,8 @@ Hosts with cgroup v1 are :mod:`.systemd_v1`'s.
 
 from ..errors import ConfigError, HostError
 from ..model.text import Template, bound, quote
-from ..plan.steps import (AssertEmptyCgroup, EVENTS, NONE, EnableControllers, Receive, Send, SetUnitProperties, StartUnit, StopUnit,
-                          WriteCgroup)
+from ..plan.steps import (AssertEmptyCgroup, DelegateCgroup, EVENTS, NONE, EnableControllers, JoinCgroup, MakeCgroup, OpenCgroup, Receive,
+                          RemoveCgroup, Send, SetUnitProperties, StartUnit, StopUnit, WriteCgroup)
 from . import dbus, is_rootless
 from .cgroupfs import Cgroupfs
 from .v2 import V2, cpu_weight, io_weight
@@ -132,10 +132,14 @@ class Scope(Cgroupfs):
 
     def place(self, resources: "Resources") -> "list[Step]":
         # A cgroup of this name may be there without a unit, and systemd would use it.
-        return [*[self._step(AssertEmptyCgroup, each) for each in self.all],
+        return [*[AssertEmptyCgroup(self.at, SPEC, hierarchy=each.mount, path=self.unit_path(each)) for each in self.all],
                 self._unit(StartUnit, SPEC, body=dbus.start(self.unit, self._properties(resources))),
                 *self.besides(resources), *self.limit(resources), *self.hand_over(),
                 Send(self.at, SPEC, event=EVENTS.index("placed"))]
+
+    def unit_path(self, hierarchy: "Hierarchy") -> "AnyText":
+        """The unit's cgroup beneath the mount of ``hierarchy``."""
+        return self.path(hierarchy)
 
     def besides(self, resources: "Resources") -> "list[Step]":
         """Steps that make what systemd has not made, once it has placed the child."""
@@ -189,7 +193,7 @@ class Scope(Cgroupfs):
         return SetUnitProperties(self.at, "", body=dbus.change(self.unit, properties), **self._call())
 
     def _unit(self, kind: "type[Made]", spec: str, **fields: "Field") -> "Made":
-        return kind(self.at, spec, hierarchy=self.home.mount, path=self.path(self.home), **self._call(), **fields)
+        return kind(self.at, spec, hierarchy=self.home.mount, path=self.unit_path(self.home), **self._call(), **fields)
 
     def _call(self) -> "dict[str, Field]":
         manager = self.manager
@@ -224,23 +228,90 @@ class Scope(Cgroupfs):
 
 
 class Systemd(Scope, V2):
-    """The driver for one container, on cgroup v2."""
+    """The driver for one container, on cgroup v2.
+
+    With crun's annotation ``run.oci.systemd.subgroup`` the container's cgroup is a child of the unit's: all steps but those on the
+    unit are on it. A cgroup with processes enables no controllers for its children, so the child has to leave the unit's
+    cgroup first: it moves itself, and the runtime waits for it.
+
+    :ivar inner: the container's cgroup beneath the unit's, empty: none.
+    :ivar delegated: the cgroup beneath that one in which the container's process begins, empty: none.
+    """
 
     QUOTA, BLOCKS = "cpu.max", "IO"
+    takes_subgroup = True
 
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan", flag: str) -> None:
         self.prepare(config, request, host, plan, flag)
         super().__init__(config, request, host, plan)
         self.home, self.register, self.tolerate, self.without = self.unified, NONE, 0, 0
+        self.scope = self.path(self.unified)
+        self.inner = self.delegated = ""
+        if config.has("annotations"):
+            self._read_annotations(config)
+
+    def _read_annotations(self, config: "Config") -> None:
+        from ..compile import crun  # none in many configs
+        self.inner = crun.subgroup(config)
+        if not self.inner:
+            return
+        self._paths[self.unified.mount] = self.scope + "/" + self.inner
+        self.delegated = crun.delegated(config)
+        self.inner_register = self.plan.register()
+        if self.delegated:
+            self.delegated_register = self.plan.register()
+
+    def unit_path(self, hierarchy: "Hierarchy") -> "AnyText":
+        return self.scope
 
     def besides(self, resources: "Resources") -> "list[Step]":
-        return [self._step(EnableControllers, self.unified)] if self._needs_more(resources) else []
+        if not self.inner:
+            return self._enable(resources)
+        steps: list[Step] = [self._step(MakeCgroup, self.unified, unified=1)]
+        if self.delegated:
+            steps.append(self._beneath(MakeCgroup, unified=1))
+        return [*steps, Send(self.at, SPEC, event=EVENTS.index("made")), Receive(self.at, SPEC, event=EVENTS.index("moved")),
+                self._step(EnableControllers, self.unified)]
+
+    def wait(self) -> "list[Step]":
+        if not self.inner:
+            return super().wait()
+        steps: list[Step] = [Receive(self.at, SPEC, event=EVENTS.index("made"))]
+        if self.delegated:
+            steps.append(self._beneath(OpenCgroup, fd=self.delegated_register, file="cgroup.procs"))
+        return [*steps, self._step(OpenCgroup, self.unified, fd=self.inner_register, file="cgroup.procs"),
+                JoinCgroup(self.at, SPEC, fd=self.inner_register), Send(self.at, SPEC, event=EVENTS.index("moved")), *super().wait()]
+
+    def settle(self) -> "list[Step]":
+        return [JoinCgroup(self.at, SPEC, fd=self.delegated_register)] if self.delegated else []
 
     def hand_over(self) -> "list[Step]":
-        return self._delegate()
+        steps = self._delegate()
+        if not self.delegated:
+            return steps
+        return [*steps, *[self._beneath(DelegateCgroup, uid=step.uid) for step in steps]]
+
+    def _beneath(self, kind: "type[Made]", **fields: "Field") -> "Made":
+        """A step on the cgroup in which the container's process begins."""
+        return kind(self.at, SPEC, hierarchy=self.unified.mount, path=self.path(self.unified) + "/" + self.delegated, **fields)
+
+    def open_for(self, beneath: "Mapping[str, str]") -> "list[Step]":
+        # A process in the container's cgroup itself would keep the container from enabling controllers there.
+        steps = super().open_for(beneath)
+        return [self._beneath(OpenCgroup, fd=self.register, file="")] if self.delegated and not beneath else steps
+
+    def delete(self) -> "list[Step]":
+        inner: list[Step] = [self._beneath(RemoveCgroup)] if self.delegated else []
+        if self.inner:
+            inner.append(self._step(RemoveCgroup, self.unified, spec="runtime.md#delete"))
+        return [*inner, RemoveCgroup(self.at, "runtime.md#delete", hierarchy=self.unified.mount, path=self.scope),
+                self._unit(StopUnit, "runtime.md#delete")]
 
     def change(self, resources: "Resources") -> "list[Step]":
-        return [*self.besides(resources), *super().change(resources)]
+        return [*self._enable(resources), *super().change(resources)]
+
+    def _enable(self, resources: "Resources") -> "list[Step]":
+        return [self._step(EnableControllers, self.unified)] if self._needs_more(resources) else []
 
     @staticmethod
     def _needs_more(resources: "Resources") -> bool:

@@ -4,8 +4,8 @@ the others have the same path, and are made and joined as :mod:`.v1` does.
 As in runc's driver, systemd is told of memory, CPU, blocks and tasks, and the unit is delegated: so it moves nobody again.
 """
 
-from ..errors import HostError
-from ..model.text import Template
+from ..errors import ConfigError, HostError
+from ..model.text import Template, quote
 from ..plan.steps import NONE, MakeCgroup, OpenCgroup
 from . import dbus
 from .systemd import Scope, _is_set, _or_unlimited, quotas
@@ -40,6 +40,8 @@ class SystemdV1(Scope, V1):
         self.prepare(config, request, host, plan, flag)
         if self.manager.top:
             raise HostError(flag, "a user's own systemd has no controllers where they are of cgroup v1")
+        if config.has("annotations"):
+            _refuse_delegation(config)
         super().__init__(config.linux, request, host, plan)
         self.register, self.tolerate, self.without = NONE, 0, 0
 
@@ -62,3 +64,10 @@ class SystemdV1(Scope, V1):
         given += [dbus.number(name, Template(value)) for name, value in
                   (("CPUShares", shares), ("BlockIOWeight", weight)) if _is_set(value)]
         return [*given, *quotas(resources.cpu), *self.tasks(resources.pids)]
+
+
+def _refuse_delegation(config: "Config") -> None:
+    from ..compile import crun  # none in many configs
+    delegated = crun.delegated(config)
+    if crun.subgroup(config) and delegated:
+        raise ConfigError(crun.at(crun.DELEGATE), quote(delegated), "none on cgroup v1, which delegates no cgroup safely")

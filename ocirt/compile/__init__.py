@@ -89,7 +89,7 @@ def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespac
           mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None, network: "NetDevices | None",
           rdt: "Rdt | None", life: hooks.Hooks, outside: devices.Outside | None) -> "list[Step]":
     receivers = _pidfd_receivers(config, request, plan)
-    steps = check_annotations(config, request) + mounts.warn() + cgroup.before(config.linux.resources)
+    steps = check_annotations(config, request, cgroup) + mounts.warn() + cgroup.before(config.linux.resources)
     if rdt:
         steps += rdt.make()
     if process:
@@ -144,6 +144,7 @@ def _init(config: "Config", host: "Host", score: "list[Step]", namespaces: Names
           cgroup: "Driver", mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None,
           life: hooks.Hooks, outside: devices.Outside | None) -> "list[Step]":
     steps = namespaces.begin() + beside.lend() + ([] if namespaces.has_stage else cgroup.wait()) + cgroup.join() + score + namespaces.enter()
+    steps += cgroup.settle()
     if filters:
         steps += filters.wait()
     steps += beside.receive() + rootfs.open() + mounts.make(beside.receive_for)
@@ -174,11 +175,11 @@ def _net_devices(config: "Config", host: "Host", plan: Plan, namespaces: Namespa
     return NetDevices(config, host, plan, namespaces)
 
 
-def check_annotations(config: "Config", request: "Request") -> "list[Step]":
+def check_annotations(config: "Config", request: "Request", cgroup: "Driver") -> "list[Step]":
     if not config.has("annotations"):
         return []
     from .annotations import check  # none in many configs
-    return check(config, request)
+    return check(config, request, cgroup)
 
 
 def rdt_of(config: "Config", request: "Request", host: "Host", plan: Plan) -> "Rdt | None":

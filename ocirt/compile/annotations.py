@@ -14,6 +14,7 @@ from .rootfs import LOWER, UPPER, WORK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..cgroups import Driver
     from ..model.config import Config
     from ..model.request import Request
     from ..plan.steps import Step
@@ -27,9 +28,8 @@ KNOWN = {
     "org.systemd.property.": APPLIED,
     "org.criu.config": APPLIED,
     **dict.fromkeys(crun.ANNOTATIONS, APPLIED),
-    # podman writes these for every runtime, and its containers run without them.
-    "run.oci.delegate-cgroup": PASSED_OVER,
-    "run.oci.systemd.force_cgroup_v1": PASSED_OVER, "run.oci.systemd.subgroup": PASSED_OVER,
+    # podman writes this for every runtime, and its containers run without it.
+    "run.oci.systemd.force_cgroup_v1": PASSED_OVER,
     crun.PREFIX: REFUSED, "krun.": REFUSED,
 }
 
@@ -39,7 +39,7 @@ def unsafe() -> list[str]:
     return sorted({ROOTFS, crun.PREFIX, *[name for name, fate in KNOWN.items() if fate == APPLIED and not name.startswith(crun.PREFIX)]})
 
 
-def check(config: "Config", request: "Request") -> "list[Step]":
+def check(config: "Config", request: "Request", cgroup: "Driver") -> "list[Step]":
     """Steps of the host: a warning for each annotation that is passed over.
 
     :raises ConfigError: an annotation asks for what ocirt does not do.
@@ -56,6 +56,16 @@ def check(config: "Config", request: "Request") -> "list[Step]":
                                   "no annotation that asks for what crun does and ocirt does not")
             if fate == PASSED_OVER:
                 steps.append(_warn(prefix + rest, "ocirt does not apply it"))
+    return steps + _check_subgroup(config, cgroup)
+
+
+def _check_subgroup(config: "Config", cgroup: "Driver") -> "list[Step]":
+    steps: list[Step] = []
+    subgroup, delegated = crun.subgroup(config), crun.delegated(config)
+    if subgroup and not cgroup.takes_subgroup:
+        steps.append(_warn(crun.SUBGROUP, "it works only with systemd as the cgroup manager, on cgroup v2"))
+    if delegated and not (subgroup and cgroup.takes_subgroup):
+        steps.append(_warn(crun.DELEGATE, f"it works only with {crun.SUBGROUP}, and systemd as the cgroup manager"))
     return steps
 
 

@@ -21,10 +21,14 @@ FAIL_UNKNOWN_SYSCALL = "run.oci.seccomp_fail_unknown_syscall"
 SECCOMP_DATA = "run.oci.seccomp_bpf_data"
 SECCOMP_RECEIVER = "run.oci.seccomp.receiver"
 TIME_OFFSET = "run.oci.timens_offset"
+SUBGROUP, DELEGATE = "run.oci.systemd.subgroup", "run.oci.delegate-cgroup"
 HOOKS_STDOUT, HOOKS_STDERR = "run.oci.hooks.stdout", "run.oci.hooks.stderr"
-ANNOTATIONS = (HOOKS_STDOUT, HOOKS_STDERR, KEEP_GROUPS, MOUNT_CONTEXT, PIDFD_RECEIVER, FAIL_UNKNOWN_SYSCALL, SECCOMP_DATA, SECCOMP_RECEIVER, TIME_OFFSET)
+ANNOTATIONS = (HOOKS_STDOUT, HOOKS_STDERR, KEEP_GROUPS, MOUNT_CONTEXT, PIDFD_RECEIVER, FAIL_UNKNOWN_SYSCALL, SECCOMP_DATA, SECCOMP_RECEIVER, TIME_OFFSET,
+               SUBGROUP, DELEGATE)
 """Those that ocirt applies."""
 
+NAME_MAX = 255
+"""Bytes of a file's name."""
 CONTEXTS = ("context", "fscontext", "defcontext", "rootcontext")
 """The options of mount(8) that carry an SELinux label."""
 YES, NO = ("1", "true"), ("0", "false", "")
@@ -123,6 +127,30 @@ def time_offset(config: "Config") -> str:
     if len(words) != 3 or words[0] not in CLOCKS or not _is_whole(words[1]) or not words[2].isdecimal():
         raise ConfigError(at(TIME_OFFSET), quote(text.read()), "a clock, seconds and nanoseconds, like monotonic 10 0")
     return " ".join(words) + "\n"
+
+
+def subgroup(config: "Config") -> str:
+    """The cgroup beneath systemd's scope that is the container's; empty where that is the scope itself.
+
+    :raises ConfigError: the annotation is no name of a cgroup.
+    """
+    return _cgroup_name(config, SUBGROUP)
+
+
+def delegated(config: "Config") -> str:
+    """The cgroup beneath the subgroup in which the container's process begins; empty where that is the subgroup itself.
+
+    :raises ConfigError: the annotation is no name of a cgroup.
+    """
+    return _cgroup_name(config, DELEGATE)
+
+
+def _cgroup_name(config: "Config", name: str) -> str:
+    text = config.annotation(name)
+    value = "" if text is None else text.read()
+    if "/" in value or value in (".", "..") or len(value.encode()) > NAME_MAX:
+        raise ConfigError(at(name), quote(value), f"the name of one cgroup, without /, of at most {NAME_MAX} bytes")
+    return value
 
 
 def _is_on(config: "Config", name: str) -> bool:

@@ -60,7 +60,7 @@ class Restored:
         resources, rdt = config.linux.resources, self.rdt
         life = hooks.Hooks(config, plan)
         plan.sections["host"] = [
-            *check_annotations(config, request), *cgroup.before(resources), *(rdt.make() if rdt else []), *self.rootfs.reach(), *self.mounts.open(),
+            *check_annotations(config, request, cgroup), *cgroup.before(resources), *(rdt.make() if rdt else []), *self.rootfs.reach(), *self.mounts.open(),
             *self.process.sockets(),
             Spawn(AT, "", section="stage", flags=MOUNT, cgroup=cgroup.register, stay=cgroup.stay), *cgroup.place(resources), *self.mounts.hand(),
             RestoreProcesses(AT, "", message=message, log=log, console=self.process.console, root=root)]

@@ -48,8 +48,8 @@ restored a process of its own that enters the container's mount namespace, when 
 """
 
 EVENTS = ("spawned", "mapped", "mounted", "hooked", "ready", "committed", "known", "placed", "unshared", "opened", "filled",
-          "lent", "handed")
-"""What the runtime and its child (the stage, then init) tell each other, each at most once, but for the last two.
+          "lent", "handed", "made", "moved")
+"""What the runtime and its child (the stage, then init) tell each other, each at most once, but for lent and handed.
 
 spawned    stage to host: init exists (the message carries its pid and pidfd); the stage sends it by itself
 mapped     host to the child: the id maps of the user namespace are written
@@ -64,6 +64,8 @@ opened     host to init: the mounts that it has made go along
 filled     host to init: those go along into which it has bound cgroups
 lent       init to host, once for each mount of which the host is to map the ids: it goes along
 handed     host to init, once for each of many mounts: one that it has opened, or has got by lent, goes along
+made       host to the child: systemd has put it into its scope, and the cgroup beneath the scope is there
+moved      the child to host: it is in that cgroup
 """
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000

@@ -500,3 +500,41 @@ def test_killed_at_any_moment(ocirt, scope):
         assert ocirt.ids() == [] and not folder().exists(), turn
         create(ocirt, scope)
         ocirt.ok("delete", "--force", "c1")
+
+
+# ---- a cgroup beneath the scope ----
+
+@pytest.mark.parametrize("delegated", ["", "in"])
+def test_subgroup(ocirt, scope, delegated):
+    """Every verb acts on the cgroup beneath the scope, and all of it goes."""
+    scope.config["annotations"] = {"run.oci.systemd.subgroup": "sub", "run.oci.delegate-cgroup": delegated}
+    scope.config["linux"]["resources"] = {"memory": {"limit": 1 << 28}, "pids": {"limit": 50}}
+    scope.args("sleep", "600").save()
+    create(ocirt, scope)
+    sub = f"/{SLICE}/test-c1.scope/sub"
+    inner = f"{sub}/{delegated}".rstrip("/")
+    pid = str(ocirt.state("c1")["pid"])
+    assert Path(f"/proc/{pid}/cgroup").read_text() == f"0::{inner}\n" and read("cgroup.procs") == ""
+    assert read("memory.max", path=sub) == str(1 << 28) and read("pids.max", path=sub) == "50"
+    assert show("test-c1.scope", "MemoryMax", "ControlGroup") == [str(1 << 28), f"/{SLICE}/test-c1.scope"]
+    ocirt.ok("start", "c1")
+    assert ocirt.ok("exec", "c1", "cat", "/proc/self/cgroup").out == f"0::/{delegated}\n"
+    ocirt.ok("pause", "c1")
+    assert "frozen 1" in read("cgroup.events", path=sub) and ocirt.status("c1") == "paused"
+    ocirt.ok("resume", "c1")
+    ocirt.ok("update", "--memory", str(1 << 27), "c1")
+    assert read("memory.max", path=sub) == str(1 << 27) and show("test-c1.scope", "MemoryMax") == [str(1 << 27)]
+    assert json.loads(ocirt.ok("events", "--stats", "c1").out)["data"]["memory"]["usage"]["limit"] == 1 << 27
+    assert pid in ocirt.ok("ps", "c1").out
+    ocirt.ok("kill", "--all", "c1", "KILL")
+    ocirt.ok("delete", "--force", "c1")
+    assert not folder().exists()
+
+
+def test_subgroup_of_a_runtime_that_is_killed(ocirt, faulty, scope):
+    scope.config["annotations"] = {"run.oci.systemd.subgroup": "sub", "run.oci.delegate-cgroup": "in"}
+    scope.save()
+    for step in range(1, 16):
+        fault(faulty, "create", step, "kill", "--cgroup-manager=systemd", "create", "--bundle", scope, "c1")
+        ocirt.ok("delete", "--force", "c1")
+        assert ocirt.ids() == [] and not folder().exists(), step

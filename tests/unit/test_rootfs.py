@@ -118,7 +118,7 @@ def test_what_asks_for_something_else_is_refused(name):
 def test_what_podman_writes_for_every_runtime_is_passed_over():
     made = plan(config(annotations={"run.oci.delegate-cgroup": "x", "io.podman.annotations.init": "FALSE"}))
     assert shown(made, "host", "Warn") == [
-        ("Warn", {"message": 'annotations["run.oci.delegate-cgroup"] has no effect: ocirt does not apply it'})]
+        ("Warn", {"message": 'annotations["run.oci.delegate-cgroup"] has no effect: it works only with run.oci.systemd.subgroup, and systemd as the cgroup manager'})]
 
 
 @pytest.mark.parametrize("notes, message", [

@@ -265,3 +265,63 @@ def test_reading_what_makes_no_sense(core):
         assert said(core, b"OK 1\r\n" + whole[:at])[1] == -104
     for greeting in (b"", b"REJECTED EXTERNAL\r\n", b"OK", b"x" * 1000):
         assert said(core, greeting)[0] == "" and said(core, greeting)[1] < 0
+
+
+SUBGROUP, DELEGATE = "run.oci.systemd.subgroup", "run.oci.delegate-cgroup"
+
+
+def paths(found, section, *kinds):
+    return [(type(step).__name__, bound(step.path)) for kind in kinds for step in steps(found, section, kind)]
+
+
+def test_subgroup():
+    """The unit's steps are on the scope, all others on its child; the child of the runtime leaves the scope before limits are written."""
+    found = made("a.slice:p:n", annotations={SUBGROUP: "sub"}, linux__resources={"memory": {"limit": 5000}})
+    scope, sub = "/a.slice/p-n.scope", "/a.slice/p-n.scope/sub"
+    host = names(found, "host")
+    first = host.index("Spawn")
+    assert host[first + 1:first + 7] == ["AssertEmptyCgroup", "StartUnit", "MakeCgroup", "Send", "Receive", "EnableControllers"]
+    assert paths(found, "host", "AssertEmptyCgroup", "StartUnit", "MakeCgroup", "EnableControllers", "WriteCgroup", "LoadDeviceFilter") == [
+        ("AssertEmptyCgroup", scope), ("StartUnit", scope), ("MakeCgroup", sub), ("EnableControllers", sub), ("WriteCgroup", sub), ("LoadDeviceFilter", sub)]
+    assert names(found, "init")[:5] == ["Receive", "OpenCgroup", "JoinCgroup", "Send", "Receive"]
+    assert paths(found, "delete", "ThawCgroup", "RemoveCgroup", "StopUnit") == [
+        ("ThawCgroup", sub), ("RemoveCgroup", sub), ("RemoveCgroup", scope), ("StopUnit", scope)]
+    for section, kind in (("signal", "SignalCgroup"), ("pause", "FreezeCgroup"), ("resume", "WriteCgroup"), ("state", "TellPaused")):
+        assert paths(found, section, kind) == [(kind, sub)]
+    plain = made("a.slice:p:n", annotations={SUBGROUP: "", DELEGATE: ""}, linux__resources={"memory": {"limit": 5000}})
+    assert shown(plain, "host") == shown(made("a.slice:p:n", linux__resources={"memory": {"limit": 5000}}), "host")
+
+
+def test_delegation():
+    """Init enters the inner cgroup once its cgroup namespace has the outer one for its root."""
+    found = made("a.slice:p:n", annotations={SUBGROUP: "sub", DELEGATE: "in"}, linux__namespaces=[{"type": "mount"}, {"type": "cgroup"}])
+    sub, inner = "/a.slice/p-n.scope/sub", "/a.slice/p-n.scope/sub/in"
+    assert paths(found, "host", "MakeCgroup") == [("MakeCgroup", sub), ("MakeCgroup", inner)]
+    assert paths(found, "host", "LoadDeviceFilter") == [("LoadDeviceFilter", sub)]
+    assert paths(found, "init", "OpenCgroup") == [("OpenCgroup", inner), ("OpenCgroup", sub)]
+    first, last = (found.sections["init"].index(step) for step in steps(found, "init", "JoinCgroup"))
+    (unshare,) = steps(found, "init", "Unshare")
+    assert first < found.sections["init"].index(unshare) < last
+    assert [step.fd for step in steps(found, "init", "JoinCgroup")] == [step.fd for step in steps(found, "init", "OpenCgroup")][::-1]
+    assert paths(found, "delete", "RemoveCgroup")[:2] == [("RemoveCgroup", inner), ("RemoveCgroup", sub)]
+
+
+@pytest.mark.parametrize("name", [SUBGROUP, DELEGATE])
+@pytest.mark.parametrize("value", ["/a", "a/b", ".", "..", "x" * 256])
+def test_subgroups_that_are_none(name, value):
+    with pytest.raises(ConfigError, match=re.escape(f'annotations["{name}"]')):
+        made("a.slice:p:n", annotations={SUBGROUP: "sub", name: value})
+
+
+def test_subgroup_without_systemd():
+    found = plan(config(annotations={SUBGROUP: "sub", DELEGATE: "in"}), v2())
+    assert [values(step)["message"] for step in steps(found, "host", "Warn")] == [
+        f'annotations["{SUBGROUP}"] has no effect: it works only with systemd as the cgroup manager, on cgroup v2',
+        f'annotations["{DELEGATE}"] has no effect: it works only with {SUBGROUP}, and systemd as the cgroup manager']
+    assert paths(found, "host", "MakeCgroup") == paths(plan(config(), v2()), "host", "MakeCgroup")
+
+
+def test_delegation_on_v1():
+    on = host(has_systemd=True)
+    with pytest.raises(ConfigError, match=re.escape(f'annotations["{DELEGATE}"]: found "in", expected none on cgroup v1')):
+        made("a.slice:p:n", on=on, annotations={SUBGROUP: "sub", DELEGATE: "in"})
