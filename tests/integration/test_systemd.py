@@ -531,6 +531,24 @@ def test_subgroup(ocirt, scope, delegated):
     assert not folder().exists()
 
 
+def test_the_root_of_a_delegated_subgroup_is_free_for_controllers(ocirt, scope):
+    """A container that may write its cgroups enables controllers at their root, which its processes, those of exec too, are beneath."""
+    scope.config["annotations"] = {"run.oci.systemd.subgroup": "sub", "run.oci.delegate-cgroup": "in"}
+    scope.config["process"]["user"] = {"uid": 1000, "gid": 1000}
+    scope.config["linux"]["namespaces"].append({"type": "time"})  # a stage waits for systemd, and init inherits
+    for mount in scope.config["mounts"]:
+        if mount["type"] == "cgroup":
+            mount["options"].remove("ro")
+    scope.args("sleep", "600").save()
+    create(ocirt, scope)
+    ocirt.ok("start", "c1")
+    found = ocirt.ok("exec", "c1", "sh", "-c", "cat /proc/1/cgroup /proc/self/cgroup; cd /sys/fs/cgroup && echo +pids > cgroup.subtree_control"
+                     " && cat cgroup.subtree_control && ls in/pids.max").out
+    assert found.split() == ["0::/in", "0::/in", "pids", "in/pids.max"]
+    ocirt.ok("delete", "--force", "c1")
+    assert not folder().exists()
+
+
 def test_subgroup_of_a_runtime_that_is_killed(ocirt, faulty, scope):
     scope.config["annotations"] = {"run.oci.systemd.subgroup": "sub", "run.oci.delegate-cgroup": "in"}
     scope.save()
