@@ -4,6 +4,7 @@ whom")."""
 import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import time
@@ -84,6 +85,22 @@ def test_a_poststart_hook_that_hangs(ocirt, bundle, hung, verb):
 
 
 @pytest.mark.cgroups
+@pytest.mark.parametrize("point", ["prestart", "createRuntime"])
+def test_a_hook_of_create_does_not_outlive_a_delete(ocirt, bundle, hung, point):
+    """delete --force ends the runtime that waits for the hook, and so the hook."""
+    bundle.config["hooks"] = {point: hanging(hung)}
+    bundle.save()
+    with at_work(ocirt, "create", "--bundle", bundle, "c1"):
+        enough_output(hung)
+        pidfd = os.pidfd_open(int(hung.read_text()))
+        ocirt.ok("delete", "--force", "c1", timeout=LIMIT)
+    try:
+        assert ocirt.ids() == [] and select.select([pidfd], [], [], LIMIT)[0], "the hook lives"
+        hung.unlink()
+    finally:
+        os.close(pidfd)
+
+
 def test_a_start_container_hook_that_hangs(ocirt, bundle):
     """The container's first process runs it: it is created still."""
     bundle.config["root"]["readonly"] = False
