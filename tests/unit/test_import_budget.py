@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 FORBIDDEN = {"re", "enum", "dataclasses", "typing", "pathlib", "argparse", "json", "ctypes", "subprocess", "logging",
              "functools", "collections", "ast", "inspect", "tempfile", "shutil"}
 EXPECTED = """
-_json fcntl gc
+_json errno fcntl gc
 ocirt ocirt._build ocirt.boot ocirt.errors
 ocirt.cgroups ocirt.cgroups.cgroupfs ocirt.cgroups.devices
 ocirt.cli ocirt.cli.create
