@@ -58,7 +58,7 @@ def test_many_words(ocirt, box):
 def test_many_layers(ocirt, bundle, tmp_path):
     """Their paths together have no limit of ours: the kernel has one."""
     bundle.args("true").save()
-    layers = [word for number in range(200) for word in ("--layer", f"{tmp_path}/{'x' * 200}{number}")]
+    layers = [word for number in range(200) for word in ("--layer", f"{tmp_path}/{'x' * 250}{number}")]
     assert "longer than the 4095 bytes that the kernel takes" in ocirt.fails("run", *layers, "--bundle", bundle, "c1")
 
 
