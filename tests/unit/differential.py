@@ -10,7 +10,6 @@ import random
 import sys
 import tempfile
 import time
-from copy import deepcopy
 
 from ocirt.compile import compile
 from ocirt.compile.exec import compile as compile_exec
@@ -24,7 +23,7 @@ from ocirt.plan import cache
 from ocirt.plan.encode import encoded
 from ocirt.validate import schema
 from tests.unit.core import BUILT, Core, cache_folder, remove
-from tests.unit.plans import DATA, V1, host, request, v1, v2
+from tests.unit.plans import DATA, V1, host, request, v1, v2, with_changes
 
 BUILD = (BUILT / "build-id.h").read_text().split('BUILD_ID "')[1].split('"')[0]
 CREATED = '{"verb":"create","cgroup-manager":"cgroupfs","rootless":"auto","own-cgroups":{}}'
@@ -93,21 +92,6 @@ _SECCOMP = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "architectu
                                                   "args": [{"index": 1, "value": 2, "valueTwo": 3, "op": "SCMP_CMP_MASKED_EQ"}]}]}
 
 
-def _with(base, **changes):
-    """``base`` with properties changed by path, ``__`` between the parts; ``...`` removes one."""
-    members = deepcopy(base)
-    for path, value in changes.items():
-        *holders, name = path.split("__")
-        place = members
-        for holder in holders:
-            place = place.setdefault(holder, {})
-        if value is ...:
-            del place[name]
-        else:
-            place[name] = deepcopy(value)
-    return members
-
-
 def _all_of_v1():
     return host(files=Everything(), cgroups=Cgroups(v1(*V1, "name=systemd", "hugetlb", "net_cls", "net_prio", "rdma", "perf_event"),
                                                      Hierarchy((), "/sys/fs/cgroup/unified", "/")))
@@ -121,19 +105,19 @@ def _resctrl():
     return host(files=Everything(), resctrl="/sys/fs/resctrl")
 
 
-_V1 = _with(_ALL, linux={**_LINUX, "resources": {
+_V1 = with_changes(_ALL, linux={**_LINUX, "resources": {
     **_RESOURCES, "hugepageLimits": [{"pageSize": "2MB", "limit": 1 << 21}], "rdma": {"mlx": {"hcaHandles": 1, "hcaObjects": 2}},
     "network": {"classID": 5, "priorities": [{"name": "lo", "priority": 3}]}}},
     linux__resources__cpu__realtimeRuntime=1, linux__resources__cpu__realtimePeriod=100, linux__resources__blockIO__leafWeight=100,
     linux__resources__blockIO__weightDevice=[{**_DEVICE, "weight": 300, "leafWeight": 200}])
-_V2 = _with(_ALL, linux={**_LINUX, "resources": {
+_V2 = with_changes(_ALL, linux={**_LINUX, "resources": {
     **_RESOURCES, "hugepageLimits": [{"pageSize": "2MB", "limit": 1 << 21}], "rdma": {"mlx": {"hcaHandles": 1, "hcaObjects": 2}},
     "unified": {"memory.high": "5", "cpu.max.burst": "1"}}}, linux__resources__cpu__idle=0, linux__resources__cpu__burst=0)
-_USER = _with(_ALL, linux={**_LINUX, **_MAPS, "resources": _RESOURCES}, linux__namespaces=[{"type": kind} for kind in ("mount", "pid", "user", "network")],
+_USER = with_changes(_ALL, linux={**_LINUX, **_MAPS, "resources": _RESOURCES}, linux__namespaces=[{"type": kind} for kind in ("mount", "pid", "user", "network")],
               hostname=..., domainname=..., linux__timeOffsets=..., linux__devices=..., process__user={"uid": 0, "gid": 0},
               linux__sysctl={"net.core.somaxconn": "1"},
               mounts=[{"destination": "/m", "type": "none", "source": "/src", "options": ["bind", "idmap"], **_MAPS}])
-_REST = _with(_ALL, linux={**_LINUX, "seccomp": _SECCOMP, "netDevices": {"eth1": {"name": "eth9"}},
+_REST = with_changes(_ALL, linux={**_LINUX, "seccomp": _SECCOMP, "netDevices": {"eth1": {"name": "eth9"}},
                            "intelRdt": {"closID": "c", "schemata": ["L3:0=f"], "l3CacheSchema": "L3:0=f", "memBwSchema": "MB:0=20"}},
               linux__namespaces=[{"type": kind} for kind in ("mount", "network")], hostname=..., domainname=..., linux__timeOffsets=...,
               linux__sysctl=..., process__scheduler={"policy": "SCHED_DEADLINE", "runtime": 10, "deadline": 20, "period": 30})
@@ -142,11 +126,11 @@ _SYSTEMD = {"linux__cgroupsPath": "a-b.slice:p:n"}
 BASES = {
     "cgroup v1": (_V1, _all_of_v1, {}),
     "cgroup v2": (_V2, _all_of_v2, {}),
-    "systemd": (_with(_V2, **_SYSTEMD, linux__resources__unified={"memory.high": "5"}), lambda: _all_of_v2(has_systemd=True), {"systemd_cgroup": "1"}),
+    "systemd": (with_changes(_V2, **_SYSTEMD, linux__resources__unified={"memory.high": "5"}), lambda: _all_of_v2(has_systemd=True), {"systemd_cgroup": "1"}),
     "user namespace": (_USER, _all_of_v1, {}),
-    "rootless": (_with(_USER, linux__resources=..., linux__mountLabel=..., process__apparmorProfile=..., process__selinuxLabel=...), lambda: host(euid=1000, egid=1000, in_user_namespace=True, denies_setgroups=True, cgroups=Cgroups()), {}),
+    "rootless": (with_changes(_USER, linux__resources=..., linux__mountLabel=..., process__apparmorProfile=..., process__selinuxLabel=...), lambda: host(euid=1000, egid=1000, in_user_namespace=True, denies_setgroups=True, cgroups=Cgroups()), {}),
     "the rest": (_REST, _resctrl, {}),
-    **{path.stem: (_with(json.loads(path.read_text()), process__terminal=False), _all_of_v1, {}) for path in sorted(DATA.glob("*.json"))},
+    **{path.stem: (with_changes(json.loads(path.read_text()), process__terminal=False), _all_of_v1, {}) for path in sorted(DATA.glob("*.json"))},
 }
 """Name -> a config, a function that makes its host, and words of the request. Together they have every field of the schema."""
 

@@ -62,10 +62,10 @@ def request(**words: str) -> Request:
                     **{name.replace("_", "-"): value for name, value in words.items()}})
 
 
-def config(**changes: Any) -> dict[str, Any]:
-    """BASE with properties changed by path, ``__`` between the parts: ``linux__namespaces=[...]``; ``...`` removes
+def with_changes(base: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """A copy of ``base`` with properties changed by path, ``__`` between the parts: ``linux__namespaces=[...]``; ``...`` removes
     one."""
-    members = deepcopy(BASE)
+    members = deepcopy(dict(base))
     for path, value in changes.items():
         *holders, name = path.split("__")
         place = members
@@ -74,8 +74,13 @@ def config(**changes: Any) -> dict[str, Any]:
         if value is ...:
             del place[name]
         else:
-            place[name] = value
+            place[name] = deepcopy(value)
     return members
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    """BASE with properties changed by path, see :func:`with_changes`."""
+    return with_changes(BASE, **changes)
 
 
 def plan(members: Mapping[str, Any], on: Host | None = None, **words: str) -> Plan:
