@@ -43,6 +43,11 @@ def at(name: str) -> str:
     return member("annotations", name)
 
 
+def _given(config: "Config", name: str) -> "Text | None":
+    """The annotation ``name``. One test of the program's key tells of all names with the prefix, and most configs have none."""
+    return config.annotations_with(PREFIX).get(name.removeprefix(PREFIX))
+
+
 def keeps_groups(config: "Config") -> bool:
     """Whether the process keeps the caller's supplementary groups, whatever ``additionalGids`` says."""
     return _is_on(config, KEEP_GROUPS)
@@ -58,7 +63,7 @@ def mount_context(config: "Config") -> str:
 
     :raises ConfigError: the annotation is none of CONTEXTS.
     """
-    text = config.annotation(MOUNT_CONTEXT)
+    text = _given(config, MOUNT_CONTEXT)
     value = "context" if text is None else text.read()
     if value not in CONTEXTS:
         raise ConfigError(at(MOUNT_CONTEXT), quote(value), f"one of {', '.join(CONTEXTS)}")
@@ -70,7 +75,7 @@ def hook_outputs(config: "Config") -> "list[Text | None]":
 
     :raises ConfigError: a path is not absolute.
     """
-    found = [config.annotation(name) for name in (HOOKS_STDOUT, HOOKS_STDERR)]
+    found = [_given(config, name) for name in (HOOKS_STDOUT, HOOKS_STDERR)]
     return [None if text is None else text.checked(absolute=True) for text in found]
 
 
@@ -79,7 +84,7 @@ def pidfd_receiver(config: "Config") -> "Text | None":
 
     :raises ConfigError: the path is not absolute.
     """
-    text = config.annotation(PIDFD_RECEIVER)
+    text = _given(config, PIDFD_RECEIVER)
     return None if text is None else text.checked(absolute=True)
 
 
@@ -88,7 +93,7 @@ def seccomp_receiver(config: "Config") -> str:
 
     :raises ConfigError: the path is not absolute.
     """
-    text = config.annotation(SECCOMP_RECEIVER)
+    text = _given(config, SECCOMP_RECEIVER)
     path = "" if text is None else text.read()
     if text is not None and not path.startswith("/"):
         raise ConfigError(at(SECCOMP_RECEIVER), quote(path), "an absolute path")
@@ -100,7 +105,7 @@ def seccomp_data(config: "Config") -> bytes | None:
 
     :raises ConfigError: the annotation is not base64, or not whole instructions.
     """
-    text = config.annotation(SECCOMP_DATA)
+    text = _given(config, SECCOMP_DATA)
     if text is None:
         return None
     from binascii import Error, a2b_base64  # rare
@@ -120,7 +125,7 @@ def time_offset(config: "Config") -> str:
 
     :raises ConfigError: the annotation is no such line.
     """
-    text = config.annotation(TIME_OFFSET)
+    text = _given(config, TIME_OFFSET)
     if text is None:
         return ""
     words = text.read().split()
@@ -146,7 +151,7 @@ def delegated(config: "Config") -> str:
 
 
 def _cgroup_name(config: "Config", name: str) -> str:
-    text = config.annotation(name)
+    text = _given(config, name)
     value = "" if text is None else text.read()
     if "/" in value or value in (".", "..") or len(value.encode()) > NAME_MAX:
         raise ConfigError(at(name), quote(value), f"the name of one cgroup, without /, of at most {NAME_MAX} bytes")
@@ -154,7 +159,7 @@ def _cgroup_name(config: "Config", name: str) -> str:
 
 
 def _is_on(config: "Config", name: str) -> bool:
-    text = config.annotation(name)
+    text = _given(config, name)
     value = "" if text is None else text.read()
     if value not in YES + NO:
         raise ConfigError(at(name), quote(value), "1 or 0")

@@ -209,7 +209,7 @@ def test_what_is_enabled_compiles(changes, is_claimed):
 
 def test_annotations_that_are_read_are_called_unsafe():
     members = config(annotations={"org.ocirt.rootfs.lower": "/a", "org.ocirt.rootfs.upper": "/b",
-                                  "org.ocirt.rootfs.work": "/c", "other": "x"})
+                                  "org.ocirt.rootfs.work": "/c", crun.KEEP_GROUPS: "1", "other": "x"})
     made = compile(parse(json.dumps(members).encode()), request(rootfs_annotations="1"), no_cgroups())
     read = {name for path, predicate, name in made.trace.tests if (path, predicate) == ("annotations", "has")}
     prefixes = tuple(CLAIMS["potentiallyUnsafeConfigAnnotations"])
