@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import (bundle, bundles, clean_before, faulty, image, ocirt, own_bundle, programs,  # noqa: F401
+from tests.integration.conftest import (bundle, bundles, clean_before, faulty, image, ocirt, own_bundle, programs,
                                         pytest_collection_modifyitems, user)
 from tests.integration.harness import LIMIT
 

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.core import TREE, Core, cache_folder, remove
 
 try:
-    import ocirt._build  # noqa: F401
+    import ocirt._build
 except ImportError:  # a source tree without a build
     sys.modules["ocirt._build"] = type(sys)("ocirt._build")
     sys.modules["ocirt._build"].BUILD_ID = "0" * 32

@@ -517,7 +517,7 @@ def test_the_examples_pass_pyright_as_printed(printed):
 
 def test_modules_are_small():
     for path in [*(ROOT / "ocirt/library").glob("*.py"), ROOT / "ocirt/container.py", ROOT / "ocirt/aio.py", ROOT / "ocirt/process.py"]:
-        assert len(path.read_text().splitlines()) < 600, path
+        assert len(path.read_text().splitlines()) < 650, path
 
 
 def compiled(config):
