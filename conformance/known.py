@@ -20,7 +20,7 @@ KINDS = ("v1", "v2")
 """Kinds of hosts, as :func:`cells.kind` tells them."""
 PROOF_LIMIT = 60 * cells.SLOWNESS
 """Seconds a proof may take."""
-PRELUDE = "set -eu\nnot() { if \"$@\"; then return 1; fi; }\n"
+PRELUDE = 'set -eu\nnot() { if "$@"; then return 1; fi; }\n'
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,11 @@ class File:
 
     def at(self, kind: str) -> File:
         """What of the file holds on hosts of this kind."""
-        return File(tuple(entry for entry in self.entries if entry.where in ("", kind)), self.skips,
-                    tuple(entry for entry in self.left_out if entry.where == kind))
+        return File(
+            tuple(entry for entry in self.entries if entry.where in ("", kind)),
+            self.skips,
+            tuple(entry for entry in self.left_out if entry.where == kind),
+        )
 
     def reason(self, program: str) -> LeftOut | None:
         """The :class:`LeftOut` that has ``program``, or ``None``."""
@@ -99,8 +102,9 @@ def load(file: Path | str = FILE) -> File:
         except (KeyError, TypeError) as error:
             raise ValueError(f"{file}: known[{index}]: {error}") from None
         if entry.cause not in CAUSES:
-            raise ValueError(f"{file}: known[{index}].cause: found {entry.cause!r}, "
-                             f"expected one of {', '.join(CAUSES)}")
+            raise ValueError(
+                f"{file}: known[{index}].cause: found {entry.cause!r}, expected one of {', '.join(CAUSES)}"
+            )
         _check_kind(f"{file}: known[{index}].where", entry.where, ("", *KINDS))
         for kind in [entry.where] if entry.where else KINDS:
             for failure in entry.failures:
@@ -131,13 +135,17 @@ def judge(result: run.Result, file: File, held: Mapping[Known | LeftOut, bool], 
         runtimes that the file is not written for.
     """
     entries, found = [entry for entry in file.of(result.program) if entry in held], result.failures()
-    differences = [f"the proof does not hold: {failure}" for entry in entries if not held[entry]
-                   for failure in entry.failures]
+    differences = [
+        f"the proof does not hold: {failure}" for entry in entries if not held[entry] for failure in entry.failures
+    ]
     explained = [failure for entry in entries for failure in entry.failures]
     new = [failure for failure in found if failure not in explained]
     if strict:
-        differences += [f"does not fail any more, take it out of known.toml: {failure}"
-                        for failure in explained if failure not in found]
+        differences += [
+            f"does not fail any more, take it out of known.toml: {failure}"
+            for failure in explained
+            if failure not in found
+        ]
         expected = file.skips.get(result.program, 0)
         if result.count("skip") != expected:
             differences.append(f"{result.count('skip')} tests skipped, {expected} expected")

@@ -44,8 +44,14 @@ PLAIN = "{:32} {:8} {:>4} {:>6} {:>7} {:>7}  {}"
 
 
 def _row(result: Result, verdict: Verdict) -> tuple[str, str, str, str, str, str]:
-    return (result.program, verdict.outcome, str(result.count("ok")), str(result.count("not ok")),
-            str(result.count("skip")), f"{result.seconds:.1f}")
+    return (
+        result.program,
+        verdict.outcome,
+        str(result.count("ok")),
+        str(result.count("not ok")),
+        str(result.count("skip")),
+        f"{result.seconds:.1f}",
+    )
 
 
 def _remarks(result: Result, verdict: Verdict) -> list[str]:
@@ -84,6 +90,7 @@ def _show_rich(column: Column) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
     table = Table(title=column.runtime.name)
     for index, name in enumerate(HEAD):
         table.add_column(name, justify="right" if 2 <= index <= 5 else "left", no_wrap=index < 6)
@@ -99,19 +106,37 @@ def _show_rich(column: Column) -> None:
 
 # ---- files ----
 
+
 def to_json(report: Report) -> str:
     """The whole run, every test of it."""
-    return json.dumps({
-        **report.facts,
-        "runtimes": [{
-            "name": column.runtime.name, "path": column.runtime.path, "version": list(column.runtime.version),
-            "programs": {program: {
-                "outcome": column.verdicts[program].outcome, "differences": column.verdicts[program].differences,
-                "failures": result.failures(), "seconds": round(result.seconds, 2), "errors": result.errors,
-                "tests": [{**asdict(test), "outcome": test.outcome} for test in result.tests],
-            } for program, result in column.results.items()},
-        } for column in report.columns],
-    }, indent=1) + "\n"
+    return (
+        json.dumps(
+            {
+                **report.facts,
+                "runtimes": [
+                    {
+                        "name": column.runtime.name,
+                        "path": column.runtime.path,
+                        "version": list(column.runtime.version),
+                        "programs": {
+                            program: {
+                                "outcome": column.verdicts[program].outcome,
+                                "differences": column.verdicts[program].differences,
+                                "failures": result.failures(),
+                                "seconds": round(result.seconds, 2),
+                                "errors": result.errors,
+                                "tests": [{**asdict(test), "outcome": test.outcome} for test in result.tests],
+                            }
+                            for program, result in column.results.items()
+                        },
+                    }
+                    for column in report.columns
+                ],
+            },
+            indent=1,
+        )
+        + "\n"
+    )
 
 
 def to_junit(report: Report) -> str:
@@ -168,32 +193,39 @@ def to_markdown(report: Report, known: File, machine: Sequence[str] = ()) -> str
     :param machine: further lines, of :func:`machine_section`.
     """
     names = [column.runtime.name for column in report.columns]
-    lines = ["# Conformance",
-             "",
-             "What the public validation programs of OCI runtime-tools say of runtimes, all in one run on one machine. "
-             "Made by `hack/conformance --docs`; do not edit.",
-             "",
-             *[f"- {name}: {words}" for name, words in report.facts.items()],
-             *[f"- {column.runtime.name}: {'; '.join(column.runtime.version)}" for column in report.columns],
-             "",
-             "`ok`: every test passed, or was skipped because the program does not ask for what it looks at. `known`: "
-             "it fails, and has to: this machine, or the program itself, leaves no other way (below, each with a proof "
-             "that the same run has executed: `conformance/known.toml`). Numbers are of tests: passed, + failed.",
-             "",
-             "Three programs race with the container that they start: killsig, pidfile and poststart. For all runtimes "
-             "alike they are made to wait for it (`PACED` in `conformance/run.py`).",
-             "",
-             _table_row(["", *names]), _table_row(["---"] * (len(names) + 1))]
+    lines = [
+        "# Conformance",
+        "",
+        "What the public validation programs of OCI runtime-tools say of runtimes, all in one run on one machine. "
+        "Made by `hack/conformance --docs`; do not edit.",
+        "",
+        *[f"- {name}: {words}" for name, words in report.facts.items()],
+        *[f"- {column.runtime.name}: {'; '.join(column.runtime.version)}" for column in report.columns],
+        "",
+        "`ok`: every test passed, or was skipped because the program does not ask for what it looks at. `known`: "
+        "it fails, and has to: this machine, or the program itself, leaves no other way (below, each with a proof "
+        "that the same run has executed: `conformance/known.toml`). Numbers are of tests: passed, + failed.",
+        "",
+        "Three programs race with the container that they start: killsig, pidfile and poststart. For all runtimes "
+        "alike they are made to wait for it (`PACED` in `conformance/run.py`).",
+        "",
+        _table_row(["", *names]),
+        _table_row(["---"] * (len(names) + 1)),
+    ]
     counts = [column.count() for column in report.columns]
-    lines += [_table_row([f"programs {MARKS[outcome]}", *[str(count[outcome]) for count in counts]])
-              for outcome in _outcomes(sum(counts, Counter()))]
+    lines += [
+        _table_row([f"programs {MARKS[outcome]}", *[str(count[outcome]) for count in counts]])
+        for outcome in _outcomes(sum(counts, Counter()))
+    ]
     lines += ["", "## Programs", "", _table_row(["program", *names]), _table_row(["---"] * (len(names) + 1))]
     for program in report.columns[0].results:
         lines.append(_table_row([program, *[_cell(column, program) for column in report.columns]]))
     lines += ["", "## Known", ""]
     for entry in known.entries:
-        if any(entry.program in column.verdicts and column.verdicts[entry.program].outcome == "known"
-               for column in report.columns):
+        if any(
+            entry.program in column.verdicts and column.verdicts[entry.program].outcome == "known"
+            for column in report.columns
+        ):
             lines += _explained(entry)
     lines += _left_out(known)
     for column in report.columns:
@@ -211,8 +243,11 @@ def _explained(entry: Known) -> list[str]:
 
 
 def _left_out(known: File) -> list[str]:
-    return [line for entry in known.left_out
-            for line in (f"**Left out**: {_plain(', '.join(entry.programs))}.", f"  {entry.why}", "")]
+    return [
+        line
+        for entry in known.left_out
+        for line in (f"**Left out**: {_plain(', '.join(entry.programs))}.", f"  {entry.why}", "")
+    ]
 
 
 def summary(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -222,12 +257,27 @@ def summary(document: Mapping[str, Any]) -> dict[str, Any]:
     :return: its facts and, as ``runtimes``, for each its name, version and ``programs``: name -> outcome, how many tests
         passed, how many failed, and failures.
     """
+
     def short(program: Mapping[str, Any]) -> dict[str, Any]:
         count = Counter(test["outcome"] for test in program["tests"])
-        return {"outcome": program["outcome"], "ok": count["ok"], "not ok": count["not ok"],
-                "failures": program["differences"] or program["failures"]}
-    return {**document, "runtimes": [{"name": each["name"], "version": each["version"], "programs": {
-        name: short(program) for name, program in each["programs"].items()}} for each in document["runtimes"]]}
+        return {
+            "outcome": program["outcome"],
+            "ok": count["ok"],
+            "not ok": count["not ok"],
+            "failures": program["differences"] or program["failures"],
+        }
+
+    return {
+        **document,
+        "runtimes": [
+            {
+                "name": each["name"],
+                "version": each["version"],
+                "programs": {name: short(program) for name, program in each["programs"].items()},
+            }
+            for each in document["runtimes"]
+        ],
+    }
 
 
 def machine_section(run: Mapping[str, Any], known: File, here: File) -> list[str]:
@@ -239,14 +289,23 @@ def machine_section(run: Mapping[str, Any], known: File, here: File) -> list[str
     :return: lines.
     """
     names = [each["name"] for each in run["runtimes"]]
-    lines = ["", f"## {MACHINE}", "",
-             "A run of its own (`hack/test tests/vm/test_conformance.py`), in QEMU by emulation. What is left out was not run, and "
-             "counts as nothing.", "",
-             *[f"- {name}: {words}" for name, words in run.items() if name != "runtimes"],
-             *[f"- {each['name']}: {'; '.join(each['version'])}" for each in run["runtimes"]], "",
-             _table_row(["", *names]), _table_row(["---"] * (len(names) + 1))]
+    lines = [
+        "",
+        f"## {MACHINE}",
+        "",
+        "A run of its own (`hack/test tests/vm/test_conformance.py`), in QEMU by emulation. What is left out was not run, and "
+        "counts as nothing.",
+        "",
+        *[f"- {name}: {words}" for name, words in run.items() if name != "runtimes"],
+        *[f"- {each['name']}: {'; '.join(each['version'])}" for each in run["runtimes"]],
+        "",
+        _table_row(["", *names]),
+        _table_row(["---"] * (len(names) + 1)),
+    ]
     counts = [Counter(program["outcome"] for program in each["programs"].values()) for each in run["runtimes"]]
-    lines += [_table_row([f"programs {MARKS[outcome]}", *[str(count[outcome]) for count in counts]]) for outcome in OUTCOMES]
+    lines += [
+        _table_row([f"programs {MARKS[outcome]}", *[str(count[outcome]) for count in counts]]) for outcome in OUTCOMES
+    ]
     lines += ["", _table_row(["program", *names]), _table_row(["---"] * (len(names) + 1))]
     for name in run["runtimes"][0]["programs"]:
         found = [each["programs"][name] for each in run["runtimes"]]
@@ -265,15 +324,25 @@ def driver_section(measured: Mapping[str, Any]) -> list[str]:
     :return: lines.
     """
     ours, peer = measured["milliseconds"]
-    lines = ["", "## The systemd driver in that machine", "",
-             f"`--systemd-cgroup`: {ours} and {peer} by turns, {measured['rounds']} rounds (`hack/test tests/vm/test_driver.py`); commit "
-             f"{measured['commit']}, {measured['date']}. Systemd's own work is part of both, and by emulation all takes some ten times as "
-             "long as elsewhere: the ratio is what says something. The second one is of 25th percentiles.", "",
-             _table_row(["", f"{ours}, ms", f"{peer}, ms", "ratio", "25th percentile"]), _table_row(["---"] * 5)]
+    lines = [
+        "",
+        "## The systemd driver in that machine",
+        "",
+        f"`--systemd-cgroup`: {ours} and {peer} by turns, {measured['rounds']} rounds (`hack/test tests/vm/test_driver.py`); commit "
+        f"{measured['commit']}, {measured['date']}. Systemd's own work is part of both, and by emulation all takes some ten times as "
+        "long as elsewhere: the ratio is what says something. The second one is of 25th percentiles.",
+        "",
+        _table_row(["", f"{ours}, ms", f"{peer}, ms", "ratio", "25th percentile"]),
+        _table_row(["---"] * 5),
+    ]
     for verb, value in measured["milliseconds"][ours].items():
         other = measured["milliseconds"][peer][verb]
         quarters = [measured["quarter"][name][verb] for name in (ours, peer)]
-        lines.append(_table_row([verb, f"{value:.0f}", f"{other:.0f}", f"{value / other:.2f}", f"{quarters[0] / quarters[1]:.2f}"]))
+        lines.append(
+            _table_row(
+                [verb, f"{value:.0f}", f"{other:.0f}", f"{value / other:.2f}", f"{quarters[0] / quarters[1]:.2f}"]
+            )
+        )
     return lines
 
 

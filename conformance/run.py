@@ -83,7 +83,9 @@ def runtime(name: str) -> Runtime:
     if path is None:
         raise cells.CellError(f"--runtime: there is no executable {name}")
     path = os.path.abspath(path)
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=3 * cells.LIMIT)
+    done = subprocess.run(
+        [path, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=3 * cells.LIMIT
+    )
     if done.returncode != 0:
         raise cells.CellError(f"--runtime: {name} --version: {done.stderr.strip() or done.returncode}")
     return Runtime(os.path.basename(path), path, tuple(done.stdout.splitlines()))
@@ -95,8 +97,15 @@ def clean() -> None:
     cells.release_hugetlb()
 
 
-def run(suite: Suite, runtime: Runtime, programs: Sequence[str], *, jobs: int = JOBS, limit: float = LIMIT,
-        done: Callable[[Result], None] | None = None) -> dict[str, Result]:
+def run(
+    suite: Suite,
+    runtime: Runtime,
+    programs: Sequence[str],
+    *,
+    jobs: int = JOBS,
+    limit: float = LIMIT,
+    done: Callable[[Result], None] | None = None,
+) -> dict[str, Result]:
     """Run ``programs``.
 
     :param done: called with each :class:`Result` as it comes, in any order.
@@ -146,21 +155,37 @@ def _last_words(errors: Sequence[str]) -> str:
     return ""
 
 
-def in_cell(suite: Suite, name: str, script: str, runtime: Runtime, limit: float,
-            more: Mapping[str, str] | None = None) -> tuple[int | None, str, str]:
+def in_cell(
+    suite: Suite, name: str, script: str, runtime: Runtime, limit: float, more: Mapping[str, str] | None = None
+) -> tuple[int | None, str, str]:
     """Run the shell's ``script`` in the cell ``name``, in a folder with what programs look for there. Its environment
     has SUITE, SPY, TMPDIR, RUNTIME and, for the spy, REAL, and ``more``.
 
     :return: its exit status (``None``: it was ended after ``limit`` seconds), output and errors.
     """
     path = cells.make(name)
-    environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TMPDIR": "/run/cell/tmp", "SPY": str(SPY),
-                   "SUITE": str(suite.folder), "RUNTIME": runtime.path, "REAL": runtime.path, **(more or {})}
+    environment = {
+        "PATH": PATH,
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "TMPDIR": "/run/cell/tmp",
+        "SPY": str(SPY),
+        "SUITE": str(suite.folder),
+        "RUNTIME": runtime.path,
+        "REAL": runtime.path,
+        **(more or {}),
+    }
     script = f'cp "$SUITE/runtimetest" "$SUITE/rootfs-amd64.tar.gz" .\n{script}'
     # Files, not pipes: a container that is left running keeps the streams open.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = subprocess.Popen([cells.SCRIPT, path, "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=out,
-                                   stderr=err, env=environment, start_new_session=True)
+        process = subprocess.Popen(
+            [cells.SCRIPT, path, "sh", "-c", script],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env=environment,
+            start_new_session=True,
+        )
         try:
             status: int | None = process.wait(limit)
         except subprocess.TimeoutExpired:

@@ -132,7 +132,7 @@ def _parse(lines: Iterable[str]) -> _Stream:
 def _test(match: re.Match[str], inner: list[Point]) -> Point:
     test = Point(match["verdict"] == "ok", match["rest"].strip(), inner=inner)
     if directive := DIRECTIVE.search(match["rest"]):
-        test.description = match["rest"][:directive.start()].strip()
+        test.description = match["rest"][: directive.start()].strip()
         test.directive, test.reason = directive["kind"].lower(), directive["reason"].strip()
         test.description = test.description or test.reason
     return test

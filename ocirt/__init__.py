@@ -41,8 +41,15 @@ _HOMES = {
     "aio": ("aio",),
     "container": ("Container", "run"),
     "errors": ("ConfigError", "HostError", "NoContainer", "OcirtError", "RequestError", "StateError"),
-    "failures": ("CommandFailed", "ContainerExists", "InstallationError", "ProgramError", "StepError", "TimeoutExpired",
-                 "WrongState"),
+    "failures": (
+        "CommandFailed",
+        "ContainerExists",
+        "InstallationError",
+        "ProgramError",
+        "StepError",
+        "TimeoutExpired",
+        "WrongState",
+    ),
     "library.observe": ("Event", "Stats"),
     "library.runtime": ("Runtime",),
     "library.sandbox": ("sandbox",),
@@ -53,18 +60,43 @@ _HOMES = {
 """Public names by the modules that they are made in."""
 
 __all__ = [
-    "DEVNULL", "PIPE", "STDOUT", "CommandFailed", "ConfigError", "Container", "ContainerExists", "Event", "HostError",
-    "InstallationError", "NoContainer", "OcirtError", "Process", "ProgramError", "RequestError", "Result", "Runtime",
-    "State", "StateError", "Stats", "StepError", "TimeoutExpired", "WrongState", "aio", "run", "sandbox",
+    "DEVNULL",
+    "PIPE",
+    "STDOUT",
+    "CommandFailed",
+    "ConfigError",
+    "Container",
+    "ContainerExists",
+    "Event",
+    "HostError",
+    "InstallationError",
+    "NoContainer",
+    "OcirtError",
+    "Process",
+    "ProgramError",
+    "RequestError",
+    "Result",
+    "Runtime",
+    "State",
+    "StateError",
+    "Stats",
+    "StepError",
+    "TimeoutExpired",
+    "WrongState",
+    "aio",
+    "run",
+    "sandbox",
 ]
 
 
 if not TYPE_CHECKING:  # to type checkers a name that is not there is a mistake
+
     def __getattr__(name):
         # Also asked for each module of ours before it is first imported: importlib only where it is needed.
         for home, names in _HOMES.items():
             if name in names:
                 from importlib import import_module
+
                 module = import_module(f".{home}", __name__)
                 value = globals()[name] = module if name == home else getattr(module, name)
                 return value

@@ -246,10 +246,21 @@ class Container(_HasPipes):
         return f"<ocirt.aio.Container {self.id}>"
 
     @classmethod
-    def create(cls, bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
-               id: str | None = None, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL, stderr: Stream = DEVNULL,
-               pass_fds: Sequence[int] = (), init: bool = False,
-               limits: Limits = "required", runtime: Runtime | None = None) -> Coming[Container]:
+    def create(
+        cls,
+        bundle: Path | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+        rootfs: Path | None = None,
+        id: str | None = None,
+        stdin: Stream = DEVNULL,
+        stdout: Stream = DEVNULL,
+        stderr: Stream = DEVNULL,
+        pass_fds: Sequence[int] = (),
+        init: bool = False,
+        limits: Limits = "required",
+        runtime: Runtime | None = None,
+    ) -> Coming[Container]:
         """Make a container, of a bundle or of a config in Python: to be awaited, or the head of an ``async with`` block.
         Its program is run by :meth:`start`.
 
@@ -273,6 +284,7 @@ class Container(_HasPipes):
         :raises ContainerExists: there is one of that id.
         :raises OcirtError: it cannot be made. Nothing is left of it.
         """
+
         async def make() -> Container:
             found = runtime or Runtime()
             name = lifecycle.new_id() if id is None else checked_id(id)
@@ -285,6 +297,7 @@ class Container(_HasPipes):
                 await drive(life.delete(True))
                 raise
             return cls(life, pipes)
+
         return Coming(make)
 
     @classmethod
@@ -362,10 +375,21 @@ class Container(_HasPipes):
         await drive(self._life.delete(force))
         self._pipes.close()
 
-    def exec(self, args: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None,
-             user: str | int | None = None, additional_gids: Iterable[int] = (), capabilities: Iterable[str] = (),
-             no_new_privileges: bool = False, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL,
-             stderr: Stream = DEVNULL, pass_fds: Sequence[int] = ()) -> Coming[Process]:
+    def exec(
+        self,
+        args: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+        additional_gids: Iterable[int] = (),
+        capabilities: Iterable[str] = (),
+        no_new_privileges: bool = False,
+        stdin: Stream = DEVNULL,
+        stdout: Stream = DEVNULL,
+        stderr: Stream = DEVNULL,
+        pass_fds: Sequence[int] = (),
+    ) -> Coming[Process]:
         """Start a further process in it: to be awaited, or the head of an ``async with`` block. It has been executed then.
 
         :param args: the program and its arguments, as a list.
@@ -394,11 +418,21 @@ class Container(_HasPipes):
                 await process.close()
                 raise
             return process
+
         return Coming(make)
 
-    async def run(self, args: Sequence[str], *, input: bytes | str = b"", timeout: float | None = None,
-                  check: bool = False, max_output: Size | None = MAX_OUTPUT, cwd: str | None = None,
-                  env: Mapping[str, str] | None = None, user: str | int | None = None) -> Result:
+    async def run(
+        self,
+        args: Sequence[str],
+        *,
+        input: bytes | str = b"",
+        timeout: float | None = None,
+        check: bool = False,
+        max_output: Size | None = MAX_OUTPUT,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+    ) -> Result:
         """Run a further process in it to its end.
 
         :param args: the program and its arguments, as a list.
@@ -508,11 +542,23 @@ class Container(_HasPipes):
         await self.delete(force=True)
 
 
-async def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
-              id: str | None = None, input: bytes | str = b"", timeout: float | None = None, check: bool = False,
-              max_output: Size | None = MAX_OUTPUT, stdout: Stream = PIPE, stderr: Stream = PIPE,
-              pass_fds: Sequence[int] = (), init: bool = False, limits: Limits = "required",
-              runtime: Runtime | None = None) -> Result:
+async def run(
+    bundle: Path | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    rootfs: Path | None = None,
+    id: str | None = None,
+    input: bytes | str = b"",
+    timeout: float | None = None,
+    check: bool = False,
+    max_output: Size | None = MAX_OUTPUT,
+    stdout: Stream = PIPE,
+    stderr: Stream = PIPE,
+    pass_fds: Sequence[int] = (),
+    init: bool = False,
+    limits: Limits = "required",
+    runtime: Runtime | None = None,
+) -> Result:
     """Run a container from its creation to its removal, with one process of the executable.
 
     :param bundle: a directory with config.json.
@@ -547,7 +593,10 @@ async def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = 
     name = lifecycle.new_id() if id is None else checked_id(id)
     output, found = Output(optional_size("max_output", max_output)), Bundle(bundle, config, rootfs)
     streams = Streams.open(PIPE, stdout, stderr)
-    begin, end = await drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output,
-                                    lifecycle.Flags(init, limits)))
+    begin, end = await drive(
+        lifecycle.run(
+            runtime, found, name, streams, pass_fds, encoded(input), timeout, output, lifecycle.Flags(init, limits)
+        )
+    )
     result = result_of(found.args, begin, end, output)
     return result.check() if check else result

@@ -45,27 +45,35 @@ def run(words: list[str]) -> int:
     try:
         if branch == "@compile":
             from .cli.create import compile_and_execute
+
             return compile_and_execute(pairs, arguments)
         if branch == "@later":
             from .cli.later import compile_and_execute
+
             return compile_and_execute(pairs, arguments)
         if branch == "@exec":
             from .cli.exec import compile_and_execute
+
             return compile_and_execute(pairs, arguments)
         if branch == "@restore":
             from .cli.restore import compile_and_execute
+
             return compile_and_execute(pairs, arguments)
         if branch == "@cli":
             from .cli.main import main as command_line
+
             return command_line(pairs, arguments)
         if branch == "@helper":
             from .helpers import main as helper
+
             return helper(**pairs)
         raise OcirtError("this program is started by ocirt, not by hand")
     except OcirtError as error:
         _log(pairs, branch, arguments).error(_PREFIX.get(branch, "") + str(error), error)
     except MemoryError:
-        _log(pairs, branch, arguments).error("no memory: RLIMIT_DATA, RLIMIT_AS or the memory of the cgroup is too little for Python")
+        _log(pairs, branch, arguments).error(
+            "no memory: RLIMIT_DATA, RLIMIT_AS or the memory of the cgroup is too little for Python"
+        )
     except Exception as error:
         _report(_log(pairs, branch, arguments), error)
     return 255 if branch == "@exec" else 1
@@ -80,7 +88,7 @@ def split(words: list[str]) -> tuple[dict[str, str], list[str]]:
     pairs: dict[str, str] = {}
     for index, word in enumerate(words):
         if word == "--":
-            return pairs, words[index + 1:]
+            return pairs, words[index + 1 :]
         key, _, value = word.partition("=")
         pairs[key] = value
     return pairs, []
@@ -96,8 +104,10 @@ def _restore_signals() -> None:
 
 def _log(pairs: "Words", branch: str, arguments: list[str]) -> "Log":
     from .log import Log
+
     if branch == "@cli":  # the flags still stand among the arguments
         from .cli.parser import log_of
+
         return log_of(arguments)
     return Log.of(pairs)
 
@@ -107,4 +117,5 @@ def _report(log: "Log", error: Exception) -> None:
     log.error(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}")
     if log.is_debug:
         from traceback import print_exception
+
         print_exception(error)

@@ -45,10 +45,21 @@ class Container(Pipes):
         return f"<ocirt.Container {self.id}>"
 
     @classmethod
-    def create(cls, bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
-               id: str | None = None, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL, stderr: Stream = DEVNULL,
-               pass_fds: Sequence[int] = (), init: bool = False,
-               limits: Limits = "required", runtime: Runtime | None = None) -> Container:
+    def create(
+        cls,
+        bundle: Path | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+        rootfs: Path | None = None,
+        id: str | None = None,
+        stdin: Stream = DEVNULL,
+        stdout: Stream = DEVNULL,
+        stderr: Stream = DEVNULL,
+        pass_fds: Sequence[int] = (),
+        init: bool = False,
+        limits: Limits = "required",
+        runtime: Runtime | None = None,
+    ) -> Container:
         """Make a container, of a bundle or of a config in Python. Its program is run by :meth:`start`.
 
         :param bundle: a directory with config.json.
@@ -155,10 +166,21 @@ class Container(Pipes):
 
     # ---- further processes ----
 
-    def exec(self, args: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None,
-             user: str | int | None = None, additional_gids: Iterable[int] = (), capabilities: Iterable[str] = (),
-             no_new_privileges: bool = False, stdin: Stream = DEVNULL, stdout: Stream = DEVNULL,
-             stderr: Stream = DEVNULL, pass_fds: Sequence[int] = ()) -> Process:
+    def exec(
+        self,
+        args: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+        additional_gids: Iterable[int] = (),
+        capabilities: Iterable[str] = (),
+        no_new_privileges: bool = False,
+        stdin: Stream = DEVNULL,
+        stdout: Stream = DEVNULL,
+        stderr: Stream = DEVNULL,
+        pass_fds: Sequence[int] = (),
+    ) -> Process:
         """Start a further process in it, which has been executed when this returns.
 
         :param args: the program and its arguments, as a list.
@@ -179,9 +201,18 @@ class Container(Pipes):
         flags = lifecycle.exec_flags(cwd, env, user, additional_gids, capabilities, no_new_privileges)
         return Process(args, drive(self._life.exec(args, flags, Streams.open(stdin, stdout, stderr), pass_fds)))
 
-    def run(self, args: Sequence[str], *, input: bytes | str = b"", timeout: float | None = None, check: bool = False,
-            max_output: Size | None = MAX_OUTPUT, cwd: str | None = None, env: Mapping[str, str] | None = None,
-            user: str | int | None = None) -> Result:
+    def run(
+        self,
+        args: Sequence[str],
+        *,
+        input: bytes | str = b"",
+        timeout: float | None = None,
+        check: bool = False,
+        max_output: Size | None = MAX_OUTPUT,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+    ) -> Result:
         """Run a further process in it to its end.
 
         :param args: the program and its arguments, as a list.
@@ -270,6 +301,7 @@ class Container(Pipes):
                     raise TimeoutExpired(f"events of {self.id}", timeout)
             finally:
                 watching.close()
+
         return follow()
 
     @classmethod
@@ -305,11 +337,23 @@ def ids_of(runtime: Runtime) -> Sequence[str]:
         raise failure from None
 
 
-def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, rootfs: Path | None = None,
-        id: str | None = None, input: bytes | str = b"", timeout: float | None = None, check: bool = False,
-        max_output: Size | None = MAX_OUTPUT, stdout: Stream = PIPE, stderr: Stream = PIPE,
-        pass_fds: Sequence[int] = (), init: bool = False, limits: Limits = "required",
-        runtime: Runtime | None = None) -> Result:
+def run(
+    bundle: Path | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    rootfs: Path | None = None,
+    id: str | None = None,
+    input: bytes | str = b"",
+    timeout: float | None = None,
+    check: bool = False,
+    max_output: Size | None = MAX_OUTPUT,
+    stdout: Stream = PIPE,
+    stderr: Stream = PIPE,
+    pass_fds: Sequence[int] = (),
+    init: bool = False,
+    limits: Limits = "required",
+    runtime: Runtime | None = None,
+) -> Result:
     """Run a container from its creation to its removal, with one process of the executable.
 
     :param bundle: a directory with config.json.
@@ -344,7 +388,10 @@ def run(bundle: Path | None = None, *, config: Mapping[str, Any] | None = None, 
     name = lifecycle.new_id() if id is None else checked_id(id)
     output, found = Output(optional_size("max_output", max_output)), Bundle(bundle, config, rootfs)
     streams = Streams.open(PIPE, stdout, stderr)
-    begin, end = drive(lifecycle.run(runtime, found, name, streams, pass_fds, encoded(input), timeout, output,
-                              lifecycle.Flags(init, limits)))
+    begin, end = drive(
+        lifecycle.run(
+            runtime, found, name, streams, pass_fds, encoded(input), timeout, output, lifecycle.Flags(init, limits)
+        )
+    )
     result = result_of(found.args, begin, end, output)
     return result.check() if check else result

@@ -55,5 +55,7 @@ class CommandFailed(OcirtError):
 
     def __init__(self, result: Result) -> None:
         self.result = result
-        super().__init__(f"{' '.join(result.args) or 'the container'}: exit status {result.returncode}"
-                         + (" (out of memory)" if result.oom else ""))
+        super().__init__(
+            f"{' '.join(result.args) or 'the container'}: exit status {result.returncode}"
+            + (" (out of memory)" if result.oom else "")
+        )

@@ -21,8 +21,17 @@ if TYPE_CHECKING:
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/@^+")
 """A message of these characters alone is not quoted in text format."""
 
-_GO_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
-               "\\": "\\\\", '"': '\\"'}
+_GO_ESCAPES = {
+    "\a": "\\a",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+    "\\": "\\\\",
+    '"': '\\"',
+}
 _JSON_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\", '"': '\\"'}
 
 
@@ -151,6 +160,7 @@ class Log:
         backend = self._backend()
         if backend:
             from socket import AF_UNIX, SOCK_DGRAM, socket
+
             with socket(AF_UNIX, SOCK_DGRAM) as to:
                 to.connect(BACKENDS[backend])
                 if record:
@@ -220,7 +230,7 @@ def _write_bytes(fd: int, data: bytes) -> None:
     """Write what can be written: where standard error takes nothing there is nobody left to be told, but by the exit status."""
     while data:
         try:
-            data = data[write(fd, data):]
+            data = data[write(fd, data) :]
         except OSError:
             if fd != 2:
                 raise

@@ -12,7 +12,8 @@ import sysconfig
 def command_for(package: str) -> str:
     """The command that installs ``package`` for this interpreter: pip's, or that of the system whose Python it is."""
     is_of_system = sys.prefix == sys.base_prefix and os.path.exists(
-        os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED"))
+        os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+    )
     if is_of_system:
         for manager in ("apt-get", "dnf", "zypper"):
             if shutil.which(manager, path="/usr/sbin:/usr/bin:/sbin:/bin"):

@@ -69,8 +69,18 @@ class Result:
 def result_of(args: Sequence[str], begin: Begin | None, end: End, output: Output) -> Result:
     """The result of a process that began and ended so; ``begin`` is ``None`` where nothing was told of it."""
     seconds = 0.0 if begin is None else (end.clock - begin.clock) / 1e9
-    return Result(tuple(args), end.returncode, output.of(1), output.of(2), end.signal, end.oom_kills > 0,
-                  output.truncated, seconds, end.cpu_seconds, end.memory_peak)
+    return Result(
+        tuple(args),
+        end.returncode,
+        output.of(1),
+        output.of(2),
+        end.signal,
+        end.oom_kills > 0,
+        output.truncated,
+        seconds,
+        end.cpu_seconds,
+        end.memory_peak,
+    )
 
 
 class Pipes:
@@ -112,8 +122,10 @@ class Pipes:
 def no_pipe(number: int) -> RequestError:
     """The error for a stream that is no pipe, or is one no more."""
     name = ("stdin", "stdout", "stderr")[number]
-    error = RequestError(f"{name}: found no pipe, expected {name}=ocirt.PIPE where the process was made (communicate "
-                         "closes what it has read)")
+    error = RequestError(
+        f"{name}: found no pipe, expected {name}=ocirt.PIPE where the process was made (communicate "
+        "closes what it has read)"
+    )
     error.path = name
     return error
 
@@ -166,8 +178,9 @@ class Process(Pipes):
         """
         return drive(lifecycle.wait(self._attendant, timeout)).returncode
 
-    def communicate(self, input: bytes | str = b"", timeout: float | None = None,
-                    max_output: Size | None = MAX_OUTPUT) -> Result:
+    def communicate(
+        self, input: bytes | str = b"", timeout: float | None = None, max_output: Size | None = MAX_OUTPUT
+    ) -> Result:
         """Write its input and read its outputs, those which are pipes, until it ends; they are closed then.
 
         :param input: what to write; text is written as UTF-8.

@@ -55,8 +55,15 @@ class State:
 
     def to_json(self) -> dict[str, Any]:
         """The state as the spec's JSON object, without owner; annotations only where there are some."""
-        members = {"ociVersion": self.oci_version, "id": self.id, "pid": self.pid, "status": self.status,
-                   "bundle": self.bundle, "rootfs": self.rootfs, "created": timestamp(self.created)}
+        members = {
+            "ociVersion": self.oci_version,
+            "id": self.id,
+            "pid": self.pid,
+            "status": self.status,
+            "bundle": self.bundle,
+            "rootfs": self.rootfs,
+            "created": timestamp(self.created),
+        }
         return members | ({"annotations": self.annotations} if self.annotations else {})
 
 
@@ -85,8 +92,11 @@ def ids(root: str) -> list[str]:
     """
     try:
         with os.scandir(root) as entries:
-            return sorted(entry.name for entry in entries
-                          if entry.is_dir(follow_symlinks=False) and _ID_LETTERS.issuperset(entry.name))
+            return sorted(
+                entry.name
+                for entry in entries
+                if entry.is_dir(follow_symlinks=False) and _ID_LETTERS.issuperset(entry.name)
+            )
     except FileNotFoundError:
         return []
 
@@ -119,8 +129,9 @@ def _read(directory: int, id: str) -> State:
         return State(id, "creating", 0, info.st_mtime_ns, uid=info.st_uid)  # create has only begun
     if len(journal) != JOURNAL_SIZE or not journal.startswith(MAGIC):
         raise StateError(id, "the journal is broken")
-    (_, version, phase, pid, _, start_time, seconds, nanoseconds,
-     creator, _, creator_start_time) = JOURNAL.unpack_from(journal)
+    (_, version, phase, pid, _, start_time, seconds, nanoseconds, creator, _, creator_start_time) = JOURNAL.unpack_from(
+        journal
+    )
     if version != VERSION or phase not in (CREATING, CREATED, RUNNING):
         raise StateError(id, f"the journal has version {version}, phase {phase}: not of this build's making")
     alive = pid > 0 and lives(pid, start_time)
@@ -133,8 +144,17 @@ def _read(directory: int, id: str) -> State:
     status = "stopped" if not alive else "running" if phase == RUNNING else "created"
     if alive and _says_1(members.get("pausedFile"), info.st_uid == os.geteuid()):
         status = "paused"
-    return State(id, status, pid if alive else 0, created, members["ociVersion"], members["bundle"],
-                 members["rootfs"], members.get("annotations") or {}, info.st_uid)
+    return State(
+        id,
+        status,
+        pid if alive else 0,
+        created,
+        members["ociVersion"],
+        members["bundle"],
+        members["rootfs"],
+        members.get("annotations") or {},
+        info.st_uid,
+    )
 
 
 def _says_1(path: Any, ours: bool) -> bool:
@@ -185,7 +205,9 @@ def tell_holder(directory: int) -> None:
     except FileNotFoundError:
         return  # the create was cut off before it was made
     with open(journal, "r+b", buffering=0):
-        if os.fstat(journal).st_size == JOURNAL_SIZE and os.pread(journal, JOURNAL.size, 0)[:12] == MAGIC + VERSION.to_bytes(4, "little"):
+        if os.fstat(journal).st_size == JOURNAL_SIZE and os.pread(journal, JOURNAL.size, 0)[
+            :12
+        ] == MAGIC + VERSION.to_bytes(4, "little"):
             os.pwrite(journal, HOLDER.pack(os.getpid(), start_time_of(os.getpid())), HOLDER_AT)
 
 

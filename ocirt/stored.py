@@ -35,7 +35,7 @@ def _state(root: str, id: str) -> bytes:
             program = _read(root, id, "program")
         except StateError:
             raise error from None
-        if len(program) > 16 and (state := program[int.from_bytes(program[12:16], "little"):]):
+        if len(program) > 16 and (state := program[int.from_bytes(program[12:16], "little") :]):
             return state
         raise
 

@@ -82,10 +82,24 @@ class Driver:
         :raises HostError: a limit whose controller this host does not have.
         """
         memory, cpu, pids = resources.memory, resources.cpu, resources.pids
-        numbers = [memory.limit, memory.reservation, memory.swap, cpu.shares, cpu.quota, cpu.realtime_runtime, cpu.idle, pids.limit]
+        numbers = [
+            memory.limit,
+            memory.reservation,
+            memory.swap,
+            cpu.shares,
+            cpu.quota,
+            cpu.realtime_runtime,
+            cpu.idle,
+            pids.limit,
+        ]
         # Engines write -1 and 0 for what they do not limit.
-        asked = [each.path for each in numbers if each is not None and not each.equals(-1) and not (
-            each.equals(0) and (each is not numbers[-1] or not self.zero_is_a_limit))]
+        asked = [
+            each.path
+            for each in numbers
+            if each is not None
+            and not each.equals(-1)
+            and not (each.equals(0) and (each is not numbers[-1] or not self.zero_is_a_limit))
+        ]
         asked += [each.path for each in (cpu.cpus, cpu.mems) if each is not None and not each.is_empty()]
         groups = ("blockIO", "hugepageLimits", "network", "rdma", "unified")
         asked += [resources.at(name) for name in groups if resources.value.get(name)]
@@ -116,7 +130,9 @@ class Driver:
         """
         for controller, path in beneath.items():
             where = f"{controller}:{path}" if controller else path
-            raise RequestError(f"--cgroup {quote(where)}: expected none: the container has no cgroup beneath which it could be")
+            raise RequestError(
+                f"--cgroup {quote(where)}: expected none: the container has no cgroup beneath which it could be"
+            )
         return self.open()
 
     def mount_point(self) -> str:
@@ -138,9 +154,18 @@ class Driver:
             if not in_namespace:
                 # A new mount would show the whole hierarchy, and set its options anew for the whole host.
                 return [self._bind(mount, cgroups.unified)]
-            return [MountCgroup(mount.at, mount.spec, bind=cgroups.unified.mount + self.path(cgroups.unified),
-                                target=mount.target, options=[*mount.superblock, *mount.options], set=mount.set,
-                                clear=mount.clear, **mount.first_propagation())]
+            return [
+                MountCgroup(
+                    mount.at,
+                    mount.spec,
+                    bind=cgroups.unified.mount + self.path(cgroups.unified),
+                    target=mount.target,
+                    options=[*mount.superblock, *mount.options],
+                    set=mount.set,
+                    clear=mount.clear,
+                    **mount.first_propagation(),
+                )
+            ]
         return [self.mount_hierarchies(mount, propagation=mount.first_propagation()["propagation"])]
 
     def fills_detached(self) -> bool:
@@ -152,20 +177,45 @@ class Driver:
         what becomes of it.
         """
         hierarchies = [(each, each.mount.rpartition("/")[2]) for each in self.host.cgroups.hierarchies]
-        links = [(controller, name) for each, name in hierarchies for controller in each.controllers
-                 if len(each.controllers) > 1 and controller != name]
+        links = [
+            (controller, name)
+            for each, name in hierarchies
+            for controller in each.controllers
+            if len(each.controllers) > 1 and controller != name
+        ]
         return MountHierarchies(
-            entry.at, entry.spec, target=entry.target, top=HIERARCHIES_TOP, names=[name for _, name in hierarchies],
+            entry.at,
+            entry.spec,
+            target=entry.target,
+            top=HIERARCHIES_TOP,
+            names=[name for _, name in hierarchies],
             sources=[each.mount + self.path(each) for each, _ in hierarchies],
             # What has been passed over is not there: then the container is in the caller's own, and sees that, as with runc.
-            otherwise=[each.mount + each.own for each, _ in hierarchies] if self.tolerate else (), optional=self.tolerate,
-            links=[link for link, _ in links], to=[to for _, to in links], set=entry.set, clear=entry.clear, **TMPFS, **fields)
+            otherwise=[each.mount + each.own for each, _ in hierarchies] if self.tolerate else (),
+            optional=self.tolerate,
+            links=[link for link, _ in links],
+            to=[to for _, to in links],
+            set=entry.set,
+            clear=entry.clear,
+            **TMPFS,
+            **fields,
+        )
 
     def _bind(self, mount: "Parsed", hierarchy: "Hierarchy") -> Bind:
         # What has been passed over is not there, as in mount_hierarchies.
         more: dict[str, str] = {"otherwise": hierarchy.mount + hierarchy.own} if self.tolerate else {}
-        return Bind(mount.at, mount.spec, source=hierarchy.mount + self.path(hierarchy), target=mount.target, recursive=1,
-                    set=mount.set, clear=mount.clear, optional=self.tolerate, **more, **mount.first_propagation())
+        return Bind(
+            mount.at,
+            mount.spec,
+            source=hierarchy.mount + self.path(hierarchy),
+            target=mount.target,
+            recursive=1,
+            set=mount.set,
+            clear=mount.clear,
+            optional=self.tolerate,
+            **more,
+            **mount.first_propagation(),
+        )
 
     def signal(self, outlive: bool) -> "list[Step]":
         """Steps of ``kill --all``.
@@ -275,6 +325,7 @@ def _needs_session(config: "Config", request: "Request", host: "Host", plan: "Pl
     if path is not None and not path.is_empty() and path.unit() is None:
         return False  # a place of the caller's choice
     from .v2 import V2
+
     cgroupfs = V2(config, request, host, plan)
     if not cgroupfs.has_limits(config.linux.resources) or host.may_write(unified.mount + cgroupfs.beneath(unified.own)):
         return False
@@ -292,11 +343,15 @@ def _driver(config: "Config", request: "Request", host: "Host", plan: "Plan") ->
             raise HostError(flag, "systemd does not run on this host (there is no /run/systemd/system)")
         if not host.cgroups.is_v2:
             from .systemd_v1 import SystemdV1
+
             return SystemdV1(config, request, host, plan, flag)
         from .systemd import Systemd
+
         return Systemd(config, request, host, plan, flag)
     if host.cgroups.is_v2:
         from .v2 import V2
+
         return V2(config, request, host, plan)
     from .v1 import V1
+
     return V1(config.linux, request, host, plan)

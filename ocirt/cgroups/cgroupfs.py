@@ -39,8 +39,9 @@ class Cgroupfs(Driver):
     at = "linux.cgroupsPath"
     """What an error of a step is about: the property that says, or could say, where the cgroups are."""
 
-    def __init__(self, linux: "Linux", request: "Request", host: "Host", plan: "Plan",
-                 hierarchies: "Iterable[Hierarchy]") -> None:
+    def __init__(
+        self, linux: "Linux", request: "Request", host: "Host", plan: "Plan", hierarchies: "Iterable[Hierarchy]"
+    ) -> None:
         super().__init__(host)
         self.tolerate = int(is_rootless(request, host))
         self.without = WARN if request.rootless == "true" else 0
@@ -82,8 +83,14 @@ class Cgroupfs(Driver):
     def own(self) -> dict[str, str]:
         return {each.mount: self._own(each) for each in self.all} if self.is_relative else {}
 
-    def _step(self, kind: "type[Made]", hierarchy: "Hierarchy", at: str | None = None,
-              spec: str = "config-linux.md#cgroups-path", **fields: "Field") -> "Made":
+    def _step(
+        self,
+        kind: "type[Made]",
+        hierarchy: "Hierarchy",
+        at: str | None = None,
+        spec: str = "config-linux.md#cgroups-path",
+        **fields: "Field",
+    ) -> "Made":
         return kind(at or self.at, spec, hierarchy=hierarchy.mount, path=self.path(hierarchy), **fields)
 
     def paths(self) -> dict[str, str]:
@@ -98,29 +105,49 @@ class Cgroupfs(Driver):
         """
         raise NotImplementedError
 
-    def _write(self, controller: str, file: str, value: "AnyText | Number", at: str, spec: str,
-               **more: "Field") -> WriteCgroup:
-        return self._step(WriteCgroup, self._hierarchy(controller, at), at, f"config-linux.md#{spec}", file=file,
-                          value=value if isinstance(value, (str, Template)) else Template(value),
-                          **{"tolerate": self._tolerance(value), **more})
+    def _write(
+        self, controller: str, file: str, value: "AnyText | Number", at: str, spec: str, **more: "Field"
+    ) -> WriteCgroup:
+        return self._step(
+            WriteCgroup,
+            self._hierarchy(controller, at),
+            at,
+            f"config-linux.md#{spec}",
+            file=file,
+            value=value if isinstance(value, (str, Template)) else Template(value),
+            **{"tolerate": self._tolerance(value), **more},
+        )
 
     def _tolerance(self, value: object) -> int:
         """What becomes of ``value`` where the cgroup may not be written: nobody misses what is no limit."""
         return self.tolerate if is_no_limit(value) else self.without
 
-    def _numbers(self, controller: str, spec: str, *rows: "tuple[str, Number | None]", **more: "Field") -> list[WriteCgroup]:
+    def _numbers(
+        self, controller: str, spec: str, *rows: "tuple[str, Number | None]", **more: "Field"
+    ) -> list[WriteCgroup]:
         """Writes of numbers, each a pair of file and Number; as in runc neither ``None`` nor 0 is written."""
-        return [self._write(controller, file, number, number.path, spec,
-                            **({"tolerate": 1, **more} if self.tolerate and number.equals(-1) else more))
-                for file, number in rows if number is not None and not number.equals(0)]
+        return [
+            self._write(
+                controller,
+                file,
+                number,
+                number.path,
+                spec,
+                **({"tolerate": 1, **more} if self.tolerate and number.equals(-1) else more),
+            )
+            for file, number in rows
+            if number is not None and not number.equals(0)
+        ]
 
     ALLOWED_SETS = ""
     """What the files of a cpuset are called in the cgroup above, whose CPUs and nodes are all that can be had: the end of the name."""
 
     def _cpuset(self, cpu: "Cpu") -> list[WriteCgroup]:
-        return [self._write("cpuset", file, text, text.path, "cpu", usage=f"../{file}{self.ALLOWED_SETS}")
-                for file, text in (("cpuset.cpus", cpu.cpus), ("cpuset.mems", cpu.mems))
-                if text is not None and not text.is_empty()]
+        return [
+            self._write("cpuset", file, text, text.path, "cpu", usage=f"../{file}{self.ALLOWED_SETS}")
+            for file, text in (("cpuset.cpus", cpu.cpus), ("cpuset.mems", cpu.mems))
+            if text is not None and not text.is_empty()
+        ]
 
     def _pids(self, pids: "Pids", zero: str | None = None) -> list[WriteCgroup]:
         """:param zero: what is written for a limit of 0, where it is one and not 0 is written."""
@@ -170,7 +197,9 @@ def bandwidth(cpu: "Cpu") -> "tuple[Number | None, Number | None]":
         quota.checked(SHORTEST, INT64_MAX, f"{SHORTEST} microseconds or more, or -1 (no limit)")
     if period is not None and not period.equals(0):
         period.checked(SHORTEST, LONGEST, f"{SHORTEST} to {LONGEST} microseconds")
-    return (None if quota is None or quota.equals(0) else quota), (None if period is None or period.equals(0) else period)
+    return (None if quota is None or quota.equals(0) else quota), (
+        None if period is None or period.equals(0) else period
+    )
 
 
 def page_size(limit: "HugepageLimit") -> str:

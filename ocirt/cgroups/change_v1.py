@@ -25,7 +25,10 @@ USAGE = {LIMIT: "memory.usage_in_bytes", SWAP: "memory.memsw.usage_in_bytes"}
 
 UNSET = (
     # End of the name of a file with a line for each device; what takes a device's line away.
-    ("weight_device", "default"), ("_device", "0"), ("ifpriomap", "0"), ("rdma.max", "hca_handle=max hca_object=max"),
+    ("weight_device", "default"),
+    ("_device", "0"),
+    ("ifpriomap", "0"),
+    ("rdma.max", "hca_handle=max hca_object=max"),
 )
 
 
@@ -60,8 +63,9 @@ def restore(steps: "Sequence[Step]") -> "list[Step]":
 
 def _write(driver: "V1", controller: str, file: str, number: "Number") -> WriteCgroup:
     hierarchy = driver._hierarchy(controller, number.path)
-    return WriteCgroup(number.path, "", hierarchy=hierarchy.mount, path=driver.path(hierarchy), file=file,
-                       value=Template(number))
+    return WriteCgroup(
+        number.path, "", hierarchy=hierarchy.mount, path=driver.path(hierarchy), file=file, value=Template(number)
+    )
 
 
 def _copy(step: "Step", **changes: str) -> WriteCgroup:
@@ -83,6 +87,7 @@ def _number(step: "Step") -> int:
 
 
 # ---- order ----
+
 
 def _ordered(steps: "Sequence[Step]", files: tuple[str, ...]) -> "list[Step]":
     """``steps`` with those on ``files`` in that order, in the places that these had."""
@@ -132,6 +137,7 @@ def _idle_order(steps: "Sequence[Step]") -> tuple[str, ...]:
 
 
 # ---- back ----
+
 
 def _present(step: "Step") -> str:
     """What has to be written to the file of ``step`` for it to say what it says now."""

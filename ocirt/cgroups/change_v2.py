@@ -36,8 +36,16 @@ def change(settings: "Sequence[Step]", driver: "V2", resources: "Resources") -> 
     steps = [plain for step in settings for plain in _plain(step)]
     burst = resources.cpu.burst
     if burst is not None and burst.equals(0):
-        steps.append(WriteCgroup(burst.path, "config-linux.md#cpu", hierarchy=driver.unified.mount,
-                                 path=driver.path(driver.unified), file=BURST, value="0"))
+        steps.append(
+            WriteCgroup(
+                burst.path,
+                "config-linux.md#cpu",
+                hierarchy=driver.unified.mount,
+                path=driver.path(driver.unified),
+                file=BURST,
+                value="0",
+            )
+        )
     idle = _on(steps, IDLE)
     if idle is not None and bound(idle.value) == "1" and _on(steps, WEIGHT) is None and _read(idle) == "0":
         # What is idle has no weight: for the way back it is written as it is.
@@ -48,8 +56,12 @@ def change(settings: "Sequence[Step]", driver: "V2", resources: "Resources") -> 
 
 def restore(steps: "Sequence[Step]") -> "list[Step]":
     """Steps that undo ``steps``, one for each, the last first: they put back what the files say now."""
-    return [_write(step, value=_present(step)) if isinstance(step, WriteCgroup) and _read(step) is not None
-            else Nothing(step.at, "") for step in reversed(steps)]
+    return [
+        _write(step, value=_present(step))
+        if isinstance(step, WriteCgroup) and _read(step) is not None
+        else Nothing(step.at, "")
+        for step in reversed(steps)
+    ]
 
 
 def _write(step: "Step", **changes: str) -> WriteCgroup:
@@ -90,6 +102,7 @@ def _read(step: "Step") -> str | None:
 
 # ---- order ----
 
+
 def _on(steps: "Sequence[Step]", file: str) -> WriteCgroup | None:
     """The last step that writes ``file``, or ``None``."""
     return next((step for step in reversed(steps) if isinstance(step, WriteCgroup) and step.file == file), None)
@@ -108,7 +121,11 @@ def _cpu_order(steps: "Sequence[Step]") -> tuple[str, ...]:
     if burst is None:
         return ()
     before, wanted = _read(burst), bound(burst.value)
-    return (BURST, MAX) if before and before.isdigit() and wanted.isdigit() and int(wanted) <= int(before) else (MAX, BURST)
+    return (
+        (BURST, MAX)
+        if before and before.isdigit() and wanted.isdigit() and int(wanted) <= int(before)
+        else (MAX, BURST)
+    )
 
 
 def _idle_order(steps: "Sequence[Step]") -> tuple[str, ...]:
@@ -118,6 +135,7 @@ def _idle_order(steps: "Sequence[Step]") -> tuple[str, ...]:
 
 
 # ---- back ----
+
 
 def _present(step: WriteCgroup) -> str:
     """What has to be written to the file of ``step`` for it to say what it says now."""

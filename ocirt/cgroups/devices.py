@@ -11,8 +11,19 @@ if TYPE_CHECKING:
 
 BOTH = ("b", "c")
 
-ALLOWED = ("c *:* m", "b *:* m", "c 1:3 rwm", "c 1:8 rwm", "c 1:7 rwm", "c 5:0 rwm", "c 1:5 rwm", "c 1:9 rwm",
-           "c 136:* rwm", "c 5:2 rwm", "c 10:200 rwm")
+ALLOWED = (
+    "c *:* m",
+    "b *:* m",
+    "c 1:3 rwm",
+    "c 1:8 rwm",
+    "c 1:7 rwm",
+    "c 5:0 rwm",
+    "c 1:5 rwm",
+    "c 1:9 rwm",
+    "c 136:* rwm",
+    "c 5:2 rwm",
+    "c 10:200 rwm",
+)
 """What is allowed after the config's own rules, in the kernel's notation: mknod of any device, the default devices,
 pseudoterminals, and tun, which containers with CAP_NET_ADMIN make themselves (runc took it out once and had to bring it back)."""
 
@@ -29,8 +40,15 @@ class Rule:
 
     __slots__ = ("at", "allow", "kinds", "major", "minor", "access")
 
-    def __init__(self, at: str, allow: bool, kinds: tuple[str, ...], major: "Number | int | None",
-                 minor: "Number | int | None", access: str) -> None:
+    def __init__(
+        self,
+        at: str,
+        allow: bool,
+        kinds: tuple[str, ...],
+        major: "Number | int | None",
+        minor: "Number | int | None",
+        access: str,
+    ) -> None:
         self.at, self.allow, self.kinds, self.access = at, allow, kinds, access
         self.major, self.minor = major, minor
 
@@ -43,7 +61,7 @@ class Rule:
 def allow_everything(given: list[Rule]) -> bool:
     """Do these rules leave nothing that would be denied? Then nobody misses them where they cannot be had."""
     wholes = [number for number, rule in enumerate(given) if rule.is_whole]
-    return bool(wholes) and all([rule.allow for rule in given[wholes[-1]:]])
+    return bool(wholes) and all([rule.allow for rule in given[wholes[-1] :]])
 
 
 def rules(devices: "list[DeviceRule]") -> list[Rule]:

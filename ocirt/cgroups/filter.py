@@ -20,14 +20,25 @@ EVERY = sum(BITS.values())
 
 RESULT, CONTEXT, KIND, ACCESS, MAJOR, MINOR = range(6)
 """Registers."""
-LOAD_WORD, MOVE, MOVE_NUMBER, AND, SHIFT_RIGHT, JUMP_EQUAL, JUMP_UNEQUAL, EXIT = (0x61, 0xbf, 0xb7, 0x57, 0x77, 0x15,
-                                                                                 0x55, 0x95)
+LOAD_WORD, MOVE, MOVE_NUMBER, AND, SHIFT_RIGHT, JUMP_EQUAL, JUMP_UNEQUAL, EXIT = (
+    0x61,
+    0xBF,
+    0xB7,
+    0x57,
+    0x77,
+    0x15,
+    0x55,
+    0x95,
+)
 """Operations, 64 bits wide; include/uapi/linux/bpf.h."""
 
 
 def _instruction(code: int, target: int = 0, source: int = 0, offset: int = 0, number: int = 0) -> bytes:
-    return (bytes((code, source << 4 | target)) + offset.to_bytes(2, "little", signed=True)
-            + number.to_bytes(4, "little", signed=True))
+    return (
+        bytes((code, source << 4 | target))
+        + offset.to_bytes(2, "little", signed=True)
+        + number.to_bytes(4, "little", signed=True)
+    )
 
 
 def _return(result: int) -> list[bytes]:
@@ -37,9 +48,14 @@ def _return(result: int) -> list[bytes]:
 def program(rules: "Iterable[Rule]") -> bytes:
     """The program for ``rules``: all is denied but what they and
     :data:`~ocirt.cgroups.devices.ALLOWED`, after them, allow."""
-    parts = [_instruction(LOAD_WORD, KIND, CONTEXT, 0), _instruction(MOVE, ACCESS, KIND),
-             _instruction(AND, KIND, number=0xffff), _instruction(SHIFT_RIGHT, ACCESS, number=16),
-             _instruction(LOAD_WORD, MAJOR, CONTEXT, 4), _instruction(LOAD_WORD, MINOR, CONTEXT, 8)]
+    parts = [
+        _instruction(LOAD_WORD, KIND, CONTEXT, 0),
+        _instruction(MOVE, ACCESS, KIND),
+        _instruction(AND, KIND, number=0xFFFF),
+        _instruction(SHIFT_RIGHT, ACCESS, number=16),
+        _instruction(LOAD_WORD, MAJOR, CONTEXT, 4),
+        _instruction(LOAD_WORD, MINOR, CONTEXT, 8),
+    ]
     for rule in reversed([*rules, *map(_parsed, ALLOWED)]):
         parts += _rule(rule)
         if rule.is_whole:
@@ -54,15 +70,25 @@ def _rule(rule: Rule) -> list[bytes]:
     bits = sum([BITS[letter] for letter in set(rule.access)])
     body = _return(int(rule.allow))
     if bits != EVERY and rule.allow:
-        body = [_instruction(AND, ACCESS, number=EVERY & ~bits),
-                _instruction(JUMP_UNEQUAL, ACCESS, offset=len(body), number=0), *body]
+        body = [
+            _instruction(AND, ACCESS, number=EVERY & ~bits),
+            _instruction(JUMP_UNEQUAL, ACCESS, offset=len(body), number=0),
+            *body,
+        ]
     elif bits != EVERY:
-        body = [_instruction(MOVE, RESULT, ACCESS), _instruction(AND, RESULT, number=bits),
-                _instruction(JUMP_EQUAL, RESULT, offset=len(body), number=0), *body]
+        body = [
+            _instruction(MOVE, RESULT, ACCESS),
+            _instruction(AND, RESULT, number=bits),
+            _instruction(JUMP_EQUAL, RESULT, offset=len(body), number=0),
+            *body,
+        ]
     wanted = [(KIND, KINDS[rule.kinds[0]])] if rule.kinds != BOTH else []
     # The numbers are part of the program, which therefore holds for these ones only.
-    wanted += [(register, number if isinstance(number, int) else number.read())
-               for register, number in ((MAJOR, rule.major), (MINOR, rule.minor)) if number is not None]
+    wanted += [
+        (register, number if isinstance(number, int) else number.read())
+        for register, number in ((MAJOR, rule.major), (MINOR, rule.minor))
+        if number is not None
+    ]
     for register, number in reversed(wanted):
         body.insert(0, _instruction(JUMP_UNEQUAL, register, offset=len(body), number=number))
     return body

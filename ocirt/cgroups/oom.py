@@ -27,7 +27,10 @@ class EventWatch:
         self.path = os.path.join(directory, "memory.oom_control")
         try:
             # The kernel keeps the eventfd alone.
-            with open(self.path, "rb") as control, open(os.path.join(directory, "cgroup.event_control"), "wb", 0) as asking:
+            with (
+                open(self.path, "rb") as control,
+                open(os.path.join(directory, "cgroup.event_control"), "wb", 0) as asking,
+            ):
                 asking.write(f"{self.fd} {control.fileno()}".encode())
         except OSError as error:
             os.close(self.fd)

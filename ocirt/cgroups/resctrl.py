@@ -58,7 +58,9 @@ def _monitoring(rdt: "Rdt", group: str) -> "dict[str, Any]":
     nodes = [Files(os.path.join(data, name)) for name in sorted(os.listdir(data))]
     found = {}
     if "mbm_total_bytes" in features or "mbm_local_bytes" in features:
-        found["mbm_stats"] = [{name: node.number(name) for name in ("mbm_total_bytes", "mbm_local_bytes")} for node in nodes]
+        found["mbm_stats"] = [
+            {name: node.number(name) for name in ("mbm_total_bytes", "mbm_local_bytes")} for node in nodes
+        ]
     if "llc_occupancy" in features:
         found["cmt_stats"] = [{"llc_occupancy": node.number("llc_occupancy")} for node in nodes]
     return found

@@ -15,8 +15,17 @@ if TYPE_CHECKING:
 HUGE_PAGES = "/sys/kernel/mm/hugepages"
 NO_LIMIT = (1 << 64) - 1
 
-CPUSET = ("cpu_exclusive", "mem_hardwall", "mem_exclusive", "memory_migrate", "memory_spread_page", "memory_spread_slab",
-          "memory_pressure", "sched_load_balance", "sched_relax_domain_level")
+CPUSET = (
+    "cpu_exclusive",
+    "mem_hardwall",
+    "mem_exclusive",
+    "memory_migrate",
+    "memory_spread_page",
+    "memory_spread_slab",
+    "memory_pressure",
+    "sched_load_balance",
+    "sched_relax_domain_level",
+)
 """Members of ``cpuset``, each a file of cgroup v1."""
 
 
@@ -106,8 +115,22 @@ def huge_pages(usage: int, peak: int, failures: int) -> dict[str, int]:
     return {**given(usage=usage, max=peak), "failcnt": failures}
 
 
-def assemble(cpu: "dict[str, Any]", cpuset: "dict[str, Any]", memory: "dict[str, Any]", pids: "dict[str, Any]",
-             blkio: "dict[str, Any]", hugetlb: "dict[str, dict[str, int]]") -> "dict[str, Any]":
+def assemble(
+    cpu: "dict[str, Any]",
+    cpuset: "dict[str, Any]",
+    memory: "dict[str, Any]",
+    pids: "dict[str, Any]",
+    blkio: "dict[str, Any]",
+    hugetlb: "dict[str, dict[str, int]]",
+) -> "dict[str, Any]":
     """All of it, in the order in which runc has it."""
-    return {"cpu": cpu, "cpuset": cpuset, "memory": memory, "pids": pids, "blkio": blkio, "hugetlb": hugetlb,
-            "intel_rdt": {}, "network_interfaces": None}
+    return {
+        "cpu": cpu,
+        "cpuset": cpuset,
+        "memory": memory,
+        "pids": pids,
+        "blkio": blkio,
+        "hugetlb": hugetlb,
+        "intel_rdt": {},
+        "network_interfaces": None,
+    }

@@ -13,14 +13,22 @@ TICK = 10_000_000
 
 BLOCK_IO = (
     # Member of blkio, and the end of the file's name.
-    ("ioServiceBytesRecursive", "io_service_bytes"), ("ioServicedRecursive", "io_serviced"),
-    ("ioQueueRecursive", "io_queued"), ("ioServiceTimeRecursive", "io_service_time"),
-    ("ioWaitTimeRecursive", "io_wait_time"), ("ioMergedRecursive", "io_merged"), ("ioTimeRecursive", "time"),
+    ("ioServiceBytesRecursive", "io_service_bytes"),
+    ("ioServicedRecursive", "io_serviced"),
+    ("ioQueueRecursive", "io_queued"),
+    ("ioServiceTimeRecursive", "io_service_time"),
+    ("ioWaitTimeRecursive", "io_wait_time"),
+    ("ioMergedRecursive", "io_merged"),
+    ("ioTimeRecursive", "time"),
     ("sectorsRecursive", "sectors"),
 )
 
-SCHEDULERS = (("blkio.bfq.", "_recursive"), ("blkio.", "_recursive"), ("blkio.throttle.", "_recursive"),
-              ("blkio.throttle.", ""))
+SCHEDULERS = (
+    ("blkio.bfq.", "_recursive"),
+    ("blkio.", "_recursive"),
+    ("blkio.throttle.", "_recursive"),
+    ("blkio.throttle.", ""),
+)
 """Names around those of BLOCK_IO, by who counts: BFQ, CFQ, the throttle. The first that counts is taken."""
 
 
@@ -29,11 +37,18 @@ def stats(driver: "V1") -> "dict[str, Any]":
 
     :raises HostError: a file cannot be read.
     """
+
     def files(controller: str) -> Files:
         return Files(driver.directory(controller) if driver.host.cgroups.hierarchy(controller) else None)
 
-    return assemble(cpu(files("cpuacct"), files("cpu")), cpuset(files("cpuset")), memory(files("memory")),
-                    pids(files("pids")), block_io(files("blkio")), hugetlb(files("hugetlb")))
+    return assemble(
+        cpu(files("cpuacct"), files("cpu")),
+        cpuset(files("cpuset")),
+        memory(files("memory")),
+        pids(files("pids")),
+        block_io(files("blkio")),
+        hugetlb(files("hugetlb")),
+    )
 
 
 def cpu(account: Files, scheduler: Files) -> "dict[str, Any]":
@@ -41,30 +56,52 @@ def cpu(account: Files, scheduler: Files) -> "dict[str, Any]":
     :param scheduler: those of cpu."""
     ticks, throttling = account.pairs("cpuacct.stat"), scheduler.pairs("cpu.stat")
     by_mode = [line.split()[1:3] for line in (account.text("cpuacct.usage_all") or "").splitlines()[1:]]
-    usage = given(total=account.number("cpuacct.usage"),
-                  percpu=list(map(int, (account.text("cpuacct.usage_percpu") or "").split())),
-                  percpu_kernel=[int(row[1]) for row in by_mode], percpu_user=[int(row[0]) for row in by_mode])
-    return {"usage": {**usage, "kernel": ticks.get("system", 0) * TICK, "user": ticks.get("user", 0) * TICK},
-            "throttling": given(periods=throttling.get("nr_periods"), throttledPeriods=throttling.get("nr_throttled"),
-                                throttledTime=throttling.get("throttled_time"))}
+    usage = given(
+        total=account.number("cpuacct.usage"),
+        percpu=list(map(int, (account.text("cpuacct.usage_percpu") or "").split())),
+        percpu_kernel=[int(row[1]) for row in by_mode],
+        percpu_user=[int(row[0]) for row in by_mode],
+    )
+    return {
+        "usage": {**usage, "kernel": ticks.get("system", 0) * TICK, "user": ticks.get("user", 0) * TICK},
+        "throttling": given(
+            periods=throttling.get("nr_periods"),
+            throttledPeriods=throttling.get("nr_throttled"),
+            throttledTime=throttling.get("throttled_time"),
+        ),
+    }
 
 
 def cpuset(files: Files) -> "dict[str, Any]":
     numbers = {name: files.number(f"cpuset.{name}") for name in CPUSET}
     exclusive = numbers.pop("cpu_exclusive")
-    return {**given(cpus=cpus(files.text("cpuset.cpus"))), "cpu_exclusive": exclusive,
-            **given(mems=cpus(files.text("cpuset.mems"))), **numbers}
+    return {
+        **given(cpus=cpus(files.text("cpuset.cpus"))),
+        "cpu_exclusive": exclusive,
+        **given(mems=cpus(files.text("cpuset.mems"))),
+        **numbers,
+    }
 
 
 def memory(files: Files) -> "dict[str, Any]":
     raw = files.pairs("memory.stat")
 
     def entry(name: str) -> dict[str, int]:
-        return memory_entry(*[files.number(f"memory.{name}{end}")
-                              for end in ("usage_in_bytes", "limit_in_bytes", "max_usage_in_bytes", "failcnt")])
+        return memory_entry(
+            *[
+                files.number(f"memory.{name}{end}")
+                for end in ("usage_in_bytes", "limit_in_bytes", "max_usage_in_bytes", "failcnt")
+            ]
+        )
 
-    return {**given(cache=raw.get("cache")), "usage": entry(""), "swap": entry("memsw."), "kernel": entry("kmem."),
-            "kernelTCP": entry("kmem.tcp."), **given(raw=dict(sorted(raw.items())))}
+    return {
+        **given(cache=raw.get("cache")),
+        "usage": entry(""),
+        "swap": entry("memsw."),
+        "kernel": entry("kmem."),
+        "kernelTCP": entry("kmem.tcp."),
+        **given(raw=dict(sorted(raw.items()))),
+    }
 
 
 def pids(files: Files) -> "dict[str, Any]":
@@ -74,8 +111,11 @@ def pids(files: Files) -> "dict[str, Any]":
 
 def block_io(files: Files) -> "dict[str, Any]":
     for before, after in SCHEDULERS:
-        found = {member: text for member, text in [(member, files.text(before + name + after)) for member, name in BLOCK_IO]
-                 if text is not None}
+        found = {
+            member: text
+            for member, text in [(member, files.text(before + name + after)) for member, name in BLOCK_IO]
+            if text is not None
+        }
         entries = given(**{member: _block_entries(text) for member, text in found.items()})
         if entries:
             return entries
@@ -99,7 +139,8 @@ def hugetlb(files: Files) -> dict[str, dict[str, int]]:
         # Reservations, where the kernel counts them.
         for name in (f"hugetlb.{size}.rsvd", f"hugetlb.{size}"):
             if files.text(f"{name}.usage_in_bytes") is not None:
-                found[size] = huge_pages(*[files.number(f"{name}.{end}")
-                                           for end in ("usage_in_bytes", "max_usage_in_bytes", "failcnt")])
+                found[size] = huge_pages(
+                    *[files.number(f"{name}.{end}") for end in ("usage_in_bytes", "max_usage_in_bytes", "failcnt")]
+                )
                 break
     return found

@@ -35,18 +35,34 @@ def cpu(files: Files) -> "dict[str, Any]":
     def nanoseconds(key: str) -> int:
         return rows.get(key, 0) * 1000
 
-    return {"usage": {**given(total=nanoseconds("usage_usec")), "kernel": nanoseconds("system_usec"),
-                      "user": nanoseconds("user_usec")},
-            "throttling": given(periods=rows.get("nr_periods"), throttledPeriods=rows.get("nr_throttled"),
-                                throttledTime=nanoseconds("throttled_usec")),
-            **pressure(files, "cpu.pressure")}
+    return {
+        "usage": {
+            **given(total=nanoseconds("usage_usec")),
+            "kernel": nanoseconds("system_usec"),
+            "user": nanoseconds("user_usec"),
+        },
+        "throttling": given(
+            periods=rows.get("nr_periods"),
+            throttledPeriods=rows.get("nr_throttled"),
+            throttledTime=nanoseconds("throttled_usec"),
+        ),
+        **pressure(files, "cpu.pressure"),
+    }
 
 
 def cpuset(files: Files) -> "dict[str, Any]":
     """The lists that hold, as the settings themselves may be empty. The flags are v1's alone."""
     lists = {name: cpus(files.text(f"cpuset.{name}.effective")) for name in ("cpus", "mems")}
-    return {name: value for name, value in {"cpus": lists["cpus"], CPUSET[0]: 0, "mems": lists["mems"],
-                                            **dict.fromkeys(CPUSET[1:], 0)}.items() if value != []}
+    return {
+        name: value
+        for name, value in {
+            "cpus": lists["cpus"],
+            CPUSET[0]: 0,
+            "mems": lists["mems"],
+            **dict.fromkeys(CPUSET[1:], 0),
+        }.items()
+        if value != []
+    }
 
 
 def memory(files: Files) -> "dict[str, Any]":
@@ -56,9 +72,15 @@ def memory(files: Files) -> "dict[str, Any]":
     # v1 counts memory and swap together, of which v2 has no peak.
     both = limit + swap_limit if NO_LIMIT not in (limit, swap_limit) else NO_LIMIT
     has_swap = files.text("memory.swap.current") is not None
-    return {**given(cache=raw.get("file")), "usage": memory_entry(usage, limit, files.number("memory.peak")),
-            "swap": memory_entry(usage + swap, both if has_swap else limit), "kernel": memory_entry(),
-            "kernelTCP": memory_entry(), **given(raw=dict(sorted(raw.items()))), **pressure(files, "memory.pressure")}
+    return {
+        **given(cache=raw.get("file")),
+        "usage": memory_entry(usage, limit, files.number("memory.peak")),
+        "swap": memory_entry(usage + swap, both if has_swap else limit),
+        "kernel": memory_entry(),
+        "kernelTCP": memory_entry(),
+        **given(raw=dict(sorted(raw.items()))),
+        **pressure(files, "memory.pressure"),
+    }
 
 
 def pids(files: Files) -> "dict[str, Any]":
@@ -71,8 +93,12 @@ def pids(files: Files) -> "dict[str, Any]":
 
 def block_io(files: Files) -> "dict[str, Any]":
     tables: dict[str, list[dict[str, Any]]] = {"ioServiceBytesRecursive": [], "ioServicedRecursive": []}
-    keys = {"rbytes": ("ioServiceBytesRecursive", "Read"), "wbytes": ("ioServiceBytesRecursive", "Write"),
-            "rios": ("ioServicedRecursive", "Read"), "wios": ("ioServicedRecursive", "Write")}
+    keys = {
+        "rbytes": ("ioServiceBytesRecursive", "Read"),
+        "wbytes": ("ioServiceBytesRecursive", "Write"),
+        "rios": ("ioServicedRecursive", "Read"),
+        "wios": ("ioServicedRecursive", "Write"),
+    }
     for line in (files.text("io.stat") or "").splitlines():
         device, *fields = line.split()
         major, colon, minor = device.partition(":")

@@ -10,8 +10,23 @@ Hosts with cgroup v1 are :mod:`.systemd_v1`'s.
 
 from ..errors import ConfigError, HostError
 from ..model.text import Template, bound, quote
-from ..plan.steps import (AssertEmptyCgroup, DelegateCgroup, EVENTS, NONE, EnableControllers, JoinCgroup, MakeCgroup, OpenCgroup, Receive,
-                          RemoveCgroup, Send, SetUnitProperties, StartUnit, StopUnit, WriteCgroup)
+from ..plan.steps import (
+    AssertEmptyCgroup,
+    DelegateCgroup,
+    EVENTS,
+    NONE,
+    EnableControllers,
+    JoinCgroup,
+    MakeCgroup,
+    OpenCgroup,
+    Receive,
+    RemoveCgroup,
+    Send,
+    SetUnitProperties,
+    StartUnit,
+    StopUnit,
+    WriteCgroup,
+)
 from . import dbus, is_rootless
 from .cgroupfs import Cgroupfs
 from .v2 import V2, cpu_weight, io_weight
@@ -113,12 +128,14 @@ class Scope(Cgroupfs):
         if path is not None:
             parts = path.unit()
             if parts is None:
-                raise ConfigError(path.path, quote(path.bound()),
-                                  "slice:prefix:name, the slice empty or like a-b.slice")
+                raise ConfigError(
+                    path.path, quote(path.bound()), "slice:prefix:name, the slice empty or like a-b.slice"
+                )
             slice, prefix, name, its_cgroup = parts
             if name.ends_with(".slice"):
-                raise ConfigError(path.path, quote(path.bound()),
-                                  "the name of a scope: systemd lets no process into a slice")
+                raise ConfigError(
+                    path.path, quote(path.bound()), "the name of a scope: systemd lets no process into a slice"
+                )
             if not slice.is_empty():
                 self.slice, beneath = slice, its_cgroup
             before = Template() if prefix.is_empty() else Template(prefix, "-")
@@ -132,10 +149,14 @@ class Scope(Cgroupfs):
 
     def place(self, resources: "Resources") -> "list[Step]":
         # A cgroup of this name may be there without a unit, and systemd would use it.
-        return [*[AssertEmptyCgroup(self.at, SPEC, hierarchy=each.mount, path=self.unit_path(each)) for each in self.all],
-                self._unit(StartUnit, SPEC, body=dbus.start(self.unit, self._properties(resources))),
-                *self.besides(resources), *self.limit(resources), *self.hand_over(),
-                Send(self.at, SPEC, event=EVENTS.index("placed"))]
+        return [
+            *[AssertEmptyCgroup(self.at, SPEC, hierarchy=each.mount, path=self.unit_path(each)) for each in self.all],
+            self._unit(StartUnit, SPEC, body=dbus.start(self.unit, self._properties(resources))),
+            *self.besides(resources),
+            *self.limit(resources),
+            *self.hand_over(),
+            Send(self.at, SPEC, event=EVENTS.index("placed")),
+        ]
 
     def unit_path(self, hierarchy: "Hierarchy") -> "AnyText":
         """The unit's cgroup beneath the mount of ``hierarchy``."""
@@ -183,8 +204,9 @@ class Scope(Cgroupfs):
 
     def restore(self, steps: "Sequence[Step]", before: "Resources") -> "list[Step]":
         # Plain text: a slot has one value in a program, and that is the new one.
-        earlier: dict[str, Property] = {_name(each): [str(item) for item in bound(each)]
-                                        for each in self._limits(before)}
+        earlier: dict[str, Property] = {
+            _name(each): [str(item) for item in bound(each)] for each in self._limits(before)
+        }
         back = [earlier.get(_name(each)) or unset(_name(each)) for each in self.told]
         others = iter(super().restore([step for step in steps if not isinstance(step, SetUnitProperties)], before))
         return [self._tell(back) if isinstance(step, SetUnitProperties) else next(others) for step in reversed(steps)]
@@ -197,21 +219,32 @@ class Scope(Cgroupfs):
 
     def _call(self) -> "dict[str, Field]":
         manager = self.manager
-        return {"socket": manager.socket, "bus": manager.bus, "owner": manager.owner, "unit": self.unit,
-                "timeout": TIMEOUT}
+        return {
+            "socket": manager.socket,
+            "bus": manager.bus,
+            "owner": manager.owner,
+            "unit": self.unit,
+            "timeout": TIMEOUT,
+        }
 
     # ---- properties ----
 
     def _properties(self, resources: "Resources") -> "list[Property]":
-        given = [dbus.text("Description", "ocirt container " + self.id), dbus.text("Slice", self.slice),
-                 dbus.flag("Delegate", True), dbus.child("PIDs"),
-                 *[dbus.flag(f"{name}Accounting", True) for name in ("Memory", "CPU", self.BLOCKS, "Tasks")],
-                 dbus.flag("DefaultDependencies", False),
-                 # A unit that has failed would keep its name until somebody resets it.
-                 dbus.text("CollectMode", "inactive-or-failed"), *self._limits(resources)]
+        given = [
+            dbus.text("Description", "ocirt container " + self.id),
+            dbus.text("Slice", self.slice),
+            dbus.flag("Delegate", True),
+            dbus.child("PIDs"),
+            *[dbus.flag(f"{name}Accounting", True) for name in ("Memory", "CPU", self.BLOCKS, "Tasks")],
+            dbus.flag("DefaultDependencies", False),
+            # A unit that has failed would keep its name until somebody resets it.
+            dbus.text("CollectMode", "inactive-or-failed"),
+            *self._limits(resources),
+        ]
         annotations = self.config.annotations_with(PREFIX)
         if annotations:
             from .units import annotated  # rare
+
             given += annotated(annotations)
         return given
 
@@ -252,6 +285,7 @@ class Systemd(Scope, V2):
 
     def _read_annotations(self, config: "Config") -> None:
         from ..compile import crun  # none in many configs
+
         self.inner = crun.subgroup(config)
         if not self.inner:
             return
@@ -270,8 +304,12 @@ class Systemd(Scope, V2):
         steps: list[Step] = [self._step(MakeCgroup, self.unified, unified=1)]
         if self.delegated:
             steps.append(self._beneath(MakeCgroup, unified=1))
-        return [*steps, Send(self.at, SPEC, event=EVENTS.index("made")), Receive(self.at, SPEC, event=EVENTS.index("moved")),
-                self._step(EnableControllers, self.unified)]
+        return [
+            *steps,
+            Send(self.at, SPEC, event=EVENTS.index("made")),
+            Receive(self.at, SPEC, event=EVENTS.index("moved")),
+            self._step(EnableControllers, self.unified),
+        ]
 
     def wait(self) -> "list[Step]":
         if not self.inner:
@@ -279,8 +317,13 @@ class Systemd(Scope, V2):
         steps: list[Step] = [Receive(self.at, SPEC, event=EVENTS.index("made"))]
         if self.delegated:
             steps.append(self._beneath(OpenCgroup, fd=self.delegated_register, file="cgroup.procs"))
-        return [*steps, self._step(OpenCgroup, self.unified, fd=self.inner_register, file="cgroup.procs"),
-                JoinCgroup(self.at, SPEC, fd=self.inner_register), Send(self.at, SPEC, event=EVENTS.index("moved")), *super().wait()]
+        return [
+            *steps,
+            self._step(OpenCgroup, self.unified, fd=self.inner_register, file="cgroup.procs"),
+            JoinCgroup(self.at, SPEC, fd=self.inner_register),
+            Send(self.at, SPEC, event=EVENTS.index("moved")),
+            *super().wait(),
+        ]
 
     def settle(self) -> "list[Step]":
         return [JoinCgroup(self.at, SPEC, fd=self.delegated_register)] if self.delegated else []
@@ -293,7 +336,9 @@ class Systemd(Scope, V2):
 
     def _beneath(self, kind: "type[Made]", **fields: "Field") -> "Made":
         """A step on the cgroup in which the container's process begins."""
-        return kind(self.at, SPEC, hierarchy=self.unified.mount, path=self.path(self.unified) + "/" + self.delegated, **fields)
+        return kind(
+            self.at, SPEC, hierarchy=self.unified.mount, path=self.path(self.unified) + "/" + self.delegated, **fields
+        )
 
     def open_for(self, beneath: "Mapping[str, str]") -> "list[Step]":
         # A process in the container's cgroup itself would keep the container from enabling controllers there.
@@ -304,8 +349,11 @@ class Systemd(Scope, V2):
         inner: list[Step] = [self._beneath(RemoveCgroup)] if self.delegated else []
         if self.inner:
             inner.append(self._step(RemoveCgroup, self.unified, spec="runtime.md#delete"))
-        return [*inner, RemoveCgroup(self.at, "runtime.md#delete", hierarchy=self.unified.mount, path=self.scope),
-                self._unit(StopUnit, "runtime.md#delete")]
+        return [
+            *inner,
+            RemoveCgroup(self.at, "runtime.md#delete", hierarchy=self.unified.mount, path=self.scope),
+            self._unit(StopUnit, "runtime.md#delete"),
+        ]
 
     def change(self, resources: "Resources") -> "list[Step]":
         return [*self._enable(resources), *super().change(resources)]
@@ -316,7 +364,8 @@ class Systemd(Scope, V2):
     @staticmethod
     def _needs_more(resources: "Resources") -> bool:
         return bool(resources.hugepage_limits or resources.rdma) or any(
-            [file.partition(".")[0] not in CONTROLLERS for file in resources.unified])
+            [file.partition(".")[0] not in CONTROLLERS for file in resources.unified]
+        )
 
     def _limits(self, resources: "Resources") -> "list[Property]":
         given = [*_memory(resources.memory), *_cpu(resources.cpu), *self.tasks(resources.pids)]
@@ -325,6 +374,7 @@ class Systemd(Scope, V2):
             given.append(dbus.number("IOWeight", str(io_weight(weight.checked(10, 1000).read()))))
         if resources.unified:
             from .units import unified  # rare
+
             given += unified(resources.unified)
         return given
 
@@ -344,8 +394,11 @@ def _or_unlimited(number: "Number") -> str | Template:
 
 def _memory(memory: "Memory") -> "list[Property]":
     limit, swap = memory.limit, memory.swap
-    given = [dbus.number(name, _or_unlimited(number)) for name, number in
-             (("MemoryMax", limit), ("MemoryLow", memory.reservation)) if _is_set(number)]
+    given = [
+        dbus.number(name, _or_unlimited(number))
+        for name, number in (("MemoryMax", limit), ("MemoryLow", memory.reservation))
+        if _is_set(number)
+    ]
     if _is_set(swap):
         if swap.equals(-1) or not _is_set(limit) or limit.equals(-1):
             given.append(dbus.number("MemorySwapMax", _or_unlimited(swap)))
@@ -366,6 +419,7 @@ def _cpu(cpu: "Cpu") -> "list[Property]":
     for name, value in (("AllowedCPUs", cpu.cpus), ("AllowedMemoryNodes", cpu.mems)):
         if value is not None and not value.is_empty():
             from .units import bits
+
             given.append(dbus.octets(name, bits(value)))
     return given
 
@@ -391,6 +445,7 @@ def quota(quota: int, period: int) -> "list[Property]":
     given = [dbus.number("CPUQuotaPeriodUSec", str(period))] if period else []
     if quota <= 0:
         return [*given, dbus.number("CPUQuotaPerSecUSec", UNLIMITED)]
-    return [*given, dbus.number("CPUQuotaPerSecUSec", str(-(-(quota * 1000000 // (period or 100000)) // 10000) * 10000))]
-
-
+    return [
+        *given,
+        dbus.number("CPUQuotaPerSecUSec", str(-(-(quota * 1000000 // (period or 100000)) // 10000) * 10000)),
+    ]

@@ -46,14 +46,23 @@ class SystemdV1(Scope, V1):
         self.register, self.tolerate, self.without = NONE, 0, 0
 
     def besides(self, resources: "Resources") -> "list[Step]":
-        return [self._step(MakeCgroup, each, held=1,
-                           inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
-                for each in self.hierarchies if each is not self.home]
+        return [
+            self._step(
+                MakeCgroup,
+                each,
+                held=1,
+                inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]),
+            )
+            for each in self.hierarchies
+            if each is not self.home
+        ]
 
     def wait(self) -> "list[Step]":
         # Of the unified hierarchy, where there is one, nothing is opened: there systemd has placed the child.
-        return [*super().wait(), *[self._step(OpenCgroup, each, fd=fd, file="tasks")
-                                   for each, fd in zip(self.hierarchies, self.registers)]]
+        return [
+            *super().wait(),
+            *[self._step(OpenCgroup, each, fd=fd, file="tasks") for each, fd in zip(self.hierarchies, self.registers)],
+        ]
 
     def make_beside(self) -> None:
         """Nothing: what the child waits for is systemd."""
@@ -61,13 +70,19 @@ class SystemdV1(Scope, V1):
     def _limits(self, resources: "Resources") -> "list[Property]":
         limit, weight, shares = resources.memory.limit, resources.block_io.weight, resources.cpu.shares
         given = [dbus.number("MemoryLimit", _or_unlimited(limit))] if _is_set(limit) else []
-        given += [dbus.number(name, Template(value)) for name, value in
-                  (("CPUShares", shares), ("BlockIOWeight", weight)) if _is_set(value)]
+        given += [
+            dbus.number(name, Template(value))
+            for name, value in (("CPUShares", shares), ("BlockIOWeight", weight))
+            if _is_set(value)
+        ]
         return [*given, *quotas(resources.cpu), *self.tasks(resources.pids)]
 
 
 def _refuse_delegation(config: "Config") -> None:
     from ..compile import crun  # none in many configs
+
     delegated = crun.delegated(config)
     if crun.subgroup(config) and delegated:
-        raise ConfigError(crun.at(crun.DELEGATE), quote(delegated), "none on cgroup v1, which delegates no cgroup safely")
+        raise ConfigError(
+            crun.at(crun.DELEGATE), quote(delegated), "none on cgroup v1, which delegates no cgroup safely"
+        )

@@ -9,8 +9,15 @@ if TYPE_CHECKING:
     from ..model.text import Text
     from .dbus import Property
 
-SIZES = {"memory.min": "MemoryMin", "memory.low": "MemoryLow", "memory.high": "MemoryHigh", "memory.max": "MemoryMax",
-         "memory.swap.max": "MemorySwapMax", "memory.zswap.max": "MemoryZSwapMax", "pids.max": "TasksMax"}
+SIZES = {
+    "memory.min": "MemoryMin",
+    "memory.low": "MemoryLow",
+    "memory.high": "MemoryHigh",
+    "memory.max": "MemoryMax",
+    "memory.swap.max": "MemorySwapMax",
+    "memory.zswap.max": "MemoryZSwapMax",
+    "pids.max": "TasksMax",
+}
 WEIGHTS = {"cpu.weight": "CPUWeight", "io.weight": "IOWeight"}
 SETS = {"cpuset.cpus": "AllowedCPUs", "cpuset.mems": "AllowedMemoryNodes"}
 MAX_BIT = 8191
@@ -36,6 +43,7 @@ def unified(settings: "dict[str, Text]") -> "list[Property]":
             words = text.read().split()
             if len(words) in (1, 2) and (words[0] == "max" or _is_number(words[0])) and all(map(_is_number, words[1:])):
                 from .systemd import quota
+
                 given += quota(0 if words[0] == "max" else int(words[0]), int(words[1]) if words[1:] else 0)
     return given
 
@@ -60,8 +68,13 @@ def bits(text: "Text") -> bytes:
 
 # ---- annotations ----
 
-INTEGERS = {"byte": ("y", 0, 1 << 8), "int32": ("i", -(1 << 31), 1 << 31), "uint32": ("u", 0, 1 << 32),
-            "int64": ("x", -(1 << 63), 1 << 63), "uint64": ("t", 0, 1 << 64)}
+INTEGERS = {
+    "byte": ("y", 0, 1 << 8),
+    "int32": ("i", -(1 << 31), 1 << 31),
+    "uint32": ("u", 0, 1 << 32),
+    "int64": ("x", -(1 << 63), 1 << 63),
+    "uint64": ("t", 0, 1 << 64),
+}
 SENT_AS = {"i": "u", "x": "t"}
 """The item of core/dbus.c that puts a number of that type."""
 
@@ -103,7 +116,9 @@ def _variant(text: "Text") -> tuple[str, list[str]]:
         signature, low, high = INTEGERS[kind or "int32"]
         if low <= int(digits) < high:
             return signature, [SENT_AS.get(signature, signature), str(int(digits))]
-    raise ConfigError(text.path, quote(text.bound()), "a value in GVariant's text format, like true, uint64 5 or 'text'")
+    raise ConfigError(
+        text.path, quote(text.bound()), "a value in GVariant's text format, like true, uint64 5 or 'text'"
+    )
 
 
 def _strings(text: "Text", value: str) -> list[str]:
@@ -116,8 +131,8 @@ def _strings(text: "Text", value: str) -> list[str]:
             end += 2 if value[end] == "\\" else 1
         if at >= len(value) or value[at] not in "'\"" or end >= len(value):
             raise ConfigError(text.path, quote(text.bound()), "strings in quotes")
-        found.append(value[at + 1:end].replace("\\" + value[at], value[at]).replace("\\\\", "\\"))
-        rest = value[end + 1:].lstrip()
+        found.append(value[at + 1 : end].replace("\\" + value[at], value[at]).replace("\\\\", "\\"))
+        rest = value[end + 1 :].lstrip()
         if not rest:
             return found
         if rest[0] != ",":

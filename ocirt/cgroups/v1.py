@@ -6,8 +6,23 @@ choice we do as runc's cgroupfs driver: paths, which zeros mean "leave it", the 
 
 from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, bound
-from ..plan.steps import (EVENTS, PASSED, AssertThawed, FreezeCgroup, JoinCgroup, MakeCgroup, OpenCgroup, Receive, RemoveCgroup,
-                          Send, SignalCgroup, TellOomKills, TellPaused, ThawCgroup, WriteCgroup)
+from ..plan.steps import (
+    EVENTS,
+    PASSED,
+    AssertThawed,
+    FreezeCgroup,
+    JoinCgroup,
+    MakeCgroup,
+    OpenCgroup,
+    Receive,
+    RemoveCgroup,
+    Send,
+    SignalCgroup,
+    TellOomKills,
+    TellPaused,
+    ThawCgroup,
+    WriteCgroup,
+)
 from . import NONE_OF_ITS_OWN, PAUSED
 from .cgroupfs import Cgroupfs, bandwidth, missing, page_size, shares
 from .devices import ALLOWED, allow_everything, rules
@@ -34,8 +49,12 @@ PLACED = EVENTS.index("placed")
 UNSET = (1 << 64) - 1
 """-1 as engines write it into the unsigned ``swappiness``."""
 
-THROTTLES = {"throttle_read_bps": "read_bps", "throttle_write_bps": "write_bps", "throttle_read_iops": "read_iops",
-             "throttle_write_iops": "write_iops"}
+THROTTLES = {
+    "throttle_read_bps": "read_bps",
+    "throttle_write_bps": "write_bps",
+    "throttle_read_iops": "read_iops",
+    "throttle_write_iops": "write_iops",
+}
 """Attribute of BlockIo -> part of the file's name."""
 
 
@@ -71,12 +90,22 @@ class V1(Cgroupfs):
 
     def _placed(self, kind: "type[Send] | type[Receive]") -> "Step":
         # The child has the least time: what it joins by is opened here, and goes along.
-        return kind(self.at, "config-linux.md#cgroups-path", event=PLACED, first=self.registers[0], count=len(self.registers))
+        return kind(
+            self.at, "config-linux.md#cgroups-path", event=PLACED, first=self.registers[0], count=len(self.registers)
+        )
 
     def _make(self) -> "list[Step]":
-        steps: list[Step] = [self._step(MakeCgroup, each, fd=fd, file="tasks", tolerate=self.tolerate,
-                            inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]))
-                 for each, fd in zip(self.hierarchies, self.registers)]
+        steps: list[Step] = [
+            self._step(
+                MakeCgroup,
+                each,
+                fd=fd,
+                file="tasks",
+                tolerate=self.tolerate,
+                inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]),
+            )
+            for each, fd in zip(self.hierarchies, self.registers)
+        ]
         # Nothing ends a process that is frozen, SIGKILL neither: it would keep whoever waits for it.
         return steps + self._assert_thawed(f"{self.at}: a cgroup above the container's is frozen (freezer.state)")
 
@@ -93,15 +122,24 @@ class V1(Cgroupfs):
             inner = [beneath[name] for name in ("", *each.controllers) if name in beneath]
             path = self.path(each)
             # At create those that may not be written were passed over.
-            return OpenCgroup("--cgroup" if inner else self.at, "config-linux.md#cgroups-path", hierarchy=each.mount,
-                              path=path + "/" + inner[-1] if inner else path, tolerate=self.tolerate,
-                              optional=0 if inner else self.tolerate, **fields)
+            return OpenCgroup(
+                "--cgroup" if inner else self.at,
+                "config-linux.md#cgroups-path",
+                hierarchy=each.mount,
+                path=path + "/" + inner[-1] if inner else path,
+                tolerate=self.tolerate,
+                optional=0 if inner else self.tolerate,
+                **fields,
+            )
 
         steps: list[Step] = [step(each, fd=fd, file="tasks") for each, fd in zip(self.hierarchies, self.registers)]
         if self.unified:
             # It holds no controllers here: what is named without one may not be there.
-            steps.append(self._step(OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate,
-                                    optional=self.tolerate))
+            steps.append(
+                self._step(
+                    OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate, optional=self.tolerate
+                )
+            )
         return steps
 
     def assert_thawed(self) -> "list[Step]":
@@ -146,14 +184,24 @@ class V1(Cgroupfs):
             # What was asked of this cgroup: one above that is frozen does not make it paused.
             steps.append(self._step(TellPaused, freezer, spec="runtime.md#state", file="freezer.self_freezing"))
         if memory:
-            steps.append(self._step(TellOomKills, memory, spec="runtime.md#state", file="memory.oom_control",
-                                    key="oom_kill", peak="memory.max_usage_in_bytes"))
+            steps.append(
+                self._step(
+                    TellOomKills,
+                    memory,
+                    spec="runtime.md#state",
+                    file="memory.oom_control",
+                    key="oom_kill",
+                    peak="memory.max_usage_in_bytes",
+                )
+            )
         return steps
 
     def delete(self) -> "list[Step]":
         first = self._cgroup_of_all()
-        return [self._step(RemoveCgroup, each, spec="runtime.md#delete")
-                for each in sorted(self.all, key=lambda each: each is not first)]
+        return [
+            self._step(RemoveCgroup, each, spec="runtime.md#delete")
+            for each in sorted(self.all, key=lambda each: each is not first)
+        ]
 
     def _cgroup_of_all(self) -> "Hierarchy | None":
         find = self.host.cgroups.hierarchy
@@ -165,8 +213,9 @@ class V1(Cgroupfs):
     def directory(self, controller: str | None = None) -> str:
         hierarchy = self.host.cgroups.hierarchy(controller) if controller else self._cgroup_of_all()
         if hierarchy is None:
-            raise HostError(self.at, f"no cgroup hierarchy has the controller {controller}" if controller
-                            else NONE_OF_ITS_OWN)
+            raise HostError(
+                self.at, f"no cgroup hierarchy has the controller {controller}" if controller else NONE_OF_ITS_OWN
+            )
         path: str = bound(self.path(hierarchy))
         return hierarchy.mount + path
 
@@ -175,19 +224,23 @@ class V1(Cgroupfs):
 
     def stats(self) -> "dict[str, Any]":
         from .stats_v1 import stats
+
         return stats(self)
 
     def watch(self) -> "EventWatch":
         from .oom import EventWatch
+
         return EventWatch(self.directory("memory"))
 
     def change(self, resources: "Resources") -> "list[Step]":
         from .change_v1 import change
+
         self.tolerate = self.without = 0
         return change(self.settings(resources), self, resources)
 
     def restore(self, steps: "Sequence[Step]", before: "Resources") -> "list[Step]":
         from .change_v1 import restore
+
         return restore(steps)
 
     # ---- limits ----
@@ -199,10 +252,16 @@ class V1(Cgroupfs):
         """Steps of :meth:`limit` without device rules."""
         for path in [text.path for text in resources.unified.values()]:
             raise HostError(path, "a setting of cgroup v2, and this host's controllers are v1")
-        return [*self._cpuset(resources.cpu), *self._memory(resources.memory), *self._cpu(resources.cpu),
-                *self._pids(resources.pids), *self._block_io(resources.block_io),
-                *self._hugepages(resources.hugepage_limits), *self._network(resources.network),
-                *self._rdma(resources.rdma)]
+        return [
+            *self._cpuset(resources.cpu),
+            *self._memory(resources.memory),
+            *self._cpu(resources.cpu),
+            *self._pids(resources.pids),
+            *self._block_io(resources.block_io),
+            *self._hugepages(resources.hugepage_limits),
+            *self._network(resources.network),
+            *self._rdma(resources.rdma),
+        ]
 
     def _hierarchy(self, controller: str, at: str) -> "Hierarchy":
         hierarchy = self.host.cgroups.hierarchy(controller)
@@ -218,10 +277,16 @@ class V1(Cgroupfs):
         # Memory and swap together are never less than memory: the kernel wants that after each write.
         swap = self._numbers("memory", "memory", (SWAP, memory.swap), usage=LIMIT)
         first = memory.swap is not None and memory.swap.equals(-1)
-        steps = [*(swap + limit if first else limit + swap),
-                 *self._numbers("memory", "memory", ("memory.kmem.limit_in_bytes", memory.kernel),
-                              ("memory.kmem.tcp.limit_in_bytes", memory.kernel_tcp),
-                              ("memory.soft_limit_in_bytes", memory.reservation))]
+        steps = [
+            *(swap + limit if first else limit + swap),
+            *self._numbers(
+                "memory",
+                "memory",
+                ("memory.kmem.limit_in_bytes", memory.kernel),
+                ("memory.kmem.tcp.limit_in_bytes", memory.kernel_tcp),
+                ("memory.soft_limit_in_bytes", memory.reservation),
+            ),
+        ]
         if memory.disable_oom_killer:
             steps.append(self._write("memory", "memory.oom_control", "1", memory.at("disableOOMKiller"), "memory"))
         swappiness = memory.swappiness
@@ -232,9 +297,16 @@ class V1(Cgroupfs):
 
     def _cpu(self, cpu: "Cpu") -> list[WriteCgroup]:
         quota, period = bandwidth(cpu)
-        steps = self._numbers("cpu", "cpu", ("cpu.shares", shares(cpu)), ("cpu.cfs_period_us", period), ("cpu.cfs_quota_us", quota),
-                              ("cpu.cfs_burst_us", cpu.burst),
-                              ("cpu.rt_period_us", cpu.realtime_period), ("cpu.rt_runtime_us", cpu.realtime_runtime))
+        steps = self._numbers(
+            "cpu",
+            "cpu",
+            ("cpu.shares", shares(cpu)),
+            ("cpu.cfs_period_us", period),
+            ("cpu.cfs_quota_us", quota),
+            ("cpu.cfs_burst_us", cpu.burst),
+            ("cpu.rt_period_us", cpu.realtime_period),
+            ("cpu.rt_runtime_us", cpu.realtime_runtime),
+        )
         if cpu.idle is not None:
             steps.append(self._write("cpu", "cpu.idle", cpu.idle, cpu.idle.path, "cpu"))
         return steps
@@ -280,14 +352,19 @@ class V1(Cgroupfs):
         for device in block_io.weight_device:
             if device.weight is None and device.leaf_weight is None:
                 raise ConfigError(device.path, "neither weight nor leafWeight", "one of them")
-            for file, number in ((self._blkio("weight_device"), device.weight),
-                                 ("blkio.leaf_weight_device", device.leaf_weight)):
+            for file, number in (
+                (self._blkio("weight_device"), device.weight),
+                ("blkio.leaf_weight_device", device.leaf_weight),
+            ):
                 if number is not None:
                     steps.append(write(file, device.major + ":" + device.minor + " " + number, number.path))
         for name, file in THROTTLES.items():
-            steps += [write(f"blkio.throttle.{file}_device",
-                            device.major + ":" + device.minor + " " + device.rate, device.path)
-                      for device in getattr(block_io, name)]
+            steps += [
+                write(
+                    f"blkio.throttle.{file}_device", device.major + ":" + device.minor + " " + device.rate, device.path
+                )
+                for device in getattr(block_io, name)
+            ]
         return steps
 
     def _blkio(self, file: str) -> str:
@@ -314,8 +391,10 @@ class V1(Cgroupfs):
 
     def _network(self, network: "Network") -> list[WriteCgroup]:
         steps = self._numbers("net_cls", "network", ("net_cls.classid", network.class_id))
-        return steps + [self._write("net_prio", "net_prio.ifpriomap", each.name + " " + each.priority, each.path,
-                                    "network") for each in network.priorities]
+        return steps + [
+            self._write("net_prio", "net_prio.ifpriomap", each.name + " " + each.priority, each.path, "network")
+            for each in network.priorities
+        ]
 
 
 def _number(number: "Number | int | None") -> Template:

@@ -20,9 +20,24 @@ with processes has no children with controllers.
 from ..errors import ConfigError, RequestError
 from ..model.config import ANY
 from ..model.text import Table, Template, bound, quote
-from ..plan.steps import (AssertThawed, CheckMemoryUsage, DelegateCgroup, FreezeCgroup, LoadDeviceFilter, MakeCgroup,
-                          OpenCgroup, RemoveCgroup, SignalCgroup, TellOomKills, TellPaused, ThawCgroup, Warn, WriteCgroup,
-                          WriteCgroupDifference, WriteEitherCgroup)
+from ..plan.steps import (
+    AssertThawed,
+    CheckMemoryUsage,
+    DelegateCgroup,
+    FreezeCgroup,
+    LoadDeviceFilter,
+    MakeCgroup,
+    OpenCgroup,
+    RemoveCgroup,
+    SignalCgroup,
+    TellOomKills,
+    TellPaused,
+    ThawCgroup,
+    Warn,
+    WriteCgroup,
+    WriteCgroupDifference,
+    WriteEitherCgroup,
+)
 from . import PAUSED
 from .cgroupfs import INT64_MAX, NO_LIMIT, Cgroupfs, bandwidth, is_no_limit, page_size, shares
 from .devices import allow_everything, rules
@@ -41,12 +56,22 @@ if TYPE_CHECKING:
     from ..plan.steps import Step
     from .oom import FileWatch
 
-THROTTLES = {"throttle_read_bps": "rbps", "throttle_write_bps": "wbps", "throttle_read_iops": "riops",
-             "throttle_write_iops": "wiops"}
+THROTTLES = {
+    "throttle_read_bps": "rbps",
+    "throttle_write_bps": "wbps",
+    "throttle_read_iops": "riops",
+    "throttle_write_iops": "wiops",
+}
 """Attribute of BlockIo -> key of io.max."""
 
-NO_SETTINGS = ("cgroup.procs", "cgroup.threads", "cgroup.type", "cgroup.subtree_control", "cgroup.freeze",
-               "cgroup.kill")
+NO_SETTINGS = (
+    "cgroup.procs",
+    "cgroup.threads",
+    "cgroup.type",
+    "cgroup.subtree_control",
+    "cgroup.freeze",
+    "cgroup.kill",
+)
 """Files that move, end or stop processes: they are the runtime's own means."""
 
 MOUNTS = Table("cgroup mounts", ("cgroup", "cgroup2"))
@@ -77,8 +102,10 @@ class V2(Cgroupfs):
         return [self._step(MakeCgroup, self.unified, unified=1, tolerate=self.tolerate)]
 
     def open(self) -> "list[Step]":
-        return [*self._delegate(),
-                self._step(OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate)]
+        return [
+            *self._delegate(),
+            self._step(OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate),
+        ]
 
     def _delegate(self) -> "list[Step]":
         """config-linux.md, "Cgroup ownership": a container that may write its cgroups owns them."""
@@ -88,13 +115,26 @@ class V2(Cgroupfs):
         owner = self._owner()
         if owner is None or owner == self.host.euid:
             return []
-        return [self._step(DelegateCgroup, self.unified, spec="config-linux.md#cgroup-ownership", uid=owner,
-                           tolerate=int(self.is_rootless))]
+        return [
+            self._step(
+                DelegateCgroup,
+                self.unified,
+                spec="config-linux.md#cgroup-ownership",
+                uid=owner,
+                tolerate=int(self.is_rootless),
+            )
+        ]
 
     def _is_mounted_writable(self) -> bool:
-        return any([each.destination.is_path("/sys/fs/cgroup") and each.type is not None
-                    and each.type.within(MOUNTS) and not any([option.equals("ro") for option in each.options])
-                    for each in self.config.mounts])
+        return any(
+            [
+                each.destination.is_path("/sys/fs/cgroup")
+                and each.type is not None
+                and each.type.within(MOUNTS)
+                and not any([option.equals("ro") for option in each.options])
+                for each in self.config.mounts
+            ]
+        )
 
     def _owner(self) -> int | None:
         """The host's uid for ``process.user.uid``, ``None`` where it has none or that is not known here."""
@@ -112,8 +152,7 @@ class V2(Cgroupfs):
         return None
 
     def assert_thawed(self) -> "list[Step]":
-        return [self._step(AssertThawed, self.unified, spec="", file="cgroup.freeze", thawed="0",
-                           refusal=PAUSED)]
+        return [self._step(AssertThawed, self.unified, spec="", file="cgroup.freeze", thawed="0", refusal=PAUSED)]
 
     def open_for(self, beneath: "Mapping[str, str]") -> "list[Step]":
         for controller in beneath:
@@ -121,9 +160,18 @@ class V2(Cgroupfs):
                 raise RequestError(f"--cgroup {controller}: on cgroup v2 all controllers are in one hierarchy")
         inner = beneath.get("")
         path = self.path(self.unified)
-        return [OpenCgroup("--cgroup" if inner else self.at, "config-linux.md#cgroups-path", fd=self.register,
-                           hierarchy=self.unified.mount, path=path + "/" + inner if inner else path, file="",
-                           tolerate=self.tolerate, optional=0 if inner else self.tolerate)]
+        return [
+            OpenCgroup(
+                "--cgroup" if inner else self.at,
+                "config-linux.md#cgroups-path",
+                fd=self.register,
+                hierarchy=self.unified.mount,
+                path=path + "/" + inner if inner else path,
+                file="",
+                tolerate=self.tolerate,
+                optional=0 if inner else self.tolerate,
+            )
+        ]
 
     def mount_point(self) -> str:
         return self.unified.mount
@@ -135,16 +183,27 @@ class V2(Cgroupfs):
         return [self._step(ThawCgroup, self.unified, spec="runtime.md#delete")]
 
     def pause(self) -> "list[Step]":
-        return [self._step(FreezeCgroup, self.unified, spec="", file="cgroup.freeze", value="1", undo="0",
-                           events="cgroup.events")]
+        return [
+            self._step(
+                FreezeCgroup, self.unified, spec="", file="cgroup.freeze", value="1", undo="0", events="cgroup.events"
+            )
+        ]
 
     def resume(self) -> "list[Step]":
         return [self._step(WriteCgroup, self.unified, spec="", file="cgroup.freeze", value="0")]
 
     def tell(self) -> "list[Step]":
-        return [self._step(TellPaused, self.unified, spec="runtime.md#state", file="cgroup.freeze"),
-                self._step(TellOomKills, self.unified, spec="runtime.md#state", file="memory.events", key="oom_kill",
-                           peak="memory.peak")]
+        return [
+            self._step(TellPaused, self.unified, spec="runtime.md#state", file="cgroup.freeze"),
+            self._step(
+                TellOomKills,
+                self.unified,
+                spec="runtime.md#state",
+                file="memory.events",
+                key="oom_kill",
+                peak="memory.peak",
+            ),
+        ]
 
     def directory(self) -> str:
         path: str = bound(self.path(self.unified))
@@ -155,19 +214,23 @@ class V2(Cgroupfs):
 
     def stats(self) -> "dict[str, Any]":
         from .stats_v2 import stats
+
         return stats(self.directory())
 
     def watch(self) -> "FileWatch":
         from .oom import FileWatch
+
         return FileWatch(self.directory())
 
     def change(self, resources: "Resources") -> "list[Step]":
         from .change_v2 import change
+
         self.without = 0
         return change(self.settings(resources), self, resources)
 
     def restore(self, steps: "Sequence[Step]", before: "Resources") -> "list[Step]":
         from .change_v2 import restore
+
         return restore(steps)
 
     def delete(self) -> "list[Step]":
@@ -188,18 +251,41 @@ class V2(Cgroupfs):
     def settings(self, resources: "Resources") -> "list[Step]":
         """Steps of :meth:`limit` without device rules."""
         self._refuse_network(resources.network)
-        return [*self._pids(resources.pids, zero="1"), *self._memory(resources.memory), *self._io(resources.block_io),
-                *self._cpu(resources.cpu), *self._cpuset(resources.cpu), *self._hugepages(resources.hugepage_limits),
-                *self._rdma(resources.rdma), *self._unified(resources.unified)]
+        return [
+            *self._pids(resources.pids, zero="1"),
+            *self._memory(resources.memory),
+            *self._io(resources.block_io),
+            *self._cpu(resources.cpu),
+            *self._cpuset(resources.cpu),
+            *self._hugepages(resources.hugepage_limits),
+            *self._rdma(resources.rdma),
+            *self._unified(resources.unified),
+        ]
 
     def _hierarchy(self, controller: str, at: str) -> "Hierarchy":
         # Whether the controller is there, and enabled, shows when its file is written.
         return self.unified
 
-    def _either(self, file: str, value: str | Template, at: str, spec: str, other_file: str = "",
-                other_value: str | Template = "") -> WriteEitherCgroup:
-        return self._step(WriteEitherCgroup, self.unified, at, f"config-linux.md#{spec}", file=file, value=value,
-                          other_file=other_file, other_value=other_value, tolerate=self._tolerance(value))
+    def _either(
+        self,
+        file: str,
+        value: str | Template,
+        at: str,
+        spec: str,
+        other_file: str = "",
+        other_value: str | Template = "",
+    ) -> WriteEitherCgroup:
+        return self._step(
+            WriteEitherCgroup,
+            self.unified,
+            at,
+            f"config-linux.md#{spec}",
+            file=file,
+            value=value,
+            other_file=other_file,
+            other_value=other_value,
+            tolerate=self._tolerance(value),
+        )
 
     def _ignored(self, at: str, what: str) -> Warn:
         return Warn(at, "", message=f"{at}: cgroup v2 has no {what}: this is not applied")
@@ -213,8 +299,16 @@ class V2(Cgroupfs):
         steps: list[Step] = []
         first = swap if limit is None else limit
         if memory.check_before_update and first is not None:
-            steps.append(self._step(CheckMemoryUsage, self.unified, first.path, "config-linux.md#memory",
-                                    limit=0 if limit is None else limit, swap=0 if swap is None else swap))
+            steps.append(
+                self._step(
+                    CheckMemoryUsage,
+                    self.unified,
+                    first.path,
+                    "config-linux.md#memory",
+                    limit=0 if limit is None else limit,
+                    swap=0 if swap is None else swap,
+                )
+            )
         steps += self._swap(limit, swap)
         for file, number in (("memory.max", limit), ("memory.low", _or_none(memory.reservation))):
             if number is not None:
@@ -229,18 +323,37 @@ class V2(Cgroupfs):
         if swap.equals(-1):
             return [self._either(file, "max", swap.path, "memory")]
         if limit is None:
-            raise ConfigError(swap.path, quote(swap.bound()),
-                              "memory.limit beside it, from which it is told what is swap")
+            raise ConfigError(
+                swap.path, quote(swap.bound()), "memory.limit beside it, from which it is told what is swap"
+            )
         if limit.equals(-1):
             return [self._write("memory", file, swap, swap.path, "memory")]
-        return [self._step(WriteCgroupDifference, self.unified, swap.path, "config-linux.md#memory", file=file,
-                           value=swap, less=limit, tolerate=self.without)]
+        return [
+            self._step(
+                WriteCgroupDifference,
+                self.unified,
+                swap.path,
+                "config-linux.md#memory",
+                file=file,
+                value=swap,
+                less=limit,
+                tolerate=self.without,
+            )
+        ]
 
     def _not_of_v2(self, memory: "Memory") -> "list[Step]":
-        steps: list[Step] = [self._ignored(number.path, what) for number, what in (
-            (_or_none(memory.kernel), "limit on kernel memory"), (_or_none(memory.kernel_tcp), "limit on TCP buffers"),
-            (None if memory.swappiness is None or memory.swappiness.equals((1 << 64) - 1) else memory.swappiness,
-             "swappiness")) if number is not None]
+        steps: list[Step] = [
+            self._ignored(number.path, what)
+            for number, what in (
+                (_or_none(memory.kernel), "limit on kernel memory"),
+                (_or_none(memory.kernel_tcp), "limit on TCP buffers"),
+                (
+                    None if memory.swappiness is None or memory.swappiness.equals((1 << 64) - 1) else memory.swappiness,
+                    "swappiness",
+                ),
+            )
+            if number is not None
+        ]
         if memory.disable_oom_killer:
             steps.append(self._ignored(memory.at("disableOOMKiller"), "way to disable the OOM killer"))
         return steps
@@ -270,8 +383,11 @@ class V2(Cgroupfs):
         weight = _or_none(block_io.weight)
         if weight is not None:
             steps.append(self._weight("", weight))
-        steps += [self._ignored(number.path, "weight against child cgroups")
-                  for number in [_or_none(block_io.leaf_weight)] if number is not None]
+        steps += [
+            self._ignored(number.path, "weight against child cgroups")
+            for number in [_or_none(block_io.leaf_weight)]
+            if number is not None
+        ]
         for device in block_io.weight_device:
             if device.weight is None and device.leaf_weight is None:
                 raise ConfigError(device.path, "neither weight nor leafWeight", "one of them")
@@ -280,15 +396,28 @@ class V2(Cgroupfs):
             if device.weight is not None:
                 steps.append(self._weight(device.major + ":" + device.minor + " ", device.weight))
         for name, key in THROTTLES.items():
-            steps += [self._write("io", "io.max", device.major + ":" + device.minor + f" {key}="
-                                  + ("max" if device.rate.equals(0) else device.rate), device.path, "block-io")
-                      for device in getattr(block_io, name)]
+            steps += [
+                self._write(
+                    "io",
+                    "io.max",
+                    device.major + ":" + device.minor + f" {key}=" + ("max" if device.rate.equals(0) else device.rate),
+                    device.path,
+                    "block-io",
+                )
+                for device in getattr(block_io, name)
+            ]
         return steps
 
     def _weight(self, device: str | Template, weight: "Number") -> WriteEitherCgroup:
         weight.checked(10, 1000)
-        return self._either("io.bfq.weight", device + Template(weight), weight.path, "block-io",
-                            "io.weight", device + Template(str(io_weight(weight.read()))))
+        return self._either(
+            "io.bfq.weight",
+            device + Template(weight),
+            weight.path,
+            "block-io",
+            "io.weight",
+            device + Template(str(io_weight(weight.read()))),
+        )
 
     def _hugepages(self, limits: "list[HugepageLimit]") -> "list[Step]":
         steps: list[Step] = []
@@ -300,8 +429,11 @@ class V2(Cgroupfs):
 
     @staticmethod
     def _refuse_network(network: "Network") -> None:
-        for path in [network.at(name) for name, there in (("classID", _or_none(network.class_id) is not None),
-                                                          ("priorities", network.priorities)) if there]:
+        for path in [
+            network.at(name)
+            for name, there in (("classID", _or_none(network.class_id) is not None), ("priorities", network.priorities))
+            if there
+        ]:
             raise ConfigError(path, "a setting of cgroup v1", "nothing: cgroup v2 leaves the network to BPF")
 
     def _unified(self, settings: "dict[str, Text]") -> list[WriteCgroup]:
@@ -311,8 +443,9 @@ class V2(Cgroupfs):
                 raise ConfigError(value.path, f"the file {quote(file)}", 'one like "memory.max", without /')
             if file in NO_SETTINGS:
                 raise ConfigError(value.path, f"the file {quote(file)}", "a setting of the cgroup")
-        return [self._write(file.partition(".")[0], file, value, value.path, "unified")
-                for file, value in settings.items()]
+        return [
+            self._write(file.partition(".")[0], file, value, value.path, "unified") for file, value in settings.items()
+        ]
 
     # ---- devices ----
 
@@ -322,8 +455,16 @@ class V2(Cgroupfs):
         # user without root's rights, or where the filter would allow everything, does the container go without.
         tolerate = self.host.in_user_namespace or self.host.euid != 0 or allow_everything(given)
         at = resources.at("devices") if given else "default devices"
-        return [self._step(LoadDeviceFilter, self.unified, at, "config-linux.md#allowed-device-list",
-                           filter=program(given), tolerate=int(tolerate))]
+        return [
+            self._step(
+                LoadDeviceFilter,
+                self.unified,
+                at,
+                "config-linux.md#allowed-device-list",
+                filter=program(given),
+                tolerate=int(tolerate),
+            )
+        ]
 
 
 def _are_limits(steps: "Sequence[Step]") -> bool:
@@ -343,6 +484,7 @@ def cpu_weight(shares: int) -> int:
     """``cpu.weight`` for the ``shares`` of v1, 2 to 262144: a quadratic function of the logarithm, so that both ends
     and the defaults, 1024 and 100, meet."""
     from math import ceil, log2
+
     if shares <= 2:
         return 1
     if shares >= 1 << 18:

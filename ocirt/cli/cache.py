@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from .parser import CommandLine
 
 COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "HITS", "MADE", "USED", "BUILD", "SHAPE")
-ORDER = [name for name in dict.fromkeys([flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())])
-         if name not in IGNORED]
+ORDER = [
+    name
+    for name in dict.fromkeys([flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())])
+    if name not in IGNORED
+]
 """Names of the flags that programs depend on, in the executable's order (plan/generate.py)."""
 
 
@@ -51,8 +54,13 @@ def run(line: "CommandLine") -> None:
         write(json.dumps(rows, indent=2) + "\n" if line.options.format == "json" else as_table(rows))
 
 
-PLACES = (("", "/run/ocirt-cache"), ("XDG_RUNTIME_DIR", "/ocirt-cache"), ("", "/var/cache/ocirt"), ("XDG_CACHE_HOME", "/ocirt"),
-          ("HOME", "/.cache/ocirt"))
+PLACES = (
+    ("", "/run/ocirt-cache"),
+    ("XDG_RUNTIME_DIR", "/ocirt-cache"),
+    ("", "/var/cache/ocirt"),
+    ("XDG_CACHE_HOME", "/ocirt"),
+    ("HOME", "/.cache/ocirt"),
+)
 """Where programs may be kept, the best place first: pairs of a variable of the environment (none: for root alone) and what follows
 its value. core/cache.c has the same."""
 IN_MEMORY = ("tmpfs", "ramfs")
@@ -66,6 +74,7 @@ def directory_of(environment: "Mapping[str, str]", euid: int) -> str:
     :raises HostError: nowhere: the cache is off, or no place is fit for it.
     """
     import ocirt
+
     chosen = environment.get("OCIRT_CACHE")
     if chosen == "off":
         raise HostError("OCIRT_CACHE", "no programs are kept: it is off")
@@ -81,7 +90,9 @@ def directory_of(environment: "Mapping[str, str]", euid: int) -> str:
         if found is None:
             return directory
         wrong.append(f"{directory}: {found}")
-    raise HostError("no programs are kept", "; ".join(wrong) or "XDG_RUNTIME_DIR, XDG_CACHE_HOME and HOME name no directory")
+    raise HostError(
+        "no programs are kept", "; ".join(wrong) or "XDG_RUNTIME_DIR, XDG_CACHE_HOME and HOME name no directory"
+    )
 
 
 def unfit(directory: str, euid: int) -> str | None:
@@ -150,12 +161,16 @@ def _entry(path: str) -> Entry | None:
 def row_of(directory: str, name: str, entry: Entry | None) -> "dict[str, Any]":
     """What `list` shows of an entry, as a dict; of a file that is none only name and size."""
     from .._build import BUILD_ID
+
     try:
         found = os.lstat(os.path.join(directory, name))
     except OSError:
         return {"entry": name, "size": 0}  # it has just been replaced
     row = {"entry": name, "size": found.st_size}
-    times = {"made": _time(found.st_mtime), "used": _time(found.st_atime) if found.st_atime_ns > found.st_mtime_ns else None}
+    times = {
+        "made": _time(found.st_mtime),
+        "used": _time(found.st_atime) if found.st_atime_ns > found.st_mtime_ns else None,
+    }
     if name.startswith("filter."):
         return row | {"filter": True} | times
     if entry is None:
@@ -163,10 +178,19 @@ def row_of(directory: str, name: str, entry: Entry | None) -> "dict[str, Any]":
     leaves = entry.leaves()
     tops = list(dict.fromkeys([re.split(r"[.\[]", path, maxsplit=1)[0] for path, _ in leaves]))
     return row | {
-        "verb": entry.request.split(" ")[0], "guards": len(entry.guards), "tests": len(entry.tests),
-        "observed": len(entry.observed), "slots": len(entry.slots), "hits": entry.hits, **times,
-        "build": entry.build, "ours": entry.build == BUILD_ID, "request": entry.request, "values": len(leaves),
-        "properties": tops}
+        "verb": entry.request.split(" ")[0],
+        "guards": len(entry.guards),
+        "tests": len(entry.tests),
+        "observed": len(entry.observed),
+        "slots": len(entry.slots),
+        "hits": entry.hits,
+        **times,
+        "build": entry.build,
+        "ours": entry.build == BUILD_ID,
+        "request": entry.request,
+        "values": len(leaves),
+        "properties": tops,
+    }
 
 
 def _time(seconds: float) -> str:
@@ -177,15 +201,34 @@ def as_table(rows: "list[dict[str, Any]]") -> str:
     lines = [COLUMNS]
     for row in rows:
         if "filter" in row:
-            lines.append((row["entry"], str(row["size"]), *["-"] * 6, row["made"], row["used"] or "-", "-",
-                          "a compiled filter of linux.seccomp"))
+            lines.append(
+                (
+                    row["entry"],
+                    str(row["size"]),
+                    *["-"] * 6,
+                    row["made"],
+                    row["used"] or "-",
+                    "-",
+                    "a compiled filter of linux.seccomp",
+                )
+            )
             continue
         if "verb" not in row:
             lines.append((row["entry"], str(row["size"]), *["-"] * 9, "no entry, or of another format"))
             continue
         counts = [str(row[name]) for name in ("guards", "tests", "observed", "slots", "hits")]
-        lines.append((row["entry"], str(row["size"]), row["verb"], *counts, row["made"], row["used"] or "-",
-                      "ours" if row["ours"] else "other", f"{row['values']} values of {', '.join(row['properties'])}"))
+        lines.append(
+            (
+                row["entry"],
+                str(row["size"]),
+                row["verb"],
+                *counts,
+                row["made"],
+                row["used"] or "-",
+                "ours" if row["ours"] else "other",
+                f"{row['values']} values of {', '.join(row['properties'])}",
+            )
+        )
     widths = [max(map(len, column)) for column in zip(*lines)][:-1] + [0]
     padded = ["  ".join([f"{word:{width}}" for word, width in zip(each, widths)]) for each in lines]
     return "".join([f"{each.rstrip()}\n" for each in padded])
@@ -216,6 +259,7 @@ def explanation(directory: str, options: "Namespace", bundle: str) -> list[str]:
     :raises OcirtError: the bundle has no config.json that can be looked up.
     """
     from .._build import BUILD_ID
+
     bundle = os.path.abspath(bundle)
     data = read(options.config or os.path.join(bundle, "config.json"), "--config" if options.config else "")
     try:
@@ -242,8 +286,10 @@ def explanation(directory: str, options: "Namespace", bundle: str) -> list[str]:
     if not ours:
         others = f", {len(found)} of others" if found else ""
         return [f"miss: no program of this build is kept in {directory}{others}"]
-    return ["miss: no program of this structure and command line; the nearest:",
-            _nearest(ours, shape, structure, request)]
+    return [
+        "miss: no program of this structure and command line; the nearest:",
+        _nearest(ours, shape, structure, request),
+    ]
 
 
 def words_of(options: "Namespace", bundle: str) -> dict[str, str]:

@@ -47,8 +47,10 @@ def run(line: "CommandLine") -> None:
     work = os.path.abspath(flags["work-path"]) if flags["work-path"] else None
     config, request, host = containers.read(line)
     if request.init:
-        raise OcirtError(f"cannot checkpoint a container that has been made with --init: {id}: criu cannot save a process that "
-                         "executes no file")
+        raise OcirtError(
+            f"cannot checkpoint a container that has been made with --init: {id}: criu cannot save a process that "
+            "executes no file"
+        )
     options = common(config, flags)
     status_fd = _status_fd(flags["status-fd"])
     options["images_dir_fd"] = directory("image-path", images, make=True)
@@ -62,7 +64,12 @@ def run(line: "CommandLine") -> None:
     options |= _of_container(config, request, host, state.pid, bool(flags["pre-dump"]))
     if not flags["pre-dump"]:
         _keep_descriptors(state.pid, images)
-    _save(criu, {"type": PRE_DUMP if flags["pre-dump"] else DUMP, "opts": options}, os.path.join(work or images, LOG), status_fd)
+    _save(
+        criu,
+        {"type": PRE_DUMP if flags["pre-dump"] else DUMP, "opts": options},
+        os.path.join(work or images, LOG),
+        status_fd,
+    )
     if not (flags["leave-running"] or flags["pre-dump"]):
         posix.close(lock)
         execute(line.executable, [*line.start, "delete", "--force", "--", id])
@@ -78,16 +85,24 @@ def _of_flags(flags: "Mapping[str, Any]", images: str) -> "dict[str, Any]":
         if parent.startswith("/"):
             raise RequestError(f"--parent-path: found {quote(parent)}, expected a path relative to --image-path")
         if not os.path.isdir(os.path.join(images, parent)):
-            raise RequestError(f"--parent-path: found no directory {os.path.join(images, parent)}, expected the images of a "
-                               "--pre-dump")
+            raise RequestError(
+                f"--parent-path: found no directory {os.path.join(images, parent)}, expected the images of a --pre-dump"
+            )
     server = None
     if flags["page-server"]:
         address, _, port = flags["page-server"].rpartition(":")
         if not (address and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise RequestError(f"--page-server: found {quote(flags['page-server'])}, expected ADDRESS:PORT")
         server = {"address": address.removeprefix("[").removesuffix("]"), "port": int(port)}
-    return {"log_file": LOG, "leave_running": flags["leave-running"], "tcp_skip_in_flight": flags["tcp-skip-in-flight"],
-            "link_remap": flags["link-remap"], "parent_img": parent, "track_mem": True if parent else None, "ps": server}
+    return {
+        "log_file": LOG,
+        "leave_running": flags["leave-running"],
+        "tcp_skip_in_flight": flags["tcp-skip-in-flight"],
+        "link_remap": flags["link-remap"],
+        "parent_img": parent,
+        "track_mem": True if parent else None,
+        "ps": server,
+    }
 
 
 def _status_fd(given: int | None) -> int | None:
@@ -128,12 +143,15 @@ def _of_container(config: "Config", request: "Request", host: "Host", pid: int, 
 def _keep_descriptors(pid: int, images: str) -> None:
     """Write where the standard streams of the process lead, so that restore can put its own pipes in place of theirs."""
     import json
+
     try:
         streams = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)]
     except OSError:
         streams = []  # closed: there is nothing to put in place
     try:
-        with open(os.path.join(images, DESCRIPTORS), "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        with open(
+            os.path.join(images, DESCRIPTORS), "w", opener=lambda path, flags: os.open(path, flags, 0o600)
+        ) as file:
             json.dump(streams, file)
     except OSError as error:
         raise OcirtError(f"--image-path {images}: {DESCRIPTORS}: {reason(error)}") from None

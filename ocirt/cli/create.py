@@ -53,11 +53,13 @@ def compile_program(data: bytes, words: "Words") -> bytes:
     program = found.data
     if "cache" in words:
         from ..plan.cache import keep
+
         keep(words["cache"], words["cache-key"], config, host, found, BUILD_ID)
         if host.filters:
             host.filters.keep()
     if words.get("debug") == "1":
         from ..log import Log
+
         Log.of(words).debug(f"compiled {sum(map(len, plan.sections.values()))} steps to {len(program)} bytes")
     return program
 
@@ -68,6 +70,7 @@ def filters_of(config: "Config", words: "Words", build: str) -> "Filters | None"
     if "cache" not in words or not config.linux.value.get("seccomp"):
         return None
     from ..plan.filters import Filters
+
     return Filters(words["cache"].rpartition("/")[0], build)
 
 
@@ -96,9 +99,11 @@ def hand_over(program: bytes) -> int:
     rest = memoryview(program)
     try:
         while rest:
-            rest = rest[posix.write(fd, rest):]
+            rest = rest[posix.write(fd, rest) :]
     except OSError as error:
-        raise OcirtError(f"hand the program over in a memfd: {reason(error)} (RLIMIT_FSIZE, or the memory of the cgroup)") from None
+        raise OcirtError(
+            f"hand the program over in a memfd: {reason(error)} (RLIMIT_FSIZE, or the memory of the cgroup)"
+        ) from None
     fcntl(fd, F_ADD_SEALS, SEALS)
     return fd
 

@@ -64,10 +64,10 @@ def seconds(text: str) -> float:
     """
     parts = _PART.findall(text)
     if not parts or "".join(map("".join, parts)) != text.removeprefix("+"):
-        raise RequestError(f'--interval: found {quote(text)}, expected a duration greater than 0, like 500ms or 1m30s')
+        raise RequestError(f"--interval: found {quote(text)}, expected a duration greater than 0, like 500ms or 1m30s")
     found = sum([float(number) * UNITS[unit] for number, unit in parts])
     if found <= 0:
-        raise RequestError(f'--interval: found {quote(text)}, expected a duration greater than 0')
+        raise RequestError(f"--interval: found {quote(text)}, expected a duration greater than 0")
     return found
 
 
@@ -77,6 +77,7 @@ def _resctrl(config: "Config", request: "Request", host: "Host") -> "dict[str, A
     from ..cgroups.resctrl import stats
     from ..compile.rdt import Rdt
     from ..plan import Plan
+
     return stats(Rdt(config, request, host, Plan(config.trace)))
 
 

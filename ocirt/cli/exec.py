@@ -35,7 +35,7 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
         if not _is_deleted(words):
             raise
         raise OcirtError(f"cannot exec in a stopped container: {words['id']} has just been deleted") from None
-    program = compile_program(words, arguments[len(arguments) - count:], own, *created)
+    program = compile_program(words, arguments[len(arguments) - count :], own, *created)
     execute(int(words["self"]), [arguments[0], f"@program={hand_over(program)}", *arguments[1:]])
 
 
@@ -48,8 +48,9 @@ def _is_deleted(words: "Words") -> bool:
     return False
 
 
-def compile_program(words: "Words", command: list[str], own: bytes | None, data: bytes, container: "Words",
-                    created: str) -> bytes:
+def compile_program(
+    words: "Words", command: list[str], own: bytes | None, data: bytes, container: "Words", created: str
+) -> bytes:
     """The program for a process.
 
     :param command: the words after the id.
@@ -82,6 +83,7 @@ def compile_program(words: "Words", command: list[str], own: bytes | None, data:
     # Another container may have got the id since the launcher has looked: then the key is not of what was compiled.
     if "cache" in words and words["cache-key"].endswith(f" created={created}"):
         from ..plan.cache import keep
+
         keep(words["cache"], words["cache-key"], config, host, found, BUILD_ID, members)
         if host.filters:
             host.filters.keep()

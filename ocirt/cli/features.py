@@ -38,6 +38,7 @@ def run(line: "CommandLine") -> None:
 def features() -> "dict[str, Any]":
     """The features structure, runtime-spec 1.3.0."""
     from .._build import BUILD_ID
+
     drivers = {module.name for module in iter_modules(cgroups.__path__)}
     return {
         "ociVersionMin": OLDEST_VERSION,

@@ -111,11 +111,13 @@ def general() -> str:
     width = max(map(len, VERBS))
     verbs = [f"{name:{width}}  {verb.help}" for name, verb in VERBS.items()]
     return _layout(
-        ("NAME", ["ocirt - run OCI containers"]), ("", ABOUT.splitlines()),
+        ("NAME", ["ocirt - run OCI containers"]),
+        ("", ABOUT.splitlines()),
         ("USAGE", ["ocirt [global options] VERB [options] [arguments...]"]),
         ("VERSION", [__version__, f"spec: {SPEC_VERSION}"]),
         ("COMMANDS", [*verbs, f"{'help':{width}}  show this, or the help of a verb"]),
-        ("GLOBAL OPTIONS", _flags((*GLOBAL, HELP, VERSION))))
+        ("GLOBAL OPTIONS", _flags((*GLOBAL, HELP, VERSION))),
+    )
 
 
 def of_verb(name: str) -> str:
@@ -125,12 +127,19 @@ def of_verb(name: str) -> str:
         ("NAME", [f"ocirt {name} - {verb.help}"]),
         ("USAGE", [f"ocirt {name} [options] {verb.arguments}".rstrip()]),
         ("DESCRIPTION", DESCRIPTIONS[name].splitlines()),
-        ("OPTIONS", _flags((*verb.flags, HELP))))
+        ("OPTIONS", _flags((*verb.flags, HELP))),
+    )
 
 
 def _layout(*blocks: "tuple[str, Iterable[str]]") -> str:
-    return "\n".join([f"{title}:\n" + "".join([f"   {line}\n" for line in lines]) if title
-                      else "".join([f"{line}\n" for line in lines]) for title, lines in blocks])
+    return "\n".join(
+        [
+            f"{title}:\n" + "".join([f"   {line}\n" for line in lines])
+            if title
+            else "".join([f"{line}\n" for line in lines])
+            for title, lines in blocks
+        ]
+    )
 
 
 def _flags(flags: "Iterable[Flag]") -> list[str]:

@@ -14,6 +14,6 @@ def write(text: str) -> None:
     data = memoryview(text.encode("utf-8", "surrogateescape"))
     while data:
         try:
-            data = data[os.write(1, data):]
+            data = data[os.write(1, data) :]
         except OSError as error:
             raise OcirtError(f"standard output: {reason(error)}") from None

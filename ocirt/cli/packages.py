@@ -23,10 +23,15 @@ def need(verb: str, name: str) -> "Any":
         return
     except ImportError:
         import site
+
         site.main()  # the interpreter's own site-packages, those of its virtual environment included
     try:
         import_module(name)
     except ImportError as error:
         from ..packages import command_for
-        raise HostError(f"ocirt {verb}", f"needs the Python package {name}, which {sys.executable} cannot import "
-                        f"({' '.join(str(error).split())}); run: {command_for(name)}") from None
+
+        raise HostError(
+            f"ocirt {verb}",
+            f"needs the Python package {name}, which {sys.executable} cannot import "
+            f"({' '.join(str(error).split())}); run: {command_for(name)}",
+        ) from None

@@ -67,8 +67,15 @@ class CommandLine:
 
     __slots__ = ("verb", "options", "arguments", "wants_help", "words", "start", "executable")
 
-    def __init__(self, verb: str, options: argparse.Namespace, arguments: "Iterable[str]" = (),
-                 wants_help: bool = False, start: "Iterable[str]" = (), rest: "Iterable[str]" = ()) -> None:
+    def __init__(
+        self,
+        verb: str,
+        options: argparse.Namespace,
+        arguments: "Iterable[str]" = (),
+        wants_help: bool = False,
+        start: "Iterable[str]" = (),
+        rest: "Iterable[str]" = (),
+    ) -> None:
         self.verb, self.options, self.arguments = verb, options, list(arguments)
         self.wants_help, self.start, self.words = wants_help, list(start), [*start, *rest]
         self.executable = -1
@@ -108,8 +115,14 @@ def parse(words: list[str]) -> CommandLine:
         raise UsageError(_explained(error, (*verb.flags, help.HELP), [name]), name) from None
     if not options.help:
         _check_count(program, name, verb, len(arguments))
-    return CommandLine(name, options, arguments, options.help, [program, *plain],
-                       [name, *flags, *(["--", *arguments] if arguments else [])])
+    return CommandLine(
+        name,
+        options,
+        arguments,
+        options.help,
+        [program, *plain],
+        [name, *flags, *(["--", *arguments] if arguments else [])],
+    )
 
 
 def log_of(words: list[str]) -> Log:
@@ -124,7 +137,9 @@ def log_of(words: list[str]) -> Log:
     return Log()
 
 
-def normalize(flags: "Iterable[Flag]", words: "Iterable[str]", interspersed: bool = True) -> tuple[list[str], list[str]]:
+def normalize(
+    flags: "Iterable[Flag]", words: "Iterable[str]", interspersed: bool = True
+) -> tuple[list[str], list[str]]:
     """Split ``words`` into flags, each written ``--name=value``, and arguments.
 
     :param interspersed: whether flags may follow arguments; if not, reading ends at the first argument.
@@ -171,8 +186,9 @@ def _truth(name: str, value: str) -> str:
     raise _FlagError(f'invalid boolean value "{value}" for -{name}: parse error')
 
 
-def _read(flags: "Iterable[Flag]", words: "Iterable[str]", options: argparse.Namespace,
-          interspersed: bool = True) -> tuple[list[str], list[str]]:
+def _read(
+    flags: "Iterable[Flag]", words: "Iterable[str]", options: argparse.Namespace, interspersed: bool = True
+) -> tuple[list[str], list[str]]:
     """Read ``words`` by ``flags`` into ``options``; returns what :func:`normalize` does."""
     flags = (*flags, help.HELP)
     written, arguments = normalize(flags, words, interspersed)
@@ -188,24 +204,40 @@ class _Parser(argparse.ArgumentParser):
 def _parser(flags: "Iterable[Flag]") -> _Parser:
     parser = _Parser(add_help=False, allow_abbrev=False)
     for flag in flags:
-        kind: Any = _choice(flag) if flag.choices else _count if flag.value == "N" else str if flag.takes_value else "true".__eq__
-        parser.add_argument(f"--{flag.name}", type=kind, action="append" if flag.repeats else "store", default=None if flag.takes_value else False)
+        kind: Any = (
+            _choice(flag)
+            if flag.choices
+            else _count
+            if flag.value == "N"
+            else str
+            if flag.takes_value
+            else "true".__eq__
+        )
+        parser.add_argument(
+            f"--{flag.name}",
+            type=kind,
+            action="append" if flag.repeats else "store",
+            default=None if flag.takes_value else False,
+        )
     return parser
 
 
 def _choice(flag: "Flag") -> "Callable[[str], str]":
     """What takes a value of ``flag``, if it is one of its choices."""
+
     def choose(text: str) -> str:
         if text not in flag.choices:
             meant = ", ".join(flag.choices[:-1]) + " or " + flag.choices[-1]
             raise argparse.ArgumentTypeError(f'found "{text}", expected {meant}')
         return text
+
     return choose
 
 
 def _meant(word: str, known: "Iterable[str]", dashes: str = "") -> str:
     """The end of a message about ``word``: which of ``known`` may have been meant."""
     from ..nearest import nearest
+
     found = nearest(word, known)
     return f"; did you mean {dashes}{found}?" if found else ""
 

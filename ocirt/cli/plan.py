@@ -49,8 +49,9 @@ def host_for(config: "Config") -> Host:
     if host.euid == 0 or "user" in [namespace.type.bound() for namespace in config.linux.namespaces]:
         return host
     everything = (2 << host.last_capability) - 1
-    return Host(euid=0, egid=0, permitted=everything, bounding=everything, in_user_namespace=False,
-                denies_setgroups=False)
+    return Host(
+        euid=0, egid=0, permitted=everything, bounding=everything, in_user_namespace=False, denies_setgroups=False
+    )
 
 
 def read(path: str, flag: str) -> bytes:

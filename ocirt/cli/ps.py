@@ -58,8 +58,14 @@ def table(pids: "Iterable[int]", options: list[str]) -> str:
     :raises OcirtError: ps(1) is missing, fails, or prints no column PID.
     """
     try:
-        done = subprocess.run(["ps", *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              encoding="utf-8", errors="surrogateescape")
+        done = subprocess.run(
+            ["ps", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
     except OSError as error:
         raise OcirtError(f"ps: {reason(error)}") from None
     if done.returncode:
@@ -69,5 +75,12 @@ def table(pids: "Iterable[int]", options: list[str]) -> str:
     if "PID" not in titles:
         raise OcirtError(f"ps {' '.join(options)}: found no column PID, expected one")
     column, wanted = titles.index("PID"), set(map(str, pids))
-    return "".join([each + "\n" for each in [header, *[text for text in lines if text.split()[column:column + 1] and
-                                                       text.split()[column] in wanted]]])
+    return "".join(
+        [
+            each + "\n"
+            for each in [
+                header,
+                *[text for text in lines if text.split()[column : column + 1] and text.split()[column] in wanted],
+            ]
+        ]
+    )

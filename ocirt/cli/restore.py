@@ -34,8 +34,12 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     :raises OcirtError: bundle, images or flags cannot be used; there is no return otherwise.
     """
     from .._build import BUILD_ID
+
     config_fd = int(words["config"])
-    config, request = parse(read_all(config_fd)), Request({**words, "preserve-fds": "", "listen-fds": "", "notify-socket": ""})
+    config, request = (
+        parse(read_all(config_fd)),
+        Request({**words, "preserve-fds": "", "listen-fds": "", "notify-socket": ""}),
+    )
     flags = _flags(words)
     criu = executable(words.get("criu"), os.environ.get("PATH", os.defpath))
     options = common(config, flags)
@@ -47,17 +51,33 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     work_fd = None if work is None else directory("work-path", work, make=True)
     root = os.path.join(os.path.realpath(request.root), request.id, ROOT)
     options |= {
-        "images_dir_fd": images_fd, "log_file": LOG, "root": root, "rst_sibling": True,
-        "evasive_devices": True, "tcp_close": bool(flags["tcp-close"]), "lsm_profile": flags["lsm-profile"] or None,
+        "images_dir_fd": images_fd,
+        "log_file": LOG,
+        "root": root,
+        "rst_sibling": True,
+        "evasive_devices": True,
+        "tcp_close": bool(flags["tcp-close"]),
+        "lsm_profile": flags["lsm-profile"] or None,
         "lsm_mount_context": flags["lsm-mount-context"] or None,
         "work_dir_fd": work_fd,
-        "cg_root": [{"ctrl": name, "path": path} for name, path in {**_own_cgroups(), **restored.cgroup.paths()}.items()],
-        "ext_mnt": external.to_restore(bound(restored.rootfs.path), restored.mounts, config, restored.namespaces)}
+        "cg_root": [
+            {"ctrl": name, "path": path} for name, path in {**_own_cgroups(), **restored.cgroup.paths()}.items()
+        ],
+        "ext_mnt": external.to_restore(bound(restored.rootfs.path), restored.mounts, config, restored.namespaces),
+    }
     options["join_ns"], opened = external.namespaces_to_restore(restored.namespaces)
     options["inherit_fd"] = [*_pipes(images), *[{"key": key, "fd": _open(path)} for key, path in opened.items()]]
     plan = restored.compile(
-        root, encode(REQUEST, {"type": RESTORE, "opts": options}), os.path.join(work or images, LOG), path=criu,
-        env=_environment(), images=images, images_fd=images_fd, work=work or "", work_fd=-1 if work_fd is None else work_fd)
+        root,
+        encode(REQUEST, {"type": RESTORE, "opts": options}),
+        os.path.join(work or images, LOG),
+        path=criu,
+        env=_environment(),
+        images=images,
+        images_fd=images_fd,
+        work=work or "",
+        work_fd=-1 if work_fd is None else work_fd,
+    )
     program = hand_over(encode_plan(plan, BUILD_ID))
     execute(int(words["self"]), [arguments[0], f"@program={program},{config_fd}", *arguments[1:]])
 
@@ -86,13 +106,16 @@ def _own_cgroups() -> dict[str, str]:
 def _pipes(images: str) -> "list[dict[str, Any]]":
     """``inherit_fd`` for what were pipes of the container: the streams of this command."""
     import json
+
     path = os.path.join(images, DESCRIPTORS)
     try:
         with open(path) as file:
             streams = json.load(file)
         return [{"key": name, "fd": fd} for fd, name in enumerate(streams) if name.startswith("pipe:")]
     except OSError as error:
-        raise RequestError(f"--image-path {images}: {DESCRIPTORS}: {reason(error)}: found no checkpoint, expected one") from None
+        raise RequestError(
+            f"--image-path {images}: {DESCRIPTORS}: {reason(error)}: found no checkpoint, expected one"
+        ) from None
     except (ValueError, AttributeError, TypeError):
         raise RequestError(f"{path}: found something else, expected what checkpoint writes") from None
 

@@ -28,8 +28,16 @@ def run(line: "CommandLine") -> int:
         raise RequestError(f"--regex: found {quote(pattern)}, expected a regular expression: {error}") from None
     except OSError as error:
         raise OcirtError(f"--root {root}: {reason(error)}") from None
-    flags = [word for word in line.words[len(line.start):] if word.startswith("--") and word not in ("--", "--regex=true")]
-    failed = [id for id in ids if subprocess.run(
-        [*line.start, line.verb, *flags, "--", id, *rest], executable=f"/proc/{os.getpid()}/fd/{line.executable}",
-        stdin=subprocess.DEVNULL).returncode]
+    flags = [
+        word for word in line.words[len(line.start) :] if word.startswith("--") and word not in ("--", "--regex=true")
+    ]
+    failed = [
+        id
+        for id in ids
+        if subprocess.run(
+            [*line.start, line.verb, *flags, "--", id, *rest],
+            executable=f"/proc/{os.getpid()}/fd/{line.executable}",
+            stdin=subprocess.DEVNULL,
+        ).returncode
+    ]
     return 1 if failed else 0

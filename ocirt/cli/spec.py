@@ -13,8 +13,18 @@ if TYPE_CHECKING:
     from .parser import CommandLine
 
 _CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
-_MASKED = ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-           "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"]
+_MASKED = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/sys/firmware",
+    "/proc/scsi",
+]
 _READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
 
@@ -29,7 +39,9 @@ def run(line: "CommandLine") -> None:
     path = os.path.join(bundle, "config.json")
     config = rootless(os.geteuid(), os.getegid()) if line.options.rootless else default()
     if os.geteuid() != 0 and not line.options.rootless:
-        line.log.warning("only root can run this config.json, which has no user namespace; for this user: ocirt spec --rootless")
+        line.log.warning(
+            "only root can run this config.json, which has no user namespace; for this user: ocirt spec --rootless"
+        )
     try:
         file = open(path, "x", encoding="utf-8")
     except FileExistsError:
@@ -63,8 +75,9 @@ def default() -> "dict[str, Any]":
         "mounts": [
             _mount("/proc", "proc", "proc"),
             _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
-            _mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620",
-                   "gid=5"),
+            _mount(
+                "/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
+            ),
             _mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),
             _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
             _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro"),
@@ -86,8 +99,12 @@ def rootless(uid: int, gid: int) -> "dict[str, Any]":
     host's network namespace is kept and /sys bound. Group 5 does not exist in its user namespace.
     """
     config = default()
-    mounts = [_mount("/sys", "none", "/sys", "rbind", "nosuid", "noexec", "nodev", "ro")
-              if mount["destination"] == "/sys" else mount for mount in config["mounts"]]
+    mounts = [
+        _mount("/sys", "none", "/sys", "rbind", "nosuid", "noexec", "nodev", "ro")
+        if mount["destination"] == "/sys"
+        else mount
+        for mount in config["mounts"]
+    ]
     for mount in mounts:
         if "options" in mount:
             mount["options"] = [option for option in mount["options"] if not option.startswith(("gid=", "uid="))]

@@ -50,6 +50,7 @@ def run(line: "CommandLine") -> None:
     :raises OcirtError: a flag cannot be used, the container does not live, or it cannot be locked.
     """
     from .._build import BUILD_ID
+
     id, root = line.arguments[0], root_of(line.options)
     given, origin = _asked_for(line.options)
     lock = containers.lock(line)
@@ -60,7 +61,9 @@ def run(line: "CommandLine") -> None:
     plan = Plan(config.trace)
     for name in OBSOLETE:
         if _part(given, "memory").pop(name, None):
-            line.log.warning(f"{origin(f'{AT}.memory.{name}')}: the kernel has no such limit any more: it is not applied")
+            line.log.warning(
+                f"{origin(f'{AT}.memory.{name}')}: the kernel has no such limit any more: it is not applied"
+            )
     try:
         _compile(plan, config, request, host, line, given, os.path.join(root, id, KEPT))
         for step in plan.update + plan.restore:
@@ -70,24 +73,30 @@ def run(line: "CommandLine") -> None:
         raise RequestError(f"{origin(error.path)}: found {error.found}, expected {error.expected}") from None
     except HostError as error:
         raise HostError(origin(error.path), error.message) from None
-    execute(line.executable, [*line.start[:1], f"@program={hand_over(program)},{lock}", *line.start[1:], "update", "--", id])
+    execute(
+        line.executable, [*line.start[:1], f"@program={hand_over(program)},{lock}", *line.start[1:], "update", "--", id]
+    )
 
 
 # ---- what is asked for ----
+
 
 def _asked_for(options: "Namespace") -> "tuple[Members, Callable[[str], str]]":
     """What the command line asks for, like ``linux.resources``, and a function that names the place of a JSON path
     beneath that: a flag, or a place in the file."""
     if options.resources:
         name = f"--resources {options.resources}"
-        return _from_file(options.resources), lambda path: f"{name}: {path[len(AT) + 1:]}" if path.startswith(AT) else path
+        return _from_file(
+            options.resources
+        ), lambda path: f"{name}: {path[len(AT) + 1 :]}" if path.startswith(AT) else path
     given: Members = {}
     for flag, (part, name, parse) in FLAGS.items():
         text = getattr(options, flag.replace("-", "_"))
         if text:
             given.setdefault(part, {})[name] = parse(flag, text)
-    names = {f"{AT}.{part}.{name}": f"--{flag}" for flag, (part, name, _) in FLAGS.items()
-             if name in given.get(part, {})}
+    names = {
+        f"{AT}.{part}.{name}": f"--{flag}" for flag, (part, name, _) in FLAGS.items() if name in given.get(part, {})
+    }
     return given, lambda path: names.get(path, path)
 
 
@@ -151,8 +160,10 @@ FLAGS = {
 
 # ---- the container ----
 
-def _compile(plan: Plan, config: "Config", request: "Request", host: "Host", line: "CommandLine", given: "Members",
-             kept: str) -> None:
+
+def _compile(
+    plan: Plan, config: "Config", request: "Request", host: "Host", line: "CommandLine", given: "Members", kept: str
+) -> None:
     """Fill the sections ``update`` and ``restore``.
 
     :param kept: path of the file that an earlier update has left, if any.
@@ -162,9 +173,12 @@ def _compile(plan: Plan, config: "Config", request: "Request", host: "Host", lin
     driver = containers.driver_of(config, request, host)
     plan.sections["update"] = driver.change(Resources(wanted, AT, config.trace))
     plan.sections["restore"] = driver.restore(plan.update, Resources(stored, AT, config.trace))
-    schemas = {f"--{name}": getattr(line.options, name.replace("-", "_")) for name in ("l3-cache-schema", "mem-bw-schema")}
+    schemas = {
+        f"--{name}": getattr(line.options, name.replace("-", "_")) for name in ("l3-cache-schema", "mem-bw-schema")
+    }
     if any(schemas.values()):
         from ..compile.rdt import change
+
         steps, back = change(config, request, host, plan, {flag: text for flag, text in schemas.items() if text})
         plan.sections["update"] += steps
         plan.sections["restore"] = back + plan.restore
@@ -181,7 +195,9 @@ def _stored(kept: str, config: "Config") -> "Members":
     except FileNotFoundError:
         return deepcopy(config.linux.resources.value)
     except (OSError, ValueError) as error:
-        raise OcirtError(f"{kept}: {reason(error) if isinstance(error, OSError) else 'not what update writes'}") from None
+        raise OcirtError(
+            f"{kept}: {reason(error) if isinstance(error, OSError) else 'not what update writes'}"
+        ) from None
 
 
 def _part(resources: "Members", name: str) -> "Members":
@@ -231,4 +247,6 @@ def _merged(old: "Json", new: "Json") -> "Json":
 
 def _key(row: "Members") -> "tuple[Any, ...]":
     """What a row of a list is about: a device, a page size or an interface."""
-    return tuple([(name, row[name]) for name in ("major", "minor", "type", "access", "pageSize", "name") if name in row])
+    return tuple(
+        [(name, row[name]) for name in ("major", "minor", "type", "access", "pageSize", "name") if name in row]
+    )

@@ -24,13 +24,16 @@ def run(line: "CommandLine") -> int:
     data = read(options.config or os.path.join(bundle, "config.json"), "--config" if options.config else "")
     need("validate", "jsonschema")
     from ..validate import validate, warnings
+
     errors, doubts = validate(data), warnings(data)
     if options.strict:
         errors, doubts = errors + doubts, []
     levels = [*[("error", each) for each in errors], *[("warning", each) for each in doubts]]
     if options.format == "json":
-        rows = [{"level": level, "path": each.path, "found": str(each.found), "expected": each.expected}
-                for level, each in levels]
+        rows = [
+            {"level": level, "path": each.path, "found": str(each.found), "expected": each.expected}
+            for level, each in levels
+        ]
         write(json.dumps(rows, indent=2) + "\n")
     else:
         write("".join([f"{'warning: ' if level == 'warning' else ''}{each}\n" for level, each in levels]))

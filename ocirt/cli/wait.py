@@ -44,8 +44,10 @@ def run(line: "CommandLine") -> int:
         poll.poll(REAPED_WITHIN)
         status = _of_a_pidfd(pidfd)
     if status is None:
-        line.log.error(f"container {line.arguments[0]} has stopped, with an exit status that is not known: its parent has "
-                       "taken it, and this kernel tells nobody else (Linux 6.15 does)")
+        line.log.error(
+            f"container {line.arguments[0]} has stopped, with an exit status that is not known: its parent has "
+            "taken it, and this kernel tells nobody else (Linux 6.15 does)"
+        )
         return UNKNOWN
     signal = status & 0x7F
     return 128 + signal if signal else status >> 8

@@ -7,7 +7,18 @@ of one part of the spec; their order, which is the process structure of docs/arc
 from .. import cgroups
 from ..model.config import SPEC_VERSION
 from ..plan import Plan
-from ..plan.steps import EVENTS, Commit, KillInit, OpenSocket, PreparePidFile, Receive, Send, SendPidfd, WritePidFile, WriteState
+from ..plan.steps import (
+    EVENTS,
+    Commit,
+    KillInit,
+    OpenSocket,
+    PreparePidFile,
+    Receive,
+    Send,
+    SendPidfd,
+    WritePidFile,
+    WriteState,
+)
 from . import crun, devices, hooks, notify, paths, sysctl
 from .beside import Beside
 from .mounts import Mounts
@@ -56,45 +67,107 @@ def compile(config: "Config", request: "Request", host: "Host") -> Plan:
     life = hooks.Hooks(config, plan)
     outside = None if mounts.has_own_dev else devices.Outside(config.linux, namespaces, plan)
 
-    plan.sections["host"] = _host(config, request, plan, namespaces, rootfs, cgroup, mounts, beside, process, filters, network, rdt,
-                                  life, outside)
+    plan.sections["host"] = _host(
+        config, request, plan, namespaces, rootfs, cgroup, mounts, beside, process, filters, network, rdt, life, outside
+    )
     score, stage = every_cpu() + (process.oom_score() if process else []), namespaces.stage(cgroup.wait())
     plan.sections["stage"] = score + stage if stage else []
-    plan.sections["init"] = _init(config, host, [] if stage else score, namespaces, rootfs, cgroup, mounts, beside, process, filters, life,
-                                  outside)
+    plan.sections["init"] = _init(
+        config,
+        host,
+        [] if stage else score,
+        namespaces,
+        rootfs,
+        cgroup,
+        mounts,
+        beside,
+        process,
+        filters,
+        life,
+        outside,
+    )
     if process and filters:
         plan.sections["starting"] = notify.listen(request)
         after_start = life.run("start_container", process.env)
-        plan.sections["begin"] = [*after_start, *process.keep_init(filters.lends), *process.execute()] if filters.is_early else [
-            *process.restore_limits(), *(filters.for_hooks() if after_start else []), *after_start,
-            *process.prepare_execute(), *filters.load(), *process.keep_init(filters.lends), *process.execute()]
-    plan.sections["started"] = life.open("poststart") + life.run("poststart") + (notify.relay(request) if process else [])
+        plan.sections["begin"] = (
+            [*after_start, *process.keep_init(filters.lends), *process.execute()]
+            if filters.is_early
+            else [
+                *process.restore_limits(),
+                *(filters.for_hooks() if after_start else []),
+                *after_start,
+                *process.prepare_execute(),
+                *filters.load(),
+                *process.keep_init(filters.lends),
+                *process.execute(),
+            ]
+        )
+    plan.sections["started"] = (
+        life.open("poststart") + life.run("poststart") + (notify.relay(request) if process else [])
+    )
     later(config, request, plan, rootfs, cgroup, rdt, life)
     return plan
 
 
-def later(config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgroup: "Driver", rdt: "Rdt | None",
-          life: hooks.Hooks) -> None:
+def later(
+    config: "Config",
+    request: "Request",
+    plan: Plan,
+    rootfs: Rootfs,
+    cgroup: "Driver",
+    rdt: "Rdt | None",
+    life: hooks.Hooks,
+) -> None:
     """Fill the sections of the verbs that act on a container which is there."""
-    own_pids = any([entry.type.equals("pid") and (entry.file is None or entry.file.is_empty()) for entry in config.linux.namespaces])
+    own_pids = any(
+        [
+            entry.type.equals("pid") and (entry.file is None or entry.file.is_empty())
+            for entry in config.linux.namespaces
+        ]
+    )
     plan.sections["signal"] = cgroup.signal(outlive=not own_pids)
     plan.sections["pause"] = cgroup.pause()
     plan.sections["resume"] = cgroup.resume()
-    plan.sections["delete"] = [*cgroup.thaw(), KillInit("delete", "runtime.md#delete"), *cgroup.delete(),
-                               *(rdt.remove() if rdt else []), *life.open("poststop", warn=True), *life.run("poststop")]
+    plan.sections["delete"] = [
+        *cgroup.thaw(),
+        KillInit("delete", "runtime.md#delete"),
+        *cgroup.delete(),
+        *(rdt.remove() if rdt else []),
+        *life.open("poststop", warn=True),
+        *life.run("poststop"),
+    ]
     plan.sections["state"] = [state(config, request, plan, rootfs, cgroup), *cgroup.tell()]
 
 
-def _host(config: "Config", request: "Request", plan: Plan, namespaces: Namespaces, rootfs: Rootfs, cgroup: "Driver",
-          mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None, network: "NetDevices | None",
-          rdt: "Rdt | None", life: hooks.Hooks, outside: devices.Outside | None) -> "list[Step]":
+def _host(
+    config: "Config",
+    request: "Request",
+    plan: Plan,
+    namespaces: Namespaces,
+    rootfs: Rootfs,
+    cgroup: "Driver",
+    mounts: Mounts,
+    beside: Beside,
+    process: Process | None,
+    filters: Seccomp | None,
+    network: "NetDevices | None",
+    rdt: "Rdt | None",
+    life: hooks.Hooks,
+    outside: devices.Outside | None,
+) -> "list[Step]":
     receivers = _pidfd_receivers(config, request, plan)
     steps = check_annotations(config, request, cgroup) + mounts.warn() + cgroup.before(config.linux.resources)
     if rdt:
         steps += rdt.make()
     if process:
         steps += notify.prepare(request)
-    steps += namespaces.open() + sysctl.guard(config, namespaces) + rootfs.reach() + mounts.open() + (outside.steps if outside else [])
+    steps += (
+        namespaces.open()
+        + sysctl.guard(config, namespaces)
+        + rootfs.reach()
+        + mounts.open()
+        + (outside.steps if outside else [])
+    )
     if network:
         steps += network.guard()
     if process:
@@ -140,10 +213,28 @@ def _pidfd_receivers(config: "Config", request: "Request", plan: Plan) -> "list[
     return found
 
 
-def _init(config: "Config", host: "Host", score: "list[Step]", namespaces: Namespaces, rootfs: Rootfs,
-          cgroup: "Driver", mounts: Mounts, beside: Beside, process: Process | None, filters: Seccomp | None,
-          life: hooks.Hooks, outside: devices.Outside | None) -> "list[Step]":
-    steps = namespaces.begin() + beside.lend() + ([] if namespaces.has_stage else cgroup.wait()) + cgroup.join() + score + namespaces.enter()
+def _init(
+    config: "Config",
+    host: "Host",
+    score: "list[Step]",
+    namespaces: Namespaces,
+    rootfs: Rootfs,
+    cgroup: "Driver",
+    mounts: Mounts,
+    beside: Beside,
+    process: Process | None,
+    filters: Seccomp | None,
+    life: hooks.Hooks,
+    outside: devices.Outside | None,
+) -> "list[Step]":
+    steps = (
+        namespaces.begin()
+        + beside.lend()
+        + ([] if namespaces.has_stage else cgroup.wait())
+        + cgroup.join()
+        + score
+        + namespaces.enter()
+    )
     steps += cgroup.settle()
     if filters:
         steps += filters.wait()
@@ -154,8 +245,13 @@ def _init(config: "Config", host: "Host", score: "list[Step]", namespaces: Names
         steps += process.prepare()
     if _waits_early(config):
         steps += [_send("mounted"), _receive("hooked"), *life.run("create_container")]
-    steps += rootfs.enter(mounts.finish() + rootfs.finish() + namespaces.names() + sysctl.write(config, namespaces)
-                          + paths.restrict(config.linux, namespaces.request))
+    steps += rootfs.enter(
+        mounts.finish()
+        + rootfs.finish()
+        + namespaces.names()
+        + sysctl.write(config, namespaces)
+        + paths.restrict(config.linux, namespaces.request)
+    )
     if process and filters:
         steps += process.become(filters.lends, filters.register, *life.kept())
         if filters.is_early:  # it says ready, too
@@ -172,6 +268,7 @@ def _net_devices(config: "Config", host: "Host", plan: Plan, namespaces: Namespa
     if not config.linux.net_devices:
         return None
     from .netdevices import NetDevices  # rare
+
     return NetDevices(config, host, plan, namespaces)
 
 
@@ -179,6 +276,7 @@ def check_annotations(config: "Config", request: "Request", cgroup: "Driver") ->
     if not config.has("annotations"):
         return []
     from .annotations import check  # none in many configs
+
     return check(config, request, cgroup)
 
 
@@ -186,6 +284,7 @@ def rdt_of(config: "Config", request: "Request", host: "Host", plan: Plan) -> "R
     if not config.linux.has("intelRdt"):
         return None
     from .rdt import Rdt  # rare
+
     return Rdt(config, request, host, plan)
 
 
@@ -201,6 +300,13 @@ def state(config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgro
     """The step that says what the state holds."""
     _ = config.annotations  # looked at for their types; passed on as they stand
     annotations = config.raw("annotations") if config.has("annotations") else "{}"
-    return WriteState("state", "runtime.md#state", oci_version=SPEC_VERSION, id=request.text("id", plan.trace),
-                      bundle=request.text("bundle", plan.trace), rootfs=rootfs.path, annotations=annotations,
-                      request=request.to_json(cgroup.own()))
+    return WriteState(
+        "state",
+        "runtime.md#state",
+        oci_version=SPEC_VERSION,
+        id=request.text("id", plan.trace),
+        bundle=request.text("bundle", plan.trace),
+        rootfs=rootfs.path,
+        annotations=annotations,
+        request=request.to_json(cgroup.own()),
+    )

@@ -24,19 +24,28 @@ APPLIED, WITH_FLAG, PASSED_OVER, REFUSED = range(4)
 
 KNOWN = {
     # a name, or what names begin with: what becomes of it
-    LOWER: WITH_FLAG, UPPER: WITH_FLAG, WORK: WITH_FLAG,
+    LOWER: WITH_FLAG,
+    UPPER: WITH_FLAG,
+    WORK: WITH_FLAG,
     "org.systemd.property.": APPLIED,
     "org.criu.config": APPLIED,
     **dict.fromkeys(crun.ANNOTATIONS, APPLIED),
     # podman writes this for every runtime, and its containers run without it.
     "run.oci.systemd.force_cgroup_v1": PASSED_OVER,
-    crun.PREFIX: REFUSED, "krun.": REFUSED,
+    crun.PREFIX: REFUSED,
+    "krun.": REFUSED,
 }
 
 
 def unsafe() -> list[str]:
     """What ``features`` lists: names of annotations, or what their names begin with."""
-    return sorted({ROOTFS, crun.PREFIX, *[name for name, fate in KNOWN.items() if fate == APPLIED and not name.startswith(crun.PREFIX)]})
+    return sorted(
+        {
+            ROOTFS,
+            crun.PREFIX,
+            *[name for name, fate in KNOWN.items() if fate == APPLIED and not name.startswith(crun.PREFIX)],
+        }
+    )
 
 
 def check(config: "Config", request: "Request", cgroup: "Driver") -> "list[Step]":
@@ -46,14 +55,20 @@ def check(config: "Config", request: "Request", cgroup: "Driver") -> "list[Step]
     """
     steps: list[Step] = []
     if not request.rootfs_annotations:
-        steps += [_warn(name, "it works only with --rootfs-annotations") for name in (LOWER, UPPER, WORK)
-                  if config.annotation(name) is not None]
+        steps += [
+            _warn(name, "it works only with --rootfs-annotations")
+            for name in (LOWER, UPPER, WORK)
+            if config.annotation(name) is not None
+        ]
     for prefix in (crun.PREFIX, "krun."):
         for rest, value in config.annotations_with(prefix).items():
             fate = KNOWN.get(prefix + rest, KNOWN[prefix])
             if fate == REFUSED:
-                raise ConfigError(member("annotations", prefix + rest), quote(value.bound()),
-                                  "no annotation that asks for what crun does and ocirt does not")
+                raise ConfigError(
+                    member("annotations", prefix + rest),
+                    quote(value.bound()),
+                    "no annotation that asks for what crun does and ocirt does not",
+                )
             if fate == PASSED_OVER:
                 steps.append(_warn(prefix + rest, "ocirt does not apply it"))
     return steps + _check_subgroup(config, cgroup)

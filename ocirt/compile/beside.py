@@ -32,7 +32,9 @@ CGROUP = ("cgroup",)
 class Beside:
     """The work that is shared out so; none where the runtime does not make the cgroups beside init."""
 
-    def __init__(self, plan: "Plan", namespaces: "Namespaces", rootfs: "Rootfs", cgroup: "Driver", mounts: "Mounts") -> None:
+    def __init__(
+        self, plan: "Plan", namespaces: "Namespaces", rootfs: "Rootfs", cgroup: "Driver", mounts: "Mounts"
+    ) -> None:
         self.is_on, self.before = namespaces.later != 0, rootfs.before
         self.cgroup, self.mounts = cgroup, mounts
         self.entries: list[Parsed] = []
@@ -45,16 +47,19 @@ class Beside:
         self.root = rootfs.opened_by_host(self.register)
         if self.root is not None:
             self.entries = self._first((*INNER, *OUTER, *(CGROUP if cgroup.fills_detached() else ())))
-        self.ordinary, self.cgroups = [[each for each in self.entries if (each.fstype in CGROUP) == is_cgroup]
-                                       for is_cgroup in (False, True)]
+        self.ordinary, self.cgroups = [
+            [each for each in self.entries if (each.fstype in CGROUP) == is_cgroup] for is_cgroup in (False, True)
+        ]
         # What goes along with one event is next to each other.
         mounts.made = {id(each): plan.register() for each in [*self.ordinary, *self.cgroups]}
         self.socket = plan.register()
-        self.contexts = {id(each): plan.register() for kinds in (INNER, OUTER) for each in self.ordinary if each.fstype in kinds}
+        self.contexts = {
+            id(each): plan.register() for kinds in (INNER, OUTER) for each in self.ordinary if each.fstype in kinds
+        }
 
     def _first(self, kinds: tuple[str, ...]) -> "list[Parsed]":
         found = []
-        for each in self.mounts.parsed[:PASSED - 1]:
+        for each in self.mounts.parsed[: PASSED - 1]:
             if each.is_remount or each.fstype not in kinds:
                 break
             found.append(each)
@@ -64,7 +69,11 @@ class Beside:
 
     def lend(self) -> "list[Step]":
         """Before it waits for its cgroups."""
-        return [OpenNetwork(AT, NAMESPACES, fd=self.socket), *self._open(INNER), self._unshared(Send)] if self.is_on else []
+        return (
+            [OpenNetwork(AT, NAMESPACES, fd=self.socket), *self._open(INNER), self._unshared(Send)]
+            if self.is_on
+            else []
+        )
 
     def receive(self) -> "list[Step]":
         """Before the rootfs."""
@@ -92,21 +101,35 @@ class Beside:
         if self.root is not None:
             steps += [*self.root, *[self._mount(each) for each in self.entries], self._opened(Send)]
         if self.cgroups:
-            steps += [self.cgroup.mount_hierarchies(each, detached=1, mount=self.mounts.made[id(each)], propagation=self.before)
-                      for each in self.cgroups]
+            steps += [
+                self.cgroup.mount_hierarchies(
+                    each, detached=1, mount=self.mounts.made[id(each)], propagation=self.before
+                )
+                for each in self.cgroups
+            ]
             steps.append(self._filled(Send))
         return [*steps, LoopbackUp(AT, NAMESPACES, socket=self.socket)]
 
     def _open(self, kinds: tuple[str, ...]) -> "list[Step]":
-        return [OpenFilesystem(each.at, SPEC, fd=self.contexts[id(each)], **self.mounts.filesystem(each))
-                for each in self.ordinary if each.fstype in kinds]
+        return [
+            OpenFilesystem(each.at, SPEC, fd=self.contexts[id(each)], **self.mounts.filesystem(each))
+            for each in self.ordinary
+            if each.fstype in kinds
+        ]
 
     def _mount(self, each: "Parsed") -> Mount:
         register = self.mounts.made[id(each)]
         if each.fstype in CGROUP:
             return Mount(each.at, SPEC, detached=1, mount=register, target=each.target, set=HIERARCHIES_TOP, **TMPFS)
-        return Mount(each.at, SPEC, context=self.contexts[id(each)], detached=1, mount=register,
-                     set=self.mounts.first_attributes(each), **self.mounts.filesystem(each))
+        return Mount(
+            each.at,
+            SPEC,
+            context=self.contexts[id(each)],
+            detached=1,
+            mount=register,
+            set=self.mounts.first_attributes(each),
+            **self.mounts.filesystem(each),
+        )
 
     def _unshared(self, kind: "type[Send] | type[Receive]") -> "Step":
         inner = [each for each in self.ordinary if each.fstype in INNER]
@@ -116,5 +139,10 @@ class Beside:
         return kind("mounts", SPEC, event=EVENTS.index("opened"), first=self.register, count=1 + len(self.ordinary))
 
     def _filled(self, kind: "type[Send] | type[Receive]") -> "Step":
-        return kind("mounts", SPEC, event=EVENTS.index("filled"), first=self.mounts.made[id(self.cgroups[0])],
-                    count=len(self.cgroups))
+        return kind(
+            "mounts",
+            SPEC,
+            event=EVENTS.index("filled"),
+            first=self.mounts.made[id(self.cgroups[0])],
+            count=len(self.cgroups),
+        )

@@ -13,12 +13,48 @@ if TYPE_CHECKING:
 
 AT, SPEC = "process.capabilities", "config.md#linux-process"
 NAMES = (
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
-    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
-    "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
-    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
-    "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
-    "CHECKPOINT_RESTORE")
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+)
 """By number, linux/capability.h."""
 BITS = {f"CAP_{name}": 1 << number for number, name in enumerate(NAMES)}
 LENT = BITS["CAP_SYS_ADMIN"]
@@ -67,12 +103,17 @@ class Capabilities:
         messages = []
         if self.unknown:
             messages.append(f"{AT}: ignoring unknown capabilities: {' '.join(self.unknown)}")
-        refused = [" ".join([name, *[each for each, bit in BITS.items() if bits & bit]])
-                   for name, bits in self.refused.items() if bits]
+        refused = [
+            " ".join([name, *[each for each, bit in BITS.items() if bits & bit]])
+            for name, bits in self.refused.items()
+            if bits
+        ]
         if refused:
             lacking = " ".join([each for each, bit in BITS.items() if self.lacking & bit])
-            messages.append(f"{AT}: ignoring capabilities that cannot be granted: {', '.join(refused)}"
-                            + (f"; the runtime itself lacks {lacking}" if lacking else ""))
+            messages.append(
+                f"{AT}: ignoring capabilities that cannot be granted: {', '.join(refused)}"
+                + (f"; the runtime itself lacks {lacking}" if lacking else "")
+            )
         return [Warn(AT, SPEC, message=message) for message in messages]
 
     def drop(self) -> "list[Step]":
@@ -85,5 +126,13 @@ class Capabilities:
         :param lend: leave it CAP_SYS_ADMIN until it executes its program. What that is permitted depends on the other sets alone.
         """
         lent = self.lendable if lend else 0
-        return [SetCapabilities(AT, SPEC, effective=self.effective | lent, permitted=self.permitted | lent,
-                                inheritable=self.inheritable, ambient=self.ambient)]
+        return [
+            SetCapabilities(
+                AT,
+                SPEC,
+                effective=self.effective | lent,
+                permitted=self.permitted | lent,
+                inheritable=self.inheritable,
+                ambient=self.ambient,
+            )
+        ]

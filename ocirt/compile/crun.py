@@ -23,8 +23,19 @@ SECCOMP_RECEIVER = "run.oci.seccomp.receiver"
 TIME_OFFSET = "run.oci.timens_offset"
 SUBGROUP, DELEGATE = "run.oci.systemd.subgroup", "run.oci.delegate-cgroup"
 HOOKS_STDOUT, HOOKS_STDERR = "run.oci.hooks.stdout", "run.oci.hooks.stderr"
-ANNOTATIONS = (HOOKS_STDOUT, HOOKS_STDERR, KEEP_GROUPS, MOUNT_CONTEXT, PIDFD_RECEIVER, FAIL_UNKNOWN_SYSCALL, SECCOMP_DATA, SECCOMP_RECEIVER, TIME_OFFSET,
-               SUBGROUP, DELEGATE)
+ANNOTATIONS = (
+    HOOKS_STDOUT,
+    HOOKS_STDERR,
+    KEEP_GROUPS,
+    MOUNT_CONTEXT,
+    PIDFD_RECEIVER,
+    FAIL_UNKNOWN_SYSCALL,
+    SECCOMP_DATA,
+    SECCOMP_RECEIVER,
+    TIME_OFFSET,
+    SUBGROUP,
+    DELEGATE,
+)
 """Those that ocirt applies."""
 
 NAME_MAX = 255
@@ -109,6 +120,7 @@ def seccomp_data(config: "Config") -> bytes | None:
     if text is None:
         return None
     from binascii import Error, a2b_base64  # rare
+
     encoded = text.read()
     expected = f"a BPF program of 1 to {MOST_INSTRUCTIONS} instructions, {INSTRUCTION} bytes each, in base64"
     try:

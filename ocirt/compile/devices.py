@@ -18,14 +18,23 @@ FIFO, CHARACTER, BLOCK = 0o010000, 0o020000, 0o060000
 KINDS = {"c": CHARACTER, "u": CHARACTER, "b": BLOCK, "p": FIFO}
 DEFAULT_MODE = 0o666
 
-DEFAULT = {"/dev/null": (1, 3), "/dev/zero": (1, 5), "/dev/full": (1, 7), "/dev/random": (1, 8), "/dev/urandom": (1, 9),
-           "/dev/tty": (5, 0)}
+DEFAULT = {
+    "/dev/null": (1, 3),
+    "/dev/zero": (1, 5),
+    "/dev/full": (1, 7),
+    "/dev/random": (1, 8),
+    "/dev/urandom": (1, 9),
+    "/dev/tty": (5, 0),
+}
 DEFAULT_PATHS = Table("default devices", DEFAULT)
 
 LINKS = (
     # target, path, what must be there
-    ("/proc/self/fd", "/dev/fd", ""), ("/proc/self/fd/0", "/dev/stdin", ""), ("/proc/self/fd/1", "/dev/stdout", ""),
-    ("/proc/self/fd/2", "/dev/stderr", ""), ("/proc/kcore", "/dev/core", "/proc/kcore"),
+    ("/proc/self/fd", "/dev/fd", ""),
+    ("/proc/self/fd/0", "/dev/stdin", ""),
+    ("/proc/self/fd/1", "/dev/stdout", ""),
+    ("/proc/self/fd/2", "/dev/stderr", ""),
+    ("/proc/kcore", "/dev/core", "/proc/kcore"),
 )
 
 SPEC, DEFAULT_SPEC = "config-linux.md#devices", "config-linux.md#default-devices"
@@ -48,11 +57,26 @@ class Outside:
             return
         for device in linux.devices:
             node = _node(device, bind=False)
-            uid, gid = [_on_host(id, mappings) for id, mappings in ((node.uid, linux.uid_mappings), (node.gid, linux.gid_mappings))]
+            uid, gid = [
+                _on_host(id, mappings)
+                for id, mappings in ((node.uid, linux.uid_mappings), (node.gid, linux.gid_mappings))
+            ]
             if node.kind != FIFO and uid is not None and gid is not None:
                 register = self.registers[device.path] = plan.register()
-                self.steps.append(MakeNode(node.at, SPEC, path=node.path, kind=node.kind, major=node.major, minor=node.minor,
-                                           mode=node.mode, uid=uid, gid=gid, outside=register))
+                self.steps.append(
+                    MakeNode(
+                        node.at,
+                        SPEC,
+                        path=node.path,
+                        kind=node.kind,
+                        major=node.major,
+                        minor=node.minor,
+                        mode=node.mode,
+                        uid=uid,
+                        gid=gid,
+                        outside=register,
+                    )
+                )
 
 
 def _on_host(id: "AnyNumber", mappings: "list[IdMapping]") -> int | None:
@@ -73,9 +97,13 @@ def make(devices: "list[Device]", bind: bool, outside: Outside | None = None) ->
     :raises ConfigError: a device is not described as the spec says.
     """
     replaced = [clean(device.node.read()) for device in devices if device.node.is_path(DEFAULT_PATHS)]
-    steps: list[Step] = [MakeNode(AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor,
-                                  mode=DEFAULT_MODE, bind=int(bind))
-                         for path, (major, minor) in DEFAULT.items() if path not in replaced]
+    steps: list[Step] = [
+        MakeNode(
+            AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor, mode=DEFAULT_MODE, bind=int(bind)
+        )
+        for path, (major, minor) in DEFAULT.items()
+        if path not in replaced
+    ]
     steps += [_node(device, bind, outside.registers.get(device.path, NONE) if outside else NONE) for device in devices]
     steps.append(MakeSymlink(AT, DEFAULT_SPEC, to="pts/ptmx", path="/dev/ptmx", replace=1))
     return steps + [MakeSymlink(AT, DEFAULT_SPEC, to=to, path=path, needs=needs) for to, path, needs in LINKS]
@@ -85,13 +113,25 @@ def _node(device: "Device", bind: bool, outside: int = NONE) -> MakeNode:
     kind = KINDS.get(device.type.read())
     if kind is None:
         raise ConfigError(device.type.path, quote(device.type.bound()), '"c", "b", "u" or "p"')
-    major, minor = [_number(device, name, number, kind)
-                    for name, number in (("major", device.major), ("minor", device.minor))]
+    major, minor = [
+        _number(device, name, number, kind) for name, number in (("major", device.major), ("minor", device.minor))
+    ]
     # Engines give the whole st_mode; its type bits are not the permissions'.
     mode = DEFAULT_MODE if device.file_mode is None else device.file_mode.read() & 0o7777
     uid, gid = [0 if number is None else number for number in (device.uid, device.gid)]
-    return MakeNode(device.path, SPEC, path=device.node.checked(absolute=True), kind=kind, major=major, minor=minor,
-                    mode=mode, uid=uid, gid=gid, bind=int(bind and kind != FIFO), outside=outside)
+    return MakeNode(
+        device.path,
+        SPEC,
+        path=device.node.checked(absolute=True),
+        kind=kind,
+        major=major,
+        minor=minor,
+        mode=mode,
+        uid=uid,
+        gid=gid,
+        bind=int(bind and kind != FIFO),
+        outside=outside,
+    )
 
 
 def _number(device: "Device", name: str, number: "Number | None", kind: int) -> "AnyNumber":

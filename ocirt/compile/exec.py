@@ -8,9 +8,26 @@ stage's, which joins the container, and init's, which is the process.
 from .. import cgroups
 from ..model.exec import ExecProcess
 from ..plan import Plan
-from ..plan.steps import (EVENTS, NONE, AssertRunning, BecomeRoot, EnterRoot, JoinContainer, OpenContainerRoot, OpenProc,
-                          OpenSocket, Receive, Release, Send, SendPidfd, SetAffinity, SetDumpable, Spawn, TellOomKills,
-                          WritePidFile)
+from ..plan.steps import (
+    EVENTS,
+    NONE,
+    AssertRunning,
+    BecomeRoot,
+    EnterRoot,
+    JoinContainer,
+    OpenContainerRoot,
+    OpenProc,
+    OpenSocket,
+    Receive,
+    Release,
+    Send,
+    SendPidfd,
+    SetAffinity,
+    SetDumpable,
+    Spawn,
+    TellOomKills,
+    WritePidFile,
+)
 from . import bits, state
 from .namespaces import MAPPINGS, TIME, Namespaces
 from .process import LINUX, Process, check_terminal, every_cpu
@@ -34,7 +51,9 @@ CPUS = 8192
 """The most CPUs that a kernel can have."""
 
 
-def compile(config: "Config", container: "Request", own: "Members | None", request: "ExecRequest", host: "Host") -> Plan:
+def compile(
+    config: "Config", container: "Request", own: "Members | None", request: "ExecRequest", host: "Host"
+) -> Plan:
     """The plan of a process.
 
     :param config: the container's :class:`~ocirt.model.config.Config`.
@@ -57,28 +76,46 @@ def compile(config: "Config", container: "Request", own: "Members | None", reque
 
     plan.sections["host"] = _host(request, plan, cgroup, process, filters, root)
     plan.sections["stage"] = [
-        *process.oom_score(), *_open_proc(asked), *_initial_affinity(affinity), SetDumpable("not dumpable", "", value=0),
-        *_join(namespaces, container), Spawn("exec", "", section="init", flags=0)]
+        *process.oom_score(),
+        *_open_proc(asked),
+        *_initial_affinity(affinity),
+        SetDumpable("not dumpable", "", value=0),
+        *_join(namespaces, container),
+        Spawn("exec", "", section="init", flags=0),
+    ]
     # From ready on what fails is still reported, and what succeeds too: by execve, which closes the socket.
     plan.sections["init"] = [
-        *cgroup.join(), AssertRunning("exec", ""), *_affinity(affinity.final), *_become_root(namespaces),
-        EnterRoot("exec", "", fd=root), *namespaces.keyring(), *filters.wait(), *process.terminal(device=0),
-        Send("exec", "", event=EVENTS.index("ready")), Receive("exec", "", event=EVENTS.index("committed")),
-        *process.become(filters.lends, keep=filters.register), *process.restore_limits(), *process.prepare_execute(),
-        *filters.load(), *process.execute()]
+        *cgroup.join(),
+        AssertRunning("exec", ""),
+        *_affinity(affinity.final),
+        *_become_root(namespaces),
+        EnterRoot("exec", "", fd=root),
+        *namespaces.keyring(),
+        *filters.wait(),
+        *process.terminal(device=0),
+        Send("exec", "", event=EVENTS.index("ready")),
+        Receive("exec", "", event=EVENTS.index("committed")),
+        *process.become(filters.lends, keep=filters.register),
+        *process.restore_limits(),
+        *process.prepare_execute(),
+        *filters.load(),
+        *process.execute(),
+    ]
     if filters.register != NONE:  # the agent is told the container's state
         rootfs = Rootfs(config, container, plan, namespaces)
         plan.sections["state"] = [state(config, container, plan, rootfs, cgroup)]
     # What a process died of that could not be started.
     told: list[Any] = [step for step in cgroup.tell() if isinstance(step, TellOomKills)]
     for step in told:  # without the peak, which is the container's and not that of the process
-        plan.sections["state"].append(TellOomKills(step.at, step.spec, hierarchy=step.hierarchy, path=step.path,
-                                                   file=step.file, key=step.key))
+        plan.sections["state"].append(
+            TellOomKills(step.at, step.spec, hierarchy=step.hierarchy, path=step.path, file=step.file, key=step.key)
+        )
     return plan
 
 
-def _host(request: "ExecRequest", plan: Plan, cgroup: "Driver", process: Process, filters: Seccomp,
-          root: int) -> "list[Step]":
+def _host(
+    request: "ExecRequest", plan: Plan, cgroup: "Driver", process: Process, filters: Seccomp, root: int
+) -> "list[Step]":
     steps = [] if request.ignore_paused else cgroup.assert_thawed()
     steps += cgroup.open_for(request.beneath()) + process.sockets()
     pidfd = NONE
@@ -88,9 +125,13 @@ def _host(request: "ExecRequest", plan: Plan, cgroup: "Driver", process: Process
     steps += process.capabilities.warn() + filters.open()
     if root != NONE:
         steps.append(OpenContainerRoot("exec", "", fd=root))
-    steps += [Spawn("exec", "", section="stage", flags=0, cgroup=cgroup.register, hierarchy=cgroup.mount_point()),
-              Receive("exec", "", event=EVENTS.index("spawned")), *filters.leave(),
-              Receive("exec", "", event=EVENTS.index("ready")), Release("exec", "", relay=int(not request.detach))]
+    steps += [
+        Spawn("exec", "", section="stage", flags=0, cgroup=cgroup.register, hierarchy=cgroup.mount_point()),
+        Receive("exec", "", event=EVENTS.index("spawned")),
+        *filters.leave(),
+        Receive("exec", "", event=EVENTS.index("ready")),
+        Release("exec", "", relay=int(not request.detach)),
+    ]
     if pidfd != NONE:
         steps.append(SendPidfd("--pidfd-socket", "", fd=pidfd))
     if request.pid_file is not None:

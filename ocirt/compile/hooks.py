@@ -11,8 +11,14 @@ if TYPE_CHECKING:
     from ..plan.steps import Step
 
 SPEC = "config.md#posix-platform-hooks"
-STATUS = {"prestart": "created", "create_runtime": "created", "create_container": "created",
-          "start_container": "created", "poststart": "running", "poststop": "stopped"}
+STATUS = {
+    "prestart": "created",
+    "create_runtime": "created",
+    "create_container": "created",
+    "start_container": "created",
+    "poststart": "running",
+    "poststop": "stopped",
+}
 """Point -> the status in the state that its hooks get. runtime.md, State: `creating` is step 2 of the lifecycle alone,
 and the first hooks are steps 3 to 5, as runtime-tools' hooks_stdin has it too."""
 
@@ -46,7 +52,9 @@ class Hooks:
         if not self.has(*points):
             return []
         files: list[tuple[int, Text | None]] = [(self.stdout, self.outputs[0]), (self.stderr, self.outputs[1])]
-        return [OpenHookOutput(path.path, "", fd=fd, path=path, warn=int(warn)) for fd, path in files if path is not None]
+        return [
+            OpenHookOutput(path.path, "", fd=fd, path=path, warn=int(warn)) for fd, path in files if path is not None
+        ]
 
     def run(self, point: str, process: "AnyTexts" = ()) -> "list[Step]":
         """Steps that run the hooks of a point, in their order. A hook without ``env`` has the runtime's own environment, as with
@@ -57,11 +65,22 @@ class Hooks:
         :raises ConfigError: a path is not absolute, a timeout not greater than zero.
         """
         inside = point == "start_container"
-        return [RunHook(hook.path, SPEC, path=hook.program.checked(absolute=True), args=_or_none(hook.args),
-                        env=(process if inside else ()) if hook.env is None else hook.env, timeout=_seconds(hook.timeout),
-                        status=STATUS[point], warn=int(point == "poststop"), inherit=int(hook.env is None and not inside),
-                        stdout=self.stdout, stderr=self.stderr)
-                for hook in getattr(self.hooks, point)]
+        return [
+            RunHook(
+                hook.path,
+                SPEC,
+                path=hook.program.checked(absolute=True),
+                args=_or_none(hook.args),
+                env=(process if inside else ()) if hook.env is None else hook.env,
+                timeout=_seconds(hook.timeout),
+                status=STATUS[point],
+                warn=int(point == "poststop"),
+                inherit=int(hook.env is None and not inside),
+                stdout=self.stdout,
+                stderr=self.stderr,
+            )
+            for hook in getattr(self.hooks, point)
+        ]
 
 
 def _seconds(timeout: "Number | None") -> "AnyNumber":

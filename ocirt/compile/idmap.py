@@ -27,7 +27,9 @@ SPEC = "config.md#linux-mount-options"
 LIMIT = (1 << 32) - 1
 
 
-def mapping_of(mount: "Parsed", linux: "Linux", namespaces: "Namespaces", take: "Callable[[], int]") -> "tuple[int, list[Step]]":
+def mapping_of(
+    mount: "Parsed", linux: "Linux", namespaces: "Namespaces", take: "Callable[[], int]"
+) -> "tuple[int, list[Step]]":
     """The register that will hold the user namespace with a mount's maps, and the steps of the host that fill it.
 
     :param mount: :class:`ocirt.compile.mounts.Parsed`, of a bind.
@@ -53,8 +55,9 @@ def mapping_of(mount: "Parsed", linux: "Linux", namespaces: "Namespaces", take: 
         if USER in namespaces.joined:
             return namespaces.registers[USER], []
         if not namespaces.has_user:
-            raise ConfigError(mount.flags[name], quote(name),
-                              "maps: uidMappings and gidMappings of the mount, or a user namespace")
+            raise ConfigError(
+                mount.flags[name], quote(name), "maps: uidMappings and gidMappings of the mount, or a user namespace"
+            )
         uids, gids = map_lines(linux.uid_mappings), map_lines(linux.gid_mappings)
     register = take()
     return register, [MakeIdMapping(mount.at, SPEC, fd=register, uids=uids, gids=gids)]

@@ -8,8 +8,30 @@ the tables goes to the file system as it is. Of contradicting options the last o
 from ..cgroups import TMPFS
 from ..errors import ConfigError
 from ..model.text import Table, quote
-from ..plan.steps import (EVENTS, NODEV, NODIRATIME, NOEXEC, NONE, NOSUID, NOSYMFOLLOW, PRIVATE, RDONLY, SHARED, SLAVE,
-                          UNBINDABLE, Bind, Close, MapLent, Mount, OpenMount, ReconfigureMount, Receive, Send, SetMountAttributes, Warn)
+from ..plan.steps import (
+    EVENTS,
+    NODEV,
+    NODIRATIME,
+    NOEXEC,
+    NONE,
+    NOSUID,
+    NOSYMFOLLOW,
+    PRIVATE,
+    RDONLY,
+    SHARED,
+    SLAVE,
+    UNBINDABLE,
+    Bind,
+    Close,
+    MapLent,
+    Mount,
+    OpenMount,
+    ReconfigureMount,
+    Receive,
+    Send,
+    SetMountAttributes,
+    Warn,
+)
 from . import notify
 from .namespaces import CGROUP
 
@@ -37,13 +59,21 @@ ATIME, RELATIME, NOATIME, STRICTATIME = 0x70, 0, 0x10, 0x20
 
 ATTRIBUTES = {
     # option: bits to set, bits to clear
-    "ro": (RDONLY, 0), "rw": (0, RDONLY),
-    "nosuid": (NOSUID, 0), "suid": (0, NOSUID),
-    "nodev": (NODEV, 0), "dev": (0, NODEV),
-    "noexec": (NOEXEC, 0), "exec": (0, NOEXEC),
-    "nodiratime": (NODIRATIME, 0), "diratime": (0, NODIRATIME),
-    "nosymfollow": (NOSYMFOLLOW, 0), "symfollow": (0, NOSYMFOLLOW),
-    "noatime": (NOATIME, ATIME), "strictatime": (STRICTATIME, ATIME), "relatime": (RELATIME, ATIME),
+    "ro": (RDONLY, 0),
+    "rw": (0, RDONLY),
+    "nosuid": (NOSUID, 0),
+    "suid": (0, NOSUID),
+    "nodev": (NODEV, 0),
+    "dev": (0, NODEV),
+    "noexec": (NOEXEC, 0),
+    "exec": (0, NOEXEC),
+    "nodiratime": (NODIRATIME, 0),
+    "diratime": (0, NODIRATIME),
+    "nosymfollow": (NOSYMFOLLOW, 0),
+    "symfollow": (0, NOSYMFOLLOW),
+    "noatime": (NOATIME, ATIME),
+    "strictatime": (STRICTATIME, ATIME),
+    "relatime": (RELATIME, ATIME),
 }
 UNNAMED = RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW
 """What a bind keeps of its source only where its options name no attribute at all."""
@@ -52,14 +82,25 @@ NEGATED_ATIMES = {"atime": NOATIME, "nostrictatime": STRICTATIME}
 
 PROPAGATIONS = {
     # option: flag, whether for the mounts below too
-    "private": (PRIVATE, 0), "rprivate": (PRIVATE, 1), "slave": (SLAVE, 0), "rslave": (SLAVE, 1),
-    "shared": (SHARED, 0), "rshared": (SHARED, 1), "unbindable": (UNBINDABLE, 0), "runbindable": (UNBINDABLE, 1),
+    "private": (PRIVATE, 0),
+    "rprivate": (PRIVATE, 1),
+    "slave": (SLAVE, 0),
+    "rslave": (SLAVE, 1),
+    "shared": (SHARED, 0),
+    "rshared": (SHARED, 1),
+    "unbindable": (UNBINDABLE, 0),
+    "runbindable": (UNBINDABLE, 1),
 }
 
 SUPERBLOCK = {
     # option: settings of the file system, whatever its type, that it takes the place of
-    "sync": "async", "async": "sync", "dirsync": "", "mand": "nomand", "nomand": "mand",
-    "lazytime": "nolazytime", "nolazytime": "lazytime",
+    "sync": "async",
+    "async": "sync",
+    "dirsync": "",
+    "mand": "nomand",
+    "nomand": "mand",
+    "lazytime": "nolazytime",
+    "nolazytime": "lazytime",
 }
 
 IGNORED = ("defaults", "silent", "loud", "iversion", "noiversion", "norelatime", "rnorelatime")
@@ -74,23 +115,73 @@ IDMAP = ("idmap", "ridmap")
 NOFOLLOW = ("src-nofollow", "dest-nofollow", "copy-symlink")
 """crun's options for binds: what becomes of symlinks."""
 
-KNOWN = Table("mount options", (
-    *ATTRIBUTES, *NEGATED_ATIMES, *RECURSIVE, *RECURSIVE_NEGATED_ATIMES, *PROPAGATIONS, *SUPERBLOCK, *IGNORED,
-    "bind", "rbind", "remount", "tmpcopyup", *IDMAP, *NOFOLLOW))
+KNOWN = Table(
+    "mount options",
+    (
+        *ATTRIBUTES,
+        *NEGATED_ATIMES,
+        *RECURSIVE,
+        *RECURSIVE_NEGATED_ATIMES,
+        *PROPAGATIONS,
+        *SUPERBLOCK,
+        *IGNORED,
+        "bind",
+        "rbind",
+        "remount",
+        "tmpcopyup",
+        *IDMAP,
+        *NOFOLLOW,
+    ),
+)
 """Options that are read; any other one is passed on unseen."""
 
 KNOWN_OR_EMPTY = Table("mount options", (*KNOWN, ""))
 
-VIRTUAL = ("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "devtmpfs", "ramfs", "hugetlbfs",
-           "debugfs", "tracefs", "securityfs", "configfs", "fusectl", "pstore", "bpf", "efivarfs", "binfmt_misc",
-           "rpc_pipefs")
+VIRTUAL = (
+    "tmpfs",
+    "proc",
+    "sysfs",
+    "devpts",
+    "mqueue",
+    "cgroup",
+    "cgroup2",
+    "devtmpfs",
+    "ramfs",
+    "hugetlbfs",
+    "debugfs",
+    "tracefs",
+    "securityfs",
+    "configfs",
+    "fusectl",
+    "pstore",
+    "bpf",
+    "efivarfs",
+    "binfmt_misc",
+    "rpc_pipefs",
+)
 """File systems without a medium: ``ro`` makes the mount read-only, not the file system, which others may share."""
 
 
-PROC_FILES = tuple([f"/proc/{name}" for name in (
-    "cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "sys/kernel/ns_last_pid", "uptime")])
+PROC_FILES = tuple(
+    [
+        f"/proc/{name}"
+        for name in (
+            "cpuinfo",
+            "diskstats",
+            "loadavg",
+            "meminfo",
+            "net/dev",
+            "slabinfo",
+            "stat",
+            "swaps",
+            "sys/kernel/ns_last_pid",
+            "uptime",
+        )
+    ]
+)
 """Files of the container's procfs on which something may be mounted: what lxcfs and criu bind there. All else beneath is refused
 by the step, because what the runtime and the container's programs write to (/proc/self/attr, /proc/sys) must be the kernel's."""
+
 
 def split(text: str) -> list[str]:
     """The options in one string, as mount(8) separates them: at commas outside of double quotes that have no backslash before them.
@@ -153,8 +244,19 @@ class Parsed:
     """
 
     spec = SPEC
-    __slots__ = ("at", "entry", "target", "fstype", "flags", "attributes", "recursive", "propagations", "superblock",
-                 "options", "places")
+    __slots__ = (
+        "at",
+        "entry",
+        "target",
+        "fstype",
+        "flags",
+        "attributes",
+        "recursive",
+        "propagations",
+        "superblock",
+        "options",
+        "places",
+    )
 
     def __init__(self, entry: "Entry") -> None:
         self.at, self.entry = entry.path, entry
@@ -225,8 +327,10 @@ class Parsed:
 
     def propagate(self, propagations: list[tuple[int, int]]) -> "list[Step]":
         """Steps for further ones: ``rslave`` and ``shared`` after another make a mount both."""
-        return [SetMountAttributes(self.at, SPEC, target=self.target, set=0, propagation=flag, recursive=recursive)
-                for flag, recursive in propagations]
+        return [
+            SetMountAttributes(self.at, SPEC, target=self.target, set=0, propagation=flag, recursive=recursive)
+            for flag, recursive in propagations
+        ]
 
     def at_dev(self) -> bool:
         """Is it mounted at /dev?"""
@@ -263,8 +367,17 @@ class Mounts:
     :ivar _handed: id of a Parsed that is handed over -> the first of these registers and the number of those that go along.
     """
 
-    def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan", namespaces: "Namespaces",
-                 rootfs: "Rootfs", cgroup: "Driver", inside: bool = True) -> None:
+    def __init__(
+        self,
+        config: "Config",
+        request: "Request",
+        host: "Host",
+        plan: "Plan",
+        namespaces: "Namespaces",
+        rootfs: "Rootfs",
+        cgroup: "Driver",
+        inside: bool = True,
+    ) -> None:
         self.config, self.host, self.plan, self.namespaces = config, host, plan, namespaces
         self.rootfs, self.cgroup = rootfs, cgroup
         self._lends = inside and namespaces.has_user
@@ -285,9 +398,13 @@ class Mounts:
 
     def warn(self) -> "list[Step]":
         """Steps of the host: a warning for each option that means nothing to its bind. A read-only one may have been meant."""
-        return [Warn(at, SPEC, message=f"{at}: a bind mount has no option " + option + ": it is ignored")
-                for each in self.parsed if each.is_bind and not each.is_remount
-                for at, option in zip(each.places, each.options) if not is_mapping(option)]
+        return [
+            Warn(at, SPEC, message=f"{at}: a bind mount has no option " + option + ": it is ignored")
+            for each in self.parsed
+            if each.is_bind and not each.is_remount
+            for at, option in zip(each.places, each.options)
+            if not is_mapping(option)
+        ]
 
     def open(self) -> "list[Step]":
         """Steps of the host, after the namespaces to join have been opened and before init is spawned."""
@@ -320,8 +437,17 @@ class Mounts:
         elif each.fstype == "cgroup" and id(each) in self.made:
             self._only_binds(each)
             flag = each.first_propagation()["propagation"]
-            steps = [Mount(each.at, SPEC, target=each.target, mount=self.made[id(each)], propagation=flag,
-                           propagation_recursive=int(flag != 0), **TMPFS)]
+            steps = [
+                Mount(
+                    each.at,
+                    SPEC,
+                    target=each.target,
+                    mount=self.made[id(each)],
+                    propagation=flag,
+                    propagation_recursive=int(flag != 0),
+                    **TMPFS,
+                )
+            ]
         elif each.fstype in ("cgroup", "cgroup2"):
             self._only_binds(each)
             steps = self.cgroup.mount(each, self.namespaces.has(CGROUP))
@@ -352,20 +478,28 @@ class Mounts:
 
     def finish(self) -> "list[Step]":
         """Steps of init after all is set up: what is read-only at last."""
-        return [SetMountAttributes(each.at, SPEC, target=each.target, set=RDONLY)
-                for each in self.parsed if not each.is_remount and each.is_readonly_late()]
+        return [
+            SetMountAttributes(each.at, SPEC, target=each.target, set=RDONLY)
+            for each in self.parsed
+            if not each.is_remount and each.is_readonly_late()
+        ]
 
     def filesystem(self, each: Parsed) -> "dict[str, Field]":
         """The fields of a step that makes the new file system of an entry."""
         options: list[AnyText] = [*each.superblock, *each.options]
         if self.config.linux.has("mountLabel"):
             from .labels import mount_option
+
             options += mount_option(self.config, self.host, each.fstype)
         if each.set & RDONLY and not each.is_readonly_late() and each.fstype not in VIRTUAL:
             options.insert(0, "ro")
         source = each.entry.source
-        return {"fstype": each.fstype, "source": each.fstype if source is None else source,
-                "target": each.target, "options": options}
+        return {
+            "fstype": each.fstype,
+            "source": each.fstype if source is None else source,
+            "target": each.target,
+            "options": options,
+        }
 
     @staticmethod
     def first_attributes(each: Parsed) -> int:
@@ -383,9 +517,16 @@ class Mounts:
             raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
         # As runc: a tmpfs that is given no mode has that of the directory it covers.
         keeps = is_tmpfs and not any([starts_with(option, "mode=") for option in each.options])
-        return Mount(each.at, SPEC, set=self.first_attributes(each), tmpcopyup=int("tmpcopyup" in each.flags),
-                     keep_mode=int(keeps), mount=self.made.get(id(each), NONE),
-                     **each.first_propagation(), **self.filesystem(each))
+        return Mount(
+            each.at,
+            SPEC,
+            set=self.first_attributes(each),
+            tmpcopyup=int("tmpcopyup" in each.flags),
+            keep_mode=int(keeps),
+            mount=self.made.get(id(each), NONE),
+            **each.first_propagation(),
+            **self.filesystem(each),
+        )
 
     @staticmethod
     def _only_binds(each: Parsed) -> None:
@@ -403,19 +544,37 @@ class Mounts:
         if "tmpcopyup" in each.flags:
             raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
         if "copy-symlink" in each.flags and self._is_mapped(each):
-            raise ConfigError(each.flags["copy-symlink"], '"copy-symlink"', "it without an id mapping: uidMappings, gidMappings, idmap or ridmap")
+            raise ConfigError(
+                each.flags["copy-symlink"],
+                '"copy-symlink"',
+                "it without an id mapping: uidMappings, gidMappings, idmap or ridmap",
+            )
         if "copy-symlink" in each.flags and ("src-nofollow" in each.flags or "dest-nofollow" in each.flags):
             raise ConfigError(each.flags["copy-symlink"], '"copy-symlink"', "it without src-nofollow and dest-nofollow")
         source = self.rootfs.beneath_bundle(given)
         tree, mapping = self._open(each, source)
         lend = int(self._lends and tree != NONE and mapping != NONE)
-        return Bind(each.at, SPEC, source=source, target=each.target, tree=tree, mapping=NONE if lend else mapping, lend=lend,
-                    mapping_recursive=int(mapping != NONE and not lend and "ridmap" in each.flags), implied=each.implied(),
-                    recursive=int("rbind" in each.flags), source_nofollow=int("src-nofollow" in each.flags),
-                    target_nofollow=int("dest-nofollow" in each.flags),
-                    copy_symlink=int("copy-symlink" in each.flags), on_proc=int(each.on_proc()),
-                    set=each.set & ~RDONLY if each.is_readonly_late() else each.set, clear=each.clear,
-                    recursive_set=each.recursive.set, recursive_clear=each.recursive.clear, **each.first_propagation())
+        return Bind(
+            each.at,
+            SPEC,
+            source=source,
+            target=each.target,
+            tree=tree,
+            mapping=NONE if lend else mapping,
+            lend=lend,
+            mapping_recursive=int(mapping != NONE and not lend and "ridmap" in each.flags),
+            implied=each.implied(),
+            recursive=int("rbind" in each.flags),
+            source_nofollow=int("src-nofollow" in each.flags),
+            target_nofollow=int("dest-nofollow" in each.flags),
+            copy_symlink=int("copy-symlink" in each.flags),
+            on_proc=int(each.on_proc()),
+            set=each.set & ~RDONLY if each.is_readonly_late() else each.set,
+            clear=each.clear,
+            recursive_set=each.recursive.set,
+            recursive_clear=each.recursive.clear,
+            **each.first_propagation(),
+        )
 
     def _open(self, each: Parsed, source: "Text | Template") -> tuple[int, int]:
         """The registers with the tree that the runtime opens for a bind, NONE where init opens it, and with its id mapping."""
@@ -429,14 +588,27 @@ class Mounts:
         steps: list[Step] = []
         if is_mapped:
             from .idmap import mapping_of
-            mapping, steps = mapping_of(each, self.config.linux, self.namespaces,
-                                        (lambda: self._one[0]) if is_handed else self.plan.register)
+
+            mapping, steps = mapping_of(
+                each, self.config.linux, self.namespaces, (lambda: self._one[0]) if is_handed else self.plan.register
+            )
         tree = self._one[1] if is_handed else self.plan.register() if is_opened else NONE
         if is_opened:
-            steps = [*steps, OpenMount(
-                each.at, SPEC, fd=tree, source=source, recursive=int("rbind" in each.flags),
-                nofollow=int("src-nofollow" in each.flags), propagation=0 if shared else self.rootfs.before, mapping=mapping,
-                mapping_recursive=int("ridmap" in each.flags), leave=1)]
+            steps = [
+                *steps,
+                OpenMount(
+                    each.at,
+                    SPEC,
+                    fd=tree,
+                    source=source,
+                    recursive=int("rbind" in each.flags),
+                    nofollow=int("src-nofollow" in each.flags),
+                    propagation=0 if shared else self.rootfs.before,
+                    mapping=mapping,
+                    mapping_recursive=int("ridmap" in each.flags),
+                    leave=1,
+                ),
+            ]
         if is_handed:
             # A mapping that others use, too, is in a register that init has from its birth on.
             self._handed[id(each)] = (mapping, 2) if mapping == self._one[0] and not self._lends else (tree, 1)
@@ -445,17 +617,27 @@ class Mounts:
             self._ahead += is_opened
             self._opened += steps
         if is_opened and mapping != NONE and self._lends:
-            self._handing.append(MapLent(each.at, SPEC, fd=tree, source=source, mapping=mapping,
-                                         mapping_recursive=int("ridmap" in each.flags)))
+            self._handing.append(
+                MapLent(
+                    each.at,
+                    SPEC,
+                    fd=tree,
+                    source=source,
+                    mapping=mapping,
+                    mapping_recursive=int("ridmap" in each.flags),
+                )
+            )
             if is_handed and mapping == self._one[0]:
                 self._handing.append(Close(each.at, SPEC, fd=mapping))
         return tree, mapping
 
     @staticmethod
     def _is_mapped(each: Parsed) -> bool:
-        return any([name in each.flags for name in IDMAP]) or bool(
-            each.entry.value.get("uidMappings") or each.entry.value.get("gidMappings")) or any(
-            [is_mapping(option) for option in each.options])
+        return (
+            any([name in each.flags for name in IDMAP])
+            or bool(each.entry.value.get("uidMappings") or each.entry.value.get("gidMappings"))
+            or any([is_mapping(option) for option in each.options])
+        )
 
     def _remount(self, each: Parsed) -> "list[Step]":
         steps: list[Step] = []
@@ -464,6 +646,9 @@ class Mounts:
         if each.set or each.clear:
             steps.append(SetMountAttributes(each.at, SPEC, target=each.target, set=each.set, clear=each.clear))
         if each.recursive.set or each.recursive.clear:
-            steps.append(SetMountAttributes(each.at, SPEC, target=each.target, set=each.recursive.set,
-                                            clear=each.recursive.clear, recursive=1))
+            steps.append(
+                SetMountAttributes(
+                    each.at, SPEC, target=each.target, set=each.recursive.set, clear=each.recursive.clear, recursive=1
+                )
+            )
         return steps + each.propagate(each.propagations)

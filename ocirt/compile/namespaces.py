@@ -8,9 +8,24 @@ shows what lies below the cgroup that its maker is in.
 from ..errors import ConfigError, HostError
 from ..model.peers import MAPS_IDS
 from ..model.text import Template, quote
-from ..plan.steps import (EVENTS, BecomeRoot, DenySetgroups, JoinNamespace, LoopbackUp, NewKeyring, OpenNamespace,
-                          Receive, Send, SetDomainname, SetDumpable, SetHostname, Spawn, Unshare, WriteIdMap,
-                          WriteTimeOffsets)
+from ..plan.steps import (
+    EVENTS,
+    BecomeRoot,
+    DenySetgroups,
+    JoinNamespace,
+    LoopbackUp,
+    NewKeyring,
+    OpenNamespace,
+    Receive,
+    Send,
+    SetDomainname,
+    SetDumpable,
+    SetHostname,
+    Spawn,
+    Unshare,
+    WriteIdMap,
+    WriteTimeOffsets,
+)
 from . import crun
 
 TYPE_CHECKING = False
@@ -24,11 +39,27 @@ if TYPE_CHECKING:
     from ..plan import Plan
     from ..plan.steps import Step
 
-TIME, MOUNT, CGROUP, UTS, IPC, USER, PID, NETWORK = (0x80, 0x20000, 0x02000000, 0x04000000, 0x08000000, 0x10000000,
-                                                     0x20000000, 0x40000000)
+TIME, MOUNT, CGROUP, UTS, IPC, USER, PID, NETWORK = (
+    0x80,
+    0x20000,
+    0x02000000,
+    0x04000000,
+    0x08000000,
+    0x10000000,
+    0x20000000,
+    0x40000000,
+)
 """CLONE_NEW*, clone(2)."""
-KINDS = {"pid": PID, "network": NETWORK, "mount": MOUNT, "ipc": IPC, "uts": UTS, "user": USER, "cgroup": CGROUP,
-         "time": TIME}
+KINDS = {
+    "pid": PID,
+    "network": NETWORK,
+    "mount": MOUNT,
+    "ipc": IPC,
+    "uts": UTS,
+    "user": USER,
+    "cgroup": CGROUP,
+    "time": TIME,
+}
 CLOCKS = ("monotonic", "boottime")
 """Clocks that time namespaces shift, time_namespaces(7)."""
 NAME_MAX = 64
@@ -80,20 +111,27 @@ class Namespaces:
         if self.has_user and not self.has_mount:
             raise ConfigError("linux.namespaces", "a user namespace alone", "a mount namespace with it, to mount in")
         if self.host.euid != 0 and not self.has(USER):
-            raise HostError("linux.namespaces", "found no user namespace, which every user but root needs; "
-                            "ocirt spec --rootless writes a config.json that has one")
+            raise HostError(
+                "linux.namespaces",
+                "found no user namespace, which every user but root needs; "
+                "ocirt spec --rootless writes a config.json that has one",
+            )
         for name, mappings in (("uidMappings", linux.uid_mappings), ("gidMappings", linux.gid_mappings)):
             if mappings and not self.has(USER):
                 raise ConfigError(linux.at(name), "an array", "nothing without a user namespace in linux.namespaces")
             if not mappings and self.new & USER and not self.request.does(MAPS_IDS):
                 raise ConfigError(linux.at(name), "nothing", "at least one mapping for the new user namespace")
         if linux.time_offsets and not self.new & TIME:
-            raise ConfigError("linux.timeOffsets", "an object",
-                              "nothing without a new time namespace in linux.namespaces")
+            raise ConfigError(
+                "linux.timeOffsets", "an object", "nothing without a new time namespace in linux.namespaces"
+            )
         self.time_offset = crun.time_offset(self.config)
         if self.time_offset and not self.new & TIME:
-            raise ConfigError(crun.at(crun.TIME_OFFSET), quote(self.time_offset.strip()),
-                              "nothing without a new time namespace in linux.namespaces")
+            raise ConfigError(
+                crun.at(crun.TIME_OFFSET),
+                quote(self.time_offset.strip()),
+                "nothing without a new time namespace in linux.namespaces",
+            )
         for name in linux.time_offsets:
             if name not in CLOCKS:
                 raise ConfigError("linux.timeOffsets", f"the clock {quote(name)}", f"only {' and '.join(CLOCKS)}")
@@ -121,7 +159,9 @@ class Namespaces:
     def denies_setgroups(self) -> bool:
         """Will setgroups(2) be denied in the container? It is where a user without privileges maps its own gid only."""
         if self.new & USER:
-            return self.host.euid != 0 and (not self.linux.gid_mappings or self._is_own(self.linux.gid_mappings, self.host.egid))
+            return self.host.euid != 0 and (
+                not self.linux.gid_mappings or self._is_own(self.linux.gid_mappings, self.host.egid)
+            )
         return self.host.in_user_namespace and self.host.denies_setgroups
 
     @property
@@ -145,8 +185,10 @@ class Namespaces:
     # ---- steps ----
 
     def open(self) -> "list[Step]":
-        return [OpenNamespace(path.path, SPEC, fd=self.registers[kind], path=path, kind=kind)
-                for kind, path in self.joined.items()]
+        return [
+            OpenNamespace(path.path, SPEC, fd=self.registers[kind], path=path, kind=kind)
+            for kind, path in self.joined.items()
+        ]
 
     def spawn(self, cgroup: "Driver", placing: "list[Step]") -> "list[Step]":
         """Steps of the host that start the stage or init, and write the id maps of a new user namespace.
@@ -155,8 +197,18 @@ class Namespaces:
         :param placing: steps that put it into its cgroup, once it is there.
         """
         section, flags = ("stage", USER if self._stage_has_user else 0) if self.has_stage else ("init", self._flags())
-        steps: list[Step] = [Spawn("linux.namespaces", SPEC, section=section, flags=flags, cgroup=cgroup.register,
-                       stay=cgroup.stay, later=int(self.later != 0)), *placing]
+        steps: list[Step] = [
+            Spawn(
+                "linux.namespaces",
+                SPEC,
+                section=section,
+                flags=flags,
+                cgroup=cgroup.register,
+                stay=cgroup.stay,
+                later=int(self.later != 0),
+            ),
+            *placing,
+        ]
         if not self.has_stage:
             return steps + self._map()
         spawned: list[Step] = [Receive("linux.namespaces", SPEC, event=EVENTS.index("spawned"))]
@@ -175,7 +227,11 @@ class Namespaces:
         at = "linux.namespaces"
         if self._stage_has_user:
             # Who may map the ids of a process may not if that is not dumpable.
-            steps: list[Step] = [*waiting, Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
+            steps: list[Step] = [
+                *waiting,
+                Receive(at, MAPPINGS, event=EVENTS.index("mapped")),
+                BecomeRoot(at, MAPPINGS),
+            ]
         else:
             steps = [*waiting, SetDumpable("not dumpable", "", value=0)]
         steps += self._joins()
@@ -207,8 +263,11 @@ class Namespaces:
         steps: list[Step] = [WriteTimeOffsets("linux.timeOffsets", OFFSETS, offsets=lines)]
         if self.host.euid != 0:
             # What is not dumpable has a /proc directory of root's, which this process is not.
-            steps = [SetDumpable("linux.timeOffsets", OFFSETS, value=1), *steps,
-                     SetDumpable("not dumpable", "", value=0)]
+            steps = [
+                SetDumpable("linux.timeOffsets", OFFSETS, value=1),
+                *steps,
+                SetDumpable("not dumpable", "", value=0),
+            ]
         return steps
 
     def _map(self) -> "list[Step]":
@@ -217,15 +276,23 @@ class Namespaces:
         linux, host = self.linux, self.host
         steps: list[Step] = []
         for name, mappings, own, file, helper in (
-                ("uidMappings", linux.uid_mappings, host.euid, "uid_map", "newuidmap"),
-                ("gidMappings", linux.gid_mappings, host.egid, "gid_map", "newgidmap")):
+            ("uidMappings", linux.uid_mappings, host.euid, "uid_map", "newuidmap"),
+            ("gidMappings", linux.gid_mappings, host.egid, "gid_map", "newgidmap"),
+        ):
             # Without privileges the kernel lets a process map just its own id, and that only where no one can drop
             # a group by it; for all else there are set-uid helpers.
             helper = helper if host.euid != 0 and mappings and not self._is_own(mappings, own) else ""
             if file == "gid_map" and self.denies_setgroups:
                 steps.append(DenySetgroups(linux.at(name), MAPPINGS))
-            steps.append(WriteIdMap(linux.at(name), MAPPINGS, file=file, helper=helper,
-                                    map=map_lines(mappings) if mappings else self._default_map(name, own)))
+            steps.append(
+                WriteIdMap(
+                    linux.at(name),
+                    MAPPINGS,
+                    file=file,
+                    helper=helper,
+                    map=map_lines(mappings) if mappings else self._default_map(name, own),
+                )
+            )
         return [*steps, Send("linux.namespaces", MAPPINGS, event=EVENTS.index("mapped"))]
 
     def _default_map(self, name: str, own: int) -> Template:

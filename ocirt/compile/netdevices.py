@@ -51,8 +51,11 @@ class NetDevices:
                 _check(to, f"{at}.name", template=True)
             to = to or name
             if to in taken and "%" not in to:
-                raise ConfigError(f"{at}.name" if device.has("name") else at, f"{quote(to)} a second time",
-                                  "each name in the container once")
+                raise ConfigError(
+                    f"{at}.name" if device.has("name") else at,
+                    f"{quote(to)} a second time",
+                    "each name in the container once",
+                )
             taken.add(to)
             self.devices.append({"at": at, "name": name, "to": to})
 
@@ -62,11 +65,25 @@ class NetDevices:
 
     def move(self) -> "list[Step]":
         """Steps of the host, when init is in its namespaces."""
-        steps: list[Step] = [] if self.joined is not None else [OpenInitNamespace(AT, SPEC, fd=self.register, file="net")]
-        objects = ["{" + ",".join([f"{encode(key)}:{encode(value)}" for key, value in device.items()]) + "}"
-                   for device in self.devices]
-        return [*steps, RunHelper(AT, SPEC, helper="netdevices", data="[" + ",".join(objects) + "]", record=self.record,
-                                  network=self.register, guard=self.watch)]
+        steps: list[Step] = (
+            [] if self.joined is not None else [OpenInitNamespace(AT, SPEC, fd=self.register, file="net")]
+        )
+        objects = [
+            "{" + ",".join([f"{encode(key)}:{encode(value)}" for key, value in device.items()]) + "}"
+            for device in self.devices
+        ]
+        return [
+            *steps,
+            RunHelper(
+                AT,
+                SPEC,
+                helper="netdevices",
+                data="[" + ",".join(objects) + "]",
+                record=self.record,
+                network=self.register,
+                guard=self.watch,
+            ),
+        ]
 
     def keep(self) -> "list[Step]":
         """Steps of the host, once the container is created: nobody gives them back any more."""
@@ -78,5 +95,9 @@ def _check(name: str, at: str, template: bool) -> None:
     good = 0 < len(name.encode("utf-8", "surrogatepass")) <= NAME_MAX and name not in (".", "..")
     good = good and not any([letter in "/:" or letter in SPACES for letter in name])
     if not good or (template and "%" in name and not (name.endswith("%d") and name.count("%") == 1)):
-        raise ConfigError(at, quote(name), f"a network device's name: 1 to {NAME_MAX} bytes without /, : and spaces"
-                          + (", perhaps with %d at its end" if template else ""))
+        raise ConfigError(
+            at,
+            quote(name),
+            f"a network device's name: 1 to {NAME_MAX} bytes without /, : and spaces"
+            + (", perhaps with %d at its end" if template else ""),
+        )

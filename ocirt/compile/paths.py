@@ -16,9 +16,15 @@ def restrict(linux: "Linux", request: "Request") -> "list[Step]":
     :raises ConfigError: a path is not absolute.
     """
     takes_relative = request.does(RELATIVE_READONLY)
-    steps: list[Step] = [ReadonlyPath(
-        path.path, "config-linux.md#readonly-paths",
-        path="/" + path if takes_relative and not path.is_absolute() else path.checked(absolute=True))
-        for path in linux.readonly_paths]
-    return steps + [MaskPath(path.path, "config-linux.md#masked-paths", path=path.checked(absolute=True))
-                    for path in linux.masked_paths]
+    steps: list[Step] = [
+        ReadonlyPath(
+            path.path,
+            "config-linux.md#readonly-paths",
+            path="/" + path if takes_relative and not path.is_absolute() else path.checked(absolute=True),
+        )
+        for path in linux.readonly_paths
+    ]
+    return steps + [
+        MaskPath(path.path, "config-linux.md#masked-paths", path=path.checked(absolute=True))
+        for path in linux.masked_paths
+    ]

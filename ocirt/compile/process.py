@@ -2,8 +2,26 @@
 
 from ..errors import ConfigError, HostError, RequestError
 from ..model.text import Template, quote
-from ..plan.steps import (NONE, ChangeDirectory, CloseDescriptors, Exec, FindExecutable, FindHome, KeepInit, MakeConsole,
-                          MakeDirectory, OpenSocket, PrepareExec, ResetAffinity, RestoreOpenFiles, SetNoNewPrivileges, SetOomScore, SetRlimit, SetUmask, SetUser)
+from ..plan.steps import (
+    NONE,
+    ChangeDirectory,
+    CloseDescriptors,
+    Exec,
+    FindExecutable,
+    FindHome,
+    KeepInit,
+    MakeConsole,
+    MakeDirectory,
+    OpenSocket,
+    PrepareExec,
+    ResetAffinity,
+    RestoreOpenFiles,
+    SetNoNewPrivileges,
+    SetOomScore,
+    SetRlimit,
+    SetUmask,
+    SetUser,
+)
 from . import crun, notify
 from .capabilities import Capabilities
 
@@ -20,8 +38,24 @@ if TYPE_CHECKING:
     from .namespaces import Namespaces
 
 SPEC, LINUX, POSIX, USER = "config.md#process", "config.md#linux-process", "config.md#posix-process", "config.md#user"
-RESOURCES = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS", "SIGPENDING",
-             "MSGQUEUE", "NICE", "RTPRIO", "RTTIME")
+RESOURCES = (
+    "CPU",
+    "FSIZE",
+    "DATA",
+    "STACK",
+    "CORE",
+    "RSS",
+    "NPROC",
+    "NOFILE",
+    "MEMLOCK",
+    "AS",
+    "LOCKS",
+    "SIGPENDING",
+    "MSGQUEUE",
+    "NICE",
+    "RTPRIO",
+    "RTTIME",
+)
 """By number, asm-generic/resource.h."""
 
 
@@ -32,11 +66,15 @@ def check_terminal(terminal: bool, request: "Request") -> None:
     :raises RequestError: they are broken.
     """
     if terminal and request.is_detached and request.console_socket is None:
-        raise RequestError("--console-socket: found none, expected a socket: cannot allocate tty if ocirt will detach "
-                           "without setting console socket")
+        raise RequestError(
+            "--console-socket: found none, expected a socket: cannot allocate tty if ocirt will detach "
+            "without setting console socket"
+        )
     if request.console_socket is not None and not (terminal and request.is_detached):
-        raise RequestError("--console-socket: found a socket, expected none: cannot use console socket if ocirt will "
-                           "not detach or allocate tty")
+        raise RequestError(
+            "--console-socket: found a socket, expected none: cannot use console socket if ocirt will "
+            "not detach or allocate tty"
+        )
 
 
 def every_cpu() -> "list[Step]":
@@ -53,14 +91,23 @@ class Process:
     :param request: the request that this process is for.
     """
 
-    def __init__(self, process: "View | ExecProcess", config: "Config", request: "Request", host: "Host", plan: "Plan",
-                 namespaces: "Namespaces") -> None:
+    def __init__(
+        self,
+        process: "View | ExecProcess",
+        config: "Config",
+        request: "Request",
+        host: "Host",
+        plan: "Plan",
+        namespaces: "Namespaces",
+    ) -> None:
         self.process, self.linux, self.request, self.host = process, config.linux, request, host
         self.plan, self.namespaces = plan, namespaces
         self.args = process.args
         env = process.env
-        self.env: list[AnyText | Texts] = [*([] if env is None else env if isinstance(env, list) else [env]),
-                                           *notify.environment(request)]
+        self.env: list[AnyText | Texts] = [
+            *([] if env is None else env if isinstance(env, list) else [env]),
+            *notify.environment(request),
+        ]
         if self.args.is_empty():
             raise ConfigError(self.args.path, "[]", "at least the program")
         self.cwd = process.cwd.checked(absolute=True)
@@ -92,8 +139,11 @@ class Process:
             return []
         size = process.console_size
         height, width = (size.height, size.width) if process.has("consoleSize") else (0, 0)
-        return [MakeConsole("process.terminal", SPEC, fd=self.console, uid=self.uid, height=height, width=width,
-                            device=device)]
+        return [
+            MakeConsole(
+                "process.terminal", SPEC, fd=self.console, uid=self.uid, height=height, width=width, device=device
+            )
+        ]
 
     def oom_score(self) -> "list[Step]":
         """The step that sets ``oomScoreAdj``, of the first child, which the others have it from: later its files in /proc
@@ -113,16 +163,20 @@ class Process:
         steps: list[Step] = []
         if self.linux.has("memoryPolicy"):
             from .memorypolicy import set_policy  # rare
+
             steps += set_policy(self.linux.memory_policy)
         steps += self._rlimits()
         if process.has("scheduler") or process.has("ioPriority"):
             from .scheduling import schedule
+
             steps += schedule(process)
         if self.linux.has("personality"):
             from .scheduling import personality
+
             steps += personality(self.linux)
         if process.has("apparmorProfile") or process.has("selinuxLabel"):
             from .labels import process_labels
+
             steps += process_labels(process, self.host)
         steps.append(CloseDescriptors("process", SPEC, preserve=self.preserve, keep=keep, stdout=stdout, stderr=stderr))
         # The directory may be open to root alone, or (on a network file system) to the user alone.
@@ -130,15 +184,26 @@ class Process:
         # Who may not read the passwd has a home all the same.
         steps.append(FindHome("process.env", SPEC, uid=self.uid, env=self.env))
         steps += self.capabilities.drop()
-        steps.append(SetUser("process.user", USER, uid=self.uid, gid=self.gid, groups=self.groups,
-                             setgroups=int(not self.keeps_groups and not self.namespaces.denies_setgroups)))
+        steps.append(
+            SetUser(
+                "process.user",
+                USER,
+                uid=self.uid,
+                gid=self.gid,
+                groups=self.groups,
+                setgroups=int(not self.keeps_groups and not self.namespaces.denies_setgroups),
+            )
+        )
         steps += self.capabilities.set(lend)
         if process.no_new_privileges:
             steps.append(SetNoNewPrivileges("process.noNewPrivileges", LINUX))
         if user.umask is not None:
             steps.append(SetUmask(user.umask.path, USER, mask=user.umask))
-        return [*steps, ChangeDirectory("process.cwd", SPEC, path=self.cwd),
-                FindExecutable("process.args", SPEC, args=self.args, env=self.env)]
+        return [
+            *steps,
+            ChangeDirectory("process.cwd", SPEC, path=self.cwd),
+            FindExecutable("process.args", SPEC, args=self.args, env=self.env),
+        ]
 
     def _rlimits(self) -> "list[Step]":
         steps: list[Step] = []
@@ -151,8 +216,11 @@ class Process:
             if name in seen:
                 raise ConfigError(limit.type.path, f"{quote(name)} a second time", "each type once")
             seen.add(name)
-            steps.append(SetRlimit(limit.path, POSIX, resource=RESOURCES.index(resource), soft=limit.soft,
-                                   hard=limit.hard, name=name))
+            steps.append(
+                SetRlimit(
+                    limit.path, POSIX, resource=RESOURCES.index(resource), soft=limit.soft, hard=limit.hard, name=name
+                )
+            )
         self._limits_files = "RLIMIT_NOFILE" in seen
         return steps
 

@@ -57,8 +57,11 @@ class Rdt:
         if bandwidth is not None and (not bandwidth.startswith(BANDWIDTH) or "\n" in bandwidth):
             raise ConfigError(f"{AT}.memBwSchema", quote(bandwidth), f"one line that starts with {BANDWIDTH}")
         named = self.name is not None
-        found = [(f"{AT}.{name}", line, named) for name, line in (("l3CacheSchema", cache), ("memBwSchema", bandwidth))
-                 if line is not None]
+        found = [
+            (f"{AT}.{name}", line, named)
+            for name, line in (("l3CacheSchema", cache), ("memBwSchema", bandwidth))
+            if line is not None
+        ]
         for schema in self.rdt.schemata:
             line = schema.read()
             if not line or "\n" in line:
@@ -72,10 +75,16 @@ class Rdt:
         make = self.name is None or bool(self.schemas)
         steps: list[Step] = []
         if self.record is not None:
-            data = [encode(each) for each in (self.root, bound(self.group), *[word for pair in self.compared for word in pair])]
+            data = [
+                encode(each)
+                for each in (self.root, bound(self.group), *[word for pair in self.compared for word in pair])
+            ]
             steps.append(RunHelper(AT, SPEC, helper="resctrl", data="[" + ",".join(data) + "]", record=self.record))
         steps.append(MakeResctrlGroup(at, SPEC, root=self.root, path=self.group, make=int(make)))
-        steps += [WriteResctrlSchema(path, SPEC, root=self.root, path=self.group, value=line) for path, line, _ in self.schemas]
+        steps += [
+            WriteResctrlSchema(path, SPEC, root=self.root, path=self.group, value=line)
+            for path, line, _ in self.schemas
+        ]
         if self.monitoring is not None:
             steps.append(MakeResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring, make=1))
         return steps
@@ -91,13 +100,15 @@ class Rdt:
         """Steps of delete."""
         steps: list[Step] = []
         if self.monitoring is not None:
-            steps.append(RemoveResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring,
-                                            keep=0))
+            steps.append(
+                RemoveResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring, keep=0)
+            )
         return [*steps, RemoveResctrlGroup(AT, SPEC, root=self.root, path=self.group, keep=int(self.name is not None))]
 
 
-def change(config: "Config", request: "Request", host: "Host", plan: "Plan",
-           schemas: "Mapping[str, str]") -> "tuple[list[Step], list[Step]]":
+def change(
+    config: "Config", request: "Request", host: "Host", plan: "Plan", schemas: "Mapping[str, str]"
+) -> "tuple[list[Step], list[Step]]":
     """For ``update``: steps that write ``schemas``, flag -> line, into the group of the container, and for each, the last
     first, one that puts back what is there now.
 

@@ -8,8 +8,18 @@ all namespaces, mounts and processes of the container from its images, the first
 from .. import cgroups
 from ..model.text import bound
 from ..plan import Plan
-from ..plan.steps import (NONE, EnterRoot, ExecCriu, JoinContainer, LoopbackUp, MakeMountPoint, PlaceCriuRoot,
-                          RestoreProcesses, Spawn, WritePidFile)
+from ..plan.steps import (
+    NONE,
+    EnterRoot,
+    ExecCriu,
+    JoinContainer,
+    LoopbackUp,
+    MakeMountPoint,
+    PlaceCriuRoot,
+    RestoreProcesses,
+    Spawn,
+    WritePidFile,
+)
 from . import check_annotations, hooks, later, rdt_of
 from .mounts import SPEC as MOUNTS
 from .mounts import Mounts
@@ -60,23 +70,44 @@ class Restored:
         resources, rdt = config.linux.resources, self.rdt
         life = hooks.Hooks(config, plan)
         plan.sections["host"] = [
-            *check_annotations(config, request, cgroup), *cgroup.before(resources), *(rdt.make() if rdt else []), *self.rootfs.reach(), *self.mounts.open(),
+            *check_annotations(config, request, cgroup),
+            *cgroup.before(resources),
+            *(rdt.make() if rdt else []),
+            *self.rootfs.reach(),
+            *self.mounts.open(),
             *self.process.sockets(),
-            Spawn(AT, "", section="stage", flags=MOUNT, cgroup=cgroup.register, stay=cgroup.stay), *cgroup.place(resources), *self.mounts.hand(),
-            RestoreProcesses(AT, "", message=message, log=log, console=self.process.console, root=root)]
+            Spawn(AT, "", section="stage", flags=MOUNT, cgroup=cgroup.register, stay=cgroup.stay),
+            *cgroup.place(resources),
+            *self.mounts.hand(),
+            RestoreProcesses(AT, "", message=message, log=log, console=self.process.console, root=root),
+        ]
         if request.pid_file is not None:
             plan.host.append(WritePidFile("--pid-file", "", path=request.text("pid-file", plan.trace)))
         plan.sections["stage"] = [
-            *cgroup.wait(), *cgroup.join(), *every_cpu(), *self.rootfs.open(), PlaceCriuRoot("root.path", "", path=root), *self._points(),
-            ExecCriu("--criu", "", **criu)]
+            *cgroup.wait(),
+            *cgroup.join(),
+            *every_cpu(),
+            *self.rootfs.open(),
+            PlaceCriuRoot("root.path", "", path=root),
+            *self._points(),
+            ExecCriu("--criu", "", **criu),
+        ]
         if self.namespaces.new & NETWORK:  # of which criu restores no device
-            plan.sections["entered"] = [JoinContainer("linux.namespaces", "", flags=NETWORK), LoopbackUp("linux.namespaces", "")]
-        plan.sections["namespaces"] = [*(rdt.join() if rdt else []), *life.open("prestart", "create_runtime"),
-                                       *life.run("prestart"), *life.run("create_runtime")]
+            plan.sections["entered"] = [
+                JoinContainer("linux.namespaces", "", flags=NETWORK),
+                LoopbackUp("linux.namespaces", ""),
+            ]
+        plan.sections["namespaces"] = [
+            *(rdt.join() if rdt else []),
+            *life.open("prestart", "create_runtime"),
+            *life.run("prestart"),
+            *life.run("create_runtime"),
+        ]
         # criu leaves the root as it was mounted for it.
         finish = self.rootfs.finish()
-        plan.sections["restored"] = [JoinContainer("linux.namespaces", "", flags=MOUNT), EnterRoot(AT, "", fd=NONE),
-                                     *finish] if finish else []
+        plan.sections["restored"] = (
+            [JoinContainer("linux.namespaces", "", flags=MOUNT), EnterRoot(AT, "", fd=NONE), *finish] if finish else []
+        )
         later(config, request, plan, self.rootfs, cgroup, rdt, life)
         return plan
 

@@ -13,8 +13,22 @@ Relative paths are relative to the bundle, those of flags to the caller's direct
 
 from ..errors import ConfigError
 from ..model.text import quote
-from ..plan.steps import (NONE, PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE, ChangeRoot, MoveRoot, OpenMount, OpenRootfs,
-                          OverlayRootfs, PivotRoot, SetMountAttributes, SetPropagation)
+from ..plan.steps import (
+    NONE,
+    PRIVATE,
+    RDONLY,
+    SHARED,
+    SLAVE,
+    UNBINDABLE,
+    ChangeRoot,
+    MoveRoot,
+    OpenMount,
+    OpenRootfs,
+    OverlayRootfs,
+    PivotRoot,
+    SetMountAttributes,
+    SetPropagation,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,11 +45,16 @@ LOWER, UPPER, WORK = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.upper", "org.oc
 
 PROPAGATIONS = {
     # rootfsPropagation: of the whole mount namespace before anything is mounted, of the rootfs at the end
-    "": (SLAVE, 0), "slave": (SLAVE, 0), "rslave": (SLAVE, 0),
-    "private": (PRIVATE, 0), "rprivate": (PRIVATE, 0),
+    "": (SLAVE, 0),
+    "slave": (SLAVE, 0),
+    "rslave": (SLAVE, 0),
+    "private": (PRIVATE, 0),
+    "rprivate": (PRIVATE, 0),
     # Never a peer of the host's mounts, which would get everything that is mounted here.
-    "shared": (SLAVE, SHARED), "rshared": (SLAVE, SHARED),
-    "unbindable": (PRIVATE, UNBINDABLE), "runbindable": (PRIVATE, UNBINDABLE),
+    "shared": (SLAVE, SHARED),
+    "rshared": (SLAVE, SHARED),
+    "unbindable": (PRIVATE, UNBINDABLE),
+    "runbindable": (PRIVATE, UNBINDABLE),
 }
 
 
@@ -99,9 +118,14 @@ class Rootfs:
     def _overlay_step(self) -> OverlayRootfs | None:
         if self.request.layer is not None:
             trace = self.plan.trace
-            places = [] if self.request.upper is None else [
-                "upperdir=" + self.request.text("upper", trace), "workdir=" + self.request.text("work", trace)]
-            return OverlayRootfs("--layer", ROOT, lower=split(self.request.layer), options=places, path=self.path, aside=self.aside)
+            places = (
+                []
+                if self.request.upper is None
+                else ["upperdir=" + self.request.text("upper", trace), "workdir=" + self.request.text("work", trace)]
+            )
+            return OverlayRootfs(
+                "--layer", ROOT, lower=split(self.request.layer), options=places, path=self.path, aside=self.aside
+            )
         if not self.request.rootfs_annotations:
             return None
         lower, upper, work = [self.config.annotation(name) for name in (LOWER, UPPER, WORK)]
@@ -119,8 +143,14 @@ class Rootfs:
         for note in (upper, work):
             if note.is_empty():
                 raise ConfigError(note.path, '""', "the path of a directory")
-        return OverlayRootfs(lower.path, ROOT, lower=layers, path=self.path, aside=self.aside, options=[
-            "upperdir=" + self.beneath_bundle(upper), "workdir=" + self.beneath_bundle(work)])
+        return OverlayRootfs(
+            lower.path,
+            ROOT,
+            lower=layers,
+            path=self.path,
+            aside=self.aside,
+            options=["upperdir=" + self.beneath_bundle(upper), "workdir=" + self.beneath_bundle(work)],
+        )
 
     def _layer(self, path: str, at: str) -> "AnyText":
         if not path:
@@ -138,8 +168,9 @@ class Rootfs:
         """Steps of init after that: the root's attributes."""
         steps: list[Step] = [SetMountAttributes("root.readonly", ROOT, target="/", set=RDONLY)] if self.readonly else []
         if self.after:
-            steps.append(SetMountAttributes("linux.rootfsPropagation", PROPAGATION, target="/", set=0,
-                                            propagation=self.after))
+            steps.append(
+                SetMountAttributes("linux.rootfsPropagation", PROPAGATION, target="/", set=0, propagation=self.after)
+            )
         return steps
 
 

@@ -16,20 +16,38 @@ if TYPE_CHECKING:
 
 SPEC, PERSONALITY = "config.md#linux-process", "config-linux.md#personality"
 
-POLICIES = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_ISO": 4, "SCHED_IDLE": 5,
-            "SCHED_DEADLINE": 6}
+POLICIES = {
+    "SCHED_OTHER": 0,
+    "SCHED_FIFO": 1,
+    "SCHED_RR": 2,
+    "SCHED_BATCH": 3,
+    "SCHED_ISO": 4,
+    "SCHED_IDLE": 5,
+    "SCHED_DEADLINE": 6,
+}
 """By number, linux/sched.h. The kernel reserves SCHED_ISO and refuses it."""
-FLAGS = {"SCHED_FLAG_RESET_ON_FORK": 0x01, "SCHED_FLAG_RECLAIM": 0x02, "SCHED_FLAG_DL_OVERRUN": 0x04,
-         "SCHED_FLAG_KEEP_POLICY": 0x08, "SCHED_FLAG_KEEP_PARAMS": 0x10, "SCHED_FLAG_UTIL_CLAMP_MIN": 0x20,
-         "SCHED_FLAG_UTIL_CLAMP_MAX": 0x40}
+FLAGS = {
+    "SCHED_FLAG_RESET_ON_FORK": 0x01,
+    "SCHED_FLAG_RECLAIM": 0x02,
+    "SCHED_FLAG_DL_OVERRUN": 0x04,
+    "SCHED_FLAG_KEEP_POLICY": 0x08,
+    "SCHED_FLAG_KEEP_PARAMS": 0x10,
+    "SCHED_FLAG_UTIL_CLAMP_MIN": 0x20,
+    "SCHED_FLAG_UTIL_CLAMP_MAX": 0x40,
+}
 CLASSES = {"IOPRIO_CLASS_RT": 1, "IOPRIO_CLASS_BE": 2, "IOPRIO_CLASS_IDLE": 3}
 CLASS_SHIFT = 13
 """linux/ioprio.h"""
 DOMAINS = {"LINUX": 0, "LINUX32": 8}
 """sys/personality.h"""
 
-NEEDS = {"priority": ("SCHED_FIFO", "SCHED_RR"), "nice": ("SCHED_OTHER", "SCHED_BATCH"), "runtime": ("SCHED_DEADLINE",),
-         "deadline": ("SCHED_DEADLINE",), "period": ("SCHED_DEADLINE",)}
+NEEDS = {
+    "priority": ("SCHED_FIFO", "SCHED_RR"),
+    "nice": ("SCHED_OTHER", "SCHED_BATCH"),
+    "runtime": ("SCHED_DEADLINE",),
+    "deadline": ("SCHED_DEADLINE",),
+    "period": ("SCHED_DEADLINE",),
+}
 """Property of a scheduler -> policies with which another value than 0 means something."""
 
 
@@ -39,7 +57,8 @@ def schedule(process: "Process | ExecProcess") -> "list[Step]":
     :raises ConfigError: a policy, flag or class that is none, or a property that means nothing for its policy.
     """
     return (_scheduler(process.scheduler) if process.has("scheduler") else []) + (
-        _io_priority(process.io_priority) if process.has("ioPriority") else [])
+        _io_priority(process.io_priority) if process.has("ioPriority") else []
+    )
 
 
 def personality(linux: "Linux") -> "list[Step]":

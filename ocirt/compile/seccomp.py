@@ -31,20 +31,58 @@ AT, AT_PATH = "linux.seccomp", "linux.seccomp.listenerPath"
 EPERM, ENOSYS = 1, 38
 ERRNO, TRACE, NOTIFY = 0x00050000, 0x7FF00000, 0x7FC00000
 ACTIONS = {
-    "SCMP_ACT_KILL": 0x00000000, "SCMP_ACT_KILL_THREAD": 0x00000000, "SCMP_ACT_KILL_PROCESS": 0x80000000,
-    "SCMP_ACT_TRAP": 0x00030000, "SCMP_ACT_ERRNO": ERRNO, "SCMP_ACT_TRACE": TRACE, "SCMP_ACT_ALLOW": 0x7FFF0000,
-    "SCMP_ACT_LOG": 0x7FFC0000, "SCMP_ACT_NOTIFY": NOTIFY,
+    "SCMP_ACT_KILL": 0x00000000,
+    "SCMP_ACT_KILL_THREAD": 0x00000000,
+    "SCMP_ACT_KILL_PROCESS": 0x80000000,
+    "SCMP_ACT_TRAP": 0x00030000,
+    "SCMP_ACT_ERRNO": ERRNO,
+    "SCMP_ACT_TRACE": TRACE,
+    "SCMP_ACT_ALLOW": 0x7FFF0000,
+    "SCMP_ACT_LOG": 0x7FFC0000,
+    "SCMP_ACT_NOTIFY": NOTIFY,
 }
 PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
-OPERATORS = {"SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4, "SCMP_CMP_GE": 5, "SCMP_CMP_GT": 6,
-             "SCMP_CMP_MASKED_EQ": 7}
+OPERATORS = {
+    "SCMP_CMP_NE": 1,
+    "SCMP_CMP_LT": 2,
+    "SCMP_CMP_LE": 3,
+    "SCMP_CMP_EQ": 4,
+    "SCMP_CMP_GE": 5,
+    "SCMP_CMP_GT": 6,
+    "SCMP_CMP_MASKED_EQ": 7,
+}
 TSYNC, LOG, SPEC_ALLOW, NEW_LISTENER, WAIT_KILLABLE_RECV = 1, 2, 4, 8, 32
-FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": TSYNC, "SECCOMP_FILTER_FLAG_LOG": LOG,
-         "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SPEC_ALLOW,
-         "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": WAIT_KILLABLE_RECV}
-ARCHITECTURES = ("X86", "X86_64", "X32", "ARM", "AARCH64", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64",
-                 "MIPSEL64N32", "PPC", "PPC64", "PPC64LE", "S390", "S390X", "PARISC", "PARISC64", "RISCV64",
-                 "LOONGARCH64", "M68K", "SH", "SHEB")
+FLAGS = {
+    "SECCOMP_FILTER_FLAG_TSYNC": TSYNC,
+    "SECCOMP_FILTER_FLAG_LOG": LOG,
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SPEC_ALLOW,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": WAIT_KILLABLE_RECV,
+}
+ARCHITECTURES = (
+    "X86",
+    "X86_64",
+    "X32",
+    "ARM",
+    "AARCH64",
+    "MIPS",
+    "MIPS64",
+    "MIPS64N32",
+    "MIPSEL",
+    "MIPSEL64",
+    "MIPSEL64N32",
+    "PPC",
+    "PPC64",
+    "PPC64LE",
+    "S390",
+    "S390X",
+    "PARISC",
+    "PARISC64",
+    "RISCV64",
+    "LOONGARCH64",
+    "M68K",
+    "SH",
+    "SHEB",
+)
 KINDS = {list: "an array", str: "a string", int: "a whole number"}
 AUDIT_X86_64, X32_BIT = 0xC000003E, 0x40000000
 U64 = (1 << 64) - 1
@@ -60,7 +98,9 @@ class Seccomp:
     :raises HostError: libseccomp is missing or refuses it, or the kernel lacks what it asks for.
     """
 
-    def __init__(self, config: "Config", no_new_privileges: bool, host: "Host", plan: "Plan", added: bool = False) -> None:
+    def __init__(
+        self, config: "Config", no_new_privileges: bool, host: "Host", plan: "Plan", added: bool = False
+    ) -> None:
         self.filter: bytes | None = None
         self.register, self.no_new_privileges, self.added = NONE, no_new_privileges, added
         profile, data = config.linux.value.get("seccomp") or {}, crun.seccomp_data(config)
@@ -143,8 +183,18 @@ class Seccomp:
         if self.register == NONE:
             return [LoadSeccomp(AT, SPEC, filter=self.filter, flags=self.flags)]
         status = "running" if self.added else "creating"
-        return [LoadNotifyingSeccomp(AT, SPEC, filter=self.filter, flags=self.flags | NEW_LISTENER,
-                                     socket=self.register, metadata=self.metadata, status=status, ready=int(self.is_early))]
+        return [
+            LoadNotifyingSeccomp(
+                AT,
+                SPEC,
+                filter=self.filter,
+                flags=self.flags | NEW_LISTENER,
+                socket=self.register,
+                metadata=self.metadata,
+                status=status,
+                ready=int(self.is_early),
+            )
+        ]
 
 
 def _notifying(profile: "Members") -> str | None:
@@ -216,6 +266,7 @@ def _action(value: "Members", path: str, action: str = "action", errno: str = "e
 
 def _compile(profile: "Members", strict: bool = False) -> bytes:
     from .libseccomp import Filter
+
     name, default = _action(profile, AT, "defaultAction", "defaultErrnoRet")
     rules = _get(profile, AT, "syscalls", list, [])
     with Filter(default, sum([len(_names(rule)) for rule in rules])) as made:
@@ -255,8 +306,11 @@ def _add_rule(made: "Filter", rule: "Json", path: str, default: int, strict: boo
         if type(name) is not str:
             raise ConfigError(f"{path}.names[{index}]", quote(name), "a string")
         if strict and made.number(0, name) == -1:
-            raise ConfigError(f"{path}.names[{index}]", quote(name),
-                              f"a system call that libseccomp knows, since {crun.FAIL_UNKNOWN_SYSCALL} is set")
+            raise ConfigError(
+                f"{path}.names[{index}]",
+                quote(name),
+                f"a system call that libseccomp knows, since {crun.FAIL_UNKNOWN_SYSCALL} is set",
+            )
     _, action = _action(rule, path)
     alternatives = _conditions(rule, path)
     for name in names if action != default else ():
@@ -292,6 +346,7 @@ def _newer_are_enosys(last: "Mapping[int, int]") -> bytes:
 
     :param last: architecture (AUDIT_ARCH_*; libseccomp's x32 is x86_64 with a bit in the number) -> number.
     """
+
     def instruction(code: int, value: int, true: int = 0, false: int = 0) -> bytes:
         return code.to_bytes(2, "little") + bytes((true, false)) + value.to_bytes(4, "little")
 

@@ -13,8 +13,18 @@ if TYPE_CHECKING:
     from ..plan.steps import Step
     from .namespaces import Namespaces
 
-IPC_KEYS = frozenset(("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
-                      "kernel.shmmni", "kernel.shm_rmid_forced"))
+IPC_KEYS = frozenset(
+    (
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    )
+)
 OWNERS = {IPC: "ipc", NETWORK: "network", UTS: "uts", USER: "user"}
 FILES = {IPC: "ipc", NETWORK: "net", UTS: "uts", USER: "user"}
 """Names under /proc/self/ns."""
@@ -30,8 +40,11 @@ def guard(config: "Config", namespaces: "Namespaces") -> "list[Step]":
         value = getattr(config, name)
         if value is not None and not value.is_empty():
             asked.setdefault(UTS, name)
-    return [AssertNotHostNamespace(at, "config-linux.md#namespaces", fd=namespaces.registers[kind], file=FILES[kind])
-            for kind, at in asked.items() if kind in namespaces.registers]
+    return [
+        AssertNotHostNamespace(at, "config-linux.md#namespaces", fd=namespaces.registers[kind], file=FILES[kind])
+        for kind, at in asked.items()
+        if kind in namespaces.registers
+    ]
 
 
 def write(config: "Config", namespaces: "Namespaces") -> "list[Step]":
@@ -62,7 +75,7 @@ def _parts(key: str) -> list[str]:
     """The parts of a key. Whichever of ``.`` and ``/`` comes first separates, the other belongs to names, sysctl(8):
     ``net.ipv4.conf.eth0/1.forwarding``."""
     first = min([key.find(sign) % (len(key) + 1) for sign in "./"])
-    if key[first:first + 1] == "/":
+    if key[first : first + 1] == "/":
         return key.split("/")
     return [part.replace("/", ".") for part in key.split(".")]
 

@@ -10,7 +10,7 @@ static int top = -1, asked;
 int beneath_top(const char **path) {
   size_t length = strlen(TOP);
   if (strncmp(*path, TOP "/", length + 1)) return AT_FDCWD;
-  if (!asked++) return AT_FDCWD;  // for one path alone it would be dearer
+  if (!asked++) return AT_FDCWD; // for one path alone it would be dearer
   if (top < 0 && (top = sys_open(AT_FDCWD, TOP, O_PATH | O_DIRECTORY, 0)) < 0) return AT_FDCWD;
   length += strspn(*path + length, "/");
   if (!(*path)[length]) return AT_FDCWD;

@@ -10,7 +10,8 @@
 // A limit that cannot be had: the caller has asked for a warning, or the error names the ways out.
 static int go_without(struct run *r, int64_t tolerate, const char *call, int error) {
   if (!tolerate) {
-    put(&r->detail, "the caller may not write the cgroup: have one delegated to it (a user gets one by a session of systemd's, with "
+    put(&r->detail, "the caller may not write the cgroup: have one delegated to it (a user gets one by a session of "
+                    "systemd's, with "
                     "XDG_RUNTIME_DIR set, on cgroup v2), or go without by --rootless true");
     return failing(r, call, error);
   }
@@ -28,22 +29,27 @@ int is_there(struct run *r, uint64_t hierarchy, int64_t tolerate) {
 }
 
 int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *call, int error) {
-  if ((error != -EACCES && error != -EPERM && error != -EROFS) || r->n_passed_over == COUNT(r->passed_over)) return failing(r, call, error);
+  if ((error != -EACCES && error != -EPERM && error != -EROFS) || r->n_passed_over == COUNT(r->passed_over))
+    return failing(r, call, error);
   if (tolerate) r->passed_over[r->n_passed_over++] = (uint32_t)hierarchy;
   return go_without(r, tolerate, call, error);
 }
 
-// A cgroup, or a file in it, by one path: a hierarchy is a mount of the host's, and there are no links in it. 0, or -EXDEV: it
-// leads out of the hierarchy, as the caller's own cgroup does where that lies above its cgroup namespace.
+// A cgroup, or a file in it, by one path: a hierarchy is a mount of the host's, and there are no links in it. 0, or
+// -EXDEV: it leads out of the hierarchy, as the caller's own cgroup does where that lies above its cgroup namespace.
 int put_cgroup(struct buffer *to, const char *hierarchy, const char *path, const char *file) {
   put(to, hierarchy);
-  for (const char *name = path; *(name += strspn(name, "/")); ) {
+  for (const char *name = path; *(name += strspn(name, "/"));) {
     size_t length = strcspn(name, "/");
     if (length == 2 && name[0] == '.' && name[1] == '.') return -EXDEV;
-    put(to, "/"); put_bytes(to, name, length);
+    put(to, "/");
+    put_bytes(to, name, length);
     name += length;
   }
-  if (*file) { put(to, "/"); put(to, file); }
+  if (*file) {
+    put(to, "/");
+    put(to, file);
+  }
   return to->full ? -ENAMETOOLONG : 0;
 }
 
@@ -78,17 +84,22 @@ int write_control(int dir, const char *file, const char *text) {
 
 static const char *file_of(const char *path, size_t length, const char *file) {
   STATIC_BUFFER(full, 4096 + NAME_SIZE);
-  put_bytes(&full, path, length); put(&full, "/"); put(&full, file);
+  put_bytes(&full, path, length);
+  put(&full, "/");
+  put(&full, file);
   return full.data;
 }
 
-// Where `file` is empty in the cgroup that the first `length` bytes of `path` are, it gets what the one above has, which is
-// brought about there first; in a `fresh` one it is. The first `top` bytes are the hierarchy. Size of `value`, or negative errno.
-static long inherit(const char *path, size_t length, size_t top, const char *file, int fresh, char *value, size_t room) {
+// Where `file` is empty in the cgroup that the first `length` bytes of `path` are, it gets what the one above has,
+// which is brought about there first; in a `fresh` one it is. The first `top` bytes are the hierarchy. Size of `value`,
+// or negative errno.
+static long inherit(
+    const char *path, size_t length, size_t top, const char *file, int fresh, char *value, size_t room) {
   long size = fresh ? 0 : read_at(file_of(path, length, file), value, room);
   if (size < 0 || size > 1 || length <= top) return size == -ENOENT ? 0 : size;
   size_t above = length;
-  while (path[--above] != '/');
+  while (path[--above] != '/')
+    ;
   if ((size = inherit(path, above, top, file, 0, value, room)) <= 0) return size;
   CLOSING int fd = open_at(file_of(path, length, file), O_WRONLY);
   long n = fd < 0 ? fd : sys_write(fd, value, (size_t)size);
@@ -107,12 +118,14 @@ int is_marked(const char *path) {
   long size = sys3(SYS_listxattr, path, names, sizeof names);
   for (long at = 0; at < size; at += (long)strlen(names + at) + 1) {
     if (!strcmp(names + at, MARK)) return 1;
-    if (!strcmp(names + at, MARK_OF_USER)) return sys_stat(AT_FDCWD, path, &st, 0) == 0 && st.st_uid == (uint32_t)sys0(SYS_geteuid);
+    if (!strcmp(names + at, MARK_OF_USER))
+      return sys_stat(AT_FDCWD, path, &st, 0) == 0 && st.st_uid == (uint32_t)sys0(SYS_geteuid);
   }
   return 0;
 }
 
-// What a cgroup that is made, level by level, has in common. `effect` is that of the container's own cgroup in this hierarchy.
+// What a cgroup that is made, level by level, has in common. `effect` is that of the container's own cgroup in this
+// hierarchy.
 struct making {
   const char *hierarchy, *path;
   const struct texts *inherited;
@@ -130,18 +143,23 @@ static const char *taken(int dir, int held) {
   return 0;
 }
 
-// Makes one level that is missing: 0; 1 where somebody else made it meanwhile; or a negative errno. The journal is written first.
-// The container's own cgroup has an effect with a state. Of the levels above, that effect names the first one that is ours, since
-// all that come after it are ours, too.
+// Makes one level that is missing: 0; 1 where somebody else made it meanwhile; or a negative errno. The journal is
+// written first. The container's own cgroup has an effect with a state. Of the levels above, that effect names the
+// first one that is ours, since all that come after it are ours, too.
 static int make_directory(struct run *r, struct making *m, const char *path, int level, int last) {
   struct effect *effect = m->effect;
   uint32_t before = effect->number;
-  if (last) effect->state = EFFECT_INTENDED;
-  else if (!before) effect->number = (uint32_t)level + 1;
+  if (last)
+    effect->state = EFFECT_INTENDED;
+  else if (!before)
+    effect->number = (uint32_t)level + 1;
   int error = mkdir_at(path);
-  if (last) effect->state = error ? EFFECT_UNDONE : EFFECT_MINE;
-  else if (error) effect->number = error == -EEXIST ? (uint32_t)level + 2 : before;
-  else mark(path);
+  if (last)
+    effect->state = error ? EFFECT_UNDONE : EFFECT_MINE;
+  else if (error)
+    effect->number = error == -EEXIST ? (uint32_t)level + 2 : before;
+  else
+    mark(path);
   if (error == -EAGAIN) put(&r->detail, "cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached");
   return error == -EEXIST ? 1 : error;
 }
@@ -215,15 +233,17 @@ static int make_levels(struct run *r, struct making *m) {
 }
 
 int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
-  struct making making = {TEXT(hierarchy), TEXT(path), TEXTS(inherit), strlen(TEXT(hierarchy)), s->unified != 0, s->held != 0, 0};
+  struct making making = {
+      TEXT(hierarchy), TEXT(path), TEXTS(inherit), strlen(TEXT(hierarchy)), s->unified != 0, s->held != 0, 0};
   int error = -ENOENT;
   // A parent may be removed by another container's delete between our look and our mkdir.
-  for (int tries = 0; error == -ENOENT && tries < 16; tries++) error = make_levels(r, &making);
+  for (int tries = 0; error == -ENOENT && tries < 16; tries++)
+    error = make_levels(r, &making);
   if (error) return tolerated(r, s->hierarchy, NUMBER(tolerate), r->call, error);
   if (NUMBER(fd) < 0) return 0;
   int fd = open_file(TEXT(hierarchy), TEXT(path), TEXT(file), *TEXT(file) ? O_WRONLY : O_RDONLY | O_DIRECTORY);
   if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
-  sys_close(r->fds[s->fd]);  // of a Spawn that is done again
+  sys_close(r->fds[s->fd]); // of a Spawn that is done again
   r->fds[s->fd] = fd;
   return 0;
 }
@@ -259,7 +279,8 @@ int do_write_cgroup(struct run *r, const struct step_write_cgroup *s) {
     put_bytes(&r->detail, usage, (size_t)size - (usage[size - 1] == '\n'));
   } else if (error == -EINVAL && !strncmp(TEXT(file), "devices.", 8) && *TEXT(value) == 'a') {
     put(&r->detail, "a cgroup with child cgroups takes no such rule: use one of the container's own");
-  } else if (strchr(TEXT(value), '\n')) put_bytes(&r->detail, line, strcspn(line, "\n"));
+  } else if (strchr(TEXT(value), '\n'))
+    put_bytes(&r->detail, line, strcspn(line, "\n"));
   return failing(r, "write", error);
 }
 
@@ -310,7 +331,8 @@ static int says(int fd, const char *value) {
   return strstr(text, value) != 0;
 }
 
-// Waits until the v2 cgroup's file, open as `fd`, says that all in it are frozen: 1, 0 at the deadline, or a negative errno.
+// Waits until the v2 cgroup's file, open as `fd`, says that all in it are frozen: 1, 0 at the deadline, or a negative
+// errno.
 static int wait_frozen(int fd, int64_t deadline) {
   if (fd < 0) return fd;
   for (;;) {
@@ -321,11 +343,15 @@ static int wait_frozen(int fd, int64_t deadline) {
   }
 }
 
-// The kernel freezes whom it finds, and nobody tells when it has found all: who was made meanwhile is found by writing again, and
-// where there are ever more of them a thaw now and then lets it begin anew. 1, 0 at the deadline, or a negative errno.
+// The kernel freezes whom it finds, and nobody tells when it has found all: who was made meanwhile is found by writing
+// again, and where there are ever more of them a thaw now and then lets it begin anew. 1, 0 at the deadline, or a
+// negative errno.
 static int freeze(int fd, const char *value, const char *undo, int64_t deadline) {
-  for (int tries = 1, frozen; ; tries++) {
-    if (tries % 100 == 0) { sys_write(fd, undo, strlen(undo)); pause_for(10000); }
+  for (int tries = 1, frozen;; tries++) {
+    if (tries % 100 == 0) {
+      sys_write(fd, undo, strlen(undo));
+      pause_for(10000);
+    }
     long n = sys_write(fd, value, strlen(value));
     if (n < 0) return (int)n;
     if (tries % 20 == 0) pause_for(1000);
@@ -370,13 +396,17 @@ int is_paused(const struct program *p) {
 void put_paused_file(struct buffer *to, const struct program *p) {
   const struct step_tell_paused *s = (const void *)telling(p, STEP_TELL_PAUSED);
   if (!s) return;
-  put(to, text_of(p, s->hierarchy)); put(to, text_of(p, s->path)); put(to, "/"); put(to, text_of(p, s->file));
+  put(to, text_of(p, s->hierarchy));
+  put(to, text_of(p, s->path));
+  put(to, "/");
+  put(to, text_of(p, s->file));
 }
 
 int64_t oom_kills(const struct program *p) {
   const struct step_tell_oom_kills *s = (const void *)telling(p, STEP_TELL_OOM_KILLS);
   char text[1024];
-  if (!s || read_cgroup(text_of(p, s->hierarchy), text_of(p, s->path), text_of(p, s->file), text, sizeof text) <= 0) return 0;
+  if (!s || read_cgroup(text_of(p, s->hierarchy), text_of(p, s->path), text_of(p, s->file), text, sizeof text) <= 0)
+    return 0;
   const char *key = text_of(p, s->key);
   size_t length = strlen(key);
   for (char *line = text; *line; line += *line == '\n') {
@@ -405,9 +435,21 @@ void put_oom(struct buffer *to, const struct program *p, int joins) {
   if (!killed) return;
   // In a cgroup that was there before, others may have been killed.
   put(to, " (out of memory");
-  if (joins) { put(to, ", "); put_number(to, killed); put(to, killed == 1 ? " process killed in the container" : " processes killed in the container"); }
+  if (joins) {
+    put(to, ", ");
+    put_number(to, killed);
+    put(to, killed == 1 ? " process killed in the container" : " processes killed in the container");
+  }
   put(to, ": is linux.resources.memory.limit too small?)");
 }
 
-int do_tell_paused(struct run *r, const struct step_tell_paused *s) { (void)r; (void)s; return 0; }
-int do_tell_oom_kills(struct run *r, const struct step_tell_oom_kills *s) { (void)r; (void)s; return 0; }
+int do_tell_paused(struct run *r, const struct step_tell_paused *s) {
+  (void)r;
+  (void)s;
+  return 0;
+}
+int do_tell_oom_kills(struct run *r, const struct step_tell_oom_kills *s) {
+  (void)r;
+  (void)s;
+  return 0;
+}

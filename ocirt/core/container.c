@@ -33,9 +33,11 @@ int plain_id(const char *id) {
 static int read_stat(int pid, uint64_t *start_time, char *letter) {
   BUFFER(path, 64);
   char text[1024];
-  put(&path, "/proc/"); put_number(&path, pid); put(&path, "/stat");
+  put(&path, "/proc/");
+  put_number(&path, pid);
+  put(&path, "/stat");
   int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0);
-  long n = fd < 0 ? fd : sys_read(fd, text, sizeof text - 1);  // procfs gives it all at once
+  long n = fd < 0 ? fd : sys_read(fd, text, sizeof text - 1); // procfs gives it all at once
   sys_close(fd);
   *start_time = 0;
   struct stat self;
@@ -51,7 +53,8 @@ static int read_stat(int pid, uint64_t *start_time, char *letter) {
     at = strchr(at + 1, ' ');
     if (!at) return -EPROTO;
   }
-  for (at++; *at >= '0' && *at <= '9'; at++) *start_time = *start_time * 10 + (uint64_t)(*at - '0');
+  for (at++; *at >= '0' && *at <= '9'; at++)
+    *start_time = *start_time * 10 + (uint64_t)(*at - '0');
   return 0;
 }
 
@@ -75,20 +78,24 @@ int process_lives(int pid, uint64_t start_time) {
   if (letter != 'Z' && letter != 'X') return 1;
   // Its first thread has ended; the process may have others, which a pidfd knows.
   int pidfd = sys_pidfd_open(pid);
-  int lives = pidfd >= 0 && !read_start_time(pid, &found) && found == start_time && sys_poll(pidfd, 1 /* POLLIN */, 0) == 0;
+  int lives =
+      pidfd >= 0 && !read_start_time(pid, &found) && found == start_time && sys_poll(pidfd, 1 /* POLLIN */, 0) == 0;
   sys_close(pidfd);
   return lives;
 }
 
 void put_process(struct buffer *to, int pid, const char *before) {
-  static const struct { char letter; const char *words; } states[] = {
-    {'D', "in uninterruptible sleep, or in a frozen cgroup"}, {'T', "stopped"}, {'t', "traced"},
-    {'Z', "ended, but for its threads or its parent"}, {'R', "running"}, {'S', "sleeping"}};
+  static const struct {
+    char letter;
+    const char *words;
+  } states[] = {{'D', "in uninterruptible sleep, or in a frozen cgroup"}, {'T', "stopped"}, {'t', "traced"},
+      {'Z', "ended, but for its threads or its parent"}, {'R', "running"}, {'S', "sleeping"}};
   uint64_t start_time;
   char letter = 0;
   const char *words = "ended since then";
   if (!read_stat(pid, &start_time, &letter)) words = "in an unknown state";
-  for (unsigned i = 0; i < COUNT(states); i++) if (states[i].letter == letter) words = states[i].words;
+  for (unsigned i = 0; i < COUNT(states); i++)
+    if (states[i].letter == letter) words = states[i].words;
   format(to, "%s%d (%s)", before, pid, words);
 }
 
@@ -103,7 +110,8 @@ static void tell_holder(struct container *c, int lock) {
   if (lock != LOCK_EX || !c->journal) return;
   c->journal->holder = 0;
   int pid = (int)sys0(SYS_getpid);
-  if (!read_start_time(pid, &c->journal->holder_start_time)) __atomic_store_n(&c->journal->holder, pid, __ATOMIC_SEQ_CST);
+  if (!read_start_time(pid, &c->journal->holder_start_time))
+    __atomic_store_n(&c->journal->holder, pid, __ATOMIC_SEQ_CST);
 }
 
 // flock(2) knows no time limit, so it is asked again and again: -ETIMEDOUT after LOCK_SECONDS.
@@ -112,19 +120,24 @@ static int lock_in(int root, struct container *c, int lock) {
   struct timespec pause = {0, 5000000};
   int error;
   for (int64_t end = 0; (error = sys_flock(c->dir, lock | LOCK_NB)) == -EWOULDBLOCK; sys2(SYS_nanosleep, &pause, 0)) {
-    if (!end) end = milliseconds() + LOCK_SECONDS * 1000L;
-    else if (milliseconds() >= end) return -ETIMEDOUT;
+    if (!end)
+      end = milliseconds() + LOCK_SECONDS * 1000L;
+    else if (milliseconds() >= end)
+      return -ETIMEDOUT;
   }
   if (error < 0) return error;
   // Deleted while we waited, perhaps made anew under the same id.
   return sys_fstat(c->dir, &ours) < 0 || sys_stat(root, c->id, &present, AT_SYMLINK_NOFOLLOW) < 0 ||
-         ours.st_ino != present.st_ino || ours.st_dev != present.st_dev ? -ENOENT : 0;
+                 ours.st_ino != present.st_ino || ours.st_dev != present.st_dev
+             ? -ENOENT
+             : 0;
 }
 
 int container_make(struct container *c) {
   int root = root_directory(c->root, 1);
   if (root < 0)
-    fail("--root %s: %e%s", c->root, root, sys0(SYS_geteuid) ? "; set XDG_RUNTIME_DIR to a directory of this user, or give --root another one" : "");
+    fail("--root %s: %e%s", c->root, root,
+        sys0(SYS_geteuid) ? "; set XDG_RUNTIME_DIR to a directory of this user, or give --root another one" : "");
   int error = sys_mkdir(root, c->id, 0700);
   if (error == -EEXIST) fail("container already exists: %s", c->id);
   if (error < 0) fail("--root %s: make the state directory of %s: %e", c->root, c->id, error);
@@ -156,9 +169,14 @@ int container_make(struct container *c) {
   sys_close(root);
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  *c->journal = (struct journal){.version = JOURNAL_VERSION, .phase = PHASE_CREATING, .created_seconds = now.tv_sec,
-    .created_nanoseconds = now.tv_nsec, .creator = creator, .creator_start_time = start_time,
-    .holder = creator, .holder_start_time = start_time};
+  *c->journal = (struct journal){.version = JOURNAL_VERSION,
+      .phase = PHASE_CREATING,
+      .created_seconds = now.tv_sec,
+      .created_nanoseconds = now.tv_nsec,
+      .creator = creator,
+      .creator_start_time = start_time,
+      .holder = creator,
+      .holder_start_time = start_time};
   memcpy(c->journal->magic, JOURNAL_MAGIC, sizeof c->journal->magic);
   return 0;
 }
@@ -187,20 +205,25 @@ int container_claim_start(struct container *c) {
 }
 
 static int is_other(int dir, const char *name, unsigned char type, void *data) {
-  (void)dir; (void)type; (void)data;
+  (void)dir;
+  (void)type;
+  (void)data;
   return strcmp(name, "journal") && strcmp(name, "program");
 }
 
-// A directory is not a container's by its place alone: --root may name one in which others keep their files. A create or a
-// delete that was cut off leaves the journal without its magic, or without a journal, and no file but these two.
-int container_only_begun(int dir) { return !list_directory(dir, is_other, 0); }
+// A directory is not a container's by its place alone: --root may name one in which others keep their files. A create
+// or a delete that was cut off leaves the journal without its magic, or without a journal, and no file but these two.
+int container_only_begun(int dir) {
+  return !list_directory(dir, is_other, 0);
+}
 
 static int is_program(int fd) {
   char magic[8];
   return sys4(SYS_pread64, fd, magic, sizeof magic, 0) == sizeof magic && !memcmp(magic, PROGRAM_MAGIC, sizeof magic);
 }
 
-// What is not there, or is no state directory. Any other error (no descriptor is left, no right to look) must not pass for that.
+// What is not there, or is no state directory. Any other error (no descriptor is left, no right to look) must not pass
+// for that.
 static int absent(int error) {
   return error == -ENOTDIR || error == -ELOOP || error == -ENAMETOOLONG ? -ENOENT : error;
 }
@@ -210,24 +233,37 @@ int container_open(struct container *c, int lock) {
   int root = root_directory(c->root, 0);
   if (root < 0) return absent(root);
   c->dir = sys_open(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-  if (c->dir < 0) { sys_close(root); return absent(c->dir); }
+  if (c->dir < 0) {
+    sys_close(root);
+    return absent(c->dir);
+  }
   struct stat st;
   // What is stored here is run with our rights.
   if (sys_fstat(c->dir, &st) < 0 || st.st_uid != sys0(SYS_geteuid) || st.st_mode & 022)
     fail("--root %s: the state directory of %s is another user's, or others may write to it", c->root, c->id);
   int locked = lock ? lock_in(root, c, lock) : 0;
   sys_close(root);
-  if (locked && locked != -ETIMEDOUT) { sys_close(c->dir); return locked; }
-  // Only a verb that holds the lock may write to the journal: for the others, exec among them, it is not writable memory.
+  if (locked && locked != -ETIMEDOUT) {
+    sys_close(c->dir);
+    return locked;
+  }
+  // Only a verb that holds the lock may write to the journal: for the others, exec among them, it is not writable
+  // memory.
   int writes = lock && !locked;
   int fd = sys_open(c->dir, "journal", (writes ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK, 0);
   int error = fd < 0 ? fd : sys_fstat(fd, &st);
-  if (!error && st.st_size != JOURNAL_SIZE) sys_close(fd);
-  else if (!error && !(c->journal = map_journal(fd, writes ? PROT_READ | PROT_WRITE : PROT_READ))) error = -ENOMEM;
+  if (!error && st.st_size != JOURNAL_SIZE)
+    sys_close(fd);
+  else if (!error && !(c->journal = map_journal(fd, writes ? PROT_READ | PROT_WRITE : PROT_READ)))
+    error = -ENOMEM;
   // Without what it says a delete would leave cgroups and processes behind.
   if (error && error != -ENOENT) fail("container %s: read the journal: %e", c->id, error);
-  if (c->journal && (memcmp(c->journal->magic, JOURNAL_MAGIC, 8) || c->journal->version != JOURNAL_VERSION)) c->journal = 0;
-  if (locked) { sys_close(c->dir); return locked; }
+  if (c->journal && (memcmp(c->journal->magic, JOURNAL_MAGIC, 8) || c->journal->version != JOURNAL_VERSION))
+    c->journal = 0;
+  if (locked) {
+    sys_close(c->dir);
+    return locked;
+  }
   tell_holder(c, lock);
   fd = sys_open(c->dir, "program", O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
   if (!c->journal && !is_program(fd) && !container_only_begun(c->dir)) {
@@ -235,10 +271,13 @@ int container_open(struct container *c, int lock) {
     sys_close(release(&c->dir));
     return -ENOENT;
   }
-  // One that has been created has a program: without one, or with one that is not what create stores, it is compiled anew.
+  // One that has been created has a program: without one, or with one that is not what create stores, it is compiled
+  // anew.
   if (fd < 0 && fd != -ENOENT) fail("container %s: open its program: %e", c->id, fd);
-  if (fd < 0) c->foreign = c->journal && c->journal->phase != PHASE_CREATING;
-  else if (program_load(&c->program, fd) || section_first(&c->program, SECTION_STATE) == section_end(&c->program, SECTION_STATE))
+  if (fd < 0)
+    c->foreign = c->journal && c->journal->phase != PHASE_CREATING;
+  else if (program_load(&c->program, fd) ||
+           section_first(&c->program, SECTION_STATE) == section_end(&c->program, SECTION_STATE))
     c->foreign = 1;
   sys_close(fd);
   return 0;
@@ -281,13 +320,14 @@ int container_rename(struct container *c, const char *from, const char *to) {
 
 int container_keep(struct container *c, const char *name, const void *data, size_t size) {
   BUFFER(new, 64);
-  put(&new, name); put(&new, ".new");
+  put(&new, name);
+  put(&new, ".new");
   int error = container_write(c, new.data, data, size);
   return error ? error : container_rename(c, new.data, name);
 }
 
-// The program, and after it the state: until state.json is there another build finds in it what was asked for. Where there is a
-// program there is config.json, all of it: nobody looks into that before.
+// The program, and after it the state: until state.json is there another build finds in it what was asked for. Where
+// there is a program there is config.json, all of it: nobody looks into that before.
 static int store_program(struct container *c) {
   struct buffer state = state_buffer(&c->program);
   put_state(&state, &c->program, c->journal, 0, "creating", 0, 1);
@@ -317,8 +357,9 @@ static int unlink_entry(int dir, const char *name, unsigned char type, void *top
 
 int container_remove(struct container *c) {
   CLOSING int root = root_directory(c->root, 0);
-  // Journal and program last: while they are there, a delete that is cut off can be done again. The journal goes first: one
-  // that says created without a program would be a container of another build, to be compiled anew from files that are gone.
+  // Journal and program last: while they are there, a delete that is cut off can be done again. The journal goes first:
+  // one that says created without a program would be a container of another build, to be compiled anew from files that
+  // are gone.
   int error = root < 0 ? root : list_directory(c->dir, unlink_entry, c);
   if (!error) error = unlink_entry(c->dir, "journal", DT_REG, 0);
   if (!error) error = unlink_entry(c->dir, "program", DT_REG, 0);
@@ -327,9 +368,11 @@ int container_remove(struct container *c) {
 }
 
 uint64_t effect_key(const char *a, const char *b) {
-  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-  for (; *a; a++) hash = (hash ^ (unsigned char)*a) * 0x100000001b3;
-  for (; *b; b++) hash = (hash ^ (unsigned char)*b) * 0x100000001b3;
+  uint64_t hash = 0xcbf29ce484222325; // FNV-1a
+  for (; *a; a++)
+    hash = (hash ^ (unsigned char)*a) * 0x100000001b3;
+  for (; *b; b++)
+    hash = (hash ^ (unsigned char)*b) * 0x100000001b3;
   return hash ? hash : 1;
 }
 
@@ -347,7 +390,8 @@ struct effect *effect_of(struct journal *j, uint64_t key, int make) {
 struct effect *need_effect(struct run *r, uint64_t key) {
   struct effect *effect = effect_of(r->container->journal, key, 1);
   if (effect) return effect;
-  format(&r->detail, "the journal has room for %d cgroups, units and groups of one container, and for no more", JOURNAL_EFFECTS);
+  format(&r->detail, "the journal has room for %d cgroups, units and groups of one container, and for no more",
+      JOURNAL_EFFECTS);
   failing(r, "journal", -E2BIG);
   return 0;
 }
@@ -374,28 +418,48 @@ struct buffer state_buffer(const struct program *p) {
 }
 
 void put_state(struct buffer *to, const struct program *p, const struct journal *j, int pid, const char *status,
-               int pretty, int whole) {
+    int pretty, int whole) {
   const struct step_write_state *s = state_of(p);
-  member(to, pretty, 1, "ociVersion"); put_json(to, text_of(p, s->oci_version));
-  member(to, pretty, 0, "id"); put_json(to, text_of(p, s->id));
-  member(to, pretty, 0, "pid"); put_number(to, pid);
-  member(to, pretty, 0, "status"); put_json(to, status);
-  member(to, pretty, 0, "bundle"); put_json(to, text_of(p, s->bundle));
-  member(to, pretty, 0, "rootfs"); put_json(to, text_of(p, s->rootfs));
+  member(to, pretty, 1, "ociVersion");
+  put_json(to, text_of(p, s->oci_version));
+  member(to, pretty, 0, "id");
+  put_json(to, text_of(p, s->id));
+  member(to, pretty, 0, "pid");
+  put_number(to, pid);
+  member(to, pretty, 0, "status");
+  put_json(to, status);
+  member(to, pretty, 0, "bundle");
+  put_json(to, text_of(p, s->bundle));
+  member(to, pretty, 0, "rootfs");
+  put_json(to, text_of(p, s->rootfs));
   member(to, pretty, 0, "created");
-  put(to, "\""); put_time(to, j->created_seconds, j->created_nanoseconds); put(to, "\"");
+  put(to, "\"");
+  put_time(to, j->created_seconds, j->created_nanoseconds);
+  put(to, "\"");
   if (whole) {
-    member(to, pretty, 0, "version"); put_number(to, 1);
-    member(to, pretty, 0, "build"); put_json(to, BUILD_ID);
-    member(to, pretty, 0, "pidStartTime"); put_number(to, (int64_t)j->start_time);
-    member(to, pretty, 0, "request"); put(to, text_of(p, s->request));
+    member(to, pretty, 0, "version");
+    put_number(to, 1);
+    member(to, pretty, 0, "build");
+    put_json(to, BUILD_ID);
+    member(to, pretty, 0, "pidStartTime");
+    put_number(to, (int64_t)j->start_time);
+    member(to, pretty, 0, "request");
+    put(to, text_of(p, s->request));
     BUFFER(file, 4096);
     put_paused_file(&file, p);
-    if (file.used) { member(to, pretty, 0, "pausedFile"); put_json(to, file.data); }
+    if (file.used) {
+      member(to, pretty, 0, "pausedFile");
+      put_json(to, file.data);
+    }
   }
   int64_t killed = pretty ? oom_kills(p) : 0;
-  if (killed) { member(to, pretty, 0, "oomKills"); put_number(to, killed); }
-  member(to, pretty, 0, "annotations"); put(to, text_of(p, s->annotations));
-  member(to, pretty, 0, "owner"); put(to, "\"\"");
+  if (killed) {
+    member(to, pretty, 0, "oomKills");
+    put_number(to, killed);
+  }
+  member(to, pretty, 0, "annotations");
+  put(to, text_of(p, s->annotations));
+  member(to, pretty, 0, "owner");
+  put(to, "\"\"");
   put(to, pretty ? "\n}\n" : "}");
 }

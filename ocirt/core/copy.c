@@ -6,20 +6,25 @@
 
 static int copy_entry(int from, const char *name, unsigned char type, void *to);
 
-#define DEPTH 400               // of directories: no more fit on the stack
+#define DEPTH 400 // of directories: no more fit on the stack
 
 static int copy_file(int from, const char *name, int to) {
   struct stat st;
   // A pipe or a device may have taken the file's place meanwhile: neither waited for nor read.
   int source = sys_openat2(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, RESOLVE_BENEATH);
   if (source < 0) return source;
-  if (sys_fstat(source, &st) < 0 || !S_ISREG(st.st_mode)) { sys_close(source); return -ESTALE; }
+  if (sys_fstat(source, &st) < 0 || !S_ISREG(st.st_mode)) {
+    sys_close(source);
+    return -ESTALE;
+  }
   int target = sys_open(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
   long n = target;
-  while (target >= 0 && (n = sys4(SYS_sendfile, target, source, 0, 1 << 20)) > 0);
+  while (target >= 0 && (n = sys4(SYS_sendfile, target, source, 0, 1 << 20)) > 0)
+    ;
   if (n >= 0) sys3(SYS_fchown, target, st.st_uid, st.st_gid);
   if (n >= 0) n = sys2(SYS_fchmod, target, st.st_mode & 07777);
-  sys_close(source); sys_close(target);
+  sys_close(source);
+  sys_close(target);
   return n < 0 ? (int)n : 0;
 }
 
@@ -48,10 +53,12 @@ static int copy_entry(int from, const char *name, unsigned char type, void *data
   if (S_ISDIR(st.st_mode)) {
     int source = sys_openat2(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH);
     if (source < 0) return source;
-    int target = (error = sys_mkdir(to, name, 0700)) < 0 ? error : sys_open(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int target =
+        (error = sys_mkdir(to, name, 0700)) < 0 ? error : sys_open(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     error = target < 0 ? target : copy_tree(source, target);
     if (!error) error = (int)sys2(SYS_fchmod, target, st.st_mode & 07777);
-    sys_close(source); sys_close(target);
+    sys_close(source);
+    sys_close(target);
     return error;
   }
   if (S_ISREG(st.st_mode)) return copy_file(from, name, to);

@@ -1,5 +1,6 @@
 // restore: criu makes the processes of a container anew, as children of this one. Python has written the request
-// (ocirt/criu/message.py); of criu's answers, which are protocol buffers, only a few numbers and one name are looked at.
+// (ocirt/criu/message.py); of criu's answers, which are protocol buffers, only a few numbers and one name are looked
+// at.
 #include "core.h"
 
 #include <string.h>
@@ -7,21 +8,26 @@
 
 #include "run.h"
 
-#define RESTORE 2  // criu_req_type
+#define RESTORE 2 // criu_req_type
 #define NOTIFY 6
 #define ANSWER_MAX 40960
-#define CRIU_SECONDS 600  // so long it may say nothing: large images take long
+#define CRIU_SECONDS 600 // so long it may say nothing: large images take long
 
-struct answer { uint64_t type, success, pid; char script[32], error[512]; };
+struct answer {
+  uint64_t type, success, pid;
+  char script[32], error[512];
+};
 
 // ---- the child ----
 
 int do_place_criu_root(struct run *r, const struct step_place_criu_root *s) {
   int tree = sys_open_tree(r->rootfs, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);
   if (tree < 0) return failing(r, "open_tree", tree);
-  int error = sys_mkdir(AT_FDCWD, TEXT(path), 0700), at = error < 0 ? error : sys_open(AT_FDCWD, TEXT(path), O_PATH | O_DIRECTORY, 0);
+  int error = sys_mkdir(AT_FDCWD, TEXT(path), 0700),
+      at = error < 0 ? error : sys_open(AT_FDCWD, TEXT(path), O_PATH | O_DIRECTORY, 0);
   if (at >= 0) error = sys_move_mount(tree, at);
-  sys_close(tree); sys_close(at);
+  sys_close(tree);
+  sys_close(at);
   return at < 0 || error < 0 ? failing(r, at < 0 ? "mkdir" : "move_mount", at < 0 ? at : error) : 0;
 }
 
@@ -44,7 +50,8 @@ int do_exec_criu(struct run *r, const struct step_exec_criu *s) {
   int pair[2], error = open_as(TEXT(images), NUMBER(images_fd));
   if (!error) error = open_as(TEXT(work), NUMBER(work_fd));
   if (error) return failing(r, "open", error);
-  if ((error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) < 0) return failing(r, "socketpair", error);
+  if ((error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) < 0)
+    return failing(r, "socketpair", error);
   struct message ready = {.kind = MESSAGE_EVENT, .event = EVENT_READY};
   if ((error = send_message(r->peer, &ready, pair[0]))) return failing(r, "sendmsg", error);
   sys_close(pair[0]);
@@ -67,7 +74,8 @@ static int read_varint(const uint8_t **at, const uint8_t *end, uint64_t *value) 
   return -EBADMSG;
 }
 
-// A message of varints (kind 0) and byte strings (kind 2): criu_resp, and in it its criu_notify. `error` is criu's first one.
+// A message of varints (kind 0) and byte strings (kind 2): criu_resp, and in it its criu_notify. `error` is criu's
+// first one.
 static int read_answer(const uint8_t *at, const uint8_t *end, struct answer *a, int is_notify) {
   while (at < end) {
     uint64_t key, value;
@@ -81,7 +89,8 @@ static int read_answer(const uint8_t *at, const uint8_t *end, struct answer *a, 
     if (is_notify && field == 2 && !is_bytes) a->pid = value;
     if (!is_notify && field == 1 && !is_bytes) a->type = value;
     if (!is_notify && field == 2 && !is_bytes) a->success = value;
-    if (!is_notify && field == 9 && is_bytes) memcpy(a->error, bytes, value < sizeof a->error ? value : sizeof a->error - 1);
+    if (!is_notify && field == 9 && is_bytes)
+      memcpy(a->error, bytes, value < sizeof a->error ? value : sizeof a->error - 1);
     if (!is_notify && field == 5 && is_bytes && read_answer(bytes, at, a, 1)) return -EBADMSG;
   }
   return 0;
@@ -89,7 +98,8 @@ static int read_answer(const uint8_t *at, const uint8_t *end, struct answer *a, 
 
 static void say(int criu, const void *data, size_t size) {
   // Whoever does not listen any more has left an answer, or is gone.
-  while (sys4(SYS_sendto, criu, data, size, MSG_NOSIGNAL) == -EINTR);
+  while (sys4(SYS_sendto, criu, data, size, MSG_NOSIGNAL) == -EINTR)
+    ;
 }
 
 // The next answer: 1, 0 when criu is gone, or a negative errno.
@@ -117,7 +127,7 @@ static void put_log_error(struct buffer *to, const char *path) {
   sys_close(fd);
   text[n > 0 ? n : 0] = 0;
   const char *found = 0;
-  for (char *line = text; *line; ) {
+  for (char *line = text; *line;) {
     char *end = line + strcspn(line, "\n"), cut = *end;
     *end = 0;
     char *error = strstr(line, "Error (");
@@ -133,8 +143,11 @@ static int criu_failed(struct run *r, const struct step_restore_processes *s, co
   put_bytes(&line, a->error, strcspn(a->error, "\n"));
   if (!line.used) put_log_error(&line, TEXT(log));
   r->detail.used = 0;
-  put(&r->detail, "criu: "); put(&r->detail, line.used ? line.data : how);
-  put(&r->detail, " (see "); put(&r->detail, TEXT(log)); put(&r->detail, ")");
+  put(&r->detail, "criu: ");
+  put(&r->detail, line.used ? line.data : how);
+  put(&r->detail, " (see ");
+  put(&r->detail, TEXT(log));
+  put(&r->detail, ")");
   return failing(r, "", -ECANCELED);
 }
 
@@ -167,10 +180,12 @@ static int run_namespaces(struct run *r) {
 // What has to be done within, by a process that ends with it.
 static int run_within(struct run *r, unsigned section, const struct step *here) {
   if (section_first(r->program, section) == section_end(r->program, section)) return 0;
-  int pair[2], pidfd = -1, status = 0, fd, error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+  int pair[2], pidfd = -1, status = 0, fd,
+               error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
   if (error < 0) return failing(r, "socketpair", error);
   if (!container_hold(r->container)) return failing(r, "pidfd_open", -ESRCH);
-  struct clone_args args = {.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = 17 /* SIGCHLD */};
+  struct clone_args args = {
+      .flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = 17 /* SIGCHLD */};
   long pid = sys2(SYS_clone3, &args, sizeof args);
   if (pid < 0) return failing(r, "clone3", (int)pid);
   if (!pid) {
@@ -203,15 +218,20 @@ static int notified(struct run *r, const struct step_restore_processes *s, const
     return error ? error : run_namespaces(r);
   }
   if (fd < 0 || strcmp(a->script, "orphan-pts-master")) return 0;
-  if (NUMBER(console) < 0) { r->console = fd; return 0; }
+  if (NUMBER(console) < 0) {
+    r->console = fd;
+    return 0;
+  }
   error = send_descriptor(r->fds[s->console], "terminal", fd);
   return error ? failing(r, "sendmsg", error) : 0;
 }
 
 int do_restore_processes(struct run *r, const struct step_restore_processes *s) {
-  static const uint8_t go_on[] = {1 << 3, NOTIFY, 3 << 3, 1};  // a criu_req: type, notify_success
+  static const uint8_t go_on[] = {1 << 3, NOTIFY, 3 << 3, 1}; // a criu_req: type, notify_success
   struct container *c = r->container;
-  struct { long seconds, microseconds; } silence = {CRIU_SECONDS, 0};
+  struct {
+    long seconds, microseconds;
+  } silence = {CRIU_SECONDS, 0};
   struct answer answer;
   size_t size;
   const void *message = bytes_of(r->program, s->message, &size);
@@ -239,7 +259,7 @@ int do_restore_processes(struct run *r, const struct step_restore_processes *s) 
   r->child.pidfd = -1;
   if (error || status) return criu_failed(r, s, &answer, "it did not end well");
   if (!container_hold(c)) return criu_failed(r, s, &answer, "the container's first process has just ended");
-  sys_unlink(AT_FDCWD, TEXT(root), AT_REMOVEDIR);  // delete takes it, too
+  sys_unlink(AT_FDCWD, TEXT(root), AT_REMOVEDIR); // delete takes it, too
   r->child.pid = c->journal->pid;
   struct buffer text = state_buffer(r->program);
   put_state(&text, r->program, c->journal, c->journal->pid, "running", 0, 1);

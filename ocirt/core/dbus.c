@@ -8,18 +8,28 @@
 // ---- out ----
 
 static void put_raw(struct wire *w, const void *data, size_t size) {
-  if (size > sizeof w->data - w->used) { w->bad = 1; return; }
+  if (size > sizeof w->data - w->used) {
+    w->bad = 1;
+    return;
+  }
   memcpy(w->data + w->used, data, size);
   w->used += (uint32_t)size;
 }
 
 static void pad(struct wire *w, uint32_t alignment) {
-  while ((w->used - w->start) % alignment && !w->bad) put_raw(w, "", 1);
+  while ((w->used - w->start) % alignment && !w->bad)
+    put_raw(w, "", 1);
 }
 
-static void put_u32(struct wire *w, uint32_t number) { pad(w, 4); put_raw(w, &number, sizeof number); }
+static void put_u32(struct wire *w, uint32_t number) {
+  pad(w, 4);
+  put_raw(w, &number, sizeof number);
+}
 
-static void put_u64(struct wire *w, uint64_t number) { pad(w, 8); put_raw(w, &number, sizeof number); }
+static void put_u64(struct wire *w, uint64_t number) {
+  pad(w, 8);
+  put_raw(w, &number, sizeof number);
+}
 
 static void put_string(struct wire *w, const char *text) {
   size_t size = strlen(text);
@@ -41,7 +51,8 @@ static uint64_t number_of(struct wire *w, const char *text) {
   if (!*text) w->bad = 1;
   for (; *text; text++) {
     uint64_t digit = (uint64_t)(*text - '0');
-    if (digit > 9 || __builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, digit, &number)) w->bad = 1;
+    if (digit > 9 || __builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, digit, &number))
+      w->bad = 1;
     if (w->bad) return 0;
   }
   return negative ? -number : number;
@@ -52,41 +63,73 @@ void dbus_marshal(struct wire *w, const struct texts *items, int pid) {
   for (uint32_t i = 0; i < items->count && !w->bad; i++) {
     const char *type = items->items[i], *value = "";
     if (!strchr("(]pa", *type)) {
-      if (++i == items->count) { w->bad = 1; return; }
+      if (++i == items->count) {
+        w->bad = 1;
+        return;
+      }
       value = items->items[i];
     }
     switch (*type) {
-      case '(': pad(w, 8); break;
-      case 's': case 'o': put_string(w, value); break;
-      case 'g': put_signature(w, value); break;
-      case 'y': { uint8_t byte = (uint8_t)number_of(w, value); put_raw(w, &byte, 1); break; }
-      case 'b': case 'u': put_u32(w, (uint32_t)number_of(w, value)); break;
-      case 't': put_u64(w, number_of(w, value)); break;
-      case 'd': {  // the first less the second, where that is not negative
-        if (++i == items->count) { w->bad = 1; return; }
-        uint64_t a = number_of(w, value), b = number_of(w, items->items[i]);
-        put_u64(w, a < b ? 0 : a - b);
-        break;
+    case '(':
+      pad(w, 8);
+      break;
+    case 's':
+    case 'o':
+      put_string(w, value);
+      break;
+    case 'g':
+      put_signature(w, value);
+      break;
+    case 'y': {
+      uint8_t byte = (uint8_t)number_of(w, value);
+      put_raw(w, &byte, 1);
+      break;
+    }
+    case 'b':
+    case 'u':
+      put_u32(w, (uint32_t)number_of(w, value));
+      break;
+    case 't':
+      put_u64(w, number_of(w, value));
+      break;
+    case 'd': { // the first less the second, where that is not negative
+      if (++i == items->count) {
+        w->bad = 1;
+        return;
       }
-      case 'p': put_u32(w, (uint32_t)pid); break;
-      case 'a':
-        if (w->depth == COUNT(w->arrays)) { w->bad = 1; return; }
-        put_u32(w, 0);
-        w->arrays[w->depth] = w->used - 4;
-        pad(w, type[1] == '8' ? 8 : type[1] == '4' ? 4 : 1);
-        // Padding before the first item is no part of the array: where that begins stands in for the length until the end.
-        if (!w->bad) memcpy(w->data + w->arrays[w->depth++], &w->used, 4);
-        break;
-      case ']': {
-        uint32_t at, begun;
-        if (!w->depth) { w->bad = 1; return; }
-        at = w->arrays[--w->depth];
-        memcpy(&begun, w->data + at, 4);
-        begun = w->used - begun;
-        memcpy(w->data + at, &begun, 4);
-        break;
+      uint64_t a = number_of(w, value), b = number_of(w, items->items[i]);
+      put_u64(w, a < b ? 0 : a - b);
+      break;
+    }
+    case 'p':
+      put_u32(w, (uint32_t)pid);
+      break;
+    case 'a':
+      if (w->depth == COUNT(w->arrays)) {
+        w->bad = 1;
+        return;
       }
-      default: w->bad = 1;
+      put_u32(w, 0);
+      w->arrays[w->depth] = w->used - 4;
+      pad(w, type[1] == '8' ? 8 : type[1] == '4' ? 4 : 1);
+      // Padding before the first item is no part of the array: where that begins stands in for the length until the
+      // end.
+      if (!w->bad) memcpy(w->data + w->arrays[w->depth++], &w->used, 4);
+      break;
+    case ']': {
+      uint32_t at, begun;
+      if (!w->depth) {
+        w->bad = 1;
+        return;
+      }
+      at = w->arrays[--w->depth];
+      memcpy(&begun, w->data + at, 4);
+      begun = w->used - begun;
+      memcpy(w->data + at, &begun, 4);
+      break;
+    }
+    default:
+      w->bad = 1;
     }
   }
 }
@@ -96,7 +139,10 @@ void dbus_authenticate(struct wire *w, int64_t uid) {
   BUFFER(decimal, 24);
   put_number(&decimal, uid);
   put_raw(w, "\0AUTH EXTERNAL ", 15);
-  for (const char *at = decimal.data; *at; at++) { put_raw(w, &hex[*at >> 4], 1); put_raw(w, &hex[*at & 15], 1); }
+  for (const char *at = decimal.data; *at; at++) {
+    put_raw(w, &hex[*at >> 4], 1);
+    put_raw(w, &hex[*at & 15], 1);
+  }
   put_raw(w, "\r\nBEGIN\r\n", 9);
 }
 
@@ -105,12 +151,14 @@ static void put_field(struct wire *w, uint8_t code, const char *type, const char
   pad(w, 8);
   put_raw(w, &code, 1);
   put_signature(w, type);
-  if (*type == 'g') put_signature(w, value);
-  else put_string(w, value);
+  if (*type == 'g')
+    put_signature(w, value);
+  else
+    put_string(w, value);
 }
 
 uint32_t dbus_call(struct wire *w, const struct dbus_target *to, const char *member, int flags, const char *signature,
-                   const struct texts *items, int pid) {
+    const struct texts *items, int pid) {
   uint8_t head[4] = {'l', 1, (uint8_t)flags, 1};
   uint32_t length, at;
   w->start = w->used;
@@ -138,9 +186,17 @@ uint32_t dbus_call(struct wire *w, const struct dbus_target *to, const char *mem
 // ---- in ----
 
 int dbus_open(struct dbus *d, const char *socket, const struct wire *w, int64_t seconds) {
-  struct { sa_family_t family; char path[108]; } address = {.family = AF_UNIX};
-  struct { long seconds, microseconds; } limit = {seconds, 0};
-  struct { int pid; uint32_t uid, gid; } peer;
+  struct {
+    sa_family_t family;
+    char path[108];
+  } address = {.family = AF_UNIX};
+  struct {
+    long seconds, microseconds;
+  } limit = {seconds, 0};
+  struct {
+    int pid;
+    uint32_t uid, gid;
+  } peer;
   int size = sizeof peer;
   if (strlen(socket) >= sizeof address.path) return -ENAMETOOLONG;
   if (w->bad) return -E2BIG;
@@ -154,13 +210,18 @@ int dbus_open(struct dbus *d, const char *socket, const struct wire *w, int64_t 
   int error = (int)sys3(SYS_connect, d->fd, &address, sizeof address);
   if (!error) error = (int)sys5(SYS_getsockopt, d->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
   if (!error && peer.uid && peer.uid != sys0(SYS_geteuid)) error = -EPERM;
-  for (uint32_t sent = 0; !error && sent < w->used; ) {
+  for (uint32_t sent = 0; !error && sent < w->used;) {
     long n = sys6(SYS_sendto, d->fd, SYS_L(w->data + sent), w->used - sent, MSG_NOSIGNAL, 0, 0);
-    if (n > 0) sent += (uint32_t)n;
-    else if (n != -EINTR) error = (int)n;
+    if (n > 0)
+      sent += (uint32_t)n;
+    else if (n != -EINTR)
+      error = (int)n;
   }
   if (error == -EAGAIN) error = -ETIMEDOUT;
-  if (error) { sys_close(d->fd); d->fd = -1; }
+  if (error) {
+    sys_close(d->fd);
+    d->fd = -1;
+  }
   return error;
 }
 
@@ -225,7 +286,8 @@ static int read_fields(const uint8_t *data, uint32_t end, struct dbus_message *m
     } else if (type == 'g') {
       if (data[at] + 2u > end - at) return 0;
       at += data[at] + 2u;
-    } else return 0;
+    } else
+      return 0;
     if (code == 3) m->member = text;
     if (code == 4) m->error = text;
   }
@@ -255,7 +317,9 @@ int dbus_next(struct dbus *d, struct dbus_message *m) {
   }
 }
 
-const char *dbus_text(struct dbus_message *m) { return string_at(m->body, m->size, &m->at); }
+const char *dbus_text(struct dbus_message *m) {
+  return string_at(m->body, m->size, &m->at);
+}
 
 uint32_t dbus_number(struct dbus_message *m) {
   uint32_t at = (m->at + 3) & ~3u;

@@ -1,5 +1,5 @@
-// exec: a further process for a container that exists. A stage joins the container's namespaces by the pidfd of its first
-// process, and clones the process as a child of this one (docs/architecture.md, "exec").
+// exec: a further process for a container that exists. A stage joins the container's namespaces by the pidfd of its
+// first process, and clones the process as a child of this one (docs/architecture.md, "exec").
 #include "verbs.h"
 
 #include <poll.h>
@@ -18,7 +18,9 @@ int do_open_proc(struct run *r, const struct step_open_proc *s) {
   return 0;
 }
 
-static int has_ended(const struct container *c) { return sys_poll(c->pidfd, POLLIN, 0) == 1; }
+static int has_ended(const struct container *c) {
+  return sys_poll(c->pidfd, POLLIN, 0) == 1;
+}
 
 static int ended(struct run *r) {
   r->detail.used = 0;
@@ -39,10 +41,15 @@ int do_join_container(struct run *r, const struct step_join_container *s) {
 
 int do_open_container_root(struct run *r, const struct step_open_container_root *s) {
   BUFFER(path, 64);
-  put(&path, "/proc/"); put_number(&path, r->container->journal->pid); put(&path, "/root");
+  put(&path, "/proc/");
+  put_number(&path, r->container->journal->pid);
+  put(&path, "/root");
   int fd = sys_open(AT_FDCWD, path.data, O_PATH | O_DIRECTORY, 0);
   // While the pidfd says that the process lives its number is still its own.
-  if (has_ended(r->container)) { sys_close(fd); return ended(r); }
+  if (has_ended(r->container)) {
+    sys_close(fd);
+    return ended(r);
+  }
   if (fd < 0) return failing(r, "open", fd);
   r->fds[s->fd] = fd;
   return 0;
@@ -91,7 +98,8 @@ static int is_being_deleted(const struct container *c) {
 void need_running(struct container *c, struct request *q, int found) {
   name_container(c, q);
   int error = container_open(c, 0);
-  if (found ? error == -ENOENT : !error && is_being_deleted(c)) fail("cannot exec in a stopped container: %s has just been deleted", c->id);
+  if (found ? error == -ENOENT : !error && is_being_deleted(c))
+    fail("cannot exec in a stopped container: %s has just been deleted", c->id);
   if (error == -ENOENT) fail_missing(c);
   if (error < 0) fail("--root %s: open %s: %e", c->root, c->id, error);
   const char *status = container_status(c);
@@ -104,11 +112,13 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
   const struct step *failed;
   c->program = *program;
   c->holes = q->holes;
-  for (int fd = 3; fd < 3 + preserved_fds(q); fd++) sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
+  for (int fd = 3; fd < 3 + preserved_fds(q); fd++)
+    sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
   fault_begin("exec");
   run_begin(&r, c, SECTION_HOST);
   r.joins = 1;
-  // What the child tells of itself is not in the container's journal: that one may wait for start, and other execs are at work.
+  // What the child tells of itself is not in the container's journal: that one may wait for start, and other execs are
+  // at work.
   uint32_t *told = mmap(0, 2 * sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (told == MAP_FAILED) fail("mmap: %e", -ENOMEM);
   r.child.runs = told;
@@ -121,7 +131,8 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
     if (has_ended(c) && !strstr(text.data, "stopped container")) put(&text, " (the container has just ended)");
     fail("%s", text.data);
   }
-  struct relayed child = {.container = c, .pid = r.child.pid, .pidfd = r.child.pidfd, .signals = r.signals, .master = r.console};
+  struct relayed child = {
+      .container = c, .pid = r.child.pid, .pidfd = r.child.pidfd, .signals = r.signals, .master = r.console};
   read_start_time(child.pid, &child.start_time);
   log_commit();
   if (r.signals >= 0) sys_exit(relay(&child));

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <linux/sched.h>
 
-static uint32_t *steps;   // shared with the child: steps are counted over all processes
+static uint32_t *steps; // shared with the child: steps are counted over all processes
 static int64_t at;
 static int counter = -1, ask[2], answer[2];
 
@@ -17,7 +17,10 @@ static void make_helper(int signal) {
   int runtime = sys_pidfd_open((int)sys0(SYS_getpid));
   if (sys2(SYS_pipe2, ask, O_CLOEXEC) < 0 || sys2(SYS_pipe2, answer, O_CLOEXEC) < 0) fail("pipe2");
   struct clone_args args = {0};
-  if (sys2(SYS_clone3, &args, sizeof args) != 0) { sys_close(runtime); return; }
+  if (sys2(SYS_clone3, &args, sizeof args) != 0) {
+    sys_close(runtime);
+    return;
+  }
   // It must hold neither the runtime's lock nor the pipe that tells it of the end of all who may ask.
   int keep[] = {ask[0], answer[1], runtime};
   for (int fd = 0; fd < 1024; fd++)
@@ -36,18 +39,22 @@ void fault_begin(const char *verb) {
   if (log) counter = sys_open(AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
   steps = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (!text || strncmp(text, verb, length) || text[length] != ':') return;
-  for (text += length + 1; *text >= '0' && *text <= '9'; text++) at = at * 10 + (*text - '0');
+  for (text += length + 1; *text >= '0' && *text <= '9'; text++)
+    at = at * 10 + (*text - '0');
   make_helper(!strcmp(text, ":stop") ? 19 : 9);
 }
 
 void fault_descriptors(int fds[3]) {
-  fds[0] = counter; fds[1] = ask[1]; fds[2] = answer[0];
+  fds[0] = counter;
+  fds[1] = ask[1];
+  fds[2] = answer[0];
 }
 
 void fault_point(void) {
   char byte = '.';
   if (!steps) return;
   if (counter >= 0) sys_write(counter, &byte, 1);
-  if (__atomic_add_fetch(steps, 1, __ATOMIC_SEQ_CST) == at && sys_write(ask[1], &byte, 1) == 1) sys_read(answer[0], &byte, 1);
+  if (__atomic_add_fetch(steps, 1, __ATOMIC_SEQ_CST) == at && sys_write(ask[1], &byte, 1) == 1)
+    sys_read(answer[0], &byte, 1);
 }
 #endif

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/mount.h>
 
-#define VALUE_MAX 255           // bytes of a string for fsconfig(2)
-#define PAGE_OF_OPTIONS 4096    // with a NUL, for mount(2)
+#define VALUE_MAX 255 // bytes of a string for fsconfig(2)
+#define PAGE_OF_OPTIONS 4096 // with a NUL, for mount(2)
 
 static int sys_fsconfig(int context, unsigned command, const char *key, const void *value, int fd) {
   return (int)sys5(SYS_fsconfig, context, command, key, value, fd);
@@ -15,14 +15,16 @@ static int sys_fsconfig(int context, unsigned command, const char *key, const vo
 int refused(struct run *r, int context, const char *option, int error) {
   char text[256];
   long n = sys_read(context, text, sizeof text - 1);
-  while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == 0)) n--;
+  while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == 0))
+    n--;
   text[n > 0 ? n : 0] = 0;
   if (option) format(&r->detail, n > 2 ? "option %s: " : "option %s", option);
   if (n > 2) put(&r->detail, text + 2);
   return failing(r, "fsconfig", error);
 }
 
-// Where the file system takes a descriptor for a path (overlay since Linux 6.13) that has no limit. -E2BIG: it does not.
+// Where the file system takes a descriptor for a path (overlay since Linux 6.13) that has no limit. -E2BIG: it does
+// not.
 static int configure_path(int context, const char *key, const char *path) {
   CLOSING int fd = *path == '/' ? sys_open(AT_FDCWD, path, O_PATH, 0) : -E2BIG;
   return fd < 0 || sys_fsconfig(context, FSCONFIG_SET_FD, key, 0, fd) < 0 ? -E2BIG : 0;
@@ -45,7 +47,8 @@ static int add_layer(struct run *r, int context, const char *layer) {
   return error == -EINVAL ? -E2BIG : error;
 }
 
-// The layers of a lowerdir that is too long as one string. An empty one is the sign of data-only layers, left to the kernel's parser.
+// The layers of a lowerdir that is too long as one string. An empty one is the sign of data-only layers, left to the
+// kernel's parser.
 static int add_layers(struct run *r, int context, const char *joined) {
   char layer[PATH_SIZE];
   for (size_t used = 0; used < sizeof layer; joined++) {
@@ -77,7 +80,8 @@ static int configure_option(struct run *r, int context, const char *option) {
 
 int configure_all(struct run *r, int context, const struct texts *options) {
   int error = 0;
-  for (uint32_t i = 0; !error && i < options->count; i++) error = configure_option(r, context, options->items[i]);
+  for (uint32_t i = 0; !error && i < options->count; i++)
+    error = configure_option(r, context, options->items[i]);
   return error;
 }
 
@@ -85,7 +89,8 @@ int open_filesystem(struct run *r, const struct filesystem *f) {
   CLOSING int context = (int)sys2(SYS_fsopen, f->type, FSOPEN_CLOEXEC);
   if (context < 0) return failing(r, "fsopen", context);
   int error = *f->source ? configure(r, context, "source", f->source) : 0;
-  for (uint32_t i = 0; !error && f->layers && i < f->layers->count; i++) error = add_layer(r, context, f->layers->items[i]);
+  for (uint32_t i = 0; !error && f->layers && i < f->layers->count; i++)
+    error = add_layer(r, context, f->layers->items[i]);
   if (!error) error = configure_all(r, context, f->options);
   if (error) return error;
   error = sys_fsconfig(context, FSCONFIG_CMD_CREATE, 0, 0, 0);
@@ -101,9 +106,19 @@ int detached(struct run *r, int from, int64_t attributes) {
 
 // ---- mount(2) ----
 
-static const struct { const char *option; unsigned long flag; } flags[] = {
-  {"ro", MS_RDONLY}, {"sync", MS_SYNCHRONOUS}, {"dirsync", MS_DIRSYNC}, {"mand", MS_MANDLOCK}, {"lazytime", MS_LAZYTIME},
-  {"rw", 0}, {"async", 0}, {"nomand", 0}, {"nolazytime", 0},
+static const struct {
+  const char *option;
+  unsigned long flag;
+} flags[] = {
+    {"ro", MS_RDONLY},
+    {"sync", MS_SYNCHRONOUS},
+    {"dirsync", MS_DIRSYNC},
+    {"mand", MS_MANDLOCK},
+    {"lazytime", MS_LAZYTIME},
+    {"rw", 0},
+    {"async", 0},
+    {"nomand", 0},
+    {"nolazytime", 0},
 };
 
 static int take_flag(const char *option, unsigned long *found) {
@@ -126,7 +141,8 @@ static unsigned long put_options(struct buffer *page, const struct filesystem *f
   return found;
 }
 
-// Mounts it where nobody else gets to, in the directory `scratch` of this mount namespace, and gives a detached clone of that.
+// Mounts it where nobody else gets to, in the directory `scratch` of this mount namespace, and gives a detached clone
+// of that.
 static int mount_in(struct run *r, const struct filesystem *f, int scratch, unsigned long with, const char *options) {
   CLOSING int place = sys_openat2(scratch, "mount", O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH);
   int error = place < 0 ? place : sys_fchdir(place);

@@ -27,7 +27,8 @@ static const char *add_path(const char *before, const char *path) {
 static void add_value(struct request *q, unsigned flag, const char *value, char **rest) {
   if (!q->values) {
     size_t count = 1;
-    while (*rest++) count++;
+    while (*rest++)
+      count++;
     q->values = more_memory(times(count, sizeof *q->values));
     if (!q->values) fail("no memory for the command line");
   }
@@ -42,9 +43,12 @@ static int take_flag(struct request *q, const struct flag *table, char **argv) {
   if (!flag) return 0;
   if (!flag->takes_value) {
     // As Go's flags: a switch may be given a truth value.
-    if (!value || !strcmp(value, "=true") || !strcmp(value, "=1")) q->flags[flag->id] = "1";
-    else if (!strcmp(value, "=false") || !strcmp(value, "=0")) q->flags[flag->id] = 0;
-    else return 0;
+    if (!value || !strcmp(value, "=true") || !strcmp(value, "=1"))
+      q->flags[flag->id] = "1";
+    else if (!strcmp(value, "=false") || !strcmp(value, "=0"))
+      q->flags[flag->id] = 0;
+    else
+      return 0;
     return 1;
   }
   if (!value && !argv[1]) return 0;
@@ -54,12 +58,16 @@ static int take_flag(struct request *q, const struct flag *table, char **argv) {
     q->flags[flag->id] = 0;
     return flag->id == FLAG_ROOT ? 0 : value ? 1 : 2;
   }
-  if (flag->repeats == VALUES) add_value(q, flag->id, given, argv);
-  else q->flags[flag->id] = flag->repeats == PATHS ? add_path(q->flags[flag->id], given) : given;
+  if (flag->repeats == VALUES)
+    add_value(q, flag->id, given, argv);
+  else
+    q->flags[flag->id] = flag->repeats == PATHS ? add_path(q->flags[flag->id], given) : given;
   return value ? 1 : 2;
 }
 
-static int is_flag(const char *word) { return word[0] == '-' && word[1]; }
+static int is_flag(const char *word) {
+  return word[0] == '-' && word[1];
+}
 
 const char *current_directory(void) {
   static char here[4096];
@@ -71,7 +79,7 @@ const char *current_directory(void) {
 
 int parse_command_line(struct request *q, char **argv) {
   q->argv = argv;
-  for (argv++; *argv && is_flag(*argv); ) {
+  for (argv++; *argv && is_flag(*argv);) {
     int took = strcmp(*argv, "--") ? take_flag(q, global_flags, argv) : 0;
     if (!took) return 0;
     argv += took;
@@ -82,12 +90,17 @@ int parse_command_line(struct request *q, char **argv) {
   if (level && strcmp(level, "error") && strcmp(level, "warning") && strcmp(level, "debug")) return 0;
   if (!*argv) return 0;
   const struct verb *verb = native_verbs;
-  while (verb->name && strcmp(verb->name, *argv)) verb++;
+  while (verb->name && strcmp(verb->name, *argv))
+    verb++;
   if (!verb->name) return 0;
   q->verb = (int)(verb - native_verbs);
   int only_arguments = 0;
-  for (argv++; *argv; ) {
-    if (!only_arguments && !strcmp(*argv, "--")) { only_arguments = 1; argv++; continue; }
+  for (argv++; *argv;) {
+    if (!only_arguments && !strcmp(*argv, "--")) {
+      only_arguments = 1;
+      argv++;
+      continue;
+    }
     if (!only_arguments && is_flag(*argv)) {
       int took = take_flag(q, verb->flags, argv);
       if (!took) return 0;

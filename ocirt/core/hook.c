@@ -10,8 +10,10 @@
 #include "run.h"
 
 static void put_line(struct buffer *to, char *text, size_t size) {
-  while (size && (text[size - 1] == '\n' || text[size - 1] == ' ')) size--;
-  for (size_t i = 0; i < size; i++) if (text[i] == '\n') text[i] = ' ';
+  while (size && (text[size - 1] == '\n' || text[size - 1] == ' '))
+    size--;
+  for (size_t i = 0; i < size; i++)
+    if (text[i] == '\n') text[i] = ' ';
   put_bytes(to, text, size);
 }
 
@@ -19,7 +21,8 @@ void put_output(struct buffer *to, int output) {
   char text[400];
   struct stat st;
   if (sys_fstat(output, &st) < 0) return;
-  long n = sys4(SYS_pread64, output, text, sizeof text, st.st_size > (off_t)sizeof text ? st.st_size - (off_t)sizeof text : 0);
+  long n = sys4(
+      SYS_pread64, output, text, sizeof text, st.st_size > (off_t)sizeof text ? st.st_size - (off_t)sizeof text : 0);
   if (n > 0) put_line(to, text, (size_t)n);
 }
 
@@ -39,7 +42,8 @@ static _Noreturn void execute(struct command *c, int output) {
   reset_signals();
   unblock_signals();
   if (c->of_caller) restore_open_files();
-  // A hook does not outlive a runtime that is killed: delete --force leaves nothing. A helper has to, to undo what it did.
+  // A hook does not outlive a runtime that is killed: delete --force leaves nothing. A helper has to, to undo what it
+  // did.
   if (c->tail) sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
   sys0(SYS_setsid);
   if (c->cwd) sys_chdir(c->cwd);
@@ -50,8 +54,10 @@ static _Noreturn void execute(struct command *c, int output) {
   if (error >= 0) {
     // First out of the way of the numbers that they are to have.
     int high[COUNT(c->fds)];
-    for (int i = 0; i < c->n_fds; i++) high[i] = sys_fcntl(c->fds[i], F_DUPFD_CLOEXEC, 3 + (int)COUNT(c->fds));
-    for (int i = 0; i < c->n_fds; i++) if (sys_dup3(high[i], 3 + i, 0) < 0) sys_exit(127);
+    for (int i = 0; i < c->n_fds; i++)
+      high[i] = sys_fcntl(c->fds[i], F_DUPFD_CLOEXEC, 3 + (int)COUNT(c->fds));
+    for (int i = 0; i < c->n_fds; i++)
+      if (sys_dup3(high[i], 3 + i, 0) < 0) sys_exit(127);
     sys_close_range(3 + (unsigned)c->n_fds, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
     if (c->filter) error = load_filter(c->program, c->filter->filter, c->filter->flags);
     if (error >= 0) error = sys3(SYS_execve, c->path, c->args, c->env);
@@ -62,7 +68,8 @@ static _Noreturn void execute(struct command *c, int output) {
   sys_exit(127);
 }
 
-// Until the program has ended or its time is up, or a signal asks the runtime to end (-ECANCELED); what it prints meanwhile goes from the pipe `from` (-1: none) into its tail.
+// Until the program has ended or its time is up, or a signal asks the runtime to end (-ECANCELED); what it prints
+// meanwhile goes from the pipe `from` (-1: none) into its tail.
 static int wait_for(struct command *c, int pidfd, int from, int ends, struct outcome *outcome) {
   struct pollfd fds[] = {{pidfd, POLLIN, 0}, {from, POLLIN, 0}, {ends, POLLIN, 0}};
   int64_t end = milliseconds() + c->timeout * 1000, left = -1;
@@ -71,12 +78,15 @@ static int wait_for(struct command *c, int pidfd, int from, int ends, struct out
     long n = sys3(SYS_poll, fds, COUNT(fds), left > 1000000 ? 1000000 : left);
     if (n < 0 && n != -EINTR) return (int)n;
     if (n > 0 && fds[1].revents && !read_tail(from, c->tail)) fds[1].fd = -1;
-    if (n <= 0) fds[0].revents = 0;
-    else if (fds[2].revents && !fds[0].revents) return -ECANCELED;
+    if (n <= 0)
+      fds[0].revents = 0;
+    else if (fds[2].revents && !fds[0].revents)
+      return -ECANCELED;
   }
   outcome->late = sys_poll(pidfd, POLLIN, 0) == 0;
   // What is in the pipe still; a process that the program has left behind may go on printing.
-  for (int reads = 0; fds[1].fd >= 0 && reads < 64 && read_tail(from, c->tail); reads++);
+  for (int reads = 0; fds[1].fd >= 0 && reads < 64 && read_tail(from, c->tail); reads++)
+    ;
   return 0;
 }
 
@@ -86,7 +96,8 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
   if (c->tail) {
     if ((error = (int)sys2(SYS_pipe2, ends, O_CLOEXEC)) < 0) return failing(r, "pipe2", error);
     sys_fcntl(ends[0], F_SETFL, O_NONBLOCK);
-  } else if ((outcome->output = sys_data_memfd("output")) < 0) return failing(r, "memfd_create", outcome->output);
+  } else if ((outcome->output = sys_data_memfd("output")) < 0)
+    return failing(r, "memfd_create", outcome->output);
   CLOSING int from = ends[0];
   struct clone_args clone = {.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
   long pid = sys2(SYS_clone3, &clone, sizeof clone);
@@ -103,7 +114,7 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
   }
   error = wait_for(c, held, from, r->container->ends, outcome);
   if (outcome->late || error < 0) {
-    sys2(SYS_kill, -pid, SIGKILL);  // the session it leads; it is our child, so the number is still its own
+    sys2(SYS_kill, -pid, SIGKILL); // the session it leads; it is our child, so the number is still its own
     sys_pidfd_signal(held, SIGKILL);
   }
   if (error == -ECANCELED) return ended_by_signal(r);
@@ -113,12 +124,18 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
 }
 
 int run_hook(struct run *r, const char *path, const struct texts *args, const char *const *env, int64_t timeout,
-             const char *status, const int *streams) {
+    const char *status, const int *streams) {
   static struct tail tail;
   const char *bare[] = {path, 0};
-  struct command command = {.path = path, .args = args->count ? args->items : bare, .env = env, .timeout = timeout, .tail = &tail,
-                            .streams = {streams ? streams[0] : 0, streams ? streams[1] : 0}, .of_caller = r->section != SECTION_BEGIN, .program = r->program,
-                            .filter = r->hook_filter};
+  struct command command = {.path = path,
+      .args = args->count ? args->items : bare,
+      .env = env,
+      .timeout = timeout,
+      .tail = &tail,
+      .streams = {streams ? streams[0] : 0, streams ? streams[1] : 0},
+      .of_caller = r->section != SECTION_BEGIN,
+      .program = r->program,
+      .filter = r->hook_filter};
   struct outcome outcome;
   // A memfd, not a pipe: a state of any size fits, and a hook that does not read it cannot hold us up.
   CLOSING int input = sys_data_memfd("state");
@@ -135,14 +152,17 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const ch
     if (error) return failing(r, "write", error);
     sys3(SYS_lseek, input, 0, 0);
     if (!inside) command.cwd = text_of(r->program, state_of(r->program)->bundle);
-    if (r->section == SECTION_INIT) command.root = r->rootfs;  // where createContainer hooks of runc begin, too
+    if (r->section == SECTION_INIT) command.root = r->rootfs; // where createContainer hooks of runc begin, too
   }
   int error = run_command(r, &command, &outcome), code = outcome.status;
   if (error || (!outcome.late && !code)) return error;
   r->detail.used = 0;
-  if (outcome.late) format(&r->detail, "%s: timed out after %l s", path, timeout);
-  else if (code & 0x7f) format(&r->detail, "%s: killed by signal %d", path, code & 0x7f);
-  else format(&r->detail, "%s: exit status %d", path, code >> 8);
+  if (outcome.late)
+    format(&r->detail, "%s: timed out after %l s", path, timeout);
+  else if (code & 0x7f)
+    format(&r->detail, "%s: killed by signal %d", path, code & 0x7f);
+  else
+    format(&r->detail, "%s: exit status %d", path, code >> 8);
   if (tail.used) put(&r->detail, ": ");
   put_line(&r->detail, tail.text, tail.used);
   return failing(r, "", -ECANCELED);
@@ -179,10 +199,15 @@ int do_run_hook(struct run *r, const struct step_run_hook *s) {
   int error = run_hook(r, TEXT(path), TEXTS(args), env, NUMBER(timeout), TEXT(status), streams);
   if (effect) effect->state = EFFECT_UNDONE;
   if (!error) return 0;
-  if (*r->call) format(&text, "%s: run hook %s: %s: %e", at, TEXT(path), r->call, error);
-  else format(&text, "%s: run hook %s", at, r->detail.data);
+  if (*r->call)
+    format(&text, "%s: run hook %s: %s: %e", at, TEXT(path), r->call, error);
+  else
+    format(&text, "%s: run hook %s", at, r->detail.data);
   r->detail.used = 0;
-  if (s->warn) { log_line("warning", text.data); return 0; }
+  if (s->warn) {
+    log_line("warning", text.data);
+    return 0;
+  }
   put(&r->detail, text.data);
   return failing(r, "", error);
 }

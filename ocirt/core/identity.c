@@ -34,7 +34,8 @@ static int own_proc(struct run *r) {
 static void explain_parameter(struct run *r, int proc, const char *file) {
   char now[256];
   long n = read_file(proc, file, now, sizeof now);
-  while (n > 0 && now[n - 1] == '\n') now[--n] = 0;
+  while (n > 0 && now[n - 1] == '\n')
+    now[--n] = 0;
   if (n >= 0) format(&r->detail, "the kernel has %j there", now);
 }
 
@@ -52,14 +53,19 @@ int do_write_proc(struct run *r, const struct step_write_proc *s) {
 }
 
 static void put_limit(struct buffer *to, uint64_t limit) {
-  if (limit == UINT64_MAX) put(to, "unlimited"); else put_number(to, (int64_t)limit);
+  if (limit == UINT64_MAX)
+    put(to, "unlimited");
+  else
+    put_number(to, (int64_t)limit);
 }
 
 static int explain_limit(struct run *r, const struct step_set_rlimit *s, int error) {
   struct limit now;
   if (error == -EPERM && !sys4(SYS_prlimit64, 0, s->resource, 0, &now)) {
-    put(&r->detail, "found a hard limit of "); put_limit(&r->detail, s->hard);
-    put(&r->detail, ", expected at most the runtime's own, "); put_limit(&r->detail, now.hard);
+    put(&r->detail, "found a hard limit of ");
+    put_limit(&r->detail, s->hard);
+    put(&r->detail, ", expected at most the runtime's own, ");
+    put_limit(&r->detail, now.hard);
     put(&r->detail, ": more takes CAP_SYS_RESOURCE");
     if (s->resource == RLIMIT_NOFILE) put(&r->detail, ", and never more than the sysctl fs.nr_open");
   }
@@ -73,9 +79,20 @@ int do_set_rlimit(struct run *r, const struct step_set_rlimit *s) {
 }
 
 int do_set_scheduler(struct run *r, const struct step_set_scheduler *s) {
-  struct { uint32_t size, policy; uint64_t flags; int32_t nice; uint32_t priority; uint64_t runtime, deadline, period; } attr = {
-    .size = sizeof attr, .policy = (uint32_t)s->policy, .flags = s->flags, .nice = (int32_t)s->nice,
-    .priority = (uint32_t)s->priority, .runtime = s->runtime, .deadline = s->deadline, .period = s->period};
+  struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+  } attr = {.size = sizeof attr,
+      .policy = (uint32_t)s->policy,
+      .flags = s->flags,
+      .nice = (int32_t)s->nice,
+      .priority = (uint32_t)s->priority,
+      .runtime = s->runtime,
+      .deadline = s->deadline,
+      .period = s->period};
   int error = (int)sys3(SYS_sched_setattr, 0, &attr, 0);
   return error < 0 ? failing(r, "sched_setattr", error) : 0;
 }
@@ -100,7 +117,7 @@ int do_drop_bounding(struct run *r, const struct step_drop_bounding *s) {
   for (int capability = 0; capability < 64; capability++) {
     if (s->keep & 1ull << capability) continue;
     int error = sys_prctl(PR_CAPBSET_DROP, (unsigned long)capability, 0, 0);
-    if (error == -EINVAL) break;  // past the last one this kernel knows
+    if (error == -EINVAL) break; // past the last one this kernel knows
     // Who may not drop any need not drop what is not there.
     if (error == -EPERM && !sys_prctl(PR_CAPBSET_READ, (unsigned long)capability, 0, 0)) continue;
     if (error < 0) return failing(r, "PR_CAPBSET_DROP", error);
@@ -112,8 +129,8 @@ static int is_null(int fd, struct stat *st) {
   return sys_fstat(fd, st) == 0 && S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
 }
 
-// The container's user must be able to reopen its own standard streams (/dev/stdout). A null device of the host's becomes
-// the container's own, as with runc: it is no way to the host's mounts, and criu can save it.
+// The container's user must be able to reopen its own standard streams (/dev/stdout). A null device of the host's
+// becomes the container's own, as with runc: it is no way to the host's mounts, and criu can save it.
 static void give_streams(uint32_t uid) {
   struct stat st = {0}, own;
   int null = -1;
@@ -142,7 +159,8 @@ static int setgroups_is_denied(struct run *r) {
 // EINVAL is what the kernel says of an id that the user namespace does not have.
 static int explain_id(struct run *r, const char *call, const char *name, int64_t id, int error) {
   if (error == -EINVAL)
-    format(&r->detail, "found the %s %l, expected one that linux.%sMappings maps into the container's user namespace", name, id, name);
+    format(&r->detail, "found the %s %l, expected one that linux.%sMappings maps into the container's user namespace",
+        name, id, name);
   return failing(r, call, error);
 }
 
@@ -161,8 +179,10 @@ int do_set_user(struct run *r, const struct step_set_user *s) {
   // A user namespace that is joined may deny it; with no group to set nothing is missed.
   if (error < 0 && (error != -EPERM || texts->count || !setgroups_is_denied(r))) return failing(r, "setgroups", error);
   if ((error = sys_prctl(PR_SET_KEEPCAPS, 1, 0, 0)) < 0) return failing(r, "prctl", error);
-  if ((error = (int)sys3(SYS_setresgid, s->gid, s->gid, s->gid)) < 0) return explain_id(r, "setresgid", "gid", NUMBER(gid), error);
-  if ((error = (int)sys3(SYS_setresuid, s->uid, s->uid, s->uid)) < 0) return explain_id(r, "setresuid", "uid", NUMBER(uid), error);
+  if ((error = (int)sys3(SYS_setresgid, s->gid, s->gid, s->gid)) < 0)
+    return explain_id(r, "setresgid", "gid", NUMBER(gid), error);
+  if ((error = (int)sys3(SYS_setresuid, s->uid, s->uid, s->uid)) < 0)
+    return explain_id(r, "setresuid", "uid", NUMBER(uid), error);
   if ((error = sys_prctl(PR_SET_KEEPCAPS, 0, 0, 0)) < 0) return failing(r, "prctl", error);
   return (error = sys_prctl(PR_SET_DUMPABLE, 0, 0, 0)) < 0 ? failing(r, "prctl", error) : 0;
 }
@@ -172,10 +192,12 @@ int do_set_capabilities(struct run *r, const struct step_set_capabilities *s) {
   struct __user_cap_data_struct data[2];
   for (int i = 0; i < 2; i++)
     data[i] = (struct __user_cap_data_struct){.effective = (uint32_t)(s->effective >> 32 * i),
-      .permitted = (uint32_t)(s->permitted >> 32 * i), .inheritable = (uint32_t)(s->inheritable >> 32 * i)};
+        .permitted = (uint32_t)(s->permitted >> 32 * i),
+        .inheritable = (uint32_t)(s->inheritable >> 32 * i)};
   int error = (int)sys2(SYS_capset, &head, data);
   if (error < 0) return failing(r, "capset", error);
-  if ((error = sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0)) < 0) return failing(r, "PR_CAP_AMBIENT", error);
+  if ((error = sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0)) < 0)
+    return failing(r, "PR_CAP_AMBIENT", error);
   for (unsigned capability = 0; capability < 64; capability++) {
     if (!(s->ambient & 1ull << capability)) continue;
     error = sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0);
@@ -190,9 +212,8 @@ int do_set_no_new_privileges(struct run *r, const struct step_set_no_new_privile
   return error < 0 ? failing(r, "prctl", error) : 0;
 }
 
-
-// The first time with the runtime's rights, then as the container's user. Where the first one has succeeded the user need not be let
-// in: it stands there already, as with runc and crun.
+// The first time with the runtime's rights, then as the container's user. Where the first one has succeeded the user
+// need not be let in: it stands there already, as with runc and crun.
 int do_change_directory(struct run *r, const struct step_change_directory *s) {
   char now[4096];
   int error = sys_chdir(TEXT(path)), is_denied = error == -EACCES || error == -EPERM;
@@ -208,15 +229,21 @@ int do_change_directory(struct run *r, const struct step_change_directory *s) {
   return 0;
 }
 
-// Through a directory of the host's that is open here, /proc/self/fd/N/.. leads out of the container, whether it is taken
-// for the program or for its directory (CVE-2024-21626). What stays open leads nowhere: sockets, a pidfd, the rootfs.
+// Through a directory of the host's that is open here, /proc/self/fd/N/.. leads out of the container, whether it is
+// taken for the program or for its directory (CVE-2024-21626). What stays open leads nowhere: sockets, a pidfd, the
+// rootfs.
 int do_close_descriptors(struct run *r, const struct step_close_descriptors *s) {
   int64_t registers[] = {NUMBER(keep), NUMBER(stdout), NUMBER(stderr)};
   int kept[10] = {r->peer, r->start_socket, r->rootfs, r->container->pidfd, -1, -1, -1, -1, -1, -1}, *stay = kept + 4;
-  for (unsigned i = 0; i < COUNT(registers); i++) if (registers[i] >= 0) stay[i] = r->fds[registers[i]];
+  for (unsigned i = 0; i < COUNT(registers); i++)
+    if (registers[i] >= 0) stay[i] = r->fds[registers[i]];
   fault_descriptors(kept + 7);
   for (unsigned i = 1; i < COUNT(kept); i++)
-    for (unsigned k = i; k && kept[k - 1] > kept[k]; k--) { int one = kept[k]; kept[k] = kept[k - 1]; kept[k - 1] = one; }
+    for (unsigned k = i; k && kept[k - 1] > kept[k]; k--) {
+      int one = kept[k];
+      kept[k] = kept[k - 1];
+      kept[k - 1] = one;
+    }
   int first = 3 + (int)s->preserve, error = 0;
   for (unsigned i = 0; i < COUNT(kept) && !error; i++) {
     if (kept[i] < first) continue;
@@ -235,14 +262,15 @@ int do_close_descriptors(struct run *r, const struct step_close_descriptors *s) 
 
 #define HOME "HOME="
 
-// What FindHome and FindExecutable have made ready for Exec: a filter may forbid it later. `home` is empty, or the variable.
+// What FindHome and FindExecutable have made ready for Exec: a filter may forbid it later. `home` is empty, or the
+// variable.
 static char executable[4096], home[4096];
 static const char *const *environment;
 
 // The last entry of `env` that sets `name` (which ends with '='), as setenv in order would leave it.
 static const char *variable(const struct texts *env, const char *name) {
   size_t length = strlen(name);
-  for (uint32_t i = env->count; i-- > 0; )
+  for (uint32_t i = env->count; i-- > 0;)
     if (!strncmp(env->items[i], name, length)) return env->items[i] + length;
   return 0;
 }
@@ -261,9 +289,11 @@ static int try_program(const char *path) {
 static int put_home(struct buffer *to, const char *line, const char *end, const struct buffer *uid) {
   const char *field[7] = {line};
   int fields = 1;
-  for (const char *at = line; at < end && fields < 7; at++) if (*at == ':') field[fields++] = at + 1;
+  for (const char *at = line; at < end && fields < 7; at++)
+    if (*at == ':') field[fields++] = at + 1;
   if (fields < 7 || (size_t)(field[3] - 1 - field[2]) != uid->used || memcmp(field[2], uid->data, uid->used) ||
-      field[6] - 1 == field[5]) return 0;
+      field[6] - 1 == field[5])
+    return 0;
   put_bytes(to, field[5], (size_t)(field[6] - 1 - field[5]));
   return 1;
 }
@@ -276,7 +306,8 @@ static int find_home_in(int passwd, struct buffer *to, const struct buffer *uid)
   while ((n = sys_read(passwd, text + held, sizeof text - held)) > 0) {
     const char *line = text, *end;
     held += (size_t)n;
-    for (; (end = memchr(line, '\n', (size_t)(text + held - line))); line = end + 1) if (put_home(to, line, end, uid)) return 1;
+    for (; (end = memchr(line, '\n', (size_t)(text + held - line))); line = end + 1)
+      if (put_home(to, line, end, uid)) return 1;
     held -= (size_t)(line - text);
     memmove(text, line, held);
     if (held == sizeof text) held = 0;
@@ -293,13 +324,15 @@ int do_find_home(struct run *r, const struct step_find_home *s) {
   put_number(&uid, NUMBER(uid));
   put(&to, HOME);
   CLOSING int passwd = resolve(r->rootfs, "/etc/passwd", O_RDONLY | O_NONBLOCK);
-  if (passwd < 0 || sys_fstat(passwd, &st) < 0 || !S_ISREG(st.st_mode) || !find_home_in(passwd, &to, &uid)) put(&to, "/");
+  if (passwd < 0 || sys_fstat(passwd, &st) < 0 || !S_ISREG(st.st_mode) || !find_home_in(passwd, &to, &uid))
+    put(&to, "/");
   return 0;
 }
 
 static uint32_t hash_of_name(const char *variable) {
-  uint32_t hash = 0x811c9dc5;  // FNV-1a
-  while (*variable && *variable != '=') hash = (hash ^ (unsigned char)*variable++) * 0x01000193;
+  uint32_t hash = 0x811c9dc5; // FNV-1a
+  while (*variable && *variable != '=')
+    hash = (hash ^ (unsigned char)*variable++) * 0x01000193;
   return hash;
 }
 
@@ -308,13 +341,15 @@ static const char *const *make_environment(const struct texts *env) {
   const char **all = more_memory((env->count + 2) * sizeof *all);
   uint32_t *hashes = more_memory((env->count + 1) * sizeof *hashes);
   if (!all || !hashes) return 0;
-  for (uint32_t i = 0; i < env->count; i++) hashes[i] = hash_of_name(env->items[i]);
+  for (uint32_t i = 0; i < env->count; i++)
+    hashes[i] = hash_of_name(env->items[i]);
   uint32_t used = 0;
   for (uint32_t i = 0; i < env->count; i++) {
     size_t length = strcspn(env->items[i], "=");
-    int again = *home && !strncmp(env->items[i], HOME, strlen(HOME));  // an empty one is as none
+    int again = *home && !strncmp(env->items[i], HOME, strlen(HOME)); // an empty one is as none
     for (uint32_t k = i + 1; k < env->count && !again; k++)
-      again = hashes[i] == hashes[k] && !strncmp(env->items[i], env->items[k], length) && strcspn(env->items[k], "=") == length;
+      again = hashes[i] == hashes[k] && !strncmp(env->items[i], env->items[k], length) &&
+              strcspn(env->items[k], "=") == length;
     if (!again) all[used++] = env->items[i];
   }
   if (*home) all[used++] = home;
@@ -330,10 +365,14 @@ int do_find_executable(struct run *r, const struct step_find_executable *s) {
     error = path.full ? -ENAMETOOLONG : try_program(path.data);
   } else if (*name) {
     const char *at = variable(TEXTS(env), "PATH=");
-    for (at = at ? at : "/bin:/usr/bin"; error && at; ) {
+    for (at = at ? at : "/bin:/usr/bin"; error && at;) {
       size_t length = strcspn(at, ":");
       path.used = path.full = 0;
-      if (length) { put_bytes(&path, at, length); put(&path, "/"); } else put(&path, "./");
+      if (length) {
+        put_bytes(&path, at, length);
+        put(&path, "/");
+      } else
+        put(&path, "./");
       put(&path, name);
       error = path.full ? -ENAMETOOLONG : try_program(path.data);
       if (error == -EACCES) denied = 1;
@@ -345,26 +384,38 @@ int do_find_executable(struct run *r, const struct step_find_executable *s) {
     return environment ? 0 : failing(r, "mmap", -ENOMEM);
   }
   put(&r->detail, text_of(r->program, s->head.at));
-  put(&r->detail, ": exec: "); put_json(&r->detail, name); put(&r->detail, ": ");
-  if (denied || error == -EACCES) put(&r->detail, "permission denied");
-  else if (!strchr(name, '/')) put(&r->detail, "executable file not found in $PATH");
+  put(&r->detail, ": exec: ");
+  put_json(&r->detail, name);
+  put(&r->detail, ": ");
+  if (denied || error == -EACCES)
+    put(&r->detail, "permission denied");
+  else if (!strchr(name, '/'))
+    put(&r->detail, "executable file not found in $PATH");
   // Of the two texts, which both mean status 126 to engines, each knows one.
-  else if (error == -EISDIR) put(&r->detail, "is a directory: permission denied");
-  else { put(&r->detail, "stat "); put(&r->detail, name); put(&r->detail, ": "); put_error(&r->detail, error); }
+  else if (error == -EISDIR)
+    put(&r->detail, "is a directory: permission denied");
+  else {
+    put(&r->detail, "stat ");
+    put(&r->detail, name);
+    put(&r->detail, ": ");
+    put_error(&r->detail, error);
+  }
   return failing(r, "", error);
 }
 
 int do_prepare_exec(struct run *r, const struct step_prepare_exec *s) {
   unsigned first = 3 + (unsigned)s->preserve;
-  for (unsigned fd = 3; fd < first; fd++) sys_fcntl((int)fd, F_SETFD, 0);
+  for (unsigned fd = 3; fd < first; fd++)
+    sys_fcntl((int)fd, F_SETFD, 0);
   if (r->container->holes) hold_holes(r->container->holes, 1);
   sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
-  if (r->joins) reset_signals();  // else it has been done
+  if (r->joins) reset_signals(); // else it has been done
   unblock_signals();
   return 0;
 }
 
-// What the kernel executes in place of the file, by its first bytes: the interpreter of a script, or the loader of an ELF file.
+// What the kernel executes in place of the file, by its first bytes: the interpreter of a script, or the loader of an
+// ELF file.
 static void put_interpreter(struct buffer *to, const char *path) {
   _Alignas(8) char head[4096];
   long size = read_file(AT_FDCWD, path, head, sizeof head);

@@ -12,24 +12,28 @@ enum phase { PHASE_CREATING = 1, PHASE_CREATED, PHASE_RUNNING };
 
 // An effect on the host is marked intended before it is tried and mine once it is known to be ours. Used: the object
 // was there before, is used by this container and must not be removed with it.
-// `number` is of the container's own cgroup in a hierarchy. Mine: 1 + the level, counted from the mount, of the first cgroup above
-// it that is ours, 0: none, or a build that has an effect for each. Used: how many child cgroups it had, each with an effect.
+// `number` is of the container's own cgroup in a hierarchy. Mine: 1 + the level, counted from the mount, of the first
+// cgroup above it that is ours, 0: none, or a build that has an effect for each. Used: how many child cgroups it had,
+// each with an effect.
 enum effect_state { EFFECT_INTENDED = 1, EFFECT_MINE, EFFECT_USED, EFFECT_UNDONE };
 
-struct effect { uint64_t key; uint32_t state, number; };
+struct effect {
+  uint64_t key;
+  uint32_t state, number;
+};
 
 struct journal {
   char magic[8];
   uint32_t version, phase;
-  int32_t pid;                       // init, in the runtime's pid namespace; 0: none yet
+  int32_t pid; // init, in the runtime's pid namespace; 0: none yet
   uint32_t n_effects;
-  uint64_t start_time;               // of init, clock ticks since boot (field 22 of /proc/PID/stat)
+  uint64_t start_time; // of init, clock ticks since boot (field 22 of /proc/PID/stat)
   int64_t created_seconds, created_nanoseconds;
-  int32_t creator;                   // the process that runs create
-  uint32_t hooks_run;                // a hook of create has run: undo runs the poststop hooks
+  int32_t creator; // the process that runs create
+  uint32_t hooks_run; // a hook of create has run: undo runs the poststop hooks
   uint64_t creator_start_time;
-  uint32_t child_runs;               // while creating: the process that Spawn made last has begun to run
-  int32_t holder;                    // who has the lock of the state directory, 0: nobody, or a build that does not say
+  uint32_t child_runs; // while creating: the process that Spawn made last has begun to run
+  int32_t holder; // who has the lock of the state directory, 0: nobody, or a build that does not say
   uint64_t holder_start_time;
   uint8_t reserved[48];
   struct effect effects[JOURNAL_EFFECTS];

@@ -12,21 +12,27 @@
 // What is no number is Python's to explain; nothing is preserved until then.
 int preserved_fds(const struct request *q) {
   int64_t count = 0, listen = q->verb == VERB_EXEC ? 0 : listen_fds(q);
-  if (q->flags[FLAG_PRESERVE_FDS] && (parse_number(q->flags[FLAG_PRESERVE_FDS], &count) || count < 0 || count > 65536)) count = 0;
+  if (q->flags[FLAG_PRESERVE_FDS] && (parse_number(q->flags[FLAG_PRESERVE_FDS], &count) || count < 0 || count > 65536))
+    count = 0;
   return (int)(listen + count);
 }
 
 #define HANDED_OVER "@program="
-#define STDIN "-"               // a file that is standard input
+#define STDIN "-" // a file that is standard input
 
 // Before and after an exec of our own: 0 keeps the descriptor open over it.
-static void close_on_exec(int fd, int yes) { if (fd >= 0) sys_fcntl(fd, F_SETFD, yes ? FD_CLOEXEC : 0); }
+static void close_on_exec(int fd, int yes) {
+  if (fd >= 0) sys_fcntl(fd, F_SETFD, yes ? FD_CLOEXEC : 0);
+}
 
 // The same for what stands in the place of descriptors that are not open.
 void hold_holes(const char *holes, int yes) {
   int fd = 0;
   for (const char *at = holes + strlen(HOLES); *at; at++) {
-    if (*at >= '0' && *at <= '9' && fd < 1 << 20) { fd = 10 * fd + (*at - '0'); continue; }
+    if (*at >= '0' && *at <= '9' && fd < 1 << 20) {
+      fd = 10 * fd + (*at - '0');
+      continue;
+    }
     close_on_exec(fd, yes);
     fd = 0;
   }
@@ -36,8 +42,10 @@ static int status_descriptor(const struct request *q) {
   const char *text = q->flags[FLAG_STATUS_FD];
   int64_t fd;
   if (!text) return -1;
-  if (parse_number(text, &fd) || fd < 3 + preserved_fds(q) || fd > 1 << 20 || sys_fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
-    fail("--status-fd: found %s, expected an open descriptor after those that the process gets, from %d on", text, 3 + preserved_fds(q));
+  if (parse_number(text, &fd) || fd < 3 + preserved_fds(q) || fd > 1 << 20 ||
+      sys_fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+    fail("--status-fd: found %s, expected an open descriptor after those that the process gets, from %d on", text,
+        3 + preserved_fds(q));
   return (int)fd;
 }
 
@@ -62,7 +70,11 @@ static const char *interpreter_of(char *text) {
     start = end + 1;
     if (strncmp(start, "'''exec' ", 9)) return 0;
     start += 9;
-    if (*start == '"' || *start == '\'') { char quote = *start++; end = strchr(start, quote); } else end = start + strcspn(start, " \n");
+    if (*start == '"' || *start == '\'') {
+      char quote = *start++;
+      end = strchr(start, quote);
+    } else
+      end = start + strcspn(start, " \n");
     if (!end) return 0;
   }
   *end = 0;
@@ -75,7 +87,8 @@ int find_python(const char **interpreter, const char **script) {
   static char path_data[4200], head[8192];
   struct buffer path = {path_data, sizeof path_data, 0, 0};
   find_home();
-  put_bytes(&path, own_path, own_folder); put(&path, "/ocirt-python");
+  put_bytes(&path, own_path, own_folder);
+  put(&path, "/ocirt-python");
   *script = path_data;
   long n = read_file(AT_FDCWD, path_data, head, sizeof head);
   if (n < 0) return (int)n;
@@ -84,9 +97,15 @@ int find_python(const char **interpreter, const char **script) {
 }
 
 // The command line of Python: its own words, key=value words of the request, then ours.
-struct words { const char **items; size_t count; struct buffer text; };
+struct words {
+  const char **items;
+  size_t count;
+  struct buffer text;
+};
 
-static void add(struct words *w, const char *word) { w->items[w->count++] = word; }
+static void add(struct words *w, const char *word) {
+  w->items[w->count++] = word;
+}
 
 static void add_word(struct words *w, const char *key, const char *value) {
   add(w, w->text.data + w->text.used);
@@ -100,17 +119,19 @@ static void add_number(struct words *w, const char *key, int number) {
   add_word(w, key, text.data);
 }
 
-#define KEY_MAX 64              // bytes of a key with its number
-#define WORDS_BESIDE 32         // words that are neither flags nor of the command line
+#define KEY_MAX 64 // bytes of a key with its number
+#define WORDS_BESIDE 32 // words that are neither flags nor of the command line
 
 // Room for all words: each of the command line stands among the last, and a flag's value besides in a word of its own.
 static struct words make_words(const struct request *q, const struct place *place) {
   size_t size, count = plus(count_words(q, &size), FLAG_COUNT + WORDS_BESIDE);
   if (place) size = plus(size, sizeof *place);
-  for (char **word = q->environment; *word; word++) size = plus(size, strlen(*word));
+  for (char **word = q->environment; *word; word++)
+    size = plus(size, strlen(*word));
   if (q->n_arguments) size = plus(size, strlen(q->arguments[0]));
   struct words made = {.text = more_buffer(plus(size, times(count, KEY_MAX)))};
-  for (char **word = q->argv; *word; word++) count++;
+  for (char **word = q->argv; *word; word++)
+    count++;
   made.items = more_memory(times(count, sizeof *made.items));
   if (!made.items) fail("no memory for the command line");
   return made;
@@ -121,7 +142,10 @@ static void add_request(struct words *w, const struct request *q, const struct p
   const char *notify = q->verb == VERB_EXEC ? 0 : environment_variable(q, "NOTIFY_SOCKET");
   add_word(w, "verb", native_verbs[q->verb].name);
   add_word(w, "id", q->arguments[0]);
-  if (place && *place->path) { add_word(w, "cache", place->path); add_word(w, "cache-key", place->key); }
+  if (place && *place->path) {
+    add_word(w, "cache", place->path);
+    add_word(w, "cache-key", place->key);
+  }
   if (notify && *notify) add_word(w, "notify-socket", notify);
   if (runtime_directory(q)) add_word(w, "runtime-dir", runtime_directory(q));
   if (q->verb != VERB_EXEC && listen_fds(q)) add_number(w, "listen-fds", listen_fds(q));
@@ -133,7 +157,8 @@ static void add_request(struct words *w, const struct request *q, const struct p
     add_word(w, key.data, q->values[i].value);
   }
   int count = 0;
-  for (char **word = q->command; word && *word; word++) count++;
+  for (char **word = q->command; word && *word; word++)
+    count++;
   if (q->command) add_number(w, "command", count);
 }
 
@@ -141,7 +166,8 @@ static void add_request(struct words *w, const struct request *q, const struct p
 static const char *peer_flag(const char *called) {
   static const char *const flags[] = {"--as=runc", "--as=crun"};
   const char *slash = strrchr(called, '/');
-  for (unsigned i = 0; i < COUNT(flags); i++) if (!strcmp(slash ? slash + 1 : called, flags[i] + 5)) return flags[i];
+  for (unsigned i = 0; i < COUNT(flags); i++)
+    if (!strcmp(slash ? slash + 1 : called, flags[i] + 5)) return flags[i];
   return 0;
 }
 
@@ -154,7 +180,8 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
   struct words words = make_words(q, place);
   // Paths are bytes in whatever locale the caller has; UTF-8 with escapes takes them all.
   const char *const own[] = {interpreter, isolated_python(), "-S", "-X", "utf8", script, branch};
-  for (unsigned i = 0; i < COUNT(own); i++) add(&words, own[i]);
+  for (unsigned i = 0; i < COUNT(own); i++)
+    add(&words, own[i]);
   int self = own_file >= 0 ? own_file : sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
   sys_fcntl(self, F_SETFD, 0);
   add_number(&words, "self", self);
@@ -170,7 +197,8 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
     hold_holes(q->holes, 0);
   }
   if (peer_flag(q->argv[0])) add(&words, peer_flag(q->argv[0]));
-  for (char **word = q->argv + 1; *word; word++) add(&words, *word);
+  for (char **word = q->argv + 1; *word; word++)
+    add(&words, *word);
   error = (int)sys3(SYS_execve, interpreter, words.items, environment_for_python());
   fail("Python interpreter %s (first line of %s): %e", interpreter, script, error);
 }
@@ -178,20 +206,26 @@ _Noreturn void start_python(struct request *q, const char *branch, int config_fd
 // ---- create and run ----
 
 // A file's bytes: what is compiled is what is kept, whatever happens to the file.
-struct bytes { char *data; size_t size; };
+struct bytes {
+  char *data;
+  size_t size;
+};
 
 static struct bytes read_whole(const char *what, const char *path, int only_regular) {
   enum { MOST = 16 << 20 };
   struct stat st;
   CLOSING int fd = !strcmp(path, STDIN) ? sys_fcntl(0, F_DUPFD_CLOEXEC, 3)
                                         : sys_open(AT_FDCWD, path, O_RDONLY | (only_regular ? O_NONBLOCK : 0), 0);
-  if (fd == -ENOENT && only_regular) logging.hint = "--bundle names the directory that holds it; ocirt spec writes one to start from";
+  if (fd == -ENOENT && only_regular)
+    logging.hint = "--bundle names the directory that holds it; ocirt spec writes one to start from";
   if (fd < 0) fail("%s %s: %e", what, path, fd);
-  if (only_regular && (sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) fail("%s: found something else, expected a regular file", path);
+  if (only_regular && (sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
+    fail("%s: found something else, expected a regular file", path);
   struct bytes all = {mmap(0, MOST + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), 0};
   if (all.data == MAP_FAILED) fail("no memory for %s", path);
   long n;
-  while ((n = sys_read(fd, all.data + all.size, MOST + 1 - all.size)) > 0) all.size += (size_t)n;
+  while ((n = sys_read(fd, all.data + all.size, MOST + 1 - all.size)) > 0)
+    all.size += (size_t)n;
   if (all.size > MOST) fail("%s: found more than 16 MiB", path);
   if (n < 0) fail("%s %s: read: %e", what, path, (int)n);
   return all;
@@ -224,11 +258,14 @@ static struct bytes take_back(int fd) {
 // The path that is the flag's value, absolute and without a slash at its end. The kernel opens none that is longer.
 static const char *absolute(unsigned flag, const char *path) {
   const char *here = path[0] == '/' ? "" : current_directory();
-  while (path[0] == '.' && path[1] == '/') path += 2;
+  while (path[0] == '.' && path[1] == '/')
+    path += 2;
   struct buffer out = more_buffer(plus(strlen(here), plus(strlen(path), 1)));
   format(&out, *here ? "%s/%s" : "%s%s", here, strcmp(path, ".") ? path : "");
-  while (out.used > 1 && out.data[out.used - 1] == '/') out.data[--out.used] = 0;
-  if (out.used >= PATH_MAX) fail("--%s: found a path of %l bytes, expected at most %d", flag_names[flag], (int64_t)out.used, PATH_MAX - 1);
+  while (out.used > 1 && out.data[out.used - 1] == '/')
+    out.data[--out.used] = 0;
+  if (out.used >= PATH_MAX)
+    fail("--%s: found a path of %l bytes, expected at most %d", flag_names[flag], (int64_t)out.used, PATH_MAX - 1);
   return out.data;
 }
 
@@ -238,18 +275,22 @@ static void put_default_root(struct buffer *to, const struct request *q) {
   char map[64];
   int uid = (int)sys0(SYS_geteuid), has_runtime = runtime && *runtime;
   if (uid) {
-    if (has_runtime) format(to, "%s/ocirt", runtime); else format(to, "/run/user/%l/ocirt", (int64_t)(unsigned)uid);
+    if (has_runtime)
+      format(to, "%s/ocirt", runtime);
+    else
+      format(to, "/run/user/%l/ocirt", (int64_t)(unsigned)uid);
     return;
   }
-  int initial = read_file(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) < 0 || !strcmp(map, "         0          0 4294967295\n");
+  int initial = read_file(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) < 0 ||
+                !strcmp(map, "         0          0 4294967295\n");
   format(to, "%s/ocirt", !has_runtime || initial || (user && !strcmp(user, "root")) ? "/run" : runtime);
 }
 
 static void complete(struct request *q) {
   const char *as = peer_flag(q->argv[0]);
   if (as && !q->flags[FLAG_AS]) q->flags[FLAG_AS] = as + 5;
-  static const unsigned char paths[] = {FLAG_ROOT, FLAG_LOG, FLAG_BUNDLE, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE,
-                                        FLAG_CONFIG, FLAG_UPPER, FLAG_WORK, FLAG_PROCESS};
+  static const unsigned char paths[] = {FLAG_ROOT, FLAG_LOG, FLAG_BUNDLE, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET,
+      FLAG_PID_FILE, FLAG_CONFIG, FLAG_UPPER, FLAG_WORK, FLAG_PROCESS};
   if (!q->flags[FLAG_ROOT]) {
     const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR");
     struct buffer root = more_buffer(plus(runtime ? strlen(runtime) : 0, 64));
@@ -276,13 +317,13 @@ static int has_value(const struct request *q, unsigned flag, const char *value) 
 static void set_log(const struct request *q) {
   int is_exec = q->verb == VERB_EXEC;
   logging = (struct log){
-    .path = q->flags[FLAG_LOG],
-    .json = has_value(q, FLAG_LOG_FORMAT, "json"),
-    .debug = q->flags[FLAG_DEBUG] || has_value(q, FLAG_LOG_LEVEL, "debug"),
-    .only_errors = has_value(q, FLAG_LOG_LEVEL, "error"),
-    .prefix = is_exec ? "exec failed: " : 0,
-    .status = is_exec ? 255 : 1,
-    .reader = -1,
+      .path = q->flags[FLAG_LOG],
+      .json = has_value(q, FLAG_LOG_FORMAT, "json"),
+      .debug = q->flags[FLAG_DEBUG] || has_value(q, FLAG_LOG_LEVEL, "debug"),
+      .only_errors = has_value(q, FLAG_LOG_LEVEL, "error"),
+      .prefix = is_exec ? "exec failed: " : 0,
+      .status = is_exec ? 255 : 1,
+      .reader = -1,
   };
   log_check();
 }
@@ -293,8 +334,9 @@ static void handed_over(char *word, int *program, int *config) {
   int64_t numbers[2] = {-1, -1};
   char *text = word + strlen(HANDED_OVER), *more = strchr(text, ',');
   if (more) *more++ = 0;
-  if (parse_number(text, &numbers[0]) || (more && parse_number(more, &numbers[1])) || numbers[0] < 0 || numbers[0] > INT_MAX ||
-      numbers[1] > INT_MAX) fail("%s: found no descriptor, expected that of a program", word);
+  if (parse_number(text, &numbers[0]) || (more && parse_number(more, &numbers[1])) || numbers[0] < 0 ||
+      numbers[0] > INT_MAX || numbers[1] > INT_MAX)
+    fail("%s: found no descriptor, expected that of a program", word);
   *program = (int)numbers[0];
   *config = (int)numbers[1];
   close_on_exec(*program, 1);
@@ -313,7 +355,7 @@ static int wrong_choice(const struct request *q) {
   return format && strcmp(format, "table") && strcmp(format, "json");
 }
 
-#define STORED_MAX (64 << 20)   // bytes of a file of the state directory
+#define STORED_MAX (64 << 20) // bytes of a file of the state directory
 
 // A file's bytes; null where it is empty, or larger than any of ours.
 static const char *mapped(int fd, size_t *size) {
@@ -330,8 +372,8 @@ static const char *stored_file(const struct container *c, const char *name, size
   return data;
 }
 
-static int known_process(const struct request *q, const struct container *c, struct bytes process, struct program *program,
-                         struct place *place) {
+static int known_process(const struct request *q, const struct container *c, struct bytes process,
+    struct program *program, struct place *place) {
   struct existing container = {.config = stored_file(c, "config.json", &container.config_size)};
   struct stored stored;
   struct span text;
@@ -349,8 +391,8 @@ static int known_process(const struct request *q, const struct container *c, str
   return find_exec_program(q, &container, program, place);
 }
 
-// The caller's descriptors end here, but for those that the container is to get. Of these what is not open gets something that
-// is closed at execve: no descriptor that we open may pass for one of the caller's.
+// The caller's descriptors end here, but for those that the container is to get. Of these what is not open gets
+// something that is closed at execve: no descriptor that we open may pass for one of the caller's.
 static void leave_descriptors(struct request *q, int config) {
   int end = 3 + preserved_fds(q), hole = -1;
   struct buffer holes = {0};
@@ -363,7 +405,8 @@ static void leave_descriptors(struct request *q, int config) {
       hole = sys_data_memfd("unused");
       if (hole < 0) fail("memfd_create: %e", hole);
     }
-    if (hole != fd && sys_dup3(hole, fd, O_CLOEXEC) < 0) break;  // a number beyond the limit, which none of ours has either
+    if (hole != fd && sys_dup3(hole, fd, O_CLOEXEC) < 0)
+      break; // a number beyond the limit, which none of ours has either
     format(&holes, "%d,", fd);
   }
   if (hole >= end) sys_close(hole);
@@ -427,29 +470,41 @@ int main(int argc, char **argv, char **environment) {
   // Which containers a pattern finds is Python's to say.
   int known = parse_command_line(&q, argv) && !wrong_choice(&q) && !q.flags[FLAG_REGEX];
   if (!known) {
-    if (argv[1] && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v") || !strcmp(argv[1], "-version"))) print_version();
+    if (argv[1] && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v") || !strcmp(argv[1], "-version")))
+      print_version();
     start_python(&q, "@cli", -1, 0);
   }
   complete(&q);
   set_log(&q);
   logging.reader = status_descriptor(&q);
   switch (q.verb) {
-    case VERB_UPDATE: if (program >= 0) verb_update(&q, program, config); start_python(&q, "@cli", -1, 0);
-    case VERB_LIST: verb_list(&q);
-    case VERB_PAUSE: verb_pause(&q, program);
-    case VERB_RESUME: verb_resume(&q, program);
-    case VERB_START: verb_start(&q, program);
-    case VERB_STATE: verb_state(&q, program);
-    case VERB_KILL: verb_kill(&q, program);
-    case VERB_DELETE: verb_delete(&q, program);
-    case VERB_EXEC: if (program >= 0) {
+  case VERB_UPDATE:
+    if (program >= 0) verb_update(&q, program, config);
+    start_python(&q, "@cli", -1, 0);
+  case VERB_LIST:
+    verb_list(&q);
+  case VERB_PAUSE:
+    verb_pause(&q, program);
+  case VERB_RESUME:
+    verb_resume(&q, program);
+  case VERB_START:
+    verb_start(&q, program);
+  case VERB_STATE:
+    verb_state(&q, program);
+  case VERB_KILL:
+    verb_kill(&q, program);
+  case VERB_DELETE:
+    verb_delete(&q, program);
+  case VERB_EXEC:
+    if (program >= 0) {
       struct container c = {0};
       need_running(&c, &q, 1);
       if (program_load(&bound, program)) fail("the program for %s was compiled by another build", c.id);
       verb_exec(&q, &c, &bound);
     }
   }
-  if (program < 0) bytes = find_bundle(&q, &bound);
+  if (program < 0)
+    bytes = find_bundle(&q, &bound);
   else {
     if (program_load(&bound, program)) fail("the program of %s was compiled by another build", q.arguments[0]);
     bytes = take_back(config);

@@ -24,8 +24,8 @@ int end_process(int pid, uint64_t start_time) {
   return 1;
 }
 
-// delete --force: whoever has had the lock for too long is ended. What it leaves half done delete finds in the journal, as after
-// any other kill.
+// delete --force: whoever has had the lock for too long is ended. What it leaves half done delete finds in the journal,
+// as after any other kill.
 static int take_over(struct container *c, int lock) {
   int holder = c->journal ? c->journal->holder : 0;
   if (!end_process(holder, holder ? c->journal->holder_start_time : 0)) return -ETIMEDOUT;
@@ -38,7 +38,9 @@ static int take_over(struct container *c, int lock) {
 
 static _Noreturn void fail_locked(const struct container *c) {
   int holder = c->journal ? c->journal->holder : 0;
-  if (holder) fail("container %s: process %d has kept it locked for %d s: wait for it, or have \"delete --force\" end both", c->id, holder, LOCK_SECONDS);
+  if (holder)
+    fail("container %s: process %d has kept it locked for %d s: wait for it, or have \"delete --force\" end both",
+        c->id, holder, LOCK_SECONDS);
   fail("container %s: a process that the journal does not name has kept it locked for %d s", c->id, LOCK_SECONDS);
 }
 
@@ -80,7 +82,8 @@ int do_kill_init(struct run *r, const struct step_kill_init *s) {
   if (error != -ETIMEDOUT) return error ? failing(r, "pidfd_send_signal", error) : 0;
   format(&r->detail, "the container's first process has not ended for %d s since SIGKILL:", END_SECONDS);
   put_process(&r->detail, r->container->journal->pid, " ");
-  put(&r->detail, "; it may wait for a file system or a device that does not answer, or for the parent of one in its pid namespace");
+  put(&r->detail, "; it may wait for a file system or a device that does not answer, or for the parent of one in its "
+                  "pid namespace");
   return failing(r, "", error);
 }
 
@@ -99,8 +102,8 @@ int start_socket(struct container *c, long call) {
   return unix_socket(SOCK_SEQPACKET, path.data, path.used, call);
 }
 
-// What init has said of its failure. Returns whether it was a startContainer hook's. An init of another build has numbers of
-// its own for its steps, so it is by what it says that such a one is known.
+// What init has said of its failure. Returns whether it was a startContainer hook's. An init of another build has
+// numbers of its own for its steps, so it is by what it says that such a one is known.
 static int put_report(struct buffer *text, struct run *r, const struct message *message) {
   const struct program *p = r->program;
   const char *call = strcmp(message->call, "-") ? message->call : 0;
@@ -111,9 +114,12 @@ static int put_report(struct buffer *text, struct run *r, const struct message *
     put_failure(text, r, step, message->error);
     return step->code == STEP_RUN_HOOK;
   }
-  if (call && !*call) { put(text, message->detail); return !strncmp(message->detail, "hooks.", 6); }
-  format(text, "start the container: %s%s%e%s%s", call ? call : "", call ? ": " : "", message->error, *message->detail ? ": " : "",
-         message->detail);
+  if (call && !*call) {
+    put(text, message->detail);
+    return !strncmp(message->detail, "hooks.", 6);
+  }
+  format(text, "start the container: %s%s%e%s%s", call ? call : "", call ? ": " : "", message->error,
+      *message->detail ? ": " : "", message->detail);
   return 0;
 }
 
@@ -125,17 +131,22 @@ int start_container(struct container *c, int socket, struct buffer *text) {
     put(text, "process: found nothing, expected an object: start needs a program to run");
     return -1;
   }
-  // From here on the container's own doing, hooks and its readiness are waited for, without the lock: for as long as another start
-  // cannot come between, which this says.
+  // From here on the container's own doing, hooks and its readiness are waited for, without the lock: for as long as
+  // another start cannot come between, which this says.
   CLOSING int claim = container_claim_start(c);
   if (claim < 0) {
     put(text, "start the container: ");
-    if (claim == -EWOULDBLOCK) put(text, "another start is at work on it");
-    else format(text, "lock the journal: %e", claim);
+    if (claim == -EWOULDBLOCK)
+      put(text, "another start is at work on it");
+    else
+      format(text, "lock the journal: %e", claim);
     return -1;
   }
   int error = run_section(&r, &failed);
-  if (error) { put_failure(text, &r, failed, error); return -1; }
+  if (error) {
+    put_failure(text, &r, failed, error);
+    return -1;
+  }
   container_unlock(c);
   r.section = SECTION_STARTED;
   int fd = socket < 0 ? start_socket(c, SYS_connect) : socket;
@@ -175,7 +186,8 @@ destroy:;
   error = container_lock(c, LOCK_EX);
   if (error == -ETIMEDOUT) put(&more, "another process has kept the container locked: it is not removed");
   // Somebody else's delete may have come first; what has the same id then is another container.
-  else if (error || !destroy_container(c, 1, &more)) return START_DESTROYED;
+  else if (error || !destroy_container(c, 1, &more))
+    return START_DESTROYED;
   log_line("warning", more.data);
   return START_DESTROYED;
 }
@@ -184,7 +196,7 @@ int destroy_container(struct container *c, int hooks, struct buffer *text) {
   struct run r;
   const struct step *failed;
   int error = 0;
-  c->ends = -1;  // what has to be done to the end
+  c->ends = -1; // what has to be done to the end
   fault_point();
   // Cut off before its program was stored, it has no process either.
   if (c->program.base) {
@@ -192,7 +204,10 @@ int destroy_container(struct container *c, int hooks, struct buffer *text) {
     r.hooks = hooks;
     error = run_section(&r, &failed);
     if (error == DELETED_MEANWHILE) return 0;
-    if (error) { put_failure(text, &r, failed, error); return -1; }
+    if (error) {
+      put_failure(text, &r, failed, error);
+      return -1;
+    }
   }
   error = container_remove(c);
   if (error) format(text, "--root %s: remove the state directory of %s: %e", c->root, c->id, error);

@@ -1,5 +1,5 @@
-// The log: lines as runc's logrus writes them, to where --log leads or to standard error. At a terminal, where a person reads, what
-// goes to standard error is a sentence.
+// The log: lines as runc's logrus writes them, to where --log leads or to standard error. At a terminal, where a person
+// reads, what goes to standard error is a sentence.
 #include "core.h"
 
 #include <stdlib.h>
@@ -15,9 +15,14 @@
 struct log logging = {.status = 1, .reader = -1};
 struct failure failure;
 
-// Engines take a JSON log of a failed verb for one object (podman reads the whole file as such). So warnings wait in memory, each
-// ended by NUL, to be told in the error's object, or in lines of their own once the verb has done its work.
-static SELDOM struct { int passed; size_t used; char text[1 << 16]; } warned;
+// Engines take a JSON log of a failed verb for one object (podman reads the whole file as such). So warnings wait in
+// memory, each ended by NUL, to be told in the error's object, or in lines of their own once the verb has done its
+// work.
+static SELDOM struct {
+  int passed;
+  size_t used;
+  char text[1 << 16];
+} warned;
 
 // ---- where lines go ----
 
@@ -99,16 +104,20 @@ static void put_line(struct buffer *to, int json, const char *level, const char 
   }
 }
 
-// A byte that is no UTF-8 as Go's encoder writes it. For a terminal what would move its cursor, or change its colours, is shown.
+// A byte that is no UTF-8 as Go's encoder writes it. For a terminal what would move its cursor, or change its colours,
+// is shown.
 static void put_clean(struct buffer *to, const char *text, int visible) {
   static const char hex[] = "0123456789abcdef";
-  for (const char *end = text + strlen(text); text < end; ) {
+  for (const char *end = text + strlen(text); text < end;) {
     size_t size = utf8_character(text, end);
     unsigned char byte = (unsigned char)(size == 2 && *text == '\xc2' ? text[1] : *text);
     int moves = (byte < 32 && byte != '\n' && byte != '\t') || byte == 127 || (size == 2 && byte < 0xa0);
-    if (!size) put(to, "\xef\xbf\xbd");
-    else if (visible && moves) put_bytes(to, (const char[]){'\\', 'x', hex[byte >> 4], hex[byte & 15]}, 4);
-    else put_bytes(to, text, size);
+    if (!size)
+      put(to, "\xef\xbf\xbd");
+    else if (visible && moves)
+      put_bytes(to, (const char[]){'\\', 'x', hex[byte >> 4], hex[byte & 15]}, 4);
+    else
+      put_bytes(to, text, size);
     text += size ? size : 1;
   }
 }
@@ -116,7 +125,7 @@ static void put_clean(struct buffer *to, const char *text, int visible) {
 // ---- a person at a terminal ----
 
 int is_terminal(int fd) {
-  char settings[64];  // the kernel's struct termios, which has 36 bytes
+  char settings[64]; // the kernel's struct termios, which has 36 bytes
   return sys_ioctl(fd, TCGETS, settings) == 0;
 }
 
@@ -128,7 +137,8 @@ static int wants_colours(void) {
 
 static void put_sentence(struct buffer *to, const char *level, const char *message) {
   int is_error = !strcmp(level, "error"), colours = wants_colours();
-  format(to, "%socirt:%s %s", colours ? is_error ? "\x1b[1;31m" : "\x1b[1;33m" : "", colours ? "\x1b[0m" : "", is_error ? "" : "warning: ");
+  format(to, "%socirt:%s %s", colours ? is_error ? "\x1b[1;31m" : "\x1b[1;33m" : "", colours ? "\x1b[0m" : "",
+      is_error ? "" : "warning: ");
   put_clean(to, message, 1);
   put(to, "\n");
   if (is_error && logging.hint) format(to, "  %s\n", logging.hint);
@@ -145,9 +155,12 @@ static void write_line(int fd, const char *log, int json, const char *level, con
     return;
   }
   put_clean(&text, message, 0);
-  if (log && fd != 2 && !log_is_file(log)) put_datagram(&line, log, level, text.data);
-  else if (fd == 2 && !json && is_terminal(2)) put_sentence(&line, level, message);
-  else put_line(&line, json, level, text.data);
+  if (log && fd != 2 && !log_is_file(log))
+    put_datagram(&line, log, level, text.data);
+  else if (fd == 2 && !json && is_terminal(2))
+    put_sentence(&line, level, message);
+  else
+    put_line(&line, json, level, text.data);
   write_all(fd, line.data, line.used);
   less_memory(&line);
   less_memory(&text);
@@ -176,7 +189,8 @@ void log_line(const char *level, const char *message) {
 
 void log_commit(void) {
   warned.passed = 1;
-  for (size_t at = 0; at < warned.used; at += strlen(warned.text + at) + 1) log_line("warning", warned.text + at);
+  for (size_t at = 0; at < warned.used; at += strlen(warned.text + at) + 1)
+    log_line("warning", warned.text + at);
   warned.used = 0;
 }
 

@@ -15,7 +15,8 @@ int attach(struct run *r, int mount, int target) {
   int error = sys_move_mount(from, to);
   // move_mount(2) says EINVAL, where mount(2) and those who explain its errors say this.
   if (error == -EINVAL && is_directory(from) != is_directory(to)) {
-    format(&r->detail, "a %s is mounted on a %s", is_directory(from) ? "directory" : "file", is_directory(to) ? "directory" : "file");
+    format(&r->detail, "a %s is mounted on a %s", is_directory(from) ? "directory" : "file",
+        is_directory(to) ? "directory" : "file");
     error = -ENOTDIR;
   }
   return error < 0 ? failing(r, "move_mount", error) : 0;
@@ -38,7 +39,8 @@ int set_propagation(struct run *r, int mount, int64_t propagation, int64_t recur
 
 int open_source(const char *source, int64_t recursive, int64_t nofollow) {
   int dir = beneath_top(&source);
-  return sys_open_tree(dir, source, OPEN_TREE_CLONE | (recursive ? AT_RECURSIVE : 0) | (nofollow ? AT_SYMLINK_NOFOLLOW : 0));
+  return sys_open_tree(
+      dir, source, OPEN_TREE_CLONE | (recursive ? AT_RECURSIVE : 0) | (nofollow ? AT_SYMLINK_NOFOLLOW : 0));
 }
 
 // ---- new file systems ----
@@ -97,7 +99,8 @@ int do_mount(struct run *r, const struct step_mount *s) {
 
 static int map_ids(struct run *r, int tree, int mapping, int64_t recursive) {
   struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)mapping};
-  int error = (int)sys5(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr, sizeof attr);
+  int error =
+      (int)sys5(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr, sizeof attr);
   return error < 0 ? failing(r, "mount_setattr MOUNT_ATTR_IDMAP", error) : 0;
 }
 
@@ -141,7 +144,8 @@ static int open_bind(struct run *r, const struct step_bind *s) {
 
 int source_failed(struct run *r, const char *source, int error) {
   if (error == -ENOENT && !strcmp(source, text_of(r->program, state_of(r->program)->rootfs)))
-    format(&r->detail, "the directory with the container's files is missing: make and fill it, or name another in root.path");
+    format(&r->detail,
+        "the directory with the container's files is missing: make and fill it, or name another in root.path");
   return failing(r, "open_tree", error);
 }
 
@@ -168,7 +172,9 @@ static int copy_symlink(struct run *r, const char *source, const char *target) {
   int parent = resolve_parent(r, target, &name);
   if (parent < 0) return failing(r, "openat2", parent);
   int error = (int)sys3(SYS_symlinkat, link, parent, name);
-  if (error == -EEXIST && sys4(SYS_readlinkat, parent, name, there, sizeof there) == n && !memcmp(link, there, (size_t)n)) error = 0;
+  if (error == -EEXIST && sys4(SYS_readlinkat, parent, name, there, sizeof there) == n &&
+      !memcmp(link, there, (size_t)n))
+    error = 0;
   return error < 0 ? failing(r, "symlink", error) : 1;
 }
 
@@ -197,7 +203,10 @@ int do_bind(struct run *r, const struct step_bind *s) {
   if (!error) clear_implied(tree, s->implied);
   if (!error) error = set_propagation(r, tree, NUMBER(propagation), NUMBER(propagation_recursive));
   if (error) return error;
-  return place_mount(r, release(&tree), TEXT(target), s->on_proc ? WAY_PROC_FILE : s->target_nofollow ? WAY_NOFOLLOW : WAY_ORDINARY);
+  return place_mount(r, release(&tree), TEXT(target),
+      s->on_proc           ? WAY_PROC_FILE
+      : s->target_nofollow ? WAY_NOFOLLOW
+                           : WAY_ORDINARY);
 }
 
 int do_reconfigure_mount(struct run *r, const struct step_reconfigure_mount *s) {
@@ -259,14 +268,16 @@ static int fill_hierarchies(struct run *r, const struct step_mount_hierarchies *
     }
   for (uint32_t i = 0; i < links->count; i++)
     if ((error = (int)sys3(SYS_symlinkat, to->items[i], top, links->items[i])) < 0) return failing(r, "symlink", error);
-  if (s->set | s->clear | s->propagation) error = sys_mount_setattr(top, AT_RECURSIVE, s->set, s->clear, s->propagation);
+  if (s->set | s->clear | s->propagation)
+    error = sys_mount_setattr(top, AT_RECURSIVE, s->set, s->clear, s->propagation);
   if (!error && s->clear & s->top) error = sys_mount_setattr(top, 0, s->clear & s->top, 0, 0);
   return error < 0 ? failing(r, "mount_setattr", error) : 0;
 }
 
 int do_mount_hierarchies(struct run *r, const struct step_mount_hierarchies *s) {
   const struct texts *names = TEXTS(names), *others = TEXTS(otherwise);
-  if (names->count != TEXTS(sources)->count || (others->count && others->count != names->count) || TEXTS(links)->count != TEXTS(to)->count)
+  if (names->count != TEXTS(sources)->count || (others->count && others->count != names->count) ||
+      TEXTS(links)->count != TEXTS(to)->count)
     return failing(r, "check", -EINVAL);
   if (s->detached) return fill_hierarchies(r, s, r->fds[s->mount]);
   CLOSING int top = new_filesystem(r, &(struct filesystem){TEXT(fstype), TEXT(source), TEXTS(options), 0}, NUMBER(top));

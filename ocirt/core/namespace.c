@@ -28,7 +28,8 @@ int do_open_namespace(struct run *r, const struct step_open_namespace *s) {
 int do_assert_not_host_namespace(struct run *r, const struct step_assert_not_host_namespace *s) {
   BUFFER(path, 64);
   struct stat theirs, ours;
-  put(&path, "/proc/self/ns/"); put(&path, TEXT(file));
+  put(&path, "/proc/self/ns/");
+  put(&path, TEXT(file));
   int error = sys_fstat(r->fds[s->fd], &theirs);
   if (!error) error = sys_stat(AT_FDCWD, path.data, &ours, 0);
   if (error) return failing(r, "stat", error);
@@ -59,7 +60,10 @@ int do_set_dumpable(struct run *r, const struct step_set_dumpable *s) {
 
 static int write_proc_file(struct run *r, int pid, const char *file, const char *value) {
   BUFFER(path, 64);
-  put(&path, "/proc/"); put_number(&path, pid); put(&path, "/"); put(&path, file);
+  put(&path, "/proc/");
+  put_number(&path, pid);
+  put(&path, "/");
+  put(&path, file);
   int fd = sys_open(AT_FDCWD, path.data, O_WRONLY, 0);
   if (fd < 0) return failing(r, "open", fd);
   // One write: the kernel takes the whole map or nothing.
@@ -90,7 +94,7 @@ static int run_map_helper(struct run *r, const char *helper, const char *map) {
   put_number(&number, r->child.pid);
   if (strlen(map) >= sizeof words) return failing(r, helper, -E2BIG);
   strcpy(words, map);
-  for (char *at = words; *at; ) {
+  for (char *at = words; *at;) {
     at += strspn(at, " \n");
     if (!*at) break;
     if (count >= COUNT(args) - 1) return failing(r, helper, -E2BIG);
@@ -101,7 +105,8 @@ static int run_map_helper(struct run *r, const char *helper, const char *map) {
   static const char *const folders[] = {"/usr/bin/", "/bin/", "/usr/local/bin/", "/usr/sbin/", "/sbin/"};
   for (unsigned i = 0; i < COUNT(folders); i++) {
     BUFFER(path, 64);
-    put(&path, folders[i]); put(&path, helper);
+    put(&path, folders[i]);
+    put(&path, helper);
     if (sys4(SYS_faccessat, AT_FDCWD, path.data, 1 /* X_OK */, 0) < 0) continue;
     const char *none[] = {0};
     struct texts arguments = {args, count};
@@ -123,7 +128,9 @@ static int hold_namespace(struct run *r, const char *uids, const char *gids, int
   int error = write_proc_file(r, pid, "uid_map", uids);
   if (!error) error = write_proc_file(r, pid, "gid_map", gids);
   if (error) return error;
-  put(&path, "/proc/"); put_number(&path, pid); put(&path, "/ns/user");
+  put(&path, "/proc/");
+  put_number(&path, pid);
+  put(&path, "/ns/user");
   int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0);
   return fd < 0 ? failing(r, "open", fd) : fd;
 }
@@ -132,7 +139,8 @@ int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
   int pidfd = -1, pair[2], status;
   int error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
   if (error < 0) return failing(r, "socketpair", error);
-  struct clone_args args = {.flags = CLONE_NEWUSER | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = 17};
+  struct clone_args args = {
+      .flags = CLONE_NEWUSER | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = 17};
   long pid = sys2(SYS_clone3, &args, sizeof args);
   if (!pid) {
     // Until our end of the socket is closed, by us or by our end.
@@ -142,7 +150,10 @@ int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
     sys_exit(0);
   }
   sys_close(pair[1]);
-  if (pid < 0) { sys_close(pair[0]); return failing(r, "clone3", (int)pid); }
+  if (pid < 0) {
+    sys_close(pair[0]);
+    return failing(r, "clone3", (int)pid);
+  }
   int fd = hold_namespace(r, TEXT(uids), TEXT(gids), (int)pid);
   sys_close(pair[0]);
   wait_exit(pidfd, &status);
@@ -167,11 +178,16 @@ int do_become_root(struct run *r, const struct step_become_root *s) {
   return (error = sys_prctl(4 /* PR_SET_DUMPABLE */, 0, 0, 0)) < 0 ? failing(r, "prctl", error) : 0;
 }
 
-// A name that is null makes a new keyring always; by a name the kernel finds the oldest that may be searched, whoever owns it.
-static long join_keyring(const char *name) { return sys2(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name); }
+// A name that is null makes a new keyring always; by a name the kernel finds the oldest that may be searched, whoever
+// owns it.
+static long join_keyring(const char *name) {
+  return sys2(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
+}
 
 // Whoever possesses it may find keys in it, and its owner may find it by its name, as runc sets it.
-static long share_keyring(long key) { return sys3(SYS_keyctl, KEYCTL_SETPERM, key, KEY_POSSESSOR_ALL | KEY_USER_ALL); }
+static long share_keyring(long key) {
+  return sys3(SYS_keyctl, KEYCTL_SETPERM, key, KEY_POSSESSOR_ALL | KEY_USER_ALL);
+}
 
 // A container's: new, with the name where no other has taken it, so that exec finds it.
 static long make_keyring(const char *name) {
@@ -182,9 +198,9 @@ static long make_keyring(const char *name) {
 }
 
 static int is_own_keyring(long key) {
-  char text[4200];  // a name may have 4096 characters
+  char text[4200]; // a name may have 4096 characters
   int64_t uid;
-  long size = sys4(SYS_keyctl, KEYCTL_DESCRIBE, key, text, sizeof text);  // type;uid;gid;permissions;name
+  long size = sys4(SYS_keyctl, KEYCTL_DESCRIBE, key, text, sizeof text); // type;uid;gid;permissions;name
   if (size < 0 || size > (long)sizeof text) return 0;
   char *owner = text + strcspn(text, ";");
   if (!*owner) return 0;
@@ -212,7 +228,9 @@ int do_set_domainname(struct run *r, const struct step_set_domainname *s) {
   return error < 0 ? failing(r, "setdomainname", error) : 0;
 }
 
-static int network_socket(void) { return (int)sys3(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
+static int network_socket(void) {
+  return (int)sys3(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
 
 int do_open_network(struct run *r, const struct step_open_network *s) {
   int fd = network_socket();
@@ -227,6 +245,6 @@ int do_loopback_up(struct run *r, const struct step_loopback_up *s) {
   if (fd < 0) return failing(r, "socket", fd);
   int error = sys_ioctl(fd, 0x8914 /* SIOCSIFFLAGS */, &lo);
   sys_close(fd);
-  if (NUMBER(socket) >= 0) r->fds[s->socket] = -1;  // it would keep the namespace
+  if (NUMBER(socket) >= 0) r->fds[s->socket] = -1; // it would keep the namespace
   return error < 0 ? failing(r, "SIOCSIFFLAGS", error) : 0;
 }

@@ -33,7 +33,7 @@ int do_make_symlink(struct run *r, const struct step_make_symlink *s) {
   return error < 0 && error != -EEXIST ? failing(r, "symlink", error) : 0;
 }
 
-#define NODE "node"  // its name in the file system that is made for it alone
+#define NODE "node" // its name in the file system that is made for it alone
 
 static int make_node(int parent, const char *name, const struct step_make_node *s) {
   long mask = sys1(SYS_umask, 0);
@@ -49,7 +49,8 @@ static int own_node(struct run *r, int parent, const char *name, const struct st
 
 static int make_outside(struct run *r, const struct step_make_node *s) {
   static const struct texts none;
-  CLOSING int mount = new_filesystem(r, &(struct filesystem){"tmpfs", "tmpfs", &none, 0}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+  CLOSING int mount =
+      new_filesystem(r, &(struct filesystem){"tmpfs", "tmpfs", &none, 0}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
   if (mount < 0) return mount;
   int error = make_node(mount, NODE, s);
   if (error == -EPERM) return 0;
@@ -117,13 +118,15 @@ static int open_terminal(struct run *r, int *master, char *name, size_t size) {
   *master = resolve(r->rootfs, "/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK);
   if (*master < 0) return failing(r, "open /dev/pts/ptmx", *master);
   if (sys_fstat(*master, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2) ||
-      filesystem_of(*master) != DEVPTS_SUPER_MAGIC) return failing(r, "check /dev/pts/ptmx", -ENOTTY);
+      filesystem_of(*master) != DEVPTS_SUPER_MAGIC)
+    return failing(r, "check /dev/pts/ptmx", -ENOTTY);
   sys_fcntl(*master, F_SETFL, O_RDWR);
   int error = sys_ioctl(*master, TIOCSPTLCK, &zero);
   if (!error) error = sys_ioctl(*master, TIOCGPTN, &number);
   if (error < 0) return failing(r, "TIOCGPTN", error);
   struct buffer path = {name, size, 0, 0};
-  put(&path, "/dev/pts/"); put_number(&path, number);
+  put(&path, "/dev/pts/");
+  put_number(&path, number);
   int terminal = sys_ioctl(*master, TIOCGPTPEER, (void *)(O_RDWR | O_NOCTTY | O_CLOEXEC));
   return terminal < 0 ? failing(r, "TIOCGPTPEER", terminal) : terminal;
 }
@@ -132,7 +135,8 @@ static int bind_console(struct run *r, int terminal, const char *name) {
   struct stat ours, found;
   int node = resolve(r->rootfs, name, O_PATH | O_NOFOLLOW);
   if (node < 0) return failing(r, "openat2", node);
-  if (sys_fstat(terminal, &ours) < 0 || sys_fstat(node, &found) < 0 || ours.st_rdev != found.st_rdev || ours.st_ino != found.st_ino) {
+  if (sys_fstat(terminal, &ours) < 0 || sys_fstat(node, &found) < 0 || ours.st_rdev != found.st_rdev ||
+      ours.st_ino != found.st_ino) {
     sys_close(node);
     return failing(r, name, -ENODEV);
   }
@@ -144,9 +148,14 @@ static int bind_console(struct run *r, int terminal, const char *name) {
 int do_make_console(struct run *r, const struct step_make_console *s) {
   char name[32];
   int master, terminal = open_terminal(r, &master, name, sizeof name);
-  if (terminal < 0) { sys_close(master); return terminal; }
+  if (terminal < 0) {
+    sys_close(master);
+    return terminal;
+  }
   struct termios settings;
-  struct winsize { unsigned short rows, columns, x, y; } window = {(unsigned short)s->height, (unsigned short)s->width, 0, 0};
+  struct winsize {
+    unsigned short rows, columns, x, y;
+  } window = {(unsigned short)s->height, (unsigned short)s->width, 0, 0};
   int error = sys_ioctl(master, TCGETS, &settings);
   settings.c_oflag &= ~(tcflag_t)ONLCR;
   if (!error) error = sys_ioctl(master, TCSETS, &settings);
@@ -158,11 +167,14 @@ int do_make_console(struct run *r, const struct step_make_console *s) {
   if (!error) {
     struct message message = {.kind = MESSAGE_CONSOLE};
     error = NUMBER(fd) >= 0 ? send_descriptor(r->fds[s->fd], name, master) : send_message(r->peer, &message, master);
-    if (error == -EAGAIN) error = no_answer(r, "sendmsg");
-    else if (error) failing(r, "sendmsg", error);
+    if (error == -EAGAIN)
+      error = no_answer(r, "sendmsg");
+    else if (error)
+      failing(r, "sendmsg", error);
   }
   if (!error) {
-    for (int fd = 0; fd < 3 && error >= 0; fd++) error = sys_dup3(terminal, fd, 0);
+    for (int fd = 0; fd < 3 && error >= 0; fd++)
+      error = sys_dup3(terminal, fd, 0);
     if (error >= 0) error = sys_ioctl(0, TIOCSCTTY, 0);
     if (error < 0) failing(r, "TIOCSCTTY", error);
   }

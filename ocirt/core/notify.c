@@ -1,5 +1,5 @@
-// sd_notify(3): what the container says on a socket of its own goes on to the caller's NOTIFY_SOCKET, from this process:
-// the service manager listens to no other.
+// sd_notify(3): what the container says on a socket of its own goes on to the caller's NOTIFY_SOCKET, from this
+// process: the service manager listens to no other.
 #include "core.h"
 
 #include <poll.h>
@@ -46,7 +46,7 @@ static int hear_ready(struct readiness *n) {
   long size = sys_read(n->fd, text, sizeof text - 1);
   if (size <= 0) return size == -EINTR || size == -EAGAIN ? 0 : (int)size;
   text[size] = 0;
-  for (char *line = text; *line; ) {
+  for (char *line = text; *line;) {
     char *end = line + strcspn(line, "\n");
     int last = !*end;
     *end = '\n';
@@ -65,7 +65,7 @@ static int connect_host(const char *host) {
   size_t length = strlen(host);
   if (length >= sizeof name) return -ENAMETOOLONG;
   memcpy(name, host, length + 1);
-  if (*host == '@') name[0] = 0;  // an abstract name
+  if (*host == '@') name[0] = 0; // an abstract name
   return unix_socket(SOCK_DGRAM | SOCK_NONBLOCK, name, length, SYS_connect);
 }
 
@@ -75,8 +75,10 @@ static long send_barrier(struct readiness *n) {
   if (error < 0) return error;
   error = send_descriptor(n->host, "BARRIER=1", ends[1]);
   sys_close(ends[1]);
-  if (error) sys_close(ends[0]);
-  else n->barrier = ends[0];
+  if (error)
+    sys_close(ends[0]);
+  else
+    n->barrier = ends[0];
   return error;
 }
 
@@ -99,7 +101,8 @@ static int finish(struct readiness *n, int result) {
 int readiness_go_on(struct readiness *n, const struct container *c, int late) {
   if (late) {
     // One that knows no barriers never closes it; then half a minute was enough.
-    log_line("warning", n->sent < 3 ? "NOTIFY_SOCKET: nobody reads what is sent" : "NOTIFY_SOCKET: no answer to BARRIER=1");
+    log_line(
+        "warning", n->sent < 3 ? "NOTIFY_SOCKET: nobody reads what is sent" : "NOTIFY_SOCKET: no answer to BARRIER=1");
     return finish(n, 1);
   }
   if (n->barrier >= 0) return finish(n, 1);

@@ -10,7 +10,9 @@
 int resolve(int root, const char *path, uint64_t flags) {
   int fd;
   // EAGAIN: a rename raced with a `..`; the kernel asks to try again.
-  for (int tries = 0; (fd = sys_openat2(root, *path ? path : ".", flags, 0, IN_ROOT)) == -EAGAIN && tries < 128; tries++);
+  for (int tries = 0; (fd = sys_openat2(root, *path ? path : ".", flags, 0, IN_ROOT)) == -EAGAIN && tries < 128;
+      tries++)
+    ;
   return fd;
 }
 
@@ -51,16 +53,23 @@ static int walk(int root, char *path, size_t size, enum make_kind kind, int mode
         BUFFER(whole, 8192);
         char link[4096];
         long n = sys4(SYS_readlinkat, next, "", link, sizeof link - 1);
-        sys_close(next); sys_close(at);
+        sys_close(next);
+        sys_close(at);
         *end = cut;
         if (n < 0) return (int)n;
         link[n] = 0;
-        if (*link != '/') { put_bytes(&whole, path, (size_t)(name - path)); put(&whole, "/"); }
-        put(&whole, link); put(&whole, "/"); put(&whole, rest);
+        if (*link != '/') {
+          put_bytes(&whole, path, (size_t)(name - path));
+          put(&whole, "/");
+        }
+        put(&whole, link);
+        put(&whole, "/");
+        put(&whole, rest);
         if (whole.full || whole.used >= size) return -ENAMETOOLONG;
         memcpy(path, whole.data, whole.used + 1);
         // A trailing slash would ask for a directory.
-        while (!*rest && whole.used > 1 && path[whole.used - 1] == '/') path[--whole.used] = 0;
+        while (!*rest && whole.used > 1 && path[whole.used - 1] == '/')
+          path[--whole.used] = 0;
         return 1;
       }
     }
@@ -116,7 +125,8 @@ static const char *last_of(const char *path) {
 }
 
 static int is_in_directory(const struct run *r, const char *path, const char *name) {
-  return r->directory >= 0 && (size_t)(name - path) == r->directory_length && !memcmp(path, r->directory_path, r->directory_length);
+  return r->directory >= 0 && (size_t)(name - path) == r->directory_length &&
+         !memcmp(path, r->directory_path, r->directory_length);
 }
 
 // A path with slashes or dots at its end, without them. It lives on.
@@ -147,12 +157,14 @@ int resolve_target(struct run *r, const char *path, enum make_kind kind) {
   if (!last_of(path)) path = without_end(path);
   const char *name = last_of(path);
   int known = name && is_in_directory(r, path, name), fd = known ? 0 : resolve(r->rootfs, path, O_PATH);
-  if (!known && fd != -ENOENT) { forget_directory(r); return fd; }
+  if (!known && fd != -ENOENT) {
+    forget_directory(r);
+    return fd;
+  }
   // A mount on what has just been made, or is no link, covers nothing but that: the directory stays what it is.
   int parent = name ? resolve_parent(r, path, &name) : -ENOENT;
   int error = parent < 0 ? parent : make_child(parent, name, kind, 0755);
-  if (!error || error == -EEXIST)
-    fd = sys_openat2(parent, name, O_PATH, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  if (!error || error == -EEXIST) fd = sys_openat2(parent, name, O_PATH, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
   if (!error || (error == -EEXIST && fd >= 0)) return fd;
   forget_directory(r);
   return resolve_or_make(r->rootfs, path, kind, 0755);
@@ -170,7 +182,13 @@ int resolve_or_make_last(struct run *r, const char *path, enum make_kind kind, i
   return fd;
 }
 
-struct entry { uint64_t inode; int64_t offset; unsigned short length; unsigned char type; char name[]; };
+struct entry {
+  uint64_t inode;
+  int64_t offset;
+  unsigned short length;
+  unsigned char type;
+  char name[];
+};
 
 int list_directory(int fd, int (*each)(int dir, const char *name, unsigned char type, void *data), void *data) {
   _Alignas(8) char entries[4096];

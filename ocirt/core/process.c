@@ -13,16 +13,22 @@
 int sys_poll(int fd, short events, int timeout) {
   struct pollfd one = {.fd = fd, .events = events};
   long n;
-  do n = sys3(SYS_poll, &one, 1, timeout); while (n == -EINTR);
+  do
+    n = sys3(SYS_poll, &one, 1, timeout);
+  while (n == -EINTR);
   return (int)n;
 }
 
-int wait_exit(int pidfd, int *status) { return wait_usage(pidfd, status, 0); }
+int wait_exit(int pidfd, int *status) {
+  return wait_usage(pidfd, status, 0);
+}
 
 int wait_usage(int pidfd, int *status, struct rusage *usage) {
   siginfo_t info = {0};
   long error;
-  do error = sys5(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED, usage); while (error == -EINTR);
+  do
+    error = sys5(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED, usage);
+  while (error == -EINTR);
   if (error < 0) return (int)error;
   *status = info.si_code == CLD_EXITED ? info.si_status << 8 : info.si_status & 0x7f;
   return 0;
@@ -31,7 +37,9 @@ int wait_usage(int pidfd, int *status, struct rusage *usage) {
 int wait_or_end(const struct container *c, int fd, int milliseconds) {
   struct pollfd fds[] = {{fd, POLLIN, 0}, {c->ends, POLLIN, 0}};
   long n;
-  do n = sys3(SYS_poll, fds, COUNT(fds), milliseconds); while (n == -EINTR);
+  do
+    n = sys3(SYS_poll, fds, COUNT(fds), milliseconds);
+  while (n == -EINTR);
   return fds[0].revents ? 1 : n > 0 ? -EINTR : 0;
 }
 
@@ -42,21 +50,32 @@ int ended_by_signal(struct run *r) {
 }
 
 // The kernel's own structure: libc's sigaction would need its restorer, and its wrapper a working thread id.
-struct kernel_sigaction { void (*handler)(int); unsigned long flags; void (*restorer)(void); uint64_t mask; };
+struct kernel_sigaction {
+  void (*handler)(int);
+  unsigned long flags;
+  void (*restorer)(void);
+  uint64_t mask;
+};
 
-__attribute__((naked)) static void restore(void) { __asm__("mov $15, %eax\n\tsyscall"); }  // rt_sigreturn
+__attribute__((naked)) static void restore(void) {
+  __asm__("mov $15, %eax\n\tsyscall");
+} // rt_sigreturn
 
 void set_signals(uint64_t which, void (*handler)(int)) {
-  struct kernel_sigaction action = {.handler = handler, .flags = handler ? 0x04000000 /* SA_RESTORER */ : 0, .restorer = handler ? restore : 0};
+  struct kernel_sigaction action = {
+      .handler = handler, .flags = handler ? 0x04000000 /* SA_RESTORER */ : 0, .restorer = handler ? restore : 0};
   for (int signal = 1; signal <= 64; signal++)
     if (which >> (signal - 1) & 1) sys4(SYS_rt_sigaction, signal, &action, 0, 8);
 }
 
-// HUP INT QUIT ABRT FPE USR1 USR2 PIPE ALRM TERM STKFLT XCPU XFSZ VTALRM PROF IO PWR SYS; and nobody can set KILL and STOP.
+// HUP INT QUIT ABRT FPE USR1 USR2 PIPE ALRM TERM STKFLT XCPU XFSZ VTALRM PROF IO PWR SYS; and nobody can set KILL and
+// STOP.
 #define FATAL 0x7780faa7ull
 #define FIXED (1ull << 8 | 1ull << 18)
 
-void reset_signals(void) { set_signals(~FIXED, 0); }
+void reset_signals(void) {
+  set_signals(~FIXED, 0);
+}
 
 void unblock_signals(void) {
   uint64_t none = 0;
@@ -67,7 +86,7 @@ int remember_init(struct run *r, int pid) {
   struct journal *j = r->container->journal;
   int error = read_start_time(pid, &j->start_time);
   __atomic_store_n(&j->pid, pid, __ATOMIC_SEQ_CST);
-  r->has_state = 0;  // what has been prepared names another
+  r->has_state = 0; // what has been prepared names another
   return error ? failing(r, "read /proc/PID/stat of the container's process", error) : 0;
 }
 
@@ -82,16 +101,18 @@ int no_answer(struct run *r, const char *call) {
   return failing(r, call, -ETIMEDOUT);
 }
 
-// `cgroup` is the one that the child is made in, -1: the runtime's own. On a hybrid host that one knows nothing of pids: the child
-// is in the runtime's cgroups of all controllers still.
+// `cgroup` is the one that the child is made in, -1: the runtime's own. On a hybrid host that one knows nothing of
+// pids: the child is in the runtime's cgroups of all controllers still.
 static int explain_spawn(struct run *r, int error, int cgroup) {
   struct stat st;
   int into_cgroup = cgroup >= 0, counted = into_cgroup && sys_stat(cgroup, "pids.max", &st, 0) == 0;
   if (into_cgroup && error == -EACCES) put(&r->detail, "the cgroup may not be entered from the runtime's own");
   if (into_cgroup && error == -EBUSY) put(&r->detail, "the cgroup has controllers enabled for children");
   // On cgroup v1 it is made beside its cgroups, but for what a stage makes.
-  if (error == -EAGAIN) put(&r->detail, counted || r->section == SECTION_STAGE ? "is pids.max of the container's cgroup, or of one above it, reached?"
-    : "is pids.max of the runtime's cgroup, or its RLIMIT_NPROC, reached?");
+  if (error == -EAGAIN)
+    put(&r->detail, counted || r->section == SECTION_STAGE
+                        ? "is pids.max of the container's cgroup, or of one above it, reached?"
+                        : "is pids.max of the runtime's cgroup, or its RLIMIT_NPROC, reached?");
   if (into_cgroup && error == -EOPNOTSUPP) put(&r->detail, "the cgroup is part of a threaded one");
   // So says the kernel where a pid namespace takes no more.
   if (error == -ENOMEM && r->section == SECTION_STAGE) put(&r->detail, "has the pid namespace that is joined ended?");
@@ -132,10 +153,11 @@ static long clone_child(struct run *r, const struct step_spawn *s, int *pidfd, i
   if (s->stay && cgroup < 0 && r->child.entry < 0)
     r->stays = "the container stays in the runtime's cgroup: this user may not make one for it";
   struct clone_args args = {
-    .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
-    .pidfd = (uint64_t)(uintptr_t)pidfd,
-    .exit_signal = from_stage ? 0 : SIGCHLD,  // CLONE_PARENT takes the parent's own
-    .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
+      .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) |
+               (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
+      .pidfd = (uint64_t)(uintptr_t)pidfd,
+      .exit_signal = from_stage ? 0 : SIGCHLD, // CLONE_PARENT takes the parent's own
+      .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
   };
   long pid = sys2(SYS_clone3, &args, sizeof args);
   if (pid == -EACCES && cgroup >= 0 && s->stay) {
@@ -143,7 +165,8 @@ static long clone_child(struct run *r, const struct step_spawn *s, int *pidfd, i
     args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
     pid = sys2(SYS_clone3, &args, sizeof args);
   }
-  // The container has child cgroups with controllers, and moved its processes there: where its first one is, this one may be.
+  // The container has child cgroups with controllers, and moved its processes there: where its first one is, this one
+  // may be.
   for (int tries = 0; pid == -EBUSY && cgroup >= 0 && *TEXT(hierarchy) && tries < 16; tries++) {
     int fd = open_cgroup_of_init(r, TEXT(hierarchy));
     if (fd < 0) break;
@@ -185,17 +208,23 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   return s->section == SECTION_INIT && !s->later ? become_container(r) : 0;
 }
 
-int do_remember_init(struct run *r, const struct step_remember_init *s) { (void)s; return become_container(r); }
+int do_remember_init(struct run *r, const struct step_remember_init *s) {
+  (void)s;
+  return become_container(r);
+}
 
 static int are_registers(uint64_t first, uint64_t count) {
   return !count || (count <= PASSED && first < REGISTERS && count <= REGISTERS - first);
 }
 
 // Fatal signals end a waiting init as they would end its program; pid 1 would ignore them otherwise.
-static void leave(int signal) { sys_exit(128 + signal); }
+static void leave(int signal) {
+  sys_exit(128 + signal);
+}
 
-// From the event `ready` on the runtime may commit and end: its end is no longer told by a signal, but by the socket alone. And a
-// signal may come, which the first process of a pid namespace would not get without a handler; execve leaves nothing of it.
+// From the event `ready` on the runtime may commit and end: its end is no longer told by a signal, but by the socket
+// alone. And a signal may come, which the first process of a pid namespace would not get without a handler; execve
+// leaves nothing of it.
 void prepare_ready(struct run *r) {
   sys_prctl(PR_SET_PDEATHSIG, 0, 0, 0);
   if (r->joins) return;
@@ -205,13 +234,17 @@ void prepare_ready(struct run *r) {
 
 int do_send(struct run *r, const struct step_send *s) {
   if (s->event == EVENT_READY) prepare_ready(r);
-  struct message message = {.kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child.pid : 0};
+  struct message message = {
+      .kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child.pid : 0};
   if (!are_registers(s->first, s->count)) return failing(r, "check", -EINVAL);
   int *passed = r->fds + (s->count ? s->first : 0);
   unsigned count = (unsigned)s->count;
   if (s->optional && count && passed[count - 1] < 0) count--;
   int error = send_message_with(r->peer, &message, passed, count);
-  for (unsigned i = 0; i < count; i++) { sys_close(passed[i]); passed[i] = -1; }
+  for (unsigned i = 0; i < count; i++) {
+    sys_close(passed[i]);
+    passed[i] = -1;
+  }
   // A child that has gone has left the reason in the socket: the next Receive reports it.
   return error && error != -EPIPE && error != -ECONNRESET ? failing(r, "sendmsg", error) : 0;
 }
@@ -234,9 +267,12 @@ int pass_on(struct run *r, const struct message *message, const struct step *her
 int child_gone(struct run *r) {
   int status = 0;
   r->detail.used = 0;
-  put(&r->detail, r->joins ? "the process died before it executed its program" : "the container's first process died before it was ready");
-  if (r->child.pidfd >= 0 && sys_poll(r->child.pidfd, POLLIN, 1000) == 1 && wait_exit(r->child.pidfd, &status) == 0 && status) {
-    format(&r->detail, ": %s %d", status & 0x7f ? "signal" : "exit status", status & 0x7f ? status & 0x7f : status >> 8);
+  put(&r->detail, r->joins ? "the process died before it executed its program"
+                           : "the container's first process died before it was ready");
+  if (r->child.pidfd >= 0 && sys_poll(r->child.pidfd, POLLIN, 1000) == 1 && wait_exit(r->child.pidfd, &status) == 0 &&
+      status) {
+    format(
+        &r->detail, ": %s %d", status & 0x7f ? "signal" : "exit status", status & 0x7f ? status & 0x7f : status >> 8);
     put_oom(&r->detail, r->program, r->joins);
   }
   return failing(r, "", -ECHILD);
@@ -253,11 +289,14 @@ static int prepare_state(struct run *r) {
   return error ? failing(r, "state.json", error) : 0;
 }
 
-// A stage that is killed once it has made init tells nothing, and its end of the socket is init's too: a wait for both of them.
+// A stage that is killed once it has made init tells nothing, and its end of the socket is init's too: a wait for both
+// of them.
 static int stage_gone(struct run *r) {
   struct pollfd either[] = {{.fd = r->peer, .events = POLLIN}, {.fd = r->child.pidfd, .events = POLLIN}};
   long n;
-  do n = sys3(SYS_poll, either, 2, -1); while (n == -EINTR);
+  do
+    n = sys3(SYS_poll, either, 2, -1);
+  while (n == -EINTR);
   return n > 0 && !either[0].revents && sys_poll(r->peer, POLLIN, 0) == 0;
 }
 
@@ -267,7 +306,10 @@ int do_receive(struct run *r, const struct step_receive *s) {
     if (error) return error;
   }
   uint32_t wanted = 1u << s->event;
-  if (r->early & wanted) { r->early &= ~wanted; return 0; }
+  if (r->early & wanted) {
+    r->early &= ~wanted;
+    return 0;
+  }
   for (;;) {
     struct message message;
     if (s->event == EVENT_SPAWNED && stage_gone(r)) return child_gone(r);
@@ -276,7 +318,10 @@ int do_receive(struct run *r, const struct step_receive *s) {
     if (got < 0) return failing(r, "recvmsg", got);
     if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
     if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
-    if (message.kind == MESSAGE_CONSOLE) { r->console = fds[0]; continue; }
+    if (message.kind == MESSAGE_CONSOLE) {
+      r->console = fds[0];
+      continue;
+    }
     if (message.event != s->event) {
       // Init may be at work before the stage has told that it exists.
       if (s->event != EVENT_SPAWNED || message.event >= 32) return failing(r, "recvmsg", -EPROTO);
@@ -285,7 +330,7 @@ int do_receive(struct run *r, const struct step_receive *s) {
     }
     if (message.event == EVENT_SPAWNED) {
       int status, error;
-      wait_exit(r->child.pidfd, &status);  // the stage has nothing left to do
+      wait_exit(r->child.pidfd, &status); // the stage has nothing left to do
       sys_close(r->child.pidfd);
       r->child.pid = message.pid;
       r->child.pidfd = fds[0];
@@ -313,16 +358,27 @@ int do_commit(struct run *r, const struct step_commit *s) {
   return 0;
 }
 
-int do_write_state(struct run *r, const struct step_write_state *s) { (void)r; (void)s; return 0; }
+int do_write_state(struct run *r, const struct step_write_state *s) {
+  (void)r;
+  (void)s;
+  return 0;
+}
 
 int do_keep_resources(struct run *r, const struct step_keep_resources *s) {
   int error = container_keep(r->container, "resources.json", TEXT(data), strlen(TEXT(data)));
   return error ? failing(r, "resources.json", error) : 0;
 }
 
-int do_nothing(struct run *r, const struct step_nothing *s) { (void)r; (void)s; return 0; }
+int do_nothing(struct run *r, const struct step_nothing *s) {
+  (void)r;
+  (void)s;
+  return 0;
+}
 
-int do_warn(struct run *r, const struct step_warn *s) { log_line("warning", TEXT(message)); return 0; }
+int do_warn(struct run *r, const struct step_warn *s) {
+  log_line("warning", TEXT(message));
+  return 0;
+}
 
 int do_open_socket(struct run *r, const struct step_open_socket *s) {
   int fd = unix_socket(SOCK_STREAM, TEXT(path), strlen(TEXT(path)), SYS_connect);
@@ -352,7 +408,8 @@ int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
 
 // A file that has no name until it is whole: whenever we are killed, none is left that is not.
 static void prepare_pid_file(struct run *r, const char *path) {
-  BUFFER(directory, 4096); BUFFER(number, 24);
+  BUFFER(directory, 4096);
+  BUFFER(number, 24);
   const char *slash = strrchr(path, '/');
   put_bytes(&directory, path, slash ? (size_t)(slash + 1 - path) : 0);
   put_number(&number, r->child.pid);

@@ -6,19 +6,24 @@
 
 #include "build-id.h"
 
-static const struct { uint16_t size; const char *kinds; } shapes[] = {
+static const struct {
+  uint16_t size;
+  const char *kinds;
+} shapes[] = {
 #define X(name, code, size, sentence, kinds) {size, kinds},
-  EACH_STEP(X)
+    EACH_STEP(X)
 #undef X
 };
 
 static const uint16_t record_sizes[] = {sizeof(struct section), 1, sizeof(struct string), sizeof(struct piece),
-  sizeof(struct list), sizeof(struct item), sizeof(struct patch), sizeof(struct slot), 1};
+    sizeof(struct list), sizeof(struct item), sizeof(struct patch), sizeof(struct slot), 1};
 
 #define TABLE(p, name, type) ((const struct type *)((p)->base + (p)->header->name.offset))
 #define ROWS(p, name, type) ((p)->header->name.size / sizeof(struct type))
 
-static int within(uint64_t first, uint64_t count, uint64_t size) { return first <= size && count <= size - first; }
+static int within(uint64_t first, uint64_t count, uint64_t size) {
+  return first <= size && count <= size - first;
+}
 
 // A text of the data table: inside it, ended by NUL.
 static int good_bytes(const struct program *p, uint32_t offset, uint32_t size) {
@@ -42,22 +47,28 @@ static int good_tables(const struct program *p) {
   }
   const struct piece *pieces = TABLE(p, pieces, piece);
   for (size_t i = 0; i < ROWS(p, pieces, piece); i++) {
-    if (pieces[i].kind == LITERAL) { if (!good_bytes(p, pieces[i].a, pieces[i].b)) return 0; }
-    else if (pieces[i].kind > NUMBER_SLOT || pieces[i].a >= n_slots) return 0;
-    else if (slots[pieces[i].a].kind != (pieces[i].kind == SLOT ? TEXT_VALUE : NUMBER_VALUE)) return 0;
+    if (pieces[i].kind == LITERAL) {
+      if (!good_bytes(p, pieces[i].a, pieces[i].b)) return 0;
+    } else if (pieces[i].kind > NUMBER_SLOT || pieces[i].a >= n_slots)
+      return 0;
+    else if (slots[pieces[i].a].kind != (pieces[i].kind == SLOT ? TEXT_VALUE : NUMBER_VALUE))
+      return 0;
   }
   const struct list *lists = TABLE(p, lists, list);
   for (size_t i = 0; i < ROWS(p, lists, list); i++)
     if (!within(lists[i].first, lists[i].count, ROWS(p, items, item))) return 0;
   const struct item *items = TABLE(p, items, item);
   for (size_t i = 0; i < ROWS(p, items, item); i++) {
-    if (items[i].kind == STRING ? items[i].index >= ROWS(p, strings, string)
-        : items[i].kind != SPLICE || items[i].index >= n_slots || slots[items[i].index].kind != LIST_VALUE) return 0;
+    if (items[i].kind == STRING
+            ? items[i].index >= ROWS(p, strings, string)
+            : items[i].kind != SPLICE || items[i].index >= n_slots || slots[items[i].index].kind != LIST_VALUE)
+      return 0;
   }
   const struct patch *patches = TABLE(p, patches, patch);
   for (size_t i = 0; i < ROWS(p, patches, patch); i++)
     if (patches[i].offset % 8 || !within(patches[i].offset, 8, p->header->steps.size) || patches[i].slot >= n_slots ||
-        slots[patches[i].slot].kind != NUMBER_VALUE) return 0;
+        slots[patches[i].slot].kind != NUMBER_VALUE)
+      return 0;
   return 1;
 }
 
@@ -71,7 +82,8 @@ const void *bytes_of(const struct program *p, uint64_t index, size_t *size) {
 }
 
 static int good_step(const struct program *p, const struct step *step) {
-  if (step->code >= STEP_COUNT || step->size != shapes[step->code].size || step->at >= ROWS(p, strings, string)) return 0;
+  if (step->code >= STEP_COUNT || step->size != shapes[step->code].size || step->at >= ROWS(p, strings, string))
+    return 0;
   const uint64_t *field = (const uint64_t *)(step + 1);
   size_t size;
   for (const char *kind = shapes[step->code].kinds; *kind; kind++, field++) {
@@ -126,7 +138,8 @@ static size_t list_length(const struct program *p, const struct list *list) {
   const struct item *item = TABLE(p, items, item) + list->first;
   const struct slot *slots = TABLE(p, slots, slot);
   size_t length = 0;
-  for (uint32_t i = 0; i < list->count; i++) length = plus(length, item[i].kind == STRING ? 1 : slots[item[i].index].count);
+  for (uint32_t i = 0; i < list->count; i++)
+    length = plus(length, item[i].kind == STRING ? 1 : slots[item[i].index].count);
   return length;
 }
 
@@ -140,9 +153,12 @@ static const char *bind_string(const struct program *p, const struct string *str
   take(arena, out.size);
   out.data[0] = 0;
   for (uint32_t i = 0; i < string->count; i++) {
-    if (piece[i].kind == LITERAL) put_bytes(&out, data + piece[i].a, piece[i].b);
-    else if (piece[i].kind == SLOT) put_bytes(&out, data + slots[piece[i].a].offset, slots[piece[i].a].size);
-    else put_number(&out, slots[piece[i].a].number);
+    if (piece[i].kind == LITERAL)
+      put_bytes(&out, data + piece[i].a, piece[i].b);
+    else if (piece[i].kind == SLOT)
+      put_bytes(&out, data + slots[piece[i].a].offset, slots[piece[i].a].size);
+    else
+      put_number(&out, slots[piece[i].a].number);
   }
   return out.data;
 }
@@ -155,7 +171,10 @@ static int bind_list(struct program *p, const struct list *list, struct texts *t
   texts->items = (const char **)take(arena, (length + 1) * sizeof(char *));
   texts->count = 0;
   for (uint32_t i = 0; i < list->count; i++) {
-    if (items[i].kind == STRING) { texts->items[texts->count++] = p->strings[items[i].index]; continue; }
+    if (items[i].kind == STRING) {
+      texts->items[texts->count++] = p->strings[items[i].index];
+      continue;
+    }
     const struct slot *slot = &slots[items[i].index];
     const char *text = (const char *)p->base + p->header->data.offset + slot->offset, *end = text + slot->size;
     for (uint32_t k = 0; k < slot->count; k++) {
@@ -173,7 +192,8 @@ static size_t arena_size(const struct program *p) {
   for (size_t i = 0; i < n_strings; i++)
     size = plus(size, plus(string_size(p, TABLE(p, strings, string) + i), 8 + sizeof(char *)));
   for (size_t i = 0; i < n_lists; i++)
-    size = plus(size, plus(sizeof(struct texts), times(sizeof(char *), plus(list_length(p, TABLE(p, lists, list) + i), 1))));
+    size = plus(
+        size, plus(sizeof(struct texts), times(sizeof(char *), plus(list_length(p, TABLE(p, lists, list) + i), 1))));
   return size;
 }
 
@@ -196,7 +216,8 @@ int program_use(struct program *p, const void *base, size_t size) {
   p->base = base;
   p->header = base;
   if (memcmp(p->header->magic, PROGRAM_MAGIC, 8) || p->header->format != PROGRAM_FORMAT || p->header->size != p->size ||
-      strncmp(p->header->build, BUILD_ID, BUILD_SIZE) || !good_tables(p)) goto bad;
+      strncmp(p->header->build, BUILD_ID, BUILD_SIZE) || !good_tables(p))
+    goto bad;
   uint8_t *arena = arena_make(arena_size(p));
   p->steps = take(&arena, p->header->steps.size);
   memcpy(p->steps, p->base + p->header->steps.offset, p->header->steps.size);
@@ -207,7 +228,8 @@ int program_use(struct program *p, const void *base, size_t size) {
   if (!good_steps(p)) goto bad;
   size_t n_strings = ROWS(p, strings, string), n_lists = ROWS(p, lists, list);
   p->strings = (const char **)take(&arena, n_strings * sizeof(char *));
-  for (size_t i = 0; i < n_strings; i++) p->strings[i] = bind_string(p, TABLE(p, strings, string) + i, &arena);
+  for (size_t i = 0; i < n_strings; i++)
+    p->strings[i] = bind_string(p, TABLE(p, strings, string) + i, &arena);
   p->lists = (struct texts *)take(&arena, n_lists * sizeof(struct texts));
   for (size_t i = 0; i < n_lists; i++)
     if (bind_list(p, TABLE(p, lists, list) + i, &p->lists[i], &arena)) goto bad;
@@ -217,9 +239,13 @@ bad:
   return -1;
 }
 
-const char *text_of(const struct program *p, uint64_t index) { return p->strings[index]; }
+const char *text_of(const struct program *p, uint64_t index) {
+  return p->strings[index];
+}
 
-const struct texts *texts_of(const struct program *p, uint64_t index) { return &p->lists[index]; }
+const struct texts *texts_of(const struct program *p, uint64_t index) {
+  return &p->lists[index];
+}
 
 const struct step *section_first(const struct program *p, unsigned section) {
   return (const struct step *)(p->steps + TABLE(p, sections, section)[section].first);
@@ -227,12 +253,14 @@ const struct step *section_first(const struct program *p, unsigned section) {
 
 const struct step_write_state *state_of(const struct program *p) {
   const struct step *step = section_first(p, SECTION_STATE);
-  if (step == section_end(p, SECTION_STATE) || step->code != STEP_WRITE_STATE) fail("the program does not tell a state");
+  if (step == section_end(p, SECTION_STATE) || step->code != STEP_WRITE_STATE)
+    fail("the program does not tell a state");
   return (const void *)step;
 }
 
 const struct step *section_end(const struct program *p, unsigned section) {
   const struct step *step = section_first(p, section);
-  for (uint32_t i = 0; i < TABLE(p, sections, section)[section].count; i++) step = next_step(step);
+  for (uint32_t i = 0; i < TABLE(p, sections, section)[section].count; i++)
+    step = next_step(step);
   return step;
 }

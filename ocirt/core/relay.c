@@ -1,6 +1,6 @@
-// Foreground `run` and `exec`, and `create --status-fd`: one poll(2) loop in which nothing blocks, so that a side that does not
-// read holds nobody up. Signals go to the container, its terminal to ours, its readiness to the service manager, lines to the
-// reader of --status-fd; what is orphaned to us is reaped.
+// Foreground `run` and `exec`, and `create --status-fd`: one poll(2) loop in which nothing blocks, so that a side that
+// does not read holds nobody up. Signals go to the container, its terminal to ours, its readiness to the service
+// manager, lines to the reader of --status-fd; what is orphaned to us is reaped.
 #include "core.h"
 
 #include <poll.h>
@@ -17,26 +17,33 @@
 
 // After the container's end its last output waits so long for a reader that takes nothing.
 #define LAST_OUTPUT_SECONDS 10
-// The end of our input is typed at the container's terminal again after each of these: doubled from the first to the last.
+// The end of our input is typed at the container's terminal again after each of these: doubled from the first to the
+// last.
 #define FIRST_END_MILLISECONDS 32
 #define LAST_END_MILLISECONDS 1024
 
-struct window { unsigned short rows, columns, x, y; };
+struct window {
+  unsigned short rows, columns, x, y;
+};
 
 // Bytes on their way from one descriptor to another, -1: none or closed.
-struct flow { int from, to; size_t first, last; char data[16384]; };
+struct flow {
+  int from, to;
+  size_t first, last;
+  char data[16384];
+};
 
 struct foreground {
   const struct relayed *about;
-  int master;                   // -1: hung up, or none
+  int master; // -1: hung up, or none
   struct flow input, output, status;
   struct readiness ready;
-  struct termios before;        // of our terminal, if it is raw
-  int raw, shared;              // of descriptors 0, 1 and the reader: a bit each whose description got O_NONBLOCK
-  int64_t type_end, interval;   // when the end of our input is typed next
-  int open_line;                // what we have read last is no end of a line
-  int64_t give_up;              // after the end of the container, 0: before it
-  int status_of_end;            // a wait status
+  struct termios before; // of our terminal, if it is raw
+  int raw, shared; // of descriptors 0, 1 and the reader: a bit each whose description got O_NONBLOCK
+  int64_t type_end, interval; // when the end of our input is typed next
+  int open_line; // what we have read last is no end of a line
+  int64_t give_up; // after the end of the container, 0: before it
+  int status_of_end; // a wait status
 };
 
 int relay_signals(int *ends) {
@@ -55,8 +62,9 @@ static void copy_window(int master) {
   if (sys_ioctl(0, TIOCGWINSZ, &window) == 0) sys_ioctl(master, TIOCSWINSZ, &window);
 }
 
-// From a terminal to a terminal the container's alone makes "\r\n" of the end of a line, and ours shows what it gets: a program
-// that has set its terminal otherwise is then shown rightly. Into a file or a pipe the container's lines end as they are written.
+// From a terminal to a terminal the container's alone makes "\r\n" of the end of a line, and ours shows what it gets: a
+// program that has set its terminal otherwise is then shown rightly. Into a file or a pipe the container's lines end as
+// they are written.
 void connect_terminal(int master) {
   struct termios settings;
   copy_window(master);
@@ -77,10 +85,11 @@ static void make_raw(struct foreground *f) {
 
 // ---- descriptors that do not block ----
 
-// O_NONBLOCK is of the open file description, which our standard streams share with the shell and whatever else it has started.
-// So a terminal or a pipe is opened once more, through its magic link. Where that cannot be (a socket, another user's terminal,
-// no /proc) the description that all share gets the flag until we end. A file needs none of this, and a second description of
-// it would begin at its first byte; a second one of a pseudo terminal's master would be another terminal.
+// O_NONBLOCK is of the open file description, which our standard streams share with the shell and whatever else it has
+// started. So a terminal or a pipe is opened once more, through its magic link. Where that cannot be (a socket, another
+// user's terminal, no /proc) the description that all share gets the flag until we end. A file needs none of this, and
+// a second description of it would begin at its first byte; a second one of a pseudo terminal's master would be another
+// terminal.
 static int nonblocking(struct foreground *f, int bit, int fd, int access) {
   struct stat st;
   unsigned number;
@@ -104,9 +113,15 @@ static void set_back(struct foreground *f) {
 
 // ---- flows ----
 
-static int has_room(const struct flow *f) { return f->from >= 0 && f->last < sizeof f->data; }
-static int has_data(const struct flow *f) { return f->to >= 0 && f->first < f->last; }
-static int would_block(long n) { return n == -EAGAIN || n == -EINTR; }
+static int has_room(const struct flow *f) {
+  return f->from >= 0 && f->last < sizeof f->data;
+}
+static int has_data(const struct flow *f) {
+  return f->to >= 0 && f->first < f->last;
+}
+static int would_block(long n) {
+  return n == -EAGAIN || n == -EINTR;
+}
 
 // Reads what fits: 0 at the end of the input.
 static int fill(struct flow *f) {
@@ -127,9 +142,10 @@ static int drain(struct flow *f) {
   return n > 0;
 }
 
-// The end of our input, as somebody at a keyboard gives it. After a line that is not whole the first end only hands that line over,
-// or a shell that edits lines by itself wants it ended first. And such a shell loses the end that is typed before it switches its
-// terminal from lines to single characters. So it is typed again and again, until the container ends.
+// The end of our input, as somebody at a keyboard gives it. After a line that is not whole the first end only hands
+// that line over, or a shell that edits lines by itself wants it ended first. And such a shell loses the end that is
+// typed before it switches its terminal from lines to single characters. So it is typed again and again, until the
+// container ends.
 static void type_end(struct foreground *f) {
   struct termios settings;
   struct flow *in = &f->input;
@@ -151,8 +167,8 @@ static void hang_up(struct foreground *f) {
 
 // ---- the loop ----
 
-// Signals that arrived: forwarded, but for those that are about us. Children other than init are reaped. After the container's end
-// one that ends a process is for us.
+// Signals that arrived: forwarded, but for those that are about us. Children other than init are reaped. After the
+// container's end one that ends a process is for us.
 static void take_signals(struct foreground *f) {
   const struct relayed *a = f->about;
   struct signalfd_siginfo info;
@@ -165,9 +181,12 @@ static void take_signals(struct foreground *f) {
         sys4(SYS_wait4, dead.si_pid, 0, 0, 0);
         dead.si_pid = 0;
       }
-    } else if (number == SIGWINCH && f->master >= 0) copy_window(f->master);
-    else if (f->give_up && (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT)) f->give_up = 1;
-    else if (number != SIGPIPE && number != SIGURG) sys_pidfd_signal(a->pidfd, number);
+    } else if (number == SIGWINCH && f->master >= 0)
+      copy_window(f->master);
+    else if (f->give_up && (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT))
+      f->give_up = 1;
+    else if (number != SIGPIPE && number != SIGURG)
+      sys_pidfd_signal(a->pidfd, number);
   }
 }
 
@@ -193,28 +212,31 @@ static int wait_time(const struct foreground *f) {
   return !first ? -1 : first < now ? 0 : (int)(first - now);
 }
 
-// One poll(2), and what it has told of: 1, 0 when there is no more to wait for, or -1 once the reader of --status-fd has gone.
+// One poll(2), and what it has told of: 1, 0 when there is no more to wait for, or -1 once the reader of --status-fd
+// has gone.
 static int turn(struct foreground *f) {
   enum { SIGNALS, END, INPUT, TYPED, PRINTED, OUTPUT, STATUS, NOTIFY };
   const struct relayed *a = f->about;
   struct flow *in = &f->input, *out = &f->output, *status = &f->status;
   struct pollfd fds[] = {
-    [SIGNALS] = {a->signals, POLLIN, 0},
-    [END] = {f->give_up ? -1 : a->pidfd, POLLIN, 0},
-    [INPUT] = {has_room(in) ? in->from : -1, POLLIN, 0},
-    [TYPED] = {has_data(in) ? in->to : -1, POLLOUT, 0},
-    [PRINTED] = {has_room(out) ? out->from : -1, POLLIN, 0},
-    [OUTPUT] = {has_data(out) ? out->to : -1, POLLOUT, 0},
-    [STATUS] = {status->to, has_data(status) ? POLLOUT : 0, 0},
-    [NOTIFY] = {f->ready.fd, f->ready.events, 0},
+      [SIGNALS] = {a->signals, POLLIN, 0},
+      [END] = {f->give_up ? -1 : a->pidfd, POLLIN, 0},
+      [INPUT] = {has_room(in) ? in->from : -1, POLLIN, 0},
+      [TYPED] = {has_data(in) ? in->to : -1, POLLOUT, 0},
+      [PRINTED] = {has_room(out) ? out->from : -1, POLLIN, 0},
+      [OUTPUT] = {has_data(out) ? out->to : -1, POLLOUT, 0},
+      [STATUS] = {status->to, has_data(status) ? POLLOUT : 0, 0},
+      [NOTIFY] = {f->ready.fd, f->ready.events, 0},
   };
   long n = sys3(SYS_poll, fds, COUNT(fds), wait_time(f));
   if (n < 0) return n == -EINTR;
   int64_t now = milliseconds();
-  if (fds[PRINTED].revents ? !fill(out) : f->give_up && has_room(out)) out->from = -1;  // EIO, or all is read
+  if (fds[PRINTED].revents ? !fill(out) : f->give_up && has_room(out)) out->from = -1; // EIO, or all is read
   if (fds[SIGNALS].revents) take_signals(f);
-  if (fds[INPUT].revents && !fill(in)) in->from = -1;
-  else if (fds[INPUT].revents && has_data(in)) f->open_line = in->data[in->last - 1] != '\n';
+  if (fds[INPUT].revents && !fill(in))
+    in->from = -1;
+  else if (fds[INPUT].revents && has_data(in))
+    f->open_line = in->data[in->last - 1] != '\n';
   if (in->from < 0 && in->to >= 0 && now >= f->type_end) type_end(f);
   // Nobody has the container's terminal open any more: what is typed would wait for ever.
   if (fds[TYPED].revents & POLLHUP || (has_data(in) && drain(in) < 0)) in->from = in->to = -1;
@@ -240,7 +262,7 @@ int relay(const struct relayed *a) {
   readiness_begin(&f.ready, a->container);
   if (has_master) {
     make_raw(&f);
-    sys_fcntl(a->master, F_SETFL, O_RDWR | O_NONBLOCK);  // nobody else has this description: init has closed its own
+    sys_fcntl(a->master, F_SETFL, O_RDWR | O_NONBLOCK); // nobody else has this description: init has closed its own
     f.input.from = nonblocking(&f, 0, 0, O_RDONLY);
     f.output.to = nonblocking(&f, 1, 1, O_WRONLY);
     f.input.to = f.output.from = a->master;
@@ -252,7 +274,8 @@ int relay(const struct relayed *a) {
     f.status.to = nonblocking(&f, 2, logging.reader, O_WRONLY);
   }
   int going;
-  while ((going = turn(&f)) > 0);
+  while ((going = turn(&f)) > 0)
+    ;
   set_back(&f);
   // Not waited for: a frozen process ends only when it is thawed.
   if (going < 0) {

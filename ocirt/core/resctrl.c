@@ -15,7 +15,8 @@ static int failing_here(struct run *r, const char *root, const char *call, int e
   char text[256];
   CLOSING int info = open_group(root, "info", O_PATH | O_DIRECTORY);
   long size = info < 0 ? info : read_file(info, "last_cmd_status", text, sizeof text);
-  while (size > 0 && text[size - 1] == '\n') text[--size] = 0;
+  while (size > 0 && text[size - 1] == '\n')
+    text[--size] = 0;
   if (size > 0 && strcmp(text, "ok")) put(&r->detail, text);
   return failing(r, call, error);
 }

@@ -1,12 +1,19 @@
-// Views of the kernel in the container, procfs and sysfs: what may be mounted in them, and what of them is masked or read-only.
+// Views of the kernel in the container, procfs and sysfs: what may be mounted in them, and what of them is masked or
+// read-only.
 #include "mount.h"
 
 #include <string.h>
 #include <linux/magic.h>
 
-struct view { struct view *next; int mount; enum view_kind kind; char place[]; };
+struct view {
+  struct view *next;
+  int mount;
+  enum view_kind kind;
+  char place[];
+};
 
-// `place` is clean; what lies beneath it is `path`'s end, which begins with a slash or is empty. Null: path does not lie there.
+// `place` is clean; what lies beneath it is `path`'s end, which begins with a slash or is empty. Null: path does not
+// lie there.
 static const char *beneath(const char *path, const char *place) {
   size_t length = place[1] ? strlen(place) : 0;
   return !strncmp(path, place, length) && (!path[length] || path[length] == '/') ? path + length : 0;
@@ -33,9 +40,12 @@ enum view_kind view_of(int fd) {
 }
 
 static void cover(struct run *r, const char *place) {
-  for (struct view **at = &r->views; *at; ) {
+  for (struct view **at = &r->views; *at;) {
     struct view *view = *at;
-    if (!beneath(view->place, place)) { at = &view->next; continue; }
+    if (!beneath(view->place, place)) {
+      at = &view->next;
+      continue;
+    }
     sys_close(view->mount);
     *at = view->next;
   }

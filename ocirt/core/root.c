@@ -28,7 +28,8 @@ int do_set_propagation(struct run *r, const struct step_set_propagation *s) {
 
 // Into a mount namespace of our own, from which nothing propagates; ChangeRoot goes back.
 static int step_aside(struct run *r) {
-  if ((r->space = sys_open(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY, 0)) < 0) return failing(r, "open /proc/self/ns/mnt", r->space);
+  if ((r->space = sys_open(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY, 0)) < 0)
+    return failing(r, "open /proc/self/ns/mnt", r->space);
   int error = (int)sys1(SYS_unshare, CLONE_NEWNS);
   return error < 0 ? failing(r, "unshare", error) : set_propagation_of_all(r, MS_PRIVATE, 1);
 }
@@ -78,7 +79,8 @@ int do_pivot_root(struct run *r, const struct step_pivot_root *s) {
   return (error = sys_chdir("/")) < 0 ? failing(r, "chdir", error) : 0;
 }
 
-// Cuts the next field off a line of mountinfo. The kernel writes spaces and the like as a backslash and three octal digits.
+// Cuts the next field off a line of mountinfo. The kernel writes spaces and the like as a backslash and three octal
+// digits.
 static char *next_field(char **line) {
   char *field = *line + strspn(*line, " "), *from = field, *to = field;
   for (; *from && *from != ' '; from++) {
@@ -94,7 +96,9 @@ static char *next_field(char **line) {
   return field;
 }
 
-static int unmount(const char *place) { return sys2(SYS_umount2, place, MNT_DETACH | UMOUNT_NOFOLLOW) == 0; }
+static int unmount(const char *place) {
+  return sys2(SYS_umount2, place, MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
+}
 
 // Is it the line of a procfs or sysfs? `rest` is what comes after the mount's place.
 static int is_kernel(const char *rest) {
@@ -122,7 +126,8 @@ static int clear_places(struct run *r, int mountinfo, struct buffer *lines, int 
     char *line = lines->data;
     for (char *end; (end = strchr(line, '\n')); line = end + 1) {
       *end = 0;
-      for (int skipped = 0; skipped < 4; skipped++) next_field(&line);  // its id, its parent's, the device, what of it is mounted
+      for (int skipped = 0; skipped < 4; skipped++)
+        next_field(&line); // its id, its parent's, the device, what of it is mounted
       const char *place = next_field(&line);
       if (!strcmp(place, "/")) continue;
       int done = !covering ? unmount(place) : is_kernel(line) ? cover(place) : 0;
@@ -137,8 +142,9 @@ static int clear_places(struct run *r, int mountinfo, struct buffer *lines, int 
   }
 }
 
-// A user namespace may mount a procfs or sysfs of its own where its mount namespace has a whole one, wherever that is: what was
-// the host's must not stay beneath the container's root. In a user namespace the host's mounts are locked, and are covered.
+// A user namespace may mount a procfs or sysfs of its own where its mount namespace has a whole one, wherever that is:
+// what was the host's must not stay beneath the container's root. In a user namespace the host's mounts are locked, and
+// are covered.
 static int clear_host(struct run *r) {
   size_t size = 1 << 16;
   struct buffer lines = {more_memory(size), size, 0, 0};
@@ -146,7 +152,8 @@ static int clear_host(struct run *r) {
   if (!lines.data) return failing(r, "mmap", -ENOMEM);
   if (mountinfo < 0) return failing(r, "open /proc/self/mountinfo", mountinfo);
   int cleared;
-  while ((cleared = clear_places(r, mountinfo, &lines, 0)) > 0);  // what was beneath another mount is seen by the next pass
+  while ((cleared = clear_places(r, mountinfo, &lines, 0)) > 0)
+    ; // what was beneath another mount is seen by the next pass
   if (cleared == 0) cleared = clear_places(r, mountinfo, &lines, 1);
   return cleared < 0 ? failing(r, "hide the host's /proc and /sys", cleared) : 0;
 }

@@ -1,22 +1,25 @@
-// config.json scanned: its structure as bytes, and its values in the order they stand (scan.c, and ocirt/model/shape.py,
-// which makes the same of the same file in Python).
+// config.json scanned: its structure as bytes, and its values in the order they stand (scan.c, and
+// ocirt/model/shape.py, which makes the same of the same file in Python).
 #pragma once
 #include "core.h"
 
-#define SCAN_MAX (1 << 20)      // bytes of a config that is looked up; a larger one is Python's
+#define SCAN_MAX (1 << 20) // bytes of a config that is looked up; a larger one is Python's
 
 enum leaf_kind { LEAF_OTHER, LEAF_TEXT, LEAF_NUMBER, LEAF_LIST, LEAF_RAW };
 struct leaf {
   enum leaf_kind kind;
-  uint32_t first, count;        // LEAF_LIST: strings in items; LEAF_RAW: pairs of key and value there
+  uint32_t first, count; // LEAF_LIST: strings in items; LEAF_RAW: pairs of key and value there
   uint32_t size;
-  const char *text;             // decoded; LEAF_RAW: as it stands in the file
+  const char *text; // decoded; LEAF_RAW: as it stands in the file
   __int128 number;
 };
-struct span { const char *text; uint32_t size; };
+struct span {
+  const char *text;
+  uint32_t size;
+};
 struct scan {
-  char *texts;                  // room for decoded strings
-  struct buffer structure;      // keys and nesting
+  char *texts; // room for decoded strings
+  struct buffer structure; // keys and nesting
   struct leaf *leaves;
   uint32_t n_leaves;
   struct span *items;
@@ -28,11 +31,12 @@ struct scan {
 // anything is.
 int scan(struct scan *s, const char *text, size_t size);
 
-// The same in parts: room for documents of `size` bytes together and `more` items, then one document after the other, whose
-// values are numbered on. One that stands at a path of config.json ("k" and a key for a member, each ended by a NUL) has its
-// list slots.
+// The same in parts: room for documents of `size` bytes together and `more` items, then one document after the other,
+// whose values are numbered on. One that stands at a path of config.json ("k" and a key for a member, each ended by a
+// NUL) has its list slots.
 int scan_room(struct scan *s, size_t size, size_t more);
 int scan_document(struct scan *s, const char *path, size_t path_size, const char *text, size_t size);
 
-// One string as a whole text: 1 with what it says, in `texts` (which has room for `size` bytes) where it has escapes; or 0.
+// One string as a whole text: 1 with what it says, in `texts` (which has room for `size` bytes) where it has escapes;
+// or 0.
 int scan_string(struct span *out, const char *text, size_t size, char *texts);

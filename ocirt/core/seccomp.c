@@ -12,7 +12,7 @@
 #include "run.h"
 
 #define WAITING INT_MIN
-#define INSTRUCTION 8  // bytes
+#define INSTRUCTION 8 // bytes
 
 // What the process and the thread that sends share: the descriptor (or the error) one way, that it is done the other.
 struct sender {
@@ -38,7 +38,8 @@ static _Noreturn void send_listener(struct sender *s) {
   struct timespec pause = {0, 20000};
   int listener;
   // As long as one seccomp(2) takes. The other side cannot wake us: the filter may forbid every syscall that could.
-  while ((listener = __atomic_load_n(&s->listener, __ATOMIC_ACQUIRE)) == WAITING) sys2(SYS_nanosleep, &pause, 0);
+  while ((listener = __atomic_load_n(&s->listener, __ATOMIC_ACQUIRE)) == WAITING)
+    sys2(SYS_nanosleep, &pause, 0);
   if (listener >= 0) {
     int error = send_state(s, listener);
     // Descriptors are shared with the process, which is spared closing them.
@@ -49,19 +50,22 @@ static _Noreturn void send_listener(struct sender *s) {
     if (error) child_failed(s->run, &s->step->head, failing(s->run, "sendmsg", error));
   }
   __atomic_store_n(&s->done, 1, __ATOMIC_RELEASE);
-  for (;;) sys1(SYS_exit, 0);
+  for (;;)
+    sys1(SYS_exit, 0);
 }
 
 // A thread on a stack of its own, which starts with `run`: 0 or a negative errno.
 static int start_thread(void *stack, size_t size, void (*run)(struct sender *), struct sender *data) {
   struct clone_args args = {
-    .flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
-    .stack = (uint64_t)(uintptr_t)stack, .stack_size = size,
+      .flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
+      .stack = (uint64_t)(uintptr_t)stack,
+      .stack_size = size,
   };
   long result = SYS_clone3;
   __asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\tmov %[data], %%rdi\n\tcall *%[run]\n1:"
-                   : "+a"(result) : "D"(&args), "S"(sizeof args), [run] "r"(run), [data] "r"(data)
-                   : "rcx", "r11", "memory");
+      : "+a"(result)
+      : "D"(&args), "S"(sizeof args), [run] "r"(run), [data] "r"(data)
+      : "rcx", "r11", "memory");
   return result < 0 ? (int)result : 0;
 }
 
@@ -75,17 +79,27 @@ static struct buffer process_state(struct run *r, const char *metadata, const ch
   struct buffer out = {memory == MAP_FAILED ? 0 : memory, size, 0, 0};
   if (!out.data) return out;
   const struct step_write_state *s = state_of(r->program);
-  put(&out, "{\"ociVersion\":"); put_json(&out, text_of(r->program, s->oci_version));
-  put(&out, ",\"fds\":[\"seccompFd\"],\"pid\":"); put_number(&out, pid);
-  if (*metadata) { put(&out, ",\"metadata\":"); put_json(&out, metadata); }
-  put(&out, ",\"state\":"); put_bytes(&out, state.data, state.used); put(&out, "}");
+  put(&out, "{\"ociVersion\":");
+  put_json(&out, text_of(r->program, s->oci_version));
+  put(&out, ",\"fds\":[\"seccompFd\"],\"pid\":");
+  put_number(&out, pid);
+  if (*metadata) {
+    put(&out, ",\"metadata\":");
+    put_json(&out, metadata);
+  }
+  put(&out, ",\"state\":");
+  put_bytes(&out, state.data, state.used);
+  put(&out, "}");
   return out;
 }
 
 int load_filter(const struct program *p, uint64_t filter, uint64_t flags) {
   size_t size = 0;
   const void *instructions = bytes_of(p, filter, &size);
-  struct { unsigned short length; const void *instructions; } program = {(unsigned short)(size / INSTRUCTION), instructions};
+  struct {
+    unsigned short length;
+    const void *instructions;
+  } program = {(unsigned short)(size / INSTRUCTION), instructions};
   if (size / INSTRUCTION > BPF_MAXINSNS) return -E2BIG;
   return (int)sys3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
 }
@@ -109,14 +123,18 @@ int do_load_notifying_seccomp(struct run *r, const struct step_load_notifying_se
   static char stack[16384] __attribute__((aligned(16)));
   static struct sender sender;
   if (s->ready) prepare_ready(r);
-  sender = (struct sender){.run = r, .step = s, .socket = r->fds[s->socket], .listener = WAITING,
-                           .state = process_state(r, TEXT(metadata), TEXT(status))};
+  sender = (struct sender){.run = r,
+      .step = s,
+      .socket = r->fds[s->socket],
+      .listener = WAITING,
+      .state = process_state(r, TEXT(metadata), TEXT(status))};
   if (!sender.state.data) return failing(r, "mmap", -ENOMEM);
   int error = start_thread(stack, sizeof stack, send_listener, &sender);
   if (error) return failing(r, "clone3", error);
   int listener = load_filter(r->program, s->filter, s->flags);
   __atomic_store_n(&sender.listener, listener, __ATOMIC_RELEASE);
   // Not by a system call either: as long as one sendmsg(2) takes, ten seconds where the agent does not read.
-  while (!__atomic_load_n(&sender.done, __ATOMIC_ACQUIRE)) __builtin_ia32_pause();
+  while (!__atomic_load_n(&sender.done, __ATOMIC_ACQUIRE))
+    __builtin_ia32_pause();
   return listener < 0 ? filter_failed(r, listener) : 0;
 }

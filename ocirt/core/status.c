@@ -23,7 +23,9 @@ void tell_begin(int pid, uint64_t start_time) {
   if (logging.reader >= 0) write_all(logging.reader, line.data, line.used);
 }
 
-static int64_t microseconds(struct timeval time) { return (int64_t)time.tv_sec * 1000000 + time.tv_usec; }
+static int64_t microseconds(struct timeval time) {
+  return (int64_t)time.tv_sec * 1000000 + time.tv_usec;
+}
 
 void put_end(struct buffer *to, const struct program *program, int status, const struct rusage *usage) {
   int signal = status & 0x7f;
@@ -31,6 +33,6 @@ void put_end(struct buffer *to, const struct program *program, int status, const
   format(to, "{\"%s\":%d", signal ? "signal" : "exitCode", signal ? signal : status >> 8);
   if (kills) format(to, ",\"oomKills\":%l", kills);
   format(to, ",\"cpuMicroseconds\":%l,\"memoryPeak\":%l", microseconds(usage->ru_utime) + microseconds(usage->ru_stime),
-         peak ? peak : (int64_t)usage->ru_maxrss * 1024);
+      peak ? peak : (int64_t)usage->ru_maxrss * 1024);
   put_clock(to);
 }

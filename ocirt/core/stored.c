@@ -4,7 +4,8 @@
 #include <string.h>
 
 const char *skip_space(const char *at, const char *end) {
-  while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) at++;
+  while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
+    at++;
   return at;
 }
 
@@ -14,12 +15,17 @@ static const char *value_end(const char *at, const char *end) {
   if (at == end || strchr(",:]}", *at)) return 0;
   do {
     char sign = *at++;
-    if (sign == '{' || sign == '[') depth++;
-    else if (sign == '}' || sign == ']') depth--;
+    if (sign == '{' || sign == '[')
+      depth++;
+    else if (sign == '}' || sign == ']')
+      depth--;
     else if (sign == '"') {
-      while (at < end && *at != '"') at += *at == '\\' ? 2 : 1;
+      while (at < end && *at != '"')
+        at += *at == '\\' ? 2 : 1;
       if (at++ >= end) return 0;
-    } else if (!depth) while (at < end && !strchr(",]} \t\n\r", *at)) at++;
+    } else if (!depth)
+      while (at < end && !strchr(",]} \t\n\r", *at))
+        at++;
   } while (depth && at < end);
   return depth ? 0 : at;
 }
@@ -29,12 +35,16 @@ static int same(struct span key, const char *name) {
   return key.size == size + 2 && !memcmp(key.text + 1, name, size);
 }
 
-static int is_string(struct span value) { return value.size && *value.text == '"'; }
+static int is_string(struct span value) {
+  return value.size && *value.text == '"';
+}
 
 int read_stored(struct stored *s, const char *at, const char *end) {
-  struct { const char *name; struct span *value; } wanted[] = {
-    {"ociVersion", &s->oci_version}, {"bundle", &s->bundle}, {"rootfs", &s->rootfs}, {"annotations", &s->annotations},
-    {"pausedFile", &s->paused_file}, {"request", &s->request}};
+  struct {
+    const char *name;
+    struct span *value;
+  } wanted[] = {{"ociVersion", &s->oci_version}, {"bundle", &s->bundle}, {"rootfs", &s->rootfs},
+      {"annotations", &s->annotations}, {"pausedFile", &s->paused_file}, {"request", &s->request}};
   *s = (struct stored){0};
   if (at == end || *at != '{') return 0;
   do {
@@ -46,9 +56,10 @@ int read_stored(struct stored *s, const char *at, const char *end) {
     struct span value = {skip_space(at + 1, end), 0};
     if (!(at = value_end(value.text, end))) return 0;
     value.size = (uint32_t)(at - value.text);
-    for (unsigned i = 0; i < COUNT(wanted); i++) if (same(key, wanted[i].name)) *wanted[i].value = value;
+    for (unsigned i = 0; i < COUNT(wanted); i++)
+      if (same(key, wanted[i].name)) *wanted[i].value = value;
     at = skip_space(at, end);
   } while (at < end && *at == ',');
-  return at < end && *at == '}' && skip_space(at + 1, end) == end && is_string(s->oci_version) && is_string(s->bundle) &&
-         is_string(s->rootfs);
+  return at < end && *at == '}' && skip_space(at + 1, end) == end && is_string(s->oci_version) &&
+         is_string(s->bundle) && is_string(s->rootfs);
 }

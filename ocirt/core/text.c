@@ -4,7 +4,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static struct { size_t used; _Alignas(16) char data[1 << 18]; } ours;
+static struct {
+  size_t used;
+  _Alignas(16) char data[1 << 18];
+} ours;
 
 void *more_memory(size_t size) {
   size = whole(size);
@@ -25,39 +28,54 @@ struct buffer more_buffer(size_t capacity) {
 
 void less_memory(const struct buffer *last) {
   size_t at = (uintptr_t)last->data - (uintptr_t)ours.data;
-  if (at >= sizeof ours.data) { sys2(SYS_munmap, last->data, whole(last->size)); return; }
-  if (at + whole(last->size) != ours.used) return;  // one that found no room has come after it
+  if (at >= sizeof ours.data) {
+    sys2(SYS_munmap, last->data, whole(last->size));
+    return;
+  }
+  if (at + whole(last->size) != ours.used) return; // one that found no room has come after it
   memset(last->data, 0, last->used + 1);
   ours.used = at;
 }
 
 void put_bytes(struct buffer *to, const char *text, size_t size) {
   size_t room = to->size - 1 - to->used;
-  if (size > room) { size = room; to->full = 1; }
+  if (size > room) {
+    size = room;
+    to->full = 1;
+  }
   memcpy(to->data + to->used, text, size);
   to->used += size;
   to->data[to->used] = 0;
 }
 
-void put(struct buffer *to, const char *text) { put_bytes(to, text, strlen(text)); }
+void put(struct buffer *to, const char *text) {
+  put_bytes(to, text, strlen(text));
+}
 
 void put_padded(struct buffer *to, int64_t number, int digits) {
   char text[24], *at = text + sizeof text;
   uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
-  do { *--at = (char)('0' + rest % 10); rest /= 10; } while (rest || text + sizeof text - at < digits);
+  do {
+    *--at = (char)('0' + rest % 10);
+    rest /= 10;
+  } while (rest || text + sizeof text - at < digits);
   if (number < 0) *--at = '-';
   put_bytes(to, at, (size_t)(text + sizeof text - at));
 }
 
-void put_number(struct buffer *to, int64_t number) { put_padded(to, number, 1); }
+void put_number(struct buffer *to, int64_t number) {
+  put_padded(to, number, 1);
+}
 
 size_t clean_path(const char *path, size_t size, char *out) {
   size_t used = 0;
   for (size_t at = 0, end; at < size; at = end + 1) {
-    for (end = at; end < size && path[end] != '/'; end++);
+    for (end = at; end < size && path[end] != '/'; end++)
+      ;
     size_t length = end - at;
     if (length == 2 && !memcmp(path + at, "..", 2)) {
-      while (used && out[--used] != '/');
+      while (used && out[--used] != '/')
+        ;
     } else if (length && !(length == 1 && path[at] == '.')) {
       out[used++] = '/';
       memcpy(out + used, path + at, length);
@@ -70,11 +88,16 @@ size_t clean_path(const char *path, size_t size, char *out) {
 
 size_t utf8_character(const char *from, const char *to) {
   const unsigned char *at = (const unsigned char *)from, *end = (const unsigned char *)to;
-  size_t size = *at < 0x80 ? 1 : *at >= 0xc2 && *at < 0xe0 ? 2 : *at >= 0xe0 && *at < 0xf0 ? 3 : *at >= 0xf0 && *at < 0xf5 ? 4 : 0;
+  size_t size = *at < 0x80                  ? 1
+                : *at >= 0xc2 && *at < 0xe0 ? 2
+                : *at >= 0xe0 && *at < 0xf0 ? 3
+                : *at >= 0xf0 && *at < 0xf5 ? 4
+                                            : 0;
   if (!size || (size_t)(end - at) < size) return 0;
-  for (size_t i = 1; i < size; i++) if ((at[i] & 0xc0) != 0x80) return 0;
+  for (size_t i = 1; i < size; i++)
+    if ((at[i] & 0xc0) != 0x80) return 0;
   if (*at == 0xe0 && at[1] < 0xa0) return 0;
-  if (*at == 0xed && at[1] > 0x9f) return 0;  // a surrogate
+  if (*at == 0xed && at[1] > 0x9f) return 0; // a surrogate
   if (*at == 0xf0 && at[1] < 0x90) return 0;
   if (*at == 0xf4 && at[1] > 0x8f) return 0;
   return size;
@@ -87,13 +110,22 @@ void put_json(struct buffer *to, const char *text) {
   for (size_t length; text < end; text += length ? length : 1) {
     unsigned char byte = (unsigned char)*text;
     length = utf8_character(text, end);
-    if (byte == '"' || byte == '\\') { char pair[] = {'\\', (char)byte}; put_bytes(to, pair, 2); }
-    else if (byte == '\n') put(to, "\\n");
-    else if (byte == '\t') put(to, "\\t");
-    else if (byte == '\r') put(to, "\\r");
-    else if (byte < 32) { char code[] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}; put_bytes(to, code, 6); }
-    else if (!length) put(to, "\\ufffd");
-    else put_bytes(to, text, length);
+    if (byte == '"' || byte == '\\') {
+      char pair[] = {'\\', (char)byte};
+      put_bytes(to, pair, 2);
+    } else if (byte == '\n')
+      put(to, "\\n");
+    else if (byte == '\t')
+      put(to, "\\t");
+    else if (byte == '\r')
+      put(to, "\\r");
+    else if (byte < 32) {
+      char code[] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]};
+      put_bytes(to, code, 6);
+    } else if (!length)
+      put(to, "\\ufffd");
+    else
+      put_bytes(to, text, length);
   }
   put(to, "\"");
 }
@@ -114,34 +146,49 @@ void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds) {
   int64_t date = of_year - (153 * month + 2) / 5 + 1;
   month = month < 10 ? month + 3 : month - 9;
   put_padded(to, year + era * 400 + (month <= 2), 4);
-  put(to, "-"); put_padded(to, month, 2);
-  put(to, "-"); put_padded(to, date, 2);
-  put(to, "T"); put_padded(to, second / 3600, 2);
-  put(to, ":"); put_padded(to, second / 60 % 60, 2);
-  put(to, ":"); put_padded(to, second % 60, 2);
+  put(to, "-");
+  put_padded(to, month, 2);
+  put(to, "-");
+  put_padded(to, date, 2);
+  put(to, "T");
+  put_padded(to, second / 3600, 2);
+  put(to, ":");
+  put_padded(to, second / 60 % 60, 2);
+  put(to, ":");
+  put_padded(to, second % 60, 2);
   if (nanoseconds > 0) {
     // As Go's RFC3339Nano: no zeros at the end.
     int digits = 9;
-    for (; nanoseconds % 10 == 0; nanoseconds /= 10) digits--;
-    put(to, "."); put_padded(to, nanoseconds, digits);
+    for (; nanoseconds % 10 == 0; nanoseconds /= 10)
+      digits--;
+    put(to, ".");
+    put_padded(to, nanoseconds, digits);
   }
   put(to, "Z");
 }
 
 // As Go and glibc word these errors, for which engines look; musl has words of its own.
-static const struct { int error; const char *text; } wordings[] = {
-  {EIO, "input/output error"}, {ECHILD, "no child processes"}, {ENOMEM, "cannot allocate memory"}, {EBUSY, "device or resource busy"},
-  {EXDEV, "invalid cross-device link"}, {EMFILE, "too many open files"}, {ENOTTY, "inappropriate ioctl for device"},
-  {ESPIPE, "illegal seek"}, {EDOM, "numerical argument out of domain"}, {ERANGE, "numerical result out of range"},
-  {ENAMETOOLONG, "file name too long"}, {ELOOP, "too many levels of symbolic links"}, {ENOTUNIQ, "name not unique on network"},
-  {ELIBBAD, "accessing a corrupted shared library"}, {EOVERFLOW, "value too large for defined data type"},
-  {EUSERS, "too many users"}, {ENOTSOCK, "socket operation on non-socket"}, {EMSGSIZE, "message too long"},
-  {ENOTSUP, "operation not supported"}, {EADDRINUSE, "address already in use"}, {ENETUNREACH, "network is unreachable"},
-  {ENOTCONN, "transport endpoint is not connected"}, {EUCLEAN, "structure needs cleaning"}, {EDQUOT, "disk quota exceeded"}};
+static const struct {
+  int error;
+  const char *text;
+} wordings[] = {{EIO, "input/output error"}, {ECHILD, "no child processes"}, {ENOMEM, "cannot allocate memory"},
+    {EBUSY, "device or resource busy"}, {EXDEV, "invalid cross-device link"}, {EMFILE, "too many open files"},
+    {ENOTTY, "inappropriate ioctl for device"}, {ESPIPE, "illegal seek"}, {EDOM, "numerical argument out of domain"},
+    {ERANGE, "numerical result out of range"}, {ENAMETOOLONG, "file name too long"},
+    {ELOOP, "too many levels of symbolic links"}, {ENOTUNIQ, "name not unique on network"},
+    {ELIBBAD, "accessing a corrupted shared library"}, {EOVERFLOW, "value too large for defined data type"},
+    {EUSERS, "too many users"}, {ENOTSOCK, "socket operation on non-socket"}, {EMSGSIZE, "message too long"},
+    {ENOTSUP, "operation not supported"}, {EADDRINUSE, "address already in use"},
+    {ENETUNREACH, "network is unreachable"}, {ENOTCONN, "transport endpoint is not connected"},
+    {EUCLEAN, "structure needs cleaning"}, {EDQUOT, "disk quota exceeded"}};
 
 void put_error(struct buffer *to, int error) {
   if (error < 0) error = -error;
-  for (unsigned i = 0; i < COUNT(wordings); i++) if (wordings[i].error == error) { put(to, wordings[i].text); return; }
+  for (unsigned i = 0; i < COUNT(wordings); i++)
+    if (wordings[i].error == error) {
+      put(to, wordings[i].text);
+      return;
+    }
   const char *text = strerror(error);
   // Go's texts begin in lower case.
   char first = text[0];
@@ -158,17 +205,26 @@ int vformat(struct buffer *to, const char *pattern, va_list arguments) {
     at += plain;
     if (!*at) break;
     switch (*++at) {
-      case 's': put(to, va_arg(arguments, const char *)); break;
-      case 'j': put_json(to, va_arg(arguments, const char *)); break;
-      case 'd': put_number(to, va_arg(arguments, int)); break;
-      case 'l': put_number(to, va_arg(arguments, int64_t)); break;
-      case 'e': {
-        int error = va_arg(arguments, int);
-        put_error(to, error);
-        if (!first_error) first_error = error;
-        break;
-      }
-      default: put_bytes(to, at, 1);
+    case 's':
+      put(to, va_arg(arguments, const char *));
+      break;
+    case 'j':
+      put_json(to, va_arg(arguments, const char *));
+      break;
+    case 'd':
+      put_number(to, va_arg(arguments, int));
+      break;
+    case 'l':
+      put_number(to, va_arg(arguments, int64_t));
+      break;
+    case 'e': {
+      int error = va_arg(arguments, int);
+      put_error(to, error);
+      if (!first_error) first_error = error;
+      break;
+    }
+    default:
+      put_bytes(to, at, 1);
     }
   }
   return first_error;
@@ -199,7 +255,8 @@ int write_all(int fd, const char *data, size_t size) {
     long n = sys_write(fd, data, size);
     if (n == -EINTR) continue;
     if (n < 0) return (int)n;
-    data += n; size -= (size_t)n;
+    data += n;
+    size -= (size_t)n;
   }
   return 0;
 }
@@ -209,7 +266,8 @@ long read_file(int dir, const char *path, char *data, size_t size) {
   if (fd < 0) return fd;
   size_t used = 0;
   long n = 0;
-  while (used < size - 1 && (n = sys_read(fd, data + used, size - 1 - used)) > 0) used += (size_t)n;
+  while (used < size - 1 && (n = sys_read(fd, data + used, size - 1 - used)) > 0)
+    used += (size_t)n;
   sys_close(fd);
   data[used] = 0;
   return n < 0 ? n : (long)used;

@@ -6,13 +6,13 @@
 #include <signal.h>
 #include <string.h>
 
-#define DEPTH 128         // levels that a walk goes down; removal goes down any number of them
-#define BATCH 64          // processes whose end is waited for at the same time
-#define ROUND 100         // milliseconds until those that are left are thawed and signalled again
-#define SHOWN 8           // processes that an error names
+#define DEPTH 128 // levels that a walk goes down; removal goes down any number of them
+#define BATCH 64 // processes whose end is waited for at the same time
+#define ROUND 100 // milliseconds until those that are left are thawed and signalled again
+#define SHOWN 8 // processes that an error names
 
-// A walk calls `each` for a cgroup and all below it, until that returns something else than 0. Child cgroups that were there before
-// the container are others': create journals each as used, and with `own` a walk passes them over.
+// A walk calls `each` for a cgroup and all below it, until that returns something else than 0. Child cgroups that were
+// there before the container are others': create journals each as used, and with `own` a walk passes them over.
 struct walk {
   int (*each)(struct walk *walk, int dir);
   struct run *r;
@@ -45,7 +45,7 @@ static int walk(struct walk *w, int dir) {
   w->depth++;
   found = list_directory(dir, walk_child, w);
   w->depth--;
-  return found == -ENOENT ? 0 : found;  // removed meanwhile
+  return found == -ENOENT ? 0 : found; // removed meanwhile
 }
 
 // ---- what was there before ----
@@ -79,7 +79,9 @@ int use_cgroup(struct run *r, const char *hierarchy, const char *path, int dir) 
   struct effect *effect = effect_of(r->container->journal, cgroup_key(hierarchy, path), 1);
   int error = !effect ? -E2BIG : dir < 0 ? dir : list_directory(dir, note_child, &w);
   if (error == -E2BIG)
-    format(&r->detail, "the journal has room for %d cgroups, and more than that are in this one: use one without child cgroups", JOURNAL_EFFECTS);
+    format(&r->detail,
+        "the journal has room for %d cgroups, and more than that are in this one: use one without child cgroups",
+        JOURNAL_EFFECTS);
   if (error) return failing(r, "journal", error);
   effect->number = (uint32_t)w.depth;
   effect->state = EFFECT_USED;
@@ -97,7 +99,10 @@ static int refuse_stranger(int parent, const char *name, unsigned char type, voi
   if (type != DT_DIR || !child_effect(w, name, 0)) return 0;
   CLOSING int dir = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, 0, BENEATH);
   if (dir < 0 || !is_populated(dir)) return 0;
-  format(&w->r->detail, "processes that are not the container's would be frozen, too: they are in its child cgroup %s, which was there before", name);
+  format(&w->r->detail,
+      "processes that are not the container's would be frozen, too: they are in its child cgroup %s, which was there "
+      "before",
+      name);
   return -EBUSY;
 }
 
@@ -118,19 +123,25 @@ int do_assert_empty_cgroup(struct run *r, const struct step_assert_empty_cgroup 
 // ---- signals ----
 
 // The pids in a file like cgroup.procs. 0 stands there for a process of another pid namespace.
-struct pids { int fd; long size, at; char text[1024]; };
+struct pids {
+  int fd;
+  long size, at;
+  char text[1024];
+};
 
 // The next one; 0: there are no more.
 static int next_pid(struct pids *p) {
-  for (int pid = 0; ; p->at++) {
+  for (int pid = 0;; p->at++) {
     if (p->at == p->size) {
       p->at = 0;
       p->size = sys_read(p->fd, p->text, sizeof p->text);
       if (p->size <= 0) return p->size = 0;
     }
     char digit = p->text[p->at];
-    if (digit >= '0' && digit <= '9') pid = pid * 10 + digit - '0';
-    else if (pid) return pid;
+    if (digit >= '0' && digit <= '9')
+      pid = pid * 10 + digit - '0';
+    else if (pid)
+      return pid;
   }
 }
 
@@ -145,15 +156,17 @@ struct signalling {
 static void signal_batch(struct signalling *how, int dir, const int *pids, int count) {
   int pidfds[BATCH];
   uint64_t there = 0;
-  for (int i = 0; i < count; i++) pidfds[i] = sys_pidfd_open(pids[i]);
+  for (int i = 0; i < count; i++)
+    pidfds[i] = sys_pidfd_open(pids[i]);
   CLOSING int fd = sys_openat2(dir, "cgroup.procs", O_RDONLY, 0, BENEATH);
   struct pids now = {.fd = fd};
-  for (int pid; (pid = next_pid(&now)); )
-    for (int i = 0; i < count; i++) if (pids[i] == pid) there |= 1ull << i;
+  for (int pid; (pid = next_pid(&now));)
+    for (int i = 0; i < count; i++)
+      if (pids[i] == pid) there |= 1ull << i;
   for (int i = 0; i < count; i++) {
     CLOSING int pidfd = pidfds[i];
     if (pidfd < 0 || !(there >> i & 1)) continue;
-    if (how->signal == SIGKILL && sys_poll(pidfd, POLLIN, 0) == 1) continue;  // it has ended
+    if (how->signal == SIGKILL && sys_poll(pidfd, POLLIN, 0) == 1) continue; // it has ended
     int error = sys_pidfd_signal(pidfd, how->signal);
     if (error && error != -ESRCH) how->refused = error;
     if (error) continue;
@@ -180,14 +193,16 @@ static int signal_directory(struct walk *w, int dir) {
   CLOSING int fd = sys_openat2(dir, "cgroup.procs", O_RDONLY, 0, BENEATH);
   struct pids found = {.fd = fd};
   do {
-    for (count = 0; count < BATCH && (batch[count] = next_pid(&found)); count++);
+    for (count = 0; count < BATCH && (batch[count] = next_pid(&found)); count++)
+      ;
     if (count) signal_batch(how, dir, batch, count);
   } while (count == BATCH);
   return 0;
 }
 
 static void let_go(struct signalling *how) {
-  while (how->held) sys_close(how->pidfds[--how->held].fd);
+  while (how->held)
+    sys_close(how->pidfds[--how->held].fd);
 }
 
 // Waits until all that are held have ended, or a round is over, and lets go of them.
@@ -198,7 +213,7 @@ static void await_end(struct signalling *how) {
     for (int i = 0; i < how->held; i++) {
       if (!how->pidfds[i].revents) continue;
       sys_close(how->pidfds[i].fd);
-      how->pidfds[i] = (struct pollfd){.fd = -1};  // poll(2) passes it over
+      how->pidfds[i] = (struct pollfd){.fd = -1}; // poll(2) passes it over
       living--;
     }
   }
@@ -206,17 +221,20 @@ static void await_end(struct signalling *how) {
 }
 
 static int tell_left(struct run *r, struct signalling *how) {
-  format(&r->detail, "not all processes of the cgroup %s%s have ended for %d s since SIGKILL:", how->walk.hierarchy, how->walk.path,
-         END_SECONDS);
-  for (int i = 0; i < how->held && i < SHOWN; i++) put_process(&r->detail, how->pids[i], i ? ", " : " ");
+  format(&r->detail, "not all processes of the cgroup %s%s have ended for %d s since SIGKILL:", how->walk.hierarchy,
+      how->walk.path, END_SECONDS);
+  for (int i = 0; i < how->held && i < SHOWN; i++)
+    put_process(&r->detail, how->pids[i], i ? ", " : " ");
   if (how->sent > SHOWN) format(&r->detail, " and %d more", how->sent - SHOWN);
   let_go(how);
   return failing(r, "", -ETIMEDOUT);
 }
 
-// Kills all processes in the cgroup that is open as `dir` and below it, and waits for their end, but not with the state locked.
+// Kills all processes in the cgroup that is open as `dir` and below it, and waits for their end, but not with the state
+// locked.
 static int end_processes(struct run *r, const char *hierarchy, const char *path, int dir, int own) {
-  struct signalling how = {.walk = {.each = signal_directory, .r = r, .hierarchy = hierarchy, .path = path, .own = own}, .signal = SIGKILL};
+  struct signalling how = {
+      .walk = {.each = signal_directory, .r = r, .hierarchy = hierarchy, .path = path, .own = own}, .signal = SIGKILL};
   int64_t deadline = milliseconds() + END_SECONDS * 1000L;
   int error, unlocked = 0;
   // All of them, and whoever is being made just now: but strangers are not to be among them.
@@ -246,8 +264,9 @@ int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
   CLOSING int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
   if (dir < 0) return dir == -ENOENT ? 0 : failing(r, "open", dir);
   int own = others(r, TEXT(hierarchy), TEXT(path));
-  struct signalling how = {.walk = {.each = signal_directory, .r = r, .hierarchy = TEXT(hierarchy), .path = TEXT(path), .own = own},
-                           .signal = r->signal};
+  struct signalling how = {
+      .walk = {.each = signal_directory, .r = r, .hierarchy = TEXT(hierarchy), .path = TEXT(path), .own = own},
+      .signal = r->signal};
   if (r->signal == SIGKILL) return end_processes(r, TEXT(hierarchy), TEXT(path), dir, own);
   int error = walk(&how.walk, dir);
   if (!error && how.refused) return failing(r, "pidfd_send_signal", how.refused);
@@ -256,8 +275,13 @@ int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
 
 // So that init, which is killed next, can end. One that has ended needs nothing.
 int do_thaw_cgroup(struct run *r, const struct step_thaw_cgroup *s) {
-  if (!container_hold(r->container) || !effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 0)) return 0;
-  struct walk w = {.each = thaw, .r = r, .hierarchy = TEXT(hierarchy), .path = TEXT(path), .own = others(r, TEXT(hierarchy), TEXT(path))};
+  if (!container_hold(r->container) || !effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 0))
+    return 0;
+  struct walk w = {.each = thaw,
+      .r = r,
+      .hierarchy = TEXT(hierarchy),
+      .path = TEXT(path),
+      .own = others(r, TEXT(hierarchy), TEXT(path))};
   CLOSING int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
   if (dir >= 0) walk(&w, dir);
   return 0;
@@ -265,7 +289,8 @@ int do_thaw_cgroup(struct run *r, const struct step_thaw_cgroup *s) {
 
 // ---- removal ----
 
-// rmdir of a cgroup whose last process has just gone may say EBUSY for a while, and the kernel tells nobody when it ends.
+// rmdir of a cgroup whose last process has just gone may say EBUSY for a while, and the kernel tells nobody when it
+// ends.
 static int remove_directory(int parent, const char *name) {
   struct timespec pause = {0, 100000};
   int error = sys_unlink(parent, name, AT_REMOVEDIR);
@@ -283,7 +308,10 @@ static int remove_at(const char *path) {
 }
 
 // Looks for a child cgroup that is to be removed.
-struct search { struct walk walk; char name[NAME_SIZE]; };
+struct search {
+  struct walk walk;
+  char name[NAME_SIZE];
+};
 
 static int find_child(int parent, const char *name, unsigned char type, void *data) {
   struct search *search = data;
@@ -301,7 +329,10 @@ static int remove_below(struct run *r, const char *hierarchy, const char *path, 
   int at = sys_openat2(dir, ".", O_RDONLY | O_DIRECTORY, 0, BENEATH), error = 0;
   while (at >= 0 && !error) {
     int found = list_directory(at, find_child, &here), next;
-    if (found < 0 || (!found && !here.walk.depth)) { error = found; break; }
+    if (found < 0 || (!found && !here.walk.depth)) {
+      error = found;
+      break;
+    }
     if (!found) {
       next = sys_open(at, "..", O_RDONLY | O_DIRECTORY, 0);
       here.walk.depth--;
@@ -327,26 +358,29 @@ int remove_left(struct run *r, const char *hierarchy, const char *path, int dir)
   BUFFER(full, 4096);
   struct stat ours, present;
   int error = put_cgroup(&full, hierarchy, path, "");
-  if (error || sys_fstat(dir, &ours) || stat_at(full.data, &present) || ours.st_ino != present.st_ino || is_populated(dir))
+  if (error || sys_fstat(dir, &ours) || stat_at(full.data, &present) || ours.st_ino != present.st_ino ||
+      is_populated(dir))
     return error;
   error = remove_below(r, hierarchy, path, dir, others(r, hierarchy, path));
   return error ? error : remove_at(full.data);
 }
 
-// The parents that this container, or another, made; one that others use stays, and those above it. `path` is cut shorter and
-// shorter. The last in one that we made takes it away: a create that was killed may not have come to mark it. `own` is the effect
-// of the cgroup below all of them.
+// The parents that this container, or another, made; one that others use stays, and those above it. `path` is cut
+// shorter and shorter. The last in one that we made takes it away: a create that was killed may not have come to mark
+// it. `own` is the effect of the cgroup below all of them.
 static void remove_parents(struct run *r, const char *hierarchy, char *path, struct effect *own) {
   char *beneath = path + strlen(hierarchy);
   uint32_t from = own && own->state != EFFECT_USED ? own->number : 0, level = 0;
   int stays = 0;
-  for (const char *at = beneath; *at; at++) level += *at == '/';
-  for (char *slash; (slash = strrchr(beneath, '/')) && slash != beneath; ) {
+  for (const char *at = beneath; *at; at++)
+    level += *at == '/';
+  for (char *slash; (slash = strrchr(beneath, '/')) && slash != beneath;) {
     *slash = 0;
     level--;
     // Builds before have an effect for each level.
     struct effect *effect = effect_of(r->container->journal, effect_key(hierarchy, beneath), 0);
-    int mine = (from && level >= from) || (effect && (effect->state == EFFECT_MINE || effect->state == EFFECT_INTENDED));
+    int mine =
+        (from && level >= from) || (effect && (effect->state == EFFECT_MINE || effect->state == EFFECT_INTENDED));
     if (!stays && (mine || is_marked(path))) {
       int error = rmdir_at(path);
       if (error == 0 && effect) effect->state = EFFECT_UNDONE;
@@ -364,14 +398,15 @@ static int remove_in_use(struct run *r, const char *hierarchy, const char *path,
   if (dir < 0) return dir == -ENOENT ? 0 : dir;
   int own = others(r, hierarchy, path), error = end_processes(r, hierarchy, path, dir, own);
   if (!error) error = remove_below(r, hierarchy, path, dir, own);
-  if (error || keep) return error == -ENOENT && keep ? 0 : error;  // systemd removes a scope's as soon as its last process has gone
+  if (error || keep)
+    return error == -ENOENT && keep ? 0 : error; // systemd removes a scope's as soon as its last process has gone
   return remove_at(full);
 }
 
 int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {
   BUFFER(path, 4096);
   int error = put_cgroup(&path, TEXT(hierarchy), TEXT(path), "");
-  if (error) return 0;  // no cgroup has such a path, so none was made
+  if (error) return 0; // no cgroup has such a path, so none was made
   struct effect *effect = effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 0);
   if (effect && effect->state && effect->state != EFFECT_UNDONE) {
     int keep = effect->state == EFFECT_USED;

@@ -23,19 +23,21 @@ void enable_controllers(struct run *r, int dir, const char *path) {
   char has[512], enabled[512], one[64];
   BUFFER(missing, 1024);
   if (read_file(dir, "cgroup.controllers", has, sizeof has) <= 0 ||
-      read_file(dir, "cgroup.subtree_control", enabled, sizeof enabled) < 0) return;
+      read_file(dir, "cgroup.subtree_control", enabled, sizeof enabled) < 0)
+    return;
   for (const char *word = has; *(word += strspn(word, " \n")); word += strcspn(word, " \n")) {
     size_t length = strcspn(word, " \n");
     if (has_word(enabled, word, length)) continue;
-    put(&missing, " +"); put_bytes(&missing, word, length);
+    put(&missing, " +");
+    put_bytes(&missing, word, length);
   }
   if (!missing.used) return;
   int error = write_control(dir, "cgroup.subtree_control", missing.data + 1);
   if (!error) return;
   refuse(r, path, error);
   // EBUSY: it has processes. Then no controller is enabled by itself: those that know threads would be, at the price
-  // of making the children invalid domains. What may not be written at all is not tried again either. EPERM is cpuset's,
-  // for processes of others in a child, until Linux 6.6.
+  // of making the children invalid domains. What may not be written at all is not tried again either. EPERM is
+  // cpuset's, for processes of others in a child, until Linux 6.6.
   if (error == -EBUSY || error == -EOPNOTSUPP || error == -EACCES || error == -EROFS) return;
   for (const char *word = missing.data; *(word += strspn(word, " ")); word += strcspn(word, " ")) {
     struct buffer text = {one, sizeof one, 0, 0};
@@ -47,7 +49,9 @@ void enable_controllers(struct run *r, int dir, const char *path) {
 // The path in the line of /proc/PID/cgroup that has `mark` after its number, or null.
 static char *path_in(int pid, const char *mark, char *text, size_t size) {
   BUFFER(file, 64);
-  put(&file, "/proc/"); put_number(&file, pid); put(&file, "/cgroup");
+  put(&file, "/proc/");
+  put_number(&file, pid);
+  put(&file, "/cgroup");
   if (read_file(AT_FDCWD, file.data, text, size) <= 0) return 0;
   for (char *line = text, *end; *line; line = end + 1) {
     if (!*(end = line + strcspn(line, "\n"))) break;
@@ -58,7 +62,9 @@ static char *path_in(int pid, const char *mark, char *text, size_t size) {
   return 0;
 }
 
-char *unified_path(int pid, char *text, size_t size) { return path_in(pid, "::", text, size); }
+char *unified_path(int pid, char *text, size_t size) {
+  return path_in(pid, "::", text, size);
+}
 
 char *systemd_path(int pid, char *text, size_t size) {
   char *path = path_in(pid, ":name=systemd:", text, size);
@@ -104,10 +110,13 @@ void explain_missing(struct run *r, const char *hierarchy, const char *path, con
   int top = sys_open(AT_FDCWD, hierarchy, O_PATH | O_DIRECTORY, 0), known = 0;
   if (top >= 0 && read_file(top, "cgroup.controllers", all, sizeof all) > 0) known = has_word(all, file, length);
   sys_close(top);
-  put(&r->detail, "the controller "); put_bytes(&r->detail, file, length);
+  put(&r->detail, "the controller ");
+  put_bytes(&r->detail, file, length);
   put(&r->detail, known ? " is not enabled in this cgroup" : " is not there on this host");
   if (!known || !r->refused) return;
-  put(&r->detail, ": enable controllers in "); put(&r->detail, r->refused_at); put(&r->detail, ": ");
+  put(&r->detail, ": enable controllers in ");
+  put(&r->detail, r->refused_at);
+  put(&r->detail, ": ");
   put_error(&r->detail, r->refused);
   if (r->refused == -EBUSY) put(&r->detail, " (it has processes itself)");
 }
@@ -121,7 +130,8 @@ int do_enable_controllers(struct run *r, const struct step_enable_controllers *s
     enable_controllers(r, dir, above.data);
     sys_close(dir);
     size_t length = strcspn(name, "/");
-    put(&above, "/"); put_bytes(&above, name, length);
+    put(&above, "/");
+    put_bytes(&above, name, length);
     name += length;
   }
   return 0;
@@ -129,8 +139,10 @@ int do_enable_controllers(struct run *r, const struct step_enable_controllers *s
 
 // ---- limits ----
 
-// Writes `text` into `file` of the cgroup: 0, or a negative errno of which all has been said but for an `optional` file's -ENOENT.
-static int write_limit(struct run *r, uint64_t hierarchy, const char *path, const char *file, const char *text, int64_t tolerate, int optional) {
+// Writes `text` into `file` of the cgroup: 0, or a negative errno of which all has been said but for an `optional`
+// file's -ENOENT.
+static int write_limit(struct run *r, uint64_t hierarchy, const char *path, const char *file, const char *text,
+    int64_t tolerate, int optional) {
   int there = is_there(r, hierarchy, tolerate);
   if (there <= 0) return there;
   CLOSING int dir = open_cgroup(text_of(r->program, hierarchy), path, O_PATH);
@@ -171,7 +183,8 @@ int do_check_memory_usage(struct run *r, const struct step_check_memory_usage *s
   text[strcspn(text, "\n")] = 0;
   if (parse_number(text, &used)) return 0;
   if ((NUMBER(limit) <= 0 || used < NUMBER(limit)) && (NUMBER(swap) <= 0 || used < NUMBER(swap))) return 0;
-  put(&r->detail, text); put(&r->detail, " bytes are in use");
+  put(&r->detail, text);
+  put(&r->detail, " bytes are in use");
   return failing(r, "check", -EBUSY);
 }
 
@@ -187,12 +200,12 @@ int do_delegate_cgroup(struct run *r, const struct step_delegate_cgroup *s) {
   int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
   if (dir < 0) return failing(r, "open", dir);
   int error = (int)sys5(SYS_fchownat, dir, "", s->uid, -1, AT_EMPTY_PATH);
-  for (char *file = files; !error && *file; ) {
+  for (char *file = files; !error && *file;) {
     size_t length = strcspn(file, "\n");
     int more = file[length] != 0;
     file[length] = 0;
     error = (int)sys5(SYS_fchownat, dir, file, s->uid, -1, AT_SYMLINK_NOFOLLOW);
-    if (error == -ENOENT) error = 0;  // of a controller that is not enabled here
+    if (error == -ENOENT) error = 0; // of a controller that is not enabled here
     file += length + more;
   }
   sys_close(dir);

@@ -4,17 +4,25 @@
 
 #include <string.h>
 
-static const struct dbus_target manager = {"org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"},
-  daemon = {"org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"},
-  peer = {"org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.DBus.Peer"};
+static const struct dbus_target manager = {"org.freedesktop.systemd1", "/org/freedesktop/systemd1",
+                                    "org.freedesktop.systemd1.Manager"},
+                                daemon = {"org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"},
+                                peer = {"org.freedesktop.systemd1", "/org/freedesktop/systemd1",
+                                    "org.freedesktop.DBus.Peer"};
 
-#define MATCH "type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'"
+#define MATCH \
+  "type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'"
 
 static struct wire out;
 static struct dbus bus;
 
 // What a job for a unit came to; with `last`, the serial of a call after it, there is no job: its answer is the end.
-struct job { const char *socket; int64_t seconds; char result[64]; uint32_t last; };
+struct job {
+  const char *socket;
+  int64_t seconds;
+  char result[64];
+  uint32_t last;
+};
 
 static uint32_t call(const char *member, int flags, const char *signature, const char *const *items, uint32_t count) {
   struct texts body = {(const char **)items, count};
@@ -40,7 +48,8 @@ static void begin(const char *unit, int64_t on_bus, int64_t owner) {
   call("ResetFailedUnit", 1, "s", failed, COUNT(failed));
 }
 
-// Waits for the job that the call made: 0 once it has ended, -EREMOTEIO where systemd refuses: its words are in the detail.
+// Waits for the job that the call made: 0 once it has ended, -EREMOTEIO where systemd refuses: its words are in the
+// detail.
 static int wait_job(struct run *r, uint32_t serial, const char *unit, struct job *job) {
   struct dbus_message m;
   char ours[256] = "", early[256] = "";
@@ -60,10 +69,12 @@ static int wait_job(struct run *r, uint32_t serial, const char *unit, struct job
     } else if (m.type == DBUS_SIGNAL && !strcmp(m.member, "JobRemoved")) {
       dbus_number(&m);
       const char *path = dbus_text(&m), *name = path ? dbus_text(&m) : 0, *result = name ? dbus_text(&m) : 0;
-      if (!result || strcmp(name, unit) || strlen(path) >= sizeof early || strlen(result) >= sizeof job->result) continue;
+      if (!result || strcmp(name, unit) || strlen(path) >= sizeof early || strlen(result) >= sizeof job->result)
+        continue;
       strcpy(early, path);
       strcpy(job->result, result);
-    } else continue;
+    } else
+      continue;
     // The end of the job may be told before its name is.
     if (*ours && !strcmp(ours, early)) return 0;
   }
@@ -76,9 +87,12 @@ static int converse(struct run *r, uint32_t serial, const char *unit, struct job
     sys_close(bus.fd);
     bus.fd = -1;
   }
-  if (error == -ETIMEDOUT) format(&r->detail, "systemd has not answered at %s for %l s", job->socket, job->seconds);
-  else if (error && !connected) format(&r->detail, "connect to systemd's socket %s: %e", job->socket, error);
-  else if (error && error != -EREMOTEIO) format(&r->detail, "the answer of %s: %e", job->socket, error);
+  if (error == -ETIMEDOUT)
+    format(&r->detail, "systemd has not answered at %s for %l s", job->socket, job->seconds);
+  else if (error && !connected)
+    format(&r->detail, "connect to systemd's socket %s: %e", job->socket, error);
+  else if (error && error != -EREMOTEIO)
+    format(&r->detail, "the answer of %s: %e", job->socket, error);
   return error && !connected && error != -ETIMEDOUT ? -EREMOTEIO : error;
 }
 

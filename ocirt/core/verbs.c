@@ -18,7 +18,10 @@ void verb_start(struct request *q, int program_fd) {
   if (strcmp(status, "created")) fail("cannot start a container in the state %s: %s", status, c.id);
   STATIC_BUFFER(text, LOG_LINE);
   c.notify_host = environment_variable(q, "NOTIFY_SOCKET");
-  if (start_container(&c, -1, &text)) { log_error(text.data); sys_exit(1); }
+  if (start_container(&c, -1, &text)) {
+    log_error(text.data);
+    sys_exit(1);
+  }
   end_verb(0);
 }
 
@@ -28,10 +31,14 @@ void verb_state(struct request *q, int program_fd) {
   struct buffer out = state_buffer(c.program.base && c.journal ? &c.program : 0);
   const char *status = container_status(&c);
   int pid = c.journal && strcmp(status, "stopped") ? c.journal->pid : 0;
-  if (c.program.base && c.journal) put_state(&out, &c.program, c.journal, pid, status, 1, 0);
+  if (c.program.base && c.journal)
+    put_state(&out, &c.program, c.journal, pid, status, 1, 0);
   else {
     // Cut off before its program was stored: only its id is known.
-    format(&out, "{\n  \"ociVersion\": \"" SPEC_VERSION "\",\n  \"id\": %j,\n  \"pid\": 0,\n  \"status\": %j,\n  \"bundle\": \"\"\n}\n", c.id, status);
+    format(&out,
+        "{\n  \"ociVersion\": \"" SPEC_VERSION
+        "\",\n  \"id\": %j,\n  \"pid\": 0,\n  \"status\": %j,\n  \"bundle\": \"\"\n}\n",
+        c.id, status);
   }
   if (out.full) fail("the state of %s is too large", c.id);
   int error = write_all(1, out.data, out.used);
@@ -39,9 +46,9 @@ void verb_state(struct request *q, int program_fd) {
   end_verb(0);
 }
 
-static const char *const signal_names[] = {0, "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV",
-  "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM",
-  "PROF", "WINCH", "IO", "PWR", "SYS"};
+static const char *const signal_names[] = {0, "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1",
+    "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU",
+    "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS"};
 
 // By number or name, with or without SIG, in any case; RTMIN+N and RTMAX-N too. 0 asks whether it lives. -1: none such.
 static int parse_signal(const char *text) {
@@ -50,20 +57,24 @@ static int parse_signal(const char *text) {
   if (!parse_number(text, &number)) return number >= 0 && number <= 64 ? (int)number : -1;
   size_t length = strlen(text);
   if (length >= sizeof name) return -1;
-  for (size_t i = 0; i <= length; i++) name[i] = text[i] >= 'a' && text[i] <= 'z' ? (char)(text[i] - 32) : text[i];
+  for (size_t i = 0; i <= length; i++)
+    name[i] = text[i] >= 'a' && text[i] <= 'z' ? (char)(text[i] - 32) : text[i];
   const char *bare = strncmp(name, "SIG", 3) ? name : name + 3;
   if (!strcmp(bare, "IOT")) return SIGABRT;
   if (!strcmp(bare, "CLD")) return SIGCHLD;
   if (!strcmp(bare, "POLL")) return SIGIO;
-  for (int i = 1; i < (int)COUNT(signal_names); i++) if (!strcmp(bare, signal_names[i])) return i;
+  for (int i = 1; i < (int)COUNT(signal_names); i++)
+    if (!strcmp(bare, signal_names[i])) return i;
   int low = !strncmp(bare, "RTMIN", 5), high = !strncmp(bare, "RTMAX", 5);
   if (!low && !high) return -1;
   number = 0;
-  if (bare[5] && (bare[5] != (low ? '+' : '-') || parse_number(bare + 6, &number) || number < 0 || number > 30)) return -1;
+  if (bare[5] && (bare[5] != (low ? '+' : '-') || parse_number(bare + 6, &number) || number < 0 || number > 30))
+    return -1;
   return (int)(low ? 34 + number : 64 - number);
 }
 
-// A section of the stored program; a failure ends the process. `signal` is for the section signal: how many got it is returned.
+// A section of the stored program; a failure ends the process. `signal` is for the section signal: how many got it is
+// returned.
 static int run_or_fail(struct container *c, unsigned section, int signal) {
   struct run r;
   const struct step *failed;
@@ -87,7 +98,8 @@ void verb_kill(struct request *q, int program_fd) {
   const char *name = q->n_arguments > 1 ? q->arguments[1] : "TERM";
   int signal = parse_signal(name);
   need_container(&c, q, 0, program_fd);
-  if (signal < 0) fail("unknown signal \"%s\": expected a name of signal(7), like TERM, or a number from 0 to 64", name);
+  if (signal < 0)
+    fail("unknown signal \"%s\": expected a name of signal(7), like TERM, or a number from 0 to 64", name);
   const char *status = container_status(&c);
   int alive = !strcmp(status, "running") || !strcmp(status, "created") || !strcmp(status, "paused");
   const struct step_signal_cgroup *step = strcmp(status, "creating") ? signal_step(&c.program) : 0;
@@ -134,9 +146,12 @@ void verb_resume(struct request *q, int program_fd) {
 static int set_back(struct run *r, const struct step *failed, const struct step **broken) {
   const struct step *step = section_first(r->program, SECTION_RESTORE), *end = section_end(r->program, SECTION_RESTORE);
   int to_pass_over = 0;
-  for (const struct step *each = step; each < end; each = next_step(each)) to_pass_over++;
-  for (const struct step *done = section_first(r->program, SECTION_UPDATE); done < failed; done = next_step(done)) to_pass_over--;
-  for (; to_pass_over > 0; to_pass_over--) step = next_step(step);
+  for (const struct step *each = step; each < end; each = next_step(each))
+    to_pass_over++;
+  for (const struct step *done = section_first(r->program, SECTION_UPDATE); done < failed; done = next_step(done))
+    to_pass_over--;
+  for (; to_pass_over > 0; to_pass_over--)
+    step = next_step(step);
   return run_steps(r, step, broken);
 }
 
@@ -156,13 +171,17 @@ void verb_update(struct request *q, int program_fd, int lock) {
   put_failure(&text, &r, failed, error);
   run_begin(&r, &c, SECTION_RESTORE);
   error = set_back(&r, failed, &failed);
-  if (error) { put(&text, "; not all could be set back: "); put_failure(&text, &r, failed, error); }
+  if (error) {
+    put(&text, "; not all could be set back: ");
+    put_failure(&text, &r, failed, error);
+  }
   fail("%s", text.data);
 }
 
 // Before the lock is waited for: a create still at work, or a start that waits for a hook inside, would keep it held.
 static void end_by_force(struct container *c) {
-  if (c->journal && c->journal->phase == PHASE_CREATING) end_process(c->journal->creator, c->journal->creator_start_time);
+  if (c->journal && c->journal->phase == PHASE_CREATING)
+    end_process(c->journal->creator, c->journal->creator_start_time);
   // Not waited for here: a frozen one ends only when the delete section has thawed it.
   if (container_hold(c)) sys_pidfd_signal(c->pidfd, SIGKILL);
 }
@@ -180,11 +199,14 @@ void verb_delete(struct request *q, int program_fd) {
   fault_begin("delete");
   const char *status = container_status(&c);
   const char *as = q->flags[FLAG_AS];
-  int ends_created = as && !strcmp(as, "runc") && !strcmp(status, "created");  // DELETES_CREATED in model/peers.py
+  int ends_created = as && !strcmp(as, "runc") && !strcmp(status, "created"); // DELETES_CREATED in model/peers.py
   if (!force && !ends_created && strcmp(status, "stopped"))
     fail("cannot delete container %s that is not stopped: %s", c.id, status);
   STATIC_BUFFER(text, LOG_LINE);
   int begun = c.journal && (c.journal->phase != PHASE_CREATING || c.journal->hooks_run);
-  if (destroy_container(&c, begun, &text)) { log_error(text.data); sys_exit(1); }
+  if (destroy_container(&c, begun, &text)) {
+    log_error(text.data);
+    sys_exit(1);
+  }
   end_verb(0);
 }

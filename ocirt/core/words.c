@@ -1,11 +1,13 @@
-// The command line as programs are looked up by it: what of it a program depends on (part of the key), and what is a value
-// of it like those of config.json, which a program is bound to: $id, $cwd, $env. Python has the same names for them, in
-// model/request.py and model/exec.py.
+// The command line as programs are looked up by it: what of it a program depends on (part of the key), and what is a
+// value of it like those of config.json, which a program is bound to: $id, $cwd, $env. Python has the same names for
+// them, in model/request.py and model/exec.py.
 #include "cache.h"
 
 #include <string.h>
 
-static int same(struct span name, const char *text) { return name.size == strlen(text) && !memcmp(name.text, text, name.size); }
+static int same(struct span name, const char *text) {
+  return name.size == strlen(text) && !memcmp(name.text, text, name.size);
+}
 
 const char *environment_variable(const struct request *q, const char *name) {
   size_t length = strlen(name);
@@ -31,7 +33,8 @@ int listen_fds(const struct request *q) {
 
 static int is_utf8(const char *text) {
   const char *end = text + strlen(text);
-  for (size_t length; text < end; text += length) if (!(length = utf8_character(text, end))) return 0;
+  for (size_t length; text < end; text += length)
+    if (!(length = utf8_character(text, end))) return 0;
   return 1;
 }
 
@@ -49,7 +52,7 @@ static int parse_id(const char *text, size_t size, int64_t *id) {
     if (text[i] < '0' || text[i] > '9') return 0;
     *id = *id * 10 + (text[i] - '0');
   }
-  return *id < UINT32_MAX;  // which is no id: -1 in C
+  return *id < UINT32_MAX; // which is no id: -1 in C
 }
 
 // UID or UID:GID: how many there are, 0 where it is neither.
@@ -67,16 +70,19 @@ static int put_repeated(struct buffer *to, const struct request *q) {
   for (size_t i = 0; i < q->n_values; i++) {
     const char *value = q->values[i].value;
     switch (q->values[i].flag) {
-      case FLAG_ENV:
-        if (!*value || *value == '=' || !strchr(value, '=')) return 0;
-        if (!env++) put(to, " env");
-        break;
-      case FLAG_ADDITIONAL_GIDS:
-        if (!parse_id(value, strlen(value), &id)) return 0;
-        put(to, " additional-gids");
-        break;
-      case FLAG_CAP: put(to, " cap"); break;
-      case FLAG_CGROUP: if (!put_value(to, "cgroup", value)) return 0;
+    case FLAG_ENV:
+      if (!*value || *value == '=' || !strchr(value, '=')) return 0;
+      if (!env++) put(to, " env");
+      break;
+    case FLAG_ADDITIONAL_GIDS:
+      if (!parse_id(value, strlen(value), &id)) return 0;
+      put(to, " additional-gids");
+      break;
+    case FLAG_CAP:
+      put(to, " cap");
+      break;
+    case FLAG_CGROUP:
+      if (!put_value(to, "cgroup", value)) return 0;
     }
   }
   return 1;
@@ -94,14 +100,17 @@ int put_words(struct buffer *to, const struct request *q) {
       put(to, count == 1 ? " user=uid" : " user=uid:gid");
     } else if (flag_keys[flag] == IN_FULL) {
       if (!put_value(to, flag_names[flag], value)) return 0;
-    } else if (*value) format(to, " %s", flag_names[flag]);
-    else return 0;
+    } else if (*value)
+      format(to, " %s", flag_names[flag]);
+    else
+      return 0;
   }
   if (q->verb == VERB_EXEC) {
     if (!put_repeated(to, q)) return 0;
     if (q->command && *q->command) put(to, " command");
   } else {
-    put(to, " listen-fds="); put_number(to, listen_fds(q));
+    put(to, " listen-fds=");
+    put_number(to, listen_fds(q));
     const char *notify = environment_variable(q, "NOTIFY_SOCKET");
     if (notify && *notify) put(to, " notify-socket");
   }
@@ -112,9 +121,12 @@ int put_words(struct buffer *to, const struct request *q) {
 size_t count_words(const struct request *q, size_t *size) {
   size_t count = 0;
   *size = 0;
-  for (char **word = q->command; word && *word; word++, count++) *size = plus(*size, strlen(*word) + 1);
-  for (size_t i = 0; i < q->n_values; i++, count++) *size = plus(*size, strlen(q->values[i].value) + 1);
-  for (unsigned flag = 0; flag < FLAG_COUNT; flag++) if (q->flags[flag]) *size = plus(*size, strlen(q->flags[flag]) + 1);
+  for (char **word = q->command; word && *word; word++, count++)
+    *size = plus(*size, strlen(*word) + 1);
+  for (size_t i = 0; i < q->n_values; i++, count++)
+    *size = plus(*size, strlen(q->values[i].value) + 1);
+  for (unsigned flag = 0; flag < FLAG_COUNT; flag++)
+    if (q->flags[flag]) *size = plus(*size, strlen(q->flags[flag]) + 1);
   return count;
 }
 
@@ -125,7 +137,8 @@ static void add_word(struct scan *s, struct leaf *list, const char *word) {
 
 void list_words(struct lookup *l) {
   l->command = (struct leaf){.kind = LEAF_LIST, .first = l->scan.n_items};
-  for (char **word = l->q->command; word && *word; word++) add_word(&l->scan, &l->command, *word);
+  for (char **word = l->q->command; word && *word; word++)
+    add_word(&l->scan, &l->command, *word);
   l->env = (struct leaf){.kind = LEAF_LIST, .first = l->scan.n_items};
   for (size_t i = 0; i < l->q->n_values; i++)
     if (l->q->values[i].flag == FLAG_ENV) add_word(&l->scan, &l->env, l->q->values[i].value);
@@ -141,11 +154,13 @@ static const char *indexed(const struct request *q, struct span name, unsigned f
   size_t size = strlen(flag_names[flag]);
   char digits[8] = {0};
   int64_t number;
-  if (name.size < size + 3 || name.size - size - 2 >= sizeof digits || memcmp(name.text, flag_names[flag], size) || name.text[size] != '[')
+  if (name.size < size + 3 || name.size - size - 2 >= sizeof digits || memcmp(name.text, flag_names[flag], size) ||
+      name.text[size] != '[')
     return 0;
   memcpy(digits, name.text + size + 1, name.size - size - 2);
   if (parse_number(digits, &number) || number < 0) return 0;
-  for (size_t i = 0; i < q->n_values; i++) if (q->values[i].flag == flag && !number--) return q->values[i].value;
+  for (size_t i = 0; i < q->n_values; i++)
+    if (q->values[i].flag == flag && !number--) return q->values[i].value;
   return 0;
 }
 
@@ -157,13 +172,16 @@ int word_value(const struct lookup *l, struct span name, struct leaf *value) {
   if (same(name, "env")) return list_value(&l->env, value);
   if (gid || same(name, "user.uid") || same(name, "user.gid")) {
     int which = same(name, "user.gid");
-    if (gid ? !parse_id(gid, strlen(gid), &ids[0]) : !q->flags[FLAG_USER] || parse_user(q->flags[FLAG_USER], ids) <= which) return 0;
+    if (gid ? !parse_id(gid, strlen(gid), &ids[0])
+            : !q->flags[FLAG_USER] || parse_user(q->flags[FLAG_USER], ids) <= which)
+      return 0;
     *value = (struct leaf){.kind = LEAF_NUMBER, .number = ids[which]};
     return 1;
   }
   if (l->bundle && same(name, "bundle")) text = l->bundle;
   if (!text) text = indexed(q, name, FLAG_CAP);
-  for (unsigned flag = 0; !text && flag < FLAG_COUNT; flag++) if (same(name, flag_names[flag])) text = q->flags[flag];
+  for (unsigned flag = 0; !text && flag < FLAG_COUNT; flag++)
+    if (same(name, flag_names[flag])) text = q->flags[flag];
   if (!text) return 0;
   *value = (struct leaf){.kind = LEAF_TEXT, .text = text, .size = (uint32_t)strlen(text)};
   return 1;

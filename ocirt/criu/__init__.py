@@ -67,11 +67,19 @@ def common(config: "Config", flags: "Mapping[str, Any]") -> "dict[str, Any]":
     mode = flags["manage-cgroups-mode"] or ""
     if mode not in CGROUP_MODES:
         raise RequestError(f"--manage-cgroups-mode: found {quote(mode)}, expected soft, full, strict or ignore")
-    return {"log_level": LOG_LEVEL, "notify_scripts": True, "manage_cgroups": True,
-            "manage_cgroups_mode": CGROUP_MODES[mode], "empty_ns": NETWORK, "orphan_pts_master": True,
-            "config_file": _config_file(config),
-            **{name.replace("-", "_"): bool(flags[name])
-               for name in ("tcp-established", "ext-unix-sk", "shell-job", "file-locks", "auto-dedup", "lazy-pages")}}
+    return {
+        "log_level": LOG_LEVEL,
+        "notify_scripts": True,
+        "manage_cgroups": True,
+        "manage_cgroups_mode": CGROUP_MODES[mode],
+        "empty_ns": NETWORK,
+        "orphan_pts_master": True,
+        "config_file": _config_file(config),
+        **{
+            name.replace("-", "_"): bool(flags[name])
+            for name in ("tcp-established", "ext-unix-sk", "shell-job", "file-locks", "auto-dedup", "lazy-pages")
+        },
+    }
 
 
 def _config_file(config: "Config") -> str | None:

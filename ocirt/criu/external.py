@@ -40,8 +40,11 @@ def binds(mounts: "Mounts", config: "Config", namespaces: "Namespaces") -> list[
         elif isinstance(step, MountHierarchies):
             found += [(f"{bound(step.target)}/{name}", bound(source)) for name, source in zip(step.names, step.sources)]
     if namespaces.has_user and not mounts.has_own_dev:
-        found += [(bound(step.path), bound(step.path)) for step in devices.make(config.linux.devices, bind=True)
-                  if isinstance(step, MakeNode) and step.bind]
+        found += [
+            (bound(step.path), bound(step.path))
+            for step in devices.make(config.linux.devices, bind=True)
+            if isinstance(step, MakeNode) and step.bind
+        ]
     return found
 
 
@@ -52,9 +55,14 @@ def to_save(root: str, mounts: "Mounts", config: "Config", namespaces: "Namespac
     """
     points = [inside(root, target) for target, _ in binds(mounts, config, namespaces)]
     masked = [inside(root, path.read()) for path in config.linux.masked_paths]
-    return [*[{"key": point, "val": point} for point in points],
-            *[{"key": point, "val": NULL} for point in masked
-              if os.path.lexists(root + point) and not os.path.isdir(root + point)]]
+    return [
+        *[{"key": point, "val": point} for point in points],
+        *[
+            {"key": point, "val": NULL}
+            for point in masked
+            if os.path.lexists(root + point) and not os.path.isdir(root + point)
+        ],
+    ]
 
 
 def to_restore(root: str, mounts: "Mounts", config: "Config", namespaces: "Namespaces") -> list[dict[str, str]]:
@@ -95,8 +103,11 @@ def namespaces_to_save(namespaces: "Namespaces") -> list[str]:
     :param namespaces: :class:`ocirt.compile.namespaces.Namespaces`.
     :raises OSError: one of them is gone.
     """
-    return [f"{FILES['network' if kind == NETWORK else 'pid']}[{os.stat(path.read()).st_ino}]:{KEYS[kind]}"
-            for kind, path in namespaces.joined.items() if kind in KEYS]
+    return [
+        f"{FILES['network' if kind == NETWORK else 'pid']}[{os.stat(path.read()).st_ino}]:{KEYS[kind]}"
+        for kind, path in namespaces.joined.items()
+        if kind in KEYS
+    ]
 
 
 def namespaces_to_restore(namespaces: "Namespaces") -> tuple[list[dict[str, str]], dict[str, str]]:
@@ -110,7 +121,9 @@ def namespaces_to_restore(namespaces: "Namespaces") -> tuple[list[dict[str, str]
         if path is None or kind in KEYS:
             continue
         if name in ("cgroup", "time"):
-            raise ConfigError(path.path, f"a {name} namespace to join", "none: criu cannot restore a container into one")
+            raise ConfigError(
+                path.path, f"a {name} namespace to join", "none: criu cannot restore a container into one"
+            )
         joined.append({"ns": FILES[name], "ns_file": path.read()})
     return joined, {KEYS[kind]: path.read() for kind, path in namespaces.joined.items() if kind in KEYS}
 
@@ -122,4 +135,6 @@ def check(namespaces: "Namespaces") -> None:
     :raises ConfigError: it is one.
     """
     if not namespaces.new & MOUNT:
-        raise ConfigError("linux.namespaces", "no mount namespace of the container's own", "one: criu restores the mounts in it")
+        raise ConfigError(
+            "linux.namespaces", "no mount namespace of the container's own", "one: criu restores the mounts in it"
+        )

@@ -20,13 +20,41 @@ DUMP, RESTORE, PRE_DUMP, NOTIFY, FEATURE_CHECK = 1, 2, 4, 6, 9
 """criu_req_type."""
 
 OPTIONS = {
-    "images_dir_fd": 1, "pid": 2, "leave_running": 3, "ext_unix_sk": 4, "tcp_established": 5, "evasive_devices": 6,
-    "shell_job": 7, "file_locks": 8, "log_level": 9, "log_file": 10, "ps": (11, {"address": 1, "port": 2}),
-    "notify_scripts": 12, "root": 13, "parent_img": 14, "track_mem": 15, "auto_dedup": 16, "work_dir_fd": 17,
-    "link_remap": 18, "ext_mnt": (23, {"key": 1, "val": 2}), "manage_cgroups": 24, "cg_root": (25, {"ctrl": 1, "path": 2}),
-    "rst_sibling": 26, "inherit_fd": (27, {"key": 1, "fd": 2}), "manage_cgroups_mode": 34, "external": 37, "empty_ns": 38,
-    "join_ns": (39, {"ns": 1, "ns_file": 2}), "freeze_cgroup": 44, "tcp_skip_in_flight": 46, "lazy_pages": 48,
-    "orphan_pts_master": 50, "config_file": 51, "tcp_close": 52, "lsm_profile": 53, "lsm_mount_context": 63,
+    "images_dir_fd": 1,
+    "pid": 2,
+    "leave_running": 3,
+    "ext_unix_sk": 4,
+    "tcp_established": 5,
+    "evasive_devices": 6,
+    "shell_job": 7,
+    "file_locks": 8,
+    "log_level": 9,
+    "log_file": 10,
+    "ps": (11, {"address": 1, "port": 2}),
+    "notify_scripts": 12,
+    "root": 13,
+    "parent_img": 14,
+    "track_mem": 15,
+    "auto_dedup": 16,
+    "work_dir_fd": 17,
+    "link_remap": 18,
+    "ext_mnt": (23, {"key": 1, "val": 2}),
+    "manage_cgroups": 24,
+    "cg_root": (25, {"ctrl": 1, "path": 2}),
+    "rst_sibling": 26,
+    "inherit_fd": (27, {"key": 1, "fd": 2}),
+    "manage_cgroups_mode": 34,
+    "external": 37,
+    "empty_ns": 38,
+    "join_ns": (39, {"ns": 1, "ns_file": 2}),
+    "freeze_cgroup": 44,
+    "tcp_skip_in_flight": 46,
+    "lazy_pages": 48,
+    "orphan_pts_master": 50,
+    "config_file": 51,
+    "tcp_close": 52,
+    "lsm_profile": 53,
+    "lsm_mount_context": 63,
 }
 FEATURES = {"mem_track": 1, "lazy_pages": 2}
 REQUEST = {"type": 1, "opts": (2, OPTIONS), "notify_success": 3, "features": (5, FEATURES)}
@@ -68,10 +96,12 @@ def decode(schema: "Schema", data: bytes) -> "dict[str, Any]":
             size, at = _read_varint(data, at) if kind == _BYTES else ({_FIXED64: 8, _FIXED32: 4}.get(kind), at)
             if size is None or at + size > len(data):
                 raise ValueError("not a message of criu's")
-            value, at = data[at:at + size], at + size
+            value, at = data[at : at + size], at + size
         name, inner = known.get(key >> 3, (None, None))
         if name is not None:
-            message[name] = value if isinstance(value, int) else os.fsdecode(value) if inner is None else decode(inner, value)
+            message[name] = (
+                value if isinstance(value, int) else os.fsdecode(value) if inner is None else decode(inner, value)
+            )
     return message
 
 

@@ -41,8 +41,13 @@ def ask(criu: str, request: "Message", notified: "Callable[[str], None]" = lambd
         ours.settimeout(SECONDS)
         with theirs:
             try:
-                process = subprocess.Popen([criu, "swrk", str(theirs.fileno())], pass_fds=[theirs.fileno()],
-                                           stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+                process = subprocess.Popen(
+                    [criu, "swrk", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                )
             except OSError as error:
                 raise OcirtError(f"criu {criu}: {reason(error)}") from None
         answer = None
@@ -58,7 +63,9 @@ def ask(criu: str, request: "Message", notified: "Callable[[str], None]" = lambd
         except TimeoutError:
             process.kill()
             process.wait()
-            raise OcirtError(f"criu {criu}: process {process.pid} has said nothing for {SECONDS} s, and has been ended") from None
+            raise OcirtError(
+                f"criu {criu}: process {process.pid} has said nothing for {SECONDS} s, and has been ended"
+            ) from None
         ours.close()
         status = process.wait()
         if answer and answer.get("success"):
@@ -82,7 +89,7 @@ def _answer(ours: socket.socket) -> "dict[str, Any] | None":
 def last_error(data: bytes) -> str:
     """The last line of criu's log, or of what it printed, that names an error, but for the one that only says that it has
     failed; empty where there is none."""
-    lines = [line[line.index(b"Error ("):] for line in data.splitlines() if b"Error (" in line]
+    lines = [line[line.index(b"Error (") :] for line in data.splitlines() if b"Error (" in line]
     chosen = [line for line in lines if not line.endswith(b"FAILED.")] or lines
     return chosen[-1].decode(errors="replace").strip() if chosen else ""
 

@@ -46,6 +46,7 @@ def _guard(helper: "ModuleType", record: "Any") -> None:
     try:
         if not os.read(runtime, 1):
             from ..state import CREATING, JOURNAL  # heavy
+
             journal = os.open("journal", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
             if JOURNAL.unpack(os.pread(journal, JOURNAL.size, 0))[2] == CREATING:
                 helper.undo(record)
@@ -61,10 +62,12 @@ def need(module: str, at: str) -> "Any":
     :raises OcirtError: it is not installed.
     """
     import site
+
     site.main()  # the launcher starts Python without site, and with this package's own folder only
     try:
         return import_module(module)
     except ImportError as error:
         from ..packages import command_for
+
         missing = error.name or module
         raise OcirtError(f"{at}: the Python package {missing} is missing; run: {command_for(module)}") from None

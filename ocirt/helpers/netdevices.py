@@ -27,8 +27,13 @@ UP, PERMANENT, UNIVERSE = 1, 0x80, 0
 """IFF_UP, IFA_F_PERMANENT, RT_SCOPE_UNIVERSE."""
 KEPT = 0x02 | 0x100 | 0x200
 """IFA_F_NODAD, IFA_F_MANAGETEMPADDR, IFA_F_NOPREFIXROUTE: what an address was given with, not what has come of it."""
-ATTRIBUTES = {"address": "IFA_ADDRESS", "local": "IFA_LOCAL", "broadcast": "IFA_BROADCAST",
-              "priority": "IFA_RT_PRIORITY", "label": "IFA_LABEL"}
+ATTRIBUTES = {
+    "address": "IFA_ADDRESS",
+    "local": "IFA_LOCAL",
+    "broadcast": "IFA_BROADCAST",
+    "priority": "IFA_RT_PRIORITY",
+    "label": "IFA_LABEL",
+}
 
 
 def run(devices: list[dict[str, str]]) -> "list[Record]":
@@ -86,8 +91,11 @@ def _move(device: dict[str, str], record: "Record", host: "Netlink", container: 
         record["index"] = _find(container, before, name, to)
     for address in record["addresses"]:
         # IPv4 labels begin with the device's name.
-        container.addr("add", index=record["index"], **{key: value for key, value in address.items()
-                                                        if key != "label" or name == to})
+        container.addr(
+            "add",
+            index=record["index"],
+            **{key: value for key, value in address.items() if key != "label" or name == to},
+        )
     container.link("set", index=record["index"], state="up")
 
 
@@ -99,7 +107,7 @@ def _find(container: "Netlink", before: set[int], name: str, to: str) -> int | N
     prefix, template, _ = to.partition("%d")
     for link in container.get_links():
         now = link.get_attr("IFLA_IFNAME")
-        is_named = now.startswith(prefix) and now[len(prefix):].isdigit() if template else now == to
+        is_named = now.startswith(prefix) and now[len(prefix) :].isdigit() if template else now == to
         if link["index"] not in before and (is_named or now == name):
             return int(link["index"])
     return None
@@ -140,5 +148,10 @@ def _flags(address: "Netlink") -> int:
 def _arguments(address: "Netlink") -> "Record":
     """What gives a device this address."""
     values = {name: address.get_attr(attribute) for name, attribute in ATTRIBUTES.items()}
-    return {"family": address["family"], "prefixlen": address["prefixlen"], "scope": UNIVERSE,
-            "flags": _flags(address) & KEPT, **{name: value for name, value in values.items() if value is not None}}
+    return {
+        "family": address["family"],
+        "prefixlen": address["prefixlen"],
+        "scope": UNIVERSE,
+        "flags": _flags(address) & KEPT,
+        **{name: value for name, value in values.items() if value is not None},
+    }

@@ -30,7 +30,9 @@ def run(data: list[str]) -> None:
         raise HostError(path, reason(error)) from None
     for at, wanted in zip(schemas[::2], schemas[1::2], strict=True):
         if not agrees(lines, wanted):
-            raise HostError(at, f"found {wanted}, but the group {group} exists already, with another schema (see {path})")
+            raise HostError(
+                at, f"found {wanted}, but the group {group} exists already, with another schema (see {path})"
+            )
 
 
 def undo(record: None) -> None:

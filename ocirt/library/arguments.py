@@ -34,7 +34,9 @@ def words(name: str, value: Sequence[str]) -> list[str]:
         raise wrong(name, value, "a list of the program and its arguments")
     for index, word in enumerate(found):
         if not isinstance(word, str) or "\0" in word:
-            raise wrong(f"{name}[{index}]", word, "text, like '1'" if not isinstance(word, str) else "text without a NUL")
+            raise wrong(
+                f"{name}[{index}]", word, "text, like '1'" if not isinstance(word, str) else "text without a NUL"
+            )
     return found
 
 
@@ -111,6 +113,8 @@ def resources(value: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(value)
     memory = found.get("memory")
     if isinstance(memory, Mapping):
-        found["memory"] = {name: size(f"resources.memory.{name}", each) if name in SIZES and isinstance(each, str) else each
-                           for name, each in memory.items()}
+        found["memory"] = {
+            name: size(f"resources.memory.{name}", each) if name in SIZES and isinstance(each, str) else each
+            for name, each in memory.items()
+        }
     return found

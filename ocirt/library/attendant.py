@@ -36,8 +36,16 @@ class Attendant:
     :ivar lines: all that has been told so far.
     """
 
-    def __init__(self, runtime: Runtime, id: str, words: Sequence[str], streams: Streams, pass_fds: Sequence[int] = (),
-                 config: int | None = None, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        id: str,
+        words: Sequence[str],
+        streams: Streams,
+        pass_fds: Sequence[int] = (),
+        config: int | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         """
         :param words: the verb and what follows, but for the flags added here.
         :param pass_fds: further descriptors for the process, from 3 on.
@@ -106,7 +114,8 @@ class Attendant:
     def failure(self) -> OcirtError:
         """Why it failed."""
         return report.error_in(self.lines, self.id) or InstallationError(
-            f"{self.runtime.executable}: ended without a word about container {self.id}")
+            f"{self.runtime.executable}: ended without a word about container {self.id}"
+        )
 
     def end(self, deadline: float | None) -> Operation[bool]:
         """Until the process has ended, and the attending one: False if the deadline comes first. See ``ended``."""

@@ -58,10 +58,14 @@ class Child:
         try:
             # One action must not overwrite what a later one is to copy.
             sources = {target: _above(source, max(fds), moved) for target, source in fds.items()}
-            spawn = partial(os.posix_spawn,
-                            file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in sources.items()],
-                            # A process group of its own: Ctrl-C at the caller's terminal is for the caller.
-                            setpgroup=0, setsigmask=[], setsigdef=DEFAULTS)
+            spawn = partial(
+                os.posix_spawn,
+                file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in sources.items()],
+                # A process group of its own: Ctrl-C at the caller's terminal is for the caller.
+                setpgroup=0,
+                setsigmask=[],
+                setsigdef=DEFAULTS,
+            )
             # The pid is kept before a signal handler of Python's can run, and raise: it does so between two calls.
             self._made.extend(map(spawn, [runtime.executable], [list(words)], [runtime.environment]))
         except OSError as error:

@@ -76,7 +76,7 @@ def memfd(name: str, data: bytes = b"") -> int:
         fd = os.memfd_create(name, os.MFD_CLOEXEC)
     rest = memoryview(data)
     while rest:
-        rest = rest[os.pwrite(fd, rest, len(data) - len(rest)):]
+        rest = rest[os.pwrite(fd, rest, len(data) - len(rest)) :]
     return fd
 
 
@@ -105,14 +105,18 @@ class Bundle:
         self.has_cgroups_path = False
         for name, value in (("bundle", directory), ("rootfs", rootfs)):
             if value is not None and not isinstance(value, (str, os.PathLike)):
-                raise arguments.wrong(name, value, "a directory (a command is run by config=ocirt.sandbox([...]), rootfs=...)")
+                raise arguments.wrong(
+                    name, value, "a directory (a command is run by config=ocirt.sandbox([...]), rootfs=...)"
+                )
         if config is not None and not isinstance(config, Mapping):
             raise arguments.wrong("config", config, "a dict, as ocirt.sandbox makes it")
         if config is None:
             if directory is None or rootfs is not None:
-                raise RequestError("bundle: found none, expected a bundle's directory, or a config and its rootfs"
-                                   if directory is None else
-                                   "rootfs: found one beside a bundle, whose config.json names it, expected a config")
+                raise RequestError(
+                    "bundle: found none, expected a bundle's directory, or a config and its rootfs"
+                    if directory is None
+                    else "rootfs: found one beside a bundle, whose config.json names it, expected a config"
+                )
             self.directory = os.path.abspath(directory)
             return
         members = deepcopy(dict(config))
@@ -122,8 +126,9 @@ class Bundle:
         path = root.get("path") if isinstance(root, dict) else None
         if directory is None:
             if not (isinstance(path, str) and os.path.isabs(path)):
-                raise RequestError(f"config: root.path: found {path!r}, expected an absolute path, or rootfs= or "
-                                   "a bundle beside it")
+                raise RequestError(
+                    f"config: root.path: found {path!r}, expected an absolute path, or rootfs= or a bundle beside it"
+                )
             directory = path
         self.directory = os.path.abspath(directory)
         if isinstance(root, dict) and root.get("readonly") is True and isinstance(path, str):
@@ -175,8 +180,9 @@ class Flags:
         return ["--init"] if self.init else []
 
 
-def attend(name: str, runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int],
-           flags: Flags) -> Attendant:
+def attend(
+    name: str, runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int], flags: Flags
+) -> Attendant:
     """Who attends to the verb ``name``, create or run, of a bundle. A config in Python is the caller's own, whose annotations
     may choose directories of the host; a bundle may be somebody else's."""
     words = [name, *flags.words, "--bundle", bundle.directory, "--", id]
@@ -214,8 +220,17 @@ def undo(attendant: Attendant) -> Operation[None]:
         yield from verb(attendant.runtime, attendant.id, "delete", "--force", "--", attendant.id)
 
 
-def run(runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int], input: bytes,
-        timeout: float | None, output: Output, flags: Flags) -> Operation[tuple[Begin | None, End]]:
+def run(
+    runtime: Runtime,
+    bundle: Bundle,
+    id: str,
+    streams: Streams,
+    pass_fds: Sequence[int],
+    input: bytes,
+    timeout: float | None,
+    output: Output,
+    flags: Flags,
+) -> Operation[tuple[Begin | None, End]]:
     """A container from its creation to its removal: how it began, and how it has ended.
 
     :raises OcirtError: it could not be run; nothing is left of it.
@@ -330,8 +345,9 @@ class Lifecycle:
         return self._ended if self.attendant is None else self.attendant.ended
 
     @classmethod
-    def create(cls, runtime: Runtime, bundle: Bundle, id: str, streams: Streams,
-               pass_fds: Sequence[int], flags: Flags) -> Operation[Lifecycle]:
+    def create(
+        cls, runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int], flags: Flags
+    ) -> Operation[Lifecycle]:
         """:raises OcirtError: it could not be created; nothing is left of it."""
         attendant = attend("create", runtime, bundle, id, streams, pass_fds, flags)
         try:
@@ -379,9 +395,12 @@ class Lifecycle:
 
     def kill(self, number: int, all: bool) -> Operation[None]:
         if not all and not pidfd.takes_signal(self.state().pid, int(number)):
-            warnings.warn(f"container {self.id}: its program has no handler for signal {int(number)}, which the kernel drops "
-                          "for the first process of a pid namespace: make the container with init=True, or send SIGKILL",
-                          RuntimeWarning, stacklevel=4)
+            warnings.warn(
+                f"container {self.id}: its program has no handler for signal {int(number)}, which the kernel drops "
+                "for the first process of a pid namespace: make the container with init=True, or send SIGKILL",
+                RuntimeWarning,
+                stacklevel=4,
+            )
         yield from self.verb("kill", *(["--all"] if all else []), "--", self.id, str(int(number)))
 
     def pause(self) -> Operation[None]:
@@ -427,8 +446,9 @@ class Lifecycle:
             raise TimeoutExpired(f"the end of {self.id}", self.runtime.timeout)
         self.let_go()
 
-    def exec(self, args: Sequence[str], flags: Sequence[str], streams: Streams,
-             pass_fds: Sequence[int]) -> Operation[Attendant]:
+    def exec(
+        self, args: Sequence[str], flags: Sequence[str], streams: Streams, pass_fds: Sequence[int]
+    ) -> Operation[Attendant]:
         """A process in it, once its program has been executed.
 
         :raises WrongState: the container does not run.
@@ -440,14 +460,23 @@ class Lifecycle:
         return attendant
 
 
-def exec_flags(cwd: str | None, env: Mapping[str, str] | None, user: str | int | None, additional_gids: Iterable[int],
-               capabilities: Iterable[str], no_new_privileges: bool) -> list[str]:
+def exec_flags(
+    cwd: str | None,
+    env: Mapping[str, str] | None,
+    user: str | int | None,
+    additional_gids: Iterable[int],
+    capabilities: Iterable[str],
+    no_new_privileges: bool,
+) -> list[str]:
     """The flags of ``exec`` for what was asked for."""
     flags = ["--cwd", cwd] if cwd is not None else []
     flags += ["--user", str(user)] if user is not None else []
     flags += ["--no-new-privs"] if no_new_privileges else []
-    for name, values in (("--env", [f"{key}={value}" for key, value in arguments.mapping("env", env).items()]),
-                         ("--additional-gids", map(str, additional_gids)), ("--cap", capabilities)):
+    for name, values in (
+        ("--env", [f"{key}={value}" for key, value in arguments.mapping("env", env).items()]),
+        ("--additional-gids", map(str, additional_gids)),
+        ("--cap", capabilities),
+    ):
         for value in values:
             flags += [name, value]
     return flags

@@ -20,9 +20,11 @@ Limits = Literal["required", "best-effort"]
 """``required``: what cannot be limited is not run. ``best-effort``: it is run, with a ``RuntimeWarning``."""
 
 REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS)
-WAYS_OUT = ("this user may not make cgroups, which the limit needs: run it as root, or as a user with a systemd session on a host "
-            "with cgroup v2 (loginctl enable-linger USER), or leave the limit out (None), or pass limits=\"best-effort\", which runs it "
-            "without")
+WAYS_OUT = (
+    "this user may not make cgroups, which the limit needs: run it as root, or as a user with a systemd session on a host "
+    'with cgroup v2 (loginctl enable-linger USER), or leave the limit out (None), or pass limits="best-effort", which runs it '
+    "without"
+)
 
 
 def checked(value: Limits) -> Limits:
@@ -36,8 +38,11 @@ def asked_for(config: Mapping[str, Any]) -> list[str]:
     """The JSON paths of the limits in a config; device rules are none."""
     linux = config.get("linux")
     resources = linux.get("resources") if isinstance(linux, Mapping) else None
-    return [] if not isinstance(resources, Mapping) else list(_leaves(
-        {name: value for name, value in resources.items() if name != "devices"}, "linux.resources"))
+    return (
+        []
+        if not isinstance(resources, Mapping)
+        else list(_leaves({name: value for name, value in resources.items() if name != "devices"}, "linux.resources"))
+    )
 
 
 def _leaves(value: object, path: str) -> Iterator[str]:
@@ -51,8 +56,11 @@ def _leaves(value: object, path: str) -> Iterator[str]:
 def has_session(runtime: Runtime) -> bool:
     """Is the user's own systemd there, with cgroup v2, where it may have controllers?"""
     directory = runtime.environment.get("XDG_RUNTIME_DIR", "")
-    return (os.path.exists("/sys/fs/cgroup/cgroup.controllers") and bool(directory)
-            and any([os.path.exists(os.path.join(directory, name)) for name in ("systemd/private", "bus")]))
+    return (
+        os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+        and bool(directory)
+        and any([os.path.exists(os.path.join(directory, name)) for name in ("systemd/private", "bus")])
+    )
 
 
 def options(runtime: Runtime, paths: Sequence[str], has_place: bool, limits: Limits) -> list[str]:
@@ -66,8 +74,11 @@ def options(runtime: Runtime, paths: Sequence[str], has_place: bool, limits: Lim
         return ["--cgroup-manager", "systemd"]
     if limits == "required":
         return ["--rootless", "false"]
-    warnings.warn(f"{', '.join(paths)}: this user may not make cgroups: where they cannot be written the limits are not applied",
-                  RuntimeWarning, stacklevel=5)
+    warnings.warn(
+        f"{', '.join(paths)}: this user may not make cgroups: where they cannot be written the limits are not applied",
+        RuntimeWarning,
+        stacklevel=5,
+    )
     return ["--rootless", "true"]
 
 

@@ -67,10 +67,16 @@ def stats(root: str, id: str) -> Stats:
     driver = driver_of(root, id)
     data: dict[str, Any] = driver.stats()
     memory = data["memory"]["usage"]
-    return Stats(cpu_seconds=data["cpu"]["usage"].get("total", 0) / 1e9, memory=memory.get("usage", 0),
-                 memory_peak=memory.get("max", 0), memory_limit=_limit(memory.get("limit", 0)),
-                 processes=data["pids"].get("current", 0), process_limit=data["pids"].get("limit"),
-                 oom_kills=_oom_kills(driver), details=data)
+    return Stats(
+        cpu_seconds=data["cpu"]["usage"].get("total", 0) / 1e9,
+        memory=memory.get("usage", 0),
+        memory_peak=memory.get("max", 0),
+        memory_limit=_limit(memory.get("limit", 0)),
+        processes=data["pids"].get("current", 0),
+        process_limit=data["pids"].get("limit"),
+        oom_kills=_oom_kills(driver),
+        details=data,
+    )
 
 
 def _limit(value: int) -> int | None:

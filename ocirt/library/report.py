@@ -15,8 +15,10 @@ from ..errors import OcirtError, made_anew, reason
 
 Line = dict[str, Any]
 
-KINDS: dict[str, type[OcirtError]] = {kind.__name__: kind for kind in (
-    errors.ConfigError, errors.HostError, errors.RequestError, errors.StateError, errors.NoContainer)}
+KINDS: dict[str, type[OcirtError]] = {
+    kind.__name__: kind
+    for kind in (errors.ConfigError, errors.HostError, errors.RequestError, errors.StateError, errors.NoContainer)
+}
 """Errors of the Python side, by their ``kind``."""
 
 TEXTS: tuple[tuple[str, type[OcirtError]], ...] = (
@@ -95,8 +97,17 @@ def error_of(line: Line, id: str = "") -> OcirtError:
 
 def missing(path: str, message: str, known: Line, expected: str) -> OcirtError:
     """The error about a file or directory that the kernel has not found."""
-    return made_anew(errors.ConfigError, message, **{"phase": "compile", **known, "path": path, "expected": expected,
-                                                     "found": reason(OSError(None, os.strerror(known.get("errno", errno.ENOENT))))})
+    return made_anew(
+        errors.ConfigError,
+        message,
+        **{
+            "phase": "compile",
+            **known,
+            "path": path,
+            "expected": expected,
+            "found": reason(OSError(None, os.strerror(known.get("errno", errno.ENOENT)))),
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,5 +149,11 @@ def end_of(line: Line) -> End | None:
     if "signal" not in line and "exitCode" not in line:
         return None
     number = line.get("signal", 0)
-    return End(128 + number if number else line["exitCode"], number, line.get("oomKills", 0),
-               line.get("cpuMicroseconds", 0) / 1e6, line.get("memoryPeak", 0), line.get("clock", 0))
+    return End(
+        128 + number if number else line["exitCode"],
+        number,
+        line.get("oomKills", 0),
+        line.get("cpuMicroseconds", 0) / 1e6,
+        line.get("memoryPeak", 0),
+        line.get("clock", 0),
+    )

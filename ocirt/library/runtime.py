@@ -26,8 +26,10 @@ def installed_executable(package: str = PACKAGE) -> str:
     for folder in folders:
         if all(os.path.isfile(os.path.join(folder, name)) for name in ("ocirt", "ocirt-python")):
             return os.path.join(folder, "ocirt")
-    raise InstallationError(f"no executable ocirt, with ocirt-python beside it, in {', '.join(folders)}: pass "
-                            "Runtime(executable=...), or install ocirt (an editable install has none; hack/build does)")
+    raise InstallationError(
+        f"no executable ocirt, with ocirt-python beside it, in {', '.join(folders)}: pass "
+        "Runtime(executable=...), or install ocirt (an editable install has none; hack/build does)"
+    )
 
 
 def default_root() -> str:
@@ -69,5 +71,13 @@ class Runtime:
 
     def command(self, *words: str) -> list[str]:
         """A command line of the executable."""
-        return [self.executable, "--root", self.root, "--log-format", "json", "--cgroup-manager", self.cgroup_manager,
-                *words]
+        return [
+            self.executable,
+            "--root",
+            self.root,
+            "--log-format",
+            "json",
+            "--cgroup-manager",
+            self.cgroup_manager,
+            *words,
+        ]

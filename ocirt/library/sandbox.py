@@ -10,18 +10,67 @@ from .arguments import Size, count, mapping, optional_size, seconds, size, words
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = 65534
-MASKED = ["/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-          "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats"]
+MASKED = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+]
 READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 REFUSED = [
     # Other processes, keys, the kernel's own work and its debugging, namespaces and mounts: what needs no program that
     # computes something, and where most holes were found.
-    "acct", "add_key", "bpf", "clock_adjtime", "clock_settime", "delete_module", "finit_module", "fsconfig", "fsmount",
-    "fsopen", "fspick", "init_module", "io_uring_enter", "io_uring_register", "io_uring_setup", "kcmp",
-    "kexec_file_load", "kexec_load", "keyctl", "lookup_dcookie", "mount", "mount_setattr", "move_mount", "move_pages",
-    "name_to_handle_at", "open_by_handle_at", "open_tree", "perf_event_open", "personality", "pivot_root",
-    "process_vm_readv", "process_vm_writev", "ptrace", "quotactl", "reboot", "request_key", "setns", "settimeofday",
-    "swapoff", "swapon", "syslog", "umount2", "unshare", "userfaultfd", "vmsplice",
+    "acct",
+    "add_key",
+    "bpf",
+    "clock_adjtime",
+    "clock_settime",
+    "delete_module",
+    "finit_module",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "init_module",
+    "io_uring_enter",
+    "io_uring_register",
+    "io_uring_setup",
+    "kcmp",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
+    "lookup_dcookie",
+    "mount",
+    "mount_setattr",
+    "move_mount",
+    "move_pages",
+    "name_to_handle_at",
+    "open_by_handle_at",
+    "open_tree",
+    "perf_event_open",
+    "personality",
+    "pivot_root",
+    "process_vm_readv",
+    "process_vm_writev",
+    "ptrace",
+    "quotactl",
+    "reboot",
+    "request_key",
+    "setns",
+    "settimeofday",
+    "swapoff",
+    "swapon",
+    "syslog",
+    "umount2",
+    "unshare",
+    "userfaultfd",
+    "vmsplice",
 ]
 CLONE_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID and NET: flags by which clone(2) would make a namespace."""
@@ -31,11 +80,22 @@ BIND_OPTIONS = ["rbind", "rro", "rnosuid", "rnodev", "rprivate"]
 those writable. ``rprivate`` keeps out what the host mounts below it later, which would come with the host's options."""
 
 
-def sandbox(args: Sequence[str], *, memory: Size | None = 256 << 20, processes: int | None = 64,
-            cpus: float | None = 1.0, files: int = 1024, scratch: Size = 64 << 20, env: Mapping[str, str] | None = None,
-            cwd: str = "/tmp", uid: int = NOBODY, gid: int = NOBODY,
-            binds: Mapping[str, str | os.PathLike[str]] | None = None, hostname: str = "sandbox",
-            cgroup: str | None = None) -> dict[str, Any]:
+def sandbox(
+    args: Sequence[str],
+    *,
+    memory: Size | None = 256 << 20,
+    processes: int | None = 64,
+    cpus: float | None = 1.0,
+    files: int = 1024,
+    scratch: Size = 64 << 20,
+    env: Mapping[str, str] | None = None,
+    cwd: str = "/tmp",
+    uid: int = NOBODY,
+    gid: int = NOBODY,
+    binds: Mapping[str, str | os.PathLike[str]] | None = None,
+    hostname: str = "sandbox",
+    cgroup: str | None = None,
+) -> dict[str, Any]:
     """A config.json, as a dict to be changed at will, for untrusted code: an unprivileged user without a capability
     or the way to one, a read-only root, no network but its own loopback, no system calls that only an administrator
     or an attacker needs, and limits on all that it could use up. docs/library.md tells what it does not hold off.
@@ -72,7 +132,9 @@ def sandbox(args: Sequence[str], *, memory: Size | None = 256 << 20, processes: 
         uid = gid = 0
     linux: dict[str, Any] = {
         "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
-        "maskedPaths": MASKED, "readonlyPaths": READONLY, "seccomp": seccomp(),
+        "maskedPaths": MASKED,
+        "readonlyPaths": READONLY,
+        "seccomp": seccomp(),
         "rootfsPropagation": "private",  # what the host mounts below the root later would come with the host's options
     }
     if rootless:
@@ -87,23 +149,37 @@ def sandbox(args: Sequence[str], *, memory: Size | None = 256 << 20, processes: 
     return {
         "ociVersion": "1.2.0",
         "process": {
-            "args": program, "cwd": cwd, "user": {"uid": uid, "gid": gid, "umask": 0o22},
+            "args": program,
+            "cwd": cwd,
+            "user": {"uid": uid, "gid": gid, "umask": 0o22},
             "env": [PATH, "HOME=/tmp", *[f"{name}={value}" for name, value in env.items()]],
             "capabilities": {kind: [] for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")},
-            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": files, "soft": files},
-                        {"type": "RLIMIT_CORE", "hard": 0, "soft": 0}],
+            "rlimits": [
+                {"type": "RLIMIT_NOFILE", "hard": files, "soft": files},
+                {"type": "RLIMIT_CORE", "hard": 0, "soft": 0},
+            ],
             "noNewPrivileges": True,
         },
         "root": {"path": "rootfs", "readonly": True},
         "hostname": hostname,
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
-            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
-             "options": ["nosuid", "noexec", "mode=755", "size=64k"]},
-            {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs",
-             "options": ["nosuid", "nodev", "mode=1777", f"size={scratch}"]},
-            *[{"destination": inside, "type": "bind", "source": os.path.abspath(outside),
-               "options": BIND_OPTIONS} for inside, outside in (binds or {}).items()],
+            {
+                "destination": "/dev",
+                "type": "tmpfs",
+                "source": "tmpfs",
+                "options": ["nosuid", "noexec", "mode=755", "size=64k"],
+            },
+            {
+                "destination": "/tmp",
+                "type": "tmpfs",
+                "source": "tmpfs",
+                "options": ["nosuid", "nodev", "mode=1777", f"size={scratch}"],
+            },
+            *[
+                {"destination": inside, "type": "bind", "source": os.path.abspath(outside), "options": BIND_OPTIONS}
+                for inside, outside in (binds or {}).items()
+            ],
         ],
         "linux": linux,
     }
@@ -129,8 +205,15 @@ def seccomp() -> dict[str, Any]:
         "syscalls": [
             {"names": REFUSED, "action": "SCMP_ACT_ERRNO", "errnoRet": EPERM},
             {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS},
-            *[{"names": ["clone"], "action": "SCMP_ACT_ERRNO", "errnoRet": EPERM,
-               "args": [{"index": 0, "value": bit, "valueTwo": bit, "op": "SCMP_CMP_MASKED_EQ"}]}
-              for bit in (1 << number for number in range(32)) if bit & CLONE_NAMESPACES],
+            *[
+                {
+                    "names": ["clone"],
+                    "action": "SCMP_ACT_ERRNO",
+                    "errnoRet": EPERM,
+                    "args": [{"index": 0, "value": bit, "valueTwo": bit, "op": "SCMP_CMP_MASKED_EQ"}],
+                }
+                for bit in (1 << number for number in range(32))
+                if bit & CLONE_NAMESPACES
+            ],
         ],
     }

@@ -113,7 +113,7 @@ class Output:
 
     def add(self, number: int, data: bytes) -> None:
         if self.limit is not None and len(data) > self.limit - self._size:
-            data, self.truncated = data[:self.limit - self._size], True
+            data, self.truncated = data[: self.limit - self._size], True
         self._size += len(data)
         self.parts[number].append(data)
 
@@ -155,7 +155,7 @@ def transfer(fds: dict[int, int], data: bytes, until: int, output: Output, deadl
 def _written(fd: int, rest: memoryview) -> memoryview:
     """What is left after writing; nothing if nobody reads it."""
     try:
-        return rest[os.write(fd, rest[:CHUNK]):]
+        return rest[os.write(fd, rest[:CHUNK]) :]
     except BlockingIOError:
         return rest
     except BrokenPipeError:

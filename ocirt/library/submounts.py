@@ -21,8 +21,8 @@ def readonly_binds(rootfs: str, destinations: Iterable[str]) -> list[dict[str, A
     covered = [*map(os.path.normpath, destinations)]
     inside: list[str] = []
     for point in sorted(mount_points()):
-        if point.startswith(top + "/") and point != "/" and not _is_beneath(point[len(top):], [*covered, *inside]):
-            inside.append(point[len(top):])
+        if point.startswith(top + "/") and point != "/" and not _is_beneath(point[len(top) :], [*covered, *inside]):
+            inside.append(point[len(top) :])
     return [{"destination": path, "type": "bind", "source": top + path, "options": BIND_OPTIONS} for path in inside]
 
 
@@ -33,4 +33,7 @@ def _is_beneath(path: str, places: Iterable[str]) -> bool:
 def mount_points() -> set[str]:
     """Where something is mounted in our mount namespace; proc_pid_mountinfo(5)."""
     with open("/proc/self/mountinfo", "rb") as file:
-        return {os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), line.split(b" ", 5)[4])) for line in file}
+        return {
+            os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), line.split(b" ", 5)[4]))
+            for line in file
+        }

@@ -84,6 +84,7 @@ class _Property:
         return self.make(value, view.at(self.name), view.trace)
 
     if TYPE_CHECKING:
+
         def make(self, value: Json, path: str, trace: Trace) -> object: ...
 
     def item(self, value: "Json", path: str, trace: Trace) -> object:
@@ -140,8 +141,10 @@ class _List(_Property):
     expected = "an array"
 
     def make(self, value: "Json", path: str, trace: Trace) -> list[object]:
-        return [self.item(item, f"{path}[{index}]", trace)
-                for index, item in enumerate(_typed(value, list, path, self.expected))]
+        return [
+            self.item(item, f"{path}[{index}]", trace)
+            for index, item in enumerate(_typed(value, list, path, self.expected))
+        ]
 
     def absent(self, view: View) -> list[object]:
         return []
@@ -173,8 +176,10 @@ class _Keyed(_Property):
     expected = "an object"
 
     def make(self, value: "Json", path: str, trace: Trace) -> dict[str, object]:
-        return {key: self.item(item, member(path, key), trace)
-                for key, item in _typed(value, dict, path, self.expected).items()}
+        return {
+            key: self.item(item, member(path, key), trace)
+            for key, item in _typed(value, dict, path, self.expected).items()
+        }
 
     def absent(self, view: View) -> dict[str, object]:
         return {}
@@ -185,6 +190,7 @@ class _KeyedTexts(_Keyed):
 
 
 if TYPE_CHECKING:  # What access to a property gives, which __get__ alone cannot say.
+
     @overload
     def text(*, name: str = "") -> Text | None: ...
     @overload
@@ -208,14 +214,23 @@ if TYPE_CHECKING:  # What access to a property gives, which __get__ alone cannot
     def keyed(kind: type[Looked], name: str = "") -> dict[str, Looked]: ...
     def keyed_texts() -> dict[str, Text]: ...
 else:
-    text, number, flag, arguments, texts, numbers = _TextProperty, _NumberProperty, _Flag, _Arguments, _ListOfTexts, _ListOfNumbers
+    text, number, flag, arguments, texts, numbers = (
+        _TextProperty,
+        _NumberProperty,
+        _Flag,
+        _Arguments,
+        _ListOfTexts,
+        _ListOfNumbers,
+    )
     child, children, keyed, keyed_texts = _Child, _Children, _Keyed, _KeyedTexts
 
 
 # ---- config.md ----
 
+
 class Root(View):
     """config.md, "Root"."""
+
     __slots__ = ()
     location = text(name="path", required=True)
     readonly = flag()
@@ -223,6 +238,7 @@ class Root(View):
 
 class IdMapping(View):
     """config-linux.md, "User namespace mappings"."""
+
     __slots__ = ()
     container_id = number(UINT32, "containerID", required=True)
     host_id = number(UINT32, "hostID", required=True)
@@ -231,6 +247,7 @@ class IdMapping(View):
 
 class Mount(View):
     """config.md, "Mounts"."""
+
     __slots__ = ()
     destination = text(required=True)
     source = text()
@@ -248,6 +265,7 @@ class ConsoleSize(View):
 
 class User(View):
     """config.md, "User"."""
+
     __slots__ = ()
     uid = number(ID)
     gid = number(ID)
@@ -273,6 +291,7 @@ class Capabilities(View):
 
 class Scheduler(View):
     """config.md, "Linux Process"."""
+
     __slots__ = ()
     policy = text(required=True)
     nice = number((-20, 19))
@@ -285,6 +304,7 @@ class Scheduler(View):
 
 class IoPriority(View):
     """config.md, "Linux Process"."""
+
     __slots__ = ()
     kind = text(name="class", required=True)
     priority = number((0, 7))
@@ -292,6 +312,7 @@ class IoPriority(View):
 
 class ExecCpuAffinity(View):
     """config.md, "Linux Process"."""
+
     __slots__ = ()
     initial = text()
     final = text()
@@ -299,6 +320,7 @@ class ExecCpuAffinity(View):
 
 class Personality(View):
     """config-linux.md, "Personality"."""
+
     __slots__ = ()
     domain = text(required=True)
     flags = texts()
@@ -306,6 +328,7 @@ class Personality(View):
 
 class Process(View):
     """config.md, "Process"."""
+
     __slots__ = ()
     terminal = flag()
     console_size = child(ConsoleSize, "consoleSize")
@@ -326,6 +349,7 @@ class Process(View):
 
 class Hook(View):
     """config.md, "POSIX-platform Hooks"."""
+
     __slots__ = ()
     program = text(name="path", required=True)
     args = arguments()
@@ -345,8 +369,10 @@ class Hooks(View):
 
 # ---- config-linux.md ----
 
+
 class Namespace(View):
     """config-linux.md, "Namespaces"."""
+
     __slots__ = ()
     type = text(required=True)
     file = text(name="path")
@@ -354,6 +380,7 @@ class Namespace(View):
 
 class TimeOffset(View):
     """config-linux.md, "Offset for Time Namespace"."""
+
     __slots__ = ()
     secs = number(INT64)
     nanosecs = number((0, 999_999_999))
@@ -361,6 +388,7 @@ class TimeOffset(View):
 
 class Device(View):
     """config-linux.md, "Devices"."""
+
     __slots__ = ()
     type = text(required=True)
     node = text(name="path", required=True)
@@ -373,6 +401,7 @@ class Device(View):
 
 class DeviceRule(View):
     """config-linux.md, "Allowed Device list"."""
+
     __slots__ = ()
     allow = flag(required=True)
     type = text()
@@ -464,6 +493,7 @@ class Rdma(View):
 
 class Resources(View):
     """config-linux.md, "Control groups"."""
+
     __slots__ = ()
     devices = children(DeviceRule)
     memory = child(Memory)
@@ -478,12 +508,14 @@ class Resources(View):
 
 class NetDevice(View):
     """config-linux.md, "Network Devices"."""
+
     __slots__ = ()
     name = text()
 
 
 class IntelRdt(View):
     """config-linux.md, "IntelRdt"."""
+
     __slots__ = ()
     clos_id = text(name="closID")
     schemata = texts()
@@ -494,6 +526,7 @@ class IntelRdt(View):
 
 class MemoryPolicy(View):
     """config-linux.md, "Memory policy"."""
+
     __slots__ = ()
     mode = text(required=True)
     nodes = text()
@@ -554,7 +587,7 @@ class Config(View):
             self.trace.tests.update({("annotations", "has", name): True for name in found})
         else:
             self.trace.tests["annotations", "has_prefix", prefix] = False
-        return {name[len(prefix):]: value for name, value in found.items()}
+        return {name[len(prefix) :]: value for name, value in found.items()}
 
     def raw(self, name: str) -> Raw:
         """The property ``name`` as it stands in the file; it must be there."""
@@ -596,8 +629,9 @@ def _semver(text: str) -> list[str] | None:
     core, dash, before = core.partition("-")
     numbers = core.split(".")
     good = len(numbers) == 3 and all(map(_is_number, numbers)) and (not plus or all(map(_is_word, build.split("."))))
-    good = good and (not dash or all(_is_word(word) and (not word.isdigit() or _is_number(word))
-                                     for word in before.split(".")))
+    good = good and (
+        not dash or all(_is_word(word) and (not word.isdigit() or _is_number(word)) for word in before.split("."))
+    )
     return numbers if good else None
 
 

@@ -25,8 +25,21 @@ class ExecRequest(Request):
         only then, as with runc.
     """
 
-    __slots__ = ("command", "process", "cwd", "env", "tty", "user", "additional_gids", "cap", "no_new_privs", "apparmor",
-                 "process_label", "ignore_paused", "cgroup")
+    __slots__ = (
+        "command",
+        "process",
+        "cwd",
+        "env",
+        "tty",
+        "user",
+        "additional_gids",
+        "cap",
+        "no_new_privs",
+        "apparmor",
+        "process_label",
+        "ignore_paused",
+        "cgroup",
+    )
 
     cwd: str | None
     process: str | None
@@ -63,13 +76,16 @@ class ExecRequest(Request):
         for text in self.cgroup:
             names, colon, path = text.rpartition(":")
             if not colon and len(self.cgroup) > 1:
-                raise RequestError(f"--cgroup {quote(text)}: expected CONTROLLER:CGROUP where the flag is given more than "
-                                   "once")
+                raise RequestError(
+                    f"--cgroup {quote(text)}: expected CONTROLLER:CGROUP where the flag is given more than once"
+                )
             if ".." in path.split("/"):
                 raise RequestError(f"--cgroup {quote(text)}: expected a path without ..")
             for name in names.split(","):
                 if name in found or (colon and not name):
-                    raise RequestError(f"--cgroup {quote(text)}: expected each controller once, and none without a name")
+                    raise RequestError(
+                        f"--cgroup {quote(text)}: expected each controller once, and none without a name"
+                    )
                 found[name] = path
         return found
 
@@ -114,7 +130,8 @@ class _User:
                 self.gid = _id(gid, request.user, "--user", "$user.gid", trace)
         self.additional_gids = process.user.additional_gids + [
             _id(gid, gid, "--additional-gids", f"$additional-gids[{index}]", trace)
-            for index, gid in enumerate(request.additional_gids)]
+            for index, gid in enumerate(request.additional_gids)
+        ]
 
 
 def _id(text: str, whole: str, flag: str, path: str, trace: "Trace") -> Number:
@@ -134,8 +151,16 @@ class ExecProcess:
     :raises RequestError: there is no command, or the flags cannot be used.
     """
 
-    INHERITED = ("rlimits", "capabilities", "oomScoreAdj", "scheduler", "ioPriority", "execCPUAffinity",
-                 "apparmorProfile", "selinuxLabel")
+    INHERITED = (
+        "rlimits",
+        "capabilities",
+        "oomScoreAdj",
+        "scheduler",
+        "ioPriority",
+        "execCPUAffinity",
+        "apparmorProfile",
+        "selinuxLabel",
+    )
     """Properties that are the container's where the process file has none."""
 
     def __init__(self, container: config.Config, own: "Members | None", request: ExecRequest) -> None:
@@ -157,7 +182,11 @@ class ExecProcess:
 
     def _is_empty(self, value: "Json", name: str) -> bool:
         """Is the property missing in the process file, or empty there?"""
-        return Text(value, f"{AT_PROCESS}.{name}", self._trace).is_empty() if isinstance(value, str) else value in (None, [])
+        return (
+            Text(value, f"{AT_PROCESS}.{name}", self._trace).is_empty()
+            if isinstance(value, str)
+            else value in (None, [])
+        )
 
     def has(self, name: str) -> bool:
         if name in ("apparmorProfile", "selinuxLabel") and self._flag(name) is not None:
@@ -209,8 +238,9 @@ class ExecProcess:
         view = self._of("capabilities").capabilities
         if self._own is not None or not self._request.cap:
             return view
-        return _Capabilities(view, [Text(name, f"$cap[{index}]", self._trace)
-                                    for index, name in enumerate(self._request.cap)])
+        return _Capabilities(
+            view, [Text(name, f"$cap[{index}]", self._trace) for index, name in enumerate(self._request.cap)]
+        )
 
     @property
     def no_new_privileges(self) -> bool:

@@ -94,8 +94,24 @@ class Host:
         number of the file system that a path is on, ``w`` whether the caller may write to a path, ``g`` cgroup hierarchies, ``o`` the same with the caller's cgroups.
     """
 
-    __slots__ = ("observed", "kernel", "euid", "egid", "permitted", "bounding", "last_capability", "in_user_namespace",
-                 "denies_setgroups", "cgroups", "has_systemd", "files", "writable", "seccomp_flags", "resctrl", "filters")
+    __slots__ = (
+        "observed",
+        "kernel",
+        "euid",
+        "egid",
+        "permitted",
+        "bounding",
+        "last_capability",
+        "in_user_namespace",
+        "denies_setgroups",
+        "cgroups",
+        "has_systemd",
+        "files",
+        "writable",
+        "seccomp_flags",
+        "resctrl",
+        "filters",
+    )
     kernel: tuple[int, int]
     euid: int
     egid: int
@@ -186,7 +202,7 @@ def _bounded(host: Host, mask: str) -> None:
 
 def _kernel(host: Host) -> None:
     major, minor = posix.uname().release.split(".")[:2]
-    host.kernel = int(major), int(minor[:len(minor) - len(minor.lstrip("0123456789"))])
+    host.kernel = int(major), int(minor[: len(minor) - len(minor.lstrip("0123456789"))])
 
 
 def _last_capability(host: Host) -> None:
@@ -217,6 +233,7 @@ def _has_systemd(host: Host) -> None:
 
 def _seccomp_flags(host: Host) -> None:
     import ctypes  # only where there is a profile, which needs it anyway
+
     syscall = ctypes.CDLL(None, use_errno=True).syscall
     known = 0
     for flag in (1, 2, 4, 8, 16, 32):
@@ -257,16 +274,33 @@ def _filters(host: Host) -> None:
 
 
 _READERS: "dict[str, Callable[[Host], None]]" = {
-    "euid": _ids, "egid": _ids, "permitted": _capabilities, "bounding": _capabilities,
-    "kernel": _kernel, "last_capability": _last_capability, "in_user_namespace": _in_user_namespace,
-    "denies_setgroups": _denies_setgroups, "cgroups": _cgroups, "has_systemd": _has_systemd, "files": _files, "writable": _writable,
-    "seccomp_flags": _seccomp_flags, "resctrl": _resctrl, "filters": _filters,
+    "euid": _ids,
+    "egid": _ids,
+    "permitted": _capabilities,
+    "bounding": _capabilities,
+    "kernel": _kernel,
+    "last_capability": _last_capability,
+    "in_user_namespace": _in_user_namespace,
+    "denies_setgroups": _denies_setgroups,
+    "cgroups": _cgroups,
+    "has_systemd": _has_systemd,
+    "files": _files,
+    "writable": _writable,
+    "seccomp_flags": _seccomp_flags,
+    "resctrl": _resctrl,
+    "filters": _filters,
 }
 
 
-_LOOKS: "dict[str, Callable[[Host, str], object]]" = {"i": lambda host, _: _ids(host), "c": lambda host, _: _capabilities(host),
-          "b": _bounded,
-          "g": lambda host, _: _cgroups(host), "d": Host.device, "t": Host.text, "w": Host.may_write}
+_LOOKS: "dict[str, Callable[[Host, str], object]]" = {
+    "i": lambda host, _: _ids(host),
+    "c": lambda host, _: _capabilities(host),
+    "b": _bounded,
+    "g": lambda host, _: _cgroups(host),
+    "d": Host.device,
+    "t": Host.text,
+    "w": Host.may_write,
+}
 
 
 def _read(path: str) -> str:
@@ -275,7 +309,9 @@ def _read(path: str) -> str:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except FileNotFoundError:
         if _device("/proc/self") is None:
-            raise HostError("/proc", "no procfs is mounted there: the runtime reads there what this machine and its caller are") from None
+            raise HostError(
+                "/proc", "no procfs is mounted there: the runtime reads there what this machine and its caller are"
+            ) from None
         raise
     data = b""
     while part := posix.read(fd, 16384):
@@ -315,7 +351,9 @@ def layout(memberships: str, device: "DeviceOf", asked: "Callable[[], None]" = l
     return Cgroups(hierarchies, unified)
 
 
-def _hierarchy(names: str, own: str, top: int | None, device: "DeviceOf", asked: "Callable[[], None]") -> Hierarchy | None:
+def _hierarchy(
+    names: str, own: str, top: int | None, device: "DeviceOf", asked: "Callable[[], None]"
+) -> Hierarchy | None:
     controllers = names.split(",")
     # Controllers mounted together lie in a directory of all their names, with links to it; the links alone are
     # left where the directory names them in another order.
@@ -329,6 +367,7 @@ def _hierarchy(names: str, own: str, top: int | None, device: "DeviceOf", asked:
 def _own(mount: str, own: str, device: "DeviceOf", asked: "Callable[[], None]") -> "Callable[[], str]":
     """A function that gives ``own`` as seen beneath ``mount``. In a container the mount shows the caller's cgroup as its
     root, while /proc/self/cgroup names it as the host does, or by a path that leads out of the cgroup namespace."""
+
     def seen() -> str:
         asked()
         if own == "/" or own.startswith("/..") or device(mount + own) is None:

@@ -53,6 +53,7 @@ def _scanner(rules: _Rules) -> "Scan":
         from _json import make_scanner
     except ImportError:
         from json import JSONDecoder
+
         decoder = JSONDecoder(object_pairs_hook=rules.object_pairs_hook, parse_constant=rules.parse_constant)
         scan: Scan = decoder.scan_once  # type: ignore[attr-defined]  # which the types of json leave out
         return scan
@@ -101,6 +102,7 @@ def parse(data: bytes) -> "tuple[Members, dict[str, str]]":
     except SystemError:
         # Python 3.11's scanner finds the words for an error only in a json.decoder that has been imported.
         import json.decoder  # noqa: F401
+
         return parse(data)
     except ValueError as error:
         raise _translated(text, error) from None
@@ -158,6 +160,7 @@ _SIGNS = {":": '":"', ",": '"," or "}"'}
 
 # ---- errors ----
 
+
 def _error(text: str | bytes, position: int, found: str, expected: str) -> ConfigError:
     """``text`` is the document as str, or as bytes where it cannot be decoded (columns are bytes then)."""
     if isinstance(text, bytes):
@@ -171,7 +174,7 @@ def _found(text: str, position: int) -> str:
     if position >= len(text):
         return "the end"
     end = position + 1
-    while end - position < 20 and text[end:end + 1].isalnum():
+    while end - position < 20 and text[end : end + 1].isalnum():
         end += 1
     return "a string" if text[position] == '"' else quote(text[position:end])
 

@@ -4,10 +4,16 @@
 The name is a flag like any other: it is part of the key under which a program is kept, and of the request in state.json.
 """
 
-DELETES_CREATED = "delete of a container that is created ends it (runtime.md: delete of one that is not stopped is an error)"
-MAPS_IDS = ("a new user namespace without uidMappings or gidMappings maps ids from 0 on to the same ones of the host, up to the "
-            "process' own; a user's root to that user (ocirt under its own name: an error)")
-RELATIVE_READONLY = "a relative path in linux.readonlyPaths is one below the root (config-linux.md: it must be absolute)"
+DELETES_CREATED = (
+    "delete of a container that is created ends it (runtime.md: delete of one that is not stopped is an error)"
+)
+MAPS_IDS = (
+    "a new user namespace without uidMappings or gidMappings maps ids from 0 on to the same ones of the host, up to the "
+    "process' own; a user's root to that user (ocirt under its own name: an error)"
+)
+RELATIVE_READONLY = (
+    "a relative path in linux.readonlyPaths is one below the root (config-linux.md: it must be absolute)"
+)
 
 DIFFERENCES = {
     "runc": (DELETES_CREATED, RELATIVE_READONLY),

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     """The words of a command line: all strings, but ``own-cgroups`` of a stored one."""
 
 LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
-CHOICES = {"cgroup-manager": ("auto", "cgroupfs", "systemd", "disabled"), "rootless": ("auto", "true", "false"),
-           "as": ("ocirt", *DIFFERENCES)}
+CHOICES = {
+    "cgroup-manager": ("auto", "cgroupfs", "systemd", "disabled"),
+    "rootless": ("auto", "true", "false"),
+    "as": ("ocirt", *DIFFERENCES),
+}
 SWITCHES = ("systemd-cgroup", "no-pivot", "no-new-keyring", "detach", "rootfs-annotations", "init")
 SOCKET_GIVEN = "-"
 """Stands in state.json for a socket: only that there was one matters after create."""
@@ -41,10 +44,32 @@ class Request:
         itself, where the Host knows it.
     """
 
-    __slots__ = ("verb", "id", "bundle", "root", "cgroup_manager", "rootless", "preserve_fds", "systemd_cgroup",
-                 "no_pivot", "no_new_keyring", "detach", "console_socket", "pidfd_socket", "pid_file", "own_cgroups",
-                 "layer", "upper", "work", "rootfs_annotations", "listen_fds", "notify_socket", "runtime_dir", "init",
-                 "called_as")
+    __slots__ = (
+        "verb",
+        "id",
+        "bundle",
+        "root",
+        "cgroup_manager",
+        "rootless",
+        "preserve_fds",
+        "systemd_cgroup",
+        "no_pivot",
+        "no_new_keyring",
+        "detach",
+        "console_socket",
+        "pidfd_socket",
+        "pid_file",
+        "own_cgroups",
+        "layer",
+        "upper",
+        "work",
+        "rootfs_annotations",
+        "listen_fds",
+        "notify_socket",
+        "runtime_dir",
+        "init",
+        "called_as",
+    )
 
     cgroup_manager: str
     rootless: str
@@ -120,8 +145,11 @@ class Request:
         if self.console_socket is not None:
             words["console-socket"] = SOCKET_GIVEN
         members = [f"{encode(name)}:{encode(value)}" for name, value in words.items()]
-        members.append('"own-cgroups":{' + ",".join([f"{encode(mount)}:{encode(path)}"
-                                                     for mount, path in own_cgroups.items()]) + "}")
+        members.append(
+            '"own-cgroups":{'
+            + ",".join([f"{encode(mount)}:{encode(path)}" for mount, path in own_cgroups.items()])
+            + "}"
+        )
         return "{" + ",".join(members) + "}"
 
 

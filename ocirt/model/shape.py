@@ -20,8 +20,10 @@ _HOOK: "Slots" = [{"args": LIST, "env": LIST}]
 _PROCESS: "Slots" = {"args": LIST, "env": LIST}
 SLOTS: "Slots" = {
     "process": _PROCESS,
-    "hooks": {point: _HOOK for point in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart",
-                                         "poststop")},
+    "hooks": {
+        point: _HOOK
+        for point in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+    },
     "annotations": RAW,
 }
 """Which lists and objects are a single value: where they stand, ``[...]`` being every item of an array."""
@@ -72,8 +74,21 @@ class Shape:
                 self._walk(item, f"{path}[{index}]", each)
             self._parts.append("]")
         else:
-            self._leaf(path, value, "s" if kind is str else "i" if kind is int else "f" if kind is float else
-                       "n" if value is None else "t" if value else "b")
+            self._leaf(
+                path,
+                value,
+                "s"
+                if kind is str
+                else "i"
+                if kind is int
+                else "f"
+                if kind is float
+                else "n"
+                if value is None
+                else "t"
+                if value
+                else "b",
+            )
 
     def _leaf(self, path: str, value: "Json", letter: str) -> None:
         self.leaves[path] = len(self.letters)

@@ -6,7 +6,7 @@ from decimal import Decimal
 EXPECTED = "a number of bytes like 512m or 1.5g"
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?([kKmMgGtTpP]?)(?:[iI]?[bB])?", re.ASCII)
-_FACTORS = {unit: 1024 ** power for power, unit in enumerate(("", "k", "m", "g", "t", "p"))}
+_FACTORS = {unit: 1024**power for power, unit in enumerate(("", "k", "m", "g", "t", "p"))}
 
 
 def parse_size(text: str) -> int | None:

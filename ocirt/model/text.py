@@ -160,8 +160,15 @@ def _within(value: str, argument: tuple[str, ...]) -> bool:
 
 
 PREDICATES: "dict[str, Callable[[str, Any], bool]]" = {
-    "is_empty": _is_empty, "is_absolute": _is_absolute, "equals": _equals, "starts_with": _starts_with,
-    "is_path": _is_path, "goes_up": _goes_up, "within": _within, "ends_with": _ends_with, "is_unit": _is_unit,
+    "is_empty": _is_empty,
+    "is_absolute": _is_absolute,
+    "equals": _equals,
+    "starts_with": _starts_with,
+    "is_path": _is_path,
+    "goes_up": _goes_up,
+    "within": _within,
+    "ends_with": _ends_with,
+    "is_unit": _is_unit,
     "contains": _contains,
 }
 """The closed list of questions that a Text answers; the binder has to answer the same ones."""

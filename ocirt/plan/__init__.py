@@ -19,6 +19,7 @@ class Plan:
 
     def __init__(self, trace: "Trace") -> None:
         from .steps import SECTIONS
+
         self.sections: dict[str, list[Step]] = {name: [] for name in SECTIONS}
         self.trace = trace
         self._registers = 0
@@ -35,7 +36,12 @@ class Plan:
         :raises ConfigError: there is none left.
         """
         from .steps import REGISTERS
+
         if self._registers == REGISTERS:
-            raise ConfigError("config.json", f"more than {REGISTERS} files, mounts, devices and namespaces for the runtime to open", "fewer")
+            raise ConfigError(
+                "config.json",
+                f"more than {REGISTERS} files, mounts, devices and namespaces for the runtime to open",
+                "fewer",
+            )
         self._registers += 1
         return self._registers - 1

@@ -43,8 +43,21 @@ NEW = ".new"
 HASH_DIGITS = 16
 _HEXADECIMAL = frozenset("0123456789abcdef")
 ACCESS_OF_OTHERS, REGULAR, KIND = 0o077, 0o100000, 0o170000
-PREDICATES = ("is_empty", "is_absolute", "equals", "starts_with", "is_path", "goes_up", "within", "has", "number_equals",
-              "list_is_empty", "ends_with", "is_unit", "contains")
+PREDICATES = (
+    "is_empty",
+    "is_absolute",
+    "equals",
+    "starts_with",
+    "is_path",
+    "goes_up",
+    "within",
+    "has",
+    "number_equals",
+    "list_is_empty",
+    "ends_with",
+    "is_unit",
+    "contains",
+)
 HAS, NUMBER_EQUALS, LIST_IS_EMPTY = [PREDICATES.index(name) for name in ("has", "number_equals", "list_is_empty")]
 ABSOLUTE, MAX_LENGTH, RANGE = 1, 2, 4
 HITS_SIZE = 8
@@ -59,8 +72,15 @@ class _Unkept(Exception):
     """What compiling has looked at cannot be put into an entry."""
 
 
-def keep(path: str, key: str, config: "Config", host: "Host", encoded: "Encoded", build: str,
-         process: "Members | None" = None) -> None:
+def keep(
+    path: str,
+    key: str,
+    config: "Config",
+    host: "Host",
+    encoded: "Encoded",
+    build: str,
+    process: "Members | None" = None,
+) -> None:
     """Write the entry ``path``, if it can be had. A cache that cannot be written is no error.
 
     :param key: the command line, as the launcher has put it.
@@ -114,7 +134,9 @@ def _store(at: int, name: str, entry: bytes) -> None:
     for each in (name, new):
         if not is_own(at, each) and _exists(at, each):
             return
-    fd = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC, 0o600, dir_fd=at)
+    fd = posix.open(
+        new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC, 0o600, dir_fd=at
+    )
     written = 0
     try:
         written = posix.write(fd, entry)
@@ -166,7 +188,9 @@ def is_own(at: int, name: str) -> bool:
         if found.st_mode & KIND != REGULAR or found.st_uid != posix.geteuid():
             return False
         # The time of access tells when an entry was used last: this look must not change it.
-        fd = posix.open(name, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_NOATIME | posix.O_CLOEXEC, dir_fd=at)
+        fd = posix.open(
+            name, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_NOATIME | posix.O_CLOEXEC, dir_fd=at
+        )
     except OSError:
         return False
     head = posix.read(fd, len(MAGIC))
@@ -216,8 +240,9 @@ class _Sources:
         return path in LISTS or path in self.shape.leaves and self.shape.letters[self.shape.leaves[path]] == "L"
 
 
-def _entry(key: str, config: "Config", host: "Host", encoded: "Encoded", build: str,
-           process: "Members | None" = None) -> bytes:
+def _entry(
+    key: str, config: "Config", host: "Host", encoded: "Encoded", build: str, process: "Members | None" = None
+) -> bytes:
     sources, trace = _Sources(config, process), config.trace
     guarded: set[str] = set()
     guards: list[bytes] = []
@@ -226,19 +251,33 @@ def _entry(key: str, config: "Config", host: "Host", encoded: "Encoded", build: 
             if each not in guarded and held is not None and not isinstance(held, bool):
                 guarded.add(each)
                 guards.append(_guard(sources.of(each), held))
-    tests = [_test(sources, path, name, argument, answer) for (path, name, argument), answer in trace.tests.items()
-             if path not in guarded and (path != "annotations" or sources.raw is not None)]
-    observed = [kind.encode() + _span(of.encode()) + _span(found.encode("utf-8", "surrogateescape"))
-                for (kind, of), found in host.observed.items()]
+    tests = [
+        _test(sources, path, name, argument, answer)
+        for (path, name, argument), answer in trace.tests.items()
+        if path not in guarded and (path != "annotations" or sources.raw is not None)
+    ]
+    observed = [
+        kind.encode() + _span(of.encode()) + _span(found.encode("utf-8", "surrogateescape"))
+        for (kind, of), found in host.observed.items()
+    ]
     bound = {value.path for value in encoded.slots}
     slots = [_slot(sources.of(value.path), _kind(value), trace.slots[value.path]) for value in encoded.slots]
-    slots += [_slot(sources.of(path), NUMBER_VALUE if "low" in checks else TEXT_VALUE, checks)
-              for path, checks in trace.slots.items() if checks and path not in bound and path not in guarded]
+    slots += [
+        _slot(sources.of(path), NUMBER_VALUE if "low" in checks else TEXT_VALUE, checks)
+        for path, checks in trace.slots.items()
+        if checks and path not in bound and path not in guarded
+    ]
     body = _span(sources.shape.structure + b"\n" + key.encode("utf-8", "surrogateescape"))
     body += _count(guards) + _count(tests) + _count(observed) + _count(slots) + _span(encoded.template)
     head = len(MAGIC) + 4 + 4 + HITS_SIZE + BUILD_SIZE
-    return (MAGIC + FORMAT.to_bytes(4, "little") + (head + len(body)).to_bytes(4, "little") + bytes(HITS_SIZE) +
-            build.encode().ljust(BUILD_SIZE, b"\0") + body)
+    return (
+        MAGIC
+        + FORMAT.to_bytes(4, "little")
+        + (head + len(body)).to_bytes(4, "little")
+        + bytes(HITS_SIZE)
+        + build.encode().ljust(BUILD_SIZE, b"\0")
+        + body
+    )
 
 
 def _values(path: str, value: "Json") -> "list[tuple[str, Json]]":
@@ -294,5 +333,10 @@ def _kind(value: "Slot") -> int:
 
 def _slot(source: bytes, kind: int, checks: "Checks") -> bytes:
     flags = ABSOLUTE * ("absolute" in checks) | MAX_LENGTH * ("max_length" in checks) | RANGE * ("low" in checks)
-    return (source + bytes((kind, flags)) + checks.get("max_length", 0).to_bytes(4, "little") +
-            _wide(checks.get("low", 0)) + _wide(checks.get("high", 0)))
+    return (
+        source
+        + bytes((kind, flags))
+        + checks.get("max_length", 0).to_bytes(4, "little")
+        + _wide(checks.get("low", 0))
+        + _wide(checks.get("high", 0))
+    )

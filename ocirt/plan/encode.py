@@ -123,8 +123,10 @@ class _Encoder:
     def list(self, value: "AnyTexts", path: str) -> int:
         if isinstance(value, Texts):
             value = (value,)
-        items = [(SPLICE, self.slot(item)) if isinstance(item, Texts) else (STRING, self.string(item, path))
-                 for item in value]
+        items = [
+            (SPLICE, self.slot(item)) if isinstance(item, Texts) else (STRING, self.string(item, path))
+            for item in value
+        ]
         key = tuple(items)
         index = self._list_index.get(key)
         if index is None:
@@ -213,8 +215,17 @@ def encoded(plan: "Plan", build: str) -> Encoded:
         slots += _record(kind, count, len(data), len(held)) + bytes(8)
         data += held + b"\0"
 
-    tables = (_records(sections), encoder.steps, _records(encoder.strings), _records(encoder.pieces),
-              _records(encoder.lists), _records(encoder.items), _records(encoder.patches), slots, data)
+    tables = (
+        _records(sections),
+        encoder.steps,
+        _records(encoder.strings),
+        _records(encoder.pieces),
+        _records(encoder.lists),
+        _records(encoder.items),
+        _records(encoder.patches),
+        slots,
+        data,
+    )
     header = bytearray(MAGIC + FORMAT.to_bytes(4, "little"))
     offset = len(MAGIC) + 8 + BUILD_SIZE + 8 * len(tables)
     places = bytearray()
@@ -225,7 +236,7 @@ def encoded(plan: "Plan", build: str) -> Encoded:
         body += table
     header += (offset + len(body)).to_bytes(4, "little") + build.encode().ljust(BUILD_SIZE, b"\0") + places
     whole = bytes(header + body)
-    return Encoded(whole, whole[:len(whole) - len(data) + literals], encoder.slots)
+    return Encoded(whole, whole[: len(whole) - len(data) + literals], encoder.slots)
 
 
 def _record(*numbers: int) -> bytes:

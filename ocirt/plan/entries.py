@@ -23,10 +23,26 @@ SCAN_MAX = 1 << 20
 """Bytes of a config.json that is looked up."""
 TEXT_MAX = 4096
 """Bytes of a value that a test can be asked of."""
-KINDS = {"s": "a string", "i": "a whole number", "f": "a number with a fraction", "t": "true", "b": "false",
-         "n": "null", "L": "a list of strings", "R": "annotations"}
-OBSERVED = {"i": "effective user and group", "c": "capabilities", "b": "the bounding set, of the bits",
-            "d": "the file system of", "g": "cgroup hierarchies", "o": "the caller's cgroups", "t": "the text of", "w": "the right to write to"}
+KINDS = {
+    "s": "a string",
+    "i": "a whole number",
+    "f": "a number with a fraction",
+    "t": "true",
+    "b": "false",
+    "n": "null",
+    "L": "a list of strings",
+    "R": "annotations",
+}
+OBSERVED = {
+    "i": "effective user and group",
+    "c": "capabilities",
+    "b": "the bounding set, of the bits",
+    "d": "the file system of",
+    "g": "cgroup hierarchies",
+    "o": "the caller's cgroups",
+    "t": "the text of",
+    "w": "the right to write to",
+}
 
 
 class DamagedEntry(ValueError):
@@ -70,8 +86,10 @@ class Entry:
         self.hits = int.from_bytes(reader.take(HITS_SIZE), "little")
         self.build = reader.take(BUILD_SIZE).rstrip(b"\0").decode("ascii", "replace")
         self.structure, _, self.request = reader.text().partition("\n")
-        self.guards = [(reader.source(), reader.wide() if reader.byte() == ord("i") else reader.text())
-                       for _ in range(reader.number())]
+        self.guards = [
+            (reader.source(), reader.wide() if reader.byte() == ord("i") else reader.text())
+            for _ in range(reader.number())
+        ]
         self.tests = [reader.test() for _ in range(reader.number())]
         self.observed = [(chr(reader.byte()), reader.text(), reader.text()) for _ in range(reader.number())]
         self.slots = [reader.slot() for _ in range(reader.number())]
@@ -92,7 +110,7 @@ class _Reader:
         if size > len(self.data) - self.at:
             raise DamagedEntry("it ends early")
         self.at += size
-        return self.data[self.at - size:self.at]
+        return self.data[self.at - size : self.at]
 
     def byte(self) -> int:
         return self.take(1)[0]
@@ -277,7 +295,11 @@ def _answer(name: str, value: "Json", arguments: "Arguments") -> bool | None:
         return None
     if name == "starts_with":
         return value.startswith(tuple(arguments))
-    return bool(PREDICATES[name](value, arguments if name in ("within", "is_path", "contains") else arguments[0] if arguments else None))
+    return bool(
+        PREDICATES[name](
+            value, arguments if name in ("within", "is_path", "contains") else arguments[0] if arguments else None
+        )
+    )
 
 
 def _unfit(kind: int, checks: "Checks", value: "Json") -> str | None:

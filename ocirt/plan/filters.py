@@ -49,7 +49,7 @@ class Filters:
         data = _read(self._path(wanted))
         if data is None or not data.startswith(wanted) or data[-8:] != source_hash(HASH_KEY, data[:-8]):
             return None
-        library, rest = _span(data[len(wanted):-8])
+        library, rest = _span(data[len(wanted) : -8])
         if library != _identity(library.partition(b"\0")[0]):
             return None
         return int.from_bytes(rest[:4], "little"), _span(rest[4:])[0]
@@ -90,7 +90,7 @@ def _sized(data: bytes) -> bytes:
 
 def _span(data: bytes) -> tuple[bytes, bytes]:
     size = int.from_bytes(data[:4], "little")
-    return data[4:4 + size], data[4 + size:]
+    return data[4 : 4 + size], data[4 + size :]
 
 
 def _read(path: str) -> bytes | None:
@@ -100,8 +100,13 @@ def _read(path: str) -> bytes | None:
     except OSError:
         return None
     found = posix.fstat(fd)
-    good = (found.st_mode & KIND == REGULAR and found.st_uid == posix.geteuid() and not found.st_mode & WRITABLE_BY_OTHERS
-            and found.st_nlink == 1 and found.st_size <= SIZE_MAX)
+    good = (
+        found.st_mode & KIND == REGULAR
+        and found.st_uid == posix.geteuid()
+        and not found.st_mode & WRITABLE_BY_OTHERS
+        and found.st_nlink == 1
+        and found.st_size <= SIZE_MAX
+    )
     data = posix.read(fd, found.st_size) if good else None
     posix.close(fd)
     return data

@@ -24,8 +24,17 @@ if TYPE_CHECKING:
     """Name of a module -> is it a package, where its code stands, and how many bytes it has."""
 
 FOLDERS = ("cgroups/", "compile/", "model/", "plan/")
-FILES = ("__init__.py", "_build.py", "boot.py", "errors.py", "log.py",
-         "cli/__init__.py", "cli/create.py", "cli/exec.py", "stored.py")
+FILES = (
+    "__init__.py",
+    "_build.py",
+    "boot.py",
+    "errors.py",
+    "log.py",
+    "cli/__init__.py",
+    "cli/create.py",
+    "cli/exec.py",
+    "stored.py",
+)
 UNUSED = ("plan/entries.py", "plan/generate.py", "plan/printer.py", "plan/untyped.py")
 """What of these folders neither create nor exec imports."""
 
@@ -43,8 +52,9 @@ class Finder:
     def __init__(self, fd: int, modules: "Modules", folder: str) -> None:
         self._fd, self._modules, self._folder = fd, modules, folder
 
-    def find_spec(self, name: str, path: "Sequence[str] | None" = None,
-                  target: "ModuleType | None" = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> ModuleSpec | None:
         found = self._modules.get(name)
         if found is None:
             return None
@@ -76,14 +86,17 @@ def main(output: str, *sources: str) -> None:
     from pathlib import Path
 
     from .untyped import untyped
+
     modules: Modules = {}
     codes = b""
     for source in sorted(sources):
         parts = source.split("/")
-        inner = "/".join(parts[len(parts) - parts[::-1].index("ocirt"):])
+        inner = "/".join(parts[len(parts) - parts[::-1].index("ocirt") :])
         if inner in UNUSED or not (inner in FILES or inner.startswith(FOLDERS)):
             continue
-        name = ".".join(["ocirt", *inner.removesuffix(".py").removesuffix("__init__").rstrip("/").split("/")]).rstrip(".")
+        name = ".".join(["ocirt", *inner.removesuffix(".py").removesuffix("__init__").rstrip("/").split("/")]).rstrip(
+            "."
+        )
         # Without types, docstrings and asserts, and (-X no_debug_ranges) without columns: less to unpack, less to run.
         code = compile(untyped(Path(source).read_text()), f"ocirt/{inner}", "exec", dont_inherit=True, optimize=2)
         data = dumps(code)
@@ -97,4 +110,5 @@ def main(output: str, *sources: str) -> None:
 
 if __name__ == "__main__":
     import sys
+
     main(*sys.argv[1:])

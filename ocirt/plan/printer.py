@@ -37,20 +37,39 @@ RUNS = {
 }
 
 MOUNT_ATTRIBUTES = {
-    0x1: "RDONLY", 0x2: "NOSUID", 0x4: "NODEV", 0x8: "NOEXEC", 0x10: "NOATIME", 0x20: "STRICTATIME", 0x80: "NODIRATIME",
-    0x100000: "IDMAP", 0x200000: "NOSYMFOLLOW",
+    0x1: "RDONLY",
+    0x2: "NOSUID",
+    0x4: "NODEV",
+    0x8: "NOEXEC",
+    0x10: "NOATIME",
+    0x20: "STRICTATIME",
+    0x80: "NODIRATIME",
+    0x100000: "IDMAP",
+    0x200000: "NOSYMFOLLOW",
 }
 ATIME_MASK = 0x70
 PROPAGATIONS = {1 << 14: "REC", 1 << 17: "UNBINDABLE", 1 << 18: "PRIVATE", 1 << 19: "SLAVE", 1 << 20: "SHARED"}
-NAMESPACES = {0x80: "TIME", 0x20000: "NS", 0x02000000: "CGROUP", 0x04000000: "UTS", 0x08000000: "IPC",
-              0x10000000: "USER", 0x20000000: "PID", 0x40000000: "NET"}
+NAMESPACES = {
+    0x80: "TIME",
+    0x20000: "NS",
+    0x02000000: "CGROUP",
+    0x04000000: "UTS",
+    0x08000000: "IPC",
+    0x10000000: "USER",
+    0x20000000: "PID",
+    0x40000000: "NET",
+}
 SECCOMP_FLAGS = {1: "TSYNC", 2: "LOG", 4: "SPEC_ALLOW", 8: "NEW_LISTENER", 32: "WAIT_KILLABLE_RECV"}
 NODES = {0o010000: "S_IFIFO", 0o020000: "S_IFCHR", 0o060000: "S_IFBLK"}
-CAPABILITIES = {1 << number: name for number, name in enumerate(
-    """CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
+CAPABILITIES = {
+    1 << number: name
+    for number, name in enumerate(
+        """CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
     NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
     SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
-    MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE""".split())}
+    MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE""".split()
+    )
+}
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/@^+:=,%~*")
 _FIELDS_WIDTH = 64
@@ -114,11 +133,28 @@ def _limit(value: int) -> str:
 
 
 FORMATS: "dict[str, Callable[[int], str]]" = {
-    "set": _attributes, "top": _attributes, "clear": _attributes, "recursive_set": _attributes, "recursive_clear": _attributes,
-    "propagation": _propagation, "flags": _namespaces, "kind": _namespaces, "MakeNode.kind": _node,
-    "mode": _octal, "mask": _octal, "soft": _limit, "hard": _limit, "event": _event, "keep": _capabilities,
-    "LoadSeccomp.flags": _seccomp_flags, "LoadNotifyingSeccomp.flags": _seccomp_flags, "SetMemoryPolicy.mode": hex,
-    "effective": _capabilities, "permitted": _capabilities, "inheritable": _capabilities, "ambient": _capabilities,
+    "set": _attributes,
+    "top": _attributes,
+    "clear": _attributes,
+    "recursive_set": _attributes,
+    "recursive_clear": _attributes,
+    "propagation": _propagation,
+    "flags": _namespaces,
+    "kind": _namespaces,
+    "MakeNode.kind": _node,
+    "mode": _octal,
+    "mask": _octal,
+    "soft": _limit,
+    "hard": _limit,
+    "event": _event,
+    "keep": _capabilities,
+    "LoadSeccomp.flags": _seccomp_flags,
+    "LoadNotifyingSeccomp.flags": _seccomp_flags,
+    "SetMemoryPolicy.mode": hex,
+    "effective": _capabilities,
+    "permitted": _capabilities,
+    "inheritable": _capabilities,
+    "ambient": _capabilities,
 }
 """How the numbers of a field are written, by its name, or by step and name where that differs."""
 
@@ -169,29 +205,44 @@ def plan_lines(plan: "Plan") -> list[str]:
             continue
         lines += ([""] if lines else []) + [f"{section}: {RUNS[section]}"]
         for number, step in enumerate(plan.sections[section], 1):
-            lines.append(f"{number:4}  {type(step).__name__:{names}}  {step.at:{at_width}}  {fields(step):{width}}  "
-                         f"{step.spec}".rstrip())
+            lines.append(
+                f"{number:4}  {type(step).__name__:{names}}  {step.at:{at_width}}  {fields(step):{width}}  "
+                f"{step.spec}".rstrip()
+            )
     return lines
 
 
 def trace_lines(trace: "Trace") -> list[str]:
     """The lines that show what a plan was compiled from: a :class:`~ocirt.model.text.Trace`."""
-    slots = [(path, " ".join([name if argument is True else f"{name}={_value(argument)}"
-                              for name, argument in checks.items()])) for path, checks in trace.slots.items()]
+    slots = [
+        (
+            path,
+            " ".join([name if argument is True else f"{name}={_value(argument)}" for name, argument in checks.items()]),
+        )
+        for path, checks in trace.slots.items()
+    ]
     guards = [(path, _value(value)) for path, value in trace.guards.items()]
-    tests = [(path, predicate if argument is None else f"{predicate} {_value(argument)}", "yes" if answer else "no")
-             for (path, predicate, argument), answer in trace.tests.items()]
-    return [*_table("slots: passed on; any other value that passes the checks makes the same plan", slots), "",
-            *_table("guards: read; the plan is for these very values", guards), "",
-            *_table("tests: asked; the plan is for every value with these answers", tests)]
+    tests = [
+        (path, predicate if argument is None else f"{predicate} {_value(argument)}", "yes" if answer else "no")
+        for (path, predicate, argument), answer in trace.tests.items()
+    ]
+    return [
+        *_table("slots: passed on; any other value that passes the checks makes the same plan", slots),
+        "",
+        *_table("guards: read; the plan is for these very values", guards),
+        "",
+        *_table("tests: asked; the plan is for every value with these answers", tests),
+    ]
 
 
 def _table(title: str, rows: "Sequence[tuple[str, ...]]") -> list[str]:
     if not rows:
         return [title, "  none"]
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return [title, *[("  " + "  ".join([f"{word:{width}}" for word, width in zip(row, widths)])).rstrip()
-                     for row in rows]]
+    return [
+        title,
+        *[("  " + "  ".join([f"{word:{width}}" for word, width in zip(row, widths)])).rstrip() for row in rows],
+    ]
 
 
 def _value(value: object) -> str:

@@ -36,7 +36,9 @@ class _Untyped(ast.NodeTransformer):
         return None if any(isinstance(target, ast.Name) and target.id == FLAG for target in node.targets) else node
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        return ast.copy_location(ast.Constant(False), node) if node.id == FLAG and isinstance(node.ctx, ast.Load) else node
+        return (
+            ast.copy_location(ast.Constant(False), node) if node.id == FLAG and isinstance(node.ctx, ast.Load) else node
+        )
 
     def visit_If(self, node: ast.If) -> ast.If | list[ast.stmt]:
         self.generic_visit(node)

@@ -30,7 +30,7 @@ def split(path: str) -> "list[Part] | None":
                 except ValueError:
                     return None
                 parts.append(key)
-            rest = rest[end + 1:]
+            rest = rest[end + 1 :]
             continue
         name = rest.removeprefix(".") if parts else rest
         length = min([name.find(sign) % (len(name) + 1) for sign in ".["])

@@ -25,8 +25,13 @@ if TYPE_CHECKING:
     Schema: TypeAlias = dict[str, Any]
 
 NAMES = ("config", "state", "features")
-TYPES = {"string": "a string", "integer": "a whole number", "boolean": "true or false", "object": "an object",
-         "array": "an array"}
+TYPES = {
+    "string": "a string",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "object": "an object",
+    "array": "an array",
+}
 PLURALS = {"string": "strings", "integer": "whole numbers", "object": "objects", "array": "arrays"}
 
 
@@ -63,6 +68,7 @@ def resolve(schema: "Schema", root: "Schema") -> "tuple[Schema, Schema]":
 
 # ---- validation, null being absent ----
 
+
 def _is_absent(instance: "Json", name: str) -> bool:
     return instance.get(name) is None
 
@@ -75,7 +81,9 @@ def _required(validator: "Any", names: list[str], instance: "Json", schema: "Sch
             yield ValidationError("missing", path=[name])
 
 
-def _properties(validator: "Any", properties: "Schema", instance: "Json", schema: "Schema") -> "Iterator[ValidationError]":
+def _properties(
+    validator: "Any", properties: "Schema", instance: "Json", schema: "Schema"
+) -> "Iterator[ValidationError]":
     if not validator.is_type(instance, "object"):
         return
     for name, inner in properties.items():
@@ -89,8 +97,10 @@ def _is_integer(_: object, instance: "Json") -> bool:
 
 
 _Validator = extend(
-    Draft202012Validator, {"required": _required, "properties": _properties},
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer))
+    Draft202012Validator,
+    {"required": _required, "properties": _properties},
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+)
 
 
 @cache
@@ -151,8 +161,11 @@ def at(name: str, parts: "Iterable[Part]") -> "tuple[Schema, Schema] | None":
     """
     schema, root = resolve(load(name), load(name))
     for part in parts:
-        inner = schema.get("items") if isinstance(part, int) else \
-            schema.get("properties", {}).get(part, schema.get("additionalProperties"))
+        inner = (
+            schema.get("items")
+            if isinstance(part, int)
+            else schema.get("properties", {}).get(part, schema.get("additionalProperties"))
+        )
         if inner is None:
             return None
         schema, root = resolve(inner, root)

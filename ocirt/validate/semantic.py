@@ -24,10 +24,23 @@ if TYPE_CHECKING:
     from ..model.json import Json, Members
     from .place import Part
 
-REQUEST = {"verb": "create", "id": "ID", "bundle": "/bundle", "root": "/run/ocirt",
-           "rootfs-annotations": "1"}
-CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls",
-               "net_prio", "perf_event", "rdma", "misc")
+REQUEST = {"verb": "create", "id": "ID", "bundle": "/bundle", "root": "/run/ocirt", "rootfs-annotations": "1"}
+CONTROLLERS = (
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "memory",
+    "devices",
+    "freezer",
+    "blkio",
+    "pids",
+    "hugetlb",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "rdma",
+    "misc",
+)
 
 
 class _Everything:
@@ -41,9 +54,19 @@ def able_host() -> Host:
     """A host that can do whatever a config asks for."""
     everything = (1 << 64) - 1
     hierarchies = [Hierarchy((name,), f"/sys/fs/cgroup/{name}", "/") for name in CONTROLLERS]
-    return Host(kernel=(6, 18), euid=0, egid=0, permitted=everything, bounding=everything, last_capability=63, in_user_namespace=False,
-                denies_setgroups=False, has_systemd=True, files=_Everything(),
-                cgroups=Cgroups(hierarchies, Hierarchy((), "/sys/fs/cgroup/unified", "/")))
+    return Host(
+        kernel=(6, 18),
+        euid=0,
+        egid=0,
+        permitted=everything,
+        bounding=everything,
+        last_capability=63,
+        in_user_namespace=False,
+        denies_setgroups=False,
+        has_systemd=True,
+        files=_Everything(),
+        cgroups=Cgroups(hierarchies, Hierarchy((), "/sys/fs/cgroup/unified", "/")),
+    )
 
 
 def errors(members: "Members", copy: "Members") -> list[ConfigError]:
@@ -132,7 +155,8 @@ class _Mender:
         """Take it away."""
         holder, name = self._value(parts[:-1]), parts[-1]
         if self._value(parts) is None and not (
-                isinstance(holder, list) and isinstance(name, int) and name < len(holder)):
+            isinstance(holder, list) and isinstance(name, int) and name < len(holder)
+        ):
             return False
         if isinstance(holder, list):
             del self._index(holder)[int(name)]
@@ -193,6 +217,7 @@ def stand_in(value: "schema.Schema", root: "schema.Schema") -> "Json":
 
 # ---- what create leaves to the kernel, which says only EINVAL ----
 
+
 def _no_soft_above_hard(members: "Members") -> "Iterator[ConfigError]":
     for index, limit in enumerate(_get(members, list, "process", "rlimits")):
         soft, hard = _get(limit, int, "soft"), _get(limit, int, "hard")
@@ -213,8 +238,9 @@ def _no_swap_below_limit(members: "Members") -> "Iterator[ConfigError]":
     memory = _get(members, dict, "linux", "resources", "memory")
     swap, limit = _get(memory, int, "swap"), _get(memory, int, "limit")
     if swap is not None and limit is not None and 0 < swap < limit:
-        yield ConfigError("linux.resources.memory.swap", quote(swap),
-                          f"memory and swap together: at least the limit {quote(limit)}")
+        yield ConfigError(
+            "linux.resources.memory.swap", quote(swap), f"memory and swap together: at least the limit {quote(limit)}"
+        )
 
 
 RULES = (_no_soft_above_hard, _no_burst_above_quota, _no_swap_below_limit)

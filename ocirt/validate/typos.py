@@ -27,8 +27,16 @@ OTHER_PLATFORMS = {
     "process.user": ("username",),
 }
 
-SAME_IN_WORDS = {"readonly": "ro", "read-only": "ro", "readwrite": "rw", "read-write": "rw", "writable": "rw",
-                 "recursive": "rbind", "no_exec": "noexec", "no-exec": "noexec"}
+SAME_IN_WORDS = {
+    "readonly": "ro",
+    "read-only": "ro",
+    "readwrite": "rw",
+    "read-write": "rw",
+    "writable": "rw",
+    "recursive": "rbind",
+    "no_exec": "noexec",
+    "no-exec": "noexec",
+}
 """Ways to write mount options that other programs have, too unlike ours for :func:`~ocirt.nearest.nearest`."""
 
 BIND_OPTIONS = ("bind", "rbind", *ATTRIBUTES, *RECURSIVE, *PROPAGATIONS, "idmap", "ridmap")
@@ -54,8 +62,11 @@ def _unknown_properties(value: "Json", parts: "tuple[Part, ...]") -> "Iterator[C
         if known is None or part in known:
             yield from _unknown_properties(each, (*parts, part))
         elif part not in OTHER_PLATFORMS.get(join(parts), ()):
-            yield ConfigError(join((*parts, part)), "an unknown property",
-                              nearest(str(part), known) or "a property of the runtime specification")
+            yield ConfigError(
+                join((*parts, part)),
+                "an unknown property",
+                nearest(str(part), known) or "a property of the runtime specification",
+            )
 
 
 def _options_of_binds(members: "Members") -> "Iterator[ConfigError]":
@@ -66,12 +77,17 @@ def _options_of_binds(members: "Members") -> "Iterator[ConfigError]":
             continue
         if mount.get("type") != "bind" and "bind" not in options and "rbind" not in options:
             continue  # a file system may have options of its own, and refuses what it does not know
-        parts = [(number, part) for number, option in enumerate(options) if isinstance(option, str) for part in split(option)]
+        parts = [
+            (number, part) for number, option in enumerate(options) if isinstance(option, str) for part in split(option)
+        ]
         for number, option in parts:
             if option not in KNOWN and not option.startswith(("idmap=", "ridmap=")):
                 meant = SAME_IN_WORDS.get(option.lower()) or nearest(option, BIND_OPTIONS)
-                yield ConfigError(f"mounts[{index}].options[{number}]", f"{quote(option)}, which a bind mount ignores",
-                                  quote(meant) if meant else 'an option of a bind mount, like "ro"')
+                yield ConfigError(
+                    f"mounts[{index}].options[{number}]",
+                    f"{quote(option)}, which a bind mount ignores",
+                    quote(meant) if meant else 'an option of a bind mount, like "ro"',
+                )
 
 
 def _unknown_capabilities(members: "Members") -> "Iterator[ConfigError]":
@@ -82,5 +98,8 @@ def _unknown_capabilities(members: "Members") -> "Iterator[ConfigError]":
         for index, each in enumerate(names if isinstance(names, list) else ()):
             if isinstance(each, str) and each not in BITS:
                 meant = nearest(each, BITS)
-                yield ConfigError(f"process.capabilities.{name}[{index}]", f"{quote(each)}, which is no capability",
-                                  quote(meant) if meant else 'a name of capabilities(7), like "CAP_KILL"')
+                yield ConfigError(
+                    f"process.capabilities.{name}[{index}]",
+                    f"{quote(each)}, which is no capability",
+                    quote(meant) if meant else 'a name of capabilities(7), like "CAP_KILL"',
+                )

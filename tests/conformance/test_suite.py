@@ -38,8 +38,9 @@ def test_all_programs_were_run(suite, ours):
 
 def test_nothing_is_otherwise_than_known(ours):
     report.show(ours)
-    differences = {program: verdict.differences for program, verdict in ours.verdicts.items()
-                   if verdict.outcome == "not ok"}
+    differences = {
+        program: verdict.differences for program, verdict in ours.verdicts.items() if verdict.outcome == "not ok"
+    }
     assert differences == {}
 
 
@@ -51,8 +52,9 @@ def test_nothing_is_left(suite, ours):
 
 def test_a_program_that_hangs_is_ended(suite):
     """With all its processes, also those that hold its output open."""
-    status, out, _ = run.in_cell(suite, "hangs", "echo begun; sleep 300 & setsid sleep 301 & sleep 302",
-                                 run.runtime(OURS), 1)
+    status, out, _ = run.in_cell(
+        suite, "hangs", "echo begun; sleep 300 & setsid sleep 301 & sleep 302", run.runtime(OURS), 1
+    )
     assert status is None and out == "begun\n"
     assert not any((top / cells.PARENT.strip("/") / "hangs").exists() for top in cells.hierarchies())
 
@@ -76,8 +78,10 @@ def test_what_a_killed_run_leaves_is_taken_away(suite):
 
 def test_a_cell_looks_like_a_machine_of_its_own(suite):
     """Its cgroup is the root, at the mounts and in /proc/self/cgroup; what is made in it stands below the tests'."""
-    script = ("cut -d: -f3 /proc/self/cgroup | sort -u; mkdir /sys/fs/cgroup/pids/cgrouptest\n"
-              "ls /run; echo $TMPDIR; ls -d /sys/fs/cgroup/pids/cgrouptest; sleep 30 &")
+    script = (
+        "cut -d: -f3 /proc/self/cgroup | sort -u; mkdir /sys/fs/cgroup/pids/cgrouptest\n"
+        "ls /run; echo $TMPDIR; ls -d /sys/fs/cgroup/pids/cgrouptest; sleep 30 &"
+    )
     path = f"{cells.TOP}/pids{cells.PARENT}/looks/cgrouptest"
     status, out, err = run.in_cell(suite, "looks", script, run.runtime(OURS), 20)
     assert (status, err) == (0, "")

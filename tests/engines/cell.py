@@ -46,7 +46,9 @@ class Cell:
         self.cgroup = cells.make(name + SUFFIX, PARENT)
         self.daemons = []
         # The cell's first process is a child of unshare, and ends with it.
-        self.process = subprocess.Popen([HERE / "cell.sh", self.cgroup], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [HERE / "cell.sh", self.cgroup], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
         if self.process.stdout.readline() != "ready\n":
             self.close()
             raise CellError(f"the cell {name} cannot be made")
@@ -82,8 +84,19 @@ class Cell:
     def command(self, *words, limit=LIMIT, env=None):
         """The words that run ``words`` in the cell from here, ended after ``limit`` seconds."""
         inner = {**ENVIRONMENT, **(env or {})}
-        return [str(HERE / "enter.sh"), str(self.pid), self.cgroup, "env", "-i", *(f"{name}={value}" for name, value in inner.items()),
-                "timeout", "--foreground", "--kill-after=2", str(limit), *map(str, words)]
+        return [
+            str(HERE / "enter.sh"),
+            str(self.pid),
+            self.cgroup,
+            "env",
+            "-i",
+            *(f"{name}={value}" for name, value in inner.items()),
+            "timeout",
+            "--foreground",
+            "--kill-after=2",
+            str(limit),
+            *map(str, words),
+        ]
 
     def __call__(self, *words, limit=LIMIT, env=None, input=None):
         """Run a command to its end.
@@ -91,10 +104,16 @@ class Cell:
         :param input: text for standard input; without it, /dev/null.
         """
         # Files, not pipes: what the command leaves running may keep the streams open.
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, tempfile.TemporaryFile("w+") as stdin:
+        with (
+            tempfile.TemporaryFile("w+") as out,
+            tempfile.TemporaryFile("w+") as err,
+            tempfile.TemporaryFile("w+") as stdin,
+        ):
             stdin.write(input or "")
             stdin.seek(0)
-            done = subprocess.run(self.command(*words, limit=limit, env=env), stdin=stdin, stdout=out, stderr=err, timeout=limit + 20)
+            done = subprocess.run(
+                self.command(*words, limit=limit, env=env), stdin=stdin, stdout=out, stderr=err, timeout=limit + 20
+            )
             out.seek(0), err.seek(0)
             return Result(words, done.returncode, out.read(), err.read())
 
@@ -109,8 +128,13 @@ class Cell:
         """Start a process that stays; its output goes to ``log``, a file in the cell."""
         self.write(log, "")
         with open(self.path(log), "w") as file:
-            process = subprocess.Popen(self.command(*words, env=env, limit=3600), stdin=subprocess.DEVNULL, stdout=file,
-                                       stderr=subprocess.STDOUT, start_new_session=True)
+            process = subprocess.Popen(
+                self.command(*words, env=env, limit=3600),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         self.daemons.append(process)
         return process
 
@@ -121,8 +145,12 @@ class Cell:
         :returns: a :class:`Result` whose ``out`` is what the terminal showed, with plain line ends.
         """
         master, slave = os.openpty()
-        process = subprocess.Popen(["setsid", "--ctty", "--wait", *self.command(*words, limit=limit, env=env)], stdin=slave, stdout=slave,
-                                   stderr=slave)
+        process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *self.command(*words, limit=limit, env=env)],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+        )
         os.close(slave)
         shown = b""
         while True:
@@ -149,7 +177,7 @@ class Cell:
         found = set()
         for top in self.hierarchies():
             root = f"{top}{self.cgroup}"
-            found |= {folder[len(root):] for folder, _, _ in os.walk(root) if folder != root}
+            found |= {folder[len(root) :] for folder, _, _ in os.walk(root) if folder != root}
         return sorted(found)
 
     def cgroup_of(self, pid, controller):
@@ -181,7 +209,12 @@ class Cell:
         of its storage: it is there or not, with runc, too, by which of two podman processes ended first."""
         mounts = [path for path in self.mounts() if not path.endswith("/containers/storage/overlay")]
         states = [str(path) for root in ("/run/ocirt", "/run/runc") for path in self.path(root).glob("*")]
-        return {"cgroups": self.cgroups(), "mounts": mounts, "processes": sorted(self.processes().values()), "states": states}
+        return {
+            "cgroups": self.cgroups(),
+            "mounts": mounts,
+            "processes": sorted(self.processes().values()),
+            "states": states,
+        }
 
 
 def until(condition, what, seconds=LIMIT / 2):

@@ -17,7 +17,12 @@ def pytest_runtest_makereport(item, call):
     """What fails with ocirt is passed over if it fails with runc, too, now; not what is about ocirt itself, or about both."""
     outcome = yield
     report = outcome.get_result()
-    if report.failed and RUNTIME == "ocirt" and "runtime" in item.fixturenames and not item.get_closest_marker("skipif"):
+    if (
+        report.failed
+        and RUNTIME == "ocirt"
+        and "runtime" in item.fixturenames
+        and not item.get_closest_marker("skipif")
+    ):
         failure = call.excinfo.exconly()
         # One set-up serves a module: what it cannot do needs one proof.
         key = (item.path, failure) if call.when == "setup" else item.nodeid
@@ -25,7 +30,11 @@ def pytest_runtest_makereport(item, call):
             PROOFS[key] = failure_with_runc(item.nodeid)
         if PROOFS[key]:
             report.outcome = "skipped"
-            report.longrepr = str(item.path), item.location[1] + 1, f"Skipped: {failure[:300]}; with runc, too: {PROOFS[key]}"
+            report.longrepr = (
+                str(item.path),
+                item.location[1] + 1,
+                f"Skipped: {failure[:300]}; with runc, too: {PROOFS[key]}",
+            )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,12 +70,15 @@ def cell(request):
 @pytest.fixture
 def nothing_left():
     """``nothing_left(cell, before)``: wait until the cell holds nothing that it did not hold ``before``, or fail."""
+
     def check(cell, before):
         def rest():
             after = cell.left()
             return {key: extra for key in after if (extra := [each for each in after[key] if each not in before[key]])}
+
         try:
             until(lambda: not rest(), "nothing left behind", 10)
         except AssertionError:
             assert rest() == {}
+
     return check

@@ -21,10 +21,20 @@ CONFIG = """\
   runtime_type = "io.containerd.runc.v2"
 """
 """What the tests want beyond either."""
-NETWORK = {"cniVersion": "0.4.0", "name": "pods", "plugins": [
-    {"type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": False,
-     "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.99.0.0/16"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
-    {"type": "portmap", "capabilities": {"portMappings": True}}]}
+NETWORK = {
+    "cniVersion": "0.4.0",
+    "name": "pods",
+    "plugins": [
+        {
+            "type": "bridge",
+            "bridge": "cni0",
+            "isGateway": True,
+            "ipMasq": False,
+            "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.99.0.0/16"}]], "routes": [{"dst": "0.0.0.0/0"}]},
+        },
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+    ],
+}
 SOCKET = "/run/containerd/containerd.sock"
 IMAGE = "localhost/busybox:latest"
 
@@ -43,7 +53,9 @@ class Containerd:
         cell.write("/etc/containerd/config.toml", config or (SYSTEM_WIDE if runtime == "ocirt" else RUNC) + CONFIG)
         cell.write("/run/cni/pods.conflist", json.dumps(NETWORK))
         self.crictl = crictl
-        cell.write("/etc/crictl.yaml", f"runtime-endpoint: unix://{SOCKET}\nimage-endpoint: unix://{SOCKET}\ntimeout: 20\n")
+        cell.write(
+            "/etc/crictl.yaml", f"runtime-endpoint: unix://{SOCKET}\nimage-endpoint: unix://{SOCKET}\ntimeout: 20\n"
+        )
         self.daemon = cell.daemon(*prefix, "containerd", log="/run/containerd.log")
         until(lambda: self.daemon.poll() is not None or self("version").status == 0, "containerd answers")
         assert self.daemon.poll() is None, cell.path("/run/containerd.log").read_text()[-3000:]
@@ -64,7 +76,7 @@ class Containerd:
     def words(self, *words):
         """The words of `ctr run` with the runtime: flags, then the container's id and command; the image is busybox."""
         flags = list(itertools.takewhile(lambda word: word.startswith("-"), words))
-        rest = words[len(flags):]
+        rest = words[len(flags) :]
         binary = "/usr/local/bin/ocirt" if self.runtime == "ocirt" else "/usr/sbin/runc"
         return "ctr", "run", "--runtime", "io.containerd.runc.v2", "--runc-binary", binary, *flags, IMAGE, *rest
 
@@ -109,9 +121,21 @@ class Containerd:
 def sandbox(name, **more):
     """A PodSandboxConfig."""
     linux = {"cgroup_parent": "/pods", **more.pop("linux", {})}
-    return {"metadata": {"name": name, "namespace": "test", "uid": f"uid-{name}", "attempt": 1}, "log_directory": "/run/pods", "linux": linux, **more}
+    return {
+        "metadata": {"name": name, "namespace": "test", "uid": f"uid-{name}", "attempt": 1},
+        "log_directory": "/run/pods",
+        "linux": linux,
+        **more,
+    }
 
 
 def container(name, *command, **more):
     """A ContainerConfig."""
-    return {"metadata": {"name": name}, "image": {"image": IMAGE}, "command": list(command), "log_path": f"{name}.log", "linux": {}, **more}
+    return {
+        "metadata": {"name": name},
+        "image": {"image": IMAGE},
+        "command": list(command),
+        "log_path": f"{name}.log",
+        "linux": {},
+        **more,
+    }

@@ -33,8 +33,21 @@ class Docker:
 
     def start(self):
         """Start the daemon and wait until it answers."""
-        self.daemon = self.cell.daemon(*self.prefix, "/usr/sbin/dockerd", "--host", SOCKET, "--insecure-registry", "127.0.0.1:5000", "--bip", BRIDGE,
-                                       "--default-ulimit", "nofile=20000:20000", "--shutdown-timeout", "2", log="/run/dockerd.log")
+        self.daemon = self.cell.daemon(
+            *self.prefix,
+            "/usr/sbin/dockerd",
+            "--host",
+            SOCKET,
+            "--insecure-registry",
+            "127.0.0.1:5000",
+            "--bip",
+            BRIDGE,
+            "--default-ulimit",
+            "nofile=20000:20000",
+            "--shutdown-timeout",
+            "2",
+            log="/run/dockerd.log",
+        )
         until(lambda: self.daemon.poll() is not None or self("version").status == 0, "dockerd answers")
         assert self.daemon.poll() is None, self.cell.path("/run/dockerd.log").read_text()[-3000:]
 

@@ -43,9 +43,15 @@ def _read(program):
 
 def busybox_layer():
     names = subprocess.run(["busybox", "--list"], capture_output=True, text=True, timeout=20, check=True).stdout.split()
-    return _layer(("bin", "etc", "tmp", "root", "home", "proc", "sys", "dev", "data"),
-                  [("bin/busybox", 0o755, _read("busybox")), ("etc/passwd", 0o644, PASSWD.encode()), ("etc/group", 0o644, GROUP.encode())],
-                  [(f"bin/{name}", "busybox") for name in names if name != "busybox"])
+    return _layer(
+        ("bin", "etc", "tmp", "root", "home", "proc", "sys", "dev", "data"),
+        [
+            ("bin/busybox", 0o755, _read("busybox")),
+            ("etc/passwd", 0o644, PASSWD.encode()),
+            ("etc/group", 0o644, GROUP.encode()),
+        ],
+        [(f"bin/{name}", "busybox") for name in names if name != "busybox"],
+    )
 
 
 def _digest(data):
@@ -62,19 +68,55 @@ def archive(path, name, layer, config):
     :param config: the image's config: Cmd, Env and so on.
     """
     layer_digest = _digest(layer)
-    image = _json({"architecture": "amd64", "os": "linux", "created": TIME, "config": config,
-                   "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_digest}"]}, "history": [{"created": TIME, "created_by": "tests/engines"}]})
+    image = _json(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "created": TIME,
+            "config": config,
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_digest}"]},
+            "history": [{"created": TIME, "created_by": "tests/engines"}],
+        }
+    )
     media = "application/vnd.oci.image"
-    manifest = _json({"schemaVersion": 2, "mediaType": f"{media}.manifest.v1+json",
-                      "config": {"mediaType": f"{media}.config.v1+json", "digest": f"sha256:{_digest(image)}", "size": len(image)},
-                      "layers": [{"mediaType": f"{media}.layer.v1.tar", "digest": f"sha256:{layer_digest}", "size": len(layer)}]})
-    index = _json({"schemaVersion": 2, "manifests": [
-        {"mediaType": f"{media}.manifest.v1+json", "digest": f"sha256:{_digest(manifest)}", "size": len(manifest),
-         "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]}}]})
+    manifest = _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": f"{media}.manifest.v1+json",
+            "config": {
+                "mediaType": f"{media}.config.v1+json",
+                "digest": f"sha256:{_digest(image)}",
+                "size": len(image),
+            },
+            "layers": [{"mediaType": f"{media}.layer.v1.tar", "digest": f"sha256:{layer_digest}", "size": len(layer)}],
+        }
+    )
+    index = _json(
+        {
+            "schemaVersion": 2,
+            "manifests": [
+                {
+                    "mediaType": f"{media}.manifest.v1+json",
+                    "digest": f"sha256:{_digest(manifest)}",
+                    "size": len(manifest),
+                    "annotations": {
+                        "io.containerd.image.name": name,
+                        "org.opencontainers.image.ref.name": name.rpartition(":")[2],
+                    },
+                }
+            ],
+        }
+    )
     blobs = {_digest(blob): blob for blob in (layer, image, manifest)}
-    docker = _json([{"Config": f"blobs/sha256/{_digest(image)}", "RepoTags": [name], "Layers": [f"blobs/sha256/{layer_digest}"]}])
-    files = [("oci-layout", 0o644, _json({"imageLayoutVersion": "1.0.0"})), ("index.json", 0o644, index), ("manifest.json", 0o644, docker),
-             *((f"blobs/sha256/{digest}", 0o644, blob) for digest, blob in blobs.items())]
+    docker = _json(
+        [{"Config": f"blobs/sha256/{_digest(image)}", "RepoTags": [name], "Layers": [f"blobs/sha256/{layer_digest}"]}]
+    )
+    files = [
+        ("oci-layout", 0o644, _json({"imageLayoutVersion": "1.0.0"})),
+        ("index.json", 0o644, index),
+        ("manifest.json", 0o644, docker),
+        *((f"blobs/sha256/{digest}", 0o644, blob) for digest, blob in blobs.items()),
+    ]
     path.write_bytes(_layer(("blobs", "blobs/sha256"), files))
 
 
@@ -82,5 +124,9 @@ def make(folder):
     """Write busybox.tar and pause.tar into ``folder``."""
     path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     archive(folder / "busybox.tar", BUSYBOX, busybox_layer(), {"Cmd": ["sh"], "Env": [path]})
-    archive(folder / "pause.tar", PAUSE, _layer(("proc", "sys", "dev", "etc", "tmp"), [("pause", 0o755, _read("catatonit"))]),
-            {"Entrypoint": ["/pause", "-P"], "Env": [path]})
+    archive(
+        folder / "pause.tar",
+        PAUSE,
+        _layer(("proc", "sys", "dev", "etc", "tmp"), [("pause", 0o755, _read("catatonit"))]),
+        {"Entrypoint": ["/pause", "-P"], "Env": [path]},
+    )

@@ -24,7 +24,9 @@ def _build_id(executable):
     """The build id that an executable tells, None if there is none."""
     if not executable.exists():
         return None
-    done = subprocess.run([executable, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, env={})
+    done = subprocess.run(
+        [executable, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, env={}
+    )
     return next((line for line in done.stdout.splitlines() if line.startswith("commit: ")), None)
 
 
@@ -50,7 +52,14 @@ def installed():
     try:
         if _build_id(OCIRT) != _build_id(TREE / "build/bin/ocirt"):
             environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
-            done = subprocess.run([TREE / "hack/install"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, env=environment)
+            done = subprocess.run(
+                [TREE / "hack/install"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                env=environment,
+            )
             assert done.returncode == 0, done
         yield
     finally:

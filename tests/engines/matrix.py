@@ -34,13 +34,39 @@ from tests.engines.cell import Cell, CellError, until
 from tests.engines.installed import installed
 from tests.engines.tables import ALIKE, REASONS, TABLES
 
-TEXTS = ("permission denied", "no such file or directory", "executable file not found in $path", "not running", "does not exist",
-         "already exists", "already in use", "no such container", "no such process", "is not a directory", "invalid argument",
-         "operation not permitted", "read-only file system", "can only kill running", "unhealthy", "paused")
+TEXTS = (
+    "permission denied",
+    "no such file or directory",
+    "executable file not found in $path",
+    "not running",
+    "does not exist",
+    "already exists",
+    "already in use",
+    "no such container",
+    "no such process",
+    "is not a directory",
+    "invalid argument",
+    "operation not permitted",
+    "read-only file system",
+    "can only kill running",
+    "unhealthy",
+    "paused",
+)
 FILES = {
-    "memory": ("limit_in_bytes", "soft_limit_in_bytes", "memsw.limit_in_bytes", "swappiness", "oom_control", "use_hierarchy"),
-    "cpu": ("shares", "cfs_quota_us", "cfs_period_us"), "cpuset": ("cpus", "mems", "cpu_exclusive"), "pids": ("max",), "freezer": ("state",),
-    "devices": ("list",), "blkio": ("bfq.weight", "throttle.read_bps_device"),
+    "memory": (
+        "limit_in_bytes",
+        "soft_limit_in_bytes",
+        "memsw.limit_in_bytes",
+        "swappiness",
+        "oom_control",
+        "use_hierarchy",
+    ),
+    "cpu": ("shares", "cfs_quota_us", "cfs_period_us"),
+    "cpuset": ("cpus", "mems", "cpu_exclusive"),
+    "pids": ("max",),
+    "freezer": ("state",),
+    "devices": ("list",),
+    "blkio": ("bfq.weight", "throttle.read_bps_device"),
 }
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 
@@ -48,11 +74,18 @@ NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 def normal(text, before):
     """Take out what is another in each run."""
     for pattern, word in (
-        (r"\b[0-9a-f]{64}\b", "ID64"), (r"\b[0-9a-f]{12}\b", "ID12"), (r"\b[0-9a-f]{11,40}\b", "HEX"),
-        (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?\+0000 UTC|Z)?", "TIME"), (r"\b([A-Z][a-z]{2} ){1,2} ?\d+ \d\d:\d\d(:\d\d)?( \d{4})?", "DATE"),
-        (r"\b10\.\d+\.\d+\.\d+\b|\b172\.\d+\.\d+\.\d+\b", "ADDRESS"), (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "MAC"),
-        (r"\b(About an?|Less than an?|\d+) (second|minute)s?( ago)?", "AGO"), (r"\b[a-z]+_[a-z]+\d?\b(?=\s*$)", "NAME"),
-        (r"\b\d+(\.\d+)?(ms|µs)\b", "DURATION"), (r"/usr/local/bin/ocirt|/usr/sbin/runc", "RUNTIME"), (r"\b(ocirt|runc)\b", "RUNTIME"),
+        (r"\b[0-9a-f]{64}\b", "ID64"),
+        (r"\b[0-9a-f]{12}\b", "ID12"),
+        (r"\b[0-9a-f]{11,40}\b", "HEX"),
+        (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?\+0000 UTC|Z)?", "TIME"),
+        (r"\b([A-Z][a-z]{2} ){1,2} ?\d+ \d\d:\d\d(:\d\d)?( \d{4})?", "DATE"),
+        (r"\b10\.\d+\.\d+\.\d+\b|\b172\.\d+\.\d+\.\d+\b", "ADDRESS"),
+        (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "MAC"),
+        (r"\b(About an?|Less than an?|\d+) (second|minute)s?( ago)?", "AGO"),
+        (r"\b[a-z]+_[a-z]+\d?\b(?=\s*$)", "NAME"),
+        (r"\b\d+(\.\d+)?(ms|µs)\b", "DURATION"),
+        (r"/usr/local/bin/ocirt|/usr/sbin/runc", "RUNTIME"),
+        (r"\b(ocirt|runc)\b", "RUNTIME"),
         (r"(net|mnt|ipc|pid|uts|user|cgroup|time):\[\d+\]", r"\1:[NUMBER]"),
         # What stands before the part of a message that engines and people match.
         (r"exec failed: (unable to start container process|process\.args): ", "exec failed: "),
@@ -148,12 +181,38 @@ class Run:
             proc = self.cell.path(f"/proc/{self._pid(name)}")
         except (CellError, AssertionError) as error:
             return f"none: {normal(str(error), self.before)}"
-        keep = ("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp:", "SigBlk", "SigIgn", "SigCgt", "NSpid", "Umask", "THP_enabled")
-        lines = [line for line in (proc / "status").read_text().splitlines() if line.startswith(keep) and not line.startswith("NSpid")]
-        lines += (proc / "limits").read_text().splitlines() + [(proc / "oom_score_adj").read_text(), (proc / "uid_map").read_text()]
-        lines += sorted((proc / "environ").read_text().split("\0")) + [f"cwd {(proc / 'cwd').readlink()}", f"session {(proc / 'sessionid').read_text()}"]
+        keep = (
+            "Uid",
+            "Gid",
+            "Groups",
+            "Cap",
+            "NoNewPrivs",
+            "Seccomp:",
+            "SigBlk",
+            "SigIgn",
+            "SigCgt",
+            "NSpid",
+            "Umask",
+            "THP_enabled",
+        )
+        lines = [
+            line
+            for line in (proc / "status").read_text().splitlines()
+            if line.startswith(keep) and not line.startswith("NSpid")
+        ]
+        lines += (proc / "limits").read_text().splitlines() + [
+            (proc / "oom_score_adj").read_text(),
+            (proc / "uid_map").read_text(),
+        ]
+        lines += sorted((proc / "environ").read_text().split("\0")) + [
+            f"cwd {(proc / 'cwd').readlink()}",
+            f"session {(proc / 'sessionid').read_text()}",
+        ]
         own = self.cell.path("/proc/1")
-        lines += [f"{space} {'shared' if (proc / 'ns' / space).readlink() == (own / 'ns' / space).readlink() else 'own'}" for space in NAMESPACES]
+        lines += [
+            f"{space} {'shared' if (proc / 'ns' / space).readlink() == (own / 'ns' / space).readlink() else 'own'}"
+            for space in NAMESPACES
+        ]
         lines += sorted(mount(line) for line in (proc / "mountinfo").read_text().splitlines())
         lines += [f"fd {fd.name} {re.sub('[0-9]+', 'N', str(fd.readlink()))}" for fd in sorted((proc / "fd").iterdir())]
         return normal("\n".join(lines), self.before)
@@ -161,7 +220,10 @@ class Run:
     def _left(self, _):
         def rest():
             after = self.cell.left()
-            return {key: extra for key in after if (extra := [each for each in after[key] if each not in self.before[key]])}
+            return {
+                key: extra for key in after if (extra := [each for each in after[key] if each not in self.before[key]])
+            }
+
         try:
             until(lambda: not rest(), "nothing left", 5)
         except CellError:
@@ -216,8 +278,13 @@ class Difference:
         one, two = self.runc.splitlines(), self.ocirt.splitlines()
         if set(one) == set(two):
             return f"{self.engine} {self.line}{reason}\n  runc:  {self.runc!r}\n  ocirt: {self.ocirt!r}"
-        return "\n".join([f"{self.engine} {self.line}{reason}", *(f"  runc:  {line}" for line in one if line not in two or len(one) < 5),
-                          *(f"  ocirt: {line}" for line in two if line not in one or len(two) < 5)])
+        return "\n".join(
+            [
+                f"{self.engine} {self.line}{reason}",
+                *(f"  runc:  {line}" for line in one if line not in two or len(one) < 5),
+                *(f"  ocirt: {line}" for line in two if line not in one or len(two) < 5),
+            ]
+        )
 
 
 def compare(name, archives):
@@ -228,8 +295,16 @@ def compare(name, archives):
     runc, _ = run(name, "runc", archives)
     ocirt, _ = run(name, "ocirt", archives)
     table = list(lines_of(TABLES[name][0]))
-    found = [Difference(name, line, key, one, two) for (key, line), one, two in zip(table, runc, ocirt, strict=True) if bool(key) == (one == two)]
-    known = [Difference(name, line, key, one, two) for (key, line), one, two in zip(table, runc, ocirt, strict=True) if key and one != two]
+    found = [
+        Difference(name, line, key, one, two)
+        for (key, line), one, two in zip(table, runc, ocirt, strict=True)
+        if bool(key) == (one == two)
+    ]
+    known = [
+        Difference(name, line, key, one, two)
+        for (key, line), one, two in zip(table, runc, ocirt, strict=True)
+        if key and one != two
+    ]
     return sum(is_command(line) for _, line in table), found, known
 
 
@@ -241,7 +316,10 @@ def main(names):
         for name in names or TABLES:
             begun = time.monotonic()
             commands, found, known = compare(name, archives)
-            print(f"{name}: {commands} commands, {len(found)} differences, {len(known)} known ones, {time.monotonic() - begun:.0f} s", flush=True)
+            print(
+                f"{name}: {commands} commands, {len(found)} differences, {len(known)} known ones, {time.monotonic() - begun:.0f} s",
+                flush=True,
+            )
             for difference in found:
                 print(difference, flush=True)
             bad += len(found)

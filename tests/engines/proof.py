@@ -17,8 +17,16 @@ def failure_with_runc(nodeid):
     """
     environment = {**os.environ, "OCIRT_TEST_ENGINES_RUNTIME": "runc", "OCIRT_TEST_ENGINES_PROOF": "1"}
     try:
-        done = subprocess.run([sys.executable, "-m", "pytest", "--quiet", "--no-header", "--tb=line", nodeid], cwd=TREE, env=environment,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS)
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "--quiet", "--no-header", "--tb=line", nodeid],
+            cwd=TREE,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SECONDS,
+        )
     except subprocess.TimeoutExpired:
         return f"no end within {SECONDS} seconds"
     if done.returncode != 1:  # pytest's: tests were run, and some failed

@@ -18,7 +18,10 @@ class Registry:
     def __enter__(self):
         self.cell.write("/run/registry.yml", CONFIG)
         self.daemon = self.cell.daemon("docker-registry", "serve", "/run/registry.yml", log="/run/registry.log")
-        until(lambda: self.cell("busybox", "wget", "-qO-", "http://127.0.0.1:5000/v2/").status == 0, "the registry answers")
+        until(
+            lambda: self.cell("busybox", "wget", "-qO-", "http://127.0.0.1:5000/v2/").status == 0,
+            "the registry answers",
+        )
         return self
 
     def __exit__(self, *_):

@@ -376,10 +376,14 @@ rmp %host
 @left
 """
 
-SECCOMP = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}
+SECCOMP = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}],
+}
 CONTEXTS = {
-    "context": "FROM {base}\nENV WORD=built\nRUN echo $WORD > /data/page && chown guest /data/page\nCOPY page /data/copied\nUSER guest\nCMD [\"cat\", \"/data/page\"]\n",
-    "failing": "FROM {base}\nRUN echo said; exit 7\n", "missing": "FROM {base}\nRUN [\"/no/such\"]\n",
+    "context": 'FROM {base}\nENV WORD=built\nRUN echo $WORD > /data/page && chown guest /data/page\nCOPY page /data/copied\nUSER guest\nCMD ["cat", "/data/page"]\n',
+    "failing": "FROM {base}\nRUN echo said; exit 7\n",
+    "missing": 'FROM {base}\nRUN ["/no/such"]\n',
     "caps": "FROM {base}\nRUN grep Cap /proc/self/status; ulimit -n; ls /sys/class/net; cat /sys/fs/cgroup/memory/memory.limit_in_bytes\n",
 }
 
@@ -414,7 +418,12 @@ class _Rootless(User):
 
 class _Buildah(_Podman):
     def words(self, *words):
-        return "env", f"BUILDAH_RUNTIME={'/usr/local/bin/ocirt' if self.runtime == 'ocirt' else 'runc'}", "buildah", *words
+        return (
+            "env",
+            f"BUILDAH_RUNTIME={'/usr/local/bin/ocirt' if self.runtime == 'ocirt' else 'runc'}",
+            "buildah",
+            *words,
+        )
 
     def __call__(self, *words, **more):
         return self.cell(*self.words(*words), **more)
@@ -447,16 +456,39 @@ class _Cri(Containerd):
     def __init__(self, cell, archives, runtime):
         super().__init__(cell, archives, runtime, crictl=CRI_TOOLS / "crictl")
         cell.ok("ln", "-s", CRI_TOOLS / "crictl", "/run/crictl")
-        locked = {"linux": {"security_context": {
-            "run_as_user": {"value": 1000}, "readonly_rootfs": True, "no_new_privs": True, "capabilities": {"drop_capabilities": ["ALL"]},
-            "seccomp": {"profile_type": 0}, "supplemental_groups": [7]}}}
-        limited = {"linux": {"resources": {"memory_limit_in_bytes": 100 << 20, "cpu_shares": 512, "cpu_quota": 50000, "cpu_period": 100000,
-                                           "cpuset_cpus": "0"}}}
+        locked = {
+            "linux": {
+                "security_context": {
+                    "run_as_user": {"value": 1000},
+                    "readonly_rootfs": True,
+                    "no_new_privs": True,
+                    "capabilities": {"drop_capabilities": ["ALL"]},
+                    "seccomp": {"profile_type": 0},
+                    "supplemental_groups": [7],
+                }
+            }
+        }
+        limited = {
+            "linux": {
+                "resources": {
+                    "memory_limit_in_bytes": 100 << 20,
+                    "cpu_shares": 512,
+                    "cpu_quota": 50000,
+                    "cpu_period": 100000,
+                    "cpuset_cpus": "0",
+                }
+            }
+        }
         files = {
-            "p1": sandbox("p1"), "host": sandbox("host", linux={"security_context": {"namespace_options": {"network": 2, "pid": 2, "ipc": 2}}}),
-            "c1": container("c1", "sleep", "300", **limited), "exits": container("exits", "sh", "-c", "echo out; exit 7"),
+            "p1": sandbox("p1"),
+            "host": sandbox(
+                "host", linux={"security_context": {"namespace_options": {"network": 2, "pid": 2, "ipc": 2}}}
+            ),
+            "c1": container("c1", "sleep", "300", **limited),
+            "exits": container("exits", "sh", "-c", "echo out; exit 7"),
             "oom": container("oom", "tail", "/dev/zero", linux={"resources": {"memory_limit_in_bytes": 20 << 20}}),
-            "missing": container("missing", "/no/such"), "locked": container("locked", "sleep", "300", **locked),
+            "missing": container("missing", "/no/such"),
+            "locked": container("locked", "sleep", "300", **locked),
         }
         for name, config in files.items():
             cell.write(f"/run/{name}.json", json.dumps(config))
@@ -465,7 +497,10 @@ class _Cri(Containerd):
         self.cri_ok("rmp", "--force", pod)
 
     def _id(self, name):
-        for words in (("ps", "--all", "--latest", "--quiet", "--name", f"^{name}$"), ("pods", "--latest", "--quiet", "--name", f"^{name}$")):
+        for words in (
+            ("ps", "--all", "--latest", "--quiet", "--name", f"^{name}$"),
+            ("pods", "--latest", "--quiet", "--name", f"^{name}$"),
+        ):
             found = self.cri_ok(*words)
             if found:
                 return found.split()[0]
@@ -479,7 +514,11 @@ class _Cri(Containerd):
 
 
 TABLES = {
-    "podman": (PODMAN, _Podman), "rootless": (ROOTLESS, _Rootless), "buildah": (BUILDAH, _Buildah), "docker": (DOCKER, _Docker), "ctr": (CTR, _Ctr),
+    "podman": (PODMAN, _Podman),
+    "rootless": (ROOTLESS, _Rootless),
+    "buildah": (BUILDAH, _Buildah),
+    "docker": (DOCKER, _Docker),
+    "ctr": (CTR, _Ctr),
     "cri": (CRI, _Cri),
 }
 """For each engine its table, and what sets it up."""

@@ -46,8 +46,10 @@ def podman(engine, nothing_left):
 @pytest.fixture
 def buildah(podman):
     """buildah, told by its own variable which runtime does RUN."""
+
     def run(*words, runtime=f"/usr/local/bin/{podman.runtime}" if podman.runtime == "ocirt" else "runc", **more):
         return podman.cell("buildah", *words, env={"BUILDAH_RUNTIME": runtime}, **more)
+
     return run
 
 
@@ -56,7 +58,11 @@ def test_bud(podman, buildah):
     assert result.status == 0, result
     assert podman.ok("run", "--rm", "built") == "built\ncopied"
     image = json.loads(podman.ok("image", "inspect", "built"))[0]
-    assert image["Config"]["ExposedPorts"] == {"80/tcp": {}} and image["Config"]["User"] == "guest" and image["Config"]["WorkingDir"] == "/data"
+    assert (
+        image["Config"]["ExposedPorts"] == {"80/tcp": {}}
+        and image["Config"]["User"] == "guest"
+        and image["Config"]["WorkingDir"] == "/data"
+    )
 
 
 def test_it_is_the_runtime_that_was_named(buildah):
@@ -68,14 +74,28 @@ def test_a_step_that_fails(podman, buildah):
     podman.cell.write("/run/failing/Dockerfile", "FROM localhost/busybox\nRUN echo said; exit 7\n")
     result = buildah("bud", *ISOLATION, "/run/failing")
     assert result.status == 7 and "said" in result.out, result
-    podman.cell.write("/run/failing/Dockerfile", "FROM localhost/busybox\nRUN [\"/no/such\"]\n")
+    podman.cell.write("/run/failing/Dockerfile", 'FROM localhost/busybox\nRUN ["/no/such"]\n')
     result = buildah("bud", *ISOLATION, "/run/failing")
     assert result.status != 0 and "no such file or directory" in result.err, result
 
 
 def test_run_in_a_working_container(podman, buildah):
     name = buildah("from", "localhost/busybox").out.strip()
-    assert buildah("run", *ISOLATION, "--user", "guest", "--volume", "/run/context:/mnt:ro", name, "sh", "-c", "id -un; cat /mnt/page").out == "guest\ncopied\n"
+    assert (
+        buildah(
+            "run",
+            *ISOLATION,
+            "--user",
+            "guest",
+            "--volume",
+            "/run/context:/mnt:ro",
+            name,
+            "sh",
+            "-c",
+            "id -un; cat /mnt/page",
+        ).out
+        == "guest\ncopied\n"
+    )
     result = buildah("run", *ISOLATION, "--terminal=false", name, "sh", "-c", "echo new > /data/new; exit 3")
     assert result.status == 3, result
     assert buildah("commit", name, "built").status == 0
@@ -86,7 +106,9 @@ def test_run_in_a_working_container(podman, buildah):
 def test_run_with_a_terminal(podman, buildah):
     name = buildah("from", "localhost/busybox").out.strip()
     runtime = "/usr/local/bin/ocirt" if podman.runtime == "ocirt" else "runc"
-    result = podman.cell.terminal("buildah", "run", *ISOLATION, "--tty", name, "sh", "-c", "tty; exit 3", env={"BUILDAH_RUNTIME": runtime})
+    result = podman.cell.terminal(
+        "buildah", "run", *ISOLATION, "--tty", name, "sh", "-c", "tty; exit 3", env={"BUILDAH_RUNTIME": runtime}
+    )
     assert result.status == 3 and "/dev/pts/0" in result.out, result
     buildah("rm", name)
 
@@ -99,7 +121,9 @@ def test_podman_build_with_a_cache(podman):
 
 
 def test_limits_while_building(podman, buildah):
-    podman.cell.write("/run/limited/Dockerfile", "FROM localhost/busybox\nRUN cat /sys/fs/cgroup/memory/memory.limit_in_bytes\n")
+    podman.cell.write(
+        "/run/limited/Dockerfile", "FROM localhost/busybox\nRUN cat /sys/fs/cgroup/memory/memory.limit_in_bytes\n"
+    )
     result = buildah("bud", *ISOLATION, "--memory", "100m", "--cgroup-parent", "/build", "/run/limited")
     assert result.status == 0 and str(100 << 20) in result.out, result
     podman.cell("sh", "-c", "rmdir /sys/fs/cgroup/*/build")
@@ -108,8 +132,14 @@ def test_limits_while_building(podman, buildah):
 def test_images_share_their_layers(podman, buildah):
     for name, folder in (("built", "/run/context"), ("second", "/run/second")):
         assert buildah("bud", *ISOLATION, "--layers", "--tag", name, folder).status == 0
-    layers = {name: json.loads(podman.ok("image", "inspect", name))[0]["RootFS"]["Layers"] for name in ("localhost/busybox", "built", "second")}
-    assert layers["second"][:len(layers["built"])] == layers["built"] and layers["built"][:1] == layers["localhost/busybox"]
+    layers = {
+        name: json.loads(podman.ok("image", "inspect", name))[0]["RootFS"]["Layers"]
+        for name in ("localhost/busybox", "built", "second")
+    }
+    assert (
+        layers["second"][: len(layers["built"])] == layers["built"]
+        and layers["built"][:1] == layers["localhost/busybox"]
+    )
     store = podman.cell.path("/var/lib/containers/storage/overlay")
     folders = {path.name for path in store.iterdir() if len(path.name) == 64}
     kept = json.loads(podman.cell.path("/var/lib/containers/storage/overlay-layers/layers.json").read_text())
@@ -118,7 +148,16 @@ def test_images_share_their_layers(podman, buildah):
 
 
 def test_commit_push_pull(podman):
-    podman.ok("run", "--detach", "--name", "c1", "busybox", "sh", "-c", "echo v2 > /data/version; touch /data/done; exec sleep 300")
+    podman.ok(
+        "run",
+        "--detach",
+        "--name",
+        "c1",
+        "busybox",
+        "sh",
+        "-c",
+        "echo v2 > /data/version; touch /data/done; exec sleep 300",
+    )
     podman.cell.ok("sh", "-c", f"until [ -e /proc/{podman.pid('c1')}/root/data/done ]; do sleep 0.1; done")
     podman.ok("commit", "--quiet", "c1", "127.0.0.1:5000/app:v2")
     with Registry(podman.cell):

@@ -41,12 +41,19 @@ def test_attached(ctr):
 
 
 def test_with_a_terminal(ctr):
-    result = ctr.cell.terminal(*ctr.words("--rm", "--tty", "c1", "sh", "-c", "tty; read line; echo got $line; exit 3"), typed="hello\n")
+    result = ctr.cell.terminal(
+        *ctr.words("--rm", "--tty", "c1", "sh", "-c", "tty; read line; echo got $line; exit 3"), typed="hello\n"
+    )
     assert result.status == 3 and "/dev/pts/0" in result.out and "got hello" in result.out, result
 
 
 def test_detached_kill_delete(ctr):
-    assert ctr.run("--detach", "c1", "sh", "-c", "trap 'exit 9' TERM; touch /tmp/ready; while :; do sleep 0.05; done").status == 0
+    assert (
+        ctr.run(
+            "--detach", "c1", "sh", "-c", "trap 'exit 9' TERM; touch /tmp/ready; while :; do sleep 0.05; done"
+        ).status
+        == 0
+    )
     until(lambda: ctr.cell.path(f"/proc/{ctr.pid('c1')}/root/tmp/ready").exists(), "the trap")
     ctr.ok("tasks", "kill", "--signal", "TERM", "c1")
     until(lambda: status(ctr, "c1") == "STOPPED", "its end")
@@ -64,8 +71,16 @@ def test_limits_and_metrics(ctr):
 
 def test_mounts_and_security(ctr):
     ctr.cell.write("/run/dir/file", "from-host\n")
-    result = ctr.run("--rm", "--mount=type=bind,src=/run/dir,dst=/mnt,options=rbind:ro", "--read-only", "--seccomp",
-                     "c1", "sh", "-c", "cat /mnt/file; touch /x; touch /mnt/x; grep Seccomp: /proc/self/status")
+    result = ctr.run(
+        "--rm",
+        "--mount=type=bind,src=/run/dir,dst=/mnt,options=rbind:ro",
+        "--read-only",
+        "--seccomp",
+        "c1",
+        "sh",
+        "-c",
+        "cat /mnt/file; touch /x; touch /mnt/x; grep Seccomp: /proc/self/status",
+    )
     assert result.out.split() == ["from-host", "Seccomp:", "2"] and result.err.count("Read-only") == 2, result
 
 
@@ -76,7 +91,9 @@ def test_host_network_and_namespaces(ctr):
 
 def test_a_command_that_cannot_be_run(ctr):
     result = ctr.run("--rm", "c1", "/no/such")
-    assert result.status == 1 and "OCI runtime create failed" in result.err and "no such file or directory" in result.err, result
+    assert (
+        result.status == 1 and "OCI runtime create failed" in result.err and "no such file or directory" in result.err
+    ), result
 
 
 def test_the_shim_is_killed(ctr):
@@ -93,9 +110,34 @@ def test_the_shim_is_killed(ctr):
 
 def test_exec(ctr):
     assert ctr.run("--detach", "c1", "sleep", "300").status == 0
-    result = ctr("tasks", "exec", "--exec-id", "e1", "--user", "1000", "--cwd", "/tmp", "c1", "sh", "-c", "echo $PWD $(id -u); echo err >&2; exit 4")
+    result = ctr(
+        "tasks",
+        "exec",
+        "--exec-id",
+        "e1",
+        "--user",
+        "1000",
+        "--cwd",
+        "/tmp",
+        "c1",
+        "sh",
+        "-c",
+        "echo $PWD $(id -u); echo err >&2; exit 4",
+    )
     assert (result.status, result.out, result.err.splitlines()[0]) == (4, "/tmp 1000\n", "err"), result
-    result = ctr.cell.terminal("ctr", "tasks", "exec", "--exec-id", "e2", "--tty", "c1", "sh", "-c", "tty; read line; echo got $line", typed="hello\n")
+    result = ctr.cell.terminal(
+        "ctr",
+        "tasks",
+        "exec",
+        "--exec-id",
+        "e2",
+        "--tty",
+        "c1",
+        "sh",
+        "-c",
+        "tty; read line; echo got $line",
+        typed="hello\n",
+    )
     assert result.status == 0 and "/dev/pts/" in result.out and "got hello" in result.out, result
 
 

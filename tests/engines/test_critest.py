@@ -17,9 +17,25 @@ def passed(runtime, archives):
     with Cell(f"critest-{runtime}") as cell:
         Containerd(cell, archives, runtime, crictl=CRI_TOOLS / "crictl")
         cell.write("/run/images.yaml", IMAGES)
-        result = cell(CRI_TOOLS / "critest", "--runtime-endpoint", f"unix://{SOCKET}", "--image-endpoint", f"unix://{SOCKET}", "--runtime-handler", runtime,
-                      "--test-images-file", "/run/images.yaml", "--ginkgo.junit-report", "/run/report.xml", "--ginkgo.skip", LEFT_OUT, "--ginkgo.no-color",
-                      "--ginkgo.timeout", f"{SECONDS}s", limit=SECONDS + 20)
+        result = cell(
+            CRI_TOOLS / "critest",
+            "--runtime-endpoint",
+            f"unix://{SOCKET}",
+            "--image-endpoint",
+            f"unix://{SOCKET}",
+            "--runtime-handler",
+            runtime,
+            "--test-images-file",
+            "/run/images.yaml",
+            "--ginkgo.junit-report",
+            "/run/report.xml",
+            "--ginkgo.skip",
+            LEFT_OUT,
+            "--ginkgo.no-color",
+            "--ginkgo.timeout",
+            f"{SECONDS}s",
+            limit=SECONDS + 20,
+        )
         assert cell.path("/run/report.xml").exists(), result
         cases = list(ElementTree.parse(cell.path("/run/report.xml")).iter("testcase"))
     run = {case.get("name"): case for case in cases if case.find("skipped") is None}

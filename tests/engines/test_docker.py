@@ -54,20 +54,38 @@ def test_one_container_alone(docker):
     """docker run --runtime: the other way to choose."""
     docker.ok("run", "--runtime", "runc", "--detach", "--name", "other", *SLEEP)
     docker.ok("run", "--runtime", "ocirt", "--detach", "--name", "c1", *SLEEP)
-    assert (docker.inspect("other")["HostConfig"]["Runtime"], docker.inspect("c1")["HostConfig"]["Runtime"]) == ("runc", "ocirt")
+    assert (docker.inspect("other")["HostConfig"]["Runtime"], docker.inspect("c1")["HostConfig"]["Runtime"]) == (
+        "runc",
+        "ocirt",
+    )
     docker.ok("rm", "--force", "other", "c1")
     docker.cell.ok("sh", "-c", "rmdir /sys/fs/cgroup/*/docker")  # runc made it, and leaves it
 
 
 def test_run(docker):
-    result = docker("run", "--rm", "--env", "A=b c", "--workdir", "/tmp", "--hostname", "here", "busybox",
-                    "sh", "-c", "echo $A $PWD $(hostname); echo err >&2; exit 7")
+    result = docker(
+        "run",
+        "--rm",
+        "--env",
+        "A=b c",
+        "--workdir",
+        "/tmp",
+        "--hostname",
+        "here",
+        "busybox",
+        "sh",
+        "-c",
+        "echo $A $PWD $(hostname); echo err >&2; exit 7",
+    )
     assert (result.status, result.out, result.err) == (7, "b c /tmp here\n", "err\n")
     assert docker("run", "--rm", "--interactive", "busybox", "cat", input="typed\n").out == "typed\n"
 
 
 def test_run_with_a_terminal(docker):
-    result = docker.cell.terminal(*docker.words("run", "--rm", "-it", "busybox", "sh", "-c", "tty; read line; echo got $line; exit 3"), typed="hello\n")
+    result = docker.cell.terminal(
+        *docker.words("run", "--rm", "-it", "busybox", "sh", "-c", "tty; read line; echo got $line; exit 3"),
+        typed="hello\n",
+    )
     assert result.status == 3 and "/dev/pts/0" in result.out and "got hello" in result.out, result
 
 
@@ -88,10 +106,33 @@ def test_logs_stop_start_restart_kill(docker):
 
 
 def test_limits(docker):
-    docker.ok("run", "--detach", "--name", "c1", "--memory", "500m", "--cpu-shares", "512", "--cpus", "0.5", "--cpuset-cpus", "0", "--pids-limit", "50",
-              *SLEEP)
-    found = [docker.cgroup("c1", *each) for each in (
-        ("memory", "memory.limit_in_bytes"), ("cpu", "cpu.shares"), ("cpu", "cpu.cfs_quota_us"), ("cpuset", "cpuset.cpus"), ("pids", "pids.max"))]
+    docker.ok(
+        "run",
+        "--detach",
+        "--name",
+        "c1",
+        "--memory",
+        "500m",
+        "--cpu-shares",
+        "512",
+        "--cpus",
+        "0.5",
+        "--cpuset-cpus",
+        "0",
+        "--pids-limit",
+        "50",
+        *SLEEP,
+    )
+    found = [
+        docker.cgroup("c1", *each)
+        for each in (
+            ("memory", "memory.limit_in_bytes"),
+            ("cpu", "cpu.shares"),
+            ("cpu", "cpu.cfs_quota_us"),
+            ("cpuset", "cpuset.cpus"),
+            ("pids", "pids.max"),
+        )
+    ]
     assert found == [str(500 << 20), "512", "50000", "0", "50"]
 
 
@@ -105,12 +146,32 @@ def test_volumes(docker):
     docker.ok("run", "--rm", "--volume", "data:/data", "busybox", "sh", "-c", "echo kept > /data/file")
     assert docker.ok("run", "--rm", "--volume", "data:/data", "busybox", "cat", "/data/file") == "kept"
     docker.cell.write("/run/dir/file", "from-host\n")
-    result = docker("run", "--rm", "--volume", "/run/dir:/mnt:ro", "--tmpfs", "/scratch:size=1m", "busybox",
-                    "sh", "-c", "cat /mnt/file; touch /mnt/x || touch /scratch/x && echo fine")
+    result = docker(
+        "run",
+        "--rm",
+        "--volume",
+        "/run/dir:/mnt:ro",
+        "--tmpfs",
+        "/scratch:size=1m",
+        "busybox",
+        "sh",
+        "-c",
+        "cat /mnt/file; touch /mnt/x || touch /scratch/x && echo fine",
+    )
     assert result.out == "from-host\nfine\n" and "Read-only" in result.err, result
     docker.cell.ok("mkdir", "-p", "/run/shared")
-    docker.ok("run", "--detach", "--name", "c1", "--volume", "/run/shared:/shared:rslave", "busybox",
-              "sh", "-c", "while ! [ -e /shared/out/yes ]; do sleep 0.1; done; echo seen; sleep 300")
+    docker.ok(
+        "run",
+        "--detach",
+        "--name",
+        "c1",
+        "--volume",
+        "/run/shared:/shared:rslave",
+        "busybox",
+        "sh",
+        "-c",
+        "while ! [ -e /shared/out/yes ]; do sleep 0.1; done; echo seen; sleep 300",
+    )
     docker.cell.ok("sh", "-c", "mkdir /run/shared/out; mount -t tmpfs out /run/shared/out; touch /run/shared/out/yes")
     wait_log(docker, "c1", "seen")
     docker.cell.ok("umount", "/run/shared/out")
@@ -119,8 +180,15 @@ def test_volumes(docker):
 def test_security_and_users(docker):
     assert docker("run", "--rm", "--read-only", "busybox", "touch", "/file").status == 1
     assert docker("run", "--rm", "--cap-drop", "CHOWN", "busybox", "chown", "guest", "/tmp").status == 1
-    docker.cell.write("/run/home/seccomp.json", json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-        {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}))
+    docker.cell.write(
+        "/run/home/seccomp.json",
+        json.dumps(
+            {
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}],
+            }
+        ),
+    )
     result = docker("run", "--rm", "--security-opt", "seccomp=/run/home/seccomp.json", "busybox", "mkdir", "/tmp/x")
     assert result.status == 1 and "not supported" in result.err, result
     script = "grep -e Seccomp: -e NoNewPrivs /proc/self/status | tr -d '\\n'"
@@ -128,24 +196,70 @@ def test_security_and_users(docker):
     assert found == ["NoNewPrivs:", "1Seccomp:", "2"]
     assert docker.ok("run", "--rm", "--user", "guest", "--group-add", "7", "busybox", "id", "-G") == "1000 7 1001"
     assert docker.ok("run", "--rm", "--init", "busybox", "cat", "/proc/1/cmdline").startswith("/sbin/docker-init")
-    assert docker("run", "--rm", "--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE", "busybox", "mount", "-t", "tmpfs", "x", "/tmp").status == 0
+    assert (
+        docker(
+            "run",
+            "--rm",
+            "--cap-add",
+            "ALL",
+            "--cap-drop",
+            "SYS_RESOURCE",
+            "busybox",
+            "mount",
+            "-t",
+            "tmpfs",
+            "x",
+            "/tmp",
+        ).status
+        == 0
+    )
 
 
 def test_namespaces(docker):
     docker.ok("run", "--detach", "--name", "c1", "--ipc", "shareable", *SLEEP)
-    assert "sleep" in docker.ok("run", "--rm", "--pid", "container:c1", "--network", "container:c1", "--ipc", "container:c1", "busybox",
-                                "cat", "/proc/1/cmdline")
-    inner = docker.ok("run", "--rm", "--network", "host", "--uts", "host", "--ipc", "host", "--pid", "host", "busybox", "readlink", "/proc/self/ns/net")
+    assert "sleep" in docker.ok(
+        "run",
+        "--rm",
+        "--pid",
+        "container:c1",
+        "--network",
+        "container:c1",
+        "--ipc",
+        "container:c1",
+        "busybox",
+        "cat",
+        "/proc/1/cmdline",
+    )
+    inner = docker.ok(
+        "run",
+        "--rm",
+        "--network",
+        "host",
+        "--uts",
+        "host",
+        "--ipc",
+        "host",
+        "--pid",
+        "host",
+        "busybox",
+        "readlink",
+        "/proc/self/ns/net",
+    )
     assert inner == docker.cell.ok("readlink", "/proc/1/ns/net")
-    assert docker.ok("run", "--rm", "--cgroupns", "private", "busybox", "sh", "-c", "grep :pids: /proc/self/cgroup").endswith(":/")
+    assert docker.ok(
+        "run", "--rm", "--cgroupns", "private", "busybox", "sh", "-c", "grep :pids: /proc/self/cgroup"
+    ).endswith(":/")
 
 
-@pytest.mark.parametrize("command, status, text", [
-    ("/no/such", 127, "no such file or directory"),
-    ("nosuch", 127, "executable file not found in $PATH"),
-    ("/etc/passwd", 126, "permission denied"),
-    ("/etc", 126, "permission denied"),
-])
+@pytest.mark.parametrize(
+    "command, status, text",
+    [
+        ("/no/such", 127, "no such file or directory"),
+        ("nosuch", 127, "executable file not found in $PATH"),
+        ("/etc/passwd", 126, "permission denied"),
+        ("/etc", 126, "permission denied"),
+    ],
+)
 def test_commands_that_cannot_be_run(docker, command, status, text):
     result = docker("run", "--rm", "busybox", command)
     assert result.status == status and text in result.err, result
@@ -153,8 +267,23 @@ def test_commands_that_cannot_be_run(docker, command, status, text):
 
 def test_two_containers_on_a_network(docker):
     docker.ok("network", "create", "n1")
-    docker.ok("run", "--detach", "--network", "n1", "--name", "server", "--publish", "127.0.0.1:8080:80", "busybox",
-              "httpd", "-f", "-p", "80", "-h", "/etc")
+    docker.ok(
+        "run",
+        "--detach",
+        "--network",
+        "n1",
+        "--name",
+        "server",
+        "--publish",
+        "127.0.0.1:8080:80",
+        "busybox",
+        "httpd",
+        "-f",
+        "-p",
+        "80",
+        "-h",
+        "/etc",
+    )
     assert "root:x:0" in docker.ok("run", "--rm", "--network", "n1", "busybox", "wget", "-qO-", "http://server/passwd")
     assert "root:x:0" in docker.cell.ok("busybox", "wget", "-qO-", "http://127.0.0.1:8080/passwd")
 
@@ -181,7 +310,10 @@ def test_build_with_buildkit(docker):
     try:
         result = docker("build", "--tag", "kit", "/run/context", env={"DOCKER_BUILDKIT": "1"})
         assert result.status == 0, result
-        assert "CACHED" in docker("build", "--tag", "kit", "--progress", "plain", "/run/context", env={"DOCKER_BUILDKIT": "1"}).err
+        assert (
+            "CACHED"
+            in docker("build", "--tag", "kit", "--progress", "plain", "/run/context", env={"DOCKER_BUILDKIT": "1"}).err
+        )
         assert docker.ok("run", "--rm", "kit") == "built\ncopied"
         docker.ok("rmi", "kit")
         docker("builder", "prune", "--all", "--force")
@@ -192,7 +324,9 @@ def test_build_with_buildkit(docker):
 
 
 def test_commit_push_pull(docker):
-    docker.ok("run", "--detach", "--name", "c1", "busybox", "sh", "-c", "echo v2 > /data/version; echo ready; sleep 300")
+    docker.ok(
+        "run", "--detach", "--name", "c1", "busybox", "sh", "-c", "echo v2 > /data/version; echo ready; sleep 300"
+    )
     wait_log(docker, "c1", "ready")
     docker.ok("commit", "c1", "127.0.0.1:5000/app:v2")
     with Registry(docker.cell):
@@ -206,7 +340,10 @@ def test_commit_push_pull(docker):
 def test_the_daemon_ends_and_containers_go_on(docker):
     """live-restore."""
     docker.stop()
-    docker.cell.write("/etc/docker/daemon.json", json.dumps({**json.loads(docker.cell.path("/etc/docker/daemon.json").read_text()), "live-restore": True}))
+    docker.cell.write(
+        "/etc/docker/daemon.json",
+        json.dumps({**json.loads(docker.cell.path("/etc/docker/daemon.json").read_text()), "live-restore": True}),
+    )
     docker.start()
     docker.ok("run", "--detach", "--name", "c1", *SLEEP)
     pid = docker.pid("c1")
@@ -218,7 +355,10 @@ def test_the_daemon_ends_and_containers_go_on(docker):
 
 def test_restart_policy_and_copy(docker):
     docker.ok("run", "--detach", "--name", "c1", "--restart", "on-failure:2", "busybox", "false")
-    until(lambda: docker.inspect("c1")["RestartCount"] == 2 and docker.inspect("c1")["State"]["Status"] == "exited", "two restarts")
+    until(
+        lambda: docker.inspect("c1")["RestartCount"] == 2 and docker.inspect("c1")["State"]["Status"] == "exited",
+        "two restarts",
+    )
     docker.cell.write("/run/file", "copied\n")
     docker.ok("cp", "/run/file", "c1:/tmp/file")
     docker.ok("cp", "c1:/tmp/file", "/run/back")
@@ -238,13 +378,27 @@ def test_top(docker):
 
 def test_exec(docker):
     docker.ok("run", "--detach", "--name", "c1", "--env", "A=b", *SLEEP)
-    result = docker("exec", "--env", "C=d", "--user", "guest", "--workdir", "/tmp", "c1", "sh", "-c", "echo $A $C $PWD $(id -un); echo err >&2; exit 4")
+    result = docker(
+        "exec",
+        "--env",
+        "C=d",
+        "--user",
+        "guest",
+        "--workdir",
+        "/tmp",
+        "c1",
+        "sh",
+        "-c",
+        "echo $A $C $PWD $(id -un); echo err >&2; exit 4",
+    )
     assert (result.status, result.out, result.err) == (4, "b d /tmp guest\n", "err\n")
     assert docker("exec", "-i", "c1", "cat", input="typed\n").out == "typed\n"
     docker.ok("exec", "--detach", "c1", "touch", "/tmp/detached")
     assert docker("exec", "c1", "nosuch").status in (126, 127)  # this Docker's client says 126 here, newer ones 127
     assert docker("exec", "c1", "/etc/passwd").status == 126
-    result = docker.cell.terminal(*docker.words("exec", "-it", "c1", "sh", "-c", "tty; read line; echo got $line; exit 3"), typed="hello\n")
+    result = docker.cell.terminal(
+        *docker.words("exec", "-it", "c1", "sh", "-c", "tty; read line; echo got $line; exit 3"), typed="hello\n"
+    )
     assert result.status == 3 and "/dev/pts/" in result.out and "got hello" in result.out, result
 
 
@@ -256,7 +410,10 @@ def test_health_check(docker):
 def test_pause(docker):
     docker.ok("run", "--detach", "--name", "c1", *SLEEP)
     docker.ok("pause", "c1")
-    assert docker.cgroup("c1", "freezer", "freezer.state") == "FROZEN" and docker.inspect("c1")["State"]["Status"] == "paused"
+    assert (
+        docker.cgroup("c1", "freezer", "freezer.state") == "FROZEN"
+        and docker.inspect("c1")["State"]["Status"] == "paused"
+    )
     docker.ok("unpause", "c1")
     assert docker.cgroup("c1", "freezer", "freezer.state") == "THAWED"
     docker.ok("commit", "c1", "paused")  # pauses by itself

@@ -11,7 +11,15 @@ from tests.engines.docker import Docker
 from tests.engines.podman import Podman
 from tests.engines.test_cri import make, make_pod
 
-STRACE = ("strace", "--output-append-mode", "--follow-forks", "--quiet=all", "--trace=execve,execveat", "--string-limit=200", "--output=/run/execs")
+STRACE = (
+    "strace",
+    "--output-append-mode",
+    "--follow-forks",
+    "--quiet=all",
+    "--trace=execve,execveat",
+    "--string-limit=200",
+    "--output=/run/execs",
+)
 
 
 class Execs:
@@ -39,8 +47,12 @@ class Execs:
 
 def runtime_and_python(lines):
     """Verbs of ocirt that were executed, and lines with an interpreter."""
-    verbs = [found[1] for line in lines if (found := re.search(r'execve\("/usr/local/bin/ocirt", .*"(create|start|delete|kill|exec|state)"', line))]
-    return verbs, [line for line in lines if re.search(r'execve(at)?\(.*python', line)]
+    verbs = [
+        found[1]
+        for line in lines
+        if (found := re.search(r'execve\("/usr/local/bin/ocirt", .*"(create|start|delete|kill|exec|state)"', line))
+    ]
+    return verbs, [line for line in lines if re.search(r"execve(at)?\(.*python", line)]
 
 
 class Traced:
@@ -91,7 +103,16 @@ class OfBuildah(Traced):
         super().__init__(cell, orders=5)
 
     def container(self):
-        self.cell.ok(*STRACE, "buildah", "bud", "--no-cache", "--isolation", "oci", "/run/context", env={"BUILDAH_RUNTIME": "/usr/local/bin/ocirt"})
+        self.cell.ok(
+            *STRACE,
+            "buildah",
+            "bud",
+            "--no-cache",
+            "--isolation",
+            "oci",
+            "/run/context",
+            env={"BUILDAH_RUNTIME": "/usr/local/bin/ocirt"},
+        )
 
 
 class OfDocker(Traced):

@@ -38,7 +38,10 @@ def test_podman_for_all(own_cell, archives, runtime):
 @OURS
 def test_a_build(own_cell, archives):
     podman = Podman(own_cell, archives, "runc")
-    own_cell.write("/run/home/context/Dockerfile", 'FROM localhost/busybox\nRUN cat /proc/1/comm > /data/page\nCMD ["cat", "/data/page"]\n')
+    own_cell.write(
+        "/run/home/context/Dockerfile",
+        'FROM localhost/busybox\nRUN cat /proc/1/comm > /data/page\nCMD ["cat", "/data/page"]\n',
+    )
     own_cell.ok("sh", "-c", "cd /run/home/context\n" + snippet("buildah", "buildah bud"))
     assert podman.ok("run", "--rm", "app") == "cat"
 
@@ -92,7 +95,9 @@ def test_containerd_reads_the_snippet(containerd_of_the_page, runtime):
     assert found["defaultRuntimeName"] == runtime
     handler = found["runtimes"][runtime]
     assert (handler.get("runtimeType") or handler["type"], handler["options"]["BinaryName"]) == (
-        "io.containerd.runc.v2", "/usr/local/bin/ocirt" if runtime == "ocirt" else "/usr/sbin/runc")
+        "io.containerd.runc.v2",
+        "/usr/local/bin/ocirt" if runtime == "ocirt" else "/usr/sbin/runc",
+    )
 
 
 @pytest.mark.parametrize("flags", [(), ("--runtime", "ocirt")], ids=["default", "by name"])
@@ -102,7 +107,9 @@ def test_a_pod_by_the_snippet(containerd_of_the_page, runtime, flags):
     containerd = containerd_of_the_page
     image = re.search(r"""sandbox(?:_image)? = ['"]([^'"]+)""", containerd.cell.ok("containerd", "config", "dump"))[1]
     containerd.ok("--namespace", "k8s.io", "images", "tag", "localhost/pause:latest", image)
-    containerd.cell.write("/run/pod.json", json.dumps(sandbox("p1", linux={"security_context": {"namespace_options": {"network": 2}}})))
+    containerd.cell.write(
+        "/run/pod.json", json.dumps(sandbox("p1", linux={"security_context": {"namespace_options": {"network": 2}}}))
+    )
     flags = [runtime if word == "ocirt" else word for word in flags]
     pod = containerd.cri_ok("runp", *flags, "/run/pod.json")
     info = json.loads(containerd.cri_ok("inspectp", pod))["info"]

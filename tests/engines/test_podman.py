@@ -50,14 +50,28 @@ def test_it_is_ocirt_that_runs(podman):
 
 
 def test_run(podman):
-    result = podman("run", "--rm", "--env", "A=b c", "--workdir", "/tmp", "--hostname", "here", "busybox",
-                    "sh", "-c", "echo $A $PWD $(hostname); echo err >&2; exit 7")
+    result = podman(
+        "run",
+        "--rm",
+        "--env",
+        "A=b c",
+        "--workdir",
+        "/tmp",
+        "--hostname",
+        "here",
+        "busybox",
+        "sh",
+        "-c",
+        "echo $A $PWD $(hostname); echo err >&2; exit 7",
+    )
     assert (result.status, result.out, result.err) == (7, "b c /tmp here\n", "err\n")
     assert podman("run", "--rm", "--interactive", "busybox", "cat", input="typed\n").out == "typed\n"
 
 
 def test_run_with_a_terminal(podman):
-    result = podman.cell.terminal("podman", "run", "--rm", "-it", "busybox", "sh", "-c", "tty; read line; echo got $line; exit 3", typed="hello\n")
+    result = podman.cell.terminal(
+        "podman", "run", "--rm", "-it", "busybox", "sh", "-c", "tty; read line; echo got $line; exit 3", typed="hello\n"
+    )
     assert result.status == 3 and "/dev/pts/0" in result.out and "got hello" in result.out, result
 
 
@@ -88,16 +102,43 @@ def test_stop_start_restart_kill(podman):
 
 
 def test_limits(podman):
-    podman.ok("run", "--detach", "--name", "c1", "--memory", "100m", "--memory-reservation", "50m", "--cpu-shares", "300", "--cpus", "0.5",
-              "--cpuset-cpus", "0", "--pids-limit", "50", *SLEEP)
-    found = [podman.cgroup("c1", *each) for each in (
-        ("memory", "memory.limit_in_bytes"), ("memory", "memory.soft_limit_in_bytes"), ("cpu", "cpu.shares"), ("cpu", "cpu.cfs_quota_us"),
-        ("cpuset", "cpuset.cpus"), ("pids", "pids.max"))]
+    podman.ok(
+        "run",
+        "--detach",
+        "--name",
+        "c1",
+        "--memory",
+        "100m",
+        "--memory-reservation",
+        "50m",
+        "--cpu-shares",
+        "300",
+        "--cpus",
+        "0.5",
+        "--cpuset-cpus",
+        "0",
+        "--pids-limit",
+        "50",
+        *SLEEP,
+    )
+    found = [
+        podman.cgroup("c1", *each)
+        for each in (
+            ("memory", "memory.limit_in_bytes"),
+            ("memory", "memory.soft_limit_in_bytes"),
+            ("cpu", "cpu.shares"),
+            ("cpu", "cpu.cfs_quota_us"),
+            ("cpuset", "cpuset.cpus"),
+            ("pids", "pids.max"),
+        )
+    ]
     assert found == ["104857600", "52428800", "300", "50000", "0", "50"]
 
 
 def test_more_memory_than_allowed(podman):
-    podman("run", "--name", "c1", "--memory", "20m", "busybox", "sh", "-c", "tail -c 100m /dev/zero | tail; echo survived")
+    podman(
+        "run", "--name", "c1", "--memory", "20m", "busybox", "sh", "-c", "tail -c 100m /dev/zero | tail; echo survived"
+    )
     assert "survived" in podman("logs", "c1").out
     result = podman("run", "--name", "c2", "--memory", "20m", "busybox", "tail", "/dev/zero")
     assert result.status == 137 and podman.inspect("c2")["State"]["ExitCode"] == 137
@@ -108,12 +149,35 @@ def test_volumes(podman):
     cell.ok("sh", "-c", "mkdir -p /run/shared /run/slave /run/dir; echo from-host > /run/dir/file")
     podman.ok("run", "--rm", "--volume", "data:/data", "busybox", "sh", "-c", "echo kept > /data/file")
     assert podman.ok("run", "--rm", "--volume", "data:/data", "busybox", "cat", "/data/file") == "kept"
-    result = podman("run", "--rm", "--volume", "/run/dir:/mnt:ro", "--tmpfs", "/scratch:size=1m", "busybox",
-                    "sh", "-c", "cat /mnt/file; touch /mnt/x || touch /scratch/x; grep -c '/scratch tmpfs.*size=1024k' /proc/mounts")
+    result = podman(
+        "run",
+        "--rm",
+        "--volume",
+        "/run/dir:/mnt:ro",
+        "--tmpfs",
+        "/scratch:size=1m",
+        "busybox",
+        "sh",
+        "-c",
+        "cat /mnt/file; touch /mnt/x || touch /scratch/x; grep -c '/scratch tmpfs.*size=1024k' /proc/mounts",
+    )
     assert result.out == "from-host\n1\n" and "Read-only" in result.err, result
-    podman.ok("run", "--detach", "--name", "c1", "--volume", "/run/slave:/slave:rslave", "--volume", "/run/shared:/shared:rshared",
-              "--cap-add", "SYS_ADMIN", "busybox", "sh", "-c",
-              "mkdir -p /shared/in; mount -t tmpfs in /shared/in && echo mounted; while ! [ -e /slave/out/yes ]; do sleep 0.1; done; echo seen; sleep 300")
+    podman.ok(
+        "run",
+        "--detach",
+        "--name",
+        "c1",
+        "--volume",
+        "/run/slave:/slave:rslave",
+        "--volume",
+        "/run/shared:/shared:rshared",
+        "--cap-add",
+        "SYS_ADMIN",
+        "busybox",
+        "sh",
+        "-c",
+        "mkdir -p /shared/in; mount -t tmpfs in /shared/in && echo mounted; while ! [ -e /slave/out/yes ]; do sleep 0.1; done; echo seen; sleep 300",
+    )
     wait_log(podman, "c1", "mounted")
     assert "/run/shared/in" in cell.mounts()
     cell.ok("sh", "-c", "mkdir /run/slave/out; mount -t tmpfs out /run/slave/out; touch /run/slave/out/yes")
@@ -123,33 +187,70 @@ def test_volumes(podman):
 
 
 def test_security(podman):
-    result = podman("run", "--rm", "--read-only", "busybox", "sh", "-c", "touch /file || echo refused; touch /tmp/file && echo fine")
+    result = podman(
+        "run", "--rm", "--read-only", "busybox", "sh", "-c", "touch /file || echo refused; touch /tmp/file && echo fine"
+    )
     assert result.out == "refused\nfine\n", result
     script = "grep CapEff /proc/self/status; chown guest /tmp || echo refused"
     result = podman("run", "--rm", "--cap-drop", "CHOWN", "busybox", "sh", "-c", script)
     assert "refused" in result.out and int(result.out.split()[1], 16) & 1 == 0, result
-    assert podman.ok("run", "--rm", "--cap-drop", "all", "busybox", "sh", "-c", "grep CapBnd /proc/self/status").split()[1] == "0" * 16
-    podman.cell.write("/run/seccomp.json", json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-        {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}))
+    assert (
+        podman.ok("run", "--rm", "--cap-drop", "all", "busybox", "sh", "-c", "grep CapBnd /proc/self/status").split()[1]
+        == "0" * 16
+    )
+    podman.cell.write(
+        "/run/seccomp.json",
+        json.dumps(
+            {
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}],
+            }
+        ),
+    )
     result = podman("run", "--rm", "--security-opt", "seccomp=/run/seccomp.json", "busybox", "mkdir", "/tmp/x")
     assert result.status == 1 and "not supported" in result.err, result
-    assert podman.ok("run", "--rm", "--security-opt", "no-new-privileges", "busybox", "grep", "NoNewPrivs", "/proc/self/status").split()[1] == "1"
+    assert (
+        podman.ok(
+            "run", "--rm", "--security-opt", "no-new-privileges", "busybox", "grep", "NoNewPrivs", "/proc/self/status"
+        ).split()[1]
+        == "1"
+    )
     # podman's own profile is loaded without a word
     assert podman.ok("run", "--rm", "busybox", "grep", "Seccomp:", "/proc/self/status").split()[1] == "2"
 
 
 def test_users(podman):
-    assert podman.ok("run", "--rm", "--user", "guest", "busybox", "id") == "uid=1000(guest) gid=1000(guest) groups=1000(guest),1001(extra)"
+    assert (
+        podman.ok("run", "--rm", "--user", "guest", "busybox", "id")
+        == "uid=1000(guest) gid=1000(guest) groups=1000(guest),1001(extra)"
+    )
     assert podman.ok("run", "--rm", "--user", "5:6", "--group-add", "7", "busybox", "id", "-G") == "6 7"
     found = podman.ok("run", "--rm", "--userns", "auto", "busybox", "sh", "-c", "cat /proc/self/uid_map; id -u").split()
     assert found[0] == found[3] == "0" and int(found[1]) >= 200000 and int(found[2]) >= 1024
-    assert podman.ok("run", "--rm", "--uidmap", "0:300000:1000", "busybox", "cat", "/proc/self/uid_map").split() == ["0", "300000", "1000"]
+    assert podman.ok("run", "--rm", "--uidmap", "0:300000:1000", "busybox", "cat", "/proc/self/uid_map").split() == [
+        "0",
+        "300000",
+        "1000",
+    ]
 
 
 def test_init_and_namespaces(podman):
     assert podman.ok("run", "--rm", "--init", "busybox", "cat", "/proc/1/cmdline").startswith("/run/podman-init")
     assert podman.ok("run", "--rm", "--pid", "host", "busybox", "cat", "/proc/1/cmdline").startswith("catatonit")
-    inner = podman.ok("run", "--rm", "--network", "host", "--uts", "host", "--ipc", "host", "busybox", "sh", "-c", "readlink /proc/self/ns/net")
+    inner = podman.ok(
+        "run",
+        "--rm",
+        "--network",
+        "host",
+        "--uts",
+        "host",
+        "--ipc",
+        "host",
+        "busybox",
+        "sh",
+        "-c",
+        "readlink /proc/self/ns/net",
+    )
     assert inner == podman.cell.ok("readlink", "/proc/1/ns/net")
     podman.ok("run", "--detach", "--name", "c1", *SLEEP)
     assert "sleep" in podman.ok("run", "--rm", "--pid", "container:c1", "busybox", "cat", "/proc/1/cmdline")
@@ -157,28 +258,56 @@ def test_init_and_namespaces(podman):
 
 
 def test_more_options(podman):
-    result = podman("run", "--rm", "--sysctl", "kernel.shm_rmid_forced=1", "--ulimit", "nofile=100:200", "--ulimit", "nproc=1000:2000", "--shm-size", "1m", "--device", "/dev/full",
-                    "--oom-score-adj", "100", "--mac-address", "02:00:00:00:00:07", "busybox", "sh", "-c",
-                    "cat /proc/sys/kernel/shm_rmid_forced; ulimit -n; df -k /dev/shm | tail -1 | tr -s ' ' | cut -d' ' -f2; ls -l /dev/full | cut -c1;"
-                    "cat /proc/self/oom_score_adj; cat /sys/class/net/eth0/address")
+    result = podman(
+        "run",
+        "--rm",
+        "--sysctl",
+        "kernel.shm_rmid_forced=1",
+        "--ulimit",
+        "nofile=100:200",
+        "--ulimit",
+        "nproc=1000:2000",
+        "--shm-size",
+        "1m",
+        "--device",
+        "/dev/full",
+        "--oom-score-adj",
+        "100",
+        "--mac-address",
+        "02:00:00:00:00:07",
+        "busybox",
+        "sh",
+        "-c",
+        "cat /proc/sys/kernel/shm_rmid_forced; ulimit -n; df -k /dev/shm | tail -1 | tr -s ' ' | cut -d' ' -f2; ls -l /dev/full | cut -c1;"
+        "cat /proc/self/oom_score_adj; cat /sys/class/net/eth0/address",
+    )
     assert result.out.split() == ["1", "100", "1024", "c", "100", "02:00:00:00:00:07"], result
-    assert podman.ok("run", "--rm", "--cgroups", "disabled", "busybox", "cat", "/proc/self/cgroup").splitlines()[0].endswith(":/")
+    assert (
+        podman.ok("run", "--rm", "--cgroups", "disabled", "busybox", "cat", "/proc/self/cgroup")
+        .splitlines()[0]
+        .endswith(":/")
+    )
 
 
 def test_cgroup_namespace_and_parent(podman):
     podman.ok("run", "--detach", "--name", "c1", "--cgroup-parent", "/mine", *SLEEP)
     assert podman.cell.cgroup_of(podman.pid("c1"), "pids").parts[-2] == "mine"
-    assert podman.ok("run", "--rm", "--cgroupns", "private", "busybox", "sh", "-c", "grep :pids: /proc/self/cgroup").endswith(":/")
+    assert podman.ok(
+        "run", "--rm", "--cgroupns", "private", "busybox", "sh", "-c", "grep :pids: /proc/self/cgroup"
+    ).endswith(":/")
     podman.ok("rm", "--force", "--time", "0", "c1")
     podman.cell.ok("sh", "-c", "rmdir /sys/fs/cgroup/*/mine/conmon /sys/fs/cgroup/*/mine")
 
 
-@pytest.mark.parametrize("words, status, text", [
-    (("/no/such",), 127, "no such file or directory"),
-    (("nosuch",), 127, "executable file not found in $PATH"),
-    (("/etc/passwd",), 126, "permission denied"),
-    (("/etc",), 126, "permission denied"),
-])
+@pytest.mark.parametrize(
+    "words, status, text",
+    [
+        (("/no/such",), 127, "no such file or directory"),
+        (("nosuch",), 127, "executable file not found in $PATH"),
+        (("/etc/passwd",), 126, "permission denied"),
+        (("/etc",), 126, "permission denied"),
+    ],
+)
 def test_commands_that_cannot_be_run(podman, words, status, text):
     result = podman("run", "--rm", "busybox", *words)
     assert result.status == status and text.lower() in result.err.lower(), result
@@ -210,7 +339,23 @@ def test_play_kube(podman):
 
 def test_two_containers_on_a_network(podman):
     podman.ok("network", "create", "n1")
-    podman.ok("run", "--detach", "--network", "n1", "--name", "server", "--publish", "127.0.0.1:8081:80", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc")
+    podman.ok(
+        "run",
+        "--detach",
+        "--network",
+        "n1",
+        "--name",
+        "server",
+        "--publish",
+        "127.0.0.1:8081:80",
+        "busybox",
+        "httpd",
+        "-f",
+        "-p",
+        "80",
+        "-h",
+        "/etc",
+    )
     assert "root:x:0" in podman.ok("run", "--rm", "--network", "n1", "busybox", "wget", "-qO-", "http://server/passwd")
     assert "root:x:0" in podman.cell.ok("busybox", "wget", "-qO-", "http://127.0.0.1:8081/passwd")
 
@@ -259,7 +404,19 @@ def test_checkpoint_is_refused_in_one_line(podman):
 
 def test_exec(podman):
     podman.ok("run", "--detach", "--name", "c1", "--env", "A=b", *SLEEP)
-    result = podman("exec", "--env", "C=d", "--user", "guest", "--workdir", "/tmp", "c1", "sh", "-c", "echo $A $C $PWD $(id -un); echo err >&2; exit 4")
+    result = podman(
+        "exec",
+        "--env",
+        "C=d",
+        "--user",
+        "guest",
+        "--workdir",
+        "/tmp",
+        "c1",
+        "sh",
+        "-c",
+        "echo $A $C $PWD $(id -un); echo err >&2; exit 4",
+    )
     assert (result.status, result.out, result.err) == (4, "b d /tmp guest\n", "err\n")
     assert podman("exec", "-i", "c1", "cat", input="typed\n").out == "typed\n"
     podman.ok("exec", "--detach", "c1", "touch", "/tmp/detached")
@@ -269,12 +426,16 @@ def test_exec(podman):
 
 def test_exec_with_a_terminal(podman):
     podman.ok("run", "--detach", "--name", "c1", *SLEEP)
-    result = podman.cell.terminal("podman", "exec", "-it", "c1", "sh", "-c", "tty; read line; echo got $line; exit 3", typed="hello\n")
+    result = podman.cell.terminal(
+        "podman", "exec", "-it", "c1", "sh", "-c", "tty; read line; echo got $line; exit 3", typed="hello\n"
+    )
     assert result.status == 3 and "/dev/pts/" in result.out and "got hello" in result.out, result
 
 
 def test_health_check(podman):
-    podman.ok("run", "--detach", "--name", "c1", "--health-cmd", "test -e /tmp/well", "--health-interval", "disable", *SLEEP)
+    podman.ok(
+        "run", "--detach", "--name", "c1", "--health-cmd", "test -e /tmp/well", "--health-interval", "disable", *SLEEP
+    )
     assert podman("healthcheck", "run", "c1").status == 1
     podman.ok("exec", "c1", "touch", "/tmp/well")
     assert podman("healthcheck", "run", "c1").status == 0
@@ -283,12 +444,21 @@ def test_health_check(podman):
 def test_pause(podman):
     podman.ok("run", "--detach", "--name", "c1", *SLEEP)
     podman.ok("pause", "c1")
-    assert podman.cgroup("c1", "freezer", "freezer.state") == "FROZEN" and podman.inspect("c1")["State"]["Status"] == "paused"
+    assert (
+        podman.cgroup("c1", "freezer", "freezer.state") == "FROZEN"
+        and podman.inspect("c1")["State"]["Status"] == "paused"
+    )
     podman.ok("unpause", "c1")
-    assert podman.cgroup("c1", "freezer", "freezer.state") == "THAWED" and podman.inspect("c1")["State"]["Status"] == "running"
+    assert (
+        podman.cgroup("c1", "freezer", "freezer.state") == "THAWED"
+        and podman.inspect("c1")["State"]["Status"] == "running"
+    )
 
 
 def test_update(podman):
     podman.ok("run", "--detach", "--name", "c1", "--memory", "100m", *SLEEP)
     podman.ok("update", "--memory", "50m", "--cpu-shares", "200", "c1")
-    assert podman.cgroup("c1", "memory", "memory.limit_in_bytes") == str(50 << 20) and podman.cgroup("c1", "cpu", "cpu.shares") == "200"
+    assert (
+        podman.cgroup("c1", "memory", "memory.limit_in_bytes") == str(50 << 20)
+        and podman.cgroup("c1", "cpu", "cpu.shares") == "200"
+    )

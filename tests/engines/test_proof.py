@@ -19,7 +19,14 @@ def test_failure_with_runc():
 def test_what_is_passed_over():
     """What fails with ocirt alone is a failure; what fails with both is not, and says so."""
     environment = {**os.environ, "OCIRT_TEST_ENGINES_PROOF": "1", "OCIRT_TEST_ENGINES_RUNTIME": "ocirt"}
-    done = subprocess.run([sys.executable, "-m", "pytest", "-rfs", SUBJECT], cwd=TREE, env=environment, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-rfs", SUBJECT],
+        cwd=TREE,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 1 and "1 failed, 1 skipped" in done.stdout, done
     assert f"FAILED {SUBJECT}::test_fails_with_ocirt" in done.stdout and "with runc, too: FAILED" in done.stdout, done

@@ -19,23 +19,47 @@ class User:
 
     def __init__(self, cell, archives, runtime):
         self.cell, self.runtime = cell, runtime
-        for file, line in (("passwd", f"tester:x:{UID}:{UID}::{HOME}:/bin/sh"), ("group", f"tester:x:{UID}:"), ("subuid", "tester:700000:65536"),
-                           ("subgid", "tester:700000:65536")):
+        for file, line in (
+            ("passwd", f"tester:x:{UID}:{UID}::{HOME}:/bin/sh"),
+            ("group", f"tester:x:{UID}:"),
+            ("subuid", "tester:700000:65536"),
+            ("subgid", "tester:700000:65536"),
+        ):
             path = cell.path(f"/etc/{file}")
             path.write_text(path.read_text() + line + "\n")
-        cell.write(f"{HOME}/.config/containers/containers.conf", CONFIG + (SYSTEM_WIDE if runtime == "ocirt" else RUNC).replace("[engine]\n", ""))
+        cell.write(
+            f"{HOME}/.config/containers/containers.conf",
+            CONFIG + (SYSTEM_WIDE if runtime == "ocirt" else RUNC).replace("[engine]\n", ""),
+        )
         cell.write(f"{HOME}/.config/containers/storage.conf", STORAGE)
         cell.write(f"{HOME}/busybox.tar", "")
         cell.path(f"{HOME}/busybox.tar").write_bytes((archives / "busybox.tar").read_bytes())
         cell.ok("chown", "-R", f"{UID}:{UID}", f"/run/user/{UID}")
         # Devices that rootless networks need are root's alone on some machines: own nodes, in this cell only.
-        cell.ok("sh", "-c", "mkdir -p /run/dev && mknod -m 666 /run/dev/tun c 10 200 && mknod -m 666 /run/dev/fuse c 10 229"
-                            " && mount --bind /run/dev/tun /dev/net/tun && mount --bind /run/dev/fuse /dev/fuse")
+        cell.ok(
+            "sh",
+            "-c",
+            "mkdir -p /run/dev && mknod -m 666 /run/dev/tun c 10 200 && mknod -m 666 /run/dev/fuse c 10 229"
+            " && mount --bind /run/dev/tun /dev/net/tun && mount --bind /run/dev/fuse /dev/fuse",
+        )
         self.ok("load", "--input", f"{HOME}/busybox.tar")
         self.ok("run", "--rm", "busybox", "true")
 
     def words(self, *words):
-        return "setpriv", "--reuid", str(UID), "--regid", str(UID), "--init-groups", "--reset-env", "env", "-C", HOME, f"XDG_RUNTIME_DIR=/run/user/{UID}", *words
+        return (
+            "setpriv",
+            "--reuid",
+            str(UID),
+            "--regid",
+            str(UID),
+            "--init-groups",
+            "--reset-env",
+            "env",
+            "-C",
+            HOME,
+            f"XDG_RUNTIME_DIR=/run/user/{UID}",
+            *words,
+        )
 
     def __call__(self, *words, **more):
         return self.cell(*self.words("podman", *words), **more)
@@ -61,7 +85,11 @@ def podman(engine, nothing_left):
 
 def test_run(podman):
     result = podman("run", "--rm", "busybox", "sh", "-c", "id -u; cat /proc/self/uid_map; echo err >&2; exit 7")
-    assert result.status == 7 and result.out.split() == ["0", "0", str(UID), "1", "1", "700000", "65536"] and result.err == "err\n", result
+    assert (
+        result.status == 7
+        and result.out.split() == ["0", "0", str(UID), "1", "1", "700000", "65536"]
+        and result.err == "err\n"
+    ), result
 
 
 @OURS
@@ -73,12 +101,24 @@ def test_it_is_ocirt_that_runs(podman):
 
 
 def test_terminal(podman):
-    result = podman.cell.terminal(*podman.words("podman", "run", "--rm", "-it", "busybox", "sh", "-c", "tty; read line; echo got $line; exit 3"), typed="hello\n")
+    result = podman.cell.terminal(
+        *podman.words("podman", "run", "--rm", "-it", "busybox", "sh", "-c", "tty; read line; echo got $line; exit 3"),
+        typed="hello\n",
+    )
     assert result.status == 3 and "/dev/pts/0" in result.out and "got hello" in result.out, result
 
 
 def test_stop_start_kill(podman):
-    podman.ok("run", "--detach", "--name", "c1", "busybox", "sh", "-c", "trap 'exit 9' TERM; touch /tmp/ready; while :; do sleep 0.05; done")
+    podman.ok(
+        "run",
+        "--detach",
+        "--name",
+        "c1",
+        "busybox",
+        "sh",
+        "-c",
+        "trap 'exit 9' TERM; touch /tmp/ready; while :; do sleep 0.05; done",
+    )
     pid = podman.ok("container", "inspect", "--format", "{{.State.Pid}}", "c1")
     podman.cell.ok("sh", "-c", f"until [ -e /proc/{pid}/root/tmp/ready ]; do sleep 0.1; done")
     podman.ok("stop", "c1")
@@ -95,7 +135,10 @@ def test_users(podman):
 
 def test_volumes(podman):
     podman.ok("run", "--rm", "--volume", "data:/data", "busybox", "sh", "-c", "echo kept > /data/file")
-    assert podman.ok("run", "--rm", "--volume", "data:/data:ro", "--tmpfs", "/scratch", "busybox", "cat", "/data/file") == "kept"
+    assert (
+        podman.ok("run", "--rm", "--volume", "data:/data:ro", "--tmpfs", "/scratch", "busybox", "cat", "/data/file")
+        == "kept"
+    )
     podman.ok("volume", "rm", "data")
 
 
@@ -107,17 +150,40 @@ def test_security(podman):
 
 def test_two_containers_on_a_network(podman):
     podman.ok("network", "create", "n1")
-    podman.ok("run", "--detach", "--network", "n1", "--name", "server", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc")
+    podman.ok(
+        "run", "--detach", "--network", "n1", "--name", "server", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc"
+    )
     assert "root:x:0" in podman.ok("run", "--rm", "--network", "n1", "busybox", "wget", "-qO-", "http://server/passwd")
 
 
 def test_published_port(podman):
-    podman.ok("run", "--detach", "--name", "server", "--publish", "127.0.0.1:8080:80", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc")
-    assert "root:x:0" in podman.cell.ok("sh", "-c", "for n in 1 2 3 4 5 6 7 8 9; do busybox wget -qO- http://127.0.0.1:8080/passwd && exit; sleep 0.2; done; exit 1")
+    podman.ok(
+        "run",
+        "--detach",
+        "--name",
+        "server",
+        "--publish",
+        "127.0.0.1:8080:80",
+        "busybox",
+        "httpd",
+        "-f",
+        "-p",
+        "80",
+        "-h",
+        "/etc",
+    )
+    assert "root:x:0" in podman.cell.ok(
+        "sh",
+        "-c",
+        "for n in 1 2 3 4 5 6 7 8 9; do busybox wget -qO- http://127.0.0.1:8080/passwd && exit; sleep 0.2; done; exit 1",
+    )
 
 
 def test_build(podman):
-    podman.cell.write(f"{HOME}/context/Dockerfile", "FROM localhost/busybox\nRUN id -u > /data/id; chown guest /data\nCMD [\"cat\", \"/data/id\"]\n")
+    podman.cell.write(
+        f"{HOME}/context/Dockerfile",
+        'FROM localhost/busybox\nRUN id -u > /data/id; chown guest /data\nCMD ["cat", "/data/id"]\n',
+    )
     podman.ok("build", "--isolation", "oci", "--network", "host", "--tag", "built", f"{HOME}/context")
     assert podman.ok("run", "--rm", "built") == "0"
     podman.ok("rmi", "--force", "built")

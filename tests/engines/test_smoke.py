@@ -25,18 +25,31 @@ class Life:
 
 def podman(*setup):
     engine = Podman(*setup)
-    return Life(engine, lambda flags, *words: engine("run", *flags, "--name", "c1", "busybox", *words), ("--detach", "--memory=100m"))
+    return Life(
+        engine,
+        lambda flags, *words: engine("run", *flags, "--name", "c1", "busybox", *words),
+        ("--detach", "--memory=100m"),
+    )
 
 
 def docker(*setup):
     engine = Docker(*setup)
-    return Life(engine, lambda flags, *words: engine("run", *flags, "--name", "c1", "busybox", *words), ("--detach", "--memory=100m"))
+    return Life(
+        engine,
+        lambda flags, *words: engine("run", *flags, "--name", "c1", "busybox", *words),
+        ("--detach", "--memory=100m"),
+    )
 
 
 def containerd(*setup):
     engine = Containerd(*setup)
-    return Life(engine, lambda flags, *words: engine.run(*flags, "c1", *words), ("--detach", f"--memory-limit={MEMORY}"),
-                ("tasks", "kill", "--signal", "KILL", "c1"), ("tasks", "exec", "--exec-id", "e1", "c1"))
+    return Life(
+        engine,
+        lambda flags, *words: engine.run(*flags, "c1", *words),
+        ("--detach", f"--memory-limit={MEMORY}"),
+        ("tasks", "kill", "--signal", "KILL", "c1"),
+        ("tasks", "exec", "--exec-id", "e1", "c1"),
+    )
 
 
 @pytest.fixture(scope="module", params=[podman, docker, containerd], ids=lambda engine: engine.__name__)
@@ -74,9 +87,13 @@ def test_a_build(life, nothing_left):
     """buildah, beside podman, whose storage it shares."""
     engine = life.engine
     before = engine.cell.left()
-    engine.cell.write("/run/context/Dockerfile", "FROM localhost/busybox\nRUN echo built > /data/page\nCMD [\"cat\", \"/data/page\"]\n")
+    engine.cell.write(
+        "/run/context/Dockerfile", 'FROM localhost/busybox\nRUN echo built > /data/page\nCMD ["cat", "/data/page"]\n'
+    )
     runtime = shutil.which(engine.runtime, path="/usr/local/bin:/usr/sbin")
-    engine.cell.ok("buildah", "bud", "--isolation", "oci", "--tag", "built", "/run/context", env={"BUILDAH_RUNTIME": runtime})
+    engine.cell.ok(
+        "buildah", "bud", "--isolation", "oci", "--tag", "built", "/run/context", env={"BUILDAH_RUNTIME": runtime}
+    )
     assert engine.ok("run", "--rm", "built") == "built"
     engine.ok("rmi", "built")
     nothing_left(engine.cell, before)

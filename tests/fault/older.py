@@ -17,7 +17,10 @@ PLACE = TREE / "build/older"
 CHANGES = (
     ("STEPS = tuple(Step.__subclasses__())", "STEPS = tuple(reversed(Step.__subclasses__()))"),
     ('SECTIONS = ("host",', 'SECTIONS = ("unused", "host",'),
-    ('    sentence = "run hook', '    fields = {"older": "number", **fields}\n    defaults = {**defaults, "older": 0}\n    sentence = "run hook'),
+    (
+        '    sentence = "run hook',
+        '    fields = {"older": "number", **fields}\n    defaults = {**defaults, "older": 0}\n    sentence = "run hook',
+    ),
 )
 """In ocirt/plan/steps.py: numbers of steps, numbers of sections, the size of a step."""
 
@@ -35,7 +38,9 @@ def older():
                 copy(path, source / path.relative_to(TREE), altered if path.name == "steps.py" else bytes)
     run = {"cwd": PLACE, "check": True, "timeout": 120, "stdin": subprocess.DEVNULL, "capture_output": True}
     if not (PLACE / "meson/build.ninja").exists():
-        subprocess.run([sys.executable, "-m", "mesonbuild.mesonmain", "setup", "-Dtree=true", PLACE / "meson", source], **run)
+        subprocess.run(
+            [sys.executable, "-m", "mesonbuild.mesonmain", "setup", "-Dtree=true", PLACE / "meson", source], **run
+        )
     subprocess.run([Path(sys.executable).with_name("ninja"), "-C", PLACE / "meson", "--quiet"], **run)
     bin = PLACE / "bin"
     bin.mkdir(exist_ok=True)

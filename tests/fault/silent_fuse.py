@@ -18,7 +18,9 @@ MINOR = 31
 
 def attributes():
     """fuse_attr_out of the root."""
-    return struct.pack("<QII", 3600, 0, 0) + struct.pack("<QQQQQQIIIIIIIIII", 1, 0, 0, 0, 0, 0, 0, 0, 0, DIRECTORY, 2, 0, 0, 0, 4096, 0)
+    return struct.pack("<QII", 3600, 0, 0) + struct.pack(
+        "<QQQQQQIIIIIIIIII", 1, 0, 0, 0, 0, 0, 0, 0, 0, DIRECTORY, 2, 0, 0, 0, 4096, 0
+    )
 
 
 def answer(opcode):

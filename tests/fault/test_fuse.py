@@ -32,8 +32,16 @@ class Fuse:
         self.mount()
 
     def mount(self):
-        self.server = subprocess.Popen(["fuse-overlayfs", "-f", "-o", f"lowerdir={self.lower},upperdir={self.upper},workdir={self.work}", self.place],
-                                       stdin=subprocess.DEVNULL)
+        self.server = subprocess.Popen(
+            [
+                "fuse-overlayfs",
+                "-f",
+                "-o",
+                f"lowerdir={self.lower},upperdir={self.upper},workdir={self.work}",
+                self.place,
+            ],
+            stdin=subprocess.DEVNULL,
+        )
         while not is_mounted(self.place):
             assert self.server.poll() is None
 
@@ -112,7 +120,9 @@ def test_a_server_that_hangs(ocirt, faulty, bundle, fuse, tmp_path):
         except subprocess.TimeoutExpired:
             waited += 1
         run.process.kill()
-        delete = subprocess.Popen(ocirt.command("delete", "--force", "c1"), stdin=subprocess.DEVNULL, env=ocirt.environment)
+        delete = subprocess.Popen(
+            ocirt.command("delete", "--force", "c1"), stdin=subprocess.DEVNULL, env=ocirt.environment
+        )
         try:
             delete.wait(0.05)
             at_once += 1
@@ -132,7 +142,12 @@ def test_a_request_without_an_answer(ocirt, bundle, tmp_path):
     time for), and then leaves nothing."""
     (tmp_path / "mnt").mkdir()
     clean = Leftovers(ocirt)
-    server = subprocess.Popen([sys.executable, "-I", "-S", SILENT, tmp_path / "mnt"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [sys.executable, "-I", "-S", SILENT, tmp_path / "mnt"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         assert server.stdout.readline() == "mounted\n"
         bundle.config["root"]["path"] = str(tmp_path / "mnt")
@@ -143,7 +158,9 @@ def test_a_request_without_an_answer(ocirt, bundle, tmp_path):
         run.wait(LIMIT)
         if ALL:
             assert "has not ended for 10 s" in ocirt.fails("delete", "--force", "c1", timeout=90)
-        delete = subprocess.Popen(ocirt.command("delete", "--force", "c1"), stdin=subprocess.DEVNULL, env=ocirt.environment)
+        delete = subprocess.Popen(
+            ocirt.command("delete", "--force", "c1"), stdin=subprocess.DEVNULL, env=ocirt.environment
+        )
         with pytest.raises(subprocess.TimeoutExpired):
             delete.wait(0.3)
         server.kill()

@@ -46,19 +46,63 @@ VERBS = {
     "create": Verb(*CREATE, statuses=ANY, again={"created": START}),
     "create, compiled": Verb(*CREATE, statuses=ANY, again={"created": START}, kept=False),
     "run": Verb("run", "--bundle", "BUNDLE", "c1", statuses=ANY | {"running"}),
-    "run, detached": Verb("run", "--detach", "--pid-file", "PIDFILE", "--bundle", "BUNDLE", "c1", statuses=ANY | {"running"}),
+    "run, detached": Verb(
+        "run", "--detach", "--pid-file", "PIDFILE", "--bundle", "BUNDLE", "c1", statuses=ANY | {"running"}
+    ),
     "start": Verb(*START, before=(CREATE,), statuses={None, "created", "running", "stopped"}, again={"created": START}),
-    "exec": Verb("exec", "c1", "true", before=(CREATE, START), statuses={"running"}, again={"running": ("exec", "c1", "true")}),
-    "exec, compiled": Verb("exec", "--detach", "--pid-file", "PIDFILE", "c1", "true", before=(CREATE, START), statuses={"running"}, kept=False),
-    "update": Verb("update", "--pids-limit", "77", "--memory", "64m", "c1", before=(CREATE, START), statuses={"running"},
-                   again={"running": ("update", "--pids-limit", "78", "c1")}),
-    "pause": Verb(*PAUSE, before=(CREATE, START), statuses={"running", "paused"}, again={"running": PAUSE, "paused": ("resume", "c1")}),
-    "resume": Verb("resume", "c1", before=(CREATE, START, PAUSE), statuses={"running", "paused"}, again={"running": PAUSE, "paused": ("resume", "c1")}),
+    "exec": Verb(
+        "exec", "c1", "true", before=(CREATE, START), statuses={"running"}, again={"running": ("exec", "c1", "true")}
+    ),
+    "exec, compiled": Verb(
+        "exec",
+        "--detach",
+        "--pid-file",
+        "PIDFILE",
+        "c1",
+        "true",
+        before=(CREATE, START),
+        statuses={"running"},
+        kept=False,
+    ),
+    "update": Verb(
+        "update",
+        "--pids-limit",
+        "77",
+        "--memory",
+        "64m",
+        "c1",
+        before=(CREATE, START),
+        statuses={"running"},
+        again={"running": ("update", "--pids-limit", "78", "c1")},
+    ),
+    "pause": Verb(
+        *PAUSE,
+        before=(CREATE, START),
+        statuses={"running", "paused"},
+        again={"running": PAUSE, "paused": ("resume", "c1")},
+    ),
+    "resume": Verb(
+        "resume",
+        "c1",
+        before=(CREATE, START, PAUSE),
+        statuses={"running", "paused"},
+        again={"running": PAUSE, "paused": ("resume", "c1")},
+    ),
     "kill": Verb(*KILL, before=(CREATE, START), statuses={"running", "stopped"}, again={"running": KILL}),
-    "kill, paused": Verb("kill", "--all", "c1", "KILL", before=(CREATE, START, PAUSE), statuses={"running", "paused", "stopped"},
-                         again={"running": KILL, "paused": KILL}),
+    "kill, paused": Verb(
+        "kill",
+        "--all",
+        "c1",
+        "KILL",
+        before=(CREATE, START, PAUSE),
+        statuses={"running", "paused", "stopped"},
+        again={"running": KILL, "paused": KILL},
+    ),
     "delete": Verb("delete", "c1", before=(CREATE, START, KILL), statuses={None, "creating", "stopped"}),
-    "delete, running": Verb("delete", "--force", "c1", before=(CREATE, START), statuses={None, "creating", "stopped", "running"})}
+    "delete, running": Verb(
+        "delete", "--force", "c1", before=(CREATE, START), statuses={None, "creating", "stopped", "running"}
+    ),
+}
 
 
 class Faults:
@@ -83,22 +127,53 @@ class Faults:
     def trace(self, *fault):
         """What the tracer reports, and what the command said."""
         report = self.folder / "report"
-        command = [sys.executable, "-I", "-S", str(TRACER), str(report), *map(str, fault), "--", *self.ocirt.command(*self.words(self.verb.words))]
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(TRACER),
+            str(report),
+            *map(str, fault),
+            "--",
+            *self.ocirt.command(*self.words(self.verb.words)),
+        ]
         with open(self.folder / "said", "w+") as said:  # not a pipe: the container keeps its streams open
-            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=LIMIT, env=self.ocirt.environment, check=True)
+            subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                timeout=LIMIT,
+                env=self.ocirt.environment,
+                check=True,
+            )
             said.seek(0)
             return json.loads(report.read_text()), said.read()
 
     def plan(self, calls):
         """(process watched, its stop, process killed) of each fault: whoever is at a stop, the runtime is killed, or it itself."""
-        groups = [(watched, victim, len(stops)) for watched, stops in enumerate(calls) for victim in sorted({0, watched})]
+        groups = [
+            (watched, victim, len(stops)) for watched, stops in enumerate(calls) for victim in sorted({0, watched})
+        ]
         if ALL:
             # Of the interpreter, which has no effect before it executes the executable again, one call in twenty.
-            handed_over = max([0, *(stop for stop, call in enumerate(calls[0]) if call in EXECVES)]) if len(calls[0]) > 1000 else 0
-            return [(watched, stop, victim) for watched, victim, count in groups for stop in range(count)
-                    if watched or stop >= handed_over or stop % 20 == 0]
+            handed_over = (
+                max([0, *(stop for stop, call in enumerate(calls[0]) if call in EXECVES)])
+                if len(calls[0]) > 1000
+                else 0
+            )
+            return [
+                (watched, stop, victim)
+                for watched, victim, count in groups
+                for stop in range(count)
+                if watched or stop >= handed_over or stop % 20 == 0
+            ]
         share = max(2, SAMPLE // len(groups))
-        return [(watched, count * (2 * each + 1) // (2 * share), victim) for watched, victim, count in groups for each in range(share)]
+        return [
+            (watched, count * (2 * each + 1) // (2 * share), victim)
+            for watched, victim, count in groups
+            for each in range(share)
+        ]
 
     def wrong(self, fault, clean):
         """What was not as it should be with a fault, and whether the fault has come to pass."""
@@ -107,7 +182,9 @@ class Faults:
         call = report["calls"][fault[0]][-1:] if report["fired"] else []
         found = []
         # A process that was killed is the runtime's to report; with run and exec it may also be the container's own.
-        if report["status"] not in (0, 1, 137, 255, -signal.SIGKILL) or (fault[2] == 0 and report["fired"] and report["status"] != -signal.SIGKILL):
+        if report["status"] not in (0, 1, 137, 255, -signal.SIGKILL) or (
+            fault[2] == 0 and report["fired"] and report["status"] != -signal.SIGKILL
+        ):
             found.append(f"exit status {report['status']}")
         if report["status"] in (1, 255) and "level=error" not in said:
             found.append("no error said")

@@ -28,7 +28,9 @@ def test_no_descriptors(ocirt, bundle):
     assert not fails_cleanly(ocirt, ocirt.create(bundle, "c1"))
     failed = 0
     for count in range(3, 36):
-        result = ocirt.create(bundle, "c1", preexec_fn=lambda count=count: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count)))
+        result = ocirt.create(
+            bundle, "c1", preexec_fn=lambda count=count: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+        )
         if result.status == 127:
             # No descriptor for the cache either, and then none for Python's own libraries.
             assert count < 12 and "error while loading shared libraries" in result.err and ocirt.ids() == [], result
@@ -112,8 +114,11 @@ def test_an_upper_layer_that_is_full(ocirt, bundle, small):
     for folder in (bundle.rootfs, small / "upper", small / "work"):
         folder.mkdir()
     bundle.config["root"]["readonly"] = False
-    bundle.config["annotations"] = {"org.ocirt.rootfs.lower": str(layer), "org.ocirt.rootfs.upper": str(small / "upper"),
-                                    "org.ocirt.rootfs.work": str(small / "work")}
+    bundle.config["annotations"] = {
+        "org.ocirt.rootfs.lower": str(layer),
+        "org.ocirt.rootfs.upper": str(small / "upper"),
+        "org.ocirt.rootfs.work": str(small / "work"),
+    }
     bundle.config["mounts"].append({"destination": "/new/target", "type": "tmpfs", "source": "tmpfs"})
     bundle.save()
     ocirt.ok("create", "--rootfs-annotations", "--bundle", bundle, "c1")
@@ -155,9 +160,13 @@ def test_no_memory_for_init(ocirt, bundle):
 
 
 HOOKS = {
-    "hangs": ("sleep 1000", 1, "timed out"), "hangs with children": ("sleep 1000 & sleep 1000 & wait", 1, "timed out"), "crashes": ("kill -SEGV $$", 5, "signal 11"),
-    "floods": ("head -c 30000000 /dev/zero | tr '\\\\0' x; exit 3", 20, "exit status 3"), "closes all": ("exec <&- >&- 2>&-; exit 4", 5, "exit status 4"),
-    "kills its parent": ("kill -9 $PPID", 5, None)}
+    "hangs": ("sleep 1000", 1, "timed out"),
+    "hangs with children": ("sleep 1000 & sleep 1000 & wait", 1, "timed out"),
+    "crashes": ("kill -SEGV $$", 5, "signal 11"),
+    "floods": ("head -c 30000000 /dev/zero | tr '\\\\0' x; exit 3", 20, "exit status 3"),
+    "closes all": ("exec <&- >&- 2>&-; exit 4", 5, "exit status 4"),
+    "kills its parent": ("kill -9 $PPID", 5, None),
+}
 
 
 @pytest.mark.parametrize("point", ["prestart", "createContainer", "startContainer"])
@@ -203,8 +212,13 @@ def test_a_console_socket_that_never_answers(ocirt, bundle, tmp_path):
             waiting[-1].setblocking(False)
             if waiting[-1].connect_ex(str(tmp_path / "console")):
                 break
-        child = subprocess.Popen(ocirt.command("create", "--bundle", bundle, "--console-socket", tmp_path / "console", "c1"), stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ocirt.environment)
+        child = subprocess.Popen(
+            ocirt.command("create", "--bundle", bundle, "--console-socket", tmp_path / "console", "c1"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=ocirt.environment,
+        )
         try:
             with pytest.raises(subprocess.TimeoutExpired):
                 child.wait(0.7)
@@ -219,8 +233,17 @@ def test_a_console_socket_that_never_answers(ocirt, bundle, tmp_path):
 
 
 def together(ocirt, commands):
-    processes = [subprocess.Popen(ocirt.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                                  env=ocirt.environment) for words in commands]
+    processes = [
+        subprocess.Popen(
+            ocirt.command(*words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ocirt.environment,
+        )
+        for words in commands
+    ]
     return [(process.communicate(timeout=4 * LIMIT)[1], process.returncode) for process in processes]
 
 
@@ -230,8 +253,16 @@ def test_creates_of_one_id(ocirt, bundle, count, tmp_path):
     bundle.save()
     log = tmp_path / "log"
     # What a create leaves running keeps a pipe open: the errors go to logs.
-    processes = [subprocess.Popen(ocirt.command("create", "--bundle", bundle, "c1", options=("--log", f"{log}{number}")), stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ocirt.environment) for number in range(count)]
+    processes = [
+        subprocess.Popen(
+            ocirt.command("create", "--bundle", bundle, "c1", options=("--log", f"{log}{number}")),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=ocirt.environment,
+        )
+        for number in range(count)
+    ]
     statuses = [process.wait(4 * LIMIT) for process in processes]
     assert sorted(statuses) == [0] + [1] * (count - 1)
     for number, status in enumerate(statuses):
@@ -244,7 +275,13 @@ def test_kills_and_deletes_of_one_id(ocirt, bundle):
     """Each does its part or says in one line why not; in the end there is nothing."""
     bundle.save()
     ocirt.ok("run", "-d", "--bundle", bundle, "c1")
-    verbs = [("kill", "c1", "KILL"), ("delete", "--force", "c1"), ("delete", "c1"), ("state", "c1"), ("kill", "--all", "c1", "TERM")] * 8
+    verbs = [
+        ("kill", "c1", "KILL"),
+        ("delete", "--force", "c1"),
+        ("delete", "c1"),
+        ("state", "c1"),
+        ("kill", "--all", "c1", "TERM"),
+    ] * 8
     for error, status in together(ocirt, verbs):
         assert status in (0, 1) and len(error.splitlines()) == status, (error, status)
     assert ocirt.ids() == [] and left_cgroups() == []
@@ -254,13 +291,31 @@ def test_all_verbs_of_one_id(ocirt, bundle):
     """Creates, starts, kills, pauses and deletes of one id at once: whatever they come to, `delete --force` leaves nothing."""
     bundle.save()
     for _ in range(3):
-        verbs = [("create", "--bundle", bundle, "c1"), ("start", "c1"), ("kill", "c1", "KILL"), ("pause", "c1"), ("resume", "c1"), ("delete", "c1"),
-                 ("delete", "--force", "c1"), ("exec", "c1", "true")] * 4
-        processes = [subprocess.Popen(ocirt.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                      env=ocirt.environment) for words in verbs]
+        verbs = [
+            ("create", "--bundle", bundle, "c1"),
+            ("start", "c1"),
+            ("kill", "c1", "KILL"),
+            ("pause", "c1"),
+            ("resume", "c1"),
+            ("delete", "c1"),
+            ("delete", "--force", "c1"),
+            ("exec", "c1", "true"),
+        ] * 4
+        processes = [
+            subprocess.Popen(
+                ocirt.command(*words),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=ocirt.environment,
+            )
+            for words in verbs
+        ]
         statuses = [process.wait(4 * LIMIT) for process in processes]
         # A create at work is ended by `delete --force`.
-        assert all(status in ((0, 1, -9) if words[0] == "create" else (0, 1, 255)) for status, words in zip(statuses, verbs)), statuses
+        assert all(
+            status in ((0, 1, -9) if words[0] == "create" else (0, 1, 255)) for status, words in zip(statuses, verbs)
+        ), statuses
         ocirt.ok("delete", "--force", "c1")
         assert ocirt.ids() == [] and left_cgroups() == []
 

@@ -16,14 +16,61 @@ ALL = os.environ.get("OCIRT_FAULT_ALL") == "1"
 SAMPLE = 45
 ERRORS = {
     # what the kernel may say there; of calls that are not named EPERM
-    "openat": ("EMFILE", "EACCES"), "openat2": ("EMFILE", "EAGAIN", "EXDEV"), "mkdirat": ("ENOSPC", "EROFS"), "clone3": ("EAGAIN", "ENOMEM"),
-    "memfd_create": ("EMFILE", "ENOMEM"), "mmap": ("ENOMEM",), "write": ("ENOSPC", "EIO"), "read": ("EIO",), "socketpair": ("EMFILE",), "socket": ("EMFILE",),
-    "sendmsg": ("ENOBUFS",), "recvmsg": ("ECONNRESET", "ENOMEM"), "fsopen": ("ENODEV", "EPERM"), "fsmount": ("ENOSPC",), "move_mount": ("EBUSY", "ENOSPC"),
-    "open_tree": ("EMFILE", "EPERM"), "renameat": ("ENOSPC",), "symlinkat": ("ENOSPC",), "mknodat": ("ENOSPC", "EEXIST"), "newfstatat": ("EACCES",)}
-NEVER = {"execve", "exit_group", "exit", "rt_sigreturn", "rt_sigaction", "rt_sigprocmask", "arch_prctl", "set_tid_address", "execveat", "munmap", "wait4", "waitid", "close"}
+    "openat": ("EMFILE", "EACCES"),
+    "openat2": ("EMFILE", "EAGAIN", "EXDEV"),
+    "mkdirat": ("ENOSPC", "EROFS"),
+    "clone3": ("EAGAIN", "ENOMEM"),
+    "memfd_create": ("EMFILE", "ENOMEM"),
+    "mmap": ("ENOMEM",),
+    "write": ("ENOSPC", "EIO"),
+    "read": ("EIO",),
+    "socketpair": ("EMFILE",),
+    "socket": ("EMFILE",),
+    "sendmsg": ("ENOBUFS",),
+    "recvmsg": ("ECONNRESET", "ENOMEM"),
+    "fsopen": ("ENODEV", "EPERM"),
+    "fsmount": ("ENOSPC",),
+    "move_mount": ("EBUSY", "ENOSPC"),
+    "open_tree": ("EMFILE", "EPERM"),
+    "renameat": ("ENOSPC",),
+    "symlinkat": ("ENOSPC",),
+    "mknodat": ("ENOSPC", "EEXIST"),
+    "newfstatat": ("EACCES",),
+}
+NEVER = {
+    "execve",
+    "exit_group",
+    "exit",
+    "rt_sigreturn",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "arch_prctl",
+    "set_tid_address",
+    "execveat",
+    "munmap",
+    "wait4",
+    "waitid",
+    "close",
+}
 """Those of the start of a process, and those that cannot fail (close, for one, closes even where it says otherwise)."""
-VITAL = {"setresuid", "setresgid", "setgroups", "capset", "unshare", "setns", "pivot_root", "umount2", "fsopen", "fsmount", "move_mount", "mount_setattr",
-         "sethostname", "keyctl", "clone3", "openat2"}
+VITAL = {
+    "setresuid",
+    "setresgid",
+    "setgroups",
+    "capset",
+    "unshare",
+    "setns",
+    "pivot_root",
+    "umount2",
+    "fsopen",
+    "fsmount",
+    "move_mount",
+    "mount_setattr",
+    "sethostname",
+    "keyctl",
+    "clone3",
+    "openat2",
+}
 """A container must not come to be without what these do: where the error is not one that the step expects."""
 EXPECTED = {("openat2", "EAGAIN"), ("mknodat", "EEXIST")}
 NICETIES = {"/etc/passwd", "/proc/kcore"}
@@ -33,8 +80,13 @@ NICETIES = {"/etc/passwd", "/proc/kcore"}
 def calls(ocirt, tmp_path, *words):
     """How often the process that makes a call most makes it, by name; of those after the sealed copy has begun."""
     log = tmp_path / "strace"
-    process = subprocess.Popen(["strace", "-f", "-o", log, *ocirt.command(*words)], stdin=subprocess.DEVNULL, env=ocirt.environment,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        ["strace", "-f", "-o", log, *ocirt.command(*words)],
+        stdin=subprocess.DEVNULL,
+        env=ocirt.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     assert wait_or_leave(process, ocirt, words[0]) == 0
     ocirt("delete", "--force", "c1")
     process.wait(LIMIT)
@@ -51,13 +103,18 @@ def calls(ocirt, tmp_path, *words):
 
 def plan(most):
     """(name, error, n-th call) of each fault."""
-    faults = [(name, error, number) for name, count in sorted(most.items()) for error in ERRORS.get(name, ("EPERM",)) for number in range(1, count + 1)]
+    faults = [
+        (name, error, number)
+        for name, count in sorted(most.items())
+        for error in ERRORS.get(name, ("EPERM",))
+        for number in range(1, count + 1)
+    ]
     if ALL:
         return faults
     # Each name once at least, then every so many.
     firsts = {name: (name, error, number) for name, error, number in reversed(faults)}
     step = max(1, len(faults) // max(1, SAMPLE - len(firsts)))
-    return sorted({*firsts.values(), *faults[step // 2::step]})
+    return sorted({*firsts.values(), *faults[step // 2 :: step]})
 
 
 def own_cgroups():
@@ -66,8 +123,18 @@ def own_cgroups():
 
 def inject(ocirt, fault, *words):
     name, error, number = fault
-    command = ["strace", "-f", "-o", "/dev/null", "-e", f"inject={name}:error={error}:when={number}", *ocirt.command(*words)]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, env=ocirt.environment)
+    command = [
+        "strace",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        f"inject={name}:error={error}:when={number}",
+        *ocirt.command(*words),
+    ]
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, env=ocirt.environment
+    )
 
 
 def has_clear_error(done):
@@ -87,7 +154,15 @@ def test_create(ocirt, bundle, tmp_path):
     for fault in plan(most):
         # Files, not pipes: the container keeps the streams open.
         with open(tmp_path / "out", "w+") as out:
-            command = ["strace", "-f", "-o", tmp_path / "trace", "-e", "inject={}:error={}:when={}".format(*fault), *ocirt.command("create", "--bundle", bundle, "c1")]
+            command = [
+                "strace",
+                "-f",
+                "-o",
+                tmp_path / "trace",
+                "-e",
+                "inject={}:error={}:when={}".format(*fault),
+                *ocirt.command("create", "--bundle", bundle, "c1"),
+            ]
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=ocirt.environment)
             try:
                 status = wait_or_leave(process, ocirt, "create")
@@ -103,8 +178,13 @@ def test_create(ocirt, bundle, tmp_path):
             wrong.append((fault, "not one error", text))
         if status not in (0, 1):
             wrong.append((fault, f"status {status}", text))
-        if (status == 0 and fault[0] in VITAL and fault[:2] not in EXPECTED and "level=warning" not in text
-                and not made_up_for((tmp_path / "trace").read_text())):
+        if (
+            status == 0
+            and fault[0] in VITAL
+            and fault[:2] not in EXPECTED
+            and "level=warning" not in text
+            and not made_up_for((tmp_path / "trace").read_text())
+        ):
             wrong.append((fault, "ignored", text))
         if deleted.status or ocirt.ids() or left_cgroups():
             wrong.append((fault, "left", deleted, ocirt.ids(), left_cgroups()))
@@ -137,8 +217,12 @@ def wait_or_leave(process, ocirt, verb):
 @pytest.mark.parametrize("verb", ["start", "kill", "delete", "state", "pause", "resume", "exec"])
 def test_later_verbs(ocirt, bundle, tmp_path, verb):
     """The verb fails with a clear error, or has done its work; then `delete --force` leaves nothing."""
-    words = {"start": ("start", "c1"), "kill": ("kill", "c1", "KILL"), "delete": ("delete", "--force", "c1"),
-             "exec": ("exec", "c1", "true")}.get(verb, (verb, "c1"))
+    words = {
+        "start": ("start", "c1"),
+        "kill": ("kill", "c1", "KILL"),
+        "delete": ("delete", "--force", "c1"),
+        "exec": ("exec", "c1", "true"),
+    }.get(verb, (verb, "c1"))
     bundle.save()
     prepare = [("create", "--bundle", bundle, "c1")]
     if verb in ("pause", "resume", "exec"):
@@ -159,7 +243,11 @@ def test_later_verbs(ocirt, bundle, tmp_path, verb):
         done = inject(ocirt, fault, *words)
         # What exec has started meets the fault, too: without a word of the runtime its status may be any.
         in_process = verb == "exec" and "level=" not in done.stderr
-        if done.returncode not in (0, 255 if verb == "exec" else 1) and not in_process or (done.returncode in (1, 255) and not in_process and not has_clear_error(done)):
+        if (
+            done.returncode not in (0, 255 if verb == "exec" else 1)
+            and not in_process
+            or (done.returncode in (1, 255) and not in_process and not has_clear_error(done))
+        ):
             wrong.append((fault, done))
         ocirt.ok("delete", "--force", "c1")
         if ocirt.ids() or own_cgroups():

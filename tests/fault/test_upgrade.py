@@ -28,8 +28,15 @@ def test_state_list_and_delete(ocirt, old, tmp_path):
     said = Path("/tmp/ocirt-test-poststop")
     said.unlink(missing_ok=True)
     state = ocirt.state("old")
-    assert (state["id"], state["status"], state["pid"], state["annotations"]) == ("old", "stopped", 0, {"made": "by an older build"})
-    assert [(each["id"], each["status"]) for each in json.loads(ocirt.ok("list", "--format", "json").out)] == [("old", "stopped")]
+    assert (state["id"], state["status"], state["pid"], state["annotations"]) == (
+        "old",
+        "stopped",
+        0,
+        {"made": "by an older build"},
+    )
+    assert [(each["id"], each["status"]) for each in json.loads(ocirt.ok("list", "--format", "json").out)] == [
+        ("old", "stopped")
+    ]
     assert "stopped" in ocirt.fails("start", "old") and "not running" in ocirt.fails("kill", "old")
     try:
         ocirt.ok("delete", "old")

@@ -38,7 +38,9 @@ def test_a_whole_life(builds, bundle, tmp_path):
     writable(bundle, "trap 'echo term >/tmp/got' TERM; echo ready >/tmp/ready; while :; do sleep 0.01; done")
     was.ok("create", "--bundle", bundle, "c1")
     pid = now.state("c1")["pid"]
-    assert now.status("c1") == "created" and [each["id"] for each in json.loads(now.ok("list", "--format", "json").out)] == ["c1"]
+    assert now.status("c1") == "created" and [
+        each["id"] for each in json.loads(now.ok("list", "--format", "json").out)
+    ] == ["c1"]
     assert "not stopped" in now.fails("delete", "c1")
     assert now.ok("exec", "c1", "echo", "early").out == "early\n"
     now.ok("start", "c1")
@@ -53,7 +55,10 @@ def test_a_whole_life(builds, bundle, tmp_path):
     assert now.status("c1") == was.status("c1") == "paused" and "paused container" in now("exec", "c1", "true").err
     now.ok("resume", "c1")
     now.ok("update", "--pids-limit", "77", "c1")
-    assert cgroup_file(bundle, "pids", "pids.max") == "77" and json.loads(now.ok("events", "--stats", "c1").out)["data"]["pids"]["limit"] == 77
+    assert (
+        cgroup_file(bundle, "pids", "pids.max") == "77"
+        and json.loads(now.ok("events", "--stats", "c1").out)["data"]["pids"]["limit"] == 77
+    )
     now.ok("kill", "c1", "KILL")
     now.wait_status("c1", "stopped")
     now.ok("delete", "c1")
@@ -96,7 +101,10 @@ def test_deleted_by_force(builds, bundle, state):
 def test_a_foreground_run(builds, bundle):
     """The older build is there still, and takes its container away when the other has killed it."""
     was, now = builds
-    run = subprocess.Popen(was.command("run", "--bundle", writable(bundle, "echo ready >/tmp/ready; sleep 60"), "c1"), stdin=subprocess.DEVNULL)
+    run = subprocess.Popen(
+        was.command("run", "--bundle", writable(bundle, "echo ready >/tmp/ready; sleep 60"), "c1"),
+        stdin=subprocess.DEVNULL,
+    )
     try:
         enough_output(bundle.rootfs / "tmp/ready")
         now.ok("kill", "c1", "KILL")
@@ -123,9 +131,12 @@ def test_a_start_that_fails(builds, bundle):
 def test_a_hook_inside_that_fails(builds, bundle, tmp_path):
     """runtime.md, Lifecycle 7: the container is stopped, and goes on to its poststop hooks, whoever's the numbers are."""
     was, now = builds
-    bundle.config["hooks"] = {"prestart": [{"path": "/bin/true"}], "createContainer": [{"path": "/bin/true"}],
-                              "startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "echo why; exit 3"]}],
-                              "poststop": [{"path": "/bin/sh", "args": ["sh", "-c", f"cat >{tmp_path}/poststop"]}]}
+    bundle.config["hooks"] = {
+        "prestart": [{"path": "/bin/true"}],
+        "createContainer": [{"path": "/bin/true"}],
+        "startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "echo why; exit 3"]}],
+        "poststop": [{"path": "/bin/sh", "args": ["sh", "-c", f"cat >{tmp_path}/poststop"]}],
+    }
     was.ok("create", "--bundle", bundle.save(), "c1")
     message = now.fails("start", "c1")
     assert "hooks.startContainer[0]: run hook /bin/sh: exit status 3: why" in message, message

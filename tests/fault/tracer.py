@@ -114,7 +114,7 @@ class Tracer:
 def main(arguments):
     at = arguments.index("--")
     report, *fault = arguments[:at]
-    tracer = Tracer(arguments[at + 1:], *map(int, fault))
+    tracer = Tracer(arguments[at + 1 :], *map(int, fault))
     status = os.waitstatus_to_exitcode(tracer.run())
     with open(report, "w") as file:
         json.dump({"status": status, "fired": tracer.fired, "calls": tracer.calls}, file)

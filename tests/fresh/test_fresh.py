@@ -19,22 +19,35 @@ LIMIT = 3000 * cells.SLOWNESS
 def left():
     """Cgroups of runs, and the folders of their roots."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ocirt-fresh")
-    return [str(path) for path in [*(Path(f"{top}{PARENT}") for top in cells.hierarchies()), cache / f"run{PARENT.replace('/', '.')}"]
-            if path.exists()]
+    return [
+        str(path)
+        for path in [*(Path(f"{top}{PARENT}") for top in cells.hierarchies()), cache / f"run{PARENT.replace('/', '.')}"]
+        if path.exists()
+    ]
 
 
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
 def test_the_first_hour(suite):
-    done = subprocess.run([TREE / "hack/fresh", suite], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
-    assert done.returncode == 0 and re.fullmatch(r"[1-9]\d* passed, 0 failed", done.stdout.splitlines()[-1]), done.stdout + done.stderr
+    done = subprocess.run(
+        [TREE / "hack/fresh", suite], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT
+    )
+    assert done.returncode == 0 and re.fullmatch(r"[1-9]\d* passed, 0 failed", done.stdout.splitlines()[-1]), (
+        done.stdout + done.stderr
+    )
     assert left() == []
 
 
 def test_a_command_and_its_status():
     """The clone is at the last commit, in a folder closed to others; nothing of the environment comes along but how to reach registries."""
     script = "grep SigIgn /proc/self/status; git --version 2>/dev/null; stat -c %a /root; stat -f -c %T /tmp; pwd; echo $MARK; ls -d build 2>/dev/null; exit 41"
-    done = subprocess.run([TREE / "hack/fresh", "--", "sh", "-c", script], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=LIMIT, env=os.environ | {"MARK": "x"})
+    done = subprocess.run(
+        [TREE / "hack/fresh", "--", "sh", "-c", script],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        env=os.environ | {"MARK": "x"},
+    )
     assert (done.returncode, done.stdout) == (41, "SigIgn:\t0000000000000000\n700\ntmpfs\n/root/ocirt\n\n"), done
     assert left() == []
 
@@ -42,8 +55,12 @@ def test_a_command_and_its_status():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_outlives_it(number):
     """Its processes end with it. Only SIGKILL leaves folders and cgroups, until the next run."""
-    child = subprocess.Popen([TREE / "hack/fresh", "--", "sh", "-c", "sleep 2987 & echo ready; wait"], stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [TREE / "hack/fresh", "--", "sh", "-c", "sleep 2987 & echo ready; wait"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert child.stdout.readline() == "ready\n"
     assert processes()
     child.send_signal(number)
@@ -56,10 +73,17 @@ def test_nothing_outlives_it(number):
     if number == signal.SIGTERM:
         assert left() == []
     else:
-        assert subprocess.run([TREE / "hack/fresh", "--", "true"], stdin=subprocess.DEVNULL, timeout=LIMIT).returncode == 0
+        assert (
+            subprocess.run([TREE / "hack/fresh", "--", "true"], stdin=subprocess.DEVNULL, timeout=LIMIT).returncode == 0
+        )
         assert left() == []
 
 
 def processes():
     """Pids of processes in the cgroups of runs."""
-    return [pid for top in cells.hierarchies() for path in Path(f"{top}{PARENT}").rglob("cgroup.procs") for pid in path.read_text().split()]
+    return [
+        pid
+        for top in cells.hierarchies()
+        for path in Path(f"{top}{PARENT}").rglob("cgroup.procs")
+        for pid in path.read_text().split()
+    ]

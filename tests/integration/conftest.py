@@ -13,18 +13,39 @@ from pathlib import Path
 import pytest
 
 import ocirt as library
-from tests.integration.harness import (AS_USER, ENTRIES, LIMIT, MANAGER, ROOT, SYSTEMD, TREE, UID, V2, Bundle, Runtime, User, built,
-                                       cgroups_path, left_cgroups, remove_cgroups)
+from tests.integration.harness import (
+    AS_USER,
+    ENTRIES,
+    LIMIT,
+    MANAGER,
+    ROOT,
+    SYSTEMD,
+    TREE,
+    UID,
+    V2,
+    Bundle,
+    Runtime,
+    User,
+    built,
+    cgroups_path,
+    left_cgroups,
+    remove_cgroups,
+)
 
 INITIAL = 0xEFFFFFFB
 """The kernel's PROC_CGROUP_INIT_INO: the cgroup namespace that the machine has begun with."""
-SKIPS = {"v1": (V2, "this host has no cgroup v1"),
-         "v2": (not V2, "the controllers of this host are v1"),
-         "systemd": (not (V2 and Path("/run/systemd/system").exists()), "systemd with cgroup v2 does not run this host"),
-         "systemd_v1": (V2 or not Path("/run/systemd/system").exists(), "systemd with cgroup v1 does not run this host"),
-         "cgroupfs": (SYSTEMD, "this run has systemd make the cgroups"),
-         "root_cgroup": (os.stat("/proc/self/ns/cgroup").st_ino != INITIAL, "the cgroups of this machine are those of a cgroup namespace"),
-         "cgroups": (MANAGER == ["--cgroup-manager=disabled"], "containers get no cgroups in this run")}
+SKIPS = {
+    "v1": (V2, "this host has no cgroup v1"),
+    "v2": (not V2, "the controllers of this host are v1"),
+    "systemd": (not (V2 and Path("/run/systemd/system").exists()), "systemd with cgroup v2 does not run this host"),
+    "systemd_v1": (V2 or not Path("/run/systemd/system").exists(), "systemd with cgroup v1 does not run this host"),
+    "cgroupfs": (SYSTEMD, "this run has systemd make the cgroups"),
+    "root_cgroup": (
+        os.stat("/proc/self/ns/cgroup").st_ino != INITIAL,
+        "the cgroups of this machine are those of a cgroup namespace",
+    ),
+    "cgroups": (MANAGER == ["--cgroup-manager=disabled"], "containers get no cgroups in this run"),
+}
 """For each marker: whether its tests are passed over here, and why."""
 
 
@@ -67,7 +88,9 @@ def image(tmp_path_factory):
     for folder in ("bin", "etc", "tmp", "root", "proc", "sys", "dev"):
         (root / folder).mkdir(parents=True)
     shutil.copy(shutil.which("busybox") or "/bin/busybox", root / "bin/busybox")
-    names = subprocess.run([root / "bin/busybox", "--list"], capture_output=True, text=True, timeout=LIMIT, check=True).stdout
+    names = subprocess.run(
+        [root / "bin/busybox", "--list"], capture_output=True, text=True, timeout=LIMIT, check=True
+    ).stdout
     for name in names.split():
         if name != "busybox":
             (root / "bin" / name).symlink_to("busybox")
@@ -97,13 +120,18 @@ def faulty(ocirt):
 def runtime(ocirt):
     """The same runtime, as the library has it."""
     manager = MANAGER[0].partition("=")[2] if MANAGER else "cgroupfs"
-    return library.Runtime(executable=ocirt.executable, root=ocirt.root, cgroup_manager=manager,
-                           environment={"OCIRT_CACHE": os.environ["OCIRT_CACHE"]})
+    return library.Runtime(
+        executable=ocirt.executable,
+        root=ocirt.root,
+        cgroup_manager=manager,
+        environment={"OCIRT_CACHE": os.environ["OCIRT_CACHE"]},
+    )
 
 
 @pytest.fixture
 def bundles(tmp_path, image, ocirt):
     """Makes bundles: ``bundles("name")``."""
+
     def make(name="bundle"):
         path = tmp_path / name
         shutil.copytree(image, path / "rootfs", symlinks=True)
@@ -112,6 +140,7 @@ def bundles(tmp_path, image, ocirt):
         config["process"]["terminal"] = False
         config["linux"]["cgroupsPath"] = cgroups_path(name)
         return Bundle(path, config).args("sleep", str(2 * LIMIT)).save()
+
     return make
 
 
@@ -130,10 +159,21 @@ def user(tmp_path):
         mounted.append(f"/etc/{name}")
     # An installation that the user can read, wherever the tree lies.
     prefix = tmp_path / "prefix"
-    python = next(each for each in (sys.executable, "/usr/bin/python3") if subprocess.run(
-        ["sh", "-c", '"$0" -c ""', each], **AS_USER, timeout=LIMIT, stderr=subprocess.DEVNULL).returncode == 0)
-    version = subprocess.run([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True,
-                             check=True, timeout=LIMIT).stdout.strip()
+    python = next(
+        each
+        for each in (sys.executable, "/usr/bin/python3")
+        if subprocess.run(
+            ["sh", "-c", '"$0" -c ""', each], **AS_USER, timeout=LIMIT, stderr=subprocess.DEVNULL
+        ).returncode
+        == 0
+    )
+    version = subprocess.run(
+        [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LIMIT,
+    ).stdout.strip()
     package = prefix / f"lib/python{version}/site-packages/ocirt"
     shutil.copytree(TREE / "ocirt", package, ignore=shutil.ignore_patterns("__pycache__", "core"))
     shutil.copy(TREE / "build/meson/ocirt/_build.py", package)

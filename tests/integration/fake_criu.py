@@ -12,10 +12,23 @@ import sys
 import time
 from pathlib import Path
 
-from ocirt.criu.message import DUMP, FEATURE_CHECK, NOTIFY, OPTIONS, PRE_DUMP, REQUEST, RESPONSE, RESTORE, decode, encode
+from ocirt.criu.message import (
+    DUMP,
+    FEATURE_CHECK,
+    NOTIFY,
+    OPTIONS,
+    PRE_DUMP,
+    REQUEST,
+    RESPONSE,
+    RESTORE,
+    decode,
+    encode,
+)
 
 CLONE_PARENT, SYS_CLONE = 0x8000, 56
-LOG = "(00.01) pie: hello\n(00.02) Error (criu/fake.c:1): no such luck\n(00.03) Error (criu/fake.c:2): Dumping FAILED.\n"
+LOG = (
+    "(00.01) pie: hello\n(00.02) Error (criu/fake.c:1): no such luck\n(00.03) Error (criu/fake.c:2): Dumping FAILED.\n"
+)
 
 
 def main(folder, number):

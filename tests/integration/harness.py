@@ -102,7 +102,10 @@ def signal_pidfd(pidfd, number):
 
 
 def left_cgroups():
-    return sorted(str(path) for top in hierarchies() for path in [top / name for name in TOPS] if path.exists()) + left_scopes()
+    return (
+        sorted(str(path) for top in hierarchies() for path in [top / name for name in TOPS] if path.exists())
+        + left_scopes()
+    )
 
 
 def left_scopes():
@@ -144,7 +147,9 @@ class Bundle:
     def namespace(self, kind, path=None):
         """Ask for a namespace; with ``path`` join it."""
         spaces = self.config["linux"]["namespaces"]
-        spaces[:] = [space for space in spaces if space["type"] != kind] + [{"type": kind, **({"path": path} if path else {})}]
+        spaces[:] = [space for space in spaces if space["type"] != kind] + [
+            {"type": kind, **({"path": path} if path else {})}
+        ]
         return self
 
     def without_namespace(self, kind):
@@ -166,9 +171,13 @@ class Runtime:
         more.setdefault("stdin", subprocess.DEVNULL)
         more.setdefault("env", self.environment)
         # Files, not pipes: what `create` leaves running keeps the streams open.
-        with (tempfile.TemporaryFile("w+", errors="backslashreplace") as out,
-              tempfile.TemporaryFile("w+", errors="backslashreplace") as err):
-            done = subprocess.run(self.command(*words, options=options), stdout=out, stderr=err, timeout=timeout, **more)
+        with (
+            tempfile.TemporaryFile("w+", errors="backslashreplace") as out,
+            tempfile.TemporaryFile("w+", errors="backslashreplace") as err,
+        ):
+            done = subprocess.run(
+                self.command(*words, options=options), stdout=out, stderr=err, timeout=timeout, **more
+            )
             out.seek(0), err.seek(0)
             done.stdout, done.stderr = out.read(), err.read()
         return Result(done)
@@ -211,10 +220,16 @@ ROOT = os.geteuid() == 0
 UID, NAME = (54321, "ocirt-tester") if ROOT else (os.geteuid(), pwd.getpwuid(os.geteuid()).pw_name)
 AS_USER = {"user": UID, "group": UID, "extra_groups": []} if ROOT else {}
 """For subprocess: run as the user."""
-SUBORDINATE = 700000 if ROOT else int(next(line for line in open("/etc/subuid") if line.startswith(f"{NAME}:")).split(":")[1])
+SUBORDINATE = (
+    700000 if ROOT else int(next(line for line in open("/etc/subuid") if line.startswith(f"{NAME}:")).split(":")[1])
+)
 """The first of the user's subordinate ids, of users and of groups."""
-ENTRIES = {"passwd": f"{NAME}:x:{UID}:{UID}::/nonexistent:/bin/sh\n", "group": f"{NAME}:x:{UID}:\n",
-           "subuid": f"{NAME}:{SUBORDINATE}:65536\n", "subgid": f"{NAME}:{SUBORDINATE}:65536\n"}
+ENTRIES = {
+    "passwd": f"{NAME}:x:{UID}:{UID}::/nonexistent:/bin/sh\n",
+    "group": f"{NAME}:x:{UID}:\n",
+    "subuid": f"{NAME}:{SUBORDINATE}:65536\n",
+    "subgid": f"{NAME}:{SUBORDINATE}:65536\n",
+}
 
 
 class User(Runtime):

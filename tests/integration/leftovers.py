@@ -86,8 +86,12 @@ class Leftovers:
         self.before, self.children = self.look(), children()
 
     def look(self):
-        return {"containers": self.ocirt.ids(), "cgroups": left_cgroups(), "mounts": mounts(),
-                "files": [path for place in self.places for path in tree(place)]}
+        return {
+            "containers": self.ocirt.ids(),
+            "cgroups": left_cgroups(),
+            "mounts": mounts(),
+            "files": [path for place in self.places for path in tree(place)],
+        }
 
     def found(self):
         """What has been left, as text; empty: nothing. Processes that have been killed get the time to end."""
@@ -95,7 +99,11 @@ class Leftovers:
         while (left := children() - self.children) and time.monotonic() < end:
             time.sleep(0.001)
         now = self.look()
-        said = [f"{name}: {sorted(set(now[name]) ^ set(self.before[name]))}" for name in now if now[name] != self.before[name]]
+        said = [
+            f"{name}: {sorted(set(now[name]) ^ set(self.before[name]))}"
+            for name in now
+            if now[name] != self.before[name]
+        ]
         return said + [f"process {pid}: {describe(pid)}" for pid in left]
 
 

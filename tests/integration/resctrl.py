@@ -11,7 +11,20 @@ import struct
 import threading
 from errno import EACCES, EEXIST, EINVAL, ENOENT, ENOSYS, ENOTDIR, ESRCH
 
-LOOKUP, FORGET, GETATTR, SETATTR, MKDIR, RMDIR, OPEN, READ, WRITE, STATFS, RELEASE, FLUSH = 1, 2, 3, 4, 9, 11, 14, 15, 16, 17, 18, 25
+LOOKUP, FORGET, GETATTR, SETATTR, MKDIR, RMDIR, OPEN, READ, WRITE, STATFS, RELEASE, FLUSH = (
+    1,
+    2,
+    3,
+    4,
+    9,
+    11,
+    14,
+    15,
+    16,
+    17,
+    18,
+    25,
+)
 INIT, OPENDIR, READDIR, RELEASEDIR, INTERRUPT, BATCH_FORGET = 26, 27, 28, 29, 36, 42
 DIRECT_IO = 1
 DEFAULT = {"L3": {0: "fffff", 1: "fffff"}, "MB": {0: "100", 1: "100"}}
@@ -35,7 +48,9 @@ class Resctrl:
         self.numbers, self.names = {"": 1}, {1: ""}
         self.device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
         options = f"fd={self.device},rootmode=40000,user_id=0,group_id=0,allow_other"
-        if ctypes.CDLL(None, use_errno=True).mount(b"resctrl", self.path.encode(), b"fuse.resctrl", 0, options.encode()):
+        if ctypes.CDLL(None, use_errno=True).mount(
+            b"resctrl", self.path.encode(), b"fuse.resctrl", 0, options.encode()
+        ):
             raise OSError(ctypes.get_errno(), "mount")
         self.thread = threading.Thread(target=self.serve, daemon=True)
         self.thread.start()
@@ -52,7 +67,11 @@ class Resctrl:
             return ["last_cmd_status"]
         if path.split("/")[-1] == "mon_groups":
             holder = path.rpartition("/")[0]
-            return [name[len(path) + 1:] for name in self.groups if name.startswith(path + "/")] if holder in self.groups else None
+            return (
+                [name[len(path) + 1 :] for name in self.groups if name.startswith(path + "/")]
+                if holder in self.groups
+                else None
+            )
         if path not in self.groups:
             return None
         if "mon_groups" in path.split("/"):
@@ -65,11 +84,15 @@ class Resctrl:
         if name == "last_cmd_status":
             return self.status + "\n"
         if name == "schemata":
-            lines = [f"{resource:>6}:" + ";".join(f"{domain}={value}" for domain, value in domains.items())
-                     for resource, domains in self.groups[group].items()]
+            lines = [
+                f"{resource:>6}:" + ";".join(f"{domain}={value}" for domain, value in domains.items())
+                for resource, domains in self.groups[group].items()
+            ]
             return "".join(line + "\n" for line in lines)
         kind = int("mon_groups" in group.split("/"))
-        return "".join(f"{pid}\n" for pid, places in self.tasks.items() if places[kind] == group and os.path.exists(f"/proc/{pid}"))
+        return "".join(
+            f"{pid}\n" for pid, places in self.tasks.items() if places[kind] == group and os.path.exists(f"/proc/{pid}")
+        )
 
     def make(self, path):
         if self.children(path) is not None:
@@ -85,7 +108,9 @@ class Resctrl:
             raise Refused(ENOENT)
         for name in [name for name in self.groups if name == path or name.startswith(path + "/")]:
             del self.groups[name]
-        self.tasks = {pid: places for pid, places in self.tasks.items() if places[0] in self.groups and places[1] != path}
+        self.tasks = {
+            pid: places for pid, places in self.tasks.items() if places[0] in self.groups and places[1] != path
+        }
         self.log.append(("remove", path))
 
     def write(self, path, data):
@@ -133,7 +158,7 @@ class Resctrl:
         if opcode == INIT:
             return struct.pack("<IIIIHHIIHHI7I", 7, 31, 65536, 0, 16, 12, 65536, 1, 16, 0, 0, *[0] * 7)
         if opcode in (LOOKUP, MKDIR, RMDIR):
-            name = body[8 if opcode == MKDIR else 0:].split(b"\0")[0].decode()
+            name = body[8 if opcode == MKDIR else 0 :].split(b"\0")[0].decode()
             path = f"{path}/{name}" if path else name
             if opcode == RMDIR:
                 self.remove(path)
@@ -147,10 +172,10 @@ class Resctrl:
             return struct.pack("<QII", 0, DIRECT_IO, 0)
         if opcode == READ:
             _, offset, size = struct.unpack_from("<QQI", body)
-            return self.text(path).encode()[offset:offset + size]
+            return self.text(path).encode()[offset : offset + size]
         if opcode == WRITE:
-            size, = struct.unpack_from("<I", body, 16)
-            self.write(path, body[40:40 + size].decode())
+            (size,) = struct.unpack_from("<I", body, 16)
+            self.write(path, body[40 : 40 + size].decode())
             return struct.pack("<II", size, 0)
         if opcode == READDIR:
             _, offset, _ = struct.unpack_from("<QQI", body)

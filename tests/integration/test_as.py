@@ -46,7 +46,9 @@ def test_a_relative_readonly_path(ocirt, bundle, tmp_path, by):
     for name in ("runc", "crun", "ocirt", "runc", "ocirt"):
         runtime, options = called(ocirt, tmp_path, name, by)
         if name == "ocirt":
-            assert 'linux.readonlyPaths[0]: found \\"proc/sys\\", expected an absolute path' in runtime.fails("run", "--bundle", bundle, "c1", options=options)
+            assert 'linux.readonlyPaths[0]: found \\"proc/sys\\", expected an absolute path' in runtime.fails(
+                "run", "--bundle", bundle, "c1", options=options
+            )
         else:
             assert runtime.ok("run", "--bundle", bundle, "c1", options=options).out == "1\n"
 
@@ -60,7 +62,15 @@ def test_a_user_namespace_without_mappings(ocirt, bundle, tmp_path, by):
     for name in ("crun", "runc", "ocirt"):
         runtime, options = called(ocirt, tmp_path, name, by)
         if name == "crun":
-            assert runtime.ok("run", "--bundle", bundle, "c1", options=options).out.split() == ["0", "0", "6", "0", "0", "8", "5"]
+            assert runtime.ok("run", "--bundle", bundle, "c1", options=options).out.split() == [
+                "0",
+                "0",
+                "6",
+                "0",
+                "0",
+                "8",
+                "5",
+            ]
         else:
             assert "linux.uidMappings: found nothing" in runtime.fails("run", "--bundle", bundle, "c1", options=options)
 
@@ -84,4 +94,4 @@ def test_pythons_verbs_hear_of_it(ocirt, bundle, tmp_path):
     assert "/proc/sys" in runtime.ok("plan", bundle).out
     assert "expected an absolute path" in ocirt.fails("plan", bundle)
     assert os.path.basename(runtime.executable) == "runc" and runtime.ok("delete", "-force=T", "c1").status == 0
-    assert r'found \"podman\", expected ocirt, runc or crun' in ocirt("list", options=("--as", "podman")).err
+    assert r"found \"podman\", expected ocirt, runc or crun" in ocirt("list", options=("--as", "podman")).err

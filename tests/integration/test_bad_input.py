@@ -16,7 +16,9 @@ def refused(ocirt, bundle, *words):
         assert word in message, message
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"a":}', '{"ociVersion":"1.3.0"} x', '{"a":1,"a":2}', "\x00", '{"a":"\\ud800"'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"a":}', '{"ociVersion":"1.3.0"} x', '{"a":1,"a":2}', "\x00", '{"a":"\\ud800"']
+)
 def test_broken_json(ocirt, bundle, text):
     (bundle.path / "config.json").write_text(text)
     refused(ocirt, bundle, "config.json")
@@ -35,19 +37,42 @@ def test_missing_config_and_bundle(ocirt, bundle, tmp_path):
     assert "no such file" in ocirt.fails("create", "--bundle", tmp_path / "nowhere", "c1")
 
 
-@pytest.mark.parametrize("path, value, expected", [
-    ("ociVersion", "2.0.0", "ociVersion"), ("ociVersion", 1, "ociVersion"), ("ociVersion", None, "ociVersion"), ("ociVersion", "1.0", "ociVersion"),
-    ("root", None, "root"), ("root.path", None, "root.path"), ("root.path", "nowhere", "root.path"), ("root.path", "config.json", "root.path"),
-    ("root.readonly", "yes", "root.readonly"), ("process.args", "sh", "process.args"), ("process.args", [], "process.args"),
-    ("process.args", ["a", 1], "process.args[1]"), ("process.cwd", None, "process.cwd"), ("process.user.uid", -1, "process.user.uid"),
-    ("process.user.uid", "0", "process.user.uid"), ("process.env", ["A\x00=b"], "process.env[0]"), ("hostname", 5, "hostname"),
-    ("hostname", "x" * 65, "hostname"), ("mounts.0.destination", None, "mounts[0].destination"), ("mounts.0.type", "nonsense", "mounts[0]"),
-    ("mounts.1.options", ["size=nonsense"], "mounts[1]"), ("mounts.0", "x", "mounts[0]"), ("linux.namespaces", {}, "linux.namespaces"),
-    ("linux.mountLabel", "label", "linux.mountLabel"), ("linux.rootfsPropagation", "nonsense", "linux.rootfsPropagation"),
-    ("process.apparmorProfile", "profile", "process.apparmorProfile"), ("process.terminal", 1, "process.terminal"),
-    ("linux.maskedPaths", ["relative"], "linux.maskedPaths[0]"), ("linux.sysctl", {"kernel.nonsense": "1"}, "linux.sysctl"),
-    ("linux.devices", [{"path": "/dev/x", "type": "z"}], "linux.devices[0]"), ("annotations", {"a": 1}, "annotations"),
-])
+@pytest.mark.parametrize(
+    "path, value, expected",
+    [
+        ("ociVersion", "2.0.0", "ociVersion"),
+        ("ociVersion", 1, "ociVersion"),
+        ("ociVersion", None, "ociVersion"),
+        ("ociVersion", "1.0", "ociVersion"),
+        ("root", None, "root"),
+        ("root.path", None, "root.path"),
+        ("root.path", "nowhere", "root.path"),
+        ("root.path", "config.json", "root.path"),
+        ("root.readonly", "yes", "root.readonly"),
+        ("process.args", "sh", "process.args"),
+        ("process.args", [], "process.args"),
+        ("process.args", ["a", 1], "process.args[1]"),
+        ("process.cwd", None, "process.cwd"),
+        ("process.user.uid", -1, "process.user.uid"),
+        ("process.user.uid", "0", "process.user.uid"),
+        ("process.env", ["A\x00=b"], "process.env[0]"),
+        ("hostname", 5, "hostname"),
+        ("hostname", "x" * 65, "hostname"),
+        ("mounts.0.destination", None, "mounts[0].destination"),
+        ("mounts.0.type", "nonsense", "mounts[0]"),
+        ("mounts.1.options", ["size=nonsense"], "mounts[1]"),
+        ("mounts.0", "x", "mounts[0]"),
+        ("linux.namespaces", {}, "linux.namespaces"),
+        ("linux.mountLabel", "label", "linux.mountLabel"),
+        ("linux.rootfsPropagation", "nonsense", "linux.rootfsPropagation"),
+        ("process.apparmorProfile", "profile", "process.apparmorProfile"),
+        ("process.terminal", 1, "process.terminal"),
+        ("linux.maskedPaths", ["relative"], "linux.maskedPaths[0]"),
+        ("linux.sysctl", {"kernel.nonsense": "1"}, "linux.sysctl"),
+        ("linux.devices", [{"path": "/dev/x", "type": "z"}], "linux.devices[0]"),
+        ("annotations", {"a": 1}, "annotations"),
+    ],
+)
 def test_wrong_values_name_their_path(ocirt, bundle, path, value, expected):
     place = bundle.config
     *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
@@ -103,7 +128,12 @@ def test_log_file_and_formats(ocirt, bundle, tmp_path):
     options = ("--log", log, "--log-format", "json")
     ocirt.ok("create", "--bundle", bundle, "c1", options=options)
     assert not log.exists() or log.read_text() == ""
-    for words in (("create", "--bundle", bundle, "c1"), ("start", "c2"), ("delete", "c1"), ("run", "--bundle", "/nowhere", "c3")):
+    for words in (
+        ("create", "--bundle", bundle, "c1"),
+        ("start", "c2"),
+        ("delete", "c1"),
+        ("run", "--bundle", "/nowhere", "c3"),
+    ):
         log.write_text("")
         result = ocirt(*words, options=options)
         entry = json.loads(log.read_text())
@@ -117,8 +147,17 @@ def test_log_file_and_formats(ocirt, bundle, tmp_path):
 
 
 def test_errors_of_the_command_line(ocirt):
-    for words, status in ((("nonsense",), 3), (("create", "--nonsense", "a"), 1), (("create", "a", "b"), 1), (("kill",), 1),
-                          (("state",), 1), ((), 0), (("--help",), 0), (("create", "--help"), 0), (("help", "run"), 0)):
+    for words, status in (
+        (("nonsense",), 3),
+        (("create", "--nonsense", "a"), 1),
+        (("create", "a", "b"), 1),
+        (("kill",), 1),
+        (("state",), 1),
+        ((), 0),
+        (("--help",), 0),
+        (("create", "--help"), 0),
+        (("help", "run"), 0),
+    ):
         result = ocirt(*words)
         assert result.status == status, (words, result)
         assert (status == 0) == (result.err == ""), (words, result)
@@ -150,7 +189,17 @@ def test_bundle_of_umoci(ocirt, bundle, tmp_path):
     umoci("init", "--layout", str(image))
     umoci("new", "--image", f"{image}:latest")
     umoci("insert", "--image", f"{image}:latest", str(bundle.rootfs / "bin"), "/bin")
-    umoci("config", "--image", f"{image}:latest", "--config.cmd", "echo", "--config.cmd", "from umoci", "--config.env", "PATH=/bin")
+    umoci(
+        "config",
+        "--image",
+        f"{image}:latest",
+        "--config.cmd",
+        "echo",
+        "--config.cmd",
+        "from umoci",
+        "--config.env",
+        "PATH=/bin",
+    )
     umoci("unpack", "--image", f"{image}:latest", str(tmp_path / "unpacked"))
     config = json.loads((tmp_path / "unpacked/config.json").read_text())
     config["process"]["terminal"] = False

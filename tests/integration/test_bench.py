@@ -14,8 +14,14 @@ BENCH = TREE / "hack/bench.d"
 
 def bench(*words):
     # Not hack/bench: it would wait for the lock that this run of hack/test holds.
-    return subprocess.run([sys.executable, "-m", "bench", "--without", "crun", *words], cwd=BENCH, capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "bench", "--without", "crun", *words],
+        cwd=BENCH,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+    )
 
 
 def test_a_quick_run(tmp_path):
@@ -28,9 +34,25 @@ def test_a_quick_run(tmp_path):
     assert list(document["facts"]["runtimes"]) == ["ocirt", "runc", "other"] and document["facts"]["quick"] is True
     series = {(row["work"], row["runtime"]): row["samples"] for row in document["series"]}
     for runtime in ("ocirt", "runc", "other"):
-        for work in ("create", "start", "state", "kill", "delete", "life cycle", "run true", "exec true", "create, new shape", "many containers",
-                     "list", "create: peak memory", "waiting run: memory", "smallest memory limit", "delete: system calls",
-                     "create, new shape, known filter", "run true with podman's profile"):
+        for work in (
+            "create",
+            "start",
+            "state",
+            "kill",
+            "delete",
+            "life cycle",
+            "run true",
+            "exec true",
+            "create, new shape",
+            "many containers",
+            "list",
+            "create: peak memory",
+            "waiting run: memory",
+            "smallest memory limit",
+            "delete: system calls",
+            "create, new shape, known filter",
+            "run true with podman's profile",
+        ):
             assert series[work, runtime] and min(series[work, runtime]) >= 0, (work, runtime)
     for runtime in ("ocirt", "hack/floor"):
         for work in ("floor: create", "floor: run", "floor: create, host with mounts"):

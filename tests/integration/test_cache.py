@@ -12,9 +12,11 @@ import pytest
 
 from tests.integration.harness import LIMIT, PARENT
 
-LOOK = ("grep -vE '^(Pid|NSpid|NSpgid|NSsid|NStgid|Tgid|Ngid|PPid|Vm|Rss|Hugetlb|voluntary|nonvoluntary|SigQ|Mems|Cpus|Threads)' "
-        "/proc/self/status; ls /proc/self/fd; env | sort; cat /proc/self/limits; umask; pwd; "
-        "cat /proc/self/mountinfo | cut -d' ' -f4-6 | sort; cat /proc/self/attr/current 2>/dev/null; cat /proc/self/oom_score_adj")
+LOOK = (
+    "grep -vE '^(Pid|NSpid|NSpgid|NSsid|NStgid|Tgid|Ngid|PPid|Vm|Rss|Hugetlb|voluntary|nonvoluntary|SigQ|Mems|Cpus|Threads)' "
+    "/proc/self/status; ls /proc/self/fd; env | sort; cat /proc/self/limits; umask; pwd; "
+    "cat /proc/self/mountinfo | cut -d' ' -f4-6 | sort; cat /proc/self/attr/current 2>/dev/null; cat /proc/self/oom_score_adj"
+)
 
 
 @pytest.fixture
@@ -29,8 +31,14 @@ def cache(tmp_path_factory, ocirt):
 
 def executed(ocirt, *words):
     """What a command executes, by strace: the names of the files."""
-    trace = subprocess.run(["strace", "-f", "-e", "trace=execve,execveat", "-e", "signal=none", *ocirt.command(*words)],
-                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, env=ocirt.environment).stderr
+    trace = subprocess.run(
+        ["strace", "-f", "-e", "trace=execve,execveat", "-e", "signal=none", *ocirt.command(*words)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        env=ocirt.environment,
+    ).stderr
     return re.findall(r'execve\("([^"]+)"', trace)
 
 
@@ -53,8 +61,10 @@ def test_no_interpreter_the_second_time(ocirt, bundle, cache):
 def test_the_container_cannot_tell(ocirt, bundle, cache):
     """design, The miss: /proc/self/status, descriptors, environment, limits, mounts of the first and of the second."""
     bundle.shell(LOOK).save()
-    seen = [ocirt.ok("run", "--bundle", bundle, "c1", preexec_fn=lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN)).out
-            for _ in range(3)]
+    seen = [
+        ocirt.ok("run", "--bundle", bundle, "c1", preexec_fn=lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN)).out
+        for _ in range(3)
+    ]
     assert len(list(cache.iterdir())) == 1
     assert seen[0] == seen[1] == seen[2] and len(seen[0].splitlines()) > 60
 
@@ -71,20 +81,27 @@ def test_exec_starts_no_interpreter_the_second_time(ocirt, bundle, cache, tmp_pa
     file.write_text(json.dumps({"cwd": "/", "args": ["/bin/true"], "env": ["A=1"], "user": {"uid": 1, "gid": 1}}))
     first = executed(ocirt, "exec", "--env", "A=1", "c1", "/bin/true")
     assert len(first) == 3 and "python" in first[1] and first[2] == "/bin/true", first
-    assert executed(ocirt, "exec", "--env", "B=1", "--env", "C=2", "c2", "sh", "-c", "exit 0") == [str(ocirt.executable), "/bin/sh"]
+    assert executed(ocirt, "exec", "--env", "B=1", "--env", "C=2", "c2", "sh", "-c", "exit 0") == [
+        str(ocirt.executable),
+        "/bin/sh",
+    ]
     assert "python" in executed(ocirt, "exec", "--process", file, "c1")[1]
     file.write_text(json.dumps({"cwd": "/bin", "args": ["./true", "x"], "env": [], "user": {"uid": 0, "gid": 5}}))
     assert executed(ocirt, "exec", "--process", file, "c2") == [str(ocirt.executable), "./true"]
     assert ocirt("exec", "c2", "sh", "-c", "exit 7").status == ocirt("exec", "c2", "sh", "-c", "exit 7").status == 7
     before = len(list(cache.iterdir()))
-    assert "python" in executed(ocirt, "exec", "--no-cache", "c2", "/bin/true")[1] and len(list(cache.iterdir())) == before
+    assert (
+        "python" in executed(ocirt, "exec", "--no-cache", "c2", "/bin/true")[1] and len(list(cache.iterdir())) == before
+    )
 
 
 def test_an_exec_that_is_wrong_is_said_as_ever(ocirt, bundle, cache):
     bundle.args("sleep", "60").save()
     ocirt.ok("run", "--detach", "--bundle", bundle, "c1")
     ocirt.ok("exec", "--cwd", "/", "--env", "A=1", "--user", "0", "c1", "true")
-    assert "--cwd: found" in ocirt.fails("exec", "--cwd", "bin", "--env", "A=1", "--user", "0", "c1", "true", status=255)
+    assert "--cwd: found" in ocirt.fails(
+        "exec", "--cwd", "bin", "--env", "A=1", "--user", "0", "c1", "true", status=255
+    )
     assert "--env" in ocirt.fails("exec", "--cwd", "/", "--env", "A", "--user", "0", "c1", "true", status=255)
     assert "--user" in ocirt.fails("exec", "--cwd", "/", "--env", "A=1", "--user", "x", "c1", "true", status=255)
     ocirt.ok("kill", "c1", "KILL")
@@ -96,8 +113,10 @@ def test_a_process_of_exec_cannot_tell(ocirt, bundle, cache):
     """The same of exec: of the processes of a miss and of hits."""
     bundle.args("sleep", "60").save()
     ocirt.ok("run", "--detach", "--bundle", bundle, "c1")
-    seen = [ocirt.ok("exec", "c1", "sh", "-c", LOOK, preexec_fn=lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN)).out
-            for _ in range(3)]
+    seen = [
+        ocirt.ok("exec", "c1", "sh", "-c", LOOK, preexec_fn=lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN)).out
+        for _ in range(3)
+    ]
     assert len(list(cache.iterdir())) == 2  # the container's, and this one
     assert seen[0] == seen[1] == seen[2] and len(seen[0].splitlines()) > 60
 
@@ -117,7 +136,9 @@ def test_state_is_the_same(ocirt, bundle, cache):
         ocirt.ok("create", "--bundle", bundle, name)
         state = ocirt.state(name)
         stored = json.loads((ocirt.root / name / "state.json").read_text())
-        states.append(({key: value for key, value in state.items() if key not in ("id", "pid", "created")}, stored["request"]))
+        states.append(
+            ({key: value for key, value in state.items() if key not in ("id", "pid", "created")}, stored["request"])
+        )
         ocirt.ok("delete", "--force", name)
     assert states[0] == states[1]
 
@@ -126,8 +147,12 @@ def test_what_is_wrong_is_said_as_ever(ocirt, bundle, cache):
     """A value that a program does not hold for is a miss, and Python's to explain."""
     ocirt.ok("create", "--bundle", bundle, "c1")
     ocirt.ok("delete", "--force", "c1")
-    for path, value, message in ((("hostname",), "x" * 65, "hostname"), (("process", "cwd"), "relative", "process.cwd"),
-                                 (("linux", "cgroupsPath"), "/a/../b", "linux.cgroupsPath"), (("process", "args"), [], "process.args")):
+    for path, value, message in (
+        (("hostname",), "x" * 65, "hostname"),
+        (("process", "cwd"), "relative", "process.cwd"),
+        (("linux", "cgroupsPath"), "/a/../b", "linux.cgroupsPath"),
+        (("process", "args"), [], "process.args"),
+    ):
         members = json.loads((bundle.path / "config.json").read_text())
         holder = members
         for part in path[:-1]:
@@ -152,8 +177,15 @@ def test_two_hundred_at_once(ocirt, bundle, cache):
     """Misses that race write whole entries; hits that race run."""
     bundle.args("true").config["linux"].pop("cgroupsPath")
     bundle.save()
-    commands = [subprocess.Popen(ocirt.command("run", "--bundle", bundle, f"c{number}", options=["--cgroup-manager", "disabled"]),
-                                 stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ocirt.environment) for number in range(200)]
+    commands = [
+        subprocess.Popen(
+            ocirt.command("run", "--bundle", bundle, f"c{number}", options=["--cgroup-manager", "disabled"]),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=ocirt.environment,
+        )
+        for number in range(200)
+    ]
     errors = [(command.communicate(timeout=120)[1], command.returncode) for command in commands]
     assert [error for error in errors if error != (b"", 0)] == []
     assert [entry.name for entry in cache.iterdir() if entry.name.startswith(".")] == []
@@ -171,8 +203,14 @@ def test_hits_are_counted(ocirt, bundle, cache):
     free = {"options": ["--cgroup-manager", "disabled"]}
     ocirt.ok("run", "--bundle", bundle, "c1", **free)
     assert hits(ocirt) == [0]
-    commands = [subprocess.Popen(ocirt.command("run", "--bundle", bundle, f"c{number}", **free), stdin=subprocess.DEVNULL,
-                                 env=ocirt.environment) for number in range(40)]
+    commands = [
+        subprocess.Popen(
+            ocirt.command("run", "--bundle", bundle, f"c{number}", **free),
+            stdin=subprocess.DEVNULL,
+            env=ocirt.environment,
+        )
+        for number in range(40)
+    ]
     assert [command.wait(LIMIT) for command in commands] == [0] * 40
     assert hits(ocirt) == [40]
     ocirt.ok("create", "--bundle", bundle, "c1", **free)
@@ -187,8 +225,13 @@ def test_killed_while_it_keeps(ocirt, bundle, cache):
     """kill -9 of a create that compiles leaves no entry that is not whole."""
     bundle.args("true").save()
     for number in range(15):
-        process = subprocess.Popen(ocirt.command("run", "--bundle", bundle, "c1"), stdin=subprocess.DEVNULL, env=ocirt.environment,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            ocirt.command("run", "--bundle", bundle, "c1"),
+            stdin=subprocess.DEVNULL,
+            env=ocirt.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         time.sleep(0.004 * number)
         process.kill()
         process.wait(LIMIT)
@@ -201,11 +244,28 @@ def test_another_mount_of_cgroups_is_another_host(ocirt, bundle, cache):
     bundle.args("true").save()
     ocirt.ok("run", "--bundle", bundle, "c1")
     assert len(executed(ocirt, "run", "--bundle", bundle, "c1")) == 2
-    script = "mount -t tmpfs tmpfs /sys/fs/cgroup && exec \"$@\""
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", "strace", "-f", "-e", "trace=execve",
-               *ocirt.command("run", "--bundle", bundle, "c1")]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, env=ocirt.environment)
-    assert "@compile" in done.stderr and "this host has no cgroup hierarchy with the controller devices" in done.stderr, done.stderr
+    script = 'mount -t tmpfs tmpfs /sys/fs/cgroup && exec "$@"'
+    command = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        "strace",
+        "-f",
+        "-e",
+        "trace=execve",
+        *ocirt.command("run", "--bundle", bundle, "c1"),
+    ]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, env=ocirt.environment
+    )
+    assert (
+        "@compile" in done.stderr and "this host has no cgroup hierarchy with the controller devices" in done.stderr
+    ), done.stderr
 
 
 def test_a_user_without_privileges_has_a_cache_of_its_own(ocirt, bundle, cache):
@@ -221,25 +281,46 @@ def test_a_user_without_privileges_has_a_cache_of_its_own(ocirt, bundle, cache):
     assert list(cache.iterdir()) == []
 
 
-@pytest.mark.parametrize("closed, expected", [
-    ((), "run/ocirt-cache"), (("run",), "var/cache/ocirt"), (("run", "var/cache"), "home/.cache/ocirt")])
+@pytest.mark.parametrize(
+    "closed, expected",
+    [((), "run/ocirt-cache"), (("run",), "var/cache/ocirt"), (("run", "var/cache"), "home/.cache/ocirt")],
+)
 def test_where_programs_are_kept(ocirt, bundle, tmp_path, closed, expected):
     """In the first place that can be had, whether it is a tmpfs or not: on a disk, the second container of a shape needs no
     interpreter either."""
     for place in ("run", "var/cache", "home"):
         (tmp_path / place).mkdir(parents=True)
-    binds = [f"mount --bind {'-o ro ' if place in closed else ''}{tmp_path}/{place} /{place}" for place in ("run", "var/cache")]
+    binds = [
+        f"mount --bind {'-o ro ' if place in closed else ''}{tmp_path}/{place} /{place}"
+        for place in ("run", "var/cache")
+    ]
     bundle.args("true").save()
     environment = {**os.environ, "OCIRT_CACHE": "", "HOME": str(tmp_path / "home")}
     environment.pop("XDG_RUNTIME_DIR", None)
     environment.pop("XDG_CACHE_HOME", None)
 
     def run(*flags):
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", " && ".join([*binds, 'exec "$@"']), "sh",
-                   "strace", "-f", "-e", "trace=execve", *ocirt.command("--debug", "run", *flags, "--bundle", bundle, "c1")]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, env=environment)
+        command = [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            " && ".join([*binds, 'exec "$@"']),
+            "sh",
+            "strace",
+            "-f",
+            "-e",
+            "trace=execve",
+            *ocirt.command("--debug", "run", *flags, "--bundle", bundle, "c1"),
+        ]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, env=environment
+        )
         assert done.returncode == 0, done
         return done.stderr
+
     first = run()
     assert "@compile" in first and f"/{expected.removeprefix('home/')} has none of this structure" in first, first
     assert len(list((tmp_path / expected).iterdir())) == 1 and (tmp_path / expected).stat().st_mode & 0o777 == 0o700

@@ -16,28 +16,40 @@ def test_joined_in_every_hierarchy(ocirt, bundle):
     ocirt.ok("create", "--bundle", bundle, "c1")
     pid = ocirt.state("c1")["pid"]
     memberships = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-    assert {line.split(":", 2)[2] for line in memberships if not line.startswith("0::") or (Path("/sys/fs/cgroup/unified").exists())} \
-        == {f"{PARENT}/bundle"}
+    assert {
+        line.split(":", 2)[2]
+        for line in memberships
+        if not line.startswith("0::") or (Path("/sys/fs/cgroup/unified").exists())
+    } == {f"{PARENT}/bundle"}
 
 
-@pytest.mark.parametrize("resources, file, expected", [
-    ({"memory": {"limit": 50 << 20}}, "memory/memory.limit_in_bytes", str(50 << 20)),
-    ({"memory": {"limit": 50 << 20, "reservation": 40 << 20}}, "memory/memory.soft_limit_in_bytes", str(40 << 20)),
-    ({"memory": {"swappiness": 10}}, "memory/memory.swappiness", "10"),
-    ({"memory": {"disableOOMKiller": True}}, "memory/memory.oom_control", "oom_kill_disable 1"),
-    ({"cpu": {"shares": 512}}, "cpu/cpu.shares", "512"),
-    ({"cpu": {"quota": 20000, "period": 50000}}, "cpu/cpu.cfs_quota_us", "20000"),
-    ({"cpu": {"quota": 20000, "period": 50000}}, "cpu/cpu.cfs_period_us", "50000"),
-    ({"cpu": {"quota": 20000, "burst": 5000}}, "cpu/cpu.cfs_burst_us", "5000"),
-    ({"cpu": {"idle": 1}}, "cpu/cpu.idle", "1"),
-    ({"cpu": {"cpus": "0", "mems": "0"}}, "cpuset/cpuset.cpus", "0"),
-    ({"pids": {"limit": 20}}, "pids/pids.max", "20"),
-    ({"pids": {"limit": -1}}, "pids/pids.max", "max"),
-    ({"blockIO": {"throttleReadBpsDevice": [{"major": 254, "minor": 0, "rate": 1048576}]}},
-     "blkio/blkio.throttle.read_bps_device", "254:0 1048576"),
-    ({"blockIO": {"throttleWriteIOPSDevice": [{"major": 254, "minor": 0, "rate": 300}]}},
-     "blkio/blkio.throttle.write_iops_device", "254:0 300"),
-])
+@pytest.mark.parametrize(
+    "resources, file, expected",
+    [
+        ({"memory": {"limit": 50 << 20}}, "memory/memory.limit_in_bytes", str(50 << 20)),
+        ({"memory": {"limit": 50 << 20, "reservation": 40 << 20}}, "memory/memory.soft_limit_in_bytes", str(40 << 20)),
+        ({"memory": {"swappiness": 10}}, "memory/memory.swappiness", "10"),
+        ({"memory": {"disableOOMKiller": True}}, "memory/memory.oom_control", "oom_kill_disable 1"),
+        ({"cpu": {"shares": 512}}, "cpu/cpu.shares", "512"),
+        ({"cpu": {"quota": 20000, "period": 50000}}, "cpu/cpu.cfs_quota_us", "20000"),
+        ({"cpu": {"quota": 20000, "period": 50000}}, "cpu/cpu.cfs_period_us", "50000"),
+        ({"cpu": {"quota": 20000, "burst": 5000}}, "cpu/cpu.cfs_burst_us", "5000"),
+        ({"cpu": {"idle": 1}}, "cpu/cpu.idle", "1"),
+        ({"cpu": {"cpus": "0", "mems": "0"}}, "cpuset/cpuset.cpus", "0"),
+        ({"pids": {"limit": 20}}, "pids/pids.max", "20"),
+        ({"pids": {"limit": -1}}, "pids/pids.max", "max"),
+        (
+            {"blockIO": {"throttleReadBpsDevice": [{"major": 254, "minor": 0, "rate": 1048576}]}},
+            "blkio/blkio.throttle.read_bps_device",
+            "254:0 1048576",
+        ),
+        (
+            {"blockIO": {"throttleWriteIOPSDevice": [{"major": 254, "minor": 0, "rate": 300}]}},
+            "blkio/blkio.throttle.write_iops_device",
+            "254:0 300",
+        ),
+    ],
+)
 def test_limits(ocirt, bundle, resources, file, expected):
     bundle.config["linux"]["resources"] = resources
     bundle.save()
@@ -75,10 +87,15 @@ def test_an_exec_into_a_unified_cgroup_that_has_been_killed_before(ocirt, bundle
 
 
 def test_device_rules_in_order(ocirt, bundle):
-    bundle.config["linux"]["resources"] = {"devices": [
-        {"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"},
-        {"allow": True, "type": "b", "major": 8, "access": "r"}, {"allow": True, "type": "c", "major": 11, "minor": 1, "access": "rw"},
-        {"allow": False, "type": "c", "major": 11, "minor": 1, "access": "w"}]}
+    bundle.config["linux"]["resources"] = {
+        "devices": [
+            {"allow": False, "access": "rwm"},
+            {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"},
+            {"allow": True, "type": "b", "major": 8, "access": "r"},
+            {"allow": True, "type": "c", "major": 11, "minor": 1, "access": "rw"},
+            {"allow": False, "type": "c", "major": 11, "minor": 1, "access": "w"},
+        ]
+    }
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
     listed = cgroup_file(bundle, "devices", "devices.list").splitlines()
@@ -119,7 +136,10 @@ def test_relative_path_is_beneath_the_callers_cgroup(ocirt, bundle):
     bundle.config["linux"]["cgroupsPath"] = f"{PARENT[1:]}-relative/x"
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
-    inside = {line.split(":")[1]: line.split(":", 2)[2] for line in Path(f"/proc/{ocirt.state('c1')['pid']}/cgroup").read_text().splitlines()}
+    inside = {
+        line.split(":")[1]: line.split(":", 2)[2]
+        for line in Path(f"/proc/{ocirt.state('c1')['pid']}/cgroup").read_text().splitlines()
+    }
     assert inside == {name: path.rstrip("/") + f"{PARENT}-relative/x" for name, path in own.items()}
     ocirt.ok("delete", "--force", "c1")
 
@@ -174,25 +194,38 @@ def test_frozen_container_is_deleted(ocirt, bundle):
 
 def test_a_limit_the_host_forbids(ocirt, bundle):
     """One line with the JSON path, exit 1, nothing left."""
-    for resources, path in (({"cpu": {"realtimeRuntime": 950000}}, "linux.resources.cpu.realtimeRuntime"),
-                            ({"cpu": {"cpus": "4096"}}, "linux.resources.cpu.cpus"),
-                            ({"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]}, "linux.resources.hugepageLimits"),
-                            ({"network": {"classID": 1}}, "linux.resources.network.classID"),
-                            ({"memory": {"limit": "1"}}, "linux.resources.memory.limit"),
-                            ({"unified": {"memory.max": "1"}}, "linux.resources.unified")):
+    for resources, path in (
+        ({"cpu": {"realtimeRuntime": 950000}}, "linux.resources.cpu.realtimeRuntime"),
+        ({"cpu": {"cpus": "4096"}}, "linux.resources.cpu.cpus"),
+        ({"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]}, "linux.resources.hugepageLimits"),
+        ({"network": {"classID": 1}}, "linux.resources.network.classID"),
+        ({"memory": {"limit": "1"}}, "linux.resources.memory.limit"),
+        ({"unified": {"memory.max": "1"}}, "linux.resources.unified"),
+    ):
         bundle.config["linux"]["resources"] = resources
         bundle.save()
         assert path in ocirt.fails("create", "--bundle", bundle, "c1")
         assert ocirt.ids() == [] and left_cgroups() == []
 
 
-@pytest.mark.parametrize("resources, path, says", [
-    ({"cpu": {"cpus": "0-999"}}, "linux.resources.cpu.cpus", "in the cgroup above cpuset.cpus is 0"),
-    ({"cpu": {"mems": "7"}}, "linux.resources.cpu.mems", "in the cgroup above cpuset.mems is 0"),
-    ({"cpu": {"quota": 500}}, "linux.resources.cpu.quota", "found 500, expected 1000 microseconds or more"),
-    ({"cpu": {"quota": 50000, "period": 2000000}}, "linux.resources.cpu.period", "found 2000000, expected 1000 to 1000000"),
-    ({"memory": {"limit": 64 << 20, "swap": 32 << 20}}, "linux.resources.memory.swap", f"memory.limit_in_bytes is {64 << 20}"),
-])
+@pytest.mark.parametrize(
+    "resources, path, says",
+    [
+        ({"cpu": {"cpus": "0-999"}}, "linux.resources.cpu.cpus", "in the cgroup above cpuset.cpus is 0"),
+        ({"cpu": {"mems": "7"}}, "linux.resources.cpu.mems", "in the cgroup above cpuset.mems is 0"),
+        ({"cpu": {"quota": 500}}, "linux.resources.cpu.quota", "found 500, expected 1000 microseconds or more"),
+        (
+            {"cpu": {"quota": 50000, "period": 2000000}},
+            "linux.resources.cpu.period",
+            "found 2000000, expected 1000 to 1000000",
+        ),
+        (
+            {"memory": {"limit": 64 << 20, "swap": 32 << 20}},
+            "linux.resources.memory.swap",
+            f"memory.limit_in_bytes is {64 << 20}",
+        ),
+    ],
+)
 def test_what_the_kernel_allows_is_said(ocirt, bundle, resources, path, says):
     """The property, what was found, and what can be had."""
     if "memory" in resources and not Path("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists():
@@ -239,7 +272,9 @@ def test_systemd_is_refused_where_it_is_not(ocirt, bundle):
 
 
 def test_cgroup_mount_shows_the_containers_own(ocirt, bundle):
-    bundle.shell("cat /sys/fs/cgroup/pids/pids.max; touch /sys/fs/cgroup/pids/x 2>&1; touch /sys/fs/cgroup/x 2>&1; ls /sys/fs/cgroup")
+    bundle.shell(
+        "cat /sys/fs/cgroup/pids/pids.max; touch /sys/fs/cgroup/pids/x 2>&1; touch /sys/fs/cgroup/x 2>&1; ls /sys/fs/cgroup"
+    )
     bundle.config["linux"]["resources"]["pids"] = {"limit": 33}
     bundle.save()
     lines = ocirt.ok("run", "--bundle", bundle, "c1").out.splitlines()

@@ -9,8 +9,21 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness import CGROUPS, LIMIT, OWN, PARENT, left_cgroups
-from tests.integration.unified import (HUGE, ON_V2, emptied, exec_into_the_second_container, folder, inside, left_running, make, membership, read, sleeper,
-                                       unified, wait_for)
+from tests.integration.unified import (
+    HUGE,
+    ON_V2,
+    emptied,
+    exec_into_the_second_container,
+    folder,
+    inside,
+    left_running,
+    make,
+    membership,
+    read,
+    sleeper,
+    unified,
+    wait_for,
+)
 
 __all__ = ["emptied", "unified"]  # fixtures of every test here
 needs_controllers = pytest.mark.skipif(not ON_V2, reason="the controllers of this host are v1")
@@ -18,13 +31,23 @@ needs_controllers = pytest.mark.skipif(not ON_V2, reason="the controllers of thi
 
 # ---- entering ----
 
+
 @pytest.mark.cgroupfs
 def test_init_is_in_it_at_once(ocirt, bundle, tmp_path):
     """Made in its cgroup, by clone3: nobody writes to cgroup.procs, and no grace period is waited for."""
     trace = tmp_path / "trace"
     bundle.shell("grep ^0 /proc/self/cgroup").without_namespace("cgroup").save()
-    command = ["strace", "-f", "-o", trace, "-e", "trace=clone3,openat,openat2", "-e", "signal=none",
-               *ocirt.command("run", "--bundle", bundle, "c1")]
+    command = [
+        "strace",
+        "-f",
+        "-o",
+        trace,
+        "-e",
+        "trace=clone3,openat,openat2",
+        "-e",
+        "signal=none",
+        *ocirt.command("run", "--bundle", bundle, "c1"),
+    ]
     done = subprocess.run(command, check=True, timeout=LIMIT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.stdout == f"0::{PARENT}/bundle\n"
     calls = trace.read_text()
@@ -73,7 +96,9 @@ def test_with_joined_namespaces(ocirt, bundle):
 
 def test_hooks_stay_outside(ocirt, bundle, tmp_path):
     out = tmp_path / "out"
-    bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"cat /proc/self/cgroup > {out}"]}]}
+    bundle.config["hooks"] = {
+        "createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"cat /proc/self/cgroup > {out}"]}]
+    }
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
     assert OWN not in out.read_text()
@@ -81,8 +106,10 @@ def test_hooks_stay_outside(ocirt, bundle, tmp_path):
 
 def test_in_a_cgroup_namespace(ocirt, bundle):
     """It shows the container's cgroup as the root, in /proc and in the mount."""
-    bundle.shell("cat /proc/self/cgroup | grep ^0; cat /sys/fs/cgroup/cgroup.procs | head -1; cat /sys/fs/cgroup/cgroup.type;"
-                 " touch /sys/fs/cgroup/x 2>&1; grep cgroup2 /proc/self/mountinfo").save()
+    bundle.shell(
+        "cat /proc/self/cgroup | grep ^0; cat /sys/fs/cgroup/cgroup.procs | head -1; cat /sys/fs/cgroup/cgroup.type;"
+        " touch /sys/fs/cgroup/x 2>&1; grep cgroup2 /proc/self/mountinfo"
+    ).save()
     lines = ocirt.ok("run", "--bundle", bundle, "c1").out.splitlines()
     assert lines[:3] == ["0::/", "1", "domain"] and "Read-only" in lines[3]
     assert lines[4].split()[3:5] == ["/", "/sys/fs/cgroup"] and len(lines) == 5
@@ -96,8 +123,14 @@ def test_without_a_cgroup_namespace(ocirt, bundle):
 @pytest.mark.skipif(not ON_V2, reason="the host's mount has no options to lose here")
 def test_the_hosts_mount_keeps_its_options(ocirt, bundle):
     """A new mount outside a cgroup namespace would take them away."""
+
     def options():
-        return [line.split(" - ")[1] for line in Path("/proc/self/mountinfo").read_text().splitlines() if " cgroup2 " in line]
+        return [
+            line.split(" - ")[1]
+            for line in Path("/proc/self/mountinfo").read_text().splitlines()
+            if " cgroup2 " in line
+        ]
+
     before = options()
     for spaced in (True, False):
         (bundle if spaced else bundle.without_namespace("cgroup")).args("true").save()
@@ -106,6 +139,7 @@ def test_the_hosts_mount_keeps_its_options(ocirt, bundle):
 
 
 # ---- paths ----
+
 
 @pytest.mark.cgroupfs
 def test_a_relative_path_lies_beside_the_callers_own(ocirt, bundle):
@@ -145,6 +179,7 @@ def test_two_containers_share_parents(ocirt, bundles):
 
 # ---- what is there already ----
 
+
 @pytest.mark.cgroupfs
 def test_an_empty_one_is_used_and_stays(ocirt, bundle):
     make(f"{PARENT}/bundle")
@@ -179,8 +214,9 @@ def test_a_threaded_one_is_refused(ocirt, bundle):
     assert "a cgroup above it is threaded" in message
     bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/thread"
     bundle.save()
-    assert "it is part of a threaded cgroup" in ocirt.fails("create", "--bundle", bundle, "c1") \
-        or "a cgroup above it is threaded" in ocirt.fails("create", "--bundle", bundle, "c1")
+    assert "it is part of a threaded cgroup" in ocirt.fails(
+        "create", "--bundle", bundle, "c1"
+    ) or "a cgroup above it is threaded" in ocirt.fails("create", "--bundle", bundle, "c1")
 
 
 @pytest.mark.cgroupfs
@@ -193,6 +229,7 @@ def test_one_with_controllers_for_its_children_is_refused(ocirt, bundle):
 
 
 # ---- controllers ----
+
 
 @pytest.mark.cgroupfs
 @pytest.mark.root_cgroup
@@ -214,22 +251,36 @@ def test_a_parent_with_processes(ocirt, bundle):
     with sleeper(f"{PARENT}/busy"):
         message = ocirt.fails("create", "--bundle", bundle, "c1")
         assert message.strip('"').startswith("linux.resources.hugepageLimits[0]: write 4194304 to ")
-        assert (f"the controller hugetlb is not enabled in this cgroup: enable controllers in {PARENT}/busy: "
-                "device or resource busy (it has processes itself)") in message
+        assert (
+            f"the controller hugetlb is not enabled in this cgroup: enable controllers in {PARENT}/busy: "
+            "device or resource busy (it has processes itself)"
+        ) in message
         assert not folder(f"{PARENT}/busy/x").exists() and ocirt.ids() == []
         del bundle.config["linux"]["resources"]["hugepageLimits"]
         bundle.save()
         ocirt.ok("create", "--bundle", bundle, "c1")
         # No controller was enabled by itself either: that would make the children invalid.
-        assert read("cgroup.subtree_control", f"{PARENT}/busy") == "" and read("cgroup.type", f"{PARENT}/busy/x") == "domain"
+        assert (
+            read("cgroup.subtree_control", f"{PARENT}/busy") == ""
+            and read("cgroup.type", f"{PARENT}/busy/x") == "domain"
+        )
 
 
-@pytest.mark.parametrize("resources, message", [
-    ({"unified": {"foo.bar": "1"}}, "the controller foo is not there on this host"),
-    pytest.param({"unified": {"hugetlb.nothing": "1"}}, "this kernel has no such file", marks=pytest.mark.root_cgroup),
-    ({"unified": {"cgroup.nothing": "1"}}, "this kernel has no such file"),
-    pytest.param({"hugepageLimits": [{"pageSize": "3MB", "limit": 1}]}, "this kernel has no such file", marks=pytest.mark.root_cgroup),
-])
+@pytest.mark.parametrize(
+    "resources, message",
+    [
+        ({"unified": {"foo.bar": "1"}}, "the controller foo is not there on this host"),
+        pytest.param(
+            {"unified": {"hugetlb.nothing": "1"}}, "this kernel has no such file", marks=pytest.mark.root_cgroup
+        ),
+        ({"unified": {"cgroup.nothing": "1"}}, "this kernel has no such file"),
+        pytest.param(
+            {"hugepageLimits": [{"pageSize": "3MB", "limit": 1}]},
+            "this kernel has no such file",
+            marks=pytest.mark.root_cgroup,
+        ),
+    ],
+)
 def test_what_the_host_has_not(ocirt, bundle, resources, message):
     bundle.config["linux"]["resources"] = resources
     bundle.save()
@@ -238,6 +289,7 @@ def test_what_the_host_has_not(ocirt, bundle, resources, message):
 
 
 # ---- limits ----
+
 
 @pytest.mark.root_cgroup
 def test_huge_pages(ocirt, bundle):
@@ -251,10 +303,17 @@ def test_huge_pages(ocirt, bundle):
 @pytest.mark.root_cgroup
 def test_unified_has_the_last_word(ocirt, bundle):
     """config-linux.md, Unified."""
-    bundle.config["linux"]["resources"] = {**HUGE, "unified": {"hugetlb.2MB.max": str(6 << 20), "cgroup.max.depth": "3"}}
+    bundle.config["linux"]["resources"] = {
+        **HUGE,
+        "unified": {"hugetlb.2MB.max": str(6 << 20), "cgroup.max.depth": "3"},
+    }
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
-    assert (read("hugetlb.2MB.max"), read("hugetlb.2MB.rsvd.max"), read("cgroup.max.depth")) == (str(6 << 20), str(4 << 20), "3")
+    assert (read("hugetlb.2MB.max"), read("hugetlb.2MB.rsvd.max"), read("cgroup.max.depth")) == (
+        str(6 << 20),
+        str(4 << 20),
+        "3",
+    )
 
 
 def a_disk():
@@ -264,27 +323,31 @@ def a_disk():
 
 
 @needs_controllers
-@pytest.mark.parametrize("resources, file, expected", [
-    ({"memory": {"limit": 50 << 20}}, "memory.max", str(50 << 20)),
-    ({"memory": {"limit": 50 << 20, "swap": 80 << 20}}, "memory.swap.max", str(30 << 20)),
-    ({"memory": {"limit": 50 << 20, "swap": 50 << 20}}, "memory.swap.max", "0"),
-    ({"memory": {"limit": 50 << 20, "swap": -1}}, "memory.swap.max", "max"),
-    ({"memory": {"limit": -1}}, "memory.max", "max"),
-    ({"memory": {"limit": 50 << 20, "checkBeforeUpdate": True}}, "memory.max", str(50 << 20)),
-    ({"memory": {"reservation": 40 << 20}}, "memory.low", str(40 << 20)),
-    ({"cpu": {"shares": 512}}, "cpu.weight", "59"),
-    ({"cpu": {"quota": 20000, "period": 50000}}, "cpu.max", "20000 50000"),
-    ({"cpu": {"quota": 20000}}, "cpu.max", "20000 100000"),
-    ({"cpu": {"period": 50000}}, "cpu.max", "max 50000"),
-    ({"cpu": {"quota": 20000, "burst": 5000}}, "cpu.max.burst", "5000"),
-    ({"cpu": {"idle": 1, "shares": 512}}, "cpu.idle", "1"),
-    ({"cpu": {"idle": 0, "shares": 512}}, "cpu.weight", "59"),
-    ({"cpu": {"cpus": "0", "mems": "0"}}, "cpuset.cpus", "0"),
-    ({"cpu": {"cpus": "0", "mems": "0"}}, "cpuset.mems", "0"),
-    ({"pids": {"limit": 20}}, "pids.max", "20"), ({"pids": {"limit": -1}}, "pids.max", "max"),
-    ({"pids": {"limit": 0}}, "pids.max", "1"),
-    ({"unified": {"memory.high": "41943040"}}, "memory.high", "41943040"),
-])
+@pytest.mark.parametrize(
+    "resources, file, expected",
+    [
+        ({"memory": {"limit": 50 << 20}}, "memory.max", str(50 << 20)),
+        ({"memory": {"limit": 50 << 20, "swap": 80 << 20}}, "memory.swap.max", str(30 << 20)),
+        ({"memory": {"limit": 50 << 20, "swap": 50 << 20}}, "memory.swap.max", "0"),
+        ({"memory": {"limit": 50 << 20, "swap": -1}}, "memory.swap.max", "max"),
+        ({"memory": {"limit": -1}}, "memory.max", "max"),
+        ({"memory": {"limit": 50 << 20, "checkBeforeUpdate": True}}, "memory.max", str(50 << 20)),
+        ({"memory": {"reservation": 40 << 20}}, "memory.low", str(40 << 20)),
+        ({"cpu": {"shares": 512}}, "cpu.weight", "59"),
+        ({"cpu": {"quota": 20000, "period": 50000}}, "cpu.max", "20000 50000"),
+        ({"cpu": {"quota": 20000}}, "cpu.max", "20000 100000"),
+        ({"cpu": {"period": 50000}}, "cpu.max", "max 50000"),
+        ({"cpu": {"quota": 20000, "burst": 5000}}, "cpu.max.burst", "5000"),
+        ({"cpu": {"idle": 1, "shares": 512}}, "cpu.idle", "1"),
+        ({"cpu": {"idle": 0, "shares": 512}}, "cpu.weight", "59"),
+        ({"cpu": {"cpus": "0", "mems": "0"}}, "cpuset.cpus", "0"),
+        ({"cpu": {"cpus": "0", "mems": "0"}}, "cpuset.mems", "0"),
+        ({"pids": {"limit": 20}}, "pids.max", "20"),
+        ({"pids": {"limit": -1}}, "pids.max", "max"),
+        ({"pids": {"limit": 0}}, "pids.max", "1"),
+        ({"unified": {"memory.high": "41943040"}}, "memory.high", "41943040"),
+    ],
+)
 def test_limits(ocirt, bundle, resources, file, expected):
     bundle.config["linux"]["resources"] = resources
     bundle.save()
@@ -297,8 +360,12 @@ def test_limits_of_block_devices(ocirt, bundle):
     major, minor = a_disk()
     device = {"major": major, "minor": minor}
     bundle.config["linux"]["resources"] = {
-        "blockIO": {"throttleReadBpsDevice": [{**device, "rate": 1 << 20}], "throttleWriteIOPSDevice": [{**device, "rate": 300}]},
-        "unified": {"io.max": f"{major}:{minor} wbps=2097152\n{major}:{minor} riops=400"}}
+        "blockIO": {
+            "throttleReadBpsDevice": [{**device, "rate": 1 << 20}],
+            "throttleWriteIOPSDevice": [{**device, "rate": 300}],
+        },
+        "unified": {"io.max": f"{major}:{minor} wbps=2097152\n{major}:{minor} riops=400"},
+    }
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
     assert read("io.max") == f"{major}:{minor} rbps=1048576 wbps=2097152 riops=400 wiops=300"
@@ -312,17 +379,23 @@ def test_a_weight_of_block_devices(ocirt, bundle):
     result = ocirt("create", "--bundle", bundle, "c1")
     present = [file for file in ("io.bfq.weight", "io.weight") if (CGROUPS / "system.slice" / file).exists()]
     if present:
-        assert result.status == 0 and read(present[0]) == {"io.bfq.weight": "default 500", "io.weight": "default 4950"}[present[0]]
+        assert (
+            result.status == 0
+            and read(present[0]) == {"io.bfq.weight": "default 500", "io.weight": "default 4950"}[present[0]]
+        )
     else:
         assert "linux.resources.blockIO.weight" in result.err and "this kernel has no such file" in result.err
 
 
 @needs_controllers
-@pytest.mark.parametrize("resources, path", [
-    ({"memory": {"limit": 50 << 20, "swap": 40 << 20}}, "linux.resources.memory.swap"),
-    ({"cpu": {"cpus": "4096"}}, "linux.resources.cpu.cpus"),
-    ({"rdma": {"nothing": {"hcaHandles": 1}}}, "linux.resources.rdma.nothing"),
-])
+@pytest.mark.parametrize(
+    "resources, path",
+    [
+        ({"memory": {"limit": 50 << 20, "swap": 40 << 20}}, "linux.resources.memory.swap"),
+        ({"cpu": {"cpus": "4096"}}, "linux.resources.cpu.cpus"),
+        ({"rdma": {"nothing": {"hcaHandles": 1}}}, "linux.resources.rdma.nothing"),
+    ],
+)
 def test_limits_that_the_kernel_refuses(ocirt, bundle, resources, path):
     bundle.config["linux"]["resources"] = resources
     bundle.save()
@@ -332,7 +405,9 @@ def test_limits_that_the_kernel_refuses(ocirt, bundle, resources, path):
 
 @needs_controllers
 def test_a_limit_holds(ocirt, bundle):
-    bundle.shell("for i in 1 2 3 4 5 6 7 8; do sleep 3 & done; echo made").config["linux"]["resources"] = {"pids": {"limit": 4}}
+    bundle.shell("for i in 1 2 3 4 5 6 7 8; do sleep 3 & done; echo made").config["linux"]["resources"] = {
+        "pids": {"limit": 4}
+    }
     bundle.save()
     result = ocirt("run", "--bundle", bundle, "c1")
     assert "fork" in result.err and result.out == ""
@@ -348,7 +423,10 @@ def test_true_under_a_small_limit(ocirt, bundle):
 def test_what_is_not_applied_is_a_warning(ocirt, bundle):
     bundle.args("true").config["linux"]["resources"] = {"memory": {"swappiness": 10}}
     bundle.save()
-    assert "linux.resources.memory.swappiness: cgroup v2 has no swappiness" in ocirt.ok("run", "--bundle", bundle, "c1").err
+    assert (
+        "linux.resources.memory.swappiness: cgroup v2 has no swappiness"
+        in ocirt.ok("run", "--bundle", bundle, "c1").err
+    )
 
 
 # ---- devices ----
@@ -367,25 +445,34 @@ def run_with_devices(ocirt, bundle, rules, script):
 
 def test_devices_are_refused(ocirt, bundle):
     """config-linux.md, Allowed Device list."""
-    result = run_with_devices(ocirt, bundle, [{"allow": False, "access": "rwm"}],
-                              "mknod /dev/d c 10 229 && cat /dev/d; echo x > /dev/null && head -c 1 /dev/zero | wc -c")
+    result = run_with_devices(
+        ocirt,
+        bundle,
+        [{"allow": False, "access": "rwm"}],
+        "mknod /dev/d c 10 229 && cat /dev/d; echo x > /dev/null && head -c 1 /dev/zero | wc -c",
+    )
     assert "Operation not permitted" in result.err and result.out == "1\n"
 
 
-OPENS = "; ".join(f"(exec 3{how}/dev/d) 2>&1 | grep -q 'not permitted' && echo {name}" for how, name in (
-    ("<", "read"), (">", "write"), ("<>", "both")))
+OPENS = "; ".join(
+    f"(exec 3{how}/dev/d) 2>&1 | grep -q 'not permitted' && echo {name}"
+    for how, name in (("<", "read"), (">", "write"), ("<>", "both"))
+)
 
 
-@pytest.mark.parametrize("rules, refused", [
-    ([{"allow": False, "access": "rwm"}], ["read", "write", "both"]),
-    ([{"allow": True, "access": "rwm"}], []),
-    ([{"allow": True, **FUSE, "access": "rw"}], []),
-    ([{"allow": True, **FUSE, "access": "r"}], ["write", "both"]),
-    ([{"allow": True, **FUSE, "access": "rw"}, {"allow": False, **FUSE, "access": "w"}], ["write", "both"]),
-    ([{"allow": False, **FUSE, "access": "rw"}, {"allow": True, "type": "c", "major": 10, "access": "rw"}], []),
-    ([{"allow": True, "type": "b", "major": 10, "minor": 229, "access": "rw"}], ["read", "write", "both"]),
-    ([{"allow": True, **FUSE, "minor": 230, "access": "rw"}], ["read", "write", "both"]),
-])
+@pytest.mark.parametrize(
+    "rules, refused",
+    [
+        ([{"allow": False, "access": "rwm"}], ["read", "write", "both"]),
+        ([{"allow": True, "access": "rwm"}], []),
+        ([{"allow": True, **FUSE, "access": "rw"}], []),
+        ([{"allow": True, **FUSE, "access": "r"}], ["write", "both"]),
+        ([{"allow": True, **FUSE, "access": "rw"}, {"allow": False, **FUSE, "access": "w"}], ["write", "both"]),
+        ([{"allow": False, **FUSE, "access": "rw"}, {"allow": True, "type": "c", "major": 10, "access": "rw"}], []),
+        ([{"allow": True, "type": "b", "major": 10, "minor": 229, "access": "rw"}], ["read", "write", "both"]),
+        ([{"allow": True, **FUSE, "minor": 230, "access": "rw"}], ["read", "write", "both"]),
+    ],
+)
 def test_the_last_rule_that_matches(ocirt, bundle, rules, refused):
     result = run_with_devices(ocirt, bundle, rules, f"mknod /dev/d c 10 229 || exit 9; {OPENS}; true")
     assert result.status == 0 and result.out.split() == refused
@@ -394,11 +481,13 @@ def test_the_last_rule_that_matches(ocirt, bundle, rules, refused):
 def attached(path):
     """Ids of the device programs of a cgroup: BPF_PROG_QUERY, bpf(2)."""
     ids, fd = (ctypes.c_uint32 * 64)(), os.open(folder(path), os.O_RDONLY)
-    attr = ctypes.create_string_buffer(struct.pack("=IIIIQI", fd, 6, 0, 0, ctypes.addressof(ids), 64).ljust(128, b"\0"), 128)
+    attr = ctypes.create_string_buffer(
+        struct.pack("=IIIIQI", fd, 6, 0, 0, ctypes.addressof(ids), 64).ljust(128, b"\0"), 128
+    )
     status = ctypes.CDLL(None, use_errno=True).syscall(321, 16, attr, 128)
     os.close(fd)
     assert status == 0, os.strerror(ctypes.get_errno())
-    return list(ids[:struct.unpack_from("=I", attr, 24)[0]])
+    return list(ids[: struct.unpack_from("=I", attr, 24)[0]])
 
 
 @pytest.mark.cgroupfs
@@ -414,6 +503,7 @@ def test_a_filter_takes_the_place_of_ours_alone(ocirt, bundle):
 
 
 # ---- signals and the end ----
+
 
 def test_kill_all(ocirt, bundle):
     bundle.without_namespace("pid").shell("for i in 1 2 3 4 5; do (sleep 70 & sleep 71) & done; sleep 72").save()

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import (LIMIT, MANAGER, OWN, TREE, V2, Runtime, left_cgroups, remove_cgroups)
+from tests.integration.harness import LIMIT, MANAGER, OWN, TREE, V2, Runtime, left_cgroups, remove_cgroups
 from tests.integration.leftovers import mounts
 from tests.integration.test_faults import clear_and_make_again, fault, steps_of
+
 
 class Fake:
     """A fake criu: what it is to do, and what it was asked for."""
@@ -23,8 +24,10 @@ class Fake:
         self.folder = folder
         folder.mkdir()
         self.executable = folder / "criu"
-        self.executable.write_text(f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(TREE))} exec {shlex.quote(sys.executable)} "
-                                   f"{TREE}/tests/integration/fake_criu.py {folder} \"$@\"\n")
+        self.executable.write_text(
+            f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(TREE))} exec {shlex.quote(sys.executable)} "
+            f'{TREE}/tests/integration/fake_criu.py {folder} "$@"\n'
+        )
         self.executable.chmod(0o755)
         self()
 
@@ -44,10 +47,12 @@ def fake(tmp_path):
 @pytest.fixture
 def with_fake(fake, ocirt):
     """The runtime, with the fake as its criu."""
+
     class Runner(Runtime):
         def command(self, *words, **more):
             verb, *rest = words
             return super().command("--criu", fake.executable, verb, *rest, **more)
+
     return Runner(ocirt.executable, ocirt.root)
 
 
@@ -60,6 +65,7 @@ def images(tmp_path, streams=("/dev/null",) * 3):
 
 
 # ---- the command line ----
+
 
 def test_what_podman_asks_for(ocirt):
     """Its probes: is there a checkpoint, and does restore know --lsm-mount-context?"""
@@ -77,12 +83,18 @@ def test_no_criu(ocirt, bundle, tmp_path):
     assert ocirt.status("c1") == "running" and ocirt.ids() == ["c1"]
 
 
-@pytest.mark.parametrize("flags, text", [
-    (["--manage-cgroups-mode", "none"], "--manage-cgroups-mode: found"), (["--empty-ns", "uts"], "--empty-ns: found"),
-    (["--parent-path", "/abs"], "--parent-path: found"), (["--parent-path", "nothing"], "--parent-path: found no directory"),
-    (["--page-server", "here"], "--page-server: found"), (["--status-fd", "77"], "--status-fd 77: bad file descriptor"),
-    (["--image-path", "/dev/null/x"], "--image-path /dev/null/x: not a directory"),
-])
+@pytest.mark.parametrize(
+    "flags, text",
+    [
+        (["--manage-cgroups-mode", "none"], "--manage-cgroups-mode: found"),
+        (["--empty-ns", "uts"], "--empty-ns: found"),
+        (["--parent-path", "/abs"], "--parent-path: found"),
+        (["--parent-path", "nothing"], "--parent-path: found no directory"),
+        (["--page-server", "here"], "--page-server: found"),
+        (["--status-fd", "77"], "--status-fd 77: bad file descriptor"),
+        (["--image-path", "/dev/null/x"], "--image-path /dev/null/x: not a directory"),
+    ],
+)
 def test_bad_flags(with_fake, bundle, tmp_path, flags, text):
     with_fake.ok("run", "-d", "--bundle", bundle, "c1")
     assert text in with_fake.fails("checkpoint", *flags, "c1", cwd=tmp_path)
@@ -100,21 +112,49 @@ def test_only_what_runs_can_be_saved(ocirt, bundle):
 
 # ---- what criu is asked for ----
 
+
 def test_saved(with_fake, fake, bundle, tmp_path):
     (tmp_path / "volume").mkdir()
-    bundle.config["mounts"].append({"destination": "/link/volume", "type": "bind", "source": str(tmp_path / "volume"), "options": ["bind"]})
+    bundle.config["mounts"].append(
+        {"destination": "/link/volume", "type": "bind", "source": str(tmp_path / "volume"), "options": ["bind"]}
+    )
     (bundle.rootfs / "link").symlink_to("/tmp")
     bundle.config["hooks"] = {"poststop": [{"path": "/bin/sh", "args": ["sh", "-c", f"cat > {tmp_path}/poststop"]}]}
     bundle.save()
     with_fake.ok("run", "-d", "--bundle", bundle, "c1")
     pid = with_fake.state("c1")["pid"]
-    with_fake.ok("checkpoint", "--image-path", tmp_path / "i", "--work-path", tmp_path / "w", "--tcp-established", "--file-locks", "c1")
+    with_fake.ok(
+        "checkpoint",
+        "--image-path",
+        tmp_path / "i",
+        "--work-path",
+        tmp_path / "w",
+        "--tcp-established",
+        "--file-locks",
+        "c1",
+    )
     asked = fake.asked
     assert (asked["type"], asked["pid"], asked["root"]) == (1, pid, str(bundle.rootfs))
-    assert {name: asked[name] for name in ("leave_running", "tcp_established", "file_locks", "shell_job", "empty_ns",
-                                           "manage_cgroups_mode", "log_file")} == {
-        "leave_running": 0, "tcp_established": 1, "file_locks": 1, "shell_job": 0, "empty_ns": 1 << 30, "manage_cgroups_mode": 6,
-        "log_file": "dump.log"}
+    assert {
+        name: asked[name]
+        for name in (
+            "leave_running",
+            "tcp_established",
+            "file_locks",
+            "shell_job",
+            "empty_ns",
+            "manage_cgroups_mode",
+            "log_file",
+        )
+    } == {
+        "leave_running": 0,
+        "tcp_established": 1,
+        "file_locks": 1,
+        "shell_job": 0,
+        "empty_ns": 1 << 30,
+        "manage_cgroups_mode": 6,
+        "log_file": "dump.log",
+    }
     if not MANAGER:
         assert asked["freeze_cgroup"] == "/sys/fs/cgroup" + ("" if V2 else "/freezer") + OWN
     assert json.loads((tmp_path / "i/descriptors.json").read_text())[0] == "/dev/null"
@@ -134,10 +174,15 @@ def test_left_running(with_fake, fake, bundle, tmp_path):
 def test_memory_first(with_fake, fake, bundle, tmp_path):
     with_fake.ok("run", "-d", "--bundle", bundle, "c1")
     assert "--pre-dump: criu or the kernel lacks what it needs (mem_track)" in with_fake.fails(
-        "checkpoint", "--pre-dump", "--image-path", tmp_path / "p", "c1")
+        "checkpoint", "--pre-dump", "--image-path", tmp_path / "p", "c1"
+    )
     fake(features={"mem_track": True})
     with_fake.ok("checkpoint", "--pre-dump", "--image-path", tmp_path / "p", "c1")
-    assert fake.asked["type"] == 4 and with_fake.status("c1") == "running" and not (tmp_path / "p/descriptors.json").exists()
+    assert (
+        fake.asked["type"] == 4
+        and with_fake.status("c1") == "running"
+        and not (tmp_path / "p/descriptors.json").exists()
+    )
     with_fake.ok("checkpoint", "--image-path", tmp_path / "i", "--parent-path", "../p", "c1")
     assert (fake.asked["type"], fake.asked["parent_img"], fake.asked["track_mem"]) == (1, "../p", 1)
 
@@ -147,11 +192,17 @@ def test_refused(with_fake, fake, bundle, tmp_path):
     with_fake.ok("run", "-d", "--bundle", bundle, "c1")
     where = f"(see {tmp_path}/i/dump.log)"
     fake(refuses="Error (criu/tty.c:9): tty: lost\n")
-    assert f"criu: Error (criu/tty.c:9): tty: lost {where}" in with_fake.fails("checkpoint", "--image-path", tmp_path / "i", "c1")
+    assert f"criu: Error (criu/tty.c:9): tty: lost {where}" in with_fake.fails(
+        "checkpoint", "--image-path", tmp_path / "i", "c1"
+    )
     fake(dies=3)
-    assert f"criu: Error (criu/fake.c:1): no such luck {where}" in with_fake.fails("checkpoint", "--image-path", tmp_path / "i", "c1")
+    assert f"criu: Error (criu/fake.c:1): no such luck {where}" in with_fake.fails(
+        "checkpoint", "--image-path", tmp_path / "i", "c1"
+    )
     log = tmp_path / "log"
-    result = with_fake("checkpoint", "--image-path", tmp_path / "i", "c1", options=("--log", log, "--log-format", "json"))
+    result = with_fake(
+        "checkpoint", "--image-path", tmp_path / "i", "c1", options=("--log", log, "--log-format", "json")
+    )
     assert result.status == 1 and json.loads(log.read_text())["msg"].startswith("criu: Error")
     assert with_fake.status("c1") == "running"
 
@@ -162,7 +213,10 @@ def test_checkpoint_killed(with_fake, fake, bundle, tmp_path):
     for behaviour in ({"waits": 1}, {"waits": 0.3, "dies": 1}):
         fake(**behaviour)
         (fake.folder / "request.json").unlink(missing_ok=True)
-        child = subprocess.Popen(with_fake.command("checkpoint", "--leave-running", "--image-path", tmp_path / "i", "c1"), stdin=subprocess.DEVNULL)
+        child = subprocess.Popen(
+            with_fake.command("checkpoint", "--leave-running", "--image-path", tmp_path / "i", "c1"),
+            stdin=subprocess.DEVNULL,
+        )
         end = time.monotonic() + LIMIT
         while not (fake.folder / "request.json").exists():
             assert time.monotonic() < end and child.poll() is None
@@ -177,27 +231,56 @@ def test_checkpoint_killed(with_fake, fake, bundle, tmp_path):
 
 # ---- what is made of what criu restores ----
 
+
 def test_restored(with_fake, fake, bundle, tmp_path):
     """State, cgroups, limits, hooks, pid file; later verbs know the container."""
     (tmp_path / "volume").mkdir()
-    bundle.config["mounts"].append({"destination": "/volume", "type": "bind", "source": str(tmp_path / "volume"), "options": ["bind"]})
+    bundle.config["mounts"].append(
+        {"destination": "/volume", "type": "bind", "source": str(tmp_path / "volume"), "options": ["bind"]}
+    )
     bundle.config["linux"]["resources"]["pids"] = {"limit": 99}
-    bundle.config["hooks"] = {name: [{"path": "/bin/sh", "args": ["sh", "-c", f"cat > {tmp_path}/{name}"]}]
-                              for name in ("prestart", "createRuntime", "poststart", "poststop")}
+    bundle.config["hooks"] = {
+        name: [{"path": "/bin/sh", "args": ["sh", "-c", f"cat > {tmp_path}/{name}"]}]
+        for name in ("prestart", "createRuntime", "poststart", "poststop")
+    }
     bundle.save()
     before = mounts()
-    with_fake.ok("restore", "--detach", "-no-subreaper", "--bundle", bundle, "--pid-file", tmp_path / "pid", "--image-path",
-                 images(tmp_path, ["pipe:[1]", "/dev/null", "pipe:[2]"]), "--work-path", tmp_path / "w", "c1")
+    with_fake.ok(
+        "restore",
+        "--detach",
+        "-no-subreaper",
+        "--bundle",
+        bundle,
+        "--pid-file",
+        tmp_path / "pid",
+        "--image-path",
+        images(tmp_path, ["pipe:[1]", "/dev/null", "pipe:[2]"]),
+        "--work-path",
+        tmp_path / "w",
+        "c1",
+    )
     state = with_fake.state("c1")
     assert state["status"] == "running" and int((tmp_path / "pid").read_text()) == state["pid"]
     assert Path(f"/proc/{state['pid']}/comm").read_text() == "sh\n"
     asked = fake.asked
     assert asked["type"] == 2 and asked["rst_sibling"] == 1 and asked["root"] == f"{with_fake.root}/c1/criu-root"
-    assert mounts() == before and not (Path(with_fake.root) / "c1/criu-root").exists() and (bundle.rootfs / "volume").is_dir()
+    assert (
+        mounts() == before
+        and not (Path(with_fake.root) / "c1/criu-root").exists()
+        and (bundle.rootfs / "volume").is_dir()
+    )
     for name in ("prestart", "createRuntime"):
         assert json.loads((tmp_path / name).read_text()) | {"pid": 0} == {
-            "ociVersion": "1.3.0", "id": "c1", "pid": 0, "status": "created", "bundle": str(bundle), "rootfs": str(bundle.rootfs),
-            "created": state["created"], "annotations": {}, "owner": ""}
+            "ociVersion": "1.3.0",
+            "id": "c1",
+            "pid": 0,
+            "status": "created",
+            "bundle": str(bundle),
+            "rootfs": str(bundle.rootfs),
+            "created": state["created"],
+            "annotations": {},
+            "owner": "",
+        }
     assert not (tmp_path / "poststart").exists()
     if MANAGER != ["--cgroup-manager=disabled"]:
         groups = dict(line.split(":", 2)[1:] for line in Path(f"/proc/{state['pid']}/cgroup").read_text().splitlines())
@@ -205,7 +288,9 @@ def test_restored(with_fake, fake, bundle, tmp_path):
         with_fake.ok("pause", "c1")
         assert with_fake.status("c1") == "paused"
         with_fake.ok("resume", "c1")
-    assert "already exists" in with_fake.fails("restore", "-d", "--bundle", bundle, "--image-path", tmp_path / "images", "c1")
+    assert "already exists" in with_fake.fails(
+        "restore", "-d", "--bundle", bundle, "--image-path", tmp_path / "images", "c1"
+    )
     assert "already running" in with_fake.fails("start", "c1")
     with_fake.ok("kill", "c1", "KILL")
     with_fake.wait_status("c1", "stopped")
@@ -225,7 +310,10 @@ def test_restored_in_the_foreground(with_fake, fake, bundle, tmp_path):
     fake(seconds=0.1)
     assert with_fake("restore", "--bundle", bundle, "--image-path", images(tmp_path), "c1").status == 7
     fake(seconds=60)
-    child = subprocess.Popen(with_fake.command("restore", "--bundle", bundle, "--image-path", images(tmp_path), "c1"), stdin=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        with_fake.command("restore", "--bundle", bundle, "--image-path", images(tmp_path), "c1"),
+        stdin=subprocess.DEVNULL,
+    )
     end = time.monotonic() + LIMIT
     while not (with_fake.ids() and with_fake("state", "c1").status == 0 and with_fake.status("c1") == "running"):
         assert time.monotonic() < end
@@ -243,23 +331,43 @@ def test_the_terminal_of_what_is_restored(with_fake, fake, bundle, tmp_path):
         listener.bind(str(tmp_path / "console"))
         listener.listen()
         listener.settimeout(LIMIT)
-        with_fake.ok("restore", "-d", "--console-socket", tmp_path / "console", "--bundle", bundle, "--image-path", images(tmp_path), "c1")
+        with_fake.ok(
+            "restore",
+            "-d",
+            "--console-socket",
+            tmp_path / "console",
+            "--bundle",
+            bundle,
+            "--image-path",
+            images(tmp_path),
+            "c1",
+        )
         connection, _ = listener.accept()
         with connection:
             _, (master, *_), _, _ = socket.recv_fds(connection, 100, 4)
     assert os.readlink(f"/proc/self/fd/{master}").endswith("ptmx")
     os.close(master)
-    assert "--console-socket" in with_fake.fails("restore", "-d", "--bundle", bundle, "--image-path", images(tmp_path), "c2")
+    assert "--console-socket" in with_fake.fails(
+        "restore", "-d", "--bundle", bundle, "--image-path", images(tmp_path), "c2"
+    )
 
 
-@pytest.mark.parametrize("behaviour, text", [
-    ({"refuses": "Error (criu/tty.c:9): tty: lost\n"}, "criu: Error (criu/tty.c:9): tty: lost (see {images}/restore.log)"),
-    ({"dies": 3}, "criu: Error (criu/fake.c:1): no such luck (see {images}/restore.log)"),
-])
+@pytest.mark.parametrize(
+    "behaviour, text",
+    [
+        (
+            {"refuses": "Error (criu/tty.c:9): tty: lost\n"},
+            "criu: Error (criu/tty.c:9): tty: lost (see {images}/restore.log)",
+        ),
+        ({"dies": 3}, "criu: Error (criu/fake.c:1): no such luck (see {images}/restore.log)"),
+    ],
+)
 def test_not_restored(with_fake, fake, bundle, tmp_path, behaviour, text):
     fake(**behaviour)
     path = images(tmp_path)
-    assert text.format(images=path) in with_fake.fails("restore", "-d", "--bundle", bundle, "--image-path", path, "--pid-file", tmp_path / "pid", "c1")
+    assert text.format(images=path) in with_fake.fails(
+        "restore", "-d", "--bundle", bundle, "--image-path", path, "--pid-file", tmp_path / "pid", "c1"
+    )
     assert with_fake.ids() == [] and left_cgroups() == [] and not (tmp_path / "pid").exists()
 
 
@@ -268,9 +376,13 @@ def test_nothing_to_restore(with_fake, bundle, tmp_path):
     assert "no checkpoint" in with_fake.fails("restore", "--bundle", bundle, "--image-path", tmp_path / "empty", "c1")
     assert "--image-path" in with_fake.fails("restore", "--bundle", bundle, "--image-path", tmp_path / "no", "c1")
     (images(tmp_path) / "descriptors.json").write_text("{}3")
-    assert "expected what checkpoint writes" in with_fake.fails("restore", "--bundle", bundle, "--image-path", tmp_path / "images", "c1")
+    assert "expected what checkpoint writes" in with_fake.fails(
+        "restore", "--bundle", bundle, "--image-path", tmp_path / "images", "c1"
+    )
     bundle.without_namespace("mount").save()
-    assert "linux.namespaces: found no mount namespace" in with_fake.fails("restore", "--bundle", bundle, "--image-path", images(tmp_path), "c1")
+    assert "linux.namespaces: found no mount namespace" in with_fake.fails(
+        "restore", "--bundle", bundle, "--image-path", images(tmp_path), "c1"
+    )
     assert with_fake.ids() == [] and left_cgroups() == []
 
 
@@ -278,7 +390,8 @@ def test_a_hook_that_fails(with_fake, bundle, tmp_path):
     bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/false"}]}
     bundle.save()
     assert "hooks.createRuntime[0]: run hook /bin/false: exit status 1" in with_fake.fails(
-        "restore", "-d", "--bundle", bundle, "--image-path", images(tmp_path), "c1")
+        "restore", "-d", "--bundle", bundle, "--image-path", images(tmp_path), "c1"
+    )
     assert with_fake.ids() == [] and left_cgroups() == []
 
 
@@ -298,6 +411,7 @@ def test_restore_killed_after_each_step(with_fake, fake, ocirt, faulty, bundle, 
 
 # ---- criu itself ----
 
+
 def counting(bundle):
     """A bundle whose process counts, in memory, and writes to a file of a tmpfs how far it has come."""
     bundle.config["root"]["readonly"] = True
@@ -308,7 +422,9 @@ def started(runtime, *words, **more):
     """Run a command whose streams a container keeps: pipes, whose other ends are held as long as the test."""
     reads, writes = os.pipe()
     try:
-        done = subprocess.run(runtime.command(*words), stdin=subprocess.DEVNULL, stdout=writes, stderr=writes, timeout=LIMIT, **more)
+        done = subprocess.run(
+            runtime.command(*words), stdin=subprocess.DEVNULL, stdout=writes, stderr=writes, timeout=LIMIT, **more
+        )
         status = done.returncode
     finally:
         os.close(writes)
@@ -364,7 +480,13 @@ def test_criu_s_own_words(ocirt, bundle, tmp_path):
     bundle.config["process"]["args"] = ["sleep", "60"]
     bundle.save()
     with open(tmp_path / "outside", "w") as file:
-        subprocess.run(ocirt.command("run", "-d", "--bundle", bundle, "c1"), stdin=subprocess.DEVNULL, stdout=file, timeout=LIMIT, check=True)
+        subprocess.run(
+            ocirt.command("run", "-d", "--bundle", bundle, "c1"),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            timeout=LIMIT,
+            check=True,
+        )
     line = ocirt.fails("checkpoint", "--image-path", tmp_path / "i", "c1")
     assert "criu: Error (criu/" in line and f"(see {tmp_path}/i/dump.log)" in line
     assert ocirt.status("c1") == "running"
@@ -373,15 +495,29 @@ def test_criu_s_own_words(ocirt, bundle, tmp_path):
 def test_round_trip(ocirt, criu, bundle, tmp_path):
     (tmp_path / "volume").mkdir()
     (tmp_path / "volume/file").write_text("kept\n")
-    bundle.config["mounts"].append({"destination": "/volume", "type": "bind", "source": str(tmp_path / "volume"), "options": ["bind", "ro"]})
+    bundle.config["mounts"].append(
+        {"destination": "/volume", "type": "bind", "source": str(tmp_path / "volume"), "options": ["bind", "ro"]}
+    )
     counting(bundle)
     first = started(ocirt, "run", "-d", "--bundle", bundle, "c1")
     pid = ocirt.state("c1")["pid"]
     before = count_of(ocirt, "c1")
     ocirt.ok("checkpoint", "--image-path", tmp_path / "i", "--work-path", tmp_path / "w", "c1")
     assert ocirt.ids() == [] and left_cgroups() == [] and not Path(f"/proc/{pid}").exists()
-    second = started(ocirt, "restore", "-d", "--bundle", bundle, "--image-path", tmp_path / "i", "--work-path", tmp_path / "w",
-                     "--pid-file", tmp_path / "pid", "c2")
+    second = started(
+        ocirt,
+        "restore",
+        "-d",
+        "--bundle",
+        bundle,
+        "--image-path",
+        tmp_path / "i",
+        "--work-path",
+        tmp_path / "w",
+        "--pid-file",
+        tmp_path / "pid",
+        "c2",
+    )
     state = ocirt.state("c2")
     assert state["status"] == "running" and state["pid"] == int((tmp_path / "pid").read_text()) != pid
     after = count_of(ocirt, "c2")
@@ -389,7 +525,9 @@ def test_round_trip(ocirt, criu, bundle, tmp_path):
     assert ocirt.ok("exec", "c2", "cat", "/volume/file").out == "kept\n"
     for path in ("/x", "/volume/x", "/proc/sys/kernel/x"):
         assert ocirt("exec", "c2", "touch", path).status != 0
-    assert ocirt.ok("exec", "c2", "readlink", "/proc/self/ns/time").out.strip() == os.readlink(f"/proc/{state['pid']}/ns/time")
+    assert ocirt.ok("exec", "c2", "readlink", "/proc/self/ns/time").out.strip() == os.readlink(
+        f"/proc/{state['pid']}/ns/time"
+    )
     ocirt.ok("pause", "c2")
     assert ocirt.status("c2") == "paused"
     ocirt.ok("resume", "c2")
@@ -405,12 +543,25 @@ def test_round_trip_in_two_parts(ocirt, criu, bundle, tmp_path):
     first = started(ocirt, "run", "-d", "--bundle", counting(bundle), "c1")
     ocirt.ok("checkpoint", "--pre-dump", "--image-path", tmp_path / "p", "c1")
     assert (tmp_path / "p/pages-1.img").exists() and ocirt.status("c1") == "running"
-    ocirt.ok("checkpoint", "--leave-running", "--leave-running", "--image-path", tmp_path / "i", "--parent-path", "../p", "c1")
+    ocirt.ok(
+        "checkpoint",
+        "--leave-running",
+        "--leave-running",
+        "--image-path",
+        tmp_path / "i",
+        "--parent-path",
+        "../p",
+        "c1",
+    )
     assert (tmp_path / "i/parent").is_symlink() and ocirt.status("c1") == "running"
     ocirt.ok("delete", "--force", "c1")
     reads, writes = os.pipe()
-    child = subprocess.Popen(ocirt.command("restore", "--bundle", bundle, "--image-path", tmp_path / "i", "c2"), stdin=subprocess.DEVNULL,
-                             stdout=writes, stderr=writes)
+    child = subprocess.Popen(
+        ocirt.command("restore", "--bundle", bundle, "--image-path", tmp_path / "i", "c2"),
+        stdin=subprocess.DEVNULL,
+        stdout=writes,
+        stderr=writes,
+    )
     os.close(writes)
     end = time.monotonic() + LIMIT
     while not (ocirt.ids() and ocirt("state", "c2").status == 0 and ocirt.status("c2") == "running"):
@@ -425,14 +576,18 @@ def test_round_trip_in_two_parts(ocirt, criu, bundle, tmp_path):
 
 def test_connections(ocirt, criu, bundle, tmp_path):
     """A TCP connection within goes along where that is asked for."""
-    bundle.shell("sleep 1000 | nc -l -p 99 >/dev/shm/n & sleep 1; (i=0; while :; do i=$((i + 1)); echo $i; sleep 0.1; done) | nc 127.0.0.1 99").save()
+    bundle.shell(
+        "sleep 1000 | nc -l -p 99 >/dev/shm/n & sleep 1; (i=0; while :; do i=$((i + 1)); echo $i; sleep 0.1; done) | nc 127.0.0.1 99"
+    ).save()
     first = started(ocirt, "run", "-d", "--bundle", bundle, "c1")
     time.sleep(3 * LIMIT / 30)
     assert "--tcp-established" in ocirt.fails("checkpoint", "--image-path", tmp_path / "i", "c1")
     before = len(ocirt.ok("exec", "c1", "cat", "/dev/shm/n").out.split())
     assert before > 0
     ocirt.ok("checkpoint", "--tcp-established", "--image-path", tmp_path / "i", "c1")
-    second = started(ocirt, "restore", "-d", "--tcp-established", "--bundle", bundle, "--image-path", tmp_path / "i", "c2")
+    second = started(
+        ocirt, "restore", "-d", "--tcp-established", "--bundle", bundle, "--image-path", tmp_path / "i", "c2"
+    )
     time.sleep(LIMIT / 30)
     counted = ocirt.ok("exec", "c2", "cat", "/dev/shm/n").out.split()
     assert len(counted) > before and counted == [str(number + 1) for number in range(len(counted))]

@@ -16,26 +16,53 @@ ODD = b"\xff\xfe\x80"
 @pytest.mark.parametrize("size", [4000, 4095, 4096, 4199, 4200, 16_384, 46_199, 46_200, 46_201, 100_000])
 def test_long_paths(ocirt, bundle, size):
     """Each ends in an error of the kernel's, or works: never in a signal, and nothing is cut."""
-    long = "/" + "/".join(["x" * 200] * (size // 201 + 1))[:size - 1].rstrip("/")
+    long = "/" + "/".join(["x" * 200] * (size // 201 + 1))[: size - 1].rstrip("/")
     bundle.args("true").save()
-    for words in (["--root", long, "state", "c1"], ["--root", long, "run", "--bundle", bundle, "c1"], ["run", "--bundle", long, "c1"],
-                  ["run", "--bundle", bundle, "--pid-file", long, "c1"], ["create", "--bundle", bundle, "--console-socket", long, "c1"],
-                  ["run", "--config", long, "--bundle", bundle, "c1"], ["exec", "--process", long, "c1"],
-                  ["exec", "--cwd", long, "c1", "true"], ["run", "--bundle", bundle, "--layer", long, "c1"], ["delete", "--force", long.replace("/", "")],
-                  ["exec", "--console-socket", long, "--tty", "c1", "true"], ["list", "--format", long], [*["--root", long] * 3, "list"]):
+    for words in (
+        ["--root", long, "state", "c1"],
+        ["--root", long, "run", "--bundle", bundle, "c1"],
+        ["run", "--bundle", long, "c1"],
+        ["run", "--bundle", bundle, "--pid-file", long, "c1"],
+        ["create", "--bundle", bundle, "--console-socket", long, "c1"],
+        ["run", "--config", long, "--bundle", bundle, "c1"],
+        ["exec", "--process", long, "c1"],
+        ["exec", "--cwd", long, "c1", "true"],
+        ["run", "--bundle", bundle, "--layer", long, "c1"],
+        ["delete", "--force", long.replace("/", "")],
+        ["exec", "--console-socket", long, "--tty", "c1", "true"],
+        ["list", "--format", long],
+        [*["--root", long] * 3, "list"],
+    ):
         result = ocirt(*words)
         assert result.status in (0, 1, 255), (words[:2], result)
         assert result.status == 0 or result.err.count("\n") >= 1
     if size > 4095:
         assert f"--pid-file: found a path of {len(long)} bytes, expected at most 4095" in ocirt.fails(
-            "run", "--bundle", bundle, "--pid-file", long, "c1")
+            "run", "--bundle", bundle, "--pid-file", long, "c1"
+        )
 
 
-@pytest.mark.parametrize("word", ["@program=", "@program=99999999999999999999", "@program=4294967296", "@program=1,-5x", "@program=x", "@program=-1",
-                                  "@program=7,99999999999999999999"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "@program=",
+        "@program=99999999999999999999",
+        "@program=4294967296",
+        "@program=1,-5x",
+        "@program=x",
+        "@program=-1",
+        "@program=7,99999999999999999999",
+    ],
+)
 def test_a_descriptor_that_is_no_number(ocirt, word):
     """The word by which Python hands a program over."""
-    done = subprocess.run([ocirt.executable, word, "create", "c1"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
+    done = subprocess.run(
+        [ocirt.executable, word, "create", "c1"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
     assert done.returncode == 1 and "found no descriptor, expected that of a program" in done.stderr, done
 
 
@@ -51,7 +78,7 @@ def test_many_words(ocirt, box):
     flags = [word for number in range(5000) for word in ("--env", f"N{number}=v")]
     for _ in range(2):
         assert ocirt.ok("exec", *flags, "c1", "sh", "-c", "env | grep -c ^N").out == "5000\n"
-        assert ocirt.ok("exec", "c1", "sh", "-c", 'echo $#', "sh", *["a"] * 20_000).out == "20000\n"
+        assert ocirt.ok("exec", "c1", "sh", "-c", "echo $#", "sh", *["a"] * 20_000).out == "20000\n"
         assert len(ocirt.ok("exec", "--env", f"A={'x' * 120_000}", "c1", "sh", "-c", 'echo "$A"').out) == 120_001
 
 
@@ -64,9 +91,16 @@ def test_many_layers(ocirt, bundle, tmp_path):
 
 def raw(ocirt, *words):
     """Run a command with words of bytes: status, output and the log as bytes."""
-    command = [os.fsencode(word) for word in ocirt.command()] + [os.fsencode(str(word)) if not isinstance(word, bytes) else word for word in words]
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:  # not pipes: a container keeps its streams open
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=LIMIT, env=ocirt.environment)
+    command = [os.fsencode(word) for word in ocirt.command()] + [
+        os.fsencode(str(word)) if not isinstance(word, bytes) else word for word in words
+    ]
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):  # not pipes: a container keeps its streams open
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=LIMIT, env=ocirt.environment
+        )
         out.seek(0), err.seek(0)
         return done.returncode, out.read(), err.read()
 
@@ -84,11 +118,16 @@ def test_bytes_that_are_no_utf8(ocirt, bundle, tmp_path):
         config["linux"]["cgroupsPath"] += name
         with open(folder + b"/config.json", "w") as file:
             json.dump(config, file)
-        assert raw(ocirt, "run", "--detach", "--bundle", folder, "--pid-file", folder + b"/" + ODD, name) == (0, b"", b"")
+        assert raw(ocirt, "run", "--detach", "--bundle", folder, "--pid-file", folder + b"/" + ODD, name) == (
+            0,
+            b"",
+            b"",
+        )
         assert int(open(folder + b"/" + ODD).read()) == ocirt.state(name)["pid"]
         assert ocirt.state(name)["bundle"] == f"{tmp_path}/\ufffd\ufffd\ufffd"
-        assert raw(ocirt, "exec", "--env", b"A=" + ODD, "--cwd", b"/" + ODD, name, "sh", "-c", 'echo "$A $1"; pwd', "sh", ODD) == (
-            0, ODD + b" " + ODD + b"\n/" + ODD + b"\n", b"")
+        assert raw(
+            ocirt, "exec", "--env", b"A=" + ODD, "--cwd", b"/" + ODD, name, "sh", "-c", 'echo "$A $1"; pwd', "sh", ODD
+        ) == (0, ODD + b" " + ODD + b"\n/" + ODD + b"\n", b"")
         (row,) = [row for row in json.loads(ocirt.ok("list", "--format", "json").out) if row["id"] == name]
         assert row["status"] == "running"
     status, _, err = raw(ocirt, "--log-format", "json", "run", "--bundle", folder + b"x", "c3")
@@ -112,8 +151,14 @@ def test_descriptors_with_holes(ocirt, bundle, tmp_path, verb):
         command = ocirt.command("run", "--preserve-fds", "5", "--bundle", bundle, "c1")
     seen = []
     for _ in range(3):
-        done = subprocess.run(["sh", "-c", 'exec 5<"$0" 7<"$0" 3<&- 4<&- 6<&-; exec "$@"', tmp_path / "data", *command], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=LIMIT, env=ocirt.environment)
+        done = subprocess.run(
+            ["sh", "-c", 'exec 5<"$0" 7<"$0" 3<&- 4<&- 6<&-; exec "$@"', tmp_path / "data", *command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            env=ocirt.environment,
+        )
         assert done.returncode == 0, done
         seen.append(done.stdout)
     assert set(seen) == {"0 1 2 3 5 7 preserved\n"}, seen  # 3 is ls's own
@@ -122,10 +167,14 @@ def test_descriptors_with_holes(ocirt, bundle, tmp_path, verb):
 @pytest.mark.parametrize("name", ["-", "/dev/stdin", "/proc/self/fd/0"])
 def test_files_from_a_pipe(ocirt, bundle, name):
     """A config, a process and resources may come through a pipe."""
+
     def fed(text, *words):
-        done = subprocess.run(ocirt.command(*words), input=text, capture_output=True, text=True, timeout=LIMIT, env=ocirt.environment)
+        done = subprocess.run(
+            ocirt.command(*words), input=text, capture_output=True, text=True, timeout=LIMIT, env=ocirt.environment
+        )
         assert done.returncode == 0, done
         return done.stdout
+
     bundle.shell("echo from a pipe").save()
     config = (bundle.path / "config.json").read_text()
     (bundle.path / "config.json").unlink()

@@ -62,7 +62,10 @@ def test_seccomp_bpf_data_and_receiver(ocirt, bundle, tmp_path):
     agent = Agent(tmp_path / "agent", lambda number: 28)
     bundle.config["root"]["readonly"] = False
     bundle.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ERRNO"}  # nothing of it counts
-    bundle.config["annotations"] = {crun.SECCOMP_DATA: b64encode(program).decode(), crun.SECCOMP_RECEIVER: str(tmp_path / "agent")}
+    bundle.config["annotations"] = {
+        crun.SECCOMP_DATA: b64encode(program).decode(),
+        crun.SECCOMP_RECEIVER: str(tmp_path / "agent"),
+    }
     try:
         done = ocirt("run", "--bundle", bundle.shell("mkdir /tmp/x").save(), "c1")
         assert done.status == 1 and "No space left" in done.err and agent.seen == [MKDIR]
@@ -77,9 +80,12 @@ POINTS = ("prestart", "createRuntime", "createContainer", "startContainer", "pos
 def test_hooks_print_to_the_files_that_annotations_name(ocirt, bundle, tmp_path, user):
     """All points of a life, each at the end of what is there already; startContainer's run in the container."""
     if user:
-        bundle.namespace("user").config["linux"].update({name: [{"containerID": 0, "hostID": 100000, "size": 1000}]
-                                                         for name in ("uidMappings", "gidMappings")})
-    bundle.config["hooks"] = {point: [{"path": "/bin/sh", "args": ["sh", "-c", f"echo {point}; echo {point} >&2"]}] for point in POINTS}
+        bundle.namespace("user").config["linux"].update(
+            {name: [{"containerID": 0, "hostID": 100000, "size": 1000}] for name in ("uidMappings", "gidMappings")}
+        )
+    bundle.config["hooks"] = {
+        point: [{"path": "/bin/sh", "args": ["sh", "-c", f"echo {point}; echo {point} >&2"]}] for point in POINTS
+    }
     files = [tmp_path / "log/stdout", tmp_path / "log/stderr"]
     files[0].parent.mkdir(mode=0o700)
     files[1].write_text("earlier\n")
@@ -99,7 +105,9 @@ def test_a_file_for_hooks_that_cannot_be_opened(ocirt, bundle, tmp_path):
     """An error of create with the annotation; delete only warns, because the container has to go."""
     bundle.config["hooks"] = {"poststop": [{"path": "/bin/true"}], "prestart": [{"path": "/bin/true"}]}
     bundle.config["annotations"] = {crun.HOOKS_STDOUT: str(tmp_path / "log/x")}
-    assert crun.HOOKS_STDOUT in ocirt.fails("create", "--bundle", bundle.args("true").save(), "c1") and ocirt.ids() == []
+    assert (
+        crun.HOOKS_STDOUT in ocirt.fails("create", "--bundle", bundle.args("true").save(), "c1") and ocirt.ids() == []
+    )
     (tmp_path / "log").mkdir()
     ocirt.ok("create", "--bundle", bundle, "c1")
     (tmp_path / "log/x").unlink()

@@ -20,8 +20,10 @@ def writable(bundle):
 
 def test_who_may_write_its_cgroups_owns_them(ocirt, bundle):
     """config-linux.md, Cgroup ownership: the directory and the files that /sys/kernel/cgroup/delegate lists."""
-    writable(bundle).shell("mkdir /sys/fs/cgroup/inner && echo 0 > /sys/fs/cgroup/inner/cgroup.procs && cat /proc/self/cgroup | grep ^0;"
-                           "sleep 60").config["process"]["user"] = {"uid": 1000, "gid": 1000}
+    writable(bundle).shell(
+        "mkdir /sys/fs/cgroup/inner && echo 0 > /sys/fs/cgroup/inner/cgroup.procs && cat /proc/self/cgroup | grep ^0;"
+        "sleep 60"
+    ).config["process"]["user"] = {"uid": 1000, "gid": 1000}
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
     owned = Path("/sys/kernel/cgroup/delegate").read_text().split()
@@ -81,9 +83,15 @@ def test_users_containers_share_parents(delegated, user, own_bundle):
 
 
 def test_a_user_may_see_it_in_a_namespace(delegated, user, own_bundle):
-    own_bundle.namespace("cgroup").shell("grep ^0 /proc/self/cgroup; cat /sys/fs/cgroup/cgroup.procs; mkdir /sys/fs/cgroup/x && echo made")
-    own_bundle.config["mounts"] = [each for each in own_bundle.config["mounts"] if not each["destination"].startswith("/sys/fs/cgroup")]
-    own_bundle.config["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup2", "source": "cgroup2", "options": ["nosuid"]})
+    own_bundle.namespace("cgroup").shell(
+        "grep ^0 /proc/self/cgroup; cat /sys/fs/cgroup/cgroup.procs; mkdir /sys/fs/cgroup/x && echo made"
+    )
+    own_bundle.config["mounts"] = [
+        each for each in own_bundle.config["mounts"] if not each["destination"].startswith("/sys/fs/cgroup")
+    ]
+    own_bundle.config["mounts"].append(
+        {"destination": "/sys/fs/cgroup", "type": "cgroup2", "source": "cgroup2", "options": ["nosuid"]}
+    )
     own_bundle.save()
     lines = user.ok("run", "--bundle", own_bundle, "c1").out.splitlines()
     assert lines[0] == "0::/" and "1" in lines and lines[-1] == "made"
@@ -95,11 +103,18 @@ def test_a_user_without_a_subtree_stays(user, own_bundle):
     with inside(f"{PARENT}/roots/session"):
         result = user.ok("run", "--bundle", own_bundle, "c1")
         assert result.out == f"0::{PARENT}/roots/session\n"
-        assert len(result.err.splitlines()) == 1 and "level=warning" in result.err and "stays in the runtime's cgroup" in result.err
+        assert (
+            len(result.err.splitlines()) == 1
+            and "level=warning" in result.err
+            and "stays in the runtime's cgroup" in result.err
+        )
         own_bundle.config["linux"]["resources"] = HUGE
         own_bundle.save()
         message = user.fails("run", "--bundle", own_bundle, "c1")
-        assert "linux.resources.hugepageLimits[0]" in message and "the caller may not write the cgroup: have one delegated to it" in message
+        assert (
+            "linux.resources.hugepageLimits[0]" in message
+            and "the caller may not write the cgroup: have one delegated to it" in message
+        )
         own_bundle.config["linux"]["resources"] = {}
         own_bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/roots/x"
         own_bundle.save()

@@ -16,8 +16,12 @@ LINES = "id -u; hostname; cat /proc/self/mountinfo | wc -l"
 @pytest.fixture
 def pause(tmp_path):
     """A process in namespaces of its own, whose files in /proc a config can name."""
-    process = subprocess.Popen(["unshare", "--net", "--ipc", "--uts", "--pid", "--fork", "sh", "-c", "echo; exec cat"],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        ["unshare", "--net", "--ipc", "--uts", "--pid", "--fork", "sh", "-c", "echo; exec cat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
     process.stdout.readline()
     children = open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()
     yield children[0]
@@ -37,9 +41,15 @@ def in_place(name, tmp_path, image, pause):
     for folder, _, files in os.walk(bundle.rootfs):
         for entry in (".", *files):
             os.lchown(os.path.join(folder, entry), mapped, mapped)
-    config["mounts"] = [mount for mount in config["mounts"] if not mount["source"].startswith("/dev/") or os.path.exists(mount["source"])]
+    config["mounts"] = [
+        mount
+        for mount in config["mounts"]
+        if not mount["source"].startswith("/dev/") or os.path.exists(mount["source"])
+    ]
     for index, mount in enumerate(config["mounts"]):
-        if {"bind", "rbind"} & set(mount.get("options", ())) and not mount["source"].startswith(("/dev/", "/sys", "/proc")):
+        if {"bind", "rbind"} & set(mount.get("options", ())) and not mount["source"].startswith(
+            ("/dev/", "/sys", "/proc")
+        ):
             # What engines bind are files in /etc, their init, and directories.
             source = tmp_path / f"source{index}"
             source.touch() if mount["destination"].startswith(("/etc", "/run/.", "/sbin")) else source.mkdir()

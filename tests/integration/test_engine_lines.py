@@ -52,6 +52,7 @@ def console(tmp_path):
             with connection:
                 _, (right,), _, _ = connection.recvmsg(64, socket.CMSG_SPACE(4))
             taken.append(array.array("i", right[2])[0])
+
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(Console.path))
         listener.listen()
@@ -83,12 +84,39 @@ def test_podman(ocirt, bundle, tmp_path, console):
     process = process_file(tmp_path, bundle)
     call("exec", "--pid-file", tmp_path / "e1", "--process", process, "--detach", "c1", log=True)
     pid_in(tmp_path / "e1")
-    call("exec", "--pid-file", tmp_path / "e2", "--process", process_file(tmp_path, bundle, terminal=True), "--detach", "--tty", "--console-socket",
-         console.path, "c1", log=True)
+    call(
+        "exec",
+        "--pid-file",
+        tmp_path / "e2",
+        "--process",
+        process_file(tmp_path, bundle, terminal=True),
+        "--detach",
+        "--tty",
+        "--console-socket",
+        console.path,
+        "c1",
+        log=True,
+    )
     console.take()
-    command = ocirt.command("exec", "--pid-file", tmp_path / "e3", "--process", process_file(tmp_path, bundle), "--detach", "--preserve-fds", "1", "c1")
-    with_three = ["sh", "-c", "exec 3</dev/null; exec \"$@\"", "sh"]
-    done = subprocess.run(with_three + command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LIMIT)
+    command = ocirt.command(
+        "exec",
+        "--pid-file",
+        tmp_path / "e3",
+        "--process",
+        process_file(tmp_path, bundle),
+        "--detach",
+        "--preserve-fds",
+        "1",
+        "c1",
+    )
+    with_three = ["sh", "-c", 'exec 3</dev/null; exec "$@"', "sh"]
+    done = subprocess.run(
+        with_three + command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=LIMIT,
+    )
     assert done.returncode == 0 and os.readlink(f"/proc/{pid_in(tmp_path / 'e3')}/fd/3") == "/dev/null"
     call("pause", "c1")
     call("resume", "c1")
@@ -145,12 +173,23 @@ def test_shim(ocirt, bundle, tmp_path, console):
     call("start", "c1")
     process = process_file(tmp_path, bundle)
     call("exec", "--process", process, "--detach", "--pid-file", tmp_path / "e1", "c1")
-    call("exec", "--process", process_file(tmp_path, bundle, terminal=True), "--console-socket", console.path, "--detach", "--pid-file",
-         tmp_path / "e2", "c1")
+    call(
+        "exec",
+        "--process",
+        process_file(tmp_path, bundle, terminal=True),
+        "--console-socket",
+        console.path,
+        "--detach",
+        "--pid-file",
+        tmp_path / "e2",
+        "c1",
+    )
     console.take()
     call("pause", "c1")
     call("resume", "c1")
-    assert {pid_in(tmp_path / name) for name in ("pid", "e1", "e2")} <= set(json.loads(call("ps", "--format", "json", "c1")))
+    assert {pid_in(tmp_path / name) for name in ("pid", "e1", "e2")} <= set(
+        json.loads(call("ps", "--format", "json", "c1"))
+    )
     (tmp_path / "resources").write_text('{"cpu":{"shares":200},"pids":{"limit":50}}')
     with open(tmp_path / "resources") as file:
         call("update", "--resources", "-", "c1", stdin=file)
@@ -171,7 +210,10 @@ def test_after_a_failed_create(ocirt, bundle, tmp_path):
     """Engines still call delete --force, and read why from the log."""
     shim = Engine(ocirt, tmp_path, ("--log", "F", "--log-format", "json"))
     bundle.args("nosuch").save()
-    assert "executable file not found in $PATH" in shim.refused("create", "--bundle", bundle, "--pid-file", tmp_path / "pid", "c1")["msg"]
+    assert (
+        "executable file not found in $PATH"
+        in shim.refused("create", "--bundle", bundle, "--pid-file", tmp_path / "pid", "c1")["msg"]
+    )
     assert not (tmp_path / "pid").exists()
     shim("delete", "--force", "c1", log=True)
 
@@ -182,8 +224,14 @@ def test_buildkit(ocirt, bundle, tmp_path):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", "/run/ocirt"], check=True, timeout=LIMIT)
     try:
         bundle.args("echo", "built").save()
-        done = subprocess.run([ocirt.executable, "--log", tmp_path / "log", "--log-format", "json", "run", "--bundle", str(bundle), "c1"],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, env={"PATH": os.environ["PATH"]})
+        done = subprocess.run(
+            [ocirt.executable, "--log", tmp_path / "log", "--log-format", "json", "run", "--bundle", str(bundle), "c1"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            env={"PATH": os.environ["PATH"]},
+        )
         assert (done.returncode, done.stdout, done.stderr) == (0, "built\n", "")
         assert (tmp_path / "log").read_text() == ""  # there from the start, as with runc
         assert os.listdir("/run/ocirt") == []
@@ -194,11 +242,15 @@ def test_buildkit(ocirt, bundle, tmp_path):
 def test_without_a_root(ocirt):
     """`features` and `--version` look at no state directory. Docker reads the lines that have "version" in them, and the commit."""
     for words in (("features",), ("--version",)):
-        done = subprocess.run([ocirt.executable, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, env={})
+        done = subprocess.run(
+            [ocirt.executable, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, env={}
+        )
         assert done.returncode == 0 and done.stderr == "", done
     versions = [line for line in done.stdout.splitlines() if "version" in line]
     commits = [line for line in done.stdout.splitlines() if line.startswith("commit: ")]
-    assert len(versions) == len(commits) == 1 and versions[0].startswith("ocirt version ") and len(commits[0].split()) == 2
+    assert (
+        len(versions) == len(commits) == 1 and versions[0].startswith("ocirt version ") and len(commits[0].split()) == 2
+    )
 
 
 def test_texts(ocirt, bundle, tmp_path):
@@ -212,7 +264,11 @@ def test_texts(ocirt, bundle, tmp_path):
     ocirt.wait_status("c1", "stopped")
     for verb in ("kill", "pause"):
         assert "container not running" in shim.refused(verb, "c1")["msg"]
-    for args, text in ((["nosuch"], "executable file not found in $PATH"), (["/nosuch"], "no such file or directory"), (["/etc/passwd"], "permission denied")):
+    for args, text in (
+        (["nosuch"], "executable file not found in $PATH"),
+        (["/nosuch"], "no such file or directory"),
+        (["/etc/passwd"], "permission denied"),
+    ):
         bundle.args(*args).save()
         assert text in shim.refused("create", "--bundle", bundle, "c2")["msg"]
 
@@ -220,8 +276,23 @@ def test_texts(ocirt, bundle, tmp_path):
 def test_a_process_that_ends_under_kill(ocirt, bundle):
     """Between the look at it and the signal: the kernel says ESRCH, engines look for either text."""
     ocirt.ok("create", "--bundle", bundle, "c1")
-    done = subprocess.run(["strace", "-qq", "-o", "/dev/null", "-e", "trace=pidfd_send_signal", "-e", "inject=pidfd_send_signal:error=ESRCH",
-                           *ocirt.command("kill", "c1", "15")], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
+    done = subprocess.run(
+        [
+            "strace",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=pidfd_send_signal",
+            "-e",
+            "inject=pidfd_send_signal:error=ESRCH",
+            *ocirt.command("kill", "c1", "15"),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
     assert done.returncode == 1 and "container not running" in done.stderr and "no such process" in done.stderr, done
 
 
@@ -233,7 +304,11 @@ def test_one_object_though_there_was_a_warning(ocirt, bundle, tmp_path):
     bundle.save()
     for _ in range(2):
         entry = shim.refused("create", "--bundle", bundle, "c1")
-        assert "net.ipv4.ip_forward" in entry["msg"] and len(entry["warnings"]) == 1 and "CAP_NONSENSE" in entry["warnings"][0]
+        assert (
+            "net.ipv4.ip_forward" in entry["msg"]
+            and len(entry["warnings"]) == 1
+            and "CAP_NONSENSE" in entry["warnings"][0]
+        )
     del bundle.config["linux"]["sysctl"]
     bundle.save()
     (tmp_path / "log").write_text("before\n")

@@ -13,7 +13,18 @@ pytestmark = pytest.mark.v1
 
 HUNGRY = ("dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1")
 """Takes 64 MiB."""
-OPTIONAL = {"usage", "max", "cache", "periods", "throttledPeriods", "throttledTime", "current", "limit", "kernel", "user"}
+OPTIONAL = {
+    "usage",
+    "max",
+    "cache",
+    "periods",
+    "throttledPeriods",
+    "throttledTime",
+    "current",
+    "limit",
+    "kernel",
+    "user",
+}
 """Left out where they are 0."""
 
 
@@ -30,7 +41,9 @@ def running(ocirt, bundle):
 def shape(value, path=""):
     """Paths of the members in an object, those of the raw memory.stat too."""
     if isinstance(value, dict):
-        return {f"{path}.{name}" for name in value} | {found for name, item in value.items() for found in shape(item, f"{path}.{name}")}
+        return {f"{path}.{name}" for name in value} | {
+            found for name, item in value.items() for found in shape(item, f"{path}.{name}")
+        }
     if isinstance(value, list) and value:
         return shape(value[0], path + "[]")
     return {path + ":" + type(value).__name__}
@@ -39,6 +52,7 @@ def shape(value, path=""):
 @pytest.fixture
 def runc(bundle, tmp_path):
     """runc's statistics of a container of the same bundle."""
+
     def stats():
         config = json.loads((bundle.path / "config.json").read_text())
         config["linux"]["cgroupsPath"] = f"{PARENT}/runc"
@@ -46,18 +60,31 @@ def runc(bundle, tmp_path):
         (bundle.path / "config.json").write_text(json.dumps(config))
         command = ["runc", "--root", str(tmp_path / "runc")]
         try:
-            subprocess.run([*command, "run", "-d", "--bundle", str(bundle.path), "r1"], stdin=subprocess.DEVNULL,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LIMIT, check=True)
-            done = subprocess.run([*command, "events", "--stats", "r1"], capture_output=True, text=True, timeout=LIMIT, check=True)
+            subprocess.run(
+                [*command, "run", "-d", "--bundle", str(bundle.path), "r1"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=LIMIT,
+                check=True,
+            )
+            done = subprocess.run(
+                [*command, "events", "--stats", "r1"], capture_output=True, text=True, timeout=LIMIT, check=True
+            )
             return json.loads(done.stdout)
         finally:
             subprocess.run([*command, "delete", "--force", "r1"], stdin=subprocess.DEVNULL, timeout=LIMIT)
+
     return stats
 
 
 def test_stats_are_runcs(ocirt, bundle, runc):
     """The same members in the same order, of the same types."""
-    bundle.config["linux"]["resources"] |= {"memory": {"limit": 64 << 20}, "pids": {"limit": 30}, "cpu": {"quota": 50000}}
+    bundle.config["linux"]["resources"] |= {
+        "memory": {"limit": 64 << 20},
+        "pids": {"limit": 30},
+        "cpu": {"quota": 50000},
+    }
     running(ocirt, bundle.save())
     out = ocirt.ok("events", "--stats", "c1").out
     event, other = json.loads(out), runc()
@@ -79,7 +106,9 @@ class Following:
     def __init__(self, ocirt, path, *words):
         self.path = path
         with open(path, "w") as out:
-            self.child = subprocess.Popen(ocirt.command("events", *words, "c1"), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+            self.child = subprocess.Popen(
+                ocirt.command("events", *words, "c1"), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+            )
 
     def lines(self):
         return [json.loads(line) for line in self.path.read_text().splitlines()]
@@ -103,6 +132,7 @@ def follow(ocirt, tmp_path):
     def start(*words):
         made.append(Following(ocirt, tmp_path / f"events{len(made)}", *words))
         return made[-1]
+
     yield start
     for each in made:
         each.child.kill()
@@ -196,10 +226,18 @@ def test_exec_says_what_it_died_of(ocirt, bundle):
         except OSError:
             low = middle
     # Groups take memory before the program is executed: what dies later counts as started.
-    process = {"cwd": "/", "args": ["true"], "user": {"uid": 0, "gid": 0, "additionalGids": list(range(60000))}, "oomScoreAdj": 1000}
+    process = {
+        "cwd": "/",
+        "args": ["true"],
+        "user": {"uid": 0, "gid": 0, "additionalGids": list(range(60000))},
+        "oomScoreAdj": 1000,
+    }
     (bundle.path / "process.json").write_text(json.dumps(process))
     message = ocirt.fails("exec", "--process", bundle.path / "process.json", "c1", status=255)
-    assert "exec failed: " in message and "died before it executed its program: signal 9 (out of memory, 1 process killed" in message
+    assert (
+        "exec failed: " in message
+        and "died before it executed its program: signal 9 (out of memory, 1 process killed" in message
+    )
     assert ocirt.status("c1") == "running" and ocirt.state("c1")["oomKills"] == 1
     limit.write_text(str(64 << 20))
     ocirt.ok("exec", "c1", "true")
@@ -207,7 +245,9 @@ def test_exec_says_what_it_died_of(ocirt, bundle):
 
 def test_killed(ocirt, bundle, follow):
     """Whoever watches and is killed leaves nothing, and takes nothing from others who watch."""
-    bundle.shell(f"while [ ! -e /tmp/go ]; do sleep 0.05; done; {' '.join(HUNGRY)}; sleep 60").config["root"]["readonly"] = False
+    bundle.shell(f"while [ ! -e /tmp/go ]; do sleep 0.05; done; {' '.join(HUNGRY)}; sleep 60").config["root"][
+        "readonly"
+    ] = False
     running(ocirt, tight(bundle))
     first, second = follow("--interval", "50ms"), follow("--interval", "50ms")
     first.wait_for("stats"), second.wait_for("stats")

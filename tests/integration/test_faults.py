@@ -22,7 +22,9 @@ def steps_of(faulty, tmp_path, *words):
 def full(bundle):
     """A bundle with hooks at every point, beside what `ocirt spec` has."""
     hook = {"path": "/bin/true"}
-    bundle.config["hooks"] = {point: [hook] for point in ("prestart", "createRuntime", "createContainer", "poststart", "poststop")}
+    bundle.config["hooks"] = {
+        point: [hook] for point in ("prestart", "createRuntime", "createContainer", "poststart", "poststop")
+    }
     return bundle.save()
 
 
@@ -61,8 +63,13 @@ def test_create_stopped_after_each_step(ocirt, faulty, bundle, tmp_path):
     ocirt.ok("delete", "--force", "c1")
     for step in range(1, count - 5, 3):
         faulty.environment = {"OCIRT_FAULT": f"create:{step}:stop"}
-        child = subprocess.Popen(faulty.command("create", "--bundle", bundle, "c1"), stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=faulty.environment)
+        child = subprocess.Popen(
+            faulty.command("create", "--bundle", bundle, "c1"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=faulty.environment,
+        )
         try:
             assert os.WIFSTOPPED(os.waitpid(child.pid, os.WUNTRACED)[1]), f"step {step}"
             ocirt.ok("delete", "--force", "c1")

@@ -42,7 +42,11 @@ def place(bundle, tmp_path):
     bundle.rootfs.rename(layer)
     for folder in (bundle.rootfs, upper, work, volume):
         folder.mkdir()
-    bundle.config["annotations"] = {"org.ocirt.rootfs.lower": str(layer), "org.ocirt.rootfs.upper": str(upper), "org.ocirt.rootfs.work": str(work)}
+    bundle.config["annotations"] = {
+        "org.ocirt.rootfs.lower": str(layer),
+        "org.ocirt.rootfs.upper": str(upper),
+        "org.ocirt.rootfs.work": str(work),
+    }
     bundle.config["root"]["readonly"] = False
     bundle.config["hooks"] = {point: [{"path": "/bin/true"}] for point in POINTS}
     bundle.config["mounts"].append({"destination": "/volume/deep", "source": str(volume), "options": ["rbind"]})
@@ -68,7 +72,13 @@ class Case:
     def plug(self):
         """The device, anew where it has gone with a container."""
         if "eth7" not in names_in(self.network.pid):
-            subprocess.run(["nsenter", f"--net=/proc/{self.network.pid}/ns/net", "ip", "-batch", "-"], input=DEVICE, text=True, timeout=LIMIT, check=True)
+            subprocess.run(
+                ["nsenter", f"--net=/proc/{self.network.pid}/ns/net", "ip", "-batch", "-"],
+                input=DEVICE,
+                text=True,
+                timeout=LIMIT,
+                check=True,
+            )
 
     def clear(self, cut_off=False):
         """`delete --force`. The device has gone with the namespace, its peer too; but where create has been ``cut_off`` it has come
@@ -84,10 +94,20 @@ class Case:
         self.plug()
 
     def device(self):
-        text = subprocess.run(["nsenter", f"--net=/proc/{self.network.pid}/ns/net", "ip", "-j", "addr", "show", "eth7"], capture_output=True, text=True,
-                              timeout=LIMIT, check=True).stdout
+        text = subprocess.run(
+            ["nsenter", f"--net=/proc/{self.network.pid}/ns/net", "ip", "-j", "addr", "show", "eth7"],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=True,
+        ).stdout
         link = json.loads(text)[0]
-        return link["mtu"], link["address"], next(each["local"] for each in link["addr_info"] if each["family"] == "inet"), "UP" in link["flags"]
+        return (
+            link["mtu"],
+            link["address"],
+            next(each["local"] for each in link["addr_info"] if each["family"] == "inet"),
+            "UP" in link["flags"],
+        )
 
     def prepare(self, verb):
         if verb != "create":
@@ -96,7 +116,12 @@ class Case:
             self.network.ocirt.ok("start", "c1")
 
     def words(self, verb):
-        return {"create": self.create, "start": ("start", "c1"), "exec": ("exec", "c1", "true"), "delete": ("delete", "--force", "c1")}[verb]
+        return {
+            "create": self.create,
+            "start": ("start", "c1"),
+            "exec": ("exec", "c1", "true"),
+            "delete": ("delete", "--force", "c1"),
+        }[verb]
 
 
 @pytest.mark.parametrize("verb", ["create", "start", "exec", "delete"])
@@ -137,17 +162,39 @@ def test_a_device_in_a_joined_namespace(network, bundle, place, tmp_path):
             time.sleep(0.005)
         words = ("create", "--rootfs-annotations", "--bundle", bundle, "c1")
         bundle.namespace("network", f"/proc/{holder.pid}/ns/net").save()
-        subprocess.run(["nsenter", f"--net=/proc/{network.pid}/ns/net", "ip", "-batch", "-"], input=DEVICE, text=True, timeout=LIMIT, check=True)
+        subprocess.run(
+            ["nsenter", f"--net=/proc/{network.pid}/ns/net", "ip", "-batch", "-"],
+            input=DEVICE,
+            text=True,
+            timeout=LIMIT,
+            check=True,
+        )
         count, back = steps_of(network.faulty, tmp_path, *words), 0
         network.ocirt.ok("delete", "--force", "c1")
         for step in range(count // 2, count + 1, 2 * STRIDE):
             if "inside" in names_in(holder.pid):
-                subprocess.run(["nsenter", f"--net=/proc/{holder.pid}/ns/net", "ip", "link", "set", "inside", "netns", str(network.pid), "name", "eth7"],
-                               check=True, timeout=LIMIT)
+                subprocess.run(
+                    [
+                        "nsenter",
+                        f"--net=/proc/{holder.pid}/ns/net",
+                        "ip",
+                        "link",
+                        "set",
+                        "inside",
+                        "netns",
+                        str(network.pid),
+                        "name",
+                        "eth7",
+                    ],
+                    check=True,
+                    timeout=LIMIT,
+                )
             fault(network.faulty, "create", step, "kill", *words)
             killed_early = cut_off(network)
             network.ocirt.ok("delete", "--force", "c1")
-            assert ("eth7" in names_in(network.pid)) == killed_early and ("inside" in names_in(holder.pid)) != killed_early, step
+            assert ("eth7" in names_in(network.pid)) == killed_early and (
+                "inside" in names_in(holder.pid)
+            ) != killed_early, step
             back += killed_early
         assert back
     finally:

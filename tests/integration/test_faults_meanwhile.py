@@ -25,9 +25,13 @@ class Stopped:
         self.log = log
         faulty.environment = {**os.environ, "OCIRT_FAULT": f"{words[0]}:{step}:stop"}
         with open(log, "w") as out:
-            self.process = subprocess.Popen(faulty.command(*words), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=faulty.environment)
+            self.process = subprocess.Popen(
+                faulty.command(*words), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=faulty.environment
+            )
         faulty.environment = None
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # it may have ended before that step
+        os.waitid(
+            os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT
+        )  # it may have ended before that step
 
     def go_on(self):
         self.process.send_signal(signal.SIGCONT)
@@ -72,11 +76,16 @@ def test_a_joined_namespace_dies(ocirt, faulty, bundle, tmp_path, kind):
     seen = set()
 
     def hold():
-        holder = subprocess.Popen(["unshare", FLAGS[kind], *(["--fork", "--kill-child"] if kind == "pid" else []), "sleep", "600"], stdin=subprocess.DEVNULL)
+        holder = subprocess.Popen(
+            ["unshare", FLAGS[kind], *(["--fork", "--kill-child"] if kind == "pid" else []), "sleep", "600"],
+            stdin=subprocess.DEVNULL,
+        )
         end, pid = time.monotonic() + LIMIT, holder.pid
         while Path(f"/proc/{pid}/comm").read_text() != "sleep\n":
             assert time.monotonic() < end
-            if kind == "pid" and (children := Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()):
+            if kind == "pid" and (
+                children := Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
+            ):
                 pid = int(children[0])
             time.sleep(0.002)
         bundle.namespace(kind, f"/proc/{pid}/ns/{FILES[kind]}").save()
@@ -95,7 +104,9 @@ def test_a_joined_namespace_dies(ocirt, faulty, bundle, tmp_path, kind):
         seen.add(status)
         if status:
             assert status == 1 and len(errors) == 1, (step, errors)
-            assert "linux.namespaces" in errors[0] or (kind == "pid" and "first process died before it was ready: signal 9" in errors[0]), errors
+            assert "linux.namespaces" in errors[0] or (
+                kind == "pid" and "first process died before it was ready: signal 9" in errors[0]
+            ), errors
             assert ocirt.ids() == [] and left_cgroups() == []
         holder = hold()
         ocirt.ok("delete", "--force", "c1")
@@ -147,7 +158,11 @@ def test_a_pause_in_the_middle_of_exec(ocirt, faulty, box, tmp_path):
         ocirt.ok("resume", "c1")
         status, errors = run.end()
         seen.add(status)
-        assert status == 0 or (status == 255 and len(errors) == 1 and "paused container" in errors[0]), (step, status, errors)
+        assert status == 0 or (status == 255 and len(errors) == 1 and "paused container" in errors[0]), (
+            step,
+            status,
+            errors,
+        )
         assert ocirt.ok("exec", "c1", "echo", "x").out == "x\n"
     assert seen >= {"waited", 0}
 

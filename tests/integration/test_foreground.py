@@ -39,7 +39,9 @@ class Started:
     """A foreground verb with given streams; what it prints is collected by a thread, unless the pipe is to stay unread."""
 
     def __init__(self, ocirt, *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **more):
-        self.process = subprocess.Popen(ocirt.command(*words), stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, **more)
+        self.process = subprocess.Popen(
+            ocirt.command(*words), stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, **more
+        )
 
     def term(self, number=signal.SIGTERM):
         self.process.send_signal(number)
@@ -57,6 +59,7 @@ def start(ocirt):
     def begin(*words, **more):
         started.append(Started(ocirt, *words, **more))
         return started[-1]
+
     yield begin
     for each in started:
         if each.process.poll() is None:
@@ -81,7 +84,7 @@ def run_with_terminal(ocirt, words, typed=b"", seconds=QUICK):
         elif writable:
             # Not before it is raw: what comes sooner our own terminal edits as lines.
             if not termios.tcgetattr(slave)[3] & termios.ICANON:
-                typed = typed[os.write(master, typed[:4096]):]
+                typed = typed[os.write(master, typed[:4096]) :]
         status = process.poll()
     os.close(master), os.close(slave)
     return shown, status
@@ -89,9 +92,12 @@ def run_with_terminal(ocirt, words, typed=b"", seconds=QUICK):
 
 # ---- much input, much output ----
 
+
 def test_much_input_by_a_pipe(ocirt, box):
     """More than a terminal's line discipline holds, both ways at once: what is typed is shown, and `cat` says it again."""
-    done = subprocess.run(ocirt.command("exec", "-t", "c1", "cat"), input=b"y\n" * 3000, capture_output=True, timeout=QUICK)
+    done = subprocess.run(
+        ocirt.command("exec", "-t", "c1", "cat"), input=b"y\n" * 3000, capture_output=True, timeout=QUICK
+    )
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.count(b"y") == 6000
 
@@ -116,7 +122,9 @@ def test_much_is_pasted(ocirt, console, bundles, verb):
 
 def test_all_output_is_there_at_the_end(ocirt, console):
     console.shell("seq 1 40000").save()
-    done = subprocess.run(ocirt.command("run", "--bundle", console, "c1"), stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT)
+    done = subprocess.run(
+        ocirt.command("run", "--bundle", console, "c1"), stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT
+    )
     assert done.returncode == 0 and done.stdout == b"".join(b"%d\n" % number for number in range(1, 40001))
 
 
@@ -295,6 +303,7 @@ def test_a_signal_while_a_hook_hangs(ocirt, bundle, start, tmp_path, hook, numbe
 
 # ---- what a terminal shows ----
 
+
 def test_lines_on_a_terminal(ocirt, console):
     """As with runc and crun each line begins at the left, however many terminals it has passed."""
     console.shell("echo one; echo two").save()
@@ -313,11 +322,14 @@ def test_a_terminal_shows_what_a_program_of_screens_writes(ocirt, console):
 
 def test_lines_in_a_pipe(ocirt, console):
     console.shell("echo one; echo two").save()
-    done = subprocess.run(ocirt.command("run", "--bundle", console, "c1"), stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT)
+    done = subprocess.run(
+        ocirt.command("run", "--bundle", console, "c1"), stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT
+    )
     assert done.stdout == b"one\ntwo\n"
 
 
 # ---- standard input that is no terminal ----
+
 
 @pytest.mark.parametrize("verb", ["run", "exec"])
 @pytest.mark.parametrize("typed, printed", [(b"", b""), (b"echo $((40 + 2))\n", b"42"), (b"echo $((40 + 2))", b"42")])
@@ -337,7 +349,12 @@ def test_a_shell_sees_the_end_of_the_input(ocirt, console, verb, typed, printed)
 
 
 def test_a_line_that_is_not_whole(ocirt, box):
-    done = subprocess.run(ocirt.command("exec", "-t", "c1", "sh", "-c", "stty -echo; cat"), input=b"abc", capture_output=True, timeout=QUICK)
+    done = subprocess.run(
+        ocirt.command("exec", "-t", "c1", "sh", "-c", "stty -echo; cat"),
+        input=b"abc",
+        capture_output=True,
+        timeout=QUICK,
+    )
     assert done.returncode == 0 and done.stdout.endswith(b"abc")
 
 
@@ -354,7 +371,13 @@ def test_a_file_is_read_and_written_where_it_stands(ocirt, box, tmp_path):
     (tmp_path / "out").write_bytes(b"before\n")
     with open(tmp_path / "in", "rb", buffering=0) as given, open(tmp_path / "out", "r+b", buffering=0) as taken:
         given.read(6), taken.seek(0, os.SEEK_END)
-        subprocess.run(ocirt.command("exec", "-t", "c1", "sh", "-c", "stty -echo; cat"), stdin=given, stdout=taken, check=True, timeout=LIMIT)
+        subprocess.run(
+            ocirt.command("exec", "-t", "c1", "sh", "-c", "stty -echo; cat"),
+            stdin=given,
+            stdout=taken,
+            check=True,
+            timeout=LIMIT,
+        )
     assert (tmp_path / "out").read_bytes() in (b"before\nsecond\n", b"before\nsecond\nsecond\n")
 
 
@@ -362,10 +385,16 @@ def test_a_file_is_read_and_written_where_it_stands(ocirt, box, tmp_path):
 def test_the_callers_descriptors_still_block(ocirt, box, start, kind):
     """O_NONBLOCK is of the open file description, which the shell has, too. A socket cannot be opened again: it has the flag
     while the verb is at work, and not after."""
-    pairs = {"pipe": os.pipe, "terminal": pty.openpty, "socket": lambda: tuple(end.detach() for end in socket.socketpair())}
+    pairs = {
+        "pipe": os.pipe,
+        "terminal": pty.openpty,
+        "socket": lambda: tuple(end.detach() for end in socket.socketpair()),
+    }
     one, two = pairs[kind]()
     given = one if kind == "pipe" else two
-    child = start("exec", "-t", "c1", "sh", "-c", TRAP, stdin=given, stdout=given if kind != "pipe" else subprocess.PIPE)
+    child = start(
+        "exec", "-t", "c1", "sh", "-c", TRAP, stdin=given, stdout=given if kind != "pipe" else subprocess.PIPE
+    )
     enough_output(box.rootfs / "tmp/ready")
     assert os.get_blocking(given) or kind == "socket"
     assert child.term().status() == 43

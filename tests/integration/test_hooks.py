@@ -21,8 +21,15 @@ def install(bundle, log, points=POINTS):
     log.touch()
     bundle.config["mounts"].append({"destination": "/log", "source": str(log), "options": ["bind"]})
     script = 'f={log}; state=$(tr -d "\n"); echo "{point} $(readlink /proc/self/ns/mnt) $A $state" >> $f'
-    bundle.config["hooks"] = {point: [hook(script.format(point=point, log="/log" if point == "startContainer" else log),
-                                           env=["A=of-hook", "PATH=/bin:/usr/bin"])] for point in points}
+    bundle.config["hooks"] = {
+        point: [
+            hook(
+                script.format(point=point, log="/log" if point == "startContainer" else log),
+                env=["A=of-hook", "PATH=/bin:/usr/bin"],
+            )
+        ]
+        for point in points
+    }
     bundle.config["annotations"] = {"a.b": "c"}
     return bundle.save()
 
@@ -52,12 +59,19 @@ def test_order_namespaces_and_state(ocirt, bundle, tmp_path):
     assert [line[1] for line in lines] == [ours, ours, inside, inside, ours, ours]
     states = {line[0]: line[3] for line in lines}
     assert {point: state["status"] for point, state in states.items()} == {
-        "prestart": "created", "createRuntime": "created", "createContainer": "created", "startContainer": "created",
-        "poststart": "running", "poststop": "stopped"}
+        "prestart": "created",
+        "createRuntime": "created",
+        "createContainer": "created",
+        "startContainer": "created",
+        "poststart": "running",
+        "poststop": "stopped",
+    }
     # runtime.md, State: the pid as seen by the runtime, in the container's namespaces as seen by the container.
     assert [states[point]["pid"] for point in POINTS] == [pid, pid, 1, 1, pid, 0]
-    assert all(state["id"] == "c1" and state["bundle"] == str(bundle.path) and state["annotations"] == {"a.b": "c"}
-               for state in states.values())
+    assert all(
+        state["id"] == "c1" and state["bundle"] == str(bundle.path) and state["annotations"] == {"a.b": "c"}
+        for state in states.values()
+    )
     assert all(line[2] == "of-hook" for line in lines)
 
 
@@ -71,7 +85,10 @@ def test_listed_order(ocirt, bundle, tmp_path):
 @pytest.mark.parametrize("point", ["prestart", "createRuntime", "createContainer"])
 def test_failure_of_a_create_hook(ocirt, bundle, tmp_path, point):
     """runtime.md, Lifecycle 3 to 5: an error, the container is stopped and destroyed, poststop hooks run."""
-    bundle.config["hooks"] = {point: [hook("echo something went wrong >&2; exit 3")], "poststop": [hook(f"echo ran > {tmp_path}/poststop")]}
+    bundle.config["hooks"] = {
+        point: [hook("echo something went wrong >&2; exit 3")],
+        "poststop": [hook(f"echo ran > {tmp_path}/poststop")],
+    }
     bundle.save()
     message = ocirt.fails("create", "--bundle", bundle, "c1")
     assert f"hooks.{point}[0]" in message and "exit status 3" in message and "something went wrong" in message
@@ -108,9 +125,15 @@ def test_timeout(ocirt, bundle):
     assert 0.9 < time.monotonic() - begin < 10
 
 
-@pytest.mark.parametrize("wrong, path", [({"path": "relative"}, "hooks.prestart[0].path"), ({}, "hooks.prestart[0].path"),
-                                         ({"path": "/bin/true", "timeout": 0}, "hooks.prestart[0].timeout"),
-                                         ({"path": "/nonexistent"}, "hooks.prestart[0]")])
+@pytest.mark.parametrize(
+    "wrong, path",
+    [
+        ({"path": "relative"}, "hooks.prestart[0].path"),
+        ({}, "hooks.prestart[0].path"),
+        ({"path": "/bin/true", "timeout": 0}, "hooks.prestart[0].timeout"),
+        ({"path": "/nonexistent"}, "hooks.prestart[0]"),
+    ],
+)
 def test_wrong_hooks(ocirt, bundle, wrong, path):
     """config.md: path is absolute, timeout greater than zero."""
     bundle.config["hooks"] = {"prestart": [wrong]}
@@ -147,21 +170,35 @@ def test_environments_and_directories(ocirt, bundle, tmp_path):
 
     def say(point, **more):
         to = f"/tmp/{point}" if point == "startContainer" else f"{tmp_path}/{point}"
-        return {"path": "/bin/sh", "args": ["sh", "-c", f"echo \"$OF $(pwd)\" >>{to}"], **more}
+        return {"path": "/bin/sh", "args": ["sh", "-c", f'echo "$OF $(pwd)" >>{to}'], **more}
+
     bundle.config["hooks"] = {point: [say(point), say(point, env=["PATH=/bin:/usr/bin"])] for point in POINTS}
     bundle.args("true").save()
     environment = {**os.environ, "OF": "caller"}
     ocirt.ok("run", "--bundle", bundle, "c1", env=environment)
-    said = {point: ((bundle.rootfs / "tmp") if point == "startContainer" else tmp_path).joinpath(point).read_text().splitlines() for point in POINTS}
+    said = {
+        point: ((bundle.rootfs / "tmp") if point == "startContainer" else tmp_path)
+        .joinpath(point)
+        .read_text()
+        .splitlines()
+        for point in POINTS
+    }
     inside = {"createContainer": str(bundle.rootfs), "startContainer": "/"}
-    assert said == {point: [f"{'process' if point == 'startContainer' else 'caller'} {inside.get(point, bundle)}",
-                            f" {inside.get(point, bundle)}"] for point in POINTS}
+    assert said == {
+        point: [
+            f"{'process' if point == 'startContainer' else 'caller'} {inside.get(point, bundle)}",
+            f" {inside.get(point, bundle)}",
+        ]
+        for point in POINTS
+    }
 
 
 @pytest.mark.parametrize("point", ["createRuntime", "createContainer", "startContainer", "poststart"])
 def test_the_end_of_what_a_failing_hook_prints(ocirt, bundle, point):
     """Standard output and standard error, the last 4 KiB, in the error."""
-    bundle.config["hooks"] = {point: [hook("echo begin; yes 0123456789abcde | head -400; echo to-error >&2; echo end; exit 3")]}
+    bundle.config["hooks"] = {
+        point: [hook("echo begin; yes 0123456789abcde | head -400; echo to-error >&2; echo end; exit 3")]
+    }
     bundle.args("sleep", "60").save()
     message = ocirt.fails("run", "--detach", "--bundle", bundle, "c1")
     assert f"hooks.{point}[0]: run hook /bin/sh: exit status 3: " in message

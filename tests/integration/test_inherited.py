@@ -30,7 +30,9 @@ words = sys.argv[2:]
 exec(sys.argv[1])
 os.execv(words[0], words)
 """
-IGNORED = "[signal.signal(number, signal.SIG_IGN) for number in signal.valid_signals() if number not in (9, 19, 32, 33)]"
+IGNORED = (
+    "[signal.signal(number, signal.SIG_IGN) for number in signal.valid_signals() if number not in (9, 19, 32, 33)]"
+)
 CONDITIONS = {
     "nothing": "",
     "SIGCHLD ignored": "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
@@ -49,7 +51,16 @@ CONDITIONS = {
 
 PRINTING = ("features", "plan", "cache", "state", "list", "ps", "events")
 NEEDING_NULL = ("create", "run", "checkpoint", "restore")
-WITHOUT_NULL = ["unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"', "sh"]
+WITHOUT_NULL = [
+    "unshare",
+    "--mount",
+    "--propagation",
+    "private",
+    "sh",
+    "-c",
+    'mount -t tmpfs none /dev && exec "$@"',
+    "sh",
+]
 
 
 class Under(Runtime):
@@ -61,15 +72,25 @@ class Under(Runtime):
 
     def command(self, *words, **more):
         prefix = WITHOUT_NULL if self.code.startswith("WITHOUT_NULL") else []
-        return [*prefix, "/usr/bin/python3", "-I", "-S", "-c", WRAPPER, self.code.removeprefix("WITHOUT_NULL "),
-                *super().command(*self.flags, *words, **more)]
+        return [
+            *prefix,
+            "/usr/bin/python3",
+            "-I",
+            "-S",
+            "-c",
+            WRAPPER,
+            self.code.removeprefix("WITHOUT_NULL "),
+            *super().command(*self.flags, *words, **more),
+        ]
 
 
 class UserUnder(Under, User):
     """The same of a user without privileges."""
 
 
-def each_verb(ocirt, bundle, tmp_path, points=("prestart", "createRuntime", "createContainer", "startContainer", "poststart")):
+def each_verb(
+    ocirt, bundle, tmp_path, points=("prestart", "createRuntime", "createContainer", "startContainer", "poststart")
+):
     """Each verb and words for it, in an order in which all of them work; what must be done meanwhile is a function."""
     saved = images(tmp_path)
     (tmp_path / "new").mkdir()
@@ -77,17 +98,37 @@ def each_verb(ocirt, bundle, tmp_path, points=("prestart", "createRuntime", "cre
     bundle.config["hooks"] = {point: [{"path": "/bin/true"}] for point in points}
     bundle.save()
     return [
-        ("spec", "--bundle", tmp_path / "new"), ("features",), ("validate", bundle), ("plan", bundle), ("cache", "list"),
-        ("create", "--no-cache", "--bundle", bundle, "c1"), ("state", "c1"), ("list",), ("start", "c1"),
-        ("exec", "--no-cache", "c1", "true"), ("exec", "c1", "true"), ("exec", "c1", "true"), ("ps", "c1"), ("events", "--stats", "c1"),
-        ("pause", "c1"), ("resume", "c1"), ("update", "--pids-limit", "100", "c1"),
+        ("spec", "--bundle", tmp_path / "new"),
+        ("features",),
+        ("validate", bundle),
+        ("plan", bundle),
+        ("cache", "list"),
+        ("create", "--no-cache", "--bundle", bundle, "c1"),
+        ("state", "c1"),
+        ("list",),
+        ("start", "c1"),
+        ("exec", "--no-cache", "c1", "true"),
+        ("exec", "c1", "true"),
+        ("exec", "c1", "true"),
+        ("ps", "c1"),
+        ("events", "--stats", "c1"),
+        ("pause", "c1"),
+        ("resume", "c1"),
+        ("update", "--pids-limit", "100", "c1"),
         ("checkpoint", "--leave-running", "--image-path", tmp_path / "saved", "c1"),
-        ("kill", "c1", "KILL"), lambda: ocirt.wait_status("c1", "stopped"), ("delete", "c1"),
-        ("run", "--detach", "--bundle", bundle, "c1"), ("delete", "--force", "c1"),
-        ("run", "--no-cache", "--detach", "--bundle", bundle, "c1"), ("delete", "--force", "c1"),
-        lambda: bundle.config.update(hooks={}), lambda: bundle.save(),
-        ("restore", "--detach", "--image-path", saved, "--bundle", bundle, "c1"), ("delete", "--force", "c1"),
-        lambda: bundle.args("true").save(), ("run", "--bundle", bundle, "c1"),
+        ("kill", "c1", "KILL"),
+        lambda: ocirt.wait_status("c1", "stopped"),
+        ("delete", "c1"),
+        ("run", "--detach", "--bundle", bundle, "c1"),
+        ("delete", "--force", "c1"),
+        ("run", "--no-cache", "--detach", "--bundle", bundle, "c1"),
+        ("delete", "--force", "c1"),
+        lambda: bundle.config.update(hooks={}),
+        lambda: bundle.save(),
+        ("restore", "--detach", "--image-path", saved, "--bundle", bundle, "c1"),
+        ("delete", "--force", "c1"),
+        lambda: bundle.args("true").save(),
+        ("run", "--bundle", bundle, "c1"),
     ]
 
 
@@ -125,8 +166,12 @@ def seen(pid):
     with open(f"/proc/{pid}/limits") as file:
         files = next(line.split()[3:5] for line in file if line.startswith("Max open files"))
     names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-    return {**{name: status[name] for name in ("SigBlk", "SigIgn", "SigCgt", "Umask", "Cpus_allowed_list")}, "files": files,
-            "open": names, "count": len(names)}
+    return {
+        **{name: status[name] for name in ("SigBlk", "SigIgn", "SigCgt", "Umask", "Cpus_allowed_list")},
+        "files": files,
+        "open": names,
+        "count": len(names),
+    }
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
@@ -135,8 +180,15 @@ def test_what_the_container_inherits(ocirt, bundle, condition):
     hard = str(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     soft = "4" if condition == "few open files" else str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     none = "0" * 16
-    expected = {"SigBlk": none, "SigIgn": none, "SigCgt": none, "Umask": "0022", "files": [soft, hard], "count": 3,
-                "Cpus_allowed_list": Path("/sys/devices/system/cpu/online").read_text().strip()}
+    expected = {
+        "SigBlk": none,
+        "SigIgn": none,
+        "SigCgt": none,
+        "Umask": "0022",
+        "files": [soft, hard],
+        "count": 3,
+        "Cpus_allowed_list": Path("/sys/devices/system/cpu/online").read_text().strip(),
+    }
     bundle.config["process"]["rlimits"] = []
     bundle.args("sleep", str(2 * LIMIT)).save()
     runtime, pid = Under(ocirt, condition), bundle.path / "pid"
@@ -148,7 +200,9 @@ def test_what_the_container_inherits(ocirt, bundle, condition):
         runtime.ok("exec", *flags, "--detach", "--pid-file", pid, "c1", "sleep", str(2 * LIMIT))
         for each in ocirt.state("c1")["pid"], int(pid.read_text()):
             found = seen(each)
-            assert not [name for name in found.pop("open") if str(ocirt.root) in name], "no stream is a file of the runtime's state"
+            assert not [name for name in found.pop("open") if str(ocirt.root) in name], (
+                "no stream is a file of the runtime's state"
+            )
             assert found == expected
         ocirt.ok("delete", "--force", "c1")
 
@@ -170,12 +224,18 @@ def test_limits_of_the_config_come_before_the_callers(ocirt, bundle):
 
 def test_hooks_get_the_callers_limit(ocirt, bundle, tmp_path):
     """They are the caller's programs: the runtime's raised limit is not theirs."""
+
     def hook(point):
         return [{"path": "/bin/sh", "args": ["sh", "-c", f"ulimit -Sn > {tmp_path}/{point}"]}]
-    bundle.config["hooks"] = {point: hook(point) for point in ("createRuntime", "createContainer", "poststart", "poststop")}
+
+    bundle.config["hooks"] = {
+        point: hook(point) for point in ("createRuntime", "createContainer", "poststart", "poststop")
+    }
     bundle.args("true").save()
     Under(ocirt, "limit('NOFILE', 40)").ok("run", "--bundle", bundle, "c1")
-    assert {point: (tmp_path / point).read_text() for point in bundle.config["hooks"]} == dict.fromkeys(bundle.config["hooks"], "40\n")
+    assert {point: (tmp_path / point).read_text() for point in bundle.config["hooks"]} == dict.fromkeys(
+        bundle.config["hooks"], "40\n"
+    )
 
 
 @pytest.mark.rootless
@@ -188,8 +248,12 @@ def test_a_state_directory_under_any_umask(user, own_bundle):
 
 
 TOO_SMALL = {
-    "no file may grow": "limit('FSIZE', 0, 0)", "small files alone": "limit('FSIZE', 2000, 2000)",
-    **{f"{size} KiB of data": f"limit('DATA', {size} << 10, {size} << 10)" for size in (1600, 2000, 4000, 8000, 16000, 17000)},
+    "no file may grow": "limit('FSIZE', 0, 0)",
+    "small files alone": "limit('FSIZE', 2000, 2000)",
+    **{
+        f"{size} KiB of data": f"limit('DATA', {size} << 10, {size} << 10)"
+        for size in (1600, 2000, 4000, 8000, 16000, 17000)
+    },
 }
 
 
@@ -197,7 +261,9 @@ TOO_SMALL = {
 def test_limits_that_are_too_small(ocirt, bundle, tmp_path, condition):
     """An error of one line, no signal; and nothing is left of a container that could not be made."""
     runtime = Under(ocirt, TOO_SMALL[condition], "--criu", Fake(tmp_path / "fake").executable)
-    for words in each_verb(ocirt, bundle, tmp_path, points=()):  # a hook that cannot be run would take the container with it
+    for words in each_verb(
+        ocirt, bundle, tmp_path, points=()
+    ):  # a hook that cannot be run would take the container with it
         if callable(words):
             words()
             continue
@@ -220,7 +286,9 @@ def printing(command):
     """The status of a command and what it has printed into a pipe, which no limit of a file's size concerns."""
     ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs, timeout=LIMIT)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs, timeout=LIMIT
+        )
         try:
             return done.returncode, os.read(ours, 65536).decode()
         except BlockingIOError:
@@ -236,8 +304,18 @@ class Filter(ctypes.Structure):
 code = b"".join(struct.pack("<HBBI", *each) for each in ((0x20, 0, 0, 0), (0x15, 0, 1, {number}), (6, 0, 0, 0x50000 | {error}), (6, 0, 0, 0x7fff0000)))
 assert ctypes.CDLL(None).prctl(22, 2, ctypes.byref(Filter(len(code) // 8, code))) == 0
 """
-CALLS = {"faccessat2": 439, "flock": 73, "openat2": 437, "clone3": 435, "close_range": 436, "mount_setattr": 442, "fsopen": 430,
-         "pidfd_open": 434, "memfd_create": 319, "pidfd_send_signal": 424}
+CALLS = {
+    "faccessat2": 439,
+    "flock": 73,
+    "openat2": 437,
+    "clone3": 435,
+    "close_range": 436,
+    "mount_setattr": 442,
+    "fsopen": 430,
+    "pidfd_open": 434,
+    "memfd_create": 319,
+    "pidfd_send_signal": 424,
+}
 UNREFUSED = ("faccessat2",)
 """What the runtime has another way for."""
 
@@ -249,14 +327,24 @@ def test_a_call_that_a_filter_around_the_runtime_refuses(ocirt, bundle, call, er
     verb takes a container that lives for one that has ended."""
     runtime = Under(ocirt, REFUSE.format(number=CALLS[call], error=error))
     refused = []
-    for words in (("run", "--no-cache", "--detach", "--bundle", bundle, "c1"), ("state", "c1"), ("exec", "--no-cache", "c1", "true"),
-                  ("update", "--pids-limit", "99", "c1"), ("delete", "c1"), ("kill", "--all", "c1", "TERM"), ("kill", "c1", "KILL"),
-                  ("delete", "--force", "c1")):
+    for words in (
+        ("run", "--no-cache", "--detach", "--bundle", bundle, "c1"),
+        ("state", "c1"),
+        ("exec", "--no-cache", "c1", "true"),
+        ("update", "--pids-limit", "99", "c1"),
+        ("delete", "c1"),
+        ("kill", "--all", "c1", "TERM"),
+        ("kill", "c1", "KILL"),
+        ("delete", "--force", "c1"),
+    ):
         result = runtime(*words)
         if words == ("delete", "c1"):
             assert result.status == 1 and ocirt.status("c1") == "running", result
         elif result.status:
-            assert len(result.err.splitlines()) == 1 and f"{call}: " in result.err and "seccomp filter" in result.err, (words, result)
+            assert len(result.err.splitlines()) == 1 and f"{call}: " in result.err and "seccomp filter" in result.err, (
+                words,
+                result,
+            )
             refused.append(words[0])
             ocirt.ok(*words)
     assert (refused == []) == (call in UNREFUSED), refused
@@ -266,11 +354,32 @@ def test_without_a_procfs(ocirt, bundle):
     """Nothing can be told of processes then: an error says so, and no container that lives is taken for one that has ended."""
     bundle.save()
     ocirt.ok("run", "--detach", "--bundle", bundle, "c1")
-    for words in (("create", "--no-cache", "--bundle", bundle, "c2"), ("state", "c1"), ("list",), ("exec", "c1", "true"), ("kill", "c1", "TERM"),
-                  ("delete", "c1"), ("delete", "--force", "c1")):
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh", *ocirt.command(*words)]
+    for words in (
+        ("create", "--no-cache", "--bundle", bundle, "c2"),
+        ("state", "c1"),
+        ("list",),
+        ("exec", "c1", "true"),
+        ("kill", "c1", "TERM"),
+        ("delete", "c1"),
+        ("delete", "--force", "c1"),
+    ):
+        command = [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            'mount -t tmpfs none /proc && exec "$@"',
+            "sh",
+            *ocirt.command(*words),
+        ]
         status, err = printing(command)
-        assert status and len(err.splitlines()) == 1 and "/proc: " in err and "no procfs is mounted there" in err, (words, status, err)
+        assert status and len(err.splitlines()) == 1 and "/proc: " in err and "no procfs is mounted there" in err, (
+            words,
+            status,
+            err,
+        )
     assert ocirt.status("c1") == "running"
 
 

@@ -21,7 +21,9 @@ def wait_for(condition):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("script, status", [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -TERM $$", 143), ("kill -KILL $$", 137)])
+@pytest.mark.parametrize(
+    "script, status", [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
+)
 def test_the_status_is_the_programs(ocirt, bundle, script, status):
     """128 and the signal's number where a signal has ended it, which it does: the program is no pid 1."""
     bundle.shell(script).save()
@@ -45,7 +47,7 @@ def test_a_signal_without_handler_ends_the_container(ocirt, bundle):
 
 def test_signals_are_passed_on(ocirt, bundle):
     """To the program alone, once each, those that are blocked for the init's own life too."""
-    script = "for each in HUP USR1 WINCH CONT TERM; do trap \"echo $each >> /tmp/got\" $each; done; echo > /tmp/ready; while :; do sleep 0.01; done"
+    script = 'for each in HUP USR1 WINCH CONT TERM; do trap "echo $each >> /tmp/got" $each; done; echo > /tmp/ready; while :; do sleep 0.01; done'
     bundle.shell(script)
     bundle.config["root"]["readonly"] = False
     bundle.save()
@@ -76,16 +78,23 @@ def test_processes_of_exec_are_reaped_and_seen(ocirt, bundle):
     bundle.args("sleep", "60").save()
     ocirt.ok("run", "-d", "--init", "--bundle", bundle, "c1")
     assert ocirt("exec", "c1", "sh", "-c", "(sleep 0.01 &); exit 4").status == 4
-    wait_for(lambda: ocirt.ok("exec", "c1", "sh", "-c", "cat /proc/[0-9]*/stat | grep -c ' Z '; true").out.strip() == "0")
+    wait_for(
+        lambda: ocirt.ok("exec", "c1", "sh", "-c", "cat /proc/[0-9]*/stat | grep -c ' Z '; true").out.strip() == "0"
+    )
     assert [line.split()[-2:] for line in ocirt.ok("exec", "c1", "ps", "-o", "pid,comm").out.splitlines()[1:3]] == [
-        ["1", "ocirt-init"], ["2", "sleep"]]
+        ["1", "ocirt-init"],
+        ["2", "sleep"],
+    ]
 
 
 def test_nothing_of_the_host_stays_with_it(ocirt, bundle):
     """Neither a descriptor, nor memory that is shared with the runtime (a journal that the container could forge), nor the
     runtime's command line and environment; and it is under all that the program is under."""
     bundle.args("sleep", "60")
-    bundle.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["keyctl"], "action": "SCMP_ACT_ERRNO"}]}
+    bundle.config["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["keyctl"], "action": "SCMP_ACT_ERRNO"}],
+    }
     bundle.config["process"]["user"] = {"uid": 1000, "gid": 1000}
     bundle.save()
     for nnp in (True, False):  # the filter is loaded after, or before the init is made
@@ -100,8 +109,15 @@ def test_nothing_of_the_host_stays_with_it(ocirt, bundle):
         assert open(f"/proc/{pid}/environ", "rb").read().strip(b"\0") == b""
         assert open(f"/proc/{pid}/comm").read() == "ocirt-init\n" and os.readlink(f"/proc/{pid}/cwd") == "/"
         maps = [line.split() for line in open(f"/proc/{pid}/maps")]
-        assert [row for row in maps if "s" in row[1] or len(row) > 5 and row[5] not in ("[stack]", "[heap]", "[vsyscall]", "[vdso]", "[vvar]")] == []
-        status = {each: dict(line.split(":\t", 1) for line in open(f"/proc/{each}/status") if ":\t" in line) for each in (pid, program)}
+        assert [
+            row
+            for row in maps
+            if "s" in row[1] or len(row) > 5 and row[5] not in ("[stack]", "[heap]", "[vsyscall]", "[vdso]", "[vvar]")
+        ] == []
+        status = {
+            each: dict(line.split(":\t", 1) for line in open(f"/proc/{each}/status") if ":\t" in line)
+            for each in (pid, program)
+        }
         for name in ("Uid", "Gid", "Groups", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters"):
             assert status[pid][name] == status[program][name], name
         assert int(status[pid]["Seccomp"]) == 2 and int(status[pid]["NoNewPrivs"]) == nnp
@@ -112,9 +128,14 @@ def test_nothing_of_the_host_stays_with_it(ocirt, bundle):
 def test_a_filter_that_refuses_the_fork_fails_the_start(ocirt, bundle):
     bundle.args("true")
     bundle.config["process"]["noNewPrivileges"] = True
-    bundle.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["clone"], "action": "SCMP_ACT_ERRNO"}]}
+    bundle.config["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["clone"], "action": "SCMP_ACT_ERRNO"}],
+    }
     bundle.save()
-    assert "--init: keep an init before the program: clone: operation not permitted" in ocirt.fails("run", "--init", "--bundle", bundle, "c1")
+    assert "--init: keep an init before the program: clone: operation not permitted" in ocirt.fails(
+        "run", "--init", "--bundle", bundle, "c1"
+    )
     assert ocirt.ids() == []
 
 
@@ -123,7 +144,10 @@ def test_a_filter_that_refuses_what_the_init_does(ocirt, bundle, refused):
     """The program runs, and ends, all the same; the init does not spin."""
     bundle.args("sleep", "0.5")
     bundle.config["process"]["noNewPrivileges"] = True
-    bundle.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": refused, "action": "SCMP_ACT_ERRNO"}]}
+    bundle.config["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": refused, "action": "SCMP_ACT_ERRNO"}],
+    }
     bundle.save()
     ocirt.ok("run", "-d", "--init", "--bundle", bundle, "c1")
     pid = ocirt.state("c1")["pid"]
@@ -138,10 +162,15 @@ def test_the_init_has_the_capabilities_of_the_program(ocirt, bundle, action):
     """Loading a filter without noNewPrivileges takes CAP_SYS_ADMIN, which execve would take away; the init never executes."""
     bundle.config["process"]["noNewPrivileges"] = False
     if action:
-        bundle.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["chmod"], "action": action}]}
+        bundle.config["linux"]["seccomp"] = {
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["chmod"], "action": action}],
+        }
     bundle.args("sleep", "60").save()
     ocirt.ok("run", "-d", "--init", "--bundle", bundle, "c1")
-    found = ocirt.ok("exec", "c1", "grep", "-hE", "^Cap(Inh|Prm|Eff|Bnd|Amb)", "/proc/1/status", "/proc/2/status").out.splitlines()
+    found = ocirt.ok(
+        "exec", "c1", "grep", "-hE", "^Cap(Inh|Prm|Eff|Bnd|Amb)", "/proc/1/status", "/proc/2/status"
+    ).out.splitlines()
     assert len(found) == 10 and found[:5] == found[5:]
 
 
@@ -173,12 +202,18 @@ def test_a_program_that_cannot_be_executed(ocirt, bundle):
 
 
 def test_ctrl_c_at_a_terminal_comes_once(ocirt, bundle):
-    bundle.args("sh", "-c", "trap 'echo one; n=1$n; [ $n = 11 ] && exit 5' INT; echo ready; while :; do sleep 0.05; done")
+    bundle.args(
+        "sh", "-c", "trap 'echo one; n=1$n; [ $n = 11 ] && exit 5' INT; echo ready; while :; do sleep 0.05; done"
+    )
     bundle.config["process"]["terminal"] = True
     bundle.save()
     master, slave = pty.openpty()
-    child = subprocess.Popen([ocirt.executable, "--root", ocirt.root, "run", "--init", "--bundle", str(bundle.path), "c1"],
-                             stdin=slave, stdout=slave, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [ocirt.executable, "--root", ocirt.root, "run", "--init", "--bundle", str(bundle.path), "c1"],
+        stdin=slave,
+        stdout=slave,
+        stderr=subprocess.DEVNULL,
+    )
     os.close(slave)
 
     def until(text):
@@ -187,6 +222,7 @@ def test_ctrl_c_at_a_terminal_comes_once(ocirt, bundle):
             assert select.select([master], [], [], LIMIT)[0], data
             data += os.read(master, 1000)
         return data
+
     until(b"ready")
     os.write(master, b"\3")
     until(b"one")
@@ -205,12 +241,15 @@ def test_it_is_refused_to_be_saved(ocirt, bundle):
 
 # ---- the library ----
 
+
 def test_the_library_puts_an_init_before_a_program(image, runtime):
     config = config_for("sleep", "60")
     with Container.create(config=config, rootfs=image, runtime=runtime, init=True) as container:
         container.start()
         container.kill(signal.SIGTERM)
         assert container.wait(LIMIT) == 128 + 15
-    orphans = config_for("sh", "-c", "(sleep 0.01 &); read a; cat /proc/1/comm; grep -c '^State:.Z' /proc/*/status | grep -c :1$; exit 3")
+    orphans = config_for(
+        "sh", "-c", "(sleep 0.01 &); read a; cat /proc/1/comm; grep -c '^State:.Z' /proc/*/status | grep -c :1$; exit 3"
+    )
     result = run(config=orphans, rootfs=image, runtime=runtime, input="\n", init=True)
     assert (result.returncode, result.text) == (3, "ocirt-init\n0\n")

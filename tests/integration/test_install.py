@@ -12,8 +12,15 @@ from tests.integration.harness import TREE, Runtime, cgroups_path
 
 
 def run(*command, **more):
-    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, cwd="/",
-                          **more)
+    done = subprocess.run(
+        [str(word) for word in command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd="/",
+        **more,
+    )
     assert done.returncode == 0, done
     return done.stdout
 
@@ -46,7 +53,10 @@ def imported(python, ocirt, image, **more):
 
 def test_import_from_the_tree(ocirt, image):
     run(TREE / "hack/build")
-    assert imported("/usr/bin/python3", ocirt, image, env={"PYTHONPATH": str(TREE)}) == [f"{TREE}/build/bin/ocirt", "hello"]
+    assert imported("/usr/bin/python3", ocirt, image, env={"PYTHONPATH": str(TREE)}) == [
+        f"{TREE}/build/bin/ocirt",
+        "hello",
+    ]
 
 
 def test_install_and_uninstall(places, ocirt, bundle, image):
@@ -63,15 +73,47 @@ def test_pip_install_in_a_virtual_environment(ocirt, bundle, tmp_path, image):
     run(sys.executable, "-m", "venv", tmp_path / "venv")
     run(tmp_path / "venv/bin/pip", "install", "-q", TREE)
     bundle.shell("exit 4").save()
-    assert Runtime(tmp_path / "venv/bin/ocirt", ocirt.root)("run", "--bundle", bundle, "c1", env={}, cwd="/").status == 4
+    assert (
+        Runtime(tmp_path / "venv/bin/ocirt", ocirt.root)("run", "--bundle", bundle, "c1", env={}, cwd="/").status == 4
+    )
     assert imported(tmp_path / "venv/bin/python", ocirt, image, env={}) == [str(tmp_path / "venv/bin/ocirt"), "hello"]
     # The modules of a create are one file's.
-    trace = subprocess.run(["strace", "-f", "-e", "trace=openat", tmp_path / "venv/bin/ocirt", "--root", ocirt.root, "run", "--no-cache",
-                            "--bundle", str(bundle), "c1"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd="/").stderr
-    opened = [name for name in re.findall(r'openat\(AT_FDCWD, "([^"]+)".* = \d+$', trace, re.M) if "/site-packages/ocirt" in name]
+    trace = subprocess.run(
+        [
+            "strace",
+            "-f",
+            "-e",
+            "trace=openat",
+            tmp_path / "venv/bin/ocirt",
+            "--root",
+            ocirt.root,
+            "run",
+            "--no-cache",
+            "--bundle",
+            str(bundle),
+            "c1",
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd="/",
+    ).stderr
+    opened = [
+        name
+        for name in re.findall(r'openat\(AT_FDCWD, "([^"]+)".* = \d+$', trace, re.M)
+        if "/site-packages/ocirt" in name
+    ]
     assert [name.rpartition("/")[2] for name in opened] == [f"code.{sys.implementation.cache_tag}"], opened
-    version = run(tmp_path / "venv/bin/python", "-c", "import ocirt, ocirt._build; print(ocirt.__version__, ocirt._build.BUILD_ID)").split()
-    assert run(tmp_path / "venv/bin/ocirt", "--version").splitlines()[:2] == [f"ocirt version {version[0]}", f"commit: {version[1]}"]
+    version = run(
+        tmp_path / "venv/bin/python",
+        "-c",
+        "import ocirt, ocirt._build; print(ocirt.__version__, ocirt._build.BUILD_ID)",
+    ).split()
+    assert run(tmp_path / "venv/bin/ocirt", "--version").splitlines()[:2] == [
+        f"ocirt version {version[0]}",
+        f"commit: {version[1]}",
+    ]
     assert json.loads(run(tmp_path / "venv/bin/ocirt", "features"))["annotations"]["org.ocirt.commit"] == version[1]
     assert run(tmp_path / "venv/bin/ocirt", "validate", bundle) == ""
     bundle.config["hostname"] = 5
@@ -80,4 +122,7 @@ def test_pip_install_in_a_virtual_environment(ocirt, bundle, tmp_path, image):
     assert (wrong.status, wrong.out) == (1, "config.json: hostname: found 5, expected a string\n")
     run(tmp_path / "venv/bin/pip", "uninstall", "-q", "-y", "jsonschema")
     message = Runtime(tmp_path / "venv/bin/ocirt", ocirt.root).fails("validate", bundle, env={}, cwd="/")
-    assert "ocirt validate: needs the Python package jsonschema" in message and str(tmp_path / "venv/bin/python") in message
+    assert (
+        "ocirt validate: needs the Python package jsonschema" in message
+        and str(tmp_path / "venv/bin/python") in message
+    )

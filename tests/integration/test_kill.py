@@ -39,7 +39,10 @@ def test_pauses_at_the_same_time(ocirt, bundle, own_pids):
         bundle.without_namespace("pid")
     for _ in range(8):
         running(ocirt, bundle)
-        pausing = [subprocess.Popen(ocirt.command("pause", "c1"), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
+        pausing = [
+            subprocess.Popen(ocirt.command("pause", "c1"), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for _ in range(2)
+        ]
         ocirt.ok("kill", "--all", "c1", "KILL", timeout=SECONDS + LIMIT)
         assert processes(bundle) == []
         for process in pausing:
@@ -94,7 +97,11 @@ def test_what_cannot_end_is_told(ocirt, bundle, words):
 def test_many_processes(ocirt, bundle):
     """More than the runtime holds at once."""
     bundle.config["linux"]["resources"]["pids"] = {"limit": 1000}
-    running(ocirt, bundle.without_namespace("pid"), "i=0; while [ $i -lt 300 ]; do sleep 600 & i=$((i+1)); done; echo ready > /tmp/ready; wait")
+    running(
+        ocirt,
+        bundle.without_namespace("pid"),
+        "i=0; while [ $i -lt 300 ]; do sleep 600 & i=$((i+1)); done; echo ready > /tmp/ready; wait",
+    )
     assert len(processes(bundle)) == 301
     ocirt.ok("kill", "--all", "c1", "KILL")
     assert processes(bundle) == []

@@ -13,9 +13,28 @@ import time
 
 import pytest
 
-from ocirt import (DEVNULL, PIPE, STDOUT, CommandFailed, ConfigError, Container, ContainerExists, Event, HostError,
-                   InstallationError, NoContainer, OcirtError, ProgramError, RequestError, Runtime, StateError,
-                   StepError, TimeoutExpired, WrongState, run)
+from ocirt import (
+    DEVNULL,
+    PIPE,
+    STDOUT,
+    CommandFailed,
+    ConfigError,
+    Container,
+    ContainerExists,
+    Event,
+    HostError,
+    InstallationError,
+    NoContainer,
+    OcirtError,
+    ProgramError,
+    RequestError,
+    Runtime,
+    StateError,
+    StepError,
+    TimeoutExpired,
+    WrongState,
+    run,
+)
 from ocirt.library import pidfd
 from tests.integration.harness import LIMIT, cgroups_path
 from tests.integration.library import children, config_for, descriptors
@@ -33,8 +52,10 @@ def nothing_left():
 @pytest.fixture
 def box(runtime, image):
     """Makes containers: ``box("sh", "-c", "...", stdin=PIPE)``."""
+
     def make(*args, id="c1", **more):
         return Container.create(config=config_for(*args), rootfs=image, id=id, runtime=runtime, **more)
+
     return make
 
 
@@ -47,6 +68,7 @@ def busy(box):
 
 
 # ---- a container's life ----
+
 
 def test_life(box, runtime):
     with box("sh", "-c", "read word; echo got $word; exit 7", stdin=PIPE, stdout=PIPE) as container:
@@ -69,7 +91,11 @@ def test_bundle(bundle, runtime):
     bundle.shell("exit 5").config["annotations"] = {"org.example": "yes"}
     with Container.create(bundle.save().path, runtime=runtime) as container:
         state = container.state
-        assert (state.bundle, state.rootfs, state.annotations) == (str(bundle), str(bundle.rootfs), {"org.example": "yes"})
+        assert (state.bundle, state.rootfs, state.annotations) == (
+            str(bundle),
+            str(bundle.rootfs),
+            {"org.example": "yes"},
+        )
         container.start()
         assert container.wait() == 5
     assert run(bundle.path, config=bundle.shell("exit 6").config, runtime=runtime).returncode == 6
@@ -133,14 +159,27 @@ def test_the_callers_environment_is_not_the_containers(image, runtime, monkeypat
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
     monkeypatch.setenv("SECRET", "key")
     result = run(config=config_for("env", env={"NAME": "value"}), rootfs=image, runtime=runtime)
-    assert sorted(result.text.split()) == ["HOME=/tmp", "NAME=value", next(each for each in result.text.split() if "PATH=" in each)]
+    assert sorted(result.text.split()) == [
+        "HOME=/tmp",
+        "NAME=value",
+        next(each for each in result.text.split() if "PATH=" in each),
+    ]
 
 
 # ---- run ----
 
+
 def test_run(image, runtime):
-    result = run(config=config_for("sh", "-c", "cat; echo error >&2; exit 3"), rootfs=image, input="größe", runtime=runtime)
-    assert (result.returncode, result.text, result.stderr, result.signal, result.oom) == (3, "größe", b"error\n", 0, False)
+    result = run(
+        config=config_for("sh", "-c", "cat; echo error >&2; exit 3"), rootfs=image, input="größe", runtime=runtime
+    )
+    assert (result.returncode, result.text, result.stderr, result.signal, result.oom) == (
+        3,
+        "größe",
+        b"error\n",
+        0,
+        False,
+    )
     assert result.args[0] == "sh" and not result.truncated
     with pytest.raises(CommandFailed, match="exit status 3") as failure:
         result.check()
@@ -158,10 +197,20 @@ def test_run_with_check(image, runtime):
 
 def test_outputs_elsewhere(image, runtime, tmp_path):
     with open(tmp_path / "out", "wb") as out:
-        result = run(config=config_for("sh", "-c", "echo out; echo error >&2"), rootfs=image, runtime=runtime, stdout=out, stderr=STDOUT)
+        result = run(
+            config=config_for("sh", "-c", "echo out; echo error >&2"),
+            rootfs=image,
+            runtime=runtime,
+            stdout=out,
+            stderr=STDOUT,
+        )
     assert (result.stdout, result.stderr, (tmp_path / "out").read_bytes()) == (b"", b"", b"out\nerror\n")
-    assert run(config=config_for("sh", "-c", "echo out; echo error >&2"), rootfs=image, runtime=runtime,
-               stdout=DEVNULL).stderr == b"error\n"
+    assert (
+        run(
+            config=config_for("sh", "-c", "echo out; echo error >&2"), rootfs=image, runtime=runtime, stdout=DEVNULL
+        ).stderr
+        == b"error\n"
+    )
 
 
 def test_much_output_and_input(image, runtime):
@@ -173,11 +222,16 @@ def test_much_output_and_input(image, runtime):
 
 
 def test_input_that_nobody_reads(image, runtime):
-    assert run(config=config_for("true"), rootfs=image, input=b"x" * (1 << 20), runtime=runtime, timeout=LIMIT).returncode == 0
+    assert (
+        run(config=config_for("true"), rootfs=image, input=b"x" * (1 << 20), runtime=runtime, timeout=LIMIT).returncode
+        == 0
+    )
 
 
 def test_too_much_output(image, runtime):
-    result = run(config=config_for("cat", "/dev/zero"), rootfs=image, max_output=100_000, runtime=runtime, timeout=LIMIT)
+    result = run(
+        config=config_for("cat", "/dev/zero"), rootfs=image, max_output=100_000, runtime=runtime, timeout=LIMIT
+    )
     assert result.truncated and result.stdout == bytes(100_000) and result.signal == signal.SIGKILL
     with pytest.raises(CommandFailed):
         result.check()
@@ -195,6 +249,7 @@ def test_out_of_memory(image, runtime):
 
 # ---- what is missing ----
 
+
 def test_a_missing_bundle_or_rootfs_is_an_error_of_the_config(image, runtime, tmp_path):
     """With the path of what is missing in its text, by run and by create."""
     lone = tmp_path / "lone"
@@ -202,11 +257,13 @@ def test_a_missing_bundle_or_rootfs_is_an_error_of_the_config(image, runtime, tm
     (lone / "config.json").write_text(json.dumps(config_for("true")))  # its rootfs is not there
     config = config_for("true")
     (tmp_path / "file").touch()
-    cases = [({"bundle": tmp_path / "no"}, "config.json", f"{tmp_path}/no/config.json", errno.ENOENT),
-             ({"bundle": tmp_path}, "config.json", f"{tmp_path}/config.json", errno.ENOENT),
-             ({"bundle": lone}, "root.path", f"{lone}/rootfs", errno.ENOENT),
-             ({"config": config, "rootfs": tmp_path / "no"}, "root.path", f"{tmp_path}/no", errno.ENOENT),
-             ({"config": config, "rootfs": tmp_path / "file"}, "root.path", f"{tmp_path}/file", errno.ENOTDIR)]
+    cases = [
+        ({"bundle": tmp_path / "no"}, "config.json", f"{tmp_path}/no/config.json", errno.ENOENT),
+        ({"bundle": tmp_path}, "config.json", f"{tmp_path}/config.json", errno.ENOENT),
+        ({"bundle": lone}, "root.path", f"{lone}/rootfs", errno.ENOENT),
+        ({"config": config, "rootfs": tmp_path / "no"}, "root.path", f"{tmp_path}/no", errno.ENOENT),
+        ({"config": config, "rootfs": tmp_path / "file"}, "root.path", f"{tmp_path}/file", errno.ENOTDIR),
+    ]
     for given, path, text, number in cases:
         for make in (run, Container.create):
             with pytest.raises(ConfigError) as failure:
@@ -222,10 +279,14 @@ def test_a_root_directory_that_cannot_be_read(runtime, tmp_path):
 
 
 def test_sizes_as_text(box, image, runtime):
-    assert run(config=config_for("cat", "/dev/zero"), rootfs=image, max_output="1k", runtime=runtime).stdout == bytes(1024)
+    assert run(config=config_for("cat", "/dev/zero"), rootfs=image, max_output="1k", runtime=runtime).stdout == bytes(
+        1024
+    )
     with box("sleep", "60") as container:
         container.start()
-        with pytest.raises(RequestError, match="^args: found 'id -u', expected a list of the program and its arguments"):
+        with pytest.raises(
+            RequestError, match="^args: found 'id -u', expected a list of the program and its arguments"
+        ):
             container.exec("id -u")
         assert container.run(["cat", "/dev/zero"], max_output="1k").stdout == bytes(1024)
 
@@ -237,6 +298,7 @@ def test_update_takes_sizes_as_text(busy):
 
 
 # ---- time-outs ----
+
 
 def test_run_that_takes_too_long(image, runtime):
     begin = time.monotonic()
@@ -257,8 +319,13 @@ def test_create_that_hangs(image, runtime):
     """It is killed, and what it did is undone."""
     config = config_for("true")
     config["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "exec sleep 60"]}]}
-    short = Runtime(executable=runtime.executable, root=runtime.root, environment=runtime.environment,
-                    cgroup_manager=runtime.cgroup_manager, timeout=2)
+    short = Runtime(
+        executable=runtime.executable,
+        root=runtime.root,
+        environment=runtime.environment,
+        cgroup_manager=runtime.cgroup_manager,
+        timeout=2,
+    )
     for make in (Container.create, run):
         with pytest.raises(TimeoutExpired):
             make(config=config, rootfs=image, id="c1", runtime=short, **({"timeout": 2} if make is run else {}))
@@ -266,6 +333,7 @@ def test_create_that_hangs(image, runtime):
 
 
 # ---- errors ----
+
 
 def test_errors_of_the_config(image, runtime):
     config = config_for("true")
@@ -286,7 +354,9 @@ def test_errors_of_a_step(image, runtime):
     assert (error.phase, error.path, error.errno) == ("init", f"mounts[{len(config['mounts']) - 1}]", errno.ENOENT)
 
 
-@pytest.mark.parametrize("program, number", [("nosuch", errno.ENOENT), ("/nosuch", errno.ENOENT), ("/etc/passwd", errno.EACCES)])
+@pytest.mark.parametrize(
+    "program, number", [("nosuch", errno.ENOENT), ("/nosuch", errno.ENOENT), ("/etc/passwd", errno.EACCES)]
+)
 def test_errors_of_the_program(image, runtime, busy, program, number):
     with pytest.raises(ProgramError) as failure:
         run(config=config_for(program, cgroup=cgroups_path("other")), rootfs=image, runtime=runtime)
@@ -299,7 +369,9 @@ def test_errors_of_the_program(image, runtime, busy, program, number):
 def test_a_program_that_turns_out_to_be_none(box, image, runtime):
     """Found, and executable: only execve knows better, which is start's."""
     config = config_for("/script")
-    config["mounts"].append({"destination": "/script", "type": "bind", "source": str(image / "script"), "options": ["bind"]})
+    config["mounts"].append(
+        {"destination": "/script", "type": "bind", "source": str(image / "script"), "options": ["bind"]}
+    )
     (image / "script").write_text("#!/nosuch\n")
     (image / "script").chmod(0o755)
     try:
@@ -331,11 +403,18 @@ def test_errors_of_states(box, busy, runtime):
         Container.load("c2", runtime=runtime)
 
 
-@pytest.mark.parametrize("call, words", [
-    ({}, "bundle: found none"), ({"bundle": "/x", "rootfs": "/y"}, "rootfs"), ({"config": {"root": {"path": "x"}}}, "root.path"),
-    ({"config": {"x": {1}}, "rootfs": "/"}, "config: Object of type set"), ({"bundle": "/x", "id": "a/b"}, "container id"),
-    ({"bundle": "/x", "id": "../x"}, "container id"), ({"bundle": "/x", "stdin": -7}, "stdin: found -7"),
-])
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        ({}, "bundle: found none"),
+        ({"bundle": "/x", "rootfs": "/y"}, "rootfs"),
+        ({"config": {"root": {"path": "x"}}}, "root.path"),
+        ({"config": {"x": {1}}, "rootfs": "/"}, "config: Object of type set"),
+        ({"bundle": "/x", "id": "a/b"}, "container id"),
+        ({"bundle": "/x", "id": "../x"}, "container id"),
+        ({"bundle": "/x", "stdin": -7}, "stdin: found -7"),
+    ],
+)
 def test_errors_of_a_call(runtime, call, words):
     with pytest.raises(RequestError, match=words) as failure:
         Container.create(runtime=runtime, **call)
@@ -367,17 +446,26 @@ def test_errors_of_the_installation(image, runtime, tmp_path):
 
 def test_a_failed_create_leaves_nothing(image, runtime):
     """At any place: a config that is wrong, a step that fails early, late, and in init."""
-    for change in ({"hostname": 3}, {"root": {"path": "/nonexistent"}}, {"process": {"args": ["nosuch"], "cwd": "/"}},
-                   {"hooks": {"createContainer": [{"path": "/bin/false"}]}}):
+    for change in (
+        {"hostname": 3},
+        {"root": {"path": "/nonexistent"}},
+        {"process": {"args": ["nosuch"], "cwd": "/"}},
+        {"hooks": {"createContainer": [{"path": "/bin/false"}]}},
+    ):
         with pytest.raises(OcirtError):
-            Container.create(config={**config_for("true"), **change}, rootfs=None if "root" in change else image, runtime=runtime)
+            Container.create(
+                config={**config_for("true"), **change}, rootfs=None if "root" in change else image, runtime=runtime
+            )
         assert Container.list(runtime=runtime) == []
 
 
 # ---- exec ----
 
+
 def test_exec(busy):
-    with busy.exec(["sh", "-c", "read line; echo $line; echo error >&2; exit 4"], stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
+    with busy.exec(
+        ["sh", "-c", "read line; echo $line; echo error >&2; exit 4"], stdin=PIPE, stdout=PIPE, stderr=PIPE
+    ) as process:
         assert process.pid > 0 and process.returncode is None and process.poll() is None
         process.stdin.write(b"word\n")
         process.stdin.close()
@@ -387,10 +475,18 @@ def test_exec(busy):
 
 
 def test_exec_says_who_and_where(busy):
-    result = busy.run(["sh", "-c", "id -u; id -g; pwd; echo $NAME; cat"], env={"NAME": "x=y"}, user="7:8", cwd="/bin", input="in")
+    result = busy.run(
+        ["sh", "-c", "id -u; id -g; pwd; echo $NAME; cat"], env={"NAME": "x=y"}, user="7:8", cwd="/bin", input="in"
+    )
     assert result.text.split() == ["7", "8", "/bin", "x=y", "in"]
-    with busy.exec(["sh", "-c", "id -G; grep -e CapEff -e NoNewPrivs /proc/self/status"], user=0, additional_gids=[5, 6],
-                   capabilities=["CAP_KILL"], no_new_privileges=True, stdout=PIPE) as process:
+    with busy.exec(
+        ["sh", "-c", "id -G; grep -e CapEff -e NoNewPrivs /proc/self/status"],
+        user=0,
+        additional_gids=[5, 6],
+        capabilities=["CAP_KILL"],
+        no_new_privileges=True,
+        stdout=PIPE,
+    ) as process:
         groups, effective, no_new = process.communicate().text.splitlines()
     assert set(groups.split()) >= {"5", "6"} and int(effective.split()[1], 16) == 1 << 5 and no_new.split()[1] == "1"
 
@@ -424,7 +520,9 @@ def test_exec_that_takes_too_long(busy):
 
 def test_exec_that_leaves_a_process_behind(busy):
     """Which holds the pipe, and writes to it: the command has ended all the same."""
-    result = busy.run(["sh", "-c", "(while echo more; do :; done) & echo first; exit 2"], timeout=LIMIT, max_output=None)
+    result = busy.run(
+        ["sh", "-c", "(while echo more; do :; done) & echo first; exit 2"], timeout=LIMIT, max_output=None
+    )
     assert result.returncode == 2 and b"first\n" in result.stdout
 
 
@@ -435,6 +533,7 @@ def test_a_container_ends_with_its_processes(busy):
 
 
 # ---- looking at it, changing it ----
+
 
 @pytest.mark.cgroups
 def test_pause_and_resume(busy):
@@ -486,8 +585,12 @@ def test_events(box, runtime):
 
 
 def test_events_need_a_memory_cgroup(image, runtime):
-    bare = Runtime(executable=runtime.executable, root=runtime.root, environment=runtime.environment, cgroup_manager="disabled")
-    with Container.create(config=config_for("sleep", "60", memory=None, processes=None, cpus=None), rootfs=image, runtime=bare) as container:
+    bare = Runtime(
+        executable=runtime.executable, root=runtime.root, environment=runtime.environment, cgroup_manager="disabled"
+    )
+    with Container.create(
+        config=config_for("sleep", "60", memory=None, processes=None, cpus=None), rootfs=image, runtime=bare
+    ) as container:
         for look in (container.events, container.stats):
             with pytest.raises(HostError, match="no cgroups"):
                 look()
@@ -549,8 +652,10 @@ def test_a_loaded_container_outlives_the_object(ocirt, bundle, runtime):
 
 # ---- what the library asks of the executable ----
 
+
 def test_status_fd(ocirt, bundle):
     """The lines that it tells, by the command line itself."""
+
     def told(*words, stop=None):
         reading, writing = os.pipe()
         result = ocirt(*words[:1], "--status-fd", str(writing), *words[1:], pass_fds=[writing])
@@ -565,10 +670,18 @@ def test_status_fd(ocirt, bundle):
     result, (error,) = told("run", "--bundle", bundle.args("nosuch").save(), "c1")
     assert result.status == 1 and (result.out, result.err) == ("", "")
     assert {name: error[name] for name in ("level", "phase", "path", "errno")} == {
-        "level": "error", "phase": "init", "path": "process.args", "errno": 2}
+        "level": "error",
+        "phase": "init",
+        "path": "process.args",
+        "errno": 2,
+    }
     bundle.config["hostname"] = 5
     result, (error,) = told("create", "--bundle", bundle.save(), "c1")
-    assert result.status == 1 and (error["kind"], error["path"], error["phase"]) == ("ConfigError", "hostname", "compile")
+    assert result.status == 1 and (error["kind"], error["path"], error["phase"]) == (
+        "ConfigError",
+        "hostname",
+        "compile",
+    )
 
 
 @pytest.mark.parametrize("value", ["2", "77", "x", "-1"])
@@ -578,8 +691,9 @@ def test_status_fd_that_is_none(ocirt, bundle, value):
 
 def test_a_status_fd_is_not_one_of_the_programs(ocirt, bundle):
     reading, writing = os.pipe()
-    assert f"from {writing + 1} on" in ocirt.fails("run", "--preserve-fds", writing - 2, "--status-fd", writing, "--bundle", bundle, "c1",
-                                                   pass_fds=[writing])
+    assert f"from {writing + 1} on" in ocirt.fails(
+        "run", "--preserve-fds", writing - 2, "--status-fd", writing, "--bundle", bundle, "c1", pass_fds=[writing]
+    )
     os.close(reading), os.close(writing)
 
 
@@ -615,21 +729,43 @@ def test_sandbox_is_one(image, runtime):
         unshare -r true 2>/dev/null || echo refused; mount -t tmpfs none /tmp 2>/dev/null || echo refused
     """
     result = run(config=config_for("sh", "-c", script, files=99), rootfs=image, runtime=runtime)
-    assert result.text.split() == ["0" * 16, "0" * 16, "1", "2", "lo", "refused", "written", "99", "0", "refused", "refused"], result
+    assert result.text.split() == [
+        "0" * 16,
+        "0" * 16,
+        "1",
+        "2",
+        "lo",
+        "refused",
+        "written",
+        "99",
+        "0",
+        "refused",
+        "refused",
+    ], result
 
 
 @pytest.mark.cgroups
 def test_sandbox_has_limits(image, runtime):
     """More processes than allowed, more scratch than there is."""
-    result = run(config=config_for("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait", processes=5), rootfs=image, runtime=runtime)
+    result = run(
+        config=config_for("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait", processes=5),
+        rootfs=image,
+        runtime=runtime,
+    )
     assert b"can't fork" in result.stderr
-    result = run(config=config_for("dd", "if=/dev/zero", "of=/tmp/x", "bs=1M", "count=9", scratch=4 << 20), rootfs=image, runtime=runtime)
+    result = run(
+        config=config_for("dd", "if=/dev/zero", "of=/tmp/x", "bs=1M", "count=9", scratch=4 << 20),
+        rootfs=image,
+        runtime=runtime,
+    )
     assert b"No space left" in result.stderr
 
 
 def test_sandbox_binds_read_only(image, runtime, tmp_path):
     (tmp_path / "data").write_text("given")
-    config = config_for("sh", "-c", "cat /data; echo x > /data", binds={"/data": str(tmp_path / "data")}, hostname="there")
+    config = config_for(
+        "sh", "-c", "cat /data; echo x > /data", binds={"/data": str(tmp_path / "data")}, hostname="there"
+    )
     result = run(config=config, rootfs=image, runtime=runtime)
     (image / "data").unlink(missing_ok=True)
     assert result.text == "given" and b"Read-only file system" in result.stderr
@@ -644,7 +780,10 @@ def tree_of_mounts(tmp_path, image):
     (top / "later").mkdir()
 
     def mount(name):
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777,dev,suid", "tmpfs", top / name], check=True, timeout=LIMIT)
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "mode=1777,dev,suid", "tmpfs", top / name], check=True, timeout=LIMIT
+        )
+
     subprocess.run(["mount", "--bind", "--make-shared", top, top], check=True, timeout=LIMIT)
     mount("below")
     os.mknod(top / "below/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
@@ -659,10 +798,14 @@ def test_sandbox_binds_are_read_only_below_too(image, runtime, tree_of_mounts):
     """What is mounted beneath the directory is as little the sandbox's as the directory: no file is written there, no device
     opened, no program gets its owner's rights."""
     top, _ = tree_of_mounts
-    script = ("for each in /data /data/below; do echo x > $each/written; done; cat /data/below/null;"
-              "grep ' /data' /proc/self/mountinfo")
+    script = (
+        "for each in /data /data/below; do echo x > $each/written; done; cat /data/below/null;"
+        "grep ' /data' /proc/self/mountinfo"
+    )
     result = run(config=config_for("sh", "-c", script, binds={"/data": str(top)}), rootfs=image, runtime=runtime)
-    assert result.stderr.count(b"Read-only file system") == 2 and b"/data/below/null': Permission denied" in result.stderr
+    assert (
+        result.stderr.count(b"Read-only file system") == 2 and b"/data/below/null': Permission denied" in result.stderr
+    )
     options = {line.split()[4]: set(line.split()[5].split(",")) for line in result.text.splitlines()}
     assert set(options) == {"/data", "/data/below"}
     assert all(each >= {"ro", "nosuid", "nodev"} for each in options.values())
@@ -691,7 +834,11 @@ def test_what_is_mounted_below_the_root_is_read_only_too(runtime, tree_of_mounts
     shutil.copy(image / "bin/busybox", top / "bin/sh")
     (top / "proc/hidden").mkdir()
     mount("tmp")  # which the sandbox's own /tmp covers
-    config = config_for("sh", "-c", "for each in / /below /tmp; do echo x > $each/written && echo $each; done; echo ready; read word; echo x > /later/written")
+    config = config_for(
+        "sh",
+        "-c",
+        "for each in / /below /tmp; do echo x > $each/written && echo $each; done; echo ready; read word; echo x > /later/written",
+    )
     with Container.create(config=config, rootfs=top, runtime=runtime, stdin=PIPE, stdout=PIPE) as container:
         container.start()
         assert [container.stdout.readline(), container.stdout.readline()] == [b"/tmp\n", b"ready\n"]
@@ -707,6 +854,7 @@ def test_what_is_mounted_below_the_root_is_read_only_too(runtime, tree_of_mounts
 
 # ---- what it has used ----
 
+
 def test_a_result_tells_what_was_used(image, runtime):
     """Time of the program alone, CPU time of all its processes, those that nobody has waited for included."""
     begin = time.monotonic()
@@ -718,6 +866,7 @@ def test_a_result_tells_what_was_used(image, runtime):
         result = run(config=config_for("sh", "-c", script, cpus=None), rootfs=image, runtime=runtime, timeout=LIMIT)
         assert result.returncode == 0
         return result.cpu_seconds
+
     alone = used(burn)
     assert 1.3 * alone < used(f"({burn}) & {burn}; wait") < 4 * alone
     assert 0.6 * alone < used(f"({burn}) & exec sleep {1 + 4 * alone}")  # nobody waits for it
@@ -742,6 +891,7 @@ def test_a_further_process_tells_what_it_has_used_itself(busy):
 
 
 # ---- the first process ----
+
 
 def test_a_signal_that_the_kernel_drops_is_told(box, recwarn):
     """A program that is pid 1 and has no handler; not one that has, nor SIGKILL, nor where there is an init."""

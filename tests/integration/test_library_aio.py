@@ -9,8 +9,18 @@ import time
 
 import pytest
 
-from ocirt import (PIPE, CommandFailed, ConfigError, Event, NoContainer, ProgramError, RequestError, TimeoutExpired,
-                   WrongState, aio)
+from ocirt import (
+    PIPE,
+    CommandFailed,
+    ConfigError,
+    Event,
+    NoContainer,
+    ProgramError,
+    RequestError,
+    TimeoutExpired,
+    WrongState,
+    aio,
+)
 from ocirt import Container as Blocking
 from tests.integration.harness import LIMIT, cgroups_path
 from tests.integration.library import children, config_for, descriptors
@@ -19,23 +29,29 @@ from tests.integration.library import children, config_for, descriptors
 @pytest.fixture
 def in_loop(ocirt):
     """Runs a coroutine function, and looks at what it leaves: no child, no descriptor, no thread that it needed."""
+
     def run(function):
         before = descriptors()
 
         async def main():
             await asyncio.wait_for(function(), LIMIT * 2)
             assert threading.active_count() == 1, threading.enumerate()
+
         asyncio.run(main())
         gc.collect()
         assert (children(), descriptors()) == ([], before)
         assert ocirt.ids() == []
+
     return run
 
 
 @pytest.fixture
 def box(image, runtime):
     def make(*args, name="c1", **more):
-        return aio.Container.create(config=config_for(*args, cgroup=cgroups_path(name)), rootfs=image, id=name, runtime=runtime, **more)
+        return aio.Container.create(
+            config=config_for(*args, cgroup=cgroups_path(name)), rootfs=image, id=name, runtime=runtime, **more
+        )
+
     return make
 
 
@@ -60,6 +76,7 @@ def test_life(in_loop, box, runtime):
         await container.kill(signal.SIGKILL)
         assert await container.wait() == 137
         await container.delete()
+
     in_loop(main)
 
 
@@ -68,6 +85,7 @@ def test_run(in_loop, image, runtime):
         async def one(number):
             config = config_for("sh", "-c", f"cat; exit {number}", cgroup=cgroups_path(f"c{number}"))
             return await aio.run(config=config, rootfs=image, input=f"{number}" * 100_000, runtime=runtime)
+
         for number, result in enumerate(await asyncio.gather(*map(one, range(20)))):
             assert (result.returncode, result.text) == (number, f"{number}" * 100_000)
         with pytest.raises(CommandFailed):
@@ -78,6 +96,7 @@ def test_run(in_loop, image, runtime):
             await aio.run(config={**config_for("true"), "hostname": 3}, rootfs=image, runtime=runtime)
         with pytest.raises(RequestError):
             await aio.run(runtime=runtime)
+
     in_loop(main)
 
 
@@ -85,7 +104,9 @@ def test_exec(in_loop, box):
     async def main():
         async with box("sleep", "60") as container:
             await container.start()
-            async with container.exec(["sh", "-c", "read line; echo $line; exit 4"], stdin=PIPE, stdout=PIPE) as process:
+            async with container.exec(
+                ["sh", "-c", "read line; echo $line; exit 4"], stdin=PIPE, stdout=PIPE
+            ) as process:
                 process.stdin.write(b"word\n")
                 assert await process.stdout.readline() == b"word\n"
                 assert await process.wait() == 4 == process.returncode
@@ -100,6 +121,7 @@ def test_exec(in_loop, box):
                 await container.run(["sleep", "60"], timeout=0.2)
             with pytest.raises(ProgramError):
                 await container.exec(["nosuch"])
+
     in_loop(main)
 
 
@@ -107,7 +129,9 @@ def test_exec(in_loop, box):
 @pytest.mark.cgroups
 def test_pause_update_stats_events(in_loop, box):
     async def main():
-        async with box("sh", "-c", "read go; dd if=/dev/zero of=/dev/null bs=500M count=1; read go", stdin=PIPE) as container:
+        async with box(
+            "sh", "-c", "read go; dd if=/dev/zero of=/dev/null bs=500M count=1; read go", stdin=PIPE
+        ) as container:
             await container.start()
             await container.pause()
             assert container.status == "paused"
@@ -123,6 +147,7 @@ def test_pause_update_stats_events(in_loop, box):
             assert seen[0] == Event("oom") and seen[-1] == Event("end")
             await container.wait()
             assert container.oom
+
     in_loop(main)
 
 
@@ -134,11 +159,13 @@ def test_several_tasks_wait_for_one_container(in_loop, box):
             await asyncio.sleep(0.05)
             container.stdin.write(b"\n")
             assert await asyncio.gather(*waiting) == [3] * 5
+
     in_loop(main)
 
 
 def test_the_loop_goes_on_meanwhile(in_loop, image, runtime):
     """While containers are made, run and removed no step of the loop takes long: it is stopped only for posix_spawn."""
+
     async def main():
         longest, running = 0.0, True
 
@@ -148,12 +175,14 @@ def test_the_loop_goes_on_meanwhile(in_loop, image, runtime):
                 begin = time.thread_time()
                 await asyncio.sleep(0)
                 longest = max(longest, time.thread_time() - begin)
+
         ticking = asyncio.create_task(tick())
         for _ in range(10):
             await aio.run(config=config_for("sleep", "0.05"), rootfs=image, runtime=runtime)
         running = False
         await ticking
         assert longest < 0.05  # of CPU time in this thread: nothing computes, nothing spins
+
     in_loop(main)
 
 
@@ -166,6 +195,7 @@ def test_a_cancelled_run_leaves_nothing(in_loop, image, runtime, after):
         with pytest.raises(asyncio.CancelledError):
             await task
         assert Blocking.list(runtime=runtime) == []
+
     in_loop(main)
 
 
@@ -176,12 +206,14 @@ def test_a_cancelled_create_leaves_nothing(in_loop, box, runtime, after):
             async with box("sleep", "60") as container:
                 await container.start()
                 await container.wait()
+
         task = asyncio.create_task(make())
         await asyncio.sleep(after)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert Blocking.list(runtime=runtime) == []
+
     in_loop(main)
 
 
@@ -192,6 +224,7 @@ def test_a_cancelled_wait_goes_on(in_loop, box):
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(container.wait(), 0.1)
             assert container.status == "running"
+
     in_loop(main)
 
 
@@ -203,6 +236,7 @@ def test_a_result_tells_what_was_used(in_loop, image, runtime, box):
             await container.start()
             result = await container.run(["sleep", "0.2"])
             assert 0.2 <= result.seconds < LIMIT and result.cpu_seconds > 0 and result.memory_peak > 0
+
     in_loop(main)
 
 
@@ -212,4 +246,5 @@ def test_an_init(in_loop, box):
             await container.start()
             await container.kill(signal.SIGTERM)
             assert await container.wait(LIMIT) == 128 + 15
+
     in_loop(main)

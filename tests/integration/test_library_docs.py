@@ -46,8 +46,12 @@ def with_python(tmp_path):
 
 def run_example(text, ocirt, rootfs, place):
     program = place / "example.py"
-    begin = BEGIN.format(tree=str(TREE), root=str(ocirt.root), environment={"OCIRT_CACHE": os.environ["OCIRT_CACHE"]},
-                         cgroup=cgroups_path("docs"))
+    begin = BEGIN.format(
+        tree=str(TREE),
+        root=str(ocirt.root),
+        environment={"OCIRT_CACHE": os.environ["OCIRT_CACHE"]},
+        cgroup=cgroups_path("docs"),
+    )
     assert "/srv/image" in text
     program.write_text(begin + text.replace("/srv/image", str(rootfs)))
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=LIMIT * 2)
@@ -57,7 +61,9 @@ def run_example(text, ocirt, rootfs, place):
 
 @pytest.mark.v1
 @pytest.mark.cgroups
-@pytest.mark.parametrize("example", EXAMPLES, ids=[f"line-{PAGE[:PAGE.index(each)].count(chr(10)) + 1}" for each in EXAMPLES])
+@pytest.mark.parametrize(
+    "example", EXAMPLES, ids=[f"line-{PAGE[: PAGE.index(each)].count(chr(10)) + 1}" for each in EXAMPLES]
+)
 def test_example(ocirt, with_python, tmp_path, example):
     assert run_example(example, ocirt, with_python, tmp_path) == ""
 

@@ -32,13 +32,20 @@ runtime, image = ocirt.Runtime(**json.loads(sys.argv[1])), sys.argv[2]
 @pytest.fixture
 def service(runtime, image, tmp_path):
     """A program that uses the library, started: ``service("...")``."""
+
     def start(program, *before, **more):
         path = tmp_path / "service.py"
         path.write_text(BEGIN.format(tree=str(TREE)) + textwrap.dedent(program))
-        arguments = {"executable": runtime.executable, "root": runtime.root, "environment": dict(runtime.environment),
-                     "cgroup_manager": runtime.cgroup_manager}
-        return subprocess.Popen([*before, sys.executable, path, json.dumps(arguments), image], stdout=subprocess.PIPE, text=True,
-                                **more)
+        arguments = {
+            "executable": runtime.executable,
+            "root": runtime.root,
+            "environment": dict(runtime.environment),
+            "cgroup_manager": runtime.cgroup_manager,
+        }
+        return subprocess.Popen(
+            [*before, sys.executable, path, json.dumps(arguments), image], stdout=subprocess.PIPE, text=True, **more
+        )
+
     return start
 
 
@@ -57,6 +64,7 @@ def wait_for(condition):
 
 # ---- threads ----
 
+
 def test_two_hundred_containers_from_eight_threads(ocirt, image, runtime):
     """In a process with numpy's threads and others at work, which allocate, lock and compute all the time."""
     numpy = pytest.importorskip("numpy")
@@ -66,25 +74,34 @@ def test_two_hundred_containers_from_eight_threads(ocirt, image, runtime):
     def work():
         while not stop.wait(0.005):
             assert (matrix @ matrix).sum() > 0
+
     busy = [threading.Thread(target=work) for _ in range(4)]
     [each.start() for each in busy]
     before = descriptors()
     try:
+
         def one(number):
-            config = config_for("sh", "-c", f"cat; echo {number}; exit {number % 100}", cgroup=cgroups_path(f"c{number}"))
+            config = config_for(
+                "sh", "-c", f"cat; echo {number}; exit {number % 100}", cgroup=cgroups_path(f"c{number}")
+            )
             if number % 4:
                 return run(config=config, rootfs=image, input="in ", runtime=runtime)
             with Container.create(config=config, rootfs=image, runtime=runtime, stdout=PIPE) as container:
                 container.start()
                 assert container.stdout.read() == f"{number}\n".encode()
                 return container.wait()
+
         with ThreadPoolExecutor(8) as pool:
             results = list(pool.map(one, range(200)))
     finally:
         stop.set()
         [each.join() for each in busy]
     for number, result in enumerate(results):
-        assert result == number % 100 if number % 4 == 0 else (result.returncode, result.text) == (number % 100, f"in {number}\n")
+        assert (
+            result == number % 100
+            if number % 4 == 0
+            else (result.returncode, result.text) == (number % 100, f"in {number}\n")
+        )
     gc.collect()
     assert (children(), descriptors(), ocirt.ids()) == ([], before, [])
 
@@ -108,26 +125,45 @@ def test_it_never_forks(service, tmp_path):
     """What the kernel sees: each process of the service's is a vfork that executes the static executable; and the second
     container of a shape runs no interpreter."""
     trace = tmp_path / "trace"
-    strace = ["strace", "-f", "-qq", "-e", "signal=none", "-e", "trace=clone,clone3,fork,vfork,unshare,setns,execve", "-o", trace]
-    ended(service("""
+    strace = [
+        "strace",
+        "-f",
+        "-qq",
+        "-e",
+        "signal=none",
+        "-e",
+        "trace=clone,clone3,fork,vfork,unshare,setns,execve",
+        "-o",
+        trace,
+    ]
+    ended(
+        service(
+            """
         for _ in range(2):
             ocirt.run(config=config_for("true"), rootfs=image, runtime=runtime)
             with ocirt.Container.create(config=config_for("sleep", "9"), rootfs=image, runtime=runtime) as container:
                 container.start()
-    """, *strace))
+    """,
+            *strace,
+        )
+    )
     lines = [line.split(None, 1) for line in trace.read_text().splitlines()]
     own = [call for pid, call in lines if pid == lines[0][0]]
     made = [call for call in own if re.match(r"clone|fork|vfork|unshare|setns", call)]
-    assert len(made) == 2 * (1 + 3) and all(re.match(r"vfork\(|clone3?\(.*CLONE_VM\|CLONE_VFORK", call) for call in made), made
+    assert len(made) == 2 * (1 + 3) and all(
+        re.match(r"vfork\(|clone3?\(.*CLONE_VM\|CLONE_VFORK", call) for call in made
+    ), made
     # Two shapes of command line, create and run, each compiled once; the other verbs have no interpreter ever.
     assert sum("python" in call.split(",")[0] for pid, call in lines[1:] if call.startswith("execve")) <= 2
 
 
 # ---- what a service has done to its process ----
 
+
 def test_ignored_children_and_blocked_signals(service):
     """SIGCHLD ignored, so that the kernel reaps; and all signals blocked. None of it is the container's."""
-    out = ended(service("""
+    out = ended(
+        service("""
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         result = ocirt.run(config=config_for("sh", "-c", "grep -e SigBlk -e SigIgn /proc/self/status; exit 3"), rootfs=image,
@@ -137,26 +173,30 @@ def test_ignored_children_and_blocked_signals(service):
             container.start()
             container.kill()
             print(container.wait())
-    """))
+    """)
+    )
     assert out.splitlines() == [f"3 {['0' * 16] * 2}", "137"]
 
 
 def test_closed_standard_streams(service):
     """Descriptors 0, 1 and 2 are free, and taken by whatever is opened next: nothing of it gets into the container."""
-    out = ended(service("""
+    out = ended(
+        service("""
         out = os.dup(1)
         for fd in range(3):
             os.close(fd)
         result = ocirt.run(config=config_for("sh", "-c", "cat; ls /proc/self/fd; echo error >&2"), rootfs=image, input="in ",
                            runtime=runtime)
         os.write(out, repr((result.text.split(), result.stderr)).encode())
-    """))
+    """)
+    )
     assert out == repr((["in", "0", "1", "2", "3"], b"error\n"))
 
 
 def test_inheritable_descriptors_stay_out(service):
     """What another library has made inheritable does not get into the container."""
-    out = ended(service("""
+    out = ended(
+        service("""
         fd = os.open("/etc/hostname", os.O_RDONLY)
         os.set_inheritable(fd, True)
         os.dup2(fd, 50)
@@ -164,13 +204,16 @@ def test_inheritable_descriptors_stay_out(service):
                                     stdout=ocirt.PIPE) as container:
             container.start()
             print(container.stdout.read().split())
-    """))
+    """)
+    )
     assert out.strip() == repr([b"0", b"1", b"2", b"3"])
 
 
 def test_a_signal_while_waiting(service):
     """Ctrl-C at any moment of a container's life: the block is left, and nothing is there any more."""
-    assert ended(service("""
+    assert (
+        ended(
+            service("""
         def interrupt(*_):
             raise KeyboardInterrupt
         signal.signal(signal.SIGALRM, interrupt)
@@ -192,10 +235,14 @@ def test_a_signal_while_waiting(service):
         while children() and time.monotonic() < end:
             ocirt.run(config=config_for("true"), rootfs=image, runtime=runtime)
         print(interrupted, children(), [each for each in descriptors().values() if "pidfd" in each or "memfd" in each])
-    """)) == "40 [] []\n"
+    """)
+        )
+        == "40 [] []\n"
+    )
 
 
 # ---- its end ----
+
 
 @pytest.mark.parametrize("paused", [False, True])
 def test_the_death_of_the_service_is_that_of_its_containers(ocirt, service, paused):
@@ -255,6 +302,7 @@ def test_a_killed_run(ocirt, image, runtime):
 
 # ---- a user without root's rights ----
 
+
 def test_a_user(user, image, tmp_path):
     """In an installed package, which finds its executable; without root's rights; nothing is given but the rootfs."""
     prefix = user.executable.parent.parent
@@ -262,7 +310,8 @@ def test_a_user(user, image, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(image, home / "rootfs", symlinks=True)
     program = tmp_path / "program.py"
-    program.write_text(textwrap.dedent(f"""
+    program.write_text(
+        textwrap.dedent(f"""
         import sys
         sys.path.insert(0, {str(prefix / "lib" / version / "site-packages")!r})
         import ocirt
@@ -276,7 +325,8 @@ def test_a_user(user, image, tmp_path):
             c.start()
             print(c.status, c.run(["echo", "there"]).text)
         print(ocirt.Container.list(runtime=runtime))
-    """))
+    """)
+    )
     first = next(line for line in (prefix / "bin/ocirt-python").read_text().splitlines())[2:]
     done = subprocess.run([first, "-I", program], cwd="/", capture_output=True, text=True, timeout=LIMIT * 2, **AS_USER)
     assert done.stdout.split("\n") == ["3 ['0', 'in'] b''", "running there", "", "[]", ""], done

@@ -14,13 +14,17 @@ from tests.integration.unified import left_running
 
 def test_create_start_state_kill_delete(ocirt, bundle):
     """runtime.md, State: every field, through the whole life."""
-    bundle.config["annotations"] = {"org.example.key": "v\"a\\l\u00fce", "b": ""}
+    bundle.config["annotations"] = {"org.example.key": 'v"a\\l\u00fce', "b": ""}
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
     state = ocirt.state("c1")
     assert state["ociVersion"] == "1.3.0"
     assert (state["id"], state["status"], state["bundle"], state["rootfs"]) == (
-        "c1", "created", str(bundle.path), str(bundle.rootfs))
+        "c1",
+        "created",
+        str(bundle.path),
+        str(bundle.rootfs),
+    )
     assert state["annotations"] == bundle.config["annotations"]
     assert Path(f"/proc/{state['pid']}").exists()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", state["created"]) and state["owner"] == ""
@@ -38,8 +42,14 @@ def test_creating_is_seen_while_create_works(ocirt, bundle):
     """runtime.md, State: `creating` until the create operation has finished, when others ask. Its hooks, which come after
     step 2 of the lifecycle, get `created`."""
     seen = bundle.path / "seen"
-    bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c",
-        f"{ocirt.executable} --root {ocirt.root} state c1 > {seen}; cat > {seen}.hook"]}]}
+    bundle.config["hooks"] = {
+        "createRuntime": [
+            {
+                "path": "/bin/sh",
+                "args": ["sh", "-c", f"{ocirt.executable} --root {ocirt.root} state c1 > {seen}; cat > {seen}.hook"],
+            }
+        ]
+    }
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
     assert json.loads(seen.read_text())["status"] == "creating"
@@ -132,7 +142,9 @@ def test_kill_only_created_or_running(ocirt, bundle):
 def test_kill_sends_the_signal(ocirt, bundle, name):
     """runtime.md, Kill: the specified signal reaches the container process."""
     number = {"USR1": 10, "RTMIN+1": 35, "35": 35}.get(name, 15)
-    bundle.shell(f"trap 'echo got {number} > /tmp/got; exit' {number}; echo ready > /tmp/ready; while :; do sleep 0.1; done")
+    bundle.shell(
+        f"trap 'echo got {number} > /tmp/got; exit' {number}; echo ready > /tmp/ready; while :; do sleep 0.1; done"
+    )
     bundle.config["root"]["readonly"] = False
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
@@ -186,6 +198,7 @@ def test_delete_only_stopped(ocirt, bundle):
 def test_delete_only_what_create_made(ocirt, bundle):
     """runtime.md, Delete: what create made is deleted, what was there before is not."""
     from tests.integration.harness import hierarchies
+
     kept = [top / f"{PARENT}/kept".lstrip("/") for top in hierarchies()]
     for folder in kept:
         folder.mkdir(parents=True)
@@ -241,7 +254,12 @@ def test_no_interpreter_after_create(ocirt, bundle, tmp_path):
     bundle.save()
     ocirt.ok("create", "--bundle", bundle, "c1")
     trace = tmp_path / "trace"
-    for words, expected in ((("start", "c1"), 1), (("state", "c1"), 1), (("kill", "c1", "KILL"), 1), (("delete", "c1"), 2)):
+    for words, expected in (
+        (("start", "c1"), 1),
+        (("state", "c1"), 1),
+        (("kill", "c1", "KILL"), 1),
+        (("delete", "c1"), 2),
+    ):
         if words[0] == "delete":
             ocirt.wait_status("c1", "stopped")
         command = ["strace", "-f", "-e", "trace=execve,execveat", "-o", trace, *ocirt.command(*words)]

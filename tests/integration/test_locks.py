@@ -23,8 +23,15 @@ HANG = "echo x > {file}; exec sleep 600"
 @contextmanager
 def at_work(ocirt, *words, **more):
     """A verb that goes on while the block runs, and is ended after it."""
-    child = subprocess.Popen(ocirt.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                             start_new_session=True, **more)
+    child = subprocess.Popen(
+        ocirt.command(*words),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **more,
+    )
     try:
         yield child
     finally:
@@ -204,7 +211,9 @@ def test_delete_by_force_takes_the_lock_over(ocirt, standing_still):
 def test_an_update_that_stands_still(ocirt, faulty, bundle):
     """Python has taken the lock, and has said so."""
     ocirt.ok("create", "--bundle", bundle, "c1")
-    with at_work(faulty, "update", "--pids-limit", "77", "c1", env={**os.environ, "OCIRT_FAULT": "update:1:stop"}) as child:
+    with at_work(
+        faulty, "update", "--pids-limit", "77", "c1", env={**os.environ, "OCIRT_FAULT": "update:1:stop"}
+    ) as child:
         os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
         assert f"ended process {child.pid}" in ocirt.ok("delete", "--force", "c1").err
 

@@ -17,7 +17,9 @@ JSON = ("--log-format", "json")
 def at_terminal(ocirt, *words, env=None):
     """Run a command with standard error on a terminal: its exit status, and what it has written there."""
     master, slave = pty.openpty()
-    child = subprocess.Popen(ocirt.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=slave, env=env or {})
+    child = subprocess.Popen(
+        ocirt.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=slave, env=env or {}
+    )
     status = child.wait(LIMIT)
     os.close(slave)
     os.set_blocking(master, False)  # a container that runs keeps it open
@@ -34,18 +36,34 @@ def bytes_of(ocirt, *words):
 
 # ---- a person ----
 
-@pytest.mark.parametrize("words, expected", [
-    (("state", "c1"), "ocirt: container does not exist: c1\n"
-                      "  ocirt list shows the containers under the root directory, which --root names\n"),
-    (("state", 'a"\\b'), 'ocirt: container does not exist: a"\\b\n'
-                         "  ocirt list shows the containers under the root directory, which --root names\n"),
-    (("exec", "c1", "true"), "ocirt: exec failed: container does not exist: c1\n"
-                             "  ocirt list shows the containers under the root directory, which --root names\n"),
-    (("run", "--bundle", "/nosuch", "c1"), "ocirt: config.json: open /nosuch/config.json: no such file or directory\n"
-                                           "  --bundle names the directory that holds it; ocirt spec writes one to start from\n"),
-    (("crate",), "ocirt: No help topic for 'crate'; did you mean create?\n  see ocirt --help\n"),
-    (("list", "--x"), "ocirt: flag provided but not defined: -x\n  see ocirt list --help\n"),
-])
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (
+            ("state", "c1"),
+            "ocirt: container does not exist: c1\n"
+            "  ocirt list shows the containers under the root directory, which --root names\n",
+        ),
+        (
+            ("state", 'a"\\b'),
+            'ocirt: container does not exist: a"\\b\n'
+            "  ocirt list shows the containers under the root directory, which --root names\n",
+        ),
+        (
+            ("exec", "c1", "true"),
+            "ocirt: exec failed: container does not exist: c1\n"
+            "  ocirt list shows the containers under the root directory, which --root names\n",
+        ),
+        (
+            ("run", "--bundle", "/nosuch", "c1"),
+            "ocirt: config.json: open /nosuch/config.json: no such file or directory\n"
+            "  --bundle names the directory that holds it; ocirt spec writes one to start from\n",
+        ),
+        (("crate",), "ocirt: No help topic for 'crate'; did you mean create?\n  see ocirt --help\n"),
+        (("list", "--x"), "ocirt: flag provided but not defined: -x\n  see ocirt list --help\n"),
+    ],
+)
 def test_errors_at_a_terminal_are_sentences(ocirt, words, expected):
     status, text = at_terminal(ocirt, *words)
     assert status in (1, 3, 255) and text == expected
@@ -54,8 +72,11 @@ def test_errors_at_a_terminal_are_sentences(ocirt, words, expected):
 def test_a_program_that_is_not_there(ocirt, bundle):
     bundle.args("nosuch").save()
     status, text = at_terminal(ocirt, "run", "--bundle", bundle, "c1")
-    assert (status, text) == (1, 'ocirt: process.args: exec: "nosuch": executable file not found in $PATH\n'
-                                 "  it is looked for in the root file system, a bare name in the directories of PATH in process.env\n")
+    assert (status, text) == (
+        1,
+        'ocirt: process.args: exec: "nosuch": executable file not found in $PATH\n'
+        "  it is looked for in the root file system, a bare name in the directories of PATH in process.env\n",
+    )
 
 
 def test_warnings_at_a_terminal(ocirt, bundle):
@@ -65,10 +86,16 @@ def test_warnings_at_a_terminal(ocirt, bundle):
     assert (status, text) == (0, "ocirt: warning: process.capabilities: ignoring unknown capabilities: CAP_NONSENSE\n")
 
 
-@pytest.mark.parametrize("environment, colours", [
-    ({"TERM": "xterm"}, True), ({}, False), ({"TERM": "dumb"}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False),
-    ({"TERM": "xterm", "NO_COLOR": ""}, True),
-])
+@pytest.mark.parametrize(
+    "environment, colours",
+    [
+        ({"TERM": "xterm"}, True),
+        ({}, False),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+    ],
+)
 @pytest.mark.parametrize("words", [("state", "c1"), ("spec", "--bundle", "/nowhere")])
 def test_colours(ocirt, environment, colours, words):
     """no-color.org; the executable and Python alike."""
@@ -90,10 +117,13 @@ def test_a_pipe_and_a_log_file_have_runcs_format(ocirt, tmp_path):
     assert re.fullmatch(r'time="[-0-9TZ:]+" level=error msg="container does not exist: c1"\n', ocirt("state", "c1").err)
     _, text = at_terminal(ocirt, "--log", str(tmp_path / "log"), "state", "c1")
     assert text.startswith("ocirt: container does not exist: c1\n")
-    assert re.fullmatch(r'time="[-0-9TZ:]+" level=error msg="container does not exist: c1"\n', (tmp_path / "log").read_text())
+    assert re.fullmatch(
+        r'time="[-0-9TZ:]+" level=error msg="container does not exist: c1"\n', (tmp_path / "log").read_text()
+    )
 
 
 # ---- what can be read ----
+
 
 def test_many_warnings_stand_in_the_errors_object(ocirt, bundle, tmp_path):
     """However long they are."""
@@ -149,15 +179,25 @@ def test_bytes_that_are_no_text(ocirt, tmp_path, options):
 
 # ---- where it goes ----
 
-VERBS = [("list",), ("state", "c1"), ("kill", "c1"), ("features",), ("create", "c1"), ("exec", "c1", "true"), ("pause", "c1"),
-         ("delete", "--force", "c1")]
+VERBS = [
+    ("list",),
+    ("state", "c1"),
+    ("kill", "c1"),
+    ("features",),
+    ("create", "c1"),
+    ("exec", "c1", "true"),
+    ("pause", "c1"),
+    ("delete", "--force", "c1"),
+]
 
 
 @pytest.mark.parametrize("words", VERBS, ids=lambda words: words[0])
 @pytest.mark.parametrize("log", ["/nowhere/log", "/dev/null/log", "journald:me", "syslog:me"])
 def test_a_log_that_cannot_be_opened_is_an_error_at_once(ocirt, words, log):
     """Of verbs that have nothing to say, too."""
-    if log.startswith(("journald", "syslog")) and (os.path.exists("/dev/log") or os.path.exists("/run/systemd/journal/socket")):
+    if log.startswith(("journald", "syslog")) and (
+        os.path.exists("/dev/log") or os.path.exists("/run/systemd/journal/socket")
+    ):
         pytest.skip("this host has such a log")
     result = ocirt(*words, options=("--log", log))
     assert result.status == (255 if words[0] == "exec" else 1) and result.out == "" and f"--log {log}: " in result.err
@@ -180,7 +220,16 @@ def test_an_empty_value_means_not_given(ocirt, bundle, tmp_path):
     """As with runc, for a flag that stands alone or after another one of its kind."""
     empty = ("--pid-file", "", "--console-socket", "", "--pidfd-socket=", "--config", "", "--preserve-fds", "")
     pid = tmp_path / "pid"
-    ocirt.ok("create", "--bundle", bundle, "--pid-file", pid, *empty, "c1", options=("--log", "", "--log-format", "", "--criu="))
+    ocirt.ok(
+        "create",
+        "--bundle",
+        bundle,
+        "--pid-file",
+        pid,
+        *empty,
+        "c1",
+        options=("--log", "", "--log-format", "", "--criu="),
+    )
     assert not pid.exists()
     assert "does not exist" in ocirt.fails("state", "c2", options=("--log", tmp_path / "log", "--log="))
     assert not (tmp_path / "log").exists()
@@ -188,27 +237,41 @@ def test_an_empty_value_means_not_given(ocirt, bundle, tmp_path):
     assert 'found \\"\\", expected a directory' in ocirt("list", options=("--root", "")).err
 
 
-@pytest.mark.parametrize("log, place, expected", [
-    ("syslog:me", "/dev/log", rb"<11>me\[\d+\]: container does not exist: c1"),
-    ("journald:me", "/run/systemd/journal/socket",
-     rb"PRIORITY=3\nSYSLOG_IDENTIFIER=me\nMESSAGE\n\x1c\0\0\0\0\0\0\0container does not exist: c1\n"),
-])
+@pytest.mark.parametrize(
+    "log, place, expected",
+    [
+        ("syslog:me", "/dev/log", rb"<11>me\[\d+\]: container does not exist: c1"),
+        (
+            "journald:me",
+            "/run/systemd/journal/socket",
+            rb"PRIORITY=3\nSYSLOG_IDENTIFIER=me\nMESSAGE\n\x1c\0\0\0\0\0\0\0container does not exist: c1\n",
+        ),
+    ],
+)
 def test_backends(ocirt, tmp_path, log, place, expected):
     """crun's syntax, with a socket of the test's own where the host's daemon has it."""
     top = f"/{place.split('/')[1]}"
-    script = (f"mount -t tmpfs none {top} && mkdir -p $(dirname {place}) && touch {place} && "
-              f"mount --bind {tmp_path}/socket {place} && mknod -m 666 /dev/null c 1 3 2>/dev/null; "
-              f"exec {' '.join(ocirt.command('state', 'c1', options=('--log', log)))}")
+    script = (
+        f"mount -t tmpfs none {top} && mkdir -p $(dirname {place}) && touch {place} && "
+        f"mount --bind {tmp_path}/socket {place} && mknod -m 666 /dev/null c 1 3 2>/dev/null; "
+        f"exec {' '.join(ocirt.command('state', 'c1', options=('--log', log)))}"
+    )
     with socket(AF_UNIX, SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "socket"))
         listening.settimeout(LIMIT)
-        done = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=LIMIT)
+        done = subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
         assert (done.returncode, done.stderr) == (1, "container does not exist: c1\n")
         assert re.fullmatch(expected, listening.recv(1000))
 
 
 # ---- errors that stay what they are ----
+
 
 def limited(ocirt, descriptors, *words):
     """A command that may have so many descriptors, and no more by any way."""
@@ -237,6 +300,8 @@ def test_a_want_of_descriptors_is_told_as_such(ocirt, bundle):
         if done.returncode == 0:
             break
         last = done.stderr.splitlines()[-1]
-        assert "remove the state directory" not in last and re.search("descriptors available|too many open files", last), (descriptors, done)
+        assert "remove the state directory" not in last and re.search(
+            "descriptors available|too many open files", last
+        ), (descriptors, done)
         assert ocirt.ids() == [], descriptors
     assert done.returncode == 0 and descriptors > 10

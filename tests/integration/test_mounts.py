@@ -27,7 +27,9 @@ def source(tmp_path):
 
 
 def bind(bundle, source, *options, destination="/data", **entry):
-    bundle.config["mounts"].append({"destination": destination, "source": str(source), "options": ["bind", *options], **entry})
+    bundle.config["mounts"].append(
+        {"destination": destination, "source": str(source), "options": ["bind", *options], **entry}
+    )
 
 
 def in_user_namespace(bundle):
@@ -42,12 +44,15 @@ def in_user_namespace(bundle):
 OWNERS = "cd /data; stat -c '%n %u:%g' mine theirs sub/deep"
 
 
-@pytest.mark.parametrize("entry", [
-    {"options": ["bind", "idmap"], "uidMappings": MAP, "gidMappings": MAP},
-    {"options": ["bind"], "uidMappings": MAP, "gidMappings": MAP},
-    {"options": ["rbind", "ridmap"], "uidMappings": MAP, "gidMappings": MAP},
-    {"options": ["bind", "idmap=uids=0-100000-65536;gids=0-100000-65536"]},
-])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"options": ["bind", "idmap"], "uidMappings": MAP, "gidMappings": MAP},
+        {"options": ["bind"], "uidMappings": MAP, "gidMappings": MAP},
+        {"options": ["rbind", "ridmap"], "uidMappings": MAP, "gidMappings": MAP},
+        {"options": ["bind", "idmap=uids=0-100000-65536;gids=0-100000-65536"]},
+    ],
+)
 def test_idmap_without_a_user_namespace(ocirt, bundle, source, entry):
     bundle.config["mounts"].append({"destination": "/data", "source": str(source), **entry})
     assert run(ocirt, bundle, OWNERS) == "mine 100000:100000\ntheirs 100005:100006\nsub/deep 100005:100006\n"
@@ -60,7 +65,8 @@ def test_idmap_by_the_containers_user_namespace(ocirt, bundle, source, option):
     in_user_namespace(bundle)
     bind(bundle, source, option)
     assert run(ocirt, bundle, OWNERS + "; echo new > new; stat -c %u:%g new") == (
-        "mine 0:0\ntheirs 5:6\nsub/deep 5:6\n0:0\n")
+        "mine 0:0\ntheirs 5:6\nsub/deep 5:6\n0:0\n"
+    )
     assert os.stat(source / "new").st_uid == 0
 
 
@@ -72,7 +78,10 @@ def test_only_ridmap_reaches_the_mounts_below(ocirt, bundle, source):
         (source / "sub/deep").touch()
         bind(bundle, source, "rbind", "idmap", uidMappings=MAP, gidMappings=MAP)
         bind(bundle, source, "rbind", "ridmap", destination="/all", uidMappings=MAP, gidMappings=MAP)
-        assert run(ocirt, bundle, "stat -c %u /data/mine /data/sub/deep /all/mine /all/sub/deep") == "100000\n0\n100000\n100000\n"
+        assert (
+            run(ocirt, bundle, "stat -c %u /data/mine /data/sub/deep /all/mine /all/sub/deep")
+            == "100000\n0\n100000\n100000\n"
+        )
     finally:
         subprocess.run(["umount", source / "sub"], check=True, timeout=10)
 
@@ -115,14 +124,20 @@ def test_more_mounts_than_descriptors(ocirt, bundle, source, files):
         if files:
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
-    bundle.shell("cat /proc/self/mountinfo; cat /tmp/inside; stat -c %u /tmp/lent /tmp/mapped/mine /tmp/last/mine; ls /proc/self/fd | wc -l").save()
+    bundle.shell(
+        "cat /proc/self/mountinfo; cat /tmp/inside; stat -c %u /tmp/lent /tmp/mapped/mine /tmp/last/mine; ls /proc/self/fd | wc -l"
+    ).save()
     lines = ocirt.ok("run", "--bundle", bundle, "c1", preexec_fn=limit, timeout=120).out.splitlines()
     assert lines[-5:] == ["7", "0", "0", "65534", "4"]
     mounts = [line.split() for line in lines[:-5]]
     found = [(fields[4], os.path.basename(fields[3])) for fields in mounts if fields[4].startswith("/tmp/")]
     found.remove(("/tmp/inside", "7"))
     found.remove(("/tmp/lent", "8"))
-    assert found == [*((f"/tmp/{number}", f"{number}") for number in range(count)), ("/tmp/mapped", "source"), ("/tmp/last", "source")]
+    assert found == [
+        *((f"/tmp/{number}", f"{number}") for number in range(count)),
+        ("/tmp/mapped", "source"),
+        ("/tmp/last", "source"),
+    ]
     (source / "1400").unlink()
     message = ocirt.fails("create", "--bundle", bundle, "c2", preexec_fn=limit, timeout=120)
     assert "mounts[1407]" in message and f"{source}/1400" in message and "no such file" in message, message
@@ -141,7 +156,8 @@ def test_symlinks_as_crun_takes_them(ocirt, bundle, tmp_path):
     bind(bundle, tmp_path / "file", "copy-symlink", destination="/plain")
     bind(bundle, tmp_path / "good", destination="/followed")
     assert run(ocirt, bundle, "cat /target; readlink /shown; readlink /copied; cat /plain /followed; ls /tmp") == (
-        "file\nelsewhere\nelsewhere\nfile\nfile\n")
+        "file\nelsewhere\nelsewhere\nfile\nfile\n"
+    )
     (bundle.rootfs / "copied").unlink()
     (bundle.rootfs / "copied").symlink_to("other")
     assert "mounts[9]" in ocirt.fails("create", "--bundle", bundle, "c1")
@@ -153,7 +169,9 @@ def test_a_mount_over_the_directory_that_others_are_in(ocirt, bundle, tmp_path):
     (bundle.rootfs / "a").mkdir()
     (bundle.rootfs / "a/two").symlink_to("/a")
     bind(bundle, tmp_path / "file", destination="/a/one")
-    bundle.config["mounts"].append({"destination": "/a/two", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]})
+    bundle.config["mounts"].append(
+        {"destination": "/a/two", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]}
+    )
     bind(bundle, tmp_path / "file", destination="/a/three")
     bind(bundle, tmp_path / "file", destination="/a/four")
     assert run(ocirt, bundle, "ls /a; cat /a/three /a/four") == "four\nthree\nfile\nfile\n"
@@ -169,7 +187,8 @@ def test_targets_in_one_directory(ocirt, bundle, tmp_path):
     for source, name in (("file", "new"), ("folder", "made"), ("file", "there"), ("file", "link"), ("file", "last")):
         bind(bundle, tmp_path / source, destination=f"/etc/{name}")
     assert run(ocirt, bundle, "cd /etc; cat new there link last; ls -d made; ls /tmp; stat -c %F /etc/link") == (
-        "file\n" * 4 + "made\nbehind\nsymbolic link\n")
+        "file\n" * 4 + "made\nbehind\nsymbolic link\n"
+    )
 
 
 def test_sockets_and_fifos(ocirt, bundle, tmp_path):
@@ -184,16 +203,20 @@ def test_sockets_and_fifos(ocirt, bundle, tmp_path):
 
 def test_remount(ocirt, bundle):
     """A mount's attributes and its file system's settings, changed afterwards."""
-    bundle.config["mounts"] += [{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m"]},
-                                {"destination": "/tmp", "options": ["remount", "nosuid", "ro", "size=2m"]}]
+    bundle.config["mounts"] += [
+        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m"]},
+        {"destination": "/tmp", "options": ["remount", "nosuid", "ro", "size=2m"]},
+    ]
     options, _, settings = mount_table(run(ocirt, bundle, "cat /proc/self/mountinfo"))["/tmp"]
     assert {"ro", "nosuid"} <= options and "size=2048k" in settings
 
 
 def test_a_tmpfs_keeps_the_mode_of_what_it_covers(ocirt, bundle):
     (bundle.rootfs / "tmp").chmod(0o1733)
-    bundle.config["mounts"] += [{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
-                                {"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["mode=711"]}]
+    bundle.config["mounts"] += [
+        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
+        {"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["mode=711"]},
+    ]
     assert run(ocirt, bundle, "stat -c %a /tmp /etc") == "1733\n711\n"
 
 
@@ -212,7 +235,9 @@ def test_a_shared_volume(ocirt, bundle, tmp_path):
         bundle.config["linux"]["rootfsPropagation"] = "rshared"
         for kind in ("bounding", "effective", "permitted"):
             bundle.config["process"]["capabilities"][kind] += ["CAP_SYS_ADMIN"]
-        bundle.shell("for d in shared slave private; do mount -t tmpfs tmpfs /$d/in && echo x > /$d/in/file; done; sleep 60").save()
+        bundle.shell(
+            "for d in shared slave private; do mount -t tmpfs tmpfs /$d/in && echo x > /$d/in/file; done; sleep 60"
+        ).save()
         ocirt.ok("run", "-d", "--bundle", bundle, "c1")
         pid = ocirt.state("c1")["pid"]
         for name in ("shared", "slave", "private"):
@@ -231,7 +256,9 @@ def test_a_shared_volume(ocirt, bundle, tmp_path):
 
 def as_mounted(text, *beneath):
     """mountinfo without its numbers: those mounts at or beneath the places, in their order."""
-    lines = [re.sub(r"(shared|master|propagate_from):[0-9]+", r"\1", line.split(" ", 3)[3]) for line in text.splitlines()]
+    lines = [
+        re.sub(r"(shared|master|propagate_from):[0-9]+", r"\1", line.split(" ", 3)[3]) for line in text.splitlines()
+    ]
     return [line for line in lines if any([f"{line.split()[1]}/".startswith(place + "/") for place in beneath])]
 
 
@@ -258,7 +285,9 @@ def test_nobody_can_tell_who_has_made_a_mount(ocirt, bundle):
 
 def test_a_mount_that_the_runtime_cannot_make(ocirt, bundle):
     """The error is that of the entry, and nothing is left."""
-    bundle.config["mounts"].append({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755", "size=x"]})
+    bundle.config["mounts"].append(
+        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755", "size=x"]}
+    )
     failed = ocirt.fails("run", "--bundle", bundle.save(), "c1")
     assert f"mounts[{len(bundle.config['mounts']) - 1}]" in failed and "size" in failed
     assert ocirt.ok("list", "-q").out == ""
@@ -266,14 +295,19 @@ def test_a_mount_that_the_runtime_cannot_make(ocirt, bundle):
 
 def test_a_mount_that_init_cannot_make(ocirt, bundle):
     """What init says of its failure is not lost, though it ends without having read what the runtime has sent it."""
-    bundle.config["mounts"].insert(0, {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nonsense"]})
+    bundle.config["mounts"].insert(
+        0, {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nonsense"]}
+    )
     bundle.save()
     for _ in range(20):
-        assert "mounts[0]: mount proc at /proc: fsconfig: invalid argument: option nonsense" in ocirt.fails("run", "--bundle", bundle, "c1")
+        assert "mounts[0]: mount proc at /proc: fsconfig: invalid argument: option nonsense" in ocirt.fails(
+            "run", "--bundle", bundle, "c1"
+        )
 
 
 def wait_for(path, seconds=10):
     import time
+
     end = time.monotonic() + seconds
     while not os.path.exists(path):
         assert time.monotonic() < end, f"{path} does not appear"
@@ -284,8 +318,13 @@ def test_devices_where_mknod_is_refused(ocirt, bundle):
     """Without CAP_MKNOD the host's nodes are bound."""
     bundle.shell("echo x > /dev/null && stat -c %t:%T /dev/zero").save()
     dropped = ["setpriv", "--bounding-set=-mknod", "--inh-caps=-mknod"]
-    done = subprocess.run([*dropped, *ocirt.command("run", "--bundle", bundle, "c1")], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [*dropped, *ocirt.command("run", "--bundle", bundle, "c1")],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     assert done.stdout == "1:5\n", done
 
 
@@ -298,28 +337,40 @@ def test_every_kind_of_device(ocirt, bundle):
         {"path": "/srv/deep/block", "type": "b", "major": 7, "minor": 0, "fileMode": 0o660},
         {"path": "/dev/fifo", "type": "p", "fileMode": 0o622, "gid": 7},
         {"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o606},
-        {"path": "/dev/bare", "type": "c", "major": 1, "minor": 7}]
+        {"path": "/dev/bare", "type": "c", "major": 1, "minor": 7},
+    ]
     bundle.shell("cd /dev; stat -c '%n %F %t:%T %a %u:%g' char unbuffered /srv/deep/block fifo null bare").save()
     out = ocirt.ok("run", "--bundle", bundle, "c1", preexec_fn=lambda: os.umask(0o077)).out
     assert out.splitlines() == [
-        "char character special file 1:3 640 5:6", "unbuffered character special file 1:5 666 0:0",
-        "/srv/deep/block block special file 7:0 660 0:0", "fifo fifo 0:0 622 0:7",
-        "null character special file 1:3 606 0:0", "bare character special file 1:7 666 0:0"]
+        "char character special file 1:3 640 5:6",
+        "unbuffered character special file 1:5 666 0:0",
+        "/srv/deep/block block special file 7:0 660 0:0",
+        "fifo fifo 0:0 622 0:7",
+        "null character special file 1:3 606 0:0",
+        "bare character special file 1:7 666 0:0",
+    ]
 
 
 def test_slashes_at_the_end_of_paths(ocirt, bundle, source):
     """Of devices, of files that are bound, and where a link is meant itself."""
     (bundle.rootfs / "link").symlink_to("/etc")
-    bundle.config["linux"]["devices"] = [{"path": "/dev/char/", "type": "c", "major": 1, "minor": 3}, {"path": "/dev/p/.", "type": "p"}]
+    bundle.config["linux"]["devices"] = [
+        {"path": "/dev/char/", "type": "c", "major": 1, "minor": 3},
+        {"path": "/dev/p/.", "type": "p"},
+    ]
     bind(bundle, source / "mine", destination="/etc/passwd/")
     bind(bundle, source / "theirs", destination="/new/file/.")
     bind(bundle, source / "mine", "dest-nofollow", destination="/link//.")
-    out = run(ocirt, bundle, "stat -c %F /dev/char /dev/p; cat /etc/passwd /new/file; grep -c ' /link ' /proc/self/mountinfo")
+    out = run(
+        ocirt, bundle, "stat -c %F /dev/char /dev/p; cat /etc/passwd /new/file; grep -c ' /link ' /proc/self/mountinfo"
+    )
     assert out == "character special file\nfifo\nmine\ntheirs\n1\n", out
 
 
 def test_options_as_a_person_writes_them(ocirt, bundle):
-    bundle.config["mounts"].append({"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": ["size=64k,nr_inodes=10,noexec", ""]})
+    bundle.config["mounts"].append(
+        {"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": ["size=64k,nr_inodes=10,noexec", ""]}
+    )
     line = run(ocirt, bundle, "grep ' /data ' /proc/self/mountinfo")
     assert "noexec" in line and "size=64k,nr_inodes=10" in line
 
@@ -344,7 +395,10 @@ def test_devices_in_a_user_namespace_are_the_hosts(ocirt, bundle):
     in_user_namespace(bundle)
     bundle.config["linux"]["devices"] = [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]
     bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] != "mqueue"]
-    assert run(ocirt, bundle, "stat -c '%n %t:%T' /dev/null /dev/fuse; echo x > /dev/null") == "/dev/null 1:3\n/dev/fuse a:e5\n"
+    assert (
+        run(ocirt, bundle, "stat -c '%n %t:%T' /dev/null /dev/fuse; echo x > /dev/null")
+        == "/dev/null 1:3\n/dev/fuse a:e5\n"
+    )
     for line in run(ocirt, bundle, "grep -E ' /dev/(null|fuse) ' /proc/self/mountinfo").splitlines():
         assert {"nosuid", "noexec"} <= set(line.split()[5].split(",")), line
     bundle.config["linux"]["devices"][0].update(minor=230, uid=70000)  # which is not mapped, so it is not made
@@ -360,12 +414,22 @@ def test_devices_that_the_host_does_not_have_in_a_user_namespace(ocirt, bundle):
         {"path": "/dev/owner-device", "type": "b", "major": 1, "minor": 5, "uid": 10, "gid": 11, "fileMode": 0o640},
         {"path": "/dev/sub/own-null", "type": "c", "major": 1, "minor": 3, "uid": 33},
         {"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o606},
-        {"path": "/dev/fifo", "type": "p", "fileMode": 0o622}]
+        {"path": "/dev/fifo", "type": "p", "fileMode": 0o622},
+    ]
     before = open("/proc/self/mountinfo").read()
-    lines = run(ocirt, bundle, "cd /dev; stat -c '%n %F %t:%T %a %u:%g' owner-device sub/own-null null fifo; echo x > sub/own-null && "
-                "echo y > null && head -c 3 null | wc -c; cat /proc/self/mountinfo").splitlines()
-    assert lines[:5] == ["owner-device block special file 1:5 640 10:11", "sub/own-null character special file 1:3 666 33:0",
-                         "null character special file 1:3 606 0:0", "fifo fifo 0:0 622 0:0", "0"]
+    lines = run(
+        ocirt,
+        bundle,
+        "cd /dev; stat -c '%n %F %t:%T %a %u:%g' owner-device sub/own-null null fifo; echo x > sub/own-null && "
+        "echo y > null && head -c 3 null | wc -c; cat /proc/self/mountinfo",
+    ).splitlines()
+    assert lines[:5] == [
+        "owner-device block special file 1:5 640 10:11",
+        "sub/own-null character special file 1:3 666 33:0",
+        "null character special file 1:3 606 0:0",
+        "fifo fifo 0:0 622 0:0",
+        "0",
+    ]
     mounts = [line.split() for line in lines if " - tmpfs " in line]
     nodes = [fields for fields in mounts if fields[3] == "/node"]
     assert [fields[4] for fields in nodes] == ["/dev/owner-device", "/dev/sub/own-null", "/dev/null"]
@@ -379,11 +443,15 @@ def test_a_directory_over_dev(ocirt, bundle, tmp_path):
     own = tmp_path / "dev"
     own.mkdir()
     (own / "mine").touch()
-    bundle.config["mounts"] = [{"destination": "/proc", "type": "proc", "source": "proc"},
-                               {"destination": "/dev", "source": str(own), "options": ["bind"]}]
+    bundle.config["mounts"] = [
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/dev", "source": str(own), "options": ["bind"]},
+    ]
     assert run(ocirt, bundle, "ls /dev") == "mine\n"
     bundle.config["mounts"][1] = {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]}
-    assert run(ocirt, bundle, "ls /dev; touch /dev/x 2>&1; true").endswith("urandom\nzero\ntouch: /dev/x: Read-only file system\n")
+    assert run(ocirt, bundle, "ls /dev; touch /dev/x 2>&1; true").endswith(
+        "urandom\nzero\ntouch: /dev/x: Read-only file system\n"
+    )
 
 
 @pytest.mark.v1
@@ -396,8 +464,12 @@ def test_cgroup_mounts(ocirt, bundle, namespace, readonly):
     bundle.without_namespace("cgroup")
     if namespace:
         bundle.namespace("cgroup")
-    out = run(ocirt, bundle, "cd /sys/fs/cgroup; cat pids/cgroup.procs | head -1; cat /proc/self/cgroup; "
-                             "mkdir pids/new 2>&1; echo end; mkdir top 2>&1; true")
+    out = run(
+        ocirt,
+        bundle,
+        "cd /sys/fs/cgroup; cat pids/cgroup.procs | head -1; cat /proc/self/cgroup; "
+        "mkdir pids/new 2>&1; echo end; mkdir top 2>&1; true",
+    )
     lines = out.splitlines()
     assert lines[0] == "1"
     pids = [line.split(":", 2)[2] for line in lines if ":pids:" in line]
@@ -426,8 +498,15 @@ def test_many_views_of_the_kernel(ocirt, bundle):
     assert run(ocirt, bundle, "cat /view*/version | wc -c; ls -d /view*/self | wc -l").split() == ["0", "12"]
 
 
-@pytest.mark.parametrize("options, flags", [
-    ([], {"nosuid", "nodev", "noexec"}), (["nosuid", "nodev"], {"nosuid", "nodev"}), (["rw"], set()), (["ro"], {"ro"})])
+@pytest.mark.parametrize(
+    "options, flags",
+    [
+        ([], {"nosuid", "nodev", "noexec"}),
+        (["nosuid", "nodev"], {"nosuid", "nodev"}),
+        (["rw"], set()),
+        (["ro"], {"ro"}),
+    ],
+)
 @pytest.mark.parametrize("namespace", [False, True])
 def test_attributes_of_the_source(ocirt, bundle, source, options, flags, namespace):
     """As runc: without an attribute among the options a bind has those of its source, with any it has the named ones alone. Else a
@@ -446,8 +525,10 @@ def test_attributes_of_the_source(ocirt, bundle, source, options, flags, namespa
 @pytest.mark.parametrize("way", ["plain", "user namespace", "idmap", "both", "spelled"])
 def test_a_source_inside_of_the_rootfs(ocirt, bundle, source, way):
     """It sees the mounts that came before it, whoever opens it."""
-    bundle.config["mounts"] += [{"destination": "/mnt/x", "type": "tmpfs", "source": "tmpfs", "options": ["mode=0755"]},
-                                {"destination": "/mnt/x/sub/deep", "type": "tmpfs", "source": "tmpfs"}]
+    bundle.config["mounts"] += [
+        {"destination": "/mnt/x", "type": "tmpfs", "source": "tmpfs", "options": ["mode=0755"]},
+        {"destination": "/mnt/x/sub/deep", "type": "tmpfs", "source": "tmpfs"},
+    ]
     entry = {"destination": "/data", "source": f"{bundle.rootfs}/mnt/x", "options": ["rbind"]}
     if way == "user namespace":
         in_user_namespace(bundle)
@@ -464,7 +545,9 @@ def test_a_source_inside_of_the_rootfs(ocirt, bundle, source, way):
     assert out.split() == ["new", "sub", "2", "755", {"idmap": "100000", "both": "5"}.get(way, "0")], out
 
 
-@pytest.mark.parametrize("option, reaches, stage", [("idmap", False, False), ("ridmap", True, False), ("ridmap", True, True)])
+@pytest.mark.parametrize(
+    "option, reaches, stage", [("idmap", False, False), ("ridmap", True, False), ("ridmap", True, True)]
+)
 def test_an_idmapped_source_inside_of_the_rootfs_for_a_user_namespace(ocirt, bundle, source, option, reaches, stage):
     """Init opens it, after the mounts before it, and the runtime maps it: neither could do both. The stage that a time namespace
     needs is no third between the two."""
@@ -489,7 +572,11 @@ def test_a_file_on_a_directory(ocirt, bundle, source, namespace, what):
     """And the reverse: dockerd looks for "not a directory" to explain it."""
     if namespace:
         in_user_namespace(bundle)
-    bind(bundle, source if what == "directory" else source / "mine", destination="/etc/passwd" if what == "directory" else "/etc")
+    bind(
+        bundle,
+        source if what == "directory" else source / "mine",
+        destination="/etc/passwd" if what == "directory" else "/etc",
+    )
     bundle.save()
     message = ocirt.fails("create", "--bundle", bundle, "c1")
     assert "not a directory" in message and f"a {what} is mounted on a" in message, message
@@ -511,7 +598,9 @@ def test_an_overlay_of_many_layers(ocirt, bundle, tmp_path, count):
     layers = layers_in(tmp_path / "overlay:layers", count)
     lower = "lowerdir=" + ":".join([str(layer).replace(":", "\\:") for layer in layers])
     assert len(lower) > 255
-    bundle.config["mounts"].append({"destination": "/data", "type": "overlay", "source": "overlay", "options": ["ro", lower]})
+    bundle.config["mounts"].append(
+        {"destination": "/data", "type": "overlay", "source": "overlay", "options": ["ro", lower]}
+    )
     assert run(ocirt, bundle, "ls /data | wc -l") == f"{count}\n"
 
 
@@ -522,7 +611,10 @@ def test_a_rootfs_of_many_layers(ocirt, bundle, tmp_path):
     bundle.config["annotations"] = {"org.ocirt.rootfs.lower": ":".join(map(str, layers))}
     bundle.shell("ls -d /file* | wc -l").save()
     assert ocirt.ok("run", "--rootfs-annotations", "--bundle", bundle, "c1").out == "199\n"
-    assert ocirt.ok("run", *[word for layer in layers for word in ("--layer", layer)], "--bundle", bundle, "c1").out == "199\n"
+    assert (
+        ocirt.ok("run", *[word for layer in layers for word in ("--layer", layer)], "--bundle", bundle, "c1").out
+        == "199\n"
+    )
 
 
 def test_long_paths_of_an_overlay(ocirt, bundle, tmp_path):
@@ -542,9 +634,18 @@ def test_options_that_go_by_mount(ocirt, bundle, source, flag):
     """What fsconfig(2) refuses for its length alone, and no descriptor can say, goes by mount(2): up to a page in all."""
     bind(bundle, source, destination="/first")  # what comes after a bind init mounts
     zeros = "0" * 300
-    entry = {"destination": "/data", "type": "tmpfs", "source": "s" * 300, "options": [f"size=0x{zeros}10000", "mode=0700", "nosuid", "noexec"]}
+    entry = {
+        "destination": "/data",
+        "type": "tmpfs",
+        "source": "s" * 300,
+        "options": [f"size=0x{zeros}10000", "mode=0700", "nosuid", "noexec"],
+    }
     bundle.config["mounts"].append(entry)
-    out = run(ocirt, bundle, "stat -c %a /data; df -k /data | tail -1; grep /data /proc/self/mountinfo; pwd; grep -c . /proc/self/mountinfo")
+    out = run(
+        ocirt,
+        bundle,
+        "stat -c %a /data; df -k /data | tail -1; grep /data /proc/self/mountinfo; pwd; grep -c . /proc/self/mountinfo",
+    )
     assert out.startswith("700\n") and " 64 " in out and "nosuid,noexec" in out and "s" * 300 in out, out
     entry["options"][0] = "size=" + "0" * 4200
     bundle.save()
@@ -554,6 +655,8 @@ def test_options_that_go_by_mount(ocirt, bundle, source, flag):
 def test_no_pivot_with_everything(ocirt, bundle, source):
     """--no-pivot: the same container, by another way to its root."""
     bind(bundle, source, "ro")
-    script = "cat /data/mine; ls -d /dev/pts/ptmx /proc/self /sys/class; cat /proc/keys; touch /x 2>&1; ls / | tr '\\n' ' '"
+    script = (
+        "cat /data/mine; ls -d /dev/pts/ptmx /proc/self /sys/class; cat /proc/keys; touch /x 2>&1; ls / | tr '\\n' ' '"
+    )
     bundle.shell(script).save()
     assert ocirt.ok("run", "--no-pivot", "--bundle", bundle, "c1").out == ocirt.ok("run", "--bundle", bundle, "c2").out

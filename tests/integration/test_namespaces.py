@@ -50,10 +50,15 @@ def test_joined_by_path(ocirt, bundle, bundles, kind):
 
 
 def test_mount_namespace_joined(ocirt, bundle, bundles):
-    holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "30"], stdin=subprocess.DEVNULL)
+    holder = subprocess.Popen(
+        ["unshare", "--mount", "--propagation", "private", "sleep", "30"], stdin=subprocess.DEVNULL
+    )
     try:
         deadline = time.monotonic() + 5
-        while os.readlink(f"/proc/{holder.pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt") and time.monotonic() < deadline:
+        while (
+            os.readlink(f"/proc/{holder.pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt")
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.01)
         bundle.namespace("mount", f"/proc/{holder.pid}/ns/mnt")
         assert run(ocirt, bundle, "echo inside") == "inside"
@@ -66,8 +71,12 @@ def test_no_mount_namespace(ocirt, bundle):
     """config-linux.md, Namespaces: the runtime's is inherited. No mount of the container's stands in it, yet all hold."""
     mounts = Path("/proc/self/mountinfo").read_text()
     bundle.without_namespace("mount")
-    out = run(ocirt, bundle, "readlink /proc/self/ns/mnt; ls /sys/firmware | wc -l; cat /proc/keys | wc -l; touch /x 2>&1;"
-                             "(echo x >/proc/sys/kernel/hostname) 2>&1; touch /dev/shm/x; ls /dev/shm /dev/mqueue")
+    out = run(
+        ocirt,
+        bundle,
+        "readlink /proc/self/ns/mnt; ls /sys/firmware | wc -l; cat /proc/keys | wc -l; touch /x 2>&1;"
+        "(echo x >/proc/sys/kernel/hostname) 2>&1; touch /dev/shm/x; ls /dev/shm /dev/mqueue",
+    )
     space, firmware, keys, root, sysctl, *shm = out.splitlines()
     assert space == os.readlink("/proc/self/ns/mnt")
     assert (firmware, keys, shm) == ("0", "0", ["/dev/mqueue:", "", "/dev/shm:", "x"])
@@ -79,14 +88,25 @@ def test_init_faster_than_the_stage(ocirt, bundle, tmp_path):
     """Init may have done all its work before the stage, which spawned it, has told the runtime that it exists."""
     bundle.namespace("time").args("true").save()
     late = ["strace", "-f", "-o", tmp_path / "trace", "-e", "trace=clone3", "-e", "inject=clone3:delay_exit=300000"]
-    done = subprocess.run([*late, *ocirt.command("run", "--bundle", bundle, "c1")], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=30)
+    done = subprocess.run(
+        [*late, *ocirt.command("run", "--bundle", bundle, "c1")],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=30,
+    )
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("kind, path, word", [
-    ("network", "/proc/self/ns/uts", "another type"), ("network", "/nonexistent", "no such file"), ("uts", "/etc/passwd", "no namespace"),
-])
+@pytest.mark.parametrize(
+    "kind, path, word",
+    [
+        ("network", "/proc/self/ns/uts", "another type"),
+        ("network", "/nonexistent", "no such file"),
+        ("uts", "/etc/passwd", "no namespace"),
+    ],
+)
 def test_wrong_path_is_an_error(ocirt, bundle, kind, path, word):
     """A path that is not associated with a namespace of type `type` is an error."""
     bundle.namespace(kind, path).save()
@@ -146,14 +166,20 @@ def test_loopback_is_up(ocirt, bundle):
 def test_names(ocirt, bundle):
     """config.md, Hostname and Domainname."""
     bundle.config["hostname"], bundle.config["domainname"] = "a-host", "a.domain"
-    assert run(ocirt, bundle, "hostname; cat /proc/sys/kernel/domainname; echo $$").split() == ["a-host", "a.domain", "1"]
+    assert run(ocirt, bundle, "hostname; cat /proc/sys/kernel/domainname; echo $$").split() == [
+        "a-host",
+        "a.domain",
+        "1",
+    ]
 
 
 def test_user_namespace(ocirt, bundle):
     """config-linux.md, User namespace mappings: written by the parent, from the container's ids to the host's."""
     bundle.namespace("user")
-    bundle.config["linux"]["uidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 1000},
-                                             {"containerID": 1000, "hostID": 200000, "size": 1}]
+    bundle.config["linux"]["uidMappings"] = [
+        {"containerID": 0, "hostID": 100000, "size": 1000},
+        {"containerID": 1000, "hostID": 200000, "size": 1},
+    ]
     bundle.config["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 1000}]
     bundle.path.chmod(0o755)
     for folder in bundle.path.parents:
@@ -161,7 +187,11 @@ def test_user_namespace(ocirt, bundle):
     bundle.config["root"]["readonly"] = False
     out = run(ocirt, bundle, "cat /proc/self/uid_map /proc/self/gid_map; id -u; ls -ln /dev/null | cut -c1")
     lines = out.splitlines()
-    assert [line.split() for line in lines[:3]] == [["0", "100000", "1000"], ["1000", "200000", "1"], ["0", "100000", "1000"]]
+    assert [line.split() for line in lines[:3]] == [
+        ["0", "100000", "1000"],
+        ["1000", "200000", "1"],
+        ["0", "100000", "1000"],
+    ]
     assert lines[3:] == ["0", "c"]
 
 
@@ -175,7 +205,10 @@ def test_user_namespace_needs_mappings(ocirt, bundle):
 
 def test_time_offsets(ocirt, bundle):
     """config-linux.md, Offset for Time Namespace."""
-    bundle.namespace("time").config["linux"]["timeOffsets"] = {"boottime": {"secs": 10_000_000, "nanosecs": 5}, "monotonic": {"secs": 77}}
+    bundle.namespace("time").config["linux"]["timeOffsets"] = {
+        "boottime": {"secs": 10_000_000, "nanosecs": 5},
+        "monotonic": {"secs": 77},
+    }
     out = run(ocirt, bundle, "cat /proc/self/timens_offsets; cut -d. -f1 /proc/uptime").splitlines()
     assert [line.split() for line in out[:2]] == [["monotonic", "77", "0"], ["boottime", "10000000", "5"]]
     assert int(out[2]) > 10_000_000

@@ -17,7 +17,13 @@ MAC = "02:00:00:00:00:07"
 
 def ip(pid, *words):
     """ip(8) in the network namespace of a process; where it prints JSON, that."""
-    done = subprocess.run(["nsenter", f"--net=/proc/{pid}/ns/net", "ip", *words], capture_output=True, text=True, timeout=LIMIT, check=True)
+    done = subprocess.run(
+        ["nsenter", f"--net=/proc/{pid}/ns/net", "ip", *words],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=True,
+    )
     return json.loads(done.stdout or "[]") if words[0] == "-j" else done.stdout
 
 
@@ -42,7 +48,11 @@ class Network:
     def __init__(self, root):
         self.holder = subprocess.Popen(["unshare", "--net", "sleep", "600"], stdin=subprocess.DEVNULL)
         self.pid = self.holder.pid
-        while subprocess.run(["readlink", f"/proc/{self.pid}/exe"], capture_output=True, text=True).stdout.strip().endswith("unshare"):
+        while (
+            subprocess.run(["readlink", f"/proc/{self.pid}/exe"], capture_output=True, text=True)
+            .stdout.strip()
+            .endswith("unshare")
+        ):
             time.sleep(0.005)
         self.ocirt, self.faulty = [self.runtime(built(folder), root) for folder in ("bin", "fault/bin")]
 
@@ -52,14 +62,21 @@ class Network:
         class Inside(Runtime):
             def command(self, *words, options=()):
                 return ["nsenter", f"--net=/proc/{pid}/ns/net", *super().command(*words, options=options)]
+
         return Inside(executable, root)
 
     def make(self, name, *settings):
         """A veth pair of ``name`` and its peer, with addresses of every kind."""
         ip(self.pid, "link", "add", name, "address", MAC, "mtu", "1400", "type", "veth", "peer", "name", f"peer-{name}")
-        for words in (("10.1.2.3/24", "broadcast", "10.1.2.255"), ("10.9.9.1", "peer", "10.9.9.2/32"), ("10.1.2.4/24", "label", f"{name}:1"),
-                      ("fd00::1/64", "nodad"), ("169.254.1.1/16", "scope", "link"), ("127.9.9.9/32", "scope", "host"),
-                      ("10.5.5.5/24", "valid_lft", "1000", "preferred_lft", "1000")):
+        for words in (
+            ("10.1.2.3/24", "broadcast", "10.1.2.255"),
+            ("10.9.9.1", "peer", "10.9.9.2/32"),
+            ("10.1.2.4/24", "label", f"{name}:1"),
+            ("fd00::1/64", "nodad"),
+            ("169.254.1.1/16", "scope", "link"),
+            ("127.9.9.9/32", "scope", "host"),
+            ("10.5.5.5/24", "valid_lft", "1000", "preferred_lft", "1000"),
+        ):
             ip(self.pid, "addr", "add", *words, "dev", name)
         ip(self.pid, "link", "set", name, *(settings or ("up",)))
 
@@ -80,10 +97,12 @@ def network(ocirt):
 @pytest.fixture
 def moving(bundle):
     """Has the bundle's container take devices."""
+
     def change(**devices):
         bundle.namespace("network")
         bundle.config["linux"]["netDevices"] = devices
         return bundle.save()
+
     return change
 
 
@@ -151,19 +170,30 @@ def test_before_hooks_and_kernel_parameters(network, moving, bundle, tmp_path):
     network.make("eth7")
     out = tmp_path / "out"
     ask = {"path": "/bin/sh", "args": ["sh", "-c", f"cat /proc/net/dev >{out}"]}
-    bundle.config["hooks"] = {"createRuntime": [ask], "createContainer": [{**ask, "args": ["sh", "-c", f"cat /proc/self/net/dev >{out}.2"]}]}
+    bundle.config["hooks"] = {
+        "createRuntime": [ask],
+        "createContainer": [{**ask, "args": ["sh", "-c", f"cat /proc/self/net/dev >{out}.2"]}],
+    }
     bundle.config["linux"]["sysctl"] = {"net.ipv4.conf.inside.rp_filter": "2"}
     bundle.shell("cat /proc/sys/net/ipv4/conf/inside/rp_filter")
     moving(eth7={"name": "inside"})
     result = network.ocirt.ok("run", "--bundle", bundle, "c1")
-    assert result.out.split() == ["2"] and " eth7:" not in out.read_text() and "inside:" in (tmp_path / "out.2").read_text()
+    assert (
+        result.out.split() == ["2"]
+        and " eth7:" not in out.read_text()
+        and "inside:" in (tmp_path / "out.2").read_text()
+    )
 
 
 @pytest.fixture
 def other():
     """Another network namespace, of somebody else."""
     holder = subprocess.Popen(["unshare", "--net", "sleep", "600"], stdin=subprocess.DEVNULL)
-    while subprocess.run(["readlink", f"/proc/{holder.pid}/exe"], capture_output=True, text=True).stdout.strip().endswith("unshare"):
+    while (
+        subprocess.run(["readlink", f"/proc/{holder.pid}/exe"], capture_output=True, text=True)
+        .stdout.strip()
+        .endswith("unshare")
+    ):
         time.sleep(0.005)
     yield holder.pid
     holder.kill()
@@ -189,8 +219,15 @@ def test_a_name_that_is_taken(network, moving, bundle, other, to):
     moving(eth7=to)
     bundle.namespace("network", f"/proc/{other}/ns/net").save()
     message = network.ocirt.fails("create", "--bundle", bundle, "c1")
-    assert f"linux.netDevices.eth7: a network device {to.get('name', 'eth7')} is in the container's network namespace already" in message
-    assert is_as_it_was(network, "eth7") and network.ocirt.ids() == [] and names_in(other) == sorted(["lo", "x", to.get("name", "eth7")])
+    assert (
+        f"linux.netDevices.eth7: a network device {to.get('name', 'eth7')} is in the container's network namespace already"
+        in message
+    )
+    assert (
+        is_as_it_was(network, "eth7")
+        and network.ocirt.ids() == []
+        and names_in(other) == sorted(["lo", "x", to.get("name", "eth7")])
+    )
 
 
 @pytest.mark.parametrize("settings", ["up", "down"])
@@ -244,7 +281,11 @@ def test_a_create_that_fails_later(network, moving, bundle, hook, settings):
     message = network.ocirt.fails("create", "--bundle", bundle, "c1")
     assert f"hooks.{hook}[0]" in message and network.ocirt.ids() == []
     assert is_as_it_was(network, "eth7", settings == "up") and is_as_it_was(network, "eth8", settings == "up")
-    labels = {each["label"] for each in device(network.pid, "eth7")["addr_info"] if each["family"] == "inet" and each["scope"] == "global"}
+    labels = {
+        each["label"]
+        for each in device(network.pid, "eth7")["addr_info"]
+        if each["family"] == "inet" and each["scope"] == "global"
+    }
     assert labels == {"eth7", "eth7:1"}
 
 
@@ -263,7 +304,9 @@ def test_killed_after_each_step(network, moving, bundle, tmp_path):
         network.ocirt.ok("delete", "--force", "c1")
         assert network.ocirt.ids() == [], f"after step {step}"
         end = time.monotonic() + 10
-        while device(network.pid, f"peer-eth{step}") and not device(network.pid, f"eth{step}"):  # the namespace ends later
+        while device(network.pid, f"peer-eth{step}") and not device(
+            network.pid, f"eth{step}"
+        ):  # the namespace ends later
             assert time.monotonic() < end, f"after step {step}"
             time.sleep(0.01)
         if device(network.pid, f"eth{step}"):

@@ -88,8 +88,11 @@ def test_run_in_the_foreground(ocirt, notifier, tmp_path):
     """An abstract address, as systemd once had; the messages are this process' own."""
     manager = Manager(f"\0ocirt-test-{os.getpid()}")
     manager.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    process = subprocess.Popen(ocirt.command("run", "--bundle", notifier, "c1"), stdin=subprocess.DEVNULL,
-                               env={**os.environ, "NOTIFY_SOCKET": f"@ocirt-test-{os.getpid()}"})
+    process = subprocess.Popen(
+        ocirt.command("run", "--bundle", notifier, "c1"),
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "NOTIFY_SOCKET": f"@ocirt-test-{os.getpid()}"},
+    )
     assert manager.all_said() == ["READY=1\n", f"MAINPID={ocirt.state('c1')['pid']}\n", "BARRIER=1"]
     ocirt.ok("kill", "c1", "KILL")
     assert process.wait(LIMIT) == 137
@@ -113,12 +116,24 @@ def test_descriptors_for_the_container(ocirt, bundle, tmp_path):
     """LISTEN_FDS are passed on if they are meant for this process; those of --preserve-fds come after them."""
     (tmp_path / "data").write_text("listened\n")
     bundle.shell("echo $LISTEN_FDS $LISTEN_PID; cat <&3; ls /proc/self/fd | wc -l").save()
-    exec_as_service = ("import os, sys; os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid() + int(sys.argv[1]))); "
-                       f"fd = os.open({str(tmp_path / 'data')!r}, 0); os.dup2(fd, 3); os.set_inheritable(3, True); os.execv(sys.argv[2], sys.argv[2:])")
+    exec_as_service = (
+        "import os, sys; os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid() + int(sys.argv[1]))); "
+        f"fd = os.open({str(tmp_path / 'data')!r}, 0); os.dup2(fd, 3); os.set_inheritable(3, True); os.execv(sys.argv[2], sys.argv[2:])"
+    )
     command = ocirt.command("run", "--bundle", bundle, "c1")
-    done = subprocess.run([sys.executable, "-c", exec_as_service, "0", *command], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=LIMIT)
+    done = subprocess.run(
+        [sys.executable, "-c", exec_as_service, "0", *command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
     assert done.stdout == "1 1\nlistened\n5\n", done
-    done = subprocess.run([sys.executable, "-c", exec_as_service, "1", *command], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=LIMIT)
+    done = subprocess.run(
+        [sys.executable, "-c", exec_as_service, "1", *command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
     assert done.stdout.splitlines()[0] == "" and "listened" not in done.stdout, done

@@ -110,7 +110,9 @@ def test_kill_ends_it(ocirt, bundle, words):
 
 def test_kill_all_of_what_a_dead_init_left_frozen(ocirt, bundle):
     """Without a pid namespace of their own the others live on; frozen ones too are killed."""
-    bundle.without_namespace("pid").shell("sleep 63 & echo ready > /tmp/ready; sleep 64").config["root"]["readonly"] = False
+    bundle.without_namespace("pid").shell("sleep 63 & echo ready > /tmp/ready; sleep 64").config["root"]["readonly"] = (
+        False
+    )
     running(ocirt, bundle.save())
     enough_output(bundle.rootfs / "tmp/ready")
     end_first(ocirt)
@@ -182,7 +184,12 @@ def test_as_engines_call_it(ocirt, bundle, tmp_path):
     log = tmp_path / "log"
     shim = ("--log", log, "--log-format", "json")
     (tmp_path / "resources").write_text('{"pids":{"limit":9},"memory":{}}')
-    for words in (("pause", "c1"), ("resume", "c1"), ("ps", "--format", "json", "c1"), ("update", "--resources", "-", "c1")):
+    for words in (
+        ("pause", "c1"),
+        ("resume", "c1"),
+        ("ps", "--format", "json", "c1"),
+        ("update", "--resources", "-", "c1"),
+    ):
         with open(tmp_path / "resources") as file:
             result = ocirt(*words, options=shim, stdin=file)
         assert result.status == 0 and result.err == "" and (not log.exists() or log.read_text() == "")

@@ -25,8 +25,10 @@ def run(ocirt, bundle, script, status=0, **more):
     return result.out
 
 
-@pytest.mark.parametrize("script, status", [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -TERM $$; sleep 5", 143),
-                                            ("kill -KILL $$; sleep 5", 137)])
+@pytest.mark.parametrize(
+    "script, status",
+    [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -TERM $$; sleep 5", 143), ("kill -KILL $$; sleep 5", 137)],
+)
 def test_exit_status(ocirt, bundle, script, status):
     """`run` passes the container's status on, 128+n on a signal. (pid 1 takes signals of its own namespace only when shared.)"""
     bundle.without_namespace("pid")
@@ -80,8 +82,17 @@ def test_nothing_of_the_host_leaks(ocirt, bundle):
     inherited = os.open("/etc/passwd", os.O_RDONLY)
     os.set_inheritable(inherited, True)
     bundle.args("grep", "-E", "Sig|NoNewPrivs", "/proc/self/status").save()
-    status = dict(line.split(":\t") for line in ocirt.ok("run", "--bundle", bundle, "c1", pass_fds=[inherited],
-                  preexec_fn=lambda: [signal.signal(each, signal.SIG_IGN) for each in IGNORED]).out.splitlines())
+    status = dict(
+        line.split(":\t")
+        for line in ocirt.ok(
+            "run",
+            "--bundle",
+            bundle,
+            "c1",
+            pass_fds=[inherited],
+            preexec_fn=lambda: [signal.signal(each, signal.SIG_IGN) for each in IGNORED],
+        ).out.splitlines()
+    )
     out = run(ocirt, bundle, "ls /proc/self/fd; env", pass_fds=[inherited], env={**os.environ, "SECRET": "1"})
     os.close(inherited)
     lines = out.splitlines()
@@ -93,31 +104,52 @@ def test_nothing_of_the_host_leaks(ocirt, bundle):
 def test_preserve_fds(ocirt, bundle, tmp_path):
     (tmp_path / "data").write_text("preserved\n")
     bundle.shell("ls /proc/self/fd | wc -l; cat <&3").save()
-    with_three = ["sh", "-c", f"exec 3<{tmp_path}/data; exec \"$@\"", "sh"]
+    with_three = ["sh", "-c", f'exec 3<{tmp_path}/data; exec "$@"', "sh"]
     command = ocirt.command("run", "--preserve-fds", "1", "--bundle", bundle, "c1")
     done = subprocess.run(with_three + command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
     assert done.stdout == "5\npreserved\n", done  # 0, 1, 2, 3 and ls's own
-    done = subprocess.run(with_three + ocirt.command("run", "--bundle", bundle, "c1"), stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=LIMIT)
+    done = subprocess.run(
+        with_three + ocirt.command("run", "--bundle", bundle, "c1"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
     assert done.stdout == "4\n" and done.returncode != 0, done
-    assert ocirt("run", "--preserve-fds", "1", "--bundle", bundle, "c1").out == "4\n"  # 3 is not open: there is nothing to pass on
+    assert (
+        ocirt("run", "--preserve-fds", "1", "--bundle", bundle, "c1").out == "4\n"
+    )  # 3 is not open: there is nothing to pass on
     assert "--preserve-fds" in ocirt.fails("run", "--preserve-fds", "x", "--bundle", bundle, "c1")
 
 
 def test_user_and_groups(ocirt, bundle):
     bundle.config["process"]["user"] = {"uid": 1000, "gid": 1001, "umask": 0o27, "additionalGids": [5, 1002]}
     out = run(ocirt, bundle, "id -u; id -g; id -G; umask; echo $HOME; grep Cap /proc/self/status").splitlines()
-    assert out[:2] == ["1000", "1001"] and set(out[2].split()) == {"1001", "5", "1002"} and out[3:5] == ["0027", "/home/guest"]
+    assert (
+        out[:2] == ["1000", "1001"]
+        and set(out[2].split()) == {"1001", "5", "1002"}
+        and out[3:5] == ["0027", "/home/guest"]
+    )
 
 
 def test_capabilities(ocirt, bundle):
     kill, net = 1 << 5, 1 << 10
-    bundle.config["process"]["capabilities"] = {"bounding": ["CAP_KILL", "CAP_NET_BIND_SERVICE"], "effective": ["CAP_KILL"],
-        "permitted": ["CAP_KILL", "CAP_NET_BIND_SERVICE"], "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL"]}
+    bundle.config["process"]["capabilities"] = {
+        "bounding": ["CAP_KILL", "CAP_NET_BIND_SERVICE"],
+        "effective": ["CAP_KILL"],
+        "permitted": ["CAP_KILL", "CAP_NET_BIND_SERVICE"],
+        "inheritable": ["CAP_KILL"],
+        "ambient": ["CAP_KILL"],
+    }
     bundle.config["process"]["user"] = {"uid": 1000, "gid": 1000}
     out = dict(line.split(":\t") for line in run(ocirt, bundle, "grep Cap /proc/self/status").splitlines())
     assert {name: int(value, 16) for name, value in out.items()} == {
-        "CapInh": kill, "CapPrm": kill, "CapEff": kill, "CapBnd": kill | net, "CapAmb": kill}
+        "CapInh": kill,
+        "CapPrm": kill,
+        "CapEff": kill,
+        "CapBnd": kill | net,
+        "CapAmb": kill,
+    }
 
 
 def test_unknown_capability_is_a_warning(ocirt, bundle):
@@ -129,7 +161,10 @@ def test_unknown_capability_is_a_warning(ocirt, bundle):
 
 
 def test_rlimits(ocirt, bundle):
-    bundle.config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]
+    bundle.config["process"]["rlimits"] = [
+        {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
+        {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
+    ]
     assert run(ocirt, bundle, "ulimit -Sn; ulimit -Hn; ulimit -c").split() == ["100", "200", "0"]
     bundle.config["process"]["rlimits"] *= 2
     bundle.save()
@@ -156,28 +191,49 @@ def test_cwd(ocirt, bundle):
     assert "process.cwd" in ocirt.fails("create", "--bundle", bundle, "c1")
 
 
-@pytest.mark.parametrize("args, words", [
-    (["nosuch"], "executable file not found in $PATH"), (["/nosuch"], "no such file or directory"), (["/etc/passwd"], "permission denied"),
-    (["/etc"], "is a directory: permission denied"),
-    ([], "process.args"),
-])
+@pytest.mark.parametrize(
+    "args, words",
+    [
+        (["nosuch"], "executable file not found in $PATH"),
+        (["/nosuch"], "no such file or directory"),
+        (["/etc/passwd"], "permission denied"),
+        (["/etc"], "is a directory: permission denied"),
+        ([], "process.args"),
+    ],
+)
 def test_a_program_that_cannot_run(ocirt, bundle, args, words):
     bundle.args(*args).save()
     assert words in ocirt.fails("create", "--bundle", bundle, "c1")
     assert words in ocirt.fails("run", "--bundle", bundle, "c1")
 
 
-@pytest.mark.parametrize("head, interpreter", [
-    (b"#!/opt/nowhere/python3 -x\n", "/opt/nowhere/python3"), (b"#! \t/opt/sh\n", "/opt/sh"), ("elf64", "/lib/ld-none.so"), ("elf32", "/lib/ld-none.so")])
+@pytest.mark.parametrize(
+    "head, interpreter",
+    [
+        (b"#!/opt/nowhere/python3 -x\n", "/opt/nowhere/python3"),
+        (b"#! \t/opt/sh\n", "/opt/sh"),
+        ("elf64", "/lib/ld-none.so"),
+        ("elf32", "/lib/ld-none.so"),
+    ],
+)
 def test_an_interpreter_that_is_missing(ocirt, bundle, head, interpreter):
     """The program is there: what does not exist is named in its first bytes. Said of a hook, too."""
     if isinstance(head, str):
         wide = head == "elf64"
         size, each = (64, 56) if wide else (52, 32)
         layout = "<HHIQQQIHHHHHH" if wide else "<HHIIIIIHHHHHH"
-        ehdr = b"\x7fELF" + bytes((2 if wide else 1, 1, 1)) + bytes(9) + struct.pack(layout, 2, 62 if wide else 3, 1, 0x400000, size, 0, 0, size, each, 1, 0, 0, 0)
+        ehdr = (
+            b"\x7fELF"
+            + bytes((2 if wide else 1, 1, 1))
+            + bytes(9)
+            + struct.pack(layout, 2, 62 if wide else 3, 1, 0x400000, size, 0, 0, size, each, 1, 0, 0, 0)
+        )
         at, length = size + each, len(interpreter) + 1
-        phdr = struct.pack("<IIQQQQQQ", 3, 4, at, 0, 0, length, length, 1) if wide else struct.pack("<IIIIIIII", 3, at, 0, 0, length, length, 4, 1)
+        phdr = (
+            struct.pack("<IIQQQQQQ", 3, 4, at, 0, 0, length, length, 1)
+            if wide
+            else struct.pack("<IIIIIIII", 3, at, 0, 0, length, length, 4, 1)
+        )
         head = ehdr + phdr + interpreter.encode() + bytes(64)
     program = bundle.rootfs / "program"
     program.write_bytes(head)
@@ -201,6 +257,7 @@ def test_session_keyring(ocirt, bundle):
 
 # ---- foreground ----
 
+
 def start_foreground(ocirt, bundle, ready, **more):
     child = subprocess.Popen(ocirt.command("run", "--bundle", bundle, "c1"), **{"stdin": subprocess.DEVNULL, **more})
     enough_output(ready)
@@ -210,7 +267,9 @@ def start_foreground(ocirt, bundle, ready, **more):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2])
 def test_foreground_forwards_signals(ocirt, bundle, number):
     bundle.config["root"]["readonly"] = False
-    bundle.shell(f"trap 'exit {40 + number}' {int(number)}; echo ready > /tmp/ready; while :; do sleep 0.05; done").save()
+    bundle.shell(
+        f"trap 'exit {40 + number}' {int(number)}; echo ready > /tmp/ready; while :; do sleep 0.05; done"
+    ).save()
     child = start_foreground(ocirt, bundle, bundle.rootfs / "tmp/ready")
     child.send_signal(number)
     assert child.wait(LIMIT) == 40 + number
@@ -242,7 +301,9 @@ def read_terminal(master, until, seconds=10):
 def test_foreground_terminal(ocirt, bundle):
     """The container's terminal is ours: raw, its size follows, and it is put back at the end."""
     bundle.config["process"]["terminal"] = True
-    bundle.shell("stty size; tty; echo ready; while read line; do echo got $line; stty size; [ $line = end ] && exit 5; done").save()
+    bundle.shell(
+        "stty size; tty; echo ready; while read line; do echo got $line; stty size; [ $line = end ] && exit 5; done"
+    ).save()
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
     before = termios.tcgetattr(slave)
@@ -267,7 +328,9 @@ def test_foreground_terminal(ocirt, bundle):
 def test_console_socket(ocirt, bundle, tmp_path):
     """--console-socket gets the master; ONLCR is off; the size is consoleSize."""
     bundle.config["process"].update(terminal=True, consoleSize={"height": 25, "width": 81})
-    bundle.shell("stty size; stty -a | grep -o -- '-onlcr'; [ -e /dev/console ] && tty; readlink /proc/self/fd/0; sleep 60").save()
+    bundle.shell(
+        "stty size; stty -a | grep -o -- '-onlcr'; [ -e /dev/console ] && tty; readlink /proc/self/fd/0; sleep 60"
+    ).save()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "console"))
         listener.listen()
@@ -289,21 +352,29 @@ def test_terminal_rules(ocirt, bundle, tmp_path):
     bundle.save()
     assert "console" in ocirt.fails("create", "--bundle", bundle, "c1")
     assert "console" in ocirt.fails("run", "-d", "--bundle", bundle, "c1")
-    assert "--console-socket" in ocirt.fails("create", "--console-socket", tmp_path / "nobody", "--bundle", bundle, "c1")
+    assert "--console-socket" in ocirt.fails(
+        "create", "--console-socket", tmp_path / "nobody", "--bundle", bundle, "c1"
+    )
 
 
 def test_a_console_socket_where_nobody_accepts(ocirt, bundle, tmp_path):
     """Its queue is full, as that of a process which has been stopped: create gives up, and says who has not answered."""
     bundle.config["process"]["terminal"] = True
     bundle.save()
-    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+    with (
+        socket.socket(socket.AF_UNIX) as listener,
+        socket.socket(socket.AF_UNIX) as first,
+        socket.socket(socket.AF_UNIX) as second,
+    ):
         listener.bind(str(tmp_path / "console"))
         listener.listen(0)
         for each in (first, second):
             each.setblocking(False)
             each.connect_ex(str(tmp_path / "console"))
         message = ocirt.fails("create", "--console-socket", tmp_path / "console", "--bundle", bundle, "c1")
-    assert f"connect to {tmp_path / 'console'}" in message and "whoever listens there has not answered for 10 s" in message
+    assert (
+        f"connect to {tmp_path / 'console'}" in message and "whoever listens there has not answered for 10 s" in message
+    )
     assert ocirt.ids() == []
 
 
@@ -335,6 +406,7 @@ def test_init_is_not_open_to_others(ocirt, bundle):
 
 # ---- the directory, the home ----
 
+
 @pytest.mark.parametrize("uid, mode, owner", [(42, 0o700, 0), (0, 0o700, 1000)])
 def test_a_directory_that_the_user_may_not_enter(ocirt, bundle, uid, mode, owner):
     """Once the runtime has entered it, the user's being denied is no error: runc, crun. Without CAP_DAC_OVERRIDE root is a user, too."""
@@ -351,14 +423,18 @@ def test_a_directory_that_the_user_may_not_enter(ocirt, bundle, uid, mode, owner
 def test_a_home_from_a_passwd_that_is_large_and_closed(ocirt, bundle, entry):
     """Whoever may read it: the runtime looks the home up. An empty HOME is as none."""
     passwd = bundle.rootfs / "etc/passwd"
-    passwd.write_text("".join(f"user{number}:x:{number + 5000}:0::/home/{number}:/bin/sh\n" for number in range(20000))
-                      + "x" * 70000 + "\nguest:x:1000:1000:guest:/home/guest:/bin/sh")
+    passwd.write_text(
+        "".join(f"user{number}:x:{number + 5000}:0::/home/{number}:/bin/sh\n" for number in range(20000))
+        + "x" * 70000
+        + "\nguest:x:1000:1000:guest:/home/guest:/bin/sh"
+    )
     passwd.chmod(0o600)
     bundle.config["process"].update(user={"uid": 1000}, capabilities={}, env=["PATH=/bin", *entry])
     assert run(ocirt, bundle, "echo $HOME; env | grep -c ^HOME=; id -g") == "/home/guest\n1\n0\n"
 
 
 # ---- what the host does not allow ----
+
 
 def test_an_id_that_is_not_mapped(ocirt, bundle):
     bundle.namespace("user")
@@ -369,20 +445,40 @@ def test_an_id_that_is_not_mapped(ocirt, bundle):
     for user, name, number in (({"uid": 5000, "gid": 0}, "uid", 5000), ({"uid": 0, "gid": 6000}, "gid", 6000)):
         bundle.config["process"]["user"] = user
         message = ocirt.fails("create", "--bundle", bundle.save(), "c1")
-        assert "process.user: " in message and f"found the {name} {number}, expected one that linux.{name}Mappings maps" in message
+        assert (
+            "process.user: " in message
+            and f"found the {name} {number}, expected one that linux.{name}Mappings maps" in message
+        )
 
 
 def test_a_limit_above_the_runtimes_own(ocirt, bundle):
     """Without CAP_SYS_RESOURCE: what was found, and what the host allows."""
     bundle.config["process"]["rlimits"] = [{"type": "RLIMIT_NPROC", "soft": 10, "hard": 5000}]
-    words = ["setpriv", "--bounding-set", "-sys_resource", "prlimit", "--nproc=4000:4000", *ocirt.command("create", "--bundle", bundle.save(), "c1")]
+    words = [
+        "setpriv",
+        "--bounding-set",
+        "-sys_resource",
+        "prlimit",
+        "--nproc=4000:4000",
+        *ocirt.command("create", "--bundle", bundle.save(), "c1"),
+    ]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
-    assert done.returncode == 1 and "process.rlimits[0]: set RLIMIT_NPROC: prlimit: operation not permitted" in done.stderr
-    assert "found a hard limit of 5000, expected at most the runtime's own, 4000: more takes CAP_SYS_RESOURCE" in done.stderr
+    assert (
+        done.returncode == 1 and "process.rlimits[0]: set RLIMIT_NPROC: prlimit: operation not permitted" in done.stderr
+    )
+    assert (
+        "found a hard limit of 5000, expected at most the runtime's own, 4000: more takes CAP_SYS_RESOURCE"
+        in done.stderr
+    )
 
 
-@pytest.mark.parametrize("key, value, said", [
-    ("kernel.msgmax", "many", 'the kernel has \\"8192\\" there'), ("net.ipv4.no_such_thing", "1", "this kernel has no such parameter")])
+@pytest.mark.parametrize(
+    "key, value, said",
+    [
+        ("kernel.msgmax", "many", 'the kernel has \\"8192\\" there'),
+        ("net.ipv4.no_such_thing", "1", "this kernel has no such parameter"),
+    ],
+)
 def test_a_parameter_that_cannot_be_set(ocirt, bundle, key, value, said):
     bundle.config["linux"]["sysctl"] = {key: value}
     message = ocirt.fails("create", "--bundle", bundle.save(), "c1")

@@ -23,6 +23,7 @@ def above():
             folder.mkdir()
             made.append(folder)
         (folder / file).write_text(value)
+
     yield set
     for folder in made:
         for _ in range(100):
@@ -37,7 +38,9 @@ def refused(ocirt, bundle, *words):
     message = ocirt.fails("create", "--bundle", bundle, "c1")
     assert any(word in message for word in words), message
     assert ocirt.ids() == []
-    beneath = [CGROUPS / PARENT[1:]] if V2 else [top / PARENT[1:] for top in CGROUPS.iterdir() if (top / PARENT[1:]).is_dir()]
+    beneath = (
+        [CGROUPS / PARENT[1:]] if V2 else [top / PARENT[1:] for top in CGROUPS.iterdir() if (top / PARENT[1:]).is_dir()]
+    )
     assert [path for folder in beneath for path in folder.iterdir() if path.is_dir()] == []
 
 
@@ -50,7 +53,11 @@ def works(ocirt, bundle):
 @pytest.mark.parametrize("file", ["cgroup.max.descendants", "cgroup.max.depth"])
 def test_no_more_cgroups(ocirt, bundle, above, file):
     above("", file, "0")
-    refused(ocirt, bundle, "mkdir: resource temporarily unavailable: cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached")
+    refused(
+        ocirt,
+        bundle,
+        "mkdir: resource temporarily unavailable: cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached",
+    )
     above("", file, "max")
     works(ocirt, bundle)
 
@@ -59,7 +66,11 @@ def test_no_more_cgroups(ocirt, bundle, above, file):
 def test_no_first_process(ocirt, bundle, above):
     """It is made in its cgroup."""
     above("", "pids.max", "0")
-    refused(ocirt, bundle, "clone3: resource temporarily unavailable: is pids.max of the container's cgroup, or of one above it, reached?")
+    refused(
+        ocirt,
+        bundle,
+        "clone3: resource temporarily unavailable: is pids.max of the container's cgroup, or of one above it, reached?",
+    )
     above("", "pids.max", "max")
     works(ocirt, bundle)
 
@@ -71,7 +82,9 @@ def test_no_more_processes(ocirt, bundle, above):
     bundle.save()
     above("pids", "pids.max", "1")
     ocirt.ok("create", "--bundle", bundle, "c1")
-    assert "hooks.startContainer[0]: run hook /bin/true: clone3: resource temporarily unavailable" in ocirt.fails("start", "c1")
+    assert "hooks.startContainer[0]: run hook /bin/true: clone3: resource temporarily unavailable" in ocirt.fails(
+        "start", "c1"
+    )
     assert ocirt.ids() == []
     above("pids", "pids.max", "max")
     works(ocirt, bundle)
@@ -92,7 +105,20 @@ def test_the_runtimes_own_limit(ocirt, bundle):
     own = Path("/sys/fs/cgroup/pids", PARENT[1:], "runtime")
     own.mkdir(parents=True)
     (own / "pids.max").write_text("1")
-    done = subprocess.run(["sh", "-c", f'echo $$ > {own}/cgroup.procs && exec "$@"', "sh", *ocirt.command("create", "--bundle", bundle, "c1")],
-                          capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=LIMIT)
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            f'echo $$ > {own}/cgroup.procs && exec "$@"',
+            "sh",
+            *ocirt.command("create", "--bundle", bundle, "c1"),
+        ],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=LIMIT,
+    )
     own.rmdir(), own.parent.rmdir()
-    assert done.returncode == 1 and "is pids.max of the runtime's cgroup, or its RLIMIT_NPROC, reached?" in done.stderr, done
+    assert (
+        done.returncode == 1 and "is pids.max of the runtime's cgroup, or its RLIMIT_NPROC, reached?" in done.stderr
+    ), done

@@ -23,8 +23,12 @@ class Host:
     def __init__(self, tmp_path, root):
         (tmp_path / "resctrl").mkdir()
         self.resctrl = Resctrl(tmp_path / "resctrl")
-        self.holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", LAYOUT.format(at=tmp_path)],
-                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.holder = subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", LAYOUT.format(at=tmp_path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert self.holder.stdout.readline() == "ready\n"
         self.ocirt, self.faulty = [self.runtime(built(folder), root) for folder in ("bin", "fault/bin")]
 
@@ -34,6 +38,7 @@ class Host:
         class Inside(Runtime):
             def command(self, *words, options=()):
                 return ["nsenter", f"--mount=/proc/{pid}/ns/mnt", *super().command(*words, options=options)]
+
         return Inside(executable, root)
 
 
@@ -53,6 +58,7 @@ def rdt(bundle):
     def change(**properties):
         bundle.config["linux"]["intelRdt"] = properties
         return bundle.save()
+
     return change
 
 
@@ -65,8 +71,13 @@ def test_a_group_of_its_own(host, rdt, bundle):
     rdt(memBwSchema="MB:0=20;1=70", l3CacheSchema="L3:0=7f0;1=1f", schemata=["L3:0=3", "MB:1=10"])
     host.ocirt.ok("create", "--bundle", bundle, "c1")
     assert host.resctrl.log == [
-        ("make", "c1"), ("c1/schemata", "L3:0=7f0;1=1f\n"), ("c1/schemata", "MB:0=20;1=70\n"), ("c1/schemata", "L3:0=3\n"),
-        ("c1/schemata", "MB:1=10\n"), ("c1/tasks", str(pid(host)))]
+        ("make", "c1"),
+        ("c1/schemata", "L3:0=7f0;1=1f\n"),
+        ("c1/schemata", "MB:0=20;1=70\n"),
+        ("c1/schemata", "L3:0=3\n"),
+        ("c1/schemata", "MB:1=10\n"),
+        ("c1/tasks", str(pid(host))),
+    ]
     assert host.resctrl.groups["c1"] == {"L3": {0: "3", 1: "1f"}, "MB": {0: "20", 1: "10"}}
     host.ocirt.ok("start", "c1")
     host.ocirt.ok("delete", "--force", "c1")
@@ -98,13 +109,22 @@ def test_a_named_group_is_made_and_stays(host, rdt, bundle):
     assert list(host.resctrl.groups) == ["", "gold"]
 
 
-@pytest.mark.parametrize("schema, agrees", [
-    ({"l3CacheSchema": "L3:0=7f0;1=1f"}, True), ({"l3CacheSchema": "L3:1=01F;0=07f0"}, True), ({"l3CacheSchema": "L3:1=1f"}, True),
-    ({"memBwSchema": "MB:0=20;1=70"}, True), ({"l3CacheSchema": "L3:0=7f0", "memBwSchema": "MB:1=70"}, True),
-    ({"l3CacheSchema": "L3:0=7f1;1=1f"}, False), ({"memBwSchema": "MB:0=20;1=71"}, False), ({"l3CacheSchema": "L3:2=1f"}, False),
-    ({"l3CacheSchema": "L2:0=7f0"}, False), ({"l3CacheSchema": "L3:0=7f0", "memBwSchema": "MB:0=30"}, False),
-    ({"schemata": ["L3:0=1"]}, True),
-])
+@pytest.mark.parametrize(
+    "schema, agrees",
+    [
+        ({"l3CacheSchema": "L3:0=7f0;1=1f"}, True),
+        ({"l3CacheSchema": "L3:1=01F;0=07f0"}, True),
+        ({"l3CacheSchema": "L3:1=1f"}, True),
+        ({"memBwSchema": "MB:0=20;1=70"}, True),
+        ({"l3CacheSchema": "L3:0=7f0", "memBwSchema": "MB:1=70"}, True),
+        ({"l3CacheSchema": "L3:0=7f1;1=1f"}, False),
+        ({"memBwSchema": "MB:0=20;1=71"}, False),
+        ({"l3CacheSchema": "L3:2=1f"}, False),
+        ({"l3CacheSchema": "L2:0=7f0"}, False),
+        ({"l3CacheSchema": "L3:0=7f0", "memBwSchema": "MB:0=30"}, False),
+        ({"schemata": ["L3:0=1"]}, True),
+    ],
+)
 def test_a_named_group_that_is_there(host, rdt, bundle, schema, agrees):
     """l3CacheSchema and memBwSchema are compared with the file schemata; schemata is written."""
     host.resctrl.groups["gold"] = {"L3": {0: "7f0", 1: "1f"}, "MB": {0: "20", 1: "70"}}
@@ -124,7 +144,12 @@ def test_a_named_group_that_is_there(host, rdt, bundle, schema, agrees):
 def test_a_named_group_without_schemas_must_be_there(host, rdt, bundle):
     rdt(closID="gold")
     message = host.ocirt.fails("create", "--bundle", bundle, "c1")
-    assert "linux.intelRdt.closID: " in message and "no such file" in message and host.ocirt.ids() == [] and host.resctrl.log == []
+    assert (
+        "linux.intelRdt.closID: " in message
+        and "no such file" in message
+        and host.ocirt.ids() == []
+        and host.resctrl.log == []
+    )
     host.resctrl.groups["gold"] = {"L3": {0: "1"}}
     host.ocirt.ok("create", "--bundle", bundle, "c1")
     assert host.resctrl.log == [("gold/tasks", str(pid(host)))]
@@ -156,7 +181,10 @@ def test_no_room_for_a_monitoring_group(host, rdt, bundle):
     host.resctrl.limit = 2
     rdt(enableMonitoring=True)
     message = host.ocirt.fails("create", "--bundle", bundle, "c1")
-    assert "linux.intelRdt.enableMonitoring: make the resctrl group /sys/fs/resctrl/c1/mon_groups/c1: mkdir: no space left" in message
+    assert (
+        "linux.intelRdt.enableMonitoring: make the resctrl group /sys/fs/resctrl/c1/mon_groups/c1: mkdir: no space left"
+        in message
+    )
     assert "Out of CLOSIDs" in message and list(host.resctrl.groups) == [""] and host.ocirt.ids() == []
 
 
@@ -165,7 +193,10 @@ def test_a_schema_that_is_none(host, rdt, bundle, group):
     """A create that fails takes the group away that it has made, also one with a name."""
     rdt(schemata=["L3:0=f", "XX:0=1"], **group)
     message = host.ocirt.fails("create", "--bundle", bundle, "c1")
-    assert "linux.intelRdt.schemata[1]: write XX:0=1 to /sys/fs/resctrl/" in message and "Unknown or unsupported resource name" in message
+    assert (
+        "linux.intelRdt.schemata[1]: write XX:0=1 to /sys/fs/resctrl/" in message
+        and "Unknown or unsupported resource name" in message
+    )
     assert list(host.resctrl.groups) == [""] and host.ocirt.ids() == []
 
 
@@ -173,7 +204,11 @@ def test_a_named_group_in_use_stays(host, rdt, bundle):
     """A process has come into a group that a failing create made: it keeps it."""
     rdt(closID="gold", schemata=["L3:0=f"])
     sleeper = subprocess.Popen(["sleep", "60"])
-    bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"echo {sleeper.pid} >/sys/fs/resctrl/gold/tasks; exit 1"]}]}
+    bundle.config["hooks"] = {
+        "createRuntime": [
+            {"path": "/bin/sh", "args": ["sh", "-c", f"echo {sleeper.pid} >/sys/fs/resctrl/gold/tasks; exit 1"]}
+        ]
+    }
     bundle.save()
     try:
         host.ocirt.fails("create", "--bundle", bundle, "c1")

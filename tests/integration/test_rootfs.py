@@ -25,7 +25,13 @@ def mount_table(text):
 def test_mounts_of_spec(ocirt, bundle):
     table = mount_table(run(ocirt, bundle, "cat /proc/self/mountinfo"))
     assert {place: row[1] for place, row in table.items() if row[1] != "cgroup"}.items() >= {
-        "/proc": "proc", "/dev": "tmpfs", "/dev/pts": "devpts", "/dev/shm": "tmpfs", "/dev/mqueue": "mqueue", "/sys": "sysfs"}.items()
+        "/proc": "proc",
+        "/dev": "tmpfs",
+        "/dev/pts": "devpts",
+        "/dev/shm": "tmpfs",
+        "/dev/mqueue": "mqueue",
+        "/sys": "sysfs",
+    }.items()
     assert "ro" in table["/"][0] and {"ro", "nosuid", "nodev", "noexec"} <= table["/sys"][0]
     assert {"nosuid", "noexec", "nodev"} <= table["/dev/shm"][0] and "size=65536k" in table["/dev/shm"][2]
     assert "mode=620" in table["/dev/pts"][2] and "ptmxmode=666" in table["/dev/pts"][2]
@@ -35,8 +41,10 @@ def test_mounts_of_spec(ocirt, bundle):
 
 def test_order_of_mounts(ocirt, bundle):
     """config.md, Mounts: in the listed order."""
-    bundle.config["mounts"] += [{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
-                                {"destination": "/tmp/in", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m"]}]
+    bundle.config["mounts"] += [
+        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
+        {"destination": "/tmp/in", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m"]},
+    ]
     lines = [line.split()[4] for line in run(ocirt, bundle, "cat /proc/self/mountinfo").splitlines()]
     assert lines.index("/tmp") < lines.index("/tmp/in")
 
@@ -51,10 +59,15 @@ def test_binds(ocirt, bundle, tmp_path):
         bundle.config["mounts"] += [
             {"destination": "/new/deep/dir", "source": str(source), "options": ["bind", "ro"]},
             {"destination": "/recursive", "source": str(source), "options": ["rbind", "ro"]},
-            {"destination": "/a-file", "source": str(source / "file"), "options": ["bind"]}]
+            {"destination": "/a-file", "source": str(source / "file"), "options": ["bind"]},
+        ]
         bundle.config["root"]["readonly"] = False
-        out = run(ocirt, bundle, "cat /a-file /new/deep/dir/file; ls /new/deep/dir/sub | wc -l; ls /recursive/sub; "
-                                 "touch /new/deep/dir/x 2>&1; echo more >> /a-file")
+        out = run(
+            ocirt,
+            bundle,
+            "cat /a-file /new/deep/dir/file; ls /new/deep/dir/sub | wc -l; ls /recursive/sub; "
+            "touch /new/deep/dir/x 2>&1; echo more >> /a-file",
+        )
         lines = out.splitlines()
         assert lines[:4] == ["bound", "bound", "0", "deep"] and "Read-only" in lines[4]
         assert (source / "file").read_text() == "bound\nmore\n"
@@ -71,11 +84,24 @@ def test_a_missing_source_names_its_path(ocirt, bundle):
 
 def test_devices(ocirt, bundle):
     """config-linux.md, Default Devices; runtime-linux.md, Dev symbolic links."""
-    out = run(ocirt, bundle, "umask 077; cd /dev; stat -c '%n %F %t:%T %a' null zero full random urandom tty; "
-                             "for l in fd stdin stdout stderr ptmx; do readlink $l; done")
+    out = run(
+        ocirt,
+        bundle,
+        "umask 077; cd /dev; stat -c '%n %F %t:%T %a' null zero full random urandom tty; "
+        "for l in fd stdin stdout stderr ptmx; do readlink $l; done",
+    )
     lines = out.splitlines()
-    assert lines[:6] == [f"{name} character special file {number} 666" for name, number in
-                         (("null", "1:3"), ("zero", "1:5"), ("full", "1:7"), ("random", "1:8"), ("urandom", "1:9"), ("tty", "5:0"))]
+    assert lines[:6] == [
+        f"{name} character special file {number} 666"
+        for name, number in (
+            ("null", "1:3"),
+            ("zero", "1:5"),
+            ("full", "1:7"),
+            ("random", "1:8"),
+            ("urandom", "1:9"),
+            ("tty", "5:0"),
+        )
+    ]
     assert lines[6:] == ["/proc/self/fd", "/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2", "pts/ptmx"]
 
 
@@ -105,7 +131,9 @@ def test_readonly_root(ocirt, bundle):
     assert "Read-only" in run(ocirt, bundle, "touch /x 2>&1; touch /dev/shm/x && echo writable")
 
 
-@pytest.mark.parametrize("asked, shown", [("private", None), ("slave", "master:"), ("shared", "shared:"), ("unbindable", "unbindable")])
+@pytest.mark.parametrize(
+    "asked, shown", [("private", None), ("slave", "master:"), ("shared", "shared:"), ("unbindable", "unbindable")]
+)
 def test_rootfs_propagation(ocirt, bundle, tmp_path, asked, shown):
     """config-linux.md, Rootfs Mount Propagation."""
     bundle.config["linux"]["rootfsPropagation"] = asked
@@ -130,8 +158,10 @@ def test_links_stay_inside(ocirt, bundle, tmp_path):
     outside.mkdir()
     (bundle.rootfs / "evil").symlink_to(outside)
     (bundle.rootfs / "up").symlink_to("../../../../../../../../" + str(outside)[1:])
-    bundle.config["mounts"] += [{"destination": "/evil/a", "type": "tmpfs", "source": "tmpfs"},
-                                {"destination": "/up/b", "type": "tmpfs", "source": "tmpfs"}]
+    bundle.config["mounts"] += [
+        {"destination": "/evil/a", "type": "tmpfs", "source": "tmpfs"},
+        {"destination": "/up/b", "type": "tmpfs", "source": "tmpfs"},
+    ]
     bundle.config["process"]["cwd"] = "/evil/cwd"
     bundle.config["linux"]["devices"] = [{"path": "/up/dev/null2", "type": "c", "major": 1, "minor": 3}]
     bundle.config["root"]["readonly"] = False
@@ -153,8 +183,11 @@ def test_overlay_rootfs(ocirt, bundle, bundles, tmp_path):
         for entry in each.rootfs.iterdir():
             subprocess.run(["rm", "-r", entry], check=True, timeout=10)
         each.config["root"]["readonly"] = False
-        each.config["annotations"] = {"org.ocirt.rootfs.lower": f"{more}:{base}", "org.ocirt.rootfs.upper": str(upper),
-                                      "org.ocirt.rootfs.work": str(work)}
+        each.config["annotations"] = {
+            "org.ocirt.rootfs.lower": f"{more}:{base}",
+            "org.ocirt.rootfs.upper": str(upper),
+            "org.ocirt.rootfs.work": str(work),
+        }
         each.shell(f"cat /layer; echo {name} > /mine; rm /layer; ls /").save()
         out = ocirt.ok("run", "--rootfs-annotations", "--bundle", each, name).out
         assert out.startswith("upper layer\n") and "mine" in out
@@ -183,7 +216,9 @@ def test_layers_by_flag(ocirt, bundle, tmp_path):
     bundle.shell("cat /file; touch /new 2>&1").save()
     flags = ("--layer", "top:layer", "--layer", base)
     assert "Read-only" in ocirt("run", *flags, "--bundle", bundle, "c1", cwd=tmp_path).out
-    assert ocirt.ok("run", *flags, "--upper=upper", "--work=work", "--bundle", bundle, "c1", cwd=tmp_path).out == "top\n"
+    assert (
+        ocirt.ok("run", *flags, "--upper=upper", "--work=work", "--bundle", bundle, "c1", cwd=tmp_path).out == "top\n"
+    )
     assert (tmp_path / "upper/new").exists() and not (base / "new").exists() and list(bundle.rootfs.iterdir()) == []
     for wrong in (("--upper", "upper"), ("--layer", base, "--upper", "upper"), ("--layer", "nowhere")):
         assert "--" in ocirt.fails("run", *wrong, "--bundle", bundle, "c1", cwd=tmp_path)
@@ -193,19 +228,31 @@ def test_tmpcopyup(ocirt, bundle):
     (bundle.rootfs / "etc/sub").mkdir()
     (bundle.rootfs / "etc/sub/file").write_text("copied\n")
     (bundle.rootfs / "etc/link").symlink_to("sub/file")
-    bundle.config["mounts"].append({"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "mode=0755"]})
+    bundle.config["mounts"].append(
+        {"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "mode=0755"]}
+    )
     assert run(ocirt, bundle, "cat /etc/link; echo x > /etc/new && ls /etc") == "copied\nlink\nnew\npasswd\nsub\n"
     assert not (bundle.rootfs / "etc/new").exists()
 
 
-@pytest.mark.parametrize("there, options, mode", [
-    (None, [], "1777"), (None, ["mode=700"], "700"), (0o750, [], "750"), (0o750, ["mode=701"], "701"),
-])
+@pytest.mark.parametrize(
+    "there, options, mode",
+    [
+        (None, [], "1777"),
+        (None, ["mode=700"], "700"),
+        (0o750, [], "750"),
+        (0o750, ["mode=701"], "701"),
+    ],
+)
 def test_mode_of_a_tmpfs_with_tmpcopyup(ocirt, bundle, there, options, mode):
     """The option's, else that of the directory it covers, else a tmpfs's own: podman's --tmpfs."""
     if there:
         (bundle.rootfs / "place/sub").mkdir(parents=True)
         (bundle.rootfs / "place/sub").chmod(0o711)
         (bundle.rootfs / "place").chmod(there)
-    bundle.config["mounts"].append({"destination": "/place", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", *options]})
-    assert run(ocirt, bundle, "stat -c %a /place; test ! -e /place/sub || stat -c %a /place/sub") == (f"{mode}\n711\n" if there else f"{mode}\n")
+    bundle.config["mounts"].append(
+        {"destination": "/place", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", *options]}
+    )
+    assert run(ocirt, bundle, "stat -c %a /place; test ! -e /place/sub || stat -c %a /place/sub") == (
+        f"{mode}\n711\n" if there else f"{mode}\n"
+    )

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.rootless
 
 
 def test_own_id(user, own_bundle):
-    own_bundle.shell("id -u; cat /proc/self/uid_map /proc/self/setgroups; cat /dev/null; echo $?; touch /tmp/mine").save()
+    own_bundle.shell(
+        "id -u; cat /proc/self/uid_map /proc/self/setgroups; cat /dev/null; echo $?; touch /tmp/mine"
+    ).save()
     own_bundle.config["root"]["readonly"] = False
     own_bundle.save()
     out = user.ok("run", "--bundle", own_bundle, "c1").out.split()
@@ -28,10 +30,23 @@ def test_own_id(user, own_bundle):
 def test_subordinate_ids(user, own_bundle):
     """Ranges are mapped by newuidmap and newgidmap."""
     for name in ("uidMappings", "gidMappings"):
-        own_bundle.config["linux"][name] = [{"containerID": 0, "hostID": UID, "size": 1}, {"containerID": 1, "hostID": SUBORDINATE, "size": 1000}]
+        own_bundle.config["linux"][name] = [
+            {"containerID": 0, "hostID": UID, "size": 1},
+            {"containerID": 1, "hostID": SUBORDINATE, "size": 1000},
+        ]
     own_bundle.config["process"]["user"] = {"uid": 5, "gid": 6, "additionalGids": [7]}
     own_bundle.shell("id -u; id -G; cat /proc/self/uid_map").save()
-    assert user.ok("run", "--bundle", own_bundle, "c1").out.split() == ["5", "6", "7", "0", str(UID), "1", "1", str(SUBORDINATE), "1000"]
+    assert user.ok("run", "--bundle", own_bundle, "c1").out.split() == [
+        "5",
+        "6",
+        "7",
+        "0",
+        str(UID),
+        "1",
+        "1",
+        str(SUBORDINATE),
+        "1000",
+    ]
 
 
 def test_ids_that_are_not_ours(user, own_bundle):
@@ -58,7 +73,13 @@ def test_exec(user, own_bundle):
     own_bundle.args("sleep", "60").config["process"]["oomScoreAdj"] = 200
     own_bundle.save()
     user.ok("run", "-d", "--bundle", own_bundle, "c1")
-    out = user.ok("exec", "c1", "sh", "-c", "id -u; readlink /proc/self/ns/pid; readlink /proc/self/ns/user; cat /proc/self/oom_score_adj; hostname").out.split()
+    out = user.ok(
+        "exec",
+        "c1",
+        "sh",
+        "-c",
+        "id -u; readlink /proc/self/ns/pid; readlink /proc/self/ns/user; cat /proc/self/oom_score_adj; hostname",
+    ).out.split()
     pid = user.state("c1")["pid"]
     assert out == ["0", os.readlink(f"/proc/{pid}/ns/pid"), os.readlink(f"/proc/{pid}/ns/user"), "200", "ocirt"]
     assert "executable file not found" in user.fails("exec", "c1", "nosuch", status=255)
@@ -66,8 +87,13 @@ def test_exec(user, own_bundle):
 
 
 @pytest.mark.v1
-@pytest.mark.parametrize("resources, at", [({"memory": {"limit": 64 << 20}}, "linux.resources.memory.limit"),
-                                           ({"pids": {"limit": 5}, "cpu": {"shares": 100}}, "linux.resources.cpu.shares")])
+@pytest.mark.parametrize(
+    "resources, at",
+    [
+        ({"memory": {"limit": 64 << 20}}, "linux.resources.memory.limit"),
+        ({"pids": {"limit": 5}, "cpu": {"shares": 100}}, "linux.resources.cpu.shares"),
+    ],
+)
 def test_a_limit_that_cannot_be_had(user, own_bundle, resources, at):
     """An error that names it and the ways out; only who says so goes without, and hears of each."""
     own_bundle.args("true").config["linux"]["resources"] = resources
@@ -75,7 +101,9 @@ def test_a_limit_that_cannot_be_had(user, own_bundle, resources, at):
     message = user.fails("run", "--bundle", own_bundle, "c1")
     assert at in message and "systemd" in message and "delegated" in message and "--rootless true" in message
     assert user.ids() == []
-    assert "linux.cgroupsPath: make cgroup" in user.fails("create", "--bundle", own_bundle, "c1", options=("--rootless", "false"))
+    assert "linux.cgroupsPath: make cgroup" in user.fails(
+        "create", "--bundle", own_bundle, "c1", options=("--rootless", "false")
+    )
     result = user("run", "--bundle", own_bundle, "c1", options=("--rootless", "true"))
     warnings = [line for line in result.err.splitlines() if "level=warning" in line]
     assert result.status == 0 and len(warnings) == len(resources), result
@@ -85,7 +113,9 @@ def test_a_limit_that_cannot_be_had(user, own_bundle, resources, at):
 @pytest.mark.v1
 def test_a_cgroup_mount_shows_the_callers_own(user, own_bundle):
     """config-linux.md, "Cgroups Path", says nothing of it: as with runc, where no cgroup could be made for the container."""
-    own_bundle.config["mounts"].append({"destination": "/cg", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid", "noexec", "nodev"]})
+    own_bundle.config["mounts"].append(
+        {"destination": "/cg", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid", "noexec", "nodev"]}
+    )
     own_bundle.shell("cat /cg/pids/cgroup.procs; mkdir /cg/pids/x 2>&1").save()
     lines = user("run", "--bundle", own_bundle, "c1").out.splitlines()
     assert "1" in lines and "Read-only file system" in lines[-1]
@@ -96,11 +126,27 @@ def test_default_root(user, own_bundle, tmp_path):
     own_bundle.args("sleep", "60").save()
     command = [str(user.executable), *MANAGER, "create", "--bundle", str(own_bundle), "c1"]
     environment = {"XDG_RUNTIME_DIR": str(tmp_path / "home")}
-    subprocess.run(command, **AS_USER, env=environment, check=True, timeout=LIMIT, stdin=subprocess.DEVNULL,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    assert (tmp_path / "home/ocirt/c1/state.json").exists() and (tmp_path / "home/ocirt").stat().st_mode & 0o777 == 0o700
-    subprocess.run([str(user.executable), "delete", "--force", "c1"], **AS_USER, env=environment, check=True,
-                   timeout=LIMIT, stdin=subprocess.DEVNULL)
+    subprocess.run(
+        command,
+        **AS_USER,
+        env=environment,
+        check=True,
+        timeout=LIMIT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert (tmp_path / "home/ocirt/c1/state.json").exists() and (
+        tmp_path / "home/ocirt"
+    ).stat().st_mode & 0o777 == 0o700
+    subprocess.run(
+        [str(user.executable), "delete", "--force", "c1"],
+        **AS_USER,
+        env=environment,
+        check=True,
+        timeout=LIMIT,
+        stdin=subprocess.DEVNULL,
+    )
     assert not (tmp_path / "home/ocirt/c1").exists()
 
 
@@ -115,8 +161,16 @@ def test_default_root_of_root_in_a_user_namespace(user, tmp_path, variables, see
     environment = {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(home), **variables}
     # The launcher's idea and Python's: a container is there for state (cut off, so its status is all that is known), and for list.
     script = f'mount --bind {home}/run /run && "$0" state c1 >/dev/null 2>&1; echo $?; "$0" state c2 >/dev/null 2>&1; echo $?; "$0" list -q'
-    done = subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, str(user.executable)], **AS_USER, env=environment,
-                          capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, cwd="/")
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, str(user.executable)],
+        **AS_USER,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        stdin=subprocess.DEVNULL,
+        cwd="/",
+    )
     assert done.stdout.split() == {"c1": ["0", "1", "c1"], "c2": ["1", "0", "c2"]}[seen], done
 
 
@@ -125,25 +179,37 @@ def test_default_root_of_root_in_a_user_namespace(user, tmp_path, variables, see
 def test_default_root_without_a_variable(user, own_bundle, there):
     """/run/user/UID, where login managers have it; where it is not, the error says what to set."""
     own_bundle.args("sleep", "60").save()
-    script = (f"mount -t tmpfs none /run && mkdir -p /run/user && {'mkdir' if there else ':'} -m 700 /run/user/{UID} && "
-              f"{'chown' if there else ':'} {UID}:{UID} /run/user/{UID}; "
-              f'as() {{ setpriv --reuid {UID} --regid {UID} --clear-groups env -i PATH=/usr/bin:/bin "$@"; }}; '
-              f'as "$0" create --bundle {own_bundle} c1 </dev/null >/dev/null && as "$0" list -q && ls -d /run/user/{UID}/ocirt/c1; '
-              f'as "$0" delete --force c1')
-    done = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(user.executable)],
-                          capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, cwd="/")
+    script = (
+        f"mount -t tmpfs none /run && mkdir -p /run/user && {'mkdir' if there else ':'} -m 700 /run/user/{UID} && "
+        f"{'chown' if there else ':'} {UID}:{UID} /run/user/{UID}; "
+        f'as() {{ setpriv --reuid {UID} --regid {UID} --clear-groups env -i PATH=/usr/bin:/bin "$@"; }}; '
+        f'as "$0" create --bundle {own_bundle} c1 </dev/null >/dev/null && as "$0" list -q && ls -d /run/user/{UID}/ocirt/c1; '
+        f'as "$0" delete --force c1'
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(user.executable)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        stdin=subprocess.DEVNULL,
+        cwd="/",
+    )
     if there:
         assert done.stdout.split() == ["c1", f"/run/user/{UID}/ocirt/c1"], done
     else:
-        assert f"--root /run/user/{UID}/ocirt: no such file or directory; set XDG_RUNTIME_DIR to a directory of this user" in done.stderr, done
+        assert (
+            f"--root /run/user/{UID}/ocirt: no such file or directory; set XDG_RUNTIME_DIR to a directory of this user"
+            in done.stderr
+        ), done
 
 
 def test_the_config_of_spec_runs_as_it_stands(user, own_bundle):
     """With a terminal, as it asks for one."""
     master, slave = pty.openpty()
     os.write(master, b"id -u; exit 3\n")
-    child = subprocess.Popen(user.command("run", "--bundle", own_bundle, "c1"), stdin=slave, stdout=slave, stderr=slave, cwd="/",
-                             **AS_USER)
+    child = subprocess.Popen(
+        user.command("run", "--bundle", own_bundle, "c1"), stdin=slave, stdout=slave, stderr=slave, cwd="/", **AS_USER
+    )
     os.close(slave)
     text = b""
     try:
@@ -198,10 +264,19 @@ def sandboxed(user, own_bundle, tmp_path):
     python = (tmp_path / "prefix/bin/ocirt-python").read_text().splitlines()[0].removeprefix("#!")
 
     def run(memory, how="required"):
-        done = subprocess.run([python, "-c", LIBRARY, str(own_bundle.rootfs), str(user.root), how, memory], env={"PYTHONPATH": str(site)}, cwd="/",
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, **AS_USER)
+        done = subprocess.run(
+            [python, "-c", LIBRARY, str(own_bundle.rootfs), str(user.root), how, memory],
+            env={"PYTHONPATH": str(site)},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            **AS_USER,
+        )
         assert done.returncode == 0, done
         return done.stdout.strip(), done.stderr
+
     return run
 
 
@@ -211,7 +286,9 @@ def test_a_users_sandbox_is_limited_or_not_run(sandboxed):
     """Never run without its limit and without a word: where the user may not make cgroups, and no systemd makes one."""
     out, _ = sandboxed("64m")
     if out.startswith("HostError"):
-        assert out.startswith("HostError linux.resources.memory.limit linux.resources.memory.limit: this user may not make cgroups")
+        assert out.startswith(
+            "HostError linux.resources.memory.limit linux.resources.memory.limit: this user may not make cgroups"
+        )
         assert 'limits="best-effort"' in out
     else:  # the user has a session: the container's memory has run out
         assert out.split()[:2] == ["137", "True"]
@@ -222,4 +299,8 @@ def test_a_users_sandbox_is_limited_or_not_run(sandboxed):
 @pytest.mark.cgroups
 def test_a_users_limits_as_best_they_can(sandboxed):
     out, warned = sandboxed("64m", "best-effort")
-    assert out == "0 False 209715200" and "RuntimeWarning: linux.resources.memory.limit" in warned or out.startswith("137 True")
+    assert (
+        out == "0 False 209715200"
+        and "RuntimeWarning: linux.resources.memory.limit" in warned
+        or out.startswith("137 True")
+    )

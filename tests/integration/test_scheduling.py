@@ -11,9 +11,14 @@ STAT = "cut -d' ' -f19,40,41 /proc/$$/stat"
 """Nice value, realtime priority and policy by number, proc_pid_stat(5)."""
 
 
-@pytest.mark.parametrize("asked, shown", [
-    ({"policy": "SCHED_BATCH", "nice": 7}, "7 0 3\n"), ({"policy": "SCHED_OTHER", "nice": -3}, "-3 0 0\n"),
-    ({"policy": "SCHED_IDLE"}, "0 0 5\n")])
+@pytest.mark.parametrize(
+    "asked, shown",
+    [
+        ({"policy": "SCHED_BATCH", "nice": 7}, "7 0 3\n"),
+        ({"policy": "SCHED_OTHER", "nice": -3}, "-3 0 0\n"),
+        ({"policy": "SCHED_IDLE"}, "0 0 5\n"),
+    ],
+)
 def test_scheduler(ocirt, bundle, asked, shown):
     bundle.config["process"]["scheduler"] = asked
     assert run(ocirt, bundle, STAT) == shown
@@ -26,15 +31,23 @@ def test_a_realtime_scheduler(ocirt, bundle):
     bundle.shell(STAT).save()
     result = ocirt("run", "--bundle", bundle, "c1")
     if result.status:
-        assert "process.scheduler: set the scheduling policy SCHED_RR: sched_setattr: operation not permitted" in result.err
+        assert (
+            "process.scheduler: set the scheduling policy SCHED_RR: sched_setattr: operation not permitted"
+            in result.err
+        )
         result = ocirt.ok("run", "--bundle", bundle, "c1", options=["--cgroup-manager", "disabled"])
     assert result.out == "0 5 2\n"
 
 
 def test_deadline(ocirt, bundle):
     """The program is scheduled by deadline, what it forks is not (SCHED_FLAG_RESET_ON_FORK: else it could not fork)."""
-    bundle.config["process"]["scheduler"] = {"policy": "SCHED_DEADLINE", "runtime": 10_000_000, "deadline": 20_000_000,
-                                             "period": 40_000_000, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}
+    bundle.config["process"]["scheduler"] = {
+        "policy": "SCHED_DEADLINE",
+        "runtime": 10_000_000,
+        "deadline": 20_000_000,
+        "period": 40_000_000,
+        "flags": ["SCHED_FLAG_RESET_ON_FORK"],
+    }
     assert run(ocirt, bundle, STAT + "; cut -d' ' -f41 /proc/self/stat; true") == "0 0 6\n0\n"
 
 
@@ -55,7 +68,9 @@ def test_affinity_for_exec_changes_nothing_here(ocirt, bundle):
     assert run(ocirt, bundle, "grep Cpus_allowed: /proc/self/status") == with_it
 
 
-@pytest.mark.parametrize("holder, name", [("process", "apparmorProfile"), ("process", "selinuxLabel"), ("linux", "mountLabel")])
+@pytest.mark.parametrize(
+    "holder, name", [("process", "apparmorProfile"), ("process", "selinuxLabel"), ("linux", "mountLabel")]
+)
 def test_a_label_that_the_kernel_does_not_have(ocirt, bundle, holder, name):
     """runtime.md, Create: what cannot be applied MUST be an error: the module is not there, or has no such profile."""
     bundle.config[holder][name] = "some_t"

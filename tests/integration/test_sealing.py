@@ -45,7 +45,9 @@ def test_init_has_no_file(ocirt, bundle, flags):
 def test_a_runtime_that_waits_has_no_file(ocirt, bundle):
     bundle.config["root"]["readonly"] = False
     bundle.shell("echo running > /tmp/said; sleep 60").save()
-    process = subprocess.Popen(ocirt.command("run", "--bundle", bundle, "c1"), stdin=subprocess.DEVNULL, env=ocirt.environment)
+    process = subprocess.Popen(
+        ocirt.command("run", "--bundle", bundle, "c1"), stdin=subprocess.DEVNULL, env=ocirt.environment
+    )
     try:
         enough_output(bundle.rootfs / "tmp/said")
         has_no_file(process.pid)
@@ -74,12 +76,25 @@ def test_an_executable_on_a_read_only_mount(ocirt, bundle, tmp_path):
 def test_a_kernel_that_needs_a_file(ocirt, bundle, call):
     """One without PR_SET_MM_MAP, or whose policy lets nobody execute memory of no file: a sealed copy of the whole executable."""
     bundle.save()
-    command = ["strace", "-D", "-o", "/dev/null", "-e", f"inject={call}:error=EACCES:when=1",
-               *ocirt.command("create", "--bundle", bundle, "c1")]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=LIMIT, env=ocirt.environment)
+    command = [
+        "strace",
+        "-D",
+        "-o",
+        "/dev/null",
+        "-e",
+        f"inject={call}:error=EACCES:when=1",
+        *ocirt.command("create", "--bundle", bundle, "c1"),
+    ]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=LIMIT, env=ocirt.environment
+    )
     assert done.returncode == 0
     exe = f"/proc/{ocirt.state('c1')['pid']}/exe"
-    assert os.readlink(exe).startswith("/memfd:") and os.stat(exe).st_size == os.stat(built("bin")).st_size and seals(exe) == SEALED
+    assert (
+        os.readlink(exe).startswith("/memfd:")
+        and os.stat(exe).st_size == os.stat(built("bin")).st_size
+        and seals(exe) == SEALED
+    )
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/sys/vm/memfd_noexec"), reason="vm.memfd_noexec came with Linux 6.3")
@@ -88,10 +103,12 @@ def test_where_memfds_may_not_be_executed(ocirt, bundle):
     bundle.config["root"]["readonly"] = False
     bundle.shell("echo ready > /tmp/ready; while [ ! -e /tmp/go ]; do sleep 0.05; done; exit 6").save()
     # As an attacker would: keep the file open, and write to it when nobody executes it any more.
-    script = ('set -e; echo 2 > /proc/sys/vm/memfd_noexec; "$@" create --bundle {0} c1 > /dev/null; pid=$("$@" state c1 | grep pid | '
-              'tr -dc 0-9); readlink /proc/$pid/exe; exec 9< /proc/$pid/exe; "$@" start c1; '
-              'while [ ! -e {0}/rootfs/tmp/ready ]; do sleep 0.05; done; touch {0}/rootfs/tmp/go; "$@" delete --force c1; '
-              '(: >> /proc/self/fd/9) 2>&1 || true').format(bundle)
+    script = (
+        'set -e; echo 2 > /proc/sys/vm/memfd_noexec; "$@" create --bundle {0} c1 > /dev/null; pid=$("$@" state c1 | grep pid | '
+        'tr -dc 0-9); readlink /proc/$pid/exe; exec 9< /proc/$pid/exe; "$@" start c1; '
+        'while [ ! -e {0}/rootfs/tmp/ready ]; do sleep 0.05; done; touch {0}/rootfs/tmp/go; "$@" delete --force c1; '
+        "(: >> /proc/self/fd/9) 2>&1 || true"
+    ).format(bundle)
     command = ["unshare", "--pid", "--fork", "--mount", "--mount-proc", "sh", "-c", script, "sh", *ocirt.command()]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done

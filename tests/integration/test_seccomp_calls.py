@@ -17,20 +17,25 @@ HIGH = 1 << 32
 @pytest.fixture(scope="session")
 def calls(tmp_path_factory):
     path = tmp_path_factory.mktemp("calls") / "calls"
-    subprocess.run([shutil.which("musl-gcc") or "gcc", "-static", "-O1", "-o", path, Path(__file__).parent / "data/calls.c"],
-                   check=True, timeout=LIMIT)
+    subprocess.run(
+        [shutil.which("musl-gcc") or "gcc", "-static", "-O1", "-o", path, Path(__file__).parent / "data/calls.c"],
+        check=True,
+        timeout=LIMIT,
+    )
     return path
 
 
 @pytest.fixture
 def make_calls(ocirt, bundle, calls):
     """Runs the program with the profile and returns the result."""
+
     def run(profile, *words, privileges=True):
         shutil.copy(calls, bundle.rootfs / "bin/calls")
         bundle.config["linux"]["seccomp"] = profile
         bundle.config["process"]["noNewPrivileges"] = not privileges
         bundle.args("calls", *words).save()
         return ocirt("run", "--bundle", bundle, "c1")
+
     return run
 
 
@@ -40,16 +45,31 @@ def allow_but(*rules, **more):
 
 def rule(name, action="SCMP_ACT_ERRNO", *args, **more):
     """A rule; ``args`` are index, operator, value and perhaps the second value."""
-    conditions = [dict(zip(("index", "op", "value", "valueTwo"), (index, f"SCMP_CMP_{op}", *numbers))) for index, op, *numbers in args]
+    conditions = [
+        dict(zip(("index", "op", "value", "valueTwo"), (index, f"SCMP_CMP_{op}", *numbers)))
+        for index, op, *numbers in args
+    ]
     return {"names": [name], "action": action, **({"args": conditions} if conditions else {}), **more}
 
 
 OPERATORS = [
     # syscall, number, conditions, arguments that match, arguments that do not
     ("getuid", GETUID, [(0, "NE", 5)], [(4,), (6,), (HIGH + 5,)], [(5,)]),
-    ("getgid", GETGID, [(1, "LT", HIGH + 2)], [(0, 1), (0, HIGH), (0, HIGH + 1), (0, 7)], [(0, HIGH + 2), (0, HIGH + 3), (0, 2 * HIGH)]),
+    (
+        "getgid",
+        GETGID,
+        [(1, "LT", HIGH + 2)],
+        [(0, 1), (0, HIGH), (0, HIGH + 1), (0, 7)],
+        [(0, HIGH + 2), (0, HIGH + 3), (0, 2 * HIGH)],
+    ),
     ("geteuid", GETEUID, [(2, "LE", 5)], [(0, 0, 5), (0, 0, 4), (0, 0, 0)], [(0, 0, 6), (0, 0, HIGH)]),
-    ("getegid", GETEGID, [(3, "EQ", HIGH + 5)], [(0, 0, 0, HIGH + 5)], [(0, 0, 0, 5), (0, 0, 0, HIGH), (0, 0, 0, HIGH + 4)]),
+    (
+        "getegid",
+        GETEGID,
+        [(3, "EQ", HIGH + 5)],
+        [(0, 0, 0, HIGH + 5)],
+        [(0, 0, 0, 5), (0, 0, 0, HIGH), (0, 0, 0, HIGH + 4)],
+    ),
     ("getppid", GETPPID, [(4, "GE", 5)], [(0, 0, 0, 0, 5), (0, 0, 0, 0, 6), (0, 0, 0, 0, HIGH)], [(0, 0, 0, 0, 4)]),
     ("gettid", GETTID, [(5, "GT", 5)], [(0, 0, 0, 0, 0, 6), (0, 0, 0, 0, 0, HIGH)], [(0, 0, 0, 0, 0, 5), (0,)]),
     ("getpid", GETPID, [(0, "MASKED_EQ", 0xF0, 0x30)], [(0x30,), (0x3F,), (0x130,)], [(0x20,), (0x70,), (0,)]),
@@ -65,38 +85,67 @@ def test_operators(make_calls, privileges):
     for _, number, _, matching, others in OPERATORS:
         words += [":".join(map(str, (number, *args))) for args in matching + others]
         expected += ["-77"] * len(matching) + [str(NATURAL[number])] * len(others)
-    profile = allow_but(*[rule(name, "SCMP_ACT_ERRNO", *conditions, errnoRet=77) for name, _, conditions, _, _ in OPERATORS])
+    profile = allow_but(
+        *[rule(name, "SCMP_ACT_ERRNO", *conditions, errnoRet=77) for name, _, conditions, _, _ in OPERATORS]
+    )
     assert make_calls(profile, *words, privileges=privileges).out.split() == expected
 
 
 def test_conditions_together(make_calls):
     """Conditions on several arguments hold together, several on one argument are alternatives, as with runc."""
-    profile = allow_but(rule("getppid", "SCMP_ACT_ERRNO", (0, "EQ", 1), (1, "EQ", 2)), rule("getuid", "SCMP_ACT_ERRNO", (0, "EQ", 1), (0, "EQ", 2)))
-    assert make_calls(profile, "110:1:2", "110:1:3", "102:1", "102:2", "102:3").out.split() == ["-1", "0", "-1", "-1", "0"]
+    profile = allow_but(
+        rule("getppid", "SCMP_ACT_ERRNO", (0, "EQ", 1), (1, "EQ", 2)),
+        rule("getuid", "SCMP_ACT_ERRNO", (0, "EQ", 1), (0, "EQ", 2)),
+    )
+    assert make_calls(profile, "110:1:2", "110:1:3", "102:1", "102:2", "102:3").out.split() == [
+        "-1",
+        "0",
+        "-1",
+        "-1",
+        "0",
+    ]
 
 
 def test_rules_of_one_syscall(make_calls):
-    profile = allow_but(rule("getppid", "SCMP_ACT_ERRNO", (0, "EQ", 1), errnoRet=11), rule("getppid", "SCMP_ACT_ERRNO", (0, "EQ", 2), errnoRet=22))
+    profile = allow_but(
+        rule("getppid", "SCMP_ACT_ERRNO", (0, "EQ", 1), errnoRet=11),
+        rule("getppid", "SCMP_ACT_ERRNO", (0, "EQ", 2), errnoRet=22),
+    )
     assert make_calls(profile, "110:1", "110:2", "110:3").out.split() == ["-11", "-22", "0"]
 
 
 @pytest.mark.parametrize("privileges", [True, False])
-@pytest.mark.parametrize("action, more, out, status", [
-    ("SCMP_ACT_ERRNO", {}, ["-1", "1"], 0), ("SCMP_ACT_ERRNO", {"errnoRet": 0}, ["0", "1"], 0),
-    ("SCMP_ACT_ERRNO", {"errnoRet": 4094}, ["-4094", "1"], 0), ("SCMP_ACT_ALLOW", {}, ["0", "1"], 0), ("SCMP_ACT_LOG", {}, ["0", "1"], 0),
-    ("SCMP_ACT_TRAP", {}, ["trap", "0", "1"], 0), ("SCMP_ACT_TRACE", {}, [f"-{ENOSYS}", "1"], 0),
-    ("SCMP_ACT_TRACE", {"errnoRet": 65535}, [f"-{ENOSYS}", "1"], 0),
-    ("SCMP_ACT_KILL", {}, [], 128 + SIGSYS), ("SCMP_ACT_KILL_THREAD", {}, [], 128 + SIGSYS), ("SCMP_ACT_KILL_PROCESS", {}, [], 128 + SIGSYS),
-])
+@pytest.mark.parametrize(
+    "action, more, out, status",
+    [
+        ("SCMP_ACT_ERRNO", {}, ["-1", "1"], 0),
+        ("SCMP_ACT_ERRNO", {"errnoRet": 0}, ["0", "1"], 0),
+        ("SCMP_ACT_ERRNO", {"errnoRet": 4094}, ["-4094", "1"], 0),
+        ("SCMP_ACT_ALLOW", {}, ["0", "1"], 0),
+        ("SCMP_ACT_LOG", {}, ["0", "1"], 0),
+        ("SCMP_ACT_TRAP", {}, ["trap", "0", "1"], 0),
+        ("SCMP_ACT_TRACE", {}, [f"-{ENOSYS}", "1"], 0),
+        ("SCMP_ACT_TRACE", {"errnoRet": 65535}, [f"-{ENOSYS}", "1"], 0),
+        ("SCMP_ACT_KILL", {}, [], 128 + SIGSYS),
+        ("SCMP_ACT_KILL_THREAD", {}, [], 128 + SIGSYS),
+        ("SCMP_ACT_KILL_PROCESS", {}, [], 128 + SIGSYS),
+    ],
+)
 def test_actions(make_calls, privileges, action, more, out, status):
     """syscalls[].action, and errnoRet: what the caller gets, and the next call."""
     result = make_calls(allow_but(rule("getppid", action, **more)), str(GETPPID), str(GETPID), privileges=privileges)
     assert (result.out.split(), result.status) == (out, status), result
 
 
-@pytest.mark.parametrize("action, out, status", [
-    ("SCMP_ACT_KILL", "thread died\n1\n", 0), ("SCMP_ACT_KILL_THREAD", "thread died\n1\n", 0), ("SCMP_ACT_KILL_PROCESS", "", 128 + SIGSYS),
-    ("SCMP_ACT_ALLOW", "thread lived\n1\n", 0)])
+@pytest.mark.parametrize(
+    "action, out, status",
+    [
+        ("SCMP_ACT_KILL", "thread died\n1\n", 0),
+        ("SCMP_ACT_KILL_THREAD", "thread died\n1\n", 0),
+        ("SCMP_ACT_KILL_PROCESS", "", 128 + SIGSYS),
+        ("SCMP_ACT_ALLOW", "thread lived\n1\n", 0),
+    ],
+)
 def test_a_thread(make_calls, action, out, status):
     """SCMP_ACT_KILL is KILL_THREAD, and ends the thread alone."""
     result = make_calls(allow_but(rule("getppid", action)), "thread", str(GETPPID), str(GETPID))
@@ -114,14 +163,42 @@ def test_another_architecture(make_calls):
 
 def test_default_errno(make_calls):
     """defaultErrnoRet; syscalls that are newer than all named get ENOSYS all the same (as runc)."""
-    names = ["execve", "exit_group", "write", "writev", "rt_sigaction", "rt_sigprocmask", "arch_prctl", "set_tid_address", "ioctl", "brk",
-             "mmap", "munmap", "mprotect", "fcntl", "close_range", "openat2"]
-    profile = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 55, "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}]}
+    names = [
+        "execve",
+        "exit_group",
+        "write",
+        "writev",
+        "rt_sigaction",
+        "rt_sigprocmask",
+        "arch_prctl",
+        "set_tid_address",
+        "ioctl",
+        "brk",
+        "mmap",
+        "munmap",
+        "mprotect",
+        "fcntl",
+        "close_range",
+        "openat2",
+    ]
+    profile = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": 55,
+        "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}],
+    }
     result = make_calls(profile, str(GETPPID), str(GETPID), "4000", privileges=False)
     assert result.out.split() == ["-55", "-55", f"-{ENOSYS}"], result
 
 
-@pytest.mark.parametrize("flags", [[], ["SECCOMP_FILTER_FLAG_LOG"], ["SECCOMP_FILTER_FLAG_TSYNC"], ["SECCOMP_FILTER_FLAG_SPEC_ALLOW"],
-                                   ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        ["SECCOMP_FILTER_FLAG_LOG"],
+        ["SECCOMP_FILTER_FLAG_TSYNC"],
+        ["SECCOMP_FILTER_FLAG_SPEC_ALLOW"],
+        ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"],
+    ],
+)
 def test_flags(make_calls, flags):
     assert make_calls(allow_but(rule("getppid"), flags=flags), str(GETPPID)).out.split() == ["-1"]

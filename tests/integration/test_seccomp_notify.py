@@ -63,7 +63,9 @@ class Agent:
         self.seen.append(number)
         error = self.answer(number)
         try:
-            ioctl(fd, SEND, bytearray(struct.pack("<QqiI", identity, 0, -(error or 0), CONTINUE if error is None else 0)))
+            ioctl(
+                fd, SEND, bytearray(struct.pack("<QqiI", identity, 0, -(error or 0), CONTINUE if error is None else 0))
+            )
         except OSError:
             return False
         return True
@@ -81,6 +83,7 @@ def agent(ocirt, tmp_path):
     def make(answer=lambda number: None, **more):
         made.append(Agent(tmp_path / "agent.sock", answer, **more))
         return made[-1]
+
     yield make
     for name in ocirt.ids():
         ocirt.ok("delete", "--force", name)
@@ -91,13 +94,18 @@ def agent(ocirt, tmp_path):
 @pytest.fixture
 def notifying(bundle, tmp_path):
     """Has the bundle's profile notify of the syscalls named."""
+
     def change(*names, privileges=True, others=(), **more):
         bundle.config["root"]["readonly"] = False
         bundle.config["process"]["noNewPrivileges"] = not privileges
         bundle.config["linux"]["seccomp"] = {
-            "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": str(tmp_path / "agent.sock"),
-            "syscalls": [{"names": list(names), "action": "SCMP_ACT_NOTIFY"}, *others], **more}
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "listenerPath": str(tmp_path / "agent.sock"),
+            "syscalls": [{"names": list(names), "action": "SCMP_ACT_NOTIFY"}, *others],
+            **more,
+        }
         return bundle.save()
+
     return change
 
 
@@ -117,8 +125,15 @@ def test_the_agent_answers(ocirt, agent, notifying, bundle, tmp_path, privileges
     assert one.seen == [MKDIR] and one.descriptors == 1 and one.ended
     sent = one.state
     assert sent.keys() == {"ociVersion", "fds", "pid", "metadata", "state"}
-    assert (sent["ociVersion"], sent["fds"], sent["pid"], sent["metadata"]) == (state["ociVersion"], ["seccompFd"], state["pid"], 'say "ö"')
-    expected = {name: state[name] for name in ("ociVersion", "id", "pid", "bundle", "annotations")} | {"status": "creating"}
+    assert (sent["ociVersion"], sent["fds"], sent["pid"], sent["metadata"]) == (
+        state["ociVersion"],
+        ["seccompFd"],
+        state["pid"],
+        'say "ö"',
+    )
+    expected = {name: state[name] for name in ("ociVersion", "id", "pid", "bundle", "annotations")} | {
+        "status": "creating"
+    }
     assert expected.items() <= sent["state"].items() and expected["annotations"] == {"a": "ä\n"}
     # Of the runtime nothing is left in the process: one thread, no descriptor of ours.
     assert os.listdir(f"/proc/{state['pid']}/task") == [str(state["pid"])]
@@ -131,8 +146,29 @@ def test_everything_may_notify(ocirt, agent, notifying, bundle, privileges, deta
     """What the runtime does itself once the filter holds, sendmsg and write not excepted, may be the agent's to decide."""
     one = agent()
     bundle.args("sh", "-c", "echo lived >/tmp/out")
-    notifying("sendmsg", "sendto", "write", "close", "close_range", "execve", "read", "futex", "nanosleep", "exit", "exit_group", "openat2",
-              "recvmsg", "accept4", "capset", "setresuid", "prctl", "sched_yield", "rt_sigaction", "fcntl", privileges=privileges)
+    notifying(
+        "sendmsg",
+        "sendto",
+        "write",
+        "close",
+        "close_range",
+        "execve",
+        "read",
+        "futex",
+        "nanosleep",
+        "exit",
+        "exit_group",
+        "openat2",
+        "recvmsg",
+        "accept4",
+        "capset",
+        "setresuid",
+        "prctl",
+        "sched_yield",
+        "rt_sigaction",
+        "fcntl",
+        privileges=privileges,
+    )
     if detached:
         ocirt.ok("create", "--bundle", bundle, "c1")
         ocirt.ok("start", "c1")
@@ -204,7 +240,10 @@ def test_sending_fails(ocirt, agent, notifying, bundle, privileges):
     notifying("mkdir", "sendmsg", "write", privileges=privileges)
     message = ocirt.fails("create", "--bundle", bundle, "c1")
     assert ocirt.ids() == []
-    assert "linux.seccomp: install the seccomp filter and send its descriptor to the agent: sendmsg: broken pipe" in message
+    assert (
+        "linux.seccomp: install the seccomp filter and send its descriptor to the agent: sendmsg: broken pipe"
+        in message
+    )
 
 
 def test_an_agent_that_goes(ocirt, agent, notifying, bundle):

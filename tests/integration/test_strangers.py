@@ -78,27 +78,33 @@ def test_an_empty_cgroup_is_used_and_stays_as_it_was(ocirt, bundle):
     ocirt.ok("pause", "c1")
     ocirt.ok("delete", "--force", "c1")
     assert all(folder.exists() for folder in made)
-    frozen = [folder for folder in made if (folder / "freezer.state").exists() and (folder / "freezer.state").read_text() != "THAWED\n"]
+    frozen = [
+        folder
+        for folder in made
+        if (folder / "freezer.state").exists() and (folder / "freezer.state").read_text() != "THAWED\n"
+    ]
     assert frozen == []
 
 
-@pytest.mark.parametrize("words", [("kill", "--all", "c1", "KILL"), ("kill", "--all", "c1", "TERM"), ("delete", "--force", "c1")])
+@pytest.mark.parametrize(
+    "words", [("kill", "--all", "c1", "KILL"), ("kill", "--all", "c1", "TERM"), ("delete", "--force", "c1")]
+)
 def test_who_comes_later_into_a_child_of_others_is_left_alone(ocirt, bundle, words):
     bundle.without_namespace("pid").shell("sleep 600 & sleep 600").save()
     made = used(ocirt, bundle)
     ocirt.ok("start", "c1")
-    with stranger(*made[:len(made) // 2]) as process:
+    with stranger(*made[: len(made) // 2]) as process:
         ocirt.ok(*words)
         time.sleep(0.2)
         assert process.poll() is None
         ocirt.ok("delete", "--force", "c1")
     assert all(folder.exists() for folder in made)
-    assert not any((folder.parent / "cgroup.procs").read_text() for folder in made[:len(made) // 2])
+    assert not any((folder.parent / "cgroup.procs").read_text() for folder in made[: len(made) // 2])
 
 
 def test_who_comes_later_is_not_frozen(ocirt, bundle):
     made = used(ocirt, bundle)
-    with stranger(*made[:len(made) // 2]) as process:
+    with stranger(*made[: len(made) // 2]) as process:
         assert "child cgroup child" in ocirt.fails("pause", "c1")
         assert ocirt.status("c1") == "created"
         with open(f"/proc/{process.pid}/stat") as file:
@@ -111,7 +117,7 @@ def test_what_the_container_has_made_below_goes(ocirt, bundle):
     """Also in a cgroup that was there before, and beside children of others."""
     bundle.without_namespace("pid").save()
     made = used(ocirt, bundle)
-    later = [folder.parent / "made-later/deep" for folder in made[:len(made) // 2]]
+    later = [folder.parent / "made-later/deep" for folder in made[: len(made) // 2]]
     for folder in later:
         folder.mkdir(parents=True)
     pid = ocirt.state("c1")["pid"]

@@ -41,7 +41,12 @@ def scope(bundle):
 
 
 def units():
-    return [line.split()[0] for line in systemctl("list-units", "--all", "--plain", "--no-legend", "test-*.scope", "ocirt-*.scope").splitlines()]
+    return [
+        line.split()[0]
+        for line in systemctl(
+            "list-units", "--all", "--plain", "--no-legend", "test-*.scope", "ocirt-*.scope"
+        ).splitlines()
+    ]
 
 
 def systemctl(*words):
@@ -50,7 +55,10 @@ def systemctl(*words):
 
 def show(unit, *names):
     """Properties of a unit, as a list."""
-    found = dict(line.partition("=")[::2] for line in systemctl("show", unit, *(f"--property={name}" for name in names)).splitlines())
+    found = dict(
+        line.partition("=")[::2]
+        for line in systemctl("show", unit, *(f"--property={name}" for name in names)).splitlines()
+    )
     return [found.get(name) for name in names]
 
 
@@ -76,6 +84,7 @@ def read(file, **more):
 
 # ---- what is not the container's ----
 
+
 @pytest.mark.parametrize("place", ["", "/child", "/child/deep"])
 def test_a_stray_cgroup_of_the_units_name_with_processes(ocirt, scope, place):
     """There is no unit, so systemd would use it: whoever is in it would be stopped with the scope."""
@@ -89,11 +98,12 @@ def test_a_stray_cgroup_of_the_units_name_with_processes(ocirt, scope, place):
     finally:
         process.kill()
         process.wait()
-        for path in (place, *place.parents)[:len(place.relative_to(folder()).parts) + 1]:
+        for path in (place, *place.parents)[: len(place.relative_to(folder()).parts) + 1]:
             path.rmdir()
 
 
 # ---- a user's own manager ----
+
 
 @pytest.fixture
 def session():
@@ -125,12 +135,32 @@ class Caller:
         (self.folder / "config.json").write_text(json.dumps(config))
 
     def __call__(self, *words, session=True):
-        variables = [f"PATH={os.environ['PATH']}", *([f"XDG_RUNTIME_DIR=/run/user/{self.user.pw_uid}"] if session else [])]
-        command = ["nsenter", "--target", "1", "--mount", "setpriv", f"--reuid={self.user.pw_uid}", f"--regid={self.user.pw_gid}", "--clear-groups",
-                   "env", "-i", *variables, built("bin"), "--root", self.folder / "state", *words]
+        variables = [
+            f"PATH={os.environ['PATH']}",
+            *([f"XDG_RUNTIME_DIR=/run/user/{self.user.pw_uid}"] if session else []),
+        ]
+        command = [
+            "nsenter",
+            "--target",
+            "1",
+            "--mount",
+            "setpriv",
+            f"--reuid={self.user.pw_uid}",
+            f"--regid={self.user.pw_gid}",
+            "--clear-groups",
+            "env",
+            "-i",
+            *variables,
+            built("bin"),
+            "--root",
+            self.folder / "state",
+            *words,
+        ]
         # A file, not a pipe: what `run --detach` leaves running keeps it open.
         with open(self.folder / "out", "w+") as out:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=LIMIT)
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=LIMIT
+            )
             out.seek(0)
             done.stdout = out.read()
         return done
@@ -138,7 +168,9 @@ class Caller:
 
 def test_a_users_limit_is_set_by_its_own_manager(tmp_path_factory, image, session):
     """Without --systemd-cgroup: the user may not make a cgroup where it calls from."""
-    ocirt = Caller(tmp_path_factory.mktemp("user"), image, session, {"memory": {"limit": 64 << 20}, "pids": {"limit": 20}})
+    ocirt = Caller(
+        tmp_path_factory.mktemp("user"), image, session, {"memory": {"limit": 64 << 20}, "pids": {"limit": 20}}
+    )
     done = ocirt("run", "--detach", "--bundle", ocirt.folder, "c1")
     assert done.returncode == 0, done
     pid = json.loads(ocirt("state", "c1").stdout)["pid"]
@@ -156,18 +188,24 @@ def test_a_users_limit_without_a_session(tmp_path_factory, image, session):
     ocirt = Caller(tmp_path_factory.mktemp("user"), image, session, {"memory": {"limit": 64 << 20}})
     ocirt.change(lambda config: config["process"].update(args=["true"]))
     failed = ocirt("run", "--bundle", ocirt.folder, "c1", session=False)
-    assert failed.returncode == 1 and "linux.resources.memory.limit" in failed.stdout and "--rootless true" in failed.stdout, failed
+    assert (
+        failed.returncode == 1
+        and "linux.resources.memory.limit" in failed.stdout
+        and "--rootless true" in failed.stdout
+    ), failed
     done = ocirt("--rootless", "true", "run", "--bundle", ocirt.folder, "c1", session=False)
     assert done.returncode == 0 and "linux.resources.memory.limit: this limit is not applied" in done.stdout, done
 
 
 # ---- the life of a container ----
 
+
 def test_life(ocirt, scope):
     """runtime.md, lifecycle."""
     create(ocirt, scope)
-    assert show("test-c1.scope", "Description", "Slice", "ControlGroup", "ActiveState", "Delegate", "DefaultDependencies") == [
-        "ocirt container c1", SLICE, f"/{SLICE}/test-c1.scope", "active", "yes", "no"]
+    assert show(
+        "test-c1.scope", "Description", "Slice", "ControlGroup", "ActiveState", "Delegate", "DefaultDependencies"
+    ) == ["ocirt container c1", SLICE, f"/{SLICE}/test-c1.scope", "active", "yes", "no"]
     assert read("cgroup.procs") == str(ocirt.state("c1")["pid"])
     ocirt.ok("start", "c1")
     assert ocirt.status("c1") == "running"
@@ -221,10 +259,15 @@ def test_default_scope(ocirt, bundle):
     ocirt.ok("delete", "--force", "c1")
 
 
-@pytest.mark.parametrize("path, cgroup", [
-    ("ocirttest-a-b.slice:test:c1", f"/{SLICE}/ocirttest-a.slice/ocirttest-a-b.slice/test-c1.scope"),
-    ("-.slice:test:c1", "/test-c1.scope"), (":test:c1", "/system.slice/test-c1.scope"), (f"{SLICE}::test-c1", f"/{SLICE}/test-c1.scope"),
-])
+@pytest.mark.parametrize(
+    "path, cgroup",
+    [
+        ("ocirttest-a-b.slice:test:c1", f"/{SLICE}/ocirttest-a.slice/ocirttest-a-b.slice/test-c1.scope"),
+        ("-.slice:test:c1", "/test-c1.scope"),
+        (":test:c1", "/system.slice/test-c1.scope"),
+        (f"{SLICE}::test-c1", f"/{SLICE}/test-c1.scope"),
+    ],
+)
 def test_slices(ocirt, bundle, path, cgroup):
     bundle.config["linux"]["cgroupsPath"] = path
     create(ocirt, bundle.save())
@@ -233,8 +276,19 @@ def test_slices(ocirt, bundle, path, cgroup):
     assert not folder(cgroup).exists()
 
 
-@pytest.mark.parametrize("path", ["/ocirt-test/c1", "test.slice:c1", "a:b:c:d", "test:x:c1", "a--b.slice:x:c1", ".slice:x:c1",
-                                  f"{SLICE}:x:../c1", f"{SLICE}:x:"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ocirt-test/c1",
+        "test.slice:c1",
+        "a:b:c:d",
+        "test:x:c1",
+        "a--b.slice:x:c1",
+        ".slice:x:c1",
+        f"{SLICE}:x:../c1",
+        f"{SLICE}:x:",
+    ],
+)
 def test_paths_that_are_none(ocirt, bundle, path):
     bundle.config["linux"]["cgroupsPath"] = path
     assert re.search(r'linux\.cgroupsPath: found ".*", expected slice:prefix:name', refused(ocirt, bundle.save()))
@@ -274,8 +328,12 @@ def test_cgroup_namespace_and_delegation(ocirt, scope):
     """config-linux.md, "Cgroup ownership"."""
     scope.namespace("cgroup")
     scope.config["mounts"] = [each for each in scope.config["mounts"] if each["destination"] != "/sys/fs/cgroup"]
-    scope.config["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["rw"]})
-    scope.shell("cat /proc/self/cgroup; mkdir /sys/fs/cgroup/x && test -e /sys/fs/cgroup/x/cgroup.procs && echo made").save()
+    scope.config["mounts"].append(
+        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["rw"]}
+    )
+    scope.shell(
+        "cat /proc/self/cgroup; mkdir /sys/fs/cgroup/x && test -e /sys/fs/cgroup/x/cgroup.procs && echo made"
+    ).save()
     result = ocirt.ok("run", "--bundle", scope, "c1", options=MANAGER)
     assert result.out.split("\n") == ["0::/", "made", ""], result
 
@@ -284,14 +342,36 @@ def test_cgroup_namespace_and_delegation(ocirt, scope):
 
 LIMITS = {
     "memory": {"limit": 256 << 20, "reservation": 64 << 20, "swap": 384 << 20},
-    "cpu": {"shares": 2048, "quota": 25000, "period": 50000, "cpus": "0", "mems": "0"}, "pids": {"limit": 33},
-    "unified": {"memory.high": "200000000"}, "hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}],
+    "cpu": {"shares": 2048, "quota": 25000, "period": 50000, "cpus": "0", "mems": "0"},
+    "pids": {"limit": 33},
+    "unified": {"memory.high": "200000000"},
+    "hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}],
 }
-FILES = {"memory.max": str(256 << 20), "memory.low": str(64 << 20), "memory.swap.max": str(128 << 20), "cpu.max": "25000 50000",
-         "cpuset.cpus": "0", "cpuset.mems": "0", "pids.max": "33", "memory.high": str(200000000 // 4096 * 4096), "hugetlb.2MB.max": str(4 << 20)}
-SHOWN = {"MemoryMax": str(256 << 20), "MemoryLow": str(64 << 20), "MemorySwapMax": str(128 << 20), "CPUQuotaPerSecUSec": "500ms",
-         "CPUQuotaPeriodUSec": "50ms", "TasksMax": "33", "AllowedCPUs": "0", "AllowedMemoryNodes": "0", "MemoryHigh": "200000000",
-         "MemoryAccounting": "yes", "IOAccounting": "yes", "TasksAccounting": "yes"}
+FILES = {
+    "memory.max": str(256 << 20),
+    "memory.low": str(64 << 20),
+    "memory.swap.max": str(128 << 20),
+    "cpu.max": "25000 50000",
+    "cpuset.cpus": "0",
+    "cpuset.mems": "0",
+    "pids.max": "33",
+    "memory.high": str(200000000 // 4096 * 4096),
+    "hugetlb.2MB.max": str(4 << 20),
+}
+SHOWN = {
+    "MemoryMax": str(256 << 20),
+    "MemoryLow": str(64 << 20),
+    "MemorySwapMax": str(128 << 20),
+    "CPUQuotaPerSecUSec": "500ms",
+    "CPUQuotaPeriodUSec": "50ms",
+    "TasksMax": "33",
+    "AllowedCPUs": "0",
+    "AllowedMemoryNodes": "0",
+    "MemoryHigh": "200000000",
+    "MemoryAccounting": "yes",
+    "IOAccounting": "yes",
+    "TasksAccounting": "yes",
+}
 
 
 def test_limits(ocirt, scope):
@@ -308,11 +388,16 @@ def test_limits(ocirt, scope):
     ocirt.ok("delete", "--force", "c1")
 
 
-@pytest.mark.parametrize("resources, file, value", [
-    ({"memory": {"limit": -1}}, "memory.max", "max"), ({"memory": {"limit": 1 << 30, "swap": -1}}, "memory.swap.max", "max"),
-    ({"pids": {"limit": -1}}, "pids.max", "max"), ({"cpu": {"quota": -1}}, "cpu.max", "max 100000"),
-    ({"unified": {"pids.max": "max", "cpu.max": "10000 20000"}}, "cpu.max", "10000 20000"),
-])
+@pytest.mark.parametrize(
+    "resources, file, value",
+    [
+        ({"memory": {"limit": -1}}, "memory.max", "max"),
+        ({"memory": {"limit": 1 << 30, "swap": -1}}, "memory.swap.max", "max"),
+        ({"pids": {"limit": -1}}, "pids.max", "max"),
+        ({"cpu": {"quota": -1}}, "cpu.max", "max 100000"),
+        ({"unified": {"pids.max": "max", "cpu.max": "10000 20000"}}, "cpu.max", "10000 20000"),
+    ],
+)
 def test_no_limit(ocirt, scope, resources, file, value):
     scope.config["linux"]["resources"] = resources
     create(ocirt, scope.save())
@@ -321,17 +406,29 @@ def test_no_limit(ocirt, scope, resources, file, value):
 
 
 def test_devices(ocirt, scope):
-    scope.config["linux"]["resources"] = {"devices": [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"}]}
-    scope.config["linux"]["devices"] = [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o666},
-                                        {"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o666}]
+    scope.config["linux"]["resources"] = {
+        "devices": [
+            {"allow": False, "access": "rwm"},
+            {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"},
+        ]
+    }
+    scope.config["linux"]["devices"] = [
+        {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o666},
+        {"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o666},
+    ]
     scope.shell("(: <>/dev/fuse) && echo open; (: <>/dev/kmsg) || echo refused; : </dev/null && echo open").save()
     assert ocirt.ok("run", "--bundle", scope, "c1", options=MANAGER).out.split() == ["open", "refused", "open"]
 
 
 def test_annotations(ocirt, scope):
-    scope.config["annotations"] = {"org.systemd.property.TimeoutStopUSec": "uint64 7000000", "org.systemd.property.RuntimeMaxSec": "500",
-                                   "org.systemd.property.After": "['test-a.scope', \"test-b.scope\"]", "other": "x",
-                                   "org.systemd.property.SendSIGHUP": "true", "org.systemd.property.Description": "'mine'"}
+    scope.config["annotations"] = {
+        "org.systemd.property.TimeoutStopUSec": "uint64 7000000",
+        "org.systemd.property.RuntimeMaxSec": "500",
+        "org.systemd.property.After": "['test-a.scope', \"test-b.scope\"]",
+        "other": "x",
+        "org.systemd.property.SendSIGHUP": "true",
+        "org.systemd.property.Description": "'mine'",
+    }
     create(ocirt, scope.save())
     found = show("test-c1.scope", "TimeoutStopUSec", "RuntimeMaxUSec", "SendSIGHUP", "Description", "After")
     assert found[:4] == ["7s", "8min 20s", "yes", "mine"] and {"test-a.scope", "test-b.scope"} <= set(found[4].split())
@@ -339,15 +436,20 @@ def test_annotations(ocirt, scope):
     scope.config["annotations"] = {"org.systemd.property.NoSuchThing": "true"}
     assert re.search(r"start the systemd unit test-c1\.scope: .*NoSuchThing", refused(ocirt, scope.save()))
     scope.config["annotations"] = {"org.systemd.property.TimeoutStopUSec": "soon"}
-    assert 'annotations["org.systemd.property.TimeoutStopUSec"]: found "soon", expected a value' in refused(ocirt, scope.save())
+    assert 'annotations["org.systemd.property.TimeoutStopUSec"]: found "soon", expected a value' in refused(
+        ocirt, scope.save()
+    )
 
 
 # ---- what systemd says ----
 
+
 @contextmanager
 def taken(*properties):
     """Another's scope of the name that the container wants."""
-    process = subprocess.Popen(["systemd-run", "--quiet", "--scope", "--unit=test-c1.scope", f"--slice={SLICE}", *properties, "sleep", "300"])
+    process = subprocess.Popen(
+        ["systemd-run", "--quiet", "--scope", "--unit=test-c1.scope", f"--slice={SLICE}", *properties, "sleep", "300"]
+    )
     try:
         end = time.monotonic() + LIMIT
         while show("test-c1.scope", "ActiveState") != ["active"]:
@@ -366,7 +468,9 @@ def test_a_name_that_is_taken(ocirt, faulty, scope, tmp_path):
         line = refused(ocirt, scope)
         assert "linux.cgroupsPath: start the systemd unit test-c1.scope: Unit test-c1.scope was already loaded" in line
         for step in range(1, 6):
-            result = fault(faulty, "create", step, "kill", "--cgroup-manager=systemd", "create", "--bundle", scope, "c1")
+            result = fault(
+                faulty, "create", step, "kill", "--cgroup-manager=systemd", "create", "--bundle", scope, "c1"
+            )
             ocirt.ok("delete", "--force", "c1")
             assert result.status in (1, -signal.SIGKILL)
         assert process.poll() is None and show("test-c1.scope", "ActiveState") == ["active"]
@@ -404,22 +508,44 @@ def test_systemd_is_busy(ocirt, scope, busy):
     begin = time.monotonic()
     line = refused(ocirt, scope, options=(*MANAGER, "--rootless=true"), env=busy, timeout=120)
     assert 29 < time.monotonic() - begin < 60
-    assert re.fullmatch(r"linux\.cgroupsPath: start the systemd unit test-c1\.scope: systemd has not answered at \S+ for 30 s", line)
+    assert re.fullmatch(
+        r"linux\.cgroupsPath: start the systemd unit test-c1\.scope: systemd has not answered at \S+ for 30 s", line
+    )
 
 
 def test_systemd_is_not_there(ocirt, scope, tmp_path):
-    line = refused(ocirt, scope, options=(*MANAGER, "--rootless=true"), env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)})
-    assert line == f"linux.cgroupsPath: start the systemd unit test-c1.scope: connect to systemd's socket {tmp_path}/bus: no such file or directory"
+    line = refused(
+        ocirt, scope, options=(*MANAGER, "--rootless=true"), env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    )
+    assert (
+        line
+        == f"linux.cgroupsPath: start the systemd unit test-c1.scope: connect to systemd's socket {tmp_path}/bus: no such file or directory"
+    )
 
 
-@pytest.mark.parametrize("answer", [b"REJECTED EXTERNAL\r\n", b"OK 1234\r\n" + bytes(range(256)) * 80, b"OK 1234\r\nl\2\1\1" + b"\xff" * 12, b"OK 1\r\nl" + bytes(400), b""])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"REJECTED EXTERNAL\r\n",
+        b"OK 1234\r\n" + bytes(range(256)) * 80,
+        b"OK 1234\r\nl\2\1\1" + b"\xff" * 12,
+        b"OK 1\r\nl" + bytes(400),
+        b"",
+    ],
+)
 def test_answers_that_make_no_sense(ocirt, scope, tmp_path, answer):
     (tmp_path / "run/systemd").mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "run/systemd/private"))
         listener.listen()
-        child = subprocess.Popen(ocirt.command("create", "--bundle", scope, "c1", options=(*MANAGER, "--rootless=true")), stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "run")})
+        child = subprocess.Popen(
+            ocirt.command("create", "--bundle", scope, "c1", options=(*MANAGER, "--rootless=true")),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "run")},
+        )
         listener.settimeout(LIMIT)
         connection, _ = listener.accept()
         connection.recv(65536)
@@ -435,8 +561,21 @@ def test_over_the_message_bus(ocirt, scope, tmp_path):
     try:
         Path("/run/systemd/system").mkdir()
         # Without -f: the child lives on.
-        subprocess.run(["strace", "-o", tmp_path / "calls", "-e", "trace=connect", *ocirt.command("create", "--bundle", scope, "c1", options=MANAGER)],
-                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LIMIT, check=True)
+        subprocess.run(
+            [
+                "strace",
+                "-o",
+                tmp_path / "calls",
+                "-e",
+                "trace=connect",
+                *ocirt.command("create", "--bundle", scope, "c1", options=MANAGER),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=LIMIT,
+            check=True,
+        )
         assert "/run/dbus/system_bus_socket" in (tmp_path / "calls").read_text()
         assert ocirt.status("c1") == "created" and read("cgroup.procs") == str(ocirt.state("c1")["pid"])
         ocirt.ok("delete", "--force", "c1")
@@ -446,6 +585,7 @@ def test_over_the_message_bus(ocirt, scope, tmp_path):
 
 
 # ---- the cache, and runtimes that are killed ----
+
 
 def test_no_interpreter_the_second_time(ocirt, scope, cache):  # noqa: F811
     """Names, slices and limits are slots."""
@@ -457,12 +597,18 @@ def test_no_interpreter_the_second_time(ocirt, scope, cache):  # noqa: F811
     scope.config["linux"]["resources"] = {"memory": {"limit": 1 << 27, "swap": 1 << 28}, "pids": {"limit": 50}}
     scope.config["linux"]["cgroupsPath"] = "ocirttest-a-b.slice:test-other:else"
     scope.save()
-    assert executed(ocirt, "--cgroup-manager=systemd", "run", "--bundle", scope, "c2") == [str(ocirt.executable), "/bin/true"]
+    assert executed(ocirt, "--cgroup-manager=systemd", "run", "--bundle", scope, "c2") == [
+        str(ocirt.executable),
+        "/bin/true",
+    ]
     assert len(list(cache.iterdir())) == 1
     scope.args("sleep", "60").save()
     create(ocirt, scope, "c2")
     assert show("test-other-else.scope", "MemoryMax", "MemorySwapMax", "ControlGroup") == [
-        str(1 << 27), str(1 << 27), f"/{SLICE}/ocirttest-a.slice/ocirttest-a-b.slice/test-other-else.scope"]
+        str(1 << 27),
+        str(1 << 27),
+        f"/{SLICE}/ocirttest-a.slice/ocirttest-a-b.slice/test-other-else.scope",
+    ]
     ocirt.ok("delete", "--force", "c2")
 
 
@@ -491,8 +637,12 @@ def test_killed_at_any_moment(ocirt, scope):
     taken = time.monotonic() - begin
     ocirt.ok("delete", "--force", "c1")
     for turn in range(24):
-        child = subprocess.Popen(ocirt.command("create", "--bundle", scope, "c1", options=MANAGER), stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        child = subprocess.Popen(
+            ocirt.command("create", "--bundle", scope, "c1", options=MANAGER),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         time.sleep(taken * turn / 24)
         child.kill()
         child.wait(LIMIT)
@@ -503,6 +653,7 @@ def test_killed_at_any_moment(ocirt, scope):
 
 
 # ---- a cgroup beneath the scope ----
+
 
 @pytest.mark.parametrize("delegated", ["", "in"])
 def test_subgroup(ocirt, scope, delegated):
@@ -542,8 +693,14 @@ def test_the_root_of_a_delegated_subgroup_is_free_for_controllers(ocirt, scope):
     scope.args("sleep", "600").save()
     create(ocirt, scope)
     ocirt.ok("start", "c1")
-    found = ocirt.ok("exec", "c1", "sh", "-c", "cat /proc/1/cgroup /proc/self/cgroup; cd /sys/fs/cgroup && echo +pids > cgroup.subtree_control"
-                     " && cat cgroup.subtree_control && ls in/pids.max").out
+    found = ocirt.ok(
+        "exec",
+        "c1",
+        "sh",
+        "-c",
+        "cat /proc/1/cgroup /proc/self/cgroup; cd /sys/fs/cgroup && echo +pids > cgroup.subtree_control"
+        " && cat cgroup.subtree_control && ls in/pids.max",
+    ).out
     assert found.split() == ["0::/in", "0::/in", "pids", "in/pids.max"]
     ocirt.ok("delete", "--force", "c1")
     assert not folder().exists()

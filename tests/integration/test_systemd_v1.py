@@ -37,7 +37,9 @@ def systemctl(*words):
 
 
 def show(*names, unit="test-c1.scope"):
-    return dict(line.split("=", 1) for line in systemctl("show", unit, *(f"--property={name}" for name in names)).splitlines())
+    return dict(
+        line.split("=", 1) for line in systemctl("show", unit, *(f"--property={name}" for name in names)).splitlines()
+    )
 
 
 def running(ocirt, bundle):
@@ -57,7 +59,11 @@ def test_life(ocirt, scope):
     """In every hierarchy at the same path; exec too; nothing is left."""
     running(ocirt, scope)
     assert show("Slice", "ControlGroup", "ActiveState", "Delegate") == {
-        "Slice": SLICE, "ControlGroup": PATH, "ActiveState": "active", "Delegate": "yes"}
+        "Slice": SLICE,
+        "ControlGroup": PATH,
+        "ActiveState": "active",
+        "Delegate": "yes",
+    }
     pid = ocirt.state("c1")["pid"]
     assert paths_of(pid) == {PATH} and len(hierarchies()) > 8
     file = ocirt.root.parent / "pid"
@@ -76,17 +82,30 @@ def test_life(ocirt, scope):
 def test_limits_and_an_update(ocirt, scope):
     """Read back from systemd and from the kernel; systemd, set to work anew, leaves them as they are."""
     scope.config["linux"]["resources"] |= {
-        "memory": {"limit": 256 << 20, "reservation": 64 << 20, "swap": 384 << 20}, "pids": {"limit": 33},
-        "cpu": {"shares": 2048, "quota": 12345, "period": 100000, "cpus": "0", "mems": "0"}, "hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}]}
+        "memory": {"limit": 256 << 20, "reservation": 64 << 20, "swap": 384 << 20},
+        "pids": {"limit": 33},
+        "cpu": {"shares": 2048, "quota": 12345, "period": 100000, "cpus": "0", "mems": "0"},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}],
+    }
     running(ocirt, scope.save())
-    files = {("memory", "memory.limit_in_bytes"): str(256 << 20), ("memory", "memory.memsw.limit_in_bytes"): str(384 << 20),
-             ("memory", "memory.soft_limit_in_bytes"): str(64 << 20), ("pids", "pids.max"): "33", ("cpu", "cpu.shares"): "2048",
-             ("cpu", "cpu.cfs_quota_us"): "12345", ("cpuset", "cpuset.cpus"): "0"}
+    files = {
+        ("memory", "memory.limit_in_bytes"): str(256 << 20),
+        ("memory", "memory.memsw.limit_in_bytes"): str(384 << 20),
+        ("memory", "memory.soft_limit_in_bytes"): str(64 << 20),
+        ("pids", "pids.max"): "33",
+        ("cpu", "cpu.shares"): "2048",
+        ("cpu", "cpu.cfs_quota_us"): "12345",
+        ("cpuset", "cpuset.cpus"): "0",
+    }
     assert {key: read(*key) for key in files} == files
     told = {"MemoryLimit": str(256 << 20), "TasksMax": "33", "CPUShares": "2048", "CPUQuotaPerSecUSec": "130ms"}
     assert show(*told) == told
     ocirt.ok("update", "--memory", "128M", "--memory-swap", "200M", "--pids-limit", "22", "c1")
-    files |= {("memory", "memory.limit_in_bytes"): str(128 << 20), ("memory", "memory.memsw.limit_in_bytes"): str(200 << 20), ("pids", "pids.max"): "22"}
+    files |= {
+        ("memory", "memory.limit_in_bytes"): str(128 << 20),
+        ("memory", "memory.memsw.limit_in_bytes"): str(200 << 20),
+        ("pids", "pids.max"): "22",
+    }
     told |= {"MemoryLimit": str(128 << 20), "TasksMax": "22"}
     assert {key: read(*key) for key in files} == files and show(*told) == told
     systemctl("daemon-reload")
@@ -121,9 +140,14 @@ def test_with_other_processes_on_the_way(ocirt, scope, kind):
 
 def test_a_name_that_is_taken(ocirt, scope):
     """Another's scope is neither joined nor stopped."""
-    process = subprocess.Popen(["systemd-run", "--quiet", "--scope", "--unit=test-c1.scope", f"--slice={SLICE}", "sleep", "300"])
+    process = subprocess.Popen(
+        ["systemd-run", "--quiet", "--scope", "--unit=test-c1.scope", f"--slice={SLICE}", "sleep", "300"]
+    )
     try:
-        subprocess.run(["timeout", str(LIMIT), "sh", "-c", "until systemctl -q is-active test-c1.scope; do sleep 0.1; done"], check=True)
+        subprocess.run(
+            ["timeout", str(LIMIT), "sh", "-c", "until systemctl -q is-active test-c1.scope; do sleep 0.1; done"],
+            check=True,
+        )
         message = ocirt.fails("create", "--bundle", scope, "c1", options=MANAGER)
         assert "start the systemd unit test-c1.scope: " in message and ocirt.ids() == []
         assert process.poll() is None and show("ActiveState") == {"ActiveState": "active"}
@@ -147,7 +171,16 @@ def test_killed_on_the_way(ocirt, faulty, scope, tmp_path):
 def test_no_interpreter_the_second_time(ocirt, scope, tmp_path):
     scope.args("true").save()
     for turn in range(2):
-        command = ["strace", "-f", "-e", "trace=execve,execveat", "-e", "signal=none", "-o", tmp_path / "trace",
-                   *ocirt.command("run", "--bundle", scope, "c1", options=MANAGER)]
+        command = [
+            "strace",
+            "-f",
+            "-e",
+            "trace=execve,execveat",
+            "-e",
+            "signal=none",
+            "-o",
+            tmp_path / "trace",
+            *ocirt.command("run", "--bundle", scope, "c1", options=MANAGER),
+        ]
         assert subprocess.run(command, stdin=subprocess.DEVNULL, timeout=LIMIT, capture_output=True).returncode == 0
         assert ("python" in (tmp_path / "trace").read_text()) == (turn == 0)

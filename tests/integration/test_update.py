@@ -21,8 +21,10 @@ UNLIMITED = "9223372036854771712"
 def limited(ocirt, bundle):
     """The container c1 with runc's own values of its tests; gives a file of its cgroups."""
     bundle.config["linux"]["resources"] |= {
-        "memory": {"limit": 32 * MIB, "reservation": 24 * MIB}, "cpu": {"shares": 100, "quota": 500000, "period": 1000000},
-        "pids": {"limit": 20}}
+        "memory": {"limit": 32 * MIB, "reservation": 24 * MIB},
+        "cpu": {"shares": 100, "quota": 500000, "period": 1000000},
+        "pids": {"limit": 20},
+    }
     ocirt.ok("create", "--bundle", bundle.save(), "c1")
     ocirt.ok("start", "c1")
     return lambda file: cgroup_file(bundle, CONTROLLERS.get(file.split(".")[0], file.split(".")[0]), file)
@@ -31,47 +33,96 @@ def limited(ocirt, bundle):
 CONTROLLERS = {"cpuacct": "cpuacct"}
 
 
-@pytest.mark.parametrize("flag, value, file, expected", [
-    ("memory", "67108864", "memory.limit_in_bytes", str(64 * MIB)),
-    ("memory", "50M", "memory.limit_in_bytes", str(50 * MIB)),
-    ("memory", "0.5g", "memory.limit_in_bytes", str(512 * MIB)),
-    ("memory-reservation", "16MiB", "memory.soft_limit_in_bytes", str(16 * MIB)),
-    ("memory-swap", "96468992", "memory.memsw.limit_in_bytes", "96468992"),
-    ("memory-swap", "-1", "memory.memsw.limit_in_bytes", UNLIMITED),
-    ("cpu-share", "200", "cpu.shares", "200"),
-    ("cpu-period", "900000", "cpu.cfs_period_us", "900000"),
-    ("cpu-quota", "600000", "cpu.cfs_quota_us", "600000"),
-    ("cpu-quota", "-1", "cpu.cfs_quota_us", "-1"),
-    ("cpu-burst", "5000", "cpu.cfs_burst_us", "5000"),
-    ("cpu-idle", "1", "cpu.idle", "1"),
-    ("cpuset-cpus", "0", "cpuset.cpus", "0"),
-    ("cpuset-mems", "0", "cpuset.mems", "0"),
-    ("pids-limit", "10", "pids.max", "10"),
-    ("pids-limit", "-1", "pids.max", "max"),
-])
+@pytest.mark.parametrize(
+    "flag, value, file, expected",
+    [
+        ("memory", "67108864", "memory.limit_in_bytes", str(64 * MIB)),
+        ("memory", "50M", "memory.limit_in_bytes", str(50 * MIB)),
+        ("memory", "0.5g", "memory.limit_in_bytes", str(512 * MIB)),
+        ("memory-reservation", "16MiB", "memory.soft_limit_in_bytes", str(16 * MIB)),
+        ("memory-swap", "96468992", "memory.memsw.limit_in_bytes", "96468992"),
+        ("memory-swap", "-1", "memory.memsw.limit_in_bytes", UNLIMITED),
+        ("cpu-share", "200", "cpu.shares", "200"),
+        ("cpu-period", "900000", "cpu.cfs_period_us", "900000"),
+        ("cpu-quota", "600000", "cpu.cfs_quota_us", "600000"),
+        ("cpu-quota", "-1", "cpu.cfs_quota_us", "-1"),
+        ("cpu-burst", "5000", "cpu.cfs_burst_us", "5000"),
+        ("cpu-idle", "1", "cpu.idle", "1"),
+        ("cpuset-cpus", "0", "cpuset.cpus", "0"),
+        ("cpuset-mems", "0", "cpuset.mems", "0"),
+        ("pids-limit", "10", "pids.max", "10"),
+        ("pids-limit", "-1", "pids.max", "max"),
+    ],
+)
 def test_one_flag(ocirt, limited, flag, value, file, expected):
     touched = {file, "cpu.shares" if flag == "cpu-idle" else file}  # an idle cgroup has none
-    others = {name: limited(name) for name in ("memory.limit_in_bytes", "memory.soft_limit_in_bytes", "cpu.shares",
-                                               "cpu.cfs_period_us", "cpu.cfs_quota_us", "pids.max", "devices.list")}
+    others = {
+        name: limited(name)
+        for name in (
+            "memory.limit_in_bytes",
+            "memory.soft_limit_in_bytes",
+            "cpu.shares",
+            "cpu.cfs_period_us",
+            "cpu.cfs_quota_us",
+            "pids.max",
+            "devices.list",
+        )
+    }
     assert ocirt.ok("update", f"--{flag}", value, "c1").err == ""
     assert limited(file) == expected
     assert {name: limited(name) for name in others if name not in touched} == {
-        name: value for name, value in others.items() if name not in touched}
+        name: value for name, value in others.items() if name not in touched
+    }
 
 
 def test_all_at_once_and_from_a_file(ocirt, limited, tmp_path):
-    ocirt.ok("update", "c1", "--cpu-period=900000", "--cpu-quota", "600000", "-cpu-share", "200", "--memory", "64m",
-             "--memory-reservation", "32m", "--pids-limit", "10")
-    assert [limited(file) for file in ("cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.shares", "memory.limit_in_bytes",
-                                       "memory.soft_limit_in_bytes", "pids.max")] == [
-        "900000", "600000", "200", str(64 * MIB), str(32 * MIB), "10"]
-    resources = {"memory": {"limit": 32 * MIB, "reservation": 24 * MIB}, "pids": {"limit": 20}, "devices": [{"allow": False, "access": "rwm"}],
-                 "cpu": {"shares": 100, "quota": 500000, "period": 1000000, "cpus": "0"}, "blockIO": {}, "unknown": 1}
+    ocirt.ok(
+        "update",
+        "c1",
+        "--cpu-period=900000",
+        "--cpu-quota",
+        "600000",
+        "-cpu-share",
+        "200",
+        "--memory",
+        "64m",
+        "--memory-reservation",
+        "32m",
+        "--pids-limit",
+        "10",
+    )
+    assert [
+        limited(file)
+        for file in (
+            "cpu.cfs_period_us",
+            "cpu.cfs_quota_us",
+            "cpu.shares",
+            "memory.limit_in_bytes",
+            "memory.soft_limit_in_bytes",
+            "pids.max",
+        )
+    ] == ["900000", "600000", "200", str(64 * MIB), str(32 * MIB), "10"]
+    resources = {
+        "memory": {"limit": 32 * MIB, "reservation": 24 * MIB},
+        "pids": {"limit": 20},
+        "devices": [{"allow": False, "access": "rwm"}],
+        "cpu": {"shares": 100, "quota": 500000, "period": 1000000, "cpus": "0"},
+        "blockIO": {},
+        "unknown": 1,
+    }
     rules = limited("devices.list")
     (tmp_path / "resources").write_text(json.dumps(resources))
     ocirt.ok("update", f"--resources={tmp_path / 'resources'}", "--memory", "1g", "c1")
-    assert limited("memory.limit_in_bytes") == str(32 * MIB) and limited("cpuset.cpus") == "0" and limited("pids.max") == "20"
-    assert (limited("cpu.cfs_period_us"), limited("cpu.cfs_quota_us"), limited("cpu.shares")) == ("1000000", "500000", "100")
+    assert (
+        limited("memory.limit_in_bytes") == str(32 * MIB)
+        and limited("cpuset.cpus") == "0"
+        and limited("pids.max") == "20"
+    )
+    assert (limited("cpu.cfs_period_us"), limited("cpu.cfs_quota_us"), limited("cpu.shares")) == (
+        "1000000",
+        "500000",
+        "100",
+    )
     # Rules that others may have added are not touched, whatever is said of devices; runc does so too.
     assert limited("devices.list") == rules
 
@@ -111,9 +162,16 @@ def test_cpu_in_any_direction(ocirt, limited):
     ocirt.ok("update", "c1", "--cpu-quota", "10000", "--cpu-period", "100000")
     (parent / "cpu.cfs_period_us").write_text("100000")
     (parent / "cpu.cfs_quota_us").write_text("25000")
-    for quota, period, burst in ((100000, 500000, 90000), (2000, 10000, 1000), (200000, 1000000, 200000), (1000, 4000, 0)):
+    for quota, period, burst in (
+        (100000, 500000, 90000),
+        (2000, 10000, 1000),
+        (200000, 1000000, 200000),
+        (1000, 4000, 0),
+    ):
         ocirt.ok("update", "c1", "--cpu-quota", quota, "--cpu-period", period, "--cpu-burst", burst)
-        assert [limited(f"cpu.cfs_{name}_us") for name in ("quota", "period", "burst")] == list(map(str, (quota, period, burst)))
+        assert [limited(f"cpu.cfs_{name}_us") for name in ("quota", "period", "burst")] == list(
+            map(str, (quota, period, burst))
+        )
     assert "--cpu-quota" in ocirt.fails("update", "c1", "--cpu-quota", "4000")
 
 
@@ -134,14 +192,46 @@ def test_what_earlier_updates_did_is_remembered(ocirt, limited):
 
 def test_all_or_nothing(ocirt, limited, tmp_path):
     """What had been written before the failure is as it was."""
-    before = {name: limited(name) for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "cpu.shares", "pids.max",
-                                               "cpuset.cpus", "memory.soft_limit_in_bytes")}
-    message = ocirt.fails("update", "c1", "--cpuset-cpus", "0", "--memory", "64M", "--memory-swap", "64M", "--cpu-share", "300",
-                          "--pids-limit", "7", "--cpuset-mems", "63")
+    before = {
+        name: limited(name)
+        for name in (
+            "memory.limit_in_bytes",
+            "memory.memsw.limit_in_bytes",
+            "cpu.shares",
+            "pids.max",
+            "cpuset.cpus",
+            "memory.soft_limit_in_bytes",
+        )
+    }
+    message = ocirt.fails(
+        "update",
+        "c1",
+        "--cpuset-cpus",
+        "0",
+        "--memory",
+        "64M",
+        "--memory-swap",
+        "64M",
+        "--cpu-share",
+        "300",
+        "--pids-limit",
+        "7",
+        "--cpuset-mems",
+        "63",
+    )
     assert "--cpuset-mems" in message and "set back" not in message
-    result = standard_input(ocirt, tmp_path, json.dumps({
-        "cpu": {"shares": 300, "cpus": "0"}, "memory": {"limit": 64 * MIB, "swap": 80 * MIB}, "pids": {"limit": 7},
-        "blockIO": {"throttleReadBpsDevice": [{"major": 999, "minor": 7, "rate": 5}]}}))
+    result = standard_input(
+        ocirt,
+        tmp_path,
+        json.dumps(
+            {
+                "cpu": {"shares": 300, "cpus": "0"},
+                "memory": {"limit": 64 * MIB, "swap": 80 * MIB},
+                "pids": {"limit": 7},
+                "blockIO": {"throttleReadBpsDevice": [{"major": 999, "minor": 7, "rate": 5}]},
+            }
+        ),
+    )
     assert result.status == 1 and "--resources -: blockIO.throttleReadBpsDevice[0]: write" in result.err
     assert "set back" not in result.err
     assert {name: limited(name) for name in before} == before
@@ -156,9 +246,14 @@ def test_less_memory_than_is_in_use(ocirt, limited):
 
 def test_devices_of_block_io(ocirt, limited, tmp_path):
     """Rates of other devices stay; those that are set are replaced, and taken away by a failure later on."""
+
     def update(*rates, **more):
-        resources = {"blockIO": {"throttleReadBpsDevice": [{"major": 254, "minor": 0, "rate": rate} for rate in rates]}, **more}
+        resources = {
+            "blockIO": {"throttleReadBpsDevice": [{"major": 254, "minor": 0, "rate": rate} for rate in rates]},
+            **more,
+        }
         return standard_input(ocirt, tmp_path, json.dumps(resources))
+
     file = "blkio.throttle.read_bps_device"
     assert update(5000, network={"classID": 5}).status == 1 and limited(file) == ""
     assert update(1000).status == 0 and update(2000).status == 0 and limited(file) == "254:0 2000"
@@ -186,18 +281,21 @@ def test_a_created_container(ocirt, bundle):
     assert cgroup_file(bundle, "memory", "memory.limit_in_bytes") == str(16 * MIB)
 
 
-@pytest.mark.parametrize("words, message", [
-    (("--memory", "5q"), '--memory: found \\"5q\\", expected a number of bytes'),
-    (("--memory", "-5"), '--memory: found \\"-5\\", expected a number of bytes'),
-    (("--memory", "9999999p"), "--memory: found 11258997942"),
-    (("--cpu-share", "1"), "--cpu-share: found 1, expected a number from 2 to 262144"),
-    (("--cpu-quota", "x"), '--cpu-quota: found \\"x\\", expected a whole number'),
-    (("--cpu-period", "-1"), "--cpu-period: found -1, expected a number from 0"),
-    (("--pids-limit", "-2"), "--pids-limit: found -2, expected -1 (no limit) or more"),
-    (("--l3-cache-schema", "L3:0=f"), "--l3-cache-schema: this container was created without linux.intelRdt"),
-    (("-r", "/nonexistent"), "--resources /nonexistent: no such file or directory"),
-    (("-r", "/dev/null"), "--resources /dev/null: line 1 column 1: found the end, expected a value"),
-])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("--memory", "5q"), '--memory: found \\"5q\\", expected a number of bytes'),
+        (("--memory", "-5"), '--memory: found \\"-5\\", expected a number of bytes'),
+        (("--memory", "9999999p"), "--memory: found 11258997942"),
+        (("--cpu-share", "1"), "--cpu-share: found 1, expected a number from 2 to 262144"),
+        (("--cpu-quota", "x"), '--cpu-quota: found \\"x\\", expected a whole number'),
+        (("--cpu-period", "-1"), "--cpu-period: found -1, expected a number from 0"),
+        (("--pids-limit", "-2"), "--pids-limit: found -2, expected -1 (no limit) or more"),
+        (("--l3-cache-schema", "L3:0=f"), "--l3-cache-schema: this container was created without linux.intelRdt"),
+        (("-r", "/nonexistent"), "--resources /nonexistent: no such file or directory"),
+        (("-r", "/dev/null"), "--resources /dev/null: line 1 column 1: found the end, expected a value"),
+    ],
+)
 def test_flags_that_cannot_be(ocirt, limited, tmp_path, words, message):
     result = ocirt("update", *words, "c1", options=("--log", tmp_path / "log", "--log-format", "json"))
     (line,) = (tmp_path / "log").read_text().splitlines()
@@ -205,15 +303,22 @@ def test_flags_that_cannot_be(ocirt, limited, tmp_path, words, message):
     assert message.replace('\\"', '"') in result.err and json.loads(line)["level"] == "error"
 
 
-@pytest.mark.parametrize("resources, message", [
-    ('{"memory":{"limit":"x"}}', '--resources -: memory.limit: found "x", expected a whole number'),
-    ('{"memory":5}', "--resources -: memory: found 5, expected an object"),
-    ('{"pids":{"limit":5}', '--resources -: line 1 column 20: found the end, expected "," or "}"'),
-    ('{"unified":{"memory.max":"5"}}', '--resources -: unified["memory.max"]: a setting of cgroup v2'),
-    ('[]', '--resources -: found an array, expected an object'),
-])
+@pytest.mark.parametrize(
+    "resources, message",
+    [
+        ('{"memory":{"limit":"x"}}', '--resources -: memory.limit: found "x", expected a whole number'),
+        ('{"memory":5}', "--resources -: memory: found 5, expected an object"),
+        ('{"pids":{"limit":5}', '--resources -: line 1 column 20: found the end, expected "," or "}"'),
+        ('{"unified":{"memory.max":"5"}}', '--resources -: unified["memory.max"]: a setting of cgroup v2'),
+        ("[]", "--resources -: found an array, expected an object"),
+    ],
+)
 def test_json_that_cannot_be(ocirt, limited, tmp_path, resources, message):
-    result = standard_input(ocirt, tmp_path, resources, )
+    result = standard_input(
+        ocirt,
+        tmp_path,
+        resources,
+    )
     assert result.status == 1 and message in result.err.replace('\\"', '"')
 
 
@@ -249,12 +354,21 @@ def test_killed_on_the_way(ocirt, faulty, limited, tmp_path):
 def test_python_writes_no_cgroup(ocirt, limited, tmp_path):
     """Python decides; what writes is the executable."""
     trace = tmp_path / "trace"
-    command = ["strace", "-f", "-e", "trace=execve,execveat,open,openat,openat2", "-o", trace,
-               *ocirt.command("update", "--memory", "50M", "--pids-limit", "9", "c1")]
+    command = [
+        "strace",
+        "-f",
+        "-e",
+        "trace=execve,execveat,open,openat,openat2",
+        "-o",
+        trace,
+        *ocirt.command("update", "--memory", "50M", "--pids-limit", "9", "c1"),
+    ]
     assert subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT).returncode == 0
     python, _, executable = trace.read_text().rpartition("exec")
     assert "pids.max" in executable and "python" in python
-    assert not any("/sys/fs/cgroup" in line and ("O_WRONLY" in line or "O_RDWR" in line) for line in python.splitlines())
+    assert not any(
+        "/sys/fs/cgroup" in line and ("O_WRONLY" in line or "O_RDWR" in line) for line in python.splitlines()
+    )
 
 
 def test_resctrl(host, bundle, rdt):  # noqa: F811
@@ -264,7 +378,9 @@ def test_resctrl(host, bundle, rdt):  # noqa: F811
     host.ocirt.ok("update", "--l3-cache-schema", "L3:0=3;1=3", "--mem-bw-schema", "MB:0=50;1=50", "c1")
     assert host.resctrl.groups["c1"] == {"L3": {0: "3", 1: "3"}, "MB": {0: "50", 1: "50"}}
     del host.resctrl.groups["c1"]["MB"]
-    assert "--mem-bw-schema" in host.ocirt.fails("update", "--l3-cache-schema", "L3:0=7;1=7", "--mem-bw-schema", "MB:0=10", "c1")
+    assert "--mem-bw-schema" in host.ocirt.fails(
+        "update", "--l3-cache-schema", "L3:0=7;1=7", "--mem-bw-schema", "MB:0=10", "c1"
+    )
     assert host.resctrl.groups["c1"] == {"L3": {0: "3", 1: "3"}}
     stats = json.loads(host.ocirt.ok("events", "--stats", "c1").out)["data"]["intel_rdt"]
     assert [line.strip() for line in stats["schemata"]] == ["L3:0=3;1=3"]
@@ -272,6 +388,9 @@ def test_resctrl(host, bundle, rdt):  # noqa: F811
 
 def test_an_idle_cgroup_gets_its_shares_back(ocirt, limited, tmp_path):
     """Where what comes after cpu.idle fails."""
-    result = standard_input(ocirt, tmp_path, json.dumps({"cpu": {"idle": 1}, "blockIO": {
-        "throttleReadBpsDevice": [{"major": 999, "minor": 7, "rate": 5}]}}))
+    result = standard_input(
+        ocirt,
+        tmp_path,
+        json.dumps({"cpu": {"idle": 1}, "blockIO": {"throttleReadBpsDevice": [{"major": 999, "minor": 7, "rate": 5}]}}),
+    )
     assert result.status == 1 and (limited("cpu.idle"), limited("cpu.shares")) == ("0", "100")

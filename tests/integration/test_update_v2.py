@@ -15,16 +15,31 @@ __all__ = ["emptied", "unified"]  # fixtures of every test here
 pytestmark = [pytest.mark.v2, pytest.mark.cgroups]
 
 MIB = 1 << 20
-FILES = ("memory.max", "memory.swap.max", "memory.low", "memory.high", "cpu.weight", "cpu.max", "cpu.max.burst", "cpu.idle",
-         "cpuset.cpus", "cpuset.mems", "pids.max", "io.max", "hugetlb.2MB.max")
+FILES = (
+    "memory.max",
+    "memory.swap.max",
+    "memory.low",
+    "memory.high",
+    "cpu.weight",
+    "cpu.max",
+    "cpu.max.burst",
+    "cpu.idle",
+    "cpuset.cpus",
+    "cpuset.mems",
+    "pids.max",
+    "io.max",
+    "hugetlb.2MB.max",
+)
 
 
 @pytest.fixture
 def limited(ocirt, bundle):
     """The container c1 with runc's own values of its tests."""
     bundle.config["linux"]["resources"] |= {
-        "memory": {"limit": 32 * MIB, "reservation": 24 * MIB, "swap": 40 * MIB}, "cpu": {"shares": 100, "quota": 500000, "period": 1000000},
-        "pids": {"limit": 20}}
+        "memory": {"limit": 32 * MIB, "reservation": 24 * MIB, "swap": 40 * MIB},
+        "cpu": {"shares": 100, "quota": 500000, "period": 1000000},
+        "pids": {"limit": 20},
+    }
     ocirt.ok("create", "--bundle", bundle.save(), "c1")
     ocirt.ok("start", "c1")
     return bundle
@@ -41,8 +56,13 @@ def update(ocirt, tmp_path, resources, *words):
 
 
 def shown(*names, unit="ocirt-bundle.scope"):
-    out = subprocess.run(["systemctl", "show", unit, *(f"--property={name}" for name in names)], capture_output=True, text=True,
-                         timeout=LIMIT, check=True).stdout
+    out = subprocess.run(
+        ["systemctl", "show", unit, *(f"--property={name}" for name in names)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=True,
+    ).stdout
     return dict(line.split("=", 1) for line in out.splitlines())
 
 
@@ -62,15 +82,20 @@ def test_flags(ocirt, limited):
     for flags, changed in (
         (("--memory", "50M", "--memory-swap", "80M"), {"memory.max": str(50 * MIB), "memory.swap.max": str(30 * MIB)}),
         (("--memory", "36M"), {"memory.max": str(36 * MIB), "memory.swap.max": str(44 * MIB)}),
-        (("--memory-swap", "96468992"), {"memory.swap.max": str(96468992 - 36 * MIB)}), (("--memory-swap", "-1"), {"memory.swap.max": "max"}),
-        (("--memory-reservation", "16MiB"), {"memory.low": str(16 * MIB)}), (("--cpu-share", "1024"), {"cpu.weight": "100"}),
+        (("--memory-swap", "96468992"), {"memory.swap.max": str(96468992 - 36 * MIB)}),
+        (("--memory-swap", "-1"), {"memory.swap.max": "max"}),
+        (("--memory-reservation", "16MiB"), {"memory.low": str(16 * MIB)}),
+        (("--cpu-share", "1024"), {"cpu.weight": "100"}),
         (("--cpu-quota", "600000"), {"cpu.max": "600000 1000000"}),
         (("--cpu-period", "900000", "--cpu-burst", "5000"), {"cpu.max": "600000 900000", "cpu.max.burst": "5000"}),
-        (("--cpu-quota", "12345", "--cpu-period", "100000"), {"cpu.max": "12345 100000"}), (("--cpu-burst", "0"), {"cpu.max.burst": "0"}),
+        (("--cpu-quota", "12345", "--cpu-period", "100000"), {"cpu.max": "12345 100000"}),
+        (("--cpu-burst", "0"), {"cpu.max.burst": "0"}),
         (("--cpu-quota", "-1"), {"cpu.max": "max 100000"}),
         (("--cpuset-cpus", "0", "--cpuset-mems", "0"), {"cpuset.cpus": "0", "cpuset.mems": "0"}),
-        (("--pids-limit", "10"), {"pids.max": "10"}), (("--pids-limit", "-1"), {"pids.max": "max"}),
-        (("--memory", "-1"), {"memory.max": "max"}), (("--cpu-idle", "1"), {"cpu.idle": "1", "cpu.weight": "0"}),
+        (("--pids-limit", "10"), {"pids.max": "10"}),
+        (("--pids-limit", "-1"), {"pids.max": "max"}),
+        (("--memory", "-1"), {"memory.max": "max"}),
+        (("--cpu-idle", "1"), {"cpu.idle": "1", "cpu.weight": "0"}),
     ):
         assert ocirt.ok("update", *flags, "c1").err == ""
         expected |= changed
@@ -78,22 +103,50 @@ def test_flags(ocirt, limited):
 
 
 def test_from_a_file(ocirt, limited, tmp_path):
-    resources = {"memory": {"limit": 64 * MIB, "swap": 64 * MIB}, "pids": {"limit": 0}, "hugepageLimits": [{"pageSize": "2MB", "limit": 4 * MIB}],
-                 "cpu": {"shares": 2048, "quota": 25000, "period": 50000, "cpus": "0"}, "devices": [{"allow": True, "access": "rwm"}],
-                 "unified": {"memory.high": str(40 * MIB), "cpu.weight": "77"}, "unknown": 1}
+    resources = {
+        "memory": {"limit": 64 * MIB, "swap": 64 * MIB},
+        "pids": {"limit": 0},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 4 * MIB}],
+        "cpu": {"shares": 2048, "quota": 25000, "period": 50000, "cpus": "0"},
+        "devices": [{"allow": True, "access": "rwm"}],
+        "unified": {"memory.high": str(40 * MIB), "cpu.weight": "77"},
+        "unknown": 1,
+    }
     before = now()
     assert update(ocirt, tmp_path, resources).err == ""
-    assert now() == before | {"memory.max": str(64 * MIB), "memory.swap.max": "0", "pids.max": "1", "hugetlb.2MB.max": str(4 * MIB),
-                              "cpu.weight": "77", "cpu.max": "25000 50000", "cpuset.cpus": "0", "memory.high": str(40 * MIB)}
-    check_systemd(MemoryMax=str(64 * MIB), MemorySwapMax="0", TasksMax="1", CPUQuotaPerSecUSec="500ms", CPUWeight="77",
-                  AllowedCPUs="0", MemoryHigh=str(40 * MIB))
+    assert now() == before | {
+        "memory.max": str(64 * MIB),
+        "memory.swap.max": "0",
+        "pids.max": "1",
+        "hugetlb.2MB.max": str(4 * MIB),
+        "cpu.weight": "77",
+        "cpu.max": "25000 50000",
+        "cpuset.cpus": "0",
+        "memory.high": str(40 * MIB),
+    }
+    check_systemd(
+        MemoryMax=str(64 * MIB),
+        MemorySwapMax="0",
+        TasksMax="1",
+        CPUQuotaPerSecUSec="500ms",
+        CPUWeight="77",
+        AllowedCPUs="0",
+        MemoryHigh=str(40 * MIB),
+    )
 
 
 def test_an_update_outlives_systemds_next_write(ocirt, limited):
     """What one update has said stands after systemd has had another to write."""
-    ocirt.ok("update", "--memory", "48M", "--memory-swap", "50M", "--cpu-quota", "12345", "--cpu-period", "100000", "c1")
+    ocirt.ok(
+        "update", "--memory", "48M", "--memory-swap", "50M", "--cpu-quota", "12345", "--cpu-period", "100000", "c1"
+    )
     ocirt.ok("update", "--pids-limit", "9", "c1")
-    assert (read("memory.max"), read("memory.swap.max"), read("cpu.max"), read("pids.max")) == (str(48 * MIB), str(2 * MIB), "12345 100000", "9")
+    assert (read("memory.max"), read("memory.swap.max"), read("cpu.max"), read("pids.max")) == (
+        str(48 * MIB),
+        str(2 * MIB),
+        "12345 100000",
+        "9",
+    )
     check_systemd(MemoryMax=str(48 * MIB), MemorySwapMax=str(2 * MIB), TasksMax="9", CPUQuotaPerSecUSec="130ms")
     kept = json.loads(Path(ocirt.root, "c1", "resources.json").read_text())
     assert kept["pids"] == {"limit": 9} and kept["memory"]["limit"] == 48 * MIB
@@ -104,12 +157,19 @@ def test_memory_and_swap_in_any_direction(ocirt, limited):
         ocirt.ok("update", "c1", "--memory", memory, "--memory-swap", swap)
         left = "max" if swap == "-1" else str((int(swap[:-1]) - int(memory[:-1])) * MIB)
         assert (read("memory.max"), read("memory.swap.max")) == (str(int(memory[:-1]) * MIB), left)
-    assert "--memory-swap: memory and swap together cannot be less" in ocirt.fails("update", "c1", "--memory-swap", "5M")
+    assert "--memory-swap: memory and swap together cannot be less" in ocirt.fails(
+        "update", "c1", "--memory-swap", "5M"
+    )
 
 
 def test_cpu_in_any_direction(ocirt, limited):
     """A burst is never above the quota."""
-    for quota, period, burst in ((100000, 500000, 90000), (2000, 10000, 1000), (200000, 1000000, 200000), (1000, 4000, 0)):
+    for quota, period, burst in (
+        (100000, 500000, 90000),
+        (2000, 10000, 1000),
+        (200000, 1000000, 200000),
+        (1000, 4000, 0),
+    ):
         ocirt.ok("update", "c1", "--cpu-quota", quota, "--cpu-period", period, "--cpu-burst", burst)
         assert (read("cpu.max"), read("cpu.max.burst")) == (f"{quota} {period}", str(burst))
     ocirt.ok("update", "c1", "--cpu-idle", "1")
@@ -135,19 +195,32 @@ def test_check_before_update(ocirt, bundle, tmp_path):
     assert ocirt.status("c1") == "running" and read("memory.max") == str(48 * MIB)
 
 
-@pytest.mark.parametrize("resources, message", [
-    ({"cpu": {"cpus": "0", "mems": "63"}}, "cpu.mems"),
-    ({"unified": {"memory.high": "33554432", "memory.max": "much"}}, 'unified["memory.max"]'),
-    ({"blockIO": {"throttleReadBpsDevice": [{"major": 999, "minor": 7, "rate": 5}]}}, "blockIO.throttleReadBpsDevice[0]"),
-    ({"unified": {"no.such": "1"}}, "the controller no is not there on this host"),
-])
+@pytest.mark.parametrize(
+    "resources, message",
+    [
+        ({"cpu": {"cpus": "0", "mems": "63"}}, "cpu.mems"),
+        ({"unified": {"memory.high": "33554432", "memory.max": "much"}}, 'unified["memory.max"]'),
+        (
+            {"blockIO": {"throttleReadBpsDevice": [{"major": 999, "minor": 7, "rate": 5}]}},
+            "blockIO.throttleReadBpsDevice[0]",
+        ),
+        ({"unified": {"no.such": "1"}}, "the controller no is not there on this host"),
+    ],
+)
 def test_all_or_nothing(ocirt, limited, tmp_path, resources, message):
     """What had been written before the failure is as it was, with systemd too."""
     before = now()
     told = shown("MemoryMax", "TasksMax", "CPUWeight", "AllowedCPUs") if SYSTEMD else None
-    result = update(ocirt, tmp_path, {
-        "memory": {"limit": 64 * MIB, "swap": 80 * MIB}, "pids": {"limit": 7}, **resources,
-        "cpu": {"shares": 300, "cpus": "0", "idle": 1, "quota": 20000, "period": 40000} | resources.get("cpu", {})})
+    result = update(
+        ocirt,
+        tmp_path,
+        {
+            "memory": {"limit": 64 * MIB, "swap": 80 * MIB},
+            "pids": {"limit": 7},
+            **resources,
+            "cpu": {"shares": 300, "cpus": "0", "idle": 1, "quota": 20000, "period": 40000} | resources.get("cpu", {}),
+        },
+    )
     assert result.status == 1 and message in result.err.replace('\\"', '"') and "set back" not in result.err, result
     # Once it has CPUs of its own the kernel does not let it go back to none: then they are those from above.
     assert read("cpuset.cpus") in ("", read("cpuset.cpus.effective", "/"))
@@ -158,11 +231,28 @@ def test_all_or_nothing(ocirt, limited, tmp_path, resources, message):
 @pytest.mark.skipif(not SYSTEMD, reason="systemd does not make the cgroups in this run")
 def test_systemd_gets_its_own_back(ocirt, limited, tmp_path):
     """Where what fails comes after systemd was told: resources.json cannot be written."""
-    names = ("MemoryMax", "MemorySwapMax", "MemoryLow", "TasksMax", "CPUWeight", "AllowedCPUs", "CPUQuotaPerSecUSec", "MemoryHigh")
+    names = (
+        "MemoryMax",
+        "MemorySwapMax",
+        "MemoryLow",
+        "TasksMax",
+        "CPUWeight",
+        "AllowedCPUs",
+        "CPUQuotaPerSecUSec",
+        "MemoryHigh",
+    )
     before, told = now(), shown(*names)
     (Path(ocirt.root) / "c1/resources.json.new").mkdir()
-    result = update(ocirt, tmp_path, {"memory": {"limit": 64 * MIB, "swap": 80 * MIB, "reservation": 5 * MIB}, "pids": {"limit": 7},
-                                      "cpu": {"shares": 300, "cpus": "0", "quota": 20000}, "unified": {"memory.high": "33554432"}})
+    result = update(
+        ocirt,
+        tmp_path,
+        {
+            "memory": {"limit": 64 * MIB, "swap": 80 * MIB, "reservation": 5 * MIB},
+            "pids": {"limit": 7},
+            "cpu": {"shares": 300, "cpus": "0", "quota": 20000},
+            "unified": {"memory.high": "33554432"},
+        },
+    )
     (Path(ocirt.root) / "c1/resources.json.new").rmdir()
     assert result.status == 1 and "resources.json" in result.err and "set back" not in result.err, result
     assert now() == before | {"cpuset.cpus": read("cpuset.cpus.effective", "/")} and shown(*names) == told
@@ -175,8 +265,15 @@ def test_devices_of_block_io(ocirt, limited, tmp_path):
     major, minor = map(int, device.split(":"))
 
     def rates(read_rate=None, write_rate=None, **more):
-        return {"blockIO": {name: [{"major": major, "minor": minor, "rate": rate}] for name, rate in (
-            ("throttleReadBpsDevice", read_rate), ("throttleWriteIOPSDevice", write_rate)) if rate}, **more}
+        return {
+            "blockIO": {
+                name: [{"major": major, "minor": minor, "rate": rate}]
+                for name, rate in (("throttleReadBpsDevice", read_rate), ("throttleWriteIOPSDevice", write_rate))
+                if rate
+            },
+            **more,
+        }
+
     assert update(ocirt, tmp_path, rates(5000, unified={"no.such": "1"})).status == 1 and read("io.max") == ""
     assert update(ocirt, tmp_path, rates(1000)).status == 0 and update(ocirt, tmp_path, rates(2000, 30)).status == 0
     assert read("io.max") == f"{device} rbps=2000 wbps=max riops=max wiops=30"
@@ -191,18 +288,32 @@ def test_device_rules_stay(ocirt, limited, tmp_path):
     assert ocirt("exec", "c1", "sh", "-c", "mknod /dev/k c 1 11 && : </dev/k").status != 0
 
 
-@pytest.mark.parametrize("words, message", [
-    (("--cpu-rt-period", "1000"), "--cpu-rt-period: found 1000, expected nothing: cgroup v2 has no realtime limits"),
-    (("--memory", "9999999p"), "--memory: found 11258997942"), (("--blkio-weight", "5"), "--blkio-weight: found 5, expected a number from 10"),
-])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (
+            ("--cpu-rt-period", "1000"),
+            "--cpu-rt-period: found 1000, expected nothing: cgroup v2 has no realtime limits",
+        ),
+        (("--memory", "9999999p"), "--memory: found 11258997942"),
+        (("--blkio-weight", "5"), "--blkio-weight: found 5, expected a number from 10"),
+    ],
+)
 def test_flags_that_cannot_be(ocirt, limited, words, message):
     assert message in ocirt.fails("update", *words, "c1")
 
 
 def test_files_that_cannot_be(ocirt, limited, tmp_path):
-    for resources, message in (({"network": {"classID": 5}}, "network.classID"), ({"unified": {"cgroup.procs": "1"}}, "cgroup.procs")):
+    for resources, message in (
+        ({"network": {"classID": 5}}, "network.classID"),
+        ({"unified": {"cgroup.procs": "1"}}, "cgroup.procs"),
+    ):
         result = update(ocirt, tmp_path, resources)
-        assert result.status == 1 and f"--resources -: {'unified' if 'unified' in resources else 'network'}" in result.err and message in result.err
+        assert (
+            result.status == 1
+            and f"--resources -: {'unified' if 'unified' in resources else 'network'}" in result.err
+            and message in result.err
+        )
 
 
 def test_what_is_not_applied_is_a_warning(ocirt, limited, tmp_path):

@@ -31,7 +31,9 @@ def test_all_errors_in_creates_words(ocirt, bundle):
     message = json.loads(ocirt.fails("create", "--bundle", bundle, "c1"))
     assert message in result.out.splitlines()
     rows = json.loads(ocirt("validate", "--format", "json", bundle).out)
-    assert [f"config.json: {row['path']}: found {row['found']}, expected {row['expected']}" for row in rows] == result.out.splitlines()
+    assert [
+        f"config.json: {row['path']}: found {row['found']}, expected {row['expected']}" for row in rows
+    ] == result.out.splitlines()
 
 
 def test_what_cannot_be_read(ocirt, bundle):
@@ -44,7 +46,9 @@ def test_what_cannot_be_read(ocirt, bundle):
 def test_features(ocirt):
     claims = json.loads(ocirt.ok("features").out)
     assert schema.errors("features", claims) == []
-    assert claims["annotations"]["org.ocirt.commit"] == ocirt.ok("--version").out.splitlines()[1].removeprefix("commit: ")
+    assert claims["annotations"]["org.ocirt.commit"] == ocirt.ok("--version").out.splitlines()[1].removeprefix(
+        "commit: "
+    )
     assert Runtime(built("bin"), ocirt.root)("features", env={}).status == 0
 
 

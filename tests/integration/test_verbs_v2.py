@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.v2, pytest.mark.cgroups]
 
 # ---- exec ----
 
+
 def where(ocirt, *flags):
     """The cgroup of a process that exec makes, as the host names it."""
     file = ocirt.root.parent / "pid"
@@ -36,7 +37,17 @@ def test_exec_into_its_cgroup(ocirt, bundle, tmp_path):
     """Made there, by clone3."""
     running(ocirt, bundle)
     trace = tmp_path / "trace"
-    command = ["strace", "-f", "-o", trace, "-e", "trace=clone3", "-e", "signal=none", *ocirt.command("exec", "c1", "true")]
+    command = [
+        "strace",
+        "-f",
+        "-o",
+        trace,
+        "-e",
+        "trace=clone3",
+        "-e",
+        "signal=none",
+        *ocirt.command("exec", "c1", "true"),
+    ]
     subprocess.run(command, check=True, timeout=LIMIT, stdin=subprocess.DEVNULL, capture_output=True)
     assert "CLONE_INTO_CGROUP" in trace.read_text()
     assert where(ocirt) == OWN
@@ -57,7 +68,10 @@ def test_exec_into_a_cgroup_of_the_containers(ocirt, nested):
     # Named, it takes no process either: init's, as with runc.
     assert where(ocirt, "--cgroup", "sub") == f"{OWN}/init"
     assert "No such file" in ocirt("exec", "--cgroup", "none", "c1", "true").err.replace("no such", "No such")
-    assert "--cgroup pids: on cgroup v2 all controllers are in one hierarchy" in ocirt("exec", "--cgroup", "pids:sub", "c1", "true").err
+    assert (
+        "--cgroup pids: on cgroup v2 all controllers are in one hierarchy"
+        in ocirt("exec", "--cgroup", "pids:sub", "c1", "true").err
+    )
 
 
 def test_exec_with_namespaces_of_all_kinds(ocirt, bundle):
@@ -70,7 +84,11 @@ def test_a_paused_container_takes_no_process(ocirt, bundle):
     running(ocirt, bundle)
     ocirt.ok("pause", "c1")
     assert "cannot exec in a paused container" in ocirt("exec", "c1", "true").err
-    child = subprocess.Popen(ocirt.command("exec", "--ignore-paused", "c1", "echo", "awake"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        ocirt.command("exec", "--ignore-paused", "c1", "echo", "awake"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
     with pytest.raises(subprocess.TimeoutExpired):
         child.wait(2)
     ocirt.ok("resume", "c1")
@@ -78,6 +96,7 @@ def test_a_paused_container_takes_no_process(ocirt, bundle):
 
 
 # ---- pause, resume, ps ----
+
 
 def test_nothing_runs_while_it_is_paused(ocirt, bundle):
     """All are frozen when pause returns."""
@@ -122,11 +141,16 @@ def test_ps(ocirt, bundle):
 
 # ---- events ----
 
+
 @pytest.mark.cgroupfs
 def test_stats_are_runcs(ocirt, bundle, runc):
     """The same members in the same order, of the same types."""
     make(PARENT)  # runc leaves it
-    bundle.config["linux"]["resources"] |= {"memory": {"limit": 64 << 20, "swap": 80 << 20}, "pids": {"limit": 30}, "cpu": {"quota": 50000}}
+    bundle.config["linux"]["resources"] |= {
+        "memory": {"limit": 64 << 20, "swap": 80 << 20},
+        "pids": {"limit": 30},
+        "cpu": {"quota": 50000},
+    }
     running(ocirt, bundle.save())
     event, other = json.loads(ocirt.ok("events", "--stats", "c1").out), runc()
     assert list(event) == list(other) == ["type", "id", "data"] and list(event["data"]) == list(other["data"])
@@ -163,6 +187,7 @@ def test_out_of_memory(ocirt, bundle, follow):
 
 # ---- delete ----
 
+
 def test_removed_however_deep_while_it_runs(ocirt, bundle):
     """Processes at the bottom too: whoever made the cgroup, nothing stays."""
     running(ocirt, bundle.shell("sleep 61 & sleep 62 & wait").save())
@@ -178,6 +203,11 @@ def test_removed_however_deep_while_it_runs(ocirt, bundle):
     ocirt.ok("delete", "--force", "c1")
     assert not folder().exists()
     if SYSTEMD:
-        left = subprocess.run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "ocirt-*.scope"], capture_output=True,
-                              text=True, timeout=LIMIT, check=True).stdout
+        left = subprocess.run(
+            ["systemctl", "list-units", "--all", "--plain", "--no-legend", "ocirt-*.scope"],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=True,
+        ).stdout
         assert left == ""

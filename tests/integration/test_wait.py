@@ -15,7 +15,9 @@ TELLS = tuple(map(int, platform.release().split(".")[:2])) >= (6, 15)
 
 def waiting(ocirt, name):
     """A wait that is at work: it polls."""
-    child = subprocess.Popen(ocirt.command("wait", name), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        ocirt.command("wait", name), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     end = time.monotonic() + LIMIT
     while "poll" not in open(f"/proc/{child.pid}/wchan").read():
         assert time.monotonic() < end and child.poll() is None, child.communicate()
@@ -23,9 +25,14 @@ def waiting(ocirt, name):
     return child
 
 
-@pytest.mark.parametrize("script, expected", [("exit 7", 7), ("exit 0", 0), ("kill -TERM $$; sleep 60", 128 + 15), ("kill -KILL $$", 128 + 9)])
+@pytest.mark.parametrize(
+    "script, expected",
+    [("exit 7", 7), ("exit 0", 0), ("kill -TERM $$; sleep 60", 128 + 15), ("kill -KILL $$", 128 + 9)],
+)
 def test_the_status_of_a_detached_container(ocirt, bundle, script, expected):
-    bundle.without_namespace("pid").shell(f"read line; {script}").save()  # pid 1 of a namespace hears no signal of its own
+    bundle.without_namespace("pid").shell(
+        f"read line; {script}"
+    ).save()  # pid 1 of a namespace hears no signal of its own
     ocirt.ok("create", "--bundle", bundle, "c1", stdin=subprocess.DEVNULL)
     child = waiting(ocirt, "c1")
     ocirt.ok("start", "c1")
@@ -52,6 +59,7 @@ def test_what_cannot_be_waited_for(ocirt, bundle):
 def test_both_ways_to_know(tmp_path):
     """A process that has ended and is not reaped stands in /proc; one that is reaped its pidfd knows."""
     import os
+
     child = subprocess.Popen(["sh", "-c", "exit 9"], stdin=subprocess.DEVNULL)
     pidfd = os.pidfd_open(child.pid)
     os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)

@@ -54,8 +54,9 @@ def wait_for(condition, seconds=20):
 
 
 def membership(pid="self"):
-    return next(line.split("::")[1] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-                if line.startswith("0::"))
+    return next(
+        line.split("::")[1] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines() if line.startswith("0::")
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -125,8 +126,12 @@ def exec_into_the_second_container(ocirt, bundle):
             ocirt.ok("delete", "--force", name)
     journal = Path(ocirt.root, "c2", "journal")
     before = journal.read_bytes()
-    both = [subprocess.Popen(ocirt.command("exec", "c2", "true"), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            for _ in range(2)]
+    both = [
+        subprocess.Popen(
+            ocirt.command("exec", "c2", "true"), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
     assert [(each.communicate(timeout=LIMIT)[1], each.returncode) for each in both] == [("", 0), ("", 0)]
     assert ocirt.status("c2") == "running"
     assert journal.read_bytes() == before

@@ -6,8 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import (bundle, bundles, clean_before, faulty, image, ocirt, own_bundle, programs,
-                                        pytest_collection_modifyitems, user)
+from tests.integration.conftest import (
+    bundle,
+    bundles,
+    clean_before,
+    faulty,
+    image,
+    ocirt,
+    own_bundle,
+    programs,
+    pytest_collection_modifyitems,
+    user,
+)
 from tests.integration.harness import LIMIT
 
 

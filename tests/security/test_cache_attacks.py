@@ -32,14 +32,16 @@ def poisoned(ocirt, bundle, cache):
 
 
 def flip(data, at):
-    return data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1:]
+    return data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :]
 
 
 def test_flipped_and_cut_entries(ocirt, bundle, cache, poisoned):
     """Each is a miss or the same program: no crash, no other output, nothing left. (Every byte, against the binder and under
     sanitizers: tests/unit/test_fuzz.py.)"""
     data = poisoned.read_bytes()
-    changed = [flip(data, at) for at in range(0, len(data), max(1, len(data) // 60))] + [data[:size] for size in (0, 1, 8, 100, len(data) // 2, len(data) - 1)]
+    changed = [flip(data, at) for at in range(0, len(data), max(1, len(data) // 60))] + [
+        data[:size] for size in (0, 1, 8, 100, len(data) // 2, len(data) - 1)
+    ]
     changed += [data + b"\0", b"\0" * len(data), data * 2]
     for each in changed:
         poisoned.write_bytes(each)
@@ -49,7 +51,9 @@ def test_flipped_and_cut_entries(ocirt, bundle, cache, poisoned):
         ocirt.ok("delete", "--force", "c1")
 
 
-@pytest.mark.parametrize("how", ["owner", "mode", "link", "hardlink", "directory", "fifo", "device", "size", "build", "format"])
+@pytest.mark.parametrize(
+    "how", ["owner", "mode", "link", "hardlink", "directory", "fifo", "device", "size", "build", "format"]
+)
 def test_foreign_entries(ocirt, bundle, cache, poisoned, how, tmp_path):
     """An entry that somebody else owns or may write, that is a link or no file, or is of another build: compiled anew."""
     data = poisoned.read_bytes()
@@ -77,8 +81,14 @@ def test_foreign_entries(ocirt, bundle, cache, poisoned, how, tmp_path):
         poisoned.write_bytes(data[:24] + b"0" * 16 + data[40:])
     elif how == "format":
         poisoned.write_bytes(data[:8] + (99).to_bytes(4, "little") + data[12:])
-    trace = subprocess.run(["strace", "-f", "-e", "trace=execve", *ocirt.command("run", "--bundle", bundle, "c1")], stdin=subprocess.DEVNULL,
-                           capture_output=True, text=True, timeout=LIMIT, env=ocirt.environment)
+    trace = subprocess.run(
+        ["strace", "-f", "-e", "trace=execve", *ocirt.command("run", "--bundle", bundle, "c1")],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        env=ocirt.environment,
+    )
     assert trace.returncode == 0 and trace.stdout == "good\n" and "@compile" in trace.stderr, trace
 
 
@@ -98,8 +108,16 @@ def test_foreign_directories(ocirt, bundle, cache, how, tmp_path):
     elif how == "served":
         for name in ("lower", "upper", "work"):
             (tmp_path / name).mkdir(mode=0o700)
-        subprocess.run(["fuse-overlayfs", "-o", f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work", place],
-                       check=True, timeout=LIMIT)
+        subprocess.run(
+            [
+                "fuse-overlayfs",
+                "-o",
+                f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work",
+                place,
+            ],
+            check=True,
+            timeout=LIMIT,
+        )
     ocirt.environment["OCIRT_CACHE"] = str(place)
     bundle.shell("echo good").save()
     assert ocirt.ok("run", "--bundle", bundle, "c1").out == "good\n"
@@ -110,13 +128,33 @@ def test_foreign_directories(ocirt, bundle, cache, how, tmp_path):
 
 
 HOSTILE = ["", "/proc", "relative", "/../../etc", "x" * 5000, "/" + "x" * 4200, "a\nb", "with\0nul", None, []]
-HOSTILE_CGROUPS = [f"{PARENT}/proc", f"{PARENT.strip('/')}-relative", "/../../etc", "x" * 5000, "/" + "x" * 4200, f"{PARENT}/a\nb",
-                   "/with\0nul", []]
+HOSTILE_CGROUPS = [
+    f"{PARENT}/proc",
+    f"{PARENT.strip('/')}-relative",
+    "/../../etc",
+    "x" * 5000,
+    "/" + "x" * 4200,
+    f"{PARENT}/a\nb",
+    "/with\0nul",
+    [],
+]
 """None that would stand beside the tests' own."""
 
 
-@pytest.mark.parametrize("path", ["hostname", "process.cwd", "linux.cgroupsPath", "mounts.0.destination", "mounts.0.source", "root.path",
-                                  "linux.maskedPaths.0", "process.args.0", "process.env.0"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "hostname",
+        "process.cwd",
+        "linux.cgroupsPath",
+        "mounts.0.destination",
+        "mounts.0.source",
+        "root.path",
+        "linux.maskedPaths.0",
+        "process.args.0",
+        "process.env.0",
+    ],
+)
 def test_values_that_a_kept_program_must_not_take(ocirt, bundle, cache, path):
     """A template bound to another config gives what compiling that config gives: the same error or the same container."""
     bundle.args("true").save()
@@ -137,10 +175,29 @@ def test_values_that_a_kept_program_must_not_take(ocirt, bundle, cache, path):
         assert results[0] == results[1], (path, value)
 
 
-@pytest.mark.parametrize("text", [
-    '{"a": 1, "a": 2}', '{"process": {"args": ["true"], "args": ["echo", "evil"]}}', '{"\\u0061rgs": ["x"], "args": ["y"]}', '{"hostname": "a\\u0000b"}',
-    '{"hostname": "\\ud800"}', '\ufeff{}', '{"a": 01}', '{"a": 1e999}', '{"a": NaN}', "{'a': 1}", '{"a": 1,}', '{"a": "\t"}', '{/**/}', '{"a": .5}',
-    '{"a": 18446744073709551616}', '{"a": -9223372036854775809}', '{"a": "\\x41"}'], ids=repr)
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}',
+        '{"process": {"args": ["true"], "args": ["echo", "evil"]}}',
+        '{"\\u0061rgs": ["x"], "args": ["y"]}',
+        '{"hostname": "a\\u0000b"}',
+        '{"hostname": "\\ud800"}',
+        "\ufeff{}",
+        '{"a": 01}',
+        '{"a": 1e999}',
+        '{"a": NaN}',
+        "{'a': 1}",
+        '{"a": 1,}',
+        '{"a": "\t"}',
+        "{/**/}",
+        '{"a": .5}',
+        '{"a": 18446744073709551616}',
+        '{"a": -9223372036854775809}',
+        '{"a": "\\x41"}',
+    ],
+    ids=repr,
+)
 def test_two_parsers_of_one_file(ocirt, bundle, cache, text):
     """What the scanner in C and Python's parser could read differently (the class of CVE-2021-43784): with a kept program
     for what the one might see, the answer is that of the other."""

@@ -24,16 +24,49 @@ def box(ocirt, bundle):
     return bundle
 
 
-@pytest.mark.parametrize("user", [
-    LAST, f"{LAST}:{LAST}", f"1000:{LAST}", 1 << 32, (1 << 32) + 1000, 1 << 64, -1, "-0", "+0", " 0", "0 ", "\t0", "0\n", "0x0", "00x", "", ":", "0:",
-    ":0", "1000:-1", "1000:+0", "1000: 0", "1000:0:0", "١", "0.0", "1e3", "root", "1_000"], ids=repr)
+@pytest.mark.parametrize(
+    "user",
+    [
+        LAST,
+        f"{LAST}:{LAST}",
+        f"1000:{LAST}",
+        1 << 32,
+        (1 << 32) + 1000,
+        1 << 64,
+        -1,
+        "-0",
+        "+0",
+        " 0",
+        "0 ",
+        "\t0",
+        "0\n",
+        "0x0",
+        "00x",
+        "",
+        ":",
+        "0:",
+        ":0",
+        "1000:-1",
+        "1000:+0",
+        "1000: 0",
+        "1000:0:0",
+        "١",
+        "0.0",
+        "1e3",
+        "root",
+        "1_000",
+    ],
+    ids=repr,
+)
 def test_exec_user_by_odd_numbers(ocirt, box, user):
     """CVE-2026-30892 (crun), CVE-2016-3697: an odd text of `exec --user` is an error; nobody runs as root, or as anybody else."""
     result = ocirt("exec", "--user", user, "c1", "id")
     if user == "":  # as if it were not given
         assert result.out.startswith("uid=1000"), result
     else:
-        assert result.status == 255 and result.out == "" and "--user" in result.err and len(result.err.splitlines()) == 1, result
+        assert (
+            result.status == 255 and result.out == "" and "--user" in result.err and len(result.err.splitlines()) == 1
+        ), result
 
 
 @pytest.mark.parametrize("group", [LAST, 1 << 32, -1, "+0", " 0", "0x0", "root"], ids=repr)
@@ -66,7 +99,12 @@ def test_a_name_in_passwd_that_is_a_number(ocirt, bundle):
 
 def test_a_hostile_passwd(ocirt, bundle):
     """CVE-2026-47262 (containerd) as it would be here: a huge, endless or binary passwd costs neither memory nor time."""
-    for content in (b"x" * (32 << 20), b"root:x:0:0:::::::::\n" * 400000, bytes(range(256)) * 1000, b"root:x:0:0::" + b"A" * 100000 + b":/bin/sh\n"):
+    for content in (
+        b"x" * (32 << 20),
+        b"root:x:0:0:::::::::\n" * 400000,
+        bytes(range(256)) * 1000,
+        b"root:x:0:0::" + b"A" * 100000 + b":/bin/sh\n",
+    ):
         (bundle.rootfs / "etc/passwd").write_bytes(content)
         bundle.args("sh", "-c", "echo ${#HOME}").save()
         result = ocirt.ok("run", "--bundle", bundle, "c1")
@@ -104,27 +142,59 @@ def test_keys_of_the_caller(ocirt, bundle, attacker):
     shutil.copy(attacker, bundle.rootfs / "bin/attacker")
     bundle.args("attacker", "keys", "ocirt-test-secret").save()
     # The key lies in a session keyring of this command's own.
-    script = ("import ctypes, os, sys; c = ctypes.CDLL(None, use_errno=True); "
-              "ring = c.syscall(250, 1, None); key = c.syscall(248, b'user', b'ocirt-test-secret', b'leaked', 6, ring); "
-              "assert key > 0; os.execv(sys.argv[1], sys.argv[1:])")
+    script = (
+        "import ctypes, os, sys; c = ctypes.CDLL(None, use_errno=True); "
+        "ring = c.syscall(250, 1, None); key = c.syscall(248, b'user', b'ocirt-test-secret', b'leaked', 6, ring); "
+        "assert key > 0; os.execv(sys.argv[1], sys.argv[1:])"
+    )
     command = ["python3", "-c", script]
-    own = subprocess.run([*command, str(attacker), "keys", "ocirt-test-secret"], capture_output=True, text=True, timeout=LIMIT)
+    own = subprocess.run(
+        [*command, str(attacker), "keys", "ocirt-test-secret"], capture_output=True, text=True, timeout=LIMIT
+    )
     assert "found in -3" in own.stdout, own  # so the attack is one
-    done = subprocess.run([*command, *ocirt.command("run", "--bundle", bundle, "c1")], capture_output=True, text=True, timeout=LIMIT,
-                          stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [*command, *ocirt.command("run", "--bundle", bundle, "c1")],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        stdin=subprocess.DEVNULL,
+    )
     assert (done.returncode, done.stdout) == (0, ""), done
     bundle.args("sleep", "60").save()
-    subprocess.run([*command, *ocirt.command("run", "-d", "--bundle", bundle, "c2")], check=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
-    done = subprocess.run([*command, *ocirt.command("exec", "c2", "attacker", "keys", "ocirt-test-secret")], capture_output=True, text=True,
-                          timeout=LIMIT, stdin=subprocess.DEVNULL)
+    subprocess.run(
+        [*command, *ocirt.command("run", "-d", "--bundle", bundle, "c2")],
+        check=True,
+        timeout=LIMIT,
+        stdin=subprocess.DEVNULL,
+    )
+    done = subprocess.run(
+        [*command, *ocirt.command("exec", "c2", "attacker", "keys", "ocirt-test-secret")],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        stdin=subprocess.DEVNULL,
+    )
     assert (done.returncode, done.stdout) == (0, ""), done
 
 
 @pytest.fixture(scope="session")
 def keyring(tmp_path_factory):
     path = tmp_path_factory.mktemp("keyring") / "keyring"
-    subprocess.run([shutil.which("musl-gcc") or "gcc", "-static", "-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu",
-                    "-o", path, TREE / "tests/integration/data/keyring.c"], check=True, timeout=LIMIT)
+    subprocess.run(
+        [
+            shutil.which("musl-gcc") or "gcc",
+            "-static",
+            "-idirafter",
+            "/usr/include",
+            "-idirafter",
+            "/usr/include/x86_64-linux-gnu",
+            "-o",
+            path,
+            TREE / "tests/integration/data/keyring.c",
+        ],
+        check=True,
+        timeout=LIMIT,
+    )
     for folder in (path, *path.parents):
         folder.chmod(folder.stat().st_mode | 0o11)
     return path
@@ -135,7 +205,9 @@ def test_a_strangers_keyring_is_not_joined(ocirt, bundle, keyring):
     its own would be his to read. Neither create nor exec takes it."""
     shutil.copy(keyring, bundle.rootfs / "bin/keyring")
     bundle.shell("keyring; sleep 60").save()
-    stranger = subprocess.Popen([keyring, "_ses.c1"], user=UID, group=UID, extra_groups=[], stdout=subprocess.PIPE, text=True)
+    stranger = subprocess.Popen(
+        [keyring, "_ses.c1"], user=UID, group=UID, extra_groups=[], stdout=subprocess.PIPE, text=True
+    )
     try:
         theirs = stranger.stdout.readline().split(";")
         assert theirs[2] == str(UID) and theirs[-1] == "_ses.c1\n"

@@ -9,8 +9,10 @@ import pytest
 from tests.integration.harness import LIMIT
 from tests.integration.test_mounts import in_user_namespace
 
-NESTED = {"proc": "unshare -mrpf sh -c 'mount -t proc none /tmp && echo mounted; true'",
-          "sysfs": "unshare -mrpnf sh -c 'mount -t sysfs none /tmp && echo mounted; true'"}
+NESTED = {
+    "proc": "unshare -mrpf sh -c 'mount -t proc none /tmp && echo mounted; true'",
+    "sysfs": "unshare -mrpnf sh -c 'mount -t sysfs none /tmp && echo mounted; true'",
+}
 """A user namespace in the container asks for a procfs or sysfs without masks. The kernel permits it where its mount namespace has one."""
 
 
@@ -26,6 +28,7 @@ def host(tmp_path):
     def undo():
         while places:
             subprocess.run(["umount", places.pop()], check=True, timeout=LIMIT)
+
     mount.undo = undo
     yield mount
     undo()

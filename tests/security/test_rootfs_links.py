@@ -38,10 +38,15 @@ def outside(tmp_path):
     assert Path("/proc/self/mountinfo").read_text() == mounts
 
 
-WAYS = {"absolute": lambda outside: str(outside), "up": lambda outside: "../../../../../../../../../.." + str(outside),
-        "proc-root": lambda outside: f"/proc/self/root{outside}", "proc-1-root": lambda outside: f"/proc/1/root{outside}",
-        "cwd": lambda outside: "/proc/self/cwd/../../../../../.." + str(outside), "fd": lambda outside: "/proc/self/fd/5",
-        "thread": lambda outside: f"/proc/thread-self/root{outside}"}
+WAYS = {
+    "absolute": lambda outside: str(outside),
+    "up": lambda outside: "../../../../../../../../../.." + str(outside),
+    "proc-root": lambda outside: f"/proc/self/root{outside}",
+    "proc-1-root": lambda outside: f"/proc/1/root{outside}",
+    "cwd": lambda outside: "/proc/self/cwd/../../../../../.." + str(outside),
+    "fd": lambda outside: "/proc/self/fd/5",
+    "thread": lambda outside: f"/proc/thread-self/root{outside}",
+}
 
 
 @pytest.mark.parametrize("what", ["mount", "bind", "file", "device", "mask", "readonly", "cwd", "tmpcopyup"])
@@ -55,7 +60,9 @@ def test_links_out_of_the_rootfs(ocirt, bundle, outside, what):
     elif what == "bind":
         config["mounts"].append({"destination": "/evil/sub", "source": str(bundle.path), "options": ["bind"]})
     elif what == "file":
-        config["mounts"].append({"destination": "/evil/made", "source": str(bundle.path / "config.json"), "options": ["bind"]})
+        config["mounts"].append(
+            {"destination": "/evil/made", "source": str(bundle.path / "config.json"), "options": ["bind"]}
+        )
     elif what == "device":
         config["linux"]["devices"] = [{"path": "/evil/device", "type": "c", "major": 1, "minor": 3, "uid": 5, "gid": 5}]
     elif what == "mask":
@@ -116,7 +123,9 @@ def test_the_place_of_cgroups_is_a_link(ocirt, bundle, outside, way):
     (bundle.rootfs / "sys/fs").mkdir()
     (bundle.rootfs / "sys/fs/cgroup").symlink_to(WAYS[way](outside))
     bundle.config["mounts"] = [each for each in bundle.config["mounts"] if each["destination"] != "/sys"]
-    bundle.config["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]})
+    bundle.config["mounts"].append(
+        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]}
+    )
     bundle.config["linux"]["maskedPaths"] = bundle.config["linux"]["readonlyPaths"] = []
     bundle.config["root"]["readonly"] = False
     bundle.shell("ls /sys/fs/cgroup/; cat /sys/fs/cgroup/secret 2>/dev/null; true").save()
@@ -128,8 +137,11 @@ def test_the_place_of_cgroups_is_a_link(ocirt, bundle, outside, way):
 def test_nodes_of_dev_are_links(ocirt, bundle, outside, name):
     """CVE-2025-31133 and CVE-2025-52565, youki's CVE-2025-62161: /dev/null, /dev/console or /dev/pts that are links in the
     image. What masks is the host's null device, checked; the terminal is the container's own, by descriptor."""
-    bundle.config["mounts"] = [each for each in bundle.config["mounts"]
-                               if not each["destination"].startswith("/dev") or (each["destination"] == "/dev/pts" != f"/dev/{name}")]
+    bundle.config["mounts"] = [
+        each
+        for each in bundle.config["mounts"]
+        if not each["destination"].startswith("/dev") or (each["destination"] == "/dev/pts" != f"/dev/{name}")
+    ]
     target = outside / "secret" if name in ("null", "console", "tty") else outside
     for link in (str(target), "/proc/timer_list", "/proc/sys/kernel/core_pattern"):
         place = bundle.rootfs / "dev" / name
@@ -193,10 +205,12 @@ def test_race_of_a_shared_volume(ocirt, bundle, outside, swapper, tmp_path, link
     (volume / "a/sub").mkdir(parents=True)
     (volume / "b").symlink_to(WAYS[link](outside))
     config = bundle.config
-    config["mounts"] += [{"destination": "/vol", "source": str(volume), "options": ["rbind"]},
-                         {"destination": "/vol/a/sub", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]},
-                         {"destination": "/vol/a/made/deep", "type": "tmpfs", "source": "tmpfs"},
-                         {"destination": "/vol/a/file", "source": str(bundle.path / "config.json"), "options": ["bind"]}]
+    config["mounts"] += [
+        {"destination": "/vol", "source": str(volume), "options": ["rbind"]},
+        {"destination": "/vol/a/sub", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]},
+        {"destination": "/vol/a/made/deep", "type": "tmpfs", "source": "tmpfs"},
+        {"destination": "/vol/a/file", "source": str(bundle.path / "config.json"), "options": ["bind"]},
+    ]
     config["linux"]["devices"] = [{"path": "/vol/a/device", "type": "c", "major": 1, "minor": 3, "uid": 5, "gid": 5}]
     config["linux"]["maskedPaths"] += ["/vol/a/secret", "/vol/a/sub"]
     config["linux"]["readonlyPaths"] += ["/vol/a"]
@@ -227,11 +241,20 @@ def spell(bundle, destination, mask=lambda path: path, bound=False):
     bundle.save()
 
 
-SPELLINGS = {"plain": ("/proc",), "slash": ("/proc/",), "dot": ("/./proc",), "up": ("/tmp/../proc",), "relative": ("proc",),
-             "masks": ("/proc", lambda path: "/" + path.replace("/proc/", "/proc/./")), "bind": ("/proc", lambda path: path, True)}
+SPELLINGS = {
+    "plain": ("/proc",),
+    "slash": ("/proc/",),
+    "dot": ("/./proc",),
+    "up": ("/tmp/../proc",),
+    "relative": ("proc",),
+    "masks": ("/proc", lambda path: "/" + path.replace("/proc/", "/proc/./")),
+    "bind": ("/proc", lambda path: path, True),
+}
 
 
-@pytest.mark.parametrize("spelling, other", [*[(spelling, "directory") for spelling in SPELLINGS], ("plain", "link"), ("bind", "link")])
+@pytest.mark.parametrize(
+    "spelling, other", [*[(spelling, "directory") for spelling in SPELLINGS], ("plain", "link"), ("bind", "link")]
+)
 def test_race_of_masked_paths(ocirt, bundle, swapper, other, spelling):
     """CVE-2025-31133, CVE-2019-19921 and CVE-2023-27561 raced: /proc of the rootfs is exchanged for a fake between the mount of procfs and
     the masks. Whatever container comes to be has all of its masks, and they lie on procfs, however config.json spells /proc and
@@ -243,8 +266,12 @@ def test_race_of_masked_paths(ocirt, bundle, swapper, other, spelling):
         fake.mkdir()
         for name in ("keys", "timer_list", "kcore"):
             (fake / name).touch()
-    masked = [path for path in bundle.config["linux"]["maskedPaths"] if path.startswith("/proc/") and Path(path).exists()]
-    readonly = [path for path in bundle.config["linux"]["readonlyPaths"] if path.startswith("/proc/") and Path(path).exists()]
+    masked = [
+        path for path in bundle.config["linux"]["maskedPaths"] if path.startswith("/proc/") and Path(path).exists()
+    ]
+    readonly = [
+        path for path in bundle.config["linux"]["readonlyPaths"] if path.startswith("/proc/") and Path(path).exists()
+    ]
     wanted = len(masked) + len(readonly)
     assert wanted > 5
     spell(bundle, *SPELLINGS[spelling])
@@ -295,7 +322,9 @@ def test_files_of_procfs_that_may_be_covered(ocirt, bundle, tmp_path):
     (tmp_path / "file").write_text("covered\n")
     names = [name for name in PROC_FILES if Path("/proc", name).exists()]
     assert len(names) > 6
-    bundle.config["mounts"] += [{"destination": f"//proc/./{name}", "source": str(tmp_path / "file"), "options": ["bind"]} for name in names]
+    bundle.config["mounts"] += [
+        {"destination": f"//proc/./{name}", "source": str(tmp_path / "file"), "options": ["bind"]} for name in names
+    ]
     # The kernel drops what is mounted in /proc/net when somebody looks there the next time.
     seen = [name for name in names if name != "net/dev"]
     bundle.shell("cat " + " ".join([f"/proc/{name}" for name in seen])).save()
@@ -304,12 +333,26 @@ def test_files_of_procfs_that_may_be_covered(ocirt, bundle, tmp_path):
     assert ocirt.ok("run", "--bundle", bundle, "c1").out == "covered\n" * len(seen)
 
 
-@pytest.mark.parametrize("destination, kind, options", [
-    ("/proc/self", "directory", ["bind"]), ("/proc/self", "directory", ["bind", "dest-nofollow"]), ("/proc/self", "file", ["bind", "dest-nofollow"]),
-    ("/proc/self/attr", "directory", ["bind"]), ("//proc/thread-self/attr/exec", "file", ["bind"]), ("/proc/1/attr/current", "file", ["bind"]),
-    ("/proc/sys/kernel", "directory", ["bind"]), ("/proc/../proc/sys", "directory", ["rbind"]), ("/proc/sysrq-trigger", "file", ["bind"]),
-    ("/link/self/attr", "directory", ["bind"]), ("/link/stat", "file", ["bind"]), ("/elsewhere/stat", "file", ["bind"]), ("/deeper/stat", "file", ["bind"]),
-    ("/proc/acpi", "tmpfs", []), ("/proc/fs", "tmpfs", [])])
+@pytest.mark.parametrize(
+    "destination, kind, options",
+    [
+        ("/proc/self", "directory", ["bind"]),
+        ("/proc/self", "directory", ["bind", "dest-nofollow"]),
+        ("/proc/self", "file", ["bind", "dest-nofollow"]),
+        ("/proc/self/attr", "directory", ["bind"]),
+        ("//proc/thread-self/attr/exec", "file", ["bind"]),
+        ("/proc/1/attr/current", "file", ["bind"]),
+        ("/proc/sys/kernel", "directory", ["bind"]),
+        ("/proc/../proc/sys", "directory", ["rbind"]),
+        ("/proc/sysrq-trigger", "file", ["bind"]),
+        ("/link/self/attr", "directory", ["bind"]),
+        ("/link/stat", "file", ["bind"]),
+        ("/elsewhere/stat", "file", ["bind"]),
+        ("/deeper/stat", "file", ["bind"]),
+        ("/proc/acpi", "tmpfs", []),
+        ("/proc/fs", "tmpfs", []),
+    ],
+)
 def test_mounts_inside_of_procfs(ocirt, bundle, outside, tmp_path, destination, kind, options):
     """CVE-2019-16884, CVE-2025-52881: labels and sysctls are written to procfs, so nothing may be put in its way but on the few
     files that lxcfs and criu cover, and those only in the procfs at /proc."""
@@ -319,7 +362,11 @@ def test_mounts_inside_of_procfs(ocirt, bundle, outside, tmp_path, destination, 
         entry = {"destination": destination, "type": "tmpfs", "source": "tmpfs"}
     else:
         (tmp_path / "file").touch()
-        entry = {"destination": destination, "source": str(tmp_path / "file" if kind == "file" else outside), "options": options}
+        entry = {
+            "destination": destination,
+            "source": str(tmp_path / "file" if kind == "file" else outside),
+            "options": options,
+        }
     bundle.config["mounts"] += [{"destination": "/elsewhere", "type": "proc", "source": "proc"}, entry]
     bundle.save()
     message = ocirt.fails("create", "--bundle", bundle, "c1")
@@ -348,7 +395,9 @@ def test_fake_procfs(ocirt, bundle, outside):
     (bundle.rootfs / "evil").symlink_to("/proc")
     bundle.config["linux"]["sysctl"] = {"kernel.domainname": "example.org"}
     for destination in ("/proc", "/evil"):
-        bundle.config["mounts"] = bundle.config["mounts"][:7] + [{"destination": destination, "source": str(volume), "options": ["bind"]}]
+        bundle.config["mounts"] = bundle.config["mounts"][:7] + [
+            {"destination": destination, "source": str(volume), "options": ["bind"]}
+        ]
         bundle.shell("cat /proc/sys/kernel/domainname; mount -t proc proc /tmp 2>/dev/null; uname -a").save()
         result = ocirt("run", "--bundle", bundle, "c1")
         assert "the host's" not in result.out, result
@@ -360,7 +409,9 @@ def test_hooks_paths_and_what_they_make(ocirt, bundle, outside):
     """A createContainer hook that makes links in the rootfs after the mounts stand: masks and read-only paths are resolved
     after it, inside."""
     script = bundle.path / "hook"
-    script.write_text(f"#!/bin/sh\nln -s {outside} {bundle.rootfs}/tmp/masked\nln -s /proc/self/root{outside} {bundle.rootfs}/tmp/readonly\n")
+    script.write_text(
+        f"#!/bin/sh\nln -s {outside} {bundle.rootfs}/tmp/masked\nln -s /proc/self/root{outside} {bundle.rootfs}/tmp/readonly\n"
+    )
     script.chmod(0o755)
     bundle.config["hooks"] = {"createContainer": [{"path": str(script)}]}
     bundle.config["root"]["readonly"] = False
@@ -378,7 +429,9 @@ def test_tmpcopyup_of_a_hostile_directory(ocirt, bundle, outside):
     hostile.mkdir()
     (hostile / "link").symlink_to(outside / "secret")
     os.mkfifo(hostile / "pipe")
-    bundle.config["mounts"].append({"destination": "/hostile", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]})
+    bundle.config["mounts"].append(
+        {"destination": "/hostile", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}
+    )
     bundle.shell("cat /hostile/link; ls /hostile").save()
     result = ocirt("run", "--bundle", bundle, "c1")
     assert result.status == 0 and result.out.split() == ["link", "pipe"], result

@@ -11,9 +11,13 @@ import pytest
 
 from tests.integration.harness import LIMIT, built
 
-ALL = [f"CAP_{name}" for name in (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP NET_ADMIN NET_RAW SYS_CHROOT SYS_PTRACE SYS_ADMIN "
-    "MKNOD SETFCAP").split()]
+ALL = [
+    f"CAP_{name}"
+    for name in (
+        "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP NET_ADMIN NET_RAW SYS_CHROOT SYS_PTRACE SYS_ADMIN "
+        "MKNOD SETFCAP"
+    ).split()
+]
 SECONDS = float(os.environ.get("OCIRT_RACE_SECONDS", "2"))
 
 
@@ -28,7 +32,9 @@ def with_user_namespace(bundle, attacker, capabilities=ALL):
         bundle.config["linux"][name] = [{"containerID": 0, "hostID": 200000, "size": 65536}]
     for folder in (bundle.path, *bundle.path.parents):
         folder.chmod(folder.stat().st_mode | 0o11)
-    bundle.config["process"]["capabilities"] = {name: list(capabilities) for name in ("bounding", "effective", "permitted")}
+    bundle.config["process"]["capabilities"] = {
+        name: list(capabilities) for name in ("bounding", "effective", "permitted")
+    }
     bundle.config["process"]["noNewPrivileges"] = False
     shutil.copy(attacker, bundle.rootfs / "bin/attacker")
     return bundle
@@ -87,12 +93,19 @@ def test_a_library_of_the_image_in_the_executable(ocirt, bundle, tmp_path, verb)
     into it, dynamic linker and LD_PRELOAD included."""
     for tag in (b"\3\0\0\0", b"\2\0\0\0"):  # PT_INTERP, PT_DYNAMIC
         head = built("bin").read_bytes()[:4096]
-        start, size, count = int.from_bytes(head[32:40], "little"), *(int.from_bytes(head[at:at + 2], "little") for at in (54, 56))
-        assert all(head[start + size * number:][:4] != tag for number in range(count))
+        start, size, count = (
+            int.from_bytes(head[32:40], "little"),
+            *(int.from_bytes(head[at : at + 2], "little") for at in (54, 56)),
+        )
+        assert all(head[start + size * number :][:4] != tag for number in range(count))
     (tmp_path / "evil.c").write_text(LIBRARY)
     evil = bundle.rootfs / "evil.so"
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", evil, tmp_path / "evil.c"], check=True, timeout=LIMIT)
-    for name in ("lib64/ld-linux-x86-64.so.2", "lib/x86_64-linux-gnu/libc.so.6", "lib/x86_64-linux-gnu/libseccomp.so.2"):
+    for name in (
+        "lib64/ld-linux-x86-64.so.2",
+        "lib/x86_64-linux-gnu/libc.so.6",
+        "lib/x86_64-linux-gnu/libseccomp.so.2",
+    ):
         (bundle.rootfs / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(evil, bundle.rootfs / name)
     bundle.config["root"]["readonly"] = False
@@ -107,7 +120,13 @@ def test_a_library_of_the_image_in_the_executable(ocirt, bundle, tmp_path, verb)
         done = ocirt("exec", "c1", *self)
     assert not (bundle.rootfs / "tmp/loaded").exists(), done
     # The library does work, in what is linked dynamically.
-    subprocess.run([shutil.which("true")], env={**os.environ, "LD_PRELOAD": str(evil)}, cwd=bundle.rootfs, timeout=LIMIT, check=True)
+    subprocess.run(
+        [shutil.which("true")],
+        env={**os.environ, "LD_PRELOAD": str(evil)},
+        cwd=bundle.rootfs,
+        timeout=LIMIT,
+        check=True,
+    )
     assert (bundle.rootfs / "tmp/loaded").exists()
 
 
@@ -120,7 +139,9 @@ def test_no_page_of_the_executable_in_init(ocirt, bundle):
         files = {line.split(None, 5)[5].strip() for line in maps if len(line.split(None, 5)) == 6}
     assert not [name for name in files if str(built("bin")) in name], files
     targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-    assert all(re.match(r"socket:|/dev/null|pipe:|/tmp/[^/]*( \(deleted\))?$|/$", target) for target in targets), targets
+    assert all(re.match(r"socket:|/dev/null|pipe:|/tmp/[^/]*( \(deleted\))?$|/$", target) for target in targets), (
+        targets
+    )
     held = os.open(f"/proc/{pid}/exe", os.O_RDONLY)
     ocirt.ok("start", "c1")
     writable = os.open(f"/proc/self/fd/{held}", os.O_WRONLY)
@@ -165,12 +186,20 @@ def test_the_runtime_is_not_dumpable_inside(ocirt, bundle):
     ocirt.ok("create", "--bundle", bundle, "c1")
     pid = ocirt.state("c1")["pid"]
     assert os.stat(f"/proc/{pid}/mem").st_uid == 0
-    done = subprocess.run(["ls", f"/proc/{pid}/fd"], user=1000, group=1000, extra_groups=[], capture_output=True, timeout=LIMIT)
+    done = subprocess.run(
+        ["ls", f"/proc/{pid}/fd"], user=1000, group=1000, extra_groups=[], capture_output=True, timeout=LIMIT
+    )
     assert done.returncode != 0
 
 
 FD_WAYS = [f"/proc/self/fd/{number}{up}" for number in range(3, 20) for up in ("", "/..", "/../../../..")] + [
-    "/proc/self/cwd", "/proc/self/cwd/..", "/proc/self/root/..", "/dev/fd/7", "/proc/thread-self/fd/8", "/proc/1/cwd/.."]
+    "/proc/self/cwd",
+    "/proc/self/cwd/..",
+    "/proc/self/root/..",
+    "/dev/fd/7",
+    "/proc/thread-self/fd/8",
+    "/proc/1/cwd/..",
+]
 
 
 @pytest.mark.parametrize("where", ["cwd", "link"])
@@ -185,17 +214,24 @@ def test_a_working_directory_of_the_host(ocirt, bundle, where):
         bundle.shell("/bin/pwd -P; ls -d usr boot root/../usr ../usr ../../../../../usr 2>/dev/null").save()
         result = ocirt("run", "--bundle", bundle, "c1")
         assert "usr" not in result.out and "boot" not in result.out, (way, result)
-        assert result.status == 1 or result.out == "/\n" or result.out.startswith("/") and "unreachable" not in result.out, (way, result)
+        assert (
+            result.status == 1 or result.out == "/\n" or result.out.startswith("/") and "unreachable" not in result.out
+        ), (way, result)
 
 
 def test_descriptors_and_directory_of_the_program(ocirt, bundle, tmp_path):
     """CVE-2024-21626, CVE-2016-9962: the program, and a hook in the container, get standard streams and nothing of the
     caller's, whatever the caller has left open."""
-    held = [os.open(path, flags) for path, flags in ((tmp_path, os.O_RDONLY), ("/", os.O_PATH), ("/etc/passwd", os.O_RDONLY))]
+    held = [
+        os.open(path, flags)
+        for path, flags in ((tmp_path, os.O_RDONLY), ("/", os.O_PATH), ("/etc/passwd", os.O_RDONLY))
+    ]
     try:
         for fd in held:
             os.set_inheritable(fd, True)
-        bundle.config["hooks"] = {"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "ls -l /proc/self/fd > /tmp/hook"]}]}
+        bundle.config["hooks"] = {
+            "startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "ls -l /proc/self/fd > /tmp/hook"]}]
+        }
         bundle.config["root"]["readonly"] = False
         bundle.shell("ls /proc/self/fd; /bin/pwd").save()
         out = ocirt.ok("run", "--bundle", bundle, "c1", close_fds=False).out.split()
@@ -217,7 +253,9 @@ def test_signals_and_ptrace_between_host_and_container(ocirt, bundle, attacker):
     bundle.config["root"]["readonly"] = False
     victim = subprocess.Popen(["sleep", "60"])
     try:
-        bundle.shell(f"kill -9 {victim.pid} 2>&1; kill -9 {os.getpid()} 2>&1; cat /proc/{victim.pid}/environ 2>&1; ls /proc/{victim.pid}/root/ 2>&1").save()
+        bundle.shell(
+            f"kill -9 {victim.pid} 2>&1; kill -9 {os.getpid()} 2>&1; cat /proc/{victim.pid}/environ 2>&1; ls /proc/{victim.pid}/root/ 2>&1"
+        ).save()
         result = ocirt("run", "--bundle", bundle, "c1")
         out = result.out
         assert out.count("not permitted") == 2 and out.count("ermission denied") == 2, result
@@ -230,16 +268,26 @@ def test_signals_and_ptrace_between_host_and_container(ocirt, bundle, attacker):
 def test_exec_into_a_hostile_init(ocirt, bundle):
     """What init does to its own namespaces decides no right of exec's process: it has replaced /proc, /etc/passwd and /bin/sh
     by its own, chrooted and moved its directory away. The process has the container's capabilities, and not one more."""
-    bundle.config["process"]["capabilities"] = {name: ["CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_MKNOD"] for name in ("bounding", "effective", "permitted")}
+    bundle.config["process"]["capabilities"] = {
+        name: ["CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_MKNOD"] for name in ("bounding", "effective", "permitted")
+    }
     bundle.config["root"]["readonly"] = False
-    bundle.shell("mkdir -p /cage/bin /cage/proc/self/attr; cp /bin/busybox /cage/bin/sh; cp /bin/busybox /cage/bin/sleep; echo 'root:x:0:0::/../../..:/bin/sh' > /etc/passwd; "
-                 "mount -t tmpfs tmpfs /proc; mkdir -p /proc/self/fd; ln -s / /proc/self/root; touch /tmp/ready; exec chroot /cage /bin/sleep 60").save()
+    bundle.shell(
+        "mkdir -p /cage/bin /cage/proc/self/attr; cp /bin/busybox /cage/bin/sh; cp /bin/busybox /cage/bin/sleep; echo 'root:x:0:0::/../../..:/bin/sh' > /etc/passwd; "
+        "mount -t tmpfs tmpfs /proc; mkdir -p /proc/self/fd; ln -s / /proc/self/root; touch /tmp/ready; exec chroot /cage /bin/sleep 60"
+    ).save()
     ocirt.ok("run", "-d", "--bundle", bundle, "c1")
     end = time.monotonic() + LIMIT
     while not (bundle.rootfs / "tmp/ready").exists():
         assert time.monotonic() < end
         time.sleep(0.02)
-    result = ocirt("exec", "c1", "sh", "-c", "umount /proc; mount -t proc proc /proc; grep -E '^Cap(Eff|Prm|Bnd|Inh|Amb)' /proc/self/status; echo $HOME; pwd; ls /")
+    result = ocirt(
+        "exec",
+        "c1",
+        "sh",
+        "-c",
+        "umount /proc; mount -t proc proc /proc; grep -E '^Cap(Eff|Prm|Bnd|Inh|Amb)' /proc/self/status; echo $HOME; pwd; ls /",
+    )
     capabilities = {line.split()[1] for line in result.out.splitlines() if line.startswith("Cap")}
     assert capabilities == {"0" * 16, f"{1 << 21 | 1 << 18 | 1 << 27:016x}"}, result
     assert "usr" not in result.out.split() and "boot" not in result.out.split(), result

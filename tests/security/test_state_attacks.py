@@ -11,7 +11,17 @@ import pytest
 
 from tests.integration.harness import LIMIT, TREE
 
-VERBS = (("state",), ("start",), ("kill",), ("delete",), ("delete", "--force"), ("pause",), ("resume",), ("exec",), ("update", "--pids-limit", "10"))
+VERBS = (
+    ("state",),
+    ("start",),
+    ("kill",),
+    ("delete",),
+    ("delete", "--force"),
+    ("pause",),
+    ("resume",),
+    ("exec",),
+    ("update", "--pids-limit", "10"),
+)
 
 
 def words(verb, name):
@@ -53,7 +63,9 @@ def test_a_state_directory_of_somebody_else(ocirt, bundle, tmp_path, how):
     assert (tmp_path / "evil").exists()
 
 
-@pytest.mark.parametrize("names", [["private"], ["journal", "private"], ["program", "private"], ["state.json", "config.json"]])
+@pytest.mark.parametrize(
+    "names", [["private"], ["journal", "private"], ["program", "private"], ["state.json", "config.json"]]
+)
 def test_a_directory_with_files_that_are_not_the_runtimes(ocirt, names):
     """--root may name a directory in which others keep theirs (/var/lib, another runtime's): no verb takes one for a container,
     and `delete --force` removes nothing."""
@@ -90,21 +102,35 @@ def test_what_the_list_opens_for_somebody_else(ocirt, bundle, tmp_path):
         for path in (str(tmp_path / "one"), f"/sys/fs/cgroup/../../..{tmp_path}/one", state["pausedFile"]):
             (place / "state.json").write_text(json.dumps({**state, "pausedFile": path}))
             os.chown(place, owner, owner)
-            trace = subprocess.run(["strace", "-f", "-e", "trace=openat", *ocirt.command("list", "--format=json")], capture_output=True,
-                                   text=True, stdin=subprocess.DEVNULL, timeout=LIMIT, env=ocirt.environment)
+            trace = subprocess.run(
+                ["strace", "-f", "-e", "trace=openat", *ocirt.command("list", "--format=json")],
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                timeout=LIMIT,
+                env=ocirt.environment,
+            )
             (row,) = json.loads(trace.stdout)
-            by_library = subprocess.run([sys.executable, "-c", f"from ocirt.state import read; print(read({str(ocirt.root)!r}, 'c1').status)"],
-                                        capture_output=True, text=True, timeout=LIMIT, cwd=TREE, check=True).stdout.strip()
+            by_library = subprocess.run(
+                [sys.executable, "-c", f"from ocirt.state import read; print(read({str(ocirt.root)!r}, 'c1').status)"],
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
+                cwd=TREE,
+                check=True,
+            ).stdout.strip()
             assert row["status"] == by_library
             shown[owner, path] = row["status"], f'"{path}"' in trace.stderr
-    assert list(shown.values()) == [("paused", True)] * 2 + [("created", True)] + [("created", False)] * 2 + [("created", True)]
+    assert list(shown.values()) == [("paused", True)] * 2 + [("created", True)] + [("created", False)] * 2 + [
+        ("created", True)
+    ]
     os.chown(place, 0, 0)
 
 
 def forge(name, data):
     """Changed forms of a file of the state directory."""
     step = max(1, len(data) // 25)
-    yield from (data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1:] for at in range(0, len(data), step))
+    yield from (data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :] for at in range(0, len(data), step))
     yield from (data[:size] for size in (0, 1, 7, 8, 64, len(data) // 2, len(data) - 1))
     yield data + b"\0"
     yield b"\xff" * len(data)
@@ -122,7 +148,11 @@ def test_forged_files(ocirt, bundle, name):
         path.write_bytes(forged)
         for verb in (("state",), ("list",), ("pause",), ("resume",)) if count % 4 == 0 else (("state",),):
             result = ocirt(*(verb if verb == ("list",) else words(verb, "c1")))
-            assert result.status in (0, 1) and "Traceback" not in result.err and "internal error" not in result.err, (count, verb, result)
+            assert result.status in (0, 1) and "Traceback" not in result.err and "internal error" not in result.err, (
+                count,
+                verb,
+                result,
+            )
     path.write_bytes(data)
     ocirt.ok("delete", "--force", "c1")
 
@@ -153,7 +183,31 @@ def test_files_that_are_none(ocirt, bundle, tmp_path, name, what):
     ocirt.ok("delete", "--force", "c1")
 
 
-IDS = ["", ".", "..", "/", "a/b", "../c1", "c1/", "/etc", "a b", "a\nb", "a\tb", "*", "a;b", "$(id)", "a\\b", "ü", "\x7f", "a" * 256, "--", "-x", "a\x01", "%s", "@cli"]
+IDS = [
+    "",
+    ".",
+    "..",
+    "/",
+    "a/b",
+    "../c1",
+    "c1/",
+    "/etc",
+    "a b",
+    "a\nb",
+    "a\tb",
+    "*",
+    "a;b",
+    "$(id)",
+    "a\\b",
+    "ü",
+    "\x7f",
+    "a" * 256,
+    "--",
+    "-x",
+    "a\x01",
+    "%s",
+    "@cli",
+]
 
 
 @pytest.mark.parametrize("id", IDS, ids=repr)
@@ -194,7 +248,9 @@ def test_a_config_that_changes_while_it_is_read(ocirt, bundle):
     try:
         while time.monotonic() < end or not seen:
             result = ocirt("run", "--bundle", bundle, "c1")
-            assert (result.status == 0 and result.out in ("one one\n", "two two\n")) or (result.status == 1 and len(result.err.splitlines()) == 1), result
+            assert (result.status == 0 and result.out in ("one one\n", "two two\n")) or (
+                result.status == 1 and len(result.err.splitlines()) == 1
+            ), result
             seen.add(result.out)
             assert ocirt.ids() == []
     finally:

@@ -25,7 +25,9 @@ class Host:
     @staticmethod
     def memory():
         """Bytes of the kernel's that containers could leave behind (unreclaimable slab), and of tmpfs."""
-        fields = {line.split(":")[0]: int(line.split()[1]) << 10 for line in Path("/proc/meminfo").read_text().splitlines()}
+        fields = {
+            line.split(":")[0]: int(line.split()[1]) << 10 for line in Path("/proc/meminfo").read_text().splitlines()
+        }
         return fields["SUnreclaim"] + fields["Shmem"]
 
 
@@ -38,15 +40,23 @@ def variants(bundles, tmp_path):
     layered.rootfs.rename(layers)
     for folder in (layered.rootfs, tmp_path / "upper", tmp_path / "work"):
         folder.mkdir()
-    layered.config["annotations"] = {"org.ocirt.rootfs.lower": str(layers), "org.ocirt.rootfs.upper": str(tmp_path / "upper"),
-                                     "org.ocirt.rootfs.work": str(tmp_path / "work")}
+    layered.config["annotations"] = {
+        "org.ocirt.rootfs.lower": str(layers),
+        "org.ocirt.rootfs.upper": str(tmp_path / "upper"),
+        "org.ocirt.rootfs.work": str(tmp_path / "work"),
+    }
     return [each.save() for each in (plain, hooked, layered)]
 
 
 def killed(ocirt, dice, *words):
     """A command, killed after a time that it may well need."""
-    process = subprocess.Popen(ocirt.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                               env=ocirt.environment)
+    process = subprocess.Popen(
+        ocirt.command(*words),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=ocirt.environment,
+    )
     time.sleep(dice.random() * 0.008)
     process.kill()
     process.wait(LIMIT)
@@ -69,13 +79,28 @@ def life(ocirt, bundle, name, dice):
 
 def fault(ocirt, faulty, bundle, name, dice):
     """One that goes wrong, and is cleared away by `delete --force`."""
-    kind = dice.choice(("create", "create", "start", "delete", "exec", "config", "create at any time", "run at any time",
-                        "exec at any time", "delete at any time"))
+    kind = dice.choice(
+        (
+            "create",
+            "create",
+            "start",
+            "delete",
+            "exec",
+            "config",
+            "create at any time",
+            "run at any time",
+            "exec at any time",
+            "delete at any time",
+        )
+    )
     if kind == "create":
         faulty.environment = {**os.environ, "OCIRT_FAULT": f"create:{dice.randrange(1, 90)}:kill"}
         faulty("create", "--rootfs-annotations", "--bundle", bundle, name)
     elif kind == "config":
-        assert ocirt("create", "--rootfs-annotations", "--bundle", bundle, "--pid-file", "/nonexistent/pid", name).status == 1
+        assert (
+            ocirt("create", "--rootfs-annotations", "--bundle", bundle, "--pid-file", "/nonexistent/pid", name).status
+            == 1
+        )
     elif kind in ("create at any time", "run at any time"):
         killed(ocirt, dice, kind.split()[0], "--bundle", bundle, name)
     else:

@@ -34,7 +34,9 @@ def folder():
 def disk():
     """An empty directory, closed to others, on a file system that outlives a boot; /tmp may be a tmpfs."""
     with tempfile.TemporaryDirectory(prefix="test-", dir=TREE / "build") as made:
-        kind = subprocess.run(["stat", "--file-system", "--format=%T", made], capture_output=True, text=True, check=True).stdout.strip()
+        kind = subprocess.run(
+            ["stat", "--file-system", "--format=%T", made], capture_output=True, text=True, check=True
+        ).stdout.strip()
         if kind == "tmpfs":
             pytest.skip(f"{TREE} lies on a tmpfs")
         yield Path(made)

@@ -9,7 +9,19 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
 CORE, BUILT = TREE / "ocirt/core", TREE / "build/meson/ocirt"
-SOURCES = ("cache.c", "words.c", "flags.c", "scan.c", "program.c", "text.c", "log.c", "channel.c", "container.c", "path.c", "dbus.c")
+SOURCES = (
+    "cache.c",
+    "words.c",
+    "flags.c",
+    "scan.c",
+    "program.c",
+    "text.c",
+    "log.c",
+    "channel.c",
+    "container.c",
+    "path.c",
+    "dbus.c",
+)
 CAPACITY = 1 << 22
 
 
@@ -18,11 +30,36 @@ class Core:
 
     def __init__(self, folder):
         library = Path(folder) / "core.so"
-        subprocess.run(["gcc", "-std=gnu17", "-O1", "-g", "-shared", "-fPIC", "-w", "-DOCIRT_TREE", "-Dmmap=test_mmap", "-I", BUILT / "core",
-                        "-I", BUILT, "-I", CORE, "-o", library, TREE / "tests/core/shared.c",
-                        TREE / "tests/core/stubs.c", *[CORE / name for name in SOURCES]], check=True, timeout=120)
+        subprocess.run(
+            [
+                "gcc",
+                "-std=gnu17",
+                "-O1",
+                "-g",
+                "-shared",
+                "-fPIC",
+                "-w",
+                "-DOCIRT_TREE",
+                "-Dmmap=test_mmap",
+                "-I",
+                BUILT / "core",
+                "-I",
+                BUILT,
+                "-I",
+                CORE,
+                "-o",
+                library,
+                TREE / "tests/core/shared.c",
+                TREE / "tests/core/stubs.c",
+                *[CORE / name for name in SOURCES],
+            ],
+            check=True,
+            timeout=120,
+        )
         self.library = ctypes.CDLL(str(library))
-        self.library.test_scan.restype = self.library.test_find.restype = self.library.test_find_exec.restype = ctypes.c_long
+        self.library.test_scan.restype = self.library.test_find.restype = self.library.test_find_exec.restype = (
+            ctypes.c_long
+        )
         self.library.test_call.restype = self.library.test_read.restype = ctypes.c_long
         self.out = ctypes.create_string_buffer(CAPACITY)
 
@@ -34,8 +71,19 @@ class Core:
     def find(self, directory, data, id="c1", bundle="/bundle", systemd=False, debug=False):
         """What create would find in the cache: a program, or the place and the key to keep one at; ``debug``: as with --debug."""
         path, key = ctypes.create_string_buffer(8192), ctypes.create_string_buffer(8192)
-        size = self.library.test_find(str(directory).encode(), id.encode(), bundle.encode(), int(systemd), int(debug), data,
-                                      ctypes.c_size_t(len(data)), self.out, ctypes.c_size_t(CAPACITY), path, key)
+        size = self.library.test_find(
+            str(directory).encode(),
+            id.encode(),
+            bundle.encode(),
+            int(systemd),
+            int(debug),
+            data,
+            ctypes.c_size_t(len(data)),
+            self.out,
+            ctypes.c_size_t(CAPACITY),
+            path,
+            key,
+        )
         assert size != -2
         return self.out.raw[:size] if size >= 0 else (path.value.decode(), key.value.decode())
 
@@ -43,11 +91,24 @@ class Core:
         """What exec would find for the command line ``argv`` and a container; ``None`` where it does not read the line."""
         path, key = ctypes.create_string_buffer(8192), ctypes.create_string_buffer(8192)
         words = (ctypes.c_char_p * (len(argv) + 1))(*map(os.fsencode, argv), None)
-        size = self.library.test_find_exec(str(directory).encode(), words, data, ctypes.c_size_t(len(data)), process,
-                                           ctypes.c_size_t(len(process or b"")), created.encode(), bundle.encode(), self.out,
-                                           ctypes.c_size_t(CAPACITY), path, key)
+        size = self.library.test_find_exec(
+            str(directory).encode(),
+            words,
+            data,
+            ctypes.c_size_t(len(data)),
+            process,
+            ctypes.c_size_t(len(process or b"")),
+            created.encode(),
+            bundle.encode(),
+            self.out,
+            ctypes.c_size_t(CAPACITY),
+            path,
+            key,
+        )
         assert size != -2
-        return self.out.raw[:size] if size >= 0 else None if size == -3 else (path.value.decode(), os.fsdecode(key.value))
+        return (
+            self.out.raw[:size] if size >= 0 else None if size == -3 else (path.value.decode(), os.fsdecode(key.value))
+        )
 
     def call(self, signature, items, pid):
         """The bytes of a D-Bus call whose body the items are (ocirt/cgroups/dbus.py), ``None`` where they make none."""

@@ -1,6 +1,6 @@
 """Inputs and executables of the fuzzer (tests/core/fuzz.c); hack/fuzz and test_fuzz.py use them.
 
-    python -m tests.unit.fuzz FOLDER    # writes the seeds to FOLDER/seeds and builds FOLDER/fuzz for libFuzzer, with clang
+python -m tests.unit.fuzz FOLDER    # writes the seeds to FOLDER/seeds and builds FOLDER/fuzz for libFuzzer, with clang
 """
 
 import subprocess
@@ -35,7 +35,7 @@ def seeds(folder):
         whole = entry.read_bytes()
         entry.unlink()
         after = 8 + 4 + 4 + HITS_SIZE + len(BUILD)
-        after += 4 + int.from_bytes(whole[after:after + 4], "little")
+        after += 4 + int.from_bytes(whole[after : after + 4], "little")
         (folder / f"b-{path.stem}").write_bytes(b"b" + len(data).to_bytes(4, "little") + data + whole[after:])
     (folder / "b-greedy").write_bytes(greedy())
     for path in CORPUS.iterdir():
@@ -48,18 +48,54 @@ def greedy():
     slot = bytes(4) + bytes(4) + bytes((LIST_VALUE, 0)) + bytes(4 + 16 + 16)
     head = 8 + 4 + 4 + len(BUILD) + 8 * 9
     tables = bytearray(8 * 9)
-    tables[8 * 7:8 * 8] = head.to_bytes(4, "little") + (24 * count).to_bytes(4, "little")
+    tables[8 * 7 : 8 * 8] = head.to_bytes(4, "little") + (24 * count).to_bytes(4, "little")
     template = bytes(8 + 4 + 4 + len(BUILD)) + tables + bytes(24 * count)
-    return (b"b" + len(data).to_bytes(4, "little") + data + 3 * bytes(4) + count.to_bytes(4, "little") + count * slot +
-            len(template).to_bytes(4, "little") + template)
+    return (
+        b"b"
+        + len(data).to_bytes(4, "little")
+        + data
+        + 3 * bytes(4)
+        + count.to_bytes(4, "little")
+        + count * slot
+        + len(template).to_bytes(4, "little")
+        + template
+    )
 
 
 def build(executable, compiler, *flags):
     """The fuzzer's executable, under ASan and UBSan."""
-    sources = [TREE / "tests/core/fuzz.c", TREE / "tests/core/stubs.c", *[CORE / name for name in SOURCES if name != "cache.c"]]
-    subprocess.run([compiler, "-std=gnu17", "-O1", "-g", "-w", "-DOCIRT_TREE", "-Dmmap=fuzz_mmap", "-Dmunmap=fuzz_munmap", "-fsanitize=address,undefined",
-                    "-fno-sanitize-recover=all", *flags, "-Wl,--wrap=fail", "-I", TREE / "tests/core/fuzz", "-I", BUILT / "core", "-I", CORE,
-                    "-o", executable, *sources], check=True, timeout=300)
+    sources = [
+        TREE / "tests/core/fuzz.c",
+        TREE / "tests/core/stubs.c",
+        *[CORE / name for name in SOURCES if name != "cache.c"],
+    ]
+    subprocess.run(
+        [
+            compiler,
+            "-std=gnu17",
+            "-O1",
+            "-g",
+            "-w",
+            "-DOCIRT_TREE",
+            "-Dmmap=fuzz_mmap",
+            "-Dmunmap=fuzz_munmap",
+            "-fsanitize=address,undefined",
+            "-fno-sanitize-recover=all",
+            *flags,
+            "-Wl,--wrap=fail",
+            "-I",
+            TREE / "tests/core/fuzz",
+            "-I",
+            BUILT / "core",
+            "-I",
+            CORE,
+            "-o",
+            executable,
+            *sources,
+        ],
+        check=True,
+        timeout=300,
+    )
 
 
 if __name__ == "__main__":

@@ -39,11 +39,25 @@ def v1(*names: str, own: str = "/") -> list[Hierarchy]:
 
 def host(**facts: Any) -> Host:
     """A host as root, of a hybrid layout with the usual controllers; nothing of it is read from this machine."""
-    return Host(**{
-        "kernel": (6, 18), "euid": 0, "egid": 0, "permitted": ALL_CAPABILITIES, "bounding": ALL_CAPABILITIES, "last_capability": 40,
-        "in_user_namespace": False, "denies_setgroups": False, "has_systemd": False, "files": (), "writable": (),
-        "seccomp_flags": 0b111111, "resctrl": None,
-        "cgroups": Cgroups(v1(*V1, "name=systemd"), Hierarchy((), f"{ROOT}/unified", "/")), **facts})
+    return Host(
+        **{
+            "kernel": (6, 18),
+            "euid": 0,
+            "egid": 0,
+            "permitted": ALL_CAPABILITIES,
+            "bounding": ALL_CAPABILITIES,
+            "last_capability": 40,
+            "in_user_namespace": False,
+            "denies_setgroups": False,
+            "has_systemd": False,
+            "files": (),
+            "writable": (),
+            "seccomp_flags": 0b111111,
+            "resctrl": None,
+            "cgroups": Cgroups(v1(*V1, "name=systemd"), Hierarchy((), f"{ROOT}/unified", "/")),
+            **facts,
+        }
+    )
 
 
 def v2(own: str = "/", **facts: Any) -> Host:
@@ -58,8 +72,15 @@ def no_cgroups(**facts: Any) -> Host:
 
 def request(**words: str) -> Request:
     """A request to create the container ``c1`` of the bundle ``/bundle``; ``_`` in names stands for ``-``."""
-    return Request({"verb": "create", "id": "c1", "bundle": "/bundle", "root": "/run/ocirt",
-                    **{name.replace("_", "-"): value for name, value in words.items()}})
+    return Request(
+        {
+            "verb": "create",
+            "id": "c1",
+            "bundle": "/bundle",
+            "root": "/run/ocirt",
+            **{name.replace("_", "-"): value for name, value in words.items()},
+        }
+    )
 
 
 def with_changes(base: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
@@ -95,8 +116,11 @@ def steps(plan: Plan, section: str, *kinds: str) -> list[Step]:
 
 def values(step: Step) -> dict[str, Any]:
     """A step's fields as they are for the config at hand, defaults left out."""
-    return {name: value for name, value in ((name, bound(getattr(step, name))) for name in step.fields)
-            if name not in step.defaults or value != _listed(step.defaults[name])}
+    return {
+        name: value
+        for name, value in ((name, bound(getattr(step, name))) for name in step.fields)
+        if name not in step.defaults or value != _listed(step.defaults[name])
+    }
 
 
 def _listed(value: Any) -> Any:

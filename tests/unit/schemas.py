@@ -18,17 +18,26 @@ MODULE = "github.com/opencontainers/runtime-spec@v1.3.0"
 @cache
 def official():
     """The folder of the official schemas; hack/lib.sh downloads the module where it is missing."""
-    done = subprocess.run(["bash", "-c", f"source {ROOT}/hack/lib.sh; need_go_module {MODULE}"], check=True,
-                          stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, timeout=600)
+    done = subprocess.run(
+        ["bash", "-c", f"source {ROOT}/hack/lib.sh; need_go_module {MODULE}"],
+        check=True,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        timeout=600,
+    )
     return Path(done.stdout.strip()) / "schema"
 
 
 @cache
 def official_validator(name):
     """The official schema ``name``: config, state or features."""
-    registry = Registry().with_resources([
-        (path.name, Resource.from_contents(json.loads(path.read_text()), default_specification=DRAFT4))
-        for path in official().glob("*.json")])
+    registry = Registry().with_resources(
+        [
+            (path.name, Resource.from_contents(json.loads(path.read_text()), default_specification=DRAFT4))
+            for path in official().glob("*.json")
+        ]
+    )
     return Draft4Validator(json.loads((official() / f"{name}-schema.json").read_text()), registry=registry)
 
 

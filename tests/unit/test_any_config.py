@@ -25,8 +25,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-HOSTS = (host(), no_cgroups(), host(cgroups=Cgroups((), Hierarchy((), "/sys/fs/cgroup", "/"))),
-         host(euid=1000, egid=1000, in_user_namespace=True, denies_setgroups=True))
+HOSTS = (
+    host(),
+    no_cgroups(),
+    host(cgroups=Cgroups((), Hierarchy((), "/sys/fs/cgroup", "/"))),
+    host(euid=1000, egid=1000, in_user_namespace=True, denies_setgroups=True),
+)
 LONGEST = 1000
 """Letters, beside the path, of an error that a person may be asked to read."""
 
@@ -62,8 +66,11 @@ def _strings(value):
 
 
 def _passes(value, text):
-    return bool(re.search(value.get("pattern", ""), text)) and len(text) >= value.get("minLength", 0) and not (
-        "not" in value and re.search(value["not"]["pattern"], text))
+    return (
+        bool(re.search(value.get("pattern", ""), text))
+        and len(text) >= value.get("minLength", 0)
+        and not ("not" in value and re.search(value["not"]["pattern"], text))
+    )
 
 
 @st.composite
@@ -103,9 +110,11 @@ def configs(draw, mutated=True):
 
 
 odd = st.one_of(
-    st.sampled_from([10 ** 30, -1, 1 << 63, 1 << 64, 1.5, 1e308, "\0", "\ud800", "a\nb", "x" * 5000, [[]], {"": {}},
-                     10 ** 4000]).map(deepcopy),
-    st.integers(1, 150).map(lambda depth: nested(depth)))
+    st.sampled_from(
+        [10**30, -1, 1 << 63, 1 << 64, 1.5, 1e308, "\0", "\ud800", "a\nb", "x" * 5000, [[]], {"": {}}, 10**4000]
+    ).map(deepcopy),
+    st.integers(1, 150).map(lambda depth: nested(depth)),
+)
 
 
 def nested(depth):
@@ -165,7 +174,7 @@ def test_what_our_schema_takes_the_official_takes(members):
 
 
 WIDER = {
-    ".linux.rootfsPropagation": "engines write rslave and its like, and \"\" for none",
+    ".linux.rootfsPropagation": 'engines write rslave and its like, and "" for none',
     ".linux.devices[].fileMode": "engines write the whole st_mode",
     ".linux.resources.pids": "the text has limit as optional, the schema as required",
 }
@@ -192,8 +201,16 @@ def test_engines_configs_mutated(path, data):
 
 
 @pytest.mark.parametrize("depth", [100, 330, 490, 900, 985, 2000, 100_000])
-@pytest.mark.parametrize("place", ['{"ociVersion":"1.3.0","x":%s}', '{"ociVersion":"1.3.0","linux":{"seccomp":%s}}',
-                                   '{"annotations":{"a":%s}}', '{"mounts":[%s]}', '%s'])
+@pytest.mark.parametrize(
+    "place",
+    [
+        '{"ociVersion":"1.3.0","x":%s}',
+        '{"ociVersion":"1.3.0","linux":{"seccomp":%s}}',
+        '{"annotations":{"a":%s}}',
+        '{"mounts":[%s]}',
+        "%s",
+    ],
+)
 @pytest.mark.parametrize("pair", ["[]", '{"a":}', '{"a":1,"a":}'])
 def test_deep_nesting(depth, place, pair):
     opening, closing = pair[:-1], pair[-1:]
@@ -209,7 +226,9 @@ def test_deep_nesting(depth, place, pair):
 @pytest.mark.parametrize("sign", ["", "-"])
 def test_numbers_of_many_digits(digits, sign):
     data = b'{"ociVersion":"1.3.0","root":{"path":"r"},"process":{"cwd":"/","args":["a"],"oomScoreAdj":%s%s}}' % (
-        sign.encode(), b"9" * digits)
+        sign.encode(),
+        b"9" * digits,
+    )
     (error, *_) = validate(data)
     assert is_clear(error), error
     with pytest.raises(ConfigError) as caught:

@@ -18,16 +18,26 @@ from conformance import cells
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("samples, middle, high", [([5], 5, 5), ([1, 9], 5, 9), ([3, 1, 2], 2, 3), (list(range(1, 101)), 50.5, 95)])
+@pytest.mark.parametrize(
+    "samples, middle, high", [([5], 5, 5), ([1, 9], 5, 9), ([3, 1, 2], 2, 3), (list(range(1, 101)), 50.5, 95)]
+)
 def test_median_and_percentile(samples, middle, high):
     assert (median(samples), percentile(samples, 95)) == (middle, high)
 
 
 def results():
     """A run in which everything of ours takes 1 ms, and the others' 4."""
-    made = Results({"many": 200, "existing": 1000, "host mounts": 1000, "runtimes": {"ocirt": "1", "runc": "2"}, "date": "d"})
+    made = Results(
+        {"many": 200, "existing": 1000, "host mounts": 1000, "runtimes": {"ocirt": "1", "runc": "2"}, "date": "d"}
+    )
     for pattern in (BACK, PAUSES):
-        for work in ("life cycle", *VERBS, "create, new shape", "floor: create", "floor: create without the cgroup mount"):
+        for work in (
+            "life cycle",
+            *VERBS,
+            "create, new shape",
+            "floor: create",
+            "floor: create without the cgroup mount",
+        ):
             for name in (OURS, "crun", "runc", FLOOR, OUR_FLOOR):
                 made.add(work, pattern, name, *[1000 if name == OURS else 4000] * 3)
     for name in (OURS, FLOOR):
@@ -74,9 +84,25 @@ def test_verdicts():
 
 def test_every_target_of_the_issue_is_judged():
     works = {work for work, _, _ in targets.RATIOS}
-    assert works >= {"life cycle", "create", "create, new shape", "create, new shape, known filter", "start", "state", "kill",
-                     "delete", "run true", "exec true", "many containers", "list", "create: peak memory", "waiting run: memory",
-                     "smallest memory limit", "floor: create", "floor: run"}
+    assert works >= {
+        "life cycle",
+        "create",
+        "create, new shape",
+        "create, new shape, known filter",
+        "start",
+        "state",
+        "kill",
+        "delete",
+        "run true",
+        "exec true",
+        "many containers",
+        "list",
+        "create: peak memory",
+        "waiting run: memory",
+        "smallest memory limit",
+        "floor: create",
+        "floor: run",
+    }
     assert all(set(limits) <= {"crun", "runc", FLOOR} and limits for _, _, limits in targets.RATIOS)
 
 
@@ -100,7 +126,9 @@ def test_a_page_without_the_fixed_floor_or_peers():
 def test_docs_are_what_their_json_gives():
     """No figure of docs/benchmark.md is typed by hand."""
     made = Results.from_json((DOCS / "benchmark.json").read_text())
-    assert (DOCS / "benchmark.md").read_text() == report.markdown(made), "write it by hack/bench --render docs/benchmark.json --docs"
+    assert (DOCS / "benchmark.md").read_text() == report.markdown(made), (
+        "write it by hack/bench --render docs/benchmark.json --docs"
+    )
     assert (DOCS / report.PLOT).read_text() == report.svg(made)
     assert not made.facts["quick"]
 
@@ -110,7 +138,9 @@ def test_the_plot():
     tree = xml.etree.ElementTree.fromstring(text)
     words = [each.text for each in tree.iter("{http://www.w3.org/2000/svg}text")]
     assert words[0] == "a < b" and {"create", "start", "x", "y", "2.0 ms", "10.0 ms", "4.0 ms"} <= set(words)
-    widths = [float(each.get("width")) for each in tree.iter("{http://www.w3.org/2000/svg}rect") if each.get("height") == "11"]
+    widths = [
+        float(each.get("width")) for each in tree.iter("{http://www.w3.org/2000/svg}rect") if each.get("height") == "11"
+    ]
     assert [width / widths[1] for width in widths] == pytest.approx([0.2, 1, 0.4], abs=0.01)
 
 
@@ -154,7 +184,9 @@ def test_a_command_that_hangs_is_ended(spawn, monkeypatch):
         spawn("/bin/sleep", "60")
 
 
-@pytest.mark.parametrize("words", [["--runtime", "x"], ["--runtime", "x=/nowhere"], ["--rounds", "1"], ["--without", "podman"], ["x"]])
+@pytest.mark.parametrize(
+    "words", [["--runtime", "x"], ["--runtime", "x=/nowhere"], ["--rounds", "1"], ["--without", "podman"], ["x"]]
+)
 def test_a_wrong_command_line(words, capsys):
     with pytest.raises(SystemExit):
         arguments(words)
@@ -163,7 +195,12 @@ def test_a_wrong_command_line(words, capsys):
 
 def test_the_command_line(tmp_path):
     options = arguments(["--runtime", "x=/bin/true", "--quick", "--without", "crun", "--output", str(tmp_path)])
-    assert (options.runtime, options.quick, options.without, options.output) == (["x=/bin/true"], True, ["crun"], tmp_path)
+    assert (options.runtime, options.quick, options.without, options.output) == (
+        ["x=/bin/true"],
+        True,
+        ["crun"],
+        tmp_path,
+    )
     assert arguments(["--docs"]).output == DOCS
 
 

@@ -36,7 +36,11 @@ def dump(members):
 def compiled(data, id="c1", bundle="/bundle", systemd=False):
     """Config and program, or ``None`` where the config is refused; ``systemd``: with cgroups of systemd's making."""
     try:
-        config, words, on = parse(data), {"systemd_cgroup": "1"} if systemd else {}, v2(has_systemd=True) if systemd else host()
+        config, words, on = (
+            parse(data),
+            {"systemd_cgroup": "1"} if systemd else {},
+            v2(has_systemd=True) if systemd else host(),
+        )
         return config, encoded(compile(config, request(id=id, bundle=bundle, **words), on), BUILD)
     except OcirtError:
         return None
@@ -77,7 +81,7 @@ def test_recorded_configs_bind(core, folder, path):
         other["process"]["env"] = [f"X{number}=é" for number in range(40)]
     other["linux"]["cgroupsPath"] = other["linux"].get("cgroupsPath") and other["linux"]["cgroupsPath"] + "-2"
     if "annotations" in other:
-        other["annotations"] = {"com.example/date": "2026-11-24", "x": "\"y\""}
+        other["annotations"] = {"com.example/date": "2026-11-24", "x": '"y"'}
     for mount in other["mounts"]:
         if {"bind", "rbind"} & set(mount.get("options", ())) and mount["source"].startswith("/"):
             mount["source"] += "/2"
@@ -115,7 +119,9 @@ def test_one_value_changed(core, place, data):
         found = law(core, folder, dump(first), dump(second))
         if a and b and a[0].trace.guards == b[0].trace.guards and a[0].trace.tests == b[0].trace.tests:
             both = (dump(first) + dump(second)).decode()
-            left = any(code in both for code in ("\\ud", "\\u0000"))  # the scanner leaves them to Python: neither kept nor found
+            left = any(
+                code in both for code in ("\\ud", "\\u0000")
+            )  # the scanner leaves them to Python: neither kept nor found
             assert found is not None or len(dump(second)) > 8000 or left, "a needless miss"
     finally:
         remove(folder)
@@ -123,14 +129,26 @@ def test_one_value_changed(core, place, data):
 
 word = st.sampled_from(["", "a", "-", "a-b", "-a", "a-", "a--b", "é", "a/b", "..", "x" * 300, ".slice", "\ud800"])
 units = st.one_of(
-    st.tuples(st.tuples(word, st.sampled_from([".slice", "", ".slice.slice"])).map("".join), word, st.one_of(word, word.map(lambda text: text + ".slice"))).map(":".join),
+    st.tuples(
+        st.tuples(word, st.sampled_from([".slice", "", ".slice.slice"])).map("".join),
+        word,
+        st.one_of(word, word.map(lambda text: text + ".slice")),
+    ).map(":".join),
     st.lists(st.sampled_from(["a", "-", ":", ".slice", "/", "b-c"]), max_size=9).map("".join),
-    st.integers(1, 70).map(lambda count: "-".join(["slice"] * count) + ".slice:p:n"))
+    st.integers(1, 70).map(lambda count: "-".join(["slice"] * count) + ".slice:p:n"),
+)
 
 
 @SETTINGS
-@given(units, units, st.dictionaries(st.sampled_from(["a", "org.systemd.property.After", "org.systemd.property", "org.systemd.property.x"]),
-                                     st.just("['b']"), max_size=2))
+@given(
+    units,
+    units,
+    st.dictionaries(
+        st.sampled_from(["a", "org.systemd.property.After", "org.systemd.property", "org.systemd.property.x"]),
+        st.just("['b']"),
+        max_size=2,
+    ),
+)
 def test_units_of_systemd(core, first, second, annotations):
     """slice:prefix:name, whose parts and whose slice's cgroup are slots of their own."""
     a, b = deepcopy(BASE), deepcopy(BASE)
@@ -145,14 +163,22 @@ def test_units_of_systemd(core, first, second, annotations):
         remove(folder)
 
 
-@pytest.mark.parametrize("first, second, hit", [
-    ({"a": "b"}, {}, True), ({"a": "b"}, {"run.oci.keep_original_groups": "1"}, False),
-    ({"run.oci.keep_original_groups": "1"}, {"run.oci.keep_original_groups": "1", "c": "d"}, True),
-    ({"run.oci.keep_original_groups": "1"}, {"c": "d"}, False),
-    ({"run.oci.keep_original_groups": "1"}, {"run.oci.keep_original_groups": "0"}, False),
-    ({"run.oci.keep_original_groups": "1"}, {"run.oci.keep_original_groups": "1", "run.oci.handler": "wasm"}, False),
-    ({"run.oci.keep_original_groups": "1"}, {"run.oci.timens_offset": "1"}, False),
-])
+@pytest.mark.parametrize(
+    "first, second, hit",
+    [
+        ({"a": "b"}, {}, True),
+        ({"a": "b"}, {"run.oci.keep_original_groups": "1"}, False),
+        ({"run.oci.keep_original_groups": "1"}, {"run.oci.keep_original_groups": "1", "c": "d"}, True),
+        ({"run.oci.keep_original_groups": "1"}, {"c": "d"}, False),
+        ({"run.oci.keep_original_groups": "1"}, {"run.oci.keep_original_groups": "0"}, False),
+        (
+            {"run.oci.keep_original_groups": "1"},
+            {"run.oci.keep_original_groups": "1", "run.oci.handler": "wasm"},
+            False,
+        ),
+        ({"run.oci.keep_original_groups": "1"}, {"run.oci.timens_offset": "1"}, False),
+    ],
+)
 def test_annotations_of_a_prefix_are_those_very_ones(core, folder, first, second, hit):
     """The rest of the annotations is passed on, whatever it is."""
     a, b = deepcopy(BASE), deepcopy(BASE)
@@ -162,37 +188,69 @@ def test_annotations_of_a_prefix_are_those_very_ones(core, folder, first, second
             assert (law(core, folder, dump(one), dump(other)) is not None) == hit
 
 
-@pytest.mark.parametrize("first, second, hit", [
-    ({"After": "['a']"}, {"After": "['a']"}, True), ({"After": "['a']"}, {"After": "['b']"}, False),
-    ({"After": "['a']"}, {"Before": "['a']"}, False), ({"After": "['a']"}, {"After": "['a']", "Before": "['a']"}, False), ({"After": "['a']"}, {}, False),
-])
+@pytest.mark.parametrize(
+    "first, second, hit",
+    [
+        ({"After": "['a']"}, {"After": "['a']"}, True),
+        ({"After": "['a']"}, {"After": "['b']"}, False),
+        ({"After": "['a']"}, {"Before": "['a']"}, False),
+        ({"After": "['a']"}, {"After": "['a']", "Before": "['a']"}, False),
+        ({"After": "['a']"}, {}, False),
+    ],
+)
 def test_properties_of_a_unit_are_those_very_ones(core, folder, first, second, hit):
     a, b = deepcopy(BASE), deepcopy(BASE)
     for members, properties in ((a, first), (b, second)):
         members["linux"]["cgroupsPath"] = "a.slice:p:n"
-        members["annotations"] = {"x": "y", **{f"org.systemd.property.{name}": value for name, value in properties.items()}}
+        members["annotations"] = {
+            "x": "y",
+            **{f"org.systemd.property.{name}": value for name, value in properties.items()},
+        }
     assert (law(core, folder, dump(a), dump(b), systemd=True, id="other") is not None) == hit
 
 
-@pytest.mark.parametrize("first, second, hit", [
-    ("a.slice:p:n", "b-c-d.slice:q-r:other", True), ("a.slice:p:n", "-.slice:p:n", True), ("a.slice:p:n", ":p:n", False),
-    (":p:n", ":q:m", True), ("a.slice:p:n", "a.slice::n", False), ("a.slice:p:n", "a.slice:p:n.slice", False), ("a.slice:p:n", "/a", False),
-    ("a.slice:p:n", "a:p:n", False), ("a.slice:p:n", "", False),
-])
+@pytest.mark.parametrize(
+    "first, second, hit",
+    [
+        ("a.slice:p:n", "b-c-d.slice:q-r:other", True),
+        ("a.slice:p:n", "-.slice:p:n", True),
+        ("a.slice:p:n", ":p:n", False),
+        (":p:n", ":q:m", True),
+        ("a.slice:p:n", "a.slice::n", False),
+        ("a.slice:p:n", "a.slice:p:n.slice", False),
+        ("a.slice:p:n", "/a", False),
+        ("a.slice:p:n", "a:p:n", False),
+        ("a.slice:p:n", "", False),
+    ],
+)
 def test_units_that_are_one_shape(core, folder, first, second, hit):
     a, b = deepcopy(BASE), deepcopy(BASE)
     a["linux"]["cgroupsPath"], b["linux"]["cgroupsPath"] = first, second
     assert (law(core, folder, dump(a), dump(b), systemd=True, id="other") is not None) == hit
 
 
-@pytest.mark.parametrize("change", [
-    {"process__cwd": "relative"}, {"hostname": "x" * 65}, {"process__oomScoreAdj": 1001}, {"mounts__0__type": "proc"},
-    {"process__args": []}, {"linux__cgroupsPath": "relative"}, {"linux__cgroupsPath": "/.."}, {"mounts__0__options__0": "nodev"},
-    {"process__user__uid": 1 << 32}, {"process__rlimits__0__type": "RLIMIT_NOFILE"}, {"root__readonly": False}, {"process__args": ["\0"]},
-    {"mounts__1__destination": "/dev"}, {"mounts__1__destination": "/x/../dev"}, {"linux__seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"process__cwd": "relative"},
+        {"hostname": "x" * 65},
+        {"process__oomScoreAdj": 1001},
+        {"mounts__0__type": "proc"},
+        {"process__args": []},
+        {"linux__cgroupsPath": "relative"},
+        {"linux__cgroupsPath": "/.."},
+        {"mounts__0__options__0": "nodev"},
+        {"process__user__uid": 1 << 32},
+        {"process__rlimits__0__type": "RLIMIT_NOFILE"},
+        {"root__readonly": False},
+        {"process__args": ["\0"]},
+        {"mounts__1__destination": "/dev"},
+        {"mounts__1__destination": "/x/../dev"},
+        {"linux__seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}},
+    ],
+)
 def test_what_makes_another_program_is_a_miss(core, folder, change):
-    (place, value), = change.items()
+    ((place, value),) = change.items()
     second = deepcopy(BASE)
     path = tuple(int(part) if part.isdigit() else part for part in place.split("__"))
     put(second, path, value)
@@ -218,6 +276,7 @@ def test_variants_of_one_shape(core, folder):
 
 # ---- entries that are not what they should be ----
 
+
 @pytest.fixture
 def entry(core, folder):
     assert keep(core, folder, dump(BASE))
@@ -242,8 +301,11 @@ def test_a_damaged_entry_is_a_miss_or_the_same_program(core, data):
         head = len(whole) - len(compiled(dump(BASE))[1].template)
         place = data.draw(st.integers(0, head - 1))
         kind = data.draw(st.sampled_from(["flip", "cut", "add"]))
-        changed = {"flip": whole[:place] + bytes((whole[place] ^ data.draw(st.integers(1, 255)),)) + whole[place + 1:],
-                   "cut": whole[:place], "add": whole[:place] + b"\0" + whole[place:]}[kind]
+        changed = {
+            "flip": whole[:place] + bytes((whole[place] ^ data.draw(st.integers(1, 255)),)) + whole[place + 1 :],
+            "cut": whole[:place],
+            "add": whole[:place] + b"\0" + whole[place:],
+        }[kind]
         (folder / name).write_bytes(changed)
         core.find(folder, dump(BASE))
     finally:
@@ -303,9 +365,11 @@ def test_a_directory_in_memory(core, folder):
 
 def test_why_there_is_no_program(core, folder, capfd):
     """--debug says it."""
+
     def said(members=BASE, place=folder):
         core.find(place, dump(members), debug=True)
         return capfd.readouterr().err.partition('msg="')[2].strip().removesuffix('"')
+
     assert said().startswith(f"no kept program: {folder} has none of this structure and command line")
     keep(core, folder, dump(BASE))
     other = deepcopy(BASE)
@@ -335,7 +399,16 @@ def test_there_is_room_for_sixteen_megabytes(core, folder, monkeypatch):
 
 def strangers(folder):
     """Files of somebody else's in the directory of the cache: their names, some of which entries have, too."""
-    names = ["private", "backup.tar", ".new", f"{'a' * 16}.0", f"{'b' * 16}.1.new", f"filter.{'c' * 16}", f"{'d' * 16}.x", f"{'e' * 15}.0"]
+    names = [
+        "private",
+        "backup.tar",
+        ".new",
+        f"{'a' * 16}.0",
+        f"{'b' * 16}.1.new",
+        f"filter.{'c' * 16}",
+        f"{'d' * 16}.x",
+        f"{'e' * 15}.0",
+    ]
     for name in names:
         (folder / name).write_bytes(b"private" * 1000)
     (folder / f"{'f' * 16}.0").mkdir()

@@ -37,6 +37,7 @@ def bundle(tmp_path):
         change(config)
         (tmp_path / "config.json").write_bytes(dump(config))
         return tmp_path
+
     return make
 
 
@@ -69,8 +70,14 @@ def test_list(core, folder, capfd):
     assert ocirt_cache("list", "--format=json") == 0
     (row,) = json.loads(capfd.readouterr().out)
     assert (row["entry"], row["size"], row["verb"], row["build"], row["ours"]) == (name, size, "create", BUILD, True)
-    assert (row["made"], row["used"]) == ("2023-11-14T22:13:20Z", None) and row["guards"] > 10 < row["slots"] and row["tests"] > 5
-    assert row["request"] == "create root bundle listen-fds=0" and row["properties"] == list(BASE) and row["values"] > 20
+    assert (
+        (row["made"], row["used"]) == ("2023-11-14T22:13:20Z", None)
+        and row["guards"] > 10 < row["slots"]
+        and row["tests"] > 5
+    )
+    assert (
+        row["request"] == "create root bundle listen-fds=0" and row["properties"] == list(BASE) and row["values"] > 20
+    )
     os.utime(folder / name, (1_700_000_060, 1_700_000_000))
     assert ocirt_cache("list") == 0
     head, line = capfd.readouterr().out.splitlines()
@@ -131,7 +138,9 @@ def test_a_hit(core, folder, bundle, capfd):
     keep(core, folder, dump(BASE))
     (name,) = os.listdir(folder)
     assert explain(capfd, bundle()) == [f"hit: {name} is for this bundle"]
-    assert explain(capfd, bundle(lambda config: config.update(hostname="another"))) == [f"hit: {name} is for this bundle"]
+    assert explain(capfd, bundle(lambda config: config.update(hostname="another"))) == [
+        f"hit: {name} is for this bundle"
+    ]
 
 
 def test_a_value_that_differs(core, folder, bundle, capfd):
@@ -143,7 +152,8 @@ def test_a_value_that_differs(core, folder, bundle, capfd):
     assert explain(capfd, bundle(lambda config: config["mounts"][0].update(type="ext4"))) == [
         "miss: programs of this structure are for others:",
         f'  {first}: mounts[0].type: found "ext4", the program is for "fs0"',
-        f'  {second}: mounts[0].type: found "ext4", the program is for "fs1"']
+        f'  {second}: mounts[0].type: found "ext4", the program is for "fs1"',
+    ]
 
 
 def test_no_such_structure(core, folder, bundle, capfd):
@@ -156,15 +166,19 @@ def test_no_such_structure(core, folder, bundle, capfd):
     near = next(name for name, entry in verb.entries(folder) if "hooks" in entry.structure)
     assert explain(capfd, bundle(lambda config: config.update(domainname="d"))) == [
         "miss: no program of this structure and command line; the nearest:",
-        f"  {near}: domainname: found a string, the program is for a config without"]
+        f"  {near}: domainname: found a string, the program is for a config without",
+    ]
 
 
-@pytest.mark.parametrize("flags, words", [
-    (["--run"], "verb: found run, the program is for create"),
-    (["--no-pivot"], 'command line: found no-pivot="1", the program is for one without'),
-    (["--preserve-fds", "2"], 'command line: found preserve-fds="2", the program is for one without'),
-    (["--layer", "/a:b", "--layer=/c"], 'command line: found layer="/a\\\\:b:/c", the program is for one without'),
-])
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--run"], "verb: found run, the program is for create"),
+        (["--no-pivot"], 'command line: found no-pivot="1", the program is for one without'),
+        (["--preserve-fds", "2"], 'command line: found preserve-fds="2", the program is for one without'),
+        (["--layer", "/a:b", "--layer=/c"], 'command line: found layer="/a\\\\:b:/c", the program is for one without'),
+    ],
+)
 def test_another_command_line(core, folder, bundle, capfd, flags, words):
     keep(core, folder, dump(BASE))
     (name,) = os.listdir(folder)
@@ -173,9 +187,11 @@ def test_another_command_line(core, folder, bundle, capfd, flags, words):
 
 def test_a_config_that_never_hits(folder, bundle, capfd):
     assert explain(capfd, bundle(lambda config: config.update(hostname="a\0"))) == [
-        'miss, always: hostname: found "a\\u0000", expected a string without NUL and half surrogate pairs']
+        'miss, always: hostname: found "a\\u0000", expected a string without NUL and half surrogate pairs'
+    ]
     assert explain(capfd, bundle(lambda config: config.update({"\ud800": 1}))) == [
-        "miss, always: found half a surrogate pair in a key"]
+        "miss, always: found half a surrogate pair in a key"
+    ]
 
 
 def test_clear(core, folder, capfd):
@@ -190,16 +206,22 @@ def test_clear(core, folder, capfd):
     assert sorted(os.listdir(folder)) == sorted(others)
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["frob"], 'cache \\"frob\\": expected list, explain or clear'), (["list", "x"], 'cache list \\"x\\": expected no argument'),
-    (["explain", "/nowhere"], "/nowhere/config.json: no such file or directory"), ([], "requires"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["frob"], 'cache \\"frob\\": expected list, explain or clear'),
+        (["list", "x"], 'cache list \\"x\\": expected no argument'),
+        (["explain", "/nowhere"], "/nowhere/config.json: no such file or directory"),
+        ([], "requires"),
+    ],
+)
 def test_a_wrong_command_line(folder, capfd, arguments, words):
     assert ocirt_cache(*arguments) == 1
     assert words in capfd.readouterr().err
 
 
 # ---- the directory ----
+
 
 def test_the_directory(folder, monkeypatch, tmp_path):
     """The first of the places that is fit: one that is emptied at each boot before one that is not."""
@@ -209,16 +231,30 @@ def test_the_directory(folder, monkeypatch, tmp_path):
     def chosen(environment, euid, fit="/"):
         monkeypatch.setattr(verb, "unfit", lambda directory, euid: None if directory.startswith(fit) else "unfit")
         return verb.directory_of({"OCIRT_CACHE": "", **environment}, euid)
-    for fit, euid, expected in [("/", 0, "/run/ocirt-cache"), ("/", user, "/run/user/5/ocirt-cache"), ("/var", 0, "/var/cache/ocirt"),
-                                ("/cache", user, "/cache/ocirt"), ("/home", user, "/home/u/.cache/ocirt"), ("/home", 0, "/home/u/.cache/ocirt")]:
+
+    for fit, euid, expected in [
+        ("/", 0, "/run/ocirt-cache"),
+        ("/", user, "/run/user/5/ocirt-cache"),
+        ("/var", 0, "/var/cache/ocirt"),
+        ("/cache", user, "/cache/ocirt"),
+        ("/home", user, "/home/u/.cache/ocirt"),
+        ("/home", 0, "/home/u/.cache/ocirt"),
+    ]:
         assert chosen(every, euid, fit) == expected
     assert chosen({"OCIRT_CACHE": "/x"}, user) == "/x"
-    for environment, words in [({"OCIRT_CACHE": "off"}, "it is off"), ({}, "HOME name no directory"), ({"HOME": "relative"}, "HOME name no directory")]:
+    for environment, words in [
+        ({"OCIRT_CACHE": "off"}, "it is off"),
+        ({}, "HOME name no directory"),
+        ({"HOME": "relative"}, "HOME name no directory"),
+    ]:
         with pytest.raises(HostError, match=words):
             chosen(environment, user)
-    with pytest.raises(HostError, match="/run/user/5/ocirt-cache: unfit; /cache/ocirt: unfit; /home/u/.cache/ocirt: unfit"):
+    with pytest.raises(
+        HostError, match="/run/user/5/ocirt-cache: unfit; /cache/ocirt: unfit; /home/u/.cache/ocirt: unfit"
+    ):
         chosen(every, user, "/nowhere")
     import ocirt
+
     monkeypatch.setattr(ocirt, "__path__", [*ocirt.__path__, "/build"])
     with pytest.raises(HostError, match="only where it names a directory"):
         verb.directory_of({}, 0)
@@ -227,12 +263,18 @@ def test_the_directory(folder, monkeypatch, tmp_path):
 def test_the_places_are_those_of_the_executable():
     text = (CORE / "cache.c").read_text()
     table = re.search(r"places\[\] = \{(.*?)\};", text, re.S)[1]
-    assert [(variable.strip('"').replace("0", ""), folder) for variable, folder in re.findall(r'\{(0|"\w+"), "([^"]+)"\}', table)] == list(verb.PLACES)
+    assert [
+        (variable.strip('"').replace("0", ""), folder)
+        for variable, folder in re.findall(r'\{(0|"\w+"), "([^"]+)"\}', table)
+    ] == list(verb.PLACES)
 
 
 def test_a_directory_that_is_not_fit(folder, tmp_path):
     assert verb.unfit(str(folder), os.geteuid()) is None
-    assert verb.unfit(f"{folder}/missing", os.geteuid()) is None and verb.unfit(f"{folder}/missing/too", os.geteuid()) is None
+    assert (
+        verb.unfit(f"{folder}/missing", os.geteuid()) is None
+        and verb.unfit(f"{folder}/missing/too", os.geteuid()) is None
+    )
     assert "/proc does not let it be made" in verb.unfit("/proc/missing", os.geteuid()) or os.geteuid() == 0
     assert "expected 1 and 0700" in verb.unfit(str(folder), 1)
     folder.chmod(0o750)
@@ -241,13 +283,26 @@ def test_a_directory_that_is_not_fit(folder, tmp_path):
     assert "expected a directory" in verb.unfit(str(tmp_path / "link"), os.geteuid())
 
 
-@pytest.mark.parametrize("type, device, fit", [
-    ("tmpfs", 0, True), ("overlay", 0, True), ("btrfs", 0, True), ("ext4", 0x801, True), ("nfs4", 0, False), ("9p", 0, False),
-    ("fuse.sshfs", 0, False), ("fuseblk", 0x801, False), ("ceph", 0, False)])
+@pytest.mark.parametrize(
+    "type, device, fit",
+    [
+        ("tmpfs", 0, True),
+        ("overlay", 0, True),
+        ("btrfs", 0, True),
+        ("ext4", 0x801, True),
+        ("nfs4", 0, False),
+        ("9p", 0, False),
+        ("fuse.sshfs", 0, False),
+        ("fuseblk", 0x801, False),
+        ("ceph", 0, False),
+    ],
+)
 def test_only_local_file_systems(folder, monkeypatch, type, device, fit):
     monkeypatch.setattr(verb, "file_system", lambda path: type)
     monkeypatch.setattr(os, "major", lambda number: device >> 8)
-    assert verb.unfit(str(folder), os.geteuid()) == (None if fit else f"found a file system of type {type}, expected a local one")
+    assert verb.unfit(str(folder), os.geteuid()) == (
+        None if fit else f"found a file system of type {type}, expected a local one"
+    )
 
 
 def test_the_type_of_a_file_system():
@@ -257,5 +312,6 @@ def test_the_type_of_a_file_system():
 def test_flags_of_create_and_run(core):
     """Whatever create's and run's programs depend on can be given to explain."""
     from ocirt.cli.flags import IGNORED, PYTHON
+
     flags = {flag.name for each in ("create", "run") for flag in NATIVE[each].flags} - set(IGNORED)
     assert flags - {"bundle"} <= {flag.name for flag in PYTHON["cache"].flags}

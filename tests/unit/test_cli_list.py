@@ -28,7 +28,9 @@ OURS = (os.getpid(), state.start_time_of(os.getpid()))
 
 
 def journal(phase=2, pid=0, start_time=0, creator=0, creator_start_time=0, version=1, magic=b"ocirtjnl"):
-    head = state.JOURNAL.pack(magic, version, phase, pid, 0, start_time, *divmod(CREATED, 10**9), creator, 0, creator_start_time)
+    head = state.JOURNAL.pack(
+        magic, version, phase, pid, 0, start_time, *divmod(CREATED, 10**9), creator, 0, creator_start_time
+    )
     return head.ljust(4096, b"\0")
 
 
@@ -38,7 +40,14 @@ def make(directory, id, bundle="/b", phase=2, pid=0, start_time=0, annotations="
     path.mkdir()
     (path / "journal").write_bytes(journal(phase, pid, start_time))
     # Annotations stand as they do in config.json.
-    members = {"ociVersion": "1.3.0", "id": id, "bundle": bundle, "rootfs": f"{bundle}/rootfs", "request": {"verb": "create"}, **more}
+    members = {
+        "ociVersion": "1.3.0",
+        "id": id,
+        "bundle": bundle,
+        "rootfs": f"{bundle}/rootfs",
+        "request": {"verb": "create"},
+        **more,
+    }
     text = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
     (path / "state.json").write_text(text[:-1] + f',"annotations":{annotations},"owner":""}}')
     return path
@@ -46,8 +55,14 @@ def make(directory, id, bundle="/b", phase=2, pid=0, start_time=0, annotations="
 
 def ocirt_list(directory, *flags, status=0, **options):
     """Standard output and error of the verb."""
-    done = subprocess.run([EXECUTABLE, "--root", directory, "list", *flags], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=30, **options)
+    done = subprocess.run(
+        [EXECUTABLE, "--root", directory, "list", *flags],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        **options,
+    )
     assert done.returncode == status, done
     return done.stdout, done.stderr
 
@@ -66,8 +81,15 @@ def test_a_root_directory_that_is_not_there(tmp_path):
     with tempfile.TemporaryDirectory() as folder:  # a copy: the tree may lie where only root can go
         os.chmod(folder, 0o755)
         executable = shutil.copy(EXECUTABLE, folder)
-        done = subprocess.run([executable, "list", "-q"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
-                              env={"XDG_RUNTIME_DIR": "/nowhere"}, user=54321 if os.geteuid() == 0 else None)
+        done = subprocess.run(
+            [executable, "list", "-q"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env={"XDG_RUNTIME_DIR": "/nowhere"},
+            user=54321 if os.geteuid() == 0 else None,
+        )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -78,19 +100,38 @@ def test_the_table(tmp_path):
     assert ocirt_list(tmp_path)[0] == (
         "ID               PID         STATUS      BUNDLE      CREATED                   OWNER\n"
         f"longer-than-12   {pid}running     /a/bündle   2023-11-14T22:13:20.25Z   {OWNER}\n"
-        f"short            0           stopped     /b          2023-11-14T22:13:20.25Z   {OWNER}\n")
+        f"short            0           stopped     /b          2023-11-14T22:13:20.25Z   {OWNER}\n"
+    )
 
 
 def test_json(tmp_path):
     make(tmp_path, "a")
-    make(tmp_path, "b", "/é\"\\\t", 2, *OURS, annotations='{\n "x" : "y \\" z" ,\r\n\t"é": "\\u0000\\ud800" }')
+    make(tmp_path, "b", '/é"\\\t', 2, *OURS, annotations='{\n "x" : "y \\" z" ,\r\n\t"é": "\\u0000\\ud800" }')
     out = ocirt_list(tmp_path, "-f", "json")[0]
     assert out.count("\n") == 1 and ', "' not in out
     assert json.loads(out) == [
-        {"ociVersion": "1.3.0", "id": "a", "pid": 0, "status": "stopped", "bundle": "/b", "rootfs": "/b/rootfs",
-         "created": "2023-11-14T22:13:20.25Z", "owner": OWNER},
-        {"ociVersion": "1.3.0", "id": "b", "pid": os.getpid(), "status": "created", "bundle": "/é\"\\\t",
-         "rootfs": "/é\"\\\t/rootfs", "created": "2023-11-14T22:13:20.25Z", "annotations": {"x": 'y " z', "é": "\0\ud800"}, "owner": OWNER}]
+        {
+            "ociVersion": "1.3.0",
+            "id": "a",
+            "pid": 0,
+            "status": "stopped",
+            "bundle": "/b",
+            "rootfs": "/b/rootfs",
+            "created": "2023-11-14T22:13:20.25Z",
+            "owner": OWNER,
+        },
+        {
+            "ociVersion": "1.3.0",
+            "id": "b",
+            "pid": os.getpid(),
+            "status": "created",
+            "bundle": '/é"\\\t',
+            "rootfs": '/é"\\\t/rootfs',
+            "created": "2023-11-14T22:13:20.25Z",
+            "annotations": {"x": 'y " z', "é": "\0\ud800"},
+            "owner": OWNER,
+        },
+    ]
 
 
 def test_quiet_prints_ids(tmp_path):
@@ -111,7 +152,9 @@ def test_many(tmp_path):
     rows = json.loads(ocirt_list(tmp_path, "-f", "json")[0])
     assert [row["id"] for row in rows] == names and {row["annotations"]["a"] for row in rows} == {"b" * 300}
     lines = ocirt_list(tmp_path)[0].splitlines()
-    assert [line.split()[0] for line in lines[1:]] == names and [line.split()[3] for line in lines[1:]] == [f"/bundles/{name}" for name in names]
+    assert [line.split()[0] for line in lines[1:]] == names and [line.split()[3] for line in lines[1:]] == [
+        f"/bundles/{name}" for name in names
+    ]
 
 
 def test_a_large_state(tmp_path):
@@ -130,15 +173,35 @@ def test_paused(tmp_path):
     make(containers, "b", phase=3, pid=OURS[0], start_time=OURS[1], pausedFile=f"{tmp_path}/thawed")
     make(containers, "c", phase=3, pid=OURS[0], start_time=OURS[1], pausedFile=f"{tmp_path}/missing")
     make(containers, "d", phase=3, pausedFile=f"{tmp_path}/freezer")
-    assert [row["status"] for row in json.loads(ocirt_list(containers, "-f", "json")[0])] == ["paused", "running", "running", "stopped"]
+    assert [row["status"] for row in json.loads(ocirt_list(containers, "-f", "json")[0])] == [
+        "paused",
+        "running",
+        "running",
+        "stopped",
+    ]
 
 
-@pytest.mark.parametrize("text", [
-    "", "{", "{}", "[]", "null", '{"ociVersion":"1","bundle":"/b","rootfs":"/r"', '{"ociVersion":"1","bundle":"/b","rootfs":"/r"}}',
-    '{"ociVersion":"1","bundle":"/b","rootfs":7}', '{"ociVersion":"1","bundle":"/b"}', '{"ociVersion":"1","bundle":"/b","rootfs":"/r',
-    '{"ociVersion":"1","bundle":"/b","rootfs":"/r\\', '{"ociVersion":"1","bundle":"/b","rootfs":}', '{"ociVersion":"1" "bundle":"/b"}',
-    '{"ociVersion":"1","bundle":"/b","rootfs":"/r"} more', "\0" * 100, '{"bundle":[[[[',
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "{}",
+        "[]",
+        "null",
+        '{"ociVersion":"1","bundle":"/b","rootfs":"/r"',
+        '{"ociVersion":"1","bundle":"/b","rootfs":"/r"}}',
+        '{"ociVersion":"1","bundle":"/b","rootfs":7}',
+        '{"ociVersion":"1","bundle":"/b"}',
+        '{"ociVersion":"1","bundle":"/b","rootfs":"/r',
+        '{"ociVersion":"1","bundle":"/b","rootfs":"/r\\',
+        '{"ociVersion":"1","bundle":"/b","rootfs":}',
+        '{"ociVersion":"1" "bundle":"/b"}',
+        '{"ociVersion":"1","bundle":"/b","rootfs":"/r"} more',
+        "\0" * 100,
+        '{"bundle":[[[[',
+    ],
+)
 def test_a_broken_directory_is_a_warning(tmp_path, text):
     make(tmp_path, "good")
     (make(tmp_path, "bad") / "state.json").write_text(text)
@@ -157,9 +220,21 @@ def test_a_link_is_not_followed(tmp_path):
 
 
 STATES = st.one_of(
-    st.just(None), st.just(b""), st.just(bytes(4096)), st.just(b"x" * 4096), st.just(journal()[:100]),
-    st.builds(journal, phase=st.integers(0, 5), pid=st.sampled_from([0, OURS[0], -1, 1 << 30]), start_time=st.sampled_from([0, OURS[1], 1]),
-              creator=st.sampled_from([0, OURS[0]]), creator_start_time=st.sampled_from([0, OURS[1]]), version=st.integers(0, 2)))
+    st.just(None),
+    st.just(b""),
+    st.just(bytes(4096)),
+    st.just(b"x" * 4096),
+    st.just(journal()[:100]),
+    st.builds(
+        journal,
+        phase=st.integers(0, 5),
+        pid=st.sampled_from([0, OURS[0], -1, 1 << 30]),
+        start_time=st.sampled_from([0, OURS[1], 1]),
+        creator=st.sampled_from([0, OURS[0]]),
+        creator_start_time=st.sampled_from([0, OURS[1]]),
+        version=st.integers(0, 2),
+    ),
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -179,7 +254,7 @@ def test_the_same_as_the_library_reads(data, has_state):
         except StateError as error:
             expected = None, f'msg="{error}"\n'
         out, err = ocirt_list(folder, "-f", "json")
-        assert (json.loads(out), err[err.find("msg="):] if err else "") == expected
+        assert (json.loads(out), err[err.find("msg=") :] if err else "") == expected
 
 
 def test_a_zombie_has_stopped(tmp_path):
@@ -194,14 +269,20 @@ def test_errors(tmp_path, capfd):
     (tmp_path / "file").write_text("")
     out, err = ocirt_list(tmp_path / "file", status=1)
     assert out == "" and err.endswith(f'msg="--root {tmp_path}/file: not a directory"\n')
-    done = subprocess.run([EXECUTABLE, "--root", tmp_path, "list"], stdin=subprocess.DEVNULL, stdout=open("/dev/full", "w"), text=True,
-                          stderr=subprocess.PIPE, timeout=30)
+    done = subprocess.run(
+        [EXECUTABLE, "--root", tmp_path, "list"],
+        stdin=subprocess.DEVNULL,
+        stdout=open("/dev/full", "w"),
+        text=True,
+        stderr=subprocess.PIPE,
+        timeout=30,
+    )
     assert done.returncode == 1 and done.stderr.endswith('msg="standard output: no space left on device"\n')
     # What the executable does not read is Python's to explain.
     out, err = ocirt_list(tmp_path, "--format", "yaml", status=1)
     assert out == "see ocirt list --help\n" and r'msg="--format: found \"yaml\", expected table or json"' in err
     assert run(["@cli", "self=9", "--", "ocirt", "list", "more"]) == 1
-    assert r'\"list\" requires exactly 0 argument(s)' in capfd.readouterr().err
+    assert r"\"list\" requires exactly 0 argument(s)" in capfd.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes owners")
@@ -209,14 +290,23 @@ def test_the_owner(tmp_path):
     user = pwd.getpwall()[-1]
     for name, uid in (("a", 0), ("b", user.pw_uid), ("c", 4_294_967_000), ("d", 4_294_967_000)):
         os.chown(make(tmp_path, name), uid, -1)
-    assert [row["owner"] for row in json.loads(ocirt_list(tmp_path, "-f", "json")[0])] == ["root", user.pw_name, *["#4294967000"] * 2]
+    assert [row["owner"] for row in json.loads(ocirt_list(tmp_path, "-f", "json")[0])] == [
+        "root",
+        user.pw_name,
+        *["#4294967000"] * 2,
+    ]
 
 
-@pytest.mark.parametrize("given, uid, runtime, expected", [
-    ("/r", 1000, "/run/user/1000", "/r"), (None, 0, "/run/user/0", "/run/ocirt"),
-    (None, 1000, "/run/user/1000", "/run/user/1000/ocirt"), (None, 1000, "", "/run/user/1000/ocirt"),
-    (None, 1000, None, "/run/user/1000/ocirt"),
-])
+@pytest.mark.parametrize(
+    "given, uid, runtime, expected",
+    [
+        ("/r", 1000, "/run/user/1000", "/r"),
+        (None, 0, "/run/user/0", "/run/ocirt"),
+        (None, 1000, "/run/user/1000", "/run/user/1000/ocirt"),
+        (None, 1000, "", "/run/user/1000/ocirt"),
+        (None, 1000, None, "/run/user/1000/ocirt"),
+    ],
+)
 def test_the_root_directory(monkeypatch, given, uid, runtime, expected):
     """One rule for the command line and the library; tests/integration/test_rootless.py holds the executable to it."""
     monkeypatch.setattr(root.os, "geteuid", lambda: uid)

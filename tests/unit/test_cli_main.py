@@ -35,8 +35,14 @@ def cli(*arguments):
 
 def process(*words, **options):
     """Run boot.main in an interpreter of its own, as the launcher does."""
-    return subprocess.run([sys.executable, "-I", "-S", "-B", "-c", START, *words], capture_output=True, text=True,
-                          timeout=60, stdin=subprocess.DEVNULL, **options)
+    return subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", START, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        **options,
+    )
 
 
 def test_general_help(capfd):
@@ -64,21 +70,35 @@ def test_a_usage_error_logs_the_reason_and_names_the_help(capfd):
     assert err.count("\n") == 1 and r'msg="/usr/bin/ocirt: \"list\" requires exactly 0 argument(s), found 1"' in err
 
 
-@pytest.mark.parametrize("words, status, message", [
-    ("crate c", 3, "No help topic for 'crate'; did you mean create?"),
-    ("help crate", 3, "No help topic for 'crate'; did you mean create?"),
-    ("halp", 3, "No help topic for 'halp'; did you mean help?"),
-    ("kill --al c", 1, "flag provided but not defined: -al; did you mean --all?"),
-    ("exec --evn=A=b c", 1, "flag provided but not defined: -evn; did you mean --env?"),
-    ("--versoin", 1, "flag provided but not defined: -versoin; did you mean --version?"),
-    ("list --zzz", 1, "flag provided but not defined: -zzz"),
-    ("list --root /x", 1, "flag provided but not defined: -root; it is a global flag, and stands before the verb: ocirt --root DIR list"),
-    ("state --systemd-cgroup c", 1,
-     "flag provided but not defined: -systemd-cgroup; it is a global flag, and stands before the verb: ocirt --systemd-cgroup state"),
-    ("--bundle x run c", 1, "flag provided but not defined: -bundle; it is a flag of run, and stands after it: ocirt run --bundle"),
-    ("--log-level loud list", 1, '--log-level: found "loud", expected error, warning or debug'),
-    ("--root= list", 1, '--root: found "", expected a directory'),
-])
+@pytest.mark.parametrize(
+    "words, status, message",
+    [
+        ("crate c", 3, "No help topic for 'crate'; did you mean create?"),
+        ("help crate", 3, "No help topic for 'crate'; did you mean create?"),
+        ("halp", 3, "No help topic for 'halp'; did you mean help?"),
+        ("kill --al c", 1, "flag provided but not defined: -al; did you mean --all?"),
+        ("exec --evn=A=b c", 1, "flag provided but not defined: -evn; did you mean --env?"),
+        ("--versoin", 1, "flag provided but not defined: -versoin; did you mean --version?"),
+        ("list --zzz", 1, "flag provided but not defined: -zzz"),
+        (
+            "list --root /x",
+            1,
+            "flag provided but not defined: -root; it is a global flag, and stands before the verb: ocirt --root DIR list",
+        ),
+        (
+            "state --systemd-cgroup c",
+            1,
+            "flag provided but not defined: -systemd-cgroup; it is a global flag, and stands before the verb: ocirt --systemd-cgroup state",
+        ),
+        (
+            "--bundle x run c",
+            1,
+            "flag provided but not defined: -bundle; it is a flag of run, and stands after it: ocirt run --bundle",
+        ),
+        ("--log-level loud list", 1, '--log-level: found "loud", expected error, warning or debug'),
+        ("--root= list", 1, '--root: found "", expected a directory'),
+    ],
+)
 def test_what_was_meant(words, status, message, tmp_path, capfd):
     log = tmp_path / "log"
     assert cli("--log", str(log), "--log-format", "json", *words.split()) == status
@@ -125,6 +145,7 @@ def test_started_by_hand(words, capfd):
 def test_an_unexpected_exception_is_one_line(monkeypatch, capfd):
     def broken(*_):
         raise ZeroDivisionError("one\ntwo")
+
     monkeypatch.setattr("ocirt.cli.create.compile_and_execute", broken)
     assert boot.run(["@compile", "id=c", "--", "ocirt"]) == 1
     assert capfd.readouterr().err.endswith(' level=error msg="internal error: ZeroDivisionError: one two"\n')
@@ -138,6 +159,7 @@ def test_an_unexpected_exception_is_one_line(monkeypatch, capfd):
 def test_an_error_of_compile_goes_to_the_log_of_the_words(monkeypatch, tmp_path, capfd):
     def broken(*_):
         raise ConfigError("hostname", "7", "a string")
+
     monkeypatch.setattr("ocirt.cli.create.compile_and_execute", broken)
     log = tmp_path / "log"
     assert boot.run(["@compile", "self=9", f"log={log}", "log-format=json", "--", "ocirt", "create", "c"]) == 1
@@ -147,7 +169,9 @@ def test_an_error_of_compile_goes_to_the_log_of_the_words(monkeypatch, tmp_path,
 
 def test_words_end_at_two_dashes():
     assert boot.split(["a=1", "b=x=y", "c=", "--", "d=1", "--", "e"]) == (
-        {"a": "1", "b": "x=y", "c": ""}, ["d=1", "--", "e"])
+        {"a": "1", "b": "x=y", "c": ""},
+        ["d=1", "--", "e"],
+    )
 
 
 def test_the_process_ends_with_the_status():
@@ -158,8 +182,13 @@ def test_the_process_ends_with_the_status():
 
 def test_a_full_disk_is_one_line():
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", START, "@cli", "--", "ocirt", "help"],
-                              stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-B", "-c", START, "@cli", "--", "ocirt", "help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
     assert done.returncode == 1
     assert done.stderr.endswith('msg="standard output: no space left on device"\n') and done.stderr.count("\n") == 1
 
@@ -167,8 +196,13 @@ def test_a_full_disk_is_one_line():
 def test_a_reader_that_is_gone_ends_it_as_a_program_in_c():
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", START, "@cli", "--", "ocirt", "help"], stdout=writer,
-                          stderr=subprocess.PIPE, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", START, "@cli", "--", "ocirt", "help"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
     os.close(writer)
     assert (done.returncode, done.stderr) == (-13, "")
 
@@ -181,6 +215,7 @@ def test_output_is_utf_8(capfdbinary):
 def test_output_to_a_closed_descriptor(monkeypatch):
     def closed(*_):
         raise OSError(9, "Bad file descriptor")
+
     monkeypatch.setattr(output.os, "write", closed)
     with pytest.raises(OcirtError, match="^standard output: bad file descriptor$"):
         output.write("x")
@@ -205,23 +240,29 @@ def test_the_program_is_sealed_and_inherited():
     os.close(fd)
 
 
-@pytest.mark.parametrize("given", [{}, {"A": "b"}, {"LC_CTYPE": "C"}, {"LC_CTYPE": "C.UTF-8", "PATH": ""},
-                                   {"LANG": "C.UTF-8"}])
+@pytest.mark.parametrize(
+    "given", [{}, {"A": "b"}, {"LC_CTYPE": "C"}, {"LC_CTYPE": "C.UTF-8", "PATH": ""}, {"LANG": "C.UTF-8"}]
+)
 def test_the_executable_gets_the_environment_that_python_got(given):
     """PEP 538: with LC_CTYPE=C Python's start changes the environment."""
-    program = (f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-               "from ocirt.cli.create import execute\n"
-               "import os; execute(os.open('/usr/bin/env', os.O_RDONLY), ['env'])")
-    done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", program], env=given, capture_output=True, text=True,
-                          timeout=60)
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from ocirt.cli.create import execute\n"
+        "import os; execute(os.open('/usr/bin/env', os.O_RDONLY), ['env'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", program], env=given, capture_output=True, text=True, timeout=60
+    )
     assert dict(line.split("=", 1) for line in done.stdout.splitlines()) == given
 
 
 def test_the_executable_gets_the_signals_that_python_ignores():
-    program = (f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-               "from ocirt import boot; boot._restore_signals()\n"
-               "from ocirt.cli.create import execute\n"
-               "import os; execute(os.open('/bin/cat', os.O_RDONLY), ['cat', '/proc/self/status'])")
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from ocirt import boot; boot._restore_signals()\n"
+        "from ocirt.cli.create import execute\n"
+        "import os; execute(os.open('/bin/cat', os.O_RDONLY), ['cat', '/proc/self/status'])"
+    )
     done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", program], capture_output=True, text=True, timeout=60)
     status = dict(line.split(":\t", 1) for line in done.stdout.splitlines() if ":\t" in line)
     ignored = int(status["SigIgn"], 16)
@@ -247,8 +288,11 @@ def stored_container(tmp_path, state):
 
 def test_a_container_of_another_build_is_compiled_from_what_create_stored(tmp_path):
     words = stored_container(tmp_path, {"bundle": "/b", "request": {"verb": "create", "no-pivot": "1"}})
-    assert stored(words) == (b'{"ociVersion": "1.3.0"}', {
-        "verb": "create", "no-pivot": "1", "id": "c", "root": str(tmp_path), "bundle": "/b"}, '{"verb": "create", "no-pivot": "1"}')
+    assert stored(words) == (
+        b'{"ociVersion": "1.3.0"}',
+        {"verb": "create", "no-pivot": "1", "id": "c", "root": str(tmp_path), "bundle": "/b"},
+        '{"verb": "create", "no-pivot": "1"}',
+    )
 
 
 @pytest.mark.parametrize("state", ["", "[]", "{}", '{"bundle": "/b", "request": 7}'])
@@ -282,8 +326,18 @@ def start_with_fds(*words, files):
 def test_create_becomes_the_executable_again(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     done, fds = start_with_fds(
-        "@compile", "verb=create", "id=c", f"bundle={tmp_path}", f"root={tmp_path}/root", "console-socket=/s", "--",
-        "echo", "create", "c", files={"self": "/bin/echo", "config": tmp_path / "config.json"})
+        "@compile",
+        "verb=create",
+        "id=c",
+        f"bundle={tmp_path}",
+        f"root={tmp_path}/root",
+        "console-socket=/s",
+        "--",
+        "echo",
+        "create",
+        "c",
+        files={"self": "/bin/echo", "config": tmp_path / "config.json"},
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(rf"@program=\d+,{fds['config']} create c\n", done.stdout)
 
@@ -291,7 +345,8 @@ def test_create_becomes_the_executable_again(tmp_path):
 def test_a_later_verb_becomes_the_executable_again(tmp_path):
     words = stored_container(tmp_path, {"bundle": "/b", "request": {"verb": "create", "console-socket": "/s"}})
     (tmp_path / "c" / "config.json").write_text(json.dumps(CONFIG))
-    done, _ = start_with_fds("@later", "verb=start", "id=c", f"root={words['root']}", "--", "echo", "start", "c",
-                             files={"self": "/bin/echo"})
+    done, _ = start_with_fds(
+        "@later", "verb=start", "id=c", f"root={words['root']}", "--", "echo", "start", "c", files={"self": "/bin/echo"}
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"@program=\d+ start c\n", done.stdout)

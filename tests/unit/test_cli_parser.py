@@ -13,18 +13,37 @@ def line(text):
     return parse(["ocirt", *text.split()])
 
 
-@pytest.mark.parametrize("text", [
-    "create --bundle B --pid-file F c", "create c --bundle B --pid-file F", "create -bundle=B c -pid-file=F",
-    "create -b B c --pid-file=F", "create --b=B --pid-file F -- c", "--debug=false create -b=B --pid-file F c",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "create --bundle B --pid-file F c",
+        "create c --bundle B --pid-file F",
+        "create -bundle=B c -pid-file=F",
+        "create -b B c --pid-file=F",
+        "create --b=B --pid-file F -- c",
+        "--debug=false create -b=B --pid-file F c",
+    ],
+)
 def test_flags_stand_before_or_after_the_id_with_one_dash_or_two(text):
     read = line(text)
     assert (read.verb, read.arguments) == ("create", ["c"])
     assert (read.options.bundle, read.options.pid_file, read.options.debug) == ("B", "F", False)
 
 
-@pytest.mark.parametrize("value, answer", [("1", True), ("t", True), ("T", True), ("true", True), ("TRUE", True),
-                                           ("True", True), ("0", False), ("f", False), ("false", False)])
+@pytest.mark.parametrize(
+    "value, answer",
+    [
+        ("1", True),
+        ("t", True),
+        ("T", True),
+        ("true", True),
+        ("TRUE", True),
+        ("True", True),
+        ("0", False),
+        ("f", False),
+        ("false", False),
+    ],
+)
 def test_a_switch_takes_what_go_calls_a_bool(value, answer):
     assert line(f"list --quiet={value}").options.quiet is answer
     assert line(f"--debug={value} list").options.debug is answer
@@ -46,12 +65,24 @@ def test_a_value_may_begin_with_a_dash_or_be_empty():
     assert line("exec --env= c").options.env == [""]
 
 
-@pytest.mark.parametrize("text", ["create --pid-file= c", "create --pid-file a --pid-file= c", "create --preserve-fds= c",
-                                  "--log= --log-format= create c"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "create --pid-file= c",
+        "create --pid-file a --pid-file= c",
+        "create --preserve-fds= c",
+        "--log= --log-format= create c",
+    ],
+)
 def test_an_empty_value_means_not_given(text):
     """As with runc; the launcher reads these lines alike (tests/integration/test_log.py)."""
     read = line(text)
-    assert (read.options.pid_file, read.options.preserve_fds, read.options.log, read.log.format) == (None, None, None, "text")
+    assert (read.options.pid_file, read.options.preserve_fds, read.options.log, read.log.format) == (
+        None,
+        None,
+        None,
+        "text",
+    )
     assert read.words == ["ocirt", "create", "--", "c"]
 
 
@@ -71,33 +102,40 @@ def test_global_flags_stand_before_the_verb():
     read = line("--root R --log L --log-format json --systemd-cgroup --cgroup-manager disabled --rootless true list")
     options = read.options
     assert (options.root, options.systemd_cgroup, options.cgroup_manager, options.rootless) == (
-        "R", True, "disabled", "true")
+        "R",
+        True,
+        "disabled",
+        "true",
+    )
     assert (read.log.path, read.log.format) == ("L", "json")
     with pytest.raises(UsageError, match="flag provided but not defined: -root"):
         line("list --root R")
 
 
-@pytest.mark.parametrize("text, message", [
-    ("--foo", "flag provided but not defined: -foo"),
-    ("list -foo=1", "flag provided but not defined: -foo"),
-    ("list --form table", "flag provided but not defined: -form; did you mean --format?"),
-    ("list -qf", "flag provided but not defined: -qf"),
-    ("list ---quiet", "flag provided but not defined: --quiet; did you mean --quiet?"),
-    ("--root", "flag needs an argument: -root"),
-    ("list -f", "flag needs an argument: -f"),
-    ("list --quiet=3", 'invalid boolean value "3" for -quiet: parse error'),
-    ("--debug=maybe list", 'invalid boolean value "maybe" for -debug: parse error'),
-    ("create", 'ocirt: "create" requires exactly 1 argument(s), found 0'),
-    ("create a b", 'ocirt: "create" requires exactly 1 argument(s), found 2'),
-    ("list a", 'ocirt: "list" requires exactly 0 argument(s), found 1'),
-    ("kill", 'ocirt: "kill" requires a minimum of 1 argument(s), found 0'),
-    ("exec", 'ocirt: "exec" requires a minimum of 1 argument(s), found 0'),
-    ("exec --user", "flag needs an argument: -user"),
-    ("kill a b c", 'ocirt: "kill" requires a maximum of 2 argument(s), found 3'),
-    ("plan a b", 'ocirt: "plan" requires a maximum of 1 argument(s), found 2'),
-    ("create --preserve-fds=-1 a", '--preserve-fds: found "-1", expected a number from 0 on'),
-    ("create --preserve-fds ² a", '--preserve-fds: found "²", expected a number from 0 on'),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("--foo", "flag provided but not defined: -foo"),
+        ("list -foo=1", "flag provided but not defined: -foo"),
+        ("list --form table", "flag provided but not defined: -form; did you mean --format?"),
+        ("list -qf", "flag provided but not defined: -qf"),
+        ("list ---quiet", "flag provided but not defined: --quiet; did you mean --quiet?"),
+        ("--root", "flag needs an argument: -root"),
+        ("list -f", "flag needs an argument: -f"),
+        ("list --quiet=3", 'invalid boolean value "3" for -quiet: parse error'),
+        ("--debug=maybe list", 'invalid boolean value "maybe" for -debug: parse error'),
+        ("create", 'ocirt: "create" requires exactly 1 argument(s), found 0'),
+        ("create a b", 'ocirt: "create" requires exactly 1 argument(s), found 2'),
+        ("list a", 'ocirt: "list" requires exactly 0 argument(s), found 1'),
+        ("kill", 'ocirt: "kill" requires a minimum of 1 argument(s), found 0'),
+        ("exec", 'ocirt: "exec" requires a minimum of 1 argument(s), found 0'),
+        ("exec --user", "flag needs an argument: -user"),
+        ("kill a b c", 'ocirt: "kill" requires a maximum of 2 argument(s), found 3'),
+        ("plan a b", 'ocirt: "plan" requires a maximum of 1 argument(s), found 2'),
+        ("create --preserve-fds=-1 a", '--preserve-fds: found "-1", expected a number from 0 on'),
+        ("create --preserve-fds ² a", '--preserve-fds: found "²", expected a number from 0 on'),
+    ],
+)
 def test_usage_errors(text, message):
     with pytest.raises(UsageError) as caught:
         line(text)
@@ -105,9 +143,15 @@ def test_usage_errors(text, message):
     assert caught.value.hint.startswith("see ocirt ") and caught.value.hint.endswith(" --help")
 
 
-@pytest.mark.parametrize("text, flag", [("list --format xml", "--format"), ("--log-format xml list", "--log-format"),
-                                        ("--cgroup-manager x list", "--cgroup-manager"),
-                                        ("--rootless=1 list", "--rootless")])
+@pytest.mark.parametrize(
+    "text, flag",
+    [
+        ("list --format xml", "--format"),
+        ("--log-format xml list", "--log-format"),
+        ("--cgroup-manager x list", "--cgroup-manager"),
+        ("--rootless=1 list", "--rootless"),
+    ],
+)
 def test_a_value_that_is_not_one_of_the_choices(text, flag):
     with pytest.raises(UsageError) as caught:
         line(text)
@@ -124,7 +168,9 @@ def test_unknown_verbs(text):
         line(text)
 
 
-@pytest.mark.parametrize("text", ["", "help", "h", "help help", "help h", "--help", "-h", "-help", "--help list", "--debug"])
+@pytest.mark.parametrize(
+    "text", ["", "help", "h", "help help", "help h", "--help", "-h", "-help", "--help list", "--debug"]
+)
 def test_general_help(text):
     read = line(text)
     assert read.wants_help and read.verb == ""
@@ -132,7 +178,12 @@ def test_general_help(text):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_each_verb(verb):
-    for text in (f"{verb} --help", f"{verb} -h", f"help {verb}", f"{verb} -h a b c" if VERBS[verb].command else f"{verb} a b c -h"):
+    for text in (
+        f"{verb} --help",
+        f"{verb} -h",
+        f"help {verb}",
+        f"{verb} -h a b c" if VERBS[verb].command else f"{verb} a b c -h",
+    ):
         read = line(text)
         assert read.wants_help and read.verb == verb
     shown = help.of_verb(verb)
@@ -158,8 +209,17 @@ def test_the_version_is_a_flag():
     assert line("--debug --version").options.version is True
 
 
-@pytest.mark.parametrize("text", ["create -b B c", "-debug=T run --detach=t c -f F", "list -q", "kill -a c 9",
-                                  "--log=L delete -force c", "plan B --slots"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "create -b B c",
+        "-debug=T run --detach=t c -f F",
+        "list -q",
+        "kill -a c 9",
+        "--log=L delete -force c",
+        "plan B --slots",
+    ],
+)
 def test_the_plain_form_is_read_the_same(text):
     read = line(text)
     again = parse(read.words)
@@ -170,14 +230,27 @@ def test_the_plain_form_is_read_the_same(text):
 def test_the_plain_form_has_nothing_that_the_executable_does_not_know():
     """core/flags.c: a switch takes true and false, -- only after the verb."""
     assert line("-debug=T -- create -no-pivot=F c").words == [
-        "ocirt", "--debug=true", "create", "--no-pivot=false", "--", "c"]
+        "ocirt",
+        "--debug=true",
+        "create",
+        "--no-pivot=false",
+        "--",
+        "c",
+    ]
 
 
-@pytest.mark.parametrize("text, path, format", [
-    ("--log L --log-format json --foo list", "L", "json"), ("--log L --log-format xml list", "L", "text"),
-    ("--log L --log-format", "L", "text"), ("--foo --log L list", "", "text"), ("list --log L", "", "text"),
-    ("--log L list --foo", "L", "text"), ("", "", "text"),
-])
+@pytest.mark.parametrize(
+    "text, path, format",
+    [
+        ("--log L --log-format json --foo list", "L", "json"),
+        ("--log L --log-format xml list", "L", "text"),
+        ("--log L --log-format", "L", "text"),
+        ("--foo --log L list", "", "text"),
+        ("list --log L", "", "text"),
+        ("--log L list --foo", "L", "text"),
+        ("", "", "text"),
+    ],
+)
 def test_the_log_is_found_in_a_command_line_that_cannot_be_read(text, path, format):
     log = log_of(["ocirt", *text.split()])
     assert (log.path, log.format) == (path, format)

@@ -118,9 +118,29 @@ def test_without_privileges(config):
         shutil.copytree(ROOT / "ocirt", Path(bundle, "ocirt"), ignore=shutil.ignore_patterns("core", "__pycache__"))
         program = f"import sys; sys.path.insert(0, {bundle!r}); from ocirt.boot import main; main(sys.argv[1:])"
         Path(bundle, "config.json").write_text(json.dumps(config))
-        done = subprocess.run([_interpreter(), "-I", "-S", "-B", "-c", program, "@cli", "--", "ocirt",
-                               "--cgroup-manager", "disabled", "plan", bundle],
-                              capture_output=True, text=True, timeout=60, cwd="/", stdin=subprocess.DEVNULL, **user)
+        done = subprocess.run(
+            [
+                _interpreter(),
+                "-I",
+                "-S",
+                "-B",
+                "-c",
+                program,
+                "@cli",
+                "--",
+                "ocirt",
+                "--cgroup-manager",
+                "disabled",
+                "plan",
+                bundle,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            **user,
+        )
     assert (done.returncode, done.stderr) == (0, "")
     assert ("flags=CLONE_NEW{NS,UTS,IPC,PID,NET}" in done.stdout) is (config == spec.default())
     assert ("flags=CLONE_NEW{NS,UTS,IPC,USER,PID}" in done.stdout) is (config != spec.default())
@@ -130,15 +150,23 @@ def _interpreter():
     """An interpreter that anybody may execute. This one's own, not a link to it in a virtual environment; where other users cannot go
     to it, the system's."""
     own = Path(sys.executable).resolve()
-    return own if os.geteuid() != 0 or all(path.stat().st_mode & 1 for path in (own, *own.parents)) else "/usr/bin/python3"
+    return (
+        own if os.geteuid() != 0 or all(path.stat().st_mode & 1 for path in (own, *own.parents)) else "/usr/bin/python3"
+    )
 
 
-@pytest.mark.parametrize("data, words", [
-    (b"", "found the end"), (b"{", "line 1 column 2"), (b"[" * 100_000, "nested too deeply"), (b"\xff", "UTF-8"),
-    (b"[]", "found an array"),
-    (b'{"ociVersion": "1.3.0", "process": []}', "process: found an array, expected an object"),
-    (b'{"ociVersion": 1}', "ociVersion: found 1, expected a string"),
-])
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"", "found the end"),
+        (b"{", "line 1 column 2"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"\xff", "UTF-8"),
+        (b"[]", "found an array"),
+        (b'{"ociVersion": "1.3.0", "process": []}', "process: found an array, expected an object"),
+        (b'{"ociVersion": 1}', "ociVersion: found 1, expected a string"),
+    ],
+)
 def test_a_bad_config_is_one_line(tmp_path, capfd, data, words):
     (tmp_path / "config.json").write_bytes(data)
     assert ocirt_plan("plan", tmp_path) == 1
@@ -146,11 +174,14 @@ def test_a_bad_config_is_one_line(tmp_path, capfd, data, words):
     assert out == "" and err.count("\n") == 1 and words in err and "internal error" not in err
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["missing"], "missing/config.json: no such file or directory"),
-    (["--config", "missing.json"], "--config missing.json: no such file or directory"),
-    (["--config", "."], "--config .: is a directory"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["missing"], "missing/config.json: no such file or directory"),
+        (["--config", "missing.json"], "--config missing.json: no such file or directory"),
+        (["--config", "."], "--config .: is a directory"),
+    ],
+)
 def test_a_missing_config_is_one_line(tmp_path, capfd, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     assert ocirt_plan("plan", *arguments) == 1

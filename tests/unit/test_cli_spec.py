@@ -21,7 +21,9 @@ def test_it_is_written_into_this_directory(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert ocirt_spec() == 0
     out, err = capfd.readouterr()
-    assert out == "" and (err == "" if os.geteuid() == 0 else "ocirt spec --rootless" in err)  # a user is told what runs for him
+    assert out == "" and (
+        err == "" if os.geteuid() == 0 else "ocirt spec --rootless" in err
+    )  # a user is told what runs for him
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["ociVersion"], config["hostname"], config["process"]["args"]) == ("1.3.0", "ocirt", ["sh"])
 
@@ -37,7 +39,8 @@ def test_it_is_runcs_byte_for_byte_but_for_version_and_hostname(tmp_path, flags)
     text = (theirs / "config.json").read_text()
     version = json.loads(text)["ociVersion"]
     expected = text.replace(f'"ociVersion": "{version}"', '"ociVersion": "1.3.0"').replace(
-        '"hostname": "runc"', '"hostname": "ocirt"')
+        '"hostname": "runc"', '"hostname": "ocirt"'
+    )
     assert (ours / "config.json").read_text() == expected
 
 
@@ -93,6 +96,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, capfd, monkeypatch):
     def full(path, *_, **__):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         return Full()
+
     monkeypatch.setattr(spec, "open", full, raising=False)
     assert ocirt_spec("-b", str(tmp_path)) == 1
     assert "config.json: no space left on device" in capfd.readouterr().err

@@ -31,7 +31,10 @@ def test_host_section(spec):
     assert [fields["hierarchy"].rpartition("/")[2] for _, fields in made] == hierarchies
     assert {fields["path"] for _, fields in made} == {"/c1"}
     assert [fields["inherit"] for _, fields in made if "inherit" in fields] == [["cpuset.cpus", "cpuset.mems"]]
-    assert [(fields["fd"], fields.get("file")) for _, fields in made] == [(9, None), *[(fd, "tasks") for fd in range(9)]]
+    assert [(fields["fd"], fields.get("file")) for _, fields in made] == [
+        (9, None),
+        *[(fd, "tasks") for fd in range(9)],
+    ]
     assert names(spec, "host")[:4] == ["MakeCgroup", "OpenSocket", "Spawn", "MakeCgroup"]
     assert names(spec, "host")[-5:] == ["RememberInit", "PreparePidFile", "Receive", "Commit", "WritePidFile"]
     assert shown(spec, "host", "OpenSocket", "Spawn", "Send", "Receive", "PreparePidFile", "WritePidFile") == [
@@ -50,7 +53,9 @@ def test_host_section(spec):
 def test_limits_are_written_before_anything_joins(spec):
     order = names(spec, "host")
     last_write = len(order) - order[::-1].index("WriteCgroup")
-    assert last_write <= order.index("Send") and names(spec, "init").index("Receive") < names(spec, "init").index("JoinCgroup")
+    assert last_write <= order.index("Send") and names(spec, "init").index("Receive") < names(spec, "init").index(
+        "JoinCgroup"
+    )
 
 
 def test_without_a_network_namespace_all_is_made_before_init():
@@ -58,7 +63,7 @@ def test_without_a_network_namespace_all_is_made_before_init():
     data["linux"]["namespaces"] = [each for each in data["linux"]["namespaces"] if each["type"] != "network"]
     made = compile(parse(json.dumps(data).encode()), request(console_socket="/socket"), host())
     order = names(made, "host")
-    assert order[order.index("Spawn"):] == ["Spawn", "Receive", "Commit"]
+    assert order[order.index("Spawn") :] == ["Spawn", "Receive", "Commit"]
     assert shown(made, "init")[:9] == [("JoinCgroup", {"fd": fd}) for fd in range(9)]
 
 
@@ -71,7 +76,8 @@ def test_init_section_up_to_the_root(spec):
         ("OpenFilesystem", {"fd": 20, "fstype": "mqueue", "source": "mqueue", "target": "/dev/mqueue", "options": []}),
         ("OpenFilesystem", {"fd": 21, "fstype": "sysfs", "source": "sysfs", "target": "/sys", "options": []}),
         ("Send", {"event": UNSHARED, "first": 18, "count": 4}),
-        ("Receive", {"event": PLACED, "first": 0, "count": 9})]
+        ("Receive", {"event": PLACED, "first": 0, "count": 9}),
+    ]
     assert rows[7:22] == [
         *[("JoinCgroup", {"fd": fd}) for fd in range(9)],
         ("ResetAffinity", {}),
@@ -83,16 +89,46 @@ def test_init_section_up_to_the_root(spec):
     ]
     assert rows[22:30] == [
         ("Mount", {"fstype": "proc", "source": "proc", "target": "/proc", "mount": 11}),
-        ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/dev", "options": ["mode=755", "size=65536k"],
-                   "set": 0x22, "mount": 12}),
-        ("Mount", {"fstype": "devpts", "source": "devpts", "target": "/dev/pts",
-                   "options": ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"], "set": 0xA, "mount": 13}),
-        ("Mount", {"fstype": "tmpfs", "source": "shm", "target": "/dev/shm", "options": ["mode=1777", "size=65536k"],
-                   "set": 0xE, "mount": 14}),
+        (
+            "Mount",
+            {
+                "fstype": "tmpfs",
+                "source": "tmpfs",
+                "target": "/dev",
+                "options": ["mode=755", "size=65536k"],
+                "set": 0x22,
+                "mount": 12,
+            },
+        ),
+        (
+            "Mount",
+            {
+                "fstype": "devpts",
+                "source": "devpts",
+                "target": "/dev/pts",
+                "options": ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+                "set": 0xA,
+                "mount": 13,
+            },
+        ),
+        (
+            "Mount",
+            {
+                "fstype": "tmpfs",
+                "source": "shm",
+                "target": "/dev/shm",
+                "options": ["mode=1777", "size=65536k"],
+                "set": 0xE,
+                "mount": 14,
+            },
+        ),
         ("Mount", {"fstype": "mqueue", "source": "mqueue", "target": "/dev/mqueue", "set": 0xE, "mount": 15}),
         ("Mount", {"fstype": "sysfs", "source": "sysfs", "target": "/sys", "set": 0xF, "mount": 16}),
         ("Receive", {"event": FILLED, "first": 17, "count": 1}),
-        ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup", "options": ["mode=755"], "mount": 17}),
+        (
+            "Mount",
+            {"fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup", "options": ["mode=755"], "mount": 17},
+        ),
     ]
 
 
@@ -101,8 +137,13 @@ def test_init_section_from_devices_to_the_program(spec):
     assert [name for name, _ in rows[:6]] == ["MakeNode"] * 6
     assert rows[0] == ("MakeNode", {"path": "/dev/null", "kind": 0o020000, "major": 1, "minor": 3, "mode": 0o666})
     assert [(fields["path"], fields["to"]) for _, fields in rows[6:12]] == [
-        ("/dev/ptmx", "pts/ptmx"), ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"),
-        ("/dev/stdout", "/proc/self/fd/1"), ("/dev/stderr", "/proc/self/fd/2"), ("/dev/core", "/proc/kcore")]
+        ("/dev/ptmx", "pts/ptmx"),
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+        ("/dev/core", "/proc/kcore"),
+    ]
     assert rows[12:17] == [
         ("MakeConsole", {"fd": 25, "uid": 0, "height": 0, "width": 0, "device": 1}),
         ("MakeDirectory", {"path": "/", "mode": 0o755}),
@@ -136,7 +177,13 @@ def test_an_init_parts_from_the_program_after_its_filter():
     for privileges in (True, False):
         made = plan(config(linux__seccomp=profile, process__noNewPrivileges=not privileges), init="1")
         end_of_loan = ["SetCapabilities"] if privileges else []  # of CAP_SYS_ADMIN, which execve would end
-        assert names(made, "begin")[-4 - privileges:] == ["PrepareExec", "LoadSeccomp", *end_of_loan, "KeepInit", "Exec"]
+        assert names(made, "begin")[-4 - privileges :] == [
+            "PrepareExec",
+            "LoadSeccomp",
+            *end_of_loan,
+            "KeepInit",
+            "Exec",
+        ]
     assert '"init":"1"' in bound(made.sections["state"][0].request) and "KeepInit" not in names(plan(config()), "begin")
 
 
@@ -155,13 +202,29 @@ def test_the_sections_of_the_later_verbs(spec):
 def test_the_state_section(spec):
     (name, fields), *tell = shown(spec, "state")
     assert json.loads(fields.pop("request")) == {
-        "verb": "create", "cgroup-manager": "cgroupfs", "rootless": "auto", "console-socket": "-",
-        "own-cgroups": {values(step)["hierarchy"]: "/" for step in steps(spec, "host", "MakeCgroup")}}
-    assert (name, fields) == ("WriteState", {"oci_version": "1.3.0", "id": "c1", "bundle": "/bundle",
-                                             "rootfs": "/bundle/rootfs", "annotations": "{}"})
-    assert tell == [("TellPaused", {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1", "file": "freezer.self_freezing"}),
-                    ("TellOomKills", {"hierarchy": "/sys/fs/cgroup/memory", "path": "/c1", "file": "memory.oom_control",
-                                      "key": "oom_kill", "peak": "memory.max_usage_in_bytes"})]
+        "verb": "create",
+        "cgroup-manager": "cgroupfs",
+        "rootless": "auto",
+        "console-socket": "-",
+        "own-cgroups": {values(step)["hierarchy"]: "/" for step in steps(spec, "host", "MakeCgroup")},
+    }
+    assert (name, fields) == (
+        "WriteState",
+        {"oci_version": "1.3.0", "id": "c1", "bundle": "/bundle", "rootfs": "/bundle/rootfs", "annotations": "{}"},
+    )
+    assert tell == [
+        ("TellPaused", {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1", "file": "freezer.self_freezing"}),
+        (
+            "TellOomKills",
+            {
+                "hierarchy": "/sys/fs/cgroup/memory",
+                "path": "/c1",
+                "file": "memory.oom_control",
+                "key": "oom_kill",
+                "peak": "memory.max_usage_in_bytes",
+            },
+        ),
+    ]
 
 
 def test_pause_and_resume(spec):
@@ -172,8 +235,18 @@ def test_pause_and_resume(spec):
 
 
 def test_every_step_names_what_asked_for_it_and_the_spec(spec):
-    rules = {"default devices", "session keyring", "not dumpable", "root", "create", "delete", "state", "$id",
-             "--console-socket", "--pid-file"}
+    rules = {
+        "default devices",
+        "session keyring",
+        "not dumpable",
+        "root",
+        "create",
+        "delete",
+        "state",
+        "$id",
+        "--console-socket",
+        "--pid-file",
+    }
     top = {"linux", "mounts", "process", "root", "hostname"}
     for section in spec.sections.values():
         for step in section:
@@ -207,13 +280,23 @@ def test_pidfd_socket():
     assert order.index("Receive") < order.index("SendPidfd") < order.index("Commit")
 
 
-@pytest.mark.parametrize("terminal, words, message", [
-    (True, {}, "cannot allocate tty if ocirt will detach without setting console socket"),
-    (True, {"verb": "run", "detach": "1"}, "cannot allocate tty if ocirt will detach without setting console socket"),
-    (False, {"console_socket": "/s"}, "cannot use console socket if ocirt will not detach or allocate tty"),
-    (True, {"verb": "run", "console_socket": "/s"},
-     "cannot use console socket if ocirt will not detach or allocate tty"),
-])
+@pytest.mark.parametrize(
+    "terminal, words, message",
+    [
+        (True, {}, "cannot allocate tty if ocirt will detach without setting console socket"),
+        (
+            True,
+            {"verb": "run", "detach": "1"},
+            "cannot allocate tty if ocirt will detach without setting console socket",
+        ),
+        (False, {"console_socket": "/s"}, "cannot use console socket if ocirt will not detach or allocate tty"),
+        (
+            True,
+            {"verb": "run", "console_socket": "/s"},
+            "cannot use console socket if ocirt will not detach or allocate tty",
+        ),
+    ],
+)
 def test_terminal_and_console_socket(terminal, words, message):
     with pytest.raises(RequestError, match=message):
         plan(config(process__terminal=terminal), **words)
@@ -222,7 +305,8 @@ def test_terminal_and_console_socket(terminal, words, message):
 def test_a_foreground_terminal_goes_to_the_runtime():
     made = plan(config(process__terminal=True, process__consoleSize={"height": 25, "width": 80}), verb="run")
     assert shown(made, "init", "MakeConsole") == [
-        ("MakeConsole", {"fd": -1, "uid": 0, "height": 25, "width": 80, "device": 1})]
+        ("MakeConsole", {"fd": -1, "uid": 0, "height": 25, "width": 80, "device": 1})
+    ]
     assert steps(made, "host", "OpenSocket") == []
 
 
@@ -230,8 +314,9 @@ def test_a_later_build_compiles_the_same_later_verbs():
     members = config(process__terminal=True, hooks={"poststop": [{"path": "/h"}]})
     first = plan(members, host(), console_socket="/s", pid_file="/p", rootless="true")
     stored = json.loads(values(first.sections["state"][0])["request"])
-    again = plan(members, host(cgroups=_moved(host())),
-                 **{name.replace("-", "_"): value for name, value in stored.items()})
+    again = plan(
+        members, host(cgroups=_moved(host())), **{name.replace("-", "_"): value for name, value in stored.items()}
+    )
     for section in ("begin", "started", "signal", "delete", "state"):
         assert first.sections[section] == again.sections[section], section
 

@@ -9,8 +9,15 @@ from ocirt.model.config import parse
 from ocirt.plan.encode import encode
 from tests.unit.plans import DATA, host, names, request, shown
 
-ENGINES = {"buildah-020a": {}, "containerd-001a": {}, "containerd-014a": {}, "docker-005a": {}, "podman-042a": {},
-           "podman-rootless-212a": {"in_user_namespace": True}, "runc-spec": {}}
+ENGINES = {
+    "buildah-020a": {},
+    "containerd-001a": {},
+    "containerd-014a": {},
+    "docker-005a": {},
+    "podman-042a": {},
+    "podman-rootless-212a": {"in_user_namespace": True},
+    "runc-spec": {},
+}
 
 
 def compiled(members, **facts):
@@ -42,7 +49,7 @@ def test_a_pod_joins_its_namespaces():
 
 def test_dockers_prestart_hook_runs_in_between():
     order = names(compiled(members("docker-005a")), "host")
-    assert order[order.index("RememberInit"):] == ["RememberInit", "Receive", "RunHook", "Send", "Receive", "Commit"]
+    assert order[order.index("RememberInit") :] == ["RememberInit", "Receive", "RunHook", "Send", "Receive", "Commit"]
 
 
 def test_podmans_user_namespace():

@@ -26,15 +26,20 @@ def a_go(tmp_path, monkeypatch):
         (tmp_path / "go").write_text(f"#!/bin/sh\necho go{version}\n")
         (tmp_path / "go").chmod(0o755)
         return str(tmp_path / "go")
+
     return make
 
 
-@pytest.mark.parametrize("version, fits", [("1.24.1", True), ("1.30", True), ("2.0", True), ("1.19.8", False), ("1.9", False)])
+@pytest.mark.parametrize(
+    "version, fits", [("1.24.1", True), ("1.30", True), ("2.0", True), ("1.19.8", False), ("1.9", False)]
+)
 def test_a_go_that_is_new_enough(a_go, monkeypatch, version, fits):
     """Else the Python index's is installed: Debian 12's is 1.19."""
     path = a_go(version)
     monkeypatch.setattr(build, "_run", lambda *words: pytest.fail("a Go is installed") if fits else None)
-    monkeypatch.setattr(build, "_version", lambda path, known=build._version: known(path) if path == str(a_go(version)) else (0, 0))
+    monkeypatch.setattr(
+        build, "_version", lambda path, known=build._version: known(path) if path == str(a_go(version)) else (0, 0)
+    )
     if fits:
         assert build.go() == path
     else:

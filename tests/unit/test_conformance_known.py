@@ -99,25 +99,36 @@ def test_an_entry_is_about_one_kind_of_hosts():
 def test_what_is_left_out_is_no_pass():
     entry = LeftOut(("p", "q"), "v2", "it cannot", "true")
     file = File((), {}, (entry,))
-    assert file.at("v2").reason("q") is entry and file.at("v1").reason("q") is None and file.at("v2").reason("r") is None
+    assert (
+        file.at("v2").reason("q") is entry and file.at("v1").reason("q") is None and file.at("v2").reason("r") is None
+    )
     assert judge_left_out(entry, True).outcome == "left out"
     assert judge_left_out(entry, False).outcome == "not ok"
 
 
-@pytest.mark.parametrize("text, words", [
-    ('[[known]]\nprogram = "p"\n', "known[0]"),
-    ('[[known]]\nprogram = "p"\nfailures = []\ncause = "luck"\nwhy = ""\nproof = ""\n', "one of host, program"),
-    ('[[known]]\nprogram = "p"\nfailures = []\ncause = "host"\nwhy = ""\nproof = ""\nruntime = ""\n', "known[0]"),
-    ('[[known]]\nprogram = "p"\nfailures = ["a"]\ncause = "host"\nwhy = ""\nproof = ""\n' * 2,
-     "a second entry for p: a"),
-    ('[[known]]\nprogram = "p"\nfailures = ["a"]\ncause = "host"\nwhy = ""\nproof = ""\n'
-     '[[known]]\nprogram = "p"\nfailures = ["a"]\ncause = "host"\nwhy = ""\nproof = ""\nwhere = "v2"\n',
-     "a second entry for p: a"),
-    ('[[known]]\nprogram = "p"\nfailures = []\ncause = "host"\nwhy = ""\nproof = ""\nwhere = "v3"\n',
-     "known[0].where: found 'v3'"),
-    ('[[left_out]]\nprograms = ["p"]\nwhere = ""\nwhy = ""\nproof = ""\n', "left_out[0].where: found ''"),
-    ('[[left_out]]\nwhere = "v2"\nwhy = ""\nproof = ""\n', "left_out[0]: 'programs'"),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ('[[known]]\nprogram = "p"\n', "known[0]"),
+        ('[[known]]\nprogram = "p"\nfailures = []\ncause = "luck"\nwhy = ""\nproof = ""\n', "one of host, program"),
+        ('[[known]]\nprogram = "p"\nfailures = []\ncause = "host"\nwhy = ""\nproof = ""\nruntime = ""\n', "known[0]"),
+        (
+            '[[known]]\nprogram = "p"\nfailures = ["a"]\ncause = "host"\nwhy = ""\nproof = ""\n' * 2,
+            "a second entry for p: a",
+        ),
+        (
+            '[[known]]\nprogram = "p"\nfailures = ["a"]\ncause = "host"\nwhy = ""\nproof = ""\n'
+            '[[known]]\nprogram = "p"\nfailures = ["a"]\ncause = "host"\nwhy = ""\nproof = ""\nwhere = "v2"\n',
+            "a second entry for p: a",
+        ),
+        (
+            '[[known]]\nprogram = "p"\nfailures = []\ncause = "host"\nwhy = ""\nproof = ""\nwhere = "v3"\n',
+            "known[0].where: found 'v3'",
+        ),
+        ('[[left_out]]\nprograms = ["p"]\nwhere = ""\nwhy = ""\nproof = ""\n', "left_out[0].where: found ''"),
+        ('[[left_out]]\nwhere = "v2"\nwhy = ""\nproof = ""\n', "left_out[0]: 'programs'"),
+    ],
+)
 def test_a_file_that_is_wrong(tmp_path, text, words):
     (tmp_path / "known.toml").write_text(text)
     with pytest.raises(ValueError) as error:

@@ -20,8 +20,10 @@ RESULTS = {
 }
 VERDICTS = {"fine": Verdict("ok"), "hugetlb": Verdict("known"), "bad": Verdict("not ok", ["no test", "exit status 1"])}
 COLUMN = report.Column(Runtime("ocirt", "/b/ocirt", ("ocirt version 1", "spec: 1.3.0")), RESULTS, VERDICTS)
-REPORT = report.Report((COLUMN, report.Column(Runtime("crun", "/b/crun", ("crun version 2",)), RESULTS, VERDICTS)),
-                       {"date": "today", "host": "Linux"})
+REPORT = report.Report(
+    (COLUMN, report.Column(Runtime("crun", "/b/crun", ("crun version 2",)), RESULTS, VERDICTS)),
+    {"date": "today", "host": "Linux"},
+)
 
 
 def test_the_plain_table():
@@ -29,7 +31,9 @@ def test_the_plain_table():
     report.show(COLUMN, out)
     lines = out.getvalue().splitlines()
     assert [line.split() for line in lines[1:3]] == [
-        ["fine", "ok", "1", "0", "1", "1.5"], ["hugetlb", "known", "0", "1", "0", "0.0", "it", "MUST", "<be>", "a|b"]]
+        ["fine", "ok", "1", "0", "1", "1.5"],
+        ["hugetlb", "known", "0", "1", "0", "0.0", "it", "MUST", "<be>", "a|b"],
+    ]
     assert lines[3].endswith("  no test") and lines[4].strip() == "exit status 1"
     assert lines[-1] == "ocirt: 1 ok, 1 known, 1 not ok"
 
@@ -88,15 +92,20 @@ def test_markdown_tells_what_a_runtime_always_says():
 
 
 OUT = LeftOut(("old_one",), "v2", "It is too old.", "true")
-AWAY = report.Column(COLUMN.runtime, {**RESULTS, "old_one": Result("old_one")}, {**VERDICTS, "old_one": Verdict("left out")})
+AWAY = report.Column(
+    COLUMN.runtime, {**RESULTS, "old_one": Result("old_one")}, {**VERDICTS, "old_one": Verdict("left out")}
+)
 
 
 def test_what_is_left_out_is_counted_apart():
     out = io.StringIO()
     report.show(AWAY, out)
     assert out.getvalue().splitlines()[-1] == "ocirt: 1 ok, 1 known, 1 left out, 1 not ok"
-    suite = next(each for each in ElementTree.fromstring(report.to_junit(report.Report((AWAY,), {})))
-                 if each.get("name") == "ocirt.old_one")
+    suite = next(
+        each
+        for each in ElementTree.fromstring(report.to_junit(report.Report((AWAY,), {})))
+        if each.get("name") == "ocirt.old_one"
+    )
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("1", "0", "1")
     text = report.to_markdown(report.Report((AWAY,), {}), File((), {}, (OUT,)))
     assert "| programs left out | 1 |" in text and "| old_one | left out |" in text
@@ -112,12 +121,20 @@ def test_the_section_on_the_virtual_machine():
     assert "- date: yesterday\n- ocirt: ocirt version 1; spec: 1.3.0\n" in text
     assert "| fine | ok (1) |" in text and "| old_one | left out |" in text and "| programs left out | 1 |" in text
     assert "Only there." in text and "There are none." not in text and "It is too old." in text
-    assert report.to_markdown(REPORT, KNOWN, report.machine_section(run, KNOWN, KNOWN)).count(f"## {report.MACHINE}\n") == 1
+    assert (
+        report.to_markdown(REPORT, KNOWN, report.machine_section(run, KNOWN, KNOWN)).count(f"## {report.MACHINE}\n")
+        == 1
+    )
 
 
-@pytest.mark.parametrize("words, message", [
-    (["--docs", "--runtime", "runc"], "--docs"), (["--jobs", "0"], "--jobs"), (["--limit", "0"], "--limit"),
-])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--docs", "--runtime", "runc"], "--docs"),
+        (["--jobs", "0"], "--jobs"),
+        (["--limit", "0"], "--limit"),
+    ],
+)
 def test_flags_that_cannot_be(words, message, capsys):
     with pytest.raises(SystemExit) as stopped:
         __main__.arguments(words)
@@ -133,8 +150,13 @@ def test_flags():
 
 
 def test_the_driver_beside_crun():
-    measured = {"date": "today", "commit": "abc", "rounds": 5, "milliseconds": {"ocirt": {"create": 50.0}, "crun": {"create": 100.0}},
-                "quarter": {"ocirt": {"create": 30.0}, "crun": {"create": 90.0}}}
+    measured = {
+        "date": "today",
+        "commit": "abc",
+        "rounds": 5,
+        "milliseconds": {"ocirt": {"create": 50.0}, "crun": {"create": 100.0}},
+        "quarter": {"ocirt": {"create": 30.0}, "crun": {"create": 90.0}},
+    }
     text = "\n".join(report.driver_section(measured))
     assert "ocirt and crun by turns, 5 rounds" in text and "commit abc, today" in text
     assert text.endswith("| create | 50 | 100 | 0.50 | 0.33 |")

@@ -24,8 +24,10 @@ def test_a_skip_is_no_pass():
 
 
 def test_diagnostics_belong_to_the_test_before():
-    text = ('ok 1 - a\n# expect: 1\n  ---\n  {\n    "error": "x",\n    "reference": "y"\n  }\n  ...\n'
-            'ok 2 - b\n  ---\n  { 100%!d(MISSING)\n  ...\n1..2\n')
+    text = (
+        'ok 1 - a\n# expect: 1\n  ---\n  {\n    "error": "x",\n    "reference": "y"\n  }\n  ...\n'
+        "ok 2 - b\n  ---\n  { 100%!d(MISSING)\n  ...\n1..2\n"
+    )
     first, second = parse(text).tests
     assert first.facts == {"error": "x", "reference": "y"} and first.notes == ["expect: 1"]
     assert second.facts == "  { 100%!d(MISSING)"
@@ -34,7 +36,7 @@ def test_diagnostics_belong_to_the_test_before():
 
 def test_the_run_inside_stands_before_the_test_that_judges_it():
     inner = json.dumps({"stdout": "TAP version 13\nok 1 - a\nnot ok 2 - the path MUST be masked\n1..2\n"})
-    text = (f'TAP version 13\n  ---\n  {inner}\n  ...\nnot ok 1 - masked\n1..1\n')
+    text = f"TAP version 13\n  ---\n  {inner}\n  ...\nnot ok 1 - masked\n1..1\n"
     (test,) = parse(text).tests
     assert [inner.description for inner in test.inner] == ["a", "the path MUST be masked"]
     assert test.failures() == ["the path MUST be masked"]
@@ -50,20 +52,23 @@ def test_a_failure_with_nothing_inside_failing_is_its_own():
     assert test.failures() == ["both"]
 
 
-@pytest.mark.parametrize("text, problems", [
-    ("", ["no test"]),
-    ("TAP version 13\n1..0\n", ["no test"]),
-    ("TAP version 13\n", ["no test"]),
-    ("ok 1\n", ["no plan"]),
-    ("1..3\nok 1\nok 2\n", ["3 tests planned, 2 run"]),
-    ("1..1\nok 1\nok 2\n", ["1 tests planned, 2 run"]),
-    ("1..1\n1..1\nok 1\n", ["a second plan"]),
-    ("1..1\nok 1\nBail out! no root\n", ["Bail out! no root"]),
-    ("TAP version 13\nok 1\n1..1\nTAP version 13\nok 1\nok 2\n1..2\n", []),
-    ("TAP version 13\nok 1\n1..1\nTAP version 13\nok 1\n1..2\n", ["2 tests planned, 1 run"]),
-    ("TAP version 13\nok 1\n1..1\nTAP version 13\n1..0\n", []),
-    ("TAP version 13\n1..2\n", ["no test", "2 tests planned, 0 run"]),
-])
+@pytest.mark.parametrize(
+    "text, problems",
+    [
+        ("", ["no test"]),
+        ("TAP version 13\n1..0\n", ["no test"]),
+        ("TAP version 13\n", ["no test"]),
+        ("ok 1\n", ["no plan"]),
+        ("1..3\nok 1\nok 2\n", ["3 tests planned, 2 run"]),
+        ("1..1\nok 1\nok 2\n", ["1 tests planned, 2 run"]),
+        ("1..1\n1..1\nok 1\n", ["a second plan"]),
+        ("1..1\nok 1\nBail out! no root\n", ["Bail out! no root"]),
+        ("TAP version 13\nok 1\n1..1\nTAP version 13\nok 1\nok 2\n1..2\n", []),
+        ("TAP version 13\nok 1\n1..1\nTAP version 13\nok 1\n1..2\n", ["2 tests planned, 1 run"]),
+        ("TAP version 13\nok 1\n1..1\nTAP version 13\n1..0\n", []),
+        ("TAP version 13\n1..2\n", ["no test", "2 tests planned, 0 run"]),
+    ],
+)
 def test_what_is_wrong_with_the_stream(text, problems):
     assert parse(text).problems == problems
 

@@ -25,23 +25,44 @@ PAIRS = st.lists(st.fixed_dictionaries({"key": TEXT, "val": TEXT}), min_size=1, 
 
 # ---- messages ----
 
+
 def test_the_bytes():
     """As protoc's own encoder writes them, and criu 3.17 answers a request for its version."""
     assert encode(REQUEST, {"type": 10}) == b"\x08\n"
-    assert encode(REQUEST, {"type": DUMP, "opts": {"images_dir_fd": -1, "pid": 300, "log_file": "d", "leave_running": False, "root": None}}) == (
-        b"\x08\x01\x12\x13\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x10\xac\x02R\x01d\x18\x00")
+    assert encode(
+        REQUEST,
+        {
+            "type": DUMP,
+            "opts": {"images_dir_fd": -1, "pid": 300, "log_file": "d", "leave_running": False, "root": None},
+        },
+    ) == (b"\x08\x01\x12\x13\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x10\xac\x02R\x01d\x18\x00")
     assert encode(OPTIONS, {"external": ["a", "b"]}) == b"\xaa\x02\x01a\xaa\x02\x01b"
     assert decode(RESPONSE, b"\x08\n\x10\x01R\x06\x08\x03\x10\x11 \x01") == {"type": 10, "success": 1}
     assert decode(RESPONSE, b"\x08\x06\x10\x01*\x08\n\x03abc\x10\xac\x02") == {
-        "type": 6, "success": 1, "notify": {"script": "abc", "pid": 300}}
+        "type": 6,
+        "success": 1,
+        "notify": {"script": "abc", "pid": 300},
+    }
 
 
-@given(st.fixed_dictionaries({}, optional={
-    "pid": st.integers(0, (1 << 63) - 1), "leave_running": st.booleans(), "root": TEXT, "ext_mnt": PAIRS,
-    "ps": st.fixed_dictionaries({"address": TEXT, "port": st.integers(1, 65535)})}))
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "pid": st.integers(0, (1 << 63) - 1),
+            "leave_running": st.booleans(),
+            "root": TEXT,
+            "ext_mnt": PAIRS,
+            "ps": st.fixed_dictionaries({"address": TEXT, "port": st.integers(1, 65535)}),
+        },
+    )
+)
 def test_what_is_written_is_read(options):
     read = decode(REQUEST, encode(REQUEST, {"type": DUMP, "opts": options}))
-    assert read == {"type": DUMP, "opts": {name: value[0] if isinstance(value, list) else value for name, value in options.items()}}
+    assert read == {
+        "type": DUMP,
+        "opts": {name: value[0] if isinstance(value, list) else value for name, value in options.items()},
+    }
 
 
 @given(st.binary())
@@ -76,6 +97,7 @@ def test_finding_criu(tmp_path, monkeypatch):
 
 # ---- what is the host's ----
 
+
 def test_paths_inside(tmp_path):
     (tmp_path / "run").mkdir()
     for link, to in (("var", "/run"), ("up", "../../../run"), ("a", "b"), ("b", "a"), ("run/here", ".")):
@@ -86,7 +108,9 @@ def test_paths_inside(tmp_path):
 
 
 def restored(members, on=None, **words):
-    return Restored(parse(json.dumps(members).encode()), request(verb="restore", detach="1", **words), on or no_cgroups())
+    return Restored(
+        parse(json.dumps(members).encode()), request(verb="restore", detach="1", **words), on or no_cgroups()
+    )
 
 
 def test_mounts_of_the_host(tmp_path):
@@ -94,14 +118,24 @@ def test_mounts_of_the_host(tmp_path):
     (tmp_path / "proc/kcore").touch()
     (tmp_path / "proc/acpi").mkdir()
     members = config(
-        mounts=[{"destination": "/proc", "type": "proc", "source": "proc"}, {"destination": "/data", "source": "data", "options": ["rbind"]},
-                {"destination": "/other", "type": "bind", "source": "/src"}],
-        linux__maskedPaths=["/proc/kcore", "/proc/acpi", "/proc/none"])
+        mounts=[
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/data", "source": "data", "options": ["rbind"]},
+            {"destination": "/other", "type": "bind", "source": "/src"},
+        ],
+        linux__maskedPaths=["/proc/kcore", "/proc/acpi", "/proc/none"],
+    )
     made = restored(members)
     assert external.to_save(str(tmp_path), made.mounts, made.config, made.namespaces) == [
-        {"key": "/data", "val": "/data"}, {"key": "/other", "val": "/other"}, {"key": "/proc/kcore", "val": "/dev/null"}]
+        {"key": "/data", "val": "/data"},
+        {"key": "/other", "val": "/other"},
+        {"key": "/proc/kcore", "val": "/dev/null"},
+    ]
     assert external.to_restore("/bundle/rootfs", made.mounts, made.config, made.namespaces) == [
-        {"key": "/data", "val": "/bundle/data"}, {"key": "/other", "val": "/src"}, {"key": "/dev/null", "val": "/dev/null"}]
+        {"key": "/data", "val": "/bundle/data"},
+        {"key": "/other", "val": "/src"},
+        {"key": "/dev/null", "val": "/dev/null"},
+    ]
 
 
 def test_cgroup_mounts_of_v1():
@@ -112,14 +146,23 @@ def test_cgroup_mounts_of_v1():
 
 def test_namespaces_of_the_host(tmp_path):
     (tmp_path / "net").touch()
-    spaces = [{"type": "mount"}, {"type": "network", "path": str(tmp_path / "net")}, {"type": "pid", "path": "/p"}, {"type": "ipc", "path": "/i"}]
+    spaces = [
+        {"type": "mount"},
+        {"type": "network", "path": str(tmp_path / "net")},
+        {"type": "pid", "path": "/p"},
+        {"type": "ipc", "path": "/i"},
+    ]
     made = restored(config(linux__namespaces=spaces))
     assert external.namespaces_to_restore(made.namespaces) == (
-        [{"ns": "ipc", "ns_file": "/i"}], {"extRootNetNS": str(tmp_path / "net"), "extRootPidNS": "/p"})
+        [{"ns": "ipc", "ns_file": "/i"}],
+        {"extRootNetNS": str(tmp_path / "net"), "extRootPidNS": "/p"},
+    )
     net = restored(config(linux__namespaces=spaces[:2])).namespaces
     assert external.namespaces_to_save(net) == [f"net[{os.stat(tmp_path / 'net').st_ino}]:extRootNetNS"]
     with pytest.raises(ConfigError, match="found a cgroup namespace to join"):
-        external.namespaces_to_restore(restored(config(linux__namespaces=[{"type": "mount"}, {"type": "cgroup", "path": "/c"}])).namespaces)
+        external.namespaces_to_restore(
+            restored(config(linux__namespaces=[{"type": "mount"}, {"type": "cgroup", "path": "/c"}])).namespaces
+        )
     for spaces in ([{"type": "pid"}], [{"type": "mount", "path": "/m"}]):
         with pytest.raises(ConfigError, match="found no mount namespace of the container's own"):
             external.check(restored(config(linux__namespaces=spaces)).namespaces)
@@ -150,7 +193,9 @@ def test_cgroups_and_limits_come_first():
     made = plan(config(linux__cgroupsPath="/ct", linux__resources={"pids": {"limit": 9}}), host())
     assert names(made, "host").index("WriteCgroup") < names(made, "host").index("Spawn")
     stage = names(made, "stage")
-    assert stage[0] == "JoinCgroup" and stage.index("OpenRootfs") > max(n for n, name in enumerate(stage) if name == "JoinCgroup")
+    assert stage[0] == "JoinCgroup" and stage.index("OpenRootfs") > max(
+        n for n, name in enumerate(stage) if name == "JoinCgroup"
+    )
     (spawn,) = steps(plan(config(linux__cgroupsPath="/ct"), v2()), "host", "Spawn")
     assert spawn.cgroup != -1
     for section in ("signal", "pause", "resume", "delete", "state"):
@@ -172,25 +217,51 @@ def test_a_root_that_is_read_only_stays_so():
 
 def test_mount_points():
     """Binds are mounted, for points within them; what lies in a tmpfs comes from the images, cgroups are criu's."""
-    made = plan(config(mounts=[
-        {"destination": "/proc", "type": "proc", "source": "proc"}, {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
-        {"destination": "/dev/shm", "type": "tmpfs", "source": "shm"}, {"destination": "/dev/x", "type": "bind", "source": "/x"},
-        {"destination": "/data", "type": "bind", "source": "/d"}, {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}]))
-    assert [(type(step).__name__, bound(step.path if hasattr(step, "path") else step.target))
-            for step in steps(made, "stage", "MakeMountPoint", "Bind")] == [
-        ("MakeMountPoint", "/proc"), ("MakeMountPoint", "/dev"), ("Bind", "/data")]
+    made = plan(
+        config(
+            mounts=[
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+                {"destination": "/dev/shm", "type": "tmpfs", "source": "shm"},
+                {"destination": "/dev/x", "type": "bind", "source": "/x"},
+                {"destination": "/data", "type": "bind", "source": "/d"},
+                {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"},
+            ]
+        )
+    )
+    assert [
+        (type(step).__name__, bound(step.path if hasattr(step, "path") else step.target))
+        for step in steps(made, "stage", "MakeMountPoint", "Bind")
+    ] == [("MakeMountPoint", "/proc"), ("MakeMountPoint", "/dev"), ("Bind", "/data")]
 
 
 def test_what_is_handed_over_is_received_where_it_is_not_mounted_too():
     """The events come in the order of the config, whatever is made of each."""
     ids = [{"containerID": 0, "hostID": 100000, "size": 65536}]
-    binds = [{"destination": f"/d{number}", "source": "/s", "options": ["bind", "idmap"], "uidMappings": ids, "gidMappings": ids}
-             for number in range(AHEAD)]
+    binds = [
+        {
+            "destination": f"/d{number}",
+            "source": "/s",
+            "options": ["bind", "idmap"],
+            "uidMappings": ids,
+            "gidMappings": ids,
+        }
+        for number in range(AHEAD)
+    ]
     late = [{**binds[0], "destination": path} for path in ("/tmp/inside", "/late")]
     made = plan(config(mounts=[*binds, {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}, *late]))
     host = names(made, "host")
-    assert host[host.index("Spawn"):] == ["Spawn", *["MakeIdMapping", "OpenMount", "Send"] * 2, "RestoreProcesses"]
-    assert names(made, "stage")[-8:] == ["MakeMountPoint", "Receive", "Close", "Close", "Receive", "Bind", "Close", "ExecCriu"]
+    assert host[host.index("Spawn") :] == ["Spawn", *["MakeIdMapping", "OpenMount", "Send"] * 2, "RestoreProcesses"]
+    assert names(made, "stage")[-8:] == [
+        "MakeMountPoint",
+        "Receive",
+        "Close",
+        "Close",
+        "Receive",
+        "Bind",
+        "Close",
+        "ExecCriu",
+    ]
 
 
 def test_a_terminal_needs_a_socket():
@@ -217,15 +288,19 @@ def test_status_fd(tmp_path):
 
 def test_the_host_must_have_what_a_flag_needs(tmp_path):
     from ocirt.criu.talk import need
+
     (tmp_path / "criu").write_text("#!/bin/sh\necho 'Error (criu/x.c:1): broken' >&2\nexit 1\n")
     (tmp_path / "criu").chmod(0o755)
-    with pytest.raises(HostError, match=r"--pre-dump: criu cannot tell what it and the kernel can do: Error \(criu/x.c:1\): broken"):
+    with pytest.raises(
+        HostError, match=r"--pre-dump: criu cannot tell what it and the kernel can do: Error \(criu/x.c:1\): broken"
+    ):
         need(str(tmp_path / "criu"), "mem_track", "--pre-dump")
 
 
 def test_a_criu_that_says_nothing(tmp_path, monkeypatch):
     """As one that has been stopped: it is given a time, and then ended."""
     from ocirt.criu import talk
+
     (tmp_path / "criu").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "criu").chmod(0o755)
     monkeypatch.setattr(talk, "SECONDS", 0.1)

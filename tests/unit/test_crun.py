@@ -62,14 +62,22 @@ def test_pidfd_receiver():
 def test_pidfd_receiver_beside_the_flag():
     made = plan(config(annotations={crun.PIDFD_RECEIVER: "/run/s"}), pidfd_socket="/run/t")
     assert [values(step)["path"] for step in steps(made, "host", "OpenSocket")] == ["/run/t", "/run/s"]
-    assert [step.fd for step in steps(made, "host", "SendPidfd")] == [step.fd for step in steps(made, "host", "OpenSocket")]
+    assert [step.fd for step in steps(made, "host", "SendPidfd")] == [
+        step.fd for step in steps(made, "host", "OpenSocket")
+    ]
 
 
 def test_unknown_system_calls_fail():
-    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["chmod", "nosuch"], "action": "SCMP_ACT_ERRNO"}]}
+    profile = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["chmod", "nosuch"], "action": "SCMP_ACT_ERRNO"}],
+    }
     compiled(linux__seccomp=profile)
-    refused(r'linux\.seccomp\.syscalls\[0\]\.names\[1\]: found "nosuch", expected a system call that libseccomp knows',
-            linux__seccomp=profile, annotations={crun.FAIL_UNKNOWN_SYSCALL: "1"})
+    refused(
+        r'linux\.seccomp\.syscalls\[0\]\.names\[1\]: found "nosuch", expected a system call that libseccomp knows',
+        linux__seccomp=profile,
+        annotations={crun.FAIL_UNKNOWN_SYSCALL: "1"},
+    )
 
 
 def test_a_kept_filter_does_not_hide_an_unknown_system_call():
@@ -79,6 +87,7 @@ def test_a_kept_filter_does_not_hide_an_unknown_system_call():
 
         def made(self, *_):
             raise AssertionError("a profile that is refused is not kept")
+
     profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["nosuch"], "action": "SCMP_ACT_ERRNO"}]}
     on = no_cgroups(filters=Filters())
     compiled(on, linux__seccomp=profile)
@@ -99,8 +108,12 @@ def test_seccomp_bpf_data_with_a_receiver():
     (step,) = steps(made, "init", "LoadNotifyingSeccomp")
     (opened,) = steps(made, "host", "OpenSocket")
     assert (step.filter, values(opened)["path"]) == (ALLOW_ALL, "/agent")
-    refused(r'annotations\["run\.oci\.seccomp\.receiver"\]: this kernel notifies nobody', HostError, on=no_cgroups(seccomp_flags=0),
-            annotations=annotations)
+    refused(
+        r'annotations\["run\.oci\.seccomp\.receiver"\]: this kernel notifies nobody',
+        HostError,
+        on=no_cgroups(seccomp_flags=0),
+        annotations=annotations,
+    )
 
 
 def test_seccomp_receiver_is_the_listener_where_the_profile_names_none():
@@ -108,6 +121,7 @@ def test_seccomp_receiver_is_the_listener_where_the_profile_names_none():
         made = compiled(annotations={crun.SECCOMP_RECEIVER: "/agent"}, linux__seccomp={**PROFILE, **more})
         (opened,) = steps(made, "host", "OpenSocket")
         return values(opened)["path"]
+
     assert (path(), path(listenerPath="/other")) == ("/agent", "/other")
 
 
@@ -120,12 +134,29 @@ def test_time_offset():
     refused("time namespace", annotations={crun.TIME_OFFSET: "7 1 0"})
 
 
-@pytest.mark.parametrize("name, value", [
-    (crun.KEEP_GROUPS, "yes"), (crun.FAIL_UNKNOWN_SYSCALL, "2"), (crun.PIDFD_RECEIVER, "relative"), (crun.SECCOMP_RECEIVER, ""),
-    (crun.SECCOMP_DATA, ""), (crun.SECCOMP_DATA, "!"), (crun.SECCOMP_DATA, "AAAA"), (crun.TIME_OFFSET, "monotonic 1"),
-    (crun.TIME_OFFSET, "realtime 1 0"), (crun.TIME_OFFSET, "monotonic 1 -1"), (crun.TIME_OFFSET, "1 1.5 0"), (crun.MOUNT_CONTEXT, "xcontext"),
-])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        (crun.KEEP_GROUPS, "yes"),
+        (crun.FAIL_UNKNOWN_SYSCALL, "2"),
+        (crun.PIDFD_RECEIVER, "relative"),
+        (crun.SECCOMP_RECEIVER, ""),
+        (crun.SECCOMP_DATA, ""),
+        (crun.SECCOMP_DATA, "!"),
+        (crun.SECCOMP_DATA, "AAAA"),
+        (crun.TIME_OFFSET, "monotonic 1"),
+        (crun.TIME_OFFSET, "realtime 1 0"),
+        (crun.TIME_OFFSET, "monotonic 1 -1"),
+        (crun.TIME_OFFSET, "1 1.5 0"),
+        (crun.MOUNT_CONTEXT, "xcontext"),
+    ],
+)
 def test_a_value_that_means_nothing_is_refused_with_its_path(name, value):
-    refused(rf'annotations\["{name}"\]: found .*, expected ', on=no_cgroups(files=("/sys/fs/selinux/enforce",)), annotations={name: value},
-            linux__seccomp={"defaultAction": "SCMP_ACT_ALLOW"}, linux__mountLabel="a:b:c:s0",
-            mounts=[{"destination": "/t", "type": "tmpfs", "source": "tmpfs"}])
+    refused(
+        rf'annotations\["{name}"\]: found .*, expected ',
+        on=no_cgroups(files=("/sys/fs/selinux/enforce",)),
+        annotations={name: value},
+        linux__seccomp={"defaultAction": "SCMP_ACT_ALLOW"},
+        linux__mountLabel="a:b:c:s0",
+        mounts=[{"destination": "/t", "type": "tmpfs", "source": "tmpfs"}],
+    )

@@ -16,7 +16,7 @@ def run(code, kind, access, major, minor):
     """The program's answer; every jump leads forward and stays inside, as the kernel's verifier demands."""
     context = {0: KINDS[kind] | sum(BITS[letter] for letter in access) << 16, 4: major, 8: minor}
     registers, at = {1: "context"}, 0
-    instructions = [code[start:start + 8] for start in range(0, len(code), 8)]
+    instructions = [code[start : start + 8] for start in range(0, len(code), 8)]
     while True:
         operation, both = instructions[at][:2]
         target, source = both & 15, both >> 4
@@ -26,9 +26,9 @@ def run(code, kind, access, major, minor):
         if operation == 0x61:
             assert registers[source] == "context"
             registers[target] = context[offset]
-        elif operation == 0xbf:
+        elif operation == 0xBF:
             registers[target] = registers[source]
-        elif operation == 0xb7:
+        elif operation == 0xB7:
             registers[target] = number & MASK
         elif operation == 0x57:
             registers[target] &= number & MASK
@@ -55,12 +55,12 @@ def reached(code):
             continue
         todo.append(at + 1)
         if operation in (0x15, 0x55):
-            todo.append(at + 1 + int.from_bytes(code[8 * at + 2:8 * at + 4], "little", signed=True))
+            todo.append(at + 1 + int.from_bytes(code[8 * at + 2 : 8 * at + 4], "little", signed=True))
     return seen
 
 
 def matches(rule, kind, letter, major, minor):
-    return (kind in rule.kinds and letter in rule.access and rule.major in (None, major) and rule.minor in (None, minor))
+    return kind in rule.kinds and letter in rule.access and rule.major in (None, major) and rule.minor in (None, minor)
 
 
 def defaults():
@@ -73,14 +73,18 @@ def defaults():
 def means(rules, kind, access, major, minor):
     """Each letter by itself: the last rule that speaks of it decides; where none does, it is denied."""
     every = [Rule("", False, BOTH, None, None, "rwm"), *rules, *defaults()]
-    return int(all([rule.allow for rule in every if matches(rule, kind, letter, major, minor)][-1] for letter in access))
+    return int(
+        all([rule.allow for rule in every if matches(rule, kind, letter, major, minor)][-1] for letter in access)
+    )
 
 
 ACCESSES = ["".join(letters) for count in (1, 2, 3) for letters in itertools.combinations("rwm", count)]
 KIND_SETS = [("b",), ("c",), BOTH]
 NUMBERS = [None, 1, 11]
-EVERY_RULE = [Rule("", allow, kinds, major, minor, access) for allow, kinds, major, minor, access in itertools.product(
-    (True, False), KIND_SETS, NUMBERS, NUMBERS, ACCESSES)]
+EVERY_RULE = [
+    Rule("", allow, kinds, major, minor, access)
+    for allow, kinds, major, minor, access in itertools.product((True, False), KIND_SETS, NUMBERS, NUMBERS, ACCESSES)
+]
 QUESTIONS = list(itertools.product("bc", ACCESSES, (1, 5, 11), (1, 3, 11)))
 
 

@@ -24,12 +24,12 @@ class Program:
         assert data[:8] == MAGIC
         self.format, self.size = struct.unpack_from("<II", data, 8)
         assert self.size == len(data)
-        self.build = data[16:16 + BUILD_SIZE].decode()
+        self.build = data[16 : 16 + BUILD_SIZE].decode()
         self.tables = {}
         for index, name in enumerate(HEADER_TABLES):
             offset, size = struct.unpack_from("<II", data, 16 + BUILD_SIZE + 8 * index)
             assert offset % 8 == 0
-            self.tables[name] = data[offset:offset + size]
+            self.tables[name] = data[offset : offset + size]
         self.slots = list(struct.iter_unpack("<IIIIq", self.tables["slots"]))
         self.patches = dict(self.rows("patches", 2))
 
@@ -37,7 +37,7 @@ class Program:
         return list(struct.iter_unpack(f"<{count}I", self.tables[table]))
 
     def data(self, offset, size):
-        text = self.tables["data"][offset:offset + size + 1]
+        text = self.tables["data"][offset : offset + size + 1]
         assert text.endswith(b"\0") and len(text) == size + 1
         return text[:-1].decode()
 
@@ -50,12 +50,12 @@ class Program:
 
     def string(self, index):
         first, count = self.rows("strings", 2)[index]
-        return "".join([self.piece(*piece) for piece in self.rows("pieces", 3)[first:first + count]])
+        return "".join([self.piece(*piece) for piece in self.rows("pieces", 3)[first : first + count]])
 
     def list(self, index):
         first, count = self.rows("lists", 2)[index]
         found = []
-        for kind, at in self.rows("items", 2)[first:first + count]:
+        for kind, at in self.rows("items", 2)[first : first + count]:
             if kind == 0:
                 found.append(self.string(at))
             else:
@@ -84,7 +84,8 @@ class Program:
                         assert value == 0 and kind == "number"
                         value = self.slots[self.patches[where]][4]
                     fields[field] = {"text": self.string, "texts": self.list, "section": SECTIONS.__getitem__}.get(
-                        kind, int)(value)
+                        kind, int
+                    )(value)
                 found[name].append((step.__name__, self.string(path), fields))
                 at += size
         return found
@@ -102,24 +103,36 @@ def expected(plan):
     def fields(step):
         return {key: field(kind, getattr(step, key)) for key, kind in step.fields.items()}
 
-    return {name: [(type(step).__name__, step.at, fields(step)) for step in steps]
-            for name, steps in plan.sections.items()}
+    return {
+        name: [(type(step).__name__, step.at, fields(step)) for step in steps] for name, steps in plan.sections.items()
+    }
 
 
 RICH = config(
-    hostname="bóx", annotations={"a\n": "\u00e9"}, process__args=["a", "", "ü"], process__env=[],
-    process__rlimits=[{"type": "RLIMIT_CORE", "soft": 0, "hard": (1 << 64) - 1}], process__oomScoreAdj=-7,
+    hostname="bóx",
+    annotations={"a\n": "\u00e9"},
+    process__args=["a", "", "ü"],
+    process__env=[],
+    process__rlimits=[{"type": "RLIMIT_CORE", "soft": 0, "hard": (1 << 64) - 1}],
+    process__oomScoreAdj=-7,
     mounts=[{"destination": "/t", "type": "tmpfs", "options": ["ro", "size=5", "sync"]}],
     linux__namespaces=[{"type": "mount"}, {"type": "uts"}, {"type": "network", "path": "/n"}],
-    linux__resources={"memory": {"limit": 5, "swap": -1},
-                      "devices": [{"allow": True, "type": "c", "major": 1, "access": "r"}]},
-    hooks={"poststop": [{"path": "/h", "args": ["x"], "env": ["A=b"], "timeout": 3}]})
+    linux__resources={
+        "memory": {"limit": 5, "swap": -1},
+        "devices": [{"allow": True, "type": "c", "major": 1, "access": "r"}],
+    },
+    hooks={"poststop": [{"path": "/h", "args": ["x"], "env": ["A=b"], "timeout": 3}]},
+)
 
 
-@pytest.mark.parametrize("made", [
-    lambda: plan(RICH, host()),
-    lambda: compile(parse((DATA / "runc-spec.json").read_bytes()), request(console_socket="/s"), host()),
-    lambda: plan(config())])
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: plan(RICH, host()),
+        lambda: compile(parse((DATA / "runc-spec.json").read_bytes()), request(console_socket="/s"), host()),
+        lambda: plan(config()),
+    ],
+)
 def test_there_and_back(made):
     plan = made()
     program = Program(encode(plan, BUILD))
@@ -136,19 +149,33 @@ def test_the_annotations_are_the_files_bytes():
 def test_what_is_passed_on_is_recorded():
     made = plan(RICH, host())
     encode(made, BUILD)
-    for path in ("hostname", "process.args", "process.env", "annotations", "mounts[0].options[1]", "$id", "$bundle",
-                 "linux.resources.memory.limit"):
+    for path in (
+        "hostname",
+        "process.args",
+        "process.env",
+        "annotations",
+        "mounts[0].options[1]",
+        "$id",
+        "$bundle",
+        "linux.resources.memory.limit",
+    ):
         assert path in made.trace.slots, path
     assert "mounts[0].type" in made.trace.guards
 
 
-@pytest.mark.parametrize("changes, path", [
-    ({"process__args": ["a", "b\0c"]}, "process.args[1]"), ({"process__env": ["A=\ud800"]}, "process.env[0]"),
-    ({"root": {"path": "a\0"}}, "root.path"),
-    ({"mounts": [{"destination": "/\0", "type": "tmpfs"}]}, "mounts[0].destination"),
-    ({"linux__sysctl": {"net.a\0b": "1"}, "linux__namespaces": [{"type": "mount"}, {"type": "network"}]},
-     'linux.sysctl["net.a\\u0000b"]'),
-])
+@pytest.mark.parametrize(
+    "changes, path",
+    [
+        ({"process__args": ["a", "b\0c"]}, "process.args[1]"),
+        ({"process__env": ["A=\ud800"]}, "process.env[0]"),
+        ({"root": {"path": "a\0"}}, "root.path"),
+        ({"mounts": [{"destination": "/\0", "type": "tmpfs"}]}, "mounts[0].destination"),
+        (
+            {"linux__sysctl": {"net.a\0b": "1"}, "linux__namespaces": [{"type": "mount"}, {"type": "network"}]},
+            'linux.sysctl["net.a\\u0000b"]',
+        ),
+    ],
+)
 def test_what_no_system_call_takes(changes, path):
     with pytest.raises(ConfigError) as caught:
         encode(plan(config(**changes), host()), BUILD)
@@ -167,8 +194,10 @@ def test_a_template_of_every_kind_of_piece():
     made = Plan(trace)
     name = Template("x") + Text("yé", "a", trace) + "-" + Number(-5, "b", trace) + Text("", "c", trace)
     made.sections["init"] = [SetHostname("at", name=name)]
-    made.sections["begin"] = [FindExecutable("at", args=["a", Texts(["b", "c"], "d", trace), Template("e")], env=Texts([], "e", trace)),
-                              PrepareExec("at", preserve=Number(7, "f", trace))]
+    made.sections["begin"] = [
+        FindExecutable("at", args=["a", Texts(["b", "c"], "d", trace), Template("e")], env=Texts([], "e", trace)),
+        PrepareExec("at", preserve=Number(7, "f", trace)),
+    ]
     found = Program(encode(made, BUILD)).sections()
     assert found["init"][0][2]["name"] == "xyé--5"
     assert found["begin"][0][2] == {"args": ["a", "b", "c", "e"], "env": []} and found["begin"][1][2] == {"preserve": 7}
@@ -178,4 +207,8 @@ def test_numbers_are_64_bit_patterns():
     made = Plan(Trace())
     made.sections["init"] = [SetRlimit("at", resource=-1, soft=(1 << 64) - 1, hard=1 << 63, name="n")]
     assert Program(encode(made, BUILD)).sections()["init"][0][2] == {
-        "resource": -1, "soft": -1, "hard": -(1 << 63), "name": "n"}
+        "resource": -1,
+        "soft": -1,
+        "hard": -(1 << 63),
+        "name": "n",
+    }

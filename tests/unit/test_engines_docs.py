@@ -31,7 +31,8 @@ def called():
 def test_no_other_part_of_the_page_prints_any():
     text = DOCS.read_text()
     assert sum(len(block.splitlines()) for engine in ENGINES for block in snippets(engine)) == sum(
-        line.startswith("    ") for line in text.splitlines())
+        line.startswith("    ") for line in text.splitlines()
+    )
 
 
 def test_containerd_reads_the_file_only_with_its_version():

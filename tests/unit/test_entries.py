@@ -14,8 +14,16 @@ from ocirt.model.shape import Shape
 from ocirt.plan import cache
 from ocirt.plan.encode import encoded
 from ocirt.cli.flags import IGNORED, PASSED_ON
-from ocirt.plan.entries import (DamagedEntry, Entry, difference, leaves, other_request, other_structure, request_of,
-                                unscanned)
+from ocirt.plan.entries import (
+    DamagedEntry,
+    Entry,
+    difference,
+    leaves,
+    other_request,
+    other_structure,
+    request_of,
+    unscanned,
+)
 from tests.unit.core import cache_folder, remove
 from tests.unit.plans import DATA, host, request
 from tests.unit.test_cache import BUILD, dump, keep
@@ -52,8 +60,13 @@ def test_it_reads_what_was_written(core, folder):
     assert (entry.build, entry.structure.encode()) == (BUILD, shape.structure)
     assert paths == list(shape.leaves) and [letter for _, letter in entry.leaves()] == shape.letters
     guards = {paths[source.number]: value for source, value in entry.guards if not source.name}
-    assert guards["ociVersion"] == BASE["ociVersion"] and guards["mounts[0].options[0]"] == BASE["mounts"][0]["options"][0]
-    asked = {(paths[source.number] if not source.name else source.name, name): answer for source, name, _, answer in entry.tests}
+    assert (
+        guards["ociVersion"] == BASE["ociVersion"] and guards["mounts[0].options[0]"] == BASE["mounts"][0]["options"][0]
+    )
+    asked = {
+        (paths[source.number] if not source.name else source.name, name): answer
+        for source, name, _, answer in entry.tests
+    }
     for (path, name, _), answer in config.trace.tests.items():
         if path in asked:
             assert asked[path, name] is answer
@@ -85,6 +98,7 @@ def test_observations(core, folder):
 
 
 # ---- the law: what the executable does with an entry is what is said of it ----
+
 
 def law(core, folder, first, second):
     entry = entry_of(core, folder, first)
@@ -122,14 +136,21 @@ def test_one_value_changed(core, place, data):
         remove(folder)
 
 
-@pytest.mark.parametrize("place, value, sentence", [
-    (("mounts", 0, "type"), "ext4", r'mounts[0].type: found "ext4", the program is for "tmpfs"'),
-    (("linux", "cgroupsPath"), "x", 'linux.cgroupsPath: is_absolute: found no, the program is for yes'),
-    (("process", "args"), [], "process.args: is_empty: found yes, the program is for no"),
-    (("process", "oomScoreAdj"), 1001, "process.oomScoreAdj: found 1001, the program takes a number from -1000 to 1000"),
-    (("process", "cwd"), "x", 'process.cwd: found "x", the program takes an absolute path'),
-    (("hostname",), "x" * 65, f'hostname: found "{"x" * 56}..., the program takes at most 64 bytes'),
-])
+@pytest.mark.parametrize(
+    "place, value, sentence",
+    [
+        (("mounts", 0, "type"), "ext4", r'mounts[0].type: found "ext4", the program is for "tmpfs"'),
+        (("linux", "cgroupsPath"), "x", "linux.cgroupsPath: is_absolute: found no, the program is for yes"),
+        (("process", "args"), [], "process.args: is_empty: found yes, the program is for no"),
+        (
+            ("process", "oomScoreAdj"),
+            1001,
+            "process.oomScoreAdj: found 1001, the program takes a number from -1000 to 1000",
+        ),
+        (("process", "cwd"), "x", 'process.cwd: found "x", the program takes an absolute path'),
+        (("hostname",), "x" * 65, f'hostname: found "{"x" * 56}..., the program takes at most 64 bytes'),
+    ],
+)
 def test_what_differs(core, folder, place, value, sentence):
     second = deepcopy(BASE)
     put(second, place, value)
@@ -148,20 +169,36 @@ def test_other_structures(core, folder):
         members = deepcopy(BASE)
         change(members)
         return other_structure(entry, shape_of(dump(members)))[1]
-    assert said(lambda config: config["process"].update(noNewPrivileges=None)).startswith("process.noNewPrivileges: found null")
-    assert said(lambda config: config.pop("hostname")) == "hostname: found nothing, the program is for a config with a string there"
-    assert said(lambda config: config.update(domainname="d")) == "domainname: found a string, the program is for a config without"
+
+    assert said(lambda config: config["process"].update(noNewPrivileges=None)).startswith(
+        "process.noNewPrivileges: found null"
+    )
+    assert (
+        said(lambda config: config.pop("hostname"))
+        == "hostname: found nothing, the program is for a config with a string there"
+    )
+    assert (
+        said(lambda config: config.update(domainname="d"))
+        == "domainname: found a string, the program is for a config without"
+    )
     assert "found in another place among the keys" in said(lambda config: config.update(process=config.pop("process")))
     assert said(lambda config: config.update(x={})) == "empty objects or arrays stand in other places"
 
 
-@pytest.mark.parametrize("place, value, sentence", [
-    (("hostname",), "a\0", 'hostname: found "a\\u0000", expected a string without NUL and half surrogate pairs'),
-    (("process", "env"), ["\ud800"], 'process.env: found "\\ud800", expected a string without NUL and half surrogate pairs'),
-    (("process", "args"), [1], "process.args: found 1, expected strings only"),
-    (("annotations",), {"a": None}, "annotations: found null, expected strings only"),
-    (("process", "oomScoreAdj"), 1 << 64, f"process.oomScoreAdj: found {1 << 64}, expected a number of 64 bits"),
-])
+@pytest.mark.parametrize(
+    "place, value, sentence",
+    [
+        (("hostname",), "a\0", 'hostname: found "a\\u0000", expected a string without NUL and half surrogate pairs'),
+        (
+            ("process", "env"),
+            ["\ud800"],
+            'process.env: found "\\ud800", expected a string without NUL and half surrogate pairs',
+        ),
+        (("process", "args"), [1], "process.args: found 1, expected strings only"),
+        (("annotations",), {"a": None}, "annotations: found null, expected strings only"),
+        (("process", "oomScoreAdj"), 1 << 64, f"process.oomScoreAdj: found {1 << 64}, expected a number of 64 bits"),
+    ],
+)
 def test_what_the_executable_does_not_look_up(core, folder, place, value, sentence):
     members = deepcopy(BASE)
     put(members, place, value)
@@ -177,17 +214,21 @@ def test_a_large_config_is_not_looked_up(core):
 
 # ---- the command line ----
 
+
 def test_the_request_as_the_launcher_puts_it(core, folder):
     path, key = core.find(folder, dump(BASE))
     order = ["root", "cgroup-manager", "bundle"]
     assert request_of(WORDS, order, PASSED_ON) == key
-    assert request_of(WORDS | {"cgroup-manager": 'a"\n\x01é'}, order, PASSED_ON) == \
-        'create root cgroup-manager="a\\"\\n\\u0001é" bundle listen-fds=0'
+    assert (
+        request_of(WORDS | {"cgroup-manager": 'a"\n\x01é'}, order, PASSED_ON)
+        == 'create root cgroup-manager="a\\"\\n\\u0001é" bundle listen-fds=0'
+    )
     assert request_of(WORDS | {"notify-socket": "/n", "log": "x"}, order, PASSED_ON) == key + " notify-socket"
 
 
 def test_every_flag_that_counts_is_one():
     from ocirt.cli.flags import GLOBAL, NATIVE
+
     names = {flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())}
     assert set(IGNORED) | set(PASSED_ON) <= names and not set(IGNORED) & set(PASSED_ON)
 
@@ -195,12 +236,15 @@ def test_every_flag_that_counts_is_one():
 def test_other_requests(core, folder):
     entry = entry_of(core, folder, BASE)
     assert other_request(entry, "run root bundle listen-fds=0") == "verb: found run, the program is for create"
-    assert other_request(entry, 'create root bundle no-pivot="1" listen-fds=0') == \
-        'command line: found no-pivot="1", the program is for one without'
+    assert (
+        other_request(entry, 'create root bundle no-pivot="1" listen-fds=0')
+        == 'command line: found no-pivot="1", the program is for one without'
+    )
     assert other_request(entry, "create root listen-fds=0") == "command line: found no bundle, which the program is for"
 
 
 # ---- what is no entry ----
+
 
 @SETTINGS
 @given(st.data())
@@ -214,8 +258,11 @@ def test_a_damaged_entry_is_said_to_be_one(core, data):
         if data is None:
             return Entry(whole)
         place, kind = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.sampled_from(["flip", "cut", "add"]))
-        changed = {"flip": whole[:place] + bytes((whole[place] ^ data.draw(st.integers(1, 255)),)) + whole[place + 1:],
-                   "cut": whole[:place], "add": whole[:place] + b"\0" + whole[place:]}[kind]
+        changed = {
+            "flip": whole[:place] + bytes((whole[place] ^ data.draw(st.integers(1, 255)),)) + whole[place + 1 :],
+            "cut": whole[:place],
+            "add": whole[:place] + b"\0" + whole[place:],
+        }[kind]
         try:
             entry = Entry(changed)
             if entry.structure.encode("utf-8", "surrogateescape") == shape_of(dump(BASE)).structure:

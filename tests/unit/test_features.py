@@ -119,11 +119,14 @@ def on(hierarchies=(), unified=None):
     return host(cgroups=Cgroups(hierarchies, unified), has_systemd=True)
 
 
-@pytest.mark.parametrize("claim, machine, words, path", [
-    ("v1", on([Hierarchy(("devices",), "/sys/fs/cgroup/devices", "/")]), {}, "/a"),
-    ("v2", on((), Hierarchy((), "/sys/fs/cgroup", "/")), {}, "/a"),
-    ("systemd", on((), Hierarchy((), "/sys/fs/cgroup", "/")), {"systemd_cgroup": "1"}, "system.slice:a:b"),
-])
+@pytest.mark.parametrize(
+    "claim, machine, words, path",
+    [
+        ("v1", on([Hierarchy(("devices",), "/sys/fs/cgroup/devices", "/")]), {}, "/a"),
+        ("v2", on((), Hierarchy((), "/sys/fs/cgroup", "/")), {}, "/a"),
+        ("systemd", on((), Hierarchy((), "/sys/fs/cgroup", "/")), {"systemd_cgroup": "1"}, "system.slice:a:b"),
+    ],
+)
 def test_cgroup_drivers(claim, machine, words, path):
     try:
         plan(config(linux__cgroupsPath=path), machine, **words)
@@ -135,15 +138,23 @@ def test_cgroup_drivers(claim, machine, words, path):
 
 def test_rdma():
     machine = host(cgroups=Cgroups([Hierarchy(("rdma",), "/sys/fs/cgroup/rdma", "/")]))
-    made = plan(config(linux__resources={"rdma": {"mlx": {"hcaHandles": 5}}, "devices": [{"allow": True, "access": "rwm"}]}), machine)
+    made = plan(
+        config(linux__resources={"rdma": {"mlx": {"hcaHandles": 5}}, "devices": [{"allow": True, "access": "rwm"}]}),
+        machine,
+    )
     assert LINUX["cgroup"]["rdma"]
     assert [fields["file"] for _, fields in shown(made, "host", "WriteCgroup")] == ["rdma.max"]
 
 
 def profile(**rule):
     """A profile with one rule."""
-    return config(linux__seccomp={"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/agent", "syscalls": [
-        {"names": ["getcwd"], "action": "SCMP_ACT_ERRNO", **rule}]})
+    return config(
+        linux__seccomp={
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "listenerPath": "/agent",
+            "syscalls": [{"names": ["getcwd"], "action": "SCMP_ACT_ERRNO", **rule}],
+        }
+    )
 
 
 @pytest.mark.parametrize("name", names_of("SeccompAction"))
@@ -179,37 +190,78 @@ def test_the_kernel_is_asked_for_flags():
 
 def test_without_libseccomp(monkeypatch):
     """What is known stays known; what the kernel supports is unknown then, which is not the same as nothing."""
+
     def missing():
         raise HostError("linux.seccomp", "no library")
+
     monkeypatch.setattr(libseccomp, "_load", missing)
     claims = features()
     assert "supportedFlags" not in claims["linux"]["seccomp"] and claims["linux"]["seccomp"]["actions"]
     assert "io.github.seccomp.libseccomp.version" not in claims["annotations"]
 
 
-@pytest.mark.parametrize("changes, is_claimed", [
-    ({"process__apparmorProfile": "profile"}, LINUX["apparmor"]["enabled"]),
-    ({"process__selinuxLabel": "label"}, LINUX["selinux"]["enabled"]),
-    ({"linux__mountLabel": "label"}, LINUX["selinux"]["enabled"]),
-    ({"linux__intelRdt": {"closID": "c"}}, LINUX["intelRdt"]["enabled"]),
-    ({"linux__intelRdt": {"schemata": ["L3:0=f"]}}, LINUX["intelRdt"]["schemata"]),
-    ({"linux__intelRdt": {"enableMonitoring": True}}, LINUX["intelRdt"]["monitoring"]),
-    ({"linux__netDevices": {"eth0": {}}, "linux__namespaces": [{"type": "mount"}, {"type": "network"}]},
-     LINUX["netDevices"]["enabled"]),
-    ({"mounts": [{"destination": "/d", "source": "/s", "options": ["bind", "idmap"], "uidMappings": MAPPING,
-                  "gidMappings": MAPPING}]}, LINUX["mountExtensions"]["idmap"]["enabled"]),
-    *[({"linux__memoryPolicy": {"mode": mode, **({} if mode in ("MPOL_DEFAULT", "MPOL_LOCAL") else {"nodes": "0"})}},
-       mode in LINUX["memoryPolicy"]["modes"]) for mode in names_of("MemoryPolicyMode")],
-    *[({"linux__memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0", "flags": [flag]}},
-       flag in LINUX["memoryPolicy"]["flags"]) for flag in names_of("MemoryPolicyFlag")],
-])
+@pytest.mark.parametrize(
+    "changes, is_claimed",
+    [
+        ({"process__apparmorProfile": "profile"}, LINUX["apparmor"]["enabled"]),
+        ({"process__selinuxLabel": "label"}, LINUX["selinux"]["enabled"]),
+        ({"linux__mountLabel": "label"}, LINUX["selinux"]["enabled"]),
+        ({"linux__intelRdt": {"closID": "c"}}, LINUX["intelRdt"]["enabled"]),
+        ({"linux__intelRdt": {"schemata": ["L3:0=f"]}}, LINUX["intelRdt"]["schemata"]),
+        ({"linux__intelRdt": {"enableMonitoring": True}}, LINUX["intelRdt"]["monitoring"]),
+        (
+            {"linux__netDevices": {"eth0": {}}, "linux__namespaces": [{"type": "mount"}, {"type": "network"}]},
+            LINUX["netDevices"]["enabled"],
+        ),
+        (
+            {
+                "mounts": [
+                    {
+                        "destination": "/d",
+                        "source": "/s",
+                        "options": ["bind", "idmap"],
+                        "uidMappings": MAPPING,
+                        "gidMappings": MAPPING,
+                    }
+                ]
+            },
+            LINUX["mountExtensions"]["idmap"]["enabled"],
+        ),
+        *[
+            (
+                {
+                    "linux__memoryPolicy": {
+                        "mode": mode,
+                        **({} if mode in ("MPOL_DEFAULT", "MPOL_LOCAL") else {"nodes": "0"}),
+                    }
+                },
+                mode in LINUX["memoryPolicy"]["modes"],
+            )
+            for mode in names_of("MemoryPolicyMode")
+        ],
+        *[
+            (
+                {"linux__memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0", "flags": [flag]}},
+                flag in LINUX["memoryPolicy"]["flags"],
+            )
+            for flag in names_of("MemoryPolicyFlag")
+        ],
+    ],
+)
 def test_what_is_enabled_compiles(changes, is_claimed):
     assert is_taken(config(**changes)) == is_claimed
 
 
 def test_annotations_that_are_read_are_called_unsafe():
-    members = config(annotations={"org.ocirt.rootfs.lower": "/a", "org.ocirt.rootfs.upper": "/b",
-                                  "org.ocirt.rootfs.work": "/c", crun.KEEP_GROUPS: "1", "other": "x"})
+    members = config(
+        annotations={
+            "org.ocirt.rootfs.lower": "/a",
+            "org.ocirt.rootfs.upper": "/b",
+            "org.ocirt.rootfs.work": "/c",
+            crun.KEEP_GROUPS: "1",
+            "other": "x",
+        }
+    )
     made = compile(parse(json.dumps(members).encode()), request(rootfs_annotations="1"), no_cgroups())
     read = {name for path, predicate, name in made.trace.tests if (path, predicate) == ("annotations", "has")}
     prefixes = tuple(CLAIMS["potentiallyUnsafeConfigAnnotations"])
@@ -219,6 +271,7 @@ def test_annotations_that_are_read_are_called_unsafe():
 
 def test_the_verb(capfd):
     from ocirt.cli import features as verb
+
     assert verb.run(command_line(["ocirt", "features"])) is None
     assert json.loads(capfd.readouterr().out) == CLAIMS
     assert CLAIMS["annotations"]["org.ocirt.checkpoint.enabled"] == "true"
@@ -228,7 +281,9 @@ def test_the_verb(capfd):
 def test_the_differences_by_name():
     """One table: in the code, in docs/engines.md and in features."""
     page = (Path(__file__).parents[2] / "docs/engines.md").read_text()
-    shown = [tuple(line.strip("| ").split(" | ")) for line in page.splitlines() if line.startswith(("| runc |", "| crun |"))]
+    shown = [
+        tuple(line.strip("| ").split(" | ")) for line in page.splitlines() if line.startswith(("| runc |", "| crun |"))
+    ]
     assert shown == [(name, each) for name, does in peers.DIFFERENCES.items() for each in does]
     for name, does in peers.DIFFERENCES.items():
         assert CLAIMS["annotations"][f"org.ocirt.as.{name}"] == "; ".join(does)

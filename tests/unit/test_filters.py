@@ -18,8 +18,17 @@ from tests.unit.plans import config, host, plan
 from tests.unit.test_import_budget import COMPILE, FORBIDDEN, SHOW
 
 BUILD = "0" * 32
-PROFILE = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-    {"names": ["mkdir", "é"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [{"index": 0, "value": 1 << 63, "op": "SCMP_CMP_EQ"}]}]}
+PROFILE = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [
+        {
+            "names": ["mkdir", "é"],
+            "action": "SCMP_ACT_ERRNO",
+            "errnoRet": 1,
+            "args": [{"index": 0, "value": 1 << 63, "op": "SCMP_CMP_EQ"}],
+        }
+    ],
+}
 
 
 @pytest.fixture
@@ -41,10 +50,17 @@ def found(folder, profile=PROFILE, build=BUILD):
     return Filters(str(folder), build).find(profile)
 
 
-@pytest.mark.parametrize("change", [
-    {"defaultAction": "SCMP_ACT_LOG"}, {"syscalls": []}, {"flags": []}, {"defaultErrnoRet": None},
-    {"syscalls": [PROFILE["syscalls"][0] | {"errnoRet": True}]}, {"syscalls": [PROFILE["syscalls"][0] | {"errnoRet": 1.0}]},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"defaultAction": "SCMP_ACT_LOG"},
+        {"syscalls": []},
+        {"flags": []},
+        {"defaultErrnoRet": None},
+        {"syscalls": [PROFILE["syscalls"][0] | {"errnoRet": True}]},
+        {"syscalls": [PROFILE["syscalls"][0] | {"errnoRet": 1.0}]},
+    ],
+)
 def test_another_profile(entry, change):
     assert found(entry.parent, PROFILE | change) is None
 
@@ -81,7 +97,7 @@ def test_without_a_library_nothing_is_kept(folder, monkeypatch):
 def test_damage(entry):
     whole = entry.read_bytes()
     for place in range(0, len(whole), 5):
-        entry.write_bytes(whole[:place] + bytes((whole[place] ^ 1,)) + whole[place + 1:])
+        entry.write_bytes(whole[:place] + bytes((whole[place] ^ 1,)) + whole[place + 1 :])
         assert found(entry.parent) is None, place
         entry.write_bytes(whole[:place])
         assert found(entry.parent) is None, place
@@ -124,6 +140,7 @@ def test_compiling_takes_it(folder, monkeypatch):
         made = plan(config(linux__seccomp=PROFILE), on=host(filters=kept))
         kept.keep()
         return [(step.filter, step.flags) for step in made.init + made.begin if isinstance(step, LoadSeccomp)]
+
     first = compiled()
     assert first and len(os.listdir(folder)) == 1
     monkeypatch.setattr(seccomp, "_compile", lambda profile: pytest.fail("compiled again"))
@@ -138,10 +155,15 @@ def test_what_is_known_needs_neither_libseccomp_nor_ctypes(folder, tmp_path):
     path.write_text(json.dumps(members))
 
     def modules():
-        program = COMPILE.replace('"console-socket"', f'"cache": {str(folder / ("0" * 16 + ".0"))!r}, "cache-key": "create", "console-socket"')
-        done = subprocess.run([sys.executable, "-I", "-S", "-c", program + SHOW, path], capture_output=True, text=True, timeout=60)
+        program = COMPILE.replace(
+            '"console-socket"', f'"cache": {str(folder / ("0" * 16 + ".0"))!r}, "cache-key": "create", "console-socket"'
+        )
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", program + SHOW, path], capture_output=True, text=True, timeout=60
+        )
         assert done.returncode == 0, done.stderr
         return set(done.stdout.split())
+
     assert "ctypes" in modules()
     again = modules()
     assert "ocirt.plan.filters" in again and "ctypes" not in again and "ocirt.compile.libseccomp" not in again

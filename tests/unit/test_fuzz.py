@@ -14,8 +14,13 @@ def test_decoder_scanner_and_binder(tmp_path):
     build(tmp_path / "fuzz", "gcc", "-DFUZZ_MAIN")
     inputs = sorted(tmp_path.glob("seeds/*"))
     assert {path.name[0] for path in inputs} >= {"p", "s", "b"}
-    done = subprocess.run([tmp_path / "fuzz", str(SECONDS), *inputs], capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+    done = subprocess.run(
+        [tmp_path / "fuzz", str(SECONDS), *inputs],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
+    )
     assert done.returncode == 0, done.stderr[-6000:]
     runs, _, decoded, bound = [int(word) for word in done.stdout.split() if word.isdigit()]
     assert runs > 1000 and decoded > 100 and bound > 100, done.stdout

@@ -12,29 +12,50 @@ TREE = Path(__file__).parents[2]
 
 
 def bash(script, *arguments, **more):
-    return subprocess.run(["bash", "-c", script, "hack/some", *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=60, **more)
+    return subprocess.run(
+        ["bash", "-c", script, "hack/some", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **more,
+    )
 
 
 def fresh(*arguments, **more):
-    return subprocess.run([TREE / "hack/fresh", *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-                          **more)
+    return subprocess.run(
+        [TREE / "hack/fresh", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **more,
+    )
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["--what"], "unknown option --what"),
-    (["bookworm", "trixie"], "found two suites, bookworm and trixie; expected one"),
-    (["../etc"], "../etc: expected the name of a Debian suite"),
-    (["Bookworm"], "Bookworm: expected the name of a Debian suite"),
-    (["bookworm", "--"], "no command after --"),
-    (["--base", "--", "true"], "--base runs no command"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--what"], "unknown option --what"),
+        (["bookworm", "trixie"], "found two suites, bookworm and trixie; expected one"),
+        (["../etc"], "../etc: expected the name of a Debian suite"),
+        (["Bookworm"], "Bookworm: expected the name of a Debian suite"),
+        (["bookworm", "--"], "no command after --"),
+        (["--base", "--", "true"], "--base runs no command"),
+    ],
+)
 def test_arguments_of_hack_fresh(arguments, words):
     done = fresh(*arguments)
-    assert (done.returncode, done.stdout) == (1, "") and done.stderr.startswith("hack/fresh: " + words) and done.stderr.count("\n") == 1
+    assert (
+        (done.returncode, done.stdout) == (1, "")
+        and done.stderr.startswith("hack/fresh: " + words)
+        and done.stderr.count("\n") == 1
+    )
 
 
-@pytest.mark.parametrize("arguments, name", [([], "bookworm-0a11be75c355.tar"), (["trixie"], "trixie-76055b1cbb94.tar")])
+@pytest.mark.parametrize(
+    "arguments, name", [([], "bookworm-0a11be75c355.tar"), (["trixie"], "trixie-76055b1cbb94.tar")]
+)
 def test_a_debian_that_is_kept(tmp_path, arguments, name):
     """Named by its suite and by what it is made of; found again, it is not made anew, and needs no root."""
     kept = tmp_path / "ocirt-fresh" / name
@@ -55,11 +76,19 @@ def apt(tmp_path):
             (folder / name).write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
             (folder / name).chmod(0o755)
         return {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+
     return say
 
 
 def carry(*words, env):
-    done = subprocess.run([TREE / "hack/fresh.d/carry", *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env=env)
+    done = subprocess.run(
+        [TREE / "hack/fresh.d/carry", *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=env,
+    )
     assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout.splitlines()
 
@@ -73,7 +102,10 @@ bookworm-security http://mirror/security/"""
 def test_the_mirrors_of_this_machine(apt):
     environment = apt(SOURCES)
     assert carry("sources", "trixie", env=environment) == [
-        "deb http://mirror/debian/ trixie main", "deb http://mirror/debian/ trixie-updates main", "deb http://mirror/security/ trixie-security main"]
+        "deb http://mirror/debian/ trixie main",
+        "deb http://mirror/debian/ trixie-updates main",
+        "deb http://mirror/security/ trixie-security main",
+    ]
     assert carry("sources", "sid", env=environment) == ["deb http://mirror/debian/ sid main"]
 
 
@@ -84,8 +116,16 @@ def test_a_machine_without_debians_mirrors(apt):
 
 def test_the_settings_of_apt(apt):
     """How it reaches mirrors, and nothing that names programs or files of this machine's packages."""
-    settings = ['Acquire::http::Proxy "http://proxy:3128";', 'Acquire::https::mirror::CAInfo "/etc/ssl/own.pem";', 'Acquire::Check-Valid-Until "false";']
-    others = ['Acquire::http "";', 'Acquire::IndexTargets::deb::Packages::MetaKey "x";', 'DPkg::Post-Invoke:: "/usr/bin/something";']
+    settings = [
+        'Acquire::http::Proxy "http://proxy:3128";',
+        'Acquire::https::mirror::CAInfo "/etc/ssl/own.pem";',
+        'Acquire::Check-Valid-Until "false";',
+    ]
+    others = [
+        'Acquire::http "";',
+        'Acquire::IndexTargets::deb::Packages::MetaKey "x";',
+        'DPkg::Post-Invoke:: "/usr/bin/something";',
+    ]
     assert carry("apt", env=apt(settings="\n".join([*settings, *others]))) == settings
 
 
@@ -100,17 +140,38 @@ def test_what_is_carried_into_a_debian(apt, tmp_path):
     (certificates / "dangling.pem").symlink_to("/missing")
     (tmp_path / ".config/pip").mkdir(parents=True)
     (tmp_path / ".config/pip/pip.conf").write_text("[global]\nindex-url = http://index/\n")
-    carry("into", root, env=apt(settings='Acquire::http::Proxy "http://proxy:3128";') | {
-        "https_proxy": "http://proxy:3128", "PIP_INDEX_URL": "http://index/a b", "PIP_CERT": str(certificates / "link.pem"),
-        "SSL_CERT_DIR": str(certificates), "SSL_CERT_FILE": "/no/such/file", "SECRET": "x", "LANG": "C"})
+    carry(
+        "into",
+        root,
+        env=apt(settings='Acquire::http::Proxy "http://proxy:3128";')
+        | {
+            "https_proxy": "http://proxy:3128",
+            "PIP_INDEX_URL": "http://index/a b",
+            "PIP_CERT": str(certificates / "link.pem"),
+            "SSL_CERT_DIR": str(certificates),
+            "SSL_CERT_FILE": "/no/such/file",
+            "SECRET": "x",
+            "LANG": "C",
+        },
+    )
     assert (root / "etc/apt/apt.conf.d/00carried").read_text() == 'Acquire::http::Proxy "http://proxy:3128";\n'
     variables = dict(entry.split("=", 1) for entry in (root / "root/environment").read_text().split("\0")[:-1])
     # The scripts of hack/ set some of pip's themselves.
-    assert {name: value for name, value in variables.items() if name not in ("PIP_DISABLE_PIP_VERSION_CHECK", "PIP_ROOT_USER_ACTION")} == {
-        "https_proxy": "http://proxy:3128", "PIP_INDEX_URL": "http://index/a b", "PIP_CERT": str(certificates / "link.pem"),
-        "SSL_CERT_DIR": str(certificates)}
+    assert {
+        name: value
+        for name, value in variables.items()
+        if name not in ("PIP_DISABLE_PIP_VERSION_CHECK", "PIP_ROOT_USER_ACTION")
+    } == {
+        "https_proxy": "http://proxy:3128",
+        "PIP_INDEX_URL": "http://index/a b",
+        "PIP_CERT": str(certificates / "link.pem"),
+        "SSL_CERT_DIR": str(certificates),
+    }
     for name in ("real.pem", "link.pem"):
-        assert Path(f"{root}{certificates}/{name}").read_text() == "certificate" and not Path(f"{root}{certificates}/{name}").is_symlink()
+        assert (
+            Path(f"{root}{certificates}/{name}").read_text() == "certificate"
+            and not Path(f"{root}{certificates}/{name}").is_symlink()
+        )
     for home in ("root", "etc/skel"):
         assert (root / home / ".config/pip/pip.conf").read_text() == "[global]\nindex-url = http://index/\n"
     assert (root / "etc/hosts").read_text() == Path("/etc/hosts").read_text()
@@ -126,8 +187,13 @@ def test_a_command_that_succeeds_prints_nothing():
 
 def test_the_reason_is_in_the_last_lines():
     """Which of them it is, a reader sees: pip's last line says that there is no such package, where a certificate was refused."""
-    said = ["WARNING: Retrying", "Could not fetch URL: certificate verify failed", "", "ERROR: Could not find a version that satisfies jsonschema",
-            "ERROR: No matching distribution found for jsonschema"]
+    said = [
+        "WARNING: Retrying",
+        "Could not fetch URL: certificate verify failed",
+        "",
+        "ERROR: Could not find a version that satisfies jsonschema",
+        "ERROR: No matching distribution found for jsonschema",
+    ]
     done = bash(QUIETLY, "sh", "-c", 'seq 20; printf "%s\\n" "$@" >&2; exit 3', "sh", *said)
     lines = ["17", "18", "19", "20", *[line for line in said if line]]
     assert (done.returncode, done.stdout) == (1, "")
@@ -140,7 +206,10 @@ def test_one_line_of_reason_makes_one_line():
 
 
 def test_a_command_that_says_nothing():
-    assert bash(QUIETLY, "/bin/sh", "-c", "exit 3").stderr == "hack/some: cannot do it: sh ended with status 3 and printed nothing\n"
+    assert (
+        bash(QUIETLY, "/bin/sh", "-c", "exit 3").stderr
+        == "hack/some: cannot do it: sh ended with status 3 and printed nothing\n"
+    )
 
 
 @pytest.fixture
@@ -154,9 +223,12 @@ def ci(tmp_path):
         for name in ("check", "fresh", "test"):
             (tmp_path / "hack" / name).write_text(f"#!/bin/sh\necho {name} $#\nexit {3 if name in failing else 0}\n")
             (tmp_path / "hack" / name).chmod(0o755)
-        done = subprocess.run([tmp_path / ".ci/run"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd="/")
+        done = subprocess.run(
+            [tmp_path / ".ci/run"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd="/"
+        )
         assert done.stdout == "check 0\nfresh 1\ntest 0\n", done
         return done
+
     return run
 
 
@@ -169,4 +241,9 @@ def test_all_that_is_run_for_a_commit(ci):
 @pytest.mark.parametrize("part", ["check", "fresh", "test"])
 def test_a_part_that_fails_fails_the_whole_and_keeps_no_other_from_running(ci, part):
     done = ci(part)
-    assert done.returncode == 1 and f"hack/{part}" in done.stderr and done.stderr.endswith(" failed\n") and done.stderr.count("\n") == 1
+    assert (
+        done.returncode == 1
+        and f"hack/{part}" in done.stderr
+        and done.stderr.endswith(" failed\n")
+        and done.stderr.count("\n") == 1
+    )

@@ -14,13 +14,15 @@ def seen(memberships, **devices):
     numbers = {ROOT: 1, **{f"{ROOT}/{path}".rstrip("/"): number for path, number in devices.items()}}
     found = layout(memberships, numbers.get)
     return [(each.controllers, each.mount.removeprefix(ROOT), each.own) for each in found.hierarchies], (
-        found.unified and (found.unified.mount.removeprefix(ROOT), found.unified.own))
+        found.unified and (found.unified.mount.removeprefix(ROOT), found.unified.own)
+    )
 
 
 def test_hybrid():
-    assert seen("2:memory:/a\n1:name=systemd:/\n0::/u\n",
-                **{"memory": 2, "memory/a": 2, "systemd": 3, "systemd/": 3, "unified": 4, "unified/u": 4}) == (
-        [(("memory",), "/memory", "/a"), (("name=systemd",), "/systemd", "/")], ("/unified", "/u"))
+    assert seen(
+        "2:memory:/a\n1:name=systemd:/\n0::/u\n",
+        **{"memory": 2, "memory/a": 2, "systemd": 3, "systemd/": 3, "unified": 4, "unified/u": 4},
+    ) == ([(("memory",), "/memory", "/a"), (("name=systemd",), "/systemd", "/")], ("/unified", "/u"))
 
 
 def test_v1_alone():
@@ -46,7 +48,9 @@ def test_what_is_not_mounted_is_not_there():
 @pytest.mark.parametrize("own", ["/docker/0123", "/../../other", "/.."])
 def test_a_container_sees_its_own_cgroup_as_the_root(own):
     assert seen(f"4:memory:{own}\n0::{own}\n", memory=2, unified=3) == (
-        [(("memory",), "/memory", "/")], ("/unified", "/"))
+        [(("memory",), "/memory", "/")],
+        ("/unified", "/"),
+    )
 
 
 def test_colons_in_the_path():

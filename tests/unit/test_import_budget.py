@@ -15,8 +15,24 @@ import pytest
 from ocirt.cli import spec
 
 ROOT = Path(__file__).parents[2]
-FORBIDDEN = {"re", "enum", "dataclasses", "typing", "pathlib", "argparse", "json", "ctypes", "subprocess", "logging",
-             "functools", "collections", "ast", "inspect", "tempfile", "shutil"}
+FORBIDDEN = {
+    "re",
+    "enum",
+    "dataclasses",
+    "typing",
+    "pathlib",
+    "argparse",
+    "json",
+    "ctypes",
+    "subprocess",
+    "logging",
+    "functools",
+    "collections",
+    "ast",
+    "inspect",
+    "tempfile",
+    "shutil",
+}
 EXPECTED = """
 _json errno fcntl gc
 ocirt ocirt._build ocirt.boot ocirt.errors
@@ -27,12 +43,18 @@ ocirt.compile.namespaces ocirt.compile.notify ocirt.compile.paths ocirt.compile.
 ocirt.model ocirt.model.config ocirt.model.host ocirt.model.json ocirt.model.peers ocirt.model.request ocirt.model.text
 ocirt.plan ocirt.plan.encode ocirt.plan.steps
 """
-EXPECTED_FOR_EXEC = EXPECTED + """
+EXPECTED_FOR_EXEC = (
+    EXPECTED
+    + """
 ocirt.cli.exec ocirt.compile.bits ocirt.compile.exec ocirt.model.exec ocirt.stored
 """
+)
 
-DRIVER = ("ocirt.cgroups.v2 ocirt.cgroups.filter" if Path("/sys/fs/cgroup/cgroup.controllers").exists()
-          else "ocirt.cgroups.v1")
+DRIVER = (
+    "ocirt.cgroups.v2 ocirt.cgroups.filter"
+    if Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    else "ocirt.cgroups.v1"
+)
 
 PREPARE = f"""
 import sys
@@ -69,8 +91,14 @@ def interpreter(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
 
     def run(program, *words):
-        return subprocess.run([sys.executable, "-I", "-S", "-X", f"pycache_prefix={cache}", "-c", program, *words],
-                              check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(
+            [sys.executable, "-I", "-S", "-X", f"pycache_prefix={cache}", "-c", program, *words],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        ).stdout
+
     return run
 
 

@@ -26,23 +26,61 @@ SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(
 
 BASE = deepcopy(RICH)
 BASE["mounts"].append({"destination": "/b", "source": "s", "options": ["bind"]})
-BASE["linux"] |= {"cgroupsPath": "/c", "maskedPaths": ["/m"], "devices": [{"path": "/d", "type": "p"}],
-                  "sysctl": {"net.core.somaxconn": "1"}}
+BASE["linux"] |= {
+    "cgroupsPath": "/c",
+    "maskedPaths": ["/m"],
+    "devices": [{"path": "/d", "type": "p"}],
+    "sysctl": {"net.core.somaxconn": "1"},
+}
 
-hostile = st.one_of(st.sampled_from(["", "/", "/proc", "/dev", "/dev/null", "rootfs", "a:b:c", "../x", "/a/../b", "ro",
-                                     "-1", "c1", ".", "x" * 4096, "/" + "é" * 60, "idmap=", "/b"]),
-                    st.text(max_size=8), st.text(max_size=5).map(lambda text: "/" + text))
+hostile = st.one_of(
+    st.sampled_from(
+        [
+            "",
+            "/",
+            "/proc",
+            "/dev",
+            "/dev/null",
+            "rootfs",
+            "a:b:c",
+            "../x",
+            "/a/../b",
+            "ro",
+            "-1",
+            "c1",
+            ".",
+            "x" * 4096,
+            "/" + "é" * 60,
+            "idmap=",
+            "/b",
+        ]
+    ),
+    st.text(max_size=8),
+    st.text(max_size=5).map(lambda text: "/" + text),
+)
 number = st.one_of(st.sampled_from([0, -1, 1, 5, 1 << 20, (1 << 63) - 1]), st.integers(-2, 70))
 PLACES = {
-    ("hostname",): hostile, ("root", "path"): hostile, ("process", "cwd"): hostile,
-    ("process", "args"): st.lists(hostile, max_size=3), ("process", "env"): st.lists(hostile, max_size=3),
-    ("process", "oomScoreAdj"): number, ("process", "rlimits", 0, "soft"): number,
-    ("mounts", 0, "destination"): hostile, ("mounts", 0, "options", 1): hostile, ("mounts", 1, "destination"): hostile,
-    ("mounts", 1, "source"): hostile, ("linux", "cgroupsPath"): hostile, ("linux", "maskedPaths", 0): hostile,
-    ("linux", "namespaces", 2, "path"): hostile, ("linux", "resources", "memory", "limit"): number,
-    ("linux", "resources", "memory", "swap"): number, ("linux", "resources", "devices", 0, "major"): number,
-    ("linux", "devices", 0, "path"): hostile, ("linux", "sysctl", "net.core.somaxconn"): hostile,
-    ("hooks", "poststop", 0, "path"): hostile, ("hooks", "poststop", 0, "timeout"): number,
+    ("hostname",): hostile,
+    ("root", "path"): hostile,
+    ("process", "cwd"): hostile,
+    ("process", "args"): st.lists(hostile, max_size=3),
+    ("process", "env"): st.lists(hostile, max_size=3),
+    ("process", "oomScoreAdj"): number,
+    ("process", "rlimits", 0, "soft"): number,
+    ("mounts", 0, "destination"): hostile,
+    ("mounts", 0, "options", 1): hostile,
+    ("mounts", 1, "destination"): hostile,
+    ("mounts", 1, "source"): hostile,
+    ("linux", "cgroupsPath"): hostile,
+    ("linux", "maskedPaths", 0): hostile,
+    ("linux", "namespaces", 2, "path"): hostile,
+    ("linux", "resources", "memory", "limit"): number,
+    ("linux", "resources", "memory", "swap"): number,
+    ("linux", "resources", "devices", 0, "major"): number,
+    ("linux", "devices", 0, "path"): hostile,
+    ("linux", "sysctl", "net.core.somaxconn"): hostile,
+    ("hooks", "poststop", 0, "path"): hostile,
+    ("hooks", "poststop", 0, "timeout"): number,
     ("annotations",): st.dictionaries(hostile, hostile, max_size=2),
 }
 
@@ -125,8 +163,11 @@ def test_what_is_refused_fails_a_check_or_answers_otherwise(on, place, data):
         path = getattr(error, "path", "")
     trace, _ = compiled(BASE, on)
     answers = {(name, argument): answer for (of, name, argument), answer in trace.tests.items() if of == path}
-    otherwise = any(PREDICATES[name](value, argument) != answer for (name, argument), answer in answers.items()
-                    if isinstance(value, str) or name == "equals")
+    otherwise = any(
+        PREDICATES[name](value, argument) != answer
+        for (name, argument), answer in answers.items()
+        if isinstance(value, str) or name == "equals"
+    )
     unspeakable = isinstance(value, str) and ("\0" in value or not value.isascii() and _has_surrogates(value))
     assert path in trace.guards or otherwise or unspeakable or not passes(trace.slots.get(path, {}), value), path
 
@@ -135,10 +176,13 @@ def _has_surrogates(text):
     return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-anything = st.recursive(st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=6),
-                                  st.floats(allow_nan=False, allow_infinity=False)),
-                        lambda inner: st.one_of(st.lists(inner, max_size=3),
-                                                st.dictionaries(st.text(max_size=5), inner, max_size=3)), max_leaves=6)
+anything = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.text(max_size=6), st.floats(allow_nan=False, allow_infinity=False)
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    max_leaves=6,
+)
 
 
 def places(value, path=()):

@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[2]
 
 # ---- the package's names ----
 
+
 def test_names_are_there_when_asked_for():
     assert {name for name in ocirt.__all__ if getattr(ocirt, name) is None} == set()
     assert ocirt.aio.Container is not ocirt.Container and ocirt.run is not ocirt.aio.run and callable(ocirt.sandbox)
@@ -46,7 +47,9 @@ def test_names_are_there_when_asked_for():
 
 def test_importing_the_package_imports_nothing_else():
     program = "import sys; sys.path.insert(0, sys.argv[1]); before = set(sys.modules); import ocirt; print(set(sys.modules) - before)"
-    out = subprocess.run([sys.executable, "-I", "-S", "-c", program, ROOT], capture_output=True, text=True, check=True, timeout=60)
+    out = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program, ROOT], capture_output=True, text=True, check=True, timeout=60
+    )
     assert out.stdout == "{'ocirt'}\n"
 
 
@@ -60,9 +63,14 @@ def test_type_checkers_see_the_same_names():
 
 # ---- errors ----
 
+
 def classes():
-    return {each.__name__: each for module in (errors, failures) for each in vars(module).values()
-            if isinstance(each, type) and issubclass(each, errors.OcirtError)}
+    return {
+        each.__name__: each
+        for module in (errors, failures)
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, errors.OcirtError)
+    }
 
 
 def test_the_tree_that_is_drawn_is_the_tree():
@@ -73,15 +81,28 @@ def test_the_tree_that_is_drawn_is_the_tree():
             depth = len(found[1]) // 5
             path[depth:] = [found[2]]
             drawn[found[2]] = (path[depth - 1] if depth else None, bool(found[3]))
-    assert drawn == {name: (each.__bases__[0].__name__ if each is not errors.OcirtError else None, each.__module__ == failures.__name__)
-                     for name, each in classes().items()}
+    assert drawn == {
+        name: (
+            each.__bases__[0].__name__ if each is not errors.OcirtError else None,
+            each.__module__ == failures.__name__,
+        )
+        for name, each in classes().items()
+    }
     assert set(drawn) <= set(ocirt.__all__)
 
 
-@pytest.mark.parametrize("error", [
-    errors.ConfigError("mounts[1].type", "3", "a string"), errors.HostError("linux.seccomp", "no"), errors.NoContainer("c"),
-    failures.TimeoutExpired("x", 2.5, b"out", b"err"), failures.CommandFailed(Result(("a", "b"), 3)), failures.StepError("x"),
-], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ConfigError("mounts[1].type", "3", "a string"),
+        errors.HostError("linux.seccomp", "no"),
+        errors.NoContainer("c"),
+        failures.TimeoutExpired("x", 2.5, b"out", b"err"),
+        failures.CommandFailed(Result(("a", "b"), 3)),
+        failures.StepError("x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_errors_travel_between_processes(error):
     error.errno = errno.ENOENT
     other = pickle.loads(pickle.dumps(error))
@@ -93,20 +114,48 @@ LINES = [
     ({"msg": "container already exists: c"}, failures.ContainerExists, {"id": "c"}),
     ({"msg": "container not running: c is stopped"}, failures.WrongState, {"id": "c"}),
     ({"msg": "exec failed: cannot exec in a stopped container"}, failures.WrongState, {"id": "c"}),
-    ({"msg": "config.json: a.b: found 3, expected x, expected y", "kind": "ConfigError", "phase": "compile", "path": "a.b"},
-     errors.ConfigError, {"path": "a.b", "found": "3, expected x", "expected": "y", "phase": "compile"}),
-    ({"msg": "config.json: found [], expected an object", "kind": "ConfigError"}, errors.ConfigError,
-     {"path": "", "found": "[]", "expected": "an object"}),
+    (
+        {
+            "msg": "config.json: a.b: found 3, expected x, expected y",
+            "kind": "ConfigError",
+            "phase": "compile",
+            "path": "a.b",
+        },
+        errors.ConfigError,
+        {"path": "a.b", "found": "3, expected x", "expected": "y", "phase": "compile"},
+    ),
+    (
+        {"msg": "config.json: found [], expected an object", "kind": "ConfigError"},
+        errors.ConfigError,
+        {"path": "", "found": "[]", "expected": "an object"},
+    ),
     ({"msg": "linux.x: not here", "kind": "HostError", "path": "linux.x"}, errors.HostError, {"message": "not here"}),
-    ({"msg": "mounts[3]: bind", "phase": "init", "path": "mounts[3]", "errno": 2}, failures.StepError,
-     {"phase": "init", "path": "mounts[3]", "errno": 2}),
-    ({"msg": "exec failed: process.args: exec", "phase": "init", "path": "process.args", "errno": 13}, failures.ProgramError, {"errno": 13}),
+    (
+        {"msg": "mounts[3]: bind", "phase": "init", "path": "mounts[3]", "errno": 2},
+        failures.StepError,
+        {"phase": "init", "path": "mounts[3]", "errno": 2},
+    ),
+    (
+        {"msg": "exec failed: process.args: exec", "phase": "init", "path": "process.args", "errno": 13},
+        failures.ProgramError,
+        {"errno": 13},
+    ),
     ({"msg": "--cwd: bad", "kind": "RequestError"}, errors.RequestError, {"phase": "request"}),
-    ({"msg": "config.json: open /b/config.json: no such file or directory", "errno": 2}, errors.ConfigError,
-     {"path": "config.json", "found": "no such file or directory", "phase": "compile", "errno": 2}),
-    ({"msg": "root.path: bind /x: open_tree: not a directory", "phase": "host", "path": "root.path", "errno": 20}, errors.ConfigError,
-     {"path": "root.path", "found": "not a directory", "expected": "an existing directory", "phase": "host"}),
-    ({"msg": "root.path: bind /x: open_tree: permission denied", "phase": "host", "path": "root.path", "errno": 13}, failures.StepError, {}),
+    (
+        {"msg": "config.json: open /b/config.json: no such file or directory", "errno": 2},
+        errors.ConfigError,
+        {"path": "config.json", "found": "no such file or directory", "phase": "compile", "errno": 2},
+    ),
+    (
+        {"msg": "root.path: bind /x: open_tree: not a directory", "phase": "host", "path": "root.path", "errno": 20},
+        errors.ConfigError,
+        {"path": "root.path", "found": "not a directory", "expected": "an existing directory", "phase": "host"},
+    ),
+    (
+        {"msg": "root.path: bind /x: open_tree: permission denied", "phase": "host", "path": "root.path", "errno": 13},
+        failures.StepError,
+        {},
+    ),
     ({"msg": "something else"}, errors.OcirtError, {"phase": None, "errno": None}),
     ({"msg": "new", "kind": "ofTheFuture"}, errors.OcirtError, {}),
 ]
@@ -130,7 +179,9 @@ def test_lines_of_all_kinds():
     lines = report.parse(data)
     assert [report.begin_of(line) for line in lines if report.begin_of(line)] == [Begin(7, 9)]
     assert [report.end_of(line) for line in lines if report.end_of(line)] == [End(137, 9, 2)]
-    assert report.end_of({"exitCode": 3, "cpuMicroseconds": 2500, "memoryPeak": 7, "clock": 9}) == End(3, 0, 0, 0.0025, 7, 9)
+    assert report.end_of({"exitCode": 3, "cpuMicroseconds": 2500, "memoryPeak": 7, "clock": 9}) == End(
+        3, 0, 0, 0.0025, 7, 9
+    )
     assert report.begin_of({"pid": 5, "startTime": 6, "clock": 8}) == Begin(5, 6, 8)
     assert report.end_of({"exitCode": 0}) == End(0) and str(report.error_in(lines)) == "[1]"
     assert str(report.error_in(lines[:4])) == "\ufffd" and report.error_in(lines[:2]) is None
@@ -139,9 +190,16 @@ def test_lines_of_all_kinds():
 
 # ---- where the executable is ----
 
-@pytest.mark.parametrize("package, binary", [
-    ("lib/python3.11/site-packages/ocirt", "bin"), ("lib/python3/dist-packages/ocirt", "bin"), ("ocirt", "bin"), ("ocirt", "build/bin"),
-])
+
+@pytest.mark.parametrize(
+    "package, binary",
+    [
+        ("lib/python3.11/site-packages/ocirt", "bin"),
+        ("lib/python3/dist-packages/ocirt", "bin"),
+        ("ocirt", "bin"),
+        ("ocirt", "build/bin"),
+    ],
+)
 def test_the_executable_that_belongs_to_the_package(tmp_path, package, binary):
     (tmp_path / package).mkdir(parents=True)
     (tmp_path / binary).mkdir(parents=True)
@@ -160,17 +218,31 @@ def test_the_environment_is_not_consulted(monkeypatch):
     runtime = Runtime(executable="/bin/true")
     assert runtime.root == default_root() == "/run/user/54321/ocirt" and "/elsewhere" not in str(runtime)
     for path in (ROOT / "ocirt/library").glob("*.py"):
-        assert "environ[" not in path.read_text() and "getenv" not in path.read_text() and "os.environ" not in path.read_text()
+        assert (
+            "environ[" not in path.read_text()
+            and "getenv" not in path.read_text()
+            and "os.environ" not in path.read_text()
+        )
 
 
 def test_a_runtime_has_absolute_paths(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     runtime = Runtime(executable="x/ocirt", root="state")
-    assert runtime.command("state", "c") == [f"{tmp_path}/x/ocirt", "--root", f"{tmp_path}/state", "--log-format", "json",
-                                             "--cgroup-manager", "cgroupfs", "state", "c"]
+    assert runtime.command("state", "c") == [
+        f"{tmp_path}/x/ocirt",
+        "--root",
+        f"{tmp_path}/state",
+        "--log-format",
+        "json",
+        "--cgroup-manager",
+        "cgroupfs",
+        "state",
+        "c",
+    ]
 
 
 # ---- what is asked for ----
+
 
 def test_a_bundle_in_memory(tmp_path):
     config = {"root": {"readonly": True, "path": "rootfs"}, "hostname": "x"}
@@ -184,8 +256,20 @@ def test_a_bundle_in_memory(tmp_path):
 def test_flags_of_exec():
     assert exec_flags(None, None, None, (), (), False) == []
     assert exec_flags("/x", {"A": "b=c"}, 7, [8, 9], ["CAP_KILL"], True) == [
-        "--cwd", "/x", "--user", "7", "--no-new-privs", "--env", "A=b=c", "--additional-gids", "8", "--additional-gids", "9",
-        "--cap", "CAP_KILL"]
+        "--cwd",
+        "/x",
+        "--user",
+        "7",
+        "--no-new-privs",
+        "--env",
+        "A=b=c",
+        "--additional-gids",
+        "8",
+        "--additional-gids",
+        "9",
+        "--cap",
+        "CAP_KILL",
+    ]
 
 
 def test_descriptors_are_moved_out_of_the_way():
@@ -224,14 +308,20 @@ def test_output_is_limited():
 # ---- what is asked for wrongly ----
 
 WRONG = [
-    (lambda: ocirt.sandbox("ls -l"), "args: found 'ls -l', expected a list of the program and its arguments: ['ls', '-l']"),
+    (
+        lambda: ocirt.sandbox("ls -l"),
+        "args: found 'ls -l', expected a list of the program and its arguments: ['ls', '-l']",
+    ),
     (lambda: ocirt.sandbox(b"ls"), "args: found b'ls', expected a list of the program and its arguments: ['ls']"),
     (lambda: ocirt.sandbox("echo 'x"), """args: found "echo 'x", expected a list .*: ['sh', '-c', "echo 'x"]"""),
     (lambda: ocirt.sandbox(None), "args: found None, expected a list of the program and its arguments"),
     (lambda: ocirt.sandbox([]), "args: found [], expected a list of the program and its arguments"),
     (lambda: ocirt.sandbox(["sleep", 5]), "args[1]: found 5, expected text"),
     (lambda: ocirt.sandbox(["a\0b"]), "args[0]: found 'a\\x00b', expected text without a NUL"),
-    (lambda: ocirt.sandbox(["ls"], memory="64 apples"), "memory: found '64 apples', expected a number of bytes like 512m or 1.5g"),
+    (
+        lambda: ocirt.sandbox(["ls"], memory="64 apples"),
+        "memory: found '64 apples', expected a number of bytes like 512m or 1.5g",
+    ),
     (lambda: ocirt.sandbox(["ls"], memory=-1), "memory: found -1, expected a number of bytes"),
     (lambda: ocirt.sandbox(["ls"], memory=1e9), "memory: found 1000000000.0, expected a number of bytes"),
     (lambda: ocirt.sandbox(["ls"], scratch=True), "scratch: found True, expected a number of bytes"),
@@ -241,13 +331,25 @@ WRONG = [
     (lambda: ocirt.sandbox(["ls"], files=1.5), "files: found 1.5, expected a whole number"),
     (lambda: ocirt.sandbox(["ls"], env=["A=b"]), "env: found ['A=b'], expected a dict"),
     (lambda: ocirt.sandbox(["ls"], env={"A": 1}), "env['A']: found 1, expected names and values that are text"),
-    (lambda: ocirt.run(["ls"]), "bundle: found ['ls'], expected a directory (a command is run by config=ocirt.sandbox([...])"),
+    (
+        lambda: ocirt.run(["ls"]),
+        "bundle: found ['ls'], expected a directory (a command is run by config=ocirt.sandbox([...])",
+    ),
     (lambda: ocirt.run(config="sh", rootfs="/"), "config: found 'sh', expected a dict, as ocirt.sandbox makes it"),
-    (lambda: ocirt.run(config={}, rootfs="/", max_output="much"), "max_output: found 'much', expected a number of bytes"),
-    (lambda: ocirt.run(config={}, rootfs="/", limits="none"), "limits: found 'none', expected 'required' or 'best-effort'"),
+    (
+        lambda: ocirt.run(config={}, rootfs="/", max_output="much"),
+        "max_output: found 'much', expected a number of bytes",
+    ),
+    (
+        lambda: ocirt.run(config={}, rootfs="/", limits="none"),
+        "limits: found 'none', expected 'required' or 'best-effort'",
+    ),
     (lambda: arguments.words("args", "ls"), "args: found 'ls', expected a list"),
     (lambda: arguments.resources([]), "resources: found [], expected a dict like linux.resources"),
-    (lambda: arguments.resources({"memory": {"limit": "x"}}), "resources.memory.limit: found 'x', expected a number of bytes"),
+    (
+        lambda: arguments.resources({"memory": {"limit": "x"}}),
+        "resources.memory.limit: found 'x', expected a number of bytes",
+    ),
 ]
 
 
@@ -267,11 +369,15 @@ def test_sizes_may_be_text():
         assert config["linux"]["resources"]["memory"] == {"limit": 64 << 20, "swap": 64 << 20}
     assert "size=1572864" in config["mounts"][2]["options"]
     given = {"memory": {"limit": "1g", "swap": -1, "swappiness": 5}, "pids": {"limit": 3}}
-    assert arguments.resources(given) == {"memory": {"limit": 1 << 30, "swap": -1, "swappiness": 5}, "pids": {"limit": 3}}
+    assert arguments.resources(given) == {
+        "memory": {"limit": 1 << 30, "swap": -1, "swappiness": 5},
+        "pids": {"limit": 3},
+    }
     assert given["memory"]["limit"] == "1g"
 
 
 # ---- waiting ----
+
 
 def test_an_operation_is_driven():
     reading, writing = os.pipe()
@@ -281,6 +387,7 @@ def test_an_operation_is_driven():
         os.write(writing, b"x")
         assert (yield Wait({reading: 1}, deadline_in(10))) == {reading: 1}
         return "value"
+
     begin = time.monotonic()
     assert drive(operation()) == "value" and time.monotonic() - begin >= 0.01
     os.close(reading), os.close(writing)
@@ -298,6 +405,7 @@ def test_what_interrupts_a_wait_is_thrown_into_the_operation(monkeypatch):
             yield Wait({}, deadline_in(0))
             seen.append("clean")
             raise
+
     with pytest.raises(ValueError):
         drive(operation())
     assert seen == ["interrupted", "clean"]
@@ -305,8 +413,13 @@ def test_what_interrupts_a_wait_is_thrown_into_the_operation(monkeypatch):
 
 # ---- sandbox ----
 
+
 def test_a_sandbox_is_a_valid_config():
-    for given in ({}, {"memory": None, "processes": None, "cpus": None}, {"binds": {"/x": "/etc"}, "env": {"A": "b"}, "cgroup": "/x"}):
+    for given in (
+        {},
+        {"memory": None, "processes": None, "cpus": None},
+        {"binds": {"/x": "/etc"}, "env": {"A": "b"}, "cgroup": "/x"},
+    ):
         config = ocirt.sandbox(["sh"], **given)
         assert validate(json.dumps(config).encode()) == []
 
@@ -323,10 +436,26 @@ def test_a_users_sandbox_has_a_user_namespace(monkeypatch):
 def test_mounts_below_a_root_file_system(monkeypatch, tmp_path):
     """The topmost ones, but for what the config covers; a neighbour with a longer name is none."""
     top = str(tmp_path)
-    monkeypatch.setattr(submounts, "mount_points", lambda: {"/", top, f"{top}/usr", f"{top}/usr/lib", f"{top}/proc", f"{top}/proc/sys/x",
-                                                            f"{top}/process", f"{top}-other/x", "/elsewhere"})
+    monkeypatch.setattr(
+        submounts,
+        "mount_points",
+        lambda: {
+            "/",
+            top,
+            f"{top}/usr",
+            f"{top}/usr/lib",
+            f"{top}/proc",
+            f"{top}/proc/sys/x",
+            f"{top}/process",
+            f"{top}-other/x",
+            "/elsewhere",
+        },
+    )
     found = submounts.readonly_binds(top, ["/proc/", "/dev"])
-    assert [(each["destination"], each["source"]) for each in found] == [("/process", f"{top}/process"), ("/usr", f"{top}/usr")]
+    assert [(each["destination"], each["source"]) for each in found] == [
+        ("/process", f"{top}/process"),
+        ("/usr", f"{top}/usr"),
+    ]
     assert all("rro" in each["options"] for each in found)
     assert {"/elsewhere", top} <= {each["destination"] for each in submounts.readonly_binds("/", [])}
 
@@ -343,8 +472,17 @@ def as_user(monkeypatch, tmp_path):
 
 
 def test_the_limits_that_a_config_asks_for():
-    resources = {"devices": [{"allow": False}], "memory": {"limit": 5, "swap": None}, "pids": {"limit": 3}, "unified": {"a": "b"}}
-    assert limits.asked_for({"linux": {"resources": resources}}) == [*MEMORY, "linux.resources.pids.limit", "linux.resources.unified.a"]
+    resources = {
+        "devices": [{"allow": False}],
+        "memory": {"limit": 5, "swap": None},
+        "pids": {"limit": 3},
+        "unified": {"a": "b"},
+    }
+    assert limits.asked_for({"linux": {"resources": resources}}) == [
+        *MEMORY,
+        "linux.resources.pids.limit",
+        "linux.resources.unified.a",
+    ]
     for config in ({}, {"linux": {}}, {"linux": {"resources": 5}}, {"linux": {"resources": {"devices": []}}}):
         assert limits.asked_for(config) == []
 
@@ -367,7 +505,9 @@ def test_who_makes_a_users_cgroup(as_user, monkeypatch, tmp_path):
 
 def test_a_users_session_is_one_on_cgroup_v2(as_user, monkeypatch, tmp_path):
     exists, v2 = os.path.exists, True
-    monkeypatch.setattr(os.path, "exists", lambda path: v2 if path == "/sys/fs/cgroup/cgroup.controllers" else exists(path))
+    monkeypatch.setattr(
+        os.path, "exists", lambda path: v2 if path == "/sys/fs/cgroup/cgroup.controllers" else exists(path)
+    )
     assert not limits.has_session(as_user)
     (tmp_path / "systemd").mkdir()
     (tmp_path / "systemd/private").touch()
@@ -377,7 +517,9 @@ def test_a_users_session_is_one_on_cgroup_v2(as_user, monkeypatch, tmp_path):
 
 
 def test_a_limit_that_cannot_be_had_is_named(as_user):
-    refused = errors.made_anew(failures.StepError, "$id: make cgroup /x: mkdir: permission denied", path="$id", errno=13, phase="host")
+    refused = errors.made_anew(
+        failures.StepError, "$id: make cgroup /x: mkdir: permission denied", path="$id", errno=13, phase="host"
+    )
     told = limits.explained(refused, MEMORY)
     assert type(told) is errors.HostError and (told.path, told.errno, told.phase) == (MEMORY[0], 13, "host")
     assert all(way in str(told) for way in ("as root", "enable-linger", "None", 'limits="best-effort"', str(refused)))
@@ -387,12 +529,16 @@ def test_a_limit_that_cannot_be_had_is_named(as_user):
 
 # ---- types ----
 
+
 def public_functions():
     for name in ocirt.__all__:
         value = getattr(ocirt, name)
         if inspect.ismodule(value):
-            yield from ((f"aio.{each}.{key}", member) for each in ("Container", "Process", "Coming")
-                        for key, member in vars(getattr(value, each)).items())
+            yield from (
+                (f"aio.{each}.{key}", member)
+                for each in ("Container", "Process", "Coming")
+                for key, member in vars(getattr(value, each)).items()
+            )
             yield "aio.run", value.run
         elif inspect.isclass(value):
             yield from ((f"{name}.{key}", member) for key, member in vars(value).items())
@@ -412,15 +558,22 @@ def test_everything_public_is_annotated():
         signature = inspect.signature(function)
         if signature.return_annotation is signature.empty:
             missing.append(name)
-        missing += [f"{name}({each.name})" for each in signature.parameters.values()
-                    if each.annotation is each.empty and each.name not in ("self", "cls")]
+        missing += [
+            f"{name}({each.name})"
+            for each in signature.parameters.values()
+            if each.annotation is each.empty and each.name not in ("self", "cls")
+        ]
     assert missing == []
 
 
 def test_everything_public_says_what_it_is():
-    assert [name for name, member in public_functions()
-            if not name.rpartition(".")[2].startswith("_") and not getattr(member, "__doc__", None)
-            and (isinstance(member, property) or callable(getattr(member, "__func__", member)))] == []
+    assert [
+        name
+        for name, member in public_functions()
+        if not name.rpartition(".")[2].startswith("_")
+        and not getattr(member, "__doc__", None)
+        and (isinstance(member, property) or callable(getattr(member, "__func__", member)))
+    ] == []
 
 
 MODULES = ["ocirt", "ocirt.aio", "ocirt.container", "ocirt.errors", "ocirt.failures", "ocirt.process", "ocirt.state"]
@@ -448,12 +601,19 @@ REVEALED = ["ocirt.container.Container", "int | None", "typing.IO[bytes]", "int"
 
 
 def mypy(*words, cwd=ROOT):
-    return subprocess.run([sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--no-error-summary", *words],
-                          cwd=cwd, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--no-error-summary", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def test_the_library_is_strictly_typed(tmp_path):
-    done = mypy("--cache-dir", str(tmp_path), "-p", "ocirt.library", *[word for name in MODULES for word in ("-m", name)])
+    done = mypy(
+        "--cache-dir", str(tmp_path), "-p", "ocirt.library", *[word for name in MODULES for word in ("-m", name)]
+    )
     assert (done.returncode, done.stdout) == (0, ""), done
 
 
@@ -462,10 +622,28 @@ def test_programs_that_use_it_are_checked(tmp_path):
     (tmp_path / "program.py").write_text(textwrap.dedent(PROGRAM))
     (tmp_path / "site").mkdir()
     (tmp_path / "site/ocirt").symlink_to(ROOT / "ocirt")
-    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", tmp_path / "cache", "program.py"],
-                          cwd=tmp_path, env={**os.environ, "MYPYPATH": str(tmp_path / "site")}, capture_output=True, text=True,
-                          timeout=300)
-    notes = [re.search(r'Revealed type is "(.*)"', line) for line in done.stdout.splitlines() if line.startswith("program.py")]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--no-error-summary",
+            "--cache-dir",
+            tmp_path / "cache",
+            "program.py",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    notes = [
+        re.search(r'Revealed type is "(.*)"', line)
+        for line in done.stdout.splitlines()
+        if line.startswith("program.py")
+    ]
     found = [re.sub(r"builtins\.|^Union\[|\]$(?<!\w\])", "", note[1]) for note in notes if note]
     mistakes = [line for line in done.stdout.splitlines() if "error" in line and line.startswith("program.py")]
     assert (ROOT / "ocirt/py.typed").exists()
@@ -475,9 +653,15 @@ def test_programs_that_use_it_are_checked(tmp_path):
 
 # ---- the examples of the pages, as they are printed ----
 
-EXAMPLES = {f"library-{number}": text for number, text in
-            enumerate(re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/library.md").read_text(), re.S | re.M))}
-EXAMPLES["README"] = textwrap.dedent(re.search(r"^    import ocirt\n(?:    .*\n|\n)+", (ROOT / "README.md").read_text(), re.M)[0])
+EXAMPLES = {
+    f"library-{number}": text
+    for number, text in enumerate(
+        re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/library.md").read_text(), re.S | re.M)
+    )
+}
+EXAMPLES["README"] = textwrap.dedent(
+    re.search(r"^    import ocirt\n(?:    .*\n|\n)+", (ROOT / "README.md").read_text(), re.M)[0]
+)
 
 
 @pytest.fixture(scope="module")
@@ -494,8 +678,14 @@ def printed(tmp_path_factory):
 def test_the_examples_pass_mypy_as_printed(printed):
     names = sorted(path.name for path in printed.glob("*.py"))
     assert len(names) == len(EXAMPLES) > 4
-    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", "cache", *names],
-                          cwd=printed, env={**os.environ, "MYPYPATH": "site"}, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", "cache", *names],
+        cwd=printed,
+        env={**os.environ, "MYPYPATH": "site"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert (done.returncode, done.stdout) == (0, ""), done
 
 
@@ -509,14 +699,21 @@ def pyright():
 def test_the_examples_pass_pyright_as_printed(printed):
     settings = {"extraPaths": ["site"], "typeCheckingMode": "strict", "pythonVersion": "3.11"}
     (printed / "pyrightconfig.json").write_text(json.dumps({"include": ["*.py"], **settings}))
-    done = subprocess.run([pyright(), "--outputjson", "-p", "."], cwd=printed, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [pyright(), "--outputjson", "-p", "."], cwd=printed, capture_output=True, text=True, timeout=300
+    )
     found = json.loads(done.stdout)
     assert found["summary"]["filesAnalyzed"] == len(EXAMPLES)
     assert [f"{each['file']}: {each['message']}" for each in found["generalDiagnostics"]] == []
 
 
 def test_modules_are_small():
-    for path in [*(ROOT / "ocirt/library").glob("*.py"), ROOT / "ocirt/container.py", ROOT / "ocirt/aio.py", ROOT / "ocirt/process.py"]:
+    for path in [
+        *(ROOT / "ocirt/library").glob("*.py"),
+        ROOT / "ocirt/container.py",
+        ROOT / "ocirt/aio.py",
+        ROOT / "ocirt/process.py",
+    ]:
         assert len(path.read_text().splitlines()) < 650, path
 
 
@@ -527,6 +724,10 @@ def compiled(config):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the container of root's sandbox is root's to make")
 def test_a_sandbox_without_limits_writes_none():
-    names = [type(step).__name__ for step in compiled(ocirt.sandbox(["sh"], memory=None, processes=None, cpus=None)).sections["host"]]
-    assert names.count("WriteCgroup") < len([1 for step in compiled(ocirt.sandbox(["sh"])).sections["host"]
-                                             if type(step).__name__ == "WriteCgroup"])
+    names = [
+        type(step).__name__
+        for step in compiled(ocirt.sandbox(["sh"], memory=None, processes=None, cpus=None)).sections["host"]
+    ]
+    assert names.count("WriteCgroup") < len(
+        [1 for step in compiled(ocirt.sandbox(["sh"])).sections["host"] if type(step).__name__ == "WriteCgroup"]
+    )

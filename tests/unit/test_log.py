@@ -27,17 +27,33 @@ def test_json_line():
     assert re.fullmatch(rf'{{"level":"error","msg":"a \\"b\\"\\n","time":"{TIME}"}}', line)
 
 
-@pytest.mark.parametrize("text, quoted", [
-    ("a\nb", '"a\\nb"'), ("\a\b\f\r\t\v", '"\\a\\b\\f\\r\\t\\v"'), ("\x1b[0m", '"\\x1b[0m"'), ("\x7f", '"\\x7f"'),
-    ("é", '"é"'), ("\u200b", '"\\u200b"'), ("\U000e0001", '"\\U000e0001"'), ("\udcff", '"\\xff"'), ("\\", '"\\\\"'),
-])
+@pytest.mark.parametrize(
+    "text, quoted",
+    [
+        ("a\nb", '"a\\nb"'),
+        ("\a\b\f\r\t\v", '"\\a\\b\\f\\r\\t\\v"'),
+        ("\x1b[0m", '"\\x1b[0m"'),
+        ("\x7f", '"\\x7f"'),
+        ("é", '"é"'),
+        ("\u200b", '"\\u200b"'),
+        ("\U000e0001", '"\\U000e0001"'),
+        ("\udcff", '"\\xff"'),
+        ("\\", '"\\\\"'),
+    ],
+)
 def test_quoting_of_go(text, quoted):
     assert go_quoted(text) == quoted
 
 
-@pytest.mark.parametrize("text, quoted", [
-    ("<&>", '"\\u003c\\u0026\\u003e"'), ("\x1b\u2028", '"\\u001b\\u2028"'), ("\udcff", '"\\ufffd"'), ("é", '"é"'),
-])
+@pytest.mark.parametrize(
+    "text, quoted",
+    [
+        ("<&>", '"\\u003c\\u0026\\u003e"'),
+        ("\x1b\u2028", '"\\u001b\\u2028"'),
+        ("\udcff", '"\\ufffd"'),
+        ("é", '"é"'),
+    ],
+)
 def test_quoting_of_json(text, quoted):
     assert json_quoted(text) == quoted
 
@@ -83,10 +99,16 @@ def test_no_warnings_where_errors_are_asked_for(capfd):
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("environment, colours", [
-    ({}, False), ({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False),
-    ({"TERM": "xterm", "NO_COLOR": ""}, True),
-])
+@pytest.mark.parametrize(
+    "environment, colours",
+    [
+        ({}, False),
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+    ],
+)
 def test_a_sentence_for_a_person(monkeypatch, environment, colours):
     """no-color.org: NO_COLOR counts where it is not empty."""
     monkeypatch.setattr("ocirt.log.environ", {name.encode(): value.encode() for name, value in environment.items()})
@@ -151,7 +173,11 @@ def test_json_tells_what_an_error_is_about():
     error = HostError("linux.x", "not here")
     error.errno = 2
     assert list(json.loads(Log(format="json").line("error", str(error), error)).items())[3:] == [
-        ("kind", "HostError"), ("phase", "compile"), ("path", "linux.x"), ("errno", 2)]
+        ("kind", "HostError"),
+        ("phase", "compile"),
+        ("path", "linux.x"),
+        ("errno", 2),
+    ]
     assert "HostError" not in Log().line("error", str(error), error)
 
 

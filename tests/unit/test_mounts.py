@@ -42,51 +42,98 @@ def test_every_option_of_the_spec_is_known():
     assert [option for option in SPEC_OPTIONS if option not in KNOWN] == []
 
 
-@pytest.mark.parametrize("options, set, clear", [
-    (["ro"], RDONLY, 0), (["rw"], 0, RDONLY), (["ro", "rw"], 0, RDONLY), (["rw", "ro"], RDONLY, 0),
-    (["nosuid", "nodev", "noexec"], NOSUID | NODEV | NOEXEC, 0), (["suid", "dev", "exec"], 0, NOSUID | NODEV | NOEXEC),
-    (["nosymfollow"], NOSYMFOLLOW, 0), (["nosymfollow", "symfollow"], 0, NOSYMFOLLOW),
-    (["nodiratime"], NODIRATIME, 0), (["diratime"], 0, NODIRATIME),
-    (["noatime"], NOATIME, ATIME), (["strictatime"], STRICTATIME, ATIME), (["relatime"], 0, ATIME),
-    (["noatime", "strictatime"], STRICTATIME, ATIME), (["strictatime", "relatime"], 0, ATIME),
-    (["noatime", "atime"], 0, ATIME), (["strictatime", "nostrictatime"], 0, ATIME), (["atime"], 0, ATIME),
-    (["noatime", "nostrictatime"], NOATIME, ATIME), (["strictatime", "atime"], STRICTATIME, ATIME),
-    (["norelatime"], 0, 0), (["noatime", "norelatime"], NOATIME, ATIME), (["defaults", "silent", "loud"], 0, 0),
-    (["noatime", "nodiratime"], NOATIME | NODIRATIME, ATIME),
-])
+@pytest.mark.parametrize(
+    "options, set, clear",
+    [
+        (["ro"], RDONLY, 0),
+        (["rw"], 0, RDONLY),
+        (["ro", "rw"], 0, RDONLY),
+        (["rw", "ro"], RDONLY, 0),
+        (["nosuid", "nodev", "noexec"], NOSUID | NODEV | NOEXEC, 0),
+        (["suid", "dev", "exec"], 0, NOSUID | NODEV | NOEXEC),
+        (["nosymfollow"], NOSYMFOLLOW, 0),
+        (["nosymfollow", "symfollow"], 0, NOSYMFOLLOW),
+        (["nodiratime"], NODIRATIME, 0),
+        (["diratime"], 0, NODIRATIME),
+        (["noatime"], NOATIME, ATIME),
+        (["strictatime"], STRICTATIME, ATIME),
+        (["relatime"], 0, ATIME),
+        (["noatime", "strictatime"], STRICTATIME, ATIME),
+        (["strictatime", "relatime"], 0, ATIME),
+        (["noatime", "atime"], 0, ATIME),
+        (["strictatime", "nostrictatime"], 0, ATIME),
+        (["atime"], 0, ATIME),
+        (["noatime", "nostrictatime"], NOATIME, ATIME),
+        (["strictatime", "atime"], STRICTATIME, ATIME),
+        (["norelatime"], 0, 0),
+        (["noatime", "norelatime"], NOATIME, ATIME),
+        (["defaults", "silent", "loud"], 0, 0),
+        (["noatime", "nodiratime"], NOATIME | NODIRATIME, ATIME),
+    ],
+)
 def test_attributes(options, set, clear):
     fields = bind(*options)
     assert (fields.get("set", 0), fields.get("clear", 0)) == (set, clear)
 
 
-@pytest.mark.parametrize("options, implied", [
-    ([], 0), (["rprivate"], 0), (["rro"], 0), (["defaults"], 0),
-    (["nosuid", "nodev"], RDONLY | NOEXEC | NOSYMFOLLOW), (["ro"], NOSUID | NODEV | NOEXEC | NOSYMFOLLOW),
-    (["rw"], NOSUID | NODEV | NOEXEC | NOSYMFOLLOW), (["exec"], RDONLY | NOSUID | NODEV | NOSYMFOLLOW),
-    (["noatime"], RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW | NODIRATIME), (["rro", "nosuid"], NODEV | NOEXEC | NOSYMFOLLOW),
-])
+@pytest.mark.parametrize(
+    "options, implied",
+    [
+        ([], 0),
+        (["rprivate"], 0),
+        (["rro"], 0),
+        (["defaults"], 0),
+        (["nosuid", "nodev"], RDONLY | NOEXEC | NOSYMFOLLOW),
+        (["ro"], NOSUID | NODEV | NOEXEC | NOSYMFOLLOW),
+        (["rw"], NOSUID | NODEV | NOEXEC | NOSYMFOLLOW),
+        (["exec"], RDONLY | NOSUID | NODEV | NOSYMFOLLOW),
+        (["noatime"], RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW | NODIRATIME),
+        (["rro", "nosuid"], NODEV | NOEXEC | NOSYMFOLLOW),
+    ],
+)
 def test_what_the_options_of_a_bind_do_not_name(options, implied):
     """runc's rule: with no attribute among the options those of the source stay, with any the others go."""
     assert bind(*options).get("implied", 0) == implied
 
 
-@pytest.mark.parametrize("options, set, clear", [
-    (["rro"], RDONLY, 0), (["rrw"], 0, RDONLY), (["rnosuid", "rnodev", "rnoexec"], NOSUID | NODEV | NOEXEC, 0),
-    (["rsuid", "rdev", "rexec"], 0, NOSUID | NODEV | NOEXEC), (["rnoatime"], NOATIME, ATIME),
-    (["rstrictatime", "ratime"], STRICTATIME, ATIME), (["rstrictatime", "rnostrictatime"], 0, ATIME),
-    (["rrelatime"], 0, ATIME), (["rnodiratime"], NODIRATIME, 0), (["rdiratime"], 0, NODIRATIME),
-    (["rnosymfollow"], NOSYMFOLLOW, 0), (["rsymfollow"], 0, NOSYMFOLLOW), (["rnorelatime"], 0, 0),
-])
+@pytest.mark.parametrize(
+    "options, set, clear",
+    [
+        (["rro"], RDONLY, 0),
+        (["rrw"], 0, RDONLY),
+        (["rnosuid", "rnodev", "rnoexec"], NOSUID | NODEV | NOEXEC, 0),
+        (["rsuid", "rdev", "rexec"], 0, NOSUID | NODEV | NOEXEC),
+        (["rnoatime"], NOATIME, ATIME),
+        (["rstrictatime", "ratime"], STRICTATIME, ATIME),
+        (["rstrictatime", "rnostrictatime"], 0, ATIME),
+        (["rrelatime"], 0, ATIME),
+        (["rnodiratime"], NODIRATIME, 0),
+        (["rdiratime"], 0, NODIRATIME),
+        (["rnosymfollow"], NOSYMFOLLOW, 0),
+        (["rsymfollow"], 0, NOSYMFOLLOW),
+        (["rnorelatime"], 0, 0),
+    ],
+)
 def test_recursive_attributes(options, set, clear):
     fields = bind(*options)
     assert (fields.get("recursive_set", 0), fields.get("recursive_clear", 0)) == (set, clear)
     assert "set" not in fields and "clear" not in fields
 
 
-@pytest.mark.parametrize("option, parts", [
-    ("size=1m,nr_inodes=10", ["size=1m", "nr_inodes=10"]), (",size=1m,,", ["size=1m"]), (",", []),
-    ('context="u:r:t:s0:c1,c2",size=1m', ["context=u:r:t:s0:c1,c2", "size=1m"]), (r"a=x\,y,b", ["a=x,y", "b"]),
-    (r'a=x\"y\\z,b', [r'a=x"y\\z', "b"]), (r'a=\q,b="', [r"a=\q", "b="]), ("a=\\,", ["a=,"]), ("a,b\\", ["a", "b\\"])])
+@pytest.mark.parametrize(
+    "option, parts",
+    [
+        ("size=1m,nr_inodes=10", ["size=1m", "nr_inodes=10"]),
+        (",size=1m,,", ["size=1m"]),
+        (",", []),
+        ('context="u:r:t:s0:c1,c2",size=1m', ["context=u:r:t:s0:c1,c2", "size=1m"]),
+        (r"a=x\,y,b", ["a=x,y", "b"]),
+        (r"a=x\"y\\z,b", [r'a=x"y\\z', "b"]),
+        (r'a=\q,b="', [r"a=\q", "b="]),
+        ("a=\\,", ["a=,"]),
+        ("a,b\\", ["a", "b\\"]),
+    ],
+)
 def test_several_options_in_one_string(option, parts):
     """As mount(8) has them: engines pass on what a person has written for it."""
     assert split(option) == parts
@@ -95,7 +142,9 @@ def test_several_options_in_one_string(option, parts):
 
 def test_options_in_one_string_mean_what_they_mean_alone():
     fields = tmpfs("nosuid,mode=755,size=64k,ro", "", "noexec")
-    assert fields["set"] == NOSUID | NOEXEC and fields["options"] == ["mode=755", "size=64k"] and "keep_mode" not in fields
+    assert (
+        fields["set"] == NOSUID | NOEXEC and fields["options"] == ["mode=755", "size=64k"] and "keep_mode" not in fields
+    )
     assert bind("ro,nosuid,rprivate")["set"] == RDONLY | NOSUID
     # What podman writes for --systemd=always.
     assert tmpfs("rw", "rprivate", "nosuid", "nodev", "tmpcopyup", "").get("options", []) == []
@@ -103,11 +152,18 @@ def test_options_in_one_string_mean_what_they_mean_alone():
 
 def test_options_that_mean_nothing_to_a_bind():
     """A warning: a bind with ``roo`` must not pass for a read-only one."""
-    made = plan(config(mounts=[{"destination": "/d", "source": "/s", "options": ["bind", "roo", "size=1", "ro", "sync"]},
-                               {"destination": "/t", "type": "tmpfs", "options": ["size=1"]}]))
+    made = plan(
+        config(
+            mounts=[
+                {"destination": "/d", "source": "/s", "options": ["bind", "roo", "size=1", "ro", "sync"]},
+                {"destination": "/t", "type": "tmpfs", "options": ["size=1"]},
+            ]
+        )
+    )
     assert shown(made, "host", "Warn") == [
         ("Warn", {"message": "mounts[0].options[1]: a bind mount has no option roo: it is ignored"}),
-        ("Warn", {"message": "mounts[0].options[2]: a bind mount has no option size=1: it is ignored"})]
+        ("Warn", {"message": "mounts[0].options[2]: a bind mount has no option size=1: it is ignored"}),
+    ]
 
 
 def test_both_kinds_of_attributes():
@@ -115,9 +171,19 @@ def test_both_kinds_of_attributes():
     assert (fields["recursive"], fields["recursive_set"], fields["clear"]) == (1, RDONLY, RDONLY)
 
 
-@pytest.mark.parametrize("option, flag, recursive", [
-    ("private", PRIVATE, 0), ("rprivate", PRIVATE, 1), ("slave", SLAVE, 0), ("rslave", SLAVE, 1), ("shared", SHARED, 0),
-    ("rshared", SHARED, 1), ("unbindable", UNBINDABLE, 0), ("runbindable", UNBINDABLE, 1)])
+@pytest.mark.parametrize(
+    "option, flag, recursive",
+    [
+        ("private", PRIVATE, 0),
+        ("rprivate", PRIVATE, 1),
+        ("slave", SLAVE, 0),
+        ("rslave", SLAVE, 1),
+        ("shared", SHARED, 0),
+        ("rshared", SHARED, 1),
+        ("unbindable", UNBINDABLE, 0),
+        ("runbindable", UNBINDABLE, 1),
+    ],
+)
 def test_propagation(option, flag, recursive):
     for fields in (bind(option), tmpfs(option)):
         assert (fields["propagation"], fields.get("propagation_recursive", 0)) == (flag, recursive)
@@ -125,12 +191,14 @@ def test_propagation(option, flag, recursive):
 
 def test_further_propagations_come_after_it():
     assert mounted("rbind", "rslave", "shared", source="/src")[1:] == [
-        ("SetMountAttributes", {"target": "/data", "set": 0, "propagation": SHARED})]
+        ("SetMountAttributes", {"target": "/data", "set": 0, "propagation": SHARED})
+    ]
 
 
 def test_binds():
     assert mounted("rbind", source="/src", type="none") == [
-        ("Bind", {"source": "/src", "target": "/data", "recursive": 1})]
+        ("Bind", {"source": "/src", "target": "/data", "recursive": 1})
+    ]
     assert mounted("bind", source="sub/dir")[0][1]["source"] == "/bundle/sub/dir"
     # No file system has that name: it can only mean this.
     assert mounted(type="bind", source="/src") == [("Bind", {"source": "/src", "target": "/data"})]
@@ -147,12 +215,26 @@ def test_destinations():
     assert bind(destination="relative/path")["target"] == "/relative/path"
     assert bind(destination="/a/../b")["target"] == "/a/../b"  # resolved in the rootfs, by the executor
     assert bind(destination="/")["target"] == "/"  # over the root, as crun and runc 1.1
-    assert error({"destination": "", "type": "tmpfs"}) == 'mounts[0].destination: found "", expected a path in the rootfs'
+    assert (
+        error({"destination": "", "type": "tmpfs"}) == 'mounts[0].destination: found "", expected a path in the rootfs'
+    )
 
 
-@pytest.mark.parametrize("destination, answer", [
-    ("/proc/stat", 1), ("//proc/./stat", 1), ("proc/net/dev", 1), ("/x/../proc/sys/kernel/ns_last_pid", 1), ("/proc/cpuinfo/", 1),
-    ("/proc", 0), ("/proc/self/stat", 0), ("/proc/sys/kernel/core_pattern", 0), ("/proc2/stat", 0), ("/stat", 0)])
+@pytest.mark.parametrize(
+    "destination, answer",
+    [
+        ("/proc/stat", 1),
+        ("//proc/./stat", 1),
+        ("proc/net/dev", 1),
+        ("/x/../proc/sys/kernel/ns_last_pid", 1),
+        ("/proc/cpuinfo/", 1),
+        ("/proc", 0),
+        ("/proc/self/stat", 0),
+        ("/proc/sys/kernel/core_pattern", 0),
+        ("/proc2/stat", 0),
+        ("/stat", 0),
+    ],
+)
 def test_files_of_proc_that_may_be_covered(destination, answer):
     assert bind(destination=destination).get("on_proc", 0) == answer
     assert "on_proc" not in bind("dest-nofollow", destination=destination)
@@ -160,19 +242,35 @@ def test_files_of_proc_that_may_be_covered(destination, answer):
 
 def test_new_file_systems():
     assert mounted("nosuid", "mode=755", "size=64k", "strictatime", type="tmpfs", source="tmpfs") == [
-        ("Mount", {"fstype": "tmpfs", "source": "tmpfs", "target": "/data", "options": ["mode=755", "size=64k"],
-                   "set": NOSUID | STRICTATIME})]
+        (
+            "Mount",
+            {
+                "fstype": "tmpfs",
+                "source": "tmpfs",
+                "target": "/data",
+                "options": ["mode=755", "size=64k"],
+                "set": NOSUID | STRICTATIME,
+            },
+        )
+    ]
     assert mounted(type="proc")[0][1]["source"] == "proc"
     assert mounted("tmpcopyup", type="tmpfs")[0][1]["tmpcopyup"] == 1
     assert mounted("rnosuid", "rnoatime", type="tmpfs")[0][1]["set"] == NOSUID | NOATIME
 
 
-@pytest.mark.parametrize("options, settings", [
-    (["sync"], ["sync"]), (["async"], ["async"]), (["sync", "async"], ["async"]),
-    (["dirsync", "mand"], ["dirsync", "mand"]),
-    (["lazytime", "nolazytime", "lazytime"], ["lazytime"]), (["nomand"], ["nomand"]),
-    (["iversion", "noiversion", "defaults", "silent"], []), (["x=1", "sync"], ["sync", "x=1"]),
-])
+@pytest.mark.parametrize(
+    "options, settings",
+    [
+        (["sync"], ["sync"]),
+        (["async"], ["async"]),
+        (["sync", "async"], ["async"]),
+        (["dirsync", "mand"], ["dirsync", "mand"]),
+        (["lazytime", "nolazytime", "lazytime"], ["lazytime"]),
+        (["nomand"], ["nomand"]),
+        (["iversion", "noiversion", "defaults", "silent"], []),
+        (["x=1", "sync"], ["sync", "x=1"]),
+    ],
+)
 def test_settings_of_the_file_system(options, settings):
     assert tmpfs(*options).get("options", []) == settings
 
@@ -180,34 +278,49 @@ def test_settings_of_the_file_system(options, settings):
 def test_a_read_only_file_system():
     """On a medium it is the file system that is read-only; one that others may share is not."""
     assert mounted("ro", type="ext4", source="/dev/vdb")[0][1] == {
-        "fstype": "ext4", "source": "/dev/vdb", "target": "/data", "options": ["ro"], "set": RDONLY}
+        "fstype": "ext4",
+        "source": "/dev/vdb",
+        "target": "/data",
+        "options": ["ro"],
+        "set": RDONLY,
+    }
     assert mounted("ro", type="sysfs", source="sysfs")[0][1] == {
-        "fstype": "sysfs", "source": "sysfs", "target": "/data", "set": RDONLY}
+        "fstype": "sysfs",
+        "source": "sysfs",
+        "target": "/data",
+        "set": RDONLY,
+    }
 
 
-@pytest.mark.parametrize("entry", [
-    {"destination": "/t", "type": "tmpfs", "options": ["ro", "nosuid"]},
-    {"destination": "/t", "type": "tmpfs", "options": ["rro", "nosuid"]},
-    {"destination": "/dev", "type": "tmpfs", "options": ["ro", "nosuid"]},
-    {"destination": "/dev/", "type": "devtmpfs", "options": ["ro", "nosuid"]},
-    {"destination": "/./dev", "type": "none", "source": "/s", "options": ["bind", "ro", "nosuid"]},
-])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"destination": "/t", "type": "tmpfs", "options": ["ro", "nosuid"]},
+        {"destination": "/t", "type": "tmpfs", "options": ["rro", "nosuid"]},
+        {"destination": "/dev", "type": "tmpfs", "options": ["ro", "nosuid"]},
+        {"destination": "/dev/", "type": "devtmpfs", "options": ["ro", "nosuid"]},
+        {"destination": "/./dev", "type": "none", "source": "/s", "options": ["bind", "ro", "nosuid"]},
+    ],
+)
 def test_what_is_written_to_becomes_read_only_at_the_end(entry):
     made = plan(config(mounts=[entry]))
     (first,) = steps(made, "init", "Mount", "Bind")
     assert first.set == NOSUID
     assert shown(made, "init", "SetMountAttributes") == [
-        ("SetMountAttributes", {"target": entry["destination"], "set": RDONLY})]
+        ("SetMountAttributes", {"target": entry["destination"], "set": RDONLY})
+    ]
     order = names(made, "init")
     assert order.index("SetMountAttributes") > order.index("PivotRoot")
 
 
 def test_remount():
     assert mounted("remount", "ro", "nosuid", "noatime") == [
-        ("SetMountAttributes", {"target": "/data", "set": RDONLY | NOSUID | NOATIME, "clear": ATIME})]
+        ("SetMountAttributes", {"target": "/data", "set": RDONLY | NOSUID | NOATIME, "clear": ATIME})
+    ]
     assert mounted("remount", "bind", "rro", "rslave") == [
         ("SetMountAttributes", {"target": "/data", "set": RDONLY, "recursive": 1}),
-        ("SetMountAttributes", {"target": "/data", "set": 0, "propagation": SLAVE, "recursive": 1})]
+        ("SetMountAttributes", {"target": "/data", "set": 0, "propagation": SLAVE, "recursive": 1}),
+    ]
     assert mounted("remount") == []
 
 
@@ -215,7 +328,8 @@ def test_a_remount_with_settings_reconfigures_the_file_system():
     made = plan(config(mounts=[{"destination": "/data", "options": ["remount", "size=5m", "sync", "nosuid"]}]))
     assert shown(made, "init", "ReconfigureMount", "SetMountAttributes") == [
         ("ReconfigureMount", {"target": "/data", "options": ["sync", "size=5m"]}),
-        ("SetMountAttributes", {"target": "/data", "set": NOSUID})]
+        ("SetMountAttributes", {"target": "/data", "set": NOSUID}),
+    ]
 
 
 def test_symlinks_at_either_end_of_a_bind():
@@ -234,33 +348,60 @@ def test_order_is_kept():
     assert [fields["target"] for _, fields in shown(made, "init", "Mount")] == ["/c", "/a", "/b"]
 
 
-@pytest.mark.parametrize("entry, message", [
-    ({"type": "tmpfs"}, "mounts[0].destination: found nothing, expected a string"),
-    ({"destination": "/x"},
-     "mounts[0].type: found nothing, expected a file system, or bind or rbind among the options"),
-    ({"destination": "/x", "type": ""},
-     "mounts[0].type: found nothing, expected a file system, or bind or rbind among the options"),
-    ({"destination": "/x", "options": ["bind"]},
-     "mounts[0].source: found nothing, expected the file or directory to bind"),
-    ({"destination": "/x", "source": "", "options": ["rbind"]},
-     "mounts[0].source: found nothing, expected the file or directory to bind"),
-    ({"destination": "/x", "type": "proc", "options": ["tmpcopyup"]},
-     'mounts[0].options[0]: found "tmpcopyup", expected it on a tmpfs only'),
-    ({"destination": "/x", "source": "/s", "options": ["bind", "tmpcopyup"]},
-     'mounts[0].options[1]: found "tmpcopyup", expected it on a tmpfs only'),
-    ({"destination": "/x", "type": "tmpfs", "options": ["src-nofollow"]},
-     'mounts[0].options[0]: found "src-nofollow", expected it on a bind mount only'),
-    ({"destination": "/x", "type": "tmpfs", "options": ["idmap"]},
-     'mounts[0].options[0]: found "idmap", expected it on a bind mount only'),
-    ({"destination": "/x", "type": "cgroup", "options": ["ridmap"]},
-     'mounts[0].options[0]: found "ridmap", expected it on a bind mount only'),
-    ({"destination": "/x", "type": "tmpfs", "uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]},
-     "mounts[0].uidMappings: found an array, expected nothing but for a bind mount"),
-    ({"destination": "/x", "source": "/s", "options": ["bind", "copy-symlink", "idmap"]},
-     'mounts[0].options[1]: found "copy-symlink", expected it without an id mapping: uidMappings, gidMappings, idmap or ridmap'),
-    ({"destination": "/x", "source": "/s", "options": ["bind", "copy-symlink", "dest-nofollow"]},
-     'mounts[0].options[1]: found "copy-symlink", expected it without src-nofollow and dest-nofollow'),
-])
+@pytest.mark.parametrize(
+    "entry, message",
+    [
+        ({"type": "tmpfs"}, "mounts[0].destination: found nothing, expected a string"),
+        (
+            {"destination": "/x"},
+            "mounts[0].type: found nothing, expected a file system, or bind or rbind among the options",
+        ),
+        (
+            {"destination": "/x", "type": ""},
+            "mounts[0].type: found nothing, expected a file system, or bind or rbind among the options",
+        ),
+        (
+            {"destination": "/x", "options": ["bind"]},
+            "mounts[0].source: found nothing, expected the file or directory to bind",
+        ),
+        (
+            {"destination": "/x", "source": "", "options": ["rbind"]},
+            "mounts[0].source: found nothing, expected the file or directory to bind",
+        ),
+        (
+            {"destination": "/x", "type": "proc", "options": ["tmpcopyup"]},
+            'mounts[0].options[0]: found "tmpcopyup", expected it on a tmpfs only',
+        ),
+        (
+            {"destination": "/x", "source": "/s", "options": ["bind", "tmpcopyup"]},
+            'mounts[0].options[1]: found "tmpcopyup", expected it on a tmpfs only',
+        ),
+        (
+            {"destination": "/x", "type": "tmpfs", "options": ["src-nofollow"]},
+            'mounts[0].options[0]: found "src-nofollow", expected it on a bind mount only',
+        ),
+        (
+            {"destination": "/x", "type": "tmpfs", "options": ["idmap"]},
+            'mounts[0].options[0]: found "idmap", expected it on a bind mount only',
+        ),
+        (
+            {"destination": "/x", "type": "cgroup", "options": ["ridmap"]},
+            'mounts[0].options[0]: found "ridmap", expected it on a bind mount only',
+        ),
+        (
+            {"destination": "/x", "type": "tmpfs", "uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]},
+            "mounts[0].uidMappings: found an array, expected nothing but for a bind mount",
+        ),
+        (
+            {"destination": "/x", "source": "/s", "options": ["bind", "copy-symlink", "idmap"]},
+            'mounts[0].options[1]: found "copy-symlink", expected it without an id mapping: uidMappings, gidMappings, idmap or ridmap',
+        ),
+        (
+            {"destination": "/x", "source": "/s", "options": ["bind", "copy-symlink", "dest-nofollow"]},
+            'mounts[0].options[1]: found "copy-symlink", expected it without src-nofollow and dest-nofollow',
+        ),
+    ],
+)
 def test_what_cannot_be_mounted(entry, message):
     assert error(entry) == message
 
@@ -272,6 +413,7 @@ def test_options_are_read_only_where_they_are_known():
 
 
 # ---- cgroups ----
+
 
 def cgroup_mount(on, *options, type="cgroup", **words):
     entry = {"destination": "/sys/fs/cgroup", "type": type, "source": "cgroup", "options": list(options)}
@@ -287,11 +429,26 @@ def hierarchies(on, *options, **words):
 
 def test_the_hierarchies_are_bound_into_a_tmpfs():
     together = Hierarchy(("cpu", "cpuacct"), f"{ROOT}/cpu,cpuacct", "/")
-    assert hierarchies(host(cgroups=Cgroups([*v1("devices", "memory", "name=systemd"), together])), "ro", "nosuid", "rprivate") == {
-        "fstype": "tmpfs", "source": "tmpfs", "options": ["mode=755"], "target": "/sys/fs/cgroup", "top": NOSUID | NODEV | NOEXEC,
+    assert hierarchies(
+        host(cgroups=Cgroups([*v1("devices", "memory", "name=systemd"), together])), "ro", "nosuid", "rprivate"
+    ) == {
+        "fstype": "tmpfs",
+        "source": "tmpfs",
+        "options": ["mode=755"],
+        "target": "/sys/fs/cgroup",
+        "top": NOSUID | NODEV | NOEXEC,
         "names": ["devices", "memory", "systemd", "cpu,cpuacct"],
-        "sources": ["/sys/fs/cgroup/devices/box", "/sys/fs/cgroup/memory/box", "/sys/fs/cgroup/systemd/box", "/sys/fs/cgroup/cpu,cpuacct/box"],
-        "links": ["cpu", "cpuacct"], "to": ["cpu,cpuacct", "cpu,cpuacct"], "set": RDONLY | NOSUID, "propagation": PRIVATE}
+        "sources": [
+            "/sys/fs/cgroup/devices/box",
+            "/sys/fs/cgroup/memory/box",
+            "/sys/fs/cgroup/systemd/box",
+            "/sys/fs/cgroup/cpu,cpuacct/box",
+        ],
+        "links": ["cpu", "cpuacct"],
+        "to": ["cpu,cpuacct", "cpu,cpuacct"],
+        "set": RDONLY | NOSUID,
+        "propagation": PRIVATE,
+    }
 
 
 def test_writable_cgroups():
@@ -305,11 +462,13 @@ def test_what_is_passed_over_is_not_bound():
 
 def test_without_cgroups_of_its_own_it_sees_the_callers():
     assert hierarchies(host(cgroups=Cgroups(v1("memory", own="/mine"))), cgroup_manager="disabled")["sources"] == [
-        "/sys/fs/cgroup/memory/mine"]
+        "/sys/fs/cgroup/memory/mine"
+    ]
 
 
 def test_cgroup2_on_a_hybrid_host():
     rows = cgroup_mount(host(), type="cgroup2")
     assert rows[0] == ("Bind", {"source": "/sys/fs/cgroup/unified/box", "target": "/sys/fs/cgroup", "recursive": 1})
     assert error({"destination": "/c", "type": "cgroup2"}, kind=HostError, on=no_cgroups()) == (
-        "mounts[0]: this host has no cgroup v2 hierarchy")
+        "mounts[0]: this host has no cgroup v2 hierarchy"
+    )

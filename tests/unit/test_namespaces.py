@@ -8,8 +8,16 @@ from tests.unit.plans import config, names, no_cgroups, plan, shown, steps
 
 MAP = [{"containerID": 0, "hostID": 100000, "size": 65536}]
 SPAWNED, MAPPED = EVENTS.index("spawned"), EVENTS.index("mapped")
-FLAGS = {"pid": 0x20000000, "network": 0x40000000, "ipc": 0x08000000, "uts": 0x04000000, "cgroup": 0x02000000,
-         "time": 0x80, "user": 0x10000000, "mount": 0x20000}
+FLAGS = {
+    "pid": 0x20000000,
+    "network": 0x40000000,
+    "ipc": 0x08000000,
+    "uts": 0x04000000,
+    "cgroup": 0x02000000,
+    "time": 0x80,
+    "user": 0x10000000,
+    "mount": 0x20000,
+}
 
 
 def spaces(*kinds, **changes):
@@ -50,15 +58,20 @@ def test_joined_ones_are_entered_by_the_stage():
     assert shown(made, "host", "OpenNamespace") == [
         ("OpenNamespace", {"fd": 0, "path": "/ns/m", "kind": FLAGS["mount"]}),
         ("OpenNamespace", {"fd": 1, "path": "/ns/n", "kind": FLAGS["network"]}),
-        ("OpenNamespace", {"fd": 2, "path": "/ns/i", "kind": FLAGS["ipc"]})]
+        ("OpenNamespace", {"fd": 2, "path": "/ns/i", "kind": FLAGS["ipc"]}),
+    ]
     assert shown(made, "host", "Spawn", "Receive")[:2] == [
-        ("Spawn", {"section": "stage", "flags": 0}), ("Receive", {"event": SPAWNED})]
+        ("Spawn", {"section": "stage", "flags": 0}),
+        ("Receive", {"event": SPAWNED}),
+    ]
     assert shown(made, "stage") == [
-        ("ResetAffinity", {}), ("SetDumpable", {"value": 0}),
+        ("ResetAffinity", {}),
+        ("SetDumpable", {"value": 0}),
         ("JoinNamespace", {"fd": 1, "kind": FLAGS["network"]}),
         ("JoinNamespace", {"fd": 2, "kind": FLAGS["ipc"]}),
         ("JoinNamespace", {"fd": 0, "kind": FLAGS["mount"]}),
-        ("Spawn", {"section": "init", "flags": FLAGS["pid"]})]
+        ("Spawn", {"section": "init", "flags": FLAGS["pid"]}),
+    ]
     assert steps(made, "host", "OpenNamespace")[0].at == "linux.namespaces[0].path"
     assert "LoopbackUp" not in names(made, "init")
 
@@ -66,11 +79,13 @@ def test_joined_ones_are_entered_by_the_stage():
 def test_with_a_joined_user_namespace_the_others_are_tried_before_and_after():
     made = plan(spaces("user=/ns/u", "network=/ns/n", "mount"))
     assert shown(made, "stage") == [
-        ("ResetAffinity", {}), ("SetDumpable", {"value": 0}),
+        ("ResetAffinity", {}),
+        ("SetDumpable", {"value": 0}),
         ("JoinNamespace", {"fd": 1, "kind": FLAGS["network"], "early": 1}),
         ("JoinNamespace", {"fd": 0, "kind": FLAGS["user"]}),
         ("JoinNamespace", {"fd": 1, "kind": FLAGS["network"]}),
-        ("Spawn", {"section": "init", "flags": FLAGS["mount"]})]
+        ("Spawn", {"section": "init", "flags": FLAGS["mount"]}),
+    ]
     assert shown(made, "init")[:3] == [("SetDumpable", {"value": 0}), ("BecomeRoot", {}), ("SetDumpable", {"value": 0})]
     assert "WriteIdMap" not in names(made, "host")
 
@@ -82,24 +97,33 @@ def test_a_joined_user_namespace_may_come_with_its_mappings():
 
 # ---- id maps ----
 
+
 def test_root_writes_the_maps_itself():
     made = plan(user("user", "mount", gid=[*MAP, {"containerID": 65536, "hostID": 7, "size": 1}]))
     assert shown(made, "host")[1:5] == [
         ("Spawn", {"section": "init", "flags": 0x10020000}),
         ("WriteIdMap", {"file": "uid_map", "map": "0 100000 65536\n"}),
         ("WriteIdMap", {"file": "gid_map", "map": "0 100000 65536\n65536 7 1\n"}),
-        ("Send", {"event": MAPPED})]
-    assert shown(made, "init")[1:5] == [("SetDumpable", {"value": 0}), ("Receive", {"event": MAPPED}),
-                                       ("BecomeRoot", {}), ("SetDumpable", {"value": 0})]
+        ("Send", {"event": MAPPED}),
+    ]
+    assert shown(made, "init")[1:5] == [
+        ("SetDumpable", {"value": 0}),
+        ("Receive", {"event": MAPPED}),
+        ("BecomeRoot", {}),
+        ("SetDumpable", {"value": 0}),
+    ]
     assert [step.at for step in steps(made, "host", "WriteIdMap")] == ["linux.uidMappings", "linux.gidMappings"]
 
 
 def test_with_a_stage_init_is_the_one_that_is_mapped():
     made = plan(user("user", "mount", "network=/ns/n"))
     assert shown(made, "host")[2:7] == [
-        ("Spawn", {"section": "stage", "flags": 0}), ("Receive", {"event": SPAWNED}),
+        ("Spawn", {"section": "stage", "flags": 0}),
+        ("Receive", {"event": SPAWNED}),
         ("WriteIdMap", {"file": "uid_map", "map": "0 100000 65536\n"}),
-        ("WriteIdMap", {"file": "gid_map", "map": "0 100000 65536\n"}), ("Send", {"event": MAPPED})]
+        ("WriteIdMap", {"file": "gid_map", "map": "0 100000 65536\n"}),
+        ("Send", {"event": MAPPED}),
+    ]
     assert shown(made, "stage")[-1] == ("Spawn", {"section": "init", "flags": 0x10020000})
 
 
@@ -116,8 +140,11 @@ def test_without_privileges_the_own_id_needs_no_helper():
     own = [{"containerID": 0, "hostID": 1000, "size": 1}]
     group = [{"containerID": 0, "hostID": 1001, "size": 1}]
     made = plan(user("user", "mount", uid=own, gid=group), no_cgroups(euid=1000, egid=1001))
-    assert shown(made, "host")[1:4] == [("WriteIdMap", {"file": "uid_map", "map": "0 1000 1\n"}), ("DenySetgroups", {}),
-                                        ("WriteIdMap", {"file": "gid_map", "map": "0 1001 1\n"})]
+    assert shown(made, "host")[1:4] == [
+        ("WriteIdMap", {"file": "uid_map", "map": "0 1000 1\n"}),
+        ("DenySetgroups", {}),
+        ("WriteIdMap", {"file": "gid_map", "map": "0 1001 1\n"}),
+    ]
     assert shown(made, "init", "SetUser") == [("SetUser", {"uid": 0, "gid": 0, "groups": [], "setgroups": 0})]
     assert made.trace.tests["linux.uidMappings[0].hostID", "equals", 1000] is True
 
@@ -126,22 +153,36 @@ def test_groups_where_setgroups_is_denied():
     own = [{"containerID": 0, "hostID": 1000, "size": 1}]
     members = user("user", "mount", uid=own, gid=own, process__user={"uid": 0, "gid": 0, "additionalGids": [5]})
     assert error(members, no_cgroups(euid=1000, egid=1000), HostError) == (
-        "process.user.additionalGids: the user namespace denies setgroups")
-    assert error(config(process__user={"uid": 0, "gid": 0, "additionalGids": [5]}),
-                 no_cgroups(in_user_namespace=True, denies_setgroups=True), HostError) == (
-        "process.user.additionalGids: the user namespace denies setgroups")
+        "process.user.additionalGids: the user namespace denies setgroups"
+    )
+    assert error(
+        config(process__user={"uid": 0, "gid": 0, "additionalGids": [5]}),
+        no_cgroups(in_user_namespace=True, denies_setgroups=True),
+        HostError,
+    ) == ("process.user.additionalGids: the user namespace denies setgroups")
 
 
-@pytest.mark.parametrize("members, message", [
-    (spaces("mount", linux__uidMappings=MAP),
-     "linux.uidMappings: found an array, expected nothing without a user namespace in linux.namespaces"),
-    (spaces("mount", linux__gidMappings=MAP),
-     "linux.gidMappings: found an array, expected nothing without a user namespace in linux.namespaces"),
-    (spaces("mount", "user", linux__uidMappings=MAP),
-     "linux.gidMappings: found nothing, expected at least one mapping for the new user namespace"),
-    (user("mount", "user", uid=[{"containerID": 0, "size": 1}]),
-     "linux.uidMappings[0].hostID: found nothing, expected a whole number"),
-])
+@pytest.mark.parametrize(
+    "members, message",
+    [
+        (
+            spaces("mount", linux__uidMappings=MAP),
+            "linux.uidMappings: found an array, expected nothing without a user namespace in linux.namespaces",
+        ),
+        (
+            spaces("mount", linux__gidMappings=MAP),
+            "linux.gidMappings: found an array, expected nothing without a user namespace in linux.namespaces",
+        ),
+        (
+            spaces("mount", "user", linux__uidMappings=MAP),
+            "linux.gidMappings: found nothing, expected at least one mapping for the new user namespace",
+        ),
+        (
+            user("mount", "user", uid=[{"containerID": 0, "size": 1}]),
+            "linux.uidMappings[0].hostID: found nothing, expected a whole number",
+        ),
+    ],
+)
 def test_maps_that_cannot_be(members, message):
     assert error(members) == message
 
@@ -153,7 +194,8 @@ def test_an_empty_list_of_maps_asks_for_nothing():
 def test_only_root_can_do_without_a_user_namespace():
     assert error(config(), no_cgroups(euid=1000), HostError) == (
         "linux.namespaces: found no user namespace, which every user but root needs; "
-        "ocirt spec --rootless writes a config.json that has one")
+        "ocirt spec --rootless writes a config.json that has one"
+    )
 
 
 # ---- time ----
@@ -164,9 +206,12 @@ OFFSETS = {"monotonic": {"secs": -5, "nanosecs": 7}, "boottime": {"secs": 100}}
 def test_time_offsets_are_set_by_the_stage():
     made = plan(spaces("mount", "time", linux__timeOffsets=OFFSETS))
     assert shown(made, "stage") == [
-        ("ResetAffinity", {}), ("SetDumpable", {"value": 0}), ("Unshare", {"flags": FLAGS["time"]}),
+        ("ResetAffinity", {}),
+        ("SetDumpable", {"value": 0}),
+        ("Unshare", {"flags": FLAGS["time"]}),
         ("WriteTimeOffsets", {"offsets": "monotonic -5 7\nboottime 100 0\n"}),
-        ("Spawn", {"section": "init", "flags": FLAGS["mount"]})]
+        ("Spawn", {"section": "init", "flags": FLAGS["mount"]}),
+    ]
 
 
 def test_a_time_namespace_without_offsets():
@@ -177,36 +222,66 @@ def test_without_privileges_the_stage_is_in_the_user_namespace():
     made = plan(user("mount", "user", "time", linux__timeOffsets=OFFSETS), no_cgroups(euid=1000, egid=1000))
     assert shown(made, "host")[0] == ("Spawn", {"section": "stage", "flags": FLAGS["user"]})
     assert names(made, "host")[1:5] == ["WriteIdMap", "WriteIdMap", "Send", "Receive"]
-    assert names(made, "stage") == ["ResetAffinity", "Receive", "BecomeRoot", "Unshare", "SetDumpable", "WriteTimeOffsets",
-                                    "SetDumpable", "Spawn"]
+    assert names(made, "stage") == [
+        "ResetAffinity",
+        "Receive",
+        "BecomeRoot",
+        "Unshare",
+        "SetDumpable",
+        "WriteTimeOffsets",
+        "SetDumpable",
+        "Spawn",
+    ]
     assert shown(made, "stage")[-1] == ("Spawn", {"section": "init", "flags": FLAGS["mount"]})
     assert names(made, "init")[:2] == ["SetDumpable", "NewKeyring"]
 
 
-@pytest.mark.parametrize("members, message", [
-    (spaces("mount", linux__timeOffsets=OFFSETS),
-     "linux.timeOffsets: found an object, expected nothing without a new time namespace in linux.namespaces"),
-    (spaces("mount", "time=/ns/t", linux__timeOffsets=OFFSETS),
-     "linux.timeOffsets: found an object, expected nothing without a new time namespace in linux.namespaces"),
-    (spaces("mount", "time", linux__timeOffsets={"realtime": {"secs": 1}}),
-     'linux.timeOffsets: found the clock "realtime", expected only monotonic and boottime'),
-    (spaces("mount", "time", linux__timeOffsets={"monotonic": {"nanosecs": 10 ** 9}}),
-     "linux.timeOffsets.monotonic.nanosecs: found 1000000000, expected a number from 0 to 999999999"),
-])
+@pytest.mark.parametrize(
+    "members, message",
+    [
+        (
+            spaces("mount", linux__timeOffsets=OFFSETS),
+            "linux.timeOffsets: found an object, expected nothing without a new time namespace in linux.namespaces",
+        ),
+        (
+            spaces("mount", "time=/ns/t", linux__timeOffsets=OFFSETS),
+            "linux.timeOffsets: found an object, expected nothing without a new time namespace in linux.namespaces",
+        ),
+        (
+            spaces("mount", "time", linux__timeOffsets={"realtime": {"secs": 1}}),
+            'linux.timeOffsets: found the clock "realtime", expected only monotonic and boottime',
+        ),
+        (
+            spaces("mount", "time", linux__timeOffsets={"monotonic": {"nanosecs": 10**9}}),
+            "linux.timeOffsets.monotonic.nanosecs: found 1000000000, expected a number from 0 to 999999999",
+        ),
+    ],
+)
 def test_offsets_that_cannot_be(members, message):
     assert error(members) == message
 
 
 # ---- entries ----
 
-@pytest.mark.parametrize("members, message", [
-    (spaces("mount", "pid", "pid=/x"), 'linux.namespaces[2].type: found "pid" a second time, expected each type once'),
-    (spaces("mount", "net"),
-     'linux.namespaces[1].type: found "net", expected one of pid, network, mount, ipc, uts, user, cgroup, time'),
-    (spaces("mount", "pid=ns/pid"), 'linux.namespaces[1].path: found "ns/pid", expected an absolute path'),
-    (spaces("pid", "user"),
-     "linux.namespaces: found a user namespace alone, expected a mount namespace with it, to mount in"),
-])
+
+@pytest.mark.parametrize(
+    "members, message",
+    [
+        (
+            spaces("mount", "pid", "pid=/x"),
+            'linux.namespaces[2].type: found "pid" a second time, expected each type once',
+        ),
+        (
+            spaces("mount", "net"),
+            'linux.namespaces[1].type: found "net", expected one of pid, network, mount, ipc, uts, user, cgroup, time',
+        ),
+        (spaces("mount", "pid=ns/pid"), 'linux.namespaces[1].path: found "ns/pid", expected an absolute path'),
+        (
+            spaces("pid", "user"),
+            "linux.namespaces: found a user namespace alone, expected a mount namespace with it, to mount in",
+        ),
+    ],
+)
 def test_entries_that_cannot_be(members, message):
     assert error(members) == message
 
@@ -223,10 +298,13 @@ def test_without_a_mount_namespace_nothing_of_the_runtimes_is_touched(members):
 
 # ---- names ----
 
+
 def test_names():
     made = plan(spaces("mount", "uts", hostname="box", domainname="example.org"))
     assert shown(made, "init", "SetHostname", "SetDomainname") == [
-        ("SetHostname", {"name": "box"}), ("SetDomainname", {"name": "example.org"})]
+        ("SetHostname", {"name": "box"}),
+        ("SetDomainname", {"name": "example.org"}),
+    ]
     assert made.trace.slots["hostname"] == {"max_length": 64}
     assert names(made, "init").index("PivotRoot") < names(made, "init").index("SetHostname")
 
@@ -239,18 +317,26 @@ def test_empty_names_ask_for_nothing():
     assert "SetHostname" not in names(plan(spaces("mount", hostname="", domainname="")), "init")
 
 
-@pytest.mark.parametrize("members, message", [
-    (spaces("mount", hostname="box"),
-     'hostname: found "box", expected nothing without a uts namespace in linux.namespaces'),
-    (spaces("mount", domainname="box"),
-     'domainname: found "box", expected nothing without a uts namespace in linux.namespaces'),
-    (spaces("mount", "uts", hostname="é" * 33), "hostname: found one of 66 bytes, expected at most 64 bytes"),
-])
+@pytest.mark.parametrize(
+    "members, message",
+    [
+        (
+            spaces("mount", hostname="box"),
+            'hostname: found "box", expected nothing without a uts namespace in linux.namespaces',
+        ),
+        (
+            spaces("mount", domainname="box"),
+            'domainname: found "box", expected nothing without a uts namespace in linux.namespaces',
+        ),
+        (spaces("mount", "uts", hostname="é" * 33), "hostname: found one of 66 bytes, expected at most 64 bytes"),
+    ],
+)
 def test_names_that_cannot_be(members, message):
     assert error(members) == message
 
 
 # ---- keyring ----
+
 
 def test_the_session_keyring():
     assert shown(plan(config()), "init", "NewKeyring") == [("NewKeyring", {"name": "_ses.c1"})]

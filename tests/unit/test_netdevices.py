@@ -25,18 +25,29 @@ def moved(found, **more):
 
 
 def test_names():
-    assert moved({"eth0": {}, "eth1": {"name": "inner"}, "eth2": {"name": "net%d"}, "eth3": {"name": ""}, "a-b": {}}) == [
-        {"at": "linux.netDevices.eth0", "name": "eth0", "to": "eth0"}, {"at": "linux.netDevices.eth1", "name": "eth1", "to": "inner"},
-        {"at": "linux.netDevices.eth2", "name": "eth2", "to": "net%d"}, {"at": "linux.netDevices.eth3", "name": "eth3", "to": "eth3"},
-        {"at": 'linux.netDevices["a-b"]', "name": "a-b", "to": "a-b"}]
+    assert moved(
+        {"eth0": {}, "eth1": {"name": "inner"}, "eth2": {"name": "net%d"}, "eth3": {"name": ""}, "a-b": {}}
+    ) == [
+        {"at": "linux.netDevices.eth0", "name": "eth0", "to": "eth0"},
+        {"at": "linux.netDevices.eth1", "name": "eth1", "to": "inner"},
+        {"at": "linux.netDevices.eth2", "name": "eth2", "to": "net%d"},
+        {"at": "linux.netDevices.eth3", "name": "eth3", "to": "eth3"},
+        {"at": 'linux.netDevices["a-b"]', "name": "a-b", "to": "a-b"},
+    ]
 
 
 def test_place():
     """After the mounts, before the hooks, and before kernel parameters of a device could be set."""
-    made = plan(devices({"eth0": {}}, hooks={"createRuntime": [{"path": "/hook"}]}, linux__sysctl={"net.ipv4.conf.eth0.forwarding": "1"}))
+    made = plan(
+        devices(
+            {"eth0": {}},
+            hooks={"createRuntime": [{"path": "/hook"}]},
+            linux__sysctl={"net.ipv4.conf.eth0.forwarding": "1"},
+        )
+    )
     host, init = names(made, "host"), names(made, "init")
     at = host.index("OpenInitNamespace")
-    assert host[at - 1:at + 4] == ["Receive", "OpenInitNamespace", "RunHelper", "RunHook", "Send"]
+    assert host[at - 1 : at + 4] == ["Receive", "OpenInitNamespace", "RunHelper", "RunHook", "Send"]
     assert init.index("Send") < init.index("Receive") < init.index("PivotRoot") < init.index("WriteProc")
     (opened,), (helper,) = steps(made, "host", "OpenInitNamespace"), steps(made, "host", "RunHelper")
     assert values(opened) == {"fd": helper.network, "file": "net"} and helper.record != helper.network
@@ -60,15 +71,27 @@ def test_a_joined_namespace_is_not_the_host_s():
     assert "OpenInitNamespace" not in host
 
 
-@pytest.mark.parametrize("found, path", [
-    ({"": {}}, 'linux.netDevices[""]'), ({"x" * 16: {}}, "linux.netDevices." + "x" * 16), ({"a/b": {}}, 'linux.netDevices["a/b"]'),
-    ({".": {}}, 'linux.netDevices["."]'), ({"a b": {}}, 'linux.netDevices["a b"]'), ({"a:b": {}}, 'linux.netDevices["a:b"]'),
-    ({"a": {"name": ".."}}, "linux.netDevices.a.name"), ({"a": {"name": "é" * 8}}, "linux.netDevices.a.name"),
-    ({"a": {"name": "n%"}}, "linux.netDevices.a.name"), ({"a": {"name": "n%s"}}, "linux.netDevices.a.name"),
-    ({"a": {"name": "n%d%d"}}, "linux.netDevices.a.name"), ({"a": {"name": "n%d0"}}, "linux.netDevices.a.name"),
-    ({"a": {"name": 1}}, "linux.netDevices.a.name"), ({"a": 1}, "linux.netDevices.a"),
-    ({"a": {"name": "b"}, "b": {}}, "linux.netDevices.b"), ({"a": {"name": "c"}, "b": {"name": "c"}}, "linux.netDevices.b.name"),
-])
+@pytest.mark.parametrize(
+    "found, path",
+    [
+        ({"": {}}, 'linux.netDevices[""]'),
+        ({"x" * 16: {}}, "linux.netDevices." + "x" * 16),
+        ({"a/b": {}}, 'linux.netDevices["a/b"]'),
+        ({".": {}}, 'linux.netDevices["."]'),
+        ({"a b": {}}, 'linux.netDevices["a b"]'),
+        ({"a:b": {}}, 'linux.netDevices["a:b"]'),
+        ({"a": {"name": ".."}}, "linux.netDevices.a.name"),
+        ({"a": {"name": "é" * 8}}, "linux.netDevices.a.name"),
+        ({"a": {"name": "n%"}}, "linux.netDevices.a.name"),
+        ({"a": {"name": "n%s"}}, "linux.netDevices.a.name"),
+        ({"a": {"name": "n%d%d"}}, "linux.netDevices.a.name"),
+        ({"a": {"name": "n%d0"}}, "linux.netDevices.a.name"),
+        ({"a": {"name": 1}}, "linux.netDevices.a.name"),
+        ({"a": 1}, "linux.netDevices.a"),
+        ({"a": {"name": "b"}, "b": {}}, "linux.netDevices.b"),
+        ({"a": {"name": "c"}, "b": {"name": "c"}}, "linux.netDevices.b.name"),
+    ],
+)
 def test_wrong_names(found, path):
     with pytest.raises(ConfigError) as caught:
         plan(devices(found))
@@ -87,13 +110,22 @@ def test_a_network_namespace_is_needed():
 
 def test_root_is_needed():
     mapping = [{"containerID": 0, "hostID": 1000, "size": 1}]
-    members = devices({"eth0": {}}, [{"type": "network"}, {"type": "user"}], linux__uidMappings=mapping, linux__gidMappings=mapping)
+    members = devices(
+        {"eth0": {}}, [{"type": "network"}, {"type": "user"}], linux__uidMappings=mapping, linux__gidMappings=mapping
+    )
     with pytest.raises(HostError, match="linux.netDevices: only root"):
         plan(members, on=no_cgroups(euid=1000, egid=1000))
 
 
 def test_a_missing_package_names_the_command():
-    program = (f"import sys; sys.path.insert(0, {str(TREE)!r})\nfrom ocirt.helpers import need\nfrom ocirt.errors import OcirtError\n"
-               "try: need('no_such_package', 'linux.netDevices')\nexcept OcirtError as error: print(error)")
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == f"linux.netDevices: the Python package no_such_package is missing; run: {command_for('no_such_package')}\n"
+    program = (
+        f"import sys; sys.path.insert(0, {str(TREE)!r})\nfrom ocirt.helpers import need\nfrom ocirt.errors import OcirtError\n"
+        "try: need('no_such_package', 'linux.netDevices')\nexcept OcirtError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (
+        done.stdout
+        == f"linux.netDevices: the Python package no_such_package is missing; run: {command_for('no_such_package')}\n"
+    )

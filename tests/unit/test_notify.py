@@ -2,9 +2,11 @@
 
 from tests.unit.plans import config, names, plan, shown, steps
 
-USERNS = {"linux__namespaces": [{"type": "mount"}, {"type": "user"}],
-          "linux__uidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}],
-          "linux__gidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}]}
+USERNS = {
+    "linux__namespaces": [{"type": "mount"}, {"type": "user"}],
+    "linux__uidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}],
+    "linux__gidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}],
+}
 
 
 def test_descriptors_come_before_those_of_the_flag():
@@ -17,7 +19,8 @@ def test_a_socket_of_its_own():
     made = plan(config(), notify_socket="/run/systemd/notify")
     assert shown(made, "init", "FindExecutable")[0][1]["env"] == ["PATH=/bin", "NOTIFY_SOCKET=/run/notify/notify.sock"]
     assert shown(made, "init", "Bind") == [
-        ("Bind", {"source": "/run/ocirt/c1/notify", "target": "/run/notify", "set": 0x1 | 0x2 | 0x4 | 0x8})]
+        ("Bind", {"source": "/run/ocirt/c1/notify", "target": "/run/notify", "set": 0x1 | 0x2 | 0x4 | 0x8})
+    ]
     order = names(made, "host")
     assert order.index("MakeNotifyDirectory") < order.index("Spawn")
     assert names(made, "starting") == ["ListenNotify"] and names(made, "started") == ["RelayNotify"]
@@ -25,7 +28,7 @@ def test_a_socket_of_its_own():
 
 def test_its_mount_is_the_last_one():
     made = plan(config(mounts=[{"destination": "/run", "type": "tmpfs"}]), notify_socket="x")
-    assert names(made, "init")[names(made, "init").index("Mount"):][:2] == ["Mount", "Bind"]
+    assert names(made, "init")[names(made, "init").index("Mount") :][:2] == ["Mount", "Bind"]
 
 
 def test_in_a_user_namespace_the_runtime_opens_it():

@@ -46,13 +46,16 @@ def file(tmp_path_factory):
 
 
 def run(program, *words):
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", program, *map(str, words)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program, *map(str, words)], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
 
 def test_it_begins_as_a_pyc_of_this_python(file):
     from importlib.util import MAGIC_NUMBER
+
     assert file.read_bytes().startswith(MAGIC_NUMBER)
 
 

@@ -7,13 +7,16 @@ import pytest
 from ocirt import packages
 
 
-@pytest.mark.parametrize("in_environment, managed, managers, expected", [
-    (True, True, ("apt-get",), "{python} -m pip install p"),
-    (False, False, ("apt-get",), "{python} -m pip install p"),
-    (False, True, ("apt-get", "dnf"), "apt-get install python3-p"),
-    (False, True, ("zypper",), "zypper install python3-p"),
-    (False, True, (), "{python} -m pip install p --break-system-packages"),
-])
+@pytest.mark.parametrize(
+    "in_environment, managed, managers, expected",
+    [
+        (True, True, ("apt-get",), "{python} -m pip install p"),
+        (False, False, ("apt-get",), "{python} -m pip install p"),
+        (False, True, ("apt-get", "dnf"), "apt-get install python3-p"),
+        (False, True, ("zypper",), "zypper install python3-p"),
+        (False, True, (), "{python} -m pip install p --break-system-packages"),
+    ],
+)
 def test_the_command(monkeypatch, tmp_path, in_environment, managed, managers, expected):
     """PEP 668: an interpreter that says EXTERNALLY-MANAGED gets its packages from its system, a virtual environment of it by pip."""
     if managed:

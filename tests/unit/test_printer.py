@@ -15,8 +15,9 @@ def trace():
 def test_a_plan(trace):
     plan = Plan(trace)
     plan.host.append(steps.Spawn("linux.namespaces", "config-linux.md#namespaces", section="init", flags=0x20020000))
-    plan.init.append(steps.Mount("mounts[0]", "config.md#mounts", fstype="proc", source="proc", target="/proc",
-                                 set=1 << 31))
+    plan.init.append(
+        steps.Mount("mounts[0]", "config.md#mounts", fstype="proc", source="proc", target="/proc", set=1 << 31)
+    )
     plan.init.append(steps.PivotRoot("root.path", "config.md#root"))
     assert plan_lines(plan) == [
         "host: the runtime, at create",
@@ -67,45 +68,60 @@ def test_what_has_its_default_is_left_out():
     assert fields(step) == 'fstype=tmpfs source="" target=/t'
 
 
-@pytest.mark.parametrize("step, name, shown", [
-    (steps.Bind("", source="/a", target="/b", clear=0x70), "clear", "MOUNT_ATTR__ATIME"),
-    (steps.Bind("", source="/a", target="/b", recursive_clear=0x71), "recursive_clear",
-     "MOUNT_ATTR_{_ATIME,RDONLY}"),
-    (steps.Bind("", source="/a", target="/b", set=0x210), "set", "MOUNT_ATTR_NOATIME|0x200"),
-    (steps.Bind("", source="/a", target="/b", propagation=1 << 19), "propagation", "MS_SLAVE"),
-    (steps.SetPropagation("", propagation=1 << 18, recursive=1), "propagation", "MS_PRIVATE"),
-    (steps.SetPropagation("", propagation=0, recursive=1), "propagation", "0"),
-    (steps.Unshare("", flags=0x02000000), "flags", "CLONE_NEWCGROUP"),
-    (steps.OpenNamespace("", fd=1, path="/p", kind=0x40000000), "kind", "CLONE_NEWNET"),
-    (steps.OpenNamespace("", fd=1, path="/p", kind=0x40000000), "fd", "fd1"),
-    (steps.JoinNamespace("", fd=0, kind=0x10000000), "kind", "CLONE_NEWUSER"),
-    (steps.Spawn("", section="stage", flags=0x80), "cgroup", "none"),
-    (steps.Spawn("", section="stage", flags=0x80), "section", "stage"),
-    (steps.MakeNode("", path="/n", kind=0o020000, major=1, minor=3, mode=0o666), "kind", "S_IFCHR"),
-    (steps.MakeNode("", path="/n", kind=0o060000, major=1, minor=3, mode=0o666), "kind", "S_IFBLK"),
-    (steps.MakeNode("", path="/n", kind=0o010000, major=1, minor=3, mode=0o666), "kind", "S_IFIFO"),
-    (steps.MakeNode("", path="/n", kind=0o020000, major=1, minor=3, mode=0o666), "mode", "0666"),
-    (steps.MakeDirectory("", path="/n", mode=0o1777), "mode", "1777"),
-    (steps.SetUmask("", mask=0o22), "mask", "0022"),
-    (steps.Send("", event=steps.EVENTS.index("ready")), "event", "ready"),
-    (steps.SetRlimit("", resource=7, soft=1024, hard=-1, name="RLIMIT_NOFILE"), "hard", "unlimited"),
-    (steps.SetRlimit("", resource=7, soft=2**64 - 1, hard=-1, name="RLIMIT_NOFILE"), "soft", "unlimited"),
-    (steps.SetRlimit("", resource=7, soft=1024, hard=-1, name="RLIMIT_NOFILE"), "soft", "1024"),
-    (steps.DropBounding("", keep=1 << 5 | 1 << 40), "keep", "CAP_{KILL,CHECKPOINT_RESTORE}"),
-    (steps.SetCapabilities("", effective=1 << 10, permitted=0, inheritable=1 << 41, ambient=1), "effective",
-     "CAP_NET_BIND_SERVICE"),
-    (steps.SetCapabilities("", effective=1 << 10, permitted=0, inheritable=1 << 41, ambient=1), "inheritable",
-     "0x20000000000"),
-    (steps.SetUser("", uid=1000, gid=5, groups=("10", "20")), "groups", "[10 20]"),
-    (steps.SetUser("", uid=1000, gid=5, groups=("10", "20")), "uid", "1000"),
-    (steps.LoadSeccomp("", filter=bytes(24), flags=4), "flags", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"),
-    (steps.LoadSeccomp("", filter=bytes(24), flags=0), "filter", "(24 bytes)"),
-    (steps.LoadNotifyingSeccomp("", filter=b"", flags=12, socket=1, metadata="", status="created"), "flags",
-     "SECCOMP_FILTER_FLAG_{SPEC_ALLOW,NEW_LISTENER}"),
-    (steps.SetMemoryPolicy("", mode=0x8002, nodes=b"\3" + bytes(7), name="MPOL_BIND"), "mode", "0x8002"),
-    (steps.SetMemoryPolicy("", mode=2, nodes=b"\3" + bytes(7), name="MPOL_BIND"), "nodes", "0300000000000000"),
-    (steps.SetMemoryPolicy("", mode=0, nodes=b"", name="MPOL_DEFAULT"), "nodes", '""'),
-])
+@pytest.mark.parametrize(
+    "step, name, shown",
+    [
+        (steps.Bind("", source="/a", target="/b", clear=0x70), "clear", "MOUNT_ATTR__ATIME"),
+        (
+            steps.Bind("", source="/a", target="/b", recursive_clear=0x71),
+            "recursive_clear",
+            "MOUNT_ATTR_{_ATIME,RDONLY}",
+        ),
+        (steps.Bind("", source="/a", target="/b", set=0x210), "set", "MOUNT_ATTR_NOATIME|0x200"),
+        (steps.Bind("", source="/a", target="/b", propagation=1 << 19), "propagation", "MS_SLAVE"),
+        (steps.SetPropagation("", propagation=1 << 18, recursive=1), "propagation", "MS_PRIVATE"),
+        (steps.SetPropagation("", propagation=0, recursive=1), "propagation", "0"),
+        (steps.Unshare("", flags=0x02000000), "flags", "CLONE_NEWCGROUP"),
+        (steps.OpenNamespace("", fd=1, path="/p", kind=0x40000000), "kind", "CLONE_NEWNET"),
+        (steps.OpenNamespace("", fd=1, path="/p", kind=0x40000000), "fd", "fd1"),
+        (steps.JoinNamespace("", fd=0, kind=0x10000000), "kind", "CLONE_NEWUSER"),
+        (steps.Spawn("", section="stage", flags=0x80), "cgroup", "none"),
+        (steps.Spawn("", section="stage", flags=0x80), "section", "stage"),
+        (steps.MakeNode("", path="/n", kind=0o020000, major=1, minor=3, mode=0o666), "kind", "S_IFCHR"),
+        (steps.MakeNode("", path="/n", kind=0o060000, major=1, minor=3, mode=0o666), "kind", "S_IFBLK"),
+        (steps.MakeNode("", path="/n", kind=0o010000, major=1, minor=3, mode=0o666), "kind", "S_IFIFO"),
+        (steps.MakeNode("", path="/n", kind=0o020000, major=1, minor=3, mode=0o666), "mode", "0666"),
+        (steps.MakeDirectory("", path="/n", mode=0o1777), "mode", "1777"),
+        (steps.SetUmask("", mask=0o22), "mask", "0022"),
+        (steps.Send("", event=steps.EVENTS.index("ready")), "event", "ready"),
+        (steps.SetRlimit("", resource=7, soft=1024, hard=-1, name="RLIMIT_NOFILE"), "hard", "unlimited"),
+        (steps.SetRlimit("", resource=7, soft=2**64 - 1, hard=-1, name="RLIMIT_NOFILE"), "soft", "unlimited"),
+        (steps.SetRlimit("", resource=7, soft=1024, hard=-1, name="RLIMIT_NOFILE"), "soft", "1024"),
+        (steps.DropBounding("", keep=1 << 5 | 1 << 40), "keep", "CAP_{KILL,CHECKPOINT_RESTORE}"),
+        (
+            steps.SetCapabilities("", effective=1 << 10, permitted=0, inheritable=1 << 41, ambient=1),
+            "effective",
+            "CAP_NET_BIND_SERVICE",
+        ),
+        (
+            steps.SetCapabilities("", effective=1 << 10, permitted=0, inheritable=1 << 41, ambient=1),
+            "inheritable",
+            "0x20000000000",
+        ),
+        (steps.SetUser("", uid=1000, gid=5, groups=("10", "20")), "groups", "[10 20]"),
+        (steps.SetUser("", uid=1000, gid=5, groups=("10", "20")), "uid", "1000"),
+        (steps.LoadSeccomp("", filter=bytes(24), flags=4), "flags", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"),
+        (steps.LoadSeccomp("", filter=bytes(24), flags=0), "filter", "(24 bytes)"),
+        (
+            steps.LoadNotifyingSeccomp("", filter=b"", flags=12, socket=1, metadata="", status="created"),
+            "flags",
+            "SECCOMP_FILTER_FLAG_{SPEC_ALLOW,NEW_LISTENER}",
+        ),
+        (steps.SetMemoryPolicy("", mode=0x8002, nodes=b"\3" + bytes(7), name="MPOL_BIND"), "mode", "0x8002"),
+        (steps.SetMemoryPolicy("", mode=2, nodes=b"\3" + bytes(7), name="MPOL_BIND"), "nodes", "0300000000000000"),
+        (steps.SetMemoryPolicy("", mode=0, nodes=b"", name="MPOL_DEFAULT"), "nodes", '""'),
+    ],
+)
 def test_fields_are_decoded(step, name, shown):
     assert field(step, name) == shown
 
@@ -115,12 +131,16 @@ def test_every_step_can_be_printed(step):
     kinds = {"text": "t", "texts": ["a", "b"], "number": 1, "fd": 3, "section": "init", "bytes": b"\0" * 8}
     made = step("here", **{name: kinds[kind] for name, kind in step.fields.items()})
     assert [word.partition("=")[0] for word in fields(made).split() if "=" in word] == [
-        name for name in step.fields if kinds[step.fields[name]] != step.defaults.get(name)]
+        name for name in step.fields if kinds[step.fields[name]] != step.defaults.get(name)
+    ]
 
 
 def test_values_of_the_config_are_shown_as_they_are_now(trace):
-    name, args, uid = (Text("box", "hostname", trace), Texts(["sh", "-c", "echo hi"], "process.args", trace),
-                       Number(7, "process.user.uid", trace))
+    name, args, uid = (
+        Text("box", "hostname", trace),
+        Texts(["sh", "-c", "echo hi"], "process.args", trace),
+        Number(7, "process.user.uid", trace),
+    )
     assert field(steps.SetHostname("hostname", name=name), "name") == "box"
     assert field(steps.SetHostname("hostname", name="a-" + name), "name") == "a-box"
     assert field(steps.Exec("process", args=args), "args") == '[sh -c "echo hi"]'
@@ -136,9 +156,20 @@ def test_printing_looks_at_nothing(trace):
     assert (trace.slots, trace.guards, trace.tests) == ({}, {}, {})
 
 
-@pytest.mark.parametrize("value, shown", [("", '""'), ("a b", '"a b"'), ("é", '"é"'), ("a\n", '"a\\n"'),
-                                          ("\u202e", '"\\u202e"'), ("/a/b-c_1.x", "/a/b-c_1.x"),
-                                          ('{"a":1}', """'{"a":1}'"""), ("\"'", "\"\\\"'\""), ('"\\', '"\\"\\\\"')])
+@pytest.mark.parametrize(
+    "value, shown",
+    [
+        ("", '""'),
+        ("a b", '"a b"'),
+        ("é", '"é"'),
+        ("a\n", '"a\\n"'),
+        ("\u202e", '"\\u202e"'),
+        ("/a/b-c_1.x", "/a/b-c_1.x"),
+        ('{"a":1}', """'{"a":1}'"""),
+        ("\"'", '"\\"\'"'),
+        ('"\\', '"\\"\\\\"'),
+    ],
+)
 def test_strings_are_one_word_and_hide_nothing(value, shown):
     assert text(value) == shown
 
@@ -150,8 +181,11 @@ def test_flags_of_no_name_are_numbers():
 
 
 def test_the_trace(trace):
-    hostname, kind, path = (Text("box", "hostname", trace), Text("proc", "mounts[0].type", trace),
-                            Text("a:b:c", "linux.cgroupsPath", trace))
+    hostname, kind, path = (
+        Text("box", "hostname", trace),
+        Text("proc", "mounts[0].type", trace),
+        Text("a:b:c", "linux.cgroupsPath", trace),
+    )
     hostname.checked(max_length=64)
     path.checked(absolute=False).slot()
     Text("/x", "root.path", trace).checked(absolute=True, max_length=9)

@@ -25,8 +25,17 @@ def test_defaults():
 
 
 def test_flags():
-    made = request(no_pivot="1", no_new_keyring="1", preserve_fds="3", rootless="false", detach="1", verb="run",
-                   log="/l", self="5", unknown="x")
+    made = request(
+        no_pivot="1",
+        no_new_keyring="1",
+        preserve_fds="3",
+        rootless="false",
+        detach="1",
+        verb="run",
+        log="/l",
+        self="5",
+        unknown="x",
+    )
     assert made.no_pivot and made.no_new_keyring and made.preserve_fds == 3 and made.rootless == "false"
     assert made.is_detached and not request(verb="run").is_detached and request().is_detached
 
@@ -51,14 +60,17 @@ def test_ids_too_short_and_too_long():
     assert error(id="a" * 256).endswith("expected at most 255 letters")
 
 
-@pytest.mark.parametrize("words, message", [
-    ({"preserve_fds": "-1"}, '--preserve-fds "-1": expected a number of descriptors'),
-    ({"preserve_fds": "two"}, '--preserve-fds "two": expected a number of descriptors'),
-    ({"preserve_fds": "9" * 30}, f'--preserve-fds "{"9" * 30}": expected a number of descriptors'),
-    ({"preserve_fds": "³"}, '--preserve-fds "\\u00b3": expected a number of descriptors'),
-    ({"rootless": "maybe"}, '--rootless "maybe": expected auto, true or false'),
-    ({"cgroup_manager": "x"}, '--cgroup-manager "x": expected auto, cgroupfs, systemd or disabled'),
-])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ({"preserve_fds": "-1"}, '--preserve-fds "-1": expected a number of descriptors'),
+        ({"preserve_fds": "two"}, '--preserve-fds "two": expected a number of descriptors'),
+        ({"preserve_fds": "9" * 30}, f'--preserve-fds "{"9" * 30}": expected a number of descriptors'),
+        ({"preserve_fds": "³"}, '--preserve-fds "\\u00b3": expected a number of descriptors'),
+        ({"rootless": "maybe"}, '--rootless "maybe": expected auto, true or false'),
+        ({"cgroup_manager": "x"}, '--cgroup-manager "x": expected auto, cgroupfs, systemd or disabled'),
+    ],
+)
 def test_values_that_cannot_be_used(words, message):
     assert error(**words) == message
 
@@ -71,8 +83,16 @@ def test_texts():
 
 
 def test_there_and_back():
-    made = request(no_pivot="1", preserve_fds="2", rootless="true", console_socket="/s", pid_file="/p", detach="1",
-                   verb="run", cgroup_manager="disabled")
+    made = request(
+        no_pivot="1",
+        preserve_fds="2",
+        rootless="true",
+        console_socket="/s",
+        pid_file="/p",
+        detach="1",
+        verb="run",
+        cgroup_manager="disabled",
+    )
     stored = json.loads(made.to_json({"/sys/fs/cgroup/cpu": "/own"}))
     again = Request({**stored, "id": "c1", "bundle": "/bundle", "root": "/run/ocirt"})
     for name in ("verb", "no_pivot", "preserve_fds", "rootless", "detach", "cgroup_manager", "systemd_cgroup"):

@@ -26,7 +26,11 @@ def test_every_verb():
 def test_a_flag_of_runc(verb, name):
     theirs, flag = (RUNC["verbs"][verb] if verb else RUNC["global"])[name], ours(verb).get(name)
     assert flag is not None, f"runc {verb} --{name}"
-    assert (flag.letter, flag.takes_value, flag.repeats != ONCE) == (theirs["letter"], not theirs["switch"], theirs["repeats"])
+    assert (flag.letter, flag.takes_value, flag.repeats != ONCE) == (
+        theirs["letter"],
+        not theirs["switch"],
+        theirs["repeats"],
+    )
 
 
 @pytest.mark.parametrize("verb, name", ROWS)

@@ -29,33 +29,91 @@ def test_the_same_shape(core, path):
     assert core.scan(path.read_bytes()) == structure(path.read_bytes())
 
 
-@pytest.mark.parametrize("text, shape", [
-    ('{}', b"{}"), (' {"a" : [ ] } ', b"{:a\0[]}"), ('{"a":[1,"x",null,true,false,1.0,-0,1e3]}', b"{:a\0[isntbfif]}"),
-    ('{"a":{"b":{}}}', b"{:a\0{:b\0{}}}"), ('{"":"","\\u00e9":"\\ud83d\\ude00"}', b"{:\0s:\xc3\xa9\0s}"),
-    ('{"process":{"args":["a","b"],"env":[]}}', b"{:process\0{:args\0L:env\0L}}"),
-    ('{"args":["a"],"process":["args"]}', b"{:args\0[s]:process\0[s]}"),
-    ('{"hooks":{"poststop":[{"args":["x"],"path":"/h"}]}}', b"{:hooks\0{:poststop\0[{:args\0L:path\0s}]}}"),
-    ('{"annotations":{"a":"b"}}', b"{:annotations\0R}"), ('{"annotations":null}', b"{:annotations\0n}"),
-    ('{"a":{"annotations":{"a":"b"}}}', b"{:a\0{:annotations\0{:a\0s}}}"),
-    ('{"a":18446744073709551615,"b":-9223372036854775808}', b"{:a\0i:b\0i}"),
-])
+@pytest.mark.parametrize(
+    "text, shape",
+    [
+        ("{}", b"{}"),
+        (' {"a" : [ ] } ', b"{:a\0[]}"),
+        ('{"a":[1,"x",null,true,false,1.0,-0,1e3]}', b"{:a\0[isntbfif]}"),
+        ('{"a":{"b":{}}}', b"{:a\0{:b\0{}}}"),
+        ('{"":"","\\u00e9":"\\ud83d\\ude00"}', b"{:\0s:\xc3\xa9\0s}"),
+        ('{"process":{"args":["a","b"],"env":[]}}', b"{:process\0{:args\0L:env\0L}}"),
+        ('{"args":["a"],"process":["args"]}', b"{:args\0[s]:process\0[s]}"),
+        ('{"hooks":{"poststop":[{"args":["x"],"path":"/h"}]}}', b"{:hooks\0{:poststop\0[{:args\0L:path\0s}]}}"),
+        ('{"annotations":{"a":"b"}}', b"{:annotations\0R}"),
+        ('{"annotations":null}', b"{:annotations\0n}"),
+        ('{"a":{"annotations":{"a":"b"}}}', b"{:a\0{:annotations\0{:a\0s}}}"),
+        ('{"a":18446744073709551615,"b":-9223372036854775808}', b"{:a\0i:b\0i}"),
+    ],
+)
 def test_shapes(core, text, shape):
     assert core.scan(text.encode()) == shape == structure(text.encode())
 
 
-@pytest.mark.parametrize("text", [
-    "", "[]", "1", '"a"', "{", "}", "{}x", "{}{}", '{"a":1,}', '{"a":[1,]}', '{"a" 1}', '{a:1}', "{'a':1}", '{"a":01}', '{"a":+1}',
-    '{"a":.5}', '{"a":1.}', '{"a":1e}', '{"a":-}', '{"a":NaN}', '{"a":Infinity}', '{"a":tru}', '{"a":nul}', '{"a":"\t"}', '{"a":"\\x"}',
-    '{"a":"\\u12"}', '{"a":"\\ud800"}', '{"a":"\\ud800\\u0041"}', '{"a":"\\udc00"}', '{"a":"\\u0000"}', '{"a":"', '{"a":1,"a":2}',
-    '{"annotations":{"a":1}}', '{"annotations":{"a":"","a":""}}', '{"process":{"args":[1]}}', '{"a":18446744073709551616}',
-    '{"a":-9223372036854775809}', "\ufeff{}", "{}\0", '{"a":' + "[" * 100 + "]" * 100 + "}", '// x\n{}', '{"a":1 "b":2}',
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "1",
+        '"a"',
+        "{",
+        "}",
+        "{}x",
+        "{}{}",
+        '{"a":1,}',
+        '{"a":[1,]}',
+        '{"a" 1}',
+        "{a:1}",
+        "{'a':1}",
+        '{"a":01}',
+        '{"a":+1}',
+        '{"a":.5}',
+        '{"a":1.}',
+        '{"a":1e}',
+        '{"a":-}',
+        '{"a":NaN}',
+        '{"a":Infinity}',
+        '{"a":tru}',
+        '{"a":nul}',
+        '{"a":"\t"}',
+        '{"a":"\\x"}',
+        '{"a":"\\u12"}',
+        '{"a":"\\ud800"}',
+        '{"a":"\\ud800\\u0041"}',
+        '{"a":"\\udc00"}',
+        '{"a":"\\u0000"}',
+        '{"a":"',
+        '{"a":1,"a":2}',
+        '{"annotations":{"a":1}}',
+        '{"annotations":{"a":"","a":""}}',
+        '{"process":{"args":[1]}}',
+        '{"a":18446744073709551616}',
+        '{"a":-9223372036854775809}',
+        "\ufeff{}",
+        "{}\0",
+        '{"a":' + "[" * 100 + "]" * 100 + "}",
+        "// x\n{}",
+        '{"a":1 "b":2}',
+    ],
+)
 def test_what_is_left_to_python(core, text):
     assert core.scan(text.encode()) is None
 
 
-@pytest.mark.parametrize("data", [b'{"a":"\xff"}', b'{"a":"\xc0\x80"}', b'{"a":"\xed\xa0\x80"}', b'{"a":"\xf4\x90\x80\x80"}',
-                                  b'{"a":"\xe0\x80\x80"}', b'{"a":"\xf0\x80\x80\x80"}', b'{"a":"\xc3"}', b'\xff\xfe{\0}\0'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a":"\xff"}',
+        b'{"a":"\xc0\x80"}',
+        b'{"a":"\xed\xa0\x80"}',
+        b'{"a":"\xf4\x90\x80\x80"}',
+        b'{"a":"\xe0\x80\x80"}',
+        b'{"a":"\xf0\x80\x80\x80"}',
+        b'{"a":"\xc3"}',
+        b"\xff\xfe{\0}\0",
+    ],
+)
 def test_what_is_no_utf8(core, data):
     assert core.scan(data) is None
 
@@ -70,21 +128,29 @@ def test_bytes_changed_anywhere(core, path, place, data, cut):
     """Whatever the scanner takes, Python takes, and as the same."""
     text = path.read_bytes()
     place %= len(text)
-    changed = text[:place] + data + text[place + cut:]
+    changed = text[:place] + data + text[place + cut :]
     found = core.scan(changed)
     if found is not None:
         assert found == structure(changed)
 
 
 words = st.text(st.characters(min_codepoint=1), max_size=8)
-values = st.recursive(st.one_of(st.none(), st.booleans(), st.integers(-(1 << 63), (1 << 64) - 1), words,
-                                st.floats(allow_nan=False, allow_infinity=False)),
-                      lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(words, inner, max_size=4)), max_leaves=20)
+values = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(1 << 63), (1 << 64) - 1),
+        words,
+        st.floats(allow_nan=False, allow_infinity=False),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(words, inner, max_size=4)),
+    max_leaves=20,
+)
 
 
 @SETTINGS
 @given(st.dictionaries(words, values, max_size=5), st.booleans(), st.sampled_from([None, 1, "\t"]))
-@example({"process": {"args": ["\U0001f600", "\"\\/\b"], "env": []}, "annotations": {"é": "\n"}}, True, None)
+@example({"process": {"args": ["\U0001f600", '"\\/\b'], "env": []}, "annotations": {"é": "\n"}}, True, None)
 def test_any_object(core, members, ascii, indent):
     try:
         data = json.dumps(members, ensure_ascii=ascii, indent=indent).encode()
@@ -100,6 +166,7 @@ def test_any_object(core, members, ascii, indent):
 
 def test_the_slots_are_those_of_the_model():
     """Every property that the model makes a list slot, and no other."""
+
     def walk(view, slots):
         for made in vars(view).values():
             if isinstance(made, model.arguments):

@@ -59,8 +59,9 @@ def test_the_official_test_files():
 @pytest.mark.parametrize("path", [*sorted(DATA.glob("*.json")), "ocirt spec", "ocirt spec --rootless"], ids=str)
 def test_what_engines_write(path):
     """Valid for both, but for null, which Go writes for an empty list, and podman's rootfsPropagation "rslave"."""
-    members = {"ocirt spec": spec.default(), "ocirt spec --rootless": spec.rootless(1, 1)}.get(path) \
-        or json.loads(path.read_text())
+    members = {"ocirt spec": spec.default(), "ocirt spec --rootless": spec.rootless(1, 1)}.get(path) or json.loads(
+        path.read_text()
+    )
     assert schema.errors("config", members) == []
     places = [error.json_path for error in official_validator("config").iter_errors(without_null(members))]
     assert places == [place for place in places if place == "$.linux.rootfsPropagation"]
@@ -126,45 +127,76 @@ def test_every_example_is_valid():
     assert count > 20
 
 
-@pytest.mark.parametrize("changes, expected", [
-    ({"root": ...}, "config.json: root: found nothing, expected an object"),
-    ({"root__path": ""}, 'config.json: root.path: found "", expected the path of a directory'),
-    ({"process__args": "sh"}, 'config.json: process.args: found "sh", expected an array of strings'),
-    ({"process__args": ["a", None]}, "config.json: process.args[1]: found null, expected a string"),
-    ({"process__user__uid": -1}, "config.json: process.user.uid: found -1, expected a number from 0 to 4294967294"),
-    ({"process__user__uid": 1.0}, "config.json: process.user.uid: found 1.0, expected a whole number"),
-    ({"process__user__additionalGids": [0, True]},
-     "config.json: process.user.additionalGids[1]: found true, expected a whole number"),
-    ({"process__noNewPrivileges": 0}, "config.json: process.noNewPrivileges: found 0, expected true or false"),
-    ({"process__scheduler": {"policy": "FIFO"}},
-     'config.json: process.scheduler.policy: found "FIFO", expected one of SCHED_OTHER, SCHED_FIFO, SCHED_RR, '
-     "SCHED_BATCH, SCHED_ISO, SCHED_IDLE, SCHED_DEADLINE"),
-    ({"process__ioPriority": {"class": "IOPRIO_CLASS_RT", "priority": 8}},
-     "config.json: process.ioPriority.priority: found 8, expected a number from 0 to 7"),
-    ({"process__execCPUAffinity": {"final": "a"}},
-     'config.json: process.execCPUAffinity.final: found "a", expected a list of numbers and ranges, like 0-3,7'),
-    ({"annotations": {"": "x"}}, 'config.json: annotations: found "", expected keys that are not empty'),
-    ({"annotations": {"a b": None}}, 'config.json: annotations["a b"]: found null, expected a string'),
-    ({"linux__netDevices": {"eth0": {"name": 5}}},
-     "config.json: linux.netDevices.eth0.name: found 5, expected a string"),
-    ({"linux__intelRdt": {"memBwSchema": "MB:0=1\n"}},
-     r'config.json: linux.intelRdt.memBwSchema: found "MB:0=1\n", expected one line that begins with MB:'),
-    ({"linux__devices": [{"type": "c", "path": "/d", "major": 1}]},
-     "config.json: linux.devices[0].minor: found nothing, expected a whole number"),
-    ({"mounts": [{"destination": "/a", "uidMappings": {}}]},
-     "config.json: mounts[0].uidMappings: found an object, expected an array of objects"),
-])
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"root": ...}, "config.json: root: found nothing, expected an object"),
+        ({"root__path": ""}, 'config.json: root.path: found "", expected the path of a directory'),
+        ({"process__args": "sh"}, 'config.json: process.args: found "sh", expected an array of strings'),
+        ({"process__args": ["a", None]}, "config.json: process.args[1]: found null, expected a string"),
+        ({"process__user__uid": -1}, "config.json: process.user.uid: found -1, expected a number from 0 to 4294967294"),
+        ({"process__user__uid": 1.0}, "config.json: process.user.uid: found 1.0, expected a whole number"),
+        (
+            {"process__user__additionalGids": [0, True]},
+            "config.json: process.user.additionalGids[1]: found true, expected a whole number",
+        ),
+        ({"process__noNewPrivileges": 0}, "config.json: process.noNewPrivileges: found 0, expected true or false"),
+        (
+            {"process__scheduler": {"policy": "FIFO"}},
+            'config.json: process.scheduler.policy: found "FIFO", expected one of SCHED_OTHER, SCHED_FIFO, SCHED_RR, '
+            "SCHED_BATCH, SCHED_ISO, SCHED_IDLE, SCHED_DEADLINE",
+        ),
+        (
+            {"process__ioPriority": {"class": "IOPRIO_CLASS_RT", "priority": 8}},
+            "config.json: process.ioPriority.priority: found 8, expected a number from 0 to 7",
+        ),
+        (
+            {"process__execCPUAffinity": {"final": "a"}},
+            'config.json: process.execCPUAffinity.final: found "a", expected a list of numbers and ranges, like 0-3,7',
+        ),
+        ({"annotations": {"": "x"}}, 'config.json: annotations: found "", expected keys that are not empty'),
+        ({"annotations": {"a b": None}}, 'config.json: annotations["a b"]: found null, expected a string'),
+        (
+            {"linux__netDevices": {"eth0": {"name": 5}}},
+            "config.json: linux.netDevices.eth0.name: found 5, expected a string",
+        ),
+        (
+            {"linux__intelRdt": {"memBwSchema": "MB:0=1\n"}},
+            r'config.json: linux.intelRdt.memBwSchema: found "MB:0=1\n", expected one line that begins with MB:',
+        ),
+        (
+            {"linux__devices": [{"type": "c", "path": "/d", "major": 1}]},
+            "config.json: linux.devices[0].minor: found nothing, expected a whole number",
+        ),
+        (
+            {"mounts": [{"destination": "/a", "uidMappings": {}}]},
+            "config.json: mounts[0].uidMappings: found an object, expected an array of objects",
+        ),
+    ],
+)
 def test_the_words(changes, expected):
     """The form of create's errors."""
     assert [str(error) for error in schema.errors("config", config(**changes))] == [expected]
 
 
-@pytest.mark.parametrize("changes", [
-    {"process__scheduler": None}, {"linux__namespaces": None}, {"mounts": None}, {"process": None},
-    {"linux__resources": {"memory": None, "devices": None}}, {"unknown": 5}, {"linux__unknown": [None]},
-    {"windows": 5}, {"solaris": {"milestone": 5}}, {"vm": None}, {"zos": []}, {"freebsd": 1},
-    {"linux__devices": [{"type": "p", "path": "/d"}]},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"process__scheduler": None},
+        {"linux__namespaces": None},
+        {"mounts": None},
+        {"process": None},
+        {"linux__resources": {"memory": None, "devices": None}},
+        {"unknown": 5},
+        {"linux__unknown": [None]},
+        {"windows": 5},
+        {"solaris": {"milestone": 5}},
+        {"vm": None},
+        {"zos": []},
+        {"freebsd": 1},
+        {"linux__devices": [{"type": "p", "path": "/d"}]},
+    ],
+)
 def test_null_and_the_unknown_are_ignored(changes):
     """config.md, Extensibility; null as in Go."""
     assert schema.errors("config", config(**changes)) == []
@@ -172,7 +204,8 @@ def test_null_and_the_unknown_are_ignored(changes):
 
 def test_null_is_missing_where_something_is_required():
     assert [str(error) for error in schema.errors("config", config(process__cwd=None))] == [
-        "config.json: process.cwd: found nothing, expected a string"]
+        "config.json: process.cwd: found nothing, expected a string"
+    ]
 
 
 @pytest.mark.parametrize("status, count", [("creating", 0), ("created", 1), ("running", 1), ("stopped", 0), ("x", 1)])
@@ -184,5 +217,6 @@ def test_a_state_without_a_pid(status, count):
 
 def test_the_schemas_are_valid_schemas():
     from jsonschema import Draft202012Validator
+
     for name in schema.NAMES:
         Draft202012Validator.check_schema(schema.load(name))

@@ -37,7 +37,12 @@ def verdict(code, number, arch=X86_64, *args):
         elif op == 0x05:
             at += value
         elif op in (0x15, 0x25, 0x35, 0x45):
-            held = {0x15: accumulator == value, 0x25: accumulator > value, 0x35: accumulator >= value, 0x45: accumulator & value}[op]
+            held = {
+                0x15: accumulator == value,
+                0x25: accumulator > value,
+                0x35: accumulator >= value,
+                0x45: accumulator & value,
+            }[op]
             at += true if held else false
         elif op == 0x54:
             accumulator &= value
@@ -49,15 +54,29 @@ def verdict(code, number, arch=X86_64, *args):
 
 
 def listing(default="SCMP_ACT_ERRNO", **more):
-    return {"defaultAction": default, "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
-            "syscalls": [{"names": ["getpid", "chmod"], "action": "SCMP_ACT_ALLOW"}], **more}
+    return {
+        "defaultAction": default,
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "syscalls": [{"names": ["getpid", "chmod"], "action": "SCMP_ACT_ALLOW"}],
+        **more,
+    }
 
 
-@pytest.mark.parametrize("number, arch, expected", [
-    (GETPID, X86_64, ALLOW), (MKDIR, X86_64, EPERM), (LATER, X86_64, ENOSYS), (CLONE3, X86_64, ENOSYS),
-    (20, X86, ALLOW), (14, X86, EPERM), (LATER, X86, ENOSYS),
-    (0x40000000 + GETPID, X86_64, ALLOW), (0x40000000 + MKDIR, X86_64, EPERM), (0x40000000 + LATER, X86_64, ENOSYS),
-])
+@pytest.mark.parametrize(
+    "number, arch, expected",
+    [
+        (GETPID, X86_64, ALLOW),
+        (MKDIR, X86_64, EPERM),
+        (LATER, X86_64, ENOSYS),
+        (CLONE3, X86_64, ENOSYS),
+        (20, X86, ALLOW),
+        (14, X86, EPERM),
+        (LATER, X86, ENOSYS),
+        (0x40000000 + GETPID, X86_64, ALLOW),
+        (0x40000000 + MKDIR, X86_64, EPERM),
+        (0x40000000 + LATER, X86_64, ENOSYS),
+    ],
+)
 def test_newer_syscalls_are_enosys(number, arch, expected):
     """As runc: beyond the last syscall that the profile names, on its architecture, the answer is ENOSYS."""
     assert verdict(program(listing()), number, arch) == expected
@@ -82,8 +101,13 @@ def test_rules_of_the_default_action_are_left_out():
 
 def test_two_conditions():
     """On different arguments both must hold, on one argument either."""
+
     def rule(*args):
-        return {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["chmod"], "action": "SCMP_ACT_ERRNO", "args": list(args)}]}
+        return {
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["chmod"], "action": "SCMP_ACT_ERRNO", "args": list(args)}],
+        }
+
     one, two = {"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}, {"index": 1, "value": 2, "op": "SCMP_CMP_EQ"}
     both = program(rule(one, two))
     assert [verdict(both, CHMOD, X86_64, *args) for args in ((1, 2), (1, 3), (0, 2))] == [EPERM, ALLOW, ALLOW]
@@ -93,7 +117,9 @@ def test_two_conditions():
 
 def test_no_profile_no_step():
     for profile in (None, {}):
-        assert not steps(compiled(profile), "init", "LoadSeccomp") and not steps(compiled(profile), "begin", "LoadSeccomp")
+        assert not steps(compiled(profile), "init", "LoadSeccomp") and not steps(
+            compiled(profile), "begin", "LoadSeccomp"
+        )
 
 
 def test_without_x32_its_syscalls_are_another_architecture_s():
@@ -105,15 +131,25 @@ def test_without_x32_its_syscalls_are_another_architecture_s():
 @pytest.mark.parametrize("count", [0, 1, 40])
 def test_any_number_of_rules(count):
     """libseccomp up to 2.5.4 makes a wrong tree of no rules; from 33 on there is a tree."""
-    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-        {"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"}]}
-        for value in range(count)]}
+    profile = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [
+            {
+                "names": ["mkdir"],
+                "action": "SCMP_ACT_ERRNO",
+                "args": [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"}],
+            }
+            for value in range(count)
+        ],
+    }
     assert verdict(program(profile), GETPID) == ALLOW
     assert verdict(program(profile), MKDIR, X86_64, 0) == (EPERM if count else ALLOW)
     assert verdict(program(profile), MKDIR, X86_64, 39) == (EPERM if count == 40 else ALLOW)
 
 
-@pytest.mark.parametrize("action, returned", [("SCMP_ACT_ERRNO", 4095), ("SCMP_ACT_ERRNO", -1), ("SCMP_ACT_TRACE", 65536)])
+@pytest.mark.parametrize(
+    "action, returned", [("SCMP_ACT_ERRNO", 4095), ("SCMP_ACT_ERRNO", -1), ("SCMP_ACT_TRACE", 65536)]
+)
 def test_an_errno_out_of_range(action, returned):
     with pytest.raises(ConfigError, match=r"linux\.seccomp\.syscalls\[0\]\.errnoRet: found"):
         program(listing(syscalls=[{"names": ["mkdir"], "action": action, "errnoRet": returned}]))
@@ -121,11 +157,20 @@ def test_an_errno_out_of_range(action, returned):
 
 # ---- flags ----
 
-@pytest.mark.parametrize("flags, known, expected", [
-    (None, 63, 4), (None, 3, 0), ([], 63, 0), (["SECCOMP_FILTER_FLAG_LOG"], 63, 2), (["SECCOMP_FILTER_FLAG_SPEC_ALLOW"], 63, 4),
-    (["SECCOMP_FILTER_FLAG_TSYNC"], 63, 0), (["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"], 63, 0),
-    (["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"], 63, 6),
-])
+
+@pytest.mark.parametrize(
+    "flags, known, expected",
+    [
+        (None, 63, 4),
+        (None, 3, 0),
+        ([], 63, 0),
+        (["SECCOMP_FILTER_FLAG_LOG"], 63, 2),
+        (["SECCOMP_FILTER_FLAG_SPEC_ALLOW"], 63, 4),
+        (["SECCOMP_FILTER_FLAG_TSYNC"], 63, 0),
+        (["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"], 63, 0),
+        (["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"], 63, 6),
+    ],
+)
 def test_flags(flags, known, expected):
     """config-linux.md, Seccomp, flags. Absent they are SPEC_ALLOW, as runc; TSYNC is nothing with one thread, and
     WAIT_KILLABLE_RECV nothing without a listener."""
@@ -134,15 +179,22 @@ def test_flags(flags, known, expected):
 
 
 def test_a_flag_that_the_kernel_lacks():
-    with pytest.raises(HostError, match=r"linux\.seccomp\.flags\[1\].*this kernel has no SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"):
+    with pytest.raises(
+        HostError, match=r"linux\.seccomp\.flags\[1\].*this kernel has no SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
+    ):
         compiled(listing(flags=["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]), seccomp_flags=31)
 
 
 # ---- notify ----
 
+
 def notifying(**more):
-    return {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}],
-            "listenerPath": "/agent.sock", **more}
+    return {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}],
+        "listenerPath": "/agent.sock",
+        **more,
+    }
 
 
 def test_create_loads_a_filter_that_notifies():
@@ -156,7 +208,11 @@ def test_create_loads_a_filter_that_notifies():
     assert [step.event for step in steps(made, "init", "Receive")] == [known]
     # Nothing follows that the filter might forbid: init says ready by the thread that sends the descriptor.
     assert init[-1] == "LoadNotifyingSeccomp" and init.count("SetCapabilities") == 1
-    (socket,), (load,), (close,) = steps(made, "host", "OpenSocket"), steps(made, "init", "LoadNotifyingSeccomp"), steps(made, "host", "Close")
+    (socket,), (load,), (close,) = (
+        steps(made, "host", "OpenSocket"),
+        steps(made, "init", "LoadNotifyingSeccomp"),
+        steps(made, "host", "Close"),
+    )
     assert socket.path == "/agent.sock" and socket.fd == load.socket == close.fd
     shown = values(load)
     assert verdict(shown.pop("filter"), MKDIR) == 0x7FC00000
@@ -164,7 +220,9 @@ def test_create_loads_a_filter_that_notifies():
 
 
 def test_no_new_privileges_make_no_difference_to_an_agent():
-    made = compiled(notifying(flags=["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_TSYNC"]), privileges=False)
+    made = compiled(
+        notifying(flags=["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_TSYNC"]), privileges=False
+    )
     assert names(made, "begin") == ["Exec"] and names(made, "host").count("Close") == 1
     (load,) = steps(made, "init", "LoadNotifyingSeccomp")
     assert (load.flags, load.metadata, load.status) == (8 | 32, "", "creating")
@@ -176,16 +234,30 @@ def test_listener_path_without_notify_is_ignored():
     assert not steps(made, "host", "OpenSocket") and len(steps(made, "begin", "LoadSeccomp")) == 1
 
 
-@pytest.mark.parametrize("profile, kind, message", [
-    (notifying(defaultAction="SCMP_ACT_NOTIFY"), ConfigError, r"linux\.seccomp\.defaultAction: found \"SCMP_ACT_NOTIFY\""),
-    (notifying(listenerPath=None), ConfigError, r"linux\.seccomp\.syscalls\[0\]\.action: .*listenerPath"),
-    (notifying(listenerPath=""), ConfigError, r"linux\.seccomp\.syscalls\[0\]\.action: .*listenerPath"),
-    (listing(listenerMetadata="x"), ConfigError, r"linux\.seccomp\.listenerMetadata: .*listenerPath"),
-    (notifying(listenerPath=1), ConfigError, r"linux\.seccomp\.listenerPath: found 1, expected a string"),
-    (notifying(listenerMetadata={}), ConfigError, r"linux\.seccomp\.listenerMetadata: found an object, expected a string"),
-    (notifying(syscalls=[{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY", "errnoRet": 1}]), ConfigError,
-     r"linux\.seccomp\.syscalls\[0\]\.errnoRet"),
-])
+@pytest.mark.parametrize(
+    "profile, kind, message",
+    [
+        (
+            notifying(defaultAction="SCMP_ACT_NOTIFY"),
+            ConfigError,
+            r"linux\.seccomp\.defaultAction: found \"SCMP_ACT_NOTIFY\"",
+        ),
+        (notifying(listenerPath=None), ConfigError, r"linux\.seccomp\.syscalls\[0\]\.action: .*listenerPath"),
+        (notifying(listenerPath=""), ConfigError, r"linux\.seccomp\.syscalls\[0\]\.action: .*listenerPath"),
+        (listing(listenerMetadata="x"), ConfigError, r"linux\.seccomp\.listenerMetadata: .*listenerPath"),
+        (notifying(listenerPath=1), ConfigError, r"linux\.seccomp\.listenerPath: found 1, expected a string"),
+        (
+            notifying(listenerMetadata={}),
+            ConfigError,
+            r"linux\.seccomp\.listenerMetadata: found an object, expected a string",
+        ),
+        (
+            notifying(syscalls=[{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY", "errnoRet": 1}]),
+            ConfigError,
+            r"linux\.seccomp\.syscalls\[0\]\.errnoRet",
+        ),
+    ],
+)
 def test_wrong_listeners(profile, kind, message):
     with pytest.raises(kind, match=message):
         compiled(profile)

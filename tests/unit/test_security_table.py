@@ -29,7 +29,7 @@ def test_each_cve_has_its_test(cve, whose, what, test):
 
 def test_other_tests_that_are_named():
     for test in re.findall(r"`(tests/[\w/]+\.py(?:::\w+)?)`", TEXT):
-        assert (source_of(test) if "::" in test else (TREE / test).exists()), test
+        assert source_of(test) if "::" in test else (TREE / test).exists(), test
     below = "".join(path.read_text() for path in (TREE / "tests/security").glob("test_*.py"))
     for name in re.findall(r"`(test_\w+)`", TEXT):
         assert f"def {name}(" in below, name

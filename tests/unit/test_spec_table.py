@@ -33,8 +33,11 @@ def listed():
 @cache
 def functions_of(path):
     """The test functions of a file."""
-    return {node.name for node in ast.parse((ROOT / path).read_text()).body
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+    return {
+        node.name
+        for node in ast.parse((ROOT / path).read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
 
 
 def test_every_property_has_a_row():

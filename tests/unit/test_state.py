@@ -11,15 +11,26 @@ import pytest
 from ocirt import state
 from ocirt.errors import StateError
 
-STATE = {"ociVersion": "1.3.0", "id": "c", "pid": 1, "status": "created", "bundle": "/b", "rootfs": "/b/rootfs",
-         "created": "x", "version": 1, "annotations": {"a": "b"}, "owner": ""}
+STATE = {
+    "ociVersion": "1.3.0",
+    "id": "c",
+    "pid": 1,
+    "status": "created",
+    "bundle": "/b",
+    "rootfs": "/b/rootfs",
+    "created": "x",
+    "version": 1,
+    "annotations": {"a": "b"},
+    "owner": "",
+}
 CREATED = 1_700_000_000_250_000_000
 
 
 def journal(phase, pid=0, start_time=0, creator=0, creator_start_time=0, version=1, magic=b"ocirtjnl"):
     """The bytes of a journal as the executable writes it."""
-    head = state.JOURNAL.pack(magic, version, phase, pid, 0, start_time, *divmod(CREATED, 10**9), creator, 0,
-                              creator_start_time)
+    head = state.JOURNAL.pack(
+        magic, version, phase, pid, 0, start_time, *divmod(CREATED, 10**9), creator, 0, creator_start_time
+    )
     return head.ljust(4096, b"\0")
 
 
@@ -55,8 +66,16 @@ def test_a_living_process(tmp_path, process, phase, status):
     make(tmp_path, journal=journal(phase, pid, start_time))
     found = state.read(tmp_path, "c")
     assert (found.status, found.pid) == (status, pid)
-    assert found.to_json() == {"ociVersion": "1.3.0", "id": "c", "pid": pid, "status": status, "bundle": "/b",
-                               "rootfs": "/b/rootfs", "created": "2023-11-14T22:13:20.25Z", "annotations": {"a": "b"}}
+    assert found.to_json() == {
+        "ociVersion": "1.3.0",
+        "id": "c",
+        "pid": pid,
+        "status": status,
+        "bundle": "/b",
+        "rootfs": "/b/rootfs",
+        "created": "2023-11-14T22:13:20.25Z",
+        "annotations": {"a": "b"},
+    }
 
 
 def test_another_process_with_the_same_pid_is_not_the_container(tmp_path, process):
@@ -93,18 +112,24 @@ def test_a_create_that_has_only_begun(tmp_path, contents):
     assert abs(found.created / 1e9 - time.time()) < 60
 
 
-@pytest.mark.parametrize("contents, words", [
-    (journal(2)[:100], "journal is broken"), (journal(2, magic=b"notajrnl"), "journal is broken"),
-    (journal(2, version=2), "version 2"), (journal(9), "phase 9"),
-])
+@pytest.mark.parametrize(
+    "contents, words",
+    [
+        (journal(2)[:100], "journal is broken"),
+        (journal(2, magic=b"notajrnl"), "journal is broken"),
+        (journal(2, version=2), "version 2"),
+        (journal(9), "phase 9"),
+    ],
+)
 def test_a_broken_journal(tmp_path, contents, words):
     make(tmp_path, journal=contents)
     with pytest.raises(StateError, match=words):
         state.read(tmp_path, "c")
 
 
-@pytest.mark.parametrize("members", ["", "{", "[]", "7", '{"ociVersion": "1.3.0"}', "\ufeff{}",
-                                     '{"ociVersion":1,"bundle":2,"rootfs":3}'])
+@pytest.mark.parametrize(
+    "members", ["", "{", "[]", "7", '{"ociVersion": "1.3.0"}', "\ufeff{}", '{"ociVersion":1,"bundle":2,"rootfs":3}']
+)
 def test_a_broken_state_json(tmp_path, members):
     make(tmp_path, journal=journal(2), members=members)
     with pytest.raises(StateError, match="state.json is broken"):
@@ -138,10 +163,16 @@ def test_ids(tmp_path):
     assert state.ids(tmp_path / "missing") == []
 
 
-@pytest.mark.parametrize("nanoseconds, text", [
-    (0, "1970-01-01T00:00:00Z"), (1, "1970-01-01T00:00:00.000000001Z"), (CREATED, "2023-11-14T22:13:20.25Z"),
-    (4_102_444_800_000_000_000, "2100-01-01T00:00:00Z"), (951_782_400_100_000_000, "2000-02-29T00:00:00.1Z"),
-])
+@pytest.mark.parametrize(
+    "nanoseconds, text",
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1, "1970-01-01T00:00:00.000000001Z"),
+        (CREATED, "2023-11-14T22:13:20.25Z"),
+        (4_102_444_800_000_000_000, "2100-01-01T00:00:00Z"),
+        (951_782_400_100_000_000, "2000-02-29T00:00:00.1Z"),
+    ],
+)
 def test_timestamp(nanoseconds, text):
     assert state.timestamp(nanoseconds) == text
 

@@ -24,7 +24,9 @@ CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "blkio")
 
 
 def driver(folder, *controllers):
-    return SimpleNamespace(host=host(cgroups=Cgroups(v1(*controllers))), directory=lambda controller: f"{folder}/{controller}")
+    return SimpleNamespace(
+        host=host(cgroups=Cgroups(v1(*controllers))), directory=lambda controller: f"{folder}/{controller}"
+    )
 
 
 @pytest.fixture
@@ -44,8 +46,16 @@ def test_members_are_those_of_runc(on_v1, on_v2):
 
 def test_v1_cpu(on_v1):
     assert on_v1["cpu"] == {
-        "usage": {"total": 5373422, "percpu": [1787084, 3586338], "percpu_kernel": [4000000, 0], "percpu_user": [0, 0],
-                  "kernel": 0, "user": 0}, "throttling": {"periods": 2}}
+        "usage": {
+            "total": 5373422,
+            "percpu": [1787084, 3586338],
+            "percpu_kernel": [4000000, 0],
+            "percpu_user": [0, 0],
+            "kernel": 0,
+            "user": 0,
+        },
+        "throttling": {"periods": 2},
+    }
     assert on_v1["cpuset"]["cpus"] == [0, 1] and on_v1["cpuset"]["mems"] == [0]
     assert on_v1["cpuset"]["sched_relax_domain_level"] == -1 and on_v1["cpuset"]["sched_load_balance"] == 1
 
@@ -67,7 +77,10 @@ def test_v1_memory(on_v1):
 def test_v1_block_io_is_the_throttles_where_no_scheduler_counts(on_v1):
     found = on_v1["blkio"]
     assert list(found) == ["ioServiceBytesRecursive", "ioServicedRecursive"]
-    assert found["ioServicedRecursive"][:2] == [{"major": 254, "op": "Read", "value": 8}, {"major": 254, "op": "Write", "value": 5}]
+    assert found["ioServicedRecursive"][:2] == [
+        {"major": 254, "op": "Read", "value": 8},
+        {"major": 254, "op": "Write", "value": 5},
+    ]
     assert {"major": 254, "op": "Discard"} in found["ioServicedRecursive"]
 
 
@@ -77,21 +90,35 @@ def test_v1_block_io_by_a_scheduler(tmp_path):
     (tmp_path / "blkio.throttle.io_serviced").write_text("8:0 Read 1\n")
     assert stats_v1.block_io(stats.Files(tmp_path)) == {
         "ioServicedRecursive": [{"major": 8, "minor": 16, "op": "Read", "value": 7}],
-        "sectorsRecursive": [{"major": 8, "minor": 16, "value": 99}]}
+        "sectorsRecursive": [{"major": 8, "minor": 16, "value": 99}],
+    }
 
 
 def test_a_host_without_controllers():
     found = stats_v1.stats(driver("/nonexistent", "name=systemd"))
-    assert found["pids"] == found["blkio"] == found["hugetlb"] == {} and found["memory"]["usage"] == {"limit": 0, "failcnt": 0}
+    assert found["pids"] == found["blkio"] == found["hugetlb"] == {} and found["memory"]["usage"] == {
+        "limit": 0,
+        "failcnt": 0,
+    }
 
 
 def test_v2_cpu(on_v2):
     record = dict(line.split() for line in json.loads((DATA / "cgroups/v2.json").read_text())["cpu.stat"].splitlines())
-    assert on_v2["cpu"]["usage"] == {name: int(record[key]) * 1000 for name, key in (
-        ("total", "usage_usec"), ("kernel", "system_usec"), ("user", "user_usec"))}
-    assert on_v2["cpu"]["throttling"] == {"periods": int(record["nr_periods"]), "throttledPeriods": int(record["nr_throttled"]),
-                                          "throttledTime": int(record["throttled_usec"]) * 1000}
-    assert on_v2["cpu"]["psi"]["some"]["total"] > 0 and list(on_v2["cpu"]["psi"]["full"]) == ["avg10", "avg60", "avg300", "total"]
+    assert on_v2["cpu"]["usage"] == {
+        name: int(record[key]) * 1000
+        for name, key in (("total", "usage_usec"), ("kernel", "system_usec"), ("user", "user_usec"))
+    }
+    assert on_v2["cpu"]["throttling"] == {
+        "periods": int(record["nr_periods"]),
+        "throttledPeriods": int(record["nr_throttled"]),
+        "throttledTime": int(record["throttled_usec"]) * 1000,
+    }
+    assert on_v2["cpu"]["psi"]["some"]["total"] > 0 and list(on_v2["cpu"]["psi"]["full"]) == [
+        "avg10",
+        "avg60",
+        "avg300",
+        "total",
+    ]
     assert on_v2["cpuset"]["cpus"] == [0, 1]
 
 
@@ -111,7 +138,8 @@ def test_v2_block_io(on_v2):
     values = dict(field.split("=") for field in fields)
     assert on_v2["blkio"]["ioServiceBytesRecursive"] == [
         {"major": int(device.split(":")[0]), "op": "Read", "value": int(values["rbytes"])},
-        {"major": int(device.split(":")[0]), "op": "Write", "value": int(values["wbytes"])}]
+        {"major": int(device.split(":")[0]), "op": "Write", "value": int(values["wbytes"])},
+    ]
     assert [entry["op"] for entry in on_v2["blkio"]["ioServicedRecursive"]] == ["Read", "Write"]
 
 
@@ -127,9 +155,15 @@ def test_v2_pids(on_v2, tmp_path):
 def test_huge_pages(tmp_path, monkeypatch):
     monkeypatch.setattr(stats_v1, "page_sizes", lambda: ["1GB", "2MB"])
     monkeypatch.setattr(stats_v2, "page_sizes", lambda: ["1GB", "2MB"])
-    for name, text in (("hugetlb.2MB.rsvd.usage_in_bytes", "5"), ("hugetlb.2MB.rsvd.failcnt", "2"), ("hugetlb.2MB.usage_in_bytes", "9"),
-                       ("hugetlb.1GB.usage_in_bytes", "0"), ("hugetlb.1GB.max_usage_in_bytes", "7"),
-                       ("hugetlb.2MB.rsvd.current", "5"), ("hugetlb.2MB.events", "max 3\n")):
+    for name, text in (
+        ("hugetlb.2MB.rsvd.usage_in_bytes", "5"),
+        ("hugetlb.2MB.rsvd.failcnt", "2"),
+        ("hugetlb.2MB.usage_in_bytes", "9"),
+        ("hugetlb.1GB.usage_in_bytes", "0"),
+        ("hugetlb.1GB.max_usage_in_bytes", "7"),
+        ("hugetlb.2MB.rsvd.current", "5"),
+        ("hugetlb.2MB.events", "max 3\n"),
+    ):
         (tmp_path / name).write_text(text)
     files = stats.Files(tmp_path)
     assert stats_v1.hugetlb(files) == {"1GB": {"max": 7, "failcnt": 0}, "2MB": {"usage": 5, "failcnt": 2}}
@@ -155,22 +189,34 @@ def test_a_file_that_cannot_be_read(tmp_path):
 
 
 def test_resctrl(tmp_path):
-    for path, text in (("schemata", "    L3:0=ff;1=ff\n    MB:0=100;1=100\n"), ("c1/schemata", "L3:0=f;1=f\nMB:0=50;1=50\n"),
-                       ("info/L3/cbm_mask", "ff\n"), ("info/L3/min_cbm_bits", "1\n"), ("info/L3/num_closids", "16\n"),
-                       ("info/MB/bandwidth_gran", "10\n"), ("info/MB/min_bandwidth", "10\n"), ("info/MB/delay_linear", "1\n"),
-                       ("info/MB/num_closids", "8\n"), ("info/L3_MON/mon_features", "llc_occupancy\nmbm_total_bytes\nmbm_local_bytes\n"),
-                       ("c1/mon_groups/c1/mon_data/mon_L3_00/llc_occupancy", "7\n"),
-                       ("c1/mon_groups/c1/mon_data/mon_L3_00/mbm_total_bytes", "9\n")):
+    for path, text in (
+        ("schemata", "    L3:0=ff;1=ff\n    MB:0=100;1=100\n"),
+        ("c1/schemata", "L3:0=f;1=f\nMB:0=50;1=50\n"),
+        ("info/L3/cbm_mask", "ff\n"),
+        ("info/L3/min_cbm_bits", "1\n"),
+        ("info/L3/num_closids", "16\n"),
+        ("info/MB/bandwidth_gran", "10\n"),
+        ("info/MB/min_bandwidth", "10\n"),
+        ("info/MB/delay_linear", "1\n"),
+        ("info/MB/num_closids", "8\n"),
+        ("info/L3_MON/mon_features", "llc_occupancy\nmbm_total_bytes\nmbm_local_bytes\n"),
+        ("c1/mon_groups/c1/mon_data/mon_L3_00/llc_occupancy", "7\n"),
+        ("c1/mon_groups/c1/mon_data/mon_L3_00/mbm_total_bytes", "9\n"),
+    ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     group = SimpleNamespace(root=str(tmp_path), group="c1", monitoring="c1/mon_groups/c1")
     assert resctrl.stats(group) == {
-        "l3_cache_info": {"cbm_mask": "ff", "min_cbm_bits": 1, "num_closids": 16}, "l3_cache_schema_root": "L3:0=ff;1=ff",
+        "l3_cache_info": {"cbm_mask": "ff", "min_cbm_bits": 1, "num_closids": 16},
+        "l3_cache_schema_root": "L3:0=ff;1=ff",
         "l3_cache_schema": "L3:0=f;1=f",
         "mem_bw_info": {"bandwidth_gran": 10, "delay_linear": 1, "min_bandwidth": 10, "num_closids": 8},
-        "mem_bw_schema_root": "MB:0=100;1=100", "mem_bw_schema": "MB:0=50;1=50",
+        "mem_bw_schema_root": "MB:0=100;1=100",
+        "mem_bw_schema": "MB:0=50;1=50",
         "schemata": ["L3:0=f;1=f", "MB:0=50;1=50"],
-        "mbm_stats": [{"mbm_total_bytes": 9, "mbm_local_bytes": 0}], "cmt_stats": [{"llc_occupancy": 7}]}
+        "mbm_stats": [{"mbm_total_bytes": 9, "mbm_local_bytes": 0}],
+        "cmt_stats": [{"llc_occupancy": 7}],
+    }
     with pytest.raises(HostError, match="gone: the resctrl group"):
         resctrl.stats(SimpleNamespace(root=str(tmp_path), group="gone", monitoring=None))
 

@@ -28,13 +28,19 @@ def test_what_engines_write_is_valid(path):
 def test_all_errors_sorted_by_place():
     members = {
         "hooks": {"prestart": [{"path": "x", "timeout": 0}, {}]},
-        "process": {"cwd": 5, "args": [], "rlimits": [{"type": "RLIMIT_X"},
-                                                      {"type": "RLIMIT_CPU", "soft": 5, "hard": 3}],
-                    "user": {"gid": 0, "additionalGids": [1, "2", 3, -4]}},
+        "process": {
+            "cwd": 5,
+            "args": [],
+            "rlimits": [{"type": "RLIMIT_X"}, {"type": "RLIMIT_CPU", "soft": 5, "hard": 3}],
+            "user": {"gid": 0, "additionalGids": [1, "2", 3, -4]},
+        },
         "ociVersion": "1.3",
         "mounts": [{"type": "bind"}, {"destination": "", "source": "a", "options": ["ro", "bind", 4]}],
-        "linux": {"maskedPaths": ["relative", "/absolute", "relative"], "sysctl": {"net.a": "1", "vm.a": "2", "a": 3},
-                  "namespaces": [{"type": "pid"}, {"type": "pid"}, {"type": "nope"}, {"type": "user"}]},
+        "linux": {
+            "maskedPaths": ["relative", "/absolute", "relative"],
+            "sysctl": {"net.a": "1", "vm.a": "2", "a": 3},
+            "namespaces": [{"type": "pid"}, {"type": "pid"}, {"type": "nope"}, {"type": "user"}],
+        },
         "hostname": "h",
     }
     assert errors(members) == [
@@ -69,33 +75,58 @@ def test_all_errors_sorted_by_place():
     ]
 
 
-@pytest.mark.parametrize("changes, expected", [
-    ({}, []),
-    ({"linux": ...}, []),
-    ({"linux": None, "root": None}, ["root: found nothing, expected an object"]),
-    ({"process": ...}, []),
-    ({"linux__uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]},
-     ["linux.uidMappings: found an array, expected nothing without a user namespace in linux.namespaces"]),
-    ({"linux__resources": {"cpu": {"quota": 5000, "burst": 6000}, "memory": {"limit": 5, "swap": 4}}},
-     ["linux.resources.cpu.burst: found 6000, expected at most the quota 5000",
-      "linux.resources.memory.swap: found 4, expected memory and swap together: at least the limit 5"]),
-    ({"linux__resources": {"cpu": {"quota": -1, "burst": 6}, "memory": {"limit": 5, "swap": -1}}}, []),
-    ({"process__args": ["a\0b"]}, [r'process.args[0]: found "a\u0000b", expected a string without NUL']),
-    ({"process__env": ["A=\ud800", "B", "C=\0"]},
-     [r'process.env[0]: found "A=\ud800", expected a string of whole Unicode characters',
-      r'process.env[2]: found "C=\u0000", expected a string without NUL']),
-    ({"annotations": {"org.ocirt.rootfs.upper": "u"}},
-     ['annotations["org.ocirt.rootfs.upper"]: found an overlay\'s directory, '
-      "expected org.ocirt.rootfs.lower beside it"]),
-    ({"linux__devices": [{"type": "c", "path": "d"}]},
-     ['linux.devices[0].path: found "d", expected an absolute path',
-      "linux.devices[0].major: found nothing, expected a number",
-      "linux.devices[0].minor: found nothing, expected a number"]),
-    ({"linux__seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "m"}},
-     ['linux.seccomp.listenerMetadata: found "m", expected nothing without linux.seccomp.listenerPath']),
-    ({"mounts": [{"destination": "/a", "type": "tmpfs", "options": ["x\0"]}]},
-     [r'mounts[0].options[0]: found "x\u0000", expected a string without NUL']),
-])
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({}, []),
+        ({"linux": ...}, []),
+        ({"linux": None, "root": None}, ["root: found nothing, expected an object"]),
+        ({"process": ...}, []),
+        (
+            {"linux__uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]},
+            ["linux.uidMappings: found an array, expected nothing without a user namespace in linux.namespaces"],
+        ),
+        (
+            {"linux__resources": {"cpu": {"quota": 5000, "burst": 6000}, "memory": {"limit": 5, "swap": 4}}},
+            [
+                "linux.resources.cpu.burst: found 6000, expected at most the quota 5000",
+                "linux.resources.memory.swap: found 4, expected memory and swap together: at least the limit 5",
+            ],
+        ),
+        ({"linux__resources": {"cpu": {"quota": -1, "burst": 6}, "memory": {"limit": 5, "swap": -1}}}, []),
+        ({"process__args": ["a\0b"]}, [r'process.args[0]: found "a\u0000b", expected a string without NUL']),
+        (
+            {"process__env": ["A=\ud800", "B", "C=\0"]},
+            [
+                r'process.env[0]: found "A=\ud800", expected a string of whole Unicode characters',
+                r'process.env[2]: found "C=\u0000", expected a string without NUL',
+            ],
+        ),
+        (
+            {"annotations": {"org.ocirt.rootfs.upper": "u"}},
+            [
+                'annotations["org.ocirt.rootfs.upper"]: found an overlay\'s directory, '
+                "expected org.ocirt.rootfs.lower beside it"
+            ],
+        ),
+        (
+            {"linux__devices": [{"type": "c", "path": "d"}]},
+            [
+                'linux.devices[0].path: found "d", expected an absolute path',
+                "linux.devices[0].major: found nothing, expected a number",
+                "linux.devices[0].minor: found nothing, expected a number",
+            ],
+        ),
+        (
+            {"linux__seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "m"}},
+            ['linux.seccomp.listenerMetadata: found "m", expected nothing without linux.seccomp.listenerPath'],
+        ),
+        (
+            {"mounts": [{"destination": "/a", "type": "tmpfs", "options": ["x\0"]}]},
+            [r'mounts[0].options[0]: found "x\u0000", expected a string without NUL'],
+        ),
+    ],
+)
 def test_semantics(changes, expected):
     assert errors(config(**changes)) == expected
 
@@ -109,20 +140,29 @@ def test_mappings_come_in_pairs():
 
 def test_what_a_host_lacks_is_no_error():
     """Settings of either cgroup version, any controller."""
-    resources = {"unified": {"memory.max": "5"}, "network": {"classID": 5}, "rdma": {"a": {"hcaHandles": 5}},
-                 "hugepageLimits": [{"pageSize": "2MB", "limit": 5}], "blockIO": {"weight": 10}}
+    resources = {
+        "unified": {"memory.max": "5"},
+        "network": {"classID": 5},
+        "rdma": {"a": {"hcaHandles": 5}},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 5}],
+        "blockIO": {"weight": 10},
+    }
     assert errors(config(linux__resources=resources)) == []
     # And it hides nothing that comes after it.
     resources["pids"] = {"limit": -2}
     assert errors(config(linux__resources=resources)) == [
-        "linux.resources.pids.limit: found -2, expected -1 (no limit) or more"]
+        "linux.resources.pids.limit: found -2, expected -1 (no limit) or more"
+    ]
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("", "config.json: line 1 column 1: found the end, expected a value"),
-    ('{"a": 1, "a": 2}', 'config.json: line 1 column 10: found the key "a" a second time, expected each key once'),
-    ("[]", "config.json: found [], expected an object"),
-])
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("", "config.json: line 1 column 1: found the end, expected a value"),
+        ('{"a": 1, "a": 2}', 'config.json: line 1 column 10: found the key "a" a second time, expected each key once'),
+        ("[]", "config.json: found [], expected an object"),
+    ],
+)
 def test_what_is_no_json_has_one_error(text, expected):
     found = [str(error) for error in validate(text.encode())]
     assert found == [expected] or (text == "[]" and len(found) == 1)
@@ -143,6 +183,7 @@ def test_many_errors():
 
 # ---- warnings: names that nothing reads ----
 
+
 def doubts(members):
     return [str(warning).removeprefix("config.json: ") for warning in warnings(json.dumps(members).encode())]
 
@@ -152,46 +193,91 @@ def test_what_engines_write_has_no_warning(path):
     assert warnings(path.read_bytes()) == []
 
 
-@pytest.mark.parametrize("changes, expected", [
-    ({"proces": {}}, ["proces: found an unknown property, expected process"]),
-    ({"process__noNewPrivelages": True}, ["process.noNewPrivelages: found an unknown property, expected noNewPrivileges"]),
-    ({"process__Terminal": True}, ["process.Terminal: found an unknown property, expected terminal"]),
-    ({"linux__resources": {"memory": {"limits": 5}, "pids": {"limit": 5, "zzz": 1}}},
-     ["linux.resources.memory.limits: found an unknown property, expected limit",
-      "linux.resources.pids.zzz: found an unknown property, expected a property of the runtime specification"]),
-    ({"mounts": [{"destination": "/a", "source": "/a", "option": ["rbind"]}]},
-     ["mounts[0].option: found an unknown property, expected options"]),
-    ({"linux__resources": {"rdma": {"mlx5": {"hcaHandels": 5}}}},
-     ["linux.resources.rdma.mlx5.hcaHandels: found an unknown property, expected hcaHandles"]),
-    # What is no property, or is one elsewhere, is a name of its writer's.
-    ({"annotations": {"anything": "x"}, "linux__sysctl": {"net.anything": "1"}, "vm": {}, "windows": {"x": 1}}, []),
-    ({"process__commandLine": "x", "process__user__username": "x"}, []),
-    ({"mounts": [{"destination": "/a", "source": "/a", "options": ["rbind", "readonly"]}]},
-     ['mounts[0].options[1]: found "readonly", which a bind mount ignores, expected "ro"']),
-    ({"mounts": [{"destination": "/a", "source": "/a", "type": "bind", "options": ["roo", "nosiud", "size=5m"]}]},
-     ['mounts[0].options[0]: found "roo", which a bind mount ignores, expected "ro"',
-      'mounts[0].options[1]: found "nosiud", which a bind mount ignores, expected "nosuid"',
-      'mounts[0].options[2]: found "size=5m", which a bind mount ignores, expected an option of a bind mount, like "ro"']),
-    # A file system refuses what it does not know; and these are options of binds.
-    ({"mounts": [{"destination": "/a", "type": "tmpfs", "source": "a", "options": ["size=5m", "roo"]}]}, []),
-    ({"mounts": [{"destination": "/a", "source": "/a", "options": ["bind", "idmap=uids=0-1-1;gids=0-1-1", "rro", "defaults"]}]}, []),
-    ({"process__capabilities": {"bounding": ["CAP_KILL", "CAP_SYS_ADMN"], "ambient": ["net_admin", "WHAT"]}},
-     ['process.capabilities.bounding[1]: found "CAP_SYS_ADMN", which is no capability, expected "CAP_SYS_ADMIN"',
-      'process.capabilities.ambient[0]: found "net_admin", which is no capability, expected "CAP_NET_ADMIN"',
-      'process.capabilities.ambient[1]: found "WHAT", which is no capability, expected a name of capabilities(7), like "CAP_KILL"']),
-    # What is of a wrong type is an error, and no warning besides.
-    ({"process__capabilities": 5, "mounts": 5}, []),
-    ({"mounts": [5, {"options": 5}, {"options": [5]}], "process__capabilities": {"bounding": 5, "ambient": [5]}}, []),
-    ({"process": 5}, []),
-])
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"proces": {}}, ["proces: found an unknown property, expected process"]),
+        (
+            {"process__noNewPrivelages": True},
+            ["process.noNewPrivelages: found an unknown property, expected noNewPrivileges"],
+        ),
+        ({"process__Terminal": True}, ["process.Terminal: found an unknown property, expected terminal"]),
+        (
+            {"linux__resources": {"memory": {"limits": 5}, "pids": {"limit": 5, "zzz": 1}}},
+            [
+                "linux.resources.memory.limits: found an unknown property, expected limit",
+                "linux.resources.pids.zzz: found an unknown property, expected a property of the runtime specification",
+            ],
+        ),
+        (
+            {"mounts": [{"destination": "/a", "source": "/a", "option": ["rbind"]}]},
+            ["mounts[0].option: found an unknown property, expected options"],
+        ),
+        (
+            {"linux__resources": {"rdma": {"mlx5": {"hcaHandels": 5}}}},
+            ["linux.resources.rdma.mlx5.hcaHandels: found an unknown property, expected hcaHandles"],
+        ),
+        # What is no property, or is one elsewhere, is a name of its writer's.
+        ({"annotations": {"anything": "x"}, "linux__sysctl": {"net.anything": "1"}, "vm": {}, "windows": {"x": 1}}, []),
+        ({"process__commandLine": "x", "process__user__username": "x"}, []),
+        (
+            {"mounts": [{"destination": "/a", "source": "/a", "options": ["rbind", "readonly"]}]},
+            ['mounts[0].options[1]: found "readonly", which a bind mount ignores, expected "ro"'],
+        ),
+        (
+            {
+                "mounts": [
+                    {"destination": "/a", "source": "/a", "type": "bind", "options": ["roo", "nosiud", "size=5m"]}
+                ]
+            },
+            [
+                'mounts[0].options[0]: found "roo", which a bind mount ignores, expected "ro"',
+                'mounts[0].options[1]: found "nosiud", which a bind mount ignores, expected "nosuid"',
+                'mounts[0].options[2]: found "size=5m", which a bind mount ignores, expected an option of a bind mount, like "ro"',
+            ],
+        ),
+        # A file system refuses what it does not know; and these are options of binds.
+        ({"mounts": [{"destination": "/a", "type": "tmpfs", "source": "a", "options": ["size=5m", "roo"]}]}, []),
+        (
+            {
+                "mounts": [
+                    {
+                        "destination": "/a",
+                        "source": "/a",
+                        "options": ["bind", "idmap=uids=0-1-1;gids=0-1-1", "rro", "defaults"],
+                    }
+                ]
+            },
+            [],
+        ),
+        (
+            {"process__capabilities": {"bounding": ["CAP_KILL", "CAP_SYS_ADMN"], "ambient": ["net_admin", "WHAT"]}},
+            [
+                'process.capabilities.bounding[1]: found "CAP_SYS_ADMN", which is no capability, expected "CAP_SYS_ADMIN"',
+                'process.capabilities.ambient[0]: found "net_admin", which is no capability, expected "CAP_NET_ADMIN"',
+                'process.capabilities.ambient[1]: found "WHAT", which is no capability, expected a name of capabilities(7), like "CAP_KILL"',
+            ],
+        ),
+        # What is of a wrong type is an error, and no warning besides.
+        ({"process__capabilities": 5, "mounts": 5}, []),
+        (
+            {"mounts": [5, {"options": 5}, {"options": [5]}], "process__capabilities": {"bounding": 5, "ambient": [5]}},
+            [],
+        ),
+        ({"process": 5}, []),
+    ],
+)
 def test_names_that_nothing_reads(changes, expected):
     """config.md, Extensibility: unknown properties may be told, and are no errors."""
     assert doubts(config(**changes)) == expected
 
 
 def test_what_is_warned_of_is_no_error():
-    members = config(proces={}, process__capabilities={"bounding": ["CAP_X"]},
-                     mounts=[{"destination": "/a", "source": "/a", "options": ["rbind", "readonly"]}])
+    members = config(
+        proces={},
+        process__capabilities={"bounding": ["CAP_X"]},
+        mounts=[{"destination": "/a", "source": "/a", "options": ["rbind", "readonly"]}],
+    )
     assert errors(members) == []
     compile(parse(json.dumps(members).encode()), request(), host())
 
@@ -202,11 +288,22 @@ def test_no_warnings_of_what_is_no_json():
 
 # ---- places ----
 
-@pytest.mark.parametrize("path, parts", [
-    ("", []), ("a", ["a"]), ("a.b[0].c", ["a", "b", 0, "c"]), ('a["x.y"].b', ["a", "x.y", "b"]),
-    (r'a["\"]["][1]', ["a", '"][', 1]), ('a[""]', ["a", ""]), ("--flag", None), ("$id", None),
-    ("line 1 column 2", None), ('["a b"]', ["a b"]),
-])
+
+@pytest.mark.parametrize(
+    "path, parts",
+    [
+        ("", []),
+        ("a", ["a"]),
+        ("a.b[0].c", ["a", "b", 0, "c"]),
+        ('a["x.y"].b', ["a", "x.y", "b"]),
+        (r'a["\"]["][1]', ["a", '"][', 1]),
+        ('a[""]', ["a", ""]),
+        ("--flag", None),
+        ("$id", None),
+        ("line 1 column 2", None),
+        ('["a b"]', ["a b"]),
+    ],
+)
 def test_split(path, parts):
     assert split(path) == parts
     if parts is not None:
@@ -221,6 +318,7 @@ def test_order():
 
 # ---- the verb ----
 
+
 def run(capfd, *words):
     status = verb.run(command_line(["ocirt", "validate", *map(str, words)]))
     return status, capfd.readouterr().out
@@ -231,8 +329,10 @@ def test_text(tmp_path, capfd):
     path.write_text(json.dumps(config()))
     assert run(capfd, tmp_path) == (0, "")
     path.write_text(json.dumps(config(hostname=5, root__path=7)))
-    assert run(capfd, tmp_path) == (1, "config.json: root.path: found 7, expected a string\n"
-                                       "config.json: hostname: found 5, expected a string\n")
+    assert run(capfd, tmp_path) == (
+        1,
+        "config.json: root.path: found 7, expected a string\nconfig.json: hostname: found 5, expected a string\n",
+    )
 
 
 def test_json_and_config(tmp_path, capfd):
@@ -242,8 +342,10 @@ def test_json_and_config(tmp_path, capfd):
     assert (status, json.loads(out)) == (0, [])
     path.write_text(json.dumps(config(process__oomScoreAdj=1001)))
     status, out = run(capfd, "--config", path, "--format=json")
-    assert (status, json.loads(out)) == (1, [{
-        "level": "error", "path": "process.oomScoreAdj", "found": "1001", "expected": "a number from -1000 to 1000"}])
+    assert (status, json.loads(out)) == (
+        1,
+        [{"level": "error", "path": "process.oomScoreAdj", "found": "1001", "expected": "a number from -1000 to 1000"}],
+    )
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -267,6 +369,8 @@ def test_a_missing_file(tmp_path):
 
 
 def test_a_missing_package():
-    with pytest.raises(HostError, match=f"ocirt validate: needs the Python package no_such_package, which "
-                                        f"{sys.executable} cannot import"):
+    with pytest.raises(
+        HostError,
+        match=f"ocirt validate: needs the Python package no_such_package, which {sys.executable} cannot import",
+    ):
         need("validate", "no_such_package")

@@ -28,6 +28,7 @@ def boot(tmp_path_factory):
         guest = Guest(name, share or tmp_path_factory.mktemp("share"), *words, **more)
         guests.append(guest)
         return guest
+
     yield start
     for guest in guests:
         guest.stop()
@@ -37,12 +38,17 @@ def git(*words):
     """What git says of the tree; nothing where there is no git."""
     if not shutil.which("git"):
         return ""
-    return subprocess.run(["git", "-c", f"safe.directory={TREE}", "-C", TREE, *words], capture_output=True, text=True, timeout=60).stdout.strip()
+    return subprocess.run(
+        ["git", "-c", f"safe.directory={TREE}", "-C", TREE, *words], capture_output=True, text=True, timeout=60
+    ).stdout.strip()
 
 
 def pytest_sessionstart(session):
     session.config.stash["began"] = time.time()
-    session.config.stash["tree"] = {"commit": git("rev-parse", "HEAD") or "unknown", "changed": bool(git("status", "--porcelain"))}
+    session.config.stash["tree"] = {
+        "commit": git("rev-parse", "HEAD") or "unknown",
+        "changed": bool(git("status", "--porcelain")),
+    }
 
 
 def pytest_sessionfinish(session, exitstatus):
@@ -50,9 +56,18 @@ def pytest_sessionfinish(session, exitstatus):
     if not {"machine", "integration", "rootless"} <= PARTS.keys():
         return
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")
-    outcomes = {name: len(terminal.stats[name]) for name in ("passed", "failed", "error", "xfailed", "xpassed") if terminal.stats.get(name)}
+    outcomes = {
+        name: len(terminal.stats[name])
+        for name in ("passed", "failed", "error", "xfailed", "xpassed")
+        if terminal.stats.get(name)
+    }
     began = session.config.stash["began"]
-    result = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)), "seconds": round(time.time() - began),
-              **session.config.stash["tree"], "status": int(exitstatus),
-              "tests/vm": outcomes, **PARTS}
+    result = {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "seconds": round(time.time() - began),
+        **session.config.stash["tree"],
+        "status": int(exitstatus),
+        "tests/vm": outcomes,
+        **PARTS,
+    }
     (RESULTS / "result.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -30,8 +30,21 @@ class Guest:
         self.log, self.share = RESULTS / f"{name}.log", share
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                [TREE / "hack/vm", "--timeout", str(timeout), "--user", user, "--share", share, *options, *map(str, words)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+                [
+                    TREE / "hack/vm",
+                    "--timeout",
+                    str(timeout),
+                    "--user",
+                    user,
+                    "--share",
+                    share,
+                    *options,
+                    *map(str, words),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def wait(self):
         """:returns: the exit status."""
@@ -44,7 +57,9 @@ class Guest:
             self.process.wait(30)
 
     def end_of_log(self, lines=60):
-        return f"the end of {self.log.relative_to(TREE)}:\n" + "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return f"the end of {self.log.relative_to(TREE)}:\n" + "\n".join(
+            self.log.read_text(errors="replace").splitlines()[-lines:]
+        )
 
     def read_json(self, name):
         return json.loads((self.share / name).read_text())

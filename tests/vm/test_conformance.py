@@ -42,8 +42,9 @@ def found(suite, boot, report, tmp_path_factory):
 def test_all_programs_are_there(suite, found):
     """Left out is what known.toml leaves out, nothing else."""
     assert len(suite.programs) == 58 and list(found) == suite.programs
-    assert {name for name, program in found.items() if program["outcome"] == "left out"} \
-        == {name for entry in FILE.left_out for name in entry.programs}
+    assert {name for name, program in found.items() if program["outcome"] == "left out"} == {
+        name for entry in FILE.left_out for name in entry.programs
+    }
 
 
 def test_nothing_is_otherwise_than_known(found):

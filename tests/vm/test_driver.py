@@ -18,7 +18,10 @@ def test_beside_crun(boot, report):
     assert guest.wait() == 0, guest.end_of_log()
     found = guest.read_json("driver.json")
     DRIVER.write_text(json.dumps({**facts, **found}, indent=1) + "\n")
-    ratios = {verb: round(value / found["milliseconds"]["crun"][verb], 2) for verb, value in found["milliseconds"]["ocirt"].items()}
+    ratios = {
+        verb: round(value / found["milliseconds"]["crun"][verb], 2)
+        for verb, value in found["milliseconds"]["ocirt"].items()
+    }
     report("systemd driver against crun", ratios)
     # Systemd's own work is in both. An interpreter alone would take several times crun's whole create here.
     assert ratios["create"] < 1.5 and ratios["run"] < 1.5, ratios

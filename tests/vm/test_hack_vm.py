@@ -13,7 +13,14 @@ LIMIT = 200
 
 
 def vm(*words, **more):
-    return subprocess.run([TREE / "hack/vm", *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, **more)
+    return subprocess.run(
+        [TREE / "hack/vm", *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        **more,
+    )
 
 
 def test_script(tmp_path):
@@ -21,7 +28,9 @@ def test_script(tmp_path):
     (tmp_path / "given").write_text("from the host\n")
     tmp_path.chmod(0o777)
     script = tmp_path / "script"
-    script.write_text('#!/bin/sh\ncat given; echo "$#: $1"; echo to stderr >&2; id -un >"$(pwd)/written"; echo "${XDG_RUNTIME_DIR}"; kill -9 $$\n')
+    script.write_text(
+        '#!/bin/sh\ncat given; echo "$#: $1"; echo to stderr >&2; id -un >"$(pwd)/written"; echo "${XDG_RUNTIME_DIR}"; kill -9 $$\n'
+    )
     script.chmod(0o755)
     done = vm("--timeout", 100, "--user", "somebody", "--share", tmp_path, script, "a  b'\"$x\n", "second")
     assert done.returncode == 137, done
@@ -39,21 +48,30 @@ def test_status_and_tree():
 def test_time_limit(limit, where):
     began = time.monotonic()
     done = vm("--timeout", limit, "--", "sleep", "1000")
-    assert done.returncode == 124 and f"the time limit of {limit} s ran out, {where}" in done.stderr.splitlines()[0], done
+    assert done.returncode == 124 and f"the time limit of {limit} s ran out, {where}" in done.stderr.splitlines()[0], (
+        done
+    )
     assert time.monotonic() - began < limit + 10
 
 
 def test_panic():
     done = vm("--timeout", 100, "--", "sh", "-c", "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger")
     assert done.returncode == 125, done
-    assert done.stderr.startswith("hack/vm: Kernel panic - not syncing: sysrq triggered crash, while the command ran;"), done
+    assert done.stderr.startswith(
+        "hack/vm: Kernel panic - not syncing: sysrq triggered crash, while the command ran;"
+    ), done
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_machine_outlives_it(number, tmp_path):
     """QEMU ends with hack/vm, and only SIGKILL leaves its temporary folder."""
-    with subprocess.Popen([TREE / "hack/vm", "--", "sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          env=os.environ | {"TMPDIR": str(tmp_path)}) as child:
+    with subprocess.Popen(
+        [TREE / "hack/vm", "--", "sleep", "1000"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    ) as child:
         end = time.monotonic() + 30
         while not list(tmp_path.glob("*/console")):
             assert time.monotonic() < end
@@ -65,10 +83,18 @@ def test_no_machine_outlives_it(number, tmp_path):
     assert number == signal.SIGKILL or list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words, message", [
-    ((), "nothing to run"), (("--timeout", "soon", "--", "true"), "expected a number"), (("--user", "A b", "--", "true"), "expected a user's name"),
-    (("--what",), "unknown option"), (("/etc/passwd",), "expected an executable file"), (("--share", "/nowhere", "--", "true"), "expected a folder"),
-    (("--shell",), "needs a terminal")])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ((), "nothing to run"),
+        (("--timeout", "soon", "--", "true"), "expected a number"),
+        (("--user", "A b", "--", "true"), "expected a user's name"),
+        (("--what",), "unknown option"),
+        (("/etc/passwd",), "expected an executable file"),
+        (("--share", "/nowhere", "--", "true"), "expected a folder"),
+        (("--shell",), "needs a terminal"),
+    ],
+)
 def test_bad_usage(words, message):
     done = vm(*words)
     assert done.returncode == 125 and done.stderr.count("\n") == 1 and message in done.stderr, done

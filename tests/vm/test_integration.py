@@ -25,18 +25,31 @@ ELSEWHERE = {
     "test_netdevices.py": "is of network namespaces and netlink, which know no cgroup",
     "test_notify.py": "is of sockets that the tests make themselves",
     "test_rdt.py": "is of a resctrl file system that the tests make themselves",
-    **dict.fromkeys(("test_library_service.py", "test_library_docs.py"),
-                    "is of the process that uses the library: threads, descriptors, signals, whatever the cgroups"),
+    **dict.fromkeys(
+        ("test_library_service.py", "test_library_docs.py"),
+        "is of the process that uses the library: threads, descriptors, signals, whatever the cgroups",
+    ),
     "test_systemd_v1.py": "has a guest of its own, of another kind",
-    **dict.fromkeys(("test_cgroups.py", "test_events.py", "test_pause.py", "test_ps.py", "test_update.py"),
-                    "is of cgroup v1; what v2 has of it is in test_cgroups_v2.py, test_update_v2.py and test_verbs_v2.py"),
+    **dict.fromkeys(
+        ("test_cgroups.py", "test_events.py", "test_pause.py", "test_ps.py", "test_update.py"),
+        "is of cgroup v1; what v2 has of it is in test_cgroups_v2.py, test_update_v2.py and test_verbs_v2.py",
+    ),
 }
 """Files that are not run in the guest, and why."""
-PARTS = (("test_exec.py",), ("test_faults.py", "test_hooks.py"), ("test_cgroups_v2.py", "test_delegation.py", "test_verbs_v2.py"),
-         ("test_systemd.py", "test_lifecycle.py"), ("test_update_v2.py", "test_process.py", "test_cache.py"),
-         ("test_faults_in_play.py", "test_faults_meanwhile.py", "test_quota.py"))
+PARTS = (
+    ("test_exec.py",),
+    ("test_faults.py", "test_hooks.py"),
+    ("test_cgroups_v2.py", "test_delegation.py", "test_verbs_v2.py"),
+    ("test_systemd.py", "test_lifecycle.py"),
+    ("test_update_v2.py", "test_process.py", "test_cache.py"),
+    ("test_faults_in_play.py", "test_faults_meanwhile.py", "test_quota.py"),
+)
 """Files by guest; all others are in one more."""
-OF_MANAGERS = (("test_cgroups_v2.py", "test_verbs_v2.py"), ("test_faults.py", "test_faults_meanwhile.py"), ("test_update_v2.py", "test_lifecycle.py"))
+OF_MANAGERS = (
+    ("test_cgroups_v2.py", "test_verbs_v2.py"),
+    ("test_faults.py", "test_faults_meanwhile.py"),
+    ("test_update_v2.py", "test_lifecycle.py"),
+)
 """What says something of a further manager."""
 
 
@@ -53,9 +66,17 @@ def shares(manager):
 def test_integration(boot, report, manager):
     def run(numbered):
         number, share = numbered
-        guest = boot(f"integration-{manager}-{number}", "--", "env", f"OCIRT_TEST_CGROUP_MANAGER={manager}",
-                     "/tree/tests/vm/guest/run-tests", *(f"tests/integration/{name}" for name in share), timeout=LIMIT)
+        guest = boot(
+            f"integration-{manager}-{number}",
+            "--",
+            "env",
+            f"OCIRT_TEST_CGROUP_MANAGER={manager}",
+            "/tree/tests/vm/guest/run-tests",
+            *(f"tests/integration/{name}" for name in share),
+            timeout=LIMIT,
+        )
         return guest, guest.wait()
+
     outcomes, failures, ends = Counter(), [], []
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ran = list(pool.map(run, enumerate(shares(manager), 1)))
@@ -73,7 +94,14 @@ def test_integration(boot, report, manager):
 
 def test_cgroup_v1(boot, report):
     """systemd with the controllers in v1 hierarchies, as on older hosts."""
-    guest = boot("integration-v1", "--", "/tree/tests/vm/guest/run-tests", "tests/integration/test_systemd_v1.py", timeout=600, options=("--v1",))
+    guest = boot(
+        "integration-v1",
+        "--",
+        "/tree/tests/vm/guest/run-tests",
+        "tests/integration/test_systemd_v1.py",
+        timeout=600,
+        options=("--v1",),
+    )
     status = guest.wait()
     assert (guest.share / "junit.xml").exists(), guest.end_of_log()
     outcomes, failed = counts(guest.share / "junit.xml")

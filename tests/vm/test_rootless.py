@@ -30,8 +30,16 @@ def test_disabled(found):
 
 def test_integration(boot, report):
     """tests/integration/test_rootless.py, run by the user."""
-    guest = boot("rootless", "--", "env", f"OCIRT_TEST_CGROUP_MANAGER={MANAGERS[0]}", "/tree/tests/vm/guest/run-tests",
-                 "tests/integration/test_rootless.py", user="tester", timeout=300)
+    guest = boot(
+        "rootless",
+        "--",
+        "env",
+        f"OCIRT_TEST_CGROUP_MANAGER={MANAGERS[0]}",
+        "/tree/tests/vm/guest/run-tests",
+        "tests/integration/test_rootless.py",
+        user="tester",
+        timeout=300,
+    )
     status = guest.wait()
     outcomes, failed = counts(guest.share / "junit.xml")
     report("rootless", {**outcomes, "failures": failed})

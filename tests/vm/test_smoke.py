@@ -8,6 +8,7 @@ import pytest
 from tests.vm.guest.smoke import CASES, LIMITS
 from tests.vm.machine import GUEST
 
+
 @pytest.fixture(scope="module")
 def found(boot, report):
     guest = boot("smoke", GUEST / "smoke.py", timeout=240)
@@ -24,8 +25,13 @@ def check(found, name, cgroups, device):
     :param device: what the container should say of the device.
     """
     runtime, driver = name.split("-")
-    expected = {"said": ["pid 1", device, "end"], "cgroup": cgroups[driver] + f"/{'smoke-' * (driver == 'systemd')}{name}",
-                "memory": str(LIMITS["memory"]["limit"]), "pids": str(LIMITS["pids"]["limit"]), "left": False}
+    expected = {
+        "said": ["pid 1", device, "end"],
+        "cgroup": cgroups[driver] + f"/{'smoke-' * (driver == 'systemd')}{name}",
+        "memory": str(LIMITS["memory"]["limit"]),
+        "pids": str(LIMITS["pids"]["limit"]),
+        "left": False,
+    }
     if driver == "systemd":
         expected["cgroup"] += ".scope" + "/container" * (runtime == "crun")
     assert found[name] == expected
@@ -40,4 +46,7 @@ def test_driver(found, name):
 def test_disabled(found):
     """--cgroup-manager disabled: the container stays in the caller's cgroup."""
     result = found["ocirt-disabled"]
-    assert result["said"] == ["pid 1", "open", "end"] and result["cgroup"] == found["self"] == "/system.slice/ocirt-vm.service", result
+    assert (
+        result["said"] == ["pid 1", "open", "end"]
+        and result["cgroup"] == found["self"] == "/system.slice/ocirt-vm.service"
+    ), result

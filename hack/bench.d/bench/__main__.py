@@ -28,20 +28,42 @@ SECCOMP = BENCH / "seccomp-podman.json"
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="hack/bench", description="Measure this tree's ocirt beside runc, crun and the "
-                                     "kernel's own work. Writes benchmark.json, benchmark.md and benchmark.svg.")
-    parser.add_argument("--runtime", action="append", default=[], metavar="NAME=PATH", help="a further runtime; repeatable")
-    parser.add_argument("--ocirt", type=Path, default=TREE / "build/bin/ocirt", metavar="PATH",
-                        help="the executable to measure (hack/bench: an installed one; default: %(default)s)")
-    parser.add_argument("--without", action="append", default=[], metavar="NAME", choices=PEERS, help="leave out crun or runc")
-    parser.add_argument("--rounds", type=int, default=60, metavar="N",
-                        help="of everything that is short (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="does it work? Few rounds, few containers: no figures to quote")
+    parser = argparse.ArgumentParser(
+        prog="hack/bench",
+        description="Measure this tree's ocirt beside runc, crun and the "
+        "kernel's own work. Writes benchmark.json, benchmark.md and benchmark.svg.",
+    )
+    parser.add_argument(
+        "--runtime", action="append", default=[], metavar="NAME=PATH", help="a further runtime; repeatable"
+    )
+    parser.add_argument(
+        "--ocirt",
+        type=Path,
+        default=TREE / "build/bin/ocirt",
+        metavar="PATH",
+        help="the executable to measure (hack/bench: an installed one; default: %(default)s)",
+    )
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="NAME", choices=PEERS, help="leave out crun or runc"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=60, metavar="N", help="of everything that is short (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="does it work? Few rounds, few containers: no figures to quote"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help="default: build/bench")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmark.* instead")
-    parser.add_argument("--floor", type=Path, default=FIXED_FLOOR, metavar="FILE",
-                        help="the fixed floor.c (default: %(default)s; where it is missing, nothing is compared with it)")
-    parser.add_argument("--render", type=Path, metavar="JSON", help="measure nothing: write the page and the plot of this file")
+    parser.add_argument(
+        "--floor",
+        type=Path,
+        default=FIXED_FLOOR,
+        metavar="FILE",
+        help="the fixed floor.c (default: %(default)s; where it is missing, nothing is compared with it)",
+    )
+    parser.add_argument(
+        "--render", type=Path, metavar="JSON", help="measure nothing: write the page and the plot of this file"
+    )
     options = parser.parse_args(words)
     for each in options.runtime:
         if "=" not in each or not os.access(each.partition("=")[2], os.X_OK):
@@ -61,21 +83,34 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"hack/bench: {str(error) or 'interrupted'}", file=sys.stderr)
         return 1
     options.output.mkdir(parents=True, exist_ok=True)
-    for name, text in (("benchmark.json", results.to_json()), ("benchmark.md", report.markdown(results)),
-                       (report.PLOT, report.svg(results))):
+    for name, text in (
+        ("benchmark.json", results.to_json()),
+        ("benchmark.md", report.markdown(results)),
+        (report.PLOT, report.svg(results)),
+    ):
         (options.output / name).write_text(text)
     found = [each.word for each in targets.verdicts(results)]
-    print(f"{options.output}/benchmark.md: of {len(found)} targets {found.count('met')} met, "
-          f"{found.count('**missed**')} missed, {found.count('not measured')} not measured")
+    print(
+        f"{options.output}/benchmark.md: of {len(found)} targets {found.count('met')} met, "
+        f"{found.count('**missed**')} missed, {found.count('not measured')} not measured"
+    )
     return 0
 
 
 def measure(options: argparse.Namespace) -> Results:
     results = Results(facts(options))
-    scale = {"rounds": 2, "many": 4, "existing": 4, "host_mounts": 20} if options.quick else {
-        "rounds": options.rounds, "many": 200, "existing": 1000, "host_mounts": 1000}
-    results.facts |= {"many": scale["many"], "existing": scale["existing"], "host mounts": scale["host_mounts"],
-                      "rounds": scale["rounds"], "quick": options.quick}
+    scale = (
+        {"rounds": 2, "many": 4, "existing": 4, "host_mounts": 20}
+        if options.quick
+        else {"rounds": options.rounds, "many": 200, "existing": 1000, "host_mounts": 1000}
+    )
+    results.facts |= {
+        "many": scale["many"],
+        "existing": scale["existing"],
+        "host mounts": scale["host_mounts"],
+        "rounds": scale["rounds"],
+        "quick": options.quick,
+    }
     seccomp = json.loads(SECCOMP.read_text())
     progress = Progress()
     with open_place() as place:
@@ -161,12 +196,21 @@ def load() -> str:
 
 def facts(options: argparse.Namespace) -> dict[str, Any]:
     describe = ["git", "-C", str(TREE), "describe", "--always", "--dirty", "--abbrev=12"]
-    commit = subprocess.run(describe, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.strip() if shutil.which("git") else ""
+    commit = (
+        subprocess.run(describe, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.strip()
+        if shutil.which("git")
+        else ""
+    )
     expedited = Path("/sys/kernel/rcu_expedited")
-    return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit": commit or "unknown",
-            "host": f"{platform.system()} {platform.release()} {platform.machine()}", "processors": os.cpu_count(),
-            "rcu_expedited": expedited.read_text().strip() if expedited.exists() else "unknown",
-            "load": load(), "floor": str(options.floor)}
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "commit": commit or "unknown",
+        "host": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "rcu_expedited": expedited.read_text().strip() if expedited.exists() else "unknown",
+        "load": load(),
+        "floor": str(options.floor),
+    }
 
 
 if __name__ == "__main__":

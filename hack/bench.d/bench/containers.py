@@ -67,24 +67,41 @@ class Container(Generic[T]):
 
 def bundles(place: Place, runtime: Runtime, count: int) -> list[tuple[str, Bundle]]:
     """``count`` bundles of containers that differ in name and cgroup."""
-    return [(name, place.bundle(f"{runtime.name}-{name}").save(f"{runtime.name}-{name}"))
-            for name in (place.name() for _ in range(count))]
+    return [
+        (name, place.bundle(f"{runtime.name}-{name}").save(f"{runtime.name}-{name}"))
+        for name in (place.name() for _ in range(count))
+    ]
 
 
-def start_many(place: Place, runtime: Runtime, several: Sequence[tuple[str, Bundle]], at_once: int = 2,
-               progress: Progress | None = None) -> float:
+def start_many(
+    place: Place,
+    runtime: Runtime,
+    several: Sequence[tuple[str, Bundle]],
+    at_once: int = 2,
+    progress: Progress | None = None,
+) -> float:
     """Create and start containers, ``at_once`` at a time. Returns microseconds.
 
     :param several: pairs of name and bundle.
     :param progress: is told after every LOT of them; until all of a lot have started, nothing of the next does.
     """
-    works = [[runtime.command("create", "--bundle", bundle.path, "--pid-file", bundle.pid_file, name),
-              runtime.command("start", name)] for name, bundle in several]
+    works = [
+        [
+            runtime.command("create", "--bundle", bundle.path, "--pid-file", bundle.pid_file, name),
+            runtime.command("start", name),
+        ]
+        for name, bundle in several
+    ]
     return _by_turns(place, works, at_once, progress)
 
 
-def delete_many(place: Place, runtime: Runtime, several: Sequence[tuple[str, Bundle]], at_once: int = 2,
-                progress: Progress | None = None) -> None:
+def delete_many(
+    place: Place,
+    runtime: Runtime,
+    several: Sequence[tuple[str, Bundle]],
+    at_once: int = 2,
+    progress: Progress | None = None,
+) -> None:
     works = [[runtime.command("delete", "--force", name)] for name, _ in several]
     _by_turns(place, works, at_once, progress)
 
@@ -94,7 +111,7 @@ def _by_turns(place: Place, works: Sequence[Sequence[list[str]]], at_once: int, 
     size = LOT if progress else max(1, len(works))
     spent = 0.0
     for done in range(0, len(works), size):
-        lot = works[done:done + size]
+        lot = works[done : done + size]
         spent += run_lists(place.spawn, place.starter, place.path / "lists", lot, at_once)
         if progress:
             progress(done + len(lot), len(works))

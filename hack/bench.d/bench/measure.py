@@ -49,7 +49,8 @@ class Spawner:
         actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(output), new, 0o600),
-            (os.POSIX_SPAWN_OPEN, 2, self.errors, new, 0o600)]
+            (os.POSIX_SPAWN_OPEN, 2, self.errors, new, 0o600),
+        ]
         actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in kept]
         return os.posix_spawn(command[0], command, self.environment, file_actions=actions)
 
@@ -128,6 +129,7 @@ def run_lists(spawn: Spawner, starter: str, file: Path, lists: Sequence[Sequence
 
     :raises BenchError: a command fails, or all of it takes more than LIMIT seconds.
     """
+
     def ended(parts: Iterable[bytes]) -> bytes:
         return b"".join(part + b"\0" for part in parts)
 

@@ -100,8 +100,12 @@ class Place:
         compiler = shutil.which("musl-gcc")
         headers = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"] if compiler else []
         output = self.path / f"{source.parent.name}-{source.stem}"
-        done = subprocess.run([compiler or "gcc", "-O2", "-w", "-static", *headers, str(source), "-o", str(output)],
-                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            [compiler or "gcc", "-O2", "-w", "-static", *headers, str(source), "-o", str(output)],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
         if done.returncode:
             raise BenchError(f"{source} does not compile: {(done.stderr.splitlines() or ['no reason given'])[0]}")
         return str(output)

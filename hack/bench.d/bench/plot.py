@@ -27,15 +27,23 @@ def bars(title: str, groups: Sequence[tuple[str, Sequence[tuple[str, Sequence[fl
         for name, samples in rows:
             middle, high = median(samples) * scale, percentile(samples, 95) * scale
             body.append(f'<rect x="{LEFT}" y="{y}" width="{middle:.1f}" height="{BAR - 2}" fill="{color[name]}"/>')
-            body.append(f'<path d="M{LEFT + middle:.1f} {y + 5.5}H{LEFT + high:.1f}m0 -3v6" stroke="#555" fill="none"/>')
+            body.append(
+                f'<path d="M{LEFT + middle:.1f} {y + 5.5}H{LEFT + high:.1f}m0 -3v6" stroke="#555" fill="none"/>'
+            )
             end = LEFT + max(high, middle) + 6
             body.append(f'<text x="{end:.1f}" y="{y + 9.5}" font-size="10">{median(samples):.1f} {unit}</text>')
             y += BAR
         y += GAP
-    legend = "".join([f'<rect x="{x}" y="30" width="10" height="10" fill="{color[name]}"/>'
-                      f'<text x="{x + 14}" y="39">{escape(name)}</text>'
-                      for x, name in zip(range(LEFT, WIDTH * 9, 110), runtimes)])
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" font-family="sans-serif" font-size="12">'
+    legend = "".join(
+        [
+            f'<rect x="{x}" y="30" width="10" height="10" fill="{color[name]}"/>'
+            f'<text x="{x + 14}" y="39">{escape(name)}</text>'
+            for x, name in zip(range(LEFT, WIDTH * 9, 110), runtimes)
+        ]
+    )
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" font-family="sans-serif" font-size="12">'
+    )
     white = '<rect width="100%" height="100%" fill="white"/>'
     title = f'<text x="{LEFT}" y="18" font-size="14">{escape(title)}</text>'
     return "\n".join([head, white, title, legend, *body, "</svg>\n"])

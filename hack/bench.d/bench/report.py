@@ -49,18 +49,34 @@ METHOD = """
 def markdown(results: Results) -> str:
     """The page for a run's :class:`~bench.results.Results`."""
     runtimes = [name for name in results.runtimes() if name not in (FLOOR, OUR_FLOOR, SAME_FLOOR, "bare")]
-    parts = [HEAD, _facts(results), _targets(results), f"\n![Medians of the verbs]({PLOT})\n",
-             "\n## Milliseconds: median, 95th percentile, ours over theirs\n", _times(results, runtimes), _floors(results),
-             _mounts(results, runtimes), _seccomp(results, runtimes), _memory(results, runtimes), _calls(results, runtimes), METHOD]
+    parts = [
+        HEAD,
+        _facts(results),
+        _targets(results),
+        f"\n![Medians of the verbs]({PLOT})\n",
+        "\n## Milliseconds: median, 95th percentile, ours over theirs\n",
+        _times(results, runtimes),
+        _floors(results),
+        _mounts(results, runtimes),
+        _seccomp(results, runtimes),
+        _memory(results, runtimes),
+        _calls(results, runtimes),
+        METHOD,
+    ]
     return "".join(parts)
 
 
 def svg(results: Results) -> str:
     """The plot: create to delete, back to back and with pauses."""
     runtimes = [name for name in results.runtimes() if results.samples("life cycle", name, BACK)]
-    groups = [(f"{work}, pauses" if pattern == PAUSES else work,
-               [(name, [each / 1000 for each in results.samples(work, name, pattern)]) for name in runtimes])
-              for pattern in (BACK, PAUSES) for work in ("life cycle", *VERBS)]
+    groups = [
+        (
+            f"{work}, pauses" if pattern == PAUSES else work,
+            [(name, [each / 1000 for each in results.samples(work, name, pattern)]) for name in runtimes],
+        )
+        for pattern in (BACK, PAUSES)
+        for work in ("life cycle", *VERBS)
+    ]
     return bars("Median and 95th percentile of whole processes, ms", groups)
 
 
@@ -71,7 +87,18 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _facts(results: Results) -> str:
     facts = results.facts
-    names = ("date", "commit", "host", "processors", "rcu_expedited", "load", "load at the end", "rounds", "kept programs", "left out")
+    names = (
+        "date",
+        "commit",
+        "host",
+        "processors",
+        "rcu_expedited",
+        "load",
+        "load at the end",
+        "rounds",
+        "kept programs",
+        "left out",
+    )
     rows = [(name, str(facts[name])) for name in names if facts.get(name) not in (None, "")]
     rows += [(name, version) for name, version in facts.get("runtimes", {}).items()]
     return "\n" + _table(("run", ""), rows)
@@ -89,11 +116,21 @@ def _targets(results: Results) -> str:
         measured = "" if each.measured is None else _figure(each.measured) + (f" {each.unit}" if each.unit else "")
         limit = "" if each.limit is None else f"{each.limit:.2f}" + (f" {each.unit}" if each.unit else "")
         label = _counted(results, f"{each.work}, {each.pattern}" if each.pattern else each.work)
-        rows.append((label, _counted(results, each.against), limit, measured, each.word,
-                     "" if each.quarter is None else _figure(each.quarter)))
-    return ("\n## Targets\nRatios of medians, unless a unit stands there. The last column is the ratio of 25th percentiles, "
-            "which is less moved by\nwhat else the machine does.\n\n"
-            + _table(("work", "against", "at most", "measured", "", "25th percentile"), rows))
+        rows.append(
+            (
+                label,
+                _counted(results, each.against),
+                limit,
+                measured,
+                each.word,
+                "" if each.quarter is None else _figure(each.quarter),
+            )
+        )
+    return (
+        "\n## Targets\nRatios of medians, unless a unit stands there. The last column is the ratio of 25th percentiles, "
+        "which is less moved by\nwhat else the machine does.\n\n"
+        + _table(("work", "against", "at most", "measured", "", "25th percentile"), rows)
+    )
 
 
 def _ms(samples: Sequence[float]) -> str:
@@ -134,26 +171,46 @@ def _floors(results: Results) -> str:
             if not ours:
                 continue
             floor, bare = results.median(work, FLOOR, pattern), results.median(plain, OURS, pattern)
-            rows.append((f"{mode}, {pattern}", _ms(results.samples(work, FLOOR, pattern)),
-                         _ms(results.samples(work, OUR_FLOOR, pattern)), _ms(ours),
-                         _figure(results.ratio(work, OURS, FLOOR, pattern)), _ms(results.samples(plain, OURS, pattern)),
-                         _figure(bare / floor if bare and floor else None)))
+            rows.append(
+                (
+                    f"{mode}, {pattern}",
+                    _ms(results.samples(work, FLOOR, pattern)),
+                    _ms(results.samples(work, OUR_FLOOR, pattern)),
+                    _ms(ours),
+                    _figure(results.ratio(work, OURS, FLOOR, pattern)),
+                    _ms(results.samples(plain, OURS, pattern)),
+                    _figure(bare / floor if bare and floor else None),
+                )
+            )
     return "\n## Beside the floor, ms\n\n" + _table(
-        ("", FLOOR, OUR_FLOOR, OURS, f"/ {FLOOR}", f"{OURS} without the cgroup mount", f"/ {FLOOR}"), rows)
+        ("", FLOOR, OUR_FLOOR, OURS, f"/ {FLOOR}", f"{OURS} without the cgroup mount", f"/ {FLOOR}"), rows
+    )
 
 
 def _mounts(results: Results, runtimes: Sequence[str]) -> str:
     low, high = "floor: create, host as it is", "floor: create, host with mounts"
-    rows = [(name, _ms(results.samples(low, name)), _ms(results.samples(high, name)), _figure(slope(results, name)))
-            for name in (FLOOR, OUR_FLOOR, *runtimes) if results.samples(low, name)]
+    rows = [
+        (name, _ms(results.samples(low, name)), _ms(results.samples(high, name)), _figure(slope(results, name)))
+        for name in (FLOOR, OUR_FLOOR, *runtimes)
+        if results.samples(low, name)
+    ]
     return f"\n## create with {results.facts['host mounts']} mounts more on the host, ms\n\n" + _table(
-        ("", "without", "with", "what they add, over floor's"), rows)
+        ("", "without", "with", "what they add, over floor's"), rows
+    )
 
 
 def _seccomp(results: Results, runtimes: Sequence[str]) -> str:
     without, profiled = "run true without a profile", "run true with podman's profile"
-    rows = [(name, _ms(results.samples(without, name)), _ms(results.samples(profiled, name)), f"{on_top(results, name):.2f}")
-            for name in runtimes if results.samples(profiled, name)]
+    rows = [
+        (
+            name,
+            _ms(results.samples(without, name)),
+            _ms(results.samples(profiled, name)),
+            f"{on_top(results, name):.2f}",
+        )
+        for name in runtimes
+        if results.samples(profiled, name)
+    ]
     read, load = [results.samples(f"a process that {mode}s the filter", "bare") for mode in ("read", "load")]
     bare = f"{(median(load) - median(read)) / 1000:.2f}"
     rows.append(("a process that reads, and loads, the filter", _ms(read), _ms(load), bare))

@@ -44,8 +44,14 @@ class Results:
         found = self.samples(work, runtime, pattern)
         return median(found) if found else None
 
-    def ratio(self, work: str, runtime: str, other: str, pattern: str = "",
-              of: Callable[[Sequence[float]], float] | None = None) -> float | None:
+    def ratio(
+        self,
+        work: str,
+        runtime: str,
+        other: str,
+        pattern: str = "",
+        of: Callable[[Sequence[float]], float] | None = None,
+    ) -> float | None:
         """The median of one runtime over that of another, or ``of`` any other figure of the samples; ``None`` where
         either is missing."""
         of, ours, theirs = of or median, self.samples(work, runtime, pattern), self.samples(work, other, pattern)
@@ -56,8 +62,10 @@ class Results:
         return list(dict.fromkeys(runtime for _, _, runtime in self.series))
 
     def to_json(self) -> str:
-        rows = [{"work": work, "pattern": pattern, "runtime": runtime, "samples": samples}
-                for (work, pattern, runtime), samples in self.series.items()]
+        rows = [
+            {"work": work, "pattern": pattern, "runtime": runtime, "samples": samples}
+            for (work, pattern, runtime), samples in self.series.items()
+        ]
         body = ",\n  ".join(json.dumps(row) for row in rows)
         return f'{{"facts": {json.dumps(self.facts, indent=1)},\n "series": [\n  {body}\n]}}\n'
 

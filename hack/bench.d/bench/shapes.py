@@ -68,25 +68,46 @@ def count(files: Iterable[tuple[str, bytes]]) -> tuple[list[Kept], list[tuple[st
         rootless = "rootless" in name
         machine = host(in_user_namespace=rootless)
         shape = Shape(parse_json(data)[0])
-        words = {"verb": "create", "id": name, "bundle": f"/bundles/{name}", "root": "/run/ocirt",
-                 "pid-file": f"/run/{name}.pid"}
+        words = {
+            "verb": "create",
+            "id": name,
+            "bundle": f"/bundles/{name}",
+            "root": "/run/ocirt",
+            "pid-file": f"/run/{name}.pid",
+        }
         if "process.terminal" in shape.leaves and shape.values[shape.leaves["process.terminal"]]:
             words["console-socket"] = f"/run/{name}.sock"
         passed_on = ("root", "bundle", "console-socket", "pid-file")
         request = entries.request_of(words, passed_on, passed_on)
         request += " rootless" * rootless  # stands for what the host is observed to be
-        found = next((each for each in kept if each.entry.structure.encode() == shape.structure
-                      and each.entry.request == request
-                      and entries.difference(each.entry, shape, words, machine) is None), None)
+        found = next(
+            (
+                each
+                for each in kept
+                if each.entry.structure.encode() == shape.structure
+                and each.entry.request == request
+                and entries.difference(each.entry, shape, words, machine) is None
+            ),
+            None,
+        )
         if found:
             found.files.append(name)
             continue
         try:
             config, program = _compiled(data, words, machine)
             asked, unordered = [
-                (request, without_values(_compiled(json.dumps(in_order(json.loads(data), mounts)).encode(), words,
-                                                   host(in_user_namespace=rootless))[1].template))
-                for mounts in (False, True)]
+                (
+                    request,
+                    without_values(
+                        _compiled(
+                            json.dumps(in_order(json.loads(data), mounts)).encode(),
+                            words,
+                            host(in_user_namespace=rootless),
+                        )[1].template
+                    ),
+                )
+                for mounts in (False, True)
+            ]
         except OcirtError as error:
             refused.append((name, str(error)))
             continue
@@ -102,6 +123,7 @@ def _compiled(data: bytes, words: Mapping[str, str], machine: Host) -> tuple[Con
     from ocirt.model.config import parse
     from ocirt.model.request import Request
     from ocirt.plan.encode import encoded
+
     config = parse(data)
     return config, encoded(compile(config, Request(words), machine), BUILD)
 
@@ -109,11 +131,17 @@ def _compiled(data: bytes, words: Mapping[str, str], machine: Host) -> tuple[Con
 def without_values(template: bytes) -> Tables:
     """The tables of a program's template, without slots and sizes, in which the values show that it was compiled of."""
     from ocirt.plan.encode import HEADER_TABLES
+
     head = 16 + len(BUILD)
-    places = [[int.from_bytes(template[at + part:at + part + 4], "little") for part in (0, 4)]
-              for at in range(head, head + 8 * len(HEADER_TABLES), 8)]
-    tables = [template[offset:] if name == "data" else template[offset:offset + size]
-              for name, (offset, size) in zip(HEADER_TABLES, places) if name != "slots"]
+    places = [
+        [int.from_bytes(template[at + part : at + part + 4], "little") for part in (0, 4)]
+        for at in range(head, head + 8 * len(HEADER_TABLES), 8)
+    ]
+    tables = [
+        template[offset:] if name == "data" else template[offset : offset + size]
+        for name, (offset, size) in zip(HEADER_TABLES, places)
+        if name != "slots"
+    ]
     return tuple(map(bytes, tables))
 
 
@@ -136,9 +164,12 @@ def _sorted_keys(value: Any) -> Any:
     return [_sorted_keys(each) for each in value] if isinstance(value, list) else value
 
 
-def _reason(kept: Sequence[Kept], entry: Entry, shape: Shape, words: Mapping[str, str], machine: Host, request: str) -> str:
+def _reason(
+    kept: Sequence[Kept], entry: Entry, shape: Shape, words: Mapping[str, str], machine: Host, request: str
+) -> str:
     """What of a config the nearest program that is there is not for."""
     from ocirt.plan import entries
+
     best = None
     for each in kept:
         if each.entry.structure == entry.structure:
@@ -163,10 +194,16 @@ def table(kept: Sequence[Kept], refused: Sequence[tuple[str, str]]) -> str:
             unordered.add(each.unordered)
     total = sum(len(each.files) for each in kept)
     different, without_order = len({each.request for each in kept}), len({each.unordered for each in kept})
-    lines = [f"{total} configs are {different} different requests and need {len(kept)} programs. Without regard to the order of "
-             f"mounts, which means something in a config, they would be {without_order} requests.", "",
-             "| engine | configs | programs | requests | mounts in any order |", "|---|---|---|---|---|"]
-    lines += [f"| {engine} | {' | '.join([str(len(each)) for each in counted])} |" for engine, counted in engines.items()]
+    lines = [
+        f"{total} configs are {different} different requests and need {len(kept)} programs. Without regard to the order of "
+        f"mounts, which means something in a config, they would be {without_order} requests.",
+        "",
+        "| engine | configs | programs | requests | mounts in any order |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {engine} | {' | '.join([str(len(each)) for each in counted])} |" for engine, counted in engines.items()
+    ]
     lines += ["", "| first config | bound to its program | why it is another program |", "|---|---|---|"]
     first: dict[Asked, Kept] = {}
     for each in kept:

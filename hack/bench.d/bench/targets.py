@@ -20,8 +20,16 @@ class Verdict:
 
     __slots__ = ("work", "pattern", "against", "limit", "measured", "unit", "quarter")
 
-    def __init__(self, work: str, pattern: str, against: str, limit: float | None, measured: float | None, unit: str = "",
-                 quarter: float | None = None) -> None:
+    def __init__(
+        self,
+        work: str,
+        pattern: str,
+        against: str,
+        limit: float | None,
+        measured: float | None,
+        unit: str = "",
+        quarter: float | None = None,
+    ) -> None:
         self.work, self.pattern, self.against, self.limit = work, pattern, against, limit
         self.measured, self.unit, self.quarter = measured, unit, quarter
 
@@ -47,7 +55,11 @@ RATIOS: tuple[tuple[str, str, Mapping[str, float | None]], ...] = (
     ("create, new shape", PAUSES, {CRUN: None, RUNC: None}),
     ("create, new shape, known filter", BACK, {CRUN: 2.0, RUNC: 0.6}),
     ("create, new shape, known filter", PAUSES, {CRUN: 1.0, RUNC: 0.6}),
-    *[(verb, pattern, {CRUN: 0.30, RUNC: 0.20}) for verb in ("start", "state", "kill", "delete") for pattern in (BACK, PAUSES)],
+    *[
+        (verb, pattern, {CRUN: 0.30, RUNC: 0.20})
+        for verb in ("start", "state", "kill", "delete")
+        for pattern in (BACK, PAUSES)
+    ],
     ("run true", "", {CRUN: 0.60, RUNC: 0.20}),
     ("floor: run", BACK, {FLOOR: 1.6}),
     ("exec true", "", {CRUN: 0.60, RUNC: 0.20}),
@@ -68,14 +80,26 @@ def verdicts(results: Results) -> list[Verdict]:
     for work, pattern, limits in RATIOS:
         for against, limit in limits.items():
             quarter = results.ratio(work, OURS, against, pattern, of=lambda samples: percentile(samples, 25))
-            found.append(Verdict(work, pattern, against, limit, results.ratio(work, OURS, against, pattern), quarter=quarter))
+            found.append(
+                Verdict(work, pattern, against, limit, results.ratio(work, OURS, against, pattern), quarter=quarter)
+            )
     found.append(Verdict("state", MANY, FEW, FLAT, _over(results, "state", OURS, MANY, FEW)))
     per_container = _over(results, "list", OURS, MANY, FEW)
-    found.append(Verdict("list", MANY, f"{FEW}, ten times", FLAT, None if per_container is None else per_container / 10))
+    found.append(
+        Verdict("list", MANY, f"{FEW}, ten times", FLAT, None if per_container is None else per_container / 10)
+    )
     found.append(Verdict("slope of create with mounts on the host", "", FLOOR, SLOPE, slope(results)))
     found.append(Verdict("a seccomp profile on top, ms", "", "", ON_TOP / 1000, on_top(results), "ms"))
-    found.append(Verdict("the same, of a bare load, ms", "", "", None, _difference(
-        results, "a process that loads the filter", "a process that reads the filter", "bare"), "ms"))
+    found.append(
+        Verdict(
+            "the same, of a bare load, ms",
+            "",
+            "",
+            None,
+            _difference(results, "a process that loads the filter", "a process that reads the filter", "bare"),
+            "ms",
+        )
+    )
     for pattern in (BACK, PAUSES):
         found.append(_distance(results, OUR_FLOOR, pattern, NEAR))
         if results.samples("floor: create", SAME_FLOOR, pattern):
@@ -101,8 +125,10 @@ def _difference(results: Results, longer: str, shorter: str, runtime: str) -> fl
 
 def slope(results: Results, runtime: str = OURS) -> float | None:
     """What the mounts on the host add to a create, over what they add to the floor's."""
-    ours, floor = [_difference(results, "floor: create, host with mounts", "floor: create, host as it is", name)
-                   for name in (runtime, FLOOR)]
+    ours, floor = [
+        _difference(results, "floor: create, host with mounts", "floor: create, host as it is", name)
+        for name in (runtime, FLOOR)
+    ]
     return None if ours is None or not floor else ours / floor
 
 

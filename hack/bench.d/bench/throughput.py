@@ -64,12 +64,17 @@ def measure(runtime: ocirt.Runtime, rootfs: Path, threads: int, seconds: float) 
 def table(rows: Sequence[Row], seconds: float, cache: str) -> str:
     """The block of the page."""
     load, processors = " ".join(f"{each:.1f}" for each in os.getloadavg()), os.cpu_count() or 1
-    lines = [f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Linux {platform.release()}, {processors} processors, load {load}, "
-             f"{seconds:g} s a row, programs kept {cache}: `hack/throughput`", "",
-             "| threads | sandboxes a second | CPU time of each, executable and program | in the service | the processors' bound |",
-             "|---|---|---|---|---|"]
-    lines += [f"| {threads} | {rate:.0f} | {theirs:.1f} ms | {ours:.1f} ms | {processors * 1000 / (theirs + ours):.0f} |"
-              for threads, (rate, theirs, ours) in rows]
+    lines = [
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Linux {platform.release()}, {processors} processors, load {load}, "
+        f"{seconds:g} s a row, programs kept {cache}: `hack/throughput`",
+        "",
+        "| threads | sandboxes a second | CPU time of each, executable and program | in the service | the processors' bound |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {threads} | {rate:.0f} | {theirs:.1f} ms | {ours:.1f} ms | {processors * 1000 / (theirs + ours):.0f} |"
+        for threads, (rate, theirs, ours) in rows
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -80,6 +85,7 @@ def main(words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     sys.path.insert(0, str(TREE))
     import ocirt
+
     try:
         with open_place() as place:
             for name in ("proc", "dev", "tmp"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from . import BACK, FEW, MANY, PAUSES, SAME_FLOOR, BenchError
-from .containers import (VERBS, Container, Progress, bundles, children, delete_many, pid_of, resident, start_many)
+from .containers import VERBS, Container, Progress, bundles, children, delete_many, pid_of, resident, start_many
 from .measure import Alarm, Used, Word, count_calls, metered, traced, wait
 from .place import Bundle, Place, Runtime, mounts
 from .results import Results
@@ -39,8 +39,20 @@ class Run:
     :ivar say: shows progress.
     """
 
-    def __init__(self, place: Place, results: Results, runtimes: list[Runtime], floors: Mapping[str, str], meter: str, *,
-                 rounds: int, many: int, existing: int, host_mounts: int, say: Callable[[str, int, int], None]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        results: Results,
+        runtimes: list[Runtime],
+        floors: Mapping[str, str],
+        meter: str,
+        *,
+        rounds: int,
+        many: int,
+        existing: int,
+        host_mounts: int,
+        say: Callable[[str, int, int], None],
+    ) -> None:
         self.place, self.results, self.runtimes, self.floors, self.meter = place, results, runtimes, floors, meter
         self.rounds, self.many, self.existing, self.host_mounts, self.say = rounds, many, existing, host_mounts, say
 
@@ -51,15 +63,34 @@ class Run:
             yield from self.runtimes
 
     @overload
-    def container(self, runtime: Runtime, config: dict[str, Any] | None = None, run: None = None, kind: str = "",
-                  more: Mapping[str, object] | None = None) -> Container[Used]: ...
+    def container(
+        self,
+        runtime: Runtime,
+        config: dict[str, Any] | None = None,
+        run: None = None,
+        kind: str = "",
+        more: Mapping[str, object] | None = None,
+    ) -> Container[Used]: ...
 
     @overload
-    def container(self, runtime: Runtime, config: dict[str, Any] | None = None, *, run: Callable[..., T], kind: str = "",
-                  more: Mapping[str, object] | None = None) -> Container[T]: ...
+    def container(
+        self,
+        runtime: Runtime,
+        config: dict[str, Any] | None = None,
+        *,
+        run: Callable[..., T],
+        kind: str = "",
+        more: Mapping[str, object] | None = None,
+    ) -> Container[T]: ...
 
-    def container(self, runtime: Runtime, config: dict[str, Any] | None = None, run: Callable[..., Any] | None = None,
-                  kind: str = "", more: Mapping[str, object] | None = None) -> Container[Any]:
+    def container(
+        self,
+        runtime: Runtime,
+        config: dict[str, Any] | None = None,
+        run: Callable[..., Any] | None = None,
+        kind: str = "",
+        more: Mapping[str, object] | None = None,
+    ) -> Container[Any]:
         """A new container that does not exist yet; ``run`` runs its commands, ``place.spawn`` where nobody says; ``more`` are
         further properties of its config."""
         name = self.place.name()
@@ -95,7 +126,12 @@ def floors(run: Run) -> None:
             # In any order: what went before leaves the kernel work for later.
             for name in random.sample(list(run.floors), len(run.floors)):
                 time.sleep(PAUSE * (pattern == PAUSES))
-                results.add(f"floor: {mode}", pattern, name, place.spawn(run.floors[name], place.rootfs, place.name(), mode).time)
+                results.add(
+                    f"floor: {mode}",
+                    pattern,
+                    name,
+                    place.spawn(run.floors[name], place.rootfs, place.name(), mode).time,
+                )
 
     for pattern in (BACK, PAUSES):
         for number in range(run.rounds):
@@ -153,8 +189,11 @@ def exec_true(run: Run) -> None:
             standing[runtime.name] = run.container(runtime, kind="-exec")
             standing[runtime.name].create()
             standing[runtime.name].start()
-        able = [runtime for runtime in run.runtimes
-                if run.place.spawn.succeeds(*runtime.command("exec", standing[runtime.name].name, *TRUE))]
+        able = [
+            runtime
+            for runtime in run.runtimes
+            if run.place.spawn.succeeds(*runtime.command("exec", standing[runtime.name].name, *TRUE))
+        ]
         for runtime in run.turns("exec true"):
             if runtime in able:
                 command = runtime.command("exec", standing[runtime.name].name, *TRUE)
@@ -209,6 +248,7 @@ def filter_of(config: dict[str, Any], path: Path) -> None:
     from ocirt.model.host import Host
     from ocirt.model.request import Request
     from ocirt.plan.steps import LoadSeccomp
+
     request = Request({"verb": "create", "id": "c", "bundle": "/b", "root": "/r"})
     plan = compile(parse(json.dumps(config).encode()), request, Host())
     steps = [step for section in plan.sections.values() for step in section if isinstance(step, LoadSeccomp)]
@@ -232,10 +272,10 @@ def existing(run: Run) -> None:
         started: list[tuple[str, Bundle]] = []
         try:
             for count, pattern in ((max(1, run.existing // 10), FEW), (run.existing, MANY)):
-                new = several[len(started):count]
+                new = several[len(started) : count]
                 started += new
                 start_many(run.place, runtime, new, progress=_saying(run, f"{count} containers of {runtime.name}"))
-                _look(run, runtime, started[:max(1, run.existing // 10)], pattern)
+                _look(run, runtime, started[: max(1, run.existing // 10)], pattern)
         finally:
             delete_many(run.place, runtime, started, progress=_saying(run, f"and their end, {runtime.name}"))
             shutil.rmtree(run.place.path / "bundles")
@@ -257,6 +297,7 @@ def _look(run: Run, runtime: Runtime, several: Sequence[tuple[str, Bundle]], pat
 
 def memory(run: Run) -> None:
     """Peaks of resident memory, by verb; and what a waiting foreground `run` keeps."""
+
     def measure(*command: Word) -> Used:
         return metered(run.place.spawn, run.meter, run.place.path / "metered", *command)
 
@@ -335,4 +376,5 @@ def system_calls(run: Run) -> None:
                 calls = count_calls(file.read())
             run.results.add(f"{verb}: system calls", "", runtime.name, sum(calls.values()))
             run.results.facts.setdefault("calls", {}).setdefault(runtime.name, {})[verb] = dict(
-                sorted(calls.items(), key=lambda pair: -pair[1]))
+                sorted(calls.items(), key=lambda pair: -pair[1])
+            )

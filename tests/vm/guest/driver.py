@@ -33,8 +33,12 @@ def timed(command):
 def turn(runtime, folder, samples):
     """One container that is created, started and deleted, and one that is run."""
     command = [runtime, "--systemd-cgroup", "--root", f"{folder}/{runtime}"]
-    for verb, *words in (("create", "--bundle", f"{folder}/sleep", "c1"), ("start", "c1"), ("delete", "--force", "c1"),
-                         ("run", "--bundle", f"{folder}/true", "c1")):
+    for verb, *words in (
+        ("create", "--bundle", f"{folder}/sleep", "c1"),
+        ("start", "c1"),
+        ("delete", "--force", "c1"),
+        ("run", "--bundle", f"{folder}/true", "c1"),
+    ):
         samples[verb].append(timed([*command, verb, *words]))
 
 
@@ -49,7 +53,9 @@ def main():
             path.write_text(json.dumps(config))
         # A tree's build has no cache of programs unless it is told where.
         os.mkdir(f"{folder}/programs", 0o700)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", f"{folder}/programs"], check=True, timeout=60)
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", f"{folder}/programs"], check=True, timeout=60
+        )
         os.environ["OCIRT_CACHE"] = f"{folder}/programs"
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
         os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
@@ -57,15 +63,26 @@ def main():
         try:
             # The first of a shape is compiled; it is no sample.
             for number in range(rounds + 1):
-                for runtime in RUNTIMES[::1 if number % 2 else -1]:
+                for runtime in RUNTIMES[:: 1 if number % 2 else -1]:
                     turn(runtime, folder, samples[runtime])
         finally:
             subprocess.run(["umount", f"{folder}/programs"], check=True, timeout=60)
 
     def of(which):
-        return {runtime: {verb: round(which(values[1:]), 2) for verb, values in verbs.items()} for runtime, verbs in samples.items()}
-    Path("/share/driver.json").write_text(json.dumps({
-        "rounds": rounds, "milliseconds": of(statistics.median), "quarter": of(lambda values: statistics.quantiles(values, n=4)[0])}))
+        return {
+            runtime: {verb: round(which(values[1:]), 2) for verb, values in verbs.items()}
+            for runtime, verbs in samples.items()
+        }
+
+    Path("/share/driver.json").write_text(
+        json.dumps(
+            {
+                "rounds": rounds,
+                "milliseconds": of(statistics.median),
+                "quarter": of(lambda values: statistics.quantiles(values, n=4)[0]),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

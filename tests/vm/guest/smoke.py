@@ -29,7 +29,9 @@ CASES = {
     "ocirt-cgroupfs": (["ocirt"], CGROUPFS),
     "ocirt-systemd": (["ocirt", "--systemd-cgroup"], SYSTEMD),
 }
-SCRIPT = """echo "pid $$"; if (: <>/fuse) 2>/dev/null; then echo open; else echo refused; fi; echo end; exec sleep 600"""
+SCRIPT = (
+    """echo "pid $$"; if (: <>/fuse) 2>/dev/null; then echo open; else echo refused; fi; echo end; exec sleep 600"""
+)
 """The container's command. /fuse is a device that anybody may open and that no runtime allows by default."""
 
 
@@ -47,15 +49,26 @@ def config(name, cgroup):
     spaces = ["pid", "mount", "ipc", "uts"] + ([] if ROOT else ["user"])
     linux = {"namespaces": [{"type": space} for space in spaces]}
     if cgroup:
-        linux |= {"cgroupsPath": cgroup.format(top=top(), name=name), "resources": LIMITS | ({"devices": DENY} if ROOT else {})}
+        linux |= {
+            "cgroupsPath": cgroup.format(top=top(), name=name),
+            "resources": LIMITS | ({"devices": DENY} if ROOT else {}),
+        }
     if not ROOT:
-        linux |= {"uidMappings": [{"containerID": 0, "hostID": os.getuid(), "size": 1}],
-                  "gidMappings": [{"containerID": 0, "hostID": os.getgid(), "size": 1}]}
-    return {"ociVersion": "1.0.2", "root": {"path": "rootfs", "readonly": True}, "hostname": name,
-            "process": {"args": ["/bin/sh", "-c", SCRIPT], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}},
-            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
-                       {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]}],
-            "linux": linux}
+        linux |= {
+            "uidMappings": [{"containerID": 0, "hostID": os.getuid(), "size": 1}],
+            "gidMappings": [{"containerID": 0, "hostID": os.getgid(), "size": 1}],
+        }
+    return {
+        "ociVersion": "1.0.2",
+        "root": {"path": "rootfs", "readonly": True},
+        "hostname": name,
+        "process": {"args": ["/bin/sh", "-c", SCRIPT], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}},
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+        ],
+        "linux": linux,
+    }
 
 
 def make_bundle(path, name, cgroup):
@@ -89,9 +102,12 @@ def look(name):
 
         def run(*words, output=None):
             with open(folder / "errors", "w+") as errors:
-                done = subprocess.run([*command, *words], stdin=subprocess.DEVNULL, stdout=output, stderr=errors, timeout=60)
+                done = subprocess.run(
+                    [*command, *words], stdin=subprocess.DEVNULL, stdout=output, stderr=errors, timeout=60
+                )
                 errors.seek(0)
                 return None if done.returncode == 0 else f"{words[0]}: status {done.returncode}: {errors.read()}"
+
         try:
             with open(folder / "said", "w") as said:
                 error = run("create", "--bundle", folder / "bundle", "--pid-file", folder / "pid", name, output=said)
@@ -99,10 +115,16 @@ def look(name):
             if error:
                 return {"error": error}
             # `start` returns when the program has been executed; what it says comes a little later.
-            subprocess.run(["timeout", "30", "sh", "-c", 'until grep -q end "$0"; do sleep 0.1; done', folder / "said"], check=True)
+            subprocess.run(
+                ["timeout", "30", "sh", "-c", 'until grep -q end "$0"; do sleep 0.1; done', folder / "said"], check=True
+            )
             own = cgroup_of(read(folder / "pid"))
-            found = {"said": read(folder / "said").split("\n"), "cgroup": own, "memory": read(CGROUPS / own[1:] / "memory.max"),
-                     "pids": read(CGROUPS / own[1:] / "pids.max")}
+            found = {
+                "said": read(folder / "said").split("\n"),
+                "cgroup": own,
+                "memory": read(CGROUPS / own[1:] / "memory.max"),
+                "pids": read(CGROUPS / own[1:] / "pids.max"),
+            }
         finally:
             error = run("delete", "--force", name)
         return {"error": error} if error else found | {"left": (CGROUPS / own[1:]).exists()}
@@ -110,8 +132,10 @@ def look(name):
 
 def main():
     systemd = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
-    found = {"self": cgroup_of("self"), "machine": {"kernel": os.uname().release, "systemd": systemd,
-                                                    "python": sys.version.split()[0]}}
+    found = {
+        "self": cgroup_of("self"),
+        "machine": {"kernel": os.uname().release, "systemd": systemd, "python": sys.version.split()[0]},
+    }
     for name in sys.argv[1:] or CASES:
         found[name] = look(name)
         print(name, json.dumps(found[name]), flush=True)
