@@ -1,22 +1,26 @@
-"""Where runc or crun and the specification differ, and their callers count on them: called by such a name, through a link
-``runc`` or ``crun``, or with ``--as``, ocirt does as that runtime does. Under its own name it does as the specification says.
+"""What ocirt does differently if it is called as runc or crun.
+
+runc and crun differ from the specification in places, and their callers rely on the differences. If ocirt is called by their
+name, through a link ``runc`` or ``crun`` or with ``--as``, it behaves as they do. Under its own name it follows the
+specification.
 
 The name is a flag like any other: it is part of the key under which a program is kept, and of the request in state.json.
 """
 
 DELETES_CREATED = (
-    "delete of a container that is created ends it (runtime.md: delete of one that is not stopped is an error)"
+    "delete also ends a container that is created and not started (runtime.md: an error, because it is not stopped)"
 )
 MAPS_IDS = (
-    "a new user namespace without uidMappings or gidMappings maps ids from 0 on to the same ones of the host, up to the "
-    "process' own; a user's root to that user (ocirt under its own name: an error)"
+    "a new user namespace without uidMappings or gidMappings maps the ids from 0 up to that of the process to the same ids of "
+    "the host; if the caller is not root, it maps root to the caller (ocirt under its own name: an error)"
 )
 RELATIVE_READONLY = (
-    "a relative path in linux.readonlyPaths is one below the root (config-linux.md: it must be absolute)"
+    "a relative path in linux.readonlyPaths is taken as a path below the container's root (config-linux.md: an error, because "
+    "the path must be absolute)"
 )
 
 DIFFERENCES = {
     "runc": (DELETES_CREATED, RELATIVE_READONLY),
     "crun": (MAPS_IDS, RELATIVE_READONLY),
 }
-"""Name -> what ocirt does otherwise by that name."""
+"""Name -> what ocirt does differently under that name."""

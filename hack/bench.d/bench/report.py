@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR
@@ -11,38 +12,56 @@ from .results import Results, median, percentile
 from .targets import on_top, slope, verdicts
 
 PLOT = "benchmark.svg"
+WIDTH = 100
+"""Columns of a line of the page, tables excepted."""
 HEAD = """# Benchmark
 
-Written by `hack/bench --docs` from [benchmark.json](benchmark.json), the samples of one run: no figure here is typed by
-hand (`tests/unit/test_bench.py` makes this page anew of that file and compares). `hack/bench` does a run without
-touching this page, `hack/bench --quick` a short one; `--runtime NAME=PATH` adds a runtime. See the end for how it measures.
+`hack/bench --docs` writes this page from [benchmark.json](benchmark.json), which holds the samples
+of one run. No figure is typed by hand: `tests/unit/test_bench.py` writes the page again from that
+file and compares. `hack/bench` runs without touching this page, `hack/bench --quick` runs for a
+short time, and `--runtime NAME=PATH` adds a runtime. The end of the page says how the figures are
+measured.
 """
 METHOD = """
 ## How it is measured
-- A time is that of a whole process, from posix_spawn to the return of wait4, standard streams at files; nothing polls.
-- Runtimes take turns (A B C A B C), each with a `--root` of its own on a tmpfs; the kernel and the machine are the same for
-  all, and what else the machine does meets all. ocirt's kept programs are on the file system that an installed ocirt has them on
-  by default ("kept programs" above; a run without that line had them on a tmpfs). Medians and their ratios are what counts; p95 is the 95th percentile.
-- The container is `runc spec`'s with busybox `sleep` and a cgroup of its own in one that is there; each container has another id
-  and cgroup. A life cycle is the sum of its five verbs; between kill and delete the container's end is waited for (pidfd), untimed.
-- *With pauses*: 50 ms of sleep before each create. A lock of the kernel's cgroups that has been idle makes who takes it wait
-  for an RCU grace period; back to back, it may still be in the state that the container before has left it in.
-- *Beside the floor*: in a part of the run of its own, before the hugetlb hierarchy is mounted for crun. `floor` is a fixed C
-  program that does the kernel's work for such a container and nothing else, and also kills and removes it; `hack/floor` is this
-  project's own (hack/bench.d/floor.c). Neither mounts /sys/fs/cgroup, which `runc spec` has; a row without it stands beside.
-  The floors come three times a round, in any order, and `floor` a second time as a copy: no distance smaller than its own means anything.
-- `state` and `list` with few and many containers: of the same containers, 10 ms from look to look.
-- *New shape*: a property without meaning, and another in each config, makes every program one that nobody has compiled before.
-  The target is for those with podman's seccomp profile, whose filter is known; the same without a profile stands beside.
-- *By 2 at a time*: started by a C program (starter.c). Where as many run as there are processors, whoever starts them takes from
-  what is measured.
-- Peaks: `ru_maxrss` of wait4, from below a small static program, because the kernel counts the memory of whoever called execve.
-  It counts in lots of up to 128 KiB a processor: nearer than that it is not, and a small process may show 0. A waiting run: Rss
-  of smaps_rollup, of the process that waits for the container.
-- Smallest memory limit: `memory.limit` for a `run` of busybox true, to 4 KiB, five runs in a row.
-- System calls: `strace -f` until the end of the runtime's process, the container's init included up to there.
-- Debian's crun 1.8.1 takes no host of both cgroup layouts as long as hugetlb is on cgroup2: hugetlb is mounted as a v1 hierarchy
-  in the private mount namespace of the run, and unmounted after it. All runtimes of that part get the cgroup more.
+- A time is that of a whole process, from posix_spawn to the return of wait4. Its standard streams
+  are files, and nothing polls.
+- The runtimes take turns (A B C A B C), each with a `--root` of its own on a tmpfs. The kernel and
+  the machine are the same for all, so other work on the machine affects all of them. ocirt keeps
+  its programs on the file system that an installed ocirt uses by default ("kept programs" above; a
+  run without that line had them on a tmpfs). Compare the medians and their ratios; p95 is the 95th
+  percentile.
+- The container is that of `runc spec` with busybox `sleep`. Its cgroup lies in one that exists
+  already; each container has another id and another cgroup. The time of a life cycle is the sum of
+  the times of its five verbs. Between kill and delete the harness waits for the container's end
+  (pidfd), which is not part of the time.
+- *With pauses*: the harness sleeps for 50 ms before each create. If a lock of the kernel's cgroups
+  has been idle, the process that takes the lock waits for an RCU grace period; back to back, the
+  lock may still be in the state in which the previous container left it.
+- *Beside the floor*: a part of the run of its own, before the harness mounts the hugetlb hierarchy
+  for crun. `floor` is a fixed C program that does the kernel's work for such a container and
+  nothing else, and also kills and removes it; `hack/floor` is this project's own version of it
+  (hack/bench.d/floor.c). Neither mounts /sys/fs/cgroup, which `runc spec` asks for, so the table
+  also has ocirt without that mount. The floors run three times a round, in random order, and
+  `floor` runs once more as a copy: a distance smaller than that of the copy means nothing.
+- `state` and `list` with few and many containers: the same containers each time, 10 ms between two
+  looks.
+- *New shape*: each config has another property without meaning, so that no program was compiled for
+  it before. The target is for configs with podman's seccomp profile, whose filter is known; the
+  table also shows configs without a profile.
+- *By 2 at a time*: a C program (starter.c) starts the containers, because a starter that needs much
+  processor time takes it from what is measured if as many containers run as there are processors.
+- Peaks: `ru_maxrss` of wait4. A small static program starts the runtime, because the kernel also
+  counts the memory of the process that called execve. The kernel counts in lots of up to 128 KiB a
+  processor, so the figure is no more exact than that, and a small process may show 0. A waiting
+  run: Rss of smaps_rollup, for the process that waits for the container.
+- Smallest memory limit: the smallest `memory.limit` with which `run` of busybox true succeeds five
+  times in a row, to 4 KiB.
+- System calls: `strace -f` until the end of the runtime's process, including those of the
+  container's init until then.
+- Debian's crun 1.8.1 refuses a host with both cgroup layouts while hugetlb is on cgroup2. The
+  harness therefore mounts hugetlb as a v1 hierarchy in the private mount namespace of the run, and
+  unmounts it afterwards. All runtimes of that part have this additional cgroup.
 """
 
 
@@ -127,8 +146,8 @@ def _targets(results: Results) -> str:
             )
         )
     return (
-        "\n## Targets\nRatios of medians, unless a unit stands there. The last column is the ratio of 25th percentiles, "
-        "which is less moved by\nwhat else the machine does.\n\n"
+        "\n## Targets\nThe figures are ratios of medians, unless a row names a unit. The last column is the ratio of "
+        "25th\npercentiles, which depends less on other work of the machine.\n\n"
         + _table(("work", "against", "at most", "measured", "", "25th percentile"), rows)
     )
 
@@ -234,5 +253,6 @@ def _calls(results: Results, runtimes: Sequence[str]) -> str:
     text = "\n## System calls\n\n" + _table(("", *runtimes), rows)
     calls = results.facts.get("calls", {}).get(OURS, {})
     for verb, by_name in calls.items():
-        text += f"\n{OURS} {verb}: " + ", ".join([f"{name} {number}" for name, number in by_name.items()]) + "\n"
+        line = f"{OURS} {verb}: " + ", ".join([f"{name} {number}" for name, number in by_name.items()])
+        text += "\n" + textwrap.fill(line, WIDTH) + "\n"
     return text

@@ -65,7 +65,7 @@ def table(rows: Sequence[Row], seconds: float, cache: str) -> str:
     """The block of the page."""
     load, processors = " ".join(f"{each:.1f}" for each in os.getloadavg()), os.cpu_count() or 1
     lines = [
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Linux {platform.release()}, {processors} processors, load {load}, "
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Linux {platform.release()}, {processors} processors, load {load},",
         f"{seconds:g} s a row, programs kept {cache}: `hack/throughput`",
         "",
         "| threads | sandboxes a second | CPU time of each, executable and program | in the service | the processors' bound |",

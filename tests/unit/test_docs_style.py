@@ -1,0 +1,68 @@
+"""The pages for readers: one width, and none of the idioms that a newcomer has to read twice."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+TREE = Path(__file__).resolve().parents[2]
+PAGES = [
+    TREE / "README.md",
+    TREE / "SECURITY.md",
+    *[TREE / "docs" / f"{name}.md" for name in ("benchmark", "engines", "library", "packaging")],
+]
+WIDTH = 100
+IDIOMS = {
+    r"leaves? (its|their|our) (own )?file": "detaches from the executable",
+    r"(is|are) told by": "name what it depends on",
+    r"[Ww]ho(ever)? (finds|listens|waits|looks|knows|asks|counts)\b": "name the actor",
+    r"[Ii]n place of": "instead of",
+    r"there (is|are) none\b": "is missing, does not exist",
+    r"(that|which|what) (is|are) there\b": "exists",
+    r"(is|are) there (already|before)": "exists",
+    r"\b(of (its|theirs|ours)|to (its|theirs|ours))[.,;:)]": "repeat the noun",
+    r"(can|could|may|to) be had\b": "is available, can be obtained",
+    r"passe[sd] over\b": "skips, ignores",
+    r"for want of": "because it lacks",
+    r"\bbut for\b": "except",
+    r"as the specification has it": "as the specification requires",
+    r"(stays?|stands?) as (it|they) (is|are|stands?)": "does not change",
+    r"without a word": "silently",
+    r"goes with the last": "is removed with the last",
+}
+"""What a newcomer stumbles over -> what to write instead."""
+
+
+def prose(page):
+    """The lines of a page with their numbers, without code, tables and headings."""
+    fenced, after_text = False, False
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        if line.startswith("```"):
+            fenced = not fenced
+        elif fenced or line.startswith(("|", "#", "<!--")):
+            after_text = False
+        elif line.startswith("    ") and not after_text:
+            continue
+        else:
+            after_text = bool(line)
+            yield number, line
+
+
+def test_what_prose_is(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# Head\ntext\n    more text\n\n    code\n\n| a | b |\n```\ncode\n```\n- an item\n")
+    assert list(prose(page)) == [(2, "text"), (3, "    more text"), (4, ""), (6, ""), (11, "- an item")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lines_are_at_most_100_columns_wide(page):
+    """A line without a space after its indent, a long path for example, cannot be divided."""
+    wide = [number for number, line in prose(page) if len(line) > WIDTH and " " in line.strip(" -")]
+    assert wide == [], f"{page.name} has lines of more than {WIDTH} columns"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_idioms(page):
+    text = " ".join(re.sub(r"\"[^\"]*\"|`[^`]*`", "", page.read_text()).split())
+    found = [(hit[0], better) for idiom, better in IDIOMS.items() for hit in re.finditer(idiom, text)]
+    assert found == [], "say it in plain English"
