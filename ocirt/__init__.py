@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from .errors import OcirtError as OcirtError
     from .errors import RequestError as RequestError
     from .errors import StateError as StateError
-    from .failures import CommandFailed as CommandFailed
     from .failures import ContainerExists as ContainerExists
     from .failures import InstallationError as InstallationError
     from .failures import ProgramError as ProgramError
@@ -34,7 +33,8 @@ if TYPE_CHECKING:
     from .library.streams import PIPE as PIPE
     from .library.streams import STDOUT as STDOUT
     from .process import Process as Process
-    from .process import Result as Result
+    from .result import CommandFailed as CommandFailed
+    from .result import Result as Result
     from .state import State as State
 
 _HOMES = {
@@ -42,7 +42,6 @@ _HOMES = {
     "container": ("Container", "run"),
     "errors": ("ConfigError", "HostError", "NoContainer", "OcirtError", "RequestError", "StateError"),
     "failures": (
-        "CommandFailed",
         "ContainerExists",
         "InstallationError",
         "ProgramError",
@@ -54,7 +53,8 @@ _HOMES = {
     "library.runtime": ("Runtime",),
     "library.sandbox": ("sandbox",),
     "library.streams": ("DEVNULL", "PIPE", "STDOUT"),
-    "process": ("Process", "Result"),
+    "process": ("Process",),
+    "result": ("CommandFailed", "Result"),
     "state": ("State",),
 }
 """Public names by the modules that they are made in."""

@@ -29,7 +29,8 @@ from .library.runtime import Runtime
 from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
 from .library.waiting import Operation, Ready, Wait
 from .model.request import checked_id
-from .process import MAX_OUTPUT, Result, encoded, no_pipe, result_of
+from .process import MAX_OUTPUT, encoded, no_pipe, result_of
+from .result import Result
 from .state import State
 
 Value = TypeVar("Value")

@@ -17,7 +17,8 @@ from .library.runtime import Runtime
 from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
 from .library.waiting import deadline_in, drive
 from .model.request import checked_id
-from .process import MAX_OUTPUT, Pipes, Process, Result, encoded, result_of
+from .process import MAX_OUTPUT, Pipes, Process, encoded, result_of
+from .result import Result
 from .state import State
 from .state import ids as state_ids
 

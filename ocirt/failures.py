@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .errors import OcirtError, StateError
-
-if TYPE_CHECKING:
-    from .process import Result
 
 
 class ContainerExists(StateError):
@@ -46,16 +41,3 @@ class TimeoutExpired(OcirtError, TimeoutError):
     def __init__(self, what: str, timeout: float, stdout: bytes = b"", stderr: bytes = b"") -> None:
         self.timeout, self.stdout, self.stderr = timeout, stdout, stderr
         super().__init__(f"{what}: timed out after {timeout:g} s")
-
-
-class CommandFailed(OcirtError):
-    """A command that was to succeed has ended with another status than 0; ``result`` tells all of it."""
-
-    result: Result
-
-    def __init__(self, result: Result) -> None:
-        self.result = result
-        super().__init__(
-            f"{' '.join(result.args) or 'the container'}: exit status {result.returncode}"
-            + (" (out of memory)" if result.oom else "")
-        )

@@ -1,69 +1,23 @@
-"""A process that was started in a container, and what a command has given."""
+"""A process that was started in a container."""
 
 from __future__ import annotations
 
 import os
 import signal as signals
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import IO
 
 from .errors import RequestError
-from .failures import CommandFailed
 from .library import lifecycle
 from .library.arguments import Size, optional_size
 from .library.attendant import Attendant
 from .library.report import Begin, End
 from .library.streams import Output, Streams
 from .library.waiting import deadline_in, drive
+from .result import Result
 
 MAX_OUTPUT = 64 << 20
 """The most bytes of output that are kept if nobody says otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a command has given.
-
-    :ivar args: the command's words; empty where they stand in a bundle's config.json.
-    :ivar returncode: its exit status; 128 and the signal's number if a signal has ended it, as on the command line.
-    :ivar stdout: what it wrote to standard output, if that was a pipe.
-    :ivar stderr: the same of standard error.
-    :ivar signal: the signal that has ended it, or 0.
-    :ivar oom: has the kernel killed any process of the container for want of memory? For :func:`ocirt.run` only.
-    :ivar truncated: was there more output than it may give? It has been killed then.
-    :ivar seconds: how long it ran, from the execution of its program to its end: the making and the removal of the
-        container are not in it.
-    :ivar cpu_seconds: CPU time, of a container that of all its processes, of a further process in one also that of the
-        children that it has waited for.
-    :ivar memory_peak: the most memory, in bytes. For :func:`ocirt.run` that of the whole container, where it has a
-        memory cgroup (before Linux 5.19 on cgroup v1 only); else the largest resident size of a single process.
-    """
-
-    args: tuple[str, ...]
-    returncode: int
-    stdout: bytes = b""
-    stderr: bytes = b""
-    signal: int = 0
-    oom: bool = False
-    truncated: bool = False
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    memory_peak: int = 0
-
-    @property
-    def text(self) -> str:
-        """Standard output as text; what is no UTF-8 becomes U+FFFD."""
-        return self.stdout.decode("utf-8", "replace")
-
-    def check(self) -> Result:
-        """This result.
-
-        :raises CommandFailed: it is not one of success.
-        """
-        if self.returncode != 0 or self.truncated:
-            raise CommandFailed(self)
-        return self
 
 
 def result_of(args: Sequence[str], begin: Begin | None, end: End, output: Output) -> Result:

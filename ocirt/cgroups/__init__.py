@@ -1,23 +1,42 @@
 """Cgroups: one interface for all drivers. A driver decides, and gives steps; the executor acts."""
 
 from ..errors import HostError, RequestError
-from ..model.config import is_before_1_3
 from ..model.text import quote
 from ..plan.steps import NODEV, NOEXEC, NONE, NOSUID, Bind, MountCgroup, MountHierarchies, Warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
+    from typing import Protocol
 
-    from ..compile.mounts import Parsed
-    from ..model.config import Config, Resources
+    from ..model.config import Resources
     from ..model.host import Hierarchy, Host
     from ..model.request import Request
     from ..model.text import AnyText, Field
-    from ..plan import Plan
     from ..plan.steps import Step
-    from .oom import Watch
+
+    class CgroupMount(Protocol):
+        """What a driver reads of an entry of ``mounts``; :class:`ocirt.compile.mount_options.Parsed` is one."""
+
+        at: str
+        spec: str
+        fstype: str
+        superblock: list[str]
+
+        @property
+        def target(self) -> AnyText: ...
+
+        @property
+        def options(self) -> Sequence[AnyText]: ...
+
+        @property
+        def set(self) -> int: ...
+
+        @property
+        def clear(self) -> int: ...
+
+        def first_propagation(self) -> dict[str, int]: ...
+
 
 TMPFS = {"fstype": "tmpfs", "source": "tmpfs", "options": ("mode=755",)}
 """In what the hierarchies of cgroup v1 are mounted."""
@@ -139,11 +158,10 @@ class Driver:
         """The mount beneath which ``register`` is a directory; empty where there is none."""
         return ""
 
-    def mount(self, mount: "Parsed", in_namespace: bool) -> "list[Step]":
+    def mount(self, mount: "CgroupMount", in_namespace: bool) -> "list[Step]":
         """Steps of init for an entry of ``mounts`` with type ``cgroup`` or ``cgroup2``: the container's own cgroups,
         each v1 hierarchy in a directory as on the host. In a cgroup namespace they look like roots.
 
-        :param mount: :class:`ocirt.compile.mounts.Parsed`.
         :param in_namespace: is the container in another cgroup namespace than the runtime?
         :raises HostError: there is no cgroup v2 hierarchy.
         """
@@ -172,7 +190,7 @@ class Driver:
         """May the step :meth:`mount_hierarchies` be the host's?"""
         return self.beside and not self.host.cgroups.is_v2 and self.host.kernel >= DETACHED_TREES
 
-    def mount_hierarchies(self, entry: "Parsed", **fields: "Field") -> MountHierarchies:
+    def mount_hierarchies(self, entry: "CgroupMount", **fields: "Field") -> MountHierarchies:
         """The step for the ``entry`` of ``mounts`` with type ``cgroup``, on cgroup v1: its attributes are the entry's, ``fields`` says
         what becomes of it.
         """
@@ -201,7 +219,7 @@ class Driver:
             **fields,
         )
 
-    def _bind(self, mount: "Parsed", hierarchy: "Hierarchy") -> Bind:
+    def _bind(self, mount: "CgroupMount", hierarchy: "Hierarchy") -> Bind:
         # What has been passed over is not there, as in mount_hierarchies.
         more: dict[str, str] = {"otherwise": hierarchy.mount + hierarchy.own} if self.tolerate else {}
         return Bind(
@@ -253,36 +271,6 @@ class Driver:
         """
         raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
 
-    def stats(self) -> "dict[str, Any]":
-        """What ``events`` reports: see :mod:`ocirt.cgroups.stats`.
-
-        :raises HostError: the container has no cgroups, or they cannot be read.
-        """
-        raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
-
-    def watch(self) -> "Watch":
-        """Processes killed for want of memory, as a :class:`ocirt.cgroups.oom.Watch`.
-
-        :raises HostError: there is no memory cgroup.
-        """
-        raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
-
-    def change(self, resources: "Resources") -> "list[Step]":
-        """Steps of ``update``: as :meth:`limit` without device rules, which stay as they are, in an order that the
-        kernel takes for what the files hold now.
-
-        :raises ConfigError: as :meth:`limit`.
-        :raises HostError: as :meth:`limit`, or the container has no cgroups.
-        """
-        raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
-
-    def restore(self, steps: "Sequence[Step]", before: "Resources") -> "list[Step]":
-        """The steps that undo ``steps`` of :meth:`change`, one for each, the last first, by what the files hold now.
-
-        :param before: Resources as create or an earlier update was given them.
-        """
-        return []
-
     def freezer(self) -> str | None:
         """The directory of the cgroup by which the container is frozen, ``None`` where there is none."""
         return None
@@ -303,55 +291,3 @@ def is_rootless(request: "Request", host: "Host") -> bool:
     if request.rootless != "auto":
         return request.rootless == "true"
     return host.euid != 0 or host.in_user_namespace
-
-
-def choose(config: "Config", request: "Request", host: "Host", plan: "Plan") -> Driver:
-    """The driver for a container.
-
-    :param plan: the :class:`~ocirt.plan.Plan` that gives descriptor registers.
-    :raises HostError: the driver asked for cannot work here.
-    :raises ConfigError: ``linux.cgroupsPath`` cannot be used.
-    """
-    driver = _driver(config, request, host, plan)
-    driver.zero_is_a_limit = not is_before_1_3(config.oci_version)
-    return driver
-
-
-def _needs_session(config: "Config", request: "Request", host: "Host", plan: "Plan") -> bool:
-    """Does a caller without root's rights ask for limits that only its own systemd can give it a cgroup for?"""
-    unified, session, path = host.cgroups.unified, request.runtime_dir, config.linux.cgroups_path
-    if not (is_rootless(request, host) and session and unified and host.cgroups.is_v2 and host.has_systemd):
-        return False
-    if path is not None and not path.is_empty() and path.unit() is None:
-        return False  # a place of the caller's choice
-    from .v2 import V2
-
-    cgroupfs = V2(config, request, host, plan)
-    if not cgroupfs.has_limits(config.linux.resources) or host.may_write(unified.mount + cgroupfs.beneath(unified.own)):
-        return False
-    return host.has_file(f"{session}/systemd/private") or host.has_file(f"{session}/bus")
-
-
-def _driver(config: "Config", request: "Request", host: "Host", plan: "Plan") -> Driver:
-    if request.cgroup_manager == "disabled":
-        return Driver(host)
-    if request.cgroup_manager == "auto":
-        request.cgroup_manager = "systemd" if _needs_session(config, request, host, plan) else "cgroupfs"
-    if request.cgroup_manager == "systemd":
-        flag = "--systemd-cgroup" if request.systemd_cgroup else "--cgroup-manager systemd"
-        if not host.has_systemd:
-            raise HostError(flag, "systemd does not run on this host (there is no /run/systemd/system)")
-        if not host.cgroups.is_v2:
-            from .systemd_v1 import SystemdV1
-
-            return SystemdV1(config, request, host, plan, flag)
-        from .systemd import Systemd
-
-        return Systemd(config, request, host, plan, flag)
-    if host.cgroups.is_v2:
-        from .v2 import V2
-
-        return V2(config, request, host, plan)
-    from .v1 import V1
-
-    return V1(config.linux, request, host, plan)

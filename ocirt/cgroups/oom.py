@@ -4,10 +4,15 @@ import os
 import select
 
 from ..errors import HostError, reason
+from . import NONE_OF_ITS_OWN
+from .v1 import V1
+from .v2 import V2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
+
+    from . import Driver
 
     Watch: TypeAlias = "EventWatch | FileWatch"
 
@@ -72,3 +77,15 @@ class FileWatch:
     def take(self) -> bool:
         before, self.kills = self.kills, self._kills()
         return self.kills > before
+
+
+def watch(driver: "Driver") -> "Watch":
+    """Tells when the kernel kills a process of the container of ``driver`` for want of memory.
+
+    :raises HostError: the container has no memory cgroup.
+    """
+    if isinstance(driver, V1):
+        return EventWatch(driver.directory("memory"))
+    if isinstance(driver, V2):
+        return FileWatch(driver.directory())
+    raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)

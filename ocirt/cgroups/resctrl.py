@@ -5,13 +5,13 @@ import os
 
 from ..errors import HostError
 from ..model.text import bound
-from .stats import Files, given
+from .counters import Files, given
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..compile.rdt import Rdt
+    from ..model.text import AnyText
 
 INFO = {
     # What a resource is called in the file system; member, files of info and their members.
@@ -20,24 +20,34 @@ INFO = {
 }
 
 
-def stats(rdt: "Rdt") -> "dict[str, Any]":
-    """The statistics of the groups of ``rdt``.
+def stats(root: str, group: "AnyText", monitoring: "AnyText | None") -> "dict[str, Any]":
+    """The statistics of a container.
+
+    :param root: where resctrl is mounted.
+    :param group: the path of its group beneath that.
+    :param monitoring: the path of its monitoring group, ``None`` if it has none.
 
     :raises HostError: the group is not there.
     """
-    group = os.path.join(rdt.root, bound(rdt.group))
-    present, root = _schemata(group), _schemata(rdt.root)
+    directory = os.path.join(root, bound(group))
+    present, default = _schemata(directory), _schemata(root)
     if present is None:
-        raise HostError(group, "the resctrl group of the container is not there")
+        raise HostError(directory, "the resctrl group of the container is not there")
     found: dict[str, Any] = {}
     for resource, (name, info, files) in INFO.items():
-        directory = os.path.join(rdt.root, "info", resource)
-        if os.path.isdir(directory):
-            numbers = Files(directory)
+        told = os.path.join(root, "info", resource)
+        if os.path.isdir(told):
+            numbers = Files(told)
             mask = {"cbm_mask": (numbers.text("cbm_mask") or "").strip()} if resource == "L3" else {}
             found[info] = given(**mask, **{file: numbers.number(file) for file in files})
-            found |= given(**{f"{name}_schema_root": _line(root, resource), f"{name}_schema": _line(present, resource)})
-    return found | given(schemata=present) | _monitoring(rdt, group)
+            found |= given(
+                **{f"{name}_schema_root": _line(default, resource), f"{name}_schema": _line(present, resource)}
+            )
+    return (
+        found
+        | given(schemata=present)
+        | _monitoring(root, directory if monitoring is None else os.path.join(root, bound(monitoring)))
+    )
 
 
 def _schemata(directory: str) -> list[str] | None:
@@ -49,10 +59,9 @@ def _line(lines: list[str] | None, resource: str) -> str:
     return next((line.strip() for line in lines or () if line.strip().startswith(resource)), "")
 
 
-def _monitoring(rdt: "Rdt", group: str) -> "dict[str, Any]":
-    features = (Files(os.path.join(rdt.root, "info/L3_MON")).text("mon_features") or "").split()
-    data = os.path.join(rdt.root, bound(rdt.monitoring)) if rdt.monitoring is not None else group
-    data = os.path.join(data, "mon_data")
+def _monitoring(root: str, group: str) -> "dict[str, Any]":
+    features = (Files(os.path.join(root, "info/L3_MON")).text("mon_features") or "").split()
+    data = os.path.join(group, "mon_data")
     if not features or not os.path.isdir(data):
         return {}
     nodes = [Files(os.path.join(data, name)) for name in sorted(os.listdir(data))]

@@ -1,6 +1,6 @@
 """Statistics of cgroup v1: the kernel's Documentation/admin-guide/cgroup-v1."""
 
-from .stats import CPUSET, NO_LIMIT, Files, assemble, block_entry, cpus, given, huge_pages, memory_entry, page_sizes
+from .counters import CPUSET, NO_LIMIT, Files, assemble, block_entry, cpus, given, huge_pages, memory_entry, page_sizes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

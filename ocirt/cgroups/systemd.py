@@ -9,7 +9,7 @@ Hosts with cgroup v1 are :mod:`.systemd_v1`'s.
 """
 
 from ..errors import ConfigError, HostError
-from ..model.text import Template, bound, quote
+from ..model.text import Template, quote
 from ..plan.steps import (
     AssertEmptyCgroup,
     DelegateCgroup,
@@ -22,24 +22,22 @@ from ..plan.steps import (
     Receive,
     RemoveCgroup,
     Send,
-    SetUnitProperties,
     StartUnit,
     StopUnit,
-    WriteCgroup,
 )
 from . import dbus, is_rootless
 from .cgroupfs import Cgroupfs
-from .v2 import V2, cpu_weight, io_weight
+from .properties import UNLIMITED, annotated, cpu_limits, memory_limits, or_unlimited, unified
+from .v2 import V2, io_weight
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import TypeGuard
+    from collections.abc import Mapping
 
-    from ..model.config import Config, Cpu, Memory, Pids, Resources
+    from ..model.config import Config, Pids, Resources
     from ..model.host import Hierarchy, Host
     from ..model.request import Request
-    from ..model.text import AnyText, Field, Number, Text
+    from ..model.text import AnyText, Field, Text
     from ..plan import Plan
     from ..plan.steps import Step
     from .cgroupfs import Made
@@ -48,7 +46,6 @@ if TYPE_CHECKING:
 SPEC = "config-linux.md#cgroups-path"
 TIMEOUT = 30
 """Seconds that systemd has for one call, as with runc."""
-UNLIMITED = str((1 << 64) - 1)
 CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 """What systemd enables by itself in the cgroups above one that is delegated."""
 NAME = 2
@@ -102,7 +99,6 @@ class Scope(Cgroupfs):
     """What the drivers of both versions share, before the driver that makes cgroups by itself.
 
     :ivar home: the hierarchy that is systemd's own.
-    :ivar told: the properties of an update.
     :param flag: that asked for systemd.
     :raises ConfigError: ``linux.cgroupsPath`` has not the form that it needs.
     :raises HostError: there is no manager to ask.
@@ -113,7 +109,6 @@ class Scope(Cgroupfs):
     BLOCKS: str
     """What systemd calls the controller of block devices."""
     home: "Hierarchy"
-    told: "Sequence[Property]" = ()
 
     def prepare(self, config: "Config", request: "Request", host: "Host", plan: "Plan", flag: str) -> None:
         """What must be known before the other driver begins."""
@@ -182,42 +177,10 @@ class Scope(Cgroupfs):
     def delete(self) -> "list[Step]":
         return [*super().delete(), self._unit(StopUnit, "runtime.md#delete")]
 
-    def change(self, resources: "Resources") -> "list[Step]":
-        """It is the kernel that refuses values: files come first. Then systemd is told, which writes all that it knows of
-        the unit anew, quotas in whole percents: so they are written again."""
-        steps = super().change(resources)
-        self.told = self._limits(resources)
-        if not self.told:
-            return steps
-        writes = [step for step in steps if isinstance(step, WriteCgroup)]
-        exact = [] if any([step.file == self.QUOTA for step in writes]) else self._present_quota()
-        return [*steps, self._tell(self.told), *writes, *exact]
-
-    def _present_quota(self) -> "list[Step]":
-        """The step that writes the quota as it is now, in a list; none where there is no such file."""
-        hierarchy = self._hierarchy("cpu", self.at)
-        try:
-            with open(f"{hierarchy.mount}{bound(self.path(hierarchy))}/{self.QUOTA}") as file:
-                return [self._step(WriteCgroup, hierarchy, spec="", file=self.QUOTA, value=file.read().strip())]
-        except OSError:
-            return []
-
-    def restore(self, steps: "Sequence[Step]", before: "Resources") -> "list[Step]":
-        # Plain text: a slot has one value in a program, and that is the new one.
-        earlier: dict[str, Property] = {
-            _name(each): [str(item) for item in bound(each)] for each in self._limits(before)
-        }
-        back = [earlier.get(_name(each)) or unset(_name(each)) for each in self.told]
-        others = iter(super().restore([step for step in steps if not isinstance(step, SetUnitProperties)], before))
-        return [self._tell(back) if isinstance(step, SetUnitProperties) else next(others) for step in reversed(steps)]
-
-    def _tell(self, properties: "Sequence[Property]") -> SetUnitProperties:
-        return SetUnitProperties(self.at, "", body=dbus.change(self.unit, properties), **self._call())
-
     def _unit(self, kind: "type[Made]", spec: str, **fields: "Field") -> "Made":
-        return kind(self.at, spec, hierarchy=self.home.mount, path=self.unit_path(self.home), **self._call(), **fields)
+        return kind(self.at, spec, hierarchy=self.home.mount, path=self.unit_path(self.home), **self.call(), **fields)
 
-    def _call(self) -> "dict[str, Field]":
+    def call(self) -> "dict[str, Field]":
         manager = self.manager
         return {
             "socket": manager.socket,
@@ -239,16 +202,14 @@ class Scope(Cgroupfs):
             dbus.flag("DefaultDependencies", False),
             # A unit that has failed would keep its name until somebody resets it.
             dbus.text("CollectMode", "inactive-or-failed"),
-            *self._limits(resources),
+            *self.properties(resources),
         ]
         annotations = self.config.annotations_with(PREFIX)
         if annotations:
-            from .units import annotated  # rare
-
             given += annotated(annotations)
         return given
 
-    def _limits(self, resources: "Resources") -> "list[Property]":
+    def properties(self, resources: "Resources") -> "list[Property]":
         """Properties for ``resources``, as far as systemd has any."""
         raise NotImplementedError
 
@@ -257,7 +218,7 @@ class Scope(Cgroupfs):
         if limit is None:
             return []
         zero = "1" if self.zero_is_a_limit else UNLIMITED
-        return [dbus.number("TasksMax", zero if limit.equals(0) else _or_unlimited(limit))]
+        return [dbus.number("TasksMax", zero if limit.equals(0) else or_unlimited(limit))]
 
 
 class Systemd(Scope, V2):
@@ -284,7 +245,7 @@ class Systemd(Scope, V2):
             self._read_annotations(config)
 
     def _read_annotations(self, config: "Config") -> None:
-        from ..compile import crun  # none in many configs
+        from ..model import crun  # none in many configs
 
         self.inner = crun.subgroup(config)
         if not self.inner:
@@ -300,7 +261,7 @@ class Systemd(Scope, V2):
 
     def besides(self, resources: "Resources") -> "list[Step]":
         if not self.inner:
-            return self._enable(resources)
+            return self.enable(resources)
         steps: list[Step] = [self._step(MakeCgroup, self.unified, unified=1)]
         if self.delegated:
             steps.append(self._beneath(MakeCgroup, unified=1))
@@ -355,10 +316,7 @@ class Systemd(Scope, V2):
             self._unit(StopUnit, "runtime.md#delete"),
         ]
 
-    def change(self, resources: "Resources") -> "list[Step]":
-        return [*self._enable(resources), *super().change(resources)]
-
-    def _enable(self, resources: "Resources") -> "list[Step]":
+    def enable(self, resources: "Resources") -> "list[Step]":
         return [self._step(EnableControllers, self.unified)] if self._needs_more(resources) else []
 
     @staticmethod
@@ -367,85 +325,11 @@ class Systemd(Scope, V2):
             [file.partition(".")[0] not in CONTROLLERS for file in resources.unified]
         )
 
-    def _limits(self, resources: "Resources") -> "list[Property]":
-        given = [*_memory(resources.memory), *_cpu(resources.cpu), *self.tasks(resources.pids)]
+    def properties(self, resources: "Resources") -> "list[Property]":
+        given = [*memory_limits(resources.memory), *cpu_limits(resources.cpu), *self.tasks(resources.pids)]
         weight = resources.block_io.weight
         if weight is not None and not weight.equals(0):
             given.append(dbus.number("IOWeight", str(io_weight(weight.checked(10, 1000).read()))))
         if resources.unified:
-            from .units import unified  # rare
-
             given += unified(resources.unified)
         return given
-
-
-def _name(property: "Property") -> str:
-    name: str = bound(property[NAME])
-    return name
-
-
-def _is_set(number: "Number | None") -> "TypeGuard[Number]":
-    return number is not None and not number.equals(0)
-
-
-def _or_unlimited(number: "Number") -> str | Template:
-    return UNLIMITED if number.equals(-1) else Template(number)
-
-
-def _memory(memory: "Memory") -> "list[Property]":
-    limit, swap = memory.limit, memory.swap
-    given = [
-        dbus.number(name, _or_unlimited(number))
-        for name, number in (("MemoryMax", limit), ("MemoryLow", memory.reservation))
-        if _is_set(number)
-    ]
-    if _is_set(swap):
-        if swap.equals(-1) or not _is_set(limit) or limit.equals(-1):
-            given.append(dbus.number("MemorySwapMax", _or_unlimited(swap)))
-        else:
-            given.append(dbus.difference("MemorySwapMax", Template(swap), Template(limit)))
-    elif _is_set(limit) and limit.equals(-1):
-        given.append(dbus.number("MemorySwapMax", UNLIMITED))
-    return given
-
-
-def _cpu(cpu: "Cpu") -> "list[Property]":
-    shares, idle = cpu.shares, cpu.idle
-    given: list[Property] = []
-    # Since systemd 252 a weight of 0 would say idle too; which version this is, is not known here.
-    if _is_set(shares) and (idle is None or not idle.equals(1)):
-        given.append(dbus.number("CPUWeight", str(cpu_weight(shares.checked(2, 1 << 18).read()))))
-    given += quotas(cpu)
-    for name, value in (("AllowedCPUs", cpu.cpus), ("AllowedMemoryNodes", cpu.mems)):
-        if value is not None and not value.is_empty():
-            from .units import bits
-
-            given.append(dbus.octets(name, bits(value)))
-    return given
-
-
-def quotas(cpu: "Cpu") -> "list[Property]":
-    if not (_is_set(cpu.quota) or _is_set(cpu.period)):
-        return []
-    return quota(cpu.quota.read() if _is_set(cpu.quota) else 0, cpu.period.read() if _is_set(cpu.period) else 0)
-
-
-def unset(name: str) -> "Property":
-    """The property for what a scope has by default."""
-    if name.startswith("Allowed"):
-        return dbus.octets(name, b"")
-    return dbus.number(name, "0" if name in ("MemoryLow", "MemoryMin") else UNLIMITED)
-
-
-def quota(quota: int, period: int) -> "list[Property]":
-    """Properties for ``quota`` microseconds in each ``period``; 0 is the default of one, no limit of the other.
-
-    As runc's, which lets no rounding of systemd's, to whole percents, make it less than was asked for.
-    """
-    given = [dbus.number("CPUQuotaPeriodUSec", str(period))] if period else []
-    if quota <= 0:
-        return [*given, dbus.number("CPUQuotaPerSecUSec", UNLIMITED)]
-    return [
-        *given,
-        dbus.number("CPUQuotaPerSecUSec", str(-(-(quota * 1000000 // (period or 100000)) // 10000) * 10000)),
-    ]

@@ -8,7 +8,8 @@ from ..errors import ConfigError, HostError
 from ..model.text import Template, quote
 from ..plan.steps import NONE, MakeCgroup, OpenCgroup
 from . import dbus
-from .systemd import Scope, _is_set, _or_unlimited, quotas
+from .properties import is_set, or_unlimited, quotas
+from .systemd import Scope
 from .v1 import INHERITED, V1
 
 TYPE_CHECKING = False
@@ -67,19 +68,19 @@ class SystemdV1(Scope, V1):
     def make_beside(self) -> None:
         """Nothing: what the child waits for is systemd."""
 
-    def _limits(self, resources: "Resources") -> "list[Property]":
+    def properties(self, resources: "Resources") -> "list[Property]":
         limit, weight, shares = resources.memory.limit, resources.block_io.weight, resources.cpu.shares
-        given = [dbus.number("MemoryLimit", _or_unlimited(limit))] if _is_set(limit) else []
+        given = [dbus.number("MemoryLimit", or_unlimited(limit))] if is_set(limit) else []
         given += [
             dbus.number(name, Template(value))
             for name, value in (("CPUShares", shares), ("BlockIOWeight", weight))
-            if _is_set(value)
+            if is_set(value)
         ]
         return [*given, *quotas(resources.cpu), *self.tasks(resources.pids)]
 
 
 def _refuse_delegation(config: "Config") -> None:
-    from ..compile import crun  # none in many configs
+    from ..model import crun  # none in many configs
 
     delegated = crun.delegated(config)
     if crun.subgroup(config) and delegated:

@@ -29,8 +29,7 @@ from .devices import ALLOWED, allow_everything, rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Mapping
 
     from ..model.config import BlockIo, Cpu, HugepageLimit, Linux, Memory, Network, Resources
     from ..model.host import Hierarchy, Host
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from ..plan import Plan
     from ..plan.steps import Step
     from .devices import Rule
-    from .oom import EventWatch
 
 INHERITED = {"cpuset": ("cpuset.cpus", "cpuset.mems")}
 """Files that a new cgroup must have from its parent before it takes a process."""
@@ -221,27 +219,6 @@ class V1(Cgroupfs):
 
     def freezer(self) -> str | None:
         return self.directory("freezer") if self.host.cgroups.hierarchy("freezer") else None
-
-    def stats(self) -> "dict[str, Any]":
-        from .stats_v1 import stats
-
-        return stats(self)
-
-    def watch(self) -> "EventWatch":
-        from .oom import EventWatch
-
-        return EventWatch(self.directory("memory"))
-
-    def change(self, resources: "Resources") -> "list[Step]":
-        from .change_v1 import change
-
-        self.tolerate = self.without = 0
-        return change(self.settings(resources), self, resources)
-
-    def restore(self, steps: "Sequence[Step]", before: "Resources") -> "list[Step]":
-        from .change_v1 import restore
-
-        return restore(steps)
 
     # ---- limits ----
 

@@ -46,7 +46,6 @@ from .filter import program
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
     from ..model.config import BlockIo, Config, Cpu, HugepageLimit, Memory, Network, Resources
     from ..model.host import Hierarchy, Host
@@ -54,7 +53,6 @@ if TYPE_CHECKING:
     from ..model.text import Number, Text
     from ..plan import Plan
     from ..plan.steps import Step
-    from .oom import FileWatch
 
 THROTTLES = {
     "throttle_read_bps": "rbps",
@@ -211,27 +209,6 @@ class V2(Cgroupfs):
 
     def freezer(self) -> str:
         return self.directory()
-
-    def stats(self) -> "dict[str, Any]":
-        from .stats_v2 import stats
-
-        return stats(self.directory())
-
-    def watch(self) -> "FileWatch":
-        from .oom import FileWatch
-
-        return FileWatch(self.directory())
-
-    def change(self, resources: "Resources") -> "list[Step]":
-        from .change_v2 import change
-
-        self.without = 0
-        return change(self.settings(resources), self, resources)
-
-    def restore(self, steps: "Sequence[Step]", before: "Resources") -> "list[Step]":
-        from .change_v2 import restore
-
-        return restore(steps)
 
     def delete(self) -> "list[Step]":
         return [self._step(RemoveCgroup, self.unified, spec="runtime.md#delete")]

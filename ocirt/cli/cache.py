@@ -31,7 +31,7 @@ ORDER = [
     for name in dict.fromkeys([flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())])
     if name not in IGNORED
 ]
-"""Names of the flags that programs depend on, in the executable's order (plan/generate.py)."""
+"""Names of the flags that programs depend on, in the executable's order (ocirt/generate.py)."""
 
 
 def run(line: "CommandLine") -> None:

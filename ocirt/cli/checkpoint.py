@@ -3,7 +3,7 @@
 import os
 import posix
 
-from .. import cgroups
+from ..cgroups.choose import choose
 from ..compile.mounts import Mounts
 from ..compile.namespaces import Namespaces
 from ..compile.rootfs import Rootfs
@@ -128,7 +128,7 @@ def _of_container(config: "Config", request: "Request", host: "Host", pid: int, 
     namespaces = Namespaces(config, request, host, plan)
     external.check(namespaces)
     rootfs = Rootfs(config, request, plan, namespaces)
-    cgroup = cgroups.choose(config, request, host, plan)
+    cgroup = choose(config, request, host, plan)
     mounts = Mounts(config, request, host, plan, namespaces, rootfs, cgroup)
     try:
         spaces = external.namespaces_to_save(namespaces)

@@ -4,7 +4,8 @@ import fcntl
 import os
 import time
 
-from .. import cgroups, state
+from .. import state
+from ..cgroups.choose import choose
 from ..errors import NoContainer, OcirtError, StateError, reason, refusal
 from ..model.config import parse
 from ..model.host import Host
@@ -110,4 +111,4 @@ def driver_of(config: "Config", request: Request, host: Host) -> "Driver":
 
     :raises OcirtError: what was compiled cannot be compiled here.
     """
-    return cgroups.choose(config, request, host, Plan(config.trace))
+    return choose(config, request, host, Plan(config.trace))

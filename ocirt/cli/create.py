@@ -47,16 +47,16 @@ def compile_program(data: bytes, words: "Words") -> bytes:
     from ..plan.encode import encoded
 
     config, host = parse(data), Host()
-    host.filters = filters_of(config, words, BUILD_ID)
-    plan = compile(config, Request(words), host)
+    filters = filters_of(config, words, BUILD_ID)
+    plan = compile(config, Request(words), host, filters)
     found = encoded(plan, BUILD_ID)
     program = found.data
     if "cache" in words:
         from ..plan.cache import keep
 
         keep(words["cache"], words["cache-key"], config, host, found, BUILD_ID)
-        if host.filters:
-            host.filters.keep()
+        if filters:
+            filters.keep()
     if words.get("debug") == "1":
         from ..log import Log
 

@@ -5,6 +5,8 @@ import re
 import select
 import time
 
+from ..cgroups import oom
+from ..cgroups.stats import stats
 from ..errors import RequestError
 from ..model.text import quote
 from .containers import driver_of, hold, read
@@ -35,12 +37,12 @@ def run(line: "CommandLine") -> None:
     driver = driver_of(config, request, host)
 
     def print_stats() -> None:
-        _print("stats", request.id, driver.stats() | {"intel_rdt": _resctrl(config, request, host)})
+        _print("stats", request.id, stats(driver) | {"intel_rdt": _resctrl(config, request, host)})
 
     if line.options.stats:
         print_stats()
         return
-    watch = driver.watch()
+    watch = oom.watch(driver)
     poll = select.poll()
     poll.register(watch.fd, watch.mask)
     poll.register(pidfd, select.POLLIN)
@@ -74,11 +76,12 @@ def seconds(text: str) -> float:
 def _resctrl(config: "Config", request: "Request", host: "Host") -> "dict[str, Any]":
     if not config.linux.has("intelRdt"):
         return {}
-    from ..cgroups.resctrl import stats
+    from ..cgroups import resctrl
     from ..compile.rdt import Rdt
     from ..plan import Plan
 
-    return stats(Rdt(config, request, host, Plan(config.trace)))
+    rdt = Rdt(config, request, host, Plan(config.trace))
+    return resctrl.stats(rdt.root, rdt.group, rdt.monitoring)
 
 
 def _print(kind: str, id: str, data: "dict[str, Any] | None" = None) -> None:

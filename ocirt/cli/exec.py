@@ -75,9 +75,9 @@ def compile_program(
     except ConfigError as error:
         raise RequestError(f"--process {request.process}: {_place(error, error.path)}") from None
     host = Host()
-    host.filters = filters_of(config, words, BUILD_ID)
+    filters = filters_of(config, words, BUILD_ID)
     try:
-        found = encoded(compile(config, Request(container), members, request, host), BUILD_ID)
+        found = encoded(compile(config, Request(container), members, request, host, filters), BUILD_ID)
     except ConfigError as error:
         raise _of_the_command_line(error, request) from None
     # Another container may have got the id since the launcher has looked: then the key is not of what was compiled.
@@ -85,8 +85,8 @@ def compile_program(
         from ..plan.cache import keep
 
         keep(words["cache"], words["cache-key"], config, host, found, BUILD_ID, members)
-        if host.filters:
-            host.filters.keep()
+        if filters:
+            filters.keep()
     return found.data
 
 

@@ -8,7 +8,7 @@ import json
 from pkgutil import iter_modules
 
 from .. import __version__, cgroups
-from ..compile import annotations, capabilities, hooks, libseccomp, memorypolicy, mounts, namespaces, seccomp
+from ..compile import annotations, capabilities, hooks, libseccomp, memorypolicy, mount_options, namespaces, seccomp
 from ..errors import HostError
 from ..model import config, peers
 from .flags import SPEC_VERSION, VERBS
@@ -44,7 +44,7 @@ def features() -> "dict[str, Any]":
         "ociVersionMin": OLDEST_VERSION,
         "ociVersionMax": SPEC_VERSION,
         "hooks": [vars(config.Hooks)[point].name for point in hooks.STATUS],
-        "mountOptions": sorted(mounts.KNOWN),
+        "mountOptions": sorted(mount_options.KNOWN),
         "linux": {
             "namespaces": sorted(namespaces.KINDS),
             "capabilities": list(capabilities.BITS),

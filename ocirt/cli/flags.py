@@ -1,7 +1,7 @@
 """The command line: every flag of every verb, once.
 
 argparse parsers (:mod:`ocirt.cli.parser`) and the launcher's tables (``flags.h``,
-:mod:`ocirt.plan.generate`) are made from these tables. One dash or two, before or after the id,
+:mod:`ocirt.generate`) are made from these tables. One dash or two, before or after the id,
 ``--flag value`` or ``--flag=value``: all mean the same, as with runc.
 """
 

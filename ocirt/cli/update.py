@@ -9,6 +9,7 @@ import json
 import os
 from copy import deepcopy
 
+from ..cgroups.update import change, restore
 from ..errors import ConfigError, HostError, OcirtError, RequestError, reason
 from ..model.config import Resources
 from ..model.json import parse as parse_json
@@ -171,15 +172,16 @@ def _compile(
     stored = _stored(kept, config)
     wanted = completed(given, stored)
     driver = containers.driver_of(config, request, host)
-    plan.sections["update"] = driver.change(Resources(wanted, AT, config.trace))
-    plan.sections["restore"] = driver.restore(plan.update, Resources(stored, AT, config.trace))
+    after = Resources(wanted, AT, config.trace)
+    plan.sections["update"] = change(driver, after)
+    plan.sections["restore"] = restore(driver, plan.update, after, Resources(stored, AT, config.trace))
     schemas = {
         f"--{name}": getattr(line.options, name.replace("-", "_")) for name in ("l3-cache-schema", "mem-bw-schema")
     }
     if any(schemas.values()):
-        from ..compile.rdt import change
+        from ..compile import rdt
 
-        steps, back = change(config, request, host, plan, {flag: text for flag, text in schemas.items() if text})
+        steps, back = rdt.change(config, request, host, plan, {flag: text for flag, text in schemas.items() if text})
         plan.sections["update"] += steps
         plan.sections["restore"] = back + plan.restore
     if given:

@@ -4,7 +4,7 @@ Compiling changes nothing, needs no rights and looks at nothing but its three ar
 of one part of the spec; their order, which is the process structure of docs/architecture.md, stands here.
 """
 
-from .. import cgroups
+from ..cgroups.choose import choose
 from ..model.config import SPEC_VERSION
 from ..plan import Plan
 from ..plan.steps import (
@@ -19,7 +19,8 @@ from ..plan.steps import (
     WritePidFile,
     WriteState,
 )
-from . import crun, devices, hooks, notify, paths, sysctl
+from ..model import crun
+from . import devices, hooks, notify, paths, sysctl
 from .beside import Beside
 from .mounts import Mounts
 from .namespaces import Namespaces
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ..model.host import Host
     from ..model.request import Request
     from ..model.text import AnyText
+    from ..plan.filters import Filters
     from ..plan.steps import Step
     from .netdevices import NetDevices
     from .rdt import Rdt
@@ -42,12 +44,13 @@ EARLY_HOOKS = ("prestart", "create_runtime", "create_container")
 """Points between the mounts and pivot_root."""
 
 
-def compile(config: "Config", request: "Request", host: "Host") -> Plan:
+def compile(config: "Config", request: "Request", host: "Host", kept: "Filters | None" = None) -> Plan:
     """The plan of a container.
 
     :param config: :class:`ocirt.model.config.Config`; the plan's trace is its trace.
     :param request: :class:`ocirt.model.request.Request` to create or run the container.
     :param host: :class:`ocirt.model.host.Host`.
+    :param kept: the seccomp filters that the cache keeps, if there is a cache.
     :raises ConfigError: the config cannot be applied, or not by this build.
     :raises RequestError: the flags contradict the config.
     :raises HostError: the host cannot do what is asked for.
@@ -56,14 +59,14 @@ def compile(config: "Config", request: "Request", host: "Host") -> Plan:
     plan = Plan(config.trace)
     namespaces = Namespaces(config, request, host, plan)
     rootfs = Rootfs(config, request, plan, namespaces)
-    cgroup = cgroups.choose(config, request, host, plan)
+    cgroup = choose(config, request, host, plan)
     namespaces.overlap(cgroup)
     mounts = Mounts(config, request, host, plan, namespaces, rootfs, cgroup)
     beside = Beside(plan, namespaces, rootfs, cgroup, mounts)
     process = Process(config.process, config, request, host, plan, namespaces) if config.has("process") else None
     network = _net_devices(config, host, plan, namespaces)
     rdt = rdt_of(config, request, host, plan)
-    filters = Seccomp(config, config.process.no_new_privileges, host, plan) if process else None
+    filters = Seccomp(config, config.process.no_new_privileges, host, plan, kept) if process else None
     life = hooks.Hooks(config, plan)
     outside = None if mounts.has_own_dev else devices.Outside(config.linux, namespaces, plan)
 

@@ -9,7 +9,7 @@ from ..errors import ConfigError
 from ..model.json import member
 from ..model.text import quote
 from ..plan.steps import Warn
-from . import crun
+from ..model import crun
 from .rootfs import LOWER, UPPER, WORK
 
 TYPE_CHECKING = False

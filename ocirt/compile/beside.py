@@ -10,14 +10,15 @@ Linux 6.8 (config.md, Mounts). That of the cgroups is filled last, and sent in a
 
 from ..cgroups import HIERARCHIES_TOP, TMPFS
 from ..plan.steps import EVENTS, PASSED, LoopbackUp, Mount, OpenFilesystem, OpenNetwork, Receive, RememberInit, Send
-from .mounts import SPEC
+from .mount_options import SPEC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..cgroups import Driver
     from ..plan import Plan
     from ..plan.steps import Step
-    from .mounts import Mounts, Parsed
+    from .mount_options import Parsed
+    from .mounts import Mounts
     from .namespaces import Namespaces
     from .rootfs import Rootfs
 

@@ -5,7 +5,7 @@ Host; not on the state of the container, which is its steps' to look at. It uses
 stage's, which joins the container, and init's, which is the process.
 """
 
-from .. import cgroups
+from ..cgroups.choose import choose
 from ..model.exec import ExecProcess
 from ..plan import Plan
 from ..plan.steps import (
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ..model.json import Members
     from ..model.request import Request
     from ..model.text import Text
+    from ..plan.filters import Filters
     from ..plan.steps import Step
 
 CPUS = 8192
@@ -52,7 +53,12 @@ CPUS = 8192
 
 
 def compile(
-    config: "Config", container: "Request", own: "Members | None", request: "ExecRequest", host: "Host"
+    config: "Config",
+    container: "Request",
+    own: "Members | None",
+    request: "ExecRequest",
+    host: "Host",
+    kept: "Filters | None" = None,
 ) -> Plan:
     """The plan of a process.
 
@@ -68,9 +74,9 @@ def compile(
     check_terminal(asked.terminal, request)
     plan = Plan(config.trace)
     namespaces = Namespaces(config, container, host, plan)
-    cgroup = cgroups.choose(config, container, host, plan)
+    cgroup = choose(config, container, host, plan)
     process = Process(asked, config, request, host, plan, namespaces)
-    filters = Seccomp(config, asked.no_new_privileges, host, plan, added=True)
+    filters = Seccomp(config, asked.no_new_privileges, host, plan, kept, added=True)
     root = NONE if namespaces.has_mount else plan.register()
     affinity = asked.exec_cpu_affinity
 

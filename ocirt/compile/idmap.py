@@ -10,7 +10,7 @@ Imported only where a mount is mapped.
 from ..errors import ConfigError
 from ..model.text import quote
 from ..plan.steps import MakeIdMapping
-from .mounts import is_mapping
+from .mount_options import is_mapping
 from .namespaces import USER, map_lines
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..model.config import IdMapping, Linux
     from ..model.text import AnyText
     from ..plan.steps import Step
-    from .mounts import Parsed
+    from .mount_options import Parsed
     from .namespaces import Namespaces
 
 SPEC = "config.md#linux-mount-options"
@@ -32,7 +32,7 @@ def mapping_of(
 ) -> "tuple[int, list[Step]]":
     """The register that will hold the user namespace with a mount's maps, and the steps of the host that fill it.
 
-    :param mount: :class:`ocirt.compile.mounts.Parsed`, of a bind.
+    :param mount: :class:`ocirt.compile.mount_options.Parsed`, of a bind.
     :param take: gives the register for a user namespace that has to be made.
     :raises ConfigError: there are no maps to apply, or not both.
     """

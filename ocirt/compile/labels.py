@@ -7,7 +7,7 @@ run with more rights. Imported only where a config has one.
 
 from ..errors import HostError
 from ..plan.steps import WriteProc
-from . import crun
+from ..model import crun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from ..plan.steps import (
     WriteIdMap,
     WriteTimeOffsets,
 )
-from . import crun
+from ..model import crun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from ..plan.steps import (
     SetUmask,
     SetUser,
 )
-from . import crun, notify
+from ..model import crun
+from . import notify
 from .capabilities import Capabilities
 
 TYPE_CHECKING = False

@@ -5,7 +5,7 @@ init, the stage becomes criu, once it has entered the cgroups and a mount namesp
 all namespaces, mounts and processes of the container from its images, the first process as the runtime's child.
 """
 
-from .. import cgroups
+from ..cgroups.choose import choose
 from ..model.text import bound
 from ..plan import Plan
 from ..plan.steps import (
@@ -21,7 +21,7 @@ from ..plan.steps import (
     WritePidFile,
 )
 from . import check_annotations, hooks, later, rdt_of
-from .mounts import SPEC as MOUNTS
+from .mount_options import SPEC as MOUNTS
 from .mounts import Mounts
 from .namespaces import MOUNT, NETWORK, Namespaces
 from .process import Process, check_terminal, every_cpu
@@ -52,7 +52,7 @@ class Restored:
         self.plan = plan = Plan(config.trace)
         self.namespaces = Namespaces(config, request, host, plan)
         self.rootfs = Rootfs(config, request, plan, self.namespaces)
-        self.cgroup = cgroups.choose(config, request, host, plan)
+        self.cgroup = choose(config, request, host, plan)
         self.mounts = Mounts(config, request, host, plan, self.namespaces, self.rootfs, self.cgroup, inside=False)
         self.process = Process(config.process, config, request, host, plan, self.namespaces)
         Seccomp(config, config.process.no_new_privileges, host, plan)  # exec will need it

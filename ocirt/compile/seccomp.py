@@ -9,7 +9,7 @@ where the default would be a refusal (so that a libc finds its way back to an ol
 from ..errors import ConfigError, HostError
 from ..model.text import choose, quote
 from ..plan.steps import EVENTS, NONE, Close, FilterHooks, LoadNotifyingSeccomp, LoadSeccomp, OpenSocket, Receive, Send
-from . import crun
+from ..model import crun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..model.host import Host
     from ..model.json import Json, Members
     from ..plan import Plan
+    from ..plan.filters import Filters
     from ..plan.steps import Step
     from .libseccomp import Condition, Filter
 
@@ -99,7 +100,13 @@ class Seccomp:
     """
 
     def __init__(
-        self, config: "Config", no_new_privileges: bool, host: "Host", plan: "Plan", added: bool = False
+        self,
+        config: "Config",
+        no_new_privileges: bool,
+        host: "Host",
+        plan: "Plan",
+        kept: "Filters | None" = None,
+        added: bool = False,
     ) -> None:
         self.filter: bytes | None = None
         self.register, self.no_new_privileges, self.added = NONE, no_new_privileges, added
@@ -113,26 +120,26 @@ class Seccomp:
         if data is not None:
             self._use(data, profile, receiver, host)
         else:
-            self._read(profile, receiver, crun.fails_unknown_syscall(config), host)
+            self._read(profile, receiver, crun.fails_unknown_syscall(config), host, kept)
         if self.path:
             self.register = plan.register()
 
-    def _read(self, profile: "Members", receiver: str, strict: bool, host: "Host") -> None:
+    def _read(self, profile: "Members", receiver: str, strict: bool, host: "Host", filters: "Filters | None") -> None:
         """Compile the profile, or take the filter that the cache keeps of it.
 
         :param receiver: the agent's socket where the profile names none.
         :param strict: is a system call that libseccomp does not know an error? Only compiling can tell.
         """
         notifying = _notifying(profile)
-        kept = host.filters.find(profile) if host.filters and not strict else None
+        kept = filters.find(profile) if filters and not strict else None
         if kept is not None:
             host.seccomp_flags, self.filter = kept
         self.flags = _flags(profile, host, notifying is not None)
         self.path, self.metadata = _listener(profile, host, notifying, receiver)
         if kept is None:
             self.filter = _compile(profile, strict)
-            if host.filters:
-                host.filters.made(profile, host.seccomp_flags, self.filter)
+            if filters:
+                filters.made(profile, host.seccomp_flags, self.filter)
 
     def _use(self, data: bytes, profile: "Members", receiver: str, host: "Host") -> None:
         """Take ``data`` for the filter, as crun does: of the profile only the flags count."""

@@ -9,8 +9,10 @@ import select
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .. import cgroups
-from ..cgroups.stats import NO_LIMIT
+from ..cgroups.choose import choose
+from ..cgroups import oom
+from ..cgroups import stats as cgroup_stats
+from ..cgroups.counters import NO_LIMIT
 from ..errors import NoContainer, StateError
 from ..model.config import parse
 from ..model.host import Host
@@ -59,13 +61,13 @@ def driver_of(root: str, id: str) -> Any:
         raise NoContainer(id)
     data, words, _ = stored({"id": id, "root": root})
     config = parse(data)
-    return cgroups.choose(config, Request(words), Host(), Plan(config.trace))
+    return choose(config, Request(words), Host(), Plan(config.trace))
 
 
 def stats(root: str, id: str) -> Stats:
     """:raises HostError: it has no cgroups of its own, or they cannot be read."""
     driver = driver_of(root, id)
-    data: dict[str, Any] = driver.stats()
+    data: dict[str, Any] = cgroup_stats.stats(driver)
     memory = data["memory"]["usage"]
     return Stats(
         cpu_seconds=data["cpu"]["usage"].get("total", 0) / 1e9,
@@ -117,7 +119,7 @@ class Watching:
         self._watch: Any = None
         try:
             if pidfd is not None:
-                self._watch = driver_of(root, id).watch()
+                self._watch = oom.watch(driver_of(root, id))
         except BaseException:
             self.close()
             raise

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
     from typing import Any, TypeAlias
 
-    from ..plan.filters import Filters
-
     DeviceOf: TypeAlias = Callable[[str], int | None]
     """Gives the number of the file system that a path is on, ``None`` where it cannot be reached."""
 
@@ -87,7 +85,6 @@ class Host:
         the usual place.
     :ivar seccomp_flags: the SECCOMP_FILTER_FLAG_* bits that the kernel knows, seccomp(2).
     :ivar has_systemd: does systemd run this machine (sd_booted(3))?
-    :ivar filters: the :class:`~ocirt.plan.filters.Filters` that are kept, or ``None``.
     :ivar observed: what has been looked at on this machine: pairs of a letter and what it is of, and what was found
         (core/cache.c looks at the same): ``i`` the ids, ``c`` the permitted capabilities, ``b`` those of a mask that are in the bounding
         set, ``t`` the text of a file, ``d`` the
@@ -110,7 +107,6 @@ class Host:
         "writable",
         "seccomp_flags",
         "resctrl",
-        "filters",
     )
     kernel: tuple[int, int]
     euid: int
@@ -126,7 +122,6 @@ class Host:
     writable: "Container[str] | None"
     seccomp_flags: int
     resctrl: str | None
-    filters: "Filters | None"
 
     def __init__(self, **facts: object) -> None:
         self.observed: dict[tuple[str, str], str] = {}
@@ -269,10 +264,6 @@ def _writable(host: Host) -> None:
     host.writable = None
 
 
-def _filters(host: Host) -> None:
-    host.filters = None
-
-
 _READERS: "dict[str, Callable[[Host], None]]" = {
     "euid": _ids,
     "egid": _ids,
@@ -288,7 +279,6 @@ _READERS: "dict[str, Callable[[Host], None]]" = {
     "writable": _writable,
     "seccomp_flags": _seccomp_flags,
     "resctrl": _resctrl,
-    "filters": _filters,
 }
 
 

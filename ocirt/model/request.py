@@ -37,7 +37,7 @@ class Request:
     :ivar listen_fds: how many descriptors from 3 on a service manager passes to the container, sd_listen_fds(3); those
         of ``preserve_fds`` come after them.
     :ivar notify_socket: the caller's NOTIFY_SOCKET, sd_notify(3); ``None`` where it has none.
-    :ivar cgroup_manager: ``auto`` until the driver is chosen (:func:`ocirt.cgroups.choose`), which writes down what it came to.
+    :ivar cgroup_manager: ``auto`` until the driver is chosen (:func:`ocirt.cgroups.choose.choose`), which writes down what it came to.
     :ivar runtime_dir: the caller's XDG_RUNTIME_DIR, where systemd may be asked for cgroups; else, or without one, ``None``.
     :ivar called_as: by which runtime's name ocirt was called, see :meth:`does`.
     :ivar own_cgroups: mount of a hierarchy -> the cgroup of the process that called create; ``None`` at create

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, NoReturn, TypeAlias, TypeVar
 
-    from .json import Json
-
     Held = TypeVar("Held")
     Checks: TypeAlias = dict[str, int]
     """What a slot's values have to be: ``absolute`` (true), ``max_length``, ``low`` and ``high``."""
@@ -43,7 +41,7 @@ class Trace:
     def __init__(self) -> None:
         self.slots: dict[str, Checks] = {}
         """path -> {check: argument}: values passed on."""
-        self.guards: dict[str, Json] = {}
+        self.guards: dict[str, Any] = {}
         """path -> value: values read."""
         self.tests: dict[tuple[str, str, Argument], bool] = {}
         """(path, predicate, argument) -> answer."""
@@ -194,7 +192,7 @@ class Value:
 
     __slots__ = ("_value", "path", "trace")
 
-    def __init__(self, value: "Json", path: str, trace: Trace) -> None:
+    def __init__(self, value: "Any", path: str, trace: Trace) -> None:
         self._value, self.path, self.trace = value, path, trace
 
     __bool__ = __eq__ = __ne__ = __str__ = __format__ = __contains__ = __iter__ = __len__ = _forbidden
@@ -204,12 +202,12 @@ class Value:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}>"
 
-    def read(self) -> "Json":
+    def read(self) -> "Any":
         """The value itself. The program then holds for this value only (a guard)."""
         self.trace.guards[self.path] = self._value
         return self._value
 
-    def bound(self) -> "Json":
+    def bound(self) -> "Any":
         """The value, for whoever binds a program: the encoder, the printer. Records nothing."""
         return self._value
 

@@ -1,7 +1,7 @@
 """The steps a plan is made of: the one definition.
 
 Each class below is one step. Its ``fields`` are, in order, what the executor gets; ``program.h``
-(:mod:`ocirt.plan.generate`) and the encoder (:mod:`ocirt.plan.encode`) are derived from them, the
+(:mod:`ocirt.generate`) and the encoder (:mod:`ocirt.plan.encode`) are derived from them, the
 docstrings are what ``docs/steps.md`` and the C handlers follow. Kinds of fields:
 
 ``text``     one string: ``str``, :class:`~ocirt.model.text.Text` or ``Template``

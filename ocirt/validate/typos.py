@@ -6,7 +6,7 @@ kernel's own binds ignore what is no option of a bind. So these are warnings, ne
 
 from ..compile.capabilities import BITS
 from ..compile.capabilities import SETS as CAPABILITY_SETS
-from ..compile.mounts import ATTRIBUTES, KNOWN, PROPAGATIONS, RECURSIVE, split
+from ..compile.mount_options import ATTRIBUTES, KNOWN, PROPAGATIONS, RECURSIVE, split
 from ..errors import ConfigError
 from ..model.text import quote
 from ..nearest import nearest

@@ -9,7 +9,7 @@ from base64 import b64encode
 
 import pytest
 
-from ocirt.compile import crun
+from ocirt.model import crun
 from tests.integration.harness import LIMIT
 from tests.integration.test_seccomp_notify import MKDIR, Agent
 

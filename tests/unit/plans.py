@@ -16,6 +16,7 @@ from ocirt.model.text import bound
 
 if TYPE_CHECKING:
     from ocirt.plan import Plan
+    from ocirt.plan.filters import Filters
     from ocirt.plan.steps import Step
 
 DATA = Path(__file__).parent / "data"
@@ -104,9 +105,9 @@ def config(**changes: Any) -> dict[str, Any]:
     return with_changes(BASE, **changes)
 
 
-def plan(members: Mapping[str, Any], on: Host | None = None, **words: str) -> Plan:
+def plan(members: Mapping[str, Any], on: Host | None = None, kept: Filters | None = None, **words: str) -> Plan:
     """The plan for a config given as a dict, by default on a host without cgroups."""
-    return compile(parse(json.dumps(members).encode()), request(**words), on or no_cgroups())
+    return compile(parse(json.dumps(members).encode()), request(**words), on or no_cgroups(), kept)
 
 
 def steps(plan: Plan, section: str, *kinds: str) -> list[Step]:

@@ -4,7 +4,7 @@ from base64 import b64encode
 
 import pytest
 
-from ocirt.compile import crun
+from ocirt.model import crun
 from ocirt.compile.namespaces import TIME
 from ocirt.errors import ConfigError, HostError
 from ocirt.model.host import Host
@@ -15,8 +15,8 @@ ALLOW_ALL = bytes.fromhex("060000000000ff7f")
 PROFILE = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["chmod"], "action": "SCMP_ACT_NOTIFY"}]}
 
 
-def compiled(on: Host | None = None, annotations=None, **changes):
-    return plan(config(annotations=annotations or {}, **changes), on)
+def compiled(on: Host | None = None, annotations=None, kept=None, **changes):
+    return plan(config(annotations=annotations or {}, **changes), on, kept)
 
 
 def user(made):
@@ -89,9 +89,8 @@ def test_a_kept_filter_does_not_hide_an_unknown_system_call():
             raise AssertionError("a profile that is refused is not kept")
 
     profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["nosuch"], "action": "SCMP_ACT_ERRNO"}]}
-    on = no_cgroups(filters=Filters())
-    compiled(on, linux__seccomp=profile)
-    refused("nosuch", on=on, linux__seccomp=profile, annotations={crun.FAIL_UNKNOWN_SYSCALL: "1"})
+    compiled(kept=Filters(), linux__seccomp=profile)
+    refused("nosuch", kept=Filters(), linux__seccomp=profile, annotations={crun.FAIL_UNKNOWN_SYSCALL: "1"})
 
 
 @pytest.mark.parametrize("profile", [None, PROFILE])

@@ -137,7 +137,7 @@ def test_a_filter_of_the_same_name_for_another_profile(folder, entry, monkeypatc
 def test_compiling_takes_it(folder, monkeypatch):
     def compiled():
         kept = Filters(str(folder), BUILD)
-        made = plan(config(linux__seccomp=PROFILE), on=host(filters=kept))
+        made = plan(config(linux__seccomp=PROFILE), on=host(), kept=kept)
         kept.keep()
         return [(step.filter, step.flags) for step in made.init + made.begin if isinstance(step, LoadSeccomp)]
 

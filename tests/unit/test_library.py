@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import ocirt
-from ocirt import errors, failures
+from ocirt import errors, failures, result
 from ocirt.compile import compile
 from ocirt.library import arguments, limits, report, submounts
 from ocirt.library.children import _above
@@ -28,7 +28,7 @@ from ocirt.library.waiting import Wait, deadline_in, drive
 from ocirt.model.config import parse
 from ocirt.model.host import Host
 from ocirt.model.request import Request
-from ocirt.process import Result
+from ocirt.result import CommandFailed, Result
 from ocirt.validate import validate
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ def test_type_checkers_see_the_same_names():
 def classes():
     return {
         each.__name__: each
-        for module in (errors, failures)
+        for module in (errors, failures, result)
         for each in vars(module).values()
         if isinstance(each, type) and issubclass(each, errors.OcirtError)
     }
@@ -84,7 +84,7 @@ def test_the_tree_that_is_drawn_is_the_tree():
     assert drawn == {
         name: (
             each.__bases__[0].__name__ if each is not errors.OcirtError else None,
-            each.__module__ == failures.__name__,
+            each.__module__ in (failures.__name__, result.__name__),
         )
         for name, each in classes().items()
     }
@@ -98,7 +98,7 @@ def test_the_tree_that_is_drawn_is_the_tree():
         errors.HostError("linux.seccomp", "no"),
         errors.NoContainer("c"),
         failures.TimeoutExpired("x", 2.5, b"out", b"err"),
-        failures.CommandFailed(Result(("a", "b"), 3)),
+        CommandFailed(Result(("a", "b"), 3)),
         failures.StepError("x"),
     ],
     ids=lambda error: type(error).__name__,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocirt.compile.mounts import KNOWN, KNOWN_OR_EMPTY, split
+from ocirt.compile.mount_options import KNOWN, KNOWN_OR_EMPTY, split
 from ocirt.errors import ConfigError, HostError
 from ocirt.model.host import Cgroups, Hierarchy
 from tests.unit.plans import ROOT, config, host, names, no_cgroups, plan, shown, steps, v1

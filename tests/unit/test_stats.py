@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ocirt.cgroups import oom, resctrl, stats, stats_v1, stats_v2
+from ocirt.cgroups import counters, oom, resctrl, stats_v1, stats_v2
 from ocirt.errors import HostError
 from tests.unit.plans import DATA, Cgroups, host, v1
 
@@ -62,7 +62,7 @@ def test_v1_cpu(on_v1):
 
 def test_v1_ticks_are_hundredths_of_a_second(tmp_path):
     (tmp_path / "cpuacct.stat").write_text("user 3\nsystem 250\n")
-    usage = stats_v1.cpu(stats.Files(tmp_path), stats.Files(None))["usage"]
+    usage = stats_v1.cpu(counters.Files(tmp_path), counters.Files(None))["usage"]
     assert usage == {"kernel": 2_500_000_000, "user": 30_000_000}
 
 
@@ -88,7 +88,7 @@ def test_v1_block_io_by_a_scheduler(tmp_path):
     (tmp_path / "blkio.bfq.io_serviced_recursive").write_text("8:16 Read 7\nTotal 7\n")
     (tmp_path / "blkio.bfq.sectors_recursive").write_text("8:16 99\n")
     (tmp_path / "blkio.throttle.io_serviced").write_text("8:0 Read 1\n")
-    assert stats_v1.block_io(stats.Files(tmp_path)) == {
+    assert stats_v1.block_io(counters.Files(tmp_path)) == {
         "ioServicedRecursive": [{"major": 8, "minor": 16, "op": "Read", "value": 7}],
         "sectorsRecursive": [{"major": 8, "minor": 16, "value": 99}],
     }
@@ -125,11 +125,11 @@ def test_v2_cpu(on_v2):
 def test_v2_memory_and_swap_are_together(on_v2, tmp_path):
     assert on_v2["memory"]["usage"]["limit"] == 16 << 20 and on_v2["memory"]["usage"]["max"] == 16 << 20
     assert on_v2["memory"]["swap"] == {name: on_v2["memory"]["usage"][name] for name in ("limit", "usage", "failcnt")}
-    for swap, limit, both in (("1000", "max", stats.NO_LIMIT), ("1000", "500", (16 << 20) + 500)):
+    for swap, limit, both in (("1000", "max", counters.NO_LIMIT), ("1000", "500", (16 << 20) + 500)):
         (tmp_path / "memory.swap.current").write_text(swap)
         (tmp_path / "memory.swap.max").write_text(limit)
         (tmp_path / "memory.current").write_text("24")
-        assert stats_v2.memory(stats.Files(tmp_path))["swap"] == {"limit": both, "usage": 1024, "failcnt": 0}
+        assert stats_v2.memory(counters.Files(tmp_path))["swap"] == {"limit": both, "usage": 1024, "failcnt": 0}
 
 
 def test_v2_block_io(on_v2):
@@ -146,10 +146,10 @@ def test_v2_block_io(on_v2):
 def test_v2_pids(on_v2, tmp_path):
     assert on_v2["pids"] == {"current": 1, "limit": 30}
     (tmp_path / "pids.max").write_text("max\n")
-    assert stats_v2.pids(stats.Files(tmp_path)) == {"current": 1}
+    assert stats_v2.pids(counters.Files(tmp_path)) == {"current": 1}
     (tmp_path / "pids.current").unlink()
     (tmp_path / "cgroup.procs").write_text("5\n6\n")
-    assert stats_v2.pids(stats.Files(tmp_path)) == {"current": 2}
+    assert stats_v2.pids(counters.Files(tmp_path)) == {"current": 2}
 
 
 def test_huge_pages(tmp_path, monkeypatch):
@@ -165,7 +165,7 @@ def test_huge_pages(tmp_path, monkeypatch):
         ("hugetlb.2MB.events", "max 3\n"),
     ):
         (tmp_path / name).write_text(text)
-    files = stats.Files(tmp_path)
+    files = counters.Files(tmp_path)
     assert stats_v1.hugetlb(files) == {"1GB": {"max": 7, "failcnt": 0}, "2MB": {"usage": 5, "failcnt": 2}}
     assert stats_v2.hugetlb(files) == {"2MB": {"usage": 5, "failcnt": 3}}
 
@@ -173,19 +173,19 @@ def test_huge_pages(tmp_path, monkeypatch):
 def test_page_sizes(tmp_path):
     for kilobytes in (64, 2048, 1048576):
         (tmp_path / f"hugepages-{kilobytes}kB").mkdir()
-    assert stats.page_sizes(tmp_path) == ["1GB", "2MB", "64KB"]
-    assert stats.page_sizes(tmp_path / "none") == []
+    assert counters.page_sizes(tmp_path) == ["1GB", "2MB", "64KB"]
+    assert counters.page_sizes(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize("text, expected", [("0-2,4\n", [0, 1, 2, 4]), ("3", [3]), ("\n", []), (None, [])])
 def test_lists_of_cpus(text, expected):
-    assert stats.cpus(text) == expected
+    assert counters.cpus(text) == expected
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "pids.max").mkdir()
     with pytest.raises(HostError, match="pids.max: is a directory"):
-        stats.Files(tmp_path).text("pids.max")
+        counters.Files(tmp_path).text("pids.max")
 
 
 def test_resctrl(tmp_path):
@@ -205,8 +205,7 @@ def test_resctrl(tmp_path):
     ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    group = SimpleNamespace(root=str(tmp_path), group="c1", monitoring="c1/mon_groups/c1")
-    assert resctrl.stats(group) == {
+    assert resctrl.stats(str(tmp_path), "c1", "c1/mon_groups/c1") == {
         "l3_cache_info": {"cbm_mask": "ff", "min_cbm_bits": 1, "num_closids": 16},
         "l3_cache_schema_root": "L3:0=ff;1=ff",
         "l3_cache_schema": "L3:0=f;1=f",
@@ -218,7 +217,7 @@ def test_resctrl(tmp_path):
         "cmt_stats": [{"llc_occupancy": 7}],
     }
     with pytest.raises(HostError, match="gone: the resctrl group"):
-        resctrl.stats(SimpleNamespace(root=str(tmp_path), group="gone", monitoring=None))
+        resctrl.stats(str(tmp_path), "gone", None)
 
 
 def test_kills_are_counted_from_where_they_stood(tmp_path):

@@ -6,8 +6,9 @@ import socket
 
 import pytest
 
-from ocirt.cgroups import choose, dbus
-from ocirt.cgroups.units import bits
+from ocirt.cgroups import dbus
+from ocirt.cgroups.choose import choose
+from ocirt.cgroups.properties import bits
 from ocirt.errors import ConfigError, HostError
 from ocirt.model.config import parse
 from ocirt.model.host import Cgroups, Host

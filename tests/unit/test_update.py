@@ -4,7 +4,11 @@ import json
 
 import pytest
 
-from ocirt.cgroups import change_v1, choose
+from ocirt.cgroups import change_v1
+from ocirt.cgroups.choose import choose
+from ocirt.cgroups.oom import watch
+from ocirt.cgroups.stats import stats
+from ocirt.cgroups.update import change, restore
 from ocirt.cli import update
 from ocirt.cli.events import seconds
 from ocirt.cli.flags import VERBS
@@ -210,8 +214,9 @@ def tree(tmp_path):
             next(tmp_path.glob(f"*/c/{path}")).write_text(f"{text}\n")
         made = parse_config(json.dumps(config(linux__cgroupsPath="/c")).encode())
         driver = choose(made, request(), on, Plan(made.trace))
-        steps = driver.change(Resources(resources, "linux.resources", Trace()))
-        back = driver.restore(steps, Resources({}, "linux.resources", Trace()))
+        after = Resources(resources, "linux.resources", Trace())
+        steps = change(driver, after)
+        back = restore(driver, steps, after, Resources({}, "linux.resources", Trace()))
         assert [step.file for step in back] == [step.file for step in reversed(steps)]
         return rows(steps), rows(back)
 
@@ -322,6 +327,11 @@ def test_no_device_rules(tree):
 def test_without_cgroups():
     made = parse_config(json.dumps(config()).encode())
     driver = choose(made, request(cgroup_manager="disabled"), host(), Plan(made.trace))
-    for ask in (driver.directory, driver.stats, driver.watch, lambda: driver.change(Resources({}, "", Trace()))):
+    for ask in (
+        driver.directory,
+        lambda: stats(driver),
+        lambda: watch(driver),
+        lambda: change(driver, Resources({}, "", Trace())),
+    ):
         with pytest.raises(HostError, match="no cgroups of its own"):
             ask()

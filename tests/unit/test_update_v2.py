@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from ocirt.cgroups import choose
+from ocirt.cgroups.choose import choose
+from ocirt.cgroups.update import change, restore
 from ocirt.cli.update import completed
 from ocirt.errors import ConfigError, HostError
 from ocirt.model.config import Resources
@@ -50,8 +51,9 @@ def make(tmp_path):
         on = host(cgroups=Cgroups((), Hierarchy((), str(tmp_path), "/")), has_systemd=True)
         parsed = parse_config(json.dumps(config(linux__cgroupsPath="a.slice:p:n" if words else "/c")).encode())
         driver = choose(parsed, request(**words), on, Plan(parsed.trace))
-        steps = driver.change(res(resources))
-        return steps, driver.restore(steps, res(dict(before)))
+        after = res(resources)
+        steps = change(driver, after)
+        return steps, restore(driver, steps, after, res(dict(before)))
 
     return made
 

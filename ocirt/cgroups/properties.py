@@ -1,14 +1,19 @@
-"""Properties of a unit that are rarely asked for: of ``linux.resources.unified``, CPU lists, and annotations."""
+"""Properties of a unit: what systemd is told of limits, of ``linux.resources.unified`` and of annotations."""
 
 from ..errors import ConfigError
-from ..model.text import quote
+from ..model.text import Template, quote
 from . import dbus
+from .v2 import cpu_weight
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..model.text import Text
+    from typing import TypeGuard
+
+    from ..model.config import Cpu, Memory
+    from ..model.text import Number, Text
     from .dbus import Property
 
+UNLIMITED = str((1 << 64) - 1)
 SIZES = {
     "memory.min": "MemoryMin",
     "memory.low": "MemoryLow",
@@ -24,6 +29,74 @@ MAX_BIT = 8191
 """The highest CPU that systemd's sets have room for."""
 
 
+# ---- limits ----
+
+
+def is_set(number: "Number | None") -> "TypeGuard[Number]":
+    return number is not None and not number.equals(0)
+
+
+def or_unlimited(number: "Number") -> str | Template:
+    return UNLIMITED if number.equals(-1) else Template(number)
+
+
+def memory_limits(memory: "Memory") -> "list[Property]":
+    limit, swap = memory.limit, memory.swap
+    given = [
+        dbus.number(name, or_unlimited(number))
+        for name, number in (("MemoryMax", limit), ("MemoryLow", memory.reservation))
+        if is_set(number)
+    ]
+    if is_set(swap):
+        if swap.equals(-1) or not is_set(limit) or limit.equals(-1):
+            given.append(dbus.number("MemorySwapMax", or_unlimited(swap)))
+        else:
+            given.append(dbus.difference("MemorySwapMax", Template(swap), Template(limit)))
+    elif is_set(limit) and limit.equals(-1):
+        given.append(dbus.number("MemorySwapMax", UNLIMITED))
+    return given
+
+
+def cpu_limits(cpu: "Cpu") -> "list[Property]":
+    shares, idle = cpu.shares, cpu.idle
+    given: list[Property] = []
+    # Since systemd 252 a weight of 0 would say idle too; which version this is, is not known here.
+    if is_set(shares) and (idle is None or not idle.equals(1)):
+        given.append(dbus.number("CPUWeight", str(cpu_weight(shares.checked(2, 1 << 18).read()))))
+    given += quotas(cpu)
+    for name, value in (("AllowedCPUs", cpu.cpus), ("AllowedMemoryNodes", cpu.mems)):
+        if value is not None and not value.is_empty():
+            given.append(dbus.octets(name, bits(value)))
+    return given
+
+
+def quotas(cpu: "Cpu") -> "list[Property]":
+    if not (is_set(cpu.quota) or is_set(cpu.period)):
+        return []
+    return quota(cpu.quota.read() if is_set(cpu.quota) else 0, cpu.period.read() if is_set(cpu.period) else 0)
+
+
+def unset(name: str) -> "Property":
+    """The property for what a scope has by default."""
+    if name.startswith("Allowed"):
+        return dbus.octets(name, b"")
+    return dbus.number(name, "0" if name in ("MemoryLow", "MemoryMin") else UNLIMITED)
+
+
+def quota(quota: int, period: int) -> "list[Property]":
+    """Properties for ``quota`` microseconds in each ``period``; 0 is the default of one, no limit of the other.
+
+    As runc's, which lets no rounding of systemd's, to whole percents, make it less than was asked for.
+    """
+    given = [dbus.number("CPUQuotaPeriodUSec", str(period))] if period else []
+    if quota <= 0:
+        return [*given, dbus.number("CPUQuotaPerSecUSec", UNLIMITED)]
+    return [
+        *given,
+        dbus.number("CPUQuotaPerSecUSec", str(-(-(quota * 1000000 // (period or 100000)) // 10000) * 10000)),
+    ]
+
+
 def unified(settings: "dict[str, Text]") -> "list[Property]":
     """Properties for the files of cgroup v2 that systemd has one for.
 
@@ -34,7 +107,7 @@ def unified(settings: "dict[str, Text]") -> "list[Property]":
         if file in SIZES or file in WEIGHTS:
             value = text.read().strip()
             if file in SIZES and value == "max":
-                value = str((1 << 64) - 1)
+                value = UNLIMITED
             if _is_number(value) and int(value) < 1 << 64:
                 given.append(dbus.number(SIZES.get(file) or WEIGHTS[file], value))
         elif file in SETS:
@@ -42,8 +115,6 @@ def unified(settings: "dict[str, Text]") -> "list[Property]":
         elif file == "cpu.max":
             words = text.read().split()
             if len(words) in (1, 2) and (words[0] == "max" or _is_number(words[0])) and all(map(_is_number, words[1:])):
-                from .systemd import quota
-
                 given += quota(0 if words[0] == "max" else int(words[0]), int(words[1]) if words[1:] else 0)
     return given
 

@@ -5,13 +5,13 @@ key, and so is a value that was read, so the cache never gives a container the a
 """
 
 from ..errors import ConfigError
-from ..model.json import member
-from ..model.text import quote
+from .json import member
+from .text import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..model.config import Config
-    from ..model.text import Text
+    from .config import Config
+    from .text import Text
 
 PREFIX = "run.oci."
 KEEP_GROUPS = "run.oci.keep_original_groups"

@@ -1,0 +1,127 @@
+"""The house stands in layers: imports go one way, and no module imports, however indirectly, one that imports it.
+
+What counts is every import: those inside of functions, which only happen when they are needed, and those for type checkers alone.
+A reader who follows them must come to an end, too.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "ocirt"
+
+LAYERS = (
+    ("errors", "nearest", "packages", "log"),
+    ("model",),
+    ("state", "stored"),
+    ("plan",),
+    ("cgroups",),
+    ("compile",),
+    ("failures", "result", "library", "process", "container", "aio", "__init__"),
+    ("criu",),
+    ("validate",),
+    ("helpers",),
+    ("cli",),
+    ("boot", "generate", "_build"),
+)
+"""Folders and modules of ocirt/, the lowest first: each imports from its own layer and those above it in this list. ``__init__`` is the
+package itself, whose names are the library's; ``_build`` is the build id, which is written at build time."""
+
+
+def imports(sources):
+    """The modules that each of ``sources`` imports: name -> names.
+
+    :param sources: name of a module, ``__init__`` of a package left out -> its path and its source.
+    """
+    return {name: sorted(_imported(name, *source, sources)) for name, source in sources.items()}
+
+
+def _imported(name, path, text, known):
+    parts = name.split(".")
+    package = parts if path.name == "__init__.py" else parts[:-1]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from [alias.name for alias in node.names if alias.name in known]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join(above + ([node.module] if node.module else []))
+            for alias in node.names:  # a module of the package, or else a name in it
+                inner = f"{base}.{alias.name}"
+                found = inner if inner in known else base
+                if found in known and found != name:
+                    yield found
+
+
+def circle(graph):
+    """The modules of a circle in ``graph``, in the order in which they import each other, the first once more at the end; empty if
+    there is none."""
+    done = set()
+
+    def follow(name, way):
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name not in done:
+            for each in graph[name]:
+                found = follow(each, [*way, name])
+                if found:
+                    return found
+            done.add(name)
+        return []
+
+    return next(filter(None, (follow(name, []) for name in graph)), [])
+
+
+def of_folder(folder):
+    """:func:`imports`' argument for a package in ``folder``."""
+    found = {}
+    for path in sorted(folder.rglob("*.py")):
+        name = ".".join([folder.name, *path.relative_to(folder).with_suffix("").parts])
+        found[name.removesuffix(".__init__")] = path, path.read_text()
+    return found
+
+
+def layer(name):
+    """The place of a module's layer in LAYERS."""
+    first = ([*name.split("."), "__init__"])[1]
+    places = [place for place, names in enumerate(LAYERS) if first in names]
+    assert places, f"{name}: expected ocirt/{first} in LAYERS, which says what it may import"
+    return places[0]
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return imports(of_folder(PACKAGE))
+
+
+def test_no_module_imports_itself_in_a_circle(graph):
+    assert len(graph) > 100 and not circle(graph), " -> ".join(circle(graph))
+
+
+def test_imports_go_down_the_layers(graph):
+    wrong = [f"{name} imports {each}" for name, all in graph.items() for each in all if layer(each) > layer(name)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_layer_is_there():
+    for name in [name for names in LAYERS for name in names if name != "_build"]:
+        assert (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file(), name
+
+
+def test_a_circle_is_found_wherever_the_import_stands(tmp_path):
+    """Of these tests themselves: at the top, in a function, for type checkers alone, of a module, of a name, of the package."""
+    package = tmp_path / "p"
+    (package / "q").mkdir(parents=True)
+    for path, text in (
+        ("__init__.py", ""),
+        ("a.py", "from .q import b"),
+        ("q/__init__.py", "from ..c import NAME"),
+        ("q/b.py", "def f():\n    from .. import c\n"),
+        ("c.py", "if TYPE_CHECKING:\n    import p.d\n"),
+        ("d.py", "import os\nfrom .q.b import f"),
+    ):
+        (package / path).write_text(text)
+    found = imports(of_folder(package))
+    assert found == {"p": [], "p.a": ["p.q.b"], "p.q": ["p.c"], "p.q.b": ["p.c"], "p.c": ["p.d"], "p.d": ["p.q.b"]}
+    assert circle(found) == ["p.q.b", "p.c", "p.d", "p.q.b"]
+    assert circle(found | {"p.d": []}) == []
