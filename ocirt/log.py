@@ -2,7 +2,7 @@
 
 Without ``--log`` a line goes to standard error. With it the line is appended to that file, or sent to journald or
 syslog, and the message of an error goes to standard error too, as it is. Where standard error is a terminal a person
-reads, and a line is a sentence; ``core/log.c`` writes the same ones.
+reads, and a line is a sentence; ``core/base/log.c`` writes the same ones.
 With ``--status-fd`` a line goes to that descriptor, as JSON, and not to standard error, which is the container's.
 
 Imported only once there is something to say: a create without errors does not pay for it.

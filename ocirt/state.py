@@ -1,6 +1,6 @@
 """Reading the state directories of containers: ``<root>/<id>`` with state.json and the journal.
 
-The layout is versioned and frozen (docs/architecture.md, "State directory"; core/journal.h): any build
+The layout is versioned and frozen (docs/architecture.md, "State directory"; core/state/journal.h): any build
 reads what any other has written.
 """
 

@@ -1,4 +1,4 @@
-"""D-Bus messages to systemd, as lists of strings from which the executable makes the bytes (core/dbus.c): so that ids,
+"""D-Bus messages to systemd, as lists of strings from which the executable makes the bytes (core/cgroup/dbus.c): so that ids,
 slices and limits stay slots.
 
 An item is a type, and its value where it has one: ``s`` and ``g`` text and signature, ``y``, ``b``, ``u`` and ``t``

@@ -147,7 +147,7 @@ INTEGERS = {
     "uint64": ("t", 0, 1 << 64),
 }
 SENT_AS = {"i": "u", "x": "t"}
-"""The item of core/dbus.c that puts a number of that type."""
+"""The item of core/cgroup/dbus.c that puts a number of that type."""
 
 
 def annotated(annotations: "dict[str, Text]") -> "list[Property]":

@@ -62,14 +62,14 @@ PLACES = (
     ("HOME", "/.cache/ocirt"),
 )
 """Where programs may be kept, the best place first: pairs of a variable of the environment (none: for root alone) and what follows
-its value. core/cache.c has the same."""
+its value. core/launch/cache.c has the same."""
 IN_MEMORY = ("tmpfs", "ramfs")
 WITH_DEVICES_BENEATH = ("overlay", "btrfs", "zfs", "bcachefs")
 """Types of local file systems that have a number of their own instead of a block device's."""
 
 
 def directory_of(environment: "Mapping[str, str]", euid: int) -> str:
-    """Where create would look for programs (core/cache.c has the same rules).
+    """Where create would look for programs (core/launch/cache.c has the same rules).
 
     :raises HostError: nowhere: the cache is off, or no place is fit for it.
     """

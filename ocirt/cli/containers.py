@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .parser import CommandLine
 
 LOCK_SECONDS = 10
-"""Longer nobody waits for the lock of a state directory (core/core.h)."""
+"""Longer nobody waits for the lock of a state directory (core/base/text.h)."""
 
 
 def state_of(line: "CommandLine") -> state.State:
@@ -62,7 +62,7 @@ def lock(line: "CommandLine") -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         ours = os.fstat(fd)
-        # Before anything is written there with our rights. core/container.c has the same rule.
+        # Before anything is written there with our rights. core/state/container.c has the same rule.
         if ours.st_uid != os.geteuid() or ours.st_mode & 0o022:
             raise StateError(id, "its state directory is another user's, or others may write to it")
         _wait_for_lock(fd, id)
@@ -79,7 +79,7 @@ def lock(line: "CommandLine") -> int:
 
 
 def _wait_for_lock(fd: int, id: str) -> None:
-    """flock(2) knows no time limit, so it is asked again and again, as core/container.c does."""
+    """flock(2) knows no time limit, so it is asked again and again, as core/state/container.c does."""
     end = time.monotonic() + LOCK_SECONDS
     while True:
         try:

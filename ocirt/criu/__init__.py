@@ -1,7 +1,7 @@
 """CRIU: what checkpoint and restore ask of it, and what it says.
 
 ``criu swrk N`` serves one conversation (images/rpc.proto of criu) on the socket N. For checkpoint Python leads it
-(:mod:`.talk`): criu stops and reads processes that are there. For restore the executable leads it (core/criu.c), with the
+(:mod:`.talk`): criu stops and reads processes that are there. For restore the executable leads it (core/commands/criu.c), with the
 request that Python has made, because the processes become its children.
 
 What lies in an image directory beside criu's own files, and the names of mounts that criu does not save itself, are runc's:

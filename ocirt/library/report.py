@@ -1,5 +1,5 @@
-"""What the executable tells, a JSON object a line: log lines, and those of ``--status-fd`` (core/log.c,
-core/status.c)."""
+"""What the executable tells, a JSON object a line: log lines, and those of ``--status-fd`` (core/base/log.c,
+core/state/status_fd.c)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shape of a config: what is left of it without its values. The scanner of the executable (core/scan.c) makes the
+"""The shape of a config: what is left of it without its values. The scanner of the executable (core/program/scan.c) makes the
 same bytes of the same file; both number the values in the order they stand.
 
 ``{`` and ``}``, ``[`` and ``]`` nest; ``:`` and NUL stand around a key; a value is one letter: ``s`` a string, ``i`` a

@@ -1,4 +1,4 @@
-"""Kept programs: what compiling a config has looked at, beside the template that came of it (core/cache.c uses it).
+"""Kept programs: what compiling a config has looked at, beside the template that came of it (core/launch/cache.c uses it).
 
 An entry is, little-endian and without gaps, a *span* being a length of 4 bytes and as many bytes:
 

@@ -1,7 +1,7 @@
 """Plan to program: the bytes that the static executable runs.
 
 A program is position-independent and has no pointers: a header, then tables, each an array of fixed
-little-endian records. ``program.h`` (:mod:`ocirt.generate`) describes the same layout to C:
+little-endian records. ``steps.h`` (:mod:`ocirt.generate`) describes the same layout to C:
 
 sections  first step (offset into the step area) and number of steps, in the order of SECTIONS
 steps     code u16, size u16, JSON path (string) u32, then 8 bytes a field

@@ -1,4 +1,4 @@
-"""Kept programs, read: what :mod:`.cache` has written, for people. The executable reads by itself (core/cache.c)."""
+"""Kept programs, read: what :mod:`.cache` has written, for people. The executable reads by itself (core/launch/cache.c)."""
 
 from ..model.json import AT_PROCESS, encode, member
 from ..model.text import PREDICATES, quote
@@ -201,7 +201,7 @@ def request_of(words: "Mapping[str, str]", order: "Iterable[str]", passed_on: "C
 
 
 def _json(value: str) -> str:
-    # As core/text.c writes it: bytes above 127 as they are.
+    # As core/base/text.c writes it: bytes above 127 as they are.
     return '"' + "".join([letter if letter > "\x7f" else encode(letter)[1:-1] for letter in value]) + '"'
 
 
@@ -238,7 +238,7 @@ def difference(entry: Entry, shape: "Shape", words: "Mapping[str, str]", host: "
 
 def unscanned(shape: "Shape", size: int) -> str | None:
     """What of a config makes the executable leave it to Python, so that no program of it is ever kept: a sentence, or
-    ``None``. The rules are core/scan.c's, but for those of keys and of nesting, which no engine's config comes near.
+    ``None``. The rules are core/program/scan.c's, but for those of keys and of nesting, which no engine's config comes near.
 
     :param size: bytes of config.json.
     """

@@ -1,6 +1,6 @@
 """The steps a plan is made of: the one definition.
 
-Each class below is one step. Its ``fields`` are, in order, what the executor gets; ``program.h``
+Each class below is one step. Its ``fields`` are, in order, what the executor gets; ``steps.h``
 (:mod:`ocirt.generate`) and the encoder (:mod:`ocirt.plan.encode`) are derived from them, the
 docstrings are what ``docs/steps.md`` and the C handlers follow. Kinds of fields:
 

@@ -1,12 +1,30 @@
 // What the sources of the shared library refer to in others, and tests do not reach.
-#include "verbs.h"
+#include "base/text.h"
+#include "program/program.h"
 
-int sys_poll(int fd, short events, int milliseconds) { (void)fd; (void)events; (void)milliseconds; return 1; }
+int sys_poll(int fd, short events, int milliseconds) {
+  (void)fd;
+  (void)events;
+  (void)milliseconds;
+  return 1;
+}
 
-int is_paused(const struct program *p) { (void)p; return 0; }
+int is_paused(const struct program *p) {
+  (void)p;
+  return 0;
+}
 
-void put_paused_file(struct buffer *to, const struct program *p) { (void)to; (void)p; }
+void put_paused_file(struct buffer *to, const struct program *p) {
+  (void)to;
+  (void)p;
+}
 
-int64_t oom_kills(const struct program *p) { (void)p; return 0; }
+int64_t oom_kills(const struct program *p) {
+  (void)p;
+  return 0;
+}
 
-int beneath_top(const char **path) { (void)path; return AT_FDCWD; }
+int beneath_top(const char **path) {
+  (void)path;
+  return AT_FDCWD;
+}

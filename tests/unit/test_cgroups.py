@@ -193,7 +193,7 @@ def test_hierarchies_are_passed_over_without_roots_rights(facts, rootless, toler
 
 @pytest.mark.parametrize("rootless, tolerate", [("auto", 0), ("false", 0), ("true", 2)])
 def test_a_limit_is_never_passed_over_without_a_word(rootless, tolerate):
-    """An error, or a warning where the caller has said that it goes without (core/cgroup.c, TOLERATE_WARNING)."""
+    """An error, or a warning where the caller has said that it goes without (core/cgroup/hierarchy.c, TOLERATE_WARNING)."""
     ids = [{"containerID": 0, "hostID": 1000, "size": 1}]
     members = config(
         linux__namespaces=[{"type": "mount"}, {"type": "user"}],

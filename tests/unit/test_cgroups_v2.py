@@ -149,7 +149,7 @@ def test_a_user_gets_the_place_asked_for_or_none():
 
 
 def test_a_user_who_says_so_goes_without_a_limit():
-    """With a warning for each (core/cgroup.c, TOLERATE_WARNING)."""
+    """With a warning for each (core/cgroup/hierarchy.c, TOLERATE_WARNING)."""
     made = rootless(
         {"pids": {"limit": 5}, "memory": {"limit": 1 << 20, "swap": 2 << 20}, "blockIO": {"weight": 10}},
         path="/elsewhere",

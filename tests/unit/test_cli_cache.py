@@ -261,7 +261,7 @@ def test_the_directory(folder, monkeypatch, tmp_path):
 
 
 def test_the_places_are_those_of_the_executable():
-    text = (CORE / "cache.c").read_text()
+    text = (CORE / "launch/cache.c").read_text()
     table = re.search(r"places\[\] = \{(.*?)\};", text, re.S)[1]
     assert [
         (variable.strip('"').replace("0", ""), folder)

@@ -228,7 +228,7 @@ def test_the_plain_form_is_read_the_same(text):
 
 
 def test_the_plain_form_has_nothing_that_the_executable_does_not_know():
-    """core/flags.c: a switch takes true and false, -- only after the verb."""
+    """core/launch/request.c: a switch takes true and false, -- only after the verb."""
     assert line("-debug=T -- create -no-pivot=F c").words == [
         "ocirt",
         "--debug=true",

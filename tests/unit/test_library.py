@@ -170,7 +170,7 @@ def test_what_the_executable_says_becomes_an_error(line, kind, members):
 
 def test_texts_are_the_executables():
     """The beginnings by which errors are told apart stand in its sources."""
-    sources = "".join(path.read_text() for path in (ROOT / "ocirt/core").glob("*.c"))
+    sources = "".join(path.read_text() for path in (ROOT / "ocirt/core").rglob("*.c"))
     assert [text for text, _ in report.TEXTS if f'"{text}' not in sources] == []
 
 

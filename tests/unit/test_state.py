@@ -1,4 +1,4 @@
-"""Reading state directories (runtime-spec runtime.md, "State"; the frozen layout of core/journal.h)."""
+"""Reading state directories (runtime-spec runtime.md, "State"; the frozen layout of core/state/journal.h)."""
 
 import json
 import os

@@ -5,6 +5,7 @@ A reader who follows them must come to an end, too.
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,52 @@ def test_a_circle_is_found_wherever_the_import_stands(tmp_path):
     assert found == {"p": [], "p.a": ["p.q.b"], "p.q": ["p.c"], "p.q.b": ["p.c"], "p.c": ["p.d"], "p.d": ["p.q.b"]}
     assert circle(found) == ["p.q.b", "p.c", "p.d", "p.q.b"]
     assert circle(found | {"p.d": []}) == []
+
+
+CORE = PACKAGE / "core"
+
+CORE_LAYERS = ("base", "program", "launch", "state", "executor", "cgroup", "mount", "commands", "process", "verbs", "")
+"""Folders of ocirt/core, the lowest first: a file includes what is in its own folder and in those before it. The last one is
+ocirt/core itself, with main.c and the table of handlers."""
+
+DECLARES = re.compile(r"^(?!static|typedef|#|//|extern)[\w][^;{}=()]*?\b(\w+)\(", re.M)
+"""A function that a header declares."""
+
+
+def core_graph():
+    """What the files of ocirt/core include of each other, a header and its source taken as one: name -> names."""
+    graph = {}
+    for path in sorted(CORE.rglob("*.[ch]")):
+        name = str(path.relative_to(CORE).with_suffix(""))
+        included = re.findall(r'^#include "(.*)\.h"', path.read_text(), re.M)
+        graph.setdefault(name, set()).update(i for i in included if i != name and (CORE / f"{i}.h").exists())
+    return {name: sorted(names) for name, names in graph.items()}
+
+
+def test_no_circle_of_includes():
+    assert circle(core_graph()) == []
+
+
+def test_includes_go_from_later_folders_to_earlier_ones():
+    def rank(name):
+        return CORE_LAYERS.index(name.rpartition("/")[0])
+
+    wrong = [
+        f"{name} -> {other}" for name, others in core_graph().items() for other in others if rank(other) > rank(name)
+    ]
+    assert wrong == []
+
+
+def test_every_folder_of_the_core_has_its_layer():
+    assert {str(path.parent.relative_to(CORE)) for path in CORE.rglob("*.[ch]")} == {
+        layer or "." for layer in CORE_LAYERS
+    }
+
+
+@pytest.mark.parametrize("header", sorted(CORE.rglob("*.h")), ids=lambda path: str(path.relative_to(CORE)))
+def test_a_header_declares_what_its_source_defines(header):
+    """Otherwise a file could use another one without including anything of it, and the graph would not show it."""
+    declared = set(DECLARES.findall(re.sub(r"//.*|^\s+.*|^#.*\\\n(?:.*\\\n)*.*", "", header.read_text(), flags=re.M)))
+    source = header.with_suffix(".c")
+    text = source.read_text() if source.exists() else ""
+    assert [name for name in declared if not re.search(rf"^[^\s#/].*\b{name}\(", text, re.M)] == []

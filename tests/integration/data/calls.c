@@ -1,5 +1,6 @@
-// Makes the system calls of its arguments, NUMBER:ARGUMENT..., each printed with what it gives (negative: the error), or
-// the reason of the SIGSYS that it raised. `thread` before one has a thread make it, and prints whether the thread lived.
+// Makes the system calls of its arguments, NUMBER:ARGUMENT..., each printed with what it gives (negative: the error),
+// or the reason of the SIGSYS that it raised. `thread` before one has a thread make it, and prints whether the thread
+// lived.
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -14,7 +15,8 @@ static sigjmp_buf back;
 static int reason, thread_id, survived;
 
 static void trapped(int signal, siginfo_t *info, void *context) {
-  (void)signal; (void)context;
+  (void)signal;
+  (void)context;
   reason = info->si_errno;
   siglongjmp(back, 1);
 }
@@ -22,8 +24,10 @@ static void trapped(int signal, siginfo_t *info, void *context) {
 static long call(void) {
   long result;
   register long d __asm__("r10") = arguments[4], e __asm__("r8") = arguments[5], f __asm__("r9") = arguments[6];
-  __asm__ volatile("syscall" : "=a"(result) : "a"(arguments[0]), "D"(arguments[1]), "S"(arguments[2]), "d"(arguments[3]),
-                   "r"(d), "r"(e), "r"(f) : "rcx", "r11", "memory");
+  __asm__ volatile("syscall"
+      : "=a"(result)
+      : "a"(arguments[0]), "D"(arguments[1]), "S"(arguments[2]), "d"(arguments[3]), "r"(d), "r"(e), "r"(f)
+      : "rcx", "r11", "memory");
   return result;
 }
 
@@ -48,10 +52,13 @@ int main(int argc, char **argv) {
     if (in_a_thread) {
       pthread_t thread;
       pthread_create(&thread, 0, in_thread, 0);
-      while (!thread_id || (!survived && syscall(SYS_tkill, thread_id, 0) == 0)) usleep(1000);
+      while (!thread_id || (!survived && syscall(SYS_tkill, thread_id, 0) == 0))
+        usleep(1000);
       printf("thread %s\n", survived ? "lived" : "died");
-    } else if (sigsetjmp(back, 1)) printf("trap %d\n", reason);
-    else printf("%ld\n", call());
+    } else if (sigsetjmp(back, 1))
+      printf("trap %d\n", reason);
+    else
+      printf("%ld\n", call());
     fflush(stdout);
   }
   return 0;

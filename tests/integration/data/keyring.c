@@ -1,4 +1,5 @@
-// keyring [NAME]: joins the session keyring NAME if there is one, lets everybody search it, and says what the session keyring is.
+// keyring [NAME]: joins the session keyring NAME if there is one, lets everybody search it, and says what the session
+// keyring is.
 #include <linux/keyctl.h>
 #include <stdio.h>
 #include <sys/syscall.h>

@@ -1,0 +1,63 @@
+// What this process was started with. The runtime trusts none of it and sets its own process up first of all. What the
+// programs that it starts are to have as the caller had it is kept apart, in `caller`.
+#include "base/caller.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "base/signals.h"
+
+struct caller caller;
+
+#define BIT(signal) (1ull << ((signal) - 1))
+
+// A standard stream that is closed would become the next file that the runtime opens, and get what is printed. Where
+// there is no /dev/null it becomes a pipe without a writer: a read finds the end, a write fails.
+static void open_standard_streams(void) {
+  for (int fd = 0, ends[2]; fd < 3; fd++) {
+    if (sys_fcntl(fd, F_SETFD, 0) >= 0) continue;
+    int error = (int)sys4(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
+    if (error < 0 && !(error = (int)sys2(SYS_pipe2, ends, 0))) sys_close(ends[1]);
+    if (error < 0)
+      fail("descriptor %d is closed, and nothing can be opened in its place: /dev/null, then pipe2: %e", fd, error);
+  }
+}
+
+// Takes the variable out of the environment: 1 if it was there.
+static int take_open_files(char **environment, int64_t *files) {
+  int found = 0;
+  for (; *environment; environment++) {
+    if (!found && !strncmp(*environment, OPEN_FILES, strlen(OPEN_FILES)))
+      found = !parse_number(*environment + strlen(OPEN_FILES), files);
+    if (found) environment[0] = environment[1];
+    if (found && !*environment) break;
+  }
+  return found;
+}
+
+static void raise_open_files(char **environment) {
+  int64_t files;
+  if (sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &caller.files) < 0) return;
+  struct limit raised = {caller.files.hard, caller.files.hard};
+  if (caller.files.soft < raised.soft) sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, &raised, 0);
+  if (take_open_files(environment, &files) && (uint64_t)files <= raised.hard) caller.files.soft = (uint64_t)files;
+}
+
+void set_up_process(char **environment) {
+  uint64_t none = 0;
+  open_standard_streams();
+  // With SIGCHLD ignored no child could be waited for. A write into a pipe without a reader, or beyond RLIMIT_FSIZE, is
+  // an error.
+  set_signals(BIT(SIGCHLD), SIG_DFL);
+  set_signals(BIT(SIGPIPE) | BIT(SIGXFSZ), SIG_IGN);
+  sys4(SYS_rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof none);
+  sys1(SYS_umask, 022);
+  raise_open_files(environment);
+  caller.environment = environment;
+}
+
+int restore_open_files(void) {
+  return (int)sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, &caller.files, 0);
+}

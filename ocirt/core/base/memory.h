@@ -1,0 +1,8 @@
+#pragma once
+#include "base/sys.h"
+#include "base/text.h"
+
+// Zeroed memory, null where there is none. A little comes with the executable, without a mapping of its own. What was
+// taken last can be given back. A buffer of so many bytes besides its NUL: without memory for it the process ends.
+void *more_memory(size_t size);
+void less_memory(const struct buffer *last);

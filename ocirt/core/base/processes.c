@@ -1,0 +1,82 @@
+// Other processes as /proc tells of them, and which names may be ids of containers.
+#include "base/processes.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/wait.h"
+
+int plain_id(const char *id) {
+  size_t length = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.");
+  return length && length <= 255 && !id[length] && strcmp(id, ".") && strcmp(id, "..");
+}
+
+// /proc/PID/stat: when the process began, and the letter of its state; -ESRCH: there is none.
+static int read_stat(int pid, uint64_t *start_time, char *letter) {
+  BUFFER(path, 64);
+  char text[1024];
+  put(&path, "/proc/");
+  put_number(&path, pid);
+  put(&path, "/stat");
+  int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0);
+  long n = fd < 0 ? fd : sys_read(fd, text, sizeof text - 1); // procfs gives it all at once
+  sys_close(fd);
+  *start_time = 0;
+  struct stat self;
+  if (n == -ENOENT && sys_stat(AT_FDCWD, "/proc/self", &self, 0) < 0)
+    fail("/proc: no procfs is mounted there: the runtime tells by it which processes live");
+  if (n <= 0) return n && n != -ENOENT ? (int)n : -ESRCH;
+  text[n] = 0;
+  // The name in parentheses may hold anything; the last parenthesis ends it. Field 22 is the 20th after it.
+  const char *at = strrchr(text, ')');
+  if (!at) return -EPROTO;
+  *letter = at[1] ? at[2] : 0;
+  for (int field = 0; field < 20; field++) {
+    at = strchr(at + 1, ' ');
+    if (!at) return -EPROTO;
+  }
+  for (at++; *at >= '0' && *at <= '9'; at++)
+    *start_time = *start_time * 10 + (uint64_t)(*at - '0');
+  return 0;
+}
+
+int read_start_time(int pid, uint64_t *start_time) {
+  char letter;
+  return read_stat(pid, start_time, &letter);
+}
+
+uint64_t start_time_of(int pid) {
+  uint64_t start_time;
+  int error = read_start_time(pid, &start_time);
+  // One that lives must not be taken for one that has ended.
+  if (error && error != -ESRCH) fail("read /proc/%d/stat: %e", pid, error);
+  return start_time;
+}
+
+int process_lives(int pid, uint64_t start_time) {
+  uint64_t found;
+  char letter = 'X';
+  if (pid <= 0 || read_stat(pid, &found, &letter) || found != start_time) return 0;
+  if (letter != 'Z' && letter != 'X') return 1;
+  // Its first thread has ended; the process may have others, which a pidfd knows.
+  int pidfd = sys_pidfd_open(pid);
+  int lives =
+      pidfd >= 0 && !read_start_time(pid, &found) && found == start_time && sys_poll(pidfd, 1 /* POLLIN */, 0) == 0;
+  sys_close(pidfd);
+  return lives;
+}
+
+void put_process(struct buffer *to, int pid, const char *before) {
+  static const struct {
+    char letter;
+    const char *words;
+  } states[] = {{'D', "in uninterruptible sleep, or in a frozen cgroup"}, {'T', "stopped"}, {'t', "traced"},
+      {'Z', "ended, but for its threads or its parent"}, {'R', "running"}, {'S', "sleeping"}};
+  uint64_t start_time;
+  char letter = 0;
+  const char *words = "ended since then";
+  if (!read_stat(pid, &start_time, &letter)) words = "in an unknown state";
+  for (unsigned i = 0; i < COUNT(states); i++)
+    if (states[i].letter == letter) words = states[i].words;
+  format(to, "%s%d (%s)", before, pid, words);
+}

@@ -1,0 +1,221 @@
+// Strings, numbers and dates without stdio: usable after clone3.
+#include "base/text.h"
+
+#include <string.h>
+
+void put_bytes(struct buffer *to, const char *text, size_t size) {
+  size_t room = to->size - 1 - to->used;
+  if (size > room) {
+    size = room;
+    to->full = 1;
+  }
+  memcpy(to->data + to->used, text, size);
+  to->used += size;
+  to->data[to->used] = 0;
+}
+
+void put(struct buffer *to, const char *text) {
+  put_bytes(to, text, strlen(text));
+}
+
+void put_padded(struct buffer *to, int64_t number, int digits) {
+  char text[24], *at = text + sizeof text;
+  uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+  do {
+    *--at = (char)('0' + rest % 10);
+    rest /= 10;
+  } while (rest || text + sizeof text - at < digits);
+  if (number < 0) *--at = '-';
+  put_bytes(to, at, (size_t)(text + sizeof text - at));
+}
+
+void put_number(struct buffer *to, int64_t number) {
+  put_padded(to, number, 1);
+}
+
+size_t clean_path(const char *path, size_t size, char *out) {
+  size_t used = 0;
+  for (size_t at = 0, end; at < size; at = end + 1) {
+    for (end = at; end < size && path[end] != '/'; end++)
+      ;
+    size_t length = end - at;
+    if (length == 2 && !memcmp(path + at, "..", 2)) {
+      while (used && out[--used] != '/')
+        ;
+    } else if (length && !(length == 1 && path[at] == '.')) {
+      out[used++] = '/';
+      memcpy(out + used, path + at, length);
+      used += length;
+    }
+  }
+  if (!used) out[used++] = '/';
+  return used;
+}
+
+size_t utf8_character(const char *from, const char *to) {
+  const unsigned char *at = (const unsigned char *)from, *end = (const unsigned char *)to;
+  size_t size = *at < 0x80                  ? 1
+                : *at >= 0xc2 && *at < 0xe0 ? 2
+                : *at >= 0xe0 && *at < 0xf0 ? 3
+                : *at >= 0xf0 && *at < 0xf5 ? 4
+                                            : 0;
+  if (!size || (size_t)(end - at) < size) return 0;
+  for (size_t i = 1; i < size; i++)
+    if ((at[i] & 0xc0) != 0x80) return 0;
+  if (*at == 0xe0 && at[1] < 0xa0) return 0;
+  if (*at == 0xed && at[1] > 0x9f) return 0; // a surrogate
+  if (*at == 0xf0 && at[1] < 0x90) return 0;
+  if (*at == 0xf4 && at[1] > 0x8f) return 0;
+  return size;
+}
+
+void put_json(struct buffer *to, const char *text) {
+  static const char hex[] = "0123456789abcdef";
+  const char *end = text + strlen(text);
+  put(to, "\"");
+  for (size_t length; text < end; text += length ? length : 1) {
+    unsigned char byte = (unsigned char)*text;
+    length = utf8_character(text, end);
+    if (byte == '"' || byte == '\\') {
+      char pair[] = {'\\', (char)byte};
+      put_bytes(to, pair, 2);
+    } else if (byte == '\n')
+      put(to, "\\n");
+    else if (byte == '\t')
+      put(to, "\\t");
+    else if (byte == '\r')
+      put(to, "\\r");
+    else if (byte < 32) {
+      char code[] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]};
+      put_bytes(to, code, 6);
+    } else if (!length)
+      put(to, "\\ufffd");
+    else
+      put_bytes(to, text, length);
+  }
+  put(to, "\"");
+}
+
+void put_layer(struct buffer *to, const char *path) {
+  for (; *path; path++) {
+    if (*path == ':' || *path == '\\') put(to, "\\");
+    put_bytes(to, path, 1);
+  }
+}
+
+void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds) {
+  // Days to a date of the proleptic Gregorian calendar, counted in 400-year eras from 0000-03-01.
+  int64_t day = seconds / 86400 + 719468, second = seconds % 86400;
+  int64_t era = day / 146097, of_era = day % 146097;
+  int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+  int64_t of_year = of_era - (365 * year + year / 4 - year / 100), month = (5 * of_year + 2) / 153;
+  int64_t date = of_year - (153 * month + 2) / 5 + 1;
+  month = month < 10 ? month + 3 : month - 9;
+  put_padded(to, year + era * 400 + (month <= 2), 4);
+  put(to, "-");
+  put_padded(to, month, 2);
+  put(to, "-");
+  put_padded(to, date, 2);
+  put(to, "T");
+  put_padded(to, second / 3600, 2);
+  put(to, ":");
+  put_padded(to, second / 60 % 60, 2);
+  put(to, ":");
+  put_padded(to, second % 60, 2);
+  if (nanoseconds > 0) {
+    // As Go's RFC3339Nano: no zeros at the end.
+    int digits = 9;
+    for (; nanoseconds % 10 == 0; nanoseconds /= 10)
+      digits--;
+    put(to, ".");
+    put_padded(to, nanoseconds, digits);
+  }
+  put(to, "Z");
+}
+
+// As Go and glibc word these errors, for which engines look; musl has words of its own.
+static const struct {
+  int error;
+  const char *text;
+} wordings[] = {{EIO, "input/output error"}, {ECHILD, "no child processes"}, {ENOMEM, "cannot allocate memory"},
+    {EBUSY, "device or resource busy"}, {EXDEV, "invalid cross-device link"}, {EMFILE, "too many open files"},
+    {ENOTTY, "inappropriate ioctl for device"}, {ESPIPE, "illegal seek"}, {EDOM, "numerical argument out of domain"},
+    {ERANGE, "numerical result out of range"}, {ENAMETOOLONG, "file name too long"},
+    {ELOOP, "too many levels of symbolic links"}, {ENOTUNIQ, "name not unique on network"},
+    {ELIBBAD, "accessing a corrupted shared library"}, {EOVERFLOW, "value too large for defined data type"},
+    {EUSERS, "too many users"}, {ENOTSOCK, "socket operation on non-socket"}, {EMSGSIZE, "message too long"},
+    {ENOTSUP, "operation not supported"}, {EADDRINUSE, "address already in use"},
+    {ENETUNREACH, "network is unreachable"}, {ENOTCONN, "transport endpoint is not connected"},
+    {EUCLEAN, "structure needs cleaning"}, {EDQUOT, "disk quota exceeded"}};
+
+void put_error(struct buffer *to, int error) {
+  if (error < 0) error = -error;
+  for (unsigned i = 0; i < COUNT(wordings); i++)
+    if (wordings[i].error == error) {
+      put(to, wordings[i].text);
+      return;
+    }
+  const char *text = strerror(error);
+  // Go's texts begin in lower case.
+  char first = text[0];
+  if (first >= 'A' && first <= 'Z' && text[1] >= 'a' && text[1] <= 'z') first = (char)(first + 'a' - 'A');
+  put_bytes(to, &first, 1);
+  put(to, text + 1);
+}
+
+int vformat(struct buffer *to, const char *pattern, va_list arguments) {
+  int first_error = 0;
+  for (const char *at = pattern; *at; at++) {
+    size_t plain = strcspn(at, "%");
+    put_bytes(to, at, plain);
+    at += plain;
+    if (!*at) break;
+    switch (*++at) {
+    case 's':
+      put(to, va_arg(arguments, const char *));
+      break;
+    case 'j':
+      put_json(to, va_arg(arguments, const char *));
+      break;
+    case 'd':
+      put_number(to, va_arg(arguments, int));
+      break;
+    case 'l':
+      put_number(to, va_arg(arguments, int64_t));
+      break;
+    case 'e': {
+      int error = va_arg(arguments, int);
+      put_error(to, error);
+      if (!first_error) first_error = error;
+      break;
+    }
+    default:
+      put_bytes(to, at, 1);
+    }
+  }
+  return first_error;
+}
+
+void format(struct buffer *to, const char *pattern, ...) {
+  va_list arguments;
+  va_start(arguments, pattern);
+  vformat(to, pattern, arguments);
+  va_end(arguments);
+}
+
+int parse_number(const char *text, int64_t *number) {
+  int negative = *text == '-';
+  uint64_t value = 0;
+  text += negative;
+  if (!*text) return -1;
+  for (; *text; text++) {
+    if (*text < '0' || *text > '9' || value > (INT64_MAX - 9) / 10) return -1;
+    value = value * 10 + (uint64_t)(*text - '0');
+  }
+  *number = negative ? -(int64_t)value : (int64_t)value;
+  return 0;
+}
+
+int is_named(struct span name, const char *text) {
+  return name.size == strlen(text) && !memcmp(name.text, text, name.size);
+}

@@ -1,0 +1,28 @@
+// Waiting for descriptors and children.
+#include "base/wait.h"
+
+#include <poll.h>
+
+int sys_poll(int fd, short events, int timeout) {
+  struct pollfd one = {.fd = fd, .events = events};
+  long n;
+  do
+    n = sys3(SYS_poll, &one, 1, timeout);
+  while (n == -EINTR);
+  return (int)n;
+}
+
+int wait_exit(int pidfd, int *status) {
+  return wait_usage(pidfd, status, 0);
+}
+
+int wait_usage(int pidfd, int *status, struct rusage *usage) {
+  siginfo_t info = {0};
+  long error;
+  do
+    error = sys5(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED, usage);
+  while (error == -EINTR);
+  if (error < 0) return (int)error;
+  *status = info.si_code == CLD_EXITED ? info.si_status << 8 : info.si_status & 0x7f;
+  return 0;
+}

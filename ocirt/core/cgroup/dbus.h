@@ -1,0 +1,44 @@
+#pragma once
+#include "base/sys.h"
+#include "program/program.h"
+
+// What goes out: first the authentication, then one message after another.
+struct wire {
+  uint8_t data[32768];
+  uint32_t used, start, arrays[8], depth, serial;
+  int bad;
+};
+
+// A message that has come in. `body` lies in the connection's buffer, until the next one.
+struct dbus_message {
+  uint8_t type;
+  uint32_t reply_to;
+  const char *member, *error;
+  const uint8_t *body;
+  uint32_t size, at;
+};
+enum { DBUS_RETURN = 2, DBUS_ERROR, DBUS_SIGNAL };
+
+struct dbus {
+  int fd;
+  int64_t deadline;
+  int greeted;
+  uint32_t have, taken;
+  uint8_t in[16384];
+};
+void dbus_authenticate(struct wire *w, int64_t uid);
+
+// A method call; `items` is its body, as dbus_marshal takes it. Returns its serial; flags: 1, no reply is expected.
+struct dbus_target {
+  const char *destination, *path, *interface;
+};
+
+uint32_t dbus_call(struct wire *w, const struct dbus_target *to, const char *member, int flags, const char *signature,
+    const struct texts *items, int pid);
+void dbus_marshal(struct wire *w, const struct texts *items, int pid);
+
+// Connects and sends all of it; 0 or negative errno. Who listens must be root or this user.
+int dbus_open(struct dbus *d, const char *socket, const struct wire *w, int64_t seconds);
+int dbus_next(struct dbus *d, struct dbus_message *m); // 0, or negative errno: -ETIMEDOUT at the deadline
+const char *dbus_text(struct dbus_message *m); // the next string of the body, null: there is none
+uint32_t dbus_number(struct dbus_message *m);

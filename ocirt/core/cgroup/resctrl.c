@@ -1,0 +1,80 @@
+// Steps on groups of resctrl, the file system for Intel RDT and its kin: as with cgroups, every effect in the journal.
+
+#include <string.h>
+
+#include "base/files.h"
+#include "executor/execute.h"
+
+#define BENEATH (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+
+static int open_group(const char *root, const char *path, uint64_t flags) {
+  CLOSING int top = sys_open(AT_FDCWD, root, O_PATH | O_DIRECTORY, 0);
+  return top < 0 ? top : sys_openat2(top, path, flags, 0, BENEATH);
+}
+
+// The kernel's own words about the last command are in a file; "ok" is none.
+static int failing_here(struct run *r, const char *root, const char *call, int error) {
+  char text[256];
+  CLOSING int info = open_group(root, "info", O_PATH | O_DIRECTORY);
+  long size = info < 0 ? info : read_file(info, "last_cmd_status", text, sizeof text);
+  while (size > 0 && text[size - 1] == '\n')
+    text[--size] = 0;
+  if (size > 0 && strcmp(text, "ok")) put(&r->detail, text);
+  return failing(r, call, error);
+}
+
+static int write_file(struct run *r, const char *root, const char *path, const char *file, const char *value) {
+  CLOSING int dir = open_group(root, path, O_PATH | O_DIRECTORY);
+  if (dir < 0) return failing(r, "open", dir);
+  CLOSING int fd = sys_openat2(dir, file, O_WRONLY, 0, BENEATH);
+  if (fd < 0) return failing(r, "open", fd);
+  long n = sys_write(fd, value, strlen(value));
+  return n < 0 ? failing_here(r, root, "write", (int)n) : 0;
+}
+
+int do_make_resctrl_group(struct run *r, const struct step_make_resctrl_group *s) {
+  struct effect *effect = need_effect(r, effect_key(TEXT(root), TEXT(path)));
+  if (!effect) return -E2BIG;
+  CLOSING int fd = open_group(TEXT(root), TEXT(path), O_PATH | O_DIRECTORY);
+  if (fd >= 0) {
+    effect->state = EFFECT_USED;
+    return 0;
+  }
+  if (fd != -ENOENT || !s->make) return failing(r, "open", fd);
+  CLOSING int top = sys_open(AT_FDCWD, TEXT(root), O_PATH | O_DIRECTORY, 0);
+  if (top < 0) return failing(r, "open", top);
+  effect->state = EFFECT_INTENDED;
+  int error = sys_mkdir(top, TEXT(path), 0755);
+  effect->state = !error ? EFFECT_MINE : error == -EEXIST ? EFFECT_USED : EFFECT_UNDONE;
+  return error && error != -EEXIST ? failing_here(r, TEXT(root), "mkdir", error) : 0;
+}
+
+int do_write_resctrl_schema(struct run *r, const struct step_write_resctrl_schema *s) {
+  BUFFER(line, 4096);
+  format(&line, "%s\n", TEXT(value));
+  return line.full ? failing(r, "write", -E2BIG) : write_file(r, TEXT(root), TEXT(path), "schemata", line.data);
+}
+
+int do_join_resctrl_group(struct run *r, const struct step_join_resctrl_group *s) {
+  BUFFER(pid, 24);
+  put_number(&pid, r->container->journal->pid);
+  return write_file(r, TEXT(root), TEXT(path), "tasks", pid.data);
+}
+
+int do_remove_resctrl_group(struct run *r, const struct step_remove_resctrl_group *s) {
+  char tasks[16];
+  struct effect *effect = effect_of(r->container->journal, effect_key(TEXT(root), TEXT(path)), 0);
+  if (!effect || (effect->state != EFFECT_MINE && effect->state != EFFECT_INTENDED)) return 0;
+  if (s->keep) {
+    // Who names a group shares it: it goes only if it has just been made, for a container that has not come to be.
+    if (r->container->journal->phase != PHASE_CREATING) return 0;
+    CLOSING int dir = open_group(TEXT(root), TEXT(path), O_PATH | O_DIRECTORY);
+    long used = dir < 0 ? 0 : read_file(dir, "tasks", tasks, sizeof tasks);
+    if (used > 0) return 0;
+  }
+  CLOSING int top = sys_open(AT_FDCWD, TEXT(root), O_PATH | O_DIRECTORY, 0);
+  int error = top < 0 ? top : sys_unlink(top, TEXT(path), AT_REMOVEDIR);
+  if (error && error != -ENOENT) return failing(r, "rmdir", error);
+  effect->state = EFFECT_UNDONE;
+  return 0;
+}

@@ -1,0 +1,127 @@
+// Helpers: Python programs of this package that a step runs at its point of it: what is rare and needs a library.
+#include "commands/helper.h"
+
+#include <string.h>
+#include <linux/netlink.h>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "commands/hook.h"
+#include "executor/failure.h"
+#include "launch/python.h"
+
+int do_open_init_namespace(struct run *r, const struct step_open_init_namespace *s) {
+  BUFFER(path, 64);
+  put(&path, "/proc/");
+  put_number(&path, r->container->journal->pid);
+  put(&path, "/ns/");
+  put(&path, TEXT(file));
+  int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0);
+  if (fd < 0) return failing(r, "open", fd);
+  r->fds[s->fd] = fd;
+  return 0;
+}
+
+static int route_socket(void) {
+  return (int)sys3(SYS_socket, AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_ROUTE);
+}
+
+// In the helper's process: from the container's network namespace alone, that and the runtime's, and a socket in each.
+static int open_network(struct command *c) {
+  c->fds[1] = sys_open(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0);
+  c->fds[2] = route_socket();
+  int error = (int)sys2(SYS_setns, c->fds[0], 0x40000000 /* CLONE_NEWNET */);
+  if (error) return error;
+  c->fds[3] = route_socket();
+  for (int i = 1; i < 4; i++)
+    if (c->fds[i] < 0) return c->fds[i];
+  return (int)sys2(SYS_setns, c->fds[1], 0x40000000);
+}
+
+// Runs the helper with `input` as its standard input: 0 and what it printed in `output`, or the error. `watched` is the
+// end of the guard's socket, -1: it leaves none behind.
+static int run_helper(
+    struct run *r, const struct step_run_helper *s, const char *verb, int input, int watched, int *output) {
+  BUFFER(name, 64);
+  BUFFER(text, 512);
+  const char *interpreter, *script, *none[] = {0};
+  int error = find_python(&interpreter, &script);
+  if (!error && !interpreter) error = -ENOEXEC;
+  if (error) {
+    put(&r->detail, script);
+    return failing(r, "find Python", error);
+  }
+  put(&name, "name=");
+  put(&name, TEXT(helper));
+  // As the launcher starts it.
+  const char *args[] = {interpreter, isolated_python(), "-S", "-X", "utf8", script, "@helper", name.data, verb, 0};
+  struct command command = {.path = interpreter, .args = args, .env = none, .input = input, .timeout = 60};
+  struct outcome outcome;
+  if (NUMBER(network) >= 0) {
+    command.fds[0] = r->fds[s->network];
+    command.n_fds = 4;
+    command.prepare = open_network;
+  }
+  if (watched >= 0) {
+    command.fds[command.n_fds++] = watched;
+    command.fds[command.n_fds++] = r->container->dir;
+  }
+  sys3(SYS_lseek, input, 0, 0);
+  if ((error = run_command(r, &command, &outcome))) return error;
+  if (!outcome.status && !outcome.late) {
+    *output = outcome.output;
+    return 0;
+  }
+  put_output(&text, outcome.output);
+  sys_close(outcome.output);
+  if (!outcome.late && outcome.status == 1 << 8) {
+    // It has said all there is to say.
+    put(&r->detail, text.data);
+    return failing(r, "", -ECANCELED);
+  }
+  put(&r->detail, outcome.late ? "timed out after 60 s" : "died");
+  if (text.used) {
+    put(&r->detail, ": ");
+    put(&r->detail, text.data);
+  }
+  return failing(r, interpreter, -ECANCELED);
+}
+
+int do_run_helper(struct run *r, const struct step_run_helper *s) {
+  int input = sys_data_memfd("helper"), guard[2] = {-1, -1};
+  if (input < 0) return failing(r, "memfd_create", input);
+  int error = NUMBER(guard) < 0 ? 0 : (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, guard);
+  if (error)
+    error = failing(r, "socketpair", error);
+  else if ((error = write_all(input, TEXT(data), strlen(TEXT(data)))))
+    error = failing(r, "write", error);
+  else
+    error = run_helper(r, s, "verb=run", input, guard[0], &r->fds[s->record]);
+  sys_close(input);
+  sys_close(guard[0]);
+  if (NUMBER(guard) >= 0) r->fds[s->guard] = guard[1];
+  return error;
+}
+
+void undo_helpers(struct run *r, const struct step *failed) {
+  for (const struct step *step = section_first(r->program, r->section); step < failed; step = next_step(step)) {
+    if (step->code != STEP_RUN_HELPER) continue;
+    const struct step_run_helper *s = (const struct step_run_helper *)step;
+    int output, error;
+    // It is done here, and the guard, if it is there still, is told so.
+    if (NUMBER(guard) >= 0) {
+      sys4(SYS_sendto, r->fds[s->guard], "", 1, MSG_NOSIGNAL);
+      sys_close(r->fds[s->guard]);
+      r->fds[s->guard] = -1;
+    }
+    error = run_helper(r, s, "verb=undo", r->fds[s->record], -1, &output);
+    if (!error) {
+      sys_close(output);
+      continue;
+    }
+    BUFFER(text, LOG_LINE);
+    put_failure(&text, r, step, error);
+    log_line("warning", text.data);
+    r->detail.used = 0;
+  }
+}

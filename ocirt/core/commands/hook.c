@@ -1,0 +1,221 @@
+// Hooks, and other programs that a step runs: state on standard input, output kept for the error, time-outs by pidfd.
+#include "commands/hook.h"
+
+#include <poll.h>
+#include <string.h>
+#include <linux/prctl.h>
+#include <linux/sched.h>
+
+#include "base/caller.h"
+#include "base/exec_error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/signals.h"
+#include "base/wait.h"
+#include "executor/child.h"
+#include "executor/filter.h"
+#include "state/state_json.h"
+
+static void put_line(struct buffer *to, char *text, size_t size) {
+  while (size && (text[size - 1] == '\n' || text[size - 1] == ' '))
+    size--;
+  for (size_t i = 0; i < size; i++)
+    if (text[i] == '\n') text[i] = ' ';
+  put_bytes(to, text, size);
+}
+
+void put_output(struct buffer *to, int output) {
+  char text[400];
+  struct stat st;
+  if (sys_fstat(output, &st) < 0) return;
+  long n = sys4(
+      SYS_pread64, output, text, sizeof text, st.st_size > (off_t)sizeof text ? st.st_size - (off_t)sizeof text : 0);
+  if (n > 0) put_line(to, text, (size_t)n);
+}
+
+// Reads once, and keeps the end of all that has been read: 0 once there is nothing more.
+static int read_tail(int from, struct tail *t) {
+  long n = sys_read(from, t->text + t->used, sizeof t->text - t->used);
+  if (n <= 0) return n == -EINTR;
+  t->used += (size_t)n;
+  if (t->used > TAIL) {
+    memmove(t->text, t->text + t->used - TAIL, TAIL);
+    t->used = TAIL;
+  }
+  return 1;
+}
+
+static _Noreturn void execute(struct command *c, int output) {
+  reset_signals();
+  unblock_signals();
+  if (c->of_caller) restore_open_files();
+  // A hook does not outlive a runtime that is killed: delete --force leaves nothing. A helper has to, to undo what it
+  // did.
+  if (c->tail) sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
+  sys0(SYS_setsid);
+  if (c->cwd) sys_chdir(c->cwd);
+  if (c->root) sys_fchdir(c->root);
+  int out = c->streams[0] > 0 ? c->streams[0] : output, err = c->streams[1] > 0 ? c->streams[1] : output;
+  if (sys_dup3(c->input, 0, 0) < 0 || sys_dup3(out, 1, 0) < 0 || sys_dup3(err, 2, 0) < 0) sys_exit(127);
+  long error = c->prepare ? c->prepare(c) : 0;
+  if (error >= 0) {
+    // First out of the way of the numbers that they are to have.
+    int high[COUNT(c->fds)];
+    for (int i = 0; i < c->n_fds; i++)
+      high[i] = sys_fcntl(c->fds[i], F_DUPFD_CLOEXEC, 3 + (int)COUNT(c->fds));
+    for (int i = 0; i < c->n_fds; i++)
+      if (sys_dup3(high[i], 3 + i, 0) < 0) sys_exit(127);
+    sys_close_range(3 + (unsigned)c->n_fds, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+    if (c->filter) error = load_filter(c->program, c->filter->filter, c->filter->flags);
+    if (error >= 0) error = sys3(SYS_execve, c->path, c->args, c->env);
+  }
+  BUFFER(text, 512);
+  put_exec_error(&text, c->path, (int)error);
+  write_all(2, text.data, text.used);
+  sys_exit(127);
+}
+
+// Until the program has ended or its time is up, or a signal asks the runtime to end (-ECANCELED); what it prints
+// meanwhile goes from the pipe `from` (-1: none) into its tail.
+static int wait_for(struct command *c, int pidfd, int from, int ends, struct outcome *outcome) {
+  struct pollfd fds[] = {{pidfd, POLLIN, 0}, {from, POLLIN, 0}, {ends, POLLIN, 0}};
+  int64_t end = milliseconds() + c->timeout * 1000, left = -1;
+  while (!(fds[0].revents & POLLIN)) {
+    if (c->timeout > 0 && (left = end - milliseconds()) <= 0) break;
+    long n = sys3(SYS_poll, fds, COUNT(fds), left > 1000000 ? 1000000 : left);
+    if (n < 0 && n != -EINTR) return (int)n;
+    if (n > 0 && fds[1].revents && !read_tail(from, c->tail)) fds[1].fd = -1;
+    if (n <= 0)
+      fds[0].revents = 0;
+    else if (fds[2].revents && !fds[0].revents)
+      return -ECANCELED;
+  }
+  outcome->late = sys_poll(pidfd, POLLIN, 0) == 0;
+  // What is in the pipe still; a process that the program has left behind may go on printing.
+  for (int reads = 0; fds[1].fd >= 0 && reads < 64 && read_tail(from, c->tail); reads++)
+    ;
+  return 0;
+}
+
+int run_command(struct run *r, struct command *c, struct outcome *outcome) {
+  int pidfd = -1, ends[2] = {-1, -1}, error;
+  *outcome = (struct outcome){.output = -1};
+  if (c->tail) {
+    if ((error = (int)sys2(SYS_pipe2, ends, O_CLOEXEC)) < 0) return failing(r, "pipe2", error);
+    sys_fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  } else if ((outcome->output = sys_data_memfd("output")) < 0)
+    return failing(r, "memfd_create", outcome->output);
+  CLOSING int from = ends[0];
+  struct clone_args clone = {.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
+  long pid = sys2(SYS_clone3, &clone, sizeof clone);
+  // Old seccomp profiles, of whoever has started the runtime, know no clone3.
+  if (pid == -ENOSYS && (pid = sys0(SYS_fork)) > 0) pidfd = sys_pidfd_open((int)pid);
+  if (!pid) execute(c, c->tail ? ends[1] : outcome->output);
+  sys_close(ends[1]);
+  if (pid < 0) return failing(r, "clone3", (int)pid);
+  CLOSING int held = pidfd;
+  if (held < 0) {
+    sys2(SYS_kill, pid, SIGKILL);
+    sys4(SYS_wait4, pid, 0, 0, 0);
+    return failing(r, "pidfd_open", held);
+  }
+  error = wait_for(c, held, from, r->container->ends, outcome);
+  if (outcome->late || error < 0) {
+    sys2(SYS_kill, -pid, SIGKILL); // the session it leads; it is our child, so the number is still its own
+    sys_pidfd_signal(held, SIGKILL);
+  }
+  if (error == -ECANCELED) return ended_by_signal(r);
+  if (error < 0) return failing(r, "poll", error);
+  error = wait_exit(held, &outcome->status);
+  return error < 0 ? failing(r, "waitid", error) : 0;
+}
+
+int run_hook(struct run *r, const char *path, const struct texts *args, const char *const *env, int64_t timeout,
+    const char *status, const int *streams) {
+  static struct tail tail;
+  const char *bare[] = {path, 0};
+  struct command command = {.path = path,
+      .args = args->count ? args->items : bare,
+      .env = env,
+      .timeout = timeout,
+      .tail = &tail,
+      .streams = {streams ? streams[0] : 0, streams ? streams[1] : 0},
+      .of_caller = r->section != SECTION_BEGIN,
+      .program = r->program,
+      .filter = r->hook_filter};
+  struct outcome outcome;
+  // A memfd, not a pipe: a state of any size fits, and a hook that does not read it cannot hold us up.
+  CLOSING int input = sys_data_memfd("state");
+  if (input < 0) return failing(r, "memfd_create", input);
+  command.input = input;
+  tail.used = 0;
+  if (status) {
+    struct buffer state = state_buffer(r->program);
+    int inside = r->section == SECTION_INIT || r->section == SECTION_BEGIN;
+    int pid = !strcmp(status, "stopped") ? 0 : inside ? (int)sys0(SYS_getpid) : r->container->journal->pid;
+    put_state(&state, r->program, r->container->journal, pid, status, 0, 0);
+    int error = write_all(input, state.data, state.used);
+    less_memory(&state);
+    if (error) return failing(r, "write", error);
+    sys3(SYS_lseek, input, 0, 0);
+    if (!inside) command.cwd = text_of(r->program, state_of(r->program)->bundle);
+    if (r->section == SECTION_INIT) command.root = r->rootfs; // where createContainer hooks of runc begin, too
+  }
+  int error = run_command(r, &command, &outcome), code = outcome.status;
+  if (error || (!outcome.late && !code)) return error;
+  r->detail.used = 0;
+  if (outcome.late)
+    format(&r->detail, "%s: timed out after %l s", path, timeout);
+  else if (code & 0x7f)
+    format(&r->detail, "%s: killed by signal %d", path, code & 0x7f);
+  else
+    format(&r->detail, "%s: exit status %d", path, code >> 8);
+  if (tail.used) put(&r->detail, ": ");
+  put_line(&r->detail, tail.text, tail.used);
+  return failing(r, "", -ECANCELED);
+}
+
+int do_open_hook_output(struct run *r, const struct step_open_hook_output *s) {
+  if (r->section == SECTION_DELETE && !r->hooks) return 0;
+  int fd = sys_open(AT_FDCWD, TEXT(path), O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY, 0600);
+  if (fd >= 0) r->fds[s->fd] = fd;
+  if (fd >= 0 || !s->warn) return fd < 0 ? failing(r, "open", fd) : 0;
+  BUFFER(text, LOG_LINE);
+  format(&text, "%s: open %s: %e", text_of(r->program, s->head.at), TEXT(path), fd);
+  log_line("warning", text.data);
+  return 0;
+}
+
+int do_run_hook(struct run *r, const struct step_run_hook *s) {
+  const char *at = text_of(r->program, s->head.at);
+  struct effect *effect = 0;
+  BUFFER(text, LOG_LINE);
+  if (r->section == SECTION_DELETE && !r->hooks) return 0;
+  if (r->section == SECTION_DELETE && (effect = effect_of(r->container->journal, effect_key("hook", at), 1))) {
+    // The delete that was ended had hung in this one; it would hang this one, too.
+    if (r->container->taken_over && effect->state == EFFECT_INTENDED) {
+      format(&text, "%s: passed over hook %s, which had not ended", at, TEXT(path));
+      log_line("warning", text.data);
+      return 0;
+    }
+    effect->state = EFFECT_INTENDED;
+  }
+  r->container->journal->hooks_run = 1;
+  const char *const *env = s->inherit ? (const char *const *)caller.environment : TEXTS(env)->items;
+  int streams[] = {NUMBER(stdout) < 0 ? -1 : r->fds[s->stdout], NUMBER(stderr) < 0 ? -1 : r->fds[s->stderr]};
+  int error = run_hook(r, TEXT(path), TEXTS(args), env, NUMBER(timeout), TEXT(status), streams);
+  if (effect) effect->state = EFFECT_UNDONE;
+  if (!error) return 0;
+  if (*r->call)
+    format(&text, "%s: run hook %s: %s: %e", at, TEXT(path), r->call, error);
+  else
+    format(&text, "%s: run hook %s", at, r->detail.data);
+  r->detail.used = 0;
+  if (s->warn) {
+    log_line("warning", text.data);
+    return 0;
+  }
+  put(&r->detail, text.data);
+  return failing(r, "", error);
+}

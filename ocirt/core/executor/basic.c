@@ -1,0 +1,50 @@
+// Steps that are a call or two: warnings, descriptors, sockets, and those that only carry facts.
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/socket.h"
+#include "executor/child.h"
+
+int do_nothing(struct run *r, const struct step_nothing *s) {
+  (void)r;
+  (void)s;
+  return 0;
+}
+
+int do_warn(struct run *r, const struct step_warn *s) {
+  log_line("warning", TEXT(message));
+  return 0;
+}
+
+int do_open_socket(struct run *r, const struct step_open_socket *s) {
+  int fd = unix_socket(SOCK_STREAM, TEXT(path), strlen(TEXT(path)), SYS_connect);
+  if (fd == -ETIMEDOUT) return no_answer(r, "connect");
+  if (fd < 0) return failing(r, "connect", fd);
+  r->fds[s->fd] = fd;
+  return 0;
+}
+
+int do_close(struct run *r, const struct step_close *s) {
+  sys_close(r->fds[s->fd]);
+  r->fds[s->fd] = -1;
+  return 0;
+}
+
+int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
+  int error = send_descriptor(r->fds[s->fd], "pidfd", r->child.pidfd);
+  if (error == -EAGAIN) return no_answer(r, "sendmsg");
+  return error ? failing(r, "sendmsg", error) : 0;
+}
+
+int do_tell_paused(struct run *r, const struct step_tell_paused *s) {
+  (void)r;
+  (void)s;
+  return 0;
+}
+
+int do_tell_oom_kills(struct run *r, const struct step_tell_oom_kills *s) {
+  (void)r;
+  (void)s;
+  return 0;
+}

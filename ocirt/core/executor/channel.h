@@ -1,0 +1,21 @@
+#pragma once
+#include "base/sys.h"
+#include "steps.h"
+
+enum message_kind { MESSAGE_EVENT = 1, MESSAGE_FAILURE, MESSAGE_CONSOLE };
+
+struct message {
+  uint32_t kind, event;
+  int32_t pid, error;
+  uint32_t step; // offset into the step area
+  char call[32], detail[5120];
+};
+
+// What is sent at least: all that `start` of an older build takes.
+#define LEAST_MESSAGE (offsetof(struct message, detail) + 900)
+int send_message(int socket, const struct message *message, int fd);
+int receive_message(int socket, struct message *message, int *fd); // 1, 0 at the end, or negative errno
+
+// The same with up to PASSED descriptors; those that did not come are -1.
+int send_message_with(int socket, const struct message *message, const int *fds, unsigned count);
+int receive_message_with(int socket, struct message *message, int *fds, unsigned count);

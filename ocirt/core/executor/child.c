@@ -1,0 +1,116 @@
+// What the runtime knows of the child that it has made, and how the child's end or report becomes the failure of a
+// step.
+#include "executor/child.h"
+
+#include <poll.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/processes.h"
+#include "base/socket.h"
+#include "base/wait.h"
+#include "executor/failure.h"
+#include "state/facts.h"
+#include "state/state_json.h"
+
+int wait_or_end(const struct container *c, int fd, int milliseconds) {
+  struct pollfd fds[] = {{fd, POLLIN, 0}, {c->ends, POLLIN, 0}};
+  long n;
+  do
+    n = sys3(SYS_poll, fds, COUNT(fds), milliseconds);
+  while (n == -EINTR);
+  return fds[0].revents ? 1 : n > 0 ? -EINTR : 0;
+}
+
+int ended_by_signal(struct run *r) {
+  r->detail.used = 0;
+  put(&r->detail, "ended by a signal to the runtime");
+  return failing(r, "", -ECANCELED);
+}
+
+int remember_init(struct run *r, int pid) {
+  struct journal *j = r->container->journal;
+  int error = read_start_time(pid, &j->start_time);
+  __atomic_store_n(&j->pid, pid, __ATOMIC_SEQ_CST);
+  r->has_state = 0; // what has been prepared names another
+  return error ? failing(r, "read /proc/PID/stat of the container's process", error) : 0;
+}
+
+int become_container(struct run *r) {
+  r->container->pidfd = r->child.pidfd;
+  return remember_init(r, r->child.pid);
+}
+
+int no_answer(struct run *r, const char *call) {
+  format(&r->detail, "whoever listens there has not answered for %d s", PEER_SECONDS);
+  return failing(r, call, -ETIMEDOUT);
+}
+
+// A child that is made in a cgroup is killed before it runs on kernels since 6.13 (and some before, with a fix taken
+// over) if that cgroup or the caller's own has ever been written to cgroup.kill, and the other has not: the kernel
+// compares the two. The child is then made in the caller's cgroup and moves itself, which waits for a grace period.
+int killed_at_birth(struct run *r) {
+  struct child *child = &r->child;
+  if (r->section != SECTION_HOST || child->pidfd < 0 || child->entry >= 0 || *child->runs) return 0;
+  const struct step_spawn *s = (const void *)r->spawn;
+  int status, gone = 0, cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
+  // A child that lives begins to run any moment, and is then none of these.
+  for (int tries = 0; cgroup >= 0 && !gone && tries < 100; tries++) {
+    gone = sys_poll(child->pidfd, POLLIN, 10) == 1;
+    if (__atomic_load_n(child->runs, __ATOMIC_SEQ_CST)) return 0;
+  }
+  if (!gone || (child->entry = sys_openat2(cgroup, "cgroup.procs", O_WRONLY, 0, RESOLVE_BENEATH)) < 0) return 0;
+  wait_exit(child->pidfd, &status);
+  sys_close(child->pidfd);
+  sys_close(r->peer);
+  child->pidfd = r->peer = -1;
+  if (!r->joins) {
+    r->container->pidfd = -1;
+    r->container->journal->pid = 0;
+  }
+  r->detail.used = r->detail.full = 0;
+  r->detail.data[0] = 0;
+  return 1;
+}
+
+int do_remember_init(struct run *r, const struct step_remember_init *s) {
+  (void)s;
+  return become_container(r);
+}
+
+// The child's own report stands in for this step's.
+int pass_on(struct run *r, const struct message *message, const struct step *here) {
+  static char call[sizeof message->call];
+  const struct step *step = (const struct step *)(r->program->steps + message->step);
+  memcpy(call, message->call, sizeof call);
+  r->call = strcmp(call, "-") ? call : 0;
+  r->detail.used = 0;
+  put(&r->detail, message->detail);
+  BUFFER(text, LOG_LINE);
+  put_failure(&text, r, message->step < r->program->header->steps.size ? step : here, message->error);
+  r->detail.used = 0;
+  put(&r->detail, text.data);
+  return failing(r, "", message->error ? message->error : -EPROTO);
+}
+
+int child_gone(struct run *r) {
+  int status = 0;
+  r->detail.used = 0;
+  put(&r->detail, r->joins ? "the process died before it executed its program"
+                           : "the container's first process died before it was ready");
+  if (r->child.pidfd >= 0 && sys_poll(r->child.pidfd, POLLIN, 1000) == 1 && wait_exit(r->child.pidfd, &status) == 0 &&
+      status) {
+    format(
+        &r->detail, ": %s %d", status & 0x7f ? "signal" : "exit status", status & 0x7f ? status & 0x7f : status >> 8);
+    put_oom(&r->detail, r->program, r->joins);
+  }
+  return failing(r, "", -ECHILD);
+}
+
+int prepare_state(struct run *r) {
+  struct buffer text = state_buffer(r->program);
+  put_state(&text, r->program, r->container->journal, r->container->journal->pid, "created", 0, 1);
+  int error = container_write(r->container, STATE_TO_BE, text.data, text.used);
+  r->has_state = 1;
+  return error ? failing(r, "state.json", error) : 0;
+}

@@ -1,0 +1,101 @@
+// Events between the runtime and its children: a step sends one, another step waits for it.
+#include "executor/events.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "base/signals.h"
+#include "base/wait.h"
+#include "executor/child.h"
+
+static int are_registers(uint64_t first, uint64_t count) {
+  return !count || (count <= PASSED && first < REGISTERS && count <= REGISTERS - first);
+}
+
+// Fatal signals end a waiting init as they would end its program; pid 1 would ignore them otherwise.
+static void leave(int signal) {
+  sys_exit(128 + signal);
+}
+
+// From the event `ready` on the runtime may commit and end: its end is no longer told by a signal, but by the socket
+// alone. And a signal may come, which the first process of a pid namespace would not get without a handler; execve
+// leaves nothing of it.
+void prepare_ready(struct run *r) {
+  sys_prctl(PR_SET_PDEATHSIG, 0, 0, 0);
+  if (r->joins) return;
+  set_signals(FATAL, leave);
+  set_signals(~(FIXED | FATAL), 0);
+}
+
+int do_send(struct run *r, const struct step_send *s) {
+  if (s->event == EVENT_READY) prepare_ready(r);
+  struct message message = {
+      .kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child.pid : 0};
+  if (!are_registers(s->first, s->count)) return failing(r, "check", -EINVAL);
+  int *passed = r->fds + (s->count ? s->first : 0);
+  unsigned count = (unsigned)s->count;
+  if (s->optional && count && passed[count - 1] < 0) count--;
+  int error = send_message_with(r->peer, &message, passed, count);
+  for (unsigned i = 0; i < count; i++) {
+    sys_close(passed[i]);
+    passed[i] = -1;
+  }
+  // A child that has gone has left the reason in the socket: the next Receive reports it.
+  return error && error != -EPIPE && error != -ECONNRESET ? failing(r, "sendmsg", error) : 0;
+}
+
+// A stage that is killed once it has made init tells nothing, and its end of the socket is init's too: a wait for both
+// of them.
+static int stage_gone(struct run *r) {
+  struct pollfd either[] = {{.fd = r->peer, .events = POLLIN}, {.fd = r->child.pidfd, .events = POLLIN}};
+  long n;
+  do
+    n = sys3(SYS_poll, either, 2, -1);
+  while (n == -EINTR);
+  return n > 0 && !either[0].revents && sys_poll(r->peer, POLLIN, 0) == 0;
+}
+
+int do_receive(struct run *r, const struct step_receive *s) {
+  if (s->event == EVENT_READY && !r->joins) {
+    int error = prepare_state(r);
+    if (error) return error;
+  }
+  uint32_t wanted = 1u << s->event;
+  if (r->early & wanted) {
+    r->early &= ~wanted;
+    return 0;
+  }
+  for (;;) {
+    struct message message;
+    if (s->event == EVENT_SPAWNED && stage_gone(r)) return child_gone(r);
+    if (r->container->ends >= 0 && wait_or_end(r->container, r->peer, -1) < 0) return ended_by_signal(r);
+    int fds[PASSED], got = receive_message_with(r->peer, &message, fds, PASSED);
+    if (got < 0) return failing(r, "recvmsg", got);
+    if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
+    if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
+    if (message.kind == MESSAGE_CONSOLE) {
+      r->console = fds[0];
+      continue;
+    }
+    if (message.event != s->event) {
+      // Init may be at work before the stage has told that it exists.
+      if (s->event != EVENT_SPAWNED || message.event >= 32) return failing(r, "recvmsg", -EPROTO);
+      r->early |= 1u << message.event;
+      continue;
+    }
+    if (message.event == EVENT_SPAWNED) {
+      int status, error;
+      wait_exit(r->child.pidfd, &status); // the stage has nothing left to do
+      sys_close(r->child.pidfd);
+      r->child.pid = message.pid;
+      r->child.pidfd = fds[0];
+      if (!r->joins && (error = become_container(r))) return error;
+    }
+    if (message.event == EVENT_KNOWN) r->pid = message.pid;
+    unsigned needed = (unsigned)s->count - (s->count && s->optional);
+    if (!are_registers(s->first, s->count) || (needed && fds[needed - 1] < 0)) return failing(r, "recvmsg", -EPROTO);
+    if (s->count) memcpy(r->fds + s->first, fds, s->count * sizeof *fds);
+    return 0;
+  }
+}

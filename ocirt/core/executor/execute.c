@@ -1,0 +1,126 @@
+// Running a section: step after step, the first failure ends it.
+#include "executor/execute.h"
+
+#include <string.h>
+
+#include "base/cgroupfs.h"
+#include "base/fault.h"
+#include "executor/child.h"
+#include "executor/failure.h"
+#include "executor/start_protocol.h"
+#include "executor/target.h"
+
+struct effect *need_effect(struct run *r, uint64_t key) {
+  struct effect *effect = effect_of(r->container->journal, key, 1);
+  if (effect) return effect;
+  format(&r->detail, "the journal has room for %d cgroups, units and groups of one container, and for no more",
+      JOURNAL_EFFECTS);
+  failing(r, "journal", -E2BIG);
+  return 0;
+}
+
+void run_begin(struct run *r, struct container *c, unsigned section) {
+  memset(r, 0, sizeof *r);
+  r->container = c;
+  r->program = &c->program;
+  r->section = section;
+  if (c->journal) {
+    r->child.runs = &c->journal->child_runs;
+    r->child.phase = &c->journal->phase;
+  }
+  for (unsigned i = 0; i < REGISTERS; i++)
+    r->fds[i] = -1;
+  r->directory = r->peer = r->proc = r->rootfs = r->null = r->empty = r->child.pidfd = r->console = r->start_socket =
+      r->starter = r->child.entry = r->signals = r->pid_file = -1;
+  r->detail = (struct buffer){r->detail_data, sizeof r->detail_data, 0, 0};
+}
+
+int run_section(struct run *r, const struct step **failed) {
+  return run_steps(r, section_first(r->program, r->section), failed);
+}
+
+static int stays_in_directory(unsigned code) {
+  return code == STEP_MAKE_NODE || code == STEP_MAKE_SYMLINK || code == STEP_MOUNT || code == STEP_BIND;
+}
+
+int run_steps(struct run *r, const struct step *step, const struct step **failed) {
+  const struct step *end = section_end(r->program, r->section);
+  while (step < end) {
+    r->call = 0;
+    r->step = step;
+    if (step->code == STEP_SPAWN) r->spawn = step;
+    if (r->directory >= 0 && !stays_in_directory(step->code)) forget_directory(r);
+    int error = handlers[step->code](r, step);
+    if (error < 0 && killed_at_birth(r)) {
+      step = r->spawn;
+      continue;
+    }
+    if (error < 0) {
+      *failed = step;
+      return error;
+    }
+    fault_point();
+    step = next_step(step);
+  }
+  return 0;
+}
+
+static int has_request(int connection) {
+  struct start_request request;
+  long n;
+  do
+    n = sys_read(connection, &request, sizeof request);
+  while (n == -EINTR);
+  return n == sizeof request && request.version == START_VERSION;
+}
+
+// `run` starts the container over the socket that the runtime and we have together. `create` only ends, or closes it,
+// and whether it has committed before tells the journal; then `start` comes over the other socket: one connection at a
+// time, one that closes without a word is passed over.
+static void wait_for_start(struct run *r) {
+  int asked = has_request(r->peer);
+  if (__atomic_load_n(r->child.phase, __ATOMIC_SEQ_CST) != PHASE_CREATED || asked != (r->start_socket < 0)) sys_exit(1);
+  if (asked) {
+    r->starter = r->peer;
+    return;
+  }
+  sys_close(r->peer);
+  for (;;) {
+    int connection = (int)sys4(SYS_accept4, r->start_socket, 0, 0, SOCK_CLOEXEC);
+    if (connection == -EINTR || connection == -ECONNABORTED) continue;
+    if (connection < 0) sys_exit(1);
+    if (has_request(connection)) {
+      r->starter = connection;
+      break;
+    }
+    sys_close(connection);
+  }
+  sys_close(r->start_socket);
+}
+
+void run_child(struct run *r, unsigned section) {
+  const struct step *failed;
+  r->section = section;
+  // The runtime's own descriptors end here: they must not reach a namespace of others, nor keep the lock held.
+  sys_close(r->container->dir);
+  r->container->dir = r->container->ends = -1;
+  leave_top();
+  if (section == SECTION_INIT) sys0(SYS_setsid);
+  int error = 0;
+  if (r->child.entry >= 0) {
+    error = (int)sys_write(r->child.entry, "0", 1);
+    sys_close(r->child.entry);
+    r->child.entry = -1; // what it spawns begins there
+    failed = r->spawn;
+    r->call = "write cgroup.procs";
+  }
+  if (error >= 0) error = run_section(r, &failed);
+  if (error < 0) child_failed(r, failed, error);
+  if (section == SECTION_STAGE) sys_exit(0);
+
+  wait_for_start(r);
+  r->section = SECTION_BEGIN;
+  error = run_section(r, &failed);
+  if (error < 0) child_failed(r, failed, error);
+  sys_exit(1);
+}

@@ -1,0 +1,10 @@
+#pragma once
+#include "base/sys.h"
+#include "base/text.h"
+#include "executor/run.h"
+#include "steps.h"
+
+void put_failure(struct buffer *to, const struct run *r, const struct step *step, int error);
+
+_Noreturn void child_failed(
+    struct run *r, const struct step *step, int error); // tells the other side, and ends the child

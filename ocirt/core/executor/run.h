@@ -1,0 +1,70 @@
+#pragma once
+#include "base/sys.h"
+#include "base/text.h"
+#include "program/program.h"
+#include "state/container.h"
+#include "steps.h"
+
+// The process that a verb has made. It is not the container: create and restore copy what they find here into the
+// journal (become_container), while exec, which makes a process beside the container's first one, writes nothing of the
+// container's.
+struct child {
+  int pid, pidfd; // pidfd is -1 where there is none
+  int entry; // -1, or cgroup.procs of the cgroup that it has to move into by itself
+  uint32_t *runs; // it, or the process that it has made last, says here that it has begun to run
+  uint32_t *phase; // it says here that it executes its program
+};
+
+struct run {
+  struct container *container;
+  const struct program *program;
+  unsigned section;
+  int fds[REGISTERS];
+  uint8_t joined[REGISTERS]; // namespace registers that are done
+  int peer; // socket to the other side, -1: none
+  uint32_t early; // host: events that came before they were waited for, a bit each
+  int proc; // a procfs of our own, -1: not yet
+  int rootfs, null, empty; // rootfs; what masks files and directories (-1: not yet)
+  int directory; // path.c: the one that the last step has made something in, -1: none
+  const char *directory_path;
+  size_t directory_length;
+  const struct step_filter_hooks *hook_filter; // begin: what hooks install for themselves; null: nothing
+  const struct step *spawn; // host: the Spawn that was done last
+  const char *stays; // host: why the child is in the caller's cgroup: a warning once it is created
+  struct child child; // host: the process that Spawn made (the stage, then what the stage made)
+  int has_state; // host: state.json is written, but for its name
+  int pid_file; // host: the pid file to be, without a name, -1: none
+  int joins; // exec: the child joins a container that exists
+  int signals; // exec in the foreground: signals to pass on, -1: none
+  int pid; // init: this process as the runtime sees it, 0: not told
+  int console; // host: the master that init sent, for a foreground run
+  int start_socket; // where init waits for start
+  int starter; // init: the connection of `start`
+  int signal, signalled; // signal section; how many processes got it
+  int in_directory; // init: the process stands in its directory
+  int hooks; // delete section: run hooks (0: pass them over)
+  int null_attached; // null is a mount of the container's namespace already
+  struct view *views; // restrict.c: what is mounted of procfs and sysfs
+  int space; // the runtime's mount namespace, while the rootfs is made in another
+  uint32_t passed_over[32]; // hierarchies that may not be written
+  unsigned n_passed_over;
+  int refused; // why controllers could not be enabled, and in which cgroup
+  char refused_at[256];
+  const struct step *step; // the one that is run
+  const char *call; // of the failure: what failed
+  struct buffer detail; // of the failure: what the kernel or the other side said
+  char detail_data[6144];
+};
+
+// Marks the failing call and gives the error on: `return failing(r, "openat2", error);`
+static inline int failing(struct run *r, const char *call, int error) {
+  r->call = call;
+  return error;
+}
+#define TEXT(field) text_of(r->program, s->field)
+#define TEXTS(field) texts_of(r->program, s->field)
+#define NUMBER(field) ((int64_t)s->field)
+#define X(name, code, size, sentence, kinds) int do_##name(struct run *r, const struct step_##name *s);
+
+EACH_STEP(X)
+#undef X

@@ -1,0 +1,81 @@
+// The end of create: state.json, the pid file, and the phase that makes the container exist.
+
+#include <poll.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "base/wait.h"
+#include "executor/child.h"
+
+int do_commit(struct run *r, const struct step_commit *s) {
+  (void)s;
+  struct container *c = r->container;
+  if (sys_poll(r->child.pidfd, POLLIN, 0) == 1) return child_gone(r);
+  int error = r->has_state ? 0 : prepare_state(r);
+  if (error) return error;
+  error = container_rename(c, STATE_TO_BE, "state.json");
+  if (error) return failing(r, "state.json", error);
+  // Init needs no word: it finds this once we have ended, or ask it to start.
+  __atomic_store_n(&c->journal->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
+  if (r->stays) log_line("warning", r->stays);
+  return 0;
+}
+
+int do_write_state(struct run *r, const struct step_write_state *s) {
+  (void)r;
+  (void)s;
+  return 0;
+}
+
+int do_keep_resources(struct run *r, const struct step_keep_resources *s) {
+  int error = container_keep(r->container, "resources.json", TEXT(data), strlen(TEXT(data)));
+  return error ? failing(r, "resources.json", error) : 0;
+}
+
+// A file that has no name until it is whole: whenever we are killed, none is left that is not.
+static void prepare_pid_file(struct run *r, const char *path) {
+  BUFFER(directory, 4096);
+  BUFFER(number, 24);
+  const char *slash = strrchr(path, '/');
+  put_bytes(&directory, path, slash ? (size_t)(slash + 1 - path) : 0);
+  put_number(&number, r->child.pid);
+  sys_close(r->pid_file);
+  r->pid_file = sys_open(AT_FDCWD, slash ? directory.data : ".", O_WRONLY | O_TMPFILE, 0644);
+  if (r->pid_file >= 0 && write_all(r->pid_file, number.data, number.used)) sys_close(release(&r->pid_file));
+}
+
+int do_prepare_pid_file(struct run *r, const struct step_prepare_pid_file *s) {
+  prepare_pid_file(r, TEXT(path));
+  return 0;
+}
+
+static int name_file(int fd, const char *path) {
+  BUFFER(link, 64);
+  format(&link, "/proc/self/fd/%d", fd);
+  return (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
+// Where the file system has no files without names: under one that nobody looks for.
+static int write_named(struct run *r, const char *path) {
+  BUFFER(number, 24);
+  put_number(&number, r->child.pid);
+  CLOSING int fd = sys_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+  return fd < 0 ? fd : write_all(fd, number.data, number.used);
+}
+
+int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
+  BUFFER(temporary, 4096);
+  const char *path = TEXT(path), *slash = strrchr(path, '/');
+  size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
+  if (r->pid_file < 0) prepare_pid_file(r, path);
+  if (r->pid_file >= 0 && !name_file(r->pid_file, path)) return 0;
+  // One that is there, of a process before, is there until the new one takes its place.
+  put_bytes(&temporary, path, folder);
+  format(&temporary, ".%s.%d", path + folder, (int)sys0(SYS_getpid));
+  if (temporary.full) return failing(r, "open", -ENAMETOOLONG);
+  int error = r->pid_file >= 0 ? name_file(r->pid_file, temporary.data) : write_named(r, temporary.data);
+  if (!error) error = (int)sys4(SYS_renameat, AT_FDCWD, temporary.data, AT_FDCWD, path);
+  if (error) sys_unlink(AT_FDCWD, temporary.data, 0);
+  return error ? failing(r, "write", error) : 0;
+}

@@ -1,0 +1,88 @@
+// Exec: the steps that enter a container that exists.
+#include "process/join.h"
+
+#include <poll.h>
+
+#include "base/signals.h"
+#include "base/terminal.h"
+#include "base/wait.h"
+#include "executor/child.h"
+
+// ---- steps ----
+
+int do_open_proc(struct run *r, const struct step_open_proc *s) {
+  (void)s;
+  int fd = sys_open(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY, 0);
+  if (fd < 0) return failing(r, "open", fd);
+  r->proc = fd;
+  return 0;
+}
+
+int has_ended(const struct container *c) {
+  return sys_poll(c->pidfd, POLLIN, 0) == 1;
+}
+
+static int ended(struct run *r) {
+  r->detail.used = 0;
+  put(&r->detail, "cannot exec in a stopped container: it has just ended");
+  return failing(r, "", -ESRCH);
+}
+
+int do_assert_running(struct run *r, const struct step_assert_running *s) {
+  (void)s;
+  return has_ended(r->container) ? ended(r) : 0;
+}
+
+int do_join_container(struct run *r, const struct step_join_container *s) {
+  int error = (int)sys2(SYS_setns, r->container->pidfd, NUMBER(flags));
+  if (error == -ESRCH) return ended(r);
+  return error < 0 ? failing(r, "setns", error) : 0;
+}
+
+int do_open_container_root(struct run *r, const struct step_open_container_root *s) {
+  BUFFER(path, 64);
+  put(&path, "/proc/");
+  put_number(&path, r->container->journal->pid);
+  put(&path, "/root");
+  int fd = sys_open(AT_FDCWD, path.data, O_PATH | O_DIRECTORY, 0);
+  // While the pidfd says that the process lives its number is still its own.
+  if (has_ended(r->container)) {
+    sys_close(fd);
+    return ended(r);
+  }
+  if (fd < 0) return failing(r, "open", fd);
+  r->fds[s->fd] = fd;
+  return 0;
+}
+
+int do_enter_root(struct run *r, const struct step_enter_root *s) {
+  if (NUMBER(fd) >= 0) {
+    int error = sys_fchdir(r->fds[s->fd]);
+    if (!error) error = (int)sys1(SYS_chroot, ".");
+    if (error < 0) return failing(r, "chroot", error);
+  }
+  r->rootfs = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+  return r->rootfs < 0 ? failing(r, "open", r->rootfs) : 0;
+}
+
+int do_set_affinity(struct run *r, const struct step_set_affinity *s) {
+  size_t size = 0;
+  const void *cpus = bytes_of(r->program, s->cpus, &size);
+  int error = (int)sys3(SYS_sched_setaffinity, 0, size, cpus);
+  return error < 0 ? failing(r, "sched_setaffinity", error) : 0;
+}
+
+int do_release(struct run *r, const struct step_release *s) {
+  // From here on they are meant for the process.
+  if (s->relay) r->signals = relay_signals(0);
+  if (s->relay && r->console >= 0) connect_terminal(r->console);
+  struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
+  int fd, error = send_message(r->peer, &message, -1);
+  if (error && error != -EPIPE) return failing(r, "sendmsg", error);
+  int got = receive_message(r->peer, &message, &fd);
+  if (got < 0) return failing(r, "recvmsg", got);
+  if (got && message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
+  if (got) return failing(r, "recvmsg", -EPROTO);
+  // execve has closed the socket, or the end of the process.
+  return __atomic_load_n(r->child.phase, __ATOMIC_SEQ_CST) == PHASE_RUNNING ? 0 : child_gone(r);
+}

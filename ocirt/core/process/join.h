@@ -1,0 +1,5 @@
+#pragma once
+#include "base/sys.h"
+#include "state/container.h"
+
+int has_ended(const struct container *c);

@@ -1,0 +1,178 @@
+// The program of the container: HOME, its environment, its path, execve.
+
+#include <string.h>
+
+#include "base/exec_error.h"
+#include "base/memory.h"
+#include "base/path.h"
+#include "base/signals.h"
+#include "executor/run.h"
+#include "launch/request.h"
+
+// ---- the program ----
+
+#define HOME "HOME="
+
+// What FindHome and FindExecutable have made ready for Exec: a filter may forbid it later. `home` is empty, or the
+// variable.
+static char executable[4096], home[4096];
+
+static const char *const *environment;
+
+// The last entry of `env` that sets `name` (which ends with '='), as setenv in order would leave it.
+static const char *variable(const struct texts *env, const char *name) {
+  size_t length = strlen(name);
+  for (uint32_t i = env->count; i-- > 0;)
+    if (!strncmp(env->items[i], name, length)) return env->items[i] + length;
+  return 0;
+}
+
+static int try_program(const char *path) {
+  struct stat st;
+  int error = sys_stat(AT_FDCWD, path, &st, 0);
+  if (error < 0) return error;
+  if (S_ISDIR(st.st_mode)) return -EISDIR;
+  error = (int)sys4(SYS_faccessat2, AT_FDCWD, path, X_OK, AT_EACCESS);
+  // An old seccomp filter around the runtime refuses what it does not know. By now the real user is the effective one.
+  return error == -ENOSYS || error == -EPERM ? (int)sys3(SYS_faccessat, AT_FDCWD, path, X_OK) : error;
+}
+
+// Appends the home of the user `uid` (decimal) if the line of /etc/passwd is his, and has one.
+static int put_home(struct buffer *to, const char *line, const char *end, const struct buffer *uid) {
+  const char *field[7] = {line};
+  int fields = 1;
+  for (const char *at = line; at < end && fields < 7; at++)
+    if (*at == ':') field[fields++] = at + 1;
+  if (fields < 7 || (size_t)(field[3] - 1 - field[2]) != uid->used || memcmp(field[2], uid->data, uid->used) ||
+      field[6] - 1 == field[5])
+    return 0;
+  put_bytes(to, field[5], (size_t)(field[6] - 1 - field[5]));
+  return 1;
+}
+
+// Goes through a file of any length line by line. A line that is longer than the store is no entry.
+static int find_home_in(int passwd, struct buffer *to, const struct buffer *uid) {
+  static char text[65536];
+  size_t held = 0;
+  long n;
+  while ((n = sys_read(passwd, text + held, sizeof text - held)) > 0) {
+    const char *line = text, *end;
+    held += (size_t)n;
+    for (; (end = memchr(line, '\n', (size_t)(text + held - line))); line = end + 1)
+      if (put_home(to, line, end, uid)) return 1;
+    held -= (size_t)(line - text);
+    memmove(text, line, held);
+    if (held == sizeof text) held = 0;
+  }
+  return put_home(to, text, text + held, uid);
+}
+
+int do_find_home(struct run *r, const struct step_find_home *s) {
+  struct buffer to = {home, sizeof home, 0, 0};
+  const char *given = variable(TEXTS(env), HOME);
+  BUFFER(uid, 16);
+  struct stat st;
+  if (given && *given) return 0;
+  put_number(&uid, NUMBER(uid));
+  put(&to, HOME);
+  CLOSING int passwd = resolve(r->rootfs, "/etc/passwd", O_RDONLY | O_NONBLOCK);
+  if (passwd < 0 || sys_fstat(passwd, &st) < 0 || !S_ISREG(st.st_mode) || !find_home_in(passwd, &to, &uid))
+    put(&to, "/");
+  return 0;
+}
+
+static uint32_t hash_of_name(const char *variable) {
+  uint32_t hash = 0x811c9dc5; // FNV-1a
+  while (*variable && *variable != '=')
+    hash = (hash ^ (unsigned char)*variable++) * 0x01000193;
+  return hash;
+}
+
+// The environment of the program: of entries for one variable the last, as setenv in order would leave it, and HOME.
+static const char *const *make_environment(const struct texts *env) {
+  const char **all = more_memory((env->count + 2) * sizeof *all);
+  uint32_t *hashes = more_memory((env->count + 1) * sizeof *hashes);
+  if (!all || !hashes) return 0;
+  for (uint32_t i = 0; i < env->count; i++)
+    hashes[i] = hash_of_name(env->items[i]);
+  uint32_t used = 0;
+  for (uint32_t i = 0; i < env->count; i++) {
+    size_t length = strcspn(env->items[i], "=");
+    int again = *home && !strncmp(env->items[i], HOME, strlen(HOME)); // an empty one is as none
+    for (uint32_t k = i + 1; k < env->count && !again; k++)
+      again = hashes[i] == hashes[k] && !strncmp(env->items[i], env->items[k], length) &&
+              strcspn(env->items[k], "=") == length;
+    if (!again) all[used++] = env->items[i];
+  }
+  if (*home) all[used++] = home;
+  return all;
+}
+
+int do_find_executable(struct run *r, const struct step_find_executable *s) {
+  const char *name = TEXTS(args)->items[0];
+  int error = -ENOENT, denied = 0;
+  struct buffer path = {executable, sizeof executable, 0, 0};
+  if (strchr(name, '/')) {
+    put(&path, name);
+    error = path.full ? -ENAMETOOLONG : try_program(path.data);
+  } else if (*name) {
+    const char *at = variable(TEXTS(env), "PATH=");
+    for (at = at ? at : "/bin:/usr/bin"; error && at;) {
+      size_t length = strcspn(at, ":");
+      path.used = path.full = 0;
+      if (length) {
+        put_bytes(&path, at, length);
+        put(&path, "/");
+      } else
+        put(&path, "./");
+      put(&path, name);
+      error = path.full ? -ENAMETOOLONG : try_program(path.data);
+      if (error == -EACCES) denied = 1;
+      at = at[length] ? at + length + 1 : 0;
+    }
+  }
+  if (!error) {
+    environment = make_environment(TEXTS(env));
+    return environment ? 0 : failing(r, "mmap", -ENOMEM);
+  }
+  put(&r->detail, text_of(r->program, s->head.at));
+  put(&r->detail, ": exec: ");
+  put_json(&r->detail, name);
+  put(&r->detail, ": ");
+  if (denied || error == -EACCES)
+    put(&r->detail, "permission denied");
+  else if (!strchr(name, '/'))
+    put(&r->detail, "executable file not found in $PATH");
+  // Of the two texts, which both mean status 126 to engines, each knows one.
+  else if (error == -EISDIR)
+    put(&r->detail, "is a directory: permission denied");
+  else {
+    put(&r->detail, "stat ");
+    put(&r->detail, name);
+    put(&r->detail, ": ");
+    put_error(&r->detail, error);
+  }
+  return failing(r, "", error);
+}
+
+int do_prepare_exec(struct run *r, const struct step_prepare_exec *s) {
+  unsigned first = 3 + (unsigned)s->preserve;
+  for (unsigned fd = 3; fd < first; fd++)
+    sys_fcntl((int)fd, F_SETFD, 0);
+  if (r->container->holes) hold_holes(r->container->holes, 1);
+  sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+  if (r->joins) reset_signals(); // else it has been done
+  unblock_signals();
+  return 0;
+}
+
+int do_exec(struct run *r, const struct step_exec *s) {
+  // The phase says running from here on; a program that cannot be executed is followed by this process' end.
+  __atomic_store_n(r->child.phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
+  int error = (int)sys3(SYS_execve, executable, TEXTS(args)->items, environment);
+  // Taken back without a system call, which a seccomp filter may refuse by now.
+  __atomic_store_n(r->child.phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
+  format(&r->detail, "%s: exec %s: ", text_of(r->program, s->head.at), executable);
+  put_exec_error(&r->detail, executable, error);
+  return failing(r, "", error);
+}

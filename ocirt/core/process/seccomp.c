@@ -1,0 +1,130 @@
+// A seccomp filter that asks an agent: loaded, and its descriptor sent without a system call that it holds for.
+
+#include <limits.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <linux/bpf_common.h>
+#include <linux/sched.h>
+
+#include "base/socket.h"
+#include "executor/channel.h"
+#include "executor/events.h"
+#include "executor/failure.h"
+#include "executor/filter.h"
+#include "state/state_json.h"
+
+#define WAITING INT_MIN
+
+// What the process and the thread that sends share: the descriptor (or the error) one way, that it is done the other.
+struct sender {
+  struct run *run;
+  const struct step_load_notifying_seccomp *step;
+  struct buffer state;
+  int socket, listener, done;
+};
+
+static int send_state(const struct sender *s, int listener) {
+  size_t sent = 0;
+  // The descriptor goes with the first part only.
+  for (unsigned count = 1; sent < s->state.used; count = 0) {
+    long n = send_rights(s->socket, s->state.data + sent, s->state.used - sent, &listener, count);
+    if (n < 0) return n == -EAGAIN ? -ETIMEDOUT : (int)n;
+    sent += (size_t)n;
+  }
+  return 0;
+}
+
+// The thread. It is older than the filter, which holds for the thread that loads it alone.
+static _Noreturn void send_listener(struct sender *s) {
+  struct timespec pause = {0, 20000};
+  int listener;
+  // As long as one seccomp(2) takes. The other side cannot wake us: the filter may forbid every syscall that could.
+  while ((listener = __atomic_load_n(&s->listener, __ATOMIC_ACQUIRE)) == WAITING)
+    sys2(SYS_nanosleep, &pause, 0);
+  if (listener >= 0) {
+    int error = send_state(s, listener);
+    // Descriptors are shared with the process, which is spared closing them.
+    sys_close(s->socket);
+    sys_close(listener);
+    struct message ready = {.kind = MESSAGE_EVENT, .event = EVENT_READY};
+    if (!error && s->step->ready) error = send_message(s->run->peer, &ready, -1);
+    if (error) child_failed(s->run, &s->step->head, failing(s->run, "sendmsg", error));
+  }
+  __atomic_store_n(&s->done, 1, __ATOMIC_RELEASE);
+  for (;;)
+    sys1(SYS_exit, 0);
+}
+
+// A thread on a stack of its own, which starts with `run`: 0 or a negative errno.
+static int start_thread(void *stack, size_t size, void (*run)(struct sender *), struct sender *data) {
+  struct clone_args args = {
+      .flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
+      .stack = (uint64_t)(uintptr_t)stack,
+      .stack_size = size,
+  };
+  long result = SYS_clone3;
+  __asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\tmov %[data], %%rdi\n\tcall *%[run]\n1:"
+      : "+a"(result)
+      : "D"(&args), "S"(sizeof args), [run] "r"(run), [data] "r"(data)
+      : "rcx", "r11", "memory");
+  return result < 0 ? (int)result : 0;
+}
+
+// The container process state (config-linux.md), in memory of its own.
+static struct buffer process_state(struct run *r, const char *metadata, const char *status) {
+  struct buffer state = state_buffer(r->program);
+  int init = r->container->journal->pid, pid = r->pid ? r->pid : init;
+  put_state(&state, r->program, r->container->journal, init, status, 0, 0);
+  size_t size = state.used + 6 * strlen(metadata) + 256;
+  void *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  struct buffer out = {memory == MAP_FAILED ? 0 : memory, size, 0, 0};
+  if (!out.data) return out;
+  const struct step_write_state *s = state_of(r->program);
+  put(&out, "{\"ociVersion\":");
+  put_json(&out, text_of(r->program, s->oci_version));
+  put(&out, ",\"fds\":[\"seccompFd\"],\"pid\":");
+  put_number(&out, pid);
+  if (*metadata) {
+    put(&out, ",\"metadata\":");
+    put_json(&out, metadata);
+  }
+  put(&out, ",\"state\":");
+  put_bytes(&out, state.data, state.used);
+  put(&out, "}");
+  return out;
+}
+
+static int filter_failed(struct run *r, int error) {
+  if (error == -E2BIG) format(&r->detail, "the profile makes more than %d instructions", BPF_MAXINSNS);
+  return failing(r, "seccomp", error);
+}
+
+int do_load_seccomp(struct run *r, const struct step_load_seccomp *s) {
+  int error = load_filter(r->program, s->filter, s->flags);
+  return error < 0 ? filter_failed(r, error) : 0;
+}
+
+int do_filter_hooks(struct run *r, const struct step_filter_hooks *s) {
+  r->hook_filter = s;
+  return 0;
+}
+
+int do_load_notifying_seccomp(struct run *r, const struct step_load_notifying_seccomp *s) {
+  static char stack[16384] __attribute__((aligned(16)));
+  static struct sender sender;
+  if (s->ready) prepare_ready(r);
+  sender = (struct sender){.run = r,
+      .step = s,
+      .socket = r->fds[s->socket],
+      .listener = WAITING,
+      .state = process_state(r, TEXT(metadata), TEXT(status))};
+  if (!sender.state.data) return failing(r, "mmap", -ENOMEM);
+  int error = start_thread(stack, sizeof stack, send_listener, &sender);
+  if (error) return failing(r, "clone3", error);
+  int listener = load_filter(r->program, s->filter, s->flags);
+  __atomic_store_n(&sender.listener, listener, __ATOMIC_RELEASE);
+  // Not by a system call either: as long as one sendmsg(2) takes, ten seconds where the agent does not read.
+  while (!__atomic_load_n(&sender.done, __ATOMIC_ACQUIRE))
+    __builtin_ia32_pause();
+  return listener < 0 ? filter_failed(r, listener) : 0;
+}

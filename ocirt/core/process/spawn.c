@@ -1,0 +1,89 @@
+// Processes: clone3, waiting, signals, and the steps that tie the runtime to its child.
+
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <linux/sched.h>
+
+#include "cgroup/cgroup2.h"
+#include "executor/child.h"
+#include "executor/execute.h"
+
+// `cgroup` is the one that the child is made in, -1: the runtime's own. On a hybrid host that one knows nothing of
+// pids: the child is in the runtime's cgroups of all controllers still.
+static int explain_spawn(struct run *r, int error, int cgroup) {
+  struct stat st;
+  int into_cgroup = cgroup >= 0, counted = into_cgroup && sys_stat(cgroup, "pids.max", &st, 0) == 0;
+  if (into_cgroup && error == -EACCES) put(&r->detail, "the cgroup may not be entered from the runtime's own");
+  if (into_cgroup && error == -EBUSY) put(&r->detail, "the cgroup has controllers enabled for children");
+  // On cgroup v1 it is made beside its cgroups, but for what a stage makes.
+  if (error == -EAGAIN)
+    put(&r->detail, counted || r->section == SECTION_STAGE
+                        ? "is pids.max of the container's cgroup, or of one above it, reached?"
+                        : "is pids.max of the runtime's cgroup, or its RLIMIT_NPROC, reached?");
+  if (into_cgroup && error == -EOPNOTSUPP) put(&r->detail, "the cgroup is part of a threaded one");
+  // So says the kernel where a pid namespace takes no more.
+  if (error == -ENOMEM && r->section == SECTION_STAGE) put(&r->detail, "has the pid namespace that is joined ended?");
+  return failing(r, "clone3", error);
+}
+
+// clone3 into the cgroup; where that may not be, in the cgroup of the caller (`stay`) or in the one that init is in.
+static long clone_child(struct run *r, const struct step_spawn *s, int *pidfd, int *into) {
+  int from_stage = r->section == SECTION_STAGE;
+  int cgroup = NUMBER(cgroup) >= 0 && r->child.entry < 0 ? r->fds[NUMBER(cgroup)] : -1;
+  if (s->stay && cgroup < 0 && r->child.entry < 0)
+    r->stays = "the container stays in the runtime's cgroup: this user may not make one for it";
+  struct clone_args args = {
+      .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) |
+               (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
+      .pidfd = (uint64_t)(uintptr_t)pidfd,
+      .exit_signal = from_stage ? 0 : SIGCHLD, // CLONE_PARENT takes the parent's own
+      .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
+  };
+  long pid = sys2(SYS_clone3, &args, sizeof args);
+  if (pid == -EACCES && cgroup >= 0 && s->stay) {
+    r->stays = "the container stays in the runtime's cgroup: from there this user may not enter another";
+    args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
+    pid = sys2(SYS_clone3, &args, sizeof args);
+  }
+  // The container has child cgroups with controllers, and moved its processes there: where its first one is, this one
+  // may be.
+  for (int tries = 0; pid == -EBUSY && cgroup >= 0 && *TEXT(hierarchy) && tries < 16; tries++) {
+    int fd = open_cgroup_of_init(r, TEXT(hierarchy));
+    if (fd < 0) break;
+    sys_close(cgroup);
+    args.cgroup = (uint64_t)(r->fds[NUMBER(cgroup)] = cgroup = fd);
+    pid = sys2(SYS_clone3, &args, sizeof args);
+  }
+  *into = args.flags & CLONE_INTO_CGROUP ? cgroup : -1;
+  return pid;
+}
+
+int do_spawn(struct run *r, const struct step_spawn *s) {
+  int pair[2] = {-1, -1}, pidfd = -1, into, from_stage = r->section == SECTION_STAGE;
+  int error = from_stage ? 0 : (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+  if (error < 0) return failing(r, "socketpair", error);
+  CLOSING int ours = pair[0];
+  CLOSING int theirs = pair[1];
+  if (!from_stage) *r->child.runs = 0;
+  long pid = clone_child(r, s, &pidfd, &into);
+  if (pid < 0) return explain_spawn(r, (int)pid, into);
+  if (!pid) {
+    __atomic_store_n(r->child.runs, 1, __ATOMIC_SEQ_CST);
+    if (!from_stage) {
+      r->peer = release(&theirs);
+      sys_close(ours);
+    }
+    // The runtime's death before it commits is this process' death. If it died before this line, the socket says so.
+    sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
+    run_child(r, (unsigned)s->section);
+  }
+  if (from_stage) {
+    struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_SPAWNED, .pid = (int32_t)pid};
+    error = send_message(r->peer, &message, pidfd);
+    return error ? failing(r, "sendmsg", error) : 0;
+  }
+  r->peer = release(&ours);
+  r->child.pid = (int)pid;
+  r->child.pidfd = pidfd;
+  return s->section == SECTION_INIT && !s->later ? become_container(r) : 0;
+}

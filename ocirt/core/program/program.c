@@ -1,0 +1,269 @@
+// A program: every offset and index checked once, then bound. See ocirt/plan/encode.py for the layout.
+#include "program/program.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "build-id.h"
+
+static const struct {
+  uint16_t size;
+  const char *kinds;
+} shapes[] = {
+#define X(name, code, size, sentence, kinds) {size, kinds},
+    EACH_STEP(X)
+#undef X
+};
+
+static const uint16_t record_sizes[] = {sizeof(struct section), 1, sizeof(struct string), sizeof(struct piece),
+    sizeof(struct list), sizeof(struct item), sizeof(struct patch), sizeof(struct slot), 1};
+
+#define TABLE(p, name, type) ((const struct type *)((p)->base + (p)->header->name.offset))
+
+#define ROWS(p, name, type) ((p)->header->name.size / sizeof(struct type))
+
+static int within(uint64_t first, uint64_t count, uint64_t size) {
+  return first <= size && count <= size - first;
+}
+
+// A text of the data table: inside it, ended by NUL.
+static int good_bytes(const struct program *p, uint32_t offset, uint32_t size) {
+  const struct table *data = &p->header->data;
+  return within(offset, (uint64_t)size + 1, data->size) && p->base[data->offset + offset + size] == 0;
+}
+
+static int good_tables(const struct program *p) {
+  const struct table *tables = &p->header->sections;
+  for (unsigned i = 0; i < COUNT(record_sizes); i++)
+    if (tables[i].offset % 8 || !within(tables[i].offset, tables[i].size, p->size) || tables[i].size % record_sizes[i])
+      return 0;
+  const struct string *strings = TABLE(p, strings, string);
+  for (size_t i = 0; i < ROWS(p, strings, string); i++)
+    if (!within(strings[i].first, strings[i].count, ROWS(p, pieces, piece))) return 0;
+  const struct slot *slots = TABLE(p, slots, slot);
+  size_t n_slots = ROWS(p, slots, slot);
+  for (size_t i = 0; i < n_slots; i++) {
+    if (slots[i].kind > LIST_VALUE) return 0;
+    if (slots[i].kind != NUMBER_VALUE && !good_bytes(p, slots[i].offset, slots[i].size)) return 0;
+  }
+  const struct piece *pieces = TABLE(p, pieces, piece);
+  for (size_t i = 0; i < ROWS(p, pieces, piece); i++) {
+    if (pieces[i].kind == LITERAL) {
+      if (!good_bytes(p, pieces[i].a, pieces[i].b)) return 0;
+    } else if (pieces[i].kind > NUMBER_SLOT || pieces[i].a >= n_slots)
+      return 0;
+    else if (slots[pieces[i].a].kind != (pieces[i].kind == SLOT ? TEXT_VALUE : NUMBER_VALUE))
+      return 0;
+  }
+  const struct list *lists = TABLE(p, lists, list);
+  for (size_t i = 0; i < ROWS(p, lists, list); i++)
+    if (!within(lists[i].first, lists[i].count, ROWS(p, items, item))) return 0;
+  const struct item *items = TABLE(p, items, item);
+  for (size_t i = 0; i < ROWS(p, items, item); i++) {
+    if (items[i].kind == STRING
+            ? items[i].index >= ROWS(p, strings, string)
+            : items[i].kind != SPLICE || items[i].index >= n_slots || slots[items[i].index].kind != LIST_VALUE)
+      return 0;
+  }
+  const struct patch *patches = TABLE(p, patches, patch);
+  for (size_t i = 0; i < ROWS(p, patches, patch); i++)
+    if (patches[i].offset % 8 || !within(patches[i].offset, 8, p->header->steps.size) || patches[i].slot >= n_slots ||
+        slots[patches[i].slot].kind != NUMBER_VALUE)
+      return 0;
+  return 1;
+}
+
+// Data in a string of a single literal piece; null: it is another.
+const void *bytes_of(const struct program *p, uint64_t index, size_t *size) {
+  const struct string *string = TABLE(p, strings, string) + index;
+  const struct piece *piece = TABLE(p, pieces, piece) + string->first;
+  if (string->count != 1 || piece->kind != LITERAL) return 0;
+  *size = piece->b;
+  return p->base + p->header->data.offset + piece->a;
+}
+
+static int good_step(const struct program *p, const struct step *step) {
+  if (step->code >= STEP_COUNT || step->size != shapes[step->code].size || step->at >= ROWS(p, strings, string))
+    return 0;
+  const uint64_t *field = (const uint64_t *)(step + 1);
+  size_t size;
+  for (const char *kind = shapes[step->code].kinds; *kind; kind++, field++) {
+    if (*kind == 't' && *field >= ROWS(p, strings, string)) return 0;
+    if (*kind == 'b' && (*field >= ROWS(p, strings, string) || !bytes_of(p, *field, &size))) return 0;
+    if (*kind == 'l' && *field >= ROWS(p, lists, list)) return 0;
+    if (*kind == 's' && *field >= SECTION_COUNT) return 0;
+    if (*kind == 'f' && (int64_t)*field != -1 && *field >= REGISTERS) return 0;
+  }
+  return 1;
+}
+
+static int good_steps(const struct program *p) {
+  if (ROWS(p, sections, section) != SECTION_COUNT) return 0;
+  const struct section *sections = TABLE(p, sections, section);
+  for (unsigned i = 0; i < SECTION_COUNT; i++) {
+    uint64_t at = sections[i].first;
+    for (uint32_t k = 0; k < sections[i].count; k++) {
+      if (at % 8 || !within(at, sizeof(struct step), p->header->steps.size)) return 0;
+      const struct step *step = (const struct step *)(p->steps + at);
+      if (!within(at, step->size, p->header->steps.size) || !good_step(p, step)) return 0;
+      at += step->size;
+    }
+  }
+  return 1;
+}
+
+// One piece of memory for all that binding makes; the child inherits it and never allocates.
+static uint8_t *arena_make(size_t size) {
+  void *memory = more_memory(plus(size, 8));
+  if (!memory) fail("no memory for a program");
+  return memory;
+}
+
+static uint8_t *take(uint8_t **arena, size_t size) {
+  uint8_t *memory = *arena;
+  *arena += (size + 7) & ~(size_t)7;
+  return memory;
+}
+
+static size_t string_size(const struct program *p, const struct string *string) {
+  const struct piece *piece = TABLE(p, pieces, piece) + string->first;
+  const struct slot *slots = TABLE(p, slots, slot);
+  size_t size = 1;
+  for (uint32_t i = 0; i < string->count; i++)
+    size = plus(size, piece[i].kind == LITERAL ? piece[i].b : piece[i].kind == SLOT ? slots[piece[i].a].size : 24);
+  return size;
+}
+
+// How many texts a list has, the lists that are spliced into it counted.
+static size_t list_length(const struct program *p, const struct list *list) {
+  const struct item *item = TABLE(p, items, item) + list->first;
+  const struct slot *slots = TABLE(p, slots, slot);
+  size_t length = 0;
+  for (uint32_t i = 0; i < list->count; i++)
+    length = plus(length, item[i].kind == STRING ? 1 : slots[item[i].index].count);
+  return length;
+}
+
+static const char *bind_string(const struct program *p, const struct string *string, uint8_t **arena) {
+  const struct piece *piece = TABLE(p, pieces, piece) + string->first;
+  const struct slot *slots = TABLE(p, slots, slot);
+  const char *data = (const char *)p->base + p->header->data.offset;
+  if (string->count == 1 && piece->kind != NUMBER_SLOT)
+    return data + (piece->kind == LITERAL ? piece->a : slots[piece->a].offset);
+  struct buffer out = {(char *)*arena, string_size(p, string), 0, 0};
+  take(arena, out.size);
+  out.data[0] = 0;
+  for (uint32_t i = 0; i < string->count; i++) {
+    if (piece[i].kind == LITERAL)
+      put_bytes(&out, data + piece[i].a, piece[i].b);
+    else if (piece[i].kind == SLOT)
+      put_bytes(&out, data + slots[piece[i].a].offset, slots[piece[i].a].size);
+    else
+      put_number(&out, slots[piece[i].a].number);
+  }
+  return out.data;
+}
+
+static int bind_list(struct program *p, const struct list *list, struct texts *texts, uint8_t **arena) {
+  const struct item *items = TABLE(p, items, item) + list->first;
+  const struct slot *slots = TABLE(p, slots, slot);
+  size_t length = list_length(p, list);
+  if (length >= UINT32_MAX) return -1;
+  texts->items = (const char **)take(arena, (length + 1) * sizeof(char *));
+  texts->count = 0;
+  for (uint32_t i = 0; i < list->count; i++) {
+    if (items[i].kind == STRING) {
+      texts->items[texts->count++] = p->strings[items[i].index];
+      continue;
+    }
+    const struct slot *slot = &slots[items[i].index];
+    const char *text = (const char *)p->base + p->header->data.offset + slot->offset, *end = text + slot->size;
+    for (uint32_t k = 0; k < slot->count; k++) {
+      if (text >= end) return -1;
+      texts->items[texts->count++] = text;
+      text += strlen(text) + 1;
+    }
+  }
+  texts->items[texts->count] = 0;
+  return 0;
+}
+
+static size_t arena_size(const struct program *p) {
+  size_t size = p->header->steps.size + 8, n_strings = ROWS(p, strings, string), n_lists = ROWS(p, lists, list);
+  for (size_t i = 0; i < n_strings; i++)
+    size = plus(size, plus(string_size(p, TABLE(p, strings, string) + i), 8 + sizeof(char *)));
+  for (size_t i = 0; i < n_lists; i++)
+    size = plus(
+        size, plus(sizeof(struct texts), times(sizeof(char *), plus(list_length(p, TABLE(p, lists, list) + i), 1))));
+  return size;
+}
+
+int program_load(struct program *p, int fd) {
+  struct stat st;
+  if (sys_fstat(fd, &st) < 0 || st.st_size > 64 << 20) return -1;
+  void *base = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (base == MAP_FAILED) return -1;
+  const struct program_header *header = base;
+  // A stored one has the state after it.
+  size_t size = (size_t)st.st_size, own = size < sizeof *header || header->size > size ? size : header->size;
+  if (!program_use(p, base, own)) return 0;
+  munmap(base, (size_t)st.st_size);
+  return -1;
+}
+
+int program_use(struct program *p, const void *base, size_t size) {
+  if (size < sizeof(struct program_header)) return -1;
+  p->size = size;
+  p->base = base;
+  p->header = base;
+  if (memcmp(p->header->magic, PROGRAM_MAGIC, 8) || p->header->format != PROGRAM_FORMAT || p->header->size != p->size ||
+      strncmp(p->header->build, BUILD_ID, BUILD_SIZE) || !good_tables(p))
+    goto bad;
+  uint8_t *arena = arena_make(arena_size(p));
+  p->steps = take(&arena, p->header->steps.size);
+  memcpy(p->steps, p->base + p->header->steps.offset, p->header->steps.size);
+  const struct slot *slots = TABLE(p, slots, slot);
+  const struct patch *patches = TABLE(p, patches, patch);
+  for (size_t i = 0; i < ROWS(p, patches, patch); i++)
+    memcpy(p->steps + patches[i].offset, &slots[patches[i].slot].number, 8);
+  if (!good_steps(p)) goto bad;
+  size_t n_strings = ROWS(p, strings, string), n_lists = ROWS(p, lists, list);
+  p->strings = (const char **)take(&arena, n_strings * sizeof(char *));
+  for (size_t i = 0; i < n_strings; i++)
+    p->strings[i] = bind_string(p, TABLE(p, strings, string) + i, &arena);
+  p->lists = (struct texts *)take(&arena, n_lists * sizeof(struct texts));
+  for (size_t i = 0; i < n_lists; i++)
+    if (bind_list(p, TABLE(p, lists, list) + i, &p->lists[i], &arena)) goto bad;
+  return 0;
+bad:
+  p->base = 0;
+  return -1;
+}
+
+const char *text_of(const struct program *p, uint64_t index) {
+  return p->strings[index];
+}
+
+const struct texts *texts_of(const struct program *p, uint64_t index) {
+  return &p->lists[index];
+}
+
+const struct step *section_first(const struct program *p, unsigned section) {
+  return (const struct step *)(p->steps + TABLE(p, sections, section)[section].first);
+}
+
+const struct step_write_state *state_of(const struct program *p) {
+  const struct step *step = section_first(p, SECTION_STATE);
+  if (step == section_end(p, SECTION_STATE) || step->code != STEP_WRITE_STATE)
+    fail("the program does not tell a state");
+  return (const void *)step;
+}
+
+const struct step *section_end(const struct program *p, unsigned section) {
+  const struct step *step = section_first(p, section);
+  for (uint32_t i = 0; i < TABLE(p, sections, section)[section].count; i++)
+    step = next_step(step);
+  return step;
+}

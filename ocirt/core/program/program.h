@@ -1,0 +1,35 @@
+#pragma once
+#include "base/sys.h"
+#include "steps.h"
+
+struct texts {
+  const char **items;
+  uint32_t count;
+}; // items ends with a null pointer
+
+struct program {
+  const uint8_t *base;
+  size_t size;
+  const struct program_header *header;
+  uint8_t *steps; // a copy, number slots filled in
+  const char **strings;
+  struct texts *lists;
+};
+
+// 0, or -1: not a program of this build.
+int program_load(struct program *program, int fd);
+int program_use(struct program *program, const void *data, size_t size); // the same, of memory that stays as it is
+const char *text_of(const struct program *program, uint64_t index);
+const void *bytes_of(const struct program *program, uint64_t index, size_t *size);
+const struct texts *texts_of(const struct program *program, uint64_t index);
+
+// First and one-past-last step of a section.
+const struct step *section_first(const struct program *program, unsigned section);
+const struct step *section_end(const struct program *program, unsigned section);
+
+const struct step_write_state *state_of(
+    const struct program *p); // what tells the state; the end where a program has none
+
+static inline const struct step *next_step(const struct step *step) {
+  return (const struct step *)((const uint8_t *)step + step->size);
+}

@@ -1,0 +1,351 @@
+// The scanner of config.json: strict JSON. Anything it does not like is left to Python.
+#include "program/scan.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "steps.h"
+
+#define DEPTH 64
+
+#define KEYS 256 // members of one object, and all that are open at a time
+
+struct scanner {
+  struct scan *out;
+  const char *at, *end;
+  char *texts; // where decoded strings go
+  struct span keys[KEYS]; // of the objects that are open
+  unsigned n_keys, depth;
+  char path[512]; // where we are, as in PATHS
+  size_t path_size;
+};
+
+// Paths of list slots and of the raw slot: "k" and a key for a member, "a" for an item, each ended by a NUL.
+static const struct {
+  const char *path;
+  size_t size;
+  enum leaf_kind kind;
+} paths[] = {
+#define LIST(path) {path, sizeof path - 1, LEAF_LIST},
+#define RAW(path) {path, sizeof path - 1, LEAF_RAW},
+    LIST_SLOTS RAW_SLOTS};
+
+static int value(struct scanner *s);
+
+static void space(struct scanner *s) {
+  while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r'))
+    s->at++;
+}
+
+static int take(struct scanner *s, char sign) {
+  space(s);
+  if (s->at == s->end || *s->at != sign) return 0;
+  s->at++;
+  return 1;
+}
+
+static void mark(struct scanner *s, char token) {
+  put_bytes(&s->out->structure, &token, 1);
+}
+
+static int hex4(const char *at, const char *end, uint32_t *code) {
+  if (end - at < 4) return 0;
+  *code = 0;
+  for (int i = 0; i < 4; i++) {
+    int digit = at[i] >= '0' && at[i] <= '9'                 ? at[i] - '0'
+                : (at[i] | 32) >= 'a' && (at[i] | 32) <= 'f' ? (at[i] | 32) - 'a' + 10
+                                                             : -1;
+    if (digit < 0) return 0;
+    *code = *code << 4 | (uint32_t)digit;
+  }
+  return 1;
+}
+
+static char *put_code(char *to, uint32_t code) {
+  if (code < 0x80) {
+    *to++ = (char)code;
+    return to;
+  }
+  if (code < 0x800)
+    *to++ = (char)(0xc0 | code >> 6);
+  else {
+    if (code < 0x10000)
+      *to++ = (char)(0xe0 | code >> 12);
+    else {
+      *to++ = (char)(0xf0 | code >> 18);
+      *to++ = (char)(0x80 | (code >> 12 & 63));
+    }
+    *to++ = (char)(0x80 | (code >> 6 & 63));
+  }
+  *to++ = (char)(0x80 | (code & 63));
+  return to;
+}
+
+// The escape at s->at, past its backslash. 0: none, NUL or half a surrogate pair.
+static int escape(struct scanner *s, char **to) {
+  static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+  if (s->at == s->end) return 0;
+  const char *letter = *s->at ? strchr(letters, *s->at) : 0;
+  if (letter) {
+    *(*to)++ = meant[letter - letters];
+    s->at++;
+    return 1;
+  }
+  uint32_t code, low;
+  if (*s->at != 'u' || !hex4(s->at + 1, s->end, &code)) return 0;
+  s->at += 5;
+  if (code >= 0xd800 && code < 0xdc00) {
+    if (s->end - s->at < 6 || s->at[0] != '\\' || s->at[1] != 'u' || !hex4(s->at + 2, s->end, &low) || low < 0xdc00 ||
+        low > 0xdfff)
+      return 0;
+    code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+    s->at += 6;
+  } else if (!code || (code >= 0xdc00 && code < 0xe000))
+    return 0;
+  *to = put_code(*to, code);
+  return 1;
+}
+
+// A string: one without escapes is left where it stands.
+static int string(struct scanner *s, struct span *span) {
+  if (!take(s, '"')) return 0;
+  const char *start = s->at;
+  char *to = 0;
+  for (;;) {
+    if (s->at == s->end || (unsigned char)*s->at < 0x20) return 0;
+    if (*s->at == '"') break;
+    if (*s->at == '\\') {
+      if (!to) {
+        to = s->texts;
+        memcpy(to, start, (size_t)(s->at - start));
+        to += s->at - start;
+      }
+      s->at++;
+      if (!escape(s, &to)) return 0;
+      continue;
+    }
+    size_t size = utf8_character(s->at, s->end);
+    if (!size) return 0;
+    if (to) {
+      memcpy(to, s->at, size);
+      to += size;
+    }
+    s->at += size;
+  }
+  *span = to ? (struct span){s->texts, (uint32_t)(to - s->texts)} : (struct span){start, (uint32_t)(s->at - start)};
+  if (to) s->texts = to;
+  s->at++;
+  return 1;
+}
+
+int scan_string(struct span *out, const char *text, size_t size, char *texts) {
+  struct scanner s = {.at = text, .end = text + size, .texts = texts};
+  return string(&s, out) && s.at == s.end;
+}
+
+static struct leaf *add_leaf(struct scanner *s, enum leaf_kind kind, char token) {
+  mark(s, token);
+  struct leaf *leaf = &s->out->leaves[s->out->n_leaves++];
+  *leaf = (struct leaf){.kind = kind};
+  return leaf;
+}
+
+static int digits(struct scanner *s) {
+  const char *start = s->at;
+  while (s->at < s->end && *s->at >= '0' && *s->at <= '9')
+    s->at++;
+  return (int)(s->at - start);
+}
+
+static int number(struct scanner *s) {
+  int negative = *s->at == '-', whole = 1;
+  s->at += negative;
+  const char *start = s->at;
+  int count = digits(s);
+  if (!count || (*start == '0' && count > 1)) return 0;
+  const char *last = s->at;
+  if (s->at < s->end && *s->at == '.') {
+    s->at++;
+    whole = 0;
+    if (!digits(s)) return 0;
+  }
+  if (s->at < s->end && (*s->at | 32) == 'e') {
+    s->at++;
+    whole = 0;
+    if (s->at < s->end && (*s->at == '+' || *s->at == '-')) s->at++;
+    if (!digits(s)) return 0;
+  }
+  if (!whole) {
+    add_leaf(s, LEAF_OTHER, 'f');
+    return 1;
+  }
+  if (count > 20) return 0;
+  unsigned __int128 magnitude = 0;
+  for (; start < last; start++)
+    magnitude = magnitude * 10 + (unsigned)(*start - '0');
+  if (magnitude > (negative ? (unsigned __int128)1 << 63 : (unsigned __int128)UINT64_MAX)) return 0;
+  add_leaf(s, LEAF_NUMBER, 'i')->number = negative ? -(__int128)magnitude : (__int128)magnitude;
+  return 1;
+}
+
+static int word(struct scanner *s, const char *text, char token) {
+  size_t size = strlen(text);
+  if ((size_t)(s->end - s->at) < size || memcmp(s->at, text, size)) return 0;
+  s->at += size;
+  add_leaf(s, LEAF_OTHER, token);
+  return 1;
+}
+
+static int add_item(struct scanner *s) {
+  return string(s, &s->out->items[s->out->n_items++]);
+}
+
+static int list_slot(struct scanner *s) {
+  struct leaf *leaf = add_leaf(s, LEAF_LIST, 'L');
+  leaf->first = s->out->n_items;
+  if (!take(s, '[')) return 0;
+  if (!take(s, ']')) {
+    do
+      if (!add_item(s)) return 0;
+    while (take(s, ','));
+    if (!take(s, ']')) return 0;
+  }
+  leaf->count = s->out->n_items - leaf->first;
+  return 1;
+}
+
+static int has_key(const struct span *keys, unsigned count, const struct span *key) {
+  for (unsigned i = 0; i < count; i++)
+    if (keys[i].size == key->size && !memcmp(keys[i].text, key->text, key->size)) return 1;
+  return 0;
+}
+
+// An object of strings, kept as it stands.
+static int raw_slot(struct scanner *s) {
+  struct leaf *leaf = add_leaf(s, LEAF_RAW, 'R');
+  leaf->first = s->out->n_items;
+  leaf->text = s->at;
+  if (!take(s, '{')) return 0;
+  if (!take(s, '}')) {
+    do {
+      struct span *key = &s->out->items[s->out->n_items];
+      if (!add_item(s) || !take(s, ':') || !add_item(s)) return 0;
+      for (struct span *other = &s->out->items[leaf->first]; other < key; other += 2)
+        if (has_key(other, 1, key)) return 0;
+      if (s->out->n_items - leaf->first > 2 * KEYS) return 0;
+    } while (take(s, ','));
+    if (!take(s, '}')) return 0;
+  }
+  leaf->count = (s->out->n_items - leaf->first) / 2;
+  leaf->size = (uint32_t)(s->at - leaf->text);
+  return 1;
+}
+
+static int push(struct scanner *s, char kind, const struct span *key) {
+  size_t size = 2 + key->size;
+  if (s->path_size + size > sizeof s->path) return 0;
+  s->path[s->path_size] = kind;
+  memcpy(s->path + s->path_size + 1, key->text, key->size);
+  s->path_size += size;
+  s->path[s->path_size - 1] = 0;
+  return 1;
+}
+
+static int members(struct scanner *s) {
+  unsigned first = s->n_keys;
+  size_t path = s->path_size;
+  if (take(s, '}')) return 1;
+  do {
+    struct span key;
+    space(s);
+    if (!string(s, &key) || s->n_keys == KEYS || has_key(s->keys + first, s->n_keys - first, &key)) return 0;
+    s->keys[s->n_keys++] = key;
+    mark(s, ':');
+    put_bytes(&s->out->structure, key.text, key.size);
+    mark(s, 0);
+    if (!take(s, ':') || !push(s, 'k', &key) || !value(s)) return 0;
+    s->path_size = path;
+  } while (take(s, ','));
+  s->n_keys = first;
+  return take(s, '}');
+}
+
+static int elements(struct scanner *s) {
+  size_t path = s->path_size;
+  if (take(s, ']')) return 1;
+  do {
+    if (!push(s, 'a', &(struct span){"", 0}) || !value(s)) return 0;
+    s->path_size = path;
+  } while (take(s, ','));
+  return take(s, ']');
+}
+
+static int nested(struct scanner *s, char open, char close, int (*inner)(struct scanner *)) {
+  if (++s->depth > DEPTH) return 0;
+  s->at++;
+  mark(s, open);
+  if (!inner(s)) return 0;
+  mark(s, close);
+  s->depth--;
+  return 1;
+}
+
+static int value(struct scanner *s) {
+  space(s);
+  if (s->at == s->end) return 0;
+  switch (*s->at) {
+  case '[':
+  case '{':
+    for (unsigned i = 0; i < COUNT(paths); i++)
+      if (paths[i].size == s->path_size && !memcmp(paths[i].path, s->path, s->path_size))
+        return paths[i].kind == LEAF_LIST ? list_slot(s) : raw_slot(s);
+    return *s->at == '[' ? nested(s, '[', ']', elements) : nested(s, '{', '}', members);
+  case '"': {
+    struct span span;
+    if (!string(s, &span)) return 0;
+    struct leaf *leaf = add_leaf(s, LEAF_TEXT, 's');
+    leaf->text = span.text;
+    leaf->size = span.size;
+    return 1;
+  }
+  case 't':
+    return word(s, "true", 't');
+  case 'f':
+    return word(s, "false", 'b');
+  case 'n':
+    return word(s, "null", 'n');
+  default:
+    return *s->at == '-' || (*s->at >= '0' && *s->at <= '9') ? number(s) : 0;
+  }
+}
+
+int scan_room(struct scan *out, size_t size, size_t more) {
+  // A value takes at least two bytes of text, a string three, a key four that make six of structure. Untouched, pages
+  // cost nothing.
+  size_t structure = whole(plus(times(2, size), 16)), texts = whole(plus(size, 16)),
+         leaves = times(whole(size / 2 + 2), sizeof(struct leaf));
+  size_t items = times(whole(plus(size / 3 + 2, more)), sizeof(struct span));
+  char *memory = mmap(0, plus(plus(structure, texts), plus(leaves, items)), PROT_READ | PROT_WRITE,
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return 0;
+  *out = (struct scan){.texts = memory + structure,
+      .structure = {memory, structure, 0, 0},
+      .leaves = (struct leaf *)(memory + structure + texts),
+      .items = (struct span *)(memory + structure + texts + leaves)};
+  return 1;
+}
+
+int scan_document(struct scan *out, const char *path, size_t path_size, const char *text, size_t size) {
+  struct scanner s = {.out = out, .at = text, .end = text + size, .texts = out->texts, .path_size = path_size};
+  if (size > SCAN_MAX || path_size > sizeof s.path) return 0;
+  memcpy(s.path, path, path_size);
+  space(&s);
+  if (s.at == s.end || *s.at != '{' || !value(&s)) return 0;
+  space(&s);
+  out->texts = s.texts;
+  return s.at == s.end && !out->structure.full;
+}
+
+int scan(struct scan *out, const char *text, size_t size) {
+  return size <= SCAN_MAX && scan_room(out, size, 0) && scan_document(out, "", 0, text, size);
+}

@@ -1,0 +1,38 @@
+#pragma once
+#include "base/sys.h"
+#include "base/text.h"
+
+#define SCAN_MAX (1 << 20) // bytes of a config that is looked up; a larger one is Python's
+enum leaf_kind { LEAF_OTHER, LEAF_TEXT, LEAF_NUMBER, LEAF_LIST, LEAF_RAW };
+
+struct leaf {
+  enum leaf_kind kind;
+  uint32_t first, count; // LEAF_LIST: strings in items; LEAF_RAW: pairs of key and value there
+  uint32_t size;
+  const char *text; // decoded; LEAF_RAW: as it stands in the file
+  __int128 number;
+};
+
+struct scan {
+  char *texts; // room for decoded strings
+  struct buffer structure; // keys and nesting
+  struct leaf *leaves;
+  uint32_t n_leaves;
+  struct span *items;
+  uint32_t n_items;
+};
+
+// 1, or 0: not a JSON object as RFC 8259 has it, or one with what we do not bind (a key twice, NUL, half a surrogate
+// pair, a number beyond 64 bits, a list slot that is no list of strings, great depth). Python says what is wrong, if
+// anything is.
+int scan(struct scan *s, const char *text, size_t size);
+
+// The same in parts: room for documents of `size` bytes together and `more` items, then one document after the other,
+// whose values are numbered on. One that stands at a path of config.json ("k" and a key for a member, each ended by a
+// NUL) has its list slots.
+int scan_room(struct scan *s, size_t size, size_t more);
+int scan_document(struct scan *s, const char *path, size_t path_size, const char *text, size_t size);
+
+// One string as a whole text: 1 with what it says, in `texts` (which has room for `size` bytes) where it has escapes;
+// or 0.
+int scan_string(struct span *out, const char *text, size_t size, char *texts);

@@ -1,0 +1,69 @@
+// exec: a further process for a container that exists. A stage joins the container's namespaces by the pidfd of its
+// first process, and clones the process as a child of this one (docs/architecture.md, "exec").
+#include "verbs/exec.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/processes.h"
+#include "executor/execute.h"
+#include "executor/failure.h"
+#include "process/join.h"
+#include "state/status_fd.h"
+#include "verbs/foreground.h"
+#include "verbs/lifecycle.h"
+
+// ---- the verb ----
+
+// Delete takes the journal before the program, and both before the directory.
+static int is_being_deleted(const struct container *c) {
+  struct stat st;
+  return !c->journal && (c->program.base || c->foreign || (sys_fstat(c->dir, &st) == 0 && !st.st_nlink));
+}
+
+void need_running(struct container *c, struct request *q, int found) {
+  name_container(c, q);
+  int error = container_open(c, 0);
+  if (found ? error == -ENOENT : !error && is_being_deleted(c))
+    fail("cannot exec in a stopped container: %s has just been deleted", c->id);
+  if (error == -ENOENT) fail_missing(c);
+  if (error < 0) fail("--root %s: open %s: %e", c->root, c->id, error);
+  const char *status = container_status(c);
+  if (!strcmp(status, "stopped")) fail("cannot exec in a stopped container: %s", c->id);
+  if (!strcmp(status, "creating")) fail("cannot exec in a container in the state creating: %s", c->id);
+}
+
+void verb_exec(struct request *q, struct container *c, const struct program *program) {
+  static struct run r;
+  const struct step *failed;
+  c->program = *program;
+  c->holes = q->holes;
+  for (int fd = 3; fd < 3 + preserved_fds(q); fd++)
+    sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
+  fault_begin("exec");
+  run_begin(&r, c, SECTION_HOST);
+  r.joins = 1;
+  // What the child tells of itself is not in the container's journal: that one may wait for start, and other execs are
+  // at work.
+  uint32_t *told = mmap(0, 2 * sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (told == MAP_FAILED) fail("mmap: %e", -ENOMEM);
+  r.child.runs = told;
+  r.child.phase = told + 1;
+  int error = run_section(&r, &failed);
+  if (error) {
+    BUFFER(text, LOG_LINE);
+    put_failure(&text, &r, failed, error);
+    end_child(&r);
+    if (has_ended(c) && !strstr(text.data, "stopped container")) put(&text, " (the container has just ended)");
+    fail("%s", text.data);
+  }
+  struct relayed child = {
+      .container = c, .pid = r.child.pid, .pidfd = r.child.pidfd, .signals = r.signals, .master = r.console};
+  read_start_time(child.pid, &child.start_time);
+  log_commit();
+  if (r.signals >= 0) sys_exit(relay(&child));
+  tell_begin(child.pid, child.start_time);
+  sys_exit(0);
+}

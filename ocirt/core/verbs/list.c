@@ -1,0 +1,371 @@
+// list: the containers beneath the root directory, as runc prints them. All that is shown stands in journal and
+// state.json, whose layouts every build shares: no program is read, and containers of other builds are like any.
+#include "verbs/list.h"
+
+#include <dirent.h>
+#include <string.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "base/processes.h"
+#include "launch/created_with.h"
+#include "program/scan.h"
+#include "state/container.h"
+
+#define COLUMNS 6
+
+#define NARROWEST 12 // a column; beside a longer value stand 3 spaces
+
+// Memory that grows: what refers to it counts from its start.
+struct store {
+  char *data;
+  size_t size, used;
+};
+
+static char *room(struct store *s, size_t more) {
+  if (s->size - s->used < more) {
+    size_t size = s->size ? s->size : 1 << 16;
+    while (size - s->used < more)
+      size *= 2;
+    void *data = s->size ? mremap(s->data, s->size, size, MREMAP_MAYMOVE)
+                         : mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) fail("no memory for a list of %d bytes", (int)size);
+    *s = (struct store){data, size, s->used};
+  }
+  return s->data + s->used;
+}
+
+static void store(struct store *s, const char *data, size_t size) {
+  memcpy(room(s, size), data, size);
+  s->used += size;
+}
+
+// ---- standard output ----
+
+static char output_data[1 << 16];
+
+static struct buffer output = {output_data, sizeof output_data, 0, 0};
+
+static void flush(void) {
+  int error = write_all(1, output.data, output.used);
+  if (error) fail("standard output: %e", error);
+  output.used = 0;
+}
+
+static void print_bytes(const char *data, size_t size) {
+  while (size) {
+    size_t n = output.size - 1 - output.used;
+    if (n > size) n = size;
+    put_bytes(&output, data, n);
+    data += n;
+    size -= n;
+    if (size) flush();
+  }
+}
+
+static void print(const char *text) {
+  print_bytes(text, strlen(text));
+}
+
+// ---- a container ----
+
+struct listed {
+  const char *id, *status;
+  int pid;
+  uid_t uid;
+  int64_t seconds, nanoseconds;
+  struct stored stored; // empty while it is being created
+};
+
+// A whole file of the root directory's, into `to`: its size, or a negative errno. No link is followed.
+static long read_whole(int root, const char *id, const char *name, struct store *to) {
+  BUFFER(path, 300);
+  format(&path, "%s/%s", id, name);
+  CLOSING int fd = sys_openat2(root, path.data, O_RDONLY | O_NONBLOCK, 0, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
+  if (fd < 0) return fd;
+  long n;
+  to->used = 0;
+  for (;;) {
+    char *at = room(to, JOURNAL_SIZE + 1);
+    size_t left = to->size - to->used;
+    n = sys_read(fd, at, left);
+    if (n > 0) to->used += (size_t)n;
+    if (n < (long)left) break; // a file's end: one read more would find nothing
+  }
+  return n < 0 ? n : (long)to->used;
+}
+
+// Does the file of a cgroup say 1? Of somebody else's container it is one only where there are cgroups: not all can be
+// opened without consequences.
+static int says_1(struct span file, int ours) {
+  static char path[4096];
+  struct span text;
+  char first;
+  if (file.size >= sizeof path || !scan_string(&text, file.text, file.size, path)) return 0;
+  memmove(path, text.text, text.size);
+  path[text.size] = 0;
+  if (!ours && (strncmp(path, "/sys/fs/cgroup/", 15) || strstr(path, "/../"))) return 0;
+  CLOSING int fd = sys_open(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0);
+  return fd >= 0 && sys_read(fd, &first, 1) == 1 && first == '1';
+}
+
+static int is_empty(const char *data, size_t size) {
+  while (size && !data[size - 1])
+    size--;
+  return !size;
+}
+
+// 1; 0 with what is wrong, or with nothing where it is no more. The journal is read before state.json: one that says
+// created was written after it.
+static int look_at(struct listed *l, int root, struct buffer *wrong) {
+  static struct store journal, state;
+  struct stat st;
+  int error = sys_stat(root, l->id, &st, AT_SYMLINK_NOFOLLOW);
+  if (error < 0) return 0;
+  l->status = "creating";
+  l->pid = 0;
+  l->uid = st.st_uid;
+  l->seconds = st.st_mtim.tv_sec;
+  l->nanoseconds = st.st_mtim.tv_nsec;
+  l->stored = (struct stored){0};
+  long size = read_whole(root, l->id, "journal", &journal);
+  const struct journal *j = (const struct journal *)journal.data;
+  if (size != JOURNAL_SIZE || memcmp(j->magic, JOURNAL_MAGIC, 8)) {
+    if (size == -ENOENT || (size >= 0 && is_empty(journal.data, (size_t)size))) {
+      CLOSING int dir = sys_open(root, l->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+      return container_only_begun(dir);
+    }
+    if (size < 0)
+      format(wrong, "journal: %e", (int)size);
+    else
+      put(wrong, "the journal is broken");
+    return 0;
+  }
+  if (j->version != JOURNAL_VERSION || j->phase < PHASE_CREATING || j->phase > PHASE_RUNNING) {
+    format(wrong, "the journal has version %d, phase %d: not of this build's making", (int)j->version, (int)j->phase);
+    return 0;
+  }
+  int alive = j->pid > 0 && process_lives(j->pid, j->start_time);
+  l->pid = alive ? j->pid : 0;
+  l->seconds = j->created_seconds;
+  l->nanoseconds = j->created_nanoseconds;
+  if (j->phase == PHASE_CREATING) {
+    // A creator that is gone has left it half made.
+    if (!process_lives(j->creator, j->creator_start_time)) l->status = "stopped";
+    return 1;
+  }
+  size = read_whole(root, l->id, "state.json", &state);
+  if (size == -ENOENT) {
+    put(wrong, "state.json is missing");
+    return 0;
+  }
+  if (size < 0) {
+    format(wrong, "state.json: %e", (int)size);
+    return 0;
+  }
+  if (!read_stored(&l->stored, state.data, state.data + size)) {
+    put(wrong, "state.json is broken");
+    return 0;
+  }
+  l->status = !alive                                                          ? "stopped"
+              : says_1(l->stored.paused_file, st.st_uid == sys0(SYS_geteuid)) ? "paused"
+              : j->phase == PHASE_RUNNING                                     ? "running"
+                                                                              : "created";
+  return 1;
+}
+
+// The name of a user in this host's /etc/passwd, "#uid" where it has none.
+static const char *owner(uid_t uid) {
+  static char found[256];
+  static uid_t of;
+  static struct store passwd;
+  if (*found && of == uid) return found;
+  struct buffer name = {found, sizeof found, 0, 0};
+  BUFFER(number, 16);
+  put_number(&number, uid);
+  if (!passwd.size) {
+    CLOSING int fd = sys_open(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK, 0);
+    for (long n = 1; fd >= 0 && n > 0; passwd.used += n > 0 ? (size_t)n : 0)
+      n = sys_read(fd, room(&passwd, 4096), 4095);
+    *room(&passwd, 1) = 0;
+  }
+  of = uid;
+  for (char *line = passwd.data; *line && !name.used;) {
+    char *end = line + strcspn(line, "\n"), *colon = memchr(line, ':', (size_t)(end - line));
+    char *id = colon ? memchr(colon + 1, ':', (size_t)(end - colon - 1)) : 0;
+    if (id && (size_t)(end - id) > number.used + 1 && !memcmp(id + 1, number.data, number.used) &&
+        id[1 + number.used] == ':')
+      put_bytes(&name, line, (size_t)(colon - line));
+    line = *end ? end + 1 : end;
+  }
+  if (!name.used) format(&name, "#%s", number.data);
+  return found;
+}
+
+// ---- as JSON ----
+
+// JSON without space between its tokens: engines get one line.
+static void print_compact(struct span json) {
+  int in_string = 0;
+  const char *end = json.text + json.size, *from = json.text;
+  for (const char *at = from; at < end; at++) {
+    if (*at == '\\' && in_string) {
+      at++;
+      continue;
+    }
+    if (*at == '"') in_string = !in_string;
+    if (in_string || skip_space(at, at + 1) == at) continue;
+    print_bytes(from, (size_t)(at - from));
+    from = at + 1;
+  }
+  print_bytes(from, (size_t)(end - from));
+}
+
+static void print_object(const struct listed *l, int first) {
+  static const struct span nothing = {"\"\"", 2};
+  const struct stored *m = &l->stored;
+  BUFFER(text, 1024);
+  format(&text, ",\"id\":%j,\"pid\":%d,\"status\":%j", l->id, l->pid, l->status);
+  print(first ? "[{\"ociVersion\":" : ",{\"ociVersion\":");
+  print_compact(m->oci_version.size ? m->oci_version : nothing);
+  print(text.data);
+  print(",\"bundle\":");
+  print_compact(m->bundle.size ? m->bundle : nothing);
+  print(",\"rootfs\":");
+  print_compact(m->rootfs.size ? m->rootfs : nothing);
+  text.used = 0;
+  put(&text, ",\"created\":\"");
+  put_time(&text, l->seconds, l->nanoseconds);
+  put(&text, "\"");
+  print(text.data);
+  if (m->annotations.size && *m->annotations.text == '{' &&
+      *skip_space(m->annotations.text + 1, m->annotations.text + m->annotations.size) != '}') {
+    print(",\"annotations\":");
+    print_compact(m->annotations);
+  }
+  text.used = 0;
+  format(&text, ",\"owner\":%j}", owner(l->uid));
+  print(text.data);
+}
+
+// ---- as a table ----
+
+struct list_table {
+  struct store cells;
+  size_t widths[COLUMNS];
+}; // cells are texts, row after row, each ended by NUL
+
+static size_t characters(const char *text) {
+  size_t count = 0;
+  for (; *text; text++)
+    count += ((unsigned char)*text & 0xc0) != 0x80;
+  return count;
+}
+
+static void add_row(struct list_table *t, const char *const cells[COLUMNS]) {
+  for (unsigned column = 0; column < COLUMNS; column++) {
+    size_t width = characters(cells[column]) + 3;
+    if (width < NARROWEST) width = NARROWEST;
+    if (width > t->widths[column]) t->widths[column] = width;
+    store(&t->cells, cells[column], strlen(cells[column]) + 1);
+  }
+}
+
+static void add_container(struct list_table *t, const struct listed *l) {
+  static struct store decoded;
+  BUFFER(pid, 16);
+  BUFFER(created, 64);
+  const char *bundle = "";
+  struct span text;
+  if (l->stored.bundle.size) {
+    decoded.used = 0;
+    char *to = room(&decoded, l->stored.bundle.size + 1);
+    if (!scan_string(&text, l->stored.bundle.text, l->stored.bundle.size, to)) text = (struct span){to, 0};
+    memmove(to, text.text, text.size);
+    to[text.size] = 0;
+    bundle = to;
+  }
+  put_number(&pid, l->pid);
+  put_time(&created, l->seconds, l->nanoseconds);
+  add_row(t, (const char *const[]){l->id, pid.data, l->status, bundle, created.data, owner(l->uid)});
+}
+
+static void print_table(const struct list_table *t) {
+  const char *cell = t->cells.data;
+  for (unsigned column = 0; cell < t->cells.data + t->cells.used; column = (column + 1) % COLUMNS) {
+    print(cell);
+    if (column == COLUMNS - 1)
+      print("\n");
+    else
+      for (size_t n = characters(cell); n < t->widths[column]; n++)
+        print_bytes(" ", 1);
+    cell += strlen(cell) + 1;
+  }
+}
+
+// ---- the verb ----
+
+static int add_id(int dir, const char *name, unsigned char type, void *data) {
+  struct stat st;
+  int is_directory =
+      type == DT_DIR || (type == DT_UNKNOWN && !sys_stat(dir, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode));
+  if (is_directory && plain_id(name)) store(data, name, strlen(name) + 1);
+  return 0;
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+_Noreturn void verb_list(struct request *q) {
+  static const char *const head[COLUMNS] = {"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"};
+  struct store ids = {0}, order = {0};
+  struct list_table table = {0};
+  const char *layout = q->flags[FLAG_FORMAT];
+  int json = layout && !strcmp(layout, "json"), quiet = q->flags[FLAG_QUIET] != 0, shown = 0;
+  int root = root_directory(q->flags[FLAG_ROOT], 0), error = 0;
+  if (root >= 0) error = list_directory(root, add_id, &ids);
+  // As with runc: no container was ever made in the default one, but one that is named was meant.
+  else if (root != -ENOENT || !q->has_default_root)
+    error = root;
+  if (error) fail("--root %s: %e", q->flags[FLAG_ROOT], error);
+  for (char *id = ids.data; id < ids.data + ids.used; id += strlen(id) + 1)
+    store(&order, (char *)&id, sizeof id);
+  const char **sorted = (const char **)order.data;
+  size_t count = order.used / sizeof *sorted;
+  if (count) qsort(sorted, count, sizeof *sorted, by_name);
+  if (!quiet && !json) add_row(&table, head);
+  for (size_t i = 0; i < count; i++) {
+    struct listed container = {.id = sorted[i]};
+    BUFFER(wrong, LOG_LINE);
+    if (quiet) {
+      print(sorted[i]);
+      print("\n");
+      continue;
+    }
+    if (!look_at(&container, root, &wrong)) {
+      struct stat st;
+      // Otherwise it was deleted while we looked.
+      if (wrong.used && !sys_stat(root, sorted[i], &st, AT_SYMLINK_NOFOLLOW)) {
+        BUFFER(line, LOG_LINE);
+        format(&line, "container %s: %s", sorted[i], wrong.data);
+        log_line("warning", line.data);
+      }
+      continue;
+    }
+    if (json)
+      print_object(&container, !shown++);
+    else
+      add_container(&table, &container);
+  }
+  if (!quiet) {
+    if (json)
+      print(shown ? "]\n" : "null\n");
+    else
+      print_table(&table);
+  }
+  flush();
+  end_verb(0);
+}

@@ -1,0 +1,5 @@
+#pragma once
+#include "base/sys.h"
+#include "launch/request.h"
+
+_Noreturn void verb_list(struct request *q);
