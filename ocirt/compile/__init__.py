@@ -16,6 +16,7 @@ from ..plan.steps import (
     Receive,
     Send,
     SendPidfd,
+    Warn,
     WritePidFile,
     WriteState,
 )
@@ -109,7 +110,20 @@ def compile(config: "Config", request: "Request", host: "Host", kept: "Filters |
         life.open("poststart") + life.run("poststart") + (notify.relay(request) if process else [])
     )
     later(config, request, plan, rootfs, cgroup, rdt, life)
+    plan.sections["host"][:0] = warn_of_doubts(plan)
     return plan
+
+
+def warn_of_doubts(plan: Plan, beneath: str = "") -> "list[Step]":
+    """Steps of the host: a warning for each thing that is accepted because every peer accepts it.
+
+    :param beneath: leave out those of other paths.
+    """
+    return [
+        Warn(at, "", message=f"{at}: found {found}, expected {expected}: {instead}")
+        for at, (found, expected, instead) in plan.trace.doubts.items()
+        if at.startswith(beneath)
+    ]
 
 
 def later(

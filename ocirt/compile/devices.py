@@ -138,5 +138,7 @@ def _number(device: "Device", name: str, number: "Number | None", kind: int) -> 
     if kind == FIFO:
         return 0
     if number is None:
-        raise ConfigError(device.at(name), "nothing", "a number")
+        # config-linux.md requires it, the schema does not; 0 is what Go's and libocispec's parsers give runc and crun.
+        device.trace.doubt(device.at(name), "nothing", "a number", "0 is used")
+        return 0
     return number

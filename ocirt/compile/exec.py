@@ -7,6 +7,7 @@ stage's, which joins the container, and init's, which is the process.
 
 from ..cgroups.choose import choose
 from ..model.exec import ExecProcess
+from ..model.json import AT_PROCESS
 from ..plan import Plan
 from ..plan.steps import (
     EVENTS,
@@ -28,7 +29,7 @@ from ..plan.steps import (
     TellOomKills,
     WritePidFile,
 )
-from . import bits, state
+from . import bits, state, warn_of_doubts
 from .namespaces import MAPPINGS, TIME, Namespaces
 from .process import LINUX, Process, check_terminal, every_cpu
 from .rootfs import Rootfs
@@ -80,7 +81,7 @@ def compile(
     root = NONE if namespaces.has_mount else plan.register()
     affinity = asked.exec_cpu_affinity
 
-    plan.sections["host"] = _host(request, plan, cgroup, process, filters, root)
+    host_steps = _host(request, plan, cgroup, process, filters, root)
     plan.sections["stage"] = [
         *process.oom_score(),
         *_open_proc(asked),
@@ -110,6 +111,7 @@ def compile(
     if filters.register != NONE:  # the agent is told the container's state
         rootfs = Rootfs(config, container, plan, namespaces)
         plan.sections["state"] = [state(config, container, plan, rootfs, cgroup)]
+    plan.sections["host"] = warn_of_doubts(plan, AT_PROCESS) + host_steps
     # What a process died of that could not be started.
     told: list[Any] = [step for step in cgroup.tell() if isinstance(step, TellOomKills)]
     for step in told:  # without the peak, which is the container's and not that of the process

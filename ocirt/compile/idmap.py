@@ -44,7 +44,7 @@ def mapping_of(
         at, option = written[-1]
         name, _, text = (option if isinstance(option, str) else option.read()).partition("=")
         mount.flags[name] = at
-        uids, gids = _parse(at, text, linux)
+        uids, gids = _parse(at, text, linux if namespaces.has_user else None)
     elif entry.uid_mappings or entry.gid_mappings:
         for name, mappings in (("uidMappings", entry.uid_mappings), ("gidMappings", entry.gid_mappings)):
             if not mappings:
@@ -63,14 +63,17 @@ def mapping_of(
     return register, [MakeIdMapping(mount.at, SPEC, fd=register, uids=uids, gids=gids)]
 
 
-def _parse(path: str, text: str, linux: "Linux") -> tuple[str, str]:
-    """The maps that an option of crun's form holds."""
+def _parse(path: str, text: str, linux: "Linux | None") -> tuple[str, str]:
+    """The maps that an option of crun's form holds.
+
+    :param linux: holds the maps of the container's user namespace; ``None`` without one.
+    """
     maps: dict[str, str] = {}
     for part in text.split(";"):
         kind, _, ranges = part.partition("=")
         if kind not in ("uids", "gids") or kind in maps:
             raise ConfigError(path, quote(text), "uids=RANGES;gids=RANGES, a range being ID-HOST-SIZE")
-        own = linux.uid_mappings if kind == "uids" else linux.gid_mappings
+        own = [] if linux is None else linux.uid_mappings if kind == "uids" else linux.gid_mappings
         maps[kind] = "".join([_range(path, each, own) for each in ranges.split("#")])
     for kind in ("uids", "gids"):
         if kind not in maps:

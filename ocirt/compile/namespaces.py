@@ -118,7 +118,9 @@ class Namespaces:
             )
         for name, mappings in (("uidMappings", linux.uid_mappings), ("gidMappings", linux.gid_mappings)):
             if mappings and not self.has(USER):
-                raise ConfigError(linux.at(name), "an array", "nothing without a user namespace in linux.namespaces")
+                linux.trace.doubt(
+                    linux.at(name), "an array", "nothing without a user namespace in linux.namespaces", "it is ignored"
+                )
             if not mappings and self.new & USER and not self.request.does(MAPS_IDS):
                 raise ConfigError(linux.at(name), "nothing", "at least one mapping for the new user namespace")
         if linux.time_offsets and not self.new & TIME:

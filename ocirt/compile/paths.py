@@ -1,12 +1,13 @@
 """Paths that are masked or read-only: config-linux.md, "Masked Paths" and "Readonly Paths"."""
 
-from ..model.peers import RELATIVE_READONLY
+from ..model.peers import RELATIVE_PATHS
 from ..plan.steps import MaskPath, ReadonlyPath
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..model.config import Linux
     from ..model.request import Request
+    from ..model.text import AnyText, Text
     from ..plan.steps import Step
 
 
@@ -15,16 +16,13 @@ def restrict(linux: "Linux", request: "Request") -> "list[Step]":
 
     :raises ConfigError: a path is not absolute.
     """
-    takes_relative = request.does(RELATIVE_READONLY)
-    steps: list[Step] = [
-        ReadonlyPath(
-            path.path,
-            "config-linux.md#readonly-paths",
-            path="/" + path if takes_relative and not path.is_absolute() else path.checked(absolute=True),
-        )
-        for path in linux.readonly_paths
-    ]
-    return steps + [
-        MaskPath(path.path, "config-linux.md#masked-paths", path=path.checked(absolute=True))
-        for path in linux.masked_paths
-    ]
+    readonly, masked = _absolute(linux.readonly_paths, request), _absolute(linux.masked_paths, request)
+    steps: list[Step] = [ReadonlyPath(at, "config-linux.md#readonly-paths", path=path) for at, path in readonly]
+    return steps + [MaskPath(at, "config-linux.md#masked-paths", path=path) for at, path in masked]
+
+
+def _absolute(paths: "list[Text]", request: "Request") -> "list[tuple[str, AnyText]]":
+    """Each of ``paths`` with its JSON path. An empty one names nothing: runc and crun look for it and do not find it."""
+    if not request.does(RELATIVE_PATHS):
+        return [(path.path, path.checked(absolute=True)) for path in paths]
+    return [(path.path, path if path.is_absolute() else "/" + path) for path in paths if not path.is_empty()]

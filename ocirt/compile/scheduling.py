@@ -41,6 +41,8 @@ CLASS_SHIFT = 13
 DOMAINS = {"LINUX": 0, "LINUX32": 8}
 """sys/personality.h"""
 
+NICE = (-20, 19)
+"""The lowest and the highest, setpriority(2)."""
 NEEDS = {
     "priority": ("SCHED_FIFO", "SCHED_RR"),
     "nice": ("SCHED_OTHER", "SCHED_BATCH"),
@@ -64,11 +66,11 @@ def schedule(process: "Process | ExecProcess") -> "list[Step]":
 def personality(linux: "Linux") -> "list[Step]":
     """The step of init that sets the execution domain.
 
-    :raises ConfigError: an unknown domain, or any flag: the spec has none.
+    :raises ConfigError: an unknown domain. The specification has no flags, but runc and crun take any.
     """
     view = linux.personality
     for flag in view.flags:
-        raise ConfigError(flag.path, quote(flag.bound()), "no flag: none is supported (config-linux.md, Personality)")
+        view.trace.doubt(flag.path, quote(flag.read()), "no flag (config-linux.md, Personality)", "it is ignored")
     return [SetPersonality(view.path, PERSONALITY, domain=choose(DOMAINS, view.domain.read(), view.domain.path))]
 
 
@@ -78,9 +80,17 @@ def _scheduler(view: "Scheduler") -> "list[Step]":
     values = {}
     for each, policies in NEEDS.items():
         number = getattr(view, each)
-        values[each] = 0 if number is None else number
-        if number is not None and name not in policies and not number.equals(0):
-            raise ConfigError(number.path, number.bound(), f"nothing with {name}, only with {' or '.join(policies)}")
+        values[each] = 0
+        if number is None:
+            continue
+        if name in policies:
+            values[each] = number.checked(*NICE) if each == "nice" else number
+        elif not number.equals(0):
+            found, expected = quote(number.read()), f"nothing with {name}, only with {' or '.join(policies)}"
+            if each != "nice":
+                raise ConfigError(number.path, found, expected)
+            # The kernel does not look at it, and no peer minds.
+            view.trace.doubt(number.path, found, expected, "it is ignored")
     flags = 0
     for flag in view.flags:
         flags |= choose(FLAGS, flag.read(), flag.path)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..model.config import Config
     from ..model.host import Host
     from ..model.json import Json, Members
+    from ..model.text import Trace
     from ..plan import Plan
     from ..plan.filters import Filters
     from ..plan.steps import Step
@@ -120,11 +121,19 @@ class Seccomp:
         if data is not None:
             self._use(data, profile, receiver, host)
         else:
-            self._read(profile, receiver, crun.fails_unknown_syscall(config), host, kept)
+            self._read(profile, receiver, crun.fails_unknown_syscall(config), host, kept, config.trace)
         if self.path:
             self.register = plan.register()
 
-    def _read(self, profile: "Members", receiver: str, strict: bool, host: "Host", filters: "Filters | None") -> None:
+    def _read(
+        self,
+        profile: "Members",
+        receiver: str,
+        strict: bool,
+        host: "Host",
+        filters: "Filters | None",
+        trace: "Trace",
+    ) -> None:
         """Compile the profile, or take the filter that the cache keeps of it.
 
         :param receiver: the agent's socket where the profile names none.
@@ -135,7 +144,7 @@ class Seccomp:
         if kept is not None:
             host.seccomp_flags, self.filter = kept
         self.flags = _flags(profile, host, notifying is not None)
-        self.path, self.metadata = _listener(profile, host, notifying, receiver)
+        self.path, self.metadata = _listener(profile, host, notifying, receiver, trace)
         if kept is None:
             self.filter = _compile(profile, strict)
             if filters:
@@ -230,13 +239,20 @@ def _flags(profile: "Members", host: "Host", notifies: bool) -> int:
     return flags & ~TSYNC if notifies else flags & ~(TSYNC | WAIT_KILLABLE_RECV)
 
 
-def _listener(profile: "Members", host: "Host", notifying: str | None, receiver: str) -> tuple[str, str]:
+def _listener(
+    profile: "Members", host: "Host", notifying: str | None, receiver: str, trace: "Trace"
+) -> tuple[str, str]:
     """``listenerPath``, or else ``receiver``; empty where nothing notifies; and ``listenerMetadata``."""
     path = _get(profile, AT, "listenerPath", str, "") or receiver
     metadata = _get(profile, AT, "listenerMetadata", str, "")
-    if metadata and not path:
-        raise ConfigError(f"{AT}.listenerMetadata", quote(metadata), "nothing without linux.seccomp.listenerPath")
     if notifying is None:
+        if metadata and not path:
+            trace.doubt(
+                f"{AT}.listenerMetadata",
+                quote(metadata),
+                "nothing without linux.seccomp.listenerPath",
+                "it is ignored: nothing notifies",
+            )
         return "", ""
     if not path:
         raise ConfigError(notifying, quote("SCMP_ACT_NOTIFY"), "another action without linux.seccomp.listenerPath")

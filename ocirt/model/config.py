@@ -269,7 +269,7 @@ class User(View):
     __slots__ = ()
     uid = number(ID)
     gid = number(ID)
-    umask = number((0, 0o7777))
+    umask = number(UINT32)
     additional_gids = numbers(ID, "additionalGids")
 
 
@@ -294,7 +294,7 @@ class Scheduler(View):
 
     __slots__ = ()
     policy = text(required=True)
-    nice = number((-20, 19))
+    nice = number(INT32)
     priority = number(INT32)
     flags = texts()
     runtime = number(UINT64)
@@ -405,8 +405,8 @@ class DeviceRule(View):
     __slots__ = ()
     allow = flag(required=True)
     type = text()
-    major = number((ANY, MAJOR[1]))
-    minor = number((ANY, MINOR[1]))
+    major = number((ANY, INT32[1]))
+    minor = number((ANY, INT32[1]))
     access = text()
 
 
@@ -611,6 +611,13 @@ def check_version(version: Text) -> None:
     :raises ConfigError: it is not.
     """
     parts = _semver(version.read())
+    if parts is None and (parts := _semver(f"{version.bound()}.0")) is not None:
+        version.trace.doubt(
+            version.path,
+            quote(version.bound()),
+            f"a semantic version, like {SPEC_VERSION}",
+            f"taken as {'.'.join(parts)}",
+        )
     if parts is None:
         raise ConfigError(version.path, quote(version.bound()), f"a semantic version, like {SPEC_VERSION}")
     if parts[0] != "1":

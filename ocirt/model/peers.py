@@ -14,13 +14,13 @@ MAPS_IDS = (
     "a new user namespace without uidMappings or gidMappings maps the ids from 0 up to that of the process to the same ids of "
     "the host; if the caller is not root, it maps root to the caller (ocirt under its own name: an error)"
 )
-RELATIVE_READONLY = (
-    "a relative path in linux.readonlyPaths is taken as a path below the container's root (config-linux.md: an error, because "
-    "the path must be absolute)"
+RELATIVE_PATHS = (
+    "a relative path in linux.readonlyPaths or linux.maskedPaths is taken as a path below the container's root (config-linux.md: "
+    "an error, because the path must be absolute)"
 )
 
 DIFFERENCES = {
-    "runc": (DELETES_CREATED, RELATIVE_READONLY),
-    "crun": (MAPS_IDS, RELATIVE_READONLY),
+    "runc": (DELETES_CREATED, RELATIVE_PATHS),
+    "crun": (MAPS_IDS, RELATIVE_PATHS),
 }
 """Name -> what ocirt does differently under that name."""

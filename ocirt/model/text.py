@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class Trace:
     """What one compilation looked at. Shown by ``ocirt plan --slots``, and the base of the program cache."""
 
-    __slots__ = ("slots", "guards", "tests")
+    __slots__ = ("slots", "guards", "tests", "doubts")
 
     def __init__(self) -> None:
         self.slots: dict[str, Checks] = {}
@@ -45,6 +45,17 @@ class Trace:
         """path -> value: values read."""
         self.tests: dict[tuple[str, str, Argument], bool] = {}
         """(path, predicate, argument) -> answer."""
+        self.doubts: dict[str, tuple[str, str, str]] = {}
+        """path -> what was found, what was expected, what is done about it: see :meth:`doubt`."""
+
+    def doubt(self, path: str, found: str, expected: str, instead: str) -> None:
+        """Warn of what the specification does not want at ``path`` and every peer accepts. Whoever asks for this has decided by
+        structure or by values that were read, so it is part of what the program holds for.
+
+        :param found, expected: as in a :class:`~ocirt.errors.ConfigError`.
+        :param instead: what the runtime does: ``it is ignored``.
+        """
+        self.doubts[path] = (found, expected, instead)
 
 
 def quote(value: object) -> str:

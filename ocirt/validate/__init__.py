@@ -2,7 +2,8 @@
 
 Two views are put together: that of the schema (:mod:`.schema`), which knows every property, and that of the compiler
 (:mod:`.semantic`), which knows what create will say. Where both find something at one place create's sentence stands.
-Apart from these errors stand warnings (:mod:`.typos`): names that create ignores, as the specification wants it to.
+Apart from these errors stand warnings: names that create ignores, as the specification wants it to (:mod:`.typos`), and
+what create accepts only because every other runtime does.
 """
 
 from ..errors import ConfigError
@@ -28,12 +29,13 @@ def validate(data: bytes) -> list[ConfigError]:
 
 
 def warnings(data: bytes) -> list[ConfigError]:
-    """The names in the config that the bytes ``data`` hold that nothing reads, sorted by their place.
+    """The names in the config that the bytes ``data`` hold that nothing reads, and what create warns of, sorted by their place.
 
     :returns: list of :class:`~ocirt.errors.ConfigError`, which create does not raise; empty for what is no JSON.
     """
     try:
-        members, _ = parse(data)
+        (members, _), (copy, _) = parse(data), parse(data)
     except ConfigError:
         return []
-    return sorted(typos.warnings(members), key=lambda warning: order(members, warning.path))
+    found = [*typos.warnings(members), *semantic.doubts(copy)]
+    return sorted(found, key=lambda warning: order(members, warning.path))

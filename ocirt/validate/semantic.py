@@ -11,7 +11,7 @@ from ..errors import ConfigError, HostError
 from ..model.config import Config, check_version
 from ..model.host import Cgroups, Hierarchy, Host
 from ..model.request import Request
-from ..model.text import quote
+from ..model.text import Trace, quote
 from ..plan.encode import BUILD_SIZE, encode
 from . import schema
 from .place import join, split
@@ -74,10 +74,23 @@ def errors(members: "Members", copy: "Members") -> list[ConfigError]:
 
     :param copy: the same once more, to be changed.
     """
+    return _look(copy)[0] + [error for rule in RULES for error in rule(members)]
+
+
+def doubts(copy: "Members") -> list[ConfigError]:
+    """What create warns of because the specification does not want it, and accepts because every peer does: list of ConfigError.
+
+    :param copy: the config, to be changed.
+    """
+    return _look(copy)[1]
+
+
+def _look(copy: "Members") -> tuple[list[ConfigError], list[ConfigError]]:
+    """The errors that compiling finds in ``copy``, and what it warns of once they are mended."""
     found: list[ConfigError] = []
     mender = _Mender(copy)
     while True:
-        error = _compile(mender.copy)
+        trace, error = _compile(mender.copy)
         if error is None:
             break
         place = mender.original(error.path)
@@ -85,19 +98,24 @@ def errors(members: "Members", copy: "Members") -> list[ConfigError]:
             found.append(ConfigError(place, error.found, error.expected))
         if not mender.mend(error.path):
             break
-    return found + [error for rule in RULES for error in rule(members)]
+    places = {path: mender.original(path) for path in trace.doubts}
+    return found, [
+        ConfigError(place, value, expected)
+        for path, (value, expected, _) in trace.doubts.items()
+        if (place := places[path]) is not None
+    ]
 
 
-def _compile(members: "Members") -> ConfigError | HostError | None:
-    """The first error in ``members``, or ``None``."""
+def _compile(members: "Members") -> tuple[Trace, ConfigError | HostError | None]:
+    """What compiling ``members`` has looked at, and the first error, or ``None``."""
+    config = Config(members, _Sources())
     try:
-        config = Config(members, _Sources())
         check_version(config.oci_version)
         words = {"console-socket": "/socket"} if config.process.terminal else {}
         encode(compile(config, Request(REQUEST | words), able_host()), "0" * BUILD_SIZE)
     except (ConfigError, HostError) as error:
-        return error
-    return None
+        return config.trace, error
+    return config.trace, None
 
 
 class _Sources(dict[str, str]):

@@ -39,18 +39,22 @@ def test_delete_of_a_created_container(ocirt, bundle, tmp_path, by):
 
 
 @BOTH
-def test_a_relative_readonly_path(ocirt, bundle, tmp_path, by):
-    """runc's and crun's. What is kept under one name serves no other."""
-    bundle.config["linux"]["readonlyPaths"] = ["proc/sys"]
-    bundle.shell("grep -c '^[^ ]* /proc/sys [^ ]* ro' /proc/mounts").save()
+@pytest.mark.parametrize("paths, flag", [("readonlyPaths", "ro"), ("maskedPaths", "ro,.*nr_inodes=1")])
+def test_a_relative_path(ocirt, bundle, tmp_path, by, paths, flag):
+    """runc's and crun's, to whom an empty one names nothing. What is kept under one name serves no other."""
+    bundle.config["linux"] |= {"readonlyPaths": [], "maskedPaths": [], paths: ["proc/sys", ""]}
+    bundle.shell(f"grep -c '^[^ ]* /proc/sys [^ ]* {flag}' /proc/mounts; touch /f").save()
+    bundle.config["root"]["readonly"] = False
+    bundle.save()
     for name in ("runc", "crun", "ocirt", "runc", "ocirt"):
         runtime, options = called(ocirt, tmp_path, name, by)
         if name == "ocirt":
-            assert 'linux.readonlyPaths[0]: found \\"proc/sys\\", expected an absolute path' in runtime.fails(
+            assert f'linux.{paths}[0]: found \\"proc/sys\\", expected an absolute path' in runtime.fails(
                 "run", "--bundle", bundle, "c1", options=options
             )
         else:
-            assert runtime.ok("run", "--bundle", bundle, "c1", options=options).out == "1\n"
+            result = runtime.ok("run", "--bundle", bundle, "c1", options=options)
+            assert (result.out, result.err) == ("1\n", "")
 
 
 @BOTH

@@ -461,7 +461,7 @@ def test_a_setting_of_cgroup_v2():
         ),
         (
             {"devices": [{"allow": True, "type": "c", "major": -2, "access": "r"}]},
-            "devices[0].major: found -2, expected a number from -1 to 4095",
+            "devices[0].major: found -2, expected a number from -1 to 2147483647",
         ),
     ],
 )

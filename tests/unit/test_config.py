@@ -45,7 +45,7 @@ def test_other_versions_are_not(version):
     [
         "",
         "1",
-        "1.0",
+        "1.",
         "1.0.0.0",
         "v1.0.0",
         "1.00.0",

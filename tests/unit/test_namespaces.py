@@ -166,14 +166,6 @@ def test_groups_where_setgroups_is_denied():
     "members, message",
     [
         (
-            spaces("mount", linux__uidMappings=MAP),
-            "linux.uidMappings: found an array, expected nothing without a user namespace in linux.namespaces",
-        ),
-        (
-            spaces("mount", linux__gidMappings=MAP),
-            "linux.gidMappings: found an array, expected nothing without a user namespace in linux.namespaces",
-        ),
-        (
             spaces("mount", "user", linux__uidMappings=MAP),
             "linux.gidMappings: found nothing, expected at least one mapping for the new user namespace",
         ),

@@ -165,10 +165,6 @@ def test_every_example_is_valid():
             r'config.json: linux.intelRdt.memBwSchema: found "MB:0=1\n", expected one line that begins with MB:',
         ),
         (
-            {"linux__devices": [{"type": "c", "path": "/d", "major": 1}]},
-            "config.json: linux.devices[0].minor: found nothing, expected a whole number",
-        ),
-        (
             {"mounts": [{"destination": "/a", "uidMappings": {}}]},
             "config.json: mounts[0].uidMappings: found an object, expected an array of objects",
         ),
