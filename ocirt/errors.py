@@ -15,8 +15,8 @@ OcirtError                  attributes phase, path, errno: None where there is n
  ├── TimeoutExpired *       also a TimeoutError: the time was up (stdout, stderr: what came until then)
  └── CommandFailed *        run(check=True): the command has ended, and not with 0 (result)
 
-Those with a star live in :mod:`ocirt.failures`, CommandFailed with the result that it carries in :mod:`ocirt.result`: only the library raises them, and a create that compiles does not pay
-for them. All are names of the package: ``ocirt.ConfigError``.
+Those with a star live in :mod:`ocirt.failures`, CommandFailed with the result that it carries in :mod:`ocirt.result`: only the
+library raises them, and a create that compiles does not pay for them. All are names of the package: ``ocirt.ConfigError``.
 
 :ivar phase: where it failed: ``request`` (an argument), ``compile`` (deciding what to do), ``state``, or a section of
     the program (docs/architecture.md, "Sections of a program"): ``host``, ``init``, ``begin``, ``delete``...

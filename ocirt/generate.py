@@ -13,7 +13,7 @@ from pathlib import Path
 from .cli import flags
 from .model import shape
 from .plan import cache, encode
-from .plan.steps import EVENTS, PASSED, REGISTERS, SECTIONS, STEPS
+from .plan.steps import EVENTS, PASSED, REGISTER_KINDS, REGISTERS, SECTIONS, STEPS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def program_header() -> str:
         fields = "".join(f" uint64_t {name};" for name in step.fields)
         lines.append(f"struct step_{snake(step.__name__)} {{ struct step head;{fields} }};")
     lines += ["", "// X(snake_case name, CODE, size, sentence, kinds of its fields)", "#define EACH_STEP(X) \\"]
-    kinds = {"text": "t", "texts": "l", "number": "n", "fd": "f", "section": "s", "bytes": "b"}
+    kinds = {"text": "t", "texts": "l", "number": "n", "section": "s", "bytes": "b"} | dict.fromkeys(
+        REGISTER_KINDS, "f"
+    )
     for step in STEPS:
         sentence, letters = step.sentence, "".join(kinds[kind] for kind in step.fields.values())
         for index, name in enumerate(step.fields):

@@ -3,10 +3,11 @@
 import os
 
 from ..compile import compile
-from ..errors import RequestError, reason
+from ..errors import OcirtError, RequestError, reason
 from ..model.config import parse
 from ..model.host import Host
 from ..model.request import Request
+from ..plan.check import fault_of
 from ..plan.encode import BUILD_SIZE, encode
 from ..plan.printer import plan_lines, trace_lines
 from .output import write
@@ -28,7 +29,7 @@ CONSOLE_SOCKET = "/CONSOLE-SOCKET"
 def run(line: "CommandLine") -> None:
     """Print the plan of a bundle, or with ``--slots`` what it was compiled from.
 
-    :raises OcirtError: config.json cannot be read or compiled.
+    :raises OcirtError: config.json cannot be read or compiled, or the plan is unsound.
     """
     options = line.options
     bundle = os.path.abspath(line.arguments[0] if line.arguments else ".")
@@ -38,6 +39,11 @@ def run(line: "CommandLine") -> None:
     encode(plan, "0" * BUILD_SIZE)  # finds the strings that no system call takes, and records what steps are given
     lines = trace_lines(plan.trace) if options.slots else plan_lines(plan)
     write("".join([each + "\n" for each in lines]))
+    fault = fault_of(plan)
+    if fault:
+        raise OcirtError(
+            f"this plan is unsound, which is a fault of ocirt and not of the bundle: {fault}; please report it"
+        )
 
 
 def host_for(config: "Config") -> Host:

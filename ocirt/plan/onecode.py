@@ -35,7 +35,7 @@ FILES = (
     "cli/exec.py",
     "stored.py",
 )
-UNUSED = ("plan/entries.py", "plan/printer.py", "plan/untyped.py")
+UNUSED = ("plan/check.py", "plan/entries.py", "plan/printer.py", "plan/untyped.py")
 """What of these folders neither create nor exec imports."""
 
 

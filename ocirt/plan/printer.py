@@ -7,7 +7,7 @@ A line a step, by section: its number, its name, the JSON path, flag or rule tha
 from _json import encode_basestring, encode_basestring_ascii
 
 from ..model.text import Table, bound
-from .steps import EVENTS, NONE, SECTIONS
+from .steps import EVENTS, NONE, REGISTER_KINDS, SECTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def field(step: "Step", name: str) -> str:
         return "[" + " ".join(map(text, value)) + "]"
     if kind == "text":
         return text(value)
-    if kind == "fd":
+    if kind in REGISTER_KINDS:
         return "none" if value == NONE else f"fd{value}"
     if kind == "section":
         return str(value)

@@ -8,6 +8,8 @@ docstrings are what ``docs/steps.md`` and the C handlers follow. Kinds of fields
 ``texts``    a list of strings, in which a ``Texts`` (list slot) may stand among plain ones
 ``number``   a signed 64-bit integer: ``int`` or :class:`~ocirt.model.text.Number`
 ``fd``       the number of a descriptor register (below REGISTERS), filled by an earlier step
+``fills``    the number of a register that this step fills
+``takes``    the number of a register that is empty after this step: the descriptor has been used up
 ``section``  the name of a section of the plan
 ``bytes``    data of any length, as it is
 
@@ -105,6 +107,9 @@ RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x8
 UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
 """MS_* flags, mount(2): fields ``propagation``."""
 
+REGISTER_KINDS = ("fd", "fills", "takes")
+"""Kinds of fields that are numbers of descriptor registers."""
+
 REGISTERS = 1024
 """How many descriptor registers there are."""
 
@@ -185,7 +190,7 @@ class MakeCgroup(Step):
         "unified": "number",
         "tolerate": "number",
         "held": "number",
-        "fd": "fd",
+        "fd": "fills",
         "file": "text",
     }
     defaults = {"inherit": (), "unified": 0, "tolerate": 0, "held": 0, "fd": NONE, "file": ""}
@@ -274,7 +279,7 @@ class OpenCgroup(Step):
     1: one that does not exist is passed over."""
 
     fields = {
-        "fd": "fd",
+        "fd": "fills",
         "hierarchy": "text",
         "path": "text",
         "file": "text",
@@ -450,7 +455,7 @@ class RemoveResctrlGroup(Step):
 class OpenNamespace(Step):
     """Open the namespace file ``path`` into ``fd`` and check that it is one of kind ``kind`` (a CLONE_NEW* flag)."""
 
-    fields = {"fd": "fd", "path": "text", "kind": "number"}
+    fields = {"fd": "fills", "path": "text", "kind": "number"}
     sentence = "open namespace {path}"
 
 
@@ -466,7 +471,7 @@ class MakeIdMapping(Step):
     """Open into ``fd`` a user namespace whose maps are ``uids`` and ``gids`` (lines of container id, host id, size).
     No process is left in it: it is a mapping for mounts."""
 
-    fields = {"fd": "fd", "uids": "text", "gids": "text"}
+    fields = {"fd": "fills", "uids": "text", "gids": "text"}
     sentence = "make the id mapping of a mount"
 
 
@@ -478,7 +483,7 @@ class OpenMount(Step):
     the user namespace whose maps the mount gets, the mounts below too with ``mapping_recursive`` 1."""
 
     fields = {
-        "fd": "fd",
+        "fd": "fills",
         "source": "text",
         "recursive": "number",
         "nofollow": "number",
@@ -495,28 +500,28 @@ class MapLent(Step):
     """If the ``source`` of a Bind lies beneath the rootfs, wait until init lends the tree that it has opened there, map its ids as
     OpenMount does, and hand it back; it is in ``fd`` meanwhile. Otherwise OpenMount has done that."""
 
-    fields = {"fd": "fd", "source": "text", "mapping": "fd", "mapping_recursive": "number"}
+    fields = {"fd": "fills", "source": "text", "mapping": "fd", "mapping_recursive": "number"}
     sentence = "map the ids of {source}"
 
 
 class OpenFilesystem(Step):
     """Make the new file system of a Mount to come: its context (fsopen(2)) comes into ``fd``."""
 
-    fields = {"fd": "fd", "fstype": "text", "source": "text", "target": "text", "options": "texts"}
+    fields = {"fd": "fills", "fstype": "text", "source": "text", "target": "text", "options": "texts"}
     sentence = "mount {fstype} at {target}"
 
 
 class OpenSocket(Step):
     """Connect to the unix stream socket ``path`` (``--console-socket``, ``--pidfd-socket``)."""
 
-    fields = {"fd": "fd", "path": "text"}
+    fields = {"fd": "fills", "path": "text"}
     sentence = "connect to {path}"
 
 
 class Close(Step):
     """Close the register's descriptor in this process; a child made before has its own."""
 
-    fields = {"fd": "fd"}
+    fields = {"fd": "takes"}
     sentence = "close a descriptor"
 
 
@@ -610,7 +615,7 @@ class OpenHookOutput(Step):
     """Open the file ``path`` for appending into ``fd``, and create it if it is missing: what hooks print goes there. With ``warn`` 1
     a failure is only a warning (delete)."""
 
-    fields = {"fd": "fd", "path": "text", "warn": "number"}
+    fields = {"fd": "fills", "path": "text", "warn": "number"}
     defaults = {"warn": 0}
     sentence = "open {path} for what hooks print"
 
@@ -618,7 +623,7 @@ class OpenHookOutput(Step):
 class OpenInitNamespace(Step):
     """Open the namespace of init that /proc/PID/ns/``file`` is into ``fd``."""
 
-    fields = {"fd": "fd", "file": "text"}
+    fields = {"fd": "fills", "file": "text"}
     sentence = "open the {file} namespace of the container"
 
 
@@ -632,7 +637,7 @@ class RunHelper(Step):
     locked state directory: a process that it leaves behind undoes all if that end is closed before the container is created.
     """
 
-    fields = {"helper": "text", "data": "text", "record": "fd", "network": "fd", "guard": "fd"}
+    fields = {"helper": "text", "data": "text", "record": "fills", "network": "fd", "guard": "fills"}
     defaults = {"network": NONE, "guard": NONE}
     sentence = "run the helper {helper}"
 
@@ -746,7 +751,7 @@ class RestoreProcesses(Step):
 class OpenContainerRoot(Step):
     """Open the root directory of the container's first process into ``fd``."""
 
-    fields = {"fd": "fd"}
+    fields = {"fd": "fills"}
     sentence = "open the root directory of the container"
 
 
@@ -803,7 +808,7 @@ class KeepResources(Step):
 class JoinCgroup(Step):
     """Write ``0`` to the register's file: this process moves itself, without a grace period."""
 
-    fields = {"fd": "fd"}
+    fields = {"fd": "takes"}
     sentence = "join the cgroup"
 
 
@@ -910,14 +915,14 @@ class SetDomainname(Step):
 class OpenNetwork(Step):
     """Open a socket of this network namespace into ``fd``."""
 
-    fields = {"fd": "fd"}
+    fields = {"fd": "fills"}
     sentence = "open a socket in the network namespace"
 
 
 class LoopbackUp(Step):
     """Bring the interface ``lo`` of this network namespace up, or of the one that the socket in ``socket`` is of."""
 
-    fields = {"socket": "fd"}
+    fields = {"socket": "takes"}
     defaults = {"socket": NONE}
     sentence = "bring the loopback interface up"
 
@@ -944,7 +949,7 @@ class OpenRootfs(Step):
     mounts beneath come along; with ``aside`` 1 all that happens in a new mount namespace, until ChangeRoot. Or the clone is what OpenMount has put
     into the register ``tree``; where init cannot reach ``path`` to attach it there, it goes over ``/``."""
 
-    fields = {"path": "text", "tree": "fd", "recursive": "number", "aside": "number"}
+    fields = {"path": "text", "tree": "takes", "recursive": "number", "aside": "number"}
     defaults = {"tree": NONE, "recursive": 1, "aside": 0}
     sentence = "open the rootfs {path}"
 
@@ -980,9 +985,9 @@ class Mount(Step):
         "propagation_recursive": "number",
         "tmpcopyup": "number",
         "keep_mode": "number",
-        "context": "fd",
+        "context": "takes",
         "detached": "number",
-        "mount": "fd",
+        "mount": "takes",
     }
     defaults = {
         "options": (),
@@ -1012,7 +1017,7 @@ class Bind(Step):
     fields = {
         "source": "text",
         "target": "text",
-        "tree": "fd",
+        "tree": "takes",
         "recursive": "number",
         "set": "number",
         "clear": "number",
@@ -1160,7 +1165,7 @@ class MakeNode(Step):
         "uid": "number",
         "gid": "number",
         "bind": "number",
-        "outside": "fd",
+        "outside": "takes",
     }
     defaults = {"bind": 0, "uid": 0, "gid": 0, "outside": NONE}
     sentence = "make device {path}"
@@ -1171,7 +1176,7 @@ class MakeConsole(Step):
     it over /dev/console where ``device`` is 1, send its master over the socket in ``fd`` (NONE: to the runtime, for a
     foreground run), give it to ``uid`` and make it the controlling terminal and standard streams."""
 
-    fields = {"fd": "fd", "uid": "number", "height": "number", "width": "number", "device": "number"}
+    fields = {"fd": "takes", "uid": "number", "height": "number", "width": "number", "device": "number"}
     sentence = "set the terminal up"
 
 
@@ -1340,7 +1345,7 @@ class LoadNotifyingSeccomp(Step):
     fields = {
         "filter": "bytes",
         "flags": "number",
-        "socket": "fd",
+        "socket": "takes",
         "metadata": "text",
         "status": "text",
         "ready": "number",

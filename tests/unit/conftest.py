@@ -1,11 +1,17 @@
-"""What several files of unit tests need."""
+"""What several files of unit tests need. And every plan that any of them compiles is checked (:mod:`ocirt.plan.check`)."""
 
+import functools
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+
+import ocirt.compile
+import ocirt.compile.exec
+import ocirt.compile.restore
+from ocirt.plan.check import fault_of
 
 from tests.unit.core import TREE, Core, cache_folder, remove
 
@@ -14,6 +20,22 @@ try:
 except ImportError:  # a source tree without a build
     sys.modules["ocirt._build"] = type(sys)("ocirt._build")
     sys.modules["ocirt._build"].BUILD_ID = "0" * 32
+
+
+def _checked(compile):
+    @functools.wraps(compile)
+    def checked(*arguments, **named):
+        plan = compile(*arguments, **named)
+        fault = fault_of(plan)
+        assert not fault, fault
+        return plan
+
+    return checked
+
+
+# Before any test module, or a verb that runs in this process, imports them.
+for _module in (ocirt.compile, ocirt.compile.exec, ocirt.compile.restore.Restored):
+    _module.compile = _checked(_module.compile)
 
 
 @pytest.fixture(scope="session")

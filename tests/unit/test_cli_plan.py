@@ -195,3 +195,10 @@ def test_half_a_surrogate_pair_is_one_line(bundle, capfd):
     (bundle / "config.json").write_text(json.dumps(config))
     assert ocirt_plan("plan", bundle) == 1
     assert "process.args[1]" in capfd.readouterr().err
+
+
+def test_a_plan_that_is_unsound_is_said_to_be(bundle, capfd, monkeypatch):
+    monkeypatch.setattr("ocirt.cli.plan.fault_of", lambda plan: "init[3] (Receive for x) waits for ready")
+    assert ocirt_plan("plan", bundle) == 1
+    out, err = capfd.readouterr()
+    assert out.startswith("host") and "init[3] (Receive for x) waits for ready; please report it" in err

@@ -576,7 +576,16 @@ def test_everything_public_says_what_it_is():
     ] == []
 
 
-MODULES = ["ocirt", "ocirt.aio", "ocirt.container", "ocirt.errors", "ocirt.failures", "ocirt.process", "ocirt.state"]
+MODULES = [
+    "ocirt",
+    "ocirt.aio",
+    "ocirt.container",
+    "ocirt.errors",
+    "ocirt.failures",
+    "ocirt.process",
+    "ocirt.result",
+    "ocirt.state",
+]
 
 PROGRAM = """
 import asyncio
