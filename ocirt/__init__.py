@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .process import Process as Process
     from .result import CommandFailed as CommandFailed
     from .result import Result as Result
-    from .state import State as State
+    from .state_dir import State as State
 
 _HOMES = {
     "aio": ("aio",),
@@ -55,7 +55,7 @@ _HOMES = {
     "library.streams": ("DEVNULL", "PIPE", "STDOUT"),
     "process": ("Process",),
     "result": ("CommandFailed", "Result"),
-    "state": ("State",),
+    "state_dir": ("State",),
 }
 """Public names by the modules that they are made in."""
 

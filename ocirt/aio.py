@@ -31,7 +31,7 @@ from .library.waiting import Operation, Ready, Wait
 from .model.request import checked_id
 from .process import MAX_OUTPUT, encoded, no_pipe, result_of
 from .result import Result
-from .state import State
+from .state_dir import State
 
 Value = TypeVar("Value")
 

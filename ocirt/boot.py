@@ -3,7 +3,7 @@
     @compile key=value... -- ARGV...    create and run: compile config.json, give the program back
     @exec key=value... -- ARGV...       exec: compile the process, give the program back
     @restore key=value... -- ARGV...    restore: compile config.json and the request for criu, give the program back
-    @later key=value... -- ARGV...      a later verb whose stored program is of another build
+    @recompile key=value... -- ARGV...  a later verb whose stored program is of another build
     @cli key=value... -- ARGV...        every other command line
     @helper name=NAME verb=VERB         what a RunHelper step runs
 
@@ -47,8 +47,8 @@ def run(words: list[str]) -> int:
             from .cli.create import compile_and_execute
 
             return compile_and_execute(pairs, arguments)
-        if branch == "@later":
-            from .cli.later import compile_and_execute
+        if branch == "@recompile":
+            from .cli.recompile import compile_and_execute
 
             return compile_and_execute(pairs, arguments)
         if branch == "@exec":

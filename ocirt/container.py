@@ -19,8 +19,8 @@ from .library.waiting import deadline_in, drive
 from .model.request import checked_id
 from .process import MAX_OUTPUT, Pipes, Process, encoded, result_of
 from .result import Result
-from .state import State
-from .state import ids as state_ids
+from .state_dir import State
+from .state_dir import ids as state_ids
 
 
 class Container(Pipes):

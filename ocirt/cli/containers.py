@@ -4,14 +4,14 @@ import fcntl
 import os
 import time
 
-from .. import state
+from .. import state_dir
 from ..cgroups.choose import choose
 from ..errors import NoContainer, OcirtError, StateError, reason, refusal
 from ..model.config import parse
 from ..model.host import Host
 from ..model.request import Request
 from ..plan import Plan
-from ..stored import stored
+from ..created_with import created_with
 from .root import root_of
 
 TYPE_CHECKING = False
@@ -24,12 +24,12 @@ LOCK_SECONDS = 10
 """Longer nobody waits for the lock of a state directory (core/base/text.h)."""
 
 
-def state_of(line: "CommandLine") -> state.State:
-    """The :class:`~ocirt.state.State` of the container that the command line names.
+def state_of(line: "CommandLine") -> state_dir.State:
+    """The :class:`~ocirt.state_dir.State` of the container that the command line names.
 
     :raises StateError: there is none.
     """
-    return state.read(root_of(line.options), line.arguments[0])
+    return state_dir.read(root_of(line.options), line.arguments[0])
 
 
 def hold(line: "CommandLine") -> tuple[int, int]:
@@ -69,7 +69,7 @@ def lock(line: "CommandLine") -> int:
         present = os.stat(path, follow_symlinks=False)
         if (ours.st_dev, ours.st_ino) != (present.st_dev, present.st_ino):
             raise FileNotFoundError
-        state.tell_holder(fd)
+        state_dir.tell_holder(fd)
     except FileNotFoundError:
         raise NoContainer(id) from None
     except OSError as error:
@@ -86,7 +86,7 @@ def _wait_for_lock(fd: int, id: str) -> None:
             return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= end:
-                pid = state.holder(fd)
+                pid = state_dir.holder(fd)
                 who = f"process {pid}" if pid else "a process that the journal does not name"
                 raise StateError(id, f"{who} has kept it locked for {LOCK_SECONDS} s") from None
         except OSError as error:
@@ -100,9 +100,9 @@ def read(line: "CommandLine") -> "tuple[Config, Request, Host]":
     :raises StateError: there is none, it is still being created, or its state directory is broken.
     """
     id, root = line.arguments[0], root_of(line.options)
-    if state.read(root, id).bundle == "":
+    if state_dir.read(root, id).bundle == "":
         raise StateError(id, "is still being created, or its create was cut off")
-    data, words, _ = stored({"id": id, "root": root})
+    data, words, _ = created_with({"id": id, "root": root})
     return parse(data), Request(words), Host()
 
 

@@ -7,7 +7,7 @@ import posix
 
 from ..errors import ConfigError, OcirtError, RequestError, StateError
 from ..model.json import parse as parse_json
-from ..stored import stored
+from ..created_with import created_with
 from .create import execute, filters_of, hand_over, read_all
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     count = int(words["command"])
     own = read_all(int(words["config"])) if "config" in words else None
     try:
-        created = stored(words)
+        created = created_with(words)
     except StateError:
         if not _is_deleted(words):
             raise

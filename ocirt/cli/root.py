@@ -2,7 +2,7 @@
 
 import os
 
-from ..state import default_root
+from ..state_dir import default_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,5 +10,5 @@ if TYPE_CHECKING:
 
 
 def root_of(options: "Namespace") -> str:
-    """The root directory: ``--root``, else :func:`~ocirt.state.default_root` of this environment."""
+    """The root directory: ``--root``, else :func:`~ocirt.state_dir.default_root` of this environment."""
     return os.path.abspath(str(options.root)) if options.root else default_root(os.environ)

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 
-from .. import state
+from .. import state_dir
 from ..errors import OcirtError, RequestError, reason
 from ..model.text import quote
 from .root import root_of
@@ -23,7 +23,7 @@ def run(line: "CommandLine") -> int:
     pattern, *rest = line.arguments
     root = root_of(line.options)
     try:
-        ids = list(filter(re.compile(pattern).search, state.ids(root)))
+        ids = list(filter(re.compile(pattern).search, state_dir.ids(root)))
     except re.error as error:
         raise RequestError(f"--regex: found {quote(pattern)}, expected a regular expression: {error}") from None
     except OSError as error:

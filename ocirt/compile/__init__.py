@@ -109,7 +109,7 @@ def compile(config: "Config", request: "Request", host: "Host", kept: "Filters |
     plan.sections["started"] = (
         life.open("poststart") + life.run("poststart") + (notify.relay(request) if process else [])
     )
-    later(config, request, plan, rootfs, cgroup, rdt, life)
+    lifecycle_sections(config, request, plan, rootfs, cgroup, rdt, life)
     plan.sections["host"][:0] = warn_of_doubts(plan)
     return plan
 
@@ -126,7 +126,7 @@ def warn_of_doubts(plan: Plan, beneath: str = "") -> "list[Step]":
     ]
 
 
-def later(
+def lifecycle_sections(
     config: "Config",
     request: "Request",
     plan: Plan,

@@ -20,7 +20,7 @@ from ..plan.steps import (
     Spawn,
     WritePidFile,
 )
-from . import check_annotations, hooks, later, rdt_of
+from . import check_annotations, hooks, lifecycle_sections, rdt_of
 from .mount_options import SPEC as MOUNTS
 from .mounts import Mounts
 from .namespaces import MOUNT, NETWORK, Namespaces
@@ -108,7 +108,7 @@ class Restored:
         plan.sections["restored"] = (
             [JoinContainer("linux.namespaces", "", flags=MOUNT), EnterRoot(AT, "", fd=NONE), *finish] if finish else []
         )
-        later(config, request, plan, self.rootfs, cgroup, rdt, life)
+        lifecycle_sections(config, request, plan, self.rootfs, cgroup, rdt, life)
         return plan
 
     def _points(self) -> "list[Step]":

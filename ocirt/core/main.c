@@ -105,7 +105,7 @@ static const char *absolute(unsigned flag, const char *path) {
   return out.data;
 }
 
-// Where states lie if --root says nothing: default_root in state.py, in C.
+// Where states lie if --root says nothing: default_root in state_dir.py, in C.
 static void put_default_root(struct buffer *to, const struct request *q) {
   const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR"), *user = environment_variable(q, "USER");
   char map[64];

@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from .. import state as states
+from .. import state_dir as states
 from ..errors import OcirtError, RequestError
 from ..failures import TimeoutExpired
 from ..model.request import checked_id

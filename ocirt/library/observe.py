@@ -20,7 +20,7 @@ from ..model.request import Request
 from ..model.text import bound
 from ..plan import Plan
 from ..plan.steps import TellOomKills
-from ..stored import stored
+from ..created_with import created_with
 from .lifecycle import Lifecycle
 from .waiting import Operation, Wait
 
@@ -59,7 +59,7 @@ def driver_of(root: str, id: str) -> Any:
     """
     if not os.path.exists(os.path.join(root, id)):
         raise NoContainer(id)
-    data, words, _ = stored({"id": id, "root": root})
+    data, words, _ = created_with({"id": id, "root": root})
     config = parse(data)
     return choose(config, Request(words), Host(), Plan(config.trace))
 

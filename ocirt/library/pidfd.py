@@ -8,7 +8,7 @@ import select
 import signal
 import struct
 
-from ..state import start_time_of
+from ..state_dir import start_time_of
 from .report import End
 from .waiting import Operation, Wait, deadline_in
 

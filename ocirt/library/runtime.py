@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .. import state
+from .. import state_dir
 from ..failures import InstallationError
 
 Manager = Literal["cgroupfs", "systemd", "disabled"]
@@ -35,7 +35,7 @@ def installed_executable(package: str = PACKAGE) -> str:
 def default_root() -> str:
     """Where the command line keeps containers too, where the environment says nothing else: /run/ocirt, and without root's
     rights /run/user/UID/ocirt."""
-    return state.default_root({})
+    return state_dir.default_root({})
 
 
 def default_environment() -> dict[str, str]:

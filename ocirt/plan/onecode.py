@@ -33,9 +33,9 @@ FILES = (
     "cli/__init__.py",
     "cli/create.py",
     "cli/exec.py",
-    "stored.py",
+    "created_with.py",
 )
-UNUSED = ("plan/check.py", "plan/entries.py", "plan/printer.py", "plan/untyped.py")
+UNUSED = ("plan/check.py", "plan/entries.py", "plan/printer.py", "plan/strip_annotations.py")
 """What of these folders neither create nor exec imports."""
 
 
@@ -85,7 +85,7 @@ def main(output: str, *sources: str) -> None:
     from importlib.util import MAGIC_NUMBER
     from pathlib import Path
 
-    from .untyped import untyped
+    from .strip_annotations import strip_annotations
 
     modules: Modules = {}
     codes = b""
@@ -98,7 +98,9 @@ def main(output: str, *sources: str) -> None:
             "."
         )
         # Without types, docstrings and asserts, and (-X no_debug_ranges) without columns: less to unpack, less to run.
-        code = compile(untyped(Path(source).read_text()), f"ocirt/{inner}", "exec", dont_inherit=True, optimize=2)
+        code = compile(
+            strip_annotations(Path(source).read_text()), f"ocirt/{inner}", "exec", dont_inherit=True, optimize=2
+        )
         data = dumps(code)
         modules[name] = inner.endswith("__init__.py"), len(codes), len(data)
         codes += data

@@ -112,7 +112,11 @@ def test_what_the_list_opens_for_somebody_else(ocirt, bundle, tmp_path):
             )
             (row,) = json.loads(trace.stdout)
             by_library = subprocess.run(
-                [sys.executable, "-c", f"from ocirt.state import read; print(read({str(ocirt.root)!r}, 'c1').status)"],
+                [
+                    sys.executable,
+                    "-c",
+                    f"from ocirt.state_dir import read; print(read({str(ocirt.root)!r}, 'c1').status)",
+                ],
                 capture_output=True,
                 text=True,
                 timeout=LIMIT,

@@ -1,4 +1,4 @@
-"""``ocirt list``, the executable's: runc's columns and JSON, and the same of each container as ocirt/state.py reads."""
+"""``ocirt list``, the executable's: runc's columns and JSON, and the same of each container as ocirt/state_dir.py reads."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ocirt import state
+from ocirt import state_dir
 from ocirt.boot import run
 from ocirt.cli import root
 from ocirt.errors import NoContainer, StateError
@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 EXECUTABLE = Path(__file__).resolve().parents[2] / "build/bin/ocirt"
 CREATED = 1_700_000_000_250_000_000
 OWNER = pwd.getpwuid(os.geteuid()).pw_name
-OURS = (os.getpid(), state.start_time_of(os.getpid()))
+OURS = (os.getpid(), state_dir.start_time_of(os.getpid()))
 
 
 def journal(phase=2, pid=0, start_time=0, creator=0, creator_start_time=0, version=1, magic=b"ocirtjnl"):
-    head = state.JOURNAL.pack(
+    head = state_dir.JOURNAL.pack(
         magic, version, phase, pid, 0, start_time, *divmod(CREATED, 10**9), creator, 0, creator_start_time
     )
     return head.ljust(4096, b"\0")
@@ -248,7 +248,7 @@ def test_the_same_as_the_library_reads(data, has_state):
         if not has_state:
             (path / "state.json").unlink()
         try:
-            expected = [state.read(folder, "c").to_json() | {"owner": OWNER}], ""
+            expected = [state_dir.read(folder, "c").to_json() | {"owner": OWNER}], ""
         except NoContainer:
             expected = None, ""
         except StateError as error:
@@ -260,7 +260,7 @@ def test_the_same_as_the_library_reads(data, has_state):
 def test_a_zombie_has_stopped(tmp_path):
     child = subprocess.Popen(["true"])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    make(tmp_path, "c", phase=3, pid=child.pid, start_time=state.start_time_of(child.pid))
+    make(tmp_path, "c", phase=3, pid=child.pid, start_time=state_dir.start_time_of(child.pid))
     assert json.loads(ocirt_list(tmp_path, "-f", "json")[0])[0]["status"] == "stopped"
     child.wait()
 

@@ -12,7 +12,7 @@ import pytest
 
 from ocirt import boot
 from ocirt.cli import create, output, spec
-from ocirt.stored import stored
+from ocirt.created_with import created_with
 from ocirt.errors import ConfigError, OcirtError, StateError
 
 ROOT = Path(__file__).parents[2]
@@ -288,7 +288,7 @@ def stored_container(tmp_path, state):
 
 def test_a_container_of_another_build_is_compiled_from_what_create_stored(tmp_path):
     words = stored_container(tmp_path, {"bundle": "/b", "request": {"verb": "create", "no-pivot": "1"}})
-    assert stored(words) == (
+    assert created_with(words) == (
         b'{"ociVersion": "1.3.0"}',
         {"verb": "create", "no-pivot": "1", "id": "c", "root": str(tmp_path), "bundle": "/b"},
         '{"verb": "create", "no-pivot": "1"}',
@@ -298,14 +298,14 @@ def test_a_container_of_another_build_is_compiled_from_what_create_stored(tmp_pa
 @pytest.mark.parametrize("state", ["", "[]", "{}", '{"bundle": "/b", "request": 7}'])
 def test_a_state_json_of_nobody(tmp_path, state):
     with pytest.raises(StateError, match="state.json is not what create writes"):
-        stored(stored_container(tmp_path, state))
+        created_with(stored_container(tmp_path, state))
 
 
 def test_a_missing_state_json(tmp_path):
     words = stored_container(tmp_path, "{}")
     (tmp_path / "c" / "state.json").unlink()
     with pytest.raises(StateError, match="container c: state.json: no such file or directory"):
-        stored(words)
+        created_with(words)
 
 
 CONFIG = spec.default() if os.geteuid() == 0 else spec.rootless(os.geteuid(), os.getegid())
@@ -346,7 +346,15 @@ def test_a_later_verb_becomes_the_executable_again(tmp_path):
     words = stored_container(tmp_path, {"bundle": "/b", "request": {"verb": "create", "console-socket": "/s"}})
     (tmp_path / "c" / "config.json").write_text(json.dumps(CONFIG))
     done, _ = start_with_fds(
-        "@later", "verb=start", "id=c", f"root={words['root']}", "--", "echo", "start", "c", files={"self": "/bin/echo"}
+        "@recompile",
+        "verb=start",
+        "id=c",
+        f"root={words['root']}",
+        "--",
+        "echo",
+        "start",
+        "c",
+        files={"self": "/bin/echo"},
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"@program=\d+ start c\n", done.stdout)

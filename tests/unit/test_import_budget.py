@@ -46,7 +46,7 @@ ocirt.plan ocirt.plan.encode ocirt.plan.steps
 EXPECTED_FOR_EXEC = (
     EXPECTED
     + """
-ocirt.cli.exec ocirt.compile.bits ocirt.compile.exec ocirt.model.exec ocirt.stored
+ocirt.cli.exec ocirt.compile.bits ocirt.compile.exec ocirt.model.exec ocirt.created_with
 """
 )
 

@@ -584,7 +584,7 @@ MODULES = [
     "ocirt.failures",
     "ocirt.process",
     "ocirt.result",
-    "ocirt.state",
+    "ocirt.state_dir",
 ]
 
 PROGRAM = """

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ocirt.plan import onecode
-from ocirt.plan.untyped import untyped
+from ocirt.plan.strip_annotations import strip_annotations
 from tests.unit.test_import_budget import COMPILE, EXPECTED, EXPECTED_FOR_EXEC, ROOT
 from tests.unit.test_import_budget import config  # noqa: F401  (a fixture)
 
@@ -105,6 +105,6 @@ TYPE_CHECKING = False
 table: "X" = {}
 """
     names = {}
-    exec(compile(untyped(source), "", "exec"), names)
+    exec(compile(strip_annotations(source), "", "exec"), names)
     assert names["function"](1) == 5 and names["function"].__annotations__ == {} and names["table"] == {}
     assert "TYPE_CHECKING" not in names and "__annotations__" not in {*names, *vars(names["Members"])}

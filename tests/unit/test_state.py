@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ocirt import state
+from ocirt import state_dir
 from ocirt.errors import StateError
 
 STATE = {
@@ -28,7 +28,7 @@ CREATED = 1_700_000_000_250_000_000
 
 def journal(phase, pid=0, start_time=0, creator=0, creator_start_time=0, version=1, magic=b"ocirtjnl"):
     """The bytes of a journal as the executable writes it."""
-    head = state.JOURNAL.pack(
+    head = state_dir.JOURNAL.pack(
         magic, version, phase, pid, 0, start_time, *divmod(CREATED, 10**9), creator, 0, creator_start_time
     )
     return head.ljust(4096, b"\0")
@@ -48,7 +48,7 @@ def make(root, id="c", journal=None, members=STATE):
 def process():
     """A child that lives: its pid and start time."""
     with subprocess.Popen([sys.executable, "-I", "-S", "-c", "input()"], stdin=subprocess.PIPE) as child:
-        yield child.pid, state.start_time_of(child.pid)
+        yield child.pid, state_dir.start_time_of(child.pid)
         child.stdin.close()
 
 
@@ -57,14 +57,14 @@ def zombie():
     """A child that has ended and has not been waited for: its pid and start time."""
     with subprocess.Popen(["/bin/true"]) as child:
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        yield child.pid, state.start_time_of(child.pid)
+        yield child.pid, state_dir.start_time_of(child.pid)
 
 
 @pytest.mark.parametrize("phase, status", [(2, "created"), (3, "running")])
 def test_a_living_process(tmp_path, process, phase, status):
     pid, start_time = process
     make(tmp_path, journal=journal(phase, pid, start_time))
-    found = state.read(tmp_path, "c")
+    found = state_dir.read(tmp_path, "c")
     assert (found.status, found.pid) == (status, pid)
     assert found.to_json() == {
         "ociVersion": "1.3.0",
@@ -81,33 +81,33 @@ def test_a_living_process(tmp_path, process, phase, status):
 def test_another_process_with_the_same_pid_is_not_the_container(tmp_path, process):
     pid, start_time = process
     make(tmp_path, journal=journal(3, pid, start_time - 1))
-    found = state.read(tmp_path, "c")
+    found = state_dir.read(tmp_path, "c")
     assert (found.status, found.pid) == ("stopped", 0)
 
 
 def test_a_zombie_has_stopped(tmp_path, zombie):
     make(tmp_path, journal=journal(3, *zombie))
-    found = state.read(tmp_path, "c")
+    found = state_dir.read(tmp_path, "c")
     assert (found.status, found.pid) == ("stopped", 0)
 
 
 def test_a_create_at_work(tmp_path, process):
     creator, start_time = process
     make(tmp_path, journal=journal(1, creator=creator, creator_start_time=start_time), members=None)
-    found = state.read(tmp_path, "c")
+    found = state_dir.read(tmp_path, "c")
     assert (found.status, found.pid, found.created, found.bundle) == ("creating", 0, CREATED, "")
 
 
 def test_a_create_that_was_cut_off_has_stopped(tmp_path, process):
     creator, start_time = process
     make(tmp_path, journal=journal(1, creator=creator, creator_start_time=start_time + 1), members=None)
-    assert state.read(tmp_path, "c").status == "stopped"
+    assert state_dir.read(tmp_path, "c").status == "stopped"
 
 
 @pytest.mark.parametrize("contents", [None, b"", bytes(4096)])
 def test_a_create_that_has_only_begun(tmp_path, contents):
     make(tmp_path, journal=contents, members=None)
-    found = state.read(tmp_path, "c")
+    found = state_dir.read(tmp_path, "c")
     assert (found.status, found.pid) == ("creating", 0)
     assert abs(found.created / 1e9 - time.time()) < 60
 
@@ -124,7 +124,7 @@ def test_a_create_that_has_only_begun(tmp_path, contents):
 def test_a_broken_journal(tmp_path, contents, words):
     make(tmp_path, journal=contents)
     with pytest.raises(StateError, match=words):
-        state.read(tmp_path, "c")
+        state_dir.read(tmp_path, "c")
 
 
 @pytest.mark.parametrize(
@@ -133,25 +133,25 @@ def test_a_broken_journal(tmp_path, contents, words):
 def test_a_broken_state_json(tmp_path, members):
     make(tmp_path, journal=journal(2), members=members)
     with pytest.raises(StateError, match="state.json is broken"):
-        state.read(tmp_path, "c")
+        state_dir.read(tmp_path, "c")
 
 
 def test_a_missing_state_json(tmp_path):
     make(tmp_path, journal=journal(2), members=None)
     with pytest.raises(StateError, match="container c: state.json is missing"):
-        state.read(tmp_path, "c")
+        state_dir.read(tmp_path, "c")
 
 
 def test_a_missing_container(tmp_path):
     with pytest.raises(StateError, match="container does not exist: c"):
-        state.read(tmp_path, "c")
+        state_dir.read(tmp_path, "c")
 
 
 def test_a_link_is_no_state_directory(tmp_path):
     make(tmp_path, "real", journal(2))
     (tmp_path / "link").symlink_to("real")
     with pytest.raises(StateError):
-        state.read(tmp_path, "link")
+        state_dir.read(tmp_path, "link")
 
 
 def test_ids(tmp_path):
@@ -159,8 +159,8 @@ def test_ids(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to("b")
-    assert state.ids(tmp_path) == ["a.1_x+y-Z", "b"]
-    assert state.ids(tmp_path / "missing") == []
+    assert state_dir.ids(tmp_path) == ["a.1_x+y-Z", "b"]
+    assert state_dir.ids(tmp_path / "missing") == []
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_ids(tmp_path):
     ],
 )
 def test_timestamp(nanoseconds, text):
-    assert state.timestamp(nanoseconds) == text
+    assert state_dir.timestamp(nanoseconds) == text
 
 
 def test_a_name_with_parentheses_does_not_move_the_start_time(tmp_path):
@@ -187,5 +187,5 @@ def test_a_name_with_parentheses_does_not_move_the_start_time(tmp_path):
         deadline = time.monotonic() + 10
         while "a) R" not in open(f"/proc/{child.pid}/comm").read() and time.monotonic() < deadline:
             pass
-        assert ours <= state.start_time_of(child.pid) < ours + 10**9
+        assert ours <= state_dir.start_time_of(child.pid) < ours + 10**9
         child.stdin.close()

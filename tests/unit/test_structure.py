@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "ocirt"
 LAYERS = (
     ("errors", "nearest", "packages", "log"),
     ("model",),
-    ("state", "stored"),
+    ("state_dir", "created_with"),
     ("plan",),
     ("cgroups",),
     ("compile",),

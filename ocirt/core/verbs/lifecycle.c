@@ -70,7 +70,7 @@ void need_container(struct container *c, struct request *q, int lock, int progra
   if (program_fd >= 0) {
     if (program_load(&c->program, program_fd)) fail("the program for %s was compiled by another build", c->id);
   } else if (c->foreign) {
-    start_python(q, "@later", -1, 0);
+    start_python(q, "@recompile", -1, 0);
   }
 }
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .model.request import Words
 
 
-def stored(words: "Words") -> "tuple[bytes, Words, str]":
+def created_with(words: "Words") -> "tuple[bytes, Words, str]":
     """What the container of ``words`` was created with: the bytes of config.json, the request's words, and these as they
     stand in state.json.
 

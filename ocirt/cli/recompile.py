@@ -4,7 +4,7 @@ A container outlives the executable that made it: its state directory keeps conf
 request, and from these this build compiles what the verb needs.
 """
 
-from ..stored import stored
+from ..created_with import created_with
 from .create import compile_program, execute, hand_over
 
 TYPE_CHECKING = False
@@ -21,7 +21,7 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     :param arguments: the command line as the launcher got it.
     :raises OcirtError: the state directory cannot be read or compiled; there is no return otherwise.
     """
-    config, request, _ = stored(words)
+    config, request, _ = created_with(words)
     # By which name it was created counts, not by which this verb was called.
     program = hand_over(compile_program(config, {**words, "as": "", **request}))
     execute(int(words["self"]), [arguments[0], f"@program={program}", *arguments[1:]])

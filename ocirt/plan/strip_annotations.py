@@ -5,14 +5,14 @@ import ast
 FLAG = "TYPE_CHECKING"
 
 
-def untyped(source: str) -> ast.Module:
+def strip_annotations(source: str) -> ast.Module:
     """The module of this ``source`` without annotations and without what stands under ``if TYPE_CHECKING``."""
     module = ast.parse(source)
-    _Untyped().visit(module)
+    _Stripper().visit(module)
     return ast.fix_missing_locations(module)
 
 
-class _Untyped(ast.NodeTransformer):
+class _Stripper(ast.NodeTransformer):
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.annotation = None
         return node
