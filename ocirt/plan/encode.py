@@ -197,6 +197,7 @@ def encoded(plan: "Plan", build: str) -> Encoded:
         steps = plan.sections[name]
         sections.append((len(encoder.steps), len(steps)))
         for step in steps:
+            assert name in step.sections, f"the step {type(step).__name__} must not stand in the section {name}"
             encoder.step(step)
 
     data = encoder.literals

@@ -1,23 +1,23 @@
-"""The steps a plan is made of: the one definition.
+"""The steps of which a plan consists: their one definition.
 
-Each class below is one step. Its ``fields`` are, in order, what the executor gets; ``steps.h``
-(:mod:`ocirt.generate`) and the encoder (:mod:`ocirt.plan.encode`) are derived from them, the
-docstrings are what ``docs/steps.md`` and the C handlers follow. Kinds of fields:
+Each class below is one step. ``fields`` are, in order, what the executor gets. ``steps.h`` (:mod:`ocirt.generate`) and the
+encoder (:mod:`ocirt.plan.encode`) are derived from these fields, and ``docs/steps.md`` (:mod:`ocirt.plan.document`) from the
+classes and their docstrings, which the C handlers implement. A field has one of these kinds:
 
 ``text``     one string: ``str``, :class:`~ocirt.model.text.Text` or ``Template``
 ``texts``    a list of strings, in which a ``Texts`` (list slot) may stand among plain ones
 ``number``   a signed 64-bit integer: ``int`` or :class:`~ocirt.model.text.Number`
-``fd``       the number of a descriptor register (below REGISTERS), filled by an earlier step
+``fd``       the number of a descriptor register (below REGISTERS), which an earlier step fills
 ``fills``    the number of a register that this step fills
-``takes``    the number of a register that is empty after this step: the descriptor has been used up
+``takes``    the number of a register that this step empties, because it uses the descriptor up
 ``section``  the name of a section of the plan
-``bytes``    data of any length, as it is
+``bytes``    data of any length, unchanged
 
-A step carries the decision already made: a new step that has to decide something is a sign that
-the compiler should have decided it. A step's number is its place in this file's order, and the
-build id covers this file, so order may change from build to build.
+A step carries a decision that the compiler has made. If a new step had to decide something, the compiler should decide it
+instead. A step's number is its place in this file. The build id covers this file, so the order may change from build to
+build.
 
-No imports: this module is on the path of every create that misses the cache.
+This module imports nothing, because every create that misses the cache loads it.
 """
 
 TYPE_CHECKING = False
@@ -44,25 +44,26 @@ SECTIONS = (
     "namespaces",
     "restored",
 )
-"""Sections, by who runs them and when.
+"""Sections, by the process that runs them and when.
 
-host     the runtime's process at create, in the runtime's namespaces
-stage    the intermediate child that joins namespaces (only where there are any to join)
-init     the process that becomes the container, before ``start``; of an exec program the process that is added, whose
-         last step executes it
-starting the process that runs ``start`` (or ``run``), before init is told
-begin    the same process as init, when ``start`` has come
-started  the process that runs ``start``, once the program has been executed
-signal   ``kill --all``
-pause    ``pause``
-resume   ``resume``, and ``kill`` with SIGKILL
-update   ``update``, in a program of its own
-restore  what undoes an update that failed: for each step of that one, the last first (but KeepResources, which ends it)
-delete   ``delete``, and what undoes a create that failed
-state    what ``state`` prints and hooks get, and where it looks
-entered  the verb ``restore``, a process of its own that enters namespaces which criu has just made
-namespaces  the verb ``restore``, when criu has made the namespaces, and the first process in them
-restored a process of its own that enters the container's mount namespace, when criu has restored all but lets nobody go on yet
+host        the runtime's process at create, in the runtime's namespaces
+stage       the intermediate child that joins namespaces; only if there are namespaces to join
+init        the process that becomes the container, before ``start``; in the program of an exec, the process that is added,
+            whose last step executes the command
+starting    the process that runs ``start`` (or ``run``), before it sends the request to init
+begin       the same process as init, after the request of ``start``
+started     the process that runs ``start``, after init has executed the program
+signal      ``kill --all``
+pause       ``pause``
+resume      ``resume``, and ``kill`` with SIGKILL
+update      ``update``, in a program of its own
+restore     the undoing of a failed update: one step for each step of ``update``, in reverse order, except KeepResources
+delete      ``delete``, and the undoing of a failed create
+state       what ``state`` prints and hooks get, and which files it reads for that
+entered     the verb ``restore``, in a child that enters namespaces which criu has just made
+namespaces  the verb ``restore``, when criu has made the namespaces and the first process in them
+restored    the verb ``restore``, in a child that enters the container's mount namespace after criu has restored everything
+            and before any process continues
 """
 
 EVENTS = (
@@ -82,23 +83,25 @@ EVENTS = (
     "made",
     "moved",
 )
-"""What the runtime and its child (the stage, then init) tell each other, each at most once, but for lent and handed.
+"""The messages between the runtime and its child (first the stage, then init). Each is sent at most once, except lent and
+handed.
 
-spawned    stage to host: init exists (the message carries its pid and pidfd); the stage sends it by itself
+spawned    stage to host: init exists. The message carries init's pid and pidfd; the stage sends it without a Send step
 mapped     host to the child: the id maps of the user namespace are written
-mounted    init to host: the mounts stand, pivot_root is still to come (prestart, createRuntime)
+mounted    init to host: all mounts are made, pivot_root is not (prestart and createRuntime hooks run now)
 hooked     host to init: those hooks have run
-ready      init to host: everything but the program itself has been applied
-committed  host to init, of an exec program: execute it
-known      host to init: the journal holds init's pid in the runtime's pid namespace; the message carries the pid
-placed     host to the child: its cgroups are there, or systemd has put it into its own, and the limits are written
-unshared   init to host: it has its namespaces; a socket of its network and file systems that belong to them go along
-opened     host to init: the mounts that it has made go along
-filled     host to init: those go along into which it has bound cgroups
-lent       init to host, once for each mount of which the host is to map the ids: it goes along
-handed     host to init, once for each of many mounts: one that it has opened, or has got by lent, goes along
-made       host to the child: systemd has put it into its scope, and the cgroup beneath the scope is there
-moved      the child to host: it is in that cgroup
+ready      init to host: everything is applied except the program itself
+committed  host to init, in the program of an exec: execute the command
+known      host to init: the journal holds init's pid in the runtime's pid namespace. The message carries the pid
+placed     host to the child: its cgroups exist, or systemd has put it into its own, and the limits are written
+unshared   init to host: init is in its namespaces. The message carries a socket of its network namespace, and file systems
+           that belong to its namespaces
+opened     host to init: the message carries the mounts that the host has made
+filled     host to init: the message carries the mounts into which the host has bound cgroups
+lent       init to host: the message carries a mount whose ids the host is to map
+handed     host to init: the message carries one of many mounts, which the host has opened or has got by lent
+made       host to the child: systemd has put the child into its scope, and the cgroup beneath the scope exists
+moved      the child to host: the child is in that cgroup
 """
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
@@ -114,16 +117,23 @@ REGISTERS = 1024
 """How many descriptor registers there are."""
 
 PASSED = 64
-"""How many descriptors may go along with one event."""
+"""How many descriptors one event can carry."""
 
 NONE = -1
 """In an ``fd`` field: no descriptor."""
 
 
 class Step:
-    """One step. ``at`` is the JSON path, flag or rule that asked for it, ``spec`` the section it follows."""
+    """One step. ``at`` is the JSON path, flag or rule that asked for the step, ``spec`` the section of the
+    specification that it follows.
+
+    ``sections`` are the sections in which the step may stand, ``fields`` the names and kinds of its fields,
+    ``defaults`` the values of fields that a plan may leave out, and ``sentence`` the words with which an error
+    says what the step was to do.
+    """
 
     __slots__ = ("at", "spec", "values")
+    sections: tuple[str, ...] = ()
     fields: dict[str, str] = {}
     defaults: "dict[str, Field]" = {}
     sentence = ""
@@ -168,21 +178,23 @@ class Step:
 
 
 class MakeCgroup(Step):
-    """Make the directory ``path`` beneath the cgroup mount ``hierarchy``, parents included.
+    """Make the directory ``path`` beneath the cgroup mount ``hierarchy``, with its parents.
 
-    Every directory made is journalled under its full path, so that delete removes it and no other.
-    The files named in ``inherit`` are copied from the parent into each level that has them empty
-    (a v1 cpuset takes no process before). If the last directory exists already it must hold no
-    process and not be frozen. With a register ``fd`` its ``file`` is opened into that, for writing; an empty ``file``
-    is the directory. With ``tolerate`` 1 a hierarchy that may not be written (EACCES,
-    EPERM, EROFS) is passed over, and so are later steps on it that tolerate it too. With ``held`` 1 the last directory may
-    hold the child: systemd has made it.
+    The step journals each directory that it makes under the directory's full path, so that delete removes these
+    directories and no others. It copies the files named in ``inherit`` from the parent into each level in which
+    they are empty, because a v1 cpuset takes no process before. If the last directory exists already, it must
+    hold no process and must not be frozen. With a register ``fd`` the step opens the cgroup's ``file`` into the
+    register, for writing; an empty ``file`` stands for the directory. With ``tolerate`` 1 the step skips a
+    hierarchy that the caller may not write (EACCES, EPERM, EROFS), and so does every later step on this
+    hierarchy with ``tolerate``. With ``held`` 1 the last directory may hold the child, because systemd has made
+    the directory.
 
-    With ``unified`` 1 (cgroup v2) every controller that a cgroup above has is enabled for its children, as far as
-    the kernel allows it: a step that needs a file of another one says why it is missing. The last directory must be
-    a domain, with no process anywhere below.
+    With ``unified`` 1 (cgroup v2) the step enables every controller that a cgroup above has for the children of
+    that cgroup, as far as the kernel allows it. If a later step needs a file of a controller that could not be
+    enabled, the later step says why. The last directory must be a domain, with no process in it or below it.
     """
 
+    sections = ("host",)
     fields = {
         "hierarchy": "text",
         "path": "text",
@@ -198,9 +210,13 @@ class MakeCgroup(Step):
 
 
 class WriteCgroup(Step):
-    """Write ``value``, each line of it with one write, into ``file`` of the cgroup. Passed over like MakeCgroup's, with
-    ``tolerate`` 2 after a warning that this limit is not applied. The error names what the file ``usage`` says, if there is one."""
+    """Write ``value`` into ``file`` of the cgroup, each line with one write.
 
+    Skips as MakeCgroup does; with ``tolerate`` 2 it also warns that the limit is not applied. If the file
+    ``usage`` exists, the error quotes its content.
+    """
+
+    sections = ("host", "resume", "update", "restore")
     fields = {
         "hierarchy": "text",
         "path": "text",
@@ -214,9 +230,10 @@ class WriteCgroup(Step):
 
 
 class WriteEitherCgroup(Step):
-    """Write ``value`` into ``file`` of the cgroup, or where there is no such file ``other_value`` into ``other_file``.
-    With an empty ``other_file`` a missing file is passed over. Passed over like WriteCgroup's."""
+    """Write ``value`` into ``file`` of the cgroup, or, if this file is missing, ``other_value`` into
+    ``other_file``. If ``other_file`` is empty, a missing file is no error. Skips as WriteCgroup does."""
 
+    sections = ("host", "update", "restore")
     fields = {
         "hierarchy": "text",
         "path": "text",
@@ -231,9 +248,10 @@ class WriteEitherCgroup(Step):
 
 
 class WriteCgroupDifference(Step):
-    """Write ``value`` - ``less`` into ``file`` of the cgroup. Less than 0 is an error; 0 is what a missing file
-    means anyway. Passed over like WriteCgroup's."""
+    """Write ``value`` - ``less`` into ``file`` of the cgroup. A negative difference is an error. If the
+    difference is 0 a missing file is no error, because it means the same. Skips as WriteCgroup does."""
 
+    sections = ("host", "update", "restore")
     fields = {
         "hierarchy": "text",
         "path": "text",
@@ -247,37 +265,43 @@ class WriteCgroupDifference(Step):
 
 
 class CheckMemoryUsage(Step):
-    """Fail if the memory that the v2 cgroup uses is not below ``limit`` and ``swap`` (memory and swap together); what
-    is not positive sets no bound. A cgroup of which that cannot be read is passed over."""
+    """Fail unless the memory that the v2 cgroup uses is below ``limit``, and its memory and swap together below
+    ``swap``. A value that is not positive sets no bound. If the usage cannot be read, the step does nothing."""
 
+    sections = ("host", "update")
     fields = {"hierarchy": "text", "path": "text", "limit": "number", "swap": "number"}
     defaults = {"limit": 0, "swap": 0}
     sentence = "find the memory in use below the new limit"
 
 
 class LoadDeviceFilter(Step):
-    """Load the BPF program ``filter`` (BPF_PROG_TYPE_CGROUP_DEVICE) and attach it to the v2 cgroup, in place of the one
-    that an earlier LoadDeviceFilter has attached; programs of others stay. With ``tolerate`` 1 a failure is
-    passed over, and so is a hierarchy that MakeCgroup has passed over."""
+    """Load the BPF program ``filter`` (BPF_PROG_TYPE_CGROUP_DEVICE) and attach it to the v2 cgroup.
 
+    The program replaces the one that an earlier LoadDeviceFilter attached; programs of others stay. With
+    ``tolerate`` 1 a failure is ignored, and a hierarchy that MakeCgroup skipped is skipped.
+    """
+
+    sections = ("host",)
     fields = {"hierarchy": "text", "path": "text", "filter": "bytes", "tolerate": "number"}
     defaults = {"tolerate": 0}
     sentence = "attach the device filter to {hierarchy}{path}"
 
 
 class DelegateCgroup(Step):
-    """Give the v2 cgroup to ``uid``: the directory and those of its files that /sys/kernel/cgroup/delegate lists.
-    Passed over like MakeCgroup's."""
+    """Delegate the v2 cgroup to ``uid``: give this user the directory, and those of its files that
+    /sys/kernel/cgroup/delegate lists. Skips as MakeCgroup does."""
 
+    sections = ("host",)
     fields = {"hierarchy": "text", "path": "text", "uid": "number", "tolerate": "number"}
     defaults = {"tolerate": 0}
     sentence = "give {hierarchy}{path} to user {uid}"
 
 
 class OpenCgroup(Step):
-    """Open ``file`` of the cgroup for writing into register ``fd``; an empty ``file`` opens the directory. ``optional``
-    1: one that does not exist is passed over."""
+    """Open ``file`` of the cgroup for writing into register ``fd``; an empty ``file`` opens the directory. With
+    ``optional`` 1 a missing file is no error."""
 
+    sections = ("host", "init")
     fields = {
         "fd": "fills",
         "hierarchy": "text",
@@ -291,87 +315,104 @@ class OpenCgroup(Step):
 
 
 class AssertThawed(Step):
-    """Fail unless ``file`` of the cgroup has the line ``thawed``: what joins a frozen cgroup stops until it is thawed. One
-    that does not exist is passed over. ``refusal`` is all that the error says."""
+    """Fail unless ``file`` of the cgroup has the line ``thawed``: a process that joins a frozen cgroup stops
+    until somebody thaws it. A missing file is no error. The error consists of ``refusal`` alone."""
 
+    sections = ("host",)
     fields = {"hierarchy": "text", "path": "text", "file": "text", "thawed": "text", "refusal": "text"}
     sentence = "look whether {hierarchy}{path} is frozen"
 
 
 class AssertEmptyCgroup(Step):
-    """Fail if a process lives in the cgroup or below it. One that does not exist is passed over."""
+    """Fail if a process lives in the cgroup or below it. A missing cgroup is no error."""
 
+    sections = ("host",)
     fields = {"hierarchy": "text", "path": "text"}
     sentence = "look whether {hierarchy}{path} has processes"
 
 
 class ThawCgroup(Step):
-    """Thaw the cgroup and those below it, if the container's first process lives, which is to be killed."""
+    """Thaw the cgroup and those below it if the container's first process lives, because a frozen process
+    cannot be killed."""
 
+    sections = ("delete",)
     fields = {"hierarchy": "text", "path": "text"}
     sentence = "thaw {hierarchy}{path}"
 
 
 class FreezeCgroup(Step):
-    """Freeze the cgroup: write ``value`` into ``file`` until it is what the file says, again and again because a v1
-    kernel can miss processes that keep coming; then, on v2, wait until the file ``events`` says that all are frozen. After ten
-    seconds ``undo`` is written, and the step fails. It fails, too, where others have processes in a child cgroup that was
-    there before the container."""
+    """Freeze the cgroup.
 
+    The step writes ``value`` into ``file`` until the file reads ``value``, again and again, because a v1 kernel
+    can miss processes that keep being created. On v2 it then waits until the file ``events`` says that all
+    processes are frozen. After ten seconds it writes ``undo`` and fails. It also fails if others have processes
+    in a child cgroup that existed before the container.
+    """
+
+    sections = ("pause",)
     fields = {"hierarchy": "text", "path": "text", "file": "text", "value": "text", "undo": "text", "events": "text"}
     defaults = {"events": ""}
     sentence = "freeze {hierarchy}{path}"
 
 
 class SignalCgroup(Step):
-    """Send the signal of the command line to every process in the cgroup and below it, but not in child cgroups that
-    were there before the container.
+    """Send the signal of the command line to every process in the cgroup and below it, but not in child cgroups
+    that existed before the container.
 
-    Each process is held by a pidfd and looked up in the cgroup again before it is signalled. With SIGKILL cgroup.kill comes
-    first, where there is that file, and the step thaws and signals until all have ended; after ten seconds it fails and
-    says which have not. ``outlive`` 1: processes may outlive the first one, whose pid namespace is not the container's own, and
-    `kill` with SIGKILL means all of them.
+    The step opens a pidfd for each process, and looks the process up in the cgroup again before it signals.
+    With SIGKILL it first writes to cgroup.kill, if that file exists, then thaws and signals until all processes
+    have ended; after ten seconds it fails and names those that have not. ``outlive`` 1 says that processes may
+    outlive the first one, because the pid namespace is not the container's own; then `kill` with SIGKILL means
+    all of them.
     """
 
+    sections = ("signal",)
     fields = {"hierarchy": "text", "path": "text", "outlive": "number"}
     defaults = {"outlive": 0}
     sentence = "signal the processes of {hierarchy}{path}"
 
 
 class KillInit(Step):
-    """Kill the container's first process and wait for its end, after what keeps it from dying has been taken away."""
+    """Kill the container's first process and wait for its end, after earlier steps have removed what keeps it
+    from dying."""
 
+    sections = ("delete",)
     fields = {}
     sentence = "kill the container's first process"
 
 
 class RemoveCgroup(Step):
-    """Kill what is left in the cgroup, remove its child cgroups and, where the journal says that
-    this container made them, the directory and its parents (a parent in use stays)."""
+    """Kill the processes that remain in the cgroup and remove its child cgroups. If the journal says that this
+    container made the directory and its parents, remove these too, except a parent in use."""
 
+    sections = ("delete",)
     fields = {"hierarchy": "text", "path": "text"}
     sentence = "remove cgroup {hierarchy}{path}"
 
 
 class EnableControllers(Step):
-    """Enable every controller for the children of each v2 cgroup above ``path``, as MakeCgroup does on its way."""
+    """Enable every controller for the children of each v2 cgroup above ``path``, as MakeCgroup does on its
+    way."""
 
+    sections = ("host",)
     fields = {"hierarchy": "text", "path": "text"}
     sentence = "enable controllers above {hierarchy}{path}"
 
 
 # ---- the runtime's side: systemd ----
-# ``socket`` is where a systemd manager listens: its own, or with ``bus`` 1 a message bus that it is on; ``owner`` is this
-# user's uid in the manager's user namespace. ``timeout`` is in seconds.
+# ``socket`` is a socket of the systemd manager, or, with ``bus`` 1, that of a message bus to which the manager is connected.
+# ``owner`` is this user's uid in the manager's user namespace. ``timeout`` is in seconds.
 
 
 class StartUnit(Step):
-    """Call StartTransientUnit with ``body`` (see ocirt/cgroups/dbus.py) for the child that Spawn has made, which waits,
-    and wait until systemd has put it into the unit's cgroup, which ``path`` is.
+    """Call StartTransientUnit with ``body`` (see ocirt/cgroups/dbus.py) for the child that Spawn has made and
+    that waits, then wait until systemd has put the child into the unit's cgroup, which is ``path``.
 
-    The unit is journalled, the cgroup as one that was there before: it is systemd's.
+    The step journals the unit as the container's, but the cgroup as one that existed before, because systemd
+    removes it.
     """
 
+    sections = ("host",)
     fields = {
         "socket": "text",
         "bus": "number",
@@ -386,9 +427,10 @@ class StartUnit(Step):
 
 
 class StopUnit(Step):
-    """Call StopUnit, if the journal says that this container has started the unit, and wait for the job's end. Only
-    ever a warning: the cgroup is empty by then, and systemd stops what is empty."""
+    """Call StopUnit if the journal says that this container has started the unit, and wait for the end of the
+    job. A failure is only a warning: the cgroup is empty by then, and systemd stops an empty scope."""
 
+    sections = ("delete",)
     fields = {
         "socket": "text",
         "bus": "number",
@@ -402,9 +444,10 @@ class StopUnit(Step):
 
 
 class SetUnitProperties(Step):
-    """Call SetUnitProperties with ``body``, for as long as the unit lives, and wait until systemd has written what
-    follows from it into the unit's cgroup."""
+    """Call SetUnitProperties with ``body`` if the unit still exists, and wait until systemd has written the
+    resulting values into the unit's cgroup."""
 
+    sections = ("update", "restore")
     fields = {
         "socket": "text",
         "bus": "number",
@@ -417,12 +460,14 @@ class SetUnitProperties(Step):
 
 
 # ---- the runtime's side: resctrl ----
-# ``root`` is where resctrl is mounted, ``path`` a group's directory beneath it (``.``: the default group).
+# ``root`` is the mount point of resctrl, ``path`` a group's directory beneath it (``.`` for the default group).
 
 
 class MakeResctrlGroup(Step):
-    """Make the group, journalled, unless it is there; with ``make`` 0 it must be."""
+    """Make the group, and journal that, unless the group exists. With ``make`` 0 a missing group is an
+    error."""
 
+    sections = ("host",)
     fields = {"root": "text", "path": "text", "make": "number"}
     sentence = "make the resctrl group {root}/{path}"
 
@@ -430,6 +475,7 @@ class MakeResctrlGroup(Step):
 class WriteResctrlSchema(Step):
     """Write the line ``value`` into the group's file schemata."""
 
+    sections = ("host", "update", "restore")
     fields = {"root": "text", "path": "text", "value": "text"}
     sentence = "write {value} to {root}/{path}/schemata"
 
@@ -437,14 +483,16 @@ class WriteResctrlSchema(Step):
 class JoinResctrlGroup(Step):
     """Write init's pid into the group's file tasks."""
 
+    sections = ("host", "namespaces")
     fields = {"root": "text", "path": "text"}
     sentence = "add the container's first process to {root}/{path}/tasks"
 
 
 class RemoveResctrlGroup(Step):
-    """Remove the group if the journal says that this container made it. With ``keep`` 1 only after a create that
-    failed, and if no process is in it."""
+    """Remove the group if the journal says that this container made it. With ``keep`` 1 the step does so only
+    after a failed create, and only if the group holds no process."""
 
+    sections = ("delete",)
     fields = {"root": "text", "path": "text", "keep": "number"}
     sentence = "remove the resctrl group {root}/{path}"
 
@@ -453,35 +501,43 @@ class RemoveResctrlGroup(Step):
 
 
 class OpenNamespace(Step):
-    """Open the namespace file ``path`` into ``fd`` and check that it is one of kind ``kind`` (a CLONE_NEW* flag)."""
+    """Open the namespace file ``path`` into ``fd`` and check that it is of kind ``kind`` (a CLONE_NEW*
+    flag)."""
 
+    sections = ("host",)
     fields = {"fd": "fills", "path": "text", "kind": "number"}
     sentence = "open namespace {path}"
 
 
 class AssertNotHostNamespace(Step):
-    """Fail if the register's namespace is the runtime's own, which /proc/self/ns/``file`` is: what the container sets
-    in it would be set on the host."""
+    """Fail if the register's namespace is the runtime's own (/proc/self/ns/``file``), because what the
+    container sets in it would be set on the host."""
 
+    sections = ("host",)
     fields = {"fd": "fd", "file": "text"}
     sentence = "set it in the container's namespace only"
 
 
 class MakeIdMapping(Step):
-    """Open into ``fd`` a user namespace whose maps are ``uids`` and ``gids`` (lines of container id, host id, size).
-    No process is left in it: it is a mapping for mounts."""
+    """Open into ``fd`` a user namespace whose maps are ``uids`` and ``gids`` (lines of container id, host id,
+    size). No process stays in the namespace: it only serves as a mapping for mounts."""
 
+    sections = ("host",)
     fields = {"fd": "fills", "uids": "text", "gids": "text"}
     sentence = "make the id mapping of a mount"
 
 
 class OpenMount(Step):
-    """Clone the mounts at ``source`` (host path) into ``fd``, where init cannot: it may not reach the path, or not map
-    its ids, or would get no peer of the host's mount. ``recursive`` clones what is mounted beneath too, ``nofollow`` 1
-    a symlink itself. With ``leave`` 1 a source beneath the rootfs is left to Bind, when the mounts before it are there.
-    ``propagation`` (one MS_* flag, 0: as it is) goes to the whole tree. ``mapping`` is a register with
-    the user namespace whose maps the mount gets, the mounts below too with ``mapping_recursive`` 1."""
+    """Clone the mounts at ``source`` (a host path) into ``fd``, if init cannot: init may not be able to reach
+    the path or to map its ids, or its clone would be no peer of the host's mount.
 
+    ``recursive`` also clones the mounts beneath the path; ``nofollow`` 1 clones a symlink itself. With
+    ``leave`` 1 a source beneath the rootfs is left to Bind, which runs after the mounts before it.
+    ``propagation`` (one MS_* flag, 0 for no change) applies to the whole tree. ``mapping`` is a register with
+    the user namespace whose maps the mount gets; with ``mapping_recursive`` 1 the mounts below get them too.
+    """
+
+    sections = ("host",)
     fields = {
         "fd": "fills",
         "source": "text",
@@ -497,16 +553,19 @@ class OpenMount(Step):
 
 
 class MapLent(Step):
-    """If the ``source`` of a Bind lies beneath the rootfs, wait until init lends the tree that it has opened there, map its ids as
-    OpenMount does, and hand it back; it is in ``fd`` meanwhile. Otherwise OpenMount has done that."""
+    """If the ``source`` of a Bind lies beneath the rootfs, wait until init lends the tree that it has opened
+    there, map its ids as OpenMount does, and hand the tree back. ``fd`` holds the tree meanwhile. If the source
+    lies elsewhere the step does nothing, because OpenMount has mapped the ids."""
 
+    sections = ("host",)
     fields = {"fd": "fills", "source": "text", "mapping": "fd", "mapping_recursive": "number"}
     sentence = "map the ids of {source}"
 
 
 class OpenFilesystem(Step):
-    """Make the new file system of a Mount to come: its context (fsopen(2)) comes into ``fd``."""
+    """Create the context (fsopen(2)) of the new file system that a later Mount attaches, in ``fd``."""
 
+    sections = ("host", "init")
     fields = {"fd": "fills", "fstype": "text", "source": "text", "target": "text", "options": "texts"}
     sentence = "mount {fstype} at {target}"
 
@@ -514,26 +573,33 @@ class OpenFilesystem(Step):
 class OpenSocket(Step):
     """Connect to the unix stream socket ``path`` (``--console-socket``, ``--pidfd-socket``)."""
 
+    sections = ("host",)
     fields = {"fd": "fills", "path": "text"}
     sentence = "connect to {path}"
 
 
 class Close(Step):
-    """Close the register's descriptor in this process; a child made before has its own."""
+    """Close the register's descriptor in this process; a child that was made before has its own."""
 
+    sections = ("host", "stage", "init")
     fields = {"fd": "takes"}
     sentence = "close a descriptor"
 
 
 class Spawn(Step):
-    """clone3 a child that runs ``section``; ``flags`` are CLONE_NEW*, ``cgroup`` a v2 directory for
-    CLONE_INTO_CGROUP; with ``stay`` 1 a child that has none, because it was passed over, or that may not enter it
-    (EACCES) stays in the caller's, with a warning. Where it takes no process (EBUSY: the container has handed on its
-    controllers) one that joins a container is made in the cgroup in which that one's first process is, beneath the
-    cgroup mount ``hierarchy``.
-    Section init is the container's first process (its pid goes into the journal, with ``later`` 1 by RememberInit),
-    whether the host or the stage spawns it."""
+    """Create a child that runs ``section`` (clone3(2)).
 
+    ``flags`` are CLONE_NEW*, and ``cgroup`` is a v2 directory for CLONE_INTO_CGROUP. With ``stay`` 1 the child
+    stays in the caller's cgroup, with a warning, if its own cgroup was skipped or may not be entered (EACCES).
+    If the cgroup takes no process (EBUSY, because the container has handed its controllers on), a child that
+    joins an existing container is made in the cgroup of that container's first process, beneath the cgroup
+    mount ``hierarchy``.
+
+    Section init is the container's first process, whether the host or the stage spawns it. Its pid goes into
+    the journal at once, or, with ``later`` 1, by RememberInit.
+    """
+
+    sections = ("host", "stage")
     fields = {
         "section": "section",
         "flags": "number",
@@ -549,6 +615,7 @@ class Spawn(Step):
 class RememberInit(Step):
     """Write the pid and the start time of the child, which is init, into the journal."""
 
+    sections = ("host",)
     fields = {}
     sentence = "remember the container's first process"
 
@@ -556,46 +623,53 @@ class RememberInit(Step):
 class DenySetgroups(Step):
     """Write ``deny`` to /proc/PID/setgroups of the child."""
 
+    sections = ("host",)
     fields = {}
     sentence = "deny setgroups in the user namespace"
 
 
 class WriteIdMap(Step):
-    """Write ``map`` (lines of container id, host id, size) to ``file`` (uid_map or gid_map) of the
-    child, or have the program ``helper`` (newuidmap, newgidmap) on PATH do it."""
+    """Write ``map`` (lines of container id, host id, size) to ``file`` (uid_map or gid_map) of the child. If
+    ``helper`` is not empty, that program on PATH (newuidmap, newgidmap) writes the map."""
 
+    sections = ("host",)
     fields = {"file": "text", "map": "text", "helper": "text"}
     defaults = {"helper": ""}
     sentence = "write the {file} of the user namespace"
 
 
 class Send(Step):
-    """Tell the other side (init or host) ``event``, an index into EVENTS. The descriptors in ``count`` registers from
-    ``first`` on go along, and are closed on this side. With ``optional`` 1 the last of these registers may be empty."""
+    """Send ``event``, an index into EVENTS, to the other side (init or host). The descriptors in the ``count``
+    registers from ``first`` on are sent along and closed on this side. With ``optional`` 1 the last of these
+    registers may be empty."""
 
+    sections = ("host", "stage", "init")
     fields = {"event": "number", "first": "fd", "count": "number", "optional": "number"}
     defaults = {"first": NONE, "count": 0, "optional": 0}
     sentence = "tell the other side"
 
 
 class Receive(Step):
-    """Wait for ``event`` from the other side; its failure or its end is this step's failure. The descriptors that come
-    along fill ``count`` registers from ``first`` on. With ``optional`` 1 the last one may not come: its register is then empty."""
+    """Wait for ``event`` from the other side. If the other side fails or ends, the step fails. The descriptors
+    of the message fill the ``count`` registers from ``first`` on. With ``optional`` 1 the last descriptor may
+    be missing, and its register is then empty."""
 
+    sections = ("host", "stage", "init")
     fields = {"event": "number", "first": "fd", "count": "number", "optional": "number"}
     defaults = {"first": NONE, "count": 0, "optional": 0}
     sentence = "wait for the other side"
 
 
 class RunHook(Step):
-    """Run a hook with the state on standard input and wait for it.
+    """Run a hook with the state on standard input and wait for it, in the namespaces of the section's process.
 
-    ``status`` is the state's status, ``timeout`` in seconds (0: none), ``warn`` 1 where failure is
-    only a warning (poststop). Runs in the namespaces of the section's process. With empty ``args``
-    argv is just ``path``; ``env`` is the whole environment, but with ``inherit`` 1 that is the runtime's own. The registers
-    ``stdout`` and ``stderr`` hold files that get what it prints; without them the end of it stands in the error.
+    ``status`` is the state's status, ``timeout`` is in seconds (0 for none), and ``warn`` 1 makes a failure a
+    warning (poststop). With empty ``args`` argv is only ``path``. ``env`` is the whole environment; with
+    ``inherit`` 1 it is the runtime's own. The registers ``stdout`` and ``stderr`` hold files for the hook's
+    output; without these files the error quotes the end of the output.
     """
 
+    sections = ("host", "init", "begin", "started", "delete", "namespaces")
     fields = {
         "path": "text",
         "args": "texts",
@@ -612,31 +686,37 @@ class RunHook(Step):
 
 
 class OpenHookOutput(Step):
-    """Open the file ``path`` for appending into ``fd``, and create it if it is missing: what hooks print goes there. With ``warn`` 1
-    a failure is only a warning (delete)."""
+    """Open the file ``path`` for appending into ``fd``, and create it if it is missing: hooks print to it. With
+    ``warn`` 1 a failure is only a warning (delete)."""
 
+    sections = ("host", "started", "delete", "namespaces")
     fields = {"fd": "fills", "path": "text", "warn": "number"}
     defaults = {"warn": 0}
     sentence = "open {path} for what hooks print"
 
 
 class OpenInitNamespace(Step):
-    """Open the namespace of init that /proc/PID/ns/``file`` is into ``fd``."""
+    """Open the namespace /proc/PID/ns/``file`` of init into ``fd``."""
 
+    sections = ("host",)
     fields = {"fd": "fills", "file": "text"}
     sentence = "open the {file} namespace of the container"
 
 
 class RunHelper(Step):
-    """Run the helper ``helper``, a module of ocirt/helpers, with ``data`` (JSON) on standard input, and wait for it.
+    """Run the helper ``helper``, a module of ocirt/helpers, with ``data`` (JSON) on standard input, and wait
+    for it.
 
-    What it prints is kept in register ``record``: if the create fails at a later step, the helper is run again to undo
-    what it has done, with that as its input. With a register ``network`` of a network namespace the helper has four
-    descriptors from 3 on: that namespace, the runtime's own, a netlink route socket in the runtime's, and one in the
-    container's. With a register ``guard`` it has two more, the end of a socket whose other end comes into that register, and the
-    locked state directory: a process that it leaves behind undoes all if that end is closed before the container is created.
+    The register ``record`` keeps what the helper prints. If the create fails at a later step, the executor runs
+    the helper again, with this record as its input, to undo what it did. With a register ``network``, which
+    holds a network namespace, the helper has four descriptors from 3 on: that namespace, the runtime's own, a
+    netlink route socket in the runtime's, and one in the container's. With a register ``guard`` it has two
+    more: one end of a socket, whose other end comes into the register, and the locked state directory. A
+    process that the helper leaves behind undoes everything if the other end closes before the container is
+    created.
     """
 
+    sections = ("host",)
     fields = {"helper": "text", "data": "text", "record": "fills", "network": "fd", "guard": "fills"}
     defaults = {"network": NONE, "guard": NONE}
     sentence = "run the helper {helper}"
@@ -645,50 +725,60 @@ class RunHelper(Step):
 class SendPidfd(Step):
     """Send init's pidfd over the socket in ``fd`` (``--pidfd-socket``)."""
 
+    sections = ("host",)
     fields = {"fd": "fd"}
     sentence = "send the pidfd of init"
 
 
 class PreparePidFile(Step):
-    """Write init's pid into a file without a name where ``path`` will be, if such a file can be had."""
+    """Write init's pid into a file without a name in the directory of ``path``, if the file system supports
+    such files."""
 
+    sections = ("host",)
     fields = {"path": "text"}
     sentence = "write the pid file {path}"
 
 
 class WritePidFile(Step):
-    """Give the file with init's pid the name ``path`` (``--pid-file``): the one that PreparePidFile has made, or it is made now."""
+    """Give the file with init's pid the name ``path`` (``--pid-file``). If PreparePidFile could not make the
+    file, this step makes it."""
 
+    sections = ("host",)
     fields = {"path": "text"}
     sentence = "write the pid file {path}"
 
 
 class MakeNotifyDirectory(Step):
-    """Make the directory ``notify`` in the state directory, for a container that gets it bound."""
+    """Make the directory ``notify`` in the state directory, which the container gets as a bind mount."""
 
+    sections = ("host",)
     fields = {}
     sentence = "make the directory of the notify socket"
 
 
 class ListenNotify(Step):
-    """Listen on the socket ``notify/notify.sock`` of the state directory, which the container's processes may write to.
-    Passed over where the caller has no NOTIFY_SOCKET (by now)."""
+    """Listen on the socket ``notify/notify.sock`` of the state directory, to which the container's processes
+    may write. Skipped if the caller has no NOTIFY_SOCKET at this time."""
 
+    sections = ("starting",)
     fields = {}
     sentence = "listen on the notify socket"
 
 
 class RelayNotify(Step):
-    """Wait until the container has said READY=1 or ended; pass it on to the caller's NOTIFY_SOCKET with the container's
-    pid as MAINPID, and wait until that has been read (sd_notify(3), BARRIER=1)."""
+    """Wait until the container has sent READY=1 or ended. Pass the message on to the caller's NOTIFY_SOCKET
+    with the container's pid as MAINPID, and wait until the service manager has read it (sd_notify(3),
+    BARRIER=1)."""
 
+    sections = ("started",)
     fields = {}
     sentence = "pass the container's readiness on"
 
 
 class Nothing(Step):
-    """What undoes a step that changes nothing."""
+    """Do nothing: this undoes a step that changes nothing."""
 
+    sections = ("restore",)
     fields = {}
     sentence = "do nothing"
 
@@ -696,37 +786,44 @@ class Nothing(Step):
 class Warn(Step):
     """Log ``message`` at level warning."""
 
+    sections = ("host",)
     fields = {"message": "text"}
     sentence = "warn"
 
 
 class Commit(Step):
-    """The container is created: write state.json, set the journal's phase. From here on the runtime's end is not init's."""
+    """Commit the container as created: write state.json and set the journal's phase. After this step init no
+    longer ends with the runtime."""
 
+    sections = ("host",)
     fields = {}
     sentence = "commit the container"
 
 
 class PlaceCriuRoot(Step):
-    """Make the directory ``path`` and mount a clone of the rootfs there, as it was opened: criu wants one that nothing is
-    mounted over. Only in this process' mount namespace."""
+    """Make the directory ``path`` and mount a clone of the rootfs there, in the mount namespace of this process
+    only. criu needs a rootfs over which nothing is mounted."""
 
+    sections = ("stage",)
     fields = {"path": "text"}
     sentence = "mount the rootfs at {path} for criu"
 
 
 class MakeMountPoint(Step):
-    """Make the directory ``path`` in the rootfs, where it is missing: criu mounts there."""
+    """Make the directory ``path`` in the rootfs if it is missing: criu mounts there."""
 
+    sections = ("stage",)
     fields = {"path": "text"}
     sentence = "make the mount point {path}"
 
 
 class ExecCriu(Step):
-    """Become criu, the executable ``path`` with the environment ``env``, in the mode in which it serves a socket (``criu
-    swrk``), whose other end goes to the runtime. The directories ``images`` and ``work`` are opened as the descriptors
-    ``images_fd`` and ``work_fd`` (-1: none), which criu looks for in the process that has made the socket, and mounts in."""
+    """Execute criu, the executable ``path`` with the environment ``env``, as a server on a socket (``criu
+    swrk``); the other end of the socket goes to the runtime. The step opens the directories ``images`` and
+    ``work`` as the descriptors ``images_fd`` and ``work_fd`` (-1 for none), because criu looks for these in the
+    process that has made the socket."""
 
+    sections = ("stage",)
     fields = {
         "path": "text",
         "env": "texts",
@@ -739,11 +836,16 @@ class ExecCriu(Step):
 
 
 class RestoreProcesses(Step):
-    """Have the child, which is criu, do what ``message`` says (ocirt/criu/message.py), until it has restored the container.
-    When it has made the namespaces, sections entered and namespaces are run, at its end section restored. The master of the container's terminal goes over the socket
-    ``console``, where there is one. Then the journal's phase is running. ``log`` is criu's log, ``root`` what PlaceCriuRoot
-    has made."""
+    """Have the child, which is criu, carry out the request ``message`` (ocirt/criu/message.py), until it has
+    restored the container.
 
+    When criu has made the namespaces, the executor runs the sections entered and namespaces; when criu has
+    restored everything, it runs the section restored. It sends the master of the container's terminal over the
+    socket ``console``, if there is one, and then sets the journal's phase to running. ``log`` is criu's log,
+    ``root`` the directory that PlaceCriuRoot has made.
+    """
+
+    sections = ("host",)
     fields = {"message": "bytes", "log": "text", "console": "fd", "root": "text"}
     sentence = "have criu restore the processes"
 
@@ -751,23 +853,26 @@ class RestoreProcesses(Step):
 class OpenContainerRoot(Step):
     """Open the root directory of the container's first process into ``fd``."""
 
+    sections = ("host",)
     fields = {"fd": "fills"}
     sentence = "open the root directory of the container"
 
 
 class Release(Step):
-    """Let the child execute its program (event committed), and wait until it has: its end of the socket closes. With
-    ``relay`` 1 signals that come from here on are kept for the process."""
+    """Let the child execute its program (event committed), and wait until it has, which closes the child's end
+    of the socket. With ``relay`` 1 signals that arrive from now on are kept for the process."""
 
+    sections = ("host",)
     fields = {"relay": "number"}
     sentence = "wait for the program"
 
 
 class WriteState(Step):
-    """What the state says of this container (state section, the first step there). ``annotations`` is raw
-    JSON text, ``{}`` where there are none; ``request`` is one JSON object: what a later build needs
-    to compile the container anew."""
+    """State section, always its first step: what the state says of this container. ``annotations`` is raw JSON
+    text, ``{}`` if there are no annotations. ``request`` is one JSON object: what a later build needs to
+    compile the container again."""
 
+    sections = ("state",)
     fields = {
         "oci_version": "text",
         "id": "text",
@@ -782,14 +887,17 @@ class WriteState(Step):
 class TellPaused(Step):
     """State section: the container is paused while ``file`` of the cgroup says 1."""
 
+    sections = ("state",)
     fields = {"hierarchy": "text", "path": "text", "file": "text"}
     sentence = "tell if the container is paused"
 
 
 class TellOomKills(Step):
-    """State section: after the word ``key``, ``file`` of the cgroup says how many processes the kernel has killed for
-    want of memory; and the file ``peak`` (empty: none) how much of it there was at most."""
+    """State section: in ``file`` of the cgroup, the number after the word ``key`` says how many processes the
+    kernel has killed because memory ran out; the file ``peak`` (empty for none) says how much memory was in use
+    at most."""
 
+    sections = ("state",)
     fields = {"hierarchy": "text", "path": "text", "file": "text", "key": "text", "peak": "text"}
     defaults = {"peak": ""}
     sentence = "tell what the kernel has killed for want of memory"
@@ -798,6 +906,7 @@ class TellOomKills(Step):
 class KeepResources(Step):
     """Write ``data`` (JSON) to resources.json in the state directory, by rename."""
 
+    sections = ("update",)
     fields = {"data": "text"}
     sentence = "keep the resources"
 
@@ -806,40 +915,48 @@ class KeepResources(Step):
 
 
 class JoinCgroup(Step):
-    """Write ``0`` to the register's file: this process moves itself, without a grace period."""
+    """Write ``0`` to the register's file: a single-threaded process that moves itself need not wait for a grace
+    period."""
 
+    sections = ("stage", "init")
     fields = {"fd": "takes"}
     sentence = "join the cgroup"
 
 
 class JoinNamespace(Step):
-    """setns into the register's namespace, which is of kind ``kind``. With ``early`` 1, EPERM is left for a later
-    JoinNamespace of the same register (after the user namespace has been joined); one that is done is not repeated."""
+    """Join the register's namespace, which is of kind ``kind`` (setns(2)). With ``early`` 1 the step leaves
+    EPERM to a later JoinNamespace of the same register, after the user namespace has been joined. A join that
+    has succeeded is not repeated."""
 
+    sections = ("stage",)
     fields = {"fd": "fd", "kind": "number", "early": "number"}
     defaults = {"early": 0}
     sentence = "join the namespace"
 
 
 class SetOomScore(Step):
-    """Write ``value`` to /proc/self/oom_score_adj, as a process does that is the caller's still. Its children have it
-    too."""
+    """Write ``value`` to /proc/self/oom_score_adj while the process still has the caller's rights. Its children
+    inherit the value."""
 
+    sections = ("stage", "init")
     fields = {"value": "text"}
     sentence = "set oom_score_adj to {value}"
 
 
 class OpenProc(Step):
-    """Use the procfs at /proc of this process' mount namespace for WriteProc, in its children too."""
+    """Open the procfs at /proc of this process' mount namespace, for the WriteProc steps of this process and
+    its children."""
 
+    sections = ("stage",)
     fields = {}
     sentence = "open /proc"
 
 
 class JoinContainer(Step):
-    """setns(2) into the namespaces ``flags`` (CLONE_NEW*) of the container's first process, all of them at once, by its
-    pidfd. Of the pid namespace that is for children."""
+    """Join the namespaces ``flags`` (CLONE_NEW*) of the container's first process, all at once, by its pidfd
+    (setns(2)). The pid namespace applies to children only."""
 
+    sections = ("stage", "entered", "restored")
     fields = {"flags": "number"}
     sentence = "join the namespaces of the container"
 
@@ -847,67 +964,84 @@ class JoinContainer(Step):
 class AssertRunning(Step):
     """Fail if the container's first process has ended."""
 
+    sections = ("init",)
     fields = {}
     sentence = "look whether the container lives"
 
 
 class SetAffinity(Step):
-    """sched_setaffinity(2) of this process to the bit mask ``cpus``, in words of 64 bits."""
+    """Set the CPU affinity of this process to the bit mask ``cpus``, in words of 64 bits
+    (sched_setaffinity(2))."""
 
+    sections = ("stage", "init")
     fields = {"cpus": "bytes"}
     sentence = "set the CPU affinity"
 
 
 class ResetAffinity(Step):
-    """sched_setaffinity(2) of this process to every CPU, of which the kernel leaves those of the cpuset. Where it is forbidden the
-    affinity stays as it is."""
+    """Set the CPU affinity of this process to every CPU; the kernel keeps those of the cpuset
+    (sched_setaffinity(2)). If that is forbidden, the affinity does not change."""
 
+    sections = ("stage", "init")
     fields = {}
     sentence = "reset the CPU affinity"
 
 
 class Unshare(Step):
-    """unshare(2) ``flags``."""
+    """Call unshare(2) with ``flags``."""
 
+    sections = ("stage", "init")
     fields = {"flags": "number"}
     sentence = "unshare"
 
 
 class WriteTimeOffsets(Step):
-    """Write ``offsets`` (lines of clock, seconds, nanoseconds) to the procfs file timens_offsets of this process."""
+    """Write ``offsets`` (lines of clock, seconds, nanoseconds) to the procfs file timens_offsets of this
+    process."""
 
+    sections = ("stage",)
     fields = {"offsets": "text"}
     sentence = "set the offsets of the time namespace"
 
 
 class SetDumpable(Step):
-    """PR_SET_DUMPABLE."""
+    """Set whether this process is dumpable (PR_SET_DUMPABLE)."""
 
+    sections = ("stage", "init")
     fields = {"value": "number"}
     sentence = "set dumpable"
 
 
 class BecomeRoot(Step):
-    """Become uid 0 and gid 0 of the user namespace, with no supplementary group where setgroups is allowed."""
+    """Become uid 0 and gid 0 of the user namespace, without supplementary groups if setgroups is allowed."""
 
+    sections = ("stage", "init")
     fields = {}
     sentence = "become root of the user namespace"
 
 
 class NewKeyring(Step):
-    """Join a new session keyring called ``name``; in exec the container's, which create has called so. One that somebody else has made
-    under that name is never joined: then the new one has no name. A kernel without keyrings is passed over."""
+    """Join a new session keyring called ``name``; an exec joins the container's, which create has given this
+    name. If another user has made a keyring of this name, the step never joins it: the new keyring then has no
+    name. A kernel without keyrings is no error."""
 
+    sections = ("init",)
     fields = {"name": "text"}
     sentence = "make the session keyring {name}"
 
 
 class SetHostname(Step):
+    """Set the hostname (sethostname(2))."""
+
+    sections = ("init",)
     fields = {"name": "text"}
     sentence = "set the hostname to {name}"
 
 
 class SetDomainname(Step):
+    """Set the domain name (setdomainname(2))."""
+
+    sections = ("init",)
     fields = {"name": "text"}
     sentence = "set the domainname to {name}"
 
@@ -915,49 +1049,61 @@ class SetDomainname(Step):
 class OpenNetwork(Step):
     """Open a socket of this network namespace into ``fd``."""
 
+    sections = ("init",)
     fields = {"fd": "fills"}
     sentence = "open a socket in the network namespace"
 
 
 class LoopbackUp(Step):
-    """Bring the interface ``lo`` of this network namespace up, or of the one that the socket in ``socket`` is of."""
+    """Bring the interface ``lo`` of this network namespace up, or that of the network namespace of the socket
+    in ``socket``."""
 
+    sections = ("host", "init", "entered")
     fields = {"socket": "takes"}
     defaults = {"socket": NONE}
     sentence = "bring the loopback interface up"
 
 
 # ---- the container's side: rootfs ----
-# Every ``target`` and every ``path`` of a step that acts in the rootfs is resolved with openat2
-# (RESOLVE_IN_ROOT, no magic links) beneath the rootfs fd, before and after pivot_root alike, and what is
-# missing of it is made. ``set`` and ``clear`` are MOUNT_ATTR_* bits; where clear holds an access
-# time bit it is the whole MOUNT_ATTR__ATIME mask. A procfs or sysfs, new or bound, is pinned when it is mounted: what lies
-# beneath it is found from the mount, whatever has become of the way there meanwhile, and no link may be on the way to a whole one.
-# Inside of a procfs nothing is mounted but on the files that Bind's ``on_proc`` is for. ``propagation`` is 0 or one MS_* flag;
-# ``propagation_recursive`` says whether it goes to the mounts below too.
+# openat2 (RESOLVE_IN_ROOT, no magic links) resolves every ``target`` and every ``path`` of a step that acts in the rootfs,
+# beneath the rootfs fd, before and after pivot_root alike. The executor makes what is missing of it. ``set`` and ``clear`` are
+# MOUNT_ATTR_* bits; if clear holds an access time bit, it holds the whole MOUNT_ATTR__ATIME mask. A procfs or sysfs, new or
+# bound, is pinned when it is mounted: the executor finds what lies beneath it from the mount, even if the path to the mount
+# has changed meanwhile, and no link may lie on the path to a whole one. Inside a procfs only the files of Bind's ``on_proc``
+# can be covered. ``propagation`` is 0 or one MS_* flag; with ``propagation_recursive`` it also applies to the mounts below.
 
 
 class SetPropagation(Step):
-    """Set the propagation of ``/`` of this mount namespace, and below it where ``recursive``."""
+    """Set the propagation of ``/`` of this mount namespace, and with ``recursive`` that of the mounts below."""
 
+    sections = ("stage", "init")
     fields = {"propagation": "number", "recursive": "number"}
     sentence = "set the propagation of /"
 
 
 class OpenRootfs(Step):
-    """Clone the mounts at ``path`` (host path) and attach the clone over it: the rootfs. With ``recursive`` 1
-    mounts beneath come along; with ``aside`` 1 all that happens in a new mount namespace, until ChangeRoot. Or the clone is what OpenMount has put
-    into the register ``tree``; where init cannot reach ``path`` to attach it there, it goes over ``/``."""
+    """Clone the mounts at ``path`` (a host path) and attach the clone over ``path``: the clone is the rootfs.
 
+    With ``recursive`` 1 the clone includes the mounts beneath. With ``aside`` 1 the step works in a new mount
+    namespace, which lasts until ChangeRoot. With a register ``tree`` the clone is what OpenMount has put there;
+    if init cannot reach ``path``, the step attaches the clone over ``/``.
+    """
+
+    sections = ("stage", "init")
     fields = {"path": "text", "tree": "takes", "recursive": "number", "aside": "number"}
     defaults = {"tree": NONE, "recursive": 1, "aside": 0}
     sentence = "open the rootfs {path}"
 
 
 class OverlayRootfs(Step):
-    """Mount an overlay of the read-only directories ``lower`` (host paths, topmost first) with ``options`` (upperdir and
-    workdir, none for a read-only overlay) at ``path`` (host path): the rootfs. None of these directories is made. ``aside`` as with OpenRootfs."""
+    """Mount an overlay at ``path`` (a host path): the overlay is the rootfs.
 
+    Its read-only directories are ``lower`` (host paths, topmost first), and ``options`` name upperdir and
+    workdir, or nothing for a read-only overlay. The step makes none of these directories. ``aside`` is as in
+    OpenRootfs.
+    """
+
+    sections = ("stage", "init")
     fields = {"lower": "texts", "options": "texts", "path": "text", "aside": "number"}
     defaults = {"options": (), "aside": 0}
     sentence = "mount the overlay rootfs at {path}"
@@ -966,15 +1112,18 @@ class OverlayRootfs(Step):
 class Mount(Step):
     """Mount a new file system of type ``fstype`` at ``target``.
 
-    ``options`` go to fsconfig one by one, ``key=value`` or a bare flag; ``source`` is its source;
-    ``set`` are the mount's MOUNT_ATTR_* bits. With ``tmpcopyup`` 1 the content of the directory
-    beneath is copied into it, with ``keep_mode`` 1 its permissions are that directory's. A target that is missing
-    is made a directory; / is the rootfs itself, and what is mounted there is the rootfs from then on.
+    ``options`` go to fsconfig one by one, each ``key=value`` or a flag; ``source`` is the file system's source,
+    and ``set`` are the mount's MOUNT_ATTR_* bits. With ``tmpcopyup`` 1 the step copies the content of the
+    directory beneath into the file system; with ``keep_mode`` 1 the file system's root keeps the permissions of
+    that directory. A missing target is made as a directory. If the target is /, what is mounted there becomes
+    the rootfs.
 
-    With a register ``context`` the file system is what OpenFilesystem has put there. With ``detached`` 1 the mount is not
-    attached yet and comes into ``mount``; else, where that is a register, the mount is what is in it.
+    With a register ``context`` the file system is the one that OpenFilesystem has put there. With ``detached``
+    1 the mount is not attached yet and comes into the register ``mount``; with ``detached`` 0 and a register
+    ``mount``, the step attaches the mount of that register.
     """
 
+    sections = ("host", "init")
     fields = {
         "fstype": "text",
         "source": "text",
@@ -1004,16 +1153,20 @@ class Mount(Step):
 
 
 class Bind(Step):
-    """Bind-mount ``source`` (host path) at ``target``, or what OpenMount has put into the register ``tree``.
+    """Bind-mount ``source`` (a host path), or what OpenMount has put into the register ``tree``, at ``target``.
 
-    ``recursive`` binds what is mounted beneath too. ``set``/``clear`` change this mount, ``implied`` are bits to clear
-    of it too, but for those that a user namespace has locked; ``recursive_set``/``recursive_clear`` change the whole tree (the r* options). A target that is missing
-    is made a directory or an empty file, as the source is; with ``on_proc`` 1 it is one of the files of /proc that may be covered. Where the source is missing ``otherwise`` is bound, if
-    that is not empty; with ``optional`` 1 it is passed over. With ``source_nofollow`` or ``target_nofollow`` 1 a symlink there is meant itself; with
-    ``copy_symlink`` 1 a source that is one is made anew at the target instead. ``mapping`` and ``mapping_recursive`` are
-    OpenMount's, for a source that it has left; with ``lend`` 1 the runtime maps that (MapLent).
+    ``recursive`` includes the mounts beneath the source. ``set`` and ``clear`` change this mount,
+    ``recursive_set`` and ``recursive_clear`` the whole tree (the r* options); ``implied`` are further bits to
+    clear of this mount, except those that a user namespace has locked. A missing target is made as a directory
+    or an empty file, like the source; with ``on_proc`` 1 the target is one of the files of /proc that may be
+    covered. If the source is missing, the step binds ``otherwise``, if that is not empty, or, with ``optional``
+    1, does nothing. ``source_nofollow`` and ``target_nofollow`` 1 take a symlink itself instead of following
+    it; with ``copy_symlink`` 1 a source that is a symlink is created again at the target. ``mapping`` and
+    ``mapping_recursive`` are those of OpenMount, for a source that OpenMount has left to this step; with
+    ``lend`` 1 the runtime maps the ids (MapLent).
     """
 
+    sections = ("stage", "init")
     fields = {
         "source": "text",
         "target": "text",
@@ -1060,9 +1213,11 @@ class Bind(Step):
 
 
 class MountCgroup(Step):
-    """Mount cgroup v2 (``fstype``) at ``target``, as Mount does: in a cgroup namespace that shows its root. Where it is
-    not permitted (EPERM, EBUSY) ``bind``, the directory of that cgroup, is bound instead, as Bind does."""
+    """Mount cgroup v2 (``fstype``) at ``target``, as Mount does: in a cgroup namespace, this shows the
+    namespace's root. If that is not permitted (EPERM, EBUSY), the step binds ``bind``, the directory of that
+    cgroup, as Bind does."""
 
+    sections = ("init",)
     fields = {
         "fstype": "text",
         "bind": "text",
@@ -1078,20 +1233,26 @@ class MountCgroup(Step):
 
 
 class SetMountAttributes(Step):
-    """mount_setattr of the mount at ``target`` (``/`` is the rootfs itself)."""
+    """Change the mount at ``target`` by mount_setattr(2); ``/`` is the rootfs itself."""
 
+    sections = ("init", "restored")
     fields = {"target": "text", "set": "number", "clear": "number", "recursive": "number", "propagation": "number"}
     defaults = {"clear": 0, "recursive": 0, "propagation": 0}
     sentence = "change the mount at {target}"
 
 
 class MountHierarchies(Step):
-    """Mount a file system as Mount does, with the MOUNT_ATTR_* bits ``top``, and in it, each in a directory of its name in ``names``,
-    what is at the host paths ``sources``. Where one is missing what is at the same place of ``otherwise``, if that is not
-    empty, is bound; with ``optional`` 1 it is passed over. Each of ``links`` becomes a symlink to what stands in the same place of
-    ``to``. Then ``set``, ``clear`` and ``propagation`` change all of these mounts; the first keeps ``top``. With ``detached`` 1
-    the file system is the mount in ``mount``, which is not attached yet and has ``top``: that is possible since Linux 6.15."""
+    """Mount a file system as Mount does, with the MOUNT_ATTR_* bits ``top``, and fill it with bind mounts.
 
+    Each directory of ``names`` in the file system shows the host path at the same place of ``sources``. If that
+    path is missing, the step binds the one at the same place of ``otherwise``, if that is not empty, or, with
+    ``optional`` 1, nothing. Each of ``links`` becomes a symlink to the text at the same place of ``to``. At the
+    end ``set``, ``clear`` and ``propagation`` change all of these mounts; the file system itself keeps ``top``.
+    With ``detached`` 1 the file system is the mount in the register ``mount``, which is not attached yet and
+    has ``top``; that is possible since Linux 6.15.
+    """
+
+    sections = ("host", "init")
     fields = {
         "fstype": "text",
         "source": "text",
@@ -1127,35 +1288,43 @@ class MountHierarchies(Step):
 class ReconfigureMount(Step):
     """Give the file system that is mounted at ``target`` further settings, as fsconfig takes them."""
 
+    sections = ("init",)
     fields = {"target": "text", "options": "texts"}
     sentence = "reconfigure the file system at {target}"
 
 
 class MakeDirectory(Step):
-    """Make ``path`` and its parents, mode ``mode`` for what is made. One that exists is left as it is."""
+    """Make ``path`` and its parents, with mode ``mode`` for each directory that is made. An existing directory
+    is not changed."""
 
+    sections = ("init",)
     fields = {"path": "text", "mode": "number"}
     sentence = "make directory {path}"
 
 
 class MakeSymlink(Step):
-    """Make ``path`` a link to ``to``. With a non-empty ``needs`` only if that path exists in the rootfs. A
-    path that exists is left as it is, unless ``replace`` is 1 (then a file or link there is replaced)."""
+    """Make ``path`` a link to ``to``. If ``needs`` is not empty, the step does so only if that path exists in
+    the rootfs. An existing path is not changed; with ``replace`` 1, an existing file or link is replaced."""
 
+    sections = ("init",)
     fields = {"to": "text", "path": "text", "needs": "text", "replace": "number"}
     defaults = {"needs": "", "replace": 0}
     sentence = "link {path} to {to}"
 
 
 class MakeNode(Step):
-    """Make the device node ``path``. ``kind`` is S_IFCHR, S_IFBLK or S_IFIFO, ``mode`` its permissions under any
-    umask. A node that exists must be the same device. With ``bind`` 1 the host's node at the same path is
-    bound there instead (user namespaces may not mknod).
+    """Make the device node ``path``.
 
-    With a register ``outside`` and ``bind`` 0 the runtime makes the node in a file system that is attached nowhere, whose mount comes
-    into that register; with ``bind`` 1 that node is bound. Where the runtime may not make it either (EPERM) the register stays
-    empty, and the host's node is bound."""
+    ``kind`` is S_IFCHR, S_IFBLK or S_IFIFO, and ``mode`` its permissions, whatever the umask is. If the node
+    exists, it must be the same device. With ``bind`` 1 the step binds the host's node of the same path there
+    instead, because a user namespace may not create devices.
 
+    With a register ``outside`` and ``bind`` 0 the runtime makes the node in a file system that is attached
+    nowhere, and puts its mount into the register; with ``bind`` 1 the step binds that node. If the runtime may
+    not make the node either (EPERM), the register stays empty, and the step binds the host's node.
+    """
+
+    sections = ("host", "init")
     fields = {
         "path": "text",
         "kind": "number",
@@ -1172,63 +1341,77 @@ class MakeNode(Step):
 
 
 class MakeConsole(Step):
-    """Take a new pseudoterminal from the container's /dev/pts (ONLCR off, ``height`` by ``width`` unless 0), bind
-    it over /dev/console where ``device`` is 1, send its master over the socket in ``fd`` (NONE: to the runtime, for a
-    foreground run), give it to ``uid`` and make it the controlling terminal and standard streams."""
+    """Set up the terminal of the container.
 
+    The step opens a new pseudoterminal from the container's /dev/pts (ONLCR off, ``height`` by ``width`` unless
+    these are 0), and with ``device`` 1 binds it over /dev/console. It sends the master over the socket in
+    ``fd`` (NONE: to the runtime, for a run in the foreground), gives the terminal to ``uid``, and makes it the
+    controlling terminal and the standard streams.
+    """
+
+    sections = ("init",)
     fields = {"fd": "takes", "uid": "number", "height": "number", "width": "number", "device": "number"}
     sentence = "set the terminal up"
 
 
 class MaskPath(Step):
-    """Cover ``path`` with an empty read-only tmpfs (a directory) or with /dev/null (anything else). A missing
-    path is passed over."""
+    """Cover ``path`` with an empty read-only tmpfs if it is a directory, otherwise with /dev/null. A missing
+    path is no error."""
 
+    sections = ("init",)
     fields = {"path": "text"}
     sentence = "mask {path}"
 
 
 class ReadonlyPath(Step):
-    """Make ``path`` read-only by a bind over itself. A missing path is passed over."""
+    """Make ``path`` read-only by a bind over itself. A missing path is no error."""
 
+    sections = ("init",)
     fields = {"path": "text"}
     sentence = "make {path} read-only"
 
 
 class PivotRoot(Step):
-    """Make the rootfs the root of this mount namespace and detach the old one."""
+    """Make the rootfs the root of this mount namespace and detach the old root."""
 
+    sections = ("init",)
     fields = {}
     sentence = "pivot_root"
 
 
 class MoveRoot(Step):
-    """``--no-pivot``: move the rootfs over /, unmount all that is mounted beneath it, or cover each procfs and sysfs that
-    cannot be unmounted, and chroot into it."""
+    """``--no-pivot``: move the rootfs over /, unmount what is mounted beneath /, cover each procfs and sysfs
+    that cannot be unmounted, and chroot into the rootfs."""
 
+    sections = ("init",)
     fields = {}
     sentence = "move the rootfs over /"
 
 
 class ChangeRoot(Step):
-    """Without a mount namespace: clone the rootfs with its mounts, go back to the runtime's mount namespace and chroot into
-    the clone, which is attached nowhere and goes with its last process."""
+    """Without a mount namespace: clone the rootfs with its mounts, return to the runtime's mount namespace, and
+    chroot into the clone. The clone is attached nowhere and ends with its last process."""
 
+    sections = ("init",)
     fields = {}
     sentence = "chroot into the rootfs"
 
 
 class EnterRoot(Step):
-    """Take ``/`` of this process for the rootfs; before, chroot into the directory ``fd`` unless that is NONE."""
+    """Use ``/`` of this process as the rootfs, after a chroot into the directory in ``fd`` unless that is
+    NONE."""
 
+    sections = ("init", "restored")
     fields = {"fd": "fd"}
     defaults = {"fd": NONE}
     sentence = "enter the root directory of the container"
 
 
 class WriteProc(Step):
-    """Write ``value`` to ``file`` (``sys/...``, ``self/attr/exec``) of OpenProc's procfs, or of one of our own."""
+    """Write ``value`` to ``file`` (``sys/...``, ``self/attr/exec``) of the procfs that OpenProc has opened, or
+    of one that the runtime makes."""
 
+    sections = ("init",)
     fields = {"file": "text", "value": "text"}
     sentence = "write {value} to /proc/{file}"
 
@@ -1237,22 +1420,26 @@ class WriteProc(Step):
 
 
 class SetRlimit(Step):
-    """prlimit; ``soft`` and ``hard`` as 64-bit patterns (-1 is no limit)."""
+    """Set a resource limit (prlimit(2)); ``soft`` and ``hard`` are 64-bit patterns (-1 is no limit)."""
 
+    sections = ("init",)
     fields = {"resource": "number", "soft": "number", "hard": "number", "name": "text"}
     sentence = "set {name}"
 
 
 class RestoreOpenFiles(Step):
-    """Give this process the soft RLIMIT_NOFILE that the runtime was started with, and has raised for itself."""
+    """Give this process the soft RLIMIT_NOFILE with which the caller started the runtime. The runtime raises
+    its own."""
 
+    sections = ("init", "begin")
     fields = {}
     sentence = "restore the caller's RLIMIT_NOFILE"
 
 
 class SetScheduler(Step):
-    """sched_setattr(2) with a struct sched_attr of these fields."""
+    """Call sched_setattr(2) with a struct sched_attr of these fields."""
 
+    sections = ("init",)
     fields = {
         "policy": "number",
         "flags": "number",
@@ -1267,81 +1454,101 @@ class SetScheduler(Step):
 
 
 class SetIoPriority(Step):
-    """ioprio_set(2) of this process; ``value`` holds class and priority, IOPRIO_PRIO_VALUE."""
+    """Set the I/O priority of this process (ioprio_set(2)); ``value`` holds class and priority,
+    IOPRIO_PRIO_VALUE."""
 
+    sections = ("init",)
     fields = {"value": "number"}
     sentence = "set the I/O priority"
 
 
 class SetPersonality(Step):
-    """personality(2)."""
+    """Set the execution domain (personality(2))."""
 
+    sections = ("init",)
     fields = {"domain": "number"}
     sentence = "set the execution domain"
 
 
 class SetUmask(Step):
+    """Set the umask."""
+
+    sections = ("init",)
     fields = {"mask": "number"}
     sentence = "set the umask"
 
 
 class SetMemoryPolicy(Step):
-    """set_mempolicy(2) with ``mode`` (MPOL_*, called ``name``, and MPOL_F_* flags) and the bit mask ``nodes``, in words
-    of 64 bits; empty is no node."""
+    """Set the memory policy (set_mempolicy(2)) to ``mode`` (MPOL_*, called ``name``, and MPOL_F_* flags) and
+    the bit mask ``nodes``, in words of 64 bits; an empty mask has no node."""
 
+    sections = ("init",)
     fields = {"mode": "number", "nodes": "bytes", "name": "text"}
     sentence = "set the memory policy {name}"
 
 
 class DropBounding(Step):
-    """Drop every capability from the bounding set that is not a bit of ``keep``."""
+    """Drop every capability that is not a bit of ``keep`` from the bounding set."""
 
+    sections = ("init",)
     fields = {"keep": "number"}
     sentence = "drop capabilities from the bounding set"
 
 
 class SetUser(Step):
-    """Give the standard streams to ``uid``, then set supplementary groups (decimal ``groups``), gid and uid,
-    keeping capabilities for SetCapabilities. ``setgroups`` 0: the groups stay as they are."""
+    """Give the standard streams to ``uid``, then set the supplementary groups (decimal ``groups``), gid and
+    uid, and keep the capabilities for SetCapabilities. With ``setgroups`` 0 the groups do not change."""
 
+    sections = ("init",)
     fields = {"uid": "number", "gid": "number", "groups": "texts", "setgroups": "number"}
     defaults = {"setgroups": 1}
     sentence = "become the container's user"
 
 
 class SetCapabilities(Step):
-    """capset and the ambient set; each field is a bit set."""
+    """Set the capabilities (capset(2) and the ambient set); each field is a bit set."""
 
+    sections = ("init", "begin")
     fields = {"effective": "number", "permitted": "number", "inheritable": "number", "ambient": "number"}
     sentence = "set capabilities"
 
 
 class SetNoNewPrivileges(Step):
+    """Set no_new_privs (prctl(2))."""
+
+    sections = ("init",)
     fields = {}
     sentence = "set no_new_privs"
 
 
 class LoadSeccomp(Step):
-    """seccomp(2): install the BPF program ``filter`` with ``flags`` (SECCOMP_FILTER_FLAG_*). From here on it holds for
-    what the executor does itself: only Exec may follow."""
+    """Load the BPF program ``filter`` with ``flags`` (SECCOMP_FILTER_FLAG_*) by seccomp(2). From now on the
+    filter applies to what the executor itself does, so only Exec may follow."""
 
+    sections = ("init", "begin")
     fields = {"filter": "bytes", "flags": "number"}
     sentence = "install the seccomp filter"
 
 
 class FilterHooks(Step):
-    """Have the hooks of this section install the filter, as LoadSeccomp does, right before they are executed."""
+    """Have each hook of this section load the filter, as LoadSeccomp does, right before it is executed."""
 
+    sections = ("begin",)
     fields = {"filter": "bytes", "flags": "number"}
     sentence = "have hooks install the seccomp filter"
 
 
 class LoadNotifyingSeccomp(Step):
-    """As LoadSeccomp, with SECCOMP_FILTER_FLAG_NEW_LISTENER among ``flags``: the filter's descriptor goes over
-    ``socket`` with the container process state, in which ``metadata`` (empty: none) and the container's ``status``
-    stand; then both are closed. A thread that the filter does not hold for sends it, so a profile may notify of, or
-    forbid, any syscall. With ``ready`` 1 that thread sends the event ``ready`` afterwards, too."""
+    """Load a filter that notifies an agent, as LoadSeccomp does, with SECCOMP_FILTER_FLAG_NEW_LISTENER among
+    ``flags``.
 
+    The step sends the filter's descriptor over ``socket`` with the container process state, which contains
+    ``metadata`` (empty for none) and the container's ``status``; then both descriptors are closed. A thread to
+    which the filter does not apply sends them, so that a profile may notify of, or forbid, any system call.
+    With ``ready`` 1 the thread also sends the event ``ready`` afterwards.
+    """
+
+    sections = ("init",)
     fields = {
         "filter": "bytes",
         "flags": "number",
@@ -1355,58 +1562,67 @@ class LoadNotifyingSeccomp(Step):
 
 
 class CloseDescriptors(Step):
-    """Close all descriptors from 3 + ``preserve`` on, but for those that bring word to the runtime, the rootfs and the
-    registers ``keep``, ``stdout`` and ``stderr``."""
+    """Close all descriptors from 3 + ``preserve`` on, except those by which the process talks to the runtime,
+    the rootfs, and the registers ``keep``, ``stdout`` and ``stderr``."""
 
+    sections = ("init",)
     fields = {"preserve": "number", "keep": "fd", "stdout": "fd", "stderr": "fd"}
     defaults = {"keep": NONE, "stdout": NONE, "stderr": NONE}
     sentence = "close what the program does not get"
 
 
 class ChangeDirectory(Step):
-    """chdir to ``path`` and check that the directory lies inside the root. With ``early`` 1, permission denied is
-    left for the later ChangeDirectory, which runs as the container's user; that one may be denied if the early one was not."""
+    """Change to the directory ``path`` and check that it lies inside the root. With ``early`` 1, permission
+    denied is left to the later ChangeDirectory, which runs as the container's user; the later one may be denied
+    if the early one was not."""
 
+    sections = ("init",)
     fields = {"path": "text", "early": "number"}
     defaults = {"early": 0}
     sentence = "change to the directory {path}"
 
 
 class FindHome(Step):
-    """Find HOME of ``uid`` in /etc/passwd where ``env`` has none, or an empty one."""
+    """Find HOME of ``uid`` in /etc/passwd if it is missing or empty in ``env``."""
 
+    sections = ("init",)
     fields = {"uid": "number", "env": "texts"}
     sentence = "find the user's home"
 
 
 class FindExecutable(Step):
-    """Find ``args``' first entry on the PATH of ``env``, so that create fails where start would, and make the program's environment:
-    of several entries of ``env`` for one variable the last counts, and HOME is what FindHome has found."""
+    """Find the first entry of ``args`` on the PATH of ``env``, so that create fails if start would, and make
+    the program's environment. If ``env`` has several entries for one variable, the last one counts; HOME is
+    what FindHome has found."""
 
+    sections = ("init",)
     fields = {"args": "texts", "env": "texts"}
     sentence = "find the program"
 
 
 class KeepInit(Step):
-    """Fork. The child goes on with the next step and becomes the program; this process stays as an init that passes signals
-    on to it, reaps orphans and ends with its status."""
+    """Fork. The child continues with the next step and becomes the program; this process stays as an init that
+    forwards signals to the child, reaps orphans and exits with the child's status."""
 
+    sections = ("begin",)
     fields = {}
     sentence = "keep an init before the program"
 
 
 class PrepareExec(Step):
-    """Do what Exec would have to do by system calls, which a seccomp filter may forbid by then: reset signals, and have execve close
-    what is not preserved (descriptors from 3 + ``preserve`` on)."""
+    """Make the system calls that Exec needs, because a seccomp filter may forbid them later: reset signals, and
+    have execve close the descriptors from 3 + ``preserve`` on."""
 
+    sections = ("init", "begin")
     fields = {"preserve": "number"}
     sentence = "prepare to execute the program"
 
 
 class Exec(Step):
-    """Set the phase (the journal's; of an exec program one of its own) to running, and execute what FindExecutable found with the
-    environment that it has made. execve is the only system call."""
+    """Set the phase to running (in the journal; an exec has a phase of its own), and execute the program that
+    FindExecutable found, with the environment that it made. execve is the only system call of this step."""
 
+    sections = ("init", "begin")
     fields = {"args": "texts"}
     sentence = "execute the program"
 

@@ -193,14 +193,14 @@ def test_a_template_of_every_kind_of_piece():
     trace = Trace()
     made = Plan(trace)
     name = Template("x") + Text("yé", "a", trace) + "-" + Number(-5, "b", trace) + Text("", "c", trace)
-    made.sections["init"] = [SetHostname("at", name=name)]
-    made.sections["begin"] = [
+    made.sections["init"] = [
+        SetHostname("at", name=name),
         FindExecutable("at", args=["a", Texts(["b", "c"], "d", trace), Template("e")], env=Texts([], "e", trace)),
-        PrepareExec("at", preserve=Number(7, "f", trace)),
     ]
+    made.sections["begin"] = [PrepareExec("at", preserve=Number(7, "f", trace))]
     found = Program(encode(made, BUILD)).sections()
     assert found["init"][0][2]["name"] == "xyé--5"
-    assert found["begin"][0][2] == {"args": ["a", "b", "c", "e"], "env": []} and found["begin"][1][2] == {"preserve": 7}
+    assert found["init"][1][2] == {"args": ["a", "b", "c", "e"], "env": []} and found["begin"][0][2] == {"preserve": 7}
 
 
 def test_numbers_are_64_bit_patterns():
