@@ -28,6 +28,7 @@ HOLDER, HOLDER_AT = struct.Struct("<iQ"), 68
 JOURNAL_SIZE = 4096
 MAGIC, VERSION = b"ocirtjnl", 1
 CREATING, CREATED, RUNNING = 1, 2, 3
+"""Phases in the journal."""
 
 _ID_LETTERS = frozenset(string.ascii_letters + string.digits + "_+-.")
 
@@ -52,6 +53,16 @@ class State:
     annotations: dict[str, str] = field(default_factory=dict)
     uid: int = 0
     """Who owns the state directory."""
+
+    @property
+    def has_started(self) -> bool:
+        """Has its program been started, and not ended?"""
+        return self.status in ("running", "paused")
+
+    @property
+    def is_alive(self) -> bool:
+        """Is it created, and has its first process not ended?"""
+        return self.has_started or self.status == "created"
 
     def to_json(self) -> dict[str, Any]:
         """The state as the spec's JSON object, without owner; annotations only where there are some."""
@@ -195,6 +206,14 @@ def _state_json(directory: int, id: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise StateError(id, "state.json is broken")
+
+
+def is_being_created(directory: int) -> bool:
+    """Has the create of the state directory, an open descriptor, not committed (yet)?"""
+    journal = os.open("journal", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    with open(journal, "rb", buffering=0):
+        phase: int = JOURNAL.unpack(os.pread(journal, JOURNAL.size, 0))[2]
+    return phase == CREATING
 
 
 def tell_holder(directory: int) -> None:

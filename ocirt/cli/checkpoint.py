@@ -40,7 +40,7 @@ def run(line: "CommandLine") -> None:
     id = line.arguments[0]
     lock = containers.lock(line)
     state = containers.state_of(line)
-    if state.status not in ("running", "paused"):
+    if not state.has_started:
         raise OcirtError(f"container not running: {id} is {state.status}, expected running or paused")
     criu = executable(flags["criu"], os.environ.get("PATH", os.defpath))
     images = os.path.abspath(flags["image-path"] or DEFAULT_IMAGES)

@@ -38,7 +38,6 @@ AT = "linux.resources"
 KEPT = "resources.json"
 """In the state directory: ``linux.resources`` as the last update has left it."""
 
-ALIVE = ("created", "running", "paused")
 PAIRS = (("cpu", "quota", "period"), ("memory", "limit", "swap"))
 """Values that make one setting: where one of them is given, the other is what it was."""
 
@@ -55,9 +54,9 @@ def run(line: "CommandLine") -> None:
     id, root = line.arguments[0], root_of(line.options)
     given, origin = _asked_for(line.options)
     lock = containers.lock(line)
-    status = containers.state_of(line).status
-    if status not in ALIVE:
-        raise OcirtError(f"container not running: {id} is {status}")
+    state = containers.state_of(line)
+    if not state.is_alive:
+        raise OcirtError(f"container not running: {id} is {state.status}")
     config, request, host = containers.read(line)
     plan = Plan(config.trace)
     for name in OBSOLETE:

@@ -45,10 +45,9 @@ def _guard(helper: "ModuleType", record: "Any") -> None:
     status = 1
     try:
         if not os.read(runtime, 1):
-            from ..state_dir import CREATING, JOURNAL  # heavy
+            from ..state_dir import is_being_created  # heavy
 
-            journal = os.open("journal", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-            if JOURNAL.unpack(os.pread(journal, JOURNAL.size, 0))[2] == CREATING:
+            if is_being_created(directory):
                 helper.undo(record)
         status = 0
     finally:

@@ -66,6 +66,7 @@ def test_a_living_process(tmp_path, process, phase, status):
     make(tmp_path, journal=journal(phase, pid, start_time))
     found = state_dir.read(tmp_path, "c")
     assert (found.status, found.pid) == (status, pid)
+    assert (found.is_alive, found.has_started) == (True, status == "running")
     assert found.to_json() == {
         "ociVersion": "1.3.0",
         "id": "c",
@@ -89,6 +90,7 @@ def test_a_zombie_has_stopped(tmp_path, zombie):
     make(tmp_path, journal=journal(3, *zombie))
     found = state_dir.read(tmp_path, "c")
     assert (found.status, found.pid) == ("stopped", 0)
+    assert not found.is_alive and not found.has_started
 
 
 def test_a_create_at_work(tmp_path, process):
@@ -96,6 +98,17 @@ def test_a_create_at_work(tmp_path, process):
     make(tmp_path, journal=journal(1, creator=creator, creator_start_time=start_time), members=None)
     found = state_dir.read(tmp_path, "c")
     assert (found.status, found.pid, found.created, found.bundle) == ("creating", 0, CREATED, "")
+
+
+@pytest.mark.parametrize("phase, expected", [(1, True), (2, False), (3, False)])
+def test_a_create_that_has_not_committed(tmp_path, phase, expected):
+    """What is left behind to undo a create asks by the directory that it holds open."""
+    make(tmp_path, journal=journal(phase))
+    directory = os.open(tmp_path / "c", os.O_RDONLY)
+    try:
+        assert state_dir.is_being_created(directory) is expected
+    finally:
+        os.close(directory)
 
 
 def test_a_create_that_was_cut_off_has_stopped(tmp_path, process):
