@@ -14,15 +14,18 @@ from pathlib import Path
 from tests.integration.harness import TREE
 
 PLACE = TREE / "build/older"
-CHANGES = (
-    ("STEPS = tuple(Step.__subclasses__())", "STEPS = tuple(reversed(Step.__subclasses__()))"),
-    ('SECTIONS = ("host",', 'SECTIONS = ("unused", "host",'),
-    (
+CHANGES = {
+    "ocirt/plan/steps/__init__.py": (
+        "STEPS = tuple(Step.__subclasses__())",
+        "STEPS = tuple(reversed(Step.__subclasses__()))",
+    ),
+    "ocirt/plan/steps/base.py": ('SECTIONS = (\n    "host",', 'SECTIONS = (\n    "unused",\n    "host",'),
+    "ocirt/plan/steps/hooks.py": (
         '    sentence = "run hook',
         '    fields = {"older": "number", **fields}\n    defaults = {**defaults, "older": 0}\n    sentence = "run hook',
     ),
-)
-"""In ocirt/plan/steps.py: numbers of steps, numbers of sections, the size of a step."""
+}
+"""Numbers of steps, numbers of sections, the size of a step."""
 
 
 def older():
@@ -35,7 +38,7 @@ def older():
     for name in ("ocirt", "spec"):
         for path in (TREE / name).rglob("*"):
             if path.is_file() and path.suffix != ".pyc":
-                copy(path, source / path.relative_to(TREE), altered if path.name == "steps.py" else bytes)
+                copy(path, source / path.relative_to(TREE), lambda data, path=path: altered(path, data))
     run = {"cwd": PLACE, "check": True, "timeout": 120, "stdin": subprocess.DEVNULL, "capture_output": True}
     if not (PLACE / "meson/build.ninja").exists():
         subprocess.run(
@@ -58,9 +61,11 @@ def copy(path, to, change=bytes):
         shutil.copymode(path, to)
 
 
-def altered(steps):
-    text = steps.decode()
-    for old, new in CHANGES:
-        assert text.count(old) == 1, f"ocirt/plan/steps.py: {old} is not there once"
-        text = text.replace(old, new)
-    return text.encode()
+def altered(path, data):
+    name = str(path.relative_to(TREE))
+    if name not in CHANGES:
+        return data
+    old, new = CHANGES[name]
+    text = data.decode()
+    assert text.count(old) == 1, f"{name}: {old} is not there once"
+    return text.replace(old, new).encode()

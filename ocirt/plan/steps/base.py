@@ -1,0 +1,154 @@
+"""What all steps share: their sections, the events of which Send and Receive tell, bits in their fields, and their class."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ...model.text import Field
+
+SECTIONS = (
+    "host",
+    "stage",
+    "init",
+    "starting",
+    "begin",
+    "started",
+    "signal",
+    "pause",
+    "resume",
+    "update",
+    "restore",
+    "delete",
+    "state",
+    "entered",
+    "namespaces",
+    "restored",
+)
+"""Sections, by the process that runs them and when.
+
+host        the runtime's process at create, in the runtime's namespaces
+stage       the intermediate child that joins namespaces; only if there are namespaces to join
+init        the process that becomes the container, before ``start``; in the program of an exec, the process that is added,
+            whose last step executes the command
+starting    the process that runs ``start`` (or ``run``), before it sends the request to init
+begin       the same process as init, after the request of ``start``
+started     the process that runs ``start``, after init has executed the program
+signal      ``kill --all``
+pause       ``pause``
+resume      ``resume``, and ``kill`` with SIGKILL
+update      ``update``, in a program of its own
+restore     the undoing of a failed update: one step for each step of ``update``, in reverse order, except KeepResources
+delete      ``delete``, and the undoing of a failed create
+state       what ``state`` prints and hooks get, and which files it reads for that
+entered     the verb ``restore``, in a child that enters namespaces which criu has just made
+namespaces  the verb ``restore``, when criu has made the namespaces and the first process in them
+restored    the verb ``restore``, in a child that enters the container's mount namespace after criu has restored everything
+            and before any process continues
+"""
+
+EVENTS = (
+    "spawned",
+    "mapped",
+    "mounted",
+    "hooked",
+    "ready",
+    "committed",
+    "known",
+    "placed",
+    "unshared",
+    "opened",
+    "filled",
+    "lent",
+    "handed",
+    "made",
+    "moved",
+)
+"""The messages between the runtime and its child (first the stage, then init). Each is sent at most once, except lent and
+handed.
+
+spawned    stage to host: init exists. The message carries init's pid and pidfd; the stage sends it without a Send step
+mapped     host to the child: the id maps of the user namespace are written
+mounted    init to host: all mounts are made, pivot_root is not (prestart and createRuntime hooks run now)
+hooked     host to init: those hooks have run
+ready      init to host: everything is applied except the program itself
+committed  host to init, in the program of an exec: execute the command
+known      host to init: the journal holds init's pid in the runtime's pid namespace. The message carries the pid
+placed     host to the child: its cgroups exist, or systemd has put it into its own, and the limits are written
+unshared   init to host: init is in its namespaces. The message carries a socket of its network namespace, and file systems
+           that belong to its namespaces
+opened     host to init: the message carries the mounts that the host has made
+filled     host to init: the message carries the mounts into which the host has bound cgroups
+lent       init to host: the message carries a mount whose ids the host is to map
+handed     host to init: the message carries one of many mounts, which the host has opened or has got by lent
+made       host to the child: systemd has put the child into its scope, and the cgroup beneath the scope exists
+moved      the child to host: the child is in that cgroup
+"""
+
+RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
+"""MOUNT_ATTR_* bits, mount_setattr(2): fields ``set`` and ``clear`` of steps on mounts."""
+
+UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
+"""MS_* flags, mount(2): fields ``propagation``."""
+
+REGISTER_KINDS = ("fd", "fills", "takes")
+"""Kinds of fields that are numbers of descriptor registers."""
+
+REGISTERS = 1024
+"""How many descriptor registers there are."""
+
+PASSED = 64
+"""How many descriptors one event can carry."""
+
+NONE = -1
+"""In an ``fd`` field: no descriptor."""
+
+
+class Step:
+    """One step. ``at`` is the JSON path, flag or rule that asked for the step, ``spec`` the section of the
+    specification that it follows.
+
+    ``sections`` are the sections in which the step may stand, ``fields`` the names and kinds of its fields,
+    ``defaults`` the values of fields that a plan may leave out, and ``sentence`` the words with which an error
+    says what the step was to do.
+    """
+
+    __slots__ = ("at", "spec", "values")
+    sections: tuple[str, ...] = ()
+    fields: dict[str, str] = {}
+    defaults: "dict[str, Field]" = {}
+    sentence = ""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # of a field, as its kind says
+
+    def __init_subclass__(cls) -> None:
+        for index, name in enumerate(cls.fields):
+
+            def value(step: Step, index: int = index) -> "Field":
+                return step.values[index]
+
+            setattr(cls, name, property(value))
+
+    def __init__(self, at: str, spec: str = "", **values: "Field") -> None:
+        for name, default in self.defaults.items():
+            values.setdefault(name, default)
+        self.at, self.spec = at, spec
+        self.values = tuple([values.pop(name) for name in self.fields])
+        if values:
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(values)}")
+
+    def __eq__(self, other: object) -> bool:
+        from ...model.text import bound  # what a create has no need of
+
+        return (
+            type(self) is type(other)
+            and (self.at, self.spec) == (other.at, other.spec)
+            and (list(map(bound, self.values)) == list(map(bound, other.values)))
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # equal by value, of which some have no hash
+
+    def __repr__(self) -> str:
+        fields = " ".join(f"{name}={value!r}" for name, value in zip(self.fields, self.values))
+        return f"<{type(self).__name__} {fields} at={self.at}>"

@@ -1,0 +1,128 @@
+"""Steps that make, join and set up namespaces."""
+
+from .base import NONE, Step
+
+
+class OpenNamespace(Step):
+    """Open the namespace file ``path`` into ``fd`` and check that it is of kind ``kind`` (a CLONE_NEW*
+    flag)."""
+
+    sections = ("host",)
+    fields = {"fd": "fills", "path": "text", "kind": "number"}
+    sentence = "open namespace {path}"
+
+
+class AssertNotHostNamespace(Step):
+    """Fail if the register's namespace is the runtime's own (/proc/self/ns/``file``), because what the
+    container sets in it would be set on the host."""
+
+    sections = ("host",)
+    fields = {"fd": "fd", "file": "text"}
+    sentence = "set it in the container's namespace only"
+
+
+class DenySetgroups(Step):
+    """Write ``deny`` to /proc/PID/setgroups of the child."""
+
+    sections = ("host",)
+    fields = {}
+    sentence = "deny setgroups in the user namespace"
+
+
+class WriteIdMap(Step):
+    """Write ``map`` (lines of container id, host id, size) to ``file`` (uid_map or gid_map) of the child. If
+    ``helper`` is not empty, that program on PATH (newuidmap, newgidmap) writes the map."""
+
+    sections = ("host",)
+    fields = {"file": "text", "map": "text", "helper": "text"}
+    defaults = {"helper": ""}
+    sentence = "write the {file} of the user namespace"
+
+
+class JoinNamespace(Step):
+    """Join the register's namespace, which is of kind ``kind`` (setns(2)). With ``early`` 1 the step leaves
+    EPERM to a later JoinNamespace of the same register, after the user namespace has been joined. A join that
+    has succeeded is not repeated."""
+
+    sections = ("stage",)
+    fields = {"fd": "fd", "kind": "number", "early": "number"}
+    defaults = {"early": 0}
+    sentence = "join the namespace"
+
+
+class JoinContainer(Step):
+    """Join the namespaces ``flags`` (CLONE_NEW*) of the container's first process, all at once, by its pidfd
+    (setns(2)). The pid namespace applies to children only."""
+
+    sections = ("stage", "entered", "restored")
+    fields = {"flags": "number"}
+    sentence = "join the namespaces of the container"
+
+
+class Unshare(Step):
+    """Call unshare(2) with ``flags``."""
+
+    sections = ("stage", "init")
+    fields = {"flags": "number"}
+    sentence = "unshare"
+
+
+class WriteTimeOffsets(Step):
+    """Write ``offsets`` (lines of clock, seconds, nanoseconds) to the procfs file timens_offsets of this
+    process."""
+
+    sections = ("stage",)
+    fields = {"offsets": "text"}
+    sentence = "set the offsets of the time namespace"
+
+
+class BecomeRoot(Step):
+    """Become uid 0 and gid 0 of the user namespace, without supplementary groups if setgroups is allowed."""
+
+    sections = ("stage", "init")
+    fields = {}
+    sentence = "become root of the user namespace"
+
+
+class NewKeyring(Step):
+    """Join a new session keyring called ``name``; an exec joins the container's, which create has given this
+    name. If another user has made a keyring of this name, the step never joins it: the new keyring then has no
+    name. A kernel without keyrings is no error."""
+
+    sections = ("init",)
+    fields = {"name": "text"}
+    sentence = "make the session keyring {name}"
+
+
+class SetHostname(Step):
+    """Set the hostname (sethostname(2))."""
+
+    sections = ("init",)
+    fields = {"name": "text"}
+    sentence = "set the hostname to {name}"
+
+
+class SetDomainname(Step):
+    """Set the domain name (setdomainname(2))."""
+
+    sections = ("init",)
+    fields = {"name": "text"}
+    sentence = "set the domainname to {name}"
+
+
+class OpenNetwork(Step):
+    """Open a socket of this network namespace into ``fd``."""
+
+    sections = ("init",)
+    fields = {"fd": "fills"}
+    sentence = "open a socket in the network namespace"
+
+
+class LoopbackUp(Step):
+    """Bring the interface ``lo`` of this network namespace up, or that of the network namespace of the socket
+    in ``socket``."""
+
+    sections = ("host", "init", "entered")
+    fields = {"socket": "takes"}
+    defaults = {"socket": NONE}
+    sentence = "bring the loopback interface up"

@@ -1,0 +1,206 @@
+"""Steps that make init the program of the container."""
+
+from .base import NONE, Step
+
+
+class SetOomScore(Step):
+    """Write ``value`` to /proc/self/oom_score_adj while the process still has the caller's rights. Its children
+    inherit the value."""
+
+    sections = ("stage", "init")
+    fields = {"value": "text"}
+    sentence = "set oom_score_adj to {value}"
+
+
+class SetAffinity(Step):
+    """Set the CPU affinity of this process to the bit mask ``cpus``, in words of 64 bits
+    (sched_setaffinity(2))."""
+
+    sections = ("stage", "init")
+    fields = {"cpus": "bytes"}
+    sentence = "set the CPU affinity"
+
+
+class ResetAffinity(Step):
+    """Set the CPU affinity of this process to every CPU; the kernel keeps those of the cpuset
+    (sched_setaffinity(2)). If that is forbidden, the affinity does not change."""
+
+    sections = ("stage", "init")
+    fields = {}
+    sentence = "reset the CPU affinity"
+
+
+class SetDumpable(Step):
+    """Set whether this process is dumpable (PR_SET_DUMPABLE)."""
+
+    sections = ("stage", "init")
+    fields = {"value": "number"}
+    sentence = "set dumpable"
+
+
+class SetRlimit(Step):
+    """Set a resource limit (prlimit(2)); ``soft`` and ``hard`` are 64-bit patterns (-1 is no limit)."""
+
+    sections = ("init",)
+    fields = {"resource": "number", "soft": "number", "hard": "number", "name": "text"}
+    sentence = "set {name}"
+
+
+class RestoreOpenFiles(Step):
+    """Give this process the soft RLIMIT_NOFILE with which the caller started the runtime. The runtime raises
+    its own."""
+
+    sections = ("init", "begin")
+    fields = {}
+    sentence = "restore the caller's RLIMIT_NOFILE"
+
+
+class SetScheduler(Step):
+    """Call sched_setattr(2) with a struct sched_attr of these fields."""
+
+    sections = ("init",)
+    fields = {
+        "policy": "number",
+        "flags": "number",
+        "nice": "number",
+        "priority": "number",
+        "runtime": "number",
+        "deadline": "number",
+        "period": "number",
+        "name": "text",
+    }
+    sentence = "set the scheduling policy {name}"
+
+
+class SetIoPriority(Step):
+    """Set the I/O priority of this process (ioprio_set(2)); ``value`` holds class and priority,
+    IOPRIO_PRIO_VALUE."""
+
+    sections = ("init",)
+    fields = {"value": "number"}
+    sentence = "set the I/O priority"
+
+
+class SetPersonality(Step):
+    """Set the execution domain (personality(2))."""
+
+    sections = ("init",)
+    fields = {"domain": "number"}
+    sentence = "set the execution domain"
+
+
+class SetUmask(Step):
+    """Set the umask."""
+
+    sections = ("init",)
+    fields = {"mask": "number"}
+    sentence = "set the umask"
+
+
+class SetMemoryPolicy(Step):
+    """Set the memory policy (set_mempolicy(2)) to ``mode`` (MPOL_*, called ``name``, and MPOL_F_* flags) and
+    the bit mask ``nodes``, in words of 64 bits; an empty mask has no node."""
+
+    sections = ("init",)
+    fields = {"mode": "number", "nodes": "bytes", "name": "text"}
+    sentence = "set the memory policy {name}"
+
+
+class DropBounding(Step):
+    """Drop every capability that is not a bit of ``keep`` from the bounding set."""
+
+    sections = ("init",)
+    fields = {"keep": "number"}
+    sentence = "drop capabilities from the bounding set"
+
+
+class SetUser(Step):
+    """Give the standard streams to ``uid``, then set the supplementary groups (decimal ``groups``), gid and
+    uid, and keep the capabilities for SetCapabilities. With ``setgroups`` 0 the groups do not change."""
+
+    sections = ("init",)
+    fields = {"uid": "number", "gid": "number", "groups": "texts", "setgroups": "number"}
+    defaults = {"setgroups": 1}
+    sentence = "become the container's user"
+
+
+class SetCapabilities(Step):
+    """Set the capabilities (capset(2) and the ambient set); each field is a bit set."""
+
+    sections = ("init", "begin")
+    fields = {"effective": "number", "permitted": "number", "inheritable": "number", "ambient": "number"}
+    sentence = "set capabilities"
+
+
+class SetNoNewPrivileges(Step):
+    """Set no_new_privs (prctl(2))."""
+
+    sections = ("init",)
+    fields = {}
+    sentence = "set no_new_privs"
+
+
+class CloseDescriptors(Step):
+    """Close all descriptors from 3 + ``preserve`` on, except those by which the process talks to the runtime,
+    the rootfs, and the registers ``keep``, ``stdout`` and ``stderr``."""
+
+    sections = ("init",)
+    fields = {"preserve": "number", "keep": "fd", "stdout": "fd", "stderr": "fd"}
+    defaults = {"keep": NONE, "stdout": NONE, "stderr": NONE}
+    sentence = "close what the program does not get"
+
+
+class ChangeDirectory(Step):
+    """Change to the directory ``path`` and check that it lies inside the root. With ``early`` 1, permission
+    denied is left to the later ChangeDirectory, which runs as the container's user; the later one may be denied
+    if the early one was not."""
+
+    sections = ("init",)
+    fields = {"path": "text", "early": "number"}
+    defaults = {"early": 0}
+    sentence = "change to the directory {path}"
+
+
+class FindHome(Step):
+    """Find HOME of ``uid`` in /etc/passwd if it is missing or empty in ``env``."""
+
+    sections = ("init",)
+    fields = {"uid": "number", "env": "texts"}
+    sentence = "find the user's home"
+
+
+class FindExecutable(Step):
+    """Find the first entry of ``args`` on the PATH of ``env``, so that create fails if start would, and make
+    the program's environment. If ``env`` has several entries for one variable, the last one counts; HOME is
+    what FindHome has found."""
+
+    sections = ("init",)
+    fields = {"args": "texts", "env": "texts"}
+    sentence = "find the program"
+
+
+class KeepInit(Step):
+    """Fork. The child continues with the next step and becomes the program; this process stays as an init that
+    forwards signals to the child, reaps orphans and exits with the child's status."""
+
+    sections = ("begin",)
+    fields = {}
+    sentence = "keep an init before the program"
+
+
+class PrepareExec(Step):
+    """Make the system calls that Exec needs, because a seccomp filter may forbid them later: reset signals, and
+    have execve close the descriptors from 3 + ``preserve`` on."""
+
+    sections = ("init", "begin")
+    fields = {"preserve": "number"}
+    sentence = "prepare to execute the program"
+
+
+class Exec(Step):
+    """Set the phase to running (in the journal; an exec has a phase of its own), and execute the program that
+    FindExecutable found, with the environment that it made. execve is the only system call of this step."""
+
+    sections = ("init", "begin")
+    fields = {"args": "texts"}
+    sentence = "execute the program"
