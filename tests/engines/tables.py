@@ -23,6 +23,14 @@ ALIKE = (
     (r"(mount /sys / \['ro,.*'\] sysfs sysfs) r[ow]", r"\1"),
     # Where the cgroups are asked for read-only, ocirt mounts the tmpfs that they are mounted in read-only, too.
     (r"(mount /sys/fs/cgroup / \[')r[ow](,.* tmpfs tmpfs .*)", r"\1r?\2"),
+    # Default devices that are bound, in a user namespace, are nosuid and noexec, as with crun; runc binds them as they are.
+    (
+        r"mount (/dev/(full|null|random|tty|urandom|zero)) /\2 \['rw,(?:nosuid,noexec,)?relatime'(.*)",
+        r"mount \1 device\3",
+    ),
+    # containerd asks for the pod's /dev/shm with `rw` alone. Since runc 1.2 that is a flag like others: those of the source that
+    # are not named are cleared. Debian 12's runc still keeps them.
+    (r"mount /dev/shm / \['rw,(?:nosuid,nodev,noexec,)?relatime'\] tmpfs shm .*", r"mount /dev/shm shm"),
 )
 """Mounts that differ and do the same, or more: patterns of what :func:`matrix.mount` makes of a line of mountinfo, what is compared in
 its place, and why."""
