@@ -121,7 +121,7 @@ def flags_header() -> str:
     lines += [f"enum verb_id {{ {', '.join('VERB_' + verb.upper() for verb in verbs)}, VERB_COUNT }};", ""]
     lines += [
         f"enum {{ ONCE = {flags.ONCE}, PATHS = {flags.PATHS}, VALUES = {flags.VALUES} }};",
-        "struct flag { const char *name; char letter, takes_value, repeats; unsigned char id; };",
+        "struct flag { const char *name; char letter, takes_value, repeats; unsigned char id; const char *const *choices; };",
         "struct verb { const char *name; const struct flag *flags;",
         "              unsigned char arguments_min, arguments_max, command; };",
         "",
@@ -132,7 +132,9 @@ def flags_header() -> str:
         for flag in rows:
             letter = f"'{flag.letter}'" if flag.letter else "0"
             switches = f"{int(flag.takes_value)}, {int(flag.repeats)}"
-            lines.append(f"  {{{c_string(flag.name)}, {letter}, {switches}, {enum[flag.name]}}},")
+            words = "".join([f"{c_string(choice)}, " for choice in flag.choices])
+            choices = f"(const char *const[]){{{words}0}}" if flag.choices else "0"
+            lines.append(f"  {{{c_string(flag.name)}, {letter}, {switches}, {enum[flag.name]}, {choices}}},")
         lines.append("  {0}};")
 
     table("global_flags", flags.GLOBAL)

@@ -65,7 +65,7 @@ GLOBAL = (
         "cgroup-manager",
         "auto (default: cgroupfs, or the user's own systemd), cgroupfs, systemd or disabled",
         "MANAGER",
-        choices=("cgroupfs", "systemd", "disabled"),
+        choices=("auto", "cgroupfs", "systemd", "disabled"),
     ),
     Flag(
         "rootless",

@@ -185,12 +185,6 @@ static void print_version(void) {
   sys_exit(0);
 }
 
-// A value that none of the verbs here takes, which is Python's to explain.
-static int wrong_choice(const struct request *q) {
-  const char *format = q->flags[FLAG_FORMAT];
-  return format && strcmp(format, "table") && strcmp(format, "json");
-}
-
 #define STORED_MAX (64 << 20) // bytes of a file of the state directory
 
 // A file's bytes; null where it is empty, or larger than any of ours.
@@ -304,7 +298,7 @@ int main(int argc, char **argv, char **environment) {
     }
   }
   // Which containers a pattern finds is Python's to say.
-  int known = parse_command_line(&q, argv) && !wrong_choice(&q) && !q.flags[FLAG_REGEX];
+  int known = parse_command_line(&q, argv) && !q.flags[FLAG_REGEX];
   if (!known) {
     if (argv[1] && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v") || !strcmp(argv[1], "-version")))
       print_version();

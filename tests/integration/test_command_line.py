@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import tempfile
+from pathlib import Path
 
 import pytest
 
+from ocirt.cli import flags
 from tests.integration.harness import LIMIT
 
 ODD = b"\xff\xfe\x80"
@@ -186,3 +188,21 @@ def test_files_from_a_pipe(ocirt, bundle, name):
     assert fed(json.dumps({"pids": {"limit": 77}}), "update", "--resources", name, "c1") == ""
     assert fed(config, "validate", "--config", name) == ""
     assert "Exec" in fed(config, "plan", "--config", name, bundle)
+
+
+CHOICES = [(flag, [], ["list"]) for flag in flags.GLOBAL if flag.choices] + [
+    (flag, [name], ["c1"] * verb.arguments_min)
+    for name, verb in flags.NATIVE.items()
+    for flag in verb.flags
+    if flag.choices
+]
+
+
+@pytest.mark.parametrize("flag, before, after", CHOICES, ids=lambda each: getattr(each, "name", ""))
+def test_a_value_that_is_none_of_the_choices(ocirt, flag, before, after):
+    """The launcher, which reads these by itself, takes what Python takes and refuses what Python refuses, whatever the verb is."""
+    Path(ocirt.root).mkdir()
+    result = ocirt(*before, f"--{flag.name}", "maybe", *after)
+    assert result.status == 1 and f'--{flag.name}: found \\"maybe\\", expected' in result.err, result
+    for choice in flag.choices if before == [] else ():
+        ocirt.ok(*before, f"--{flag.name}", choice, *after)

@@ -61,7 +61,14 @@ static void add_value(struct request *q, unsigned flag, const char *value, char 
   q->values[q->n_values++].value = value;
 }
 
-// One flag at argv[0]: how many words it took, 0 if it is not one of the table.
+static int is_choice(const char *const *choices, const char *value) {
+  while (*choices && strcmp(*choices, value))
+    choices++;
+  return *choices != 0;
+}
+
+// One flag at argv[0]: how many words it took, 0 if it is not one of the table or its value is none of the flag's
+// choices.
 static int take_flag(struct request *q, const struct flag *table, char **argv) {
   const char *name = argv[0] + 1 + (argv[0][1] == '-'), *value = strchr(name, '=');
   const struct flag *flag = find_flag(table, name, value ? (size_t)(value - name) : strlen(name));
@@ -83,6 +90,7 @@ static int take_flag(struct request *q, const struct flag *table, char **argv) {
     q->flags[flag->id] = 0;
     return flag->id == FLAG_ROOT ? 0 : value ? 1 : 2;
   }
+  if (flag->choices && !is_choice(flag->choices, given)) return 0;
   if (flag->repeats == VALUES)
     add_value(q, flag->id, given, argv);
   else
@@ -109,10 +117,6 @@ int parse_command_line(struct request *q, char **argv) {
     if (!took) return 0;
     argv += took;
   }
-  const char *format = q->flags[FLAG_LOG_FORMAT], *as = q->flags[FLAG_AS], *level = q->flags[FLAG_LOG_LEVEL];
-  if (format && strcmp(format, "text") && strcmp(format, "json")) return 0;
-  if (as && strcmp(as, "ocirt") && strcmp(as, "runc") && strcmp(as, "crun")) return 0;
-  if (level && strcmp(level, "error") && strcmp(level, "warning") && strcmp(level, "debug")) return 0;
   if (!*argv) return 0;
   const struct verb *verb = native_verbs;
   while (verb->name && strcmp(verb->name, *argv))
