@@ -3,6 +3,7 @@
 from ..errors import HostError, RequestError
 from ..model.text import quote
 from ..plan.steps import NODEV, NOEXEC, NONE, NOSUID, Bind, MountCgroup, MountHierarchies, Warn
+from .devices import allow_everything, rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,6 +123,10 @@ class Driver:
         asked += [each.path for each in (cpu.cpus, cpu.mems) if each is not None and not each.is_empty()]
         groups = ("blockIO", "hugepageLimits", "network", "rdma", "unified")
         asked += [resources.at(name) for name in groups if resources.value.get(name)]
+        # Where nodes do not work anyway nobody misses the rules.
+        given = rules(resources.devices)
+        if given and not allow_everything(given) and self.host.euid == 0 and not self.host.in_user_namespace:
+            asked.append(resources.at("devices"))
         return [Warn(at, "", message=f"{at}: {NOT_APPLIED}") for at in asked]
 
     def open(self) -> "list[Step]":

@@ -142,8 +142,8 @@ def test_disabled():
 def test_disabled_warns_of_limits():
     """Nothing is left out in silence; what engines write for "no limit" is none."""
 
-    def warned(resources, version="1.3.0"):
-        plan = made("/c", None, resources, members={"ociVersion": version}, cgroup_manager="disabled")
+    def warned(resources, version="1.3.0", on=None):
+        plan = made("/c", on, resources, members={"ociVersion": version}, cgroup_manager="disabled")
         return [
             fields["message"].partition(": this limit is not applied: with --cgroup-manager disabled")[0]
             for _, fields in shown(plan, "host", "Warn")
@@ -159,7 +159,10 @@ def test_disabled_warns_of_limits():
         }
     ) == [f"linux.resources.{name}" for name in ("memory.limit", "pids.limit", "cpu.cpus", "unified")]
     assert warned({"pids": {"limit": 0}}, "1.2.0") == [] and warned({"pids": {"limit": -1}}) == []
-    assert warned({}) == [] and warned({"devices": [{"allow": False, "access": "rwm"}]}) == []
+    assert warned({}) == [] and warned({"devices": [{"allow": True, "access": "rwm"}]}) == []
+    deny = {"devices": [{"allow": False, "access": "rwm"}]}
+    assert warned(deny) == ["linux.resources.devices"]
+    assert warned(deny, on=host(in_user_namespace=True)) == []  # no node of a device works there
 
 
 @pytest.mark.parametrize(
