@@ -14,7 +14,7 @@ from ..plan.cache import NEW, has_form, is_own, open_directory
 from ..plan.entries import DamagedEntry, Entry, difference, other_request, other_structure, request_of, unscanned
 from .flags import GLOBAL, IGNORED, NATIVE, PASSED_ON
 from .output import write
-from .plan import ID, read, words
+from .plan import ID, bundle_of, words
 from .root import root_of
 
 TYPE_CHECKING = False
@@ -260,8 +260,7 @@ def explanation(directory: str, options: "Namespace", bundle: str) -> list[str]:
     """
     from .._build import BUILD_ID
 
-    bundle = os.path.abspath(bundle)
-    data = read(options.config or os.path.join(bundle, "config.json"), "--config" if options.config else "")
+    bundle, data = bundle_of(bundle, options.config)
     try:
         shape = Shape(parse(data)[0])
     except UnicodeEncodeError:

@@ -32,8 +32,8 @@ def run(line: "CommandLine") -> None:
     :raises OcirtError: config.json cannot be read or compiled, or the plan is unsound.
     """
     options = line.options
-    bundle = os.path.abspath(line.arguments[0] if line.arguments else ".")
-    config = parse(read(options.config or os.path.join(bundle, "config.json"), "--config" if options.config else ""))
+    bundle, data = bundle_of(line.arguments[0] if line.arguments else ".", options.config)
+    config = parse(data)
     given = words(options, bundle) | ({"console-socket": CONSOLE_SOCKET} if config.process.terminal else {})
     plan = compile(config, Request(given), host_for(config))
     encode(plan, "0" * BUILD_SIZE)  # finds the strings that no system call takes, and records what steps are given
@@ -58,6 +58,20 @@ def host_for(config: "Config") -> Host:
     return Host(
         euid=0, egid=0, permitted=everything, bounding=everything, in_user_namespace=False, denies_setgroups=False
     )
+
+
+def bundle_of(bundle: str, config: str | None) -> tuple[str, bytes]:
+    """The absolute path of ``bundle``, and the bytes of its config.json, or of the file ``config`` (``--config``). Who names a file
+    means the bundle that it is in, with this file for its config.json.
+
+    :raises RequestError: it cannot be read.
+    """
+    bundle = os.path.abspath(bundle)
+    if config:
+        return bundle, read(config, "--config")
+    if os.path.isfile(bundle):
+        return os.path.dirname(bundle), read(bundle, "")
+    return bundle, read(os.path.join(bundle, "config.json"), "")
 
 
 def read(path: str, flag: str) -> bytes:

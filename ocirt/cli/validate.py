@@ -1,11 +1,10 @@
 """``ocirt validate``: all that is wrong with a config.json. Changes nothing and needs no privileges."""
 
 import json
-import os
 
 from .output import write
 from .packages import need
-from .plan import read
+from .plan import bundle_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +19,7 @@ def run(line: "CommandLine") -> int:
     :raises OcirtError: the file cannot be read, or this Python has no jsonschema.
     """
     options = line.options
-    bundle = line.arguments[0] if line.arguments else "."
-    data = read(options.config or os.path.join(bundle, "config.json"), "--config" if options.config else "")
+    _, data = bundle_of(line.arguments[0] if line.arguments else ".", options.config)
     need("validate", "jsonschema")
     from ..validate import validate, warnings
 

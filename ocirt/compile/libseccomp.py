@@ -118,6 +118,41 @@ class Filter:
             os.close(fd)
 
 
+# ---- for `ocirt validate` ----
+
+UNKNOWN = -1
+"""__NR_SCMP_ERROR: the number of a system call that libseccomp does not know."""
+MOST_SYSCALLS = 1024
+"""No number of a system call of x86_64 is as high, apart from those of x32."""
+
+
+def is_syscall(name: str) -> bool:
+    """Does libseccomp know the system call ``name``, of whatever architecture?
+
+    :raises HostError: there is no libseccomp.
+    """
+    return "\0" not in name and bool(_load().seccomp_syscall_resolve_name(name.encode("utf-8", "replace")) != UNKNOWN)
+
+
+def syscalls() -> list[str]:
+    """The names of the system calls of x86_64 that libseccomp knows.
+
+    :raises HostError: there is no libseccomp.
+    """
+    library = _load()
+    resolve, free = library.seccomp_syscall_resolve_num_arch, ctypes.CDLL(None).free
+    resolve.argtypes, resolve.restype = [ctypes.c_uint32, ctypes.c_int], ctypes.c_void_p
+    free.argtypes, free.restype = [ctypes.c_void_p], None
+    found = []
+    arch = library.seccomp_arch_resolve_name(b"x86_64")
+    for number in range(MOST_SYSCALLS):
+        name = resolve(arch, number)
+        if name:
+            found.append(ctypes.string_at(name).decode())
+            free(name)
+    return found
+
+
 # ---- for `ocirt features` ----
 
 SET_MODE_FILTER, NEW_LISTENER, WAIT_KILLABLE_RECV = 1, 8, 32

@@ -157,6 +157,27 @@ PROC_FILES = tuple(
 by the step, because what the runtime and the container's programs write to (/proc/self/attr, /proc/sys) must be the kernel's."""
 
 
+SAME_IN_WORDS = {
+    "readonly": "ro",
+    "read-only": "ro",
+    "readwrite": "rw",
+    "read-write": "rw",
+    "writable": "rw",
+    "recursive": "rbind",
+    "no_exec": "noexec",
+    "no-exec": "noexec",
+}
+"""Ways to write mount options that other programs have, too unlike ours for :func:`~ocirt.nearest.nearest`."""
+
+
+def meant_option(option: str) -> str:
+    """The option of a bind that ``option``, which is none, may have been meant to be; empty where none is like it."""
+    from ..nearest import nearest  # costs more than most compilations
+
+    known = ("bind", "rbind", *ATTRIBUTES, *RECURSIVE, *PROPAGATIONS, *IDMAP)
+    return SAME_IN_WORDS.get(option.lower()) or nearest(option, known)
+
+
 def split(text: str) -> list[str]:
     """The options in one string, as mount(8) separates them: at commas outside of double quotes that have no backslash before them.
     Those quotes and backslashes are taken off, empty options left out."""

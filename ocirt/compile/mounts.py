@@ -20,7 +20,7 @@ from ..plan.steps import (
     Warn,
 )
 from . import notify
-from .mount_options import IDMAP, NOFOLLOW, SPEC, VIRTUAL, Parsed, is_mapping, starts_with
+from .mount_options import IDMAP, NOFOLLOW, SPEC, VIRTUAL, Parsed, is_mapping, meant_option, starts_with
 from .namespaces import CGROUP
 
 TYPE_CHECKING = False
@@ -87,13 +87,16 @@ class Mounts:
 
     def warn(self) -> "list[Step]":
         """Steps of the host: a warning for each option that means nothing to its bind. A read-only one may have been meant."""
-        return [
-            Warn(at, SPEC, message=f"{at}: a bind mount has no option " + option + ": it is ignored")
-            for each in self.parsed
-            if each.is_bind and not each.is_remount
-            for at, option in zip(each.places, each.options)
-            if not is_mapping(option)
-        ]
+        steps: list[Step] = []
+        for each in self.parsed:
+            for at, option in zip(each.places, each.options) if each.is_bind and not each.is_remount else ():
+                if is_mapping(option):
+                    continue
+                text = option if isinstance(option, str) else option.read()
+                meant = meant_option(text)
+                hint = f"; did you mean {meant}?" if meant else ""
+                steps.append(Warn(at, SPEC, message=f"{at}: a bind mount has no option {text}: it is ignored{hint}"))
+        return steps
 
     def open(self) -> "list[Step]":
         """Steps of the host, after the namespaces to join have been opened and before init is spawned."""

@@ -6,8 +6,8 @@ kernel's own binds ignore what is no option of a bind. So these are warnings, ne
 
 from ..compile.capabilities import BITS
 from ..compile.capabilities import SETS as CAPABILITY_SETS
-from ..compile.mount_options import ATTRIBUTES, KNOWN, PROPAGATIONS, RECURSIVE, split
-from ..errors import ConfigError
+from ..compile.mount_options import KNOWN, meant_option, split
+from ..errors import ConfigError, HostError
 from ..model.text import quote
 from ..nearest import nearest
 from . import schema
@@ -27,25 +27,46 @@ OTHER_PLATFORMS = {
     "process.user": ("username",),
 }
 
-SAME_IN_WORDS = {
-    "readonly": "ro",
-    "read-only": "ro",
-    "readwrite": "rw",
-    "read-write": "rw",
-    "writable": "rw",
-    "recursive": "rbind",
-    "no_exec": "noexec",
-    "no-exec": "noexec",
-}
-"""Ways to write mount options that other programs have, too unlike ours for :func:`~ocirt.nearest.nearest`."""
 
-BIND_OPTIONS = ("bind", "rbind", *ATTRIBUTES, *RECURSIVE, *PROPAGATIONS, "idmap", "ridmap")
-"""The options that somebody who mistypes one of a bind may have meant."""
+NEWER_SYSCALLS = frozenset(
+    (
+        "set_mempolicy_home_node",
+        "cachestat",
+        "fchmodat2",
+        "map_shadow_stack",
+        "futex_wake",
+        "futex_wait",
+        "futex_requeue",
+        "statmount",
+        "listmount",
+        "lsm_get_self_attr",
+        "lsm_set_self_attr",
+        "lsm_list_modules",
+        "mseal",
+        "setxattrat",
+        "getxattrat",
+        "listxattrat",
+        "removexattrat",
+        "open_tree_attr",
+        "file_getattr",
+        "file_setattr",
+        "uretprobe",
+        "uprobe",
+        "listns",
+        "riscv_hwprobe",
+    )
+)
+"""System calls of Linux 5.17 and later, which the libseccomp at hand may be too old to know."""
 
 
 def warnings(members: "Members") -> list[ConfigError]:
     """The names in the config ``members`` that nothing reads: list of ConfigError, in no order."""
-    return [*_unknown_properties(members, ()), *_options_of_binds(members), *_unknown_capabilities(members)]
+    return [
+        *_unknown_properties(members, ()),
+        *_options_of_binds(members),
+        *_unknown_capabilities(members),
+        *_unknown_syscalls(members),
+    ]
 
 
 def _unknown_properties(value: "Json", parts: "tuple[Part, ...]") -> "Iterator[ConfigError]":
@@ -82,7 +103,7 @@ def _options_of_binds(members: "Members") -> "Iterator[ConfigError]":
         ]
         for number, option in parts:
             if option not in KNOWN and not option.startswith(("idmap=", "ridmap=")):
-                meant = SAME_IN_WORDS.get(option.lower()) or nearest(option, BIND_OPTIONS)
+                meant = meant_option(option)
                 yield ConfigError(
                     f"mounts[{index}].options[{number}]",
                     f"{quote(option)}, which a bind mount ignores",
@@ -102,4 +123,29 @@ def _unknown_capabilities(members: "Members") -> "Iterator[ConfigError]":
                     f"process.capabilities.{name}[{index}]",
                     f"{quote(each)}, which is no capability",
                     quote(meant) if meant else 'a name of capabilities(7), like "CAP_KILL"',
+                )
+
+
+def _unknown_syscalls(members: "Members") -> "Iterator[ConfigError]":
+    """Create passes over system calls that it does not know, as profiles name those of other kernels and architectures."""
+    linux = members.get("linux")
+    profile = linux.get("seccomp") if isinstance(linux, dict) else None
+    rules = profile.get("syscalls") if isinstance(profile, dict) else None
+    if not isinstance(rules, list):
+        return
+    from ..compile import libseccomp
+
+    try:
+        known = libseccomp.syscalls()
+    except HostError:
+        return  # nobody knows the names here; create says so
+    for index, rule in enumerate(rules):
+        names = rule.get("names") if isinstance(rule, dict) else None
+        for number, name in enumerate(names if isinstance(names, list) else ()):
+            if isinstance(name, str) and name not in NEWER_SYSCALLS and not libseccomp.is_syscall(name):
+                meant = nearest(name, known)
+                yield ConfigError(
+                    f"linux.seccomp.syscalls[{index}].names[{number}]",
+                    f"{quote(name)}, which is no system call",
+                    quote(meant) if meant else 'a name of syscalls(2), like "openat"',
                 )

@@ -14,6 +14,16 @@ def test_valid(ocirt, bundle):
     assert ocirt.ok("validate", cwd=bundle.path).out == ""
 
 
+def test_a_file_is_its_bundles_config(ocirt, bundle):
+    """`ocirt validate some/config.json` is what comes to mind first; plan and cache explain take it too."""
+    bundle.config["hostname"] = 5
+    (bundle.path / "other.json").write_text(json.dumps(bundle.config))
+    assert ocirt.ok("validate", bundle.path / "config.json").out == ""
+    assert "hostname: found 5" in ocirt("validate", bundle.path / "other.json").out
+    assert str(bundle.rootfs) in ocirt.ok("plan", bundle.path / "config.json").out
+    assert ocirt.ok("cache", "explain", bundle.path / "config.json").out == ocirt.ok("cache", "explain", bundle).out
+
+
 def test_all_errors_in_creates_words(ocirt, bundle):
     bundle.config["process"]["cwd"] = "relative"
     bundle.config["hostname"] = 5

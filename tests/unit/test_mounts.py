@@ -161,7 +161,7 @@ def test_options_that_mean_nothing_to_a_bind():
         )
     )
     assert shown(made, "host", "Warn") == [
-        ("Warn", {"message": "mounts[0].options[1]: a bind mount has no option roo: it is ignored"}),
+        ("Warn", {"message": "mounts[0].options[1]: a bind mount has no option roo: it is ignored; did you mean ro?"}),
         ("Warn", {"message": "mounts[0].options[2]: a bind mount has no option size=1: it is ignored"}),
     ]
 

@@ -183,6 +183,17 @@ def test_what_engines_write_has_no_warning(path):
     assert warnings(path.read_bytes()) == []
 
 
+def test_system_calls_that_are_none():
+    """Create passes over them, as profiles name those of other kernels and architectures: a mistyped one would be left out without a word."""
+    names = ["mkdir", "mkdri", "openat_2", "zzz", "fchmodat2", "arm_fadvise64_64", "s390_pci_mmio_read"]
+    rule = {"names": names, "action": "SCMP_ACT_ERRNO"}
+    assert doubts(config(linux__seccomp={"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})) == [
+        'linux.seccomp.syscalls[0].names[1]: found "mkdri", which is no system call, expected "mkdir"',
+        'linux.seccomp.syscalls[0].names[2]: found "openat_2", which is no system call, expected "openat2"',
+        'linux.seccomp.syscalls[0].names[3]: found "zzz", which is no system call, expected a name of syscalls(2), like "openat"',
+    ]
+
+
 @pytest.mark.parametrize(
     "changes, expected",
     [
