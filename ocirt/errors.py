@@ -72,9 +72,15 @@ class ConfigError(OcirtError):
 
 
 class RequestError(OcirtError):
-    """A flag or argument of the command line, or an argument of a call, cannot be used."""
+    """A flag or argument of the command line, or an argument of a call, cannot be used. ``path`` names it, where one alone is
+    wrong."""
 
     phase = "request"
+
+    def __init__(self, message: str, path: str | None = None) -> None:
+        super().__init__(message)
+        if path is not None:
+            self.path = path
 
 
 class HostError(OcirtError):

@@ -76,12 +76,11 @@ class Pipes:
 def no_pipe(number: int) -> RequestError:
     """The error for a stream that is no pipe, or is one no more."""
     name = ("stdin", "stdout", "stderr")[number]
-    error = RequestError(
+    return RequestError(
         f"{name}: found no pipe, expected {name}=ocirt.PIPE where the process was made (communicate "
-        "closes what it has read)"
+        "closes what it has read)",
+        name,
     )
-    error.path = name
-    return error
 
 
 class Process(Pipes):

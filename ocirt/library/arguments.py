@@ -14,9 +14,7 @@ Size = int | str
 
 
 def wrong(name: str, value: object, expected: str) -> RequestError:
-    error = RequestError(f"{name}: found {value!r}, expected {expected}")
-    error.path = name
-    return error
+    return RequestError(f"{name}: found {value!r}, expected {expected}", name)
 
 
 def words(name: str, value: Sequence[str]) -> list[str]:

@@ -112,10 +112,14 @@ class Bundle:
             raise arguments.wrong("config", config, "a dict, as ocirt.sandbox makes it")
         if config is None:
             if directory is None or rootfs is not None:
-                raise RequestError(
-                    "bundle: found none, expected a bundle's directory, or a config and its rootfs"
+                raise (
+                    RequestError(
+                        "bundle: found none, expected a bundle's directory, or a config and its rootfs", "bundle"
+                    )
                     if directory is None
-                    else "rootfs: found one beside a bundle, whose config.json names it, expected a config"
+                    else RequestError(
+                        "rootfs: found one beside a bundle, whose config.json names it, expected a config", "rootfs"
+                    )
                 )
             self.directory = os.path.abspath(directory)
             return
@@ -127,7 +131,8 @@ class Bundle:
         if directory is None:
             if not (isinstance(path, str) and os.path.isabs(path)):
                 raise RequestError(
-                    f"config: root.path: found {path!r}, expected an absolute path, or rootfs= or a bundle beside it"
+                    f"config: root.path: found {path!r}, expected an absolute path, or rootfs= or a bundle beside it",
+                    "root.path",
                 )
             directory = path
         self.directory = os.path.abspath(directory)
@@ -141,7 +146,7 @@ class Bundle:
         try:
             data = json.dumps(members).encode()
         except (TypeError, ValueError, RecursionError) as error:
-            raise RequestError(f"config: {error}") from None
+            raise RequestError(f"config: {error}", "config") from None
         process = members.get("process")
         self.limits = limits.asked_for(members)
         linux = members.get("linux")
@@ -413,7 +418,7 @@ class Lifecycle:
         try:
             data = json.dumps(arguments.resources(resources)).encode()
         except (TypeError, ValueError, RecursionError) as error:
-            raise RequestError(f"resources: {error}") from None
+            raise RequestError(f"resources: {error}", "resources") from None
         yield from self.verb("update", "--resources", "-", "--", self.id, input=data)
 
     def wait(self, timeout: float | None) -> Operation[End | None]:

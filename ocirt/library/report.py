@@ -36,6 +36,7 @@ TEXTS: tuple[tuple[str, type[OcirtError]], ...] = (
     ("unknown signal", errors.RequestError),
 )
 PREFIX = "exec failed: "
+ROOT = "--root "
 MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 
@@ -75,6 +76,8 @@ def error_of(line: Line, id: str = "") -> OcirtError:
     kind = KINDS.get(str(line.get("kind")))
     if kind is None:
         kind = next((each for begin, each in TEXTS if text.startswith(begin)), None)
+    if kind is None and text.startswith(ROOT):
+        return _root(text, known)
     if kind is None and path == "root.path" and known.get("errno") in MISSING:
         return missing("root.path", message, known, "an existing directory")
     if kind is None and "phase" in line:
@@ -93,6 +96,19 @@ def error_of(line: Line, id: str = "") -> OcirtError:
     if kind is errors.HostError:
         known["message"] = text.removeprefix(f"{known['path']}: ")
     return made_anew(kind, message, **known)
+
+
+def _root(text: str, known: Line) -> OcirtError:
+    """The error about the directory of the containers' states, which the executable calls ``--root``, and this library ``Runtime(root=)``.
+    What the executable tells a person to do is about the command line."""
+    directory, _, trouble = text.removeprefix(ROOT).partition(": ")
+    trouble = trouble.partition("; set XDG_RUNTIME_DIR")[0]
+    message = f"{trouble}; pass Runtime(root=...) a directory of this user, which nobody else may write to"
+    return made_anew(
+        errors.HostError,
+        f"Runtime(root={directory!r}): {message}",
+        **{"phase": "request", **known, "path": "root", "message": message},
+    )
 
 
 def missing(path: str, message: str, known: Line, expected: str) -> OcirtError:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .arguments import Size, count, mapping, optional_size, seconds, size, words
+from .arguments import Size, count, mapping, optional_size, seconds, size, words, wrong
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = 65534
@@ -177,12 +177,30 @@ def sandbox(
                 "options": ["nosuid", "nodev", "mode=1777", f"size={scratch}"],
             },
             *[
-                {"destination": inside, "type": "bind", "source": os.path.abspath(outside), "options": BIND_OPTIONS}
-                for inside, outside in (binds or {}).items()
+                {"destination": inside, "type": "bind", "source": outside, "options": BIND_OPTIONS}
+                for inside, outside in sources(binds).items()
             ],
         ],
         "linux": linux,
     }
+
+
+def sources(binds: Mapping[str, str | os.PathLike[str]] | None) -> dict[str, str]:
+    """``binds`` with absolute paths of the host.
+
+    :raises RequestError: it is no mapping, a path of the container is not absolute, or what it is bound to is no path.
+    """
+    if binds is not None and not isinstance(binds, Mapping):
+        raise wrong("binds", binds, "a dict, like {'/in/the/container': '/on/the/host'}")
+    found = {}
+    for inside, outside in (binds or {}).items():
+        if not isinstance(inside, str) or not inside.startswith("/"):
+            raise wrong(f"binds[{inside!r}]", inside, "an absolute path in the container, like '/data'")
+        path = os.fspath(outside) if isinstance(outside, (str, os.PathLike)) else outside
+        if not isinstance(path, str) or not path or "\0" in path:
+            raise wrong(f"binds[{inside!r}]", outside, "a file or directory of the host")
+        found[inside] = os.path.abspath(path)
+    return found
 
 
 def resources(memory: int | None, processes: int | None, cpus: float | None) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Streams:
         found = wanted if isinstance(wanted, int) else wanted.fileno()
         if found < 0:
             name = ("stdin", "stdout", "stderr")[number]
-            raise RequestError(f"{name}: found {found}, expected PIPE, DEVNULL, a descriptor or a file")
+            raise RequestError(f"{name}: found {found}, expected PIPE, DEVNULL, a descriptor or a file", name)
         return found
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:

@@ -159,11 +159,13 @@ def checked_id(id: str) -> str:
     :raises RequestError: it cannot.
     """
     if not id:
-        raise RequestError("container id cannot be empty")
+        raise RequestError("container id cannot be empty", "id")
     if not LETTERS.issuperset(id) or id in (".", ".."):
-        raise RequestError(f"container id {quote(id)}: expected letters, digits and _+-. only, and neither . nor ..")
+        raise RequestError(
+            f"container id {quote(id)}: expected letters, digits and _+-. only, and neither . nor ..", "id"
+        )
     if len(id) > 255:
-        raise RequestError(f"container id {quote(id)}: expected at most 255 letters")
+        raise RequestError(f"container id {quote(id)}: expected at most 255 letters", "id")
     return id
 
 

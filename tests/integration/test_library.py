@@ -1,6 +1,7 @@
 """The library: containers from Python, for real. tests/integration/test_library_aio.py has asyncio, test_library_service.py
 what a service is: threads, signals, its own death."""
 
+import dataclasses
 import errno
 import gc
 import json
@@ -404,21 +405,35 @@ def test_errors_of_states(box, busy, runtime):
 
 
 @pytest.mark.parametrize(
-    "call, words",
+    "call, path, words",
     [
-        ({}, "bundle: found none"),
-        ({"bundle": "/x", "rootfs": "/y"}, "rootfs"),
-        ({"config": {"root": {"path": "x"}}}, "root.path"),
-        ({"config": {"x": {1}}, "rootfs": "/"}, "config: Object of type set"),
-        ({"bundle": "/x", "id": "a/b"}, "container id"),
-        ({"bundle": "/x", "id": "../x"}, "container id"),
-        ({"bundle": "/x", "stdin": -7}, "stdin: found -7"),
+        ({}, "bundle", "bundle: found none"),
+        ({"bundle": "/x", "rootfs": "/y"}, "rootfs", "rootfs"),
+        ({"config": {"root": {"path": "x"}}}, "root.path", "config: root.path: found 'x'"),
+        ({"config": {"x": {1}}, "rootfs": "/"}, "config", "config: Object of type set"),
+        ({"bundle": "/x", "id": "a/b"}, "id", "container id"),
+        ({"bundle": "/x", "id": "../x"}, "id", "container id"),
+        ({"bundle": "/x", "stdin": -7}, "stdin", "stdin: found -7"),
     ],
 )
-def test_errors_of_a_call(runtime, call, words):
+def test_errors_of_a_call(runtime, call, path, words):
     with pytest.raises(RequestError, match=words) as failure:
         Container.create(runtime=runtime, **call)
-    assert failure.value.phase == "request"
+    assert failure.value.phase == "request" and failure.value.path == path
+
+
+def test_a_root_that_cannot_be_had(image, runtime, tmp_path):
+    """The error is in words of the library: a host's fault, and Runtime(root=) is what is to be changed."""
+    (tmp_path / "file").touch()
+    wrong = dataclasses.replace(runtime, root=str(tmp_path / "file"))
+    with pytest.raises(HostError) as failure:
+        run(config=config_for("true"), rootfs=image, runtime=wrong)
+    error = failure.value
+    assert str(error) == (
+        f"Runtime(root='{tmp_path}/file'): not a directory; "
+        "pass Runtime(root=...) a directory of this user, which nobody else may write to"
+    )
+    assert (error.path, error.errno) == ("root", errno.ENOTDIR) and error.message in str(error)
 
 
 def test_errors_of_further_calls(busy, runtime):

@@ -161,6 +161,15 @@ LINES = [
 ]
 
 
+def test_a_root_directory_is_the_librarys_argument():
+    """What the executable says to do is for a command line."""
+    hint = "; set XDG_RUNTIME_DIR to a directory of this user, or give --root another one"
+    error = report.error_of({"level": "error", "msg": f"--root /a: permission denied{hint}", "errno": 13})
+    assert type(error) is errors.HostError and (error.path, error.errno) == ("root", 13)
+    assert str(error).startswith("Runtime(root='/a'): permission denied; pass Runtime(root=...)")
+    assert "XDG" not in str(error)
+
+
 @pytest.mark.parametrize("line, kind, members", LINES, ids=lambda value: str(value)[:40])
 def test_what_the_executable_says_becomes_an_error(line, kind, members):
     error = report.error_of({"level": "error", **line}, "c")
@@ -330,6 +339,16 @@ WRONG = [
     (lambda: ocirt.sandbox(["ls"], processes="9"), "processes: found '9', expected a whole number"),
     (lambda: ocirt.sandbox(["ls"], files=1.5), "files: found 1.5, expected a whole number"),
     (lambda: ocirt.sandbox(["ls"], env=["A=b"]), "env: found ['A=b'], expected a dict"),
+    (lambda: ocirt.sandbox(["ls"], binds=["/a"]), "binds: found ['/a'], expected a dict"),
+    (
+        lambda: ocirt.sandbox(["ls"], binds={"data": "/a"}),
+        "binds['data']: found 'data', expected an absolute path in the container",
+    ),
+    (
+        lambda: ocirt.sandbox(["ls"], binds={"/a": ""}),
+        "binds['/a']: found '', expected a file or directory of the host",
+    ),
+    (lambda: ocirt.sandbox(["ls"], binds={"/a": 5}), "binds['/a']: found 5, expected a file or directory of the host"),
     (lambda: ocirt.sandbox(["ls"], env={"A": 1}), "env['A']: found 1, expected names and values that are text"),
     (
         lambda: ocirt.run(["ls"]),
