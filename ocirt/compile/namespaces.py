@@ -17,6 +17,7 @@ from ..plan.steps import (
     NewKeyring,
     OpenNamespace,
     Receive,
+    RunMapHelper,
     Send,
     SetDomainname,
     SetDumpable,
@@ -62,6 +63,8 @@ KINDS = {
 }
 CLOCKS = ("monotonic", "boottime")
 """Clocks that time namespaces shift, time_namespaces(7)."""
+HELPER_FOLDERS = ("/usr/bin/", "/bin/", "/usr/local/bin/", "/usr/sbin/", "/sbin/")
+"""Where newuidmap and newgidmap may be: the caller's PATH is not asked, because they run with root's rights."""
 NAME_MAX = 64
 """Bytes of a hostname or domainname, uname(2)."""
 
@@ -283,18 +286,15 @@ class Namespaces:
         ):
             # Without privileges the kernel lets a process map just its own id, and that only where no one can drop
             # a group by it; for all else there are set-uid helpers.
-            helper = helper if host.euid != 0 and mappings and not self._is_own(mappings, own) else ""
+            at = linux.at(name)
             if file == "gid_map" and self.denies_setgroups:
-                steps.append(DenySetgroups(linux.at(name), MAPPINGS))
-            steps.append(
-                WriteIdMap(
-                    linux.at(name),
-                    MAPPINGS,
-                    file=file,
-                    helper=helper,
-                    map=map_lines(mappings) if mappings else self._default_map(name, own),
-                )
-            )
+                steps.append(DenySetgroups(at, MAPPINGS))
+            if host.euid != 0 and mappings and not self._is_own(mappings, own):
+                ranges = [Template() + id for each in mappings for id in (each.container_id, each.host_id, each.size)]
+                steps.append(RunMapHelper(at, MAPPINGS, helper=helper, folders=HELPER_FOLDERS, ranges=tuple(ranges)))
+                continue
+            lines = map_lines(mappings) if mappings else self._default_map(name, own)
+            steps.append(WriteIdMap(at, MAPPINGS, file=file, map=lines))
         return [*steps, Send("linux.namespaces", MAPPINGS, event=EVENTS.index("mapped"))]
 
     def _default_map(self, name: str, own: int) -> Template:

@@ -36,7 +36,7 @@ HEAD = """# Steps
 `python3 -m ocirt.plan.document` writes this page from the classes of `ocirt.plan.steps`; do not edit it.
 `ocirt plan BUNDLE` prints the steps of one bundle, each with the property of config.json that asked for it and the
 section of the specification behind it. A step `MakeCgroup` is carried out by the C function `do_make_cgroup` of
-ocirt/core. [architecture.md](architecture.md) explains programs, sections and registers."""
+ocirt/core; the build writes the function of a step for which a system call stands here. [architecture.md](architecture.md) explains programs, sections and registers."""
 
 
 def page() -> str:
@@ -59,6 +59,8 @@ def page() -> str:
 def _step(step: "type[Step]") -> str:
     """The part of the page about one step."""
     parts = [f"### {step.__name__}", _paragraphs(_markdown(step.__doc__ or "")), f"Sections: {_sections(step)}."]
+    if step.call:
+        parts.append(f"System call: `{step.call}`.")
     if step.fields:
         parts.append("\n".join([_field(step, name, kind) for name, kind in step.fields.items()]))
     return "\n\n".join(parts)

@@ -129,7 +129,12 @@ def test_with_a_stage_init_is_the_one_that_is_mapped():
 
 def test_without_privileges_helpers_write_the_maps():
     made = plan(user("user", "mount"), no_cgroups(euid=1000, egid=1000))
-    assert [fields["helper"] for _, fields in shown(made, "host", "WriteIdMap")] == ["newuidmap", "newgidmap"]
+    helpers = [fields for _, fields in shown(made, "host", "RunMapHelper")]
+    assert [(fields["helper"], fields["ranges"]) for fields in helpers] == [
+        ("newuidmap", ["0", "100000", "65536"]),
+        ("newgidmap", ["0", "100000", "65536"]),
+    ]
+    assert "WriteIdMap" not in names(made, "host")
     assert "DenySetgroups" not in names(made, "host")
     # Whoever may map the ids of a process may not, once that is not dumpable.
     assert names(made, "init")[1:4] == ["Receive", "BecomeRoot", "SetDumpable"]
@@ -213,7 +218,7 @@ def test_a_time_namespace_without_offsets():
 def test_without_privileges_the_stage_is_in_the_user_namespace():
     made = plan(user("mount", "user", "time", linux__timeOffsets=OFFSETS), no_cgroups(euid=1000, egid=1000))
     assert shown(made, "host")[0] == ("Spawn", {"section": "stage", "flags": FLAGS["user"]})
-    assert names(made, "host")[1:5] == ["WriteIdMap", "WriteIdMap", "Send", "Receive"]
+    assert names(made, "host")[1:5] == ["RunMapHelper", "RunMapHelper", "Send", "Receive"]
     assert names(made, "stage") == [
         "ResetAffinity",
         "Receive",

@@ -8,15 +8,13 @@
 #include "base/log.h"
 #include "commands/hook.h"
 #include "executor/failure.h"
+#include "executor/process_file.h"
 #include "launch/python.h"
 
 int do_open_init_namespace(struct run *r, const struct step_open_init_namespace *s) {
-  BUFFER(path, 64);
-  put(&path, "/proc/");
-  put_number(&path, r->container->journal->pid);
-  put(&path, "/ns/");
-  put(&path, TEXT(file));
-  int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0);
+  BUFFER(file, 32);
+  format(&file, "ns/%s", TEXT(file));
+  int fd = open_process_file(r->container->journal->pid, file.data, O_RDONLY);
   if (fd < 0) return failing(r, "open", fd);
   r->fds[s->fd] = fd;
   return 0;

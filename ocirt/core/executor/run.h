@@ -68,3 +68,7 @@ static inline int failing(struct run *r, const char *call, int error) {
 
 EACH_STEP(X)
 #undef X
+#define X(name) void explain_##name(struct run *r, const struct step_##name *s, int error);
+
+EACH_EXPLAINED(X)
+#undef X

@@ -73,67 +73,20 @@ static void put_limit(struct buffer *to, uint64_t limit) {
     put_number(to, (int64_t)limit);
 }
 
-static int explain_limit(struct run *r, const struct step_set_rlimit *s, int error) {
+void explain_set_rlimit(struct run *r, const struct step_set_rlimit *s, int error) {
   struct limit now;
-  if (error == -EPERM && !sys4(SYS_prlimit64, 0, s->resource, 0, &now)) {
-    put(&r->detail, "found a hard limit of ");
-    put_limit(&r->detail, s->hard);
-    put(&r->detail, ", expected at most the runtime's own, ");
-    put_limit(&r->detail, now.hard);
-    put(&r->detail, ": more takes CAP_SYS_RESOURCE");
-    if (s->resource == RLIMIT_NOFILE) put(&r->detail, ", and never more than the sysctl fs.nr_open");
-  }
-  return failing(r, "prlimit", error);
+  if (error != -EPERM || sys4(SYS_prlimit64, 0, s->resource, 0, &now)) return;
+  put(&r->detail, "found a hard limit of ");
+  put_limit(&r->detail, s->hard);
+  put(&r->detail, ", expected at most the runtime's own, ");
+  put_limit(&r->detail, now.hard);
+  put(&r->detail, ": more takes CAP_SYS_RESOURCE");
+  if (s->resource == RLIMIT_NOFILE) put(&r->detail, ", and never more than the sysctl fs.nr_open");
 }
 
-int do_set_rlimit(struct run *r, const struct step_set_rlimit *s) {
-  struct limit limit = {s->soft, s->hard};
-  int error = (int)sys4(SYS_prlimit64, 0, s->resource, &limit, 0);
-  return error < 0 ? explain_limit(r, s, error) : 0;
-}
-
-int do_set_scheduler(struct run *r, const struct step_set_scheduler *s) {
-  struct {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-  } attr = {.size = sizeof attr,
-      .policy = (uint32_t)s->policy,
-      .flags = s->flags,
-      .nice = (int32_t)s->nice,
-      .priority = (uint32_t)s->priority,
-      .runtime = s->runtime,
-      .deadline = s->deadline,
-      .period = s->period};
-  int error = (int)sys3(SYS_sched_setattr, 0, &attr, 0);
-  return error < 0 ? failing(r, "sched_setattr", error) : 0;
-}
-
-int do_set_io_priority(struct run *r, const struct step_set_io_priority *s) {
-  int error = (int)sys3(SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, s->value);
-  return error < 0 ? failing(r, "ioprio_set", error) : 0;
-}
-
-int do_set_personality(struct run *r, const struct step_set_personality *s) {
-  int error = (int)sys1(SYS_personality, s->domain);
-  return error < 0 ? failing(r, "personality", error) : 0;
-}
-
-int do_set_umask(struct run *r, const struct step_set_umask *s) {
-  (void)r;
-  sys1(SYS_umask, s->mask);
-  return 0;
-}
-
-int do_set_memory_policy(struct run *r, const struct step_set_memory_policy *s) {
-  size_t size = 0;
-  const void *nodes = bytes_of(r->program, s->nodes, &size);
-  // The kernel takes one bit less than it is told.
-  int error = (int)sys3(SYS_set_mempolicy, s->mode, size ? nodes : 0, size ? size * 8 + 1 : 0);
+void explain_set_memory_policy(struct run *r, const struct step_set_memory_policy *s, int error) {
+  (void)s;
   if (error == -EINVAL)
     put(&r->detail,
         "/sys/devices/system/node/possible has this kernel's nodes; an old one does not know every mode and flag");
-  return error < 0 ? failing(r, "set_mempolicy", error) : 0;
 }

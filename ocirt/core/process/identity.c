@@ -103,12 +103,6 @@ int do_set_capabilities(struct run *r, const struct step_set_capabilities *s) {
   return 0;
 }
 
-int do_set_no_new_privileges(struct run *r, const struct step_set_no_new_privileges *s) {
-  (void)s;
-  int error = sys_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0);
-  return error < 0 ? failing(r, "prctl", error) : 0;
-}
-
 // The first time with the runtime's rights, then as the container's user. Where the first one has succeeded the user
 // need not be let in: it stands there already, as with runc and crun.
 int do_change_directory(struct run *r, const struct step_change_directory *s) {

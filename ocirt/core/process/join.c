@@ -7,6 +7,7 @@
 #include "base/terminal.h"
 #include "base/wait.h"
 #include "executor/child.h"
+#include "executor/process_file.h"
 
 // ---- steps ----
 
@@ -40,11 +41,7 @@ int do_join_container(struct run *r, const struct step_join_container *s) {
 }
 
 int do_open_container_root(struct run *r, const struct step_open_container_root *s) {
-  BUFFER(path, 64);
-  put(&path, "/proc/");
-  put_number(&path, r->container->journal->pid);
-  put(&path, "/root");
-  int fd = sys_open(AT_FDCWD, path.data, O_PATH | O_DIRECTORY, 0);
+  int fd = open_process_file(r->container->journal->pid, "root", O_PATH | O_DIRECTORY);
   // While the pidfd says that the process lives its number is still its own.
   if (has_ended(r->container)) {
     sys_close(fd);
@@ -63,13 +60,6 @@ int do_enter_root(struct run *r, const struct step_enter_root *s) {
   }
   r->rootfs = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
   return r->rootfs < 0 ? failing(r, "open", r->rootfs) : 0;
-}
-
-int do_set_affinity(struct run *r, const struct step_set_affinity *s) {
-  size_t size = 0;
-  const void *cpus = bytes_of(r->program, s->cpus, &size);
-  int error = (int)sys3(SYS_sched_setaffinity, 0, size, cpus);
-  return error < 0 ? failing(r, "sched_setaffinity", error) : 0;
 }
 
 int do_release(struct run *r, const struct step_release *s) {

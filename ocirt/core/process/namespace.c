@@ -1,17 +1,25 @@
 // Steps on namespaces and on what belongs to them: id maps, time offsets, names, keyring, loopback.
 
 #include <net/if.h>
+#include <signal.h>
 #include <string.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
 #include <linux/keyctl.h>
 #include <linux/nsfs.h>
+#include <linux/prctl.h>
 #include <linux/sched.h>
 
+#include "base/memory.h"
 #include "base/wait.h"
 #include "commands/hook.h"
+#include "executor/process_file.h"
 
 #define KEY_POSSESSOR_ALL 0x3f000000
 
 #define KEY_USER_ALL 0x003f0000
+
+#define HELPER_SECONDS 60
 
 int do_open_namespace(struct run *r, const struct step_open_namespace *s) {
   int fd = sys_open(AT_FDCWD, TEXT(path), O_RDONLY, 0);
@@ -49,90 +57,38 @@ int do_join_namespace(struct run *r, const struct step_join_namespace *s) {
   return 0;
 }
 
-int do_unshare(struct run *r, const struct step_unshare *s) {
-  int error = (int)sys1(SYS_unshare, NUMBER(flags));
-  return error < 0 ? failing(r, "unshare", error) : 0;
-}
-
-int do_set_dumpable(struct run *r, const struct step_set_dumpable *s) {
-  int error = sys_prctl(4 /* PR_SET_DUMPABLE */, (unsigned long)NUMBER(value), 0, 0);
-  return error < 0 ? failing(r, "prctl", error) : 0;
-}
-
-static int write_proc_file(struct run *r, int pid, const char *file, const char *value) {
-  BUFFER(path, 64);
-  put(&path, "/proc/");
-  put_number(&path, pid);
-  put(&path, "/");
-  put(&path, file);
-  int fd = sys_open(AT_FDCWD, path.data, O_WRONLY, 0);
-  if (fd < 0) return failing(r, "open", fd);
-  // One write: the kernel takes the whole map or nothing.
-  long n = sys_write(fd, value, strlen(value));
-  sys_close(fd);
-  return n < 0 ? failing(r, "write", (int)n) : 0;
-}
-
-int do_set_oom_score(struct run *r, const struct step_set_oom_score *s) {
-  int fd = sys_open(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY, 0);
-  if (fd < 0) return failing(r, "open", fd);
-  long n = sys_write(fd, TEXT(value), strlen(TEXT(value)));
-  sys_close(fd);
-  return n < 0 ? failing(r, "write", (int)n) : 0;
-}
-
-int do_deny_setgroups(struct run *r, const struct step_deny_setgroups *s) {
-  (void)s;
-  return write_proc_file(r, r->child.pid, "setgroups", "deny");
-}
-
 // newuidmap PID CONTAINER HOST SIZE ...: set-uid programs that may map the caller's subordinate ids.
-static int run_map_helper(struct run *r, const char *helper, const char *map) {
-  static char words[4096], pid[24];
-  const char *args[64] = {helper, pid};
-  struct buffer number = {pid, sizeof pid, 0, 0};
-  unsigned count = 2;
-  put_number(&number, r->child.pid);
-  if (strlen(map) >= sizeof words) return failing(r, helper, -E2BIG);
-  strcpy(words, map);
-  for (char *at = words; *at;) {
-    at += strspn(at, " \n");
-    if (!*at) break;
-    if (count >= COUNT(args) - 1) return failing(r, helper, -E2BIG);
-    args[count++] = at;
-    at += strcspn(at, " \n");
-    if (*at) *at++ = 0;
-  }
-  static const char *const folders[] = {"/usr/bin/", "/bin/", "/usr/local/bin/", "/usr/sbin/", "/sbin/"};
-  for (unsigned i = 0; i < COUNT(folders); i++) {
-    BUFFER(path, 64);
-    put(&path, folders[i]);
-    put(&path, helper);
-    if (sys4(SYS_faccessat, AT_FDCWD, path.data, 1 /* X_OK */, 0) < 0) continue;
-    const char *none[] = {0};
-    struct texts arguments = {args, count};
+int do_run_map_helper(struct run *r, const struct step_run_map_helper *s) {
+  const struct texts *folders = TEXTS(folders), *ranges = TEXTS(ranges);
+  const char *none[] = {0}, **args = more_memory((ranges->count + 3) * sizeof *args);
+  BUFFER(pid, 24);
+  BUFFER(path, 64);
+  if (!args) return failing(r, "mmap", -ENOMEM);
+  put_number(&pid, r->child.pid);
+  args[0] = TEXT(helper);
+  args[1] = pid.data;
+  memcpy(args + 2, ranges->items, (ranges->count + 1) * sizeof *args);
+  for (uint32_t i = 0; i < folders->count; i++) {
+    path.used = 0;
+    format(&path, "%s%s", folders->items[i], TEXT(helper));
+    if (sys4(SYS_faccessat, AT_FDCWD, path.data, X_OK, 0) < 0) continue;
+    struct texts arguments = {args, ranges->count + 2};
     // The helper says by itself what it does not allow.
-    return run_hook(r, path.data, &arguments, none, 60, 0, 0) ? failing(r, helper, -EPERM) : 0;
+    return run_hook(r, path.data, &arguments, none, HELPER_SECONDS, 0, 0) ? failing(r, TEXT(helper), -EPERM) : 0;
   }
-  put(&r->detail, "not found in /usr/bin, /bin, /usr/local/bin, /usr/sbin or /sbin (Debian: package uidmap)");
-  return failing(r, helper, -ENOENT);
-}
-
-int do_write_id_map(struct run *r, const struct step_write_id_map *s) {
-  if (*TEXT(helper)) return run_map_helper(r, TEXT(helper), TEXT(map));
-  return write_proc_file(r, r->child.pid, TEXT(file), TEXT(map));
+  put(&r->detail, "not found in");
+  for (uint32_t i = 0; i < folders->count; i++)
+    format(&r->detail, " %s", folders->items[i]);
+  put(&r->detail, " (Debian: package uidmap)");
+  return failing(r, TEXT(helper), -ENOENT);
 }
 
 // A process that only holds its new user namespace until that has been opened.
 static int hold_namespace(struct run *r, const char *uids, const char *gids, int pid) {
-  BUFFER(path, 64);
-  int error = write_proc_file(r, pid, "uid_map", uids);
-  if (!error) error = write_proc_file(r, pid, "gid_map", gids);
+  int error = write_process_file(r, pid, "uid_map", uids);
+  if (!error) error = write_process_file(r, pid, "gid_map", gids);
   if (error) return error;
-  put(&path, "/proc/");
-  put_number(&path, pid);
-  put(&path, "/ns/user");
-  int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0);
+  int fd = open_process_file(pid, "ns/user", O_RDONLY);
   return fd < 0 ? failing(r, "open", fd) : fd;
 }
 
@@ -141,7 +97,7 @@ int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
   int error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
   if (error < 0) return failing(r, "socketpair", error);
   struct clone_args args = {
-      .flags = CLONE_NEWUSER | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = 17};
+      .flags = CLONE_NEWUSER | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
   long pid = sys2(SYS_clone3, &args, sizeof args);
   if (!pid) {
     // Until our end of the socket is closed, by us or by our end.
@@ -164,10 +120,6 @@ int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
   return 0;
 }
 
-int do_write_time_offsets(struct run *r, const struct step_write_time_offsets *s) {
-  return write_proc_file(r, (int)sys0(SYS_getpid), "timens_offsets", TEXT(offsets));
-}
-
 int do_become_root(struct run *r, const struct step_become_root *s) {
   (void)s;
   int error = (int)sys2(SYS_setgroups, 0, 0);
@@ -176,7 +128,7 @@ int do_become_root(struct run *r, const struct step_become_root *s) {
   if ((error = (int)sys3(SYS_setresgid, 0, 0, 0)) < 0) return failing(r, "setresgid", error);
   if ((error = (int)sys3(SYS_setresuid, 0, 0, 0)) < 0) return failing(r, "setresuid", error);
   // A change of ids makes a process dumpable again.
-  return (error = sys_prctl(4 /* PR_SET_DUMPABLE */, 0, 0, 0)) < 0 ? failing(r, "prctl", error) : 0;
+  return (error = sys_prctl(PR_SET_DUMPABLE, 0, 0, 0)) < 0 ? failing(r, "prctl", error) : 0;
 }
 
 // A name that is null makes a new keyring always; by a name the kernel finds the oldest that may be searched, whoever
@@ -219,16 +171,6 @@ int do_new_keyring(struct run *r, const struct step_new_keyring *s) {
   return error < 0 && error != -EACCES ? failing(r, "keyctl", (int)error) : 0;
 }
 
-int do_set_hostname(struct run *r, const struct step_set_hostname *s) {
-  int error = (int)sys2(SYS_sethostname, TEXT(name), strlen(TEXT(name)));
-  return error < 0 ? failing(r, "sethostname", error) : 0;
-}
-
-int do_set_domainname(struct run *r, const struct step_set_domainname *s) {
-  int error = (int)sys2(SYS_setdomainname, TEXT(name), strlen(TEXT(name)));
-  return error < 0 ? failing(r, "setdomainname", error) : 0;
-}
-
 static int network_socket(void) {
   return (int)sys3(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 }
@@ -244,7 +186,7 @@ int do_loopback_up(struct run *r, const struct step_loopback_up *s) {
   struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
   int fd = NUMBER(socket) >= 0 ? r->fds[s->socket] : network_socket();
   if (fd < 0) return failing(r, "socket", fd);
-  int error = sys_ioctl(fd, 0x8914 /* SIOCSIFFLAGS */, &lo);
+  int error = sys_ioctl(fd, SIOCSIFFLAGS, &lo);
   sys_close(fd);
   if (NUMBER(socket) >= 0) r->fds[s->socket] = -1; // it would keep the namespace
   return error < 0 ? failing(r, "SIOCSIFFLAGS", error) : 0;

@@ -110,6 +110,13 @@ class Step:
     ``sections`` are the sections in which the step may stand, ``fields`` the names and kinds of its fields,
     ``defaults`` the values of fields that a plan may leave out, and ``sentence`` the words with which an error
     says what the step was to do.
+
+    A step that is one system call says so in ``call``, and the build writes its handler (:mod:`ocirt.generate`).
+    An argument is a field, ``size(FIELD)`` (the bytes of a text or of data), ``bits(FIELD)`` (one more than the
+    bits of the data, as set_mempolicy(2) counts), a structure ``{TYPE FIELD, ...}`` in which ``size`` is its own
+    size, a string in single quotes, or what C takes unchanged. ``write(/proc/self/FILE, FIELD)`` writes a file of
+    this process, ``write(/proc/CHILD/FILE, FIELD)`` one of the child. If ``explained`` is set, a function
+    ``explain_`` in C adds to the error what it can find out.
     """
 
     __slots__ = ("at", "spec", "values")
@@ -117,6 +124,8 @@ class Step:
     fields: dict[str, str] = {}
     defaults: "dict[str, Field]" = {}
     sentence = ""
+    call = ""
+    explained = False
 
     if TYPE_CHECKING:
 

@@ -27,16 +27,26 @@ class DenySetgroups(Step):
     sections = ("host",)
     fields = {}
     sentence = "deny setgroups in the user namespace"
+    call = "write(/proc/CHILD/setgroups, 'deny')"
 
 
 class WriteIdMap(Step):
-    """Write ``map`` (lines of container id, host id, size) to ``file`` (uid_map or gid_map) of the child. If
-    ``helper`` is not empty, that program on PATH (newuidmap, newgidmap) writes the map."""
+    """Write ``map`` (lines of container id, host id, size) to ``file`` (uid_map or gid_map) of the child."""
 
     sections = ("host",)
-    fields = {"file": "text", "map": "text", "helper": "text"}
-    defaults = {"helper": ""}
+    fields = {"file": "text", "map": "text"}
     sentence = "write the {file} of the user namespace"
+    call = "write(/proc/CHILD/{file}, map)"
+
+
+class RunMapHelper(Step):
+    """Run the set-uid program ``helper`` (newuidmap, newgidmap) to write a map of the child's user namespace. The
+    program is taken from the first of ``folders`` that has it. Its arguments are the child's pid and ``ranges``:
+    container id, host id and size of each range."""
+
+    sections = ("host",)
+    fields = {"helper": "text", "folders": "texts", "ranges": "texts"}
+    sentence = "have {helper} write the map of the user namespace"
 
 
 class JoinNamespace(Step):
@@ -65,6 +75,7 @@ class Unshare(Step):
     sections = ("stage", "init")
     fields = {"flags": "number"}
     sentence = "unshare"
+    call = "unshare(flags)"
 
 
 class WriteTimeOffsets(Step):
@@ -74,6 +85,7 @@ class WriteTimeOffsets(Step):
     sections = ("stage",)
     fields = {"offsets": "text"}
     sentence = "set the offsets of the time namespace"
+    call = "write(/proc/self/timens_offsets, offsets)"
 
 
 class BecomeRoot(Step):
@@ -100,6 +112,7 @@ class SetHostname(Step):
     sections = ("init",)
     fields = {"name": "text"}
     sentence = "set the hostname to {name}"
+    call = "sethostname(name, size(name))"
 
 
 class SetDomainname(Step):
@@ -108,6 +121,7 @@ class SetDomainname(Step):
     sections = ("init",)
     fields = {"name": "text"}
     sentence = "set the domainname to {name}"
+    call = "setdomainname(name, size(name))"
 
 
 class OpenNetwork(Step):

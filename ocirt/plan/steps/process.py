@@ -10,6 +10,7 @@ class SetOomScore(Step):
     sections = ("stage", "init")
     fields = {"value": "text"}
     sentence = "set oom_score_adj to {value}"
+    call = "write(/proc/self/oom_score_adj, value)"
 
 
 class SetAffinity(Step):
@@ -19,6 +20,7 @@ class SetAffinity(Step):
     sections = ("stage", "init")
     fields = {"cpus": "bytes"}
     sentence = "set the CPU affinity"
+    call = "sched_setaffinity(0, size(cpus), cpus)"
 
 
 class ResetAffinity(Step):
@@ -36,6 +38,7 @@ class SetDumpable(Step):
     sections = ("stage", "init")
     fields = {"value": "number"}
     sentence = "set dumpable"
+    call = "prctl(PR_SET_DUMPABLE, value, 0, 0, 0)"
 
 
 class SetRlimit(Step):
@@ -44,6 +47,8 @@ class SetRlimit(Step):
     sections = ("init",)
     fields = {"resource": "number", "soft": "number", "hard": "number", "name": "text"}
     sentence = "set {name}"
+    call = "prlimit(0, resource, {u64 soft, u64 hard}, 0)"
+    explained = True
 
 
 class RestoreOpenFiles(Step):
@@ -70,6 +75,10 @@ class SetScheduler(Step):
         "name": "text",
     }
     sentence = "set the scheduling policy {name}"
+    call = (
+        "sched_setattr(0, {u32 size, u32 policy, u64 flags, i32 nice, u32 priority, "
+        "u64 runtime, u64 deadline, u64 period}, 0)"
+    )
 
 
 class SetIoPriority(Step):
@@ -79,6 +88,7 @@ class SetIoPriority(Step):
     sections = ("init",)
     fields = {"value": "number"}
     sentence = "set the I/O priority"
+    call = "ioprio_set(IOPRIO_WHO_PROCESS, 0, value)"
 
 
 class SetPersonality(Step):
@@ -87,6 +97,7 @@ class SetPersonality(Step):
     sections = ("init",)
     fields = {"domain": "number"}
     sentence = "set the execution domain"
+    call = "personality(domain)"
 
 
 class SetUmask(Step):
@@ -95,6 +106,7 @@ class SetUmask(Step):
     sections = ("init",)
     fields = {"mask": "number"}
     sentence = "set the umask"
+    call = "umask(mask)"
 
 
 class SetMemoryPolicy(Step):
@@ -104,6 +116,8 @@ class SetMemoryPolicy(Step):
     sections = ("init",)
     fields = {"mode": "number", "nodes": "bytes", "name": "text"}
     sentence = "set the memory policy {name}"
+    call = "set_mempolicy(mode, nodes, bits(nodes))"
+    explained = True
 
 
 class DropBounding(Step):
@@ -138,6 +152,7 @@ class SetNoNewPrivileges(Step):
     sections = ("init",)
     fields = {}
     sentence = "set no_new_privs"
+    call = "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)"
 
 
 class CloseDescriptors(Step):

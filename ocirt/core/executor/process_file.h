@@ -1,0 +1,8 @@
+// Files of /proc/PID that steps open and write.
+#pragma once
+#include "executor/run.h"
+
+int open_process_file(int pid, const char *file, int flags); // pid 0: this process; fd or negative errno
+
+// One write: of an id map the kernel takes the whole or nothing. 0, or a negative errno with the failing call marked.
+int write_process_file(struct run *r, int pid, const char *file, const char *value);
