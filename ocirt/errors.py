@@ -19,7 +19,7 @@ Those with a star live in :mod:`ocirt.failures`, CommandFailed with the result t
 library raises them, and a create that compiles does not pay for them. All are names of the package: ``ocirt.ConfigError``.
 
 :ivar phase: where it failed: ``request`` (an argument), ``compile`` (deciding what to do), ``state``, or a section of
-    the program (docs/architecture.md, "Sections of a program"): ``host``, ``init``, ``begin``, ``delete``...
+    the program (docs/architecture.md, "Sections of a program"): ``host``, ``init``, ``exec_program``, ``delete``...
 :ivar path: the JSON path in config.json, or the flag, that asked for what failed: ``mounts[3].source``.
 :ivar errno: what the kernel answered, as in :mod:`errno`.
 :ivar hint: what to do about it: a line for a person at a terminal, which the error's own line does not say.

@@ -55,7 +55,7 @@ class Driver:
     caller's: ``--cgroup-manager disabled``.
 
     :ivar register: descriptor register of a v2 directory into which init is cloned (``Spawn.cgroup``), or ``NONE``.
-    :ivar stay: 1 where a child that may not enter that directory stays in the caller's cgroup.
+    :ivar allow_caller_cgroup: 1 where a child that may not enter that directory stays in the caller's cgroup.
     :ivar tolerate: 1 where hierarchies that may not be written are passed over.
     :ivar without: what becomes of a limit in such a hierarchy: 0 an error, 2 a warning, which the caller has asked for by ``--rootless true``.
     :ivar zero_is_a_limit: does ``pids.limit`` 0 mean no task at all? Before ociVersion 1.3.0 it was how "no limit" is written
@@ -65,7 +65,7 @@ class Driver:
         their paths then, which a process can that is in a copy of the host's mount namespace.
     """
 
-    register, stay, tolerate, without, beside, zero_is_a_limit = NONE, 0, 0, 0, False, True
+    register, allow_caller_cgroup, tolerate, without, beside, zero_is_a_limit = NONE, 0, 0, 0, False, True
     takes_subgroup = False
 
     def make_beside(self) -> None:

@@ -51,7 +51,7 @@ class SystemdV1(Scope, V1):
             self._step(
                 MakeCgroup,
                 each,
-                held=1,
+                owned_by_systemd=1,
                 inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]),
             )
             for each in self.hierarchies

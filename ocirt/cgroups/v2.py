@@ -218,7 +218,7 @@ class V2(Cgroupfs):
     def limit(self, resources: "Resources") -> "list[Step]":
         steps = self.settings(resources)
         # A child that may not enter its cgroup would go without these.
-        self.stay = int(self.tolerate and (bool(self.without) or not _are_limits(steps)))
+        self.allow_caller_cgroup = int(self.tolerate and (bool(self.without) or not _are_limits(steps)))
         return [*steps, *self._devices(resources)]
 
     def has_limits(self, resources: "Resources") -> bool:

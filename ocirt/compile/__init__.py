@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .netdevices import NetDevices
     from .rdt import Rdt
 
-EARLY_HOOKS = ("prestart", "create_runtime", "create_container")
+HOOKS_BEFORE_PIVOT = ("prestart", "create_runtime", "create_container")
 """Points between the mounts and pivot_root."""
 
 
@@ -91,11 +91,11 @@ def compile(config: "Config", request: "Request", host: "Host", kept: "Filters |
         outside,
     )
     if process and filters:
-        plan.sections["starting"] = notify.listen(request)
+        plan.sections["before_start"] = notify.listen(request)
         after_start = life.run("start_container", process.env)
-        plan.sections["begin"] = (
+        plan.sections["exec_program"] = (
             [*after_start, *process.keep_init(filters.lends), *process.execute()]
-            if filters.is_early
+            if filters.loads_at_create
             else [
                 *process.restore_limits(),
                 *(filters.for_hooks() if after_start else []),
@@ -106,7 +106,7 @@ def compile(config: "Config", request: "Request", host: "Host", kept: "Filters |
                 *process.execute(),
             ]
         )
-    plan.sections["started"] = (
+    plan.sections["after_start"] = (
         life.open("poststart") + life.run("poststart") + (notify.relay(request) if process else [])
     )
     lifecycle_sections(config, request, plan, rootfs, cgroup, rdt, life)
@@ -192,7 +192,7 @@ def _host(
     steps += [OpenSocket(at, "", fd=fd, path=path) for at, fd, path in receivers]
     if process and filters:
         steps += process.capabilities.warn() + filters.open()
-    steps += life.open(*EARLY_HOOKS, "start_container")
+    steps += life.open(*HOOKS_BEFORE_PIVOT, "start_container")
     steps += namespaces.spawn(cgroup, cgroup.place(config.linux.resources)) + beside.begin()
     after_pid = (rdt.join() if rdt else []) + (filters.leave() if filters else [])
     if after_pid:
@@ -200,7 +200,7 @@ def _host(
     else:
         steps += beside.mount() + beside.remember()
     steps += mounts.hand()
-    if _waits_early(config):
+    if _waits_before_pivot(config):
         steps.append(_receive("mounted"))
         if network:
             steps += network.move()
@@ -260,7 +260,7 @@ def _init(
         steps += devices.make(config.linux.devices, bind=namespaces.has_user or host.in_user_namespace, outside=outside)
     if process:
         steps += process.prepare()
-    if _waits_early(config):
+    if _waits_before_pivot(config):
         steps += [_send("mounted"), _receive("hooked"), *life.run("create_container")]
     steps += rootfs.enter(
         mounts.finish()
@@ -271,14 +271,14 @@ def _init(
     )
     if process and filters:
         steps += process.become(filters.lends, filters.register, *life.kept())
-        if filters.is_early:  # it says ready, too
+        if filters.loads_at_create:  # it says ready, too
             return [*steps, *process.restore_limits(), *process.prepare_execute(), *filters.load()]
     return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 
 
-def _waits_early(config: "Config") -> bool:
+def _waits_before_pivot(config: "Config") -> bool:
     """Has the runtime something to do between the mounts and pivot_root?"""
-    return bool(config.linux.net_devices) or any([getattr(config.hooks, point) for point in EARLY_HOOKS])
+    return bool(config.linux.net_devices) or any([getattr(config.hooks, point) for point in HOOKS_BEFORE_PIVOT])
 
 
 def _net_devices(config: "Config", host: "Host", plan: Plan, namespaces: Namespaces) -> "NetDevices | None":

@@ -209,7 +209,7 @@ class Namespaces:
                 section=section,
                 flags=flags,
                 cgroup=cgroup.register,
-                stay=cgroup.stay,
+                allow_caller_cgroup=cgroup.allow_caller_cgroup,
                 later=int(self.later != 0),
             ),
             *placing,
@@ -248,14 +248,16 @@ class Namespaces:
     def _joins(self) -> "list[Step]":
         others = [kind for kind in self.joined if kind not in (USER, MOUNT)] + [MOUNT] * (MOUNT in self.joined)
 
-        def join(kind: int, early: int = 0) -> JoinNamespace:
-            return JoinNamespace(self.joined[kind].path, SPEC, fd=self.registers[kind], kind=kind, early=early)
+        def join(kind: int, retry_later: int = 0) -> JoinNamespace:
+            return JoinNamespace(
+                self.joined[kind].path, SPEC, fd=self.registers[kind], kind=kind, retry_later=retry_later
+            )
 
         if USER not in self.joined:
             return [join(kind) for kind in others]
         # What belongs to the runtime's user namespace can be entered only before leaving that, what belongs to the
         # container's only after.
-        return [*[join(kind, early=1) for kind in others], join(USER), *[join(kind) for kind in others]]
+        return [*[join(kind, retry_later=1) for kind in others], join(USER), *[join(kind) for kind in others]]
 
     def _offsets(self) -> "list[Step]":
         lines = Template()

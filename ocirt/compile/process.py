@@ -181,7 +181,7 @@ class Process:
             steps += process_labels(process, self.host)
         steps.append(CloseDescriptors("process", SPEC, preserve=self.preserve, keep=keep, stdout=stdout, stderr=stderr))
         # The directory may be open to root alone, or (on a network file system) to the user alone.
-        steps.append(ChangeDirectory("process.cwd", SPEC, path=self.cwd, early=1))
+        steps.append(ChangeDirectory("process.cwd", SPEC, path=self.cwd, retry_later=1))
         # Who may not read the passwd has a home all the same.
         steps.append(FindHome("process.env", SPEC, uid=self.uid, env=self.env))
         steps += self.capabilities.drop()

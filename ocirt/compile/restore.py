@@ -76,7 +76,14 @@ class Restored:
             *self.rootfs.reach(),
             *self.mounts.open(),
             *self.process.sockets(),
-            Spawn(AT, "", section="stage", flags=MOUNT, cgroup=cgroup.register, stay=cgroup.stay),
+            Spawn(
+                AT,
+                "",
+                section="stage",
+                flags=MOUNT,
+                cgroup=cgroup.register,
+                allow_caller_cgroup=cgroup.allow_caller_cgroup,
+            ),
             *cgroup.place(resources),
             *self.mounts.hand(),
             RestoreProcesses(AT, "", message=message, log=log, console=self.process.console, root=root),
@@ -93,11 +100,11 @@ class Restored:
             ExecCriu("--criu", "", **criu),
         ]
         if self.namespaces.new & NETWORK:  # of which criu restores no device
-            plan.sections["entered"] = [
+            plan.sections["in_criu_netns"] = [
                 JoinContainer("linux.namespaces", "", flags=NETWORK),
                 LoopbackUp("linux.namespaces", ""),
             ]
-        plan.sections["namespaces"] = [
+        plan.sections["at_criu_namespaces"] = [
             *(rdt.join() if rdt else []),
             *life.open("prestart", "create_runtime"),
             *life.run("prestart"),
@@ -105,7 +112,7 @@ class Restored:
         ]
         # criu leaves the root as it was mounted for it.
         finish = self.rootfs.finish()
-        plan.sections["restored"] = (
+        plan.sections["in_restored_mntns"] = (
             [JoinContainer("linux.namespaces", "", flags=MOUNT), EnterRoot(AT, "", fd=NONE), *finish] if finish else []
         )
         lifecycle_sections(config, request, plan, self.rootfs, cgroup, rdt, life)

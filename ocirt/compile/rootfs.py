@@ -71,7 +71,7 @@ class Rootfs:
         # In the runtime's own mount namespace (config-linux.md, Namespaces: inherited if not listed) nothing is
         # mounted: the mounts are made in another, and init comes back with a clone of them that is attached nowhere and
         # goes with its last process. (Into a tree that is attached nowhere nothing can be mounted before Linux 6.15.)
-        self.aside = int(not namespaces.has_mount)
+        self.private_mntns = int(not namespaces.has_mount)
         self.bundle = request.text("bundle", plan.trace)
         location = config.root.location
         if location.is_empty():
@@ -100,7 +100,7 @@ class Rootfs:
     def opened_by_host(self, register: int) -> "list[Step] | None":
         """Steps of the host that open the rootfs into ``register``, for :meth:`open` to go on with; ``None`` where that is
         init's to do alone."""
-        if self._overlay or self._hidden or self.aside:
+        if self._overlay or self._hidden or self.private_mntns:
             return None
         self._tree = register
         return [self._open()]
@@ -110,8 +110,10 @@ class Rootfs:
 
     def open(self) -> "list[Step]":
         """Steps of init that make the rootfs a mount of this mount namespace."""
-        rootfs = self._overlay or OpenRootfs("root.path", ROOT, path=self.path, tree=self._tree, aside=self.aside)
-        if self.aside:
+        rootfs = self._overlay or OpenRootfs(
+            "root.path", ROOT, path=self.path, tree=self._tree, private_mntns=self.private_mntns
+        )
+        if self.private_mntns:
             return [rootfs]
         return [SetPropagation(self.at, PROPAGATION, propagation=self.before, recursive=1), rootfs]
 
@@ -124,7 +126,12 @@ class Rootfs:
                 else ["upperdir=" + self.request.text("upper", trace), "workdir=" + self.request.text("work", trace)]
             )
             return OverlayRootfs(
-                "--layer", ROOT, lower=split(self.request.layer), options=places, path=self.path, aside=self.aside
+                "--layer",
+                ROOT,
+                lower=split(self.request.layer),
+                options=places,
+                path=self.path,
+                private_mntns=self.private_mntns,
             )
         if not self.request.rootfs_annotations:
             return None
@@ -139,7 +146,7 @@ class Rootfs:
                 raise ConfigError(other.path, "one of an overlay's two directories", f"{missing} beside it")
         layers = [self._layer(layer, lower.path) for layer in split(lower.read())]
         if upper is None or work is None:
-            return OverlayRootfs(lower.path, ROOT, lower=layers, path=self.path, aside=self.aside)
+            return OverlayRootfs(lower.path, ROOT, lower=layers, path=self.path, private_mntns=self.private_mntns)
         for note in (upper, work):
             if note.is_empty():
                 raise ConfigError(note.path, '""', "the path of a directory")
@@ -148,7 +155,7 @@ class Rootfs:
             ROOT,
             lower=layers,
             path=self.path,
-            aside=self.aside,
+            private_mntns=self.private_mntns,
             options=["upperdir=" + self.beneath_bundle(upper), "workdir=" + self.beneath_bundle(work)],
         )
 
@@ -160,7 +167,7 @@ class Rootfs:
     def enter(self, finish: "list[Step]") -> "list[Step]":
         """The step that makes the rootfs the root, and the steps ``finish`` that make mounts read-only and mask them: what
         is attached nowhere does not change any more."""
-        if self.aside:
+        if self.private_mntns:
             return [*finish, ChangeRoot("linux.namespaces", "config-linux.md#namespaces")]
         return [MoveRoot("--no-pivot", ROOT) if self.request.no_pivot else PivotRoot("root", ROOT), *finish]
 

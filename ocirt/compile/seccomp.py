@@ -182,13 +182,13 @@ class Seccomp:
         return self.filter is not None and not self.no_new_privileges
 
     @property
-    def is_early(self) -> bool:
+    def loads_at_create(self) -> bool:
         """Does create load the filter? One that notifies: the agent hears of it then, and is not kept waiting for ``start``."""
         return self.register != NONE and not self.added
 
     def for_hooks(self) -> "list[Step]":
         """The step that has startContainer hooks run under the filter. Under one that create has loaded they run anyway."""
-        if self.filter is None or self.is_early:
+        if self.filter is None or self.loads_at_create:
             return []
         return [FilterHooks(AT, SPEC, filter=self.filter, flags=self.flags)]
 
@@ -208,7 +208,7 @@ class Seccomp:
                 socket=self.register,
                 metadata=self.metadata,
                 status=status,
-                ready=int(self.is_early),
+                ready=int(self.loads_at_create),
             )
         ]
 

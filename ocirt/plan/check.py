@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from . import Plan
     from .steps import Step
 
-ALONE = ("starting", "started", "signal", "pause", "resume", "update", "restore", "delete", "state")
+ALONE = ("before_start", "after_start", "signal", "pause", "resume", "update", "restore", "delete", "state")
 """Sections that a process runs for itself."""
-OF_RESTORE = ("entered", "namespaces", "restored")
+OF_RESTORE = ("in_criu_netns", "at_criu_namespaces", "in_restored_mntns")
 """Sections that RestoreProcesses runs, in children too."""
 
 
@@ -79,7 +79,7 @@ class _Played:
         self.waiting: dict[Iterator[str], str] = {}
 
     def start(self, section: str, filled: set[int]) -> None:
-        sections = ("init", "begin") if section == "init" else (section,)
+        sections = ("init", "exec_program") if section == "init" else (section,)
         self.go_on(self._process("child" if section in ("stage", "init") else "host", sections, filled))
 
     def go_on(self, process: "Iterator[str]") -> None:

@@ -21,9 +21,9 @@ RUNS = {
     "host": "the runtime, at create",
     "stage": "the child that joins namespaces",
     "init": "the container's first process, before start",
-    "starting": "start, before it sends the request to the first process",
-    "begin": "the first process, at start",
-    "started": "start, after the program has been executed",
+    "before_start": "start, before it sends the request to the first process",
+    "exec_program": "the first process, at start",
+    "after_start": "start, after the program has been executed",
     "signal": "kill --all",
     "pause": "pause",
     "resume": "resume, and kill with SIGKILL",
@@ -31,9 +31,9 @@ RUNS = {
     "restore": "the undoing of a failed update",
     "delete": "delete, and the undoing of a failed create",
     "state": "what state prints and hooks get",
-    "entered": "restore, within the namespaces that criu has made",
-    "namespaces": "restore, after criu has made the namespaces",
-    "restored": "restore, in the container's mount namespace",
+    "in_criu_netns": "restore, within the namespaces that criu has made",
+    "at_criu_namespaces": "restore, after criu has made the namespaces",
+    "in_restored_mntns": "restore, in the container's mount namespace",
 }
 
 MOUNT_ATTRIBUTES = {

@@ -379,7 +379,7 @@ def test_a_program_that_turns_out_to_be_none(box, image, runtime):
         with Container.create(config=config, rootfs=image, runtime=runtime) as container:
             with pytest.raises(ProgramError) as failure:
                 container.start()
-            assert (failure.value.phase, failure.value.errno) == ("begin", errno.ENOENT)
+            assert (failure.value.phase, failure.value.errno) == ("exec_program", errno.ENOENT)
             container.wait(LIMIT)
             assert container.status == "stopped"
     finally:

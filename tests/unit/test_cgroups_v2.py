@@ -123,7 +123,7 @@ def test_deleting():
 def test_a_user_without_a_place_or_a_limit_can_stay():
     plan = rootless()
     assert {step.tolerate for step in steps(plan, "host", "MakeCgroup", "OpenCgroup", "LoadDeviceFilter")} == {1}
-    assert values(steps(plan, "host", "Spawn")[0])["stay"] == 1
+    assert values(steps(plan, "host", "Spawn")[0])["allow_caller_cgroup"] == 1
     assert values(steps(plan, "host", "MakeCgroup")[0])["path"] == "/user.slice/c1"
 
 
@@ -132,14 +132,14 @@ def test_what_is_no_limit_is_not_missed(resources):
     """Engines write what they do not limit, too."""
     plan = rootless(resources)
     assert {step.tolerate for step in steps(plan, "host", *LIMITS)} == {1}
-    assert values(steps(plan, "host", "Spawn")[0])["stay"] == 1
+    assert values(steps(plan, "host", "Spawn")[0])["allow_caller_cgroup"] == 1
 
 
 def test_a_user_with_a_limit_cannot_go_without():
     plan = rootless({"pids": {"limit": 5}})
     assert steps(plan, "host", "MakeCgroup")[0].tolerate == 1
     assert steps(plan, "host", "WriteCgroup")[0].tolerate == 0
-    assert "stay" not in values(steps(plan, "host", "Spawn")[0])
+    assert "allow_caller_cgroup" not in values(steps(plan, "host", "Spawn")[0])
 
 
 def test_a_user_gets_the_place_asked_for_or_none():
@@ -156,7 +156,10 @@ def test_a_user_who_says_so_goes_without_a_limit():
         words={"rootless": "true"},
     )
     assert {step.tolerate for step in steps(made, "host", *LIMITS)} == {2} and len(steps(made, "host", *LIMITS)) == 4
-    assert steps(made, "host", "MakeCgroup")[0].tolerate == 1 and values(steps(made, "host", "Spawn")[0])["stay"] == 1
+    assert (
+        steps(made, "host", "MakeCgroup")[0].tolerate == 1
+        and values(steps(made, "host", "Spawn")[0])["allow_caller_cgroup"] == 1
+    )
 
 
 SESSION = {"has_systemd": True, "files": ("/run/user/1000/systemd/private",)}
@@ -189,7 +192,7 @@ def test_a_users_own_systemd_is_asked_for_what_only_it_can_give(resources, path,
 
 
 def test_what_is_only_ignored_keeps_nobody_from_staying():
-    assert values(steps(rootless({"memory": {"swappiness": 5}}), "host", "Spawn")[0])["stay"] == 1
+    assert values(steps(rootless({"memory": {"swappiness": 5}}), "host", "Spawn")[0])["allow_caller_cgroup"] == 1
 
 
 # ---- limits ----

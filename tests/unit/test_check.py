@@ -129,8 +129,8 @@ def test_events_in_another_order_than_they_are_taken():
 
 def test_a_section_of_its_own_has_empty_registers():
     assert (
-        fault_of(made(started=[Close("poststart", fd=3)]))
-        == "started[0] (Close for poststart) reads register 3, which is empty"
+        fault_of(made(after_start=[Close("poststart", fd=3)]))
+        == "after_start[0] (Close for poststart) reads register 3, which is empty"
     )
 
 

@@ -61,7 +61,7 @@ def test_the_default_bundle(bundle, capfd):
     assert ocirt_plan("plan", bundle) == 0
     found = sections(lines_of(capfd))
     assert list(found) == [name for name in RUNS if name in found]
-    assert {"host", "init", "begin", "delete", "state"} <= set(found)
+    assert {"host", "init", "exec_program", "delete", "state"} <= set(found)
     for lines in found.values():
         assert [int(line.split()[0]) for line in lines] == list(range(1, len(lines) + 1))
     for destination in ("/proc", "/dev/pts", "/sys"):

@@ -157,7 +157,7 @@ def test_init_section_from_devices_to_the_program(spec):
     assert rows[32:] == [
         ("SetRlimit", {"resource": 7, "soft": 1024, "hard": 1024, "name": "RLIMIT_NOFILE"}),
         ("CloseDescriptors", {"preserve": 0}),
-        ("ChangeDirectory", {"path": "/", "early": 1}),
+        ("ChangeDirectory", {"path": "/", "retry_later": 1}),
         ("FindHome", {"uid": 0, "env": environment}),
         ("DropBounding", {"keep": three}),
         ("SetUser", {"uid": 0, "gid": 0, "groups": []}),
@@ -168,7 +168,7 @@ def test_init_section_from_devices_to_the_program(spec):
         ("Send", {"event": READY}),
     ]
     assert shown(spec, "init", "FindExecutable") == [("FindExecutable", {"args": ["sh"], "env": environment})]
-    assert shown(spec, "begin") == [("PrepareExec", {"preserve": 0}), ("Exec", {"args": ["sh"]})]
+    assert shown(spec, "exec_program") == [("PrepareExec", {"preserve": 0}), ("Exec", {"args": ["sh"]})]
 
 
 def test_an_init_parts_from_the_program_after_its_filter():
@@ -177,18 +177,20 @@ def test_an_init_parts_from_the_program_after_its_filter():
     for privileges in (True, False):
         made = plan(config(linux__seccomp=profile, process__noNewPrivileges=not privileges), init="1")
         end_of_loan = ["SetCapabilities"] if privileges else []  # of CAP_SYS_ADMIN, which execve would end
-        assert names(made, "begin")[-4 - privileges :] == [
+        assert names(made, "exec_program")[-4 - privileges :] == [
             "PrepareExec",
             "LoadSeccomp",
             *end_of_loan,
             "KeepInit",
             "Exec",
         ]
-    assert '"init":"1"' in bound(made.sections["state"][0].request) and "KeepInit" not in names(plan(config()), "begin")
+    assert '"init":"1"' in bound(made.sections["state"][0].request) and "KeepInit" not in names(
+        plan(config()), "exec_program"
+    )
 
 
 def test_the_sections_of_the_later_verbs(spec):
-    assert spec.sections["stage"] == spec.sections["started"] == []
+    assert spec.sections["stage"] == spec.sections["after_start"] == []
     assert shown(spec, "signal") == [("SignalCgroup", {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1"})]
     rows = shown(spec, "delete")
     assert rows[:3] == [
@@ -268,7 +270,7 @@ def test_annotations_must_be_strings():
 
 def test_without_process_there_is_nothing_to_start():
     made = plan(config(process=..., hooks={"startContainer": [{"path": "/h"}]}))
-    assert made.sections["begin"] == []
+    assert made.sections["exec_program"] == []
     assert names(made, "init")[-1] == "Send" and "FindExecutable" not in names(made, "init")
 
 
@@ -317,7 +319,7 @@ def test_a_later_build_compiles_the_same_later_verbs():
     again = plan(
         members, host(cgroups=_moved(host())), **{name.replace("-", "_"): value for name, value in stored.items()}
     )
-    for section in ("begin", "started", "signal", "delete", "state"):
+    for section in ("exec_program", "after_start", "signal", "delete", "state"):
         assert first.sections[section] == again.sections[section], section
 
 

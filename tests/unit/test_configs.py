@@ -34,7 +34,7 @@ def test_it_compiles(name):
     plan = compiled(members(name), **ENGINES[name])
     assert encode(plan, "0" * 32).startswith(b"ocirtprg")
     assert "Warn" not in names(plan, "host")
-    assert names(plan, "begin")[-1] == "Exec" and names(plan, "host")[-1] == "Commit"
+    assert names(plan, "exec_program")[-1] == "Exec" and names(plan, "host")[-1] == "Commit"
     mounts = [fields["target"] for _, fields in shown(plan, "init", "Mount", "Bind")]
     expected = [mount["destination"] for mount in members(name)["mounts"] if mount["type"] != "cgroup"]
     assert [target for target in mounts if not target.startswith("/sys/fs/cgroup")] == expected

@@ -183,7 +183,9 @@ def test_the_steps():
     made = plan(config(hooks={"createRuntime": [{"path": "/hook"}], "poststart": [{"path": "/hook"}]}), pid_file="/pid")
     assert names(made, "host") == ["Spawn", "RestoreProcesses", "WritePidFile"]
     assert names(made, "stage") == ["ResetAffinity", "SetPropagation", "OpenRootfs", "PlaceCriuRoot", "ExecCriu"]
-    assert names(made, "namespaces") == ["RunHook"] and not (made.init or made.begin or made.started or made.restored)
+    assert names(made, "at_criu_namespaces") == ["RunHook"] and not (
+        made.init or made.exec_program or made.after_start or made.in_restored_mntns
+    )
     (spawn,), (criu,) = steps(made, "host", "Spawn"), steps(made, "stage", "ExecCriu")
     assert (spawn.section, spawn.flags) == ("stage", 0x20000) and values(criu) == CRIU
 
@@ -205,14 +207,14 @@ def test_cgroups_and_limits_come_first():
 def test_the_loopback_device():
     """criu leaves that of a new network namespace down; one that is joined is another's."""
     spaces = [{"type": "mount"}, {"type": "network"}]
-    assert names(plan(config(linux__namespaces=spaces)), "entered") == ["JoinContainer", "LoopbackUp"]
+    assert names(plan(config(linux__namespaces=spaces)), "in_criu_netns") == ["JoinContainer", "LoopbackUp"]
     spaces[1]["path"] = "/net"
-    assert names(plan(config(linux__namespaces=spaces)), "entered") == []
+    assert names(plan(config(linux__namespaces=spaces)), "in_criu_netns") == []
 
 
 def test_a_root_that_is_read_only_stays_so():
     made = plan(config(root__readonly=True))
-    assert names(made, "restored") == ["JoinContainer", "EnterRoot", "SetMountAttributes"]
+    assert names(made, "in_restored_mntns") == ["JoinContainer", "EnterRoot", "SetMountAttributes"]
 
 
 def test_mount_points():

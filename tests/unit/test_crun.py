@@ -96,7 +96,7 @@ def test_a_kept_filter_does_not_hide_an_unknown_system_call():
 @pytest.mark.parametrize("profile", [None, PROFILE])
 def test_seccomp_bpf_data_takes_the_place_of_the_rules(profile):
     made = compiled(annotations={crun.SECCOMP_DATA: b64encode(ALLOW_ALL).decode()}, linux__seccomp=profile)
-    (step,) = steps(made, "begin", "LoadSeccomp")
+    (step,) = steps(made, "exec_program", "LoadSeccomp")
     assert step.filter == ALLOW_ALL
 
 

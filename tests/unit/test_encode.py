@@ -197,10 +197,12 @@ def test_a_template_of_every_kind_of_piece():
         SetHostname("at", name=name),
         FindExecutable("at", args=["a", Texts(["b", "c"], "d", trace), Template("e")], env=Texts([], "e", trace)),
     ]
-    made.sections["begin"] = [PrepareExec("at", preserve=Number(7, "f", trace))]
+    made.sections["exec_program"] = [PrepareExec("at", preserve=Number(7, "f", trace))]
     found = Program(encode(made, BUILD)).sections()
     assert found["init"][0][2]["name"] == "xyé--5"
-    assert found["init"][1][2] == {"args": ["a", "b", "c", "e"], "env": []} and found["begin"][0][2] == {"preserve": 7}
+    assert found["init"][1][2] == {"args": ["a", "b", "c", "e"], "env": []} and found["exec_program"][0][2] == {
+        "preserve": 7
+    }
 
 
 def test_numbers_are_64_bit_patterns():

@@ -74,7 +74,7 @@ def test_the_whole():
         "PrepareExec",
         "Exec",
     ]
-    assert all(not made.sections[name] for name in ("starting", "begin", "started", "signal", "delete"))
+    assert all(not made.sections[name] for name in ("before_start", "exec_program", "after_start", "signal", "delete"))
     assert names(made, "state") == ["TellOomKills"]
 
 

@@ -139,7 +139,7 @@ def test_compiling_takes_it(folder, monkeypatch):
         kept = Filters(str(folder), BUILD)
         made = plan(config(linux__seccomp=PROFILE), on=host(), kept=kept)
         kept.keep()
-        return [(step.filter, step.flags) for step in made.init + made.begin if isinstance(step, LoadSeccomp)]
+        return [(step.filter, step.flags) for step in made.init + made.exec_program if isinstance(step, LoadSeccomp)]
 
     first = compiled()
     assert first and len(os.listdir(folder)) == 1

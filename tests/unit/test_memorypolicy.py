@@ -44,7 +44,7 @@ def test_place():
     made = plan(config(linux__memoryPolicy={"mode": "MPOL_LOCAL"}, linux__seccomp={"defaultAction": "SCMP_ACT_ALLOW"}))
     init = names(made, "init")
     assert init.index("SetMemoryPolicy") < init.index("SetUser")
-    assert "LoadSeccomp" not in init and "LoadSeccomp" in names(made, "begin")  # begin comes after init
+    assert "LoadSeccomp" not in init and "LoadSeccomp" in names(made, "exec_program")  # exec_program comes after init
     assert "SetMemoryPolicy" not in names(plan(config()), "init")
 
 

@@ -81,7 +81,7 @@ def test_with_a_joined_user_namespace_the_others_are_tried_before_and_after():
     assert shown(made, "stage") == [
         ("ResetAffinity", {}),
         ("SetDumpable", {"value": 0}),
-        ("JoinNamespace", {"fd": 1, "kind": FLAGS["network"], "early": 1}),
+        ("JoinNamespace", {"fd": 1, "kind": FLAGS["network"], "retry_later": 1}),
         ("JoinNamespace", {"fd": 0, "kind": FLAGS["user"]}),
         ("JoinNamespace", {"fd": 1, "kind": FLAGS["network"]}),
         ("Spawn", {"section": "init", "flags": FLAGS["mount"]}),
@@ -289,7 +289,7 @@ def test_without_a_mount_namespace_nothing_of_the_runtimes_is_touched(members):
     made = plan(members)
     order = names(made, "init")
     assert "ChangeRoot" in order and not {"SetPropagation", "PivotRoot", "MoveRoot"} & set(order)
-    assert shown(made, "init", "OpenRootfs") == [("OpenRootfs", {"path": "/bundle/rootfs", "aside": 1})]
+    assert shown(made, "init", "OpenRootfs") == [("OpenRootfs", {"path": "/bundle/rootfs", "private_mntns": 1})]
     assert "MoveRoot" not in names(plan(members, no_pivot="1"), "init")
 
 

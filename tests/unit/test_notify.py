@@ -11,7 +11,7 @@ USERNS = {
 
 def test_descriptors_come_before_those_of_the_flag():
     made = plan(config(), listen_fds="2", preserve_fds="3")
-    assert shown(made, "begin", "PrepareExec") == [("PrepareExec", {"preserve": 5})]
+    assert shown(made, "exec_program", "PrepareExec") == [("PrepareExec", {"preserve": 5})]
     assert shown(made, "init", "FindExecutable")[0][1]["env"] == ["PATH=/bin", "LISTEN_FDS=2", "LISTEN_PID=1"]
 
 
@@ -23,7 +23,7 @@ def test_a_socket_of_its_own():
     ]
     order = names(made, "host")
     assert order.index("MakeNotifyDirectory") < order.index("Spawn")
-    assert names(made, "starting") == ["ListenNotify"] and names(made, "started") == ["RelayNotify"]
+    assert names(made, "before_start") == ["ListenNotify"] and names(made, "after_start") == ["RelayNotify"]
 
 
 def test_its_mount_is_the_last_one():
@@ -39,11 +39,11 @@ def test_in_a_user_namespace_the_runtime_opens_it():
 
 def test_in_the_foreground_it_is_passed_on_while_waiting():
     made = plan(config(), notify_socket="x", verb="run")
-    assert names(made, "starting") == ["ListenNotify"] and names(made, "started") == []
-    assert names(plan(config(), notify_socket="x", verb="run", detach="1"), "started") == ["RelayNotify"]
+    assert names(made, "before_start") == ["ListenNotify"] and names(made, "after_start") == []
+    assert names(plan(config(), notify_socket="x", verb="run", detach="1"), "after_start") == ["RelayNotify"]
 
 
 def test_without_them_there_is_none_of_it():
     made = plan(config())
-    assert names(made, "starting") == [] and "MakeNotifyDirectory" not in names(made, "host")
-    assert names(plan(config(process=...), notify_socket="x"), "started") == []
+    assert names(made, "before_start") == [] and "MakeNotifyDirectory" not in names(made, "host")
+    assert names(plan(config(process=...), notify_socket="x"), "after_start") == []

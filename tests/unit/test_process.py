@@ -52,7 +52,7 @@ def test_the_directory_is_made_before_the_root_is_entered():
     assert order.index("MakeDirectory") < order.index("PivotRoot") < order.index("ChangeDirectory")
     assert shown(plan(config(process__cwd="/work")), "init", "ChangeDirectory", "MakeDirectory") == [
         ("MakeDirectory", {"path": "/work", "mode": 0o755}),
-        ("ChangeDirectory", {"path": "/work", "early": 1}),
+        ("ChangeDirectory", {"path": "/work", "retry_later": 1}),
         ("ChangeDirectory", {"path": "/work"}),
     ]
 
@@ -131,17 +131,17 @@ def test_nothing_is_done_under_the_filter():
     ]
     (lent,) = steps(made, "init", "SetCapabilities")
     assert lent.permitted == lent.effective == KILL | BITS["CAP_SYS_ADMIN"]
-    assert names(made, "begin") == ["RestoreOpenFiles", "PrepareExec", "LoadSeccomp", "Exec"]
+    assert names(made, "exec_program") == ["RestoreOpenFiles", "PrepareExec", "LoadSeccomp", "Exec"]
 
 
 def test_arguments_and_environment_are_list_slots():
     made = plan(config(process__args=["a", "", "é"], process__env=["A=b"]), preserve_fds="3")
-    assert shown(made, "begin") == [
+    assert shown(made, "exec_program") == [
         ("RestoreOpenFiles", {}),
         ("PrepareExec", {"preserve": 3}),
         ("Exec", {"args": ["a", "", "é"]}),
     ]
-    assert made.begin[2].args.path == "process.args" and "process.args" not in made.trace.guards
+    assert made.exec_program[2].args.path == "process.args" and "process.args" not in made.trace.guards
     assert made.trace.tests["process.args", "is_empty", None] is False
 
 
@@ -319,10 +319,13 @@ def test_all_points():
         hook("createContainer", "created"),
         ("PivotRoot", {}),
     ]
-    assert shown(made, "begin")[1] == hook("startContainer", "created") and names(made, "begin")[2] == "PrepareExec"
-    assert shown(made, "started") == [hook("poststart", "running")]
+    assert (
+        shown(made, "exec_program")[1] == hook("startContainer", "created")
+        and names(made, "exec_program")[2] == "PrepareExec"
+    )
+    assert shown(made, "after_start") == [hook("poststart", "running")]
     assert shown(made, "delete")[-1] == hook("poststop", "stopped", warn=1)
-    assert made.started[0].at == "hooks.poststart[0]"
+    assert made.after_start[0].at == "hooks.poststart[0]"
 
 
 @pytest.mark.parametrize(
@@ -345,12 +348,12 @@ def test_both_sides_wait_only_where_there_is_a_hook_to_wait_for(point, expected)
 def test_a_bare_hook():
     """Without env it has the runtime's own environment, or inside the container the process'; an empty env is one."""
     hook = {"path": "/h", "args": [], "env": [], "timeout": 0, "status": "running"}
-    assert shown(plan(config(hooks={"poststart": [{"path": "/h"}]})), "started") == [
+    assert shown(plan(config(hooks={"poststart": [{"path": "/h"}]})), "after_start") == [
         ("RunHook", {**hook, "inherit": 1})
     ]
-    assert shown(plan(config(hooks={"poststart": [{"path": "/h", "env": []}]})), "started") == [("RunHook", hook)]
+    assert shown(plan(config(hooks={"poststart": [{"path": "/h", "env": []}]})), "after_start") == [("RunHook", hook)]
     made = plan(config(hooks={"startContainer": [{"path": "/h"}]}, process__env=["A=b"]))
-    assert shown(made, "begin", "RunHook") == [("RunHook", {**hook, "env": ["A=b"], "status": "created"})]
+    assert shown(made, "exec_program", "RunHook") == [("RunHook", {**hook, "env": ["A=b"], "status": "created"})]
 
 
 def test_a_user_without_numbers_is_root():

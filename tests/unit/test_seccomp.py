@@ -19,7 +19,7 @@ def compiled(profile, privileges=True, **facts):
 
 def program(profile):
     made = compiled(profile)
-    (step,) = steps(made, "begin", "LoadSeccomp")
+    (step,) = steps(made, "exec_program", "LoadSeccomp")
     assert made.trace.guards["linux.seccomp"] == profile
     return step.filter
 
@@ -118,7 +118,7 @@ def test_two_conditions():
 def test_no_profile_no_step():
     for profile in (None, {}):
         assert not steps(compiled(profile), "init", "LoadSeccomp") and not steps(
-            compiled(profile), "begin", "LoadSeccomp"
+            compiled(profile), "exec_program", "LoadSeccomp"
         )
 
 
@@ -174,7 +174,7 @@ def test_an_errno_out_of_range(action, returned):
 def test_flags(flags, known, expected):
     """config-linux.md, Seccomp, flags. Absent they are SPEC_ALLOW, as runc; TSYNC is nothing with one thread, and
     WAIT_KILLABLE_RECV nothing without a listener."""
-    (step,) = steps(compiled(listing(flags=flags), seccomp_flags=known), "begin", "LoadSeccomp")
+    (step,) = steps(compiled(listing(flags=flags), seccomp_flags=known), "exec_program", "LoadSeccomp")
     assert step.flags == expected
 
 
@@ -223,7 +223,7 @@ def test_no_new_privileges_make_no_difference_to_an_agent():
     made = compiled(
         notifying(flags=["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_TSYNC"]), privileges=False
     )
-    assert names(made, "begin") == ["Exec"] and names(made, "host").count("Close") == 1
+    assert names(made, "exec_program") == ["Exec"] and names(made, "host").count("Close") == 1
     (load,) = steps(made, "init", "LoadNotifyingSeccomp")
     assert (load.flags, load.metadata, load.status) == (8 | 32, "", "creating")
 
@@ -231,7 +231,7 @@ def test_no_new_privileges_make_no_difference_to_an_agent():
 def test_listener_path_without_notify_is_ignored():
     """config-linux.md, Seccomp, listenerPath."""
     made = compiled(listing(listenerPath="/agent.sock", listenerMetadata="x"))
-    assert not steps(made, "host", "OpenSocket") and len(steps(made, "begin", "LoadSeccomp")) == 1
+    assert not steps(made, "host", "OpenSocket") and len(steps(made, "exec_program", "LoadSeccomp")) == 1
 
 
 @pytest.mark.parametrize(

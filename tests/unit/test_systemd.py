@@ -334,9 +334,9 @@ def test_on_cgroup_v1(core):
         "BlockIOAccounting": ("b", True),
         "Delegate": ("b", True),
     }
-    assert [(step.hierarchy, bound(step.path), step.held) for step in steps(built, "host", "MakeCgroup")] == [
-        (f"/sys/fs/cgroup/{name}", path, 1) for name in ("cpu", "memory", "devices", "pids", "freezer")
-    ]
+    assert [
+        (step.hierarchy, bound(step.path), step.owned_by_systemd) for step in steps(built, "host", "MakeCgroup")
+    ] == [(f"/sys/fs/cgroup/{name}", path, 1) for name in ("cpu", "memory", "devices", "pids", "freezer")]
     order = names(built, "host")
     assert order.index("Spawn") < order.index("StartUnit") < order.index("MakeCgroup") < order.index("WriteCgroup")
     assert names(built, "init")[:13] == ["Receive", *["OpenCgroup"] * 6, *["JoinCgroup"] * 6]

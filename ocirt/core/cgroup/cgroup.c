@@ -41,14 +41,14 @@ struct making {
   const char *hierarchy, *path;
   const struct texts *inherited;
   size_t top;
-  int unified, held;
+  int unified, owned_by_systemd;
   struct effect *effect;
 };
 
 // Why no container can live in one that was there before and is not `unified` (unfit is for those), or null.
-static const char *taken(int dir, int held) {
+static const char *taken(int dir, int owned_by_systemd) {
   char text[64];
-  if (!held && is_populated(dir)) return "it has processes in it, or in a cgroup below it, already";
+  if (!owned_by_systemd && is_populated(dir)) return "it has processes in it, or in a cgroup below it, already";
   if (read_file(dir, "freezer.state", text, sizeof text) > 0 && strncmp(text, "THAWED", 6)) return "it is frozen";
   if (read_file(dir, "cgroup.freeze", text, sizeof text) > 0 && *text == '1') return "it is frozen";
   return 0;
@@ -81,7 +81,7 @@ static int take_directory(struct run *r, struct making *m, const char *path) {
   if (m->effect->state == EFFECT_MINE) return 0;
   CLOSING int dir = open_at(path, O_RDONLY | O_DIRECTORY);
   if (dir < 0) return failing(r, "open", dir);
-  const char *wrong = m->unified ? unfit(dir, 1) : taken(dir, m->held);
+  const char *wrong = m->unified ? unfit(dir, 1) : taken(dir, m->owned_by_systemd);
   if (wrong) {
     put(&r->detail, wrong);
     return failing(r, "check", -EBUSY);
@@ -144,8 +144,8 @@ static int make_levels(struct run *r, struct making *m) {
 }
 
 int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
-  struct making making = {
-      TEXT(hierarchy), TEXT(path), TEXTS(inherit), strlen(TEXT(hierarchy)), s->unified != 0, s->held != 0, 0};
+  struct making making = {TEXT(hierarchy), TEXT(path), TEXTS(inherit), strlen(TEXT(hierarchy)), s->unified != 0,
+      s->owned_by_systemd != 0, 0};
   int error = -ENOENT;
   // A parent may be removed by another container's delete between our look and our mkdir.
   for (int tries = 0; error == -ENOENT && tries < 16; tries++)

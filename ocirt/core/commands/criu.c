@@ -176,7 +176,7 @@ static int meet(struct run *r, const struct step *here) {
 static int run_namespaces(struct run *r) {
   const struct step *failed;
   unsigned here = r->section;
-  r->section = SECTION_NAMESPACES;
+  r->section = SECTION_AT_CRIU_NAMESPACES;
   int error = run_section(r, &failed);
   r->section = here;
   if (!error) return 0;
@@ -222,9 +222,9 @@ static int notified(struct run *r, const struct step_restore_processes *s, const
   int is_new = !strcmp(a->script, "setup-namespaces"), is_done = !strcmp(a->script, "post-restore");
   int error = is_new || is_done ? remember_init(r, (int)a->pid) : 0;
   if (error) return error;
-  if (is_done) return run_within(r, SECTION_RESTORED, &s->head);
+  if (is_done) return run_within(r, SECTION_IN_RESTORED_MNTNS, &s->head);
   if (is_new) {
-    error = run_within(r, SECTION_ENTERED, &s->head);
+    error = run_within(r, SECTION_IN_CRIU_NETNS, &s->head);
     return error ? error : run_namespaces(r);
   }
   if (fd < 0 || strcmp(a->script, "orphan-pts-master")) return 0;

@@ -141,7 +141,7 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const ch
       .timeout = timeout,
       .tail = &tail,
       .streams = {streams ? streams[0] : 0, streams ? streams[1] : 0},
-      .of_caller = r->section != SECTION_BEGIN,
+      .of_caller = r->section != SECTION_EXEC_PROGRAM,
       .program = r->program,
       .filter = r->hook_filter};
   struct outcome outcome;
@@ -152,7 +152,7 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const ch
   tail.used = 0;
   if (status) {
     struct buffer state = state_buffer(r->program);
-    int inside = r->section == SECTION_INIT || r->section == SECTION_BEGIN;
+    int inside = r->section == SECTION_INIT || r->section == SECTION_EXEC_PROGRAM;
     int pid = !strcmp(status, "stopped") ? 0 : inside ? (int)sys0(SYS_getpid) : r->container->journal->pid;
     put_state(&state, r->program, r->container->journal, pid, status, 0, 0);
     int error = write_all(input, state.data, state.used);

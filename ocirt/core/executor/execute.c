@@ -119,7 +119,7 @@ void run_child(struct run *r, unsigned section) {
   if (section == SECTION_STAGE) sys_exit(0);
 
   wait_for_start(r);
-  r->section = SECTION_BEGIN;
+  r->section = SECTION_EXEC_PROGRAM;
   error = run_section(r, &failed);
   if (error < 0) child_failed(r, failed, error);
   sys_exit(1);

@@ -30,7 +30,7 @@ int do_set_propagation(struct run *r, const struct step_set_propagation *s) {
 }
 
 // Into a mount namespace of our own, from which nothing propagates; ChangeRoot goes back.
-static int step_aside(struct run *r) {
+static int enter_private_mntns(struct run *r) {
   if ((r->space = sys_open(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY, 0)) < 0)
     return failing(r, "open /proc/self/ns/mnt", r->space);
   int error = (int)sys1(SYS_unshare, CLONE_NEWNS);
@@ -50,7 +50,7 @@ static int keep_rootfs(struct run *r, int from, const char *path) {
 }
 
 int do_open_rootfs(struct run *r, const struct step_open_rootfs *s) {
-  int error = s->aside ? step_aside(r) : 0;
+  int error = s->private_mntns ? enter_private_mntns(r) : 0;
   if (error < 0) return error;
   CLOSING int mount = NUMBER(tree) >= 0 ? release(&r->fds[s->tree]) : open_source(TEXT(path), NUMBER(recursive), 0);
   struct stat st;
@@ -60,7 +60,7 @@ int do_open_rootfs(struct run *r, const struct step_open_rootfs *s) {
 }
 
 int do_overlay_rootfs(struct run *r, const struct step_overlay_rootfs *s) {
-  int error = s->aside ? step_aside(r) : 0;
+  int error = s->private_mntns ? enter_private_mntns(r) : 0;
   if (error < 0) return error;
   int mount = new_filesystem(r, &(struct filesystem){"overlay", "overlay", TEXTS(options), TEXTS(lower)}, 0);
   return mount < 0 ? mount : keep_rootfs(r, mount, TEXT(path));

@@ -108,7 +108,7 @@ int do_set_capabilities(struct run *r, const struct step_set_capabilities *s) {
 int do_change_directory(struct run *r, const struct step_change_directory *s) {
   char now[4096];
   int error = sys_chdir(TEXT(path)), is_denied = error == -EACCES || error == -EPERM;
-  if (is_denied && s->early) return 0;
+  if (is_denied && s->retry_later) return 0;
   if (error < 0 && !(is_denied && r->in_directory)) return failing(r, "chdir", error);
   r->in_directory = 1;
   // A directory outside the root (a descriptor of the host, a magic link) has no path here.

@@ -50,7 +50,7 @@ int do_assert_not_host_namespace(struct run *r, const struct step_assert_not_hos
 int do_join_namespace(struct run *r, const struct step_join_namespace *s) {
   if (r->joined[s->fd]) return 0;
   int error = (int)sys2(SYS_setns, r->fds[s->fd], NUMBER(kind));
-  if (error == -EPERM && s->early) return 0;
+  if (error == -EPERM && s->retry_later) return 0;
   if (error < 0) return failing(r, "setns", error);
   r->joined[s->fd] = 1;
   sys_close(r->fds[s->fd]);

@@ -135,8 +135,8 @@ static int put_report(struct buffer *text, struct run *r, const struct message *
 int start_container(struct container *c, int socket, struct buffer *text) {
   struct run r;
   const struct step *failed;
-  run_begin(&r, c, SECTION_STARTING);
-  if (section_first(&c->program, SECTION_BEGIN) == section_end(&c->program, SECTION_BEGIN)) {
+  run_begin(&r, c, SECTION_BEFORE_START);
+  if (section_first(&c->program, SECTION_EXEC_PROGRAM) == section_end(&c->program, SECTION_EXEC_PROGRAM)) {
     put(text, "process: found nothing, expected an object: start needs a program to run");
     return -1;
   }
@@ -157,7 +157,7 @@ int start_container(struct container *c, int socket, struct buffer *text) {
     return -1;
   }
   container_unlock(c);
-  r.section = SECTION_STARTED;
+  r.section = SECTION_AFTER_START;
   int fd = socket < 0 ? start_socket(c, SYS_connect) : socket;
   error = fd;
   struct start_request request = {.version = START_VERSION};

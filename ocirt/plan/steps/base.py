@@ -10,9 +10,9 @@ SECTIONS = (
     "host",
     "stage",
     "init",
-    "starting",
-    "begin",
-    "started",
+    "before_start",
+    "exec_program",
+    "after_start",
     "signal",
     "pause",
     "resume",
@@ -20,30 +20,31 @@ SECTIONS = (
     "restore",
     "delete",
     "state",
-    "entered",
-    "namespaces",
-    "restored",
+    "in_criu_netns",
+    "at_criu_namespaces",
+    "in_restored_mntns",
 )
 """Sections, by the process that runs them and when.
 
-host        the runtime's process at create, in the runtime's namespaces
-stage       the intermediate child that joins namespaces; only if there are namespaces to join
-init        the process that becomes the container, before ``start``; in the program of an exec, the process that is added,
-            whose last step executes the command
-starting    the process that runs ``start`` (or ``run``), before it sends the request to init
-begin       the same process as init, after the request of ``start``
-started     the process that runs ``start``, after init has executed the program
-signal      ``kill --all``
-pause       ``pause``
-resume      ``resume``, and ``kill`` with SIGKILL
-update      ``update``, in a program of its own
-restore     the undoing of a failed update: one step for each step of ``update``, in reverse order, except KeepResources
-delete      ``delete``, and the undoing of a failed create
-state       what ``state`` prints and hooks get, and which files it reads for that
-entered     the verb ``restore``, in a child that enters namespaces which criu has just made
-namespaces  the verb ``restore``, when criu has made the namespaces and the first process in them
-restored    the verb ``restore``, in a child that enters the container's mount namespace after criu has restored everything
-            and before any process continues
+host                the runtime's process at create, in the runtime's namespaces
+stage               the intermediate child that joins namespaces; only if there are namespaces to join
+init                the process that becomes the container, before ``start``; in the program of an exec, the process that is
+                    added, whose last step executes the command
+before_start        the process that runs ``start`` (or ``run``), before it sends the request to init
+exec_program        the same process as init, after the request of ``start``
+after_start         the process that runs ``start``, after init has executed the program
+signal              ``kill --all``
+pause               ``pause``
+resume              ``resume``, and ``kill`` with SIGKILL
+update              ``update``, in a program of its own
+restore             the undoing of a failed update: one step for each step of ``update``, in reverse order, except
+                    KeepResources
+delete              ``delete``, and the undoing of a failed create
+state               what ``state`` prints and hooks get, and which files it reads for that
+in_criu_netns       the verb ``restore``, in a child that enters namespaces which criu has just made
+at_criu_namespaces  the verb ``restore``, when criu has made the namespaces and the first process in them
+in_restored_mntns   the verb ``restore``, in a child that enters the container's mount namespace after criu has restored
+                    everything and before any process continues
 """
 
 EVENTS = (

@@ -12,8 +12,8 @@ class MakeCgroup(Step):
     hold no process and must not be frozen. With a register ``fd`` the step opens the cgroup's ``file`` into the
     register, for writing; an empty ``file`` stands for the directory. With ``tolerate`` 1 the step skips a
     hierarchy that the caller may not write (EACCES, EPERM, EROFS), and so does every later step on this
-    hierarchy with ``tolerate``. With ``held`` 1 the last directory may hold the child, because systemd has made
-    the directory.
+    hierarchy with ``tolerate``. With ``owned_by_systemd`` 1 the last directory may hold the child, because
+    systemd has made the directory.
 
     With ``unified`` 1 (cgroup v2) the step enables every controller that a cgroup above has for the children of
     that cgroup, as far as the kernel allows it. If a later step needs a file of a controller that could not be
@@ -27,11 +27,11 @@ class MakeCgroup(Step):
         "inherit": "texts",
         "unified": "number",
         "tolerate": "number",
-        "held": "number",
+        "owned_by_systemd": "number",
         "fd": "fills",
         "file": "text",
     }
-    defaults = {"inherit": (), "unified": 0, "tolerate": 0, "held": 0, "fd": NONE, "file": ""}
+    defaults = {"inherit": (), "unified": 0, "tolerate": 0, "owned_by_systemd": 0, "fd": NONE, "file": ""}
     sentence = "make cgroup {hierarchy}{path}"
 
 

@@ -22,7 +22,7 @@ class Close(Step):
 class Spawn(Step):
     """Create a child that runs ``section`` (clone3(2)).
 
-    ``flags`` are CLONE_NEW*, and ``cgroup`` is a v2 directory for CLONE_INTO_CGROUP. With ``stay`` 1 the child
+    ``flags`` are CLONE_NEW*, and ``cgroup`` is a v2 directory for CLONE_INTO_CGROUP. With ``allow_caller_cgroup`` 1 the child
     stays in the caller's cgroup, with a warning, if its own cgroup was skipped or may not be entered (EACCES).
     If the cgroup takes no process (EBUSY, because the container has handed its controllers on), a child that
     joins an existing container is made in the cgroup of that container's first process, beneath the cgroup
@@ -37,11 +37,11 @@ class Spawn(Step):
         "section": "section",
         "flags": "number",
         "cgroup": "fd",
-        "stay": "number",
+        "allow_caller_cgroup": "number",
         "hierarchy": "text",
         "later": "number",
     }
-    defaults = {"cgroup": NONE, "stay": 0, "hierarchy": "", "later": 0}
+    defaults = {"cgroup": NONE, "allow_caller_cgroup": 0, "hierarchy": "", "later": 0}
     sentence = "start the {section} process"
 
 

@@ -42,8 +42,8 @@ class RestoreProcesses(Step):
     """Have the child, which is criu, carry out the request ``message`` (ocirt/criu/message.py), until it has
     restored the container.
 
-    When criu has made the namespaces, the executor runs the sections entered and namespaces; when criu has
-    restored everything, it runs the section restored. It sends the master of the container's terminal over the
+    When criu has made the namespaces, the executor runs the sections in_criu_netns and at_criu_namespaces; when criu has
+    restored everything, it runs the section in_restored_mntns. It sends the master of the container's terminal over the
     socket ``console``, if there is one, and then sets the journal's phase to running. ``log`` is criu's log,
     ``root`` the directory that PlaceCriuRoot has made.
     """

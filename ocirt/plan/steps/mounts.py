@@ -197,7 +197,7 @@ class MountCgroup(Step):
 class SetMountAttributes(Step):
     """Change the mount at ``target`` by mount_setattr(2); ``/`` is the rootfs itself."""
 
-    sections = ("init", "restored")
+    sections = ("init", "in_restored_mntns")
     fields = {"target": "text", "set": "number", "clear": "number", "recursive": "number", "propagation": "number"}
     defaults = {"clear": 0, "recursive": 0, "propagation": 0}
     sentence = "change the mount at {target}"

@@ -50,13 +50,13 @@ class RunMapHelper(Step):
 
 
 class JoinNamespace(Step):
-    """Join the register's namespace, which is of kind ``kind`` (setns(2)). With ``early`` 1 the step leaves
+    """Join the register's namespace, which is of kind ``kind`` (setns(2)). With ``retry_later`` 1 the step leaves
     EPERM to a later JoinNamespace of the same register, after the user namespace has been joined. A join that
     has succeeded is not repeated."""
 
     sections = ("stage",)
-    fields = {"fd": "fd", "kind": "number", "early": "number"}
-    defaults = {"early": 0}
+    fields = {"fd": "fd", "kind": "number", "retry_later": "number"}
+    defaults = {"retry_later": 0}
     sentence = "join the namespace"
 
 
@@ -64,7 +64,7 @@ class JoinContainer(Step):
     """Join the namespaces ``flags`` (CLONE_NEW*) of the container's first process, all at once, by its pidfd
     (setns(2)). The pid namespace applies to children only."""
 
-    sections = ("stage", "entered", "restored")
+    sections = ("stage", "in_criu_netns", "in_restored_mntns")
     fields = {"flags": "number"}
     sentence = "join the namespaces of the container"
 
@@ -136,7 +136,7 @@ class LoopbackUp(Step):
     """Bring the interface ``lo`` of this network namespace up, or that of the network namespace of the socket
     in ``socket``."""
 
-    sections = ("host", "init", "entered")
+    sections = ("host", "init", "in_criu_netns")
     fields = {"socket": "takes"}
     defaults = {"socket": NONE}
     sentence = "bring the loopback interface up"

@@ -15,7 +15,7 @@ class ListenNotify(Step):
     """Listen on the socket ``notify/notify.sock`` of the state directory, to which the container's processes
     may write. Skipped if the caller has no NOTIFY_SOCKET at this time."""
 
-    sections = ("starting",)
+    sections = ("before_start",)
     fields = {}
     sentence = "listen on the notify socket"
 
@@ -25,6 +25,6 @@ class RelayNotify(Step):
     with the container's pid as MAINPID, and wait until the service manager has read it (sd_notify(3),
     BARRIER=1)."""
 
-    sections = ("started",)
+    sections = ("after_start",)
     fields = {}
     sentence = "pass the container's readiness on"

@@ -55,7 +55,7 @@ class RestoreOpenFiles(Step):
     """Give this process the soft RLIMIT_NOFILE with which the caller started the runtime. The runtime raises
     its own."""
 
-    sections = ("init", "begin")
+    sections = ("init", "exec_program")
     fields = {}
     sentence = "restore the caller's RLIMIT_NOFILE"
 
@@ -141,7 +141,7 @@ class SetUser(Step):
 class SetCapabilities(Step):
     """Set the capabilities (capset(2) and the ambient set); each field is a bit set."""
 
-    sections = ("init", "begin")
+    sections = ("init", "exec_program")
     fields = {"effective": "number", "permitted": "number", "inheritable": "number", "ambient": "number"}
     sentence = "set capabilities"
 
@@ -166,13 +166,13 @@ class CloseDescriptors(Step):
 
 
 class ChangeDirectory(Step):
-    """Change to the directory ``path`` and check that it lies inside the root. With ``early`` 1, permission
+    """Change to the directory ``path`` and check that it lies inside the root. With ``retry_later`` 1, permission
     denied is left to the later ChangeDirectory, which runs as the container's user; the later one may be denied
-    if the early one was not."""
+    if the first one was not."""
 
     sections = ("init",)
-    fields = {"path": "text", "early": "number"}
-    defaults = {"early": 0}
+    fields = {"path": "text", "retry_later": "number"}
+    defaults = {"retry_later": 0}
     sentence = "change to the directory {path}"
 
 
@@ -198,7 +198,7 @@ class KeepInit(Step):
     """Fork. The child continues with the next step and becomes the program; this process stays as an init that
     forwards signals to the child, reaps orphans and exits with the child's status."""
 
-    sections = ("begin",)
+    sections = ("exec_program",)
     fields = {}
     sentence = "keep an init before the program"
 
@@ -207,7 +207,7 @@ class PrepareExec(Step):
     """Make the system calls that Exec needs, because a seccomp filter may forbid them later: reset signals, and
     have execve close the descriptors from 3 + ``preserve`` on."""
 
-    sections = ("init", "begin")
+    sections = ("init", "exec_program")
     fields = {"preserve": "number"}
     sentence = "prepare to execute the program"
 
@@ -216,6 +216,6 @@ class Exec(Step):
     """Set the phase to running (in the journal; an exec has a phase of its own), and execute the program that
     FindExecutable found, with the environment that it made. execve is the only system call of this step."""
 
-    sections = ("init", "begin")
+    sections = ("init", "exec_program")
     fields = {"args": "texts"}
     sentence = "execute the program"

@@ -26,7 +26,7 @@ class WriteResctrlSchema(Step):
 class JoinResctrlGroup(Step):
     """Write init's pid into the group's file tasks."""
 
-    sections = ("host", "namespaces")
+    sections = ("host", "at_criu_namespaces")
     fields = {"root": "text", "path": "text"}
     sentence = "add the container's first process to {root}/{path}/tasks"
 

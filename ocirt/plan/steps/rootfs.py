@@ -18,14 +18,14 @@ class OpenProc(Step):
 class OpenRootfs(Step):
     """Clone the mounts at ``path`` (a host path) and attach the clone over ``path``: the clone is the rootfs.
 
-    With ``recursive`` 1 the clone includes the mounts beneath. With ``aside`` 1 the step works in a new mount
+    With ``recursive`` 1 the clone includes the mounts beneath. With ``private_mntns`` 1 the step works in a new mount
     namespace, which lasts until ChangeRoot. With a register ``tree`` the clone is what OpenMount has put there;
     if init cannot reach ``path``, the step attaches the clone over ``/``.
     """
 
     sections = ("stage", "init")
-    fields = {"path": "text", "tree": "takes", "recursive": "number", "aside": "number"}
-    defaults = {"tree": NONE, "recursive": 1, "aside": 0}
+    fields = {"path": "text", "tree": "takes", "recursive": "number", "private_mntns": "number"}
+    defaults = {"tree": NONE, "recursive": 1, "private_mntns": 0}
     sentence = "open the rootfs {path}"
 
 
@@ -33,13 +33,13 @@ class OverlayRootfs(Step):
     """Mount an overlay at ``path`` (a host path): the overlay is the rootfs.
 
     Its read-only directories are ``lower`` (host paths, topmost first), and ``options`` name upperdir and
-    workdir, or nothing for a read-only overlay. The step makes none of these directories. ``aside`` is as in
+    workdir, or nothing for a read-only overlay. The step makes none of these directories. ``private_mntns`` is as in
     OpenRootfs.
     """
 
     sections = ("stage", "init")
-    fields = {"lower": "texts", "options": "texts", "path": "text", "aside": "number"}
-    defaults = {"options": (), "aside": 0}
+    fields = {"lower": "texts", "options": "texts", "path": "text", "private_mntns": "number"}
+    defaults = {"options": (), "private_mntns": 0}
     sentence = "mount the overlay rootfs at {path}"
 
 
@@ -151,7 +151,7 @@ class EnterRoot(Step):
     """Use ``/`` of this process as the rootfs, after a chroot into the directory in ``fd`` unless that is
     NONE."""
 
-    sections = ("init", "restored")
+    sections = ("init", "in_restored_mntns")
     fields = {"fd": "fd"}
     defaults = {"fd": NONE}
     sentence = "enter the root directory of the container"

@@ -7,7 +7,7 @@ class LoadSeccomp(Step):
     """Load the BPF program ``filter`` with ``flags`` (SECCOMP_FILTER_FLAG_*) by seccomp(2). From now on the
     filter applies to what the executor itself does, so only Exec may follow."""
 
-    sections = ("init", "begin")
+    sections = ("init", "exec_program")
     fields = {"filter": "bytes", "flags": "number"}
     sentence = "install the seccomp filter"
 
@@ -15,7 +15,7 @@ class LoadSeccomp(Step):
 class FilterHooks(Step):
     """Have each hook of this section load the filter, as LoadSeccomp does, right before it is executed."""
 
-    sections = ("begin",)
+    sections = ("exec_program",)
     fields = {"filter": "bytes", "flags": "number"}
     sentence = "have hooks install the seccomp filter"
 
