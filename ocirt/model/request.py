@@ -93,7 +93,7 @@ class Request:
             setattr(self, "called_as" if name == "as" else name.replace("-", "_"), value)
         for name in SWITCHES:
             setattr(self, name.replace("-", "_"), words.get(name) == "1")
-        if self.systemd_cgroup and words.get("cgroup-manager") in (None, ""):
+        if self.systemd_cgroup and words.get("cgroup-manager") in (None, "", "auto"):
             self.cgroup_manager = "systemd"
         self.preserve_fds = _preserved(words.get("preserve-fds") or "0")
         self.listen_fds = int(words.get("listen-fds") or 0)

@@ -158,6 +158,12 @@ def test_a_value_that_is_not_one_of_the_choices(text, flag):
     assert str(caught.value).startswith(f'{flag}: found "')
 
 
+@pytest.mark.parametrize("flag", ["cgroup-manager", "rootless"])
+def test_a_default_may_be_given(flag):
+    """What help names as the default is one of the choices."""
+    assert getattr(line(f"--{flag} auto list").options, flag.replace("-", "_")) == "auto"
+
+
 def test_a_number_is_read():
     assert line("create --preserve-fds 3 c").options.preserve_fds == 3
 

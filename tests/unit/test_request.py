@@ -42,6 +42,7 @@ def test_flags():
 
 def test_systemd_cgroup_is_the_manager_unless_one_is_named():
     assert request(systemd_cgroup="1").cgroup_manager == "systemd"
+    assert request(systemd_cgroup="1", cgroup_manager="auto").cgroup_manager == "systemd"
     assert request(systemd_cgroup="1", cgroup_manager="disabled").cgroup_manager == "disabled"
 
 
