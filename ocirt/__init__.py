@@ -12,6 +12,7 @@ TYPE_CHECKING = False  # typing's own is not imported for it; type checkers know
 if TYPE_CHECKING:
     from . import aio as aio
     from .container import Container as Container
+    from .container import Process as Process
     from .container import run as run
     from .errors import ConfigError as ConfigError
     from .errors import HostError as HostError
@@ -32,14 +33,13 @@ if TYPE_CHECKING:
     from .library.streams import DEVNULL as DEVNULL
     from .library.streams import PIPE as PIPE
     from .library.streams import STDOUT as STDOUT
-    from .process import Process as Process
     from .result import CommandFailed as CommandFailed
     from .result import Result as Result
     from .state_dir import State as State
 
 _HOMES = {
     "aio": ("aio",),
-    "container": ("Container", "run"),
+    "container": ("Container", "Process", "run"),
     "errors": ("ConfigError", "HostError", "NoContainer", "OcirtError", "RequestError", "StateError"),
     "failures": (
         "ContainerExists",
@@ -53,7 +53,6 @@ _HOMES = {
     "library.runtime": ("Runtime",),
     "library.sandbox": ("sandbox",),
     "library.streams": ("DEVNULL", "PIPE", "STDOUT"),
-    "process": ("Process",),
     "result": ("CommandFailed", "Result"),
     "state_dir": ("State",),
 }

@@ -6,175 +6,47 @@
 
 No thread waits: the event loop watches pidfds and pipes. A task that is cancelled leaves nothing behind: it ends when
 what it was doing has been brought to its end (a start, a delete) or undone (a create, a run).
+
+This module is the source of :mod:`ocirt.container`, which hack/unasync makes from it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import select
 import signal as signals
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
-from functools import partial
-from typing import IO, Any, Generic, Protocol, TypeVar
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any
 
-from .container import ids_of
 from .errors import StateError
+from .failures import TimeoutExpired
 from .library import lifecycle, observe
 from .library.arguments import Size, optional_size
 from .library.attendant import Attendant
+from .library.eventloop import Coming, HasPipes, Pipes, coming, drive
 from .library.lifecycle import Bundle, Lifecycle, Path
 from .library.limits import Limits
 from .library.observe import Event, Stats
+from .library.outcome import MAX_OUTPUT, encoded, result_of
 from .library.runtime import Runtime
 from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
-from .library.waiting import Operation, Ready, Wait
+from .library.waiting import deadline_in
 from .model.request import checked_id
-from .process import MAX_OUTPUT, encoded, no_pipe, result_of
 from .result import Result
 from .state_dir import State
 
-Value = TypeVar("Value")
+__all__ = ["Coming", "Container", "Process", "run"]
 
 
-class _Closing(Protocol):
-    async def __aenter__(self) -> Any: ...
-
-    async def __aexit__(self, *exception: object) -> None: ...
-
-
-Owner = TypeVar("Owner", bound=_Closing)
-
-
-class Coming(Generic[Owner]):
-    """A container or process on its way: to be awaited, or the head of an ``async with`` block."""
-
-    def __init__(self, make: Callable[[], Awaitable[Owner]]) -> None:
-        self._make = make
-        self._owner: Owner | None = None
-
-    def __await__(self) -> Generator[Any, None, Owner]:
-        return self._make().__await__()
-
-    async def __aenter__(self) -> Owner:
-        self._owner = await self._make()
-        return self._owner
-
-    async def __aexit__(self, *exception: object) -> None:
-        assert self._owner is not None
-        await self._owner.__aexit__(*exception)
-
-
-async def drive(operation: Operation[Value]) -> Value:
-    """Carry out an operation of the library in the running event loop."""
-    go_on: Callable[[], Wait] = partial(next, operation)
-    while True:
-        try:
-            while True:
-                go_on = partial(operation.send, await _poll(go_on()))
-        except StopIteration as stop:
-            value: Value = stop.value
-            return value
-        except BaseException as error:
-            if getattr(operation, "gi_frame", None) is None:  # it has ended by this itself
-                raise
-            go_on = partial(operation.throw, error)
-
-
-async def _poll(wait: Wait) -> Ready:
-    loop = asyncio.get_running_loop()
-    woken: asyncio.Future[None] = loop.create_future()
-    # An epoll of its own: several tasks may wait for one descriptor, and for events that a loop knows nothing of.
-    with select.epoll() as epoll:
-        for fd, mask in wait.fds.items():
-            epoll.register(fd, mask)
-        loop.add_reader(epoll.fileno(), _wake, woken)
-        left = wait.left()
-        timer = None if left is None else loop.call_later(left, _wake, woken)
-        try:
-            await woken
-            return dict(epoll.poll(0))
-        finally:
-            loop.remove_reader(epoll.fileno())
-            if timer is not None:
-                timer.cancel()
-
-
-def _wake(woken: asyncio.Future[None]) -> None:
-    if not woken.done():
-        woken.set_result(None)
-
-
-class _Pipes:
-    """Our ends of the pipes of a process, as streams of asyncio."""
-
-    def __init__(self) -> None:
-        self.writer: asyncio.StreamWriter | None = None
-        self.readers: dict[int, asyncio.StreamReader] = {}
-        self._transports: list[asyncio.BaseTransport] = []
-
-    async def open(self, streams: Streams) -> None:
-        loop = asyncio.get_running_loop()
-        if (file := streams.file(0)) is not None:
-            protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader())
-            transport, _ = await loop.connect_write_pipe(lambda: protocol, file)
-            self.writer = asyncio.StreamWriter(transport, protocol, None, loop)
-            self._transports.append(transport)
-        for number in (1, 2):
-            if (file := streams.file(number)) is not None:
-                await self._read(number, file)
-
-    async def _read(self, number: int, file: IO[bytes]) -> None:
-        reader = self.readers[number] = asyncio.StreamReader()
-        protocol = asyncio.StreamReaderProtocol(reader)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, file)
-        self._transports.append(transport)
-
-    def close(self) -> None:
-        for transport in self._transports:
-            transport.close()
-        self._transports.clear()
-
-
-class _HasPipes:
-    """Our ends of the pipes of a process, as streams of asyncio."""
-
-    _pipes: _Pipes
-
-    @property
-    def stdin(self) -> asyncio.StreamWriter:
-        """What is written here the process reads as its standard input.
-
-        :raises RequestError: it is no pipe: ``stdin=ocirt.PIPE`` asks for one. So for the other two.
-        """
-        if self._pipes.writer is None:
-            raise no_pipe(0)
-        return self._pipes.writer
-
-    @property
-    def stdout(self) -> asyncio.StreamReader:
-        """What the process writes to its standard output is read here."""
-        return self._reader(1)
-
-    @property
-    def stderr(self) -> asyncio.StreamReader:
-        """What the process writes to its standard error is read here."""
-        return self._reader(2)
-
-    def _reader(self, number: int) -> asyncio.StreamReader:
-        if number not in self._pipes.readers:
-            raise no_pipe(number)
-        return self._pipes.readers[number]
-
-
-class Process(_HasPipes):
+class Process(HasPipes):
     """A process that ``Container.exec`` has started. Leaving its ``async with`` block kills it and waits for its end.
+
+    The tasks of one event loop may use it.
 
     :ivar args: its command line.
     """
 
     args: tuple[str, ...]
 
-    def __init__(self, args: Sequence[str], attendant: Attendant, pipes: _Pipes) -> None:
+    def __init__(self, args: Sequence[str], attendant: Attendant, pipes: Pipes) -> None:
         self.args, self._attendant, self._pipes = tuple(args), attendant, pipes
 
     def __repr__(self) -> str:
@@ -204,7 +76,8 @@ class Process(_HasPipes):
         :returns: its return code: the exit status; 128 and the signal's number if a signal has ended it.
         :raises TimeoutExpired: it has not ended by then.
         """
-        return (await drive(lifecycle.wait(self._attendant, timeout))).returncode
+        end = await drive(lifecycle.wait(self._attendant, timeout))
+        return end.returncode
 
     def kill(self, signal: int = signals.SIGKILL) -> bool:
         """Send it a signal, by pidfd.
@@ -227,11 +100,14 @@ class Process(_HasPipes):
         await self.close()
 
 
-class Container(_HasPipes):
+class Container(HasPipes):
     """A container. Leaving its ``async with`` block kills and deletes it, whatever happened in it.
 
-    Made by :meth:`create`, or found by :meth:`load`. One that was made here lives no longer than this object and this
-    process. (What shall outlive us is made by ``ocirt create``, and found by :meth:`load`.)
+    Made by :meth:`create`, or found by :meth:`load`. The tasks of one event loop may use it.
+
+    One that was made here lives no longer than this object and this process: its end, however it comes, is the
+    container's, which is killed and deleted by the process that attends to it. (What shall outlive us is made by
+    ``ocirt create``, and found by :meth:`load`.)
 
     :ivar id: its id.
     :ivar runtime: the runtime that it belongs to.
@@ -240,14 +116,15 @@ class Container(_HasPipes):
     id: str
     runtime: Runtime
 
-    def __init__(self, life: Lifecycle, pipes: _Pipes) -> None:
+    def __init__(self, life: Lifecycle, pipes: Pipes) -> None:
         self._life, self._pipes, self.id, self.runtime = life, pipes, life.id, life.runtime
 
     def __repr__(self) -> str:
         return f"<ocirt.aio.Container {self.id}>"
 
     @classmethod
-    def create(
+    @coming
+    async def create(
         cls,
         bundle: Path | None = None,
         *,
@@ -261,9 +138,10 @@ class Container(_HasPipes):
         init: bool = False,
         limits: Limits = "required",
         runtime: Runtime | None = None,
-    ) -> Coming[Container]:
-        """Make a container, of a bundle or of a config in Python: to be awaited, or the head of an ``async with`` block.
-        Its program is run by :meth:`start`.
+    ) -> Container:
+        """Make a container, of a bundle or of a config in Python. Its program is run by :meth:`start`.
+
+        Await it, or use it as the head of an ``async with`` block.
 
         :param bundle: a directory with config.json.
         :param config: what config.json would hold, as :func:`ocirt.sandbox` makes it; instead of the bundle's. No
@@ -285,21 +163,17 @@ class Container(_HasPipes):
         :raises ContainerExists: there is one of that id.
         :raises OcirtError: it cannot be made. Nothing is left of it.
         """
-
-        async def make() -> Container:
-            found = runtime or Runtime()
-            name = lifecycle.new_id() if id is None else checked_id(id)
-            made, streams = Bundle(bundle, config, rootfs), Streams.open(stdin, stdout, stderr)
-            life = await drive(Lifecycle.create(found, made, name, streams, pass_fds, lifecycle.Flags(init, limits)))
-            pipes = _Pipes()
-            try:
-                await pipes.open(streams)
-            except BaseException:
-                await drive(life.delete(True))
-                raise
-            return cls(life, pipes)
-
-        return Coming(make)
+        found = runtime or Runtime()
+        name = lifecycle.new_id() if id is None else checked_id(id)
+        made, streams = Bundle(bundle, config, rootfs), Streams.open(stdin, stdout, stderr)
+        life = await drive(Lifecycle.create(found, made, name, streams, pass_fds, lifecycle.Flags(init, limits)))
+        pipes = Pipes()
+        try:
+            await pipes.open(streams)
+        except BaseException:
+            await drive(life.delete(True))
+            raise
+        return cls(life, pipes)
 
     @classmethod
     def load(cls, id: str, *, runtime: Runtime | None = None) -> Container:
@@ -310,7 +184,9 @@ class Container(_HasPipes):
         :raises NoContainer: there is none.
         :raises StateError: its state directory is broken.
         """
-        return cls(Lifecycle.load(runtime or Runtime(), id), _Pipes())
+        return cls(Lifecycle.load(runtime or Runtime(), id), Pipes())
+
+    # ---- its life ----
 
     async def start(self) -> None:
         """Run its program.
@@ -376,7 +252,10 @@ class Container(_HasPipes):
         await drive(self._life.delete(force))
         self._pipes.close()
 
-    def exec(
+    # ---- further processes ----
+
+    @coming
+    async def exec(
         self,
         args: Sequence[str],
         *,
@@ -390,8 +269,10 @@ class Container(_HasPipes):
         stdout: Stream = DEVNULL,
         stderr: Stream = DEVNULL,
         pass_fds: Sequence[int] = (),
-    ) -> Coming[Process]:
-        """Start a further process in it: to be awaited, or the head of an ``async with`` block. It has been executed then.
+    ) -> Process:
+        """Start a further process in it, which has been executed when this returns.
+
+        Await it, or use it as the head of an ``async with`` block.
 
         :param args: the program and its arguments, as a list.
         :param cwd: its directory; by default that of the container's program, like all that follows.
@@ -409,18 +290,14 @@ class Container(_HasPipes):
         :raises WrongState: the container does not run, or is paused.
         """
         flags = lifecycle.exec_flags(cwd, env, user, additional_gids, capabilities, no_new_privileges)
-
-        async def make() -> Process:
-            streams, pipes = Streams.open(stdin, stdout, stderr), _Pipes()
-            process = Process(args, await drive(self._life.exec(args, flags, streams, pass_fds)), pipes)
-            try:
-                await pipes.open(streams)
-            except BaseException:
-                await process.close()
-                raise
-            return process
-
-        return Coming(make)
+        streams, pipes = Streams.open(stdin, stdout, stderr), Pipes()
+        process = Process(args, await drive(self._life.exec(args, flags, streams, pass_fds)), pipes)
+        try:
+            await pipes.open(streams)
+        except BaseException:
+            await process.close()
+            raise
+        return process
 
     async def run(
         self,
@@ -449,8 +326,9 @@ class Container(_HasPipes):
         :raises WrongState: the container does not run, or is paused.
         :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
         """
-        streams, output = Streams.open(PIPE, PIPE, PIPE), Output(optional_size("max_output", max_output))
         flags = lifecycle.exec_flags(cwd, env, user, (), (), False)
+        output = Output(optional_size("max_output", max_output))
+        streams = Streams.open(PIPE, PIPE, PIPE)
         attendant = await drive(self._life.exec(args, flags, streams, ()))
         try:
             end = await drive(lifecycle.communicate(attendant, encoded(input), timeout, output))
@@ -459,6 +337,8 @@ class Container(_HasPipes):
             attendant.release()
         result = result_of(args, attendant.began, end, output)
         return result.check() if check else result
+
+    # ---- what is known of it ----
 
     @property
     def state(self) -> State:
@@ -507,19 +387,28 @@ class Container(_HasPipes):
         """
         return observe.stats(self.runtime.root, self.id)
 
-    async def events(self) -> AsyncIterator[Event]:
-        """What happens to it from now on, as it happens, until its first process has ended. A time-out is asyncio's to
-        give.
+    def events(self, timeout: float | None = None) -> AsyncIterator[Event]:
+        """What happens to it from now on, as it happens, until its first process has ended.
 
+        :param timeout: seconds for all of it.
         :raises StateError: it has ended.
         :raises HostError: it has no memory cgroup.
+        :raises TimeoutExpired: the time was up.
         """
         watching = observe.Watching(self.runtime.root, self.id, observe.check_alive(self.id, self.pidfd))
-        try:
-            while isinstance(event := await drive(watching.next()), Event):
-                yield event
-        finally:
-            watching.close()
+        deadline = deadline_in(timeout)
+
+        async def follow() -> AsyncIterator[Event]:
+            try:
+                while isinstance(event := await drive(watching.next(deadline)), Event):
+                    yield event
+                if event is False:
+                    assert timeout is not None
+                    raise TimeoutExpired(f"events of {self.id}", timeout)
+            finally:
+                watching.close()
+
+        return follow()
 
     @classmethod
     def list(cls, *, runtime: Runtime | None = None) -> Sequence[Container]:
@@ -528,8 +417,9 @@ class Container(_HasPipes):
         :param runtime: whose; by default that of the command line.
         :raises HostError: the directory of their states cannot be read.
         """
-        found, runtime = [], runtime or Runtime()
-        for id in ids_of(runtime):
+        runtime = runtime or Runtime()
+        found = []
+        for id in lifecycle.ids_of(runtime):
             try:
                 found.append(cls.load(id, runtime=runtime))
             except StateError:

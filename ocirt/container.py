@@ -1,4 +1,8 @@
-"""Containers, for programs that wait: :class:`Container` and :func:`run`. :mod:`ocirt.aio` has the same for asyncio."""
+"""Containers, for programs that block: :class:`Container`, :class:`Process` and :func:`run`. :mod:`ocirt.aio` has the same
+for asyncio.
+
+hack/unasync has made this module from ocirt/aio.py: change that one, and run hack/format.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,98 @@ import signal as signals
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .errors import HostError, StateError, reason
+from .errors import StateError
 from .failures import TimeoutExpired
 from .library import lifecycle, observe
 from .library.arguments import Size, optional_size
+from .library.attendant import Attendant
+from .library.blocking import Communicating, HasPipes, Pipes, drive
 from .library.lifecycle import Bundle, Lifecycle, Path
 from .library.limits import Limits
 from .library.observe import Event, Stats
+from .library.outcome import MAX_OUTPUT, encoded, result_of
 from .library.runtime import Runtime
 from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
-from .library.waiting import deadline_in, drive
+from .library.waiting import deadline_in
 from .model.request import checked_id
-from .process import MAX_OUTPUT, Pipes, Process, encoded, result_of
 from .result import Result
 from .state_dir import State
-from .state_dir import ids as state_ids
+
+__all__ = ["Container", "Process", "run"]
 
 
-class Container(Pipes):
+class Process(Communicating):
+    """A process that ``Container.exec`` has started. Leaving its ``with`` block kills it and waits for its end.
+
+    Any thread may use it, several at once.
+
+    :ivar args: its command line.
+    """
+
+    args: tuple[str, ...]
+
+    def __init__(self, args: Sequence[str], attendant: Attendant, pipes: Pipes) -> None:
+        self.args, self._attendant, self._pipes = tuple(args), attendant, pipes
+
+    def __repr__(self) -> str:
+        return f"<ocirt.Process {self.pid} of {self._attendant.id}: {' '.join(self.args)}>"
+
+    @property
+    def pid(self) -> int:
+        """Its number, as the caller sees it. Signals are sent by :meth:`kill`, which cannot hit another."""
+        assert self._attendant.began is not None
+        return self._attendant.began.pid
+
+    @property
+    def pidfd(self) -> int | None:
+        """A descriptor of it, ready to read once it has ended; ``None`` after :meth:`close`."""
+        return self._attendant.pidfd
+
+    @property
+    def returncode(self) -> int | None:
+        """Its return code; ``None`` before :meth:`wait` has seen its end."""
+        ended = self._attendant.ended
+        return None if ended is None else ended.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. One that writes more to a pipe than it holds waits for a reader.
+
+        :param timeout: seconds; ``None``: no limit. It goes on after that.
+        :returns: its return code: the exit status; 128 and the signal's number if a signal has ended it.
+        :raises TimeoutExpired: it has not ended by then.
+        """
+        end = drive(lifecycle.wait(self._attendant, timeout))
+        return end.returncode
+
+    def kill(self, signal: int = signals.SIGKILL) -> bool:
+        """Send it a signal, by pidfd.
+
+        :returns: False if it has ended.
+        """
+        return lifecycle.kill(self._attendant, signal)
+
+    def close(self) -> None:
+        """Kill it if it runs, wait for its end, and close the pipes."""
+        self.kill()
+        drive(self._attendant.end(None))
+        self._pipes.close()
+        self._attendant.release()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class Container(HasPipes):
     """A container. Leaving its ``with`` block kills and deletes it, whatever happened in it.
 
-    Made by :meth:`create`, or found by :meth:`load`. Any thread may use it, several at once. One that was made here
-    lives no longer than this object and this process: its end, however it comes, is the container's, which is killed
-    and deleted by the process that attends to it. (What shall outlive us is made by ``ocirt create``, and found by
-    :meth:`load`.)
+    Made by :meth:`create`, or found by :meth:`load`. Any thread may use it, several at once.
+
+    One that was made here lives no longer than this object and this process: its end, however it comes, is the
+    container's, which is killed and deleted by the process that attends to it. (What shall outlive us is made by
+    ``ocirt create``, and found by :meth:`load`.)
 
     :ivar id: its id.
     :ivar runtime: the runtime that it belongs to.
@@ -38,9 +110,8 @@ class Container(Pipes):
     id: str
     runtime: Runtime
 
-    def __init__(self, life: Lifecycle) -> None:
-        super().__init__(life.attendant.streams if life.attendant else Streams())
-        self._life, self.id, self.runtime = life, life.id, life.runtime
+    def __init__(self, life: Lifecycle, pipes: Pipes) -> None:
+        self._life, self._pipes, self.id, self.runtime = life, pipes, life.id, life.runtime
 
     def __repr__(self) -> str:
         return f"<ocirt.Container {self.id}>"
@@ -86,7 +157,14 @@ class Container(Pipes):
         found = runtime or Runtime()
         name = lifecycle.new_id() if id is None else checked_id(id)
         made, streams = Bundle(bundle, config, rootfs), Streams.open(stdin, stdout, stderr)
-        return cls(drive(Lifecycle.create(found, made, name, streams, pass_fds, lifecycle.Flags(init, limits))))
+        life = drive(Lifecycle.create(found, made, name, streams, pass_fds, lifecycle.Flags(init, limits)))
+        pipes = Pipes()
+        try:
+            pipes.open(streams)
+        except BaseException:
+            drive(life.delete(True))
+            raise
+        return cls(life, pipes)
 
     @classmethod
     def load(cls, id: str, *, runtime: Runtime | None = None) -> Container:
@@ -97,7 +175,7 @@ class Container(Pipes):
         :raises NoContainer: there is none.
         :raises StateError: its state directory is broken.
         """
-        return cls(Lifecycle.load(runtime or Runtime(), id))
+        return cls(Lifecycle.load(runtime or Runtime(), id), Pipes())
 
     # ---- its life ----
 
@@ -163,7 +241,7 @@ class Container(Pipes):
         :raises WrongState: it has not ended.
         """
         drive(self._life.delete(force))
-        self._close_pipes()
+        self._pipes.close()
 
     # ---- further processes ----
 
@@ -200,7 +278,14 @@ class Container(Pipes):
         :raises WrongState: the container does not run, or is paused.
         """
         flags = lifecycle.exec_flags(cwd, env, user, additional_gids, capabilities, no_new_privileges)
-        return Process(args, drive(self._life.exec(args, flags, Streams.open(stdin, stdout, stderr), pass_fds)))
+        streams, pipes = Streams.open(stdin, stdout, stderr), Pipes()
+        process = Process(args, drive(self._life.exec(args, flags, streams, pass_fds)), pipes)
+        try:
+            pipes.open(streams)
+        except BaseException:
+            process.close()
+            raise
+        return process
 
     def run(
         self,
@@ -229,8 +314,16 @@ class Container(Pipes):
         :raises WrongState: the container does not run, or is paused.
         :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
         """
-        with self.exec(args, cwd=cwd, env=env, user=user, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
-            result = process.communicate(input, timeout, max_output)
+        flags = lifecycle.exec_flags(cwd, env, user, (), (), False)
+        output = Output(optional_size("max_output", max_output))
+        streams = Streams.open(PIPE, PIPE, PIPE)
+        attendant = drive(self._life.exec(args, flags, streams, ()))
+        try:
+            end = drive(lifecycle.communicate(attendant, encoded(input), timeout, output))
+        finally:
+            streams.close()
+            attendant.release()
+        result = result_of(args, attendant.began, end, output)
         return result.check() if check else result
 
     # ---- what is known of it ----
@@ -276,7 +369,7 @@ class Container(Pipes):
         return observe.has_oom(self._life)
 
     def stats(self) -> Stats:
-        """What it uses at this moment.
+        """What it uses at this moment: files of the kernel are read, nothing is waited for.
 
         :raises HostError: it has no cgroups of its own.
         """
@@ -314,7 +407,7 @@ class Container(Pipes):
         """
         runtime = runtime or Runtime()
         found = []
-        for id in ids_of(runtime):
+        for id in lifecycle.ids_of(runtime):
             try:
                 found.append(cls.load(id, runtime=runtime))
             except StateError:
@@ -326,16 +419,6 @@ class Container(Pipes):
 
     def __exit__(self, *exception: object) -> None:
         self.delete(force=True)
-
-
-def ids_of(runtime: Runtime) -> Sequence[str]:
-    """:raises HostError: the directory cannot be read."""
-    try:
-        return state_ids(runtime.root)
-    except OSError as error:
-        failure = HostError("root", f"{runtime.root}: {reason(error)}")
-        failure.errno = error.errno
-        raise failure from None
 
 
 def run(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import state_dir as states
-from ..errors import OcirtError, RequestError
+from ..errors import HostError, OcirtError, RequestError, reason
 from ..failures import TimeoutExpired
 from ..model.request import checked_id
 from . import arguments, limits, pidfd, report, submounts
@@ -463,6 +463,19 @@ class Lifecycle:
         attendant = Attendant(self.runtime, self.id, ["exec", *flags, "--", self.id, *command], streams, pass_fds)
         yield from attendant.begin()
         return attendant
+
+
+def ids_of(runtime: Runtime) -> Sequence[str]:
+    """The ids of all containers of a runtime.
+
+    :raises HostError: the directory of their states cannot be read.
+    """
+    try:
+        return states.ids(runtime.root)
+    except OSError as error:
+        failure = HostError("root", f"{runtime.root}: {reason(error)}")
+        failure.errno = error.errno
+        raise failure from None
 
 
 def exec_flags(

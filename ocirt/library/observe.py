@@ -1,11 +1,11 @@
 """What a container uses, and what happens to it: read from its cgroups by this process, which writes nothing there."""
-# mypy: allow-untyped-calls
-# The compiler's modules, which are on the way of every create, carry no annotations.
 
 from __future__ import annotations
 
 import os
 import select
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -115,14 +115,19 @@ class Watching:
     """
 
     def __init__(self, root: str, id: str, pidfd: int | None) -> None:
-        self._pidfd, self._ended = pidfd, pidfd is None
         self._watch: Any = None
+        self._pidfd, self._ended = pidfd, pidfd is None
         try:
             if pidfd is not None:
                 self._watch = oom.watch(driver_of(root, id))
         except BaseException:
             self.close()
             raise
+
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():  # the kernel closes what is open
+            return
+        self.close()
 
     def close(self) -> None:
         for fd in (self._pidfd, self._watch and self._watch.fd):

@@ -98,6 +98,16 @@ class Streams:
         return None if fd is None else os.fdopen(fd, "wb" if number == 0 else "rb")
 
 
+def no_pipe(number: int) -> RequestError:
+    """The error for a stream that is no pipe, or is one no more."""
+    name = ("stdin", "stdout", "stderr")[number]
+    return RequestError(
+        f"{name}: found no pipe, expected {name}=ocirt.PIPE where the process was made (communicate "
+        "closes what it has read)",
+        name,
+    )
+
+
 @dataclass(slots=True)
 class Output:
     """What was read of the two outputs.

@@ -19,7 +19,7 @@ LAYERS = (
     ("plan",),
     ("cgroups",),
     ("compile",),
-    ("failures", "result", "library", "process", "container", "aio", "__init__"),
+    ("failures", "result", "library", "container", "aio", "__init__"),
     ("criu",),
     ("validate",),
     ("helpers",),

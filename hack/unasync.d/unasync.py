@@ -1,0 +1,102 @@
+"""Makes ocirt/container.py, for programs that block, of ocirt/aio.py, for asyncio: each signature and docstring stands once.
+
+What the two do differently is in modules that have the same names in them, ocirt/library/eventloop.py and blocking.py. The
+rest is words: those of :data:`EVERYWHERE`, and the sentences of :data:`ONCE`, each of which aio.py must have as often as it
+says. A word of asyncio's that is left is an error.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCE, TARGET = "ocirt/aio.py", "ocirt/container.py"
+
+DOCSTRING = '''"""Containers, for programs that block: :class:`Container`, :class:`Process` and :func:`run`. :mod:`ocirt.aio` has the same
+for asyncio.
+
+hack/unasync has made this module from ocirt/aio.py: change that one, and run hack/format.
+"""
+'''
+
+ONCE = {
+    "from .library.eventloop import Coming, HasPipes, Pipes, coming, drive": (
+        1,
+        "from .library.blocking import Communicating, HasPipes, Pipes, drive",
+    ),
+    '__all__ = ["Coming", "Container", "Process", "run"]': (1, '__all__ = ["Container", "Process", "run"]'),
+    "class Process(HasPipes):": (1, "class Process(Communicating):"),
+    "The tasks of one event loop may use it.": (2, "Any thread may use it, several at once."),
+    "\n        Await it, or use it as the head of an ``async with`` block.\n": (2, ""),
+    "    @coming\n": (2, ""),
+}
+"""A text of aio.py -> how often it is there, and what stands for it."""
+
+EVERYWHERE = {
+    r"\basync (?=def |with\b|for\b)": "",
+    r"\bawait ": "",
+    r"\bAsyncIterator\b": "Iterator",
+    r"\b__a(enter|exit)__\b": r"__\1__",
+    r"\bocirt\.aio\.": "ocirt.",
+}
+LEFT = r"(?i)await|async|\baio\b|\bcoming\b|__a(enter|exit)__"
+
+
+class LeftError(ValueError):
+    """A line that the rules do not make one of a program that blocks."""
+
+
+def unasync(source: str) -> str:
+    """The module that blocks, before it is formatted.
+
+    :param source: that for asyncio.
+    :raises LeftError: a rule does not fit, or words of asyncio's are left.
+    """
+    _, begin, text = source.partition("from __future__ import annotations\n")
+    for old, (count, new) in ONCE.items():
+        if text.count(old) != count:
+            raise LeftError(f"{SOURCE}: found {text.count(old)} times, expected {count}: {old.strip()}")
+        text = text.replace(old, new)
+    for pattern, new in EVERYWHERE.items():
+        text = re.sub(pattern, new, text)
+    for line in text.splitlines():
+        if re.search(LEFT, line):
+            raise LeftError(
+                f"{SOURCE}: no rule of hack/unasync.d/unasync.py makes this line one that blocks: {line.strip()}"
+            )
+    return f"{DOCSTRING}\n{begin}{text}"
+
+
+def formatted(text: str) -> str:
+    """In the project's format."""
+    for words in (["check", "--select", "I", "--fix", "--exit-zero"], ["format"]):
+        command = [sys.executable, "-m", "ruff", *words, "--quiet", "--stdin-filename", TARGET, "-"]
+        text = subprocess.run(
+            command, input=text, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+    return text
+
+
+def made(root: Path = ROOT) -> str:
+    """What ocirt/container.py must hold."""
+    return formatted(unasync((root / SOURCE).read_text()))
+
+
+def main(words: list[str]) -> int:
+    try:
+        text = made()
+    except LeftError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if words == ["--check"]:
+        if (ROOT / TARGET).read_text() != text:
+            print(f"{TARGET} is not what hack/unasync makes of {SOURCE}: run hack/format", file=sys.stderr)
+            return 1
+    elif (ROOT / TARGET).read_text() != text:
+        (ROOT / TARGET).write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

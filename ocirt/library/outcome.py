@@ -1,0 +1,33 @@
+"""What a process takes and what it has given: its input as bytes, and its :class:`~ocirt.result.Result`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..result import Result
+from .report import Begin, End
+from .streams import Output
+
+MAX_OUTPUT = 64 << 20
+"""The most bytes of output that are kept if nobody says otherwise."""
+
+
+def result_of(args: Sequence[str], begin: Begin | None, end: End, output: Output) -> Result:
+    """The result of a process that began and ended so; ``begin`` is ``None`` where nothing was told of it."""
+    seconds = 0.0 if begin is None else (end.clock - begin.clock) / 1e9
+    return Result(
+        tuple(args),
+        end.returncode,
+        output.of(1),
+        output.of(2),
+        end.signal,
+        end.oom_kills > 0,
+        output.truncated,
+        seconds,
+        end.cpu_seconds,
+        end.memory_peak,
+    )
+
+
+def encoded(input: bytes | str) -> bytes:
+    return input.encode() if isinstance(input, str) else input
