@@ -94,15 +94,12 @@ class Bundle:
         removed, and relative paths in the config cannot lead anywhere else.
     :ivar config: config.json as a memfd, ``None``: the directory has one. Ours to close.
     :ivar args: the command line that a config in Python has.
-    :ivar limits: the JSON paths of the limits that it asks for; ``has_cgroups_path``: does it name its cgroup?
     :raises RequestError: there is neither, or what there is cannot be used.
     """
 
     def __init__(self, directory: Path | None, config: Mapping[str, Any] | None, rootfs: Path | None) -> None:
         self.config: int | None = None
         self.args: Sequence[str] = ()
-        self.limits: Sequence[str] = ()
-        self.has_cgroups_path = False
         for name, value in (("bundle", directory), ("rootfs", rootfs)):
             if value is not None and not isinstance(value, (str, os.PathLike)):
                 raise arguments.wrong(
@@ -148,9 +145,6 @@ class Bundle:
         except (TypeError, ValueError, RecursionError) as error:
             raise RequestError(f"config: {error}", "config") from None
         process = members.get("process")
-        self.limits = limits.asked_for(members)
-        linux = members.get("linux")
-        self.has_cgroups_path = bool(linux.get("cgroupsPath")) if isinstance(linux, dict) else False
         self.args = process.get("args") or () if isinstance(process, dict) else ()
         self.config = memfd("config.json", data)
 
@@ -193,8 +187,7 @@ def attend(
     words = [name, *flags.words, "--bundle", bundle.directory, "--", id]
     if bundle.config is not None:
         words.insert(1, "--rootfs-annotations")
-    options = limits.options(runtime, bundle.limits, bundle.has_cgroups_path, flags.limits)
-    return Attendant(runtime, id, words, streams, pass_fds, bundle.config, options)
+    return Attendant(runtime, id, words, streams, pass_fds, bundle.config, limits.options(flags.limits))
 
 
 def pass_on_warnings(attendant: Attendant) -> None:
@@ -258,7 +251,7 @@ def run(
         yield from attendant.end(None)
         if attendant.ended is None:
             yield from undo(attendant)
-            raise limits.explained(attendant.failure(), bundle.limits)
+            raise limits.explained(attendant.failure())
         return attendant.began, attendant.ended
     except BaseException:
         if not removed and not attendant.child.reap():
@@ -361,7 +354,7 @@ class Lifecycle:
             if attendant.child.is_started:
                 yield from undo(attendant)
             if isinstance(error, OcirtError):
-                raise limits.explained(error, bundle.limits) from None
+                raise limits.explained(error) from None
             raise
         finally:
             bundle.close()

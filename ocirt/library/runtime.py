@@ -10,7 +10,7 @@ from typing import Literal
 from .. import state_dir
 from ..failures import InstallationError
 
-Manager = Literal["cgroupfs", "systemd", "disabled"]
+Manager = Literal["auto", "cgroupfs", "systemd", "disabled"]
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -52,7 +52,7 @@ class Runtime:
 
     :ivar executable: path of ``ocirt``; by default the one installed with this package, or built in its tree.
     :ivar root: the directory of the containers' states; by default :func:`default_root`.
-    :ivar cgroup_manager: who makes cgroups.
+    :ivar cgroup_manager: who makes cgroups. ``auto``: this executable, or the user's own systemd where only that may.
     :ivar environment: what the executable gets as its environment; by default :func:`default_environment`.
     :ivar timeout: seconds that a step of a container's life (create, start, pause, delete...) may take. It is for those
         that hang (a hook, a file system): the step is ended, and :class:`~ocirt.TimeoutExpired` raised.
@@ -61,7 +61,7 @@ class Runtime:
 
     executable: str = field(default_factory=installed_executable)
     root: str = field(default_factory=default_root)
-    cgroup_manager: Manager = "cgroupfs"
+    cgroup_manager: Manager = "auto"
     environment: Mapping[str, str] = field(default_factory=default_environment)
     timeout: float = 60.0
 

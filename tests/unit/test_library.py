@@ -244,7 +244,7 @@ def test_a_runtime_has_absolute_paths(monkeypatch, tmp_path):
         "--log-format",
         "json",
         "--cgroup-manager",
-        "cgroupfs",
+        "auto",
         "state",
         "c",
     ]
@@ -490,60 +490,24 @@ def as_user(monkeypatch, tmp_path):
     return Runtime(executable="/bin/true", root=tmp_path, environment={"XDG_RUNTIME_DIR": str(tmp_path)})
 
 
-def test_the_limits_that_a_config_asks_for():
-    resources = {
-        "devices": [{"allow": False}],
-        "memory": {"limit": 5, "swap": None},
-        "pids": {"limit": 3},
-        "unified": {"a": "b"},
-    }
-    assert limits.asked_for({"linux": {"resources": resources}}) == [
-        *MEMORY,
-        "linux.resources.pids.limit",
-        "linux.resources.unified.a",
-    ]
-    for config in ({}, {"linux": {}}, {"linux": {"resources": 5}}, {"linux": {"resources": {"devices": []}}}):
-        assert limits.asked_for(config) == []
-
-
-def test_who_makes_a_users_cgroup(as_user, monkeypatch, tmp_path):
-    """The user's own systemd where there is one; else the limits are required, unless it is said that they are not."""
-    monkeypatch.setattr(limits, "has_session", lambda runtime: False)
-    assert limits.options(as_user, MEMORY, False, "required") == ["--rootless", "false"]
-    with pytest.warns(RuntimeWarning, match="^linux.resources.memory.limit: .* not applied"):
-        assert limits.options(as_user, MEMORY, False, "best-effort") == ["--rootless", "true"]
-    assert limits.options(as_user, [], False, "required") == []
-    monkeypatch.setattr(limits, "has_session", lambda runtime: True)
-    assert limits.options(as_user, MEMORY, False, "required") == ["--cgroup-manager", "systemd"]
-    assert limits.options(as_user, MEMORY, True, "required") == ["--rootless", "false"]  # a place that the config names
-    chosen = Runtime(executable="/bin/true", root=tmp_path, cgroup_manager="disabled")
-    assert limits.options(chosen, MEMORY, False, "required") == []
+def test_only_who_says_so_goes_without_limits(as_user, monkeypatch):
+    """Who makes the cgroup is the compiler's to decide (tests/unit/test_cgroups_v2.py): the library passes no manager of its own."""
+    assert as_user.cgroup_manager == "auto"
+    assert limits.options("required") == [] and limits.options("best-effort") == ["--rootless", "true"]
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert limits.options(as_user, MEMORY, False, "required") == []
-
-
-def test_a_users_session_is_one_on_cgroup_v2(as_user, monkeypatch, tmp_path):
-    exists, v2 = os.path.exists, True
-    monkeypatch.setattr(
-        os.path, "exists", lambda path: v2 if path == "/sys/fs/cgroup/cgroup.controllers" else exists(path)
-    )
-    assert not limits.has_session(as_user)
-    (tmp_path / "systemd").mkdir()
-    (tmp_path / "systemd/private").touch()
-    assert limits.has_session(as_user)
-    v2 = False
-    assert not limits.has_session(as_user)
+    assert limits.options("best-effort") == []
 
 
 def test_a_limit_that_cannot_be_had_is_named(as_user):
     refused = errors.made_anew(
-        failures.StepError, "$id: make cgroup /x: mkdir: permission denied", path="$id", errno=13, phase="host"
+        failures.StepError, f"{MEMORY[0]}: write cgroup: permission denied", path=MEMORY[0], errno=13, phase="host"
     )
-    told = limits.explained(refused, MEMORY)
+    told = limits.explained(refused)
     assert type(told) is errors.HostError and (told.path, told.errno, told.phase) == (MEMORY[0], 13, "host")
     assert all(way in str(told) for way in ("as root", "enable-linger", "None", 'limits="best-effort"', str(refused)))
-    other = errors.made_anew(failures.StepError, "mounts[1]: no", path="mounts[1]", errno=13)
-    assert limits.explained(other, MEMORY) is other and limits.explained(refused, []) is refused
+    for path, number in (("mounts[1]", 13), (MEMORY[0], 22), (None, 13)):
+        other = errors.made_anew(failures.StepError, "no", path=path, errno=number)
+        assert limits.explained(other) is other
 
 
 # ---- types ----
