@@ -155,6 +155,16 @@ print(*project["dependencies"], *project["optional-dependencies"].get(sys.argv[2
   touch "$stamp"
 }
 
+# need_prctl: have python-prctl in build/venv. It is compiled: it needs the headers of libcap and of Python.
+need_prctl() {
+  local headers
+  headers=$("$venv/bin/python" -I -c 'import sysconfig; print(sysconfig.get_path("include"))' </dev/null)
+  need_gcc
+  need_packages libcap-dev
+  [[ -e $headers/Python.h ]] || need_packages python3-dev
+  need_wheels prctl
+}
+
 # one_at_a_time: set `run` to the words before a command that runs containers: it gets a mount namespace of its own, and
 # waits for others on this machine that have the same parent cgroup, since each removes what it finds there.
 one_at_a_time() {

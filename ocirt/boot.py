@@ -5,7 +5,7 @@
     @restore key=value... -- ARGV...    restore: compile config.json and the request for criu, give the program back
     @recompile key=value... -- ARGV...  a later verb whose stored program is of another build
     @cli key=value... -- ARGV...        every other command line
-    @helper name=NAME verb=VERB         what a RunHelper step runs
+    @helper name=NAME verb=VERB id=ID   what a RunHelper step runs
 
 This module and what it imports for ``@compile`` are on the path of every create that misses the
 cache: each branch imports what it needs and nothing else (tests/unit/test_import_budget.py).

@@ -1,12 +1,29 @@
-"""How a Python package that ocirt does without is installed where this interpreter finds it.
+"""Python packages that ocirt does without: how one is imported, and how it is installed where this interpreter finds it.
 
-Imported only where one is missing.
+Imported only where one is needed.
 """
 
 import os
 import shutil
 import sys
 import sysconfig
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def load(module: str) -> "ModuleType":
+    """Import ``module`` of another package. The launcher starts Python without site, and with this package's own folder only.
+
+    :raises ImportError: it is not installed.
+    """
+    if "site" not in sys.modules:
+        import site
+
+        site.main()
+    return import_module(module)
 
 
 def command_for(package: str) -> str:

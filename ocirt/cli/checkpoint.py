@@ -7,6 +7,7 @@ from ..cgroups.choose import choose
 from ..compile.mounts import Mounts
 from ..compile.namespaces import Namespaces
 from ..compile.rootfs import Rootfs
+from ..confine import confine
 from ..criu import DEFAULT_IMAGES, DESCRIPTORS, common, directory, executable, external
 from ..criu.message import DUMP, PRE_DUMP
 from ..criu.talk import Refused, ask, last_error, need
@@ -64,6 +65,8 @@ def run(line: "CommandLine") -> None:
     options |= _of_container(config, request, host, state.pid, bool(flags["pre-dump"]))
     if not flags["pre-dump"]:
         _keep_descriptors(state.pid, images)
+    # criu must not be cut off when our caller ends: it would leave processes that it has stopped.
+    confine(f"ocirt: checkpoint {id}", executes=True, dies=False)
     _save(
         criu,
         {"type": PRE_DUMP if flags["pre-dump"] else DUMP, "opts": options},

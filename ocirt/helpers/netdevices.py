@@ -6,6 +6,7 @@ given to it again, and it is set up. All devices move or none, and undo gives th
 
 from os import dup, strerror
 
+from ..confine import outlive
 from ..errors import OcirtError
 from . import need
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     """Pyroute2, its sockets and its messages, which have no types."""
 
 AT = "linux.netDevices"
+CAPABILITIES = ("net_admin",)
 NAMESPACE, HOST_NAMESPACE, HOST_SOCKET, SOCKET = 3, 4, 5, 6
 """Descriptors of a RunHelper step with a network."""
 GUARD = 7, 8
@@ -70,6 +72,7 @@ def undo(moved: "list[Record]") -> None:
 def _open() -> "tuple[Netlink, Netlink, Netlink]":
     """The library, and it on the sockets in the two namespaces; it closes its own, and the guard needs them once more."""
     library = need("pyroute2", AT)
+    outlive()  # halfway devices would be in neither namespace as they should be: the guard gives them back
     return library, library.IPRoute(fileno=dup(HOST_SOCKET)), library.IPRoute(fileno=dup(SOCKET))
 
 

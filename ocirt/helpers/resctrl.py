@@ -12,6 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+CAPABILITIES: tuple[str, ...] = ()
+"""None: the files are root's own."""
+
 
 def run(data: list[str]) -> None:
     """Compare; a group that does not exist yet agrees with everything.

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "ocirt"
 
 LAYERS = (
-    ("errors", "nearest", "packages", "log"),
+    ("errors", "nearest", "packages", "confine", "log"),
     ("model",),
     ("state_dir", "created_with"),
     ("plan",),

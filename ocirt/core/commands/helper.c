@@ -41,19 +41,22 @@ static int open_network(struct command *c) {
 static int run_helper(
     struct run *r, const struct step_run_helper *s, const char *verb, int input, int watched, int *output) {
   BUFFER(name, 64);
+  BUFFER(id, 300);
   BUFFER(text, 512);
-  const char *interpreter, *script, *none[] = {0};
+  // One variable: python-prctl finds by it where the command line ends.
+  const char *interpreter, *script, *env[] = {"LC_ALL=C", 0};
   int error = find_python(&interpreter, &script);
   if (!error && !interpreter) error = -ENOEXEC;
   if (error) {
     put(&r->detail, script);
     return failing(r, "find Python", error);
   }
-  put(&name, "name=");
-  put(&name, TEXT(helper));
+  format(&name, "name=%s", TEXT(helper));
+  format(&id, "id=%s", r->container->id);
   // As the launcher starts it.
-  const char *args[] = {interpreter, isolated_python(), "-S", "-X", "utf8", script, "@helper", name.data, verb, 0};
-  struct command command = {.path = interpreter, .args = args, .env = none, .input = input, .timeout = 60};
+  const char *args[] = {
+      interpreter, isolated_python(), "-S", "-X", "utf8", script, "@helper", name.data, verb, id.data, 0};
+  struct command command = {.path = interpreter, .args = args, .env = env, .input = input, .timeout = 60};
   struct outcome outcome;
   if (NUMBER(network) >= 0) {
     command.fds[0] = r->fds[s->network];

@@ -1,0 +1,70 @@
+"""pyproject.toml: what it names as a dependency is used, and what is imported is named."""
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+TREE = Path(__file__).parents[2]
+PROJECT = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+MODULES = {
+    "python-prctl": "prctl",
+    "clang-format": None,
+    "meson": "mesonbuild",
+    "ninja": None,
+    "ruff": None,
+    "mypy": None,
+}
+"""What is not imported by its own name: the module, or ``None`` for a command, which a script of hack/ runs."""
+
+
+def names(requirements):
+    found = [re.match(r"[\w-]+", each)[0] for each in requirements]
+    return [name for name in found if name != "ocirt"]  # an extra of our own
+
+
+def imported(*folders, by_name=True):
+    """Modules that the Python of these folders imports.
+
+    :param by_name: also by a function that is given the name?
+    """
+    found = set()
+    for path in [path for folder in folders for path in (TREE / folder).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module.partition(".")[0])
+            elif by_name and isinstance(node, ast.Call):
+                called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                if called in ("importorskip", "load", "need"):
+                    found |= {each.value for each in node.args if isinstance(each, ast.Constant)}
+    return found
+
+
+@pytest.mark.parametrize("extra", ["", "network", "prctl"])
+def test_what_the_package_needs_it_imports(extra):
+    modules = [MODULES.get(name, name) for name in names(EXTRAS[extra] if extra else PROJECT["dependencies"])]
+    assert modules and set(modules) <= imported("ocirt"), modules
+
+
+@pytest.mark.parametrize("extra", ["test", "check", "dev"])
+def test_what_developers_need_is_used(extra):
+    scripts = "".join(path.read_text() for path in (TREE / "hack").iterdir() if path.is_file())
+    for name in names(EXTRAS[extra]):
+        module = MODULES.get(name, name)
+        used = module in imported("tests", "ocirt", "hack", "conformance") if module else False
+        assert used or re.search(rf"(-m |bin/){module or name}\b", scripts), name
+
+
+def test_each_extra_is_looked_at():
+    assert set(EXTRAS) == {"network", "prctl", "test", "check", "dev"}
+
+
+def test_what_the_package_imports_is_named():
+    others = imported("ocirt", by_name=False) - sys.stdlib_module_names - {"ocirt"}
+    assert others <= set(names(PROJECT["dependencies"])) == {"jsonschema"}
