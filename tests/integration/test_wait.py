@@ -1,22 +1,67 @@
 """`ocirt wait`: the exit status of a container that runs detached, for scripts."""
 
+import ctypes
+import errno
+import os
 import platform
+import signal
+import struct
 import subprocess
 import time
 
 import pytest
 
 from ocirt.cli import wait
+from ocirt.compile.libseccomp import Filter
 from tests.integration.harness import LIMIT
 
 TELLS = tuple(map(int, platform.release().split(".")[:2])) >= (6, 15)
 """Whether the kernel tells the status of a process that others have reaped."""
 
 
-def waiting(ocirt, name):
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 38, 22, 36
+FILTER = 2
+ALLOW, ENOTTY = 0x7FFF0000, 0x00050000 | errno.ENOTTY
+EQUAL = 4
+"""SCMP_CMP_EQ"""
+
+
+def as_on_an_older_kernel():
+    """Something to be called in a child: from then on ioctl(2) does not know PIDFD_GET_INFO, as before Linux 6.13."""
+    with Filter(ALLOW, 1) as made:
+        made.add_rule("", ENOTTY, made.number(0, "ioctl"), [(1, EQUAL, wait.PIDFD_GET_INFO, 0)])
+        program = made.export()
+    code = ctypes.create_string_buffer(program)
+    # struct sock_fprog: the number of instructions, and where they are
+    fprog = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(code)))
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def load():
+        assert prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+        assert prctl(PR_SET_SECCOMP, FILTER, fprog) == 0
+        assert code
+
+    return load
+
+
+@pytest.fixture
+def subreaper():
+    """This process gets the containers' first processes as children, so that it decides when one is reaped."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    yield
+    prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+def waiting(ocirt, name, before=None):
     """A wait that is at work: it polls."""
     child = subprocess.Popen(
-        ocirt.command("wait", name), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ocirt.command("wait", name),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=before,
     )
     end = time.monotonic() + LIMIT
     while "poll" not in open(f"/proc/{child.pid}/wchan").read():
@@ -58,8 +103,6 @@ def test_what_cannot_be_waited_for(ocirt, bundle):
 
 def test_both_ways_to_know(tmp_path):
     """A process that has ended and is not reaped stands in /proc; one that is reaped its pidfd knows."""
-    import os
-
     child = subprocess.Popen(["sh", "-c", "exit 9"], stdin=subprocess.DEVNULL)
     pidfd = os.pidfd_open(child.pid)
     os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
@@ -68,3 +111,26 @@ def test_both_ways_to_know(tmp_path):
     assert wait._of_a_zombie(child.pid, pidfd) is None
     assert wait._of_a_pidfd(pidfd) == (9 << 8 if TELLS else None)
     os.close(pidfd)
+
+
+@pytest.mark.parametrize("reaped", [False, True])
+def test_a_kernel_that_does_not_tell(ocirt, bundle, subreaper, reaped):
+    """Before Linux 6.15: of a process that its parent has not reaped yet the status is known all the same, of another one a line says
+    that it is not, and why, with the status 255."""
+    bundle.shell("exit 7").save()
+    ocirt.ok("create", "--bundle", bundle, "c1")
+    pid = ocirt.state("c1")["pid"]
+    child = waiting(ocirt, "c1", as_on_an_older_kernel())
+    if reaped:  # before it can look
+        child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+    ocirt.ok("start", "c1")
+    os.waitid(os.P_PID, pid, os.WEXITED | (0 if reaped else os.WNOWAIT))
+    child.send_signal(signal.SIGCONT)
+    out, err = child.communicate(timeout=LIMIT)
+    if reaped:
+        assert child.returncode == 255 and len(err.splitlines()) == 1
+        assert "c1 has stopped, with an exit status that is not known: its parent has taken it" in err and "6.15" in err
+    else:
+        assert (child.returncode, out, err) == (7, "", "")
+        os.waitid(os.P_PID, pid, os.WEXITED)
