@@ -15,6 +15,8 @@
 #include "verbs/create.h"
 #include "verbs/exec.h"
 #include "verbs/list.h"
+#include "verbs/kill.h"
+#include "verbs/update.h"
 #include "verbs/verbs.h"
 
 #define STDIN "-" // a file that is standard input

@@ -1,8 +1,9 @@
-// create, run and restore: a transaction. What a failure leaves is undone here, what a kill leaves by `delete --force`.
-// Run and restore in the foreground, and create with --status-fd, stay until the container's end.
+// create, run and restore are transactions: a failure is undone here, and what a killed runtime leaves is undone by
+// `delete --force`. In the foreground run and restore, and create with --status-fd, stay until the container's end.
 #include "verbs/create.h"
 
 #include <sys/file.h>
+#include <sys/prctl.h>
 
 #include "base/fault.h"
 #include "base/log.h"
@@ -14,22 +15,19 @@
 #include "state/status_fd.h"
 #include "verbs/foreground.h"
 #include "verbs/lifecycle.h"
+#include "verbs/start.h"
 
 static int listen_for_start(struct container *c) {
-  int fd = start_socket(c, SYS_bind);
+  CLOSING int fd = start_socket(c, SYS_bind);
   if (fd < 0) return fd;
   int error = (int)sys2(SYS_listen, fd, 1);
-  if (error) {
-    sys_close(fd);
-    return error;
-  }
-  return fd;
+  return error ? error : release(&fd);
 }
 
 static _Noreturn void undo(struct container *c, struct run *r, const char *message) {
   STATIC_BUFFER(more, LOG_LINE);
-  end_child(r); // before its cgroups can go
-  // It may have been for want of descriptors.
+  end_child(r); // a cgroup with processes cannot be removed
+  // Create may have failed because there are no more descriptors.
   for (unsigned i = 0; i < REGISTERS; i++)
     sys_close(r->fds[i]);
   sys_close(r->start_socket);
@@ -38,7 +36,7 @@ static _Noreturn void undo(struct container *c, struct run *r, const char *messa
   sys_exit(1);
 }
 
-void verb_create(struct request *q, const struct program *program, const void *config, size_t size) {
+static struct container new_container(struct request *q, const struct program *program) {
   struct container c = {.program = *program,
       .root = q->flags[FLAG_ROOT],
       .id = q->arguments[0],
@@ -48,79 +46,95 @@ void verb_create(struct request *q, const struct program *program, const void *c
       .notify = -1,
       .ends = -1,
       .holes = q->holes};
-  static struct run r;
+  container_make(&c);
+  return c;
+}
+
+// Stores what undoes the container before anything is made, and opens the socket on which init waits for start. `run`
+// needs none: it starts init over the socket pair that the two have.
+static void prepare(struct run *r, int run, const void *config, size_t size) {
+  struct container *c = r->container;
+  int error = container_store(c, config, size);
+  if (!error && !run && (r->start_socket = listen_for_start(c)) < 0) error = r->start_socket;
+  if (!error) return;
+  STATIC_BUFFER(text, LOG_LINE);
+  format(&text, "--root %s: write the state of %s: %e", c->root, c->id, error);
+  undo(c, r, text.data);
+}
+
+static void run_host_section(struct run *r) {
+  struct container *c = r->container;
   const struct step *failed;
-  int restore = q->verb == VERB_RESTORE, run = q->verb == VERB_RUN || restore, detach = q->flags[FLAG_DETACH] != 0,
-      signals = -1;
-  int stay = run ? !detach : logging.reader >= 0;
-  // For the container's program, not for hooks: Exec opens them again.
+  int error = run_section(r, &failed);
+  if (!error) return;
+  STATIC_BUFFER(text, LOG_LINE);
+  put_failure(&text, r, failed, error);
+  c->ends = -1; // a signal must not cut the removal short
+  undo_helpers(r, failed);
+  undo(c, r, text.data);
+}
+
+// `run`: starts what has just been created. A failure removes the container and ends the verb.
+static void start_or_destroy(struct run *r) {
+  struct container *c = r->container;
+  STATIC_BUFFER(text, LOG_LINE);
+  int error = start_container(c, r->peer, &text);
+  if (!error) return;
+  STATIC_BUFFER(more, LOG_LINE);
+  if (error != START_DESTROYED && !container_lock(c, LOCK_EX) &&
+      destroy_container(c, (int)c->journal->hooks_run, &more))
+    log_line("warning", more.data);
+  log_error(text.data);
+  sys_exit(1);
+}
+
+// The container has ended. If another delete was first, there is nothing left to remove.
+static void remove_ended(struct container *c) {
+  STATIC_BUFFER(text, LOG_LINE);
+  int error = container_lock(c, LOCK_EX);
+  if (error == -ETIMEDOUT)
+    format(&text, "container %s is not deleted: another process has kept it locked for %d s", c->id, LOCK_SECONDS);
+  if (error == -ETIMEDOUT || (!error && destroy_container(c, 1, &text))) log_line("warning", text.data);
+}
+
+void verb_create(struct request *q, const struct program *program, const void *config, size_t size) {
+  static struct run r;
+  int restore = q->verb == VERB_RESTORE, run = q->verb == VERB_RUN || restore, signals = -1;
+  int stay = run ? !q->flags[FLAG_DETACH] : logging.reader >= 0, subreaper = !q->flags[FLAG_NO_SUBREAPER];
+  // Hooks must not get the descriptors that are preserved for the container's program: Exec clears the flag again.
   for (int fd = 3; fd < 3 + preserved_fds(q); fd++)
     sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
-  container_make(&c);
+  struct container c = new_container(q, program);
   fault_begin(native_verbs[q->verb].name);
   run_begin(&r, &c, SECTION_HOST);
   fault_point();
-  STATIC_BUFFER(text, LOG_LINE);
-  int error = container_store(&c, config, size);
-  // `run` starts it over the socket that they have together.
-  if (!error && !run && (r.start_socket = listen_for_start(&c)) < 0) error = r.start_socket;
-  if (error) {
-    put(&text, "--root ");
-    put(&text, c.root);
-    put(&text, ": write the state of ");
-    put(&text, c.id);
-    put(&text, ": ");
-    put_error(&text, error);
-    undo(&c, &r, text.data);
-  }
+  prepare(&r, run, config, size);
   fault_point();
-  if (stay) {
-    if (!q->flags[FLAG_NO_SUBREAPER]) sys_prctl(36 /* PR_SET_CHILD_SUBREAPER */, 1, 0, 0);
-    signals = relay_signals(&c.ends);
-  }
-  error = run_section(&r, &failed);
-  if (error) {
-    put_failure(&text, &r, failed, error);
-    c.ends = -1; // what has been asked to end is undone all the same
-    undo_helpers(&r, failed);
-    undo(&c, &r, text.data);
-  }
+  if (stay && subreaper) sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0);
+  if (stay) signals = relay_signals(&c.ends);
+  run_host_section(&r);
 
-  // Before the program can ask; whatever changes from here on is a signal for the relay.
+  // The terminal fits before the program can ask; the relay passes on whatever changes later.
   if (run && stay && r.console >= 0) connect_terminal(r.console);
-  error = run && !restore ? start_container(&c, r.peer, &text) : 0;
-  if (error) {
-    STATIC_BUFFER(more, LOG_LINE);
-    if (error != START_DESTROYED && !container_lock(&c, LOCK_EX) &&
-        destroy_container(&c, (int)c.journal->hooks_run, &more))
-      log_line("warning", more.data);
-    log_error(text.data);
-    sys_exit(1);
-  }
+  if (run && !restore) start_or_destroy(&r);
   log_commit();
-  if (stay) container_unlock(&c); // other verbs act on the container
   struct relayed init = {.container = &c,
       .pid = c.journal->pid,
       .pidfd = c.pidfd,
       .signals = signals,
       .master = r.console,
-      .subreaper = !q->flags[FLAG_NO_SUBREAPER],
+      .subreaper = subreaper,
       .start_time = c.journal->start_time};
   if (!stay) {
     tell_begin(init.pid, init.start_time);
     sys_exit(0);
   }
+  container_unlock(&c); // from now on other verbs act on the container
   if (!run) {
     sys_close(r.peer);
     sys_close(r.start_socket);
   }
   int status = relay(&init);
-  if (status < 0 || (run && !q->flags[FLAG_KEEP])) {
-    // Somebody else's delete may have come first.
-    error = container_lock(&c, LOCK_EX);
-    if (error == -ETIMEDOUT)
-      format(&text, "container %s is not deleted: another process has kept it locked for %d s", c.id, LOCK_SECONDS);
-    if (error == -ETIMEDOUT || (!error && destroy_container(&c, 1, &text))) log_line("warning", text.data);
-  }
+  if (status < 0 || (run && !q->flags[FLAG_KEEP])) remove_ended(&c);
   sys_exit(status < 0 ? 255 : status);
 }

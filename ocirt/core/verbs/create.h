@@ -1,3 +1,4 @@
+// create, run and restore.
 #pragma once
 #include "base/sys.h"
 #include "launch/request.h"

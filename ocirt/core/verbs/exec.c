@@ -1,5 +1,5 @@
-// exec: a further process for a container that exists. A stage joins the container's namespaces by the pidfd of its
-// first process, and clones the process as a child of this one (docs/architecture.md, "exec").
+// exec runs a further process in a container that exists. A stage joins the container's namespaces by the pidfd of
+// init, and clones the process as a child of the runtime (docs/architecture.md, "exec").
 #include "verbs/exec.h"
 
 #include <string.h>
@@ -15,9 +15,7 @@
 #include "verbs/foreground.h"
 #include "verbs/lifecycle.h"
 
-// ---- the verb ----
-
-// Delete takes the journal before the program, and both before the directory.
+// Delete removes the journal before the program, and both before the directory.
 static int is_being_deleted(const struct container *c) {
   struct stat st;
   return !c->journal && (c->program.base || c->foreign || (sys_fstat(c->dir, &st) == 0 && !st.st_nlink));
@@ -45,8 +43,8 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
   fault_begin("exec");
   run_begin(&r, c, SECTION_HOST);
   r.joins = 1;
-  // What the child tells of itself is not in the container's journal: that one may wait for start, and other execs are
-  // at work.
+  // The child writes its phase to a page of its own, not to the container's journal: the container may still wait for
+  // start, and other execs may be at work.
   uint32_t *told = mmap(0, 2 * sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (told == MAP_FAILED) fail("mmap: %e", -ENOMEM);
   r.child.runs = told;

@@ -1,3 +1,4 @@
+// exec runs a further process in a container that exists.
 #pragma once
 #include "base/sys.h"
 #include "launch/request.h"
@@ -6,5 +7,5 @@
 
 _Noreturn void verb_exec(struct request *q, struct container *c, const struct program *program);
 
-// exec.c: the container, if exec can act on it; `found`: it was there when the verb began.
+// Opens the container if exec can act on it, or ends the verb with an error. `found`: it existed when the verb began.
 void need_running(struct container *c, struct request *q, int found);

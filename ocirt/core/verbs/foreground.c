@@ -1,6 +1,7 @@
 // Foreground `run` and `exec`, and `create --status-fd`: one poll(2) loop in which nothing blocks, so that a side that
-// does not read holds nobody up. Signals go to the container, its terminal to ours, its readiness to the service
-// manager, lines to the reader of --status-fd; what is orphaned to us is reaped.
+// does not read delays nobody. The runtime forwards signals to the container, copies between the container's terminal
+// and its own, passes the container's readiness on to the service manager, writes lines to the reader of --status-fd,
+// and reaps orphans.
 #include "verbs/foreground.h"
 
 #include <poll.h>
@@ -14,14 +15,15 @@
 #include "process/notify.h"
 #include "state/status_fd.h"
 
-// After the container's end its last output waits so long for a reader that takes nothing.
+// For so long the container's last output waits for a reader, after the container's end.
 #define LAST_OUTPUT_SECONDS 10
 
-// The end of our input is typed at the container's terminal again after each of these: doubled from the first to the
-// last.
+// The runtime types the end of its input at the container's terminal again and again. The first pause between two is
+// the shorter of these, and each is twice as long as the one before, up to the longer.
 #define FIRST_END_MILLISECONDS 32
-
 #define LAST_END_MILLISECONDS 1024
+
+#define END_OF_TRANSMISSION 4 // Ctrl-D
 
 // Bytes on their way from one descriptor to another, -1: none or closed.
 struct flow {
@@ -32,13 +34,14 @@ struct flow {
 
 struct foreground {
   const struct relayed *about;
-  int master; // -1: hung up, or none
+  int master; // -1: hung up, or the container has no terminal of ours
   struct flow input, output, status;
   struct readiness ready;
   struct termios before; // of our terminal, if it is raw
-  int raw, shared; // of descriptors 0, 1 and the reader: a bit each whose description got O_NONBLOCK
-  int64_t type_end, interval; // when the end of our input is typed next
-  int open_line; // what we have read last is no end of a line
+  int raw;
+  int shared; // a bit for each of descriptors 0, 1 and the reader whose shared description got O_NONBLOCK
+  int64_t type_end, interval; // when the runtime types the end of its input next
+  int open_line; // the last input does not end a line
   int64_t give_up; // after the end of the container, 0: before it
   int status_of_end; // a wait status
 };
@@ -55,11 +58,11 @@ static void make_raw(struct foreground *f) {
 
 // ---- descriptors that do not block ----
 
-// O_NONBLOCK is of the open file description, which our standard streams share with the shell and whatever else it has
-// started. So a terminal or a pipe is opened once more, through its magic link. Where that cannot be (a socket, another
-// user's terminal, no /proc) the description that all share gets the flag until we end. A file needs none of this, and
-// a second description of it would begin at its first byte; a second one of a pseudo terminal's master would be another
-// terminal.
+// O_NONBLOCK belongs to the open file description, which the runtime's standard streams share with the shell and all
+// that the shell has started. So the runtime opens a terminal or a pipe once more, through its magic link. If it cannot
+// (a socket, another user's terminal, no /proc), it sets the flag on the shared description until it ends. A file never
+// blocks, and a second description of it would begin at its first byte; a second description of a pseudo terminal's
+// master would be another terminal.
 static int nonblocking(struct foreground *f, int bit, int fd, int access) {
   struct stat st;
   unsigned number;
@@ -95,14 +98,14 @@ static int would_block(long n) {
   return n == -EAGAIN || n == -EINTR;
 }
 
-// Reads what fits: 0 at the end of the input.
+// Reads as much as fits: 0 at the end of the input.
 static int fill(struct flow *f) {
   long n = sys_read(f->from, f->data + f->last, sizeof f->data - f->last);
   if (n > 0) f->last += (size_t)n;
   return n > 0 || would_block(n);
 }
 
-// Writes what is taken: 1 if that is something, 0, or -1 where nobody takes any more.
+// Writes as much as the reader takes: 1, 0 if that is nothing, or -1 if there is no reader any more.
 static int drain(struct flow *f) {
   long n = sys_write(f->to, f->data + f->first, f->last - f->first);
   if (n > 0) f->first += (size_t)n;
@@ -114,16 +117,16 @@ static int drain(struct flow *f) {
   return n > 0;
 }
 
-// The end of our input, as somebody at a keyboard gives it. After a line that is not whole the first end only hands
-// that line over, or a shell that edits lines by itself wants it ended first. And such a shell loses the end that is
-// typed before it switches its terminal from lines to single characters. So it is typed again and again, until the
-// container ends.
+// Types the end of the input, as somebody at a keyboard does. After an unfinished line the first end-of-file character
+// only submits that line, and a shell that edits lines by itself wants the line ended first. Such a shell also loses an
+// end that is typed before it switches its terminal to single characters. So the runtime types the end again and again,
+// until the container ends.
 static void type_end(struct foreground *f) {
   struct termios settings;
   struct flow *in = &f->input;
   if (in->first == in->last) {
     int by_line = sys_ioctl(f->master, TCGETS, &settings) == 0 && settings.c_lflag & ICANON;
-    in->data[in->last++] = by_line ? (char)settings.c_cc[VEOF] : f->open_line ? '\n' : 4;
+    in->data[in->last++] = by_line ? (char)settings.c_cc[VEOF] : f->open_line ? '\n' : END_OF_TRANSMISSION;
     if (!by_line) f->open_line = 0;
   }
   f->interval = f->interval ? f->interval * 2 : FIRST_END_MILLISECONDS;
@@ -131,7 +134,7 @@ static void type_end(struct foreground *f) {
   f->type_end = milliseconds() + f->interval;
 }
 
-// Nobody reads our output any more: the container's terminal is hung up, as when the window around one is closed.
+// Nobody reads the runtime's output any more: hangs the container's terminal up, as closing a terminal's window does.
 static void hang_up(struct foreground *f) {
   sys_close(f->master);
   f->master = f->input.from = f->input.to = f->output.from = f->output.to = -1;
@@ -139,23 +142,31 @@ static void hang_up(struct foreground *f) {
 
 // ---- the loop ----
 
-// Signals that arrived: forwarded, but for those that are about us. Children other than init are reaped. After the
-// container's end one that ends a process is for us.
+static void reap_orphans(const struct relayed *a) {
+  siginfo_t dead = {0};
+  while (a->subreaper && sys5(SYS_waitid, P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT, 0) == 0 && dead.si_pid &&
+         dead.si_pid != a->pid) {
+    sys4(SYS_wait4, dead.si_pid, 0, 0, 0);
+    dead.si_pid = 0;
+  }
+}
+
+static int ends_a_process(int signal) {
+  return signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT;
+}
+
+// Forwards the signals that arrived, except those that concern the runtime itself. After the container's end a signal
+// that ends a process ends the wait for the last output.
 static void take_signals(struct foreground *f) {
   const struct relayed *a = f->about;
   struct signalfd_siginfo info;
   while (sys_read(a->signals, &info, sizeof info) == sizeof info) {
     int number = (int)info.ssi_signo;
-    if (number == SIGCHLD) {
-      siginfo_t dead = {0};
-      while (a->subreaper && sys5(SYS_waitid, P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT, 0) == 0 && dead.si_pid &&
-             dead.si_pid != a->pid) {
-        sys4(SYS_wait4, dead.si_pid, 0, 0, 0);
-        dead.si_pid = 0;
-      }
-    } else if (number == SIGWINCH && f->master >= 0)
+    if (number == SIGCHLD)
+      reap_orphans(a);
+    else if (number == SIGWINCH && f->master >= 0)
       copy_window(f->master);
-    else if (f->give_up && (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT))
+    else if (f->give_up && ends_a_process(number))
       f->give_up = 1;
     else if (number != SIGPIPE && number != SIGURG)
       sys_pidfd_signal(a->pidfd, number);
@@ -174,7 +185,7 @@ static void take_end(struct foreground *f) {
 }
 
 static int wait_time(const struct foreground *f) {
-  // What the container printed last is still in its terminal. Once that says that there is no more, all has been read.
+  // The container's last output is still in its terminal: the loop reads until the terminal has no more.
   if (f->give_up && has_room(&f->output)) return 0;
   int64_t type_end = f->input.from < 0 && f->input.to >= 0 ? f->type_end : 0;
   const int64_t times[] = {type_end, f->ready.until, f->give_up};
@@ -184,8 +195,8 @@ static int wait_time(const struct foreground *f) {
   return !first ? -1 : first < now ? 0 : (int)(first - now);
 }
 
-// One poll(2), and what it has told of: 1, 0 when there is no more to wait for, or -1 once the reader of --status-fd
-// has gone.
+// Calls poll(2) once and does what it tells of: 1, 0 if there is nothing more to wait for, or -1 if the reader of
+// --status-fd has gone.
 static int turn(struct foreground *f) {
   enum { SIGNALS, END, INPUT, TYPED, PRINTED, OUTPUT, STATUS, NOTIFY };
   const struct relayed *a = f->about;
@@ -210,7 +221,7 @@ static int turn(struct foreground *f) {
   else if (fds[INPUT].revents && has_data(in))
     f->open_line = in->data[in->last - 1] != '\n';
   if (in->from < 0 && in->to >= 0 && now >= f->type_end) type_end(f);
-  // Nobody has the container's terminal open any more: what is typed would wait for ever.
+  // If nobody has the container's terminal open any more, input would wait for ever.
   if (fds[TYPED].revents & POLLHUP || (has_data(in) && drain(in) < 0)) in->from = in->to = -1;
   int taken = has_data(out) ? drain(out) : 0;
   if (taken < 0) hang_up(f);
@@ -234,7 +245,7 @@ int relay(const struct relayed *a) {
   readiness_begin(&f.ready, a->container);
   if (has_master) {
     make_raw(&f);
-    sys_fcntl(a->master, F_SETFL, O_RDWR | O_NONBLOCK); // nobody else has this description: init has closed its own
+    sys_fcntl(a->master, F_SETFL, O_RDWR | O_NONBLOCK); // init has closed its copy, so nobody shares it
     f.input.from = nonblocking(&f, 0, 0, O_RDONLY);
     f.output.to = nonblocking(&f, 1, 1, O_WRONLY);
     f.input.to = f.output.from = a->master;
@@ -249,7 +260,7 @@ int relay(const struct relayed *a) {
   while ((going = turn(&f)) > 0)
     ;
   set_back(&f);
-  // Not waited for: a frozen process ends only when it is thawed.
+  // The runtime does not wait for the process: a frozen one ends only after it is thawed.
   if (going < 0) {
     sys_pidfd_signal(a->pidfd, SIGKILL);
     return -1;

@@ -1,15 +1,16 @@
+// Foreground `run` and `exec`, and `create --status-fd`: one poll(2) loop until the process ends.
 #pragma once
 #include "base/sys.h"
 #include "state/container.h"
 
-// What a foreground verb stays with: a process, the signals that came for it, the master of its terminal (-1: it has
-// none of ours). subreaper: what is orphaned to us is reaped.
+// What a foreground verb stays with: a process, a signalfd of the signals for it, and the master of its terminal (-1:
+// it has no terminal of ours). `subreaper`: the runtime reaps orphans.
 struct relayed {
   struct container *container;
   int pid, pidfd, signals, master, subreaper;
   uint64_t start_time;
 };
 
-// Until the process ends: its exit status; or until nobody reads at --status-fd any more: -1, and the process has been
-// sent SIGKILL.
+// Stays until the process ends: its exit status. If the reader of --status-fd goes first: -1, after sending the process
+// SIGKILL.
 int relay(const struct relayed *about);

@@ -1,4 +1,4 @@
-// What the verbs share: opening a container, starting it, ending it, undoing what create did.
+// What several verbs do: open a container, end its processes, undo what create has done.
 #include "verbs/lifecycle.h"
 
 #include <poll.h>
@@ -8,14 +8,12 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/processes.h"
-#include "base/socket.h"
 #include "base/wait.h"
-#include "executor/child.h"
 #include "executor/execute.h"
 #include "executor/failure.h"
-#include "executor/start_protocol.h"
 #include "launch/python.h"
-#include "state/facts.h"
+
+#define KILLED_MILLISECONDS 60000 // for which a verb waits for the end of another runtime that it has killed
 
 void name_container(struct container *c, struct request *q) {
   c->root = q->flags[FLAG_ROOT];
@@ -26,15 +24,15 @@ void name_container(struct container *c, struct request *q) {
 
 int end_process(int pid, uint64_t start_time) {
   CLOSING int pidfd = pid > 0 && pid != sys0(SYS_getpid) ? sys_pidfd_open(pid) : -1;
-  // The pidfd is open: the pid cannot change hands between this look and the signal.
+  // The pidfd is open before the start time is read, so the signal cannot reach a later process with the same pid.
   if (pidfd < 0 || start_time_of(pid) != start_time) return 0;
   sys_pidfd_signal(pidfd, SIGKILL);
-  sys_poll(pidfd, POLLIN, 60000);
+  sys_poll(pidfd, POLLIN, KILLED_MILLISECONDS);
   return 1;
 }
 
-// delete --force: whoever has had the lock for too long is ended. What it leaves half done delete finds in the journal,
-// as after any other kill.
+// `delete --force` ends the process that has kept the lock for too long. The journal tells delete what that process has
+// left half done, as after any other kill.
 static int take_over(struct container *c, int lock) {
   int holder = c->journal ? c->journal->holder : 0;
   if (!end_process(holder, holder ? c->journal->holder_start_time : 0)) return -ETIMEDOUT;
@@ -63,7 +61,7 @@ void need_container(struct container *c, struct request *q, int lock, int progra
   int error = container_open(c, lock);
   if (error == -ETIMEDOUT && q->flags[FLAG_FORCE]) error = take_over(c, lock);
   if (error == -ETIMEDOUT) fail_locked(c);
-  // `delete --force` asks for the end of it, and has that.
+  // `delete --force` succeeds if there is nothing to delete.
   if (error == -ENOENT && q->flags[FLAG_FORCE]) sys_exit(0);
   if (error == -ENOENT) fail_missing(c);
   if (error < 0) fail(c->dir < 0 ? "--root %s: open %s: %e" : "--root %s: lock %s: flock: %e", c->root, c->id, error);
@@ -79,7 +77,7 @@ int kill_init(struct container *c) {
   int refused = sys_pidfd_signal(c->pidfd, SIGKILL);
   if (refused && refused != -ESRCH) return refused;
   if (sys_poll(c->pidfd, POLLIN, 100) == 1) return 0;
-  // It may be in uninterruptible sleep: others shall not have to wait for us meanwhile.
+  // Init may be in uninterruptible sleep. Other verbs must not wait for the lock meanwhile.
   container_unlock(c);
   int ended = sys_poll(c->pidfd, POLLIN, END_SECONDS * 1000) == 1, error = container_relock(c);
   return error || ended ? error : -ETIMEDOUT;
@@ -100,114 +98,17 @@ void end_child(struct run *r) {
   int status;
   sys_close(r->peer);
   if (r->child.pidfd < 0) return;
-  sys_pidfd_signal(r->child.pidfd, 9);
+  sys_pidfd_signal(r->child.pidfd, SIGKILL);
   wait_exit(r->child.pidfd, &status);
-}
-
-int start_socket(struct container *c, long call) {
-  // Through the directory's descriptor: ids and roots may be longer than a socket address.
-  BUFFER(path, 64);
-  format(&path, "/proc/self/fd/%d/start.sock", c->dir);
-  return unix_socket(SOCK_SEQPACKET, path.data, path.used, call);
-}
-
-// What init has said of its failure. Returns whether it was a startContainer hook's. An init of another build has
-// numbers of its own for its steps, so it is by what it says that such a one is known.
-static int put_report(struct buffer *text, struct run *r, const struct message *message) {
-  const struct program *p = r->program;
-  const char *call = strcmp(message->call, "-") ? message->call : 0;
-  if (!r->container->foreign && message->step < p->header->steps.size) {
-    const struct step *step = (const struct step *)(p->steps + message->step);
-    r->call = call;
-    put(&r->detail, message->detail);
-    put_failure(text, r, step, message->error);
-    return step->code == STEP_RUN_HOOK;
-  }
-  if (call && !*call) {
-    put(text, message->detail);
-    return !strncmp(message->detail, "hooks.", 6);
-  }
-  format(text, "start the container: %s%s%e%s%s", call ? call : "", call ? ": " : "", message->error,
-      *message->detail ? ": " : "", message->detail);
-  return 0;
-}
-
-int start_container(struct container *c, int socket, struct buffer *text) {
-  struct run r;
-  const struct step *failed;
-  run_begin(&r, c, SECTION_BEFORE_START);
-  if (section_first(&c->program, SECTION_EXEC_PROGRAM) == section_end(&c->program, SECTION_EXEC_PROGRAM)) {
-    put(text, "process: found nothing, expected an object: start needs a program to run");
-    return -1;
-  }
-  // From here on the container's own doing, hooks and its readiness are waited for, without the lock: for as long as
-  // another start cannot come between, which this says.
-  CLOSING int claim = container_claim_start(c);
-  if (claim < 0) {
-    put(text, "start the container: ");
-    if (claim == -EWOULDBLOCK)
-      put(text, "another start is at work on it");
-    else
-      format(text, "lock the journal: %e", claim);
-    return -1;
-  }
-  int error = run_section(&r, &failed);
-  if (error) {
-    put_failure(text, &r, failed, error);
-    return -1;
-  }
-  container_unlock(c);
-  r.section = SECTION_AFTER_START;
-  int fd = socket < 0 ? start_socket(c, SYS_connect) : socket;
-  error = fd;
-  struct start_request request = {.version = START_VERSION};
-  if (fd >= 0) error = (int)sys4(SYS_sendto, fd, &request, sizeof request, MSG_NOSIGNAL);
-  if (error < 0) {
-    format(text, "start the container: %e", error);
-    sys_close(fd);
-    return -1;
-  }
-  fault_point();
-  struct message message;
-  int passed, got = c->ends < 0 ? 1 : wait_or_end(c, fd, -1);
-  if (got == 1) got = receive_message(fd, &message, &passed);
-  sys_close(fd);
-  if (got == -EINTR) {
-    put(text, "start the container: ended by a signal to the runtime");
-    return -1;
-  }
-  if (got == 1 && message.kind == MESSAGE_FAILURE) {
-    // A startContainer hook that failed takes the container with it (runtime.md, lifecycle step 7).
-    if (put_report(text, &r, &message)) goto destroy;
-    kill_init(c);
-    return -1;
-  }
-  if (got || c->journal->phase != PHASE_RUNNING) {
-    put(text, "the container's first process died before it executed its program");
-    put_oom(text, &c->program, 0);
-    return -1;
-  }
-  error = run_section(&r, &failed);
-  if (!error) return 0;
-  put_failure(text, &r, failed, error);
-destroy:;
-  STATIC_BUFFER(more, LOG_LINE);
-  error = container_lock(c, LOCK_EX);
-  if (error == -ETIMEDOUT) put(&more, "another process has kept the container locked: it is not removed");
-  // Somebody else's delete may have come first; what has the same id then is another container.
-  else if (error || !destroy_container(c, 1, &more))
-    return START_DESTROYED;
-  log_line("warning", more.data);
-  return START_DESTROYED;
 }
 
 int destroy_container(struct container *c, int hooks, struct buffer *text) {
   struct run r;
   const struct step *failed;
   int error = 0;
-  c->ends = -1; // what has to be done to the end
+  c->ends = -1; // a signal must not cut the removal short
   fault_point();
-  // Cut off before its program was stored, it has no process either.
+  // A create that was cut off before it stored the program has made no process either.
   if (c->program.base) {
     run_begin(&r, c, SECTION_DELETE);
     r.hooks = hooks;

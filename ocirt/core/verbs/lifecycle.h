@@ -1,3 +1,4 @@
+// What several verbs do: open a container, end its processes, undo what create has done.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"
@@ -5,18 +6,14 @@
 #include "launch/request.h"
 #include "state/container.h"
 
-// lifecycle.c: what several verbs do.
-_Noreturn void fail_missing(const struct container *c);
+_Noreturn void fail_missing(const struct container *c); // the error of a container that does not exist
+// Opens the container that the request names, with its program, or ends the verb with an error. `lock`: as
+// container_open's; `program_fd`: a program that Python has compiled, -1: the stored one.
 void need_container(struct container *c, struct request *q, int lock, int program_fd);
 void name_container(struct container *c, struct request *q); // root and id, checked
-int start_socket(struct container *c, long call); // start.sock, by SYS_bind or SYS_connect
-
-// 0; -1 with the error's text; START_DESTROYED if a hook's failure has taken the container with it besides.
-#define START_DESTROYED -2
-
-// `socket` leads to the waiting init, -1: start.sock does.
-int start_container(struct container *c, int socket, struct buffer *message);
+// Runs the section delete and removes the state directory: 0, or -1 with the error's text. `hooks`: with poststop
+// hooks.
 int destroy_container(struct container *c, int hooks, struct buffer *message);
-int kill_init(struct container *c);
+int kill_init(struct container *c); // with SIGKILL, and waits: 0, -ETIMEDOUT, or what container_relock says
 int end_process(int pid, uint64_t start_time); // by SIGKILL, and waits: 1, or 0 if there is none such
 void end_child(struct run *r); // kills it, and waits for its end

@@ -1,0 +1,74 @@
+// kill: which signal is meant, and who gets it.
+#include "verbs/kill.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "state/facts.h"
+#include "verbs/lifecycle.h"
+#include "verbs/verbs.h"
+
+#define SIGNAL_MAX 64
+#define REAL_TIME_FIRST 34 // libc's SIGRTMIN: it keeps the first two of the kernel's for itself
+
+static const char *const signal_names[] = {0, "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1",
+    "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU",
+    "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS"};
+
+// The signal by its number or name, with or without SIG, in any case, RTMIN+N and RTMAX-N included; 0 asks whether the
+// container lives. -1: the text names no signal.
+static int parse_signal(const char *text) {
+  char name[16];
+  int64_t number;
+  if (!parse_number(text, &number)) return number >= 0 && number <= SIGNAL_MAX ? (int)number : -1;
+  size_t length = strlen(text);
+  if (length >= sizeof name) return -1;
+  for (size_t i = 0; i <= length; i++)
+    name[i] = text[i] >= 'a' && text[i] <= 'z' ? (char)(text[i] - 'a' + 'A') : text[i];
+  const char *bare = strncmp(name, "SIG", 3) ? name : name + 3;
+  if (!strcmp(bare, "IOT")) return SIGABRT;
+  if (!strcmp(bare, "CLD")) return SIGCHLD;
+  if (!strcmp(bare, "POLL")) return SIGIO;
+  for (int i = 1; i < (int)COUNT(signal_names); i++)
+    if (!strcmp(bare, signal_names[i])) return i;
+  int low = !strncmp(bare, "RTMIN", 5), high = !strncmp(bare, "RTMAX", 5);
+  if (!low && !high) return -1;
+  number = 0;
+  if (bare[5] && (bare[5] != (low ? '+' : '-') || parse_number(bare + 6, &number) || number < 0 ||
+                     number > SIGNAL_MAX - REAL_TIME_FIRST))
+    return -1;
+  return (int)(low ? REAL_TIME_FIRST + number : SIGNAL_MAX - number);
+}
+
+// The step of `kill --all`; null: the container has no cgroup that holds all of its processes.
+static const struct step_signal_cgroup *signal_step(const struct program *p) {
+  if (!p->base || section_first(p, SECTION_SIGNAL) == section_end(p, SECTION_SIGNAL)) return 0;
+  return (const void *)section_first(p, SECTION_SIGNAL);
+}
+
+void verb_kill(struct request *q, int program_fd) {
+  struct container c = {0};
+  const char *name = q->n_arguments > 1 ? q->arguments[1] : "TERM";
+  int signal = parse_signal(name);
+  need_container(&c, q, 0, program_fd);
+  if (signal < 0)
+    fail("unknown signal \"%s\": expected a name of signal(7), like TERM, or a number from 0 to 64", name);
+  const char *status = container_status(&c);
+  int alive = !strcmp(status, "running") || !strcmp(status, "created") || !strcmp(status, "paused");
+  const struct step_signal_cgroup *step = strcmp(status, "creating") ? signal_step(&c.program) : 0;
+  int asked = q->flags[FLAG_ALL] != 0;
+  // Also after init's end: if the pid namespace is not the container's own, its other processes live on.
+  if (step && (asked || (signal == SIGKILL && step->outlive))) {
+    int signalled = run_or_fail(&c, SECTION_SIGNAL, signal);
+    if ((asked && signal) || alive || signalled) end_verb(0);
+  }
+  if (asked && signal && !alive && c.program.base && strcmp(status, "creating")) end_verb(0);
+  if (!alive) fail("container not running: %s is %s", c.id, status);
+  int error = sys_pidfd_signal(c.pidfd, signal);
+  if (error == -ESRCH) fail("container not running: %s: no such process", c.id);
+  if (error < 0) fail("send signal %d to %s: pidfd_send_signal: %e", signal, c.id, error);
+  // A frozen process ends only after it is thawed. Any other signal waits for resume.
+  if (signal == SIGKILL && is_paused(&c.program)) run_or_fail(&c, SECTION_RESUME, 0);
+  end_verb(0);
+}

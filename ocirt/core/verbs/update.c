@@ -1,0 +1,44 @@
+// update: the program that Python has compiled for it, and its way back.
+#include "verbs/update.h"
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "executor/execute.h"
+#include "executor/failure.h"
+#include "verbs/lifecycle.h"
+
+// Undoes the steps of the section update before `failed`. The section restore has a step for each of them, the last one
+// first, so the steps of those that were not done come first and are skipped.
+static int set_back(struct run *r, const struct step *failed, const struct step **broken) {
+  const struct step *step = section_first(r->program, SECTION_RESTORE), *end = section_end(r->program, SECTION_RESTORE);
+  int to_skip = 0;
+  for (const struct step *each = step; each < end; each = next_step(each))
+    to_skip++;
+  for (const struct step *done = section_first(r->program, SECTION_UPDATE); done < failed; done = next_step(done))
+    to_skip--;
+  for (; to_skip > 0; to_skip--)
+    step = next_step(step);
+  return run_steps(r, step, broken);
+}
+
+void verb_update(struct request *q, int program_fd, int lock) {
+  struct container c = {0};
+  struct run r;
+  const struct step *failed;
+  if (lock < 0) fail("update: found no lock, expected that of Python");
+  need_container(&c, q, 0, program_fd);
+  fault_begin("update");
+  fault_point();
+  run_begin(&r, &c, SECTION_UPDATE);
+  int error = run_section(&r, &failed);
+  if (!error) end_verb(0);
+  STATIC_BUFFER(text, LOG_LINE);
+  put_failure(&text, &r, failed, error);
+  run_begin(&r, &c, SECTION_RESTORE);
+  error = set_back(&r, failed, &failed);
+  if (error) {
+    put(&text, "; not all could be set back: ");
+    put_failure(&text, &r, failed, error);
+  }
+  fail("%s", text.data);
+}
