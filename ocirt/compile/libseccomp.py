@@ -39,6 +39,7 @@ def _load() -> ctypes.CDLL:
     library.seccomp_release.argtypes = [ctypes.c_void_p]
     library.seccomp_release.restype = None
     library.seccomp_arch_add.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    library.seccomp_arch_native.restype = ctypes.c_uint32
     library.seccomp_arch_resolve_name.argtypes = [ctypes.c_char_p]
     library.seccomp_arch_resolve_name.restype = ctypes.c_uint32
     library.seccomp_attr_set.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32]
@@ -79,6 +80,10 @@ class Filter:
 
     def __exit__(self, *_: object) -> None:
         self._library.seccomp_release(self._context)
+
+    def native(self) -> int:
+        """Number of this machine's architecture, for which every filter holds."""
+        return int(self._library.seccomp_arch_native())
 
     def arch(self, name: str) -> int:
         """Number of the architecture that libseccomp calls ``name`` (x86_64), 0: it knows none."""

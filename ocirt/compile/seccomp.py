@@ -293,7 +293,7 @@ def _compile(profile: "Members", strict: bool = False) -> bytes:
     name, default = _action(profile, AT, "defaultAction", "defaultErrnoRet")
     rules = _get(profile, AT, "syscalls", list, [])
     with Filter(default, sum([len(_names(rule)) for rule in rules])) as made:
-        arches = [made.arch("x86_64")]
+        arches = [made.native()]
         for index, arch in enumerate(_get(profile, AT, "architectures", list, [])):
             path = f"{AT}.architectures[{index}]"
             bare = arch.removeprefix("SCMP_ARCH_") if isinstance(arch, str) and arch.startswith("SCMP_ARCH_") else ""

@@ -17,8 +17,8 @@ INITIAL_MAP = [0, 0, 4294967295]
 """The uid_map of the initial user namespace, user_namespaces(7)."""
 
 RESCTRL = "/sys/fs/resctrl"
-SECCOMP, SET_MODE_FILTER, EFAULT = 317, 1, 14
-"""The syscall's number on x86_64, and its operation."""
+SET_MODE_FILTER, EFAULT = 1, 14
+"""Operation of seccomp(2), and errno."""
 
 
 class Hierarchy:
@@ -226,14 +226,20 @@ def _has_systemd(host: Host) -> None:
     host.has_systemd = host.device("/run/systemd/system") is not None
 
 
+def seccomp_number(machine: str) -> int:
+    """The number of seccomp(2) on ``machine``, a name of uname(2): x86_64's own (``i686`` where a personality hides the
+    64 bits), or that of the table which all newer architectures share."""
+    return 317 if machine == "x86_64" or machine.endswith("86") else 277
+
+
 def _seccomp_flags(host: Host) -> None:
     import ctypes  # only where there is a profile, which needs it anyway
 
-    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    syscall, number = ctypes.CDLL(None, use_errno=True).syscall, seccomp_number(posix.uname().machine)
     known = 0
     for flag in (1, 2, 4, 8, 16, 32):
         # Without a filter the answer is EFAULT to flags that the kernel knows; the last needs a listener.
-        syscall(SECCOMP, SET_MODE_FILTER, flag | 8 if flag == 32 else flag, None)
+        syscall(number, SET_MODE_FILTER, flag | 8 if flag == 32 else flag, None)
         known |= flag if ctypes.get_errno() == EFAULT else 0
     host.seccomp_flags = known
 

@@ -1,5 +1,6 @@
 """linux.seccomp to BPF, run by a small interpreter of the classic BPF that seccomp(2) takes."""
 
+import platform
 import struct
 
 import pytest
@@ -270,3 +271,11 @@ def test_a_kernel_that_notifies_nobody():
 def test_a_missing_action_names_its_path():
     with pytest.raises(ConfigError, match=r"linux\.seccomp\.syscalls\[0\]\.action"):
         program({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["chmod"]}]})
+
+
+def test_a_profile_without_architectures_holds_for_the_native_one():
+    from ocirt.compile.libseccomp import Filter
+
+    with Filter(0x7FFF0000, 1) as made:
+        assert made.native() == made.arch(platform.machine()) != 0
+    assert verdict(program(listing(architectures=[])), GETPID, X86_64) == ALLOW

@@ -26,7 +26,7 @@ struct failure failure;
 // Engines take a JSON log of a failed verb for one object (podman reads the whole file as such). So warnings wait in
 // memory, each ended by NUL, to be told in the error's object, or in lines of their own once the verb has done its
 // work.
-static SELDOM struct {
+static COLD_BSS struct {
   int passed;
   size_t used;
   char text[1 << 16];

@@ -4,21 +4,8 @@
 #include <sys/wait.h>
 #include <sys/signalfd.h>
 
-// The kernel's own structure: libc's sigaction would need its restorer, and its wrapper a working thread id.
-struct kernel_sigaction {
-  void (*handler)(int);
-  unsigned long flags;
-  void (*restorer)(void);
-  uint64_t mask;
-};
-
-__attribute__((naked)) static void restore(void) {
-  __asm__("mov $15, %eax\n\tsyscall");
-} // rt_sigreturn
-
 void set_signals(uint64_t which, void (*handler)(int)) {
-  struct kernel_sigaction action = {
-      .handler = handler, .flags = handler ? 0x04000000 /* SA_RESTORER */ : 0, .restorer = handler ? restore : 0};
+  struct kernel_sigaction action = {.handler = handler, .flags = SA_RESTORER};
   for (int signal = 1; signal <= 64; signal++)
     if (which >> (signal - 1) & 1) sys4(SYS_rt_sigaction, signal, &action, 0, 8);
 }

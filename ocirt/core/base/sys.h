@@ -16,31 +16,12 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 
+#include "base/arch.h"
+
 #ifndef AT_RECURSIVE
 #define AT_RECURSIVE 0x8000
 #endif
 
-#if !defined(__x86_64__)
-#error "ocirt's core knows the system call convention of x86_64 only"
-#endif
-
-#ifdef __clang_analyzer__
-extern long sys6(
-    long n, long a, long b, long c, long d, long e, long f); // it does not look into assembly for what is written
-#else
-static inline long sys6(long n, long a, long b, long c, long d, long e, long f) {
-  long result;
-  register long r10 __asm__("r10") = d;
-  register long r8 __asm__("r8") = e;
-  register long r9 __asm__("r9") = f;
-  __asm__ volatile("syscall"
-      : "=a"(result)
-      : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-      : "rcx", "r11", "memory");
-  return result;
-}
-#endif
-#define SYS_PICK(_1, _2, _3, _4, _5, _6, NAME, ...) NAME
 #define SYS_L(x) ((long)(x))
 #define sys0(n) sys6(n, 0, 0, 0, 0, 0, 0)
 #define sys1(n, a) sys6(n, SYS_L(a), 0, 0, 0, 0, 0)

@@ -23,8 +23,8 @@ struct buffer {
   static char name##_data[capacity]; \
   struct buffer name = {name##_data, sizeof name##_data, 0, 0}
 
-// What seldom serves lies apart from the rest of the zeroed memory, so that this is few pages.
-#define SELDOM __attribute__((section(".lbss")))
+// Large or rarely used zeroed memory has a section of its own, so that the rest of .bss spans few pages.
+#define COLD_BSS __attribute__((section(COLD_BSS_SECTION)))
 
 // Sums and products of sizes. What does not fit is the largest size there is, for which there is no memory.
 static inline size_t plus(size_t a, size_t b) {

@@ -3,11 +3,16 @@
 
 #include <poll.h>
 
+long sys_ppoll(struct pollfd *fds, unsigned count, int64_t timeout) {
+  struct timespec limit = {timeout / 1000, timeout % 1000 * 1000000};
+  return sys5(SYS_ppoll, fds, count, timeout < 0 ? 0 : &limit, 0, 0);
+}
+
 int sys_poll(int fd, short events, int timeout) {
   struct pollfd one = {.fd = fd, .events = events};
   long n;
   do
-    n = sys3(SYS_poll, &one, 1, timeout);
+    n = sys_ppoll(&one, 1, timeout);
   while (n == -EINTR);
   return (int)n;
 }

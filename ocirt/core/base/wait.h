@@ -1,5 +1,6 @@
 #pragma once
 #include "base/sys.h"
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -7,6 +8,8 @@ int wait_exit(int pidfd, int *status); // waitid of a child: wait status
 
 int wait_usage(
     int pidfd, int *status, struct rusage *usage); // the same, and what it and all that it has reaped have used
+
+long sys_ppoll(struct pollfd *fds, unsigned count, int64_t milliseconds); // -1: without end
 
 // poll(2) of one descriptor; milliseconds, -1 without end. Interrupted waits go on.
 int sys_poll(int fd, short events, int milliseconds);

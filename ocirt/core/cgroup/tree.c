@@ -217,11 +217,11 @@ static void let_go(struct signalling *how) {
 static void await_end(struct signalling *how) {
   int64_t deadline = milliseconds() + ROUND, left = ROUND;
   for (int living = how->held; living && left > 0; left = deadline - milliseconds()) {
-    if (sys3(SYS_poll, how->pidfds, how->held, left) <= 0) continue;
+    if (sys_ppoll(how->pidfds, (unsigned)how->held, left) <= 0) continue;
     for (int i = 0; i < how->held; i++) {
       if (!how->pidfds[i].revents) continue;
       sys_close(how->pidfds[i].fd);
-      how->pidfds[i] = (struct pollfd){.fd = -1}; // poll(2) passes it over
+      how->pidfds[i] = (struct pollfd){.fd = -1}; // ppoll(2) passes it over
       living--;
     }
   }

@@ -114,7 +114,7 @@ static void say(int criu, const void *data, size_t size) {
 
 // The next answer: 1, 0 when criu is gone, or a negative errno.
 static int hear(struct run *r, int criu, struct answer *a, int *fd) {
-  static SELDOM uint8_t data[ANSWER_MAX];
+  static COLD_BSS uint8_t data[ANSWER_MAX];
   *a = (struct answer){0};
   long n = receive_rights(criu, data, sizeof data, fd, 1);
   if (n == 0) return 0;
@@ -127,7 +127,7 @@ static int hear(struct run *r, int criu, struct answer *a, int *fd) {
 
 // The last line that names an error in criu's log, but for the one that only says that it has failed.
 static void put_log_error(struct buffer *to, const char *path) {
-  static SELDOM char text[65536];
+  static COLD_BSS char text[65536];
   struct stat st;
   int fd = sys_open(AT_FDCWD, path, O_RDONLY, 0);
   if (fd < 0) return;

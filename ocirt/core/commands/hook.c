@@ -83,7 +83,7 @@ static int wait_for(struct command *c, int pidfd, int from, int ends, struct out
   int64_t end = milliseconds() + c->timeout * 1000, left = -1;
   while (!(fds[0].revents & POLLIN)) {
     if (c->timeout > 0 && (left = end - milliseconds()) <= 0) break;
-    long n = sys3(SYS_poll, fds, COUNT(fds), left > 1000000 ? 1000000 : left);
+    long n = sys_ppoll(fds, COUNT(fds), left > 1000000 ? 1000000 : left);
     if (n < 0 && n != -EINTR) return (int)n;
     if (n > 0 && fds[1].revents && !read_tail(from, c->tail)) fds[1].fd = -1;
     if (n <= 0)
@@ -110,7 +110,7 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
   struct clone_args clone = {.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
   long pid = sys2(SYS_clone3, &clone, sizeof clone);
   // Old seccomp profiles, of whoever has started the runtime, know no clone3.
-  if (pid == -ENOSYS && (pid = sys0(SYS_fork)) > 0) pidfd = sys_pidfd_open((int)pid);
+  if (pid == -ENOSYS && (pid = sys5(SYS_clone, SIGCHLD, 0, 0, 0, 0)) > 0) pidfd = sys_pidfd_open((int)pid);
   if (!pid) execute(c, c->tail ? ends[1] : outcome->output);
   sys_close(ends[1]);
   if (pid < 0) return failing(r, "clone3", (int)pid);

@@ -51,7 +51,7 @@ static int stage_gone(struct run *r) {
   struct pollfd either[] = {{.fd = r->peer, .events = POLLIN}, {.fd = r->child.pidfd, .events = POLLIN}};
   long n;
   do
-    n = sys3(SYS_poll, either, 2, -1);
+    n = sys_ppoll(either, COUNT(either), -1);
   while (n == -EINTR);
   return n > 0 && !either[0].revents && sys_poll(r->peer, POLLIN, 0) == 0;
 }

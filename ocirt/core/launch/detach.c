@@ -11,8 +11,7 @@
 
 #include "base/caller.h"
 #include "base/log.h"
-
-#define PAGE 4096
+#include "base/memory.h"
 
 char own_path[4096];
 
@@ -58,8 +57,8 @@ static int executable_memfd(void) {
 
 // The pages of a segment, private and of no file, in place of those of the executable.
 static int make_private(const Elf64_Phdr *segment) {
-  uintptr_t begin = segment->p_vaddr & -(uintptr_t)PAGE,
-            end = (segment->p_vaddr + segment->p_filesz + PAGE - 1) & -(uintptr_t)PAGE;
+  uintptr_t begin = segment->p_vaddr & -page_size(),
+            end = (segment->p_vaddr + segment->p_filesz + page_size() - 1) & -page_size();
   size_t size = end - begin;
   long copy = sys6(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (copy < 0) return (int)copy;

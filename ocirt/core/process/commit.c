@@ -75,7 +75,7 @@ int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
   format(&temporary, ".%s.%d", path + folder, (int)sys0(SYS_getpid));
   if (temporary.full) return failing(r, "open", -ENAMETOOLONG);
   int error = r->pid_file >= 0 ? name_file(r->pid_file, temporary.data) : write_named(r, temporary.data);
-  if (!error) error = (int)sys4(SYS_renameat, AT_FDCWD, temporary.data, AT_FDCWD, path);
+  if (!error) error = (int)sys5(SYS_renameat2, AT_FDCWD, temporary.data, AT_FDCWD, path, 0);
   if (error) sys_unlink(AT_FDCWD, temporary.data, 0);
   return error ? failing(r, "write", error) : 0;
 }

@@ -12,6 +12,7 @@
 #include <asm/ioctls.h>
 #include <linux/prctl.h>
 
+#include "base/memory.h"
 #include "base/signals.h"
 #include "executor/failure.h"
 #include "launch/detach.h"
@@ -22,7 +23,7 @@
 
 // Journal and program, the only memory here that others see too, and whatever else lies between the heap and the stack.
 static int forget_mappings(void) {
-  uintptr_t page = 4096, here = (uintptr_t)__builtin_frame_address(0);
+  uintptr_t page = page_size(), here = (uintptr_t)__builtin_frame_address(0);
   uintptr_t from = ((uintptr_t)sys1(SYS_brk, 0) + page - 1) & -page, to = (here - ROOM) & -page;
   return (int)sys2(SYS_munmap, from, to - from);
 }

@@ -135,7 +135,7 @@ int do_relay_notify(struct run *r, const struct step_relay_notify *s) {
   while (ready.fd >= 0) {
     struct pollfd fds[] = {{ready.fd, ready.events, 0}, {ready.host < 0 ? c->pidfd : -1, POLLIN, 0}};
     int64_t left = ready.until ? ready.until - milliseconds() : -1;
-    long n = sys3(SYS_poll, fds, COUNT(fds), ready.until && left < 0 ? 0 : left);
+    long n = sys_ppoll(fds, COUNT(fds), ready.until && left < 0 ? 0 : left);
     if (n == -EINTR) continue;
     if (n < 0) return failing(r, "poll", (int)n);
     if (!fds[0].revents && fds[1].revents) return 0;

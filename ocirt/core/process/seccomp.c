@@ -35,7 +35,8 @@ static int send_state(const struct sender *s, int listener) {
 }
 
 // The thread. It is older than the filter, which holds for the thread that loads it alone.
-static _Noreturn void send_listener(struct sender *s) {
+static _Noreturn void send_listener(void *data) {
+  struct sender *s = data;
   struct timespec pause = {0, 20000};
   int listener;
   // As long as one seccomp(2) takes. The other side cannot wake us: the filter may forbid every syscall that could.
@@ -56,17 +57,13 @@ static _Noreturn void send_listener(struct sender *s) {
 }
 
 // A thread on a stack of its own, which starts with `run`: 0 or a negative errno.
-static int start_thread(void *stack, size_t size, void (*run)(struct sender *), struct sender *data) {
+static int start_thread(void *stack, size_t size, void (*run)(void *), void *data) {
   struct clone_args args = {
       .flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
       .stack = (uint64_t)(uintptr_t)stack,
       .stack_size = size,
   };
-  long result = SYS_clone3;
-  __asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\tmov %[data], %%rdi\n\tcall *%[run]\n1:"
-      : "+a"(result)
-      : "D"(&args), "S"(sizeof args), [run] "r"(run), [data] "r"(data)
-      : "rcx", "r11", "memory");
+  long result = clone_thread(&args, sizeof args, run, data);
   return result < 0 ? (int)result : 0;
 }
 
@@ -125,6 +122,6 @@ int do_load_notifying_seccomp(struct run *r, const struct step_load_notifying_se
   __atomic_store_n(&sender.listener, listener, __ATOMIC_RELEASE);
   // Not by a system call either: as long as one sendmsg(2) takes, ten seconds where the agent does not read.
   while (!__atomic_load_n(&sender.done, __ATOMIC_ACQUIRE))
-    __builtin_ia32_pause();
+    __asm__ volatile(PROCESSOR_WAITS);
   return listener < 0 ? filter_failed(r, listener) : 0;
 }

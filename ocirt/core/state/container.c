@@ -245,7 +245,7 @@ int container_write(struct container *c, const char *name, const void *data, siz
 }
 
 int container_rename(struct container *c, const char *from, const char *to) {
-  return (int)sys4(SYS_renameat, c->dir, from, c->dir, to);
+  return (int)sys5(SYS_renameat2, c->dir, from, c->dir, to, 0);
 }
 
 int container_keep(struct container *c, const char *name, const void *data, size_t size) {

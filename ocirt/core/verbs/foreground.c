@@ -211,7 +211,7 @@ static int turn(struct foreground *f) {
       [STATUS] = {status->to, has_data(status) ? POLLOUT : 0, 0},
       [NOTIFY] = {f->ready.fd, f->ready.events, 0},
   };
-  long n = sys3(SYS_poll, fds, COUNT(fds), wait_time(f));
+  long n = sys_ppoll(fds, COUNT(fds), wait_time(f));
   if (n < 0) return n == -EINTR;
   int64_t now = milliseconds();
   if (fds[PRINTED].revents ? !fill(out) : f->give_up && has_room(out)) out->from = -1; // EIO, or all is read
@@ -239,7 +239,7 @@ static int turn(struct foreground *f) {
 }
 
 int relay(const struct relayed *a) {
-  static SELDOM struct foreground f;
+  static COLD_BSS struct foreground f;
   int has_master = a->master >= 0;
   f = (struct foreground){.about = a, .master = a->master, .input = {-1, -1}, .output = {-1, -1}, .status = {-1, -1}};
   readiness_begin(&f.ready, a->container);
