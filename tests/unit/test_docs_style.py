@@ -11,7 +11,7 @@ PAGES = [
     TREE / "SECURITY.md",
     *[
         TREE / "docs" / f"{name}.md"
-        for name in ("architecture", "benchmark", "engines", "library", "packaging", "spec", "steps")
+        for name in ("architecture", "benchmark", "engines", "library", "packaging", "spec", "steps", "testing")
     ],
 ]
 WIDTH = 100
