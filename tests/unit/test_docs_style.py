@@ -11,7 +11,17 @@ PAGES = [
     TREE / "SECURITY.md",
     *[
         TREE / "docs" / f"{name}.md"
-        for name in ("architecture", "benchmark", "engines", "library", "packaging", "spec", "steps", "testing")
+        for name in (
+            "architecture",
+            "benchmark",
+            "engines",
+            "library",
+            "packaging",
+            "performance",
+            "spec",
+            "steps",
+            "testing",
+        )
     ],
 ]
 WIDTH = 100

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import TREE
+from .report import WIDTH
 
 if TYPE_CHECKING:
     from ocirt.model.config import Config
@@ -195,8 +197,11 @@ def table(kept: Sequence[Kept], refused: Sequence[tuple[str, str]]) -> str:
     total = sum(len(each.files) for each in kept)
     different, without_order = len({each.request for each in kept}), len({each.unordered for each in kept})
     lines = [
-        f"{total} configs are {different} different requests and need {len(kept)} programs. Without regard to the order of "
-        f"mounts, which means something in a config, they would be {without_order} requests.",
+        textwrap.fill(
+            f"{total} configs are {different} different requests and need {len(kept)} programs. Without regard to the order "
+            f"of mounts, which has a meaning in a config, they would be {without_order} requests.",
+            WIDTH,
+        ),
         "",
         "| engine | configs | programs | requests | mounts in any order |",
         "|---|---|---|---|---|",
