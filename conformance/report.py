@@ -1,9 +1,10 @@
-"""Shows what programs said of runtimes: a table for the terminal, JSON, JUnit XML, and docs/conformance.md."""
+"""Show the results of a run: a table for the terminal, JSON, JUnit XML, and docs/conformance.md."""
 
 from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -183,6 +184,8 @@ def _legal(text: str) -> str:
 # ---- docs/conformance.md ----
 
 MARKS = {"ok": "ok", "known": "known", "left out": "left out", "not ok": "**fails**"}
+WIDTH = 100
+"""Columns of a line of docs/conformance.md, tables and headings excepted."""
 MACHINE = "In a virtual machine with cgroup v2 and systemd"
 
 
@@ -196,18 +199,19 @@ def to_markdown(report: Report, known: File, machine: Sequence[str] = ()) -> str
     lines = [
         "# Conformance",
         "",
-        "What the public validation programs of OCI runtime-tools say of runtimes, all in one run on one machine. "
-        "Made by `hack/conformance --docs`; do not edit.",
+        "This page shows the results of the public validation programs of OCI runtime-tools for each runtime, all from one "
+        "run on one machine. `hack/conformance --docs` writes it; do not edit it.",
         "",
         *[f"- {name}: {words}" for name, words in report.facts.items()],
         *[f"- {column.runtime.name}: {'; '.join(column.runtime.version)}" for column in report.columns],
         "",
-        "`ok`: every test passed, or was skipped because the program does not ask for what it looks at. `known`: "
-        "it fails, and has to: this machine, or the program itself, leaves no other way (below, each with a proof "
-        "that the same run has executed: `conformance/known.toml`). Numbers are of tests: passed, + failed.",
+        "`ok`: every test passed, or was skipped because the config of the program does not ask for what the test looks at. "
+        "`known`: the program must fail because of this machine or because of an error of its own. The section Known gives "
+        "each reason, and `conformance/known.toml` has a proof for each, which the same run has executed. The numbers count "
+        "tests: passed, + failed.",
         "",
-        "Three programs race with the container that they start: killsig, pidfile and poststart. For all runtimes "
-        "alike they are made to wait for it (`PACED` in `conformance/run.py`).",
+        "Three programs race with the container that they start: killsig, pidfile and poststart. For all runtimes alike, "
+        "the run makes these programs wait for the container (`PACED` in `conformance/run.py`).",
         "",
         _table_row(["", *names]),
         _table_row(["---"] * (len(names) + 1)),
@@ -234,7 +238,23 @@ def to_markdown(report: Report, known: File, machine: Sequence[str] = ()) -> str
             lines += [f"## What fails with {column.runtime.name}", "", *_shared(column)]
             lines += [f"- {program}: {'; '.join(map(_plain, _reasons(column, program)))}" for program in failing]
             lines.append("")
-    return "\n".join([*lines, *machine]).rstrip() + "\n"
+    return "\n".join(map(fitted, [*lines, *machine])).rstrip() + "\n"
+
+
+def fitted(line: str) -> str:
+    """A line of the page in lines of its width; a table's row and a heading stay one line."""
+    if len(line) <= WIDTH or line.startswith(("|", "#")):
+        return line
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    rest = "  " if line.startswith(("- ", "  ")) else ""
+    return textwrap.fill(
+        line.strip(),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _explained(entry: Known) -> list[str]:
@@ -293,8 +313,8 @@ def machine_section(run: Mapping[str, Any], known: File, here: File) -> list[str
         "",
         f"## {MACHINE}",
         "",
-        "A run of its own (`hack/test tests/vm/test_conformance.py`), in QEMU by emulation. What is left out was not run, and "
-        "counts as nothing.",
+        "This is a separate run (`hack/test tests/vm/test_conformance.py`) in QEMU, by emulation. Programs that are left out "
+        "did not run, and count neither as passed nor as failed.",
         "",
         *[f"- {name}: {words}" for name, words in run.items() if name != "runtimes"],
         *[f"- {each['name']}: {'; '.join(each['version'])}" for each in run["runtimes"]],
@@ -310,7 +330,7 @@ def machine_section(run: Mapping[str, Any], known: File, here: File) -> list[str
     for name in run["runtimes"][0]["programs"]:
         found = [each["programs"][name] for each in run["runtimes"]]
         lines.append(_table_row([name, *[_mark(each["outcome"], each["ok"], each["not ok"]) for each in found]]))
-    lines += ["", "Known there beyond what is known here, and left out:", ""]
+    lines += ["", "These programs are known or left out only there:", ""]
     for entry in known.entries:
         if entry not in here.entries:
             lines += _explained(entry)
@@ -328,9 +348,9 @@ def driver_section(measured: Mapping[str, Any]) -> list[str]:
         "",
         "## The systemd driver in that machine",
         "",
-        f"`--systemd-cgroup`: {ours} and {peer} by turns, {measured['rounds']} rounds (`hack/test tests/vm/test_driver.py`); commit "
-        f"{measured['commit']}, {measured['date']}. Systemd's own work is part of both, and by emulation all takes some ten times as "
-        "long as elsewhere: the ratio is what says something. The second one is of 25th percentiles.",
+        f"`--systemd-cgroup`: {ours} and {peer} in turns, {measured['rounds']} rounds (`hack/test tests/vm/test_driver.py`); commit "
+        f"{measured['commit']}, {measured['date']}. The times include systemd's own work. By emulation everything takes about ten "
+        "times as long as elsewhere, so only the ratio means something. The last column is the ratio of 25th percentiles.",
         "",
         _table_row(["", f"{ours}, ms", f"{peer}, ms", "ratio", "25th percentile"]),
         _table_row(["---"] * 5),
@@ -350,7 +370,7 @@ def _shared(column: Column) -> list[str]:
     """A paragraph on what a runtime says to most programs, if it does."""
     said = Counter(words for result in column.results.values() for words in set(_said(result)))
     words, count = (said.most_common(1) or [("", 0)])[0]
-    return [f"With {count} programs it says: {_plain(words)}.", ""] if count > len(column.results) // 3 else []
+    return [f"With {count} programs it prints: {_plain(words)}.", ""] if count > len(column.results) // 3 else []
 
 
 def _said(result: Result) -> list[str]:

@@ -88,7 +88,7 @@ def test_markdown_tells_what_a_runtime_always_says():
     words = ["failed to create the container", "unknown version"]
     results = {name: Result(name, [], ["no test"], errors=words) for name in "ab"}
     column = report.Column(COLUMN.runtime, results, {name: Verdict("not ok", ["no test"]) for name in "ab"})
-    assert "With 2 programs it says: unknown version." in report.to_markdown(report.Report((column,), {}), KNOWN_NONE)
+    assert "With 2 programs it prints: unknown version." in report.to_markdown(report.Report((column,), {}), KNOWN_NONE)
 
 
 OUT = LeftOut(("old_one",), "v2", "It is too old.", "true")
@@ -158,5 +158,5 @@ def test_the_driver_beside_crun():
         "quarter": {"ocirt": {"create": 30.0}, "crun": {"create": 90.0}},
     }
     text = "\n".join(report.driver_section(measured))
-    assert "ocirt and crun by turns, 5 rounds" in text and "commit abc, today" in text
+    assert "ocirt and crun in turns, 5 rounds" in text and "commit abc, today" in text
     assert text.endswith("| create | 50 | 100 | 0.50 | 0.33 |")
