@@ -60,7 +60,7 @@ def _step(step: "type[Step]") -> str:
     """The part of the page about one step."""
     parts = [f"### {step.__name__}", _paragraphs(_markdown(step.__doc__ or "")), f"Sections: {_sections(step)}."]
     if step.call:
-        parts.append(f"System call: `{step.call}`.")
+        parts.append(_filled(f"System call: `{step.call}`."))
     if step.fields:
         parts.append("\n".join([_field(step, name, kind) for name, kind in step.fields.items()]))
     return "\n\n".join(parts)
@@ -95,8 +95,11 @@ def _paragraphs(text: str) -> str:
 
 
 def _filled(text: str) -> str:
-    """One paragraph in lines of the page's width; code between backticks is not divided."""
-    whole = re.sub(r"`[^`]*`", lambda code: code[0].replace(" ", "\0"), " ".join(text.split()))
+    """One paragraph in lines of the page's width; code between backticks is divided only if it is long."""
+    whole = " ".join(text.split())
+    for code in re.findall(r"`[^`]*`", whole):
+        if len(code) < WIDTH * 2 // 3:
+            whole = whole.replace(code, code.replace(" ", "\0"))
     return textwrap.fill(whole, WIDTH, break_long_words=False, break_on_hyphens=False).replace("\0", " ")
 
 

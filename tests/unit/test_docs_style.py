@@ -1,6 +1,8 @@
 """The pages for readers: one width, and none of the idioms that a newcomer has to read twice."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,7 +56,37 @@ def test_what_prose_is(tmp_path):
 def test_lines_are_at_most_100_columns_wide(page):
     """A line without a space after its indent, a long path for example, cannot be divided."""
     wide = [number for number, line in prose(page) if len(line) > WIDTH and " " in line.strip(" -")]
-    assert wide == [], f"{page.name} has lines of more than {WIDTH} columns"
+    assert wide == [], f"{page.name} has lines of more than {WIDTH} columns; hack/format fills them"
+
+
+def test_what_fills_the_pages_changes_only_prose(tmp_path):
+    words = "word " * 30
+    kept = (
+        "# "
+        + words
+        + "\n\n    "
+        + words
+        + "\n\n| "
+        + words
+        + "|\n\n```\n"
+        + words
+        + "\n```\n<!-- written -->\n"
+        + words
+    )
+    page = tmp_path / "page.md"
+    page.write_text(
+        f"{kept}\n<!-- end -->\n{words}\nand of the year\n124. It was\n\n1. {words}\n2. `a {'b' * 90}` c\n- d\n"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, TREE / "hack/format.d/fill.py", page], check=True)
+        text = page.read_text()
+        assert [line.rstrip() for line in kept.split("\n")] == [
+            line.rstrip() for line in text.split("\n")[: kept.count("\n") + 1]
+        ]
+        filled = text.split("<!-- end -->\n")[1]
+        assert filled.split() == f"{words} and of the year 124. It was 1. {words} 2. `a {'b' * 90}` c - d".split()
+        assert "\n\n1. word" in filled and "\n   word" in filled and "\n2. `a" in filled and filled.endswith("\n- d\n")
+        assert all(len(line) <= WIDTH for line in filled.split("\n"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
