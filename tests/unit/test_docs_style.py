@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TREE = Path(__file__).resolve().parents[2]
-PAGES = [TREE / "README.md", TREE / "SECURITY.md", *sorted((TREE / "docs").glob("*.md"))]
+PAGES = [*sorted(TREE.glob("*.md")), *sorted((TREE / "docs").glob("*.md"))]
 WIDTH = 100
 IDIOMS = {
     r"leaves? (its|their|our) (own )?file": "detaches from the executable",
