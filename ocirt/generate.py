@@ -14,7 +14,7 @@ from pathlib import Path
 from .cli import flags
 from .model import shape
 from .plan import cache, encode
-from .plan.steps import EVENTS, PASSED, REGISTER_KINDS, REGISTERS, SECTIONS, STEPS
+from .plan.steps import EVENTS, PASSED, REGISTER_KINDS, REGISTERS, SECTIONS, STEPS, Facts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ def program_header() -> str:
     for step in STEPS:
         fields = "".join(f" uint64_t {name};" for name in step.fields)
         lines.append(f"struct step_{snake(step.__name__)} {{ struct step head;{fields} }};")
+    lines += ["// What a program knows of its container: its texts.", "struct facts {"]
+    lines += [f"  const char *{name};" for name in Facts.fields] + ["};"]
     lines += ["", "// X(snake_case name, CODE, size, sentence, kinds of its fields)", "#define EACH_STEP(X) \\"]
     kinds = {"text": "t", "texts": "l", "number": "n", "section": "s", "bytes": "b"} | dict.fromkeys(
         REGISTER_KINDS, "f"

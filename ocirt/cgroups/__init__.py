@@ -259,9 +259,9 @@ class Driver:
         """Steps of ``resume``."""
         return []
 
-    def tell(self) -> "list[Step]":
-        """Steps of the state section that say where to look: ``TellPaused`` and ``TellOomKills``."""
-        return []
+    def facts(self) -> "dict[str, AnyText]":
+        """The fields of :class:`~ocirt.plan.steps.Facts` that say which files tell of this cgroup."""
+        return {}
 
     def delete(self) -> "list[Step]":
         """Steps that kill what is left in the cgroups and remove them."""

@@ -93,6 +93,10 @@ class Cgroupfs(Driver):
     ) -> "Made":
         return kind(at or self.at, spec, hierarchy=hierarchy.mount, path=self.path(hierarchy), **fields)
 
+    def _files(self, name: str, hierarchy: "Hierarchy", **files: "AnyText") -> "dict[str, AnyText]":
+        """Facts about files of the cgroup of ``hierarchy``, which is there called ``name``."""
+        return {f"{name}_hierarchy": hierarchy.mount, f"{name}_path": self.path(hierarchy), **files}
+
     def paths(self) -> dict[str, str]:
         return {name: bound(self.path(each)) for each in self.all for name in each.controllers or ("",)}
 

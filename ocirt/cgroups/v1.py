@@ -18,8 +18,6 @@ from ..plan.steps import (
     RemoveCgroup,
     Send,
     SignalCgroup,
-    TellOomKills,
-    TellPaused,
     ThawCgroup,
     WriteCgroup,
 )
@@ -174,25 +172,22 @@ class V1(Cgroupfs):
         freezer = self.host.cgroups.hierarchy("freezer")
         return [self._step(kind, freezer, spec="", file="freezer.state", value=value, **more)] if freezer else []
 
-    def tell(self) -> "list[Step]":
+    def facts(self) -> "dict[str, AnyText]":
         find = self.host.cgroups.hierarchy
         freezer, memory = find("freezer"), find("memory")
-        steps: list[Step] = []
+        found: dict[str, AnyText] = {}
         if freezer:
             # What was asked of this cgroup: one above that is frozen does not make it paused.
-            steps.append(self._step(TellPaused, freezer, spec="runtime.md#state", file="freezer.self_freezing"))
+            found |= self._files("freezer", freezer, paused_file="freezer.self_freezing")
         if memory:
-            steps.append(
-                self._step(
-                    TellOomKills,
-                    memory,
-                    spec="runtime.md#state",
-                    file="memory.oom_control",
-                    key="oom_kill",
-                    peak="memory.max_usage_in_bytes",
-                )
+            found |= self._files(
+                "memory",
+                memory,
+                oom_file="memory.oom_control",
+                oom_key="oom_kill",
+                peak_file="memory.max_usage_in_bytes",
             )
-        return steps
+        return found
 
     def delete(self) -> "list[Step]":
         first = self._cgroup_of_all()

@@ -30,8 +30,6 @@ from ..plan.steps import (
     OpenCgroup,
     RemoveCgroup,
     SignalCgroup,
-    TellOomKills,
-    TellPaused,
     ThawCgroup,
     Warn,
     WriteCgroup,
@@ -50,7 +48,7 @@ if TYPE_CHECKING:
     from ..model.config import BlockIo, Config, Cpu, HugepageLimit, Memory, Network, Resources
     from ..model.host import Hierarchy, Host
     from ..model.request import Request
-    from ..model.text import Number, Text
+    from ..model.text import AnyText, Number, Text
     from ..plan import Plan
     from ..plan.steps import Step
 
@@ -190,18 +188,10 @@ class V2(Cgroupfs):
     def resume(self) -> "list[Step]":
         return [self._step(WriteCgroup, self.unified, spec="", file="cgroup.freeze", value="0")]
 
-    def tell(self) -> "list[Step]":
-        return [
-            self._step(TellPaused, self.unified, spec="runtime.md#state", file="cgroup.freeze"),
-            self._step(
-                TellOomKills,
-                self.unified,
-                spec="runtime.md#state",
-                file="memory.events",
-                key="oom_kill",
-                peak="memory.peak",
-            ),
-        ]
+    def facts(self) -> "dict[str, AnyText]":
+        return self._files("freezer", self.unified, paused_file="cgroup.freeze") | self._files(
+            "memory", self.unified, oom_file="memory.events", oom_key="oom_kill", peak_file="memory.peak"
+        )
 
     def directory(self) -> str:
         path: str = bound(self.path(self.unified))

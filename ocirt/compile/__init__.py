@@ -10,6 +10,7 @@ from ..plan import Plan
 from ..plan.steps import (
     EVENTS,
     Commit,
+    Facts,
     KillInit,
     OpenSocket,
     PreparePidFile,
@@ -18,7 +19,6 @@ from ..plan.steps import (
     SendPidfd,
     Warn,
     WritePidFile,
-    WriteState,
 )
 from ..model import crun
 from . import devices, hooks, notify, paths, sysctl
@@ -153,7 +153,7 @@ def lifecycle_sections(
         *life.open("poststop", warn=True),
         *life.run("poststop"),
     ]
-    plan.sections["state"] = [state(config, request, plan, rootfs, cgroup), *cgroup.tell()]
+    plan.facts = facts(config, request, plan, rootfs, cgroup, cgroup.facts())
 
 
 def _host(
@@ -313,11 +313,16 @@ def _receive(event: str) -> Receive:
     return Receive("hooks", hooks.SPEC, event=EVENTS.index(event))
 
 
-def state(config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgroup: "Driver") -> WriteState:
-    """The step that says what the state holds."""
+def facts(
+    config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgroup: "Driver", files: "dict[str, AnyText]"
+) -> Facts:
+    """What the program knows of the container.
+
+    :param files: the fields that name files of cgroups.
+    """
     _ = config.annotations  # looked at for their types; passed on as they stand
     annotations = config.raw("annotations") if config.has("annotations") else "{}"
-    return WriteState(
+    return Facts(
         "state",
         "runtime.md#state",
         oci_version=SPEC_VERSION,
@@ -326,4 +331,5 @@ def state(config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgro
         rootfs=rootfs.path,
         annotations=annotations,
         request=request.to_json(cgroup.own()),
+        **files,
     )

@@ -15,6 +15,7 @@ from ..plan.steps import (
     AssertRunning,
     BecomeRoot,
     EnterRoot,
+    Facts,
     JoinContainer,
     OpenContainerRoot,
     OpenProc,
@@ -26,10 +27,9 @@ from ..plan.steps import (
     SetAffinity,
     SetDumpable,
     Spawn,
-    TellOomKills,
     WritePidFile,
 )
-from . import bits, state, warn_of_doubts
+from . import bits, facts, warn_of_doubts
 from .namespaces import MAPPINGS, TIME, Namespaces
 from .process import LINUX, Process, check_terminal, every_cpu
 from .rootfs import Rootfs
@@ -37,8 +37,6 @@ from .seccomp import Seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ..cgroups import Driver
     from ..model.config import Config, ExecCpuAffinity
     from ..model.exec import ExecRequest
@@ -51,6 +49,8 @@ if TYPE_CHECKING:
 
 CPUS = 8192
 """The most CPUs that a kernel can have."""
+OF_MEMORY = ("memory_hierarchy", "memory_path", "oom_file", "oom_key")
+"""Facts by which a process is known to have been killed because memory ran out."""
 
 
 def compile(
@@ -108,16 +108,13 @@ def compile(
         *filters.load(),
         *process.execute(),
     ]
+    # What a process died of that could not be started; the peak is the container's and not that of the process.
+    files = {name: text for name, text in cgroup.facts().items() if name in OF_MEMORY}
     if filters.register != NONE:  # the agent is told the container's state
-        rootfs = Rootfs(config, container, plan, namespaces)
-        plan.sections["state"] = [state(config, container, plan, rootfs, cgroup)]
+        plan.facts = facts(config, container, plan, Rootfs(config, container, plan, namespaces), cgroup, files)
+    else:
+        plan.facts = Facts("exec", "", **files)
     plan.sections["host"] = warn_of_doubts(plan, AT_PROCESS) + host_steps
-    # What a process died of that could not be started.
-    told: list[Any] = [step for step in cgroup.tell() if isinstance(step, TellOomKills)]
-    for step in told:  # without the peak, which is the container's and not that of the process
-        plan.sections["state"].append(
-            TellOomKills(step.at, step.spec, hierarchy=step.hierarchy, path=step.path, file=step.file, key=step.key)
-        )
     return plan
 
 

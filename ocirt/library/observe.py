@@ -19,7 +19,6 @@ from ..model.host import Host
 from ..model.request import Request
 from ..model.text import bound
 from ..plan import Plan
-from ..plan.steps import TellOomKills
 from ..created_with import created_with
 from .lifecycle import Lifecycle
 from .waiting import Operation, Wait
@@ -94,17 +93,15 @@ def has_oom(life: Lifecycle) -> bool:
 
 
 def _oom_kills(driver: Any) -> int:
-    kind: Any = TellOomKills
-    for step in driver.tell():
-        if isinstance(step, kind):
-            path = f"{bound(step.hierarchy)}{bound(step.path)}/{bound(step.file)}"
-            try:
-                with open(path) as file:
-                    rows = dict([line.split() for line in file.read().splitlines()])
-            except FileNotFoundError:  # the cgroup is gone
-                return 0
-            return int(rows.get(bound(step.key), 0))
-    return 0
+    facts = {name: bound(value) for name, value in driver.facts().items()}
+    if not facts.get("oom_file"):
+        return 0
+    try:
+        with open(f"{facts['memory_hierarchy']}{facts['memory_path']}/{facts['oom_file']}") as file:
+            rows = dict([line.split() for line in file.read().splitlines()])
+    except FileNotFoundError:  # the cgroup is gone
+        return 0
+    return int(rows.get(facts["oom_key"], 0))
 
 
 class Watching:

@@ -12,15 +12,17 @@ class Plan:
     """The steps of a container's life, by section, and what they were compiled from.
 
     :ivar sections: section name (:data:`ocirt.plan.steps.SECTIONS`) -> list of steps, in order.
+    :ivar facts: the :class:`~ocirt.plan.steps.Facts` of the container.
     :ivar trace: the :class:`~ocirt.model.text.Trace` of the compilation.
     """
 
-    __slots__ = ("sections", "trace", "_registers")
+    __slots__ = ("sections", "facts", "trace", "_registers")
 
     def __init__(self, trace: "Trace") -> None:
-        from .steps import SECTIONS
+        from .steps import SECTIONS, Facts
 
         self.sections: dict[str, list[Step]] = {name: [] for name in SECTIONS}
+        self.facts = Facts("state", "runtime.md#state")
         self.trace = trace
         self._registers = 0
 

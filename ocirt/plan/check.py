@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from . import Plan
     from .steps import Step
 
-ALONE = ("before_start", "after_start", "signal", "pause", "resume", "update", "restore", "delete", "state")
+ALONE = ("before_start", "after_start", "signal", "pause", "resume", "update", "restore", "delete")
 """Sections that a process runs for itself."""
 OF_RESTORE = ("in_criu_netns", "at_criu_namespaces", "in_restored_mntns")
 """Sections that RestoreProcesses runs, in children too."""

@@ -12,7 +12,7 @@ import textwrap
 from pathlib import Path
 
 from .printer import RUNS
-from .steps import NONE, REGISTER_KINDS, SECTIONS, STEPS, Step
+from .steps import NONE, REGISTER_KINDS, SECTIONS, STEPS, Facts, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ def page() -> str:
             ("step", "sections"), [(f"[{each.__name__}](#{each.__name__.lower()})", _sections(each)) for each in STEPS]
         ),
         *[_step(each) for each in STEPS],
+        "## Facts",
+        _paragraphs(_markdown(Facts.__doc__ or "")),
+        "\n".join([f"- `{name}`" for name in Facts.fields]),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -4,6 +4,7 @@ A program is position-independent and has no pointers: a header, then tables, ea
 little-endian records. ``steps.h`` (:mod:`ocirt.generate`) describes the same layout to C:
 
 sections  first step (offset into the step area) and number of steps, in the order of SECTIONS
+facts     8 bytes a field of :class:`~ocirt.plan.steps.Facts`
 steps     code u16, size u16, JSON path (string) u32, then 8 bytes a field
 strings   first piece, number of pieces
 pieces    kind, and for a literal: offset into data, length; for a slot: its index
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..model.text import AnyText, AnyTexts
     from . import Plan
-    from .steps import Step
+    from .steps import Facts, Step
 
     Slot: TypeAlias = Text | Number | Texts
 
@@ -37,7 +38,7 @@ FORMAT = 1
 LITERAL, SLOT, NUMBER_SLOT = 0, 1, 2
 STRING, SPLICE = 0, 1
 TEXT_VALUE, NUMBER_VALUE, LIST_VALUE = 0, 1, 2
-HEADER_TABLES = ("sections", "steps", "strings", "pieces", "lists", "items", "patches", "slots", "data")
+HEADER_TABLES = ("sections", "facts", "steps", "strings", "pieces", "lists", "items", "patches", "slots", "data")
 BUILD_SIZE = 32
 
 
@@ -151,6 +152,9 @@ class _Encoder:
         number: int = value & 0xFFFFFFFFFFFFFFFF
         return number
 
+    def facts(self, facts: "Facts") -> bytes:
+        return b"".join([self.field("text", value, facts.at, 0).to_bytes(8, "little") for value in facts.values])
+
     def step(self, step: "Step") -> None:
         start = len(self.steps)
         fields = step.fields
@@ -200,6 +204,7 @@ def encoded(plan: "Plan", build: str) -> Encoded:
             assert name in step.sections, f"the step {type(step).__name__} must not stand in the section {name}"
             encoder.step(step)
 
+    facts = encoder.facts(plan.facts)
     data = encoder.literals
     literals = len(data)
     slots = bytearray()
@@ -218,6 +223,7 @@ def encoded(plan: "Plan", build: str) -> Encoded:
 
     tables = (
         _records(sections),
+        facts,
         encoder.steps,
         _records(encoder.strings),
         _records(encoder.pieces),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..model.text import Trace
     from . import Plan
-    from .steps import Step
+    from .steps import Facts, Record, Step
 
 RUNS = {
     "host": "the runtime, at create",
@@ -30,7 +30,6 @@ RUNS = {
     "update": "update",
     "restore": "the undoing of a failed update",
     "delete": "delete, and the undoing of a failed create",
-    "state": "what state prints and hooks get",
     "in_criu_netns": "restore, within the namespaces that criu has made",
     "at_criu_namespaces": "restore, after criu has made the namespaces",
     "in_restored_mntns": "restore, in the container's mount namespace",
@@ -159,7 +158,7 @@ FORMATS: "dict[str, Callable[[int], str]]" = {
 """How the numbers of a field are written, by its name, or by step and name where that differs."""
 
 
-def field(step: "Step", name: str) -> str:
+def field(step: "Record", name: str) -> str:
     """The value of a step's field as one word."""
     kind, value = step.fields[name], bound(getattr(step, name))
     if kind == "texts":
@@ -182,7 +181,7 @@ def fields(step: "Step") -> str:
     return " ".join([f"{name}={field(step, name)}" for name in step.fields if not _is_default(step, name)])
 
 
-def _is_default(step: "Step", name: str) -> bool:
+def _is_default(step: "Record", name: str) -> bool:
     if name not in step.defaults:
         return False
     value: object = bound(getattr(step, name))
@@ -209,7 +208,13 @@ def plan_lines(plan: "Plan") -> list[str]:
                 f"{number:4}  {type(step).__name__:{names}}  {step.at:{at_width}}  {fields(step):{width}}  "
                 f"{step.spec}".rstrip()
             )
-    return lines
+    facts = _facts_lines(plan.facts)
+    return lines + (["", "facts: what state prints and hooks get", *facts] if facts else [])
+
+
+def _facts_lines(facts: "Facts") -> list[str]:
+    rows = [(name, field(facts, name)) for name in facts.fields if not _is_default(facts, name)]
+    return [f"      {name:{max([len(name) for name in facts.fields])}}  {value}" for name, value in rows]
 
 
 def trace_lines(trace: "Trace") -> list[str]:

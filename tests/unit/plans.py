@@ -17,7 +17,7 @@ from ocirt.model.text import bound
 if TYPE_CHECKING:
     from ocirt.plan import Plan
     from ocirt.plan.filters import Filters
-    from ocirt.plan.steps import Step
+    from ocirt.plan.steps import Record, Step
 
 DATA = Path(__file__).parent / "data"
 ROOT = "/sys/fs/cgroup"
@@ -115,7 +115,7 @@ def steps(plan: Plan, section: str, *kinds: str) -> list[Step]:
     return [step for step in plan.sections[section] if not kinds or type(step).__name__ in kinds]
 
 
-def values(step: Step) -> dict[str, Any]:
+def values(step: Record) -> dict[str, Any]:
     """A step's fields as they are for the config at hand, defaults left out."""
     return {
         name: value
@@ -126,6 +126,11 @@ def values(step: Step) -> dict[str, Any]:
 
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def facts(plan: Plan) -> dict[str, Any]:
+    """What the program knows of the container, for the config at hand; what it does not know left out."""
+    return values(plan.facts)
 
 
 def shown(plan: Plan, section: str, *kinds: str) -> list[tuple[str, dict[str, Any]]]:

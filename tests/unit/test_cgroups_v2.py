@@ -81,7 +81,7 @@ def test_what_a_later_build_needs_of_the_caller():
     """A container outlives its creator: the cgroup of that one is part of the state."""
 
     def request(path):
-        return bound(steps(made(path, v2("/x/mine")), "state")[0].request)
+        return bound(made(path, v2("/x/mine")).facts.request)
 
     assert f'"own-cgroups":{{"{ROOT}":"/x/mine"}}' in request("a")
     assert '"own-cgroups":{}' in request("/a")
@@ -187,8 +187,7 @@ def test_a_users_own_systemd_is_asked_for_what_only_it_can_give(resources, path,
     """A limit in a cgroup that the user may not make itself. What create came to is what later verbs go by."""
     made = rootless(resources, path, words={"runtime_dir": "/run/user/1000", **words}, **{**SESSION, **facts})
     assert ("StartUnit" in names(made, "host")) == by_systemd
-    (state,) = steps(made, "state", "WriteState")
-    assert json.loads(bound(state.request))["cgroup-manager"] == ("systemd" if by_systemd else "cgroupfs")
+    assert json.loads(bound(made.facts.request))["cgroup-manager"] == ("systemd" if by_systemd else "cgroupfs")
 
 
 def test_what_is_only_ignored_keeps_nobody_from_staying():

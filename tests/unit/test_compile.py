@@ -9,7 +9,7 @@ from ocirt.errors import ConfigError, RequestError
 from ocirt.model.config import parse
 from ocirt.model.text import bound
 from ocirt.plan.steps import EVENTS
-from tests.unit.plans import DATA, config, host, names, plan, request, shown, steps, values
+from tests.unit.plans import DATA, config, facts, host, names, plan, request, shown, steps, values
 
 READY, MAPPED, PLACED = [EVENTS.index(name) for name in ("ready", "mapped", "placed")]
 UNSHARED, OPENED, FILLED = [EVENTS.index(name) for name in ("unshared", "opened", "filled")]
@@ -184,9 +184,7 @@ def test_an_init_parts_from_the_program_after_its_filter():
             "KeepInit",
             "Exec",
         ]
-    assert '"init":"1"' in bound(made.sections["state"][0].request) and "KeepInit" not in names(
-        plan(config()), "exec_program"
-    )
+    assert '"init":"1"' in bound(made.facts.request) and "KeepInit" not in names(plan(config()), "exec_program")
 
 
 def test_the_sections_of_the_later_verbs(spec):
@@ -201,8 +199,8 @@ def test_the_sections_of_the_later_verbs(spec):
     assert [name for name, _ in rows[2:]] == ["RemoveCgroup"] * 10
 
 
-def test_the_state_section(spec):
-    (name, fields), *tell = shown(spec, "state")
+def test_the_facts(spec):
+    fields = facts(spec)
     assert json.loads(fields.pop("request")) == {
         "verb": "create",
         "cgroup-manager": "cgroupfs",
@@ -210,23 +208,21 @@ def test_the_state_section(spec):
         "console-socket": "-",
         "own-cgroups": {values(step)["hierarchy"]: "/" for step in steps(spec, "host", "MakeCgroup")},
     }
-    assert (name, fields) == (
-        "WriteState",
-        {"oci_version": "1.3.0", "id": "c1", "bundle": "/bundle", "rootfs": "/bundle/rootfs", "annotations": "{}"},
-    )
-    assert tell == [
-        ("TellPaused", {"hierarchy": "/sys/fs/cgroup/freezer", "path": "/c1", "file": "freezer.self_freezing"}),
-        (
-            "TellOomKills",
-            {
-                "hierarchy": "/sys/fs/cgroup/memory",
-                "path": "/c1",
-                "file": "memory.oom_control",
-                "key": "oom_kill",
-                "peak": "memory.max_usage_in_bytes",
-            },
-        ),
-    ]
+    assert fields == {
+        "oci_version": "1.3.0",
+        "id": "c1",
+        "bundle": "/bundle",
+        "rootfs": "/bundle/rootfs",
+        "annotations": "{}",
+        "freezer_hierarchy": "/sys/fs/cgroup/freezer",
+        "freezer_path": "/c1",
+        "paused_file": "freezer.self_freezing",
+        "memory_hierarchy": "/sys/fs/cgroup/memory",
+        "memory_path": "/c1",
+        "oom_file": "memory.oom_control",
+        "oom_key": "oom_kill",
+        "peak_file": "memory.max_usage_in_bytes",
+    }
 
 
 def test_pause_and_resume(spec):
@@ -258,9 +254,9 @@ def test_every_step_names_what_asked_for_it_and_the_spec(spec):
 
 def test_annotations_are_passed_on_as_they_stand():
     members = config(annotations={"a": "é\n", "b": ""})
-    (step,) = plan(members).sections["state"]
-    assert json.loads(values(step)["annotations"]) == members["annotations"]
-    assert "\\u00e9" in values(step)["annotations"]  # json.dumps wrote it so
+    found = facts(plan(members))["annotations"]
+    assert json.loads(found) == members["annotations"]
+    assert "\\u00e9" in found  # json.dumps wrote it so
 
 
 def test_annotations_must_be_strings():
@@ -315,12 +311,13 @@ def test_a_foreground_terminal_goes_to_the_runtime():
 def test_a_later_build_compiles_the_same_later_verbs():
     members = config(process__terminal=True, hooks={"poststop": [{"path": "/h"}]})
     first = plan(members, host(), console_socket="/s", pid_file="/p", rootless="true")
-    stored = json.loads(values(first.sections["state"][0])["request"])
+    stored = json.loads(facts(first)["request"])
     again = plan(
         members, host(cgroups=_moved(host())), **{name.replace("-", "_"): value for name, value in stored.items()}
     )
-    for section in ("exec_program", "after_start", "signal", "delete", "state"):
+    for section in ("exec_program", "after_start", "signal", "delete"):
         assert first.sections[section] == again.sections[section], section
+    assert first.facts == again.facts
 
 
 def _moved(machine):

@@ -17,7 +17,7 @@ from ocirt.errors import ConfigError, HostError, OcirtError, RequestError
 from ocirt.model.config import parse
 from ocirt.model.text import bound
 from ocirt.plan.encode import encode as encode_plan
-from tests.unit.plans import config, host, names, no_cgroups, request, steps, v2, values
+from tests.unit.plans import config, facts, host, names, no_cgroups, request, steps, v2, values
 
 TEXT = st.text(st.characters(min_codepoint=1, exclude_categories=["Cs"]))
 PAIRS = st.lists(st.fixed_dictionaries({"key": TEXT, "val": TEXT}), min_size=1, max_size=1)
@@ -200,8 +200,9 @@ def test_cgroups_and_limits_come_first():
     )
     (spawn,) = steps(plan(config(linux__cgroupsPath="/ct"), v2()), "host", "Spawn")
     assert spawn.cgroup != -1
-    for section in ("signal", "pause", "resume", "delete", "state"):
+    for section in ("signal", "pause", "resume", "delete"):
         assert names(made, section)
+    assert facts(made)["id"] == "c1"
 
 
 def test_the_loopback_device():

@@ -11,7 +11,7 @@ from ocirt.model.config import parse
 from ocirt.model.text import Number, Template, Text, Texts, Trace, bound
 from ocirt.plan import Plan
 from ocirt.plan.encode import BUILD_SIZE, HEADER_TABLES, MAGIC, encode
-from ocirt.plan.steps import SECTIONS, STEPS, FindExecutable, PrepareExec, SetHostname, SetRlimit
+from ocirt.plan.steps import SECTIONS, STEPS, Facts, FindExecutable, PrepareExec, SetHostname, SetRlimit
 from tests.unit.plans import DATA, config, host, plan, request
 
 BUILD = "0123456789abcdef" * 2
@@ -66,6 +66,10 @@ class Program:
                 assert len(entries_found) == entries
                 found += entries_found
         return found
+
+    def facts(self):
+        indexes = [index for (index,) in struct.iter_unpack("<Q", self.tables["facts"])]
+        return {name: self.string(index) for name, index in zip(Facts.fields, indexes, strict=True)}
 
     def sections(self):
         """Section -> list of (name of the step, its path, its fields)."""
@@ -137,13 +141,13 @@ def test_there_and_back(made):
     plan = made()
     program = Program(encode(plan, BUILD))
     assert program.build == BUILD and program.sections() == expected(plan)
+    assert program.facts() == {name: bound(getattr(plan.facts, name)) for name in plan.facts.fields}
 
 
 def test_the_annotations_are_the_files_bytes():
     data = json.dumps(RICH, ensure_ascii=False).encode().replace(b'"annotations": {', b'"annotations" :{ ')
     made = compile(parse(data), request(), host())
-    _, _, fields = Program(encode(made, BUILD)).sections()["state"][0]
-    assert fields["annotations"] == '{ "a\\n": "é"}'
+    assert Program(encode(made, BUILD)).facts()["annotations"] == '{ "a\\n": "é"}'
 
 
 def test_what_is_passed_on_is_recorded():

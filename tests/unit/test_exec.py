@@ -13,7 +13,7 @@ from ocirt.model.exec import ExecRequest
 from ocirt.model.request import Request
 from ocirt.plan.encode import encode
 from ocirt.plan.steps import EVENTS
-from tests.unit.plans import ROOT, config, host, names, no_cgroups, shown, steps
+from tests.unit.plans import ROOT, config, facts, host, names, no_cgroups, shown, steps
 
 READY, COMMITTED, KNOWN, SPAWNED = map(EVENTS.index, ("ready", "committed", "known", "spawned"))
 FILE = {"cwd": "/", "args": ["ls"], "env": ["A=1"], "user": {"uid": 0, "gid": 0}}
@@ -75,7 +75,7 @@ def test_the_whole():
         "Exec",
     ]
     assert all(not made.sections[name] for name in ("before_start", "exec_program", "after_start", "signal", "delete"))
-    assert names(made, "state") == ["TellOomKills"]
+    assert set(facts(made)) == {"memory_hierarchy", "memory_path", "oom_file", "oom_key"}
 
 
 def test_the_child_waits_for_the_runtime_before_it_becomes_the_program():
@@ -478,7 +478,7 @@ def test_an_agent_is_told_the_process(late):
     assert shown(made, "init", "Receive")[0] == ("Receive", {"event": KNOWN})
     load = last(made, "init", "LoadNotifyingSeccomp")
     assert load["status"] == "running" and last(made, "init", "CloseDescriptors")["keep"] == load["socket"]
-    assert names(made, "state") == ["WriteState"]
+    assert set(facts(made)) == {"oci_version", "id", "bundle", "rootfs", "annotations", "request"}
 
 
 def test_the_plan_depends_on_these_alone():

@@ -19,7 +19,7 @@ pytest.importorskip("hypothesis")  # hack/test installs it
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-TEMPLATE = ("sections", "steps", "strings", "pieces", "lists", "items", "patches")
+TEMPLATE = ("sections", "facts", "steps", "strings", "pieces", "lists", "items", "patches")
 BUILD = "0" * 32
 HOSTS = pytest.mark.parametrize("on", [host, v2], ids=["v1", "v2"])
 SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

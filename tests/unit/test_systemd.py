@@ -480,9 +480,9 @@ def test_subgroup():
         ("signal", "SignalCgroup"),
         ("pause", "FreezeCgroup"),
         ("resume", "WriteCgroup"),
-        ("state", "TellPaused"),
     ):
         assert paths(found, section, kind) == [(kind, sub)]
+    assert bound(found.facts.freezer_path) == sub
     plain = made("a.slice:p:n", annotations={SUBGROUP: "", DELEGATE: ""}, linux__resources={"memory": {"limit": 5000}})
     assert shown(plain, "host") == shown(made("a.slice:p:n", linux__resources={"memory": {"limit": 5000}}), "host")
 

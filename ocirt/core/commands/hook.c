@@ -159,7 +159,7 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const ch
     less_memory(&state);
     if (error) return failing(r, "write", error);
     sys3(SYS_lseek, input, 0, 0);
-    if (!inside) command.cwd = text_of(r->program, state_of(r->program)->bundle);
+    if (!inside) command.cwd = r->program->facts.bundle;
     if (r->section == SECTION_INIT) command.root = r->rootfs; // where createContainer hooks of runc begin, too
   }
   int error = run_command(r, &command, &outcome), code = outcome.status;

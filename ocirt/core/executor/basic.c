@@ -1,4 +1,4 @@
-// Steps that are a call or two: warnings, descriptors, sockets, and those that only carry facts.
+// Steps that are a call or two: warnings, descriptors and sockets.
 
 #include <string.h>
 
@@ -35,16 +35,4 @@ int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
   int error = send_descriptor(r->fds[s->fd], "pidfd", r->child.pidfd);
   if (error == -EAGAIN) return no_answer(r, "sendmsg");
   return error ? failing(r, "sendmsg", error) : 0;
-}
-
-int do_tell_paused(struct run *r, const struct step_tell_paused *s) {
-  (void)r;
-  (void)s;
-  return 0;
-}
-
-int do_tell_oom_kills(struct run *r, const struct step_tell_oom_kills *s) {
-  (void)r;
-  (void)s;
-  return 0;
 }

@@ -123,7 +123,7 @@ static int open_bind(struct run *r, const struct step_bind *s) {
 }
 
 int source_failed(struct run *r, const char *source, int error) {
-  if (error == -ENOENT && !strcmp(source, text_of(r->program, state_of(r->program)->rootfs)))
+  if (error == -ENOENT && !strcmp(source, r->program->facts.rootfs))
     format(&r->detail,
         "the directory with the container's files is missing: make and fill it, or name another in root.path");
   return failing(r, "open_tree", error);

@@ -33,7 +33,7 @@ static int clean(const char *path, char *out, size_t size) {
 
 const char *path_in_rootfs(const struct run *r, const char *path, char *out) {
   char root[PATH_SIZE];
-  const char *rootfs = text_of(r->program, state_of(r->program)->rootfs);
+  const char *rootfs = r->program->facts.rootfs;
   return clean(path, out, PATH_SIZE) == 0 && clean(rootfs, root, sizeof root) == 0 ? beneath(out, root) : 0;
 }
 

@@ -22,12 +22,6 @@ int do_commit(struct run *r, const struct step_commit *s) {
   return 0;
 }
 
-int do_write_state(struct run *r, const struct step_write_state *s) {
-  (void)r;
-  (void)s;
-  return 0;
-}
-
 int do_keep_resources(struct run *r, const struct step_keep_resources *s) {
   int error = container_keep(r->container, "resources.json", TEXT(data), strlen(TEXT(data)));
   return error ? failing(r, "resources.json", error) : 0;

@@ -76,15 +76,8 @@ static struct buffer process_state(struct run *r, const char *metadata, const ch
   void *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   struct buffer out = {memory == MAP_FAILED ? 0 : memory, size, 0, 0};
   if (!out.data) return out;
-  const struct step_write_state *s = state_of(r->program);
-  put(&out, "{\"ociVersion\":");
-  put_json(&out, text_of(r->program, s->oci_version));
-  put(&out, ",\"fds\":[\"seccompFd\"],\"pid\":");
-  put_number(&out, pid);
-  if (*metadata) {
-    put(&out, ",\"metadata\":");
-    put_json(&out, metadata);
-  }
+  format(&out, "{\"ociVersion\":%j,\"fds\":[\"seccompFd\"],\"pid\":%d", r->program->facts.oci_version, pid);
+  if (*metadata) format(&out, ",\"metadata\":%j", metadata);
   put(&out, ",\"state\":");
   put_bytes(&out, state.data, state.used);
   put(&out, "}");

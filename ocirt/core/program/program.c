@@ -17,8 +17,8 @@ static const struct {
 #undef X
 };
 
-static const uint16_t record_sizes[] = {sizeof(struct section), 1, sizeof(struct string), sizeof(struct piece),
-    sizeof(struct list), sizeof(struct item), sizeof(struct patch), sizeof(struct slot), 1};
+static const uint16_t record_sizes[] = {sizeof(struct section), sizeof(uint64_t), 1, sizeof(struct string),
+    sizeof(struct piece), sizeof(struct list), sizeof(struct item), sizeof(struct patch), sizeof(struct slot), 1};
 
 #define TABLE(p, name, type) ((const struct type *)((p)->base + (p)->header->name.offset))
 
@@ -112,6 +112,25 @@ static int good_steps(const struct program *p) {
     }
   }
   return 1;
+}
+
+// The facts are texts alone, so their structure is a list of as many pointers.
+#define N_FACTS (sizeof(struct facts) / sizeof(const char *))
+
+static int good_facts(const struct program *p) {
+  const uint64_t *facts = (const void *)(p->base + p->header->facts.offset);
+  if (p->header->facts.size != N_FACTS * sizeof *facts) return 0;
+  for (size_t i = 0; i < N_FACTS; i++)
+    if (facts[i] >= ROWS(p, strings, string)) return 0;
+  return 1;
+}
+
+static void bind_facts(struct program *p) {
+  const uint64_t *facts = (const void *)(p->base + p->header->facts.offset);
+  const char *texts[N_FACTS];
+  for (size_t i = 0; i < N_FACTS; i++)
+    texts[i] = p->strings[facts[i]];
+  memcpy(&p->facts, texts, sizeof texts);
 }
 
 // One piece of memory for all that binding makes; the child inherits it and never allocates.
@@ -228,11 +247,12 @@ int program_use(struct program *p, const void *base, size_t size) {
   const struct patch *patches = TABLE(p, patches, patch);
   for (size_t i = 0; i < ROWS(p, patches, patch); i++)
     memcpy(p->steps + patches[i].offset, &slots[patches[i].slot].number, 8);
-  if (!good_steps(p)) goto bad;
+  if (!good_steps(p) || !good_facts(p)) goto bad;
   size_t n_strings = ROWS(p, strings, string), n_lists = ROWS(p, lists, list);
   p->strings = (const char **)take(&arena, n_strings * sizeof(char *));
   for (size_t i = 0; i < n_strings; i++)
     p->strings[i] = bind_string(p, TABLE(p, strings, string) + i, &arena);
+  bind_facts(p);
   p->lists = (struct texts *)take(&arena, n_lists * sizeof(struct texts));
   for (size_t i = 0; i < n_lists; i++)
     if (bind_list(p, TABLE(p, lists, list) + i, &p->lists[i], &arena)) goto bad;
@@ -252,13 +272,6 @@ const struct texts *texts_of(const struct program *p, uint64_t index) {
 
 const struct step *section_first(const struct program *p, unsigned section) {
   return (const struct step *)(p->steps + TABLE(p, sections, section)[section].first);
-}
-
-const struct step_write_state *state_of(const struct program *p) {
-  const struct step *step = section_first(p, SECTION_STATE);
-  if (step == section_end(p, SECTION_STATE) || step->code != STEP_WRITE_STATE)
-    fail("the program does not tell a state");
-  return (const void *)step;
 }
 
 const struct step *section_end(const struct program *p, unsigned section) {

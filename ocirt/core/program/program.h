@@ -8,6 +8,7 @@ struct texts {
 }; // items ends with a null pointer
 
 struct program {
+  struct facts facts; // texts, empty where there is nothing to say; null pointers while base is null
   const uint8_t *base;
   size_t size;
   const struct program_header *header;
@@ -26,9 +27,6 @@ const struct texts *texts_of(const struct program *program, uint64_t index);
 // First and one-past-last step of a section.
 const struct step *section_first(const struct program *program, unsigned section);
 const struct step *section_end(const struct program *program, unsigned section);
-
-const struct step_write_state *state_of(
-    const struct program *p); // what tells the state; the end where a program has none
 
 static inline const struct step *next_step(const struct step *step) {
   return (const struct step *)((const uint8_t *)step + step->size);

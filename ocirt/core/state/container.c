@@ -206,8 +206,7 @@ int container_open(struct container *c, int lock) {
   if (fd < 0 && fd != -ENOENT) fail("container %s: open its program: %e", c->id, fd);
   if (fd < 0)
     c->foreign = c->journal && c->journal->phase != PHASE_CREATING;
-  else if (program_load(&c->program, fd) ||
-           section_first(&c->program, SECTION_STATE) == section_end(&c->program, SECTION_STATE))
+  else if (program_load(&c->program, fd) || !*c->program.facts.id)
     c->foreign = 1;
   sys_close(fd);
   return 0;

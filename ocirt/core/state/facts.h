@@ -4,9 +4,6 @@
 #include "program/program.h"
 
 int is_paused(const struct program *program);
-
-void put_paused_file(
-    struct buffer *to, const struct program *program); // the file that tells so; nothing where there is none
 int64_t oom_kills(const struct program *program);
 int64_t memory_peak(const struct program *program); // bytes; 0: not counted
 

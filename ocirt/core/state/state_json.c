@@ -8,70 +8,43 @@
 #include "build-id.h"
 #include "state/facts.h"
 
-// A JSON member after the first; indented as runc does when `pretty`.
-static void member(struct buffer *to, int pretty, int first, const char *name) {
-  put(to, first ? "{" : ",");
-  put(to, pretty ? "\n  " : "");
-  put_json(to, name);
-  put(to, pretty ? ": " : ":");
-}
-
 struct buffer state_buffer(const struct program *p) {
   // Escaping makes at most six bytes of one; the rest is names, numbers, dates and the path of a cgroup.
   size_t size = 32768;
   if (p) {
-    const struct step_write_state *s = state_of(p);
-    size += 6 * (strlen(text_of(p, s->id)) + strlen(text_of(p, s->bundle)) + strlen(text_of(p, s->rootfs)));
-    size += strlen(text_of(p, s->annotations)) + strlen(text_of(p, s->request));
+    const struct facts *f = &p->facts;
+    size += 6 * (strlen(f->id) + strlen(f->bundle) + strlen(f->rootfs)) + strlen(f->annotations) + strlen(f->request);
   }
   void *memory = more_memory(size);
   if (!memory) fail("no memory for a state of %d bytes", (int)size);
   return (struct buffer){memory, size, 0, 0};
 }
 
+// What only the runtime itself reads, of this build or a later one: FROZEN, docs/architecture.md, "State directory".
+static void put_own_members(struct buffer *to, const struct program *p, const struct journal *j) {
+  const struct facts *f = &p->facts;
+  format(to, ",\"version\":1,\"build\":%j,\"pidStartTime\":%l,\"request\":%s", BUILD_ID, (int64_t)j->start_time,
+      f->request);
+  if (!*f->paused_file) return;
+  BUFFER(file, 4096);
+  format(&file, "%s%s/%s", f->freezer_hierarchy, f->freezer_path, f->paused_file);
+  format(to, ",\"pausedFile\":%j", file.data);
+}
+
+// As runc indents it when `pretty`.
 void put_state(struct buffer *to, const struct program *p, const struct journal *j, int pid, const char *status,
     int pretty, int whole) {
-  const struct step_write_state *s = state_of(p);
-  member(to, pretty, 1, "ociVersion");
-  put_json(to, text_of(p, s->oci_version));
-  member(to, pretty, 0, "id");
-  put_json(to, text_of(p, s->id));
-  member(to, pretty, 0, "pid");
-  put_number(to, pid);
-  member(to, pretty, 0, "status");
-  put_json(to, status);
-  member(to, pretty, 0, "bundle");
-  put_json(to, text_of(p, s->bundle));
-  member(to, pretty, 0, "rootfs");
-  put_json(to, text_of(p, s->rootfs));
-  member(to, pretty, 0, "created");
-  put(to, "\"");
+  const struct facts *f = &p->facts;
+  const char *next = pretty ? ",\n  " : ",", *colon = pretty ? ": " : ":";
+  format(to, "{%s\"ociVersion\"%s%j", next + 1, colon, f->oci_version);
+  format(to, "%s\"id\"%s%j%s\"pid\"%s%d", next, colon, f->id, next, colon, pid);
+  format(to, "%s\"status\"%s%j%s\"bundle\"%s%j", next, colon, status, next, colon, f->bundle);
+  format(to, "%s\"rootfs\"%s%j%s\"created\"%s\"", next, colon, f->rootfs, next, colon);
   put_time(to, j->created_seconds, j->created_nanoseconds);
   put(to, "\"");
-  if (whole) {
-    member(to, pretty, 0, "version");
-    put_number(to, 1);
-    member(to, pretty, 0, "build");
-    put_json(to, BUILD_ID);
-    member(to, pretty, 0, "pidStartTime");
-    put_number(to, (int64_t)j->start_time);
-    member(to, pretty, 0, "request");
-    put(to, text_of(p, s->request));
-    BUFFER(file, 4096);
-    put_paused_file(&file, p);
-    if (file.used) {
-      member(to, pretty, 0, "pausedFile");
-      put_json(to, file.data);
-    }
-  }
+  if (whole) put_own_members(to, p, j);
   int64_t killed = pretty ? oom_kills(p) : 0;
-  if (killed) {
-    member(to, pretty, 0, "oomKills");
-    put_number(to, killed);
-  }
-  member(to, pretty, 0, "annotations");
-  put(to, text_of(p, s->annotations));
-  member(to, pretty, 0, "owner");
-  put(to, "\"\"");
-  put(to, pretty ? "\n}\n" : "}");
+  if (killed) format(to, "%s\"oomKills\"%s%l", next, colon, killed);
+  format(
+      to, "%s\"annotations\"%s%s%s\"owner\"%s\"\"%s", next, colon, f->annotations, next, colon, pretty ? "\n}\n" : "}");
 }

@@ -19,7 +19,6 @@ SECTIONS = (
     "update",
     "restore",
     "delete",
-    "state",
     "in_criu_netns",
     "at_criu_namespaces",
     "in_restored_mntns",
@@ -40,7 +39,6 @@ update              ``update``, in a program of its own
 restore             the undoing of a failed update: one step for each step of ``update``, in reverse order, except
                     KeepResources
 delete              ``delete``, and the undoing of a failed create
-state               what ``state`` prints and hooks get, and which files it reads for that
 in_criu_netns       the verb ``restore``, in a child that enters namespaces which criu has just made
 at_criu_namespaces  the verb ``restore``, when criu has made the namespaces and the first process in them
 in_restored_mntns   the verb ``restore``, in a child that enters the container's mount namespace after criu has restored
@@ -104,29 +102,16 @@ NONE = -1
 """In an ``fd`` field: no descriptor."""
 
 
-class Step:
-    """One step. ``at`` is the JSON path, flag or rule that asked for the step, ``spec`` the section of the
-    specification that it follows.
+class Record:
+    """Fields of certain kinds. ``at`` is the JSON path, flag or rule that asked for the record, ``spec`` the section of
+    the specification that it follows.
 
-    ``sections`` are the sections in which the step may stand, ``fields`` the names and kinds of its fields,
-    ``defaults`` the values of fields that a plan may leave out, and ``sentence`` the words with which an error
-    says what the step was to do.
-
-    A step that is one system call says so in ``call``, and the build writes its handler (:mod:`ocirt.generate`).
-    An argument is a field, ``size(FIELD)`` (the bytes of a text or of data), ``bits(FIELD)`` (one more than the
-    bits of the data, as set_mempolicy(2) counts), a structure ``{TYPE FIELD, ...}`` in which ``size`` is its own
-    size, a string in single quotes, or what C takes unchanged. ``write(/proc/self/FILE, FIELD)`` writes a file of
-    this process, ``write(/proc/CHILD/FILE, FIELD)`` one of the child. If ``explained`` is set, a function
-    ``explain_`` in C adds to the error what it can find out.
+    ``fields`` are the names and kinds of its fields, ``defaults`` the values of fields that a plan may leave out.
     """
 
     __slots__ = ("at", "spec", "values")
-    sections: tuple[str, ...] = ()
     fields: dict[str, str] = {}
     defaults: "dict[str, Field]" = {}
-    sentence = ""
-    call = ""
-    explained = False
 
     if TYPE_CHECKING:
 
@@ -135,8 +120,8 @@ class Step:
     def __init_subclass__(cls) -> None:
         for index, name in enumerate(cls.fields):
 
-            def value(step: Step, index: int = index) -> "Field":
-                return step.values[index]
+            def value(record: Record, index: int = index) -> "Field":
+                return record.values[index]
 
             setattr(cls, name, property(value))
 
@@ -162,3 +147,24 @@ class Step:
     def __repr__(self) -> str:
         fields = " ".join(f"{name}={value!r}" for name, value in zip(self.fields, self.values))
         return f"<{type(self).__name__} {fields} at={self.at}>"
+
+
+class Step(Record):
+    """One step.
+
+    ``sections`` are the sections in which the step may stand, and ``sentence`` the words with which an error says what
+    the step was to do.
+
+    A step that is one system call says so in ``call``, and the build writes its handler (:mod:`ocirt.generate`).
+    An argument is a field, ``size(FIELD)`` (the bytes of a text or of data), ``bits(FIELD)`` (one more than the
+    bits of the data, as set_mempolicy(2) counts), a structure ``{TYPE FIELD, ...}`` in which ``size`` is its own
+    size, a string in single quotes, or what C takes unchanged. ``write(/proc/self/FILE, FIELD)`` writes a file of
+    this process, ``write(/proc/CHILD/FILE, FIELD)`` one of the child. If ``explained`` is set, a function
+    ``explain_`` in C adds to the error what it can find out.
+    """
+
+    __slots__ = ()
+    sections: tuple[str, ...] = ()
+    sentence = ""
+    call = ""
+    explained = False

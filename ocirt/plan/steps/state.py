@@ -1,6 +1,6 @@
-"""Steps that say what the state holds, keep it, or only say something."""
+"""What the state says of a container, and steps that keep it or only say something."""
 
-from .base import Step
+from .base import Record, Step
 
 
 class Nothing(Step):
@@ -19,40 +19,38 @@ class Warn(Step):
     sentence = "warn"
 
 
-class WriteState(Step):
-    """State section, always its first step: what the state says of this container. ``annotations`` is raw JSON
-    text, ``{}`` if there are no annotations. ``request`` is one JSON object: what a later build needs to
-    compile the container again."""
+class Facts(Record):
+    """What a program knows of its container: no step, but a record of the program itself.
 
-    sections = ("state",)
-    fields = {
-        "oci_version": "text",
-        "id": "text",
-        "bundle": "text",
-        "rootfs": "text",
-        "annotations": "text",
-        "request": "text",
-    }
-    sentence = "write the state"
+    The first six fields say what ``state`` prints and hooks get. ``annotations`` is raw JSON text, ``{}`` if there are
+    none. ``request`` is one JSON object: what a later build needs to compile the container again.
 
+    The others name files of cgroups. The container is paused while ``paused_file`` of the cgroup ``freezer_path`` says 1.
+    In ``oom_file`` of the cgroup ``memory_path``, the number after the word ``oom_key`` says how many processes the kernel
+    has killed because memory ran out. ``peak_file`` says how much memory was in use at most. A file that is empty does
+    not exist.
+    """
 
-class TellPaused(Step):
-    """State section: the container is paused while ``file`` of the cgroup says 1."""
-
-    sections = ("state",)
-    fields = {"hierarchy": "text", "path": "text", "file": "text"}
-    sentence = "tell if the container is paused"
-
-
-class TellOomKills(Step):
-    """State section: in ``file`` of the cgroup, the number after the word ``key`` says how many processes the
-    kernel has killed because memory ran out; the file ``peak`` (empty for none) says how much memory was in use
-    at most."""
-
-    sections = ("state",)
-    fields = {"hierarchy": "text", "path": "text", "file": "text", "key": "text", "peak": "text"}
-    defaults = {"peak": ""}
-    sentence = "tell what the kernel has killed for want of memory"
+    fields = dict.fromkeys(
+        (
+            "oci_version",
+            "id",
+            "bundle",
+            "rootfs",
+            "annotations",
+            "request",
+            "freezer_hierarchy",
+            "freezer_path",
+            "paused_file",
+            "memory_hierarchy",
+            "memory_path",
+            "oom_file",
+            "oom_key",
+            "peak_file",
+        ),
+        "text",
+    )
+    defaults = dict.fromkeys(fields, "")
 
 
 class KeepResources(Step):
