@@ -14,7 +14,6 @@ from .errors import StateError
 from .failures import TimeoutExpired
 from .library import lifecycle, observe
 from .library.arguments import Size, optional_size
-from .library.attendant import Attendant
 from .library.blocking import Communicating, HasPipes, Pipes, drive
 from .library.lifecycle import Bundle, Lifecycle, Path
 from .library.limits import Limits
@@ -22,6 +21,7 @@ from .library.observe import Event, Stats
 from .library.outcome import MAX_OUTPUT, encoded, result_of
 from .library.runtime import Runtime
 from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
+from .library.supervisor import Supervisor
 from .library.waiting import deadline_in
 from .model.request import checked_id
 from .result import Result
@@ -40,27 +40,27 @@ class Process(Communicating):
 
     args: tuple[str, ...]
 
-    def __init__(self, args: Sequence[str], attendant: Attendant, pipes: Pipes) -> None:
-        self.args, self._attendant, self._pipes = tuple(args), attendant, pipes
+    def __init__(self, args: Sequence[str], supervisor: Supervisor, pipes: Pipes) -> None:
+        self.args, self._supervisor, self._pipes = tuple(args), supervisor, pipes
 
     def __repr__(self) -> str:
-        return f"<ocirt.Process {self.pid} of {self._attendant.id}: {' '.join(self.args)}>"
+        return f"<ocirt.Process {self.pid} of {self._supervisor.id}: {' '.join(self.args)}>"
 
     @property
     def pid(self) -> int:
         """Its number, as the caller sees it. Signals are sent by :meth:`kill`, which cannot hit another."""
-        assert self._attendant.began is not None
-        return self._attendant.began.pid
+        assert self._supervisor.began is not None
+        return self._supervisor.began.pid
 
     @property
     def pidfd(self) -> int | None:
         """A descriptor of it, ready to read once it has ended; ``None`` after :meth:`close`."""
-        return self._attendant.pidfd
+        return self._supervisor.pidfd
 
     @property
     def returncode(self) -> int | None:
         """Its return code; ``None`` before :meth:`wait` has seen its end."""
-        ended = self._attendant.ended
+        ended = self._supervisor.ended
         return None if ended is None else ended.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -70,7 +70,7 @@ class Process(Communicating):
         :returns: its return code: the exit status; 128 and the signal's number if a signal has ended it.
         :raises TimeoutExpired: it has not ended by then.
         """
-        end = drive(lifecycle.wait(self._attendant, timeout))
+        end = drive(lifecycle.wait(self._supervisor, timeout))
         return end.returncode
 
     def kill(self, signal: int = signals.SIGKILL) -> bool:
@@ -78,14 +78,14 @@ class Process(Communicating):
 
         :returns: False if it has ended.
         """
-        return lifecycle.kill(self._attendant, signal)
+        return lifecycle.kill(self._supervisor, signal)
 
     def close(self) -> None:
         """Kill it if it runs, wait for its end, and close the pipes."""
         self.kill()
-        drive(self._attendant.end(None))
+        drive(self._supervisor.end(None))
         self._pipes.close()
-        self._attendant.release()
+        self._supervisor.release()
 
     def __enter__(self) -> Process:
         return self
@@ -100,7 +100,7 @@ class Container(HasPipes):
     Made by :meth:`create`, or found by :meth:`load`. Any thread may use it, several at once.
 
     One that was made here lives no longer than this object and this process: its end, however it comes, is the
-    container's, which is killed and deleted by the process that attends to it. (What shall outlive us is made by
+    container's, which is killed and deleted by the process that supervises it. (What shall outlive us is made by
     ``ocirt create``, and found by :meth:`load`.)
 
     :ivar id: its id.
@@ -317,13 +317,13 @@ class Container(HasPipes):
         flags = lifecycle.exec_flags(cwd, env, user, (), (), False)
         output = Output(optional_size("max_output", max_output))
         streams = Streams.open(PIPE, PIPE, PIPE)
-        attendant = drive(self._life.exec(args, flags, streams, ()))
+        supervisor = drive(self._life.exec(args, flags, streams, ()))
         try:
-            end = drive(lifecycle.communicate(attendant, encoded(input), timeout, output))
+            end = drive(lifecycle.communicate(supervisor, encoded(input), timeout, output))
         finally:
             streams.close()
-            attendant.release()
-        result = result_of(args, attendant.began, end, output)
+            supervisor.release()
+        result = result_of(args, supervisor.began, end, output)
         return result.check() if check else result
 
     # ---- what is known of it ----

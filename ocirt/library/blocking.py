@@ -11,7 +11,7 @@ from typing import IO
 from ..result import Result
 from . import lifecycle
 from .arguments import Size, optional_size
-from .attendant import Attendant
+from .supervisor import Supervisor
 from .outcome import MAX_OUTPUT, encoded, result_of
 from .streams import Output, Streams, no_pipe
 from .waiting import deadline_in
@@ -86,12 +86,12 @@ class Communicating(HasPipes):
     """What a process has besides, where its caller blocks."""
 
     args: tuple[str, ...]
-    _attendant: Attendant
+    _supervisor: Supervisor
 
     def poll(self) -> int | None:
         """Look whether it has ended: its return code, ``None`` while it has not."""
-        drive(self._attendant.end(deadline_in(0)))
-        ended = self._attendant.ended
+        drive(self._supervisor.end(deadline_in(0)))
+        ended = self._supervisor.ended
         return None if ended is None else ended.returncode
 
     def communicate(
@@ -106,9 +106,9 @@ class Communicating(HasPipes):
         :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
         """
         output = Output(optional_size("max_output", max_output))
-        self._pipes.give_back(self._attendant.streams)
+        self._pipes.give_back(self._supervisor.streams)
         try:
-            end = drive(lifecycle.communicate(self._attendant, encoded(input), timeout, output))
+            end = drive(lifecycle.communicate(self._supervisor, encoded(input), timeout, output))
         finally:
-            self._attendant.streams.close()
-        return result_of(self.args, self._attendant.began, end, output)
+            self._supervisor.streams.close()
+        return result_of(self.args, self._supervisor.began, end, output)

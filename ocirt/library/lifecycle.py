@@ -16,7 +16,7 @@ from ..errors import HostError, OcirtError, RequestError, reason
 from ..failures import TimeoutExpired
 from ..model.request import checked_id
 from . import arguments, limits, pidfd, report, submounts
-from .attendant import Attendant
+from .supervisor import Supervisor
 from .children import Child
 from .report import Begin, End
 from .runtime import Runtime
@@ -179,43 +179,43 @@ class Flags:
         return ["--init"] if self.init else []
 
 
-def attend(
+def supervise(
     name: str, runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int], flags: Flags
-) -> Attendant:
-    """Who attends to the verb ``name``, create or run, of a bundle. A config in Python is the caller's own, whose annotations
+) -> Supervisor:
+    """Who supervises the verb ``name``, create or run, of a bundle. A config in Python is the caller's own, whose annotations
     may choose directories of the host; a bundle may be somebody else's."""
     words = [name, *flags.words, "--bundle", bundle.directory, "--", id]
     if bundle.config is not None:
         words.insert(1, "--rootfs-annotations")
-    return Attendant(runtime, id, words, streams, pass_fds, bundle.config, limits.options(flags.limits))
+    return Supervisor(runtime, id, words, streams, pass_fds, bundle.config, limits.options(flags.limits))
 
 
-def pass_on_warnings(attendant: Attendant) -> None:
+def pass_on_warnings(supervisor: Supervisor) -> None:
     """What the executable has warned of so far, as warnings of Python's."""
-    for line in attendant.lines:
+    for line in supervisor.lines:
         if line.get("level") == "warning":
-            warnings.warn(f"container {attendant.id}: {line.get('msg')}", RuntimeWarning, stacklevel=4)
+            warnings.warn(f"container {supervisor.id}: {line.get('msg')}", RuntimeWarning, stacklevel=4)
 
 
-def remove(attendant: Attendant, is_made: bool = False) -> Operation[None]:
-    """End what an attendant attends to, a container, however far it has come, and the attendant. Nothing is left.
+def remove(supervisor: Supervisor, is_made: bool = False) -> Operation[None]:
+    """End what a supervisor supervises, a container, however far it has come, and the supervisor. Nothing is left.
 
-    :param is_made: is it known that the container is there? The attendant tells then how it has ended.
+    :param is_made: is it known that the container is there? The supervisor tells then how it has ended.
     """
-    attendant.take()
-    if attendant.began is None and not is_made:
-        attendant.child.kill()
-        yield from attendant.child.end(None)
-    yield from verb(attendant.runtime, attendant.id, "delete", "--force", "--", attendant.id)
-    if not (yield from attendant.end(deadline_in(attendant.runtime.timeout))):
-        raise TimeoutExpired(f"the end of {attendant.id}", attendant.runtime.timeout)
+    supervisor.take()
+    if supervisor.began is None and not is_made:
+        supervisor.child.kill()
+        yield from supervisor.child.end(None)
+    yield from verb(supervisor.runtime, supervisor.id, "delete", "--force", "--", supervisor.id)
+    if not (yield from supervisor.end(deadline_in(supervisor.runtime.timeout))):
+        raise TimeoutExpired(f"the end of {supervisor.id}", supervisor.runtime.timeout)
 
 
-def undo(attendant: Attendant) -> Operation[None]:
-    """After an attendant has ended too early: it has undone what it did if it says what failed, and not if it was
+def undo(supervisor: Supervisor) -> Operation[None]:
+    """After a supervisor has ended too early: it has undone what it did if it says what failed, and not if it was
     killed."""
-    if report.error_in(attendant.lines) is None:
-        yield from verb(attendant.runtime, attendant.id, "delete", "--force", "--", attendant.id)
+    if report.error_in(supervisor.lines) is None:
+        yield from verb(supervisor.runtime, supervisor.id, "delete", "--force", "--", supervisor.id)
 
 
 def run(
@@ -235,75 +235,75 @@ def run(
     :raises TimeoutExpired: it ran too long; nothing is left of it either.
     """
     deadline = deadline_in(timeout)
-    attendant = attend("run", runtime, bundle, id, streams, pass_fds, flags)
+    supervisor = supervise("run", runtime, bundle, id, streams, pass_fds, flags)
     removed = False
     try:
-        attendant.start()
+        supervisor.start()
         bundle.close()
-        with attendant.child.watched() as end:
+        with supervisor.child.watched() as end:
             in_time = yield from transfer(streams.ours, input, end, output, deadline)
         if not in_time or output.truncated:
             removed = True
-            yield from remove(attendant, output.truncated)
+            yield from remove(supervisor, output.truncated)
         if not in_time:
             assert timeout is not None
             raise TimeoutExpired(f"container {id}", timeout, output.of(1), output.of(2))
-        yield from attendant.end(None)
-        if attendant.ended is None:
-            yield from undo(attendant)
-            raise limits.explained(attendant.failure())
-        return attendant.began, attendant.ended
+        yield from supervisor.end(None)
+        if supervisor.ended is None:
+            yield from undo(supervisor)
+            raise limits.explained(supervisor.failure())
+        return supervisor.began, supervisor.ended
     except BaseException:
-        if not removed and not attendant.child.reap():
-            yield from remove(attendant)
+        if not removed and not supervisor.child.reap():
+            yield from remove(supervisor)
         raise
     finally:
         streams.close()
-        attendant.release()
-        pass_on_warnings(attendant)
+        supervisor.release()
+        pass_on_warnings(supervisor)
 
 
-def communicate(attendant: Attendant, input: bytes, timeout: float | None, output: Output) -> Operation[End]:
+def communicate(supervisor: Supervisor, input: bytes, timeout: float | None, output: Output) -> Operation[End]:
     """Write a process' input and read its outputs until it ends; it is killed if the time is up or there is too much
     output.
 
     :raises TimeoutExpired: the time was up.
     """
     try:
-        with attendant.child.watched() as end:
-            in_time = yield from transfer(attendant.streams.ours, input, end, output, deadline_in(timeout))
+        with supervisor.child.watched() as end:
+            in_time = yield from transfer(supervisor.streams.ours, input, end, output, deadline_in(timeout))
         if not in_time or output.truncated:
-            kill(attendant)
-        yield from attendant.end(None)
+            kill(supervisor)
+        yield from supervisor.end(None)
     except BaseException:
-        kill(attendant)
-        yield from attendant.end(None)
+        kill(supervisor)
+        yield from supervisor.end(None)
         raise
     if not in_time:
         assert timeout is not None
-        raise TimeoutExpired(f"a process in {attendant.id}", timeout, output.of(1), output.of(2))
-    if attendant.ended is None:
-        raise attendant.failure()
-    return attendant.ended
+        raise TimeoutExpired(f"a process in {supervisor.id}", timeout, output.of(1), output.of(2))
+    if supervisor.ended is None:
+        raise supervisor.failure()
+    return supervisor.ended
 
 
-def wait(attendant: Attendant, timeout: float | None) -> Operation[End]:
+def wait(supervisor: Supervisor, timeout: float | None) -> Operation[End]:
     """Until a process ends.
 
     :raises TimeoutExpired: it has not by then; it goes on.
     """
-    if not (yield from attendant.end(deadline_in(timeout))):
+    if not (yield from supervisor.end(deadline_in(timeout))):
         assert timeout is not None
-        raise TimeoutExpired(f"a process in {attendant.id}", timeout)
-    if attendant.ended is None:
-        raise attendant.failure()
-    return attendant.ended
+        raise TimeoutExpired(f"a process in {supervisor.id}", timeout)
+    if supervisor.ended is None:
+        raise supervisor.failure()
+    return supervisor.ended
 
 
-def kill(attendant: Attendant, number: int = 9) -> bool:
+def kill(supervisor: Supervisor, number: int = 9) -> bool:
     """Send a signal to what is attended to: False if it has ended."""
     try:
-        attendant.kill(number)
+        supervisor.kill(number)
         return True
     except ProcessLookupError:
         return False
@@ -312,12 +312,12 @@ def kill(attendant: Attendant, number: int = 9) -> bool:
 class Lifecycle:
     """A container that is there.
 
-    :ivar attendant: of one that we have made; ``None`` of one that was found.
+    :ivar supervisor: of one that we have made; ``None`` of one that was found.
     :ivar pidfd: of its first process; ``None`` where it has ended.
     """
 
-    def __init__(self, runtime: Runtime, id: str, attendant: Attendant | None, held: int | None) -> None:
-        self.runtime, self.id, self.attendant, self._held = runtime, id, attendant, held
+    def __init__(self, runtime: Runtime, id: str, supervisor: Supervisor | None, held: int | None) -> None:
+        self.runtime, self.id, self.supervisor, self._held = runtime, id, supervisor, held
         self._ended: End | None = None
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
@@ -330,36 +330,36 @@ class Lifecycle:
         held, self._held = self._held, None
         if held is not None:
             os.close(held)
-        if self.attendant is not None:
-            self.attendant.release()
+        if self.supervisor is not None:
+            self.supervisor.release()
 
     @property
     def pidfd(self) -> int | None:
-        return self._held if self.attendant is None else self.attendant.pidfd
+        return self._held if self.supervisor is None else self.supervisor.pidfd
 
     @property
     def ended(self) -> End | None:
         """How it has ended, as far as that was told; :meth:`wait` asks."""
-        return self._ended if self.attendant is None else self.attendant.ended
+        return self._ended if self.supervisor is None else self.supervisor.ended
 
     @classmethod
     def create(
         cls, runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int], flags: Flags
     ) -> Operation[Lifecycle]:
         """:raises OcirtError: it could not be created; nothing is left of it."""
-        attendant = attend("create", runtime, bundle, id, streams, pass_fds, flags)
+        supervisor = supervise("create", runtime, bundle, id, streams, pass_fds, flags)
         try:
-            yield from attendant.begin()
+            yield from supervisor.begin()
         except BaseException as error:
-            if attendant.child.is_started:
-                yield from undo(attendant)
+            if supervisor.child.is_started:
+                yield from undo(supervisor)
             if isinstance(error, OcirtError):
                 raise limits.explained(error) from None
             raise
         finally:
             bundle.close()
-            pass_on_warnings(attendant)
-        return cls(runtime, id, attendant, None)
+            pass_on_warnings(supervisor)
+        return cls(runtime, id, supervisor, None)
 
     @classmethod
     def load(cls, runtime: Runtime, id: str) -> Lifecycle:
@@ -420,8 +420,8 @@ class Lifecycle:
         :raises TimeoutExpired: it has not by then.
         """
         deadline = deadline_in(timeout)
-        if self.attendant is not None:
-            in_time = yield from self.attendant.end(deadline)
+        if self.supervisor is not None:
+            in_time = yield from self.supervisor.end(deadline)
         elif self._held is not None and self._ended is None:
             # A descriptor of its own: another thread may delete the container, and let go of ours.
             held = os.dup(self._held)
@@ -440,22 +440,22 @@ class Lifecycle:
     def delete(self, force: bool) -> Operation[None]:
         """Remove it; ``force`` kills it first, and is content if it is gone already."""
         yield from self.verb("delete", *(["--force"] if force else []), "--", self.id)
-        if self.attendant is not None and not (yield from self.attendant.end(deadline_in(self.runtime.timeout))):
+        if self.supervisor is not None and not (yield from self.supervisor.end(deadline_in(self.runtime.timeout))):
             raise TimeoutExpired(f"the end of {self.id}", self.runtime.timeout)
         self.let_go()
 
     def exec(
         self, args: Sequence[str], flags: Sequence[str], streams: Streams, pass_fds: Sequence[int]
-    ) -> Operation[Attendant]:
+    ) -> Operation[Supervisor]:
         """A process in it, once its program has been executed.
 
         :raises WrongState: the container does not run.
         :raises ProgramError: the program cannot be executed.
         """
         command = arguments.words("args", args)
-        attendant = Attendant(self.runtime, self.id, ["exec", *flags, "--", self.id, *command], streams, pass_fds)
-        yield from attendant.begin()
-        return attendant
+        supervisor = Supervisor(self.runtime, self.id, ["exec", *flags, "--", self.id, *command], streams, pass_fds)
+        yield from supervisor.begin()
+        return supervisor
 
 
 def ids_of(runtime: Runtime) -> Sequence[str]:

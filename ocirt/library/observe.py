@@ -87,8 +87,8 @@ def _limit(value: int) -> int | None:
 
 def has_oom(life: Lifecycle) -> bool:
     """Has the kernel killed any process of the container for want of memory? False where that is not counted."""
-    if life.attendant is not None and life.attendant.ended is not None:
-        return life.attendant.ended.oom_kills > 0
+    if life.supervisor is not None and life.supervisor.ended is not None:
+        return life.supervisor.ended.oom_kills > 0
     return _oom_kills(driver_of(life.runtime.root, life.id)) > 0
 
 

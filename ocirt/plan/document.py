@@ -78,7 +78,9 @@ def _shown(kind: str, value: "Field") -> str:
     """A default as a reader understands it."""
     if kind in REGISTER_KINDS and value == NONE:
         return "none"
-    return f"`{value}`" if value not in ("", (), b"") else "empty"
+    if value in ("", (), b""):
+        return "empty"
+    return f"`{value}`" if isinstance(value, str) else f"`{value!r}`"
 
 
 def _sections(step: "type[Step]") -> str:

@@ -265,7 +265,7 @@ def test_the_death_of_the_service_is_that_of_its_containers(ocirt, service, paus
 
 
 def test_a_container_that_nobody_holds_ends(ocirt, image, runtime):
-    """The object goes, without a word: so does the container, and the next one takes its attendant off our hands."""
+    """The object goes, without a word: so does the container, and the next one takes its supervisor off our hands."""
     container = Container.create(config=config_for("sleep", "60"), rootfs=image, id="c1", runtime=runtime)
     container.start()
     process = container.exec(["sleep", "60"])
@@ -276,12 +276,12 @@ def test_a_container_that_nobody_holds_ends(ocirt, image, runtime):
     wait_for(lambda: run(config=config_for("true"), rootfs=image, runtime=runtime).returncode == 0 and children() == [])
 
 
-def test_a_killed_attendant(ocirt, image, runtime):
-    """Somebody kills the process that attends to the container: the container goes on, and is deleted like any other."""
+def test_a_killed_supervisor(ocirt, image, runtime):
+    """Somebody kills the process that supervises the container: the container goes on, and is deleted like any other."""
     with Container.create(config=config_for("sleep", "60"), rootfs=image, id="c1", runtime=runtime) as container:
         container.start()
-        (attendant,) = children()
-        pidfd = os.pidfd_open(int(attendant))
+        (supervisor,) = children()
+        pidfd = os.pidfd_open(int(supervisor))
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.close(pidfd)
         assert container.wait(LIMIT) is None and container.status == "running"
@@ -292,8 +292,8 @@ def test_a_killed_run(ocirt, image, runtime):
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(run, config=config_for("sleep", "60"), rootfs=image, id="c1", runtime=runtime)
         wait_for(lambda: ocirt.ids() == ["c1"] and ocirt.status("c1") == "running")
-        (attendant,) = children()
-        pidfd = os.pidfd_open(int(attendant))
+        (supervisor,) = children()
+        pidfd = os.pidfd_open(int(supervisor))
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.close(pidfd)
         assert "without a word" in str(result.exception(LIMIT))

@@ -1,8 +1,8 @@
-"""The process of the executable that attends to a container, or to a process in one, until its end.
+"""The process of the executable that supervises a container, or a process in one, until its end.
 
 It is the parent of the container's process, which nobody else can wait for on a kernel that does not tell exit
 statuses by pidfd. It tells by a pipe (``--status-fd``) that the process is there, what failed, and how it ended; and
-it holds the other end of our life: once nobody reads the pipe any more it kills what it attends to, and removes the
+it holds the other end of our life: once nobody reads the pipe any more it kills what it supervises, and removes the
 container.
 """
 
@@ -25,12 +25,12 @@ from .streams import Streams
 from .waiting import Operation, Wait, deadline_in
 
 
-class Attendant:
+class Supervisor:
     """
     :ivar id: of the container.
     :ivar streams: those of the process.
-    :ivar child: the attending process.
-    :ivar began: the process that is attended to, once it is there.
+    :ivar child: the process that supervises it.
+    :ivar began: the process that is supervised, once it is there.
     :ivar pidfd: of that process; ``None`` before, and where it had ended before we could look. Ours to close.
     :ivar ended: how it has ended, once it has and that is known.
     :ivar lines: all that has been told so far.
@@ -91,7 +91,7 @@ class Attendant:
         """Start it, and wait until the process is there.
 
         :raises OcirtError: it failed; nothing is left of it.
-        :raises TimeoutExpired: it took more than the runtime's time-out; the attending process has been killed.
+        :raises TimeoutExpired: it took more than the runtime's time-out; the supervising process has been killed.
         """
         deadline = deadline_in(self.runtime.timeout)
         try:
@@ -118,7 +118,7 @@ class Attendant:
         )
 
     def end(self, deadline: float | None) -> Operation[bool]:
-        """Until the process has ended, and the attending one: False if the deadline comes first. See ``ended``."""
+        """Until the process has ended, and the supervising one: False if the deadline comes first. See ``ended``."""
         if not (yield from self.child.end(deadline)):
             return False
         self.take()
