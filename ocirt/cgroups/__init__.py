@@ -2,7 +2,18 @@
 
 from ..errors import HostError, RequestError
 from ..model.text import quote
-from ..plan.steps import NODEV, NOEXEC, NONE, NOSUID, Bind, MountCgroup, MountHierarchies, Warn
+from ..plan.steps import (
+    NODEV,
+    NOEXEC,
+    NONE,
+    NOSUID,
+    Bind,
+    MakeSymlink,
+    Mount,
+    MountCgroup,
+    SetMountAttributes,
+    Warn,
+)
 from .devices import allow_everything, rules
 
 TYPE_CHECKING = False
@@ -39,12 +50,8 @@ if TYPE_CHECKING:
         def first_propagation(self) -> dict[str, int]: ...
 
 
-TMPFS = {"fstype": "tmpfs", "source": "tmpfs", "options": ("mode=755",)}
-"""In what the hierarchies of cgroup v1 are mounted."""
-HIERARCHIES_TOP = NOSUID | NODEV | NOEXEC
-"""MOUNT_ATTR_* bits of that."""
-DETACHED_TREES = 6, 15
-"""The kernel that mounts into what is attached nowhere."""
+TOP = NOSUID | NODEV | NOEXEC
+"""MOUNT_ATTR_* bits of the tmpfs in which the hierarchies of cgroup v1 are mounted."""
 NONE_OF_ITS_OWN = "this container has no cgroups of its own"
 NOT_APPLIED = "this limit is not applied: with --cgroup-manager disabled the container stays in the caller's cgroups"
 PAUSED = "cannot exec in a paused container (use --ignore-paused to override)"
@@ -61,15 +68,11 @@ class Driver:
     :ivar zero_is_a_limit: does ``pids.limit`` 0 mean no task at all? Before ociVersion 1.3.0 it was how "no limit" is written
         where -1 is, too, since a property that is absent and 0 were the same to Go.
     :ivar takes_subgroup: may the container's cgroup be one beneath systemd's (crun's ``run.oci.systemd.subgroup``)?
-    :ivar beside: may the cgroups be made while the first child makes something of its own already? It joins them by
-        their paths then, which a process can that is in a copy of the host's mount namespace.
+    :ivar is_soon_done: has the runtime less to do for the cgroup than init has, once that is there?
     """
 
-    register, allow_caller_cgroup, tolerate, without, beside, zero_is_a_limit = NONE, 0, 0, 0, False, True
-    takes_subgroup = False
-
-    def make_beside(self) -> None:
-        """Have the cgroups made beside the first child, where this driver can: sets ``beside``."""
+    register, allow_caller_cgroup, tolerate, without, zero_is_a_limit = NONE, 0, 0, 0, True
+    takes_subgroup, is_soon_done = False, True
 
     def __init__(self, host: "Host") -> None:
         self.host = host
@@ -82,12 +85,16 @@ class Driver:
         """Steps of the host before the first child is made."""
         return self.make() + self.limit(resources) + self.open()
 
-    def place(self, resources: "Resources") -> "list[Step]":
-        """Steps of the host once the first child is there, which waits (:meth:`wait`)."""
+    def place(self, resources: "Resources", first: bool) -> "list[Step]":
+        """Steps of the host once the first child is there. Where it has to wait for them (:meth:`wait`) one of them sends the event
+        *placed*: it is in its cgroup, or may join it.
+
+        :param first: do the device rules hold before that?
+        """
         return []
 
     def wait(self) -> "list[Step]":
-        """Steps of the first child, before all others."""
+        """Steps of the first child, before the first that needs its cgroup."""
         return []
 
     def make(self) -> "list[Step]":
@@ -176,7 +183,8 @@ class Driver:
                 raise HostError(mount.at, "this host has no cgroup v2 hierarchy")
             if not in_namespace:
                 # A new mount would show the whole hierarchy, and set its options anew for the whole host.
-                return [self._bind(mount, cgroups.unified)]
+                attributes = {"set": mount.set, "clear": mount.clear, **mount.first_propagation()}
+                return [self._bind(mount, cgroups.unified, target=mount.target, **attributes)]
             return [
                 MountCgroup(
                     mount.at,
@@ -189,55 +197,47 @@ class Driver:
                     **mount.first_propagation(),
                 )
             ]
-        return [self.mount_hierarchies(mount, propagation=mount.first_propagation()["propagation"])]
+        return self._mount_hierarchies(mount)
 
-    def fills_detached(self) -> bool:
-        """May the step :meth:`mount_hierarchies` be the host's?"""
-        return self.beside and not self.host.cgroups.is_v2 and self.host.kernel >= DETACHED_TREES
+    def _mount_hierarchies(self, mount: "CgroupMount") -> "list[Step]":
+        tmpfs = {"fstype": "tmpfs", "source": "tmpfs", "options": ("mode=755",)}
+        steps: list[Step] = [Mount(mount.at, mount.spec, target=mount.target, set=TOP, **tmpfs)]
+        for each in self.host.cgroups.hierarchies:
+            name = each.mount.rpartition("/")[2]
+            steps.append(self._bind(mount, each, target=mount.target + "/" + name))
+            steps += [
+                MakeSymlink(mount.at, mount.spec, to=name, path=mount.target + "/" + controller)
+                for controller in each.controllers
+                if len(each.controllers) > 1 and controller != name
+            ]
+        propagation = mount.first_propagation()["propagation"]
+        if mount.set | mount.clear | propagation:
+            steps.append(
+                SetMountAttributes(
+                    mount.at,
+                    mount.spec,
+                    target=mount.target,
+                    set=mount.set,
+                    clear=mount.clear,
+                    propagation=propagation,
+                    recursive=1,
+                )
+            )
+        if mount.clear & TOP:  # the options are about the hierarchies
+            steps.append(SetMountAttributes(mount.at, mount.spec, target=mount.target, set=mount.clear & TOP))
+        return steps
 
-    def mount_hierarchies(self, entry: "CgroupMount", **fields: "Field") -> MountHierarchies:
-        """The step for the ``entry`` of ``mounts`` with type ``cgroup``, on cgroup v1: its attributes are the entry's, ``fields`` says
-        what becomes of it.
-        """
-        hierarchies = [(each, each.mount.rpartition("/")[2]) for each in self.host.cgroups.hierarchies]
-        links = [
-            (controller, name)
-            for each, name in hierarchies
-            for controller in each.controllers
-            if len(each.controllers) > 1 and controller != name
-        ]
-        return MountHierarchies(
-            entry.at,
-            entry.spec,
-            target=entry.target,
-            top=HIERARCHIES_TOP,
-            names=[name for _, name in hierarchies],
-            sources=[each.mount + self.path(each) for each, _ in hierarchies],
-            # What has been passed over is not there: then the container is in the caller's own, and sees that, as with runc.
-            otherwise=[each.mount + each.own for each, _ in hierarchies] if self.tolerate else (),
-            optional=self.tolerate,
-            links=[link for link, _ in links],
-            to=[to for _, to in links],
-            set=entry.set,
-            clear=entry.clear,
-            **TMPFS,
-            **fields,
-        )
-
-    def _bind(self, mount: "CgroupMount", hierarchy: "Hierarchy") -> Bind:
-        # What has been passed over is not there, as in mount_hierarchies.
+    def _bind(self, mount: "CgroupMount", hierarchy: "Hierarchy", **fields: "Field") -> Bind:
+        # What has been passed over is not there: then the container is in the caller's own, and sees that, as with runc.
         more: dict[str, str] = {"otherwise": hierarchy.mount + hierarchy.own} if self.tolerate else {}
         return Bind(
             mount.at,
             mount.spec,
             source=hierarchy.mount + self.path(hierarchy),
-            target=mount.target,
             recursive=1,
-            set=mount.set,
-            clear=mount.clear,
             optional=self.tolerate,
             **more,
-            **mount.first_propagation(),
+            **fields,
         )
 
     def signal(self, outlive: bool) -> "list[Step]":

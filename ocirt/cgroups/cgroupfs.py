@@ -2,7 +2,7 @@
 
 from ..errors import ConfigError, HostError
 from ..model.text import Template, bound, quote
-from ..plan.steps import WriteCgroup
+from ..plan.steps import EVENTS, Receive, Send, WriteCgroup
 from . import Driver, is_rootless
 
 TYPE_CHECKING = False
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeVar
 
-    from ..model.config import Cpu, HugepageLimit, Linux, Pids, Rdma
+    from ..model.config import Cpu, HugepageLimit, Linux, Pids, Rdma, Resources
     from ..model.host import Hierarchy, Host
     from ..model.request import Request
     from ..model.text import AnyText, Field, Number, Text
@@ -99,6 +99,22 @@ class Cgroupfs(Driver):
 
     def paths(self) -> dict[str, str]:
         return {name: bound(self.path(each)) for each in self.all for name in each.controllers or ("",)}
+
+    def placed(self, kind: "type[Send] | type[Receive]") -> "Send | Receive":
+        """The step that tells the first child that it may go on to what needs its cgroup, or waits for that."""
+        return kind(self.at, "config-linux.md#cgroups-path", event=EVENTS.index("placed"))
+
+    def wait(self) -> "list[Step]":
+        return [self.placed(Receive)]
+
+    def release(self, resources: "Resources", first: bool) -> "list[Step]":
+        """The last steps of :meth:`place`: they let the first child go on, and have the device rules hold."""
+        placed, rules = self.placed(Send), self.filter_devices(resources)
+        return [*rules, placed] if first else [placed, *rules]
+
+    def filter_devices(self, resources: "Resources") -> "list[Step]":
+        """Steps that have the device rules hold, where that takes so long that it is no part of :meth:`limit`."""
+        return []
 
     # ---- limits ----
 

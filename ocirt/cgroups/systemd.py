@@ -109,6 +109,7 @@ class Scope(Cgroupfs):
     BLOCKS: str
     """What systemd calls the controller of block devices."""
     home: "Hierarchy"
+    is_soon_done = False
 
     def prepare(self, config: "Config", request: "Request", host: "Host", plan: "Plan", flag: str) -> None:
         """What must be known before the other driver begins."""
@@ -142,7 +143,7 @@ class Scope(Cgroupfs):
     def before(self, resources: "Resources") -> "list[Step]":
         return []
 
-    def place(self, resources: "Resources") -> "list[Step]":
+    def place(self, resources: "Resources", first: bool) -> "list[Step]":
         # A cgroup of this name may be there without a unit, and systemd would use it.
         return [
             *[AssertEmptyCgroup(self.at, SPEC, hierarchy=each.mount, path=self.unit_path(each)) for each in self.all],
@@ -150,7 +151,7 @@ class Scope(Cgroupfs):
             *self.besides(resources),
             *self.limit(resources),
             *self.hand_over(),
-            Send(self.at, SPEC, event=EVENTS.index("placed")),
+            *self.release(resources, first),
         ]
 
     def unit_path(self, hierarchy: "Hierarchy") -> "AnyText":
@@ -164,9 +165,6 @@ class Scope(Cgroupfs):
     def hand_over(self) -> "list[Step]":
         """Steps that give the container its cgroups."""
         return []
-
-    def wait(self) -> "list[Step]":
-        return [Receive(self.at, SPEC, event=EVENTS.index("placed"))]
 
     def open_for(self, beneath: "Mapping[str, str]") -> "list[Step]":
         # Systemd is asked for a new scope alone; what joins one is made in its cgroup.
@@ -262,25 +260,29 @@ class Systemd(Scope, V2):
     def besides(self, resources: "Resources") -> "list[Step]":
         if not self.inner:
             return self.enable(resources)
-        steps: list[Step] = [self._step(MakeCgroup, self.unified, unified=1)]
+        steps: list[Step] = [
+            self._step(MakeCgroup, self.unified, unified=1, fd=self.inner_register, file="cgroup.procs")
+        ]
         if self.delegated:
-            steps.append(self._beneath(MakeCgroup, unified=1))
+            steps.append(self._beneath(MakeCgroup, unified=1, fd=self.delegated_register, file="cgroup.procs"))
         return [
             *steps,
-            Send(self.at, SPEC, event=EVENTS.index("made")),
+            self._made(Send),
             Receive(self.at, SPEC, event=EVENTS.index("moved")),
             self._step(EnableControllers, self.unified),
         ]
 
+    def _made(self, kind: "type[Send] | type[Receive]") -> "Send | Receive":
+        # In a user namespace the child may not open what it joins by.
+        return kind(
+            self.at, SPEC, event=EVENTS.index("made"), first=self.inner_register, count=2 if self.delegated else 1
+        )
+
     def wait(self) -> "list[Step]":
         if not self.inner:
             return super().wait()
-        steps: list[Step] = [Receive(self.at, SPEC, event=EVENTS.index("made"))]
-        if self.delegated:
-            steps.append(self._beneath(OpenCgroup, fd=self.delegated_register, file="cgroup.procs"))
         return [
-            *steps,
-            self._step(OpenCgroup, self.unified, fd=self.inner_register, file="cgroup.procs"),
+            self._made(Receive),
             JoinCgroup(self.at, SPEC, fd=self.inner_register),
             Send(self.at, SPEC, event=EVENTS.index("moved")),
             *super().wait(),

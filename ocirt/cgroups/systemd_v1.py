@@ -25,8 +25,7 @@ HOME = "name=systemd"
 
 
 class SystemdV1(Scope, V1):
-    """The driver for one container. The child joins what systemd does not use when that has placed it, and opens the files
-    itself: it is there before them.
+    """The driver for one container. The child joins what systemd does not use when that has placed it.
 
     :raises HostError: systemd has no hierarchy here, or it is a user's own, which has no controllers.
     """
@@ -47,26 +46,20 @@ class SystemdV1(Scope, V1):
         self.register, self.tolerate, self.without = NONE, 0, 0
 
     def besides(self, resources: "Resources") -> "list[Step]":
+        # In the unified hierarchy, where there is one, systemd has placed the child, and nothing is opened.
         return [
-            self._step(
+            self._step(OpenCgroup, each, fd=fd, file="tasks")
+            if each is self.home
+            else self._step(
                 MakeCgroup,
                 each,
                 owned_by_systemd=1,
+                fd=fd,
+                file="tasks",
                 inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]),
             )
-            for each in self.hierarchies
-            if each is not self.home
+            for each, fd in zip(self.hierarchies, self.registers)
         ]
-
-    def wait(self) -> "list[Step]":
-        # Of the unified hierarchy, where there is one, nothing is opened: there systemd has placed the child.
-        return [
-            *super().wait(),
-            *[self._step(OpenCgroup, each, fd=fd, file="tasks") for each, fd in zip(self.hierarchies, self.registers)],
-        ]
-
-    def make_beside(self) -> None:
-        """Nothing: what the child waits for is systemd."""
 
     def properties(self, resources: "Resources") -> "list[Property]":
         limit, weight, shares = resources.memory.limit, resources.block_io.weight, resources.cpu.shares

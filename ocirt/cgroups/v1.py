@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 INHERITED = {"cpuset": ("cpuset.cpus", "cpuset.mems")}
 """Files that a new cgroup must have from its parent before it takes a process."""
 
+SPEC, PLACED = "config-linux.md#cgroups-path", EVENTS.index("placed")
 LIMIT, SWAP = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
-PLACED = EVENTS.index("placed")
 UNSET = (1 << 64) - 1
 """-1 as engines write it into the unsigned ``swappiness``."""
 
@@ -67,28 +67,30 @@ class V1(Cgroupfs):
 
     # ---- making, entering, leaving ----
 
-    def make_beside(self) -> None:
-        # What has been passed over the child would have to be told.
-        self.beside = 0 < len(self.hierarchies) <= PASSED and not self.tolerate
+    @property
+    def _is_passed(self) -> bool:
+        """Are the cgroups made while the first child is at work, and what it joins by passed to it? What is passed over because the
+        caller may not write it cannot be passed."""
+        return 0 < len(self.hierarchies) <= PASSED and not self.tolerate
+
+    is_soon_done = False
 
     def before(self, resources: "Resources") -> "list[Step]":
-        if self.beside:
-            return self._make_unified()
-        return [*self._make(), *self._make_unified(), *self.limit(resources)]
+        return (
+            self._make_unified() if self._is_passed else [*self._make(), *self._make_unified(), *self.limit(resources)]
+        )
 
-    def place(self, resources: "Resources") -> "list[Step]":
-        if not self.beside:
+    def place(self, resources: "Resources", first: bool) -> "list[Step]":
+        if not self._is_passed:
             return []
-        return [*self._make(), *self.limit(resources), self._placed(Send)]
+        return [*self._make(), *self.limit(resources), *self.release(resources, first)]
 
     def wait(self) -> "list[Step]":
-        return [self._placed(Receive)] if self.beside else []
+        return super().wait() if self._is_passed else []
 
-    def _placed(self, kind: "type[Send] | type[Receive]") -> "Step":
-        # The child has the least time: what it joins by is opened here, and goes along.
-        return kind(
-            self.at, "config-linux.md#cgroups-path", event=PLACED, first=self.registers[0], count=len(self.registers)
-        )
+    def placed(self, kind: "type[Send] | type[Receive]") -> "Send | Receive":
+        # In a user namespace the child may not open what it joins by.
+        return kind(self.at, SPEC, event=PLACED, first=self.registers[0], count=len(self.registers))
 
     def _make(self) -> "list[Step]":
         steps: list[Step] = [

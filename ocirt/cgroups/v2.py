@@ -103,6 +103,9 @@ class V2(Cgroupfs):
             self._step(OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate),
         ]
 
+    def place(self, resources: "Resources", first: bool) -> "list[Step]":
+        return self.release(resources, first)  # it is born in the cgroup
+
     def _delegate(self) -> "list[Step]":
         """config-linux.md, "Cgroup ownership": a container that may write its cgroups owns them."""
         namespaces = [each.file for each in self.config.linux.namespaces if each.type.equals("cgroup")]
@@ -209,7 +212,7 @@ class V2(Cgroupfs):
         steps = self.settings(resources)
         # A child that may not enter its cgroup would go without these.
         self.allow_caller_cgroup = int(self.tolerate and (bool(self.without) or not _are_limits(steps)))
-        return [*steps, *self._devices(resources)]
+        return steps
 
     def has_limits(self, resources: "Resources") -> bool:
         """Does ``resources`` ask for anything but device rules, and what cgroup v2 does not have?"""
@@ -416,7 +419,7 @@ class V2(Cgroupfs):
 
     # ---- devices ----
 
-    def _devices(self, resources: "Resources") -> "list[Step]":
+    def filter_devices(self, resources: "Resources") -> "list[Step]":
         given = rules(resources.devices)
         # Without the filter every device could be opened: only where nodes do not work anyway, in a user namespace or for a
         # user without root's rights, or where the filter would allow everything, does the container go without.

@@ -22,7 +22,6 @@ from ..plan.steps import (
 )
 from ..model import crun
 from . import devices, hooks, notify, paths, sysctl
-from .beside import Beside
 from .mounts import Mounts
 from .namespaces import Namespaces
 from .process import Process, check_terminal, every_cpu
@@ -61,9 +60,8 @@ def compile(config: "Config", request: "Request", host: "Host", kept: "Filters |
     namespaces = Namespaces(config, request, host, plan)
     rootfs = Rootfs(config, request, plan, namespaces)
     cgroup = choose(config, request, host, plan)
-    namespaces.overlap(cgroup)
+    namespaces.share(cgroup)
     mounts = Mounts(config, request, host, plan, namespaces, rootfs, cgroup)
-    beside = Beside(plan, namespaces, rootfs, cgroup, mounts)
     process = Process(config.process, config, request, host, plan, namespaces) if config.has("process") else None
     network = _net_devices(config, host, plan, namespaces)
     rdt = rdt_of(config, request, host, plan)
@@ -72,7 +70,7 @@ def compile(config: "Config", request: "Request", host: "Host", kept: "Filters |
     outside = None if mounts.has_own_dev else devices.Outside(config.linux, namespaces, plan)
 
     plan.sections["host"] = _host(
-        config, request, plan, namespaces, rootfs, cgroup, mounts, beside, process, filters, network, rdt, life, outside
+        config, request, plan, namespaces, rootfs, cgroup, mounts, process, filters, network, rdt, life, outside
     )
     score, stage = every_cpu() + (process.oom_score() if process else []), namespaces.stage(cgroup.wait())
     plan.sections["stage"] = score + stage if stage else []
@@ -84,7 +82,6 @@ def compile(config: "Config", request: "Request", host: "Host", kept: "Filters |
         rootfs,
         cgroup,
         mounts,
-        beside,
         process,
         filters,
         life,
@@ -164,7 +161,6 @@ def _host(
     rootfs: Rootfs,
     cgroup: "Driver",
     mounts: Mounts,
-    beside: Beside,
     process: Process | None,
     filters: Seccomp | None,
     network: "NetDevices | None",
@@ -193,12 +189,9 @@ def _host(
     if process and filters:
         steps += process.capabilities.warn() + filters.open()
     steps += life.open(*HOOKS_BEFORE_PIVOT, "start_container")
-    steps += namespaces.spawn(cgroup, cgroup.place(config.linux.resources)) + beside.begin()
-    after_pid = (rdt.join() if rdt else []) + (filters.leave() if filters else [])
-    if after_pid:
-        steps += beside.remember() + after_pid + beside.mount()
-    else:
-        steps += beside.mount() + beside.remember()
+    # From here on init is at work, too: see _init.
+    steps += namespaces.spawn(cgroup, cgroup.place(config.linux.resources, mounts.may_open_devices))
+    steps += (rdt.join() if rdt else []) + (filters.leave() if filters else [])
     steps += mounts.hand()
     if _waits_before_pivot(config):
         steps.append(_receive("mounted"))
@@ -238,24 +231,21 @@ def _init(
     rootfs: Rootfs,
     cgroup: "Driver",
     mounts: Mounts,
-    beside: Beside,
     process: Process | None,
     filters: Seccomp | None,
     life: hooks.Hooks,
     outside: devices.Outside | None,
 ) -> "list[Step]":
-    steps = (
-        namespaces.begin()
-        + beside.lend()
-        + ([] if namespaces.has_stage else cgroup.wait())
+    # Init makes its namespaces, and those mounts that are the same in any cgroup, while the runtime (or systemd) makes the cgroup
+    # and limits it (Driver.place). It waits for that where the first step needs it.
+    placed = (
+        ([] if namespaces.has_stage else cgroup.wait())
         + cgroup.join()
-        + score
-        + namespaces.enter()
+        + namespaces.enter_cgroup()
+        + cgroup.settle()
+        + (filters.wait() if filters else [])
     )
-    steps += cgroup.settle()
-    if filters:
-        steps += filters.wait()
-    steps += beside.receive() + rootfs.open() + mounts.make(beside.receive_for)
+    steps = score + namespaces.enter() + rootfs.open() + mounts.make(namespaces.enter_network(), placed)
     if not mounts.has_own_dev:
         steps += devices.make(config.linux.devices, bind=namespaces.has_user or host.in_user_namespace, outside=outside)
     if process:

@@ -136,6 +136,9 @@ VIRTUAL = (
 """File systems without a medium: ``ro`` makes the mount read-only, not the file system, which others may share."""
 
 
+EARLY = {"proc": 0, "tmpfs": 0, "devpts": 0, "mqueue": 0, "sysfs": 1}
+"""New file systems that are the same whatever cgroup their maker is in -> whether they show its network namespace."""
+
 PROC_FILES = tuple(
     [
         f"/proc/{name}"
@@ -346,3 +349,13 @@ class Parsed:
     def is_readonly_late(self) -> bool:
         """Is ``ro`` left for the end? What is mounted or made in it comes first."""
         return bool(self.set & RDONLY) and (self.fstype == "tmpfs" or self.at_dev())
+
+    def first_attributes(self) -> int:
+        """The MOUNT_ATTR_* bits until the end."""
+        return self.set & ~RDONLY if self.is_readonly_late() else self.set
+
+    def needs(self) -> int:
+        """What init has to have before it mounts this: 0 nothing, 1 its network namespace, 2 its cgroup, too. The latter for what is
+        charged for its content, for block devices, which the device rules may forbid, for binds, which may be of the cgroup
+        itself, and for what the runtime hands over once it has placed init."""
+        return 2 if "tmpcopyup" in self.flags else EARLY.get(self.fstype, 2)

@@ -1,6 +1,5 @@
 """Mounts: config.md, "Mounts". What their options ask for stands in :mod:`.mount_options`."""
 
-from ..cgroups import TMPFS
 from ..errors import ConfigError
 from ..model.text import quote
 from ..plan.steps import (
@@ -25,8 +24,6 @@ from .namespaces import CGROUP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..cgroups import Driver
     from ..model.config import Config
     from ..model.host import Host
@@ -47,11 +44,9 @@ class Mounts:
 
     Most are made by init alone. The source of a bind is opened by the runtime before it (:meth:`open`) where init could
     not: in a user namespace it may not reach the path; ids are mapped by whoever is privileged over the file system; and
-    only in the runtime's mount namespace is there a peer of the host's mount, which a shared volume is to be. And it may make
-    new ones while init is at work (:mod:`.beside`).
+    only in the runtime's mount namespace is there a peer of the host's mount, which a shared volume is to be.
 
     :param inside: is init in the container's user namespace, if there is one? There it may not map ids.
-    :ivar made: id of a Parsed -> register with its mount, which the runtime has made.
     :ivar _one: the two registers, next to each other, for the id mapping and the tree of the one mount that is handed over.
     :ivar _handed: id of a Parsed that is handed over -> the first of these registers and the number of those that go along.
     """
@@ -77,13 +72,17 @@ class Mounts:
         self._handed: dict[int, tuple[int, int]] = {}
         self._one: tuple[int, ...] = ()
         self._notify = self._notify_bind(request) if config.has("process") else []
-        self.made: dict[int, int] = {}
         self._binds = {id(each): self._bind(each) for each in self.parsed if each.is_bind and not each.is_remount}
 
     @property
     def has_own_dev(self) -> bool:
         """Is a directory of the host bound at /dev? Then nothing is made in it."""
         return any([each.at_dev() for each in self.parsed if each.is_bind and not each.is_remount])
+
+    @property
+    def may_open_devices(self) -> bool:
+        """May one of the file systems be on a block device? The device rules are about those, too."""
+        return any([not each.is_bind and not each.is_remount and each.fstype not in VIRTUAL for each in self.parsed])
 
     def warn(self) -> "list[Step]":
         """Steps of the host: a warning for each option that means nothing to its bind. A read-only one may have been meant."""
@@ -110,12 +109,18 @@ class Mounts:
         """Steps of init in place of those of an entry that it does not mount: what the runtime hands over comes all the same."""
         return [*self._receive(each), *[Close(each.at, SPEC, fd=fd) for fd in self._one if id(each) in self._handed]]
 
-    def make(self, before: "Callable[[Parsed], list[Step]]" = lambda _: []) -> "list[Step]":
+    def make(self, *before: "list[Step]") -> "list[Step]":
         """Steps of init that mount them. What must be writable until all is set up stays so until :meth:`finish`.
 
-        :param before: gives the steps that come before those of an entry.
+        :param before: the steps by which init comes into its network namespace, and those into its cgroup. They stand before the first
+            entry that may need it (:meth:`Parsed.needs`).
         """
-        return [step for each, steps in self.each() for step in [*before(each), *steps]] + self._notify
+        steps: list[Step] = []
+        done = 0
+        for each, own in self.each():
+            steps += [step for first in before[done : each.needs()] for step in first] + own
+            done = max(done, each.needs())
+        return steps + [step for first in before[done:] for step in first] + self._notify
 
     def each(self) -> "list[tuple[Parsed, list[Step]]]":
         """The entries (:class:`Parsed`) with the steps that each makes."""
@@ -126,20 +131,6 @@ class Mounts:
             return self._remount(each)
         if each.is_bind:
             steps: list[Step] = [*self._receive(each), self._binds[id(each)], *self._close_mapping(each)]
-        elif each.fstype == "cgroup" and id(each) in self.made:
-            self._only_binds(each)
-            flag = each.first_propagation()["propagation"]
-            steps = [
-                Mount(
-                    each.at,
-                    SPEC,
-                    target=each.target,
-                    mount=self.made[id(each)],
-                    propagation=flag,
-                    propagation_recursive=int(flag != 0),
-                    **TMPFS,
-                )
-            ]
         elif each.fstype in ("cgroup", "cgroup2"):
             self._only_binds(each)
             steps = self.cgroup.mount(each, self.namespaces.has(CGROUP))
@@ -176,7 +167,7 @@ class Mounts:
             if not each.is_remount and each.is_readonly_late()
         ]
 
-    def filesystem(self, each: Parsed) -> "dict[str, Field]":
+    def _filesystem(self, each: Parsed) -> "dict[str, Field]":
         """The fields of a step that makes the new file system of an entry."""
         options: list[AnyText] = [*each.superblock, *each.options]
         if self.config.linux.has("mountLabel"):
@@ -193,11 +184,6 @@ class Mounts:
             "options": options,
         }
 
-    @staticmethod
-    def first_attributes(each: Parsed) -> int:
-        """The MOUNT_ATTR_* bits of a mount that is not finished yet."""
-        return each.set & ~RDONLY if each.is_readonly_late() else each.set
-
     def _mount(self, each: Parsed) -> Mount:
         if not each.fstype:
             raise ConfigError(each.entry.at("type"), "nothing", "a file system, or bind or rbind among the options")
@@ -212,12 +198,11 @@ class Mounts:
         return Mount(
             each.at,
             SPEC,
-            set=self.first_attributes(each),
+            set=each.first_attributes(),
             tmpcopyup=int("tmpcopyup" in each.flags),
             keep_mode=int(keeps),
-            mount=self.made.get(id(each), NONE),
             **each.first_propagation(),
-            **self.filesystem(each),
+            **self._filesystem(each),
         )
 
     @staticmethod
@@ -261,7 +246,7 @@ class Mounts:
             target_nofollow=int("dest-nofollow" in each.flags),
             copy_symlink=int("copy-symlink" in each.flags),
             on_proc=int(each.on_proc()),
-            set=each.set & ~RDONLY if each.is_readonly_late() else each.set,
+            set=each.first_attributes(),
             clear=each.clear,
             recursive_set=each.recursive.set,
             recursive_clear=each.recursive.clear,

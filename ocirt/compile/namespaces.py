@@ -10,10 +10,12 @@ from ..model.peers import MAPS_IDS
 from ..model.text import Template, quote
 from ..plan.steps import (
     EVENTS,
+    NONE,
     BecomeRoot,
     DenySetgroups,
     JoinNamespace,
     LoopbackUp,
+    MakeNetwork,
     NewKeyring,
     OpenNamespace,
     Receive,
@@ -78,13 +80,13 @@ class Namespaces:
 
     :ivar new: CLONE_NEW* bits of those to make.
     :ivar joined: CLONE_NEW* bit -> path (Text) of those to join.
-    :ivar later: CLONE_NEW* bits of those that init makes by itself, while the runtime makes its cgroups.
+    :ivar network: the register of the network namespace that the runtime makes, ``NONE``: it makes none.
     """
 
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan") -> None:
         self.linux, self.request, self.host = config.linux, request, host
         self.config, self.plan = config, plan
-        self.new, self.later = 0, 0
+        self.new, self.network = 0, NONE
         self.joined: dict[int, Text] = {}
         self.registers: dict[int, int] = {}
         for entry in self.linux.namespaces:
@@ -180,12 +182,22 @@ class Namespaces:
         only from within."""
         return bool(self.new & USER and self.new & TIME) and self.host.euid != 0
 
-    def overlap(self, cgroup: "Driver") -> None:
-        """A network namespace takes the kernel as long as the cgroups do, and the two have no lock in common: where init is
-        the first child, and sees the host's paths, it makes the one while the runtime makes the others."""
-        if self.new & NETWORK and not self.has_stage and not self.has_user:
-            cgroup.make_beside()
-            self.later = NETWORK if cgroup.beside else 0
+    @property
+    def own(self) -> int:
+        """CLONE_NEW* bits of the namespaces that init makes by itself while the runtime goes on: all but those in which it is
+        born. The runtime would have to wait for them in clone3, above all for the network namespace. What a stage spawns is born
+        in all of them: the runtime waits for the stage anyway."""
+        return 0 if self.has_stage else self.new & ~(USER | PID | CGROUP | self._of_runtime)
+
+    @property
+    def _of_runtime(self) -> int:
+        return 0 if self.network == NONE else NETWORK
+
+    def share(self, cgroup: "Driver") -> None:
+        """Making a network namespace takes as long as half of what init mounts. So where the runtime has less to do than init, it
+        makes that, and init gets it when it needs it. In a user namespace only init can."""
+        if cgroup.is_soon_done and self.new & NETWORK and not self.has_stage and not self.has_user:
+            self.network = self.plan.register()
 
     # ---- steps ----
 
@@ -210,40 +222,53 @@ class Namespaces:
                 flags=flags,
                 cgroup=cgroup.register,
                 allow_caller_cgroup=cgroup.allow_caller_cgroup,
-                later=int(self.later != 0),
-            ),
-            *placing,
+            )
         ]
         if not self.has_stage:
-            return steps + self._map()
+            return [*steps, *self._map(), *self._make_network(), *placing]
         spawned: list[Step] = [Receive("linux.namespaces", SPEC, event=EVENTS.index("spawned"))]
-        return steps + (self._map() + spawned if self._stage_has_user else spawned + self._map())
+        if self._stage_has_user:
+            return [*steps, *self._map(), *placing, *spawned]
+        return [*steps, *placing, *spawned, *self._map()]
+
+    def _make_network(self) -> "list[Step]":
+        if self.network == NONE:
+            return []
+        return [MakeNetwork("linux.namespaces", SPEC, fd=self.network), self._pass_network(Send)]
+
+    def _pass_network(self, kind: "type[Send] | type[Receive]") -> "Send | Receive":
+        return kind("linux.namespaces", SPEC, event=EVENTS.index("network"), first=self.network, count=1)
+
+    def enter_network(self) -> "list[Step]":
+        """Steps of init that enter the network namespace which the runtime has made."""
+        if self.network == NONE:
+            return []
+        return [
+            self._pass_network(Receive),
+            JoinNamespace("linux.namespaces", SPEC, fd=self.network, kind=NETWORK),
+        ]
 
     def _flags(self) -> int:
-        return self.new & ~(CGROUP | TIME | self.later | (USER if self._stage_has_user else 0))
+        return self.new & ~(CGROUP | TIME | self.own | self._of_runtime | (USER if self._stage_has_user else 0))
 
     def stage(self, waiting: "list[Step]") -> "list[Step]":
         """Steps of the stage; none where there is no need for one.
 
-        :param waiting: steps before all others.
+        :param waiting: steps by which it comes into its cgroup, in which init is to be born.
         """
         if not self.has_stage:
             return []
         at = "linux.namespaces"
         if self._stage_has_user:
             # Who may map the ids of a process may not if that is not dumpable.
-            steps: list[Step] = [
-                *waiting,
-                Receive(at, MAPPINGS, event=EVENTS.index("mapped")),
-                BecomeRoot(at, MAPPINGS),
-            ]
+            steps: list[Step] = [Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
         else:
-            steps = [*waiting, SetDumpable("not dumpable", "", value=0)]
+            steps = [SetDumpable("not dumpable", "", value=0)]
         steps += self._joins()
         if self.new & TIME:
             steps.append(Unshare(at, SPEC, flags=TIME))
             steps += self._offsets()
-        return [*steps, Spawn(at, SPEC, section="init", flags=self._flags())]
+        return [*steps, *waiting, Spawn(at, SPEC, section="init", flags=self._flags())]
 
     def _joins(self) -> "list[Step]":
         others = [kind for kind in self.joined if kind not in (USER, MOUNT)] + [MOUNT] * (MOUNT in self.joined)
@@ -311,26 +336,25 @@ class Namespaces:
     def _is_own(mappings: "list[IdMapping]", own: int) -> bool:
         return len(mappings) == 1 and mappings[0].host_id.equals(own) and mappings[0].size.equals(1)
 
-    def begin(self) -> "list[Step]":
-        """Steps of init before all others."""
-        return [Unshare("linux.namespaces", SPEC, flags=self.later)] if self.later else []
-
-    def _loopback(self) -> "list[Step]":
-        return [LoopbackUp("linux.namespaces", SPEC)] if self.new & NETWORK else []
-
     def enter(self) -> "list[Step]":
-        """Steps of init after it has joined its cgroups: its ids, and the namespaces that are its own to make."""
+        """Steps of init that make the namespaces which need no cgroup, and give it its ids there."""
         at = "linux.namespaces"
         steps: list[Step] = []
         if self.host.euid == 0 or not self.new & USER or self._stage_has_user:
             steps.append(SetDumpable("not dumpable", "", value=0))
+        if self.own:
+            steps.append(Unshare(at, SPEC, flags=self.own))
+        if self.new & NETWORK and not self._of_runtime:
+            steps.append(LoopbackUp(at, SPEC))
         if self.new & USER and not self._stage_has_user:
             steps.append(Receive(at, MAPPINGS, event=EVENTS.index("mapped")))
         if self.has(USER) and not self._stage_has_user:
             steps += [BecomeRoot(at, MAPPINGS), SetDumpable("not dumpable", "", value=0)]
-        if self.new & CGROUP:
-            steps.append(Unshare(at, SPEC, flags=CGROUP))
-        return steps + self.keyring() + ([] if self.later else self._loopback())
+        return steps + self.keyring()
+
+    def enter_cgroup(self) -> "list[Step]":
+        """Steps of init that make the cgroup namespace: it shows what lies below the cgroup that its maker is in."""
+        return [Unshare("linux.namespaces", SPEC, flags=CGROUP)] if self.new & CGROUP else []
 
     def keyring(self) -> "list[Step]":
         """The step of a process of the container that gives it a session keyring of its own."""

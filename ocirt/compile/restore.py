@@ -84,7 +84,7 @@ class Restored:
                 cgroup=cgroup.register,
                 allow_caller_cgroup=cgroup.allow_caller_cgroup,
             ),
-            *cgroup.place(resources),
+            *cgroup.place(resources, True),
             *self.mounts.hand(),
             RestoreProcesses(AT, "", message=message, log=log, console=self.process.console, root=root),
         ]

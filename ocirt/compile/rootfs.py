@@ -95,18 +95,9 @@ class Rootfs:
 
     def reach(self) -> "list[Step]":
         """Steps of the host that open what init may not reach."""
-        return [self._open()] if self._hidden else []
-
-    def opened_by_host(self, register: int) -> "list[Step] | None":
-        """Steps of the host that open the rootfs into ``register``, for :meth:`open` to go on with; ``None`` where that is
-        init's to do alone."""
-        if self._overlay or self._hidden or self.private_mntns:
-            return None
-        self._tree = register
-        return [self._open()]
-
-    def _open(self) -> OpenMount:
-        return OpenMount("root.path", ROOT, fd=self._tree, source=self.path, recursive=1, propagation=self.before)
+        if not self._hidden:
+            return []
+        return [OpenMount("root.path", ROOT, fd=self._tree, source=self.path, recursive=1, propagation=self.before)]
 
     def open(self) -> "list[Step]":
         """Steps of init that make the rootfs a mount of this mount namespace."""

@@ -10,7 +10,7 @@ from ..compile import devices
 from ..compile.namespaces import KINDS, MOUNT, NETWORK, PID
 from ..errors import ConfigError
 from ..model.text import bound
-from ..plan.steps import Bind, MakeNode, MountHierarchies
+from ..plan.steps import Bind, MakeNode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,12 +33,7 @@ def binds(mounts: "Mounts", config: "Config", namespaces: "Namespaces") -> list[
 
     :param mounts: :class:`ocirt.compile.mounts.Mounts`.
     """
-    found: list[tuple[str, str]] = []
-    for step in mounts.make():
-        if isinstance(step, Bind):
-            found.append((bound(step.target), bound(step.source)))
-        elif isinstance(step, MountHierarchies):
-            found += [(f"{bound(step.target)}/{name}", bound(source)) for name, source in zip(step.names, step.sources)]
+    found = [(bound(step.target), bound(step.source)) for step in mounts.make() if isinstance(step, Bind)]
     if namespaces.has_user and not mounts.has_own_dev:
         found += [
             (bound(step.path), bound(step.path))

@@ -14,7 +14,6 @@ from .steps import (
     LoadNotifyingSeccomp,
     MakeNode,
     MapLent,
-    Mount,
     Receive,
     Release,
     RestoreProcesses,
@@ -160,9 +159,7 @@ def _registers(step: "Step") -> tuple[list[int], list[int], list[int]]:
 
 
 def _kind(step: "Step", name: str, kind: str) -> str:
-    """A few steps make what they otherwise use."""
-    if isinstance(step, Mount) and name == "mount" and step.detached:
-        return "fills"
+    """MakeNode makes what it otherwise uses."""
     if isinstance(step, MakeNode) and name == "outside" and not step.bind:
         return "fills"
     return kind

@@ -94,7 +94,7 @@ def test_init_is_cloned_into_it():
     plan = made()
     assert shown(plan, "host", "OpenCgroup", "Spawn") == [
         ("OpenCgroup", {"fd": 0, "hierarchy": ROOT, "path": "/c", "file": ""}),
-        ("Spawn", {"section": "init", "flags": 0x20000, "cgroup": 0}),
+        ("Spawn", {"section": "init", "flags": 0, "cgroup": 0}),
     ]
     assert "JoinCgroup" not in names(plan, "init")
 
@@ -108,7 +108,7 @@ def test_a_stage_is_cloned_into_it():
 
 def test_limits_come_before_anything_is_in_it():
     order = names(made(resources={"memory": {"limit": 5}}), "host")
-    assert order[:5] == ["MakeCgroup", "WriteCgroup", "LoadDeviceFilter", "OpenCgroup", "Spawn"]
+    assert order[:6] == ["MakeCgroup", "WriteCgroup", "OpenCgroup", "Spawn", "Send", "LoadDeviceFilter"]
 
 
 def test_deleting():

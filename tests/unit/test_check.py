@@ -121,9 +121,12 @@ def test_events_in_another_order_than_they_are_taken():
     plan.host.remove(known)
     plan.host.append(known)
     assert "waits for known" in fault_of(plan)
-    other = next(step for step in plan.host if isinstance(step, Send) and EVENTS[step.event] == "hooked")
+    placed, other = (
+        next(step for step in plan.host if isinstance(step, Send) and EVENTS[step.event] == event)
+        for event in ("placed", "hooked")
+    )
     plan.host.remove(other)
-    plan.host.insert(0, other)
+    plan.host.insert(plan.host.index(placed) + 1, other)
     assert "waits for known, and hooked comes" in fault_of(plan)
 
 

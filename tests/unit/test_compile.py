@@ -12,7 +12,6 @@ from ocirt.plan.steps import EVENTS
 from tests.unit.plans import DATA, config, facts, host, names, plan, request, shown, steps, values
 
 READY, MAPPED, PLACED = [EVENTS.index(name) for name in ("ready", "mapped", "placed")]
-UNSHARED, OPENED, FILLED = [EVENTS.index(name) for name in ("unshared", "opened", "filled")]
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +35,11 @@ def test_host_section(spec):
         *[(fd, "tasks") for fd in range(9)],
     ]
     assert names(spec, "host")[:4] == ["MakeCgroup", "OpenSocket", "Spawn", "MakeCgroup"]
-    assert names(spec, "host")[-5:] == ["RememberInit", "PreparePidFile", "Receive", "Commit", "WritePidFile"]
+    assert names(spec, "host")[-5:] == ["Send", "PreparePidFile", "Receive", "Commit", "WritePidFile"]
     assert shown(spec, "host", "OpenSocket", "Spawn", "Send", "Receive", "PreparePidFile", "WritePidFile") == [
-        ("OpenSocket", {"fd": 25, "path": "/socket"}),
-        ("Spawn", {"section": "init", "flags": 0x2C020000, "cgroup": 9, "later": 1}),
+        ("OpenSocket", {"fd": 10, "path": "/socket"}),
+        ("Spawn", {"section": "init", "flags": 0x20000000, "cgroup": 9}),
         ("Send", {"event": PLACED, "first": 0, "count": 9}),
-        ("Receive", {"event": UNSHARED, "first": 18, "count": 4}),
-        ("Send", {"event": OPENED, "first": 10, "count": 7}),
-        ("Send", {"event": FILLED, "first": 17, "count": 1}),
         ("PreparePidFile", {"path": "/pid"}),
         ("Receive", {"event": READY}),
         ("WritePidFile", {"path": "/pid"}),
@@ -58,37 +54,19 @@ def test_limits_are_written_before_anything_joins(spec):
     )
 
 
-def test_without_a_network_namespace_all_is_made_before_init():
-    data = json.loads((DATA / "runc-spec.json").read_text())
-    data["linux"]["namespaces"] = [each for each in data["linux"]["namespaces"] if each["type"] != "network"]
-    made = compile(parse(json.dumps(data).encode()), request(console_socket="/socket"), host())
-    order = names(made, "host")
-    assert order[order.index("Spawn") :] == ["Spawn", "Receive", "Commit"]
-    assert shown(made, "init")[:9] == [("JoinCgroup", {"fd": fd}) for fd in range(9)]
-
-
 def test_init_section_up_to_the_root(spec):
     rows = shown(spec, "init")
     assert rows[:7] == [
-        ("Unshare", {"flags": 0x40000000}),
-        ("OpenNetwork", {"fd": 18}),
-        ("OpenFilesystem", {"fd": 19, "fstype": "proc", "source": "proc", "target": "/proc", "options": []}),
-        ("OpenFilesystem", {"fd": 20, "fstype": "mqueue", "source": "mqueue", "target": "/dev/mqueue", "options": []}),
-        ("OpenFilesystem", {"fd": 21, "fstype": "sysfs", "source": "sysfs", "target": "/sys", "options": []}),
-        ("Send", {"event": UNSHARED, "first": 18, "count": 4}),
-        ("Receive", {"event": PLACED, "first": 0, "count": 9}),
-    ]
-    assert rows[7:22] == [
-        *[("JoinCgroup", {"fd": fd}) for fd in range(9)],
         ("ResetAffinity", {}),
         ("SetDumpable", {"value": 0}),
+        ("Unshare", {"flags": 0x4C020000}),
+        ("LoopbackUp", {}),
         ("NewKeyring", {"name": "_ses.c1"}),
-        ("Receive", {"event": OPENED, "first": 10, "count": 7}),
         ("SetPropagation", {"propagation": 1 << 19, "recursive": 1}),
-        ("OpenRootfs", {"path": "/bundle/rootfs", "tree": 10}),
+        ("OpenRootfs", {"path": "/bundle/rootfs"}),
     ]
-    assert rows[22:30] == [
-        ("Mount", {"fstype": "proc", "source": "proc", "target": "/proc", "mount": 11}),
+    assert rows[7:23] == [
+        ("Mount", {"fstype": "proc", "source": "proc", "target": "/proc"}),
         (
             "Mount",
             {
@@ -97,7 +75,6 @@ def test_init_section_up_to_the_root(spec):
                 "target": "/dev",
                 "options": ["mode=755", "size=65536k"],
                 "set": 0x22,
-                "mount": 12,
             },
         ),
         (
@@ -108,7 +85,6 @@ def test_init_section_up_to_the_root(spec):
                 "target": "/dev/pts",
                 "options": ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
                 "set": 0xA,
-                "mount": 13,
             },
         ),
         (
@@ -119,21 +95,31 @@ def test_init_section_up_to_the_root(spec):
                 "target": "/dev/shm",
                 "options": ["mode=1777", "size=65536k"],
                 "set": 0xE,
-                "mount": 14,
             },
         ),
-        ("Mount", {"fstype": "mqueue", "source": "mqueue", "target": "/dev/mqueue", "set": 0xE, "mount": 15}),
-        ("Mount", {"fstype": "sysfs", "source": "sysfs", "target": "/sys", "set": 0xF, "mount": 16}),
-        ("Receive", {"event": FILLED, "first": 17, "count": 1}),
+        ("Mount", {"fstype": "mqueue", "source": "mqueue", "target": "/dev/mqueue", "set": 0xE}),
+        ("Mount", {"fstype": "sysfs", "source": "sysfs", "target": "/sys", "set": 0xF}),
+        ("Receive", {"event": PLACED, "first": 0, "count": 9}),
+        *[("JoinCgroup", {"fd": fd}) for fd in range(9)],
+    ]
+    assert rows[23:34] == [
         (
             "Mount",
-            {"fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup", "options": ["mode=755"], "mount": 17},
+            {"fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup", "options": ["mode=755"], "set": 0xE},
         ),
+        *[
+            (
+                "Bind",
+                {"source": f"/sys/fs/cgroup/{name}/c1", "target": f"/sys/fs/cgroup/{name}", "recursive": 1},
+            )
+            for name in [each.mount.rpartition("/")[2] for each in host().cgroups.hierarchies]
+        ],
+        ("SetMountAttributes", {"target": "/sys/fs/cgroup", "set": 0xF, "clear": 0x70, "recursive": 1}),
     ]
 
 
 def test_init_section_from_devices_to_the_program(spec):
-    rows = shown(spec, "init")[30:]
+    rows = shown(spec, "init")[34:]
     assert [name for name, _ in rows[:6]] == ["MakeNode"] * 6
     assert rows[0] == ("MakeNode", {"path": "/dev/null", "kind": 0o020000, "major": 1, "minor": 3, "mode": 0o666})
     assert [(fields["path"], fields["to"]) for _, fields in rows[6:12]] == [
@@ -145,7 +131,7 @@ def test_init_section_from_devices_to_the_program(spec):
         ("/dev/core", "/proc/kcore"),
     ]
     assert rows[12:17] == [
-        ("MakeConsole", {"fd": 25, "uid": 0, "height": 0, "width": 0, "device": 1}),
+        ("MakeConsole", {"fd": 10, "uid": 0, "height": 0, "width": 0, "device": 1}),
         ("MakeDirectory", {"path": "/", "mode": 0o755}),
         ("PivotRoot", {}),
         ("SetMountAttributes", {"target": "/", "set": 1}),

@@ -193,9 +193,9 @@ def test_the_steps():
 def test_cgroups_and_limits_come_first():
     """As in create: the process that becomes criu enters them, and all that it makes is born there."""
     made = plan(config(linux__cgroupsPath="/ct", linux__resources={"pids": {"limit": 9}}), host())
-    assert names(made, "host").index("WriteCgroup") < names(made, "host").index("Spawn")
+    assert names(made, "host").index("WriteCgroup") < names(made, "host").index("Send")
     stage = names(made, "stage")
-    assert stage[0] == "JoinCgroup" and stage.index("OpenRootfs") > max(
+    assert stage[:2] == ["Receive", "JoinCgroup"] and stage.index("OpenRootfs") > max(
         n for n, name in enumerate(stage) if name == "JoinCgroup"
     )
     (spawn,) = steps(plan(config(linux__cgroupsPath="/ct"), v2()), "host", "Spawn")

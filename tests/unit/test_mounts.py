@@ -418,52 +418,64 @@ def test_options_are_read_only_where_they_are_known():
 def cgroup_mount(on, *options, type="cgroup", **words):
     entry = {"destination": "/sys/fs/cgroup", "type": type, "source": "cgroup", "options": list(options)}
     made = plan(config(mounts=[entry], linux__cgroupsPath="/box"), on, **words)
-    return shown(made, "init", "Mount", "Bind", "MountHierarchies", "SetMountAttributes")
+    rows = shown(made, "init", "Mount", "Bind", "MountCgroup", "MakeSymlink", "SetMountAttributes")
+    return [row for row in rows if (row[1].get("target") or row[1]["path"]).startswith(ROOT)]
 
 
-def hierarchies(on, *options, **words):
-    (name, fields), *_ = cgroup_mount(on, *options, **words)
-    assert name == "MountHierarchies"
-    return fields
+def sources(on, **words):
+    return [(fields["source"], fields.get("otherwise")) for name, fields in cgroup_mount(on, **words) if name == "Bind"]
 
 
 def test_the_hierarchies_are_bound_into_a_tmpfs():
     together = Hierarchy(("cpu", "cpuacct"), f"{ROOT}/cpu,cpuacct", "/")
-    assert hierarchies(
-        host(cgroups=Cgroups([*v1("devices", "memory", "name=systemd"), together])), "ro", "nosuid", "rprivate"
-    ) == {
-        "fstype": "tmpfs",
-        "source": "tmpfs",
-        "options": ["mode=755"],
-        "target": "/sys/fs/cgroup",
-        "top": NOSUID | NODEV | NOEXEC,
-        "names": ["devices", "memory", "systemd", "cpu,cpuacct"],
-        "sources": [
-            "/sys/fs/cgroup/devices/box",
-            "/sys/fs/cgroup/memory/box",
-            "/sys/fs/cgroup/systemd/box",
-            "/sys/fs/cgroup/cpu,cpuacct/box",
+    on = host(cgroups=Cgroups([*v1("devices", "memory", "name=systemd"), together]))
+    assert cgroup_mount(on, "ro", "nosuid", "rprivate") == [
+        (
+            "Mount",
+            {
+                "fstype": "tmpfs",
+                "source": "tmpfs",
+                "options": ["mode=755"],
+                "target": ROOT,
+                "set": NOSUID | NODEV | NOEXEC,
+            },
+        ),
+        *[
+            ("Bind", {"source": f"{ROOT}/{name}/box", "target": f"{ROOT}/{name}", "recursive": 1})
+            for name in ("devices", "memory", "systemd", "cpu,cpuacct")
         ],
-        "links": ["cpu", "cpuacct"],
-        "to": ["cpu,cpuacct", "cpu,cpuacct"],
-        "set": RDONLY | NOSUID,
-        "propagation": PRIVATE,
-    }
+        ("MakeSymlink", {"path": f"{ROOT}/cpu", "to": "cpu,cpuacct"}),
+        ("MakeSymlink", {"path": f"{ROOT}/cpuacct", "to": "cpu,cpuacct"}),
+        (
+            "SetMountAttributes",
+            {"target": ROOT, "set": RDONLY | NOSUID, "propagation": PRIVATE, "recursive": 1},
+        ),
+    ]
 
 
 def test_writable_cgroups():
-    assert not {"set", "clear"} & set(hierarchies(host(cgroups=Cgroups(v1("devices", "memory")))))
+    rows = cgroup_mount(host(cgroups=Cgroups(v1("devices", "memory"))))
+    assert [name for name, _ in rows] == ["Mount", "Bind", "Bind"]
+
+
+def test_options_that_take_something_away_are_about_the_hierarchies():
+    """Not about the tmpfs that they are in."""
+    rows = cgroup_mount(host(cgroups=Cgroups(v1("devices"))), "exec")
+    assert rows[-2:] == [
+        ("SetMountAttributes", {"target": ROOT, "set": 0, "clear": NOEXEC, "recursive": 1}),
+        ("SetMountAttributes", {"target": ROOT, "set": NOEXEC}),
+    ]
 
 
 def test_what_is_passed_over_is_not_bound():
-    fields = hierarchies(host(cgroups=Cgroups(v1("memory", own="/mine"))), rootless="true")
-    assert (fields["optional"], fields["otherwise"]) == (1, ["/sys/fs/cgroup/memory/mine"])
+    on = host(cgroups=Cgroups(v1("memory", own="/mine")))
+    ((name, fields),) = [row for row in cgroup_mount(on, rootless="true") if row[0] == "Bind"]
+    assert (fields["optional"], fields["otherwise"]) == (1, "/sys/fs/cgroup/memory/mine")
 
 
 def test_without_cgroups_of_its_own_it_sees_the_callers():
-    assert hierarchies(host(cgroups=Cgroups(v1("memory", own="/mine"))), cgroup_manager="disabled")["sources"] == [
-        "/sys/fs/cgroup/memory/mine"
-    ]
+    on = host(cgroups=Cgroups(v1("memory", own="/mine")))
+    assert sources(on, cgroup_manager="disabled") == [("/sys/fs/cgroup/memory/mine", None)]
 
 
 def test_cgroup2_on_a_hybrid_host():

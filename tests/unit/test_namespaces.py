@@ -4,7 +4,7 @@ import pytest
 
 from ocirt.errors import ConfigError, HostError
 from ocirt.plan.steps import EVENTS
-from tests.unit.plans import config, names, no_cgroups, plan, shown, steps
+from tests.unit.plans import config, host, names, no_cgroups, plan, shown, steps, v2
 
 MAP = [{"containerID": 0, "hostID": 100000, "size": 65536}]
 SPAWNED, MAPPED = EVENTS.index("spawned"), EVENTS.index("mapped")
@@ -36,21 +36,46 @@ def error(members, on=None, kind=ConfigError):
     return str(caught.value).removeprefix("config.json: ")
 
 
-def test_new_ones_are_flags_of_the_clone():
-    made = plan(spaces("mount", "pid", "network", "ipc", "uts"))
-    assert shown(made, "host", "Spawn") == [("Spawn", {"section": "init", "flags": 0x6C020000})]
+def test_init_is_born_in_the_pid_namespace_and_makes_the_others():
+    made = plan(spaces("mount", "pid", "ipc", "uts"))
+    assert shown(made, "host", "Spawn") == [("Spawn", {"section": "init", "flags": 0x20000000})]
+    assert shown(made, "init", "Unshare") == [("Unshare", {"flags": 0xC020000})]
     assert made.sections["stage"] == []
-    assert "LoopbackUp" in names(made, "init")
+
+
+def test_the_runtime_makes_the_network_namespace_where_it_has_time():
+    """Not where it makes cgroups, and not where that has to belong to the container's user namespace."""
+    made = plan(spaces("mount", "network"), v2())
+    order = names(made, "host")
+    assert order[order.index("Spawn") :][:3] == ["Spawn", "MakeNetwork", "Send"]
+    ((_, network),) = shown(made, "host", "MakeNetwork")
+    ((_, join),) = shown(made, "init", "JoinNamespace")
+    assert join == {"fd": network["fd"], "kind": FLAGS["network"]}
+    assert shown(made, "init", "Unshare") == [("Unshare", {"flags": FLAGS["mount"]})]
+    for other in (plan(spaces("mount", "network"), host()), plan(user("user", "mount", "network"), v2())):
+        assert "MakeNetwork" not in names(other, "host")
+        assert shown(other, "init", "Unshare") == [("Unshare", {"flags": FLAGS["mount"] | FLAGS["network"]})]
+        assert "LoopbackUp" in names(other, "init")
+
+
+@pytest.mark.parametrize("kind, enters", [("sysfs", True), ("nfs", True), ("proc", False), ("tmpfs", False)])
+def test_the_network_namespace_is_entered_before_a_file_system_that_shows_it(kind, enters):
+    entry = {"destination": "/x", "type": kind, "source": "x"}
+    order = names(plan(spaces("mount", "network", mounts=[entry]), v2()), "init")
+    assert (order.index("JoinNamespace") < order.index("Mount")) is enters
 
 
 def test_an_empty_path_is_a_new_one():
-    assert shown(plan(spaces("mount", "pid=")), "host", "Spawn")[0][1]["flags"] == 0x20020000
+    assert shown(plan(spaces("mount", "pid=")), "host", "Spawn")[0][1]["flags"] == 0x20000000
 
 
 def test_the_cgroup_namespace_is_made_after_joining():
     made = plan(spaces("mount", "cgroup"))
-    assert shown(made, "host", "Spawn")[0][1]["flags"] == FLAGS["mount"]
-    assert shown(made, "init", "Unshare") == [("Unshare", {"flags": FLAGS["cgroup"]})]
+    assert shown(made, "host", "Spawn")[0][1]["flags"] == 0
+    assert shown(made, "init", "Unshare") == [
+        ("Unshare", {"flags": FLAGS["mount"]}),
+        ("Unshare", {"flags": FLAGS["cgroup"]}),
+    ]
 
 
 def test_joined_ones_are_entered_by_the_stage():
@@ -101,13 +126,14 @@ def test_a_joined_user_namespace_may_come_with_its_mappings():
 def test_root_writes_the_maps_itself():
     made = plan(user("user", "mount", gid=[*MAP, {"containerID": 65536, "hostID": 7, "size": 1}]))
     assert shown(made, "host")[1:5] == [
-        ("Spawn", {"section": "init", "flags": 0x10020000}),
+        ("Spawn", {"section": "init", "flags": 0x10000000}),
         ("WriteIdMap", {"file": "uid_map", "map": "0 100000 65536\n"}),
         ("WriteIdMap", {"file": "gid_map", "map": "0 100000 65536\n65536 7 1\n"}),
         ("Send", {"event": MAPPED}),
     ]
-    assert shown(made, "init")[1:5] == [
+    assert shown(made, "init")[1:6] == [
         ("SetDumpable", {"value": 0}),
+        ("Unshare", {"flags": FLAGS["mount"]}),
         ("Receive", {"event": MAPPED}),
         ("BecomeRoot", {}),
         ("SetDumpable", {"value": 0}),
@@ -137,7 +163,7 @@ def test_without_privileges_helpers_write_the_maps():
     assert "WriteIdMap" not in names(made, "host")
     assert "DenySetgroups" not in names(made, "host")
     # Whoever may map the ids of a process may not, once that is not dumpable.
-    assert names(made, "init")[1:4] == ["Receive", "BecomeRoot", "SetDumpable"]
+    assert names(made, "init")[1:5] == ["Unshare", "Receive", "BecomeRoot", "SetDumpable"]
     assert shown(made, "init", "SetUser") == [("SetUser", {"uid": 0, "gid": 0, "groups": []})]
 
 

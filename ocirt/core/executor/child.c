@@ -73,11 +73,6 @@ int killed_at_birth(struct run *r) {
   return 1;
 }
 
-int do_remember_init(struct run *r, const struct step_remember_init *s) {
-  (void)s;
-  return become_container(r);
-}
-
 // The child's own report stands in for this step's.
 int pass_on(struct run *r, const struct message *message, const struct step *here) {
   static char call[sizeof message->call];

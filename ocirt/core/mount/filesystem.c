@@ -111,7 +111,8 @@ int configure_all(struct run *r, int context, const struct texts *options) {
   return error;
 }
 
-int open_filesystem(struct run *r, const struct filesystem *f) {
+// A detached mount. -E2BIG: an option is too long for fsconfig(2).
+static int make_filesystem(struct run *r, const struct filesystem *f, int64_t attributes) {
   CLOSING int context = (int)sys2(SYS_fsopen, f->type, FSOPEN_CLOEXEC);
   if (context < 0) return failing(r, "fsopen", context);
   int error = *f->source ? configure(r, context, "source", f->source) : 0;
@@ -120,12 +121,7 @@ int open_filesystem(struct run *r, const struct filesystem *f) {
   if (!error) error = configure_all(r, context, f->options);
   if (error) return error;
   error = sys_fsconfig(context, FSCONFIG_CMD_CREATE, 0, 0, 0);
-  return error < 0 ? refused(r, context, 0, error) : release(&context);
-}
-
-int detached(struct run *r, int from, int64_t attributes) {
-  CLOSING int context = from;
-  if (context < 0) return context;
+  if (error < 0) return refused(r, context, 0, error);
   int mount = (int)sys3(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes);
   return mount < 0 ? failing(r, "fsmount", mount) : mount;
 }
@@ -199,7 +195,7 @@ static int by_page(struct run *r, const struct filesystem *f, int64_t attributes
     format(&r->detail, "its options are longer than the %d bytes that the kernel takes", PAGE_OF_OPTIONS - 1);
     return failing(r, "mount", -E2BIG);
   }
-  CLOSING int scratch = detached(r, open_filesystem(r, &empty), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  CLOSING int scratch = make_filesystem(r, &empty, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
   CLOSING int here = sys_open(AT_FDCWD, ".", O_PATH | O_DIRECTORY, 0);
   if (scratch < 0) return scratch;
   int error = here < 0 ? here : sys_mkdir(scratch, "mount", 0700);
@@ -213,7 +209,7 @@ static int by_page(struct run *r, const struct filesystem *f, int64_t attributes
 }
 
 int new_filesystem(struct run *r, const struct filesystem *f, int64_t attributes) {
-  int mount = detached(r, open_filesystem(r, f), attributes);
+  int mount = make_filesystem(r, f, attributes);
   // Layers: before Linux 6.5 overlay says only when it is made what it does not know.
   if (mount != -E2BIG && !(mount == -EINVAL && f->layers)) return mount;
   int page = by_page(r, f, attributes);

@@ -10,9 +10,7 @@ struct filesystem {
   const char *type, *source;
   const struct texts *options, *layers;
 };
-int open_filesystem(struct run *r, const struct filesystem *f); // its context; -E2BIG: an option is too long for one
-int detached(struct run *r, int context, int64_t attributes); // of the context, which is used up
-int new_filesystem(struct run *r, const struct filesystem *f, int64_t attributes); // both, or what mount(2) does of it
+int new_filesystem(struct run *r, const struct filesystem *f, int64_t attributes); // a detached mount of it
 int configure_all(struct run *r, int context, const struct texts *options);
 int configure(struct run *r, int context, const char *key, const char *value);
 int refused(struct run *r, int context, const char *option, int error);

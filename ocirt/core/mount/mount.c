@@ -33,14 +33,6 @@ static int copy_mode(int covered, int mount) {
   return root < 0 ? root : (int)sys2(SYS_fchmod, root, st.st_mode & 07777);
 }
 
-int do_open_filesystem(struct run *r, const struct step_open_filesystem *s) {
-  int context = open_filesystem(r, &(struct filesystem){TEXT(fstype), TEXT(source), TEXTS(options), 0});
-  if (context == -E2BIG) format(&r->detail, "an option is longer than the 255 bytes that the kernel takes here");
-  if (context < 0) return context;
-  r->fds[s->fd] = context;
-  return 0;
-}
-
 static int copy_up(int covered, int mount) {
   CLOSING int from = sys_openat2(covered, ".", O_RDONLY | O_DIRECTORY, 0, RESOLVE_BENEATH);
   return from < 0 ? from : copy_tree(from, mount);
@@ -57,21 +49,12 @@ static int inherit(struct run *r, int mount, const struct step_mount *s) {
   return error < 0 ? failing(r, "tmpcopyup", error) : 0;
 }
 
-static int new_mount(struct run *r, const struct step_mount *s) {
-  if (NUMBER(context) >= 0) return detached(r, release(&r->fds[s->context]), NUMBER(set));
-  return new_filesystem(r, &(struct filesystem){TEXT(fstype), TEXT(source), TEXTS(options), 0}, NUMBER(set));
-}
-
 int do_mount(struct run *r, const struct step_mount *s) {
-  CLOSING int mount = !s->detached && NUMBER(mount) >= 0 ? release(&r->fds[s->mount]) : new_mount(r, s);
+  CLOSING int mount =
+      new_filesystem(r, &(struct filesystem){TEXT(fstype), TEXT(source), TEXTS(options), 0}, NUMBER(set));
   if (mount < 0) return mount;
   int error = set_propagation(r, mount, NUMBER(propagation), NUMBER(propagation_recursive));
-  if (error) return error;
-  if (s->detached) {
-    r->fds[s->mount] = release(&mount);
-    return 0;
-  }
-  error = inherit(r, mount, s);
+  if (!error) error = inherit(r, mount, s);
   return error ? error : place_mount(r, release(&mount), TEXT(target), WAY_ORDINARY);
 }
 
@@ -225,45 +208,4 @@ int do_mount_cgroup(struct run *r, const struct step_mount_cgroup *s) {
   if (mount < 0) return mount;
   int error = set_propagation(r, mount, NUMBER(propagation), NUMBER(propagation_recursive));
   return error ? error : place_mount(r, release(&mount), TEXT(target), WAY_ORDINARY);
-}
-
-// In a file system of our own, which nobody else has reached yet, names need not be resolved.
-static int bind_hierarchy(struct run *r, const struct step_mount_hierarchies *s, int top, uint32_t i) {
-  const char *name = TEXTS(names)->items[i];
-  CLOSING int tree = open_source(TEXTS(sources)->items[i], 1, 0);
-  if (tree == -ENOENT && TEXTS(otherwise)->count) tree = open_source(TEXTS(otherwise)->items[i], 1, 0);
-  if (tree == -ENOENT && s->optional) return 0;
-  if (tree < 0) return tree;
-  int error = sys_mkdir(top, name, 0755);
-  return error ? error : (int)sys5(SYS_move_mount, tree, "", top, name, MOVE_MOUNT_F_EMPTY_PATH);
-}
-
-static int fill_hierarchies(struct run *r, const struct step_mount_hierarchies *s, int top) {
-  const struct texts *links = TEXTS(links), *to = TEXTS(to);
-  int error = 0;
-  for (uint32_t i = 0; i < TEXTS(names)->count; i++)
-    if ((error = bind_hierarchy(r, s, top, i))) {
-      put(&r->detail, TEXTS(sources)->items[i]);
-      return failing(r, "bind", error);
-    }
-  for (uint32_t i = 0; i < links->count; i++)
-    if ((error = (int)sys3(SYS_symlinkat, to->items[i], top, links->items[i])) < 0) return failing(r, "symlink", error);
-  if (s->set | s->clear | s->propagation)
-    error = sys_mount_setattr(top, AT_RECURSIVE, s->set, s->clear, s->propagation);
-  if (!error && s->clear & s->top) error = sys_mount_setattr(top, 0, s->clear & s->top, 0, 0);
-  return error < 0 ? failing(r, "mount_setattr", error) : 0;
-}
-
-int do_mount_hierarchies(struct run *r, const struct step_mount_hierarchies *s) {
-  const struct texts *names = TEXTS(names), *others = TEXTS(otherwise);
-  if (names->count != TEXTS(sources)->count || (others->count && others->count != names->count) ||
-      TEXTS(links)->count != TEXTS(to)->count)
-    return failing(r, "check", -EINVAL);
-  if (s->detached) return fill_hierarchies(r, s, r->fds[s->mount]);
-  CLOSING int top = new_filesystem(r, &(struct filesystem){TEXT(fstype), TEXT(source), TEXTS(options), 0}, NUMBER(top));
-  if (top < 0) return top;
-  int placed = sys_fcntl(top, F_DUPFD_CLOEXEC, 3);
-  if (placed < 0) return failing(r, "fcntl", placed);
-  int error = place_mount(r, placed, TEXT(target), WAY_ORDINARY);
-  return error ? error : fill_hierarchies(r, s, top);
 }

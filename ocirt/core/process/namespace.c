@@ -9,6 +9,7 @@
 #include <linux/nsfs.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+#include <linux/sockios.h>
 
 #include "base/memory.h"
 #include "base/wait.h"
@@ -171,23 +172,35 @@ int do_new_keyring(struct run *r, const struct step_new_keyring *s) {
   return error < 0 && error != -EACCES ? failing(r, "keyctl", (int)error) : 0;
 }
 
-static int network_socket(void) {
-  return (int)sys3(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-}
-
-int do_open_network(struct run *r, const struct step_open_network *s) {
-  int fd = network_socket();
+static int loopback_up(struct run *r) {
+  struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  CLOSING int fd = (int)sys3(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return failing(r, "socket", fd);
-  r->fds[s->fd] = fd;
-  return 0;
+  int error = sys_ioctl(fd, SIOCSIFFLAGS, &lo);
+  return error < 0 ? failing(r, "SIOCSIFFLAGS", error) : 0;
 }
 
 int do_loopback_up(struct run *r, const struct step_loopback_up *s) {
-  struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-  int fd = NUMBER(socket) >= 0 ? r->fds[s->socket] : network_socket();
-  if (fd < 0) return failing(r, "socket", fd);
-  int error = sys_ioctl(fd, SIOCSIFFLAGS, &lo);
-  sys_close(fd);
-  if (NUMBER(socket) >= 0) r->fds[s->socket] = -1; // it would keep the namespace
-  return error < 0 ? failing(r, "SIOCSIFFLAGS", error) : 0;
+  (void)s;
+  return loopback_up(r);
+}
+
+static int open_network(struct run *r) {
+  int fd = sys_open(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0);
+  return fd < 0 ? failing(r, "open /proc/self/ns/net", fd) : fd;
+}
+
+int do_make_network(struct run *r, const struct step_make_network *s) {
+  CLOSING int ours = open_network(r);
+  if (ours < 0) return ours;
+  int error = (int)sys1(SYS_unshare, CLONE_NEWNET);
+  if (error < 0) return failing(r, "unshare", error);
+  error = loopback_up(r);
+  CLOSING int made = error ? error : open_network(r);
+  error = (int)sys2(SYS_setns, ours, CLONE_NEWNET);
+  if (error < 0) return failing(r, "setns", error);
+  if (made < 0) return made;
+  sys_close(r->fds[s->fd]); // of a Spawn that is done again
+  r->fds[s->fd] = release(&made);
+  return 0;
 }

@@ -15,7 +15,7 @@ static int explain_spawn(struct run *r, int error, int cgroup) {
   int into_cgroup = cgroup >= 0, counted = into_cgroup && sys_stat(cgroup, "pids.max", &st, 0) == 0;
   if (into_cgroup && error == -EACCES) put(&r->detail, "the cgroup may not be entered from the runtime's own");
   if (into_cgroup && error == -EBUSY) put(&r->detail, "the cgroup has controllers enabled for children");
-  // On cgroup v1 it is made beside its cgroups, but for what a stage makes.
+  // On cgroup v1 init is made before it joins its cgroups, unless a stage makes it.
   if (error == -EAGAIN)
     put(&r->detail, counted || r->section == SECTION_STAGE
                         ? "is pids.max of the container's cgroup, or of one above it, reached?"
@@ -85,5 +85,5 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   r->peer = release(&ours);
   r->child.pid = (int)pid;
   r->child.pidfd = pidfd;
-  return s->section == SECTION_INIT && !s->later ? become_container(r) : 0;
+  return s->section == SECTION_INIT ? become_container(r) : 0;
 }

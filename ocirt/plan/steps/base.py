@@ -53,10 +53,8 @@ EVENTS = (
     "ready",
     "committed",
     "known",
+    "network",
     "placed",
-    "unshared",
-    "opened",
-    "filled",
     "lent",
     "handed",
     "made",
@@ -72,11 +70,9 @@ hooked     host to init: those hooks have run
 ready      init to host: everything is applied except the program itself
 committed  host to init, in the program of an exec: execute the command
 known      host to init: the journal holds init's pid in the runtime's pid namespace. The message carries the pid
-placed     host to the child: its cgroups exist, or systemd has put it into its own, and the limits are written
-unshared   init to host: init is in its namespaces. The message carries a socket of its network namespace, and file systems
-           that belong to its namespaces
-opened     host to init: the message carries the mounts that the host has made
-filled     host to init: the message carries the mounts into which the host has bound cgroups
+network    host to init: the message carries the network namespace that the host has made for the container
+placed     host to the child: the child is in its cgroup, which systemd has made, or the message carries what it joins its
+           cgroups by; the limits are written
 lent       init to host: the message carries a mount whose ids the host is to map
 handed     host to init: the message carries one of many mounts, which the host has opened or has got by lent
 made       host to the child: systemd has put the child into its scope, and the cgroup beneath the scope exists

@@ -29,7 +29,7 @@ class Spawn(Step):
     mount ``hierarchy``.
 
     Section init is the container's first process, whether the host or the stage spawns it. Its pid goes into
-    the journal at once, or, with ``later`` 1, by RememberInit.
+    the journal.
     """
 
     sections = ("host", "stage")
@@ -39,18 +39,9 @@ class Spawn(Step):
         "cgroup": "fd",
         "allow_caller_cgroup": "number",
         "hierarchy": "text",
-        "later": "number",
     }
-    defaults = {"cgroup": NONE, "allow_caller_cgroup": 0, "hierarchy": "", "later": 0}
+    defaults = {"cgroup": NONE, "allow_caller_cgroup": 0, "hierarchy": ""}
     sentence = "start the {section} process"
-
-
-class RememberInit(Step):
-    """Write the pid and the start time of the child, which is init, into the journal."""
-
-    sections = ("host",)
-    fields = {}
-    sentence = "remember the container's first process"
 
 
 class Send(Step):

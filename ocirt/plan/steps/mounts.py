@@ -55,14 +55,6 @@ class MapLent(Step):
     sentence = "map the ids of {source}"
 
 
-class OpenFilesystem(Step):
-    """Create the context (fsopen(2)) of the new file system that a later Mount attaches, in ``fd``."""
-
-    sections = ("host", "init")
-    fields = {"fd": "fills", "fstype": "text", "source": "text", "target": "text", "options": "texts"}
-    sentence = "mount {fstype} at {target}"
-
-
 class SetPropagation(Step):
     """Set the propagation of ``/`` of this mount namespace, and with ``recursive`` that of the mounts below."""
 
@@ -79,13 +71,9 @@ class Mount(Step):
     directory beneath into the file system; with ``keep_mode`` 1 the file system's root keeps the permissions of
     that directory. A missing target is made as a directory. If the target is /, what is mounted there becomes
     the rootfs.
-
-    With a register ``context`` the file system is the one that OpenFilesystem has put there. With ``detached``
-    1 the mount is not attached yet and comes into the register ``mount``; with ``detached`` 0 and a register
-    ``mount``, the step attaches the mount of that register.
     """
 
-    sections = ("host", "init")
+    sections = ("init",)
     fields = {
         "fstype": "text",
         "source": "text",
@@ -96,9 +84,6 @@ class Mount(Step):
         "propagation_recursive": "number",
         "tmpcopyup": "number",
         "keep_mode": "number",
-        "context": "takes",
-        "detached": "number",
-        "mount": "takes",
     }
     defaults = {
         "options": (),
@@ -107,9 +92,6 @@ class Mount(Step):
         "propagation_recursive": 0,
         "tmpcopyup": 0,
         "keep_mode": 0,
-        "context": NONE,
-        "detached": 0,
-        "mount": NONE,
     }
     sentence = "mount {fstype} at {target}"
 
@@ -201,50 +183,6 @@ class SetMountAttributes(Step):
     fields = {"target": "text", "set": "number", "clear": "number", "recursive": "number", "propagation": "number"}
     defaults = {"clear": 0, "recursive": 0, "propagation": 0}
     sentence = "change the mount at {target}"
-
-
-class MountHierarchies(Step):
-    """Mount a file system as Mount does, with the MOUNT_ATTR_* bits ``top``, and fill it with bind mounts.
-
-    Each directory of ``names`` in the file system shows the host path at the same place of ``sources``. If that
-    path is missing, the step binds the one at the same place of ``otherwise``, if that is not empty, or, with
-    ``optional`` 1, nothing. Each of ``links`` becomes a symlink to the text at the same place of ``to``. At the
-    end ``set``, ``clear`` and ``propagation`` change all of these mounts; the file system itself keeps ``top``.
-    With ``detached`` 1 the file system is the mount in the register ``mount``, which is not attached yet and
-    has ``top``; that is possible since Linux 6.15.
-    """
-
-    sections = ("host", "init")
-    fields = {
-        "fstype": "text",
-        "source": "text",
-        "target": "text",
-        "options": "texts",
-        "top": "number",
-        "names": "texts",
-        "sources": "texts",
-        "otherwise": "texts",
-        "optional": "number",
-        "links": "texts",
-        "to": "texts",
-        "set": "number",
-        "clear": "number",
-        "propagation": "number",
-        "detached": "number",
-        "mount": "fd",
-    }
-    defaults = {
-        "otherwise": (),
-        "optional": 0,
-        "links": (),
-        "to": (),
-        "set": 0,
-        "clear": 0,
-        "propagation": 0,
-        "detached": 0,
-        "mount": NONE,
-    }
-    sentence = "mount cgroups at {target}"
 
 
 class ReconfigureMount(Step):

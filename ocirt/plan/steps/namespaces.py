@@ -1,6 +1,6 @@
 """Steps that make, join and set up namespaces."""
 
-from .base import NONE, Step
+from .base import Step
 
 
 class OpenNamespace(Step):
@@ -54,7 +54,7 @@ class JoinNamespace(Step):
     EPERM to a later JoinNamespace of the same register, after the user namespace has been joined. A join that
     has succeeded is not repeated."""
 
-    sections = ("stage",)
+    sections = ("stage", "init")
     fields = {"fd": "fd", "kind": "number", "retry_later": "number"}
     defaults = {"retry_later": 0}
     sentence = "join the namespace"
@@ -124,19 +124,18 @@ class SetDomainname(Step):
     call = "setdomainname(name, size(name))"
 
 
-class OpenNetwork(Step):
-    """Open a socket of this network namespace into ``fd``."""
+class MakeNetwork(Step):
+    """Make a network namespace, bring its interface ``lo`` up, and open it into ``fd``. Afterwards this process is in its own
+    network namespace again, even if the step fails."""
 
-    sections = ("init",)
+    sections = ("host",)
     fields = {"fd": "fills"}
-    sentence = "open a socket in the network namespace"
+    sentence = "make the network namespace"
 
 
 class LoopbackUp(Step):
-    """Bring the interface ``lo`` of this network namespace up, or that of the network namespace of the socket
-    in ``socket``."""
+    """Bring the interface ``lo`` of this network namespace up."""
 
-    sections = ("host", "init", "in_criu_netns")
-    fields = {"socket": "takes"}
-    defaults = {"socket": NONE}
+    sections = ("init", "in_criu_netns")
+    fields = {}
     sentence = "bring the loopback interface up"
