@@ -20,7 +20,6 @@ from .errors import StateError
 from .failures import TimeoutExpired
 from .library import lifecycle, observe
 from .library.arguments import Size, optional_size
-from .library.supervisor import Supervisor
 from .library.eventloop import Coming, HasPipes, Pipes, coming, drive
 from .library.lifecycle import Bundle, Lifecycle, Path
 from .library.limits import Limits
@@ -28,6 +27,7 @@ from .library.observe import Event, Stats
 from .library.outcome import MAX_OUTPUT, encoded, result_of
 from .library.runtime import Runtime
 from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
+from .library.supervisor import Supervisor
 from .library.waiting import deadline_in
 from .model.request import checked_id
 from .result import Result

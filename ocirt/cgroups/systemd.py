@@ -11,10 +11,10 @@ Hosts with cgroup v1 are :mod:`.systemd_v1`'s.
 from ..errors import ConfigError, HostError
 from ..model.text import Template, quote
 from ..plan.steps import (
-    AssertEmptyCgroup,
-    DelegateCgroup,
     EVENTS,
     NONE,
+    AssertEmptyCgroup,
+    DelegateCgroup,
     EnableControllers,
     JoinCgroup,
     MakeCgroup,

@@ -6,12 +6,12 @@ import time
 
 from .. import state_dir
 from ..cgroups.choose import choose
+from ..created_with import created_with
 from ..errors import NoContainer, OcirtError, StateError, reason, refusal
 from ..model.config import parse
 from ..model.host import Host
 from ..model.request import Request
 from ..plan import Plan
-from ..created_with import created_with
 from .root import root_of
 
 TYPE_CHECKING = False

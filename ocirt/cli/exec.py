@@ -5,9 +5,9 @@ On the path of every exec: see tests/unit/test_import_budget.py.
 
 import posix
 
+from ..created_with import created_with
 from ..errors import ConfigError, OcirtError, RequestError, StateError
 from ..model.json import parse as parse_json
-from ..created_with import created_with
 from .create import execute, filters_of, hand_over, read_all
 
 TYPE_CHECKING = False

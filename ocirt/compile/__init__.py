@@ -5,6 +5,7 @@ of one part of the spec; their order, which is the process structure of docs/arc
 """
 
 from ..cgroups.choose import choose
+from ..model import crun
 from ..model.config import SPEC_VERSION
 from ..plan import Plan
 from ..plan.steps import (
@@ -20,7 +21,6 @@ from ..plan.steps import (
     Warn,
     WritePidFile,
 )
-from ..model import crun
 from . import devices, hooks, notify, paths, sysctl
 from .mounts import Mounts
 from .namespaces import Namespaces

@@ -6,10 +6,10 @@ container that does something else. All of them stand in ``ocirt features``, for
 """
 
 from ..errors import ConfigError
+from ..model import crun
 from ..model.json import member
 from ..model.text import quote
 from ..plan.steps import Warn
-from ..model import crun
 from .rootfs import LOWER, UPPER, WORK
 
 TYPE_CHECKING = False

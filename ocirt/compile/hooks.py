@@ -1,7 +1,7 @@
 """Hooks: config.md, "POSIX-platform Hooks"; their places in the life of a container: runtime.md, "Lifecycle"."""
 
-from ..plan.steps import NONE, OpenHookOutput, RunHook
 from ..model import crun
+from ..plan.steps import NONE, OpenHookOutput, RunHook
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

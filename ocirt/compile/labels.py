@@ -6,8 +6,8 @@ run with more rights. Imported only where a config has one.
 """
 
 from ..errors import HostError
-from ..plan.steps import WriteProc
 from ..model import crun
+from ..plan.steps import WriteProc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

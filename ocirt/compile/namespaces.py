@@ -6,6 +6,7 @@ shows what lies below the cgroup that its maker is in.
 """
 
 from ..errors import ConfigError, HostError
+from ..model import crun
 from ..model.peers import MAPS_IDS
 from ..model.text import Template, quote
 from ..plan.steps import (
@@ -29,7 +30,6 @@ from ..plan.steps import (
     WriteIdMap,
     WriteTimeOffsets,
 )
-from ..model import crun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

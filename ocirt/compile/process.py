@@ -1,6 +1,7 @@
 """The container's process: config.md, "Process", "User" and what stands between."""
 
 from ..errors import ConfigError, HostError, RequestError
+from ..model import crun
 from ..model.text import Template, quote
 from ..plan.steps import (
     NONE,
@@ -22,7 +23,6 @@ from ..plan.steps import (
     SetUmask,
     SetUser,
 )
-from ..model import crun
 from . import notify
 from .capabilities import Capabilities
 

@@ -7,9 +7,9 @@ where the default would be a refusal (so that a libc finds its way back to an ol
 """
 
 from ..errors import ConfigError, HostError
+from ..model import crun
 from ..model.text import choose, quote
 from ..plan.steps import EVENTS, NONE, Close, FilterHooks, LoadNotifyingSeccomp, LoadSeccomp, OpenSocket, Receive, Send
-from ..model import crun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

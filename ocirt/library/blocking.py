@@ -11,9 +11,9 @@ from typing import IO
 from ..result import Result
 from . import lifecycle
 from .arguments import Size, optional_size
-from .supervisor import Supervisor
 from .outcome import MAX_OUTPUT, encoded, result_of
 from .streams import Output, Streams, no_pipe
+from .supervisor import Supervisor
 from .waiting import deadline_in
 from .waiting import drive as drive
 

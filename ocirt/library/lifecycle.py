@@ -16,11 +16,11 @@ from ..errors import HostError, OcirtError, RequestError, reason
 from ..failures import TimeoutExpired
 from ..model.request import checked_id
 from . import arguments, limits, pidfd, report, submounts
-from .supervisor import Supervisor
 from .children import Child
 from .report import Begin, End
 from .runtime import Runtime
 from .streams import Output, Streams, transfer
+from .supervisor import Supervisor
 from .waiting import Operation, deadline_in
 
 Path = str | os.PathLike[str]

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..cgroups.choose import choose
 from ..cgroups import oom
 from ..cgroups import stats as cgroup_stats
+from ..cgroups.choose import choose
 from ..cgroups.counters import NO_LIMIT
+from ..created_with import created_with
 from ..errors import NoContainer, StateError
 from ..model.config import parse
 from ..model.host import Host
 from ..model.request import Request
 from ..model.text import bound
 from ..plan import Plan
-from ..created_with import created_with
 from .lifecycle import Lifecycle
 from .waiting import Operation, Wait
 

@@ -15,10 +15,11 @@ from posix import pread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _typeshed.importlib import MetaPathFinderProtocol
     from collections.abc import Sequence
     from types import ModuleType
     from typing import TypeAlias
+
+    from _typeshed.importlib import MetaPathFinderProtocol
 
     Modules: TypeAlias = dict[str, tuple[bool, int, int]]
     """Name of a module -> is it a package, where its code stands, and how many bytes it has."""

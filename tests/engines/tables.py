@@ -3,8 +3,8 @@
 import json
 
 from tests.engines.containerd import Containerd, container, sandbox
-from tests.engines.installed import CRI_TOOLS
 from tests.engines.docker import Docker
+from tests.engines.installed import CRI_TOOLS
 from tests.engines.podman import Podman
 from tests.engines.test_rootless import User
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tests.engines.cell import until
-from tests.engines.installed import CRI_TOOLS
 from tests.engines.containerd import Containerd, container, sandbox
 from tests.engines.expected import OURS
+from tests.engines.installed import CRI_TOOLS
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import xml.etree.ElementTree as ElementTree
 
 from tests.engines.cell import Cell
-from tests.engines.installed import CRI_TOOLS
 from tests.engines.containerd import SOCKET, Containerd
+from tests.engines.installed import CRI_TOOLS
 
 IMAGES = "defaultTestContainerImage: localhost/busybox:latest\nwebServerTestImage: localhost/busybox:latest\n"
 LEFT_OUT = "Image|image|Metrics|benchmark|portforward|port mapping"

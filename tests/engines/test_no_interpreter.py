@@ -5,9 +5,9 @@ import re
 import pytest
 
 from tests.engines.cell import Cell, until
-from tests.engines.installed import CRI_TOOLS
 from tests.engines.containerd import Containerd, container, sandbox
 from tests.engines.docker import Docker
+from tests.engines.installed import CRI_TOOLS
 from tests.engines.podman import Podman
 from tests.engines.test_cri import make, make_pod
 

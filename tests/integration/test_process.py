@@ -1,6 +1,7 @@
 """config.md, Process; run's exit status, signals, terminal; what the container gets to see."""
 
 import array
+import fcntl
 import json
 import os
 import pty
@@ -11,7 +12,6 @@ import struct
 import subprocess
 import termios
 import time
-import fcntl
 
 import pytest
 

@@ -1,7 +1,7 @@
 """Attacks: the fixtures of tests/integration, and the attacker's program."""
 
-import subprocess
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest

@@ -12,7 +12,6 @@ import ocirt.compile
 import ocirt.compile.exec
 import ocirt.compile.restore
 from ocirt.plan.check import fault_of
-
 from tests.unit.core import TREE, Core, cache_folder, remove
 
 try:

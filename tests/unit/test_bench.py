@@ -5,7 +5,6 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
-
 from bench import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR, BenchError, report, targets
 from bench.__main__ import arguments
 from bench.containers import VERBS

@@ -5,8 +5,8 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
-
 from bench import shapes
+
 from tests.unit.plans import DATA
 
 RECORDED = json.loads((DATA / "podman-042a.json").read_text())

@@ -4,9 +4,9 @@ from base64 import b64encode
 
 import pytest
 
-from ocirt.model import crun
 from ocirt.compile.namespaces import TIME
 from ocirt.errors import ConfigError, HostError
+from ocirt.model import crun
 from ocirt.model.host import Host
 from tests.unit.plans import config, names, no_cgroups, plan, shown, steps, values
 

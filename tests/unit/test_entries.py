@@ -7,13 +7,13 @@ from copy import deepcopy
 
 import pytest
 
+from ocirt.cli.flags import IGNORED, PASSED_ON
 from ocirt.compile import compile
 from ocirt.model.config import parse
 from ocirt.model.json import parse as parse_json
 from ocirt.model.shape import Shape
 from ocirt.plan import cache
 from ocirt.plan.encode import encoded
-from ocirt.cli.flags import IGNORED, PASSED_ON
 from ocirt.plan.entries import (
     DamagedEntry,
     Entry,

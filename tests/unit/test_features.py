@@ -9,10 +9,9 @@ import pytest
 from ocirt.cli.features import features
 from ocirt.cli.parser import parse as command_line
 from ocirt.compile import compile, libseccomp
-from ocirt.model import crun
 from ocirt.compile.mount_options import Parsed
 from ocirt.errors import ConfigError, HostError
-from ocirt.model import peers
+from ocirt.model import crun, peers
 from ocirt.model.config import parse
 from ocirt.model.host import Cgroups, Hierarchy
 from ocirt.validate import schema

@@ -105,7 +105,7 @@ def test_maps_as_crun_has_them_in_the_option(text, uids, gids):
 )
 def test_maps_that_cannot_be_read(text, message):
     found = error(f"idmap={text}", **USERNS)
-    assert found.startswith("config.json: mounts[0].options[1]: ") or found.startswith("mounts[0].options[1]: ")
+    assert found.startswith(("config.json: mounts[0].options[1]: ", "mounts[0].options[1]: "))
     assert message in found
 
 

@@ -9,8 +9,13 @@ import pytest
 
 from ocirt.plan import onecode
 from ocirt.plan.strip_annotations import strip_annotations
-from tests.unit.test_import_budget import COMPILE, EXPECTED, EXPECTED_FOR_EXEC, ROOT
-from tests.unit.test_import_budget import config  # noqa: F401  (a fixture)
+from tests.unit.test_import_budget import (
+    COMPILE,
+    EXPECTED,
+    EXPECTED_FOR_EXEC,
+    ROOT,
+    config,  # noqa: F401  (a fixture)
+)
 
 INSTALL = """
 import sys

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.vm.machine import GUEST, MANAGERS, counts
 from tests.vm.guest.smoke import CASES
+from tests.vm.machine import GUEST, MANAGERS, counts
 from tests.vm.test_smoke import check
 
 DELEGATED = "/user.slice/user-1000.slice/user@1000.service"
