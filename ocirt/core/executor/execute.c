@@ -8,7 +8,6 @@
 #include "executor/child.h"
 #include "executor/failure.h"
 #include "executor/start_protocol.h"
-#include "executor/target.h"
 
 struct effect *need_effect(struct run *r, uint64_t key) {
   struct effect *effect = effect_of(r->container->journal, key, 1);
@@ -30,17 +29,13 @@ void run_begin(struct run *r, struct container *c, unsigned section) {
   }
   for (unsigned i = 0; i < REGISTERS; i++)
     r->fds[i] = -1;
-  r->directory = r->peer = r->proc = r->rootfs = r->null = r->empty = r->child.pidfd = r->console = r->start_socket =
-      r->starter = r->child.entry = r->signals = r->pid_file = -1;
+  r->peer = r->proc = r->rootfs = r->null = r->empty = r->child.pidfd = r->console = r->start_socket = r->starter =
+      r->child.entry = r->signals = r->pid_file = -1;
   r->detail = (struct buffer){r->detail_data, sizeof r->detail_data, 0, 0};
 }
 
 int run_section(struct run *r, const struct step **failed) {
   return run_steps(r, section_first(r->program, r->section), failed);
-}
-
-static int stays_in_directory(unsigned code) {
-  return code == STEP_MAKE_NODE || code == STEP_MAKE_SYMLINK || code == STEP_MOUNT || code == STEP_BIND;
 }
 
 int run_steps(struct run *r, const struct step *step, const struct step **failed) {
@@ -49,7 +44,6 @@ int run_steps(struct run *r, const struct step *step, const struct step **failed
     r->call = 0;
     r->step = step;
     if (step->code == STEP_SPAWN) r->spawn = step;
-    if (r->directory >= 0 && !stays_in_directory(step->code)) forget_directory(r);
     int error = handlers[step->code](r, step);
     if (error < 0 && killed_at_birth(r)) {
       step = r->spawn;

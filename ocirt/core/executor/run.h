@@ -25,9 +25,6 @@ struct run {
   uint32_t early; // host: events that came before they were waited for, a bit each
   int proc; // a procfs of our own, -1: not yet
   int rootfs, null, empty; // rootfs; what masks files and directories (-1: not yet)
-  int directory; // path.c: the one that the last step has made something in, -1: none
-  const char *directory_path;
-  size_t directory_length;
   const struct step_filter_hooks *hook_filter; // begin: what hooks install for themselves; null: nothing
   const struct step *spawn; // host: the Spawn that was done last
   const char *stays; // host: why the child is in the caller's cgroup: a warning once it is created
@@ -44,7 +41,7 @@ struct run {
   int in_directory; // init: the process stands in its directory
   int hooks; // delete section: run hooks (0: pass them over)
   int null_attached; // null is a mount of the container's namespace already
-  struct view *views; // restrict.c: what is mounted of procfs and sysfs
+  struct view *views; // views.c: what is mounted of procfs and sysfs
   int space; // the runtime's mount namespace, while the rootfs is made in another
   uint32_t passed_over[32]; // hierarchies that may not be written
   unsigned n_passed_over;

@@ -1,32 +1,24 @@
-// Steps that make directories, links and device nodes in the rootfs, and the one that sets the terminal up.
+// Steps that make directories, links and device nodes in the rootfs.
 
 #include <sys/sysmacros.h>
-#include <asm/termbits.h>
-#include <asm/ioctls.h>
-#include <linux/magic.h>
 
-#include "base/files.h"
-#include "base/socket.h"
-#include "executor/child.h"
-#include "executor/target.h"
 #include "mount/filesystem.h"
 #include "mount/mount.h"
+#include "mount/target.h"
 
 int do_make_directory(struct run *r, const struct step_make_directory *s) {
-  int fd = resolve_or_make(r->rootfs, TEXT(path), MAKE_DIRECTORY, (int)s->mode);
-  sys_close(fd);
+  CLOSING int fd = resolve_or_make(r->rootfs, TEXT(path), MAKE_DIRECTORY, (int)s->mode);
   return fd < 0 ? failing(r, "openat2", fd) : 0;
 }
 
 int do_make_symlink(struct run *r, const struct step_make_symlink *s) {
   const char *name;
   if (*TEXT(needs)) {
-    // Asked of the rootfs, not of this process: /proc/self is a magic link only at its end, which is not followed.
-    int needed = resolve(r->rootfs, TEXT(needs), O_PATH | O_NOFOLLOW);
-    sys_close(needed);
+    // The rootfs decides, not init's own /proc: O_NOFOLLOW keeps the last component, a magic link, from being followed.
+    CLOSING int needed = resolve(r->rootfs, TEXT(needs), O_PATH | O_NOFOLLOW);
     if (needed == -ENOENT || needed == -ENOTDIR) return 0;
   }
-  int parent = resolve_parent(r, TEXT(path), &name);
+  CLOSING int parent = resolve_parent(r, TEXT(path), &name);
   if (parent < 0) return failing(r, "openat2", parent);
   int error = (int)sys3(SYS_symlinkat, TEXT(to), parent, name);
   if (error == -EEXIST && s->replace) {
@@ -36,7 +28,7 @@ int do_make_symlink(struct run *r, const struct step_make_symlink *s) {
   return error < 0 && error != -EEXIST ? failing(r, "symlink", error) : 0;
 }
 
-#define NODE "node" // its name in the file system that is made for it alone
+#define NODE "node" // the name of a device in a file system that is made for it alone
 
 static int make_node(int parent, const char *name, const struct step_make_node *s) {
   long mask = sys1(SYS_umask, 0);
@@ -50,6 +42,8 @@ static int own_node(struct run *r, int parent, const char *name, const struct st
   return error < 0 ? failing(r, "chown", error) : 0;
 }
 
+// Makes the device in the host's user namespace, on a file system of its own, for init to bind it. If the host refuses,
+// init binds the host's own node instead.
 static int make_outside(struct run *r, const struct step_make_node *s) {
   static const struct texts none;
   CLOSING int mount =
@@ -63,7 +57,8 @@ static int make_outside(struct run *r, const struct step_make_node *s) {
   return 0;
 }
 
-// Before Linux 6.15 only what is attached in this mount namespace can be cloned.
+// Clones the device that make_outside has made. Before Linux 6.15 the kernel clones only what is attached in this mount
+// namespace, so init attaches the file system for that moment.
 static int clone_outside(struct run *r, int mount) {
   CLOSING int outside = mount;
   CLOSING int here = sys_open(AT_FDCWD, ".", O_PATH | O_DIRECTORY, 0);
@@ -104,85 +99,11 @@ int do_make_node(struct run *r, const struct step_make_node *s) {
   const char *name;
   if (s->bind) return bind_device(r, s);
   if (NUMBER(outside) >= 0) return make_outside(r, s);
-  int parent = resolve_parent(r, TEXT(path), &name);
+  CLOSING int parent = resolve_parent(r, TEXT(path), &name);
   if (parent < 0) return failing(r, "openat2", parent);
   int error = make_node(parent, name, s);
-  // A caller without CAP_MKNOD, or a file system that refuses nodes.
+  // The caller has no CAP_MKNOD, or the file system refuses device nodes.
   if (error == -EPERM && s->kind != S_IFIFO) return bind_device(r, s);
   if (error == -EEXIST) return check_node(r, parent, name, s);
   return error < 0 ? failing(r, "mknod", error) : own_node(r, parent, name, s);
-}
-
-// The host's own terminal must not be taken for the container's: everything is reached from the rootfs' devpts.
-static int open_terminal(struct run *r, int *master, char *name, size_t size) {
-  int number = 0, zero = 0;
-  struct stat st;
-  // What a container that is at work has put there may be a pipe, which is not waited for, or any device.
-  *master = resolve(r->rootfs, "/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK);
-  if (*master < 0) return failing(r, "open /dev/pts/ptmx", *master);
-  if (sys_fstat(*master, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2) ||
-      filesystem_of(*master) != DEVPTS_SUPER_MAGIC)
-    return failing(r, "check /dev/pts/ptmx", -ENOTTY);
-  sys_fcntl(*master, F_SETFL, O_RDWR);
-  int error = sys_ioctl(*master, TIOCSPTLCK, &zero);
-  if (!error) error = sys_ioctl(*master, TIOCGPTN, &number);
-  if (error < 0) return failing(r, "TIOCGPTN", error);
-  struct buffer path = {name, size, 0, 0};
-  put(&path, "/dev/pts/");
-  put_number(&path, number);
-  int terminal = sys_ioctl(*master, TIOCGPTPEER, (void *)(O_RDWR | O_NOCTTY | O_CLOEXEC));
-  return terminal < 0 ? failing(r, "TIOCGPTPEER", terminal) : terminal;
-}
-
-static int bind_console(struct run *r, int terminal, const char *name) {
-  struct stat ours, found;
-  int node = resolve(r->rootfs, name, O_PATH | O_NOFOLLOW);
-  if (node < 0) return failing(r, "openat2", node);
-  if (sys_fstat(terminal, &ours) < 0 || sys_fstat(node, &found) < 0 || ours.st_rdev != found.st_rdev ||
-      ours.st_ino != found.st_ino) {
-    sys_close(node);
-    return failing(r, name, -ENODEV);
-  }
-  int tree = sys_open_tree(node, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
-  sys_close(node);
-  return tree < 0 ? failing(r, "open_tree", tree) : place_mount(r, tree, "/dev/console", WAY_ORDINARY);
-}
-
-int do_make_console(struct run *r, const struct step_make_console *s) {
-  char name[32];
-  int master, terminal = open_terminal(r, &master, name, sizeof name);
-  if (terminal < 0) {
-    sys_close(master);
-    return terminal;
-  }
-  struct termios settings;
-  struct winsize {
-    unsigned short rows, columns, x, y;
-  } window = {(unsigned short)s->height, (unsigned short)s->width, 0, 0};
-  int error = sys_ioctl(master, TCGETS, &settings);
-  settings.c_oflag &= ~(tcflag_t)ONLCR;
-  if (!error) error = sys_ioctl(master, TCSETS, &settings);
-  if (!error && s->height | s->width) error = sys_ioctl(master, TIOCSWINSZ, &window);
-  if (!error) error = (int)sys3(SYS_fchown, terminal, s->uid, -1);
-  if (!error) error = (int)sys2(SYS_fchmod, terminal, 0620);
-  if (error < 0) failing(r, "set the terminal's attributes", error);
-  if (!error && s->device) error = bind_console(r, terminal, name);
-  if (!error) {
-    struct message message = {.kind = MESSAGE_CONSOLE};
-    error = NUMBER(fd) >= 0 ? send_descriptor(r->fds[s->fd], name, master) : send_message(r->peer, &message, master);
-    if (error == -EAGAIN)
-      error = no_answer(r, "sendmsg");
-    else if (error)
-      failing(r, "sendmsg", error);
-  }
-  if (!error) {
-    for (int fd = 0; fd < 3 && error >= 0; fd++)
-      error = sys_dup3(terminal, fd, 0);
-    if (error >= 0) error = sys_ioctl(0, TIOCSCTTY, 0);
-    if (error < 0) failing(r, "TIOCSCTTY", error);
-  }
-  sys_close(master);
-  if (terminal > 2) sys_close(terminal);
-  if (NUMBER(fd) >= 0) sys_close(r->fds[s->fd]);
-  return error < 0 ? error : 0;
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/cgroupfs.h"
-#include "executor/target.h"
+#include "mount/target.h"
 #include "mount/copy.h"
 #include "mount/filesystem.h"
 
@@ -132,7 +132,7 @@ static int copy_symlink(struct run *r, const char *source, const char *target) {
   if (n == -EINVAL || n == -ENOENT) return 0;
   if (n < 0) return failing(r, "readlink", (int)n);
   link[n] = 0;
-  int parent = resolve_parent(r, target, &name);
+  CLOSING int parent = resolve_parent(r, target, &name);
   if (parent < 0) return failing(r, "openat2", parent);
   int error = (int)sys3(SYS_symlinkat, link, parent, name);
   if (error == -EEXIST && sys4(SYS_readlinkat, parent, name, there, sizeof there) == n &&

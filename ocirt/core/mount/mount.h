@@ -1,7 +1,7 @@
 #pragma once
 #include "base/sys.h"
 #include "executor/run.h"
-#include "mount/restrict.h"
+#include "mount/views.h"
 
 int source_failed(
     struct run *r, const char *source, int error); // the failure of that, with what to do where the rootfs is missing

@@ -7,7 +7,7 @@
 
 #include "base/caller.h"
 #include "base/files.h"
-#include "mount/restrict.h"
+#include "mount/views.h"
 
 #define MOST_CPUS 8192 // that a kernel can be built for
 
