@@ -1,4 +1,4 @@
-"""The help: runc's layout, our words."""
+"""The help, in runc's layout."""
 
 from .. import __version__
 from .flags import GLOBAL, SPEC_VERSION, VERBS, Flag
@@ -15,94 +15,100 @@ ocirt runs containers that are described as OCI bundles: a directory with a conf
 file system. It compiles the bundle to a program of small steps and runs that program.
 
 A user without root's rights needs a config.json with a user namespace: "ocirt spec --rootless" writes
-one that runs as it stands, once there is a root file system in the directory rootfs."""
+one that you can run as soon as the directory rootfs holds a root file system."""
 
 DESCRIPTIONS = {
     "create": """\
-Makes the container of a bundle: namespaces, cgroups, root file system and everything else that
-config.json asks for, up to the program itself. That waits for "ocirt start ID". ID is any name that no
+Creates the container of a bundle: namespaces, cgroups, root file system and everything else that
+config.json asks for, except the program itself, which waits for "ocirt start ID". ID is any name that no
 other container under the root directory has.""",
     "run": """\
-Creates the container of a bundle, starts it, waits for its end and deletes it. The exit status is the
-program's own, 128 + N if signal N ended it. With --detach it returns once the program runs.
-Signals that run gets, it passes on to the container's first process. The kernel drops those for which that
-has no handler, SIGTERM too: with --init, or a "kill ID KILL", they end it. A terminal is made for the
-program even if standard input is none; the end of the input is passed on as Ctrl-D.""",
+Creates the container of a bundle, starts it, waits for its end and deletes it. The exit status is that of
+the program, or 128 + N if signal N ended it. With --detach run returns as soon as the program runs.
+run forwards the signals that it receives to the container's first process. The kernel drops a signal for
+which that process has no handler, even SIGTERM: to end such a container use --init, or "kill ID KILL". If
+config.json asks for a terminal, the program gets one even if standard input is none; the end of the input
+is sent as Ctrl-D.""",
     "start": """\
-Lets the program of a created container run. A container can be started once.""",
+Runs the program of a created container. A container can be started once.""",
     "state": """\
-Prints what the OCI runtime specification calls the state of a container, as one JSON object.""",
+Prints the state of a container, as the OCI runtime specification defines it, as one JSON object.""",
     "kill": """\
-Sends a signal, by name or number and with or without SIG, to the first process of a container that is
-created or running. The kernel drops a signal for which a process that is the first of its pid namespace
-has no handler: SIGTERM does not end a plain "sleep". SIGKILL ends every container, and one made with
---init is ended by SIGTERM, too.""",
+Sends a signal to the first process of a container that is created or running. SIGNAL is a name, with or
+without SIG, or a number. The kernel drops a signal for which the first process of a pid namespace has no
+handler: SIGTERM does not end a plain "sleep". SIGKILL ends every container; SIGTERM also ends one that was
+made with --init.""",
     "delete": """\
 Removes a stopped container and everything that create made for it on the host.""",
     "exec": """\
 Runs a further process in a container that is created or running: in its namespaces and cgroups, under its
-seccomp filter, with the rights of its process. The process is COMMAND, with config.json's process
-otherwise, changed by the flags; or what the JSON in FILE says, and then the flags that change it do not
-count. Flags stand before ID; a -- after it is passed over. The exit status is the process' own, 128 + N if
-signal N ended it, 255 if it could not be run. With --detach exec returns once the process runs.""",
+seccomp filter, with the rights of its process. The process is COMMAND, and otherwise like the process of
+config.json, as the flags change it; or, with --process, what the JSON in FILE says, and then the flags that
+would change it have no effect. Flags come before ID; a -- after ID is ignored. The exit status is that of
+the process, 128 + N if signal N ended it, or 255 if it could not be run. With --detach exec returns as soon
+as the process runs.""",
     "checkpoint": """\
-Saves all processes of a container that is running or paused to image files, by criu, and deletes it. With
---leave-running it goes on. With --pre-dump only memory is saved, while it runs; a later checkpoint, told by
---parent-path where that is, saves what has changed since. "ocirt restore" makes it anew, here or elsewhere.
-Streams that are pipes or come from within can be saved; a file of the host's cannot. What fails criu
-tells in dump.log. Options of /etc/criu/ocirt.conf (or runc.conf, or the file that the annotation
-org.criu.config names) count before these.""",
+Saves all processes of a container that is running or paused to image files, with criu, and deletes the
+container. With --leave-running the container continues. With --pre-dump only memory is saved, while the
+container runs; a later checkpoint whose --parent-path names these images saves what has changed since.
+"ocirt restore" creates the container again, on this host or another. Streams that are pipes or come from
+the container can be saved; a file of the host cannot. dump.log has criu's errors. Options of
+/etc/criu/ocirt.conf (or runc.conf, or the file that the annotation org.criu.config names) take precedence
+over these.""",
     "restore": """\
-Makes a container from a bundle and the image files of a checkpoint of one like it: its processes go on where
-they were, under the config's limits, with the streams of this command in place of pipes. Waits for its end
-and deletes it, as run does, or with --detach returns once it runs. Of hooks prestart, createRuntime and
-poststop are run. What fails criu tells in restore.log.""",
+Creates a container from a bundle and from the image files of a checkpoint of a container like it. Its
+processes continue where they were, under the config's limits, with the streams of this command instead of
+pipes. restore waits for the container's end and deletes it, as run does, or with --detach returns as soon
+as it runs. Only the hooks prestart, createRuntime and poststop run. restore.log has criu's errors.""",
     "pause": """\
-Freezes all processes of a container that is created or running, by its cgroup. Signals wait until it is
-resumed, but for SIGKILL, which "ocirt kill" delivers at once.""",
+Freezes all processes of a container that is created or running, by its cgroup. Signals arrive when the
+container is resumed, except SIGKILL, which "ocirt kill" delivers at once.""",
     "resume": """\
-Lets the processes of a paused container go on.""",
+Continues the processes of a paused container.""",
     "update": """\
-Changes limits of a container that is created, running or paused; those that are not named stay as they
-are, and so do device rules. All are changed, or none. FILE holds a JSON object like linux.resources of
-config.json.""",
+Changes limits of a container that is created, running or paused. Limits that are not named do not change,
+and neither do device rules. Either all changes are made or none. FILE holds a JSON object like
+linux.resources of config.json.""",
     "wait": """\
-Waits for the end of a container that is created, running or paused, and exits with its program's exit
-status, 128 + N if signal N ended it, as "ocirt run" in the foreground does. The status of a process of
-others tells Linux 6.15 or newer; on an older one only while nobody has reaped it. Where nobody knows the
-status any more, and for a container that had stopped before, the exit status is 255, with an error.""",
+Waits for the end of a container that is created, running or paused. The exit status is that of its program,
+or 128 + N if signal N ended it, as with "ocirt run" in the foreground. Linux 6.15 and newer tell the exit
+status of any process; an older kernel tells it only until the parent has reaped the process. If nobody
+knows the status any more, and for a container that had stopped before, wait prints an error and exits with
+255.""",
     "ps": """\
-Lists the processes in the cgroups of a container: their pids on this host as a JSON array, or what ps(1)
-says of them. PS OPTIONS, by default -ef, must make it print a column PID.""",
+Lists the processes in the cgroups of a container: their pids on this host as a JSON array, or their lines in
+the output of ps(1). PS OPTIONS, by default -ef, must make ps print a column PID.""",
     "events": """\
-Prints a JSON object a line: statistics of a container, every five seconds or as often as DURATION (500ms,
-1m30s) says, and "oom" when it runs out of memory. It ends with the container.""",
+Prints JSON objects, one a line: the statistics of a container, every five seconds or as often as DURATION
+(500ms, 1m30s) says, and "oom" when it runs out of memory. events ends with the container.""",
     "list": """\
 Lists the containers under the root directory, which --root before the verb changes.""",
     "spec": """\
-Writes a config.json that runs "sh" in the directory rootfs of the bundle. It is meant to be edited; an
-existing config.json is left alone. With --rootless the file suits a user without privileges.""",
+Writes a config.json that runs "sh" in the directory rootfs of the bundle, for you to edit. It does not
+overwrite an existing config.json. With --rootless the file works for a user without root's rights.""",
     "plan": """\
-Prints what create would do for a bundle, a line a step, with the place in config.json that asks for it
-and the section of the specification behind it. Nothing is changed and no privileges are needed.""",
+Prints what create would do for a bundle, one step a line, with the place in config.json that asks for the
+step and the section of the specification behind it. It changes nothing and needs no privileges.""",
     "cache": """\
-"list" shows each program that is kept, a line each: how much of its config it was compiled for (guards,
-tests, observations of the host) and how much it binds anew (slots), how often create, run and exec were
-bound to it (hits), when it was made and used (the file's access time), whether this build made it; and
-each compiled filter of a linux.seccomp. "explain" takes a bundle and create's flags and says which
-program create would use, or for each that it would not the first thing that differs. "clear" removes
-all. The programs lie in /run/ocirt-cache, or without privileges in $XDG_RUNTIME_DIR/ocirt-cache; where that
-cannot be had in /var/cache/ocirt, $XDG_CACHE_HOME/ocirt or ~/.cache/ocirt, never on a network file system. The
-environment variable OCIRT_CACHE names another directory, or is "off". --debug before create says why it found none.""",
+"list" shows each kept program on one line: how much of its config it was compiled for (guards, tests,
+observations of the host), how much it takes from another config (slots), how often create, run and exec
+have used it (hits), when it was made and last used (the file's access time), and whether this build made
+it. It also shows each compiled filter of a linux.seccomp. "explain" takes a bundle and create's flags. It
+names the program that create would use, or, for each program that create would not use, the first
+difference. "clear" removes all programs. They lie in /run/ocirt-cache, or without root's rights in
+$XDG_RUNTIME_DIR/ocirt-cache. If that directory is not usable, they lie in /var/cache/ocirt,
+$XDG_CACHE_HOME/ocirt or ~/.cache/ocirt, but never on a network file system. The environment variable
+OCIRT_CACHE names another directory, or is "off". With --debug, create says why it found no program.""",
     "features": """\
 Prints the features structure of the OCI runtime specification, for engines: hooks, mount options,
-namespaces, seccomp and whatever else a config.json may ask for, as one JSON object.""",
+namespaces, seccomp and everything else that a config.json may ask for, as one JSON object.""",
     "validate": """\
-Prints every error in config.json, a line each, sorted by their place: the JSON path, what was found and
-what was expected, in the words of create, which stops at the first. Nothing is printed for a valid one.
-What only the host lacks is no error here. After the errors stand warnings, for names that create ignores:
-unknown properties (not annotations), unknown options of bind mounts, unknown capabilities. With --strict
-they are errors. The exit status is 1 if there are errors.""",
+Prints every error in config.json, one a line, sorted by place: the JSON path, what was found and what was
+expected, in the words of create, which stops at the first error. For a valid config.json it prints nothing.
+Something that only the host lacks is no error here. After the errors it prints warnings about names that
+create ignores: unknown properties (not annotations), unknown options of bind mounts, unknown capabilities,
+and unknown system calls.
+With --strict these warnings are errors. The exit status is 1 if there are errors.""",
 }
 
 
