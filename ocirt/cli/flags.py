@@ -246,7 +246,7 @@ PYTHON = {
         "save the processes of a container to files",
         *_CRIU,
         Flag("leave-running", "let the container continue afterwards"),
-        Flag("pre-dump", "save memory only, and let the container continue; a later checkpoint saves what has changed"),
+        Flag("pre-dump", "save memory only, and let the container continue; later ones save what has changed"),
         Flag("parent-path", "the images of the last --pre-dump, relative to --image-path", "DIR"),
         Flag("tcp-skip-in-flight", "leave out connections that are not yet accepted"),
         Flag("link-remap", "temporarily give deleted files that are still open a name again"),

@@ -133,7 +133,7 @@ def test_a_filter_that_refuses_the_fork_fails_the_start(ocirt, bundle):
         "syscalls": [{"names": ["clone"], "action": "SCMP_ACT_ERRNO"}],
     }
     bundle.save()
-    assert "--init: keep an init before the program: clone: operation not permitted" in ocirt.fails(
+    assert "--init: fork the program from the init: clone: operation not permitted" in ocirt.fails(
         "run", "--init", "--bundle", bundle, "c1"
     )
     assert ocirt.ids() == []

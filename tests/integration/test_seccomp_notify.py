@@ -241,8 +241,7 @@ def test_sending_fails(ocirt, agent, notifying, bundle, privileges):
     message = ocirt.fails("create", "--bundle", bundle, "c1")
     assert ocirt.ids() == []
     assert (
-        "linux.seccomp: install the seccomp filter and send its descriptor to the agent: sendmsg: broken pipe"
-        in message
+        "linux.seccomp: load the seccomp filter and send its descriptor to the agent: sendmsg: broken pipe" in message
     )
 
 

@@ -97,7 +97,7 @@ class CheckMemoryUsage(Step):
     sections = ("host", "update")
     fields = {"hierarchy": "text", "path": "text", "limit": "number", "swap": "number"}
     defaults = {"limit": 0, "swap": 0}
-    sentence = "find the memory in use below the new limit"
+    sentence = "check that the memory in use is below the new limit"
 
 
 class LoadDeviceFilter(Step):
@@ -146,7 +146,7 @@ class AssertThawed(Step):
 
     sections = ("host",)
     fields = {"hierarchy": "text", "path": "text", "file": "text", "thawed": "text", "refusal": "text"}
-    sentence = "look whether {hierarchy}{path} is frozen"
+    sentence = "check that {hierarchy}{path} is not frozen"
 
 
 class AssertEmptyCgroup(Step):
@@ -154,7 +154,7 @@ class AssertEmptyCgroup(Step):
 
     sections = ("host",)
     fields = {"hierarchy": "text", "path": "text"}
-    sentence = "look whether {hierarchy}{path} has processes"
+    sentence = "check that {hierarchy}{path} has no processes"
 
 
 class ThawCgroup(Step):

@@ -52,7 +52,7 @@ class Send(Step):
     sections = ("host", "stage", "init")
     fields = {"event": "number", "first": "fd", "count": "number", "optional": "number"}
     defaults = {"first": NONE, "count": 0, "optional": 0}
-    sentence = "tell the other side"
+    sentence = "send an event"
 
 
 class Receive(Step):
@@ -63,7 +63,7 @@ class Receive(Step):
     sections = ("host", "stage", "init")
     fields = {"event": "number", "first": "fd", "count": "number", "optional": "number"}
     defaults = {"first": NONE, "count": 0, "optional": 0}
-    sentence = "wait for the other side"
+    sentence = "wait for an event"
 
 
 class SendPidfd(Step):
@@ -123,4 +123,4 @@ class AssertRunning(Step):
 
     sections = ("init",)
     fields = {}
-    sentence = "look whether the container lives"
+    sentence = "check that the container lives"

@@ -50,4 +50,4 @@ class RestoreProcesses(Step):
 
     sections = ("host",)
     fields = {"message": "bytes", "log": "text", "console": "fd", "root": "text"}
-    sentence = "have criu restore the processes"
+    sentence = "restore the processes with criu"

@@ -17,7 +17,7 @@ class MakeIdMapping(Step):
 
     sections = ("host",)
     fields = {"fd": "fills", "uids": "text", "gids": "text"}
-    sentence = "make the id mapping of a mount"
+    sentence = "make the id mapping of the mount"
 
 
 class OpenMount(Step):

@@ -18,7 +18,7 @@ class AssertNotHostNamespace(Step):
 
     sections = ("host",)
     fields = {"fd": "fd", "file": "text"}
-    sentence = "set it in the container's namespace only"
+    sentence = "check that the namespace is not the host's"
 
 
 class DenySetgroups(Step):
@@ -74,7 +74,7 @@ class Unshare(Step):
 
     sections = ("stage", "init")
     fields = {"flags": "number"}
-    sentence = "unshare"
+    sentence = "create namespaces"
     call = "unshare(flags)"
 
 
@@ -120,7 +120,7 @@ class SetDomainname(Step):
 
     sections = ("init",)
     fields = {"name": "text"}
-    sentence = "set the domainname to {name}"
+    sentence = "set the domain name to {name}"
     call = "setdomainname(name, size(name))"
 
 
@@ -138,4 +138,4 @@ class LoopbackUp(Step):
 
     sections = ("init", "in_criu_netns")
     fields = {}
-    sentence = "bring the loopback interface up"
+    sentence = "bring up the loopback interface"

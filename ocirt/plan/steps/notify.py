@@ -27,4 +27,4 @@ class RelayNotify(Step):
 
     sections = ("after_start",)
     fields = {}
-    sentence = "pass the container's readiness on"
+    sentence = "pass the container's READY=1 on"

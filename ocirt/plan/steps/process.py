@@ -37,7 +37,7 @@ class SetDumpable(Step):
 
     sections = ("stage", "init")
     fields = {"value": "number"}
-    sentence = "set dumpable"
+    sentence = "set whether the process is dumpable"
     call = "prctl(PR_SET_DUMPABLE, value, 0, 0, 0)"
 
 
@@ -162,7 +162,7 @@ class CloseDescriptors(Step):
     sections = ("init",)
     fields = {"preserve": "number", "keep": "fd", "stdout": "fd", "stderr": "fd"}
     defaults = {"keep": NONE, "stdout": NONE, "stderr": NONE}
-    sentence = "close what the program does not get"
+    sentence = "close descriptors that the program does not get"
 
 
 class ChangeDirectory(Step):
@@ -200,7 +200,7 @@ class KeepInit(Step):
 
     sections = ("exec_program",)
     fields = {}
-    sentence = "keep an init before the program"
+    sentence = "fork the program from the init"
 
 
 class PrepareExec(Step):

@@ -101,7 +101,7 @@ class MakeConsole(Step):
 
     sections = ("init",)
     fields = {"fd": "takes", "uid": "number", "height": "number", "width": "number", "device": "number"}
-    sentence = "set the terminal up"
+    sentence = "set up the terminal"
 
 
 class MaskPath(Step):

@@ -9,7 +9,7 @@ class LoadSeccomp(Step):
 
     sections = ("init", "exec_program")
     fields = {"filter": "bytes", "flags": "number"}
-    sentence = "install the seccomp filter"
+    sentence = "load the seccomp filter"
 
 
 class FilterHooks(Step):
@@ -17,7 +17,7 @@ class FilterHooks(Step):
 
     sections = ("exec_program",)
     fields = {"filter": "bytes", "flags": "number"}
-    sentence = "have hooks install the seccomp filter"
+    sentence = "have hooks load the seccomp filter"
 
 
 class LoadNotifyingSeccomp(Step):
@@ -40,4 +40,4 @@ class LoadNotifyingSeccomp(Step):
         "ready": "number",
     }
     defaults = {"ready": 0}
-    sentence = "install the seccomp filter and send its descriptor to the agent"
+    sentence = "load the seccomp filter and send its descriptor to the agent"

@@ -58,4 +58,4 @@ class KeepResources(Step):
 
     sections = ("update",)
     fields = {"data": "text"}
-    sentence = "keep the resources"
+    sentence = "store the resources"
