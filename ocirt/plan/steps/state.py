@@ -22,8 +22,8 @@ class Warn(Step):
 class Facts(Record):
     """What a program knows of its container: no step, but a record of the program itself.
 
-    The first six fields say what ``state`` prints and hooks get. ``annotations`` is raw JSON text, ``{}`` if there are
-    none. ``request`` is one JSON object: what a later build needs to compile the container again.
+    The first six fields say what ``state`` prints and hooks get. ``annotations`` is raw JSON text, ``{}``
+    without annotations. ``request`` is one JSON object: what a later build needs to compile the container again.
 
     The others name files of cgroups. The container is paused while ``paused_file`` of the cgroup ``freezer_path`` says 1.
     In ``oom_file`` of the cgroup ``memory_path``, the number after the word ``oom_key`` says how many processes the kernel
