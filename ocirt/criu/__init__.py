@@ -1,11 +1,11 @@
-"""CRIU: what checkpoint and restore ask of it, and what it says.
+"""The requests of checkpoint and restore to criu, and criu's answers.
 
 ``criu swrk N`` serves one conversation (images/rpc.proto of criu) on the socket N. For checkpoint Python leads it
-(:mod:`.talk`): criu stops and reads processes that are there. For restore the executable leads it (core/commands/criu.c), with the
-request that Python has made, because the processes become its children.
+(:mod:`.talk`): criu stops and reads existing processes. For restore the executable leads it (core/commands/criu.c), with the
+request that Python has made, because the restored processes become its children.
 
-What lies in an image directory beside criu's own files, and the names of mounts that criu does not save itself, are runc's:
-each restores what the other has saved.
+The files that ocirt adds to an image directory, and the names of mounts that criu does not save itself, are those of runc, so
+that each runtime can restore what the other has saved.
 """
 
 import os
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from ..model.config import Config
 
 DEFAULT_IMAGES = "checkpoint"
-"""The image directory, in the caller's directory, where no flag names one."""
+"""The image directory in the caller's directory, if no flag names one."""
 DESCRIPTORS = "descriptors.json"
-"""In the image directory: what the standard streams were, as /proc/PID/fd has them."""
+"""The file of the image directory that says what the standard streams were, as /proc/PID/fd shows them."""
 CONFIG_ANNOTATION = "org.criu.config"
 CONFIG_FILES = ("/etc/criu/ocirt.conf", "/etc/criu/runc.conf")
-"""criu's options that count before ours, where the annotation names no other file: the first of these that is there."""
+"""Files of options that criu prefers to ours: criu reads the first that exists, unless the annotation names another file."""
 
 NETWORK = 0x40000000
 """CLONE_NEWNET. criu leaves the devices of the network namespace to the runtime, as with runc."""

@@ -1,7 +1,7 @@
-"""What of a container criu does not save, because it is the host's: mounts and namespaces.
+"""The mounts and namespaces of a container that criu does not save, because they belong to the host.
 
-Each such mount has a name in the images; restore says what is to be mounted for it. The names are runc's: of a bind mount
-its mount point, and ``/dev/null`` for each file that is masked.
+Each such mount has a name in the images, and restore says what to mount under that name. The names are those of runc: the
+mount point of a bind mount, and ``/dev/null`` for each masked file.
 """
 
 import os
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 NULL = "/dev/null"
 LINKS = 40
-"""Symbolic links that a path may lead over, as for the kernel."""
+"""How many symbolic links a path may contain; the kernel has the same limit."""
 
 FILES = {name: {"network": "net", "mount": "mnt"}.get(name, name) for name in KINDS}
 """Type of a namespace -> its file in /proc/PID/ns, which is criu's name for it."""
 KEYS = {NETWORK: "extRootNetNS", PID: "extRootPidNS"}
-"""Those that criu takes from outside by a descriptor, with runc's names for them."""
+"""Kinds of namespaces that criu gets as a descriptor, with runc's names for them."""
 
 
 def binds(mounts: "Mounts", config: "Config", namespaces: "Namespaces") -> list[tuple[str, str]]:
-    """The mount points of what is bound from the host, and its sources: pairs of paths, in order.
+    """The binds of host paths: pairs of mount point and source, in order.
 
     :param mounts: :class:`ocirt.compile.mounts.Mounts`.
     """
@@ -46,7 +46,7 @@ def binds(mounts: "Mounts", config: "Config", namespaces: "Namespaces") -> list[
 def to_save(root: str, mounts: "Mounts", config: "Config", namespaces: "Namespaces") -> list[dict[str, str]]:
     """``ext_mnt`` for checkpoint.
 
-    :param root: the container's root as it is now, /proc/PID/root.
+    :param root: the container's present root, /proc/PID/root.
     """
     points = [inside(root, target) for target, _ in binds(mounts, config, namespaces)]
     masked = [inside(root, path.read()) for path in config.linux.masked_paths]
@@ -69,7 +69,7 @@ def to_restore(root: str, mounts: "Mounts", config: "Config", namespaces: "Names
 def inside(root: str, path: str) -> str:
     """Where ``path`` leads beneath the directory ``root``, as an absolute path from there: no link leads out of it.
 
-    The answer is only ever a name for criu, so nothing is lost where a container changes its links meanwhile.
+    The answer serves criu only as a name, so it does no harm if a container changes its links meanwhile.
     """
     found: list[str] = []
     rest, links = path.split("/")[::-1], 0
@@ -93,10 +93,10 @@ def inside(root: str, path: str) -> str:
 
 
 def namespaces_to_save(namespaces: "Namespaces") -> list[str]:
-    """``external`` for checkpoint: the namespaces that the container has joined and that criu leaves alone.
+    """``external`` for checkpoint: the joined namespaces of the container, which criu does not save.
 
     :param namespaces: :class:`ocirt.compile.namespaces.Namespaces`.
-    :raises OSError: one of them is gone.
+    :raises OSError: one of these namespaces no longer exists.
     """
     return [
         f"{FILES['network' if kind == NETWORK else 'pid']}[{os.stat(path.read()).st_ino}]:{KEYS[kind]}"

@@ -1,4 +1,4 @@
-"""The conversation with ``criu swrk`` that Python leads: checkpoints, and what criu and the kernel can do."""
+"""The conversation with ``criu swrk`` that Python leads: for checkpoints, and to ask what criu and the kernel support."""
 
 import os
 import socket
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from .message import Message
 
 SIZE = 40960
-"""Bytes that an answer may have, as with runc."""
+"""The largest answer in bytes, as with runc."""
 SECONDS = 600
-"""So long criu may say nothing: large images take long."""
+"""How long criu may send nothing; saving a large image takes long."""
 
 
 class Refused(OcirtError):
-    """criu did not do it. ``said`` is its own line that tells why, empty where it said nothing."""
+    """criu failed. ``said`` is criu's line that says why, empty if criu printed none."""
 
     def __init__(self, message: str, said: str) -> None:
         super().__init__(message)
@@ -29,10 +29,10 @@ class Refused(OcirtError):
 
 
 def ask(criu: str, request: "Message", notified: "Callable[[str], None]" = lambda script: None) -> "dict[str, Any]":
-    """Have criu do what ``request`` says.
+    """Have criu carry out ``request``.
 
     :param criu: the executable.
-    :param notified: gets the name of each point at which criu waits for us (``post-dump``, ...).
+    :param notified: called with the name of each point at which criu waits for an answer (``post-dump``, ...).
     :returns: criu's last answer, a mapping.
     :raises Refused: criu failed.
     """
@@ -64,7 +64,7 @@ def ask(criu: str, request: "Message", notified: "Callable[[str], None]" = lambd
             process.kill()
             process.wait()
             raise OcirtError(
-                f"criu {criu}: process {process.pid} has said nothing for {SECONDS} s, and has been ended"
+                f"criu {criu}: process {process.pid} sent nothing for {SECONDS} s and was killed"
             ) from None
         ours.close()
         status = process.wait()
@@ -102,6 +102,6 @@ def need(criu: str, feature: str, flag: str) -> None:
     try:
         features = ask(criu, {"type": FEATURE_CHECK, "features": {feature: True}}).get("features", {})
     except Refused as error:
-        raise HostError(flag, f"criu cannot tell what it and the kernel can do: {error.said or error}") from None
+        raise HostError(flag, f"criu cannot say what it and the kernel support: {error.said or error}") from None
     if not features.get(feature):
-        raise HostError(flag, f"criu or the kernel lacks what it needs ({feature})")
+        raise HostError(flag, f"criu or the kernel does not support it ({feature})")

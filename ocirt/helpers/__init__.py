@@ -1,11 +1,14 @@
-"""What RunHelper steps run: rare work that needs a library, done in a process of its own.
+"""The modules that RunHelper steps run, each in a process of its own: rare work that needs a library.
 
-A helper is a module here with ``run(data)``, which does what the step's JSON says and returns what JSON can hold, and
-``undo(record)``, which gets that if the create fails afterwards. It has the runtime's namespaces and rights, and the
-descriptors that the step gave it, but of root's capabilities only those in its ``CAPABILITIES`` where python-prctl is installed
-(:mod:`ocirt.confine`). It ends with the runtime, until it says by :func:`~ocirt.confine.outlive` that it must not. An :class:`~ocirt.errors.OcirtError` is its failure, and its text the whole line that
-the user gets. One whose work would be lost with the runtime has ``GUARD``, the descriptors of a socket and of the locked state
-directory: it leaves a process behind that undoes it if the runtime is killed before the container is created.
+A helper is a module of this package with two functions. ``run(data)`` carries out the step's JSON and returns a record that JSON
+can hold; ``undo(record)`` gets this record if the create fails afterwards. A helper has the runtime's namespaces and the
+descriptors that the step gave it. If python-prctl is installed, it keeps of root's capabilities only those in its
+``CAPABILITIES`` (:mod:`ocirt.confine`). It ends with the runtime, until it calls :func:`~ocirt.confine.outlive`. A helper
+reports a failure as an :class:`~ocirt.errors.OcirtError`, whose text is the whole line that the user sees.
+
+If the work of a helper would be lost when the runtime is killed, the helper has ``GUARD``, the descriptors of a socket and of
+the locked state directory. It then leaves a process behind, which undoes the work if the runtime is killed before the container
+is created.
 """
 
 import json
@@ -26,13 +29,13 @@ if TYPE_CHECKING:
 def main(name: str, verb: str, id: str) -> int:
     """Do ``verb`` (run or undo) of the helper ``name`` with the JSON on standard input, and print the answer.
 
-    :param id: the container's, by which a person knows the process.
+    :param id: the id of the container, which is part of the process' name.
     :returns: the exit status; 1 with the error's text printed.
     """
     helper, title = import_module(f".{name}", __name__), f"ocirt: {name} {id}"
     confine(title, helper.CAPABILITIES)
     try:
-        *_, data = sys.stdin.read().splitlines()  # before it, in a record, may stand what a library had to say
+        *_, data = sys.stdin.read().splitlines()  # in a record, lines that a library printed may come first
         answer = getattr(helper, verb)(json.loads(data))
     except OcirtError as error:
         print(error, file=sys.stderr)
@@ -45,8 +48,8 @@ def main(name: str, verb: str, id: str) -> int:
 
 
 def _guard(helper: "ModuleType", record: "Any") -> None:
-    """Wait until the runtime has created the container, undoes ``record`` itself, which it tells by a byte, or is gone. The lock
-    of the state directory, which is the runtime's, is held until then: delete finds everything undone."""
+    """Wait until the runtime has created the container, undoes ``record`` itself (it then sends a byte), or has ended. This
+    process keeps the runtime's lock of the state directory until then, so that a delete finds everything undone."""
     runtime, directory = helper.GUARD
     status = 1
     try:
@@ -61,10 +64,10 @@ def _guard(helper: "ModuleType", record: "Any") -> None:
 
 
 def need(module: str, at: str) -> "Any":
-    """Import ``module``, of the package of its name, which ocirt itself does without.
+    """Import ``module``, of the package of the same name, which ocirt itself does not need.
 
     :param at: the JSON path that asks for it.
-    :raises OcirtError: it is not installed.
+    :raises OcirtError: the package is not installed.
     """
     try:
         return load(module)

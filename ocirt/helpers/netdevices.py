@@ -1,7 +1,7 @@
-"""Network devices of the host that become a container's (config-linux.md, "Network Devices").
+"""Move network devices of the host into a container (config-linux.md, "Network Devices").
 
-A device takes its attributes along, but for its addresses and its state: the permanent addresses of global scope are
-given to it again, and it is set up. All devices move or none, and undo gives them back as they were.
+A device keeps its attributes when it moves, except its addresses and its state. The helper therefore sets the permanent addresses
+of global scope again and brings the device up. It moves all devices or none, and undo gives them back as they were.
 """
 
 from os import dup, strerror
@@ -24,11 +24,11 @@ CAPABILITIES = ("net_admin",)
 NAMESPACE, HOST_NAMESPACE, HOST_SOCKET, SOCKET = 3, 4, 5, 6
 """Descriptors of a RunHelper step with a network."""
 GUARD = 7, 8
-"""Those of the guard: its socket and the state directory."""
+"""Descriptors of the guard: its socket and the state directory."""
 UP, PERMANENT, UNIVERSE = 1, 0x80, 0
 """IFF_UP, IFA_F_PERMANENT, RT_SCOPE_UNIVERSE."""
 KEPT = 0x02 | 0x100 | 0x200
-"""IFA_F_NODAD, IFA_F_MANAGETEMPADDR, IFA_F_NOPREFIXROUTE: what an address was given with, not what has come of it."""
+"""IFA_F_NODAD, IFA_F_MANAGETEMPADDR, IFA_F_NOPREFIXROUTE: flags that the user has set, not the kernel."""
 ATTRIBUTES = {
     "address": "IFA_ADDRESS",
     "local": "IFA_LOCAL",
@@ -43,7 +43,7 @@ def run(devices: list[dict[str, str]]) -> "list[Record]":
     ``%d`` for the kernel to put a number.
 
     :returns: for :func:`undo`, objects with ``name``, ``index`` in the container, ``up`` and ``addresses``.
-    :raises OcirtError: one cannot be moved; then none has.
+    :raises OcirtError: a device cannot be moved; then none is moved.
     """
     library, host, container = _open()
     moved: list[Record] = []
@@ -62,7 +62,7 @@ def run(devices: list[dict[str, str]]) -> "list[Record]":
 def undo(moved: "list[Record]") -> None:
     """Give back what :func:`run` has moved.
 
-    :raises OcirtError: it does not succeed for some of them, the others are back.
+    :raises OcirtError: some devices cannot be given back; the others are.
     """
     lost = _give_back(moved, *_open())
     if lost:

@@ -1,7 +1,7 @@
-"""Compares a resctrl group that exists already with the schemas that a config gives it.
+"""Compare an existing resctrl group with the schemas that a config gives it.
 
-config-linux.md, "IntelRdt": if closID is set, and the group exists, its schemata must match l3CacheSchema and memBwSchema, or
-the runtime must generate an error.
+config-linux.md, "IntelRdt": if closID is set and the group exists, its schemata must match l3CacheSchema and memBwSchema;
+otherwise the runtime must generate an error.
 """
 
 import os
@@ -17,7 +17,7 @@ CAPABILITIES: tuple[str, ...] = ()
 
 
 def run(data: list[str]) -> None:
-    """Compare; a group that does not exist yet agrees with everything.
+    """Compare the group with the schemas. A group that does not exist yet agrees with every schema.
 
     :param data: the resctrl mount, the group beneath it, then for each schema its JSON path and its line.
     :raises HostError: the group gives another value to a domain that a line names, or cannot be read.
@@ -39,7 +39,7 @@ def run(data: list[str]) -> None:
 
 
 def undo(record: None) -> None:
-    """Nothing to do: :func:`run` changes nothing."""
+    """Do nothing, because :func:`run` changes nothing."""
 
 
 def agrees(lines: "Iterable[str]", wanted: str) -> bool:

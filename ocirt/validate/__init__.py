@@ -1,9 +1,8 @@
-"""What is wrong with a config.json, and what is likely to be: all of it at once.
+"""Find all errors of a config.json at once, and what its author probably did not mean.
 
-Two views are put together: that of the schema (:mod:`.schema`), which knows every property, and that of the compiler
-(:mod:`.semantic`), which knows what create will say. Where both find something at one place create's sentence stands.
-Apart from these errors stand warnings: names that create ignores, as the specification wants it to (:mod:`.typos`), and
-what create accepts only because every other runtime does.
+The schema (:mod:`.schema`) knows every property, and the compiler (:mod:`.semantic`) knows what create will say. If both find
+an error at one place, create's sentence is reported. Warnings are separate from these errors: they name what create ignores, as
+the specification requires (:mod:`.typos`), and what create accepts only because every other runtime does.
 """
 
 from ..errors import ConfigError
@@ -15,7 +14,7 @@ from .place import order
 def validate(data: bytes) -> list[ConfigError]:
     """The errors in the config that the bytes ``data`` hold, sorted by their place in the document.
 
-    :returns: list of :class:`~ocirt.errors.ConfigError`; empty where it is valid. What is no JSON has one error.
+    :returns: list of :class:`~ocirt.errors.ConfigError`; empty if the config is valid. A document that is not JSON has one error.
     """
     try:
         # Parsed twice rather than copied: Python copies less deep than it parses.
@@ -29,9 +28,9 @@ def validate(data: bytes) -> list[ConfigError]:
 
 
 def warnings(data: bytes) -> list[ConfigError]:
-    """The names in the config that the bytes ``data`` hold that nothing reads, and what create warns of, sorted by their place.
+    """The warnings about the config in the bytes ``data``: names that nothing reads, and what create warns of, sorted by place.
 
-    :returns: list of :class:`~ocirt.errors.ConfigError`, which create does not raise; empty for what is no JSON.
+    :returns: list of :class:`~ocirt.errors.ConfigError`, which create does not raise; empty if ``data`` is not JSON.
     """
     try:
         (members, _), (copy, _) = parse(data), parse(data)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def split(path: str) -> "list[Part] | None":
-    """The keys and indices that lead to ``path``; ``None`` where it is no JSON path (a flag, ``$id``)."""
+    """The keys and indices that lead to ``path``; ``None`` if it is not a JSON path (a flag, ``$id``)."""
     parts: list[Part] = []
     rest = path
     while rest:
@@ -50,7 +50,7 @@ def join(parts: "Iterable[Part]") -> str:
 
 
 def order(document: "Json", path: str) -> list[int]:
-    """A key that sorts paths by where in ``document`` they stand; what is missing stands at the end of its object."""
+    """A key that sorts paths by their place in ``document``; a missing member sorts after the others of its object."""
     key: list[int] = []
     holder = document
     for part in split(path) or ():

@@ -1,7 +1,7 @@
-"""What create takes without a word, and its writer did not mean: names that nothing reads.
+"""Names that create ignores silently and that the author of a config probably did not mean.
 
-The specification wants a runtime to ignore properties that it does not know (config.md, "Extensibility"), and the
-kernel's own binds ignore what is no option of a bind. So these are warnings, never errors of create.
+The specification requires a runtime to ignore properties that it does not know (config.md, "Extensibility"), and the kernel's
+binds ignore options that do not apply to a bind. So these are warnings, never errors of create.
 """
 
 from ..compile.capabilities import BITS
@@ -56,7 +56,7 @@ NEWER_SYSCALLS = frozenset(
         "riscv_hwprobe",
     )
 )
-"""System calls of Linux 5.17 and later, which the libseccomp at hand may be too old to know."""
+"""System calls of Linux 5.17 and later, which an older libseccomp may not know."""
 
 
 def warnings(members: "Members") -> list[ConfigError]:

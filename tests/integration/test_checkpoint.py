@@ -173,7 +173,7 @@ def test_left_running(with_fake, fake, bundle, tmp_path):
 
 def test_memory_first(with_fake, fake, bundle, tmp_path):
     with_fake.ok("run", "-d", "--bundle", bundle, "c1")
-    assert "--pre-dump: criu or the kernel lacks what it needs (mem_track)" in with_fake.fails(
+    assert "--pre-dump: criu or the kernel does not support it (mem_track)" in with_fake.fails(
         "checkpoint", "--pre-dump", "--image-path", tmp_path / "p", "c1"
     )
     fake(features={"mem_track": True})

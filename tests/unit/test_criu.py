@@ -295,7 +295,7 @@ def test_the_host_must_have_what_a_flag_needs(tmp_path):
     (tmp_path / "criu").write_text("#!/bin/sh\necho 'Error (criu/x.c:1): broken' >&2\nexit 1\n")
     (tmp_path / "criu").chmod(0o755)
     with pytest.raises(
-        HostError, match=r"--pre-dump: criu cannot tell what it and the kernel can do: Error \(criu/x.c:1\): broken"
+        HostError, match=r"--pre-dump: criu cannot say what it and the kernel support: Error \(criu/x.c:1\): broken"
     ):
         need(str(tmp_path / "criu"), "mem_track", "--pre-dump")
 
@@ -307,5 +307,5 @@ def test_a_criu_that_says_nothing(tmp_path, monkeypatch):
     (tmp_path / "criu").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "criu").chmod(0o755)
     monkeypatch.setattr(talk, "SECONDS", 0.1)
-    with pytest.raises(OcirtError, match=r"process \d+ has said nothing for 0.1 s, and has been ended"):
+    with pytest.raises(OcirtError, match=r"process \d+ sent nothing for 0.1 s and was killed"):
         talk.ask(str(tmp_path / "criu"), {})

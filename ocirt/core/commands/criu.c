@@ -118,7 +118,7 @@ static int hear(struct run *r, int criu, struct answer *a, int *fd) {
   *a = (struct answer){0};
   long n = receive_rights(criu, data, sizeof data, fd, 1);
   if (n == 0) return 0;
-  if (n == -EAGAIN) format(&r->detail, "criu has said nothing for %d s", CRIU_SECONDS);
+  if (n == -EAGAIN) format(&r->detail, "criu sent nothing for %d s", CRIU_SECONDS);
   if (n < 0) return failing(r, "recvmsg", n == -EAGAIN ? -ETIMEDOUT : (int)n);
   return read_answer(data, data + n, a, 0) ? failing(r, "criu", -EBADMSG) : 1;
 }
