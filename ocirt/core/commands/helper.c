@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <linux/netlink.h>
+#include <linux/sched.h>
 
 #include "base/files.h"
 #include "base/log.h"
@@ -20,6 +21,8 @@ int do_open_init_namespace(struct run *r, const struct step_open_init_namespace 
   return 0;
 }
 
+#define HELPER_SECONDS 60
+
 static int route_socket(void) {
   return (int)sys3(SYS_socket, AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_ROUTE);
 }
@@ -28,12 +31,24 @@ static int route_socket(void) {
 static int open_network(struct command *c) {
   c->fds[1] = sys_open(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0);
   c->fds[2] = route_socket();
-  int error = (int)sys2(SYS_setns, c->fds[0], 0x40000000 /* CLONE_NEWNET */);
+  int error = (int)sys2(SYS_setns, c->fds[0], CLONE_NEWNET);
   if (error) return error;
   c->fds[3] = route_socket();
   for (int i = 1; i < 4; i++)
     if (c->fds[i] < 0) return c->fds[i];
-  return (int)sys2(SYS_setns, c->fds[1], 0x40000000);
+  return (int)sys2(SYS_setns, c->fds[1], CLONE_NEWNET);
+}
+
+// The helper says in a line what has failed, and ends with status 1; with another one it has not come so far.
+static int helper_failed(struct run *r, const char *interpreter, const struct outcome *outcome) {
+  int has_said = !outcome->late && outcome->status == 1 << 8;
+  if (!has_said && outcome->late)
+    format(&r->detail, "timed out after %d s: ", HELPER_SECONDS);
+  else if (!has_said)
+    put(&r->detail, "died: ");
+  put_output(&r->detail, outcome->output);
+  sys_close(outcome->output);
+  return failing(r, has_said ? "" : interpreter, -ECANCELED);
 }
 
 // Runs the helper with `input` as its standard input: 0 and what it printed in `output`, or the error. `watched` is the
@@ -42,7 +57,6 @@ static int run_helper(
     struct run *r, const struct step_run_helper *s, const char *verb, int input, int watched, int *output) {
   BUFFER(name, 64);
   BUFFER(id, 300);
-  BUFFER(text, 512);
   // One variable: python-prctl finds by it where the command line ends.
   const char *interpreter, *script, *env[] = {"LC_ALL=C", 0};
   int error = find_python(&interpreter, &script);
@@ -56,7 +70,7 @@ static int run_helper(
   // As the launcher starts it.
   const char *args[] = {
       interpreter, isolated_python(), "-S", "-X", "utf8", script, "@helper", name.data, verb, id.data, 0};
-  struct command command = {.path = interpreter, .args = args, .env = env, .input = input, .timeout = 60};
+  struct command command = {.path = interpreter, .args = args, .env = env, .input = input, .timeout = HELPER_SECONDS};
   struct outcome outcome;
   if (NUMBER(network) >= 0) {
     command.fds[0] = r->fds[s->network];
@@ -69,36 +83,20 @@ static int run_helper(
   }
   sys3(SYS_lseek, input, 0, 0);
   if ((error = run_command(r, &command, &outcome))) return error;
-  if (!outcome.status && !outcome.late) {
-    *output = outcome.output;
-    return 0;
-  }
-  put_output(&text, outcome.output);
-  sys_close(outcome.output);
-  if (!outcome.late && outcome.status == 1 << 8) {
-    // It has said all there is to say.
-    put(&r->detail, text.data);
-    return failing(r, "", -ECANCELED);
-  }
-  put(&r->detail, outcome.late ? "timed out after 60 s" : "died");
-  if (text.used) {
-    put(&r->detail, ": ");
-    put(&r->detail, text.data);
-  }
-  return failing(r, interpreter, -ECANCELED);
+  if (outcome.status || outcome.late) return helper_failed(r, interpreter, &outcome);
+  *output = outcome.output;
+  return 0;
 }
 
 int do_run_helper(struct run *r, const struct step_run_helper *s) {
-  int input = sys_data_memfd("helper"), guard[2] = {-1, -1};
+  int guard[2] = {-1, -1};
+  CLOSING int input = sys_data_memfd("helper");
   if (input < 0) return failing(r, "memfd_create", input);
-  int error = NUMBER(guard) < 0 ? 0 : (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, guard);
-  if (error)
-    error = failing(r, "socketpair", error);
-  else if ((error = write_all(input, TEXT(data), strlen(TEXT(data)))))
-    error = failing(r, "write", error);
-  else
-    error = run_helper(r, s, "verb=run", input, guard[0], &r->fds[s->record]);
-  sys_close(input);
+  int error = write_all(input, TEXT(data), strlen(TEXT(data)));
+  if (error) return failing(r, "write", error);
+  if (NUMBER(guard) >= 0) error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, guard);
+  if (error) return failing(r, "socketpair", error);
+  error = run_helper(r, s, "verb=run", input, guard[0], &r->fds[s->record]);
   sys_close(guard[0]);
   if (NUMBER(guard) >= 0) r->fds[s->guard] = guard[1];
   return error;

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <string.h>
+#include <linux/close_range.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 
@@ -25,15 +26,6 @@ static void put_line(struct buffer *to, char *text, size_t size) {
   put_bytes(to, text, size);
 }
 
-void put_output(struct buffer *to, int output) {
-  char text[400];
-  struct stat st;
-  if (sys_fstat(output, &st) < 0) return;
-  long n = sys4(
-      SYS_pread64, output, text, sizeof text, st.st_size > (off_t)sizeof text ? st.st_size - (off_t)sizeof text : 0);
-  if (n > 0) put_line(to, text, (size_t)n);
-}
-
 // Reads once, and keeps the end of all that has been read: 0 once there is nothing more.
 static int read_tail(int from, struct tail *t) {
   long n = sys_read(from, t->text + t->used, sizeof t->text - t->used);
@@ -44,6 +36,14 @@ static int read_tail(int from, struct tail *t) {
     t->used = TAIL;
   }
   return 1;
+}
+
+void put_output(struct buffer *to, int output) {
+  struct tail tail = {.used = 0};
+  sys3(SYS_lseek, output, 0, SEEK_SET);
+  while (read_tail(output, &tail))
+    ;
+  put_line(to, tail.text, tail.used);
 }
 
 static _Noreturn void execute(struct command *c, int output) {
@@ -66,7 +66,7 @@ static _Noreturn void execute(struct command *c, int output) {
       high[i] = sys_fcntl(c->fds[i], F_DUPFD_CLOEXEC, 3 + (int)COUNT(c->fds));
     for (int i = 0; i < c->n_fds; i++)
       if (sys_dup3(high[i], 3 + i, 0) < 0) sys_exit(127);
-    sys_close_range(3 + (unsigned)c->n_fds, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+    sys_close_range(3 + (unsigned)c->n_fds, ~0u, CLOSE_RANGE_CLOEXEC);
     if (c->filter) error = load_filter(c->program, c->filter->filter, c->filter->flags);
     if (error >= 0) error = sys3(SYS_execve, c->path, c->args, c->env);
   }

@@ -34,5 +34,5 @@ int do_close(struct run *r, const struct step_close *s) {
 int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
   int error = send_descriptor(r->fds[s->fd], "pidfd", r->child.pidfd);
   if (error == -EAGAIN) return no_answer(r, "sendmsg");
-  return error ? failing(r, "sendmsg", error) : 0;
+  return called(r, "sendmsg", error);
 }

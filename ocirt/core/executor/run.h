@@ -58,6 +58,11 @@ static inline int failing(struct run *r, const char *call, int error) {
   r->call = call;
   return error;
 }
+
+// The same for what a call has given: `return called(r, "setns", sys2(SYS_setns, fd, kind));`
+static inline int called(struct run *r, const char *call, long result) {
+  return result < 0 ? failing(r, call, (int)result) : 0;
+}
 #define TEXT(field) text_of(r->program, s->field)
 #define TEXTS(field) texts_of(r->program, s->field)
 #define NUMBER(field) ((int64_t)s->field)

@@ -23,28 +23,24 @@ int do_reset_affinity(struct run *r, const struct step_reset_affinity *s) {
 
 int do_restore_open_files(struct run *r, const struct step_restore_open_files *s) {
   (void)s;
-  int error = restore_open_files();
-  return error < 0 ? failing(r, "prlimit", error) : 0;
+  return called(r, "prlimit", restore_open_files());
 }
 
 int own_proc(struct run *r) {
   if (r->proc >= 0) return r->proc;
-  int context = (int)sys2(SYS_fsopen, "proc", 1), fd = -1;
+  CLOSING int context = (int)sys2(SYS_fsopen, "proc", FSOPEN_CLOEXEC);
   if (context >= 0 && sys5(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0) == 0)
-    fd = (int)sys3(SYS_fsmount, context, 1, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-  sys_close(context);
-  if (fd >= 0) return r->proc = fd;
-  // Not permitted (a user namespace that sees only part of a procfs): the one in the rootfs, if it is one.
-  fd = resolve(r->rootfs, "/proc", O_PATH | O_DIRECTORY);
-  // The root of one: a directory of it that is bound there has other files by these names.
-  if (fd >= 0 && (filesystem_of(fd) != PROC_SUPER_MAGIC || view_of(fd) != WHOLE_VIEW)) {
-    sys_close(fd);
-    fd = -ENODEV;
-  }
-  return r->proc = fd;
+    r->proc =
+        (int)sys3(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  if (r->proc >= 0) return r->proc;
+  // A user namespace that sees only part of a procfs may not mount one. Then the one in the rootfs serves, if it is
+  // one, and its root: a directory of a procfs that is bound there has other files by these names.
+  CLOSING int fd = resolve(r->rootfs, "/proc", O_PATH | O_DIRECTORY);
+  if (fd >= 0 && (filesystem_of(fd) != PROC_SUPER_MAGIC || view_of(fd) != WHOLE_VIEW)) return -ENODEV;
+  return r->proc = release(&fd);
 }
 
-// What a value that the kernel takes looks like: the one that is there.
+// The present value shows which form the kernel takes.
 static void explain_parameter(struct run *r, int proc, const char *file) {
   char now[256];
   long n = read_file(proc, file, now, sizeof now);
@@ -56,14 +52,14 @@ static void explain_parameter(struct run *r, int proc, const char *file) {
 int do_write_proc(struct run *r, const struct step_write_proc *s) {
   int proc = own_proc(r);
   if (proc < 0) return failing(r, "proc", proc);
-  int fd = sys_openat2(proc, TEXT(file), O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+  CLOSING int fd =
+      sys_openat2(proc, TEXT(file), O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
   int is_parameter = !strncmp(TEXT(file), "sys/", 4);
   if (fd == -ENOENT && is_parameter) put(&r->detail, "this kernel has no such parameter");
   if (fd < 0) return failing(r, "open", fd);
   long n = sys_write(fd, TEXT(value), strlen(TEXT(value)));
-  sys_close(fd);
   if (n < 0 && is_parameter) explain_parameter(r, proc, TEXT(file));
-  return n < 0 ? failing(r, "write", (int)n) : 0;
+  return called(r, "write", n);
 }
 
 static void put_limit(struct buffer *to, uint64_t limit) {
@@ -76,11 +72,12 @@ static void put_limit(struct buffer *to, uint64_t limit) {
 void explain_set_rlimit(struct run *r, const struct step_set_rlimit *s, int error) {
   struct limit now;
   if (error != -EPERM || sys4(SYS_prlimit64, 0, s->resource, 0, &now)) return;
-  put(&r->detail, "found a hard limit of ");
-  put_limit(&r->detail, s->hard);
-  put(&r->detail, ", expected at most the runtime's own, ");
-  put_limit(&r->detail, now.hard);
-  put(&r->detail, ": more takes CAP_SYS_RESOURCE");
+  BUFFER(wanted, 24);
+  BUFFER(most, 24);
+  put_limit(&wanted, s->hard);
+  put_limit(&most, now.hard);
+  format(&r->detail, "found a hard limit of %s, expected at most the runtime's own, %s: more takes CAP_SYS_RESOURCE",
+      wanted.data, most.data);
   if (s->resource == RLIMIT_NOFILE) put(&r->detail, ", and never more than the sysctl fs.nr_open");
 }
 

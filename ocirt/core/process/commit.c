@@ -23,13 +23,12 @@ int do_commit(struct run *r, const struct step_commit *s) {
 }
 
 int do_keep_resources(struct run *r, const struct step_keep_resources *s) {
-  int error = container_keep(r->container, "resources.json", TEXT(data), strlen(TEXT(data)));
-  return error ? failing(r, "resources.json", error) : 0;
+  return called(r, "resources.json", container_keep(r->container, "resources.json", TEXT(data), strlen(TEXT(data))));
 }
 
 // A file that has no name until it is whole: whenever we are killed, none is left that is not.
 static void prepare_pid_file(struct run *r, const char *path) {
-  BUFFER(directory, 4096);
+  BUFFER(directory, PATH_SIZE);
   BUFFER(number, 24);
   const char *slash = strrchr(path, '/');
   put_bytes(&directory, path, slash ? (size_t)(slash + 1 - path) : 0);
@@ -59,7 +58,7 @@ static int write_named(struct run *r, const char *path) {
 }
 
 int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
-  BUFFER(temporary, 4096);
+  BUFFER(temporary, PATH_SIZE);
   const char *path = TEXT(path), *slash = strrchr(path, '/');
   size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
   if (r->pid_file < 0) prepare_pid_file(r, path);
@@ -71,5 +70,5 @@ int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
   int error = r->pid_file >= 0 ? name_file(r->pid_file, temporary.data) : write_named(r, temporary.data);
   if (!error) error = (int)sys5(SYS_renameat2, AT_FDCWD, temporary.data, AT_FDCWD, path, 0);
   if (error) sys_unlink(AT_FDCWD, temporary.data, 0);
-  return error ? failing(r, "write", error) : 0;
+  return called(r, "write", error);
 }

@@ -9,14 +9,10 @@
 #include "executor/child.h"
 #include "executor/process_file.h"
 
-// ---- steps ----
-
 int do_open_proc(struct run *r, const struct step_open_proc *s) {
   (void)s;
-  int fd = sys_open(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY, 0);
-  if (fd < 0) return failing(r, "open", fd);
-  r->proc = fd;
-  return 0;
+  r->proc = sys_open(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY, 0);
+  return called(r, "open", r->proc);
 }
 
 int has_ended(const struct container *c) {
@@ -35,35 +31,31 @@ int do_assert_running(struct run *r, const struct step_assert_running *s) {
 }
 
 int do_join_container(struct run *r, const struct step_join_container *s) {
-  int error = (int)sys2(SYS_setns, r->container->pidfd, NUMBER(flags));
-  if (error == -ESRCH) return ended(r);
-  return error < 0 ? failing(r, "setns", error) : 0;
+  long error = sys2(SYS_setns, r->container->pidfd, NUMBER(flags));
+  return error == -ESRCH ? ended(r) : called(r, "setns", error);
 }
 
 int do_open_container_root(struct run *r, const struct step_open_container_root *s) {
-  int fd = open_process_file(r->container->journal->pid, "root", O_PATH | O_DIRECTORY);
+  CLOSING int fd = open_process_file(r->container->journal->pid, "root", O_PATH | O_DIRECTORY);
   // While the pidfd says that the process lives its number is still its own.
-  if (has_ended(r->container)) {
-    sys_close(fd);
-    return ended(r);
-  }
+  if (has_ended(r->container)) return ended(r);
   if (fd < 0) return failing(r, "open", fd);
-  r->fds[s->fd] = fd;
+  r->fds[s->fd] = release(&fd);
   return 0;
 }
 
 int do_enter_root(struct run *r, const struct step_enter_root *s) {
   if (NUMBER(fd) >= 0) {
-    int error = sys_fchdir(r->fds[s->fd]);
-    if (!error) error = (int)sys1(SYS_chroot, ".");
-    if (error < 0) return failing(r, "chroot", error);
+    int error = called(r, "chroot", sys_fchdir(r->fds[s->fd]));
+    if (!error) error = called(r, "chroot", sys1(SYS_chroot, "."));
+    if (error) return error;
   }
   r->rootfs = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
-  return r->rootfs < 0 ? failing(r, "open", r->rootfs) : 0;
+  return called(r, "open", r->rootfs);
 }
 
 int do_release(struct run *r, const struct step_release *s) {
-  // From here on they are meant for the process.
+  // From here on signals to the runtime are meant for the process.
   if (s->relay) r->signals = relay_signals(0);
   if (s->relay && r->console >= 0) connect_terminal(r->console);
   struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
@@ -73,6 +65,6 @@ int do_release(struct run *r, const struct step_release *s) {
   if (got < 0) return failing(r, "recvmsg", got);
   if (got && message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
   if (got) return failing(r, "recvmsg", -EPROTO);
-  // execve has closed the socket, or the end of the process.
+  // The socket has closed at execve, or with the process.
   return __atomic_load_n(r->child.phase, __ATOMIC_SEQ_CST) == PHASE_RUNNING ? 0 : child_gone(r);
 }

@@ -23,23 +23,21 @@
 #define HELPER_SECONDS 60
 
 int do_open_namespace(struct run *r, const struct step_open_namespace *s) {
-  int fd = sys_open(AT_FDCWD, TEXT(path), O_RDONLY, 0);
+  CLOSING int fd = sys_open(AT_FDCWD, TEXT(path), O_RDONLY, 0);
   if (fd < 0) return failing(r, "open", fd);
   int kind = sys_ioctl(fd, NS_GET_NSTYPE, 0);
   if (kind < 0 || kind != NUMBER(kind)) {
-    sys_close(fd);
     put(&r->detail, kind < 0 ? "this is no namespace" : "this is a namespace of another type");
     return failing(r, "NS_GET_NSTYPE", -EINVAL);
   }
-  r->fds[s->fd] = fd;
+  r->fds[s->fd] = release(&fd);
   return 0;
 }
 
 int do_assert_not_host_namespace(struct run *r, const struct step_assert_not_host_namespace *s) {
   BUFFER(path, 64);
   struct stat theirs, ours;
-  put(&path, "/proc/self/ns/");
-  put(&path, TEXT(file));
+  format(&path, "/proc/self/ns/%s", TEXT(file));
   int error = sys_fstat(r->fds[s->fd], &theirs);
   if (!error) error = sys_stat(AT_FDCWD, path.data, &ours, 0);
   if (error) return failing(r, "stat", error);
@@ -97,25 +95,23 @@ int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
   int pidfd = -1, pair[2], status;
   int error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
   if (error < 0) return failing(r, "socketpair", error);
+  CLOSING int ours = pair[0];
+  CLOSING int theirs = pair[1];
   struct clone_args args = {
       .flags = CLONE_NEWUSER | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
   long pid = sys2(SYS_clone3, &args, sizeof args);
   if (!pid) {
     // Until our end of the socket is closed, by us or by our end.
-    sys_close(pair[0]);
+    sys_close(ours);
     char word;
-    sys_read(pair[1], &word, 1);
+    sys_read(theirs, &word, 1);
     sys_exit(0);
   }
-  sys_close(pair[1]);
-  if (pid < 0) {
-    sys_close(pair[0]);
-    return failing(r, "clone3", (int)pid);
-  }
+  if (pid < 0) return failing(r, "clone3", (int)pid);
+  CLOSING int held = pidfd;
   int fd = hold_namespace(r, TEXT(uids), TEXT(gids), (int)pid);
-  sys_close(pair[0]);
-  wait_exit(pidfd, &status);
-  sys_close(pidfd);
+  sys_close(release(&ours));
+  wait_exit(held, &status);
   if (fd < 0) return fd;
   r->fds[s->fd] = fd;
   return 0;
@@ -126,10 +122,10 @@ int do_become_root(struct run *r, const struct step_become_root *s) {
   int error = (int)sys2(SYS_setgroups, 0, 0);
   // EPERM: the namespace denies setgroups, and the caller's groups are none of its business.
   if (error < 0 && error != -EPERM) return failing(r, "setgroups", error);
-  if ((error = (int)sys3(SYS_setresgid, 0, 0, 0)) < 0) return failing(r, "setresgid", error);
-  if ((error = (int)sys3(SYS_setresuid, 0, 0, 0)) < 0) return failing(r, "setresuid", error);
+  error = called(r, "setresgid", sys3(SYS_setresgid, 0, 0, 0));
+  if (!error) error = called(r, "setresuid", sys3(SYS_setresuid, 0, 0, 0));
   // A change of ids makes a process dumpable again.
-  return (error = sys_prctl(PR_SET_DUMPABLE, 0, 0, 0)) < 0 ? failing(r, "prctl", error) : 0;
+  return error ? error : called(r, "prctl", sys_prctl(PR_SET_DUMPABLE, 0, 0, 0));
 }
 
 // A name that is null makes a new keyring always; by a name the kernel finds the oldest that may be searched, whoever
@@ -169,7 +165,7 @@ int do_new_keyring(struct run *r, const struct step_new_keyring *s) {
   if (key == -ENOSYS) return 0;
   if (key < 0) return failing(r, "keyctl", (int)key);
   long error = share_keyring(key);
-  return error < 0 && error != -EACCES ? failing(r, "keyctl", (int)error) : 0;
+  return error == -EACCES ? 0 : called(r, "keyctl", error);
 }
 
 static int loopback_up(struct run *r) {

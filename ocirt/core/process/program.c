@@ -1,6 +1,7 @@
 // The program of the container: HOME, its environment, its path, execve.
 
 #include <string.h>
+#include <linux/close_range.h>
 
 #include "base/exec_error.h"
 #include "base/memory.h"
@@ -9,13 +10,13 @@
 #include "executor/run.h"
 #include "launch/request.h"
 
-// ---- the program ----
-
 #define HOME "HOME="
+
+#define DEFAULT_PATH "/bin:/usr/bin" // where the environment has no PATH
 
 // What FindHome and FindExecutable have made ready for Exec: a filter may forbid it later. `home` is empty, or the
 // variable.
-static char executable[4096], home[4096];
+static char executable[PATH_SIZE], home[PATH_SIZE];
 
 static const char *const *environment;
 
@@ -108,51 +109,51 @@ static const char *const *make_environment(const struct texts *env) {
   return all;
 }
 
-int do_find_executable(struct run *r, const struct step_find_executable *s) {
-  const char *name = TEXTS(args)->items[0];
-  int error = -ENOENT, denied = 0;
+// Of a bare name the first that can be executed in the directories `at`: 0, or why there is none.
+static int search(const char *name, const char *at) {
   struct buffer path = {executable, sizeof executable, 0, 0};
-  if (strchr(name, '/')) {
-    put(&path, name);
+  int error = -ENOENT, is_denied = 0;
+  while (error && at) {
+    size_t length = strcspn(at, ":");
+    path.used = path.full = 0;
+    put_bytes(&path, length ? at : ".", length ? length : 1);
+    format(&path, "/%s", name);
     error = path.full ? -ENAMETOOLONG : try_program(path.data);
-  } else if (*name) {
-    const char *at = variable(TEXTS(env), "PATH=");
-    for (at = at ? at : "/bin:/usr/bin"; error && at;) {
-      size_t length = strcspn(at, ":");
-      path.used = path.full = 0;
-      if (length) {
-        put_bytes(&path, at, length);
-        put(&path, "/");
-      } else
-        put(&path, "./");
-      put(&path, name);
-      error = path.full ? -ENAMETOOLONG : try_program(path.data);
-      if (error == -EACCES) denied = 1;
-      at = at[length] ? at + length + 1 : 0;
-    }
+    is_denied |= error == -EACCES;
+    at = at[length] ? at + length + 1 : 0;
   }
-  if (!error) {
-    environment = make_environment(TEXTS(env));
-    return environment ? 0 : failing(r, "mmap", -ENOMEM);
-  }
-  put(&r->detail, text_of(r->program, s->head.at));
-  put(&r->detail, ": exec: ");
-  put_json(&r->detail, name);
-  put(&r->detail, ": ");
-  if (denied || error == -EACCES)
+  return error && is_denied ? -EACCES : error;
+}
+
+static int find_program_file(const char *name, const struct texts *env) {
+  struct buffer path = {executable, sizeof executable, 0, 0};
+  const char *directories = variable(env, "PATH=");
+  if (!*name) return -ENOENT;
+  if (!strchr(name, '/')) return search(name, directories ? directories : DEFAULT_PATH);
+  put(&path, name);
+  return path.full ? -ENAMETOOLONG : try_program(path.data);
+}
+
+// Engines find exit status 126 or 127 by these texts, in runc's words.
+static int no_program(struct run *r, const struct step *step, const char *name, int error) {
+  format(&r->detail, "%s: exec: %j: ", text_of(r->program, step->at), name);
+  if (error == -EACCES)
     put(&r->detail, "permission denied");
   else if (!strchr(name, '/'))
     put(&r->detail, "executable file not found in $PATH");
-  // Of the two texts, which both mean status 126 to engines, each knows one.
   else if (error == -EISDIR)
-    put(&r->detail, "is a directory: permission denied");
-  else {
-    put(&r->detail, "stat ");
-    put(&r->detail, name);
-    put(&r->detail, ": ");
-    put_error(&r->detail, error);
-  }
+    put(&r->detail, "is a directory: permission denied"); // one engine knows the one text, one the other
+  else
+    format(&r->detail, "stat %s: %e", name, error);
   return failing(r, "", error);
+}
+
+int do_find_executable(struct run *r, const struct step_find_executable *s) {
+  const char *name = TEXTS(args)->items[0];
+  int error = find_program_file(name, TEXTS(env));
+  if (error) return no_program(r, &s->head, name, error);
+  environment = make_environment(TEXTS(env));
+  return environment ? 0 : failing(r, "mmap", -ENOMEM);
 }
 
 int do_prepare_exec(struct run *r, const struct step_prepare_exec *s) {
@@ -160,7 +161,7 @@ int do_prepare_exec(struct run *r, const struct step_prepare_exec *s) {
   for (unsigned fd = 3; fd < first; fd++)
     sys_fcntl((int)fd, F_SETFD, 0);
   if (r->container->holes) hold_holes(r->container->holes, 1);
-  sys_close_range(first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+  sys_close_range(first, ~0u, CLOSE_RANGE_CLOEXEC);
   if (r->joins) reset_signals(); // else it has been done
   unblock_signals();
   return 0;
