@@ -3,17 +3,13 @@
 import os
 import posix
 
-from ..cgroups.choose import choose
-from ..compile.mounts import Mounts
-from ..compile.namespaces import Namespaces
-from ..compile.rootfs import Rootfs
+from ..compile.container import Container
 from ..confine import confine
 from ..criu import DEFAULT_IMAGES, DESCRIPTORS, common, directory, executable, external
 from ..criu.message import DUMP, PRE_DUMP
 from ..criu.talk import Refused, ask, last_error, need
 from ..errors import HostError, OcirtError, RequestError, reason
 from ..model.text import bound, quote
-from ..plan import Plan
 from . import containers
 from .create import execute
 
@@ -127,19 +123,21 @@ def _of_container(config: "Config", request: "Request", host: "Host", pid: int, 
 
     :param pre: is only memory saved?
     """
-    plan = Plan(config.trace)
-    namespaces = Namespaces(config, request, host, plan)
+    container = Container(config, request, host, by_criu=True)
+    namespaces = container.namespaces
     external.check(namespaces)
-    rootfs = Rootfs(config, request, plan, namespaces)
-    cgroup = choose(config, request, host, plan)
-    mounts = Mounts(config, request, host, plan, namespaces, rootfs, cgroup)
     try:
         spaces = external.namespaces_to_save(namespaces)
     except OSError as error:
         raise HostError("linux.namespaces", f"{error.filename}: {reason(error)}") from None
-    options = {"pid": pid, "root": bound(rootfs.path), "external": spaces, "freeze_cgroup": cgroup.freezer()}
+    options = {
+        "pid": pid,
+        "root": bound(container.rootfs.path),
+        "external": spaces,
+        "freeze_cgroup": container.cgroup.freezer(),
+    }
     if not pre:
-        options["ext_mnt"] = external.to_save(f"/proc/{pid}/root", mounts, config, namespaces)
+        options["ext_mnt"] = external.to_save(f"/proc/{pid}/root", container.mounts, config, namespaces)
     return options
 
 

@@ -29,7 +29,8 @@ from ..plan.steps import (
     Spawn,
     WritePidFile,
 )
-from . import bits, facts, warn_of_doubts
+from . import bits
+from .container import facts, warn_of_doubts
 from .namespaces import MAPPINGS, TIME, Namespaces
 from .process import LINUX, Process, check_terminal, every_cpu
 from .rootfs import Rootfs

@@ -5,9 +5,7 @@ init, the stage becomes criu, once it has entered the cgroups and a mount namesp
 all namespaces, mounts and processes of the container from its images, the first process as the runtime's child.
 """
 
-from ..cgroups.choose import choose
 from ..model.text import bound
-from ..plan import Plan
 from ..plan.steps import (
     NONE,
     EnterRoot,
@@ -20,12 +18,11 @@ from ..plan.steps import (
     Spawn,
     WritePidFile,
 )
-from . import check_annotations, hooks, lifecycle_sections, rdt_of
+from . import hooks
+from .container import Container
 from .mount_options import SPEC as MOUNTS
-from .mounts import Mounts
-from .namespaces import MOUNT, NETWORK, Namespaces
+from .namespaces import MOUNT, NETWORK
 from .process import Process, check_terminal, every_cpu
-from .rootfs import Rootfs
 from .seccomp import Seccomp
 
 TYPE_CHECKING = False
@@ -34,31 +31,24 @@ if TYPE_CHECKING:
     from ..model.host import Host
     from ..model.request import Request
     from ..model.text import AnyText, Field
+    from ..plan import Plan
     from ..plan.steps import Step
 
 AT = "restore"
 CGROUPS = ("cgroup", "cgroup2")
 
 
-class Restored:
-    """What of a config restore has to do with.
-
-    :ivar cgroup: the :class:`~ocirt.cgroups.Driver`.
-    """
+class Restored(Container):
+    """A container that criu restores."""
 
     def __init__(self, config: "Config", request: "Request", host: "Host") -> None:
         check_terminal(config.process.terminal, request)
-        self.config, self.request = config, request
-        self.plan = plan = Plan(config.trace)
-        self.namespaces = Namespaces(config, request, host, plan)
-        self.rootfs = Rootfs(config, request, plan, self.namespaces)
-        self.cgroup = choose(config, request, host, plan)
-        self.mounts = Mounts(config, request, host, plan, self.namespaces, self.rootfs, self.cgroup, inside=False)
-        self.process = Process(config.process, config, request, host, plan, self.namespaces)
-        Seccomp(config, config.process.no_new_privileges, host, plan)  # exec will need it
-        self.rdt = rdt_of(config, request, host, plan)
+        super().__init__(config, request, host, by_criu=True)
+        self.process = Process(config.process, config, request, host, self.plan, self.namespaces)
+        Seccomp(config, config.process.no_new_privileges, host, self.plan)  # exec will need it
+        self.rdt = self.resctrl()
 
-    def compile(self, root: "AnyText", message: bytes, log: str, **criu: "Field") -> Plan:
+    def compile(self, root: "AnyText", message: bytes, log: str, **criu: "Field") -> "Plan":
         """The plan.
 
         :param root: where criu finds the rootfs: a directory that is made for it.
@@ -66,12 +56,11 @@ class Restored:
         :param log: the path of the log that it writes.
         :param criu: the fields of ExecCriu.
         """
-        config, request, plan, cgroup = self.config, self.request, self.plan, self.cgroup
-        resources, rdt = config.linux.resources, self.rdt
-        life = hooks.Hooks(config, plan)
+        request, plan, cgroup, rdt = self.request, self.plan, self.cgroup, self.rdt
+        life = hooks.Hooks(self.config, plan)
         plan.sections["host"] = [
-            *check_annotations(config, request, cgroup),
-            *cgroup.before(resources),
+            *self.check_annotations(),
+            *cgroup.before(self.resources),
             *(rdt.make() if rdt else []),
             *self.rootfs.reach(),
             *self.mounts.open(),
@@ -84,7 +73,7 @@ class Restored:
                 cgroup=cgroup.register,
                 allow_caller_cgroup=cgroup.allow_caller_cgroup,
             ),
-            *cgroup.place(resources, True),
+            *cgroup.place(self.resources, True),
             *self.mounts.hand(),
             RestoreProcesses(AT, "", message=message, log=log, console=self.process.console, root=root),
         ]
@@ -115,7 +104,7 @@ class Restored:
         plan.sections["in_restored_mntns"] = (
             [JoinContainer("linux.namespaces", "", flags=MOUNT), EnterRoot(AT, "", fd=NONE), *finish] if finish else []
         )
-        lifecycle_sections(config, request, plan, self.rootfs, cgroup, rdt, life)
+        self.lifecycle_sections(rdt, life)
         return plan
 
     def _points(self) -> "list[Step]":

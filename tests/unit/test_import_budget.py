@@ -38,7 +38,7 @@ _json errno fcntl gc
 ocirt ocirt._build ocirt.boot ocirt.errors
 ocirt.cgroups ocirt.cgroups.cgroupfs ocirt.cgroups.choose ocirt.cgroups.devices
 ocirt.cli ocirt.cli.create
-ocirt.compile ocirt.compile.capabilities ocirt.compile.devices ocirt.compile.hooks ocirt.compile.mount_options ocirt.compile.mounts
+ocirt.compile ocirt.compile.capabilities ocirt.compile.container ocirt.compile.devices ocirt.compile.hooks ocirt.compile.mount_options ocirt.compile.mounts
 ocirt.compile.namespaces ocirt.compile.notify ocirt.compile.paths ocirt.compile.process ocirt.compile.rootfs ocirt.compile.seccomp ocirt.compile.sysctl
 ocirt.model ocirt.model.config ocirt.model.crun ocirt.model.host ocirt.model.json ocirt.model.peers ocirt.model.request ocirt.model.text
 ocirt.plan ocirt.plan.encode ocirt.plan.steps ocirt.plan.steps.base ocirt.plan.steps.cgroups ocirt.plan.steps.child ocirt.plan.steps.criu
