@@ -11,8 +11,10 @@ import time
 
 import pytest
 
+from ocirt import Container
 from ocirt.confine import LAST_CAPABILITY
-from tests.integration.harness import LIMIT, built
+from tests.integration.harness import LIMIT, built, cgroups_path
+from tests.integration.library import children, config_for
 from tests.integration.test_checkpoint import fake, images, with_fake  # noqa: F401
 from tests.integration.test_netdevices import device, is_as_it_was, moving, network  # noqa: F401
 
@@ -175,3 +177,18 @@ def test_checkpoint_lets_criu_have_all_rights(fake, with_fake, bundle, tmp_path)
     finally:
         talk.kill()
         talk.wait(10)
+
+
+def test_a_supervisor_of_the_library_says_what_it_is(image, runtime):
+    """It is the executable, whose command line names the verb and the container. It keeps its rights, because it is what removes
+    the container in the end; and its parent's end is told to it by a pipe, so that it can."""
+    config = config_for("sleep", "60", cgroup=cgroups_path("confined1"))
+    with Container.create(config=config, rootfs=image, id="confined1", runtime=runtime):
+        supervisor = int(*children())
+        assert status(supervisor)["Name"] == "ocirt"
+        words = title(supervisor).split("\0")
+        assert "create" in words and words[-1] == "confined1"
+        assert capabilities(supervisor) == capabilities("self")
+        held = os.pidfd_open(supervisor)
+    assert select.select([held], [], [], LIMIT)[0]
+    os.close(held)

@@ -20,6 +20,8 @@ MODULES = {
     "mypy": None,
 }
 """What is not imported by its own name: the module, or ``None`` for a command, which a script of hack/ runs."""
+OF_PACKAGE = {"network", "prctl"}
+"""Extras for what the package imports; the others are for those who build and test it."""
 
 
 def names(requirements):
@@ -46,23 +48,21 @@ def imported(*folders, by_name=True):
     return found
 
 
-@pytest.mark.parametrize("extra", ["", "network", "prctl"])
+@pytest.mark.parametrize("extra", ["", *sorted(OF_PACKAGE)])
 def test_what_the_package_needs_it_imports(extra):
     modules = [MODULES.get(name, name) for name in names(EXTRAS[extra] if extra else PROJECT["dependencies"])]
     assert modules and set(modules) <= imported("ocirt"), modules
 
 
-@pytest.mark.parametrize("extra", ["test", "check", "dev"])
+@pytest.mark.parametrize("extra", sorted(set(EXTRAS) - OF_PACKAGE))
 def test_what_developers_need_is_used(extra):
-    scripts = "".join(path.read_text() for path in (TREE / "hack").iterdir() if path.is_file())
+    """Imported by tests or scripts, or run by them as a command."""
+    files = [path for path in (TREE / "hack").iterdir() if path.is_file()] + list((TREE / "tests/unit").glob("*.py"))
+    scripts = "".join(path.read_text() for path in files if path != Path(__file__))
     for name in names(EXTRAS[extra]):
         module = MODULES.get(name, name)
         used = module in imported("tests", "ocirt", "hack", "conformance") if module else False
-        assert used or re.search(rf"(-m |bin/){module or name}\b", scripts), name
-
-
-def test_each_extra_is_looked_at():
-    assert set(EXTRAS) == {"network", "prctl", "test", "check", "dev"}
+        assert used or re.search(rf"(-m |bin/|\"){module or name}\b", scripts), name
 
 
 def test_what_the_package_imports_is_named():
