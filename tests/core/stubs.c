@@ -24,7 +24,8 @@ int64_t oom_kills(const struct program *p) {
   return 0;
 }
 
-int beneath_top(const char **path) {
+int beneath_cgroupfs(int *top, const char **path) {
+  (void)top;
   (void)path;
   return AT_FDCWD;
 }

@@ -1,16 +1,24 @@
-// Files and directories of cgroups, by path from one descriptor of /sys/fs/cgroup.
 #include "base/cgroupfs.h"
 
 #include <string.h>
 
 #include "base/files.h"
 
-#define MARK "trusted.ocirt"
+#define TOP "/sys/fs/cgroup"
 
+// Without privileges the mark is one that any owner of the directory can make.
+#define MARK "trusted.ocirt"
 #define MARK_OF_USER "user.ocirt"
 
-// A cgroup, or a file in it, by one path: a hierarchy is a mount of the host's, and there are no links in it. 0, or
-// -EXDEV: it leads out of the hierarchy, as the caller's own cgroup does where that lies above its cgroup namespace.
+int beneath_cgroupfs(int *top, const char **path) {
+  const char *rest = *path + strlen(TOP);
+  if (strncmp(*path, TOP, strlen(TOP)) || (*rest && *rest != '/')) return AT_FDCWD;
+  if (*top < 0 && (*top = sys_open(AT_FDCWD, TOP, O_PATH | O_DIRECTORY, 0)) < 0) return AT_FDCWD;
+  rest += strspn(rest, "/");
+  *path = *rest ? rest : ".";
+  return *top;
+}
+
 int put_cgroup(struct buffer *to, const char *hierarchy, const char *path, const char *file) {
   put(to, hierarchy);
   for (const char *name = path; *(name += strspn(name, "/"));) {
@@ -20,28 +28,15 @@ int put_cgroup(struct buffer *to, const char *hierarchy, const char *path, const
     put_bytes(to, name, length);
     name += length;
   }
-  if (*file) {
-    put(to, "/");
-    put(to, file);
-  }
+  if (*file) format(to, "/%s", file);
   return to->full ? -ENAMETOOLONG : 0;
 }
 
-int open_file(const char *hierarchy, const char *path, const char *file, int flags) {
-  BUFFER(full, 4096);
-  int error = put_cgroup(&full, hierarchy, path, file);
-  return error ? error : open_at(full.data, flags);
-}
-
 long read_cgroup(const char *hierarchy, const char *path, const char *file, char *text, size_t size) {
-  BUFFER(full, 4096);
+  BUFFER(full, PATH_SIZE);
   *text = 0;
   int error = put_cgroup(&full, hierarchy, path, file);
-  return error ? error : read_at(full.data, text, size);
-}
-
-int open_cgroup(const char *hierarchy, const char *path, int flags) {
-  return open_file(hierarchy, path, "", flags | O_DIRECTORY);
+  return error ? error : read_file(AT_FDCWD, full.data, text, size);
 }
 
 int write_control(int dir, const char *file, const char *text) {
@@ -50,8 +45,6 @@ int write_control(int dir, const char *file, const char *text) {
   return n < 0 ? (int)n : 0;
 }
 
-// Whichever container leaves a shared parent last removes it, if one of us made it. Without privileges the mark is one
-// that any owner of the directory can make.
 void mark(const char *path) {
   if (sys5(SYS_setxattr, path, MARK, "1", 1, 0) == -EPERM) sys5(SYS_setxattr, path, MARK_OF_USER, "1", 1, 0);
 }
@@ -66,50 +59,4 @@ int is_marked(const char *path) {
       return sys_stat(AT_FDCWD, path, &st, 0) == 0 && st.st_uid == (uint32_t)sys0(SYS_geteuid);
   }
   return 0;
-}
-
-#define TOP "/sys/fs/cgroup"
-
-static int top = -1, asked;
-
-int beneath_top(const char **path) {
-  size_t length = strlen(TOP);
-  if (strncmp(*path, TOP "/", length + 1)) return AT_FDCWD;
-  if (!asked++) return AT_FDCWD; // for one path alone it would be dearer
-  if (top < 0 && (top = sys_open(AT_FDCWD, TOP, O_PATH | O_DIRECTORY, 0)) < 0) return AT_FDCWD;
-  length += strspn(*path + length, "/");
-  if (!(*path)[length]) return AT_FDCWD;
-  *path += length;
-  return top;
-}
-
-void leave_top(void) {
-  sys_close(top);
-  top = -1;
-  asked = 0;
-}
-
-int open_at(const char *path, int flags) {
-  int dir = beneath_top(&path);
-  return sys_open(dir, path, flags, 0);
-}
-
-long read_at(const char *path, char *text, size_t size) {
-  int dir = beneath_top(&path);
-  return read_file(dir, path, text, size);
-}
-
-int stat_at(const char *path, struct stat *st) {
-  int dir = beneath_top(&path);
-  return sys_stat(dir, path, st, AT_SYMLINK_NOFOLLOW);
-}
-
-int mkdir_at(const char *path) {
-  int dir = beneath_top(&path);
-  return sys_mkdir(dir, path, 0755);
-}
-
-int rmdir_at(const char *path) {
-  int dir = beneath_top(&path);
-  return sys_unlink(dir, path, AT_REMOVEDIR);
 }

@@ -5,8 +5,12 @@
 #include <poll.h>
 #include <string.h>
 
+#include "base/socket.h"
 #include "base/text.h"
 #include "base/wait.h"
+
+enum { FIELD_PATH = 1, FIELD_INTERFACE, FIELD_MEMBER, FIELD_ERROR_NAME, FIELD_REPLY_SERIAL, FIELD_DESTINATION };
+enum { FIELD_SIGNATURE = 8 };
 
 // ---- out ----
 
@@ -61,79 +65,82 @@ static uint64_t number_of(struct wire *w, const char *text) {
   return negative ? -number : number;
 }
 
-// Items are a type each, and its value where it has one (ocirt/cgroups/dbus.py).
-void dbus_marshal(struct wire *w, const struct texts *items, int pid) {
-  for (uint32_t i = 0; i < items->count && !w->bad; i++) {
-    const char *type = items->items[i], *value = "";
-    if (!strchr("(]pa", *type)) {
-      if (++i == items->count) {
-        w->bad = 1;
-        return;
-      }
-      value = items->items[i];
-    }
-    switch (*type) {
-    case '(':
-      pad(w, 8);
-      break;
-    case 's':
-    case 'o':
-      put_string(w, value);
-      break;
-    case 'g':
-      put_signature(w, value);
-      break;
-    case 'y': {
-      uint8_t byte = (uint8_t)number_of(w, value);
-      put_raw(w, &byte, 1);
-      break;
-    }
-    case 'b':
-    case 'u':
-      put_u32(w, (uint32_t)number_of(w, value));
-      break;
-    case 't':
-      put_u64(w, number_of(w, value));
-      break;
-    case 'd': { // the first less the second, where that is not negative
-      if (++i == items->count) {
-        w->bad = 1;
-        return;
-      }
-      uint64_t a = number_of(w, value), b = number_of(w, items->items[i]);
-      put_u64(w, a < b ? 0 : a - b);
-      break;
-    }
-    case 'p':
-      put_u32(w, (uint32_t)pid);
-      break;
-    case 'a':
-      if (w->depth == COUNT(w->arrays)) {
-        w->bad = 1;
-        return;
-      }
-      put_u32(w, 0);
-      w->arrays[w->depth] = w->used - 4;
-      pad(w, type[1] == '8' ? 8 : type[1] == '4' ? 4 : 1);
-      // Padding before the first item is no part of the array: where that begins stands in for the length until the
-      // end.
-      if (!w->bad) memcpy(w->data + w->arrays[w->depth++], &w->used, 4);
-      break;
-    case ']': {
-      uint32_t at, begun;
-      if (!w->depth) {
-        w->bad = 1;
-        return;
-      }
-      at = w->arrays[--w->depth];
-      memcpy(&begun, w->data + at, 4);
-      begun = w->used - begun;
-      memcpy(w->data + at, &begun, 4);
-      break;
-    }
-    default:
-      w->bad = 1;
-    }
+// The items of a body, taken one after the other.
+struct items {
+  const struct texts *texts;
+  uint32_t taken;
+};
+
+static const char *take_item(struct wire *w, struct items *items) {
+  if (items->taken < items->texts->count) return items->texts->items[items->taken++];
+  w->bad = 1;
+  return "";
+}
+
+static uint64_t take_number(struct wire *w, struct items *items) {
+  return number_of(w, take_item(w, items));
+}
+
+// Padding before the first item is no part of the array.
+static void begin_array(struct wire *w, uint32_t alignment) {
+  if (w->depth == COUNT(w->arrays)) {
+    w->bad = 1;
+    return;
+  }
+  struct array *array = &w->arrays[w->depth++];
+  put_u32(w, 0);
+  array->length_at = w->used - 4;
+  pad(w, alignment);
+  array->begin = w->used;
+}
+
+static void end_array(struct wire *w) {
+  if (!w->depth) w->bad = 1;
+  if (w->bad) return;
+  const struct array *array = &w->arrays[--w->depth];
+  uint32_t length = w->used - array->begin;
+  memcpy(w->data + array->length_at, &length, sizeof length);
+}
+
+// One item: a type, and its value if it has one (ocirt/cgroups/dbus.py).
+static void put_item(struct wire *w, struct items *items, int pid) {
+  const char *type = take_item(w, items);
+  switch (*type) {
+  case '(':
+    pad(w, 8);
+    break;
+  case 'a':
+    begin_array(w, type[1] == '8' ? 8 : type[1] == '4' ? 4 : 1);
+    break;
+  case ']':
+    end_array(w);
+    break;
+  case 's':
+    put_string(w, take_item(w, items));
+    break;
+  case 'g':
+    put_signature(w, take_item(w, items));
+    break;
+  case 'y':
+    put_raw(w, &(uint8_t){(uint8_t)take_number(w, items)}, 1);
+    break;
+  case 'b':
+  case 'u':
+    put_u32(w, (uint32_t)take_number(w, items));
+    break;
+  case 't':
+    put_u64(w, take_number(w, items));
+    break;
+  case 'd': { // the first less the second, but not less than 0
+    uint64_t a = take_number(w, items), b = take_number(w, items);
+    put_u64(w, a < b ? 0 : a - b);
+    break;
+  }
+  case 'p':
+    put_u32(w, (uint32_t)pid);
+    break;
+  default:
+    w->bad = 1;
   }
 }
 
@@ -162,7 +169,7 @@ static void put_field(struct wire *w, uint8_t code, const char *type, const char
 
 uint32_t dbus_call(struct wire *w, const struct dbus_target *to, const char *member, int flags, const char *signature,
     const struct texts *items, int pid) {
-  uint8_t head[4] = {'l', 1, (uint8_t)flags, 1};
+  uint8_t head[4] = {'l', DBUS_CALL, (uint8_t)flags, 1};
   uint32_t length, at;
   w->start = w->used;
   w->depth = 0;
@@ -170,15 +177,16 @@ uint32_t dbus_call(struct wire *w, const struct dbus_target *to, const char *mem
   put_u32(w, 0);
   put_u32(w, ++w->serial);
   put_u32(w, 0);
-  put_field(w, 1, "o", to->path);
-  put_field(w, 2, "s", to->interface);
-  put_field(w, 3, "s", member);
-  put_field(w, 6, "s", to->destination);
-  put_field(w, 8, "g", signature);
+  put_field(w, FIELD_PATH, "o", to->path);
+  put_field(w, FIELD_INTERFACE, "s", to->interface);
+  put_field(w, FIELD_MEMBER, "s", member);
+  put_field(w, FIELD_DESTINATION, "s", to->destination);
+  put_field(w, FIELD_SIGNATURE, "g", signature);
   length = w->used - w->start - 16;
   pad(w, 8);
   at = w->used;
-  if (items) dbus_marshal(w, items, pid);
+  for (struct items left = {items, 0}; items && left.taken < items->count && !w->bad;)
+    put_item(w, &left, pid);
   if (w->bad) return 0;
   memcpy(w->data + w->start + 12, &length, 4);
   length = w->used - at;
@@ -188,44 +196,29 @@ uint32_t dbus_call(struct wire *w, const struct dbus_target *to, const char *mem
 
 // ---- in ----
 
+// Root, or this user.
+static int check_peer(int socket) {
+  struct ucred peer;
+  int size = sizeof peer, error = (int)sys5(SYS_getsockopt, socket, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+  return !error && peer.uid && peer.uid != sys0(SYS_geteuid) ? -EPERM : error;
+}
+
 int dbus_open(struct dbus *d, const char *socket, const struct wire *w, int64_t seconds) {
-  struct {
-    sa_family_t family;
-    char path[108];
-  } address = {.family = AF_UNIX};
-  struct {
-    long seconds, microseconds;
-  } limit = {seconds, 0};
-  struct {
-    int pid;
-    uint32_t uid, gid;
-  } peer;
-  int size = sizeof peer;
-  if (strlen(socket) >= sizeof address.path) return -ENAMETOOLONG;
   if (w->bad) return -E2BIG;
-  strcpy(address.path, socket);
+  CLOSING int fd = unix_socket(SOCK_STREAM, socket, strlen(socket), SYS_connect);
+  if (fd < 0) return fd;
+  int error = check_peer(fd);
+  for (uint32_t sent = 0; !error && sent < w->used;) {
+    long n = send_rights(fd, w->data + sent, w->used - sent, 0, 0);
+    if (n < 0) error = n == -EAGAIN ? -ETIMEDOUT : (int)n;
+    sent += n > 0 ? (uint32_t)n : 0;
+  }
+  if (error) return error;
   d->deadline = milliseconds() + seconds * 1000;
   d->have = d->taken = 0;
   d->greeted = 0;
-  d->fd = (int)sys3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (d->fd < 0) return d->fd;
-  sys5(SYS_setsockopt, d->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  int error = (int)sys3(SYS_connect, d->fd, &address, sizeof address);
-  if (!error) error = (int)sys5(SYS_getsockopt, d->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-  if (!error && peer.uid && peer.uid != sys0(SYS_geteuid)) error = -EPERM;
-  for (uint32_t sent = 0; !error && sent < w->used;) {
-    long n = sys6(SYS_sendto, d->fd, SYS_L(w->data + sent), w->used - sent, MSG_NOSIGNAL, 0, 0);
-    if (n > 0)
-      sent += (uint32_t)n;
-    else if (n != -EINTR)
-      error = (int)n;
-  }
-  if (error == -EAGAIN) error = -ETIMEDOUT;
-  if (error) {
-    sys_close(d->fd);
-    d->fd = -1;
-  }
-  return error;
+  d->fd = release(&fd);
+  return 0;
 }
 
 // Drops what has been taken, and reads until there are `size` bytes.
@@ -244,15 +237,14 @@ static int fill(struct dbus *d, uint32_t size) {
   return 0;
 }
 
-// The server's line of the authentication: OK and a word.
+// Reads the server's line of the authentication: OK and a word.
 static int greet(struct dbus *d) {
-  int error = 0;
   uint8_t *end = 0;
-  for (uint32_t size = 1; !error && !end && size < 512; size = d->have + 1) {
-    error = fill(d, size);
-    if (!error) end = memchr(d->in, '\n', d->have);
+  while (!end && d->have < 512) {
+    int error = fill(d, d->have + 1);
+    if (error) return error;
+    end = memchr(d->in, '\n', d->have);
   }
-  if (error) return error;
   if (!end || memcmp(d->in, "OK ", 3)) return -EACCES;
   d->taken = (uint32_t)(end + 1 - d->in);
   return 0;
@@ -264,7 +256,7 @@ static uint32_t u32_at(const uint8_t *data) {
   return number;
 }
 
-// A string at *at of `data`, which ends at `size`; null where it is none.
+// A string at *at of `data`, which ends at `size`; null: there is none.
 static const char *string_at(const uint8_t *data, uint32_t size, uint32_t *at) {
   uint32_t start = (*at + 3) & ~3u;
   if (start > size || size - start < 5) return 0;
@@ -274,26 +266,30 @@ static const char *string_at(const uint8_t *data, uint32_t size, uint32_t *at) {
   return (const char *)data + start + 4;
 }
 
-static int read_fields(const uint8_t *data, uint32_t end, struct dbus_message *m) {
-  for (uint32_t at = 16; at < end; at = (at + 7) & ~7u) {
-    if (end - at < 5 || data[at + 1] != 1 || data[at + 3]) return 0;
-    uint8_t code = data[at], type = data[at + 2];
-    const char *text = 0;
-    at += 4;
-    if (type == 's' || type == 'o') {
-      if (!(text = string_at(data, end, &at))) return 0;
-    } else if (type == 'u') {
-      if (end - at < 4) return 0;
-      if (code == 5) m->reply_to = u32_at(data + at);
-      at += 4;
-    } else if (type == 'g') {
-      if (data[at] + 2u > end - at) return 0;
-      at += data[at] + 2u;
-    } else
-      return 0;
-    if (code == 3) m->member = text;
-    if (code == 4) m->error = text;
+// One field of a header at *at of `data`, which ends at `end`: its code, and its value if a caller asks for it.
+static int read_field(const uint8_t *data, uint32_t end, uint32_t *at, struct dbus_message *m) {
+  if (end - *at < 6 || data[*at + 1] != 1 || data[*at + 3]) return 0; // code, then a signature of one type
+  uint8_t code = data[*at], type = data[*at + 2];
+  *at += 4;
+  if (type == 'u') {
+    if (end - *at < 4) return 0;
+    if (code == FIELD_REPLY_SERIAL) m->reply_to = u32_at(data + *at);
+    *at += 4;
+    return 1;
   }
+  if (type == 'g') {
+    *at += data[*at] + 2u;
+    return *at <= end;
+  }
+  const char *text = type == 's' || type == 'o' ? string_at(data, end, at) : 0;
+  if (code == FIELD_MEMBER && text) m->member = text;
+  if (code == FIELD_ERROR_NAME && text) m->error = text;
+  return text != 0;
+}
+
+static int read_fields(const uint8_t *data, uint32_t end, struct dbus_message *m) {
+  for (uint32_t at = 16; at < end; at = (at + 7) & ~7u)
+    if (!read_field(data, end, &at, m)) return 0;
   return 1;
 }
 
@@ -312,7 +308,7 @@ int dbus_next(struct dbus *d, struct dbus_message *m) {
       if (read_fields(d->in, 16 + fields, m)) return 0;
       continue;
     }
-    // Other people's news, and too long to be an answer to us.
+    // Too long to be an answer to us: something that others are told.
     while (left && !(error = fill(d, 1))) {
       d->taken = left < d->have ? left : d->have;
       left -= d->taken;

@@ -1,11 +1,18 @@
+// Calls to systemd over D-Bus, and what it answers.
 #pragma once
 #include "base/sys.h"
 #include "program/program.h"
 
+// An array that is written: where its length stands, and where its first item begins.
+struct array {
+  uint32_t length_at, begin;
+};
+
 // What goes out: first the authentication, then one message after another.
 struct wire {
   uint8_t data[32768];
-  uint32_t used, start, arrays[8], depth, serial;
+  uint32_t used, start, depth, serial;
+  struct array arrays[8];
   int bad;
 };
 
@@ -17,7 +24,7 @@ struct dbus_message {
   const uint8_t *body;
   uint32_t size, at;
 };
-enum { DBUS_RETURN = 2, DBUS_ERROR, DBUS_SIGNAL };
+enum { DBUS_CALL = 1, DBUS_RETURN, DBUS_ERROR, DBUS_SIGNAL };
 
 struct dbus {
   int fd;
@@ -28,14 +35,14 @@ struct dbus {
 };
 void dbus_authenticate(struct wire *w, int64_t uid);
 
-// A method call; `items` is its body, as dbus_marshal takes it. Returns its serial; flags: 1, no reply is expected.
 struct dbus_target {
   const char *destination, *path, *interface;
 };
 
+// Appends a method call with the body `items` (ocirt/cgroups/dbus.py), and returns its serial.
+#define NO_REPLY 1 // a flag: no reply is expected
 uint32_t dbus_call(struct wire *w, const struct dbus_target *to, const char *member, int flags, const char *signature,
     const struct texts *items, int pid);
-void dbus_marshal(struct wire *w, const struct texts *items, int pid);
 
 // Connects and sends all of it; 0 or negative errno. Who listens must be root or this user.
 int dbus_open(struct dbus *d, const char *socket, const struct wire *w, int64_t seconds);

@@ -3,13 +3,10 @@
 #include <string.h>
 #include <linux/bpf.h>
 
-#include "base/cgroupfs.h"
 #include "cgroup/hierarchy.h"
 
 #ifndef BPF_F_REPLACE
-
 #define BPF_F_REPLACE 4
-
 #endif
 
 #define NAME "ocirt_devices" // by which the next LoadDeviceFilter on the cgroup finds ours
@@ -52,17 +49,15 @@ static int attached(int cgroup) {
 }
 
 static int attach(struct run *r, int cgroup, const void *filter, size_t size) {
-  int program = load(r, filter, size);
+  CLOSING int program = load(r, filter, size);
   if (program < 0) return program;
-  int earlier = attached(cgroup);
+  CLOSING int earlier = attached(cgroup);
   union bpf_attr attr = {.target_fd = (uint32_t)cgroup,
       .attach_bpf_fd = (uint32_t)program,
       .attach_type = BPF_CGROUP_DEVICE,
       .attach_flags = BPF_F_ALLOW_MULTI | (earlier >= 0 ? BPF_F_REPLACE : 0)};
   if (earlier >= 0) attr.replace_bpf_fd = (uint32_t)earlier;
   int error = bpf(BPF_PROG_ATTACH, &attr);
-  sys_close(earlier);
-  sys_close(program);
   return error < 0 ? failing(r, "BPF_PROG_ATTACH", error) : 0;
 }
 
@@ -71,8 +66,7 @@ int do_load_device_filter(struct run *r, const struct step_load_device_filter *s
   if (there <= 0) return there;
   size_t size = 0;
   const void *filter = bytes_of(r->program, s->filter, &size);
-  int cgroup = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
+  CLOSING int cgroup = open_cgroup(r, TEXT(hierarchy), TEXT(path), O_RDONLY);
   int error = cgroup < 0 ? failing(r, "open", cgroup) : attach(r, cgroup, filter, size);
-  sys_close(cgroup);
   return s->tolerate ? 0 : error;
 }

@@ -1,10 +1,31 @@
-// The hierarchies of the host, and those that the runtime may not write and passes over.
 #include "cgroup/hierarchy.h"
 
-#include "base/cgroupfs.h"
 #include "base/log.h"
 
-// A limit that cannot be had: the caller has asked for a warning, or the error names the ways out.
+int at_cgroupfs(struct run *r, const char **path) {
+  return beneath_cgroupfs(&r->cgroupfs, path);
+}
+
+int open_file(struct run *r, const char *hierarchy, const char *path, const char *file, int flags) {
+  BUFFER(full, PATH_SIZE);
+  int error = put_cgroup(&full, hierarchy, path, file);
+  if (error) return error;
+  const char *rest = full.data;
+  int dir = at_cgroupfs(r, &rest);
+  return sys_open(dir, rest, flags, 0);
+}
+
+int open_cgroup(struct run *r, const char *hierarchy, const char *path, int flags) {
+  return open_file(r, hierarchy, path, "", flags | O_DIRECTORY);
+}
+
+uint64_t cgroup_key(const char *hierarchy, const char *path) {
+  BUFFER(plain, PATH_SIZE);
+  put_cgroup(&plain, "", path, "");
+  return effect_key(hierarchy, plain.data);
+}
+
+// A limit that cannot be applied: the caller has asked for a warning, or the error names the ways out.
 static int go_without(struct run *r, int64_t tolerate, const char *call, int error) {
   if (!tolerate) {
     put(&r->detail, "the caller may not write the cgroup: have one delegated to it (a user gets one by a session of "
@@ -30,10 +51,4 @@ int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *c
     return failing(r, call, error);
   if (tolerate) r->passed_over[r->n_passed_over++] = (uint32_t)hierarchy;
   return go_without(r, tolerate, call, error);
-}
-
-uint64_t cgroup_key(const char *hierarchy, const char *path) {
-  BUFFER(plain, 4096);
-  put_cgroup(&plain, "", path, "");
-  return effect_key(hierarchy, plain.data);
 }

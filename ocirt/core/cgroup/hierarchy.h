@@ -1,12 +1,17 @@
+// The host's hierarchies: cgroups opened in them, and those that the caller may not write.
 #pragma once
-#include "base/sys.h"
+#include "base/cgroupfs.h"
 #include "executor/run.h"
+
+int at_cgroupfs(struct run *r, const char **path); // as beneath_cgroupfs, with the descriptor of this run
+int open_file(struct run *r, const char *hierarchy, const char *path, const char *file, int flags);
+int open_cgroup(struct run *r, const char *hierarchy, const char *path, int flags); // its directory
+uint64_t cgroup_key(const char *hierarchy, const char *path); // of its effect in the journal
 
 #define TOLERATE_WARNING 2
 
-// 0 where the step tolerates that the hierarchy was passed over, or 1: it is there. Otherwise the error.
+// 1: the hierarchy is used. 0: it was skipped before, and the step tolerates that. Otherwise the error.
 int is_there(struct run *r, uint64_t hierarchy, int64_t tolerate);
 
-// With `tolerate`, a hierarchy that may not be written is passed over from here on: 0. Otherwise the error.
+// With `tolerate`, a hierarchy that the caller may not write is skipped from here on: 0. Otherwise the error.
 int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *call, int error);
-uint64_t cgroup_key(const char *hierarchy, const char *path); // of its effect in the journal

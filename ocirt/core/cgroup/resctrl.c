@@ -2,17 +2,16 @@
 
 #include <string.h>
 
+#include "base/cgroupfs.h"
 #include "base/files.h"
 #include "executor/execute.h"
-
-#define BENEATH (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
 static int open_group(const char *root, const char *path, uint64_t flags) {
   CLOSING int top = sys_open(AT_FDCWD, root, O_PATH | O_DIRECTORY, 0);
   return top < 0 ? top : sys_openat2(top, path, flags, 0, BENEATH);
 }
 
-// The kernel's own words about the last command are in a file; "ok" is none.
+// The kernel has a file with its own words about the last command; "ok" says nothing.
 static int failing_here(struct run *r, const char *root, const char *call, int error) {
   char text[256];
   CLOSING int info = open_group(root, "info", O_PATH | O_DIRECTORY);
@@ -26,10 +25,8 @@ static int failing_here(struct run *r, const char *root, const char *call, int e
 static int write_file(struct run *r, const char *root, const char *path, const char *file, const char *value) {
   CLOSING int dir = open_group(root, path, O_PATH | O_DIRECTORY);
   if (dir < 0) return failing(r, "open", dir);
-  CLOSING int fd = sys_openat2(dir, file, O_WRONLY, 0, BENEATH);
-  if (fd < 0) return failing(r, "open", fd);
-  long n = sys_write(fd, value, strlen(value));
-  return n < 0 ? failing_here(r, root, "write", (int)n) : 0;
+  int error = write_control(dir, file, value);
+  return error ? failing_here(r, root, "write", error) : 0;
 }
 
 int do_make_resctrl_group(struct run *r, const struct step_make_resctrl_group *s) {

@@ -2,10 +2,11 @@
 
 #include <string.h>
 
-#include "base/cgroupfs.h"
 #include "base/log.h"
 #include "cgroup/cgroup2.h"
 #include "cgroup/dbus.h"
+#include "cgroup/hierarchy.h"
+#include "cgroup/remove.h"
 #include "cgroup/tree.h"
 #include "executor/execute.h"
 
@@ -46,12 +47,12 @@ static void begin(const char *unit, int64_t on_bus, int64_t owner) {
   if (on_bus) {
     const char *rule[] = {"s", MATCH};
     struct texts match = {rule, COUNT(rule)};
-    dbus_call(&out, &daemon, "AddMatch", 1, "s", &match, 0);
+    dbus_call(&out, &daemon, "AddMatch", NO_REPLY, "s", &match, 0);
   }
-  call("Subscribe", 1, 0, 0, 0);
+  call("Subscribe", NO_REPLY, 0, 0, 0);
   // What a failed unit has left would be in the way, as the name of one that is there.
   const char *failed[] = {"s", unit};
-  call("ResetFailedUnit", 1, "s", failed, COUNT(failed));
+  call("ResetFailedUnit", NO_REPLY, "s", failed, COUNT(failed));
 }
 
 // Waits for the job that the call made: 0 once it has ended, -EREMOTEIO where systemd refuses: its words are in the
@@ -139,7 +140,7 @@ int do_start_unit(struct run *r, const struct step_start_unit *s) {
   }
   effect->state = EFFECT_MINE;
   // Not before: until then a cgroup of this name is another's.
-  CLOSING int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
+  CLOSING int dir = open_cgroup(r, TEXT(hierarchy), TEXT(path), O_RDONLY);
   error = use_cgroup(r, TEXT(hierarchy), TEXT(path), dir);
   return error ? error : check_place(r, TEXT(path));
 }
@@ -160,7 +161,7 @@ int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
   struct job job = {.socket = TEXT(socket), .seconds = NUMBER(timeout)};
   struct effect *effect = effect_of(r->container->journal, effect_key(job.socket, unit), 0);
   if (!effect || !effect->state || effect->state == EFFECT_UNDONE) return 0;
-  CLOSING int dir = open_cgroup(TEXT(hierarchy), TEXT(path), O_RDONLY);
+  CLOSING int dir = open_cgroup(r, TEXT(hierarchy), TEXT(path), O_RDONLY);
   // Cut off before systemd's answer, the unit may be another's, whose name this container wanted: ours has no process.
   if (effect->state == EFFECT_INTENDED && dir >= 0 && is_populated(dir)) {
     effect->state = EFFECT_UNDONE;

@@ -1,13 +1,26 @@
+// A cgroup and those below it: walked through, and which of them are others'.
 #pragma once
 #include "base/sys.h"
 #include "executor/run.h"
 
+// A walk through a container's cgroup calls `each` for it and all below it, until that gives something else than 0.
+// Child cgroups that existed before the container are others': create journals each as used, and if there are `others`
+// the walk skips them.
+struct walk {
+  int (*each)(struct walk *walk, int dir);
+  struct run *r;
+  const char *hierarchy, *path;
+  int others, depth, too_deep;
+};
+
+#define DEPTH 128 // levels that a walk goes down
+
+struct walk walk_of(struct run *r, const char *hierarchy, const char *path);
+int walk(struct walk *walk, int dir); // `dir`: the cgroup, open; what `each` gave, or a negative errno
+struct effect *child_effect(const struct walk *walk, const char *name, int make);
+
 int is_populated(int dir); // does a process live in it, or below it?
 
-// Journals a cgroup that was there before, and its child cgroups, which are others': 0, or a negative errno of which
-// all is said.
+// Journals a cgroup that existed before, and its child cgroups, which are others': 0, or the failure.
 int use_cgroup(struct run *r, const char *hierarchy, const char *path, int dir);
 int assert_no_strangers(struct run *r, const char *hierarchy, const char *path, int dir); // in those child cgroups
-
-int remove_left(
-    struct run *r, const char *hierarchy, const char *path, int dir); // if it is `dir` and empty: 0 or negative errno

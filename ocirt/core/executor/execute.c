@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/cgroupfs.h"
 #include "base/fault.h"
 #include "executor/child.h"
 #include "executor/failure.h"
@@ -29,7 +28,7 @@ void run_begin(struct run *r, struct container *c, unsigned section) {
   }
   for (unsigned i = 0; i < REGISTERS; i++)
     r->fds[i] = -1;
-  r->peer = r->proc = r->rootfs = r->null = r->empty = r->child.pidfd = r->console = r->start_socket = r->starter =
+  r->cgroupfs = r->peer = r->proc = r->rootfs = r->null = r->empty = r->child.pidfd = r->console = r->start_socket = r->starter =
       r->child.entry = r->signals = r->pid_file = -1;
   r->detail = (struct buffer){r->detail_data, sizeof r->detail_data, 0, 0};
 }
@@ -98,7 +97,7 @@ void run_child(struct run *r, unsigned section) {
   // The runtime's own descriptors end here: they must not reach a namespace of others, nor keep the lock held.
   sys_close(r->container->dir);
   r->container->dir = r->container->ends = -1;
-  leave_top();
+  sys_close(release(&r->cgroupfs));
   if (section == SECTION_INIT) sys0(SYS_setsid);
   int error = 0;
   if (r->child.entry >= 0) {

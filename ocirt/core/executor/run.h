@@ -43,10 +43,9 @@ struct run {
   int null_attached; // null is a mount of the container's namespace already
   struct view *views; // views.c: what is mounted of procfs and sysfs
   int space; // the runtime's mount namespace, while the rootfs is made in another
+  int cgroupfs; // /sys/fs/cgroup, -1: not opened yet
   uint32_t passed_over[32]; // hierarchies that may not be written
   unsigned n_passed_over;
-  int refused; // why controllers could not be enabled, and in which cgroup
-  char refused_at[256];
   const struct step *step; // the one that is run
   const char *call; // of the failure: what failed
   struct buffer detail; // of the failure: what the kernel or the other side said

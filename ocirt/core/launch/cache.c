@@ -222,16 +222,16 @@ static int put_bounded(struct buffer *to, const char *mask) {
   return 0;
 }
 
-static void put_device(struct buffer *to, const char *path) {
+static void put_device(struct buffer *to, const char *path, int *cgroupfs) {
   struct stat st;
-  int dir = beneath_top(&path);
+  int dir = beneath_cgroupfs(cgroupfs, &path);
   if (sys_stat(dir, path, &st, 0) < 0)
     put(to, "-");
   else
     put_number(to, (int64_t)st.st_dev);
 }
 
-static int observe(struct reader *r) {
+static int observe(struct reader *r, int *cgroupfs) {
   static char text[8192];
   struct buffer found = {text, sizeof text, 0, 0};
   uint8_t kind = take_byte(r);
@@ -254,7 +254,7 @@ static int observe(struct reader *r) {
     if (put_bounded(&found, path)) return 0;
     break;
   case 'd':
-    put_device(&found, path);
+    put_device(&found, path, cgroupfs);
     break;
   case 'w':
     put_number(&found, sys3(SYS_faccessat, AT_FDCWD, path, 2 /* W_OK */) == 0);
@@ -428,6 +428,7 @@ static int try_entry(const struct lookup *l, struct span key, const void *data, 
     struct program *program) {
   struct reader r = {data, (const uint8_t *)data + size, 0};
   struct entry_head head;
+  CLOSING int cgroupfs = -1;
   const void *start = take(&r, sizeof head);
   if (!start) return 0;
   memcpy(&head, start, sizeof head);
@@ -439,7 +440,7 @@ static int try_entry(const struct lookup *l, struct span key, const void *data, 
   for (uint32_t n = take_number(&r); n && !r.bad; n--)
     if (!test(l, &r)) return 0;
   for (uint32_t n = take_number(&r); n && !r.bad; n--)
-    if (!observe(&r)) return 0;
+    if (!observe(&r, &cgroupfs)) return 0;
   return !r.bad && bind_program(l, &r, values_size, program);
 }
 

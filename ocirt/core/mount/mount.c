@@ -17,8 +17,8 @@ int place_mount(struct run *r, int mount, const char *target, enum way way) {
   return error < 0 ? failing(r, "fcntl", error) : attach(r, release(&tree), release(&at));
 }
 
-int open_source(const char *source, int64_t recursive, int64_t nofollow) {
-  int dir = beneath_top(&source);
+int open_source(struct run *r, const char *source, int64_t recursive, int64_t nofollow) {
+  int dir = beneath_cgroupfs(&r->cgroupfs, &source);
   return sys_open_tree(
       dir, source, OPEN_TREE_CLONE | (recursive ? AT_RECURSIVE : 0) | (nofollow ? AT_SYMLINK_NOFOLLOW : 0));
 }
@@ -101,7 +101,7 @@ static int open_in_rootfs(struct run *r, const struct step_bind *s) {
 }
 
 static int open_bind(struct run *r, const struct step_bind *s) {
-  if (NUMBER(tree) < 0) return open_source(TEXT(source), NUMBER(recursive), NUMBER(source_nofollow));
+  if (NUMBER(tree) < 0) return open_source(r, TEXT(source), NUMBER(recursive), NUMBER(source_nofollow));
   return r->fds[s->tree] < 0 ? open_in_rootfs(r, s) : release(&r->fds[s->tree]);
 }
 
@@ -115,7 +115,7 @@ int source_failed(struct run *r, const char *source, int error) {
 int do_open_mount(struct run *r, const struct step_open_mount *s) {
   char path[PATH_SIZE];
   if (s->leave && path_in_rootfs(r, TEXT(source), path)) return 0;
-  CLOSING int tree = open_source(TEXT(source), NUMBER(recursive), NUMBER(nofollow));
+  CLOSING int tree = open_source(r, TEXT(source), NUMBER(recursive), NUMBER(nofollow));
   if (tree < 0) return source_failed(r, TEXT(source), tree);
   int error = set_propagation(r, tree, NUMBER(propagation), 1);
   if (!error && NUMBER(mapping) >= 0) error = map_ids(r, tree, r->fds[s->mapping], NUMBER(mapping_recursive));
@@ -158,7 +158,7 @@ int do_bind(struct run *r, const struct step_bind *s) {
   int copied = s->copy_symlink ? copy_symlink(r, TEXT(source), TEXT(target)) : 0;
   if (copied) return copied < 0 ? copied : 0;
   CLOSING int tree = open_bind(r, s);
-  if (tree == -ENOENT && *TEXT(otherwise)) tree = open_source(TEXT(otherwise), NUMBER(recursive), 0);
+  if (tree == -ENOENT && *TEXT(otherwise)) tree = open_source(r, TEXT(otherwise), NUMBER(recursive), 0);
   if (tree == -ENOENT && s->optional) return 0;
   if (tree < 0) return r->call ? tree : failing(r, "open_tree", tree);
   int error = change(r, tree, s->recursive_set, s->recursive_clear, 1);
@@ -197,7 +197,7 @@ static int cgroup_mount(struct run *r, const struct step_mount_cgroup *s) {
   if (mount != -EPERM && mount != -EBUSY) return mount;
   r->detail.used = r->detail.full = 0;
   r->detail.data[0] = 0;
-  CLOSING int bind = open_source(TEXT(bind), 0, 0);
+  CLOSING int bind = open_source(r, TEXT(bind), 0, 0);
   if (bind < 0) return failing(r, "open_tree", bind);
   int error = change(r, bind, s->set, s->clear, 0);
   return error ? error : release(&bind);

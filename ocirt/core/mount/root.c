@@ -6,7 +6,6 @@
 #include <linux/major.h>
 #include <linux/sched.h>
 
-#include "base/cgroupfs.h"
 #include "mount/filesystem.h"
 #include "mount/hide_host.h"
 #include "mount/mount.h"
@@ -55,7 +54,7 @@ static int keep_rootfs(struct run *r, int from, const char *path) {
 int do_open_rootfs(struct run *r, const struct step_open_rootfs *s) {
   int error = s->private_mntns ? enter_private_mntns(r) : 0;
   if (error < 0) return error;
-  CLOSING int mount = NUMBER(tree) >= 0 ? release(&r->fds[s->tree]) : open_source(TEXT(path), NUMBER(recursive), 0);
+  CLOSING int mount = NUMBER(tree) >= 0 ? release(&r->fds[s->tree]) : open_source(r, TEXT(path), NUMBER(recursive), 0);
   struct stat st;
   if (mount < 0) return source_failed(r, TEXT(path), mount);
   if (sys_fstat(mount, &st) < 0 || !S_ISDIR(st.st_mode)) return failing(r, "open_tree", -ENOTDIR);
@@ -71,7 +70,7 @@ int do_overlay_rootfs(struct run *r, const struct step_overlay_rootfs *s) {
 
 int do_pivot_root(struct run *r, const struct step_pivot_root *s) {
   (void)s;
-  leave_top();
+  sys_close(release(&r->cgroupfs));
   CLOSING int old = sys_open(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY, 0);
   int error;
   if (old < 0) return failing(r, "open", old);
@@ -85,7 +84,7 @@ int do_pivot_root(struct run *r, const struct step_pivot_root *s) {
 
 int do_move_root(struct run *r, const struct step_move_root *s) {
   (void)s;
-  leave_top();
+  sys_close(release(&r->cgroupfs));
   int error = sys_fchdir(r->rootfs);
   if (error < 0) return failing(r, "fchdir", error);
   // ELOOP: the rootfs is at / already, because keep_rootfs could not open its own path.
@@ -98,7 +97,7 @@ int do_move_root(struct run *r, const struct step_move_root *s) {
 
 int do_change_root(struct run *r, const struct step_change_root *s) {
   (void)s;
-  leave_top();
+  sys_close(release(&r->cgroupfs));
   // A detached clone outlives the namespace in which it was made.
   int tree = sys_open_tree(r->rootfs, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);
   if (tree < 0) return failing(r, "open_tree", tree);

@@ -1,0 +1,80 @@
+// Freezing a container's cgroup, and the steps that look whether one is frozen.
+
+#include <poll.h>
+#include <string.h>
+
+#include "base/wait.h"
+#include "cgroup/hierarchy.h"
+#include "cgroup/tree.h"
+
+#define FREEZE_SECONDS 10
+
+int do_assert_thawed(struct run *r, const struct step_assert_thawed *s) {
+  char text[4096];
+  long size = read_cgroup(TEXT(hierarchy), TEXT(path), TEXT(file), text, sizeof text);
+  if (size == -ENOENT) return 0;
+  if (size < 0) return failing(r, "read", (int)size);
+  for (char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+    if (is_named((struct span){line, (uint32_t)strcspn(line, "\n")}, TEXT(thawed))) return 0;
+  put(&r->detail, TEXT(refusal));
+  return failing(r, "", -EBUSY);
+}
+
+static void pause_for(long microseconds) {
+  struct timespec time = {0, microseconds * 1000};
+  sys2(SYS_nanosleep, &time, 0);
+}
+
+static int says(int fd, const char *value) {
+  char text[256];
+  long n = sys4(SYS_pread64, fd, text, sizeof text - 1, 0);
+  if (n < 0) return (int)n;
+  text[n] = 0;
+  return strstr(text, value) != 0;
+}
+
+// Waits until the v2 cgroup's file, open as `fd`, says that all in it are frozen: 1, 0 at the deadline, or a negative
+// errno.
+static int wait_frozen(int fd, int64_t deadline) {
+  if (fd < 0) return fd;
+  for (;;) {
+    int frozen = says(fd, "frozen 1");
+    int64_t left = deadline - milliseconds();
+    if (frozen || left <= 0) return frozen;
+    sys_poll(fd, POLLPRI, (int)left);
+  }
+}
+
+// The kernel freezes the processes that it finds, and tells nobody when it has found all. Writing again finds those
+// that were made meanwhile; if there are ever more of them, a thaw now and then lets the kernel begin anew. 1, 0 at the
+// deadline, or a negative errno.
+static int freeze(int fd, const char *value, const char *undo, int64_t deadline) {
+  for (int tries = 1, frozen;; tries++) {
+    if (tries % 100 == 0) {
+      sys_write(fd, undo, strlen(undo));
+      pause_for(10000);
+    }
+    long n = sys_write(fd, value, strlen(value));
+    if (n < 0) return (int)n;
+    if (tries % 20 == 0) pause_for(1000);
+    if ((frozen = says(fd, value)) || milliseconds() >= deadline) return frozen;
+  }
+}
+
+int do_freeze_cgroup(struct run *r, const struct step_freeze_cgroup *s) {
+  CLOSING int dir = open_cgroup(r, TEXT(hierarchy), TEXT(path), O_RDONLY);
+  CLOSING int fd = dir < 0 ? dir : sys_openat2(dir, TEXT(file), O_RDWR, 0, BENEATH);
+  if (fd < 0) return failing(r, "open", fd);
+  int error = assert_no_strangers(r, TEXT(hierarchy), TEXT(path), dir);
+  if (error) return error;
+  int64_t deadline = milliseconds() + FREEZE_SECONDS * 1000L;
+  int frozen = freeze(fd, TEXT(value), TEXT(undo), deadline);
+  if (frozen > 0 && *TEXT(events)) {
+    CLOSING int events = sys_openat2(dir, TEXT(events), O_RDONLY, 0, BENEATH);
+    frozen = wait_frozen(events, deadline);
+  }
+  if (frozen > 0) return 0;
+  sys_write(fd, TEXT(undo), strlen(TEXT(undo)));
+  if (!frozen) format(&r->detail, "not all processes have frozen for %d s", FREEZE_SECONDS);
+  return failing(r, "freeze", frozen ? frozen : -ETIMEDOUT);
+}

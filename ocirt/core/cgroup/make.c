@@ -1,0 +1,154 @@
+// MakeCgroup: makes a container's cgroup in one hierarchy, level by level, every level in the journal.
+
+#include <string.h>
+
+#include "base/files.h"
+#include "cgroup/cgroup2.h"
+#include "cgroup/hierarchy.h"
+#include "cgroup/tree.h"
+#include "executor/execute.h"
+
+// A cgroup that is made. `path` is its whole path, cut at the level that is made now; `top` bytes of it are the
+// hierarchy. `effect` is that of the container's own cgroup.
+struct making {
+  struct run *r;
+  const char *hierarchy, *below;
+  const struct texts *inherited;
+  int unified, owned_by_systemd;
+  size_t top;
+  struct effect *effect;
+  char path[PATH_SIZE];
+};
+
+// Opens `file` of the cgroup that the first `length` bytes of the path are.
+static int open_at(struct making *m, size_t length, const char *file, int flags) {
+  STATIC_BUFFER(full, PATH_SIZE + NAME_SIZE);
+  put_bytes(&full, m->path, length);
+  if (*file) format(&full, "/%s", file);
+  const char *rest = full.data;
+  int dir = at_cgroupfs(m->r, &rest);
+  return sys_open(dir, rest, flags, 0);
+}
+
+// If `file` is empty in the cgroup of `length` bytes, copies there what the cgroup above has, and first makes that one
+// have it. `fresh` says that it is known to be empty. Gives the size of `value`, or a negative errno.
+static long inherit(struct making *m, size_t length, const char *file, int fresh, char *value, size_t room) {
+  CLOSING int from = fresh ? -1 : open_at(m, length, file, O_RDONLY);
+  long size = fresh ? 0 : from < 0 ? from : sys_read(from, value, room);
+  if (size < 0 || size > 1 || length <= m->top) return size == -ENOENT ? 0 : size;
+  size_t above = length;
+  while (m->path[--above] != '/')
+    ;
+  if ((size = inherit(m, above, file, 0, value, room)) <= 0) return size;
+  CLOSING int fd = open_at(m, length, file, O_WRONLY);
+  long n = fd < 0 ? fd : sys_write(fd, value, (size_t)size);
+  return n < 0 ? n : size;
+}
+
+// Why no container can live in a v1 cgroup that was there before, or null.
+static const char *taken(int dir, int owned_by_systemd) {
+  char text[64];
+  if (!owned_by_systemd && is_populated(dir)) return "it has processes in it, or in a cgroup below it, already";
+  if (read_file(dir, "freezer.state", text, sizeof text) > 0 && strncmp(text, "THAWED", 6)) return "it is frozen";
+  if (read_file(dir, "cgroup.freeze", text, sizeof text) > 0 && *text == '1') return "it is frozen";
+  return 0;
+}
+
+// Makes one level that is missing: 0; 1 if somebody else has made it meanwhile; or a negative errno. The journal is
+// written first. The container's own cgroup has an effect with a state. Of the levels above, that effect names the
+// first one that is ours, since all that come after it are ours, too.
+static int make_directory(struct making *m, int dir, const char *rest, int level, int last) {
+  struct effect *effect = m->effect;
+  uint32_t before = effect->number;
+  if (last)
+    effect->state = EFFECT_INTENDED;
+  else if (!before)
+    effect->number = (uint32_t)level + 1;
+  int error = sys_mkdir(dir, rest, 0755);
+  if (last)
+    effect->state = error ? EFFECT_UNDONE : EFFECT_MINE;
+  else if (error)
+    effect->number = error == -EEXIST ? (uint32_t)level + 2 : before;
+  else
+    mark(m->path);
+  if (error == -EAGAIN) put(&m->r->detail, "cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached");
+  return error == -EEXIST ? 1 : error;
+}
+
+// Fails if no container can live in the cgroup. One that has just been made can be unfit, too: by what those above are.
+static int check_fit(struct making *m, int present) {
+  struct run *r = m->r;
+  // A Spawn that is retried runs this step again, on a cgroup that is ours.
+  if (present ? m->effect->state == EFFECT_MINE : !m->unified) return 0;
+  CLOSING int dir = open_at(m, strlen(m->path), "", O_RDONLY | O_DIRECTORY);
+  if (dir < 0) return failing(r, "open", dir);
+  const char *wrong = m->unified ? unfit(dir, present) : taken(dir, m->owned_by_systemd);
+  if (!wrong) return present ? use_cgroup(r, m->hierarchy, m->below, dir) : 0;
+  put(&r->detail, wrong);
+  return failing(r, "check", -EBUSY);
+}
+
+// Makes one level if it is missing, and lets its files inherit. It looks first: what the journal says is intended is
+// taken for ours if the runtime is killed here.
+static int make_level(struct making *m, int level, int last) {
+  struct stat st;
+  const char *rest = m->path;
+  int dir = at_cgroupfs(m->r, &rest), present = sys_stat(dir, rest, &st, AT_SYMLINK_NOFOLLOW) == 0;
+  if (!present) present = make_directory(m, dir, rest, level, last);
+  if (present < 0) return failing(m->r, "mkdir", present);
+  for (uint32_t i = 0; i < m->inherited->count; i++) {
+    char value[4096];
+    long size = inherit(m, strlen(m->path), m->inherited->items[i], !present, value, sizeof value);
+    if (size < 0) return failing(m->r, m->inherited->items[i], (int)size);
+  }
+  return last ? check_fit(m, present) : 0;
+}
+
+static int enable_at(struct making *m) {
+  CLOSING int dir = open_at(m, strlen(m->path), "", O_RDONLY | O_DIRECTORY);
+  if (dir < 0) return failing(m->r, "open", dir);
+  enable_controllers(dir);
+  return 0;
+}
+
+static int make_levels(struct making *m) {
+  struct buffer full = {m->path, sizeof m->path, 0, 0};
+  int error = put_cgroup(&full, m->hierarchy, m->below, ""), level = 0;
+  if (error) return failing(m->r, "mkdir", error);
+  m->effect = need_effect(m->r, effect_key(m->hierarchy, m->path + m->top));
+  if (!m->effect) return -E2BIG;
+  // On v1 all levels above usually exist.
+  error = m->unified ? -ENOENT : make_level(m, 0, 1);
+  if (error != -ENOENT) return error;
+  for (size_t at = m->top; at < full.used; level++) {
+    m->path[at] = 0;
+    if (m->unified && (error = enable_at(m))) return error;
+    m->path[at] = '/';
+    at += 1 + strcspn(m->path + at + 1, "/");
+    m->path[at] = 0;
+    if ((error = make_level(m, level, at == full.used))) return error;
+    if (at < full.used) m->path[at] = '/';
+  }
+  return 0;
+}
+
+int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
+  struct making making = {.r = r,
+      .hierarchy = TEXT(hierarchy),
+      .below = TEXT(path),
+      .inherited = TEXTS(inherit),
+      .unified = s->unified != 0,
+      .owned_by_systemd = s->owned_by_systemd != 0,
+      .top = strlen(TEXT(hierarchy))};
+  int error = -ENOENT;
+  // Another container's delete may remove a parent between our look and our mkdir.
+  for (int tries = 0; error == -ENOENT && tries < 16; tries++)
+    error = make_levels(&making);
+  if (error) return tolerated(r, s->hierarchy, NUMBER(tolerate), r->call, error);
+  if (NUMBER(fd) < 0) return 0;
+  int fd = open_file(r, TEXT(hierarchy), TEXT(path), TEXT(file), *TEXT(file) ? O_WRONLY : O_RDONLY | O_DIRECTORY);
+  if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
+  sys_close(r->fds[s->fd]); // of a Spawn that is retried
+  r->fds[s->fd] = fd;
+  return 0;
+}
