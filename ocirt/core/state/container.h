@@ -1,3 +1,4 @@
+// A container as its state directory <root>/<id> holds it: lock, journal, program, config.json and state.json.
 #pragma once
 #include "base/sys.h"
 #include "program/program.h"
@@ -16,7 +17,7 @@ struct container {
   int taken_over; // delete --force has ended who had the lock
   int notify; // start, run: where the container's processes send to, -1: nowhere
 };
-int container_make(struct container *c); // new directory, locked; fails on an existing id
+void container_make(struct container *c); // new directory, locked; fails on an existing id
 #define LOCK_SECONDS 10 // longer nobody waits for the lock of a state directory
 
 // 0, -ENOENT, or -ETIMEDOUT with the journal, which says who has the lock. lock: LOCK_EX, LOCK_SH or 0.
@@ -40,6 +41,4 @@ int container_keep(struct container *c, const char *name, const void *data, size
 int container_store(struct container *c, const void *config, size_t size);
 int container_remove(struct container *c); // the directory and its files: 0 or negative errno
 const char *container_status(struct container *c);
-struct effect *effect_of(struct journal *journal, uint64_t key, int make);
-uint64_t effect_key(const char *a, const char *b);
 int root_directory(const char *root, int make); // fd or negative errno

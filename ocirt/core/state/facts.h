@@ -1,3 +1,4 @@
+// What the container's cgroup says of it: paused, killed for want of memory, memory used.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"

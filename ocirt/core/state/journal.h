@@ -1,7 +1,7 @@
 // The journal of a container: shared memory in its state directory, one page. FROZEN LAYOUT, version 1: every later
 // build reads it (docs/architecture.md, "State directory").
 #pragma once
-#include <stdint.h>
+#include "base/sys.h"
 
 #define JOURNAL_MAGIC "ocirtjnl"
 #define JOURNAL_VERSION 1
@@ -38,3 +38,15 @@ struct journal {
   uint8_t reserved[48];
   struct effect effects[JOURNAL_EFFECTS];
 };
+
+int journal_make(int dir, struct journal **journal); // a new one, all zeros: 0 or negative errno
+
+// 0 with the journal of the state directory; with null if the directory has none, or one of another layout. Otherwise a
+// negative errno.
+int journal_open(int dir, int writable, struct journal **journal);
+
+// The status of a container (runtime.md, State): `lives` says that init lives, `paused` that its cgroup is frozen.
+const char *status_of(const struct journal *journal, int lives, int paused);
+
+uint64_t effect_key(const char *a, const char *b);
+struct effect *effect_of(struct journal *journal, uint64_t key, int make); // null: none, or no room for one

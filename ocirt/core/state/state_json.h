@@ -1,3 +1,4 @@
+// The state of a container as JSON, as hooks and callers get it.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"

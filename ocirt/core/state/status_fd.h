@@ -1,3 +1,4 @@
+// --status-fd: lines about the begin and the end of a process.
 #pragma once
 #include "base/sys.h"
 #include <sys/resource.h>

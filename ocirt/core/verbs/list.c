@@ -151,11 +151,8 @@ static int look_at(struct listed *l, int root, struct buffer *wrong) {
   l->pid = alive ? j->pid : 0;
   l->seconds = j->created_seconds;
   l->nanoseconds = j->created_nanoseconds;
-  if (j->phase == PHASE_CREATING) {
-    // A creator that is gone has left it half made.
-    if (!process_lives(j->creator, j->creator_start_time)) l->status = "stopped";
-    return 1;
-  }
+  l->status = status_of(j, alive, 0);
+  if (j->phase == PHASE_CREATING) return 1;
   size = read_whole(root, l->id, "state.json", &state);
   if (size == -ENOENT) {
     put(wrong, "state.json is missing");
@@ -169,10 +166,7 @@ static int look_at(struct listed *l, int root, struct buffer *wrong) {
     put(wrong, "state.json is broken");
     return 0;
   }
-  l->status = !alive                                                          ? "stopped"
-              : says_1(l->stored.paused_file, st.st_uid == sys0(SYS_geteuid)) ? "paused"
-              : j->phase == PHASE_RUNNING                                     ? "running"
-                                                                              : "created";
+  if (alive && says_1(l->stored.paused_file, st.st_uid == sys0(SYS_geteuid))) l->status = status_of(j, 1, 1);
   return 1;
 }
 
