@@ -79,7 +79,7 @@ static int hand_over(struct bytes bytes) {
 
 static struct bytes read_config(struct request *q) {
   if (q->flags[FLAG_CONFIG]) return read_whole("--config", q->flags[FLAG_CONFIG], 0);
-  struct buffer path = more_buffer(plus(strlen(q->flags[FLAG_BUNDLE]), sizeof "/config.json"));
+  struct buffer path = arena_buffer(plus(strlen(q->flags[FLAG_BUNDLE]), sizeof "/config.json"));
   format(&path, "%s/config.json", q->flags[FLAG_BUNDLE]);
   return read_whole("config.json: open", path.data, 1);
 }
@@ -98,7 +98,7 @@ static const char *absolute(unsigned flag, const char *path) {
   const char *here = path[0] == '/' ? "" : current_directory();
   while (path[0] == '.' && path[1] == '/')
     path += 2;
-  struct buffer out = more_buffer(plus(strlen(here), plus(strlen(path), 1)));
+  struct buffer out = arena_buffer(plus(strlen(here), plus(strlen(path), 1)));
   format(&out, *here ? "%s/%s" : "%s%s", here, strcmp(path, ".") ? path : "");
   while (out.used > 1 && out.data[out.used - 1] == '/')
     out.data[--out.used] = 0;
@@ -131,7 +131,7 @@ static void complete(struct request *q) {
       FLAG_PID_FILE, FLAG_CONFIG, FLAG_UPPER, FLAG_WORK, FLAG_PROCESS};
   if (!q->flags[FLAG_ROOT]) {
     const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR");
-    struct buffer root = more_buffer(plus(runtime ? strlen(runtime) : 0, 64));
+    struct buffer root = arena_buffer(plus(runtime ? strlen(runtime) : 0, 64));
     put_default_root(&root, q);
     q->has_default_root = 1;
     q->flags[FLAG_ROOT] = root.data;
@@ -212,7 +212,7 @@ static int known_process(const struct request *q, const struct container *c, str
   size_t size;
   const char *state = stored_file(c, "state.json", &size);
   if (!container.config || !state || !read_stored(&stored, state, state + size) || !stored.request.size) return 0;
-  struct buffer escaped = more_buffer(stored.bundle.size), bundle = more_buffer(stored.bundle.size);
+  struct buffer escaped = arena_buffer(stored.bundle.size), bundle = arena_buffer(stored.bundle.size);
   if (!scan_string(&text, stored.bundle.text, stored.bundle.size, escaped.data)) return 0;
   put_bytes(&bundle, text.text, text.size);
   if (q->flags[FLAG_PROCESS] && !process.size) return 0;
@@ -232,7 +232,7 @@ static void leave_descriptors(struct request *q, int config) {
     if (sys_fcntl(fd, F_GETFD, 0) >= 0) continue;
     if (hole < 0) {
       // No more than this many digits each; the number of descriptors has a limit.
-      holes = more_buffer(times((size_t)(end - fd), sizeof "65536,") + sizeof HOLES);
+      holes = arena_buffer(times((size_t)(end - fd), sizeof "65536,") + sizeof HOLES);
       put(&holes, HOLES);
       hole = sys_data_memfd("unused");
       if (hole < 0) fail("memfd_create: %e", hole);

@@ -1,3 +1,4 @@
+// What this process was started with, which its programs get back.
 #pragma once
 #include "base/sys.h"
 

@@ -1,6 +1,7 @@
+// Why a file cannot be executed, in words.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"
 
-// identity.c: why a file cannot be executed; the interpreter that it names, where that is missing.
+// Appends the error, and which interpreter is missing if the file names one that is.
 void put_exec_error(struct buffer *to, const char *path, int error);

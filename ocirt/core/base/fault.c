@@ -6,6 +6,7 @@
 #include "base/text.h"
 
 #ifdef OCIRT_FAULT
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -44,7 +45,7 @@ void fault_begin(const char *verb) {
   if (!text || strncmp(text, verb, length) || text[length] != ':') return;
   for (text += length + 1; *text >= '0' && *text <= '9'; text++)
     at = at * 10 + (*text - '0');
-  make_helper(!strcmp(text, ":stop") ? 19 : 9);
+  make_helper(!strcmp(text, ":stop") ? SIGSTOP : SIGKILL);
 }
 
 void fault_descriptors(int fds[3]) {

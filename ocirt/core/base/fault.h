@@ -1,3 +1,4 @@
+// Test builds only: the runtime ends or stops after a chosen step.
 #pragma once
 #include "base/sys.h"
 

@@ -16,13 +16,12 @@ int write_all(int fd, const char *data, size_t size) {
 }
 
 long read_file(int dir, const char *path, char *data, size_t size) {
-  int fd = sys_open(dir, path, O_RDONLY, 0);
+  CLOSING int fd = sys_open(dir, path, O_RDONLY, 0);
   if (fd < 0) return fd;
   size_t used = 0;
   long n = 0;
   while (used < size - 1 && (n = sys_read(fd, data + used, size - 1 - used)) > 0)
     used += (size_t)n;
-  sys_close(fd);
   data[used] = 0;
   return n < 0 ? n : (long)used;
 }

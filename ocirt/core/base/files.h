@@ -1,3 +1,4 @@
+// Whole files and directories, read and written by raw system calls.
 #pragma once
 #include "base/sys.h"
 

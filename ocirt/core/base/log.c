@@ -13,8 +13,8 @@
 #include "base/memory.h"
 #include "base/socket.h"
 
-struct buffer more_buffer(size_t capacity) {
-  struct buffer made = {more_memory(plus(capacity, 1)), capacity + 1, 0, 0};
+struct buffer arena_buffer(size_t capacity) {
+  struct buffer made = {arena_alloc(plus(capacity, 1)), capacity + 1, 0, 0};
   if (!made.data) fail("no memory for a text");
   return made;
 }
@@ -157,7 +157,7 @@ static void put_sentence(struct buffer *to, const char *level, const char *messa
 // One line of `level` to the descriptor `fd`: `log` is what --log names (null: standard error, without a log).
 static void write_line(int fd, const char *log, int json, const char *level, const char *message) {
   size_t room = 18 * strlen(message) + (warned.used + LOG_LINE) * 6;
-  struct buffer text = {more_memory(room), room, 0, 0}, line = {more_memory(room), room, 0, 0};
+  struct buffer text = {arena_alloc(room), room, 0, 0}, line = {arena_alloc(room), room, 0, 0};
   if (!text.data || !line.data) {
     write_all(fd, message, strlen(message));
     return;
@@ -170,8 +170,8 @@ static void write_line(int fd, const char *log, int json, const char *level, con
   else
     put_line(&line, json, level, text.data);
   write_all(fd, line.data, line.used);
-  less_memory(&line);
-  less_memory(&text);
+  arena_pop(&line);
+  arena_pop(&text);
 }
 
 // Does a warning wait for what becomes of the verb?

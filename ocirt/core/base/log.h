@@ -1,9 +1,10 @@
+// The log, warnings and errors, and how a verb ends.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"
 
 #define LOG_LINE 8192
-struct buffer more_buffer(size_t capacity);
+struct buffer arena_buffer(size_t capacity); // for so many bytes and a NUL; no memory ends the process
 
 // `prefix` is put before an error (null: nothing), `status` is the exit status of one, `reader` the descriptor of
 // --status-fd (-1: none), which gets all lines in place of standard error. `hint` is what a person may do about the

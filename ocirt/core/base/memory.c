@@ -9,8 +9,8 @@ static struct {
   _Alignas(16) char data[1 << 18];
 } ours;
 
-void *more_memory(size_t size) {
-  size = whole(size);
+void *arena_alloc(size_t size) {
+  size = align16(size);
   if (size <= sizeof ours.data) {
     // Written without a look before: else the kernel maps its page of zeros first.
     size_t at = __atomic_fetch_add(&ours.used, size, __ATOMIC_RELAXED);
@@ -20,13 +20,13 @@ void *more_memory(size_t size) {
   return memory == MAP_FAILED ? 0 : memory;
 }
 
-void less_memory(const struct buffer *last) {
+void arena_pop(const struct buffer *last) {
   size_t at = (uintptr_t)last->data - (uintptr_t)ours.data;
   if (at >= sizeof ours.data) {
-    sys2(SYS_munmap, last->data, whole(last->size));
+    sys2(SYS_munmap, last->data, align16(last->size));
     return;
   }
-  if (at + whole(last->size) != ours.used) return; // one that found no room has come after it
+  if (at + align16(last->size) != ours.used) return; // one that found no room has come after it
   memset(last->data, 0, last->used + 1);
   ours.used = at;
 }

@@ -1,3 +1,4 @@
+// Paths inside the rootfs, resolved from its descriptor.
 #pragma once
 #include "base/sys.h"
 

@@ -15,12 +15,9 @@ int plain_id(const char *id) {
 static int read_stat(int pid, uint64_t *start_time, char *letter) {
   BUFFER(path, 64);
   char text[1024];
-  put(&path, "/proc/");
-  put_number(&path, pid);
-  put(&path, "/stat");
-  int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0);
+  format(&path, "/proc/%d/stat", pid);
+  CLOSING int fd = sys_open(AT_FDCWD, path.data, O_RDONLY, 0);
   long n = fd < 0 ? fd : sys_read(fd, text, sizeof text - 1); // procfs gives it all at once
-  sys_close(fd);
   *start_time = 0;
   struct stat self;
   if (n == -ENOENT && sys_stat(AT_FDCWD, "/proc/self", &self, 0) < 0)
@@ -59,11 +56,8 @@ int process_lives(int pid, uint64_t start_time) {
   if (pid <= 0 || read_stat(pid, &found, &letter) || found != start_time) return 0;
   if (letter != 'Z' && letter != 'X') return 1;
   // Its first thread has ended; the process may have others, which a pidfd knows.
-  int pidfd = sys_pidfd_open(pid);
-  int lives =
-      pidfd >= 0 && !read_start_time(pid, &found) && found == start_time && sys_poll(pidfd, 1 /* POLLIN */, 0) == 0;
-  sys_close(pidfd);
-  return lives;
+  CLOSING int pidfd = sys_pidfd_open(pid);
+  return pidfd >= 0 && !read_start_time(pid, &found) && found == start_time && sys_poll(pidfd, POLLIN, 0) == 0;
 }
 
 void put_process(struct buffer *to, int pid, const char *before) {

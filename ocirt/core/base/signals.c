@@ -7,7 +7,7 @@
 void set_signals(uint64_t which, void (*handler)(int)) {
   struct kernel_sigaction action = {.handler = handler, .flags = SA_RESTORER};
   for (int signal = 1; signal <= 64; signal++)
-    if (which >> (signal - 1) & 1) sys4(SYS_rt_sigaction, signal, &action, 0, 8);
+    if (which >> (signal - 1) & 1) sys4(SYS_rt_sigaction, signal, &action, 0, sizeof action.mask);
 }
 
 void reset_signals(void) {
@@ -16,14 +16,13 @@ void reset_signals(void) {
 
 void unblock_signals(void) {
   uint64_t none = 0;
-  sys4(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
+  sys4(SYS_rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof none);
 }
 
 int relay_signals(int *ends) {
-  sigset_t all;
+  uint64_t all = ~0ull;
   uint64_t fatal = 1ull << (SIGTERM - 1) | 1ull << (SIGINT - 1) | 1ull << (SIGHUP - 1) | 1ull << (SIGQUIT - 1);
-  sigfillset(&all);
-  if (ends) *ends = (int)sys4(SYS_signalfd4, -1, &fatal, 8, SFD_CLOEXEC);
-  sys4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, 8);
-  return (int)sys4(SYS_signalfd4, -1, &all, 8, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (ends) *ends = (int)sys4(SYS_signalfd4, -1, &fatal, sizeof fatal, SFD_CLOEXEC);
+  sys4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, sizeof all);
+  return (int)sys4(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK);
 }

@@ -1,3 +1,4 @@
+// Signal dispositions and masks, set by raw system calls.
 #pragma once
 #include "base/sys.h"
 

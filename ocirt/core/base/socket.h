@@ -1,3 +1,4 @@
+// Unix sockets, and descriptors that are sent over them.
 #pragma once
 #include "base/sys.h"
 

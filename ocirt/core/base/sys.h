@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <linux/memfd.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 
@@ -20,6 +21,10 @@
 
 #ifndef AT_RECURSIVE
 #define AT_RECURSIVE 0x8000
+#endif
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8 // since Linux 6.3
 #endif
 
 #define SYS_L(x) ((long)(x))
@@ -108,8 +113,8 @@ static inline int sys_memfd(const char *name, unsigned flags) {
 }
 // A sealable memfd for data. Since 6.3 it must say that it is not to be executed where vm.memfd_noexec is 2.
 static inline int sys_data_memfd(const char *name) {
-  int fd = sys_memfd(name, 1 | 8 /* MFD_CLOEXEC | MFD_NOEXEC_SEAL */);
-  return fd == -EINVAL ? sys_memfd(name, 1 | 2 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */) : fd;
+  int fd = sys_memfd(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+  return fd == -EINVAL ? sys_memfd(name, MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
 }
 static inline int sys_dup3(int from, int to, int flags) {
   return (int)sys3(SYS_dup3, from, to, flags);

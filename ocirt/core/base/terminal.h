@@ -1,3 +1,4 @@
+// The terminal of a foreground verb, fitted to its caller's.
 #pragma once
 #include "base/sys.h"
 
@@ -7,5 +8,4 @@ struct window {
   unsigned short rows, columns, x, y;
 };
 
-// ---- terminals ----
 void copy_window(int master);

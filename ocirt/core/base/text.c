@@ -112,16 +112,14 @@ void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds) {
   int64_t date = of_year - (153 * month + 2) / 5 + 1;
   month = month < 10 ? month + 3 : month - 9;
   put_padded(to, year + era * 400 + (month <= 2), 4);
-  put(to, "-");
-  put_padded(to, month, 2);
-  put(to, "-");
-  put_padded(to, date, 2);
-  put(to, "T");
-  put_padded(to, second / 3600, 2);
-  put(to, ":");
-  put_padded(to, second / 60 % 60, 2);
-  put(to, ":");
-  put_padded(to, second % 60, 2);
+  const struct {
+    const char *before;
+    int64_t number;
+  } rest[] = {{"-", month}, {"-", date}, {"T", second / 3600}, {":", second / 60 % 60}, {":", second % 60}};
+  for (unsigned i = 0; i < COUNT(rest); i++) {
+    put(to, rest[i].before);
+    put_padded(to, rest[i].number, 2);
+  }
   if (nanoseconds > 0) {
     // As Go's RFC3339Nano: no zeros at the end.
     int digits = 9;

@@ -1,3 +1,4 @@
+// Strings, numbers, dates and errors, written into buffers without stdio.
 #pragma once
 #include "base/sys.h"
 #include <stdarg.h>
@@ -17,8 +18,7 @@ struct buffer {
   struct buffer name = {name##_data, sizeof name##_data, 0, 0}; \
   name##_data[0] = 0
 
-// The same in memory that is not touched before it is used: for what is seldom needed in a function that is not entered
-// twice.
+// Like BUFFER, in .bss: for large, rarely used buffers in functions that are not entered twice.
 #define STATIC_BUFFER(name, capacity) \
   static char name##_data[capacity]; \
   struct buffer name = {name##_data, sizeof name##_data, 0, 0}
@@ -37,8 +37,8 @@ static inline size_t times(size_t a, size_t b) {
   return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
 }
 
-// A size at which whatever comes next is aligned.
-static inline size_t whole(size_t size) {
+// A size after which anything is aligned.
+static inline size_t align16(size_t size) {
   return plus(size, 15) & ~(size_t)15;
 }
 void put(struct buffer *to, const char *text);

@@ -1,3 +1,4 @@
+// Waiting for descriptors and children.
 #pragma once
 #include "base/sys.h"
 #include <poll.h>

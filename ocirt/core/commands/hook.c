@@ -156,7 +156,7 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const ch
     int pid = !strcmp(status, "stopped") ? 0 : inside ? (int)sys0(SYS_getpid) : r->container->journal->pid;
     put_state(&state, r->program, r->container->journal, pid, status, 0, 0);
     int error = write_all(input, state.data, state.used);
-    less_memory(&state);
+    arena_pop(&state);
     if (error) return failing(r, "write", error);
     sys3(SYS_lseek, input, 0, 0);
     if (!inside) command.cwd = r->program->facts.bundle;

@@ -38,7 +38,7 @@ char **environment_for_python(void) {
   size_t count = 0;
   while (caller.environment[count])
     count++;
-  char **all = more_memory((count + 2) * sizeof *all);
+  char **all = arena_alloc((count + 2) * sizeof *all);
   if (!all) fail("no memory for the environment");
   memcpy(all, caller.environment, count * sizeof *all);
   format(&text, OPEN_FILES "%l", (int64_t)caller.files.soft);
@@ -118,10 +118,10 @@ static struct words make_words(const struct request *q, const struct place *plac
   for (char **word = q->environment; *word; word++)
     size = plus(size, strlen(*word));
   if (q->n_arguments) size = plus(size, strlen(q->arguments[0]));
-  struct words made = {.text = more_buffer(plus(size, times(count, KEY_MAX)))};
+  struct words made = {.text = arena_buffer(plus(size, times(count, KEY_MAX)))};
   for (char **word = q->argv; *word; word++)
     count++;
-  made.items = more_memory(times(count, sizeof *made.items));
+  made.items = arena_alloc(times(count, sizeof *made.items));
   if (!made.items) fail("no memory for the command line");
   return made;
 }

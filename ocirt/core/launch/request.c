@@ -40,7 +40,7 @@ static const struct flag *find_flag(const struct flag *table, const char *name, 
 static const char *add_path(const char *before, const char *path) {
   const char *here = path[0] == '/' ? "" : current_directory();
   size_t escaped = times(2, plus(strlen(here), strlen(path)));
-  struct buffer paths = more_buffer(plus(before ? strlen(before) : 0, plus(escaped, 2)));
+  struct buffer paths = arena_buffer(plus(before ? strlen(before) : 0, plus(escaped, 2)));
   if (before) format(&paths, "%s:", before);
   put_layer(&paths, here);
   if (*here) put(&paths, "/");
@@ -54,7 +54,7 @@ static void add_value(struct request *q, unsigned flag, const char *value, char 
     size_t count = 1;
     while (*rest++)
       count++;
-    q->values = more_memory(times(count, sizeof *q->values));
+    q->values = arena_alloc(times(count, sizeof *q->values));
     if (!q->values) fail("no memory for the command line");
   }
   q->values[q->n_values].flag = (unsigned char)flag;

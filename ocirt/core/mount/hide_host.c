@@ -72,7 +72,7 @@ static int clear_places(struct run *r, int mountinfo, struct buffer *lines, int 
 
 int hide_host(struct run *r) {
   size_t size = 1 << 16;
-  struct buffer lines = {more_memory(size), size, 0, 0};
+  struct buffer lines = {arena_alloc(size), size, 0, 0};
   CLOSING int mountinfo = sys_open(AT_FDCWD, "/proc/self/mountinfo", O_RDONLY, 0);
   if (!lines.data) return failing(r, "mmap", -ENOMEM);
   if (mountinfo < 0) return failing(r, "open /proc/self/mountinfo", mountinfo);

@@ -14,7 +14,7 @@ static const char *last_of(const char *path) {
 // The path without slashes and dots at its end, in memory of the arena.
 static const char *with_last(const char *path) {
   size_t size = strlen(path);
-  char *clean = last_of(path) ? 0 : more_memory(size + 2);
+  char *clean = last_of(path) ? 0 : arena_alloc(size + 2);
   if (!clean) return path;
   clean[clean_path(path, size, clean)] = 0;
   return clean;

@@ -59,7 +59,7 @@ static void cover(struct run *r, const char *place) {
 
 // Keeps a descriptor of the view, from which its paths are resolved from now on.
 static int pin(struct run *r, const char *place, int mount, enum view_kind kind) {
-  struct view *view = more_memory(sizeof *view + strlen(place) + 1);
+  struct view *view = arena_alloc(sizeof *view + strlen(place) + 1);
   if (!view) return -ENOMEM;
   if ((view->mount = sys_fcntl(mount, F_DUPFD_CLOEXEC, FIRST_FD)) < 0) return view->mount;
   memcpy(view->place, place, strlen(place) + 1);

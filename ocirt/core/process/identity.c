@@ -62,7 +62,7 @@ static int set_id(struct run *r, const char *call, long number, const char *name
 
 // A user namespace that is joined may deny setgroups(2); with no group to set nothing is missed then.
 static int set_groups(struct run *r, const struct texts *texts) {
-  uint32_t *groups = more_memory((texts->count + 1) * sizeof *groups);
+  uint32_t *groups = arena_alloc((texts->count + 1) * sizeof *groups);
   if (!groups) return failing(r, "mmap", -ENOMEM);
   for (uint32_t i = 0; i < texts->count; i++) {
     int64_t group;

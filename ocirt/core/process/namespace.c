@@ -59,7 +59,7 @@ int do_join_namespace(struct run *r, const struct step_join_namespace *s) {
 // newuidmap PID CONTAINER HOST SIZE ...: set-uid programs that may map the caller's subordinate ids.
 int do_run_map_helper(struct run *r, const struct step_run_map_helper *s) {
   const struct texts *folders = TEXTS(folders), *ranges = TEXTS(ranges);
-  const char *none[] = {0}, **args = more_memory((ranges->count + 3) * sizeof *args);
+  const char *none[] = {0}, **args = arena_alloc((ranges->count + 3) * sizeof *args);
   BUFFER(pid, 24);
   BUFFER(path, 64);
   if (!args) return failing(r, "mmap", -ENOMEM);

@@ -91,8 +91,8 @@ static uint32_t hash_of_name(const char *variable) {
 
 // The environment of the program: of entries for one variable the last, as setenv in order would leave it, and HOME.
 static const char *const *make_environment(const struct texts *env) {
-  const char **all = more_memory((env->count + 2) * sizeof *all);
-  uint32_t *hashes = more_memory((env->count + 1) * sizeof *hashes);
+  const char **all = arena_alloc((env->count + 2) * sizeof *all);
+  uint32_t *hashes = arena_alloc((env->count + 1) * sizeof *hashes);
   if (!all || !hashes) return 0;
   for (uint32_t i = 0; i < env->count; i++)
     hashes[i] = hash_of_name(env->items[i]);

@@ -135,7 +135,7 @@ static void bind_facts(struct program *p) {
 
 // One piece of memory for all that binding makes; the child inherits it and never allocates.
 static uint8_t *arena_make(size_t size) {
-  void *memory = more_memory(plus(size, 8));
+  void *memory = arena_alloc(plus(size, 8));
   if (!memory) fail("no memory for a program");
   return memory;
 }

@@ -322,9 +322,9 @@ static int value(struct scanner *s) {
 int scan_room(struct scan *out, size_t size, size_t more) {
   // A value takes at least two bytes of text, a string three, a key four that make six of structure. Untouched, pages
   // cost nothing.
-  size_t structure = whole(plus(times(2, size), 16)), texts = whole(plus(size, 16)),
-         leaves = times(whole(size / 2 + 2), sizeof(struct leaf));
-  size_t items = times(whole(plus(size / 3 + 2, more)), sizeof(struct span));
+  size_t structure = align16(plus(times(2, size), 16)), texts = align16(plus(size, 16)),
+         leaves = times(align16(size / 2 + 2), sizeof(struct leaf));
+  size_t items = times(align16(plus(size / 3 + 2, more)), sizeof(struct span));
   char *memory = mmap(0, plus(plus(structure, texts), plus(leaves, items)), PROT_READ | PROT_WRITE,
       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return 0;

@@ -15,7 +15,7 @@ struct buffer state_buffer(const struct program *p) {
     const struct facts *f = &p->facts;
     size += 6 * (strlen(f->id) + strlen(f->bundle) + strlen(f->rootfs)) + strlen(f->annotations) + strlen(f->request);
   }
-  void *memory = more_memory(size);
+  void *memory = arena_alloc(size);
   if (!memory) fail("no memory for a state of %d bytes", (int)size);
   return (struct buffer){memory, size, 0, 0};
 }
