@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/terminal.h"
+#include "cgroup/hierarchy.h"
 #include "commands/helper.h"
 #include "executor/execute.h"
 #include "executor/failure.h"
@@ -65,6 +66,8 @@ static void prepare(struct run *r, int run, const void *config, size_t size) {
 static void run_host_section(struct run *r) {
   struct container *c = r->container;
   const struct step *failed;
+  // Opened now, before init makes a network namespace: until that is made, paths through sysfs wait.
+  at_cgroupfs(r, &(const char *){"/sys/fs/cgroup/"});
   int error = run_section(r, &failed);
   if (!error) return;
   STATIC_BUFFER(text, LOG_LINE);
