@@ -1,7 +1,8 @@
 """Namespaces: which ones, and who enters them where (config-linux.md, "Namespaces").
 
-The runtime itself never leaves its own. New ones are made with the child; joining by path and time offsets happen in
-an intermediate child, the stage, which then spawns init; the cgroup namespace is init's own doing, because it
+The runtime itself stays in its own, but for the moment in which it makes a network namespace (MakeNetwork): hooks and helpers run
+from it. Init is born in new pid and user namespaces and makes the others; joining by path and time offsets happen in an
+intermediate child, the stage, which then spawns init; the cgroup namespace is init's own doing, because it
 shows what lies below the cgroup that its maker is in.
 """
 
