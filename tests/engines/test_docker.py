@@ -265,6 +265,15 @@ def test_commands_that_cannot_be_run(docker, command, status, text):
     assert result.status == status and text in result.err, result
 
 
+@pytest.mark.parametrize("volume", ["/etc/passwd:/tmp", "/etc:/etc/passwd"], ids=["on a directory", "on a file"])
+def test_a_file_on_a_directory_or_the_reverse(docker, volume):
+    """dockerd looks for "not a directory" in the runtime's error: it then tells a person what may be meant, and writes down 127."""
+    result = docker("run", "--name", "c1", "--volume", volume, "busybox", "true")
+    assert result.status != 0 and "not a directory" in result.err, result
+    assert "mount a directory onto a file (or vice-versa)?" in result.err
+    assert docker.inspect("c1")["State"]["ExitCode"] == 127
+
+
 def test_two_containers_on_a_network(docker):
     docker.ok("network", "create", "n1")
     docker.ok(
