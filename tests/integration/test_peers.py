@@ -357,14 +357,15 @@ def test_refusals(ocirt, bundle, tmp_path, name):
 
 # ---- plans, for what this host may not have ----
 
-SELINUX = {"files": {"/sys/fs/selinux/enforce"}}
+PLAIN, SELINUX = plans.no_cgroups(), plans.no_cgroups(files={"/sys/fs/selinux/enforce"})
+SYSTEMD = plans.v2(has_systemd=True)
 RECEIVED = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}
 
 PLANS = {
-    # name: the config, facts of the host, section, step, some of its fields, why
+    # name: the config, the host (with SYSTEMD, it makes the cgroups), section, step, some of its fields, why
     "the seccomp agent hears at create": (
         {"linux__seccomp": RECEIVED | {"listenerPath": "/agent"}},
-        {},
+        PLAIN,
         "init",
         "LoadNotifyingSeccomp",
         {"status": "creating", "ready": 1},
@@ -372,7 +373,7 @@ PLANS = {
     ),
     "run.oci.seccomp.receiver": (
         {"linux__seccomp": RECEIVED, "annotations": {crun.SECCOMP_RECEIVER: "/agent"}},
-        {},
+        PLAIN,
         "host",
         "OpenSocket",
         {"path": "/agent"},
@@ -392,15 +393,31 @@ PLANS = {
     ),
     "memoryPolicy beyond 1,024 nodes": (
         {"linux__memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0,5000"}},
-        {},
+        PLAIN,
         "init",
         "SetMemoryPolicy",
         {},
         "the specification has no bound; the kernel's is its own to tell",
     ),
+    "run.oci.systemd.subgroup": (
+        {"annotations": {crun.SUBGROUP: "inner"}},
+        SYSTEMD,
+        "host",
+        "MakeCgroup",
+        {"path": "/system.slice/ocirt-c1.scope/inner"},
+        "crun.1: the container's cgroup is that child of systemd's scope",
+    ),
+    "run.oci.delegate-cgroup": (
+        {"annotations": {crun.SUBGROUP: "inner", crun.DELEGATE: "own"}},
+        SYSTEMD,
+        "host",
+        "MakeCgroup",
+        {"path": "/system.slice/ocirt-c1.scope/inner/own"},
+        "crun.1: the container's process begins in that child of its cgroup",
+    ),
     "run.oci.systemd.subgroup without systemd": (
         {"annotations": {crun.SUBGROUP: "inner"}},
-        {},
+        PLAIN,
         "host",
         "Warn",
         {
@@ -411,7 +428,7 @@ PLANS = {
     ),
     "run.oci.systemd.force_cgroup_v1": (
         {"annotations": {"run.oci.systemd.force_cgroup_v1": "/sys/fs/cgroup/systemd"}},
-        {},
+        PLAIN,
         "host",
         "Warn",
         {"message": 'annotations["run.oci.systemd.force_cgroup_v1"] has no effect: ocirt does not apply it'},
@@ -422,8 +439,9 @@ PLANS = {
 
 @pytest.mark.parametrize("name", PLANS)
 def test_plans(name):
-    changes, facts, section, kind, fields, why = PLANS[name]
-    made = plans.plan(plans.config(**changes), plans.no_cgroups(**facts))
+    changes, host, section, kind, fields, why = PLANS[name]
+    words = {"cgroup_manager": "systemd"} if host is SYSTEMD else {}
+    made = plans.plan(plans.config(**changes), host, **words)
     found = [plans.values(step) for step in plans.steps(made, section, kind)]
     assert any(fields.items() <= each.items() for each in found), (why, found)
 
