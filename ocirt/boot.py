@@ -1,11 +1,24 @@
-"""Where Python begins: what ``ocirt-python`` calls with the words of the launcher.
+"""Where Python begins: what ``ocirt-python`` calls with the words that the executable gives it.
 
-    @compile key=value... -- ARGV...    create and run: compile config.json, give the program back
-    @exec key=value... -- ARGV...       exec: compile the process, give the program back
-    @restore key=value... -- ARGV...    restore: compile config.json and the request for criu, give the program back
-    @recompile key=value... -- ARGV...  a later verb whose stored program is of another build
-    @cli key=value... -- ARGV...        every other command line
-    @helper name=NAME verb=VERB id=ID   what a RunHelper step runs
+    @compile SELF REQUEST ARGV...    create and run: compile config.json, give the program back
+    @exec SELF REQUEST ARGV...       exec: compile the process, give the program back
+    @restore SELF REQUEST ARGV...    restore: compile config.json and the request for criu, give the program back
+    @recompile SELF REQUEST ARGV...  a later verb whose stored program is of another build
+    @cli SELF -1 ARGV...             every other command line
+    @helper NAME VERB ID             what a RunHelper step runs
+
+SELF and REQUEST are descriptors: of the executable, and of the request, a JSON object of these members:
+
+    key      what a kept program is for: the verb, flags, listen-fds, runtime-dir, boot, and what exec's container was created with
+    bound    what a kept program is bound to: the id, flags, notify-socket, exec's command and the bundle of its container
+    aside    the other flags
+    input    the descriptor of config.json, or of exec's process file
+    cache    where the program is to be kept
+
+:mod:`ocirt.cli.flags` says which flag is where. Strings of the request are bytes, as those of a command line are. What is no UTF-8
+stands in them as it is, and becomes a half surrogate pair here, as it does in ``sys.argv``. (JSON has no escape for a byte, and
+a reader that knows of none would take one for text.) The executable writes the document once (core/launch/request_json.c), reads
+the first two members with its scanner of config.json, and gives it to Python only if it has found no kept program.
 
 This module and what it imports for ``@compile`` are on the path of every create that misses the
 cache: each branch imports what it needs and nothing else (tests/unit/test_import_budget.py).
@@ -13,13 +26,14 @@ cache: each branch imports what it needs and nothing else (tests/unit/test_impor
 
 import gc
 from _signal import SIG_DFL, SIGINT, SIGPIPE, default_int_handler, getsignal, signal
-from posix import _exit
+from posix import _exit, close, pread
 
 from .errors import OcirtError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .log import Log
+    from .model.json import Json
     from .model.request import Words
 
 
@@ -41,41 +55,38 @@ def run(words: list[str]) -> int:
     :returns: the exit status. The branches that hand a program over do not come back at all.
     """
     branch, rest = (words[0], words[1:]) if words else ("", words)
-    pairs, arguments = split(rest)
+    request: dict[str, Json] = {}
+    arguments: list[str] = []
     try:
-        if branch == "@compile":
-            from .cli.create import compile_and_execute
-
-            return compile_and_execute(pairs, arguments)
-        if branch == "@recompile":
-            from .cli.recompile import compile_and_execute
-
-            return compile_and_execute(pairs, arguments)
-        if branch == "@exec":
-            from .cli.exec import compile_and_execute
-
-            return compile_and_execute(pairs, arguments)
-        if branch == "@restore":
-            from .cli.restore import compile_and_execute
-
-            return compile_and_execute(pairs, arguments)
-        if branch == "@cli":
-            from .cli.main import main as command_line
-
-            return command_line(pairs, arguments)
         if branch == "@helper":
             from .helpers import main as helper
 
-            return helper(**pairs)
-        raise OcirtError("this program is started by ocirt, not by hand")
+            return helper(*rest)
+        if branch not in ("@compile", "@recompile", "@exec", "@restore", "@cli") or len(rest) < 2:
+            raise OcirtError("this program is started by ocirt, not by hand")
+        arguments = rest[2:]
+        request = {"self": int(rest[0]), **read_request(int(rest[1]))}
+        if branch == "@compile":
+            from .cli.create import compile_and_execute
+        elif branch == "@recompile":
+            from .cli.recompile import compile_and_execute
+        elif branch == "@exec":
+            from .cli.exec import compile_and_execute
+        elif branch == "@restore":
+            from .cli.restore import compile_and_execute
+        else:
+            from .cli.main import main as command_line
+
+            return command_line(request, arguments)
+        return compile_and_execute(request, arguments)
     except OcirtError as error:
-        _log(pairs, branch, arguments).error(_PREFIX.get(branch, "") + str(error), error)
+        _log(request, branch, arguments).error(_PREFIX.get(branch, "") + str(error), error)
     except MemoryError:
-        _log(pairs, branch, arguments).error(
+        _log(request, branch, arguments).error(
             "no memory: RLIMIT_DATA, RLIMIT_AS or the memory of the cgroup is too little for Python"
         )
     except Exception as error:
-        _report(_log(pairs, branch, arguments), error)
+        _report(_log(request, branch, arguments), error)
     return 255 if branch == "@exec" else 1
 
 
@@ -83,15 +94,23 @@ _PREFIX = {"@exec": "exec failed: "}
 """As runc begins these errors, and the executable."""
 
 
-def split(words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """The ``key=value`` words up to ``--`` as a dict, and the words after it."""
-    pairs: dict[str, str] = {}
-    for index, word in enumerate(words):
-        if word == "--":
-            return pairs, words[index + 1 :]
-        key, _, value = word.partition("=")
-        pairs[key] = value
-    return pairs, []
+def read_request(fd: int) -> "dict[str, Json]":
+    """The words of the request behind the descriptor, which is closed; none of -1. Each member of ``key``, ``bound`` and ``aside``
+    is a word, and so are ``input`` and ``cache``. With ``cache`` go ``cache-key``, the text of ``key``, and ``cache-request``, the
+    objects ``key`` and ``bound``."""
+    if fd < 0:
+        return {}
+    from .model.json import parse
+
+    data = b""
+    while part := pread(fd, 1 << 20, len(data)):
+        data += part
+    close(fd)
+    members, texts = parse(data.decode("utf-8", "surrogateescape"))
+    key, bound, aside = members.pop("key"), members.pop("bound"), members.pop("aside")
+    if "cache" in members:
+        members |= {"cache-key": texts["key"], "cache-request": (key, bound)}
+    return {**key, **bound, **aside, **members}
 
 
 def _restore_signals() -> None:
@@ -102,14 +121,14 @@ def _restore_signals() -> None:
         signal(SIGINT, SIG_DFL)
 
 
-def _log(pairs: "Words", branch: str, arguments: list[str]) -> "Log":
+def _log(request: "Words", branch: str, arguments: list[str]) -> "Log":
     from .log import Log
 
     if branch == "@cli":  # the flags still stand among the arguments
         from .cli.parser import log_of
 
         return log_of(arguments)
-    return Log.of(pairs)
+    return Log.of(request)
 
 
 def _report(log: "Log", error: Exception) -> None:

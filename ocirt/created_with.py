@@ -14,7 +14,7 @@ def created_with(words: "Words") -> "tuple[bytes, Words, str]":
     """What the container of ``words`` was created with: the bytes of config.json, the request's words, and these as they
     stand in state.json.
 
-    :param words: the launcher's ``key=value`` words as a dict, ``id`` and ``root`` among them.
+    :param words: the request's words (:func:`ocirt.boot.read_request`), ``id`` and ``root`` among them.
     :raises StateError: state.json or config.json is missing, or state.json is not what create writes.
     """
     id, root = words["id"], words["root"]

@@ -92,7 +92,7 @@ class Log:
 
     @classmethod
     def of(cls, words: "Mapping[str, str]") -> "Log":
-        """The log that the launcher's ``key=value`` words (a dict) ask for."""
+        """The log that a request asks for."""
         level = "debug" if words.get("debug") == "1" else words.get("log-level", "warning")
         return cls(words.get("log", ""), words.get("log-format", "text"), level, int(words.get("status-fd") or -1))
 

@@ -9,10 +9,19 @@ import time
 from ..errors import HostError, RequestError, reason
 from ..model.host import Host
 from ..model.json import parse
-from ..model.shape import Shape
-from ..plan.cache import NEW, has_form, is_own, open_directory
-from ..plan.entries import DamagedEntry, Entry, difference, other_request, other_structure, request_of, unscanned
-from .flags import GLOBAL, IGNORED, NATIVE, PASSED_ON
+from ..model.shape import AT_REQUEST, Shape
+from ..plan.cache import NEW, PLACES, has_form, is_own, open_directory
+from ..plan.entries import (
+    DamagedEntry,
+    Entry,
+    difference,
+    other_request,
+    other_structure,
+    request_of,
+    unscanned,
+    words_of,
+)
+from .flags import BOUND, FLAGS, KEY
 from .output import write
 from .plan import ID, bundle_of, words
 from .root import root_of
@@ -23,15 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from ..model.json import Members
     from .parser import CommandLine
 
 COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "HITS", "MADE", "USED", "BUILD", "SHAPE")
-ORDER = [
-    name
-    for name in dict.fromkeys([flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())])
-    if name not in IGNORED
-]
-"""Names of the flags that programs depend on, in the executable's order (ocirt/generate.py)."""
 
 
 def run(line: "CommandLine") -> None:
@@ -54,22 +58,13 @@ def run(line: "CommandLine") -> None:
         write(json.dumps(rows, indent=2) + "\n" if line.options.format == "json" else as_table(rows))
 
 
-PLACES = (
-    ("", "/run/ocirt-cache"),
-    ("XDG_RUNTIME_DIR", "/ocirt-cache"),
-    ("", "/var/cache/ocirt"),
-    ("XDG_CACHE_HOME", "/ocirt"),
-    ("HOME", "/.cache/ocirt"),
-)
-"""Where programs may be kept, the best place first: pairs of a variable of the environment (none: for root alone) and what follows
-its value. core/launch/cache.c has the same."""
 IN_MEMORY = ("tmpfs", "ramfs")
 WITH_DEVICES_BENEATH = ("overlay", "btrfs", "zfs", "bcachefs")
 """Types of local file systems that have a number of their own instead of a block device's."""
 
 
 def directory_of(environment: "Mapping[str, str]", euid: int) -> str:
-    """Where create would look for programs (core/launch/cache.c has the same rules).
+    """Where create would look for programs (core/launch/cache_directory.c has the same rules).
 
     :raises HostError: nowhere: the cache is off, or no place is fit for it.
     """
@@ -153,7 +148,9 @@ def _entry(path: str) -> Entry | None:
         # Reading one here must not look like a create's.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME)
         with open(fd, "rb") as file:
-            return Entry(file.read())
+            entry = Entry(file.read())
+        entry.words(), entry.leaves()
+        return entry
     except (OSError, DamagedEntry):
         return None
 
@@ -175,10 +172,10 @@ def row_of(directory: str, name: str, entry: Entry | None) -> "dict[str, Any]":
         return row | {"filter": True} | times
     if entry is None:
         return row
-    leaves = entry.leaves()
+    leaves = [(path, letter) for path, letter in entry.leaves() if not path.startswith(AT_REQUEST)]
     tops = list(dict.fromkeys([re.split(r"[.\[]", path, maxsplit=1)[0] for path, _ in leaves]))
     return row | {
-        "verb": entry.request.split(" ")[0],
+        "verb": entry.verb,
         "guards": len(entry.guards),
         "tests": len(entry.tests),
         "observed": len(entry.observed),
@@ -187,7 +184,7 @@ def row_of(directory: str, name: str, entry: Entry | None) -> "dict[str, Any]":
         **times,
         "build": entry.build,
         "ours": entry.build == BUILD_ID,
-        "request": entry.request,
+        "request": " ".join(entry.words()),
         "values": len(leaves),
         "properties": tops,
     }
@@ -261,22 +258,21 @@ def explanation(directory: str, options: "Namespace", bundle: str) -> list[str]:
     from .._build import BUILD_ID
 
     bundle, data = bundle_of(bundle, options.config)
+    boot = boot_of(directory) if os.path.isdir(directory) else None
+    key, request = request_of(*members_of(options, bundle, boot))
     try:
-        shape = Shape(parse(data)[0])
+        shape = Shape(parse(data)[0], request=request)
     except UnicodeEncodeError:
         return ["miss, always: found half a surrogate pair in a key"]
     if wrong := unscanned(shape, len(data)):
         return [f"miss, always: {wrong}"]
-    given = words_of(options, bundle)
-    boot = boot_of(directory) if os.path.isdir(directory) else None
-    given |= {"boot": boot} if boot else {}
-    request, structure = request_of(given, ORDER, PASSED_ON), shape.structure.decode()
+    structure = shape.structure.decode()
     found = [(name, entry) for name, entry in entries(directory) if entry is not None]
-    ours = [(name, entry) for name, entry in found if entry.build == BUILD_ID and not entry.request.startswith("exec ")]
-    same = [(name, entry) for name, entry in ours if entry.structure == structure and entry.request == request]
+    ours = [(name, entry) for name, entry in found if entry.build == BUILD_ID and entry.verb != "exec"]
+    same = [(name, entry) for name, entry in ours if entry.structure == structure and entry.key == key]
     host, misses = Host(), []
     for name, entry in same:
-        wrong = difference(entry, shape, given, host)
+        wrong = difference(entry, shape, host)
         if wrong is None:
             return [f"hit: {name} is for this bundle"]
         misses.append(f"  {name}: {wrong}")
@@ -287,32 +283,44 @@ def explanation(directory: str, options: "Namespace", bundle: str) -> list[str]:
         return [f"miss: no program of this build is kept in {directory}{others}"]
     return [
         "miss: no program of this structure and command line; the nearest:",
-        _nearest(ours, shape, structure, request),
+        _nearest(ours, shape, words_of(key, [path for path in shape.leaves if path.startswith(AT_REQUEST)])),
     ]
 
 
-def words_of(options: "Namespace", bundle: str) -> dict[str, str]:
-    """The words of the request, as the launcher has them."""
-    given = words(options, bundle) | {"verb": "run" if options.run else "create", "id": ID, "root": root_of(options)}
-    for name in ORDER:
+def members_of(options: "Namespace", bundle: str, boot: str | None) -> "tuple[Members, Members]":
+    """The members ``key`` and ``bound`` of the request, as the launcher writes them (core/launch/request_json.c)."""
+    given = words(options, bundle) | {"root": root_of(options)}
+    for name in FLAGS:
         value = getattr(options, name.replace("-", "_"), None)
         if isinstance(value, list):
             paths = [os.path.join(os.getcwd(), path) for path in value]
             given[name] = ":".join([re.sub(r"([:\\])", r"\\\1", path) for path in paths])
         elif value not in (None, False):
             given[name] = "1" if value is True else str(value)
+    key, bound = [
+        {name: given[name] for name, flag in FLAGS.items() if flag.part == part and name in given}
+        for part in (KEY, BOUND)
+    ]
+    key = {"verb": "run" if options.run else "create"} | key
+    bound = {"id": ID} | bound
+    automatic = options.cgroup_manager in (None, "auto") and os.geteuid() != 0
+    if os.environ.get("XDG_RUNTIME_DIR") and (
+        automatic or options.systemd_cgroup or options.cgroup_manager == "systemd"
+    ):
+        key["runtime-dir"] = os.environ["XDG_RUNTIME_DIR"]
+    if boot:
+        key["boot"] = boot
     if os.environ.get("NOTIFY_SOCKET"):
-        given["notify-socket"] = os.environ["NOTIFY_SOCKET"]
-    if os.environ.get("XDG_RUNTIME_DIR") and (options.systemd_cgroup or options.cgroup_manager == "systemd"):
-        given["runtime-dir"] = os.environ["XDG_RUNTIME_DIR"]
-    return given
+        bound["notify-socket"] = os.environ["NOTIFY_SOCKET"]
+    return key, bound
 
 
-def _nearest(ours: list[tuple[str, Entry]], shape: Shape, structure: str, request: str) -> str:
+def _nearest(ours: list[tuple[str, Entry]], shape: Shape, words: list[str]) -> str:
     best: tuple[int, str] | None = None
+    structure = shape.structure.decode().partition("\n")[2]
     for name, entry in ours:
-        if entry.structure == structure:
-            return f"  {name}: {other_request(entry, request)}"
+        if entry.structure.partition("\n")[2] == structure:
+            return f"  {name}: {other_request(entry, words)}"
         distance, wrong = other_structure(entry, shape)
         if best is None or distance < best[0]:
             best = distance, f"  {name}: {wrong}"

@@ -24,14 +24,14 @@ SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
 def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     """Compile the bundle and become the executable again, which then runs the program.
 
-    :param words: the launcher's ``key=value`` words as a dict; ``self`` and ``config`` are descriptors,
+    :param words: the request's words (:func:`ocirt.boot.read_request`); ``self`` and ``input`` are descriptors,
         the rest is the request (:class:`ocirt.model.request.Request`).
     :param arguments: the command line as the launcher got it.
     :raises OcirtError: the bundle cannot be compiled; there is no return otherwise.
     """
-    config = int(words["config"])
+    config = words["input"]
     program = compile_program(read_all(config), words)
-    execute(int(words["self"]), [arguments[0], f"@program={hand_over(program)},{config}", *arguments[1:]])
+    execute(words["self"], [arguments[0], f"@program={hand_over(program)},{config}", *arguments[1:]])
 
 
 def compile_program(data: bytes, words: "Words") -> bytes:
@@ -54,7 +54,7 @@ def compile_program(data: bytes, words: "Words") -> bytes:
     if "cache" in words:
         from ..plan.cache import keep
 
-        keep(words["cache"], words["cache-key"], config, host, found, BUILD_ID)
+        keep(words["cache"], words["cache-key"], words["cache-request"], config, host, found, BUILD_ID)
         if filters:
             filters.keep()
     if words.get("debug") == "1":

@@ -21,22 +21,20 @@ if TYPE_CHECKING:
 def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     """Compile the process and become the executable again, which then runs the program.
 
-    :param words: the launcher's ``key=value`` words as a dict; ``self`` and ``config`` (of a process file) are
-        descriptors, ``command`` is how many words the command has, the rest is the request
-        (:class:`ocirt.model.exec.ExecRequest`).
-    :param arguments: the command line as the launcher got it; it ends with the command.
+    :param words: the request's words (:func:`ocirt.boot.read_request`); ``self`` and ``input`` (of a process file) are
+        descriptors, the rest is the request (:class:`ocirt.model.exec.ExecRequest`).
+    :param arguments: the command line as the launcher got it.
     :raises OcirtError: the process cannot be compiled; there is no return otherwise.
     """
-    count = int(words["command"])
-    own = read_all(int(words["config"])) if "config" in words else None
+    own = read_all(words["input"]) if "input" in words else None
     try:
         created = created_with(words)
     except StateError:
         if not _is_deleted(words):
             raise
         raise OcirtError(f"cannot exec in a stopped container: {words['id']} has just been deleted") from None
-    program = compile_program(words, arguments[len(arguments) - count :], own, *created)
-    execute(int(words["self"]), [arguments[0], f"@program={hand_over(program)}", *arguments[1:]])
+    program = compile_program(words, words.get("command", []), own, *created)
+    execute(words["self"], [arguments[0], f"@program={hand_over(program)}", *arguments[1:]])
 
 
 def _is_deleted(words: "Words") -> bool:
@@ -81,10 +79,10 @@ def compile_program(
     except ConfigError as error:
         raise _of_the_command_line(error, request) from None
     # Another container may have got the id since the launcher has looked: then the key is not of what was compiled.
-    if "cache" in words and words["cache-key"].endswith(f" created={created}"):
+    if "cache" in words and words["cache-key"].endswith(f',"created":{created}}}'):
         from ..plan.cache import keep
 
-        keep(words["cache"], words["cache-key"], config, host, found, BUILD_ID, members)
+        keep(words["cache"], words["cache-key"], words["cache-request"], config, host, found, BUILD_ID, members)
         if filters:
             filters.keep()
     return found.data

@@ -19,10 +19,25 @@ ONCE, PATHS, VALUES = 0, 1, 2
 separated by colons, a backslash before colons and backslashes in them); each value is one by itself."""
 
 
-class Flag:
-    """A flag. ``value`` is the name of its value in the help, ``None`` for a switch; ``repeats`` as above."""
+KEY, BOUND, ASIDE = "key", "bound", "aside"
+"""What a kept program has to do with a flag, and the member of the request's document (:mod:`ocirt.boot`) that it is in: the program is
+for one value alone; it is for any value, and only whether the flag is given counts; it has nothing to do with the flag."""
 
-    __slots__ = ("name", "letter", "value", "help", "choices", "repeats")
+TEXT, VARIABLE, ID, USER = range(4)
+"""What a flag's value is in that document: a string; a string of the form NAME=VALUE; a number, of a user or a group; an object of such
+numbers, ``uid`` and ``gid``. A value that has not the form stands there as a string, and Python refuses it."""
+
+
+class Flag:
+    """A flag.
+
+    :ivar value: the name of its value in the help, ``None`` for a switch.
+    :ivar repeats: what it does if it is given again.
+    :ivar part: what a kept program has to do with it.
+    :ivar form: what its value is in the request.
+    """
+
+    __slots__ = ("name", "letter", "value", "help", "choices", "repeats", "part", "form")
 
     def __init__(
         self,
@@ -32,9 +47,11 @@ class Flag:
         letter: str = "",
         choices: "Sequence[str]" = (),
         repeats: int = ONCE,
+        part: str = KEY,
+        form: int = TEXT,
     ) -> None:
         self.name, self.help, self.value, self.letter, self.choices = name, help, value, letter, choices
-        self.repeats = repeats
+        self.repeats, self.part, self.form = repeats, part, form
 
     @property
     def takes_value(self) -> bool:
@@ -55,11 +72,16 @@ class Verb:
 
 
 GLOBAL = (
-    Flag("root", "directory of the containers' states (default /run/ocirt, for users $XDG_RUNTIME_DIR/ocirt)", "DIR"),
-    Flag("log", "write errors to FILE instead of standard error, or to journald:ID or syslog:ID", "FILE"),
-    Flag("log-format", "text (default) or json", "FORMAT", choices=("text", "json")),
-    Flag("log-level", "error, warning (default) or debug", "LEVEL", choices=("error", "warning", "debug")),
-    Flag("debug", "log each action; the same as --log-level debug"),
+    Flag(
+        "root",
+        "directory of the containers' states (default /run/ocirt, for users $XDG_RUNTIME_DIR/ocirt)",
+        "DIR",
+        part=BOUND,
+    ),
+    Flag("log", "write errors to FILE instead of standard error, or to journald:ID or syslog:ID", "FILE", part=ASIDE),
+    Flag("log-format", "text (default) or json", "FORMAT", choices=("text", "json"), part=ASIDE),
+    Flag("log-level", "error, warning (default) or debug", "LEVEL", choices=("error", "warning", "debug"), part=ASIDE),
+    Flag("debug", "log each action; the same as --log-level debug", part=ASIDE),
     Flag("systemd-cgroup", "let systemd make cgroups; cgroupsPath is slice:prefix:name"),
     Flag(
         "cgroup-manager",
@@ -82,22 +104,24 @@ GLOBAL = (
     Flag("criu", "the criu that checkpoint and restore use (default: the one on PATH)", "FILE"),
 )
 
-_BUNDLE = Flag("bundle", "the bundle's directory (default: the current directory)", "DIR", "b")
-_STATUS = Flag("status-fd", "report start, failure and end on descriptor N; kill the container if nobody reads N", "N")
+_BUNDLE = Flag("bundle", "the bundle's directory (default: the current directory)", "DIR", "b", part=BOUND)
+_STATUS = Flag(
+    "status-fd", "report start, failure and end on descriptor N; kill the container if nobody reads N", "N", part=ASIDE
+)
 _REGEX = Flag(
     "regex", "ID is a regular expression (Python's re): act on all containers whose id matches it", letter="r"
 )
 _CREATE = (
     _BUNDLE,
-    Flag("console-socket", "unix socket that receives the master of the terminal", "SOCKET"),
-    Flag("pidfd-socket", "unix socket that receives a pidfd of the container's first process", "SOCKET"),
-    Flag("pid-file", "write the pid of the container's first process to FILE", "FILE"),
+    Flag("console-socket", "unix socket that receives the master of the terminal", "SOCKET", part=BOUND),
+    Flag("pidfd-socket", "unix socket that receives a pidfd of the container's first process", "SOCKET", part=BOUND),
+    Flag("pid-file", "write the pid of the container's first process to FILE", "FILE", part=BOUND),
     Flag("no-pivot", "move the root instead of calling pivot_root (for a rootfs on a ramdisk)"),
     Flag("no-new-keyring", "keep the caller's session keyring"),
     Flag("preserve-fds", "pass the open ones of N further descriptors, from 3 on, to the container", "N"),
-    Flag("config", "read FILE (- is standard input) instead of the bundle's config.json", "FILE", "f"),
+    Flag("config", "read FILE (- is standard input) instead of the bundle's config.json", "FILE", "f", part=ASIDE),
     Flag("init", "run a small init that starts the program, forwards signals to it and reaps orphans"),
-    Flag("no-cache", "compile the bundle, and neither look for a kept program nor keep this one"),
+    Flag("no-cache", "compile the bundle, and neither look for a kept program nor keep this one", part=ASIDE),
     _STATUS,
     Flag(
         "layer",
@@ -105,8 +129,8 @@ _CREATE = (
         "DIR",
         repeats=PATHS,
     ),
-    Flag("upper", "directory for changes to the overlay (without it the overlay is read-only)", "DIR"),
-    Flag("work", "an empty directory on the file system of --upper", "DIR"),
+    Flag("upper", "directory for changes to the overlay (without it the overlay is read-only)", "DIR", part=BOUND),
+    Flag("work", "an empty directory on the file system of --upper", "DIR", part=BOUND),
     Flag("rootfs-annotations", "allow annotations (org.ocirt.rootfs.*) to choose directories of the host"),
 )
 
@@ -134,8 +158,8 @@ NATIVE = {
         "create a container and start it",
         *_CREATE,
         Flag("detach", "do not wait for the container's end", letter="d"),
-        Flag("keep", "do not delete the container when it ends"),
-        Flag("no-subreaper", "leave orphaned processes to the host's init"),
+        Flag("keep", "do not delete the container when it ends", part=ASIDE),
+        Flag("no-subreaper", "leave orphaned processes to the host's init", part=ASIDE),
     ),
     "start": Verb("ID", "run the program of a created container"),
     "state": Verb("ID", "print a container's state as JSON"),
@@ -155,21 +179,29 @@ NATIVE = {
     "exec": Verb(
         "ID [COMMAND ARGS...]",
         "run a further process in a container",
-        Flag("process", "the process, as JSON (- is standard input): config.json's process", "FILE", "p"),
+        Flag("process", "the process, as JSON (- is standard input): config.json's process", "FILE", "p", part=BOUND),
         Flag("tty", "give the process a terminal", letter="t"),
-        Flag("console-socket", "unix socket that receives the master of the terminal", "SOCKET"),
-        Flag("pidfd-socket", "unix socket that receives a pidfd of the process", "SOCKET"),
-        Flag("pid-file", "write the pid of the process to FILE", "FILE"),
+        Flag("console-socket", "unix socket that receives the master of the terminal", "SOCKET", part=BOUND),
+        Flag("pidfd-socket", "unix socket that receives a pidfd of the process", "SOCKET", part=BOUND),
+        Flag("pid-file", "write the pid of the process to FILE", "FILE", part=BOUND),
         Flag("detach", "do not wait for the end of the process", letter="d"),
-        Flag("cwd", "the working directory of the process in the container", "DIR"),
-        Flag("env", "a further environment variable, NAME=VALUE", "VARIABLE", "e", repeats=VALUES),
-        Flag("user", "the user, and optionally the group, of the process", "UID[:GID]", "u"),
-        Flag("additional-gids", "a further group", "GID", "g", repeats=VALUES),
-        Flag("cap", "a further capability", "NAME", "c", repeats=VALUES),
+        Flag("cwd", "the working directory of the process in the container", "DIR", part=BOUND),
+        Flag(
+            "env",
+            "a further environment variable, NAME=VALUE",
+            "VARIABLE",
+            "e",
+            repeats=VALUES,
+            part=BOUND,
+            form=VARIABLE,
+        ),
+        Flag("user", "the user, and optionally the group, of the process", "UID[:GID]", "u", part=BOUND, form=USER),
+        Flag("additional-gids", "a further group", "GID", "g", repeats=VALUES, part=BOUND, form=ID),
+        Flag("cap", "a further capability", "NAME", "c", repeats=VALUES, part=BOUND),
         Flag("preserve-fds", "pass the open ones of N further descriptors, from 3 on, to the process", "N"),
         Flag("no-new-privs", "set no_new_privs"),
-        Flag("apparmor", "the AppArmor profile of the process", "PROFILE"),
-        Flag("process-label", "the SELinux label of the process", "LABEL"),
+        Flag("apparmor", "the AppArmor profile of the process", "PROFILE", part=BOUND),
+        Flag("process-label", "the SELinux label of the process", "LABEL", part=BOUND),
         Flag(
             "cgroup",
             "join a cgroup beneath the container's; cgroup v1: CONTROLLER[,CONTROLLER...]:CGROUP",
@@ -177,7 +209,7 @@ NATIVE = {
             repeats=VALUES,
         ),
         Flag("ignore-paused", "wait until a paused container is resumed, instead of failing"),
-        Flag("no-cache", "compile the process, and neither look for a kept program nor keep this one"),
+        Flag("no-cache", "compile the process, and neither look for a kept program nor keep this one", part=ASIDE),
         _STATUS,
         command=True,
     ),
@@ -188,9 +220,9 @@ NATIVE = {
         *_CRIU,
         Flag("tcp-close", "close open TCP connections instead of restoring them"),
         Flag("detach", "do not wait for the container's end", letter="d"),
-        Flag("pid-file", "write the pid of the container's first process to FILE", "FILE"),
-        Flag("console-socket", "unix socket that receives the master of the terminal", "SOCKET"),
-        Flag("no-subreaper", "leave orphaned processes to the host's init"),
+        Flag("pid-file", "write the pid of the container's first process to FILE", "FILE", part=BOUND),
+        Flag("console-socket", "unix socket that receives the master of the terminal", "SOCKET", part=BOUND),
+        Flag("no-subreaper", "leave orphaned processes to the host's init", part=ASIDE),
         Flag("rootfs-annotations", "the same as for create"),
         Flag("no-pivot", "accepted without effect, because criu changes the root"),
         Flag("lsm-profile", "the security profile of the processes, TYPE:NAME", "PROFILE"),
@@ -304,22 +336,8 @@ PYTHON = {
     "features": Verb("", "print what this build supports, as JSON", min=0, max=0),
 }
 
-IGNORED = ("log", "log-format", "log-level", "debug", "config", "keep", "no-subreaper", "no-cache", "status-fd")
-"""Flags of create, run and exec that no program depends on: they are no part of what finds a kept one."""
-PASSED_ON = (
-    "bundle",
-    "root",
-    "console-socket",
-    "pidfd-socket",
-    "pid-file",
-    "upper",
-    "work",
-    "process",
-    "cwd",
-    "apparmor",
-    "process-label",
-)
-"""Flags whose value a program takes as it comes: only that they are given is part of what finds a kept one."""
+FLAGS = {flag.name: flag for flag in (*GLOBAL, *[flag for verb in NATIVE.values() for flag in verb.flags])}
+"""The flags that the executable reads, by name, in the order of ``flags.h``."""
 
 HANDED_BACK = ("update",)
 """Verbs of Python whose program the executable runs: it gets them without flags."""

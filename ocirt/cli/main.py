@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def main(words: "Words", arguments: list[str]) -> int:
     """Run the command line ``arguments``, the program's name first.
 
-    :param words: the launcher's ``key=value`` words as a dict.
+    :param words: the request's words (:func:`ocirt.boot.read_request`).
     :returns: the exit status: 1 for an error, 3 for an unknown verb, as runc's.
     """
     try:
@@ -41,7 +41,7 @@ def main(words: "Words", arguments: list[str]) -> int:
     if line.verb not in PYTHON and not getattr(line.options, "regex", False):
         _give_back(words, line.words, arguments)
     _check_log(line.log)
-    line.executable = int(words.get("self", -1))
+    line.executable = words.get("self", -1)
     name = line.verb if line.verb in PYTHON else "several"
     return import_module(f".{name}", __package__).run(line) or 0
 
@@ -54,7 +54,7 @@ def _give_back(words: "Words", plain: list[str], given: list[str]) -> "Never":
     """
     if plain == given:
         raise RequestError(f"the executable does not read its own command line: {' '.join(given)}")
-    execute(int(words["self"]), plain)
+    execute(words["self"], plain)
 
 
 def _refuse(log: "Log", error: UsageError) -> None:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     """Compile the container anew and become the executable again, which then runs the verb.
 
-    :param words: the launcher's ``key=value`` words as a dict: ``id``, ``root`` and ``self``, a descriptor.
+    :param words: the request's words (:func:`ocirt.boot.read_request`): ``id``, ``root`` and ``self``, a descriptor.
     :param arguments: the command line as the launcher got it.
     :raises OcirtError: the state directory cannot be read or compiled; there is no return otherwise.
     """
     config, request, _ = created_with(words)
     # By which name it was created counts, not by which this verb was called.
     program = hand_over(compile_program(config, {**words, "as": "", **request}))
-    execute(int(words["self"]), [arguments[0], f"@program={program}", *arguments[1:]])
+    execute(words["self"], [arguments[0], f"@program={program}", *arguments[1:]])

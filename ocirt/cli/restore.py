@@ -29,16 +29,16 @@ ROOT = "criu-root"
 def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     """Compile the bundle and criu's request, and become the executable again, which then runs the program.
 
-    :param words: the launcher's ``key=value`` words as a dict.
+    :param words: the request's words (:func:`ocirt.boot.read_request`).
     :param arguments: the command line as the launcher got it.
     :raises OcirtError: bundle, images or flags cannot be used; there is no return otherwise.
     """
     from .._build import BUILD_ID
 
-    config_fd = int(words["config"])
+    config_fd = words["input"]
     config, request = (
         parse(read_all(config_fd)),
-        Request({**words, "preserve-fds": "", "listen-fds": "", "notify-socket": ""}),
+        Request({**words, "preserve-fds": "", "listen-fds": 0, "notify-socket": ""}),
     )
     flags = _flags(words)
     criu = executable(words.get("criu"), os.environ.get("PATH", os.defpath))
@@ -79,17 +79,14 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
         work_fd=-1 if work_fd is None else work_fd,
     )
     program = hand_over(encode_plan(plan, BUILD_ID))
-    execute(int(words["self"]), [arguments[0], f"@program={program},{config_fd}", *arguments[1:]])
+    execute(words["self"], [arguments[0], f"@program={program},{config_fd}", *arguments[1:]])
 
 
 def _flags(words: "Words") -> "dict[str, Any]":
     """The flags of restore by name; of one that repeats all values."""
     found: dict[str, Any] = {}
     for flag in NATIVE["restore"].flags:
-        if flag.repeats == VALUES:
-            found[flag.name] = [words[key] for key in words if key.startswith(flag.name + ".")]
-        else:
-            found[flag.name] = words.get(flag.name)
+        found[flag.name] = words.get(flag.name, [] if flag.repeats == VALUES else None)
     return found
 
 

@@ -103,7 +103,7 @@ static const char *absolute(unsigned flag, const char *path) {
   while (out.used > 1 && out.data[out.used - 1] == '/')
     out.data[--out.used] = 0;
   if (out.used >= PATH_MAX)
-    fail("--%s: found a path of %l bytes, expected at most %d", flag_names[flag], (int64_t)out.used, PATH_MAX - 1);
+    fail("--%s: found a path of %l bytes, expected at most %d", flag_kinds[flag].name, (int64_t)out.used, PATH_MAX - 1);
   return out.data;
 }
 
@@ -205,7 +205,7 @@ static const char *stored_file(const struct container *c, const char *name, size
 }
 
 static int known_process(const struct request *q, const struct container *c, struct bytes process,
-    struct program *program, struct place *place) {
+    struct program *program, struct asked *asked) {
   struct existing container = {.config = stored_file(c, "config.json", &container.config_size)};
   struct stored stored;
   struct span text;
@@ -220,7 +220,7 @@ static int known_process(const struct request *q, const struct container *c, str
   container.process_size = process.size;
   container.bundle = bundle.data;
   container.request = stored.request;
-  return find_exec_program(q, &container, program, place);
+  return find_exec_program(q, &container, program, asked);
 }
 
 // The caller's descriptors end here, but for those that the container is to get. Of these what is not open gets
@@ -248,14 +248,14 @@ static void leave_descriptors(struct request *q, int config) {
   close_on_exec(config, 0);
 }
 
-static _Noreturn void exec_process(struct request *q, struct place *place) {
+static _Noreturn void exec_process(struct request *q, struct asked *asked) {
   struct container c = {0};
   struct bytes process = {0};
   struct program bound = {0};
   need_running(&c, q, 0);
   if (q->flags[FLAG_PROCESS]) process = read_whole("--process", q->flags[FLAG_PROCESS], 0);
-  if (!known_process(q, &c, process, &bound, place))
-    start_python(q, "@exec", q->flags[FLAG_PROCESS] ? hand_over(process) : -1, place);
+  if (!known_process(q, &c, process, &bound, asked))
+    start_python(q, "@exec", q->flags[FLAG_PROCESS] ? hand_over(process) : -1, asked);
   close_on_exec(logging.reader, 1);
   leave_own_file();
   verb_exec(q, &c, &bound);
@@ -263,16 +263,16 @@ static _Noreturn void exec_process(struct request *q, struct place *place) {
 
 // Sealed, and with a program: a kept one, else Python makes one and comes back with it.
 static struct bytes find_bundle(struct request *q, struct program *bound) {
-  static struct place place;
+  static struct asked asked;
   int given = config_descriptor(q);
   leave_descriptors(q, given);
   seal(q->argv, q->environment);
-  if (q->verb == VERB_EXEC) exec_process(q, &place);
+  if (q->verb == VERB_EXEC) exec_process(q, &asked);
   struct bytes bytes = read_config(q);
   sys_close(given);
   if (q->verb == VERB_RESTORE) start_python(q, "@restore", hand_over(bytes), 0);
-  if (!bytes.size || !find_program(q, bytes.data, bytes.size, bound, &place))
-    start_python(q, "@compile", hand_over(bytes), &place);
+  if (!bytes.size || !find_program(q, bytes.data, bytes.size, bound, &asked))
+    start_python(q, "@compile", hand_over(bytes), &asked);
   close_on_exec(logging.reader, 1);
   leave_own_file();
   return bytes;

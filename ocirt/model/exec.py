@@ -18,11 +18,13 @@ SETS = ("bounding", "permitted", "inheritable", "effective", "ambient")
 class ExecRequest(Request):
     """The request to add a process to a container.
 
-    :param words: as a Request's; flags that repeat are words ``env.0``, ``env.1`` and so on.
+    :param words: as a Request's; of a flag that repeats all values as a list.
     :param command: the words after the id.
 
     :ivar process: the path of the process file, ``None`` without one; the flags that change config.json's process count
         only then, as with runc.
+    :ivar user: the numbers ``uid`` and, where one is given, ``gid``; or the flag's text, which is none of these.
+    :ivar additional_gids: numbers, or the texts that are none.
     """
 
     __slots__ = (
@@ -43,13 +45,13 @@ class ExecRequest(Request):
 
     cwd: str | None
     process: str | None
-    user: str | None
+    user: "dict[str, int] | str | None"
     apparmor: str | None
     process_label: str | None
     tty: bool
     ignore_paused: bool
     env: list[str]
-    additional_gids: list[str]
+    additional_gids: list[int | str]
     cap: list[str]
     cgroup: list[str]
 
@@ -62,7 +64,7 @@ class ExecRequest(Request):
             setattr(self, name.replace("-", "_"), words.get(name) == "1")
         self.no_new_privs = words.get("no-new-privs") == "1"
         for name in ("env", "additional-gids", "cap", "cgroup"):
-            setattr(self, name.replace("-", "_"), _repeated(words, name))
+            setattr(self, name.replace("-", "_"), words.get(name, []))
         for variable in self.env:
             if not variable.partition("=")[1] or variable.startswith("="):
                 raise RequestError(f"--env {quote(variable)}: expected NAME=VALUE")
@@ -88,13 +90,6 @@ class ExecRequest(Request):
                     )
                 found[name] = path
         return found
-
-
-def _repeated(words: "Words", name: str) -> list[str]:
-    found: list[str] = []
-    while (value := words.get(f"{name}.{len(found)}")) is not None:
-        found.append(value)
-    return found
 
 
 class _Capabilities:
@@ -123,22 +118,17 @@ class _User:
     def __init__(self, process: config.Process, request: ExecRequest, trace: "Trace") -> None:
         self.umask = process.user.umask
         self.uid, self.gid = process.user.uid, process.user.gid
+        if isinstance(request.user, str):
+            raise RequestError(f"--user {quote(request.user)}: expected UID or UID:GID, in numbers")
         if request.user is not None:
-            uid, colon, gid = request.user.partition(":")
-            self.uid = _id(uid, request.user, "--user", "$user.uid", trace)
-            if colon:
-                self.gid = _id(gid, request.user, "--user", "$user.gid", trace)
-        self.additional_gids = process.user.additional_gids + [
-            _id(gid, gid, "--additional-gids", f"$additional-gids[{index}]", trace)
-            for index, gid in enumerate(request.additional_gids)
-        ]
-
-
-def _id(text: str, whole: str, flag: str, path: str, trace: "Trace") -> Number:
-    if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= config.ID[1]):
-        expected = "UID or UID:GID, in numbers" if flag == "--user" else "the number of a group"
-        raise RequestError(f"{flag} {quote(whole)}: expected {expected}")
-    return Number(int(text), path, trace)
+            self.uid = Number(request.user["uid"], "$user.uid", trace)
+            if "gid" in request.user:
+                self.gid = Number(request.user["gid"], "$user.gid", trace)
+        self.additional_gids = [*process.user.additional_gids]
+        for index, gid in enumerate(request.additional_gids):
+            if isinstance(gid, str):
+                raise RequestError(f"--additional-gids {quote(gid)}: expected the number of a group")
+            self.additional_gids.append(Number(gid, f"$additional-gids[{index}]", trace))
 
 
 class ExecProcess:

@@ -86,7 +86,7 @@ class Host:
     :ivar seccomp_flags: the SECCOMP_FILTER_FLAG_* bits that the kernel knows, seccomp(2).
     :ivar has_systemd: does systemd run this machine (sd_booted(3))?
     :ivar observed: what has been looked at on this machine: pairs of a letter and what it is of, and what was found
-        (core/launch/cache.c looks at the same): ``i`` the ids, ``c`` the permitted capabilities, ``b`` those of a mask that are in the bounding
+        (core/launch/machine.c looks at the same): ``i`` the ids, ``c`` the permitted capabilities, ``b`` those of a mask that are in the bounding
         set, ``t`` the text of a file, ``d`` the
         number of the file system that a path is on, ``w`` whether the caller may write to a path, ``g`` cgroup hierarchies, ``o`` the same with the caller's cgroups.
     """

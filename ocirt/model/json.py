@@ -80,14 +80,14 @@ def member(path: str, key: str) -> str:
     return f"{path}[{encode(key)}]"
 
 
-def parse(data: bytes) -> "tuple[Members, dict[str, str]]":
-    """The object that the bytes ``data`` hold.
+def parse(data: bytes | str) -> "tuple[Members, dict[str, str]]":
+    """The object that ``data`` holds: a document's bytes, or its text.
 
     :returns: its properties, and the source text of each, as it stands in ``data``.
     :raises ConfigError: not UTF-8, not JSON (RFC 8259), nested too deeply, not an object, a key twice in one object.
     """
     try:
-        text = data.decode()
+        text = data if isinstance(data, str) else data.decode()
     except UnicodeDecodeError as error:
         raise _error(data, error.start, f"the byte 0x{data[error.start]:02x}", "UTF-8") from None
     rules = _Rules()

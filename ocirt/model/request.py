@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .text import Trace
 
     Words: TypeAlias = Mapping[str, Json]
-    """The words of a command line: all strings, but ``own-cgroups`` of a stored one."""
+    """A request: its words by name, as :func:`ocirt.boot.read_request` gives them, or as :meth:`Request.to_json` has stored them."""
 
 LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
 CHOICES = {
@@ -30,7 +30,7 @@ SOCKET_GIVEN = "-"
 class Request:
     """A verb on a container and its flags.
 
-    :param words: a mapping of the flags' names to their values, as the launcher writes them (``systemd-cgroup=1``),
+    :param words: a mapping of the flags' names to their values, as the launcher writes them (of a switch ``"1"``),
         with ``verb``, ``id``, ``bundle`` and ``root``; paths are absolute. Words of other parts are ignored.
     :raises RequestError: the id or a flag's value cannot be used.
 

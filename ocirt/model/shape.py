@@ -9,6 +9,7 @@ from .json import AT_PROCESS, member
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import TypeAlias
 
     from .json import Json, Members
@@ -27,12 +28,20 @@ SLOTS: "Slots" = {
     "annotations": RAW,
 }
 """Which lists and objects are a single value: where they stand, ``[...]`` being every item of an array."""
+REQUEST: "Slots" = {"command": LIST, "env": LIST}
+"""The same of the request."""
+AT_REQUEST = "$"
+"""The paths of the request's values begin with it: ``$id``, ``$user.uid``."""
 
 
 class Shape:
-    """The shape of the object ``members``, and after it that of a process file, which has list slots as config.json's.
+    """The shape of what a program is compiled from: the request, config.json, and exec's process file, one after the other.
 
-    :ivar structure: its bytes.
+    :param members: those of config.json.
+    :param process: those of the process file, which has list slots as config.json's; ``None`` without one.
+    :param request: the objects of the request that a program depends on: its members ``key`` and ``bound``.
+
+    :ivar structure: its bytes; a line end stands behind the request.
     :ivar leaves: JSON path of a value -> its number.
     :ivar letters: of the values, by number.
     :ivar values: the values themselves, by number.
@@ -41,12 +50,16 @@ class Shape:
 
     __slots__ = ("structure", "leaves", "letters", "values", "annotations", "_parts")
 
-    def __init__(self, members: "Members", process: "Members | None" = None) -> None:
+    def __init__(self, members: "Members", process: "Members | None" = None, request: "Iterable[Members]" = ()) -> None:
         self.leaves: dict[str, int] = {}
         self.letters: list[str] = []
         self.values: list[Json] = []
         self.annotations: dict[str, str] = {}
         self._parts: list[str] = []
+        for each in request:
+            self._walk(each, AT_REQUEST, REQUEST)
+        if request:
+            self._parts.append("\n")
         self._walk(members, "", SLOTS)
         if process is not None:
             self._walk(process, AT_PROCESS, _PROCESS)
@@ -65,7 +78,8 @@ class Shape:
             self._parts.append("{")
             for key, item in value.items():
                 self._parts.append(f":{key}\0")
-                self._walk(item, member(path, key), inner.get(key))
+                inner_path = f"${key}" if path == AT_REQUEST else member(path, key)
+                self._walk(item, inner_path, inner.get(key))
             self._parts.append("}")
         elif kind is list:
             each = slots[0] if isinstance(slots, list) else None

@@ -1,10 +1,10 @@
-"""Kept programs: what compiling a config has looked at, beside the template that came of it (core/launch/cache.c uses it).
+"""Kept programs: what compiling a config has looked at, beside the template that came of it (core/launch/entry.c uses it).
 
 An entry is, little-endian and without gaps, a *span* being a length of 4 bytes and as many bytes:
 
     magic 8 bytes, format 4, size of the whole 4, hits 8 (the launcher counts them), build id
-    span      the shape of the config (exec: that of the process file after it), a line end, the command line as the
-              launcher has put it
+    span      the shape of the request and of the config (exec: that of the process file after it), a line end, the
+              request's member ``key`` as it stands
     guards    their number 4; each: source, ``s`` and a span, or ``i`` and a number of 16 bytes
     tests     their number 4; each: source, predicate 1, answer 1, number of arguments 4, and those: spans or a number
     observed  their number 4; each: kind 1, span (of what), span (what was found)
@@ -12,9 +12,9 @@ An entry is, little-endian and without gaps, a *span* being a length of 4 bytes 
               first, then values that are only checked
     span      the program up to its data, and of those the literals
 
-A *source* is a span and the number of a value in the order they stand: with an empty span that value, ``$`` and a name a
-word of the command line, ``@`` and a key a member of the value, which is the annotations, ``*`` and a prefix one whose key
-begins so, ``:`` and a digit a part of the value (:func:`ocirt.model.text.unit_parts`).
+A *source* is a span and the number of a value in the order they stand: with an empty span that value, ``@`` and a key a
+member of the value, which is the annotations, ``*`` and a prefix one whose key begins so, ``:`` and a digit a part of the
+value (:func:`ocirt.model.text.unit_parts`).
 
 Imported only where the launcher has a place for an entry.
 """
@@ -29,13 +29,15 @@ from .encode import BUILD_SIZE, LIST_VALUE, NUMBER_VALUE, TEXT_VALUE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..model.config import Config
     from ..model.host import Host
     from ..model.json import Json, Members
     from ..model.text import Argument, Checks
     from .encode import Encoded, Slot
 
-MAGIC, FORMAT = b"ocirtkep", 2
+MAGIC, FORMAT = b"ocirtkep", 3
 FILTER_MAGIC = b"ocirtflt"
 """With which a kept seccomp filter begins (:mod:`.filters`)."""
 NEW = ".new"
@@ -59,13 +61,25 @@ PREDICATES = (
     "contains",
 )
 HAS, NUMBER_EQUALS, LIST_IS_EMPTY = [PREDICATES.index(name) for name in ("has", "number_equals", "list_is_empty")]
+CHECKS = ("ABSOLUTE", "MAX_LENGTH", "RANGE")
 ABSOLUTE, MAX_LENGTH, RANGE = 1, 2, 4
+SCAN_MAX = 1 << 20
+"""Bytes of a document that is looked up: of config.json, or of a process file."""
+TEXT_MAX = 4096
+"""Bytes of a value that a test can be asked of."""
 HITS_SIZE = 8
 """Bytes of an entry's count of hits."""
-LISTS = ("$command", "$env")
-"""Words that are lists."""
 LIMIT = 16 << 20
 """Bytes of all entries together."""
+PLACES = (
+    ("", "/run/ocirt-cache"),
+    ("XDG_RUNTIME_DIR", "/ocirt-cache"),
+    ("", "/var/cache/ocirt"),
+    ("XDG_CACHE_HOME", "/ocirt"),
+    ("HOME", "/.cache/ocirt"),
+)
+"""Where programs may be kept, the best place first: what is emptied at each boot, then what is not. Pairs of a variable of the
+environment (none: for root alone) and what follows its value."""
 
 
 class _Unkept(Exception):
@@ -75,6 +89,7 @@ class _Unkept(Exception):
 def keep(
     path: str,
     key: str,
+    request: "Sequence[Members]",
     config: "Config",
     host: "Host",
     encoded: "Encoded",
@@ -83,14 +98,15 @@ def keep(
 ) -> None:
     """Write the entry ``path``, if it can be had. A cache that cannot be written is no error.
 
-    :param key: the command line, as the launcher has put it.
+    :param key: the request's member ``key``, as the launcher has written it.
+    :param request: its members ``key`` and ``bound``.
     :param config: the config that was compiled; its trace tells what was looked at.
     :param host: the host that it was compiled for; it tells what it was asked.
     :param encoded: the :class:`~ocirt.plan.encode.Encoded` program.
     :param process: exec's: the members of the process file, ``None`` without one.
     """
     try:
-        entry = _entry(key, config, host, encoded, build, process)
+        entry = _entry(key, _Sources(config, process, request), config, host, encoded, build)
     except _Unkept:
         return
     write(path, entry)
@@ -214,8 +230,8 @@ def _count(rows: list[bytes]) -> bytes:
 class _Sources:
     """Where values stand that have a JSON path."""
 
-    def __init__(self, config: "Config", process: "Members | None") -> None:
-        self.shape = Shape(config.value, process)
+    def __init__(self, config: "Config", process: "Members | None", request: "Sequence[Members]") -> None:
+        self.shape = Shape(config.value, process, request)
         self.raw = self.shape.leaves.get("annotations")
         if self.raw is not None and self.shape.letters[self.raw] != "R":
             self.raw = None  # null
@@ -227,8 +243,6 @@ class _Sources:
         """The source of the value at ``path``."""
         if path in self.shape.leaves:
             return self.leaf(b"", self.shape.leaves[path])
-        if path.startswith("$"):
-            return self.leaf(path.encode(), 0)
         if self.raw is not None and path in self.shape.annotations:
             return self.leaf(b"@" + self.shape.annotations[path].encode(), self.raw)
         whole, _, number = path.rpartition(":")
@@ -237,13 +251,11 @@ class _Sources:
         raise _Unkept
 
     def is_list(self, path: str) -> bool:
-        return path in LISTS or path in self.shape.leaves and self.shape.letters[self.shape.leaves[path]] == "L"
+        return path in self.shape.leaves and self.shape.letters[self.shape.leaves[path]] == "L"
 
 
-def _entry(
-    key: str, config: "Config", host: "Host", encoded: "Encoded", build: str, process: "Members | None" = None
-) -> bytes:
-    sources, trace = _Sources(config, process), config.trace
+def _entry(key: str, sources: _Sources, config: "Config", host: "Host", encoded: "Encoded", build: str) -> bytes:
+    trace = config.trace
     guarded: set[str] = set()
     guards: list[bytes] = []
     for path, value in trace.guards.items():

@@ -1,28 +1,37 @@
-"""Kept programs, read: what :mod:`.cache` has written, for people. The executable reads by itself (core/launch/cache.c)."""
+"""Kept programs, read: what :mod:`.cache` has written, for people. The executable reads by itself (core/launch/entry.c)."""
 
-from ..model.json import AT_PROCESS, encode, member
-from ..model.text import PREDICATES, quote
-from .cache import ABSOLUTE, FORMAT, HITS_SIZE, LIST_IS_EMPTY, MAGIC, MAX_LENGTH, NUMBER_EQUALS, RANGE
+from ..errors import ConfigError
+from ..model.json import AT_PROCESS, encode, member, parse
+from ..model.shape import AT_REQUEST
+from ..model.text import PREDICATES, quote, unit_parts
+from .cache import (
+    ABSOLUTE,
+    FORMAT,
+    HITS_SIZE,
+    LIST_IS_EMPTY,
+    MAGIC,
+    MAX_LENGTH,
+    NUMBER_EQUALS,
+    RANGE,
+    SCAN_MAX,
+    TEXT_MAX,
+)
 from .cache import PREDICATES as NAMES
 from .encode import BUILD_SIZE, LIST_VALUE, NUMBER_VALUE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Mapping, Sequence
     from typing import TypeAlias
 
     from ..model.host import Host
-    from ..model.json import Json
+    from ..model.json import Json, Members
     from ..model.shape import Shape
     from ..model.text import Checks
 
     Arguments: TypeAlias = list[Json]
     """Of a test: a number where that is asked of one, else strings."""
 
-SCAN_MAX = 1 << 20
-"""Bytes of a config.json that is looked up."""
-TEXT_MAX = 4096
-"""Bytes of a value that a test can be asked of."""
 KINDS = {
     "s": "a string",
     "i": "a whole number",
@@ -52,7 +61,7 @@ class DamagedEntry(ValueError):
 class Source:
     """Where a value stands: see :mod:`.cache`.
 
-    :ivar name: empty for a value of the config, ``$word``, ``@key`` of the annotations, or ``*prefix`` of a key of them.
+    :ivar name: empty for a value, ``@key`` of the annotations, ``*prefix`` of a key of them, or ``:digit``, a part of the value.
     """
 
     __slots__ = ("name", "number")
@@ -66,8 +75,8 @@ class Entry:
 
     :ivar hits: how often a create, run or exec was bound to it.
     :ivar build: the build id of who made it.
-    :ivar structure: of the config, as :class:`~ocirt.model.shape.Shape` has it, as text.
-    :ivar request: the command line, as the launcher has put it.
+    :ivar structure: of request and config, as :class:`~ocirt.model.shape.Shape` has it, as text.
+    :ivar key: the request's member ``key``, as the launcher has written it.
     :ivar guards: pairs of source and value.
     :ivar tests: (source, name of the predicate, arguments, answer).
     :ivar observed: (kind, of what, what was found), see :class:`~ocirt.model.host.Host`.
@@ -75,7 +84,7 @@ class Entry:
     :ivar size: bytes of the entry.
     """
 
-    __slots__ = ("hits", "build", "structure", "request", "guards", "tests", "observed", "slots", "size")
+    __slots__ = ("hits", "build", "structure", "key", "guards", "tests", "observed", "slots", "size")
 
     def __init__(self, data: bytes) -> None:
         """:raises DamagedEntry: these are no bytes of an entry."""
@@ -85,7 +94,7 @@ class Entry:
         self.size = len(data)
         self.hits = int.from_bytes(reader.take(HITS_SIZE), "little")
         self.build = reader.take(BUILD_SIZE).rstrip(b"\0").decode("ascii", "replace")
-        self.structure, _, self.request = reader.text().partition("\n")
+        self.structure, _, self.key = reader.text().rpartition("\n")
         self.guards = [
             (reader.source(), reader.wide() if reader.byte() == ord("i") else reader.text())
             for _ in range(reader.number())
@@ -99,7 +108,20 @@ class Entry:
 
     def leaves(self) -> list[tuple[str, str]]:
         """Pairs of JSON path and letter of the values, in the order they stand."""
-        return leaves(self.structure)
+        request, _, config = self.structure.partition("\n")
+        return leaves(request, AT_REQUEST) + leaves(config)
+
+    @property
+    def verb(self) -> str:
+        return self.words()[0]
+
+    def words(self) -> list[str]:
+        """The request, a word a member: its verb, names of values that may be any, and name=value of those that are part of the key.
+
+        :raises DamagedEntry: the key is none.
+        """
+        request = self.structure.partition("\n")[0]
+        return words_of(self.key, [path for path, _ in leaves(request, AT_REQUEST)])
 
 
 class _Reader:
@@ -146,29 +168,31 @@ class _Reader:
         return source, kind, checks | ({"low": low, "high": high} if flags & RANGE else {})
 
 
-def leaves(structure: str) -> list[tuple[str, str]]:
+def leaves(structure: str, document: str = "") -> list[tuple[str, str]]:
     """The values of a structure, of a process file too where it has one: pairs of JSON path and letter.
 
+    :param document: where the paths begin: nothing for config.json, ``$`` for a request.
     :raises DamagedEntry: this is no structure.
     """
     found: list[tuple[str, str]] = []
     holders: list[str] = []
     counts: list[int | None] = []  # of the items so far, where the holder is an array
-    here, at = "", 0
+    here, at = document, 0
     try:
         while at < len(structure):
             sign = structure[at]
             at += 1
             if sign == ":":
                 end = structure.index("\0", at)
-                here = member(holders[-1], structure[at:end])
+                key = structure[at:end]
+                here = f"{AT_REQUEST}{key}" if holders[-1] == AT_REQUEST else member(holders[-1], key)
                 at = end + 1
             elif sign in "}]":
                 holders.pop()
                 counts.pop()
             else:
                 if not holders and at > 1:
-                    here = AT_PROCESS  # the second document
+                    here = document or AT_PROCESS  # the second document
                 count = counts[-1] if counts else None
                 if count is not None:
                     here = f"{holders[-1]}[{count}]"
@@ -183,21 +207,26 @@ def leaves(structure: str) -> list[tuple[str, str]]:
     return found
 
 
-def request_of(words: "Mapping[str, str]", order: "Iterable[str]", passed_on: "Container[str]") -> str:
-    """The command line as the launcher puts it.
+def request_of(key: "Mapping[str, Json]", bound: "Mapping[str, Json]") -> "tuple[str, tuple[Members, Members]]":
+    """The request as the launcher writes it: its member ``key`` as text, and the members ``key`` and ``bound``, both in the
+    executable's order."""
+    text = "{" + ",".join([f"{_json(name)}:{_json(value)}" for name, value in key.items()]) + "}"
+    return text, (dict(key), dict(bound))
 
-    :param words: flag -> value, with ``verb``; ``notify-socket`` where the caller has one; ``runtime-dir`` where it asks systemd
-        for cgroups and has one; ``boot`` where entries outlive it.
-    :param order: names of the flags that programs depend on, in the order of the executable's.
-    :param passed_on: of these, the flags of which only counts that they are given.
+
+def words_of(key: str, paths: "Sequence[str]") -> list[str]:
+    """As :meth:`Entry.words`.
+
+    :param paths: those of the request's values.
     """
-    text = words["verb"]
-    for name in order:
-        if name in words:
-            text += f" {name}" if name in passed_on else f" {name}={_json(words[name])}"
-    text += " listen-fds=0" + (" notify-socket" if words.get("notify-socket") else "")
-    text += f" runtime-dir={_json(words['runtime-dir'])}" if words.get("runtime-dir") else ""
-    return text + (f" boot={words['boot']}" if words.get("boot") else "")
+    try:
+        members, texts = parse(key.encode("utf-8", "replace"))
+        verb, *given = texts
+        names = dict.fromkeys([path[1:].partition(".")[0].partition("[")[0] for path in paths])
+        bound = [name for name in names if name not in members]
+        return [str(members[verb]), *bound, *[f"{name}={texts[name]}" for name in given]]
+    except (ConfigError, ValueError):
+        raise DamagedEntry("no key of a request") from None
 
 
 def _json(value: str) -> str:
@@ -205,15 +234,14 @@ def _json(value: str) -> str:
     return '"' + "".join([letter if letter > "\x7f" else encode(letter)[1:-1] for letter in value]) + '"'
 
 
-def difference(entry: Entry, shape: "Shape", words: "Mapping[str, str]", host: "Host") -> str | None:
+def difference(entry: Entry, shape: "Shape", host: "Host") -> str | None:
     """What of a request for a config of the entry's structure the entry does not hold for: a sentence for the first
     such thing, ``None`` where it holds.
 
-    :param shape: the :class:`~ocirt.model.shape.Shape` of the config.
-    :param words: as for :func:`request_of`.
+    :param shape: the :class:`~ocirt.model.shape.Shape` of the request and the config.
     :param host: the :class:`~ocirt.model.host.Host` to look at.
     """
-    find = _Finder(shape, words)
+    find = _Finder(shape)
     for source, expected in entry.guards:
         path, value = find(source)
         if type(value) is not type(expected) or value != expected:
@@ -245,6 +273,8 @@ def unscanned(shape: "Shape", size: int) -> str | None:
     if size > SCAN_MAX:
         return f"config.json: found {size} bytes, expected at most {SCAN_MAX}"
     for path, letter, value in zip(shape.leaves, shape.letters, shape.values):
+        if path.startswith(AT_REQUEST):
+            continue
         inner = {"L": value, "s": [value], "R": [*value, *value.values()] if letter == "R" else ()}
         for each in inner.get(letter, ()):
             if not isinstance(each, str):
@@ -267,13 +297,11 @@ def _word(answer: bool | None) -> str:
 class _Finder:
     """Gives path and value of a source; the value is ``None`` where there is none."""
 
-    def __init__(self, shape: "Shape", words: "Mapping[str, str]") -> None:
-        self.values, self.paths, self.words = shape.values, list(shape.leaves), words
+    def __init__(self, shape: "Shape") -> None:
+        self.values, self.paths = shape.values, list(shape.leaves)
         self.annotations = shape.values[shape.leaves["annotations"]] if "annotations" in shape.leaves else None
 
     def __call__(self, source: Source) -> "tuple[str, Json]":
-        if source.name.startswith("$"):
-            return source.name, self.words.get(source.name[1:])
         if source.name.startswith("@"):
             key = source.name[1:]
             return member("annotations", key), (self.annotations or {}).get(key)
@@ -281,7 +309,11 @@ class _Finder:
             return "annotations", sum(key.startswith(source.name[1:]) for key in self.annotations or {}) or None
         if source.number >= len(self.paths):
             return "", None  # an entry that somebody has damaged
-        return self.paths[source.number], self.values[source.number]
+        path, value = self.paths[source.number], self.values[source.number]
+        if not source.name:
+            return path, value
+        parts, digit = unit_parts(value) if isinstance(value, str) else None, source.name[1:]
+        return path + source.name, parts[int(digit)] if parts and digit in ("0", "1", "2", "3") else None
 
 
 def _answer(name: str, value: "Json", arguments: "Arguments") -> bool | None:
@@ -322,7 +354,10 @@ def _unfit(kind: int, checks: "Checks", value: "Json") -> str | None:
 
 def other_structure(entry: Entry, shape: "Shape") -> tuple[int, str]:
     """How far the structure of a config is from the entry's, and the first place where they differ, as a sentence."""
-    ours, theirs = dict(zip(shape.leaves, shape.letters)), dict(entry.leaves())
+    ours, theirs = [
+        {path: letter for path, letter in pairs if not path.startswith(AT_REQUEST)}
+        for pairs in (zip(shape.leaves, shape.letters), entry.leaves())
+    ]
     distance = len(ours.items() ^ theirs.items())
     for path, letter in ours.items():
         if path not in theirs:
@@ -338,9 +373,12 @@ def other_structure(entry: Entry, shape: "Shape") -> tuple[int, str]:
     return distance, "empty objects or arrays stand in other places"
 
 
-def other_request(entry: Entry, request: str) -> str:
-    """The first word in which a command line differs from that of the entry, as a sentence."""
-    ours, theirs = request.split(" "), entry.request.split(" ")
+def other_request(entry: Entry, ours: list[str]) -> str:
+    """The first word in which a request differs from that of the entry, as a sentence.
+
+    :param ours: the words of the request, as those of :meth:`Entry.words`.
+    """
+    theirs = entry.words()
     if ours[0] != theirs[0]:
         return f"verb: found {ours[0]}, the program is for {theirs[0]}"
     for word in ours:

@@ -2,9 +2,13 @@
 // input begins with a letter: p and a program; s and a config; b, the size of a config (4 bytes), that, and what
 // follows the key in an entry of the cache. Built by tests/unit/fuzz.py for libFuzzer, or with a main that changes its
 // inputs by itself.
-#include "launch/cache.c"
+#include "build-id.h"
+#include "base/log.h"
+#include "launch/entry.h"
 
 #include <setjmp.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -75,8 +79,8 @@ static void decode(const uint8_t *data, size_t size) {
 }
 
 static void bind_entry(const uint8_t *data, size_t size) {
-  static struct request q = {.verb = VERB_CREATE, .arguments = {"c1"}, .n_arguments = 1};
-  struct scan found;
+  static const char request[] = "{\"id\":\"c1\",\"root\":\"/run/ocirt\",\"bundle\":\"/bundle\"}";
+  struct lookup l = {0};
   struct program program = {0};
   uint32_t config;
   if (size < sizeof config) return;
@@ -86,21 +90,22 @@ static void bind_entry(const uint8_t *data, size_t size) {
   memcpy(text, data + sizeof config, config);
   data += sizeof config + config;
   size -= sizeof config + config;
-  q.flags[FLAG_BUNDLE] = "/bundle";
-  q.flags[FLAG_ROOT] = "/run/ocirt";
-  if (!scan(&found, text, config)) return;
-  struct span key = {found.structure.data, (uint32_t)found.structure.used};
+  l.values_size = sizeof request + config;
+  if (!scan_room(&l.scan, l.values_size) ||
+      !scan_document(&l.scan, REQUEST_DOCUMENT, (struct span){request, sizeof request - 1}) ||
+      !scan_document(&l.scan, CONFIG_DOCUMENT, (struct span){text, config}))
+    return;
+  l.key = (struct span){l.scan.structure.data, (uint32_t)l.scan.structure.used};
   struct entry_head head = {
-      .format = CACHE_FORMAT, .size = (uint32_t)(sizeof head + sizeof key.size + key.size + size)};
+      .format = CACHE_FORMAT, .size = (uint32_t)(sizeof head + sizeof l.key.size + l.key.size + size)};
   memcpy(head.magic, CACHE_MAGIC, sizeof head.magic);
   memcpy(head.build, BUILD_ID, BUILD_SIZE);
-  uint8_t *entry = fuzz_mmap(0, head.size, 0, 0, -1, 0);
-  memcpy(entry, &head, sizeof head);
-  memcpy(entry + sizeof head, &key.size, sizeof key.size);
-  memcpy(entry + sizeof head + sizeof key.size, key.text, key.size);
-  memcpy(entry + sizeof head + sizeof key.size + key.size, data, size);
-  struct lookup l = {.q = &q, .scan = found};
-  if (try_entry(&l, key, entry, head.size, config, &program)) {
+  uint8_t *entry = fuzz_mmap(0, head.size, 0, 0, -1, 0), *at = entry;
+  at = (uint8_t *)memcpy(at, &head, sizeof head) + sizeof head;
+  at = (uint8_t *)memcpy(at, &l.key.size, sizeof l.key.size) + sizeof l.key.size;
+  at = (uint8_t *)memcpy(at, l.key.text, l.key.size) + l.key.size;
+  memcpy(at, data, size);
+  if (try_entry(&l, entry, head.size, &program)) {
     bound++;
     use(&program);
   }

@@ -42,24 +42,26 @@ long test_scan(const char *text, size_t size, char *out, size_t capacity) {
   return (long)s.structure.used;
 }
 
-static long found(int hit, const struct program *program, const struct place *place, char *out, size_t capacity,
-    char *path, char *key) {
+static long found(int hit, const struct program *program, const struct asked *asked, char *out, size_t capacity,
+    char *path, char *request) {
   if (hit) {
     if (program->size > capacity) return -2;
     memcpy(out, program->base, program->size);
     return (long)program->size;
   }
-  strcpy(path, place->path);
-  strcpy(key, place->key);
+  const struct buffer *text = &asked->request.text;
+  strcpy(path, asked->place);
+  memcpy(request, text->data, text->used);
+  strcpy(request + text->used, "}");
   return -1;
 }
 
 // What `create` of the id would find in the cache directory: the program's size, or -1 and where one would be kept.
 long test_find(const char *directory, const char *id, const char *bundle, int systemd, int debug, const char *config,
-    size_t size, char *out, size_t capacity, char *path, char *key) {
+    size_t size, char *out, size_t capacity, char *path, char *request) {
   static char variable[4096];
   static char *environment[] = {variable, 0};
-  static struct place place;
+  static struct asked asked;
   struct buffer cache = {variable, sizeof variable, 0, 0};
   struct request q = {.verb = VERB_CREATE, .arguments = {id}, .n_arguments = 1, .environment = environment};
   struct program program = {0};
@@ -70,15 +72,16 @@ long test_find(const char *directory, const char *id, const char *bundle, int sy
   q.flags[FLAG_ROOT] = "/run/ocirt";
   if (systemd) q.flags[FLAG_SYSTEMD_CGROUP] = "1";
   logging.debug = debug;
-  return found(find_program(&q, config, size, &program, &place), &program, &place, out, capacity, path, key);
+  return found(find_program(&q, config, size, &program, &asked), &program, &asked, out, capacity, path, request);
 }
 
 // The same of `exec`, -3 where it does not read the command line.
 long test_find_exec(const char *directory, char **argv, const char *config, size_t size, const char *process,
-    size_t process_size, const char *created, const char *bundle, char *out, size_t capacity, char *path, char *key) {
+    size_t process_size, const char *created, const char *bundle, char *out, size_t capacity, char *path,
+    char *request) {
   static char variable[4096];
   static char *environment[] = {variable, 0};
-  static struct place place;
+  static struct asked asked;
   static struct request q;
   struct buffer cache = {variable, sizeof variable, 0, 0};
   struct existing container = {.config = config,
@@ -94,7 +97,7 @@ long test_find_exec(const char *directory, char **argv, const char *config, size
   q = (struct request){.environment = environment};
   if (!parse_command_line(&q, argv)) return -3;
   q.flags[FLAG_ROOT] = "/run/ocirt";
-  return found(find_exec_program(&q, &container, &program, &place), &program, &place, out, capacity, path, key);
+  return found(find_exec_program(&q, &container, &program, &asked), &program, &asked, out, capacity, path, request);
 }
 
 // A call of StartTransientUnit whose body the items are, into `out`: its size, -1 where they make none.

@@ -7,12 +7,21 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from ocirt.model.json import parse
+
 TREE = Path(__file__).resolve().parents[2]
 CORE, BUILT = TREE / "ocirt/core", TREE / "build/meson/ocirt"
 SOURCES = (
+    "launch/bind.c",
     "launch/cache.c",
-    "launch/cli_key.c",
+    "launch/cache_directory.c",
+    "launch/entry.c",
+    "launch/machine.c",
+    "launch/reader.c",
     "launch/request.c",
+    "launch/request_json.c",
+    "launch/tests.c",
+    "launch/unit.c",
     "program/scan.c",
     "program/program.c",
     "base/text.c",
@@ -70,8 +79,9 @@ class Core:
         return None if size < 0 else self.out.raw[:size]
 
     def find(self, directory, data, id="c1", bundle="/bundle", systemd=False, debug=False):
-        """What create would find in the cache: a program, or the place and the key to keep one at; ``debug``: as with --debug."""
-        path, key = ctypes.create_string_buffer(8192), ctypes.create_string_buffer(8192)
+        """What create would find in the cache: a program, or what :func:`ocirt.plan.cache.keep` needs first, the place, the key and
+        the request; ``debug``: as with --debug."""
+        path, request = ctypes.create_string_buffer(8192), ctypes.create_string_buffer(CAPACITY)
         size = self.library.test_find(
             str(directory).encode(),
             id.encode(),
@@ -83,14 +93,14 @@ class Core:
             self.out,
             ctypes.c_size_t(CAPACITY),
             path,
-            key,
+            request,
         )
         assert size != -2
-        return self.out.raw[:size] if size >= 0 else (path.value.decode(), key.value.decode())
+        return self.out.raw[:size] if size >= 0 else place(path, request)
 
     def find_exec(self, directory, argv, data, process, created, bundle="/bundle"):
         """What exec would find for the command line ``argv`` and a container; ``None`` where it does not read the line."""
-        path, key = ctypes.create_string_buffer(8192), ctypes.create_string_buffer(8192)
+        path, request = ctypes.create_string_buffer(8192), ctypes.create_string_buffer(CAPACITY)
         words = (ctypes.c_char_p * (len(argv) + 1))(*map(os.fsencode, argv), None)
         size = self.library.test_find_exec(
             str(directory).encode(),
@@ -104,12 +114,10 @@ class Core:
             self.out,
             ctypes.c_size_t(CAPACITY),
             path,
-            key,
+            request,
         )
         assert size != -2
-        return (
-            self.out.raw[:size] if size >= 0 else None if size == -3 else (path.value.decode(), os.fsdecode(key.value))
-        )
+        return self.out.raw[:size] if size >= 0 else None if size == -3 else place(path, request)
 
     def call(self, signature, items, pid):
         """The bytes of a D-Bus call whose body the items are (ocirt/cgroups/dbus.py), ``None`` where they make none."""
@@ -122,6 +130,26 @@ class Core:
         self.out.value = b""
         error = self.library.test_read(fd, self.out, ctypes.c_size_t(CAPACITY))
         return self.out.value.decode("latin-1"), error
+
+
+def place(path, request):
+    """The first arguments of :func:`ocirt.plan.cache.keep`."""
+    members, texts = parse(os.fsdecode(request.value))
+    return path.value.decode(), texts["key"], (members["key"], members["bound"])
+
+
+def ids(text):
+    """The value of --user as the executable writes it for Python: numbers, where the text is some."""
+    numbers = text.split(":")
+    if not all(each.isascii() and each.isdigit() and len(each) < 11 and int(each) < 2**32 - 1 for each in numbers):
+        return text
+    return dict(zip(("uid", "gid"), map(int, numbers))) if len(numbers) < 3 else text
+
+
+def group(text):
+    """The same of --additional-gids."""
+    found = ids(text)
+    return found["uid"] if isinstance(found, dict) and ":" not in text else text
 
 
 def cache_folder():

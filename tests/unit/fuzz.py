@@ -15,6 +15,8 @@ from tests.unit.core import BUILT, CORE, SOURCES, TREE
 from tests.unit.plans import DATA, host, request
 
 BUILD = "0" * 32
+REQUEST = {"id": "c1", "root": "/run/ocirt", "bundle": "/bundle"}
+"""What tests/core/fuzz.c has."""
 CORPUS = TREE / "tests/core/corpus"
 
 
@@ -29,7 +31,7 @@ def seeds(folder):
         (folder / f"s-{path.stem}").write_bytes(b"s" + data)
         on.observed.clear()  # what this machine is decides nothing here
         entry = folder / "entry"
-        keep(str(entry), "key", config, on, program, BUILD)
+        keep(str(entry), "{}", [REQUEST], config, on, program, BUILD)
         if not entry.exists():
             continue
         whole = entry.read_bytes()
@@ -67,7 +69,7 @@ def build(executable, compiler, *flags):
     sources = [
         TREE / "tests/core/fuzz.c",
         TREE / "tests/core/stubs.c",
-        *[CORE / name for name in SOURCES if name != "launch/cache.c"],
+        *[CORE / name for name in SOURCES],
     ]
     subprocess.run(
         [

@@ -336,7 +336,7 @@ def test_hostile_entries(core, entry):
 
 def test_a_hostile_directory(core, entry, tmp_path):
     entry.parent.chmod(0o750)
-    assert core.find(entry.parent, dump(BASE)) == ("", core.find(entry.parent, dump(BASE))[1])
+    assert core.find(entry.parent, dump(BASE))[0] == ""
     entry.parent.chmod(0o700)
     assert not misses(core, entry)
     link = tmp_path / "link"
@@ -346,11 +346,11 @@ def test_a_hostile_directory(core, entry, tmp_path):
 
 def test_a_directory_on_a_disk(core, disk):
     """An entry there is for one boot: the kernel of the next one may be another. It counts its hits, too."""
-    path, key = core.find(disk, dump(BASE))
+    path, key, request = core.find(disk, dump(BASE))
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    assert key.endswith(f" boot={boot}")
+    assert json.loads(key)["boot"] == boot
     config, program = compiled(dump(BASE))
-    cache.keep(path, key.replace(boot, boot[::-1]), config, host(), program, BUILD)
+    cache.keep(path, key.replace(boot, boot[::-1]), request, config, host(), program, BUILD)
     assert os.listdir(disk) and misses_of(core, disk, BASE)
     assert keep(core, disk, dump(BASE))
     for _ in range(3):
@@ -360,7 +360,7 @@ def test_a_directory_on_a_disk(core, disk):
 
 def test_a_directory_in_memory(core, folder):
     """Nothing in it outlives the boot: the launcher does not ask for its id."""
-    assert "boot=" not in core.find(folder, dump(BASE))[1]
+    assert "boot" not in json.loads(core.find(folder, dump(BASE))[1])
 
 
 def test_why_there_is_no_program(core, folder, capfd):
@@ -439,15 +439,15 @@ def misses_of(core, folder, members):
 @pytest.mark.parametrize("ending", ["", ".new"])
 def test_a_file_that_has_an_entrys_name_stays(core, folder, ending):
     """No program is kept under that name then: the file is somebody else's."""
-    path, key = core.find(folder, dump(BASE))
+    path, key, request = core.find(folder, dump(BASE))
     config, program = compiled(dump(BASE))
     place = Path(path + ending)
     place.write_bytes(b"private")
-    cache.keep(path, key, config, host(), program, BUILD)
+    cache.keep(path, key, request, config, host(), program, BUILD)
     assert place.read_bytes() == b"private" and os.listdir(folder) == [place.name]
     place.unlink()
     place.symlink_to(folder / "elsewhere")
-    cache.keep(path, key, config, host(), program, BUILD)
+    cache.keep(path, key, request, config, host(), program, BUILD)
     assert place.is_symlink() and os.listdir(folder) == [place.name]
 
 

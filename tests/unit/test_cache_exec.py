@@ -17,7 +17,7 @@ from ocirt.model.request import Request
 from ocirt.plan import cache
 from ocirt.plan.encode import encoded
 from ocirt.plan.entries import Entry
-from tests.unit.core import cache_folder, remove
+from tests.unit.core import cache_folder, group, ids, remove
 from tests.unit.plans import host
 from tests.unit.test_cache import BUILD, dump
 from tests.unit.test_law import BASE, PLACES, put
@@ -66,9 +66,11 @@ class Asked:
         found = {"verb": "exec", "id": self.id, "root": "/run/ocirt", "bundle": self.bundle}
         for name, value in self.flags.items():
             if isinstance(value, list):
-                found |= {f"{name}.{index}": each for index, each in enumerate(value)}
-            else:
-                found[name] = "1" if value is True or value == "" else value
+                found[name] = list(map(group, value)) if name == "additional-gids" else value
+            elif name == "user":
+                found[name] = ids(value)
+            elif value != "":  # which is as if the flag was not given
+                found[name] = "1" if value is True else value
         return found
 
     def compiled(self):
@@ -342,7 +344,7 @@ def test_an_entry_can_be_read(core, folder):
     assert asked.keep(core, folder)
     (name,) = os.listdir(folder)
     entry = Entry((folder / name).read_bytes())
-    assert entry.request.startswith("exec ") and entry.request.endswith(f" created={CREATED}")
+    assert entry.verb == "exec" and entry.words()[-1] == f"created={CREATED}"
     assert [path for path, _ in entry.leaves()][-3:] == [
         "--process.rlimits[0].type",
         "--process.rlimits[0].soft",

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import sys
 from copy import deepcopy
 
@@ -13,7 +12,6 @@ from ocirt.cli import cache as verb
 from ocirt.cli.flags import NATIVE
 from ocirt.errors import HostError
 from ocirt.plan.cache import FILTER_MAGIC, MAGIC
-from tests.unit.core import CORE
 from tests.unit.test_cache import BUILD, dump, keep, strangers
 from tests.unit.test_law import BASE
 
@@ -42,7 +40,7 @@ def bundle(tmp_path):
 
 
 def ocirt_cache(*arguments):
-    return run(["@cli", "self=9", "--", "ocirt", "--root", ROOT, "cache", *map(str, arguments)])
+    return run(["@cli", "9", "-1", "ocirt", "--root", ROOT, "cache", *map(str, arguments)])
 
 
 def explain(capfd, *arguments):
@@ -75,9 +73,7 @@ def test_list(core, folder, capfd):
         and row["guards"] > 10 < row["slots"]
         and row["tests"] > 5
     )
-    assert (
-        row["request"] == "create root bundle listen-fds=0" and row["properties"] == list(BASE) and row["values"] > 20
-    )
+    assert row["request"] == "create id root bundle" and row["properties"] == list(BASE) and row["values"] > 20
     os.utime(folder / name, (1_700_000_060, 1_700_000_000))
     assert ocirt_cache("list") == 0
     head, line = capfd.readouterr().out.splitlines()
@@ -260,15 +256,6 @@ def test_the_directory(folder, monkeypatch, tmp_path):
         verb.directory_of({}, 0)
 
 
-def test_the_places_are_those_of_the_executable():
-    text = (CORE / "launch/cache.c").read_text()
-    table = re.search(r"places\[\] = \{(.*?)\};", text, re.S)[1]
-    assert [
-        (variable.strip('"').replace("0", ""), folder)
-        for variable, folder in re.findall(r'\{(0|"\w+"), "([^"]+)"\}', table)
-    ] == list(verb.PLACES)
-
-
 def test_a_directory_that_is_not_fit(folder, tmp_path):
     assert verb.unfit(str(folder), os.geteuid()) is None
     assert (
@@ -311,7 +298,7 @@ def test_the_type_of_a_file_system():
 
 def test_flags_of_create_and_run(core):
     """Whatever create's and run's programs depend on can be given to explain."""
-    from ocirt.cli.flags import IGNORED, PYTHON
+    from ocirt.cli.flags import ASIDE, PYTHON
 
-    flags = {flag.name for each in ("create", "run") for flag in NATIVE[each].flags} - set(IGNORED)
+    flags = {flag.name for each in ("create", "run") for flag in NATIVE[each].flags if flag.part != ASIDE}
     assert flags - {"bundle"} <= {flag.name for flag in PYTHON["cache"].flags}

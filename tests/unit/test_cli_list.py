@@ -281,7 +281,7 @@ def test_errors(tmp_path, capfd):
     # What the executable does not read is Python's to explain.
     out, err = ocirt_list(tmp_path, "--format", "yaml", status=1)
     assert out == "see ocirt list --help\n" and r'msg="--format: found \"yaml\", expected table or json"' in err
-    assert run(["@cli", "self=9", "--", "ocirt", "list", "more"]) == 1
+    assert run(["@cli", "9", "-1", "ocirt", "list", "more"]) == 1
     assert r"\"list\" requires exactly 0 argument(s)" in capfd.readouterr().err
 
 

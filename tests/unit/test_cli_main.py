@@ -30,7 +30,14 @@ main(sys.argv[1:])
 
 
 def cli(*arguments):
-    return boot.run(["@cli", "self=99", "--", "/usr/bin/ocirt", *arguments])
+    return boot.run(["@cli", "99", "-1", "/usr/bin/ocirt", *arguments])
+
+
+def document(**words):
+    """A descriptor of a request of these words."""
+    fd = os.memfd_create("request", 0)
+    os.write(fd, json.dumps({"key": {}, "bound": words, "aside": {}}).encode())
+    return fd
 
 
 def process(*words, **options):
@@ -147,9 +154,9 @@ def test_an_unexpected_exception_is_one_line(monkeypatch, capfd):
         raise ZeroDivisionError("one\ntwo")
 
     monkeypatch.setattr("ocirt.cli.create.compile_and_execute", broken)
-    assert boot.run(["@compile", "id=c", "--", "ocirt"]) == 1
+    assert boot.run(["@compile", "9", str(document(id="c")), "ocirt"]) == 1
     assert capfd.readouterr().err.endswith(' level=error msg="internal error: ZeroDivisionError: one two"\n')
-    assert boot.run(["@compile", "id=c", "debug=1", "--", "ocirt"]) == 1
+    assert boot.run(["@compile", "9", str(document(id="c", debug="1")), "ocirt"]) == 1
     assert "Traceback" in capfd.readouterr().err
     monkeypatch.setattr("ocirt.cli.features.run", broken)
     assert cli("--debug", "features") == 1
@@ -162,28 +169,43 @@ def test_an_error_of_compile_goes_to_the_log_of_the_words(monkeypatch, tmp_path,
 
     monkeypatch.setattr("ocirt.cli.create.compile_and_execute", broken)
     log = tmp_path / "log"
-    assert boot.run(["@compile", "self=9", f"log={log}", "log-format=json", "--", "ocirt", "create", "c"]) == 1
+    fd = document(**{"log": str(log), "log-format": "json"})
+    assert boot.run(["@compile", "9", str(fd), "ocirt", "create", "c"]) == 1
     assert json.loads(log.read_text())["msg"] == "config.json: hostname: found 7, expected a string"
     assert capfd.readouterr().err == "config.json: hostname: found 7, expected a string\n"
 
 
-def test_words_end_at_two_dashes():
-    assert boot.split(["a=1", "b=x=y", "c=", "--", "d=1", "--", "e"]) == (
-        {"a": "1", "b": "x=y", "c": ""},
-        ["d=1", "--", "e"],
+def test_a_request_of_any_bytes():
+    """What is no UTF-8 is what it is in sys.argv; its descriptor is closed."""
+    fd = os.memfd_create("request", 0)
+    os.write(
+        fd,
+        b'{"key":{"verb":"exec"},"bound":{"id":"c","cwd":"/\xff\xed\xb2\x80\xc3\xa9\\n"},"aside":{},"cache":"/\xfe","input":7}',
     )
+    assert boot.read_request(fd) == {
+        "verb": "exec",
+        "id": "c",
+        "cwd": os.fsdecode(b"/\xff\xed\xb2\x80\xc3\xa9\n"),
+        "cache": os.fsdecode(b"/\xfe"),
+        "input": 7,
+        "cache-key": '{"verb":"exec"}',
+        "cache-request": ({"verb": "exec"}, {"id": "c", "cwd": os.fsdecode(b"/\xff\xed\xb2\x80\xc3\xa9\n")}),
+    }
+    with pytest.raises(OSError):
+        os.fstat(fd)
+    assert boot.read_request(-1) == {}
 
 
 def test_the_process_ends_with_the_status():
-    done = process("@cli", "self=9", "--", "ocirt", "foo")
+    done = process("@cli", "9", "-1", "ocirt", "foo")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "see ocirt --help\n", 1)
-    assert process("@cli", "self=9", "--", "ocirt", "--help").returncode == 0
+    assert process("@cli", "9", "-1", "ocirt", "--help").returncode == 0
 
 
 def test_a_full_disk_is_one_line():
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-I", "-S", "-B", "-c", START, "@cli", "--", "ocirt", "help"],
+            [sys.executable, "-I", "-S", "-B", "-c", START, "@cli", "9", "-1", "ocirt", "help"],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -197,7 +219,7 @@ def test_a_reader_that_is_gone_ends_it_as_a_program_in_c():
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", "-c", START, "@cli", "--", "ocirt", "help"],
+        [sys.executable, "-I", "-S", "-B", "-c", START, "@cli", "9", "-1", "ocirt", "help"],
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
@@ -312,49 +334,38 @@ CONFIG = spec.default() if os.geteuid() == 0 else spec.rootless(os.geteuid(), os
 """One that whoever runs the tests may create."""
 
 
-def start_with_fds(*words, files):
-    """Run boot.main with ``files`` (name -> path) opened for it; their numbers go with the words."""
-    fds = {name: os.open(path, os.O_RDONLY) for name, path in files.items()}
-    pairs = [f"{name}={fd}" for name, fd in fds.items()]
+def start(branch, words, *arguments, input=None):
+    """Run boot.main for the request of these words, with /bin/echo as the executable: the process, and the descriptor of ``input``."""
+    executable, fds = os.open("/bin/echo", os.O_RDONLY), []
+    if input is not None:
+        fds.append(os.open(input, os.O_RDONLY))
+    request = document(**words, **({"input": fds[0]} if fds else {}))
+    fds += [executable, request]
     try:
-        return process(words[0], *pairs, *words[1:], pass_fds=fds.values()), fds
+        return process(branch, str(executable), str(request), *arguments, pass_fds=fds), fds[0]
     finally:
-        for fd in fds.values():
+        for fd in fds:
             os.close(fd)
 
 
 def test_create_becomes_the_executable_again(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    done, fds = start_with_fds(
-        "@compile",
-        "verb=create",
-        "id=c",
-        f"bundle={tmp_path}",
-        f"root={tmp_path}/root",
-        "console-socket=/s",
-        "--",
-        "echo",
-        "create",
-        "c",
-        files={"self": "/bin/echo", "config": tmp_path / "config.json"},
-    )
+    words = {
+        "verb": "create",
+        "id": "c",
+        "bundle": str(tmp_path),
+        "root": f"{tmp_path}/root",
+        "console-socket": "/s",
+    }
+    done, config = start("@compile", words, "echo", "create", "c", input=tmp_path / "config.json")
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(rf"@program=\d+,{fds['config']} create c\n", done.stdout)
+    assert re.fullmatch(rf"@program=\d+,{config} create c\n", done.stdout)
 
 
 def test_a_later_verb_becomes_the_executable_again(tmp_path):
     words = stored_container(tmp_path, {"bundle": "/b", "request": {"verb": "create", "console-socket": "/s"}})
     (tmp_path / "c" / "config.json").write_text(json.dumps(CONFIG))
-    done, _ = start_with_fds(
-        "@recompile",
-        "verb=start",
-        "id=c",
-        f"root={words['root']}",
-        "--",
-        "echo",
-        "start",
-        "c",
-        files={"self": "/bin/echo"},
-    )
+    given = {"verb": "start", "id": "c", "root": words["root"]}
+    done, _ = start("@recompile", given, "echo", "start", "c")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"@program=\d+ start c\n", done.stdout)

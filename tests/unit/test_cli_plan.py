@@ -36,7 +36,7 @@ def bundle(tmp_path):
 
 
 def ocirt_plan(*arguments):
-    return run(["@cli", "self=9", "--", "ocirt", *map(str, arguments)])
+    return run(["@cli", "9", "-1", "ocirt", *map(str, arguments)])
 
 
 def lines_of(capfd):

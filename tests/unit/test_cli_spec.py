@@ -14,7 +14,7 @@ RUNC = shutil.which("runc")
 
 
 def ocirt_spec(*flags):
-    return run(["@cli", "self=9", "--", "ocirt", "spec", *flags])
+    return run(["@cli", "9", "-1", "ocirt", "spec", *flags])
 
 
 def test_it_is_written_into_this_directory(tmp_path, monkeypatch, capfd):

@@ -7,7 +7,7 @@ from copy import deepcopy
 
 import pytest
 
-from ocirt.cli.flags import IGNORED, PASSED_ON
+from ocirt.cli.flags import FLAGS, GLOBAL, NATIVE
 from ocirt.compile import compile
 from ocirt.model.config import parse
 from ocirt.model.json import parse as parse_json
@@ -23,6 +23,7 @@ from ocirt.plan.entries import (
     other_structure,
     request_of,
     unscanned,
+    words_of,
 )
 from tests.unit.core import cache_folder, remove
 from tests.unit.plans import DATA, host, request
@@ -35,11 +36,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 SETTINGS = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-WORDS = {"verb": "create", "bundle": "/bundle", "root": "/run/ocirt", "id": "c1"}
+KEY, BOUND = {"verb": "create"}, {"id": "c1", "root": "/run/ocirt", "bundle": "/bundle"}
 
 
 def shape_of(data):
-    return Shape(parse_json(data)[0])
+    return Shape(parse_json(data)[0], request=(KEY, BOUND))
 
 
 def entry_of(core, folder, members):
@@ -79,21 +80,21 @@ def test_it_reads_what_was_written(core, folder):
 
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.json")), ids=lambda path: path.stem)
 def test_the_values_of_a_structure(path):
-    shape = shape_of(path.read_bytes())
+    shape = Shape(parse_json(path.read_bytes())[0])
     assert leaves(shape.structure.decode()) == list(zip(shape.leaves, shape.letters))
 
 
 def test_observations(core, folder):
     facts = host()
     facts.observed = {("t", "/proc/x"): "7\n", ("d", "/dev"): "5"}
-    path, key = core.find(folder, dump(BASE))
+    path, key, request_members = core.find(folder, dump(BASE))
     config = parse(dump(BASE))
     program = encoded(compile(config, request(), host()), BUILD)
-    cache.keep(path, key, config, facts, program, BUILD)
+    cache.keep(path, key, request_members, config, facts, program, BUILD)
     (name,) = os.listdir(folder)
     entry = Entry((folder / name).read_bytes())
     assert entry.observed == [("t", "/proc/x", "7\n"), ("d", "/dev", "5")]
-    wrong = difference(entry, shape_of(dump(BASE)), WORDS, host())
+    wrong = difference(entry, shape_of(dump(BASE)), host())
     assert wrong == 'the text of /proc/x: found nothing, the program is for "7\\n"'
 
 
@@ -106,7 +107,7 @@ def law(core, folder, first, second):
     if entry is None or entry.structure.encode() != shape.structure:
         return None
     hit = not isinstance(core.find(folder, dump(second)), tuple)
-    wrong = unscanned(shape, len(dump(second))) or difference(entry, shape, WORDS, host())
+    wrong = unscanned(shape, len(dump(second))) or difference(entry, shape, host())
     assert hit == (wrong is None), wrong
     return wrong
 
@@ -215,32 +216,35 @@ def test_a_large_config_is_not_looked_up(core):
 # ---- the command line ----
 
 
-def test_the_request_as_the_launcher_puts_it(core, folder):
-    path, key = core.find(folder, dump(BASE))
-    order = ["root", "cgroup-manager", "bundle"]
-    assert request_of(WORDS, order, PASSED_ON) == key
-    assert (
-        request_of(WORDS | {"cgroup-manager": 'a"\n\x01é'}, order, PASSED_ON)
-        == 'create root cgroup-manager="a\\"\\n\\u0001é" bundle listen-fds=0'
-    )
-    assert request_of(WORDS | {"notify-socket": "/n", "log": "x"}, order, PASSED_ON) == key + " notify-socket"
+def test_the_request_as_the_launcher_writes_it(core, folder):
+    _, key, members = core.find(folder, dump(BASE), systemd=True)
+    assert (key, members) == request_of(KEY | {"systemd-cgroup": "1"}, BOUND)
+    assert [list(each) for each in members] == [["verb", "systemd-cgroup"], list(BOUND)]
+    assert request_of({"verb": 'a"\n\x01é'}, {})[0] == '{"verb":"a\\"\\n\\u0001é"}'
 
 
-def test_every_flag_that_counts_is_one():
-    from ocirt.cli.flags import GLOBAL, NATIVE
-
-    names = {flag.name for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ())}
-    assert set(IGNORED) | set(PASSED_ON) <= names and not set(IGNORED) & set(PASSED_ON)
+def test_a_flag_is_the_same_for_all_verbs():
+    """There is one row of it in flags.h."""
+    for flag in GLOBAL + sum([verb.flags for verb in NATIVE.values()], ()):
+        known = FLAGS[flag.name]
+        assert (flag.part, flag.form, flag.repeats) == (known.part, known.form, known.repeats), flag.name
 
 
 def test_other_requests(core, folder):
     entry = entry_of(core, folder, BASE)
-    assert other_request(entry, "run root bundle listen-fds=0") == "verb: found run, the program is for create"
+    assert entry.words() == ["create", "id", "root", "bundle"]
+    assert words_of('{"verb":"run","no-pivot":"1"}', ["$user.uid", "$cap[0]", "$cap[1]", "$no-pivot"]) == [
+        "run",
+        "user",
+        "cap",
+        'no-pivot="1"',
+    ]
+    assert other_request(entry, ["run", "id", "root", "bundle"]) == "verb: found run, the program is for create"
     assert (
-        other_request(entry, 'create root bundle no-pivot="1" listen-fds=0')
+        other_request(entry, ["create", "id", "root", "bundle", 'no-pivot="1"'])
         == 'command line: found no-pivot="1", the program is for one without'
     )
-    assert other_request(entry, "create root listen-fds=0") == "command line: found no bundle, which the program is for"
+    assert other_request(entry, ["create", "id", "root"]) == "command line: found no bundle, which the program is for"
 
 
 # ---- what is no entry ----
@@ -266,8 +270,8 @@ def test_a_damaged_entry_is_said_to_be_one(core, data):
         try:
             entry = Entry(changed)
             if entry.structure.encode("utf-8", "surrogateescape") == shape_of(dump(BASE)).structure:
-                difference(entry, shape_of(dump(BASE)), WORDS, host())
-            entry.leaves()
+                difference(entry, shape_of(dump(BASE)), host())
+            entry.leaves(), entry.words()
         except DamagedEntry:
             pass
     finally:

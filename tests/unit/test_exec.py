@@ -13,6 +13,7 @@ from ocirt.model.exec import ExecRequest
 from ocirt.model.request import Request
 from ocirt.plan.encode import encode
 from ocirt.plan.steps import EVENTS
+from tests.unit.core import group, ids
 from tests.unit.plans import ROOT, config, facts, host, names, no_cgroups, shown, steps
 
 READY, COMMITTED, KNOWN, SPAWNED = map(EVENTS.index, ("ready", "committed", "known", "spawned"))
@@ -30,7 +31,7 @@ def request(command=("true",), **words):
     given = {"verb": "exec", "id": "c1", "bundle": "/bundle", "root": "/run/ocirt"}
     for name, value in words.items():
         name = name.replace("_", "-")
-        given |= {f"{name}.{i}": each for i, each in enumerate(value)} if isinstance(value, list) else {name: value}
+        given[name] = ids(value) if name == "user" else list(map(group, value)) if name == "additional-gids" else value
     return ExecRequest(given, list(command))
 
 

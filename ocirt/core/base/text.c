@@ -69,7 +69,8 @@ size_t utf8_character(const char *from, const char *to) {
   return size;
 }
 
-void put_json(struct buffer *to, const char *text) {
+// `other` stands for a byte that is no UTF-8; null: the byte itself.
+static void put_string(struct buffer *to, const char *text, const char *other) {
   static const char hex[] = "0123456789abcdef";
   const char *end = text + strlen(text);
   put(to, "\"");
@@ -88,12 +89,16 @@ void put_json(struct buffer *to, const char *text) {
     else if (byte < 32) {
       char code[] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]};
       put_bytes(to, code, 6);
-    } else if (!length)
-      put(to, "\\ufffd");
+    } else if (!length && other)
+      put(to, other);
     else
-      put_bytes(to, text, length);
+      put_bytes(to, text, length ? length : 1);
   }
   put(to, "\"");
+}
+
+void put_json(struct buffer *to, const char *text) {
+  put_string(to, text, "\\ufffd");
 }
 
 void put_layer(struct buffer *to, const char *path) {
@@ -175,6 +180,9 @@ int vformat(struct buffer *to, const char *pattern, va_list arguments) {
     case 'j':
       put_json(to, va_arg(arguments, const char *));
       break;
+    case 'q':
+      put_string(to, va_arg(arguments, const char *), 0);
+      break;
     case 'd':
       put_number(to, va_arg(arguments, int));
       break;
@@ -216,4 +224,8 @@ int parse_number(const char *text, int64_t *number) {
 
 int is_named(struct span name, const char *text) {
   return name.size == strlen(text) && !memcmp(name.text, text, name.size);
+}
+
+int is_same(struct span a, struct span b) {
+  return a.size == b.size && !memcmp(a.text, b.text, a.size);
 }

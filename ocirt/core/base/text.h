@@ -51,8 +51,9 @@ void put_layer(struct buffer *to, const char *path); // one of several paths sep
 void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds); // RFC 3339, UTC; nanoseconds < 0: none
 void put_error(struct buffer *to, int error); // as Go writes it: "no such file or directory"
 
-// Appends text with %s (text), %d (int), %l (int64_t), %j (text as JSON) and %e (int: an error number, as put_error
-// writes it). vformat returns the first error number among the arguments, 0 without one.
+// Appends text with %s (text), %d (int), %l (int64_t), %j (text as JSON), %q (the same, but what is no UTF-8 stands in
+// it as it is) and %e (int: an error number, as put_error writes it). vformat returns the first error number among the
+// arguments, 0 without one.
 void format(struct buffer *to, const char *pattern, ...);
 int vformat(struct buffer *to, const char *pattern, va_list arguments);
 
@@ -66,3 +67,4 @@ struct span {
   uint32_t size;
 };
 int is_named(struct span name, const char *text);
+int is_same(struct span a, struct span b);

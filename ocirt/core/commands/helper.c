@@ -55,8 +55,6 @@ static int helper_failed(struct run *r, const char *interpreter, const struct ou
 // end of the guard's socket, -1: it leaves none behind.
 static int run_helper(
     struct run *r, const struct step_run_helper *s, const char *verb, int input, int watched, int *output) {
-  BUFFER(name, 64);
-  BUFFER(id, 300);
   // One variable: python-prctl finds by it where the command line ends.
   const char *interpreter, *script, *env[] = {"LC_ALL=C", 0};
   int error = find_python(&interpreter, &script);
@@ -65,11 +63,9 @@ static int run_helper(
     put(&r->detail, script);
     return failing(r, "find Python", error);
   }
-  format(&name, "name=%s", TEXT(helper));
-  format(&id, "id=%s", r->container->id);
   // As the launcher starts it.
   const char *args[] = {
-      interpreter, isolated_python(), "-S", "-X", "utf8", script, "@helper", name.data, verb, id.data, 0};
+      interpreter, isolated_python(), "-S", "-X", "utf8", script, "@helper", TEXT(helper), verb, r->container->id, 0};
   struct command command = {.path = interpreter, .args = args, .env = env, .input = input, .timeout = HELPER_SECONDS};
   struct outcome outcome;
   if (NUMBER(network) >= 0) {
@@ -96,7 +92,7 @@ int do_run_helper(struct run *r, const struct step_run_helper *s) {
   if (error) return failing(r, "write", error);
   if (NUMBER(guard) >= 0) error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, guard);
   if (error) return failing(r, "socketpair", error);
-  error = run_helper(r, s, "verb=run", input, guard[0], &r->fds[s->record]);
+  error = run_helper(r, s, "run", input, guard[0], &r->fds[s->record]);
   sys_close(guard[0]);
   if (NUMBER(guard) >= 0) r->fds[s->guard] = guard[1];
   return error;
@@ -113,7 +109,7 @@ void undo_helpers(struct run *r, const struct step *failed) {
       sys_close(r->fds[s->guard]);
       r->fds[s->guard] = -1;
     }
-    error = run_helper(r, s, "verb=undo", r->fds[s->record], -1, &output);
+    error = run_helper(r, s, "undo", r->fds[s->record], -1, &output);
     if (!error) {
       sys_close(output);
       continue;

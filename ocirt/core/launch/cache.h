@@ -1,26 +1,23 @@
+// The cache of compiled programs: an entry holds a template, and all that compiling looked at when it was made. It is
+// used where every one of those is the same now, byte for byte; anything else, a damaged file included, is a miss.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"
-#include "launch/request.h"
+#include "launch/request_json.h"
 #include "program/program.h"
 
 #define CACHE_NAME 64
 
-// Where a program for this command line and config would be kept; empty where none is.
-struct place {
-  char path[4096 + CACHE_NAME], key[8192];
+// What is asked for, and where a program for it would be kept: empty where none is.
+struct asked {
+  struct request_json request;
+  char place[PATH_SIZE + CACHE_NAME];
 };
 
-// A container that exec adds a process to, as its state directory has it, and the process file (null: none is given).
-struct existing {
-  const char *config, *process, *bundle;
-  size_t config_size, process_size;
-  struct span request; // state.json's
-};
-
-// Binds a kept program to the config: 1 with *program ready to run, or 0 with the place for Python to keep one at.
+// Binds a kept program to the request and the config: 1 with the program ready to run, or 0 with what Python needs to
+// compile and keep one.
 int find_program(
-    const struct request *q, const char *config, size_t size, struct program *program, struct place *place);
+    const struct request *q, const char *config, size_t size, struct program *program, struct asked *asked);
 
-int find_exec_program(
-    const struct request *q, const struct existing *container, struct program *program, struct place *place);
+// The same for exec, to a container that is there.
+int find_exec_program(const struct request *q, const struct existing *c, struct program *program, struct asked *asked);

@@ -8,7 +8,6 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "launch/cli_key.h"
 #include "launch/detach.h"
 
 #define PYTHON_NEEDS (16 << 20) // bytes of memory; with less its start may end in a signal
@@ -84,73 +83,6 @@ int find_python(const char **interpreter, const char **script) {
   return 0;
 }
 
-// The command line of Python: its own words, key=value words of the request, then ours.
-struct words {
-  const char **items;
-  size_t count;
-  struct buffer text;
-};
-
-static void add(struct words *w, const char *word) {
-  w->items[w->count++] = word;
-}
-
-static void add_word(struct words *w, const char *key, const char *value) {
-  add(w, w->text.data + w->text.used);
-  format(&w->text, "%s=%s", key, value);
-  put_bytes(&w->text, "", 1);
-}
-
-static void add_number(struct words *w, const char *key, int number) {
-  BUFFER(text, 16);
-  put_number(&text, number);
-  add_word(w, key, text.data);
-}
-
-#define KEY_MAX 64 // bytes of a key with its number
-
-#define WORDS_BESIDE 32 // words that are neither flags nor of the command line
-
-// Room for all words: each of the command line stands among the last, and a flag's value besides in a word of its own.
-static struct words make_words(const struct request *q, const struct place *place) {
-  size_t size, count = plus(count_words(q, &size), FLAG_COUNT + WORDS_BESIDE);
-  if (place) size = plus(size, sizeof *place);
-  for (char **word = q->environment; *word; word++)
-    size = plus(size, strlen(*word));
-  if (q->n_arguments) size = plus(size, strlen(q->arguments[0]));
-  struct words made = {.text = arena_buffer(plus(size, times(count, KEY_MAX)))};
-  for (char **word = q->argv; *word; word++)
-    count++;
-  made.items = arena_alloc(times(count, sizeof *made.items));
-  if (!made.items) fail("no memory for the command line");
-  return made;
-}
-
-static void add_request(struct words *w, const struct request *q, const struct place *place) {
-  unsigned seen[FLAG_COUNT] = {0};
-  const char *notify = q->verb == VERB_EXEC ? 0 : environment_variable(q, "NOTIFY_SOCKET");
-  add_word(w, "verb", native_verbs[q->verb].name);
-  add_word(w, "id", q->arguments[0]);
-  if (place && *place->path) {
-    add_word(w, "cache", place->path);
-    add_word(w, "cache-key", place->key);
-  }
-  if (notify && *notify) add_word(w, "notify-socket", notify);
-  if (runtime_directory(q)) add_word(w, "runtime-dir", runtime_directory(q));
-  if (q->verb != VERB_EXEC && listen_fds(q)) add_number(w, "listen-fds", listen_fds(q));
-  for (unsigned flag = 0; flag < FLAG_COUNT; flag++)
-    if (q->flags[flag] && flag != FLAG_CONFIG) add_word(w, flag_names[flag], q->flags[flag]);
-  for (size_t i = 0; i < q->n_values; i++) {
-    BUFFER(key, KEY_MAX);
-    format(&key, "%s.%d", flag_names[q->values[i].flag], (int)seen[q->values[i].flag]++);
-    add_word(w, key.data, q->values[i].value);
-  }
-  int count = 0;
-  for (char **word = q->command; word && *word; word++)
-    count++;
-  if (q->command) add_number(w, "command", count);
-}
-
 const char *peer_flag(const char *called) {
   static const char *const flags[] = {"--as=runc", "--as=crun"};
   const char *slash = strrchr(called, '/');
@@ -159,34 +91,57 @@ const char *peer_flag(const char *called) {
   return 0;
 }
 
-_Noreturn void start_python(struct request *q, const char *branch, int config_fd, const struct place *place) {
+// Descriptors that go along to Python.
+static int kept_open(int fd) {
+  sys_fcntl(fd, F_SETFD, 0);
+  return fd;
+}
+
+// The request as Python reads it, in a memfd: ocirt/boot.py says what is in it.
+static int hand_over_request(const struct request *q, int input, struct asked *asked) {
+  struct asked unknown = {0};
+  if (!asked) asked = &unknown;
+  if (!asked->request.text.used) write_request(&asked->request, q, 0, 0); // nothing has been looked up
+  const struct buffer *text = &asked->request.text;
+  struct buffer rest = arena_buffer(times(8, sizeof asked->place));
+  if (input >= 0) format(&rest, ",\"input\":%d", kept_open(input));
+  if (*asked->place) format(&rest, ",\"cache\":%q", asked->place);
+  put(&rest, "}");
+  int fd = sys_data_memfd("request"), error = fd < 0 ? fd : write_all(fd, text->data, text->used);
+  if (!error) error = write_all(fd, rest.data, rest.used);
+  if (error) fail("hand the request to Python in a memfd: %e (RLIMIT_FSIZE, or the memory of the cgroup)", error);
+  return kept_open(fd);
+}
+
+// Executes Python, with our own command line as its last words.
+static _Noreturn void execute_python(struct request *q, const char *branch, int request_fd) {
   const char *script, *interpreter;
-  need_memory_for_python();
   int error = find_python(&interpreter, &script);
   if (error) fail("%s: %e (it belongs beside the executable %s)", script, error, own_path);
   if (!interpreter) fail("%s: its first line names no interpreter", script);
-  struct words words = make_words(q, place);
+  int self = kept_open(own_file >= 0 ? own_file : sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0));
+  BUFFER(self_text, 16);
+  BUFFER(request_text, 16);
+  format(&self_text, "%d", self);
+  format(&request_text, "%d", request_fd);
   // Paths are bytes in whatever locale the caller has; UTF-8 with escapes takes them all.
-  const char *const own[] = {interpreter, isolated_python(), "-S", "-X", "utf8", script, branch};
+  const char *const own[] = {interpreter, isolated_python(), "-S", "-X", "utf8", script, branch, self_text.data,
+      request_text.data, own_path, q->holes, peer_flag(q->argv[0])};
+  size_t count = COUNT(own) + 1, used = 0;
+  for (char **word = q->argv; *word; word++)
+    count++;
+  const char **words = arena_alloc(times(count, sizeof *words));
+  if (!words) fail("no memory for the command line");
   for (unsigned i = 0; i < COUNT(own); i++)
-    add(&words, own[i]);
-  int self = own_file >= 0 ? own_file : sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
-  sys_fcntl(self, F_SETFD, 0);
-  add_number(&words, "self", self);
-  if (config_fd >= 0) {
-    sys_fcntl(config_fd, F_SETFD, 0);
-    add_number(&words, "config", config_fd);
-  }
-  if (strcmp(branch, "@cli")) add_request(&words, q, place);
-  add(&words, "--");
-  add(&words, own_path);
-  if (q->holes) {
-    add(&words, q->holes);
-    hold_holes(q->holes, 0);
-  }
-  if (peer_flag(q->argv[0])) add(&words, peer_flag(q->argv[0]));
+    if (own[i]) words[used++] = own[i];
   for (char **word = q->argv + 1; *word; word++)
-    add(&words, *word);
-  error = (int)sys3(SYS_execve, interpreter, words.items, environment_for_python());
+    words[used++] = *word;
+  if (q->holes) hold_holes(q->holes, 0);
+  error = (int)sys3(SYS_execve, interpreter, words, environment_for_python());
   fail("Python interpreter %s (first line of %s): %e", interpreter, script, error);
+}
+
+_Noreturn void start_python(struct request *q, const char *branch, int input, struct asked *asked) {
+  need_memory_for_python();
+  execute_python(q, branch, strcmp(branch, "@cli") ? hand_over_request(q, input, asked) : -1);
 }

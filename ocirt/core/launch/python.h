@@ -10,7 +10,7 @@ char **environment_for_python(void); // the caller's, and what the executable th
 // launch.c: the interpreter (null: the script names none) and its script ocirt-python, which lies beside the
 // executable.
 int find_python(const char **interpreter, const char **script);
-_Noreturn void start_python(struct request *q, const char *branch, int config_fd, const struct place *place);
+_Noreturn void start_python(struct request *q, const char *branch, int input, struct asked *asked);
 #define HANDED_OVER "@program="
 
 // The flag that says by which runtime's name we were called, through a link; null: by our own.

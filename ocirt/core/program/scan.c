@@ -16,8 +16,9 @@ struct scanner {
   char *texts; // where decoded strings go
   struct span keys[KEYS]; // of the objects that are open
   unsigned n_keys, depth;
-  char path[512]; // where we are, as in PATHS
+  char path[512]; // where we are, as in `slots`
   size_t path_size;
+  int takes_bytes; // strings may hold what is no UTF-8
 };
 
 // Paths of list slots and of the raw slot: "k" and a key for a member, "a" for an item, each ended by a NUL.
@@ -25,7 +26,7 @@ static const struct {
   const char *path;
   size_t size;
   enum leaf_kind kind;
-} paths[] = {
+} slots[] = {
 #define LIST(path) {path, sizeof path - 1, LEAF_LIST},
 #define RAW(path) {path, sizeof path - 1, LEAF_RAW},
     LIST_SLOTS RAW_SLOTS};
@@ -124,7 +125,7 @@ static int string(struct scanner *s, struct span *span) {
       if (!escape(s, &to)) return 0;
       continue;
     }
-    size_t size = utf8_character(s->at, s->end);
+    size_t size = s->takes_bytes ? 1 : utf8_character(s->at, s->end);
     if (!size) return 0;
     if (to) {
       memcpy(to, s->at, size);
@@ -296,9 +297,9 @@ static int value(struct scanner *s) {
   switch (*s->at) {
   case '[':
   case '{':
-    for (unsigned i = 0; i < COUNT(paths); i++)
-      if (paths[i].size == s->path_size && !memcmp(paths[i].path, s->path, s->path_size))
-        return paths[i].kind == LEAF_LIST ? list_slot(s) : raw_slot(s);
+    for (unsigned i = 0; i < COUNT(slots); i++)
+      if (slots[i].size == s->path_size && !memcmp(slots[i].path, s->path, s->path_size))
+        return slots[i].kind == LEAF_LIST ? list_slot(s) : raw_slot(s);
     return *s->at == '[' ? nested(s, '[', ']', elements) : nested(s, '{', '}', members);
   case '"': {
     struct span span;
@@ -319,12 +320,12 @@ static int value(struct scanner *s) {
   }
 }
 
-int scan_room(struct scan *out, size_t size, size_t more) {
+int scan_room(struct scan *out, size_t size) {
   // A value takes at least two bytes of text, a string three, a key four that make six of structure. Untouched, pages
   // cost nothing.
   size_t structure = align16(plus(times(2, size), 16)), texts = align16(plus(size, 16)),
          leaves = times(align16(size / 2 + 2), sizeof(struct leaf));
-  size_t items = times(align16(plus(size / 3 + 2, more)), sizeof(struct span));
+  size_t items = times(align16(size / 3 + 2), sizeof(struct span));
   char *memory = mmap(0, plus(plus(structure, texts), plus(leaves, items)), PROT_READ | PROT_WRITE,
       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return 0;
@@ -335,10 +336,13 @@ int scan_room(struct scan *out, size_t size, size_t more) {
   return 1;
 }
 
-int scan_document(struct scan *out, const char *path, size_t path_size, const char *text, size_t size) {
-  struct scanner s = {.out = out, .at = text, .end = text + size, .texts = out->texts, .path_size = path_size};
-  if (size > SCAN_MAX || path_size > sizeof s.path) return 0;
-  memcpy(s.path, path, path_size);
+int scan_document(struct scan *out, enum document document, struct span text) {
+  static const struct span paths[] = {
+      [CONFIG_DOCUMENT] = {"", 0}, [PROCESS_DOCUMENT] = {"kprocess", 9}, [REQUEST_DOCUMENT] = {"$", 2}};
+  struct scanner s = {.out = out, .at = text.text, .end = text.text + text.size, .texts = out->texts};
+  s.takes_bytes = document == REQUEST_DOCUMENT;
+  s.path_size = paths[document].size;
+  memcpy(s.path, paths[document].text, s.path_size);
   space(&s);
   if (s.at == s.end || *s.at != '{' || !value(&s)) return 0;
   space(&s);
@@ -347,5 +351,6 @@ int scan_document(struct scan *out, const char *path, size_t path_size, const ch
 }
 
 int scan(struct scan *out, const char *text, size_t size) {
-  return size <= SCAN_MAX && scan_room(out, size, 0) && scan_document(out, "", 0, text, size);
+  return size <= SCAN_MAX && scan_room(out, size) &&
+         scan_document(out, CONFIG_DOCUMENT, (struct span){text, (uint32_t)size});
 }

@@ -2,7 +2,6 @@
 #include "base/sys.h"
 #include "base/text.h"
 
-#define SCAN_MAX (1 << 20) // bytes of a config that is looked up; a larger one is Python's
 enum leaf_kind { LEAF_OTHER, LEAF_TEXT, LEAF_NUMBER, LEAF_LIST, LEAF_RAW };
 
 struct leaf {
@@ -27,11 +26,12 @@ struct scan {
 // anything is.
 int scan(struct scan *s, const char *text, size_t size);
 
-// The same in parts: room for documents of `size` bytes together and `more` items, then one document after the other,
-// whose values are numbered on. One that stands at a path of config.json ("k" and a key for a member, each ended by a
-// NUL) has its list slots.
-int scan_room(struct scan *s, size_t size, size_t more);
-int scan_document(struct scan *s, const char *path, size_t path_size, const char *text, size_t size);
+// The same in parts: room for documents of `size` bytes together, then one document after the other, whose values are
+// numbered on. The kind decides which lists and objects are one value, and the strings of a request are bytes.
+enum document { CONFIG_DOCUMENT, PROCESS_DOCUMENT, REQUEST_DOCUMENT };
+
+int scan_room(struct scan *s, size_t size);
+int scan_document(struct scan *s, enum document document, struct span text);
 
 // One string as a whole text: 1 with what it says, in `texts` (which has room for `size` bytes) where it has escapes;
 // or 0.

@@ -1,0 +1,99 @@
+#include "launch/cache_directory.h"
+
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
+
+#include "steps.h"
+
+// File systems that linux/magic.h leaves out.
+#define RAMFS_MAGIC 0x858458f6
+
+#define ZFS_MAGIC 0x2fc12fc1
+
+#define BCACHEFS_SUPER_MAGIC 0xca451a4e
+
+// Of this machine, whose kernel alone decides what a file holds: a file system of memory, one on a block device, or one
+// that has devices beneath it under a number of its own. A server (NFS, FUSE, 9p) may change an entry after it has been
+// compared.
+static int is_local(const struct stat *st, long type) {
+  static const long with_devices_beneath[] = {
+      TMPFS_MAGIC, RAMFS_MAGIC, OVERLAYFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, ZFS_MAGIC, BCACHEFS_SUPER_MAGIC};
+  for (unsigned i = 0; i < COUNT(with_devices_beneath); i++)
+    if (type == with_devices_beneath[i]) return 1;
+  return major(st->st_dev) && type != FUSE_SUPER_MAGIC;
+}
+
+static int make_directory(char *path, int parent_mode) {
+  int error = sys_mkdir(AT_FDCWD, path, 0700);
+  if (error != -ENOENT) return error;
+  char *end = strrchr(path, '/');
+  *end = 0;
+  error = sys_mkdir(AT_FDCWD, path, parent_mode);
+  *end = '/';
+  return error < 0 && error != -EEXIST ? error : sys_mkdir(AT_FDCWD, path, 0700);
+}
+
+// The directory at d->path, made where it is missing, if it is the caller's alone and local.
+static int open_directory(struct cache_directory *d, int parent_mode) {
+  const char *path = d->path->data;
+  struct stat st;
+  struct statfs fs;
+  CLOSING int fd = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+  if (fd == -ENOENT) {
+    int error = make_directory(d->path->data, parent_mode);
+    fd = error < 0 && error != -EEXIST ? error : sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+  }
+  int error = fd < 0 ? fd : sys_fstat(fd, &st);
+  if (!error) error = (int)sys2(SYS_fstatfs, fd, &fs);
+  if (d->reason.used) put(&d->reason, "; ");
+  if (error)
+    format(&d->reason, "%s: %e", path, error);
+  else if (st.st_uid != sys0(SYS_geteuid) || st.st_mode & 077)
+    format(&d->reason, "%s is not the caller's alone (mode 0700)", path);
+  else if (!is_local(&st, fs.f_type))
+    format(&d->reason, "%s is not on a local file system", path);
+  else {
+    d->in_memory = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
+    return d->fd = release(&fd);
+  }
+  return -1;
+}
+
+static const struct {
+  const char *variable, *folder;
+} places[] = {CACHE_PLACES};
+
+static int search_directory(const struct request *q, struct cache_directory *d) {
+  for (unsigned i = 0; i < COUNT(places); i++) {
+    int of_root = !*places[i].variable;
+    const char *base = of_root ? "" : environment_variable(q, places[i].variable);
+    if (of_root ? sys0(SYS_geteuid) != 0 : !base || *base != '/') continue;
+    d->path->used = d->path->full = 0;
+    format(d->path, "%s%s", base, places[i].folder);
+    if (!d->path->full && open_directory(d, of_root ? 0755 : 0700) >= 0) return d->fd;
+  }
+  if (!d->reason.used) put(&d->reason, "XDG_RUNTIME_DIR, XDG_CACHE_HOME and HOME name no directory");
+  return -1;
+}
+
+int find_cache_directory(const struct request *q, struct cache_directory *d) {
+  const char *chosen = environment_variable(q, "OCIRT_CACHE");
+  if (q->flags[FLAG_NO_CACHE])
+    put(&d->reason, "--no-cache is given");
+  else if (chosen && !strcmp(chosen, "off"))
+    put(&d->reason, "OCIRT_CACHE is off");
+  else if (chosen && *chosen == '/') {
+    put(d->path, chosen);
+    return open_directory(d, 0755);
+  }
+#ifdef OCIRT_TREE
+  // The Python code of a tree may be another by now than what the build id was made of: only where it is asked for.
+  else if (!chosen)
+    put(&d->reason, "a tree's build keeps programs only where OCIRT_CACHE names a directory");
+#endif
+  else
+    return search_directory(q, d);
+  return -1;
+}
