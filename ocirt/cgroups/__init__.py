@@ -63,7 +63,7 @@ class Driver:
 
     :ivar register: descriptor register of a v2 directory into which init is cloned (``Spawn.cgroup``), or ``NONE``.
     :ivar allow_caller_cgroup: 1 where a child that may not enter that directory stays in the caller's cgroup.
-    :ivar tolerate: 1 where hierarchies that may not be written are passed over.
+    :ivar skip_unwritable: 1 if hierarchies that may not be written are skipped.
     :ivar without: what becomes of a limit in such a hierarchy: 0 an error, 2 a warning, which the caller has asked for by ``--rootless true``.
     :ivar zero_is_a_limit: does ``pids.limit`` 0 mean no task at all? Before ociVersion 1.3.0 it was how "no limit" is written
         where -1 is, too, since a property that is absent and 0 were the same to Go.
@@ -71,7 +71,7 @@ class Driver:
     :ivar is_soon_done: has the runtime less to do for the cgroup than init has, once that is there?
     """
 
-    register, allow_caller_cgroup, tolerate, without, zero_is_a_limit = NONE, 0, 0, 0, True
+    register, allow_caller_cgroup, skip_unwritable, without, zero_is_a_limit = NONE, 0, 0, 0, True
     takes_subgroup, is_soon_done = False, True
 
     def __init__(self, host: "Host") -> None:
@@ -228,14 +228,14 @@ class Driver:
         return steps
 
     def _bind(self, mount: "CgroupMount", hierarchy: "Hierarchy", **fields: "Field") -> Bind:
-        # What has been passed over is not there: then the container is in the caller's own, and sees that, as with runc.
-        more: dict[str, str] = {"otherwise": hierarchy.mount + hierarchy.own} if self.tolerate else {}
+        # What has been skipped is not there: then the container is in the caller's own, and sees that, as with runc.
+        more: dict[str, str] = {"otherwise": hierarchy.mount + hierarchy.own} if self.skip_unwritable else {}
         return Bind(
             mount.at,
             mount.spec,
             source=hierarchy.mount + self.path(hierarchy),
             recursive=1,
-            optional=self.tolerate,
+            optional=self.skip_unwritable,
             **more,
             **fields,
         )
@@ -291,7 +291,7 @@ class Driver:
 
 
 def is_rootless(request: "Request", host: "Host") -> bool:
-    """Are cgroups that may not be written passed over? As ``--rootless`` says; by default, as in runc, for whoever has
+    """Are cgroups that may not be written skipped? As ``--rootless`` says; by default, as in runc, for whoever has
     not all of root's rights."""
     if request.rootless != "auto":
         return request.rootless == "true"

@@ -24,7 +24,7 @@ SHORTEST, LONGEST = 1000, 1000000
 """Microseconds of a quota or a period that the kernel takes (min_cfs_quota_period and max_cfs_quota_period)."""
 NO_LIMIT = "max"
 WARN = 2
-"""As ``tolerate`` of a step that writes a limit: where the cgroup may not be written, go on with a warning."""
+"""As ``skip_unwritable`` of a step that writes a limit: where the cgroup may not be written, go on with a warning."""
 
 
 class Cgroupfs(Driver):
@@ -43,7 +43,7 @@ class Cgroupfs(Driver):
         self, linux: "Linux", request: "Request", host: "Host", plan: "Plan", hierarchies: "Iterable[Hierarchy]"
     ) -> None:
         super().__init__(host)
-        self.tolerate = int(is_rootless(request, host))
+        self.skip_unwritable = int(is_rootless(request, host))
         self.without = WARN if request.rootless == "true" else 0
         path = linux.cgroups_path
         self.has_path = path is not None and not path.is_empty()
@@ -135,12 +135,12 @@ class Cgroupfs(Driver):
             f"config-linux.md#{spec}",
             file=file,
             value=value if isinstance(value, (str, Template)) else Template(value),
-            **{"tolerate": self._tolerance(value), **more},
+            **{"skip_unwritable": self._if_unwritable(value), **more},
         )
 
-    def _tolerance(self, value: object) -> int:
+    def _if_unwritable(self, value: object) -> int:
         """What becomes of ``value`` where the cgroup may not be written: nobody misses what is no limit."""
-        return self.tolerate if is_no_limit(value) else self.without
+        return self.skip_unwritable if is_no_limit(value) else self.without
 
     def _numbers(
         self, controller: str, spec: str, *rows: "tuple[str, Number | None]", **more: "Field"
@@ -153,7 +153,7 @@ class Cgroupfs(Driver):
                 number,
                 number.path,
                 spec,
-                **({"tolerate": 1, **more} if self.tolerate and number.equals(-1) else more),
+                **({"skip_unwritable": 1, **more} if self.skip_unwritable and number.equals(-1) else more),
             )
             for file, number in rows
             if number is not None and not number.equals(0)

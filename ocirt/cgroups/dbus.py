@@ -41,10 +41,6 @@ def difference(name: str, value: "str | Template", less: "str | Template") -> "P
     return _property(name, "t", "d", value, less)
 
 
-def texts(name: str, values: "Iterable[AnyText]") -> "Property":
-    return _property(name, "as", "a4", *[item for value in values for item in ("s", value)], "]")
-
-
 def octets(name: str, data: bytes) -> "Property":
     return _property(name, "ay", "a1", *[item for byte in data for item in ("y", str(byte))], "]")
 

@@ -236,7 +236,7 @@ class Systemd(Scope, V2):
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan", flag: str) -> None:
         self.prepare(config, request, host, plan, flag)
         super().__init__(config, request, host, plan)
-        self.home, self.register, self.tolerate, self.without = self.unified, NONE, 0, 0
+        self.home, self.register, self.skip_unwritable, self.without = self.unified, NONE, 0, 0
         self.scope = self.path(self.unified)
         self.inner = self.delegated = ""
         if config.has("annotations"):

@@ -43,7 +43,7 @@ class SystemdV1(Scope, V1):
         if config.has("annotations"):
             _refuse_delegation(config)
         super().__init__(config.linux, request, host, plan)
-        self.register, self.tolerate, self.without = NONE, 0, 0
+        self.register, self.skip_unwritable, self.without = NONE, 0, 0
 
     def besides(self, resources: "Resources") -> "list[Step]":
         # In the unified hierarchy, where there is one, systemd has placed the child, and nothing is opened.

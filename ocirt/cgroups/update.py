@@ -31,7 +31,7 @@ def change(driver: "Driver", resources: "Resources") -> "list[Step]":
     """
     # Unlike create, update fails if a limit cannot be written: somebody has asked for just that.
     if isinstance(driver, V1):
-        driver.tolerate = driver.without = 0
+        driver.skip_unwritable = driver.without = 0
         steps = change_v1.change(driver.settings(resources), driver, resources)
     elif isinstance(driver, V2):
         driver.without = 0

@@ -71,7 +71,7 @@ class V1(Cgroupfs):
     def _is_passed(self) -> bool:
         """Are the cgroups made while the first child is at work, and what it joins by passed to it? What is passed over because the
         caller may not write it cannot be passed."""
-        return 0 < len(self.hierarchies) <= PASSED and not self.tolerate
+        return 0 < len(self.hierarchies) <= PASSED and not self.skip_unwritable
 
     is_soon_done = False
 
@@ -99,7 +99,7 @@ class V1(Cgroupfs):
                 each,
                 fd=fd,
                 file="tasks",
-                tolerate=self.tolerate,
+                skip_unwritable=self.skip_unwritable,
                 inherit=tuple([file for name in each.controllers for file in INHERITED.get(name, ())]),
             )
             for each, fd in zip(self.hierarchies, self.registers)
@@ -109,7 +109,11 @@ class V1(Cgroupfs):
 
     def _make_unified(self) -> "list[Step]":
         # The first child is made in it.
-        return [self._step(MakeCgroup, self.unified, fd=self.register, tolerate=self.tolerate)] if self.unified else []
+        return (
+            [self._step(MakeCgroup, self.unified, fd=self.register, skip_unwritable=self.skip_unwritable)]
+            if self.unified
+            else []
+        )
 
     def open_for(self, beneath: "Mapping[str, str]") -> "list[Step]":
         for controller in beneath:
@@ -119,14 +123,14 @@ class V1(Cgroupfs):
         def step(each: "Hierarchy", **fields: "Field") -> OpenCgroup:
             inner = [beneath[name] for name in ("", *each.controllers) if name in beneath]
             path = self.path(each)
-            # At create those that may not be written were passed over.
+            # Create has skipped those that may not be written.
             return OpenCgroup(
                 "--cgroup" if inner else self.at,
                 "config-linux.md#cgroups-path",
                 hierarchy=each.mount,
                 path=path + "/" + inner[-1] if inner else path,
-                tolerate=self.tolerate,
-                optional=0 if inner else self.tolerate,
+                skip_unwritable=self.skip_unwritable,
+                optional=0 if inner else self.skip_unwritable,
                 **fields,
             )
 
@@ -135,7 +139,12 @@ class V1(Cgroupfs):
             # It holds no controllers here: what is named without one may not be there.
             steps.append(
                 self._step(
-                    OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate, optional=self.tolerate
+                    OpenCgroup,
+                    self.unified,
+                    fd=self.register,
+                    file="",
+                    skip_unwritable=self.skip_unwritable,
+                    optional=self.skip_unwritable,
                 )
             )
         return steps
@@ -293,7 +302,7 @@ class V1(Cgroupfs):
             return []  # the kernel takes device rules from the initial user namespace alone; nodes do not work beyond it
         if self.host.cgroups.hierarchy("devices") is None:
             # Without rules of its own, too: every device could be opened.
-            if (self.hierarchies or given) and not self.tolerate and not allow_everything(given):
+            if (self.hierarchies or given) and not self.skip_unwritable and not allow_everything(given):
                 raise missing(resources.at("devices"), "devices")
             return []
         steps = [step for rule in given for step in self._configured_rule(rule)]
@@ -302,7 +311,9 @@ class V1(Cgroupfs):
         return [*steps, self._device_rule("allow", "\n".join(ALLOWED), "default devices")]
 
     def _device_rule(self, verb: str, value: "AnyText", at: str) -> WriteCgroup:
-        return self._write("devices", f"devices.{verb}", value, at, "allowed-device-list", tolerate=self.tolerate)
+        return self._write(
+            "devices", f"devices.{verb}", value, at, "allowed-device-list", skip_unwritable=self.skip_unwritable
+        )
 
     def _configured_rule(self, rule: "Rule") -> list[WriteCgroup]:
         verb = "allow" if rule.allow else "deny"

@@ -84,9 +84,9 @@ class V2(Cgroupfs):
         self.unified = unified
         super().__init__(config.linux, request, host, plan, [self.unified])
         self.config = config
-        self.is_rootless = bool(self.tolerate)
+        self.is_rootless = bool(self.skip_unwritable)
         # As runc: who is not given a place, and asks for no limit, can do without a cgroup of its own; and who says so.
-        self.tolerate = int(self.is_rootless and (not self.has_path or bool(self.without)))
+        self.skip_unwritable = int(self.is_rootless and (not self.has_path or bool(self.without)))
         self.register = plan.register()
 
     def beneath(self, own: str) -> str:
@@ -95,12 +95,12 @@ class V2(Cgroupfs):
     # ---- making, entering, leaving ----
 
     def make(self) -> "list[Step]":
-        return [self._step(MakeCgroup, self.unified, unified=1, tolerate=self.tolerate)]
+        return [self._step(MakeCgroup, self.unified, unified=1, skip_unwritable=self.skip_unwritable)]
 
     def open(self) -> "list[Step]":
         return [
             *self._delegate(),
-            self._step(OpenCgroup, self.unified, fd=self.register, file="", tolerate=self.tolerate),
+            self._step(OpenCgroup, self.unified, fd=self.register, file="", skip_unwritable=self.skip_unwritable),
         ]
 
     def place(self, resources: "Resources", first: bool) -> "list[Step]":
@@ -120,7 +120,7 @@ class V2(Cgroupfs):
                 self.unified,
                 spec="config-linux.md#cgroup-ownership",
                 uid=owner,
-                tolerate=int(self.is_rootless),
+                skip_unwritable=int(self.is_rootless),
             )
         ]
 
@@ -167,8 +167,8 @@ class V2(Cgroupfs):
                 hierarchy=self.unified.mount,
                 path=path + "/" + inner if inner else path,
                 file="",
-                tolerate=self.tolerate,
-                optional=0 if inner else self.tolerate,
+                skip_unwritable=self.skip_unwritable,
+                optional=0 if inner else self.skip_unwritable,
             )
         ]
 
@@ -211,7 +211,7 @@ class V2(Cgroupfs):
     def limit(self, resources: "Resources") -> "list[Step]":
         steps = self.settings(resources)
         # A child that may not enter its cgroup would go without these.
-        self.allow_caller_cgroup = int(self.tolerate and (bool(self.without) or not _are_limits(steps)))
+        self.allow_caller_cgroup = int(self.skip_unwritable and (bool(self.without) or not _are_limits(steps)))
         return steps
 
     def has_limits(self, resources: "Resources") -> bool:
@@ -254,7 +254,7 @@ class V2(Cgroupfs):
             value=value,
             other_file=other_file,
             other_value=other_value,
-            tolerate=self._tolerance(value),
+            skip_unwritable=self._if_unwritable(value),
         )
 
     def _ignored(self, at: str, what: str) -> Warn:
@@ -307,7 +307,7 @@ class V2(Cgroupfs):
                 file=file,
                 value=swap,
                 less=limit,
-                tolerate=self.without,
+                skip_unwritable=self.without,
             )
         ]
 
@@ -423,7 +423,7 @@ class V2(Cgroupfs):
         given = rules(resources.devices)
         # Without the filter every device could be opened: only where nodes do not work anyway, in a user namespace or for a
         # user without root's rights, or where the filter would allow everything, does the container go without.
-        tolerate = self.host.in_user_namespace or self.host.euid != 0 or allow_everything(given)
+        skip_unwritable = self.host.in_user_namespace or self.host.euid != 0 or allow_everything(given)
         at = resources.at("devices") if given else "default devices"
         return [
             self._step(
@@ -432,7 +432,7 @@ class V2(Cgroupfs):
                 at,
                 "config-linux.md#allowed-device-list",
                 filter=program(given),
-                tolerate=int(tolerate),
+                skip_unwritable=int(skip_unwritable),
             )
         ]
 

@@ -181,7 +181,7 @@ def test_systemd(words, flag, runs, reason):
 
 
 @pytest.mark.parametrize(
-    "facts, rootless, tolerate",
+    "facts, rootless, skip_unwritable",
     [
         ({}, "auto", 0),
         ({"in_user_namespace": True}, "auto", 1),
@@ -189,14 +189,14 @@ def test_systemd(words, flag, runs, reason):
         ({}, "true", 1),
     ],
 )
-def test_hierarchies_are_passed_over_without_roots_rights(facts, rootless, tolerate):
+def test_hierarchies_are_passed_over_without_roots_rights(facts, rootless, skip_unwritable):
     plan = made("/c", host(**facts), {"pids": {"limit": 5}}, rootless=rootless)
-    assert {step.tolerate for step in steps(plan, "host", "MakeCgroup", "OpenCgroup")} == {tolerate}
+    assert {step.skip_unwritable for step in steps(plan, "host", "MakeCgroup", "OpenCgroup")} == {skip_unwritable}
 
 
-@pytest.mark.parametrize("rootless, tolerate", [("auto", 0), ("false", 0), ("true", 2)])
-def test_a_limit_is_never_passed_over_without_a_word(rootless, tolerate):
-    """An error, or a warning where the caller has said that it goes without (core/cgroup/hierarchy.c, TOLERATE_WARNING)."""
+@pytest.mark.parametrize("rootless, skip_unwritable", [("auto", 0), ("false", 0), ("true", 2)])
+def test_a_limit_is_never_passed_over_without_a_word(rootless, skip_unwritable):
+    """An error, or a warning where the caller has said that it goes without (core/cgroup/hierarchy.c, SKIP_WITH_WARNING)."""
     ids = [{"containerID": 0, "hostID": 1000, "size": 1}]
     members = config(
         linux__namespaces=[{"type": "mount"}, {"type": "user"}],
@@ -210,7 +210,7 @@ def test_a_limit_is_never_passed_over_without_a_word(rootless, tolerate):
         for step in steps(plan(members, on, rootless=rootless), "host", "WriteCgroup")
         if "devices" not in step.file
     ]
-    assert [step.tolerate for step in limits] == [tolerate] * 2
+    assert [step.skip_unwritable for step in limits] == [skip_unwritable] * 2
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_what_is_no_limit_is_not_missed(resources):
             for step in steps(plan(members, host(euid=1000), rootless=rootless), "host", "WriteCgroup")
             if "devices" not in step.file
         ]
-        assert {step.tolerate for step in limits} == {1}
+        assert {step.skip_unwritable for step in limits} == {1}
 
 
 def test_a_user_without_privileges_is_rootless():
@@ -240,7 +240,7 @@ def test_a_user_without_privileges_is_rootless():
     members = config(
         linux__namespaces=[{"type": "mount"}, {"type": "user"}], linux__uidMappings=ids, linux__gidMappings=ids
     )
-    assert {step.tolerate for step in steps(plan(members, host(euid=1)), "host", "MakeCgroup")} == {1}
+    assert {step.skip_unwritable for step in steps(plan(members, host(euid=1)), "host", "MakeCgroup")} == {1}
 
 
 # ---- limits ----

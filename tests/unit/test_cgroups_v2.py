@@ -122,7 +122,7 @@ def test_deleting():
 
 def test_a_user_without_a_place_or_a_limit_can_stay():
     plan = rootless()
-    assert {step.tolerate for step in steps(plan, "host", "MakeCgroup", "OpenCgroup", "LoadDeviceFilter")} == {1}
+    assert {step.skip_unwritable for step in steps(plan, "host", "MakeCgroup", "OpenCgroup", "LoadDeviceFilter")} == {1}
     assert values(steps(plan, "host", "Spawn")[0])["allow_caller_cgroup"] == 1
     assert values(steps(plan, "host", "MakeCgroup")[0])["path"] == "/user.slice/c1"
 
@@ -131,33 +131,35 @@ def test_a_user_without_a_place_or_a_limit_can_stay():
 def test_what_is_no_limit_is_not_missed(resources):
     """Engines write what they do not limit, too."""
     plan = rootless(resources)
-    assert {step.tolerate for step in steps(plan, "host", *LIMITS)} == {1}
+    assert {step.skip_unwritable for step in steps(plan, "host", *LIMITS)} == {1}
     assert values(steps(plan, "host", "Spawn")[0])["allow_caller_cgroup"] == 1
 
 
 def test_a_user_with_a_limit_cannot_go_without():
     plan = rootless({"pids": {"limit": 5}})
-    assert steps(plan, "host", "MakeCgroup")[0].tolerate == 1
-    assert steps(plan, "host", "WriteCgroup")[0].tolerate == 0
+    assert steps(plan, "host", "MakeCgroup")[0].skip_unwritable == 1
+    assert steps(plan, "host", "WriteCgroup")[0].skip_unwritable == 0
     assert "allow_caller_cgroup" not in values(steps(plan, "host", "Spawn")[0])
 
 
 def test_a_user_gets_the_place_asked_for_or_none():
     plan = rootless(path="/user.slice/here")
-    assert {step.tolerate for step in steps(plan, "host", "MakeCgroup", "OpenCgroup")} == {0}
-    assert steps(plan, "host", "LoadDeviceFilter")[0].tolerate == 1
+    assert {step.skip_unwritable for step in steps(plan, "host", "MakeCgroup", "OpenCgroup")} == {0}
+    assert steps(plan, "host", "LoadDeviceFilter")[0].skip_unwritable == 1
 
 
 def test_a_user_who_says_so_goes_without_a_limit():
-    """With a warning for each (core/cgroup/hierarchy.c, TOLERATE_WARNING)."""
+    """With a warning for each (core/cgroup/hierarchy.c, SKIP_WITH_WARNING)."""
     made = rootless(
         {"pids": {"limit": 5}, "memory": {"limit": 1 << 20, "swap": 2 << 20}, "blockIO": {"weight": 10}},
         path="/elsewhere",
         words={"rootless": "true"},
     )
-    assert {step.tolerate for step in steps(made, "host", *LIMITS)} == {2} and len(steps(made, "host", *LIMITS)) == 4
+    assert {step.skip_unwritable for step in steps(made, "host", *LIMITS)} == {2} and len(
+        steps(made, "host", *LIMITS)
+    ) == 4
     assert (
-        steps(made, "host", "MakeCgroup")[0].tolerate == 1
+        steps(made, "host", "MakeCgroup")[0].skip_unwritable == 1
         and values(steps(made, "host", "Spawn")[0])["allow_caller_cgroup"] == 1
     )
 
@@ -457,7 +459,7 @@ def test_numbers_that_are_only_passed_on_are_slots():
 
 
 @pytest.mark.parametrize(
-    "rules, tolerate",
+    "rules, skip_unwritable",
     [
         ([], 0),
         ([{"allow": True, "access": "rwm"}], 1),
@@ -469,20 +471,20 @@ def test_numbers_that_are_only_passed_on_are_slots():
         ([{"allow": True, "access": "rwm"}, {"allow": False, "access": "r", "type": "b"}], 0),
     ],
 )
-def test_a_filter_that_allows_everything_can_be_missed(rules, tolerate):
+def test_a_filter_that_allows_everything_can_be_missed(rules, skip_unwritable):
     """All that is not allowed is denied: without a rule, too, a container without a filter could open every device."""
-    assert steps(made(resources={"devices": rules}), "host", "LoadDeviceFilter")[0].tolerate == tolerate
+    assert steps(made(resources={"devices": rules}), "host", "LoadDeviceFilter")[0].skip_unwritable == skip_unwritable
 
 
 def test_roots_filter_cannot_be_missed():
     plan = made(on=v2(), rootless="true")
-    assert steps(plan, "host", "LoadDeviceFilter")[0].tolerate == 0
+    assert steps(plan, "host", "LoadDeviceFilter")[0].skip_unwritable == 0
 
 
 def test_in_a_user_namespace_the_filter_can_be_missed():
     plan = made(on=v2(in_user_namespace=True), resources={"devices": [{"allow": False, "access": "rwm"}]})
-    assert steps(plan, "host", "LoadDeviceFilter")[0].tolerate == 1
-    assert steps(plan, "host", "MakeCgroup")[0].tolerate == 0
+    assert steps(plan, "host", "LoadDeviceFilter")[0].skip_unwritable == 1
+    assert steps(plan, "host", "MakeCgroup")[0].skip_unwritable == 0
 
 
 # ---- the mount, and who owns what it shows ----

@@ -62,11 +62,11 @@ static int attach(struct run *r, int cgroup, const void *filter, size_t size) {
 }
 
 int do_load_device_filter(struct run *r, const struct step_load_device_filter *s) {
-  int there = is_there(r, s->hierarchy, NUMBER(tolerate));
+  int there = is_there(r, s->hierarchy, NUMBER(skip_unwritable));
   if (there <= 0) return there;
   size_t size = 0;
   const void *filter = bytes_of(r->program, s->filter, &size);
   CLOSING int cgroup = open_cgroup(r, TEXT(hierarchy), TEXT(path), O_RDONLY);
   int error = cgroup < 0 ? failing(r, "open", cgroup) : attach(r, cgroup, filter, size);
-  return s->tolerate ? 0 : error;
+  return s->skip_unwritable ? 0 : error;
 }

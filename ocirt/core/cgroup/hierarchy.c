@@ -26,29 +26,29 @@ uint64_t cgroup_key(const char *hierarchy, const char *path) {
 }
 
 // A limit that cannot be applied: the caller has asked for a warning, or the error names the ways out.
-static int go_without(struct run *r, int64_t tolerate, const char *call, int error) {
-  if (!tolerate) {
+static int go_without(struct run *r, int64_t skip_unwritable, const char *call, int error) {
+  if (!skip_unwritable) {
     put(&r->detail, "the caller may not write the cgroup: have one delegated to it (a user gets one by a session of "
                     "systemd's, with "
                     "XDG_RUNTIME_DIR set, on cgroup v2), or go without by --rootless true");
     return failing(r, call, error);
   }
-  if (tolerate != TOLERATE_WARNING) return 0;
+  if (skip_unwritable != SKIP_WITH_WARNING) return 0;
   BUFFER(said, LOG_LINE);
   format(&said, "%s: this limit is not applied: the caller may not write the cgroup", text_of(r->program, r->step->at));
   log_line("warning", said.data);
   return 0;
 }
 
-int is_there(struct run *r, uint64_t hierarchy, int64_t tolerate) {
-  for (unsigned i = 0; i < r->n_passed_over; i++)
-    if (r->passed_over[i] == hierarchy) return go_without(r, tolerate, "check", -EACCES);
+int is_there(struct run *r, uint64_t hierarchy, int64_t skip_unwritable) {
+  for (unsigned i = 0; i < r->n_skipped; i++)
+    if (r->skipped[i] == hierarchy) return go_without(r, skip_unwritable, "check", -EACCES);
   return 1;
 }
 
-int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *call, int error) {
-  if ((error != -EACCES && error != -EPERM && error != -EROFS) || r->n_passed_over == COUNT(r->passed_over))
+int skip_or_fail(struct run *r, uint64_t hierarchy, int64_t skip_unwritable, const char *call, int error) {
+  if ((error != -EACCES && error != -EPERM && error != -EROFS) || r->n_skipped == COUNT(r->skipped))
     return failing(r, call, error);
-  if (tolerate) r->passed_over[r->n_passed_over++] = (uint32_t)hierarchy;
-  return go_without(r, tolerate, call, error);
+  if (skip_unwritable) r->skipped[r->n_skipped++] = (uint32_t)hierarchy;
+  return go_without(r, skip_unwritable, call, error);
 }

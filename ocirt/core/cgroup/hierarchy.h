@@ -8,10 +8,10 @@ int open_file(struct run *r, const char *hierarchy, const char *path, const char
 int open_cgroup(struct run *r, const char *hierarchy, const char *path, int flags); // its directory
 uint64_t cgroup_key(const char *hierarchy, const char *path); // of its effect in the journal
 
-#define TOLERATE_WARNING 2
+#define SKIP_WITH_WARNING 2
 
 // 1: the hierarchy is used. 0: it was skipped before, and the step tolerates that. Otherwise the error.
-int is_there(struct run *r, uint64_t hierarchy, int64_t tolerate);
+int is_there(struct run *r, uint64_t hierarchy, int64_t skip_unwritable);
 
-// With `tolerate`, a hierarchy that the caller may not write is skipped from here on: 0. Otherwise the error.
-int tolerated(struct run *r, uint64_t hierarchy, int64_t tolerate, const char *call, int error);
+// With `skip_unwritable`, a hierarchy that the caller may not write is skipped from here on: 0. Otherwise the error.
+int skip_or_fail(struct run *r, uint64_t hierarchy, int64_t skip_unwritable, const char *call, int error);

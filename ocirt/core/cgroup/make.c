@@ -144,10 +144,10 @@ int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
   // Another container's delete may remove a parent between our look and our mkdir.
   for (int tries = 0; error == -ENOENT && tries < 16; tries++)
     error = make_levels(&making);
-  if (error) return tolerated(r, s->hierarchy, NUMBER(tolerate), r->call, error);
+  if (error) return skip_or_fail(r, s->hierarchy, NUMBER(skip_unwritable), r->call, error);
   if (NUMBER(fd) < 0) return 0;
   int fd = open_file(r, TEXT(hierarchy), TEXT(path), TEXT(file), *TEXT(file) ? O_WRONLY : O_RDONLY | O_DIRECTORY);
-  if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
+  if (fd < 0) return skip_or_fail(r, s->hierarchy, NUMBER(skip_unwritable), "open", fd);
   sys_close(r->fds[s->fd]); // of a Spawn that is retried
   r->fds[s->fd] = fd;
   return 0;

@@ -21,7 +21,7 @@ static int write_lines(int fd, const char **line) {
 struct limit {
   uint64_t hierarchy;
   const char *path, *file, *value, *usage;
-  int64_t tolerate;
+  int64_t skip_unwritable;
   int optional;
 };
 
@@ -40,13 +40,13 @@ static void explain_refusal(struct run *r, const struct limit *l, const char *li
 
 // 0, or a negative errno; of an `optional` file that is missing -ENOENT, which is no failure yet.
 static int write_limit(struct run *r, const struct limit *l) {
-  int there = is_there(r, l->hierarchy, l->tolerate);
+  int there = is_there(r, l->hierarchy, l->skip_unwritable);
   if (there <= 0) return there;
   const char *hierarchy = text_of(r->program, l->hierarchy), *line = l->value;
   CLOSING int fd = open_file(r, hierarchy, l->path, l->file, O_WRONLY);
   if (fd == -ENOENT && l->optional) return fd;
   if (fd == -ENOENT) explain_missing(r, hierarchy, l->path, l->file);
-  if (fd < 0) return tolerated(r, l->hierarchy, l->tolerate, "open", fd);
+  if (fd < 0) return skip_or_fail(r, l->hierarchy, l->skip_unwritable, "open", fd);
   int error = write_lines(fd, &line);
   if (!error) return 0;
   explain_refusal(r, l, line, error);
@@ -55,11 +55,11 @@ static int write_limit(struct run *r, const struct limit *l) {
 
 int do_write_cgroup(struct run *r, const struct step_write_cgroup *s) {
   return write_limit(
-      r, &(struct limit){s->hierarchy, TEXT(path), TEXT(file), TEXT(value), TEXT(usage), NUMBER(tolerate), 0});
+      r, &(struct limit){s->hierarchy, TEXT(path), TEXT(file), TEXT(value), TEXT(usage), NUMBER(skip_unwritable), 0});
 }
 
 int do_write_either_cgroup(struct run *r, const struct step_write_either_cgroup *s) {
-  struct limit limit = {s->hierarchy, TEXT(path), TEXT(file), TEXT(value), "", NUMBER(tolerate), 1};
+  struct limit limit = {s->hierarchy, TEXT(path), TEXT(file), TEXT(value), "", NUMBER(skip_unwritable), 1};
   int error = write_limit(r, &limit);
   if (error != -ENOENT) return error;
   if (!*TEXT(other_file)) return 0;
@@ -77,7 +77,7 @@ int do_write_cgroup_difference(struct run *r, const struct step_write_cgroup_dif
   }
   BUFFER(text, 32);
   put_number(&text, difference);
-  struct limit limit = {s->hierarchy, TEXT(path), TEXT(file), text.data, "", NUMBER(tolerate), difference == 0};
+  struct limit limit = {s->hierarchy, TEXT(path), TEXT(file), text.data, "", NUMBER(skip_unwritable), difference == 0};
   int error = write_limit(r, &limit);
   return limit.optional && error == -ENOENT ? 0 : error;
 }
@@ -94,11 +94,11 @@ int do_check_memory_usage(struct run *r, const struct step_check_memory_usage *s
 }
 
 int do_open_cgroup(struct run *r, const struct step_open_cgroup *s) {
-  int there = is_there(r, s->hierarchy, NUMBER(tolerate));
+  int there = is_there(r, s->hierarchy, NUMBER(skip_unwritable));
   if (there <= 0) return there;
   int fd = open_file(r, TEXT(hierarchy), TEXT(path), TEXT(file), *TEXT(file) ? O_WRONLY : O_RDONLY | O_DIRECTORY);
   if (fd == -ENOENT && s->optional) return 0;
-  if (fd < 0) return tolerated(r, s->hierarchy, NUMBER(tolerate), "open", fd);
+  if (fd < 0) return skip_or_fail(r, s->hierarchy, NUMBER(skip_unwritable), "open", fd);
   r->fds[s->fd] = fd;
   return 0;
 }
@@ -113,7 +113,7 @@ int do_join_cgroup(struct run *r, const struct step_join_cgroup *s) {
 }
 
 int do_delegate_cgroup(struct run *r, const struct step_delegate_cgroup *s) {
-  int there = is_there(r, s->hierarchy, NUMBER(tolerate));
+  int there = is_there(r, s->hierarchy, NUMBER(skip_unwritable));
   if (there <= 0) return there;
   char files[1024];
   // Kernels before 4.15 do not list them.
@@ -130,5 +130,5 @@ int do_delegate_cgroup(struct run *r, const struct step_delegate_cgroup *s) {
     if (error == -ENOENT) error = 0; // of a controller that is not enabled here
     file += length + more;
   }
-  return error ? tolerated(r, s->hierarchy, NUMBER(tolerate), "fchownat", error) : 0;
+  return error ? skip_or_fail(r, s->hierarchy, NUMBER(skip_unwritable), "fchownat", error) : 0;
 }

@@ -44,8 +44,8 @@ struct run {
   struct view *views; // views.c: what is mounted of procfs and sysfs
   int space; // the runtime's mount namespace, while the rootfs is made in another
   int cgroupfs; // /sys/fs/cgroup, -1: not opened yet
-  uint32_t passed_over[32]; // hierarchies that may not be written
-  unsigned n_passed_over;
+  uint32_t skipped[32]; // hierarchies that may not be written
+  unsigned n_skipped;
   const struct step *step; // the one that is run
   const char *call; // of the failure: what failed
   struct buffer detail; // of the failure: what the kernel or the other side said

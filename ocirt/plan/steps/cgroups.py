@@ -10,9 +10,9 @@ class MakeCgroup(Step):
     directories and no others. It copies the files named in ``inherit`` from the parent into each level in which
     they are empty, because a v1 cpuset takes no process before. If the last directory exists already, it must
     hold no process and must not be frozen. With a register ``fd`` the step opens the cgroup's ``file`` into the
-    register, for writing; an empty ``file`` stands for the directory. With ``tolerate`` 1 the step skips a
+    register, for writing; an empty ``file`` stands for the directory. With ``skip_unwritable`` 1 the step skips a
     hierarchy that the caller may not write (EACCES, EPERM, EROFS), and so does every later step on this
-    hierarchy with ``tolerate``. With ``owned_by_systemd`` 1 the last directory may hold the child, because
+    hierarchy with ``skip_unwritable``. With ``owned_by_systemd`` 1 the last directory may hold the child, because
     systemd has made the directory.
 
     With ``unified`` 1 (cgroup v2) the step enables every controller that a cgroup above has for the children of
@@ -26,19 +26,19 @@ class MakeCgroup(Step):
         "path": "text",
         "inherit": "texts",
         "unified": "number",
-        "tolerate": "number",
+        "skip_unwritable": "number",
         "owned_by_systemd": "number",
         "fd": "fills",
         "file": "text",
     }
-    defaults = {"inherit": (), "unified": 0, "tolerate": 0, "owned_by_systemd": 0, "fd": NONE, "file": ""}
+    defaults = {"inherit": (), "unified": 0, "skip_unwritable": 0, "owned_by_systemd": 0, "fd": NONE, "file": ""}
     sentence = "make cgroup {hierarchy}{path}"
 
 
 class WriteCgroup(Step):
     """Write ``value`` into ``file`` of the cgroup, each line with one write.
 
-    Skips as MakeCgroup does; with ``tolerate`` 2 it also warns that the limit is not applied. If the file
+    Skips as MakeCgroup does; with ``skip_unwritable`` 2 it also warns that the limit is not applied. If the file
     ``usage`` exists, the error quotes its content.
     """
 
@@ -49,9 +49,9 @@ class WriteCgroup(Step):
         "file": "text",
         "value": "text",
         "usage": "text",
-        "tolerate": "number",
+        "skip_unwritable": "number",
     }
-    defaults = {"usage": "", "tolerate": 0}
+    defaults = {"usage": "", "skip_unwritable": 0}
     sentence = "write {value} to {hierarchy}{path}/{file}"
 
 
@@ -67,9 +67,9 @@ class WriteEitherCgroup(Step):
         "value": "text",
         "other_file": "text",
         "other_value": "text",
-        "tolerate": "number",
+        "skip_unwritable": "number",
     }
-    defaults = {"other_file": "", "other_value": "", "tolerate": 0}
+    defaults = {"other_file": "", "other_value": "", "skip_unwritable": 0}
     sentence = "write {value} to {hierarchy}{path}/{file}"
 
 
@@ -84,9 +84,9 @@ class WriteCgroupDifference(Step):
         "file": "text",
         "value": "number",
         "less": "number",
-        "tolerate": "number",
+        "skip_unwritable": "number",
     }
-    defaults = {"tolerate": 0}
+    defaults = {"skip_unwritable": 0}
     sentence = "write {value} - {less} to {hierarchy}{path}/{file}"
 
 
@@ -104,12 +104,12 @@ class LoadDeviceFilter(Step):
     """Load the BPF program ``filter`` (BPF_PROG_TYPE_CGROUP_DEVICE) and attach it to the v2 cgroup.
 
     The program replaces the one that an earlier LoadDeviceFilter attached; programs of others stay. With
-    ``tolerate`` 1 a failure is ignored, and a hierarchy that MakeCgroup skipped is skipped.
+    ``skip_unwritable`` 1 a failure is ignored, and a hierarchy that MakeCgroup skipped is skipped.
     """
 
     sections = ("host",)
-    fields = {"hierarchy": "text", "path": "text", "filter": "bytes", "tolerate": "number"}
-    defaults = {"tolerate": 0}
+    fields = {"hierarchy": "text", "path": "text", "filter": "bytes", "skip_unwritable": "number"}
+    defaults = {"skip_unwritable": 0}
     sentence = "attach the device filter to {hierarchy}{path}"
 
 
@@ -118,8 +118,8 @@ class DelegateCgroup(Step):
     /sys/kernel/cgroup/delegate lists. Skips as MakeCgroup does."""
 
     sections = ("host",)
-    fields = {"hierarchy": "text", "path": "text", "uid": "number", "tolerate": "number"}
-    defaults = {"tolerate": 0}
+    fields = {"hierarchy": "text", "path": "text", "uid": "number", "skip_unwritable": "number"}
+    defaults = {"skip_unwritable": 0}
     sentence = "give {hierarchy}{path} to user {uid}"
 
 
@@ -133,10 +133,10 @@ class OpenCgroup(Step):
         "hierarchy": "text",
         "path": "text",
         "file": "text",
-        "tolerate": "number",
+        "skip_unwritable": "number",
         "optional": "number",
     }
-    defaults = {"tolerate": 0, "optional": 0}
+    defaults = {"skip_unwritable": 0, "optional": 0}
     sentence = "open {hierarchy}{path}/{file}"
 
 
