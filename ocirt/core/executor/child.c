@@ -68,8 +68,7 @@ int killed_at_birth(struct run *r) {
     r->container->pidfd = -1;
     r->container->journal->pid = 0;
   }
-  r->detail.used = r->detail.full = 0;
-  r->detail.data[0] = 0;
+  forget_detail(r);
   return 1;
 }
 

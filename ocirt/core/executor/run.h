@@ -62,6 +62,12 @@ static inline int failing(struct run *r, const char *call, int error) {
 static inline int called(struct run *r, const char *call, long result) {
   return result < 0 ? failing(r, call, (int)result) : 0;
 }
+// Forgets what a failed attempt has said, before another way is tried.
+static inline void forget_detail(struct run *r) {
+  r->detail.used = r->detail.full = 0;
+  r->detail.data[0] = 0;
+}
+
 #define TEXT(field) text_of(r->program, s->field)
 #define TEXTS(field) texts_of(r->program, s->field)
 #define NUMBER(field) ((int64_t)s->field)

@@ -2,7 +2,7 @@
 
 #include <sys/sysmacros.h>
 
-#include "mount/filesystem.h"
+#include "mount/by_page.h"
 #include "mount/mount.h"
 #include "mount/target.h"
 

@@ -1,25 +1,25 @@
+// New file systems as detached mounts, by fsopen(2); and what all mounts have in common. The functions return 0 or a
+// descriptor, or a negative errno, with the failing call noted in the run.
 #pragma once
-#include "base/sys.h"
 #include "executor/run.h"
-#include "program/program.h"
 
-int set_propagation(struct run *r, int mount, int64_t propagation, int64_t recursive);
-
-// A new file system. `layers` are the directories of an overlay, the topmost first; null: none, or among the options.
+// `layers`: the directories of an overlay, the topmost first; null: there are none, or they are among the options.
 struct filesystem {
   const char *type, *source;
   const struct texts *options, *layers;
 };
-int new_filesystem(struct run *r, const struct filesystem *f, int64_t attributes); // a detached mount of it
+
+int make_filesystem(struct run *r, const struct filesystem *f, int64_t attributes); // -E2BIG: an option is too long
 int configure_all(struct run *r, int context, const struct texts *options);
-int configure(struct run *r, int context, const char *key, const char *value);
-int refused(struct run *r, int context, const char *option, int error);
+int refused(
+    struct run *r, int context, const char *option, int error); // with the kernel's own words, for `option` or null
 
-// A detached mount in this mount namespace, but where no path leads: over its root, beneath which all paths begin.
-// Taken off it is gone; what has been cloned of it stays. The working directory is `directory` then.
+// Attaches a detached mount over the root of this mount namespace. All paths begin beneath it, so that none leads to
+// it.
 int lay_over_root(struct run *r, int mount);
-void take_off_root(int mount, int directory);
+void take_off_root(
+    int mount, int directory); // unmounts it again; clones of it stay. `directory`: the working directory
 
-// Attaches the detached mount at the target; both descriptors are used up.
-int attach(struct run *r, int mount, int target);
+int attach(struct run *r, int mount, int target); // uses both descriptors up
+int set_propagation(struct run *r, int mount, int64_t propagation, int64_t recursive); // MS_* or 0, of all below or not
 int is_directory(int fd);

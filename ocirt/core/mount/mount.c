@@ -6,7 +6,7 @@
 #include "base/cgroupfs.h"
 #include "mount/target.h"
 #include "mount/copy.h"
-#include "mount/filesystem.h"
+#include "mount/by_page.h"
 
 int place_mount(struct run *r, int mount, const char *target, enum way way) {
   CLOSING int tree = mount;
@@ -195,8 +195,7 @@ int do_set_mount_attributes(struct run *r, const struct step_set_mount_attribute
 static int cgroup_mount(struct run *r, const struct step_mount_cgroup *s) {
   int mount = new_filesystem(r, &(struct filesystem){TEXT(fstype), TEXT(fstype), TEXTS(options), 0}, NUMBER(set));
   if (mount != -EPERM && mount != -EBUSY) return mount;
-  r->detail.used = r->detail.full = 0;
-  r->detail.data[0] = 0;
+  forget_detail(r);
   CLOSING int bind = open_source(r, TEXT(bind), 0, 0);
   if (bind < 0) return failing(r, "open_tree", bind);
   int error = change(r, bind, s->set, s->clear, 0);

@@ -1,6 +1,6 @@
 // Steps that mask paths of the container or make them read-only.
 
-#include "mount/filesystem.h"
+#include "mount/by_page.h"
 #include "mount/views.h"
 
 // The first mask of a kind is attached itself. Later ones are clones of it: only an attached mount of this namespace

@@ -6,7 +6,7 @@
 #include <linux/major.h>
 #include <linux/sched.h>
 
-#include "mount/filesystem.h"
+#include "mount/by_page.h"
 #include "mount/hide_host.h"
 #include "mount/mount.h"
 
