@@ -1,12 +1,16 @@
+// What the steps on mounts share.
 #pragma once
-#include "base/sys.h"
 #include "executor/run.h"
 #include "mount/views.h"
 
-int source_failed(
-    struct run *r, const char *source, int error); // the failure of that, with what to do where the rootfs is missing
-int open_source(struct run *r, const char *source, int64_t recursive,
-    int64_t nofollow); // a clone of what is mounted there, detached
+// The failure of opening a source: says what to do if the rootfs is missing.
+int source_failed(struct run *r, const char *source, int error);
 
-// Attaches the detached mount, which is used up, at the path `target` of the rootfs; at / it becomes the rootfs.
+// A detached clone of what is mounted at the source: a descriptor or a negative errno.
+int open_source(struct run *r, const char *source, int64_t recursive, int64_t nofollow);
+
+// Sets and clears attributes MOUNT_ATTR_* of the mount, or of all below it too.
+int change_attributes(struct run *r, int mount, uint64_t set, uint64_t clear, int recursive);
+
+// Attaches the detached mount, which is used up, at the path `target` of the rootfs. At / it becomes the rootfs.
 int place_mount(struct run *r, int mount, const char *target, enum way way);
