@@ -5,7 +5,7 @@ import posix
 
 from ..compile.restore import Restored
 from ..criu import DEFAULT_IMAGES, DESCRIPTORS, common, directory, executable, external
-from ..criu.message import REQUEST, RESTORE, encode
+from ..criu.message import RESTORE
 from ..errors import OcirtError, RequestError, reason
 from ..model.config import parse
 from ..model.host import Host
@@ -69,7 +69,7 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
     options["inherit_fd"] = [*_pipes(images), *[{"key": key, "fd": _open(path)} for key, path in opened.items()]]
     plan = restored.compile(
         root,
-        encode(REQUEST, {"type": RESTORE, "opts": options}),
+        {"type": RESTORE, "opts": options},
         os.path.join(work or images, LOG),
         path=criu,
         env=_environment(),

@@ -5,17 +5,23 @@ init, the stage becomes criu, once it has entered the cgroups and a mount namesp
 all namespaces, mounts and processes of the container from its images, the first process as the runtime's child.
 """
 
+import json
+
 from ..model.text import bound
 from ..plan.steps import (
     NONE,
+    Close,
     EnterRoot,
     ExecCriu,
+    FinishRestore,
     JoinContainer,
     LoopbackUp,
     MakeMountPoint,
+    MeetCriu,
     PlaceCriuRoot,
-    RestoreProcesses,
+    RunWithin,
     Spawn,
+    TalkToCriu,
     WritePidFile,
 )
 from . import hooks
@@ -29,6 +35,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..model.config import Config
     from ..model.host import Host
+    from ..model.json import Members
     from ..model.request import Request
     from ..model.text import AnyText, Field
     from ..plan import Plan
@@ -48,16 +55,26 @@ class Restored(Container):
         Seccomp(config, config.process.no_new_privileges, host, self.plan)  # exec will need it
         self.rdt = self.resctrl()
 
-    def compile(self, root: "AnyText", message: bytes, log: str, **criu: "Field") -> "Plan":
+    def compile(self, root: "AnyText", asked: "Members", log: str, **criu: "Field") -> "Plan":
         """The plan.
 
         :param root: where criu finds the rootfs: a directory that is made for it.
-        :param message: the request for criu, encoded.
+        :param asked: the request for criu (:mod:`ocirt.criu.message`).
         :param log: the path of the log that it writes.
         :param criu: the fields of ExecCriu.
         """
         request, plan, cgroup, rdt = self.request, self.plan, self.cgroup, self.rdt
         life = hooks.Hooks(self.config, plan)
+        if self.namespaces.new & NETWORK:  # of which criu restores no device
+            plan.sections["in_criu_netns"] = [
+                JoinContainer("linux.namespaces", "", flags=NETWORK),
+                LoopbackUp("linux.namespaces", ""),
+            ]
+        # criu leaves the root as it was mounted for it.
+        finish = self.rootfs.finish()
+        plan.sections["in_restored_mntns"] = (
+            [JoinContainer("linux.namespaces", "", flags=MOUNT), EnterRoot(AT, "", fd=NONE), *finish] if finish else []
+        )
         plan.sections["host"] = [
             *self.check_annotations(),
             *cgroup.before(self.resources),
@@ -75,7 +92,8 @@ class Restored(Container):
             ),
             *cgroup.place(self.resources, True),
             *self.mounts.hand(),
-            RestoreProcesses(AT, "", message=message, log=log, console=self.process.console, root=root),
+            *self._conversation(asked, log, life),
+            FinishRestore(AT, "", root=root, log=log),
         ]
         if request.pid_file is not None:
             plan.host.append(WritePidFile("--pid-file", "", path=request.text("pid-file", plan.trace)))
@@ -88,24 +106,33 @@ class Restored(Container):
             *self._points(),
             ExecCriu("--criu", "", **criu),
         ]
-        if self.namespaces.new & NETWORK:  # of which criu restores no device
-            plan.sections["in_criu_netns"] = [
-                JoinContainer("linux.namespaces", "", flags=NETWORK),
-                LoopbackUp("linux.namespaces", ""),
-            ]
-        plan.sections["at_criu_namespaces"] = [
-            *(rdt.join() if rdt else []),
+        self.lifecycle_sections(rdt, life)
+        return plan
+
+    def _conversation(self, asked: "Members", log: str, life: hooks.Hooks) -> "list[Step]":
+        """Steps of the host that have criu restore the container, and what they do while criu waits."""
+        register = self.plan.register()
+
+        def talk(until: str, more: "Members") -> TalkToCriu:
+            data = json.dumps({**more, "until": until, "log": log})
+            return TalkToCriu(AT, "", criu=register, console=self.process.console, until=until, data=data)
+
+        def within(section: str) -> "list[Step]":
+            return [RunWithin(AT, "", section=section)] if self.plan.sections[section] else []
+
+        return [
+            MeetCriu(AT, "", fd=register),
+            talk("setup-namespaces", {"request": asked}),
+            *within("in_criu_netns"),
+            *(self.rdt.join() if self.rdt else []),
             *life.open("prestart", "create_runtime"),
             *life.run("prestart"),
             *life.run("create_runtime"),
+            talk("post-restore", {}),
+            *within("in_restored_mntns"),
+            talk("", {}),
+            Close(AT, "", fd=register),
         ]
-        # criu leaves the root as it was mounted for it.
-        finish = self.rootfs.finish()
-        plan.sections["in_restored_mntns"] = (
-            [JoinContainer("linux.namespaces", "", flags=MOUNT), EnterRoot(AT, "", fd=NONE), *finish] if finish else []
-        )
-        self.lifecycle_sections(rdt, life)
-        return plan
 
     def _points(self) -> "list[Step]":
         """Steps that make the mount points which criu will need. Binds are mounted, beside the place that criu uses: others

@@ -1,8 +1,8 @@
 """The requests of checkpoint and restore to criu, and criu's answers.
 
 ``criu swrk N`` serves one conversation (images/rpc.proto of criu) on the socket N. For checkpoint Python leads it
-(:mod:`.talk`): criu stops and reads existing processes. For restore the executable leads it (core/commands/criu.c), with the
-request that Python has made, because the restored processes become its children.
+(:mod:`.talk`): criu stops and reads existing processes. For restore a helper leads it (ocirt/helpers/criu.py), from one step to
+the next, because the restored processes become children of the executable.
 
 The files that ocirt adds to an image directory, and the names of mounts that criu does not save itself, are those of runc, so
 that each runtime can restore what the other has saved.

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 
 from ..errors import HostError, OcirtError, reason
 from .message import FEATURE_CHECK, NOTIFY, REQUEST, RESPONSE, decode, encode
@@ -36,6 +35,8 @@ def ask(criu: str, request: "Message", notified: "Callable[[str], None]" = lambd
     :returns: criu's last answer, a mapping.
     :raises Refused: criu failed.
     """
+    import subprocess  # heavy
+
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, os.fdopen(os.memfd_create("criu"), "rb") as output:
         ours.settimeout(SECONDS)

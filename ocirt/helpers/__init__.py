@@ -1,7 +1,7 @@
-"""The modules that RunHelper steps run, each in a process of its own: rare work that needs a library.
+"""The modules that RunHelper and TalkToCriu steps run, each in a process of its own: rare work that needs a library.
 
 A helper is a module of this package with two functions. ``run(data)`` carries out the step's JSON and returns a record that JSON
-can hold; ``undo(record)`` gets this record if the create fails afterwards. A helper has the runtime's namespaces and the
+can hold; ``undo(record)`` gets this record if the create fails afterwards (the conversation with criu needs no undoing). A helper has the runtime's namespaces and the
 descriptors that the step gave it. If python-prctl is installed, it keeps of root's capabilities only those in its
 ``CAPABILITIES`` (:mod:`ocirt.confine`). It ends with the runtime, until it calls :func:`~ocirt.confine.outlive`. A helper
 reports a failure as an :class:`~ocirt.errors.OcirtError`, whose text is the whole line that the user sees.

@@ -16,7 +16,7 @@ from .steps import (
     MapLent,
     Receive,
     Release,
-    RestoreProcesses,
+    RunWithin,
     Send,
     Spawn,
 )
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 ALONE = ("before_start", "after_start", "signal", "pause", "resume", "update", "restore", "delete")
 """Sections that a process runs for itself."""
-OF_RESTORE = ("in_criu_netns", "at_criu_namespaces", "in_restored_mntns")
-"""Sections that RestoreProcesses runs, in children too."""
 
 
 class Unsound(Exception):
@@ -99,11 +97,8 @@ class _Played:
                     while waits and not self._take(side, event, place):
                         yield f"{place} waits for {event}"
                 self._move(step, place, filled)
-                if isinstance(step, Spawn):
+                if isinstance(step, (Spawn, RunWithin)):
                     self.start(step.section, set(filled))
-                if isinstance(step, RestoreProcesses):
-                    for each in OF_RESTORE:
-                        self.start(each, set(filled))
 
     def _take(self, side: str, wanted: str, place: str) -> bool:
         """Has the event come? What overtakes ``spawned`` is kept for later."""

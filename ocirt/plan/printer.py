@@ -31,7 +31,6 @@ RUNS = {
     "restore": "the undoing of a failed update",
     "delete": "delete, and the undoing of a failed create",
     "in_criu_netns": "restore, within the namespaces that criu has made",
-    "at_criu_namespaces": "restore, after criu has made the namespaces",
     "in_restored_mntns": "restore, in the container's mount namespace",
 }
 

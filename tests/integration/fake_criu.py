@@ -63,6 +63,7 @@ def main(folder, number):
         notify("post-restore", pid)
         for script in behaviour.get("scripts", []):
             notify(script, fd=os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY) if script == "orphan-pts-master" else None)
+        os.kill(pid, signal.SIGCONT)
         return answer(type=RESTORE, success=True)
     assert request["type"] in (DUMP, PRE_DUMP) and OPTIONS["pid"] == 2
     notify("post-dump")
@@ -72,9 +73,10 @@ def main(folder, number):
 
 
 def start(seconds):
-    """A process whose parent is ours, as a restored one's is."""
+    """A process whose parent is ours, as a restored one's is. It goes on only once all is restored."""
     pid = ctypes.CDLL(None).syscall(SYS_CLONE, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
     if pid == 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
         os.execv("/bin/sh", ["sh", "-c", f"sleep {seconds}; exit 7"])
     return pid
 

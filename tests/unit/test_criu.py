@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,10 @@ from ocirt.cli import checkpoint
 from ocirt.compile.mounts import AHEAD
 from ocirt.compile.restore import Restored
 from ocirt.criu import executable, external
-from ocirt.criu.message import DUMP, OPTIONS, REQUEST, RESPONSE, decode, encode
+from ocirt.criu.message import DUMP, NOTIFY, OPTIONS, REQUEST, RESPONSE, RESTORE, decode, encode
 from ocirt.criu.talk import last_error
 from ocirt.errors import ConfigError, HostError, OcirtError, RequestError
+from ocirt.helpers import criu as helper
 from ocirt.model.config import parse
 from ocirt.model.text import bound
 from ocirt.plan.encode import encode as encode_plan
@@ -168,24 +170,112 @@ def test_namespaces_of_the_host(tmp_path):
             external.check(restored(config(linux__namespaces=spaces)).namespaces)
 
 
+# ---- the conversation of restore ----
+
+
+def conversation(monkeypatch, data, *answers, terminal=None):
+    """What a helper makes of criu's ``answers``: its result, what criu got, and the descriptors that came on the console."""
+    criu, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    console, ours = socket.socketpair()
+    monkeypatch.setattr(helper, "CRIU", os.dup(theirs.fileno()))
+    monkeypatch.setattr(helper, "CONSOLE", ours.fileno())
+    with criu, theirs, console, ours:
+        for answer in answers:
+            is_terminal = answer.get("notify", {}).get("script") == "orphan-pts-master"
+            socket.send_fds(criu, [encode(RESPONSE, answer)], [terminal] if is_terminal else [])
+        criu.shutdown(socket.SHUT_WR)
+        result = helper.run({"log": "/no/log", **data})
+        criu.setblocking(False)
+        console.setblocking(False)
+        got = []
+        while True:
+            try:
+                got.append(decode(REQUEST, criu.recv(4096)))
+            except BlockingIOError:
+                break
+        try:
+            _, descriptors, *_ = socket.recv_fds(console, 16, 4)
+        except BlockingIOError:
+            descriptors = []
+        return result, got, descriptors
+
+
+def at_point(script, **more):
+    return {"type": NOTIFY, "success": True, "notify": {"script": script, **more}}
+
+
+GO_ON = {"type": NOTIFY, "notify_success": True}
+
+
+def test_a_talk_begins_with_the_request_and_ends_where_criu_waits(monkeypatch):
+    data = {"request": {"type": RESTORE}, "until": "setup-namespaces"}
+    answers = at_point("pre-restore"), at_point("setup-namespaces", pid=77)
+    assert conversation(monkeypatch, data, *answers) == (77, [{"type": RESTORE}, GO_ON], [])
+
+
+def test_a_talk_goes_on_to_the_end(monkeypatch):
+    answers = at_point("post-resume"), {"type": RESTORE, "success": True}
+    assert conversation(monkeypatch, {"until": ""}, *answers) == (0, [GO_ON, GO_ON], [])
+
+
+def test_the_terminal_goes_to_the_console(monkeypatch, tmp_path):
+    with open(tmp_path / "terminal", "w") as file:
+        answers = at_point("orphan-pts-master"), at_point("post-restore", pid=5)
+        result, _, (terminal,) = conversation(monkeypatch, {"until": "post-restore"}, *answers, terminal=file.fileno())
+        assert result == 5 and os.path.sameopenfile(terminal, file.fileno())
+        os.close(terminal)
+
+
+@pytest.mark.parametrize(
+    "answer, text",
+    [
+        ({"type": RESTORE, "success": False, "cr_errmsg": "Error (a.c:1): no\nmore"}, "criu: Error (a.c:1): no"),
+        ({"type": RESTORE, "success": False}, "criu: Error (b.c:2): logged"),
+        ({}, "criu: Error (b.c:2): logged"),
+        ({"type": DUMP, "success": True}, "criu: it answers with type 1"),
+    ],
+)
+def test_a_talk_that_fails_says_why(monkeypatch, tmp_path, answer, text):
+    (tmp_path / "log").write_text("(0) Error (b.c:2): logged\n(1) Error (b.c:3): Restoring FAILED.\n")
+    with pytest.raises(OcirtError) as caught:
+        conversation(monkeypatch, {"until": "", "log": str(tmp_path / "log")}, *([answer] if answer else []))
+    assert str(caught.value).startswith(text)
+
+
 # ---- the plan ----
 
 CRIU = {"path": "/usr/sbin/criu", "env": ["PATH=/bin"], "images": "/i", "images_fd": 7, "work": "", "work_fd": -1}
 
 
 def plan(members, on=None, **words):
-    made = restored(members, on, **words).compile("/run/ocirt/c1/criu-root", b"request", "/i/restore.log", **CRIU)
+    made = restored(members, on, **words).compile(
+        "/run/ocirt/c1/criu-root", {"type": RESTORE}, "/i/restore.log", **CRIU
+    )
     encode_plan(made, "0" * 32)
     return made
 
 
 def test_the_steps():
     made = plan(config(hooks={"createRuntime": [{"path": "/hook"}], "poststart": [{"path": "/hook"}]}), pid_file="/pid")
-    assert names(made, "host") == ["Spawn", "RestoreProcesses", "WritePidFile"]
+    assert names(made, "host") == [
+        "Spawn",
+        "MeetCriu",
+        "TalkToCriu",
+        "RunHook",
+        "TalkToCriu",
+        "TalkToCriu",
+        "Close",
+        "FinishRestore",
+        "WritePidFile",
+    ]
+    talks = [json.loads(bound(step.data)) for step in steps(made, "host", "TalkToCriu")]
+    assert talks == [
+        {"request": {"type": RESTORE}, "until": "setup-namespaces", "log": "/i/restore.log"},
+        {"until": "post-restore", "log": "/i/restore.log"},
+        {"until": "", "log": "/i/restore.log"},
+    ]
     assert names(made, "stage") == ["ResetAffinity", "SetPropagation", "OpenRootfs", "PlaceCriuRoot", "ExecCriu"]
-    assert names(made, "at_criu_namespaces") == ["RunHook"] and not (
-        made.init or made.exec_program or made.after_start or made.in_restored_mntns
-    )
+    assert not (made.init or made.exec_program or made.after_start or made.in_restored_mntns)
     (spawn,), (criu,) = steps(made, "host", "Spawn"), steps(made, "stage", "ExecCriu")
     assert (spawn.section, spawn.flags) == ("stage", 0x20000) and values(criu) == CRIU
 
@@ -208,7 +298,9 @@ def test_cgroups_and_limits_come_first():
 def test_the_loopback_device():
     """criu leaves that of a new network namespace down; one that is joined is another's."""
     spaces = [{"type": "mount"}, {"type": "network"}]
-    assert names(plan(config(linux__namespaces=spaces)), "in_criu_netns") == ["JoinContainer", "LoopbackUp"]
+    made = plan(config(linux__namespaces=spaces))
+    assert names(made, "in_criu_netns") == ["JoinContainer", "LoopbackUp"]
+    assert names(made, "host")[2:5] == ["TalkToCriu", "RunWithin", "TalkToCriu"]
     spaces[1]["path"] = "/net"
     assert names(plan(config(linux__namespaces=spaces)), "in_criu_netns") == []
 
@@ -216,6 +308,7 @@ def test_the_loopback_device():
 def test_a_root_that_is_read_only_stays_so():
     made = plan(config(root__readonly=True))
     assert names(made, "in_restored_mntns") == ["JoinContainer", "EnterRoot", "SetMountAttributes"]
+    assert names(made, "host")[2:6] == ["TalkToCriu", "TalkToCriu", "RunWithin", "TalkToCriu"]
 
 
 def test_mount_points():
@@ -254,7 +347,8 @@ def test_what_is_handed_over_is_received_where_it_is_not_mounted_too():
     late = [{**binds[0], "destination": path} for path in ("/tmp/inside", "/late")]
     made = plan(config(mounts=[*binds, {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}, *late]))
     host = names(made, "host")
-    assert host[host.index("Spawn") :] == ["Spawn", *["MakeIdMapping", "OpenMount", "Send"] * 2, "RestoreProcesses"]
+    spawned = host[host.index("Spawn") : host.index("TalkToCriu")]
+    assert spawned == ["Spawn", *["MakeIdMapping", "OpenMount", "Send"] * 2, "MeetCriu"]
     assert names(made, "stage")[-8:] == [
         "MakeMountPoint",
         "Receive",
@@ -272,8 +366,8 @@ def test_a_terminal_needs_a_socket():
     with pytest.raises(RequestError, match="--console-socket"):
         plan(members)
     made = plan(members, console_socket="/s")
-    (opened,), (restore,) = steps(made, "host", "OpenSocket"), steps(made, "host", "RestoreProcesses")
-    assert opened.fd == restore.console
+    (opened,), talks = steps(made, "host", "OpenSocket"), steps(made, "host", "TalkToCriu")
+    assert [step.console for step in talks] == [opened.fd] * 3
 
 
 def test_no_process():

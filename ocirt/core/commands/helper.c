@@ -51,10 +51,9 @@ static int helper_failed(struct run *r, const char *interpreter, const struct ou
   return failing(r, has_said ? "" : interpreter, -ECANCELED);
 }
 
-// Runs the helper with `input` as its standard input: 0 and what it printed in `output`, or the error. `watched` is the
-// end of the guard's socket, -1: it leaves none behind.
-static int run_helper(
-    struct run *r, const struct step_run_helper *s, const char *verb, int input, int watched, int *output) {
+// Runs the helper with `input` as its standard input.
+static int run_with(
+    struct run *r, const char *helper, const char *verb, int input, struct command *command, int *output) {
   // One variable: python-prctl finds by it where the command line ends.
   const char *interpreter, *script, *env[] = {"LC_ALL=C", 0};
   int error = find_python(&interpreter, &script);
@@ -65,36 +64,48 @@ static int run_helper(
   }
   // As the launcher starts it.
   const char *args[] = {
-      interpreter, isolated_python(), "-S", "-X", "utf8", script, "@helper", TEXT(helper), verb, r->container->id, 0};
-  struct command command = {.path = interpreter, .args = args, .env = env, .input = input, .timeout = HELPER_SECONDS};
+      interpreter, isolated_python(), "-S", "-X", "utf8", script, "@helper", helper, verb, r->container->id, 0};
   struct outcome outcome;
-  if (NUMBER(network) >= 0) {
-    command.fds[0] = r->fds[s->network];
-    command.n_fds = 4;
-    command.prepare = open_network;
-  }
-  if (watched >= 0) {
-    command.fds[command.n_fds++] = watched;
-    command.fds[command.n_fds++] = r->container->dir;
-  }
-  sys3(SYS_lseek, input, 0, 0);
-  if ((error = run_command(r, &command, &outcome))) return error;
+  command->path = interpreter;
+  command->args = args;
+  command->env = env;
+  command->input = input;
+  sys3(SYS_lseek, input, 0, SEEK_SET);
+  if ((error = run_command(r, command, &outcome))) return error;
   if (outcome.status || outcome.late) return helper_failed(r, interpreter, &outcome);
   *output = outcome.output;
   return 0;
 }
 
-int do_run_helper(struct run *r, const struct step_run_helper *s) {
-  int guard[2] = {-1, -1};
+int run_helper(
+    struct run *r, const char *helper, const char *verb, const char *data, struct command *command, int *output) {
   CLOSING int input = sys_data_memfd("helper");
   if (input < 0) return failing(r, "memfd_create", input);
-  int error = write_all(input, TEXT(data), strlen(TEXT(data)));
-  if (error) return failing(r, "write", error);
-  if (NUMBER(guard) >= 0) error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, guard);
-  if (error) return failing(r, "socketpair", error);
-  error = run_helper(r, s, "run", input, guard[0], &r->fds[s->record]);
+  int error = write_all(input, data, strlen(data));
+  return error ? failing(r, "write", error) : run_with(r, helper, verb, input, command, output);
+}
+
+static struct command with_network(struct run *r, const struct step_run_helper *s) {
+  struct command command = {.timeout = HELPER_SECONDS};
+  if (NUMBER(network) < 0) return command;
+  command.fds[0] = r->fds[s->network];
+  command.n_fds = 4;
+  command.prepare = open_network;
+  return command;
+}
+
+int do_run_helper(struct run *r, const struct step_run_helper *s) {
+  struct command command = with_network(r, s);
+  int guard[2] = {-1, -1}, error = 0;
+  if (NUMBER(guard) >= 0) {
+    error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, guard);
+    if (error) return failing(r, "socketpair", error);
+    command.fds[command.n_fds++] = guard[0];
+    command.fds[command.n_fds++] = r->container->dir;
+    r->fds[s->guard] = guard[1];
+  }
+  error = run_helper(r, TEXT(helper), "run", TEXT(data), &command, &r->fds[s->record]);
   sys_close(guard[0]);
-  if (NUMBER(guard) >= 0) r->fds[s->guard] = guard[1];
   return error;
 }
 
@@ -109,7 +120,8 @@ void undo_helpers(struct run *r, const struct step *failed) {
       sys_close(r->fds[s->guard]);
       r->fds[s->guard] = -1;
     }
-    error = run_helper(r, s, "undo", r->fds[s->record], -1, &output);
+    struct command command = with_network(r, s);
+    error = run_with(r, TEXT(helper), "undo", r->fds[s->record], &command, &output);
     if (!error) {
       sys_close(output);
       continue;

@@ -20,7 +20,6 @@ SECTIONS = (
     "restore",
     "delete",
     "in_criu_netns",
-    "at_criu_namespaces",
     "in_restored_mntns",
 )
 """Sections, by the process that runs them and when.
@@ -40,7 +39,6 @@ restore             the undoing of a failed update: one step for each step of ``
                     KeepResources
 delete              ``delete``, and the undoing of a failed create
 in_criu_netns       the verb ``restore``, in a child that enters namespaces which criu has just made
-at_criu_namespaces  the verb ``restore``, when criu has made the namespaces and the first process in them
 in_restored_mntns   the verb ``restore``, in a child that enters the container's mount namespace after criu has restored
                     everything and before any process continues
 """

@@ -38,16 +38,40 @@ class ExecCriu(Step):
     sentence = "execute criu ({path})"
 
 
-class RestoreProcesses(Step):
-    """Have the child, which is criu, carry out the request ``message`` (ocirt/criu/message.py), until it has
-    restored the container.
+class MeetCriu(Step):
+    """Receive the socket to criu, which ExecCriu has made, into ``fd``."""
 
-    When criu has made the namespaces, the executor runs the sections in_criu_netns and at_criu_namespaces; when criu has
-    restored everything, it runs the section in_restored_mntns. It sends the master of the container's terminal over the
-    socket ``console``, if there is one, and then sets the journal's phase to running. ``log`` is criu's log,
-    ``root`` the directory that PlaceCriuRoot has made.
+    sections = ("host",)
+    fields = {"fd": "fills"}
+    sentence = "have criu restore the processes"
+
+
+class TalkToCriu(Step):
+    """Have a helper (ocirt/helpers/criu.py) speak with criu on the socket ``criu``, until criu has come to the point ``until``
+    and waits, or, if that is empty, until it has restored the container. ``data`` is JSON: the request with which the
+    conversation begins, if it begins here, and the path of criu's log.
+
+    At a point the journal gets the pid of the container's first process from criu. The helper sends the master of the
+    container's terminal over the socket ``console``, or, if that is none, to the runtime.
     """
 
     sections = ("host",)
-    fields = {"message": "bytes", "log": "text", "console": "fd", "root": "text"}
-    sentence = "restore the processes with criu"
+    fields = {"criu": "fd", "console": "fd", "until": "text", "data": "text"}
+    sentence = "have criu restore the processes"
+
+
+class RunWithin(Step):
+    """Run ``section`` in a child, and wait for its end."""
+
+    sections = ("host",)
+    fields = {"section": "section"}
+    sentence = "run the steps of {section}"
+
+
+class FinishRestore(Step):
+    """Wait for the end of criu, which is the child and writes the log ``log``, remove the directory ``root``, which PlaceCriuRoot has made, write
+    state.json and set the journal's phase to running."""
+
+    sections = ("host",)
+    fields = {"root": "text", "log": "text"}
+    sentence = "have criu restore the processes"

@@ -12,7 +12,7 @@ class RunHook(Step):
     output; without these files the error quotes the end of the output.
     """
 
-    sections = ("host", "init", "exec_program", "after_start", "delete", "at_criu_namespaces")
+    sections = ("host", "init", "exec_program", "after_start", "delete")
     fields = {
         "path": "text",
         "args": "texts",
@@ -32,7 +32,7 @@ class OpenHookOutput(Step):
     """Open the file ``path`` for appending into ``fd``, and create it if it is missing: hooks print to it. With
     ``warn`` 1 a failure is only a warning (delete)."""
 
-    sections = ("host", "after_start", "delete", "at_criu_namespaces")
+    sections = ("host", "after_start", "delete")
     fields = {"fd": "fills", "path": "text", "warn": "number"}
     defaults = {"warn": 0}
     sentence = "open {path} for what hooks print"

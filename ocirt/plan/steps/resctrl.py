@@ -26,7 +26,7 @@ class WriteResctrlSchema(Step):
 class JoinResctrlGroup(Step):
     """Write init's pid into the group's file tasks."""
 
-    sections = ("host", "at_criu_namespaces")
+    sections = ("host",)
     fields = {"root": "text", "path": "text"}
     sentence = "add the container's first process to {root}/{path}/tasks"
 
