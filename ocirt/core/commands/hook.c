@@ -131,13 +131,43 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
   return error < 0 ? failing(r, "waitid", error) : 0;
 }
 
+// The state, in a memfd, not a pipe: one of any size fits, and a hook that does not read it cannot hold us up. 0, or a
+// negative errno.
+static int write_hook_state(struct run *r, int input, const char *status) {
+  struct buffer state = state_buffer(r->program);
+  int inside = r->section == SECTION_INIT || r->section == SECTION_EXEC_PROGRAM;
+  int pid = !strcmp(status, "stopped") ? 0 : inside ? (int)sys0(SYS_getpid) : r->container->journal->pid;
+  put_state(&state, r->program, r->container->journal, pid, status, 0, 0);
+  int error = write_all(input, state.data, state.used);
+  arena_pop(&state);
+  sys3(SYS_lseek, input, 0, SEEK_SET);
+  return error;
+}
+
+static int hook_failed(struct run *r, const struct command *c, const struct outcome *outcome) {
+  int code = outcome->status;
+  r->detail.used = 0;
+  if (outcome->late)
+    format(&r->detail, "%s: timed out after %l s", c->path, c->timeout);
+  else if (code & 0x7f)
+    format(&r->detail, "%s: killed by signal %d", c->path, code & 0x7f);
+  else
+    format(&r->detail, "%s: exit status %d", c->path, code >> 8);
+  if (c->tail->used) put(&r->detail, ": ");
+  put_line(&r->detail, c->tail->text, c->tail->used);
+  return failing(r, "", -ECANCELED);
+}
+
 int run_hook(struct run *r, const char *path, const struct texts *args, const char *const *env, int64_t timeout,
     const char *status, const int *streams) {
   static struct tail tail;
   const char *bare[] = {path, 0};
+  CLOSING int input = sys_data_memfd("state");
+  if (input < 0) return failing(r, "memfd_create", input);
   struct command command = {.path = path,
       .args = args->count ? args->items : bare,
       .env = env,
+      .input = input,
       .timeout = timeout,
       .tail = &tail,
       .streams = {streams ? streams[0] : 0, streams ? streams[1] : 0},
@@ -145,35 +175,16 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const ch
       .program = r->program,
       .filter = r->hook_filter};
   struct outcome outcome;
-  // A memfd, not a pipe: a state of any size fits, and a hook that does not read it cannot hold us up.
-  CLOSING int input = sys_data_memfd("state");
-  if (input < 0) return failing(r, "memfd_create", input);
-  command.input = input;
+  int error = status ? write_hook_state(r, input, status) : 0;
+  if (error) return failing(r, "write", error);
+  // createContainer hooks begin in the rootfs, as with runc.
+  if (status && r->section == SECTION_INIT)
+    command.root = r->rootfs;
+  else if (status && r->section != SECTION_EXEC_PROGRAM)
+    command.cwd = r->program->facts.bundle;
   tail.used = 0;
-  if (status) {
-    struct buffer state = state_buffer(r->program);
-    int inside = r->section == SECTION_INIT || r->section == SECTION_EXEC_PROGRAM;
-    int pid = !strcmp(status, "stopped") ? 0 : inside ? (int)sys0(SYS_getpid) : r->container->journal->pid;
-    put_state(&state, r->program, r->container->journal, pid, status, 0, 0);
-    int error = write_all(input, state.data, state.used);
-    arena_pop(&state);
-    if (error) return failing(r, "write", error);
-    sys3(SYS_lseek, input, 0, 0);
-    if (!inside) command.cwd = r->program->facts.bundle;
-    if (r->section == SECTION_INIT) command.root = r->rootfs; // where createContainer hooks of runc begin, too
-  }
-  int error = run_command(r, &command, &outcome), code = outcome.status;
-  if (error || (!outcome.late && !code)) return error;
-  r->detail.used = 0;
-  if (outcome.late)
-    format(&r->detail, "%s: timed out after %l s", path, timeout);
-  else if (code & 0x7f)
-    format(&r->detail, "%s: killed by signal %d", path, code & 0x7f);
-  else
-    format(&r->detail, "%s: exit status %d", path, code >> 8);
-  if (tail.used) put(&r->detail, ": ");
-  put_line(&r->detail, tail.text, tail.used);
-  return failing(r, "", -ECANCELED);
+  error = run_command(r, &command, &outcome);
+  return error || (!outcome.late && !outcome.status) ? error : hook_failed(r, &command, &outcome);
 }
 
 int do_open_hook_output(struct run *r, const struct step_open_hook_output *s) {

@@ -1,3 +1,4 @@
+// Running other programs: hooks, and whatever else a step runs.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"

@@ -1,3 +1,4 @@
+// Messages between the runtime and its child.
 #pragma once
 #include "base/sys.h"
 #include "steps.h"

@@ -1,3 +1,4 @@
+// The child of a verb: what the runtime knows of it, and its end or report as the failure of a step.
 #pragma once
 #include "base/sys.h"
 #include "executor/channel.h"

@@ -56,46 +56,54 @@ static int stage_gone(struct run *r) {
   return n > 0 && !either[0].revents && sys_poll(r->peer, POLLIN, 0) == 0;
 }
 
-int do_receive(struct run *r, const struct step_receive *s) {
-  if (s->event == EVENT_READY && !r->joins) {
-    int error = prepare_state(r);
-    if (error) return error;
+// The stage has nothing left to do: from here on the child is init.
+static int take_init(struct run *r, int pid, int pidfd) {
+  int status;
+  wait_exit(r->child.pidfd, &status);
+  sys_close(r->child.pidfd);
+  r->child.pid = pid;
+  r->child.pidfd = pidfd;
+  return r->joins ? 0 : become_container(r);
+}
+
+static int take_event(struct run *r, const struct step_receive *s, const struct message *message, const int *fds) {
+  int error = message->event == EVENT_SPAWNED ? take_init(r, message->pid, fds[0]) : 0;
+  if (error) return error;
+  if (message->event == EVENT_KNOWN) r->pid = message->pid;
+  unsigned needed = (unsigned)s->count - (s->count && s->optional);
+  if (!are_registers(s->first, s->count) || (needed && fds[needed - 1] < 0)) return failing(r, "recvmsg", -EPROTO);
+  if (s->count) memcpy(r->fds + s->first, fds, s->count * sizeof *fds);
+  return 0;
+}
+
+// Keeps what may come before the event that is waited for: a terminal, or what overtakes `spawned`, because init may be
+// at work before the stage has told that it exists.
+static int keep_early(struct run *r, uint64_t wanted, const struct message *message, int fd) {
+  if (message->kind == MESSAGE_CONSOLE) {
+    r->console = fd;
+    return 1;
   }
+  if (wanted != EVENT_SPAWNED || message->event == EVENT_SPAWNED || message->event >= EVENT_COUNT) return 0;
+  r->early |= 1u << message->event;
+  return 1;
+}
+
+int do_receive(struct run *r, const struct step_receive *s) {
+  struct message message;
+  int fds[PASSED], error = s->event == EVENT_READY && !r->joins ? prepare_state(r) : 0;
   uint32_t wanted = 1u << s->event;
+  if (error) return error;
   if (r->early & wanted) {
     r->early &= ~wanted;
     return 0;
   }
-  for (;;) {
-    struct message message;
+  do {
     if (s->event == EVENT_SPAWNED && stage_gone(r)) return child_gone(r);
     if (r->container->ends >= 0 && wait_or_end(r->container, r->peer, -1) < 0) return ended_by_signal(r);
-    int fds[PASSED], got = receive_message_with(r->peer, &message, fds, PASSED);
+    int got = receive_message_with(r->peer, &message, fds, PASSED);
     if (got < 0) return failing(r, "recvmsg", got);
     if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
     if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
-    if (message.kind == MESSAGE_CONSOLE) {
-      r->console = fds[0];
-      continue;
-    }
-    if (message.event != s->event) {
-      // Init may be at work before the stage has told that it exists.
-      if (s->event != EVENT_SPAWNED || message.event >= 32) return failing(r, "recvmsg", -EPROTO);
-      r->early |= 1u << message.event;
-      continue;
-    }
-    if (message.event == EVENT_SPAWNED) {
-      int status, error;
-      wait_exit(r->child.pidfd, &status); // the stage has nothing left to do
-      sys_close(r->child.pidfd);
-      r->child.pid = message.pid;
-      r->child.pidfd = fds[0];
-      if (!r->joins && (error = become_container(r))) return error;
-    }
-    if (message.event == EVENT_KNOWN) r->pid = message.pid;
-    unsigned needed = (unsigned)s->count - (s->count && s->optional);
-    if (!are_registers(s->first, s->count) || (needed && fds[needed - 1] < 0)) return failing(r, "recvmsg", -EPROTO);
-    if (s->count) memcpy(r->fds + s->first, fds, s->count * sizeof *fds);
-    return 0;
-  }
+  } while (keep_early(r, s->event, &message, fds[0]));
+  return message.event == s->event ? take_event(r, s, &message, fds) : failing(r, "recvmsg", -EPROTO);
 }

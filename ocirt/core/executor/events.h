@@ -1,3 +1,4 @@
+// Events between the runtime and its children.
 #pragma once
 #include "base/sys.h"
 #include "executor/run.h"

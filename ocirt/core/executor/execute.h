@@ -1,3 +1,4 @@
+// Running a section of a program.
 #pragma once
 #include "base/sys.h"
 #include "executor/run.h"

@@ -1,3 +1,4 @@
+// The failure of a step as one line.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"

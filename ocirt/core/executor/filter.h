@@ -1,3 +1,4 @@
+// Seccomp filters of the program.
 #pragma once
 #include "base/sys.h"
 #include "program/program.h"

@@ -1,3 +1,4 @@
+// One run of a section: all that its steps share, and how they report a failure.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"
@@ -38,6 +39,8 @@ struct run {
   int start_socket; // where init waits for start
   int starter; // init: the connection of `start`
   int signal, signalled; // signal section; how many processes got it
+  char *executable, *home; // init: what Exec executes, since a filter may forbid to look later; null, or HOME=...
+  const char *const *environment; // init: the program's
   int in_directory; // init: the process stands in its directory
   int hooks; // delete section: run hooks (0: pass them over)
   int null_attached; // null is a mount of the container's namespace already

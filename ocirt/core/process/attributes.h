@@ -1,3 +1,4 @@
+// The procfs through which steps write.
 #pragma once
 #include "base/sys.h"
 #include "executor/run.h"

@@ -1,3 +1,4 @@
+// Has the container that an exec joins ended?
 #pragma once
 #include "base/sys.h"
 #include "state/container.h"

@@ -1,3 +1,4 @@
+// Passing the container's readiness on (sd_notify(3)).
 #pragma once
 #include "base/sys.h"
 #include "state/container.h"

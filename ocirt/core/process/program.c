@@ -14,12 +14,6 @@
 
 #define DEFAULT_PATH "/bin:/usr/bin" // where the environment has no PATH
 
-// What FindHome and FindExecutable have made ready for Exec: a filter may forbid it later. `home` is empty, or the
-// variable.
-static char executable[PATH_SIZE], home[PATH_SIZE];
-
-static const char *const *environment;
-
 // The last entry of `env` that sets `name` (which ends with '='), as setenv in order would leave it.
 static const char *variable(const struct texts *env, const char *name) {
   size_t length = strlen(name);
@@ -69,11 +63,12 @@ static int find_home_in(int passwd, struct buffer *to, const struct buffer *uid)
 }
 
 int do_find_home(struct run *r, const struct step_find_home *s) {
-  struct buffer to = {home, sizeof home, 0, 0};
   const char *given = variable(TEXTS(env), HOME);
   BUFFER(uid, 16);
   struct stat st;
   if (given && *given) return 0;
+  struct buffer to = {r->home = arena_alloc(PATH_SIZE), PATH_SIZE, 0, 0};
+  if (!r->home) return failing(r, "mmap", -ENOMEM);
   put_number(&uid, NUMBER(uid));
   put(&to, HOME);
   CLOSING int passwd = resolve(r->rootfs, "/etc/passwd", O_RDONLY | O_NONBLOCK);
@@ -90,7 +85,7 @@ static uint32_t hash_of_name(const char *variable) {
 }
 
 // The environment of the program: of entries for one variable the last, as setenv in order would leave it, and HOME.
-static const char *const *make_environment(const struct texts *env) {
+static const char *const *make_environment(const struct texts *env, const char *home) {
   const char **all = arena_alloc((env->count + 2) * sizeof *all);
   uint32_t *hashes = arena_alloc((env->count + 1) * sizeof *hashes);
   if (!all || !hashes) return 0;
@@ -99,39 +94,37 @@ static const char *const *make_environment(const struct texts *env) {
   uint32_t used = 0;
   for (uint32_t i = 0; i < env->count; i++) {
     size_t length = strcspn(env->items[i], "=");
-    int again = *home && !strncmp(env->items[i], HOME, strlen(HOME)); // an empty one is as none
+    int again = home && !strncmp(env->items[i], HOME, strlen(HOME)); // an empty one is as none
     for (uint32_t k = i + 1; k < env->count && !again; k++)
       again = hashes[i] == hashes[k] && !strncmp(env->items[i], env->items[k], length) &&
               strcspn(env->items[k], "=") == length;
     if (!again) all[used++] = env->items[i];
   }
-  if (*home) all[used++] = home;
+  if (home) all[used++] = home;
   return all;
 }
 
 // Of a bare name the first that can be executed in the directories `at`: 0, or why there is none.
-static int search(const char *name, const char *at) {
-  struct buffer path = {executable, sizeof executable, 0, 0};
+static int search(struct buffer *path, const char *name, const char *at) {
   int error = -ENOENT, is_denied = 0;
   while (error && at) {
     size_t length = strcspn(at, ":");
-    path.used = path.full = 0;
-    put_bytes(&path, length ? at : ".", length ? length : 1);
-    format(&path, "/%s", name);
-    error = path.full ? -ENAMETOOLONG : try_program(path.data);
+    path->used = path->full = 0;
+    put_bytes(path, length ? at : ".", length ? length : 1);
+    format(path, "/%s", name);
+    error = path->full ? -ENAMETOOLONG : try_program(path->data);
     is_denied |= error == -EACCES;
     at = at[length] ? at + length + 1 : 0;
   }
   return error && is_denied ? -EACCES : error;
 }
 
-static int find_program_file(const char *name, const struct texts *env) {
-  struct buffer path = {executable, sizeof executable, 0, 0};
+static int find_program_file(struct buffer *path, const char *name, const struct texts *env) {
   const char *directories = variable(env, "PATH=");
   if (!*name) return -ENOENT;
-  if (!strchr(name, '/')) return search(name, directories ? directories : DEFAULT_PATH);
-  put(&path, name);
-  return path.full ? -ENAMETOOLONG : try_program(path.data);
+  if (!strchr(name, '/')) return search(path, name, directories ? directories : DEFAULT_PATH);
+  put(path, name);
+  return path->full ? -ENAMETOOLONG : try_program(path->data);
 }
 
 // Engines find exit status 126 or 127 by these texts, in runc's words.
@@ -150,10 +143,12 @@ static int no_program(struct run *r, const struct step *step, const char *name, 
 
 int do_find_executable(struct run *r, const struct step_find_executable *s) {
   const char *name = TEXTS(args)->items[0];
-  int error = find_program_file(name, TEXTS(env));
+  struct buffer path = {r->executable = arena_alloc(PATH_SIZE), PATH_SIZE, 0, 0};
+  if (!r->executable) return failing(r, "mmap", -ENOMEM);
+  int error = find_program_file(&path, name, TEXTS(env));
   if (error) return no_program(r, &s->head, name, error);
-  environment = make_environment(TEXTS(env));
-  return environment ? 0 : failing(r, "mmap", -ENOMEM);
+  r->environment = make_environment(TEXTS(env), r->home);
+  return r->environment ? 0 : failing(r, "mmap", -ENOMEM);
 }
 
 int do_prepare_exec(struct run *r, const struct step_prepare_exec *s) {
@@ -170,10 +165,10 @@ int do_prepare_exec(struct run *r, const struct step_prepare_exec *s) {
 int do_exec(struct run *r, const struct step_exec *s) {
   // The phase says running from here on; a program that cannot be executed is followed by this process' end.
   __atomic_store_n(r->child.phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
-  int error = (int)sys3(SYS_execve, executable, TEXTS(args)->items, environment);
+  int error = (int)sys3(SYS_execve, r->executable, TEXTS(args)->items, r->environment);
   // Taken back without a system call, which a seccomp filter may refuse by now.
   __atomic_store_n(r->child.phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
-  format(&r->detail, "%s: exec %s: ", text_of(r->program, s->head.at), executable);
-  put_exec_error(&r->detail, executable, error);
+  format(&r->detail, "%s: exec %s: ", text_of(r->program, s->head.at), r->executable);
+  put_exec_error(&r->detail, r->executable, error);
   return failing(r, "", error);
 }
