@@ -1,7 +1,8 @@
-"""Config, Request, Host -> Plan: what to do for a bundle, decided once.
+"""Config, Request, Host -> Plan: the compiler decides here, once, what to do for a bundle.
 
-Compiling changes nothing, needs no rights and looks at nothing but its arguments. Each module gives the steps
-of one part of the spec; their order, which is the process structure of docs/architecture.md, stands here.
+Compiling changes nothing, needs no rights and reads nothing but its arguments. Each module of this package gives the
+steps of one part of the specification. This module puts the steps in their order, which is the process structure of
+docs/architecture.md.
 """
 
 from ..model import crun
@@ -32,19 +33,19 @@ if TYPE_CHECKING:
     from .netdevices import NetDevices
 
 HOOKS_BEFORE_PIVOT = ("prestart", "create_runtime", "create_container")
-"""Points between the mounts and pivot_root."""
+"""Points of hooks between the mounts and pivot_root."""
 
 
 def compile(config: "Config", request: "Request", host: "Host", kept: "Filters | None" = None) -> "Plan":
-    """The plan of a container.
+    """Compile the plan of a container.
 
-    :param config: :class:`ocirt.model.config.Config`; the plan's trace is its trace.
+    :param config: :class:`ocirt.model.config.Config`; the plan's trace is the trace of this config.
     :param request: :class:`ocirt.model.request.Request` to create or run the container.
     :param host: :class:`ocirt.model.host.Host`.
-    :param kept: the seccomp filters that the cache keeps, if there is a cache.
-    :raises ConfigError: the config cannot be applied, or not by this build.
+    :param kept: the seccomp filters that the cache keeps, if a cache exists.
+    :raises ConfigError: the config cannot be applied, or this build cannot apply it.
     :raises RequestError: the flags contradict the config.
-    :raises HostError: the host cannot do what is asked for.
+    :raises HostError: the host cannot do what the config asks for.
     """
     check_terminal(config.process.terminal, request)
     return _New(config, request, host, kept).compile()
@@ -91,7 +92,7 @@ class _New(Container):
             *self.cgroup.before(self.resources),
             *(self.rdt.make() if self.rdt else []),
             *self._open(),
-            # From here on init is at work, too: see _init.
+            # From here on init runs beside the runtime: see _init.
             *self.namespaces.spawn(self.cgroup, self.cgroup.place(self.resources, self.mounts.may_open_devices)),
             *(self.rdt.join() if self.rdt else []),
             *(self.filters.leave() if self.filters else []),
@@ -101,7 +102,7 @@ class _New(Container):
         ]
 
     def _open(self) -> "list[Step]":
-        """What init could not open."""
+        """Steps of the host that open for init what init could not open in its own namespaces."""
         process, request = self.process, self.request
         steps = notify.prepare(request) if process else []
         steps += self.namespaces.open() + sysctl.guard(self.config, self.namespaces)
@@ -137,7 +138,9 @@ class _New(Container):
         return steps if named is None else [*steps, WritePidFile("--pid-file", "", path=named)]
 
     def _pidfd_receivers(self) -> "list[tuple[str, int, AnyText]]":
-        """Who gets init's pidfd: the JSON path or flag that asks, a register for the connection, the path of the socket."""
+        """The sockets that get init's pidfd: the JSON path or flag that asks, a register for the connection, the
+        socket's path.
+        """
         found: list[tuple[str, int, AnyText]] = []
         if self.request.pidfd_socket is not None:
             found.append(("--pidfd-socket", self.plan.register(), self.request.text("pidfd-socket", self.plan.trace)))
@@ -149,7 +152,7 @@ class _New(Container):
     # ---- the stage, and init ----
 
     def _first(self) -> "list[Step]":
-        """What the first child does, be it the stage or init, while it is the caller's still."""
+        """Steps of the first child, the stage or init, before it enters any namespace or cgroup."""
         return every_cpu() + (self.process.oom_score() if self.process else [])
 
     def _stage(self) -> "list[Step]":
@@ -158,8 +161,9 @@ class _New(Container):
     def _init(self) -> "list[Step]":
         config, process, filters = self.config, self.process, self.filters
         has_stage = self.namespaces.has_stage
-        # Init makes its namespaces, and those mounts that are the same in any cgroup, while the runtime (or systemd) makes the
-        # cgroup and limits it (Driver.place). It waits for that where the first step needs it.
+        # Init makes its namespaces, and the mounts that are the same in any cgroup, while the runtime (or systemd)
+        # makes the cgroup and limits it (Driver.place). Init waits for its cgroup before the first step that needs the
+        # cgroup.
         placed = (
             ([] if has_stage else self.cgroup.wait())
             + self.cgroup.join()
@@ -181,7 +185,7 @@ class _New(Container):
         )
         if process and filters:
             steps += process.become(filters.lends, filters.register, *self.hooks.kept())
-            if filters.loads_at_create:  # it says ready, too
+            if filters.loads_at_create:  # loading sends "ready" too
                 return [*steps, *process.restore_limits(), *process.prepare_execute(), *filters.load()]
         return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 
@@ -205,10 +209,10 @@ class _New(Container):
             *process.execute(),
         ]
 
-    # ---- of several ----
+    # ---- shared by several sections ----
 
     def _waits_before_pivot(self) -> bool:
-        """Has the runtime something to do between the mounts and pivot_root?"""
+        """Must the runtime do something between the mounts and pivot_root?"""
         return bool(self.config.linux.net_devices) or any(
             [getattr(self.config.hooks, point) for point in HOOKS_BEFORE_PIVOT]
         )

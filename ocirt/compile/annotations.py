@@ -1,8 +1,9 @@
-"""Annotations that change what the runtime does: which ones it applies, and what becomes of the others.
+"""Annotations that change what the runtime does: which ones it applies, ignores or refuses.
 
-Engines copy annotations from strangers (CRI-O and containerd those of a pod, where their operator allows it). So what reaches the
-host's directories works only under a flag of the caller, and what asks for something that ocirt does not do is an error instead of a
-container that does something else. All of them stand in ``ocirt features``, for engines that filter.
+Engines copy annotations from strangers (CRI-O and containerd copy those of a pod, if their operator allows it). So an
+annotation that reaches directories of the host works only under a flag of the caller, and an annotation that asks for
+something ocirt cannot do is an error, because the container would otherwise do something else. ``ocirt features`` lists
+all of them, for engines that filter.
 """
 
 from ..errors import ConfigError
@@ -23,14 +24,14 @@ ROOTFS = "org.ocirt.rootfs."
 APPLIED, WITH_FLAG, PASSED_OVER, REFUSED = range(4)
 
 KNOWN = {
-    # a name, or what names begin with: what becomes of it
+    # a name, or a prefix of names: what the runtime does with it
     LOWER: WITH_FLAG,
     UPPER: WITH_FLAG,
     WORK: WITH_FLAG,
     "org.systemd.property.": APPLIED,
     "org.criu.config": APPLIED,
     **dict.fromkeys(crun.ANNOTATIONS, APPLIED),
-    # podman writes this for every runtime, and its containers run without it.
+    # podman writes this annotation for every runtime, and its containers run without it.
     "run.oci.systemd.force_cgroup_v1": PASSED_OVER,
     crun.PREFIX: REFUSED,
     "krun.": REFUSED,
@@ -38,7 +39,7 @@ KNOWN = {
 
 
 def unsafe() -> list[str]:
-    """What ``features`` lists: names of annotations, or what their names begin with."""
+    """What ``features`` lists: names of annotations, or prefixes of names."""
     return sorted(
         {
             ROOTFS,
@@ -49,9 +50,9 @@ def unsafe() -> list[str]:
 
 
 def check(config: "Config", request: "Request", cgroup: "Driver") -> "list[Step]":
-    """Steps of the host: a warning for each annotation that is passed over.
+    """Steps of the host: a warning for each annotation that is ignored.
 
-    :raises ConfigError: an annotation asks for what ocirt does not do.
+    :raises ConfigError: an annotation asks for something that ocirt cannot do.
     """
     steps: list[Step] = []
     if not request.rootfs_annotations:

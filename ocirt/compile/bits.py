@@ -1,4 +1,4 @@
-"""Lists of numbers as the kernel writes them, like ``0-3,7``, and their bit masks."""
+"""Lists of numbers in the kernel's notation, like ``0-3,7``, and their bit masks."""
 
 from ..errors import ConfigError
 from ..model.text import quote
@@ -9,11 +9,12 @@ if TYPE_CHECKING:
 
 
 def parse(text: str, path: str, name: str, limit: int) -> set[int]:
-    """The numbers that the list ``text`` names, a set.
+    """The numbers that the list ``text`` names.
 
-    :param name: what they are, in an error.
+    :param path: the JSON path of the text, for the error.
+    :param name: what the numbers are, for the error.
     :param limit: the first number that is too large.
-    :raises ConfigError: it is no such list.
+    :raises ConfigError: the text is no such list.
     """
     found: set[int] = set()
     for part in text.split(","):
@@ -29,6 +30,8 @@ def _is_number(word: str, limit: int) -> bool:
 
 
 def mask(numbers: "Iterable[int]") -> bytes:
-    """As the kernel has it: a bit a number, in whole words of 64; empty for none."""
+    """The mask in the kernel's layout: one bit for each number, in whole words of 64 bits; empty if ``numbers`` is
+    empty.
+    """
     size = (max(numbers) // 64 + 1) * 8 if numbers else 0
     return sum([1 << number for number in numbers]).to_bytes(size, "little")

@@ -1,5 +1,6 @@
-"""Capabilities: config.md, "Linux Process". What cannot be granted is warned of, and create goes on, as the spec has
-it."""
+"""Capabilities: config.md, "Linux Process". As the specification requires, the runtime warns of capabilities that it
+cannot grant, and goes on.
+"""
 
 from ..plan.steps import DropBounding, SetCapabilities, Warn
 
@@ -55,17 +56,17 @@ NAMES = (
     "BPF",
     "CHECKPOINT_RESTORE",
 )
-"""By number, linux/capability.h."""
+"""In the order of their numbers, linux/capability.h."""
 BITS = {f"CAP_{name}": 1 << number for number, name in enumerate(NAMES)}
 LENT = BITS["CAP_SYS_ADMIN"]
 SETS = ("bounding", "permitted", "inheritable", "effective", "ambient")
 
 
 class Capabilities:
-    """The five sets that a container's process gets; without ``process.capabilities`` all are empty, as in runc.
+    """The five sets that a container's process gets. Without ``process.capabilities`` all are empty, as in runc.
 
     :param view: the view of ``process.capabilities``.
-    :param in_user_namespace: will the container be in a user namespace that it enters with all capabilities?
+    :param in_user_namespace: will the process enter a user namespace, where the kernel gives it all capabilities?
     """
 
     def __init__(self, view: "View | _Capabilities", host: "Host", in_user_namespace: bool) -> None:
@@ -76,14 +77,14 @@ class Capabilities:
             mine = ceiling = (2 << host.last_capability) - 1 if any(asked.values()) else 0
         else:
             mine, ceiling = (host.permitted, host.bounded(asked["bounding"])) if any(asked.values()) else (0, 0)
-        # capset(2): nothing comes from nowhere, and each set has another that bounds it.
+        # capset(2): a process cannot gain capabilities, and each set is limited by another.
         self.bounding = asked["bounding"] & ceiling
         self.permitted = asked["permitted"] & mine
         self.inheritable = asked["inheritable"] & self.bounding
         self.effective = asked["effective"] & self.permitted
         self.ambient = asked["ambient"] & self.permitted & self.inheritable
-        # An ambient capability that is permitted but not inheritable is left out in silence, as in runc, whose own
-        # `runc spec` asks for such.
+        # An ambient capability that is permitted but not inheritable is left out silently, as in runc, whose own `runc
+        # spec` asks for such capabilities.
         asked["ambient"] &= ~self.permitted | self.ambient
         self.refused = {name: bits & ~getattr(self, name) for name, bits in asked.items()}
         self.lacking = self.refused["bounding"] & ~ceiling | self.refused["permitted"] & ~mine
@@ -99,7 +100,7 @@ class Capabilities:
         return found
 
     def warn(self) -> "list[Step]":
-        """Steps of the host: a warning for what is not granted."""
+        """Steps of the host: a warning for each capability that is not granted."""
         messages = []
         if self.unknown:
             messages.append(f"{AT}: ignoring unknown capabilities: {' '.join(self.unknown)}")
@@ -117,13 +118,14 @@ class Capabilities:
         return [Warn(AT, SPEC, message=message) for message in messages]
 
     def drop(self) -> "list[Step]":
-        """Steps of init while it is root still."""
+        """Steps of init while it is still root."""
         return [DropBounding(AT, SPEC, keep=self.bounding)]
 
     def set(self, lend: bool = False) -> "list[Step]":
         """Steps of init as the container's user.
 
-        :param lend: leave it CAP_SYS_ADMIN until it executes its program. What that is permitted depends on the other sets alone.
+        :param lend: leave the process CAP_SYS_ADMIN until it executes its program; the program's capabilities depend on
+            the other sets alone.
         """
         lent = self.lendable if lend else 0
         return [

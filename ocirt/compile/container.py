@@ -1,4 +1,4 @@
-"""What every compilation for a container begins with, and the sections with which it ends."""
+"""What every compilation for a container begins with, and the sections that all of them share."""
 
 from ..cgroups.choose import choose
 from ..model.config import SPEC_VERSION
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Container:
-    """A container as config.json, the request and the host describe it: its parts, each of which gives steps.
+    """A container as config.json, the request and the host describe it. Each of its parts gives steps.
 
-    :param by_criu: does criu make its namespaces and processes? Then no init works beside the runtime, and the runtime maps the
-        ids of all mounts.
-    :raises ConfigError: the config cannot be applied, or not by this build.
-    :raises HostError: the host cannot do what is asked for.
+    :param by_criu: does criu make the namespaces and processes? Then no init runs beside the runtime, and the runtime
+        maps the ids of all mounts.
+    :raises ConfigError: the config cannot be applied, or this build cannot apply it.
+    :raises HostError: the host cannot do what the config asks for.
     """
 
     def __init__(self, config: "Config", request: "Request", host: "Host", by_criu: bool = False) -> None:
@@ -41,7 +41,7 @@ class Container:
         self.mounts = Mounts(config, request, host, plan, self.namespaces, self.rootfs, self.cgroup, inside=not by_criu)
 
     def resctrl(self) -> "Rdt | None":
-        """Its resctrl groups, ``None`` if the config asks for none."""
+        """The container's resctrl groups, ``None`` if the config asks for none."""
         if not self.config.linux.has("intelRdt"):
             return None
         from .rdt import Rdt  # rare
@@ -60,7 +60,7 @@ class Container:
         return check(self.config, self.request, self.cgroup)
 
     def lifecycle_sections(self, rdt: "Rdt | None", life: hooks.Hooks) -> None:
-        """Fill the sections of the verbs that act on an existing container, and the facts that they read."""
+        """Fill the sections of the verbs that act on an existing container, and the facts that these verbs read."""
         config, plan, cgroup = self.config, self.plan, self.cgroup
         own_pids = any(
             [
@@ -83,9 +83,10 @@ class Container:
 
 
 def warn_of_doubts(plan: Plan, beneath: str = "") -> "list[Step]":
-    """Steps of the host: a warning for each thing that is accepted because every peer accepts it.
+    """Steps of the host: a warning for each value that the specification forbids and the runtime accepts as all its
+    peers do.
 
-    :param beneath: leave out those of other paths.
+    :param beneath: warn only of values whose JSON path begins with this.
     """
     return [
         Warn(at, "", message=f"{at}: found {found}, expected {expected}: {instead}")
@@ -97,11 +98,11 @@ def warn_of_doubts(plan: Plan, beneath: str = "") -> "list[Step]":
 def facts(
     config: "Config", request: "Request", plan: Plan, rootfs: Rootfs, cgroup: "Driver", files: "dict[str, AnyText]"
 ) -> Facts:
-    """What the program knows of the container.
+    """What the program knows about the container.
 
     :param files: the fields that name files of cgroups.
     """
-    _ = config.annotations  # looked at for their types; passed on as they stand
+    _ = config.annotations  # checks their types; the raw text is passed on
     annotations = config.raw("annotations") if config.has("annotations") else "{}"
     return Facts(
         "state",

@@ -29,7 +29,7 @@ DEFAULT = {
 DEFAULT_PATHS = Table("default devices", DEFAULT)
 
 LINKS = (
-    # target, path, what must be there
+    # target, path, the file that must exist
     ("/proc/self/fd", "/dev/fd", ""),
     ("/proc/self/fd/0", "/dev/stdin", ""),
     ("/proc/self/fd/1", "/dev/stdout", ""),
@@ -42,11 +42,12 @@ AT = "default devices"
 
 
 class Outside:
-    """The nodes of ``linux.devices`` that the runtime makes for init, which may not in a user namespace. They have the mode and the
-    owner that the config gives them, and the host need not have them. One whose owner the user namespace does not map is left to init,
-    and so are all where the ids of a joined namespace are not known.
+    """The nodes of ``linux.devices`` that the runtime makes, because init may not in a user namespace. They have the
+    mode and owner from the config, and the host need not have such devices. Init makes a node whose owner the user
+    namespace does not map, and all nodes if the user namespace is joined, because the runtime does not know its id
+    maps.
 
-    :ivar steps: steps of the host, before init is spawned.
+    :ivar steps: steps of the host, before it starts init.
     :ivar registers: JSON path of the device -> register with the mount of its node.
     """
 
@@ -80,7 +81,7 @@ class Outside:
 
 
 def _on_host(id: "AnyNumber", mappings: "list[IdMapping]") -> int | None:
-    """What the container's ``id`` is on the host; ``None``: it is not mapped."""
+    """The id on the host that the container's ``id`` is mapped to; ``None`` if it is not mapped."""
     for each in mappings:
         offset = (id if isinstance(id, int) else id.read()) - each.container_id.read()
         if 0 <= offset < each.size.read():
@@ -89,12 +90,12 @@ def _on_host(id: "AnyNumber", mappings: "list[IdMapping]") -> int | None:
 
 
 def make(devices: "list[Device]", bind: bool, outside: Outside | None = None) -> "list[Step]":
-    """Steps of init that make the default devices, those of ``linux.devices`` and the links beside them.
+    """Steps of init that make the default devices, those of ``linux.devices``, and the usual links in /dev.
 
-    :param devices: views of ``linux.devices``; one at a default device's path takes its place.
-    :param bind: are the host's nodes bound, because mknod(2) is not allowed in a user namespace?
-    :param outside: those that the runtime has made.
-    :raises ConfigError: a device is not described as the spec says.
+    :param devices: views of ``linux.devices``; one at the path of a default device replaces it.
+    :param bind: does init bind the host's nodes, because mknod(2) is not allowed in a user namespace?
+    :param outside: the nodes that the runtime has made.
+    :raises ConfigError: a device breaks the specification's rules.
     """
     replaced = [clean(device.node.read()) for device in devices if device.node.is_path(DEFAULT_PATHS)]
     steps: list[Step] = [
@@ -116,7 +117,7 @@ def _node(device: "Device", bind: bool, outside: int = NONE) -> MakeNode:
     major, minor = [
         _number(device, name, number, kind) for name, number in (("major", device.major), ("minor", device.minor))
     ]
-    # Engines give the whole st_mode; its type bits are not the permissions'.
+    # Engines give the whole st_mode. Its type bits are no permissions.
     mode = DEFAULT_MODE if device.file_mode is None else device.file_mode.read() & 0o7777
     uid, gid = [0 if number is None else number for number in (device.uid, device.gid)]
     return MakeNode(
@@ -138,7 +139,8 @@ def _number(device: "Device", name: str, number: "Number | None", kind: int) -> 
     if kind == FIFO:
         return 0
     if number is None:
-        # config-linux.md requires it, the schema does not; 0 is what Go's and libocispec's parsers give runc and crun.
+        # config-linux.md requires the number, the schema does not. The parsers of runc (Go) and crun (libocispec) use
+        # 0.
         device.trace.doubt(device.at(name), "nothing", "a number", "0 is used")
         return 0
     return number

@@ -1,8 +1,8 @@
-"""Config, what exec asks for, Host -> Plan: a further process for a container that exists.
+"""Config, ExecRequest, Host -> Plan: a further process in an existing container.
 
 The plan depends on config.json and the request as create has stored them, on exec's flags and process file, and on the
-Host; not on the state of the container, which is its steps' to look at. It uses the sections of create: the host's, the
-stage's, which joins the container, and init's, which is the process.
+Host. It does not depend on the state of the container: the steps look at that. The plan has the sections of create: the
+host's, the stage's, which joins the container, and init's, which becomes the process.
 """
 
 from ..cgroups.choose import choose
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 CPUS = 8192
 """The most CPUs that a kernel can have."""
 OF_MEMORY = ("memory_hierarchy", "memory_path", "oom_file", "oom_key")
-"""Facts by which a process is known to have been killed because memory ran out."""
+"""The facts that tell whether a process was killed because memory ran out."""
 
 
 def compile(
@@ -62,15 +62,15 @@ def compile(
     host: "Host",
     kept: "Filters | None" = None,
 ) -> Plan:
-    """The plan of a process.
+    """Compile the plan of a process.
 
     :param config: the container's :class:`~ocirt.model.config.Config`.
-    :param container: the :class:`~ocirt.model.request.Request` that the container was created with.
-    :param own: the members of the process file, ``None`` without one.
+    :param container: the :class:`~ocirt.model.request.Request` that created the container.
+    :param own: the members of the process file, ``None`` without a process file.
     :param request: :class:`~ocirt.model.exec.ExecRequest`.
-    :raises ConfigError: config.json, or the process file (paths that begin with ``--process``), cannot be applied.
+    :raises ConfigError: config.json or the process file (paths that begin with ``--process``) cannot be applied.
     :raises RequestError: a flag cannot be used.
-    :raises HostError: the host cannot do what is asked for.
+    :raises HostError: the host cannot do what the process asks for.
     """
     asked = ExecProcess(config, own, request)
     check_terminal(asked.terminal, request)
@@ -91,7 +91,7 @@ def compile(
         *_join(namespaces, container),
         Spawn("exec", "", section="init", flags=0),
     ]
-    # From ready on what fails is still reported, and what succeeds too: by execve, which closes the socket.
+    # After "ready" init still reports failures. It reports success too: execve closes the socket.
     plan.sections["init"] = [
         *cgroup.join(),
         AssertRunning("exec", ""),
@@ -109,9 +109,10 @@ def compile(
         *filters.load(),
         *process.execute(),
     ]
-    # What a process died of that could not be started; the peak is the container's and not that of the process.
+    # These files explain why a process could not be started. The peak of memory is left out: it is the container's, not
+    # the process's.
     files = {name: text for name, text in cgroup.facts().items() if name in OF_MEMORY}
-    if filters.register != NONE:  # the agent is told the container's state
+    if filters.register != NONE:  # the seccomp agent gets the container's state
         plan.facts = facts(config, container, plan, Rootfs(config, container, plan, namespaces), cgroup, files)
     else:
         plan.facts = Facts("exec", "", **files)
@@ -146,7 +147,7 @@ def _host(
 
 
 def _join(namespaces: Namespaces, container: "Request") -> "list[Step]":
-    # criu gives what it restores a time namespace, in which the clocks go on as they did.
+    # criu gives a restored container a time namespace, so that its clocks continue from the checkpoint.
     flags = namespaces.all() | (TIME if container.verb == "restore" else 0)
     return [JoinContainer("linux.namespaces", "", flags=flags)] if flags else []
 
@@ -159,12 +160,16 @@ def _become_root(namespaces: Namespaces) -> "list[Step]":
 
 
 def _open_proc(asked: ExecProcess) -> "list[Step]":
-    """Labels are written through the caller's procfs: what lies at /proc in the container is the container's to say."""
+    """The step that opens the runtime's procfs, through which labels are written. The container decides what is mounted
+    at its own /proc, so the runtime does not trust it.
+    """
     return [OpenProc("exec", "")] if asked.has("apparmorProfile") or asked.has("selinuxLabel") else []
 
 
 def _initial_affinity(affinity: "ExecCpuAffinity") -> "list[Step]":
-    """The CPUs before the container's cgroups are joined: those that were asked for. Without any affinity the caller's is undone."""
+    """The CPUs until the process joins the container's cgroups: those that the config asks for, or all if it asks for
+    no affinity.
+    """
     asked = [cpus for cpus in (affinity.initial, affinity.final) if cpus is not None and not cpus.is_empty()]
     return _affinity(affinity.initial) if asked else every_cpu()
 

@@ -1,4 +1,4 @@
-"""Hooks: config.md, "POSIX-platform Hooks"; their places in the life of a container: runtime.md, "Lifecycle"."""
+"""Hooks: config.md, "POSIX-platform Hooks". runtime.md, "Lifecycle", says when each point runs."""
 
 from ..model import crun
 from ..plan.steps import NONE, OpenHookOutput, RunHook
@@ -19,15 +19,15 @@ STATUS = {
     "poststart": "running",
     "poststop": "stopped",
 }
-"""Point -> the status in the state that its hooks get. runtime.md, State: `creating` is step 2 of the lifecycle alone,
-and the first hooks are steps 3 to 5, as runtime-tools' hooks_stdin has it too."""
+"""Point -> the status in the state that its hooks get. runtime.md, State: `creating` is only step 2 of the lifecycle,
+and the first hooks are steps 3 to 5. runtime-tools' hooks_stdin expects the same."""
 
 
 class Hooks:
     """The hooks of a config.
 
-    :ivar stdout: the register of the file that gets what hooks print, ``NONE`` without the annotation that names one.
-    :ivar stderr: the same of their standard error.
+    :ivar stdout: the register of the file that gets what hooks print, ``NONE`` if no annotation names a file.
+    :ivar stderr: the register of the file that gets their standard error, likewise.
     :raises ConfigError: an annotation is no absolute path.
     """
 
@@ -37,7 +37,7 @@ class Hooks:
         self.stdout, self.stderr = [NONE if path is None else plan.register() for path in self.outputs]
 
     def has(self, *points: str) -> bool:
-        """Is there a hook of one of these points?"""
+        """Does the config have a hook of one of these points?"""
         return any([getattr(self.hooks, point) for point in points])
 
     def kept(self) -> tuple[int, int]:
@@ -45,7 +45,8 @@ class Hooks:
         return (self.stdout, self.stderr) if self.has("start_container") else (NONE, NONE)
 
     def open(self, *points: str, warn: bool = False) -> "list[Step]":
-        """Steps that open what the hooks of these points print to, in the namespaces that the paths are of.
+        """Steps that open the files for the output of these points' hooks, in the mount namespace in which their paths
+        have meaning.
 
         :param warn: is a failure only a warning?
         """
@@ -57,12 +58,12 @@ class Hooks:
         ]
 
     def run(self, point: str, process: "AnyTexts" = ()) -> "list[Step]":
-        """Steps that run the hooks of a point, in their order. A hook without ``env`` has the runtime's own environment, as with
-        runc and crun, but for those of startContainer, which have the process'.
+        """Steps that run the hooks of a point, in their order. A hook without ``env`` gets the runtime's own
+        environment, as in runc and crun; a startContainer hook gets the environment of the process.
 
         :param point: one of STATUS.
         :param process: the environment of the container's process.
-        :raises ConfigError: a path is not absolute, a timeout not greater than zero.
+        :raises ConfigError: a path is not absolute, or a timeout is not greater than zero.
         """
         inside = point == "start_container"
         return [

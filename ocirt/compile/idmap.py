@@ -1,10 +1,11 @@
-"""Idmapped mounts: config.md, "Linux mount options" (``idmap``, ``ridmap``) and ``uidMappings``, ``gidMappings`` of a mount.
+"""Idmapped mounts: config.md, "Linux mount options" (``idmap``, ``ridmap``), and ``uidMappings`` and ``gidMappings`` of
+a mount.
 
-Also crun's form, in which the option itself holds the maps: ``idmap=uids=0-1000-10#10-2000-5;gids=@0-100-10``, each
-range being id on the file system, id on the host, size. With ``@`` the second is an id of the container, whose
-user namespace is looked up for it.
+The options also have crun's form, in which the option itself has the maps:
+``idmap=uids=0-1000-10#10-2000-5;gids=@0-100-10``. Each range is id on the file system, id on the host, size. With ``@``
+the second id is one of the container, and the compiler looks it up in the container's user namespace.
 
-Imported only where a mount is mapped.
+The compiler imports this module only if a mount is mapped.
 """
 
 from ..errors import ConfigError
@@ -30,11 +31,11 @@ LIMIT = (1 << 32) - 1
 def mapping_of(
     mount: "Parsed", linux: "Linux", namespaces: "Namespaces", take: "Callable[[], int]"
 ) -> "tuple[int, list[Step]]":
-    """The register that will hold the user namespace with a mount's maps, and the steps of the host that fill it.
+    """The register that will hold a user namespace with the maps of a mount, and the steps of the host that fill it.
 
     :param mount: :class:`ocirt.compile.mount_options.Parsed`, of a bind.
-    :param take: gives the register for a user namespace that has to be made.
-    :raises ConfigError: there are no maps to apply, or not both.
+    :param take: returns the register for a user namespace that the runtime must make.
+    :raises ConfigError: the maps are missing, or those of users or of groups are.
     """
     written = [(at, option) for at, option in zip(mount.places, mount.options) if is_mapping(option)]
     entry = mount.entry
@@ -64,9 +65,9 @@ def mapping_of(
 
 
 def _parse(path: str, text: str, linux: "Linux | None") -> tuple[str, str]:
-    """The maps that an option of crun's form holds.
+    """The maps in an option of crun's form.
 
-    :param linux: holds the maps of the container's user namespace; ``None`` without one.
+    :param linux: has the maps of the container's user namespace; ``None`` if the container has no user namespace.
     """
     maps: dict[str, str] = {}
     for part in text.split(";"):
@@ -94,7 +95,7 @@ def _range(path: str, text: str, own: "list[IdMapping]") -> str:
 
 
 def _on_host(path: str, text: str, id: int, size: int, own: "list[IdMapping]") -> int:
-    """What the container's ``id``, and ``size`` ids from it on, are on the host."""
+    """The first id on the host of ``size`` ids that begin with the container's ``id``."""
     for each in own:
         start, host, length = each.container_id.read(), each.host_id.read(), each.size.read()
         if start <= id and id + size <= start + length:

@@ -1,8 +1,8 @@
-"""Labels of a security module: config.md, "Linux Process" (``apparmorProfile``, ``selinuxLabel``); config-linux.md, "Mount
-Label".
+"""Labels of a security module: config.md, "Linux Process" (``apparmorProfile``, ``selinuxLabel``); config-linux.md,
+"Mount Label".
 
-A label that the kernel cannot apply is an error, as runtime.md, "Create", asks for: what is run without it would be
-run with more rights. Imported only where a config has one.
+A label that the kernel cannot apply is an error, as runtime.md, "Create", requires: without the label the program would
+have more rights. The compiler imports this module only if a config has a label.
 """
 
 from ..errors import HostError
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 SPEC = "config.md#linux-process"
 SELINUX, APPARMOR = "/sys/fs/selinux/enforce", "/sys/kernel/security/apparmor/profiles"
-"""Files that are there where the module is at work."""
+"""Files that exist if the kernel has enabled the module."""
 APPARMOR_ATTRIBUTE = "attr/apparmor/exec"
-"""In /proc/PID, since Linux 5.8; before, AppArmor had attr/exec to itself."""
+"""In /proc/PID, since Linux 5.8. Older kernels have only attr/exec, which is then for AppArmor alone."""
 UNLABELLED = ("proc", "sysfs", "mqueue", "cgroup", "cgroup2")
-"""File systems that take no option that labels them."""
+"""File systems without an option for a label."""
 
 
 def process_labels(process: "Process | ExecProcess", host: "Host") -> "list[Step]":
-    """Steps of init, while it has its privileges, that set what the next execve applies.
+    """Steps of init, while it has its privileges, that set the label for the next execve.
 
     :raises HostError: the kernel lacks the module.
     """
@@ -57,4 +57,4 @@ def mount_option(config: "Config", host: "Host", fstype: str) -> "list[AnyText]"
 
 def _need(host: "Host", path: str, file: str, name: str) -> None:
     if not host.has_file(file):
-        raise HostError(path, f"this kernel runs without {name} (there is no {file})")
+        raise HostError(path, f"this kernel runs without {name} ({file} is missing)")

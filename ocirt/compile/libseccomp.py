@@ -1,6 +1,7 @@
-"""A thin typed wrapper of libseccomp, seccomp_init(3) and its kin: rules in, BPF out.
+"""A thin typed wrapper of libseccomp, seccomp_init(3) and related functions: it takes rules and returns BPF.
 
-Imported only where a config has a seccomp profile: ctypes costs more than all the rest of a compilation.
+The compiler imports this module only if a config has a seccomp profile: ctypes takes longer than the rest of a
+compilation.
 """
 
 import ctypes
@@ -58,9 +59,9 @@ def _load() -> ctypes.CDLL:
 class Filter:
     """A filter under construction; use it as a context manager.
 
-    :param default: the action for what no rule matches, a SECCOMP_RET_* value.
-    :param rules: how many there will be, about.
-    :raises HostError: there is no libseccomp, or it does not know the action.
+    :param default: the action for system calls that match no rule, a SECCOMP_RET_* value.
+    :param rules: about how many rules there will be.
+    :raises HostError: libseccomp is missing, or does not know the action.
     """
 
     def __init__(self, default: int, rules: int) -> None:
@@ -68,11 +69,11 @@ class Filter:
         self._context = self._library.seccomp_init(default)
         if not self._context:
             raise HostError("linux.seccomp.defaultAction", "libseccomp refuses it")
-        # The runtime decides about no_new_privs by itself.
+        # A step sets no_new_privs, if the config asks for it, so libseccomp must not.
         self._library.seccomp_attr_set(self._context, ATTR_NNP, 0)
         if rules > 32:
-            # A binary tree over the syscall numbers; versions before 2.5 keep their list, and up to 2.5.4 a tree of no
-            # rules at all is wrong.
+            # Ask for a binary tree over the syscall numbers. Versions before 2.5 ignore this, and up to 2.5.4 a tree
+            # without rules is wrong.
             self._library.seccomp_attr_set(self._context, ATTR_OPTIMIZE, 2)
 
     def __enter__(self) -> "Filter":
@@ -82,28 +83,32 @@ class Filter:
         self._library.seccomp_release(self._context)
 
     def native(self) -> int:
-        """Number of this machine's architecture, for which every filter holds."""
+        """The number of this machine's architecture, which every filter includes."""
         return int(self._library.seccomp_arch_native())
 
     def arch(self, name: str) -> int:
-        """Number of the architecture that libseccomp calls ``name`` (x86_64), 0: it knows none."""
+        """The number of the architecture that libseccomp calls ``name`` (like x86_64), 0 if libseccomp does not know
+        it.
+        """
         return int(self._library.seccomp_arch_resolve_name(name.encode()))
 
     def add_arch(self, number: int) -> None:
-        """Let the filter hold for the architecture too."""
+        """Include the architecture in the filter."""
         error = self._library.seccomp_arch_add(self._context, number)
         if error not in (0, -EEXIST):
             raise HostError("linux.seccomp.architectures", os.strerror(-error).lower())
 
     def number(self, arch: int, name: str) -> int:
-        """The number of the syscall ``name`` on ``arch`` (0: this machine's); -1 where libseccomp does not know it, and
-        less than that where only other architectures have it."""
+        """The number of the syscall ``name`` on ``arch`` (0: this machine's); -1 if libseccomp does not know it, less
+        than -1 if only other architectures have it.
+        """
         return int(self._library.seccomp_syscall_resolve_name_arch(arch, name.encode()))
 
     def add_rule(self, path: str, action: int, syscall: int, conditions: "Sequence[Condition]" = ()) -> None:
         """Give ``action`` to the syscall, if all ``conditions`` (index, op, value, second value) hold.
 
         :param path: JSON path of the rule, for the error.
+        :raises HostError: libseccomp refuses the rule.
         """
         array = (_Condition * len(conditions))(*[_Condition(*each) for each in conditions])
         error = self._library.seccomp_rule_add_array(self._context, action, syscall, len(conditions), array)
@@ -111,7 +116,10 @@ class Filter:
             raise HostError(path, f"libseccomp refuses the rule: {os.strerror(-error).lower()}")
 
     def export(self) -> bytes:
-        """The BPF program: struct sock_filter, 8 bytes each."""
+        """The BPF program: struct sock_filter, 8 bytes each.
+
+        :raises HostError: libseccomp cannot make the program.
+        """
         fd = os.memfd_create("bpf")
         try:
             error = self._library.seccomp_export_bpf(self._context, fd)
@@ -126,15 +134,15 @@ class Filter:
 # ---- for `ocirt validate` ----
 
 UNKNOWN = -1
-"""__NR_SCMP_ERROR: the number of a system call that libseccomp does not know."""
+"""__NR_SCMP_ERROR: the number that libseccomp returns for a system call it does not know."""
 MOST_SYSCALLS = 1024
-"""No number of a system call of x86_64 is as high, apart from those of x32."""
+"""All system calls of x86_64 have lower numbers, apart from those of x32."""
 
 
 def is_syscall(name: str) -> bool:
-    """Does libseccomp know the system call ``name``, of whatever architecture?
+    """Does libseccomp know the system call ``name`` on any architecture?
 
-    :raises HostError: there is no libseccomp.
+    :raises HostError: libseccomp is missing.
     """
     return "\0" not in name and bool(_load().seccomp_syscall_resolve_name(name.encode("utf-8", "replace")) != UNKNOWN)
 
@@ -142,7 +150,7 @@ def is_syscall(name: str) -> bool:
 def syscalls() -> list[str]:
     """The names of the system calls of x86_64 that libseccomp knows.
 
-    :raises HostError: there is no libseccomp.
+    :raises HostError: libseccomp is missing.
     """
     library = _load()
     resolve, free = library.seccomp_syscall_resolve_num_arch, ctypes.CDLL(None).free
@@ -173,7 +181,7 @@ class _Version(ctypes.Structure):
 def version() -> str:
     """The version of libseccomp, like ``2.5.4``.
 
-    :raises HostError: there is none.
+    :raises HostError: libseccomp is missing.
     """
     library = _load()
     library.seccomp_version.restype = ctypes.POINTER(_Version)
@@ -182,13 +190,13 @@ def version() -> str:
 
 
 def kernel_takes(flag: int) -> bool:
-    """Does the running kernel know the flag (SECCOMP_FILTER_FLAG_*)? It is asked with a filter at no address: what it
-    does not know it refuses before it looks there.
+    """Does the running kernel know the flag (SECCOMP_FILTER_FLAG_*)? The call passes no filter: the kernel refuses a
+    flag that it does not know before it reads the filter.
 
-    :raises HostError: there is no libseccomp, which knows the number of the system call.
+    :raises HostError: libseccomp is missing, which knows the number of the system call.
     """
     number = _load().seccomp_syscall_resolve_name(b"seccomp")
     if flag == WAIT_KILLABLE_RECV:
-        flag |= NEW_LISTENER  # it says how the listener waits
+        flag |= NEW_LISTENER  # the kernel accepts it only together with a listener
     library = ctypes.CDLL(None, use_errno=True)
     return library.syscall(number, SET_MODE_FILTER, flag, None) == -1 and ctypes.get_errno() == EFAULT

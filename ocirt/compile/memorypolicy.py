@@ -1,4 +1,4 @@
-"""linux.memoryPolicy: config-linux.md, "Memory policy". Imported only where it is set."""
+"""linux.memoryPolicy: config-linux.md, "Memory policy". The compiler imports this module only if a config has one."""
 
 from ..errors import ConfigError
 from ..model.text import choose, quote
@@ -27,14 +27,14 @@ FLAGS = {"MPOL_F_NUMA_BALANCING": 1 << 13, "MPOL_F_RELATIVE_NODES": RELATIVE, "M
 WITHOUT_NODES = ("MPOL_DEFAULT", "MPOL_LOCAL")
 WITH_NODES = ("MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE")
 NODES = 4096 * 8
-"""As many bits as set_mempolicy(2) takes, a page of them. Which nodes there are the kernel knows."""
+"""How many bits set_mempolicy(2) takes: a page of them. The kernel checks which nodes exist."""
 
 
 def set_policy(policy: "MemoryPolicy") -> "list[Step]":
-    """The steps of init that set the policy; it goes on to what init executes.
+    """The steps of init that set the policy. The program that init executes inherits it.
 
     :param policy: the view of ``linux.memoryPolicy``.
-    :raises ConfigError: a property is none that set_mempolicy(2) knows, or the mode's nodes are missing or too many.
+    :raises ConfigError: set_mempolicy(2) does not know a property, or the mode's nodes are missing or too many.
     """
     mode = policy.mode.read()
     number = choose(MODES, mode, policy.mode.path)

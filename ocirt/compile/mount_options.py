@@ -1,8 +1,8 @@
 """The options of an entry of ``mounts``: config.md, "Mounts" and its table of options for Linux.
 
-What the spec calls an option is one of four things: an attribute of the mount (mount_setattr(2)), the same for all
-mounts below (``rro`` and its like), its propagation, or a setting of the file system. A string that stands in none of
-the tables goes to the file system as it is. Of contradicting options the last one counts.
+What the specification calls an option is one of four things: an attribute of the mount (mount_setattr(2)), the same
+attribute for all mounts below (``rro`` and similar options), the propagation, or a setting of the file system. A string
+that is in none of the tables goes to the file system unchanged. If options contradict each other, the last one counts.
 """
 
 from ..errors import ConfigError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SPEC = "config.md#mounts"
 ATIME, RELATIME, NOATIME, STRICTATIME = 0x70, 0, 0x10, 0x20
-"""The access time is one field of these bits: changing it clears the whole mask."""
+"""The access time is one field of these bits: a change clears the whole mask."""
 
 ATTRIBUTES = {
     # option: bits to set, bits to clear
@@ -50,12 +50,12 @@ ATTRIBUTES = {
     "relatime": (RELATIME, ATIME),
 }
 UNNAMED = RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW
-"""What a bind keeps of its source only where its options name no attribute at all."""
+"""The attributes that a bind keeps from its source, but only if its options name no attribute at all."""
 NEGATED_ATIMES = {"atime": NOATIME, "nostrictatime": STRICTATIME}
-"""Not this access time: then the kernel's default, relatime."""
+"""An option that turns an access time off: the mount then has the kernel's default, relatime."""
 
 PROPAGATIONS = {
-    # option: flag, whether for the mounts below too
+    # option: flag, whether it applies to the mounts below too
     "private": (PRIVATE, 0),
     "rprivate": (PRIVATE, 1),
     "slave": (SLAVE, 0),
@@ -67,7 +67,7 @@ PROPAGATIONS = {
 }
 
 SUPERBLOCK = {
-    # option: settings of the file system, whatever its type, that it takes the place of
+    # option: the setting that it replaces; file systems of every type have these settings
     "sync": "async",
     "async": "sync",
     "dirsync": "",
@@ -78,16 +78,16 @@ SUPERBLOCK = {
 }
 
 IGNORED = ("defaults", "silent", "loud", "iversion", "noiversion", "norelatime", "rnorelatime")
-"""Nothing is left to do for them: fsconfig(2) never prints, file systems that count versions always do (Linux 6.1),
-and relatime is the default to which its negation falls back."""
+"""The runtime need do nothing for these: fsconfig(2) never prints, file systems that count versions always do (Linux
+6.1), and a negated relatime falls back to the default, which is relatime."""
 
 RECURSIVE = {f"r{option}": bits for option, bits in ATTRIBUTES.items()}
-"""``rro``, ``rnosuid``...: the same for this mount and all below."""
+"""``rro``, ``rnosuid``...: the attribute for this mount and all mounts below."""
 RECURSIVE_NEGATED_ATIMES = {f"r{option}": value for option, value in NEGATED_ATIMES.items()}
 
 IDMAP = ("idmap", "ridmap")
 NOFOLLOW = ("src-nofollow", "dest-nofollow", "copy-symlink")
-"""crun's options for binds: what becomes of symlinks."""
+"""crun's options for binds: how symlinks are treated."""
 
 KNOWN = Table(
     "mount options",
@@ -107,7 +107,7 @@ KNOWN = Table(
         *NOFOLLOW,
     ),
 )
-"""Options that are read; any other one is passed on unseen."""
+"""The options that the compiler reads; it passes on any other option."""
 
 KNOWN_OR_EMPTY = Table("mount options", (*KNOWN, ""))
 
@@ -133,11 +133,13 @@ VIRTUAL = (
     "binfmt_misc",
     "rpc_pipefs",
 )
-"""File systems without a medium: ``ro`` makes the mount read-only, not the file system, which others may share."""
+"""File systems without a medium: ``ro`` makes the mount read-only, not the file system, because other mounts may share
+it."""
 
 
 EARLY = {"proc": 0, "tmpfs": 0, "devpts": 0, "mqueue": 0, "sysfs": 1}
-"""New file systems that are the same whatever cgroup their maker is in -> whether they show its network namespace."""
+"""New file systems that do not depend on the cgroup of the process that mounts them -> whether they show its network
+namespace."""
 
 PROC_FILES = tuple(
     [
@@ -156,8 +158,9 @@ PROC_FILES = tuple(
         )
     ]
 )
-"""Files of the container's procfs on which something may be mounted: what lxcfs and criu bind there. All else beneath is refused
-by the step, because what the runtime and the container's programs write to (/proc/self/attr, /proc/sys) must be the kernel's."""
+"""Files of the container's procfs on which a mount is allowed: lxcfs and criu bind there. The step refuses all other
+targets in procfs, because the runtime and the container's programs write to files there (/proc/self/attr, /proc/sys),
+and must reach the kernel's."""
 
 
 SAME_IN_WORDS = {
@@ -170,11 +173,11 @@ SAME_IN_WORDS = {
     "no_exec": "noexec",
     "no-exec": "noexec",
 }
-"""Ways to write mount options that other programs have, too unlike ours for :func:`~ocirt.nearest.nearest`."""
+"""Spellings of mount options in other programs that are too different for :func:`~ocirt.nearest.nearest`."""
 
 
 def meant_option(option: str) -> str:
-    """The option of a bind that ``option``, which is none, may have been meant to be; empty where none is like it."""
+    """The option of a bind that the author of the unknown ``option`` may have meant; empty if no option is similar."""
     from ..nearest import nearest  # costs more than most compilations
 
     known = ("bind", "rbind", *ATTRIBUTES, *RECURSIVE, *PROPAGATIONS, *IDMAP)
@@ -182,8 +185,9 @@ def meant_option(option: str) -> str:
 
 
 def split(text: str) -> list[str]:
-    """The options in one string, as mount(8) separates them: at commas outside of double quotes that have no backslash before them.
-    Those quotes and backslashes are taken off, empty options left out."""
+    """The options in one string. As in mount(8), commas separate options, except in double quotes that have no
+    backslash before them. The result has neither those quotes and backslashes nor empty options.
+    """
     parts, part, is_quoted, letters = [], "", False, iter(text)
     for letter in letters:
         if letter == "\\":
@@ -200,7 +204,7 @@ def split(text: str) -> list[str]:
 
 
 def is_mapping(option: "Text | str") -> bool:
-    """Is it crun's option that holds the maps of an idmapped mount?"""
+    """Is it crun's option, which has the maps of an idmapped mount?"""
     return starts_with(option, "idmap=") or starts_with(option, "ridmap=")
 
 
@@ -209,7 +213,7 @@ def starts_with(option: "Text | str", prefix: str) -> bool:
 
 
 class _Attributes:
-    """Attribute bits to set and to clear, put together option by option."""
+    """Attribute bits to set and to clear, collected option by option."""
 
     __slots__ = ("set", "clear")
 
@@ -223,22 +227,22 @@ class _Attributes:
         self.clear = (self.clear | cleared) & ~(bits & ~ATIME)
 
     def negate_atime(self, value: int) -> None:
-        """Not ``value``: another one that was asked for before stays."""
+        """Turn the access time ``value`` off; if an earlier option asked for another access time, keep that."""
         if self.set & ATIME == value or not self.clear & ATIME:
             self.add(RELATIME, ATIME)
 
 
 class Parsed:
-    """An entry of ``mounts``, its options sorted out.
+    """An entry of ``mounts`` with its options sorted.
 
-    :ivar target: path in the rootfs, absolute.
+    :ivar target: absolute path in the rootfs.
     :ivar fstype: type of a new file system, a str.
-    :ivar flags: options that say what is to be done (``bind``, ``rbind``, ``remount``, ``tmpcopyup``, those of IDMAP
-        and NOFOLLOW) -> their path.
+    :ivar flags: options that say what to do (``bind``, ``rbind``, ``remount``, ``tmpcopyup``, those of IDMAP
+        and NOFOLLOW) -> their JSON paths.
     :ivar set, clear, recursive_set, recursive_clear: MOUNT_ATTR_* bits.
     :ivar propagations: pairs of MS_* flag and recursive, in order.
-    :ivar options: what goes to the file system.
-    :ivar places: the JSON paths of these.
+    :ivar options: the options for the file system.
+    :ivar places: the JSON paths of ``options``.
     """
 
     spec = SPEC
@@ -269,7 +273,7 @@ class Parsed:
             raise ConfigError(destination.path, '""', "a path in the rootfs")
         self.target: Text | Template = destination if destination.is_absolute() else "/" + destination
         for option in entry.options:
-            # As mount(8): several in one string, and quotes around what has a comma.
+            # As in mount(8): one string may have several options, with quotes around an option that has a comma.
             if option.contains(",", '"'):
                 for part in split(option.read()):
                     self._take(option, part)
@@ -279,11 +283,13 @@ class Parsed:
         if self.fstype == "bind":
             self.flags["bind"] = entry.at("type")
         if not self.is_bind and not self.is_remount:
-            # Nothing lies below a new file system.
+            # Nothing is mounted below a new file system.
             self.attributes.add(self.recursive.set, self.recursive.clear)
 
     def _take(self, option: "Text", name: str | None) -> None:
-        """Sort the option ``name`` of the string ``option`` in; ``None``: the whole string, which is none of KNOWN."""
+        """Sort in the option ``name`` of the string ``option``. If ``name`` is ``None``, the whole string is the
+        option, and not in KNOWN.
+        """
         if name is None or name and name not in KNOWN:
             self.options.append(option if name is None else name)
             self.places.append(option.path)
@@ -319,12 +325,12 @@ class Parsed:
         return "remount" in self.flags
 
     def first_propagation(self) -> dict[str, int]:
-        """The fields for the first propagation, which belongs to the step that mounts."""
+        """The fields for the first propagation, which the mounting step sets."""
         flag, recursive = self.propagations[0] if self.propagations else (0, 0)
         return {"propagation": flag, "propagation_recursive": recursive}
 
     def propagate(self, propagations: list[tuple[int, int]]) -> "list[Step]":
-        """Steps for further ones: ``rslave`` and ``shared`` after another make a mount both."""
+        """Steps for further propagations: ``rslave`` followed by ``shared`` makes a mount both."""
         return [
             SetMountAttributes(self.at, SPEC, target=self.target, set=0, propagation=flag, recursive=recursive)
             for flag, recursive in propagations
@@ -335,8 +341,9 @@ class Parsed:
         return self.entry.destination.is_path("/dev")
 
     def implied(self) -> int:
-        """The attributes of a bind's source that go because the options name others: as runc, which follows mount(8) here. With
-        no attribute among the options the bind has those of its source."""
+        """The attributes of a bind's source that the bind loses because its options name others: as in runc, which
+        follows mount(8) here. Without any attribute among the options the bind keeps those of its source.
+        """
         if not self.set and not self.clear:
             return 0
         bits = UNNAMED | (NODIRATIME if self.clear & ATIME else 0)
@@ -347,15 +354,17 @@ class Parsed:
         return "dest-nofollow" not in self.flags and self.entry.destination.is_path(PROC_FILES)
 
     def is_readonly_late(self) -> bool:
-        """Is ``ro`` left for the end? What is mounted or made in it comes first."""
+        """Is ``ro`` set only at the end? Init must first mount or make files in this mount."""
         return bool(self.set & RDONLY) and (self.fstype == "tmpfs" or self.at_dev())
 
     def first_attributes(self) -> int:
-        """The MOUNT_ATTR_* bits until the end."""
+        """The MOUNT_ATTR_* bits until :meth:`Mounts.finish`."""
         return self.set & ~RDONLY if self.is_readonly_late() else self.set
 
     def needs(self) -> int:
-        """What init has to have before it mounts this: 0 nothing, 1 its network namespace, 2 its cgroup, too. The latter for what is
-        charged for its content, for block devices, which the device rules may forbid, for binds, which may be of the cgroup
-        itself, and for what the runtime hands over once it has placed init."""
+        """What init needs before it makes this mount: 0 nothing, 1 its network namespace, 2 its cgroup as well. It
+        needs the cgroup to be charged for the content; for block devices, which the device rules may forbid; for binds,
+        whose source may be in the cgroup file system; and for mounts that the runtime sends, which it does only once it
+        has placed init.
+        """
         return 2 if "tmpcopyup" in self.flags else EARLY.get(self.fstype, 2)

@@ -1,4 +1,4 @@
-"""Mounts: config.md, "Mounts". What their options ask for stands in :mod:`.mount_options`."""
+"""Mounts: config.md, "Mounts". :mod:`.mount_options` reads the options of an entry."""
 
 from ..errors import ConfigError
 from ..model.text import quote
@@ -35,20 +35,21 @@ if TYPE_CHECKING:
     from .rootfs import Rootfs
 
 AHEAD = 256
-"""How many mounts the runtime opens before it starts init. Each needs a descriptor in both processes until init has attached it; the
-others are opened while init is at work and handed over one at a time, so that their number has no limit."""
+"""How many mounts the runtime opens before it starts init. Each needs a descriptor in both processes until init has
+attached it. The runtime opens further mounts while init runs and sends them one at a time, so that their number has no
+limit."""
 
 
 class Mounts:
     """The mounts of a container, in their order.
 
-    Most are made by init alone. The source of a bind is opened by the runtime before it (:meth:`open`) where init could
-    not: in a user namespace it may not reach the path; ids are mapped by whoever is privileged over the file system; and
-    only in the runtime's mount namespace is there a peer of the host's mount, which a shared volume is to be.
+    Init makes most mounts alone. The runtime opens the source of a bind before it starts init (:meth:`open`) if init
+    could not: in a user namespace init may not reach the path; only a process that is privileged over the file system
+    may map its ids; and only the runtime's mount namespace has the peer of the host's mount that a shared volume needs.
 
-    :param inside: is init in the container's user namespace, if there is one? There it may not map ids.
-    :ivar _one: the two registers, next to each other, for the id mapping and the tree of the one mount that is handed over.
-    :ivar _handed: id of a Parsed that is handed over -> the first of these registers and the number of those that go along.
+    :param inside: is init in the container's user namespace, if the container has one? Init may not map ids there.
+    :ivar _one: two neighbouring registers, for the id mapping and the tree of the one mount that the runtime sends.
+    :ivar _handed: id of a Parsed that the runtime sends -> the first of these registers, and how many of them it sends.
     """
 
     def __init__(
@@ -76,16 +77,18 @@ class Mounts:
 
     @property
     def has_own_dev(self) -> bool:
-        """Is a directory of the host bound at /dev? Then nothing is made in it."""
+        """Does the config bind a directory of the host at /dev? The runtime makes no devices in such a directory."""
         return any([each.at_dev() for each in self.parsed if each.is_bind and not each.is_remount])
 
     @property
     def may_open_devices(self) -> bool:
-        """May one of the file systems be on a block device? The device rules are about those, too."""
+        """May one of the file systems be on a block device? The device rules must then allow that device."""
         return any([not each.is_bind and not each.is_remount and each.fstype not in VIRTUAL for each in self.parsed])
 
     def warn(self) -> "list[Step]":
-        """Steps of the host: a warning for each option that means nothing to its bind. A read-only one may have been meant."""
+        """Steps of the host: a warning for each option that has no meaning for a bind. The author may have meant a
+        safer option, ``ro`` for example.
+        """
         steps: list[Step] = []
         for each in self.parsed:
             for at, option in zip(each.places, each.options) if each.is_bind and not each.is_remount else ():
@@ -98,22 +101,25 @@ class Mounts:
         return steps
 
     def open(self) -> "list[Step]":
-        """Steps of the host, after the namespaces to join have been opened and before init is spawned."""
+        """Steps of the host, after it has opened the namespaces to join and before it starts init."""
         return self._opened
 
     def hand(self) -> "list[Step]":
-        """Steps of the host, once init is at work: they open what is beyond AHEAD."""
+        """Steps of the host, while init runs: they open and send the mounts beyond AHEAD."""
         return self._handing
 
     def pass_over(self, each: Parsed) -> "list[Step]":
-        """Steps of init in place of those of an entry that it does not mount: what the runtime hands over comes all the same."""
+        """Steps of init for an entry that it does not mount: the runtime still sends the mount, so init receives and
+        closes it.
+        """
         return [*self._receive(each), *[Close(each.at, SPEC, fd=fd) for fd in self._one if id(each) in self._handed]]
 
     def make(self, *before: "list[Step]") -> "list[Step]":
-        """Steps of init that mount them. What must be writable until all is set up stays so until :meth:`finish`.
+        """Steps of init that make the mounts. A mount that must be writable during the setup stays writable until
+        :meth:`finish`.
 
-        :param before: the steps by which init comes into its network namespace, and those into its cgroup. They stand before the first
-            entry that may need it (:meth:`Parsed.needs`).
+        :param before: the steps that bring init into its network namespace, and the steps that bring it into its
+            cgroup. Each list comes before the first entry that may need it (:meth:`Parsed.needs`).
         """
         steps: list[Step] = []
         done = 0
@@ -123,7 +129,7 @@ class Mounts:
         return steps + [step for first in before[done:] for step in first] + self._notify
 
     def each(self) -> "list[tuple[Parsed, list[Step]]]":
-        """The entries (:class:`Parsed`) with the steps that each makes."""
+        """The entries (:class:`Parsed`), each with its steps."""
         return [(each, self._steps(each)) for each in self.parsed]
 
     def _steps(self, each: Parsed) -> "list[Step]":
@@ -143,7 +149,7 @@ class Mounts:
 
     def _event(self, kind: "type[Send] | type[Receive]", each: Parsed) -> "Step":
         first, count = self._handed[id(each)]
-        # There is no tree where OpenMount leaves the source to Bind.
+        # The tree is optional: if OpenMount leaves the source to Bind, no tree exists.
         return kind(each.at, SPEC, event=EVENTS.index("handed"), first=first, count=count, optional=1)
 
     def _close_mapping(self, each: Parsed) -> "list[Step]":
@@ -160,7 +166,7 @@ class Mounts:
         return [Bind(notify.AT, "", source=source, target=notify.INSIDE, tree=tree, set=notify.ATTRIBUTES)]
 
     def finish(self) -> "list[Step]":
-        """Steps of init after all is set up: what is read-only at last."""
+        """Steps of init after the setup: they make mounts read-only."""
         return [
             SetMountAttributes(each.at, SPEC, target=each.target, set=RDONLY)
             for each in self.parsed
@@ -168,7 +174,7 @@ class Mounts:
         ]
 
     def _filesystem(self, each: Parsed) -> "dict[str, Field]":
-        """The fields of a step that makes the new file system of an entry."""
+        """The fields of the step that makes the new file system of an entry."""
         options: list[AnyText] = [*each.superblock, *each.options]
         if self.config.linux.has("mountLabel"):
             from .labels import mount_option
@@ -192,8 +198,8 @@ class Mounts:
         self._only_binds(each)
         is_tmpfs = each.fstype == "tmpfs"
         if "tmpcopyup" in each.flags and not is_tmpfs:
-            raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
-        # As runc: a tmpfs that is given no mode has that of the directory it covers.
+            raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "tmpcopyup only on a tmpfs")
+        # As in runc: a tmpfs without the option mode= gets the mode of the directory that it covers.
         keeps = is_tmpfs and not any([starts_with(option, "mode=") for option in each.options])
         return Mount(
             each.at,
@@ -209,25 +215,27 @@ class Mounts:
     def _only_binds(each: Parsed) -> None:
         for name in (*IDMAP, *NOFOLLOW):
             if name in each.flags:
-                raise ConfigError(each.flags[name], quote(name), "it on a bind mount only")
+                raise ConfigError(each.flags[name], quote(name), f"{name} only on a bind mount")
         for name in ("uidMappings", "gidMappings"):
             if each.entry.value.get(name):
-                raise ConfigError(each.entry.at(name), "an array", "nothing but for a bind mount")
+                raise ConfigError(each.entry.at(name), "an array", "nothing, because this is no bind mount")
 
     def _bind(self, each: Parsed) -> Bind:
         given = each.entry.source
         if given is None or given.is_empty():
             raise ConfigError(each.entry.at("source"), "nothing", "the file or directory to bind")
         if "tmpcopyup" in each.flags:
-            raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "it on a tmpfs only")
+            raise ConfigError(each.flags["tmpcopyup"], '"tmpcopyup"', "tmpcopyup only on a tmpfs")
         if "copy-symlink" in each.flags and self._is_mapped(each):
             raise ConfigError(
                 each.flags["copy-symlink"],
                 '"copy-symlink"',
-                "it without an id mapping: uidMappings, gidMappings, idmap or ridmap",
+                "copy-symlink only without an id mapping (uidMappings, gidMappings, idmap or ridmap)",
             )
         if "copy-symlink" in each.flags and ("src-nofollow" in each.flags or "dest-nofollow" in each.flags):
-            raise ConfigError(each.flags["copy-symlink"], '"copy-symlink"', "it without src-nofollow and dest-nofollow")
+            raise ConfigError(
+                each.flags["copy-symlink"], '"copy-symlink"', "copy-symlink only without src-nofollow and dest-nofollow"
+            )
         source = self.rootfs.beneath_bundle(given)
         tree, mapping = self._open(each, source)
         lend = int(self._lends and tree != NONE and mapping != NONE)
@@ -254,7 +262,9 @@ class Mounts:
         )
 
     def _open(self, each: Parsed, source: "Text | Template") -> tuple[int, int]:
-        """The registers with the tree that the runtime opens for a bind, NONE where init opens it, and with its id mapping."""
+        """The registers of the tree that the runtime opens for a bind (NONE if init opens it) and of the tree's id
+        mapping.
+        """
         is_mapped = self._is_mapped(each)
         shared = self.rootfs.is_shared and SHARED in [flag for flag, _ in each.propagations]
         is_opened = (is_mapped or shared or self.namespaces.hides_paths) and "copy-symlink" not in each.flags
@@ -287,7 +297,7 @@ class Mounts:
                 ),
             ]
         if is_handed:
-            # A mapping that others use, too, is in a register that init has from its birth on.
+            # If several mounts share an id mapping, its register is filled before init starts, and init inherits it.
             self._handed[id(each)] = (mapping, 2) if mapping == self._one[0] and not self._lends else (tree, 1)
             self._handing += [*steps, self._event(Send, each)]
         else:

@@ -1,9 +1,9 @@
-"""Namespaces: which ones, and who enters them where (config-linux.md, "Namespaces").
+"""Namespaces: which ones the container has, and which process enters them when (config-linux.md, "Namespaces").
 
-The runtime itself stays in its own, but for the moment in which it makes a network namespace (MakeNetwork): hooks and helpers run
-from it. Init is born in new pid and user namespaces and makes the others; joining by path and time offsets happen in an
-intermediate child, the stage, which then spawns init; the cgroup namespace is init's own doing, because it
-shows what lies below the cgroup that its maker is in.
+The runtime stays in its own namespaces, except for the moment in which it makes a network namespace (MakeNetwork): hooks
+and helpers run from the runtime's namespaces. Init is born in new pid and user namespaces and makes the others. Joining
+by path and time offsets happen in an intermediate child, the stage, which then starts init. Init makes the cgroup
+namespace itself, because that namespace shows what is below the cgroup of the process that makes it.
 """
 
 from ..errors import ConfigError, HostError
@@ -67,9 +67,10 @@ KINDS = {
 CLOCKS = ("monotonic", "boottime")
 """Clocks that time namespaces shift, time_namespaces(7)."""
 HELPER_FOLDERS = ("/usr/bin/", "/bin/", "/usr/local/bin/", "/usr/sbin/", "/sbin/")
-"""Where newuidmap and newgidmap may be: the caller's PATH is not asked, because they run with root's rights."""
+"""Where the compiler expects newuidmap and newgidmap. It ignores the caller's PATH, because they run with root's
+rights."""
 NAME_MAX = 64
-"""Bytes of a hostname or domainname, uname(2)."""
+"""The most bytes of a hostname or domainname, uname(2)."""
 
 SPEC = "config-linux.md#namespaces"
 MAPPINGS = "config-linux.md#user-namespace-mappings"
@@ -79,9 +80,9 @@ OFFSETS = "config-linux.md#offset-for-time-namespace"
 class Namespaces:
     """The namespaces of a container.
 
-    :ivar new: CLONE_NEW* bits of those to make.
-    :ivar joined: CLONE_NEW* bit -> path (Text) of those to join.
-    :ivar network: the register of the network namespace that the runtime makes, ``NONE``: it makes none.
+    :ivar new: CLONE_NEW* bits of the namespaces to make.
+    :ivar joined: CLONE_NEW* bit -> path (Text) of each namespace to join.
+    :ivar network: the register of the network namespace if the runtime makes it, otherwise ``NONE``.
     """
 
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan") -> None:
@@ -109,7 +110,7 @@ class Namespaces:
             self.joined[kind] = path.checked(absolute=True)
 
     def has(self, kind: int) -> bool:
-        """Is the container in another namespace of ``kind`` than the runtime?"""
+        """Does the container have another namespace of ``kind`` than the runtime?"""
         return bool(self.new & kind) or kind in self.joined
 
     def _check(self) -> None:
@@ -150,22 +151,26 @@ class Namespaces:
 
     @property
     def has_mount(self) -> bool:
-        """Is the container in another mount namespace than the runtime?"""
+        """Does the container have another mount namespace than the runtime?"""
         return self.has(MOUNT)
 
     @property
     def has_user(self) -> bool:
-        """Is the container in a user namespace of its own, or in one that it joins?"""
+        """Does the container have another user namespace than the runtime, new or joined?"""
         return self.has(USER)
 
     @property
     def hides_paths(self) -> bool:
-        """May init not reach what the runtime reaches? In a user namespace it is not the host's root any more."""
+        """Can the runtime reach paths that init cannot? In a user namespace init does not have the rights of the host's
+        root.
+        """
         return self.has_user and self.host.euid == 0 and not self.host.in_user_namespace
 
     @property
     def denies_setgroups(self) -> bool:
-        """Will setgroups(2) be denied in the container? It is where a user without privileges maps its own gid only."""
+        """Will the kernel refuse setgroups(2) in the container? It does if a user without privileges maps only its own
+        gid.
+        """
         if self.new & USER:
             return self.host.euid != 0 and (
                 not self.linux.gid_mappings or self._is_own(self.linux.gid_mappings, self.host.egid)
@@ -174,20 +179,23 @@ class Namespaces:
 
     @property
     def has_stage(self) -> bool:
-        """Is there a child that joins namespaces before the first process of the container is made?"""
+        """Does a child join namespaces before it makes the first process of the container?"""
         return bool(self.joined) or bool(self.new & TIME)
 
     @property
     def _stage_has_user(self) -> bool:
-        """Is it the stage that is made in the new user namespace? Without root's rights a time namespace can be made
-        only from within."""
+        """Does the stage make the new user namespace? Without root's rights only a process in that namespace can make a
+        time namespace.
+        """
         return bool(self.new & USER and self.new & TIME) and self.host.euid != 0
 
     @property
     def own(self) -> int:
-        """CLONE_NEW* bits of the namespaces that init makes by itself while the runtime goes on: all but those in which it is
-        born. The runtime would have to wait for them in clone3, above all for the network namespace. What a stage spawns is born
-        in all of them: the runtime waits for the stage anyway."""
+        """CLONE_NEW* bits of the namespaces that init makes itself while the runtime goes on: all except those that
+        init must be born in, and the cgroup namespace (:meth:`enter_cgroup`). Otherwise the runtime would wait for
+        them in clone3, above all for the network namespace. If a stage starts init, init is born in all of them,
+        because the runtime waits for the stage anyway.
+        """
         return 0 if self.has_stage else self.new & ~(USER | PID | CGROUP | self._of_runtime)
 
     @property
@@ -195,8 +203,10 @@ class Namespaces:
         return 0 if self.network == NONE else NETWORK
 
     def share(self, cgroup: "Driver") -> None:
-        """Making a network namespace takes as long as half of what init mounts. So where the runtime has less to do than init, it
-        makes that, and init gets it when it needs it. In a user namespace only init can."""
+        """Let the runtime make the network namespace, if the runtime has less to do than init: making one takes half as
+        long as all of init's mounts. Init gets it when it needs it. In a user namespace only init can make the network
+        namespace.
+        """
         if cgroup.is_soon_done and self.new & NETWORK and not self.has_stage and not self.has_user:
             self.network = self.plan.register()
 
@@ -211,8 +221,8 @@ class Namespaces:
     def spawn(self, cgroup: "Driver", placing: "list[Step]") -> "list[Step]":
         """Steps of the host that start the stage or init, and write the id maps of a new user namespace.
 
-        :param cgroup: :class:`ocirt.cgroups.Driver`, whose register says what it is cloned into.
-        :param placing: steps that put it into its cgroup, once it is there.
+        :param cgroup: :class:`ocirt.cgroups.Driver`, whose register has the cgroup to clone the child into.
+        :param placing: steps that put the child into its cgroup, once the child exists.
         """
         section, flags = ("stage", USER if self._stage_has_user else 0) if self.has_stage else ("init", self._flags())
         steps: list[Step] = [
@@ -241,7 +251,7 @@ class Namespaces:
         return kind("linux.namespaces", SPEC, event=EVENTS.index("network"), first=self.network, count=1)
 
     def enter_network(self) -> "list[Step]":
-        """Steps of init that enter the network namespace which the runtime has made."""
+        """Steps of init that enter the network namespace, if the runtime makes it."""
         if self.network == NONE:
             return []
         return [
@@ -253,15 +263,16 @@ class Namespaces:
         return self.new & ~(CGROUP | TIME | self.own | self._of_runtime | (USER if self._stage_has_user else 0))
 
     def stage(self, waiting: "list[Step]") -> "list[Step]":
-        """Steps of the stage; none where there is no need for one.
+        """Steps of the stage, if the container needs one.
 
-        :param waiting: steps by which it comes into its cgroup, in which init is to be born.
+        :param waiting: steps that bring the stage into the cgroup in which init is to be born.
         """
         if not self.has_stage:
             return []
         at = "linux.namespaces"
         if self._stage_has_user:
-            # Who may map the ids of a process may not if that is not dumpable.
+            # The caller may map the ids of this process only while the process is dumpable, so dumpable is cleared
+            # later.
             steps: list[Step] = [Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
         else:
             steps = [SetDumpable("not dumpable", "", value=0)]
@@ -281,8 +292,8 @@ class Namespaces:
 
         if USER not in self.joined:
             return [join(kind) for kind in others]
-        # What belongs to the runtime's user namespace can be entered only before leaving that, what belongs to the
-        # container's only after.
+        # A namespace of the runtime's user namespace can be joined only before leaving that, a namespace of the
+        # container's user namespace only after joining that. So try each one before, and again after.
         return [*[join(kind, retry_later=1) for kind in others], join(USER), *[join(kind) for kind in others]]
 
     def _offsets(self) -> "list[Step]":
@@ -295,7 +306,7 @@ class Namespaces:
             return []
         steps: list[Step] = [WriteTimeOffsets("linux.timeOffsets", OFFSETS, offsets=lines)]
         if self.host.euid != 0:
-            # What is not dumpable has a /proc directory of root's, which this process is not.
+            # The /proc directory of a process that is not dumpable belongs to root, and this process is not root.
             steps = [
                 SetDumpable("linux.timeOffsets", OFFSETS, value=1),
                 *steps,
@@ -312,8 +323,8 @@ class Namespaces:
             ("uidMappings", linux.uid_mappings, host.euid, "uid_map", "newuidmap"),
             ("gidMappings", linux.gid_mappings, host.egid, "gid_map", "newgidmap"),
         ):
-            # Without privileges the kernel lets a process map just its own id, and that only where no one can drop
-            # a group by it; for all else there are set-uid helpers.
+            # Without privileges the kernel lets a process map only its own id, and its gid only if setgroups is denied,
+            # because a process could otherwise drop a group. All other maps need a set-uid helper.
             at = linux.at(name)
             if file == "gid_map" and self.denies_setgroups:
                 steps.append(DenySetgroups(at, MAPPINGS))
@@ -326,7 +337,7 @@ class Namespaces:
         return [*steps, Send("linux.namespaces", MAPPINGS, event=EVENTS.index("mapped"))]
 
     def _default_map(self, name: str, own: int) -> Template:
-        """crun's map of a user namespace for which the config has none."""
+        """crun's map for a user namespace if the config has no map."""
         if self.host.euid != 0:
             return Template() + f"0 {own} 1\n"
         user = self.config.process.user if self.config.has("process") else None
@@ -338,7 +349,7 @@ class Namespaces:
         return len(mappings) == 1 and mappings[0].host_id.equals(own) and mappings[0].size.equals(1)
 
     def enter(self) -> "list[Step]":
-        """Steps of init that make the namespaces which need no cgroup, and give it its ids there."""
+        """Steps of init that make the namespaces that need no cgroup, and take over the ids of its user namespace."""
         at = "linux.namespaces"
         steps: list[Step] = []
         if self.host.euid == 0 or not self.new & USER or self._stage_has_user:
@@ -354,17 +365,17 @@ class Namespaces:
         return steps + self.keyring()
 
     def enter_cgroup(self) -> "list[Step]":
-        """Steps of init that make the cgroup namespace: it shows what lies below the cgroup that its maker is in."""
+        """Steps of init that make the cgroup namespace, which shows what is below init's cgroup."""
         return [Unshare("linux.namespaces", SPEC, flags=CGROUP)] if self.new & CGROUP else []
 
     def keyring(self) -> "list[Step]":
-        """The step of a process of the container that gives it a session keyring of its own."""
+        """The step that gives a process of the container a session keyring of its own."""
         if self.request.no_new_keyring:
             return []
         return [NewKeyring("session keyring", "", name="_ses." + self.request.text("id", self.plan.trace))]
 
     def all(self) -> int:
-        """CLONE_NEW* bits of all namespaces that the container has, made or joined."""
+        """CLONE_NEW* bits of all namespaces of the container, new or joined."""
         bits = self.new
         for kind in self.joined:
             bits |= kind
@@ -385,7 +396,7 @@ def _or_zero(number: "Number | None") -> "Number | str":
 
 
 def map_lines(mappings: "list[IdMapping]") -> Template:
-    """What uid_map or gid_map gets for the views ``mappings``, user_namespaces(7)."""
+    """The text for uid_map or gid_map, user_namespaces(7)."""
     lines = Template()
     for each in mappings:
         lines = lines + each.container_id + " " + each.host_id + " " + each.size + "\n"

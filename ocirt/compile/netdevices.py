@@ -1,8 +1,8 @@
-"""linux.netDevices: config-linux.md, "Network Devices". Imported only where there are any.
+"""linux.netDevices: config-linux.md, "Network Devices". The compiler imports this module only if a config has some.
 
-The runtime moves them once the mounts stand, so that most of what can fail has been done, and before the hooks that
-may want them; if the create fails later, or is killed, they are given back. From then on they are the namespace's: it is
-the kernel that gives physical devices back when that ends, and the runtime must not do it before.
+The runtime moves the devices after the mounts, when most of what can fail has been done, and before the hooks, which
+may need the devices. If create fails later or is killed, the devices move back. After create the devices belong to the
+namespace: when it ends, the kernel itself gives physical devices back, and the runtime must not do so earlier.
 """
 
 from ..errors import ConfigError, HostError
@@ -29,8 +29,8 @@ SPACES = " \t\n\v\f\r"
 class NetDevices:
     """The devices of a config that has some.
 
-    :raises ConfigError: a name cannot be one, or there is no network namespace to move them to.
-    :raises HostError: the caller may not move any.
+    :raises ConfigError: a device cannot have this name, or the container has no network namespace.
+    :raises HostError: the caller may not move devices.
     """
 
     def __init__(self, config: "Config", host: "Host", plan: "Plan", namespaces: "Namespaces") -> None:
@@ -60,11 +60,13 @@ class NetDevices:
             self.devices.append({"at": at, "name": name, "to": to})
 
     def guard(self) -> "list[Step]":
-        """Steps of the host, after the namespaces to join have been opened: the devices must leave the runtime's."""
+        """Steps of the host, after it has opened the namespaces to join: the target must not be the runtime's own
+        namespace.
+        """
         return [] if self.joined is None else [AssertNotHostNamespace(AT, SPEC, fd=self.joined, file="net")]
 
     def move(self) -> "list[Step]":
-        """Steps of the host, when init is in its namespaces."""
+        """Steps of the host, once init is in its namespaces."""
         steps: list[Step] = (
             [] if self.joined is not None else [OpenInitNamespace(AT, SPEC, fd=self.register, file="net")]
         )
@@ -86,12 +88,16 @@ class NetDevices:
         ]
 
     def keep(self) -> "list[Step]":
-        """Steps of the host, once the container is created: nobody gives them back any more."""
+        """Steps of the host, once the container is created: from now on the runtime does not move the devices back."""
         return [Close(AT, SPEC, fd=self.watch)]
 
 
 def _check(name: str, at: str, template: bool) -> None:
-    """The kernel's own rules, dev_valid_name and dev_alloc_name."""
+    """Check a name by the kernel's rules, dev_valid_name and dev_alloc_name.
+
+    :param template: may the name end with %d, for which the kernel finds a free number?
+    :raises ConfigError: the kernel would refuse the name.
+    """
     good = 0 < len(name.encode("utf-8", "surrogatepass")) <= NAME_MAX and name not in (".", "..")
     good = good and not any([letter in "/:" or letter in SPACES for letter in name])
     if not good or (template and "%" in name and not (name.endswith("%d") and name.count("%") == 1)):

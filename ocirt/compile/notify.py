@@ -1,8 +1,8 @@
-"""What a service manager passes to the container, as runc does: descriptors (sd_listen_fds(3)) and the way back to say
-that it is ready (sd_notify(3)).
+"""What a service manager passes to the container, as in runc: descriptors (sd_listen_fds(3)) and the socket for the
+container to say that it is ready (sd_notify(3)).
 
-The container does not get the manager's socket, which knows no other process than the runtime's. It gets one of its own,
-in a directory of the state directory, and the runtime passes on what is said there.
+The container does not get the manager's socket, because the manager accepts messages of the runtime's process only. The
+container gets a socket of its own, in the state directory, and the runtime passes on its messages.
 """
 
 from ..plan.steps import NODEV, NOEXEC, NOSUID, RDONLY, ListenNotify, MakeNotifyDirectory, RelayNotify
@@ -20,10 +20,10 @@ ATTRIBUTES = RDONLY | NOSUID | NODEV | NOEXEC
 
 
 def environment(request: "Request") -> list[str]:
-    """Further variables of the process."""
+    """The variables for the environment of the process."""
     found = []
     if request.listen_fds:
-        # A container's first process is 1 in its pid namespace.
+        # A container's first process has pid 1 in its pid namespace.
         found += [f"LISTEN_FDS={request.listen_fds}", "LISTEN_PID=1"]
     if request.notify_socket is not None:
         found.append(f"{AT}={INSIDE}/{SOCKET}")
@@ -36,17 +36,19 @@ def prepare(request: "Request") -> "list[Step]":
 
 
 def source(request: "Request", trace: "Trace") -> "Template | None":
-    """The directory to bind at INSIDE with ATTRIBUTES, a host path; ``None`` where there is nobody to notify."""
+    """The directory to bind at INSIDE with ATTRIBUTES, a host path; ``None`` if the caller has no NOTIFY_SOCKET."""
     if request.notify_socket is None:
         return None
     return request.text("root", trace) + "/" + request.text("id", trace) + "/notify"
 
 
 def listen(request: "Request") -> "list[Step]":
-    """Steps of whoever starts the container, before it runs."""
+    """Steps of the process that starts the container, before the program runs."""
     return [ListenNotify(AT, "")] if request.notify_socket is not None else []
 
 
 def relay(request: "Request") -> "list[Step]":
-    """Steps of ``start`` and of a detached ``run``, at their end. One in the foreground does it while it waits."""
+    """Steps at the end of ``start`` and of a detached ``run``. A ``run`` in the foreground passes messages on while it
+    waits.
+    """
     return [RelayNotify(AT, "")] if request.notify_socket is not None and request.is_detached else []

@@ -22,7 +22,7 @@ def restrict(linux: "Linux", request: "Request") -> "list[Step]":
 
 
 def _absolute(paths: "list[Text]", request: "Request") -> "list[tuple[str, AnyText]]":
-    """Each of ``paths`` with its JSON path. An empty one names nothing: runc and crun look for it and do not find it."""
+    """The non-empty paths with their JSON paths. runc and crun do not find an empty path, so they ignore it."""
     if not request.does(RELATIVE_PATHS):
         return [(path.path, path.checked(absolute=True)) for path in paths]
     return [(path.path, path if path.is_absolute() else "/" + path) for path in paths if not path.is_empty()]

@@ -1,4 +1,4 @@
-"""The container's process: config.md, "Process", "User" and what stands between."""
+"""The container's process: config.md, "Process" and "User"."""
 
 from ..errors import ConfigError, HostError, RequestError
 from ..model import crun
@@ -61,10 +61,10 @@ RESOURCES = (
 
 
 def check_terminal(terminal: bool, request: "Request") -> None:
-    """The rules of runc for ``process.terminal`` and ``--console-socket``: who runs in the background must be told
-    where the terminal goes.
+    """Check ``process.terminal`` against ``--console-socket``, by runc's rules: a caller that detaches must say where
+    the terminal goes.
 
-    :raises RequestError: they are broken.
+    :raises RequestError: terminal, detaching and the socket contradict each other.
     """
     if terminal and request.is_detached and request.console_socket is None:
         raise RequestError(
@@ -79,17 +79,18 @@ def check_terminal(terminal: bool, request: "Request") -> None:
 
 
 def every_cpu() -> "list[Step]":
-    """The step of the first child that undoes the caller's CPU affinity, which was meant for the caller: the container's CPUs are
-    those of its cpuset. As runc since 1.3.1, and crun."""
+    """The step of the first child that undoes the caller's CPU affinity, which the caller wanted for itself: the
+    container runs on the CPUs of its cpuset. As in crun, and in runc since 1.3.1.
+    """
     return [ResetAffinity("create", "runtime.md#create")]
 
 
 class Process:
-    """A container's process: its first one, or one that exec adds.
+    """A process of a container: the first one, or one that exec adds.
 
-    :param process: the view of ``process``, or what looks like one (:class:`ocirt.model.exec.ExecProcess`).
+    :param process: the view of ``process``, or an object with the same fields (:class:`ocirt.model.exec.ExecProcess`).
     :param config: the container's whole config.
-    :param request: the request that this process is for.
+    :param request: the request that asks for this process.
     """
 
     def __init__(
@@ -130,11 +131,14 @@ class Process:
         return [OpenSocket("--console-socket", SPEC, fd=self.console, path=path)]
 
     def prepare(self) -> "list[Step]":
-        """Steps of init before pivot_root: terminal and directory."""
+        """Steps of init before pivot_root: the terminal and the working directory."""
         return [*self.terminal(device=1), MakeDirectory("process.cwd", SPEC, path=self.cwd, mode=0o755)]
 
     def terminal(self, device: int) -> "list[Step]":
-        """The step that sets the terminal up; none without one. ``device`` 1: it is /dev/console too."""
+        """The step that sets up the terminal, if the process has one.
+
+        :param device: 1 if the terminal becomes /dev/console too.
+        """
         process = self.process
         if not process.terminal:
             return []
@@ -147,18 +151,19 @@ class Process:
         ]
 
     def oom_score(self) -> "list[Step]":
-        """The step that sets ``oomScoreAdj``, of the first child, which the others have it from: later its files in /proc
-        are not its own any more."""
+        """The step of the first child that sets ``oomScoreAdj``; later children inherit it. Once the child is not
+        dumpable, its files in /proc belong to root.
+        """
         score = self.process.oom_score_adj
         return [] if score is None else [SetOomScore(score.path, LINUX, value=Template(score))]
 
     def become(self, lend: bool = False, keep: int = NONE, stdout: int = NONE, stderr: int = NONE) -> "list[Step]":
-        """Steps of init at last: all that is the process' own, privileges going one after the other.
+        """The last steps of init: they set what belongs to the process alone, and drop privileges one after the other.
 
-        :param keep: register of a descriptor that later steps need.
-        :param stdout: register of the file that hooks of ``start`` print to.
-        :param stderr: the same of their standard error.
         :param lend: leave this process CAP_SYS_ADMIN until it executes the program.
+        :param keep: register of a descriptor that later steps need.
+        :param stdout: register of the file that gets the standard output of the hooks of ``start``.
+        :param stderr: register of the file that gets their standard error.
         """
         process, user = self.process, self.process.user
         steps: list[Step] = []
@@ -180,9 +185,10 @@ class Process:
 
             steps += process_labels(process, self.host)
         steps.append(CloseDescriptors("process", SPEC, preserve=self.preserve, keep=keep, stdout=stdout, stderr=stderr))
-        # The directory may be open to root alone, or (on a network file system) to the user alone.
+        # Perhaps only root may enter the directory, or (on a network file system) only the user: try as both.
         steps.append(ChangeDirectory("process.cwd", SPEC, path=self.cwd, retry_later=1))
-        # Who may not read the passwd has a home all the same.
+        # Look for the home directory while still root: the process gets HOME even if its user may not read the passwd
+        # file.
         steps.append(FindHome("process.env", SPEC, uid=self.uid, env=self.env))
         steps += self.capabilities.drop()
         steps.append(
@@ -226,24 +232,27 @@ class Process:
         return steps
 
     def restore_limits(self) -> "list[Step]":
-        """The step that gives the process the caller's RLIMIT_NOFILE, unless it has one of its own. It comes as late as can be: this
-        process opens files until then."""
+        """The step that gives the process the caller's RLIMIT_NOFILE, unless the config sets that limit. It comes late
+        because this process opens files until then.
+        """
         return [] if self._limits_files else [RestoreOpenFiles("process.rlimits", POSIX)]
 
     def keep_init(self, lent: bool) -> "list[Step]":
-        """Steps that put an init before the program, where it is asked for.
+        """Steps that put an init before the program, if the caller asks for one (``--init``).
 
-        :param lent: has the process still the capability that loading a seccomp filter takes? Execve would end that loan, but the
-            init never executes anything.
+        :param lent: does the process still have the capability that loading a seccomp filter needs? Execve would take
+            it away, but this init executes nothing.
         """
         if not self.request.init:
             return []
         return [*(self.capabilities.set() if lent else []), KeepInit("--init", "")]
 
     def prepare_execute(self) -> "list[Step]":
-        """The step before the one that loads a seccomp filter, and before :meth:`execute`."""
+        """The step before loading a seccomp filter and before :meth:`execute`: the filter may forbid what this step
+        does.
+        """
         return [PrepareExec("process", SPEC, preserve=self.preserve)]
 
     def execute(self) -> "list[Step]":
-        """The step that begins the program."""
+        """The step that executes the program."""
         return [Exec("process.args", SPEC, args=self.args)]

@@ -1,9 +1,9 @@
-"""linux.intelRdt: config-linux.md, "IntelRdt". Imported only where it is set.
+"""linux.intelRdt: config-linux.md, "IntelRdt". The compiler imports this module only if a config has it.
 
-A container without ``closID`` has a group of its own, called like itself, which goes with it. A group that is named is
-shared: made where it is missing, if there is a schema for it, and never removed with a container. If the named group
-exists already, a helper (``ocirt/helpers/resctrl.py``) refuses a create whose l3CacheSchema or memBwSchema differs from
-what the group has.
+A container without ``closID`` has a group of its own with the container's name, which delete removes. A group with a
+``closID`` is shared: create makes it if it is missing and the config has a schema for it, and delete never removes it.
+If the shared group exists already, a helper (``ocirt/helpers/resctrl.py``) refuses to create a container whose
+l3CacheSchema or memBwSchema differs from that of the group.
 """
 
 from ..errors import ConfigError, HostError, RequestError, reason
@@ -30,7 +30,7 @@ BANDWIDTH = "MB:"
 class Rdt:
     """The resctrl groups of a container.
 
-    :raises ConfigError: a property cannot be what it is.
+    :raises ConfigError: a property has an impossible value.
     :raises HostError: resctrl is not mounted.
     """
 
@@ -51,8 +51,9 @@ class Rdt:
         self.record = plan.register() if self.compared else None
 
     def _schemas(self) -> list[tuple[str, str, bool]]:
-        """The lines for the file schemata in the spec's order: JSON path, line, is it compared with a group that
-        is there already?"""
+        """The lines for the file schemata in the specification's order: JSON path, line, and whether the helper
+        compares the line with that of an existing group.
+        """
         cache, bandwidth = _given(self.rdt.l3_cache_schema), _given(self.rdt.mem_bw_schema)
         if bandwidth is not None and (not bandwidth.startswith(BANDWIDTH) or "\n" in bandwidth):
             raise ConfigError(f"{AT}.memBwSchema", quote(bandwidth), f"one line that starts with {BANDWIDTH}")
@@ -70,7 +71,7 @@ class Rdt:
         return found
 
     def make(self) -> "list[Step]":
-        """Steps of the host, before the child."""
+        """Steps of the host, before it starts the child."""
         at = AT if self.name is None else f"{AT}.closID"
         make = self.name is None or bool(self.schemas)
         steps: list[Step] = []
@@ -90,14 +91,14 @@ class Rdt:
         return steps
 
     def join(self) -> "list[Step]":
-        """Steps of the host, when init's pid is known."""
+        """Steps of the host, once it knows init's pid."""
         steps: list[Step] = [JoinResctrlGroup(AT, SPEC, root=self.root, path=self.group)]
         if self.monitoring is not None:
             steps.append(JoinResctrlGroup(f"{AT}.enableMonitoring", SPEC, root=self.root, path=self.monitoring))
         return steps
 
     def remove(self) -> "list[Step]":
-        """Steps of delete."""
+        """Steps of delete that remove the groups."""
         steps: list[Step] = []
         if self.monitoring is not None:
             steps.append(
@@ -109,10 +110,12 @@ class Rdt:
 def change(
     config: "Config", request: "Request", host: "Host", plan: "Plan", schemas: "Mapping[str, str]"
 ) -> "tuple[list[Step], list[Step]]":
-    """For ``update``: steps that write ``schemas``, flag -> line, into the group of the container, and for each, the last
-    first, one that puts back what is there now.
+    """Steps of ``update`` that change the container's group, and the steps that undo the change.
 
-    :raises RequestError: the container has no group, or a line cannot be what it is.
+    :param schemas: flag -> line for the file schemata.
+    :returns: the steps that write the lines, and for each, the last one first, a step that writes what the group has
+        now.
+    :raises RequestError: the container has no group, or a line is impossible.
     """
     for flag, line in schemas.items():
         if not config.linux.has("intelRdt"):
@@ -130,11 +133,11 @@ def change(
     def write(flag: str, line: str) -> "Step":
         return WriteResctrlSchema(flag, SPEC, root=rdt.root, path=rdt.group, value=line)
 
-    # A resource that is not there cannot be written either.
+    # If the group has no line for a resource, the kernel refuses the write as well, so there is nothing to undo.
     back = [write(flag, present.get(line.partition(":")[0], line)) for flag, line in reversed(list(schemas.items()))]
     return [write(*each) for each in schemas.items()], back
 
 
 def _given(text: "Text | None") -> str | None:
-    """A text's value, ``None`` where it is absent or empty."""
+    """The value of a text, ``None`` if it is missing or empty."""
     return None if text is None else text.read() or None

@@ -1,14 +1,14 @@
 """The root: config.md, "Root"; config-linux.md, "Rootfs Mount Propagation"; and the overlay that the runtime mounts.
 
-An overlay is asked for by the flags --layer, --upper and --work, or by annotations, where the caller has said
---rootfs-annotations; root.path is then where it is mounted, an existing directory:
+The caller asks for an overlay by the flags --layer, --upper and --work, or by annotations, if it has given
+--rootfs-annotations. The runtime then mounts the overlay at root.path, an existing directory:
 
 ``org.ocirt.rootfs.lower``   its read-only layers, the topmost first, separated by colons. A colon or backslash in a
                              path has a backslash before it, as in overlayfs' own ``lowerdir``.
-``org.ocirt.rootfs.upper``   where changes go, and
-``org.ocirt.rootfs.work``    an empty directory on the same file system; both or neither (then it is read-only).
+``org.ocirt.rootfs.upper``   the directory that gets the changes, and
+``org.ocirt.rootfs.work``    an empty directory on the same file system. Without both, the rootfs is read-only.
 
-Relative paths are relative to the bundle, those of flags to the caller's directory.
+Relative paths in annotations are relative to the bundle, those in flags to the caller's directory.
 """
 
 from ..errors import ConfigError
@@ -44,13 +44,13 @@ PROPAGATION = "config-linux.md#rootfs-mount-propagation"
 LOWER, UPPER, WORK = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.upper", "org.ocirt.rootfs.work"
 
 PROPAGATIONS = {
-    # rootfsPropagation: of the whole mount namespace before anything is mounted, of the rootfs at the end
+    # rootfsPropagation: of the whole mount namespace before the first mount, of the rootfs at the end
     "": (SLAVE, 0),
     "slave": (SLAVE, 0),
     "rslave": (SLAVE, 0),
     "private": (PRIVATE, 0),
     "rprivate": (PRIVATE, 0),
-    # Never a peer of the host's mounts, which would get everything that is mounted here.
+    # The namespace is never a peer of the host's mounts: the host would get every mount that is made here.
     "shared": (SLAVE, SHARED),
     "rshared": (SLAVE, SHARED),
     "unbindable": (PRIVATE, UNBINDABLE),
@@ -68,9 +68,10 @@ class Rootfs:
 
     def __init__(self, config: "Config", request: "Request", plan: "Plan", namespaces: "Namespaces") -> None:
         self.config, self.request, self.plan = config, request, plan
-        # In the runtime's own mount namespace (config-linux.md, Namespaces: inherited if not listed) nothing is
-        # mounted: the mounts are made in another, and init comes back with a clone of them that is attached nowhere and
-        # goes with its last process. (Into a tree that is attached nowhere nothing can be mounted before Linux 6.15.)
+        # A container in the runtime's own mount namespace (config-linux.md, Namespaces: inherited if not listed) must
+        # not change it. So init makes the mounts in another namespace, and comes back with a clone of them that is
+        # attached nowhere and ends with the container's last process. (Before Linux 6.15 the kernel mounts nothing into
+        # a tree that is attached nowhere.)
         self.private_mntns = int(not namespaces.has_mount)
         self.bundle = request.text("bundle", plan.trace)
         location = config.root.location
@@ -90,7 +91,7 @@ class Rootfs:
         self._tree = plan.register() if self._hidden else NONE
 
     def beneath_bundle(self, path: "Text") -> "Text | Template":
-        """The Text ``path``, which is relative to the bundle, as an absolute path."""
+        """The absolute path of ``path``, which may be relative to the bundle."""
         return path if path.is_absolute() else self.bundle + "/" + path
 
     def reach(self) -> "list[Step]":
@@ -100,7 +101,7 @@ class Rootfs:
         return [OpenMount("root.path", ROOT, fd=self._tree, source=self.path, recursive=1, propagation=self.before)]
 
     def open(self) -> "list[Step]":
-        """Steps of init that make the rootfs a mount of this mount namespace."""
+        """Steps of init that make the rootfs a mount of its mount namespace."""
         rootfs = self._overlay or OpenRootfs(
             "root.path", ROOT, path=self.path, tree=self._tree, private_mntns=self.private_mntns
         )
@@ -130,11 +131,11 @@ class Rootfs:
         if lower is None:
             for note in (upper, work):
                 if note is not None:
-                    raise ConfigError(note.path, "an overlay's directory", f"{LOWER} beside it")
+                    raise ConfigError(note.path, "an overlay's directory", f"{LOWER} as well")
             return None
         for missing, note, other in ((UPPER, upper, work), (WORK, work, upper)):
             if note is None and other is not None:
-                raise ConfigError(other.path, "one of an overlay's two directories", f"{missing} beside it")
+                raise ConfigError(other.path, "one of an overlay's two directories", f"{missing} as well")
         layers = [self._layer(layer, lower.path) for layer in split(lower.read())]
         if upper is None or work is None:
             return OverlayRootfs(lower.path, ROOT, lower=layers, path=self.path, private_mntns=self.private_mntns)
@@ -156,14 +157,15 @@ class Rootfs:
         return path if path.startswith("/") else self.bundle + f"/{path}"
 
     def enter(self, finish: "list[Step]") -> "list[Step]":
-        """The step that makes the rootfs the root, and the steps ``finish`` that make mounts read-only and mask them: what
-        is attached nowhere does not change any more."""
+        """The step that makes the rootfs the root directory, and the steps ``finish`` that make mounts read-only and
+        mask paths. Those come first for a tree that will be attached nowhere, because it cannot be changed later.
+        """
         if self.private_mntns:
             return [*finish, ChangeRoot("linux.namespaces", "config-linux.md#namespaces")]
         return [MoveRoot("--no-pivot", ROOT) if self.request.no_pivot else PivotRoot("root", ROOT), *finish]
 
     def finish(self) -> "list[Step]":
-        """Steps of init after that: the root's attributes."""
+        """Steps of init that set the root's attributes."""
         steps: list[Step] = [SetMountAttributes("root.readonly", ROOT, target="/", set=RDONLY)] if self.readonly else []
         if self.after:
             steps.append(
@@ -173,7 +175,7 @@ class Rootfs:
 
 
 def split(text: str) -> list[str]:
-    """The layers in ``text``: split at colons that have no backslash before them, backslashes taken off."""
+    """The layers in ``text``: split at colons that have no backslash before them, without these backslashes."""
     layers, layer, letters = [], "", iter(text)
     for letter in letters:
         if letter == ":":

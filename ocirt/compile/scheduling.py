@@ -1,7 +1,7 @@
-"""When and as what the process runs: config.md, "Linux Process" (``scheduler``, ``ioPriority``); config-linux.md,
-"Personality".
+"""How the kernel schedules the process, and its execution domain: config.md, "Linux Process" (``scheduler``,
+``ioPriority``); config-linux.md, "Personality".
 
-Imported only where a config has one of them.
+The compiler imports this module only if a config has one of them.
 """
 
 from ..errors import ConfigError
@@ -42,7 +42,7 @@ DOMAINS = {"LINUX": 0, "LINUX32": 8}
 """sys/personality.h"""
 
 NICE = (-20, 19)
-"""The lowest and the highest, setpriority(2)."""
+"""The lowest and the highest nice value, setpriority(2)."""
 NEEDS = {
     "priority": ("SCHED_FIFO", "SCHED_RR"),
     "nice": ("SCHED_OTHER", "SCHED_BATCH"),
@@ -50,13 +50,13 @@ NEEDS = {
     "deadline": ("SCHED_DEADLINE",),
     "period": ("SCHED_DEADLINE",),
 }
-"""Property of a scheduler -> policies with which another value than 0 means something."""
+"""Property of a scheduler -> the policies with which the kernel uses it. With others only 0 is accepted."""
 
 
 def schedule(process: "Process | ExecProcess") -> "list[Step]":
-    """Steps of init, while it has its privileges, for ``scheduler`` and ``ioPriority``.
+    """Steps of init for ``scheduler`` and ``ioPriority``, while it has its privileges.
 
-    :raises ConfigError: a policy, flag or class that is none, or a property that means nothing for its policy.
+    :raises ConfigError: a policy, flag or class is unknown, or a property has no meaning for its policy.
     """
     return (_scheduler(process.scheduler) if process.has("scheduler") else []) + (
         _io_priority(process.io_priority) if process.has("ioPriority") else []
@@ -64,9 +64,9 @@ def schedule(process: "Process | ExecProcess") -> "list[Step]":
 
 
 def personality(linux: "Linux") -> "list[Step]":
-    """The step of init that sets the execution domain.
+    """The step of init that sets the execution domain. The specification defines no flags; runc and crun ignore any.
 
-    :raises ConfigError: an unknown domain. The specification has no flags, but runc and crun take any.
+    :raises ConfigError: the domain is unknown.
     """
     view = linux.personality
     for flag in view.flags:
@@ -89,7 +89,7 @@ def _scheduler(view: "Scheduler") -> "list[Step]":
             found, expected = quote(number.read()), f"nothing with {name}, only with {' or '.join(policies)}"
             if each != "nice":
                 raise ConfigError(number.path, found, expected)
-            # The kernel does not look at it, and no peer minds.
+            # The kernel ignores the value, and every peer accepts it.
             view.trace.doubt(number.path, found, expected, "it is ignored")
     flags = 0
     for flag in view.flags:
@@ -99,6 +99,6 @@ def _scheduler(view: "Scheduler") -> "list[Step]":
 
 def _io_priority(view: "IoPriority") -> "list[Step]":
     kind = choose(CLASSES, view.kind.read(), view.kind.path)
-    # The class IDLE has no levels; without one the others have the highest, 0, as with runc and crun.
+    # The class IDLE has no levels. In other classes a missing level is the highest, 0, as in runc and crun.
     level = 0 if view.priority is None else view.priority.read()
     return [SetIoPriority(view.path, SPEC, value=kind << CLASS_SHIFT | level)]

@@ -1,9 +1,10 @@
-"""linux.seccomp: config-linux.md, "Seccomp". A profile becomes a BPF program, which is bytes in the plan.
+"""linux.seccomp: config-linux.md, "Seccomp". The compiler turns a profile into a BPF program, which is bytes in the
+plan.
 
-As runc: rules that give the default action are left out, syscalls that libseccomp does not know are passed over,
-several conditions on one argument are alternatives, syscalls newer than all that the profile names get ENOSYS
-where the default would be a refusal (so that a libc finds its way back to an older one), and a profile without
-``flags`` gets SECCOMP_FILTER_FLAG_SPEC_ALLOW where the kernel has it.
+As in runc: rules with the default action are left out; syscalls that libseccomp does not know are ignored; several
+conditions on one argument are alternatives; a syscall newer than all that the profile names gets ENOSYS if the default
+action is a refusal (so that a libc falls back to an older syscall); and a profile without ``flags`` gets
+SECCOMP_FILTER_FLAG_SPEC_ALLOW if the kernel has it.
 """
 
 from ..errors import ConfigError, HostError
@@ -91,13 +92,13 @@ U64 = (1 << 64) - 1
 
 
 class Seccomp:
-    """The profile of a container, and who loads it when.
+    """The seccomp profile of a container: when it is loaded, and by which process.
 
-    :param no_new_privileges: of the process that it is for.
-    :param added: is that one that exec adds?
-    :ivar register: that of the connection to the agent, or ``NONE``.
-    :raises ConfigError: the profile has what the spec does not allow.
-    :raises HostError: libseccomp is missing or refuses it, or the kernel lacks what it asks for.
+    :param no_new_privileges: the value for the process that gets the profile.
+    :param added: is that process one that exec adds?
+    :ivar register: of the connection to the agent, or ``NONE``.
+    :raises ConfigError: the specification does not allow something in the profile.
+    :raises HostError: libseccomp is missing or refuses the profile, or the kernel lacks a feature that it asks for.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class Seccomp:
         if not profile and data is None:
             return
         if profile:
-            # The program holds for this very profile.
+            # The program holds only for exactly this profile.
             config.trace.guards[AT] = profile
         receiver = crun.seccomp_receiver(config)
         if data is not None:
@@ -134,10 +135,10 @@ class Seccomp:
         filters: "Filters | None",
         trace: "Trace",
     ) -> None:
-        """Compile the profile, or take the filter that the cache keeps of it.
+        """Compile the profile, or take the filter that the cache keeps for it.
 
-        :param receiver: the agent's socket where the profile names none.
-        :param strict: is a system call that libseccomp does not know an error? Only compiling can tell.
+        :param receiver: the agent's socket if the profile names none.
+        :param strict: is it an error if libseccomp does not know a system call? Only compiling can tell.
         """
         notifying = _notifying(profile)
         kept = filters.find(profile) if filters and not strict else None
@@ -151,49 +152,62 @@ class Seccomp:
                 filters.made(profile, host.seccomp_flags, self.filter)
 
     def _use(self, data: bytes, profile: "Members", receiver: str, host: "Host") -> None:
-        """Take ``data`` for the filter, as crun does: of the profile only the flags count."""
+        """Use ``data`` as the filter, as crun does: of the profile only the flags count."""
         if receiver and not NEW_LISTENER & host.seccomp_flags:
-            raise HostError(crun.at(crun.SECCOMP_RECEIVER), "this kernel notifies nobody of syscalls")
+            raise HostError(
+                crun.at(crun.SECCOMP_RECEIVER),
+                "this kernel has no notification of system calls (SECCOMP_FILTER_FLAG_NEW_LISTENER)",
+            )
         self.filter, self.path, self.metadata = data, receiver, ""
         self.flags = _flags(profile, host, bool(receiver))
 
     def open(self) -> "list[Step]":
-        """Steps of the host, before the child: the connection to the agent, in the namespaces that its path is of."""
+        """Steps of the host, before it starts the child: they connect to the agent, whose path is one of the runtime's
+        namespaces.
+        """
         return [] if self.register == NONE else [OpenSocket(AT_PATH, SPEC, fd=self.register, path=self.path)]
 
     def leave(self) -> "list[Step]":
-        """Steps of the host, after the child: the connection is the child's alone, so that its end is the end."""
+        """Steps of the host, after it has started the child: the runtime closes its end, so that the connection ends
+        with the child.
+        """
         if self.register == NONE:
             return []
         steps: list[Step] = [Close(AT_PATH, SPEC, fd=self.register)]
         return [*steps, Send(AT_PATH, STATE, event=EVENTS.index("known"))]
 
     def wait(self) -> "list[Step]":
-        """Steps of init, after it has entered its namespaces: its pid as the runtime sees it, which the agent is told,
-        is known by then."""
+        """Steps of init, after it has entered its namespaces: it waits for its pid as the runtime sees it, because the
+        agent gets that pid.
+        """
         if self.register == NONE:
             return []
         return [Receive(AT_PATH, STATE, event=EVENTS.index("known"))]
 
     @property
     def lends(self) -> bool:
-        """Does loading the filter take CAP_SYS_ADMIN? execve ends the loan: no capability of a program comes from what this process
-        is permitted, capabilities(7)."""
+        """Does loading the filter need CAP_SYS_ADMIN? Execve takes the capability away again: the program gets no
+        capability because of what this process is permitted, capabilities(7).
+        """
         return self.filter is not None and not self.no_new_privileges
 
     @property
     def loads_at_create(self) -> bool:
-        """Does create load the filter? One that notifies: the agent hears of it then, and is not kept waiting for ``start``."""
+        """Does create load the filter? It loads a filter that notifies, so that the agent hears of the container before
+        ``start``.
+        """
         return self.register != NONE and not self.added
 
     def for_hooks(self) -> "list[Step]":
-        """The step that has startContainer hooks run under the filter. Under one that create has loaded they run anyway."""
+        """The step that runs startContainer hooks under the filter. If create has loaded the filter, they run under it
+        anyway.
+        """
         if self.filter is None or self.loads_at_create:
             return []
         return [FilterHooks(AT, SPEC, filter=self.filter, flags=self.flags)]
 
     def load(self) -> "list[Step]":
-        """The steps that load the profile; none where there is none."""
+        """The steps that load the profile, if the config has one."""
         if self.filter is None:
             return []
         if self.register == NONE:
@@ -214,8 +228,9 @@ class Seccomp:
 
 
 def _notifying(profile: "Members") -> str | None:
-    """JSON path of the first rule that notifies, or ``None``. All rules at once would have the agent asked about what
-    the runtime has to do: as runc, that is an error."""
+    """The JSON path of the first rule that notifies, or ``None``. If the default action notified, the agent would also
+    have to answer for the runtime's own system calls: as in runc, that is an error.
+    """
     if profile.get("defaultAction") == "SCMP_ACT_NOTIFY":
         raise ConfigError(f"{AT}.defaultAction", quote("SCMP_ACT_NOTIFY"), "another: it can be an action of rules only")
     for index, rule in enumerate(_get(profile, AT, "syscalls", list, [])):
@@ -234,15 +249,18 @@ def _flags(profile: "Members", host: "Host", notifies: bool) -> int:
         if not flag & host.seccomp_flags:
             raise HostError(f"{AT}.flags[{index}]", f"this kernel has no {name}")
         flags |= flag
-    # The process that loads it has one thread, so there is nothing to synchronize; with a listener the kernel would
-    # refuse it. How long notified syscalls wait is nothing without a listener, and would be refused then.
+    # The process that loads the filter has one thread, so TSYNC has nothing to synchronize, and the kernel refuses
+    # TSYNC together with a listener. Without a listener the kernel refuses WAIT_KILLABLE_RECV, which says how notified
+    # syscalls wait.
     return flags & ~TSYNC if notifies else flags & ~(TSYNC | WAIT_KILLABLE_RECV)
 
 
 def _listener(
     profile: "Members", host: "Host", notifying: str | None, receiver: str, trace: "Trace"
 ) -> tuple[str, str]:
-    """``listenerPath``, or else ``receiver``; empty where nothing notifies; and ``listenerMetadata``."""
+    """``listenerPath`` (or ``receiver`` if it is empty) and ``listenerMetadata``. Both are empty if nothing
+    notifies.
+    """
     path = _get(profile, AT, "listenerPath", str, "") or receiver
     metadata = _get(profile, AT, "listenerMetadata", str, "")
     if notifying is None:
@@ -257,7 +275,7 @@ def _listener(
     if not path:
         raise ConfigError(notifying, quote("SCMP_ACT_NOTIFY"), "another action without linux.seccomp.listenerPath")
     if not NEW_LISTENER & host.seccomp_flags:
-        raise HostError(notifying, "this kernel notifies nobody of syscalls")
+        raise HostError(notifying, "this kernel has no notification of system calls (SECCOMP_FILTER_FLAG_NEW_LISTENER)")
     return path, metadata
 
 
@@ -280,7 +298,7 @@ def _action(value: "Members", path: str, action: str = "action", errno: str = "e
             raise ConfigError(f"{path}.{errno}", quote(value[errno]), f"nothing: {name} returns no errno")
         return name, number
     returned = _get(value, path, errno, int, EPERM)
-    # What a tracer gets may be any 16 bits; libseccomp takes no errno beyond.
+    # A tracer may get any 16 bits; libseccomp accepts no errno above 4094.
     limit = 4094 if number == ERRNO else 0xFFFF
     if not 0 <= returned <= limit:
         raise ConfigError(f"{path}.{errno}", quote(returned), f"a number from 0 to {limit}")
@@ -300,7 +318,7 @@ def _compile(profile: "Members", strict: bool = False) -> bytes:
             if bare not in ARCHITECTURES:
                 raise ConfigError(path, quote(arch), "an architecture such as SCMP_ARCH_X86_64")
             number = made.arch(bare.lower())
-            # One that this libseccomp does not know cannot run here either.
+            # An architecture that this libseccomp does not know cannot run on this host either.
             if number and number not in arches:
                 made.add_arch(number)
                 arches.append(number)
@@ -314,7 +332,7 @@ def _compile(profile: "Members", strict: bool = False) -> bytes:
 
 
 def _names(rule: "Json") -> list[str]:
-    """Of a rule that has not been looked at yet."""
+    """The names of a rule that nothing has checked yet."""
     names = rule.get("names") if type(rule) is dict else None
     return names if type(names) is list else []
 
@@ -346,7 +364,9 @@ def _add_rule(made: "Filter", rule: "Json", path: str, default: int, strict: boo
 
 
 def _conditions(rule: "Members", path: str) -> "list[list[Condition]]":
-    """Lists of conditions, any of which will do: one with all of them, or one each where two look at one argument."""
+    """Lists of conditions; the rule applies if all of one list hold. If two conditions look at one argument, each
+    condition is a list of its own.
+    """
     found = []
     for index, arg in enumerate(_get(rule, path, "args", list, [])):
         at = f"{path}.args[{index}]"
@@ -365,9 +385,11 @@ def _conditions(rule: "Members", path: str) -> "list[list[Condition]]":
 
 
 def _newer_are_enosys(last: "Mapping[int, int]") -> bytes:
-    """BPF before the program: a syscall beyond the last that the profile names, on its architecture, gets ENOSYS.
+    """BPF that runs before the program: on each architecture, a syscall newer than all that the profile names gets
+    ENOSYS.
 
-    :param last: architecture (AUDIT_ARCH_*; libseccomp's x32 is x86_64 with a bit in the number) -> number.
+    :param last: architecture (AUDIT_ARCH_*; libseccomp's x32 is x86_64 with a bit in the number) -> the highest number
+        that the profile names.
     """
 
     def instruction(code: int, value: int, true: int = 0, false: int = 0) -> bytes:
@@ -381,11 +403,11 @@ def _newer_are_enosys(last: "Mapping[int, int]") -> bytes:
         x32 = max([each for each in last.values() if each >= X32_BIT], default=None) if arch == AUDIT_X86_64 else None
         checks = instruction(load, 0)
         if x32 is not None:
-            # Numbers with the bit are x32's, and greater than every plain one.
+            # Numbers with the bit belong to x32, and are greater than every number without it.
             checks += instruction(jump_greater, X32_BIT - 1, 0, 3)
             checks += instruction(jump_greater, x32, 0, 1) + answer + instruction(0x05, 2)
         elif arch == AUDIT_X86_64:
-            # Without x32 they are another architecture's, which is the program's own to refuse.
+            # Without x32 in the profile such numbers belong to another architecture, which the program itself refuses.
             checks += instruction(jump_greater, X32_BIT - 1, 2, 0)
         checks += instruction(jump_greater, number, 0, 1) + answer
         checks += instruction(load, 4)

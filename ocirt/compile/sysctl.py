@@ -1,5 +1,6 @@
-"""Kernel parameters: config-linux.md, "Sysctl". Only those of namespaces that the container does not share with the
-runtime: any other would change the host."""
+"""Kernel parameters: config-linux.md, "Sysctl". The runtime sets only parameters of namespaces that the container does
+not share with the runtime: any other parameter would change the host.
+"""
 
 from ..errors import ConfigError
 from ..model.json import member
@@ -31,8 +32,9 @@ FILES = {IPC: "ipc", NETWORK: "net", UTS: "uts", USER: "user"}
 
 
 def guard(config: "Config", namespaces: "Namespaces") -> "list[Step]":
-    """Steps of the host, after the namespaces to join have been opened: one that parameters or names are set in must
-    not be the runtime's own, reached by its path."""
+    """Steps of the host, after it has opened the namespaces to join: a namespace whose parameters or names the config
+    sets must not be the runtime's own, reached by its path.
+    """
     asked: dict[int | None, str] = {}
     for key in config.linux.sysctl:
         asked.setdefault(_owner(".".join(_parts(key))), member("linux.sysctl", key))
@@ -51,7 +53,7 @@ def write(config: "Config", namespaces: "Namespaces") -> "list[Step]":
     """Steps of init that write ``linux.sysctl``.
 
     :param namespaces: the container's :class:`~ocirt.compile.namespaces.Namespaces`.
-    :raises ConfigError: a key contradicts hostname or domainname, is none, or belongs to the host.
+    :raises ConfigError: a key contradicts hostname or domainname, names no parameter, or belongs to the host.
     """
     steps: list[Step] = []
     for key, value in config.linux.sysctl.items():
@@ -63,7 +65,7 @@ def write(config: "Config", namespaces: "Namespaces") -> "list[Step]":
         if not namespaces.has(owner):
             raise ConfigError(at, "a parameter of the host", f"nothing without a namespace of type {OWNERS[owner]}")
         if parts == ["kernel", "hostname"]:
-            raise ConfigError(at, "the hostname", "it in the property hostname")
+            raise ConfigError(at, "the hostname", "the property hostname instead")
         name = config.domainname if parts == ["kernel", "domainname"] else None
         if name is not None and not name.is_empty() and name.read() != value.read():
             raise ConfigError(at, quote(value.bound()), f"{quote(name.bound())}, as the property domainname says")
@@ -72,8 +74,9 @@ def write(config: "Config", namespaces: "Namespaces") -> "list[Step]":
 
 
 def _parts(key: str) -> list[str]:
-    """The parts of a key. Whichever of ``.`` and ``/`` comes first separates, the other belongs to names, sysctl(8):
-    ``net.ipv4.conf.eth0/1.forwarding``."""
+    """The parts of a key. If ``.`` comes first in it, ``.`` separates the parts and ``/`` belongs to names, and vice
+    versa, sysctl(8): ``net.ipv4.conf.eth0/1.forwarding``.
+    """
     first = min([key.find(sign) % (len(key) + 1) for sign in "./"])
     if key[first : first + 1] == "/":
         return key.split("/")

@@ -108,7 +108,7 @@ def test_seccomp_bpf_data_with_a_receiver():
     (opened,) = steps(made, "host", "OpenSocket")
     assert (step.filter, values(opened)["path"]) == (ALLOW_ALL, "/agent")
     refused(
-        r'annotations\["run\.oci\.seccomp\.receiver"\]: this kernel notifies nobody',
+        r'annotations\["run\.oci\.seccomp\.receiver"\]: this kernel has no notification of system calls',
         HostError,
         on=no_cgroups(seccomp_flags=0),
         annotations=annotations,

@@ -370,35 +370,35 @@ def test_order_is_kept():
         ),
         (
             {"destination": "/x", "type": "proc", "options": ["tmpcopyup"]},
-            'mounts[0].options[0]: found "tmpcopyup", expected it on a tmpfs only',
+            'mounts[0].options[0]: found "tmpcopyup", expected tmpcopyup only on a tmpfs',
         ),
         (
             {"destination": "/x", "source": "/s", "options": ["bind", "tmpcopyup"]},
-            'mounts[0].options[1]: found "tmpcopyup", expected it on a tmpfs only',
+            'mounts[0].options[1]: found "tmpcopyup", expected tmpcopyup only on a tmpfs',
         ),
         (
             {"destination": "/x", "type": "tmpfs", "options": ["src-nofollow"]},
-            'mounts[0].options[0]: found "src-nofollow", expected it on a bind mount only',
+            'mounts[0].options[0]: found "src-nofollow", expected src-nofollow only on a bind mount',
         ),
         (
             {"destination": "/x", "type": "tmpfs", "options": ["idmap"]},
-            'mounts[0].options[0]: found "idmap", expected it on a bind mount only',
+            'mounts[0].options[0]: found "idmap", expected idmap only on a bind mount',
         ),
         (
             {"destination": "/x", "type": "cgroup", "options": ["ridmap"]},
-            'mounts[0].options[0]: found "ridmap", expected it on a bind mount only',
+            'mounts[0].options[0]: found "ridmap", expected ridmap only on a bind mount',
         ),
         (
             {"destination": "/x", "type": "tmpfs", "uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]},
-            "mounts[0].uidMappings: found an array, expected nothing but for a bind mount",
+            "mounts[0].uidMappings: found an array, expected nothing, because this is no bind mount",
         ),
         (
             {"destination": "/x", "source": "/s", "options": ["bind", "copy-symlink", "idmap"]},
-            'mounts[0].options[1]: found "copy-symlink", expected it without an id mapping: uidMappings, gidMappings, idmap or ridmap',
+            'mounts[0].options[1]: found "copy-symlink", expected copy-symlink only without an id mapping (uidMappings, gidMappings, idmap or ridmap)',
         ),
         (
             {"destination": "/x", "source": "/s", "options": ["bind", "copy-symlink", "dest-nofollow"]},
-            'mounts[0].options[1]: found "copy-symlink", expected it without src-nofollow and dest-nofollow',
+            'mounts[0].options[1]: found "copy-symlink", expected copy-symlink only without src-nofollow and dest-nofollow',
         ),
     ],
 )

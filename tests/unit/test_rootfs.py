@@ -158,15 +158,15 @@ def test_what_podman_writes_for_every_runtime_is_passed_over():
 @pytest.mark.parametrize(
     "notes, message",
     [
-        ({"upper": "/u"}, f'annotations["{UPPER}"]: found an overlay\'s directory, expected {LOWER} beside it'),
-        ({"work": "/u"}, f'annotations["{WORK}"]: found an overlay\'s directory, expected {LOWER} beside it'),
+        ({"upper": "/u"}, f'annotations["{UPPER}"]: found an overlay\'s directory, expected {LOWER} as well'),
+        ({"work": "/u"}, f'annotations["{WORK}"]: found an overlay\'s directory, expected {LOWER} as well'),
         (
             {"lower": "/l", "upper": "/u"},
-            f'annotations["{UPPER}"]: found one of an overlay\'s two directories, expected {WORK} beside it',
+            f'annotations["{UPPER}"]: found one of an overlay\'s two directories, expected {WORK} as well',
         ),
         (
             {"lower": "/l", "work": "/w"},
-            f'annotations["{WORK}"]: found one of an overlay\'s two directories, expected {UPPER} beside it',
+            f'annotations["{WORK}"]: found one of an overlay\'s two directories, expected {UPPER} as well',
         ),
         (
             {"lower": ""},
@@ -394,7 +394,7 @@ NOBODYS, OWNERS = "a parameter of no namespace", "one of the ipc, network, uts o
         ("kernel.sem", ("network",), "a parameter of the host", "nothing without a namespace of type ipc"),
         ("fs.mqueue.x", ("network",), "a parameter of the host", "nothing without a namespace of type ipc"),
         ("kernel.domainname", ("network",), "a parameter of the host", "nothing without a namespace of type uts"),
-        ("kernel.hostname", ("uts",), "the hostname", "it in the property hostname"),
+        ("kernel.hostname", ("uts",), "the hostname", "the property hostname instead"),
     ],
 )
 def test_sysctls_that_cannot_be(key, kinds, found, expected):

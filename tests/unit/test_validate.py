@@ -102,7 +102,7 @@ def test_all_errors_sorted_by_place():
             {"annotations": {"org.ocirt.rootfs.upper": "u"}},
             [
                 'annotations["org.ocirt.rootfs.upper"]: found an overlay\'s directory, '
-                "expected org.ocirt.rootfs.lower beside it"
+                "expected org.ocirt.rootfs.lower as well"
             ],
         ),
         (
