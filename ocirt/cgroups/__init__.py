@@ -1,4 +1,4 @@
-"""Cgroups: one interface for all drivers. A driver decides, and gives steps; the executor acts."""
+"""Cgroups: one interface for all drivers. A driver decides and gives steps; the executor acts."""
 
 from ..errors import HostError, RequestError
 from ..model.text import quote
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from ..plan.steps import Step
 
     class CgroupMount(Protocol):
-        """What a driver reads of an entry of ``mounts``; :class:`ocirt.compile.mount_options.Parsed` is one."""
+        """What a driver reads of an entry of ``mounts``. :class:`ocirt.compile.mount_options.Parsed` has these
+        members.
+        """
 
         at: str
         spec: str
@@ -58,17 +60,18 @@ PAUSED = "cannot exec in a paused container (use --ignore-paused to override)"
 
 
 class Driver:
-    """What a plan asks of the container's cgroups. As it stands here it has none of its own and stays in the
-    caller's: ``--cgroup-manager disabled``.
+    """What a plan needs to know about the container's cgroups. This class is the driver for ``--cgroup-manager
+    disabled``: the container has no cgroups of its own and stays in the caller's.
 
     :ivar register: descriptor register of a v2 directory into which init is cloned (``Spawn.cgroup``), or ``NONE``.
-    :ivar allow_caller_cgroup: 1 where a child that may not enter that directory stays in the caller's cgroup.
-    :ivar skip_unwritable: 1 if hierarchies that may not be written are skipped.
-    :ivar without: what becomes of a limit in such a hierarchy: 0 an error, 2 a warning, which the caller has asked for by ``--rootless true``.
-    :ivar zero_is_a_limit: does ``pids.limit`` 0 mean no task at all? Before ociVersion 1.3.0 it was how "no limit" is written
-        where -1 is, too, since a property that is absent and 0 were the same to Go.
-    :ivar takes_subgroup: may the container's cgroup be one beneath systemd's (crun's ``run.oci.systemd.subgroup``)?
-    :ivar is_soon_done: has the runtime less to do for the cgroup than init has, once that is there?
+    :ivar allow_caller_cgroup: 1 if a child that may not enter that directory stays in the caller's cgroup.
+    :ivar skip_unwritable: 1 if the runtime skips hierarchies that it may not write.
+    :ivar without: what the runtime does about a limit in such a hierarchy: 0 an error, 2 a warning, if the caller has
+        given ``--rootless true``.
+    :ivar zero_is_a_limit: does ``pids.limit`` 0 mean no task at all? Before ociVersion 1.3.0 it means "no limit", like
+        -1, because Go cannot distinguish 0 from a missing property.
+    :ivar takes_subgroup: may the container's cgroup be a child of the unit's (crun's ``run.oci.systemd.subgroup``)?
+    :ivar is_soon_done: once init exists, has the runtime less to do for the cgroup than init has to do?
     """
 
     register, allow_caller_cgroup, skip_unwritable, without, zero_is_a_limit = NONE, 0, 0, 0, True
@@ -78,23 +81,23 @@ class Driver:
         self.host = host
 
     def path(self, hierarchy: "Hierarchy") -> "AnyText":
-        """The container's cgroup beneath the mount of ``hierarchy``."""
+        """The path of the container's cgroup below the mount of ``hierarchy``."""
         return hierarchy.own
 
     def before(self, resources: "Resources") -> "list[Step]":
-        """Steps of the host before the first child is made."""
+        """Steps of the host before it starts the first child."""
         return self.make() + self.limit(resources) + self.open()
 
     def place(self, resources: "Resources", first: bool) -> "list[Step]":
-        """Steps of the host once the first child is there. Where it has to wait for them (:meth:`wait`) one of them sends the event
-        *placed*: it is in its cgroup, or may join it.
+        """Steps of the host once the first child exists. If the child waits for its cgroup (:meth:`wait`), one of the
+        steps sends the event *placed*: the child is in its cgroup, or may join it.
 
-        :param first: do the device rules hold before that?
+        :param first: must the device rules apply before that event?
         """
         return []
 
     def wait(self) -> "list[Step]":
-        """Steps of the first child, before the first that needs its cgroup."""
+        """Steps of the first child, before the first step that needs its cgroup."""
         return []
 
     def make(self) -> "list[Step]":
@@ -102,11 +105,11 @@ class Driver:
         return []
 
     def limit(self, resources: "Resources") -> "list[Step]":
-        """Steps that write ``linux.resources`` (:class:`~ocirt.model.config.Resources`): at create before anything has
-        joined, and later for ``update``.
+        """Steps that write ``linux.resources`` (:class:`~ocirt.model.config.Resources`): create runs them before
+        anything joins the cgroups, and ``update`` later.
 
-        :raises ConfigError: a limit that means nothing here.
-        :raises HostError: a limit whose controller this host does not have.
+        :raises ConfigError: a limit has no meaning here.
+        :raises HostError: this host lacks the controller of a limit.
         """
         memory, cpu, pids = resources.memory, resources.cpu, resources.pids
         numbers = [
@@ -130,7 +133,7 @@ class Driver:
         asked += [each.path for each in (cpu.cpus, cpu.mems) if each is not None and not each.is_empty()]
         groups = ("blockIO", "hugepageLimits", "network", "rdma", "unified")
         asked += [resources.at(name) for name in groups if resources.value.get(name)]
-        # Where nodes do not work anyway nobody misses the rules.
+        # Device rules change nothing if device nodes do not work anyway, so they need no warning then.
         given = rules(resources.devices)
         if given and not allow_everything(given) and self.host.euid == 0 and not self.host.in_user_namespace:
             asked.append(resources.at("devices"))
@@ -141,11 +144,11 @@ class Driver:
         return []
 
     def join(self) -> "list[Step]":
-        """Steps of init: enter the cgroups. Nothing comes before them."""
+        """Steps of init: enter the cgroups, before anything else."""
         return []
 
     def settle(self) -> "list[Step]":
-        """Steps of init once it has made its cgroup namespace: enter a cgroup beneath the one that is the namespace's root."""
+        """Steps of init once it has made its cgroup namespace: enter a cgroup below the root of that namespace."""
         return []
 
     def assert_thawed(self) -> "list[Step]":
@@ -153,11 +156,12 @@ class Driver:
         return []
 
     def open_for(self, beneath: "Mapping[str, str]") -> "list[Step]":
-        """Steps of the host, for exec, in place of :meth:`open`: what joins an existing container enters its cgroups, or
-        cgroups beneath them.
+        """Steps of the host, for exec, instead of :meth:`open`: the new process enters the container's cgroups, or
+        cgroups below them.
 
-        :param beneath: controller -> path beneath the container's cgroup; ``""`` is every one that is not named.
-        :raises RequestError: a controller is not there.
+        :param beneath: controller -> path below the container's cgroup; ``""`` stands for every controller that is not
+            named.
+        :raises RequestError: a controller does not exist.
         """
         for controller, path in beneath.items():
             where = f"{controller}:{path}" if controller else path
@@ -167,22 +171,22 @@ class Driver:
         return self.open()
 
     def mount_point(self) -> str:
-        """The mount beneath which ``register`` is a directory; empty where there is none."""
+        """The mount that has the directory in ``register``; empty if ``register`` is ``NONE``."""
         return ""
 
     def mount(self, mount: "CgroupMount", in_namespace: bool) -> "list[Step]":
-        """Steps of init for an entry of ``mounts`` with type ``cgroup`` or ``cgroup2``: the container's own cgroups,
-        each v1 hierarchy in a directory as on the host. In a cgroup namespace they look like roots.
+        """Steps of init for an entry of ``mounts`` with type ``cgroup`` or ``cgroup2``: it shows the container's own
+        cgroups, each v1 hierarchy in a directory as on the host. In a cgroup namespace they look like roots.
 
-        :param in_namespace: is the container in another cgroup namespace than the runtime?
-        :raises HostError: there is no cgroup v2 hierarchy.
+        :param in_namespace: does the container have another cgroup namespace than the runtime?
+        :raises HostError: the host has no cgroup v2 hierarchy.
         """
         cgroups = self.host.cgroups
         if mount.fstype == "cgroup2" or cgroups.is_v2:
             if cgroups.unified is None:
                 raise HostError(mount.at, "this host has no cgroup v2 hierarchy")
             if not in_namespace:
-                # A new mount would show the whole hierarchy, and set its options anew for the whole host.
+                # A new mount would show the whole hierarchy, and change its options for the whole host.
                 attributes = {"set": mount.set, "clear": mount.clear, **mount.first_propagation()}
                 return [self._bind(mount, cgroups.unified, target=mount.target, **attributes)]
             return [
@@ -223,12 +227,13 @@ class Driver:
                     recursive=1,
                 )
             )
-        if mount.clear & TOP:  # the options are about the hierarchies
+        if mount.clear & TOP:  # the entry's options apply to the hierarchies
             steps.append(SetMountAttributes(mount.at, mount.spec, target=mount.target, set=mount.clear & TOP))
         return steps
 
     def _bind(self, mount: "CgroupMount", hierarchy: "Hierarchy", **fields: "Field") -> Bind:
-        # What has been skipped is not there: then the container is in the caller's own, and sees that, as with runc.
+        # If the runtime skipped the container's cgroup, the container is in the caller's, and sees that one, as in
+        # runc.
         more: dict[str, str] = {"otherwise": hierarchy.mount + hierarchy.own} if self.skip_unwritable else {}
         return Bind(
             mount.at,
@@ -243,16 +248,16 @@ class Driver:
     def signal(self, outlive: bool) -> "list[Step]":
         """Steps of ``kill --all``.
 
-        :param outlive: can processes outlive the first one, since its pid namespace is not the container's own?
+        :param outlive: can processes outlive the first one, because the container has no pid namespace of its own?
         """
         return []
 
     def thaw(self) -> "list[Step]":
-        """Steps that let frozen processes go on, so that they can be killed."""
+        """Steps that thaw frozen processes, because SIGKILL does not end a frozen process on cgroup v1."""
         return []
 
     def pause(self) -> "list[Step]":
-        """Steps of ``pause``; none where there is no freezer."""
+        """Steps of ``pause``; empty if the host has no freezer."""
         return []
 
     def resume(self) -> "list[Step]":
@@ -260,24 +265,24 @@ class Driver:
         return []
 
     def facts(self) -> "dict[str, AnyText]":
-        """The fields of :class:`~ocirt.plan.steps.Facts` that say which files tell of this cgroup."""
+        """The fields of :class:`~ocirt.plan.steps.Facts` that name files of this cgroup."""
         return {}
 
     def delete(self) -> "list[Step]":
-        """Steps that kill what is left in the cgroups and remove them."""
+        """Steps that kill all remaining processes in the cgroups and remove the cgroups."""
         return []
 
-    # ---- for the verbs of Python, which may read cgroups and never write them ----
+    # ---- for the verbs of Python, which read cgroups but never write them ----
 
     def directory(self) -> str:
-        """The directory of a cgroup in which all processes of the container are, by a host path.
+        """The directory of a cgroup that has all processes of the container, as a host path.
 
-        :raises HostError: it has none of its own.
+        :raises HostError: the container has no cgroup of its own.
         """
         raise HostError("--cgroup-manager disabled", NONE_OF_ITS_OWN)
 
     def freezer(self) -> str | None:
-        """The directory of the cgroup by which the container is frozen, ``None`` where there is none."""
+        """The directory of the cgroup whose freezer pauses the container, ``None`` if the host has no freezer."""
         return None
 
     def paths(self) -> dict[str, str]:
@@ -285,14 +290,16 @@ class Driver:
         return {}
 
     def own(self) -> dict[str, str]:
-        """What the plan took from the Host about the caller's cgroups: mount of a hierarchy -> path. A later build
-        compiles with the same."""
+        """What the plan took from the Host about the caller's cgroups: mount of a hierarchy -> path. The request keeps
+        it, so that a later build of ocirt compiles with the same paths.
+        """
         return {}
 
 
 def is_rootless(request: "Request", host: "Host") -> bool:
-    """Are cgroups that may not be written skipped? As ``--rootless`` says; by default, as in runc, for whoever has
-    not all of root's rights."""
+    """Does the runtime skip cgroups that it may not write? ``--rootless`` says so; by default it skips them, as runc
+    does, if the caller lacks some of root's rights.
+    """
     if request.rootless != "auto":
         return request.rootless == "true"
     return host.euid != 0 or host.in_user_namespace

@@ -1,4 +1,6 @@
-"""What the drivers share that make cgroups by themselves: paths, steps on cgroups, limits that every version knows."""
+"""What all drivers share that make cgroups themselves: paths, steps on cgroups, and the limits that both
+versions have.
+"""
 
 from ..errors import ConfigError, HostError
 from ..model.text import Template, bound, quote
@@ -21,23 +23,25 @@ if TYPE_CHECKING:
 
 INT64_MAX = (1 << 63) - 1
 SHORTEST, LONGEST = 1000, 1000000
-"""Microseconds of a quota or a period that the kernel takes (min_cfs_quota_period and max_cfs_quota_period)."""
+"""The shortest and longest quota or period that the kernel accepts, in microseconds (min_cfs_quota_period and
+max_cfs_quota_period)."""
 NO_LIMIT = "max"
 WARN = 2
-"""As ``skip_unwritable`` of a step that writes a limit: where the cgroup may not be written, go on with a warning."""
+"""A value of ``skip_unwritable`` in a step that writes a limit: if the runtime may not write the cgroup, it warns and
+goes on."""
 
 
 class Cgroupfs(Driver):
-    """A driver for one container whose cgroups lie in ``hierarchies``.
+    """A driver for one container with cgroups in ``hierarchies``.
 
-    An absolute ``linux.cgroupsPath`` lies beneath each hierarchy's mount, a relative one (also one of the form
-    ``slice:prefix:name``) where :meth:`beneath` says; without one the path is the id.
+    An absolute ``linux.cgroupsPath`` begins at each hierarchy's mount, a relative one (also one of the form
+    ``slice:prefix:name``) at the cgroup that :meth:`beneath` returns. Without ``linux.cgroupsPath`` the path is the id.
 
     :raises ConfigError: ``linux.cgroupsPath`` cannot be used.
     """
 
     at = "linux.cgroupsPath"
-    """What an error of a step is about: the property that says, or could say, where the cgroups are."""
+    """The property that an error of a step names: it says, or could say, which path the cgroups have."""
 
     def __init__(
         self, linux: "Linux", request: "Request", host: "Host", plan: "Plan", hierarchies: "Iterable[Hierarchy]"
@@ -53,9 +57,9 @@ class Cgroupfs(Driver):
         self._paths = {each.mount: self._path(each) for each in self.all}
 
     def locate(self, path: "Text | None", id: "Text") -> "tuple[AnyText, bool]":
-        """The path in every hierarchy, and whether it is one beneath the caller's cgroup.
+        """The path in every hierarchy, and whether it is relative to the caller's cgroup.
 
-        :param path: what ``linux.cgroupsPath`` says, ``None`` where it says nothing.
+        :param path: the value of ``linux.cgroupsPath``, ``None`` if it is missing or empty.
         """
         if path is None:
             return id, True
@@ -72,7 +76,7 @@ class Cgroupfs(Driver):
         return self.beneath(self._own(hierarchy)).rstrip("/") + "/" + self.tail if self.is_relative else self.tail
 
     def beneath(self, own: str) -> str:
-        """The cgroup beneath which a relative path lies, by the caller's ``own``."""
+        """The cgroup at which a relative path begins, if the caller's cgroup is ``own``."""
         return own
 
     def _own(self, hierarchy: "Hierarchy") -> str:
@@ -94,34 +98,36 @@ class Cgroupfs(Driver):
         return kind(at or self.at, spec, hierarchy=hierarchy.mount, path=self.path(hierarchy), **fields)
 
     def _files(self, name: str, hierarchy: "Hierarchy", **files: "AnyText") -> "dict[str, AnyText]":
-        """Facts about files of the cgroup of ``hierarchy``, which is there called ``name``."""
+        """Facts about files of the cgroup of ``hierarchy``, which the facts call ``name``."""
         return {f"{name}_hierarchy": hierarchy.mount, f"{name}_path": self.path(hierarchy), **files}
 
     def paths(self) -> dict[str, str]:
         return {name: bound(self.path(each)) for each in self.all for name in each.controllers or ("",)}
 
     def placed(self, kind: "type[Send] | type[Receive]") -> "Send | Receive":
-        """The step that tells the first child that it may go on to what needs its cgroup, or waits for that."""
+        """The step that lets the first child go on to the steps that need its cgroup, or the child's step that waits
+        for this.
+        """
         return kind(self.at, "config-linux.md#cgroups-path", event=EVENTS.index("placed"))
 
     def wait(self) -> "list[Step]":
         return [self.placed(Receive)]
 
     def release(self, resources: "Resources", first: bool) -> "list[Step]":
-        """The last steps of :meth:`place`: they let the first child go on, and have the device rules hold."""
+        """The last steps of :meth:`place`: they let the first child go on, and apply the device rules."""
         placed, rules = self.placed(Send), self.filter_devices(resources)
         return [*rules, placed] if first else [placed, *rules]
 
     def filter_devices(self, resources: "Resources") -> "list[Step]":
-        """Steps that have the device rules hold, where that takes so long that it is no part of :meth:`limit`."""
+        """Steps that apply the device rules, if these take so long that :meth:`limit` does not apply them."""
         return []
 
     # ---- limits ----
 
     def _hierarchy(self, controller: str, at: str) -> "Hierarchy":
-        """The hierarchy in which ``controller`` is.
+        """The hierarchy of ``controller``.
 
-        :raises HostError: there is none.
+        :raises HostError: the host has no such hierarchy.
         """
         raise NotImplementedError
 
@@ -139,7 +145,7 @@ class Cgroupfs(Driver):
         )
 
     def _if_unwritable(self, value: object) -> int:
-        """What becomes of ``value`` where the cgroup may not be written: nobody misses what is no limit."""
+        """``skip_unwritable`` for a step that writes ``value``: a missing write changes nothing if the value is no limit."""
         return self.skip_unwritable if is_no_limit(value) else self.without
 
     def _numbers(
@@ -160,7 +166,7 @@ class Cgroupfs(Driver):
         ]
 
     ALLOWED_SETS = ""
-    """What the files of a cpuset are called in the cgroup above, whose CPUs and nodes are all that can be had: the end of the name."""
+    """The end of the name of the parent cgroup's files that list the CPUs and nodes a cpuset may use."""
 
     def _cpuset(self, cpu: "Cpu") -> list[WriteCgroup]:
         return [
@@ -170,7 +176,7 @@ class Cgroupfs(Driver):
         ]
 
     def _pids(self, pids: "Pids", zero: str | None = None) -> list[WriteCgroup]:
-        """:param zero: what is written for a limit of 0, where it is one and not 0 is written."""
+        """:param zero: the text to write for a limit of 0, if 0 is a limit and the kernel expects another text."""
         limit = pids.limit
         if limit is None:
             return []
@@ -199,18 +205,19 @@ def is_no_limit(value: object) -> bool:
 
 
 def shares(cpu: "Cpu") -> "Number | None":
-    """``cpu.shares``, ``None`` where there are none or 0, which asks for nothing.
+    """``cpu.shares``, ``None`` if it is missing or 0, which asks for nothing.
 
-    :raises ConfigError: what lies outside the kernel's range, which cgroup v1 would change in silence.
+    :raises ConfigError: the value is outside the kernel's range; cgroup v1 would change it silently.
     """
     number = cpu.shares
     return None if number is None or number.equals(0) else number.checked(2, 1 << 18)
 
 
 def bandwidth(cpu: "Cpu") -> "tuple[Number | None, Number | None]":
-    """``cpu.quota`` and ``cpu.period`` in the kernel's range; ``None`` where there is none or 0, which asks for nothing.
+    """``cpu.quota`` and ``cpu.period`` in the kernel's range, in microseconds; ``None`` if missing or 0, which asks for
+    nothing.
 
-    :raises ConfigError: what the kernel refuses, without saying what it would take.
+    :raises ConfigError: the kernel would refuse the value, without saying which values it accepts.
     """
     quota, period = cpu.quota, cpu.period
     if quota is not None and not quota.equals(0) and not quota.equals(-1):
@@ -223,9 +230,9 @@ def bandwidth(cpu: "Cpu") -> "tuple[Number | None, Number | None]":
 
 
 def page_size(limit: "HugepageLimit") -> str:
-    """The size of an entry of ``hugepageLimits``, as the kernel's file names have it.
+    """The size of an entry of ``hugepageLimits``, in the notation of the kernel's file names.
 
-    :raises ConfigError: it is none.
+    :raises ConfigError: it is no size.
     """
     size = limit.page_size.read()
     if not (size[:-2].isascii() and size[:-2].isdigit() and size[-2:] in ("KB", "MB", "GB")):

@@ -1,6 +1,6 @@
-"""``update`` on cgroup v1: the settings of :mod:`.v1` in an order that the kernel takes, and how to go back.
+"""``update`` on cgroup v1: the settings of :mod:`.v1` in an order that the kernel accepts, and how to undo them.
 
-Files are read here, while the container is locked, and written by the executor alone.
+This module reads files, while the verb holds the container's lock. Only the executor writes them.
 """
 
 from ..model.text import Template, bound
@@ -21,10 +21,10 @@ IDLE, SHARES = "cpu.idle", "cpu.shares"
 REALTIME = "cpu.rt_period_us", "cpu.rt_runtime_us"
 
 USAGE = {LIMIT: "memory.usage_in_bytes", SWAP: "memory.memsw.usage_in_bytes"}
-"""Limits that the kernel refuses when they are below what is in use, and the file that says how much that is."""
+"""The limits that the kernel refuses if more is in use, and the file with the use."""
 
 UNSET = (
-    # End of the name of a file with a line for each device; what takes a device's line away.
+    # The end of the name of a file with a line for each device; the value that removes a device's line.
     ("weight_device", "default"),
     ("_device", "0"),
     ("ifpriomap", "0"),
@@ -40,7 +40,7 @@ def change(settings: "Sequence[Step]", driver: "V1", resources: "Resources") -> 
     steps = list(settings)
     limit, burst = resources.memory.limit, resources.cpu.burst
     if limit is not None and limit.equals(-1) and resources.memory.swap is None:
-        # No limit on memory is none on memory and swap either, as with runc.
+        # Without a limit on memory there is none on memory and swap either, as in runc.
         swap = _write(driver, "memory", SWAP, limit)
         if _read(swap) is not None:
             steps.append(swap)
@@ -48,7 +48,8 @@ def change(settings: "Sequence[Step]", driver: "V1", resources: "Resources") -> 
         steps.append(_write(driver, "cpu", BURST, burst))
     step, idle = _wanted(steps, IDLE)
     if step is not None and idle and _wanted(steps, SHARES)[0] is None and _number(step) == 0:
-        # What is idle has no shares: for the way back they are written as they are.
+        # An idle cgroup has no shares. To undo the update, the runtime must write them, so the update writes the
+        # present ones.
         shares = _copy(step, file=SHARES)
         steps.append(_copy(shares, value=_present(shares)))
     for files in (_memory_order(steps), _cpu_order(steps), _share_order(steps, *REALTIME), _idle_order(steps)):
@@ -57,7 +58,7 @@ def change(settings: "Sequence[Step]", driver: "V1", resources: "Resources") -> 
 
 
 def restore(steps: "Sequence[Step]") -> "list[Step]":
-    """Steps that put back what the files that ``steps`` write say now: one for each, the last first."""
+    """Steps that write what the files of ``steps`` contain now: one for each step, the last first."""
     return [_copy(step, value=_present(step)) for step in reversed(steps)]
 
 
@@ -73,7 +74,7 @@ def _copy(step: "Step", **changes: str) -> WriteCgroup:
 
 
 def _read(step: "Step") -> str | None:
-    """What the file of ``step`` says, ``None`` where it cannot be read."""
+    """The content of the step's file, ``None`` if it cannot be read."""
     try:
         with open(f"{step.hierarchy}{bound(step.path)}/{step.file}") as file:
             return file.read().strip()
@@ -90,7 +91,7 @@ def _number(step: "Step") -> int:
 
 
 def _ordered(steps: "Sequence[Step]", files: tuple[str, ...]) -> "list[Step]":
-    """``steps`` with those on ``files`` in that order, in the places that these had."""
+    """``steps``, with the steps on ``files`` in the order of ``files``. Other steps keep their places."""
     of_file = {step.file: step for step in steps}
     chosen = iter([of_file[file] for file in files if file in of_file])
     return [next(chosen) if step.file in files else step for step in steps]
@@ -105,7 +106,7 @@ def _wanted(steps: "Sequence[Step]", file: str) -> "tuple[Step, int] | tuple[Non
 
 
 def _memory_order(steps: "Sequence[Step]") -> tuple[str, ...]:
-    """Memory and swap together is at least as high as memory after each write."""
+    """The limit on memory and swap must be at least the limit on memory after each write."""
     limit, _ = _wanted(steps, LIMIT)
     _, swap = _wanted(steps, SWAP)
     if limit is not None and swap is not None and (swap == -1 or _number(limit) < swap):
@@ -114,8 +115,9 @@ def _memory_order(steps: "Sequence[Step]") -> tuple[str, ...]:
 
 
 def _share_order(steps: "Sequence[Step]", period: str, runtime: str) -> tuple[str, ...]:
-    """Between the writes the share of the CPU, runtime by period, must not go above both that was and that will be: a
-    cgroup above may not allow it."""
+    """Between the writes, the share of the CPU (runtime divided by period) must not exceed both the old share and the
+    new one, because a parent cgroup may not allow it.
+    """
     step, wanted = _wanted(steps, period)
     if step is None or wanted is None:
         return period, runtime
@@ -123,7 +125,7 @@ def _share_order(steps: "Sequence[Step]", period: str, runtime: str) -> tuple[st
 
 
 def _cpu_order(steps: "Sequence[Step]") -> tuple[str, ...]:
-    """A burst is never above the quota."""
+    """The kernel refuses a burst above the quota."""
     order = _share_order(steps, PERIOD, QUOTA)
     burst, wanted = _wanted(steps, BURST)
     if burst is None or wanted is None:
@@ -132,7 +134,7 @@ def _cpu_order(steps: "Sequence[Step]") -> tuple[str, ...]:
 
 
 def _idle_order(steps: "Sequence[Step]") -> tuple[str, ...]:
-    """An idle cgroup takes no shares."""
+    """The kernel refuses shares for an idle cgroup."""
     return (IDLE, SHARES) if _wanted(steps, IDLE)[1] == 0 else (SHARES, IDLE)
 
 
@@ -140,10 +142,10 @@ def _idle_order(steps: "Sequence[Step]") -> tuple[str, ...]:
 
 
 def _present(step: "Step") -> str:
-    """What has to be written to the file of ``step`` for it to say what it says now."""
+    """The text that restores the present content of the step's file."""
     wanted: str = bound(step.value)
     text = _read(step)
-    if text is None:  # it cannot be written either
+    if text is None:  # a file that cannot be read cannot be written either
         return wanted
     if step.file == "memory.oom_control":
         return dict([line.split() for line in text.splitlines()])["oom_kill_disable"]
@@ -151,7 +153,7 @@ def _present(step: "Step") -> str:
 
 
 def _line_of(file: str, name: str, text: str) -> str:
-    """The line in ``text`` that is about the device ``name``, or one that takes its setting away."""
+    """The line in ``text`` about the device ``name``, or a line that removes the device's setting."""
     for line in text.splitlines():
         if line.split()[:1] == [name]:
             return line

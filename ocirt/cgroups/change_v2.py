@@ -1,7 +1,8 @@
-"""``update`` on cgroup v2: the settings of :mod:`.v2` in an order that the kernel takes, and how to go back.
+"""``update`` on cgroup v2: the settings of :mod:`.v2` in an order that the kernel accepts, and how to undo them.
 
-Files are read here, while the container is locked, and written by the executor alone. So it is known which of two files
-there is, and what is left of a difference: all that writes is a WriteCgroup.
+This module reads files, while the verb holds the container's lock. Only the executor writes them. As the files are
+known here, each step that writes becomes a plain WriteCgroup: of two possible files, the one that exists, and of a
+difference its result.
 """
 
 import os
@@ -24,8 +25,8 @@ IDLE, WEIGHT = "cpu.idle", "cpu.weight"
 SETS = "cpuset.cpus", "cpuset.mems"
 
 UNSET = {"io.weight": "default", "io.bfq.weight": "default", "io.latency": "target=0"}
-"""File with a line for each device -> what takes a device's line away. Other files have ``key=value`` pairs, and
-``max`` takes one away; what has neither has ``max``."""
+"""File with a line for each device -> the value that removes a device's line. Other such files have ``key=value``
+pairs, which ``max`` removes; files without either have the value ``max``."""
 
 
 def change(settings: "Sequence[Step]", driver: "V2", resources: "Resources") -> "list[Step]":
@@ -48,14 +49,15 @@ def change(settings: "Sequence[Step]", driver: "V2", resources: "Resources") -> 
         )
     idle = _on(steps, IDLE)
     if idle is not None and bound(idle.value) == "1" and _on(steps, WEIGHT) is None and _read(idle) == "0":
-        # What is idle has no weight: for the way back it is written as it is.
+        # An idle cgroup has no weight. To undo the update, the runtime must write it, so the update writes the present
+        # one.
         weight = _write(idle, file=WEIGHT)
         steps.append(_write(weight, value=_present(weight)))
     return _ordered(_ordered(steps, _cpu_order(steps)), _idle_order(steps))
 
 
 def restore(steps: "Sequence[Step]") -> "list[Step]":
-    """Steps that undo ``steps``, one for each, the last first: they put back what the files say now."""
+    """Steps that undo ``steps``: they write what the files contain now, one for each step, the last first."""
     return [
         _write(step, value=_present(step))
         if isinstance(step, WriteCgroup) and _read(step) is not None
@@ -70,7 +72,7 @@ def _write(step: "Step", **changes: str) -> WriteCgroup:
 
 
 def _plain(step: "Step") -> "list[Step]":
-    """``step``, one that writes as a WriteCgroup; none where it writes nothing."""
+    """The step as a WriteCgroup in a list, which is empty if the step writes nothing."""
     if isinstance(step, WriteEitherCgroup):
         if _exists(step):
             return [_write(step)]
@@ -92,7 +94,7 @@ def _exists(step: "Step") -> bool:
 
 
 def _read(step: "Step") -> str | None:
-    """What the file of ``step`` says, ``None`` where it cannot be read."""
+    """The content of the step's file, ``None`` if it cannot be read."""
     try:
         with open(f"{_folder(step)}/{step.file}") as file:
             return file.read().strip()
@@ -109,14 +111,14 @@ def _on(steps: "Sequence[Step]", file: str) -> WriteCgroup | None:
 
 
 def _ordered(steps: "Sequence[Step]", files: tuple[str, ...]) -> "list[Step]":
-    """``steps`` with those on ``files`` in that order, in the places that these had."""
+    """``steps``, with the steps on ``files`` in the order of ``files``. Other steps keep their places."""
     mine = [step for step in steps if isinstance(step, WriteCgroup) and step.file in files]
     chosen = iter(sorted(mine, key=lambda step: files.index(step.file)))
     return [next(chosen) if step in mine else step for step in steps]
 
 
 def _cpu_order(steps: "Sequence[Step]") -> tuple[str, ...]:
-    """A burst is never above the quota."""
+    """The kernel refuses a burst above the quota."""
     burst = _on(steps, BURST)
     if burst is None:
         return ()
@@ -129,7 +131,7 @@ def _cpu_order(steps: "Sequence[Step]") -> tuple[str, ...]:
 
 
 def _idle_order(steps: "Sequence[Step]") -> tuple[str, ...]:
-    """An idle cgroup takes no weight."""
+    """The kernel refuses a weight for an idle cgroup."""
     idle = _on(steps, IDLE)
     return (IDLE, WEIGHT) if idle is not None and bound(idle.value) == "0" else (WEIGHT, IDLE)
 
@@ -138,23 +140,24 @@ def _idle_order(steps: "Sequence[Step]") -> tuple[str, ...]:
 
 
 def _present(step: WriteCgroup) -> str:
-    """What has to be written to the file of ``step`` for it to say what it says now."""
+    """The text that restores the present content of the step's file."""
     file: str = step.file
     wanted: str = bound(step.value)
     text = _read(step) or ""
     if file == WEIGHT and text == "0":
-        return wanted  # it is idle, and will be again
+        return wanted  # the cgroup is idle, and undoing makes it idle again
     if file in SETS and not text:
-        # With processes in it the kernel lets no cgroup go back to none of its own: these it has from above.
+        # The kernel does not let a cgroup with processes go back to an empty set. These are the CPUs or nodes that it
+        # inherits.
         return _read(_write(step, file=f"{file}.effective")) or ""
     if ":" not in wanted and "=" not in wanted:
-        # Of io.weight, and the like, the line for all devices.
+        # In io.weight and similar files the first line is for all devices.
         return text.splitlines()[0] if file in UNSET and text else text
     return "\n".join([_line(file, line.split(), text) for line in wanted.splitlines() if line.strip()])
 
 
 def _line(file: str, words: list[str], text: str) -> str:
-    """What undoes the line ``words`` of a file that has a line for each device: its name, then settings."""
+    """The line that undoes ``words`` (the device's name, then settings) in a file with a line for each device."""
     name, *settings = words
     now = next((line.split()[1:] for line in text.splitlines() if line.split()[:1] == [name]), None)
     if not any("=" in each for each in settings) or file in UNSET:

@@ -1,4 +1,4 @@
-"""Which driver a container gets."""
+"""Which driver of cgroups a container gets."""
 
 from ..errors import HostError
 from ..model.config import is_before_1_3
@@ -16,7 +16,7 @@ def choose(config: "Config", request: "Request", host: "Host", plan: "Plan") -> 
     """The driver for a container.
 
     :param plan: the :class:`~ocirt.plan.Plan` that gives descriptor registers.
-    :raises HostError: the driver asked for cannot work here.
+    :raises HostError: the driver that the caller asks for cannot work on this host.
     :raises ConfigError: ``linux.cgroupsPath`` cannot be used.
     """
     driver = _driver(config, request, host, plan)
@@ -25,12 +25,12 @@ def choose(config: "Config", request: "Request", host: "Host", plan: "Plan") -> 
 
 
 def _needs_session(config: "Config", request: "Request", host: "Host", plan: "Plan") -> bool:
-    """Does a caller without root's rights ask for limits that only its own systemd can give it a cgroup for?"""
+    """Does a caller without root's rights ask for limits for which only the user's own systemd can make a cgroup?"""
     unified, session, path = host.cgroups.unified, request.runtime_dir, config.linux.cgroups_path
     if not (is_rootless(request, host) and session and unified and host.cgroups.is_v2 and host.has_systemd):
         return False
     if path is not None and not path.is_empty() and path.unit() is None:
-        return False  # a place of the caller's choice
+        return False  # the caller has chosen the cgroup
     from .v2 import V2
 
     cgroupfs = V2(config, request, host, plan)
@@ -47,7 +47,7 @@ def _driver(config: "Config", request: "Request", host: "Host", plan: "Plan") ->
     if request.cgroup_manager == "systemd":
         flag = "--systemd-cgroup" if request.systemd_cgroup else "--cgroup-manager systemd"
         if not host.has_systemd:
-            raise HostError(flag, "systemd does not run on this host (there is no /run/systemd/system)")
+            raise HostError(flag, "systemd does not run on this host (/run/systemd/system is missing)")
         if not host.cgroups.is_v2:
             from .systemd_v1 import SystemdV1
 

@@ -1,7 +1,8 @@
-"""What ``events`` prints of a container's cgroups, in the form of runc's types/events.go (1.3): engines parse it.
+"""The statistics of a container's cgroups that ``events`` prints, in the form of runc's types/events.go (1.3), because
+engines parse that form.
 
-Numbers that are 0 and lists that are empty are left out where runc leaves them out. Times are nanoseconds, sizes bytes.
-Here is what is alike for all versions of cgroups; :mod:`.stats_v1` and :mod:`.stats_v2` read the rest.
+As in runc, some members are left out if they are 0 or empty. Times are in nanoseconds, sizes in bytes. This module has
+what both versions of cgroups share; :mod:`.stats_v1` and :mod:`.stats_v2` read the rest.
 """
 
 import os
@@ -30,18 +31,18 @@ CPUSET = (
 
 
 class Files:
-    """The files of one cgroup. One that does not exist reads as ``None``, or as nothing at all: kernels differ.
+    """The files of one cgroup. A file that does not exist reads as ``None``, or as 0 or empty, because kernels differ.
 
-    :param directory: ``None`` where the controller is not there: nothing exists then.
+    :param directory: ``None`` if the controller does not exist; then no file exists.
     """
 
     def __init__(self, directory: str | None) -> None:
         self.directory = directory
 
     def text(self, name: str) -> str | None:
-        """What the file says.
+        """The content of the file, ``None`` if the file does not exist.
 
-        :raises HostError: it cannot be read.
+        :raises HostError: the file cannot be read.
         """
         if self.directory is None:
             return None
@@ -51,7 +52,7 @@ class Files:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            if error.errno in (19, 95):  # ENODEV: the cgroup is going; EOPNOTSUPP: the kernel keeps no such account
+            if error.errno in (19, 95):  # ENODEV: the cgroup is being removed; EOPNOTSUPP: not counted
                 return None
             raise HostError(os.path.join(self.directory, name), reason(error)) from None
 
@@ -60,7 +61,7 @@ class Files:
         return _number((self.text(name) or "").strip(), default)
 
     def pairs(self, name: str) -> dict[str, int]:
-        """Lines of a word and a number, as a dict."""
+        """The lines of the file, each a word and a number, as a dict."""
         rows = [line.split() for line in (self.text(name) or "").splitlines()]
         return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].lstrip("-").isdigit()}
 
@@ -72,7 +73,7 @@ def _number(text: str, default: int) -> int:
 
 
 def given(**members: object) -> "dict[str, Any]":
-    """Those members that are not 0, empty or ``None``."""
+    """The members that are not 0, empty or ``None``."""
     return {name: value for name, value in members.items() if value}
 
 
@@ -95,7 +96,7 @@ def block_entry(major: int, minor: int, operation: str, value: int) -> "dict[str
 
 
 def page_sizes(directory: str = HUGE_PAGES) -> list[str]:
-    """The sizes of huge pages that this kernel has, as in the names of its files: ``2MB``."""
+    """The sizes of this kernel's huge pages, in the notation of its file names: ``2MB``."""
     try:
         names = os.listdir(directory)
     except OSError:
@@ -123,7 +124,7 @@ def assemble(
     blkio: "dict[str, Any]",
     hugetlb: "dict[str, dict[str, int]]",
 ) -> "dict[str, Any]":
-    """All of it, in the order in which runc has it."""
+    """All statistics, in runc's order."""
     return {
         "cpu": cpu,
         "cpuset": cpuset,

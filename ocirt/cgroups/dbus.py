@@ -1,10 +1,11 @@
-"""D-Bus messages to systemd, as lists of strings from which the executable makes the bytes (core/cgroup/dbus.c): so that ids,
-slices and limits stay slots.
+"""D-Bus messages to systemd, as lists of strings. The executable makes the bytes (core/cgroup/dbus.c), so that ids,
+slices and limits can stay slots.
 
-An item is a type, and its value where it has one: ``s`` and ``g`` text and signature, ``y``, ``b``, ``u`` and ``t``
-numbers in decimal, of 1, 4, 4 and 8 bytes (a bool is 0 or 1, -1 is all ones), ``d`` two numbers of which the first less
-the second is sent as ``t``, ``p`` the pid of the child. ``(`` begins a structure, ``a1``, ``a4`` and ``a8`` an array whose items
-are aligned to as many bytes, ``]`` ends it. A variant is a signature, and a value of it.
+An item is a type, followed by its value if it has one: ``s`` and ``g`` are a text and a signature; ``y``, ``b``, ``u``
+and ``t`` are decimal numbers of 1, 4, 4 and 8 bytes (a bool is 0 or 1, -1 is all ones); ``d`` is two numbers, whose
+difference is sent as ``t``; ``p`` is the pid of the child. ``(`` begins a structure; ``a1``, ``a4`` and ``a8`` begin an
+array with items aligned to 1, 4 or 8 bytes, and ``]`` ends it. A variant is a signature followed by a value of that
+type.
 """
 
 TYPE_CHECKING = False
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     Items: TypeAlias = list[AnyText]
     """A message, or part of one."""
     Property: TypeAlias = Items
-    """A property of a unit: a structure of its name, which is plain text, and a variant."""
+    """A property of a unit: a structure of its name (plain text) and a variant."""
 
 
 def _property(name: str, signature: str, *items: "AnyText") -> "Property":
@@ -33,7 +34,7 @@ def flag(name: str, value: bool) -> "Property":
 
 
 def number(name: str, value: "str | Template") -> "Property":
-    """:param value: a number without sign, or -1."""
+    """:param value: an unsigned number, or -1."""
     return _property(name, "t", "t", value)
 
 
@@ -46,15 +47,17 @@ def octets(name: str, data: bytes) -> "Property":
 
 
 def child(name: str) -> "Property":
-    """A property that names the child's pid alone."""
+    """A property with the child's pid as its only item."""
     return _property(name, "au", "a4", "p", "]")
 
 
 def start(unit: "AnyText", properties: "Iterable[Property]") -> "Items":
-    """The body of StartTransientUnit: a unit's name, how it deals with other jobs, its properties, and no further units."""
+    """The body of StartTransientUnit: the unit's name, how it treats other jobs, its properties, and no
+    further units.
+    """
     return ["s", unit, "s", "replace", "a8", *[item for each in properties for item in each], "]", "a8", "]"]
 
 
 def change(unit: "AnyText", properties: "Iterable[Property]") -> "Items":
-    """The body of SetUnitProperties: for as long as the unit lives, not in a file of its own."""
+    """The body of SetUnitProperties. Systemd keeps the properties as long as the unit exists, and not in a file."""
     return ["s", unit, "b", "1", "a8", *[item for each in properties for item in each], "]"]

@@ -1,4 +1,4 @@
-"""Device rules: config-linux.md, "Allowed Device list", put in one form for every driver."""
+"""Device rules: config-linux.md, "Allowed Device list", in one form for every driver."""
 
 from ..errors import ConfigError
 from ..model.config import ANY
@@ -25,16 +25,17 @@ ALLOWED = (
     "c 10:200 rwm",
 )
 """What is allowed after the config's own rules, in the kernel's notation: mknod of any device, the default devices,
-pseudoterminals, and tun, which containers with CAP_NET_ADMIN make themselves (runc took it out once and had to bring it back)."""
+pseudoterminals, and tun, which containers with CAP_NET_ADMIN make themselves. (runc removed tun once and had to restore
+it.)"""
 
 
 class Rule:
-    """One rule, which takes the place of all before it for what it matches.
+    """One rule. It overrides all earlier rules for the accesses that it matches.
 
     :ivar at: JSON path of the rule.
-    :ivar allow: is it allowed?
-    :ivar kinds: of devices: ``b``, ``c`` or both.
-    :ivar major, minor: Number, of :data:`ALLOWED` ``int``, or ``None`` for every number.
+    :ivar allow: does the rule allow the access?
+    :ivar kinds: kinds of devices: ``b``, ``c`` or both.
+    :ivar major, minor: Number (an ``int`` in :data:`ALLOWED`), or ``None`` for every number.
     :ivar access: some of ``r``, ``w`` and ``m``.
     """
 
@@ -54,12 +55,12 @@ class Rule:
 
     @property
     def is_whole(self) -> bool:
-        """Does it match every device and every access?"""
+        """Does the rule match every device and every access?"""
         return self.kinds == BOTH and self.major is self.minor is None and set(self.access) == set("rwm")
 
 
 def allow_everything(given: list[Rule]) -> bool:
-    """Do these rules leave nothing that would be denied? Then nobody misses them where they cannot be had."""
+    """Do these rules deny nothing? Then nothing changes if the runtime cannot apply them."""
     wholes = [number for number, rule in enumerate(given) if rule.is_whole]
     return bool(wholes) and all([rule.allow for rule in given[wholes[-1] :]])
 
@@ -68,7 +69,7 @@ def rules(devices: "list[DeviceRule]") -> list[Rule]:
     """The rules of ``linux.resources.devices``.
 
     :param devices: list of :class:`ocirt.model.config.DeviceRule`.
-    :raises ConfigError: an entry is not described as the spec says.
+    :raises ConfigError: an entry breaks the specification's rules.
     """
     return [_rule(each) for each in devices]
 
@@ -78,7 +79,7 @@ def _rule(rule: "DeviceRule") -> Rule:
     kind = "a" if rule.type is None or rule.type.is_empty() else rule.type.read()
     if kind not in ("a", *BOTH):
         raise ConfigError(rule.at("type"), quote(kind), '"a", "b" or "c"')
-    # runc passes over the letter a, which some tools write for all: it stands for no access of its own.
+    # runc ignores the letter a, which some tools write for all: it is no access by itself.
     access = "" if rule.access is None else rule.access.read().replace("a", "")
     if not access or not set("rwm").issuperset(access):
         raise ConfigError(rule.at("access"), quote(access), 'some of "r", "w" and "m"')

@@ -1,9 +1,9 @@
-"""Device rules as a BPF program of type BPF_PROG_TYPE_CGROUP_DEVICE, cgroup v2's device controller.
+"""Device rules as a BPF program of type BPF_PROG_TYPE_CGROUP_DEVICE, which is cgroup v2's device controller.
 
-The kernel runs it for each mknod and open of a device, with ``struct bpf_cgroup_dev_ctx``: in ``access_type`` the kind
-of device and above it the bits of the access, then major and minor. 1 allows it. Of the rules that match, the last
-one counts, for each bit of the access by itself: so the program goes from the last rule to the first, keeps the bits
-that are still undecided, and allows once there are none.
+The kernel runs the program for each mknod and open of a device, with ``struct bpf_cgroup_dev_ctx``: ``access_type`` has
+the kind of device and, in higher bits, the access; then come major and minor. The result 1 allows the access. For each
+bit of the access the last rule that matches counts. So the program goes from the last rule to the first, keeps the bits
+that are still undecided, and allows the access once no bit is left.
 """
 
 from .devices import ALLOWED, BOTH, Rule
@@ -30,7 +30,7 @@ LOAD_WORD, MOVE, MOVE_NUMBER, AND, SHIFT_RIGHT, JUMP_EQUAL, JUMP_UNEQUAL, EXIT =
     0x55,
     0x95,
 )
-"""Operations, 64 bits wide; include/uapi/linux/bpf.h."""
+"""Operations on 64 bits; include/uapi/linux/bpf.h."""
 
 
 def _instruction(code: int, target: int = 0, source: int = 0, offset: int = 0, number: int = 0) -> bytes:
@@ -46,8 +46,9 @@ def _return(result: int) -> list[bytes]:
 
 
 def program(rules: "Iterable[Rule]") -> bytes:
-    """The program for ``rules``: all is denied but what they and
-    :data:`~ocirt.cgroups.devices.ALLOWED`, after them, allow."""
+    """The program for ``rules``: it denies everything except what they, and then
+    :data:`~ocirt.cgroups.devices.ALLOWED`, allow.
+    """
     parts = [
         _instruction(LOAD_WORD, KIND, CONTEXT, 0),
         _instruction(MOVE, ACCESS, KIND),
@@ -59,14 +60,14 @@ def program(rules: "Iterable[Rule]") -> bytes:
     for rule in reversed([*rules, *map(_parsed, ALLOWED)]):
         parts += _rule(rule)
         if rule.is_whole:
-            break  # the kernel refuses programs with parts that are never reached
+            break  # the kernel refuses programs with unreachable instructions
     else:
         parts += _return(0)
     return b"".join(parts)
 
 
 def _rule(rule: Rule) -> list[bytes]:
-    """The instructions of one rule; where it decides nothing they lead to the next one's."""
+    """The instructions of one rule. If the rule decides nothing, they continue with the next rule."""
     bits = sum([BITS[letter] for letter in set(rule.access)])
     body = _return(int(rule.allow))
     if bits != EVERY and rule.allow:
@@ -83,7 +84,7 @@ def _rule(rule: Rule) -> list[bytes]:
             *body,
         ]
     wanted = [(KIND, KINDS[rule.kinds[0]])] if rule.kinds != BOTH else []
-    # The numbers are part of the program, which therefore holds for these ones only.
+    # The numbers are part of the program, so the plan holds only for these numbers.
     wanted += [
         (register, number if isinstance(number, int) else number.read())
         for register, number in ((MAJOR, rule.major), (MINOR, rule.minor))
@@ -95,7 +96,7 @@ def _rule(rule: Rule) -> list[bytes]:
 
 
 def _parsed(text: str) -> Rule:
-    """The rule that ``text``, of ALLOWED, stands for."""
+    """The rule for ``text``, an item of ALLOWED."""
     kind, numbers, access = text.split(" ")
     major, minor = [None if number == "*" else int(number) for number in numbers.split(":")]
     return Rule("default devices", True, (kind,), major, minor, access)

@@ -1,4 +1,4 @@
-"""Waiting for what the kernel does when a container runs out of memory."""
+"""Waiting for the kernel to kill a process because a container runs out of memory."""
 
 import os
 import select
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class EventWatch:
-    """cgroup v1: an eventfd that the kernel has been told of by ``cgroup.event_control`` (admin-guide/cgroup-v1/memory.rst,
-    "OOM Control"). This is how one asks there; it sets nothing.
+    """cgroup v1: an eventfd that ``cgroup.event_control`` registers (admin-guide/cgroup-v1/memory.rst, "OOM Control").
+    The write only asks for a notification; it sets nothing.
 
     :param directory: of the memory cgroup.
-    :raises HostError: it is not there, or may not be watched.
+    :raises HostError: the cgroup does not exist, or may not be watched.
     """
 
     mask = select.POLLIN
@@ -31,7 +31,7 @@ class EventWatch:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.path = os.path.join(directory, "memory.oom_control")
         try:
-            # The kernel keeps the eventfd alone.
+            # The kernel keeps only the eventfd, so the two files can be closed.
             with (
                 open(self.path, "rb") as control,
                 open(os.path.join(directory, "cgroup.event_control"), "wb", 0) as asking,
@@ -47,15 +47,15 @@ class EventWatch:
             count = os.eventfd_read(self.fd)
         except BlockingIOError:
             return False
-        # The end of the cgroup counts as one.
+        # The kernel also counts the end of the cgroup once.
         return count > 1 or os.path.exists(self.path)
 
 
 class FileWatch:
-    """cgroup v2: memory.events, which the kernel says has changed (admin-guide/cgroup-v2.rst).
+    """cgroup v2: memory.events, about whose changes the kernel notifies (admin-guide/cgroup-v2.rst).
 
     :param directory: of the cgroup.
-    :raises HostError: it is not there.
+    :raises HostError: the cgroup does not exist.
     """
 
     mask = select.POLLPRI
@@ -70,7 +70,7 @@ class FileWatch:
     def _kills(self) -> int:
         try:
             text = os.pread(self.fd, 4096, 0).decode()
-        except OSError:  # the cgroup is gone
+        except OSError:  # the cgroup has been removed
             return 0
         return int(dict([line.split() for line in text.splitlines()]).get("oom_kill", 0))
 
@@ -80,7 +80,7 @@ class FileWatch:
 
 
 def watch(driver: "Driver") -> "Watch":
-    """Tells when the kernel kills a process of the container of ``driver`` for want of memory.
+    """A watch that becomes readable if the kernel kills a process of the container because memory runs out.
 
     :raises HostError: the container has no memory cgroup.
     """

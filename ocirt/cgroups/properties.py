@@ -1,4 +1,4 @@
-"""Properties of a unit: what systemd is told of limits, of ``linux.resources.unified`` and of annotations."""
+"""Properties of a systemd unit: those for limits, for ``linux.resources.unified`` and for annotations."""
 
 from ..errors import ConfigError
 from ..model.text import Template, quote
@@ -26,7 +26,7 @@ SIZES = {
 WEIGHTS = {"cpu.weight": "CPUWeight", "io.weight": "IOWeight"}
 SETS = {"cpuset.cpus": "AllowedCPUs", "cpuset.mems": "AllowedMemoryNodes"}
 MAX_BIT = 8191
-"""The highest CPU that systemd's sets have room for."""
+"""The highest CPU that fits in systemd's sets."""
 
 
 # ---- limits ----
@@ -60,7 +60,7 @@ def memory_limits(memory: "Memory") -> "list[Property]":
 def cpu_limits(cpu: "Cpu") -> "list[Property]":
     shares, idle = cpu.shares, cpu.idle
     given: list[Property] = []
-    # Since systemd 252 a weight of 0 would say idle too; which version this is, is not known here.
+    # Since systemd 252 a weight of 0 would mean idle as well, but the compiler does not know which version runs.
     if is_set(shares) and (idle is None or not idle.equals(1)):
         given.append(dbus.number("CPUWeight", str(cpu_weight(shares.checked(2, 1 << 18).read()))))
     given += quotas(cpu)
@@ -77,16 +77,16 @@ def quotas(cpu: "Cpu") -> "list[Property]":
 
 
 def unset(name: str) -> "Property":
-    """The property for what a scope has by default."""
+    """The property with the value that a scope has by default."""
     if name.startswith("Allowed"):
         return dbus.octets(name, b"")
     return dbus.number(name, "0" if name in ("MemoryLow", "MemoryMin") else UNLIMITED)
 
 
 def quota(quota: int, period: int) -> "list[Property]":
-    """Properties for ``quota`` microseconds in each ``period``; 0 is the default of one, no limit of the other.
+    """Properties for ``quota`` microseconds in each ``period``. A quota of 0 means no limit, a period of 0 the default.
 
-    As runc's, which lets no rounding of systemd's, to whole percents, make it less than was asked for.
+    As in runc, the quota is rounded up to whole percents, because systemd would round it down.
     """
     given = [dbus.number("CPUQuotaPeriodUSec", str(period))] if period else []
     if quota <= 0:
@@ -98,9 +98,9 @@ def quota(quota: int, period: int) -> "list[Property]":
 
 
 def unified(settings: "dict[str, Text]") -> "list[Property]":
-    """Properties for the files of cgroup v2 that systemd has one for.
+    """Properties for the files of cgroup v2 for which systemd has a property.
 
-    What is no value of theirs is left to the kernel, which refuses it when the file is written.
+    If a value is not one that systemd accepts, the kernel refuses it when the executor writes the file.
     """
     given: list[Property] = []
     for file, text in settings.items():
@@ -124,9 +124,9 @@ def _is_number(text: str) -> bool:
 
 
 def bits(text: "Text") -> bytes:
-    """The set that a list like ``0-3,7`` names, as bytes of which the first holds the lowest.
+    """The set that a list like ``0-3,7`` names, as bytes; the first byte has the lowest numbers.
 
-    :raises ConfigError: it is none.
+    :raises ConfigError: the text is no such list.
     """
     found = 0
     for part in text.read().split(","):
@@ -147,23 +147,24 @@ INTEGERS = {
     "uint64": ("t", 0, 1 << 64),
 }
 SENT_AS = {"i": "u", "x": "t"}
-"""The item of core/cgroup/dbus.c that puts a number of that type."""
+"""The type of item in core/cgroup/dbus.c for a number of that type."""
 
 
 def annotated(annotations: "dict[str, Text]") -> "list[Property]":
-    """Properties for annotations, by the property's name: as runc and crun read them.
+    """Properties for annotations, read as runc and crun read them.
 
-    :raises ConfigError: a name that no property has, or a value of another type than these: true, false, a number (also
-        with a type before it, ``uint64 5``), a string in quotes, a list of such.
+    :param annotations: the property's name -> its value in GVariant's text format.
+    :raises ConfigError: no property can have the name, or the value is none of: true, false, a number (also with its
+        type, ``uint64 5``), a string in quotes, a list of strings.
     """
     return [_annotated(name, text) for name, text in annotations.items()]
 
 
 def _annotated(name: str, text: "Text") -> "Property":
     if not (name.isascii() and name.isalpha() and len(name) > 3):
-        raise ConfigError(text.path, f"the property {quote(name)}", "letters alone, more than three")
+        raise ConfigError(text.path, f"the property {quote(name)}", "a name of more than three letters")
     signature, items = _variant(text)
-    # Systemd's properties are in microseconds, files of units say them in seconds.
+    # Properties of systemd are in microseconds, settings in unit files in seconds.
     if name.endswith("Sec") and not name.endswith("USec"):
         if signature not in ("i", "u", "x", "t"):
             raise ConfigError(text.path, quote(text.bound()), "a number of seconds")
@@ -172,7 +173,7 @@ def _annotated(name: str, text: "Text") -> "Property":
 
 
 def _variant(text: "Text") -> tuple[str, list[str]]:
-    """The signature of the value that ``text`` stands for, and its items (:mod:`.dbus`)."""
+    """The signature of the value that ``text`` describes, and its items (:mod:`.dbus`)."""
     value = text.read().strip()
     if value in ("true", "false"):
         return "b", ["b", str(int(value == "true"))]
@@ -193,7 +194,7 @@ def _variant(text: "Text") -> tuple[str, list[str]]:
 
 
 def _strings(text: "Text", value: str) -> list[str]:
-    """The strings of a list: each in quotes, with a comma between."""
+    """The strings of a list: each in quotes, separated by commas."""
     found: list[str] = []
     at = 0
     while True:
@@ -207,5 +208,5 @@ def _strings(text: "Text", value: str) -> list[str]:
         if not rest:
             return found
         if rest[0] != ",":
-            raise ConfigError(text.path, quote(text.bound()), "strings with a comma between them")
+            raise ConfigError(text.path, quote(text.bound()), "strings separated by commas")
         at = len(value) - len(rest[1:].lstrip())

@@ -1,5 +1,6 @@
-"""What ``events`` prints of a container's resctrl group, in the form of runc's types/events.go: the kernel's
-Documentation/filesystems/resctrl.rst."""
+"""The statistics of a container's resctrl group that ``events`` prints, in the form of runc's types/events.go. The
+kernel's Documentation/filesystems/resctrl.rst describes the files.
+"""
 
 import os
 
@@ -14,25 +15,25 @@ if TYPE_CHECKING:
     from ..model.text import AnyText
 
 INFO = {
-    # What a resource is called in the file system; member, files of info and their members.
+    # The kernel's name of a resource; its member, the member of its info, and the files of the info.
     "L3": ("l3_cache", "l3_cache_info", ("min_cbm_bits", "num_closids")),
     "MB": ("mem_bw", "mem_bw_info", ("bandwidth_gran", "delay_linear", "min_bandwidth", "num_closids")),
 }
 
 
 def stats(root: str, group: "AnyText", monitoring: "AnyText | None") -> "dict[str, Any]":
-    """The statistics of a container.
+    """The resctrl statistics of a container.
 
-    :param root: where resctrl is mounted.
-    :param group: the path of its group beneath that.
-    :param monitoring: the path of its monitoring group, ``None`` if it has none.
+    :param root: the mount point of resctrl.
+    :param group: the path of the container's group below it.
+    :param monitoring: the path of the container's monitoring group, ``None`` if it has none.
 
-    :raises HostError: the group is not there.
+    :raises HostError: the group does not exist.
     """
     directory = os.path.join(root, bound(group))
     present, default = _schemata(directory), _schemata(root)
     if present is None:
-        raise HostError(directory, "the resctrl group of the container is not there")
+        raise HostError(directory, "the resctrl group of the container does not exist")
     found: dict[str, Any] = {}
     for resource, (name, info, files) in INFO.items():
         told = os.path.join(root, "info", resource)

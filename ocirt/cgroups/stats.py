@@ -1,4 +1,4 @@
-"""What ``events`` reports of a container, by the driver that it has."""
+"""The statistics of a container that ``events`` reports, for every driver."""
 
 from ..errors import HostError
 from . import NONE_OF_ITS_OWN, stats_v1, stats_v2

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .v1 import V1
 
 TICK = 10_000_000
-"""Nanoseconds of a tick, in which cpuacct.stat counts: USER_HZ is 100 on all architectures but one."""
+"""Nanoseconds of a tick, the unit of cpuacct.stat: USER_HZ is 100 on all architectures but Alpha."""
 
 BLOCK_IO = (
     # Member of blkio, and the end of the file's name.
@@ -29,7 +29,7 @@ SCHEDULERS = (
     ("blkio.throttle.", "_recursive"),
     ("blkio.throttle.", ""),
 )
-"""Names around those of BLOCK_IO, by who counts: BFQ, CFQ, the throttle. The first that counts is taken."""
+"""What surrounds the names of BLOCK_IO, for each counter: BFQ, CFQ, the throttle. The first that counts is used."""
 
 
 def stats(driver: "V1") -> "dict[str, Any]":
@@ -52,8 +52,11 @@ def stats(driver: "V1") -> "dict[str, Any]":
 
 
 def cpu(account: Files, scheduler: Files) -> "dict[str, Any]":
-    """:param account: the files of cpuacct.
-    :param scheduler: those of cpu."""
+    """The statistics of the CPUs.
+
+    :param account: the files of cpuacct.
+    :param scheduler: the files of cpu.
+    """
     ticks, throttling = account.pairs("cpuacct.stat"), scheduler.pairs("cpu.stat")
     by_mode = [line.split()[1:3] for line in (account.text("cpuacct.usage_all") or "").splitlines()[1:]]
     usage = given(
@@ -123,7 +126,7 @@ def block_io(files: Files) -> "dict[str, Any]":
 
 
 def _block_entries(text: str) -> "list[dict[str, Any]]":
-    """Lines of ``8:0 Read 4096``, or without the word; the total over all devices is not among them."""
+    """Entries for lines of ``8:0 Read 4096``, or without the word; the total over all devices is left out."""
     entries = []
     for line in text.splitlines():
         device, *rest = line.split()
@@ -136,7 +139,7 @@ def _block_entries(text: str) -> "list[dict[str, Any]]":
 def hugetlb(files: Files) -> dict[str, dict[str, int]]:
     found = {}
     for size in page_sizes():
-        # Reservations, where the kernel counts them.
+        # Reservations, if the kernel counts them.
         for name in (f"hugetlb.{size}.rsvd", f"hugetlb.{size}"):
             if files.text(f"{name}.usage_in_bytes") is not None:
                 found[size] = huge_pages(

@@ -1,4 +1,6 @@
-"""Statistics of cgroup v2: the kernel's Documentation/admin-guide/cgroup-v2.rst. In the form of v1, as runc has it."""
+"""Statistics of cgroup v2, in the form of v1, as in runc. The kernel's Documentation/admin-guide/cgroup-v2.rst
+describes the files.
+"""
 
 from .counters import CPUSET, NO_LIMIT, Files, assemble, block_entry, cpus, given, huge_pages, memory_entry, page_sizes
 
@@ -19,7 +21,7 @@ def stats(directory: str) -> "dict[str, Any]":
 
 
 def pressure(files: Files, name: str) -> "dict[str, Any]":
-    """Pressure stall information, as ``psi``; nothing where the kernel keeps none."""
+    """Pressure stall information, as ``psi``; empty if the kernel does not count it."""
     rows = {}
     for line in (files.text(name) or "").splitlines():
         kind, *fields = line.split()
@@ -51,7 +53,7 @@ def cpu(files: Files) -> "dict[str, Any]":
 
 
 def cpuset(files: Files) -> "dict[str, Any]":
-    """The lists that hold, as the settings themselves may be empty. The flags are v1's alone."""
+    """The effective lists, because the settings themselves may be empty. Only v1 has the flags."""
     lists = {name: cpus(files.text(f"cpuset.{name}.effective")) for name in ("cpus", "mems")}
     return {
         name: value
@@ -69,7 +71,7 @@ def memory(files: Files) -> "dict[str, Any]":
     raw = files.pairs("memory.stat")
     usage, limit = files.number("memory.current"), files.number("memory.max")
     swap, swap_limit = files.number("memory.swap.current"), files.number("memory.swap.max")
-    # v1 counts memory and swap together, of which v2 has no peak.
+    # v1 counts memory and swap together, for which v2 has no peak.
     both = limit + swap_limit if NO_LIMIT not in (limit, swap_limit) else NO_LIMIT
     has_swap = files.text("memory.swap.current") is not None
     return {

@@ -1,11 +1,14 @@
-"""Cgroups of systemd's making: the container is a scope, a unit that systemd has not started itself.
+"""Cgroups that systemd makes: the container is a scope, which is a unit whose processes systemd has not started itself.
 
-``linux.cgroupsPath`` is ``slice:prefix:name``, and asks for the unit ``prefix-name.scope`` (``name.scope`` with an empty
-prefix) in that slice; without one it is ``ocirt-ID.scope``. An empty slice is system.slice, or user.slice of a user's own
-manager. Systemd attaches a child that waits meanwhile, and is told those limits that it knows, as runc's driver tells it: else it
-would write its own at its next occasion. Then the limits are written as :mod:`ocirt.cgroups.v2` does, which knows more of them,
-and more exactly. Of devices systemd is told nothing (DevicePolicy=auto without a list is no filter): ours alone decides.
-Hosts with cgroup v1 are :mod:`.systemd_v1`'s.
+``linux.cgroupsPath`` is ``slice:prefix:name``, and asks for the unit ``prefix-name.scope`` (``name.scope`` if the
+prefix is empty) in that slice; without the property the unit is ``ocirt-ID.scope``. An empty slice means system.slice,
+or user.slice of the user's own manager.
+
+Systemd places a child that waits, and gets the limits that it has properties for, as from runc's driver: otherwise it
+would overwrite them with its own the next time it writes the cgroup. Then the executor writes the limits as
+:mod:`ocirt.cgroups.v2` does, which covers more limits, and more exactly. Systemd gets no device rules
+    (DevicePolicy=auto without a list is no filter), so that only ocirt's filter decides. :mod:`.systemd_v1` is for
+    hosts with cgroup v1.
 """
 
 from ..errors import ConfigError, HostError
@@ -45,30 +48,30 @@ if TYPE_CHECKING:
 
 SPEC = "config-linux.md#cgroups-path"
 TIMEOUT = 30
-"""Seconds that systemd has for one call, as with runc."""
+"""Seconds that systemd may take for one call, as in runc."""
 CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
-"""What systemd enables by itself in the cgroups above one that is delegated."""
+"""The controllers that systemd itself enables in the cgroups above a delegated one."""
 NAME = 2
-"""Where the items of a property have its name."""
+"""The index of the name in the items of a property."""
 PREFIX = "org.systemd.property."
-"""Annotations that are properties of the unit, their values in GVariant's text format."""
+"""Annotations that set properties of the unit; their values are in GVariant's text format."""
 
 
 class Manager:
-    """The systemd that is asked: the machine's, or of a user without root's rights its own.
+    """The systemd that the runtime asks: that of the machine, or the user's own for a user without root's rights.
 
-    :ivar socket: where it listens.
-    :ivar bus: 1 where that is a message bus that it is on.
+    :ivar socket: the path of its socket.
+    :ivar bus: 1 if that is the socket of a message bus.
     :ivar owner: the caller's uid as the manager sees it.
-    :ivar top: the cgroup beneath which its slices lie.
-    :ivar slice: where units lie that name none.
+    :ivar top: the cgroup that has the manager's slices.
+    :ivar slice: the slice of a unit that names none.
     """
 
     __slots__ = ("socket", "bus", "owner", "top", "slice")
 
     def __init__(self, request: "Request", host: "Host", is_rootless: bool, flag: str) -> None:
-        # In a user namespace, root is that of a container with a systemd of its own, or somebody's for a while: then
-        # there is the directory of the user's session.
+        # Root in a user namespace is either root of a container with a systemd of its own, or a user who has entered
+        # the namespace; such a user has a session directory.
         if is_rootless and (host.euid != 0 or request.runtime_dir is not None):
             if request.runtime_dir is None:
                 raise HostError(flag, "XDG_RUNTIME_DIR is not set: the user's own systemd cannot be found")
@@ -78,14 +81,14 @@ class Manager:
         else:
             base, bus = "/run", "/run/dbus/system_bus_socket"
             self.owner, self.top, self.slice = host.euid, "", "system.slice"
-        # Its own socket is there for its superiors alone, who need no message bus to reach it.
+        # Root and systemd's own user may use its private socket, and need no message bus then.
         own = f"{base}/systemd/private"
         self.bus = int(not host.has_file(own))
         self.socket = bus if self.bus else own
 
 
 def _uid_outside(host: "Host") -> int:
-    """The caller's uid in the user namespace that its own is mapped to."""
+    """The caller's uid in the parent of its user namespace."""
     if not host.in_user_namespace:
         return host.euid
     for line in host.text("/proc/self/uid_map").splitlines():
@@ -96,23 +99,23 @@ def _uid_outside(host: "Host") -> int:
 
 
 class Scope(Cgroupfs):
-    """What the drivers of both versions share, before the driver that makes cgroups by itself.
+    """What the systemd drivers of both versions of cgroups share. It precedes the driver that makes cgroups itself.
 
-    :ivar home: the hierarchy that is systemd's own.
-    :param flag: that asked for systemd.
-    :raises ConfigError: ``linux.cgroupsPath`` has not the form that it needs.
-    :raises HostError: there is no manager to ask.
+    :ivar home: the hierarchy of systemd itself.
+    :param flag: the flag that asked for systemd.
+    :raises ConfigError: ``linux.cgroupsPath`` does not have the form that systemd needs.
+    :raises HostError: no manager can be asked.
     """
 
     QUOTA: str
-    """The file of the quota."""
+    """The file with the quota."""
     BLOCKS: str
-    """What systemd calls the controller of block devices."""
+    """Systemd's name for the controller of block devices."""
     home: "Hierarchy"
     is_soon_done = False
 
     def prepare(self, config: "Config", request: "Request", host: "Host", plan: "Plan", flag: str) -> None:
-        """What must be known before the other driver begins."""
+        """Set what the constructor of the other driver needs."""
         self.manager = Manager(request, host, is_rootless(request, host), flag)
         self.id = request.text("id", plan.trace)
         self.config, self.plan = config, plan
@@ -144,7 +147,7 @@ class Scope(Cgroupfs):
         return []
 
     def place(self, resources: "Resources", first: bool) -> "list[Step]":
-        # A cgroup of this name may be there without a unit, and systemd would use it.
+        # A cgroup of this name may exist without a unit, and systemd would use it.
         return [
             *[AssertEmptyCgroup(self.at, SPEC, hierarchy=each.mount, path=self.unit_path(each)) for each in self.all],
             self._unit(StartUnit, SPEC, body=dbus.start(self.unit, self._properties(resources))),
@@ -155,19 +158,19 @@ class Scope(Cgroupfs):
         ]
 
     def unit_path(self, hierarchy: "Hierarchy") -> "AnyText":
-        """The unit's cgroup beneath the mount of ``hierarchy``."""
+        """The path of the unit's cgroup below the mount of ``hierarchy``."""
         return self.path(hierarchy)
 
     def besides(self, resources: "Resources") -> "list[Step]":
-        """Steps that make what systemd has not made, once it has placed the child."""
+        """Steps that make what systemd does not make, once it has placed the child."""
         raise NotImplementedError
 
     def hand_over(self) -> "list[Step]":
-        """Steps that give the container its cgroups."""
+        """Steps that delegate its cgroups to the container."""
         return []
 
     def open_for(self, beneath: "Mapping[str, str]") -> "list[Step]":
-        # Systemd is asked for a new scope alone; what joins one is made in its cgroup.
+        # Systemd only makes new scopes. A process that joins a scope is cloned into the scope's cgroup.
         if self.host.cgroups.unified:
             self.register = self.plan.register()
         return super().open_for(beneath)
@@ -198,7 +201,7 @@ class Scope(Cgroupfs):
             dbus.child("PIDs"),
             *[dbus.flag(f"{name}Accounting", True) for name in ("Memory", "CPU", self.BLOCKS, "Tasks")],
             dbus.flag("DefaultDependencies", False),
-            # A unit that has failed would keep its name until somebody resets it.
+            # A failed unit would otherwise keep its name until somebody resets it.
             dbus.text("CollectMode", "inactive-or-failed"),
             *self.properties(resources),
         ]
@@ -208,7 +211,7 @@ class Scope(Cgroupfs):
         return given
 
     def properties(self, resources: "Resources") -> "list[Property]":
-        """Properties for ``resources``, as far as systemd has any."""
+        """Properties for those of ``resources`` for which systemd has a property."""
         raise NotImplementedError
 
     def tasks(self, pids: "Pids") -> "list[Property]":
@@ -222,12 +225,13 @@ class Scope(Cgroupfs):
 class Systemd(Scope, V2):
     """The driver for one container, on cgroup v2.
 
-    With crun's annotation ``run.oci.systemd.subgroup`` the container's cgroup is a child of the unit's: all steps but those on the
-    unit are on it. A cgroup with processes enables no controllers for its children, so the child has to leave the unit's
-    cgroup first: it moves itself, and the runtime waits for it.
+    With crun's annotation ``run.oci.systemd.subgroup`` the container's cgroup is a child of the unit's, and all steps
+    act on the child, except those on the unit. A cgroup with processes cannot enable controllers for its children, so
+    init first leaves the unit's cgroup: it moves itself, and the runtime waits for that.
 
-    :ivar inner: the container's cgroup beneath the unit's, empty: none.
-    :ivar delegated: the cgroup beneath that one in which the container's process begins, empty: none.
+    :ivar inner: the path of the container's cgroup below the unit's, empty without the annotation.
+    :ivar delegated: the path, below that cgroup, of the cgroup in which the container's process begins, empty if it
+        begins in that cgroup itself.
     """
 
     QUOTA, BLOCKS = "cpu.max", "IO"
@@ -273,7 +277,8 @@ class Systemd(Scope, V2):
         ]
 
     def _made(self, kind: "type[Send] | type[Receive]") -> "Send | Receive":
-        # In a user namespace the child may not open what it joins by.
+        # In a user namespace the child may not open the files by which it joins, so the runtime sends their
+        # descriptors.
         return kind(
             self.at, SPEC, event=EVENTS.index("made"), first=self.inner_register, count=2 if self.delegated else 1
         )

@@ -1,7 +1,8 @@
-"""Cgroups v1 on a host that systemd runs: the scope is systemd's, in its own hierarchy and those that it uses for accounting;
-the others have the same path, and are made and joined as :mod:`.v1` does.
+"""Cgroups v1 on a host with systemd. Systemd makes the scope in its own hierarchy and in those that it uses for
+accounting. The executor makes and joins the same path in the other hierarchies, as :mod:`.v1` does.
 
-As in runc's driver, systemd is told of memory, CPU, blocks and tasks, and the unit is delegated: so it moves nobody again.
+As in runc's driver, systemd gets the limits of memory, CPU, blocks and tasks, and the unit is delegated, so that
+systemd does not move the processes again.
 """
 
 from ..errors import ConfigError, HostError
@@ -25,9 +26,10 @@ HOME = "name=systemd"
 
 
 class SystemdV1(Scope, V1):
-    """The driver for one container. The child joins what systemd does not use when that has placed it.
+    """The driver for one container. Once systemd has placed the child, the child joins the hierarchies that systemd
+    does not use.
 
-    :raises HostError: systemd has no hierarchy here, or it is a user's own, which has no controllers.
+    :raises HostError: systemd has no hierarchy on this host, or it is a user's own, which has no controllers.
     """
 
     QUOTA, BLOCKS = "cpu.cfs_quota_us", "BlockIO"
@@ -39,14 +41,14 @@ class SystemdV1(Scope, V1):
         self.home = home
         self.prepare(config, request, host, plan, flag)
         if self.manager.top:
-            raise HostError(flag, "a user's own systemd has no controllers where they are of cgroup v1")
+            raise HostError(flag, "on cgroup v1 a user's own systemd has no controllers")
         if config.has("annotations"):
             _refuse_delegation(config)
         super().__init__(config.linux, request, host, plan)
         self.register, self.skip_unwritable, self.without = NONE, 0, 0
 
     def besides(self, resources: "Resources") -> "list[Step]":
-        # In the unified hierarchy, where there is one, systemd has placed the child, and nothing is opened.
+        # If the host has a unified hierarchy, systemd has placed the child there too, and the runtime opens nothing.
         return [
             self._step(OpenCgroup, each, fd=fd, file="tasks")
             if each is self.home

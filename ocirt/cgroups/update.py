@@ -1,6 +1,7 @@
-"""``update``: the steps that change a container's limits, and those that go back, by the driver that it has.
+"""``update``: the steps that change a container's limits, and the steps that undo the change, for every driver.
 
-What order the kernel accepts depends on what the files hold now: :mod:`.change_v1` and :mod:`.change_v2` read them.
+Which order the kernel accepts depends on what the files contain now. :mod:`.change_v1` and
+:mod:`.change_v2` read them.
 """
 
 from ..errors import HostError
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 
 def change(driver: "Driver", resources: "Resources") -> "list[Step]":
-    """The steps of an update to ``resources``: those of :meth:`~ocirt.cgroups.Driver.limit` but for device rules, which stay as
-    they are, in an order that the kernel accepts.
+    """The steps of an update to ``resources``: those of :meth:`~ocirt.cgroups.Driver.limit` except the device rules,
+    which do not change, in an order that the kernel accepts.
 
     :raises ConfigError: as ``limit``.
     :raises HostError: as ``limit``, or the container has no cgroups of its own.
     """
-    # Unlike create, update fails if a limit cannot be written: somebody has asked for just that.
+    # Unlike create, update fails if a limit cannot be written, because the caller has asked for exactly this limit.
     if isinstance(driver, V1):
         driver.skip_unwritable = driver.without = 0
         steps = change_v1.change(driver.settings(resources), driver, resources)
@@ -44,10 +45,10 @@ def change(driver: "Driver", resources: "Resources") -> "list[Step]":
 
 
 def restore(driver: "Driver", steps: "Sequence[Step]", resources: "Resources", before: "Resources") -> "list[Step]":
-    """The steps that undo ``steps``, what :func:`change` has given for ``resources``: one for each, the last first, by what the files
-    hold now.
+    """The steps that undo ``steps``: one for each step, the last first, with what the files contain now.
 
-    :param before: Resources as create or an earlier update was given them.
+    :param steps: what :func:`change` returned for ``resources``.
+    :param before: Resources as create or an earlier update applied them.
     """
     writes = [step for step in steps if not isinstance(step, SetUnitProperties)]
     if isinstance(driver, V1):
@@ -66,8 +67,9 @@ def restore(driver: "Driver", steps: "Sequence[Step]", resources: "Resources", b
 
 
 def _with_systemd(driver: Scope, steps: "list[Step]", properties: "list[Property]") -> "list[Step]":
-    """The kernel refuses values, so files come first. Then systemd is told, and writes all that it knows of the unit anew, quotas in
-    whole percents: so the files are written again."""
+    """The steps on files and on the unit. The files come first, because the kernel refuses wrong values. Systemd then
+    rewrites all that it has properties for, with quotas in whole percents, so the files are written a second time.
+    """
     if not properties:
         return steps
     writes: list[Step] = [step for step in steps if isinstance(step, WriteCgroup)]
@@ -77,7 +79,7 @@ def _with_systemd(driver: Scope, steps: "list[Step]", properties: "list[Property
 
 
 def _present_quota(driver: Scope) -> "list[Step]":
-    """The step that writes the quota as it is now, in a list; none where there is no such file."""
+    """The step that writes the present quota, in a list; empty if the file does not exist."""
     hierarchy = driver._hierarchy("cpu", driver.at)
     try:
         with open(f"{hierarchy.mount}{bound(driver.path(hierarchy))}/{driver.QUOTA}") as file:
@@ -91,8 +93,8 @@ def _told(driver: Scope, properties: "Sequence[Property]") -> SetUnitProperties:
 
 
 def _earlier(driver: Scope, resources: "Resources", before: "Resources") -> "list[Property]":
-    """What systemd was told, or has by default, of each property that ``resources`` set."""
-    # Plain text: a slot has one value in a program, and that is the new one.
+    """For each property that ``resources`` sets, the value that systemd had before, or its default."""
+    # Plain text, because a slot has one value in a program, and that is the new one.
     earlier: dict[str, Property] = {
         _name(each): [str(item) for item in bound(each)] for each in driver.properties(before)
     }

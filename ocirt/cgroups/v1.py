@@ -1,7 +1,8 @@
-"""Cgroups v1, and the hybrid layout: v1 hierarchies beside a unified one that holds no controllers.
+"""Cgroups v1, and the hybrid layout: v1 hierarchies and a unified one without controllers.
 
-config-linux.md, "Control groups"; the kernel's Documentation/admin-guide/cgroup-v1. Where the spec leaves a
-choice we do as runc's cgroupfs driver: paths, which zeros mean "leave it", the device rules around the config's.
+config-linux.md, "Control groups"; the kernel's Documentation/admin-guide/cgroup-v1. If the specification leaves a
+choice, this driver does as runc's cgroupfs driver: paths, which zeros mean "do not change", and the device rules around
+the config's.
 """
 
 from ..errors import ConfigError, HostError, RequestError
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from .devices import Rule
 
 INHERITED = {"cpuset": ("cpuset.cpus", "cpuset.mems")}
-"""Files that a new cgroup must have from its parent before it takes a process."""
+"""Files that a new cgroup must copy from its parent before a process can join it."""
 
 SPEC, PLACED = "config-linux.md#cgroups-path", EVENTS.index("placed")
 LIMIT, SWAP = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
@@ -55,7 +56,7 @@ THROTTLES = {
 
 
 class V1(Cgroupfs):
-    """The driver for one container; a relative path lies beneath the caller's own cgroup of each hierarchy."""
+    """The driver for one container. A relative path begins at the caller's own cgroup of each hierarchy."""
 
     def __init__(self, linux: "Linux", request: "Request", host: "Host", plan: "Plan") -> None:
         self.hierarchies = sorted(host.cgroups.hierarchies, key=lambda each: "freezer" in each.controllers)
@@ -69,8 +70,9 @@ class V1(Cgroupfs):
 
     @property
     def _is_passed(self) -> bool:
-        """Are the cgroups made while the first child is at work, and what it joins by passed to it? What is passed over because the
-        caller may not write it cannot be passed."""
+        """Does the runtime make the cgroups while the first child runs, and send it the descriptors by which it joins
+        them? If the runtime may skip a hierarchy, it has no descriptor to send.
+        """
         return 0 < len(self.hierarchies) <= PASSED and not self.skip_unwritable
 
     is_soon_done = False
@@ -89,7 +91,8 @@ class V1(Cgroupfs):
         return super().wait() if self._is_passed else []
 
     def placed(self, kind: "type[Send] | type[Receive]") -> "Send | Receive":
-        # In a user namespace the child may not open what it joins by.
+        # In a user namespace the child may not open the files by which it joins, so the runtime sends their
+        # descriptors.
         return kind(self.at, SPEC, event=PLACED, first=self.registers[0], count=len(self.registers))
 
     def _make(self) -> "list[Step]":
@@ -104,11 +107,11 @@ class V1(Cgroupfs):
             )
             for each, fd in zip(self.hierarchies, self.registers)
         ]
-        # Nothing ends a process that is frozen, SIGKILL neither: it would keep whoever waits for it.
+        # SIGKILL does not end a frozen process, so the caller would wait for it forever.
         return steps + self._assert_thawed(f"{self.at}: a cgroup above the container's is frozen (freezer.state)")
 
     def _make_unified(self) -> "list[Step]":
-        # The first child is made in it.
+        # The first child is cloned into this cgroup.
         return (
             [self._step(MakeCgroup, self.unified, fd=self.register, skip_unwritable=self.skip_unwritable)]
             if self.unified
@@ -123,7 +126,7 @@ class V1(Cgroupfs):
         def step(each: "Hierarchy", **fields: "Field") -> OpenCgroup:
             inner = [beneath[name] for name in ("", *each.controllers) if name in beneath]
             path = self.path(each)
-            # Create has skipped those that may not be written.
+            # Create may have skipped hierarchies that the caller may not write.
             return OpenCgroup(
                 "--cgroup" if inner else self.at,
                 "config-linux.md#cgroups-path",
@@ -136,7 +139,7 @@ class V1(Cgroupfs):
 
         steps: list[Step] = [step(each, fd=fd, file="tasks") for each, fd in zip(self.hierarchies, self.registers)]
         if self.unified:
-            # It holds no controllers here: what is named without one may not be there.
+            # The unified hierarchy has no controllers here, so a path without a controller need not exist in it.
             steps.append(
                 self._step(
                     OpenCgroup,
@@ -162,7 +165,7 @@ class V1(Cgroupfs):
         return [JoinCgroup(self.at, "config-linux.md#cgroups-path", fd=fd) for fd in self.registers]
 
     def signal(self, outlive: bool) -> "list[Step]":
-        # Every hierarchy holds the same processes.
+        # Every hierarchy has the same processes.
         chosen = self._cgroup_of_all()
         return [self._step(SignalCgroup, chosen, spec="runtime.md#kill", outlive=int(outlive))] if chosen else []
 
@@ -188,7 +191,7 @@ class V1(Cgroupfs):
         freezer, memory = find("freezer"), find("memory")
         found: dict[str, AnyText] = {}
         if freezer:
-            # What was asked of this cgroup: one above that is frozen does not make it paused.
+            # This file tells whether this cgroup itself is frozen. A frozen parent does not make the container paused.
             found |= self._files("freezer", freezer, paused_file="freezer.self_freezing")
         if memory:
             found |= self._files(
@@ -209,7 +212,7 @@ class V1(Cgroupfs):
 
     def _cgroup_of_all(self) -> "Hierarchy | None":
         find = self.host.cgroups.hierarchy
-        # The freezer first: whoever kills in its cgroups can thaw them.
+        # Prefer the freezer, because a kill in its cgroups can thaw them.
         return find("freezer") or find("pids") or next(iter(self.all), None)
 
     # ---- for the verbs of Python ----
@@ -232,7 +235,7 @@ class V1(Cgroupfs):
         return [*self._devices(resources), *self.settings(resources)]
 
     def settings(self, resources: "Resources") -> list[WriteCgroup]:
-        """Steps of :meth:`limit` without device rules."""
+        """The steps of :meth:`limit` without device rules."""
         for path in [text.path for text in resources.unified.values()]:
             raise HostError(path, "a setting of cgroup v2, and this host's controllers are v1")
         return [
@@ -253,11 +256,11 @@ class V1(Cgroupfs):
         return hierarchy
 
     def _memory(self, memory: "Memory") -> list[WriteCgroup]:
-        # Every value is looked at, and so checked, whether it is written or not; memory is always accounted by
-        # hierarchy (Linux 5.11), and a lower limit than what is in use is always refused.
+        # These values are read to check their types, and have no effect: memory is always accounted hierarchically
+        # (Linux 5.11), and the kernel always refuses a limit below the use.
         _ = memory.use_hierarchy, memory.check_before_update
         limit = self._numbers("memory", "memory", (LIMIT, memory.limit))
-        # Memory and swap together are never less than memory: the kernel wants that after each write.
+        # The limit on memory and swap must be at least the limit on memory, after each write.
         swap = self._numbers("memory", "memory", (SWAP, memory.swap), usage=LIMIT)
         first = memory.swap is not None and memory.swap.equals(-1)
         steps = [
@@ -299,9 +302,9 @@ class V1(Cgroupfs):
     def _devices(self, resources: "Resources") -> list[WriteCgroup]:
         given = rules(resources.devices)
         if self.host.in_user_namespace:
-            return []  # the kernel takes device rules from the initial user namespace alone; nodes do not work beyond it
+            return []  # only the initial user namespace may write device rules; device nodes do not work in others
         if self.host.cgroups.hierarchy("devices") is None:
-            # Without rules of its own, too: every device could be opened.
+            # This is an error even if the config has no rules: the container could open every device.
             if (self.hierarchies or given) and not self.skip_unwritable and not allow_everything(given):
                 raise missing(resources.at("devices"), "devices")
             return []
@@ -319,7 +322,7 @@ class V1(Cgroupfs):
         verb = "allow" if rule.allow else "deny"
         if rule.is_whole:
             return [self._device_rule(verb, "a", rule.at)]
-        # The kernel takes "a" for everything, whatever stands after it.
+        # The kernel reads "a" as everything, and ignores the rest of the line.
         numbers = _number(rule.major) + ":" + _number(rule.minor)
         return [self._device_rule(verb, f"{kind} " + numbers + f" {rule.access}", rule.at) for kind in rule.kinds]
 
@@ -353,7 +356,7 @@ class V1(Cgroupfs):
         return steps
 
     def _blkio(self, file: str) -> str:
-        """The file of a weight: CFQ's where a kernel still has it, else BFQ's."""
+        """The file of a weight: CFQ's if the kernel still has it, otherwise BFQ's."""
         return f"blkio.{file}" if self._has("blkio", f"blkio.{file}") else f"blkio.bfq.{file}"
 
     def _has(self, controller: str, file: str) -> bool:
@@ -368,8 +371,8 @@ class V1(Cgroupfs):
             steps.append(self._write("hugetlb", used, each.limit, each.path, "huge-page-limits"))
             if not self._has("hugetlb", used):
                 raise HostError(each.page_size.path, f"this kernel has no huge pages of {size}")
-            # Reservations too where the kernel accounts for them; as runc, both, since what is used without having been
-            # reserved is held back by either.
+            # Limit reservations as well, if the kernel counts them. As in runc both are written: a page that was used
+            # without a reservation counts against either.
             if self._has("hugetlb", reserved):
                 steps.append(self._write("hugetlb", reserved, each.limit, each.path, "huge-page-limits"))
         return steps

@@ -1,20 +1,20 @@
 """Cgroup v2 as the only hierarchy.
 
-config-linux.md, "Control groups"; the kernel's Documentation/admin-guide/cgroup-v2.rst. The spec's limits are those of
-v1; they are converted as runc 1.4's fs2 driver does:
+config-linux.md, "Control groups"; the kernel's Documentation/admin-guide/cgroup-v2.rst. The specification's limits are
+those of v1. This driver converts them as runc 1.4's fs2 driver does:
 
 ==================  =======================================================================================
 cpu.shares          ``cpu.weight``, by the quadratic function of runc 1.4 and crun 1.23: 2 is 1, 1024 is 100
 cpu.quota, period   ``cpu.max``, and burst ``cpu.max.burst``
-memory.swap         ``memory.swap.max``: swap alone, the spec's is memory and swap together
+memory.swap         ``memory.swap.max``: swap alone; the specification's is memory and swap together
 memory.reservation  ``memory.low``
-blockIO.weight      ``io.bfq.weight`` as it is, or without BFQ ``io.weight``, linearly: 10 is 1, 1000 is 10000
+blockIO.weight      ``io.bfq.weight`` unchanged, or without BFQ ``io.weight``, linearly: 10 is 1, 1000 is 10000
 blockIO.throttle*   ``io.max``
 devices             a BPF program (:mod:`ocirt.cgroups.filter`)
 ==================  =======================================================================================
 
-A relative path, and the id where there is none, lie beside the caller's own cgroup, not beneath it as on v1: a cgroup
-with processes has no children with controllers.
+A relative path, or the id if the config has no path, is a sibling of the caller's own cgroup. On v1 it is a child, but
+on v2 a cgroup with processes cannot have children with controllers.
 """
 
 from ..errors import ConfigError, RequestError
@@ -68,7 +68,7 @@ NO_SETTINGS = (
     "cgroup.freeze",
     "cgroup.kill",
 )
-"""Files that move, end or stop processes: they are the runtime's own means."""
+"""Files that move, end or stop processes: only the runtime may write them."""
 
 MOUNTS = Table("cgroup mounts", ("cgroup", "cgroup2"))
 
@@ -80,12 +80,13 @@ class V2(Cgroupfs):
 
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan") -> None:
         unified = host.cgroups.unified
-        assert unified is not None  # choose() has seen it
+        assert unified is not None  # choose() has checked it
         self.unified = unified
         super().__init__(config.linux, request, host, plan, [self.unified])
         self.config = config
         self.is_rootless = bool(self.skip_unwritable)
-        # As runc: who is not given a place, and asks for no limit, can do without a cgroup of its own; and who says so.
+        # As in runc: a caller without root's rights needs no cgroup if it names no path and asks for no limit, or if it
+        # has given --rootless true.
         self.skip_unwritable = int(self.is_rootless and (not self.has_path or bool(self.without)))
         self.register = plan.register()
 
@@ -104,10 +105,12 @@ class V2(Cgroupfs):
         ]
 
     def place(self, resources: "Resources", first: bool) -> "list[Step]":
-        return self.release(resources, first)  # it is born in the cgroup
+        return self.release(resources, first)  # the child is cloned into the cgroup
 
     def _delegate(self) -> "list[Step]":
-        """config-linux.md, "Cgroup ownership": a container that may write its cgroups owns them."""
+        """The step that gives the container its cgroup, if the config mounts cgroups writable: config-linux.md, "Cgroup
+        ownership".
+        """
         namespaces = [each.file for each in self.config.linux.namespaces if each.type.equals("cgroup")]
         if not (namespaces and (namespaces[0] is None or namespaces[0].is_empty()) and self._is_mounted_writable()):
             return []
@@ -136,7 +139,9 @@ class V2(Cgroupfs):
         )
 
     def _owner(self) -> int | None:
-        """The host's uid for ``process.user.uid``, ``None`` where it has none or that is not known here."""
+        """The host's uid for ``process.user.uid``; ``None`` if it is not mapped, or the compiler does not know the
+        maps.
+        """
         if not self.config.has("process"):
             return None
         asked = self.config.process.user.uid
@@ -210,16 +215,16 @@ class V2(Cgroupfs):
 
     def limit(self, resources: "Resources") -> "list[Step]":
         steps = self.settings(resources)
-        # A child that may not enter its cgroup would go without these.
+        # A child that may not enter its cgroup would run without these limits.
         self.allow_caller_cgroup = int(self.skip_unwritable and (bool(self.without) or not _are_limits(steps)))
         return steps
 
     def has_limits(self, resources: "Resources") -> bool:
-        """Does ``resources`` ask for anything but device rules, and what cgroup v2 does not have?"""
+        """Does ``resources`` ask for anything that cgroup v2 has, other than device rules?"""
         return _are_limits(self.settings(resources))
 
     def settings(self, resources: "Resources") -> "list[Step]":
-        """Steps of :meth:`limit` without device rules."""
+        """The steps of :meth:`limit` without device rules."""
         self._refuse_network(resources.network)
         return [
             *self._pids(resources.pids, zero="1"),
@@ -233,7 +238,7 @@ class V2(Cgroupfs):
         ]
 
     def _hierarchy(self, controller: str, at: str) -> "Hierarchy":
-        # Whether the controller is there, and enabled, shows when its file is written.
+        # Whether the controller exists and is enabled shows when the executor writes its file.
         return self.unified
 
     def _either(
@@ -258,10 +263,10 @@ class V2(Cgroupfs):
         )
 
     def _ignored(self, at: str, what: str) -> Warn:
-        return Warn(at, "", message=f"{at}: cgroup v2 has no {what}: this is not applied")
+        return Warn(at, "", message=f"{at}: cgroup v2 has no {what}: the value is ignored")
 
     def _memory(self, memory: "Memory") -> "list[Step]":
-        _ = memory.use_hierarchy  # as v2 always does
+        _ = memory.use_hierarchy  # only checked: v2 always does this
         limit, swap = _or_none(memory.limit), _or_none(memory.swap)
         for number in (limit, swap, memory.reservation):
             if number is not None:
@@ -288,14 +293,12 @@ class V2(Cgroupfs):
     def _swap(self, limit: "Number | None", swap: "Number | None") -> "list[Step]":
         file = "memory.swap.max"
         if swap is None:
-            # Unlimited memory without a word on swap is unlimited swap too, as on v1.
+            # Unlimited memory without a value for swap means unlimited swap too, as on v1.
             return [self._either(file, "max", limit.path, "memory")] if limit is not None and limit.equals(-1) else []
         if swap.equals(-1):
             return [self._either(file, "max", swap.path, "memory")]
         if limit is None:
-            raise ConfigError(
-                swap.path, quote(swap.bound()), "memory.limit beside it, from which it is told what is swap"
-            )
+            raise ConfigError(swap.path, quote(swap.bound()), "memory.limit as well, which memory.swap includes")
         if limit.equals(-1):
             return [self._write("memory", file, swap, swap.path, "memory")]
         return [
@@ -336,7 +339,7 @@ class V2(Cgroupfs):
         weight, idle = shares(cpu), cpu.idle
         if idle is not None:
             steps.append(self._write("cpu", "cpu.idle", idle, idle.path, "cpu"))
-        # The kernel takes no weight while a cgroup is idle.
+        # The kernel refuses a weight while a cgroup is idle.
         if weight is not None and (idle is None or not idle.equals(1)):
             steps.append(self._write("cpu", "cpu.weight", str(cpu_weight(weight.read())), weight.path, "cpu"))
         quota, period = bandwidth(cpu)
@@ -404,7 +407,7 @@ class V2(Cgroupfs):
             for name, there in (("classID", _or_none(network.class_id) is not None), ("priorities", network.priorities))
             if there
         ]:
-            raise ConfigError(path, "a setting of cgroup v1", "nothing: cgroup v2 leaves the network to BPF")
+            raise ConfigError(path, "a setting of cgroup v1", "nothing, because cgroup v2 has no network controller")
 
     def _unified(self, settings: "dict[str, Text]") -> list[WriteCgroup]:
         for file, value in settings.items():
@@ -421,8 +424,8 @@ class V2(Cgroupfs):
 
     def filter_devices(self, resources: "Resources") -> "list[Step]":
         given = rules(resources.devices)
-        # Without the filter every device could be opened: only where nodes do not work anyway, in a user namespace or for a
-        # user without root's rights, or where the filter would allow everything, does the container go without.
+        # Without the filter the container could open every device. It goes without only if device nodes do not work
+        # anyway (in a user namespace, or for a user without root's rights), or if the filter would allow everything.
         skip_unwritable = self.host.in_user_namespace or self.host.euid != 0 or allow_everything(given)
         at = resources.at("devices") if given else "default devices"
         return [
@@ -442,7 +445,7 @@ def _are_limits(steps: "Sequence[Step]") -> bool:
 
 
 def _or_none(number: "Number | None") -> "Number | None":
-    """Engines write 0 for what is not set, as runc reads it."""
+    """The number, ``None`` if it is 0: engines write 0 for a value that is not set, and runc reads it so."""
     return None if number is None or number.equals(0) else number
 
 
@@ -451,8 +454,9 @@ def _or_max(number: "Number") -> str | Template:
 
 
 def cpu_weight(shares: int) -> int:
-    """``cpu.weight`` for the ``shares`` of v1, 2 to 262144: a quadratic function of the logarithm, so that both ends
-    and the defaults, 1024 and 100, meet."""
+    """``cpu.weight`` for the ``shares`` of v1, 2 to 262144: a quadratic function of the logarithm, which maps both ends
+    of the range onto each other, and the default 1024 onto the default 100.
+    """
     from math import ceil, log2
 
     if shares <= 2:

@@ -172,7 +172,7 @@ def test_disabled_warns_of_limits():
 @pytest.mark.parametrize(
     "runs, reason",
     [
-        (False, "systemd does not run on this host (there is no /run/systemd/system)"),
+        (False, "systemd does not run on this host (/run/systemd/system is missing)"),
         (True, "this host has no cgroup hierarchy name=systemd"),
     ],
 )

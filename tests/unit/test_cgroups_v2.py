@@ -254,7 +254,7 @@ def test_what_v2_has_not_is_a_warning(resources, path, lacks):
     """As runc: engines of v1's time send these."""
     plan = made(resources=resources)
     assert shown(plan, "host", "Warn") == [
-        ("Warn", {"message": f"linux.resources.{path}: cgroup v2 has no {lacks}: this is not applied"})
+        ("Warn", {"message": f"linux.resources.{path}: cgroup v2 has no {lacks}: the value is ignored"})
     ]
     assert written(None, plan) == []
 
@@ -404,7 +404,7 @@ def test_unified_comes_last():
         ({"unified": {"memory.max": 5}}, 'unified["memory.max"]: found 5, expected a string'),
         (
             {"memory": {"swap": 5}},
-            "memory.swap: found 5, expected memory.limit beside it, from which it is told what is swap",
+            "memory.swap: found 5, expected memory.limit as well, which memory.swap includes",
         ),
         ({"memory": {"limit": -2}}, "memory.limit: found -2, expected -1 (no limit) or more"),
         ({"cpu": {"shares": 1}}, "cpu.shares: found 1, expected a number from 2 to 262144"),
@@ -419,11 +419,11 @@ def test_unified_comes_last():
         ),
         (
             {"network": {"classID": 1}},
-            "network.classID: found a setting of cgroup v1, expected nothing: cgroup v2 leaves the network to BPF",
+            "network.classID: found a setting of cgroup v1, expected nothing, because cgroup v2 has no network controller",
         ),
         (
             {"network": {"priorities": [{"name": "a", "priority": 1}]}},
-            "network.priorities: found a setting of cgroup v1, expected nothing: cgroup v2 leaves the network to BPF",
+            "network.priorities: found a setting of cgroup v1, expected nothing, because cgroup v2 has no network controller",
         ),
         ({"blockIO": {"weight": 9}}, "blockIO.weight: found 9, expected a number from 10 to 1000"),
         (
