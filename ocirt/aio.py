@@ -4,10 +4,10 @@
         await container.start()
         print(await container.stdout.read())
 
-No thread waits: the event loop watches pidfds and pipes. A task that is cancelled leaves nothing behind: it ends when
-what it was doing has been brought to its end (a start, a delete) or undone (a create, a run).
+No thread waits: the event loop watches pidfds and pipes. A cancelled task leaves nothing behind: it ends once its
+operation has been completed (a start, a delete) or undone (a create, a run).
 
-This module is the source of :mod:`ocirt.container`, which hack/unasync makes from it.
+This module is the source of :mod:`ocirt.container`, which hack/unasync generates from it.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ __all__ = ["Coming", "Container", "Process", "run"]
 
 
 class Process(HasPipes):
-    """A process that ``Container.exec`` has started. Leaving its ``async with`` block kills it and waits for its end.
+    """A process that ``Container.exec`` has started. Leaving its ``with`` block kills the process and waits for its
+    end.
 
     The tasks of one event loop may use it.
 
-    :ivar args: its command line.
+    :ivar args: the command line of the process.
     """
 
     args: tuple[str, ...]
@@ -54,40 +55,44 @@ class Process(HasPipes):
 
     @property
     def pid(self) -> int:
-        """Its number, as the caller sees it. Signals are sent by :meth:`kill`, which cannot hit another."""
+        """The pid of the process in the caller's pid namespace. To send a signal use :meth:`kill`, which cannot hit
+        another process.
+        """
         assert self._supervisor.began is not None
         return self._supervisor.began.pid
 
     @property
     def pidfd(self) -> int | None:
-        """A descriptor of it, ready to read once it has ended; ``None`` after :meth:`close`."""
+        """A descriptor of the process, ready to read once the process has ended; ``None`` after :meth:`close`."""
         return self._supervisor.pidfd
 
     @property
     def returncode(self) -> int | None:
-        """Its return code; ``None`` before :meth:`wait` has seen its end."""
+        """The return code of the process; ``None`` until :meth:`wait` has seen its end."""
         ended = self._supervisor.ended
         return None if ended is None else ended.returncode
 
     async def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end. One that writes more to a pipe than it holds waits for a reader.
+        """Wait for the end of the process. If the process writes more to a pipe than the pipe holds, it waits for a
+        reader.
 
-        :param timeout: seconds; ``None``: no limit. It goes on after that.
-        :returns: its return code: the exit status; 128 and the signal's number if a signal has ended it.
-        :raises TimeoutExpired: it has not ended by then.
+        :param timeout: seconds, after which the process continues to run. ``None``: no limit.
+        :returns: its return code: the exit status, or 128 and the signal's number if a signal has ended the process.
+        :raises TimeoutExpired: the process has not ended in time.
         """
         end = await drive(lifecycle.wait(self._supervisor, timeout))
         return end.returncode
 
     def kill(self, signal: int = signals.SIGKILL) -> bool:
-        """Send it a signal, by pidfd.
+        """Send the process a signal, by pidfd.
 
-        :returns: False if it has ended.
+        :param signal: the number of the signal.
+        :returns: False if the process has ended.
         """
         return lifecycle.kill(self._supervisor, signal)
 
     async def close(self) -> None:
-        """Kill it if it runs, wait for its end, and close the pipes."""
+        """Kill the process if it runs, wait for its end, and close the pipes."""
         self.kill()
         await drive(self._supervisor.end(None))
         self._pipes.close()
@@ -101,16 +106,16 @@ class Process(HasPipes):
 
 
 class Container(HasPipes):
-    """A container. Leaving its ``async with`` block kills and deletes it, whatever happened in it.
+    """A container. Leaving its ``with`` block kills and deletes the container, whatever happened in the block.
 
-    Made by :meth:`create`, or found by :meth:`load`. The tasks of one event loop may use it.
+    :meth:`create` makes a container, :meth:`load` finds one. The tasks of one event loop may use it.
 
-    One that was made here lives no longer than this object and this process: its end, however it comes, is the
-    container's, which is killed and deleted by the process that supervises it. (What shall outlive us is made by
-    ``ocirt create``, and found by :meth:`load`.)
+    A container that :meth:`create` has made lives no longer than this object and this process. When either ends, for
+    whatever reason, the supervisor kills and deletes the container. (To outlive this process, a container must be made
+    by ``ocirt create`` and found by :meth:`load`.)
 
-    :ivar id: its id.
-    :ivar runtime: the runtime that it belongs to.
+    :ivar id: the id of the container.
+    :ivar runtime: the runtime that the container belongs to.
     """
 
     id: str
@@ -139,29 +144,29 @@ class Container(HasPipes):
         limits: Limits = "required",
         runtime: Runtime | None = None,
     ) -> Container:
-        """Make a container, of a bundle or of a config in Python. Its program is run by :meth:`start`.
+        """Make a container from a bundle or a config. :meth:`start` runs its program.
 
         Await it, or use it as the head of an ``async with`` block.
 
         :param bundle: a directory with config.json.
-        :param config: what config.json would hold, as :func:`ocirt.sandbox` makes it; instead of the bundle's. No
-            file is written.
-        :param rootfs: the directory of its root file system, in place of the config's ``root.path``.
-        :param id: letters, digits and ``_+-.``; by default one that is new.
+        :param config: the content of config.json as a dict, like that of :func:`ocirt.sandbox`, instead of a bundle.
+            The library writes no file.
+        :param rootfs: the directory of the root file system, instead of the config's ``root.path``.
+        :param id: letters, digits and ``_+-.``; by default a new id.
         :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file.
         :param stdout: the same.
-        :param stderr: the same, or ``STDOUT``: where standard output goes.
-        :param pass_fds: descriptors that its program gets, as 3, 4...
-        :param init: put a small init before the program, which is its child then: a signal ends a program that has no
-            handler for it, orphaned processes are reaped, the exit status is the program's. It is one process more.
-        :param limits: of a caller without root's rights, who cannot have them everywhere: ``"required"``, what cannot be
-            limited is not run; ``"best-effort"``, it is run without, and a ``RuntimeWarning`` says so.
-        :param runtime: where containers are kept and by which executable they are made; by default the installed one.
-        :raises ConfigError: the config is wrong, or there is none, or no root file system.
-        :raises RequestError: an argument is of no use.
-        :raises HostError: the host lacks what the config asks for, or may not limit it for this user.
-        :raises ContainerExists: there is one of that id.
-        :raises OcirtError: it cannot be made. Nothing is left of it.
+        :param stderr: the same, or ``STDOUT``: the same as standard output.
+        :param pass_fds: descriptors that the program gets as 3, 4...
+        :param init: run the program as the child of a small init: a signal ends the program even without a handler, the
+            init reaps orphaned processes, and the exit status is the program's. This costs one more process.
+        :param limits: for a caller without root's rights, who cannot set limits on every host. ``"required"``: a
+            container that cannot be limited does not run; ``"best-effort"``: it runs, and a ``RuntimeWarning`` says so.
+        :param runtime: the executable, and where it keeps containers; by default the installed one.
+        :raises ConfigError: the config is wrong or missing, or the root file system is missing.
+        :raises RequestError: an argument cannot be used.
+        :raises HostError: the host lacks what the config asks for, or may not limit the container for this user.
+        :raises ContainerExists: a container with that id exists.
+        :raises OcirtError: the container cannot be made. Nothing of it remains.
         """
         found = runtime or Runtime()
         name = lifecycle.new_id() if id is None else checked_id(id)
@@ -177,77 +182,78 @@ class Container(HasPipes):
 
     @classmethod
     def load(cls, id: str, *, runtime: Runtime | None = None) -> Container:
-        """The container ``id``, whoever made it.
+        """Find an existing container, whoever made it.
 
-        :param id: its id.
-        :param runtime: whose it is; by default that of the command line.
-        :raises NoContainer: there is none.
+        :param id: the id of the container.
+        :param runtime: the runtime of the container; by default that of the command line.
+        :raises NoContainer: the container does not exist.
         :raises StateError: its state directory is broken.
         """
         return cls(Lifecycle.load(runtime or Runtime(), id), Pipes())
 
-    # ---- its life ----
+    # ---- the life of the container ----
 
     async def start(self) -> None:
-        """Run its program.
+        """Run the container's program.
 
-        :raises ProgramError: the program is not there or cannot be executed; the container has ended then.
-        :raises WrongState: it runs already, or has ended.
+        :raises ProgramError: the program does not exist or cannot be executed. The container has then ended.
+        :raises WrongState: the program runs already, or has ended.
         """
         await drive(self._life.start())
 
     async def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for the end of its program. One that writes more to a pipe than it holds waits for a reader.
+        """Wait for the end of the program. If the program writes more to a pipe than the pipe holds, it waits for a
+        reader.
 
-        :param timeout: seconds; ``None``: no limit. It goes on after that.
-        :returns: its exit status, 128 and the signal's number if a signal has ended it; ``None`` if it was found by
-            :meth:`load` and the kernel does not tell (it does since Linux 6.15).
-        :raises TimeoutExpired: it has not ended by then.
+        :param timeout: seconds, after which the program continues to run. ``None``: no limit.
+        :returns: its exit status, or 128 and the signal's number if a signal has ended it; ``None`` if :meth:`load`
+            found the container and the kernel does not tell (it does since Linux 6.15).
+        :raises TimeoutExpired: the program has not ended in time.
         """
         await drive(self._life.wait(timeout))
         return self.returncode
 
     async def kill(self, signal: int = signals.SIGKILL, *, all: bool = False) -> None:
-        """Send a signal to its program, or to ``all`` of its processes.
+        """Send a signal to the program, or to ``all`` processes of the container.
 
-        The first process of a pid namespace ignores every signal but SIGKILL (and SIGSTOP) for which it has installed no
-        handler: SIGTERM does nothing to a ``sleep`` that is the container's program, unless it was made with ``init=True``.
-        A ``RuntimeWarning`` tells where it is so at this moment.
+        The kernel drops a signal for the first process of a pid namespace if that has no handler for the signal, except
+        SIGKILL and SIGSTOP: SIGTERM does nothing to a ``sleep`` that is the container's program, unless the container
+        was made with ``init=True``. A ``RuntimeWarning`` says if this is so at the moment of the call.
 
-        :param signal: its number, as ``signal.SIGTERM``.
-        :param all: each process of the container gets it.
-        :raises WrongState: it does not run.
+        :param signal: its number, like ``signal.SIGTERM``.
+        :param all: send it to each process of the container.
+        :raises WrongState: the container does not run.
         """
         await drive(self._life.kill(signal, all))
 
     async def pause(self) -> None:
-        """Freeze its processes.
+        """Freeze the processes of the container.
 
-        :raises WrongState: it does not run.
+        :raises WrongState: the container does not run.
         """
         await drive(self._life.pause())
 
     async def resume(self) -> None:
-        """Let them go on.
+        """Let the processes of the container continue.
 
-        :raises WrongState: it is not paused.
+        :raises WrongState: the container is not paused.
         """
         await drive(self._life.resume())
 
     async def update(self, resources: Mapping[str, Any]) -> None:
-        """Change its limits, all of those given or none.
+        """Change the container's limits: all that are given, or none.
 
-        :param resources: like ``linux.resources`` of config.json: ``{"memory": {"limit": "64m"}, "pids": {"limit": 9}}``.
-            Sizes are in bytes, as numbers or text with a unit.
-        :raises RequestError: one of them cannot be used.
+        :param resources: like ``linux.resources`` of config.json: ``{"memory": {"limit": "64m"}, "pids": {"limit":
+            9}}``. Sizes are in bytes, as numbers or text with a unit.
+        :raises RequestError: a limit cannot be used.
         """
         await drive(self._life.update(resources))
 
     async def delete(self, *, force: bool = False) -> None:
-        """Remove it.
+        """Remove the container.
 
-        :param force: kill it first if it runs; and that there is none is no error.
-        :raises WrongState: it has not ended.
+        :param force: kill the container first if it runs, and accept that it does not exist.
+        :raises WrongState: the container has not ended.
         """
         await drive(self._life.delete(force))
         self._pipes.close()
@@ -270,23 +276,24 @@ class Container(HasPipes):
         stderr: Stream = DEVNULL,
         pass_fds: Sequence[int] = (),
     ) -> Process:
-        """Start a further process in it, which has been executed when this returns.
+        """Start a further process in the container. Its program has been executed when this returns.
 
         Await it, or use it as the head of an ``async with`` block.
 
         :param args: the program and its arguments, as a list.
-        :param cwd: its directory; by default that of the container's program, like all that follows.
+        :param cwd: the working directory; this and the following arguments are by default those of the container's
+            program.
         :param env: further environment variables.
         :param user: a number, or text: ``"UID"`` or ``"UID:GID"``.
         :param additional_gids: numbers of further groups.
-        :param capabilities: further capabilities, as ``"CAP_KILL"``.
+        :param capabilities: further capabilities, like ``"CAP_KILL"``.
         :param no_new_privileges: set no_new_privs.
         :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file.
         :param stdout: the same.
         :param stderr: the same, or ``STDOUT``.
-        :param pass_fds: descriptors that it gets, as 3, 4...
-        :raises RequestError: an argument is of no use.
-        :raises ProgramError: the program is not there or cannot be executed.
+        :param pass_fds: descriptors that the process gets as 3, 4...
+        :raises RequestError: an argument cannot be used.
+        :raises ProgramError: the program does not exist or cannot be executed.
         :raises WrongState: the container does not run, or is paused.
         """
         flags = lifecycle.exec_flags(cwd, env, user, additional_gids, capabilities, no_new_privileges)
@@ -311,20 +318,20 @@ class Container(HasPipes):
         env: Mapping[str, str] | None = None,
         user: str | int | None = None,
     ) -> Result:
-        """Run a further process in it to its end.
+        """Run a further process in the container until it ends.
 
         :param args: the program and its arguments, as a list.
-        :param input: its standard input; text is written as UTF-8.
-        :param timeout: seconds; it is killed after that. ``None``: no limit.
-        :param check: raise :class:`CommandFailed` if it does not end with 0.
-        :param max_output: bytes of both outputs, a number or text like ``"1m"``; it is killed if there is more.
-            ``None``: no limit.
-        :param cwd: its directory; by default that of the container's program.
+        :param input: the standard input; text is written as UTF-8.
+        :param timeout: seconds, after which the process is killed. ``None``: no limit.
+        :param check: raise :class:`CommandFailed` if the process does not end with 0.
+        :param max_output: bytes of both outputs together, a number or text like ``"1m"``. If the process writes more,
+            it is killed. ``None``: no limit.
+        :param cwd: the working directory; by default that of the container's program.
         :param env: further environment variables.
-        :param user: a number, or text: ``"UID"`` or ``"UID:GID"``; by default that of the container's program.
-        :raises ProgramError: the program is not there or cannot be executed.
+        :param user: a number, or text: ``"UID"`` or ``"UID:GID"``; by default the user of the container's program.
+        :raises ProgramError: the program does not exist or cannot be executed.
         :raises WrongState: the container does not run, or is paused.
-        :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
+        :raises TimeoutExpired: the time was up. Its ``stdout`` and ``stderr`` have the output until then.
         """
         flags = lifecycle.exec_flags(cwd, env, user, (), (), False)
         output = Output(optional_size("max_output", max_output))
@@ -338,13 +345,13 @@ class Container(HasPipes):
         result = result_of(args, supervisor.began, end, output)
         return result.check() if check else result
 
-    # ---- what is known of it ----
+    # ---- the state of the container ----
 
     @property
     def state(self) -> State:
-        """What it is at this moment.
+        """The state of the container at this moment.
 
-        :raises NoContainer: it has been deleted.
+        :raises NoContainer: the container has been deleted.
         """
         return self._life.state()
 
@@ -355,44 +362,47 @@ class Container(HasPipes):
 
     @property
     def pid(self) -> int:
-        """Of its first process, as the caller sees it; 0 when there is none. Use :attr:`pidfd` to act on it."""
+        """The pid of the container's first process in the caller's pid namespace; 0 if that has ended. To act on it use
+        :attr:`pidfd`.
+        """
         return self.state.pid
 
     @property
     def pidfd(self) -> int | None:
-        """A descriptor of its first process, ready to read once that has ended: for select, poll or an event loop of
-        the caller's. It is this object's, until the container is deleted; ``None`` where it had ended before we could
-        look."""
+        """A descriptor of the container's first process, ready to read once that has ended: for select, poll or an
+        event loop of the caller's. This object owns the descriptor until the container is deleted. ``None`` if the
+        process had already ended.
+        """
         return self._life.pidfd
 
     @property
     def returncode(self) -> int | None:
-        """What :meth:`wait` has returned, ``None`` before."""
+        """What :meth:`wait` has returned; ``None`` before."""
         ended = self._life.ended
         return None if ended is None else ended.returncode
 
     @property
     def oom(self) -> bool:
-        """Has the kernel killed any of its processes for want of memory? Known as long as it is there; of one that
-        was made here also later.
+        """Has the kernel killed any process of the container because memory ran out? The answer is available while the
+        container exists, and after that for a container that :meth:`create` made.
 
-        :raises NoContainer: it was found by :meth:`load`, and has been deleted.
+        :raises NoContainer: :meth:`load` found the container, and it has been deleted.
         """
         return observe.has_oom(self._life)
 
     def stats(self) -> Stats:
-        """What it uses at this moment: files of the kernel are read, nothing is waited for.
+        """What the container uses at this moment. The call reads files of the kernel, and does not wait.
 
-        :raises HostError: it has no cgroups of its own.
+        :raises HostError: the container has no cgroups of its own.
         """
         return observe.stats(self.runtime.root, self.id)
 
     def events(self, timeout: float | None = None) -> AsyncIterator[Event]:
-        """What happens to it from now on, as it happens, until its first process has ended.
+        """The events of the container from now on, as they happen, until its first process has ended.
 
-        :param timeout: seconds for all of it.
-        :raises StateError: it has ended.
-        :raises HostError: it has no memory cgroup.
+        :param timeout: seconds for all events.
+        :raises StateError: the first process has ended.
+        :raises HostError: the container has no memory cgroup.
         :raises TimeoutExpired: the time was up.
         """
         watching = observe.Watching(self.runtime.root, self.id, observe.check_alive(self.id, self.pidfd))
@@ -412,10 +422,11 @@ class Container(HasPipes):
 
     @classmethod
     def list(cls, *, runtime: Runtime | None = None) -> Sequence[Container]:
-        """All containers of a runtime, by their ids; one that is broken, or goes just now, is left out.
+        """All containers of a runtime, in the order of their ids. Broken containers, and those deleted during the call,
+        are left out.
 
-        :param runtime: whose; by default that of the command line.
-        :raises HostError: the directory of their states cannot be read.
+        :param runtime: the runtime; by default that of the command line.
+        :raises HostError: the directory of the containers' states cannot be read.
         """
         runtime = runtime or Runtime()
         found = []
@@ -453,32 +464,32 @@ async def run(
     """Run a container from its creation to its removal, with one process of the executable.
 
     :param bundle: a directory with config.json.
-    :param config: what config.json would hold, as :func:`ocirt.sandbox` makes it; instead of the bundle's. No file is
-        written.
-    :param rootfs: the directory of its root file system, in place of the config's ``root.path``.
-    :param id: letters, digits and ``_+-.``; by default one that is new.
-    :param input: its standard input; text is written as UTF-8.
-    :param timeout: seconds for all of it; it is killed after that. ``None``: no limit.
-    :param check: raise :class:`CommandFailed` if it does not end with 0.
-    :param max_output: bytes of both outputs, a number or text like ``"1m"``; it is killed if there is more. ``None``: no
-        limit.
-    :param stdout: where its output goes instead of into the result: ``DEVNULL``, a descriptor or a file.
-    :param stderr: the same, or ``STDOUT``: where standard output goes.
-    :param pass_fds: descriptors that its program gets, as 3, 4...
-    :param init: put a small init before the program, which is its child then: a signal ends a program that has no
-        handler for it, orphaned processes are reaped, the exit status is the program's. It is one process more.
-    :param limits: of a caller without root's rights, who cannot have them everywhere: ``"required"``, what cannot be
-        limited is not run; ``"best-effort"``, it is run without, and a ``RuntimeWarning`` says so.
-    :param runtime: where containers are kept and by which executable they are made; by default the installed one.
-    :raises ConfigError: the config is wrong, or there is none, or no root file system.
-    :raises RequestError: an argument is of no use.
-    :raises HostError: the host lacks what the config asks for, or may not limit it for this user.
-    :raises ProgramError: the program is not there or cannot be executed.
-    :raises OcirtError: it cannot be made or started.
-    :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
-    :raises CommandFailed: with ``check``, it has not ended with 0.
+    :param config: the content of config.json as a dict, like that of :func:`ocirt.sandbox`, instead of a bundle. The
+        library writes no file.
+    :param rootfs: the directory of the root file system, instead of the config's ``root.path``.
+    :param id: letters, digits and ``_+-.``; by default a new id.
+    :param input: the standard input; text is written as UTF-8.
+    :param timeout: seconds for the whole call, after which the container is killed. ``None``: no limit.
+    :param check: raise :class:`CommandFailed` if the program does not end with 0.
+    :param max_output: bytes of both outputs together, a number or text like ``"1m"``. If the program writes more, the
+        container is killed. ``None``: no limit.
+    :param stdout: where the output goes instead of into the result: ``DEVNULL``, a descriptor or a file.
+    :param stderr: the same, or ``STDOUT``: the same as standard output.
+    :param pass_fds: descriptors that the program gets as 3, 4...
+    :param init: run the program as the child of a small init: a signal ends the program even without a handler, the
+        init reaps orphaned processes, and the exit status is the program's. This costs one more process.
+    :param limits: for a caller without root's rights, who cannot set limits on every host. ``"required"``: a container
+        that cannot be limited does not run; ``"best-effort"``: it runs, and a ``RuntimeWarning`` says so.
+    :param runtime: the executable, and where it keeps containers; by default the installed one.
+    :raises ConfigError: the config is wrong or missing, or the root file system is missing.
+    :raises RequestError: an argument cannot be used.
+    :raises HostError: the host lacks what the config asks for, or may not limit the container for this user.
+    :raises ProgramError: the program does not exist or cannot be executed.
+    :raises OcirtError: the container cannot be made or started.
+    :raises TimeoutExpired: the time was up. Its ``stdout`` and ``stderr`` have the output until then.
+    :raises CommandFailed: with ``check``, the program has not ended with 0.
 
-    Whatever is raised, nothing is left of it.
+    In every case nothing of the container remains.
     """
     runtime = runtime or Runtime()
     name = lifecycle.new_id() if id is None else checked_id(id)

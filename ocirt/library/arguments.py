@@ -1,4 +1,4 @@
-"""Arguments of calls, looked at before anything is done: what is wrong is told in a sentence that names the argument."""
+"""Checks of a call's arguments, before the call does anything. An error is one sentence that names the argument."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def wrong(name: str, value: object, expected: str) -> RequestError:
 def words(name: str, value: Sequence[str]) -> list[str]:
     """A command line as a list.
 
-    :raises RequestError: it is one text, is empty, or holds what is no text.
+    :param name: the argument's name, for the error.
+    :raises RequestError: the value is one text, is empty, or has an item that is no text.
     """
     if isinstance(value, (str, bytes, bytearray)):
         raise wrong(name, value, f"a list of the program and its arguments: {_split(value)}")
@@ -49,7 +50,7 @@ def _split(value: str | bytes | bytearray) -> list[str]:
 def size(name: str, value: Size) -> int:
     """A number of bytes.
 
-    :raises RequestError: it is none.
+    :raises RequestError: the value is no size.
     """
     found = parse_size(value) if isinstance(value, str) else value
     if not isinstance(found, int) or isinstance(found, bool) or found < 0:
@@ -58,14 +59,17 @@ def size(name: str, value: Size) -> int:
 
 
 def optional_size(name: str, value: Size | None) -> int | None:
-    """The same, or ``None``, which is no limit."""
+    """A number of bytes, or ``None``, which means no limit.
+
+    :raises RequestError: the value is neither.
+    """
     return None if value is None else size(name, value)
 
 
 def count(name: str, value: int) -> int:
-    """A whole number.
+    """A whole number, 0 or more.
 
-    :raises RequestError: it is none.
+    :raises RequestError: the value is none.
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise wrong(name, value, "a whole number")
@@ -73,9 +77,9 @@ def count(name: str, value: int) -> int:
 
 
 def seconds(name: str, value: float) -> float:
-    """A number above 0.
+    """A number of seconds above 0.
 
-    :raises RequestError: it is none.
+    :raises RequestError: the value is none.
     """
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
         raise wrong(name, value, "a number above 0")
@@ -83,9 +87,9 @@ def seconds(name: str, value: float) -> float:
 
 
 def mapping(name: str, value: Mapping[str, str] | None) -> dict[str, str]:
-    """Names and texts.
+    """A dict of names and texts; empty for ``None``.
 
-    :raises RequestError: it is not that.
+    :raises RequestError: the value is no such mapping.
     """
     if value is None:
         return {}
@@ -102,9 +106,9 @@ SIZES = ("limit", "swap", "reservation")
 
 
 def resources(value: Mapping[str, Any]) -> dict[str, Any]:
-    """``linux.resources`` with numbers where sizes are text.
+    """``linux.resources``, with numbers instead of sizes that are text.
 
-    :raises RequestError: it is no mapping, or one of them is no size.
+    :raises RequestError: the value is no mapping, or a size in it is none.
     """
     if not isinstance(value, Mapping):
         raise wrong("resources", value, "a dict like linux.resources, as {'memory': {'limit': '64m'}}")

@@ -1,6 +1,7 @@
-"""What :mod:`ocirt.container` waits by: poll(2), in the calling thread. :mod:`.eventloop` has the same for asyncio.
+"""How :mod:`ocirt.container` waits: with poll(2), in the calling thread. :mod:`.eventloop` is its counterpart for
+asyncio.
 
-:class:`Communicating` is what only a program that blocks has: with asyncio, tasks read and write at the same time.
+Only blocking programs need :class:`Communicating`: with asyncio, tasks read and write at the same time.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from .waiting import drive as drive
 
 
 class Pipes:
-    """Our ends of the pipes of a process, as files."""
+    """The library's ends of the pipes of a process, as files."""
 
     def __init__(self) -> None:
         self.files: list[IO[bytes] | None] = [None, None, None]
 
     def open(self, streams: Streams) -> None:
-        """Take over our ends of the pipes."""
+        """Take over the library's ends of the pipes."""
         self.files = [streams.file(number) for number in range(3)]
 
     def close(self) -> None:
@@ -34,7 +35,7 @@ class Pipes:
                 _close_quietly(file)
 
     def give_back(self, streams: Streams) -> None:
-        """Put our ends back into ``streams``, out of the files that have them."""
+        """Put the library's ends back into ``streams``, and close the files that had them."""
         for number, file in enumerate(self.files):
             if file is not None and not file.closed:
                 if number == 0:
@@ -45,7 +46,9 @@ class Pipes:
 
 
 def _close_quietly(file: IO[bytes]) -> None:
-    """Close it. What could not be written any more is lost with the process that was to read it."""
+    """Close the file. Buffered input that cannot be written is lost, because the process that should read it
+    has ended.
+    """
     try:
         file.close()
     except BrokenPipeError:
@@ -53,26 +56,27 @@ def _close_quietly(file: IO[bytes]) -> None:
 
 
 class HasPipes:
-    """The properties by which a container or a process gives its pipes."""
+    """The properties that give the pipes of a container or a process."""
 
     _pipes: Pipes
 
     @property
     def stdin(self) -> IO[bytes]:
-        """A file to write what the process reads as its standard input. It is buffered: ``flush`` or ``close`` it.
+        """A file for what the process reads as its standard input. The file is buffered: ``flush`` or ``close`` it.
 
-        :raises RequestError: it is no pipe: ``stdin=ocirt.PIPE`` asks for one. So for the other two.
+        :raises RequestError: standard input is no pipe; ``stdin=ocirt.PIPE`` asks for one. The same holds for the
+            outputs.
         """
         return self._file(0)
 
     @property
     def stdout(self) -> IO[bytes]:
-        """A file to read what the process writes to its standard output."""
+        """A file with what the process writes to its standard output."""
         return self._file(1)
 
     @property
     def stderr(self) -> IO[bytes]:
-        """A file to read what the process writes to its standard error."""
+        """A file with what the process writes to its standard error."""
         return self._file(2)
 
     def _file(self, number: int) -> IO[bytes]:
@@ -83,13 +87,16 @@ class HasPipes:
 
 
 class Communicating(HasPipes):
-    """What a process has besides, where its caller blocks."""
+    """What a process of a blocking program has in addition."""
 
     args: tuple[str, ...]
     _supervisor: Supervisor
 
     def poll(self) -> int | None:
-        """Look whether it has ended: its return code, ``None`` while it has not."""
+        """Check, without waiting, whether the process has ended.
+
+        :returns: its return code, ``None`` if the process has not ended.
+        """
         drive(self._supervisor.end(deadline_in(0)))
         ended = self._supervisor.ended
         return None if ended is None else ended.returncode
@@ -97,13 +104,14 @@ class Communicating(HasPipes):
     def communicate(
         self, input: bytes | str = b"", timeout: float | None = None, max_output: Size | None = MAX_OUTPUT
     ) -> Result:
-        """Write its input and read its outputs, those which are pipes, until it ends; they are closed then.
+        """Write the process's input and read its outputs, as far as they are pipes, until it ends. Then close the
+        pipes.
 
-        :param input: what to write; text is written as UTF-8.
-        :param timeout: seconds; it is killed after that.
-        :param max_output: bytes of both outputs, a number or text like ``"1m"``; it is killed if there is more.
-            ``None``: no limit.
-        :raises TimeoutExpired: the time was up: ``stdout`` and ``stderr`` are what came until then.
+        :param input: the bytes to write; text is written as UTF-8.
+        :param timeout: seconds, after which the process is killed. ``None``: no limit.
+        :param max_output: bytes of both outputs together, a number or text like ``"1m"``. If the process writes more,
+            it is killed. ``None``: no limit.
+        :raises TimeoutExpired: the time was up. Its ``stdout`` and ``stderr`` have the output until then.
         """
         output = Output(optional_size("max_output", max_output))
         self._pipes.give_back(self._supervisor.streams)

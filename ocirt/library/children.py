@@ -1,8 +1,8 @@
-"""Processes of the executable: started by posix_spawn(3), held by pidfd, reaped once.
+"""Processes of the executable: posix_spawn(3) starts them, a pidfd holds them, and they are reaped once.
 
-posix_spawn makes the child share the caller's memory and stops the calling thread alone until the child has executed
-its program (vfork): no fork handler runs, no page table is copied, no lock of another thread is in the way, and between
-the two there is nothing but the C library's own code.
+posix_spawn makes the child share the caller's memory, and stops only the calling thread until the child has executed
+its program (vfork). So no fork handler runs, the kernel copies no page table, no lock of another thread can block the
+child, and only the C library's own code runs in between.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from .runtime import Runtime
 from .waiting import Operation, Wait
 
 DEFAULTS = sorted(set(map(int, signal.valid_signals())) - {signal.SIGKILL, signal.SIGSTOP})
-"""What the caller ignores is nothing to the child: with SIGCHLD ignored it could not wait for its own."""
+"""Signals that the child resets. If it inherited that the caller ignores SIGCHLD, it could not wait for its own
+children."""
 
 
 class Child:
-    """A process that this one has started, or will start. Any thread may use it."""
+    """A process that this process has started, or will start. Any thread may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -39,7 +40,7 @@ class Child:
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if is_finalizing():  # the kernel closes what is open
             return
-        if not self.reap():  # nobody has waited for it
+        if not self.reap():  # the process still runs, so another Child must reap it
             heir = Child()
             heir._made, heir._pidfd, self._pidfd = self._made, self._pidfd, -1
             _abandoned.append(heir)
@@ -48,15 +49,16 @@ class Child:
     def start(self, runtime: Runtime, words: Sequence[str], fds: Mapping[int, int]) -> None:
         """Start the executable.
 
-        :param words: its command line, the program's name first.
-        :param fds: the descriptors that it gets: its number there -> the caller's. It gets no others: all that Python
-            makes are close-on-exec, and what is not it closes itself before it makes a container.
-        :raises InstallationError: it cannot be started.
+        :param words: the command line, the program's name first.
+        :param fds: the descriptors of the child: number in the child -> descriptor of the caller. The child gets no
+            others: Python makes all descriptors close-on-exec, and the executable closes the rest before it makes a
+            container.
+        :raises InstallationError: the executable cannot be started.
         """
         _reap_abandoned()
         moved: list[int] = []
         try:
-            # One action must not overwrite what a later one is to copy.
+            # No action may overwrite a descriptor that a later action copies.
             sources = {target: _above(source, max(fds), moved) for target, source in fds.items()}
             spawn = partial(
                 os.posix_spawn,
@@ -66,7 +68,8 @@ class Child:
                 setsigmask=[],
                 setsigdef=DEFAULTS,
             )
-            # The pid is kept before a signal handler of Python's can run, and raise: it does so between two calls.
+            # Keep the pid before a signal handler of Python can run and raise, which happens between two bytecodes: map
+            # and extend are one.
             self._made.extend(map(spawn, [runtime.executable], [list(words)], [runtime.environment]))
         except OSError as error:
             failure = InstallationError(f"start {runtime.executable}: {reason(error)}")
@@ -86,7 +89,8 @@ class Child:
             try:
                 self._pidfd = os.pidfd_open(self._made[0])
             except ProcessLookupError:
-                # It has ended, and was reaped by others, who ignore SIGCHLD or wait for any child.
+                # The child has ended, and another part of the program has reaped it, by ignoring SIGCHLD or waiting for
+                # any child.
                 self._reaped = True
 
     def _close(self) -> None:
@@ -96,7 +100,7 @@ class Child:
 
     @contextmanager
     def watched(self) -> Iterator[int]:
-        """A descriptor that is ready once the process has ended, and stays open until the end of the block."""
+        """A descriptor that becomes ready once the process has ended, and stays open until the end of the block."""
         with self._lock:
             self._open()
             self._watchers += 1
@@ -112,7 +116,10 @@ class Child:
                     self._close()
 
     def reap(self) -> bool:
-        """Take notice of its end, if it has ended: whether it has, or never began. Any number of times."""
+        """Reap the process if it has ended. May be called any number of times.
+
+        :returns: whether the process has ended, or has never been started.
+        """
         with self._lock:
             self._open()
             if self._reaped or not self._made:
@@ -121,7 +128,7 @@ class Child:
                 return False
             try:
                 os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
-            except ChildProcessError:  # others have
+            except ChildProcessError:  # another part of the program has reaped it
                 pass
             self._reaped = True
             if not self._watchers:
@@ -135,7 +142,10 @@ class Child:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def end(self, deadline: float | None) -> Operation[bool]:
-        """Until it ends, and reap it: False if the deadline comes first."""
+        """Wait until the process ends, and reap it.
+
+        :returns: False if the deadline comes first.
+        """
         with self.watched() as pidfd:
             while not self.reap():
                 ready = yield Wait({pidfd: select.POLLIN}, deadline)
@@ -145,7 +155,7 @@ class Child:
 
 
 def ended() -> int:
-    """A descriptor that is as ready as the pidfd of a process that has ended."""
+    """A descriptor that is ready, like the pidfd of a process that has ended."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     os.close(writing)
     return reading
@@ -159,14 +169,14 @@ def is_ready(pidfd: int) -> bool:
 
 
 _abandoned: deque[Child] = deque()
-"""Left without being waited for: they are reaped when others are started."""
+"""Processes that nobody waits for any more. They are reaped when the library starts others."""
 
 
 def _reap_abandoned() -> None:
     for _ in range(len(_abandoned)):
         try:
             child = _abandoned.popleft()
-        except IndexError:  # another thread is at it
+        except IndexError:  # another thread has taken the last one
             return
         if not child.reap():
             _abandoned.append(child)

@@ -1,4 +1,6 @@
-"""What :mod:`ocirt.aio` waits by: the running event loop of asyncio. :mod:`.blocking` has the same for programs that block."""
+"""How :mod:`ocirt.aio` waits: with the running event loop of asyncio. :mod:`.blocking` is its counterpart for programs
+that block.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ Owner = TypeVar("Owner", bound=_Closing)
 
 
 class Coming(Generic[Owner]):
-    """A container or a process that is being made: await it, or use it as the head of an ``async with`` block."""
+    """A container or a process in the making: await it, or use it as the head of an ``async with`` block."""
 
     def __init__(self, make: Callable[[], Awaitable[Owner]]) -> None:
         self._make = make
@@ -64,7 +66,7 @@ async def drive(operation: Operation[Value]) -> Value:
             value: Value = stop.value
             return value
         except BaseException as error:
-            if getattr(operation, "gi_frame", None) is None:  # it has ended by this itself
+            if getattr(operation, "gi_frame", None) is None:  # the operation itself raised this error
                 raise
             go_on = partial(operation.throw, error)
 
@@ -72,7 +74,8 @@ async def drive(operation: Operation[Value]) -> Value:
 async def _poll(wait: Wait) -> Ready:
     loop = asyncio.get_running_loop()
     woken: asyncio.Future[None] = loop.create_future()
-    # An epoll of its own: several tasks may wait for one descriptor, and for events that a loop knows nothing of.
+    # Each wait has an epoll of its own: several tasks may wait for one descriptor, and for events that an event loop
+    # does not know.
     with select.epoll() as epoll:
         for fd, mask in wait.fds.items():
             epoll.register(fd, mask)
@@ -94,7 +97,7 @@ def _wake(woken: asyncio.Future[None]) -> None:
 
 
 class Pipes:
-    """Our ends of the pipes of a process, as streams of asyncio."""
+    """The library's ends of the pipes of a process, as streams of asyncio."""
 
     def __init__(self) -> None:
         self.writer: asyncio.StreamWriter | None = None
@@ -102,7 +105,7 @@ class Pipes:
         self._transports: list[asyncio.BaseTransport] = []
 
     async def open(self, streams: Streams) -> None:
-        """Take over our ends of the pipes."""
+        """Take over the library's ends of the pipes."""
         loop = asyncio.get_running_loop()
         if (file := streams.file(0)) is not None:
             protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader())
@@ -126,15 +129,16 @@ class Pipes:
 
 
 class HasPipes:
-    """The properties by which a container or a process gives its pipes."""
+    """The properties that give the pipes of a container or a process."""
 
     _pipes: Pipes
 
     @property
     def stdin(self) -> asyncio.StreamWriter:
-        """What is written here the process reads as its standard input.
+        """A stream for what the process reads as its standard input.
 
-        :raises RequestError: it is no pipe: ``stdin=ocirt.PIPE`` asks for one. So for the other two.
+        :raises RequestError: standard input is no pipe; ``stdin=ocirt.PIPE`` asks for one. The same holds for the
+            outputs.
         """
         if self._pipes.writer is None:
             raise no_pipe(0)
@@ -142,12 +146,12 @@ class HasPipes:
 
     @property
     def stdout(self) -> asyncio.StreamReader:
-        """What the process writes to its standard output is read here."""
+        """A stream with what the process writes to its standard output."""
         return self._reader(1)
 
     @property
     def stderr(self) -> asyncio.StreamReader:
-        """What the process writes to its standard error is read here."""
+        """A stream with what the process writes to its standard error."""
         return self._reader(2)
 
     def _reader(self, number: int) -> asyncio.StreamReader:

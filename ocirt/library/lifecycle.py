@@ -1,4 +1,4 @@
-"""The operations on a container, each of them a generator (:mod:`.waiting`)."""
+"""The operations on a container. Each of them is a generator (:mod:`.waiting`)."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ MFD_NOEXEC_SEAL = 8
 
 
 def verb(runtime: Runtime, id: str, *words: str, input: bytes | None = None) -> Operation[bytes]:
-    """Run a verb of the executable to its end: what it has printed.
+    """Run a verb of the executable until it ends.
 
-    What interrupts it is held back until then: a container is started, or it is not.
+    An exception that interrupts the caller is raised only then, because a verb must not be left half done.
 
-    :param id: the container that it is about.
-    :param input: its standard input.
-    :raises OcirtError: it failed.
-    :raises TimeoutExpired: it took more than the runtime's time-out, and has been killed.
+    :param id: the container that the verb acts on, for the error.
+    :param input: the standard input of the verb.
+    :returns: what the verb has printed.
+    :raises OcirtError: the verb failed.
+    :raises TimeoutExpired: the verb took more than the runtime's time-out, and has been killed.
     """
     fds: list[int] = []
     try:
@@ -69,7 +70,7 @@ def verb(runtime: Runtime, id: str, *words: str, input: bytes | None = None) -> 
 
 
 def memfd(name: str, data: bytes = b"") -> int:
-    """A file in memory, which begins with ``data``; its offset is at its start."""
+    """A file in memory that contains ``data``, with its offset at the start."""
     try:
         fd = os.memfd_create(name, os.MFD_CLOEXEC | MFD_NOEXEC_SEAL)
     except OSError:  # before Linux 6.3
@@ -88,13 +89,13 @@ def contents(fd: int) -> bytes:
 
 
 class Bundle:
-    """What a container is made from: a bundle's directory, or a config in Python.
+    """What a container is made from: a bundle's directory, or a config as a dict.
 
-    :ivar directory: of the bundle. For a config without one that is its rootfs: no directory is made, nothing has to be
-        removed, and relative paths in the config cannot lead anywhere else.
-    :ivar config: config.json as a memfd, ``None``: the directory has one. Ours to close.
-    :ivar args: the command line that a config in Python has.
-    :raises RequestError: there is neither, or what there is cannot be used.
+    :ivar directory: of the bundle. For a config without a bundle it is the rootfs: so the library makes no directory
+        and need not remove one, and relative paths in the config cannot lead anywhere else.
+    :ivar config: config.json as a memfd, which this object closes; ``None`` if the directory has a config.json.
+    :ivar args: the command line in a config that is a dict.
+    :raises RequestError: neither is given, or what is given cannot be used.
     """
 
     def __init__(self, directory: Path | None, config: Mapping[str, Any] | None, rootfs: Path | None) -> None:
@@ -115,7 +116,7 @@ class Bundle:
                     )
                     if directory is None
                     else RequestError(
-                        "rootfs: found one beside a bundle, whose config.json names it, expected a config", "rootfs"
+                        "rootfs: found one for a bundle, whose config.json names its own; expected a config", "rootfs"
                     )
                 )
             self.directory = os.path.abspath(directory)
@@ -128,7 +129,7 @@ class Bundle:
         if directory is None:
             if not (isinstance(path, str) and os.path.isabs(path)):
                 raise RequestError(
-                    f"config: root.path: found {path!r}, expected an absolute path, or rootfs= or a bundle beside it",
+                    f"config: root.path: found {path!r}, expected an absolute path, or the argument rootfs or bundle",
                     "root.path",
                 )
             directory = path
@@ -165,7 +166,7 @@ def new_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """How a container is made: ``init``, with an init before the program; ``limits``, see :mod:`.limits`."""
+    """How a container is made: ``init`` puts an init before the program; for ``limits`` see :mod:`.limits`."""
 
     init: bool = False
     limits: limits.Limits = "required"
@@ -182,8 +183,9 @@ class Flags:
 def supervise(
     name: str, runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int], flags: Flags
 ) -> Supervisor:
-    """Who supervises the verb ``name``, create or run, of a bundle. A config in Python is the caller's own, whose annotations
-    may choose directories of the host; a bundle may be somebody else's."""
+    """The supervisor for the verb ``name``, create or run. A config that is a dict comes from the caller, so its
+    annotations may choose directories of the host. A bundle may come from somebody else, so its annotations may not.
+    """
     words = [name, *flags.words, "--bundle", bundle.directory, "--", id]
     if bundle.config is not None:
         words.insert(1, "--rootfs-annotations")
@@ -191,16 +193,17 @@ def supervise(
 
 
 def pass_on_warnings(supervisor: Supervisor) -> None:
-    """What the executable has warned of so far, as warnings of Python's."""
+    """Turn the executable's warnings so far into Python's warnings."""
     for line in supervisor.lines:
         if line.get("level") == "warning":
             warnings.warn(f"container {supervisor.id}: {line.get('msg')}", RuntimeWarning, stacklevel=4)
 
 
 def remove(supervisor: Supervisor, is_made: bool = False) -> Operation[None]:
-    """End what a supervisor supervises, a container, however far it has come, and the supervisor. Nothing is left.
+    """End the container of a supervisor, whatever its state, and the supervisor. Nothing of the container remains.
 
-    :param is_made: is it known that the container is there? The supervisor tells then how it has ended.
+    :param is_made: does the container certainly exist? The supervisor then reports how it has ended.
+    :raises TimeoutExpired: the supervisor did not end within the runtime's time-out.
     """
     supervisor.take()
     if supervisor.began is None and not is_made:
@@ -212,8 +215,9 @@ def remove(supervisor: Supervisor, is_made: bool = False) -> Operation[None]:
 
 
 def undo(supervisor: Supervisor) -> Operation[None]:
-    """After a supervisor has ended too early: it has undone what it did if it says what failed, and not if it was
-    killed."""
+    """Clean up after a supervisor that has ended too early. If it has reported what failed, it has cleaned up itself;
+    if it was killed, it has not.
+    """
     if report.error_in(supervisor.lines) is None:
         yield from verb(supervisor.runtime, supervisor.id, "delete", "--force", "--", supervisor.id)
 
@@ -229,10 +233,11 @@ def run(
     output: Output,
     flags: Flags,
 ) -> Operation[tuple[Begin | None, End]]:
-    """A container from its creation to its removal: how it began, and how it has ended.
+    """Run a container from its creation to its removal.
 
-    :raises OcirtError: it could not be run; nothing is left of it.
-    :raises TimeoutExpired: it ran too long; nothing is left of it either.
+    :returns: how its process began (``None`` if the supervisor did not report this), and how it ended.
+    :raises OcirtError: the container could not be run. Nothing of it remains.
+    :raises TimeoutExpired: it ran too long. Nothing of it remains.
     """
     deadline = deadline_in(timeout)
     supervisor = supervise("run", runtime, bundle, id, streams, pass_fds, flags)
@@ -264,8 +269,8 @@ def run(
 
 
 def communicate(supervisor: Supervisor, input: bytes, timeout: float | None, output: Output) -> Operation[End]:
-    """Write a process' input and read its outputs until it ends; it is killed if the time is up or there is too much
-    output.
+    """Write a process's input and read its outputs until it ends. If the time is up or the output exceeds the limit,
+    kill it.
 
     :raises TimeoutExpired: the time was up.
     """
@@ -288,9 +293,9 @@ def communicate(supervisor: Supervisor, input: bytes, timeout: float | None, out
 
 
 def wait(supervisor: Supervisor, timeout: float | None) -> Operation[End]:
-    """Until a process ends.
+    """Wait until a process ends.
 
-    :raises TimeoutExpired: it has not by then; it goes on.
+    :raises TimeoutExpired: the process has not ended in time. It continues to run.
     """
     if not (yield from supervisor.end(deadline_in(timeout))):
         assert timeout is not None
@@ -301,7 +306,10 @@ def wait(supervisor: Supervisor, timeout: float | None) -> Operation[End]:
 
 
 def kill(supervisor: Supervisor, number: int = 9) -> bool:
-    """Send a signal to what is attended to: False if it has ended."""
+    """Send a signal to the supervised process.
+
+    :returns: False if the process has ended.
+    """
     try:
         supervisor.kill(number)
         return True
@@ -310,10 +318,10 @@ def kill(supervisor: Supervisor, number: int = 9) -> bool:
 
 
 class Lifecycle:
-    """A container that is there.
+    """An existing container.
 
-    :ivar supervisor: of one that we have made; ``None`` of one that was found.
-    :ivar pidfd: of its first process; ``None`` where it has ended.
+    :ivar supervisor: of a container that this process has made; ``None`` for a container that :meth:`load` found.
+    :ivar pidfd: of its first process; ``None`` if that has ended.
     """
 
     def __init__(self, runtime: Runtime, id: str, supervisor: Supervisor | None, held: int | None) -> None:
@@ -326,7 +334,7 @@ class Lifecycle:
         self.let_go()
 
     def let_go(self) -> None:
-        """Close our descriptors."""
+        """Close the descriptors of this object."""
         held, self._held = self._held, None
         if held is not None:
             os.close(held)
@@ -339,14 +347,17 @@ class Lifecycle:
 
     @property
     def ended(self) -> End | None:
-        """How it has ended, as far as that was told; :meth:`wait` asks."""
+        """How the container has ended, as far as the supervisor has reported it; :meth:`wait` waits for the report."""
         return self._ended if self.supervisor is None else self.supervisor.ended
 
     @classmethod
     def create(
         cls, runtime: Runtime, bundle: Bundle, id: str, streams: Streams, pass_fds: Sequence[int], flags: Flags
     ) -> Operation[Lifecycle]:
-        """:raises OcirtError: it could not be created; nothing is left of it."""
+        """Create a container.
+
+        :raises OcirtError: the container could not be created. Nothing of it remains.
+        """
         supervisor = supervise("create", runtime, bundle, id, streams, pass_fds, flags)
         try:
             yield from supervisor.begin()
@@ -363,9 +374,12 @@ class Lifecycle:
 
     @classmethod
     def load(cls, runtime: Runtime, id: str) -> Lifecycle:
-        """:raises StateError: there is none, or its state directory is broken."""
+        """Find an existing container.
+
+        :raises StateError: it does not exist, or its state directory is broken.
+        """
         checked_id(id)
-        while True:  # a turn more is another container, made under this id meanwhile
+        while True:  # repeat if another container has got this id meanwhile
             pid = states.read(runtime.root, id).pid
             if pid == 0:
                 return cls(runtime, id, None, None)
@@ -373,7 +387,7 @@ class Lifecycle:
                 held = os.pidfd_open(pid)
             except ProcessLookupError:
                 continue
-            # The number cannot change hands any more: if the container still has it, this is its process.
+            # The pidfd holds this process. If the state still has its pid, it is the container's.
             try:
                 if states.read(runtime.root, id).pid == pid:
                     return cls(runtime, id, None, held)
@@ -394,8 +408,8 @@ class Lifecycle:
     def kill(self, number: int, all: bool) -> Operation[None]:
         if not all and not pidfd.takes_signal(self.state().pid, int(number)):
             warnings.warn(
-                f"container {self.id}: its program has no handler for signal {int(number)}, which the kernel drops "
-                "for the first process of a pid namespace: make the container with init=True, or send SIGKILL",
+                f"container {self.id}: its program has no handler for signal {int(number)}, so the kernel "
+                "drops it for the first process of a pid namespace: make the container with init=True, or send SIGKILL",
                 RuntimeWarning,
                 stacklevel=4,
             )
@@ -415,15 +429,16 @@ class Lifecycle:
         yield from self.verb("update", "--resources", "-", "--", self.id, input=data)
 
     def wait(self, timeout: float | None) -> Operation[End | None]:
-        """Until its first process has ended: how; ``None`` where nobody can know.
+        """Wait until the first process has ended.
 
-        :raises TimeoutExpired: it has not by then.
+        :returns: how it has ended; ``None`` if the kernel does not report it.
+        :raises TimeoutExpired: the process has not ended in time.
         """
         deadline = deadline_in(timeout)
         if self.supervisor is not None:
             in_time = yield from self.supervisor.end(deadline)
         elif self._held is not None and self._ended is None:
-            # A descriptor of its own: another thread may delete the container, and let go of ours.
+            # A copy of the descriptor: another thread may delete the container and close the original.
             held = os.dup(self._held)
             try:
                 found = yield from pidfd.end(held, deadline)
@@ -438,7 +453,11 @@ class Lifecycle:
         return self.ended
 
     def delete(self, force: bool) -> Operation[None]:
-        """Remove it; ``force`` kills it first, and is content if it is gone already."""
+        """Remove the container.
+
+        :param force: kill it first, and accept that it does not exist.
+        :raises TimeoutExpired: the supervisor did not end within the runtime's time-out.
+        """
         yield from self.verb("delete", *(["--force"] if force else []), "--", self.id)
         if self.supervisor is not None and not (yield from self.supervisor.end(deadline_in(self.runtime.timeout))):
             raise TimeoutExpired(f"the end of {self.id}", self.runtime.timeout)
@@ -447,7 +466,7 @@ class Lifecycle:
     def exec(
         self, args: Sequence[str], flags: Sequence[str], streams: Streams, pass_fds: Sequence[int]
     ) -> Operation[Supervisor]:
-        """A process in it, once its program has been executed.
+        """Start a process in the container, and wait until its program has been executed.
 
         :raises WrongState: the container does not run.
         :raises ProgramError: the program cannot be executed.
@@ -479,7 +498,7 @@ def exec_flags(
     capabilities: Iterable[str],
     no_new_privileges: bool,
 ) -> list[str]:
-    """The flags of ``exec`` for what was asked for."""
+    """The flags of ``exec`` for these arguments."""
     flags = ["--cwd", cwd] if cwd is not None else []
     flags += ["--user", str(user)] if user is not None else []
     flags += ["--no-new-privs"] if no_new_privileges else []

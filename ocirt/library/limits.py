@@ -1,7 +1,9 @@
-"""Limits of a caller without root's rights: the kernel lets only root make cgroups where no systemd of the user's makes them.
+"""Limits for a caller without root's rights. The kernel lets only root make cgroups, unless the user's systemd makes
+them.
 
-The compiler decides who makes the container's cgroup (``--cgroup-manager auto``, :func:`ocirt.cgroups.choose`), and a limit
-that cannot be set is an error. What is left here is the caller's wish to go without, and an error that says what to do.
+The compiler decides who makes the container's cgroup (``--cgroup-manager auto``, :func:`ocirt.cgroups.choose`), and a
+limit that cannot be set is an error. This module has the rest: the caller's choice to run without limits, and an error
+that says what to do.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from ..errors import HostError, OcirtError
 from .arguments import wrong
 
 Limits = Literal["required", "best-effort"]
-"""``required``: what cannot be limited is not run. ``best-effort``: it is run, with a ``RuntimeWarning``."""
+"""``required``: a container that cannot be limited does not run. ``best-effort``: it runs, with a
+``RuntimeWarning``."""
 
 REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS)
 AT = "linux.resources."
@@ -27,19 +30,19 @@ WAYS_OUT = (
 
 
 def checked(value: Limits) -> Limits:
-    """:raises RequestError: it is neither."""
+    """:raises RequestError: the value is neither of the two."""
     if value not in ("required", "best-effort"):
         raise wrong("limits", value, "'required' or 'best-effort'")
     return value
 
 
 def options(limits: Limits) -> list[str]:
-    """Global flags of the executable: whether it runs a container without the limits that it may not set."""
+    """Global flags of the executable: they tell whether it runs a container without the limits that it may not set."""
     return ["--rootless", "true"] if limits == "best-effort" and os.geteuid() != 0 else []
 
 
 def explained(error: OcirtError) -> OcirtError:
-    """An error of a container's creation: for a limit that this user may not set, one that says what to do."""
+    """The error of a container's creation. For a limit that this user may not set, it says what to do."""
     if os.geteuid() == 0 or error.errno not in REFUSALS or not (error.path or "").startswith(AT):
         return error
     told = HostError(error.path or AT, f"{WAYS_OUT} ({error})")

@@ -1,4 +1,4 @@
-"""What a container uses, and what happens to it: read from its cgroups by this process, which writes nothing there."""
+"""What a container uses, and what happens to it. This process reads its cgroups, and writes nothing there."""
 
 from __future__ import annotations
 
@@ -26,27 +26,30 @@ from .waiting import Operation, Wait
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What a container uses at one moment. What this host does not count is 0, a limit that is not set ``None``."""
+    """What a container uses at one moment. A number that the host does not count is 0; a limit that is not set is
+    ``None``.
+    """
 
     cpu_seconds: float
     """CPU time of all its processes so far."""
     memory: int
-    """Bytes, the page cache that it has filled included."""
+    """Bytes, including the page cache that the container has filled."""
     memory_peak: int
     memory_limit: int | None
     processes: int
     """Processes and threads."""
     process_limit: int | None
     oom_kills: int
-    """How many of its processes the kernel has killed for want of memory."""
+    """How many of its processes the kernel has killed because memory ran out."""
     details: dict[str, Any] = field(repr=False)
-    """All there is, in the form of ``ocirt events --stats`` and runc."""
+    """All statistics, in the form of ``ocirt events --stats`` and runc."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that has happened to a container: ``oom``, it has run out of memory, or ``end`` of its first process,
-    which is the last event."""
+    """An event of a container: ``oom``, the container has run out of memory, or ``end``, its first process has ended.
+    The latter is the last event.
+    """
 
     type: Literal["oom", "end"]
 
@@ -54,7 +57,7 @@ class Event:
 def driver_of(root: str, id: str) -> Any:
     """The cgroup driver (:class:`ocirt.cgroups.Driver`) of a container.
 
-    :raises OcirtError: there is no such container, or it has no cgroups here.
+    :raises OcirtError: the container does not exist, or its cgroups do not exist on this host.
     """
     if not os.path.exists(os.path.join(root, id)):
         raise NoContainer(id)
@@ -64,7 +67,10 @@ def driver_of(root: str, id: str) -> Any:
 
 
 def stats(root: str, id: str) -> Stats:
-    """:raises HostError: it has no cgroups of its own, or they cannot be read."""
+    """What a container uses now.
+
+    :raises HostError: the container has no cgroups of its own, or they cannot be read.
+    """
     driver = driver_of(root, id)
     data: dict[str, Any] = cgroup_stats.stats(driver)
     memory = data["memory"]["usage"]
@@ -81,12 +87,14 @@ def stats(root: str, id: str) -> Stats:
 
 
 def _limit(value: int) -> int | None:
-    """cgroup v1 has no word for no limit, but the greatest number of pages."""
+    """The limit, ``None`` if there is none. cgroup v1 writes no limit as the greatest number of pages."""
     return None if value in (0, NO_LIMIT) or value > 1 << 62 else value
 
 
 def has_oom(life: Lifecycle) -> bool:
-    """Has the kernel killed any process of the container for want of memory? False where that is not counted."""
+    """Has the kernel killed any process of the container because memory ran out? False if the host does not
+    count this.
+    """
     if life.supervisor is not None and life.supervisor.ended is not None:
         return life.supervisor.ended.oom_kills > 0
     return _oom_kills(driver_of(life.runtime.root, life.id)) > 0
@@ -99,7 +107,7 @@ def _oom_kills(driver: Any) -> int:
     try:
         with open(f"{facts['memory_hierarchy']}{facts['memory_path']}/{facts['oom_file']}") as file:
             rows = dict([line.split() for line in file.read().splitlines()])
-    except FileNotFoundError:  # the cgroup is gone
+    except FileNotFoundError:  # the cgroup has been removed
         return 0
     return int(rows.get(facts["oom_key"], 0))
 
@@ -107,8 +115,8 @@ def _oom_kills(driver: Any) -> int:
 class Watching:
     """The events of a container, one after the other.
 
-    :param pidfd: of its first process, which is ours from now on; ``None`` where it has ended.
-    :raises HostError: there is no memory cgroup to be watched.
+    :param pidfd: of its first process, which this object closes; ``None`` if the process has ended.
+    :raises HostError: the container has no memory cgroup to watch.
     """
 
     def __init__(self, root: str, id: str, pidfd: int | None) -> None:
@@ -134,13 +142,16 @@ class Watching:
         self._ended = True
 
     def next(self, deadline: float | None = None) -> Operation[Event | None | bool]:
-        """The next event; ``None`` after the last one, ``False`` if the deadline comes first."""
+        """Wait for the next event.
+
+        :returns: the event; ``None`` after the last one; ``False`` if the deadline comes first.
+        """
         while not self._ended:
             assert self._pidfd is not None
             ready = yield Wait({self._watch.fd: self._watch.mask, self._pidfd: select.POLLIN}, deadline)
             if not ready:
                 return False
-            # A process that is killed for want of memory may be the last: the reason comes before the end.
+            # The process that runs out of memory may be the last one: report the reason before the end.
             if self._watch.take():
                 return Event("oom")
             if self._pidfd in ready:
@@ -151,9 +162,9 @@ class Watching:
 
 
 def check_alive(id: str, pidfd: int | None) -> int:
-    """A descriptor of our own for the first process of a container.
+    """A descriptor of its own for the first process of a container.
 
-    :raises StateError: it has ended.
+    :raises StateError: the process has ended.
     """
     if pidfd is None:
         raise StateError(id, "has ended")

@@ -1,4 +1,4 @@
-"""What a process takes and what it has given: its input as bytes, and its :class:`~ocirt.result.Result`."""
+"""The input of a process as bytes, and its :class:`~ocirt.result.Result`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from .report import Begin, End
 from .streams import Output
 
 MAX_OUTPUT = 64 << 20
-"""The most bytes of output that are kept if nobody says otherwise."""
+"""The default for the most bytes of output that the library keeps."""
 
 
 def result_of(args: Sequence[str], begin: Begin | None, end: End, output: Output) -> Result:
-    """The result of a process that began and ended so; ``begin`` is ``None`` where nothing was told of it."""
+    """The result of a process.
+
+    :param begin: how the process began; ``None`` if the supervisor did not report this.
+    """
     seconds = 0.0 if begin is None else (end.clock - begin.clock) / 1e9
     return Result(
         tuple(args),

@@ -1,4 +1,6 @@
-"""Processes that are not our children: held by a pidfd, and asked how they have ended where the kernel tells."""
+"""Processes that are no children of this process: a pidfd holds them, and tells how they have ended, if the
+kernel can.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +15,27 @@ from .report import End
 from .waiting import Operation, Wait, deadline_in
 
 INFO = struct.Struct("<QQ11Ii")
-"""The kernel's ``struct pidfd_info``, version 0: mask, cgroup, eleven ids, exit code (since 6.15; unused before)."""
+"""The kernel's ``struct pidfd_info``, version 0: mask, cgroup, eleven ids, exit code (since Linux 6.15; unused
+before)."""
 GET_INFO = 0xC0000000 | INFO.size << 16 | 0xFF << 8 | 11
 """``PIDFD_GET_INFO``, since Linux 6.13: _IOWR(0xFF, 11, struct pidfd_info)."""
 EXIT = 1 << 3
-"""``PIDFD_INFO_EXIT``, since Linux 6.15: asked for in the mask, and in the answer once the process has been reaped."""
+"""``PIDFD_INFO_EXIT``, since Linux 6.15: the caller asks for it in the mask, and the kernel answers with it once the
+process has been reaped."""
 REAP_SECONDS = 1.0
-"""How long we wait for its parent to reap a process that has ended."""
+"""How long the library waits for the parent to reap a process that has ended."""
 
 
 def hold(pid: int, start_time: int) -> int | None:
-    """A pidfd of the process ``pid`` that began at ``start_time``; ``None`` where it has ended, and been reaped."""
+    """A pidfd of the process ``pid`` that began at ``start_time``, in clock ticks since boot.
+
+    :returns: ``None`` if the process has ended and has been reaped.
+    """
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
         return None
-    # The number cannot change hands any more: if the time is right now, this is the process.
+    # The pidfd holds one process. If the time matches now, it is the right one.
     if start_time_of(pid) == start_time:
         return pidfd
     os.close(pidfd)
@@ -36,8 +43,9 @@ def hold(pid: int, start_time: int) -> int | None:
 
 
 def exit_status(pidfd: int) -> int | None:
-    """The wait status of a process that has ended and been reaped; ``None`` where it has not, or this kernel does not
-    tell."""
+    """The wait status of a process that has ended and been reaped; ``None`` if it has not, or if the kernel does not
+    tell.
+    """
     data = bytearray(INFO.pack(EXIT, *[0] * 13))
     try:
         fcntl.ioctl(pidfd, GET_INFO, data)
@@ -48,13 +56,16 @@ def exit_status(pidfd: int) -> int | None:
 
 
 def end(pidfd: int, deadline: float | None) -> Operation[End | None | bool]:
-    """Until the process ends: how; ``None`` where nobody can know; ``False`` if the deadline comes first."""
+    """Wait until the process ends.
+
+    :returns: how it has ended; ``None`` if the kernel does not tell; ``False`` if the deadline comes first.
+    """
     ready = yield Wait({pidfd: select.POLLIN}, deadline)
     if not ready:
         return False
     status = exit_status(pidfd)
     if status is None and can_tell():
-        # A process that has been reaped hangs up, since Linux 6.9.
+        # Since Linux 6.9, the pidfd of a process that has been reaped reports a hang-up.
         yield Wait({pidfd: 0}, deadline_in(REAP_SECONDS))
         status = exit_status(pidfd)
     if status is None:
@@ -64,8 +75,9 @@ def end(pidfd: int, deadline: float | None) -> Operation[End | None | bool]:
 
 
 def can_tell() -> bool:
-    """Does this kernel answer PIDFD_GET_INFO? Asked of this very process. (That it knows EXIT, too, it does not
-    say.)"""
+    """Does this kernel answer PIDFD_GET_INFO? It is asked about this process. (This does not tell whether the kernel
+    knows EXIT.)
+    """
     pidfd = os.pidfd_open(os.getpid())
     try:
         fcntl.ioctl(pidfd, GET_INFO, bytearray(INFO.size))
@@ -77,8 +89,9 @@ def can_tell() -> bool:
 
 
 def takes_signal(pid: int, number: int) -> bool:
-    """Does the process do anything about this signal? Not if it is the first of its pid namespace and neither catches nor
-    blocks it; SIGKILL and SIGSTOP from outside always count. True of a process that is not there."""
+    """Does the signal have any effect on the process? The first process of a pid namespace drops a signal that it
+    neither catches nor blocks, except SIGKILL and SIGSTOP from outside. True if the process does not exist.
+    """
     if number not in signal.valid_signals() or number in (signal.SIGKILL, signal.SIGSTOP):
         return True
     try:

@@ -1,5 +1,6 @@
-"""What the executable tells, a JSON object a line: log lines, and those of ``--status-fd`` (core/base/log.c,
-core/state/status_fd.c)."""
+"""What the executable reports, one JSON object a line: log lines, and those of ``--status-fd`` (core/base/log.c,
+core/state/status_fd.c).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ KINDS: dict[str, type[OcirtError]] = {
 """Errors of the Python side, by their ``kind``."""
 
 TEXTS: tuple[tuple[str, type[OcirtError]], ...] = (
-    # Texts of the executable, which engines match, too, and what they are.
+    # Texts of the executable, which engines match as well, and the errors that they mean.
     ("config.json: open", errors.ConfigError),
     ("container does not exist", errors.NoContainer),
     ("container already exists", failures.ContainerExists),
@@ -41,7 +42,7 @@ MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 
 def parse(data: bytes) -> list[Line]:
-    """The objects in ``data``; of a line that is none, and of what stands in no JSON, a log line with that text."""
+    """The objects in ``data``. A line that is no JSON object becomes a log line with its text."""
     lines: list[Line] = []
     for raw in data.splitlines():
         try:
@@ -56,9 +57,9 @@ def parse(data: bytes) -> list[Line]:
 
 
 def error_in(lines: Iterable[Line], id: str = "") -> OcirtError | None:
-    """The error that the lines end with, as containerd takes it: the last one of that level.
+    """The error that the lines report: as containerd does, take the last line with the level error.
 
-    :param id: of the container that it is about.
+    :param id: of the container that the lines are about.
     """
     last = None
     for line in lines:
@@ -68,7 +69,7 @@ def error_in(lines: Iterable[Line], id: str = "") -> OcirtError | None:
 
 
 def error_of(line: Line, id: str = "") -> OcirtError:
-    """The error that a log line tells."""
+    """The error that a log line reports."""
     message = str(line["msg"])
     text = message.removeprefix(PREFIX)
     path = line.get("path")
@@ -99,8 +100,9 @@ def error_of(line: Line, id: str = "") -> OcirtError:
 
 
 def _root(text: str, known: Line) -> OcirtError:
-    """The error about the directory of the containers' states, which the executable calls ``--root``, and this library ``Runtime(root=)``.
-    What the executable tells a person to do is about the command line."""
+    """The error about the directory of the containers' states. The executable calls it ``--root`` and gives advice for
+    the command line; the library calls it ``Runtime(root=)``.
+    """
     directory, _, trouble = text.removeprefix(ROOT).partition(": ")
     trouble = trouble.partition("; set XDG_RUNTIME_DIR")[0]
     message = f"{trouble}; pass Runtime(root=...) a directory of this user, which nobody else may write to"
@@ -112,7 +114,7 @@ def _root(text: str, known: Line) -> OcirtError:
 
 
 def missing(path: str, message: str, known: Line, expected: str) -> OcirtError:
-    """The error about a file or directory that the kernel has not found."""
+    """The error about a file or directory that does not exist."""
     return made_anew(
         errors.ConfigError,
         message,
@@ -128,8 +130,12 @@ def missing(path: str, message: str, known: Line, expected: str) -> OcirtError:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The process is there: its number, and when it began, in clock ticks since boot, by which it is known; and the
-    time when its program had been executed, in nanoseconds of the monotonic clock."""
+    """The process exists.
+
+    :ivar pid: its pid.
+    :ivar start_time: when it began, in clock ticks since boot. With the pid this identifies the process.
+    :ivar clock: when its program had been executed, in nanoseconds of the monotonic clock.
+    """
 
     pid: int
     start_time: int
@@ -140,13 +146,12 @@ class Begin:
 class End:
     """How a process has ended.
 
-    :ivar returncode: its exit status; of one that a signal has ended 128 and the signal's number, as on the command
-        line.
+    :ivar returncode: its exit status. If a signal has ended it, 128 and the signal's number, as on the command line.
     :ivar signal: that signal, or 0.
-    :ivar oom_kills: how many processes of the container the kernel has killed for want of memory.
-    :ivar cpu_seconds: CPU time of it and of all processes that it has reaped.
-    :ivar memory_peak: bytes; of a container with a memory cgroup that cgroup's, else of the largest process.
-    :ivar clock: when it was seen to have ended, in nanoseconds of the monotonic clock.
+    :ivar oom_kills: how many processes of the container the kernel has killed because memory ran out.
+    :ivar cpu_seconds: CPU time of the process and of all processes that it has reaped.
+    :ivar memory_peak: bytes; the peak of the container's memory cgroup if it has one, otherwise of the largest process.
+    :ivar clock: when the supervisor saw that the process had ended, in nanoseconds of the monotonic clock.
     """
 
     returncode: int

@@ -1,4 +1,4 @@
-"""Where the executable is, and where it keeps its containers."""
+"""Which executable the library uses, and where that keeps its containers."""
 
 from __future__ import annotations
 
@@ -15,32 +15,35 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def installed_executable(package: str = PACKAGE) -> str:
-    """The executable that belongs to the package: where installers put it, or built in its tree.
+    """The executable that belongs to the package: installed by an installer, or built in the package's tree.
 
     :param package: the folder of the package ``ocirt``.
-    :raises InstallationError: there is none, or the script ``ocirt-python`` is not beside it.
+    :raises InstallationError: it does not exist, or the script ``ocirt-python`` is missing in its folder.
     """
     site = os.path.dirname(package)
-    # Beside lib/pythonX.Y/site-packages or lib/python3/dist-packages; where pip --target puts it; build/bin of a tree.
+    # Next to lib/pythonX.Y/site-packages or lib/python3/dist-packages; where pip --target puts it; build/bin of a tree.
     folders = [os.path.normpath(os.path.join(site, way)) for way in ("build/bin", "../../../bin", "bin")]
     for folder in folders:
         if all(os.path.isfile(os.path.join(folder, name)) for name in ("ocirt", "ocirt-python")):
             return os.path.join(folder, "ocirt")
     raise InstallationError(
-        f"no executable ocirt, with ocirt-python beside it, in {', '.join(folders)}: pass "
+        f"found no executable ocirt and script ocirt-python in {', '.join(folders)}: pass "
         "Runtime(executable=...), or install ocirt (an editable install has none; hack/build does)"
     )
 
 
 def default_root() -> str:
-    """Where the command line keeps containers too, where the environment says nothing else: /run/ocirt, and without root's
-    rights /run/user/UID/ocirt."""
+    """The command line's default for the directory of containers' states: /run/ocirt, and without root's rights
+    /run/user/UID/ocirt.
+    """
     return state_dir.default_root({})
 
 
 def default_environment() -> dict[str, str]:
-    """Nothing, but for a user without root's rights where their run-time directory is. The caller's own environment is
-    not for containers: what stands in NOTIFY_SOCKET or LISTEN_FDS would be passed on."""
+    """The default for the executable's environment: empty, or for a user without root's rights the variable of the
+    run-time directory. The caller's own environment could reach the container: the executable passes on NOTIFY_SOCKET
+    and LISTEN_FDS.
+    """
     uid = os.geteuid()
     directory = f"/run/user/{uid}"
     return {"XDG_RUNTIME_DIR": directory} if uid != 0 and os.path.isdir(directory) else {}
@@ -48,14 +51,14 @@ def default_environment() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """An executable, its containers, and how it makes them. Nothing is taken from the caller's environment.
+    """An executable, its containers, and how it makes them. The library takes nothing from the caller's environment.
 
-    :ivar executable: path of ``ocirt``; by default the one installed with this package, or built in its tree.
+    :ivar executable: path of ``ocirt``; by default the one that is installed with this package, or built in its tree.
     :ivar root: the directory of the containers' states; by default :func:`default_root`.
-    :ivar cgroup_manager: who makes cgroups. ``auto``: this executable, or the user's own systemd where only that may.
-    :ivar environment: what the executable gets as its environment; by default :func:`default_environment`.
-    :ivar timeout: seconds that a step of a container's life (create, start, pause, delete...) may take. It is for those
-        that hang (a hook, a file system): the step is ended, and :class:`~ocirt.TimeoutExpired` raised.
+    :ivar cgroup_manager: who makes cgroups. ``auto``: the executable, or the user's own systemd if only that may.
+    :ivar environment: the executable's environment; by default :func:`default_environment`.
+    :ivar timeout: seconds that a step of a container's life (create, start, pause, delete...) may take. It is for steps
+        that hang (a hook, a file system): the library ends the step, and raises :class:`~ocirt.TimeoutExpired`.
     :raises InstallationError: no executable is given, and none is installed.
     """
 

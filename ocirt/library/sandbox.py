@@ -1,4 +1,4 @@
-"""A config for code that nobody vouches for."""
+"""A config for code that nobody has checked."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ MASKED = [
 ]
 READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 REFUSED = [
-    # Other processes, keys, the kernel's own work and its debugging, namespaces and mounts: what needs no program that
-    # computes something, and where most holes were found.
+    # System calls about other processes, keys, the kernel's own work and its debugging, namespaces and mounts. A
+    # program that computes something does not need them, and most holes were found in them.
     "acct",
     "add_key",
     "bpf",
@@ -73,11 +73,12 @@ REFUSED = [
     "vmsplice",
 ]
 CLONE_NAMESPACES = 0x7E020000
-"""CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID and NET: flags by which clone(2) would make a namespace."""
+"""CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID and NET: the flags with which clone(2) makes a namespace."""
 EPERM, ENOSYS = 1, 38
 BIND_OPTIONS = ["rbind", "rro", "rnosuid", "rnodev", "rprivate"]
-"""Options of a bind mount that a sandbox may read. The recursive ones hold for the mounts below it too: ``ro`` would leave
-those writable. ``rprivate`` keeps out what the host mounts below it later, which would come with the host's options."""
+"""Options of a bind mount that a sandbox may read. The recursive ones apply to the mounts below it too, which ``ro``
+would leave writable. ``rprivate`` keeps out what the host mounts below it later, because such mounts have the host's
+options."""
 
 
 def sandbox(
@@ -96,31 +97,35 @@ def sandbox(
     hostname: str = "sandbox",
     cgroup: str | None = None,
 ) -> dict[str, Any]:
-    """A config.json, as a dict to be changed at will, for untrusted code: an unprivileged user without a capability
-    or the way to one, a read-only root, no network but its own loopback, no system calls that only an administrator
-    or an attacker needs, and limits on all that it could use up. docs/library.md tells what it does not hold off.
+    """A config.json for untrusted code, as a dict that the caller may change.
 
-    A caller without root's rights gets a user namespace in which only they exist. ``memory``, ``processes`` and
-    ``cpus`` need cgroups, which the user's own systemd makes where there is one; elsewhere the container is not made,
-    unless they are ``None``, or ``limits="best-effort"`` is said to :func:`ocirt.run` or :meth:`Container.create`.
+    The code runs as an unprivileged user without any capability or a way to gain one, with a read-only root and no
+    network but its own loopback, without the system calls that only administrators and attackers need, and with limits
+    on everything that it could use up. docs/library.md says what the sandbox does not protect from.
+
+    A caller without root's rights gets a user namespace that maps only the caller's own user. ``memory``, ``processes``
+    and ``cpus`` need cgroups, which the user's own systemd makes if it runs. Otherwise the container is not made,
+    unless these arguments are ``None``, or the caller passes ``limits="best-effort"`` to :func:`ocirt.run` or
+    :meth:`Container.create`.
 
     :param args: the program and its arguments, as a list: ``["python3", "-c", code]``.
-    :param memory: bytes, ``scratch`` included: a number, or text like ``"64m"`` or ``"1.5g"`` (a unit is a power of
-        1024); ``None``: no limit. There is no swap beside it.
-    :param processes: the most processes and threads; ``None``: no limit.
-    :param cpus: seconds of CPU time that it gets in a second: 0.5 is half of a processor; ``None``: no limit.
+    :param memory: bytes, including ``scratch``: a number, or text like ``"64m"`` or ``"1.5g"`` (a unit is a power of
+        1024). ``None``: no limit. The container gets no swap in addition.
+    :param processes: the most processes and threads. ``None``: no limit.
+    :param cpus: seconds of CPU time in each second: 0.5 is half of a processor. ``None``: no limit.
     :param files: the most open files of a process.
-    :param scratch: bytes of /tmp, a file system in memory, as for ``memory``; there is no other place to write.
-    :param env: environment variables, besides a PATH and ``HOME=/tmp``.
-    :param cwd: the directory it starts in.
-    :param uid: its user's number, who needs no name; ``gid`` its group's.
-    :param gid: its group's number.
-    :param binds: directories and files of the host that it may read, ``{"/in/the/container": "/on/the/host"}``, with all
-        that is mounted below them; what the host mounts there later does not appear. The runtime makes a mount point that
-        is missing in the root file system. Read-only holds for files: who may connect to a Unix socket still may.
-    :param hostname: what it takes for the name of the host.
-    :param cgroup: ``linux.cgroupsPath``, its cgroup; by default one named by the container's id.
-    :raises RequestError: an argument is of no use: a command in one text, a size that is none.
+    :param scratch: bytes of /tmp, a file system in memory, as for ``memory``. The code can write nowhere else.
+    :param env: environment variables, in addition to PATH and ``HOME=/tmp``.
+    :param cwd: the working directory.
+    :param uid: the number of the user, who needs no name in the container.
+    :param gid: the number of the user's group.
+    :param binds: directories and files of the host that the code may read, ``{"/in/the/container": "/on/the/host"}``,
+        with all mounts below them. Mounts that the host makes there later do not appear. If a mount point is missing in
+        the root file system, the runtime makes it. Read-only applies to files: a Unix socket can still be connected to.
+    :param hostname: the host's name in the container.
+    :param cgroup: ``linux.cgroupsPath``, the container's cgroup; by default a cgroup with the container's id as its
+        name.
+    :raises RequestError: an argument cannot be used: a command in one text, for example, or a wrong size.
     """
     env, program = mapping("env", env), words("args", args)
     scratch, memory = size("scratch", scratch), optional_size("memory", memory)
@@ -135,7 +140,7 @@ def sandbox(
         "maskedPaths": MASKED,
         "readonlyPaths": READONLY,
         "seccomp": seccomp(),
-        "rootfsPropagation": "private",  # what the host mounts below the root later would come with the host's options
+        "rootfsPropagation": "private",  # later mounts of the host would have the host's options
     }
     if rootless:
         linux["namespaces"].append({"type": "user"})
@@ -143,7 +148,7 @@ def sandbox(
         linux["gidMappings"] = [{"containerID": 0, "hostID": os.getegid(), "size": 1}]
     linux["resources"] = resources(memory, processes, cpus)
     if not rootless:
-        linux["resources"]["devices"] = [{"allow": False, "access": "rwm"}]  # a user can make none
+        linux["resources"]["devices"] = [{"allow": False, "access": "rwm"}]  # a user namespace allows no device nodes
     if cgroup is not None:
         linux["cgroupsPath"] = cgroup
     return {
@@ -188,7 +193,7 @@ def sandbox(
 def sources(binds: Mapping[str, str | os.PathLike[str]] | None) -> dict[str, str]:
     """``binds`` with absolute paths of the host.
 
-    :raises RequestError: it is no mapping, a path of the container is not absolute, or what it is bound to is no path.
+    :raises RequestError: it is no mapping, a path of the container is not absolute, or a value is no path.
     """
     if binds is not None and not isinstance(binds, Mapping):
         raise wrong("binds", binds, "a dict, like {'/in/the/container': '/on/the/host'}")
@@ -204,7 +209,12 @@ def sources(binds: Mapping[str, str | os.PathLike[str]] | None) -> dict[str, str
 
 
 def resources(memory: int | None, processes: int | None, cpus: float | None) -> dict[str, Any]:
-    """``linux.resources`` for these limits; no swap beside the memory."""
+    """``linux.resources`` for these limits. The swap limit equals the memory limit, so that there is no swap.
+
+    :param memory: bytes.
+    :param processes: processes and threads.
+    :param cpus: seconds of CPU time in each second.
+    """
     found: dict[str, Any] = {}
     if memory is not None:
         found["memory"] = {"limit": memory, "swap": memory}
@@ -216,8 +226,9 @@ def resources(memory: int | None, processes: int | None, cpus: float | None) -> 
 
 
 def seccomp() -> dict[str, Any]:
-    """``linux.seccomp``: what REFUSED lists fails with EPERM, and so does a clone(2) that makes namespaces. Clone3,
-    whose flags a filter cannot see, is not there, so that the C library takes clone(2)."""
+    """``linux.seccomp``: the system calls of REFUSED fail with EPERM, as does a clone(2) that makes namespaces. A
+    filter cannot read the flags of clone3, so clone3 fails with ENOSYS, and the C library falls back to clone(2).
+    """
     return {
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [

@@ -1,4 +1,4 @@
-"""Standard input, output and error of what runs in a container."""
+"""Standard input, output and error of the processes in a container."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .children import close_all
 from .waiting import Operation, Wait
 
 PIPE = -1
-"""A pipe, whose other end is the object's ``stdin``, ``stdout`` or ``stderr``."""
+"""A pipe; its other end is the object's ``stdin``, ``stdout`` or ``stderr``."""
 STDOUT = -2
 """For ``stderr``: the same as ``stdout``."""
 DEVNULL = -3
@@ -37,10 +37,10 @@ Stream = int | HasDescriptor | None
 
 @dataclass(slots=True)
 class Streams:
-    """The three streams: what the process gets, and our ends of pipes.
+    """The three streams: what the process gets, and the library's ends of pipes.
 
     :ivar given: descriptors for the process, in the order of their numbers.
-    :ivar ours: number of a stream -> our end of its pipe.
+    :ivar ours: number of a stream -> the library's end of its pipe.
     """
 
     given: list[int] = field(default_factory=list)
@@ -49,9 +49,10 @@ class Streams:
 
     @classmethod
     def open(cls, *wanted: Stream) -> Streams:
-        """
+        """Open the streams.
+
         :param wanted: standard input, output and error.
-        :raises RequestError: one of them is none of those.
+        :raises RequestError: one of them is no Stream.
         """
         streams = cls()
         for number, each in enumerate(wanted):
@@ -82,37 +83,38 @@ class Streams:
         self.close()
 
     def given_away(self) -> None:
-        """The process has them: ours are closed, so that the end of a pipe can be seen."""
+        """Close the descriptors that the process has got, so that the library sees the end of its pipes."""
         close_all(self._to_close)
         self._to_close.clear()
 
     def close(self) -> None:
-        """Close our ends of the pipes."""
+        """Close the library's ends of the pipes."""
         close_all(self.ours.values())
         self.ours.clear()
 
     def file(self, number: int) -> IO[bytes] | None:
-        """Our end of the pipe of the stream ``number`` as a file, which has it from now on; ``None`` where it is no
-        pipe."""
+        """A file for the library's end of the pipe ``number``, which owns that end from now on; ``None`` if the stream
+        is no pipe.
+        """
         fd = self.ours.pop(number, None)
         return None if fd is None else os.fdopen(fd, "wb" if number == 0 else "rb")
 
 
 def no_pipe(number: int) -> RequestError:
-    """The error for a stream that is no pipe, or is one no more."""
+    """The error for a stream that is no pipe, or no longer one."""
     name = ("stdin", "stdout", "stderr")[number]
     return RequestError(
-        f"{name}: found no pipe, expected {name}=ocirt.PIPE where the process was made (communicate "
-        "closes what it has read)",
+        f"{name}: found no pipe, expected {name}=ocirt.PIPE in the call that made the process (communicate "
+        "closes the pipes)",
         name,
     )
 
 
 @dataclass(slots=True)
 class Output:
-    """What was read of the two outputs.
+    """The content of the two outputs.
 
-    :ivar limit: the most bytes that are kept of both together; ``None``: no limit.
+    :ivar limit: the most bytes to keep of both together; ``None``: no limit.
     :ivar truncated: was there more?
     """
 
@@ -132,13 +134,14 @@ class Output:
 
 
 def transfer(fds: dict[int, int], data: bytes, until: int, output: Output, deadline: float | None) -> Operation[bool]:
-    """Write ``data`` to standard input and read both outputs, all at once: no order of theirs can block us.
+    """Write ``data`` to standard input and read both outputs at the same time, so that the process cannot block the
+    library.
 
-    Ends with the process, when what it has left in the pipes is read, or when the output is too much: a process that
-    it has left behind may hold them open without end.
+    The transfer ends when the process has ended and the rest in the pipes has been read, or when the output exceeds the
+    limit. It does not wait for the end of the pipes, because a process that was left behind may keep them open forever.
 
-    :param fds: number of a stream -> our end of its pipe; whoever calls closes what is left in it.
-    :param until: a pidfd that becomes ready with the end of the process.
+    :param fds: number of a stream -> the library's end of its pipe. The caller closes those that remain.
+    :param until: a pidfd that becomes ready when the process ends.
     :returns: False if the deadline came first.
     """
     rest = memoryview(data)
@@ -163,7 +166,7 @@ def transfer(fds: dict[int, int], data: bytes, until: int, output: Output, deadl
 
 
 def _written(fd: int, rest: memoryview) -> memoryview:
-    """What is left after writing; nothing if nobody reads it."""
+    """What remains after writing; empty if the pipe has no reader."""
     try:
         return rest[os.write(fd, rest[:CHUNK]) :]
     except BlockingIOError:
@@ -173,8 +176,10 @@ def _written(fd: int, rest: memoryview) -> memoryview:
 
 
 def _read(fd: int, number: int, output: Output, all: bool) -> bool:
-    """Read once, or ``all`` that is there: no more than the pipe holds, as somebody may go on writing. False at the
-    end."""
+    """Read once, or with ``all`` the content of the pipe: at most its size, because another process may still write.
+
+    :returns: False at the end of the pipe.
+    """
     left = fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) if all else 1
     while left > 0 and not output.truncated:
         try:

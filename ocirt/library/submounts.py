@@ -1,5 +1,6 @@
-"""What is mounted below a root file system. ``root.readonly`` makes the mount of the root read-only and no other, as in
-runc: where the host has something mounted below, a program that is to change nothing could write there."""
+"""Mounts below a root file system. ``root.readonly`` makes only the mount of the root read-only, as in runc. If the
+host has mounts below the root, a program that must not change anything could write there.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ def readonly_binds(rootfs: str, destinations: Iterable[str]) -> list[dict[str, A
     """Entries for the beginning of ``mounts`` that make all mounts below ``rootfs`` read-only.
 
     :param rootfs: an absolute path.
-    :param destinations: where the config mounts something itself: what lies beneath cannot be reached.
+    :param destinations: the mount points of the config itself; what is below them cannot be reached.
     """
     top = os.path.realpath(rootfs).rstrip("/")
     covered = [*map(os.path.normpath, destinations)]
@@ -31,7 +32,7 @@ def _is_beneath(path: str, places: Iterable[str]) -> bool:
 
 
 def mount_points() -> set[str]:
-    """Where something is mounted in our mount namespace; proc_pid_mountinfo(5)."""
+    """The mount points of this process's mount namespace, proc_pid_mountinfo(5)."""
     with open("/proc/self/mountinfo", "rb") as file:
         return {
             os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), line.split(b" ", 5)[4]))

@@ -1,9 +1,9 @@
-"""The process of the executable that supervises a container, or a process in one, until its end.
+"""A process of the executable that supervises a container, or a process in one, until it ends.
 
-It is the parent of the container's process, which nobody else can wait for on a kernel that does not tell exit
-statuses by pidfd. It tells by a pipe (``--status-fd``) that the process is there, what failed, and how it ended; and
-it holds the other end of our life: once nobody reads the pipe any more it kills what it supervises, and removes the
-container.
+The supervisor is the parent of the container's process. On a kernel whose pidfds do not tell exit statuses, no other
+process can wait for it. Over a pipe (``--status-fd``) the supervisor reports that the process exists, what failed, and
+how the process ended. The pipe also tells the supervisor whether the library's process lives: once the pipe has no
+reader, the supervisor kills what it supervises, and removes the container.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from .waiting import Operation, Wait, deadline_in
 
 
 class Supervisor:
-    """
+    """A supervisor.
+
     :ivar id: of the container.
     :ivar streams: those of the process.
-    :ivar child: the process that supervises it.
-    :ivar began: the process that is supervised, once it is there.
-    :ivar pidfd: of that process; ``None`` before, and where it had ended before we could look. Ours to close.
-    :ivar ended: how it has ended, once it has and that is known.
-    :ivar lines: all that has been told so far.
+    :ivar child: the process that supervises.
+    :ivar began: the supervised process, once it exists.
+    :ivar pidfd: of the supervised process; ``None`` before it exists, and if it ended too early. This object closes it.
+    :ivar ended: how the supervised process has ended, once that is known.
+    :ivar lines: all reports so far.
     """
 
     def __init__(
@@ -46,10 +47,9 @@ class Supervisor:
         config: int | None = None,
         options: Sequence[str] = (),
     ) -> None:
-        """
-        :param words: the verb and what follows, but for the flags added here.
+        """:param words: the verb and its arguments, without the flags that this class adds.
         :param pass_fds: further descriptors for the process, from 3 on.
-        :param config: a memfd for ``--config``. It stays the caller's.
+        :param config: a memfd for ``--config``. The caller closes it.
         :param options: flags before the verb.
         """
         self.runtime, self.id, self.streams = runtime, id, streams
@@ -69,9 +69,9 @@ class Supervisor:
         self.release()
 
     def start(self) -> None:
-        """Start it. The streams are given away, whatever happens.
+        """Start the supervisor. In any case the streams are given away.
 
-        :raises InstallationError: it cannot be started.
+        :raises InstallationError: the supervisor cannot be started.
         """
         self._status, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(writing, True)
@@ -88,10 +88,11 @@ class Supervisor:
             self.streams.given_away()
 
     def begin(self) -> Operation[None]:
-        """Start it, and wait until the process is there.
+        """Start the supervisor, and wait until the supervised process exists.
 
-        :raises OcirtError: it failed; nothing is left of it.
-        :raises TimeoutExpired: it took more than the runtime's time-out; the supervising process has been killed.
+        :raises OcirtError: starting failed. Nothing of the process remains.
+        :raises TimeoutExpired: starting took more than the runtime's time-out. The library has killed the
+        supervisor.
         """
         deadline = deadline_in(self.runtime.timeout)
         try:
@@ -112,22 +113,25 @@ class Supervisor:
         self.pidfd = pidfd.hold(self.began.pid, self.began.start_time)
 
     def failure(self) -> OcirtError:
-        """Why it failed."""
+        """The reason of the failure."""
         return report.error_in(self.lines, self.id) or InstallationError(
-            f"{self.runtime.executable}: ended without a word about container {self.id}"
+            f"{self.runtime.executable}: ended without a report about container {self.id}"
         )
 
     def end(self, deadline: float | None) -> Operation[bool]:
-        """Until the process has ended, and the supervising one: False if the deadline comes first. See ``ended``."""
+        """Wait until the supervised process and the supervisor have ended; see ``ended``.
+
+        :returns: False if the deadline comes first.
+        """
         if not (yield from self.child.end(deadline)):
             return False
         self.take()
         return True
 
     def kill(self, number: int) -> None:
-        """Send a signal to the process.
+        """Send a signal to the supervised process.
 
-        :raises ProcessLookupError: it has ended.
+        :raises ProcessLookupError: the process has ended.
         """
         with self._lock:
             if self.pidfd is None:
@@ -135,13 +139,18 @@ class Supervisor:
             signal.pidfd_send_signal(self.pidfd, number)
 
     def release(self) -> None:
-        """Close our descriptors, the streams' excepted. The process is killed if it lives."""
+        """Close the descriptors of this object, except those of the streams. If the process still runs, the supervisor
+        kills it.
+        """
         with self._lock:
             held, self._status, self.pidfd = [self._status, self.pidfd], -1, None
         close_all([fd for fd in held if fd is not None and fd >= 0])
 
     def take(self) -> bool:
-        """Take in what has been told. False at the end: nothing more will be."""
+        """Read the reports that have arrived.
+
+        :returns: False at the end: no report will follow.
+        """
         with self._lock:
             while self._status >= 0:
                 try:

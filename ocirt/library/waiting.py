@@ -1,4 +1,4 @@
-"""Operations that say what they wait for, and :func:`drive`, which waits for it with poll(2)."""
+"""Operations that say what they wait for, and :func:`drive`, which waits with poll(2)."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Until one of these descriptors is ready.
+    """Wait until one of these descriptors is ready.
 
-    :ivar fds: descriptor -> mask of events, as for poll(2); errors and hang-ups are always waited for.
-    :ivar deadline: when to give up, on the monotonic clock; ``None``: never.
+    :ivar fds: descriptor -> mask of events, as for poll(2); errors and hang-ups always count.
+    :ivar deadline: when to give up, in seconds of the monotonic clock; ``None``: never.
     """
 
     fds: Mapping[int, int] = field(default_factory=dict)
     deadline: float | None = None
 
     def left(self) -> float | None:
-        """Seconds to the deadline, not less than 0."""
+        """Seconds until the deadline, not less than 0."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 
 Ready = Mapping[int, int]
-"""Descriptor -> events, of those that are ready; empty once the deadline has passed."""
+"""Descriptor -> events, for those that are ready; empty if the deadline has passed."""
 
 Operation = Generator[Wait, Ready, Value]
-"""Yields what it waits for, is sent what is ready, and returns its value. What interrupts a wait (KeyboardInterrupt,
-the cancellation of a task) is thrown into it: it may wait for what it has to clean up, and lets it go on."""
+"""An operation yields what it waits for, gets what is ready, and returns its value. An exception that interrupts a wait
+(KeyboardInterrupt, the cancellation of a task) is thrown into the operation: it may wait for its cleanup, and
+re-raises."""
 
 
 def drive(operation: Operation[Value]) -> Value:
@@ -47,7 +48,7 @@ def drive(operation: Operation[Value]) -> Value:
             value: Value = stop.value
             return value
         except BaseException as error:
-            if getattr(operation, "gi_frame", None) is None:  # it has ended by this itself
+            if getattr(operation, "gi_frame", None) is None:  # the operation itself raised this error
                 raise
             go_on = partial(operation.throw, error)
 
@@ -57,10 +58,10 @@ def _poll(wait: Wait) -> Ready:
     for fd, mask in wait.fds.items():
         poll.register(fd, mask)
     left = wait.left()
-    # Upwards: a wait that ends a little before its deadline would only be begun again.
+    # Round up: a wait that ended just before its deadline would begin again.
     return dict(poll.poll(None if left is None else left * 1000 + 1))
 
 
 def deadline_in(seconds: float | None) -> float | None:
-    """When the time is up that begins now."""
+    """The moment ``seconds`` from now, in seconds of the monotonic clock; ``None`` for ``None``."""
     return None if seconds is None else time.monotonic() + seconds

@@ -23,7 +23,7 @@ def error(members, on=None, **words):
 def test_a_relative_path_is_the_bundles():
     made = plan(config(root={"path": "rootfs"}), bundle="/some/bundle")
     assert shown(made, "init", "OpenRootfs") == [("OpenRootfs", {"path": "/some/bundle/rootfs"})]
-    assert made.state[0].rootfs == made.init[names(made, "init").index("OpenRootfs")].path
+    assert made.facts.rootfs == made.init[names(made, "init").index("OpenRootfs")].path
 
 
 def test_an_absolute_path():
