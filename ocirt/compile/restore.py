@@ -1,8 +1,9 @@
-"""Config, what restore asks for, Host -> Plan: a container whose processes criu makes anew.
+"""Config, what restore asks for, Host -> Plan: a container whose processes criu restores.
 
-What create makes on the host is made as there: state directory, cgroups with their limits, resctrl groups. In place of
-init, the stage becomes criu, once it has entered the cgroups and a mount namespace in which the rootfs is ready; criu makes
-all namespaces, mounts and processes of the container from its images, the first process as the runtime's child.
+The runtime makes on the host what create makes: state directory, cgroups with their limits, resctrl groups. Instead of
+becoming init, the stage becomes criu, once it has entered the cgroups and a mount namespace in which the rootfs is
+ready. criu makes all namespaces, mounts and processes of the container from its images; the container's first process
+becomes the runtime's child.
 """
 
 import json
@@ -52,25 +53,25 @@ class Restored(Container):
         check_terminal(config.process.terminal, request)
         super().__init__(config, request, host, by_criu=True)
         self.process = Process(config.process, config, request, host, self.plan, self.namespaces)
-        Seccomp(config, config.process.no_new_privileges, host, self.plan)  # exec will need it
+        Seccomp(config, config.process.no_new_privileges, host, self.plan)  # checks the profile, which exec will load
         self.rdt = self.resctrl()
 
     def compile(self, root: "AnyText", asked: "Members", log: str, **criu: "Field") -> "Plan":
-        """The plan.
+        """Compile the plan.
 
-        :param root: where criu finds the rootfs: a directory that is made for it.
-        :param asked: the request for criu (:mod:`ocirt.criu.message`).
-        :param log: the path of the log that it writes.
+        :param root: the directory at which the stage mounts the rootfs for criu.
+        :param asked: the request to criu (:mod:`ocirt.criu.message`).
+        :param log: the path of criu's log.
         :param criu: the fields of ExecCriu.
         """
         request, plan, cgroup, rdt = self.request, self.plan, self.cgroup, self.rdt
         life = hooks.Hooks(self.config, plan)
-        if self.namespaces.new & NETWORK:  # of which criu restores no device
+        if self.namespaces.new & NETWORK:  # criu restores no device of it
             plan.sections["in_criu_netns"] = [
                 JoinContainer("linux.namespaces", "", flags=NETWORK),
                 LoopbackUp("linux.namespaces", ""),
             ]
-        # criu leaves the root as it was mounted for it.
+        # criu leaves the root's attributes and propagation as they are, so these steps set them.
         finish = self.rootfs.finish()
         plan.sections["in_restored_mntns"] = (
             [JoinContainer("linux.namespaces", "", flags=MOUNT), EnterRoot(AT, "", fd=NONE), *finish] if finish else []
@@ -110,7 +111,7 @@ class Restored(Container):
         return plan
 
     def _conversation(self, asked: "Members", log: str, life: hooks.Hooks) -> "list[Step]":
-        """Steps of the host that have criu restore the container, and what they do while criu waits."""
+        """Steps of the host that ask criu to restore the container, and those that the host runs while criu waits."""
         register = self.plan.register()
 
         def talk(until: str, more: "Members") -> TalkToCriu:
@@ -135,8 +136,10 @@ class Restored(Container):
         ]
 
     def _points(self) -> "list[Step]":
-        """Steps that make the mount points which criu will need. Binds are mounted, beside the place that criu uses: others
-        may have their mount points in them. What lies in a tmpfs comes with it from the images."""
+        """Steps that make the mount points that criu will need. They also mount the binds, beside criu's mount point,
+        because other mount points may be in them. The content of a tmpfs comes from the images, with the mount points
+        in it.
+        """
         steps: list[Step] = []
         covered: list[str] = []
         for each, made in self.mounts.each():
