@@ -2,151 +2,28 @@
 
 #include <limits.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/caller.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "build-id.h"
 #include "launch/created_with.h"
+#include "launch/descriptors.h"
 #include "launch/detach.h"
+#include "launch/documents.h"
 #include "launch/python.h"
 #include "program/scan.h"
 #include "verbs/create.h"
 #include "verbs/exec.h"
-#include "verbs/list.h"
 #include "verbs/kill.h"
+#include "verbs/list.h"
 #include "verbs/update.h"
 #include "verbs/verbs.h"
 
-#define STDIN "-" // a file that is standard input
-
-static int status_descriptor(const struct request *q) {
-  const char *text = q->flags[FLAG_STATUS_FD];
-  int64_t fd;
-  if (!text) return -1;
-  if (parse_number(text, &fd) || fd < 3 + preserved_fds(q) || fd > 1 << 20 ||
-      sys_fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
-    fail("--status-fd: found %s, expected an open descriptor after those that the process gets, from %d on", text,
-        3 + preserved_fds(q));
-  return (int)fd;
-}
-
-// The descriptor that --config names by a path of its own process; -1: none, or one that the process gets anyway.
-static int config_descriptor(const struct request *q) {
-  const char *path = q->flags[FLAG_CONFIG];
-  int64_t fd;
-  if (!path) return -1;
-  const char *number = !strncmp(path, "/dev/fd/", 8) ? path + 8 : !strncmp(path, "/proc/self/fd/", 14) ? path + 14 : "";
-  return parse_number(number, &fd) || fd < 3 + preserved_fds(q) || fd > 1 << 20 ? -1 : (int)fd;
-}
-
-// ---- create and run ----
-
-// A file's bytes: what is compiled is what is kept, whatever happens to the file.
-struct bytes {
-  char *data;
-  size_t size;
+// Descriptors that Python hands over: of the program, and of config.json or, for update, of the locked state directory.
+struct handed_over {
+  int program, more;
 };
-
-static struct bytes read_whole(const char *what, const char *path, int only_regular) {
-  enum { MOST = 16 << 20 };
-  struct stat st;
-  CLOSING int fd = !strcmp(path, STDIN) ? sys_fcntl(0, F_DUPFD_CLOEXEC, 3)
-                                        : sys_open(AT_FDCWD, path, O_RDONLY | (only_regular ? O_NONBLOCK : 0), 0);
-  if (fd == -ENOENT && only_regular)
-    logging.hint = "--bundle names the directory that holds it; ocirt spec writes one to start from";
-  if (fd < 0) fail("%s %s: %e", what, path, fd);
-  if (only_regular && (sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
-    fail("%s: found something else, expected a regular file", path);
-  struct bytes all = {mmap(0, MOST + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), 0};
-  if (all.data == MAP_FAILED) fail("no memory for %s", path);
-  long n;
-  while ((n = sys_read(fd, all.data + all.size, MOST + 1 - all.size)) > 0)
-    all.size += (size_t)n;
-  if (all.size > MOST) fail("%s: found more than 16 MiB", path);
-  if (n < 0) fail("%s %s: read: %e", what, path, (int)n);
-  return all;
-}
-
-// The same in a sealed memfd, for Python.
-static int hand_over(struct bytes bytes) {
-  int copy = sys_data_memfd("config.json"), error = copy < 0 ? copy : write_all(copy, bytes.data, bytes.size);
-  if (error) fail("memfd_create: %e", error);
-  sys_fcntl(copy, F_ADD_SEALS, SEALS);
-  return copy;
-}
-
-static struct bytes read_config(struct request *q) {
-  if (q->flags[FLAG_CONFIG]) return read_whole("--config", q->flags[FLAG_CONFIG], 0);
-  struct buffer path = arena_buffer(plus(strlen(q->flags[FLAG_BUNDLE]), sizeof "/config.json"));
-  format(&path, "%s/config.json", q->flags[FLAG_BUNDLE]);
-  return read_whole("config.json: open", path.data, 1);
-}
-
-// What Python hands back.
-static struct bytes take_back(int fd) {
-  struct stat st;
-  struct bytes all = {0, sys_fstat(fd, &st) < 0 ? 0 : (size_t)st.st_size};
-  all.data = mmap(0, all.size + 1, PROT_READ, MAP_PRIVATE, fd, 0);
-  if (all.data == MAP_FAILED) fail("no memory for config.json");
-  return all;
-}
-
-// The path that is the flag's value, absolute and without a slash at its end. The kernel opens none that is longer.
-static const char *absolute(unsigned flag, const char *path) {
-  const char *here = path[0] == '/' ? "" : current_directory();
-  while (path[0] == '.' && path[1] == '/')
-    path += 2;
-  struct buffer out = arena_buffer(plus(strlen(here), plus(strlen(path), 1)));
-  format(&out, *here ? "%s/%s" : "%s%s", here, strcmp(path, ".") ? path : "");
-  while (out.used > 1 && out.data[out.used - 1] == '/')
-    out.data[--out.used] = 0;
-  if (out.used >= PATH_MAX)
-    fail("--%s: found a path of %l bytes, expected at most %d", flag_kinds[flag].name, (int64_t)out.used, PATH_MAX - 1);
-  return out.data;
-}
-
-// Where states lie if --root says nothing: default_root in state_dir.py, in C.
-static void put_default_root(struct buffer *to, const struct request *q) {
-  const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR"), *user = environment_variable(q, "USER");
-  char map[64];
-  int uid = (int)sys0(SYS_geteuid), has_runtime = runtime && *runtime;
-  if (uid) {
-    if (has_runtime)
-      format(to, "%s/ocirt", runtime);
-    else
-      format(to, "/run/user/%l/ocirt", (int64_t)(unsigned)uid);
-    return;
-  }
-  int initial = read_file(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) < 0 ||
-                !strcmp(map, "         0          0 4294967295\n");
-  format(to, "%s/ocirt", !has_runtime || initial || (user && !strcmp(user, "root")) ? "/run" : runtime);
-}
-
-static void complete(struct request *q) {
-  const char *as = peer_flag(q->argv[0]);
-  if (as && !q->flags[FLAG_AS]) q->flags[FLAG_AS] = as + 5;
-  static const unsigned char paths[] = {FLAG_ROOT, FLAG_LOG, FLAG_BUNDLE, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET,
-      FLAG_PID_FILE, FLAG_CONFIG, FLAG_UPPER, FLAG_WORK, FLAG_PROCESS};
-  if (!q->flags[FLAG_ROOT]) {
-    const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR");
-    struct buffer root = arena_buffer(plus(runtime ? strlen(runtime) : 0, 64));
-    put_default_root(&root, q);
-    q->has_default_root = 1;
-    q->flags[FLAG_ROOT] = root.data;
-  }
-  const char *log = q->flags[FLAG_LOG];
-  if (log && !strncmp(log, "file:", 5)) q->flags[FLAG_LOG] = log + 5;
-  if ((q->verb <= VERB_RUN || q->verb == VERB_RESTORE) && !q->flags[FLAG_BUNDLE]) q->flags[FLAG_BUNDLE] = ".";
-  for (unsigned i = 0; i < COUNT(paths); i++) {
-    const char **flag = &q->flags[paths[i]];
-    if (!*flag) continue;
-    int from_stdin = !strcmp(*flag, STDIN) && (paths[i] == FLAG_CONFIG || paths[i] == FLAG_PROCESS);
-    int to_no_file = paths[i] == FLAG_LOG && !log_is_file(*flag);
-    if (!from_stdin && !to_no_file) *flag = absolute(paths[i], *flag);
-  }
-}
 
 static int has_value(const struct request *q, unsigned flag, const char *value) {
   return q->flags[flag] && !strcmp(q->flags[flag], value);
@@ -166,19 +43,26 @@ static void set_log(const struct request *q) {
   log_check();
 }
 
-// `@program=PROGRAM,MORE` is Python's hand-over: the number before the comma, and after it (config.json; for update the
-// locked state directory).
-static void handed_over(char *word, int *program, int *config) {
-  int64_t numbers[2] = {-1, -1};
-  char *text = word + strlen(HANDED_OVER), *more = strchr(text, ',');
-  if (more) *more++ = 0;
-  if (parse_number(text, &numbers[0]) || (more && parse_number(more, &numbers[1])) || numbers[0] < 0 ||
-      numbers[0] > INT_MAX || numbers[1] > INT_MAX)
+static int descriptor(const char *word, const char *text) {
+  int64_t number;
+  if (parse_number(text, &number) || number < 0 || number > INT_MAX)
     fail("%s: found no descriptor, expected that of a program", word);
-  *program = (int)numbers[0];
-  *config = (int)numbers[1];
-  close_on_exec(*program, 1);
-  close_on_exec(*config, 1);
+  close_on_exec((int)number, 1);
+  return (int)number;
+}
+
+// Takes the words off that Python has put before the command line: `@program=PROGRAM[,MORE]`, and q->holes.
+static char **take_handed_over(struct request *q, char **argv, struct handed_over *h) {
+  char *word = argv[1], *text = word + strlen(HANDED_OVER), *more = strchr(text, ',');
+  if (more) *more++ = 0;
+  h->program = descriptor(word, text);
+  if (more) h->more = descriptor(word, more);
+  argv[1] = argv[0];
+  argv++;
+  if (!argv[1] || strncmp(argv[1], HOLES, strlen(HOLES))) return argv;
+  q->holes = argv[1];
+  argv[1] = argv[0];
+  return argv + 1;
 }
 
 static void print_version(void) {
@@ -187,159 +71,121 @@ static void print_version(void) {
   sys_exit(0);
 }
 
-#define STORED_MAX (64 << 20) // bytes of a file of the state directory
-
-// A file's bytes; null where it is empty, or larger than any of ours.
-static const char *mapped(int fd, size_t *size) {
-  struct stat st;
-  if (fd < 0 || sys_fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > STORED_MAX) return 0;
-  void *data = mmap(0, *size = (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-  return data == MAP_FAILED ? 0 : data;
+static int asks_for_version(const char *word) {
+  return word && (!strcmp(word, "--version") || !strcmp(word, "-v") || !strcmp(word, "-version"));
 }
 
-static const char *stored_file(const struct container *c, const char *name, size_t *size) {
-  int fd = sys_open(c->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-  const char *data = mapped(fd, size);
-  sys_close(fd);
-  return data;
-}
+// ---- exec ----
 
-static int known_process(const struct request *q, const struct container *c, struct bytes process,
-    struct program *program, struct asked *asked) {
-  struct existing container = {.config = stored_file(c, "config.json", &container.config_size)};
+// What the program of a further process is compiled from: 1, or 0 if Python has to find out what is wrong with it.
+static int read_inputs(const struct container *c, struct inputs *in) {
+  struct span state = map_stored(c->dir, "state.json"), bundle;
   struct stored stored;
-  struct span text;
-  size_t size;
-  const char *state = stored_file(c, "state.json", &size);
-  if (!container.config || !state || !read_stored(&stored, state, state + size) || !stored.request.size) return 0;
-  struct buffer escaped = arena_buffer(stored.bundle.size), bundle = arena_buffer(stored.bundle.size);
-  if (!scan_string(&text, stored.bundle.text, stored.bundle.size, escaped.data)) return 0;
-  put_bytes(&bundle, text.text, text.size);
-  if (q->flags[FLAG_PROCESS] && !process.size) return 0;
-  container.process = process.data;
-  container.process_size = process.size;
-  container.bundle = bundle.data;
-  container.request = stored.request;
-  return find_exec_program(q, &container, program, asked);
+  in->config = map_stored(c->dir, "config.json");
+  if (!in->config.text || !state.text || (in->process.text && !in->process.size)) return 0;
+  if (!read_stored(&stored, state.text, state.text + state.size) || !stored.request.size) return 0;
+  struct buffer escaped = arena_buffer(stored.bundle.size), copy = arena_buffer(stored.bundle.size);
+  if (!scan_string(&bundle, stored.bundle.text, stored.bundle.size, escaped.data)) return 0;
+  put_bytes(&copy, bundle.text, bundle.size);
+  in->bundle = copy.data;
+  in->created = stored.request;
+  return 1;
 }
 
-// The caller's descriptors end here, but for those that the container is to get. Of these what is not open gets
-// something that is closed at execve: no descriptor that we open may pass for one of the caller's.
-static void leave_descriptors(struct request *q, int config) {
-  int end = 3 + preserved_fds(q), hole = -1;
-  struct buffer holes = {0};
-  for (int fd = 3; fd < end; fd++) {
-    if (sys_fcntl(fd, F_GETFD, 0) >= 0) continue;
-    if (hole < 0) {
-      // No more than this many digits each; the number of descriptors has a limit.
-      holes = arena_buffer(times((size_t)(end - fd), sizeof "65536,") + sizeof HOLES);
-      put(&holes, HOLES);
-      hole = sys_data_memfd("unused");
-      if (hole < 0) fail("memfd_create: %e", hole);
-    }
-    if (hole != fd && sys_dup3(hole, fd, O_CLOEXEC) < 0)
-      break; // a number beyond the limit, which none of ours has either
-    format(&holes, "%d,", fd);
-  }
-  if (hole >= end) sys_close(hole);
-  q->holes = holes.data;
-  sys_close_range((unsigned)end, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
-  close_on_exec(logging.reader, 0);
-  close_on_exec(config, 0);
-}
-
-static _Noreturn void exec_process(struct request *q, struct asked *asked) {
+static _Noreturn void run_exec(struct request *q, struct asked *asked) {
   struct container c = {0};
-  struct bytes process = {0};
-  struct program bound = {0};
+  struct inputs in = {0};
+  struct program program = {0};
   need_running(&c, q, 0);
-  if (q->flags[FLAG_PROCESS]) process = read_whole("--process", q->flags[FLAG_PROCESS], 0);
-  if (!known_process(q, &c, process, &bound, asked))
-    start_python(q, "@exec", q->flags[FLAG_PROCESS] ? hand_over(process) : -1, asked);
+  if (q->flags[FLAG_PROCESS]) in.process = read_document("--process", q->flags[FLAG_PROCESS], 0);
+  if (!read_inputs(&c, &in) || !find_program(q, &in, &program, asked))
+    start_python(q, "@exec", in.process.text ? sealed_memfd(in.process) : -1, asked);
   close_on_exec(logging.reader, 1);
-  leave_own_file();
-  verb_exec(q, &c, &bound);
+  close_exe();
+  verb_exec(q, &c, &program);
 }
 
-// Sealed, and with a program: a kept one, else Python makes one and comes back with it.
-static struct bytes find_bundle(struct request *q, struct program *bound) {
-  static struct asked asked;
-  int given = config_descriptor(q);
-  leave_descriptors(q, given);
-  seal(q->argv, q->environment);
-  if (q->verb == VERB_EXEC) exec_process(q, &asked);
-  struct bytes bytes = read_config(q);
-  sys_close(given);
-  if (q->verb == VERB_RESTORE) start_python(q, "@restore", hand_over(bytes), 0);
-  if (!bytes.size || !find_program(q, bytes.data, bytes.size, bound, &asked))
-    start_python(q, "@compile", hand_over(bytes), &asked);
+static _Noreturn void run_compiled_exec(struct request *q, struct handed_over h) {
+  struct container c = {0};
+  struct program program = {0};
+  need_running(&c, q, 1);
+  if (program_load(&program, h.program)) fail("the program for %s was compiled by another build", c.id);
+  verb_exec(q, &c, &program);
+}
+
+// ---- create, run and restore ----
+
+static _Noreturn void run_create(struct request *q, struct asked *asked, int config_fd) {
+  struct program program = {0};
+  struct inputs in = {.config = read_config(q)};
+  sys_close(config_fd);
+  if (q->verb == VERB_RESTORE) start_python(q, "@restore", sealed_memfd(in.config), 0);
+  if (!in.config.size || !find_program(q, &in, &program, asked))
+    start_python(q, "@compile", sealed_memfd(in.config), asked);
   close_on_exec(logging.reader, 1);
-  leave_own_file();
-  return bytes;
+  close_exe();
+  verb_create(q, &program, in.config.text, in.config.size);
+}
+
+static _Noreturn void run_compiled_create(struct request *q, struct handed_over h) {
+  struct program program = {0};
+  if (program_load(&program, h.program)) fail("the program of %s was compiled by another build", q->arguments[0]);
+  struct span config = map_document(h.more);
+  verb_create(q, &program, config.text, config.size);
+}
+
+// ---- dispatch ----
+
+// Runs a verb that needs no program, or one that create has stored; returns for the others.
+static void run_short_verb(struct request *q, struct handed_over h) {
+  static void (*const verbs[VERB_COUNT])(struct request *, int) = {[VERB_PAUSE] = verb_pause,
+      [VERB_RESUME] = verb_resume,
+      [VERB_START] = verb_start,
+      [VERB_STATE] = verb_state,
+      [VERB_KILL] = verb_kill,
+      [VERB_DELETE] = verb_delete};
+  if (verbs[q->verb]) verbs[q->verb](q, h.program);
+  if (q->verb == VERB_LIST) verb_list(q);
+  if (q->verb != VERB_UPDATE) return;
+  if (h.program < 0) start_python(q, "@cli", -1, 0);
+  verb_update(q, h.program, h.more);
+}
+
+static _Noreturn void run_compiled(struct request *q, struct handed_over h) {
+  if (q->verb == VERB_EXEC) run_compiled_exec(q, h);
+  run_compiled_create(q, h);
+}
+
+static _Noreturn void run_uncompiled(struct request *q) {
+  static struct asked asked;
+  int config_fd = config_descriptor(q);
+  separate_descriptors(q, config_fd);
+  detach_from_exe(q->argv, q->environment);
+  if (q->verb == VERB_EXEC) run_exec(q, &asked);
+  run_create(q, &asked, config_fd);
 }
 
 int main(int argc, char **argv, char **environment) {
   static struct request q;
-  struct program bound = {0};
-  struct bytes bytes;
-  int program = -1, config = -1;
+  struct handed_over h = {-1, -1};
   (void)argc;
   set_up_process(environment);
   q.environment = environment;
-  called_as(argv[0]);
+  executable.argv0 = argv[0];
   if (argv[1] && !strncmp(argv[1], HANDED_OVER, strlen(HANDED_OVER))) {
-    seal(argv, environment);
-    leave_own_file();
-    handed_over(argv[1], &program, &config);
-    argv[1] = argv[0];
-    argv++;
-    if (argv[1] && !strncmp(argv[1], HOLES, strlen(HOLES))) {
-      q.holes = argv[1];
-      argv[1] = argv[0];
-      argv++;
-    }
+    detach_from_exe(argv, environment);
+    close_exe();
+    argv = take_handed_over(&q, argv, &h);
   }
   // Which containers a pattern finds is Python's to say.
-  int known = parse_command_line(&q, argv) && !q.flags[FLAG_REGEX];
-  if (!known) {
-    if (argv[1] && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v") || !strcmp(argv[1], "-version")))
-      print_version();
+  if (!parse_command_line(&q, argv) || q.flags[FLAG_REGEX]) {
+    if (asks_for_version(argv[1])) print_version();
     start_python(&q, "@cli", -1, 0);
   }
-  complete(&q);
+  complete_request(&q);
   set_log(&q);
   logging.reader = status_descriptor(&q);
-  switch (q.verb) {
-  case VERB_UPDATE:
-    if (program >= 0) verb_update(&q, program, config);
-    start_python(&q, "@cli", -1, 0);
-  case VERB_LIST:
-    verb_list(&q);
-  case VERB_PAUSE:
-    verb_pause(&q, program);
-  case VERB_RESUME:
-    verb_resume(&q, program);
-  case VERB_START:
-    verb_start(&q, program);
-  case VERB_STATE:
-    verb_state(&q, program);
-  case VERB_KILL:
-    verb_kill(&q, program);
-  case VERB_DELETE:
-    verb_delete(&q, program);
-  case VERB_EXEC:
-    if (program >= 0) {
-      struct container c = {0};
-      need_running(&c, &q, 1);
-      if (program_load(&bound, program)) fail("the program for %s was compiled by another build", c.id);
-      verb_exec(&q, &c, &bound);
-    }
-  }
-  if (program < 0)
-    bytes = find_bundle(&q, &bound);
-  else {
-    if (program_load(&bound, program)) fail("the program of %s was compiled by another build", q.arguments[0]);
-    bytes = take_back(config);
-  }
-  verb_create(&q, &bound, bytes.data, bytes.size);
+  run_short_verb(&q, h);
+  if (h.program >= 0) run_compiled(&q, h);
+  run_uncompiled(&q);
 }

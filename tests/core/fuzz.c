@@ -121,7 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     else if (*data == 's') {
       char *text = fuzz_mmap(0, size - 1, 0, 0, -1, 0);
       memcpy(text, data + 1, size - 1);
-      scan(&found, text, size - 1);
+      if (scan_room(&found, size - 1)) scan_document(&found, CONFIG_DOCUMENT, (struct span){text, (uint32_t)size - 1});
     }
   }
   while (n_blocks)

@@ -37,7 +37,9 @@ static void unmap_last(void) {
 long test_scan(const char *text, size_t size, char *out, size_t capacity) {
   struct scan s;
   unmap_last();
-  if (!scan(&s, text, size) || s.structure.used > capacity) return -1;
+  if (size > SCAN_MAX || !scan_room(&s, size) ||
+      !scan_document(&s, CONFIG_DOCUMENT, (struct span){text, (uint32_t)size}) || s.structure.used > capacity)
+    return -1;
   memcpy(out, s.structure.data, s.structure.used);
   return (long)s.structure.used;
 }
@@ -72,7 +74,8 @@ long test_find(const char *directory, const char *id, const char *bundle, int sy
   q.flags[FLAG_ROOT] = "/run/ocirt";
   if (systemd) q.flags[FLAG_SYSTEMD_CGROUP] = "1";
   logging.debug = debug;
-  return found(find_program(&q, config, size, &program, &asked), &program, &asked, out, capacity, path, request);
+  struct inputs in = {.config = {config, (uint32_t)size}};
+  return found(find_program(&q, &in, &program, &asked), &program, &asked, out, capacity, path, request);
 }
 
 // The same of `exec`, -3 where it does not read the command line.
@@ -84,12 +87,10 @@ long test_find_exec(const char *directory, char **argv, const char *config, size
   static struct asked asked;
   static struct request q;
   struct buffer cache = {variable, sizeof variable, 0, 0};
-  struct existing container = {.config = config,
-      .config_size = size,
-      .process = process,
-      .process_size = process_size,
+  struct inputs in = {.config = {config, (uint32_t)size},
+      .process = {process, (uint32_t)process_size},
       .bundle = bundle,
-      .request = {created, (uint32_t)strlen(created)}};
+      .created = {created, (uint32_t)strlen(created)}};
   struct program program = {0};
   unmap_last();
   put(&cache, "OCIRT_CACHE=");
@@ -97,7 +98,7 @@ long test_find_exec(const char *directory, char **argv, const char *config, size
   q = (struct request){.environment = environment};
   if (!parse_command_line(&q, argv)) return -3;
   q.flags[FLAG_ROOT] = "/run/ocirt";
-  return found(find_exec_program(&q, &container, &program, &asked), &program, &asked, out, capacity, path, request);
+  return found(find_program(&q, &in, &program, &asked), &program, &asked, out, capacity, path, request);
 }
 
 // A call of StartTransientUnit whose body the items are, into `out`: its size, -1 where they make none.

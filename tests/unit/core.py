@@ -15,6 +15,7 @@ SOURCES = (
     "launch/bind.c",
     "launch/cache.c",
     "launch/cache_directory.c",
+    "launch/descriptors.c",
     "launch/entry.c",
     "launch/machine.c",
     "launch/reader.c",

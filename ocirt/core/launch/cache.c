@@ -89,16 +89,16 @@ static int find(const struct lookup *l, struct cache_directory *d, struct progra
 }
 
 // Reads the values of all documents: 1, or 0 where one is Python's to explain.
-static int scan_all(struct lookup *l, const struct request_json *r, const struct existing *c) {
+static int scan_all(struct lookup *l, const struct request_json *r, const struct inputs *in) {
   struct scan *s = &l->scan;
-  if (c->config_size > SCAN_MAX || c->process_size > SCAN_MAX) return 0;
-  l->values_size = plus(c->config_size + c->process_size, r->key.size + (size_t)r->bound.size);
+  if (in->config.size > SCAN_MAX || in->process.size > SCAN_MAX) return 0;
+  l->values_size = plus(in->config.size + in->process.size, r->key.size + (size_t)r->bound.size);
   if (!scan_room(s, plus(l->values_size, r->key.size)) || !scan_document(s, REQUEST_DOCUMENT, r->key) ||
       !scan_document(s, REQUEST_DOCUMENT, r->bound))
     return 0;
   put(&s->structure, "\n");
-  if (!scan_document(s, CONFIG_DOCUMENT, (struct span){c->config, (uint32_t)c->config_size}) ||
-      (c->process && !scan_document(s, PROCESS_DOCUMENT, (struct span){c->process, (uint32_t)c->process_size})))
+  if (!scan_document(s, CONFIG_DOCUMENT, in->config) ||
+      (in->process.text && !scan_document(s, PROCESS_DOCUMENT, in->process)))
     return 0;
   put(&s->structure, "\n");
   put_bytes(&s->structure, r->key.text, r->key.size);
@@ -106,7 +106,7 @@ static int scan_all(struct lookup *l, const struct request_json *r, const struct
   return !s->structure.full;
 }
 
-static int look_up(const struct request *q, const struct existing *c, struct program *program, struct asked *asked) {
+int find_program(const struct request *q, const struct inputs *in, struct program *program, struct asked *asked) {
   struct buffer path = {asked->place, sizeof asked->place, 0, 0};
   struct cache_directory d = {.fd = -1, .path = &path, .reason = {d.reason_data, sizeof d.reason_data, 0, 0}};
   struct lookup l = {0};
@@ -116,10 +116,10 @@ static int look_up(const struct request *q, const struct existing *c, struct pro
   CLOSING int fd = find_cache_directory(q, &d);
   int is_lasting = fd >= 0 && !d.in_memory;
   if (is_lasting) boot = boot_id();
-  write_request(&asked->request, q, c->bundle ? c : 0, boot);
+  write_request(&asked->request, q, in, boot);
   if (fd >= 0 && (asked->request.is_refused || !plain_id(q->arguments[0]) || (is_lasting && !boot)))
     put(&d.reason, "programs for this command line are not kept");
-  else if (fd >= 0 && !scan_all(&l, &asked->request, c))
+  else if (fd >= 0 && !scan_all(&l, &asked->request, in))
     put(&d.reason, "programs for this document are not kept (`ocirt cache explain` says more)");
   else if (fd >= 0) {
     hit = find(&l, &d, program);
@@ -132,14 +132,4 @@ static int look_up(const struct request *q, const struct existing *c, struct pro
   }
   if (!looked) asked->place[0] = 0;
   return hit;
-}
-
-int find_program(
-    const struct request *q, const char *config, size_t size, struct program *program, struct asked *asked) {
-  struct existing only_config = {.config = config, .config_size = size};
-  return look_up(q, &only_config, program, asked);
-}
-
-int find_exec_program(const struct request *q, const struct existing *c, struct program *program, struct asked *asked) {
-  return look_up(q, c, program, asked);
 }

@@ -14,10 +14,6 @@ struct asked {
   char place[PATH_SIZE + CACHE_NAME];
 };
 
-// Binds a kept program to the request and the config: 1 with the program ready to run, or 0 with what Python needs to
+// Binds a kept program to the request and the inputs: 1 with the program ready to run, or 0 with what Python needs to
 // compile and keep one.
-int find_program(
-    const struct request *q, const char *config, size_t size, struct program *program, struct asked *asked);
-
-// The same for exec, to a container that is there.
-int find_exec_program(const struct request *q, const struct existing *c, struct program *program, struct asked *asked);
+int find_program(const struct request *q, const struct inputs *in, struct program *program, struct asked *asked);

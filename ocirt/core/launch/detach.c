@@ -1,38 +1,38 @@
-// The executable: where it lies, and that no container reaches it. The processes of a container get at /proc/PID/exe of
-// init (CVE-2019-5736), and at the pages of whatever file stands behind it where a kernel lets them poison the page
-// cache.
 #include "launch/detach.h"
 
 #include <elf.h>
+#include <linux/memfd.h>
 #include <linux/prctl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/caller.h"
 #include "base/log.h"
 #include "base/memory.h"
 
-char own_path[4096];
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10u // since Linux 6.3
+#endif
 
-size_t own_folder;
+static char path[PATH_SIZE];
 
-int own_file = -1;
-
-static const char *called = ""; // argv[0]; with a value, it stands on a page that is there anyway
+struct executable executable = {.path = path, .file = -1, .argv0 = ""};
 
 extern const char image[] __asm__("__ehdr_start"); // the linker's: the first byte of the executable in memory
 
-void find_home(void) {
-  if (*own_path) return;
-  // Executed from a sealed copy, there is no file of the host's behind it: the first call has left the path in argv[0].
-  long n = sys4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", own_path, sizeof own_path - 1);
-  own_path[n > 0 ? n : 0] = 0;
+void find_install_dir(void) {
   struct stat st;
-  int found = sys_stat(AT_FDCWD, own_path, &st, 0) == 0 && S_ISREG(st.st_mode);
-  if (!found && called[0] == '/' && strlen(called) < sizeof own_path) strcpy(own_path, called);
-  const char *slash = strrchr(own_path, '/');
-  own_folder = slash ? (size_t)(slash - own_path) : strlen(own_path);
+  if (*path) return;
+  long n = sys4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof path - 1);
+  path[n > 0 ? n : 0] = 0;
+  // A sealed copy has no path of its own. Whoever executed the copy has left the executable's path in argv[0].
+  int found = sys_stat(AT_FDCWD, path, &st, 0) == 0 && S_ISREG(st.st_mode);
+  if (!found && *executable.argv0 == '/' && strlen(executable.argv0) < sizeof path) strcpy(path, executable.argv0);
+  const char *slash = strrchr(path, '/');
+  executable.dir_size = slash ? (size_t)(slash - path) : strlen(path);
 }
 
 static int is_sealed(int file) {
@@ -41,21 +41,18 @@ static int is_sealed(int file) {
 }
 
 static int is_readonly(int file) {
-  struct {
-    uint64_t type, rest[15];
-  } fs;
-  return sys2(SYS_fstatfs, file, &fs) == 0 && fs.rest[9] & 1 /* ST_RDONLY, of the flags of statfs(2) */;
+  struct statfs fs;
+  return sys2(SYS_fstatfs, file, &fs) == 0 && fs.f_flags & ST_RDONLY;
 }
 
-// A memfd that may be executed, and sealed.
 static int executable_memfd(void) {
-  int fd = sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x10 /* MFD_EXEC, since 6.3 */);
+  int fd = sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
   return fd == -EINVAL ? sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
 }
 
-// ---- without a file ----
+// ---- detaching ----
 
-// The pages of a segment, private and of no file, in place of those of the executable.
+// Replaces the pages of a segment by a private copy that belongs to no file.
 static int make_private(const Elf64_Phdr *segment) {
   uintptr_t begin = segment->p_vaddr & -page_size(),
             end = (segment->p_vaddr + segment->p_filesz + page_size() - 1) & -page_size();
@@ -73,15 +70,15 @@ static int make_private(const Elf64_Phdr *segment) {
   return error;
 }
 
-static uint64_t after(char **strings) {
+static uint64_t end_of(char **strings) {
   while (strings[1])
     strings++;
   return (uint64_t)(uintptr_t)(*strings + strlen(*strings) + 1);
 }
 
-// prctl(2): PR_SET_MM_MAP wants all of these; but for the file they are what they were.
+// Makes `file` what /proc/self/exe points at. PR_SET_MM_MAP wants all the other fields, too; they stay as they are.
 static int set_executable(int file, const Elf64_Phdr *segments, char **argv, char **environment) {
-  uint64_t brk = (uint64_t)sys1(SYS_brk, 0), arguments = after(argv);
+  uint64_t brk = (uint64_t)sys1(SYS_brk, 0), arguments = end_of(argv);
   struct prctl_mm_map map = {
       .start_code = segments[0].p_vaddr,
       .end_code = segments[0].p_vaddr + segments[0].p_filesz,
@@ -93,76 +90,76 @@ static int set_executable(int file, const Elf64_Phdr *segments, char **argv, cha
       .arg_start = (uint64_t)(uintptr_t)argv[0],
       .arg_end = arguments,
       .env_start = arguments,
-      .env_end = *environment ? after(environment) : arguments,
+      .env_end = *environment ? end_of(environment) : arguments,
       .exe_fd = (uint32_t)file,
   };
   return (int)sys5(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
 }
 
-// This process goes on from private memory, and what it says that it executes is an empty file that nobody can write:
-// there is nothing of ours to open, to execute or to poison.
-static int leave_file(char **argv, char **environment) {
+// Goes on from private memory, with an empty sealed memfd as /proc/self/exe: a container finds nothing there that it
+// could open for writing, execute or poison.
+static int detach(char **argv, char **environment) {
   const Elf64_Ehdr *head = (const void *)image;
   const Elf64_Phdr *segments = (const void *)(image + head->e_phoff);
-  int nothing = executable_memfd(), error = nothing < 0 ? nothing : sys_fcntl(nothing, F_ADD_SEALS, SEALS);
+  CLOSING int nothing = executable_memfd();
+  int error = nothing < 0 ? nothing : sys_fcntl(nothing, F_ADD_SEALS, SEALS);
   for (int i = 0; !error && i < head->e_phnum; i++)
     if (segments[i].p_type == PT_LOAD) error = make_private(&segments[i]);
-  if (!error) error = set_executable(nothing, segments, argv, environment);
-  sys_close(nothing);
-  return error;
+  return error ? error : set_executable(nothing, segments, argv, environment);
 }
 
-// ---- a sealed file: where the kernel, or a policy of its, does not let us go on without one ----
+// ---- the fallback: a sealed file, if the kernel or an LSM forbids PR_SET_MM_MAP ----
 
 static int sealed_copy(int from) {
   struct stat st;
-  int copy = executable_memfd();
+  CLOSING int copy = executable_memfd();
   if (copy < 0 || sys_fstat(from, &st) < 0) return -1;
   for (off_t done = 0; done < st.st_size;) {
     long n = sys4(SYS_sendfile, copy, from, 0, st.st_size - done);
-    if (n <= 0) {
-      sys_close(copy);
-      return -1;
-    }
+    if (n <= 0) return -1;
     done += n;
   }
-  if (sys_fcntl(copy, F_ADD_SEALS, SEALS) < 0) {
-    sys_close(copy);
-    return -1;
-  }
-  return copy;
+  return sys_fcntl(copy, F_ADD_SEALS, SEALS) < 0 ? -1 : release(&copy);
 }
 
-// A detached read-only mount of the file, of which nobody else has a way to make it writable.
+// A detached read-only mount of the executable. Nobody else can reach the mount to make it writable.
 static int readonly_mount(void) {
-  int mount = sys_open_tree(AT_FDCWD, own_path, OPEN_TREE_CLONE);
+  int mount = sys_open_tree(AT_FDCWD, executable.path, OPEN_TREE_CLONE);
   if (mount < 0) return mount;
   int error = sys_mount_setattr(mount, 0, MOUNT_ATTR_RDONLY, 0, 0);
   return error < 0 ? error : mount;
 }
 
-// Executes it; returns where there is none, and none is needed.
+// Executes a sealed copy, or the executable on a read-only mount. Returns if neither can be had and neither is needed,
+// because the caller cannot write to the executable.
 static void execute_sealed(int self, char **argv, char **environment) {
-  int copy = sealed_copy(self);
-  argv[0] = own_path;
-  restore_open_files(); // what is executed raises it again
+  CLOSING int copy = sealed_copy(self);
+  argv[0] = executable.path;
+  restore_open_files(); // what is executed raises the limit again
   if (copy >= 0) sys5(SYS_execveat, copy, "", argv, environment, AT_EMPTY_PATH);
   int mount = readonly_mount();
   int error = mount < 0 ? mount : (int)sys5(SYS_execveat, mount, "", argv, environment, AT_EMPTY_PATH);
-  // Without privilege there is neither; an executable that its user cannot write needs no copy.
-  if (sys4(SYS_faccessat, AT_FDCWD, own_path, 2 /* W_OK */, 0) < 0) {
-    sys_close(copy);
-    return;
-  }
-  fail("seal the executable %s against its containers: %e", own_path, error);
+  if (sys4(SYS_faccessat, AT_FDCWD, executable.path, W_OK, 0) < 0) return;
+  fail("seal the executable %s against its containers: %e", executable.path, error);
 }
 
-void called_as(const char *name) {
-  called = name;
+void detach_from_exe(char **argv, char **environment) {
+  CLOSING int self = sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
+  if (self >= 0 && is_sealed(self)) return;
+  find_install_dir();
+  if (detach(argv, environment) == 0)
+    executable.file = release(&self);
+  else if (!is_readonly(self))
+    execute_sealed(self, argv, environment);
+}
+
+void close_exe(void) {
+  sys_close(executable.file);
+  executable.file = -1;
 }
 
 void forget_arguments(const char *name) {
-  char **last = environ, *begin = (char *)(uintptr_t)called;
+  char **last = environ, *begin = (char *)(uintptr_t)executable.argv0;
   if (*last)
     while (last[1])
       last++;
@@ -172,24 +169,4 @@ void forget_arguments(const char *name) {
   memset(begin, 0, size);
   for (size_t n = 0; n < size - 1 && name[n]; n++)
     begin[n] = name[n];
-}
-
-void leave_own_file(void) {
-  sys_close(own_file);
-  own_file = -1;
-}
-
-void seal(char **argv, char **environment) {
-  int self = sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
-  if (self >= 0 && is_sealed(self)) {
-    sys_close(self);
-    return;
-  }
-  find_home();
-  if (leave_file(argv, environment) == 0) {
-    own_file = self;
-    return;
-  }
-  if (!is_readonly(self)) execute_sealed(self, argv, environment);
-  sys_close(self);
 }

@@ -1,16 +1,24 @@
+// Detaches the process from the file that it executes. The processes of a container reach that file through
+// /proc/PID/exe of init (CVE-2019-5736), and its pages if a bug of the kernel lets them poison the page cache.
 #pragma once
 #include "base/sys.h"
+#include "base/text.h"
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-extern char own_path[4096]; // as it was called first: by find_home
-extern size_t own_folder; // the length of its folder's path, with ocirt-python in it
-extern int own_file; // open, while Python may have to execute it and /proc/self/exe is no longer it; else -1
-void called_as(const char *name); // argv[0]
 
-void forget_arguments(
-    const char *name); // the command line and the environment, as /proc shows them; `name` stands in for them
-void find_home(void); // for those verbs that execute something: the others do without
+struct executable {
+  char *path; // empty before find_install_dir
+  size_t dir_size; // of the path, its folder, in which ocirt-python is, too
+  int file; // open while Python may have to execute it and /proc/self/exe is something else; else -1
+  const char *argv0; // main sets it
+};
+extern struct executable executable;
 
-// Before anything of a container is there: this process goes on without a file, or executes itself from a sealed one.
-void seal(char **argv, char **environment);
-void leave_own_file(void); // nothing is going to execute it
+void find_install_dir(void); // only verbs that execute something need it
+
+// Call before creating anything. Either detaches from the on-disk executable or executes a sealed copy of it.
+void detach_from_exe(char **argv, char **environment);
+void close_exe(void); // nobody is going to execute executable.file
+
+// Overwrites the command line and the environment, which /proc shows, with `name`.
+void forget_arguments(const char *name);

@@ -1,4 +1,3 @@
-// Starts Python for what the executable does not do by itself, and hands it the request.
 #include "launch/python.h"
 
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "launch/descriptors.h"
 #include "launch/detach.h"
 
 #define PYTHON_NEEDS (16 << 20) // bytes of memory; with less its start may end in a signal
@@ -73,21 +73,13 @@ static const char *interpreter_of(char *text) {
 int find_python(const char **interpreter, const char **script) {
   static char path_data[4200], head[8192];
   struct buffer path = {path_data, sizeof path_data, 0, 0};
-  find_home();
-  put_bytes(&path, own_path, own_folder);
+  find_install_dir();
+  put_bytes(&path, executable.path, executable.dir_size);
   put(&path, "/ocirt-python");
   *script = path_data;
   long n = read_file(AT_FDCWD, path_data, head, sizeof head);
   if (n < 0) return (int)n;
   *interpreter = interpreter_of(head);
-  return 0;
-}
-
-const char *peer_flag(const char *called) {
-  static const char *const flags[] = {"--as=runc", "--as=crun"};
-  const char *slash = strrchr(called, '/');
-  for (unsigned i = 0; i < COUNT(flags); i++)
-    if (!strcmp(slash ? slash + 1 : called, flags[i] + 5)) return flags[i];
   return 0;
 }
 
@@ -107,7 +99,9 @@ static int hand_over_request(const struct request *q, int input, struct asked *a
   if (input >= 0) format(&rest, ",\"input\":%d", kept_open(input));
   if (*asked->place) format(&rest, ",\"cache\":%q", asked->place);
   put(&rest, "}");
-  int fd = sys_data_memfd("request"), error = fd < 0 ? fd : write_all(fd, text->data, text->used);
+  int fd = sys_data_memfd("request");
+  if (fd < 0) fail("memfd_create: %e", fd);
+  int error = write_all(fd, text->data, text->used);
   if (!error) error = write_all(fd, rest.data, rest.used);
   if (error) fail("hand the request to Python in a memfd: %e (RLIMIT_FSIZE, or the memory of the cgroup)", error);
   return kept_open(fd);
@@ -117,16 +111,18 @@ static int hand_over_request(const struct request *q, int input, struct asked *a
 static _Noreturn void execute_python(struct request *q, const char *branch, int request_fd) {
   const char *script, *interpreter;
   int error = find_python(&interpreter, &script);
-  if (error) fail("%s: %e (it belongs beside the executable %s)", script, error, own_path);
+  if (error) fail("%s: %e (it belongs beside the executable %s)", script, error, executable.path);
   if (!interpreter) fail("%s: its first line names no interpreter", script);
-  int self = kept_open(own_file >= 0 ? own_file : sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0));
+  int self = kept_open(executable.file >= 0 ? executable.file : sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0));
   BUFFER(self_text, 16);
   BUFFER(request_text, 16);
+  BUFFER(as, 16);
+  if (peer_name(q->argv[0])) format(&as, "--as=%s", peer_name(q->argv[0]));
   format(&self_text, "%d", self);
   format(&request_text, "%d", request_fd);
   // Paths are bytes in whatever locale the caller has; UTF-8 with escapes takes them all.
   const char *const own[] = {interpreter, isolated_python(), "-S", "-X", "utf8", script, branch, self_text.data,
-      request_text.data, own_path, q->holes, peer_flag(q->argv[0])};
+      request_text.data, executable.path, q->holes, as.used ? as.data : 0};
   size_t count = COUNT(own) + 1, used = 0;
   for (char **word = q->argv; *word; word++)
     count++;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/files.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -18,14 +19,6 @@ const char *runtime_directory(const struct request *q) {
   int automatic = (!manager || !strcmp(manager, "auto")) && sys0(SYS_geteuid);
   int asks = automatic || q->flags[FLAG_SYSTEMD_CGROUP] || (manager && !strcmp(manager, "systemd"));
   return asks && directory && *directory ? directory : 0;
-}
-
-// Descriptors that a service manager passes on, sd_listen_fds(3): ours only if they are meant for this process.
-int listen_fds(const struct request *q) {
-  const char *fds = environment_variable(q, "LISTEN_FDS"), *pid = environment_variable(q, "LISTEN_PID");
-  int64_t count, meant;
-  if (!fds || !pid || parse_number(fds, &count) || parse_number(pid, &meant) || meant != sys0(SYS_getpid)) return 0;
-  return count < 0 || count > 65536 ? 0 : (int)count;
 }
 
 static const struct flag *find_flag(const struct flag *table, const char *name, size_t length) {
@@ -147,27 +140,65 @@ int parse_command_line(struct request *q, char **argv) {
   return q->n_arguments >= verb->arguments_min;
 }
 
-// What is no number is Python's to explain; nothing is preserved until then.
-int preserved_fds(const struct request *q) {
-  int64_t count = 0, listen = q->verb == VERB_EXEC ? 0 : listen_fds(q);
-  if (q->flags[FLAG_PRESERVE_FDS] && (parse_number(q->flags[FLAG_PRESERVE_FDS], &count) || count < 0 || count > 65536))
-    count = 0;
-  return (int)(listen + count);
+const char *peer_name(const char *argv0) {
+  static const char *const names[] = {"runc", "crun"};
+  const char *slash = strrchr(argv0, '/');
+  for (unsigned i = 0; i < COUNT(names); i++)
+    if (!strcmp(slash ? slash + 1 : argv0, names[i])) return names[i];
+  return 0;
 }
 
-void close_on_exec(int fd, int yes) {
-  if (fd >= 0) sys_fcntl(fd, F_SETFD, yes ? FD_CLOEXEC : 0);
+// The path that is the flag's value, absolute and without a slash at its end. The kernel opens none that is longer.
+static const char *absolute(unsigned flag, const char *path) {
+  const char *here = path[0] == '/' ? "" : current_directory();
+  while (path[0] == '.' && path[1] == '/')
+    path += 2;
+  struct buffer out = arena_buffer(plus(strlen(here), plus(strlen(path), 1)));
+  format(&out, *here ? "%s/%s" : "%s%s", here, strcmp(path, ".") ? path : "");
+  while (out.used > 1 && out.data[out.used - 1] == '/')
+    out.data[--out.used] = 0;
+  if (out.used >= PATH_SIZE)
+    fail(
+        "--%s: found a path of %l bytes, expected at most %d", flag_kinds[flag].name, (int64_t)out.used, PATH_SIZE - 1);
+  return out.data;
 }
 
-// The same for what stands in the place of descriptors that are not open.
-void hold_holes(const char *holes, int yes) {
-  int fd = 0;
-  for (const char *at = holes + strlen(HOLES); *at; at++) {
-    if (*at >= '0' && *at <= '9' && fd < 1 << 20) {
-      fd = 10 * fd + (*at - '0');
-      continue;
-    }
-    close_on_exec(fd, yes);
-    fd = 0;
+// Where states lie if --root says nothing: default_root in state_dir.py, in C.
+static void put_default_root(struct buffer *to, const struct request *q) {
+  const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR"), *user = environment_variable(q, "USER");
+  char map[64];
+  int uid = (int)sys0(SYS_geteuid), has_runtime = runtime && *runtime;
+  if (uid) {
+    if (has_runtime)
+      format(to, "%s/ocirt", runtime);
+    else
+      format(to, "/run/user/%l/ocirt", (int64_t)(unsigned)uid);
+    return;
+  }
+  int initial = read_file(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) < 0 ||
+                !strcmp(map, "         0          0 4294967295\n");
+  format(to, "%s/ocirt", !has_runtime || initial || (user && !strcmp(user, "root")) ? "/run" : runtime);
+}
+
+void complete_request(struct request *q) {
+  if (!q->flags[FLAG_AS]) q->flags[FLAG_AS] = peer_name(q->argv[0]);
+  static const unsigned char paths[] = {FLAG_ROOT, FLAG_LOG, FLAG_BUNDLE, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET,
+      FLAG_PID_FILE, FLAG_CONFIG, FLAG_UPPER, FLAG_WORK, FLAG_PROCESS};
+  if (!q->flags[FLAG_ROOT]) {
+    const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR");
+    struct buffer root = arena_buffer(plus(runtime ? strlen(runtime) : 0, 64));
+    put_default_root(&root, q);
+    q->has_default_root = 1;
+    q->flags[FLAG_ROOT] = root.data;
+  }
+  const char *log = q->flags[FLAG_LOG];
+  if (log && !strncmp(log, "file:", 5)) q->flags[FLAG_LOG] = log + 5;
+  if ((q->verb <= VERB_RUN || q->verb == VERB_RESTORE) && !q->flags[FLAG_BUNDLE]) q->flags[FLAG_BUNDLE] = ".";
+  for (unsigned i = 0; i < COUNT(paths); i++) {
+    const char **flag = &q->flags[paths[i]];
+    if (!*flag) continue;
+    int from_stdin = !strcmp(*flag, STDIN) && (paths[i] == FLAG_CONFIG || paths[i] == FLAG_PROCESS);
+    int to_no_file = paths[i] == FLAG_LOG && !log_is_file(*flag);
+    if (!from_stdin && !to_no_file) *flag = absolute(paths[i], *flag);
   }
 }

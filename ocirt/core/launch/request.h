@@ -1,8 +1,9 @@
+// The command line as the executable reads it. What it does not read, Python reads and explains.
 #pragma once
 #include "base/sys.h"
 #include "flags.h"
 
-void hold_holes(const char *holes, int yes); // launch.c: close-on-exec on what stands in their place, or not
+#define STDIN "-" // a file that is standard input
 
 struct request {
   int verb; // an enum verb_id
@@ -21,18 +22,14 @@ struct request {
   const char *holes; // HOLES and numbers: descriptors that the caller might have passed on, and has not; or null
 };
 
-// The first word of the command line where there are any, when Python hands it back.
-#define HOLES "@holes="
-
 // Reads the command line: 1, or 0 if it is not one that the executable takes by itself (another verb, help, a mistake).
 int parse_command_line(struct request *q, char **argv);
+void complete_request(struct request *q); // gives flags their defaults, and makes paths absolute
+
+// The runtime by whose name ocirt was called, through a link; null: by its own.
+const char *peer_name(const char *argv0);
 const char *current_directory(void);
-int preserved_fds(const struct request *q); // LISTEN_FDS and --preserve-fds
-int listen_fds(const struct request *q);
 const char *environment_variable(const struct request *q, const char *name);
 
-const char *runtime_directory(
-    const struct request *q); // the user's, for a request that may ask systemd for cgroups; or null
-
-// Before and after an exec of our own: 0 keeps the descriptor open over it.
-void close_on_exec(int fd, int yes);
+// XDG_RUNTIME_DIR, for a request that may ask the user's systemd for cgroups; or null.
+const char *runtime_directory(const struct request *q);

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "launch/descriptors.h"
 
 static void put_name(struct buffer *to, const char *name) {
   format(to, to->data[to->used - 1] == '{' ? "%j:" : ",%j:", name);
@@ -69,26 +70,26 @@ static void put_flags(struct request_json *r, const struct request *q, int part)
 }
 
 // What a kept program is for: it serves where all of this is the same.
-static void put_key(struct request_json *r, const struct request *q, const struct existing *c, const char *boot) {
+static void put_key(struct request_json *r, const struct request *q, const struct inputs *in, const char *boot) {
   struct buffer *to = &r->text;
   put_member(to, "verb", native_verbs[q->verb].name);
   put_flags(r, q, KEY_PART);
   if (q->verb != VERB_EXEC && listen_fds(q)) format(to, ",\"listen-fds\":%d", listen_fds(q));
   if (runtime_directory(q)) put_member(to, "runtime-dir", runtime_directory(q));
   if (boot) put_member(to, "boot", boot);
-  if (!c) return;
+  if (!in || !in->bundle) return;
   put_name(to, "created");
-  put_bytes(to, c->request.text, c->request.size);
+  put_bytes(to, in->created.text, in->created.size);
 }
 
 // What a kept program is bound to.
-static void put_bound(struct request_json *r, const struct request *q, const struct existing *c) {
+static void put_bound(struct request_json *r, const struct request *q, const struct inputs *in) {
   struct buffer *to = &r->text;
   const char *notify = q->verb == VERB_EXEC ? 0 : environment_variable(q, "NOTIFY_SOCKET");
   if (q->n_arguments) put_member(to, "id", q->arguments[0]);
   put_flags(r, q, BOUND_PART);
   if (notify && *notify) put_member(to, "notify-socket", notify);
-  if (c) put_member(to, "bundle", c->bundle);
+  if (in && in->bundle) put_member(to, "bundle", in->bundle);
   if (!q->command || !*q->command) return;
   put_name(to, "command");
   for (char **word = q->command; *word; word++)
@@ -107,16 +108,16 @@ static struct span close_object(struct buffer *to, size_t start) {
   return (struct span){to->data + start, (uint32_t)(to->used - start)};
 }
 
-void write_request(struct request_json *r, const struct request *q, const struct existing *c, const char *boot) {
+void write_request(struct request_json *r, const struct request *q, const struct inputs *in, const char *boot) {
   for (size_t size = 1 << 12;; size = times(size, 4)) {
     struct buffer *to = &r->text;
     *r = (struct request_json){.text = arena_buffer(size)};
     put(to, "{");
     size_t start = open_object(to, "key");
-    put_key(r, q, c, boot);
+    put_key(r, q, in, boot);
     r->key = close_object(to, start);
     start = open_object(to, "bound");
-    put_bound(r, q, c);
+    put_bound(r, q, in);
     r->bound = close_object(to, start);
     start = open_object(to, "aside");
     put_flags(r, q, ASIDE_PART);

@@ -4,11 +4,13 @@
 #include "base/text.h"
 #include "launch/request.h"
 
-// A container that exec adds a process to, as its state directory has it, and the process file (null: none is given).
-struct existing {
-  const char *config, *process, *bundle;
-  size_t config_size, process_size;
-  struct span request; // state.json's
+// What a program is compiled from, beside the request.
+struct inputs {
+  struct span config;
+  // exec: the process file, without text if none is given; and of the container the `request` of its state.json and its
+  // bundle. Null for other verbs.
+  struct span process, created;
+  const char *bundle;
 };
 
 struct request_json {
@@ -17,6 +19,6 @@ struct request_json {
   int is_refused; // Python refuses a value of it: no program is for it
 };
 
-// Of a request for the container `c` (null: for none yet). Programs are kept for one `boot`, null: they do not outlive
-// it.
-void write_request(struct request_json *r, const struct request *q, const struct existing *c, const char *boot);
+// `in`: what exec's container was created with, null if the verb has none. Programs are kept for one `boot`, null: they
+// do not outlive it.
+void write_request(struct request_json *r, const struct request *q, const struct inputs *in, const char *boot);

@@ -8,7 +8,7 @@
 #include "base/path.h"
 #include "base/signals.h"
 #include "executor/run.h"
-#include "launch/request.h"
+#include "launch/descriptors.h"
 
 #define HOME "HOME="
 

@@ -34,44 +34,53 @@ static int good_bytes(const struct program *p, uint32_t offset, uint32_t size) {
   return within(offset, (uint64_t)size + 1, data->size) && p->base[data->offset + offset + size] == 0;
 }
 
+static int is_slot(const struct program *p, uint32_t index, uint32_t kind) {
+  return index < ROWS(p, slots, slot) && TABLE(p, slots, slot)[index].kind == kind;
+}
+
+static int good_slot(const struct program *p, const struct slot *slot) {
+  return slot->kind == NUMBER_VALUE || (slot->kind <= LIST_VALUE && good_bytes(p, slot->offset, slot->size));
+}
+
+static int good_string(const struct program *p, const struct string *string) {
+  return within(string->first, string->count, ROWS(p, pieces, piece));
+}
+
+static int good_piece(const struct program *p, const struct piece *piece) {
+  if (piece->kind == LITERAL) return good_bytes(p, piece->a, piece->b);
+  return piece->kind == SLOT ? is_slot(p, piece->a, TEXT_VALUE)
+                             : piece->kind == NUMBER_SLOT && is_slot(p, piece->a, NUMBER_VALUE);
+}
+
+static int good_list(const struct program *p, const struct list *list) {
+  return within(list->first, list->count, ROWS(p, items, item));
+}
+
+static int good_item(const struct program *p, const struct item *item) {
+  return item->kind == STRING ? item->index < ROWS(p, strings, string)
+                              : item->kind == SPLICE && is_slot(p, item->index, LIST_VALUE);
+}
+
+static int good_patch(const struct program *p, const struct patch *patch) {
+  return patch->offset % 8 == 0 && within(patch->offset, 8, p->header->steps.size) &&
+         is_slot(p, patch->slot, NUMBER_VALUE);
+}
+
 static int good_tables(const struct program *p) {
   const struct table *tables = &p->header->sections;
   for (unsigned i = 0; i < COUNT(record_sizes); i++)
     if (tables[i].offset % 8 || !within(tables[i].offset, tables[i].size, p->size) || tables[i].size % record_sizes[i])
       return 0;
-  const struct string *strings = TABLE(p, strings, string);
-  for (size_t i = 0; i < ROWS(p, strings, string); i++)
-    if (!within(strings[i].first, strings[i].count, ROWS(p, pieces, piece))) return 0;
-  const struct slot *slots = TABLE(p, slots, slot);
-  size_t n_slots = ROWS(p, slots, slot);
-  for (size_t i = 0; i < n_slots; i++) {
-    if (slots[i].kind > LIST_VALUE) return 0;
-    if (slots[i].kind != NUMBER_VALUE && !good_bytes(p, slots[i].offset, slots[i].size)) return 0;
-  }
-  const struct piece *pieces = TABLE(p, pieces, piece);
-  for (size_t i = 0; i < ROWS(p, pieces, piece); i++) {
-    if (pieces[i].kind == LITERAL) {
-      if (!good_bytes(p, pieces[i].a, pieces[i].b)) return 0;
-    } else if (pieces[i].kind > NUMBER_SLOT || pieces[i].a >= n_slots)
-      return 0;
-    else if (slots[pieces[i].a].kind != (pieces[i].kind == SLOT ? TEXT_VALUE : NUMBER_VALUE))
-      return 0;
-  }
-  const struct list *lists = TABLE(p, lists, list);
-  for (size_t i = 0; i < ROWS(p, lists, list); i++)
-    if (!within(lists[i].first, lists[i].count, ROWS(p, items, item))) return 0;
-  const struct item *items = TABLE(p, items, item);
-  for (size_t i = 0; i < ROWS(p, items, item); i++) {
-    if (items[i].kind == STRING
-            ? items[i].index >= ROWS(p, strings, string)
-            : items[i].kind != SPLICE || items[i].index >= n_slots || slots[items[i].index].kind != LIST_VALUE)
-      return 0;
-  }
-  const struct patch *patches = TABLE(p, patches, patch);
-  for (size_t i = 0; i < ROWS(p, patches, patch); i++)
-    if (patches[i].offset % 8 || !within(patches[i].offset, 8, p->header->steps.size) || patches[i].slot >= n_slots ||
-        slots[patches[i].slot].kind != NUMBER_VALUE)
-      return 0;
+#define ROWS_ARE_GOOD(name, type) \
+  for (size_t i = 0; i < ROWS(p, name, type); i++) \
+    if (!good_##type(p, TABLE(p, name, type) + i)) return 0;
+  ROWS_ARE_GOOD(slots, slot)
+  ROWS_ARE_GOOD(strings, string)
+  ROWS_ARE_GOOD(pieces, piece)
+  ROWS_ARE_GOOD(lists, list)
+  ROWS_ARE_GOOD(items, item)
+  ROWS_ARE_GOOD(patches, patch)
+#undef ROWS_ARE_GOOD
   return 1;
 }
 
@@ -232,22 +241,26 @@ int program_load(struct program *p, int fd) {
   return -1;
 }
 
-int program_use(struct program *p, const void *base, size_t size) {
-  if (size < sizeof(struct program_header)) return -1;
-  p->size = size;
-  p->base = base;
-  p->header = base;
-  if (memcmp(p->header->magic, PROGRAM_MAGIC, 8) || p->header->format != PROGRAM_FORMAT || p->header->size != p->size ||
-      strncmp(p->header->build, BUILD_ID, BUILD_SIZE) || !good_tables(p))
-    goto bad;
-  uint8_t *arena = arena_make(arena_size(p));
-  p->steps = take(&arena, p->header->steps.size);
-  memcpy(p->steps, p->base + p->header->steps.offset, p->header->steps.size);
+static int good_header(const struct program *p) {
+  const struct program_header *header = p->header;
+  return !memcmp(header->magic, PROGRAM_MAGIC, sizeof header->magic) && header->format == PROGRAM_FORMAT &&
+         header->size == p->size && !strncmp(header->build, BUILD_ID, BUILD_SIZE);
+}
+
+static void copy_steps(struct program *p, uint8_t **arena) {
   const struct slot *slots = TABLE(p, slots, slot);
   const struct patch *patches = TABLE(p, patches, patch);
+  p->steps = take(arena, p->header->steps.size);
+  memcpy(p->steps, p->base + p->header->steps.offset, p->header->steps.size);
   for (size_t i = 0; i < ROWS(p, patches, patch); i++)
-    memcpy(p->steps + patches[i].offset, &slots[patches[i].slot].number, 8);
-  if (!good_steps(p) || !good_facts(p)) goto bad;
+    memcpy(p->steps + patches[i].offset, &slots[patches[i].slot].number, sizeof slots->number);
+}
+
+static int bind_all(struct program *p) {
+  if (!good_header(p) || !good_tables(p)) return -1;
+  uint8_t *arena = arena_make(arena_size(p));
+  copy_steps(p, &arena);
+  if (!good_steps(p) || !good_facts(p)) return -1;
   size_t n_strings = ROWS(p, strings, string), n_lists = ROWS(p, lists, list);
   p->strings = (const char **)take(&arena, n_strings * sizeof(char *));
   for (size_t i = 0; i < n_strings; i++)
@@ -255,11 +268,18 @@ int program_use(struct program *p, const void *base, size_t size) {
   bind_facts(p);
   p->lists = (struct texts *)take(&arena, n_lists * sizeof(struct texts));
   for (size_t i = 0; i < n_lists; i++)
-    if (bind_list(p, TABLE(p, lists, list) + i, &p->lists[i], &arena)) goto bad;
+    if (bind_list(p, TABLE(p, lists, list) + i, &p->lists[i], &arena)) return -1;
   return 0;
-bad:
-  p->base = 0;
-  return -1;
+}
+
+int program_use(struct program *p, const void *base, size_t size) {
+  if (size < sizeof(struct program_header)) return -1;
+  p->size = size;
+  p->base = base;
+  p->header = base;
+  int error = bind_all(p);
+  if (error) p->base = 0;
+  return error;
 }
 
 const char *text_of(const struct program *p, uint64_t index) {

@@ -349,8 +349,3 @@ int scan_document(struct scan *out, enum document document, struct span text) {
   out->texts = s.texts;
   return s.at == s.end && !out->structure.full;
 }
-
-int scan(struct scan *out, const char *text, size_t size) {
-  return size <= SCAN_MAX && scan_room(out, size) &&
-         scan_document(out, CONFIG_DOCUMENT, (struct span){text, (uint32_t)size});
-}

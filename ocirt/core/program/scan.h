@@ -21,16 +21,15 @@ struct scan {
   uint32_t n_items;
 };
 
-// 1, or 0: not a JSON object as RFC 8259 has it, or one with what we do not bind (a key twice, NUL, half a surrogate
-// pair, a number beyond 64 bits, a list slot that is no list of strings, great depth). Python says what is wrong, if
-// anything is.
-int scan(struct scan *s, const char *text, size_t size);
-
-// The same in parts: room for documents of `size` bytes together, then one document after the other, whose values are
-// numbered on. The kind decides which lists and objects are one value, and the strings of a request are bytes.
+// The documents that a lookup reads. The kind decides which lists and objects are one value, and the strings of a
+// request are bytes.
 enum document { CONFIG_DOCUMENT, PROCESS_DOCUMENT, REQUEST_DOCUMENT };
 
-int scan_room(struct scan *s, size_t size);
+int scan_room(struct scan *s, size_t size); // for documents of `size` bytes together: 1, or 0 without memory
+
+// One document after the other, whose values are numbered on: 1, or 0: not a JSON object as RFC 8259 has it, or one
+// with what is never bound (a key twice, NUL, half a surrogate pair, a number beyond 64 bits, a list slot that is no
+// list of strings, great depth). Python says what is wrong, if anything is.
 int scan_document(struct scan *s, enum document document, struct span text);
 
 // One string as a whole text: 1 with what it says, in `texts` (which has room for `size` bytes) where it has escapes;

@@ -13,6 +13,7 @@
 #include "commands/helper.h"
 #include "executor/execute.h"
 #include "executor/failure.h"
+#include "launch/descriptors.h"
 #include "state/status_fd.h"
 #include "verbs/foreground.h"
 #include "verbs/lifecycle.h"

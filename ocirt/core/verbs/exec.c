@@ -10,6 +10,7 @@
 #include "base/processes.h"
 #include "executor/execute.h"
 #include "executor/failure.h"
+#include "launch/descriptors.h"
 #include "process/join.h"
 #include "state/status_fd.h"
 #include "verbs/foreground.h"
