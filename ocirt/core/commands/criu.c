@@ -135,10 +135,7 @@ int do_finish_restore(struct run *r, const struct step_finish_restore *s) {
   struct container *c = r->container;
   int status = 0, error = wait_exit(r->child.pidfd, &status);
   sys_close(release(&r->child.pidfd));
-  if (error || status) {
-    format(&r->detail, "criu: it did not end well (see %s)", TEXT(log));
-    return failing(r, "", -ECANCELED);
-  }
+  if (error || status) return whole_failure(r, -ECANCELED, "criu: it did not end well (see %s)", TEXT(log));
   sys_unlink(AT_FDCWD, TEXT(root), AT_REMOVEDIR); // delete takes it, too
   r->child.pid = c->journal->pid;
   struct buffer text = state_buffer(r->program);

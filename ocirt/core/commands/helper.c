@@ -129,6 +129,6 @@ void undo_helpers(struct run *r, const struct step *failed) {
     BUFFER(text, LOG_LINE);
     put_failure(&text, r, step, error);
     log_line("warning", text.data);
-    r->detail.used = 0;
+    forget_detail(r);
   }
 }

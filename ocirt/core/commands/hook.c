@@ -15,6 +15,7 @@
 #include "base/signals.h"
 #include "base/wait.h"
 #include "executor/child.h"
+#include "executor/failure.h"
 #include "executor/filter.h"
 #include "state/state_json.h"
 
@@ -127,8 +128,7 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
   }
   if (error == -ECANCELED) return ended_by_signal(r);
   if (error < 0) return failing(r, "poll", error);
-  error = wait_exit(held, &outcome->status);
-  return error < 0 ? failing(r, "waitid", error) : 0;
+  return called(r, "waitid", wait_exit(held, &outcome->status));
 }
 
 // The state, in a memfd, not a pipe: one of any size fits, and a hook that does not read it cannot hold us up. 0, or a
@@ -146,7 +146,7 @@ static int write_hook_state(struct run *r, int input, const char *status) {
 
 static int hook_failed(struct run *r, const struct command *c, const struct outcome *outcome) {
   int code = outcome->status;
-  r->detail.used = 0;
+  forget_detail(r);
   if (outcome->late)
     format(&r->detail, "%s: timed out after %l s", c->path, c->timeout);
   else if (code & 0x7f)
@@ -198,19 +198,26 @@ int do_open_hook_output(struct run *r, const struct step_open_hook_output *s) {
   return 0;
 }
 
+// delete: marks that the hook runs. 0 if it is not to run: the delete that was ended had hung in it, and this one
+// would.
+static int begin_poststop(struct run *r, const char *at, const char *path, struct effect *effect) {
+  if (r->container->taken_over && effect->state == EFFECT_INTENDED) {
+    BUFFER(text, LOG_LINE);
+    format(&text, "%s: passed over hook %s, which had not ended", at, path);
+    log_line("warning", text.data);
+    return 0;
+  }
+  effect->state = EFFECT_INTENDED;
+  return 1;
+}
+
 int do_run_hook(struct run *r, const struct step_run_hook *s) {
   const char *at = text_of(r->program, s->head.at);
   struct effect *effect = 0;
-  BUFFER(text, LOG_LINE);
-  if (r->section == SECTION_DELETE && !r->hooks) return 0;
-  if (r->section == SECTION_DELETE && (effect = effect_of(r->container->journal, effect_key("hook", at), 1))) {
-    // The delete that was ended had hung in this one; it would hang this one, too.
-    if (r->container->taken_over && effect->state == EFFECT_INTENDED) {
-      format(&text, "%s: passed over hook %s, which had not ended", at, TEXT(path));
-      log_line("warning", text.data);
-      return 0;
-    }
-    effect->state = EFFECT_INTENDED;
+  if (r->section == SECTION_DELETE) {
+    if (!r->hooks) return 0;
+    effect = effect_of(r->container->journal, effect_key("hook", at), 1);
+    if (effect && !begin_poststop(r, at, TEXT(path), effect)) return 0;
   }
   r->container->journal->hooks_run = 1;
   const char *const *env = s->inherit ? (const char *const *)caller.environment : TEXTS(env)->items;
@@ -218,15 +225,10 @@ int do_run_hook(struct run *r, const struct step_run_hook *s) {
   int error = run_hook(r, TEXT(path), TEXTS(args), env, NUMBER(timeout), TEXT(status), streams);
   if (effect) effect->state = EFFECT_UNDONE;
   if (!error) return 0;
-  if (*r->call)
-    format(&text, "%s: run hook %s: %s: %e", at, TEXT(path), r->call, error);
-  else
-    format(&text, "%s: run hook %s", at, r->detail.data);
-  r->detail.used = 0;
-  if (s->warn) {
-    log_line("warning", text.data);
-    return 0;
-  }
-  put(&r->detail, text.data);
-  return failing(r, "", error);
+  error = *r->call ? whole_failure(r, error, "%s: run hook %s: %s: %e", at, TEXT(path), r->call, error)
+                   : whole_failure(r, error, "%s: run hook %s", at, r->detail.data);
+  if (!s->warn) return error;
+  log_line("warning", r->detail.data);
+  forget_detail(r);
+  return 0;
 }

@@ -23,9 +23,7 @@ int wait_or_end(const struct container *c, int fd, int milliseconds) {
 }
 
 int ended_by_signal(struct run *r) {
-  r->detail.used = 0;
-  put(&r->detail, "ended by a signal to the runtime");
-  return failing(r, "", -ECANCELED);
+  return whole_failure(r, -ECANCELED, "ended by a signal to the runtime");
 }
 
 int remember_init(struct run *r, int pid) {
@@ -33,7 +31,7 @@ int remember_init(struct run *r, int pid) {
   int error = read_start_time(pid, &j->start_time);
   __atomic_store_n(&j->pid, pid, __ATOMIC_SEQ_CST);
   r->has_state = 0; // what has been prepared names another
-  return error ? failing(r, "read /proc/PID/stat of the container's process", error) : 0;
+  return called(r, "read /proc/PID/stat of the container's process", error);
 }
 
 int become_container(struct run *r) {
@@ -78,18 +76,16 @@ int pass_on(struct run *r, const struct message *message, const struct step *her
   const struct step *step = (const struct step *)(r->program->steps + message->step);
   memcpy(call, message->call, sizeof call);
   r->call = strcmp(call, "-") ? call : 0;
-  r->detail.used = 0;
+  forget_detail(r);
   put(&r->detail, message->detail);
   BUFFER(text, LOG_LINE);
   put_failure(&text, r, message->step < r->program->header->steps.size ? step : here, message->error);
-  r->detail.used = 0;
-  put(&r->detail, text.data);
-  return failing(r, "", message->error ? message->error : -EPROTO);
+  return whole_failure(r, message->error ? message->error : -EPROTO, "%s", text.data);
 }
 
 int child_gone(struct run *r) {
   int status = 0;
-  r->detail.used = 0;
+  forget_detail(r);
   put(&r->detail, r->joins ? "the process died before it executed its program"
                            : "the container's first process died before it was ready");
   if (r->child.pidfd >= 0 && sys_poll(r->child.pidfd, POLLIN, 1000) == 1 && wait_exit(r->child.pidfd, &status) == 0 &&
@@ -106,5 +102,5 @@ int prepare_state(struct run *r) {
   put_state(&text, r->program, r->container->journal, r->container->journal->pid, "created", 0, 1);
   int error = container_write(r->container, STATE_TO_BE, text.data, text.used);
   r->has_state = 1;
-  return error ? failing(r, "state.json", error) : 0;
+  return called(r, "state.json", error);
 }

@@ -81,6 +81,17 @@ void put_failure(struct buffer *to, const struct run *r, const struct step *step
   }
 }
 
+int whole_failure(struct run *r, int error, const char *pattern, ...) {
+  BUFFER(text, LOG_LINE);
+  va_list arguments;
+  va_start(arguments, pattern);
+  vformat(&text, pattern, arguments); // which may name what the detail has said
+  va_end(arguments);
+  forget_detail(r);
+  put(&r->detail, text.data);
+  return failing(r, "", error);
+}
+
 void child_failed(struct run *r, const struct step *step, int error) {
   struct message message = {
       .kind = MESSAGE_FAILURE, .error = error, .step = (uint32_t)((const uint8_t *)step - r->program->steps)};

@@ -5,6 +5,9 @@
 #include "executor/run.h"
 #include "steps.h"
 
+// Makes a whole line of the failure, in which the step's sentence does not stand: what format() makes of this.
+int whole_failure(struct run *r, int error, const char *pattern, ...);
+
 void put_failure(struct buffer *to, const struct run *r, const struct step *step, int error);
 
 _Noreturn void child_failed(

@@ -7,6 +7,7 @@
 #include "base/terminal.h"
 #include "base/wait.h"
 #include "executor/child.h"
+#include "executor/failure.h"
 #include "executor/process_file.h"
 
 int do_open_proc(struct run *r, const struct step_open_proc *s) {
@@ -20,9 +21,7 @@ int has_ended(const struct container *c) {
 }
 
 static int ended(struct run *r) {
-  r->detail.used = 0;
-  put(&r->detail, "cannot exec in a stopped container: it has just ended");
-  return failing(r, "", -ESRCH);
+  return whole_failure(r, -ESRCH, "cannot exec in a stopped container: it has just ended");
 }
 
 int do_assert_running(struct run *r, const struct step_assert_running *s) {

@@ -14,8 +14,7 @@
 
 int do_make_notify_directory(struct run *r, const struct step_make_notify_directory *s) {
   (void)s;
-  int error = sys_mkdir(r->container->dir, "notify", 0755);
-  return error < 0 ? failing(r, "mkdir", error) : 0;
+  return called(r, "mkdir", sys_mkdir(r->container->dir, "notify", 0755));
 }
 
 int do_listen_notify(struct run *r, const struct step_listen_notify *s) {

@@ -79,8 +79,7 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   }
   if (from_stage) {
     struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_SPAWNED, .pid = (int32_t)pid};
-    error = send_message(r->peer, &message, pidfd);
-    return error ? failing(r, "sendmsg", error) : 0;
+    return called(r, "sendmsg", send_message(r->peer, &message, pidfd));
   }
   r->peer = release(&ours);
   r->child.pid = (int)pid;
