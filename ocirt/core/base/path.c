@@ -27,58 +27,58 @@ int make_child(int parent, const char *name, enum make_kind kind, int mode) {
   return fd < 0 ? fd : 0;
 }
 
-// One walk from the root: makes what is missing. A link whose target is missing is replaced in `path` by that target
-// (for the next walk): 1. Otherwise an fd or a negative errno.
-static int walk(int root, char *path, size_t size, enum make_kind kind, int mode, int *fd) {
-  int at = resolve(root, "/", O_PATH | O_DIRECTORY);
-  char *name = path;
-  while (at >= 0) {
-    name += strspn(name, "/");
-    if (!*name) break;
-    char *end = name + strcspn(name, "/"), *rest = end + strspn(end, "/");
-    char cut = *end;
-    *end = 0;
-    int next = resolve(root, path, O_PATH);
-    if (next == -ENOENT) {
-      int error = make_child(at, name, *rest ? MAKE_DIRECTORY : kind, *rest ? 0755 : mode);
-      next = error && error != -EEXIST ? error : open_child(at, name);
-      struct stat st;
-      if (next >= 0 && sys_fstat(next, &st) == 0 && S_ISLNK(st.st_mode)) {
-        BUFFER(whole, 8192);
-        char link[4096];
-        long n = sys4(SYS_readlinkat, next, "", link, sizeof link - 1);
-        sys_close(next);
-        sys_close(at);
-        *end = cut;
-        if (n < 0) return (int)n;
-        link[n] = 0;
-        if (*link != '/') {
-          put_bytes(&whole, path, (size_t)(name - path));
-          put(&whole, "/");
-        }
-        put(&whole, link);
-        put(&whole, "/");
-        put(&whole, rest);
-        if (whole.full || whole.used >= size) return -ENAMETOOLONG;
-        memcpy(path, whole.data, whole.used + 1);
-        // A trailing slash would ask for a directory.
-        while (!*rest && whole.used > 1 && path[whole.used - 1] == '/')
-          path[--whole.used] = 0;
-        return 1;
-      }
-    }
-    sys_close(at);
-    at = next;
-    *end = cut;
-    name = end;
+// Replaces in `path` a link whose target is missing by that target: 1, or a negative errno. The link's name begins at
+// `name`, and `rest` comes after it.
+static int follow(int link, char *path, size_t size, const char *name, const char *rest) {
+  BUFFER(whole, 2 * PATH_SIZE);
+  char target[PATH_SIZE];
+  long n = sys4(SYS_readlinkat, link, "", target, sizeof target - 1);
+  if (n < 0) return (int)n;
+  target[n] = 0;
+  if (*target != '/') {
+    put_bytes(&whole, path, (size_t)(name - path));
+    put(&whole, "/");
   }
-  *fd = at;
-  return at < 0 ? at : 0;
+  format(&whole, "%s/%s", target, rest);
+  if (whole.full || whole.used >= size) return -ENAMETOOLONG;
+  // A trailing slash would ask for a directory.
+  while (!*rest && whole.used > 1 && whole.data[whole.used - 1] == '/')
+    whole.data[--whole.used] = 0;
+  memcpy(path, whole.data, whole.used + 1);
+  return 1;
 }
 
-// In a frame of its own: most often nothing is missing.
+static int is_link(int fd) {
+  struct stat st;
+  return fd >= 0 && sys_fstat(fd, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+// Walks once from the root, and makes what is missing. If a link's target is missing, `path` is changed for the next
+// walk: 1. Otherwise 0 with *fd, or a negative errno.
+static int walk(int root, char *path, size_t size, enum make_kind kind, int mode, int *fd) {
+  CLOSING int at = resolve(root, "/", O_PATH | O_DIRECTORY);
+  for (char *name = path; at >= 0 && *(name += strspn(name, "/"));) {
+    char *end = name + strcspn(name, "/"), *rest = end + strspn(end, "/"), cut = *end;
+    *end = 0;
+    CLOSING int next = resolve(root, path, O_PATH);
+    int missing = next == -ENOENT;
+    if (missing) {
+      int error = make_child(at, name, *rest ? MAKE_DIRECTORY : kind, *rest ? 0755 : mode);
+      next = error && error != -EEXIST ? error : open_child(at, name);
+    }
+    *end = cut;
+    if (missing && is_link(next)) return follow(next, path, size, name, rest);
+    sys_close(at);
+    at = release(&next);
+    name = end;
+  }
+  *fd = release(&at);
+  return *fd < 0 ? *fd : 0;
+}
+
+// A function of its own, because its frame is large and usually nothing is missing.
 static __attribute__((noinline)) int make_all(int root, const char *path, enum make_kind kind, int mode) {
-  char changed[8192];
+  char changed[2 * PATH_SIZE];
   int fd = -ENOENT;
   size_t length = strlen(path);
   if (length >= sizeof changed) return -ENAMETOOLONG;

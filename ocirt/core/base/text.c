@@ -71,25 +71,17 @@ size_t utf8_character(const char *from, const char *to) {
 
 // `other` stands for a byte that is no UTF-8; null: the byte itself.
 static void put_string(struct buffer *to, const char *text, const char *other) {
-  static const char hex[] = "0123456789abcdef";
-  const char *end = text + strlen(text);
+  static const char hex[] = "0123456789abcdef", escaped[] = "\"\\\n\t\r", letters[] = "\"\\ntr";
+  const char *end = text + strlen(text), *found;
   put(to, "\"");
   for (size_t length; text < end; text += length ? length : 1) {
     unsigned char byte = (unsigned char)*text;
     length = utf8_character(text, end);
-    if (byte == '"' || byte == '\\') {
-      char pair[] = {'\\', (char)byte};
-      put_bytes(to, pair, 2);
-    } else if (byte == '\n')
-      put(to, "\\n");
-    else if (byte == '\t')
-      put(to, "\\t");
-    else if (byte == '\r')
-      put(to, "\\r");
-    else if (byte < 32) {
-      char code[] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]};
-      put_bytes(to, code, 6);
-    } else if (!length && other)
+    if ((found = memchr(escaped, byte, strlen(escaped))))
+      put_bytes(to, (const char[]){'\\', letters[found - escaped]}, 2);
+    else if (byte < 32)
+      put_bytes(to, (const char[]){'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}, 6);
+    else if (!length && other)
       put(to, other);
     else
       put_bytes(to, text, length ? length : 1);

@@ -77,19 +77,6 @@ int open_cgroup_of_init(struct run *r, const char *hierarchy) {
   return -ENOENT;
 }
 
-const char *unfit(int dir, int present) {
-  char text[256];
-  if (read_file(dir, "cgroup.type", text, sizeof text) > 0 && strcmp(text, "domain\n"))
-    return strncmp(text, "domain invalid", 14) ? "it is part of a threaded cgroup" : "a cgroup above it is threaded";
-  int known = read_file(dir, "cgroup.events", text, sizeof text) > 0;
-  if (!present) return known && strstr(text, "frozen 1") ? "a cgroup above it is frozen" : 0;
-  if (known && strstr(text, "populated 1")) return "it has processes in it already";
-  if (read_file(dir, "cgroup.freeze", text, sizeof text) > 0 && *text == '1') return "it is frozen";
-  if (read_file(dir, "cgroup.subtree_control", text, sizeof text) > 1)
-    return "it has controllers enabled for its children, and so takes no process";
-  return 0;
-}
-
 static int lists(int dir, const char *file, const char *word, size_t length) {
   char text[512];
   return read_file(dir, file, text, sizeof text) > 0 && has_word(text, word, length);

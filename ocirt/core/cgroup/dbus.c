@@ -148,6 +148,8 @@ void dbus_authenticate(struct wire *w, int64_t uid) {
   static const char hex[] = "0123456789abcdef";
   BUFFER(decimal, 24);
   put_number(&decimal, uid);
+  w->used = w->start = w->depth = w->serial = 0;
+  w->bad = 0;
   put_raw(w, "\0AUTH EXTERNAL ", 15);
   for (const char *at = decimal.data; *at; at++) {
     put_raw(w, &hex[*at >> 4], 1);

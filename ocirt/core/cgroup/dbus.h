@@ -33,7 +33,7 @@ struct dbus {
   uint32_t have, taken;
   uint8_t in[16384];
 };
-void dbus_authenticate(struct wire *w, int64_t uid);
+void dbus_authenticate(struct wire *w, int64_t uid); // begins anew
 
 struct dbus_target {
   const char *destination, *path, *interface;

@@ -45,15 +45,6 @@ static long inherit(struct making *m, size_t length, const char *file, int fresh
   return n < 0 ? n : size;
 }
 
-// Why no container can live in a v1 cgroup that was there before, or null.
-static const char *taken(int dir, int owned_by_systemd) {
-  char text[64];
-  if (!owned_by_systemd && is_populated(dir)) return "it has processes in it, or in a cgroup below it, already";
-  if (read_file(dir, "freezer.state", text, sizeof text) > 0 && strncmp(text, "THAWED", 6)) return "it is frozen";
-  if (read_file(dir, "cgroup.freeze", text, sizeof text) > 0 && *text == '1') return "it is frozen";
-  return 0;
-}
-
 // Makes one level that is missing: 0; 1 if somebody else has made it meanwhile; or a negative errno. The journal is
 // written first. The container's own cgroup has an effect with a state. Of the levels above, that effect names the
 // first one that is ours, since all that come after it are ours, too.
@@ -75,6 +66,27 @@ static int make_directory(struct making *m, int dir, const char *rest, int level
   return error == -EEXIST ? 1 : error;
 }
 
+// Why no container can live in the v2 cgroup, by what it and those above it are; or null.
+static const char *unfit_for_domain(int dir, int present) {
+  char text[256];
+  if (read_file(dir, "cgroup.type", text, sizeof text) > 0 && strcmp(text, "domain\n"))
+    return strncmp(text, "domain invalid", 14) ? "it is part of a threaded cgroup" : "a cgroup above it is threaded";
+  if (!present && read_file(dir, "cgroup.events", text, sizeof text) > 0 && strstr(text, "frozen 1"))
+    return "a cgroup above it is frozen";
+  if (present && read_file(dir, "cgroup.subtree_control", text, sizeof text) > 1)
+    return "it has controllers enabled for its children, and so takes no process";
+  return 0;
+}
+
+// The same of what is in it. Systemd makes a cgroup and puts the child there before the runtime comes to it.
+static const char *occupied(int dir, int owned_by_systemd) {
+  char text[64];
+  if (!owned_by_systemd && is_populated(dir)) return "it has processes in it already, or in a cgroup below it";
+  if (read_file(dir, "freezer.state", text, sizeof text) > 0 && strncmp(text, "THAWED", 6)) return "it is frozen";
+  if (read_file(dir, "cgroup.freeze", text, sizeof text) > 0 && *text == '1') return "it is frozen";
+  return 0;
+}
+
 // Fails if no container can live in the cgroup. One that has just been made can be unfit, too: by what those above are.
 static int check_fit(struct making *m, int present) {
   struct run *r = m->r;
@@ -82,7 +94,8 @@ static int check_fit(struct making *m, int present) {
   if (present ? m->effect->state == EFFECT_MINE : !m->unified) return 0;
   CLOSING int dir = open_at(m, strlen(m->path), "", O_RDONLY | O_DIRECTORY);
   if (dir < 0) return failing(r, "open", dir);
-  const char *wrong = m->unified ? unfit(dir, present) : taken(dir, m->owned_by_systemd);
+  const char *wrong = m->unified ? unfit_for_domain(dir, present) : 0;
+  if (!wrong && present) wrong = occupied(dir, !m->unified && m->owned_by_systemd);
   if (!wrong) return present ? use_cgroup(r, m->hierarchy, m->below, dir) : 0;
   put(&r->detail, wrong);
   return failing(r, "check", -EBUSY);
