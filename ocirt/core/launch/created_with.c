@@ -1,15 +1,8 @@
-// Reading state.json. Nobody but create has written it, so what is inside of its values is not looked at here.
 #include "launch/created_with.h"
 
 #include <string.h>
 
-const char *skip_space(const char *at, const char *end) {
-  while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
-    at++;
-  return at;
-}
-
-// The end of the value at `at`; null where it has none, or there is no value.
+// The end of the value at `at`; null if it has none, or if there is no value.
 static const char *value_end(const char *at, const char *end) {
   int depth = 0;
   if (at == end || strchr(",:]}", *at)) return 0;

@@ -1,10 +1,11 @@
+// Reads state.json: what create has stored of a container. Only create writes it, so the values are not checked here.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"
+#include "program/scan.h"
 
-// JSON as it stands there; without size: it has none.
+// JSON as it stands in the file; without size: it is missing.
 struct stored {
   struct span oci_version, bundle, rootfs, annotations, paused_file, request;
 };
 int read_stored(struct stored *s, const char *at, const char *end); // 1, or 0: this is not what create writes
-const char *skip_space(const char *at, const char *end); // past what JSON has between its tokens

@@ -14,22 +14,26 @@ const void *take(struct reader *r, size_t size) {
   return data;
 }
 
+static void copy(struct reader *r, void *to, size_t size) {
+  const void *data = take(r, size);
+  if (data) memcpy(to, data, size);
+}
+
 uint8_t take_byte(struct reader *r) {
-  const uint8_t *byte = take(r, 1);
-  return byte ? *byte : 0;
+  uint8_t byte = 0;
+  copy(r, &byte, sizeof byte);
+  return byte;
 }
 
 uint32_t take_number(struct reader *r) {
   uint32_t number = 0;
-  const void *data = take(r, sizeof number);
-  if (data) memcpy(&number, data, sizeof number);
+  copy(r, &number, sizeof number);
   return number;
 }
 
 __int128 take_wide(struct reader *r) {
   __int128 number = 0;
-  const void *data = take(r, sizeof number);
-  if (data) memcpy(&number, data, sizeof number);
+  copy(r, &number, sizeof number);
   return number;
 }
 

@@ -1,4 +1,3 @@
-// The command line as the executable reads it.
 #include "launch/request.h"
 
 #include <string.h>
@@ -29,7 +28,7 @@ static const struct flag *find_flag(const struct flag *table, const char *name, 
   return 0;
 }
 
-// The paths of the one flag that repeats with paths (--layer), as they come.
+// Adds a path to those of --layer, the one flag whose values are several paths.
 static const char *add_path(const char *before, const char *path) {
   const char *here = path[0] == '/' ? "" : current_directory();
   size_t escaped = times(2, plus(strlen(here), strlen(path)));
@@ -41,7 +40,7 @@ static const char *add_path(const char *before, const char *path) {
   return paths.data;
 }
 
-// A word of its own for each; the words that are left are as many as there can be.
+// Adds a value of a flag that repeats. There cannot be more of them than words that are left.
 static void add_value(struct request *q, unsigned flag, const char *value, char **rest) {
   if (!q->values) {
     size_t count = 1;
@@ -60,35 +59,38 @@ static int is_choice(const char *const *choices, const char *value) {
   return *choices != 0;
 }
 
-// One flag at argv[0]: how many words it took, 0 if it is not one of the table or its value is none of the flag's
+// A switch; as in Go's flags a truth value may follow it. 0: something else does.
+static int take_switch(struct request *q, const struct flag *flag, const char *value) {
+  if (!value || !strcmp(value, "=true") || !strcmp(value, "=1"))
+    q->flags[flag->id] = "1";
+  else if (!strcmp(value, "=false") || !strcmp(value, "=0"))
+    q->flags[flag->id] = 0;
+  else
+    return 0;
+  return 1;
+}
+
+// Takes the flag at argv[0]: how many words it has, 0 if the table has no such flag or the value is none of its
 // choices.
 static int take_flag(struct request *q, const struct flag *table, char **argv) {
   const char *name = argv[0] + 1 + (argv[0][1] == '-'), *value = strchr(name, '=');
   const struct flag *flag = find_flag(table, name, value ? (size_t)(value - name) : strlen(name));
   if (!flag) return 0;
-  if (!flag->takes_value) {
-    // As Go's flags: a switch may be given a truth value.
-    if (!value || !strcmp(value, "=true") || !strcmp(value, "=1"))
-      q->flags[flag->id] = "1";
-    else if (!strcmp(value, "=false") || !strcmp(value, "=0"))
-      q->flags[flag->id] = 0;
-    else
-      return 0;
-    return 1;
-  }
+  if (!flag->takes_value) return take_switch(q, flag, value);
   if (!value && !argv[1]) return 0;
   const char *given = value ? value + 1 : argv[1];
+  int words = value ? 1 : 2;
   if (!*given && flag->repeats == ONCE) {
-    // As with runc: none is given. An empty root directory is Python's to explain.
+    // An empty value is none, as with runc. Python refuses an empty root directory.
     q->flags[flag->id] = 0;
-    return flag->id == FLAG_ROOT ? 0 : value ? 1 : 2;
+    return flag->id == FLAG_ROOT ? 0 : words;
   }
   if (flag->choices && !is_choice(flag->choices, given)) return 0;
   if (flag->repeats == VALUES)
     add_value(q, flag->id, given, argv);
   else
     q->flags[flag->id] = flag->repeats == PATHS ? add_path(q->flags[flag->id], given) : given;
-  return value ? 1 : 2;
+  return words;
 }
 
 static int is_flag(const char *word) {
@@ -96,11 +98,39 @@ static int is_flag(const char *word) {
 }
 
 const char *current_directory(void) {
-  static char here[4096];
+  static char here[PATH_SIZE];
   long n = sys2(SYS_getcwd, here, sizeof here);
   if (n < 0) fail("the current directory: %e", (int)n);
   if (here[0] != '/') fail("the current directory: found outside of the root directory, expected beneath it");
   return here;
+}
+
+static const struct verb *find_verb(const char *name) {
+  const struct verb *verb = native_verbs;
+  while (verb->name && strcmp(verb->name, name))
+    verb++;
+  return verb->name ? verb : 0;
+}
+
+// What follows the verb: flags and arguments in any order, and after `--` only arguments.
+static int parse_arguments(struct request *q, const struct verb *verb, char **argv) {
+  int only_arguments = 0;
+  while (*argv && !q->command) {
+    if (!only_arguments && !strcmp(*argv, "--")) {
+      only_arguments = 1;
+      argv++;
+    } else if (!only_arguments && is_flag(*argv)) {
+      int took = take_flag(q, verb->flags, argv);
+      if (!took) return 0;
+      argv += took;
+    } else {
+      if (q->n_arguments == verb->arguments_max) return 0;
+      q->arguments[q->n_arguments++] = *argv++;
+      // The rest is the command, except for a `--` before it, which runc's manual writes.
+      if (verb->command) q->command = argv + (*argv && !strcmp(*argv, "--"));
+    }
+  }
+  return q->n_arguments >= verb->arguments_min;
 }
 
 int parse_command_line(struct request *q, char **argv) {
@@ -110,34 +140,10 @@ int parse_command_line(struct request *q, char **argv) {
     if (!took) return 0;
     argv += took;
   }
-  if (!*argv) return 0;
-  const struct verb *verb = native_verbs;
-  while (verb->name && strcmp(verb->name, *argv))
-    verb++;
-  if (!verb->name) return 0;
+  const struct verb *verb = *argv ? find_verb(*argv) : 0;
+  if (!verb) return 0;
   q->verb = (int)(verb - native_verbs);
-  int only_arguments = 0;
-  for (argv++; *argv;) {
-    if (!only_arguments && !strcmp(*argv, "--")) {
-      only_arguments = 1;
-      argv++;
-      continue;
-    }
-    if (!only_arguments && is_flag(*argv)) {
-      int took = take_flag(q, verb->flags, argv);
-      if (!took) return 0;
-      argv += took;
-      continue;
-    }
-    if (q->n_arguments == verb->arguments_max) return 0;
-    q->arguments[q->n_arguments++] = *argv++;
-    if (verb->command) {
-      // The command's own words from here on, but for the -- that runc's manual has before them.
-      q->command = argv + (*argv && !strcmp(*argv, "--"));
-      break;
-    }
-  }
-  return q->n_arguments >= verb->arguments_min;
+  return parse_arguments(q, verb, argv + 1);
 }
 
 const char *peer_name(const char *argv0) {

@@ -1,4 +1,4 @@
-// A program: every offset and index checked once, then bound. See ocirt/plan/encode.py for the layout.
+// Checks every offset and index of a program once, then binds it. ocirt/plan/encode.py has the layout.
 #include "program/program.h"
 
 #include <string.h>
@@ -20,6 +20,8 @@ static const struct {
 static const uint16_t record_sizes[] = {sizeof(struct section), sizeof(uint64_t), 1, sizeof(struct string),
     sizeof(struct piece), sizeof(struct list), sizeof(struct item), sizeof(struct patch), sizeof(struct slot), 1};
 
+#define PROGRAM_MAX (64 << 20) // bytes, of the state behind it too
+
 #define TABLE(p, name, type) ((const struct type *)((p)->base + (p)->header->name.offset))
 
 #define ROWS(p, name, type) ((p)->header->name.size / sizeof(struct type))
@@ -28,7 +30,7 @@ static int within(uint64_t first, uint64_t count, uint64_t size) {
   return first <= size && count <= size - first;
 }
 
-// A text of the data table: inside it, ended by NUL.
+// Is it a text inside the data table that ends with NUL?
 static int good_bytes(const struct program *p, uint32_t offset, uint32_t size) {
   const struct table *data = &p->header->data;
   return within(offset, (uint64_t)size + 1, data->size) && p->base[data->offset + offset + size] == 0;
@@ -84,7 +86,6 @@ static int good_tables(const struct program *p) {
   return 1;
 }
 
-// Data in a string of a single literal piece; null: it is another.
 const void *bytes_of(const struct program *p, uint64_t index, size_t *size) {
   const struct string *string = TABLE(p, strings, string) + index;
   const struct piece *piece = TABLE(p, pieces, piece) + string->first;
@@ -230,11 +231,11 @@ static size_t arena_size(const struct program *p) {
 
 int program_load(struct program *p, int fd) {
   struct stat st;
-  if (sys_fstat(fd, &st) < 0 || st.st_size > 64 << 20) return -1;
+  if (sys_fstat(fd, &st) < 0 || st.st_size > PROGRAM_MAX) return -1;
   void *base = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (base == MAP_FAILED) return -1;
   const struct program_header *header = base;
-  // A stored one has the state after it.
+  // In a stored one the state follows.
   size_t size = (size_t)st.st_size, own = size < sizeof *header || header->size > size ? size : header->size;
   if (!program_use(p, base, own)) return 0;
   munmap(base, (size_t)st.st_size);

@@ -1,11 +1,12 @@
+// A program, bound: the steps of its sections, and the texts and lists that these name.
 #pragma once
 #include "base/sys.h"
 #include "steps.h"
 
 struct texts {
-  const char **items;
+  const char **items; // ends with a null pointer
   uint32_t count;
-}; // items ends with a null pointer
+};
 
 struct program {
   struct facts facts; // texts, empty where there is nothing to say; null pointers while base is null
@@ -21,7 +22,7 @@ struct program {
 int program_load(struct program *program, int fd);
 int program_use(struct program *program, const void *data, size_t size); // the same, of memory that stays as it is
 const char *text_of(const struct program *program, uint64_t index);
-const void *bytes_of(const struct program *program, uint64_t index, size_t *size);
+const void *bytes_of(const struct program *program, uint64_t index, size_t *size); // of one literal piece, or null
 const struct texts *texts_of(const struct program *program, uint64_t index);
 
 // First and one-past-last step of a section.

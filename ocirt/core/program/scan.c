@@ -1,4 +1,3 @@
-// The scanner of config.json: strict JSON. Anything it does not like is left to Python.
 #include "program/scan.h"
 
 #include <string.h>
@@ -6,9 +5,8 @@
 
 #include "steps.h"
 
-#define DEPTH 64
-
-#define KEYS 256 // members of one object, and all that are open at a time
+#define DEPTH 64 // levels of nesting
+#define KEYS 256 // members of all objects that are open at a time
 
 struct scanner {
   struct scan *out;
@@ -33,9 +31,14 @@ static const struct {
 
 static int value(struct scanner *s);
 
+const char *skip_space(const char *at, const char *end) {
+  while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
+    at++;
+  return at;
+}
+
 static void space(struct scanner *s) {
-  while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r'))
-    s->at++;
+  s->at = skip_space(s->at, s->end);
 }
 
 static int take(struct scanner *s, char sign) {
@@ -82,7 +85,7 @@ static char *put_code(char *to, uint32_t code) {
   return to;
 }
 
-// The escape at s->at, past its backslash. 0: none, NUL or half a surrogate pair.
+// Reads the escape at s->at, behind its backslash. 0: it is none, NUL or half a surrogate pair.
 static int escape(struct scanner *s, char **to) {
   static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
   if (s->at == s->end) return 0;
@@ -107,7 +110,7 @@ static int escape(struct scanner *s, char **to) {
   return 1;
 }
 
-// A string: one without escapes is left where it stands.
+// Reads a string. One without escapes stays where it is; another is decoded into s->texts.
 static int string(struct scanner *s, struct span *span) {
   if (!take(s, '"')) return 0;
   const char *start = s->at;
@@ -217,7 +220,7 @@ static int list_slot(struct scanner *s) {
 
 static int has_key(const struct span *keys, unsigned count, const struct span *key) {
   for (unsigned i = 0; i < count; i++)
-    if (keys[i].size == key->size && !memcmp(keys[i].text, key->text, key->size)) return 1;
+    if (is_same(keys[i], *key)) return 1;
   return 0;
 }
 

@@ -1,3 +1,4 @@
+// The scanner of the documents that the cache looks up: strict JSON. What it rejects, Python explains.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"
@@ -35,3 +36,5 @@ int scan_document(struct scan *s, enum document document, struct span text);
 // One string as a whole text: 1 with what it says, in `texts` (which has room for `size` bytes) where it has escapes;
 // or 0.
 int scan_string(struct span *out, const char *text, size_t size, char *texts);
+
+const char *skip_space(const char *at, const char *end); // past what JSON has between its tokens
