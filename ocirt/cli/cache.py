@@ -1,4 +1,4 @@
-"""``ocirt cache``: the programs that are kept, why one is not used, and their end."""
+"""``ocirt cache``: list the kept programs, explain why a bundle has none, or remove them."""
 
 import json
 import os
@@ -41,7 +41,7 @@ COLUMNS = ("ENTRY", "SIZE", "VERB", "GUARDS", "TESTS", "OBSERVED", "SLOTS", "HIT
 def run(line: "CommandLine") -> None:
     """Do what the first argument says.
 
-    :raises OcirtError: the arguments, the bundle or the directory do not allow it.
+    :raises OcirtError: the arguments are wrong, the bundle cannot be read, or no directory can keep programs.
     """
     what, *rest = line.arguments
     if what not in ("list", "explain", "clear"):
@@ -60,20 +60,20 @@ def run(line: "CommandLine") -> None:
 
 IN_MEMORY = ("tmpfs", "ramfs")
 WITH_DEVICES_BENEATH = ("overlay", "btrfs", "zfs", "bcachefs")
-"""Types of local file systems that have a number of their own instead of a block device's."""
+"""Types of local file systems whose device number is not that of a block device."""
 
 
 def directory_of(environment: "Mapping[str, str]", euid: int) -> str:
-    """Where create would look for programs (core/launch/cache_directory.c has the same rules).
+    """The directory in which create would look for programs (core/launch/cache_directory.c has the same rules).
 
-    :raises HostError: nowhere: the cache is off, or no place is fit for it.
+    :raises HostError: the cache is off, or no directory is suitable.
     """
     import ocirt
 
     chosen = environment.get("OCIRT_CACHE")
     if chosen == "off":
         raise HostError("OCIRT_CACHE", "no programs are kept: it is off")
-    if chosen is None and len(ocirt.__path__) > 1:  # ocirt-python of a tree adds the folder of what is generated
+    if chosen is None and len(ocirt.__path__) > 1:  # ocirt-python of a tree adds the folder of generated modules
         raise HostError("OCIRT_CACHE", "a tree's build keeps programs only where it names a directory")
     bases = [(environment.get(variable, "") if variable else "/" * (euid == 0), folder) for variable, folder in PLACES]
     candidates = [base.rstrip("/") + folder for base, folder in bases if base.startswith("/")]
@@ -91,14 +91,14 @@ def directory_of(environment: "Mapping[str, str]", euid: int) -> str:
 
 
 def unfit(directory: str, euid: int) -> str | None:
-    """Why nothing is kept in ``directory``; ``None`` where it is fit, or may be made."""
+    """Why the launcher keeps nothing in ``directory``; ``None`` if the directory is suitable or can be made."""
     try:
         found = os.lstat(directory)
     except FileNotFoundError:
         parent = os.path.dirname(directory)
         above = parent if os.path.exists(parent) else os.path.dirname(parent)
         if not os.access(above, os.W_OK, effective_ids=True):
-            return f"found nothing there, and {above} does not let it be made"
+            return f"found nothing, and this user may not make it in {above}"
         directory, found = above, os.stat(above)
     except OSError as error:
         return reason(error)
@@ -113,7 +113,7 @@ def unfit(directory: str, euid: int) -> str | None:
 
 
 def file_system(path: str) -> str:
-    """The type of the file system that ``path`` is on: what /proc says of its mount."""
+    """The type of the file system of ``path``, by what /proc says about its mount."""
     fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         with open(f"/proc/self/fdinfo/{fd}") as file:
@@ -125,7 +125,7 @@ def file_system(path: str) -> str:
 
 
 def boot_of(directory: str) -> str | None:
-    """The boot that entries of ``directory`` are for; ``None`` where they do not outlive it."""
+    """The boot for which entries of ``directory`` are valid; ``None`` if the directory itself ends with the boot."""
     if file_system(directory) in IN_MEMORY:
         return None
     with open("/proc/sys/kernel/random/boot_id") as file:
@@ -133,7 +133,10 @@ def boot_of(directory: str) -> str | None:
 
 
 def entries(directory: str) -> list[tuple[str, Entry | None]]:
-    """Pairs of name and :class:`Entry`, ``None`` for a file that is none, in the order of their names."""
+    """Pairs of name and :class:`Entry`, sorted by name. A file that is no entry has ``None``.
+
+    :raises HostError: the directory cannot be read.
+    """
     try:
         names = sorted(name for name in os.listdir(directory) if has_form(name) and not name.endswith(NEW))
     except FileNotFoundError:
@@ -145,7 +148,7 @@ def entries(directory: str) -> list[tuple[str, Entry | None]]:
 
 def _entry(path: str) -> Entry | None:
     try:
-        # Reading one here must not look like a create's.
+        # O_NOATIME: the access time tells when a create last used the entry.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME)
         with open(fd, "rb") as file:
             entry = Entry(file.read())
@@ -156,13 +159,13 @@ def _entry(path: str) -> Entry | None:
 
 
 def row_of(directory: str, name: str, entry: Entry | None) -> "dict[str, Any]":
-    """What `list` shows of an entry, as a dict; of a file that is none only name and size."""
+    """What ``list`` shows of an entry, as a dict. A file that is no entry has only its name and size."""
     from .._build import BUILD_ID
 
     try:
         found = os.lstat(os.path.join(directory, name))
     except OSError:
-        return {"entry": name, "size": 0}  # it has just been replaced
+        return {"entry": name, "size": 0}  # a create has just replaced the entry
     row = {"entry": name, "size": found.st_size}
     times = {
         "made": _time(found.st_mtime),
@@ -211,7 +214,7 @@ def as_table(rows: "list[dict[str, Any]]") -> str:
             )
             continue
         if "verb" not in row:
-            lines.append((row["entry"], str(row["size"]), *["-"] * 9, "no entry, or of another format"))
+            lines.append((row["entry"], str(row["size"]), *["-"] * 9, "not an entry, or an entry of another format"))
             continue
         counts = [str(row[name]) for name in ("guards", "tests", "observed", "slots", "hits")]
         lines.append(
@@ -232,7 +235,10 @@ def as_table(rows: "list[dict[str, Any]]") -> str:
 
 
 def clear(directory: str) -> int:
-    """Remove all entries, and nothing else that lies in the directory. Returns how many there were."""
+    """Remove all entries, and no other files of the directory.
+
+    :returns: how many entries were removed.
+    """
     removed = 0
     try:
         at = open_directory(directory)
@@ -251,9 +257,9 @@ def clear(directory: str) -> int:
 
 
 def explanation(directory: str, options: "Namespace", bundle: str) -> list[str]:
-    """Lines that say what create would find for a bundle.
+    """Lines that say which program create would find for a bundle, or why it would find none.
 
-    :raises OcirtError: the bundle has no config.json that can be looked up.
+    :raises OcirtError: the bundle has no config.json that create could look up.
     """
     from .._build import BUILD_ID
 

@@ -1,4 +1,4 @@
-"""``ocirt checkpoint``: the processes of a container saved to files, by CRIU."""
+"""``ocirt checkpoint``: criu saves the processes of a container to files."""
 
 import os
 import posix
@@ -28,8 +28,8 @@ LOG = "dump.log"
 
 
 def run(line: "CommandLine") -> None:
-    """Save the container. It is deleted afterwards, unless a flag says that it goes on: there is no return then, this
-    process becomes the executable.
+    """Save the container. Unless a flag says that the container continues, this process then becomes the executable,
+    which deletes the container.
 
     :raises OcirtError: a flag cannot be used, the container does not run, or criu fails.
     """
@@ -61,7 +61,7 @@ def run(line: "CommandLine") -> None:
     options |= _of_container(config, request, host, state.pid, bool(flags["pre-dump"]))
     if not flags["pre-dump"]:
         _keep_descriptors(state.pid, images)
-    # criu must not be cut off when our caller ends: it would leave processes that it has stopped.
+    # criu must not end with the caller: it would leave processes stopped.
     confine(f"ocirt: checkpoint {id}", executes=True, dies=False)
     _save(
         criu,
@@ -75,9 +75,9 @@ def run(line: "CommandLine") -> None:
 
 
 def _of_flags(flags: "Mapping[str, Any]", images: str) -> "dict[str, Any]":
-    """criu's options that stand for flags of checkpoint alone.
+    """criu's options for the flags that only checkpoint has.
 
-    :raises RequestError: a flag has a value that it cannot have.
+    :raises RequestError: a flag has an impossible value.
     """
     parent = flags["parent-path"] or None
     if parent is not None:
@@ -105,9 +105,9 @@ def _of_flags(flags: "Mapping[str, Any]", images: str) -> "dict[str, Any]":
 
 
 def _status_fd(given: int | None) -> int | None:
-    """``--status-fd``, a descriptor of the caller's.
+    """``--status-fd``, a descriptor of the caller.
 
-    :raises RequestError: it is none that can be written.
+    :raises RequestError: it cannot be written.
     """
     if given is None:
         return None
@@ -119,9 +119,9 @@ def _status_fd(given: int | None) -> int | None:
 
 
 def _of_container(config: "Config", request: "Request", host: "Host", pid: int, pre: bool) -> "dict[str, Any]":
-    """criu's options that are about the container whose first process is ``pid``.
+    """criu's options that describe the container whose first process is ``pid``.
 
-    :param pre: is only memory saved?
+    :param pre: does criu save only memory (``--pre-dump``)?
     """
     container = Container(config, request, host, by_criu=True)
     namespaces = container.namespaces
@@ -142,13 +142,13 @@ def _of_container(config: "Config", request: "Request", host: "Host", pid: int, 
 
 
 def _keep_descriptors(pid: int, images: str) -> None:
-    """Write where the standard streams of the process lead, so that restore can put its own pipes in place of theirs."""
+    """Write down what the standard streams of the process are, so that restore can replace pipes with its own."""
     import json
 
     try:
         streams = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)]
     except OSError:
-        streams = []  # closed: there is nothing to put in place
+        streams = []  # closed: restore has nothing to replace
     try:
         with open(
             os.path.join(images, DESCRIPTORS), "w", opener=lambda path, flags: os.open(path, flags, 0o600)

@@ -1,4 +1,4 @@
-"""Containers that are there, for verbs of Python: what they were compiled from, and their cgroups."""
+"""Existing containers, for verbs of Python: what they were compiled from, and their cgroups."""
 
 import fcntl
 import os
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from .parser import CommandLine
 
 LOCK_SECONDS = 10
-"""Longer nobody waits for the lock of a state directory (core/base/text.h)."""
+"""The longest time that a verb waits for the lock of a state directory (core/base/text.h)."""
 
 
 def state_of(line: "CommandLine") -> state_dir.State:
     """The :class:`~ocirt.state_dir.State` of the container that the command line names.
 
-    :raises StateError: there is none.
+    :raises StateError: the container does not exist.
     """
     return state_dir.read(root_of(line.options), line.arguments[0])
 
@@ -35,8 +35,8 @@ def state_of(line: "CommandLine") -> state_dir.State:
 def hold(line: "CommandLine") -> tuple[int, int]:
     """Pid and pidfd of the first process of the container that the command line names.
 
-    :raises StateError: there is no such container.
-    :raises OcirtError: it has no process (any more).
+    :raises StateError: the container does not exist.
+    :raises OcirtError: the container has no process, or its process has ended.
     """
     found = state_of(line)
     if found.pid:
@@ -45,26 +45,27 @@ def hold(line: "CommandLine") -> tuple[int, int]:
         except ProcessLookupError:
             pass
         else:
-            # The pid cannot change hands any more: if the container still has it, this is its process.
+            # The pidfd holds this process. If the state still has its pid, it is the container's.
             if state_of(line).pid == found.pid:
                 return found.pid, pidfd
     raise OcirtError(f"container not running: {found.id} is {state_of(line).status}")
 
 
 def lock(line: "CommandLine") -> int:
-    """A descriptor of the state directory of the container that the command line names, with the lock that verbs hold
-    which change a container. An executable that this process becomes inherits it.
+    """Lock the container that the command line names, as every verb does that changes a container.
 
-    :raises StateError: there is no such container (any more), or another process has kept it locked for LOCK_SECONDS.
+    :returns: a descriptor of the state directory, with the lock. If this process becomes the executable, that inherits
+        both.
+    :raises StateError: the container does not exist, or another process has held the lock for LOCK_SECONDS.
     """
     id = line.arguments[0]
     path = os.path.join(root_of(line.options), id)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         ours = os.fstat(fd)
-        # Before anything is written there with our rights. core/state/container.c has the same rule.
+        # Check this before writing there with the caller's rights. core/state/container.c has the same rule.
         if ours.st_uid != os.geteuid() or ours.st_mode & 0o022:
-            raise StateError(id, "its state directory is another user's, or others may write to it")
+            raise StateError(id, "its state directory belongs to another user, or others may write to it")
         _wait_for_lock(fd, id)
         present = os.stat(path, follow_symlinks=False)
         if (ours.st_dev, ours.st_ino) != (present.st_dev, present.st_ino):
@@ -79,7 +80,7 @@ def lock(line: "CommandLine") -> int:
 
 
 def _wait_for_lock(fd: int, id: str) -> None:
-    """flock(2) knows no time limit, so it is asked again and again, as core/state/container.c does."""
+    """flock(2) has no time limit, so try until one has passed, as core/state/container.c does."""
     end = time.monotonic() + LOCK_SECONDS
     while True:
         try:
@@ -95,9 +96,9 @@ def _wait_for_lock(fd: int, id: str) -> None:
 
 
 def read(line: "CommandLine") -> "tuple[Config, Request, Host]":
-    """The container that the command line names, as it was created: its Config, Request and Host.
+    """The Config, Request and Host with which the container that the command line names was created.
 
-    :raises StateError: there is none, it is still being created, or its state directory is broken.
+    :raises StateError: the container does not exist, is still being created, or its state directory is broken.
     """
     id, root = line.arguments[0], root_of(line.options)
     if state_dir.read(root, id).bundle == "":
@@ -107,8 +108,8 @@ def read(line: "CommandLine") -> "tuple[Config, Request, Host]":
 
 
 def driver_of(config: "Config", request: Request, host: Host) -> "Driver":
-    """The :class:`~ocirt.cgroups.Driver` of such a container, for reading.
+    """The :class:`~ocirt.cgroups.Driver` of an existing container, for reading.
 
-    :raises OcirtError: what was compiled cannot be compiled here.
+    :raises OcirtError: this host cannot compile what the container was compiled from.
     """
     return choose(config, request, host, Plan(config.trace))

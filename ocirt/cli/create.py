@@ -1,6 +1,6 @@
-"""create and run, from config.json's bytes to the executable that runs the program.
+"""create and run, from the bytes of config.json to the executable that runs the program.
 
-On the path of every create that misses the cache: see tests/unit/test_import_budget.py.
+Every create that misses the cache imports this module: see tests/unit/test_import_budget.py.
 """
 
 import posix
@@ -22,12 +22,12 @@ SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
 
 
 def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
-    """Compile the bundle and become the executable again, which then runs the program.
+    """Compile the bundle and become the executable again, which then runs the program. Returns only by an error.
 
-    :param words: the request's words (:func:`ocirt.boot.read_request`); ``self`` and ``input`` are descriptors,
-        the rest is the request (:class:`ocirt.model.request.Request`).
+    :param words: the request's words (:func:`ocirt.boot.read_request`): ``self`` and ``input`` are descriptors, the
+        rest is the request (:class:`ocirt.model.request.Request`).
     :param arguments: the command line as the launcher got it.
-    :raises OcirtError: the bundle cannot be compiled; there is no return otherwise.
+    :raises OcirtError: the bundle cannot be compiled.
     """
     config = words["input"]
     program = compile_program(read_all(config), words)
@@ -35,9 +35,9 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
 
 
 def compile_program(data: bytes, words: "Words") -> bytes:
-    """The program for the config whose bytes are ``data``, as asked for by ``words``.
+    """The program for the config with the bytes ``data``, for the request ``words``.
 
-    :raises OcirtError: config, request or host do not allow it.
+    :raises OcirtError: the config, the request or the host do not allow it.
     """
     from .._build import BUILD_ID
     from ..compile import compile
@@ -65,8 +65,9 @@ def compile_program(data: bytes, words: "Words") -> bytes:
 
 
 def filters_of(config: "Config", words: "Words", build: str) -> "Filters | None":
-    """The :class:`~ocirt.plan.filters.Filters` kept where the launcher says, ``None`` where it has no place for them, or the
-    config needs none."""
+    """The :class:`~ocirt.plan.filters.Filters` in the directory that the launcher names; ``None`` if it names none, or
+    the config has no seccomp profile.
+    """
     if "cache" not in words or not config.linux.value.get("seccomp"):
         return None
     from ..plan.filters import Filters
@@ -75,21 +76,21 @@ def filters_of(config: "Config", words: "Words", build: str) -> "Filters | None"
 
 
 def read_all(fd: int) -> bytes:
-    """All bytes of the file ``fd``, wherever its offset stands; the offset is shared and is not moved."""
+    """All bytes of the file ``fd``. The file's offset is shared, so it is neither used nor changed."""
     size = posix.fstat(fd).st_size
     data = posix.pread(fd, size, 0)
-    while len(data) < size:  # one read gives at most 2 GiB
+    while len(data) < size:  # one read returns at most 2 GiB
         data += posix.pread(fd, size - len(data), len(data))
     return data
 
 
 def hand_over(program: bytes) -> int:
-    """A sealed memfd with the bytes ``program``, inherited over exec.
+    """A sealed memfd with the bytes ``program``, which the executable inherits.
 
-    :raises OcirtError: it takes no more.
+    :raises OcirtError: the memfd cannot be made or filled.
     """
     try:
-        # Since Linux 6.3 it must say that it is not to be executed where the sysctl vm.memfd_noexec is 2.
+        # Since Linux 6.3, if the sysctl vm.memfd_noexec is 2, the caller must say that the memfd is not executable.
         fd = posix.memfd_create("ocirt-program", MFD_NOEXEC_SEAL)
     except OSError:
         try:
@@ -120,7 +121,7 @@ def execute(executable: int, words: list[str]) -> "Never":
 
 
 def environment() -> "Mapping[bytes, bytes]":
-    """The environment that this process was given, without what Python's start adds to it (PEP 538)."""
+    """The environment that this process was started with, without what Python adds at its start (PEP 538)."""
     if b"LC_CTYPE" not in posix.environ:
         return posix.environ
     fd = posix.open("/proc/self/environ", posix.O_RDONLY | posix.O_CLOEXEC)

@@ -29,7 +29,7 @@ _PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(h|ms|m|us|\u00b5s|\u03bcs|ns|s)"
 def run(line: "CommandLine") -> None:
     """Print events until the container ends, or its statistics once.
 
-    :raises OcirtError: the container does not run, has no cgroups, or the interval is none.
+    :raises OcirtError: the container does not run, has no cgroups, or the interval is wrong.
     """
     interval = seconds(line.options.interval or INTERVAL)
     _, pidfd = hold(line)
@@ -49,7 +49,7 @@ def run(line: "CommandLine") -> None:
     due = time.monotonic() + interval
     while True:
         ready = dict(poll.poll(max(0, due - time.monotonic()) * 1000))
-        # A process that is killed for want of memory may be the last: the reason comes before the end.
+        # The process that runs out of memory may be the last one: print the reason before the end.
         if (watch.fd in ready or pidfd in ready) and watch.take():
             _print("oom", request.id)
         if pidfd in ready:
@@ -60,9 +60,10 @@ def run(line: "CommandLine") -> None:
 
 
 def seconds(text: str) -> float:
-    """A duration as Go writes it: ``5s``, ``100ms``, ``1m30.5s``.
+    """A duration in Go's notation: ``5s``, ``100ms``, ``1m30.5s``.
 
-    :raises RequestError: it is none, or not greater than 0.
+    :returns: seconds.
+    :raises RequestError: the text is no duration, or not greater than 0.
     """
     parts = _PART.findall(text)
     if not parts or "".join(map("".join, parts)) != text.removeprefix("+"):

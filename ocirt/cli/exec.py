@@ -1,6 +1,6 @@
 """exec, from the command line and the container's config.json to the executable that runs the program.
 
-On the path of every exec: see tests/unit/test_import_budget.py.
+Every exec that misses the cache imports this module: see tests/unit/test_import_budget.py.
 """
 
 import posix
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
-    """Compile the process and become the executable again, which then runs the program.
+    """Compile the process and become the executable again, which then runs the program. Returns only by an error.
 
-    :param words: the request's words (:func:`ocirt.boot.read_request`); ``self`` and ``input`` (of a process file) are
+    :param words: the request's words (:func:`ocirt.boot.read_request`): ``self`` and ``input`` (of a process file) are
         descriptors, the rest is the request (:class:`ocirt.model.exec.ExecRequest`).
     :param arguments: the command line as the launcher got it.
-    :raises OcirtError: the process cannot be compiled; there is no return otherwise.
+    :raises OcirtError: the process cannot be compiled.
     """
     own = read_all(words["input"]) if "input" in words else None
     try:
@@ -38,7 +38,7 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
 
 
 def _is_deleted(words: "Words") -> bool:
-    """Whether the container that the launcher has found running is there no more. Its journal goes first."""
+    """Has the container been deleted since the launcher found it running? Delete removes the journal first."""
     try:
         posix.stat(f"{words['root']}/{words['id']}/journal")
     except FileNotFoundError:
@@ -52,10 +52,10 @@ def compile_program(
     """The program for a process.
 
     :param command: the words after the id.
-    :param own: the bytes of the process file, ``None`` without one.
-    :param data: config.json's bytes.
-    :param container: the words that the container was created with.
-    :param created: the same as they stand in state.json.
+    :param own: the bytes of the process file, ``None`` without a process file.
+    :param data: the bytes of config.json.
+    :param container: the words of the request that created the container.
+    :param created: the same words as state.json has them.
     :raises OcirtError: the container's config, the process, the flags or the host do not allow it.
     """
     from .._build import BUILD_ID
@@ -78,7 +78,8 @@ def compile_program(
         found = encoded(compile(config, Request(container), members, request, host, filters), BUILD_ID)
     except ConfigError as error:
         raise _of_the_command_line(error, request) from None
-    # Another container may have got the id since the launcher has looked: then the key is not of what was compiled.
+    # Another container may have got the id since the launcher looked. Then the key does not belong to what was
+    # compiled.
     if "cache" in words and words["cache-key"].endswith(f',"created":{created}}}'):
         from ..plan.cache import keep
 
@@ -89,8 +90,7 @@ def compile_program(
 
 
 def _of_the_command_line(error: ConfigError, request: "Asked") -> "OcirtError":
-    """The error in words of what it is about: a flag (its path begins with ``$``), the process file, or else
-    config.json."""
+    """The error in terms of its source: a flag (a path that begins with ``$``), the process file, or config.json."""
     if error.path.startswith("$"):
         flag, *_ = error.path[1:].partition("[")
         return RequestError(f"--{flag}: found {error.found}, expected {error.expected}")

@@ -1,7 +1,7 @@
-"""``ocirt features``: what this build can do, features.md and features-linux.md.
+"""``ocirt features``: what this build supports, in the form of features.md and features-linux.md.
 
-Every claim is read from the table or the model of the module that does it, so that none outlives or precedes its code;
-tests/unit/test_features.py compiles a config for each.
+Every claim comes from the table or model of the module that implements the feature, so that claims and code cannot
+differ. tests/unit/test_features.py compiles a config for each.
 """
 
 import json
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from .parser import CommandLine
 
 CHECKPOINT = ("org.ocirt.checkpoint.enabled", "org.opencontainers.runc.checkpoint.enabled")
-"""The names under which engines look for checkpoint and restore: ours, and runc's, which they know."""
+"""The names by which engines look for checkpoint and restore: ocirt's, and runc's, which they know."""
 
 OLDEST_VERSION = "1.0.0"
-"""The oldest ociVersion that is taken: every 1.x is (:func:`ocirt.model.config.check_version`)."""
+"""The oldest ociVersion that ocirt accepts: it accepts every 1.x (:func:`ocirt.model.config.check_version`)."""
 
 
 def run(line: "CommandLine") -> None:
     """Print the features as one JSON object.
 
-    :raises OcirtError: standard output takes no more.
+    :raises OcirtError: standard output cannot be written.
     """
     write(json.dumps(features(), indent=2) + "\n")
 
@@ -73,14 +73,16 @@ def features() -> "dict[str, Any]":
 
 
 def _reads(view: type, name: str) -> bool:
-    """Is the property ``name`` one of those that the model's ``view`` has? What it has is applied: anything else is
-    ignored or refused."""
+    """Does the model's ``view`` have the property ``name``? The compiler applies every property of a view, and ignores
+    or refuses all others.
+    """
     return any(getattr(each, "name", "") == name for each in vars(view).values())
 
 
 def _seccomp() -> "dict[str, Any]":
-    """The names are this build's. Which flags are supported is the running kernel's say, and unknown without
-    libseccomp."""
+    """The names come from this build. The running kernel decides which flags are supported, and only libseccomp can ask
+    it.
+    """
     found: dict[str, Any] = {
         "enabled": True,
         "actions": sorted(seccomp.ACTIONS),

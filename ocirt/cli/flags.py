@@ -1,8 +1,8 @@
 """The command line: every flag of every verb, once.
 
-argparse parsers (:mod:`ocirt.cli.parser`) and the launcher's tables (``flags.h``,
-:mod:`ocirt.generate`) are made from these tables. One dash or two, before or after the id,
-``--flag value`` or ``--flag=value``: all mean the same, as with runc.
+The argparse parsers (:mod:`ocirt.cli.parser`) and the launcher's tables (``flags.h``, :mod:`ocirt.generate`) are made
+from these tables. One dash or two, before or after the id, ``--flag value`` or ``--flag=value`` all mean the same, as
+in runc.
 """
 
 from ..model.peers import DIFFERENCES
@@ -15,26 +15,29 @@ SPEC_VERSION = "1.3.0"
 
 
 ONCE, PATHS, VALUES = 0, 1, 2
-"""What a flag that is given again does: its last value counts; its values are paths, which become one value (absolute,
-separated by colons, a backslash before colons and backslashes in them); each value is one by itself."""
+"""What a repeated flag means: ONCE, its last value counts; PATHS, its values are paths, which become one value
+(absolute, separated by colons, a backslash before colons and backslashes in them); VALUES, each value is
+one by itself."""
 
 
 KEY, BOUND, ASIDE = "key", "bound", "aside"
-"""What a kept program has to do with a flag, and the member of the request's document (:mod:`ocirt.boot`) that it is in: the program is
-for one value alone; it is for any value, and only whether the flag is given counts; it has nothing to do with the flag."""
+"""How a kept program depends on a flag, and the member of the request's document (:mod:`ocirt.boot`) that has the flag.
+KEY: the program is for one value only. BOUND: the program is for any value, but depends on whether the flag is given.
+ASIDE: the program does not depend on the flag."""
 
 TEXT, VARIABLE, ID, USER = range(4)
-"""What a flag's value is in that document: a string; a string of the form NAME=VALUE; a number, of a user or a group; an object of such
-numbers, ``uid`` and ``gid``. A value that has not the form stands there as a string, and Python refuses it."""
+"""The form of a flag's value in that document: a string; a string of the form NAME=VALUE; a number, of a user or a
+group; an object of such numbers, ``uid`` and ``gid``. A value of another form is there as a string, and Python refuses
+it."""
 
 
 class Flag:
     """A flag.
 
     :ivar value: the name of its value in the help, ``None`` for a switch.
-    :ivar repeats: what it does if it is given again.
-    :ivar part: what a kept program has to do with it.
-    :ivar form: what its value is in the request.
+    :ivar repeats: what the flag means if it is repeated.
+    :ivar part: how a kept program depends on it.
+    :ivar form: the form of its value in the request.
     """
 
     __slots__ = ("name", "letter", "value", "help", "choices", "repeats", "part", "form")
@@ -59,8 +62,9 @@ class Flag:
 
 
 class Verb:
-    """A verb: its flags and how many arguments it takes (``arguments`` is how the help writes them). With ``command``
-    a command line follows the first argument: whatever it is made of, none of it is a flag."""
+    """A verb: its flags, and how many arguments it takes. ``arguments`` is their form in the help. With ``command`` a
+    command line follows the first argument, and no word of that is a flag.
+    """
 
     __slots__ = ("arguments", "help", "flags", "arguments_min", "arguments_max", "command")
 
@@ -239,8 +243,8 @@ NATIVE = {
         max=0,
     ),
 }
-"""Verbs whose command line the launcher reads itself. Only create, run and exec start Python, and only for what they have not
-met before."""
+"""Verbs whose command line the launcher reads itself. Only create, run and exec start Python, and only if no kept
+program fits."""
 
 _SIZE, _TIME = "BYTES", "MICROSECONDS"
 
@@ -340,6 +344,6 @@ FLAGS = {flag.name: flag for flag in (*GLOBAL, *[flag for verb in NATIVE.values(
 """The flags that the executable reads, by name, in the order of ``flags.h``."""
 
 HANDED_BACK = ("update",)
-"""Verbs of Python whose program the executable runs: it gets them without flags."""
+"""Verbs of Python with a program that the executable runs: it gets these verbs without flags."""
 
 VERBS = {**NATIVE, **PYTHON}

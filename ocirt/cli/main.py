@@ -1,6 +1,6 @@
-"""The command lines that the launcher does not read by itself: Python's verbs, help, and everything wrong.
+"""The command lines that the launcher does not read itself: Python's verbs, help, and everything that is wrong.
 
-Each verb of Python is a module of its name beside this one, whose ``run`` takes the
+Each verb of Python is a module of its name in this package. Its ``run`` takes the
 :class:`~ocirt.cli.parser.CommandLine` and returns the exit status, or nothing for 0.
 """
 
@@ -26,7 +26,7 @@ def main(words: "Words", arguments: list[str]) -> int:
     """Run the command line ``arguments``, the program's name first.
 
     :param words: the request's words (:func:`ocirt.boot.read_request`).
-    :returns: the exit status: 1 for an error, 3 for an unknown verb, as runc's.
+    :returns: the exit status: 1 for an error, 3 for an unknown verb, as in runc.
     """
     try:
         line = parse(arguments)
@@ -47,10 +47,10 @@ def main(words: "Words", arguments: list[str]) -> int:
 
 
 def _give_back(words: "Words", plain: list[str], given: list[str]) -> "Never":
-    """Become the executable again, with a command line of its own verbs in a form that it reads (a switch with
-    ``=T``, ``--`` before the verb).
+    """Become the executable again, with a command line of its own verbs in the form that it reads (a switch as ``=T``,
+    ``--`` before the verb).
 
-    :raises RequestError: it has given back that very form.
+    :raises RequestError: the executable has already returned this very form.
     """
     if plain == given:
         raise RequestError(f"the executable does not read its own command line: {' '.join(given)}")
@@ -58,15 +58,16 @@ def _give_back(words: "Words", plain: list[str], given: list[str]) -> "Never":
 
 
 def _refuse(log: "Log", error: UsageError) -> None:
-    """Log what is wrong with the command line. Where it is explained says the log at a terminal; else a line of standard
-    output, where runc has its help: whoever reads standard error finds one line there."""
+    """Log what is wrong with the command line. At a terminal the log also says which help explains it. Otherwise that
+    line goes to standard output, as runc's help does, because engines expect one line on standard error.
+    """
     log.error(str(error), error)
     if not os.isatty(2):
         write(f"{error.hint}\n")
 
 
 def _check_log(log: "Log") -> None:
-    """A log that cannot be written is an error before anything is done.
+    """Refuse a log that cannot be written, before anything else is done.
 
     :raises OcirtError: the file cannot be opened.
     """

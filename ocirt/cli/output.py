@@ -6,10 +6,10 @@ from ..errors import OcirtError, reason
 
 
 def write(text: str) -> None:
-    """Write ``text`` as UTF-8, whatever the locale, at once.
+    """Write ``text`` to standard output at once, as UTF-8 in any locale. If it is a pipe without a reader, SIGPIPE ends
+    the process, as it ends a program in C.
 
-    :raises OcirtError: standard output takes no more (a full disk, a closed descriptor). A pipe whose
-        reader is gone ends the process with SIGPIPE, as it ends a program in C.
+    :raises OcirtError: standard output cannot be written (a full disk, a closed descriptor).
     """
     data = memoryview(text.encode("utf-8", "surrogateescape"))
     while data:

@@ -1,6 +1,7 @@
-"""Packages that are no part of ocirt, for the verbs that need one.
+"""Packages that do not belong to ocirt, for the verbs that need one.
 
-The launcher starts Python without site-packages (``-I -S``); only the folder of the package ocirt is searched.
+The launcher starts Python without site-packages (``-I -S``), so Python searches only the folder of the
+package ocirt.
 """
 
 import sys
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def need(verb: str, name: str) -> "Any":
-    """Have the package ``name`` in reach of ``import``, for ``verb``.
+    """Make the package ``name`` importable, for ``verb``.
 
-    :raises HostError: this interpreter has no such package, or one that cannot be imported.
+    :raises HostError: this interpreter does not have the package, or cannot import it.
     """
     try:
         import_module(name)

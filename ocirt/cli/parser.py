@@ -1,8 +1,8 @@
 """The command line as runc reads it, by argparse.
 
-argparse does values, choices and the number of arguments. What it cannot do, because it knows no Go
-flags, is done before: :func:`normalize` writes every flag as ``--name=value``, however it was given
-(one dash or two, by its letter, its value as the next word, a switch with or without ``=true``).
+argparse handles values, choices and the number of arguments. It does not know Go's flags, so :func:`normalize` first
+writes every flag as ``--name=value``, in whatever form the flag was given (one dash or two, by its letter, its value as
+the next word, a switch with or without ``=true``).
 """
 
 import argparse
@@ -24,9 +24,9 @@ _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
 class UsageError(RequestError):
-    """The command line cannot be read; ``hint`` says where it is explained.
+    """The command line cannot be read; ``hint`` says which help explains it.
 
-    :param verb: the verb whose help explains it, empty for the general one.
+    :param verb: the verb with that help, empty for the general help.
     """
 
     def __init__(self, message: str, verb: str = "") -> None:
@@ -35,18 +35,18 @@ class UsageError(RequestError):
 
 
 class UnknownVerb(UsageError):
-    """There is no such verb, or no help for it: exit status 3, as runc's."""
+    """The verb, or the help for it, does not exist: exit status 3, as in runc."""
 
     def __init__(self, verb: str) -> None:
         super().__init__(f"No help topic for '{verb}'" + _meant(verb, (*VERBS, "help")))
 
 
 class _FlagError(Exception):
-    """A flag is unknown, has no value or one it cannot take; the caller knows whose help to show."""
+    """A flag is unknown, or has no value or a wrong one. The caller knows which help to show."""
 
 
 class _UnknownFlag(_FlagError):
-    """A flag that is none of those looked for; ``name`` is without its dashes."""
+    """A flag that is unknown at this place; ``name`` is without its dashes."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"flag provided but not defined: -{name}")
@@ -54,14 +54,14 @@ class _UnknownFlag(_FlagError):
 
 
 class CommandLine:
-    """A command line that has been read.
+    """A parsed command line.
 
-    :ivar verb: the verb; empty where none stands.
+    :ivar verb: the verb; empty if the command line has none.
     :ivar options: argparse's namespace of the global flags and the verb's, names with ``_`` for ``-``.
     :ivar arguments: the arguments of the verb.
-    :ivar wants_help: whether help is asked for: the verb's, or the general one where verb is empty.
+    :ivar wants_help: does the command line ask for help? For the verb's, or the general help if ``verb`` is empty.
     :ivar words: the command line in its plainest form: every flag as ``--name=value``.
-    :ivar start: of ``words`` those before the verb: the program's name and the global flags.
+    :ivar start: the words before the verb: the program's name and the global flags.
     :ivar executable: descriptor of the executable that has started Python, for :func:`ocirt.cli.create.execute`.
     """
 
@@ -126,7 +126,7 @@ def parse(words: list[str]) -> CommandLine:
 
 
 def log_of(words: list[str]) -> Log:
-    """The log that the command line ``words`` asks for, as far as it can be read: for errors in the rest of it."""
+    """The log that the command line ``words`` asks for, read as far as possible, to report errors in the rest of it."""
     for end in range(len(words), 0, -1):
         options = argparse.Namespace()
         try:
@@ -142,8 +142,8 @@ def normalize(
 ) -> tuple[list[str], list[str]]:
     """Split ``words`` into flags, each written ``--name=value``, and arguments.
 
-    :param interspersed: whether flags may follow arguments; if not, reading ends at the first argument.
-    :raises _FlagError: in Go's words.
+    :param interspersed: may flags follow arguments? If not, reading ends at the first argument.
+    :raises _FlagError: a flag is wrong; the message is Go's.
     """
     names = {flag.name: flag for flag in flags} | {flag.letter: flag for flag in flags if flag.letter}
     written: list[str] = []
@@ -169,7 +169,8 @@ def normalize(
         if not flag.takes_value:
             value = _truth(name, value if equals else "true")
         if flag.takes_value and not value and flag.repeats == ONCE:
-            # As with runc: none is given, nor was one before. A root directory that is empty was hardly meant.
+            # As in runc, an empty value means that the flag is not given, and cancels an earlier value. An empty --root
+            # is more likely a mistake.
             if flag.name == "root":
                 raise _FlagError('--root: found "", expected a directory')
             written = [each for each in written if not each.startswith(f"--{flag.name}=")]
@@ -189,7 +190,10 @@ def _truth(name: str, value: str) -> str:
 def _read(
     flags: "Iterable[Flag]", words: "Iterable[str]", options: argparse.Namespace, interspersed: bool = True
 ) -> tuple[list[str], list[str]]:
-    """Read ``words`` by ``flags`` into ``options``; returns what :func:`normalize` does."""
+    """Read ``words`` by ``flags`` into ``options``.
+
+    :returns: what :func:`normalize` returns.
+    """
     flags = (*flags, help.HELP)
     written, arguments = normalize(flags, words, interspersed)
     _parser(flags).parse_args(written, options)
@@ -223,7 +227,7 @@ def _parser(flags: "Iterable[Flag]") -> _Parser:
 
 
 def _choice(flag: "Flag") -> "Callable[[str], str]":
-    """What takes a value of ``flag``, if it is one of its choices."""
+    """A function that accepts a value of ``flag`` if it is one of its choices."""
 
     def choose(text: str) -> str:
         if text not in flag.choices:
@@ -235,7 +239,7 @@ def _choice(flag: "Flag") -> "Callable[[str], str]":
 
 
 def _meant(word: str, known: "Iterable[str]", dashes: str = "") -> str:
-    """The end of a message about ``word``: which of ``known`` may have been meant."""
+    """The end of a message about ``word``: which word of ``known`` the caller may have meant."""
     from ..nearest import nearest
 
     found = nearest(word, known)
@@ -243,9 +247,10 @@ def _meant(word: str, known: "Iterable[str]", dashes: str = "") -> str:
 
 
 def _explained(error: _FlagError, flags: "Iterable[Flag]", words: list[str]) -> str:
-    """What is wrong with a flag, and what its writer may have meant: another one of ``flags``, or one that stands elsewhere.
+    """What is wrong with a flag, and what the caller may have meant: another one of ``flags``, or one that belongs
+    elsewhere.
 
-    :param words: the command line from where the flag was looked for, from the verb on if it stands after one.
+    :param words: the command line from the place of the flag on; from the verb on if the flag follows a verb.
     """
     if not isinstance(error, _UnknownFlag):
         return str(error)
@@ -255,9 +260,9 @@ def _explained(error: _FlagError, flags: "Iterable[Flag]", words: list[str]) -> 
             for each in GLOBAL:
                 if name == each.name:
                     value = f" {each.value}" if each.takes_value else ""
-                    return f"{error}; it is a global flag, and stands before the verb: ocirt --{name}{value} {verb}"
+                    return f"{error}; it is a global flag, which must precede the verb: ocirt --{name}{value} {verb}"
         elif name in [each.name for each in VERBS[verb].flags]:
-            return f"{error}; it is a flag of {verb}, and stands after it: ocirt {verb} --{name}"
+            return f"{error}; it is a flag of {verb}, which must follow the verb: ocirt {verb} --{name}"
     return str(error) + _meant(name, [each.name for each in flags], "--")
 
 

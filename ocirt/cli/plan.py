@@ -1,4 +1,4 @@
-"""``ocirt plan``: what create would do for a bundle. Changes nothing and needs no privileges."""
+"""``ocirt plan``: what create would do for a bundle. The verb changes nothing and needs no privileges."""
 
 import os
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from .parser import CommandLine
 
 ID = "ID"
-"""Stands for the id of a container that is never made."""
+"""The id of a container that is never made."""
 CONSOLE_SOCKET = "/CONSOLE-SOCKET"
-"""Stands for the socket that a bundle with a terminal needs at create."""
+"""The socket that create would need for a bundle with a terminal."""
 
 
 def run(line: "CommandLine") -> None:
@@ -36,7 +36,7 @@ def run(line: "CommandLine") -> None:
     config = parse(data)
     given = words(options, bundle) | ({"console-socket": CONSOLE_SOCKET} if config.process.terminal else {})
     plan = compile(config, Request(given), host_for(config))
-    encode(plan, "0" * BUILD_SIZE)  # finds the strings that no system call takes, and records what steps are given
+    encode(plan, "0" * BUILD_SIZE)  # finds strings that no system call accepts, and records the values that steps get
     lines = trace_lines(plan.trace) if options.slots else plan_lines(plan)
     write("".join([each + "\n" for each in lines]))
     fault = fault_of(plan)
@@ -47,9 +47,8 @@ def run(line: "CommandLine") -> None:
 
 
 def host_for(config: "Config") -> Host:
-    """The Host that the plan is for: this one, or where only root could create the container, this one as root sees it.
-
-    So that anybody can read what a bundle of root's would do.
+    """The Host that the plan is for: this host, or if only root could create the container, this host as root sees it.
+    So any user can read what a bundle does that needs root.
     """
     host = Host()
     if host.euid == 0 or "user" in [namespace.type.bound() for namespace in config.linux.namespaces]:
@@ -61,10 +60,10 @@ def host_for(config: "Config") -> Host:
 
 
 def bundle_of(bundle: str, config: str | None) -> tuple[str, bytes]:
-    """The absolute path of ``bundle``, and the bytes of its config.json, or of the file ``config`` (``--config``). Who names a file
-    means the bundle that it is in, with this file for its config.json.
+    """The absolute path of ``bundle``, and the bytes of its config.json or of the file ``config`` (``--config``). If
+    ``bundle`` is a file, the bundle is the directory of the file, and the file replaces config.json.
 
-    :raises RequestError: it cannot be read.
+    :raises RequestError: the file cannot be read.
     """
     bundle = os.path.abspath(bundle)
     if config:
@@ -75,9 +74,9 @@ def bundle_of(bundle: str, config: str | None) -> tuple[str, bytes]:
 
 
 def read(path: str, flag: str) -> bytes:
-    """The bytes of the file ``path``, which ``flag`` named; ``-`` is standard input there.
+    """The bytes of the file ``path``, which ``flag`` names. For a flag, ``-`` means standard input.
 
-    :raises RequestError: it cannot be read.
+    :raises RequestError: the file cannot be read.
     """
     try:
         with open(0 if flag and path == "-" else path, "rb", closefd=path != "-") as file:
@@ -87,7 +86,7 @@ def read(path: str, flag: str) -> bytes:
 
 
 def words(options: "Namespace", bundle: str) -> dict[str, str]:
-    """The words of a request to create a container of ``bundle``, as the launcher writes them."""
+    """The words of a request to create a container from ``bundle``, as the launcher writes them."""
     given = {"verb": "create", "id": ID, "bundle": bundle, "root": root_of(options)}
     for name in ("cgroup-manager", "rootless", "as"):
         value = getattr(options, name.replace("-", "_"))

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from .parser import CommandLine
 
 OPTIONS = ["-ef"]
-"""Of ps(1), where none are given."""
+"""Options of ps(1), if the caller gives none."""
 
 
 def run(line: "CommandLine") -> None:
     """Print pids, or what ps(1) says of these processes.
 
-    :raises OcirtError: there is no such container, it has no cgroups, or ps(1) fails.
+    :raises OcirtError: the container does not exist or has no cgroups, or ps(1) fails.
     """
     found = pids(driver_of(*read(line)).directory())
     if line.options.format == "json":
@@ -31,9 +31,9 @@ def run(line: "CommandLine") -> None:
 
 
 def pids(directory: str) -> list[int]:
-    """The pids in the cgroup ``directory`` and those beneath it; none where it does not exist (any more).
+    """The pids in the cgroup ``directory`` and the cgroups below it; empty if the cgroup does not exist any more.
 
-    :raises HostError: it cannot be read.
+    :raises HostError: the cgroup cannot be read.
     """
     found: list[int] = []
 
@@ -46,14 +46,14 @@ def pids(directory: str) -> list[int]:
             with open(os.path.join(folder, "cgroup.procs")) as file:
                 found += map(int, file.read().split())
         except FileNotFoundError:
-            pass  # a cgroup that is just going
+            pass  # the cgroup has just been removed
         except OSError as error:
             fail(error)
     return found
 
 
 def table(pids: "Iterable[int]", options: list[str]) -> str:
-    """The lines of ``ps OPTIONS`` that are about ``pids``, and its header.
+    """The header of ``ps OPTIONS``, and its lines about ``pids``.
 
     :raises OcirtError: ps(1) is missing, fails, or prints no column PID.
     """

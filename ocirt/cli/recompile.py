@@ -1,7 +1,7 @@
-"""A later verb (start, state, kill, delete) of a container whose stored program is of another build.
+"""A later verb (start, state, kill, delete) for a container whose stored program comes from another build.
 
-A container outlives the executable that made it: its state directory keeps config.json and the
-request, and from these this build compiles what the verb needs.
+A container outlives the executable that made it. Its state directory keeps config.json and the request, from which this
+build compiles what the verb needs.
 """
 
 from ..created_with import created_with
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
-    """Compile the container anew and become the executable again, which then runs the verb.
+    """Compile the container again and become the executable again, which then runs the verb. Returns only by an error.
 
     :param words: the request's words (:func:`ocirt.boot.read_request`): ``id``, ``root`` and ``self``, a descriptor.
     :param arguments: the command line as the launcher got it.
-    :raises OcirtError: the state directory cannot be read or compiled; there is no return otherwise.
+    :raises OcirtError: the state directory cannot be read or compiled.
     """
     config, request, _ = created_with(words)
-    # By which name it was created counts, not by which this verb was called.
+    # The name by which create was called decides whose behaviour applies, not the name of this call.
     program = hand_over(compile_program(config, {**words, "as": "", **request}))
     execute(words["self"], [arguments[0], f"@program={program}", *arguments[1:]])

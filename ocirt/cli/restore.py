@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LOG = "restore.log"
 ROOT = "criu-root"
-"""In the state directory, for a while: where criu finds the rootfs."""
+"""In the state directory, while criu runs: where criu finds the rootfs."""
 
 
 def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
@@ -83,7 +83,7 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
 
 
 def _flags(words: "Words") -> "dict[str, Any]":
-    """The flags of restore by name; of one that repeats all values."""
+    """The flags of restore by name; a flag that can repeat has a list of values."""
     found: dict[str, Any] = {}
     for flag in NATIVE["restore"].flags:
         found[flag.name] = words.get(flag.name, [] if flag.repeats == VALUES else None)
@@ -91,7 +91,7 @@ def _flags(words: "Words") -> "dict[str, Any]":
 
 
 def _own_cgroups() -> dict[str, str]:
-    """The caller's own cgroups, by controller: criu puts what it restores into those that the container has none in."""
+    """The caller's own cgroups, by controller. criu uses them for controllers in which the container has no cgroup."""
     found: dict[str, str] = {}
     with open("/proc/self/cgroup") as file:
         for line in file:
@@ -101,7 +101,7 @@ def _own_cgroups() -> dict[str, str]:
 
 
 def _pipes(images: str) -> "list[dict[str, Any]]":
-    """``inherit_fd`` for what were pipes of the container: the streams of this command."""
+    """``inherit_fd`` for streams of the container that were pipes: the streams of this command replace them."""
     import json
 
     path = os.path.join(images, DESCRIPTORS)
@@ -128,5 +128,5 @@ def _open(path: str) -> int:
 
 
 def _environment() -> list[str]:
-    """criu runs tar and iptables."""
+    """The environment for criu, which runs tar and iptables."""
     return [f"{name}={os.environ[name]}" for name in ("PATH", "HOME", "TMPDIR") if name in os.environ]

@@ -1,4 +1,4 @@
-"""Where the containers' state is kept, for the verbs of Python. The launcher does the same for its own."""
+"""The directory of the containers' states, for the verbs of Python. The launcher has the same rule for its verbs."""
 
 import os
 
@@ -10,5 +10,5 @@ if TYPE_CHECKING:
 
 
 def root_of(options: "Namespace") -> str:
-    """The root directory: ``--root``, else :func:`~ocirt.state_dir.default_root` of this environment."""
+    """The root directory: ``--root``, or :func:`~ocirt.state_dir.default_root` for this environment."""
     return os.path.abspath(str(options.root)) if options.root else default_root(os.environ)

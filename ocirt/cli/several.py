@@ -1,4 +1,6 @@
-"""``kill --regex`` and ``delete --regex``, as crun has them: a verb of the executable on all containers that a pattern finds."""
+"""``kill --regex`` and ``delete --regex``, as in crun: a verb of the executable on every container that matches a
+pattern.
+"""
 
 import os
 import re
@@ -15,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def run(line: "CommandLine") -> int:
-    """Run the verb on one container after the other. What one refuses it logs by itself, and the others have their turn.
+    """Run the verb on one container after the other. The executable logs a failure, and the next container follows.
 
-    :returns: the exit status: 0, or 1 where it failed for some.
-    :raises OcirtError: the pattern is none, or the root directory cannot be read.
+    :returns: the exit status: 0, or 1 if the verb failed for a container.
+    :raises OcirtError: the pattern is no regular expression, or the root directory cannot be read.
     """
     pattern, *rest = line.arguments
     root = root_of(line.options)

@@ -29,9 +29,9 @@ _READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 
 
 def run(line: "CommandLine") -> None:
-    """Write config.json into the bundle of ``--bundle``, or this directory.
+    """Write config.json into the bundle of ``--bundle``, or into the current directory.
 
-    :raises OcirtError: it exists already or cannot be written; nothing of it is left then.
+    :raises OcirtError: the file exists already or cannot be written. An incomplete file is removed.
     """
     bundle = line.options.bundle or "."
     if not os.path.isdir(bundle):
@@ -57,7 +57,7 @@ def run(line: "CommandLine") -> None:
 
 
 def default() -> "dict[str, Any]":
-    """The config that runs ``sh`` in the directory rootfs, like ``runc spec``'s."""
+    """The config that runs ``sh`` in the directory rootfs, like that of ``runc spec``."""
     return {
         "ociVersion": SPEC_VERSION,
         "process": {
@@ -95,8 +95,8 @@ def default() -> "dict[str, Any]":
 def rootless(uid: int, gid: int) -> "dict[str, Any]":
     """The config for a user without privileges: root in the container is ``uid`` and ``gid`` on the host.
 
-    Such a user may set no limits, owns no network and cannot mount a sysfs of the host's network: the
-    host's network namespace is kept and /sys bound. Group 5 does not exist in its user namespace.
+    Such a user may set no limits, owns no network and cannot mount a sysfs of the host's network: so the container
+    keeps the host's network namespace, and binds /sys. Group 5 does not exist in its user namespace.
     """
     config = default()
     mounts = [
@@ -125,5 +125,7 @@ def _mount(destination: str, kind: str, source: str, *options: str) -> "dict[str
 
 
 def _cgroup_namespace() -> tuple[str, ...]:
-    """On a host with cgroup v2 alone a container sees only its own part of the tree; so does runc."""
+    """A cgroup namespace, if the host has only cgroup v2, so that the container sees only its own part of the tree; as
+    in runc.
+    """
     return ("cgroup",) if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else ()

@@ -1,8 +1,8 @@
-"""``ocirt update``: other limits for a container that is there.
+"""``ocirt update``: other limits for an existing container.
 
-What is asked for is compiled to a program of its own, whose section ``update`` the executable runs, and ``restore`` if a
-step of that fails. The state directory is locked from before anything is looked at until the program has ended: the lock
-goes along with its descriptor.
+The verb compiles the change to a program of its own. The executable runs its section ``update``, and ``restore`` if a
+step of ``update`` fails. The verb locks the state directory before it reads anything, and the executable inherits the
+lock with the directory's descriptor and holds it until the program has ended.
 """
 
 import json
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 
 AT = "linux.resources"
 KEPT = "resources.json"
-"""In the state directory: ``linux.resources`` as the last update has left it."""
+"""A file of the state directory: ``linux.resources`` after the last update."""
 
 PAIRS = (("cpu", "quota", "period"), ("memory", "limit", "swap"))
-"""Values that make one setting: where one of them is given, the other is what it was."""
+"""Values that together make one setting: if only one is given, the other does not change."""
 
 OBSOLETE = ("kernel", "kernelTCP")
 
 
 def run(line: "CommandLine") -> None:
-    """Change the limits. There is no return if the flags can be compiled: this process becomes the executable.
+    """Change the limits. If the flags can be compiled, this process becomes the executable, so there is no return.
 
-    :raises OcirtError: a flag cannot be used, the container does not live, or it cannot be locked.
+    :raises OcirtError: a flag cannot be used, the container does not run, or it cannot be locked.
     """
     from .._build import BUILD_ID
 
@@ -62,7 +62,7 @@ def run(line: "CommandLine") -> None:
     for name in OBSOLETE:
         if _part(given, "memory").pop(name, None):
             line.log.warning(
-                f"{origin(f'{AT}.memory.{name}')}: the kernel has no such limit any more: it is not applied"
+                f"{origin(f'{AT}.memory.{name}')}: the kernel no longer has this limit: the value is ignored"
             )
     try:
         _compile(plan, config, request, host, line, given, os.path.join(root, id, KEPT))
@@ -78,12 +78,13 @@ def run(line: "CommandLine") -> None:
     )
 
 
-# ---- what is asked for ----
+# ---- the requested limits ----
 
 
 def _asked_for(options: "Namespace") -> "tuple[Members, Callable[[str], str]]":
-    """What the command line asks for, like ``linux.resources``, and a function that names the place of a JSON path
-    beneath that: a flag, or a place in the file."""
+    """The limits that the command line asks for, in the form of ``linux.resources``, and a function that names the
+    source of a JSON path below that: a flag, or a place in the file.
+    """
     if options.resources:
         name = f"--resources {options.resources}"
         return _from_file(
@@ -114,7 +115,7 @@ def _from_file(name: str) -> "Members":
 def size(flag: str, text: str) -> int:
     """A number of bytes with or without a unit; -1 is no limit.
 
-    :raises RequestError: it is none.
+    :raises RequestError: the text is no size.
     """
     found = -1 if text == "-1" else parse_size(text)
     if found is None:
@@ -125,7 +126,7 @@ def size(flag: str, text: str) -> int:
 def number(flag: str, text: str) -> int:
     """A decimal number.
 
-    :raises RequestError: it is none.
+    :raises RequestError: the text is no number.
     """
     digits = text.removeprefix("-").removeprefix("+")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
@@ -138,7 +139,7 @@ def _text(flag: str, text: str) -> str:
 
 
 FLAGS = {
-    # Flag: where it stands in linux.resources, and what reads it.
+    # Flag: its place in linux.resources, and the function that reads its value.
     "memory": ("memory", "limit", size),
     "memory-swap": ("memory", "swap", size),
     "memory-reservation": ("memory", "reservation", size),
@@ -166,7 +167,7 @@ def _compile(
 ) -> None:
     """Fill the sections ``update`` and ``restore``.
 
-    :param kept: path of the file that an earlier update has left, if any.
+    :param kept: path of the file that an earlier update has written, if one has.
     """
     stored = _stored(kept, config)
     wanted = completed(given, stored)
@@ -188,7 +189,7 @@ def _compile(
 
 
 def _stored(kept: str, config: "Config") -> "Members":
-    """``linux.resources`` as it was before."""
+    """``linux.resources`` before this update."""
     try:
         with open(kept, "rb") as file:
             kept_resources: Members = json.load(file)
@@ -207,8 +208,10 @@ def _part(resources: "Members", name: str) -> "Members":
 
 
 def completed(given: "Members", stored: "Members") -> "Members":
-    """What is to be written for ``given``: no device rules, which runc leaves alone too, because others may have set
-    more of them; both halves of a pair of which one is given; and checkBeforeUpdate as it was, where it is not given."""
+    """The limits to write for ``given``: without device rules, which runc leaves alone too, because other programs may
+    have changed them; with both values of a pair of which one is given; and with the old checkBeforeUpdate if it is not
+    given.
+    """
     wanted = {name: value for name, value in deepcopy(given).items() if name != "devices"}
     for name, *pair in PAIRS:
         part, before = _part(wanted, name), _part(stored, name)
@@ -223,7 +226,7 @@ def completed(given: "Members", stored: "Members") -> "Members":
 
 
 def is_without_limit(memory: "Members") -> bool:
-    """Does it ask for no limit on memory, and say nothing of swap? Then there is none on swap either."""
+    """Does it remove the limit on memory without a value for swap? Then swap has no limit either."""
     return memory.get("limit") == -1 and memory.get("swap") is None
 
 
@@ -247,7 +250,7 @@ def _merged(old: "Json", new: "Json") -> "Json":
 
 
 def _key(row: "Members") -> "tuple[Any, ...]":
-    """What a row of a list is about: a device, a page size or an interface."""
+    """What identifies a row of a list: a device, a page size or an interface."""
     return tuple(
         [(name, row[name]) for name in ("major", "minor", "type", "access", "pageSize", "name") if name in row]
     )

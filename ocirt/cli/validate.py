@@ -1,4 +1,4 @@
-"""``ocirt validate``: all that is wrong with a config.json. Changes nothing and needs no privileges."""
+"""``ocirt validate``: all errors of a config.json. The verb changes nothing and needs no privileges."""
 
 import json
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def run(line: "CommandLine") -> int:
-    """Print the errors, sorted by their place in the document: a line each, in the words of create, or a JSON array.
-    After them come the warnings, which ``--strict`` makes errors. A valid config prints nothing (an empty array).
+    """Print the errors, sorted by their place in the document: one a line, with create's texts, or as a JSON array. The
+    warnings follow; ``--strict`` turns them into errors. For a valid config the output is empty (an empty array).
 
-    :returns: the exit status, 1 where there are errors.
+    :returns: the exit status, 1 if there are errors.
     :raises OcirtError: the file cannot be read, or this Python has no jsonschema.
     """
     options = line.options

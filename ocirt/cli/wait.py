@@ -1,8 +1,8 @@
-"""``ocirt wait``: the exit status of a container that nobody waits for in the foreground.
+"""``ocirt wait``: the exit status of a container that no command waits for in the foreground.
 
-Its first process is a child of others (of a subreaper or of pid 1), so waitid(2) is theirs. The kernel tells its status to
-whoever has held a pidfd before the process was reaped (PIDFD_INFO_EXIT, Linux 6.15), and of a process that is not
-yet reaped in /proc/PID/stat.
+The container's first process is a child of another process (a subreaper or pid 1), so only that can use waitid(2). If
+the process has been reaped, the kernel tells its status to a process that already held a pidfd (PIDFD_INFO_EXIT, Linux
+6.15). If it has not been reaped, /proc/PID/stat has the status.
 """
 
 import fcntl
@@ -25,14 +25,14 @@ STATE, EXIT_CODE = 0, 49
 """Fields of /proc/PID/stat, counted after the name."""
 UNKNOWN = 255
 REAPED_WITHIN = 1000
-"""Milliseconds."""
+"""Milliseconds that the verb waits for the parent to reap the process."""
 
 
 def run(line: "CommandLine") -> int:
-    """Wait.
+    """Wait for the end of the container.
 
     :returns: the exit status of the container's program, 128 + N if signal N ended it.
-    :raises OcirtError: there is no such container, or it had stopped before.
+    :raises OcirtError: the container does not exist, or has already stopped.
     """
     pid, pidfd = hold(line)
     poll = select.poll()
@@ -45,8 +45,8 @@ def run(line: "CommandLine") -> int:
         status = _of_a_pidfd(pidfd)
     if status is None:
         line.log.error(
-            f"container {line.arguments[0]} has stopped, with an exit status that is not known: its parent has "
-            "taken it, and this kernel tells nobody else (Linux 6.15 does)"
+            f"container {line.arguments[0]} has stopped, but its exit status is not known: its parent has "
+            "collected it, and this kernel does not tell others (Linux 6.15 does)"
         )
         return UNKNOWN
     signal = status & 0x7F
@@ -54,20 +54,22 @@ def run(line: "CommandLine") -> int:
 
 
 def _of_a_zombie(pid: int, pidfd: int) -> int | None:
-    """The wait status of a process that has ended, from /proc; ``None`` where it has been reaped, or may not be looked at."""
+    """The wait status of a process that has ended, from /proc; ``None`` if it has been reaped, or if the caller may not
+    read it.
+    """
     try:
         with open(f"/proc/{pid}/stat") as file:
             fields = file.read().rpartition(")")[2].split()
-        pidfd_send_signal(pidfd, 0)  # the pid was still its own when the file was read
+        pidfd_send_signal(pidfd, 0)  # fails if the process was reaped before the file was read
     except OSError:
         return None
     code = int(fields[EXIT_CODE])
-    # To who may not look into the process the kernel says 0.
+    # If the caller may not inspect the process, the kernel says 0.
     return code if fields[STATE] == "Z" and (code or os.geteuid() == 0) else None
 
 
 def _of_a_pidfd(pidfd: int) -> int | None:
-    """The wait status of a process that has been reaped; ``None`` where the kernel does not tell."""
+    """The wait status of a process that has been reaped; ``None`` if the kernel does not tell it."""
     info = bytearray(PIDFD_INFO.pack(PIDFD_INFO_EXIT, *[0] * 13))
     try:
         fcntl.ioctl(pidfd, PIDFD_GET_INFO, info, True)

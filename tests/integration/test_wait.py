@@ -130,7 +130,7 @@ def test_a_kernel_that_does_not_tell(ocirt, bundle, subreaper, reaped):
     out, err = child.communicate(timeout=LIMIT)
     if reaped:
         assert child.returncode == 255 and len(err.splitlines()) == 1
-        assert "c1 has stopped, with an exit status that is not known: its parent has taken it" in err and "6.15" in err
+        assert "c1 has stopped, but its exit status is not known: its parent has collected it" in err and "6.15" in err
     else:
         assert (child.returncode, out, err) == (7, "", "")
         os.waitid(os.P_PID, pid, os.WEXITED)

@@ -125,7 +125,9 @@ def test_what_is_no_entry_and_what_is_anothers(core, folder, bundle, capfd):
     (folder / "something").write_bytes(b"else")
     assert ocirt_cache("list") == 0
     _, damaged, others = capfd.readouterr().out.splitlines()
-    assert damaged.split()[:3] == [f"{'0' * 16}.3", "8", "-"] and damaged.endswith("no entry, or of another format")
+    assert damaged.split()[:3] == [f"{'0' * 16}.3", "8", "-"] and damaged.endswith(
+        "not an entry, or an entry of another format"
+    )
     assert others.split()[10] == "other"
     assert explain(capfd, bundle()) == [f"miss: no program of this build is kept in {folder}, 1 of others"]
 
@@ -262,7 +264,7 @@ def test_a_directory_that_is_not_fit(folder, tmp_path):
         verb.unfit(f"{folder}/missing", os.geteuid()) is None
         and verb.unfit(f"{folder}/missing/too", os.geteuid()) is None
     )
-    assert "/proc does not let it be made" in verb.unfit("/proc/missing", os.geteuid()) or os.geteuid() == 0
+    assert "this user may not make it in /proc" in verb.unfit("/proc/missing", os.geteuid()) or os.geteuid() == 0
     assert "expected 1 and 0700" in verb.unfit(str(folder), 1)
     folder.chmod(0o750)
     assert "mode 0750" in verb.unfit(str(folder), os.geteuid())

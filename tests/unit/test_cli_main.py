@@ -90,17 +90,17 @@ def test_a_usage_error_logs_the_reason_and_names_the_help(capfd):
         (
             "list --root /x",
             1,
-            "flag provided but not defined: -root; it is a global flag, and stands before the verb: ocirt --root DIR list",
+            "flag provided but not defined: -root; it is a global flag, which must precede the verb: ocirt --root DIR list",
         ),
         (
             "state --systemd-cgroup c",
             1,
-            "flag provided but not defined: -systemd-cgroup; it is a global flag, and stands before the verb: ocirt --systemd-cgroup state",
+            "flag provided but not defined: -systemd-cgroup; it is a global flag, which must precede the verb: ocirt --systemd-cgroup state",
         ),
         (
             "--bundle x run c",
             1,
-            "flag provided but not defined: -bundle; it is a flag of run, and stands after it: ocirt run --bundle",
+            "flag provided but not defined: -bundle; it is a flag of run, which must follow the verb: ocirt run --bundle",
         ),
         ("--log-level loud list", 1, '--log-level: found "loud", expected error, warning or debug'),
         ("--root= list", 1, '--root: found "", expected a directory'),
