@@ -3,12 +3,13 @@
     config = ocirt.sandbox(["python3", "-"], memory=256 << 20)
     result = ocirt.run(config=config, rootfs="/srv/python", input=code, timeout=5)
 
-Nothing of the library is imported before its name is used: the compiler imports this package on the way of creates.
+A module of the library is imported when one of its names is first used, because creates import this package
+to compile.
 """
 
 __version__ = "0.1.0"
 
-TYPE_CHECKING = False  # typing's own is not imported for it; type checkers know the name
+TYPE_CHECKING = False  # importing typing's costs time; type checkers know the name
 if TYPE_CHECKING:
     from . import aio as aio
     from .container import Container as Container
@@ -56,7 +57,7 @@ _HOMES = {
     "result": ("CommandFailed", "Result"),
     "state_dir": ("State",),
 }
-"""Public names by the modules that they are made in."""
+"""Public names, by the modules that define them."""
 
 __all__ = [
     "DEVNULL",
@@ -88,10 +89,11 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # to type checkers a name that is not there is a mistake
+if not TYPE_CHECKING:  # so that type checkers report unknown names
 
     def __getattr__(name):
-        # Also asked for each module of ours before it is first imported: importlib only where it is needed.
+        # The import system also asks for each module of this package before its first import, so importlib is imported
+        # only if needed.
         for home, names in _HOMES.items():
             if name in names:
                 from importlib import import_module

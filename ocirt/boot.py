@@ -1,27 +1,27 @@
-"""Where Python begins: what ``ocirt-python`` calls with the words that the executable gives it.
+"""Where Python begins: ``ocirt-python`` passes the words that the executable gives it.
 
-    @compile SELF REQUEST ARGV...    create and run: compile config.json, give the program back
-    @exec SELF REQUEST ARGV...       exec: compile the process, give the program back
-    @restore SELF REQUEST ARGV...    restore: compile config.json and the request for criu, give the program back
-    @recompile SELF REQUEST ARGV...  a later verb whose stored program is of another build
+    @compile SELF REQUEST ARGV...    create and run: compile config.json, return the program
+    @exec SELF REQUEST ARGV...       exec: compile the process, return the program
+    @restore SELF REQUEST ARGV...    restore: compile config.json and the request to criu, return the program
+    @recompile SELF REQUEST ARGV...  a later verb, if the stored program comes from another build
     @cli SELF -1 ARGV...             every other command line
-    @helper NAME VERB ID             what a RunHelper step runs
+    @helper NAME VERB ID             the program of a RunHelper step
 
-SELF and REQUEST are descriptors: of the executable, and of the request, a JSON object of these members:
+SELF and REQUEST are descriptors: of the executable, and of the request, a JSON object with these members:
 
-    key      what a kept program is for: the verb, flags, listen-fds, runtime-dir, boot, and what exec's container was created with
-    bound    what a kept program is bound to: the id, flags, notify-socket, exec's command and the bundle of its container
-    aside    the other flags
-    input    the descriptor of config.json, or of exec's process file
-    cache    where the program is to be kept
+    key      what a kept program depends on: the verb, flags, listen-fds, runtime-dir, boot, and what exec's container
+             was created with bound    what a kept program is bound to: the id, flags, notify-socket, exec's command and
+             the bundle of its container aside    the other flags input    the descriptor of config.json, or of exec's
+             process file cache    the path at which to keep the program
 
-:mod:`ocirt.cli.flags` says which flag is where. Strings of the request are bytes, as those of a command line are. What is no UTF-8
-stands in them as it is, and becomes a half surrogate pair here, as it does in ``sys.argv``. (JSON has no escape for a byte, and
-a reader that knows of none would take one for text.) The executable writes the document once (core/launch/request_json.c), reads
-the first two members with its scanner of config.json, and gives it to Python only if it has found no kept program.
+:mod:`ocirt.cli.flags` says which member has which flag. Strings of the request are bytes, like those of a command line.
+    A byte that is not UTF-8 is in them unchanged, and becomes half a surrogate pair in Python, as in ``sys.argv``.
+    (JSON has no escape for a byte, and a reader could not tell an invented escape from text.) The executable writes the
+    document once (core/launch/request_json.c), reads the first two members with its scanner of config.json, and gives
+    the document to Python only if it has found no kept program.
 
-This module and what it imports for ``@compile`` are on the path of every create that misses the
-cache: each branch imports what it needs and nothing else (tests/unit/test_import_budget.py).
+Every create that misses the cache imports this module and what ``@compile`` needs. So each branch imports what it needs
+and nothing else (tests/unit/test_import_budget.py).
 """
 
 import gc
@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 
 
 def main(words: list[str]) -> None:
-    """Run the branch that ``words`` ask for and end the process; it never returns.
+    """Run the branch that ``words`` ask for, and end the process.
 
-    :param words: as in the module's text.
+    :param words: see the docstring of this module.
     """
-    gc.disable()  # the process is over before garbage matters
+    gc.disable()  # the process ends before garbage matters
     _restore_signals()
-    _exit(run(words))  # everything is written unbuffered: there is nothing to tear down
+    _exit(run(words))  # all output is unbuffered, so nothing needs cleanup
 
 
 def run(words: list[str]) -> int:
     """Run the branch that ``words`` ask for.
 
-    An error is one line in the log, never a traceback, except for one nobody expected under ``--debug``.
+    An error is one line in the log. Only an unexpected one has a traceback, and only with ``--debug``.
 
-    :returns: the exit status. The branches that hand a program over do not come back at all.
+    :returns: the exit status. The branches that return a program to the executable do not return here.
     """
     branch, rest = (words[0], words[1:]) if words else ("", words)
     request: dict[str, Json] = {}
@@ -63,7 +63,7 @@ def run(words: list[str]) -> int:
 
             return helper(*rest)
         if branch not in ("@compile", "@recompile", "@exec", "@restore", "@cli") or len(rest) < 2:
-            raise OcirtError("this program is started by ocirt, not by hand")
+            raise OcirtError("only ocirt starts this program")
         arguments = rest[2:]
         request = {"self": int(rest[0]), **read_request(int(rest[1]))}
         if branch == "@compile":
@@ -91,13 +91,14 @@ def run(words: list[str]) -> int:
 
 
 _PREFIX = {"@exec": "exec failed: "}
-"""As runc begins these errors, and the executable."""
+"""The beginning of these errors, as in runc and in the executable."""
 
 
 def read_request(fd: int) -> "dict[str, Json]":
-    """The words of the request behind the descriptor, which is closed; none of -1. Each member of ``key``, ``bound`` and ``aside``
-    is a word, and so are ``input`` and ``cache``. With ``cache`` go ``cache-key``, the text of ``key``, and ``cache-request``, the
-    objects ``key`` and ``bound``."""
+    """The request's words, read from the descriptor ``fd``, which is closed; empty for -1. Each member of ``key``,
+    ``bound`` and ``aside`` is a word, and so are ``input`` and ``cache``. If the request has ``cache``, two more words
+    are ``cache-key``, the text of ``key``, and ``cache-request``, the objects ``key`` and ``bound``.
+    """
     if fd < 0:
         return {}
     from .model.json import parse
@@ -114,8 +115,9 @@ def read_request(fd: int) -> "dict[str, Json]":
 
 
 def _restore_signals() -> None:
-    """Undo what Python's start does to signals: a pipe without a reader ends a verb that prints, and Ctrl-C ends it without a
-    traceback. SIGXFSZ stays ignored: a write beyond RLIMIT_FSIZE is an error."""
+    """Undo what Python's start does to signals, so that SIGPIPE ends a verb whose output has no reader, and Ctrl-C ends
+    it without a traceback. SIGXFSZ stays ignored, so that a write beyond RLIMIT_FSIZE is an error.
+    """
     signal(SIGPIPE, SIG_DFL)
     if getsignal(SIGINT) is default_int_handler:
         signal(SIGINT, SIG_DFL)
@@ -124,7 +126,7 @@ def _restore_signals() -> None:
 def _log(request: "Words", branch: str, arguments: list[str]) -> "Log":
     from .log import Log
 
-    if branch == "@cli":  # the flags still stand among the arguments
+    if branch == "@cli":  # the arguments still have the flags
         from .cli.parser import log_of
 
         return log_of(arguments)
@@ -132,7 +134,7 @@ def _log(request: "Words", branch: str, arguments: list[str]) -> "Log":
 
 
 def _report(log: "Log", error: Exception) -> None:
-    """Log an exception that is a mistake of ours."""
+    """Log an exception that is a bug of ocirt."""
     log.error(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}")
     if log.is_debug:
         from traceback import print_exception

@@ -1,4 +1,4 @@
-"""What create has stored of a container: from these any build compiles what a later verb needs."""
+"""What create has stored about a container. Any build can compile from it what a later verb needs."""
 
 import posix
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def created_with(words: "Words") -> "tuple[bytes, Words, str]":
-    """What the container of ``words`` was created with: the bytes of config.json, the request's words, and these as they
-    stand in state.json.
+    """What the container of ``words`` was created with.
 
-    :param words: the request's words (:func:`ocirt.boot.read_request`), ``id`` and ``root`` among them.
+    :param words: the request's words (:func:`ocirt.boot.read_request`), with ``id`` and ``root``.
+    :returns: the bytes of config.json; the words of create's request; and these words as state.json has them.
     :raises StateError: state.json or config.json is missing, or state.json is not what create writes.
     """
     id, root = words["id"], words["root"]
@@ -27,7 +27,9 @@ def created_with(words: "Words") -> "tuple[bytes, Words, str]":
 
 
 def _state(root: str, id: str) -> bytes:
-    """state.json; of a create that was cut off before it had one, what stands after the program."""
+    """The content of state.json. If a create was cut off before it wrote one: the text that follows the program in its
+    file.
+    """
     try:
         return _read(root, id, "state.json")
     except StateError as error:

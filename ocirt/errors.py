@@ -1,35 +1,37 @@
-"""All errors, and those that the decision-making side raises; ``str()`` of each is one line for a person.
+"""All errors, and the classes of those that Python raises while it decides. ``str()`` of an error is one line for a
+person.
 
-OcirtError                  attributes phase, path, errno: None where there is nothing to know
- ├── ConfigError            config.json is wrong or missing, or its root file system is: names the JSON path, what was
+OcirtError                  attributes phase, path, errno: None if unknown
+ ├── ConfigError            config.json or its root file system is wrong or missing: names the JSON path, what was
  │                          found, what was expected
- ├── RequestError           an argument is wrong, of the command line or of a call
+ ├── RequestError           an argument of the command line, or of a call, is wrong
  ├── HostError              the host lacks something that the bundle asks for
- ├── StateError             the state directory of a container cannot be read, or does not allow it
- │    ├── NoContainer       there is none
- │    ├── ContainerExists * there is one of that id
- │    └── WrongState *      it is in a state that does not allow it: to start one that runs
+ ├── StateError             the state directory of a container cannot be read, or its state forbids the verb
+ │    ├── NoContainer       the container does not exist
+ │    ├── ContainerExists * a container with that id exists
+ │    └── WrongState *      the container's state forbids the verb: to start a container that runs, for example
  ├── StepError *            a step failed while the container was made, started, changed or deleted
- │    └── ProgramError *    the program of the container, or of an exec, is not there or cannot be executed
- ├── InstallationError *    the executable is not there, cannot be started, or is of another build
- ├── TimeoutExpired *       also a TimeoutError: the time was up (stdout, stderr: what came until then)
- └── CommandFailed *        run(check=True): the command has ended, and not with 0 (result)
+ │    └── ProgramError *    the program of the container, or of an exec, does not exist or cannot be executed
+ ├── InstallationError *    the executable does not exist, cannot be started, or is of another build
+ ├── TimeoutExpired *       also a TimeoutError: the time was up (stdout, stderr: the output until then)
+ └── CommandFailed *        run(check=True): the command has not ended with 0 (result)
 
-Those with a star live in :mod:`ocirt.failures`, CommandFailed with the result that it carries in :mod:`ocirt.result`: only the
-library raises them, and a create that compiles does not pay for them. All are names of the package: ``ocirt.ConfigError``.
+The classes with a star are in :mod:`ocirt.failures` (CommandFailed, which carries the result, is in
+:mod:`ocirt.result`): only the library raises them, and a create that compiles should not load them. All are names of
+the package: ``ocirt.ConfigError``.
 
 :ivar phase: where it failed: ``request`` (an argument), ``compile`` (deciding what to do), ``state``, or a section of
     the program (docs/architecture.md, "Sections of a program"): ``host``, ``init``, ``exec_program``, ``delete``...
 :ivar path: the JSON path in config.json, or the flag, that asked for what failed: ``mounts[3].source``.
-:ivar errno: what the kernel answered, as in :mod:`errno`.
-:ivar hint: what to do about it: a line for a person at a terminal, which the error's own line does not say.
+:ivar errno: the kernel's error number, as in :mod:`errno`.
+:ivar hint: what to do about the error: one line for a person at a terminal, in addition to the error's own line.
 """
 
 from errno import ENOSYS, EPERM
 
 
 class OcirtError(Exception):
-    """Base of all errors of ocirt. ``str()`` of it is one line."""
+    """The base of all errors of ocirt. ``str()`` of an error is one line."""
 
     phase: str | None = None
     path: str | None = None
@@ -37,12 +39,12 @@ class OcirtError(Exception):
     hint: str | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Errors travel between processes; those whose arguments are not their text could not be made anew.
+        # Errors travel between processes. pickle could not restore those whose arguments are not their text.
         return made_anew, (type(self), str(self)), self.__dict__
 
 
 def made_anew(kind: type[OcirtError], message: str, /, **members: object) -> OcirtError:
-    """An error of this ``kind`` with this text and these attributes, without its own ``__init__``."""
+    """An error of this ``kind`` with this text and these attributes, made without its own ``__init__``."""
     error = kind.__new__(kind)
     error.args = (message,)
     error.__dict__.update(members)
@@ -50,12 +52,12 @@ def made_anew(kind: type[OcirtError], message: str, /, **members: object) -> Oci
 
 
 class ConfigError(OcirtError):
-    """config.json holds something that cannot be applied.
+    """config.json has a value that cannot be applied.
 
-    :param path: JSON path, as ``mounts[3].type``; empty for the whole document, ``config.json`` where there is none;
-        ``$pid-file`` and its like for a word of the command line.
-    :param found: what stands there, as a person would write it.
-    :param expected: what may stand there.
+    :param path: JSON path, like ``mounts[3].type``; empty for the whole document, ``config.json`` if the file is
+        missing; ``$pid-file`` and similar for a word of the command line.
+    :param found: what config.json has there, as a person would write it.
+    :param expected: what it may have there.
     """
 
     phase = "compile"
@@ -72,8 +74,9 @@ class ConfigError(OcirtError):
 
 
 class RequestError(OcirtError):
-    """A flag or argument of the command line, or an argument of a call, cannot be used. ``path`` names it, where one alone is
-    wrong."""
+    """A flag or argument of the command line, or an argument of a call, cannot be used. ``path`` names it, if exactly
+    one is wrong.
+    """
 
     phase = "request"
 
@@ -84,7 +87,7 @@ class RequestError(OcirtError):
 
 
 class HostError(OcirtError):
-    """The host cannot do what the bundle asks for. ``path`` is the JSON path or flag that asked."""
+    """The host cannot do what the bundle asks for. ``path`` is the JSON path or flag that asks for it."""
 
     phase = "compile"
     path: str
@@ -107,7 +110,7 @@ class StateError(OcirtError):
 
 
 class NoContainer(StateError):
-    """There is no container ``id``, in the words of the executable."""
+    """The container ``id`` does not exist; the text is the executable's."""
 
     def __init__(self, id: str) -> None:
         self.id = id
@@ -115,12 +118,14 @@ class NoContainer(StateError):
 
 
 def refusal(call: str, error: OSError) -> str:
-    """What the OSError ``error`` of the system call ``call`` says, and what may be behind it where the kernel has that call."""
-    behind = " (a seccomp filter around the runtime may be what refuses it)" if error.errno in (EPERM, ENOSYS) else ""
+    """The text for the OSError ``error`` of the system call ``call``, with a possible cause if the kernel has that
+    call.
+    """
+    behind = " (a seccomp filter around the runtime may be the cause)" if error.errno in (EPERM, ENOSYS) else ""
     return f"{call}: {reason(error)}{behind}"
 
 
 def reason(error: OSError) -> str:
-    """What the OSError ``error`` says, as Go and the executable write it: ``no such file or directory``."""
+    """The text of the OSError ``error`` as Go and the executable write it: ``no such file or directory``."""
     text = error.strerror or str(error)
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

@@ -1,4 +1,4 @@
-"""Errors that only the library raises: the rest of the tree that :mod:`ocirt.errors` draws."""
+"""Errors that only the library raises: the starred classes of the tree in :mod:`ocirt.errors`."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from .errors import OcirtError, StateError
 
 
 class ContainerExists(StateError):
-    """There is a container ``id`` already."""
+    """A container with the id ``id`` exists already."""
 
 
 class WrongState(StateError):
-    """The container ``id`` is not in a state that allows what was asked for."""
+    """The state of the container ``id`` does not allow the operation."""
 
 
 class StepError(OcirtError):
-    """A step of the program failed; what had been done before it has been undone."""
+    """A step of the program failed. The runtime has undone the earlier steps."""
 
 
 class ProgramError(StepError):
-    """The program to be executed is not there or cannot be executed: ``errno`` tells (ENOENT, EACCES, ENOEXEC...)."""
+    """The program does not exist or cannot be executed; ``errno`` says why (ENOENT, EACCES, ENOEXEC...)."""
 
 
 class InstallationError(OcirtError):
-    """The executable is not there, cannot be started, or has ended without a word."""
+    """The executable does not exist, cannot be started, or has ended without a report."""
 
 
 class TimeoutExpired(OcirtError, TimeoutError):
     """The time was up.
 
     :param what: what took too long.
-    :param timeout: how long it was allowed to take, in seconds.
-    :param stdout: what had been read of its output by then.
-    :param stderr: the same of its standard error.
+    :param timeout: the limit, in seconds.
+    :param stdout: the standard output until then.
+    :param stderr: the standard error until then.
     """
 
     timeout: float

@@ -1,11 +1,11 @@
-"""The log: lines as runc's logrus writes them, because engines read them.
+"""The log: lines in the form of runc's logrus, because engines read them.
 
-Without ``--log`` a line goes to standard error. With it the line is appended to that file, or sent to journald or
-syslog, and the message of an error goes to standard error too, as it is. Where standard error is a terminal a person
-reads, and a line is a sentence; ``core/base/log.c`` writes the same ones.
-With ``--status-fd`` a line goes to that descriptor, as JSON, and not to standard error, which is the container's.
+Without ``--log`` a line goes to standard error. With ``--log`` it goes to that file, to journald or to syslog, and the
+message of an error goes to standard error as well, without the line's other parts. At a terminal a line is a sentence,
+because a person reads it. ``core/base/log.c`` writes the same lines. With ``--status-fd`` a line goes to that
+descriptor, as JSON, and not to standard error, which belongs to the container.
 
-Imported only once there is something to say: a create without errors does not pay for it.
+This module is imported only if there is something to log, so that a create without errors does not load it.
 """
 
 import time
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .errors import OcirtError
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/@^+")
-"""A message of these characters alone is not quoted in text format."""
+"""A message with only these characters is not quoted in text format."""
 
 _GO_ESCAPES = {
     "\a": "\\a",
@@ -44,7 +44,7 @@ def _go_letter(letter: str) -> str:
     code = ord(letter)
     if letter.isprintable():
         return letter
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python carries it
+    if 0xDC80 <= code <= 0xDCFF:  # Python's form of a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     if code < 0x80:
         return f"\\x{code:02x}"
@@ -65,14 +65,14 @@ def _json_letter(letter: str) -> str:
 
 
 BACKENDS = {"journald:": "/run/systemd/journal/socket", "syslog:": "/dev/log"}
-"""What ``--log`` may name besides a file, as crun has it, and the socket that takes its lines."""
+"""What ``--log`` may name other than a file, as in crun, and the socket that gets its lines."""
 _PRIORITIES = {"error": 3, "warning": 4, "debug": 7}
-"""Of syslog(3)."""
+"""The priorities of syslog(3)."""
 _LOG_USER = 1 << 3
 
 
 class Log:
-    """Where the log goes, and how.
+    """Where the log goes, and in which form.
 
     :param path: of ``--log``: a file, ``journald:ID`` or ``syslog:ID``; empty for standard error.
     :param format: of ``--log-format``: ``text`` or ``json``.
@@ -87,7 +87,7 @@ class Log:
 
     @property
     def is_debug(self) -> bool:
-        """Are debug lines written?"""
+        """Does the log have debug lines?"""
         return self.level == "debug"
 
     @classmethod
@@ -97,7 +97,7 @@ class Log:
         return cls(words.get("log", ""), words.get("log-format", "text"), level, int(words.get("status-fd") or -1))
 
     def check(self) -> None:
-        """Open the log, for nothing but to see whether that can be done.
+        """Check that the log can be opened.
 
         :raises OSError: it cannot.
         """
@@ -105,9 +105,9 @@ class Log:
             self._send("", b"")
 
     def error(self, message: str, about: "OcirtError | None" = None) -> None:
-        """Log what ends this process.
+        """Log the error that ends this process.
 
-        :param about: the OcirtError that it is: lines in JSON say of which kind, of which phase and of which path.
+        :param about: the error; its kind, phase and path become members of a line in JSON.
         """
         if self._line("error", message, about):
             _write(2, sentence("error", message, about) if isatty(2) else message + "\n")
@@ -117,12 +117,15 @@ class Log:
             self._line("warning", message)
 
     def debug(self, message: str) -> None:
-        """Log ``message`` where ``--debug`` was given."""
+        """Log ``message`` if ``--debug`` is given."""
         if self.is_debug:
             self._line("debug", message)
 
     def _line(self, level: str, message: str, about: "OcirtError | None" = None) -> bool:
-        """Write one line. Returns whether it went to the file of ``--log``, and standard error is to have it too."""
+        """Write one line.
+
+        :returns: whether it went to the file of ``--log``, so that standard error must get the message as well.
+        """
         if self.reader >= 0:
             _write(self.reader, json_line(level, message, about) + "\n")
             if not self.path:
@@ -132,13 +135,13 @@ class Log:
                 self._send(level, self._record(level, message, about))
                 return self.reader < 0
             except OSError:
-                pass  # a log that cannot be written must not swallow the message
+                pass  # the log cannot be written: the message goes to standard error
         in_words = self.format != "json" and isatty(2)
         _write(2, sentence(level, message, about) if in_words else self.line(level, message, about) + "\n")
         return False
 
     def _backend(self) -> str:
-        """The beginning of the path that makes it none of a file; empty for a file."""
+        """The prefix of a path that is no file; empty for a file."""
         return next((each for each in BACKENDS if self.path.startswith(each)), "")
 
     def _record(self, level: str, message: str, about: "OcirtError | None") -> bytes:
@@ -153,9 +156,9 @@ class Log:
         return _encoded(self.line(level, message, about) + "\n")
 
     def _send(self, level: str, record: bytes) -> None:
-        """Give ``record`` to the log; without one only open it.
+        """Give ``record`` to the log; if it is empty, only open the log.
 
-        :raises OSError: it cannot be opened, or does not take it.
+        :raises OSError: the log cannot be opened or written.
         """
         backend = self._backend()
         if backend:
@@ -173,7 +176,7 @@ class Log:
             close(fd)
 
     def line(self, level: str, message: str, about: "OcirtError | None" = None) -> str:
-        """The line for ``message``, without its end."""
+        """The line for ``message``, without its newline."""
         if self.format == "json":
             return json_line(level, message, about)
         quoted = message if _PLAIN.issuperset(message) else go_quoted(message)
@@ -185,7 +188,7 @@ _COLOURS = ("\x1b[1;33m", "\x1b[1;31m")
 
 
 def sentence(level: str, message: str, about: "OcirtError | None" = None) -> str:
-    """What a person at a terminal gets for a message: the message as it is, and a second line with what to do."""
+    """The text for a person at a terminal: the message, and a second line with what to do."""
     colour, plain = (_COLOURS[level == "error"], "\x1b[0m") if _wants_colours() else ("", "")
     hint = f"  {about.hint}\n" if about is not None and about.hint else ""
     shown = "".join([_shown(letter) for letter in message])
@@ -193,13 +196,13 @@ def sentence(level: str, message: str, about: "OcirtError | None" = None) -> str
 
 
 def _shown(letter: str) -> str:
-    """A letter for a terminal: what would move its cursor, or change its colours, by its number."""
+    """A letter for a terminal. One that would move the cursor or change the colours is shown by its number."""
     moves = letter < " " and letter not in "\n\t" or "\x7f" <= letter < "\xa0"
     return f"\\x{ord(letter):02x}" if moves else "\ufffd" if "\ud800" <= letter <= "\udfff" else letter
 
 
 def _wants_colours() -> bool:
-    """no-color.org, and terminals that know no colours."""
+    """Are colours wanted? See no-color.org; some terminals have none."""
     return not environ.get(b"NO_COLOR") and environ.get(b"TERM", b"") not in (b"", b"dumb")
 
 
@@ -208,7 +211,7 @@ def _now() -> str:
 
 
 def json_line(level: str, message: str, about: "OcirtError | None" = None) -> str:
-    """The line in JSON: logrus's members, and after them, of an error ``about``, those of ours that are known."""
+    """The line in JSON: logrus's members, and for an error ``about`` the known ones of ocirt's."""
     more = "" if about is None else f',"kind":"{type(about).__name__}"'
     for name in ("phase", "path"):
         if getattr(about, name, None):
@@ -227,7 +230,7 @@ def _write(fd: int, text: str) -> None:
 
 
 def _write_bytes(fd: int, data: bytes) -> None:
-    """Write what can be written: where standard error takes nothing there is nobody left to be told, but by the exit status."""
+    """Write as much as possible. If standard error cannot be written, only the exit status can report the error."""
     while data:
         try:
             data = data[write(fd, data) :]

@@ -1,6 +1,7 @@
-"""The known word that a mistyped one was meant to be.
+"""The known word that the author of a mistyped word meant.
 
-Imported only where there is a mistake to explain: difflib takes longer to import than most verbs to run.
+This module is imported only to explain a mistake, because difflib takes longer to import than most verbs
+take to run.
 """
 
 from difflib import get_close_matches
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def nearest(word: str, known: "Iterable[str]") -> str:
-    """The word of ``known`` that ``word`` is most like, whatever its case; empty where none is like it."""
+    """The word of ``known`` that is most similar to ``word``, ignoring case; empty if no word is similar."""
     by_folded = {each.lower(): each for each in known}
     found = get_close_matches(word.lower(), by_folded, n=1)
     return by_folded[found[0]] if found else ""

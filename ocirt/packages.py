@@ -1,6 +1,6 @@
-"""Python packages that ocirt does without: how one is imported, and how it is installed where this interpreter finds it.
+"""Optional Python packages: how to import one, and how a user installs one for this interpreter.
 
-Imported only where one is needed.
+This module is imported only if such a package is needed.
 """
 
 import os
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def load(module: str) -> "ModuleType":
-    """Import ``module`` of another package. The launcher starts Python without site, and with this package's own folder only.
+    """Import ``module`` of another package. The launcher starts Python without site, so Python first searches only
+    ocirt's folder.
 
-    :raises ImportError: it is not installed.
+    :raises ImportError: the package is not installed.
     """
     if "site" not in sys.modules:
         import site
@@ -27,7 +28,9 @@ def load(module: str) -> "ModuleType":
 
 
 def command_for(package: str) -> str:
-    """The command that installs ``package`` for this interpreter: pip's, or that of the system whose Python it is."""
+    """The command that installs ``package`` for this interpreter: pip's, or the package manager's if this Python
+    belongs to the system.
+    """
     is_of_system = sys.prefix == sys.base_prefix and os.path.exists(
         os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
     )

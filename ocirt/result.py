@@ -1,4 +1,4 @@
-"""What a command has given, and the error if that is no success."""
+"""The result of a command, and the error for a command that has failed."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from .errors import OcirtError
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a command has given.
+    """The result of a command.
 
-    :ivar args: the command's words; empty where they stand in a bundle's config.json.
+    :ivar args: the command's words; empty if a bundle's config.json has them.
     :ivar returncode: its exit status; 128 and the signal's number if a signal has ended it, as on the command line.
-    :ivar stdout: what it wrote to standard output, if that was a pipe.
-    :ivar stderr: the same of standard error.
+    :ivar stdout: its standard output, if that was a pipe.
+    :ivar stderr: its standard error, if that was a pipe.
     :ivar signal: the signal that has ended it, or 0.
-    :ivar oom: has the kernel killed any process of the container for want of memory? For :func:`ocirt.run` only.
-    :ivar truncated: was there more output than it may give? It has been killed then.
-    :ivar seconds: how long it ran, from the execution of its program to its end: the making and the removal of the
-        container are not in it.
-    :ivar cpu_seconds: CPU time, of a container that of all its processes, of a further process in one also that of the
-        children that it has waited for.
-    :ivar memory_peak: the most memory, in bytes. For :func:`ocirt.run` that of the whole container, where it has a
-        memory cgroup (before Linux 5.19 on cgroup v1 only); else the largest resident size of a single process.
+    :ivar oom: has the kernel killed any process of the container because memory ran out? For :func:`ocirt.run` only.
+    :ivar truncated: did the output exceed the limit? The command has then been killed.
+    :ivar seconds: how long it ran, from the execution of its program to its end, without the time to make and remove
+        the container.
+    :ivar cpu_seconds: CPU time; for a container that of all its processes, for a further process in one also that of
+        the children that it has waited for.
+    :ivar memory_peak: the most memory, in bytes. For :func:`ocirt.run` that of the whole container, if it has a memory
+        cgroup (before Linux 5.19 on cgroup v1 only), otherwise the largest resident size of a single process.
     """
 
     args: tuple[str, ...]
@@ -39,13 +39,13 @@ class Result:
 
     @property
     def text(self) -> str:
-        """Standard output as text; what is no UTF-8 becomes U+FFFD."""
+        """Standard output as text; bytes that are not UTF-8 become U+FFFD."""
         return self.stdout.decode("utf-8", "replace")
 
     def check(self) -> Result:
-        """This result.
+        """This result, if the command has succeeded.
 
-        :raises CommandFailed: it is not one of success.
+        :raises CommandFailed: it has failed.
         """
         if self.returncode != 0 or self.truncated:
             raise CommandFailed(self)
@@ -53,7 +53,7 @@ class Result:
 
 
 class CommandFailed(OcirtError):
-    """A command that was to succeed has ended with another status than 0; ``result`` tells all of it."""
+    """A command that had to succeed has ended with another status than 0; ``result`` has the details."""
 
     result: Result
 

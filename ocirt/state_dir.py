@@ -1,7 +1,7 @@
 """Reading the state directories of containers: ``<root>/<id>`` with state.json and the journal.
 
-The layout is versioned and frozen (docs/architecture.md, "State directory"; core/state/journal.h): any build
-reads what any other has written.
+The layout is versioned and frozen (docs/architecture.md, "State directory"; core/state/journal.h), so that any build
+can read what any other build has written.
 """
 
 import json
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 JOURNAL = struct.Struct("<8sIIiIQqqiIQ")
-"""The head of the journal: magic, version, phase, pid of init, number of effects, its start time, when
-created (seconds, nanoseconds), pid of the creating process, hooks_run, that process's start time."""
+"""The head of the journal: magic, version, phase, pid of init, number of effects, start time of init, time of creation
+(seconds, nanoseconds), pid of the creating process, hooks_run, start time of the creating process."""
 HOLDER, HOLDER_AT = struct.Struct("<iQ"), 68
-"""Further on in it: who has the lock of the state directory, its pid and start time."""
+"""Later in the journal: pid and start time of the process that has the lock of the state directory."""
 JOURNAL_SIZE = 4096
 MAGIC, VERSION = b"ocirtjnl", 1
 CREATING, CREATED, RUNNING = 1, 2, 3
@@ -35,16 +35,16 @@ _ID_LETTERS = frozenset(string.ascii_letters + string.digits + "_+-.")
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A container as it is at one moment; the members of runtime-spec runtime.md, "State", and ours.
+    """A container at one moment: the members of runtime-spec runtime.md, "State", and ocirt's own.
 
-    While ``status`` is ``creating`` only id, pid, status, created and owner are known: the others are empty.
+    While ``status`` is ``creating`` only id, pid, status, created and owner are known; the others are empty.
     """
 
     id: str
     status: str
     """``creating``, ``created``, ``running``, ``paused`` or ``stopped``."""
     pid: int
-    """Of the first process, in the reader's host; 0 when there is none."""
+    """The pid of the first process, in the reader's pid namespace; 0 if it has ended."""
     created: int
     """When create was called, in nanoseconds since the epoch."""
     oci_version: str = ""
@@ -52,20 +52,20 @@ class State:
     rootfs: str = ""
     annotations: dict[str, str] = field(default_factory=dict)
     uid: int = 0
-    """Who owns the state directory."""
+    """The owner of the state directory."""
 
     @property
     def has_started(self) -> bool:
-        """Has its program been started, and not ended?"""
+        """Has the container's program been started, and not ended?"""
         return self.status in ("running", "paused")
 
     @property
     def is_alive(self) -> bool:
-        """Is it created, and has its first process not ended?"""
+        """Is the container created, and has its first process not ended?"""
         return self.has_started or self.status == "created"
 
     def to_json(self) -> dict[str, Any]:
-        """The state as the spec's JSON object, without owner; annotations only where there are some."""
+        """The state as the specification's JSON object, without owner; annotations only if there are any."""
         members = {
             "ociVersion": self.oci_version,
             "id": self.id,
@@ -79,11 +79,12 @@ class State:
 
 
 def default_root(environment: "Mapping[str, str]") -> str:
-    """Where containers' states lie if nobody says otherwise: /run/ocirt for root, for other users ocirt in their run-time
-    directory: $XDG_RUNTIME_DIR, else /run/user/UID. Root of a user namespace that a user made (rootless podman) is such a
-    user, unless it says otherwise by USER, as in a container of its own. The executable has the same rule (launch.c).
+    """The default for the directory of the containers' states: /run/ocirt for root; for other users ``ocirt`` in their
+    run-time directory, which is $XDG_RUNTIME_DIR or else /run/user/UID. Root of a user namespace that a user has made
+    (rootless podman) counts as such a user, unless USER is root, as in a container of its own. The executable has the
+    same rule (launch.c).
 
-    :param environment: where XDG_RUNTIME_DIR and USER are looked up.
+    :param environment: has XDG_RUNTIME_DIR and USER.
     """
     uid = os.geteuid()
     directory = environment.get("XDG_RUNTIME_DIR") or (f"/run/user/{uid}" if uid else "")
@@ -97,7 +98,7 @@ def _in_a_users_namespace() -> bool:
 
 
 def ids(root: str) -> list[str]:
-    """The ids of the containers under the directory ``root``, sorted; none where it does not exist.
+    """The ids of the containers under the directory ``root``, sorted; empty if the directory does not exist.
 
     :raises OSError: the directory cannot be read.
     """
@@ -115,7 +116,7 @@ def ids(root: str) -> list[str]:
 def read(root: str, id: str) -> State:
     """The :class:`State` of the container ``id`` under the directory ``root``.
 
-    :raises NoContainer: there is no such container.
+    :raises NoContainer: the container does not exist.
     :raises StateError: its state directory is broken.
     """
     try:
@@ -132,12 +133,12 @@ def read(root: str, id: str) -> State:
 
 def _read(directory: int, id: str) -> State:
     info = os.fstat(directory)
-    # The journal before state.json: a journal that says created was written after it.
+    # Read the journal before state.json: create writes state.json before the journal says created.
     journal = _contents(directory, "journal", id)
     if journal is None or not journal.strip(b"\0"):
         if not {"journal", "program"}.issuperset(os.listdir(directory)):
-            raise NoContainer(id)  # somebody else's directory: a create that has only begun leaves no other file
-        return State(id, "creating", 0, info.st_mtime_ns, uid=info.st_uid)  # create has only begun
+            raise NoContainer(id)  # not ocirt's directory: a create that has just begun leaves no other file
+        return State(id, "creating", 0, info.st_mtime_ns, uid=info.st_uid)  # create has just begun
     if len(journal) != JOURNAL_SIZE or not journal.startswith(MAGIC):
         raise StateError(id, "the journal is broken")
     (_, version, phase, pid, _, start_time, seconds, nanoseconds, creator, _, creator_start_time) = JOURNAL.unpack_from(
@@ -148,7 +149,7 @@ def _read(directory: int, id: str) -> State:
     alive = pid > 0 and lives(pid, start_time)
     created = seconds * 1_000_000_000 + nanoseconds
     if phase == CREATING:
-        # A creator that is gone has left it half made.
+        # If the creating process has ended, the create was cut off.
         status = "creating" if lives(creator, creator_start_time) else "stopped"
         return State(id, status, pid if alive else 0, created, uid=info.st_uid)
     members = _state_json(directory, id)
@@ -169,8 +170,10 @@ def _read(directory: int, id: str) -> State:
 
 
 def _says_1(path: Any, ours: bool) -> bool:
-    """Does the file of a cgroup that stands in state.json say 1? What is not there says nothing. In somebody else's it is one
-    only where there are cgroups: not all files can be opened without consequences."""
+    """Does the file ``path`` of a cgroup, which state.json names, contain 1? If it does not exist, the answer is no. In
+    the state directory of another user only a path below /sys/fs/cgroup is opened, because opening other files can have
+    effects.
+    """
     try:
         if not ours and (not path.startswith("/sys/fs/cgroup/") or "/../" in path):
             return False
@@ -181,7 +184,7 @@ def _says_1(path: Any, ours: bool) -> bool:
 
 
 def _contents(directory: int, name: str, id: str) -> bytes | None:
-    """What the file ``name`` of the state directory holds, ``None`` where it does not exist."""
+    """The content of the file ``name`` of the state directory, ``None`` if it does not exist."""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
         with open(fd, "rb") as file:
@@ -209,7 +212,7 @@ def _state_json(directory: int, id: str) -> dict[str, Any]:
 
 
 def is_being_created(directory: int) -> bool:
-    """Has the create of the state directory, an open descriptor, not committed (yet)?"""
+    """Has the create of the state directory (an open descriptor) not committed yet?"""
     journal = os.open("journal", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     with open(journal, "rb", buffering=0):
         phase: int = JOURNAL.unpack(os.pread(journal, JOURNAL.size, 0))[2]
@@ -217,12 +220,13 @@ def is_being_created(directory: int) -> bool:
 
 
 def tell_holder(directory: int) -> None:
-    """Say in the journal that this process has the lock of the state directory, an open descriptor. A file of that name which is
-    no journal is somebody else's, and stays as it is."""
+    """Record in the journal that this process has the lock of the state directory (an open descriptor). A file of that
+    name that is no journal is not changed.
+    """
     try:
         journal = os.open("journal", os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
-        return  # the create was cut off before it was made
+        return  # the create was cut off before it made a journal
     with open(journal, "r+b", buffering=0):
         if os.fstat(journal).st_size == JOURNAL_SIZE and os.pread(journal, JOURNAL.size, 0)[
             :12
@@ -231,7 +235,7 @@ def tell_holder(directory: int) -> None:
 
 
 def holder(directory: int) -> int:
-    """The pid of whoever has the lock of the state directory as the journal says it; 0 where it says none."""
+    """The pid of the process that has the lock of the state directory, by the journal; 0 if the journal names none."""
     try:
         journal = os.open("journal", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
@@ -243,16 +247,16 @@ def holder(directory: int) -> int:
 
 
 def lives(pid: int, start_time: int) -> bool:
-    """Whether the process ``pid`` that began at ``start_time`` (clock ticks since boot) has not ended yet.
+    """Does the process ``pid`` that began at ``start_time`` (clock ticks since boot) still run?
 
-    A zombie has ended. The process is held by a pidfd, so its pid cannot pass to another meanwhile.
+    A zombie has ended. A pidfd holds the process, so that its pid cannot pass to another one during the check.
 
-    :raises OcirtError: the kernel gives no pidfd, so nothing can be told of the process.
+    :raises OcirtError: the kernel refuses a pidfd, so that the answer is unknown.
     """
     try:
         pidfd = os.pidfd_open(pid)
     except OSError as error:
-        if error.errno in (ESRCH, EINVAL, ENOENT):  # gone; or a thread of another process has the pid now
+        if error.errno in (ESRCH, EINVAL, ENOENT):  # ended; or a thread of another process has the pid now
             return False
         raise OcirtError(refusal("pidfd_open", error)) from None
     try:
@@ -266,10 +270,10 @@ def lives(pid: int, start_time: int) -> bool:
 
 
 def start_time_of(pid: int) -> int:
-    """When the process ``pid`` began, in clock ticks since boot (proc_pid_stat(5), field 22); 0 if it is gone."""
+    """When the process ``pid`` began, in clock ticks since boot (proc_pid_stat(5), field 22); 0 if it has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            # The second field, a name in parentheses, may hold anything; the last parenthesis ends it.
+            # The second field, a name in parentheses, may contain anything; the last parenthesis ends it.
             return int(file.read().rpartition(b")")[2].split()[19])
     except (OSError, IndexError):
         return 0

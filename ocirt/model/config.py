@@ -1,20 +1,20 @@
-"""config.json of runtime-spec 1.3.0 as typed views: what config.md and config-linux.md say of Linux.
+"""config.json of runtime-spec 1.3.0 as typed views: what config.md and config-linux.md define for Linux.
 
-Each class is one object of the spec, each attribute one of its properties. Access checks the JSON type and
-gives what compilation works with, which knows its JSON path:
+Each class is one object of the specification, each attribute one of its properties. Access checks the JSON type and
+returns what the compiler works with; each such value knows its JSON path:
 
 =============  =============================================================================
-``text``       :class:`~ocirt.model.text.Text`, ``None`` where it is absent
-``number``     :class:`~ocirt.model.text.Number` within the property's range, ``None`` where it is absent
-``flag``       ``bool``, false where it is absent
-``arguments``  :class:`~ocirt.model.text.Texts`, one list slot, ``None`` where it is absent
+``text``       :class:`~ocirt.model.text.Text`, ``None`` if it is missing
+``number``     :class:`~ocirt.model.text.Number` within the property's range, ``None`` if it is missing
+``flag``       ``bool``, false if it is missing
+``arguments``  :class:`~ocirt.model.text.Texts`, one list slot, ``None`` if it is missing
 ``texts``      list of Text                      ``numbers``  list of Number
-``child``      a view, empty where it is absent   ``children``  list of views
+``child``      a view, empty if it is missing    ``children``  list of views
 ``keyed``      dict of views by key              ``keyed_texts``  dict of Text by key
 =============  =============================================================================
 
-Booleans and structure (what is there, lengths, keys) are free to look at. ``null`` counts as absent, as in
-Go, from which engines write these files. Properties that are not listed here are ignored, as the spec says.
+Booleans and structure (which properties exist, lengths, keys) may be read without a record. ``null`` counts as missing,
+as in Go, in which engines write these files. Other properties are ignored, as the specification requires.
 """
 
 from ..errors import ConfigError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .json import Json, Members
 
     Limits: TypeAlias = tuple[int, int]
-    """What a number may be, both included."""
+    """The lowest and the highest value of a number."""
     Looked = TypeVar("Looked", bound="View")
     Kind = TypeVar("Kind")
 
@@ -37,11 +37,12 @@ SPEC_VERSION = "1.3.0"
 UINT16, UINT32, UINT64 = (0, (1 << 16) - 1), (0, (1 << 32) - 1), (0, (1 << 64) - 1)
 INT32, INT64 = (-(1 << 31), (1 << 31) - 1), (-(1 << 63), (1 << 63) - 1)
 ID = (0, (1 << 32) - 2)
-"""Users and groups: setresuid(2) takes the last number of 32 bits as "leave it", and root would stay root."""
+"""Ids of users and groups: setresuid(2) reads the largest number of 32 bits as "do not change", and root would stay
+root."""
 MAJOR, MINOR = (0, (1 << 12) - 1), (0, (1 << 20) - 1)
 """Device numbers, makedev(3)."""
 ANY = -1
-"""In a device rule, as engines write it: every number."""
+"""In a device rule, engines write -1 for every number."""
 
 
 class View:
@@ -57,13 +58,14 @@ class View:
         return f"{self.path}.{name}" if self.path else name
 
     def has(self, name: str) -> bool:
-        """Is the property ``name`` (as JSON has it) there, and not ``null``?"""
+        """Does the property ``name`` (its JSON name) exist, and is it not ``null``?"""
         return self.value.get(name) is not None
 
 
 class _Property:
-    """A property of a view. ``name`` is its JSON name where that is not the attribute's own, ``argument`` the limits of
-    a number or the class of a view."""
+    """A property of a view. ``name`` is its JSON name, if that is not the attribute's; ``argument`` has the limits of a
+    number or the class of a view.
+    """
 
     __slots__ = ("name", "argument", "required")
     expected = ""
@@ -189,7 +191,7 @@ class _KeyedTexts(_Keyed):
     item = _text
 
 
-if TYPE_CHECKING:  # What access to a property gives, which __get__ alone cannot say.
+if TYPE_CHECKING:  # the types that access to a property returns, which __get__ alone cannot declare
 
     @overload
     def text(*, name: str = "") -> Text | None: ...
@@ -554,7 +556,7 @@ class Linux(View):
 
 
 class Config(View):
-    """The whole config. ``sources`` are its top-level properties as they stand in the file."""
+    """The whole config. ``sources`` are the texts of its top-level properties in the file."""
 
     __slots__ = ("sources",)
     oci_version = text(name="ociVersion", required=True)
@@ -572,15 +574,17 @@ class Config(View):
         self.sources = sources
 
     def annotation(self, name: str) -> Text | None:
-        """The value of the annotation ``name`` as a Text, or ``None``. Which annotations there are is no part of a
-        config's shape, so that it was asked for is a test of the plan's."""
+        """The value of the annotation ``name`` as a Text, or ``None``. The shape of a config does not include its
+        annotations, so this question becomes a test of the plan.
+        """
         value = self.annotations.get(name)
         self.trace.tests["annotations", "has", name] = value is not None
         return value
 
     def annotations_with(self, prefix: str) -> dict[str, Text]:
-        """The annotations whose names begin with ``prefix``, by what follows it. The program holds for these names alone:
-        each of them is there, and no more of that prefix than there are of them."""
+        """The annotations whose names begin with ``prefix``, by the rest of the name. The program then holds only for
+        configs with exactly these names of that prefix.
+        """
         found = {name: value for name, value in self.annotations.items() if name.startswith(prefix)}
         if found:
             self.trace.tests["annotations", "count_prefix", (prefix, str(len(found)))] = True
@@ -590,14 +594,14 @@ class Config(View):
         return {name[len(prefix) :]: value for name, value in found.items()}
 
     def raw(self, name: str) -> Raw:
-        """The property ``name`` as it stands in the file; it must be there."""
+        """The property ``name`` as the file has it; the property must exist."""
         return Raw(self.sources[name], name, self.trace)
 
 
 def parse(data: bytes) -> Config:
-    """The config that the bytes ``data`` hold. Types are checked as it is looked at.
+    """The config in the bytes ``data``. Access checks the types of its values.
 
-    :raises ConfigError: it is not a JSON object, or ``ociVersion`` is no version 1.x (config.md, "Specification
+    :raises ConfigError: the bytes are no JSON object, or ``ociVersion`` is no version 1.x (config.md, "Specification
         version").
     """
     config = Config(*parse_json(data))
@@ -606,9 +610,9 @@ def parse(data: bytes) -> Config:
 
 
 def check_version(version: Text) -> None:
-    """Is the Text ``version`` one that this build follows? By semver that is every 1.x.
+    """Check that this build follows the version ``version`` of the specification: by semver, every 1.x.
 
-    :raises ConfigError: it is not.
+    :raises ConfigError: it does not.
     """
     parts = _semver(version.read())
     if parts is None and (parts := _semver(f"{version.bound()}.0")) is not None:
@@ -625,13 +629,13 @@ def check_version(version: Text) -> None:
 
 
 def is_before_1_3(version: Text) -> bool:
-    """Is the Text ``version``, a good one, before 1.3.0? A pre-release of that is."""
+    """Is the valid version ``version`` before 1.3.0? A pre-release of 1.3.0 is."""
     core, dash, _ = version.read().partition("+")[0].partition("-")
     return (int(core.split(".")[1]), not dash or not core.endswith(".0")) < (3, True)
 
 
 def _semver(text: str) -> list[str] | None:
-    """Major, minor and patch of ``text``; ``None`` where it is no semantic version 2.0.0."""
+    """Major, minor and patch of ``text``; ``None`` if it is no semantic version 2.0.0."""
     core, plus, build = text.partition("+")
     core, dash, before = core.partition("-")
     numbers = core.split(".")

@@ -1,4 +1,4 @@
-"""What exec asks for: its flags, and the process that they, or a process file, make of config.json's."""
+"""What exec asks for: its flags, and the process that results from config.json's and them, or from a process file."""
 
 from ..errors import RequestError
 from . import config
@@ -18,13 +18,13 @@ SETS = ("bounding", "permitted", "inheritable", "effective", "ambient")
 class ExecRequest(Request):
     """The request to add a process to a container.
 
-    :param words: as a Request's; of a flag that repeats all values as a list.
+    :param words: as for a Request; a flag that can repeat has a list of values.
     :param command: the words after the id.
 
-    :ivar process: the path of the process file, ``None`` without one; the flags that change config.json's process count
-        only then, as with runc.
-    :ivar user: the numbers ``uid`` and, where one is given, ``gid``; or the flag's text, which is none of these.
-    :ivar additional_gids: numbers, or the texts that are none.
+    :ivar process: the path of the process file, ``None`` without one; only then do the flags that change config.json's
+        process count, as in runc.
+    :ivar user: the numbers ``uid`` and, if given, ``gid``; or the flag's text if it has no numbers.
+    :ivar additional_gids: numbers, or the texts that are no numbers.
     """
 
     __slots__ = (
@@ -70,17 +70,16 @@ class ExecRequest(Request):
                 raise RequestError(f"--env {quote(variable)}: expected NAME=VALUE")
 
     def beneath(self) -> dict[str, str]:
-        """``--cgroup``: controller -> path beneath the container's cgroup, ``""`` for all controllers.
+        """``--cgroup``: controller -> path below the container's cgroup, ``""`` for all controllers.
 
-        :raises RequestError: a controller is named twice, or not at all where there are several flags; a path leads up.
+        :raises RequestError: a controller is named twice, or missing although the flag is repeated; or a path has
+            ``..``.
         """
         found: dict[str, str] = {}
         for text in self.cgroup:
             names, colon, path = text.rpartition(":")
             if not colon and len(self.cgroup) > 1:
-                raise RequestError(
-                    f"--cgroup {quote(text)}: expected CONTROLLER:CGROUP where the flag is given more than once"
-                )
+                raise RequestError(f"--cgroup {quote(text)}: expected CONTROLLER:CGROUP, because the flag is repeated")
             if ".." in path.split("/"):
                 raise RequestError(f"--cgroup {quote(text)}: expected a path without ..")
             for name in names.split(","):
@@ -93,7 +92,9 @@ class ExecRequest(Request):
 
 
 class _Capabilities:
-    """Those of config.json with ``--cap``. As runc does it: ambient only where some are inheritable."""
+    """The capabilities of config.json with those of ``--cap``. As in runc they are ambient only if some are
+    inheritable.
+    """
 
     bounding: list[Text]
     permitted: list[Text]
@@ -110,7 +111,7 @@ class _Capabilities:
 
 
 class _User:
-    """That of config.json with ``--user`` and ``--additional-gids``."""
+    """The user of config.json with ``--user`` and ``--additional-gids``."""
 
     uid: "AnyNumber | None"
     gid: "AnyNumber | None"
@@ -132,13 +133,13 @@ class _User:
 
 
 class ExecProcess:
-    """The process that exec adds, to be read like a view of config.json's ``process``.
+    """The process that exec adds, with the members of config.json's ``process``.
 
-    With a process file it is that, and what the file does not have of limits, capabilities, labels, scheduling and umask
-    is the container's own; without one it is config.json's process changed by the flags.
+    With a process file it is that process, and takes limits, capabilities, labels, scheduling and umask that the file
+    lacks from the container's. Without a file it is config.json's process, changed by the flags.
 
-    :param own: the members of the process file, ``None`` without one.
-    :raises RequestError: there is no command, or the flags cannot be used.
+    :param own: the members of the process file, ``None`` without a file.
+    :raises RequestError: the command is missing, or the flags cannot be used.
     """
 
     INHERITED = (
@@ -151,7 +152,7 @@ class ExecProcess:
         "apparmorProfile",
         "selinuxLabel",
     )
-    """Properties that are the container's where the process file has none."""
+    """Properties that come from the container if the process file lacks them."""
 
     def __init__(self, container: config.Config, own: "Members | None", request: ExecRequest) -> None:
         self._container, self._request = container.process, request
@@ -165,13 +166,13 @@ class ExecProcess:
             raise RequestError("--process: found none, expected a file: the container's config.json has no process")
 
     def _of(self, name: str) -> config.Process:
-        """The view that has the property ``name``: the file's, or else the container's where that is inherited."""
+        """The view that has the property ``name``: the file's, or the container's if the property is inherited."""
         if self._own is None or name in self.INHERITED and self._is_empty(self._own.value.get(name), name):
             return self._container
         return self._own
 
     def _is_empty(self, value: "Json", name: str) -> bool:
-        """Is the property missing in the process file, or empty there?"""
+        """Is the property missing or empty in the process file?"""
         return (
             Text(value, f"{AT_PROCESS}.{name}", self._trace).is_empty()
             if isinstance(value, str)
@@ -184,7 +185,7 @@ class ExecProcess:
         return name == "user" or self._of(name).has(name)
 
     def _flag(self, name: str) -> Text | None:
-        """The text of the flag that sets a label, ``None`` without it."""
+        """The text of the flag that sets a label, ``None`` without the flag."""
         if self._own is not None:
             return None
         flag = {"apparmorProfile": "apparmor", "selinuxLabel": "process-label"}[name]
@@ -270,7 +271,7 @@ class ExecProcess:
 
 
 class _FileUser:
-    """That of a process file; the umask is the container's where it has none."""
+    """The user of a process file; the umask is the container's if the file has none."""
 
     uid: "AnyNumber | None"
     gid: "AnyNumber | None"

@@ -1,4 +1,4 @@
-"""What compilation looks at besides the config: the machine and the caller."""
+"""What the compiler reads besides the config and the request: the machine and the caller."""
 
 import posix
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     DeviceOf: TypeAlias = Callable[[str], int | None]
-    """Gives the number of the file system that a path is on, ``None`` where it cannot be reached."""
+    """Returns the number of the file system of a path, ``None`` if the path cannot be reached."""
 
 ROOT = "/sys/fs/cgroup"
 INITIAL_MAP = [0, 0, 4294967295]
@@ -25,8 +25,8 @@ class Hierarchy:
     """A mounted cgroup hierarchy.
 
     :ivar controllers: of a v1 hierarchy, as /proc/self/cgroup names them (``name=systemd`` for a named one).
-    :ivar mount: where it is mounted.
-    :ivar own: the caller's own cgroup in it, as seen beneath the mount; ``/`` is the mount's root.
+    :ivar mount: its mount point.
+    :ivar own: the caller's own cgroup in it, as a path below the mount; ``/`` is the mount's root.
     """
 
     __slots__ = ("controllers", "mount", "_own")
@@ -49,8 +49,9 @@ class Hierarchy:
 
 
 class Cgroups:
-    """The cgroup layout: ``hierarchies`` of v1, and the ``unified`` one (of a hybrid host, or the only one), or
-    ``None``."""
+    """The cgroup layout: the ``hierarchies`` of v1, and the ``unified`` one (of a hybrid host, or the only one) or
+    ``None``.
+    """
 
     __slots__ = ("hierarchies", "unified")
 
@@ -71,24 +72,25 @@ class Cgroups:
 
 
 class Host:
-    """Facts, each read from this machine when it is first asked for, or given: ``Host(euid=1000, cgroups=Cgroups())``.
+    """Facts about the machine. Each is read when the compiler first asks for it, or given: ``Host(euid=1000,
+    cgroups=Cgroups())``.
 
     :ivar euid, egid: effective ids of the caller.
-    :ivar permitted, bounding: its capability sets, bits as in capabilities(7).
-    :ivar kernel: its version, two numbers (uname(2)). Not among what is observed: a kept program is for one boot, by the file
-        system that it lies on, or by its key.
-    :ivar last_capability: number of the last capability the kernel knows.
+    :ivar permitted, bounding: the caller's capability sets, bits as in capabilities(7).
+    :ivar kernel: the kernel's version, two numbers (uname(2)). It is not observed: a kept program is for one boot,
+        either because of its file system or by its key.
+    :ivar last_capability: number of the last capability that the kernel knows.
     :ivar in_user_namespace: is the caller in another user namespace than the initial one?
-    :ivar denies_setgroups: does its user namespace deny setgroups(2)?
-    :ivar cgroups: the :class:`Cgroups` layout. mountinfo, which grows with the machine, is never read for it.
-    :ivar resctrl: where the resctrl file system is mounted, or ``None``. Mountinfo is read for it, where that is not
-        the usual place.
+    :ivar denies_setgroups: does the caller's user namespace deny setgroups(2)?
+    :ivar cgroups: the :class:`Cgroups` layout. It is found without mountinfo, which grows with the machine.
+    :ivar resctrl: where the resctrl file system is mounted, or ``None``. Mountinfo is read only if that is not the
+        usual place.
     :ivar seccomp_flags: the SECCOMP_FILTER_FLAG_* bits that the kernel knows, seccomp(2).
     :ivar has_systemd: does systemd run this machine (sd_booted(3))?
-    :ivar observed: what has been looked at on this machine: pairs of a letter and what it is of, and what was found
-        (core/launch/machine.c looks at the same): ``i`` the ids, ``c`` the permitted capabilities, ``b`` those of a mask that are in the bounding
-        set, ``t`` the text of a file, ``d`` the
-        number of the file system that a path is on, ``w`` whether the caller may write to a path, ``g`` cgroup hierarchies, ``o`` the same with the caller's cgroups.
+    :ivar observed: what the compiler has looked at on this machine: pairs of a letter and a subject -> what was found
+        (core/launch/machine.c looks at the same): ``i`` the ids, ``c`` the permitted capabilities, ``b`` which bits of
+        a mask are in the bounding set, ``t`` the text of a file, ``d`` the number of the file system of a path, ``w``
+        whether the caller may write to a path, ``g`` cgroup hierarchies, ``o`` the same with the caller's cgroups.
     """
 
     __slots__ = (
@@ -136,19 +138,21 @@ class Host:
         return getattr(self, name)
 
     def has_file(self, path: str) -> bool:
-        """Does the absolute ``path`` exist? Asked of control files, which tell what a kernel can do. ``files``, where
-        it was given, is the collection of those that do."""
+        """Does the absolute ``path`` exist? The compiler asks this about control files, which tell what a kernel can
+        do. ``files``, if it was given, has the paths that exist.
+        """
         return self.device(path) is not None if self.files is None else path in self.files
 
     def device(self, path: str) -> int | None:
-        """The number of the file system that ``path`` is on, or ``None`` where it cannot be reached."""
+        """The number of the file system of ``path``, or ``None`` if the path cannot be reached."""
         found = _device(path)
         self.observed["d", path] = "-" if found is None else str(found)
         return found
 
     def may_write(self, path: str) -> bool:
-        """May the caller write to ``path``, or make something in it? ``writable``, where it was given, is the collection of
-        paths where it may."""
+        """May the caller write to ``path``, or make files in it? ``writable``, if it was given, has the paths that it
+        may write.
+        """
         found = posix.access(path, posix.W_OK) if self.writable is None else path in self.writable
         self.observed["w", path] = str(int(found))
         return found
@@ -165,7 +169,9 @@ class Host:
         return found
 
     def look(self, kind: str, of: str) -> str | None:
-        """What is observed of ``kind`` now, as ``observed`` has it; ``None`` where it cannot be looked at."""
+        """What the machine shows now for ``kind``, in the form of ``observed``; ``None`` if the runtime cannot look at
+        it.
+        """
         try:
             if kind == "o":
                 return _read("/proc/self/cgroup")
@@ -227,8 +233,9 @@ def _has_systemd(host: Host) -> None:
 
 
 def seccomp_number(machine: str) -> int:
-    """The number of seccomp(2) on ``machine``, a name of uname(2): x86_64's own (``i686`` where a personality hides the
-    64 bits), or that of the table which all newer architectures share."""
+    """The number of seccomp(2) on ``machine``, a name of uname(2): that of x86_64 (``i686`` if a personality hides the
+    64 bits), or that of the table that all newer architectures share.
+    """
     return 317 if machine == "x86_64" or machine.endswith("86") else 277
 
 
@@ -238,20 +245,22 @@ def _seccomp_flags(host: Host) -> None:
     syscall, number = ctypes.CDLL(None, use_errno=True).syscall, seccomp_number(posix.uname().machine)
     known = 0
     for flag in (1, 2, 4, 8, 16, 32):
-        # Without a filter the answer is EFAULT to flags that the kernel knows; the last needs a listener.
+        # Without a filter the kernel answers EFAULT to flags that it knows. The last flag needs a listener.
         syscall(number, SET_MODE_FILTER, flag | 8 if flag == 32 else flag, None)
         known |= flag if ctypes.get_errno() == EFAULT else 0
     host.seccomp_flags = known
 
 
 def _resctrl(host: Host) -> None:
-    # The kernel makes the directory; files are in it only where something is mounted.
+    # The kernel makes the directory. It has files only if resctrl is mounted there.
     usual = host.device(f"{RESCTRL}/tasks") is not None
     host.resctrl = RESCTRL if usual else mounted("resctrl", host.text("/proc/self/mountinfo"))
 
 
 def mounted(fstype: str, mountinfo: str) -> str | None:
-    """Where a file system of the type is mounted, by the text of /proc/self/mountinfo; ``None`` where none is."""
+    """The mount point of a file system of this type, by the text of /proc/self/mountinfo; ``None`` if none is
+    mounted.
+    """
     for line in mountinfo.splitlines():
         mount, _, source = line.partition(" - ")
         if source.split(" ")[0] == fstype:
@@ -306,7 +315,7 @@ def _read(path: str) -> str:
     except FileNotFoundError:
         if _device("/proc/self") is None:
             raise HostError(
-                "/proc", "no procfs is mounted there: the runtime reads there what this machine and its caller are"
+                "/proc", "no procfs is mounted there: the runtime reads from it what this machine and its caller are"
             ) from None
         raise
     data = b""
@@ -317,7 +326,7 @@ def _read(path: str) -> str:
 
 
 def _device(path: str) -> int | None:
-    """The number of the file system that ``path`` is on, or ``None`` where it cannot be reached."""
+    """The number of the file system of ``path``, or ``None`` if the path cannot be reached."""
     try:
         return posix.stat(path).st_dev
     except OSError:
@@ -325,12 +334,12 @@ def _device(path: str) -> int | None:
 
 
 def layout(memberships: str, device: "DeviceOf", asked: "Callable[[], None]" = lambda: None) -> Cgroups:
-    """The cgroup layout that a process with these ``memberships`` sees.
+    """The cgroup layout for a process with these ``memberships``.
 
     :param memberships: the text of /proc/self/cgroup, cgroups(7).
-    :param device: gives the file system number of a path, or ``None``: a directory beneath /sys/fs/cgroup is
-        a mounted hierarchy if its number is another than that of /sys/fs/cgroup.
-    :param asked: called when the caller's own cgroup is looked at.
+    :param device: returns the file system number of a path, or ``None``. A directory below /sys/fs/cgroup is a mounted
+        hierarchy if its number differs from that of /sys/fs/cgroup.
+    :param asked: called when the compiler asks for the caller's own cgroup.
     """
     top = device(ROOT)
     hierarchies: list[Hierarchy] = []
@@ -351,8 +360,8 @@ def _hierarchy(
     names: str, own: str, top: int | None, device: "DeviceOf", asked: "Callable[[], None]"
 ) -> Hierarchy | None:
     controllers = names.split(",")
-    # Controllers mounted together lie in a directory of all their names, with links to it; the links alone are
-    # left where the directory names them in another order.
+    # Controllers that are mounted together have one directory with all their names, and a link for each. If the
+    # directory names them in another order, only the links help.
     for directory in dict.fromkeys((names.removeprefix("name="), controllers[0].removeprefix("name="))):
         mount = f"{ROOT}/{directory}"
         if device(mount) not in (None, top):
@@ -361,8 +370,9 @@ def _hierarchy(
 
 
 def _own(mount: str, own: str, device: "DeviceOf", asked: "Callable[[], None]") -> "Callable[[], str]":
-    """A function that gives ``own`` as seen beneath ``mount``. In a container the mount shows the caller's cgroup as its
-    root, while /proc/self/cgroup names it as the host does, or by a path that leads out of the cgroup namespace."""
+    """A function that returns ``own`` as a path below ``mount``. In a container the mount shows the caller's cgroup as
+    its root, while /proc/self/cgroup has the host's name for it, or a path that leads out of the cgroup namespace.
+    """
 
     def seen() -> str:
         asked()

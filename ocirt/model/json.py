@@ -1,7 +1,7 @@
-"""config.json from bytes to Python values, and what is wrong with it, by line and column.
+"""config.json from bytes to Python values, and errors in it by line and column.
 
-The package ``json`` costs 5 ms to import, most of it ``re``; the C scanner beneath it does not. ``json`` is
-imported only where an interpreter has no C scanner, and where that finds an error.
+Importing the package ``json`` takes 5 ms, most of it for ``re``; the C scanner that it uses does not need ``re``. So
+this module imports ``json`` only if the interpreter has no C scanner, or if the scanner finds an error.
 """
 
 from ..errors import ConfigError
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     Json: TypeAlias = Any
-    """Any value of JSON: whoever looks into it checks what it is."""
+    """Any value of JSON. The code that uses it checks its type."""
     Members: TypeAlias = dict[str, Json]
     """The properties of an object."""
     Scan: TypeAlias = Callable[[str, int], tuple[Json, int]]
-    """Gives the value that begins at an offset, and where it ends."""
+    """Returns the value that begins at an offset, and where it ends."""
 
 _SPACE = " \t\n\r"
 
 
 class _Rules:
-    """What the scanner asks its context for: JSON as RFC 8259 has it, without Python's additions."""
+    """The context that the scanner asks for: JSON by RFC 8259, without Python's additions."""
 
     strict = True
     object_hook = None
@@ -45,7 +45,7 @@ class _Rules:
 
 
 class _Constant(Exception):
-    """``NaN``, ``Infinity`` or ``-Infinity``, which Python's scanner would take."""
+    """``NaN``, ``Infinity`` or ``-Infinity``, which Python's scanner would accept."""
 
 
 def _scanner(rules: _Rules) -> "Scan":
@@ -57,7 +57,7 @@ def _scanner(rules: _Rules) -> "Scan":
         decoder = JSONDecoder(object_pairs_hook=rules.object_pairs_hook, parse_constant=rules.parse_constant)
         scan: Scan = decoder.scan_once  # type: ignore[attr-defined]  # which the types of json leave out
         return scan
-    return make_scanner(rules)  # type: ignore[arg-type]  # whatever has the attributes will do
+    return make_scanner(rules)  # type: ignore[arg-type]  # any object with these attributes works
 
 
 def encode(text: str) -> str:
@@ -70,7 +70,7 @@ def encode(text: str) -> str:
 
 
 AT_PROCESS = "--process"
-"""The JSON path of a process file of exec, beside those of config.json."""
+"""The JSON path of exec's process file, which distinguishes its paths from those of config.json."""
 
 
 def member(path: str, key: str) -> str:
@@ -81,9 +81,9 @@ def member(path: str, key: str) -> str:
 
 
 def parse(data: bytes | str) -> "tuple[Members, dict[str, str]]":
-    """The object that ``data`` holds: a document's bytes, or its text.
+    """The object in ``data``, a document's bytes or its text.
 
-    :returns: its properties, and the source text of each, as it stands in ``data``.
+    :returns: its properties, and the source text of each, as in ``data``.
     :raises ConfigError: not UTF-8, not JSON (RFC 8259), nested too deeply, not an object, a key twice in one object.
     """
     try:
@@ -100,7 +100,7 @@ def parse(data: bytes | str) -> "tuple[Members, dict[str, str]]":
     except RecursionError:
         raise ConfigError("", "values nested too deeply", "at most some hundred levels") from None
     except SystemError:
-        # Python 3.11's scanner finds the words for an error only in a json.decoder that has been imported.
+        # Python 3.11's scanner finds the text of an error only if json.decoder has been imported.
         import json.decoder  # noqa: F401
 
         return parse(data)
@@ -112,7 +112,7 @@ def parse(data: bytes | str) -> "tuple[Members, dict[str, str]]":
 
 
 def _top(text: str, scan: "Scan") -> "tuple[Members, dict[str, str]]":
-    """The top-level object, property by property, so that each one's source is known."""
+    """The top-level object, read property by property, so that the source text of each is known."""
     position = _skip(text, 0)
     if not text.startswith("{", position):
         value, end = scan(text, position)
@@ -162,7 +162,9 @@ _SIGNS = {":": '":"', ",": '"," or "}"'}
 
 
 def _error(text: str | bytes, position: int, found: str, expected: str) -> ConfigError:
-    """``text`` is the document as str, or as bytes where it cannot be decoded (columns are bytes then)."""
+    """An error at a position of the document. ``text`` is a str, or bytes if it cannot be decoded (columns are bytes
+    then).
+    """
     if isinstance(text, bytes):
         text = text.decode("latin-1")
     line = text.count("\n", 0, position) + 1
@@ -189,7 +191,7 @@ _EXPECTED = (
 
 
 def _translated(text: str, error: ValueError) -> ConfigError:
-    """The decoder's error in our words; one without a position is that of an integer too long for Python."""
+    """The decoder's error in ocirt's words. An error without a position is that of an integer too long for Python."""
     position = getattr(error, "pos", None)
     if position is None:
         return ConfigError("", "a number of thousands of digits", "one that fits into 64 bits")
@@ -202,7 +204,7 @@ def _translated(text: str, error: ValueError) -> ConfigError:
 
 
 def _outside_strings(text: str, word: str) -> int:
-    """Where ``word`` stands in ``text`` outside of strings."""
+    """The position of ``word`` in ``text``, outside of strings."""
     position = 0
     while True:
         at, string = text.find(word, position), text.find('"', position)
@@ -215,7 +217,7 @@ def _outside_strings(text: str, word: str) -> int:
 
 
 def _path_of(value: "Json", target: "Members") -> str:
-    """The JSON path of the object ``target`` in ``value``; empty where a later key has replaced it."""
+    """The JSON path of the object ``target`` in ``value``; empty if a later key has replaced it."""
     rest = [(value, "")]
     while rest:
         value, path = rest.pop()

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .text import Trace
 
     Words: TypeAlias = Mapping[str, Json]
-    """A request: its words by name, as :func:`ocirt.boot.read_request` gives them, or as :meth:`Request.to_json` has stored them."""
+    """A request: its words by name, as :func:`ocirt.boot.read_request` returns them, or as :meth:`Request.to_json` has
+    stored them."""
 
 LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
 CHOICES = {
@@ -24,24 +25,24 @@ CHOICES = {
 }
 SWITCHES = ("systemd-cgroup", "no-pivot", "no-new-keyring", "detach", "rootfs-annotations", "init")
 SOCKET_GIVEN = "-"
-"""Stands in state.json for a socket: only that there was one matters after create."""
+"""The value for a socket in state.json: after create only its existence matters."""
 
 
 class Request:
     """A verb on a container and its flags.
 
-    :param words: a mapping of the flags' names to their values, as the launcher writes them (of a switch ``"1"``),
-        with ``verb``, ``id``, ``bundle`` and ``root``; paths are absolute. Words of other parts are ignored.
+    :param words: a mapping of the flags' names to their values, as the launcher writes them (``"1"`` for a switch),
+        with ``verb``, ``id``, ``bundle`` and ``root``; paths are absolute. Words for other modules are ignored.
     :raises RequestError: the id or a flag's value cannot be used.
 
     :ivar listen_fds: how many descriptors from 3 on a service manager passes to the container, sd_listen_fds(3); those
-        of ``preserve_fds`` come after them.
-    :ivar notify_socket: the caller's NOTIFY_SOCKET, sd_notify(3); ``None`` where it has none.
-    :ivar cgroup_manager: ``auto`` until the driver is chosen (:func:`ocirt.cgroups.choose.choose`), which writes down what it came to.
-    :ivar runtime_dir: the caller's XDG_RUNTIME_DIR, where systemd may be asked for cgroups; else, or without one, ``None``.
-    :ivar called_as: by which runtime's name ocirt was called, see :meth:`does`.
-    :ivar own_cgroups: mount of a hierarchy -> the cgroup of the process that called create; ``None`` at create
-        itself, where the Host knows it.
+        of ``preserve_fds`` follow them.
+    :ivar notify_socket: the caller's NOTIFY_SOCKET, sd_notify(3); ``None`` if the caller has none.
+    :ivar cgroup_manager: ``auto`` until :func:`ocirt.cgroups.choose.choose` replaces it by its choice.
+    :ivar runtime_dir: the caller's XDG_RUNTIME_DIR, if systemd may be asked for cgroups; otherwise ``None``.
+    :ivar called_as: the runtime by whose name ocirt was called, see :meth:`does`.
+    :ivar own_cgroups: mount of a hierarchy -> the cgroup of the process that called create; ``None`` during create
+        itself, when the Host knows it.
     """
 
     __slots__ = (
@@ -107,13 +108,13 @@ class Request:
         self.work: str | None = words.get("work") or None
         for name in ("upper", "work"):
             if getattr(self, name) is not None and self.layer is None:
-                raise RequestError(f"--{name}: found without --layer, expected layers beneath it")
+                raise RequestError(f"--{name}: found without --layer, expected at least one --layer as well")
         if (self.upper is None) != (self.work is None):
             raise RequestError("--upper and --work: found one of them, expected both or neither")
         self.own_cgroups: Mapping[str, str] | None = words.get("own-cgroups")
 
     def does(self, difference: str) -> bool:
-        """Is ``difference``, one of :mod:`.peers`, what the runtime does by whose name ocirt was called?"""
+        """Does the runtime by whose name ocirt was called have ``difference``, one of :mod:`.peers`?"""
         return difference in DIFFERENCES.get(self.called_as, ())
 
     @property
@@ -123,12 +124,13 @@ class Request:
 
     def text(self, name: str, trace: "Trace") -> Text:
         """The word ``name`` as a Text: ``id``, ``bundle``, ``root``, ``pid-file``, ``console-socket`` or
-        ``pidfd-socket``."""
+        ``pidfd-socket``.
+        """
         return Text(getattr(self, name.replace("-", "_")), f"${name}", trace)
 
     def to_json(self, own_cgroups: "Mapping[str, str]") -> str:
-        """The flags as one JSON object of words: with the container's id and bundle, what :class:`Request` needs to
-        compile it anew. Nothing in it differs between containers that are asked for alike.
+        """The flags as one JSON object of words. Together with the container's id and bundle, :class:`Request` needs no
+        more to compile the container again. The text is the same for all containers with the same flags.
 
         :param own_cgroups: what the plan took from the Host about the caller's cgroups, see ``own_cgroups``.
         """
@@ -154,9 +156,10 @@ class Request:
 
 
 def checked_id(id: str) -> str:
-    """``id`` if it can be a container's: letters, digits, ``_+-.``, as runc.
+    """Check the id of a container: letters, digits, ``_+-.``, as in runc.
 
-    :raises RequestError: it cannot.
+    :returns: the id.
+    :raises RequestError: no container can have this id.
     """
     if not id:
         raise RequestError("container id cannot be empty", "id")

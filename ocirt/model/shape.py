@@ -1,8 +1,9 @@
-"""The shape of a config: what is left of it without its values. The scanner of the executable (core/program/scan.c) makes the
-same bytes of the same file; both number the values in the order they stand.
+"""The shape of a config: what remains of it without its values. The executable's scanner (core/program/scan.c) makes
+the same bytes from the same file. Both number the values in their order.
 
-``{`` and ``}``, ``[`` and ``]`` nest; ``:`` and NUL stand around a key; a value is one letter: ``s`` a string, ``i`` a
-whole number, ``f`` another one, ``t``, ``b``, ``n`` for true, false and null, ``L`` a list slot, ``R`` the raw slot.
+``{`` and ``}``, ``[`` and ``]`` nest; ``:`` and NUL enclose a key; a value is one letter: ``s`` a string, ``i`` a
+whole number, ``f`` another number, ``t``, ``b``, ``n`` for true, false and null, ``L`` a list slot, ``R``
+the raw slot.
 """
 
 from .json import AT_PROCESS, member
@@ -27,21 +28,23 @@ SLOTS: "Slots" = {
     },
     "annotations": RAW,
 }
-"""Which lists and objects are a single value: where they stand, ``[...]`` being every item of an array."""
+"""The places of the lists and objects that are a single value; ``[...]`` stands for every item of an array."""
 REQUEST: "Slots" = {"command": LIST, "env": LIST}
-"""The same of the request."""
+"""The same for the request."""
 AT_REQUEST = "$"
 """The paths of the request's values begin with it: ``$id``, ``$user.uid``."""
 
 
 class Shape:
-    """The shape of what a program is compiled from: the request, config.json, and exec's process file, one after the other.
+    """The shape of what a program is compiled from: the request, config.json, and exec's process file, one after the
+    other.
 
-    :param members: those of config.json.
-    :param process: those of the process file, which has list slots as config.json's; ``None`` without one.
+    :param members: the members of config.json.
+    :param process: the members of the process file, which has list slots like config.json; ``None`` without a process
+        file.
     :param request: the objects of the request that a program depends on: its members ``key`` and ``bound``.
 
-    :ivar structure: its bytes; a line end stands behind the request.
+    :ivar structure: the bytes; a newline follows the request.
     :ivar leaves: JSON path of a value -> its number.
     :ivar letters: of the values, by number.
     :ivar values: the values themselves, by number.

@@ -1,13 +1,13 @@
 """Values of config.json on their way into a plan: slots, guards and tests.
 
-A plan is compiled once for all configs of one shape. What it may depend on is therefore recorded:
+A plan is compiled once for all configs of one shape. So the trace records what the plan depends on:
 
-- a :class:`Text` that is passed on to a step is a *slot*: its value is bound when the program runs;
-- a Text whose value is read (:meth:`Text.read`) is a *guard*: the program holds for this value only;
-- a Text that is asked one of the predicates below is a *test*: the program holds for every value
-  that gives the same answer.
+- if the compiler passes a :class:`Text` on to a step, it is a *slot*: its value is bound when the program runs;
+- if the compiler reads its value (:meth:`Text.read`), it is a *guard*: the program holds for this value only;
+- if the compiler asks one of the predicates below, it is a *test*: the program holds for every value with the same
+  answer.
 
-Looking at a Text in any other way raises, so nobody looks by accident. Numbers and lists of strings
+Any other access to a Text raises TypeError, so that no code reads a value by accident. Numbers and lists of strings
 have the same rules.
 """
 
@@ -20,37 +20,39 @@ if TYPE_CHECKING:
 
     Held = TypeVar("Held")
     Checks: TypeAlias = dict[str, int]
-    """What a slot's values have to be: ``absolute`` (true), ``max_length``, ``low`` and ``high``."""
+    """The conditions for a slot's values: ``absolute`` (true), ``max_length``, ``low`` and ``high``."""
     Argument: TypeAlias = str | int | tuple[str, ...] | None
-    """What a test was asked with."""
+    """The argument of a test."""
     Piece: TypeAlias = "str | Text | Number"
     AnyText: TypeAlias = "str | Text | Template"
-    """A step's field of kind ``text``, a string that may be bound later; and so the others."""
+    """A step's field of kind ``text``: a string that may be bound later. The names below are for the other kinds."""
     AnyNumber: TypeAlias = "int | Number"
     AnyTexts: TypeAlias = "Sequence[AnyText | Texts] | Texts"
     Field: TypeAlias = "AnyText | AnyNumber | AnyTexts | bytes"
     Bound: TypeAlias = Any
-    """A field whose slots have their values: ``str``, ``int``, ``bytes`` or a list of ``str``, as the field's kind says."""
+    """A field whose slots have their values: ``str``, ``int``, ``bytes`` or a list of ``str``, as the field's kind
+    says."""
 
 
 class Trace:
-    """What one compilation looked at. Shown by ``ocirt plan --slots``, and the base of the program cache."""
+    """What one compilation has looked at. ``ocirt plan --slots`` shows it, and the program cache is based on it."""
 
     __slots__ = ("slots", "guards", "tests", "doubts")
 
     def __init__(self) -> None:
         self.slots: dict[str, Checks] = {}
-        """path -> {check: argument}: values passed on."""
+        """path -> {check: argument}: values that were passed on."""
         self.guards: dict[str, Any] = {}
-        """path -> value: values read."""
+        """path -> value: values that were read."""
         self.tests: dict[tuple[str, str, Argument], bool] = {}
         """(path, predicate, argument) -> answer."""
         self.doubts: dict[str, tuple[str, str, str]] = {}
-        """path -> what was found, what was expected, what is done about it: see :meth:`doubt`."""
+        """path -> what was found, what was expected, what the runtime does about it: see :meth:`doubt`."""
 
     def doubt(self, path: str, found: str, expected: str, instead: str) -> None:
-        """Warn of what the specification does not want at ``path`` and every peer accepts. Whoever asks for this has decided by
-        structure or by values that were read, so it is part of what the program holds for.
+        """Record a warning: the specification forbids what ``path`` has, and every peer accepts it. The caller has
+        decided this by structure or by values that it has read, so the program holds only for configs with the same
+        warning.
 
         :param found, expected: as in a :class:`~ocirt.errors.ConfigError`.
         :param instead: what the runtime does: ``it is ignored``.
@@ -59,7 +61,7 @@ class Trace:
 
 
 def quote(value: object) -> str:
-    """``value`` as a person would see it in an error: JSON, at most 60 characters."""
+    """``value`` for an error message: JSON, at most 60 characters."""
     try:
         from _json import encode_basestring_ascii
     except ImportError:  # an interpreter without the C scanner
@@ -78,15 +80,16 @@ def quote(value: object) -> str:
 
 
 def errors_of(path: str) -> str:
-    """How a text at ``path`` is encoded: words of the command line (``$id``) are bytes, which Python holds as halves of surrogate
-    pairs where they are no UTF-8 (PEP 383); config.json is UTF-8."""
+    """How a text at ``path`` is encoded. Words of the command line (``$id``) are bytes; Python keeps those that are not
+    UTF-8 as halves of surrogate pairs (PEP 383). config.json is UTF-8.
+    """
     return "surrogateescape" if path.startswith("$") else "strict"
 
 
 def choose(table: "Mapping[str, Held]", name: object, path: str) -> "Held":
-    """What ``table`` has for ``name``, the value of the property ``path``.
+    """The item of ``table`` for ``name``, the value of the property ``path``.
 
-    :raises ConfigError: nothing.
+    :raises ConfigError: the table has no such name.
     """
     if not isinstance(name, str) or name not in table:
         raise ConfigError(path, quote(name), f"one of {', '.join(table)}")
@@ -94,7 +97,9 @@ def choose(table: "Mapping[str, Held]", name: object, path: str) -> "Held":
 
 
 def clean(path: str) -> str:
-    """The absolute ``path`` without ``.``, ``..``, double and trailing slashes, by string alone."""
+    """The absolute ``path`` without ``.``, ``..``, double and trailing slashes. Only the string counts, not the file
+    system.
+    """
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":
@@ -109,13 +114,16 @@ def _is_empty(value: str, _: None) -> bool:
 
 
 UNIT_PATH_MAX = 2048
-"""Bytes that the path of a slice may have, far less than the kernel's."""
+"""The most bytes in the path of a slice, far less than the kernel's limit."""
 
 
 def unit_parts(value: str) -> tuple[str, ...] | None:
-    """What ``linux.cgroupsPath`` asks systemd for: ``slice:prefix:name`` as a tuple of these three and of the slice's
-    cgroup, beneath which the unit's lies; ``None`` where it has not that form. The slice may be empty; of
-    ``a-b.slice`` the cgroup is ``/a.slice/a-b.slice``, of ``-.slice`` it is empty, systemd.slice(5)."""
+    """What ``linux.cgroupsPath`` asks systemd for: the parts of ``slice:prefix:name``, and the slice's cgroup, which
+    contains that of the unit. The slice may be empty. The cgroup of ``a-b.slice`` is ``/a.slice/a-b.slice``, that of
+    ``-.slice`` is empty, systemd.slice(5).
+
+    :returns: ``None`` if the value does not have that form.
+    """
     parts = value.split(":")
     if len(parts) != 3 or "/" in value or not parts[2]:
         return None
@@ -180,7 +188,7 @@ PREDICATES: "dict[str, Callable[[str, Any], bool]]" = {
     "is_unit": _is_unit,
     "contains": _contains,
 }
-"""The closed list of questions that a Text answers; the binder has to answer the same ones."""
+"""The complete list of questions that a Text answers. The binder in C must answer the same ones."""
 
 
 class Table(tuple[str, ...]):
@@ -199,7 +207,7 @@ def _forbidden(self: "Value", *_: object) -> "NoReturn":
 
 
 class Value:
-    """Base of what a config holds: knows its JSON path and the trace it reports to."""
+    """Base of the values of a config. A value knows its JSON path and the trace in which it records access."""
 
     __slots__ = ("_value", "path", "trace")
 
@@ -208,7 +216,7 @@ class Value:
 
     __bool__ = __eq__ = __ne__ = __str__ = __format__ = __contains__ = __iter__ = __len__ = _forbidden
     __lt__ = __le__ = __gt__ = __ge__ = __index__ = __int__ = __fspath__ = _forbidden
-    __hash__ = None  # type: ignore[assignment]  # not to be looked at
+    __hash__ = None  # type: ignore[assignment]  # access must be recorded
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}>"
@@ -219,11 +227,11 @@ class Value:
         return self._value
 
     def bound(self) -> "Any":
-        """The value, for whoever binds a program: the encoder, the printer. Records nothing."""
+        """The value, for code that binds a program: the encoder, the printer. Nothing is recorded."""
         return self._value
 
     def slot(self) -> None:
-        """Record that this value is passed on; called by the encoder."""
+        """Record that this value is passed on. The encoder calls this."""
         self.trace.slots.setdefault(self.path, {})
 
 
@@ -258,8 +266,10 @@ class Text(Value):
         return self._ask("ends_with", suffix)
 
     def unit(self) -> "list[Text] | None":
-        """The parts of a text of the form ``slice:prefix:name``, see :func:`unit_parts`, as four texts; ``None`` where it
-        has another. Each is a slot, a guard or a test of its own, its path the whole's with ``:`` and its number."""
+        """The parts of a text of the form ``slice:prefix:name``, see :func:`unit_parts`, as four texts; ``None`` if it
+        has another form. Each is a slot, a guard or a test of its own; its path is that of the whole text with ``:``
+        and its number.
+        """
         self._ask("is_unit")
         parts = unit_parts(self._value)
         if parts is None:
@@ -267,27 +277,29 @@ class Text(Value):
         return [Text(part, f"{self.path}:{number}", self.trace) for number, part in enumerate(parts)]
 
     def is_path(self, path: str | tuple[str, ...]) -> bool:
-        """Is it the same path as ``path``, or as one of those, which are clean, by string?"""
+        """Is the text the same path as ``path``, or as one of its items? They must be clean; only the string counts."""
         return self._ask("is_path", path)
 
     def goes_up(self) -> bool:
-        """Has it a ``..`` among its parts?"""
+        """Is one of the parts ``..``?"""
         return self._ask("goes_up")
 
     def contains(self, *texts: str) -> bool:
-        """Is one of ``texts`` in it?"""
+        """Does the text contain one of ``texts``?"""
         return self._ask("contains", texts)
 
     def within(self, table: tuple[str, ...]) -> bool:
-        """Is it one of the strings of the tuple ``table`` (a :class:`Table`, if it is to be shown by name)?"""
+        """Is the text one of the strings in ``table``? ``ocirt plan`` shows a :class:`Table` by its name."""
         return self._ask("within", table)
 
     def checked(self, max_length: int | None = None, absolute: bool = False, expected: str | None = None) -> "Text":
-        """This text as a slot with checks: the binder makes the same ones for every other value. Checks of several calls
-        are all made.
+        """This text as a slot with checks: the binder makes the same checks for every other value. The checks of
+        several calls are all made.
 
         :param max_length: in bytes.
-        :raises ConfigError: the value at hand does not pass.
+        :param absolute: must the text be an absolute path?
+        :param expected: what an error says was expected.
+        :raises ConfigError: this config's value does not pass.
         """
         value, checks = self._value, self.trace.slots.setdefault(self.path, {})
         if absolute:
@@ -321,11 +333,12 @@ class Number(Value):
     def checked(self, low: int, high: int, expected: str | None = None) -> "Number":
         """This number as a slot within ``low`` to ``high``, both included, and within the limits of all other calls.
 
-        :raises ConfigError: the value at hand lies outside.
+        :param expected: what an error says was expected.
+        :raises ConfigError: this config's value is outside.
         """
         checks = self.trace.slots.setdefault(self.path, {})
-        # Each look at the property makes the same value anew, with the property's own limits: what an earlier look has asked
-        # of it still holds.
+        # Each access to a property makes a new Number for the same value, with the property's own limits. The limits of
+        # earlier calls still hold.
         checks.update(low=max(low, checks.get("low", low)), high=min(high, checks.get("high", high)))
         if not low <= self._value <= high:
             raise ConfigError(self.path, quote(self._value), expected or f"a number from {low} to {high}")
@@ -344,7 +357,7 @@ class Number(Value):
 
 
 class Texts(Value):
-    """A list slot: a list of strings whose length makes no new shape (args, env)."""
+    """A list slot: a list of strings whose length does not change the shape (args, env)."""
 
     __slots__ = ()
     if TYPE_CHECKING:
@@ -360,13 +373,13 @@ class Texts(Value):
 
 
 class Raw(Text):
-    """A text that is the JSON source of a value, bytes as they stand in config.json (annotations)."""
+    """A text that is the JSON source of a value, with the bytes of config.json (annotations)."""
 
     __slots__ = ()
 
 
 class Template:
-    """A string put together of literal pieces and slots."""
+    """A string that consists of literal pieces and slots."""
 
     __slots__ = ("pieces",)
 
@@ -382,8 +395,8 @@ class Template:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Template) and bound(self) == bound(other)
 
-    __hash__ = None  # type: ignore[assignment]  # equal by what is bound, which changes
-    __bool__ = __str__ = __format__ = None  # type: ignore[assignment]  # not to be looked at
+    __hash__ = None  # type: ignore[assignment]  # equality depends on bound values, which change
+    __bool__ = __str__ = __format__ = None  # type: ignore[assignment]  # access must be recorded
     __contains__ = __iter__ = __len__ = __fspath__ = None
 
     def __repr__(self) -> str:
@@ -391,7 +404,7 @@ class Template:
 
 
 def bound(value: "Field") -> "Bound":
-    """A step's field as it is for the config at hand: ``str``, ``int``, ``bytes`` or a list of ``str``."""
+    """A step's field with the values of this config: ``str``, ``int``, ``bytes`` or a list of ``str``."""
     if isinstance(value, (str, int, bytes)):
         return value
     if isinstance(value, Template):

@@ -194,7 +194,7 @@ def test_a_cgroup_beneath():
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["a", "b"], '--cgroup "a": expected CONTROLLER:CGROUP where the flag is given more than once'),
+        (["a", "b"], '--cgroup "a": expected CONTROLLER:CGROUP, because the flag is repeated'),
         (["cpu:a", "cpu:b"], '--cgroup "cpu:b": expected each controller once, and none without a name'),
         ([":a"], '--cgroup ":a": expected each controller once, and none without a name'),
         (["cpu,:a"], '--cgroup "cpu,:a": expected each controller once, and none without a name'),
