@@ -35,7 +35,7 @@ class Plan:
     def register(self) -> int:
         """A descriptor register that no other step uses.
 
-        :raises ConfigError: there is none left.
+        :raises ConfigError: all registers are in use.
         """
         from .steps import REGISTERS
 

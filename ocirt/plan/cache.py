@@ -1,22 +1,23 @@
-"""Kept programs: what compiling a config has looked at, beside the template that came of it (core/launch/entry.c uses it).
+"""Kept programs: what compiling a config has looked at, and the template that resulted (core/launch/entry.c reads
+both).
 
-An entry is, little-endian and without gaps, a *span* being a length of 4 bytes and as many bytes:
+An entry is, little-endian and without gaps (a *span* is a length of 4 bytes and as many bytes):
 
     magic 8 bytes, format 4, size of the whole 4, hits 8 (the launcher counts them), build id
-    span      the shape of the request and of the config (exec: that of the process file after it), a line end, the
-              request's member ``key`` as it stands
+    span      the shape of the request and of the config (for exec, that of the process file follows), a newline, the
+              text of the request's member ``key``
     guards    their number 4; each: source, ``s`` and a span, or ``i`` and a number of 16 bytes
     tests     their number 4; each: source, predicate 1, answer 1, number of arguments 4, and those: spans or a number
-    observed  their number 4; each: kind 1, span (of what), span (what was found)
-    slots     their number 4; each: source, kind 1, checks 1, length at most 4, low 16, high 16; those of the program
-              first, then values that are only checked
-    span      the program up to its data, and of those the literals
+    observed  their number 4; each: kind 1, span (the subject), span (what was found)
+    slots     their number 4; each: source, kind 1, checks 1, length at most 4, low 16, high 16; first those of the
+              program, then values that are only checked
+    span      the program up to its data, and the literals of the data
 
-A *source* is a span and the number of a value in the order they stand: with an empty span that value, ``@`` and a key a
-member of the value, which is the annotations, ``*`` and a prefix one whose key begins so, ``:`` and a digit a part of the
-value (:func:`ocirt.model.text.unit_parts`).
+A *source* is a span and the number of a value in the order of the document. With an empty span it is that value; with
+``@`` and a key, a member of the value (of the annotations); with ``*`` and a prefix, the members whose keys begin so;
+with ``:`` and a digit, a part of the value (:func:`ocirt.model.text.unit_parts`).
 
-Imported only where the launcher has a place for an entry.
+This module is imported only if the launcher has a place for an entry.
 """
 
 import posix
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
 
 MAGIC, FORMAT = b"ocirtkep", 3
 FILTER_MAGIC = b"ocirtflt"
-"""With which a kept seccomp filter begins (:mod:`.filters`)."""
+"""The beginning of a kept seccomp filter (:mod:`.filters`)."""
 NEW = ".new"
-"""How the name of an entry ends while it is being written."""
+"""The end of an entry's name while it is being written."""
 HASH_DIGITS = 16
 _HEXADECIMAL = frozenset("0123456789abcdef")
 ACCESS_OF_OTHERS, REGULAR, KIND = 0o077, 0o100000, 0o170000
@@ -64,13 +65,13 @@ HAS, NUMBER_EQUALS, LIST_IS_EMPTY = [PREDICATES.index(name) for name in ("has", 
 CHECKS = ("ABSOLUTE", "MAX_LENGTH", "RANGE")
 ABSOLUTE, MAX_LENGTH, RANGE = 1, 2, 4
 SCAN_MAX = 1 << 20
-"""Bytes of a document that is looked up: of config.json, or of a process file."""
+"""The most bytes of a document that is looked up: of config.json, or of a process file."""
 TEXT_MAX = 4096
-"""Bytes of a value that a test can be asked of."""
+"""The most bytes of a value that a test can be about."""
 HITS_SIZE = 8
 """Bytes of an entry's count of hits."""
 LIMIT = 16 << 20
-"""Bytes of all entries together."""
+"""The most bytes of all entries together."""
 PLACES = (
     ("", "/run/ocirt-cache"),
     ("XDG_RUNTIME_DIR", "/ocirt-cache"),
@@ -78,12 +79,12 @@ PLACES = (
     ("XDG_CACHE_HOME", "/ocirt"),
     ("HOME", "/.cache/ocirt"),
 )
-"""Where programs may be kept, the best place first: what is emptied at each boot, then what is not. Pairs of a variable of the
-environment (none: for root alone) and what follows its value."""
+"""Directories for programs, the best first: those that are emptied at each boot precede the others. Pairs of a variable
+of the environment (empty: for root only) and the rest of the path."""
 
 
 class _Unkept(Exception):
-    """What compiling has looked at cannot be put into an entry."""
+    """An entry cannot describe what compiling has looked at."""
 
 
 def keep(
@@ -96,14 +97,14 @@ def keep(
     build: str,
     process: "Members | None" = None,
 ) -> None:
-    """Write the entry ``path``, if it can be had. A cache that cannot be written is no error.
+    """Write the entry ``path``, if that is possible. A cache that cannot be written is no error.
 
     :param key: the request's member ``key``, as the launcher has written it.
-    :param request: its members ``key`` and ``bound``.
-    :param config: the config that was compiled; its trace tells what was looked at.
-    :param host: the host that it was compiled for; it tells what it was asked.
+    :param request: the request's members ``key`` and ``bound``.
+    :param config: the compiled config; its trace has what the compiler looked at.
+    :param host: the host that the config was compiled for; it has what the compiler observed.
     :param encoded: the :class:`~ocirt.plan.encode.Encoded` program.
-    :param process: exec's: the members of the process file, ``None`` without one.
+    :param process: for exec, the members of the process file, ``None`` without one.
     """
     try:
         entry = _entry(key, _Sources(config, process, request), config, host, encoded, build)
@@ -113,9 +114,10 @@ def keep(
 
 
 def write(path: str, entry: bytes) -> None:
-    """Write an entry, where there is room, or room can be made; else not. It has its name once it is whole.
+    """Write an entry, if the directory has room or can get room. The entry gets its name once it is complete.
 
-    One process writes at a time: whoever meets another does without, as nobody waits for a writer that may have been stopped.
+    One process writes at a time. Another process does not wait, because the writer may have been stopped; it writes
+    nothing.
     """
     directory, _, name = path.rpartition("/")
     try:
@@ -134,18 +136,18 @@ def write(path: str, entry: bytes) -> None:
 def open_directory(path: str) -> int:
     """A descriptor of a directory of entries.
 
-    :raises OSError: it is not a directory, or it belongs to somebody else, or others may look into it.
+    :raises OSError: it is no directory, or belongs to another user, or others may read it.
     """
     fd = posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC)
     found = posix.fstat(fd)
     if found.st_uid != posix.geteuid() or found.st_mode & ACCESS_OF_OTHERS:
         posix.close(fd)
-        raise OSError(f"{path}: the directory is not the caller's alone")
+        raise OSError(f"{path}: the directory is not for the caller alone")
     return fd
 
 
 def _store(at: int, name: str, entry: bytes) -> None:
-    """Give ``entry`` the ``name`` in the directory ``at``, unless somebody else's file has it."""
+    """Give ``entry`` the ``name`` in the directory ``at``, unless a foreign file has it."""
     new = name + NEW
     for each in (name, new):
         if not is_own(at, each) and _exists(at, each):
@@ -173,7 +175,7 @@ def _exists(at: int, name: str) -> bool:
 
 
 def _make_room(at: int, size: int) -> None:
-    """Remove all entries where one more would be too much: what is used comes back."""
+    """Remove all entries if one more would exceed the limit. Programs in use are compiled and kept again."""
     names = [name for name in posix.listdir(at) if has_form(name)]
     if size + _size(at, names) <= LIMIT:
         return
@@ -188,22 +190,25 @@ def _size(at: int, names: list[str]) -> int:
 
 
 def has_form(name: str) -> bool:
-    """Is the name one that entries have: ``HASH.NUMBER`` of a program, ``filter.HASH``, or one of these still being written?"""
+    """Has the name the form of an entry: ``HASH.NUMBER`` of a program, ``filter.HASH``, or one of these that is being
+    written?
+    """
     first, _, last = name.removesuffix(NEW).partition(".")
     digits, number = (last, "0") if first == "filter" else (first, last)
     return len(digits) == HASH_DIGITS and _HEXADECIMAL.issuperset(digits) and number.isascii() and number.isdigit()
 
 
 def is_own(at: int, name: str) -> bool:
-    """Is ``name`` in the directory ``at`` an entry that we have written, of whatever build? A file is not ours by its name
-    alone: the directory may be one that its owner keeps other files in."""
+    """Is ``name`` in the directory ``at`` an entry that ocirt has written, in any build? The name alone does not prove
+    it, because the owner may keep other files in this directory.
+    """
     if not has_form(name):
         return False
     try:
         found = posix.stat(name, dir_fd=at, follow_symlinks=False)
         if found.st_mode & KIND != REGULAR or found.st_uid != posix.geteuid():
             return False
-        # The time of access tells when an entry was used last: this look must not change it.
+        # The access time tells when an entry was last used, so this read must not change it.
         fd = posix.open(
             name, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_NOATIME | posix.O_CLOEXEC, dir_fd=at
         )
@@ -211,7 +216,7 @@ def is_own(at: int, name: str) -> bool:
         return False
     head = posix.read(fd, len(MAGIC))
     posix.close(fd)
-    # A writer that was killed may have left a file without a byte.
+    # A writer that was killed may have left an empty file.
     return head in (MAGIC, FILTER_MAGIC) or not head and name.endswith(NEW)
 
 
@@ -228,13 +233,13 @@ def _count(rows: list[bytes]) -> bytes:
 
 
 class _Sources:
-    """Where values stand that have a JSON path."""
+    """The sources of values that have a JSON path."""
 
     def __init__(self, config: "Config", process: "Members | None", request: "Sequence[Members]") -> None:
         self.shape = Shape(config.value, process, request)
         self.raw = self.shape.leaves.get("annotations")
         if self.raw is not None and self.shape.letters[self.raw] != "R":
-            self.raw = None  # null
+            self.raw = None  # the annotations are null
 
     def leaf(self, name: bytes, index: int) -> bytes:
         return _span(name) + index.to_bytes(4, "little")
@@ -293,7 +298,7 @@ def _entry(key: str, sources: _Sources, config: "Config", host: "Host", encoded:
 
 
 def _values(path: str, value: "Json") -> "list[tuple[str, Json]]":
-    """Pairs of path and value for what a guard at ``path`` has read: all of it, where it is an object."""
+    """Pairs of path and value for what a guard at ``path`` has read: every value in it, if it is an object or array."""
     if not isinstance(value, (dict, list)):
         return [(path, value)]
     if isinstance(value, dict):

@@ -1,9 +1,10 @@
-"""Is a plan sound? The processes of a program tell each other events and pass descriptors on, in sections that different modules of
-the compiler give. So a plan is played through, without acting: for tests, and for ``ocirt plan``.
+"""Is a plan sound? The processes of a program send each other events and descriptors, in sections that different
+modules of the compiler make. So this module simulates a plan, for tests and for ``ocirt plan``.
 
-Sound is a plan in which every event that a process waits for is told, in an order in which no two wait for each other; in which
-every event that is told is waited for; and in which a register is filled in a process, or before it was made, when it is read, and has
-not been given away. A step that the machine may leave out (of what an engine may have set up, or a source beneath the rootfs) is played.
+A plan is sound if every event that a process waits for is sent, in an order without a deadlock; if every event that is
+sent is waited for; and if each register that a step reads has been filled in this process, or before this process was
+made, and has not been given away. A step that the executor may leave out (because an engine may have set something up,
+or because of a source below the rootfs) is simulated as if it ran.
 """
 
 from .steps import (
@@ -29,15 +30,15 @@ if TYPE_CHECKING:
     from .steps import Step
 
 ALONE = ("before_start", "after_start", "signal", "pause", "resume", "update", "restore", "delete")
-"""Sections that a process runs for itself."""
+"""Sections that a process runs alone."""
 
 
 class Unsound(Exception):
-    """What is wrong with a plan, in a sentence."""
+    """What is wrong with a plan, in one sentence."""
 
 
 def fault_of(plan: "Plan") -> str:
-    """What is wrong with the plan; empty if nothing is."""
+    """What is wrong with the plan; empty if it is sound."""
     try:
         _play(plan, "host")
         for section in ALONE:
@@ -66,7 +67,7 @@ def _play(plan: "Plan", section: str) -> None:
 class _Played:
     """The processes of a program.
 
-    :ivar told: events that have been told to a side, in order, and that it has not taken yet.
+    :ivar told: events that have been sent to a side and not yet received, in order.
     :ivar waiting: a process -> what it waits for.
     """
 
@@ -86,7 +87,7 @@ class _Played:
             return
 
     def _process(self, side: str, sections: tuple[str, ...], filled: set[int]) -> "Iterator[str]":
-        """Plays sections up to each event that is not there yet, and gives what it waits for then."""
+        """Simulate sections. Whenever an event has not arrived, yield what the process waits for."""
         for section in sections:
             for number, step in enumerate(self.plan.sections[section]):
                 place = f"{section}[{number}] ({type(step).__name__} for {step.at})"
@@ -101,7 +102,7 @@ class _Played:
                     self.start(step.section, set(filled))
 
     def _take(self, side: str, wanted: str, place: str) -> bool:
-        """Has the event come? What overtakes ``spawned`` is kept for later."""
+        """Has the event arrived? Events that overtake ``spawned`` stay in the queue."""
         told = self.told[side]
         if wanted not in told:
             if told and wanted != "spawned":
@@ -127,7 +128,7 @@ class _Played:
 
 
 def _messages(step: "Step", section: str) -> list[tuple[bool, str]]:
-    """What the process of a step waits for (True) and tells the other side (False), in order."""
+    """The events that the process of a step waits for (True) and sends to the other side (False), in order."""
     if isinstance(step, (Send, Receive)):
         return [(isinstance(step, Receive), EVENTS[step.event])]
     if isinstance(step, MapLent):
@@ -142,7 +143,7 @@ def _messages(step: "Step", section: str) -> list[tuple[bool, str]]:
 
 
 def _registers(step: "Step") -> tuple[list[int], list[int], list[int]]:
-    """The registers that a step reads, that it fills, and that are empty after it."""
+    """The registers that a step reads, that it fills, and that it empties."""
     if isinstance(step, (Send, Receive)):
         passed = list(range(step.first, step.first + step.count))
         return ([], passed, []) if isinstance(step, Receive) else (passed, [], passed)
@@ -154,7 +155,7 @@ def _registers(step: "Step") -> tuple[list[int], list[int], list[int]]:
 
 
 def _kind(step: "Step", name: str, kind: str) -> str:
-    """MakeNode makes what it otherwise uses."""
+    """The kind of the field: without ``bind``, MakeNode fills the register that it otherwise reads."""
     if isinstance(step, MakeNode) and name == "outside" and not step.bind:
         return "fills"
     return kind

@@ -75,7 +75,7 @@ def _field(step: "type[Step]", name: str, kind: str) -> str:
 
 
 def _shown(kind: str, value: "Field") -> str:
-    """A default as a reader understands it."""
+    """A default in a form for readers."""
     if kind in REGISTER_KINDS and value == NONE:
         return "none"
     if value in ("", (), b""):
@@ -93,7 +93,7 @@ def _markdown(text: str) -> str:
 
 
 def _paragraphs(text: str) -> str:
-    """``text`` with its paragraphs filled; a first line that is a heading stays."""
+    """``text`` with its paragraphs filled."""
     return "\n\n".join([_filled(each) for each in text.split("\n\n")])
 
 

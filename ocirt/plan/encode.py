@@ -1,21 +1,21 @@
 """Plan to program: the bytes that the static executable runs.
 
-A program is position-independent and has no pointers: a header, then tables, each an array of fixed
-little-endian records. ``steps.h`` (:mod:`ocirt.generate`) describes the same layout to C:
+A program is position-independent and has no pointers: a header, then tables, each an array of fixed little-endian
+records. ``steps.h`` (:mod:`ocirt.generate`) describes the same layout to C:
 
-sections  first step (offset into the step area) and number of steps, in the order of SECTIONS
-facts     8 bytes a field of :class:`~ocirt.plan.steps.Facts`
-steps     code u16, size u16, JSON path (string) u32, then 8 bytes a field
-strings   first piece, number of pieces
-pieces    kind, and for a literal: offset into data, length; for a slot: its index
-lists     first item, number of items
-items     kind (a string, or a list slot spliced in) and index
-patches   offset into the step area, number slot: the field there takes the slot's value
-slots     kind, then offset and length in data, or a number: the values bound
-data      bytes; every text ends with a NUL that its length does not count
+    sections  first step (offset into the step area) and number of steps, in the order of SECTIONS
+    facts     8 bytes for each field of :class:`~ocirt.plan.steps.Facts`
+    steps     code u16, size u16, JSON path (string) u32, then 8 bytes for each field
+    strings   first piece, number of pieces
+    pieces    kind, and for a literal: offset into data, length; for a slot: its index
+    lists     first item, number of items
+    items     kind (a string, or a list slot, whose items are inserted) and index
+    patches   offset into the step area, number of the slot: the field there gets the slot's value
+    slots     kind, then offset and length in data, or a number: the bound values
+    data      bytes; every text ends with a NUL that its length does not count
 
-The tables up to ``patches`` are the template: they are the same for all configs of one shape. Slots and
-their values come last and are what binding replaces.
+The tables up to ``patches`` are the template, which is the same for all configs of one shape. Slots and their values
+come last; binding replaces only them.
 """
 
 from ..errors import ConfigError
@@ -43,9 +43,10 @@ BUILD_SIZE = 32
 
 
 def to_bytes(text: str, path: str = "") -> bytes:
-    """UTF-8 of ``text``; of a word of the command line (a ``path`` that begins with ``$``) the bytes that it had.
+    """``text`` in UTF-8. For a word of the command line (a ``path`` that begins with ``$``) the result is its original
+    bytes.
 
-    :raises ConfigError: it has a NUL or half a surrogate pair, which no system call can take.
+    :raises ConfigError: the text has a NUL or half a surrogate pair, which no system call accepts.
     """
     try:
         data = text.encode("utf-8", errors_of(path))
@@ -89,8 +90,8 @@ class _Encoder:
         return at
 
     def string(self, value: "AnyText", path: str = "") -> int:
-        """Index of a string: ``str``, Text or Template."""
-        if isinstance(value, str):  # most of them
+        """The index of a string: ``str``, Text or Template."""
+        if isinstance(value, str):  # the most frequent case
             index = self._plain_index.get(value)
             if index is None:
                 index = self._plain_index[value] = len(self.strings)
@@ -115,7 +116,7 @@ class _Encoder:
         return index
 
     def blob(self, data: bytes) -> int:
-        """Index of a string of one literal piece that is ``data``, NULs and all."""
+        """The index of a string with ``data`` as its only piece, which may have NULs."""
         self.strings.append((len(self.pieces), 1))
         self.pieces.append((LITERAL, len(self.literals), len(data)))
         self.literals += data + b"\0"
@@ -137,7 +138,7 @@ class _Encoder:
         return index
 
     def field(self, kind: str, value: "Any", path: str, offset: int) -> int:
-        """What stands in a step for ``value``, which is what its ``kind`` says."""
+        """The number that a step's field has for ``value`` of this ``kind``."""
         if kind == "text":
             return self.string(value, path)
         if kind == "texts":
@@ -174,8 +175,8 @@ class Encoded:
     """A program.
 
     :ivar data: its bytes.
-    :ivar template: of those the tables, and the data that is no value's.
-    :ivar slots: the values bound, in the order of their slots.
+    :ivar template: the tables, and the data that belongs to no slot.
+    :ivar slots: the bound values, in the order of their slots.
     """
 
     __slots__ = ("data", "template", "slots")
@@ -192,7 +193,8 @@ def encode(plan: "Plan", build: str) -> bytes:
 def encoded(plan: "Plan", build: str) -> Encoded:
     """The program of ``plan``, an :class:`Encoded`, bound to the values of its own config.
 
-    :param build: the build id of this installation, hex digits; an executable of another build does not run it.
+    :param build: the build id of this installation, hex digits. An executable of another build does not run the
+        program.
     :raises ConfigError: a string cannot be passed to the kernel.
     """
     encoder = _Encoder()

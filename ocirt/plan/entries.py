@@ -1,4 +1,6 @@
-"""Kept programs, read: what :mod:`.cache` has written, for people. The executable reads by itself (core/launch/entry.c)."""
+"""Reading kept programs, which :mod:`.cache` has written, to show them to people. The executable has its own reader
+(core/launch/entry.c).
+"""
 
 from ..errors import ConfigError
 from ..model.json import AT_PROCESS, encode, member, parse
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from ..model.text import Checks
 
     Arguments: TypeAlias = list[Json]
-    """Of a test: a number where that is asked of one, else strings."""
+    """The arguments of a test: a number if the test is about a number, otherwise strings."""
 
 KINDS = {
     "s": "a string",
@@ -55,13 +57,14 @@ OBSERVED = {
 
 
 class DamagedEntry(ValueError):
-    """These bytes are no entry, or one of another format."""
+    """These bytes are no entry, or an entry of another format."""
 
 
 class Source:
-    """Where a value stands: see :mod:`.cache`.
+    """The place of a value: see :mod:`.cache`.
 
-    :ivar name: empty for a value, ``@key`` of the annotations, ``*prefix`` of a key of them, or ``:digit``, a part of the value.
+    :ivar name: empty for a value, ``@key`` for a member of the annotations, ``*prefix`` for their keys with this
+        prefix, or ``:digit`` for a part of the value.
     """
 
     __slots__ = ("name", "number")
@@ -73,13 +76,13 @@ class Source:
 class Entry:
     """A kept program and what it holds for.
 
-    :ivar hits: how often a create, run or exec was bound to it.
-    :ivar build: the build id of who made it.
-    :ivar structure: of request and config, as :class:`~ocirt.model.shape.Shape` has it, as text.
+    :ivar hits: how many creates, runs or execs have used it.
+    :ivar build: the build id of the ocirt that made it.
+    :ivar structure: of the request and the config, as text, see :class:`~ocirt.model.shape.Shape`.
     :ivar key: the request's member ``key``, as the launcher has written it.
     :ivar guards: pairs of source and value.
     :ivar tests: (source, name of the predicate, arguments, answer).
-    :ivar observed: (kind, of what, what was found), see :class:`~ocirt.model.host.Host`.
+    :ivar observed: (kind, subject, what was found), see :class:`~ocirt.model.host.Host`.
     :ivar slots: (source, kind, checks), checks as ``Text.checked`` records them.
     :ivar size: bytes of the entry.
     """
@@ -87,7 +90,7 @@ class Entry:
     __slots__ = ("hits", "build", "structure", "key", "guards", "tests", "observed", "slots", "size")
 
     def __init__(self, data: bytes) -> None:
-        """:raises DamagedEntry: these are no bytes of an entry."""
+        """:raises DamagedEntry: the bytes are no entry."""
         reader = _Reader(data)
         if reader.take(len(MAGIC)) != MAGIC or reader.number() != FORMAT or reader.number() != len(data):
             raise DamagedEntry("the head is not an entry's")
@@ -107,7 +110,7 @@ class Entry:
             raise DamagedEntry("there is more than an entry")
 
     def leaves(self) -> list[tuple[str, str]]:
-        """Pairs of JSON path and letter of the values, in the order they stand."""
+        """Pairs of JSON path and letter of the values, in their order."""
         request, _, config = self.structure.partition("\n")
         return leaves(request, AT_REQUEST) + leaves(config)
 
@@ -116,9 +119,10 @@ class Entry:
         return self.words()[0]
 
     def words(self) -> list[str]:
-        """The request, a word a member: its verb, names of values that may be any, and name=value of those that are part of the key.
+        """The request as words: its verb, the names of members that may have any value, and name=value of those in the
+        key.
 
-        :raises DamagedEntry: the key is none.
+        :raises DamagedEntry: the key is no key of a request.
         """
         request = self.structure.partition("\n")[0]
         return words_of(self.key, [path for path, _ in leaves(request, AT_REQUEST)])
@@ -155,7 +159,7 @@ class _Reader:
     def test(self) -> "tuple[Source, str, Arguments, bool]":
         source, number, answer = self.source(), self.byte(), self.byte()
         if number >= len(NAMES):
-            raise DamagedEntry("a predicate that there is not")
+            raise DamagedEntry("a predicate that does not exist")
         name = {NUMBER_EQUALS: "equals", LIST_IS_EMPTY: "is_empty"}.get(number) or NAMES[number]
         arguments = [self.wide() if number == NUMBER_EQUALS else self.text() for _ in range(self.number())]
         return source, name, arguments, bool(answer)
@@ -169,14 +173,14 @@ class _Reader:
 
 
 def leaves(structure: str, document: str = "") -> list[tuple[str, str]]:
-    """The values of a structure, of a process file too where it has one: pairs of JSON path and letter.
+    """The values of a structure (of a process file as well, if it has one): pairs of JSON path and letter.
 
-    :param document: where the paths begin: nothing for config.json, ``$`` for a request.
-    :raises DamagedEntry: this is no structure.
+    :param document: the beginning of the paths: empty for config.json, ``$`` for a request.
+    :raises DamagedEntry: the text is no structure.
     """
     found: list[tuple[str, str]] = []
     holders: list[str] = []
-    counts: list[int | None] = []  # of the items so far, where the holder is an array
+    counts: list[int | None] = []  # how many items so far, if the holder is an array
     here, at = document, 0
     try:
         while at < len(structure):
@@ -192,7 +196,7 @@ def leaves(structure: str, document: str = "") -> list[tuple[str, str]]:
                 counts.pop()
             else:
                 if not holders and at > 1:
-                    here = document or AT_PROCESS  # the second document
+                    here = document or AT_PROCESS  # the second document, a process file
                 count = counts[-1] if counts else None
                 if count is not None:
                     here = f"{holders[-1]}[{count}]"
@@ -208,16 +212,19 @@ def leaves(structure: str, document: str = "") -> list[tuple[str, str]]:
 
 
 def request_of(key: "Mapping[str, Json]", bound: "Mapping[str, Json]") -> "tuple[str, tuple[Members, Members]]":
-    """The request as the launcher writes it: its member ``key`` as text, and the members ``key`` and ``bound``, both in the
-    executable's order."""
+    """The request as the launcher writes it: the text of its member ``key``, and the members ``key`` and ``bound``,
+    both in the executable's order.
+    """
     text = "{" + ",".join([f"{_json(name)}:{_json(value)}" for name, value in key.items()]) + "}"
     return text, (dict(key), dict(bound))
 
 
 def words_of(key: str, paths: "Sequence[str]") -> list[str]:
-    """As :meth:`Entry.words`.
+    """The same as :meth:`Entry.words`.
 
-    :param paths: those of the request's values.
+    :param key: the text of the request's member ``key``.
+    :param paths: the paths of the request's values.
+    :raises DamagedEntry: the text is no key of a request.
     """
     try:
         members, texts = parse(key.encode("utf-8", "replace"))
@@ -230,13 +237,13 @@ def words_of(key: str, paths: "Sequence[str]") -> list[str]:
 
 
 def _json(value: str) -> str:
-    # As core/base/text.c writes it: bytes above 127 as they are.
+    # As core/base/text.c writes it: bytes above 127 unchanged.
     return '"' + "".join([letter if letter > "\x7f" else encode(letter)[1:-1] for letter in value]) + '"'
 
 
 def difference(entry: Entry, shape: "Shape", host: "Host") -> str | None:
-    """What of a request for a config of the entry's structure the entry does not hold for: a sentence for the first
-    such thing, ``None`` where it holds.
+    """The first reason for which a program of the same structure does not hold for a request and config, as a sentence;
+    ``None`` if it holds.
 
     :param shape: the :class:`~ocirt.model.shape.Shape` of the request and the config.
     :param host: the :class:`~ocirt.model.host.Host` to look at.
@@ -265,8 +272,8 @@ def difference(entry: Entry, shape: "Shape", host: "Host") -> str | None:
 
 
 def unscanned(shape: "Shape", size: int) -> str | None:
-    """What of a config makes the executable leave it to Python, so that no program of it is ever kept: a sentence, or
-    ``None``. The rules are core/program/scan.c's, but for those of keys and of nesting, which no engine's config comes near.
+    """Why the executable leaves a config to Python, so that no program of it is ever kept: a sentence, or ``None``. The
+    rules are those of core/program/scan.c, without the limits on keys and nesting, which no engine's config reaches.
 
     :param size: bytes of config.json.
     """
@@ -295,7 +302,7 @@ def _word(answer: bool | None) -> str:
 
 
 class _Finder:
-    """Gives path and value of a source; the value is ``None`` where there is none."""
+    """Returns path and value of a source; the value is ``None`` if the source does not exist."""
 
     def __init__(self, shape: "Shape") -> None:
         self.values, self.paths = shape.values, list(shape.leaves)
@@ -308,7 +315,7 @@ class _Finder:
         if source.name.startswith("*"):
             return "annotations", sum(key.startswith(source.name[1:]) for key in self.annotations or {}) or None
         if source.number >= len(self.paths):
-            return "", None  # an entry that somebody has damaged
+            return "", None  # a damaged entry
         path, value = self.paths[source.number], self.values[source.number]
         if not source.name:
             return path, value
@@ -322,7 +329,7 @@ def _answer(name: str, value: "Json", arguments: "Arguments") -> bool | None:
     if isinstance(value, list):
         return not value
     if isinstance(value, int):
-        return value == arguments[0] if arguments else None  # a damaged one asks a number for a text
+        return value == arguments[0] if arguments else None  # a damaged entry has no argument
     if not isinstance(value, str) or len(value.encode("utf-8", "surrogatepass")) > TEXT_MAX:
         return None
     if name == "starts_with":
@@ -335,7 +342,7 @@ def _answer(name: str, value: "Json", arguments: "Arguments") -> bool | None:
 
 
 def _unfit(kind: int, checks: "Checks", value: "Json") -> str | None:
-    """What a slot takes, where ``value`` is something else."""
+    """What a slot accepts, if ``value`` is something else; otherwise ``None``."""
     if kind == NUMBER_VALUE:
         good = type(value) is int and checks.get("low", value) <= value <= checks.get("high", value)
         return None if good else f"a number from {checks['low']} to {checks['high']}" if "low" in checks else "a number"
@@ -353,7 +360,7 @@ def _unfit(kind: int, checks: "Checks", value: "Json") -> str | None:
 
 
 def other_structure(entry: Entry, shape: "Shape") -> tuple[int, str]:
-    """How far the structure of a config is from the entry's, and the first place where they differ, as a sentence."""
+    """How much the structure of a config differs from the entry's, and the first difference, as a sentence."""
     ours, theirs = [
         {path: letter for path, letter in pairs if not path.startswith(AT_REQUEST)}
         for pairs in (zip(shape.leaves, shape.letters), entry.leaves())
@@ -376,7 +383,7 @@ def other_structure(entry: Entry, shape: "Shape") -> tuple[int, str]:
 def other_request(entry: Entry, ours: list[str]) -> str:
     """The first word in which a request differs from that of the entry, as a sentence.
 
-    :param ours: the words of the request, as those of :meth:`Entry.words`.
+    :param ours: the words of the request, in the form of :meth:`Entry.words`.
     """
     theirs = entry.words()
     if ours[0] != theirs[0]:

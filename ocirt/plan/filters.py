@@ -1,17 +1,18 @@
-"""Kept seccomp filters: a profile that has been compiled before costs neither libseccomp nor ctypes, whatever else is
-new about its config. They lie beside the kept programs (:mod:`.cache`). The directory may be on a disk, so an entry names its boot:
-what the kernel can do stays as it is only until the next one.
+"""Kept seccomp filters: compiling a config with a known profile needs neither libseccomp nor ctypes, even if the rest
+of the config is new. The filters are in the directory of the kept programs (:mod:`.cache`). That may be on a disk, so
+an entry names its boot: the features of a kernel may differ after the next one.
 
-An entry is, little-endian and without gaps, a *span* being a length of 4 bytes and as many bytes:
+An entry is, little-endian and without gaps (a *span* is a length of 4 bytes and as many bytes):
 
     magic 8 bytes, build id, boot id
-    span      linux.seccomp, as marshal writes its values
+    span      linux.seccomp, its values in marshal's format
     span      the libseccomp that compiled it: path, device, inode, size and time of its file
     flags     the SECCOMP_FILTER_FLAG_* bits that the kernel knows, 4 bytes
     span      the filter: struct sock_filter, 8 bytes each
-    hash      of all that, 8 bytes: against damage
+    hash      of all that, 8 bytes, to detect damage
 
-It is compared in full; the hash in its name only finds it. Imported only for a config with a profile.
+A reader compares the whole entry; the hash in its name only finds it. This module is imported only for a config with a
+profile.
 """
 
 import posix
@@ -32,7 +33,7 @@ BOOT_SIZE = 36
 
 
 class Filters:
-    """The filters kept in a directory, which the launcher has found to be ours alone.
+    """The filters in a directory that only the caller may write, which the launcher has checked.
 
     :param build: the build id of this installation.
     """
@@ -44,7 +45,9 @@ class Filters:
         self._made: tuple[Members, int, bytes] | None = None
 
     def find(self, profile: "Members") -> tuple[int, bytes] | None:
-        """Flags that the kernel knows, and the filter; ``None`` where none is kept for this very ``profile``."""
+        """The flags that the kernel knows, and the filter; ``None`` if the directory has none for exactly this
+        ``profile``.
+        """
         wanted = self._head(profile)
         data = _read(self._path(wanted))
         if data is None or not data.startswith(wanted) or data[-8:] != source_hash(HASH_KEY, data[:-8]):
@@ -55,11 +58,11 @@ class Filters:
         return int.from_bytes(rest[:4], "little"), _span(rest[4:])[0]
 
     def made(self, profile: "Members", flags: int, filter: bytes) -> None:
-        """Remember what has been compiled, for :meth:`keep`."""
+        """Remember a compiled filter, for :meth:`keep`."""
         self._made = profile, flags, filter
 
     def keep(self) -> None:
-        """Write the entry of what has been compiled, if anything has. One that cannot be written is no error."""
+        """Write an entry for the remembered filter, if there is one. A failed write is no error."""
         if self._made is None:
             return
         profile, flags, filter = self._made
@@ -69,7 +72,7 @@ class Filters:
             write(self._path(head), data + source_hash(HASH_KEY, data))
 
     def _head(self, profile: "Members") -> bytes:
-        # In this version of the format values that are equal give equal bytes.
+        # In this version of marshal's format, equal values have equal bytes.
         return FILTER_MAGIC + self.build.encode().ljust(BUILD_SIZE, b"\0") + _boot() + _sized(dumps(profile, 2))
 
     def _path(self, head: bytes) -> str:
@@ -94,7 +97,7 @@ def _span(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _read(path: str) -> bytes | None:
-    """What stands in the file, ``None`` where there is none, or it is not one that we alone can have written."""
+    """The content of the file; ``None`` if it does not exist, or if another user may have written it."""
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK)
     except OSError:
@@ -113,7 +116,7 @@ def _read(path: str) -> bytes | None:
 
 
 def _identity(path: bytes) -> bytes:
-    """Path, device, inode, size and time of a file; empty where it cannot be reached."""
+    """Path, device, inode, size and time of a file; empty if it cannot be reached."""
     try:
         found = posix.stat(path)
     except (OSError, ValueError):

@@ -1,12 +1,13 @@
-"""The modules that a create or an exec may need, as one file of code objects: to find and read thirty of them in a
-folder costs as much as to compile a bundle. Written at build time, for the version of Python that builds:
+"""One file with the code objects of all modules that a create or an exec may need. Finding and reading thirty modules
+in a folder takes as long as compiling a bundle. The build writes the file, for the version of Python that runs the
+build:
 
     python -X no_debug_ranges -m ocirt.plan.onecode OUTPUT SOURCE...
 
-The file is that Python's magic number (as that of a .pyc) and the size of the table, 4 bytes each; the table, as marshal
-writes it: a dict of a module's name to whether it is a package, and where its code stands; and the code of each. Only what
-is imported is read. ``ocirt-python`` opens the file and calls :func:`install`; without one of its version it takes the
-modules from their folder, as for all that is not in here.
+The file is that Python's magic number (that of a .pyc) and the size of the table, 4 bytes each; the table in marshal's
+format, a dict of a module's name to whether it is a package, and the place of its code; and the code of each module.
+Only imported modules are read. ``ocirt-python`` opens the file and calls :func:`install`. If the file is for another
+version, and for modules that it lacks, Python imports from the package's folder.
 """
 
 from _frozen_importlib import ModuleSpec
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from _typeshed.importlib import MetaPathFinderProtocol
 
     Modules: TypeAlias = dict[str, tuple[bool, int, int]]
-    """Name of a module -> is it a package, where its code stands, and how many bytes it has."""
+    """Name of a module -> is it a package, the place of its code, and the size of its code in bytes."""
 
 FOLDERS = ("cgroups/", "compile/", "model/", "plan/")
 FILES = (
@@ -37,7 +38,7 @@ FILES = (
     "created_with.py",
 )
 UNUSED = ("plan/check.py", "plan/document.py", "plan/entries.py", "plan/printer.py", "plan/strip_annotations.py")
-"""What of these folders neither create nor exec imports."""
+"""Modules of these folders that neither create nor exec imports."""
 
 
 class Finder:
@@ -45,7 +46,7 @@ class Finder:
 
     :param fd: the file.
     :param modules: its table.
-    :param folder: the folder that has the package's, where all other modules of it are.
+    :param folder: the folder that contains the package's folder, with all other modules of the package.
     """
 
     __slots__ = ("_fd", "_modules", "_folder")
@@ -59,13 +60,13 @@ class Finder:
         found = self._modules.get(name)
         if found is None:
             return None
-        spec = ModuleSpec(name, self, is_package=found[0])  # type: ignore[arg-type]  # no Loader by its class, which costs
+        spec = ModuleSpec(name, self, is_package=found[0])  # type: ignore[arg-type]  # importing Loader costs time
         if found[0]:
             spec.submodule_search_locations = [f"{self._folder}/{name.replace('.', '/')}"]
         return spec
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """By default."""
+        """Let the import system make the module."""
 
     def exec_module(self, module: "ModuleType") -> None:
         _, start, size = self._modules[module.__name__]
@@ -73,15 +74,15 @@ class Finder:
 
 
 def install(meta_path: "list[MetaPathFinderProtocol]", fd: int, modules: "Modules", folder: str) -> None:
-    """Have ``meta_path`` (``sys.meta_path``) find the modules of the file first."""
+    """Let ``meta_path`` (``sys.meta_path``) find the modules of the file first."""
     meta_path.insert(0, Finder(fd, modules, folder))
 
 
 def main(output: str, *sources: str) -> None:
     """Write the file ``output``.
 
-    :param sources: paths of the package's modules, generated ones too: what follows the last folder ``ocirt`` in one is
-        its place in the package.
+    :param sources: paths of the package's modules, including generated ones. The part after the last folder ``ocirt``
+        is the place in the package.
     """
     from importlib.util import MAGIC_NUMBER
     from pathlib import Path
@@ -98,14 +99,15 @@ def main(output: str, *sources: str) -> None:
         name = ".".join(["ocirt", *inner.removesuffix(".py").removesuffix("__init__").rstrip("/").split("/")]).rstrip(
             "."
         )
-        # Without types, docstrings and asserts, and (-X no_debug_ranges) without columns: less to unpack, less to run.
+        # Without types, docstrings and asserts, and (-X no_debug_ranges) without columns: there is less to unpack and
+        # to run.
         code = compile(
             strip_annotations(Path(source).read_text()), f"ocirt/{inner}", "exec", dont_inherit=True, optimize=2
         )
         data = dumps(code)
         modules[name] = inner.endswith("__init__.py"), len(codes), len(data)
         codes += data
-    # Numbers take as many bytes in the table, whatever they are.
+    # A number takes the same space in the table, whatever its value.
     start = len(MAGIC_NUMBER) + 4 + len(dumps(modules))
     table = dumps({name: (is_package, start + place, size) for name, (is_package, place, size) in modules.items()})
     Path(output).write_bytes(MAGIC_NUMBER + len(table).to_bytes(4, "little") + table + codes)

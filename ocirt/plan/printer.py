@@ -1,7 +1,7 @@
-"""Plans and what they were compiled from, for people to read.
+"""Plans, and what they were compiled from, in a form for people.
 
-A line a step, by section: its number, its name, the JSON path, flag or rule that asked for it, its fields
-(those that have their default are left out), and the section of the specification behind it.
+Each step is one line, by section: its number, its name, the JSON path, flag or rule that asked for it, its fields
+(without those that have their default), and the section of the specification that it follows.
 """
 
 from _json import encode_basestring, encode_basestring_ascii
@@ -71,11 +71,11 @@ CAPABILITIES = {
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/@^+:=,%~*")
 _FIELDS_WIDTH = 64
-"""Longer fields move the specification's section on their own line, not on every line."""
+"""A longer field moves the specification's section only on its own line, not on every line."""
 
 
 def text(value: str) -> str:
-    """A string as one word: as it is where that is clear, else in quotes and, if need be, as JSON."""
+    """A string as one word: unchanged if that is clear, otherwise in quotes and, if necessary, as JSON."""
     if value and _PLAIN.issuperset(value):
         return value
     if '"' in value and value.isprintable() and "'" not in value and "\\" not in value:
@@ -84,7 +84,7 @@ def text(value: str) -> str:
 
 
 def flags(value: int, prefix: str, names: "Mapping[int, str]") -> str:
-    """The set bits of ``value`` by name, as a shell would write several of one beginning: ``CLONE_NEW{PID,NET}``."""
+    """The set bits of ``value`` by name. Names with one prefix are written as in a shell: ``CLONE_NEW{PID,NET}``."""
     known = [name for bit, name in names.items() if value & bit]
     rest = value & ~sum(names)
     words = [prefix + (known[0] if len(known) == 1 else "{" + ",".join(known) + "}")] if known else []
@@ -93,7 +93,7 @@ def flags(value: int, prefix: str, names: "Mapping[int, str]") -> str:
 
 def _attributes(value: int) -> str:
     names = MOUNT_ATTRIBUTES
-    if value & ATIME_MASK == ATIME_MASK:  # the access times are cleared as a whole: one name for the mask
+    if value & ATIME_MASK == ATIME_MASK:  # the mask of access times gets one name
         names = {ATIME_MASK: "_ATIME"} | {bit: name for bit, name in names.items() if not bit & ATIME_MASK}
     return flags(value, "MOUNT_ATTR_", names)
 
@@ -154,14 +154,14 @@ FORMATS: "dict[str, Callable[[int], str]]" = {
     "inheritable": _capabilities,
     "ambient": _capabilities,
 }
-"""How the numbers of a field are written, by its name, or by step and name where that differs."""
+"""The format of a field's number, by the field's name, or by step and name."""
 
 
 def field(step: "Record", name: str) -> str:
     """The value of a step's field as one word."""
     kind, value = step.fields[name], bound(getattr(step, name))
     if kind == "texts":
-        # A list slot stands for a list by itself.
+        # A list slot is a list by itself.
         return "[" + " ".join(map(text, value)) + "]"
     if kind == "text":
         return text(value)
@@ -250,7 +250,7 @@ def _table(title: str, rows: "Sequence[tuple[str, ...]]") -> list[str]:
 
 
 def _value(value: object) -> str:
-    """A value of the config, or of a check or predicate, in JSON's form."""
+    """A value of the config, or an argument of a check or predicate, as JSON."""
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, bytes):

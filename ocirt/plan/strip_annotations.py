@@ -1,4 +1,4 @@
-"""Modules without what only a type checker reads. Build time: see :mod:`.onecode`."""
+"""Build time: modules without what only a type checker reads. See :mod:`.onecode`."""
 
 import ast
 
@@ -6,7 +6,7 @@ FLAG = "TYPE_CHECKING"
 
 
 def strip_annotations(source: str) -> ast.Module:
-    """The module of this ``source`` without annotations and without what stands under ``if TYPE_CHECKING``."""
+    """The module of this ``source`` without annotations and without ``if TYPE_CHECKING`` blocks."""
     module = ast.parse(source)
     _Stripper().visit(module)
     return ast.fix_missing_locations(module)
