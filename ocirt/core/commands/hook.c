@@ -51,8 +51,8 @@ static _Noreturn void execute(struct command *c, int output) {
   reset_signals();
   unblock_signals();
   if (c->of_caller) restore_open_files();
-  // A hook does not outlive a runtime that is killed: delete --force leaves nothing. A helper has to, to undo what it
-  // did.
+  // If the runtime is killed, hooks die with it, so that delete --force leaves nothing. A helper decides by itself,
+  // because it may have work to undo.
   if (c->tail) sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
   sys0(SYS_setsid);
   if (c->cwd) sys_chdir(c->cwd);

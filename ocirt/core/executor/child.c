@@ -30,7 +30,7 @@ int remember_init(struct run *r, int pid) {
   struct journal *j = r->container->journal;
   int error = read_start_time(pid, &j->start_time);
   __atomic_store_n(&j->pid, pid, __ATOMIC_SEQ_CST);
-  r->has_state = 0; // what has been prepared names another
+  r->has_state = 0; // the prepared state.json has another pid
   return called(r, "read /proc/PID/stat of the container's process", error);
 }
 
@@ -44,15 +44,15 @@ int no_answer(struct run *r, const char *call) {
   return failing(r, call, -ETIMEDOUT);
 }
 
-// A child that is made in a cgroup is killed before it runs on kernels since 6.13 (and some before, with a fix taken
-// over) if that cgroup or the caller's own has ever been written to cgroup.kill, and the other has not: the kernel
-// compares the two. The child is then made in the caller's cgroup and moves itself, which waits for a grace period.
+// Kernels since 6.13, and older ones with that change, kill a child that is made in a cgroup before it runs, if
+// cgroup.kill of that cgroup has been written and the caller's has not, or the other way round: the kernel compares how
+// often. The child is then made in the caller's cgroup and moves itself, which waits for a grace period.
 int killed_at_birth(struct run *r) {
   struct child *child = &r->child;
   if (r->section != SECTION_HOST || child->pidfd < 0 || child->entry >= 0 || *child->runs) return 0;
   const struct step_spawn *s = (const void *)r->spawn;
   int status, gone = 0, cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
-  // A child that lives begins to run any moment, and is then none of these.
+  // A child that lives soon begins to run, and then it is not such a case.
   for (int tries = 0; cgroup >= 0 && !gone && tries < 100; tries++) {
     gone = sys_poll(child->pidfd, POLLIN, 10) == 1;
     if (__atomic_load_n(child->runs, __ATOMIC_SEQ_CST)) return 0;
@@ -70,7 +70,7 @@ int killed_at_birth(struct run *r) {
   return 1;
 }
 
-// The child's own report stands in for this step's.
+// The child's own report replaces that of this step.
 int pass_on(struct run *r, const struct message *message, const struct step *here) {
   static char call[sizeof message->call];
   const struct step *step = (const struct step *)(r->program->steps + message->step);

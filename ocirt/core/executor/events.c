@@ -13,14 +13,14 @@ static int are_registers(uint64_t first, uint64_t count) {
   return !count || (count <= PASSED && first < REGISTERS && count <= REGISTERS - first);
 }
 
-// Fatal signals end a waiting init as they would end its program; pid 1 would ignore them otherwise.
+// Fatal signals end a waiting init as they would end its program; without a handler pid 1 would ignore them.
 static void leave(int signal) {
   sys_exit(128 + signal);
 }
 
-// From the event `ready` on the runtime may commit and end: its end is no longer told by a signal, but by the socket
-// alone. And a signal may come, which the first process of a pid namespace would not get without a handler; execve
-// leaves nothing of it.
+// After the event `ready` the runtime may commit and end. So init learns of its end by the socket alone, and no longer
+// by a signal. Signals to init may come from now on, which the first process of a pid namespace only gets if it has a
+// handler; execve removes the handlers.
 void prepare_ready(struct run *r) {
   sys_prctl(PR_SET_PDEATHSIG, 0, 0, 0);
   if (r->joins) return;
@@ -41,12 +41,12 @@ int do_send(struct run *r, const struct step_send *s) {
     sys_close(passed[i]);
     passed[i] = -1;
   }
-  // A child that has gone has left the reason in the socket: the next Receive reports it.
+  // A child that has ended has left the reason in the socket; the next Receive reports it.
   return error && error != -EPIPE && error != -ECONNRESET ? failing(r, "sendmsg", error) : 0;
 }
 
-// A stage that is killed once it has made init tells nothing, and its end of the socket is init's too: a wait for both
-// of them.
+// If the stage is killed after it has made init, nobody sends `spawned`, and the socket stays open, because init has
+// it, too. So this waits for both.
 static int stage_gone(struct run *r) {
   struct pollfd either[] = {{.fd = r->peer, .events = POLLIN}, {.fd = r->child.pidfd, .events = POLLIN}};
   long n;

@@ -1,4 +1,4 @@
-// Running a section: step after step, the first failure ends it.
+// Runs the steps of a section in order, until the first failure.
 #include "executor/execute.h"
 
 #include <string.h>
@@ -67,9 +67,9 @@ static int has_request(int connection) {
   return n == sizeof request && request.version == START_VERSION;
 }
 
-// `run` starts the container over the socket that the runtime and we have together. `create` only ends, or closes it,
-// and whether it has committed before tells the journal; then `start` comes over the other socket: one connection at a
-// time, one that closes without a word is passed over.
+// `run` sends the request over the socket between the runtime and init. `create` only closes that socket; the journal
+// says whether it has committed first. Then `start` connects to the other socket: one connection at a time, and init
+// ignores one that closes without a request.
 static void wait_for_start(struct run *r) {
   int asked = has_request(r->peer);
   if (__atomic_load_n(r->child.phase, __ATOMIC_SEQ_CST) != PHASE_CREATED || asked != (r->start_socket < 0)) sys_exit(1);
@@ -103,7 +103,7 @@ void run_child(struct run *r, unsigned section) {
   if (r->child.entry >= 0) {
     error = (int)sys_write(r->child.entry, "0", 1);
     sys_close(r->child.entry);
-    r->child.entry = -1; // what it spawns begins there
+    r->child.entry = -1; // its own children are made in this cgroup
     failed = r->spawn;
     r->call = "write cgroup.procs";
   }

@@ -16,7 +16,7 @@ int do_commit(struct run *r, const struct step_commit *s) {
   if (error) return error;
   error = container_rename(c, STATE_TO_BE, "state.json");
   if (error) return failing(r, "state.json", error);
-  // Init needs no word: it finds this once we have ended, or ask it to start.
+  // Init needs no message: it reads the phase when the runtime has ended, or asks it to start.
   __atomic_store_n(&c->journal->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
   if (r->stays) log_line("warning", r->stays);
   return 0;
@@ -26,7 +26,7 @@ int do_keep_resources(struct run *r, const struct step_keep_resources *s) {
   return called(r, "resources.json", container_keep(r->container, "resources.json", TEXT(data), strlen(TEXT(data))));
 }
 
-// A file that has no name until it is whole: whenever we are killed, none is left that is not.
+// The file has no name until it is whole, so that a kill never leaves a part of one.
 static void prepare_pid_file(struct run *r, const char *path) {
   BUFFER(directory, PATH_SIZE);
   BUFFER(number, 24);
@@ -49,7 +49,7 @@ static int name_file(int fd, const char *path) {
   return (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
-// Where the file system has no files without names: under one that nobody looks for.
+// If the file system has no files without names, the file gets one that nobody looks for.
 static int write_named(struct run *r, const char *path) {
   BUFFER(number, 24);
   put_number(&number, r->child.pid);
@@ -63,7 +63,7 @@ int do_write_pid_file(struct run *r, const struct step_write_pid_file *s) {
   size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
   if (r->pid_file < 0) prepare_pid_file(r, path);
   if (r->pid_file >= 0 && !name_file(r->pid_file, path)) return 0;
-  // One that is there, of a process before, is there until the new one takes its place.
+  // An older pid file stays until the new one replaces it.
   put_bytes(&temporary, path, folder);
   format(&temporary, ".%s.%d", path + folder, (int)sys0(SYS_getpid));
   if (temporary.full) return failing(r, "open", -ENAMETOOLONG);

@@ -1,4 +1,4 @@
-// Steps that make the process what config.json's `process` says: limits, user, capabilities, directory, program.
+// Steps that give the process the identity of config.json's `process`: user, capabilities, directory, descriptors.
 
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -15,7 +15,7 @@ int do_drop_bounding(struct run *r, const struct step_drop_bounding *s) {
     if (s->keep & 1ull << capability) continue;
     int error = sys_prctl(PR_CAPBSET_DROP, capability, 0, 0);
     if (error == -EINVAL) break; // past the last one this kernel knows
-    // Who may not drop any need not drop what is not there.
+    // A process that may drop none need not drop one that it does not have.
     if (error == -EPERM && !sys_prctl(PR_CAPBSET_READ, capability, 0, 0)) continue;
     if (error < 0) return failing(r, "PR_CAPBSET_DROP", error);
   }
@@ -98,8 +98,8 @@ int do_set_capabilities(struct run *r, const struct step_set_capabilities *s) {
   return error;
 }
 
-// The first time with the runtime's rights, then as the container's user. Where the first one has succeeded the user
-// need not be let in: it stands there already, as with runc and crun.
+// This runs twice: with the runtime's rights, then as the container's user. If the first has succeeded, the second may
+// be denied, because the process is in the directory already; runc and crun do the same.
 int do_change_directory(struct run *r, const struct step_change_directory *s) {
   char now[4096];
   int error = sys_chdir(TEXT(path)), is_denied = error == -EACCES || error == -EPERM;

@@ -72,7 +72,7 @@ int do_run_map_helper(struct run *r, const struct step_run_map_helper *s) {
     format(&path, "%s%s", folders->items[i], TEXT(helper));
     if (sys4(SYS_faccessat, AT_FDCWD, path.data, X_OK, 0) < 0) continue;
     struct texts arguments = {args, ranges->count + 2};
-    // The helper says by itself what it does not allow.
+    // The helper itself says what it does not allow.
     return run_hook(r, path.data, &arguments, none, HELPER_SECONDS, 0, 0) ? failing(r, TEXT(helper), -EPERM) : 0;
   }
   put(&r->detail, "not found in");
@@ -82,7 +82,7 @@ int do_run_map_helper(struct run *r, const struct step_run_map_helper *s) {
   return failing(r, TEXT(helper), -ENOENT);
 }
 
-// A process that only holds its new user namespace until that has been opened.
+// The namespace is opened through a process that does nothing but hold it until then.
 static int hold_namespace(struct run *r, const char *uids, const char *gids, int pid) {
   int error = write_process_file(r, pid, "uid_map", uids);
   if (!error) error = write_process_file(r, pid, "gid_map", gids);
@@ -101,7 +101,7 @@ int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
       .flags = CLONE_NEWUSER | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
   long pid = sys2(SYS_clone3, &args, sizeof args);
   if (!pid) {
-    // Until our end of the socket is closed, by us or by our end.
+    // Read until the runtime closes its end of the socket, or ends.
     sys_close(ours);
     char word;
     sys_read(theirs, &word, 1);
