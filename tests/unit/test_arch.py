@@ -24,9 +24,11 @@ needs_zig = pytest.mark.skipif(
 
 def zig(target, *arguments, cwd=None):
     """Run zig's C compiler for a processor; what it has compiled once lies in build/zig."""
+    folders = ["-I", GENERATED, "-I", GENERATED / "core", "-I", CORE]
+    sources = sorted([*CORE.rglob("*.c"), *(GENERATED / "core").glob("*.c")])
     return subprocess.run(
         [sys.executable, "-m", "ziglang", "cc", "-target", f"{target}-linux-musl", "-std=gnu17", "-DOCIRT_FAULT"]
-        + ["-I", GENERATED, "-I", GENERATED / "core", "-I", CORE, *arguments, *sorted(CORE.rglob("*.c"))],
+        + [*folders, *arguments, *sources],
         env=os.environ | {"ZIG_GLOBAL_CACHE_DIR": str(ZIG), "ZIG_LOCAL_CACHE_DIR": str(ZIG)},
         cwd=cwd,
         capture_output=True,
