@@ -445,10 +445,10 @@ def test_annotations(ocirt, scope):
 
 
 @contextmanager
-def taken(*properties):
+def taken(*properties, slice=SLICE):
     """Another's scope of the name that the container wants."""
     process = subprocess.Popen(
-        ["systemd-run", "--quiet", "--scope", "--unit=test-c1.scope", f"--slice={SLICE}", *properties, "sleep", "300"]
+        ["systemd-run", "--quiet", "--scope", "--unit=test-c1.scope", f"--slice={slice}", *properties, "sleep", "300"]
     )
     try:
         end = time.monotonic() + LIMIT
@@ -461,12 +461,24 @@ def taken(*properties):
         process.wait(LIMIT)
 
 
-def test_a_name_that_is_taken(ocirt, faulty, scope, tmp_path):
-    """Another's unit is neither joined nor stopped, also where the runtime is killed in between."""
-    with taken() as process:
-        (folder() / "cgroup.freeze").write_text("1")
+@pytest.mark.parametrize(
+    "slice, place, reason",
+    [
+        (SLICE, f"/{SLICE}/test-c1.scope", "it was there before, and has processes in it"),
+        (
+            "ocirttest-a.slice",
+            f"/{SLICE}/ocirttest-a.slice/test-c1.scope",
+            "start the systemd unit test-c1.scope: Unit test-c1.scope was already loaded",
+        ),
+    ],
+)
+def test_a_name_that_is_taken(ocirt, faulty, scope, slice, place, reason):
+    """Another's unit is neither joined nor stopped, also where the runtime is killed in between. The runtime finds its processes, or, in
+    another slice, systemd knows its name."""
+    with taken(slice=slice) as process:
+        (folder(place) / "cgroup.freeze").write_text("1")
         line = refused(ocirt, scope)
-        assert "linux.cgroupsPath: start the systemd unit test-c1.scope: Unit test-c1.scope was already loaded" in line
+        assert line.startswith("linux.cgroupsPath: ") and reason in line
         for step in range(1, 6):
             result = fault(
                 faulty, "create", step, "kill", "--cgroup-manager=systemd", "create", "--bundle", scope, "c1"
@@ -474,8 +486,20 @@ def test_a_name_that_is_taken(ocirt, faulty, scope, tmp_path):
             ocirt.ok("delete", "--force", "c1")
             assert result.status in (1, -signal.SIGKILL)
         assert process.poll() is None and show("test-c1.scope", "ActiveState") == ["active"]
-        assert "frozen 1" in read("cgroup.events")
-        (folder() / "cgroup.freeze").write_text("0")
+        assert "frozen 1" in read("cgroup.events", path=place)
+        (folder(place) / "cgroup.freeze").write_text("0")
+
+
+def test_init_fails_while_systemd_is_asked(ocirt, scope):
+    """Init's own report is the error, not what systemd says of a process that has ended."""
+    scope.config["mounts"].insert(
+        0, {"destination": "/mnt", "type": "tmpfs", "source": "tmpfs", "options": ["size=bogus"]}
+    )
+    scope.save()
+    for _ in range(5):
+        line = refused(ocirt, scope)
+        assert line.startswith("mounts[0]: mount tmpfs at /mnt") and "invalid argument" in line, line
+        assert not folder().exists()
 
 
 def test_a_failed_unit_of_the_name(ocirt, scope):

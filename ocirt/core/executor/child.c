@@ -83,6 +83,19 @@ int pass_on(struct run *r, const struct message *message, const struct step *her
   return whole_failure(r, message->error ? message->error : -EPROTO, "%s", text.data);
 }
 
+// A step may fail only because the child has ended: then the child's report, which it sent before, is the failure.
+int earlier_report(struct run *r, const struct step *here, int error) {
+  while (r->section == SECTION_HOST && error != -ECANCELED && sys_poll(r->peer, POLLIN, 0) == 1) {
+    struct message message;
+    int fds[PASSED];
+    if (receive_message_with(r->peer, &message, fds, PASSED) != 1) break;
+    for (unsigned i = 0; i < PASSED; i++)
+      sys_close(fds[i]);
+    if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, here);
+  }
+  return error;
+}
+
 int child_gone(struct run *r) {
   int status = 0;
   forget_detail(r);

@@ -10,6 +10,7 @@
 int wait_or_end(const struct container *c, int fd, int milliseconds);
 int killed_at_birth(struct run *r); // and made ready for doing the Spawn again
 int pass_on(struct run *r, const struct message *message, const struct step *here);
+int earlier_report(struct run *r, const struct step *here, int error); // or this error, if there is none
 int child_gone(struct run *r);
 int remember_init(struct run *r, int pid); // in the journal, with its start time
 int ended_by_signal(struct run *r);
