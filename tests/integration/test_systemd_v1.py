@@ -138,10 +138,17 @@ def test_with_other_processes_on_the_way(ocirt, scope, kind):
     assert paths_of(ocirt.state("c1")["pid"]) == {PATH}
 
 
-def test_a_name_that_is_taken(ocirt, scope):
-    """Another's scope is neither joined nor stopped."""
+@pytest.mark.parametrize(
+    "slice, reason",
+    [
+        (SLICE, "it was there before, and has processes in it"),
+        ("ocirttest-a.slice", "start the systemd unit test-c1.scope: Unit test-c1.scope was already loaded"),
+    ],
+)
+def test_a_name_that_is_taken(ocirt, scope, slice, reason):
+    """Another's scope is neither joined nor stopped. The runtime finds its processes, or, in another slice, systemd knows its name."""
     process = subprocess.Popen(
-        ["systemd-run", "--quiet", "--scope", "--unit=test-c1.scope", f"--slice={SLICE}", "sleep", "300"]
+        ["systemd-run", "--quiet", "--scope", "--unit=test-c1.scope", f"--slice={slice}", "sleep", "300"]
     )
     try:
         subprocess.run(
@@ -149,7 +156,7 @@ def test_a_name_that_is_taken(ocirt, scope):
             check=True,
         )
         message = ocirt.fails("create", "--bundle", scope, "c1", options=MANAGER)
-        assert "start the systemd unit test-c1.scope: " in message and ocirt.ids() == []
+        assert reason in message and ocirt.ids() == []
         assert process.poll() is None and show("ActiveState") == {"ActiveState": "active"}
     finally:
         process.kill()
