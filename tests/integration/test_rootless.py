@@ -8,9 +8,11 @@ import os
 import pty
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from ocirt.model import crun
 from tests.integration.harness import AS_USER, LIMIT, MANAGER, ROOT, SUBORDINATE, UID
 
 pytestmark = pytest.mark.rootless
@@ -248,7 +250,7 @@ warnings.simplefilter("always")
 import ocirt
 rootfs, root, how, memory = sys.argv[1:]
 runtime = ocirt.Runtime(root=root)
-code = "dd if=/dev/zero bs=200M count=1 2>/dev/null | wc -c"
+code = "set -o pipefail; dd if=/dev/zero bs=200M count=1 2>/dev/null | wc -c"
 config = ocirt.sandbox(["sh", "-c", code], memory=None if memory == "-" else memory, processes=None, cpus=None)
 try:
     result = ocirt.run(config=config, rootfs=rootfs, runtime=runtime, limits=how)
@@ -305,3 +307,37 @@ def test_a_users_limits_as_best_they_can(sandboxed):
         and re.search("RuntimeWarning: container .*: linux.resources.memory.limit: this limit is not applied", warned)
         or out.startswith("137 True")
     )
+
+
+@pytest.mark.cgroups
+def test_a_subgroup_by_the_users_own_systemd(user, own_bundle):
+    """run.oci.systemd.subgroup and run.oci.delegate-cgroup beneath the scope that the user's manager makes; the second container has
+    the kept program of the first."""
+    if ROOT or not os.path.exists(f"/run/user/{UID}/systemd/private"):
+        pytest.skip("needs a user with a systemd of their own: hack/test tests/vm/test_rootless.py")
+    own_bundle.config["annotations"] = {crun.SUBGROUP: "sub", crun.DELEGATE: "in"}
+    own_bundle.config["linux"]["cgroupsPath"] = ":ocirt:sub"
+    own_bundle.config["linux"]["resources"] = {"memory": {"limit": 1 << 28}, "pids": {"limit": 50}}
+    own_bundle.args("sleep", "600").save()
+    cache = own_bundle.path.parent / "cache"
+    cache.mkdir(mode=0o700)
+    for kept in (False, True):
+        done = user.ok(
+            "create",
+            "--bundle",
+            own_bundle,
+            "c1",
+            options=["--log-level", "debug", "--cgroup-manager", "systemd"],
+            env={**os.environ, "OCIRT_CACHE": str(cache)},
+        )
+        assert ("no kept program" in done.err) is not kept, done
+        path = Path(f"/proc/{user.state('c1')['pid']}/cgroup").read_text().strip()
+        assert path.endswith("/user.slice/ocirt-sub.scope/sub/in"), path
+        sub = Path("/sys/fs/cgroup" + path.removeprefix("0::")).parent
+        assert (sub / "memory.max").read_text() == f"{1 << 28}\n" and (sub / "pids.max").read_text() == "50\n"
+        user.ok("start", "c1")
+        assert user.ok("exec", "c1", "cat", "/proc/self/cgroup").out.endswith("/in\n")
+        user.ok("kill", "c1", "KILL")
+        user.wait_status("c1", "stopped")
+        user.ok("delete", "c1")
+        assert not sub.parent.exists()
