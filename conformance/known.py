@@ -1,6 +1,6 @@
-"""Failures that are no fault of the runtime: known.toml, and the proofs of it, which are run beside the programs.
+"""Failures that are no fault of the runtime: known.toml, and its proofs, which run beside the programs.
 
-What fails as the file says, with a proof that holds, is `known`. Everything else that differs from the file, in either
+A failure that the file explains, with a proof that holds, is `known`. Any other difference from the file, in either
 direction, is a failure of the run.
 """
 
@@ -17,19 +17,19 @@ from .build import Suite
 FILE = Path(__file__).with_name("known.toml")
 CAUSES = ("host", "program")
 KINDS = ("v1", "v2")
-"""Kinds of hosts, as :func:`cells.kind` tells them."""
+"""Kinds of hosts, see :func:`cells.kind`."""
 PROOF_LIMIT = 60 * cells.SLOWNESS
-"""Seconds a proof may take."""
+"""The most seconds for a proof."""
 PRELUDE = 'set -eu\nnot() { if "$@"; then return 1; fi; }\n'
 
 
 @dataclass(frozen=True)
 class Known:
-    """An entry of the file: a program, the failures in it, each as :meth:`run.Result.failures` gives it, and why.
+    """An entry of the file: a program, its failures in the form of :meth:`run.Result.failures`, and the reason.
 
-    :ivar cause: ``"host"``: no runtime can pass it here; ``"program"``: it is the program that is wrong.
-    :ivar proof: a shell script whose exit status is 0 as long as that is so.
-    :ivar where: the kind of hosts that it is about; empty: any.
+    :ivar cause: ``"host"``: no runtime can pass on this host; ``"program"``: the program is wrong.
+    :ivar proof: a shell script with exit status 0 as long as the reason holds.
+    :ivar where: the kind of hosts that the entry applies to; empty: any.
     """
 
     program: str
@@ -42,7 +42,9 @@ class Known:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Programs that are not run on hosts of the kind ``where``, as they could say nothing of a runtime there, and why."""
+    """Programs that do not run on hosts of the kind ``where``, because their result would not depend on the runtime,
+    and the reason.
+    """
 
     programs: tuple[str, ...]
     where: str
@@ -52,8 +54,9 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class File:
-    """The file: its ``entries``, how many tests each program skips because its config does not ask for what they
-    look at (programs that are not listed skip none), and what is ``left_out``."""
+    """The file: its ``entries``; how many tests each program skips because its config does not ask for what they check
+    (programs that are not listed skip none); and the programs that are ``left_out``.
+    """
 
     entries: tuple[Known, ...]
     skips: dict[str, int]
@@ -63,7 +66,7 @@ class File:
         return [entry for entry in self.entries if entry.program == program]
 
     def at(self, kind: str) -> File:
-        """What of the file holds on hosts of this kind."""
+        """The part of the file that applies to hosts of this kind."""
         return File(
             tuple(entry for entry in self.entries if entry.where in ("", kind)),
             self.skips,
@@ -71,16 +74,16 @@ class File:
         )
 
     def reason(self, program: str) -> LeftOut | None:
-        """The :class:`LeftOut` that has ``program``, or ``None``."""
+        """The :class:`LeftOut` with ``program``, or ``None``."""
         return next((entry for entry in self.left_out if program in entry.programs), None)
 
 
 @dataclass
 class Verdict:
-    """What is made of a :class:`run.Result`.
+    """The verdict on a :class:`run.Result`.
 
-    :ivar outcome: ``"ok"``, ``"known"``, ``"left out"`` (it was not run) or ``"not ok"``.
-    :ivar differences: sentences on what is not as the file says.
+    :ivar outcome: ``"ok"``, ``"known"``, ``"left out"`` (it did not run) or ``"not ok"``.
+    :ivar differences: sentences about what differs from the file.
     """
 
     outcome: str
@@ -90,7 +93,7 @@ class Verdict:
 def load(file: Path | str = FILE) -> File:
     """Read the file.
 
-    :raises ValueError: an entry is not whole, names a cause or a kind that is none, or a failure a second time.
+    :raises ValueError: an entry is incomplete, has an unknown cause or kind, or repeats a failure.
     """
     document = tomllib.loads(Path(file).read_text())
     entries: list[Known] = []
@@ -130,9 +133,9 @@ def _check_kind(place: str, found: str, expected: Sequence[str]) -> None:
 def judge(result: run.Result, file: File, held: Mapping[Known | LeftOut, bool], strict: bool = True) -> Verdict:
     """The :class:`Verdict` on ``result``.
 
-    :param held: entry -> does its proof hold? Entries that are not in it explain nothing.
-    :param strict: must all be as the file says? Without, what the file does not explain is just ``"not ok"``: for
-        runtimes that the file is not written for.
+    :param held: entry -> does its proof hold? An entry that is missing here explains nothing.
+    :param strict: must everything match the file? If not, a failure that the file does not explain is just ``"not
+        ok"``: for runtimes that the file is not written for.
     """
     entries, found = [entry for entry in file.of(result.program) if entry in held], result.failures()
     differences = [
@@ -151,7 +154,7 @@ def judge(result: run.Result, file: File, held: Mapping[Known | LeftOut, bool], 
             differences.append(f"{result.count('skip')} tests skipped, {expected} expected")
     if new or (differences and (strict or found)):
         return Verdict("not ok", [*new, *differences])
-    # A skip is no pass, and neither is silence.
+    # A skip is no pass, and neither is an empty output.
     return Verdict("known" if found else "ok" if result.count("ok") else "not ok", differences)
 
 
@@ -162,5 +165,5 @@ def prove(suite: Suite, runtime: run.Runtime, name: str, entry: Known | LeftOut)
 
 
 def judge_left_out(entry: LeftOut, held: bool) -> Verdict:
-    """The :class:`Verdict` on a program that was not run because of ``entry``, whose proof ``held`` or not."""
+    """The :class:`Verdict` on a program that did not run because of ``entry``, depending on whether its proof holds."""
     return Verdict("left out") if held else Verdict("not ok", [f"the proof does not hold: left out: {entry.why}"])

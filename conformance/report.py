@@ -19,7 +19,7 @@ OUTCOMES = ("ok", "known", "left out", "not ok")
 
 @dataclass(frozen=True)
 class Column:
-    """One runtime, and what it got by program."""
+    """One runtime, and its results by program."""
 
     runtime: Runtime
     results: dict[str, Result]
@@ -32,7 +32,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Report:
-    """A run: its :class:`Column` of each runtime, and ``facts`` of when and where: name -> words."""
+    """A run: a :class:`Column` for each runtime, and ``facts`` about time and place: name -> words."""
 
     columns: tuple[Column, ...]
     facts: dict[str, str]
@@ -60,18 +60,18 @@ def _remarks(result: Result, verdict: Verdict) -> list[str]:
 
 
 def closing(column: Column) -> str:
-    """One line that says it all."""
+    """One line with the summary."""
     count = column.count()
     return f"{column.runtime.name}: " + ", ".join(f"{count[outcome]} {outcome}" for outcome in _outcomes(count))
 
 
 def _outcomes(count: Counter[str]) -> list[str]:
-    """Those to be shown: all, but "left out" only where something is."""
+    """The outcomes to show: all, but "left out" only if there are any."""
     return [outcome for outcome in OUTCOMES if outcome != "left out" or count[outcome]]
 
 
 def show(column: Column, out: TextIO = sys.stdout) -> None:
-    """Print the table of one runtime: with rich on a terminal that has it, else plain."""
+    """Print the table of one runtime: with rich on a terminal that has it, otherwise plain."""
     if out.isatty():
         try:
             return _show_rich(column)
@@ -109,7 +109,7 @@ def _show_rich(column: Column) -> None:
 
 
 def to_json(report: Report) -> str:
-    """The whole run, every test of it."""
+    """The whole run, with every test."""
     return (
         json.dumps(
             {
@@ -141,8 +141,9 @@ def to_json(report: Report) -> str:
 
 
 def to_junit(report: Report) -> str:
-    """A suite for each program of each runtime. What is known counts as skipped, with the failure as its message, and so
-    does what is left out."""
+    """A suite for each program of each runtime. A known failure counts as skipped, with the failure as its message, and
+    so does a program that is left out.
+    """
     root = ElementTree.Element("testsuites", name="runtime-tools")
     for column in report.columns:
         for program, result in column.results.items():
@@ -177,7 +178,7 @@ def _junit_suite(root: ElementTree.Element, runtime: str, result: Result, verdic
 
 
 def _legal(text: str) -> str:
-    """``text`` without the characters that XML 1.0 has no way to write."""
+    """``text`` without the characters that XML 1.0 cannot represent."""
     return "".join(letter if letter in "\t\n" or letter >= " " else "\ufffd" for letter in text)
 
 
@@ -185,7 +186,7 @@ def _legal(text: str) -> str:
 
 MARKS = {"ok": "ok", "known": "known", "left out": "left out", "not ok": "**fails**"}
 WIDTH = 100
-"""Columns of a line of docs/conformance.md, tables and headings excepted."""
+"""Columns of a line of docs/conformance.md, except for tables and headings."""
 MACHINE = "In a virtual machine with cgroup v2 and systemd"
 
 
@@ -193,7 +194,7 @@ def to_markdown(report: Report, known: File, machine: Sequence[str] = ()) -> str
     """The page for people: every program with every runtime.
 
     :param known: the :class:`known.File` for this host.
-    :param machine: further lines, of :func:`machine_section`.
+    :param machine: further lines, from :func:`machine_section`.
     """
     names = [column.runtime.name for column in report.columns]
     lines = [
@@ -242,7 +243,7 @@ def to_markdown(report: Report, known: File, machine: Sequence[str] = ()) -> str
 
 
 def fitted(line: str) -> str:
-    """A line of the page in lines of its width; a table's row and a heading stay one line."""
+    """A line of the page, divided to the page's width; a table's row and a heading stay one line."""
     if len(line) <= WIDTH or line.startswith(("|", "#")):
         return line
     indent = line[: len(line) - len(line.lstrip(" "))]
@@ -273,9 +274,9 @@ def _left_out(known: File) -> list[str]:
 def summary(document: Mapping[str, Any]) -> dict[str, Any]:
     """What a table needs of a run.
 
-    :param document: :func:`to_json`'s, read.
-    :return: its facts and, as ``runtimes``, for each its name, version and ``programs``: name -> outcome, how many tests
-        passed, how many failed, and failures.
+    :param document: the result of :func:`to_json`, parsed.
+    :return: its facts and, as ``runtimes``, for each its name, version and ``programs``: name -> outcome, how many
+        tests passed, how many failed, and failures.
     """
 
     def short(program: Mapping[str, Any]) -> dict[str, Any]:
@@ -301,11 +302,11 @@ def summary(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def machine_section(run: Mapping[str, Any], known: File, here: File) -> list[str]:
-    """What tests/vm/test_conformance.py found in its virtual machine.
+    """The results of tests/vm/test_conformance.py in its virtual machine.
 
     :param run: a :func:`summary`.
     :param known: the :class:`known.File` for that machine.
-    :param here: that for this host: what is said of it is not said again.
+    :param here: the one for this host; its reasons are not repeated.
     :return: lines.
     """
     names = [each["name"] for each in run["runtimes"]]
@@ -338,7 +339,7 @@ def machine_section(run: Mapping[str, Any], known: File, here: File) -> list[str
 
 
 def driver_section(measured: Mapping[str, Any]) -> list[str]:
-    """What tests/vm/test_driver.py has measured in the virtual machine.
+    """The measurements of tests/vm/test_driver.py in the virtual machine.
 
     :param measured: facts, ``rounds``, and ``milliseconds`` and ``quarter``: runtime -> verb -> number.
     :return: lines.
@@ -367,19 +368,19 @@ def driver_section(measured: Mapping[str, Any]) -> list[str]:
 
 
 def _shared(column: Column) -> list[str]:
-    """A paragraph on what a runtime says to most programs, if it does."""
+    """A paragraph about a line that a runtime prints for most programs, if there is one."""
     said = Counter(words for result in column.results.values() for words in set(_said(result)))
     words, count = (said.most_common(1) or [("", 0)])[0]
     return [f"With {count} programs it prints: {_plain(words)}.", ""] if count > len(column.results) // 3 else []
 
 
 def _said(result: Result) -> list[str]:
-    """The runtime's own lines among the errors of a program, which are those that follow a line of the program's."""
+    """The runtime's own lines among the errors of a program: those that follow a line of the program."""
     return [line for before, line in zip(result.errors, result.errors[1:]) if before.startswith("failed to ")]
 
 
 def _reasons(column: Column, program: str) -> list[str]:
-    """Failures, and what the runtime said of it where the program did not come to a test."""
+    """Failures, and the runtime's reason if the program did not reach a test."""
     result = column.results[program]
     return column.verdicts[program].differences + (_said(result)[-1:] if not result.tests else [])
 

@@ -1,4 +1,4 @@
-"""Runs programs, each as a process in a cell, with a time limit, and reads what they print."""
+"""Runs programs, each as a process in a cell, with a time limit, and reads their output."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from . import cells, tap
 from .build import Suite
 
 LIMIT = 90 * cells.SLOWNESS
-"""Seconds a program may take; the slowest waits for 30 of its own."""
+"""The most seconds for a program; the slowest sleeps for 30 itself."""
 JOBS = 4
-"""Programs at a time: most of their time they sleep."""
+"""Programs at a time: they sleep most of the time."""
 NEEDS_HUGETLB = "hugetlb"
-"""Programs with this in their name run last and one by one: what they need is active for the whole machine."""
+"""Programs with this in their name run last and one by one, because they need a controller that is active for the whole
+machine."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SPY = Path(__file__).with_name("spy.sh")
 PAUSE = 0.3 * cells.SLOWNESS
@@ -31,21 +32,21 @@ PACED = {
     "pidfile": {"before_create": """sed -i 's/"true"/"sleep", "30"/' "$bundle/config.json" """},
     "poststart": {"before_create": f"""sed -i "s/echo 'post-start called'/sleep {PAUSE}; &/" "$bundle/config.json" """},
 }
-"""Programs that race with the container they start, and what the spy does so that they do not.
+"""Programs that race with the container that they start, and what the spy does to prevent that.
 
-killsig sends a signal as soon as the container is running, when its shell may not have come to its first command,
-``trap``, yet. pidfile kills a container whose program, ``true``, may have ended by itself, and takes the error that
-there must be then for a failure. poststart wants to see what the container's shell writes before what the shell of its
-hook writes: both have been started, in this order, and neither waits for the other.
+killsig sends a signal as soon as the container is running, perhaps before its shell has executed its first command,
+``trap``. pidfile kills a container whose program, ``true``, may have ended by itself, and then treats the necessary
+error as a failure. poststart expects what the container's shell writes before what the shell of its hook writes: both
+have been started, in this order, and neither waits for the other.
 """
 
 
 @dataclass
 class Result:
-    """What a program said of a runtime.
+    """What a program reported about a runtime.
 
-    :ivar problems: what is wrong with the run as such: it died, timed out, printed no test.
-    :ivar complaints: errors that it told without a test.
+    :ivar problems: what is wrong with the run itself: it died, timed out, printed no test.
+    :ivar complaints: errors that it reported without a test.
     :ivar errors: the last lines of its standard error.
     """
 
@@ -60,14 +61,14 @@ class Result:
         return sum(test.outcome == outcome for test in self.tests)
 
     def failures(self) -> list[str]:
-        """Each failure once, with how often it came: the spec's wording, or that of the program."""
+        """Each failure once, with its count: in the words of the specification, or of the program."""
         found = [*self.problems, *self.complaints, *[each for test in self.tests for each in test.failures()]]
         return [text if count == 1 else f"{text} ({count} times)" for text, count in Counter(found).items()]
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A runtime to be judged: its column's name, its executable, the lines of its ``--version``."""
+    """A runtime under test: its column's name, its executable, the lines of its ``--version``."""
 
     name: str
     path: str
@@ -75,13 +76,13 @@ class Runtime:
 
 
 def runtime(name: str) -> Runtime:
-    """The runtime that ``name``, a command of PATH or a path, starts.
+    """The runtime ``name``, a command of PATH or a path.
 
     :raises cells.CellError: it does not start.
     """
     path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{PATH}")
     if path is None:
-        raise cells.CellError(f"--runtime: there is no executable {name}")
+        raise cells.CellError(f"--runtime: found no executable {name}")
     path = os.path.abspath(path)
     done = subprocess.run(
         [path, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=3 * cells.LIMIT
@@ -92,7 +93,7 @@ def runtime(name: str) -> Runtime:
 
 
 def clean() -> None:
-    """Take away what a killed run has left: processes, cgroups, the hugetlb hierarchy."""
+    """Remove what a killed run has left: processes, cgroups, the hugetlb hierarchy."""
     cells.remove()
     cells.release_hugetlb()
 
@@ -108,7 +109,7 @@ def run(
 ) -> dict[str, Result]:
     """Run ``programs``.
 
-    :param done: called with each :class:`Result` as it comes, in any order.
+    :param done: called with each :class:`Result` when it is available, in any order.
     :return: the results by program, in the order of ``programs``.
     """
     results: dict[str, Result] = {}
@@ -132,7 +133,7 @@ def run(
 
 
 def program_in_cell(suite: Suite, runtime: Runtime, program: str, limit: float = LIMIT) -> Result:
-    """One program's :class:`Result`."""
+    """The :class:`Result` of one program."""
     more = {"RUNTIME": str(SPY), **PACED[program]} if program in PACED else {}
     start = time.monotonic()
     status, out, err = in_cell(suite, program, f'exec "$SUITE/{program}"', runtime, limit, more)
@@ -148,7 +149,7 @@ def program_in_cell(suite: Suite, runtime: Runtime, program: str, limit: float =
 
 
 def _last_words(errors: Sequence[str]) -> str:
-    """The sentence of the spec that a program has died with: the line before that with the reference."""
+    """The sentence of the specification with which a program died: the line before the one with the reference."""
     for line, following in zip(errors, errors[1:]):
         if following.startswith("Refer to: "):
             return f": {line}"
@@ -158,7 +159,7 @@ def _last_words(errors: Sequence[str]) -> str:
 def in_cell(
     suite: Suite, name: str, script: str, runtime: Runtime, limit: float, more: Mapping[str, str] | None = None
 ) -> tuple[int | None, str, str]:
-    """Run the shell's ``script`` in the cell ``name``, in a folder with what programs look for there. Its environment
+    """Run the shell ``script`` in the cell ``name``, in a folder with the files that programs look for. Its environment
     has SUITE, SPY, TMPDIR, RUNTIME and, for the spy, REAL, and ``more``.
 
     :return: its exit status (``None``: it was ended after ``limit`` seconds), output and errors.
@@ -176,7 +177,7 @@ def in_cell(
         **(more or {}),
     }
     script = f'cp "$SUITE/runtimetest" "$SUITE/rootfs-amd64.tar.gz" .\n{script}'
-    # Files, not pipes: a container that is left running keeps the streams open.
+    # Files, not pipes: a container that still runs keeps the streams open.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
             [cells.SCRIPT, path, "sh", "-c", script],

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Stands between a program and the runtime $REAL, which it runs with the same arguments: before and after the verb VERB
-# it evaluates what the variables before_VERB and after_VERB hold. $bundle is the bundle of the last create, $status the
-# exit status of the runtime.
+# Called by a program instead of the runtime $REAL, which it runs with the same arguments. Before and after the verb
+# VERB it evaluates the variables before_VERB and after_VERB. $bundle is the bundle of the last create, $status the exit
+# status of the runtime.
 verb=$1
 if [ "$verb" = create ]; then
   for word; do

@@ -1,4 +1,4 @@
-# What the scripts in hack/ share. They source it; it takes no arguments.
+# Functions that the scripts in hack/ share. The scripts source this file; it takes no arguments.
 set -euo pipefail
 umask 022
 
@@ -8,19 +8,20 @@ venv=$tree/build/venv
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 unset PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
-# One line for a person, and the end.
+# die MESSAGE: print one line for a person, and end the script.
 die() {
   echo "$script: $*" >&2
   exit 1
 }
 
-# as_root WHAT: the end, unless this is root.
+# as_root WHAT: end the script unless root runs it.
 as_root() {
   [[ $EUID == 0 ]] || die "$1 needs root"
 }
 
-# quietly WHAT COMMAND...: nothing is printed unless the command fails; then WHAT, and the last lines of what the command printed. Which
-# of them is the reason only a reader can tell: pip's last line says that there is no such package, where a certificate was refused.
+# quietly WHAT COMMAND...: run the command, and print nothing unless it fails. If it fails, print WHAT and the last
+# lines of its output. Several lines, because the last one is not always the reason: if a certificate was refused, pip's
+# last line says that no such package exists.
 quietly() {
   local what=$1 log status=0 said
   shift
@@ -42,14 +43,14 @@ apt_get() {
   DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -q -y -o DPkg::Lock::Timeout=120 "$@" </dev/null
 }
 
-# need_packages PACKAGE...: have these Debian packages, installing those that are missing.
+# need_packages PACKAGE...: install those of these Debian packages that are missing.
 need_packages() {
   local missing=() package
   for package in "$@"; do
     is_installed "$package" || missing+=("$package")
   done
   [[ ${#missing[@]} == 0 ]] && return
-  type -P apt-get >/dev/null || die "needs what Debian calls ${missing[*]}, and there is no apt-get to install it"
+  type -P apt-get >/dev/null || die "needs the Debian packages ${missing[*]}, and found no apt-get to install them"
   as_root "installing the Debian packages ${missing[*]}"
   echo "$script: installing ${missing[*]}" >&2
   apt_get install --no-install-recommends "${missing[@]}" >/dev/null 2>&1 && return
@@ -57,8 +58,8 @@ need_packages() {
   quietly "cannot install ${missing[*]}" apt_get install --no-install-recommends "${missing[@]}"
 }
 
-# find_python CANDIDATE...: print the path of the first that is Python 3.11 or newer and can make virtual environments.
-# A shim (pyenv's) is asked for the interpreter behind it.
+# find_python CANDIDATE...: print the path of the first one that is Python 3.11 or newer and can make virtual
+# environments. For a shim (pyenv's) print the interpreter that it runs.
 find_python() {
   local ask='import sys, ensurepip, venv; print(sys.executable) if sys.version_info >= (3, 11) else sys.exit(1)'
   local candidate
@@ -69,15 +70,15 @@ find_python() {
   /usr/bin/python3 -I -c "$ask" 2>/dev/null </dev/null || die "needs Python 3.11 or newer; found none of $*"
 }
 
-# What compiles the executable. Where it cannot be installed, Meson says what is missing.
+# need_compiler: install what compiles the executable, if that is possible. Otherwise Meson says what is missing.
 need_compiler() {
   if ! type -P musl-gcc >/dev/null && [[ $EUID == 0 ]] && type -P apt-get >/dev/null; then
     need_packages gcc musl-tools linux-libc-dev
   fi
 }
 
-# need_gcc: have a gcc that finds the C library: programs and shared libraries of the tests are made by it. Musl's package brings a
-# gcc without.
+# need_gcc: have a gcc that finds the C library, for the tests' programs and shared libraries. The package of musl
+# installs a gcc that does not.
 need_gcc() {
   [[ $(gcc -print-file-name=libc.so 2>/dev/null) == /* ]] || need_packages gcc libc6-dev
 }
@@ -92,8 +93,8 @@ need_venv() {
   fi
 }
 
-# need_go: have a Go that is new enough, and print its path. Where the system's is not, the Python index has one, which an ordinary user
-# can install, too.
+# need_go: have a Go that is new enough, and print its path. If the system's is too old, install the one of the Python
+# index, as an ordinary user can.
 need_go() {
   need_venv
   PYTHONPATH=$tree "$venv/bin/python" -B -c '
@@ -105,7 +106,7 @@ except build.BuildError as error:
     sys.exit(f"{sys.argv[1]}: {error}")' "$script" </dev/null
 }
 
-# need_go_module MODULE@VERSION: have this Go module, downloading it where it is missing, and print its folder.
+# need_go_module MODULE@VERSION: have this Go module, downloading it if it is missing, and print its folder.
 need_go_module() {
   local cache=${GOMODCACHE:-${GOPATH:-${HOME:-/root}/go}/pkg/mod}
   if [[ ! -d $cache/$1 ]]; then
@@ -118,8 +119,8 @@ need_go_module() {
   echo "$cache/$1"
 }
 
-# need_cri_tools: have crictl and critest in build/engines/opt/cri-tools (/opt for tests/engines: wherever this tree is, cells have that).
-# What is built is kept in ${XDG_CACHE_HOME:-~/.cache}/ocirt-engines.
+# need_cri_tools: have crictl and critest in build/engines/opt/cri-tools. (The cells of tests/engines have that folder
+# as /opt.) The built programs are kept in ${XDG_CACHE_HOME:-~/.cache}/ocirt-engines.
 need_cri_tools() {
   local module=sigs.k8s.io/cri-tools@v1.34.0 kept=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ocirt-engines source name go
   kept+=/${module##*/}
@@ -137,8 +138,8 @@ need_cri_tools() {
   cp --update "$kept/crictl" "$kept/critest" "$tree/build/engines/opt/cri-tools"
 }
 
-# need_wheels EXTRA [WHEEL...]: have in build/venv what pyproject.toml says the package needs, with this extra
-# (or none: ""), and further wheels. Asks the network only if pyproject.toml has changed since.
+# need_wheels EXTRA [WHEEL...]: have in build/venv the dependencies that pyproject.toml declares for the package and
+# this extra (or "" for none), and further wheels. Uses the network only if pyproject.toml has changed since.
 need_wheels() {
   local stamp=$venv/wheels-$1 requirements
   need_venv
@@ -155,7 +156,7 @@ print(*project["dependencies"], *project["optional-dependencies"].get(sys.argv[2
   touch "$stamp"
 }
 
-# need_prctl: have python-prctl in build/venv. It is compiled: it needs the headers of libcap and of Python.
+# need_prctl: have python-prctl in build/venv. pip compiles it, which needs the headers of libcap and of Python.
 need_prctl() {
   local headers
   headers=$("$venv/bin/python" -I -c 'import sysconfig; print(sysconfig.get_path("include"))' </dev/null)
@@ -165,8 +166,9 @@ need_prctl() {
   need_wheels prctl
 }
 
-# one_at_a_time: set `run` to the words before a command that runs containers: it gets a mount namespace of its own, and
-# waits for others on this machine that have the same parent cgroup, since each removes what it finds there.
+# one_at_a_time: set `run` to the words before a command that runs containers. They give the command a mount namespace
+# of its own, and make it wait for other runs on this machine with the same parent cgroup, because each run removes all
+# cgroups that it finds there.
 one_at_a_time() {
   local parent=${OCIRT_TEST_PARENT:-/ocirt-test}
   local lock=/run/${parent//\//}.lock

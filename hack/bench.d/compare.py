@@ -1,14 +1,15 @@
-"""Two builds of ocirt in turns, on cgroup v1 and on cgroup v2 alone: what a change does to create and run.
+"""Compare two builds of ocirt in turns, on cgroup v1 or on cgroup v2 alone: what a change does to create and run.
 
     python3 hack/bench.d/compare.py [--rounds N] [--unified] BEFORE AFTER [MORE...]
 
-Each is the path of an executable. In each round every build, in random order, creates and deletes a container of `runc spec`'s
-config, and runs `true` in one, when nobody else uses the processors. All of it takes place in a mount namespace of its own. With
---unified cgroup v2 is mounted over /sys/fs/cgroup there. The ratio is the median, over all rounds, of a build's time divided by that of
-the first build in the same round.
+Each argument is the path of an executable. In each round every build, in random order, creates and deletes a container
+of `runc spec`'s config, and runs `true` in one, when no other process uses the processors. Everything happens in a
+mount namespace of its own. With --unified that namespace has cgroup v2 mounted over /sys/fs/cgroup. The ratio is the
+median, over all rounds, of a build's time divided by that of the first build in the same round.
 
-On a machine that is never quiet, `chrt -f 10` before the command and --patience 0 keep other processes off; not on cgroup v1, whose
-`cpu` hierarchy takes no real-time process. Trees must not change meanwhile: a build keeps programs of its own code only.
+On a machine that is never quiet, put `chrt -f 10` before the command, and use --patience 0, to keep other processes
+away. This does not work on cgroup v1, because its `cpu` hierarchy accepts no real-time process. Do not change the trees
+meanwhile: a build keeps programs only for its own code.
 """
 
 import argparse
@@ -29,7 +30,7 @@ TREE = Path(__file__).resolve().parents[2]
 PARENT = "/ocirt-test-compare"
 CLONE_NEWNS = 0x20000
 LIMIT = 30
-"""Seconds that one command may take."""
+"""The most seconds for one command."""
 
 
 def enter(place: Path, unified: bool) -> None:
@@ -56,20 +57,21 @@ def tops() -> list[Path]:
 
 
 def remove_parents(unified: bool) -> None:
-    """Remove the cgroups, and disable the controllers of cgroup v2 that the runtime has enabled: while they are, none of them can be
-    mounted as a hierarchy of cgroup v1."""
+    """Remove the cgroups, and disable the controllers of cgroup v2 that the runtime has enabled: while they are
+    enabled, none of them can be mounted as a hierarchy of cgroup v1.
+    """
     for top in tops():
         for folder in sorted(top.glob(f"{PARENT[1:]}/*/")) + [top / PARENT[1:]]:
             if folder.is_dir():
                 folder.rmdir()
     control = Path("/sys/fs/cgroup/cgroup.subtree_control")
     for controller in control.read_text().split() if unified else ():
-        with contextlib.suppress(OSError):  # somebody else has cgroups with it
+        with contextlib.suppress(OSError):  # another process has cgroups with this controller
             control.write_text(f"-{controller}")
 
 
 class Build:
-    """One of the builds that are compared, with a state directory and a directory of kept programs of its own."""
+    """One of the compared builds, with a state directory and a directory of kept programs of its own."""
 
     def __init__(self, number: int, executable: str, place: Path) -> None:
         self.executable, self.name = executable, f"b{number}"
@@ -85,7 +87,10 @@ class Build:
         (self.bundle / "config.json").write_text(json.dumps(config))
 
     def __call__(self, *words: str) -> float:
-        """Run a verb. Returns the microseconds from posix_spawn to the return of wait4."""
+        """Run a verb.
+
+        :returns: the microseconds from posix_spawn to the return of wait4.
+        """
         command = [self.executable, "--root", str(self.root), *words]
         environment = {"PATH": os.environ["PATH"], "OCIRT_CACHE": str(self.cache)}
         streams = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
@@ -107,8 +112,9 @@ class Build:
 
 
 def wait_until_quiet(until: float) -> None:
-    """Wait until nobody else has wanted a processor for two milliseconds, or until this time.monotonic(); not on a machine that is
-    always busy."""
+    """Wait until no other process has used a processor for two milliseconds, or until this time.monotonic(), for
+    machines that are always busy.
+    """
     seen = 0
     with open("/proc/stat", "rb", buffering=0) as file:
         while seen < 4 and time.monotonic() < until:
@@ -156,7 +162,7 @@ def main() -> None:
                 break
             for build in random.sample(builds, len(builds)):
                 build.round(min(end, time.monotonic() + arguments.patience))
-            if number == 2:  # the programs are kept, and all files are in memory
+            if number == 2:  # by now the programs are kept, and all files are in memory
                 for build in builds:
                     build.times = {verb: [] for verb in build.times}
         print(f"{len(builds[0].times['create'])} rounds")

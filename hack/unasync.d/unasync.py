@@ -1,8 +1,9 @@
-"""Makes ocirt/container.py, for programs that block, of ocirt/aio.py, for asyncio: each signature and docstring stands once.
+"""Makes ocirt/container.py, for programs that block, from ocirt/aio.py, for asyncio, so that each signature and
+docstring exists once.
 
-What the two do differently is in modules that have the same names in them, ocirt/library/eventloop.py and blocking.py. The
-rest is words: those of :data:`EVERYWHERE`, and the sentences of :data:`ONCE`, each of which aio.py must have as often as it
-says. A word of asyncio's that is left is an error.
+The code that differs is in two modules with the same names in them, ocirt/library/eventloop.py and blocking.py. All
+other differences are words: those of :data:`EVERYWHERE`, and the texts of :data:`ONCE`, each of which aio.py must have
+exactly as often as the table says. If a word of asyncio remains, that is an error.
 """
 
 import re
@@ -31,7 +32,7 @@ ONCE = {
     "\n        Await it, or use it as the head of an ``async with`` block.\n": (2, ""),
     "    @coming\n": (2, ""),
 }
-"""A text of aio.py -> how often it is there, and what stands for it."""
+"""A text of aio.py -> how often aio.py has it, and the text that replaces it."""
 
 EVERYWHERE = {
     r"\basync (?=def |with\b|for\b)": "",
@@ -44,14 +45,14 @@ LEFT = r"(?i)await|async|\baio\b|\bcoming\b|__a(enter|exit)__"
 
 
 class LeftError(ValueError):
-    """A line that the rules do not make one of a program that blocks."""
+    """No rule turns a line into one for programs that block."""
 
 
 def unasync(source: str) -> str:
-    """The module that blocks, before it is formatted.
+    """The module for programs that block, before it is formatted.
 
-    :param source: that for asyncio.
-    :raises LeftError: a rule does not fit, or words of asyncio's are left.
+    :param source: the module for asyncio.
+    :raises LeftError: a rule does not match, or words of asyncio remain.
     """
     _, begin, text = source.partition("from __future__ import annotations\n")
     for old, (count, new) in ONCE.items():
@@ -63,13 +64,13 @@ def unasync(source: str) -> str:
     for line in text.splitlines():
         if re.search(LEFT, line):
             raise LeftError(
-                f"{SOURCE}: no rule of hack/unasync.d/unasync.py makes this line one that blocks: {line.strip()}"
+                f"{SOURCE}: no rule of hack/unasync.d/unasync.py removes asyncio from this line: {line.strip()}"
             )
     return f"{DOCSTRING}\n{begin}{text}"
 
 
 def formatted(text: str) -> str:
-    """In the project's format."""
+    """The text in the project's format."""
     for words in (["check", "--select", "I", "--fix", "--exit-zero"], ["format"]):
         command = [sys.executable, "-m", "ruff", *words, "--quiet", "--stdin-filename", TARGET, "-"]
         text = subprocess.run(
@@ -79,7 +80,7 @@ def formatted(text: str) -> str:
 
 
 def made(root: Path = ROOT) -> str:
-    """What ocirt/container.py must hold."""
+    """The content that ocirt/container.py must have."""
     return formatted(unasync((root / SOURCE).read_text()))
 
 

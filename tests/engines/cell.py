@@ -1,7 +1,8 @@
-"""Cells: each engine under test runs in namespaces and cgroups of its own (cell.sh), where all its default paths are free.
+"""Cells: each engine under test runs in namespaces and cgroups of its own (cell.sh), where all its default paths are
+free.
 
-Whatever an engine does there (daemons, mounts, bridges, files in /etc) is gone when the cell is closed; what it should have
-taken away itself is to be asked before (:meth:`Cell.left`).
+Whatever an engine makes there (daemons, mounts, bridges, files in /etc) ends when the cell is closed. A test that
+checks what the engine itself removes must ask before that (:meth:`Cell.left`).
 """
 
 import os
@@ -16,20 +17,20 @@ from conformance import cells
 
 PARENT = "/ocirt-test-engines"
 SUFFIX = "-proof" if "OCIRT_TEST_ENGINES_PROOF" in os.environ else ""
-"""Of the names of cells, while another run has cells of the same names (proof.py)."""
+"""The end of the cells' names, while another run has cells with the same names (proof.py)."""
 HERE = Path(__file__).parent
 LIMIT = 60
-"""Seconds that a command of an engine may take; the slowest, with a busy machine, takes a quarter of it."""
+"""The most seconds for a command of an engine; the slowest takes a quarter of this on a busy machine."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": PATH, "HOME": "/run/home", "LANG": "C.UTF-8", "TERM": "xterm"}
 
 
 class CellError(AssertionError):
-    """A command in a cell did not do what it should."""
+    """A command in a cell failed."""
 
 
 class Result:
-    """What a command gave: ``status``, and ``out`` and ``err`` as text."""
+    """The result of a command: ``status``, and ``out`` and ``err`` as text."""
 
     def __init__(self, words, status, out, err):
         self.words, self.status, self.out, self.err = words, status, out, err
@@ -71,18 +72,18 @@ class Cell:
         cells.remove(self.cgroup)
 
     def path(self, path):
-        """A path of the cell, as it is seen from here."""
+        """A path of the cell, as this process sees it."""
         return Path(f"/proc/{self.pid}/root{path}")
 
     def write(self, path, text, mode=0o644):
-        """Write a file of the cell, with the folders above it."""
+        """Write a file of the cell, and make its parent folders."""
         file = self.path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         file.chmod(mode)
 
     def command(self, *words, limit=LIMIT, env=None):
-        """The words that run ``words`` in the cell from here, ended after ``limit`` seconds."""
+        """The words that run ``words`` in the cell from outside, ended after ``limit`` seconds."""
         inner = {**ENVIRONMENT, **(env or {})}
         return [
             str(HERE / "enter.sh"),
@@ -99,11 +100,11 @@ class Cell:
         ]
 
     def __call__(self, *words, limit=LIMIT, env=None, input=None):
-        """Run a command to its end.
+        """Run a command until it ends.
 
-        :param input: text for standard input; without it, /dev/null.
+        :param input: text for standard input; by default it is /dev/null.
         """
-        # Files, not pipes: what the command leaves running may keep the streams open.
+        # Files, not pipes: processes that the command leaves behind may keep the streams open.
         with (
             tempfile.TemporaryFile("w+") as out,
             tempfile.TemporaryFile("w+") as err,
@@ -118,14 +119,17 @@ class Cell:
             return Result(words, done.returncode, out.read(), err.read())
 
     def ok(self, *words, **more):
-        """Run a command that must succeed; what it printed, without the last line end."""
+        """Run a command that must succeed.
+
+        :returns: its output, without the last newline.
+        """
         result = self(*words, **more)
         if result.status != 0:
             raise CellError(result)
         return result.out.rstrip("\n")
 
     def daemon(self, *words, log, env=None):
-        """Start a process that stays; its output goes to ``log``, a file in the cell."""
+        """Start a background process; its output goes to ``log``, a file in the cell."""
         self.write(log, "")
         with open(self.path(log), "w") as file:
             process = subprocess.Popen(
@@ -141,7 +145,7 @@ class Cell:
     def terminal(self, *words, limit=LIMIT, env=None, typed=""):
         """Run a command with a terminal of its own.
 
-        :param typed: what a person types, once something has been printed.
+        :param typed: what a person types, once the command has printed something.
         :returns: a :class:`Result` whose ``out`` is what the terminal showed, with plain line ends.
         """
         master, slave = os.openpty()
@@ -167,13 +171,13 @@ class Cell:
         os.close(master)
         return Result(words, process.wait(limit + 20), re.sub("\r+\n", "\n", shown.decode(errors="replace")), "")
 
-    # ---- what stands in the cell ----
+    # ---- the content of the cell ----
 
     def hierarchies(self):
         return [top for top in cells.hierarchies() if (Path(f"{top}{self.cgroup}")).exists()]
 
     def cgroups(self):
-        """Paths of all cgroups below the cell's own, as they are seen in it, once each."""
+        """Paths of all cgroups below the cell's own, as the cell sees them, once each."""
         found = set()
         for top in self.hierarchies():
             root = f"{top}{self.cgroup}"
@@ -181,7 +185,7 @@ class Cell:
         return sorted(found)
 
     def cgroup_of(self, pid, controller):
-        """The folder, seen from here, of the cgroup that the process ``pid`` of the cell is in."""
+        """The folder, as this process sees it, of the cgroup of the cell's process ``pid``."""
         for line in self.path(f"/proc/{pid}/cgroup").read_text().splitlines():
             _, names, path = line.split(":", 2)
             if controller in names.split(","):
@@ -189,7 +193,7 @@ class Cell:
         raise CellError(f"no hierarchy {controller}")
 
     def processes(self):
-        """Command lines of all processes but the cell's first and kernel threads, by pid."""
+        """Command lines of all processes except the cell's first and kernel threads, by pid."""
         found = {}
         for folder in self.path("/proc").iterdir():
             if folder.name.isdigit() and folder.name != "1":
@@ -205,8 +209,9 @@ class Cell:
         return [line.split()[4] for line in self.path("/proc/1/mountinfo").read_text().splitlines()]
 
     def left(self):
-        """What runtimes and engines may leave: cgroups, mounts, processes and states of runtimes. Not the mount that podman makes
-        of its storage: it is there or not, with runc, too, by which of two podman processes ended first."""
+        """What runtimes and engines may leave behind: cgroups, mounts, processes and states of runtimes. The mount of
+        podman's storage is excluded: with runc too, it depends on which of two podman processes ends first.
+        """
         mounts = [path for path in self.mounts() if not path.endswith("/containers/storage/overlay")]
         states = [str(path) for root in ("/run/ocirt", "/run/runc") for path in self.path(root).glob("*")]
         return {
@@ -218,7 +223,7 @@ class Cell:
 
 
 def until(condition, what, seconds=LIMIT / 2):
-    """Wait until ``condition()`` gives something true, which is returned."""
+    """Wait until ``condition()`` returns something true, and return that."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > end:
@@ -228,7 +233,7 @@ def until(condition, what, seconds=LIMIT / 2):
 
 
 def end(process, limit=20):
-    """End a daemon that :meth:`Cell.daemon` has started, politely, then not."""
+    """End a daemon that :meth:`Cell.daemon` has started, by SIGTERM, then by SIGKILL."""
     if process.poll() is not None:
         return
     # nsenter, which has one child: timeout(1), which passes the signal on.

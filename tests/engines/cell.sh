@@ -1,9 +1,9 @@
 #!/bin/sh
-# The first process of a cell: `cell.sh CGROUP`. See cell.py, which has made the cgroup in each hierarchy.
+# The first process of a cell: `cell.sh CGROUP`. cell.py has made the cgroup in each hierarchy.
 #
-# New mount, network, pid, ipc and cgroup namespaces: CGROUP looks like the root of every hierarchy; /run, /tmp, /dev/shm,
-# /var/lib, /var/log, /var/tmp and the home are empty, what is written to /etc is forgotten, the network is lo alone. With this
-# process all others of the cell go.
+# It has new mount, network, pid, ipc and cgroup namespaces. CGROUP looks like the root of every hierarchy; /run, /tmp,
+# /dev/shm, /var/lib, /var/log, /var/tmp and the home are empty; changes in /etc are lost; the network has only lo. All
+# other processes of the cell end with this one.
 set -eu
 
 mounted() { # the hierarchies
@@ -14,7 +14,7 @@ mounted() { # the hierarchies
 
 if [ "$1" != --inside ]; then
   for top in $(mounted); do
-    # "0" is the writer itself. A lone thread moved by `tasks` does not wait for an RCU grace period; v2 has no `tasks`.
+    # "0" is the writer itself. Moving one thread through `tasks` needs no RCU grace period; v2 has no `tasks`.
     if [ -e "$top$1/tasks" ]; then echo 0 >"$top$1/tasks"; else echo 0 >"$top$1/cgroup.procs"; fi
   done
   exec unshare --cgroup --mount --net --pid --ipc --fork --kill-child --mount-proc --propagation private "$0" --inside "$@"

@@ -1,4 +1,6 @@
-"""Engines for real, as root, each in a cell (cell.py) below the cgroup /ocirt-test-engines, with the ocirt that hack/install makes."""
+"""Real engines, as root, each in a cell (cell.py) below the cgroup /ocirt-test-engines, with the ocirt that
+hack/install makes.
+"""
 
 import pytest
 
@@ -14,7 +16,9 @@ PROOFS = {}
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """What fails with ocirt is passed over if it fails with runc, too, now; not what is about ocirt itself, or about both."""
+    """Skip a test that fails with ocirt if it now fails with runc as well, unless the test is about ocirt itself, or
+    about both.
+    """
     outcome = yield
     report = outcome.get_result()
     if (
@@ -24,7 +28,7 @@ def pytest_runtest_makereport(item, call):
         and not item.get_closest_marker("skipif")
     ):
         failure = call.excinfo.exconly()
-        # One set-up serves a module: what it cannot do needs one proof.
+        # One set-up serves a module, so one proof is enough for its failure.
         key = (item.path, failure) if call.when == "setup" else item.nodeid
         if key not in PROOFS:
             PROOFS[key] = failure_with_runc(item.nodeid)
@@ -69,7 +73,7 @@ def cell(request):
 
 @pytest.fixture
 def nothing_left():
-    """``nothing_left(cell, before)``: wait until the cell holds nothing that it did not hold ``before``, or fail."""
+    """``nothing_left(cell, before)``: wait until the cell has nothing that was not there ``before``, or fail."""
 
     def check(cell, before):
         def rest():

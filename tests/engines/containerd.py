@@ -8,7 +8,7 @@ from tests.engines.cell import Result, end, until
 from tests.engines.page import snippet
 
 SYSTEM_WIDE = snippet("containerd", "version")
-"""What docs/engines.md tells to write into /etc/containerd/config.toml: a handler, which is the default, too."""
+"""The text that docs/engines.md gives for /etc/containerd/config.toml: a handler, which is also the default."""
 RUNC = "version = 2\n"
 CONFIG = """\
 [plugins."io.containerd.grpc.v1.cri"]
@@ -20,7 +20,7 @@ CONFIG = """\
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
 """
-"""What the tests want beyond either."""
+"""Further settings of the tests."""
 NETWORK = {
     "cniVersion": "0.4.0",
     "name": "pods",
@@ -40,12 +40,13 @@ IMAGE = "localhost/busybox:latest"
 
 
 class Containerd:
-    """A daemon in ``cell`` with the images loaded, for ctr and for the CRI. ``runtime`` is the CRI's default, and what
+    """A daemon in ``cell`` with the images loaded, for ctr and for the CRI. ``runtime`` is the CRI's default, and the
+    one that
     :meth:`run` uses.
 
-    :param crictl: crictl's path; None where only ctr is asked.
-    :param prefix: words before containerd's, to look at what it executes.
-    :param config: all of its config.toml.
+    :param crictl: crictl's path; None if only ctr is used.
+    :param prefix: words before containerd's, to observe what it executes.
+    :param config: its whole config.toml.
     """
 
     def __init__(self, cell, archives, runtime="ocirt", crictl=None, prefix=(), config=None):
@@ -90,11 +91,11 @@ class Containerd:
         raise AssertionError(f"no task {name}")
 
     def cgroup(self, name, controller, file):
-        """What a file of the container's cgroup holds."""
+        """The content of a file of the container's cgroup."""
         return (self.cell.cgroup_of(self.pid(name), controller) / file).read_text().strip()
 
     def clean(self):
-        """Remove all containers of ctr, and all of the CRI."""
+        """Remove all containers of ctr and of the CRI."""
         for name in self.ok("tasks", "list", "--quiet").split():
             self("tasks", "resume", name)
             self("tasks", "kill", "--signal", "KILL", "--all", name)

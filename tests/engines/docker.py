@@ -7,17 +7,17 @@ from tests.engines.cell import Result, end, until
 from tests.engines.page import snippet
 
 SYSTEM_WIDE = snippet("Docker", "default-runtime")
-"""What docs/engines.md tells to write into /etc/docker/daemon.json."""
+"""The text that docs/engines.md gives for /etc/docker/daemon.json."""
 RUNC = "{}\n"
 SOCKET = "unix:///run/docker-test.sock"
 BRIDGE = "172.30.0.1/16"
 
 
 class Docker:
-    """A daemon in ``cell`` whose default runtime is ``runtime``, its socket the test's own, with the images loaded.
+    """A daemon in ``cell`` with ``runtime`` as its default runtime, a socket of its own, and the images loaded.
 
-    :param prefix: words before dockerd's, to look at what it executes.
-    :param config: all of its daemon.json.
+    :param prefix: words before dockerd's, to observe what it executes.
+    :param config: its whole daemon.json.
     """
 
     def __init__(self, cell, archives, runtime="ocirt", prefix=(), config=None):
@@ -28,7 +28,7 @@ class Docker:
             shutil.copy(archives / f"{name}.tar", cell.path(f"/run/{name}.tar"))
             self.ok("load", "--input", f"/run/{name}.tar")
         self.ok("tag", "localhost/busybox", "busybox")
-        # What dockerd makes once and keeps: the name of its own network namespace.
+        # Let dockerd make what it makes once and keeps: the name of its own network namespace.
         self.ok("run", "--rm", "--network", "host", "busybox", "true")
 
     def start(self):
@@ -70,7 +70,7 @@ class Docker:
         return self.inspect(name)["State"]["Pid"]
 
     def cgroup(self, name, controller, file):
-        """What a file of the container's cgroup holds."""
+        """The content of a file of the container's cgroup."""
         return (self.cell.cgroup_of(self.pid(name), controller) / file).read_text().strip()
 
     def clean(self):

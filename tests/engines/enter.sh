@@ -1,5 +1,6 @@
 #!/bin/sh
-# Run a command in a cell, as root, in the cell's cgroup: `enter.sh PID CGROUP COMMAND...`, PID being the cell's first process.
+# Run a command in a cell, as root, in the cell's cgroup: `enter.sh PID CGROUP COMMAND...`. PID is the cell's first
+# process.
 set -eu
 pid=$1
 for top in /sys/fs/cgroup/*; do

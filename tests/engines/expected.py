@@ -5,6 +5,6 @@ import os
 import pytest
 
 RUNTIME = os.environ.get("OCIRT_TEST_ENGINES_RUNTIME", "ocirt")
-"""What engines are set up with. ``runc`` shows what of the tests runc passes, so what is wrong with a test itself."""
+"""The runtime that engines use. ``runc`` shows which tests runc passes, and so which test is itself wrong."""
 
 OURS = pytest.mark.skipif(RUNTIME != "ocirt", reason="about ocirt itself")

@@ -1,5 +1,6 @@
-"""Images of what Debian has: busybox, and catatonit as the first process of pods. One archive is a docker-archive and an OCI layout
-at once, so every engine loads it."""
+"""Images made from Debian's files: busybox, and catatonit as the first process of pods. One archive is both a
+docker-archive and an OCI layout, so every engine loads it.
+"""
 
 import hashlib
 import io

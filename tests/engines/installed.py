@@ -1,4 +1,4 @@
-"""ocirt as hack/install makes it, in the mount namespace of whoever runs the tests; and crictl, which hack/test builds."""
+"""ocirt as hack/install makes it, in the mount namespace of the test run; and crictl, which hack/test builds."""
 
 import contextlib
 import os
@@ -10,18 +10,18 @@ from tests.engines.cell import PARENT, SUFFIX
 
 TREE = Path(__file__).resolve().parents[2]
 KEPT = TREE / "build/engines"
-"""What is made once for many runs: the installed ocirt, crictl and critest."""
+"""Files that are made once for many runs: the installed ocirt, crictl and critest."""
 PLACES = ("/opt", "/usr/local/bin")
 CRI_TOOLS = Path("/opt/cri-tools")
 OCIRT = Path("/usr/local/bin/ocirt")
 
 
 class CannotRun(Exception):
-    """Why the tests cannot be run here; one line."""
+    """Why the tests cannot run on this machine; one line."""
 
 
 def _build_id(executable):
-    """The build id that an executable tells, None if there is none."""
+    """The build id that an executable prints, None if it does not exist."""
     if not executable.exists():
         return None
     done = subprocess.run(
@@ -32,10 +32,11 @@ def _build_id(executable):
 
 @contextlib.contextmanager
 def installed():
-    """While it lasts, /opt/ocirt and /usr/local/bin/ocirt are this tree's build: made anew only where it is another one. Cells that a
-    killed run has left are removed. In a run for a proof both are as they were found.
+    """As long as the block lasts, /opt/ocirt and /usr/local/bin/ocirt are this tree's build; they are installed again
+    only if the build differs. Cells that a killed run has left are removed. In a run for a proof both paths are left as
+    they were.
 
-    :raises CannotRun: no root, or no mount namespace of our own.
+    :raises CannotRun: the caller is not root, or has no mount namespace of its own.
     """
     if SUFFIX:
         yield

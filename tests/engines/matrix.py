@@ -1,24 +1,26 @@
-"""Side by side: the same commands of every engine once with runc and once with ocirt, in a fresh cell each.
+"""Side by side: the same commands of every engine once with runc and once with ocirt, each in a fresh cell.
 
-    python -m tests.engines.matrix [ENGINE...]      (in a private mount namespace; hack/test --engines runs it as a test)
+    python -m tests.engines.matrix [ENGINE...]      (in a private mount namespace; hack/test --engines runs it as a
+    test)
 
-A line of a table (tables.py) is a command of the engine. What it gives is compared: exit status, standard output, and of standard error
-whether there is any and which of the texts stand there that engines and people match; ids, times, addresses and pids are taken out.
-Lines that begin with ``@`` look at the cell:
+A line of a table (tables.py) is a command of the engine. The results of both runs are compared: exit status, standard
+output, and of standard error whether it is empty and which of the texts it has that engines and people match. Ids,
+times, addresses and pids are removed first. Lines that begin with ``@`` inspect the cell:
 
     @tty COMMAND            the command with a terminal
-    @sorted COMMAND         the command, whose lines come in any order
-    @numbers COMMAND        the command, whose numbers, and spaces with them, are others each time
+    @sorted COMMAND         the command, whose lines may come in any order
+    @numbers COMMAND        the command, whose numbers, and spaces with them, differ each time
     @mounts COMMAND         the command, which prints mountinfo
-    @status COMMAND         the command, whose output is another each time
+    @status COMMAND         the command, whose output differs each time
     @sh COMMAND             a shell command in the cell
-    @wait NAME TEXT         wait until the log of a container holds the text (not compared)
+    @wait NAME TEXT         wait until the log of a container has the text (not compared)
     @until COMMAND          wait until a shell command in the cell succeeds (not compared)
-    @cgroups NAME           what the files of the container's cgroups say
+    @cgroups NAME           the content of the files of the container's cgroups
     @process NAME           identity, capabilities, limits, namespaces and mounts of the container's first process
-    @left                   what stands in the cell that did not at the beginning
+    @left                   what the cell has that it did not have at the beginning
 
-A line that begins with ``!KEY`` differs, for the reason that REASONS[KEY] gives; if it does not differ, that is a failure, too.
+A line that begins with ``!KEY`` must differ, for the reason REASONS[KEY]. If it does not differ, that is a failure,
+too.
 """
 
 import re
@@ -72,7 +74,7 @@ NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 
 
 def normal(text, before):
-    """Take out what is another in each run."""
+    """Remove what differs in each run."""
     for pattern, word in (
         (r"\b[0-9a-f]{64}\b", "ID64"),
         (r"\b[0-9a-f]{12}\b", "ID12"),
@@ -87,7 +89,7 @@ def normal(text, before):
         (r"/usr/local/bin/ocirt|/usr/sbin/runc", "RUNTIME"),
         (r"\b(ocirt|runc)\b", "RUNTIME"),
         (r"(net|mnt|ipc|pid|uts|user|cgroup|time):\[\d+\]", r"\1:[NUMBER]"),
-        # What stands before the part of a message that engines and people match.
+        # The words before the part of a message that engines and people match.
         (r"exec failed: (unable to start container process|process\.args): ", "exec failed: "),
     ):
         text = re.sub(pattern, word, text)
@@ -95,7 +97,7 @@ def normal(text, before):
 
 
 def texts(err):
-    """Which of the texts that are matched stand in standard error."""
+    """Which of the matched texts standard error has."""
     low = err.lower()
     return [text for text in TEXTS if text in low]
 
@@ -147,7 +149,7 @@ class Run:
         try:
             until(lambda: text in (found := self.engine.log(name)) and found, f"{text} in the log of {name}", 8)
         except CellError:
-            pass  # what follows will differ, or did not need it
+            pass  # the next lines differ, or did not need the text
         return ""
 
     def _until(self, rest):
@@ -232,7 +234,7 @@ class Run:
 
 
 def mount(line):
-    """A line of mountinfo without its numbers, of an overlay without its directories, as ALIKE has it."""
+    """A line of mountinfo without its numbers (and without the directories of an overlay), in the form of ALIKE."""
     fields, _, rest = line.partition(" - ")
     _, _, _, root, point, *options = fields.split()
     kind, source, more = rest.split(" ", 2)
@@ -245,7 +247,7 @@ def mount(line):
 
 
 def lines_of(table):
-    """The lines of a table: (key of the reason for which it differs or None, line)."""
+    """The lines of a table: (key of the reason for which the line differs, or None; line)."""
     for line in table.splitlines():
         line = line.strip()
         if line and not line.startswith("#"):
@@ -253,12 +255,15 @@ def lines_of(table):
 
 
 def is_command(line):
-    """Whether a line is an engine's command, not a look at the cell."""
+    """Is a line a command of an engine, not an inspection of the cell?"""
     return not line.startswith("@") or line.startswith(("@tty", "@sorted", "@numbers", "@mounts", "@status"))
 
 
 def run(name, runtime, archives):
-    """Go through the table ``name`` once. Returns what each line gave, and seconds."""
+    """Go through the table ``name`` once.
+
+    :returns: the result of each line, and seconds.
+    """
     table, make = TABLES[name]
     with Cell(f"matrix-{name}-{runtime}") as cell:
         passed, begun = Run(make(cell, archives, runtime), cell), time.monotonic()
@@ -266,7 +271,9 @@ def run(name, runtime, archives):
 
 
 class Difference:
-    """A line that gave two things, or one that should have differed and did not (``runc`` and ``ocirt`` are the same then)."""
+    """A line with two different results, or a line that should have differed and did not (``runc`` and ``ocirt`` are
+    equal then).
+    """
 
     def __init__(self, engine, line, key, runc, ocirt):
         self.engine, self.line, self.key, self.runc, self.ocirt = engine, line, key, runc, ocirt
@@ -290,7 +297,7 @@ class Difference:
 def compare(name, archives):
     """Run a table with both runtimes.
 
-    :returns: the number of commands, the differences that stand in no list, and those that do.
+    :returns: the number of commands, the unexpected differences, and the expected ones.
     """
     runc, _ = run(name, "runc", archives)
     ocirt, _ = run(name, "ocirt", archives)

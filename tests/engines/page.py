@@ -1,4 +1,4 @@
-"""The snippets of docs/engines.md: what a reader copies."""
+"""The snippets of docs/engines.md, which readers copy."""
 
 from pathlib import Path
 from textwrap import dedent
@@ -20,6 +20,6 @@ def snippets(engine):
 
 
 def snippet(engine, words):
-    """The one block under the heading ``engine`` that holds ``words``."""
+    """The one block under the heading ``engine`` that has ``words``."""
     (found,) = [block for block in snippets(engine) if words in block]
     return found

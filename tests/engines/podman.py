@@ -19,7 +19,7 @@ events_logger = "file"
 infra_image = "localhost/pause:latest"
 """
 SYSTEM_WIDE = snippet("podman", "[engine]")
-"""What docs/engines.md tells to write into /etc/containers/containers.conf.d/ocirt.conf."""
+"""The text that docs/engines.md gives for /etc/containers/containers.conf.d/ocirt.conf."""
 RUNC = """\
 [engine]
 runtime = "runc"
@@ -39,7 +39,7 @@ insecure = true
 
 
 class Podman:
-    """podman in ``cell``, set up with ``runtime`` for all containers, and with the images loaded."""
+    """podman in ``cell``, with ``runtime`` for all containers, and with the images loaded."""
 
     def __init__(self, cell, archives, runtime="ocirt"):
         self.cell, self.runtime = cell, runtime
@@ -52,7 +52,7 @@ class Podman:
         for name in ("busybox", "pause"):
             shutil.copy(archives / f"{name}.tar", cell.path(f"/run/{name}.tar"))
             cell.ok("podman", "load", "-i", f"/run/{name}.tar")
-        # What podman makes once and keeps: its cgroups, mounts and bridge.
+        # Let podman make what it makes once and keeps: its cgroups, mounts and bridge.
         cell.ok("podman", "run", "--rm", "busybox", "true")
 
     def __call__(self, *words, **more) -> Result:
@@ -68,7 +68,7 @@ class Podman:
         return self.inspect(name)["State"]["Pid"]
 
     def cgroup(self, name, controller, file):
-        """What a file of the container's cgroup holds."""
+        """The content of a file of the container's cgroup."""
         return (self.cell.cgroup_of(self.pid(name), controller) / file).read_text().strip()
 
     def clean(self):
@@ -80,7 +80,7 @@ class Podman:
 
 
 def wait_log(engine, name, text, seconds=20):
-    """Wait until the log of a container holds ``text``."""
+    """Wait until the log of a container has ``text``."""
     end = time.monotonic() + seconds
     while text not in (result := engine("logs", name)).out + result.err:
         assert time.monotonic() < end, f"{name} did not say {text!r}: {result}"

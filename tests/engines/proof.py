@@ -1,4 +1,4 @@
-"""Why a test is passed over: it fails with runc, too, in this very run."""
+"""The reason for skipping a test: it fails with runc as well, in this very run."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ def failure_with_runc(nodeid):
     """Run one test with runc as its runtime.
 
     :param nodeid: pytest's name of the test.
-    :returns: how it fails, in one line; None if it does not.
+    :returns: how it fails, in one line; None if it does not fail.
     """
     environment = {**os.environ, "OCIRT_TEST_ENGINES_RUNTIME": "runc", "OCIRT_TEST_ENGINES_PROOF": "1"}
     try:
@@ -29,6 +29,6 @@ def failure_with_runc(nodeid):
         )
     except subprocess.TimeoutExpired:
         return f"no end within {SECONDS} seconds"
-    if done.returncode != 1:  # pytest's: tests were run, and some failed
+    if done.returncode != 1:  # pytest's status if tests ran and some failed
         return None
     return next(line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR ")))

@@ -1,4 +1,4 @@
-"""The tables of matrix.py: for each engine its commands, and how it is set up."""
+"""The tables of matrix.py: for each engine its commands, and its set-up."""
 
 import json
 
@@ -9,31 +9,32 @@ from tests.engines.podman import Podman
 from tests.engines.test_rootless import User
 
 REASONS = {
-    "nocgroup": "podman's list of runtimes that can do it has not runc",
-    "capability": "this root lacks CAP_SYS_RESOURCE: runc fails, ocirt gives what there is",
-    "leaves": "runc leaves cgroups behind: those it made above the container's, and one of a pod",
+    "nocgroup": "podman's list of runtimes that can do this lacks runc",
+    "capability": "this root lacks CAP_SYS_RESOURCE: runc fails, ocirt grants the capabilities that root has",
+    "leaves": "runc leaves cgroups behind: those that it made above the container's, and one of a pod",
 }
 
 ALIKE = (
-    # A masked file is covered by /dev/null: runc takes the container's, which the container may have changed, ocirt the host's.
+    # A masked file is covered by /dev/null: runc takes the container's, which the container may have changed, ocirt the
+    # host's.
     (r"mount (\S+) /null \[.*\] (dev)?tmpfs .*", r"mount \1 null"),
-    # A masked directory is covered by a tmpfs that is read-only: ocirt's has no room for anything, either.
+    # A masked directory is covered by a read-only tmpfs; ocirt's has no space either.
     (r"mount (\S+) / \['ro,relatime'\] tmpfs (tmpfs|none) .*", r"mount \1 nothing"),
-    # What is read-only by its mount need not be so by its superblock.
+    # A mount can be read-only while its superblock is not.
     (r"(mount /sys / \['ro,.*'\] sysfs sysfs) r[ow]", r"\1"),
-    # Where the cgroups are asked for read-only, ocirt mounts the tmpfs that they are mounted in read-only, too.
+    # If the cgroups must be read-only, ocirt also mounts read-only the tmpfs that has their mount points.
     (r"(mount /sys/fs/cgroup / \[')r[ow](,.* tmpfs tmpfs .*)", r"\1r?\2"),
-    # Default devices that are bound, in a user namespace, are nosuid and noexec, as with crun; runc binds them as they are.
+    # In a user namespace default devices are bound: nosuid and noexec by ocirt and crun, unchanged by runc.
     (
         r"mount (/dev/(full|null|random|tty|urandom|zero)) /\2 \['rw,(?:nosuid,noexec,)?relatime'(.*)",
         r"mount \1 device\3",
     ),
-    # containerd asks for the pod's /dev/shm with `rw` alone. Since runc 1.2 that is a flag like others: those of the source that
-    # are not named are cleared. Debian 12's runc still keeps them.
+    # containerd asks for the pod's /dev/shm with only `rw`. Since runc 1.2 that is a flag like others: flags of the
+    # source that are not named are cleared. Debian 12's runc still keeps them.
     (r"mount /dev/shm / \['rw,(?:nosuid,nodev,noexec,)?relatime'\] tmpfs shm .*", r"mount /dev/shm shm"),
 )
-"""Mounts that differ and do the same, or more: patterns of what :func:`matrix.mount` makes of a line of mountinfo, what is compared in
-its place, and why."""
+"""Mounts that differ and do the same, or more: patterns for the result of :func:`matrix.mount`, what is compared
+instead, and why."""
 
 PODMAN = """
 run --rm busybox true
@@ -459,7 +460,7 @@ class _Ctr(Containerd):
 
 
 class _Cri(Containerd):
-    """``%NAME`` is the id of the newest container, or else pod, of that name."""
+    """``%NAME`` is the id of the newest container of that name, or else of the pod."""
 
     def __init__(self, cell, archives, runtime):
         super().__init__(cell, archives, runtime, crictl=CRI_TOOLS / "crictl")
@@ -500,7 +501,7 @@ class _Cri(Containerd):
         }
         for name, config in files.items():
             cell.write(f"/run/{name}.json", json.dumps(config))
-        # What the plugins make once and keep.
+        # Let the plugins make what they make once and keep.
         pod = self.cri_ok("runp", "/run/p1.json")
         self.cri_ok("rmp", "--force", pod)
 
@@ -529,4 +530,4 @@ TABLES = {
     "ctr": (CTR, _Ctr),
     "cri": (CRI, _Cri),
 }
-"""For each engine its table, and what sets it up."""
+"""For each engine its table, and the function that sets it up."""

@@ -1,4 +1,4 @@
-"""Faults: the fixtures of tests/integration, and those of a bundle with everything in play."""
+"""Faults: the fixtures of tests/integration, and those of a bundle that uses every feature."""
 
 from tests.integration.conftest import (
     bundle,

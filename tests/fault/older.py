@@ -1,8 +1,8 @@
-"""Another build of ocirt, as an upgrade leaves it: the executables of before are gone, their containers live.
+"""Another build of ocirt, as after an upgrade: the old executable is gone, its containers live.
 
-It is this tree with every number changed that a stored program consists of (the steps', the sections', the sizes of steps), so
-that one who ran its programs, or took its offsets for our own, would be seen to. OCIRT_TEST_OLDER=/path/to/ocirt tests with
-another one, such as the build of an earlier commit.
+It is this tree with every number changed that a stored program consists of (numbers of steps and sections, sizes of
+steps), so that a test notices if this build runs its programs or uses its offsets. OCIRT_TEST_OLDER=/path/to/ocirt
+tests with another build, such as that of an earlier commit.
 """
 
 import os
@@ -29,7 +29,7 @@ CHANGES = {
 
 
 def older():
-    """The path of the executable, built where that is not so already."""
+    """The path of the executable, which is built if necessary."""
     if "OCIRT_TEST_OLDER" in os.environ:
         return Path(os.environ["OCIRT_TEST_OLDER"])
     source = PLACE / "tree"
@@ -53,7 +53,7 @@ def older():
 
 
 def copy(path, to, change=bytes):
-    """Copy a file, unless it is there: the build looks at times."""
+    """Copy a file if it has changed, because the build looks at times."""
     data = change(path.read_bytes())
     if not to.exists() or to.read_bytes() != data:
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -67,5 +67,5 @@ def altered(path, data):
         return data
     old, new = CHANGES[name]
     text = data.decode()
-    assert text.count(old) == 1, f"{name}: {old} is not there once"
+    assert text.count(old) == 1, f"{name}: expected {old} exactly once"
     return text.replace(old, new).encode()

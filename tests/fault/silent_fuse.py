@@ -1,9 +1,10 @@
-"""A FUSE file system that answers until it is told not to: an empty directory, then silence.
+"""A FUSE file system that answers until it must not: an empty directory, then silence.
 
     python -I -S silent_fuse.py MOUNTPOINT
 
-Prints a line ``mounted``, then one ``asked`` for the first request that it has read and leaves without an answer. It ends with
-its process. Of the protocol (linux/fuse.h) it knows the beginning, and what stat(2) of its root asks.
+It prints a line ``mounted``, then one ``asked`` for the first request that it has read and does not answer. It ends
+with its process. Of the protocol (linux/fuse.h) it implements only the beginning, and what stat(2) of its
+root needs.
 """
 
 import ctypes
@@ -24,7 +25,7 @@ def attributes():
 
 
 def answer(opcode):
-    """The body of the answer; ``None``: there is none."""
+    """The body of the answer; ``None`` for no answer."""
     if opcode == INIT:
         return struct.pack("<IIIIHHIIHHI28x", 7, MINOR, 65536, 0, 12, 9, 65536, 1, 16, 0, 0)
     if opcode == GETATTR:

@@ -1,16 +1,17 @@
-"""Runs a command under ptrace(2) and kills one of its processes as it enters or leaves a system call.
+"""Runs a command under ptrace(2) and kills one of its processes when one enters or leaves a system call.
 
     python -I -S tracer.py REPORT [WATCHED STOP VICTIM] -- COMMAND...
 
-Processes are numbered in the order in which they are made, from 0, the command's own; stops are numbered for each process from
-0: the beginning and the end of each of its system calls since the command was executed. When the process WATCHED is at its
-stop number STOP, the process VICTIM gets SIGKILL, and what the stopped one was about to do is not done. The tracer ends with
-process 0, and whoever is left then goes on untraced.
+Processes are numbered in the order in which they are made; 0 is the command's own. Stops are numbered for each process
+from 0: the beginning and the end of each of its system calls since the command was executed. When the process WATCHED
+is at its stop STOP, the process VICTIM gets SIGKILL, before the stopped one continues. The tracer ends with process 0;
+the other processes then continue untraced.
 
-REPORT gets JSON: ``status`` (as subprocess has it), ``fired`` (whether the stop was reached), and ``calls``, the number of the
-system call of each stop by process.
+REPORT gets JSON: ``status`` (as in subprocess), ``fired`` (whether the stop was reached), and ``calls``, the number of
+the system call at each stop, by process.
 
-strace cannot do this: it counts for each process apart, kills nobody but the caller, and cannot stop at the end of a call.
+strace cannot do this: it counts for each process separately, kills only the calling process, and cannot stop at the end
+of a call.
 """
 
 import ctypes
@@ -32,13 +33,13 @@ libc.ptrace.restype = ctypes.c_long
 
 
 def ptrace(request, pid, address=0, data=0):
-    """:raises OSError: it has failed; ESRCH where the process has died meanwhile."""
+    """:raises OSError: ptrace has failed; ESRCH if the process has died meanwhile."""
     if libc.ptrace(ctypes.c_long(request), ctypes.c_long(pid), ctypes.c_void_p(address), ctypes.c_void_p(data)) < 0:
         raise OSError(ctypes.get_errno(), f"ptrace {request:#x}")
 
 
 def begin(command):
-    """The pid of the command, seized before it is executed."""
+    """The pid of the command, which is seized before it is executed."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -66,14 +67,17 @@ class Tracer:
         self.leader = self.number(begin(command))
 
     def number(self, pid):
-        """Of a process, which is known from here on."""
+        """The number of a process, which the tracer knows from now on."""
         if pid not in self.pids:
             self.pids.append(pid)
             self.calls.append([])
         return self.pids.index(pid)
 
     def run(self):
-        """Until process 0 has ended: its wait status."""
+        """Trace until process 0 has ended.
+
+        :returns: its wait status.
+        """
         while True:
             pid, status = os.waitpid(-1, WALL)
             if not os.WIFSTOPPED(status):
@@ -83,7 +87,7 @@ class Tracer:
             try:
                 self.stopped(self.number(pid), pid, os.WSTOPSIG(status), status >> 16)
             except ProcessLookupError:
-                pass  # it has been killed since it stopped
+                pass  # the process was killed after it stopped
 
     def stopped(self, number, pid, code, event):
         if code == signal.SIGTRAP | 0x80:
@@ -104,7 +108,7 @@ class Tracer:
             self.fired = True
             os.kill(self.pids[self.victim], signal.SIGKILL)
             if self.victim != number:
-                # What the stopped one does next it does in a world without the other.
+                # Wait for the victim's end, so that the stopped process continues without it.
                 self.await_end(self.pids[self.victim])
 
     def await_end(self, pid):

@@ -1,6 +1,7 @@
-"""Containers for real, as root, in a mount namespace of the tests' own (hack/test makes it).
+"""Real containers, as root, in a mount namespace of the tests' own (hack/test makes it).
 
-Cgroups stand only under /ocirt-test; what a failed run left there is removed before the first test and after each.
+Cgroups are made only below /ocirt-test. What a failed run has left there is removed before the first test and after
+each.
 """
 
 import json
@@ -33,7 +34,7 @@ from tests.integration.harness import (
 )
 
 INITIAL = 0xEFFFFFFB
-"""The kernel's PROC_CGROUP_INIT_INO: the cgroup namespace that the machine has begun with."""
+"""The kernel's PROC_CGROUP_INIT_INO: the machine's initial cgroup namespace."""
 SKIPS = {
     "v1": (V2, "this host has no cgroup v1"),
     "v2": (not V2, "the controllers of this host are v1"),
@@ -46,7 +47,7 @@ SKIPS = {
     ),
     "cgroups": (MANAGER == ["--cgroup-manager=disabled"], "containers get no cgroups in this run"),
 }
-"""For each marker: whether its tests are passed over here, and why."""
+"""For each marker: whether its tests are skipped on this host, and why."""
 
 
 def pytest_collection_modifyitems(items):
@@ -69,7 +70,7 @@ def clean_before(request):
 
 @pytest.fixture(scope="session", autouse=True)
 def programs(tmp_path_factory, clean_before):
-    """A cache of programs for all tests: what was compiled for one is bound for the next."""
+    """A cache of programs for all tests: a program compiled for one test is used by the next."""
     if os.geteuid() != 0:
         yield
         return
@@ -83,7 +84,7 @@ def programs(tmp_path_factory, clean_before):
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory):
-    """A rootfs of busybox alone, to be copied."""
+    """A rootfs with busybox only, for tests to copy."""
     root = tmp_path_factory.mktemp("image") / "rootfs"
     for folder in ("bin", "etc", "tmp", "root", "proc", "sys", "dev"):
         (root / folder).mkdir(parents=True)
@@ -100,7 +101,9 @@ def image(tmp_path_factory):
 
 @pytest.fixture
 def ocirt(tmp_path):
-    """The runtime; whatever the test leaves is deleted, and leaving anything but containers fails the test."""
+    """The runtime. After the test its containers are deleted, and if it has left anything else behind, the
+    test fails.
+    """
     runtime = Runtime(built("bin"), tmp_path / "state")
     yield runtime
     for name in runtime.ids():
@@ -112,13 +115,13 @@ def ocirt(tmp_path):
 
 @pytest.fixture
 def faulty(ocirt):
-    """The test build with its fault switch, on the same root directory."""
+    """The build with the fault switch, with the same root directory."""
     return Runtime(built("fault/bin"), ocirt.root)
 
 
 @pytest.fixture
 def runtime(ocirt):
-    """The same runtime, as the library has it."""
+    """The same runtime, for the library."""
     manager = MANAGER[0].partition("=")[2] if MANAGER else "cgroupfs"
     return library.Runtime(
         executable=ocirt.executable,
@@ -157,7 +160,7 @@ def user(tmp_path):
         copy.write_text((Path("/etc") / name).read_text() + line)
         subprocess.run(["mount", "--bind", copy, f"/etc/{name}"], check=True, timeout=10)
         mounted.append(f"/etc/{name}")
-    # An installation that the user can read, wherever the tree lies.
+    # An installation that the user can read, wherever the tree is.
     prefix = tmp_path / "prefix"
     python = next(
         each

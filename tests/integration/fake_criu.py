@@ -1,6 +1,8 @@
-"""``criu swrk N`` as far as a runtime can see, where criu does not work: it saves nothing, and restores a ``sleep``.
+"""``criu swrk N`` for machines on which criu does not work, as far as a runtime can see: it saves nothing, and restores
+a ``sleep``.
 
-A folder belongs to it (the first argument): ``behaviour.json`` says what is to be, ``request.json`` is what it was asked for last.
+It has a folder (the first argument): ``behaviour.json`` says what it must do, and it writes its last request to
+``request.json``.
 """
 
 import ctypes
@@ -49,7 +51,7 @@ def main(folder, number):
     options = request["opts"]
     (folder / "request.json").write_text(json.dumps({"type": request["type"], **options}))
     log = options.get("work_dir_fd", options["images_dir_fd"])
-    # As criu: through the process that has made the socket.
+    # As criu does: through the process that has made the socket.
     peer = int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], "little")
     Path(f"/proc/{peer}/fd/{log}", options["log_file"]).write_text(LOG)
     time.sleep(behaviour.get("waits", 0))
@@ -73,7 +75,9 @@ def main(folder, number):
 
 
 def start(seconds):
-    """A process whose parent is ours, as a restored one's is. It goes on only once all is restored."""
+    """Start a process as a sibling, as criu does with restored ones. The process continues only once everything is
+    restored.
+    """
     pid = ctypes.CDLL(None).syscall(SYS_CLONE, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
     if pid == 0:
         os.kill(os.getpid(), signal.SIGSTOP)

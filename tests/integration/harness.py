@@ -1,4 +1,4 @@
-"""What the integration tests share: the runtime as a command, bundles, and looking at what is left behind."""
+"""What the integration tests share: the runtime as a command, bundles, and checks of what is left behind."""
 
 import json
 import os
@@ -14,29 +14,29 @@ from conformance.cells import is_mounted
 TREE = Path(__file__).resolve().parents[2]
 CGROUPS = Path("/sys/fs/cgroup")
 PARENT = os.environ.get("OCIRT_TEST_PARENT", "/ocirt-test")
-"""The cgroup that all are in; another one lets a run go on beside others."""
+"""The parent cgroup of all containers. Runs with different parents can run at the same time."""
 TOPS = (PARENT[1:], f"{PARENT[1:]}-relative", f"{PARENT[1:]}-absent")
-"""What the tests of this lane have at the top of a hierarchy; other lanes have names of their own."""
+"""The cgroups of these tests at the top of a hierarchy; other lanes have names of their own."""
 LIMIT = 30 * int(os.environ.get("OCIRT_TEST_SLOWNESS", "1"))
-"""Seconds that any command of a test may take."""
+"""The most seconds for any command of a test."""
 
 
 V2 = (CGROUPS / "cgroup.controllers").exists()
-"""Whether this host has cgroup v2 alone: one hierarchy for all controllers."""
+"""Has this host only cgroup v2, with one hierarchy for all controllers?"""
 MANAGER = [f"--cgroup-manager={name}" for name in os.environ.get("OCIRT_TEST_CGROUP_MANAGER", "").split()]
-"""The flag that all commands get; none where the variable is not set."""
+"""The flag for all commands; empty if the variable is not set."""
 SYSTEMD = MANAGER == ["--cgroup-manager=systemd"]
-"""Whether systemd makes the containers' cgroups: scopes in SLICE."""
+"""Does systemd make the containers' cgroups, as scopes in SLICE?"""
 SLICE = "ocirttest.slice"
 
 
 def cgroups_path(name):
-    """``linux.cgroupsPath`` of the test container ``name``, as the cgroup manager of this run takes it."""
+    """``linux.cgroupsPath`` of the test container ``name``, in the form of this run's cgroup manager."""
     return f"{SLICE}:ocirt:{name}" if SYSTEMD else f"{PARENT}/{name}"
 
 
 def cgroup_of(path):
-    """The cgroup, as /proc/PID/cgroup has it, that a ``linux.cgroupsPath`` names."""
+    """The cgroup that a ``linux.cgroupsPath`` names, in the form of /proc/PID/cgroup."""
     parent, *unit = path.split(":")
     return f"/{parent}/{'-'.join(unit)}.scope" if unit else path
 
@@ -53,7 +53,7 @@ def hierarchies():
 
 
 def remove_cgroups():
-    """Kill what is left under /ocirt-test*, by pidfd, and remove the cgroups; the same with scopes of systemd."""
+    """Kill, by pidfd, all processes below /ocirt-test*, and remove the cgroups; the same for scopes of systemd."""
     if left_scopes():
         (CGROUPS / SLICE / "cgroup.kill").write_text("1")
         for words in (["stop", SLICE], ["reset-failed"]):
@@ -82,7 +82,7 @@ def remove_cgroups():
 
 
 def kill_in_cgroup(pid, folder):
-    """SIGKILL ``pid`` if, held by a pidfd, it is still in the cgroup ``folder``."""
+    """SIGKILL ``pid`` if the process, held by a pidfd, is still in the cgroup ``folder``."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -109,12 +109,12 @@ def left_cgroups():
 
 
 def left_scopes():
-    """Scopes in SLICE, which systemd removes by itself when it is empty."""
+    """The scopes in SLICE. Systemd removes the slice itself when it is empty."""
     return sorted(map(str, (CGROUPS / SLICE).glob("*.scope"))) if SYSTEMD else []
 
 
 class Result:
-    """What a command of the runtime gave."""
+    """The result of a command of the runtime."""
 
     def __init__(self, done):
         self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
@@ -124,7 +124,7 @@ class Result:
 
 
 class Bundle:
-    """A bundle with `ocirt spec`'s config, changed: no terminal, cgroups under /ocirt-test."""
+    """A bundle with `ocirt spec`'s config, changed: no terminal, cgroups below /ocirt-test."""
 
     def __init__(self, path, config):
         self.path, self.config = path, config
@@ -170,7 +170,7 @@ class Runtime:
     def __call__(self, *words, options=(), timeout=LIMIT, **more):
         more.setdefault("stdin", subprocess.DEVNULL)
         more.setdefault("env", self.environment)
-        # Files, not pipes: what `create` leaves running keeps the streams open.
+        # Files, not pipes: processes that `create` leaves running keep the streams open.
         with (
             tempfile.TemporaryFile("w+", errors="backslashreplace") as out,
             tempfile.TemporaryFile("w+", errors="backslashreplace") as err,
@@ -188,7 +188,10 @@ class Runtime:
         return result
 
     def fails(self, *words, status=1, **more):
-        """The exit status of an error and exactly one line of it, whose message is returned."""
+        """Check that a command has an error's exit status and prints exactly one line.
+
+        :returns: the message of the line.
+        """
         result = self(*words, **more)
         assert result.status == status, result
         lines = result.err.splitlines()
@@ -206,7 +209,9 @@ class Runtime:
         return self.state(name)["status"]
 
     def wait_status(self, name, status, seconds=LIMIT / 3):
-        """Wait until the container has ``status``: looked at again and again, the kernel tells an outsider nothing."""
+        """Wait until the container has ``status``. This must poll, because the kernel does not notify other processes
+        of it.
+        """
         end = time.monotonic() + seconds
         while self.status(name) != status:
             assert time.monotonic() < end, f"{name} is {self.status(name)}, not {status}"
@@ -219,7 +224,7 @@ class Runtime:
 ROOT = os.geteuid() == 0
 UID, NAME = (54321, "ocirt-tester") if ROOT else (os.geteuid(), pwd.getpwuid(os.geteuid()).pw_name)
 AS_USER = {"user": UID, "group": UID, "extra_groups": []} if ROOT else {}
-"""For subprocess: run as the user."""
+"""Arguments for subprocess to run a command as the user."""
 SUBORDINATE = (
     700000 if ROOT else int(next(line for line in open("/etc/subuid") if line.startswith(f"{NAME}:")).split(":")[1])
 )
@@ -233,7 +238,7 @@ ENTRIES = {
 
 
 class User(Runtime):
-    """The runtime as the user calls it."""
+    """The runtime, called by the user."""
 
     def __call__(self, *words, **more):
         return super().__call__(*words, cwd="/", **AS_USER, **more)
@@ -245,7 +250,7 @@ def built(folder):
 
 
 def cgroup_file(bundle, controller, file):
-    """A file of the bundle's cgroup, read; ``controller`` is that of a v1 hierarchy."""
+    """The content of a file of the bundle's cgroup; ``controller`` chooses the hierarchy on v1."""
     path = cgroup_of(bundle.config["linux"]["cgroupsPath"])
     return (CGROUPS / ("" if V2 else controller) / path.lstrip("/") / file).read_text().strip()
 

@@ -1,4 +1,4 @@
-"""What a container leaves when it is gone: nothing. Looked at before and after."""
+"""A container must leave nothing behind. This module compares what exists before and after."""
 
 import ctypes
 import os
@@ -14,8 +14,9 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 class Adopted:
-    """Within it processes whose parent dies become children of this one: then none can hide. Their ends are taken note of at
-    once: a process that has joined a pid namespace holds up its end until then."""
+    """In the block, orphans become children of this process, so that none can hide. They are reaped at once, because
+    the end of a process that has joined a pid namespace is delayed until then.
+    """
 
     def __enter__(self):
         self.own, self.before, self.spawning = set(), children(), False
@@ -33,7 +34,7 @@ class Adopted:
         signal.signal(signal.SIGCHLD, self.handler)
 
     def spawn(self, process, *words, **more):
-        """subprocess.Popen's: what it makes is its own to wait for."""
+        """For subprocess.Popen, which reaps the process itself."""
         self.spawning = True
         try:
             self.init(process, *words, **more)
@@ -43,7 +44,7 @@ class Adopted:
         self.reap()
 
     def reap(self):
-        """Wait for those who have ended."""
+        """Reap the processes that have ended."""
         if self.spawning:
             return
         self.own &= children()
@@ -70,15 +71,15 @@ def mounts():
 
 
 def tree(path):
-    """Every file beneath ``path``."""
+    """Every file below ``path``."""
     return sorted(os.path.join(folder, name) for folder, folders, files in os.walk(path) for name in [*folders, *files])
 
 
 class Leftovers:
-    """What is there now; :meth:`found` compares.
+    """What exists now; :meth:`found` compares.
 
     :param ocirt: the runtime, whose containers all count.
-    :param places: directories; a file more in them counts.
+    :param places: directories, in which further files count.
     """
 
     def __init__(self, ocirt, *places):
@@ -94,7 +95,7 @@ class Leftovers:
         }
 
     def found(self):
-        """What has been left, as text; empty: nothing. Processes that have been killed get the time to end."""
+        """What has been left behind, as text; empty if nothing has. Killed processes get some time to end."""
         end = time.monotonic() + LIMIT
         while (left := children() - self.children) and time.monotonic() < end:
             time.sleep(0.001)

@@ -7,7 +7,7 @@ from tests.integration.harness import cgroups_path
 
 
 def config_for(*args, cgroup=None, **limits):
-    """A sandbox's config, with its cgroup where tests may have one."""
+    """A sandbox's config with a cgroup that tests may use."""
     return sandbox(args, cgroup=cgroup or cgroups_path("library"), **limits)
 
 
@@ -23,7 +23,7 @@ def descriptors():
 
 
 def children():
-    """The pids of this process' children, zombies included."""
+    """The pids of this process's children, zombies included."""
     pids = []
     for task in os.listdir("/proc/self/task"):
         with open(f"/proc/self/task/{task}/children") as file:

@@ -1,7 +1,7 @@
-"""A resctrl file system to test with, for kernels and machines that have none: groups with their files, over FUSE.
+"""A resctrl file system for tests on machines without one: groups with their files, over FUSE.
 
-As the kernel's: mkdir makes a group with its files, rmdir removes it with them and gives its processes back to the default
-group, a process is in one group, a schema that is none is refused and info/last_cmd_status says why.
+It behaves like the kernel's: mkdir makes a group with its files; rmdir removes them and moves the group's processes to
+the default group; a process is in one group; a wrong schema is refused, and info/last_cmd_status says why.
 """
 
 import ctypes
@@ -31,13 +31,14 @@ DEFAULT = {"L3": {0: "fffff", 1: "fffff"}, "MB": {0: "100", 1: "100"}}
 
 
 class Refused(Exception):
-    """An errno for the caller."""
+    """An errno for the calling process."""
 
 
 class Resctrl:
     """Mounted at ``path`` in this mount namespace, until :meth:`close`.
 
-    :ivar groups: path of a group (``""`` the default one, ``a``, ``a/mon_groups/m``) -> its schemas, resource -> domain -> value.
+    :ivar groups: path of a group (``""`` the default one, ``a``, ``a/mon_groups/m``) -> its schemas, resource -> domain
+        -> value.
     :ivar tasks: pid -> path of its group, and of its monitoring group.
     :ivar log: what was made, written and removed, in order.
     """
@@ -62,7 +63,7 @@ class Resctrl:
     # ---- the tree ----
 
     def children(self, path):
-        """Names in a directory; ``None`` where there is no such directory."""
+        """Names in a directory; ``None`` if it does not exist."""
         if path == "info":
             return ["last_cmd_status"]
         if path.split("/")[-1] == "mon_groups":
@@ -151,7 +152,7 @@ class Resctrl:
                 error, answer = refused.args[0], b""
             try:
                 os.write(self.device, struct.pack("<IiQ", 16 + len(answer), -error, unique) + answer)
-            except OSError:  # who asked has gone
+            except OSError:  # the process that asked has ended
                 pass
 
     def answer(self, opcode, path, body):

@@ -1,7 +1,7 @@
 """What the tests on cgroup v2 share.
 
-Where cgroup v2 stands beside v1, they see it alone: it is mounted over the v1 hierarchies in the tests' mount namespace.
-Then it has no controllers but hugetlb, and tests of others are skipped.
+If the host has cgroup v2 in addition to v1, the tests see only v2, mounted over the v1 hierarchies in their mount
+namespace. It then has no controllers except hugetlb, and tests of other controllers are skipped.
 """
 
 import os
@@ -31,7 +31,7 @@ def unified():
     subprocess.run(["mount", "--bind", beside, CGROUPS], check=True, timeout=10)
     yield
     subprocess.run(["umount", CGROUPS], check=True, timeout=10)
-    # Left enabled, a controller could not be mounted as v1 as long as there is any cgroup here.
+    # A controller that stays enabled could not be mounted as v1 as long as any cgroup exists here.
     for controller in (beside / "cgroup.subtree_control").read_text().split():
         if controller not in before:
             (beside / "cgroup.subtree_control").write_text(f"-{controller}")
@@ -46,7 +46,7 @@ def read(file, path=OWN):
 
 
 def wait_for(condition, seconds=20):
-    """Look again and again: of most of this the kernel tells an outsider nothing."""
+    """Poll, because the kernel does not notify other processes of most of these conditions."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -61,7 +61,7 @@ def membership(pid="self"):
 
 @pytest.fixture(autouse=True)
 def emptied(ocirt):
-    """What the tests themselves have made is removed, as long as nothing of the runtime's is in it."""
+    """After the test, remove the cgroups that it has made itself, once the containers are deleted."""
     MADE.clear()
     yield
     for name in ocirt.ids():
@@ -75,7 +75,7 @@ MADE = set()
 
 
 def make(path):
-    """Make the cgroup ``path`` and those above it."""
+    """Make the cgroup ``path`` and its parents."""
     for each in [folder(path), *folder(path).parents]:
         if each != CGROUPS and CGROUPS in each.parents and not each.exists():
             MADE.add(each)
@@ -85,7 +85,7 @@ def make(path):
 
 @contextmanager
 def inside(path):
-    """This process is in the cgroup ``path``, made if need be, for as long as the block takes."""
+    """As long as the block lasts, this process is in the cgroup ``path``, which is made if necessary."""
     before = membership()
     make(path)
     (folder(path) / "cgroup.procs").write_text(str(os.getpid()))
@@ -97,7 +97,7 @@ def inside(path):
 
 @contextmanager
 def sleeper(path):
-    """A process of the cgroup ``path``, made if need be."""
+    """A process in the cgroup ``path``, which is made if necessary."""
     make(path)
     process = subprocess.Popen(["sleep", "300"])
     try:
@@ -109,7 +109,7 @@ def sleeper(path):
 
 
 def left_running(path=OWN):
-    """Systemd removes an empty scope by itself."""
+    """Does the cgroup still have processes? Systemd itself removes an empty scope."""
     try:
         events = read("cgroup.events", path)
     except FileNotFoundError:
@@ -118,7 +118,9 @@ def left_running(path=OWN):
 
 
 def exec_into_the_second_container(ocirt, bundle):
-    """One container after the other in a cgroup that was there, and two processes at once in the second."""
+    """Run two containers one after the other in an existing cgroup, and two processes at the same time in the
+    second.
+    """
     for name in ("c1", "c2"):
         ocirt.ok("create", "--bundle", bundle, name)
         ocirt.ok("start", name)

@@ -1,4 +1,4 @@
-"""Many containers through their life, with faults mixed in; what the host has before and after is compared."""
+"""Many containers with faults mixed in; the state of the host before and after is compared."""
 
 import os
 import random
@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.integration.harness import LIMIT, left_cgroups
 
 FAULTS = 5
-"""One container in so many meets a fault: a runtime that is killed after a step or at any time, or a command that cannot
-succeed."""
+"""One of this many containers meets a fault: a runtime that is killed after a step or at any time, or a command that
+cannot succeed."""
 
 
 class Host:

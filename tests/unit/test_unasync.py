@@ -31,7 +31,7 @@ def test_making_it_again_changes_nothing(unasync):
     [
         ("__all__ = [", "__all__ = [  # more\n", "found 0 times, expected 1: __all__"),
         ("    def pid(self)", "    @coming\n    def pid(self)", "found 3 times, expected 2: @coming"),
-        ("self.kill()\n", "self.kill()\n        asyncio.sleep(0)\n", "makes this line one that blocks: asyncio.sleep"),
+        ("self.kill()\n", "self.kill()\n        asyncio.sleep(0)\n", "removes asyncio from this line: asyncio.sleep"),
     ],
 )
 def test_what_no_rule_covers_is_an_error(unasync, old, new, told):

@@ -1,8 +1,8 @@
 """hack/bench: ocirt beside other runtimes, and beside the kernel's own work.
 
-``__main__`` is the command line; ``works`` what is measured, by ``measure``, at the ``place``; ``targets`` what is aimed at;
-``report`` and ``plot`` make docs/benchmark.md of a run's JSON (``results``). ``shapes`` counts the programs that the recorded
-configs of engines need.
+``__main__`` is the command line; ``works`` defines what ``measure`` measures at the ``place``; ``targets`` has the
+targets; ``report`` and ``plot`` make docs/benchmark.md from a run's JSON (``results``). ``shapes`` counts the programs
+that the recorded configs of engines need.
 """
 
 import sys
@@ -13,8 +13,8 @@ if str(TREE) not in sys.path:
     sys.path.append(str(TREE))
 
 OURS, FLOOR, OUR_FLOOR, SAME_FLOOR = "ocirt", "floor", "hack/floor", "floor, a copy"
-"""Names of columns: this tree's build, the fixed floor.c, the project's own, and the fixed one a second time: how far two
-series of the same lie apart."""
+"""Names of columns: this tree's build, the fixed floor.c, the project's own, and the fixed one a second time, to show
+how much two series of the same program differ."""
 BACK, PAUSES = "back to back", "with pauses"
 """Patterns: how containers follow on each other."""
 FEW, MANY = "a tenth exists", "many exist"
@@ -22,4 +22,4 @@ FEW, MANY = "a tenth exists", "many exist"
 
 
 class BenchError(Exception):
-    """Something that is measured does not work, or cannot be measured here; one line."""
+    """Something cannot be measured on this machine, or does not work; one line."""

@@ -141,7 +141,7 @@ def measure(options: argparse.Namespace) -> Results:
 
 
 class with_crun:
-    """Give the run all runtimes; crun only where it works here, and one line where it does not."""
+    """Give the run all runtimes. If crun does not work on this machine, print one line and continue without it."""
 
     held: AbstractContextManager[None] | None
 
@@ -166,7 +166,7 @@ class with_crun:
 
 
 class Progress:
-    """One line on a terminal; elsewhere a line for each work."""
+    """One line on a terminal, otherwise one line for each work."""
 
     def __init__(self) -> None:
         self.last = ""

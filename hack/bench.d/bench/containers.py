@@ -1,4 +1,4 @@
-"""What is done with containers, by whole processes of a runtime."""
+"""Operations on containers, by whole processes of a runtime."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .measure import LIMIT, run_lists
 from .place import Bundle, Place, Runtime
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Told how many are done, of how many."""
+"""Called with the number of finished containers, and of all."""
 T = TypeVar("T")
 
 LOT = 100
@@ -23,7 +23,7 @@ VERBS = ("create", "start", "state", "kill", "delete")
 class Container(Generic[T]):
     """A container of a runtime, at a place.
 
-    :param run: ``run(*command)`` is called for each verb; what it returns is what the verb does.
+    :param run: ``run(*command)`` is called for each verb; the verb returns its result.
     """
 
     def __init__(self, place: Place, runtime: Runtime, bundle: Bundle, name: str, run: Callable[..., T]) -> None:
@@ -80,10 +80,11 @@ def start_many(
     at_once: int = 2,
     progress: Progress | None = None,
 ) -> float:
-    """Create and start containers, ``at_once`` at a time. Returns microseconds.
+    """Create and start containers, ``at_once`` at a time.
 
     :param several: pairs of name and bundle.
-    :param progress: is told after every LOT of them; until all of a lot have started, nothing of the next does.
+    :param progress: called after every LOT of them. A lot begins only when the previous one has started completely.
+    :returns: microseconds.
     """
     works = [
         [

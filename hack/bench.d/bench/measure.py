@@ -1,4 +1,4 @@
-"""Whole processes, timed: posix_spawn to wait4, nothing between them."""
+"""Timing whole processes, from posix_spawn to wait4, without anything in between."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import TypeAlias
 from . import BenchError
 
 Word: TypeAlias = str | Path
-"""Of a command line."""
+"""A word of a command line."""
 
 LIMIT = 60
-"""Seconds that a command may take. The alarm interrupts wait4; nobody polls."""
+"""The most seconds for a command. The alarm interrupts wait4, so that nothing polls."""
 
 
 class Used:
-    """What a process took.
+    """What a process used.
 
     :ivar time: microseconds from posix_spawn to the return of wait4.
-    :ivar cpu: microseconds of processor time, with those of the children that it has waited for.
-    :ivar peak: KiB of resident memory at most; only of :func:`metered`.
+    :ivar cpu: microseconds of processor time, including the children that the process has waited for.
+    :ivar peak: the most KiB of resident memory; only from :func:`metered`.
     """
 
     __slots__ = ("time", "cpu", "peak")
@@ -35,16 +35,20 @@ class Used:
 
 
 class Spawner:
-    """Starts commands with an environment of their own, without input, output thrown away.
+    """Starts commands with an environment of their own, without input, and with output thrown away.
 
-    :param errors: a file for what they say to standard error; it is quoted when one fails.
+    :param errors: a file for their standard error, which is quoted if a command fails.
     """
 
     def __init__(self, errors: Path, environment: Mapping[str, str]) -> None:
         self.errors, self.environment = str(errors), environment
 
     def start(self, command: list[str], output: Word = os.devnull, kept: Sequence[int] = ()) -> int:
-        """Start a command; returns its pid. ``kept`` are descriptors that it inherits."""
+        """Start a command.
+
+        :param kept: descriptors that it inherits.
+        :returns: its pid.
+        """
         new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -55,9 +59,10 @@ class Spawner:
         return os.posix_spawn(command[0], command, self.environment, file_actions=actions)
 
     def __call__(self, *command: Word, output: Word = os.devnull) -> Used:
-        """Run a command to its end. Returns :class:`Used`.
+        """Run a command until it ends.
 
-        :raises BenchError: it fails, or takes more than LIMIT seconds.
+        :returns: :class:`Used`.
+        :raises BenchError: the command fails, or takes more than LIMIT seconds.
         """
         words = [str(word) for word in command]
         with Alarm(words):
@@ -87,17 +92,17 @@ class Spawner:
 
 
 def wait(pid: int) -> tuple[int, int, resource.struct_rusage]:
-    """wait4 that an alarm ends, and the process with it."""
+    """wait4. An alarm interrupts it, and ends the process as well."""
     try:
         return os.wait4(pid, 0)
     except BaseException:
-        os.kill(pid, signal.SIGKILL)  # it is a child that nobody has waited for: the pid is its own
+        os.kill(pid, signal.SIGKILL)  # the child has not been reaped, so the pid is still its own
         os.wait4(pid, 0)
         raise
 
 
 class Alarm:
-    """Raises BenchError in the main thread when the body takes longer than LIMIT."""
+    """Raises BenchError in the main thread if the body takes longer than LIMIT."""
 
     def __init__(self, command: Sequence[str], limit: float = LIMIT) -> None:
         self.command, self.limit = command, limit
@@ -114,8 +119,9 @@ class Alarm:
 
 
 def metered(spawn: Spawner, meter: str, file: Path, *command: Word) -> Used:
-    """Run a command below the program ``meter`` (meter.c), for its peak: the kernel counts the memory of whoever called
-    execve, and that must not be this Python. ``file`` gets the figures."""
+    """Run a command below the program ``meter`` (meter.c), to measure its peak: the kernel counts the memory of the
+    process that called execve, which must not be this Python. ``file`` gets the figures.
+    """
     whole = spawn(meter, file, *command)
     with open(file, encoding="ascii") as text:
         user, system, peak, status = map(int, text.read().split())
@@ -124,10 +130,11 @@ def metered(spawn: Spawner, meter: str, file: Path, *command: Word) -> Used:
 
 
 def run_lists(spawn: Spawner, starter: str, file: Path, lists: Sequence[Sequence[list[str]]], at_once: int) -> float:
-    """Run lists of commands, each list in its order, ``at_once`` lists at a time, from the program ``starter`` (starter.c), for
-    which ``file`` gets the commands. Returns the microseconds that all of it took.
+    """Run lists of commands, each list in its order, ``at_once`` lists at a time, by the program ``starter``
+    (starter.c), which reads the commands from ``file``.
 
-    :raises BenchError: a command fails, or all of it takes more than LIMIT seconds.
+    :returns: the microseconds for all of them.
+    :raises BenchError: a command fails, or all of them take more than LIMIT seconds.
     """
 
     def ended(parts: Iterable[bytes]) -> bytes:
@@ -146,8 +153,11 @@ def run_lists(spawn: Spawner, starter: str, file: Path, lists: Sequence[Sequence
 
 
 def traced(spawn: Spawner, strace: str, log: str, *command: Word) -> int:
-    """Start a command under strace and wait for its end. Returns a descriptor that is at its end once strace has gone,
-    which is when all that the command left running has ended."""
+    """Start a command under strace and wait for its end.
+
+    :returns: a descriptor that is at its end once strace has ended, which is when all processes that the command left
+        behind have ended.
+    """
     reader, writer = os.pipe()
     words = [strace, "-D", "-f", "-q", "-o", log, *map(str, command)]
     try:
@@ -164,7 +174,10 @@ _END = re.compile(r"(\d+) +\+\+\+ exited")
 
 
 def count_calls(log: str) -> dict[str, int]:
-    """System calls in the text of ``strace -f``, up to the end of the first process. Returns name -> number."""
+    """Count system calls in the text of ``strace -f``, up to the end of the first process.
+
+    :returns: name -> number.
+    """
     calls: dict[str, int] = {}
     first = None
     for line in log.splitlines():

@@ -1,5 +1,7 @@
-"""Where a run takes place: a tmpfs of its own with rootfs, bundles and state directories; ocirt's cache in a directory of its own
-beside the one that an installed ocirt has by default; cgroups under /ocirt-test-bench. All of it goes with the run."""
+"""The surroundings of a run: a tmpfs of its own with rootfs, bundles and state directories; a directory for ocirt's
+cache, next to the default one of an installed ocirt; cgroups below /ocirt-test-bench. All of it is removed after the
+run.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,12 @@ from .measure import Spawner, Word
 STARTER = Path(__file__).resolve().parents[1] / "starter.c"
 PARENT = "/ocirt-test-bench"
 FIXED_FLOOR_PARENT = "/ocirt-test"
-"""Where the fixed floor.c makes its cgroups."""
+"""The cgroup in which the fixed floor.c makes its cgroups."""
 MS_BIND, MNT_DETACH = 4096, 2
 
 
 class Runtime:
-    """A runtime, and how it is called.
+    """A runtime, and its command line.
 
     :ivar path: its executable.
     :ivar root: its state directory, passed as --root.
@@ -52,7 +54,7 @@ class Bundle:
         path.mkdir(parents=True, exist_ok=True)
 
     def save(self, name: str, **more: object) -> Bundle:
-        """Write config.json for the container ``name``; ``more`` are further properties of it."""
+        """Write config.json for the container ``name``, with the further properties ``more``."""
         config = {**self.config, **more}
         config["linux"] = {**config["linux"], "cgroupsPath": f"{PARENT}/{name}"}
         (self.path / "config.json").write_text(json.dumps(config))
@@ -60,12 +62,12 @@ class Bundle:
 
 
 class Place:
-    """Made by :func:`open_place`.
+    """:func:`open_place` makes it.
 
     :ivar cache: the directory of ocirt's kept programs.
     :ivar spawn: runs commands, see :class:`~bench.measure.Spawner`.
     :ivar starter: the program that runs many commands, of starter.c.
-    :ivar spec: `runc spec`'s config with busybox `sleep` for a command and no terminal.
+    :ivar spec: `runc spec`'s config with busybox `sleep` as its command, and without a terminal.
     """
 
     def __init__(self, path: Path, cache: Path) -> None:
@@ -113,7 +115,7 @@ class Place:
 
 @contextlib.contextmanager
 def open_place() -> Iterator[Place]:
-    """A :class:`Place`, taken away in the end with all cgroups and processes of the run."""
+    """A :class:`Place`. After the block it is removed, with all cgroups and processes of the run."""
     if os.geteuid():
         raise BenchError("needs root: it runs containers")
     path = Path(tempfile.mkdtemp(prefix="ocirt-bench-"))
@@ -131,7 +133,7 @@ def open_place() -> Iterator[Place]:
 
 
 def make_cache() -> Path:
-    """An empty directory for kept programs, beside the one where an installed ocirt keeps them on this machine."""
+    """An empty directory for kept programs, next to the one in which an installed ocirt keeps them on this machine."""
     try:
         default = directory_of(os.environ | {"OCIRT_CACHE": ""}, os.geteuid())
     except OcirtError as error:
@@ -145,7 +147,7 @@ def described(cache: Path) -> str:
 
 
 def make_parents() -> None:
-    """The cgroups that those of the containers stand in: there before the first, as on a host with other containers."""
+    """Make the parent cgroups of the containers' before the first container, as on a host with other containers."""
     for top in cells.hierarchies():
         for parent in (PARENT, FIXED_FLOOR_PARENT):
             folder = Path(f"{top}{parent}")
@@ -156,7 +158,7 @@ def make_parents() -> None:
 
 
 def remove_cgroups() -> None:
-    """Kill what is left of a run and remove its cgroups; those of the fixed floor only where they are empty."""
+    """Kill what remains of a run and remove its cgroups; those of the fixed floor only if they are empty."""
     try:
         cells.remove(PARENT)
     except cells.CellError as error:
@@ -168,9 +170,10 @@ def remove_cgroups() -> None:
 
 @contextlib.contextmanager
 def for_crun() -> Iterator[None]:
-    """What Debian's crun needs on a host of both cgroup layouts: hugetlb as a v1 hierarchy, machine-wide while it lasts.
+    """What Debian's crun needs on a host with both cgroup layouts: hugetlb as a v1 hierarchy, for the whole machine as
+    long as the block lasts.
 
-    :raises BenchError: it cannot be had now.
+    :raises BenchError: the hierarchy cannot be mounted now.
     """
     held = contextlib.ExitStack()
     try:
@@ -187,7 +190,7 @@ def for_crun() -> Iterator[None]:
 
 @contextlib.contextmanager
 def mounts(path: Path, count: int) -> Iterator[None]:
-    """``count`` mounts more in this mount namespace, beneath ``path``."""
+    """``count`` further mounts in this mount namespace, below ``path``."""
     path.mkdir()
     _mount(b"mounts", path, b"tmpfs", 0, b"mode=755")
     try:

@@ -1,4 +1,4 @@
-"""docs/benchmark.md and its plot, made of a run's results: no figure in them is typed by hand."""
+"""docs/benchmark.md and its plot, made from a run's results: nobody types a figure in them by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .targets import on_top, slope, verdicts
 
 PLOT = "benchmark.svg"
 WIDTH = 100
-"""Columns of a line of the page, tables excepted."""
+"""Columns of a line of the page, except for tables."""
 HEAD = """# Benchmark
 
 `hack/bench --docs` writes this page from [benchmark.json](benchmark.json), which holds the samples

@@ -1,4 +1,4 @@
-"""What a run has measured: series of numbers, and facts about the run; to and from JSON."""
+"""The results of a run: series of numbers, and facts about the run; to and from JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def percentile(samples: Sequence[float], percent: int) -> float:
-    """The smallest sample that at least ``percent`` of all are no larger than."""
+    """The smallest sample that is not smaller than ``percent`` of all."""
     ordered = sorted(samples)
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
@@ -20,10 +20,11 @@ def median(samples: Sequence[float]) -> float:
 
 
 class Results:
-    """Series, each known by work, pattern (or "") and runtime.
+    """Series, each identified by work, pattern (or "") and runtime.
 
     :ivar facts: about the machine and the run.
-    :ivar series: (work, pattern, runtime) -> samples, whole numbers: microseconds, KiB, or a count, as the work's name says.
+    :ivar series: (work, pattern, runtime) -> samples, whole numbers: microseconds, KiB, or a count, as the work's name
+        says.
     """
 
     facts: dict[str, Any]
@@ -36,7 +37,7 @@ class Results:
         self.series.setdefault((work, pattern, runtime), []).extend(round(sample) for sample in samples)
 
     def samples(self, work: str, runtime: str, pattern: str = "") -> list[int]:
-        """The samples of a series; empty where nothing was measured."""
+        """The samples of a series; empty if nothing was measured."""
         return self.series.get((work, pattern, runtime), [])
 
     def median(self, work: str, runtime: str, pattern: str = "") -> float | None:
@@ -52,13 +53,14 @@ class Results:
         pattern: str = "",
         of: Callable[[Sequence[float]], float] | None = None,
     ) -> float | None:
-        """The median of one runtime over that of another, or ``of`` any other figure of the samples; ``None`` where
-        either is missing."""
+        """The median of one runtime divided by that of another, or ``of`` another figure of the samples; ``None`` if
+        one is missing.
+        """
         of, ours, theirs = of or median, self.samples(work, runtime, pattern), self.samples(work, other, pattern)
         return of(ours) / of(theirs) if ours and theirs and of(theirs) else None
 
     def runtimes(self) -> list[str]:
-        """Names of the columns, in the order they were first measured."""
+        """Names of the columns, in the order in which they were first measured."""
         return list(dict.fromkeys(runtime for _, _, runtime in self.series))
 
     def to_json(self) -> str:

@@ -1,11 +1,11 @@
 """How many programs the configs recorded from engines need, and why: the table of docs/performance.md.
 
-A *request* is what is left of a config where order means nothing: with keys, options of mounts and capabilities sorted, and
-slots' values left out. Two configs of one request ask for the same; they should need one program. The order of mounts does
-mean something ("The runtime MUST mount entries in the listed order", config.md, Mounts); how many requests are left without
-regard to it is counted beside.
+A *request* is what remains of a config without order that has no meaning (keys, options of mounts and capabilities are
+sorted) and without the values of slots. Two configs with one request ask for the same, so they should need one program.
+The order of mounts has a meaning ("The runtime MUST mount entries in the listed order", config.md, Mounts); the table
+also counts how many requests remain if it is ignored.
 
-    hack/bench --shapes [DIR]      DIR holds config.json files named ENGINE-NUMBER.json
+    hack/bench --shapes [DIR]      DIR has config.json files named ENGINE-NUMBER.json
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ocirt.plan.entries import Entry
 
 Tables: TypeAlias = tuple[bytes, ...]
-"""What :func:`without_values` leaves of a program."""
+"""The result of :func:`without_values` for a program."""
 Asked: TypeAlias = tuple[str, Tables]
 """A request: the words of create, and its program without values."""
 
@@ -40,10 +40,10 @@ BEGIN, END = "<!-- shapes: written by hack/bench --shapes -->\n", "<!-- end of s
 
 
 class Kept:
-    """A program that is kept, and the files that are bound to it.
+    """A kept program, and the files that are bound to it.
 
-    :ivar request: what its config asks for, see the module's text.
-    :ivar unordered: the same without regard to the order of mounts.
+    :ivar request: what its config asks for, see the docstring of this module.
+    :ivar unordered: the same, ignoring the order of mounts.
     """
 
     __slots__ = ("entry", "request", "unordered", "files", "reason")
@@ -53,7 +53,7 @@ class Kept:
 
 
 def count(files: Iterable[tuple[str, bytes]]) -> tuple[list[Kept], list[tuple[str, str]]]:
-    """Look each config up as create would, in the order given, and keep a program where none is for it.
+    """Look each config up as create would, in the given order, and keep a program if none fits.
 
     :param files: pairs of name and bytes.
     :returns: the list of :class:`Kept`, and pairs of name and error for configs that are refused.
@@ -131,7 +131,7 @@ def _compiled(data: bytes, words: Mapping[str, str], machine: Host) -> tuple[Con
 
 
 def without_values(template: bytes) -> Tables:
-    """The tables of a program's template, without slots and sizes, in which the values show that it was compiled of."""
+    """The tables of a program's template, without the slots and sizes that show which values it was compiled from."""
     from ocirt.plan.encode import HEADER_TABLES
 
     head = 16 + len(BUILD)
@@ -148,7 +148,9 @@ def without_values(template: bytes) -> Tables:
 
 
 def in_order(members: dict[str, Any], mounts: bool = False) -> dict[str, Any]:
-    """A copy of a config with everything sorted whose order means nothing; ``mounts`` (by destination) where asked for."""
+    """A copy of a config with everything sorted whose order has no meaning, and ``mounts`` (by destination) if asked
+    for.
+    """
     copy: dict[str, Any] = _sorted_keys(deepcopy(members))
     if mounts:
         copy["mounts"] = sorted(copy.get("mounts") or [], key=lambda mount: mount["destination"])
@@ -169,7 +171,7 @@ def _sorted_keys(value: Any) -> Any:
 def _reason(
     kept: Sequence[Kept], entry: Entry, shape: Shape, words: Mapping[str, str], machine: Host, request: str
 ) -> str:
-    """What of a config the nearest program that is there is not for."""
+    """Why the most similar existing program does not hold for the config."""
     from ocirt.plan import entries
 
     best = None

@@ -1,4 +1,4 @@
-"""What is aimed at: ratios of medians in one run, and whether they are met."""
+"""The targets: ratios of medians in one run, and whether they are met."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ RUNC, CRUN = "runc", "crun"
 
 
 class Verdict:
-    """A target beside what was measured.
+    """A target and what was measured.
 
-    :ivar measured: the ratio (or the figure), ``None`` where a side of it was not measured.
-    :ivar quarter: the same ratio of 25th percentiles, which others' work on the machine moves less.
-    :ivar limit: what it may be at most; ``None`` where it only stands there.
+    :ivar measured: the ratio (or the figure), ``None`` if a side of it was not measured.
+    :ivar quarter: the same ratio of 25th percentiles, which depends less on other processes of the machine.
+    :ivar limit: the highest value that meets the target; ``None`` if the row has no target.
     """
 
     __slots__ = ("work", "pattern", "against", "limit", "measured", "unit", "quarter")
@@ -43,14 +43,15 @@ class Verdict:
 
 
 RATIOS: tuple[tuple[str, str, Mapping[str, float | None]], ...] = (
-    # work, pattern, {against: at most; None: it only stands there}
+    # work, pattern, {against: at most; None: no target}
     ("life cycle", BACK, {CRUN: 0.30, RUNC: 0.15}),
     ("life cycle", PAUSES, {CRUN: 0.22, RUNC: 0.13}),
     ("create", BACK, {CRUN: 0.40, RUNC: 0.14}),
     ("create", PAUSES, {CRUN: 0.22, RUNC: 0.14}),
     ("floor: create", BACK, {FLOOR: 1.4}),
     ("floor: create", PAUSES, {FLOOR: 1.4}),
-    # The target is for a config with a profile whose filter is known. Without one the peers have nothing to compile either.
+    # The target is for a config with a profile whose filter is kept. Without a profile the peers have nothing to
+    # compile either.
     ("create, new shape", BACK, {CRUN: None, RUNC: None}),
     ("create, new shape", PAUSES, {CRUN: None, RUNC: None}),
     ("create, new shape, known filter", BACK, {CRUN: 2.0, RUNC: 0.6}),
@@ -70,8 +71,8 @@ RATIOS: tuple[tuple[str, str, Mapping[str, float | None]], ...] = (
     ("smallest memory limit", "", {CRUN: 1.0}),
 )
 FLAT, SLOPE, NEAR, ON_TOP = 1.25, 1.1, 0.05, 700
-"""state with ten times as many containers; our slope over the floor's; how far our floor may be from the fixed one;
-microseconds that a seccomp profile may cost."""
+"""state with ten times as many containers; ocirt's slope over the floor's; how far the project's floor may be from the
+fixed one; microseconds that a seccomp profile may cost."""
 
 
 def verdicts(results: Results) -> list[Verdict]:
@@ -124,7 +125,7 @@ def _difference(results: Results, longer: str, shorter: str, runtime: str) -> fl
 
 
 def slope(results: Results, runtime: str = OURS) -> float | None:
-    """What the mounts on the host add to a create, over what they add to the floor's."""
+    """What the mounts on the host add to a create, divided by what they add to the floor's."""
     ours, floor = [
         _difference(results, "floor: create, host with mounts", "floor: create, host as it is", name)
         for name in (runtime, FLOOR)

@@ -1,4 +1,6 @@
-"""hack/throughput: sandboxes a second through the library, and the CPU time that each takes; --docs puts it into docs/library.md."""
+"""hack/throughput: sandboxes a second through the library, and the CPU time for each; --docs writes it into
+docs/library.md.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     import ocirt
 
 Row: TypeAlias = tuple[int, tuple[float, float, float]]
-"""Threads, and what :func:`measure` gives for so many."""
+"""Threads, and what :func:`measure` returns for so many."""
 
 PAGE = TREE / "docs/library.md"
 BLOCK = re.compile(r"(<!-- written by hack/throughput --docs -->\n).*?(<!-- end -->)", re.S)
@@ -30,7 +32,9 @@ THREADS = (1, 2, 4, 8)
 
 
 def measure(runtime: ocirt.Runtime, rootfs: Path, threads: int, seconds: float) -> tuple[float, float, float]:
-    """:returns: sandboxes a second, and milliseconds of CPU time for each: the executable's and the container's, and ours."""
+    """:returns: sandboxes a second, and milliseconds of CPU time for each: of the executable and the container, and of
+    this process.
+    """
     import ocirt
 
     def work(number: int) -> int:

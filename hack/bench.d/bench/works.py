@@ -1,4 +1,6 @@
-"""What is measured. Each function takes a :class:`Run` and adds series to its results; runtimes take turns (A B C A B C)."""
+"""The works that are measured. Each function takes a :class:`Run` and adds series to its results; runtimes take turns
+(A B C A B C).
+"""
 
 from __future__ import annotations
 
@@ -19,23 +21,23 @@ from .results import Results
 
 PAUSE = 0.05
 SPREAD = 0.01
-"""Seconds between looks of a millisecond, so that not all of them meet the same disturbance."""
+"""Seconds between measurements of a millisecond, so that one disturbance does not hit all of them."""
 MEDIAN = 40
-"""Rounds of what takes long: as many as a median needs."""
+"""Rounds of slow works: as many as a median needs."""
 FLOORS = 3
-"""Rounds of the floors in one of ocirt: a twentieth is to be seen between them."""
+"""Rounds of the floors in one of ocirt: they must show a difference of a twentieth."""
 TRUE = ["/bin/busybox", "true"]
 LARGEST_LIMIT, STEP = 32 << 20, 4096
-"""Bytes: where the search for the smallest memory limit begins, and how near it gets."""
+"""Bytes: where the search for the smallest memory limit begins, and its precision."""
 T = TypeVar("T")
 
 
 class Run:
     """What the works share.
 
-    :ivar runtimes: the :class:`~bench.place.Runtime` s, ours first.
-    :ivar floors: name -> executable of floor.c and of our own.
-    :ivar rounds: how often each thing is done; ``many`` and ``existing`` how many containers stand at a time.
+    :ivar runtimes: the :class:`~bench.place.Runtime` s, this tree's first.
+    :ivar floors: name -> executable of the fixed floor.c and of the project's own.
+    :ivar rounds: how often each thing is done; ``many`` and ``existing``: how many containers exist at a time.
     :ivar say: shows progress.
     """
 
@@ -91,8 +93,11 @@ class Run:
         kind: str = "",
         more: Mapping[str, object] | None = None,
     ) -> Container[Any]:
-        """A new container that does not exist yet; ``run`` runs its commands, ``place.spawn`` where nobody says; ``more`` are
-        further properties of its config."""
+        """A new container that does not exist yet.
+
+        :param run: runs its commands; by default ``place.spawn``.
+        :param more: further properties of its config.
+        """
         name = self.place.name()
         bundle = self.place.bundle(f"{runtime.name}{kind}", config).save(f"{runtime.name}-{name}", **(more or {}))
         return Container(self.place, runtime, bundle, name, run or self.place.spawn)
@@ -106,7 +111,9 @@ class Run:
 
 
 def warm(run: Run) -> None:
-    """Each runtime once, so that no series pays for the first time: pages read, and programs of these shapes kept."""
+    """Run each runtime once, so that no series includes a first time: files read into memory, and programs of these
+    shapes kept.
+    """
     for runtime in run.turns("first containers", 2):
         with run.container(runtime) as container:
             container.cycle()
@@ -114,8 +121,9 @@ def warm(run: Run) -> None:
 
 
 def floors(run: Run) -> None:
-    """create and run beside the floors. The kernel does the same for all of them: no hierarchy of hugetlb yet, and a row
-    for a container without the mount of the cgroups, which floor.c does not make."""
+    """create and run beside the floors. The kernel does the same work for all: the hugetlb hierarchy does not exist
+    yet, and one row is for a container without the mount of the cgroups, which floor.c does not make.
+    """
     place, results = run.place, run.results
     ours = run.runtimes[0]
     plain = deepcopy(place.spec)
@@ -123,7 +131,7 @@ def floors(run: Run) -> None:
 
     def floor_of(mode: str) -> None:
         for _ in range(FLOORS):
-            # In any order: what went before leaves the kernel work for later.
+            # In random order, because the previous one leaves work to the kernel.
             for name in random.sample(list(run.floors), len(run.floors)):
                 time.sleep(PAUSE * (pattern == PAUSES))
                 results.add(
@@ -149,7 +157,7 @@ def floors(run: Run) -> None:
 
 
 def host_with_mounts(run: Run) -> None:
-    """create with many mounts on the host, beside the same without: the kernel copies them all."""
+    """create with many mounts on the host, and without: the kernel copies all mounts."""
     place, results = run.place, run.results
     for number in range(max(1, run.rounds // 10)):
         for work, count in (("floor: create, host as it is", 0), ("floor: create, host with mounts", run.host_mounts)):
@@ -204,8 +212,9 @@ def exec_true(run: Run) -> None:
 
 
 def never_seen(run: Run, seccomp: dict[str, Any]) -> None:
-    """create of a shape that nobody has seen: a property that means nothing makes each config another. Then the same with
-    a seccomp profile, which has been seen."""
+    """create with a new shape: a property without meaning makes each config different. Then the same with a seccomp
+    profile whose filter is kept.
+    """
     profiled = with_seccomp(run.place.spec, seccomp)
     for config, work in ((None, "create, new shape"), (profiled, "create, new shape, known filter")):
         for pattern in (BACK, PAUSES):
@@ -228,7 +237,7 @@ def profile_on_top(run: Run, seccomp: dict[str, Any]) -> None:
     profiled, place = with_seccomp(run.place.spec, seccomp), run.place
     filter_of(profiled, place.path / "filter")
     for runtime in run.runtimes:
-        run.run_true(runtime, profiled, "-seccomp")  # known from here on
+        run.run_true(runtime, profiled, "-seccomp")  # the filter is kept from here on
     for runtime in run.turns("a seccomp profile on top"):
         run.results.add("run true without a profile", "", runtime.name, run.run_true(runtime).time)
         used = run.run_true(runtime, profiled, "-seccomp")
@@ -240,7 +249,7 @@ def profile_on_top(run: Run, seccomp: dict[str, Any]) -> None:
 
 
 def filter_of(config: dict[str, Any], path: Path) -> None:
-    """Write the BPF program that ocirt makes of a config's seccomp profile."""
+    """Write the BPF program that ocirt makes from a config's seccomp profile."""
     import json
 
     from ocirt.compile import compile
@@ -266,7 +275,7 @@ def many(run: Run) -> None:
 
 
 def existing(run: Run) -> None:
-    """state and list while many containers run, and while a tenth of them does."""
+    """state and list while many containers run, and while a tenth of them runs."""
     for runtime in run.runtimes:
         several = bundles(run.place, runtime, run.existing)
         started: list[tuple[str, Bundle]] = []
@@ -286,7 +295,9 @@ def _saying(run: Run, work: str) -> Progress:
 
 
 def _look(run: Run, runtime: Runtime, several: Sequence[tuple[str, Bundle]], pattern: str) -> None:
-    """``several`` are the same containers however many exist: others would be further from the processor's caches."""
+    """Measure with the same containers ``several``, however many exist: others would be further from the processor's
+    caches.
+    """
     for number in range(max(4, run.rounds)):
         time.sleep(SPREAD)
         name, _ = random.choice(several)
@@ -304,7 +315,7 @@ def memory(run: Run) -> None:
     for runtime in run.turns("peak memory", min(MEDIAN, run.rounds)):
         with run.container(runtime, run=measure) as each:
             for verb, used in each.cycle().items():
-                assert used.peak is not None  # metered tells it
+                assert used.peak is not None  # metered sets it
                 run.results.add(f"{verb}: peak memory", "", runtime.name, used.peak)
     for runtime in run.turns("a waiting run", min(MEDIAN, run.rounds)):
         _waiting(run, runtime)
