@@ -1,7 +1,7 @@
-// The kernel's own work for the container of `runc spec` on a host with cgroup v1, by one process and its child: what is
-// left of a runtime when it needs no config, keeps no state and checks nothing. Times of runtimes stand beside it.
+// The kernel's own work for the container of `runc spec` on a host with cgroup v1, by one process and its child: what
+// remains of a runtime that needs no config, keeps no state and checks nothing. Times of runtimes are compared with it.
 //   floor ROOTFS CGROUP create|run     CGROUP is beneath /ocirt-test-bench in each hierarchy
-// create: the container is made and killed; run: it executes busybox true, and its end is waited for. Run it in a mount
+// create: make and kill the container; run: the container executes busybox true; wait for its end. Run it in a mount
 // namespace of its own (hack/floor does).
 #define _GNU_SOURCE
 #include <errno.h>
@@ -85,7 +85,7 @@ static void join_cgroups(void) {
   }
 }
 
-// A cgroup is busy for a moment after its last process has been waited for.
+// A cgroup stays busy for a moment after its last process has been reaped.
 static void remove_cgroups(void) {
   for (unsigned i = 0; i < N(controllers); i++)
     for (int tries = 1000; tries && rmdir(groups[i]) && errno == EBUSY; tries--) ;
@@ -181,7 +181,7 @@ int main(int argc, char **argv) {
     _exit(1);
   }
   close(ready[1]);
-  if (read(ready[0], &byte, 1) != 1) return 1;  // it has said why
+  if (read(ready[0], &byte, 1) != 1) return 1;  // the child has printed why
   if (run) must(write(go[1], &byte, 1), "pipe");
   else must(kill((pid_t)child, SIGKILL), "kill");
   must(waitpid((pid_t)child, &status, 0), "waitpid");

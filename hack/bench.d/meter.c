@@ -1,7 +1,7 @@
 // What hack/bench cannot do from Python.
 //   meter FILE PROGRAM ARGUMENT...   runs PROGRAM, writes "user system peak status" (microseconds, KiB) of it to FILE. A peak
-//                                    counts the memory of whoever called execve, so that must be this small program
-//   meter --filter BPF load|read     loads the seccomp filter of BPF, or only reads it: the bare cost of one
+//                                    counts the memory of the process that called execve: this small program
+//   meter --filter BPF load|read     loads the seccomp filter of BPF, or only reads it: the cost of the load alone
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // starter N COMMANDS ERRORS   runs lists of commands, each list in its order, N lists at a time, and prints the microseconds that
-// all of it took. Not from Python: with as many at a time as there are processors, whoever starts them takes from what is measured.
-//   COMMANDS: words that end in NUL; an empty word ends a command, one more ends a list. ERRORS gets what they say to standard error.
-//   Ends at the first that fails, and prints "list command status" (as wait(2) has it) instead; exit status 1.
+// all of it took. Not in Python, because the starter itself would use processor time.
+//   COMMANDS: words that end in NUL; an empty word ends a command, one more ends a list. ERRORS gets their standard error.
+//   Ends at the first that fails, and prints "list command status" (as in wait(2)) instead; exit status 1.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@ static void die(const char *what, int error) {
   exit(2);
 }
 
-// Starts the command at `at`; returns what stands behind it.
+// Starts the command at `at`; returns the position after it.
 static char *start(char *at, pid_t *pid) {
   static char *words[1024];
   int count = 0;

@@ -32,7 +32,7 @@ class Host:
 
 
 def variants(bundles, tmp_path):
-    """Bundles to choose from: a plain one, one with hooks, and one of layers."""
+    """The bundles to choose from: a plain one, one with hooks, and one with layers."""
     plain, hooked, layered = [bundles(f"bundle-{name}") for name in ("plain", "hooked", "layered")]
     hook = {"path": "/bin/sh", "args": ["sh", "-c", "cat >/dev/null"]}
     hooked.config["hooks"] = {point: [hook] for point in ("createRuntime", "poststart", "poststop")}
@@ -49,7 +49,7 @@ def variants(bundles, tmp_path):
 
 
 def killed(ocirt, dice, *words):
-    """A command, killed after a time that it may well need."""
+    """Run a command, and kill it after a time that it may need."""
     process = subprocess.Popen(
         ocirt.command(*words),
         stdin=subprocess.DEVNULL,
@@ -63,7 +63,7 @@ def killed(ocirt, dice, *words):
 
 
 def life(ocirt, bundle, name, dice):
-    """One container: created, started, looked at, entered, killed, deleted, as dice fall."""
+    """Run one container through its life, with random steps: create, start, state, exec, pause, kill, delete."""
     ocirt.ok("create", "--rootfs-annotations", "--bundle", bundle, name)
     if dice.random() < 0.8:
         ocirt.ok("start", name)
@@ -78,7 +78,7 @@ def life(ocirt, bundle, name, dice):
 
 
 def fault(ocirt, faulty, bundle, name, dice):
-    """One that goes wrong, and is cleared away by `delete --force`."""
+    """Run a container in which something fails, and clean up with `delete --force`."""
     kind = dice.choice(
         (
             "create",
@@ -120,7 +120,7 @@ def fault(ocirt, faulty, bundle, name, dice):
 def soak(ocirt, faulty, bundles, count, seed=1):
     """Run ``count`` containers of ``bundles`` and compare."""
     dice = random.Random(seed)
-    for number in range(9):  # caches fill: the kernel's and ours
+    for number in range(9):  # fill the caches of the kernel and of ocirt
         life(ocirt, bundles[number % len(bundles)], f"warm{number}", dice)
     before, memory = Host(ocirt.root), Host.memory()
     for number in range(count):
@@ -133,6 +133,6 @@ def soak(ocirt, faulty, bundles, count, seed=1):
     changed = {name: (was, vars(after)[name]) for name, was in vars(before).items() if was != vars(after)[name]}
     assert changed == {}
     assert left_cgroups() == []
-    # Two cores and other work: what is allowed grows with the number, a kilobyte each, and some for the noise.
+    # Two cores and other work: the allowance grows by a kilobyte for each container, plus some for noise.
     grown = Host.memory() - memory
     assert grown < (64 << 20) + (count << 10), f"{grown} bytes more after {count} containers"

@@ -1,4 +1,4 @@
-"""What several files of unit tests need. And every plan that any of them compiles is checked (:mod:`ocirt.plan.check`)."""
+"""What several files of unit tests need. It also checks every plan that a test compiles (:mod:`ocirt.plan.check`)."""
 
 import functools
 import subprocess
@@ -32,7 +32,7 @@ def _checked(compile):
     return checked
 
 
-# Before any test module, or a verb that runs in this process, imports them.
+# Replace the functions before any test module, or a verb that runs in this process, imports them.
 for _module in (ocirt.compile, ocirt.compile.exec, ocirt.compile.restore.Restored):
     _module.compile = _checked(_module.compile)
 
@@ -45,7 +45,7 @@ def core(tmp_path_factory):
 
 @pytest.fixture
 def folder():
-    """An empty directory that kept programs may lie in."""
+    """An empty directory that is suitable for kept programs."""
     made = cache_folder()
     yield made
     remove(made)
@@ -53,7 +53,7 @@ def folder():
 
 @pytest.fixture
 def disk():
-    """An empty directory, closed to others, on a file system that outlives a boot; /tmp may be a tmpfs."""
+    """An empty directory, closed to other users, on a file system that outlives a boot, because /tmp may be a tmpfs."""
     with tempfile.TemporaryDirectory(prefix="test-", dir=TREE / "build") as made:
         kind = subprocess.run(
             ["stat", "--file-system", "--format=%T", made], capture_output=True, text=True, check=True

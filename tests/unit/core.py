@@ -1,4 +1,4 @@
-"""The executable's scanner and binder in this process: tests/core/shared.c, built by gcc as a shared library."""
+"""The executable's scanner and binder in this process: tests/core/shared.c, which gcc builds as a shared library."""
 
 import ctypes
 import os
@@ -75,13 +75,14 @@ class Core:
         self.out = ctypes.create_string_buffer(CAPACITY)
 
     def scan(self, data):
-        """The structure of the config ``data``, ``None`` where the scanner refuses it."""
+        """The structure of the config ``data``, ``None`` if the scanner refuses it."""
         size = self.library.test_scan(data, ctypes.c_size_t(len(data)), self.out, ctypes.c_size_t(CAPACITY))
         return None if size < 0 else self.out.raw[:size]
 
     def find(self, directory, data, id="c1", bundle="/bundle", systemd=False, debug=False):
-        """What create would find in the cache: a program, or what :func:`ocirt.plan.cache.keep` needs first, the place, the key and
-        the request; ``debug``: as with --debug."""
+        """What create would find in the cache: a program, or the first arguments of :func:`ocirt.plan.cache.keep`,
+        which are the path, the key and the request. ``debug``: as with --debug.
+        """
         path, request = ctypes.create_string_buffer(8192), ctypes.create_string_buffer(CAPACITY)
         size = self.library.test_find(
             str(directory).encode(),
@@ -100,7 +101,9 @@ class Core:
         return self.out.raw[:size] if size >= 0 else place(path, request)
 
     def find_exec(self, directory, argv, data, process, created, bundle="/bundle"):
-        """What exec would find for the command line ``argv`` and a container; ``None`` where it does not read the line."""
+        """What exec would find for the command line ``argv`` and a container; ``None`` if the executable does not read
+        the line.
+        """
         path, request = ctypes.create_string_buffer(8192), ctypes.create_string_buffer(CAPACITY)
         words = (ctypes.c_char_p * (len(argv) + 1))(*map(os.fsencode, argv), None)
         size = self.library.test_find_exec(
@@ -121,13 +124,15 @@ class Core:
         return self.out.raw[:size] if size >= 0 else None if size == -3 else place(path, request)
 
     def call(self, signature, items, pid):
-        """The bytes of a D-Bus call whose body the items are (ocirt/cgroups/dbus.py), ``None`` where they make none."""
+        """The bytes of a D-Bus call with the items as its body (ocirt/cgroups/dbus.py), ``None`` if the items are
+        wrong.
+        """
         texts = (ctypes.c_char_p * len(items))(*[item.encode() for item in items])
         size = self.library.test_call(signature.encode(), texts, len(items), pid, self.out)
         return None if size < 0 else self.out.raw[:size]
 
     def messages(self, fd):
-        """What is read from the socket ``fd`` to its end, a line a message, and the error that ended it."""
+        """What is read from the socket ``fd`` until its end, one message a line, and the error that ended it."""
         self.out.value = b""
         error = self.library.test_read(fd, self.out, ctypes.c_size_t(CAPACITY))
         return self.out.value.decode("latin-1"), error
@@ -140,7 +145,7 @@ def place(path, request):
 
 
 def ids(text):
-    """The value of --user as the executable writes it for Python: numbers, where the text is some."""
+    """The value of --user as the executable writes it for Python: numbers, if the text has numbers."""
     numbers = text.split(":")
     if not all(each.isascii() and each.isdigit() and len(each) < 11 and int(each) < 2**32 - 1 for each in numbers):
         return text
@@ -148,13 +153,13 @@ def ids(text):
 
 
 def group(text):
-    """The same of --additional-gids."""
+    """The same for --additional-gids."""
     found = ids(text)
     return found["uid"] if isinstance(found, dict) and ":" not in text else text
 
 
 def cache_folder():
-    """A directory in memory, where the cache is by default; the caller removes it."""
+    """A directory in memory, where the cache is by default. The caller removes it."""
     return Path(tempfile.mkdtemp(prefix="ocirt-test-", dir="/dev/shm"))
 
 

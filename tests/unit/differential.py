@@ -1,7 +1,9 @@
-"""The law of the program cache, tried with odd values in every field: the program of one config is kept, another config of the
-same structure is bound by the executable's own binder, and what comes out is what compiling that one gives.
+"""The law of the program cache, tested with unusual values in every field: if the program of one config is kept, and
+the executable's own binder binds it to another config of the same structure, the result must equal the compiled program
+of that config.
 
-    python -m tests.unit.differential SECONDS [SEED]    # hack/fuzz; prints the pairs that break the law, and ends with status 1
+    python -m tests.unit.differential SECONDS [SEED]    # hack/fuzz; prints the pairs that break the law, and ends with
+    status 1
 """
 
 import json
@@ -453,11 +455,13 @@ BASES = {
 """Name -> a config, a function that makes its host, and words of the request. Together they have every field of the schema."""
 
 NOT_VARIED = {"linux.personality.flags[]"}
-"""Fields that no base has, as every value of theirs is refused."""
+"""Fields that no base has, because every value of them is refused."""
 
 
 def fields(value=None, root=None, path=""):
-    """The fields of the schema that hold a value other than true and false, as ``linux.devices[].major``; ``*`` is any key."""
+    """The fields of the schema with a value other than true and false, like ``linux.devices[].major``; ``*`` is any
+    key.
+    """
     if value is None:
         value = root = schema.load("config")
     value, root = schema.resolve(value, root)
@@ -474,7 +478,7 @@ def fields(value=None, root=None, path=""):
 
 
 def places(value, path=()):
-    """Every place in a JSON value that holds no other places to vary: pairs of where it is and its letter in a structure."""
+    """Every place in a JSON value that can be varied: pairs of its path and its letter in a structure."""
     if (
         path
         and path[-1] in ("args", "env")
@@ -495,7 +499,7 @@ def places(value, path=()):
 
 
 def put(members, place, value):
-    """A copy of ``members`` with another value at ``place``; what is on no way there is shared."""
+    """A copy of ``members`` with another value at ``place``; the rest is shared with ``members``."""
     copy = holder = dict(members) if isinstance(members, dict) else list(members)
     for step in place[:-1]:
         inner = holder[step]
@@ -514,7 +518,7 @@ class Creates:
         self.places = list(places(self.base))
 
     def compiled(self, members, id="c1", bundle="/bundle"):
-        """Config and program, the error where it is refused."""
+        """Config and program, or the error if the config is refused."""
         try:
             config = parse(json.dumps(members).encode())
             return config, encoded(compile(config, request(id=id, bundle=bundle, **self.words), self.host()), BUILD)
@@ -527,7 +531,10 @@ class Creates:
         )
 
     def keep(self, members):
-        """Have the program of ``members`` in the cache, alone. Is it there?"""
+        """Put the program of ``members`` into the cache, alone.
+
+        :returns: whether the cache has it.
+        """
         for entry in os.listdir(self.folder):
             os.unlink(self.folder / entry)
         place, found = self.find(members), self.compiled(members)
@@ -536,7 +543,9 @@ class Creates:
         return bool(os.listdir(self.folder))
 
     def broken(self, members):
-        """What is wrong with what these find: a sentence; else ``None``, and whether they were bound in ``self.bound``."""
+        """What is wrong with the program that these members find: a sentence, or ``None``. ``self.bound`` tells whether
+        they found one.
+        """
         found = self.find(members, id="other", bundle="/elsewhere")
         self.bound = isinstance(found, bytes)
         if not self.bound:
@@ -591,7 +600,9 @@ KINDS = [(Creates, name) for name in BASES] + [(Execs, name) for name in ("cgrou
 
 
 def every_field(work, share, chance):
-    """A base is kept, and looked up with each odd value in each place, or with one in ``share`` of them: pairs of configs."""
+    """Keep a base, and look it up with each unusual value in each place, or with one of ``share`` of them: pairs of
+    configs.
+    """
     if not work.keep(work.base):
         raise AssertionError(f"{work.name}: the base itself is not kept: {work.compiled(work.base)}")
     for place, letter in work.places:
@@ -601,7 +612,7 @@ def every_field(work, share, chance):
 
 
 def any_pair(work, chance, count=40):
-    """A base with an odd value or two is kept; others, and some that differ from it in one value, are looked up."""
+    """Keep a base with one or two unusual values, and look up others, some of which differ from it in one value."""
 
     def changed(members, most):
         for _ in range(chance.randint(1, most)):
@@ -617,7 +628,7 @@ def any_pair(work, chance, count=40):
 
 
 class Tally:
-    """How many pairs were tried, how many of them bound, and what broke the law."""
+    """How many pairs were tried, how many were bound, and what broke the law."""
 
     def __init__(self):
         self.pairs = self.bound = 0
@@ -646,7 +657,9 @@ class Tally:
 
 
 def compare(core, every, seconds, seed):
-    """The :class:`Tally` of every place with one in ``every`` of the odd values, and of pairs at random until the time is up."""
+    """The :class:`Tally` of every place with one of ``every`` unusual values, and of random pairs until the
+    time is up.
+    """
     until, chance, tally = time.monotonic() + seconds, random.Random(seed), Tally()
     works = [kind(core, name) for kind, name in KINDS]
     try:

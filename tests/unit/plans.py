@@ -1,4 +1,4 @@
-"""What the tests of compilation share: hosts that are not this one, and plans of configs given as dicts."""
+"""What the tests of the compiler share: hosts that differ from this one, and plans of configs given as dicts."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ BASE: dict[str, Any] = {
 
 
 def v1(*names: str, own: str = "/") -> list[Hierarchy]:
-    """Hierarchies of their own for the controllers ``names``."""
+    """Separate hierarchies for the controllers ``names``."""
     return [Hierarchy((name,), f"{ROOT}/{name.removeprefix('name=')}", own) for name in names]
 
 
 def host(**facts: Any) -> Host:
-    """A host as root, of a hybrid layout with the usual controllers; nothing of it is read from this machine."""
+    """A host as root, with the hybrid layout and the usual controllers; nothing in it is read from this machine."""
     return Host(
         **{
             "kernel": (6, 18),
@@ -62,7 +62,7 @@ def host(**facts: Any) -> Host:
 
 
 def v2(own: str = "/", **facts: Any) -> Host:
-    """A host with cgroup v2 alone; ``own`` is the caller's cgroup."""
+    """A host with only cgroup v2; ``own`` is the caller's cgroup."""
     return host(cgroups=Cgroups((), Hierarchy((), ROOT, own)), **facts)
 
 
@@ -85,8 +85,9 @@ def request(**words: str) -> Request:
 
 
 def with_changes(base: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
-    """A copy of ``base`` with properties changed by path, ``__`` between the parts: ``linux__namespaces=[...]``; ``...`` removes
-    one."""
+    """A copy of ``base`` with properties changed by path, ``__`` between the parts: ``linux__namespaces=[...]``;
+    ``...`` removes a property.
+    """
     members = deepcopy(dict(base))
     for path, value in changes.items():
         *holders, name = path.split("__")
@@ -111,12 +112,12 @@ def plan(members: Mapping[str, Any], on: Host | None = None, kept: Filters | Non
 
 
 def steps(plan: Plan, section: str, *kinds: str) -> list[Step]:
-    """The steps of a section, of some kinds only where any are named."""
+    """The steps of a section; if ``kinds`` are given, only steps of these kinds."""
     return [step for step in plan.sections[section] if not kinds or type(step).__name__ in kinds]
 
 
 def values(step: Record) -> dict[str, Any]:
-    """A step's fields as they are for the config at hand, defaults left out."""
+    """A step's fields for this config, without defaults."""
     return {
         name: value
         for name, value in ((name, bound(getattr(step, name))) for name in step.fields)
@@ -129,7 +130,7 @@ def _listed(value: Any) -> Any:
 
 
 def facts(plan: Plan) -> dict[str, Any]:
-    """What the program knows of the container, for the config at hand; what it does not know left out."""
+    """What the program knows about the container, for this config, without unknown facts."""
     return values(plan.facts)
 
 

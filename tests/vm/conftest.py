@@ -1,4 +1,6 @@
-"""Virtual machines for the tests (hack/vm), and build/vm/result.json: what the whole lane, `hack/test --vm`, gave."""
+"""Virtual machines for the tests (hack/vm), and build/vm/result.json: the results of the whole lane,
+`hack/test --vm`.
+"""
 
 import json
 import shutil
@@ -10,7 +12,7 @@ import pytest
 from tests.vm.machine import RESULTS, TREE, Guest
 
 PARTS = {}
-"""What the parts of the lane report, by name."""
+"""The reports of the lane's parts, by name."""
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +23,7 @@ def report():
 
 @pytest.fixture(scope="module")
 def boot(tmp_path_factory):
-    """``boot(name, *words, share=, user=, timeout=)`` gives a Guest, ended with the module."""
+    """``boot(name, *words, share=, user=, timeout=)`` returns a Guest, which ends with the module."""
     guests = []
 
     def start(name, *words, share=None, **more):
@@ -35,7 +37,7 @@ def boot(tmp_path_factory):
 
 
 def git(*words):
-    """What git says of the tree; nothing where there is no git."""
+    """git's output about the tree; empty without git."""
     if not shutil.which("git"):
         return ""
     return subprocess.run(
@@ -52,7 +54,7 @@ def pytest_sessionstart(session):
 
 
 def pytest_sessionfinish(session, exitstatus):
-    """Only a run that had all parts says something about the lane."""
+    """Write the result only if the run had all parts."""
     if not {"machine", "integration", "rootless"} <= PARTS.keys():
         return
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")

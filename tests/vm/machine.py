@@ -1,4 +1,4 @@
-"""Runs of hack/vm, and what a run of the tree's tests in the guest gave."""
+"""Runs of hack/vm, and the results of the tree's tests in the guest."""
 
 import faulthandler
 import json
@@ -13,15 +13,15 @@ RESULTS = TREE / "build/vm"
 """Logs of the guests, and result.json."""
 
 MANAGERS = ("cgroupfs", "systemd")
-"""The cgroup managers with which tests/integration runs in the guest, the first with every file."""
+"""The cgroup managers with which tests/integration runs in the guest; only the first one runs every file."""
 
 
 class Guest:
-    """hack/vm at work. What it prints goes to build/vm/``name``.log.
+    """A run of hack/vm. Its output goes to build/vm/``name``.log.
 
     :param share: a folder that becomes /share.
-    :param words: what to run; a path is a script of ours.
-    :param options: further ones of hack/vm.
+    :param words: what to run; a path is a script of the host.
+    :param options: further options of hack/vm.
     """
 
     def __init__(self, name, share, *words, user="root", timeout, options=()):
@@ -48,7 +48,7 @@ class Guest:
 
     def wait(self):
         """:returns: the exit status."""
-        faulthandler.cancel_dump_traceback_later()  # pytest's; a guest has a time limit of its own
+        faulthandler.cancel_dump_traceback_later()  # cancel pytest's limit; a guest has its own
         return self.process.wait()
 
     def stop(self):
@@ -68,7 +68,7 @@ class Guest:
 def counts(junit):
     """Outcomes of a pytest run by its JUnit file.
 
-    :returns: a dict of outcome to number of tests, and the names of those that failed.
+    :returns: a dict of outcome to number of tests, and the names of the failed tests.
     """
     outcomes, failed = Counter(), []
     for case in ElementTree.parse(junit).iter("testcase"):
