@@ -80,7 +80,7 @@ class _Stream:
 
 
 def parse(text: str) -> Output:
-    """Read ``text``. Lines that are no TAP are passed over, as the protocol asks."""
+    """Read ``text``. Lines that are no TAP are ignored, as the protocol requires."""
     streams: list[_Stream] = []
     lines: list[str] = []
     for line in text.splitlines():

@@ -1,6 +1,6 @@
 """Fill the prose of the pages that people write to 100 columns: python3 hack/format.d/fill.py [PAGE...]; hack/format does it.
 
-Code, tables, headings and what lies between two HTML comments stay as they are. Code between backticks is not divided.
+Code, tables, headings and what is between two HTML comments do not change. Code between backticks is not divided.
 """
 
 import re

@@ -40,7 +40,7 @@ def change(settings: "Sequence[Step]", driver: "V1", resources: "Resources") -> 
     steps = list(settings)
     limit, burst = resources.memory.limit, resources.cpu.burst
     if limit is not None and limit.equals(-1) and resources.memory.swap is None:
-        # Without a limit on memory there is none on memory and swap either, as in runc.
+        # If memory has no limit, memory and swap together have no limit either, as in runc.
         swap = _write(driver, "memory", SWAP, limit)
         if _read(swap) is not None:
             steps.append(swap)

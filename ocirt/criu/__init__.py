@@ -27,21 +27,22 @@ DESCRIPTORS = "descriptors.json"
 """The file of the image directory that says what the standard streams were, as /proc/PID/fd shows them."""
 CONFIG_ANNOTATION = "org.criu.config"
 CONFIG_FILES = ("/etc/criu/ocirt.conf", "/etc/criu/runc.conf")
-"""Files of options that criu prefers to ours: criu reads the first that exists, unless the annotation names another file."""
+"""Files of options that criu prefers to those of ocirt: it reads the first that exists, unless the annotation names
+another file."""
 
 NETWORK = 0x40000000
-"""CLONE_NEWNET. criu leaves the devices of the network namespace to the runtime, as with runc."""
+"""CLONE_NEWNET. criu leaves the devices of the network namespace to the runtime, as in runc."""
 CGROUP_MODES = {"": 6, "soft": 3, "full": 4, "strict": 5, "ignore": 0}
 LOG_LEVEL = 4
-"""criu's log has all that it does; its file is looked at only when something went wrong."""
+"""criu's log has everything that it does; the runtime reads the file only if something goes wrong."""
 
 
 def executable(given: str | None, search: str) -> str:
     """The absolute path of criu.
 
-    :param given: what ``--criu`` says, ``None`` without it.
-    :param search: the directories to look in, as PATH has them.
-    :raises OcirtError: there is none.
+    :param given: the value of ``--criu``, ``None`` without the flag.
+    :param search: the directories to look in, in PATH's form.
+    :raises OcirtError: criu does not exist.
     """
     name = given or "criu"
     folders = [""] if "/" in name else search.split(":")
@@ -58,8 +59,8 @@ def common(config: "Config", flags: "Mapping[str, Any]") -> "dict[str, Any]":
     """The members of criu's options that checkpoint and restore share.
 
     :param config: the container's :class:`~ocirt.model.config.Config`.
-    :param flags: the flags by name, ``None`` or ``""`` where they were not given.
-    :raises RequestError: a flag has a value that it cannot have.
+    :param flags: the flags by name, ``None`` or ``""`` for flags that are not given.
+    :raises RequestError: a flag has an impossible value.
     """
     for name in flags["empty-ns"] or ():
         if name != "network":
@@ -90,10 +91,10 @@ def _config_file(config: "Config") -> str | None:
 
 
 def directory(flag: str, path: str, make: bool) -> int:
-    """A descriptor of the directory ``path``, which an executable that this process becomes inherits.
+    """A descriptor of the directory ``path``. If this process becomes the executable, that inherits the descriptor.
 
-    :param make: is it made where it is missing, with its parents?
-    :raises RequestError: it cannot be made or opened.
+    :param make: make the directory, with its parents, if it is missing?
+    :raises RequestError: the directory cannot be made or opened.
     """
     try:
         if make:

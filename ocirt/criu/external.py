@@ -67,9 +67,9 @@ def to_restore(root: str, mounts: "Mounts", config: "Config", namespaces: "Names
 
 
 def inside(root: str, path: str) -> str:
-    """Where ``path`` leads beneath the directory ``root``, as an absolute path from there: no link leads out of it.
+    """The absolute path, within the directory ``root``, that ``path`` leads to. No link leads out of that directory.
 
-    The answer serves criu only as a name, so it does no harm if a container changes its links meanwhile.
+    criu uses the answer only as a name, so a container that changes its links meanwhile does no harm.
     """
     found: list[str] = []
     rest, links = path.split("/")[::-1], 0
@@ -106,7 +106,7 @@ def namespaces_to_save(namespaces: "Namespaces") -> list[str]:
 
 
 def namespaces_to_restore(namespaces: "Namespaces") -> tuple[list[dict[str, str]], dict[str, str]]:
-    """``join_ns`` for restore, and the paths of those that criu gets by a descriptor: name -> path.
+    """``join_ns`` for restore, and the paths of the namespaces that criu gets as descriptors: name -> path.
 
     :raises ConfigError: criu cannot join one of them.
     """
@@ -124,10 +124,10 @@ def namespaces_to_restore(namespaces: "Namespaces") -> tuple[list[dict[str, str]
 
 
 def check(namespaces: "Namespaces") -> None:
-    """Fail for a container that criu cannot take: its mounts are made away from the runtime's, and it has no mount
-    namespace of its own.
+    """Refuse a container that criu cannot restore: one without a mount namespace of its own, whose mounts are made away
+    from the runtime's.
 
-    :raises ConfigError: it is one.
+    :raises ConfigError: the container is such a one.
     """
     if not namespaces.new & MOUNT:
         raise ConfigError(

@@ -1,8 +1,8 @@
 """Messages of criu's RPC: protocol buffers, as far as images/rpc.proto of criu 3.17 needs them.
 
-A schema says of each field of a message its number, or that and the schema of the message which it is. A message is a
-mapping of names to values: ``int`` and ``bool`` (varint), ``str``, a mapping, or a list of these for a repeated field;
-``None`` is left out.
+A schema gives the number of each field of a message, or for a field that is a message, the number and the schema of
+that. A message is a mapping of names to values: ``int`` and ``bool`` (varint), ``str``, a mapping, or a list of these
+for a repeated field; ``None`` is left out.
 """
 
 import os
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     Schema: TypeAlias = Mapping[str, Any]
-    """Name of a field -> its number, or that and the schema of the message which it is."""
+    """Name of a field -> its number, or its number and the schema of the message that it is."""
     Message: TypeAlias = Mapping[str, Any]
 
 DUMP, RESTORE, PRE_DUMP, NOTIFY, FEATURE_CHECK = 1, 2, 4, 6, 9
@@ -79,9 +79,9 @@ def encode(schema: "Schema", message: "Message") -> bytes:
 
 
 def decode(schema: "Schema", data: bytes) -> "dict[str, Any]":
-    """The message that ``data`` is; of a repeated field the last, and no field that the schema does not have.
+    """The message in ``data``. A repeated field has its last value, and fields that the schema lacks are left out.
 
-    :raises ValueError: it is none.
+    :raises ValueError: the data is no message.
     """
     known = {_field(field)[0]: (name, _field(field)[1]) for name, field in schema.items()}
     message: dict[str, Any] = {}

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from .message import Message
 
 SIZE = 40960
-"""The largest answer in bytes, as with runc."""
+"""The largest answer in bytes, as in runc."""
 SECONDS = 600
-"""How long criu may send nothing; saving a large image takes long."""
+"""How many seconds criu may send nothing; saving a large image takes long."""
 
 
 class Refused(OcirtError):
-    """criu failed. ``said`` is criu's line that says why, empty if criu printed none."""
+    """criu failed. ``said`` is criu's line with the reason, empty if criu printed none."""
 
     def __init__(self, message: str, said: str) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class Refused(OcirtError):
 
 
 def ask(criu: str, request: "Message", notified: "Callable[[str], None]" = lambda script: None) -> "dict[str, Any]":
-    """Have criu carry out ``request``.
+    """Let criu carry out ``request``.
 
     :param criu: the executable.
     :param notified: called with the name of each point at which criu waits for an answer (``post-dump``, ...).
@@ -60,7 +60,7 @@ def ask(criu: str, request: "Message", notified: "Callable[[str], None]" = lambd
                 ours.send(encode(REQUEST, {"type": NOTIFY, "notify_success": True}))
                 answer = _answer(ours)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # its end says it
+            pass  # its end tells the reason
         except TimeoutError:
             process.kill()
             process.wait()
@@ -88,15 +88,16 @@ def _answer(ours: socket.socket) -> "dict[str, Any] | None":
 
 
 def last_error(data: bytes) -> str:
-    """The last line of criu's log, or of what it printed, that names an error, but for the one that only says that it has
-    failed; empty where there is none."""
+    """The last line of criu's log, or of its output, that names an error. The line that only says that criu has failed
+    does not count if another line exists. Empty without such a line.
+    """
     lines = [line[line.index(b"Error (") :] for line in data.splitlines() if b"Error (" in line]
     chosen = [line for line in lines if not line.endswith(b"FAILED.")] or lines
     return chosen[-1].decode(errors="replace").strip() if chosen else ""
 
 
 def need(criu: str, feature: str, flag: str) -> None:
-    """Fail unless criu and the kernel have ``feature`` (see :data:`.message.FEATURES`), which ``flag`` needs.
+    """Check that criu and the kernel have ``feature`` (see :data:`.message.FEATURES`), which ``flag`` needs.
 
     :raises HostError: they do not.
     """

@@ -1,6 +1,6 @@
-"""The conversation of restore with criu (TalkToCriu), which goes on from one step to the next.
+"""The conversation of restore with criu (TalkToCriu), which continues from one step to the next.
 
-criu is no child of this process, and needs none: it looks for descriptors in the process that has made the socket.
+criu is no child of this process, and need not be: it looks for descriptors in the process that has made the socket.
 """
 
 import os
@@ -21,12 +21,12 @@ GO_ON = {"type": NOTIFY, "notify_success": True}
 
 
 def run(data: "dict[str, Any]") -> int:
-    """Send criu the request, or the word that it may go on, and answer it.
+    """Send criu the request, or its permission to continue, and receive the answer.
 
-    :param data: ``request`` (if the conversation begins), ``until``, the name of the point at which criu is to wait (empty
-        for its end), and ``log``, the path of criu's log.
-    :returns: the pid of the container's first process, of which criu has told at that point.
-    :raises OcirtError: criu has not done it.
+    :param data: ``request`` (if the conversation begins), ``until``, the name of the point at which criu must wait
+        (empty for its end), and ``log``, the path of criu's log.
+    :returns: the pid of the container's first process, which criu reports at that point.
+    :raises OcirtError: criu has failed.
     """
     with socket.socket(fileno=CRIU) as criu:
         criu.settimeout(SECONDS)
@@ -36,7 +36,7 @@ def run(data: "dict[str, Any]") -> int:
             if answer["type"] == RESTORE:
                 return 0
             if answer["type"] != NOTIFY:
-                raise OcirtError(f"criu: it answers with type {answer['type']}, which nobody asked for")
+                raise OcirtError(f"criu: its answer has the unexpected type {answer['type']}")
             notify = answer.get("notify", {})
             if data["until"] and notify.get("script") == data["until"]:
                 return int(notify.get("pid", 0))
@@ -59,7 +59,7 @@ def _say(criu: socket.socket, message: "dict[str, Any]") -> None:
     try:
         criu.send(encode(REQUEST, message))
     except (BrokenPipeError, ConnectionResetError):
-        pass  # criu has left an answer, or is gone
+        pass  # criu has left an answer, or has ended
 
 
 def _hear(criu: socket.socket, log: str) -> "tuple[dict[str, Any], list[int]]":
@@ -67,7 +67,7 @@ def _hear(criu: socket.socket, log: str) -> "tuple[dict[str, Any], list[int]]":
     try:
         data, descriptors, *_ = socket.recv_fds(criu, SIZE, 1)
         answer = decode(RESPONSE, data) if data else None
-    except ConnectionResetError:  # criu has not read all
+    except ConnectionResetError:  # criu has not read everything
         return _hear(criu, log)
     except TimeoutError:
         raise OcirtError(f"criu: it has said nothing for {SECONDS} s (see {log})") from None

@@ -1,7 +1,8 @@
 """Move network devices of the host into a container (config-linux.md, "Network Devices").
 
-A device keeps its attributes when it moves, except its addresses and its state. The helper therefore sets the permanent addresses
-of global scope again and brings the device up. It moves all devices or none, and undo gives them back as they were.
+A device keeps its attributes when it moves, except its addresses and its state. The helper therefore sets the permanent
+addresses of global scope again and brings the device up. It moves all devices or none, and undo restores them
+completely.
 """
 
 from os import dup, strerror
@@ -70,9 +71,11 @@ def undo(moved: "list[Record]") -> None:
 
 
 def _open() -> "tuple[Netlink, Netlink, Netlink]":
-    """The library, and it on the sockets in the two namespaces; it closes its own, and the guard needs them once more."""
+    """The library, and its sockets in the two namespaces. The library closes its sockets, and the guard needs them
+    again, so it gets copies.
+    """
     library = need("pyroute2", AT)
-    outlive()  # halfway devices would be in neither namespace as they should be: the guard gives them back
+    outlive()  # otherwise devices could stay half moved: the guard gives them back
     return library, library.IPRoute(fileno=dup(HOST_SOCKET)), library.IPRoute(fileno=dup(SOCKET))
 
 
@@ -90,7 +93,7 @@ def _move(device: dict[str, str], record: "Record", host: "Netlink", container: 
     try:
         host.link("set", index=found[0], net_ns_fd=NAMESPACE, ifname=to)
     finally:
-        # An error does not say that it has not moved: the new name comes after the move.
+        # An error does not mean that the device has not moved, because the kernel changes the name after the move.
         record["index"] = _find(container, before, name, to)
     for address in record["addresses"]:
         # IPv4 labels begin with the device's name.
@@ -103,9 +106,9 @@ def _move(device: dict[str, str], record: "Record", host: "Netlink", container: 
 
 
 def _find(container: "Netlink", before: set[int], name: str, to: str) -> int | None:
-    """Index of the device in the container, or ``None``. The namespace may be another's too, who may make devices.
+    """The index of the device in the container, or ``None``. Other users of the namespace may make devices as well.
 
-    :param before: indexes of those that were there before.
+    :param before: indexes of the devices that existed before.
     """
     prefix, template, _ = to.partition("%d")
     for link in container.get_links():
@@ -117,7 +120,10 @@ def _find(container: "Netlink", before: set[int], name: str, to: str) -> int | N
 
 
 def _give_back(moved: "list[Record]", library: "Netlink", host: "Netlink", container: "Netlink") -> list[str]:
-    """:returns: what went wrong, a text a device."""
+    """Give the devices back.
+
+    :returns: what went wrong, one text for each device.
+    """
     lost = []
     for record in reversed(moved):
         if record["index"] is None:
@@ -143,13 +149,13 @@ def _is_kept(address: "Netlink") -> bool:
 
 
 def _flags(address: "Netlink") -> int:
-    """All flags: the header has room for eight of them only."""
+    """All flags: the header has room for only eight of them."""
     flags = address.get_attr("IFA_FLAGS")
     return int(address["flags"] if flags is None else flags)
 
 
 def _arguments(address: "Netlink") -> "Record":
-    """What gives a device this address."""
+    """The arguments that give a device this address."""
     values = {name: address.get_attr(attribute) for name, attribute in ATTRIBUTES.items()}
     return {
         "family": address["family"],

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CAPABILITIES: tuple[str, ...] = ()
-"""None: the files are root's own."""
+"""Empty, because the files belong to root."""
 
 
 def run(data: list[str]) -> None:
     """Compare the group with the schemas. A group that does not exist yet agrees with every schema.
 
-    :param data: the resctrl mount, the group beneath it, then for each schema its JSON path and its line.
+    :param data: the resctrl mount, the group below it, then for each schema its JSON path and its line.
     :raises HostError: the group gives another value to a domain that a line names, or cannot be read.
     """
     root, group, *schemas = data
@@ -43,7 +43,7 @@ def undo(record: None) -> None:
 
 
 def agrees(lines: "Iterable[str]", wanted: str) -> bool:
-    """Whether one of the lines of a file schemata gives what ``wanted`` (``L3:0=ff;1=f``) gives to each domain that it names.
+    """Does one of the lines of a file schemata give what ``wanted`` (``L3:0=ff;1=f``) gives to each domain that it names?
 
     Masks are hexadecimal and percentages decimal; read as hexadecimal, either are equal only if their digits are.
     """

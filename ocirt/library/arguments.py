@@ -69,7 +69,7 @@ def optional_size(name: str, value: Size | None) -> int | None:
 def count(name: str, value: int) -> int:
     """A whole number, 0 or more.
 
-    :raises RequestError: the value is none.
+    :raises RequestError: the value is no such number.
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise wrong(name, value, "a whole number")
@@ -79,7 +79,7 @@ def count(name: str, value: int) -> int:
 def seconds(name: str, value: float) -> float:
     """A number of seconds above 0.
 
-    :raises RequestError: the value is none.
+    :raises RequestError: the value is no such number.
     """
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
         raise wrong(name, value, "a number above 0")
@@ -102,13 +102,15 @@ def mapping(name: str, value: Mapping[str, str] | None) -> dict[str, str]:
 
 
 SIZES = ("limit", "swap", "reservation")
-"""Members of ``linux.resources.memory`` that are sizes."""
+"""``linux.resources``, with numbers instead of sizes that are text.
+
+:raises RequestError: the value is no mapping, or a size in it is wrong."""
 
 
 def resources(value: Mapping[str, Any]) -> dict[str, Any]:
     """``linux.resources``, with numbers instead of sizes that are text.
 
-    :raises RequestError: the value is no mapping, or a size in it is none.
+    :raises RequestError: the value is no mapping, or a size in it is wrong.
     """
     if not isinstance(value, Mapping):
         raise wrong("resources", value, "a dict like linux.resources, as {'memory': {'limit': '64m'}}")

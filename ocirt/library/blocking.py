@@ -104,7 +104,7 @@ class Communicating(HasPipes):
     def communicate(
         self, input: bytes | str = b"", timeout: float | None = None, max_output: Size | None = MAX_OUTPUT
     ) -> Result:
-        """Write the process's input and read its outputs, as far as they are pipes, until it ends. Then close the
+        """Write the process's input and read its outputs, if they are pipes, until it ends. Then close the
         pipes.
 
         :param input: the bytes to write; text is written as UTF-8.

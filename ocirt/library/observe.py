@@ -87,7 +87,7 @@ def stats(root: str, id: str) -> Stats:
 
 
 def _limit(value: int) -> int | None:
-    """The limit, ``None`` if there is none. cgroup v1 writes no limit as the greatest number of pages."""
+    """The limit, ``None`` without a limit, for which cgroup v1 has the greatest number of pages."""
     return None if value in (0, NO_LIMIT) or value > 1 << 62 else value
 
 

@@ -147,7 +147,7 @@ def time_offset(config: "Config") -> str:
 
 
 def subgroup(config: "Config") -> str:
-    """The cgroup beneath systemd's scope that is the container's; empty where that is the scope itself.
+    """The container's cgroup below systemd's scope; empty if it is the scope itself.
 
     :raises ConfigError: the annotation is no name of a cgroup.
     """
@@ -155,7 +155,7 @@ def subgroup(config: "Config") -> str:
 
 
 def delegated(config: "Config") -> str:
-    """The cgroup beneath the subgroup in which the container's process begins; empty where that is the subgroup itself.
+    """The cgroup below the subgroup in which the container's process begins; empty if it begins in the subgroup itself.
 
     :raises ConfigError: the annotation is no name of a cgroup.
     """

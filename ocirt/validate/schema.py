@@ -36,7 +36,7 @@ PLURALS = {"string": "strings", "integer": "whole numbers", "object": "objects",
 
 
 def folder() -> str:
-    """Where the schemas lie: in the installed package, or beside it in the tree."""
+    """The folder of the schemas: in the installed package, or next to it in the tree."""
     for place in (os.path.join(PACKAGE[0], "spec"), os.path.join(PACKAGE[0], os.pardir, "spec")):
         if os.path.exists(os.path.join(place, "config.schema.json")):
             return place
@@ -52,9 +52,9 @@ def load(name: str) -> "Schema":
 
 
 def resolve(schema: "Schema", root: "Schema") -> "tuple[Schema, Schema]":
-    """``schema`` with what it refers to put in its place, and the document that references in it are relative to.
+    """``schema`` with its references replaced, and the document that references in it are relative to.
 
-    :param root: the document that holds ``schema``.
+    :param root: the document that has ``schema``.
     """
     while "$ref" in schema:
         file, _, pointer = schema["$ref"].partition("#/")
@@ -92,7 +92,7 @@ def _properties(
 
 
 def _is_integer(_: object, instance: "Json") -> bool:
-    # 1.0 is one for JSON Schema, but neither for Go nor for create.
+    # 1.0 is an integer for JSON Schema, but neither for Go nor for create.
     return type(instance) is int
 
 
@@ -110,11 +110,11 @@ def _validator(name: str) -> "Any":
 
 
 def errors(name: str, document: "Json") -> list[ConfigError]:
-    """What the schema ``name`` finds in ``document``: list of ConfigError, one for each place."""
+    """The errors that the schema ``name`` finds in ``document``: list of ConfigError, one for each place."""
     found: dict[str, ConfigError] = {}
     for error in _validator(name).iter_errors(document):
         path = join(error.absolute_path)
-        # A wrong type breaks the other rules along with it.
+        # A value of the wrong type also breaks the other rules, so report only the type.
         if path not in found or error.validator == "type":
             found[path] = _translated(error, path, name)
     return list(found.values())
@@ -130,7 +130,7 @@ def _translated(error: ValidationError, path: str, name: str) -> ConfigError:
 
 def _expected(name: str, parts: "Iterable[Part]") -> str:
     place = at(name, parts)
-    assert place is not None  # there is an error of the schema at it
+    assert place is not None  # the schema has found an error there
     return words(*place)
 
 
@@ -144,9 +144,9 @@ def _value_words(schema: "Schema") -> str:
 
 
 def words(schema: "Schema", root: "Schema") -> str:
-    """The type that ``schema`` asks for, as the model says it (:mod:`ocirt.model.config`).
+    """The type that ``schema`` asks for, in the words of the model (:mod:`ocirt.model.config`).
 
-    :param schema, root: as :func:`resolve` gives them.
+    :param schema, root: as :func:`resolve` returns them.
     """
     if schema["type"] == "array":
         return f"an array of {PLURALS[resolve(schema['items'], root)[0]['type']]}"

@@ -1,7 +1,8 @@
-"""What no schema can say, in the very sentences of create: the compiler itself is asked.
+"""Errors that no schema can describe, in exactly create's sentences, because the compiler itself finds them.
 
-It stops at its first error. So what it finds is mended in a copy of the document, and it is asked again, until it is
-content. The copy is compiled for a host that can do everything: what a host lacks is no fault of a config.
+The compiler stops at its first error. So this module mends that error in a copy of the document, and compiles again,
+until no error is left. It compiles for a host that can do everything, because what a host lacks is no fault of a
+config.
 """
 
 from copy import deepcopy
@@ -44,7 +45,7 @@ CONTROLLERS = (
 
 
 class _Everything:
-    """A collection that contains all."""
+    """A collection that contains everything."""
 
     def __contains__(self, _: object) -> bool:
         return True
@@ -70,23 +71,23 @@ def able_host() -> Host:
 
 
 def errors(members: "Members", copy: "Members") -> list[ConfigError]:
-    """What compiling the config ``members`` finds wrong, and what :data:`RULES` find: list of ConfigError.
+    """The errors that compiling the config ``members`` finds, and those of :data:`RULES`: list of ConfigError.
 
-    :param copy: the same once more, to be changed.
+    :param copy: another copy of the config, which this function changes.
     """
     return _look(copy)[0] + [error for rule in RULES for error in rule(members)]
 
 
 def doubts(copy: "Members") -> list[ConfigError]:
-    """What create warns of because the specification does not want it, and accepts because every peer does: list of ConfigError.
+    """What create warns of, because the specification forbids it and every peer accepts it: list of ConfigError.
 
-    :param copy: the config, to be changed.
+    :param copy: the config, which this function changes.
     """
     return _look(copy)[1]
 
 
 def _look(copy: "Members") -> tuple[list[ConfigError], list[ConfigError]]:
-    """The errors that compiling finds in ``copy``, and what it warns of once they are mended."""
+    """The errors that compiling finds in ``copy``, and its warnings once the errors are mended."""
     found: list[ConfigError] = []
     mender = _Mender(copy)
     while True:
@@ -119,7 +120,7 @@ def _compile(members: "Members") -> tuple[Trace, ConfigError | HostError | None]
 
 
 class _Sources(dict[str, str]):
-    """The source text of a property, for :meth:`Config.raw`: what it says is of no interest here."""
+    """The source text of a property, for :meth:`Config.raw`. Its content does not matter here."""
 
     def __missing__(self, name: str) -> str:
         return "{}"
@@ -134,17 +135,18 @@ class _Mender:
         self._ways: dict[tuple[Part | None, ...], list[Any]] = {}
 
     def original(self, path: str) -> str | None:
-        """``path`` in the copy as it is called in the document; ``None`` where it is none, or leads to what was put
-        in here."""
+        """The document's path for the ``path`` in the copy; ``None`` if it is no path, or leads to something that was
+        added to the copy.
+        """
         given = split(path)
         parts = [] if given is None else self._original(given)
         known = [part for part in parts if part is not None]
         return None if given is None or len(known) < len(parts) else join(known)
 
     def mend(self, path: str) -> bool:
-        """Change what stands at ``path`` in the copy, in another way each time; at last what holds it.
+        """Change the value at ``path`` in the copy, in another way each time, and finally the value that contains it.
 
-        :returns: whether there was anything left to be changed.
+        :returns: whether anything was left to change.
         """
         parts = split(path)
         while parts:
@@ -157,7 +159,7 @@ class _Mender:
 
     def _ways_for(self, parts: "list[Part]") -> "list[Any]":
         if isinstance(parts[-1], int) and not isinstance(self._value(parts), dict):
-            return [self._put, self._remove]  # a list may have to have something in it
+            return [self._put, self._remove]  # the schema may forbid an empty list
         return [self._extend, self._remove, self._put, self._remove]
 
     def _extend(self, parts: "list[Part]") -> bool:
@@ -170,7 +172,7 @@ class _Mender:
         return True
 
     def _remove(self, parts: "list[Part]") -> bool:
-        """Take it away."""
+        """Remove the value."""
         holder, name = self._value(parts[:-1]), parts[-1]
         if self._value(parts) is None and not (
             isinstance(holder, list) and isinstance(name, int) and name < len(holder)
@@ -182,10 +184,10 @@ class _Mender:
         return True
 
     def _put(self, parts: "list[Part]") -> bool:
-        """Put in something that is right by the schema, with all that holds it."""
+        """Replace the value by one that the schema accepts, and make its missing parents."""
         place = schema.at("config", parts)
         if place is None or "enum" in place[0] and "examples" not in place[0]:
-            return False  # the first of an enum may be what another entry has already
+            return False  # another entry may already have the first value of an enum
         holder: Json = self.copy
         for part in parts[:-1]:
             if isinstance(holder, dict) and holder.get(part) is None:
@@ -206,8 +208,8 @@ class _Mender:
         return value
 
     def _index(self, array: "list[Json]") -> list[int | None]:
-        """The index that each element of ``array`` had in the document; ``None`` for what was put in here."""
-        # With the array itself, so that no later one gets its id.
+        """The index that each element of ``array`` had in the document; ``None`` for elements that were added."""
+        # Keep the array itself, so that no later array gets its id.
         return self._indices.setdefault(id(array), (array, list(range(len(array)))))[1]
 
     def _original(self, parts: "list[Part]") -> "list[Part | None]":
@@ -220,9 +222,9 @@ class _Mender:
 
 
 def stand_in(value: "schema.Schema", root: "schema.Schema") -> "Json":
-    """The simplest value that a schema takes: its example, or the first of its kind.
+    """The simplest value that a schema accepts: its example, or the first of its kind.
 
-    :param value, root: a schema as :func:`.schema.resolve` gives it.
+    :param value, root: a schema as :func:`.schema.resolve` returns it.
     """
     if "examples" in value:
         return deepcopy(value["examples"][0])
@@ -233,7 +235,7 @@ def stand_in(value: "schema.Schema", root: "schema.Schema") -> "Json":
     return {"string": "", "boolean": False, "array": [], "integer": max(0, value.get("minimum", 0))}[value["type"]]
 
 
-# ---- what create leaves to the kernel, which says only EINVAL ----
+# ---- errors that create leaves to the kernel, which only says EINVAL ----
 
 
 def _no_soft_above_hard(members: "Members") -> "Iterator[ConfigError]":
@@ -265,8 +267,9 @@ RULES = (_no_soft_above_hard, _no_burst_above_quota, _no_swap_below_limit)
 
 
 def _get(value: "Json", kind: type, *names: str) -> "Any":
-    """What ``names`` lead to in ``value`` if it is of ``kind``; otherwise an empty one, ``None`` for a string or
-    number."""
+    """The value that ``names`` lead to in ``value`` if it is of ``kind``; otherwise an empty value, ``None`` for a
+    string or number.
+    """
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value if type(value) is kind else None if kind in (str, int) else kind()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .place import Part
 
 OTHER_PLATFORMS = {
-    # object: its properties in the specification that say nothing to a runtime on Linux
+    # object: its properties in the specification that do not apply to a runtime on Linux
     "": ("solaris", "windows", "vm", "zos", "freebsd"),
     "process": ("commandLine",),
     "process.user": ("username",),
@@ -127,7 +127,9 @@ def _unknown_capabilities(members: "Members") -> "Iterator[ConfigError]":
 
 
 def _unknown_syscalls(members: "Members") -> "Iterator[ConfigError]":
-    """Create passes over system calls that it does not know, as profiles name those of other kernels and architectures."""
+    """Create ignores system calls that it does not know, because profiles name those of other kernels and
+    architectures.
+    """
     linux = members.get("linux")
     profile = linux.get("seccomp") if isinstance(linux, dict) else None
     rules = profile.get("syscalls") if isinstance(profile, dict) else None
@@ -138,7 +140,7 @@ def _unknown_syscalls(members: "Members") -> "Iterator[ConfigError]":
     try:
         known = libseccomp.syscalls()
     except HostError:
-        return  # nobody knows the names here; create says so
+        return  # without libseccomp nothing knows the names; create reports that
     for index, rule in enumerate(rules):
         names = rule.get("names") if isinstance(rule, dict) else None
         for number, name in enumerate(names if isinstance(names, list) else ()):

@@ -232,7 +232,7 @@ def test_the_terminal_goes_to_the_console(monkeypatch, tmp_path):
         ({"type": RESTORE, "success": False, "cr_errmsg": "Error (a.c:1): no\nmore"}, "criu: Error (a.c:1): no"),
         ({"type": RESTORE, "success": False}, "criu: Error (b.c:2): logged"),
         ({}, "criu: Error (b.c:2): logged"),
-        ({"type": DUMP, "success": True}, "criu: it answers with type 1"),
+        ({"type": DUMP, "success": True}, "criu: its answer has the unexpected type 1"),
     ],
 )
 def test_a_talk_that_fails_says_why(monkeypatch, tmp_path, answer, text):

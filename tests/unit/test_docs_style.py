@@ -1,8 +1,11 @@
 """The pages for readers: one width, and none of the idioms that a newcomer has to read twice."""
 
+import ast
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -89,9 +92,40 @@ def test_what_fills_the_pages_changes_only_prose(tmp_path):
         assert all(len(line) <= WIDTH for line in filled.split("\n"))
 
 
+def idioms_in(text):
+    """Pairs of an idiom in ``text``, outside of quotes and code, and what to write instead."""
+    plain = re.sub(r"\"[^\"]*\"|`+[^`]*`+", "", " ".join(text.split()))
+    return [(hit[0], better) for idiom, better in IDIOMS.items() for hit in re.finditer(idiom, plain)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_idioms(page):
     lines = [line for line in page.read_text().splitlines() if not line.startswith("#")]
-    text = re.sub(r"\"[^\"]*\"|`[^`]*`", "", " ".join(" ".join(lines).split()))
-    found = [(hit[0], better) for idiom, better in IDIOMS.items() for hit in re.finditer(idiom, text)]
+    assert idioms_in(" ".join(lines)) == [], "say it in plain English"
+
+
+def texts_of(source):
+    """The docstrings and comments of a module, with their lines."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, node.value.value
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+def test_what_texts_are():
+    source = '"""Head."""\nNAME = "who finds"  # a comment\n"""Of NAME."""\n'
+    assert sorted(texts_of(source)) == [(1, "Head."), (2, "# a comment"), (3, "Of NAME.")]
+    assert [idioms_in(text) != [] for text in ("passed over in `who finds`", "`passed over`")] == [True, False]
+
+
+@pytest.mark.parametrize("folder", ["ocirt", "hack", "conformance"])
+def test_idioms_of_docstrings_and_comments(folder):
+    found = [
+        (f"{module.relative_to(TREE)}:{line}", *idiom)
+        for module in sorted((TREE / folder).rglob("*.py"))
+        for line, text in texts_of(module.read_text())
+        for idiom in idioms_in(text)
+    ]
     assert found == [], "say it in plain English"
