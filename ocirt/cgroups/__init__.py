@@ -165,9 +165,7 @@ class Driver:
         """
         for controller, path in beneath.items():
             where = f"{controller}:{path}" if controller else path
-            raise RequestError(
-                f"--cgroup {quote(where)}: expected none: the container has no cgroup beneath which it could be"
-            )
+            raise RequestError(f"--cgroup {quote(where)}: expected none: the container has no cgroup of its own")
         return self.open()
 
     def mount_point(self) -> str:

@@ -72,9 +72,9 @@ def directory_of(environment: "Mapping[str, str]", euid: int) -> str:
 
     chosen = environment.get("OCIRT_CACHE")
     if chosen == "off":
-        raise HostError("OCIRT_CACHE", "no programs are kept: it is off")
+        raise HostError("OCIRT_CACHE", "the cache is off, so no program is kept")
     if chosen is None and len(ocirt.__path__) > 1:  # ocirt-python of a tree adds the folder of generated modules
-        raise HostError("OCIRT_CACHE", "a tree's build keeps programs only where it names a directory")
+        raise HostError("OCIRT_CACHE", "the build of a tree keeps programs only if OCIRT_CACHE names a directory")
     bases = [(environment.get(variable, "") if variable else "/" * (euid == 0), folder) for variable, folder in PLACES]
     candidates = [base.rstrip("/") + folder for base, folder in bases if base.startswith("/")]
     if chosen and chosen.startswith("/"):

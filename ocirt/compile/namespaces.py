@@ -116,7 +116,7 @@ class Namespaces:
     def _check(self) -> None:
         linux = self.linux
         if self.has_user and not self.has_mount:
-            raise ConfigError("linux.namespaces", "a user namespace alone", "a mount namespace with it, to mount in")
+            raise ConfigError("linux.namespaces", "a user namespace alone", "a mount namespace as well, to mount in")
         if self.host.euid != 0 and not self.has(USER):
             raise HostError(
                 "linux.namespaces",

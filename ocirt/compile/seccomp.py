@@ -232,7 +232,9 @@ def _notifying(profile: "Members") -> str | None:
     have to answer for the runtime's own system calls: as in runc, that is an error.
     """
     if profile.get("defaultAction") == "SCMP_ACT_NOTIFY":
-        raise ConfigError(f"{AT}.defaultAction", quote("SCMP_ACT_NOTIFY"), "another: it can be an action of rules only")
+        raise ConfigError(
+            f"{AT}.defaultAction", quote("SCMP_ACT_NOTIFY"), "another action, because only rules may notify"
+        )
     for index, rule in enumerate(_get(profile, AT, "syscalls", list, [])):
         if type(rule) is dict and rule.get("action") == "SCMP_ACT_NOTIFY":
             return f"{AT}.syscalls[{index}].action"

@@ -131,5 +131,7 @@ def check(namespaces: "Namespaces") -> None:
     """
     if not namespaces.new & MOUNT:
         raise ConfigError(
-            "linux.namespaces", "no mount namespace of the container's own", "one: criu restores the mounts in it"
+            "linux.namespaces",
+            "no mount namespace of the container's own",
+            "one, because criu restores the mounts in the container's own",
         )

@@ -70,7 +70,7 @@ def _hear(criu: socket.socket, log: str) -> "tuple[dict[str, Any], list[int]]":
     except ConnectionResetError:  # criu has not read everything
         return _hear(criu, log)
     except TimeoutError:
-        raise OcirtError(f"criu: it has said nothing for {SECONDS} s (see {log})") from None
+        raise OcirtError(f"criu: no answer for {SECONDS} s (see {log})") from None
     except ValueError as error:
         raise OcirtError(f"criu: {error} (see {log})") from None
     if answer and answer.get("success"):

@@ -57,11 +57,11 @@ def _play(plan: "Plan", section: str) -> None:
             played.go_on(process)
     if played.waiting:
         raise Unsound(
-            ", and ".join(played.waiting.values()) + (", but nothing tells that" * (len(played.waiting) == 1))
+            ", and ".join(played.waiting.values()) + (", but no process sends that event" * (len(played.waiting) == 1))
         )
     for side, told in played.told.items():
         if told:
-            raise Unsound(f"{told[0]} is told to the {side}, which does not wait for it")
+            raise Unsound(f"{told[0]} is sent to the {side}, which does not wait for this event")
 
 
 class _Played:

@@ -107,7 +107,7 @@ class Entry:
         self.slots = [reader.slot() for _ in range(reader.number())]
         reader.span()
         if reader.at != len(data):
-            raise DamagedEntry("there is more than an entry")
+            raise DamagedEntry("bytes follow the entry")
 
     def leaves(self) -> list[tuple[str, str]]:
         """Pairs of JSON path and letter of the values, in their order."""
@@ -134,7 +134,7 @@ class _Reader:
 
     def take(self, size: int) -> bytes:
         if size > len(self.data) - self.at:
-            raise DamagedEntry("it ends early")
+            raise DamagedEntry("the entry ends early")
         self.at += size
         return self.data[self.at - size : self.at]
 

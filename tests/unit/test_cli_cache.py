@@ -241,7 +241,7 @@ def test_the_directory(folder, monkeypatch, tmp_path):
         assert chosen(every, euid, fit) == expected
     assert chosen({"OCIRT_CACHE": "/x"}, user) == "/x"
     for environment, words in [
-        ({"OCIRT_CACHE": "off"}, "it is off"),
+        ({"OCIRT_CACHE": "off"}, "the cache is off"),
         ({}, "HOME name no directory"),
         ({"HOME": "relative"}, "HOME name no directory"),
     ]:
@@ -254,7 +254,7 @@ def test_the_directory(folder, monkeypatch, tmp_path):
     import ocirt
 
     monkeypatch.setattr(ocirt, "__path__", [*ocirt.__path__, "/build"])
-    with pytest.raises(HostError, match="only where it names a directory"):
+    with pytest.raises(HostError, match="only if OCIRT_CACHE names a directory"):
         verb.directory_of({}, 0)
 
 

@@ -301,7 +301,7 @@ def test_offsets_that_cannot_be(members, message):
         (spaces("mount", "pid=ns/pid"), 'linux.namespaces[1].path: found "ns/pid", expected an absolute path'),
         (
             spaces("pid", "user"),
-            "linux.namespaces: found a user namespace alone, expected a mount namespace with it, to mount in",
+            "linux.namespaces: found a user namespace alone, expected a mount namespace as well, to mount in",
         ),
     ],
 )

@@ -65,7 +65,7 @@ def test_all_errors_sorted_by_place():
         'linux.sysctl["net.a"]: found a parameter of the host, expected nothing without a namespace of type network',
         'linux.sysctl["vm.a"]: found a parameter of no namespace, expected one of the ipc, network, uts or user namespace',
         "linux.sysctl.a: found 3, expected a string",
-        "linux.namespaces: found a user namespace alone, expected a mount namespace with it, to mount in",
+        "linux.namespaces: found a user namespace alone, expected a mount namespace as well, to mount in",
         'linux.namespaces[1].type: found "pid" a second time, expected each type once',
         'linux.namespaces[2].type: found "nope", expected one of pid, network, mount, ipc, uts, user, cgroup, time',
         "linux.uidMappings: found nothing, expected at least one mapping for the new user namespace",
