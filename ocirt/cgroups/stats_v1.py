@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .v1 import V1
 
 TICK = 10_000_000
-"""Nanoseconds of a tick, the unit of cpuacct.stat: USER_HZ is 100 on all architectures but Alpha."""
+"""Nanoseconds of a tick, the unit of cpuacct.stat: USER_HZ is 100 on almost all architectures."""
 
 BLOCK_IO = (
     # Member of blkio, and the end of the file's name.

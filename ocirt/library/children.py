@@ -68,8 +68,8 @@ class Child:
                 setsigmask=[],
                 setsigdef=DEFAULTS,
             )
-            # Keep the pid before a signal handler of Python can run and raise, which happens between two bytecodes: map
-            # and extend are one.
+            # Python runs its signal handlers, which may raise, between two calls. extend(map()) starts the process and
+            # keeps its pid in one call, so that the pid cannot get lost.
             self._made.extend(map(spawn, [runtime.executable], [list(words)], [runtime.environment]))
         except OSError as error:
             failure = InstallationError(f"start {runtime.executable}: {reason(error)}")
