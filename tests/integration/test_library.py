@@ -450,7 +450,7 @@ def test_errors_of_further_calls(busy, runtime):
 
 
 def test_errors_of_the_installation(image, runtime, tmp_path):
-    for content, words in ((None, "no such file"), ("#!/bin/sh\nexit 0\n", "without a word")):
+    for content, words in ((None, "no such file"), ("#!/bin/sh\nexit 0\n", "without a report")):
         path = tmp_path / "ocirt"
         if content is not None:
             path.write_text(content)

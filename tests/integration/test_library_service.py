@@ -296,7 +296,7 @@ def test_a_killed_run(ocirt, image, runtime):
         pidfd = os.pidfd_open(int(supervisor))
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.close(pidfd)
-        assert "without a word" in str(result.exception(LIMIT))
+        assert "without a report" in str(result.exception(LIMIT))
     assert ocirt.ids() == []
 
 
