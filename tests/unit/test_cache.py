@@ -452,7 +452,7 @@ def test_a_file_that_has_an_entrys_name_stays(core, folder, ending):
 
 
 def test_what_a_killed_writer_left_is_replaced(core, folder):
-    path, _ = core.find(folder, dump(BASE))
+    path, *_ = core.find(folder, dump(BASE))
     Path(path + ".new").write_bytes(cache.MAGIC + b"half")
     assert keep(core, folder, dump(BASE)) and not misses_of(core, folder, BASE)
     assert os.listdir(folder) == [Path(path).name]

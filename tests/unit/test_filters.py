@@ -156,7 +156,8 @@ def test_what_is_known_needs_neither_libseccomp_nor_ctypes(folder, tmp_path):
 
     def modules():
         program = COMPILE.replace(
-            '"console-socket"', f'"cache": {str(folder / ("0" * 16 + ".0"))!r}, "cache-key": "create", "console-socket"'
+            '"console-socket"',
+            f'"cache": {str(folder / ("0" * 16 + ".0"))!r}, "cache-key": "create", "cache-request": ({{}}, {{}}), "console-socket"',
         )
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", program + SHOW, path], capture_output=True, text=True, timeout=60

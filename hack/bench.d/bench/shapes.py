@@ -69,26 +69,26 @@ def count(files: Iterable[tuple[str, bytes]]) -> tuple[list[Kept], list[tuple[st
     for name, data in files:
         rootless = "rootless" in name
         machine = host(in_user_namespace=rootless)
-        shape = Shape(parse_json(data)[0])
-        words = {
-            "verb": "create",
+        bound = {
             "id": name,
             "bundle": f"/bundles/{name}",
             "root": "/run/ocirt",
             "pid-file": f"/run/{name}.pid",
         }
-        if "process.terminal" in shape.leaves and shape.values[shape.leaves["process.terminal"]]:
-            words["console-socket"] = f"/run/{name}.sock"
-        passed_on = ("root", "bundle", "console-socket", "pid-file")
-        request = entries.request_of(words, passed_on, passed_on)
-        request += " rootless" * rootless  # stands for what the host is observed to be
+        if (json.loads(data).get("process") or {}).get("terminal"):
+            bound["console-socket"] = f"/run/{name}.sock"
+        # `rootless` stands for what the host is observed to be.
+        key = {"verb": "create", **({"rootless": "auto"} if rootless else {})}
+        request, members = entries.request_of(key, bound)
+        shape = Shape(parse_json(data)[0], request=members)
+        words = {**key, **bound}
         found = next(
             (
                 each
                 for each in kept
                 if each.entry.structure.encode() == shape.structure
-                and each.entry.request == request
-                and entries.difference(each.entry, shape, words, machine) is None
+                and each.entry.key == request
+                and entries.difference(each.entry, shape, machine) is None
             ),
             None,
         )
@@ -114,8 +114,10 @@ def count(files: Iterable[tuple[str, bytes]]) -> tuple[list[Kept], list[tuple[st
             refused.append((name, str(error)))
             continue
         machine.observed.clear()
-        entry = entries.Entry(cache._entry(request, config, machine, program, BUILD))
-        reason = _reason(kept, entry, shape, words, machine, request)
+        entry = entries.Entry(
+            cache._entry(request, cache._Sources(config, None, members), config, machine, program, BUILD)
+        )
+        reason = _reason(kept, entry, shape, machine, request)
         kept.append(Kept(entry, asked, unordered, name, reason))
     return kept, refused
 
@@ -168,16 +170,16 @@ def _sorted_keys(value: Any) -> Any:
     return [_sorted_keys(each) for each in value] if isinstance(value, list) else value
 
 
-def _reason(
-    kept: Sequence[Kept], entry: Entry, shape: Shape, words: Mapping[str, str], machine: Host, request: str
-) -> str:
-    """Why the most similar existing program does not hold for the config."""
+def _reason(kept: Sequence[Kept], entry: Entry, shape: Shape, machine: Host, request: str) -> str:
+    """The first thing in a config for which the nearest kept program was not compiled."""
+    from ocirt.model.shape import AT_REQUEST
     from ocirt.plan import entries
 
+    words = entries.words_of(request, [path for path in shape.leaves if path.startswith(AT_REQUEST)])
     best = None
     for each in kept:
         if each.entry.structure == entry.structure:
-            wrong = entries.difference(each.entry, shape, words, machine) or entries.other_request(each.entry, request)
+            wrong = entries.difference(each.entry, shape, machine) or entries.other_request(each.entry, words)
             found = 0, wrong
         else:
             found = entries.other_structure(each.entry, shape)

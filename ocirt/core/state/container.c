@@ -199,7 +199,8 @@ int container_open(struct container *c, int lock) {
     tell_holder(c, lock);
     error = open_program(c);
   }
-  if (error) sys_close(release(&c->dir));
+  // If only the lock failed, the directory stays open: it tells the caller which of the two it was.
+  if (error && !locked) sys_close(release(&c->dir));
   return error;
 }
 

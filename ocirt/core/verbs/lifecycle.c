@@ -40,6 +40,7 @@ static int take_over(struct container *c, int lock) {
   format(&text, "container %s: ended process %d, which had kept it locked for %d s", c->id, holder, LOCK_SECONDS);
   log_line("warning", text.data);
   c->taken_over = 1;
+  sys_close(c->dir);
   return container_open(c, lock);
 }
 
