@@ -28,7 +28,7 @@ void prepare_ready(struct run *r) {
   set_signals(~(FIXED | FATAL), 0);
 }
 
-int do_send(struct run *r, const struct step_send *s) {
+int send_event(struct run *r, const struct occurrence *s) {
   if (s->event == EVENT_READY) prepare_ready(r);
   struct message message = {
       .kind = MESSAGE_EVENT, .event = (uint32_t)s->event, .pid = s->event == EVENT_KNOWN ? r->child.pid : 0};
@@ -66,7 +66,7 @@ static int take_init(struct run *r, int pid, int pidfd) {
   return r->joins ? 0 : become_container(r);
 }
 
-static int take_event(struct run *r, const struct step_receive *s, const struct message *message, const int *fds) {
+static int take_event(struct run *r, const struct occurrence *s, const struct message *message, const int *fds) {
   int error = message->event == EVENT_SPAWNED ? take_init(r, message->pid, fds[0]) : 0;
   if (error) return error;
   if (message->event == EVENT_KNOWN) r->pid = message->pid;
@@ -88,7 +88,7 @@ static int keep_early(struct run *r, uint64_t wanted, const struct message *mess
   return 1;
 }
 
-int do_receive(struct run *r, const struct step_receive *s) {
+int receive_event(struct run *r, const struct occurrence *s) {
   struct message message;
   int fds[PASSED], error = s->event == EVENT_READY && !r->joins ? prepare_state(r) : 0;
   uint32_t wanted = 1u << s->event;
@@ -103,7 +103,15 @@ int do_receive(struct run *r, const struct step_receive *s) {
     int got = receive_message_with(r->peer, &message, fds, PASSED);
     if (got < 0) return failing(r, "recvmsg", got);
     if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
-    if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
+    if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, r->step);
   } while (keep_early(r, s->event, &message, fds[0]));
   return message.event == s->event ? take_event(r, s, &message, fds) : failing(r, "recvmsg", -EPROTO);
+}
+
+int do_send(struct run *r, const struct step_send *s) {
+  return send_event(r, &(struct occurrence){s->event, s->first, s->count, s->optional});
+}
+
+int do_receive(struct run *r, const struct step_receive *s) {
+  return receive_event(r, &(struct occurrence){s->event, s->first, s->count, s->optional});
 }

@@ -17,22 +17,18 @@ static int map_ids(struct run *r, int tree, int mapping, int64_t recursive) {
 // Only the runtime may map the ids of a tree that init has opened in a user namespace: init lends it the tree, and the
 // runtime's step MapLent hands it back.
 static int lend(struct run *r, const struct step_bind *s, int tree) {
-  const struct step_send send = {.event = EVENT_LENT, .first = s->tree, .count = 1};
-  const struct step_receive receive = {.event = EVENT_HANDED, .first = s->tree, .count = 1};
   r->fds[s->tree] = tree;
-  int error = do_send(r, &send);
-  if (!error) error = do_receive(r, &receive);
+  int error = send_event(r, &(struct occurrence){EVENT_LENT, s->tree, 1, 0});
+  if (!error) error = receive_event(r, &(struct occurrence){EVENT_HANDED, s->tree, 1, 0});
   return error ? error : release(&r->fds[s->tree]);
 }
 
 int do_map_lent(struct run *r, const struct step_map_lent *s) {
   char path[PATH_SIZE];
-  const struct step_receive receive = {.head = s->head, .event = EVENT_LENT, .first = s->fd, .count = 1};
-  const struct step_send send = {.event = EVENT_HANDED, .first = s->fd, .count = 1};
   if (!path_in_rootfs(r, TEXT(source), path)) return 0;
-  int error = do_receive(r, &receive);
+  int error = receive_event(r, &(struct occurrence){EVENT_LENT, s->fd, 1, 0});
   if (!error) error = map_ids(r, r->fds[s->fd], r->fds[s->mapping], NUMBER(mapping_recursive));
-  return error ? error : do_send(r, &send);
+  return error ? error : send_event(r, &(struct occurrence){EVENT_HANDED, s->fd, 1, 0});
 }
 
 // Opens a source inside the rootfs, which OpenMount has left for init: by now it shows the mounts before this one.
