@@ -649,7 +649,22 @@ def test_options_that_go_by_mount(ocirt, bundle, source, flag):
     assert out.startswith("700\n") and " 64 " in out and "nosuid,noexec" in out and "s" * 300 in out, out
     entry["options"][0] = "size=" + "0" * 4200
     bundle.save()
-    assert "longer than the 4095 bytes" in ocirt.fails("create", *flag, "--bundle", bundle, "c1")
+    assert "its options are longer than the 4095 bytes" in ocirt.fails("create", *flag, "--bundle", bundle, "c1")
+    entry |= {"source": "s" * 4096, "options": []}
+    bundle.save()
+    assert "its source is longer than the 4095 bytes" in ocirt.fails("create", *flag, "--bundle", bundle, "c1")
+    entry |= {"source": "tmpfs", "options": ["n" * 256 + "=1"]}
+    bundle.save()
+    assert f"option {'n' * 256}=1" in ocirt.fails("create", *flag, "--bundle", bundle, "c1")
+
+
+def test_more_layers_than_overlay_takes(ocirt, bundle, tmp_path):
+    """The kernel takes 500, and says so. A kernel before 6.8, which takes no layer alone, refuses the options' length."""
+    lower = "lowerdir=" + ":".join(map(str, layers_in(tmp_path / "layers", 501)))
+    entry = {"destination": "/data", "type": "overlay", "source": "overlay", "options": ["ro", lower]}
+    bundle.config["mounts"].append(entry)
+    message = ocirt.fails("create", "--bundle", bundle.save(), "c1")
+    assert ("limit is 500" in message) != ("longer than the 4095 bytes" in message), message
 
 
 def test_no_pivot_with_everything(ocirt, bundle, source):

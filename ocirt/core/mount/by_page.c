@@ -58,8 +58,9 @@ static int by_page(struct run *r, const struct filesystem *f, int64_t attributes
   const struct filesystem empty = {"tmpfs", "tmpfs", &none, 0};
   BUFFER(page, PAGE_OF_OPTIONS);
   unsigned long with = put_options(&page, f);
-  if (page.full) {
-    format(&r->detail, "its options are longer than the %d bytes that the kernel takes", PAGE_OF_OPTIONS - 1);
+  if (page.full || strlen(f->source) >= PAGE_OF_OPTIONS) {
+    const char *what = page.full ? "options are" : "source is";
+    format(&r->detail, "its %s longer than the %d bytes that the kernel takes", what, PAGE_OF_OPTIONS - 1);
     return failing(r, "mount", -E2BIG);
   }
   CLOSING int scratch = make_filesystem(r, &empty, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
@@ -79,8 +80,6 @@ int new_filesystem(struct run *r, const struct filesystem *f, int64_t attributes
   int mount = make_filesystem(r, f, attributes);
   // Before Linux 6.5 overlay refuses unknown options only when the file system is created.
   if (mount != -E2BIG && !(mount == -EINVAL && f->layers)) return mount;
-  int page = by_page(r, f, attributes);
-  if (page < 0) return page;
   forget_detail(r); // what the first way has failed with
-  return page;
+  return by_page(r, f, attributes);
 }

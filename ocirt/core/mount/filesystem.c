@@ -62,18 +62,20 @@ static int configure(struct run *r, int context, const char *key, const char *va
   return error < 0 ? refused(r, context, key, error) : 0;
 }
 
-// Adds a layer to an overlay. -E2BIG: the kernel, before 6.8, takes all layers in one string only.
-static int add_layer(struct run *r, int context, const char *layer) {
+// Adds a layer to an overlay. -E2BIG: the kernel, before 6.8, takes all layers in one string only. It refuses the first
+// one then; what it refuses later is wrong itself.
+static int add_layer(struct run *r, int context, const char *layer, int is_first) {
   if (strlen(layer) > VALUE_MAX) return configure(r, context, "lowerdir+", layer);
   int error = sys_fsconfig(context, FSCONFIG_SET_STRING, "lowerdir+", layer, 0);
   if (error < 0) refused(r, context, layer, error);
-  return error == -EINVAL ? -E2BIG : error;
+  return error == -EINVAL && is_first ? -E2BIG : error;
 }
 
 // Adds the layers of a lowerdir that is too long for one string. An empty layer announces data-only layers, which only
 // the kernel's own parser takes.
 static int add_layers(struct run *r, int context, const char *joined) {
   char layer[PATH_SIZE];
+  int is_first = 1;
   for (size_t used = 0; used < sizeof layer; joined++) {
     if (*joined == '\\' && joined[1]) {
       layer[used++] = *++joined;
@@ -81,12 +83,12 @@ static int add_layers(struct run *r, int context, const char *joined) {
       layer[used++] = *joined;
     } else {
       layer[used] = 0;
-      int error = used ? add_layer(r, context, layer) : failing(r, "fsconfig", -E2BIG);
+      int error = used ? add_layer(r, context, layer, is_first) : failing(r, "fsconfig", -E2BIG);
       if (error || !*joined) return error;
-      used = 0;
+      used = is_first = 0;
     }
   }
-  return failing(r, "fsconfig", -ENAMETOOLONG);
+  return refused(r, context, "lowerdir", -ENAMETOOLONG);
 }
 
 static int configure_option(struct run *r, int context, const char *option) {
@@ -94,7 +96,7 @@ static int configure_option(struct run *r, int context, const char *option) {
   const char *equals = strchr(option, '=');
   if (!equals) return configure(r, context, option, 0);
   size_t length = (size_t)(equals - option);
-  if (length >= sizeof key) return failing(r, "fsconfig", -ENAMETOOLONG);
+  if (length >= sizeof key) return refused(r, context, option, -ENAMETOOLONG);
   memcpy(key, option, length);
   key[length] = 0;
   if (!strcmp(key, "lowerdir") && strlen(equals + 1) > VALUE_MAX) return add_layers(r, context, equals + 1);
@@ -113,7 +115,7 @@ int make_filesystem(struct run *r, const struct filesystem *f, int64_t attribute
   if (context < 0) return failing(r, "fsopen", context);
   int error = *f->source ? configure(r, context, "source", f->source) : 0;
   for (uint32_t i = 0; !error && f->layers && i < f->layers->count; i++)
-    error = add_layer(r, context, f->layers->items[i]);
+    error = add_layer(r, context, f->layers->items[i], i == 0);
   if (!error) error = configure_all(r, context, f->options);
   if (error) return error;
   error = sys_fsconfig(context, FSCONFIG_CMD_CREATE, 0, 0, 0);
