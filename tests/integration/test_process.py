@@ -472,6 +472,13 @@ def test_a_limit_above_the_runtimes_own(ocirt, bundle):
     )
 
 
+@pytest.mark.parametrize("soft, found", [(20, "20"), (2**64 - 1, "unlimited")])
+def test_a_soft_limit_beyond_the_hard_one(ocirt, bundle, soft, found):
+    bundle.config["process"]["rlimits"] = [{"type": "RLIMIT_NPROC", "soft": soft, "hard": 10}]
+    message = ocirt.fails("create", "--bundle", bundle.save(), "c1")
+    assert message.strip('"\n').endswith(f"found a soft limit of {found}, expected at most the hard one, 10"), message
+
+
 @pytest.mark.parametrize(
     "key, value, said",
     [

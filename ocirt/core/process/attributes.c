@@ -71,9 +71,14 @@ static void put_limit(struct buffer *to, uint64_t limit) {
 
 void explain_set_rlimit(struct run *r, const struct step_set_rlimit *s, int error) {
   struct limit now;
-  if (error != -EPERM || sys4(SYS_prlimit64, 0, s->resource, 0, &now)) return;
   BUFFER(wanted, 24);
   BUFFER(most, 24);
+  if (error == -EINVAL && (uint64_t)s->soft > (uint64_t)s->hard) {
+    put_limit(&wanted, s->soft);
+    put_limit(&most, s->hard);
+    format(&r->detail, "found a soft limit of %s, expected at most the hard one, %s", wanted.data, most.data);
+  }
+  if (error != -EPERM || sys4(SYS_prlimit64, 0, s->resource, 0, &now)) return;
   put_limit(&wanted, s->hard);
   put_limit(&most, now.hard);
   format(&r->detail, "found a hard limit of %s, expected at most the runtime's own, %s: more takes CAP_SYS_RESOURCE",
