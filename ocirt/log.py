@@ -144,6 +144,12 @@ class Log:
         """The prefix of a path that is no file; empty for a file."""
         return next((each for each in BACKENDS if self.path.startswith(each)), "")
 
+    @property
+    def opened(self) -> str:
+        """What :meth:`check` does, in the words of the executable."""
+        backend = self._backend()
+        return f"connect to {BACKENDS[backend]}" if backend else "open"
+
     def _record(self, level: str, message: str, about: "OcirtError | None") -> bytes:
         """What the log gets for a message: a line of the file, or a datagram."""
         backend = self._backend()

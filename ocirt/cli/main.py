@@ -74,4 +74,4 @@ def _check_log(log: "Log") -> None:
     try:
         log.check()
     except OSError as error:
-        raise OcirtError(f"--log {log.path}: {reason(error)}") from None
+        raise OcirtError(f"--log {log.path}: {log.opened}: {reason(error)}") from None

@@ -200,7 +200,9 @@ def test_a_log_that_cannot_be_opened_is_an_error_at_once(ocirt, words, log):
     ):
         pytest.skip("this host has such a log")
     result = ocirt(*words, options=("--log", log))
-    assert result.status == (255 if words[0] == "exec" else 1) and result.out == "" and f"--log {log}: " in result.err
+    opened = {"journald:me": "connect to /run/systemd/journal/socket", "syslog:me": "connect to /dev/log"}
+    assert result.status == (255 if words[0] == "exec" else 1) and result.out == ""
+    assert f"--log {log}: {opened.get(log, 'open')}: no" in result.err
     assert result.err.count("\n") == 1 and "level=error" in result.err
 
 

@@ -60,8 +60,9 @@ void log_check(void) {
   const char *path = logging.path;
   CLOSING int fd = path ? open_log() : -1;
   if (!path || fd >= 0) return;
+  const char *name, *socket = socket_of(path, &name);
   logging.path = 0;
-  fail("--log %s: open: %e", path, fd);
+  fail(socket ? "--log %s: connect to %s: %e" : "--log %s: open%s: %e", path, socket ? socket : "", fd);
 }
 
 // journald's own protocol for a message of any lines, and syslog's.
