@@ -73,8 +73,8 @@ linux.resources of config.json.""",
 Waits for the end of a container that is created, running or paused. The exit status is that of its program,
 or 128 + N if signal N ended it, as with "ocirt run" in the foreground. Linux 6.15 and newer tell the exit
 status of any process; an older kernel tells it only until the parent has reaped the process. If nobody
-knows the status any more, and for a container that had stopped before, wait prints an error and exits with
-255.""",
+knows the status any more, the container had stopped before, or does not exist, wait prints an error and
+exits with 255.""",
     "ps": """\
 Lists the processes in the cgroups of a container: their pids on this host as a JSON array, or their lines in
 the output of ps(1). PS OPTIONS, by default -ef, must make ps print a column PID.""",

@@ -11,6 +11,7 @@ import select
 import struct
 from signal import pidfd_send_signal
 
+from ..errors import OcirtError
 from .containers import hold
 
 TYPE_CHECKING = False
@@ -31,10 +32,14 @@ REAPED_WITHIN = 1000
 def run(line: "CommandLine") -> int:
     """Wait for the end of the container.
 
-    :returns: the exit status of the container's program, 128 + N if signal N ended it.
-    :raises OcirtError: the container does not exist, or has already stopped.
+    :returns: the exit status of the container's program, 128 + N if signal N ended it; UNKNOWN, after an error in the log, if
+        nobody knows it, the container had already stopped, or does not exist.
     """
-    pid, pidfd = hold(line)
+    try:
+        pid, pidfd = hold(line)
+    except OcirtError as error:
+        line.log.error(str(error), error)
+        return UNKNOWN
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     poll.poll()
