@@ -82,6 +82,7 @@ def test_a_usage_error_logs_the_reason_and_names_the_help(capfd):
     [
         ("crate c", 3, "No help topic for 'crate'; did you mean create?"),
         ("help crate", 3, "No help topic for 'crate'; did you mean create?"),
+        ("strat c", 3, "No help topic for 'strat'; did you mean start?"),
         ("halp", 3, "No help topic for 'halp'; did you mean help?"),
         ("kill --al c", 1, "flag provided but not defined: -al; did you mean --all?"),
         ("exec --evn=A=b c", 1, "flag provided but not defined: -evn; did you mean --env?"),
@@ -124,7 +125,7 @@ def test_a_usage_error_goes_to_the_log(tmp_path, capfd):
 def test_a_log_that_cannot_be_written_is_an_error(tmp_path, capfd):
     assert cli("--log", str(tmp_path / "no" / "log"), "features") == 1
     out, err = capfd.readouterr()
-    assert out == "" and err.count("\n") == 1 and "/no/log: no such file or directory" in err
+    assert out == "" and err.count("\n") == 1 and "/no/log: open: no such file or directory" in err
 
 
 def test_verbs_of_the_executable_go_back_to_it_in_plain_form(monkeypatch):
