@@ -267,3 +267,16 @@ def test_start_container_hooks_are_filtered(ocirt, bundle, privileges):
     capabilities, seccomp, error = ocirt.ok("run", "--bundle", bundle, "c1").out.splitlines()
     assert seccomp == "Seccomp:\t2" and "No space left on device" in error
     assert not int(capabilities.split()[1], 16) >> 21 & 1, "CAP_SYS_ADMIN was lent for the filter alone"
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"defaultAction": "SCMP_ACT_ERRNO"},
+        allow_but({"names": ["execve", "exit_group", "write", "sendto", "sendmsg"], "action": "SCMP_ACT_ERRNO"}),
+    ],
+)
+def test_a_filter_that_forbids_even_the_end(ocirt, bundle, profile):
+    """It forbids to execute the program, to say so, and to end: a trap ends the process, and nobody waits for ever."""
+    done = run(ocirt, bundle, profile, "true")
+    assert done.status == 1 and "died before it executed its program" in done.err and ocirt.ids() == [], done
