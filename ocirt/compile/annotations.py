@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..plan.steps import Step
 
 ROOTFS = "org.ocirt.rootfs."
+WASM = "module.wasm.image/"
 APPLIED, WITH_FLAG, PASSED_OVER, REFUSED = range(4)
 
 KNOWN = {
@@ -35,6 +36,7 @@ KNOWN = {
     "run.oci.systemd.force_cgroup_v1": PASSED_OVER,
     crun.PREFIX: REFUSED,
     "krun.": REFUSED,
+    WASM: REFUSED,
 }
 
 
@@ -61,7 +63,7 @@ def check(config: "Config", request: "Request", cgroup: "Driver") -> "list[Step]
             for name in (LOWER, UPPER, WORK)
             if config.annotation(name) is not None
         ]
-    for prefix in (crun.PREFIX, "krun."):
+    for prefix in (crun.PREFIX, "krun.", WASM):
         for rest, value in config.annotations_with(prefix).items():
             fate = KNOWN.get(prefix + rest, KNOWN[prefix])
             if fate == REFUSED:

@@ -304,7 +304,8 @@ class Namespaces:
             lines = lines + self.time_offset
         if not lines.pieces:
             return []
-        steps: list[Step] = [WriteTimeOffsets("linux.timeOffsets", OFFSETS, offsets=lines)]
+        at = "linux.timeOffsets" if self.linux.time_offsets else crun.at(crun.TIME_OFFSET)
+        steps: list[Step] = [WriteTimeOffsets(at, OFFSETS, offsets=lines)]
         if self.host.euid != 0:
             # The /proc directory of a process that is not dumpable belongs to root, and this process is not root.
             steps = [

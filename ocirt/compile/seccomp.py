@@ -112,6 +112,7 @@ class Seccomp:
     ) -> None:
         self.filter: bytes | None = None
         self.register, self.no_new_privileges, self.added = NONE, no_new_privileges, added
+        self.at, self.at_path = AT, AT_PATH
         profile, data = config.linux.value.get("seccomp") or {}, crun.seccomp_data(config)
         if not profile and data is None:
             return
@@ -120,11 +121,13 @@ class Seccomp:
             config.trace.guards[AT] = profile
         receiver = crun.seccomp_receiver(config)
         if data is not None:
+            self.at = crun.at(crun.SECCOMP_DATA)
             self._use(data, profile, receiver, host)
         else:
             self._read(profile, receiver, crun.fails_unknown_syscall(config), host, kept, config.trace)
         if self.path:
             self.register = plan.register()
+            self.at_path = crun.at(crun.SECCOMP_RECEIVER) if self.path == receiver else AT_PATH
 
     def _read(
         self,
@@ -165,7 +168,7 @@ class Seccomp:
         """Steps of the host, before it starts the child: they connect to the agent, whose path is one of the runtime's
         namespaces.
         """
-        return [] if self.register == NONE else [OpenSocket(AT_PATH, SPEC, fd=self.register, path=self.path)]
+        return [] if self.register == NONE else [OpenSocket(self.at_path, SPEC, fd=self.register, path=self.path)]
 
     def leave(self) -> "list[Step]":
         """Steps of the host, after it has started the child: the runtime closes its end, so that the connection ends
@@ -211,11 +214,11 @@ class Seccomp:
         if self.filter is None:
             return []
         if self.register == NONE:
-            return [LoadSeccomp(AT, SPEC, filter=self.filter, flags=self.flags)]
+            return [LoadSeccomp(self.at, SPEC, filter=self.filter, flags=self.flags)]
         status = "running" if self.added else "creating"
         return [
             LoadNotifyingSeccomp(
-                AT,
+                self.at,
                 SPEC,
                 filter=self.filter,
                 flags=self.flags | NEW_LISTENER,

@@ -121,7 +121,7 @@ def seccomp_data(config: "Config") -> bytes | None:
         return None
     from binascii import Error, a2b_base64  # rare
 
-    encoded = text.read()
+    encoded = "".join(text.read().split())  # base64(1) breaks lines
     expected = f"a BPF program of 1 to {MOST_INSTRUCTIONS} instructions, {INSTRUCTION} bytes each, in base64"
     try:
         program = a2b_base64(encoded.encode(), strict_mode=True)
@@ -141,7 +141,7 @@ def time_offset(config: "Config") -> str:
     if text is None:
         return ""
     words = text.read().split()
-    if len(words) != 3 or words[0] not in CLOCKS or not _is_whole(words[1]) or not words[2].isdecimal():
+    if len(words) != 3 or words[0] not in CLOCKS or not _is_whole(words[1]) or not _is_below_a_second(words[2]):
         raise ConfigError(at(TIME_OFFSET), quote(text.read()), "a clock, seconds and nanoseconds, like monotonic 10 0")
     return " ".join(words) + "\n"
 
@@ -180,3 +180,7 @@ def _is_on(config: "Config", name: str) -> bool:
 
 def _is_whole(word: str) -> bool:
     return word.removeprefix("-").isdecimal() and word.isascii()
+
+
+def _is_below_a_second(nanoseconds: str) -> bool:
+    return nanoseconds.isdecimal() and nanoseconds.isascii() and len(nanoseconds) <= 9

@@ -97,6 +97,14 @@ def test_a_kept_filter_does_not_hide_an_unknown_system_call():
 def test_seccomp_bpf_data_takes_the_place_of_the_rules(profile):
     made = compiled(annotations={crun.SECCOMP_DATA: b64encode(ALLOW_ALL).decode()}, linux__seccomp=profile)
     (step,) = steps(made, "exec_program", "LoadSeccomp")
+    assert (step.filter, step.at) == (ALLOW_ALL, crun.at(crun.SECCOMP_DATA))
+
+
+def test_seccomp_bpf_data_as_base64_prints_it():
+    """In lines, with one at the end."""
+    encoded = b64encode(ALLOW_ALL).decode()
+    made = compiled(annotations={crun.SECCOMP_DATA: f"{encoded[:4]}\n{encoded[4:]}\n"})
+    (step,) = steps(made, "exec_program", "LoadSeccomp")
     assert step.filter == ALLOW_ALL
 
 
@@ -119,16 +127,17 @@ def test_seccomp_receiver_is_the_listener_where_the_profile_names_none():
     def path(**more):
         made = compiled(annotations={crun.SECCOMP_RECEIVER: "/agent"}, linux__seccomp={**PROFILE, **more})
         (opened,) = steps(made, "host", "OpenSocket")
-        return values(opened)["path"]
+        return values(opened)["path"], opened.at
 
-    assert (path(), path(listenerPath="/other")) == ("/agent", "/other")
+    assert path() == ("/agent", crun.at(crun.SECCOMP_RECEIVER))
+    assert path(listenerPath="/other") == ("/other", "linux.seccomp.listenerPath")
 
 
 def test_time_offset():
     namespaces = [{"type": "mount"}, {"type": "time"}]
     made = compiled(annotations={crun.TIME_OFFSET: "monotonic -10 5"}, linux__namespaces=namespaces)
     (step,) = steps(made, "stage", "WriteTimeOffsets")
-    assert values(step)["offsets"] == "monotonic -10 5\n"
+    assert (values(step)["offsets"], step.at) == ("monotonic -10 5\n", crun.at(crun.TIME_OFFSET))
     assert TIME in [values(each)["flags"] for each in steps(made, "stage", "Unshare")]
     refused("time namespace", annotations={crun.TIME_OFFSET: "7 1 0"})
 
@@ -146,6 +155,8 @@ def test_time_offset():
         (crun.TIME_OFFSET, "monotonic 1"),
         (crun.TIME_OFFSET, "realtime 1 0"),
         (crun.TIME_OFFSET, "monotonic 1 -1"),
+        (crun.TIME_OFFSET, "monotonic 1 1000000000"),
+        (crun.TIME_OFFSET, "monotonic 1 \N{ARABIC-INDIC DIGIT ONE}"),
         (crun.TIME_OFFSET, "1 1.5 0"),
         (crun.MOUNT_CONTEXT, "xcontext"),
     ],

@@ -135,7 +135,7 @@ def test_only_with_a_flag():
     ]
 
 
-@pytest.mark.parametrize("name", ["run.oci.handler", "run.oci.anything", "krun.cpus"])
+@pytest.mark.parametrize("name", ["run.oci.handler", "run.oci.anything", "krun.cpus", "module.wasm.image/variant"])
 def test_what_asks_for_something_else_is_refused(name):
     """With crun run.oci.handler runs a wasm file, which must not be executed natively instead."""
     assert error(config(annotations={name: "wasm"})) == (
