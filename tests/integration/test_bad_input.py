@@ -43,7 +43,6 @@ def test_missing_config_and_bundle(ocirt, bundle, tmp_path):
         ("ociVersion", "2.0.0", "ociVersion"),
         ("ociVersion", 1, "ociVersion"),
         ("ociVersion", None, "ociVersion"),
-        ("ociVersion", "1.0", "ociVersion"),
         ("root", None, "root"),
         ("root.path", None, "root.path"),
         ("root.path", "nowhere", "root.path"),

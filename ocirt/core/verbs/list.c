@@ -97,8 +97,10 @@ static long read_whole(int root, const char *id, const char *name, struct store 
   return n < 0 ? n : (long)to->used;
 }
 
-// Does the file of a cgroup say 1? Of somebody else's container it is one only where there are cgroups: not all can be
-// opened without consequences.
+#define CGROUPS "/sys/fs/cgroup/"
+
+// Does the file of a cgroup say 1? state.json of another user's container may name any file, so only one below
+// /sys/fs/cgroup counts then: opening a device, for one, can have consequences.
 static int says_1(struct span file, int ours) {
   static char path[4096];
   struct span text;
@@ -106,7 +108,7 @@ static int says_1(struct span file, int ours) {
   if (file.size >= sizeof path || !scan_string(&text, file.text, file.size, path)) return 0;
   memmove(path, text.text, text.size);
   path[text.size] = 0;
-  if (!ours && (strncmp(path, "/sys/fs/cgroup/", 15) || strstr(path, "/../"))) return 0;
+  if (!ours && (strncmp(path, CGROUPS, sizeof CGROUPS - 1) || strstr(path, "/../"))) return 0;
   CLOSING int fd = sys_open(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0);
   return fd >= 0 && sys_read(fd, &first, 1) == 1 && first == '1';
 }
@@ -117,32 +119,45 @@ static int is_empty(const char *data, size_t size) {
   return !size;
 }
 
-// 1; 0 with what is wrong, or with nothing where it is no more. The journal is read before state.json: one that says
-// created was written after it.
+// Without a journal: 1 if a create or a delete was cut off early, so that there is little to show; otherwise 0 with
+// what is wrong.
+static int look_without_journal(const struct listed *l, int root, const char *data, long size, struct buffer *wrong) {
+  if (size == -ENOENT || (size >= 0 && is_empty(data, (size_t)size))) {
+    CLOSING int dir = sys_open(root, l->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    return container_only_begun(dir);
+  }
+  if (size < 0)
+    format(wrong, "journal: %e", (int)size);
+  else
+    put(wrong, "the journal is broken");
+  return 0;
+}
+
+static int look_at_state(struct listed *l, int root, struct buffer *wrong) {
+  static struct store state;
+  long size = read_whole(root, l->id, "state.json", &state);
+  if (size >= 0 && read_stored(&l->stored, state.data, state.data + size)) return 1;
+  if (size < 0 && size != -ENOENT)
+    format(wrong, "state.json: %e", (int)size);
+  else
+    put(wrong, size < 0 ? "state.json is missing" : "state.json is broken");
+  return 0;
+}
+
+// Fills in what the list shows of a container: 1, or 0 with what is wrong; with nothing if the container has gone
+// meanwhile. The journal is read before state.json, because create writes `created` into it after state.json.
 static int look_at(struct listed *l, int root, struct buffer *wrong) {
-  static struct store journal, state;
+  static struct store journal;
   struct stat st;
-  int error = sys_stat(root, l->id, &st, AT_SYMLINK_NOFOLLOW);
-  if (error < 0) return 0;
+  if (sys_stat(root, l->id, &st, AT_SYMLINK_NOFOLLOW) < 0) return 0;
   l->status = "creating";
-  l->pid = 0;
   l->uid = st.st_uid;
   l->seconds = st.st_mtim.tv_sec;
   l->nanoseconds = st.st_mtim.tv_nsec;
-  l->stored = (struct stored){0};
   long size = read_whole(root, l->id, "journal", &journal);
   const struct journal *j = (const struct journal *)journal.data;
-  if (size != JOURNAL_SIZE || memcmp(j->magic, JOURNAL_MAGIC, 8)) {
-    if (size == -ENOENT || (size >= 0 && is_empty(journal.data, (size_t)size))) {
-      CLOSING int dir = sys_open(root, l->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-      return container_only_begun(dir);
-    }
-    if (size < 0)
-      format(wrong, "journal: %e", (int)size);
-    else
-      put(wrong, "the journal is broken");
-    return 0;
-  }
+  if (size != JOURNAL_SIZE || memcmp(j->magic, JOURNAL_MAGIC, sizeof j->magic))
+    return look_without_journal(l, root, journal.data, size, wrong);
   if (j->version != JOURNAL_VERSION || j->phase < PHASE_CREATING || j->phase > PHASE_RUNNING) {
     format(wrong, "the journal has version %d, phase %d: not of this build's making", (int)j->version, (int)j->phase);
     return 0;
@@ -153,24 +168,12 @@ static int look_at(struct listed *l, int root, struct buffer *wrong) {
   l->nanoseconds = j->created_nanoseconds;
   l->status = status_of(j, alive, 0);
   if (j->phase == PHASE_CREATING) return 1;
-  size = read_whole(root, l->id, "state.json", &state);
-  if (size == -ENOENT) {
-    put(wrong, "state.json is missing");
-    return 0;
-  }
-  if (size < 0) {
-    format(wrong, "state.json: %e", (int)size);
-    return 0;
-  }
-  if (!read_stored(&l->stored, state.data, state.data + size)) {
-    put(wrong, "state.json is broken");
-    return 0;
-  }
+  if (!look_at_state(l, root, wrong)) return 0;
   if (alive && says_1(l->stored.paused_file, st.st_uid == sys0(SYS_geteuid))) l->status = status_of(j, 1, 1);
   return 1;
 }
 
-// The name of a user in this host's /etc/passwd, "#uid" where it has none.
+// The name of a user in this host's /etc/passwd, "#uid" if it has none.
 static const char *owner(uid_t uid) {
   static char found[256];
   static uid_t of;
@@ -299,8 +302,6 @@ static void print_table(const struct list_table *t) {
   }
 }
 
-// ---- the verb ----
-
 static int add_id(int dir, const char *name, unsigned char type, void *data) {
   struct stat st;
   int is_directory =
@@ -313,53 +314,58 @@ static int by_name(const void *a, const void *b) {
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-_Noreturn void verb_list(struct request *q) {
-  static const char *const head[COLUMNS] = {"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"};
-  struct store ids = {0}, order = {0};
-  struct list_table table = {0};
-  const char *layout = q->flags[FLAG_FORMAT];
-  int json = layout && !strcmp(layout, "json"), quiet = q->flags[FLAG_QUIET] != 0, shown = 0;
-  int root = root_directory(q->flags[FLAG_ROOT], 0), error = 0;
-  if (root >= 0) error = list_directory(root, add_id, &ids);
-  // As with runc: no container was ever made in the default one, but one that is named was meant.
-  else if (root != -ENOENT || !q->has_default_root)
-    error = root;
+// The ids of the containers below --root, in order, each ended by a NUL.
+static size_t read_ids(const struct request *q, int root, const char ***sorted) {
+  static struct store ids, order;
+  int error = root;
+  // As runc does: the default root is made by the first create, but a root that the caller names must exist.
+  if (root >= 0)
+    error = list_directory(root, add_id, &ids);
+  else if (root == -ENOENT && q->has_default_root)
+    error = 0;
   if (error) fail("--root %s: %e", q->flags[FLAG_ROOT], error);
   for (char *id = ids.data; id < ids.data + ids.used; id += strlen(id) + 1)
     store(&order, (char *)&id, sizeof id);
-  const char **sorted = (const char **)order.data;
-  size_t count = order.used / sizeof *sorted;
-  if (count) qsort(sorted, count, sizeof *sorted, by_name);
+  *sorted = (const char **)order.data;
+  size_t count = order.used / sizeof **sorted;
+  if (count) qsort(*sorted, count, sizeof **sorted, by_name);
+  return count;
+}
+
+// Looks at a container: 1, or 0 with a warning if something is wrong with one that still exists.
+static int look_or_warn(struct listed *l, int root) {
+  BUFFER(wrong, LOG_LINE);
+  struct stat st;
+  if (look_at(l, root, &wrong)) return 1;
+  if (!wrong.used || sys_stat(root, l->id, &st, AT_SYMLINK_NOFOLLOW)) return 0;
+  BUFFER(line, LOG_LINE);
+  format(&line, "container %s: %s", l->id, wrong.data);
+  log_line("warning", line.data);
+  return 0;
+}
+
+_Noreturn void verb_list(struct request *q) {
+  static const char *const head[COLUMNS] = {"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"};
+  struct list_table table = {0};
+  const char *layout = q->flags[FLAG_FORMAT], **ids;
+  int quiet = q->flags[FLAG_QUIET] != 0, json = !quiet && layout && !strcmp(layout, "json"), shown = 0;
+  int root = root_directory(q->flags[FLAG_ROOT], 0);
+  size_t count = read_ids(q, root, &ids);
   if (!quiet && !json) add_row(&table, head);
   for (size_t i = 0; i < count; i++) {
-    struct listed container = {.id = sorted[i]};
-    BUFFER(wrong, LOG_LINE);
+    struct listed container = {.id = ids[i]};
     if (quiet) {
-      print(sorted[i]);
+      print(ids[i]);
       print("\n");
-      continue;
+    } else if (look_or_warn(&container, root)) {
+      if (json)
+        print_object(&container, !shown++);
+      else
+        add_container(&table, &container);
     }
-    if (!look_at(&container, root, &wrong)) {
-      struct stat st;
-      // Otherwise it was deleted while we looked.
-      if (wrong.used && !sys_stat(root, sorted[i], &st, AT_SYMLINK_NOFOLLOW)) {
-        BUFFER(line, LOG_LINE);
-        format(&line, "container %s: %s", sorted[i], wrong.data);
-        log_line("warning", line.data);
-      }
-      continue;
-    }
-    if (json)
-      print_object(&container, !shown++);
-    else
-      add_container(&table, &container);
   }
-  if (!quiet) {
-    if (json)
-      print(shown ? "]\n" : "null\n");
-    else
-      print_table(&table);
-  }
+  if (json) print(shown ? "]\n" : "null\n");
+  if (!quiet && !json) print_table(&table);
   flush();
   end_verb(0);
 }
