@@ -33,6 +33,7 @@ static _Noreturn void undo(struct container *c, struct run *r, const char *messa
   for (unsigned i = 0; i < REGISTERS; i++)
     sys_close(r->fds[i]);
   sys_close(r->start_socket);
+  sys_close(r->cgroupfs);
   if (destroy_container(c, (int)c->journal->hooks_run, &more)) log_line("warning", more.data);
   log_error(message);
   sys_exit(1);
