@@ -41,7 +41,7 @@ class Plan:
 
         if self._registers == REGISTERS:
             raise ConfigError(
-                "config.json",
+                "",
                 f"more than {REGISTERS} files, mounts, devices and namespaces for the runtime to open",
                 "fewer",
             )

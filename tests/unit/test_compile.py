@@ -311,3 +311,12 @@ def _moved(machine):
     for each in machine.cgroups.hierarchies:
         each.own = "/somewhere/else"
     return machine.cgroups
+
+
+def test_more_descriptors_than_a_plan_has():
+    """A device that the runtime makes for a user namespace takes one."""
+    devices = [{"path": f"/dev/x{number}", "type": "c", "major": 1, "minor": 5} for number in range(1100)]
+    maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    spaces = [{"type": "mount"}, {"type": "user"}]
+    with pytest.raises(ConfigError, match="^config.json: found more than 1024 files, mounts, devices and namespaces"):
+        plan(config(linux__devices=devices, linux__namespaces=spaces, linux__uidMappings=maps, linux__gidMappings=maps))
