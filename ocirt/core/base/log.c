@@ -196,6 +196,15 @@ void log_line(const char *level, const char *message) {
   write_line(fd < 0 ? 2 : fd, logging.path, logging.json, level, message);
 }
 
+void warn(const char *pattern, ...) {
+  BUFFER(message, LOG_LINE);
+  va_list arguments;
+  va_start(arguments, pattern);
+  vformat(&message, pattern, arguments);
+  va_end(arguments);
+  log_line("warning", message.data);
+}
+
 void log_commit(void) {
   warned.passed = 1;
   for (size_t at = 0; at < warned.used; at += strlen(warned.text + at) + 1)

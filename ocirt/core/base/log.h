@@ -27,6 +27,7 @@ int log_is_file(const char *log); // does --log name a file, or one of crun's ot
 void log_check(void); // the end of this process where the log cannot be opened
 int is_terminal(int fd);
 void log_line(const char *level, const char *message);
+void warn(const char *pattern, ...); // a warning, of what format() makes of this
 void log_commit(void); // the verb has done its work: warnings that waited for its end are written
 _Noreturn void end_verb(int status); // that, and the end
 void log_error(const char *message); // to the log, and as plain text to standard error where the log is a file

@@ -8,13 +8,17 @@ long sys_ppoll(struct pollfd *fds, unsigned count, int64_t timeout) {
   return sys5(SYS_ppoll, fds, count, timeout < 0 ? 0 : &limit, 0, 0);
 }
 
-int sys_poll(int fd, short events, int timeout) {
-  struct pollfd one = {.fd = fd, .events = events};
+long poll_again(struct pollfd *fds, unsigned count, int64_t timeout) {
   long n;
   do
-    n = sys_ppoll(&one, 1, timeout);
+    n = sys_ppoll(fds, count, timeout);
   while (n == -EINTR);
-  return (int)n;
+  return n;
+}
+
+int sys_poll(int fd, short events, int timeout) {
+  struct pollfd one = {.fd = fd, .events = events};
+  return (int)poll_again(&one, 1, timeout);
 }
 
 int wait_exit(int pidfd, int *status) {

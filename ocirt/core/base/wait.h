@@ -5,15 +5,14 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-int wait_exit(int pidfd, int *status); // waitid of a child: wait status
+// waitid(2) of a child: 0 with its wait status, or a negative errno. `usage` includes all that the child has reaped.
+int wait_exit(int pidfd, int *status);
+int wait_usage(int pidfd, int *status, struct rusage *usage);
 
-int wait_usage(
-    int pidfd, int *status, struct rusage *usage); // the same, and what it and all that it has reaped have used
-
-long sys_ppoll(struct pollfd *fds, unsigned count, int64_t milliseconds); // -1: without end
-
-// poll(2) of one descriptor; milliseconds, -1 without end. Interrupted waits go on.
-int sys_poll(int fd, short events, int milliseconds);
+// poll(2); -1 milliseconds are no limit. The last two go on after an interrupted wait, and begin its time anew.
+long sys_ppoll(struct pollfd *fds, unsigned count, int64_t milliseconds);
+long poll_again(struct pollfd *fds, unsigned count, int64_t milliseconds);
+int sys_poll(int fd, short events, int milliseconds); // one descriptor
 static inline int64_t milliseconds(void) {
   struct timespec time;
   sys2(SYS_clock_gettime, CLOCK_MONOTONIC, &time);

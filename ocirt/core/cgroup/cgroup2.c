@@ -103,11 +103,9 @@ void explain_missing(struct run *r, const char *hierarchy, const char *path, con
   }
   put(&r->detail, "the controller ");
   put_bytes(&r->detail, file, length);
-  if (!lists(top, "cgroup.controllers", file, length)) {
-    put(&r->detail, " is not there on this host");
-    return;
-  }
-  put(&r->detail, " is not enabled in this cgroup");
+  int on_host = lists(top, "cgroup.controllers", file, length);
+  put(&r->detail, on_host ? " is not enabled in this cgroup" : " is not there on this host");
+  if (!on_host) return;
   BUFFER(above, PATH_SIZE);
   for (const char *name = path;; name += strcspn(name, "/")) {
     CLOSING int dir = open_cgroup(r, hierarchy, above.data, O_PATH);

@@ -57,8 +57,7 @@ static int attach(struct run *r, int cgroup, const void *filter, size_t size) {
       .attach_type = BPF_CGROUP_DEVICE,
       .attach_flags = BPF_F_ALLOW_MULTI | (earlier >= 0 ? BPF_F_REPLACE : 0)};
   if (earlier >= 0) attr.replace_bpf_fd = (uint32_t)earlier;
-  int error = bpf(BPF_PROG_ATTACH, &attr);
-  return error < 0 ? failing(r, "BPF_PROG_ATTACH", error) : 0;
+  return called(r, "BPF_PROG_ATTACH", bpf(BPF_PROG_ATTACH, &attr));
 }
 
 int do_load_device_filter(struct run *r, const struct step_load_device_filter *s) {

@@ -16,8 +16,7 @@ int do_assert_thawed(struct run *r, const struct step_assert_thawed *s) {
   if (size < 0) return failing(r, "read", (int)size);
   for (char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
     if (is_named((struct span){line, (uint32_t)strcspn(line, "\n")}, TEXT(thawed))) return 0;
-  put(&r->detail, TEXT(refusal));
-  return failing(r, "", -EBUSY);
+  return failing_because(r, "", -EBUSY, TEXT(refusal));
 }
 
 static void pause_for(long microseconds) {

@@ -27,16 +27,12 @@ uint64_t cgroup_key(const char *hierarchy, const char *path) {
 
 // A limit that cannot be applied: the caller has asked for a warning, or the error names the ways out.
 static int go_without(struct run *r, int64_t skip_unwritable, const char *call, int error) {
-  if (!skip_unwritable) {
-    put(&r->detail, "the caller may not write the cgroup: have one delegated to it (a user gets one by a session of "
-                    "systemd's, with "
-                    "XDG_RUNTIME_DIR set, on cgroup v2), or go without by --rootless true");
-    return failing(r, call, error);
-  }
-  if (skip_unwritable != SKIP_WITH_WARNING) return 0;
-  BUFFER(said, LOG_LINE);
-  format(&said, "%s: this limit is not applied: the caller may not write the cgroup", text_of(r->program, r->step->at));
-  log_line("warning", said.data);
+  if (!skip_unwritable)
+    return failing_because(r, call, error,
+        "the caller may not write the cgroup: have one delegated to it (a user gets one by a session of systemd's, "
+        "with XDG_RUNTIME_DIR set, on cgroup v2), or go without by --rootless true");
+  if (skip_unwritable == SKIP_WITH_WARNING)
+    warn("%s: this limit is not applied: the caller may not write the cgroup", text_of(r->program, r->step->at));
   return 0;
 }
 

@@ -97,8 +97,7 @@ static int check_fit(struct making *m, int present) {
   const char *wrong = m->unified ? unfit_for_domain(dir, present) : 0;
   if (!wrong && present) wrong = occupied(dir, !m->unified && m->owned_by_systemd);
   if (!wrong) return present ? use_cgroup(r, m->hierarchy, m->below, dir) : 0;
-  put(&r->detail, wrong);
-  return failing(r, "check", -EBUSY);
+  return failing_because(r, "check", -EBUSY, wrong);
 }
 
 // Makes one level if it is missing, and lets its files inherit. It looks first: what the journal says is intended is

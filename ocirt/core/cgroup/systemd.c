@@ -9,6 +9,7 @@
 #include "cgroup/remove.h"
 #include "cgroup/tree.h"
 #include "executor/execute.h"
+#include "executor/failure.h"
 
 static const struct dbus_target manager = {"org.freedesktop.systemd1", "/org/freedesktop/systemd1",
                                     "org.freedesktop.systemd1.Manager"},
@@ -105,11 +106,8 @@ static int converse(struct run *r, struct job *job) {
 
 // The error of a step whose conversation has failed, with what that has left in the detail.
 static int unit_error(struct run *r, const char *what, const char *unit, int error) {
-  BUFFER(said, 1024);
-  format(&said, "%s: %s the systemd unit %s: %s", text_of(r->program, r->step->at), what, unit, r->detail.data);
-  r->detail.used = 0;
-  put(&r->detail, said.data);
-  return failing(r, "", error);
+  return whole_failure(
+      r, error, "%s: %s the systemd unit %s: %s", text_of(r->program, r->step->at), what, unit, r->detail.data);
 }
 
 // Has systemd put the child where the plan says that it does? All later steps act there.
@@ -170,11 +168,7 @@ int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
   job->serial = call(job, &manager, "StopUnit", 0, "ss", (const char *[]){"s", TEXT(unit), "s", "replace"}, 4);
   int error = converse(r, job);
   // Systemd refuses if the unit is gone already.
-  if (error && error != -EREMOTEIO) {
-    BUFFER(said, LOG_LINE);
-    format(&said, "stop the systemd unit %s: %s", TEXT(unit), r->detail.data);
-    log_line("warning", said.data);
-  }
+  if (error && error != -EREMOTEIO) warn("stop the systemd unit %s: %s", TEXT(unit), r->detail.data);
   r->detail.used = 0;
   // Systemd goes down by path, and leaves what is nested deeper than a path can be long.
   error = dir < 0 ? 0 : remove_left(r, TEXT(hierarchy), TEXT(path), dir);

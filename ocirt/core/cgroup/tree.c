@@ -100,6 +100,5 @@ int do_assert_empty_cgroup(struct run *r, const struct step_assert_empty_cgroup 
   CLOSING int dir = open_cgroup(r, TEXT(hierarchy), TEXT(path), O_RDONLY);
   if (dir == -ENOENT || (dir >= 0 && !is_populated(dir))) return 0;
   if (dir < 0) return failing(r, "open", dir);
-  put(&r->detail, "it was there before, and has processes in it, or in a cgroup below it");
-  return failing(r, "check", -EBUSY);
+  return failing_because(r, "check", -EBUSY, "it was there before, and has processes in it, or in a cgroup below it");
 }

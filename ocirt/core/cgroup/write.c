@@ -71,10 +71,8 @@ int do_write_either_cgroup(struct run *r, const struct step_write_either_cgroup 
 
 int do_write_cgroup_difference(struct run *r, const struct step_write_cgroup_difference *s) {
   int64_t difference;
-  if (__builtin_sub_overflow(NUMBER(value), NUMBER(less), &difference) || difference < 0) {
-    put(&r->detail, "memory and swap together cannot be less than memory alone");
-    return failing(r, "check", -EINVAL);
-  }
+  if (__builtin_sub_overflow(NUMBER(value), NUMBER(less), &difference) || difference < 0)
+    return failing_because(r, "check", -EINVAL, "memory and swap together cannot be less than memory alone");
   BUFFER(text, 32);
   put_number(&text, difference);
   struct limit limit = {s->hierarchy, TEXT(path), TEXT(file), text.data, "", NUMBER(skip_unwritable), difference == 0};

@@ -58,10 +58,7 @@ static int run_with(
   const char *interpreter, *script, *env[] = {"LC_ALL=C", 0};
   int error = find_python(&interpreter, &script);
   if (!error && !interpreter) error = -ENOEXEC;
-  if (error) {
-    put(&r->detail, script);
-    return failing(r, "find Python", error);
-  }
+  if (error) return failing_because(r, "find Python", error, script);
   // As the launcher starts it.
   const char *args[] = {
       interpreter, isolated_python(), "-S", "-X", "utf8", script, "@helper", helper, verb, r->container->id, 0};
@@ -117,8 +114,7 @@ void undo_helpers(struct run *r, const struct step *failed) {
     // It is done here, and the guard, if it is there still, is told so.
     if (NUMBER(guard) >= 0) {
       sys4(SYS_sendto, r->fds[s->guard], "", 1, MSG_NOSIGNAL);
-      sys_close(r->fds[s->guard]);
-      r->fds[s->guard] = -1;
+      sys_close(release(&r->fds[s->guard]));
     }
     struct command command = with_network(r, s);
     error = run_with(r, TEXT(helper), "undo", r->fds[s->record], &command, &output);

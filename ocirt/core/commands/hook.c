@@ -192,9 +192,7 @@ int do_open_hook_output(struct run *r, const struct step_open_hook_output *s) {
   int fd = sys_open(AT_FDCWD, TEXT(path), O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY, 0600);
   if (fd >= 0) r->fds[s->fd] = fd;
   if (fd >= 0 || !s->warn) return fd < 0 ? failing(r, "open", fd) : 0;
-  BUFFER(text, LOG_LINE);
-  format(&text, "%s: open %s: %e", text_of(r->program, s->head.at), TEXT(path), fd);
-  log_line("warning", text.data);
+  warn("%s: open %s: %e", text_of(r->program, s->head.at), TEXT(path), fd);
   return 0;
 }
 
@@ -202,9 +200,7 @@ int do_open_hook_output(struct run *r, const struct step_open_hook_output *s) {
 // would.
 static int begin_poststop(struct run *r, const char *at, const char *path, struct effect *effect) {
   if (r->container->taken_over && effect->state == EFFECT_INTENDED) {
-    BUFFER(text, LOG_LINE);
-    format(&text, "%s: passed over hook %s, which had not ended", at, path);
-    log_line("warning", text.data);
+    warn("%s: skipped hook %s, which had not ended", at, path);
     return 0;
   }
   effect->state = EFFECT_INTENDED;

@@ -26,8 +26,7 @@ int do_open_socket(struct run *r, const struct step_open_socket *s) {
 }
 
 int do_close(struct run *r, const struct step_close *s) {
-  sys_close(r->fds[s->fd]);
-  r->fds[s->fd] = -1;
+  sys_close(release(&r->fds[s->fd]));
   return 0;
 }
 

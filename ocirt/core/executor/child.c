@@ -15,10 +15,7 @@
 
 int wait_or_end(const struct container *c, int fd, int milliseconds) {
   struct pollfd fds[] = {{fd, POLLIN, 0}, {c->ends, POLLIN, 0}};
-  long n;
-  do
-    n = sys_ppoll(fds, COUNT(fds), milliseconds);
-  while (n == -EINTR);
+  long n = poll_again(fds, COUNT(fds), milliseconds);
   return fds[0].revents ? 1 : n > 0 ? -EINTR : 0;
 }
 

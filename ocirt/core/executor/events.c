@@ -37,10 +37,8 @@ int send_event(struct run *r, const struct occurrence *s) {
   unsigned count = (unsigned)s->count;
   if (s->optional && count && passed[count - 1] < 0) count--;
   int error = send_message_with(r->peer, &message, passed, count);
-  for (unsigned i = 0; i < count; i++) {
-    sys_close(passed[i]);
-    passed[i] = -1;
-  }
+  for (unsigned i = 0; i < count; i++)
+    sys_close(release(&passed[i]));
   // A child that has ended has left the reason in the socket; the next Receive reports it.
   return error && error != -EPIPE && error != -ECONNRESET ? failing(r, "sendmsg", error) : 0;
 }
@@ -49,11 +47,7 @@ int send_event(struct run *r, const struct occurrence *s) {
 // it, too. So this waits for both.
 static int stage_gone(struct run *r) {
   struct pollfd either[] = {{.fd = r->peer, .events = POLLIN}, {.fd = r->child.pidfd, .events = POLLIN}};
-  long n;
-  do
-    n = sys_ppoll(either, COUNT(either), -1);
-  while (n == -EINTR);
-  return n > 0 && !either[0].revents && sys_poll(r->peer, POLLIN, 0) == 0;
+  return poll_again(either, COUNT(either), -1) > 0 && !either[0].revents && sys_poll(r->peer, POLLIN, 0) == 0;
 }
 
 // The stage has nothing left to do: from here on the child is init.

@@ -102,8 +102,7 @@ void run_child(struct run *r, unsigned section) {
   int error = 0;
   if (r->child.entry >= 0) {
     error = (int)sys_write(r->child.entry, "0", 1);
-    sys_close(r->child.entry);
-    r->child.entry = -1; // its own children are made in this cgroup
+    sys_close(release(&r->child.entry)); // init makes its own children in this cgroup
     failed = r->spawn;
     r->call = "write cgroup.procs";
   }

@@ -65,20 +65,12 @@ void put_failure(struct buffer *to, const struct run *r, const struct step *step
     put(to, r->detail.data);
     return;
   }
-  put(to, text_of(r->program, step->at));
-  put(to, ": ");
+  format(to, "%s: ", text_of(r->program, step->at));
   put_sentence(to, r->program, step);
-  if (r->call) {
-    put(to, ": ");
-    put(to, r->call);
-  }
-  put(to, ": ");
-  put_error(to, error);
+  if (r->call) format(to, ": %s", r->call);
+  format(to, ": %e", error);
   put_refusal(to, error);
-  if (r->detail.used) {
-    put(to, ": ");
-    put(to, r->detail.data);
-  }
+  if (r->detail.used) format(to, ": %s", r->detail.data);
 }
 
 int whole_failure(struct run *r, int error, const char *pattern, ...) {
@@ -88,8 +80,7 @@ int whole_failure(struct run *r, int error, const char *pattern, ...) {
   vformat(&text, pattern, arguments); // which may name what the detail has said
   va_end(arguments);
   forget_detail(r);
-  put(&r->detail, text.data);
-  return failing(r, "", error);
+  return failing_because(r, "", error, text.data);
 }
 
 void child_failed(struct run *r, const struct step *step, int error) {

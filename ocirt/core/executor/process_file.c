@@ -14,6 +14,5 @@ int open_process_file(int pid, const char *file, int flags) {
 int write_process_file(struct run *r, int pid, const char *file, const char *value) {
   CLOSING int fd = open_process_file(pid, file, O_WRONLY);
   if (fd < 0) return failing(r, "open", fd);
-  long n = sys_write(fd, value, strlen(value));
-  return n < 0 ? failing(r, "write", (int)n) : 0;
+  return called(r, "write", sys_write(fd, value, strlen(value)));
 }

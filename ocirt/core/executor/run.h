@@ -61,6 +61,12 @@ static inline int failing(struct run *r, const char *call, int error) {
   return error;
 }
 
+// The same, with the reason as the detail.
+static inline int failing_because(struct run *r, const char *call, int error, const char *reason) {
+  put(&r->detail, reason);
+  return failing(r, call, error);
+}
+
 // The same for what a call has given: `return called(r, "setns", sys2(SYS_setns, fd, kind));`
 static inline int called(struct run *r, const char *call, long result) {
   return result < 0 ? failing(r, call, (int)result) : 0;

@@ -154,8 +154,7 @@ void detach_from_exe(char **argv, char **environment) {
 }
 
 void close_exe(void) {
-  sys_close(executable.file);
-  executable.file = -1;
+  sys_close(release(&executable.file));
 }
 
 void forget_arguments(const char *name) {

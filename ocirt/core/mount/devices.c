@@ -8,7 +8,7 @@
 
 int do_make_directory(struct run *r, const struct step_make_directory *s) {
   CLOSING int fd = resolve_or_make(r->rootfs, TEXT(path), MAKE_DIRECTORY, (int)s->mode);
-  return fd < 0 ? failing(r, "openat2", fd) : 0;
+  return called(r, "openat2", fd);
 }
 
 int do_make_symlink(struct run *r, const struct step_make_symlink *s) {
@@ -91,8 +91,7 @@ static int check_node(struct run *r, int parent, const char *name, const struct 
   int error = sys_stat(parent, name, &st, AT_SYMLINK_NOFOLLOW);
   if (error < 0) return failing(r, "mknod", error);
   if ((st.st_mode & S_IFMT) == s->kind && (s->kind == S_IFIFO || st.st_rdev == makedev(s->major, s->minor))) return 0;
-  put(&r->detail, "something else is there");
-  return failing(r, "mknod", -EEXIST);
+  return failing_because(r, "mknod", -EEXIST, "something else is there");
 }
 
 int do_make_node(struct run *r, const struct step_make_node *s) {

@@ -25,8 +25,8 @@ int attach(struct run *r, int mount, int target) {
 
 int set_propagation(struct run *r, int mount, int64_t propagation, int64_t recursive) {
   if (!propagation) return 0;
-  int error = sys_mount_setattr(mount, recursive ? AT_RECURSIVE : 0, 0, 0, (uint64_t)propagation);
-  return error < 0 ? failing(r, "mount_setattr", error) : 0;
+  return called(
+      r, "mount_setattr", sys_mount_setattr(mount, recursive ? AT_RECURSIVE : 0, 0, 0, (uint64_t)propagation));
 }
 
 #define VALUE_MAX 255 // bytes of a string for fsconfig(2)

@@ -27,8 +27,7 @@ int open_source(struct run *r, const char *source, int64_t recursive, int64_t no
 
 int change_attributes(struct run *r, int mount, uint64_t set, uint64_t clear, int recursive) {
   if (!(set | clear)) return 0;
-  int error = sys_mount_setattr(mount, recursive ? AT_RECURSIVE : 0, set, clear, 0);
-  return error < 0 ? failing(r, "mount_setattr", error) : 0;
+  return called(r, "mount_setattr", sys_mount_setattr(mount, recursive ? AT_RECURSIVE : 0, set, clear, 0));
 }
 
 int source_failed(struct run *r, const char *source, int error) {
@@ -85,8 +84,8 @@ int do_reconfigure_mount(struct run *r, const struct step_reconfigure_mount *s) 
 int do_set_mount_attributes(struct run *r, const struct step_set_mount_attributes *s) {
   CLOSING int target = resolve_seen(r, TEXT(target));
   if (target < 0) return failing(r, "openat2", target);
-  int error = sys_mount_setattr(target, s->recursive ? AT_RECURSIVE : 0, s->set, s->clear, s->propagation);
-  return error < 0 ? failing(r, "mount_setattr", error) : 0;
+  return called(
+      r, "mount_setattr", sys_mount_setattr(target, s->recursive ? AT_RECURSIVE : 0, s->set, s->clear, s->propagation));
 }
 
 static int cgroup_mount(struct run *r, const struct step_mount_cgroup *s) {

@@ -8,8 +8,7 @@
 static int mask_with(struct run *r, int mask, int attached, int target) {
   CLOSING int clone = attached ? sys_open_tree(mask, "", OPEN_TREE_CLONE | AT_EMPTY_PATH) : -1;
   if (attached && clone < 0) return failing(r, "open_tree", clone);
-  int error = sys_move_mount(attached ? clone : mask, target);
-  return error < 0 ? failing(r, "move_mount", error) : 0;
+  return called(r, "move_mount", sys_move_mount(attached ? clone : mask, target));
 }
 
 // A read-only file system with no room for anything.

@@ -46,8 +46,7 @@ static void give_streams(uint32_t uid) {
 static int setgroups_is_denied(struct run *r) {
   char text[8] = "";
   if (own_proc(r) >= 0) read_file(r->proc, "self/setgroups", text, sizeof text);
-  sys_close(r->proc);
-  r->proc = -1;
+  sys_close(release(&r->proc));
   return !strncmp(text, "deny", strlen("deny"));
 }
 
@@ -108,11 +107,8 @@ int do_change_directory(struct run *r, const struct step_change_directory *s) {
   r->in_directory = 1;
   // A directory outside the root (a descriptor of the host, a magic link) has no path here.
   long n = sys2(SYS_getcwd, now, sizeof now);
-  if (n < 0 || now[0] != '/') {
-    put(&r->detail, "the directory lies outside the container's root");
-    return failing(r, "getcwd", n < 0 ? (int)n : -EXDEV);
-  }
-  return 0;
+  if (n >= 0 && now[0] == '/') return 0;
+  return failing_because(r, "getcwd", n < 0 ? (int)n : -EXDEV, "the directory lies outside the container's root");
 }
 
 // Closes all descriptors from `first` on but for those in `kept`, in which -1 is none.

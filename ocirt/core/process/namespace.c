@@ -26,10 +26,9 @@ int do_open_namespace(struct run *r, const struct step_open_namespace *s) {
   CLOSING int fd = sys_open(AT_FDCWD, TEXT(path), O_RDONLY, 0);
   if (fd < 0) return failing(r, "open", fd);
   int kind = sys_ioctl(fd, NS_GET_NSTYPE, 0);
-  if (kind < 0 || kind != NUMBER(kind)) {
-    put(&r->detail, kind < 0 ? "this is no namespace" : "this is a namespace of another type");
-    return failing(r, "NS_GET_NSTYPE", -EINVAL);
-  }
+  if (kind < 0 || kind != NUMBER(kind))
+    return failing_because(
+        r, "NS_GET_NSTYPE", -EINVAL, kind < 0 ? "this is no namespace" : "this is a namespace of another type");
   r->fds[s->fd] = release(&fd);
   return 0;
 }
@@ -42,8 +41,7 @@ int do_assert_not_host_namespace(struct run *r, const struct step_assert_not_hos
   if (!error) error = sys_stat(AT_FDCWD, path.data, &ours, 0);
   if (error) return failing(r, "stat", error);
   if (theirs.st_ino != ours.st_ino || theirs.st_dev != ours.st_dev) return 0;
-  put(&r->detail, "the namespace that is joined by path is the host's");
-  return failing(r, "check", -EPERM);
+  return failing_because(r, "check", -EPERM, "the namespace that is joined by path is the host's");
 }
 
 int do_join_namespace(struct run *r, const struct step_join_namespace *s) {
@@ -78,8 +76,7 @@ int do_run_map_helper(struct run *r, const struct step_run_map_helper *s) {
   put(&r->detail, "not found in");
   for (uint32_t i = 0; i < folders->count; i++)
     format(&r->detail, " %s", folders->items[i]);
-  put(&r->detail, " (Debian: package uidmap)");
-  return failing(r, TEXT(helper), -ENOENT);
+  return failing_because(r, TEXT(helper), -ENOENT, " (Debian: package uidmap)");
 }
 
 // The namespace is opened through a process that does nothing but hold it until then.
@@ -172,8 +169,7 @@ static int loopback_up(struct run *r) {
   struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
   CLOSING int fd = (int)sys3(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return failing(r, "socket", fd);
-  int error = sys_ioctl(fd, SIOCSIFFLAGS, &lo);
-  return error < 0 ? failing(r, "SIOCSIFFLAGS", error) : 0;
+  return called(r, "SIOCSIFFLAGS", sys_ioctl(fd, SIOCSIFFLAGS, &lo));
 }
 
 int do_loopback_up(struct run *r, const struct step_loopback_up *s) {

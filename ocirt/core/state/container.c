@@ -212,8 +212,7 @@ int container_hold(struct container *c) {
   if (c->pidfd < 0) fail("container %s: pidfd_open: %e", c->id, c->pidfd);
   // The pidfd is open: the pid cannot change hands between this look and what is done through it.
   if (start_time_of(c->journal->pid) == c->journal->start_time && sys_poll(c->pidfd, POLLIN, 0) == 0) return 1;
-  sys_close(c->pidfd);
-  c->pidfd = -1;
+  sys_close(release(&c->pidfd));
   return 0;
 }
 

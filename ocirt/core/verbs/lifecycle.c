@@ -36,9 +36,7 @@ int end_process(int pid, uint64_t start_time) {
 static int take_over(struct container *c, int lock) {
   int holder = c->journal ? c->journal->holder : 0;
   if (!end_process(holder, holder ? c->journal->holder_start_time : 0)) return -ETIMEDOUT;
-  BUFFER(text, 512);
-  format(&text, "container %s: ended process %d, which had kept it locked for %d s", c->id, holder, LOCK_SECONDS);
-  log_line("warning", text.data);
+  warn("container %s: ended process %d, which had kept it locked for %d s", c->id, holder, LOCK_SECONDS);
   c->taken_over = 1;
   sys_close(c->dir);
   return container_open(c, lock);

@@ -338,9 +338,7 @@ static int look_or_warn(struct listed *l, int root) {
   struct stat st;
   if (look_at(l, root, &wrong)) return 1;
   if (!wrong.used || sys_stat(root, l->id, &st, AT_SYMLINK_NOFOLLOW)) return 0;
-  BUFFER(line, LOG_LINE);
-  format(&line, "container %s: %s", l->id, wrong.data);
-  log_line("warning", line.data);
+  warn("container %s: %s", l->id, wrong.data);
   return 0;
 }
 
