@@ -1,12 +1,13 @@
-// What differs by processor: how a system call is made, how a thread begins, how a waiting processor is told so, and
-// the kernel's struct sigaction. The rest of the core uses only calls that every architecture has (ppoll, clone and
+// What differs by processor: system calls, the start of a thread, the pause instruction of a busy wait, and the
+// kernel's struct sigaction. The rest of the core uses only calls that every architecture has (ppoll, clone and
 // renameat2 instead of poll, fork and renameat). tests/unit/test_arch.py compiles the core for each of these.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 
-// sys6: a system call. clone_thread: clone3(2) of `args`, whose child calls `run` with `data` on its own stack.
+// sys6 makes a system call. clone_thread makes clone3(2) with `args`; its child calls `run` with `data` on its own
+// stack.
 #if defined(__clang_analyzer__)
 extern long sys6(long n, long a, long b, long c, long d, long e, long f); // the analyzer does not read assembly
 extern long clone_thread(const void *args, size_t size, void (*run)(void *), void *data);
@@ -27,7 +28,7 @@ static inline long clone_thread(const void *args, size_t size, void (*run)(void 
   return n;
 }
 #define PROCESSOR_WAITS "pause"
-#define COLD_BSS_SECTION ".lbss" // for what the code model of 2 GiB does not reach; linkers put it last
+#define COLD_BSS_SECTION ".lbss" // for data that the code model of 2 GiB does not reach; linkers put it last
 
 #elif defined(__aarch64__)
 static inline long sys6(long n, long a, long b, long c, long d, long e, long f) {
@@ -61,7 +62,7 @@ static inline long clone_thread(const void *args, size_t size, void (*run)(void 
       : "memory");
   return a0;
 }
-#define PROCESSOR_WAITS ".4byte 0x0100000f" // pause of Zihintpause, which assemblers know only where it is enabled
+#define PROCESSOR_WAITS ".4byte 0x0100000f" // pause of Zihintpause, which assemblers know only if it is enabled
 
 #else
 #error "ocirt's core knows x86_64, aarch64 and riscv64: give another processor its section in base/arch.h"

@@ -1,5 +1,5 @@
-// What this process was started with. The runtime trusts none of it and sets its own process up first of all. What the
-// programs that it starts are to have as the caller had it is kept apart, in `caller`.
+// Sets the process up before anything else, because the runtime trusts nothing that its caller has left: descriptors,
+// signals, umask, limits. `caller` keeps what the programs that the runtime executes get back.
 #include "base/caller.h"
 
 #include <signal.h>
@@ -13,19 +13,19 @@ struct caller caller;
 
 #define BIT(signal) (1ull << ((signal) - 1))
 
-// A standard stream that is closed would become the next file that the runtime opens, and get what is printed. Where
-// there is no /dev/null it becomes a pipe without a writer: a read finds the end, a write fails.
+// If a standard stream were closed, the next file that the runtime opens would take its number, and what is printed
+// would go there. If /dev/null is missing, a pipe without a writer stands in: a read finds the end, a write fails.
 static void open_standard_streams(void) {
   for (int fd = 0, ends[2]; fd < 3; fd++) {
     if (sys_fcntl(fd, F_SETFD, 0) >= 0) continue;
     int error = (int)sys4(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
     if (error < 0 && !(error = (int)sys2(SYS_pipe2, ends, 0))) sys_close(ends[1]);
     if (error < 0)
-      fail("descriptor %d is closed, and nothing can be opened in its place: /dev/null, then pipe2: %e", fd, error);
+      fail("descriptor %d is closed, and nothing can be opened instead: /dev/null, then pipe2: %e", fd, error);
   }
 }
 
-// Takes the variable out of the environment: 1 if it was there.
+// Removes the variable from the environment: 1 if it existed.
 static int take_open_files(char **environment, int64_t *files) {
   int found = 0;
   for (; *environment; environment++) {
@@ -48,8 +48,8 @@ static void raise_open_files(char **environment) {
 void set_up_process(char **environment) {
   uint64_t none = 0;
   open_standard_streams();
-  // With SIGCHLD ignored no child could be waited for. A write into a pipe without a reader, or beyond RLIMIT_FSIZE, is
-  // an error.
+  // If SIGCHLD were ignored, the runtime could not wait for its children. With SIGPIPE and SIGXFSZ ignored, a write
+  // into a pipe without a reader, or beyond RLIMIT_FSIZE, fails with an error instead of ending the process.
   set_signals(BIT(SIGCHLD), SIG_DFL);
   set_signals(BIT(SIGPIPE) | BIT(SIGXFSZ), SIG_IGN);
   sys4(SYS_rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof none);

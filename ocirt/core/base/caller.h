@@ -1,4 +1,4 @@
-// What this process was started with, which its programs get back.
+// The limits and the environment of the caller, which the programs that the runtime executes get back.
 #pragma once
 #include "base/sys.h"
 
@@ -14,6 +14,5 @@ extern struct caller caller;
 void set_up_process(char **environment);
 int restore_open_files(void); // the caller's limit again: 0 or negative errno
 
-// Python is started with the limit raised, and starts this executable again: by this variable the caller's own comes
-// along.
+// Python inherits the raised limit and executes this file again. This variable then carries the caller's own limit.
 #define OPEN_FILES "OCIRT_CALLER_NOFILE="

@@ -6,7 +6,7 @@
 
 #define TOP "/sys/fs/cgroup"
 
-// Without privileges the mark is one that any owner of the directory can make.
+// Only root may set a trusted attribute, so an unprivileged runtime marks with one that any owner can set.
 #define MARK "trusted.ocirt"
 #define MARK_OF_USER "user.ocirt"
 

@@ -1,4 +1,4 @@
-// Why a file cannot be executed, in words: which interpreter is missing, which format it has.
+// Explains why the kernel cannot execute a file: it names an interpreter that is missing.
 #include "base/exec_error.h"
 
 #include <elf.h>
@@ -6,8 +6,7 @@
 
 #include "base/files.h"
 
-// What the kernel executes in place of the file, by its first bytes: the interpreter of a script, or the loader of an
-// ELF file.
+// Appends what the kernel executes instead of the file: the interpreter of a script, or the loader of an ELF file.
 static void put_interpreter(struct buffer *to, const char *path) {
   _Alignas(8) char head[4096];
   long size = read_file(AT_FDCWD, path, head, sizeof head);
@@ -33,7 +32,7 @@ void put_exec_error(struct buffer *to, const char *path, int error) {
   struct stat st;
   BUFFER(interpreter, 256);
   put_error(to, error);
-  // The file is there: what is missing is named in it.
+  // The file exists, so ENOENT means that its interpreter is missing.
   if (error != -ENOENT || sys_stat(AT_FDCWD, path, &st, 0) < 0) return;
   put_interpreter(&interpreter, path);
   if (interpreter.used) format(to, ": its interpreter %s is missing", interpreter.data);

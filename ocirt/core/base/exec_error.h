@@ -1,7 +1,7 @@
-// Why a file cannot be executed, in words.
+// Explains why the kernel cannot execute a file.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"
 
-// Appends the error, and which interpreter is missing if the file names one that is.
+// Appends the error and, if the interpreter that the file names is missing, that interpreter.
 void put_exec_error(struct buffer *to, const char *path, int error);

@@ -1,5 +1,5 @@
-// The log: lines as runc's logrus writes them, to where --log leads or to standard error. At a terminal, where a person
-// reads, what goes to standard error is a sentence.
+// The log: writes lines in the format of runc's logrus to the target of --log, or to standard error. If standard error
+// is a terminal, a person reads it and gets a sentence instead.
 #include "base/log.h"
 
 #include <string.h>
@@ -23,9 +23,8 @@ struct log logging = {.status = 1, .reader = -1};
 
 struct failure failure;
 
-// Engines take a JSON log of a failed verb for one object (podman reads the whole file as such). So warnings wait in
-// memory, each ended by NUL, to be told in the error's object, or in lines of their own once the verb has done its
-// work.
+// Podman reads the whole JSON log of a failed verb as one object. So warnings wait in memory, each ended by NUL: a
+// failing verb puts them into the error's object, any other writes a line for each once it has done its work.
 static COLD_BSS struct {
   int passed;
   size_t used;
@@ -34,7 +33,7 @@ static COLD_BSS struct {
 
 // ---- where lines go ----
 
-// The socket of the log that `log` names in crun's words, with the name under which lines stand in it; null for a file.
+// The socket of the log backend that `log` names as crun does, and the name that its lines carry; null for a file.
 static const char *socket_of(const char *log, const char **name) {
   static const char *const backends[][2] = {{"journald:", "/run/systemd/journal/socket"}, {"syslog:", "/dev/log"}};
   for (unsigned i = 0; i < COUNT(backends); i++) {
@@ -65,7 +64,7 @@ void log_check(void) {
   fail(socket ? "--log %s: connect to %s: %e" : "--log %s: open%s: %e", path, socket ? socket : "", fd);
 }
 
-// journald's own protocol for a message of any lines, and syslog's.
+// Journald's native protocol, in which a message may have several lines, or that of syslog.
 static void put_datagram(struct buffer *to, const char *log, const char *level, const char *message) {
   const char *name;
   int priority = !strcmp(level, "error") ? LOG_ERR : LOG_WARNING;
@@ -87,7 +86,7 @@ static int needs_quotes(const char *text) {
   return !*text || text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/@^+")];
 }
 
-// What engines do not know comes last, of errors alone.
+// Appends the members that only ocirt writes. Engines ignore them.
 static void put_failed(struct buffer *to) {
   if (failure.phase) format(to, ",\"phase\":%j", failure.phase);
   if (failure.path) format(to, ",\"path\":%j", failure.path);
@@ -113,8 +112,8 @@ static void put_line(struct buffer *to, int json, const char *level, const char 
   }
 }
 
-// A byte that is no UTF-8 as Go's encoder writes it. For a terminal what would move its cursor, or change its colours,
-// is shown.
+// Replaces a byte that is not UTF-8 with U+FFFD, as Go's encoder does. If `visible`, escapes control characters, which
+// would move the terminal's cursor or change its colours.
 static void put_clean(struct buffer *to, const char *text, int visible) {
   static const char hex[] = "0123456789abcdef";
   for (const char *end = text + strlen(text); text < end;) {
@@ -138,7 +137,7 @@ int is_terminal(int fd) {
   return sys_ioctl(fd, TCGETS, settings) == 0;
 }
 
-// no-color.org, and terminals that know no colours.
+// NO_COLOR (no-color.org) and TERM=dumb both turn colours off.
 static int wants_colours(void) {
   const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
   return !(no && *no) && terminal && *terminal && strcmp(terminal, "dumb");
@@ -175,7 +174,7 @@ static void write_line(int fd, const char *log, int json, const char *level, con
   arena_pop(&text);
 }
 
-// Does a warning wait for what becomes of the verb?
+// Keeps a warning until the verb ends: 1, or 0 if it is to be written now.
 static int keep_warning(const char *level, const char *message) {
   size_t size = strlen(message) + 1;
   if (!logging.json || !logging.path || warned.passed || strcmp(level, "warning")) return 0;

@@ -4,10 +4,10 @@
 #include "base/text.h"
 
 #define LOG_LINE 8192
-struct buffer arena_buffer(size_t capacity); // for so many bytes and a NUL; no memory ends the process
+struct buffer arena_buffer(size_t capacity); // for `capacity` bytes and a NUL; fails the verb if memory is short
 
-// `prefix` is put before an error (null: nothing), `status` is the exit status of one, `reader` the descriptor of
-// --status-fd (-1: none), which gets all lines in place of standard error. `hint` is what a person may do about the
+// An error begins with `prefix` (null: nothing) and ends the verb with exit status `status`. `reader` is the descriptor
+// of --status-fd (-1: none), which gets all lines instead of standard error. `hint` tells a person what to do about the
 // next error.
 struct log {
   const char *path;
@@ -17,19 +17,19 @@ struct log {
 };
 extern struct log logging;
 
-// What the next error is about, for its line in JSON: the first failure, of which others may be consequences.
+// The first failure, for the error's line in JSON: later failures may be its consequences.
 struct failure {
   const char *phase, *path;
   int error;
 };
 extern struct failure failure;
-int log_is_file(const char *log); // does --log name a file, or one of crun's other backends?
-void log_check(void); // the end of this process where the log cannot be opened
+int log_is_file(const char *log); // 1 for a file, 0 for one of crun's other backends
+void log_check(void); // fails the verb if the log cannot be opened
 int is_terminal(int fd);
 void log_line(const char *level, const char *message);
 void warn(const char *pattern, ...); // a warning, of what format() makes of this
-void log_commit(void); // the verb has done its work: warnings that waited for its end are written
-_Noreturn void end_verb(int status); // that, and the end
-void log_error(const char *message); // to the log, and as plain text to standard error where the log is a file
-void put_refusal(struct buffer *to, int error); // what else may be behind an error that a call has given
-_Noreturn void fail(const char *pattern, ...); // log_error of what format() makes of this, and the end
+void log_commit(void); // writes the warnings that waited until the verb has done its work
+_Noreturn void end_verb(int status); // calls log_commit and exits
+void log_error(const char *message); // to the log and, if there is one, as plain text to standard error
+void put_refusal(struct buffer *to, int error); // whether a missing call or a seccomp filter may be the cause
+_Noreturn void fail(const char *pattern, ...); // log_error() with what format() makes of this, then exits

@@ -12,7 +12,7 @@ static struct {
 void *arena_alloc(size_t size) {
   size = align16(size);
   if (size <= sizeof ours.data) {
-    // Written without a look before: else the kernel maps its page of zeros first.
+    // Nothing reads the arena before it writes: a read would map the page of zeros, and the write would fault again.
     size_t at = __atomic_fetch_add(&ours.used, size, __ATOMIC_RELAXED);
     if (at <= sizeof ours.data - size) return ours.data + at;
   }
@@ -26,7 +26,7 @@ void arena_pop(const struct buffer *last) {
     sys2(SYS_munmap, last->data, align16(last->size));
     return;
   }
-  if (at + align16(last->size) != ours.used) return; // one that found no room has come after it
+  if (at + align16(last->size) != ours.used) return; // a later allocation, which went to mmap, has moved `used`
   memset(last->data, 0, last->used + 1);
   ours.used = at;
 }

@@ -1,4 +1,4 @@
-// Paths inside the rootfs: always from the rootfs fd, by openat2, links kept inside it, magic links refused.
+// Paths inside the rootfs: openat2 resolves each from the rootfs fd, keeps links inside it and refuses magic links.
 #include "base/path.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-// Other processes as /proc tells of them, and which names may be ids of containers.
+// Other processes as /proc shows them, and the syntax of container ids.
 #include "base/processes.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@ int plain_id(const char *id) {
   return length && length <= 255 && !id[length] && strcmp(id, ".") && strcmp(id, "..");
 }
 
-// /proc/PID/stat: when the process began, and the letter of its state; -ESRCH: there is none.
+// Reads start time and state letter from /proc/PID/stat; -ESRCH: no such process.
 static int read_stat(int pid, uint64_t *start_time, char *letter) {
   BUFFER(path, 64);
   char text[1024];
@@ -21,7 +21,7 @@ static int read_stat(int pid, uint64_t *start_time, char *letter) {
   *start_time = 0;
   struct stat self;
   if (n == -ENOENT && sys_stat(AT_FDCWD, "/proc/self", &self, 0) < 0)
-    fail("/proc: no procfs is mounted there: the runtime tells by it which processes live");
+    fail("/proc: no procfs is mounted there: the runtime needs it to know which processes live");
   if (n <= 0) return n && n != -ENOENT ? (int)n : -ESRCH;
   text[n] = 0;
   // The name in parentheses may hold anything; the last parenthesis ends it. Field 22 is the 20th after it.
@@ -45,7 +45,7 @@ int read_start_time(int pid, uint64_t *start_time) {
 uint64_t start_time_of(int pid) {
   uint64_t start_time;
   int error = read_start_time(pid, &start_time);
-  // One that lives must not be taken for one that has ended.
+  // The caller must not take a living process for one that has ended.
   if (error && error != -ESRCH) fail("read /proc/%d/stat: %e", pid, error);
   return start_time;
 }

@@ -1,4 +1,5 @@
-// Signal dispositions and masks, by raw system calls: libc's wrappers need a thread id that clone3 makes wrong.
+// Signal dispositions and masks by raw system calls: libc's wrappers use a cached thread id, which is wrong after
+// clone3.
 #include "base/signals.h"
 
 #include <sys/wait.h>

@@ -1,4 +1,4 @@
-// Unix sockets: how they are opened, and data with descriptors over them.
+// Unix sockets, and passing descriptors over them.
 #include "base/socket.h"
 
 #include <string.h>
@@ -7,13 +7,13 @@
 #include "base/text.h"
 #include "steps.h"
 
-// What the kernel takes, and gives, as the descriptors that go along.
+// The control message that carries descriptors, aligned as the kernel wants it.
 union rights {
   struct cmsghdr head;
   char space[CMSG_SPACE(PASSED * sizeof(int))];
 };
 
-// A path that is too long for a socket address is reached through a descriptor of what it names.
+// If the path is too long for a socket address, the address names it through a descriptor in /proc/self/fd.
 int unix_socket(int type, const char *path, size_t length, long call) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   struct {
@@ -64,7 +64,8 @@ long receive_rights(int socket, void *data, size_t size, int *fds, unsigned coun
     fds[i] = -1;
   long n;
   int resets = 0;
-  // A reset, which the kernel tells once, is an end that had not read all of ours. What it said before is there still.
+  // The kernel reports once that the peer closed without reading all that we sent. What the peer sent before can still
+  // be read.
   do
     n = sys3(SYS_recvmsg, socket, &head, MSG_CMSG_CLOEXEC);
   while (n == -EINTR || (n == -ECONNRESET && !resets++));
@@ -75,7 +76,7 @@ long receive_rights(int socket, void *data, size_t size, int *fds, unsigned coun
   return n;
 }
 
-// One descriptor, with `name` as the data that must go along.
+// Sends one descriptor. `name` is the data: a message needs at least a byte of it.
 int send_descriptor(int socket, const char *name, int fd) {
   long n = send_rights(socket, name, strlen(name), &fd, 1);
   return n < 0 ? (int)n : 0;

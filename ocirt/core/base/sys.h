@@ -1,4 +1,4 @@
-// System calls that libc has not, or that must not go through libc's wrappers after clone3 (docs/architecture.md,
+// System calls that libc lacks, or that must not go through libc's wrappers after clone3 (docs/architecture.md,
 // "Raw system calls only"). All return the kernel's value, negative errno included, and leave errno alone.
 #pragma once
 #ifndef _GNU_SOURCE
@@ -111,7 +111,7 @@ static inline int sys_close_range(unsigned first, unsigned last, unsigned flags)
 static inline int sys_memfd(const char *name, unsigned flags) {
   return (int)sys2(SYS_memfd_create, name, flags);
 }
-// A sealable memfd for data. Since 6.3 it must say that it is not to be executed where vm.memfd_noexec is 2.
+// A sealable memfd for data. If vm.memfd_noexec is 2 (since Linux 6.3), the kernel refuses one without MFD_NOEXEC_SEAL.
 static inline int sys_data_memfd(const char *name) {
   int fd = sys_memfd(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
   return fd == -EINVAL ? sys_memfd(name, MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;

@@ -1,4 +1,4 @@
-// The terminal of a foreground verb, fitted to that of its caller.
+// Adjusts the container's terminal to the caller's, for a foreground verb.
 #include "base/terminal.h"
 
 #include <asm/ioctls.h>
@@ -11,9 +11,9 @@ void copy_window(int master) {
   if (sys_ioctl(0, TIOCGWINSZ, &window) == 0) sys_ioctl(master, TIOCSWINSZ, &window);
 }
 
-// From a terminal to a terminal the container's alone makes "\r\n" of the end of a line, and ours shows what it gets: a
-// program that has set its terminal otherwise is then shown rightly. Into a file or a pipe the container's lines end as
-// they are written.
+// If the caller has a terminal, too, only the container's terminal turns "\n" into "\r\n", and the caller's shows the
+// bytes unchanged. So the output of a program that changes this setting is shown correctly. If the output goes to a
+// file or a pipe, lines end as the program writes them.
 void connect_terminal(int master) {
   struct termios settings;
   copy_window(master);

@@ -1,8 +1,8 @@
-// The terminal of a foreground verb, fitted to its caller's.
+// Adjusts the container's terminal to the caller's, for a foreground verb.
 #pragma once
 #include "base/sys.h"
 
-void connect_terminal(int master); // makes the container's terminal fit to ours, before its program can ask
+void connect_terminal(int master); // size and line ends; call before the program can ask for them
 
 struct window {
   unsigned short rows, columns, x, y;

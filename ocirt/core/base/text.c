@@ -69,7 +69,7 @@ size_t utf8_character(const char *from, const char *to) {
   return size;
 }
 
-// `other` stands for a byte that is no UTF-8; null: the byte itself.
+// Writes `other` for a byte that is not UTF-8; if `other` is null, writes the byte itself.
 static void put_string(struct buffer *to, const char *text, const char *other) {
   static const char hex[] = "0123456789abcdef", escaped[] = "\"\\\n\t\r", letters[] = "\"\\ntr";
   const char *end = text + strlen(text), *found;
@@ -118,7 +118,7 @@ void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds) {
     put_padded(to, rest[i].number, 2);
   }
   if (nanoseconds > 0) {
-    // As Go's RFC3339Nano: no zeros at the end.
+    // Go's RFC3339Nano has no zeros at the end.
     int digits = 9;
     for (; nanoseconds % 10 == 0; nanoseconds /= 10)
       digits--;
@@ -128,7 +128,7 @@ void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds) {
   put(to, "Z");
 }
 
-// As Go and glibc word these errors, for which engines look; musl has words of its own.
+// Engines look for these errors in the words of Go and glibc; musl words them differently.
 static const struct {
   int error;
   const char *text;

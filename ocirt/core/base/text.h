@@ -6,7 +6,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define PATH_SIZE 4096 // of a path with its NUL, for the kernel
 
-// A buffer that never overflows: what does not fit is cut, and `full` says so.
+// A buffer that never overflows: it cuts text that does not fit, and sets `full`.
 struct buffer {
   char *data;
   size_t size, used;
@@ -26,7 +26,7 @@ struct buffer {
 // Large or rarely used zeroed memory has a section of its own, so that the rest of .bss spans few pages.
 #define COLD_BSS __attribute__((section(COLD_BSS_SECTION)))
 
-// Sums and products of sizes. What does not fit is the largest size there is, for which there is no memory.
+// Sums and products of sizes. An overflow gives SIZE_MAX, which no allocation can satisfy.
 static inline size_t plus(size_t a, size_t b) {
   size_t sum;
   return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
@@ -37,7 +37,7 @@ static inline size_t times(size_t a, size_t b) {
   return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
 }
 
-// A size after which anything is aligned.
+// Rounds a size up to the alignment that any type needs.
 static inline size_t align16(size_t size) {
   return plus(size, 15) & ~(size_t)15;
 }
@@ -45,20 +45,21 @@ void put(struct buffer *to, const char *text);
 void put_bytes(struct buffer *to, const char *text, size_t size);
 void put_number(struct buffer *to, int64_t number);
 void put_padded(struct buffer *to, int64_t number, int digits);
-void put_json(struct buffer *to, const char *text); // quoted and escaped; U+FFFD for what is no UTF-8
-size_t utf8_character(const char *at, const char *end); // of the character at `at`: 0 where it is none
-void put_layer(struct buffer *to, const char *path); // one of several paths separated by colons: escaped
-void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds); // RFC 3339, UTC; nanoseconds < 0: none
+void put_json(struct buffer *to, const char *text); // quoted and escaped; U+FFFD for a byte that is not UTF-8
+size_t utf8_character(const char *at, const char *end); // the size of the character at `at`, 0 if it is not UTF-8
+void put_layer(struct buffer *to, const char *path); // escapes a path for a list that colons separate
+void put_time(
+    struct buffer *to, int64_t seconds, int64_t nanoseconds); // RFC 3339, UTC; without a fraction if nanoseconds < 0
 void put_error(struct buffer *to, int error); // as Go writes it: "no such file or directory"
 
-// Appends text with %s (text), %d (int), %l (int64_t), %j (text as JSON), %q (the same, but what is no UTF-8 stands in
-// it as it is) and %e (int: an error number, as put_error writes it). vformat returns the first error number among the
-// arguments, 0 without one.
+// Appends text with %s (text), %d (int), %l (int64_t), %j (text as JSON), %q (text as JSON, with bytes that are not
+// UTF-8 unchanged) and %e (int: an error number, as put_error writes it). vformat returns the first error number among
+// the arguments, 0 if none is an error number.
 void format(struct buffer *to, const char *pattern, ...);
 int vformat(struct buffer *to, const char *pattern, va_list arguments);
 
-// The path without ".", ".." and needless slashes, by its text alone, as clean() of model/text.py: its size. `out` has
-// one byte more than `size`, and no NUL is put.
+// Removes ".", ".." and needless slashes from the text of a path, as clean() in model/text.py does, and returns its new
+// size. `out` needs one byte more than `size`; no NUL is written.
 size_t clean_path(const char *path, size_t size, char *out);
 int parse_number(const char *text, int64_t *number); // whole text, decimal; 0 or -1
 

@@ -1,4 +1,4 @@
-// Attributes that a process has by one system call each: limits, scheduling, umask, affinity, memory policy.
+// Steps that set an attribute of the process: affinity, limits, kernel parameters, memory policy.
 #include "process/attributes.h"
 
 #include <string.h>
@@ -16,7 +16,7 @@ int do_reset_affinity(struct run *r, const struct step_reset_affinity *s) {
   (void)r;
   (void)s;
   memset(all, 0xff, sizeof all);
-  // Where a policy forbids it the caller's affinity stays, which takes nothing from anybody.
+  // If a policy forbids this, the process keeps the caller's affinity, which is narrower and so does no harm.
   sys3(SYS_sched_setaffinity, 0, sizeof all, all);
   return 0;
 }
@@ -33,14 +33,14 @@ int own_proc(struct run *r) {
     r->proc =
         (int)sys3(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   if (r->proc >= 0) return r->proc;
-  // A user namespace that sees only part of a procfs may not mount one. Then the one in the rootfs serves, if it is
-  // one, and its root: a directory of a procfs that is bound there has other files by these names.
+  // The kernel refuses to mount a procfs in a user namespace that sees only part of one. Then the rootfs's /proc
+  // serves, if the root of a procfs is mounted there: a bound subdirectory of one has other files by these names.
   CLOSING int fd = resolve(r->rootfs, "/proc", O_PATH | O_DIRECTORY);
   if (fd >= 0 && (filesystem_of(fd) != PROC_SUPER_MAGIC || view_of(fd) != WHOLE_VIEW)) return -ENODEV;
   return r->proc = release(&fd);
 }
 
-// The present value shows which form the kernel takes.
+// Quotes the present value, which shows the form that the kernel takes.
 static void explain_parameter(struct run *r, int proc, const char *file) {
   char now[256];
   long n = read_file(proc, file, now, sizeof now);

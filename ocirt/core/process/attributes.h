@@ -1,7 +1,7 @@
-// The procfs through which steps write.
+// The procfs that steps write to.
 #pragma once
 #include "base/sys.h"
 #include "executor/run.h"
 
-// A procfs of our own, so that nothing a container has put at /proc is written to instead.
+// Mounts a private procfs, so that steps never write to what a container has put at /proc. Fd or negative errno.
 int own_proc(struct run *r);

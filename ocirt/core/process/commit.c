@@ -26,7 +26,7 @@ int do_keep_resources(struct run *r, const struct step_keep_resources *s) {
   return called(r, "resources.json", container_keep(r->container, "resources.json", TEXT(data), strlen(TEXT(data))));
 }
 
-// The file has no name until it is whole, so that a kill never leaves a part of one.
+// Writes the file before it gives it a name, so that a kill never leaves a partial pid file.
 static void prepare_pid_file(struct run *r, const char *path) {
   BUFFER(directory, PATH_SIZE);
   BUFFER(number, 24);
@@ -49,7 +49,7 @@ static int name_file(int fd, const char *path) {
   return (int)sys5(SYS_linkat, AT_FDCWD, link.data, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
-// If the file system has no files without names, the file gets one that nobody looks for.
+// Writes under a temporary name, for file systems without O_TMPFILE.
 static int write_named(struct run *r, const char *path) {
   BUFFER(number, 24);
   put_number(&number, r->child.pid);

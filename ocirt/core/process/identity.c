@@ -15,7 +15,7 @@ int do_drop_bounding(struct run *r, const struct step_drop_bounding *s) {
     if (s->keep & 1ull << capability) continue;
     int error = sys_prctl(PR_CAPBSET_DROP, capability, 0, 0);
     if (error == -EINVAL) break; // past the last one this kernel knows
-    // A process that may drop none need not drop one that it does not have.
+    // A process without CAP_SETPCAP may drop none, and need not drop one that it lacks.
     if (error == -EPERM && !sys_prctl(PR_CAPBSET_READ, capability, 0, 0)) continue;
     if (error < 0) return failing(r, "PR_CAPBSET_DROP", error);
   }
@@ -26,9 +26,9 @@ static int is_null(int fd, struct stat *st) {
   return sys_fstat(fd, st) == 0 && S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
 }
 
-// The container's user must be able to reopen its own standard streams (/dev/stdout). Whatever they are, they are the
-// caller's: only this process can look. A null device of the host's becomes the container's own, as with runc: it is no
-// way to the host's mounts, and criu can save it.
+// Makes the container's user the owner of the standard streams, so that it can reopen them (/dev/stdout). C decides,
+// because only this process can see what the caller's streams are. As in runc, the container's own null device replaces
+// the host's: it does not lead to the host's mounts, and criu can save it.
 static void give_streams(uint32_t uid) {
   struct stat st = {0}, own;
   CLOSING int null = -1;
@@ -42,7 +42,7 @@ static void give_streams(uint32_t uid) {
   }
 }
 
-// Does the user namespace deny setgroups(2)? Otherwise EPERM means that the caller's groups would stay.
+// Does the user namespace deny setgroups(2)? If not, EPERM is a failure: the caller's groups would stay.
 static int setgroups_is_denied(struct run *r) {
   char text[8] = "";
   if (own_proc(r) >= 0) read_file(r->proc, "self/setgroups", text, sizeof text);
@@ -50,7 +50,7 @@ static int setgroups_is_denied(struct run *r) {
   return !strncmp(text, "deny", strlen("deny"));
 }
 
-// setresuid(2) or setresgid(2). EINVAL is what the kernel says of an id that the user namespace does not have.
+// setresuid(2) or setresgid(2). The kernel gives EINVAL for an id that the user namespace does not map.
 static int set_id(struct run *r, const char *call, long number, const char *name, int64_t id) {
   long error = sys3(number, id, id, id);
   if (error == -EINVAL)
@@ -59,7 +59,7 @@ static int set_id(struct run *r, const char *call, long number, const char *name
   return called(r, call, error);
 }
 
-// A user namespace that is joined may deny setgroups(2); with no group to set nothing is missed then.
+// A joined user namespace may deny setgroups(2). That is no failure if there is no group to set.
 static int set_groups(struct run *r, const struct texts *texts) {
   uint32_t *groups = arena_alloc((texts->count + 1) * sizeof *groups);
   if (!groups) return failing(r, "mmap", -ENOMEM);
@@ -111,7 +111,7 @@ int do_change_directory(struct run *r, const struct step_change_directory *s) {
   return failing_because(r, "getcwd", n < 0 ? (int)n : -EXDEV, "the directory lies outside the container's root");
 }
 
-// Closes all descriptors from `first` on but for those in `kept`, in which -1 is none.
+// Closes all descriptors from `first` on except those in `kept`, which may hold -1.
 static int close_but(unsigned first, const int *kept, unsigned count) {
   for (unsigned next = 0; next != ~0u; first = next + 1) {
     next = ~0u;
@@ -123,9 +123,8 @@ static int close_but(unsigned first, const int *kept, unsigned count) {
   return 0;
 }
 
-// Through a directory of the host's that is open here, /proc/self/fd/N/.. leads out of the container, whether it is
-// taken for the program or for its directory (CVE-2024-21626). What stays open leads nowhere: sockets, a pidfd, the
-// rootfs.
+// A process that holds an open directory of the host can leave the container through /proc/self/fd/N/.. as its program
+// or its working directory (CVE-2024-21626). What stays open leads nowhere: sockets, a pidfd, the rootfs.
 int do_close_descriptors(struct run *r, const struct step_close_descriptors *s) {
   const int64_t registers[] = {NUMBER(keep), NUMBER(stdout), NUMBER(stderr)};
   int kept[10] = {r->peer, r->start_socket, r->rootfs, r->container->pidfd, -1, -1, -1, -1, -1, -1};

@@ -1,12 +1,11 @@
-// --init: the container's first process stays as a small init, and the program is a child of it. Signals are passed on
-// to the program, which gets them even where it has no handler; orphans are reaped; the init ends with the program's
-// status.
+// --init: the container's first process stays as a small init and makes the program its child. It relays signals, which
+// then reach even a program without a handler, reaps orphans, and exits with the program's status.
 //
-// The init is this process and not a file of its own that is executed: the container needs no such file, and a policy
-// that forbids to execute memfds is no obstacle. It is under all that the program is under: user, capabilities, limits,
-// no_new_privs and the seccomp filter, which is loaded before the two part, so that a process that could trace the init
-// gains nothing. (A filter that refuses clone(2) therefore fails the start, with that call's name.) It stays not
-// dumpable, and keeps nothing of the runtime: no descriptor, no memory that it shares with the host, no environment.
+// The runtime forks the init instead of executing a file: the container needs no such file, and a policy that forbids
+// executing memfds does not matter. The init has the user, capabilities, limits, no_new_privs and seccomp filter of the
+// program, because the fork comes after all of these, so a process that traces the init gains nothing. (A filter that
+// refuses clone(2) therefore fails the start, and the error names that call.) The init stays non-dumpable, and keeps
+// nothing of the runtime: no descriptor, no memory shared with the host, no environment.
 
 #include <sys/wait.h>
 #include <asm/ioctls.h>
@@ -19,16 +18,16 @@
 
 #define NAME "ocirt-init"
 
-#define ROOM (64 << 10) // of the stack, below the caller's frame
+#define ROOM (64 << 10) // bytes of stack below the caller's frame that stay mapped
 
-// Journal and program, the only memory here that others see too, and whatever else lies between the heap and the stack.
+// Unmaps everything between the heap and the stack: among it journal and program, the only memory shared with others.
 static int forget_mappings(void) {
   uintptr_t page = page_size(), here = (uintptr_t)__builtin_frame_address(0);
   uintptr_t from = ((uintptr_t)sys1(SYS_brk, 0) + page - 1) & -page, to = (here - ROOM) & -page;
   return (int)sys2(SYS_munmap, from, to - from);
 }
 
-// With WNOHANG what has ended, without it also the next one that does.
+// Reaps all children that have ended. Without WNOHANG, waits for one.
 static void reap(int program, int options) {
   int status;
   long pid;
@@ -36,31 +35,31 @@ static void reap(int program, int options) {
     if (pid == program) sys_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     if (!options) return;
   }
-  // There is a child as long as there is the program: a filter refuses the wait.
+  // The program is still a child, so this is not ECHILD: a seccomp filter refuses the wait.
   if (pid < 0 && pid != -EINTR) sys_exit(1);
 }
 
 static _Noreturn void be_init(int program) {
   sigset_t all;
   sigfillset(&all);
-  // Where the container has no pid namespace of its own its orphans would not come here.
+  // Without a pid namespace of the container's own, its orphans would go to another reaper.
   sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0);
   for (;;) {
     long signal = sys4(SYS_rt_sigtimedwait, &all, 0, 0, 8);
     if (signal > 0 && signal != SIGCHLD)
       sys2(SYS_kill, program, signal);
     else
-      reap(program, signal > 0 ? WNOHANG : 0); // a filter that refuses to wait for signals leaves the wait for children
+      reap(program, signal > 0 ? WNOHANG : 0); // if a filter refuses to wait for signals, wait for children
   }
 }
 
-// The program: the foreground of its terminal, as a group of its own, so that Ctrl-C comes once and not also by way of
-// the init.
+// The program gets a process group of its own in the foreground of its terminal, so that it receives Ctrl-C once, and
+// not a second time from the init.
 static int be_program(void) {
   int group = (int)sys0(SYS_getpid);
   sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
   sys2(SYS_setpgid, 0, 0);
-  sys_ioctl(0, TIOCSPGRP, &group); // no terminal: no foreground
+  sys_ioctl(0, TIOCSPGRP, &group); // fails without a terminal, which is fine
   unblock_signals();
   return 0;
 }
@@ -68,7 +67,7 @@ static int be_program(void) {
 int do_keep_init(struct run *r, const struct step_keep_init *s) {
   sigset_t all;
   sigfillset(&all);
-  sys4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, 8); // they wait for the init to take them
+  sys4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, 8); // they stay pending until the init takes them
   int program = (int)sys5(SYS_clone, SIGCHLD, 0, 0, 0, 0);
   if (program < 0) return failing(r, "clone", program);
   if (!program) return be_program();

@@ -1,4 +1,4 @@
-// Exec: the steps that enter a container that exists.
+// Exec: the steps that enter an existing container.
 #include "process/join.h"
 
 #include <poll.h>
@@ -36,7 +36,7 @@ int do_join_container(struct run *r, const struct step_join_container *s) {
 
 int do_open_container_root(struct run *r, const struct step_open_container_root *s) {
   CLOSING int fd = open_process_file(r->container->journal->pid, "root", O_PATH | O_DIRECTORY);
-  // While the pidfd says that the process lives its number is still its own.
+  // As long as the pidfd shows that the process lives, the pid still names it.
   if (has_ended(r->container)) return ended(r);
   if (fd < 0) return failing(r, "open", fd);
   r->fds[s->fd] = release(&fd);

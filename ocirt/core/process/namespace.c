@@ -1,4 +1,4 @@
-// Steps on namespaces and on what belongs to them: id maps, time offsets, names, keyring, loopback.
+// Steps on namespaces and what belongs to them: id maps, root in a user namespace, keyring, network.
 
 #include <net/if.h>
 #include <signal.h>
@@ -54,7 +54,7 @@ int do_join_namespace(struct run *r, const struct step_join_namespace *s) {
   return 0;
 }
 
-// newuidmap PID CONTAINER HOST SIZE ...: set-uid programs that may map the caller's subordinate ids.
+// Runs newuidmap or newgidmap PID CONTAINER HOST SIZE ...: set-uid programs that may map the caller's subordinate ids.
 int do_run_map_helper(struct run *r, const struct step_run_map_helper *s) {
   const struct texts *folders = TEXTS(folders), *ranges = TEXTS(ranges);
   const char *none[] = {0}, **args = arena_alloc((ranges->count + 3) * sizeof *args);
@@ -70,7 +70,7 @@ int do_run_map_helper(struct run *r, const struct step_run_map_helper *s) {
     format(&path, "%s%s", folders->items[i], TEXT(helper));
     if (sys4(SYS_faccessat, AT_FDCWD, path.data, X_OK, 0) < 0) continue;
     struct texts arguments = {args, ranges->count + 2};
-    // The helper itself says what it does not allow.
+    // The helper's own output says what it does not allow.
     return run_hook(r, path.data, &arguments, none, HELPER_SECONDS, 0, 0) ? failing(r, TEXT(helper), -EPERM) : 0;
   }
   put(&r->detail, "not found in");
@@ -79,7 +79,7 @@ int do_run_map_helper(struct run *r, const struct step_run_map_helper *s) {
   return failing_because(r, TEXT(helper), -ENOENT, " (Debian: package uidmap)");
 }
 
-// The namespace is opened through a process that does nothing but hold it until then.
+// Maps the ids of the process that holds the user namespace, and opens the namespace.
 static int hold_namespace(struct run *r, const char *uids, const char *gids, int pid) {
   int error = write_process_file(r, pid, "uid_map", uids);
   if (!error) error = write_process_file(r, pid, "gid_map", gids);
@@ -117,7 +117,7 @@ int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
 int do_become_root(struct run *r, const struct step_become_root *s) {
   (void)s;
   int error = (int)sys2(SYS_setgroups, 0, 0);
-  // EPERM: the namespace denies setgroups, and the caller's groups are none of its business.
+  // EPERM: the namespace denies setgroups(2). The caller's groups then stay.
   if (error < 0 && error != -EPERM) return failing(r, "setgroups", error);
   error = called(r, "setresgid", sys3(SYS_setresgid, 0, 0, 0));
   if (!error) error = called(r, "setresuid", sys3(SYS_setresuid, 0, 0, 0));
@@ -125,18 +125,18 @@ int do_become_root(struct run *r, const struct step_become_root *s) {
   return error ? error : called(r, "prctl", sys_prctl(PR_SET_DUMPABLE, 0, 0, 0));
 }
 
-// A name that is null makes a new keyring always; by a name the kernel finds the oldest that may be searched, whoever
-// owns it.
+// If the name is null, the kernel makes a new keyring. Otherwise it joins the oldest one of that name that the caller
+// may search, whoever owns it.
 static long join_keyring(const char *name) {
   return sys2(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
 }
 
-// Whoever possesses it may find keys in it, and its owner may find it by its name, as runc sets it.
+// Lets its possessors search it and its owner find it by name, as runc does.
 static long share_keyring(long key) {
   return sys3(SYS_keyctl, KEYCTL_SETPERM, key, KEY_POSSESSOR_ALL | KEY_USER_ALL);
 }
 
-// A container's: new, with the name where no other has taken it, so that exec finds it.
+// Makes a new keyring. It gets the name, by which exec finds it, unless another keyring of that name comes first.
 static long make_keyring(const char *name) {
   long own = join_keyring(0), named = own < 0 ? own : sys5(SYS_add_key, "keyring", name, 0, 0, own);
   if (named < 0) return own;
@@ -192,7 +192,7 @@ int do_make_network(struct run *r, const struct step_make_network *s) {
   error = (int)sys2(SYS_setns, ours, CLONE_NEWNET);
   if (error < 0) return failing(r, "setns", error);
   if (made < 0) return made;
-  sys_close(r->fds[s->fd]); // of a Spawn that is done again
+  sys_close(r->fds[s->fd]); // open if a Spawn is retried
   r->fds[s->fd] = release(&made);
   return 0;
 }

@@ -1,5 +1,5 @@
-// sd_notify(3): what the container says on a socket of its own goes on to the caller's NOTIFY_SOCKET, from this
-// process: the service manager listens to no other.
+// sd_notify(3): relays what the container sends to a socket of its own to the caller's NOTIFY_SOCKET. The runtime sends
+// it, because the service manager accepts it from no other process.
 #include "process/notify.h"
 
 #include <poll.h>
@@ -41,7 +41,7 @@ void readiness_begin(struct readiness *n, const struct container *c) {
   n->host = n->barrier = -1;
 }
 
-// Reads one datagram: 1 if it says that the container is ready, and keeps that line.
+// Reads one datagram. If it holds READY=, keeps that line: 1. Otherwise 0, or a negative errno.
 static int hear_ready(struct readiness *n) {
   char text[sizeof n->text];
   long size = sys_read(n->fd, text, sizeof text - 1);
@@ -101,7 +101,7 @@ static int finish(struct readiness *n, int result) {
 
 int readiness_go_on(struct readiness *n, const struct container *c, int late) {
   if (late) {
-    // One that knows no barriers never closes it; then half a minute was enough.
+    // A manager that does not know barriers never closes the pipe, so the runtime stops waiting.
     log_line(
         "warning", n->sent < 3 ? "NOTIFY_SOCKET: nobody reads what is sent" : "NOTIFY_SOCKET: no answer to BARRIER=1");
     return finish(n, 1);

@@ -3,8 +3,8 @@
 #include "base/sys.h"
 #include "state/container.h"
 
-// READY=1 on its way from the container to the caller's NOTIFY_SOCKET, a piece at a time and none that blocks. `fd` and
-// `events` are what to wait for by poll(2), `until` (0: never) is when it has taken too long.
+// Relays READY=1 from the container to the caller's NOTIFY_SOCKET in steps that never block. Wait by poll(2) for
+// `events` of `fd`, but no longer than `until` (0: no limit).
 struct readiness {
   int fd;
   short events;
@@ -15,5 +15,5 @@ struct readiness {
 };
 void readiness_begin(struct readiness *n, const struct container *c);
 
-// After poll(2) has told of `fd`, or `until` has passed: 1 when there is no more to do, 0, or a negative errno.
+// Call when poll(2) reports `fd`, or with `late` when `until` has passed: 1 if all is done, 0, or a negative errno.
 int readiness_go_on(struct readiness *n, const struct container *c, int late);

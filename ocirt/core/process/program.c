@@ -1,4 +1,4 @@
-// The program of the container: HOME, its environment, its path, execve.
+// Finds and executes the program of the container: HOME, environment, search in PATH, execve.
 
 #include <string.h>
 #include <linux/close_range.h>
@@ -12,9 +12,9 @@
 
 #define HOME "HOME="
 
-#define DEFAULT_PATH "/bin:/usr/bin" // where the environment has no PATH
+#define DEFAULT_PATH "/bin:/usr/bin" // if the environment has no PATH
 
-// The last entry of `env` that sets `name` (which ends with '='), as setenv in order would leave it.
+// The value of the last entry of `env` that begins with `name` (which ends with '='), because the last one counts.
 static const char *variable(const struct texts *env, const char *name) {
   size_t length = strlen(name);
   for (uint32_t i = env->count; i-- > 0;)
@@ -28,11 +28,12 @@ static int try_program(const char *path) {
   if (error < 0) return error;
   if (S_ISDIR(st.st_mode)) return -EISDIR;
   error = (int)sys4(SYS_faccessat2, AT_FDCWD, path, X_OK, AT_EACCESS);
-  // An old seccomp filter around the runtime refuses what it does not know. By now the real user is the effective one.
+  // An old seccomp filter around the runtime may refuse faccessat2. By now the real user is the effective one, so
+  // faccessat gives the same answer.
   return error == -ENOSYS || error == -EPERM ? (int)sys3(SYS_faccessat, AT_FDCWD, path, X_OK) : error;
 }
 
-// Appends the home of the user `uid` (decimal) if the line of /etc/passwd is his, and has one.
+// Appends the home directory if this line of /etc/passwd is that of the user `uid` (decimal) and has one.
 static int put_home(struct buffer *to, const char *line, const char *end, const struct buffer *uid) {
   const char *field[7] = {line};
   int fields = 1;
@@ -45,7 +46,7 @@ static int put_home(struct buffer *to, const char *line, const char *end, const 
   return 1;
 }
 
-// Goes through a file of any length line by line. A line that is longer than the store is no entry.
+// Reads a file of any length line by line, and ignores lines that are longer than the buffer.
 static int find_home_in(int passwd, struct buffer *to, const struct buffer *uid) {
   static char text[65536];
   size_t held = 0;
@@ -84,7 +85,7 @@ static uint32_t hash_of_name(const char *variable) {
   return hash;
 }
 
-// The environment of the program: of entries for one variable the last, as setenv in order would leave it, and HOME.
+// The environment of the program: the last entry for each variable, as successive setenv(3) leave it, and HOME.
 static const char *const *make_environment(const struct texts *env, const char *home) {
   const char **all = arena_alloc((env->count + 2) * sizeof *all);
   uint32_t *hashes = arena_alloc((env->count + 1) * sizeof *hashes);
@@ -94,7 +95,7 @@ static const char *const *make_environment(const struct texts *env, const char *
   uint32_t used = 0;
   for (uint32_t i = 0; i < env->count; i++) {
     size_t length = strcspn(env->items[i], "=");
-    int again = home && !strncmp(env->items[i], HOME, strlen(HOME)); // an empty one is as none
+    int again = home && !strncmp(env->items[i], HOME, strlen(HOME)); // an empty HOME counts as missing
     for (uint32_t k = i + 1; k < env->count && !again; k++)
       again = hashes[i] == hashes[k] && !strncmp(env->items[i], env->items[k], length) &&
               strcspn(env->items[k], "=") == length;
@@ -104,7 +105,7 @@ static const char *const *make_environment(const struct texts *env, const char *
   return all;
 }
 
-// Of a bare name the first that can be executed in the directories `at`: 0, or why there is none.
+// Finds the first executable `name` in the directories `at`: 0, or the error that explains why there is none.
 static int search(struct buffer *path, const char *name, const char *at) {
   int error = -ENOENT, is_denied = 0;
   while (error && at) {
@@ -127,7 +128,7 @@ static int find_program_file(struct buffer *path, const char *name, const struct
   return path->full ? -ENAMETOOLONG : try_program(path->data);
 }
 
-// Engines find exit status 126 or 127 by these texts, in runc's words.
+// Engines choose exit status 126 or 127 by these words of runc's.
 static int no_program(struct run *r, const struct step *step, const char *name, int error) {
   format(&r->detail, "%s: exec: %j: ", text_of(r->program, step->at), name);
   if (error == -EACCES)
@@ -135,7 +136,7 @@ static int no_program(struct run *r, const struct step *step, const char *name, 
   else if (!strchr(name, '/'))
     put(&r->detail, "executable file not found in $PATH");
   else if (error == -EISDIR)
-    put(&r->detail, "is a directory: permission denied"); // one engine knows the one text, one the other
+    put(&r->detail, "is a directory: permission denied"); // engines look for the one text or the other
   else
     format(&r->detail, "stat %s: %e", name, error);
   return failing(r, "", error);
@@ -157,16 +158,16 @@ int do_prepare_exec(struct run *r, const struct step_prepare_exec *s) {
     sys_fcntl((int)fd, F_SETFD, 0);
   if (r->container->holes) hold_holes(r->container->holes, 1);
   sys_close_range(first, ~0u, CLOSE_RANGE_CLOEXEC);
-  if (r->joins) reset_signals(); // else it has been done
+  if (r->joins) reset_signals(); // prepare_ready() has reset those of init
   unblock_signals();
   return 0;
 }
 
 int do_exec(struct run *r, const struct step_exec *s) {
-  // The phase says running from here on; a program that cannot be executed is followed by this process' end.
+  // The phase must say running before the program runs. If execve fails, this process ends.
   __atomic_store_n(r->child.phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
   int error = (int)sys3(SYS_execve, r->executable, TEXTS(args)->items, r->environment);
-  // Taken back without a system call, which a seccomp filter may refuse by now.
+  // A store, because a seccomp filter may refuse system calls by now.
   __atomic_store_n(r->child.phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
   format(&r->detail, "%s: exec %s: ", text_of(r->program, s->head.at), r->executable);
   put_exec_error(&r->detail, r->executable, error);

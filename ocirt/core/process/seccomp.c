@@ -1,4 +1,4 @@
-// A seccomp filter that asks an agent: loaded, and its descriptor sent without a system call that it holds for.
+// Loads a seccomp filter that notifies an agent. A thread, to which the filter does not apply, sends its descriptor.
 
 #include <limits.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 
 #define WAITING INT_MIN
 
-// What the process and the thread that sends share: the descriptor (or the error) one way, that it is done the other.
+// Shared by the process and the sending thread: `listener` (or the error) goes to the thread, `done` comes back.
 struct sender {
   struct run *run;
   const struct step_load_notifying_seccomp *step;
@@ -25,7 +25,7 @@ struct sender {
 
 static int send_state(const struct sender *s, int listener) {
   size_t sent = 0;
-  // The descriptor goes with the first part only.
+  // Only the first part carries the descriptor.
   for (unsigned count = 1; sent < s->state.used; count = 0) {
     long n = send_rights(s->socket, s->state.data + sent, s->state.used - sent, &listener, count);
     if (n < 0) return n == -EAGAIN ? -ETIMEDOUT : (int)n;
@@ -34,17 +34,17 @@ static int send_state(const struct sender *s, int listener) {
   return 0;
 }
 
-// The thread. It is older than the filter, which holds for the thread that loads it alone.
+// The thread. It starts before the filter is loaded, and a filter applies only to the thread that loads it.
 static _Noreturn void send_listener(void *data) {
   struct sender *s = data;
   struct timespec pause = {0, 20000};
   int listener;
-  // As long as one seccomp(2) takes. The other side cannot wake us: the filter may forbid every syscall that could.
+  // Waits for one seccomp(2). The process cannot wake this thread: the filter may forbid every system call that could.
   while ((listener = __atomic_load_n(&s->listener, __ATOMIC_ACQUIRE)) == WAITING)
     sys2(SYS_nanosleep, &pause, 0);
   if (listener >= 0) {
     int error = send_state(s, listener);
-    // Descriptors are shared with the process, which is spared closing them.
+    // The process shares its descriptors with this thread and need not close them again.
     sys_close(s->socket);
     sys_close(listener);
     struct message ready = {.kind = MESSAGE_EVENT, .event = EVENT_READY};
@@ -56,7 +56,7 @@ static _Noreturn void send_listener(void *data) {
     sys1(SYS_exit, 0);
 }
 
-// A thread on a stack of its own, which starts with `run`: 0 or a negative errno.
+// Starts a thread in `run`, on a stack of its own: 0 or a negative errno.
 static int start_thread(void *stack, size_t size, void (*run)(void *), void *data) {
   struct clone_args args = {
       .flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
@@ -67,7 +67,7 @@ static int start_thread(void *stack, size_t size, void (*run)(void *), void *dat
   return result < 0 ? (int)result : 0;
 }
 
-// The container process state (config-linux.md), in memory of its own.
+// The container process state (config-linux.md). The memory is mapped for it, and null if none is left.
 static struct buffer process_state(struct run *r, const char *metadata, const char *status) {
   struct buffer state = state_buffer(r->program);
   int init = r->container->journal->pid, pid = r->pid ? r->pid : init;
@@ -113,7 +113,7 @@ int do_load_notifying_seccomp(struct run *r, const struct step_load_notifying_se
   if (error) return failing(r, "clone3", error);
   int listener = load_filter(r->program, s->filter, s->flags);
   __atomic_store_n(&sender.listener, listener, __ATOMIC_RELEASE);
-  // Not by a system call either: as long as one sendmsg(2) takes, ten seconds where the agent does not read.
+  // Also waits without a system call: for one sendmsg(2), or ten seconds if the agent does not read.
   while (!__atomic_load_n(&sender.done, __ATOMIC_ACQUIRE))
     __asm__ volatile(PROCESSOR_WAITS);
   return listener < 0 ? filter_failed(r, listener) : 0;

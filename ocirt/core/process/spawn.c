@@ -1,4 +1,4 @@
-// Processes: clone3, waiting, signals, and the steps that tie the runtime to its child.
+// Spawn: makes the stage or init by clone3, in its cgroup if the kernel allows that.
 
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -8,8 +8,8 @@
 #include "executor/child.h"
 #include "executor/execute.h"
 
-// `cgroup` is the one in which the child is made, -1 for the runtime's own. On a hybrid host it does not count pids:
-// the child is still in the runtime's cgroup of that controller.
+// `cgroup` is the cgroup of the child, -1 for the runtime's own. On a hybrid host it does not count pids, because the
+// child is still in the runtime's cgroup of that controller.
 static int explain_spawn(struct run *r, int error, int cgroup) {
   struct stat st;
   int into_cgroup = cgroup >= 0, counted = into_cgroup && sys_stat(cgroup, "pids.max", &st, 0) == 0;
@@ -21,13 +21,13 @@ static int explain_spawn(struct run *r, int error, int cgroup) {
                         ? "is pids.max of the container's cgroup, or of one above it, reached?"
                         : "is pids.max of the runtime's cgroup, or its RLIMIT_NPROC, reached?");
   if (into_cgroup && error == -EOPNOTSUPP) put(&r->detail, "the cgroup is part of a threaded one");
-  // The kernel gives this error if a pid namespace takes no more processes.
+  // The kernel gives ENOMEM if the init of the pid namespace has ended.
   if (error == -ENOMEM && r->section == SECTION_STAGE) put(&r->detail, "has the pid namespace that is joined ended?");
   return failing(r, "clone3", error);
 }
 
-// clone3(2) into the cgroup. If the kernel refuses that, the child is made in the caller's cgroup
-// (`allow_caller_cgroup`), or in the cgroup in which init is.
+// clone3(2) into the cgroup. If the kernel refuses, makes the child in the caller's cgroup (`allow_caller_cgroup`) or
+// in that of init.
 static long clone_child(struct run *r, const struct step_spawn *s, int *pidfd, int *into) {
   int from_stage = r->section == SECTION_STAGE;
   int cgroup = NUMBER(cgroup) >= 0 && r->child.entry < 0 ? r->fds[NUMBER(cgroup)] : -1;
@@ -46,8 +46,8 @@ static long clone_child(struct run *r, const struct step_spawn *s, int *pidfd, i
     args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
     pid = sys2(SYS_clone3, &args, sizeof args);
   }
-  // The container has moved its processes to child cgroups, for which it has enabled controllers. The cgroup in which
-  // its first process is may hold processes.
+  // EBUSY: the container has moved its processes to child cgroups and enabled controllers for them. The cgroup of its
+  // first process may hold processes.
   for (int tries = 0; pid == -EBUSY && cgroup >= 0 && *TEXT(hierarchy) && tries < 16; tries++) {
     int fd = open_cgroup_of_init(r, TEXT(hierarchy));
     if (fd < 0) break;

@@ -1,4 +1,4 @@
-// What the files of cgroups that a program names say of the container: paused, killed for memory, memory peak.
+// Reads facts about the container from the cgroup files that its program names.
 #include "state/facts.h"
 
 #include <string.h>
@@ -44,7 +44,7 @@ void put_oom(struct buffer *to, const struct program *p, int joins) {
   int64_t killed = oom_kills(p);
   if (!killed) return;
   put(to, " (out of memory");
-  // In a cgroup that was there before, others may have been killed.
+  // In an existing container the kernel may have killed other processes.
   if (joins) format(to, ", %l %s killed in the container", killed, killed == 1 ? "process" : "processes");
   put(to, ": is linux.resources.memory.limit too small?)");
 }

@@ -1,4 +1,4 @@
-// What the container's cgroup says of it: paused, killed for want of memory, memory used.
+// Facts that the container's cgroup shows: paused, processes killed for lack of memory, peak of memory.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"
@@ -8,5 +8,5 @@ int is_paused(const struct program *program);
 int64_t oom_kills(const struct program *program);
 int64_t memory_peak(const struct program *program); // bytes; 0: not counted
 
-// Why somebody was killed, if it was for that; `joins`: in a container that existed.
+// Appends that the kernel killed for lack of memory, if it did. `joins`: the process joined an existing container.
 void put_oom(struct buffer *to, const struct program *program, int joins);

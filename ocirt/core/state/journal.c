@@ -16,7 +16,7 @@ static int map_journal(int fd, int protection, struct journal **journal) {
 int journal_make(int dir, struct journal **journal) {
   char page[JOURNAL_SIZE] = {0};
   CLOSING int fd = sys_open(dir, "journal", O_RDWR | O_CREAT | O_EXCL, 0600);
-  // Written rather than truncated to size: a full file system must fail here, not with SIGBUS later.
+  // Writes instead of ftruncate(2): a full file system must fail here, not with SIGBUS later.
   int error = fd < 0 ? fd : write_all(fd, page, sizeof page);
   return error ? error : map_journal(fd, PROT_READ | PROT_WRITE, journal);
 }
@@ -33,7 +33,7 @@ int journal_open(int dir, int writable, struct journal **journal) {
 
 const char *status_of(const struct journal *j, int lives, int paused) {
   if (!j) return "creating";
-  // A creator that has ended has left the container half made.
+  // If its creator has ended, the container is half made.
   if (j->phase == PHASE_CREATING) return process_lives(j->creator, j->creator_start_time) ? "creating" : "stopped";
   if (!lives) return "stopped";
   if (paused) return "paused";

@@ -10,11 +10,11 @@
 
 enum phase { PHASE_CREATING = 1, PHASE_CREATED, PHASE_RUNNING };
 
-// An effect on the host is marked intended before it is tried and mine once it is known to be ours. Used: the object
-// was there before, is used by this container and must not be removed with it.
-// `number` is of the container's own cgroup in a hierarchy. Mine: 1 + the level, counted from the mount, of the first
-// cgroup above it that is ours, 0: none, or a build that has an effect for each. Used: how many child cgroups it had,
-// each with an effect.
+// The runtime marks an effect on the host intended before it tries it, and mine once it knows that it made the object.
+// Used: the object existed before, and delete must not remove it.
+// `number` belongs to the effect of the container's own cgroup in a hierarchy. Mine: 1 + the level, counted from the
+// mount, of the first cgroup above that the runtime made; 0: none, or a build that journals each level. Used: how many
+// child cgroups existed, each with an effect.
 enum effect_state { EFFECT_INTENDED = 1, EFFECT_MINE, EFFECT_USED, EFFECT_UNDONE };
 
 struct effect {
@@ -30,10 +30,10 @@ struct journal {
   uint64_t start_time; // of init, clock ticks since boot (field 22 of /proc/PID/stat)
   int64_t created_seconds, created_nanoseconds;
   int32_t creator; // the process that runs create
-  uint32_t hooks_run; // a hook of create has run: undo runs the poststop hooks
+  uint32_t hooks_run; // a hook of create has run, so undo runs the poststop hooks
   uint64_t creator_start_time;
-  uint32_t child_runs; // while creating: the process that Spawn made last has begun to run
-  int32_t holder; // who has the lock of the state directory, 0: nobody, or a build that does not say
+  uint32_t child_runs; // while creating: the latest child of Spawn has begun to run
+  int32_t holder; // the process that holds the lock of the state directory, 0: none, or an older build
   uint64_t holder_start_time;
   uint8_t reserved[48];
   struct effect effects[JOURNAL_EFFECTS];
@@ -41,8 +41,7 @@ struct journal {
 
 int journal_make(int dir, struct journal **journal); // a new one, all zeros: 0 or negative errno
 
-// 0 with the journal of the state directory; with null if the directory has none, or one of another layout. Otherwise a
-// negative errno.
+// 0 with the journal of the state directory, or with null if it has none or one of another layout; or negative errno.
 int journal_open(int dir, int writable, struct journal **journal);
 
 // The status of a container (runtime.md, State): `lives` says that init lives, `paused` that its cgroup is frozen.

@@ -1,4 +1,4 @@
-// The state of a container as JSON, as hooks and callers get it.
+// Writes the state of a container as JSON, for hooks, callers and state.json.
 #include "state/state_json.h"
 
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "state/facts.h"
 
 struct buffer state_buffer(const struct program *p) {
-  // Escaping makes at most six bytes of one; the rest is names, numbers, dates and the path of a cgroup.
+  // Escaping turns a byte into at most six. Names, numbers, dates and the path of a cgroup take the rest.
   size_t size = 32768;
   if (p) {
     const struct facts *f = &p->facts;
@@ -20,7 +20,7 @@ struct buffer state_buffer(const struct program *p) {
   return (struct buffer){memory, size, 0, 0};
 }
 
-// What only the runtime itself reads, of this build or a later one: FROZEN, docs/architecture.md, "State directory".
+// The members that only the runtime reads, this build or a later one. FROZEN: docs/architecture.md, "State directory".
 static void put_own_members(struct buffer *to, const struct program *p, const struct journal *j) {
   const struct facts *f = &p->facts;
   format(to, ",\"version\":1,\"build\":%j,\"pidStartTime\":%l,\"request\":%s", BUILD_ID, (int64_t)j->start_time,
@@ -31,7 +31,7 @@ static void put_own_members(struct buffer *to, const struct program *p, const st
   format(to, ",\"pausedFile\":%j", file.data);
 }
 
-// As runc indents it when `pretty`.
+// `pretty`: indented as by runc.
 void put_state(struct buffer *to, const struct program *p, const struct journal *j, int pid, const char *status,
     int pretty, int whole) {
   const struct facts *f = &p->facts;

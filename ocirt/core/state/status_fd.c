@@ -1,12 +1,12 @@
-// --status-fd: what becomes of a container or a process, a JSON object a line, for the program that has started us and
-// reads. Errors and warnings go there too (log.c); the end of the reading is told by poll(2) (relay.c).
+// --status-fd: reports begin and end of a process to the calling program, one JSON object a line. Errors and warnings
+// go there, too (base/log.c); verbs/foreground.c learns by poll(2) that the reader is gone.
 #include "state/status_fd.h"
 
 #include "base/files.h"
 #include "base/log.h"
 #include "state/facts.h"
 
-// Begin and end have the time on the monotonic clock, in nanoseconds: what lies between them is how long it ran.
+// Begin and end carry the monotonic clock in nanoseconds, so that the reader can compute how long the process ran.
 static void put_clock(struct buffer *to) {
   struct timespec now = {0};
   sys2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
