@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .namespaces import Namespaces
     from .rootfs import Rootfs
 
-AHEAD = 256
+AHEAD = 128
 """How many mounts the runtime opens before it starts init. Each needs a descriptor in both processes until init has
 attached it. The runtime opens further mounts while init runs and sends them one at a time, so that their number has no
 limit."""

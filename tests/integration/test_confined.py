@@ -55,7 +55,7 @@ def command(name, before=""):
     :param before: Python to run first.
     """
     script = built("bin").with_name("ocirt-python")
-    words = ["@helper", f"name={name}", "verb=run", "id=confined1"]
+    words = ["@helper", name, "run", "confined1"]
     program = f"import sys; {before}; exec(compile(open(sys.argv[0]).read(), sys.argv[0], 'exec'))"
     start = [str(script)] if not before else ["-c", f"import sys; sys.argv[0] = {str(script)!r}; {program}"]
     return [sys.executable, "-I", "-S", "-X", "utf8", *start, *words]
