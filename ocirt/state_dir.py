@@ -246,6 +246,20 @@ def holder(directory: int) -> int:
     return pid
 
 
+def open_pidfd(pid: int) -> int:
+    """A pidfd of the process ``pid``.
+
+    :raises ProcessLookupError: it has ended, also where the kernel says EINVAL, or ENOENT since Linux 6.15: it is being
+        reaped, or a thread of another process has its pid by now.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in (EINVAL, ENOENT):
+            raise ProcessLookupError(ESRCH, os.strerror(ESRCH)) from None
+        raise
+
+
 def lives(pid: int, start_time: int) -> bool:
     """Does the process ``pid`` that began at ``start_time`` (clock ticks since boot) still run?
 
@@ -254,10 +268,10 @@ def lives(pid: int, start_time: int) -> bool:
     :raises OcirtError: the kernel refuses a pidfd, so that the answer is unknown.
     """
     try:
-        pidfd = os.pidfd_open(pid)
+        pidfd = open_pidfd(pid)
+    except ProcessLookupError:
+        return False
     except OSError as error:
-        if error.errno in (ESRCH, EINVAL, ENOENT):  # ended; or a thread of another process has the pid now
-            return False
         raise OcirtError(refusal("pidfd_open", error)) from None
     try:
         if start_time_of(pid) != start_time:

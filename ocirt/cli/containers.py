@@ -41,7 +41,7 @@ def hold(line: "CommandLine") -> tuple[int, int]:
     found = state_of(line)
     if found.pid:
         try:
-            pidfd = os.pidfd_open(found.pid)
+            pidfd = state_dir.open_pidfd(found.pid)
         except ProcessLookupError:
             pass
         else:

@@ -20,6 +20,7 @@ from functools import partial
 
 from ..errors import reason
 from ..failures import InstallationError
+from ..state_dir import open_pidfd
 from .runtime import Runtime
 from .waiting import Operation, Wait
 
@@ -87,7 +88,7 @@ class Child:
     def _open(self) -> None:
         if self._pidfd < 0 and not self._reaped and self._made:
             try:
-                self._pidfd = os.pidfd_open(self._made[0])
+                self._pidfd = open_pidfd(self._made[0])
             except ProcessLookupError:
                 # The child has ended, and another part of the program has reaped it, by ignoring SIGCHLD or waiting for
                 # any child.

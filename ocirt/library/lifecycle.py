@@ -384,7 +384,7 @@ class Lifecycle:
             if pid == 0:
                 return cls(runtime, id, None, None)
             try:
-                held = os.pidfd_open(pid)
+                held = states.open_pidfd(pid)
             except ProcessLookupError:
                 continue
             # The pidfd holds this process. If the state still has its pid, it is the container's.

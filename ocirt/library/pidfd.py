@@ -10,7 +10,7 @@ import select
 import signal
 import struct
 
-from ..state_dir import start_time_of
+from ..state_dir import open_pidfd, start_time_of
 from .report import End
 from .waiting import Operation, Wait, deadline_in
 
@@ -32,7 +32,7 @@ def hold(pid: int, start_time: int) -> int | None:
     :returns: ``None`` if the process has ended and has been reaped.
     """
     try:
-        pidfd = os.pidfd_open(pid)
+        pidfd = open_pidfd(pid)
     except ProcessLookupError:
         return None
     # The pidfd holds one process. If the time matches now, it is the right one.

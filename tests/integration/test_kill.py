@@ -165,3 +165,22 @@ def test_cgroups_nested_deeper_than_a_walk_goes(ocirt, bundle):
     assert "nested more than 128 deep" in ocirt.fails("kill", "--all", "c1", "KILL")
     ocirt.ok("delete", "--force", "c1")
     assert not any((top / OWN[1:]).exists() for top in hierarchies())
+
+
+@pytest.mark.parametrize("error", ["ESRCH", "EINVAL", "ENOENT"])
+def test_a_pid_whose_process_is_being_reaped(ocirt, bundle, tmp_path, error):
+    """pidfd_open(2) says EINVAL for it, and ENOENT since Linux 6.15: the container is stopped, and delete removes it."""
+    ocirt.ok("create", "--bundle", bundle, "c1")
+    ocirt.ok("kill", "c1", "KILL")
+    ocirt.wait_status("c1", "stopped")
+    injected = ["strace", "-f", "-o", tmp_path / "trace", "-e", f"inject=pidfd_open:error={error}"]
+
+    def ended(*words):
+        return subprocess.run(
+            [*injected, *ocirt.command(*words)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT
+        )
+
+    state, listed, deleted = ended("state", "c1"), ended("list"), ended("delete", "c1")
+    assert '"stopped"' in state.stdout and "stopped" in listed.stdout, (state, listed)
+    assert deleted.returncode == 0 and ocirt.ids() == [], deleted
+    assert f"{error} (" in (tmp_path / "trace").read_text()

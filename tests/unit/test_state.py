@@ -1,5 +1,6 @@
 """Reading state directories (runtime-spec runtime.md, "State"; the frozen layout of core/state/journal.h)."""
 
+import errno
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from ocirt import state_dir
 from ocirt.errors import StateError
+from ocirt.library import pidfd
 
 STATE = {
     "ociVersion": "1.3.0",
@@ -91,6 +93,19 @@ def test_a_zombie_has_stopped(tmp_path, zombie):
     found = state_dir.read(tmp_path, "c")
     assert (found.status, found.pid) == ("stopped", 0)
     assert not found.is_alive and not found.has_started
+
+
+@pytest.mark.parametrize("number", [errno.ESRCH, errno.EINVAL, errno.ENOENT])
+def test_a_process_that_is_being_reaped(monkeypatch, number):
+    """The kernel says so in three ways."""
+
+    def refuse(pid, flags=0):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    with pytest.raises(ProcessLookupError):
+        state_dir.open_pidfd(1)
+    assert not state_dir.lives(1, 1) and pidfd.hold(1, 1) is None
 
 
 def test_a_create_at_work(tmp_path, process):

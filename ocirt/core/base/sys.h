@@ -99,8 +99,11 @@ static inline int sys_mount_setattr(int fd, unsigned flags, uint64_t set, uint64
   struct mount_attr attr = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
   return (int)sys5(SYS_mount_setattr, fd, "", flags | AT_EMPTY_PATH, &attr, sizeof attr);
 }
+// -ESRCH also where the kernel says EINVAL, or ENOENT since Linux 6.15: the process is being reaped, or a thread of
+// another process has its pid by now.
 static inline int sys_pidfd_open(int pid) {
-  return (int)sys2(SYS_pidfd_open, pid, 0);
+  int fd = (int)sys2(SYS_pidfd_open, pid, 0);
+  return fd == -EINVAL || fd == -ENOENT ? -ESRCH : fd;
 }
 static inline int sys_pidfd_signal(int pidfd, int signal) {
   return (int)sys4(SYS_pidfd_send_signal, pidfd, signal, 0, 0);
