@@ -11,8 +11,6 @@
 
 struct caller caller;
 
-#define BIT(signal) (1ull << ((signal) - 1))
-
 // If a standard stream were closed, the next file that the runtime opens would take its number, and what is printed
 // would go there. If /dev/null is missing, a pipe without a writer stands in: a read finds the end, a write fails.
 static void open_standard_streams(void) {

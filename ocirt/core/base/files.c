@@ -1,6 +1,8 @@
 // Whole files and directories, read and written by raw system calls.
 #include "base/files.h"
 
+#include <sys/sysmacros.h>
+#include <linux/major.h>
 #include <string.h>
 #include <sys/statfs.h>
 
@@ -24,6 +26,12 @@ long read_file(int dir, const char *path, char *data, size_t size) {
     used += (size_t)n;
   data[used] = 0;
   return n < 0 ? n : (long)used;
+}
+
+#define NULL_MINOR 3 // linux/major.h has the major number
+
+int is_null_device(int fd, struct stat *st) {
+  return sys_fstat(fd, st) == 0 && S_ISCHR(st->st_mode) && st->st_rdev == makedev(MEM_MAJOR, NULL_MINOR);
 }
 
 long filesystem_of(int fd) {

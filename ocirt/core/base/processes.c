@@ -57,7 +57,7 @@ int process_lives(int pid, uint64_t start_time) {
   if (letter != 'Z' && letter != 'X') return 1;
   // Its first thread has ended; the process may have others, which a pidfd knows.
   CLOSING int pidfd = sys_pidfd_open(pid);
-  return pidfd >= 0 && !read_start_time(pid, &found) && found == start_time && sys_poll(pidfd, POLLIN, 0) == 0;
+  return pidfd >= 0 && !read_start_time(pid, &found) && found == start_time && !is_readable(pidfd);
 }
 
 void put_process(struct buffer *to, int pid, const char *before) {

@@ -2,6 +2,8 @@
 #pragma once
 #include "base/sys.h"
 
+#include <signal.h>
+
 void reset_signals(void); // gives every signal its default action
 void set_signals(uint64_t which, void (*handler)(int)); // bit 0 is signal 1
 void unblock_signals(void); // every signal, as a program expects at its start
@@ -10,7 +12,10 @@ void unblock_signals(void); // every signal, as a program expects at its start
 // before it relays signals to a process.
 int relay_signals(int *ends);
 
-// FATAL: HUP INT QUIT ABRT FPE USR1 USR2 PIPE ALRM TERM STKFLT XCPU XFSZ VTALRM PROF IO PWR SYS. FIXED: KILL and STOP,
-// whose actions no process can set.
-#define FATAL 0x7780faa7ull
-#define FIXED (1ull << 8 | 1ull << 18)
+#define BIT(signal) (1ull << ((signal) - 1))
+// Signals that end a process by default, without those of its own faults (ILL, TRAP, BUS, SEGV).
+#define FATAL \
+  (BIT(SIGHUP) | BIT(SIGINT) | BIT(SIGQUIT) | BIT(SIGABRT) | BIT(SIGFPE) | BIT(SIGUSR1) | BIT(SIGUSR2) | \
+      BIT(SIGPIPE) | BIT(SIGALRM) | BIT(SIGTERM) | BIT(SIGSTKFLT) | BIT(SIGXCPU) | BIT(SIGXFSZ) | BIT(SIGVTALRM) | \
+      BIT(SIGPROF) | BIT(SIGIO) | BIT(SIGPWR) | BIT(SIGSYS))
+#define FIXED (BIT(SIGKILL) | BIT(SIGSTOP)) // whose actions no process can set

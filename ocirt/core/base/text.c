@@ -221,3 +221,11 @@ int is_named(struct span name, const char *text) {
 int is_same(struct span a, struct span b) {
   return a.size == b.size && !memcmp(a.text, b.text, a.size);
 }
+
+#define HASH_PRIME 0x100000001b3u
+
+uint64_t hash_of(uint64_t hash, const char *data, size_t size) {
+  for (size_t i = 0; i < size; i++)
+    hash = (hash ^ (unsigned char)data[i]) * HASH_PRIME;
+  return hash;
+}

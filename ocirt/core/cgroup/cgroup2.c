@@ -71,7 +71,7 @@ int open_cgroup_of_init(struct run *r, const char *hierarchy) {
   // It may move on and its cgroup be removed in between.
   for (int tries = 0, fd; tries < 16; tries++) {
     path = unified_path(r->container->journal->pid, text, sizeof text);
-    if (!path || sys_poll(r->container->pidfd, POLLIN, 0) == 1) return -ESRCH;
+    if (!path || is_readable(r->container->pidfd)) return -ESRCH;
     if ((fd = open_cgroup(r, hierarchy, path, O_RDONLY)) != -ENOENT) return fd;
   }
   return -ENOENT;

@@ -42,8 +42,7 @@ int do_exec_criu(struct run *r, const struct step_exec_criu *s) {
   int pair[2], error = open_as(TEXT(images), NUMBER(images_fd));
   if (!error) error = open_as(TEXT(work), NUMBER(work_fd));
   if (error) return failing(r, "open", error);
-  if ((error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) < 0)
-    return failing(r, "socketpair", error);
+  if ((error = socket_pair(SOCK_SEQPACKET, pair)) < 0) return failing(r, "socketpair", error);
   struct message ready = {.kind = MESSAGE_EVENT, .event = EVENT_READY};
   if ((error = send_message(r->peer, &ready, pair[0]))) return failing(r, "sendmsg", error);
   sys_close(pair[0]);
@@ -91,7 +90,7 @@ static int remember_restored(struct run *r, int output) {
 int do_talk_to_criu(struct run *r, const struct step_talk_to_criu *s) {
   char byte;
   int output, pair[2] = {-1, -1}, error = 0;
-  if (NUMBER(console) < 0) error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+  if (NUMBER(console) < 0) error = socket_pair(SOCK_STREAM, pair);
   if (error) return failing(r, "socketpair", error);
   CLOSING int ours = pair[0];
   CLOSING int theirs = pair[1];
@@ -106,7 +105,7 @@ int do_talk_to_criu(struct run *r, const struct step_talk_to_criu *s) {
 int do_run_within(struct run *r, const struct step_run_within *s) {
   int pair[2], pidfd = -1, status = 0, fd;
   if (!container_hold(r->container)) return failing(r, "pidfd_open", -ESRCH);
-  int error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+  int error = socket_pair(SOCK_SEQPACKET, pair);
   if (error < 0) return failing(r, "socketpair", error);
   CLOSING int ours = pair[0];
   CLOSING int theirs = pair[1];

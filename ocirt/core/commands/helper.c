@@ -1,4 +1,5 @@
 // Helpers: Python programs of this package that a step runs at its point of it: what is rare and needs a library.
+#include "base/socket.h"
 #include "commands/helper.h"
 
 #include <string.h>
@@ -95,7 +96,7 @@ int do_run_helper(struct run *r, const struct step_run_helper *s) {
   struct command command = with_network(r, s);
   int guard[2] = {-1, -1}, error = 0;
   if (NUMBER(guard) >= 0) {
-    error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, guard);
+    error = socket_pair(SOCK_STREAM, guard);
     if (error) return failing(r, "socketpair", error);
     command.fds[command.n_fds++] = guard[0];
     command.fds[command.n_fds++] = r->container->dir;

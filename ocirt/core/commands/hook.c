@@ -92,7 +92,7 @@ static int wait_for(struct command *c, int pidfd, int from, int ends, struct out
     else if (fds[2].revents && !fds[0].revents)
       return -ECANCELED;
   }
-  outcome->late = sys_poll(pidfd, POLLIN, 0) == 0;
+  outcome->late = !is_readable(pidfd);
   // What is in the pipe still; a process that the program has left behind may go on printing.
   for (int reads = 0; fds[1].fd >= 0 && reads < 64 && read_tail(from, c->tail); reads++)
     ;

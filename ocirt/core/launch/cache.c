@@ -24,9 +24,7 @@ static const char *boot_id(void) {
 
 static void put_hash(struct buffer *to, struct span key) {
   static const char hex[] = "0123456789abcdef";
-  uint64_t hash = 0xcbf29ce484222325; // FNV-1a
-  for (uint32_t i = 0; i < key.size; i++)
-    hash = (hash ^ (unsigned char)key.text[i]) * 0x100000001b3;
+  uint64_t hash = hash_of(HASH, key.text, key.size);
   for (int shift = 60; shift >= 0; shift -= 4)
     put_bytes(to, &hex[hash >> shift & 15], 1);
 }

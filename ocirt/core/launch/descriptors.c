@@ -24,6 +24,11 @@ int preserved_fds(const struct request *q) {
   return (int)(listen + count);
 }
 
+void keep_for_program(const struct request *q) {
+  for (int fd = 3; fd < 3 + preserved_fds(q); fd++)
+    sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
 void close_on_exec(int fd, int yes) {
   if (fd >= 0) sys_fcntl(fd, F_SETFD, yes ? FD_CLOEXEC : 0);
 }

@@ -7,6 +7,7 @@
 
 int listen_fds(const struct request *q); // those of a service manager, if they are meant for this process
 int preserved_fds(const struct request *q); // they, and those of --preserve-fds; an invalid number counts as 0
+void keep_for_program(const struct request *q); // closes those on exec: Exec opens them to the container's program
 int status_descriptor(const struct request *q); // of --status-fd, or -1
 int config_descriptor(const struct request *q); // which --config names by a path; -1: none, or one for the container
 

@@ -2,24 +2,19 @@
 
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/sysmacros.h>
-#include <linux/major.h>
 #include <linux/sched.h>
 
+#include "base/files.h"
 #include "mount/by_page.h"
 #include "mount/hide_host.h"
 #include "mount/mount.h"
-
-#define NULL_MINOR 3 // of the null device; linux/major.h has the major number
 
 // Takes the mount that covers masked files while the host's /dev can still be reached. It must be the real null device.
 static int take_null(struct run *r) {
   struct stat st;
   r->null = sys_open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE);
   if (r->null < 0) return failing(r, "open_tree /dev/null", r->null);
-  if (sys_fstat(r->null, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(MEM_MAJOR, NULL_MINOR))
-    return failing(r, "the host's /dev/null", -ENODEV);
-  return 0;
+  return is_null_device(r->null, &st) ? 0 : failing(r, "the host's /dev/null", -ENODEV);
 }
 
 static int set_propagation_of_all(struct run *r, int64_t propagation, int64_t recursive) {

@@ -11,7 +11,7 @@
 int do_commit(struct run *r, const struct step_commit *s) {
   (void)s;
   struct container *c = r->container;
-  if (sys_poll(r->child.pidfd, POLLIN, 0) == 1) return child_gone(r);
+  if (is_readable(r->child.pidfd)) return child_gone(r);
   int error = r->has_state ? 0 : prepare_state(r);
   if (error) return error;
   error = container_rename(c, STATE_TO_BE, "state.json");

@@ -22,10 +22,6 @@ int do_drop_bounding(struct run *r, const struct step_drop_bounding *s) {
   return 0;
 }
 
-static int is_null(int fd, struct stat *st) {
-  return sys_fstat(fd, st) == 0 && S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
-}
-
 // Makes the container's user the owner of the standard streams, so that it can reopen them (/dev/stdout). C decides,
 // because only this process can see what the caller's streams are. As in runc, the container's own null device replaces
 // the host's: it does not lead to the host's mounts, and criu can save it.
@@ -33,12 +29,12 @@ static void give_streams(uint32_t uid) {
   struct stat st = {0}, own;
   CLOSING int null = -1;
   for (int fd = 0; fd < 3; fd++) {
-    if (!is_null(fd, &st)) {
+    if (!is_null_device(fd, &st)) {
       if (st.st_uid != uid) sys3(SYS_fchown, fd, uid, -1); // read-only and foreign files refuse, as they may
       continue;
     }
     if (null < 0) null = sys_open(AT_FDCWD, "/dev/null", O_RDWR | O_NOCTTY | O_NONBLOCK, 0);
-    if (is_null(null, &own) && st.st_dev != own.st_dev) sys_dup3(null, fd, 0);
+    if (is_null_device(null, &own) && st.st_dev != own.st_dev) sys_dup3(null, fd, 0);
   }
 }
 

@@ -17,7 +17,7 @@ int do_open_proc(struct run *r, const struct step_open_proc *s) {
 }
 
 int has_ended(const struct container *c) {
-  return sys_poll(c->pidfd, POLLIN, 0) == 1;
+  return is_readable(c->pidfd);
 }
 
 static int ended(struct run *r) {

@@ -11,6 +11,7 @@
 #include <linux/sched.h>
 #include <linux/sockios.h>
 
+#include "base/socket.h"
 #include "base/memory.h"
 #include "base/wait.h"
 #include "commands/hook.h"
@@ -90,7 +91,7 @@ static int hold_namespace(struct run *r, const char *uids, const char *gids, int
 
 int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
   int pidfd = -1, pair[2], status;
-  int error = (int)sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+  int error = socket_pair(SOCK_STREAM, pair);
   if (error < 0) return failing(r, "socketpair", error);
   CLOSING int ours = pair[0];
   CLOSING int theirs = pair[1];

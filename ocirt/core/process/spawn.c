@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <linux/sched.h>
 
+#include "base/socket.h"
 #include "cgroup/cgroup2.h"
 #include "executor/child.h"
 #include "executor/execute.h"
@@ -61,7 +62,7 @@ static long clone_child(struct run *r, const struct step_spawn *s, int *pidfd, i
 
 int do_spawn(struct run *r, const struct step_spawn *s) {
   int pair[2] = {-1, -1}, pidfd = -1, into, from_stage = r->section == SECTION_STAGE;
-  int error = from_stage ? 0 : (int)sys4(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+  int error = from_stage ? 0 : socket_pair(SOCK_SEQPACKET, pair);
   if (error < 0) return failing(r, "socketpair", error);
   CLOSING int ours = pair[0];
   CLOSING int theirs = pair[1];

@@ -211,7 +211,7 @@ int container_hold(struct container *c) {
   // Whether it lives cannot be told: that is no end of it.
   if (c->pidfd < 0) fail("container %s: pidfd_open: %e", c->id, c->pidfd);
   // The pidfd is open: the pid cannot change hands between this look and what is done through it.
-  if (start_time_of(c->journal->pid) == c->journal->start_time && sys_poll(c->pidfd, POLLIN, 0) == 0) return 1;
+  if (start_time_of(c->journal->pid) == c->journal->start_time && !is_readable(c->pidfd)) return 1;
   sys_close(release(&c->pidfd));
   return 0;
 }

@@ -41,11 +41,7 @@ const char *status_of(const struct journal *j, int lives, int paused) {
 }
 
 uint64_t effect_key(const char *a, const char *b) {
-  uint64_t hash = 0xcbf29ce484222325; // FNV-1a
-  for (; *a; a++)
-    hash = (hash ^ (unsigned char)*a) * 0x100000001b3;
-  for (; *b; b++)
-    hash = (hash ^ (unsigned char)*b) * 0x100000001b3;
+  uint64_t hash = hash_of(hash_of(HASH, a, strlen(a)), b, strlen(b));
   return hash ? hash : 1;
 }
 

@@ -106,9 +106,7 @@ void verb_create(struct request *q, const struct program *program, const void *c
   static struct run r;
   int restore = q->verb == VERB_RESTORE, run = q->verb == VERB_RUN || restore, signals = -1;
   int stay = run ? !q->flags[FLAG_DETACH] : logging.reader >= 0, subreaper = !q->flags[FLAG_NO_SUBREAPER];
-  // Hooks must not get the descriptors that are preserved for the container's program: Exec clears the flag again.
-  for (int fd = 3; fd < 3 + preserved_fds(q); fd++)
-    sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
+  keep_for_program(q); // hooks must not get these descriptors
   struct container c = new_container(q, program);
   fault_begin(native_verbs[q->verb].name);
   run_begin(&r, &c, SECTION_HOST);

@@ -39,8 +39,7 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
   const struct step *failed;
   c->program = *program;
   c->holes = q->holes;
-  for (int fd = 3; fd < 3 + preserved_fds(q); fd++)
-    sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
+  keep_for_program(q);
   fault_begin("exec");
   run_begin(&r, c, SECTION_HOST);
   r.joins = 1;
