@@ -3,13 +3,13 @@
     config = ocirt.sandbox(["python3", "-"], memory=256 << 20)
     result = ocirt.run(config=config, rootfs="/srv/python", input=code, timeout=5)
 
-A module of the library is imported when one of its names is first used, because creates import this package
-to compile.
+The library's modules are imported when a name is first used: a create that compiles imports this package, and must not
+pay for the library.
 """
 
 __version__ = "0.1.0"
 
-TYPE_CHECKING = False  # importing typing's costs time; type checkers know the name
+TYPE_CHECKING = False  # importing `typing` costs time; type checkers know this name
 if TYPE_CHECKING:
     from . import aio as aio
     from .container import Container as Container
@@ -92,8 +92,8 @@ __all__ = [
 if not TYPE_CHECKING:  # so that type checkers report unknown names
 
     def __getattr__(name):
-        # The import system also asks for each module of this package before its first import, so importlib is imported
-        # only if needed.
+        # `from . import x` calls this for each submodule that is not imported yet; so importlib is imported only for a
+        # name of the library.
         for home, names in _HOMES.items():
             if name in names:
                 from importlib import import_module

@@ -7,18 +7,22 @@
     @cli SELF -1 ARGV...             every other command line
     @helper NAME VERB ID             the program of a RunHelper step
 
-SELF and REQUEST are descriptors: of the executable, and of the request, a JSON object with these members:
+SELF is a descriptor of the executable. REQUEST is a descriptor of the request (-1 for ``@cli``: Python reads the
+command line itself), a JSON object with these members:
 
     key      what a kept program depends on: the verb, flags, listen-fds, runtime-dir, boot, and what exec's container
-             was created with bound    what a kept program is bound to: the id, flags, notify-socket, exec's command and
-             the bundle of its container aside    the other flags input    the descriptor of config.json, or of exec's
-             process file cache    the path at which to keep the program
+             was created with
+    bound    what a kept program is bound to: the id, flags, notify-socket, exec's command and the bundle of its
+             container
+    aside    the other flags
+    input    the descriptor of config.json, or of exec's process file
+    cache    the path at which to keep the program
 
 :mod:`ocirt.cli.flags` says which member has which flag. Strings of the request are bytes, like those of a command line.
-    A byte that is not UTF-8 is in them unchanged, and becomes half a surrogate pair in Python, as in ``sys.argv``.
-    (JSON has no escape for a byte, and a reader could not tell an invented escape from text.) The executable writes the
-    document once (core/launch/request_json.c), reads the first two members with its scanner of config.json, and gives
-    the document to Python only if it has found no kept program.
+A byte that is not UTF-8 is in them unchanged, and is a lone surrogate in Python (``surrogateescape``), as in
+``sys.argv``. (JSON has no escape for a byte, and a reader could not tell an invented escape from text.) The executable
+writes the document once (core/launch/request_json.c), reads the first two members with its scanner of config.json, and
+gives the document to Python only if it has found no kept program.
 
 Every create that misses the cache imports this module and what ``@compile`` needs. So each branch imports what it needs
 and nothing else (tests/unit/test_import_budget.py).
@@ -95,9 +99,11 @@ _PREFIX = {"@exec": "exec failed: "}
 
 
 def read_request(fd: int) -> "dict[str, Json]":
-    """The request's words, read from the descriptor ``fd``, which is closed; empty for -1. Each member of ``key``,
-    ``bound`` and ``aside`` is a word, and so are ``input`` and ``cache``. If the request has ``cache``, two more words
-    are ``cache-key``, the text of ``key``, and ``cache-request``, the objects ``key`` and ``bound``.
+    """The request, read from the descriptor ``fd``, which is closed; empty for -1.
+
+    The result is one flat dict: the members of ``key``, ``bound`` and ``aside``, and beside them ``input`` and
+    ``cache``. If the request has ``cache``, the dict also has ``cache-key``, the text of ``key``, and
+    ``cache-request``, the objects ``key`` and ``bound``.
     """
     if fd < 0:
         return {}

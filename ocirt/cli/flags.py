@@ -243,8 +243,9 @@ NATIVE = {
         max=0,
     ),
 }
-"""Verbs whose command line the launcher reads itself. Only create, run and exec start Python, and only if no kept
-program fits."""
+"""Verbs whose command line the launcher reads itself. create, run and exec start Python if no kept program fits;
+restore always does. The others start it only for ``--regex``, for a container that another build has created, and for
+a command line that the launcher cannot read."""
 
 _SIZE, _TIME = "BYTES", "MICROSECONDS"
 
