@@ -6,6 +6,7 @@ whole number, ``f`` another number, ``t``, ``b``, ``n`` for true, false and null
 the raw slot.
 """
 
+from .config import Hooks
 from .json import AT_PROCESS, member
 
 TYPE_CHECKING = False
@@ -22,10 +23,7 @@ _HOOK: "Slots" = [{"args": LIST, "env": LIST}]
 _PROCESS: "Slots" = {"args": LIST, "env": LIST}
 SLOTS: "Slots" = {
     "process": _PROCESS,
-    "hooks": {
-        point: _HOOK
-        for point in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
-    },
+    "hooks": {point.name: _HOOK for point in vars(Hooks).values() if hasattr(point, "name")},
     "annotations": RAW,
 }
 """The places of the lists and objects that are a single value; ``[...]`` stands for every item of an array."""

@@ -12,7 +12,10 @@ PATTERNS = {
     "A mount option": ("nosymfollow", r"\bnosymfollow\b"),
     "A verb": ("ps", r'(?m)^    "ps": (Verb|""")'),
     "A file of a controller": ("cpu.idle", r'\bcpu[.-]idle\b|\bidle = |"idle"'),
-    "A namespace": ("uts", r'"uts"|\bUTS\b'),
+    "A namespace": ("uts", r'"uts"|\bUTS\b|"cgroup", "time"|\bTIME\b'),
+    "A hook point": ("createContainer", r"\bcreateContainer\b|\bcreate_container\b"),
+    "An annotation": ("run.oci.keep_original_groups", r"\bkeep_original_groups\b|\bkeeps_groups\b"),
+    "A call of the library": ("Stats", r"\bStats\b"),
     "A step": ("SetDomainname", r"\bSetDomainname\b"),
     "A processor": ("aarch64", r'__aarch64__|"AARCH64"|SCMP_ARCH_AARCH64'),
 }
