@@ -1,4 +1,4 @@
-// main: which verb is asked for, whether the executable has its program, and who runs it.
+// main: reads the command line, finds the program of the verb, and runs the verb or starts Python.
 
 #include <limits.h>
 #include <string.h>
@@ -20,7 +20,7 @@
 #include "verbs/update.h"
 #include "verbs/verbs.h"
 
-// Descriptors that Python hands over: of the program, and of config.json or, for update, of the locked state directory.
+// Descriptors from Python: the program, and config.json or, for update, the locked state directory.
 struct handed_over {
   int program, more;
 };
@@ -51,7 +51,7 @@ static int descriptor(const char *word, const char *text) {
   return (int)number;
 }
 
-// Takes the words off that Python has put before the command line: `@program=PROGRAM[,MORE]`, and q->holes.
+// Removes the words that Python has put before the command line: `@program=PROGRAM[,MORE]`, and q->holes.
 static char **take_handed_over(struct request *q, char **argv, struct handed_over *h) {
   char *word = argv[1], *text = word + strlen(HANDED_OVER), *more = strchr(text, ',');
   if (more) *more++ = 0;
@@ -77,7 +77,7 @@ static int asks_for_version(const char *word) {
 
 // ---- exec ----
 
-// What the program of a further process is compiled from: 1, or 0 if Python has to find out what is wrong with it.
+// Reads the documents that the program of an exec is compiled from: 1, or 0 if Python has to explain what is wrong.
 static int read_inputs(const struct container *c, struct inputs *in) {
   struct span state = map_stored(c->dir, "state.json"), bundle;
   struct stored stored;
@@ -136,7 +136,7 @@ static _Noreturn void run_compiled_create(struct request *q, struct handed_over 
 
 // ---- dispatch ----
 
-// Runs a verb that needs no program, or one that create has stored; returns for the others.
+// Runs a verb that needs no program, or uses the stored one. Returns if the verb needs a new one.
 static void run_short_verb(struct request *q, struct handed_over h) {
   static void (*const verbs[VERB_COUNT])(struct request *, int) = {[VERB_PAUSE] = verb_pause,
       [VERB_RESUME] = verb_resume,
@@ -177,7 +177,7 @@ int main(int argc, char **argv, char **environment) {
     close_exe();
     argv = take_handed_over(&q, argv, &h);
   }
-  // Which containers a pattern finds is Python's to say.
+  // Python matches patterns of containers.
   if (!parse_command_line(&q, argv) || q.flags[FLAG_REGEX]) {
     if (asks_for_version(argv[1])) print_version();
     start_python(&q, "@cli", -1, 0);

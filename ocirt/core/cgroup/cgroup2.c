@@ -1,4 +1,4 @@
-// What cgroup v2 alone has: controllers that are enabled level by level, and domains. The kernel's
+// Only for cgroup v2: controllers, which are enabled level by level. See the kernel's
 // Documentation/admin-guide/cgroup-v2.rst.
 #include "cgroup/cgroup2.h"
 
@@ -10,15 +10,15 @@
 #include "base/wait.h"
 #include "cgroup/hierarchy.h"
 
-// Is the word `name` of `length` bytes in `list`?
+// Does `list` have the word `name` of `length` bytes?
 static int has_word(const char *list, const char *name, size_t length) {
   for (const char *word = list; *(word += strspn(word, " \n")); word += strcspn(word, " \n"))
     if (strcspn(word, " \n") == length && !memcmp(word, name, length)) return 1;
   return 0;
 }
 
-// Enables for the children of `dir` the controllers that it has. Nobody misses one that cannot be enabled but the step
-// that writes a file of it: explain_missing then looks for the reason.
+// Enables for the children of `dir` all its controllers. A failure only matters to a step that writes a file of that
+// controller, and explain_missing() then finds the reason.
 void enable_controllers(int dir) {
   char has[512], enabled[512], one[64];
   BUFFER(missing, 1024);
@@ -32,9 +32,10 @@ void enable_controllers(int dir) {
     put_bytes(&missing, word, length);
   }
   int error = missing.used ? write_control(dir, "cgroup.subtree_control", missing.data + 1) : 0;
-  // EBUSY: the cgroup has processes. Then no controller is enabled by itself: those that know threads would be, at the
-  // price of making the children invalid domains. A file that may not be written at all is not tried again either.
-  // EPERM is cpuset's, for processes of others in a child, until Linux 6.6.
+  // Retry each controller by itself, but not after these errors. EBUSY: the cgroup has processes, and a threaded
+  // controller alone could be enabled, but would make the children invalid domains. EACCES and EROFS: the
+  // runtime may not write the file at all. EPERM, which is retried, comes from cpuset until Linux 6.6, if a child has
+  // another user's processes.
   if (!error || error == -EBUSY || error == -EOPNOTSUPP || error == -EACCES || error == -EROFS) return;
   for (const char *word = missing.data; *(word += strspn(word, " ")); word += strcspn(word, " ")) {
     struct buffer text = {one, sizeof one, 0, 0};
@@ -43,7 +44,7 @@ void enable_controllers(int dir) {
   }
 }
 
-// The path in the line of /proc/PID/cgroup that has `mark` after its number, or null.
+// The path in the line of /proc/PID/cgroup with `mark` after its number, or null.
 static char *path_in(int pid, const char *mark, char *text, size_t size) {
   BUFFER(file, 64);
   format(&file, "/proc/%d/cgroup", pid);
@@ -68,7 +69,7 @@ char *systemd_path(int pid, char *text, size_t size) {
 
 int open_cgroup_of_init(struct run *r, const char *hierarchy) {
   char text[8192], *path;
-  // It may move on and its cgroup be removed in between.
+  // Init may move to another cgroup before the runtime opens this one, and this one may be removed.
   for (int tries = 0, fd; tries < 16; tries++) {
     path = unified_path(r->container->journal->pid, text, sizeof text);
     if (!path || is_readable(r->container->pidfd)) return -ESRCH;
@@ -82,7 +83,7 @@ static int lists(int dir, const char *file, const char *word, size_t length) {
   return read_file(dir, file, text, sizeof text) > 0 && has_word(text, word, length);
 }
 
-// Why the controller is not enabled for the children of `dir`, the cgroup at `path`.
+// Explains why the controller is not enabled for the children of `dir`, the cgroup at `path`.
 static void explain_disabled(struct run *r, int dir, const char *path) {
   char text[16];
   long error = sys4(SYS_faccessat2, dir, "cgroup.subtree_control", W_OK, AT_EACCESS);

@@ -1,12 +1,12 @@
-// What cgroup v2 alone has: controllers that are enabled level by level, and domains.
+// Only for cgroup v2: controllers, which are enabled level by level.
 #pragma once
 #include "base/sys.h"
 #include "executor/run.h"
 
-char *unified_path(int pid, char *text, size_t size); // of its cgroup, as /proc/PID/cgroup has it, or null
-char *systemd_path(int pid, char *text, size_t size); // the same in systemd's own hierarchy, on v1 if there is one
-int open_cgroup_of_init(struct run *r, const char *hierarchy); // where init is now: fd or negative errno
-void enable_controllers(int dir); // for the children of the cgroup that is open as `dir`
+char *unified_path(int pid, char *text, size_t size); // of the process's cgroup, from /proc/PID/cgroup, or null
+char *systemd_path(int pid, char *text, size_t size); // the same, on v1 in systemd's own hierarchy
+int open_cgroup_of_init(struct run *r, const char *hierarchy); // the present cgroup of init: fd or negative errno
+void enable_controllers(int dir); // for the children of `dir`
 
-// Adds to the detail why a v2 cgroup has no such file; nothing on v1.
+// Explains in the detail why a v2 cgroup lacks the file. Adds nothing on v1.
 void explain_missing(struct run *r, const char *hierarchy, const char *path, const char *file);

@@ -1,5 +1,5 @@
-// The D-Bus wire protocol, as far as a call to systemd and its answer need it (the D-Bus specification, "Message
-// Protocol" and "Authentication Protocol"). What a message says is the plan's; here it gets its lengths and alignment.
+// The parts of the D-Bus wire protocol that calls to systemd need (the D-Bus specification, "Message Protocol" and
+// "Authentication Protocol"). The plan has the contents of a message; this file adds lengths and alignment.
 #include "cgroup/dbus.h"
 
 #include <poll.h>
@@ -50,7 +50,7 @@ static void put_signature(struct wire *w, const char *text) {
   put_raw(w, text, size + 1u);
 }
 
-// Decimal, up to 2^64 - 1; -1 is all ones.
+// Parses a decimal number up to 2^64 - 1. -1 gives 2^64 - 1.
 static uint64_t number_of(struct wire *w, const char *text) {
   int negative = *text == '-';
   uint64_t number = 0;
@@ -65,7 +65,7 @@ static uint64_t number_of(struct wire *w, const char *text) {
   return negative ? -number : number;
 }
 
-// The items of a body, taken one after the other.
+// The items of a body, and the next one to encode.
 struct items {
   const struct texts *texts;
   uint32_t taken;
@@ -81,7 +81,7 @@ static uint64_t take_number(struct wire *w, struct items *items) {
   return number_of(w, take_item(w, items));
 }
 
-// Padding before the first item is no part of the array.
+// The padding before the first item does not count in the array's length.
 static void begin_array(struct wire *w, uint32_t alignment) {
   if (w->depth == COUNT(w->arrays)) {
     w->bad = 1;
@@ -102,7 +102,7 @@ static void end_array(struct wire *w) {
   memcpy(w->data + array->length_at, &length, sizeof length);
 }
 
-// One item: a type, and its value if it has one (ocirt/cgroups/dbus.py).
+// Encodes one item: a type, and its value if it has one (ocirt/cgroups/dbus.py).
 static void put_item(struct wire *w, struct items *items, int pid) {
   const char *type = take_item(w, items);
   switch (*type) {
@@ -131,7 +131,7 @@ static void put_item(struct wire *w, struct items *items, int pid) {
   case 't':
     put_u64(w, take_number(w, items));
     break;
-  case 'd': { // the first less the second, but not less than 0
+  case 'd': { // the first minus the second, at least 0
     uint64_t a = take_number(w, items), b = take_number(w, items);
     put_u64(w, a < b ? 0 : a - b);
     break;
@@ -198,7 +198,7 @@ uint32_t dbus_call(struct wire *w, const struct dbus_target *to, const char *mem
 
 // ---- in ----
 
-// Root, or this user.
+// The peer must be root or this user.
 static int check_peer(int socket) {
   struct ucred peer;
   int size = sizeof peer, error = (int)sys5(SYS_getsockopt, socket, SOL_SOCKET, SO_PEERCRED, &peer, &size);
@@ -223,7 +223,7 @@ int dbus_open(struct dbus *d, const char *socket, const struct wire *w, int64_t 
   return 0;
 }
 
-// Drops what has been taken, and reads until there are `size` bytes.
+// Drops the bytes that have been taken, and reads until the buffer holds `size`.
 static int fill(struct dbus *d, uint32_t size) {
   memmove(d->in, d->in + d->taken, d->have - d->taken);
   d->have -= d->taken;
@@ -239,7 +239,7 @@ static int fill(struct dbus *d, uint32_t size) {
   return 0;
 }
 
-// Reads the server's line of the authentication: OK and a word.
+// Reads the server's answer to the authentication: a line of OK and a word.
 static int greet(struct dbus *d) {
   uint8_t *end = 0;
   while (!end && d->have < 512) {
@@ -258,7 +258,7 @@ static uint32_t u32_at(const uint8_t *data) {
   return number;
 }
 
-// A string at *at of `data`, which ends at `size`; null: there is none.
+// The string at *at of `data`, which ends at `size`; null if there is none.
 static const char *string_at(const uint8_t *data, uint32_t size, uint32_t *at) {
   uint32_t start = (*at + 3) & ~3u;
   if (start > size || size - start < 5) return 0;
@@ -268,7 +268,7 @@ static const char *string_at(const uint8_t *data, uint32_t size, uint32_t *at) {
   return (const char *)data + start + 4;
 }
 
-// One field of a header at *at of `data`, which ends at `end`: its code, and its value if a caller asks for it.
+// Reads the header field at *at of `data`, which ends at `end`: its code, and its value if callers need it.
 static int read_field(const uint8_t *data, uint32_t end, uint32_t *at, struct dbus_message *m) {
   if (end - *at < 6 || data[*at + 1] != 1 || data[*at + 3]) return 0; // code, then a signature of one type
   uint8_t code = data[*at], type = data[*at + 2];
@@ -300,7 +300,7 @@ int dbus_next(struct dbus *d, struct dbus_message *m) {
   for (;;) {
     if (error || (error = fill(d, 16))) return error;
     uint32_t body = u32_at(d->in + 4), fields = u32_at(d->in + 12);
-    // The specification's greatest lengths; systemd is of this machine, and so is its byte order.
+    // The specification's limits, and little endian: systemd runs on this machine and has its byte order.
     if (d->in[0] != 'l' || fields > 1 << 26 || body > 1 << 27) return -EPROTO;
     uint32_t head = (16 + fields + 7) & ~7u, left = head + body;
     if (left <= sizeof d->in) {
@@ -310,7 +310,7 @@ int dbus_next(struct dbus *d, struct dbus_message *m) {
       if (read_fields(d->in, 16 + fields, m)) return 0;
       continue;
     }
-    // Too long to be an answer to us: something that others are told.
+    // Skips a message that is too long to be an answer: a signal for others.
     while (left && !(error = fill(d, 1))) {
       d->taken = left < d->have ? left : d->have;
       left -= d->taken;

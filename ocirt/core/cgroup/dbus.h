@@ -1,14 +1,14 @@
-// Calls to systemd over D-Bus, and what it answers.
+// Calls to systemd over D-Bus, and its answers.
 #pragma once
 #include "base/sys.h"
 #include "program/program.h"
 
-// An array that is written: where its length stands, and where its first item begins.
+// An array that is being encoded: the offsets of its length and of its first item.
 struct array {
   uint32_t length_at, begin;
 };
 
-// What goes out: first the authentication, then one message after another.
+// The bytes to send: the authentication, then the messages.
 struct wire {
   uint8_t data[32768];
   uint32_t used, start, depth, serial;
@@ -16,7 +16,7 @@ struct wire {
   int bad;
 };
 
-// A message that has come in. `body` lies in the connection's buffer, until the next one.
+// A received message. `body` points into the connection's buffer, and is valid until the next message.
 struct dbus_message {
   uint8_t type;
   uint32_t reply_to;
@@ -33,7 +33,7 @@ struct dbus {
   uint32_t have, taken;
   uint8_t in[16384];
 };
-void dbus_authenticate(struct wire *w, int64_t uid); // begins anew
+void dbus_authenticate(struct wire *w, int64_t uid); // empties the wire first
 
 struct dbus_target {
   const char *destination, *path, *interface;
@@ -44,8 +44,8 @@ struct dbus_target {
 uint32_t dbus_call(struct wire *w, const struct dbus_target *to, const char *member, int flags, const char *signature,
     const struct texts *items, int pid);
 
-// Connects and sends all of it; 0 or negative errno. Who listens must be root or this user.
+// Connects and sends the wire: 0 or negative errno. The peer must be root or this user.
 int dbus_open(struct dbus *d, const char *socket, const struct wire *w, int64_t seconds);
 int dbus_next(struct dbus *d, struct dbus_message *m); // 0, or negative errno: -ETIMEDOUT at the deadline
-const char *dbus_text(struct dbus_message *m); // the next string of the body, null: there is none
+const char *dbus_text(struct dbus_message *m); // the next string of the body, or null
 uint32_t dbus_number(struct dbus_message *m);

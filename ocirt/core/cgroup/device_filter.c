@@ -9,7 +9,7 @@
 #define BPF_F_REPLACE 4
 #endif
 
-#define NAME "ocirt_devices" // by which the next LoadDeviceFilter on the cgroup finds ours
+#define NAME "ocirt_devices" // by which the next LoadDeviceFilter on the cgroup finds this filter
 
 #define ATTACHED 64 // more than a cgroup can have
 
@@ -27,7 +27,7 @@ static int load(struct run *r, const void *filter, size_t size) {
   return fd < 0 ? failing(r, "BPF_PROG_LOAD", fd) : fd;
 }
 
-// The program of ours that is attached to the cgroup: fd, -1: none.
+// The runtime's program that is attached to the cgroup: fd, or -1.
 static int attached(int cgroup) {
   uint32_t ids[ATTACHED];
   union bpf_attr query = {.query = {.target_fd = (uint32_t)cgroup,

@@ -1,4 +1,4 @@
-// Freezing a container's cgroup, and the steps that look whether one is frozen.
+// Freezes and thaws a container's cgroup, and checks whether one is frozen.
 
 #include <poll.h>
 #include <string.h>
@@ -32,8 +32,8 @@ static int says(int fd, const char *value) {
   return strstr(text, value) != 0;
 }
 
-// Waits until the v2 cgroup's file, open as `fd`, says that all in it are frozen: 1, 0 at the deadline, or a negative
-// errno.
+// Waits until the v2 cgroup's file, open as `fd`, says that all its processes are frozen: 1, 0 at the deadline, or a
+// negative errno.
 static int wait_frozen(int fd, int64_t deadline) {
   if (fd < 0) return fd;
   for (;;) {
@@ -44,9 +44,9 @@ static int wait_frozen(int fd, int64_t deadline) {
   }
 }
 
-// The kernel freezes the processes that it finds, and tells nobody when it has found all. Writing again finds those
-// that were made meanwhile; if there are ever more of them, a thaw now and then lets the kernel begin anew. 1, 0 at the
-// deadline, or a negative errno.
+// Freezes on cgroup v1: 1, 0 at the deadline, or a negative errno. The kernel freezes the processes that it finds, and
+// does not report when it has found all. Another write finds those that were made meanwhile. If new ones keep
+// appearing, an occasional thaw lets the kernel start again.
 static int freeze(int fd, const char *value, const char *undo, int64_t deadline) {
   for (int tries = 1, frozen;; tries++) {
     if (tries % 100 == 0) {

@@ -25,7 +25,8 @@ uint64_t cgroup_key(const char *hierarchy, const char *path) {
   return effect_key(hierarchy, plain.data);
 }
 
-// A limit that cannot be applied: the caller has asked for a warning, or the error names the ways out.
+// Handles a limit that the runtime cannot apply: a warning if the caller has asked for one, or an error that says what
+// to do.
 static int go_without(struct run *r, int64_t skip_unwritable, const char *call, int error) {
   if (!skip_unwritable)
     return failing_because(r, call, error,

@@ -7,18 +7,18 @@
 #include "base/wait.h"
 #include "cgroup/hierarchy.h"
 
-#define BATCH 64 // processes whose end is waited for at the same time
-#define ROUND 100 // milliseconds until those that are left are thawed and signalled again
+#define BATCH 64 // processes that the runtime waits for at the same time
+#define ROUND 100 // milliseconds until the runtime thaws and signals the rest again
 #define SHOWN 8 // processes that an error names
 
-// The pids in a file like cgroup.procs. 0 stands there for a process of another pid namespace.
+// The pids in a file like cgroup.procs, where 0 means a process of another pid namespace.
 struct pids {
   int fd;
   long size, at;
   char text[1024];
 };
 
-// The next one; 0: there are no more.
+// The next pid, or 0 at the end.
 static int next_pid(struct pids *p) {
   for (int pid = 0;; p->at++) {
     if (p->at == p->size) {
@@ -34,7 +34,7 @@ static int next_pid(struct pids *p) {
   }
 }
 
-// Signals on their way. Of the living processes that SIGKILL was sent to, as many are held as there is room for.
+// One round of signals. Holds pidfds of living processes that got SIGKILL, as many as there is room for.
 struct signalling {
   struct walk walk;
   int signal, sent, refused, held, pids[BATCH];
@@ -53,7 +53,7 @@ static void signal_process(struct signalling *how, int pid, int *pidfd) {
   how->pidfds[how->held++] = (struct pollfd){.fd = release(pidfd), .events = POLLIN};
 }
 
-// Holds each process by a pidfd, and finds it in the cgroup again before signalling it.
+// Opens a pidfd of each process, and checks that the process is still in the cgroup before it signals it.
 static void signal_batch(struct signalling *how, int dir, const int *pids, int count) {
   int pidfds[BATCH];
   uint64_t there = 0;
@@ -70,7 +70,7 @@ static void signal_batch(struct signalling *how, int dir, const int *pids, int c
   }
 }
 
-// What is frozen does not end before it is thawed: on cgroup v1 each cgroup by itself.
+// A frozen process ends only after a thaw, which on cgroup v1 each cgroup needs for itself.
 static int thaw(struct walk *w, int dir) {
   (void)w;
   write_control(dir, "freezer.state", "THAWED");
@@ -103,7 +103,7 @@ static void let_go(struct signalling *how) {
     sys_close(how->pidfds[--how->held].fd);
 }
 
-// Waits until all that are held have ended, or a round is over, and lets go of them.
+// Waits until all held processes have ended or the round is over, and closes their pidfds.
 static void await_end(struct signalling *how) {
   int64_t deadline = milliseconds() + ROUND, left = ROUND;
   for (int living = how->held; living && left > 0; left = deadline - milliseconds()) {
@@ -129,7 +129,7 @@ static int tell_left(struct signalling *how) {
   return failing(r, "", -ETIMEDOUT);
 }
 
-// Signals round by round until nobody is left, and unlocks the state of a delete before it waits.
+// Signals in rounds until no process is left. A delete unlocks the state before it waits.
 static int kill_rounds(struct signalling *how, int dir, int *unlocked) {
   struct run *r = how->walk.r;
   int64_t deadline = milliseconds() + END_SECONDS * 1000L;
@@ -150,7 +150,7 @@ int end_processes(const struct walk *cgroup, int dir) {
   struct run *r = cgroup->r;
   struct signalling how = signalling(cgroup, SIGKILL);
   int unlocked = 0;
-  // cgroup.kill also reaches the processes that are being made just now; but none of others' may be among them.
+  // cgroup.kill also reaches processes that are just being forked, but it must not reach those of others.
   int by_kernel = !cgroup->others && write_control(dir, "cgroup.kill", "1") == 0;
   int error = kill_rounds(&how, dir, &unlocked);
   int locked = unlocked ? container_relock(r->container) : 0;
@@ -162,7 +162,7 @@ int end_processes(const struct walk *cgroup, int dir) {
   return failing(r, "kill", -E2BIG);
 }
 
-// Is the cgroup in the journal: has create begun to make or to use it?
+// Has create begun to make or to use the cgroup?
 static int is_journalled(struct run *r, const char *hierarchy, const char *path) {
   return effect_of(r->container->journal, cgroup_key(hierarchy, path), 0) != 0;
 }
@@ -179,7 +179,7 @@ int do_signal_cgroup(struct run *r, const struct step_signal_cgroup *s) {
   return how.refused ? failing(r, "pidfd_send_signal", how.refused) : 0;
 }
 
-// So that init, which is killed next, can end. One that has ended needs nothing.
+// Thaws init so that it can end when it is killed next. Does nothing if init has ended.
 int do_thaw_cgroup(struct run *r, const struct step_thaw_cgroup *s) {
   if (!container_hold(r->container) || !is_journalled(r, TEXT(hierarchy), TEXT(path))) return 0;
   struct walk w = walk_of(r, TEXT(hierarchy), TEXT(path));

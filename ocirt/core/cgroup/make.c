@@ -1,4 +1,4 @@
-// MakeCgroup: makes a container's cgroup in one hierarchy, level by level, every level in the journal.
+// MakeCgroup: makes a container's cgroup in one hierarchy, level by level, and journals it.
 
 #include <string.h>
 
@@ -8,8 +8,8 @@
 #include "cgroup/tree.h"
 #include "executor/execute.h"
 
-// A cgroup that is made. `path` is its whole path, cut at the level that is made now; `top` bytes of it are the
-// hierarchy. `effect` is that of the container's own cgroup.
+// A cgroup that is being made. `path` is cut at the present level; its first `top` bytes are the hierarchy. `effect` is
+// that of the container's own cgroup.
 struct making {
   struct run *r;
   const char *hierarchy, *below;
@@ -20,7 +20,7 @@ struct making {
   char path[PATH_SIZE];
 };
 
-// Opens `file` of the cgroup that the first `length` bytes of the path are.
+// Opens `file` of the cgroup that the first `length` bytes of the path name.
 static int open_at(struct making *m, size_t length, const char *file, int flags) {
   STATIC_BUFFER(full, PATH_SIZE + NAME_SIZE);
   put_bytes(&full, m->path, length);
@@ -30,8 +30,8 @@ static int open_at(struct making *m, size_t length, const char *file, int flags)
   return sys_open(dir, rest, flags, 0);
 }
 
-// If `file` is empty in the cgroup of `length` bytes, copies there what the cgroup above has, and first makes that one
-// have it. `fresh` says that it is known to be empty. Gives the size of `value`, or a negative errno.
+// If `file` is empty in the cgroup of `length` bytes, copies the value of the parent, after doing the same for the
+// parent. `fresh`: known to be empty. Returns the size of `value`, or a negative errno.
 static long inherit(struct making *m, size_t length, const char *file, int fresh, char *value, size_t room) {
   CLOSING int from = fresh ? -1 : open_at(m, length, file, O_RDONLY);
   long size = fresh ? 0 : from < 0 ? from : sys_read(from, value, room);
@@ -45,9 +45,9 @@ static long inherit(struct making *m, size_t length, const char *file, int fresh
   return n < 0 ? n : size;
 }
 
-// Makes one level that is missing: 0; 1 if somebody else has made it meanwhile; or a negative errno. The journal is
-// written first. The container's own cgroup has an effect with a state. Of the levels above, that effect names the
-// first one that is ours, since all that come after it are ours, too.
+// Makes a missing level: 0, 1 if another process has made it meanwhile, or a negative errno. It writes the journal
+// first: the effect of the container's own cgroup has a state, and names the first level above that the runtime makes.
+// All levels after that one are the runtime's, too.
 static int make_directory(struct making *m, int dir, const char *rest, int level, int last) {
   struct effect *effect = m->effect;
   uint32_t before = effect->number;
@@ -66,7 +66,7 @@ static int make_directory(struct making *m, int dir, const char *rest, int level
   return error == -EEXIST ? 1 : error;
 }
 
-// Why no container can live in the v2 cgroup, by what it and those above it are; or null.
+// Why the types of the v2 cgroup and those above it let no container live there, or null.
 static const char *unfit_for_domain(int dir, int present) {
   char text[256];
   if (read_file(dir, "cgroup.type", text, sizeof text) > 0 && strcmp(text, "domain\n"))
@@ -78,7 +78,7 @@ static const char *unfit_for_domain(int dir, int present) {
   return 0;
 }
 
-// The same of what is in it. Systemd makes a cgroup and puts the child there before the runtime comes to it.
+// The same for its contents. Systemd makes a cgroup and moves the child there before the runtime sees it.
 static const char *occupied(int dir, int owned_by_systemd) {
   char text[64];
   if (!owned_by_systemd && is_populated(dir)) return "it has processes in it already, or in a cgroup below it";
@@ -87,10 +87,10 @@ static const char *occupied(int dir, int owned_by_systemd) {
   return 0;
 }
 
-// Fails if no container can live in the cgroup. One that has just been made can be unfit, too: by what those above are.
+// Fails if no container can live in the cgroup. The cgroups above can make even a new one unfit.
 static int check_fit(struct making *m, int present) {
   struct run *r = m->r;
-  // A Spawn that is retried runs this step again, on a cgroup that is ours.
+  // A retried Spawn repeats this step on a cgroup that the runtime has made.
   if (present ? m->effect->state == EFFECT_MINE : !m->unified) return 0;
   CLOSING int dir = open_at(m, strlen(m->path), "", O_RDONLY | O_DIRECTORY);
   if (dir < 0) return failing(r, "open", dir);
@@ -100,8 +100,8 @@ static int check_fit(struct making *m, int present) {
   return failing_because(r, "check", -EBUSY, wrong);
 }
 
-// Makes one level if it is missing, and lets its files inherit. It looks first: what the journal says is intended is
-// taken for ours if the runtime is killed here.
+// Makes one level if it is missing, and copies the parent's values. Looks before it journals the level as intended: if
+// the runtime is killed here, delete takes an intended cgroup for the container's own.
 static int make_level(struct making *m, int level, int last) {
   struct stat st;
   const char *rest = m->path;
@@ -153,14 +153,14 @@ int do_make_cgroup(struct run *r, const struct step_make_cgroup *s) {
       .owned_by_systemd = s->owned_by_systemd != 0,
       .top = strlen(TEXT(hierarchy))};
   int error = -ENOENT;
-  // Another container's delete may remove a parent between our look and our mkdir.
+  // Another container's delete may remove a parent before this mkdir.
   for (int tries = 0; error == -ENOENT && tries < 16; tries++)
     error = make_levels(&making);
   if (error) return skip_or_fail(r, s->hierarchy, NUMBER(skip_unwritable), r->call, error);
   if (NUMBER(fd) < 0) return 0;
   int fd = open_file(r, TEXT(hierarchy), TEXT(path), TEXT(file), *TEXT(file) ? O_WRONLY : O_RDONLY | O_DIRECTORY);
   if (fd < 0) return skip_or_fail(r, s->hierarchy, NUMBER(skip_unwritable), "open", fd);
-  sys_close(r->fds[s->fd]); // of a Spawn that is retried
+  sys_close(r->fds[s->fd]); // open if a Spawn is retried
   r->fds[s->fd] = fd;
   return 0;
 }

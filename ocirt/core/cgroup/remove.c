@@ -7,8 +7,8 @@
 #include "cgroup/hierarchy.h"
 #include "cgroup/kill.h"
 
-// rmdir of a cgroup whose last process has just gone may say EBUSY for a while, and the kernel tells nobody when it
-// ends.
+// After the last process of a cgroup has ended, rmdir may give EBUSY for a while, and the kernel does not report when
+// that is over.
 static int remove_directory(int parent, const char *name) {
   struct timespec pause = {0, 100000};
   int error = sys_unlink(parent, name, AT_REMOVEDIR);
@@ -20,7 +20,7 @@ static int remove_directory(int parent, const char *name) {
   return error == -ENOENT ? 0 : error;
 }
 
-// Looks for a child cgroup that is to be removed.
+// A search for a child cgroup to remove.
 struct search {
   struct walk walk;
   char name[NAME_SIZE];
@@ -35,8 +35,8 @@ static int find_child(int parent, const char *name, unsigned char type, void *da
   return 1;
 }
 
-// Goes from the cgroup *at into the child that the search has found, or removes it if nothing is below it, killing what
-// is in it.
+// Descends from the cgroup *at to the child that the search has found. If that has no children, kills its processes and
+// removes it.
 static int enter_or_remove(struct search *here, int *at) {
   struct search below = {0};
   struct walk child_walk = here->walk;
@@ -53,8 +53,8 @@ static int enter_or_remove(struct search *here, int *at) {
   return error ? error : remove_directory(*at, here->name);
 }
 
-// Removes the cgroups below `dir`. A container that may make cgroups can nest them deeper than any stack: so this goes
-// down one directory at a time, and up again by its `..`, which on a cgroup file system nobody can move.
+// Removes the cgroups below `dir`. A container can nest cgroups too deep for recursion, so this descends one directory
+// at a time and returns by `..`, because nobody can move a directory of a cgroup file system.
 static int remove_below(const struct walk *cgroup, int dir) {
   struct search here = {.walk = *cgroup};
   CLOSING int at = sys_openat2(dir, ".", O_RDONLY | O_DIRECTORY, 0, BENEATH);
@@ -73,7 +73,7 @@ static int remove_below(const struct walk *cgroup, int dir) {
   return at;
 }
 
-// Removes the cgroup at `path`, which is whole.
+// Removes the cgroup at `path`, which includes the hierarchy.
 static int remove_at(struct run *r, const char *path) {
   int dir = at_cgroupfs(r, &path);
   return remove_directory(dir, path);
@@ -96,9 +96,9 @@ static int remove_quickly(struct run *r, const char *path) {
   return sys_unlink(dir, path, AT_REMOVEDIR);
 }
 
-// Removes the parents that this container, or another one, made, up to the first that others use. `path` is cut shorter
-// and shorter. The last container in a parent that we made removes it: a create that was killed may not have come to
-// mark it. `own` is the effect of the cgroup below all of them.
+// Removes the parents that ocirt made for this container or another one, up to the first that is in use, and shortens
+// `path` on the way. It trusts the journal besides the mark, because a killed create may not have marked a parent.
+// `own` is the effect of the container's own cgroup.
 static void remove_parents(struct run *r, const char *hierarchy, char *path, struct effect *own) {
   char *below = path + strlen(hierarchy);
   uint32_t from = own && own->state != EFFECT_USED ? own->number : 0, level = 0;
@@ -108,7 +108,7 @@ static void remove_parents(struct run *r, const char *hierarchy, char *path, str
   for (char *slash; (slash = strrchr(below, '/')) && slash != below;) {
     *slash = 0;
     level--;
-    // Builds before have an effect for each level.
+    // Older builds have an effect for each level.
     struct effect *effect = effect_of(r->container->journal, effect_key(hierarchy, below), 0);
     int mine =
         (from && level >= from) || (effect && (effect->state == EFFECT_MINE || effect->state == EFFECT_INTENDED));
@@ -123,7 +123,7 @@ static void remove_parents(struct run *r, const char *hierarchy, char *path, str
   if (from) own->number = 0;
 }
 
-// Kills what is in the cgroup, removes those below it, and it itself unless it existed before.
+// Kills the processes in the cgroup and removes the cgroups below it, and also the cgroup itself unless `keep`.
 static int remove_in_use(struct run *r, const struct step_remove_cgroup *s, const char *full, int keep) {
   CLOSING int dir = open_cgroup(r, TEXT(hierarchy), TEXT(path), O_RDONLY);
   if (dir < 0) return dir;
@@ -136,14 +136,14 @@ static int remove_in_use(struct run *r, const struct step_remove_cgroup *s, cons
 int do_remove_cgroup(struct run *r, const struct step_remove_cgroup *s) {
   BUFFER(path, PATH_SIZE);
   int error = put_cgroup(&path, TEXT(hierarchy), TEXT(path), "");
-  if (error) return 0; // no cgroup has such a path, so none was made
+  if (error) return 0; // the path is impossible, so no cgroup was made
   struct effect *effect = effect_of(r->container->journal, cgroup_key(TEXT(hierarchy), TEXT(path)), 0);
   if (effect && effect->state && effect->state != EFFECT_UNDONE) {
     int keep = effect->state == EFFECT_USED;
     // Try rmdir first: usually the cgroup is empty.
     error = keep ? -EBUSY : remove_quickly(r, path.data);
     if (error && error != -ENOENT) error = remove_in_use(r, s, path.data, keep);
-    // ENOENT: systemd removes the cgroup of a scope as soon as its last process has gone.
+    // ENOENT: systemd removes the cgroup of a scope as soon as its last process has ended.
     if (error && error != -ENOENT) return r->call ? error : failing(r, "rmdir", error);
     effect->state = EFFECT_UNDONE;
   }

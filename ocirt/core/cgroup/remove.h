@@ -1,7 +1,7 @@
-// Removal of a container's cgroup, of those below it, and of the parents that ocirt made.
+// Removes a container's cgroup, those below it, and the parents that ocirt made.
 #pragma once
 #include "base/sys.h"
 #include "executor/run.h"
 
-// Removes what is left of the cgroup, if it is the one that is open as `dir` and empty: 0 or negative errno.
+// Removes the rest of the cgroup, if it is the one open as `dir` and is empty: 0 or negative errno.
 int remove_left(struct run *r, const char *hierarchy, const char *path, int dir);

@@ -1,4 +1,4 @@
-// Steps on groups of resctrl, the file system for Intel RDT and its kin: as with cgroups, every effect in the journal.
+// Steps on groups of resctrl, the file system for Intel RDT and its kin. As with cgroups, every effect is journalled.
 
 #include <string.h>
 
@@ -11,7 +11,7 @@ static int open_group(const char *root, const char *path, uint64_t flags) {
   return top < 0 ? top : sys_openat2(top, path, flags, 0, BENEATH);
 }
 
-// The kernel has a file with its own words about the last command; "ok" says nothing.
+// Adds the kernel's own words about the last command, unless they are "ok".
 static int failing_here(struct run *r, const char *root, const char *call, int error) {
   char text[256];
   CLOSING int info = open_group(root, "info", O_PATH | O_DIRECTORY);
@@ -63,7 +63,7 @@ int do_remove_resctrl_group(struct run *r, const struct step_remove_resctrl_grou
   struct effect *effect = effect_of(r->container->journal, effect_key(TEXT(root), TEXT(path)), 0);
   if (!effect || (effect->state != EFFECT_MINE && effect->state != EFFECT_INTENDED)) return 0;
   if (s->keep) {
-    // Who names a group shares it: it goes only if it has just been made, for a container that has not come to be.
+    // A group that config.json names may be shared. Delete removes it only if a failed create has just made it.
     if (r->container->journal->phase != PHASE_CREATING) return 0;
     CLOSING int dir = open_group(TEXT(root), TEXT(path), O_PATH | O_DIRECTORY);
     long used = dir < 0 ? 0 : read_file(dir, "tasks", tasks, sizeof tasks);

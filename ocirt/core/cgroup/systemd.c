@@ -20,8 +20,8 @@ static const struct dbus_target manager = {"org.freedesktop.systemd1", "/org/fre
 #define MATCH \
   "type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'"
 
-// A conversation with systemd, and what a job for `unit` came to. If `last` is the serial of a call after it, there is
-// no job: the answer to that call is the end.
+// A conversation with systemd, and the result of a job for `unit`. If `last` is not 0, there is no job: the
+// conversation ends with the answer to the call of that serial.
 struct job {
   const char *socket, *unit;
   int64_t seconds;
@@ -36,7 +36,7 @@ static uint32_t call(struct job *job, const struct dbus_target *to, const char *
   return dbus_call(&job->out, to, member, flags, signature, &(struct texts){items, count}, 0);
 }
 
-// The job's memory, too large for a stack: a process has one conversation at a time.
+// The job is static because it is too large for the stack. A process has one conversation at a time.
 static struct job *greet_manager(const char *socket, const char *unit, int64_t seconds, int64_t on_bus, int64_t owner) {
   static COLD_BSS struct job job;
   job.socket = socket;
@@ -52,16 +52,16 @@ static struct job *greet_manager(const char *socket, const char *unit, int64_t s
 static void prepare_job(struct job *job, int64_t on_bus) {
   if (on_bus) call(job, &daemon, "AddMatch", NO_REPLY, "s", (const char *[]){"s", MATCH}, 2);
   call(job, &manager, "Subscribe", NO_REPLY, 0, 0, 0);
-  // What a failed unit has left would be in the way, as a unit of this name that exists.
+  // A failed unit of this name would otherwise be in the way of a new one.
   call(job, &manager, "ResetFailedUnit", NO_REPLY, "s", (const char *[]){"s", job->unit}, 2);
 }
 
-// Waits for the end of the job that the call `serial` made: 0, or a negative errno; -EREMOTEIO if systemd refuses, with
-// its words in the detail.
+// Waits for the end of the job of the call `serial`: 0, or a negative errno; -EREMOTEIO if systemd refuses, with its
+// words in the detail.
 static int wait_job(struct run *r, struct job *job) {
   struct dbus_message m;
   char ours[256] = "", early[256] = "";
-  // The end of the job may be told before its name is.
+  // Systemd may report the end of the job before its name.
   while (!*ours || strcmp(ours, early)) {
     int error = dbus_next(&job->bus, &m);
     if (error) return error;
@@ -104,13 +104,13 @@ static int converse(struct run *r, struct job *job) {
   return error;
 }
 
-// The error of a step whose conversation has failed, with what that has left in the detail.
+// The failure of a step whose conversation has failed, with the reason from the detail.
 static int unit_error(struct run *r, const char *what, const char *unit, int error) {
   return whole_failure(
       r, error, "%s: %s the systemd unit %s: %s", text_of(r->program, r->step->at), what, unit, r->detail.data);
 }
 
-// Has systemd put the child where the plan says that it does? All later steps act there.
+// Checks that systemd has put the child into the cgroup of the plan, on which all later steps act.
 static int check_place(struct run *r, const char *path) {
   char text[8192], *line = systemd_path(r->child.pid, text, sizeof text);
   if (line && !strcmp(line, path)) return 0;
@@ -131,19 +131,19 @@ int do_start_unit(struct run *r, const struct step_start_unit *s) {
     error = -EREMOTEIO;
   }
   if (error) {
-    // The child ends now, and with it whatever systemd still makes of the call.
+    // The child ends now, and with it a scope that systemd may still make.
     effect->state = EFFECT_UNDONE;
     return unit_error(r, "start", TEXT(unit), error);
   }
   effect->state = EFFECT_MINE;
-  // Not before: until then a cgroup of this name is another's.
+  // Only after check_place(): before, a cgroup of this name may be another's.
   CLOSING int dir = open_cgroup(r, TEXT(hierarchy), TEXT(path), O_RDONLY);
   error = use_cgroup(r, TEXT(hierarchy), TEXT(path), dir);
   return error ? error : check_place(r, TEXT(path));
 }
 
-// Systemd writes cgroups after its answer, but before it reads another message: so the runtime waits for the answer to
-// a second one.
+// Systemd writes cgroups after its answer, but before it reads another message. So the runtime waits for the answer to
+// a second call.
 int do_set_unit_properties(struct run *r, const struct step_set_unit_properties *s) {
   struct job *job = greet_manager(TEXT(socket), TEXT(unit), NUMBER(timeout), NUMBER(bus), NUMBER(owner));
   job->serial = dbus_call(&job->out, &manager, "SetUnitProperties", 0, "sba(sv)", TEXTS(body), 0);
@@ -152,13 +152,13 @@ int do_set_unit_properties(struct run *r, const struct step_set_unit_properties 
   return error ? unit_error(r, "change", TEXT(unit), error) : 0;
 }
 
-// Whatever happens here, the cgroup is empty by now, and systemd removes an empty scope by itself, sooner or later.
+// A failed call only gives a warning: the cgroup is empty by now, and systemd removes an empty scope by itself.
 int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
   struct effect *effect = effect_of(r->container->journal, effect_key(TEXT(socket), TEXT(unit)), 0);
   if (!effect || !effect->state || effect->state == EFFECT_UNDONE) return 0;
   CLOSING int dir = open_cgroup(r, TEXT(hierarchy), TEXT(path), O_RDONLY);
-  // If create was killed before systemd's answer, the unit may be another's, whose name this container wanted: ours has
-  // no process.
+  // If create was killed before systemd answered, the unit of this name may be another's. A unit of this container's
+  // has no process.
   if (effect->state == EFFECT_INTENDED && dir >= 0 && is_populated(dir)) {
     effect->state = EFFECT_UNDONE;
     return 0;
@@ -170,7 +170,7 @@ int do_stop_unit(struct run *r, const struct step_stop_unit *s) {
   // Systemd refuses if the unit is gone already.
   if (error && error != -EREMOTEIO) warn("stop the systemd unit %s: %s", TEXT(unit), r->detail.data);
   r->detail.used = 0;
-  // Systemd goes down by path, and leaves what is nested deeper than a path can be long.
+  // Systemd removes cgroups by path, and leaves those that are nested too deep for a path.
   error = dir < 0 ? 0 : remove_left(r, TEXT(hierarchy), TEXT(path), dir);
   if (error && error != -ENOENT) return failing(r, "rmdir", error);
   effect->state = EFFECT_UNDONE;

@@ -35,7 +35,7 @@ int walk(struct walk *w, int dir) {
   w->depth++;
   found = list_directory(dir, walk_child, w);
   w->depth--;
-  return found == -ENOENT ? 0 : found; // somebody has removed it meanwhile
+  return found == -ENOENT ? 0 : found; // another process has removed it meanwhile
 }
 
 static int has_process(struct walk *w, int dir) {

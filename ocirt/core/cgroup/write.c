@@ -6,7 +6,7 @@
 #include "cgroup/cgroup2.h"
 #include "cgroup/hierarchy.h"
 
-// Writes line by line, as io.max and devices.allow want it. Leaves `line` at the one that the kernel refused.
+// Writes line by line, as io.max and devices.allow require. Leaves `line` at the one that the kernel refused.
 static int write_lines(int fd, const char **line) {
   do {
     size_t length = strcspn(*line, "\n");
@@ -17,7 +17,7 @@ static int write_lines(int fd, const char **line) {
   return 0;
 }
 
-// What is written: `usage` is a file that an error quotes, "" for none.
+// A value to write. An error quotes the file `usage`, if it is not "".
 struct limit {
   uint64_t hierarchy;
   const char *path, *file, *value, *usage;
@@ -38,7 +38,7 @@ static void explain_refusal(struct run *r, const struct limit *l, const char *li
     put_bytes(&r->detail, line, strcspn(line, "\n"));
 }
 
-// 0, or a negative errno; of an `optional` file that is missing -ENOENT, which is no failure yet.
+// 0, or a negative errno. For a missing file that is `optional`, -ENOENT without a failure.
 static int write_limit(struct run *r, const struct limit *l) {
   int there = is_there(r, l->hierarchy, l->skip_unwritable);
   if (there <= 0) return there;
@@ -125,7 +125,7 @@ int do_delegate_cgroup(struct run *r, const struct step_delegate_cgroup *s) {
     int more = file[length] != 0;
     file[length] = 0;
     error = (int)sys5(SYS_fchownat, dir, file, s->uid, -1, AT_SYMLINK_NOFOLLOW);
-    if (error == -ENOENT) error = 0; // of a controller that is not enabled here
+    if (error == -ENOENT) error = 0; // its controller is not enabled here
     file += length + more;
   }
   return error ? skip_or_fail(r, s->hierarchy, NUMBER(skip_unwritable), "fchownat", error) : 0;

@@ -1,4 +1,4 @@
-// restore: criu makes the processes of a container anew, as children of this one. A helper speaks with it.
+// restore: criu makes the processes of a container anew, as children of the runtime. A Python helper talks to criu.
 
 #include <poll.h>
 #include <linux/prctl.h>
@@ -30,7 +30,7 @@ int do_make_mount_point(struct run *r, const struct step_make_mount_point *s) {
   return called(r, "openat2", fd);
 }
 
-// A directory as the descriptor that Python has opened outside, but in this mount namespace: criu mounts in it.
+// Replaces a descriptor that Python opened outside with the same directory in this mount namespace, where criu mounts.
 static int open_as(const char *path, int64_t number) {
   if (number < 0) return 0;
   CLOSING int fd = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
@@ -54,7 +54,7 @@ int do_exec_criu(struct run *r, const struct step_exec_criu *s) {
   return failing(r, "execve", (int)sys3(SYS_execve, TEXT(path), args, TEXTS(env)->items));
 }
 
-// The socket comes from the child; else its failure does.
+// Receives criu's socket, or the failure, from the child.
 int do_meet_criu(struct run *r, const struct step_meet_criu *s) {
   struct message message;
   int fd, got = receive_message(r->peer, &message, &fd);
@@ -65,7 +65,7 @@ int do_meet_criu(struct run *r, const struct step_meet_criu *s) {
   return fd < 0 ? failing(r, "recvmsg", -EPROTO) : 0;
 }
 
-// The conversation ends at once if the child has not come to be criu: then that is the failure.
+// If the child could not execute criu, the conversation ends at once, and the child's report is the failure.
 static int talk_failed(struct run *r, const struct step *here, int error) {
   struct message message;
   int fd;
@@ -75,7 +75,7 @@ static int talk_failed(struct run *r, const struct step *here, int error) {
   return error;
 }
 
-// The helper has printed the pid. The pidfd is held while criu holds the process back: from then on it may end.
+// Reads the pid that the helper has printed, and opens the pidfd while criu still holds the process back.
 static int remember_restored(struct run *r, int output) {
   char text[24] = "";
   int64_t pid = 0;
@@ -135,7 +135,7 @@ int do_finish_restore(struct run *r, const struct step_finish_restore *s) {
   int status = 0, error = wait_exit(r->child.pidfd, &status);
   sys_close(release(&r->child.pidfd));
   if (error || status) return whole_failure(r, -ECANCELED, "criu: it did not end well (see %s)", TEXT(log));
-  sys_unlink(AT_FDCWD, TEXT(root), AT_REMOVEDIR); // delete takes it, too
+  sys_unlink(AT_FDCWD, TEXT(root), AT_REMOVEDIR); // delete removes it, too
   r->child.pid = c->journal->pid;
   struct buffer text = state_buffer(r->program);
   put_state(&text, r->program, c->journal, c->journal->pid, "running", 0, 1);

@@ -1,5 +1,4 @@
-// Helpers: Python programs of this package that a step runs at its point of it: what is rare and needs a library.
-#include "base/socket.h"
+// Runs a Python helper of this package, for rare work that needs a library, at the step's place in the section.
 #include "commands/helper.h"
 
 #include <string.h>
@@ -8,6 +7,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/socket.h"
 #include "commands/hook.h"
 #include "executor/failure.h"
 #include "executor/process_file.h"
@@ -28,7 +28,8 @@ static int route_socket(void) {
   return (int)sys3(SYS_socket, AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_ROUTE);
 }
 
-// In the helper's process: from the container's network namespace alone, that and the runtime's, and a socket in each.
+// In the helper's process: completes its descriptors. Given the container's network namespace, opens the runtime's and
+// a route socket in each.
 static int open_network(struct command *c) {
   c->fds[1] = sys_open(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0);
   c->fds[2] = route_socket();
@@ -40,7 +41,7 @@ static int open_network(struct command *c) {
   return (int)sys2(SYS_setns, c->fds[1], CLONE_NEWNET);
 }
 
-// The helper says in a line what has failed, and ends with status 1; with another one it has not come so far.
+// A helper that fails prints one line and exits with status 1. With any other status it did not get that far.
 static int helper_failed(struct run *r, const char *interpreter, const struct outcome *outcome) {
   int has_said = !outcome->late && outcome->status == 1 << 8;
   if (!has_said && outcome->late)
@@ -55,12 +56,11 @@ static int helper_failed(struct run *r, const char *interpreter, const struct ou
 // Runs the helper with `input` as its standard input.
 static int run_with(
     struct run *r, const char *helper, const char *verb, int input, struct command *command, int *output) {
-  // One variable: python-prctl finds by it where the command line ends.
+  // One variable, by which python-prctl finds the end of the command line.
   const char *interpreter, *script, *env[] = {"LC_ALL=C", 0};
   int error = find_python(&interpreter, &script);
   if (!error && !interpreter) error = -ENOEXEC;
   if (error) return failing_because(r, "find Python", error, script);
-  // As the launcher starts it.
   const char *args[] = {
       interpreter, isolated_python(), "-S", "-X", "utf8", script, "@helper", helper, verb, r->container->id, 0};
   struct outcome outcome;
@@ -112,7 +112,7 @@ void undo_helpers(struct run *r, const struct step *failed) {
     if (step->code != STEP_RUN_HELPER) continue;
     const struct step_run_helper *s = (const struct step_run_helper *)step;
     int output, error;
-    // It is done here, and the guard, if it is there still, is told so.
+    // Tells the guard, if it still runs, that the runtime undoes the work.
     if (NUMBER(guard) >= 0) {
       sys4(SYS_sendto, r->fds[s->guard], "", 1, MSG_NOSIGNAL);
       sys_close(release(&r->fds[s->guard]));

@@ -3,10 +3,10 @@
 #include "commands/hook.h"
 #include "executor/run.h"
 
-// Runs `verb` of the helper with `data` (JSON) on standard input: 0 and a memfd with what it printed, or the error. Of
-// the command its descriptors, time and preparation count.
+// Runs `verb` of the helper with `data` (JSON) on standard input: 0 and a memfd with its output, or the error. The
+// caller sets the command's descriptors, timeout and `prepare`.
 int run_helper(
     struct run *r, const char *helper, const char *verb, const char *data, struct command *command, int *output);
 
-// Has the helpers that ran before the step `failed` undo what they did; what goes wrong is a warning.
+// Runs the helpers before the step `failed` again to undo their work. A failure is only a warning.
 void undo_helpers(struct run *r, const struct step *failed);

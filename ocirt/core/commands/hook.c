@@ -1,4 +1,4 @@
-// Hooks, and other programs that a step runs: state on standard input, output kept for the error, time-outs by pidfd.
+// Runs hooks and other programs: state on standard input, output kept for the error, timeouts by pidfd.
 #include "commands/hook.h"
 
 #include <poll.h>
@@ -27,7 +27,7 @@ static void put_line(struct buffer *to, char *text, size_t size) {
   put_bytes(to, text, size);
 }
 
-// Reads once, and keeps the end of all that has been read: 0 once there is nothing more.
+// Reads once, and keeps the end of all that it has read: 0 at the end of the input.
 static int read_tail(int from, struct tail *t) {
   long n = sys_read(from, t->text + t->used, sizeof t->text - t->used);
   if (n <= 0) return n == -EINTR;
@@ -61,7 +61,7 @@ static _Noreturn void execute(struct command *c, int output) {
   if (sys_dup3(c->input, 0, 0) < 0 || sys_dup3(out, 1, 0) < 0 || sys_dup3(err, 2, 0) < 0) sys_exit(127);
   long error = c->prepare ? c->prepare(c) : 0;
   if (error >= 0) {
-    // First out of the way of the numbers that they are to have.
+    // First duplicates them to high numbers, so that none is in the way of another's final number.
     int high[COUNT(c->fds)];
     for (int i = 0; i < c->n_fds; i++)
       high[i] = sys_fcntl(c->fds[i], F_DUPFD_CLOEXEC, 3 + (int)COUNT(c->fds));
@@ -77,8 +77,8 @@ static _Noreturn void execute(struct command *c, int output) {
   sys_exit(127);
 }
 
-// Until the program has ended or its time is up, or a signal asks the runtime to end (-ECANCELED); what it prints
-// meanwhile goes from the pipe `from` (-1: none) into its tail.
+// Waits until the program has ended or its time is up, or a signal asks the runtime to end (-ECANCELED). Meanwhile
+// reads its output from the pipe `from` (-1: none) into its tail.
 static int wait_for(struct command *c, int pidfd, int from, int ends, struct outcome *outcome) {
   struct pollfd fds[] = {{pidfd, POLLIN, 0}, {from, POLLIN, 0}, {ends, POLLIN, 0}};
   int64_t end = milliseconds() + c->timeout * 1000, left = -1;
@@ -93,7 +93,7 @@ static int wait_for(struct command *c, int pidfd, int from, int ends, struct out
       return -ECANCELED;
   }
   outcome->late = !is_readable(pidfd);
-  // What is in the pipe still; a process that the program has left behind may go on printing.
+  // Reads the rest of the pipe, but not for ever: a process that the program has left behind may go on printing.
   for (int reads = 0; fds[1].fd >= 0 && reads < 64 && read_tail(from, c->tail); reads++)
     ;
   return 0;
@@ -110,7 +110,7 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
   CLOSING int from = ends[0];
   struct clone_args clone = {.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
   long pid = sys2(SYS_clone3, &clone, sizeof clone);
-  // Old seccomp profiles, of whoever has started the runtime, know no clone3.
+  // An old seccomp profile around the runtime may refuse clone3.
   if (pid == -ENOSYS && (pid = sys5(SYS_clone, SIGCHLD, 0, 0, 0, 0)) > 0) pidfd = sys_pidfd_open((int)pid);
   if (!pid) execute(c, c->tail ? ends[1] : outcome->output);
   sys_close(ends[1]);
@@ -131,8 +131,8 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
   return called(r, "waitid", wait_exit(held, &outcome->status));
 }
 
-// The state, in a memfd, not a pipe: one of any size fits, and a hook that does not read it cannot hold us up. 0, or a
-// negative errno.
+// Writes the state to a memfd instead of a pipe: any size fits, and a hook that does not read it cannot block the
+// runtime. 0, or a negative errno.
 static int write_hook_state(struct run *r, int input, const char *status) {
   struct buffer state = state_buffer(r->program);
   int inside = r->section == SECTION_INIT || r->section == SECTION_EXEC_PROGRAM;
@@ -177,7 +177,7 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const ch
   struct outcome outcome;
   int error = status ? write_hook_state(r, input, status) : 0;
   if (error) return failing(r, "write", error);
-  // createContainer hooks begin in the rootfs, as with runc.
+  // createContainer hooks start in the rootfs, as in runc.
   if (status && r->section == SECTION_INIT)
     command.root = r->rootfs;
   else if (status && r->section != SECTION_EXEC_PROGRAM)
@@ -196,8 +196,7 @@ int do_open_hook_output(struct run *r, const struct step_open_hook_output *s) {
   return 0;
 }
 
-// delete: marks that the hook runs. 0 if it is not to run: the delete that was ended had hung in it, and this one
-// would.
+// delete: marks the hook as begun. 0 if it must not run, because the delete that this one has ended hung in it.
 static int begin_poststop(struct run *r, const char *at, const char *path, struct effect *effect) {
   if (r->container->taken_over && effect->state == EFFECT_INTENDED) {
     warn("%s: skipped hook %s, which had not ended", at, path);

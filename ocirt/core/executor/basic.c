@@ -1,4 +1,4 @@
-// Steps that are a call or two: warnings, descriptors and sockets.
+// Steps of one or two calls: warnings, descriptors and sockets.
 
 #include <string.h>
 

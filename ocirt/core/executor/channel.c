@@ -1,5 +1,4 @@
-// Unix sockets: how they are opened, data with descriptors over them, and the messages between the runtime and its
-// child over a SOCK_SEQPACKET pair.
+// Messages between the runtime and its child, over a SOCK_SEQPACKET pair.
 #include "executor/channel.h"
 
 #include <sys/un.h>

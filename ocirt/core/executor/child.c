@@ -1,5 +1,4 @@
-// What the runtime knows of the child that it has made, and how the child's end or report becomes the failure of a
-// step.
+// Turns the end of the runtime's child, or the child's own report, into the failure of a step.
 #include "executor/child.h"
 
 #include <poll.h>
@@ -41,15 +40,15 @@ int no_answer(struct run *r, const char *call) {
   return failing(r, call, -ETIMEDOUT);
 }
 
-// Kernels since 6.13, and older ones with that change, kill a child that is made in a cgroup before it runs, if
-// cgroup.kill of that cgroup has been written and the caller's has not, or the other way round: the kernel compares how
-// often. The child is then made in the caller's cgroup and moves itself, which waits for a grace period.
+// Kernels since 6.13, and older ones with that change, kill a child made by CLONE_INTO_CGROUP before it runs if the
+// cgroup.kill files of its cgroup and of the caller's have not been written equally often. The runtime then makes the
+// child in the caller's cgroup, and the child moves itself, for which it waits for a grace period.
 int killed_at_birth(struct run *r) {
   struct child *child = &r->child;
   if (r->section != SECTION_HOST || child->pidfd < 0 || child->entry >= 0 || *child->runs) return 0;
   const struct step_spawn *s = (const void *)r->spawn;
   int status, gone = 0, cgroup = NUMBER(cgroup) >= 0 ? r->fds[NUMBER(cgroup)] : -1;
-  // A child that lives soon begins to run, and then it is not such a case.
+  // A child that the kernel has not killed begins to run soon.
   for (int tries = 0; cgroup >= 0 && !gone && tries < 100; tries++) {
     gone = sys_poll(child->pidfd, POLLIN, 10) == 1;
     if (__atomic_load_n(child->runs, __ATOMIC_SEQ_CST)) return 0;
@@ -67,7 +66,7 @@ int killed_at_birth(struct run *r) {
   return 1;
 }
 
-// The child's own report replaces that of this step.
+// Reports the child's failure instead of this step's.
 int pass_on(struct run *r, const struct message *message, const struct step *here) {
   static char call[sizeof message->call];
   const struct step *step = (const struct step *)(r->program->steps + message->step);
@@ -80,7 +79,7 @@ int pass_on(struct run *r, const struct message *message, const struct step *her
   return whole_failure(r, message->error ? message->error : -EPROTO, "%s", text.data);
 }
 
-// A step may fail only because the child has ended: then the child's report, which it sent before, is the failure.
+// If a step fails because the child has ended, the report that the child sent before is the failure.
 int earlier_report(struct run *r, const struct step *here, int error) {
   while (r->section == SECTION_HOST && error != -ECANCELED && sys_poll(r->peer, POLLIN, 0) == 1) {
     struct message message;

@@ -13,14 +13,14 @@ static int are_registers(uint64_t first, uint64_t count) {
   return !count || (count <= PASSED && first < REGISTERS && count <= REGISTERS - first);
 }
 
-// Fatal signals end a waiting init as they would end its program; without a handler pid 1 would ignore them.
+// Ends a waiting init on a fatal signal, as that would end its program. Without a handler pid 1 would ignore it.
 static void leave(int signal) {
   sys_exit(128 + signal);
 }
 
-// After the event `ready` the runtime may commit and end. So init learns of its end by the socket alone, and no longer
-// by a signal. Signals to init may come from now on, which the first process of a pid namespace only gets if it has a
-// handler; execve removes the handlers.
+// After the event `ready` the runtime may commit and exit. From then on only the socket, and no longer a signal, tells
+// init that the runtime is gone. Signals to init may also arrive, and pid 1 receives only those that it handles; execve
+// removes the handlers.
 void prepare_ready(struct run *r) {
   sys_prctl(PR_SET_PDEATHSIG, 0, 0, 0);
   if (r->joins) return;
@@ -39,18 +39,18 @@ int send_event(struct run *r, const struct occurrence *s) {
   int error = send_message_with(r->peer, &message, passed, count);
   for (unsigned i = 0; i < count; i++)
     sys_close(release(&passed[i]));
-  // A child that has ended has left the reason in the socket; the next Receive reports it.
+  // If the child has ended, its report is in the socket, and the next Receive reads it.
   return error && error != -EPIPE && error != -ECONNRESET ? failing(r, "sendmsg", error) : 0;
 }
 
-// If the stage is killed after it has made init, nobody sends `spawned`, and the socket stays open, because init has
-// it, too. So this waits for both.
+// If the stage is killed after it has made init, nobody sends `spawned`, and the socket stays open, because init holds
+// it, too. So this waits for the socket and for the end of the stage.
 static int stage_gone(struct run *r) {
   struct pollfd either[] = {{.fd = r->peer, .events = POLLIN}, {.fd = r->child.pidfd, .events = POLLIN}};
   return poll_again(either, COUNT(either), -1) > 0 && !either[0].revents && sys_poll(r->peer, POLLIN, 0) == 0;
 }
 
-// The stage has nothing left to do: from here on the child is init.
+// Reaps the stage, which has ended. From here on the child is init.
 static int take_init(struct run *r, int pid, int pidfd) {
   int status;
   wait_exit(r->child.pidfd, &status);
@@ -70,8 +70,8 @@ static int take_event(struct run *r, const struct occurrence *s, const struct me
   return 0;
 }
 
-// Keeps what may come before the event that is waited for: a terminal, or what overtakes `spawned`, because init may be
-// at work before the stage has told that it exists.
+// Keeps a message that may come before the wanted event: a terminal, or an event that overtakes `spawned`, because init
+// may be at work before the stage has reported it.
 static int keep_early(struct run *r, uint64_t wanted, const struct message *message, int fd) {
   if (message->kind == MESSAGE_CONSOLE) {
     r->console = fd;

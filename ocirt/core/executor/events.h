@@ -3,7 +3,7 @@
 #include "base/sys.h"
 #include "executor/run.h"
 
-void prepare_ready(struct run *r); // of init: before it says that it is ready
+void prepare_ready(struct run *r); // init calls it before it sends `ready`
 
 // An event, and the registers of the descriptors that travel with it, of which the last one may be missing if
 // `optional`.

@@ -67,9 +67,9 @@ static int has_request(int connection) {
   return n == sizeof request && request.version == START_VERSION;
 }
 
-// `run` sends the request over the socket between the runtime and init. `create` only closes that socket; the journal
-// says whether it has committed first. Then `start` connects to the other socket: one connection at a time, and init
-// ignores one that closes without a request.
+// `run` sends the request over the socket between the runtime and init. `create` only closes that socket, and the
+// journal says whether it has committed first; `start` then connects to the start socket. Init takes one connection at
+// a time, and ignores one that closes without a request.
 static void wait_for_start(struct run *r) {
   int asked = has_request(r->peer);
   if (__atomic_load_n(r->child.phase, __ATOMIC_SEQ_CST) != PHASE_CREATED || asked != (r->start_socket < 0)) sys_exit(1);
@@ -94,7 +94,7 @@ static void wait_for_start(struct run *r) {
 void run_child(struct run *r, unsigned section) {
   const struct step *failed;
   r->section = section;
-  // The runtime's own descriptors end here: they must not reach a namespace of others, nor keep the lock held.
+  // The child closes the runtime's own descriptors: they must not reach a foreign namespace, nor keep the lock held.
   sys_close(r->container->dir);
   r->container->dir = r->container->ends = -1;
   sys_close(release(&r->cgroupfs));

@@ -52,7 +52,7 @@ static void remember_failure(const struct program *p, const struct step *step, i
   if (failure.phase) return;
   failure.phase = section_of(p, step);
   failure.path = text_of(p, step->at);
-  // Of these two there is no more to know than that something else has failed.
+  // These two only say that something else has failed.
   if (error != -ECANCELED && error != -ECHILD) failure.error = -error;
 }
 
@@ -60,7 +60,7 @@ void put_failure(struct buffer *to, const struct run *r, const struct step *step
   remember_failure(r->program, step, error);
   if (step->code == STEP_FIND_EXECUTABLE)
     logging.hint = "it is looked for in the root file system, a bare name in the directories of PATH in process.env";
-  // A step that has said all there is to say needs no sentence (a program that is not found, a hook that failed).
+  // The detail is the whole line if the call is empty (a missing program, a hook that failed).
   if (r->call && !*r->call) {
     put(to, r->detail.data);
     return;
@@ -77,7 +77,7 @@ int whole_failure(struct run *r, int error, const char *pattern, ...) {
   BUFFER(text, LOG_LINE);
   va_list arguments;
   va_start(arguments, pattern);
-  vformat(&text, pattern, arguments); // which may name what the detail has said
+  vformat(&text, pattern, arguments); // before forget_detail, because an argument may be the detail
   va_end(arguments);
   forget_detail(r);
   return failing_because(r, "", error, text.data);

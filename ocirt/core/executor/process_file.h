@@ -4,5 +4,5 @@
 
 int open_process_file(int pid, const char *file, int flags); // pid 0: this process; fd or negative errno
 
-// One write: of an id map the kernel takes the whole or nothing. 0, or a negative errno with the failing call marked.
+// Writes by one call, because the kernel takes an id map only as a whole. 0, or a negative errno with the failing call.
 int write_process_file(struct run *r, int pid, const char *file, const char *value);

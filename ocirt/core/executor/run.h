@@ -1,4 +1,4 @@
-// One run of a section: all that its steps share, and how they report a failure.
+// One run of a section: the state that its steps share, and how they report a failure.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"
@@ -6,14 +6,13 @@
 #include "state/container.h"
 #include "steps.h"
 
-// The process that a verb has made. It is not the container: create and restore copy what they find here into the
-// journal (become_container), while exec, which makes a process beside the container's first one, writes nothing of the
-// container's.
+// The process that a verb has made. Create and restore copy it into the journal (become_container); exec, whose process
+// is not the container's first one, does not.
 struct child {
-  int pid, pidfd; // pidfd is -1 where there is none
-  int entry; // -1, or cgroup.procs of the cgroup that it has to move into by itself
-  uint32_t *runs; // it, or the process that it has made last, says here that it has begun to run
-  uint32_t *phase; // it says here that it executes its program
+  int pid, pidfd; // pidfd -1: none
+  int entry; // -1, or cgroup.procs of the cgroup that the child moves into by itself
+  uint32_t *runs; // the child, or the process that it made last, notes here that it has begun to run
+  uint32_t *phase; // the child notes here that it executes its program
 };
 
 struct run {
@@ -23,39 +22,39 @@ struct run {
   int fds[REGISTERS];
   uint8_t joined[REGISTERS]; // namespace registers that are done
   int peer; // socket to the other side, -1: none
-  uint32_t early; // host: events that came before they were waited for, a bit each
-  int proc; // a procfs of our own, -1: not yet
+  uint32_t early; // host: a bit for each event that came before its Receive
+  int proc; // a private procfs, -1: not yet mounted
   int rootfs, null, empty; // rootfs; what masks files and directories (-1: not yet)
   const struct step_filter_hooks *hook_filter; // begin: what hooks install for themselves; null: nothing
-  const struct step *spawn; // host: the Spawn that was done last
+  const struct step *spawn; // host: the latest Spawn
   const char *stays; // host: why the child is in the caller's cgroup: a warning once it is created
   struct child child; // host: the process that Spawn made (the stage, then what the stage made)
-  int has_state; // host: state.json is written, but for its name
-  int pid_file; // host: the pid file to be, without a name, -1: none
-  int joins; // exec: the child joins a container that exists
+  int has_state; // host: state.json is written under its temporary name
+  int pid_file; // host: the future pid file, still without a name, -1: none
+  int joins; // exec: the child joins an existing container
   int signals; // exec in the foreground: signals to pass on, -1: none
   int pid; // init: this process as the runtime sees it, 0: not told
   int console; // host: the master that init sent, for a foreground run
-  int start_socket; // where init waits for start
+  int start_socket; // on which init waits for start
   int starter; // init: the connection of `start`
   int signal, signalled; // signal section; how many processes got it
   char *executable, *home; // init: what Exec executes, since a filter may forbid to look later; null, or HOME=...
   const char *const *environment; // init: the program's
-  int in_directory; // init: the process stands in its directory
-  int hooks; // delete section: run hooks (0: pass them over)
+  int in_directory; // init: ChangeDirectory has succeeded once
+  int hooks; // delete section: run hooks (0: skip them)
   int null_attached; // null is a mount of the container's namespace already
-  struct view *views; // views.c: what is mounted of procfs and sysfs
-  int space; // the runtime's mount namespace, while the rootfs is made in another
+  struct view *views; // mount/views.c: the mounted parts of procfs and sysfs
+  int space; // the runtime's mount namespace, while it makes the rootfs in another
   int cgroupfs; // /sys/fs/cgroup, -1: not opened yet
   uint32_t skipped[32]; // hierarchies that may not be written
   unsigned n_skipped;
-  const struct step *step; // the one that is run
-  const char *call; // of the failure: what failed
-  struct buffer detail; // of the failure: what the kernel or the other side said
+  const struct step *step; // the current one
+  const char *call; // of the failure: the call that failed
+  struct buffer detail; // of the failure: the words of the kernel, a helper or the other side
   char detail_data[6144];
 };
 
-// Marks the failing call and gives the error on: `return failing(r, "openat2", error);`
+// Notes the failing call and returns the error: `return failing(r, "openat2", error);`
 static inline int failing(struct run *r, const char *call, int error) {
   r->call = call;
   return error;
@@ -67,11 +66,11 @@ static inline int failing_because(struct run *r, const char *call, int error, co
   return failing(r, call, error);
 }
 
-// The same for what a call has given: `return called(r, "setns", sys2(SYS_setns, fd, kind));`
+// The same for the result of a call: `return called(r, "setns", sys2(SYS_setns, fd, kind));`
 static inline int called(struct run *r, const char *call, long result) {
   return result < 0 ? failing(r, call, (int)result) : 0;
 }
-// Forgets what a failed attempt has said, before another way is tried.
+// Forgets the detail of a failed attempt before another one.
 static inline void forget_detail(struct run *r) {
   r->detail.used = r->detail.full = 0;
   r->detail.data[0] = 0;

@@ -1,4 +1,4 @@
-// What `start` and a waiting init say to each other. FROZEN: they may be of different builds.
+// The protocol between `start` and a waiting init. FROZEN: they may be of different builds.
 #pragma once
 #include "base/sys.h"
 

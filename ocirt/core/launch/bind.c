@@ -8,7 +8,7 @@ struct bound {
   size_t used, size;
 };
 
-// 0: there is no room, which only an entry that was not made by us can ask for.
+// Appends a text and a NUL: 1, or 0 without room, which only an entry that ocirt has not written can cause.
 static int append(struct bound *b, struct span text) {
   if (b->size - b->used < (size_t)text.size + 1) return 0;
   if (text.size) memcpy(b->data + b->used, text.text, text.size);
@@ -46,7 +46,7 @@ static int bind_slot(const struct scan *s, struct reader *r, struct bound *b, ui
   return append(b, (struct span){value.text, value.size});
 }
 
-// How much of the template's slots the table of them has room for: -1 where it is no template.
+// The number of slots in the template's own table, -1 if this is not a template.
 static int64_t slots_of(struct span template, struct program_header *header) {
   if (template.size < sizeof *header) return -1;
   memcpy(header, template.text, sizeof *header);
@@ -56,7 +56,7 @@ static int64_t slots_of(struct span template, struct program_header *header) {
   return header->slots.size / sizeof(struct slot);
 }
 
-// Puts the values behind the template, and the slots of the program into its table; the others are only checked.
+// Binds the slots of the program: their values go behind the template. The slots after them are only checked.
 static int bind_slots(
     const struct lookup *l, struct reader *r, struct bound *b, struct program_header *header, uint32_t in_program) {
   for (uint32_t i = 0, count = take_number(r); i < count; i++) {
@@ -86,7 +86,7 @@ int bind_program(const struct lookup *l, struct reader *r, struct program *progr
   struct program_header header;
   int64_t in_program = r->bad ? -1 : slots_of(template, &header);
   if (in_program < 0 || in_program > count) return 0;
-  // All values together are no longer than what they stand in, each perhaps as a part of another too.
+  // The values together are no longer than the documents, but a value may also be part of other ones.
   size_t capacity = plus(template.size, plus(times((size_t)count + 1, 16 + UNIT_PATH_MAX), times(3, l->values_size)));
   char *data = mmap(0, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return 0;

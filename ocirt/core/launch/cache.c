@@ -13,8 +13,8 @@
 
 #define DEBUG_LINE 1100
 
-// What lies on a disk may be of an earlier boot, when the kernel could do something else; null: no file says which
-// boot this is.
+// The id of this boot, for entries on a disk: an entry of an earlier boot may be for another kernel. Null if /proc does
+// not say it.
 static const char *boot_id(void) {
   static char id[64];
   if (read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", id, sizeof id) <= 0) return 0;
@@ -29,7 +29,7 @@ static void put_hash(struct buffer *to, struct span key) {
     put_bytes(to, &hex[hash >> shift & 15], 1);
 }
 
-// An entry that somebody else could have written, or can change, is none.
+// Ignores an entry that another user could have written, or can change.
 static int is_trusted(int fd, struct stat *st) {
   return !sys_fstat(fd, st) && S_ISREG(st->st_mode) && st->st_uid == sys0(SYS_geteuid) &&
          !(st->st_mode & (S_IWGRP | S_IWOTH)) && st->st_nlink == 1 && st->st_size > 0 && st->st_size < CACHE_LIMIT;
@@ -40,12 +40,12 @@ static void count_hit(int fd, struct entry_head *head, int in_memory) {
     __atomic_fetch_add(&head->hits, 1, __ATOMIC_RELAXED);
     return;
   }
-  // On a disk that is full a store to the mapping would end this process.
+  // On a full disk a store to the mapping would end this process with SIGBUS, while pwrite only fails.
   uint64_t hits = head->hits + 1;
   sys4(SYS_pwrite64, fd, &hits, sizeof hits, offsetof(struct entry_head, hits));
 }
 
-// 1: its program is bound; 0: the entry is for something else; -1: there is no such file.
+// 1: its program is bound; 0: the entry does not fit; -1: no such file.
 static int try_file(
     const struct lookup *l, const struct cache_directory *d, const char *name, struct program *program) {
   struct stat st;
@@ -56,12 +56,13 @@ static int try_file(
   if (head == MAP_FAILED) return 0;
   int hit = try_entry(l, head, (size_t)st.st_size, program);
   if (hit) count_hit(fd, head, d->in_memory);
-  // After a hit too: what other containers will be bound to must not be in the memory of a process that becomes one.
+  // Also after a hit: a process that becomes a container must not have the entry, which other containers use, in
+  // memory.
   munmap(head, (size_t)st.st_size);
   return hit;
 }
 
-// Tries the entries that the hash of the key names. Without a hit the directory's path becomes that of a new entry.
+// Tries the entries whose name is the hash of the key. Without a hit the directory's path becomes that of a new entry.
 static int find(const struct lookup *l, struct cache_directory *d, struct program *program) {
   BUFFER(name, CACHE_NAME);
   put_hash(&name, l->key);
@@ -78,7 +79,7 @@ static int find(const struct lookup *l, struct cache_directory *d, struct progra
       variant ? "%s has other programs of this structure and command line, which `ocirt cache explain` compares"
               : "%s has none of this structure and command line",
       d->path->data);
-  if (variant == VARIANTS) { // one of them makes room
+  if (variant == VARIANTS) { // a new entry replaces one of them
     name.used = stem;
     format(&name, ".%d", (int)(sys0(SYS_getpid) % VARIANTS));
   }
@@ -86,7 +87,7 @@ static int find(const struct lookup *l, struct cache_directory *d, struct progra
   return 0;
 }
 
-// Reads the values of all documents: 1, or 0 where one is Python's to explain.
+// Scans all documents: 1, or 0 if Python has to explain one.
 static int scan_all(struct lookup *l, const struct request_json *r, const struct inputs *in) {
   struct scan *s = &l->scan;
   if (in->config.size > SCAN_MAX || in->process.size > SCAN_MAX) return 0;

@@ -1,5 +1,5 @@
-// The cache of compiled programs: an entry holds a template, and all that compiling looked at when it was made. It is
-// used where every one of those is the same now, byte for byte; anything else, a damaged file included, is a miss.
+// The cache of compiled programs. An entry holds a template and everything that the compiler looked at. If each of
+// these is still the same, byte for byte, the entry is a hit; anything else, a damaged file included, is a miss.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"
@@ -8,7 +8,7 @@
 
 #define CACHE_NAME 64
 
-// What is asked for, and where a program for it would be kept: empty where none is.
+// The request, and the path of a new entry for it; empty if its program is not kept.
 struct asked {
   struct request_json request;
   char place[PATH_SIZE + CACHE_NAME];

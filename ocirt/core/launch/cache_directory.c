@@ -7,16 +7,15 @@
 
 #include "steps.h"
 
-// File systems that linux/magic.h leaves out.
+// linux/magic.h lacks this one.
 #define RAMFS_MAGIC 0x858458f6
 
 #define ZFS_MAGIC 0x2fc12fc1
 
 #define BCACHEFS_SUPER_MAGIC 0xca451a4e
 
-// Of this machine, whose kernel alone decides what a file holds: a file system of memory, one on a block device, or one
-// that has devices beneath it under a number of its own. A server (NFS, FUSE, 9p) may change an entry after it has been
-// compared.
+// Is the file system local: in memory, on a block device, or with block devices beneath an anonymous number? A server
+// (NFS, FUSE, 9p) could change an entry after the runtime has compared it.
 static int is_local(const struct stat *st, long type) {
   static const long with_devices_beneath[] = {
       TMPFS_MAGIC, RAMFS_MAGIC, OVERLAYFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, ZFS_MAGIC, BCACHEFS_SUPER_MAGIC};
@@ -35,7 +34,8 @@ static int make_directory(char *path, int parent_mode) {
   return error < 0 && error != -EEXIST ? error : sys_mkdir(AT_FDCWD, path, 0700);
 }
 
-// The directory at d->path, made where it is missing, if it is the caller's alone and local.
+// Opens the directory at d->path, and makes it if it is missing. Refuses one that is not local or not the caller's
+// alone.
 static int open_directory(struct cache_directory *d, int parent_mode) {
   const char *path = d->path->data;
   struct stat st;
@@ -89,7 +89,7 @@ int find_cache_directory(const struct request *q, struct cache_directory *d) {
     return open_directory(d, 0755);
   }
 #ifdef OCIRT_TREE
-  // The Python code of a tree may be another by now than what the build id was made of: only where it is asked for.
+  // The Python code of a tree may have changed since the build id was computed, so its build caches only on request.
   else if (!chosen)
     put(&d->reason, "a tree's build keeps programs only where OCIRT_CACHE names a directory");
 #endif

@@ -4,8 +4,8 @@
 #include "base/text.h"
 #include "program/scan.h"
 
-// JSON as it stands in the file; without size: it is missing.
+// The text of each member in the file; size 0: missing.
 struct stored {
   struct span oci_version, bundle, rootfs, annotations, paused_file, request;
 };
-int read_stored(struct stored *s, const char *at, const char *end); // 1, or 0: this is not what create writes
+int read_stored(struct stored *s, const char *at, const char *end); // 1, or 0 if create did not write this

@@ -5,11 +5,11 @@
 
 #include "base/log.h"
 
-#define FIRST 3 // descriptor behind the standard streams
+#define FIRST 3 // the first descriptor after the standard streams
 #define FD_MAX (1 << 20) // no descriptor has a larger number
 #define PASSED_MAX 65536 // descriptors that a caller can pass on
 
-// Descriptors that a service manager passes on, sd_listen_fds(3): ours only if they are meant for this process.
+// Descriptors that a service manager passes on (sd_listen_fds(3)), if LISTEN_PID names this process.
 int listen_fds(const struct request *q) {
   const char *fds = environment_variable(q, "LISTEN_FDS"), *pid = environment_variable(q, "LISTEN_PID");
   int64_t count, meant;
@@ -68,20 +68,20 @@ int config_descriptor(const struct request *q) {
   return -1;
 }
 
-// Opens a stand-in for every descriptor that the caller might have passed on and has not: q->holes names them.
+// Opens a stand-in for every descriptor that the caller could have passed on but has not. q->holes lists them.
 static void fill_holes(struct request *q, int end) {
   int hole = -1;
   struct buffer holes = {0};
   for (int fd = FIRST; fd < end; fd++) {
     if (sys_fcntl(fd, F_GETFD, 0) >= 0) continue;
     if (hole < 0) {
-      // No more than this many digits each; the number of descriptors has a limit.
+      // PASSED_MAX limits the numbers, and so their digits.
       holes = arena_buffer(times((size_t)(end - fd), sizeof "65536,") + sizeof HOLES);
       put(&holes, HOLES);
       hole = sys_data_memfd("unused");
       if (hole < 0) fail("memfd_create: %e", hole);
     }
-    // A number beyond the limit is one that no descriptor of the runtime gets either.
+    // dup3 fails beyond RLIMIT_NOFILE, where the runtime cannot get a descriptor either.
     if (hole != fd && sys_dup3(hole, fd, O_CLOEXEC) < 0) break;
     format(&holes, "%d,", fd);
   }

@@ -1,17 +1,17 @@
-// The descriptors that the caller has passed on: those for the container, and those that flags name.
+// The descriptors that the caller passes on: those for the container, and those that flags name.
 #pragma once
 #include "launch/request.h"
 
 // The first word of the command line if q->holes is not empty, when Python hands the command line back.
 #define HOLES "@holes="
 
-int listen_fds(const struct request *q); // those of a service manager, if they are meant for this process
-int preserved_fds(const struct request *q); // they, and those of --preserve-fds; an invalid number counts as 0
+int listen_fds(const struct request *q); // how many a service manager passes to this process
+int preserved_fds(const struct request *q); // these and --preserve-fds; an invalid number counts as 0
 void keep_for_program(const struct request *q); // closes those on exec: Exec opens them to the container's program
 int status_descriptor(const struct request *q); // of --status-fd, or -1
-int config_descriptor(const struct request *q); // which --config names by a path; -1: none, or one for the container
+int config_descriptor(const struct request *q); // that --config names as a path; -1: none, or one for the container
 
-// Keeps descriptors open over an exec of the runtime, or not: one, and the stand-ins for missing ones.
+// Sets or clears close-on-exec: of one descriptor, or of the stand-ins for missing ones.
 void close_on_exec(int fd, int yes);
 void hold_holes(const char *holes, int yes);
 

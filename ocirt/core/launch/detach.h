@@ -8,8 +8,8 @@
 
 struct executable {
   char *path; // empty before find_install_dir
-  size_t dir_size; // of the path, its folder, in which ocirt-python is, too
-  int file; // open while Python may have to execute it and /proc/self/exe is something else; else -1
+  size_t dir_size; // length of the path's folder, in which ocirt-python lies, too
+  int file; // open if /proc/self/exe no longer leads there and Python may have to execute it; else -1
   const char *argv0; // main sets it
 };
 extern struct executable executable;
@@ -18,7 +18,7 @@ void find_install_dir(void); // only verbs that execute something need it
 
 // Call before creating anything. Either detaches from the on-disk executable or executes a sealed copy of it.
 void detach_from_exe(char **argv, char **environment);
-void close_exe(void); // nobody is going to execute executable.file
+void close_exe(void); // once nobody needs executable.file
 
 // Overwrites the command line and the environment, which /proc shows, with `name`.
 void forget_arguments(const char *name);

@@ -45,7 +45,7 @@ int sealed_memfd(struct span text) {
   return copy;
 }
 
-// The bytes of a file, null where it is empty or larger than any that ocirt writes.
+// Maps a file; null if it is empty or larger than any that ocirt writes.
 static struct span mapped(int fd) {
   struct stat st;
   if (fd < 0 || sys_fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > STORED_MAX) return (struct span){0};

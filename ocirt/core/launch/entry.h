@@ -1,5 +1,4 @@
-// An entry of the cache: what it holds for, and whether that is what is asked for now. ocirt/plan/cache.py writes
-// entries, and has their layout.
+// Decides whether an entry of the cache fits a request. ocirt/plan/cache.py writes entries and documents their layout.
 #pragma once
 #include "launch/bind.h"
 #include "program/program.h"
@@ -11,5 +10,5 @@ struct entry_head {
   char build[BUILD_SIZE];
 };
 
-// 1 with the program, bound to the values that are asked for; 0: the entry is for others, or it is none.
+// 1 with the program, bound to the values of the request; 0 if the entry does not fit, or is damaged.
 int try_entry(const struct lookup *l, const void *data, size_t size, struct program *program);

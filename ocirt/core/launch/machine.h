@@ -1,7 +1,7 @@
-// What compiling may have observed of the machine and of the caller; ocirt/model/host.py observes the same.
+// Facts of the machine and the caller that the compiler may have observed, as ocirt/model/host.py observes them.
 #pragma once
 #include "base/text.h"
 
-// Writes what is observed now of a `kind` of fact into the empty buffer: 1, or 0 if nothing can be. `cgroupfs` is for
-// beneath_cgroupfs().
+// Observes a fact of a `kind`, and writes it into the empty buffer: 1, or 0 if the runtime cannot observe it.
+// `cgroupfs` is for beneath_cgroupfs().
 int observe(char kind, const char *of, int *cgroupfs, struct buffer *found);

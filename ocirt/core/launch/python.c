@@ -10,7 +10,7 @@
 #include "launch/descriptors.h"
 #include "launch/detach.h"
 
-#define PYTHON_NEEDS (16 << 20) // bytes of memory; with less its start may end in a signal
+#define PYTHON_NEEDS (16 << 20) // bytes of memory; with less, a signal may end Python at its start
 
 void need_memory_for_python(void) {
   static const struct {
@@ -24,8 +24,8 @@ void need_memory_for_python(void) {
           limits[i].name, (int64_t)limit.soft, (int64_t)PYTHON_NEEDS);
 }
 
-// Of a compiled module CPython keeps what RLIMIT_FSIZE lets it write, and cannot load it from then on: with a limit it
-// keeps none.
+// If RLIMIT_FSIZE cuts a compiled module short, CPython keeps the part and can never load it. So under a limit Python
+// must write none.
 const char *isolated_python(void) {
   struct limit limit;
   return !sys4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) && limit.soft != RLIM_INFINITY ? "-IB" : "-I";
@@ -47,8 +47,8 @@ char **environment_for_python(void) {
 
 // ---- Python ----
 
-// The interpreter that pip, or the build, wrote into the first line of ocirt-python. A path with spaces or of more than
-// 127 characters stands in a line of shell: #!/bin/sh, then '''exec' "/path/python" "$0" "$@".
+// The interpreter that pip or the build wrote into the first line of ocirt-python. If its path has spaces or more than
+// 127 characters, it is in a line of shell: #!/bin/sh, then '''exec' "/path/python" "$0" "$@".
 static const char *interpreter_of(char *text) {
   char *end = text + strcspn(text, "\n");
   if (strncmp(text, "#!", 2)) return 0;
@@ -83,17 +83,17 @@ int find_python(const char **interpreter, const char **script) {
   return 0;
 }
 
-// Descriptors that go along to Python.
+// Lets Python inherit the descriptor.
 static int kept_open(int fd) {
   sys_fcntl(fd, F_SETFD, 0);
   return fd;
 }
 
-// The request as Python reads it, in a memfd: ocirt/boot.py says what is in it.
+// Writes the request for Python into a memfd. ocirt/boot.py documents its members.
 static int hand_over_request(const struct request *q, int input, struct asked *asked) {
   struct asked unknown = {0};
   if (!asked) asked = &unknown;
-  if (!asked->request.text.used) write_request(&asked->request, q, 0, 0); // nothing has been looked up
+  if (!asked->request.text.used) write_request(&asked->request, q, 0, 0); // no lookup has written it
   const struct buffer *text = &asked->request.text;
   struct buffer rest = arena_buffer(times(8, sizeof asked->place));
   if (input >= 0) format(&rest, ",\"input\":%d", kept_open(input));
@@ -107,7 +107,7 @@ static int hand_over_request(const struct request *q, int input, struct asked *a
   return kept_open(fd);
 }
 
-// Executes Python, with our own command line as its last words.
+// Executes Python. Its command line ends with that of the runtime.
 static _Noreturn void execute_python(struct request *q, const char *branch, int request_fd) {
   const char *script, *interpreter;
   int error = find_python(&interpreter, &script);
@@ -120,7 +120,7 @@ static _Noreturn void execute_python(struct request *q, const char *branch, int 
   if (peer_name(q->argv[0])) format(&as, "--as=%s", peer_name(q->argv[0]));
   format(&self_text, "%d", self);
   format(&request_text, "%d", request_fd);
-  // Paths are bytes in whatever locale the caller has; UTF-8 with escapes takes them all.
+  // Paths are bytes, whatever the caller's locale is. With -X utf8 Python keeps them all, by surrogate escapes.
   const char *const own[] = {interpreter, isolated_python(), "-S", "-X", "utf8", script, branch, self_text.data,
       request_text.data, executable.path, q->holes, as.used ? as.data : 0};
   size_t count = COUNT(own) + 1, used = 0;

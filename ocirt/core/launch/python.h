@@ -1,4 +1,4 @@
-// Starts Python for what the executable does not do by itself, and hands it the request.
+// Starts Python for work that the executable does not do, and hands it the request.
 #pragma once
 #include "base/sys.h"
 #include "launch/cache.h"
@@ -6,13 +6,13 @@
 
 #define HANDED_OVER "@program=" // begins the first word of the command line that Python hands back
 
-void need_memory_for_python(void); // ends the process, with an error that names the limit, if that is too small
-const char *isolated_python(void); // the interpreter's flags: it ignores what the caller's environment says
-char **environment_for_python(void); // the caller's, and what the executable that Python becomes needs besides
+void need_memory_for_python(void); // if a limit is too small, fails the verb and names the limit
+const char *isolated_python(void); // the interpreter's flags to ignore the caller's environment
+char **environment_for_python(void); // the caller's, plus what the executable needs when Python executes it
 
-// The interpreter (null: the script names none) and its script ocirt-python, which lies beside the executable.
+// Finds the interpreter (null if the script names none) and the script ocirt-python beside the executable.
 int find_python(const char **interpreter, const char **script);
 
-// Runs a branch of ocirt/boot.py. `input` is the descriptor of the document that it compiles, or -1; `asked` (null: for
-// nothing) what a lookup in the cache has left.
+// Runs a branch of ocirt/boot.py. `input` is the descriptor of the document to compile, or -1; `asked` holds the result
+// of the lookup in the cache, null without one.
 _Noreturn void start_python(struct request *q, const char *branch, int input, struct asked *asked);

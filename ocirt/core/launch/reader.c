@@ -43,7 +43,7 @@ struct span take_span(struct reader *r) {
   return text ? (struct span){text, size} : (struct span){"", 0};
 }
 
-// Of the annotations, the one of the key.
+// Finds the annotation with the key.
 static int find_key(const struct scan *s, const struct leaf *raw, struct span key, struct leaf *value) {
   for (const struct span *pair = s->items + raw->first, *end = pair + 2 * raw->count; pair < end; pair += 2) {
     if (!is_same(pair[0], key)) continue;
@@ -53,7 +53,7 @@ static int find_key(const struct scan *s, const struct leaf *raw, struct span ke
   return 0;
 }
 
-// How many keys of the annotations begin so.
+// Counts the annotations whose keys begin with `prefix`.
 static int count_keys(const struct scan *s, const struct leaf *raw, struct span prefix, struct leaf *value) {
   *value = (struct leaf){.kind = LEAF_NUMBER};
   for (uint32_t i = 0; i < raw->count; i++) {

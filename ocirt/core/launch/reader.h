@@ -1,4 +1,4 @@
-// Reads the fields of an entry of the cache. Beyond its end all of them are empty, and `bad` says so.
+// Reads the fields of a cache entry. Beyond its end every field is empty, and `bad` is set.
 #pragma once
 #include "base/text.h"
 #include "program/scan.h"
@@ -14,5 +14,5 @@ uint32_t take_number(struct reader *r);
 __int128 take_wide(struct reader *r);
 struct span take_span(struct reader *r);
 
-// The value that a source names: 1, or 0: there is none.
+// The value that a source names: 1, or 0 if it is missing.
 int take_value(struct reader *r, const struct scan *s, struct leaf *value);

@@ -28,7 +28,7 @@ static const struct flag *find_flag(const struct flag *table, const char *name, 
   return 0;
 }
 
-// Adds a path to those of --layer, the one flag whose values are several paths.
+// Adds a path to the value of --layer, the only flag that joins several paths.
 static const char *add_path(const char *before, const char *path) {
   const char *here = path[0] == '/' ? "" : current_directory();
   size_t escaped = times(2, plus(strlen(here), strlen(path)));
@@ -40,7 +40,7 @@ static const char *add_path(const char *before, const char *path) {
   return paths.data;
 }
 
-// Adds a value of a flag that repeats. There cannot be more of them than words that are left.
+// Adds a value of a repeatable flag. The words that are left limit how many values can follow.
 static void add_value(struct request *q, unsigned flag, const char *value, char **rest) {
   if (!q->values) {
     size_t count = 1;
@@ -59,7 +59,7 @@ static int is_choice(const char *const *choices, const char *value) {
   return *choices != 0;
 }
 
-// A switch; as in Go's flags a truth value may follow it. 0: something else does.
+// Takes a switch, with a truth value as in Go's flags: 1, or 0 if anything else follows it.
 static int take_switch(struct request *q, const struct flag *flag, const char *value) {
   if (!value || !strcmp(value, "=true") || !strcmp(value, "=1"))
     q->flags[flag->id] = "1";
@@ -70,8 +70,8 @@ static int take_switch(struct request *q, const struct flag *flag, const char *v
   return 1;
 }
 
-// Takes the flag at argv[0]: how many words it has, 0 if the table has no such flag or the value is none of its
-// choices.
+// Takes the flag at argv[0] and returns its number of words, 0 if the table lacks the flag or the value is not one of
+// its choices.
 static int take_flag(struct request *q, const struct flag *table, char **argv) {
   const char *name = argv[0] + 1 + (argv[0][1] == '-'), *value = strchr(name, '=');
   const struct flag *flag = find_flag(table, name, value ? (size_t)(value - name) : strlen(name));
@@ -81,7 +81,7 @@ static int take_flag(struct request *q, const struct flag *table, char **argv) {
   const char *given = value ? value + 1 : argv[1];
   int words = value ? 1 : 2;
   if (!*given && flag->repeats == ONCE) {
-    // An empty value is none, as with runc. Python refuses an empty root directory.
+    // As in runc, an empty value counts as not given. Python refuses an empty root directory.
     q->flags[flag->id] = 0;
     return flag->id == FLAG_ROOT ? 0 : words;
   }
@@ -112,7 +112,7 @@ static const struct verb *find_verb(const char *name) {
   return verb->name ? verb : 0;
 }
 
-// What follows the verb: flags and arguments in any order, and after `--` only arguments.
+// Parses the words after the verb: flags and arguments in any order, and after `--` only arguments.
 static int parse_arguments(struct request *q, const struct verb *verb, char **argv) {
   int only_arguments = 0;
   while (*argv && !q->command) {
@@ -154,7 +154,7 @@ const char *peer_name(const char *argv0) {
   return 0;
 }
 
-// The path that is the flag's value, absolute and without a slash at its end. The kernel opens none that is longer.
+// Makes the flag's path absolute, without a slash at its end. Fails if it is longer than the kernel accepts.
 static const char *absolute(unsigned flag, const char *path) {
   const char *here = path[0] == '/' ? "" : current_directory();
   while (path[0] == '.' && path[1] == '/')
@@ -169,7 +169,7 @@ static const char *absolute(unsigned flag, const char *path) {
   return out.data;
 }
 
-// Where states lie if --root says nothing: default_root in state_dir.py, in C.
+// The root directory without --root, as default_root() of state_dir.py computes it.
 static void put_default_root(struct buffer *to, const struct request *q) {
   const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR"), *user = environment_variable(q, "USER");
   char map[64];

@@ -1,4 +1,4 @@
-// The command line as the executable reads it. What it does not read, Python reads and explains.
+// The command line. If the executable cannot read it, Python reads it and explains mistakes.
 #pragma once
 #include "base/sys.h"
 #include "flags.h"
@@ -13,20 +13,21 @@ struct request {
   size_t n_values;
   int has_default_root; // --root was not given
   char **command; // exec: what follows the id
-  char **argv; // the command line as it came, without our own first words
+  char **argv; // the command line without the words that Python has put first
   char **environment;
   struct {
     unsigned char flag;
     const char *value;
-  } *values; // of the flags that repeat, in order
-  const char *holes; // HOLES and numbers: descriptors that the caller might have passed on, and has not; or null
+  } *values; // of the repeatable flags, in order
+  const char
+      *holes; // HOLES and the numbers of the descriptors that the caller could have passed on but has not; or null
 };
 
-// Reads the command line: 1, or 0 if it is not one that the executable takes by itself (another verb, help, a mistake).
+// Reads the command line: 1, or 0 if the executable does not take it (another verb, help, a mistake).
 int parse_command_line(struct request *q, char **argv);
 void complete_request(struct request *q); // gives flags their defaults, and makes paths absolute
 
-// The runtime by whose name ocirt was called, through a link; null: by its own.
+// The other runtime whose name the link to ocirt has, or null.
 const char *peer_name(const char *argv0);
 const char *current_directory(void);
 const char *environment_variable(const struct request *q, const char *name);

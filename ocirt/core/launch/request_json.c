@@ -15,7 +15,7 @@ static void put_member(struct buffer *to, const char *name, const char *value) {
   format(to, "%q", value);
 }
 
-// The number of a user or a group: 1, or 0 where the text is none.
+// Parses the number of a user or a group: 1, or 0 if the text is not one.
 static int parse_id(const char *text, size_t size, int64_t *id) {
   *id = 0;
   if (!size || size > 10) return 0;
@@ -26,7 +26,7 @@ static int parse_id(const char *text, size_t size, int64_t *id) {
   return *id < UINT32_MAX; // (uid_t)-1 stands for no user
 }
 
-// UID or UID:GID: how many there are, 0 where it is neither.
+// Parses UID or UID:GID: how many numbers it has, 0 if it is neither.
 static int parse_user(const char *text, int64_t ids[2]) {
   size_t size = strcspn(text, ":");
   if (!parse_id(text, size, &ids[0])) return 0;
@@ -47,7 +47,7 @@ static void put_value(struct request_json *r, unsigned flag, const char *value) 
     format(&r->text, count == 1 ? "{\"uid\":%l}" : "{\"uid\":%l,\"gid\":%l}", ids[0], ids[1]);
 }
 
-// All values of a flag that repeats.
+// Writes all values of a repeatable flag.
 static void put_values(struct request_json *r, const struct request *q, unsigned flag) {
   int count = 0;
   for (size_t i = 0; i < q->n_values; i++) {
@@ -69,7 +69,7 @@ static void put_flags(struct request_json *r, const struct request *q, int part)
   }
 }
 
-// What a kept program is for: it serves where all of this is the same.
+// Writes the key: a kept program serves only a request with the same one.
 static void put_key(struct request_json *r, const struct request *q, const struct inputs *in, const char *boot) {
   struct buffer *to = &r->text;
   put_member(to, "verb", native_verbs[q->verb].name);
@@ -82,7 +82,7 @@ static void put_key(struct request_json *r, const struct request *q, const struc
   put_bytes(to, in->created.text, in->created.size);
 }
 
-// What a kept program is bound to.
+// Writes the values that a kept program is bound to.
 static void put_bound(struct request_json *r, const struct request *q, const struct inputs *in) {
   struct buffer *to = &r->text;
   const char *notify = q->verb == VERB_EXEC ? 0 : environment_variable(q, "NOTIFY_SOCKET");

@@ -24,7 +24,7 @@ static int ends(struct span text, struct span other) {
   return text.size >= other.size && !memcmp(text.text + text.size - other.size, other.text, other.size);
 }
 
-// Is it so of the text and one of the test's arguments?
+// Does the predicate hold for the text and one argument of the test?
 static int compare(uint8_t predicate, struct span text, struct span other) {
   switch (predicate) {
   case TEST_STARTS_WITH:
@@ -38,7 +38,7 @@ static int compare(uint8_t predicate, struct span text, struct span other) {
   }
 }
 
-// The answer for a text; its arguments are still to be read.
+// Reads the arguments of a test, and answers it for a text.
 static int ask(uint8_t predicate, struct span text, struct reader *r, uint32_t count) {
   char path[TEXT_MAX + 2];
   struct span part;

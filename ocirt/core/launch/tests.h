@@ -1,4 +1,4 @@
-// What compiling asked of values: guards, which hold for one value alone, and tests, which hold for one answer.
+// Repeats what the compiler asked about values: a guard holds for one value, a test for one answer.
 #pragma once
 #include "launch/reader.h"
 

@@ -4,7 +4,7 @@
 
 #include "steps.h"
 
-// The cgroup of a slice: of `a-b.slice` that is /a.slice/a-b.slice. 0: the text is no name of a slice.
+// The cgroup of a slice, /a.slice/a-b.slice for `a-b.slice`: 1, or 0 if the text does not name a slice.
 static int slice_path(struct span slice, struct span *path) {
   static char data[UNIT_PATH_MAX + 1];
   static const char suffix[] = ".slice";

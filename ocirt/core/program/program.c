@@ -20,7 +20,7 @@ static const struct {
 static const uint16_t record_sizes[] = {sizeof(struct section), sizeof(uint64_t), 1, sizeof(struct string),
     sizeof(struct piece), sizeof(struct list), sizeof(struct item), sizeof(struct patch), sizeof(struct slot), 1};
 
-#define PROGRAM_MAX (64 << 20) // bytes, of the state behind it too
+#define PROGRAM_MAX (64 << 20) // bytes, including the state behind it
 
 #define TABLE(p, name, type) ((const struct type *)((p)->base + (p)->header->name.offset))
 
@@ -30,7 +30,7 @@ static int within(uint64_t first, uint64_t count, uint64_t size) {
   return first <= size && count <= size - first;
 }
 
-// Is it a text inside the data table that ends with NUL?
+// Do the bytes lie inside the data table, with a NUL behind them?
 static int good_bytes(const struct program *p, uint32_t offset, uint32_t size) {
   const struct table *data = &p->header->data;
   return within(offset, (uint64_t)size + 1, data->size) && p->base[data->offset + offset + size] == 0;
@@ -124,7 +124,7 @@ static int good_steps(const struct program *p) {
   return 1;
 }
 
-// The facts are texts alone, so their structure is a list of as many pointers.
+// All facts are texts, so `struct facts` is an array of pointers.
 #define N_FACTS (sizeof(struct facts) / sizeof(const char *))
 
 static int good_facts(const struct program *p) {
@@ -143,7 +143,7 @@ static void bind_facts(struct program *p) {
   memcpy(&p->facts, texts, sizeof texts);
 }
 
-// One piece of memory for all that binding makes; the child inherits it and never allocates.
+// Binding takes all its memory from one allocation, which the child inherits.
 static uint8_t *arena_make(size_t size) {
   void *memory = arena_alloc(plus(size, 8));
   if (!memory) fail("no memory for a program");
@@ -165,7 +165,7 @@ static size_t string_size(const struct program *p, const struct string *string) 
   return size;
 }
 
-// How many texts a list has, the lists that are spliced into it counted.
+// The number of texts in a list, including those of spliced lists.
 static size_t list_length(const struct program *p, const struct list *list) {
   const struct item *item = TABLE(p, items, item) + list->first;
   const struct slot *slots = TABLE(p, slots, slot);
@@ -235,7 +235,7 @@ int program_load(struct program *p, int fd) {
   void *base = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (base == MAP_FAILED) return -1;
   const struct program_header *header = base;
-  // In a stored one the state follows.
+  // In a stored program the state follows.
   size_t size = (size_t)st.st_size, own = size < sizeof *header || header->size > size ? size : header->size;
   if (!program_use(p, base, own)) return 0;
   munmap(base, (size_t)st.st_size);

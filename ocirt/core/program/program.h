@@ -1,4 +1,4 @@
-// A program, bound: the steps of its sections, and the texts and lists that these name.
+// A bound program: the steps of its sections, and the texts and lists that they name.
 #pragma once
 #include "base/sys.h"
 #include "steps.h"
@@ -9,20 +9,20 @@ struct texts {
 };
 
 struct program {
-  struct facts facts; // texts, empty where there is nothing to say; null pointers while base is null
+  struct facts facts; // texts, empty if the program has no such fact; null pointers while base is null
   const uint8_t *base;
   size_t size;
   const struct program_header *header;
-  uint8_t *steps; // a copy, number slots filled in
+  uint8_t *steps; // a copy with number slots filled in
   const char **strings;
   struct texts *lists;
 };
 
 // 0, or -1: not a program of this build.
 int program_load(struct program *program, int fd);
-int program_use(struct program *program, const void *data, size_t size); // the same, of memory that stays as it is
+int program_use(struct program *program, const void *data, size_t size); // the same for memory, which must not change
 const char *text_of(const struct program *program, uint64_t index);
-const void *bytes_of(const struct program *program, uint64_t index, size_t *size); // of one literal piece, or null
+const void *bytes_of(const struct program *program, uint64_t index, size_t *size); // null: not one literal piece
 const struct texts *texts_of(const struct program *program, uint64_t index);
 
 // First and one-past-last step of a section.

@@ -11,15 +11,15 @@
 struct scanner {
   struct scan *out;
   const char *at, *end;
-  char *texts; // where decoded strings go
+  char *texts; // room for decoded strings
   struct span keys[KEYS]; // of the objects that are open
   unsigned n_keys, depth;
-  char path[512]; // where we are, as in `slots`
+  char path[512]; // of the current value, as in `slots`
   size_t path_size;
-  int takes_bytes; // strings may hold what is no UTF-8
+  int takes_bytes; // strings may hold bytes that are not UTF-8
 };
 
-// Paths of list slots and of the raw slot: "k" and a key for a member, "a" for an item, each ended by a NUL.
+// Paths of the list slots and the raw slot: "k" and a key for a member, "a" for an item, each ended by a NUL.
 static const struct {
   const char *path;
   size_t size;
@@ -85,7 +85,7 @@ static char *put_code(char *to, uint32_t code) {
   return to;
 }
 
-// Reads the escape at s->at, behind its backslash. 0: it is none, NUL or half a surrogate pair.
+// Decodes the escape at s->at, behind its backslash: 1, or 0 if it is invalid, NUL or half a surrogate pair.
 static int escape(struct scanner *s, char **to) {
   static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
   if (s->at == s->end) return 0;
@@ -110,7 +110,7 @@ static int escape(struct scanner *s, char **to) {
   return 1;
 }
 
-// Reads a string. One without escapes stays where it is; another is decoded into s->texts.
+// Reads a string. Without escapes `span` points into the document, otherwise to the decoded string in s->texts.
 static int string(struct scanner *s, struct span *span) {
   if (!take(s, '"')) return 0;
   const char *start = s->at;
@@ -224,7 +224,7 @@ static int has_key(const struct span *keys, unsigned count, const struct span *k
   return 0;
 }
 
-// An object of strings, kept as it stands.
+// Checks an object of strings, and keeps its text.
 static int raw_slot(struct scanner *s) {
   struct leaf *leaf = add_leaf(s, LEAF_RAW, 'R');
   leaf->first = s->out->n_items;
@@ -324,8 +324,8 @@ static int value(struct scanner *s) {
 }
 
 int scan_room(struct scan *out, size_t size) {
-  // A value takes at least two bytes of text, a string three, a key four that make six of structure. Untouched, pages
-  // cost nothing.
+  // In the document a value takes at least two bytes, a string three, and a key four, for which the structure takes
+  // six. Pages that the scanner does not touch cost nothing.
   size_t structure = align16(plus(times(2, size), 16)), texts = align16(plus(size, 16)),
          leaves = times(align16(size / 2 + 2), sizeof(struct leaf));
   size_t items = times(align16(size / 3 + 2), sizeof(struct span));

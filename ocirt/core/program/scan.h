@@ -1,4 +1,4 @@
-// The scanner of the documents that the cache looks up: strict JSON. What it rejects, Python explains.
+// Scans the documents of a cache lookup as strict JSON. Python explains what the scanner rejects.
 #pragma once
 #include "base/sys.h"
 #include "base/text.h"
@@ -9,7 +9,7 @@ struct leaf {
   enum leaf_kind kind;
   uint32_t first, count; // LEAF_LIST: strings in items; LEAF_RAW: pairs of key and value there
   uint32_t size;
-  const char *text; // decoded; LEAF_RAW: as it stands in the file
+  const char *text; // decoded; LEAF_RAW: as in the file
   __int128 number;
 };
 
@@ -22,19 +22,19 @@ struct scan {
   uint32_t n_items;
 };
 
-// The documents that a lookup reads. The kind decides which lists and objects are one value, and the strings of a
-// request are bytes.
+// The documents of a lookup. The kind decides which lists and objects are one value; strings of a request may hold
+// bytes that are not UTF-8.
 enum document { CONFIG_DOCUMENT, PROCESS_DOCUMENT, REQUEST_DOCUMENT };
 
 int scan_room(struct scan *s, size_t size); // for documents of `size` bytes together: 1, or 0 without memory
 
-// One document after the other, whose values are numbered on: 1, or 0: not a JSON object as RFC 8259 has it, or one
-// with what is never bound (a key twice, NUL, half a surrogate pair, a number beyond 64 bits, a list slot that is no
-// list of strings, great depth). Python says what is wrong, if anything is.
+// Scans the next document and numbers its values on: 1, or 0 if it is not a JSON object (RFC 8259), or holds what the
+// cache never binds (a key twice, NUL, half a surrogate pair, a number beyond 64 bits, a list slot that is no list of
+// strings, deep nesting). Python then says what is wrong, if anything is.
 int scan_document(struct scan *s, enum document document, struct span text);
 
-// One string as a whole text: 1 with what it says, in `texts` (which has room for `size` bytes) where it has escapes;
+// Scans a text that is one string: 1 with its value, which lies in `texts` (room for `size` bytes) if it has escapes;
 // or 0.
 int scan_string(struct span *out, const char *text, size_t size, char *texts);
 
-const char *skip_space(const char *at, const char *end); // past what JSON has between its tokens
+const char *skip_space(const char *at, const char *end); // skips JSON's white space

@@ -29,7 +29,7 @@ int root_directory(const char *root, int make) {
   return sys_open(AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0);
 }
 
-// Who has the lock says so: `delete --force` ends whoever has it for too long.
+// Writes the holder of the lock into the journal: `delete --force` ends a process that holds the lock for too long.
 static void tell_holder(struct container *c, int lock) {
   if (lock != LOCK_EX || !c->journal) return;
   c->journal->holder = 0;
@@ -50,7 +50,7 @@ static int lock_in(int root, struct container *c, int lock) {
       return -ETIMEDOUT;
   }
   if (error < 0) return error;
-  // While we waited the container may have been deleted, and another one made under the same id.
+  // During the wait another verb may have deleted the container, and made another one with the same id.
   return sys_fstat(c->dir, &ours) < 0 || sys_stat(root, c->id, &present, AT_SYMLINK_NOFOLLOW) < 0 ||
                  ours.st_ino != present.st_ino || ours.st_dev != present.st_dev
              ? -ENOENT
@@ -75,7 +75,7 @@ static void make_directory(int root, struct container *c) {
   }
   error = lock_in(root, c, LOCK_EX);
   if (!error) return;
-  // A delete may have come in between: what it finds without a journal it removes.
+  // A delete may have taken the lock in between; it removes a directory without a journal.
   container_remove(c);
   fail("--root %s: lock the state directory of %s: flock: %e", c->root, c->id, error);
 }
@@ -139,8 +139,8 @@ static int is_other(int dir, const char *name, unsigned char type, void *data) {
   return strcmp(name, "journal") && strcmp(name, "program");
 }
 
-// A directory is not a container's by its place alone: --root may name one in which others keep their files. A create
-// or a delete that was cut off leaves the journal without its magic, or without a journal, and no file but these two.
+// --root may name a directory in which others keep their files, so not every directory in it is a container's. An
+// interrupted create or delete leaves a journal without its magic, or no journal, and no other file but the program.
 int container_only_begun(int dir) {
   return !list_directory(dir, is_other, 0);
 }
@@ -150,8 +150,8 @@ static int is_program(int fd) {
   return sys4(SYS_pread64, fd, magic, sizeof magic, 0) == sizeof magic && !memcmp(magic, PROGRAM_MAGIC, sizeof magic);
 }
 
-// A path that is missing, or no state directory, is -ENOENT. Any other error (no descriptor is left, no right to look)
-// must not pass for that.
+// Gives -ENOENT for a path that is missing or is not a state directory. Any other error (no descriptor is left, no
+// permission) must not look like a missing container.
 static int absent(int error) {
   return error == -ENOTDIR || error == -ELOOP || error == -ENAMETOOLONG ? -ENOENT : error;
 }
@@ -208,9 +208,9 @@ int container_hold(struct container *c) {
   if (!c->journal || c->journal->pid <= 0) return 0;
   if (c->pidfd < 0) c->pidfd = sys_pidfd_open(c->journal->pid);
   if (c->pidfd == -ESRCH) return 0;
-  // Whether it lives cannot be told: that is no end of it.
+  // The runtime cannot know whether init lives, and must not assume that it has ended.
   if (c->pidfd < 0) fail("container %s: pidfd_open: %e", c->id, c->pidfd);
-  // The pidfd is open: the pid cannot change hands between this look and what is done through it.
+  // The pidfd is open before the start time is read, so a later use of the pidfd cannot reach another process.
   if (start_time_of(c->journal->pid) == c->journal->start_time && !is_readable(c->pidfd)) return 1;
   sys_close(release(&c->pidfd));
   return 0;
@@ -266,9 +266,9 @@ static int unlink_entry(int dir, const char *name, unsigned char type, void *top
 
 int container_remove(struct container *c) {
   CLOSING int root = root_directory(c->root, 0);
-  // Journal and program last: while they are there, a delete that is cut off can be done again. The journal goes first:
-  // one that says created without a program would be a container of another build, to be compiled anew from files that
-  // are gone.
+  // Journal and program last: as long as they exist, another delete can repeat an interrupted one. The journal goes
+  // before the program: a journal that says created, without a program, means a container of another build, which
+  // Python would compile from files that are gone.
   int error = root < 0 ? root : list_directory(c->dir, unlink_entry, c);
   if (!error) error = unlink_entry(c->dir, "journal", DT_REG, 0);
   if (!error) error = unlink_entry(c->dir, "program", DT_REG, 0);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/memory.h"
 #include "build-id.h"
 #include "state/facts.h"
 
@@ -15,9 +14,7 @@ struct buffer state_buffer(const struct program *p) {
     const struct facts *f = &p->facts;
     size += 6 * (strlen(f->id) + strlen(f->bundle) + strlen(f->rootfs)) + strlen(f->annotations) + strlen(f->request);
   }
-  void *memory = arena_alloc(size);
-  if (!memory) fail("no memory for a state of %d bytes", (int)size);
-  return (struct buffer){memory, size, 0, 0};
+  return arena_buffer(size);
 }
 
 // The members that only the runtime reads, this build or a later one. FROZEN: docs/architecture.md, "State directory".

@@ -34,7 +34,7 @@ struct flow {
 
 struct foreground {
   const struct relayed *about;
-  int master; // -1: hung up, or the container has no terminal of ours
+  int master; // -1: hung up, or the runtime has made no terminal
   struct flow input, output, status;
   struct readiness ready;
   struct termios before; // of our terminal, if it is raw

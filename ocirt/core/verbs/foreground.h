@@ -3,8 +3,8 @@
 #include "base/sys.h"
 #include "state/container.h"
 
-// What a foreground verb stays with: a process, a signalfd of the signals for it, and the master of its terminal (-1:
-// it has no terminal of ours). `subreaper`: the runtime reaps orphans.
+// The process of a foreground verb, a signalfd of the signals for it, and the master of its terminal (-1: the runtime
+// has made it no terminal). `subreaper`: the runtime reaps orphans.
 struct relayed {
   struct container *container;
   int pid, pidfd, signals, master, subreaper;

@@ -15,5 +15,5 @@ void name_container(struct container *c, struct request *q); // root and id, che
 // hooks.
 int destroy_container(struct container *c, int hooks, struct buffer *message);
 int kill_init(struct container *c); // with SIGKILL, and waits: 0, -ETIMEDOUT, or what container_relock says
-int end_process(int pid, uint64_t start_time); // by SIGKILL, and waits: 1, or 0 if there is none such
+int end_process(int pid, uint64_t start_time); // by SIGKILL, and waits: 1, or 0 if the process is gone
 void end_child(struct run *r); // kills it, and waits for its end

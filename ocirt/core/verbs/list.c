@@ -1,5 +1,5 @@
-// list: the containers beneath the root directory, as runc prints them. All that is shown stands in journal and
-// state.json, whose layouts every build shares: no program is read, and containers of other builds are like any.
+// list: the containers beneath the root directory, as runc prints them. It reads all of this from journal and
+// state.json, whose layouts every build shares: it reads no program, so containers of other builds are no exception.
 #include "verbs/list.h"
 
 #include <dirent.h>
