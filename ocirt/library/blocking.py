@@ -1,5 +1,5 @@
-"""How :mod:`ocirt.container` waits: with poll(2), in the calling thread. :mod:`.eventloop` is its counterpart for
-asyncio.
+"""What the classes of :mod:`ocirt.container` have because their calls block: pipes as files, and calls that wait with
+:func:`.waiting.drive`. :mod:`.eventloop` is its counterpart for asyncio.
 
 Only blocking programs need :class:`Communicating`: with asyncio, tasks read and write at the same time.
 """

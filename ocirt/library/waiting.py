@@ -1,4 +1,6 @@
-"""Operations that say what they wait for, and :func:`drive`, which waits with poll(2)."""
+"""What the blocking library and that for asyncio share: operations, which yield what they wait for. :func:`drive`
+carries one out in the calling thread, with poll(2).
+"""
 
 from __future__ import annotations
 
