@@ -82,7 +82,7 @@ def default_root(environment: "Mapping[str, str]") -> str:
     """The default for the directory of the containers' states: /run/ocirt for root; for other users ``ocirt`` in their
     run-time directory, which is $XDG_RUNTIME_DIR or else /run/user/UID. Root of a user namespace that a user has made
     (rootless podman) counts as such a user, unless USER is root, as in a container of its own. The executable has the
-    same rule (launch.c).
+    same rule (core/launch/request.c).
 
     :param environment: has XDG_RUNTIME_DIR and USER.
     """

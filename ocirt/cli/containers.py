@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .parser import CommandLine
 
 LOCK_SECONDS = 10
-"""The longest time that a verb waits for the lock of a state directory (core/base/text.h)."""
+"""The longest time that a verb waits for the lock of a state directory (core/state/container.h)."""
 
 
 def state_of(line: "CommandLine") -> state_dir.State:

@@ -6,11 +6,14 @@ A reader who follows them must come to an end, too.
 
 import ast
 import re
+from io import StringIO
 from pathlib import Path
+from tokenize import COMMENT, generate_tokens
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "ocirt"
+TREE = Path(__file__).parents[2]
+PACKAGE = TREE / "ocirt"
 
 LAYERS = (
     ("errors", "nearest", "packages", "confine", "log"),
@@ -175,3 +178,35 @@ def test_a_header_declares_what_its_source_defines(header):
     source = header.with_suffix(".c")
     text = source.read_text() if source.exists() else ""
     assert [name for name in declared if not re.search(rf"^[^\s#/].*\b{name}\(", text, re.M)] == []
+
+
+OTHER_FILES = re.compile(
+    r"((config|features)(-linux)?|runtime)\.md|(steps|flags)\.h|_build\.py|(include/uapi/)?(linux|sys|asm-generic)/\w+\.h"
+)
+"""Pages of the specification, files that the build makes, and headers of the kernel and the C library."""
+
+
+def prose(path):
+    """The comments of a source file and, in Python, the strings that are statements: its docstrings."""
+    text = path.read_text()
+    if path.suffix != ".py":
+        return re.findall(r"//.*", text)
+    comments = [each.string for each in generate_tokens(StringIO(text).readline) if each.type == COMMENT]
+    nodes = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Expr)]
+    return comments + [str(node.value) for node in nodes if isinstance(node, ast.Constant)]
+
+
+def test_every_file_that_a_comment_names_exists():
+    """A name may leave out the folders that lead to the file."""
+    known = "".join(f"/{path.relative_to(TREE)}\n" for path in TREE.glob("*.md"))
+    for folder in ("docs", "hack", "ocirt", "tests"):
+        known += "".join(f"/{path.relative_to(TREE)}\n" for path in (TREE / folder).rglob("*.*"))
+    stale = [
+        f"{path.relative_to(TREE)}: {name}"
+        for path in PACKAGE.rglob("*.*")
+        if path.suffix in (".py", ".c", ".h")
+        for text in prose(path)
+        for name in re.findall(r"[\w./-]*\w\.(?:py|c|h|md)\b", text)
+        if not OTHER_FILES.fullmatch(name) and f"/{name}\n" not in known
+    ]
+    assert not stale
