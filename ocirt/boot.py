@@ -14,7 +14,7 @@ command line itself), a JSON object with these members:
              was created with
     bound    what a kept program is bound to: the id, flags, notify-socket, exec's command and the bundle of its
              container
-    aside    the other flags
+    other    the other flags
     input    the descriptor of config.json, or of exec's process file
     cache    the path at which to keep the program
 
@@ -101,7 +101,7 @@ _PREFIX = {"@exec": "exec failed: "}
 def read_request(fd: int) -> "dict[str, Json]":
     """The request, read from the descriptor ``fd``, which is closed; empty for -1.
 
-    The result is one flat dict: the members of ``key``, ``bound`` and ``aside``, and beside them ``input`` and
+    The result is one flat dict: the members of ``key``, ``bound`` and ``other``, and beside them ``input`` and
     ``cache``. If the request has ``cache``, the dict also has ``cache-key``, the text of ``key``, and
     ``cache-request``, the objects ``key`` and ``bound``.
     """
@@ -114,10 +114,10 @@ def read_request(fd: int) -> "dict[str, Json]":
         data += part
     close(fd)
     members, texts = parse(data.decode("utf-8", "surrogateescape"))
-    key, bound, aside = members.pop("key"), members.pop("bound"), members.pop("aside")
+    key, bound, other = members.pop("key"), members.pop("bound"), members.pop("other")
     if "cache" in members:
         members |= {"cache-key": texts["key"], "cache-request": (key, bound)}
-    return {**key, **bound, **aside, **members}
+    return {**key, **bound, **other, **members}
 
 
 def _restore_signals() -> None:

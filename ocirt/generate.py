@@ -190,7 +190,7 @@ def calls_source() -> str:
     return "\n".join([CALLS_BEGIN, *[call_handler(step).lstrip("\n") + "\n" for step in STEPS if step.call]])
 
 
-PARTS = (flags.KEY, flags.BOUND, flags.ASIDE)
+PARTS = (flags.KEY, flags.BOUND, flags.OTHER)
 
 
 def part_name(part: str) -> str:

@@ -20,10 +20,10 @@ ONCE, PATHS, VALUES = 0, 1, 2
 one by itself."""
 
 
-KEY, BOUND, ASIDE = "key", "bound", "aside"
+KEY, BOUND, OTHER = "key", "bound", "other"
 """How a kept program depends on a flag, and the member of the request's document (:mod:`ocirt.boot`) that has the flag.
 KEY: the program is for one value only. BOUND: the program is for any value, but depends on whether the flag is given.
-ASIDE: the program does not depend on the flag."""
+OTHER: the program does not depend on the flag."""
 
 TEXT, VARIABLE, ID, USER = range(4)
 """The form of a flag's value in that document: a string; a string of the form NAME=VALUE; a number, of a user or a
@@ -82,10 +82,10 @@ GLOBAL = (
         "DIR",
         part=BOUND,
     ),
-    Flag("log", "write errors to FILE instead of standard error, or to journald:ID or syslog:ID", "FILE", part=ASIDE),
-    Flag("log-format", "text (default) or json", "FORMAT", choices=("text", "json"), part=ASIDE),
-    Flag("log-level", "error, warning (default) or debug", "LEVEL", choices=("error", "warning", "debug"), part=ASIDE),
-    Flag("debug", "log each action; the same as --log-level debug", part=ASIDE),
+    Flag("log", "write errors to FILE instead of standard error, or to journald:ID or syslog:ID", "FILE", part=OTHER),
+    Flag("log-format", "text (default) or json", "FORMAT", choices=("text", "json"), part=OTHER),
+    Flag("log-level", "error, warning (default) or debug", "LEVEL", choices=("error", "warning", "debug"), part=OTHER),
+    Flag("debug", "log each action; the same as --log-level debug", part=OTHER),
     Flag("systemd-cgroup", "let systemd make cgroups; cgroupsPath is slice:prefix:name"),
     Flag(
         "cgroup-manager",
@@ -110,7 +110,7 @@ GLOBAL = (
 
 _BUNDLE = Flag("bundle", "the bundle's directory (default: the current directory)", "DIR", "b", part=BOUND)
 _STATUS = Flag(
-    "status-fd", "report start, failure and end on descriptor N; kill the container if nobody reads N", "N", part=ASIDE
+    "status-fd", "report start, failure and end on descriptor N; kill the container if nobody reads N", "N", part=OTHER
 )
 _REGEX = Flag(
     "regex", "ID is a regular expression (Python's re): act on all containers whose id matches it", letter="r"
@@ -123,9 +123,9 @@ _CREATE = (
     Flag("no-pivot", "move the root instead of calling pivot_root (for a rootfs on a ramdisk)"),
     Flag("no-new-keyring", "keep the caller's session keyring"),
     Flag("preserve-fds", "pass the open ones of N further descriptors, from 3 on, to the container", "N"),
-    Flag("config", "read FILE (- is standard input) instead of the bundle's config.json", "FILE", "f", part=ASIDE),
+    Flag("config", "read FILE (- is standard input) instead of the bundle's config.json", "FILE", "f", part=OTHER),
     Flag("init", "run a small init that starts the program, forwards signals to it and reaps orphans"),
-    Flag("no-cache", "compile the bundle, and neither look for a kept program nor keep this one", part=ASIDE),
+    Flag("no-cache", "compile the bundle, and neither look for a kept program nor keep this one", part=OTHER),
     _STATUS,
     Flag(
         "layer",
@@ -162,8 +162,8 @@ NATIVE = {
         "create a container and start it",
         *_CREATE,
         Flag("detach", "do not wait for the container's end", letter="d"),
-        Flag("keep", "do not delete the container when it ends", part=ASIDE),
-        Flag("no-subreaper", "leave orphaned processes to the host's init", part=ASIDE),
+        Flag("keep", "do not delete the container when it ends", part=OTHER),
+        Flag("no-subreaper", "leave orphaned processes to the host's init", part=OTHER),
     ),
     "start": Verb("ID", "run the program of a created container"),
     "state": Verb("ID", "print a container's state as JSON"),
@@ -213,7 +213,7 @@ NATIVE = {
             repeats=VALUES,
         ),
         Flag("ignore-paused", "wait until a paused container is resumed, instead of failing"),
-        Flag("no-cache", "compile the process, and neither look for a kept program nor keep this one", part=ASIDE),
+        Flag("no-cache", "compile the process, and neither look for a kept program nor keep this one", part=OTHER),
         _STATUS,
         command=True,
     ),
@@ -226,7 +226,7 @@ NATIVE = {
         Flag("detach", "do not wait for the container's end", letter="d"),
         Flag("pid-file", "write the pid of the container's first process to FILE", "FILE", part=BOUND),
         Flag("console-socket", "unix socket that receives the master of the terminal", "SOCKET", part=BOUND),
-        Flag("no-subreaper", "leave orphaned processes to the host's init", part=ASIDE),
+        Flag("no-subreaper", "leave orphaned processes to the host's init", part=OTHER),
         Flag("rootfs-annotations", "the same as for create"),
         Flag("no-pivot", "accepted without effect, because criu changes the root"),
         Flag("lsm-profile", "the security profile of the processes, TYPE:NAME", "PROFILE"),

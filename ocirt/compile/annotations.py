@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOTFS = "org.ocirt.rootfs."
 WASM = "module.wasm.image/"
-APPLIED, WITH_FLAG, PASSED_OVER, REFUSED = range(4)
+APPLIED, WITH_FLAG, IGNORED, REFUSED = range(4)
 
 KNOWN = {
     # a name, or a prefix of names: what the runtime does with it
@@ -33,7 +33,7 @@ KNOWN = {
     "org.criu.config": APPLIED,
     **dict.fromkeys(crun.ANNOTATIONS, APPLIED),
     # podman writes this annotation for every runtime, and its containers run without it.
-    "run.oci.systemd.force_cgroup_v1": PASSED_OVER,
+    "run.oci.systemd.force_cgroup_v1": IGNORED,
     crun.PREFIX: REFUSED,
     "krun.": REFUSED,
     WASM: REFUSED,
@@ -72,7 +72,7 @@ def check(config: "Config", request: "Request", cgroup: "Driver") -> "list[Step]
                     quote(value.bound()),
                     "no annotation that asks for what crun does and ocirt does not",
                 )
-            if fate == PASSED_OVER:
+            if fate == IGNORED:
                 steps.append(_warn(prefix + rest, "ocirt does not apply it"))
     return steps + _check_subgroup(config, cgroup)
 

@@ -467,7 +467,7 @@ def test_a_limit_above_the_runtimes_own(ocirt, bundle):
         done.returncode == 1 and "process.rlimits[0]: set RLIMIT_NPROC: prlimit: operation not permitted" in done.stderr
     )
     assert (
-        "found a hard limit of 5000, expected at most the runtime's own, 4000: more takes CAP_SYS_RESOURCE"
+        "found a hard limit of 5000, expected at most the runtime's own, 4000: a higher one needs CAP_SYS_RESOURCE"
         in done.stderr
     )
 

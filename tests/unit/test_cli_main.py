@@ -36,7 +36,7 @@ def cli(*arguments):
 def document(**words):
     """A descriptor of a request of these words."""
     fd = os.memfd_create("request", 0)
-    os.write(fd, json.dumps({"key": {}, "bound": words, "aside": {}}).encode())
+    os.write(fd, json.dumps({"key": {}, "bound": words, "other": {}}).encode())
     return fd
 
 
@@ -181,7 +181,7 @@ def test_a_request_of_any_bytes():
     fd = os.memfd_create("request", 0)
     os.write(
         fd,
-        b'{"key":{"verb":"exec"},"bound":{"id":"c","cwd":"/\xff\xed\xb2\x80\xc3\xa9\\n"},"aside":{},"cache":"/\xfe","input":7}',
+        b'{"key":{"verb":"exec"},"bound":{"id":"c","cwd":"/\xff\xed\xb2\x80\xc3\xa9\\n"},"other":{},"cache":"/\xfe","input":7}',
     )
     assert boot.read_request(fd) == {
         "verb": "exec",

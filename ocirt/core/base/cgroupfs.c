@@ -45,7 +45,7 @@ int write_control(int dir, const char *file, const char *text) {
   return n < 0 ? (int)n : 0;
 }
 
-void mark(const char *path) {
+void mark_as_made(const char *path) {
   if (sys5(SYS_setxattr, path, MARK, "1", 1, 0) == -EPERM) sys5(SYS_setxattr, path, MARK_OF_USER, "1", 1, 0);
 }
 

@@ -18,5 +18,5 @@ long read_cgroup(const char *hierarchy, const char *path, const char *file, char
 int write_control(int dir, const char *file, const char *text); // one write: 0 or negative errno
 
 // Marks a parent cgroup as made by ocirt, so that the last container in it removes it.
-void mark(const char *path);
+void mark_as_made(const char *path);
 int is_marked(const char *path);

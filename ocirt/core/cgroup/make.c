@@ -61,7 +61,7 @@ static int make_directory(struct making *m, int dir, const char *rest, int level
   else if (error)
     effect->number = error == -EEXIST ? (uint32_t)level + 2 : before;
   else
-    mark(m->path);
+    mark_as_made(m->path);
   if (error == -EAGAIN) put(&m->r->detail, "cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached");
   return error == -EEXIST ? 1 : error;
 }

@@ -118,7 +118,7 @@ static void remove_parents(struct run *r, const char *hierarchy, char *path, str
       if (!error || error == -ENOENT) continue;
     }
     stays = 1;
-    if (mine) mark(path);
+    if (mine) mark_as_made(path);
   }
   if (from) own->number = 0;
 }

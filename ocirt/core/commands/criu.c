@@ -141,6 +141,6 @@ int do_finish_restore(struct run *r, const struct step_finish_restore *s) {
   put_state(&text, r->program, c->journal, c->journal->pid, "running", 0, 1);
   if ((error = container_keep(c, "state.json", text.data, text.used))) return failing(r, "state.json", error);
   __atomic_store_n(&c->journal->phase, PHASE_RUNNING, __ATOMIC_SEQ_CST);
-  if (r->stays) log_line("warning", r->stays);
+  if (r->cgroup_warning) log_line("warning", r->cgroup_warning);
   return 0;
 }

@@ -78,7 +78,7 @@ static int keep_early(struct run *r, uint64_t wanted, const struct message *mess
     return 1;
   }
   if (wanted != EVENT_SPAWNED || message->event == EVENT_SPAWNED || message->event >= EVENT_COUNT) return 0;
-  r->early |= 1u << message->event;
+  r->arrived |= 1u << message->event;
   return 1;
 }
 
@@ -87,8 +87,8 @@ int receive_event(struct run *r, const struct occurrence *s) {
   int fds[PASSED], error = s->event == EVENT_READY && !r->joins ? prepare_state(r) : 0;
   uint32_t wanted = 1u << s->event;
   if (error) return error;
-  if (r->early & wanted) {
-    r->early &= ~wanted;
+  if (r->arrived & wanted) {
+    r->arrived &= ~wanted;
     return 0;
   }
   do {

@@ -22,12 +22,12 @@ struct run {
   int fds[REGISTERS];
   uint8_t joined[REGISTERS]; // namespace registers that are done
   int peer; // socket to the other side, -1: none
-  uint32_t early; // host: a bit for each event that came before its Receive
+  uint32_t arrived; // host: a bit for each event that came before its Receive
   int proc; // a private procfs, -1: not yet mounted
   int rootfs, null, empty; // rootfs; what masks files and directories (-1: not yet)
-  const struct step_filter_hooks *hook_filter; // begin: what hooks install for themselves; null: nothing
+  const struct step_filter_hooks *hook_filter; // exec_program: what hooks install for themselves; null: nothing
   const struct step *spawn; // host: the latest Spawn
-  const char *stays; // host: why the child is in the caller's cgroup: a warning once it is created
+  const char *cgroup_warning; // host: why the child is in the caller's cgroup: a warning once it is created
   struct child child; // host: the process that Spawn made (the stage, then what the stage made)
   int has_state; // host: state.json is written under its temporary name
   int pid_file; // host: the future pid file, still without a name, -1: none

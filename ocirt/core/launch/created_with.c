@@ -27,13 +27,13 @@ static int is_string(struct span value) {
   return value.size && *value.text == '"';
 }
 
-int read_stored(struct stored *s, const char *at, const char *end) {
+int read_stored_state(struct stored_state *s, const char *at, const char *end) {
   struct {
     const char *name;
     struct span *value;
   } wanted[] = {{"ociVersion", &s->oci_version}, {"bundle", &s->bundle}, {"rootfs", &s->rootfs},
       {"annotations", &s->annotations}, {"pausedFile", &s->paused_file}, {"request", &s->request}};
-  *s = (struct stored){0};
+  *s = (struct stored_state){0};
   if (at == end || *at != '{') return 0;
   do {
     struct span key = {skip_space(at + 1, end), 0};

@@ -5,7 +5,7 @@
 #include "program/scan.h"
 
 // The text of each member in the file; size 0: missing.
-struct stored {
+struct stored_state {
   struct span oci_version, bundle, rootfs, annotations, paused_file, request;
 };
-int read_stored(struct stored *s, const char *at, const char *end); // 1, or 0 if create did not write this
+int read_stored_state(struct stored_state *s, const char *at, const char *end); // 1, or 0 if create did not write this

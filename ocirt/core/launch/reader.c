@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "launch/unit.h"
+#include "launch/systemd_path.h"
 
 const void *take(struct reader *r, size_t size) {
   if (r->bad || (size_t)(r->end - r->at) < size) {

@@ -119,8 +119,8 @@ void write_request(struct request_json *r, const struct request *q, const struct
     start = open_object(to, "bound");
     put_bound(r, q, in);
     r->bound = close_object(to, start);
-    start = open_object(to, "aside");
-    put_flags(r, q, ASIDE_PART);
+    start = open_object(to, "other");
+    put_flags(r, q, OTHER_PART);
     close_object(to, start);
     if (!to->full) return;
     arena_pop(to);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "launch/unit.h"
+#include "launch/systemd_path.h"
 #include "steps.h"
 
 static int goes_up(struct span path) {

@@ -1,4 +1,4 @@
-// Steps that set an attribute of the process: affinity, limits, kernel parameters, memory policy.
+// Steps that set attributes of the process: CPU affinity, resource limits, kernel parameters, memory policy.
 #include "process/attributes.h"
 
 #include <string.h>
@@ -9,14 +9,14 @@
 #include "base/files.h"
 #include "mount/views.h"
 
-#define MOST_CPUS 8192 // that a kernel can be built for
+#define MOST_CPUS 8192 // the most for which a kernel can be built (CONFIG_NR_CPUS)
 
 int do_reset_affinity(struct run *r, const struct step_reset_affinity *s) {
   uint8_t all[MOST_CPUS / 8];
   (void)r;
   (void)s;
   memset(all, 0xff, sizeof all);
-  // If a policy forbids this, the process keeps the caller's affinity, which is narrower and so does no harm.
+  // If a security policy forbids this, the process keeps the caller's affinity, which only allows fewer CPUs.
   sys3(SYS_sched_setaffinity, 0, sizeof all, all);
   return 0;
 }
@@ -81,7 +81,8 @@ void explain_set_rlimit(struct run *r, const struct step_set_rlimit *s, int erro
   if (error != -EPERM || sys4(SYS_prlimit64, 0, s->resource, 0, &now)) return;
   put_limit(&wanted, s->hard);
   put_limit(&most, now.hard);
-  format(&r->detail, "found a hard limit of %s, expected at most the runtime's own, %s: more takes CAP_SYS_RESOURCE",
+  format(&r->detail,
+      "found a hard limit of %s, expected at most the runtime's own, %s: a higher one needs CAP_SYS_RESOURCE",
       wanted.data, most.data);
   if (s->resource == RLIMIT_NOFILE) put(&r->detail, ", and never more than the sysctl fs.nr_open");
 }
@@ -90,5 +91,5 @@ void explain_set_memory_policy(struct run *r, const struct step_set_memory_polic
   (void)s;
   if (error == -EINVAL)
     put(&r->detail,
-        "/sys/devices/system/node/possible has this kernel's nodes; an old one does not know every mode and flag");
+        "/sys/devices/system/node/possible lists this kernel's nodes; an old kernel does not know every mode and flag");
 }

@@ -18,7 +18,7 @@ int do_commit(struct run *r, const struct step_commit *s) {
   if (error) return failing(r, "state.json", error);
   // Init needs no message: it reads the phase when the runtime has ended, or asks it to start.
   __atomic_store_n(&c->journal->phase, PHASE_CREATED, __ATOMIC_SEQ_CST);
-  if (r->stays) log_line("warning", r->stays);
+  if (r->cgroup_warning) log_line("warning", r->cgroup_warning);
   return 0;
 }
 

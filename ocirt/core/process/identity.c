@@ -30,7 +30,7 @@ static void give_streams(uint32_t uid) {
   CLOSING int null = -1;
   for (int fd = 0; fd < 3; fd++) {
     if (!is_null_device(fd, &st)) {
-      if (st.st_uid != uid) sys3(SYS_fchown, fd, uid, -1); // read-only and foreign files refuse, as they may
+      if (st.st_uid != uid) sys3(SYS_fchown, fd, uid, -1); // may fail: on a read-only file system, for one
       continue;
     }
     if (null < 0) null = sys_open(AT_FDCWD, "/dev/null", O_RDWR | O_NOCTTY | O_NONBLOCK, 0);
@@ -93,8 +93,9 @@ int do_set_capabilities(struct run *r, const struct step_set_capabilities *s) {
   return error;
 }
 
-// This runs twice: with the runtime's rights, then as the container's user. If the first has succeeded, the second may
-// be denied, because the process is in the directory already; runc and crun do the same.
+// A program has this step twice: with the runtime's rights, then as the container's user. If the first succeeds, it
+// does not matter that the second is denied, because the process is in the directory already; runc and crun do the
+// same.
 int do_change_directory(struct run *r, const struct step_change_directory *s) {
   char now[4096];
   int error = sys_chdir(TEXT(path)), is_denied = error == -EACCES || error == -EPERM;
@@ -120,7 +121,9 @@ static int close_but(unsigned first, const int *kept, unsigned count) {
 }
 
 // A process that holds an open directory of the host can leave the container through /proc/self/fd/N/.. as its program
-// or its working directory (CVE-2024-21626). What stays open leads nowhere: sockets, a pidfd, the rootfs.
+// or its working directory (CVE-2024-21626). So the runtime leaves open only sockets, a pidfd, the rootfs and the files
+// for the output of startContainer hooks: none of them is a directory of the host. The first `preserve` are the
+// caller's.
 int do_close_descriptors(struct run *r, const struct step_close_descriptors *s) {
   const int64_t registers[] = {NUMBER(keep), NUMBER(stdout), NUMBER(stderr)};
   int kept[10] = {r->peer, r->start_socket, r->rootfs, r->container->pidfd, -1, -1, -1, -1, -1, -1};

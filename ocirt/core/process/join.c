@@ -1,4 +1,4 @@
-// Exec: the steps that enter an existing container.
+// Steps of exec and restore that enter an existing container, and of exec that run the process there.
 #include "process/join.h"
 
 #include <poll.h>
@@ -54,7 +54,7 @@ int do_enter_root(struct run *r, const struct step_enter_root *s) {
 }
 
 int do_release(struct run *r, const struct step_release *s) {
-  // From here on signals to the runtime are meant for the process.
+  // From now on the runtime forwards its signals to the process.
   if (s->relay) r->signals = relay_signals(0);
   if (s->relay && r->console >= 0) connect_terminal(r->console);
   struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
@@ -64,6 +64,6 @@ int do_release(struct run *r, const struct step_release *s) {
   if (got < 0) return failing(r, "recvmsg", got);
   if (got && message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
   if (got) return failing(r, "recvmsg", -EPROTO);
-  // The socket has closed at execve, or with the process.
+  // The socket has closed: by execve or by the end of the process. `phase` tells which.
   return __atomic_load_n(r->child.phase, __ATOMIC_SEQ_CST) == PHASE_RUNNING ? 0 : child_gone(r);
 }

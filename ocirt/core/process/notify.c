@@ -42,7 +42,7 @@ void readiness_begin(struct readiness *n, const struct container *c) {
 }
 
 // Reads one datagram. If it holds READY=, keeps that line: 1. Otherwise 0, or a negative errno.
-static int hear_ready(struct readiness *n) {
+static int read_readiness(struct readiness *n) {
   char text[sizeof n->text];
   long size = sys_read(n->fd, text, sizeof text - 1);
   if (size <= 0) return size == -EINTR || size == -EAGAIN ? 0 : (int)size;
@@ -108,7 +108,7 @@ int readiness_go_on(struct readiness *n, const struct container *c, int late) {
   }
   if (n->barrier >= 0) return finish(n, 1);
   if (n->host < 0) {
-    int ready = hear_ready(n);
+    int ready = read_readiness(n);
     if (ready <= 0) return ready < 0 ? finish(n, ready) : 0;
     n->host = connect_host(c->notify_host);
     if (n->host < 0) return finish(n, n->host);

@@ -33,7 +33,7 @@ static long clone_child(struct run *r, const struct step_spawn *s, int *pidfd, i
   int from_stage = r->section == SECTION_STAGE;
   int cgroup = NUMBER(cgroup) >= 0 && r->child.entry < 0 ? r->fds[NUMBER(cgroup)] : -1;
   if (s->allow_caller_cgroup && cgroup < 0 && r->child.entry < 0)
-    r->stays = "the container stays in the runtime's cgroup: this user may not make one for it";
+    r->cgroup_warning = "the container stays in the runtime's cgroup: this user may not make one for it";
   struct clone_args args = {
       .flags = (uint64_t)NUMBER(flags) | CLONE_PIDFD | (from_stage ? CLONE_PARENT : 0) |
                (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
@@ -43,7 +43,7 @@ static long clone_child(struct run *r, const struct step_spawn *s, int *pidfd, i
   };
   long pid = sys2(SYS_clone3, &args, sizeof args);
   if (pid == -EACCES && cgroup >= 0 && s->allow_caller_cgroup) {
-    r->stays = "the container stays in the runtime's cgroup: from there this user may not enter another";
+    r->cgroup_warning = "the container stays in the runtime's cgroup: from there this user may not enter another";
     args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
     pid = sys2(SYS_clone3, &args, sizeof args);
   }

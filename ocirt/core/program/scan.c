@@ -48,7 +48,7 @@ static int take(struct scanner *s, char sign) {
   return 1;
 }
 
-static void mark(struct scanner *s, char token) {
+static void put_token(struct scanner *s, char token) {
   put_bytes(&s->out->structure, &token, 1);
 }
 
@@ -148,7 +148,7 @@ int scan_string(struct span *out, const char *text, size_t size, char *texts) {
 }
 
 static struct leaf *add_leaf(struct scanner *s, enum leaf_kind kind, char token) {
-  mark(s, token);
+  put_token(s, token);
   struct leaf *leaf = &s->out->leaves[s->out->n_leaves++];
   *leaf = (struct leaf){.kind = kind};
   return leaf;
@@ -264,9 +264,9 @@ static int members(struct scanner *s) {
     space(s);
     if (!string(s, &key) || s->n_keys == KEYS || has_key(s->keys + first, s->n_keys - first, &key)) return 0;
     s->keys[s->n_keys++] = key;
-    mark(s, ':');
+    put_token(s, ':');
     put_bytes(&s->out->structure, key.text, key.size);
-    mark(s, 0);
+    put_token(s, 0);
     if (!take(s, ':') || !push(s, 'k', &key) || !value(s)) return 0;
     s->path_size = path;
   } while (take(s, ','));
@@ -287,9 +287,9 @@ static int elements(struct scanner *s) {
 static int nested(struct scanner *s, char open, char close, int (*inner)(struct scanner *)) {
   if (++s->depth > DEPTH) return 0;
   s->at++;
-  mark(s, open);
+  put_token(s, open);
   if (!inner(s)) return 0;
-  mark(s, close);
+  put_token(s, close);
   s->depth--;
   return 1;
 }

@@ -105,7 +105,7 @@ static void remove_ended(struct container *c) {
 void verb_create(struct request *q, const struct program *program, const void *config, size_t size) {
   static struct run r;
   int restore = q->verb == VERB_RESTORE, run = q->verb == VERB_RUN || restore, signals = -1;
-  int stay = run ? !q->flags[FLAG_DETACH] : logging.reader >= 0, subreaper = !q->flags[FLAG_NO_SUBREAPER];
+  int waits_for_end = run ? !q->flags[FLAG_DETACH] : logging.reader >= 0, subreaper = !q->flags[FLAG_NO_SUBREAPER];
   keep_for_program(q); // hooks must not get these descriptors
   struct container c = new_container(q, program);
   fault_begin(native_verbs[q->verb].name);
@@ -113,22 +113,22 @@ void verb_create(struct request *q, const struct program *program, const void *c
   fault_point();
   prepare(&r, run, config, size);
   fault_point();
-  if (stay && subreaper) sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0);
-  if (stay) signals = relay_signals(&c.ends);
+  if (waits_for_end && subreaper) sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0);
+  if (waits_for_end) signals = relay_signals(&c.ends);
   run_host_section(&r);
 
   // The terminal fits before the program can ask; the relay passes on whatever changes later.
-  if (run && stay && r.console >= 0) connect_terminal(r.console);
+  if (run && waits_for_end && r.console >= 0) connect_terminal(r.console);
   if (run && !restore) start_or_destroy(&r);
   log_commit();
-  struct relayed init = {.container = &c,
+  struct foreground_process init = {.container = &c,
       .pid = c.journal->pid,
       .pidfd = c.pidfd,
       .signals = signals,
       .master = r.console,
       .subreaper = subreaper,
       .start_time = c.journal->start_time};
-  if (!stay) {
+  if (!waits_for_end) {
     tell_begin(init.pid, init.start_time);
     sys_exit(0);
   }
@@ -137,7 +137,7 @@ void verb_create(struct request *q, const struct program *program, const void *c
     sys_close(r.peer);
     sys_close(r.start_socket);
   }
-  int status = relay(&init);
+  int status = run_in_foreground(&init);
   if (status < 0 || (run && !q->flags[FLAG_KEEP])) remove_ended(&c);
   sys_exit(status < 0 ? 255 : status);
 }

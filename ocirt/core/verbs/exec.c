@@ -57,11 +57,11 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
     if (has_ended(c) && !strstr(text.data, "stopped container")) put(&text, " (the container has just ended)");
     fail("%s", text.data);
   }
-  struct relayed child = {
+  struct foreground_process child = {
       .container = c, .pid = r.child.pid, .pidfd = r.child.pidfd, .signals = r.signals, .master = r.console};
   read_start_time(child.pid, &child.start_time);
   log_commit();
-  if (r.signals >= 0) sys_exit(relay(&child));
+  if (r.signals >= 0) sys_exit(run_in_foreground(&child));
   tell_begin(child.pid, child.start_time);
   sys_exit(0);
 }

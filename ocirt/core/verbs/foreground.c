@@ -33,7 +33,7 @@ struct flow {
 };
 
 struct foreground {
-  const struct relayed *about;
+  const struct foreground_process *about;
   int master; // -1: hung up, or the runtime has made no terminal
   struct flow input, output, status;
   struct readiness ready;
@@ -142,7 +142,7 @@ static void hang_up(struct foreground *f) {
 
 // ---- the loop ----
 
-static void reap_orphans(const struct relayed *a) {
+static void reap_orphans(const struct foreground_process *a) {
   siginfo_t dead = {0};
   while (a->subreaper && sys5(SYS_waitid, P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT, 0) == 0 && dead.si_pid &&
          dead.si_pid != a->pid) {
@@ -158,7 +158,7 @@ static int ends_a_process(int signal) {
 // Forwards the signals that arrived, except those that concern the runtime itself. After the container's end a signal
 // that ends a process ends the wait for the last output.
 static void take_signals(struct foreground *f) {
-  const struct relayed *a = f->about;
+  const struct foreground_process *a = f->about;
   struct signalfd_siginfo info;
   while (sys_read(a->signals, &info, sizeof info) == sizeof info) {
     int number = (int)info.ssi_signo;
@@ -199,7 +199,7 @@ static int wait_time(const struct foreground *f) {
 // --status-fd has gone.
 static int turn(struct foreground *f) {
   enum { SIGNALS, END, INPUT, TYPED, PRINTED, OUTPUT, STATUS, NOTIFY };
-  const struct relayed *a = f->about;
+  const struct foreground_process *a = f->about;
   struct flow *in = &f->input, *out = &f->output, *status = &f->status;
   struct pollfd fds[] = {
       [SIGNALS] = {a->signals, POLLIN, 0},
@@ -238,7 +238,7 @@ static int turn(struct foreground *f) {
   return !f->give_up || (now < f->give_up && (out->from >= 0 || has_data(out) || has_data(status)));
 }
 
-int relay(const struct relayed *a) {
+int run_in_foreground(const struct foreground_process *a) {
   static COLD_BSS struct foreground f;
   int has_master = a->master >= 0;
   f = (struct foreground){.about = a, .master = a->master, .input = {-1, -1}, .output = {-1, -1}, .status = {-1, -1}};

@@ -5,7 +5,7 @@
 
 // The process of a foreground verb, a signalfd of the signals for it, and the master of its terminal (-1: the runtime
 // has made it no terminal). `subreaper`: the runtime reaps orphans.
-struct relayed {
+struct foreground_process {
   struct container *container;
   int pid, pidfd, signals, master, subreaper;
   uint64_t start_time;
@@ -13,4 +13,4 @@ struct relayed {
 
 // Stays until the process ends: its exit status. If the reader of --status-fd goes first: -1, after sending the process
 // SIGKILL.
-int relay(const struct relayed *about);
+int run_in_foreground(const struct foreground_process *about);

@@ -76,7 +76,7 @@ struct listed {
   int pid;
   uid_t uid;
   int64_t seconds, nanoseconds;
-  struct stored stored; // empty while it is being created
+  struct stored_state stored; // empty while it is being created
 };
 
 // A whole file of the root directory's, into `to`: its size, or a negative errno. No link is followed.
@@ -136,7 +136,7 @@ static int look_without_journal(const struct listed *l, int root, const char *da
 static int look_at_state(struct listed *l, int root, struct buffer *wrong) {
   static struct store state;
   long size = read_whole(root, l->id, "state.json", &state);
-  if (size >= 0 && read_stored(&l->stored, state.data, state.data + size)) return 1;
+  if (size >= 0 && read_stored_state(&l->stored, state.data, state.data + size)) return 1;
   if (size < 0 && size != -ENOENT)
     format(wrong, "state.json: %e", (int)size);
   else
@@ -222,7 +222,7 @@ static void print_compact(struct span json) {
 
 static void print_object(const struct listed *l, int first) {
   static const struct span nothing = {"\"\"", 2};
-  const struct stored *m = &l->stored;
+  const struct stored_state *m = &l->stored;
   BUFFER(text, 1024);
   format(&text, ",\"id\":%j,\"pid\":%d,\"status\":%j", l->id, l->pid, l->status);
   print(first ? "[{\"ociVersion\":" : ",{\"ociVersion\":");

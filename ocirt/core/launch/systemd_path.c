@@ -1,4 +1,4 @@
-#include "launch/unit.h"
+#include "launch/systemd_path.h"
 
 #include <string.h>
 
