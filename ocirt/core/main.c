@@ -168,7 +168,6 @@ static _Noreturn void run_uncompiled(struct request *q) {
 int main(int argc, char **argv, char **environment) {
   static struct request q;
   struct handed_over h = {-1, -1};
-  (void)argc;
   set_up_process(environment);
   q.environment = environment;
   executable.argv0 = argv[0];

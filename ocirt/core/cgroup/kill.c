@@ -72,7 +72,6 @@ static void signal_batch(struct signalling *how, int dir, const int *pids, int c
 
 // A frozen process ends only after a thaw, which on cgroup v1 each cgroup needs for itself.
 static int thaw(struct walk *w, int dir) {
-  (void)w;
   write_control(dir, "freezer.state", "THAWED");
   write_control(dir, "cgroup.freeze", "0");
   return 0;

@@ -28,7 +28,6 @@ struct search {
 
 static int find_child(int parent, const char *name, unsigned char type, void *data) {
   struct search *search = data;
-  (void)parent;
   if (type != DT_DIR || strlen(name) >= NAME_SIZE) return 0;
   if (search->walk.others && !search->walk.depth && child_effect(&search->walk, name, 0)) return 0;
   strcpy(search->name, name);

@@ -40,7 +40,6 @@ int walk(struct walk *w, int dir) {
 
 static int has_process(struct walk *w, int dir) {
   char text[32];
-  (void)w;
   return read_file(dir, "cgroup.procs", text, sizeof text) > 0;
 }
 
@@ -55,7 +54,6 @@ int is_populated(int dir) {
 
 static int note_child(int parent, const char *name, unsigned char type, void *data) {
   struct walk *w = data;
-  (void)parent;
   if (type != DT_DIR) return 0;
   struct effect *effect = child_effect(w, name, 1);
   if (!effect) return -E2BIG;

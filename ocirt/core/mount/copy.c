@@ -50,7 +50,6 @@ static int copy_link(int from, const char *name, int to) {
 static int copy_entry(int from, const char *name, unsigned char type, void *data) {
   const struct target *to = data;
   struct stat st;
-  (void)type;
   int error = sys_stat(from, name, &st, AT_SYMLINK_NOFOLLOW);
   if (error < 0) return error;
   if (S_ISDIR(st.st_mode)) return copy_subdirectory(from, name, to, st.st_mode);

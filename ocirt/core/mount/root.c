@@ -64,7 +64,6 @@ int do_overlay_rootfs(struct run *r, const struct step_overlay_rootfs *s) {
 }
 
 int do_pivot_root(struct run *r, const struct step_pivot_root *s) {
-  (void)s;
   sys_close(release(&r->cgroupfs));
   CLOSING int old = sys_open(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY, 0);
   int error;
@@ -78,7 +77,6 @@ int do_pivot_root(struct run *r, const struct step_pivot_root *s) {
 }
 
 int do_move_root(struct run *r, const struct step_move_root *s) {
-  (void)s;
   sys_close(release(&r->cgroupfs));
   int error = sys_fchdir(r->rootfs);
   if (error < 0) return failing(r, "fchdir", error);
@@ -91,7 +89,6 @@ int do_move_root(struct run *r, const struct step_move_root *s) {
 }
 
 int do_change_root(struct run *r, const struct step_change_root *s) {
-  (void)s;
   sys_close(release(&r->cgroupfs));
   // A detached clone outlives the namespace in which it was made.
   int tree = sys_open_tree(r->rootfs, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);

@@ -13,8 +13,6 @@
 
 int do_reset_affinity(struct run *r, const struct step_reset_affinity *s) {
   uint8_t all[MOST_CPUS / 8];
-  (void)r;
-  (void)s;
   memset(all, 0xff, sizeof all);
   // If a security policy forbids this, the process keeps the caller's affinity, which only allows fewer CPUs.
   sys3(SYS_sched_setaffinity, 0, sizeof all, all);
@@ -22,7 +20,6 @@ int do_reset_affinity(struct run *r, const struct step_reset_affinity *s) {
 }
 
 int do_restore_open_files(struct run *r, const struct step_restore_open_files *s) {
-  (void)s;
   return called(r, "prlimit", restore_open_files());
 }
 
@@ -88,7 +85,6 @@ void explain_set_rlimit(struct run *r, const struct step_set_rlimit *s, int erro
 }
 
 void explain_set_memory_policy(struct run *r, const struct step_set_memory_policy *s, int error) {
-  (void)s;
   if (error == -EINVAL)
     put(&r->detail,
         "/sys/devices/system/node/possible lists this kernel's nodes; an old kernel does not know every mode and flag");

@@ -9,7 +9,6 @@
 #include "executor/child.h"
 
 int do_commit(struct run *r, const struct step_commit *s) {
-  (void)s;
   struct container *c = r->container;
   if (is_readable(r->child.pidfd)) return child_gone(r);
   int error = r->has_state ? 0 : prepare_state(r);

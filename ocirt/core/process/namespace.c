@@ -116,7 +116,6 @@ int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
 }
 
 int do_become_root(struct run *r, const struct step_become_root *s) {
-  (void)s;
   int error = (int)sys2(SYS_setgroups, 0, 0);
   // EPERM: the namespace denies setgroups(2). The caller's groups then stay.
   if (error < 0 && error != -EPERM) return failing(r, "setgroups", error);
@@ -174,7 +173,6 @@ static int loopback_up(struct run *r) {
 }
 
 int do_loopback_up(struct run *r, const struct step_loopback_up *s) {
-  (void)s;
   return loopback_up(r);
 }
 

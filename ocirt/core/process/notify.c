@@ -13,12 +13,10 @@
 #define BARRIER_MILLISECONDS 30000
 
 int do_make_notify_directory(struct run *r, const struct step_make_notify_directory *s) {
-  (void)s;
   return called(r, "mkdir", sys_mkdir(r->container->dir, "notify", 0755));
 }
 
 int do_listen_notify(struct run *r, const struct step_listen_notify *s) {
-  (void)s;
   struct container *c = r->container;
   if (!c->notify_host) return 0;
   BUFFER(path, 64);
@@ -127,7 +125,6 @@ int readiness_go_on(struct readiness *n, const struct container *c, int late) {
 }
 
 int do_relay_notify(struct run *r, const struct step_relay_notify *s) {
-  (void)s;
   static struct readiness ready;
   struct container *c = r->container;
   readiness_begin(&ready, c);

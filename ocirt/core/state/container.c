@@ -133,9 +133,6 @@ int container_claim_start(struct container *c) {
 }
 
 static int is_other(int dir, const char *name, unsigned char type, void *data) {
-  (void)dir;
-  (void)type;
-  (void)data;
   return strcmp(name, "journal") && strcmp(name, "program");
 }
 

@@ -83,7 +83,6 @@ int kill_init(struct container *c) {
 }
 
 int do_kill_init(struct run *r, const struct step_kill_init *s) {
-  (void)s;
   int error = kill_init(r->container);
   if (error != -ETIMEDOUT) return error ? failing(r, "pidfd_send_signal", error) : 0;
   format(&r->detail, "the container's first process has not ended for %d s since SIGKILL:", END_SECONDS);
