@@ -56,6 +56,4 @@ void set_up_process(char **environment) {
   caller.environment = environment;
 }
 
-int restore_open_files(void) {
-  return (int)sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, &caller.files, 0);
-}
+int restore_open_files(void) { return (int)sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, &caller.files, 0); }

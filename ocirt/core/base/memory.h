@@ -9,6 +9,4 @@ void *arena_alloc(size_t size);
 void arena_pop(const struct buffer *last);
 
 // 4 KiB on x86_64; 16 or 64 KiB with some kernels of aarch64.
-static inline uintptr_t page_size(void) {
-  return getauxval(AT_PAGESZ);
-}
+static inline uintptr_t page_size(void) { return getauxval(AT_PAGESZ); }

@@ -11,9 +11,7 @@ void set_signals(uint64_t which, void (*handler)(int)) {
     if (which >> (signal - 1) & 1) sys4(SYS_rt_sigaction, signal, &action, 0, sizeof action.mask);
 }
 
-void reset_signals(void) {
-  set_signals(~FIXED, 0);
-}
+void reset_signals(void) { set_signals(~FIXED, 0); }
 
 void unblock_signals(void) {
   uint64_t none = 0;

@@ -13,9 +13,7 @@ union rights {
   char space[CMSG_SPACE(PASSED * sizeof(int))];
 };
 
-int socket_pair(int type, int pair[2]) {
-  return (int)sys4(SYS_socketpair, AF_UNIX, type | SOCK_CLOEXEC, 0, pair);
-}
+int socket_pair(int type, int pair[2]) { return (int)sys4(SYS_socketpair, AF_UNIX, type | SOCK_CLOEXEC, 0, pair); }
 
 // If the path is too long for a socket address, the address names it through a descriptor in /proc/self/fd.
 int unix_socket(int type, const char *path, size_t length, long call) {

@@ -43,46 +43,28 @@ static inline void sys_close(int fd) {
 }
 // `CLOSING int fd = …;` closes the descriptor on every way out of its block; `return release(&fd);` hands it to the
 // caller instead.
-static inline void close_at_end(int *fd) {
-  sys_close(*fd);
-}
+static inline void close_at_end(int *fd) { sys_close(*fd); }
 #define CLOSING __attribute__((cleanup(close_at_end)))
 static inline int release(int *fd) {
   int released = *fd;
   *fd = -1;
   return released;
 }
-static inline long sys_read(int fd, void *data, size_t size) {
-  return sys3(SYS_read, fd, data, size);
-}
-static inline long sys_write(int fd, const void *data, size_t size) {
-  return sys3(SYS_write, fd, data, size);
-}
+static inline long sys_read(int fd, void *data, size_t size) { return sys3(SYS_read, fd, data, size); }
+static inline long sys_write(int fd, const void *data, size_t size) { return sys3(SYS_write, fd, data, size); }
 static inline int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
   struct open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
   return (int)sys4(SYS_openat2, dir, path, &how, sizeof how);
 }
-static inline int sys_mkdir(int dir, const char *path, int mode) {
-  return (int)sys3(SYS_mkdirat, dir, path, mode);
-}
-static inline int sys_unlink(int dir, const char *path, int flags) {
-  return (int)sys3(SYS_unlinkat, dir, path, flags);
-}
+static inline int sys_mkdir(int dir, const char *path, int mode) { return (int)sys3(SYS_mkdirat, dir, path, mode); }
+static inline int sys_unlink(int dir, const char *path, int flags) { return (int)sys3(SYS_unlinkat, dir, path, flags); }
 static inline int sys_stat(int dir, const char *path, struct stat *st, int flags) {
   return (int)sys4(SYS_newfstatat, dir, path, st, flags);
 }
-static inline int sys_fstat(int fd, struct stat *st) {
-  return sys_stat(fd, "", st, AT_EMPTY_PATH);
-}
-static inline int sys_chdir(const char *path) {
-  return (int)sys1(SYS_chdir, path);
-}
-static inline int sys_fchdir(int fd) {
-  return (int)sys1(SYS_fchdir, fd);
-}
-static inline int sys_fcntl(int fd, int command, long argument) {
-  return (int)sys3(SYS_fcntl, fd, command, argument);
-}
+static inline int sys_fstat(int fd, struct stat *st) { return sys_stat(fd, "", st, AT_EMPTY_PATH); }
+static inline int sys_chdir(const char *path) { return (int)sys1(SYS_chdir, path); }
+static inline int sys_fchdir(int fd) { return (int)sys1(SYS_fchdir, fd); }
+static inline int sys_fcntl(int fd, int command, long argument) { return (int)sys3(SYS_fcntl, fd, command, argument); }
 static inline int sys_ioctl(int fd, unsigned long request, void *argument) {
   return (int)sys3(SYS_ioctl, fd, request, argument);
 }
@@ -111,20 +93,14 @@ static inline int sys_pidfd_signal(int pidfd, int signal) {
 static inline int sys_close_range(unsigned first, unsigned last, unsigned flags) {
   return (int)sys3(SYS_close_range, first, last, flags);
 }
-static inline int sys_memfd(const char *name, unsigned flags) {
-  return (int)sys2(SYS_memfd_create, name, flags);
-}
+static inline int sys_memfd(const char *name, unsigned flags) { return (int)sys2(SYS_memfd_create, name, flags); }
 // A sealable memfd for data. If vm.memfd_noexec is 2 (since Linux 6.3), the kernel refuses one without MFD_NOEXEC_SEAL.
 static inline int sys_data_memfd(const char *name) {
   int fd = sys_memfd(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
   return fd == -EINVAL ? sys_memfd(name, MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
 }
-static inline int sys_dup3(int from, int to, int flags) {
-  return (int)sys3(SYS_dup3, from, to, flags);
-}
-static inline int sys_flock(int fd, int operation) {
-  return (int)sys2(SYS_flock, fd, operation);
-}
+static inline int sys_dup3(int from, int to, int flags) { return (int)sys3(SYS_dup3, from, to, flags); }
+static inline int sys_flock(int fd, int operation) { return (int)sys2(SYS_flock, fd, operation); }
 // The container's seccomp filter may refuse even this call. Then the trap ends the process, which would else try
 // forever.
 static inline _Noreturn void sys_exit(int status) {

@@ -14,9 +14,7 @@ void put_bytes(struct buffer *to, const char *text, size_t size) {
   to->data[to->used] = 0;
 }
 
-void put(struct buffer *to, const char *text) {
-  put_bytes(to, text, strlen(text));
-}
+void put(struct buffer *to, const char *text) { put_bytes(to, text, strlen(text)); }
 
 void put_padded(struct buffer *to, int64_t number, int digits) {
   char text[24], *at = text + sizeof text;
@@ -29,9 +27,7 @@ void put_padded(struct buffer *to, int64_t number, int digits) {
   put_bytes(to, at, (size_t)(text + sizeof text - at));
 }
 
-void put_number(struct buffer *to, int64_t number) {
-  put_padded(to, number, 1);
-}
+void put_number(struct buffer *to, int64_t number) { put_padded(to, number, 1); }
 
 size_t clean_path(const char *path, size_t size, char *out) {
   size_t used = 0;
@@ -89,9 +85,7 @@ static void put_string(struct buffer *to, const char *text, const char *other) {
   put(to, "\"");
 }
 
-void put_json(struct buffer *to, const char *text) {
-  put_string(to, text, "\\ufffd");
-}
+void put_json(struct buffer *to, const char *text) { put_string(to, text, "\\ufffd"); }
 
 void put_layer(struct buffer *to, const char *path) {
   for (; *path; path++) {
@@ -218,9 +212,7 @@ int is_named(struct span name, const char *text) {
   return name.size == strlen(text) && !memcmp(name.text, text, name.size);
 }
 
-int is_same(struct span a, struct span b) {
-  return a.size == b.size && !memcmp(a.text, b.text, a.size);
-}
+int is_same(struct span a, struct span b) { return a.size == b.size && !memcmp(a.text, b.text, a.size); }
 
 #define HASH_PRIME 0x100000001b3u
 

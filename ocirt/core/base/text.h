@@ -38,9 +38,7 @@ static inline size_t times(size_t a, size_t b) {
 }
 
 // Rounds a size up to the alignment that any type needs.
-static inline size_t align16(size_t size) {
-  return plus(size, 15) & ~(size_t)15;
-}
+static inline size_t align16(size_t size) { return plus(size, 15) & ~(size_t)15; }
 void put(struct buffer *to, const char *text);
 void put_bytes(struct buffer *to, const char *text, size_t size);
 void put_number(struct buffer *to, int64_t number);

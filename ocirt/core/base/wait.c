@@ -21,9 +21,7 @@ int sys_poll(int fd, short events, int timeout) {
   return (int)poll_again(&one, 1, timeout);
 }
 
-int wait_exit(int pidfd, int *status) {
-  return wait_usage(pidfd, status, 0);
-}
+int wait_exit(int pidfd, int *status) { return wait_usage(pidfd, status, 0); }
 
 int wait_usage(int pidfd, int *status, struct rusage *usage) {
   siginfo_t info = {0};

@@ -58,9 +58,7 @@ static char *path_in(int pid, const char *mark, char *text, size_t size) {
   return 0;
 }
 
-char *unified_path(int pid, char *text, size_t size) {
-  return path_in(pid, "::", text, size);
-}
+char *unified_path(int pid, char *text, size_t size) { return path_in(pid, "::", text, size); }
 
 char *systemd_path(int pid, char *text, size_t size) {
   char *path = path_in(pid, ":name=systemd:", text, size);

@@ -77,9 +77,7 @@ static const char *take_item(struct wire *w, struct items *items) {
   return "";
 }
 
-static uint64_t take_number(struct wire *w, struct items *items) {
-  return number_of(w, take_item(w, items));
-}
+static uint64_t take_number(struct wire *w, struct items *items) { return number_of(w, take_item(w, items)); }
 
 // The padding before the first item does not count in the array's length.
 static void begin_array(struct wire *w, uint32_t alignment) {
@@ -318,9 +316,7 @@ int dbus_next(struct dbus *d, struct dbus_message *m) {
   }
 }
 
-const char *dbus_text(struct dbus_message *m) {
-  return string_at(m->body, m->size, &m->at);
-}
+const char *dbus_text(struct dbus_message *m) { return string_at(m->body, m->size, &m->at); }
 
 uint32_t dbus_number(struct dbus_message *m) {
   uint32_t at = (m->at + 3) & ~3u;

@@ -13,9 +13,7 @@
 
 #define ATTACHED 64 // more than a cgroup can have
 
-static int bpf(int command, union bpf_attr *attr) {
-  return (int)sys3(SYS_bpf, command, attr, sizeof *attr);
-}
+static int bpf(int command, union bpf_attr *attr) { return (int)sys3(SYS_bpf, command, attr, sizeof *attr); }
 
 static int load(struct run *r, const void *filter, size_t size) {
   union bpf_attr attr = {.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,

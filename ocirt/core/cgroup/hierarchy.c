@@ -2,9 +2,7 @@
 
 #include "base/log.h"
 
-int at_cgroupfs(struct run *r, const char **path) {
-  return beneath_cgroupfs(&r->cgroupfs, path);
-}
+int at_cgroupfs(struct run *r, const char **path) { return beneath_cgroupfs(&r->cgroupfs, path); }
 
 int open_file(struct run *r, const char *hierarchy, const char *path, const char *file, int flags) {
   BUFFER(full, PATH_SIZE);

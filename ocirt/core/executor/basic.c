@@ -6,9 +6,7 @@
 #include "base/socket.h"
 #include "executor/child.h"
 
-int do_nothing(struct run *r, const struct step_nothing *s) {
-  return 0;
-}
+int do_nothing(struct run *r, const struct step_nothing *s) { return 0; }
 
 int do_warn(struct run *r, const struct step_warn *s) {
   log_line("warning", TEXT(message));

@@ -18,9 +18,7 @@ int wait_or_end(const struct container *c, int fd, int milliseconds) {
   return fds[0].revents ? 1 : n > 0 ? -EINTR : 0;
 }
 
-int ended_by_signal(struct run *r) {
-  return whole_failure(r, -ECANCELED, "ended by a signal to the runtime");
-}
+int ended_by_signal(struct run *r) { return whole_failure(r, -ECANCELED, "ended by a signal to the runtime"); }
 
 int remember_init(struct run *r, int pid) {
   struct journal *j = r->container->journal;

@@ -14,9 +14,7 @@ static int are_registers(uint64_t first, uint64_t count) {
 }
 
 // Ends a waiting init on a fatal signal, as that would end its program. Without a handler pid 1 would ignore it.
-static void leave(int signal) {
-  sys_exit(128 + signal);
-}
+static void leave(int signal) { sys_exit(128 + signal); }
 
 // After the event `ready` the runtime may commit and exit. From then on only the socket, and no longer a signal, tells
 // init that the runtime is gone. Signals to init may also arrive, and pid 1 receives only those that it handles; execve

@@ -23,9 +23,7 @@ static const char *value_end(const char *at, const char *end) {
   return depth ? 0 : at;
 }
 
-static int is_string(struct span value) {
-  return value.size && *value.text == '"';
-}
+static int is_string(struct span value) { return value.size && *value.text == '"'; }
 
 int read_stored_state(struct stored_state *s, const char *at, const char *end) {
   struct {

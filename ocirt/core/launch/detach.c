@@ -153,9 +153,7 @@ void detach_from_exe(char **argv, char **environment) {
     execute_sealed(self, argv, environment);
 }
 
-void close_exe(void) {
-  sys_close(release(&executable.file));
-}
+void close_exe(void) { sys_close(release(&executable.file)); }
 
 void forget_arguments(const char *name) {
   char **last = environ, *begin = (char *)(uintptr_t)executable.argv0;

@@ -93,9 +93,7 @@ static int take_flag(struct request *q, const struct flag *table, char **argv) {
   return words;
 }
 
-static int is_flag(const char *word) {
-  return word[0] == '-' && word[1];
-}
+static int is_flag(const char *word) { return word[0] == '-' && word[1]; }
 
 const char *current_directory(void) {
   static char here[PATH_SIZE];

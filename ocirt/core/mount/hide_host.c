@@ -24,9 +24,7 @@ static char *next_field(char **line) {
   return field;
 }
 
-static int unmount(const char *place) {
-  return sys2(SYS_umount2, place, MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
-}
+static int unmount(const char *place) { return sys2(SYS_umount2, place, MNT_DETACH | UMOUNT_NOFOLLOW) == 0; }
 
 // Is the line about a procfs or sysfs? `rest` is the line after the mount point.
 static int is_view(const char *rest) {

@@ -15,9 +15,7 @@ int do_open_proc(struct run *r, const struct step_open_proc *s) {
   return called(r, "open", r->proc);
 }
 
-int has_ended(const struct container *c) {
-  return is_readable(c->pidfd);
-}
+int has_ended(const struct container *c) { return is_readable(c->pidfd); }
 
 static int ended(struct run *r) {
   return whole_failure(r, -ESRCH, "cannot exec in a stopped container: it has just ended");

@@ -127,14 +127,10 @@ int do_become_root(struct run *r, const struct step_become_root *s) {
 
 // If the name is null, the kernel makes a new keyring. Otherwise it joins the oldest one of that name that the caller
 // may search, whoever owns it.
-static long join_keyring(const char *name) {
-  return sys2(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
-}
+static long join_keyring(const char *name) { return sys2(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name); }
 
 // Lets its possessors search it and its owner find it by name, as runc does.
-static long share_keyring(long key) {
-  return sys3(SYS_keyctl, KEYCTL_SETPERM, key, KEY_POSSESSOR_ALL | KEY_USER_ALL);
-}
+static long share_keyring(long key) { return sys3(SYS_keyctl, KEYCTL_SETPERM, key, KEY_POSSESSOR_ALL | KEY_USER_ALL); }
 
 // Makes a new keyring. It gets the name, by which exec finds it, unless another keyring of that name comes first.
 static long make_keyring(const char *name) {
@@ -172,9 +168,7 @@ static int loopback_up(struct run *r) {
   return called(r, "SIOCSIFFLAGS", sys_ioctl(fd, SIOCSIFFLAGS, &lo));
 }
 
-int do_loopback_up(struct run *r, const struct step_loopback_up *s) {
-  return loopback_up(r);
-}
+int do_loopback_up(struct run *r, const struct step_loopback_up *s) { return loopback_up(r); }
 
 static int open_network(struct run *r) {
   int fd = sys_open(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0);

@@ -26,9 +26,7 @@ static const uint16_t record_sizes[] = {sizeof(struct section), sizeof(uint64_t)
 
 #define ROWS(p, name, type) ((p)->header->name.size / sizeof(struct type))
 
-static int within(uint64_t first, uint64_t count, uint64_t size) {
-  return first <= size && count <= size - first;
-}
+static int within(uint64_t first, uint64_t count, uint64_t size) { return first <= size && count <= size - first; }
 
 // Do the bytes lie inside the data table, with a NUL behind them?
 static int good_bytes(const struct program *p, uint32_t offset, uint32_t size) {
@@ -283,13 +281,9 @@ int program_use(struct program *p, const void *base, size_t size) {
   return error;
 }
 
-const char *text_of(const struct program *p, uint64_t index) {
-  return p->strings[index];
-}
+const char *text_of(const struct program *p, uint64_t index) { return p->strings[index]; }
 
-const struct texts *texts_of(const struct program *p, uint64_t index) {
-  return &p->lists[index];
-}
+const struct texts *texts_of(const struct program *p, uint64_t index) { return &p->lists[index]; }
 
 const struct step *section_first(const struct program *p, unsigned section) {
   return (const struct step *)(p->steps + TABLE(p, sections, section)[section].first);

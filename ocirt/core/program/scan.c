@@ -37,9 +37,7 @@ const char *skip_space(const char *at, const char *end) {
   return at;
 }
 
-static void space(struct scanner *s) {
-  s->at = skip_space(s->at, s->end);
-}
+static void space(struct scanner *s) { s->at = skip_space(s->at, s->end); }
 
 static int take(struct scanner *s, char sign) {
   space(s);
@@ -48,9 +46,7 @@ static int take(struct scanner *s, char sign) {
   return 1;
 }
 
-static void put_token(struct scanner *s, char token) {
-  put_bytes(&s->out->structure, &token, 1);
-}
+static void put_token(struct scanner *s, char token) { put_bytes(&s->out->structure, &token, 1); }
 
 static int hex4(const char *at, const char *end, uint32_t *code) {
   if (end - at < 4) return 0;
@@ -200,9 +196,7 @@ static int word(struct scanner *s, const char *text, char token) {
   return 1;
 }
 
-static int add_item(struct scanner *s) {
-  return string(s, &s->out->items[s->out->n_items++]);
-}
+static int add_item(struct scanner *s) { return string(s, &s->out->items[s->out->n_items++]); }
 
 static int list_slot(struct scanner *s) {
   struct leaf *leaf = add_leaf(s, LEAF_LIST, 'L');

@@ -138,9 +138,7 @@ static int is_other(int dir, const char *name, unsigned char type, void *data) {
 
 // --root may name a directory in which others keep their files, so not every directory in it is a container's. An
 // interrupted create or delete leaves a journal without its magic, or no journal, and no other file but the program.
-int container_only_begun(int dir) {
-  return !list_directory(dir, is_other, 0);
-}
+int container_only_begun(int dir) { return !list_directory(dir, is_other, 0); }
 
 static int is_program(int fd) {
   char magic[8];

@@ -24,9 +24,7 @@ void tell_begin(int pid, uint64_t start_time) {
   if (logging.reader >= 0) write_all(logging.reader, line.data, line.used);
 }
 
-static int64_t microseconds(struct timeval time) {
-  return (int64_t)time.tv_sec * 1000000 + time.tv_usec;
-}
+static int64_t microseconds(struct timeval time) { return (int64_t)time.tv_sec * 1000000 + time.tv_usec; }
 
 void put_end(struct buffer *to, const struct program *program, int status, const struct rusage *usage) {
   int signal = status & 0x7f;

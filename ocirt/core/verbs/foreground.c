@@ -86,17 +86,11 @@ static void set_back(struct foreground *f) {
 
 // ---- flows ----
 
-static int has_room(const struct flow *f) {
-  return f->from >= 0 && f->last < sizeof f->data;
-}
+static int has_room(const struct flow *f) { return f->from >= 0 && f->last < sizeof f->data; }
 
-static int has_data(const struct flow *f) {
-  return f->to >= 0 && f->first < f->last;
-}
+static int has_data(const struct flow *f) { return f->to >= 0 && f->first < f->last; }
 
-static int would_block(long n) {
-  return n == -EAGAIN || n == -EINTR;
-}
+static int would_block(long n) { return n == -EAGAIN || n == -EINTR; }
 
 // Reads as much as fits: 0 at the end of the input.
 static int fill(struct flow *f) {

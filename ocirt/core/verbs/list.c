@@ -65,9 +65,7 @@ static void print_bytes(const char *data, size_t size) {
   }
 }
 
-static void print(const char *text) {
-  print_bytes(text, strlen(text));
-}
+static void print(const char *text) { print_bytes(text, strlen(text)); }
 
 // ---- a container ----
 
@@ -310,9 +308,7 @@ static int add_id(int dir, const char *name, unsigned char type, void *data) {
   return 0;
 }
 
-static int by_name(const void *a, const void *b) {
-  return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
+static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
 // The ids of the containers below --root, in order, each ended by a NUL.
 static size_t read_ids(const struct request *q, int root, const char ***sorted) {
