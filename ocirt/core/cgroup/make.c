@@ -66,8 +66,8 @@ static int make_directory(struct making *m, int dir, const char *rest, int level
   return error == -EEXIST ? 1 : error;
 }
 
-// Why the types of the v2 cgroup and those above it let no container live there, or null.
-static const char *unfit_for_domain(int dir, int present) {
+// Why the state of a v2 cgroup, or of those above it, lets no container live there; or null.
+static const char *v2_obstacle(int dir, int present) {
   char text[256];
   if (read_file(dir, "cgroup.type", text, sizeof text) > 0 && strcmp(text, "domain\n"))
     return strncmp(text, "domain invalid", 14) ? "it is part of a threaded cgroup" : "a cgroup above it is threaded";
@@ -78,8 +78,9 @@ static const char *unfit_for_domain(int dir, int present) {
   return 0;
 }
 
-// The same for its contents. Systemd makes a cgroup and moves the child there before the runtime sees it.
-static const char *occupied(int dir, int owned_by_systemd) {
+// Why what a cgroup already contains lets no container live there; or null. Systemd makes a cgroup and moves the child
+// there before the runtime sees it.
+static const char *content_obstacle(int dir, int owned_by_systemd) {
   char text[64];
   if (!owned_by_systemd && is_populated(dir)) return "it has processes in it already, or in a cgroup below it";
   if (read_file(dir, "freezer.state", text, sizeof text) > 0 && strncmp(text, "THAWED", 6)) return "it is frozen";
@@ -94,8 +95,8 @@ static int check_fit(struct making *m, int present) {
   if (present ? m->effect->state == EFFECT_MINE : !m->unified) return 0;
   CLOSING int dir = open_at(m, strlen(m->path), "", O_RDONLY | O_DIRECTORY);
   if (dir < 0) return failing(r, "open", dir);
-  const char *wrong = m->unified ? unfit_for_domain(dir, present) : 0;
-  if (!wrong && present) wrong = occupied(dir, !m->unified && m->owned_by_systemd);
+  const char *wrong = m->unified ? v2_obstacle(dir, present) : 0;
+  if (!wrong && present) wrong = content_obstacle(dir, !m->unified && m->owned_by_systemd);
   if (!wrong) return present ? use_cgroup(r, m->hierarchy, m->below, dir) : 0;
   return failing_because(r, "check", -EBUSY, wrong);
 }
