@@ -45,6 +45,7 @@ class Core:
             [
                 "gcc",
                 "-std=gnu17",
+                "-D_GNU_SOURCE",
                 "-O1",
                 "-g",
                 "-shared",

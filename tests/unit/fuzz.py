@@ -75,6 +75,7 @@ def build(executable, compiler, *flags):
         [
             compiler,
             "-std=gnu17",
+            "-D_GNU_SOURCE",
             "-O1",
             "-g",
             "-w",

@@ -73,7 +73,7 @@ static void put_string(struct buffer *to, const char *text, const char *other) {
   for (size_t length; text < end; text += length ? length : 1) {
     unsigned char byte = (unsigned char)*text;
     length = utf8_character(text, end);
-    if ((found = memchr(escaped, byte, strlen(escaped))))
+    if ((found = strchr(escaped, byte)))
       put_bytes(to, (const char[]){'\\', letters[found - escaped]}, 2);
     else if (byte < 32)
       put_bytes(to, (const char[]){'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}, 6);

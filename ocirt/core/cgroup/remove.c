@@ -58,10 +58,11 @@ static int remove_below(const struct walk *cgroup, int dir) {
   struct search here = {.walk = *cgroup};
   CLOSING int at = sys_openat2(dir, ".", O_RDONLY | O_DIRECTORY, 0, BENEATH);
   while (at >= 0) {
-    int found = list_directory(at, find_child, &here), error = found;
+    int found = list_directory(at, find_child, &here);
     if (found < 0 || (!found && !here.walk.depth)) return found;
     if (found) {
-      if ((error = enter_or_remove(&here, &at))) return error;
+      int error = enter_or_remove(&here, &at);
+      if (error) return error;
       continue;
     }
     int above = sys_open(at, "..", O_RDONLY | O_DIRECTORY, 0);

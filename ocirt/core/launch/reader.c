@@ -45,7 +45,7 @@ struct span take_span(struct reader *r) {
 
 // Finds the annotation with the key.
 static int find_key(const struct scan *s, const struct leaf *raw, struct span key, struct leaf *value) {
-  for (const struct span *pair = s->items + raw->first, *end = pair + 2 * raw->count; pair < end; pair += 2) {
+  for (const struct span *pair = s->items + raw->first, *end = pair + 2 * (size_t)raw->count; pair < end; pair += 2) {
     if (!is_same(pair[0], key)) continue;
     *value = (struct leaf){.kind = LEAF_TEXT, .text = pair[1].text, .size = pair[1].size};
     return 1;
