@@ -133,10 +133,27 @@ def test_podman(ocirt, bundle, tmp_path, console):
 def test_podman_with_a_terminal_and_debug(ocirt, bundle, tmp_path, console):
     call = Engine(ocirt, tmp_path, ("--log-format=json", "--log", "F", "--cgroup-manager", "disabled"), ("--debug",))
     bundle.config["process"]["terminal"] = True
+    # podman always has rules for devices, which nothing applies without a cgroup: a warning in the log.
+    bundle.config["linux"]["resources"].pop("devices")
     bundle.save()
     call("create", "--bundle", bundle, "--pid-file", tmp_path / "pid", "--console-socket", console.path, "c1", log=True)
     console.take()
     call("start", "c1")
+    call("delete", "--force", "c1")
+    bundle.config["linux"]["resources"]["devices"] = [{"allow": False, "access": "rwm"}]
+    bundle.save()
+    ocirt.ok(
+        "create",
+        "--bundle",
+        bundle,
+        "--console-socket",
+        console.path,
+        "c1",
+        options=(*call.with_log[:1], "--log", str(call.log), *call.with_log[3:]),
+    )
+    console.take()
+    assert "linux.resources.devices" in json.loads(call.log.read_text())["msg"]
+    call.log.write_text("")
     call("delete", "--force", "c1")
     bundle.config["process"]["terminal"] = False
     bundle.save()
