@@ -16,7 +16,7 @@ void put_bytes(struct buffer *to, const char *text, size_t size) {
 
 void put(struct buffer *to, const char *text) { put_bytes(to, text, strlen(text)); }
 
-void put_padded(struct buffer *to, int64_t number, int digits) {
+static void put_padded(struct buffer *to, int64_t number, int digits) {
   char text[24], *at = text + sizeof text;
   uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
   do {
@@ -84,8 +84,6 @@ static void put_string(struct buffer *to, const char *text, const char *other) {
   }
   put(to, "\"");
 }
-
-void put_json(struct buffer *to, const char *text) { put_string(to, text, "\\ufffd"); }
 
 void put_layer(struct buffer *to, const char *path) {
   for (; *path; path++) {
@@ -164,7 +162,7 @@ int vformat(struct buffer *to, const char *pattern, va_list arguments) {
       put(to, va_arg(arguments, const char *));
       break;
     case 'j':
-      put_json(to, va_arg(arguments, const char *));
+      put_string(to, va_arg(arguments, const char *), "\\ufffd");
       break;
     case 'q':
       put_string(to, va_arg(arguments, const char *), 0);

@@ -42,8 +42,6 @@ static inline size_t align16(size_t size) { return plus(size, 15) & ~(size_t)15;
 void put(struct buffer *to, const char *text);
 void put_bytes(struct buffer *to, const char *text, size_t size);
 void put_number(struct buffer *to, int64_t number);
-void put_padded(struct buffer *to, int64_t number, int digits);
-void put_json(struct buffer *to, const char *text); // quoted and escaped; U+FFFD for a byte that is not UTF-8
 size_t utf8_character(const char *at, const char *end); // the size of the character at `at`, 0 if it is not UTF-8
 void put_layer(struct buffer *to, const char *path); // escapes a path for a list that colons separate
 void put_time(

@@ -58,7 +58,8 @@ static char *path_in(int pid, const char *mark, char *text, size_t size) {
   return 0;
 }
 
-char *unified_path(int pid, char *text, size_t size) { return path_in(pid, "::", text, size); }
+// The path of the process's cgroup, from /proc/PID/cgroup, or null.
+static char *unified_path(int pid, char *text, size_t size) { return path_in(pid, "::", text, size); }
 
 char *systemd_path(int pid, char *text, size_t size) {
   char *path = path_in(pid, ":name=systemd:", text, size);

@@ -3,7 +3,6 @@
 #include "base/sys.h"
 #include "executor/run.h"
 
-char *unified_path(int pid, char *text, size_t size); // of the process's cgroup, from /proc/PID/cgroup, or null
 char *systemd_path(int pid, char *text, size_t size); // the same, on v1 in systemd's own hierarchy
 int open_cgroup_of_init(struct run *r, const char *hierarchy); // the present cgroup of init: fd or negative errno
 void enable_controllers(int dir); // for the children of `dir`

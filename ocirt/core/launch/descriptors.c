@@ -17,20 +17,22 @@ int listen_fds(const struct request *q) {
   return count < 0 || count > PASSED_MAX ? 0 : (int)count;
 }
 
-int preserved_fds(const struct request *q) {
+// Those and the ones of --preserve-fds. An invalid number counts as 0.
+static int preserved_fds(const struct request *q) {
   int64_t count = 0, listen = q->verb == VERB_EXEC ? 0 : listen_fds(q);
   const char *given = q->flags[FLAG_PRESERVE_FDS];
   if (given && (parse_number(given, &count) || count < 0 || count > PASSED_MAX)) count = 0; // Python reports it
   return (int)(listen + count);
 }
 
-void keep_for_program(const struct request *q) {
-  for (int fd = 3; fd < 3 + preserved_fds(q); fd++)
-    sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
-}
-
 void close_on_exec(int fd, int yes) {
   if (fd >= 0) sys_fcntl(fd, F_SETFD, yes ? FD_CLOEXEC : 0);
+}
+
+void keep_for_program(const struct request *q) {
+  int end = FIRST + preserved_fds(q);
+  for (int fd = FIRST; fd < end; fd++)
+    close_on_exec(fd, 1);
 }
 
 void hold_holes(const char *holes, int yes) {

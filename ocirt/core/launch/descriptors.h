@@ -6,7 +6,6 @@
 #define HOLES "@holes="
 
 int listen_fds(const struct request *q); // how many a service manager passes to this process
-int preserved_fds(const struct request *q); // these and --preserve-fds; an invalid number counts as 0
 void keep_for_program(const struct request *q); // closes those on exec: Exec opens them to the container's program
 int status_descriptor(const struct request *q); // of --status-fd, or -1
 int config_descriptor(const struct request *q); // that --config names as a path; -1: none, or one for the container

@@ -12,7 +12,8 @@
 
 #define PYTHON_NEEDS (16 << 20) // bytes of memory; with less, a signal may end Python at its start
 
-void need_memory_for_python(void) {
+// Fails the verb and names the limit if one is too small for Python.
+static void need_memory_for_python(void) {
   static const struct {
     const char *name;
     int resource;
@@ -31,7 +32,8 @@ const char *isolated_python(void) {
   return !sys4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) && limit.soft != RLIM_INFINITY ? "-IB" : "-I";
 }
 
-char **environment_for_python(void) {
+// The caller's environment, plus what the executable needs when Python executes it.
+static char **environment_for_python(void) {
   static char variable[48];
   struct buffer text = {variable, sizeof variable, 0, 0};
   size_t count = 0;

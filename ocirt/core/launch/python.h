@@ -6,9 +6,7 @@
 
 #define HANDED_OVER "@program=" // begins the first word of the command line that Python hands back
 
-void need_memory_for_python(void); // if a limit is too small, fails the verb and names the limit
 const char *isolated_python(void); // the interpreter's flags to ignore the caller's environment
-char **environment_for_python(void); // the caller's, plus what the executable needs when Python executes it
 
 // Finds the interpreter (null if the script names none) and the script ocirt-python beside the executable.
 int find_python(const char **interpreter, const char **script);

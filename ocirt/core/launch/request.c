@@ -28,6 +28,14 @@ static const struct flag *find_flag(const struct flag *table, const char *name, 
   return 0;
 }
 
+static const char *current_directory(void) {
+  static char here[PATH_SIZE];
+  long n = sys2(SYS_getcwd, here, sizeof here);
+  if (n < 0) fail("the current directory: %e", (int)n);
+  if (here[0] != '/') fail("the current directory: found outside of the root directory, expected beneath it");
+  return here;
+}
+
 // Adds a path to the value of --layer, the only flag that joins several paths.
 static const char *add_path(const char *before, const char *path) {
   const char *here = path[0] == '/' ? "" : current_directory();
@@ -94,14 +102,6 @@ static int take_flag(struct request *q, const struct flag *table, char **argv) {
 }
 
 static int is_flag(const char *word) { return word[0] == '-' && word[1]; }
-
-const char *current_directory(void) {
-  static char here[PATH_SIZE];
-  long n = sys2(SYS_getcwd, here, sizeof here);
-  if (n < 0) fail("the current directory: %e", (int)n);
-  if (here[0] != '/') fail("the current directory: found outside of the root directory, expected beneath it");
-  return here;
-}
 
 static const struct verb *find_verb(const char *name) {
   const struct verb *verb = native_verbs;

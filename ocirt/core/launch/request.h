@@ -29,7 +29,6 @@ void complete_request(struct request *q); // gives flags their defaults, and mak
 
 // The other runtime whose name the link to ocirt has, or null.
 const char *peer_name(const char *argv0);
-const char *current_directory(void);
 const char *environment_variable(const struct request *q, const char *name);
 
 // XDG_RUNTIME_DIR, for a request that may ask the user's systemd for cgroups; or null.
