@@ -338,6 +338,14 @@ PYTHON = {
         min=1,
         max=2,
     ),
+    "doctor": Verb(
+        "[BUNDLE]",
+        "say what this host can do for a container, or what would fail for a bundle",
+        Flag("config", "read FILE (- is standard input) instead of the bundle's config.json", "FILE", "f"),
+        Flag("json", "print JSON"),
+        min=0,
+        max=1,
+    ),
     "features": Verb("", "print what this build supports, as JSON", min=0, max=0),
 }
 

@@ -99,6 +99,12 @@ difference. "clear" removes all programs. They lie in /run/ocirt-cache, or witho
 $XDG_RUNTIME_DIR/ocirt-cache. If that directory is not usable, they lie in /var/cache/ocirt,
 $XDG_CACHE_HOME/ocirt or ~/.cache/ocirt, but never on a network file system. The environment variable
 OCIRT_CACHE names another directory, or is "off". With --debug, create says why it found no program.""",
+    "doctor": """\
+Prints what this host can and cannot do for a container of this user, one finding a line: "good"; "note",
+which some containers or some features do without; or "fault", because of which containers fail or run
+without limits that they ask for. A line ends with the command that mends it, if there is one. For a bundle
+it prints what would fail here, without running it. It changes nothing. The exit status is 1 if there is a
+fault.""",
     "features": """\
 Prints the features structure of the OCI runtime specification, for engines: hooks, mount options,
 namespaces, seccomp and everything else that a config.json may ask for, as one JSON object.""",

@@ -1,0 +1,61 @@
+"""``ocirt doctor``: what this host can and cannot do for a container, and how to mend it.
+
+A topic is a module with a function that yields findings. No topic changes anything on the host, and each works for any
+user, inside a container as well as on a host.
+"""
+
+import json
+
+from ...model.host import Host
+from ..output import write
+from ..plan import bundle_of
+from . import bundle, control_groups, engines, kernel, programs, storage, users
+from .finding import FAULT, GOOD, NOTE, Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ..parser import CommandLine
+
+    Found = tuple[str, Finding]
+
+TOPICS: "dict[str, Callable[[Host], Iterator[Finding]]]" = {
+    "kernel": kernel.examine,
+    "cgroups": control_groups.examine,
+    "users": users.examine,
+    "storage": storage.examine,
+    "programs": programs.examine,
+    "engines": engines.examine,
+}
+"""In the order in which they are printed."""
+
+
+def run(line: "CommandLine") -> int:
+    """Print what was found about this host, or with an argument what would fail for that bundle on it.
+
+    :returns: the exit status, 1 if there is a fault.
+    :raises OcirtError: the bundle's config.json cannot be read.
+    """
+    host, options = Host(), line.options
+    if line.arguments:
+        folder, data = bundle_of(line.arguments[0], options.config)
+        found = [("bundle", each) for each in bundle.examine(host, options, folder, data)]
+    else:
+        found = [(topic, each) for topic, look in TOPICS.items() for each in look(host)]
+    if options.json:
+        write(json.dumps([_row(topic, each) for topic, each in found], indent=2) + "\n")
+    else:
+        write(as_text(found))
+    return 1 if FAULT in [each.level for _, each in found] else 0
+
+
+def _row(topic: str, finding: Finding) -> dict[str, str]:
+    return {"topic": topic, "level": finding.level, "found": finding.found, "mend": finding.mend}
+
+
+def as_text(found: "Iterable[Found]") -> str:
+    """A line for each finding, and one that counts them."""
+    lines = [f"{each.level:6}{topic:10}{each}" for topic, each in found]
+    count = {level: [each.level for _, each in found].count(level) for level in (GOOD, NOTE, FAULT)}
+    return "\n".join([*lines, f"{count[FAULT]} faults, {count[NOTE]} notes, {count[GOOD]} good"]) + "\n"

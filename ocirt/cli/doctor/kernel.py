@@ -1,0 +1,117 @@
+"""The kernel: its version, the system calls that the runtime makes, and the rights of the caller."""
+
+import errno
+import os
+
+from ...compile.capabilities import BITS
+from .finding import Finding, fault, good, note
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ...model.host import Host
+
+    Call = Callable[..., int]
+
+OLDEST = (5, 14)
+"""The oldest kernel that the runtime promises to run on, README."""
+
+NOWHERE = -1
+"""A descriptor that is not open."""
+CALLS = {
+    "pidfd_send_signal": (424, (NOWHERE, 0, None, 0)),
+    "open_tree": (428, (NOWHERE, None, 0)),
+    "fsconfig": (431, (NOWHERE, 0, None, None, 0)),
+    "pidfd_open": (434, (0, 0)),
+    "clone3": (435, (None, 0)),
+    "close_range": (436, (1, 0, 0)),
+    "openat2": (437, (NOWHERE, None, None, 0)),
+    "pidfd_getfd": (438, (NOWHERE, 0, 1)),
+    "faccessat2": (439, (NOWHERE, None, 0, 1 << 15)),
+    "mount_setattr": (442, (NOWHERE, None, 1 << 30, None, 0)),
+}
+"""Calls that the runtime makes -> their number, which is the same on all processors, and arguments for which the kernel
+does nothing and answers an error other than ENOSYS and EPERM. An outer seccomp profile answers one of the two."""
+FOR_ROOT = {
+    "move_mount": (429, (NOWHERE, None, NOWHERE, None, 1 << 30)),
+    "fsopen": (430, (None, 0)),
+    "fsmount": (432, (NOWHERE, 0, 0)),
+}
+"""The same for those that the kernel refuses to everybody without CAP_SYS_ADMIN."""
+
+NEEDED = {
+    "CAP_SYS_ADMIN": "mounts and namespaces",
+    "CAP_NET_ADMIN": "network devices",
+    "CAP_SYS_RESOURCE": "raising a hard limit (process.rlimits), a lower oom_score_adj, and device filters of cgroup v2",
+    "CAP_MKNOD": "device nodes",
+    "CAP_SYS_CHROOT": "pivot_root",
+    "CAP_SETUID": "other users",
+    "CAP_SETGID": "other groups",
+    "CAP_SETPCAP": "the bounding set",
+    "CAP_DAC_OVERRIDE": "files of other users",
+    "CAP_CHOWN": "the owner of terminals",
+    "CAP_KILL": "signals to processes of other users",
+}
+"""Capabilities without which root's containers fail -> what needs them."""
+
+
+def examine(host: "Host") -> "Iterator[Finding]":
+    """Findings about the kernel and about what it allows the caller to do."""
+    release = os.uname().release
+    if host.kernel < OLDEST:
+        yield fault(f"Linux {release} is too old", f"ocirt needs Linux {'.'.join(map(str, OLDEST))} or newer")
+    else:
+        yield good(f"Linux {release} on {os.uname().machine}")
+    yield from _calls(host)
+    yield from _rights(host)
+    yield from _security_modules()
+
+
+def _calls(host: "Host") -> "Iterator[Finding]":
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    calls = CALLS | (FOR_ROOT if host.permitted & BITS["CAP_SYS_ADMIN"] else {})
+    refused: dict[int, list[str]] = {}
+    for name, (number, arguments) in calls.items():
+        ctypes.set_errno(0)
+        libc.syscall(number, *[ctypes.c_long(each) if each is not None else None for each in arguments])
+        if ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):
+            refused.setdefault(ctypes.get_errno(), []).append(name)
+    filtered = host.text("/proc/self/status").partition("\nSeccomp:")[2].split(None, 1)[0] == "2"
+    who = "the seccomp profile under which this process runs" if filtered else "the kernel"
+    mend = "give the outer container a newer profile (docker run --security-opt seccomp=FILE)" if filtered else ""
+    for number, names in refused.items():
+        yield fault(f"{who} refuses {', '.join(names)} ({errno.errorcode[number]})", mend)
+    if not refused:
+        yield good(f"{len(calls)} system calls are answered" + (" by an outer seccomp profile" if filtered else ""))
+
+
+def _rights(host: "Host") -> "Iterator[Finding]":
+    if host.euid != 0:
+        return
+    missing = [name for name in NEEDED if not host.permitted & BITS[name]]
+    where = " in this user namespace" if host.in_user_namespace else ""
+    for name in missing:
+        yield note(
+            f"root lacks {name}{where}: {NEEDED[name]} fail",
+            "an outer container gives it with --cap-add " + name.removeprefix("CAP_"),
+        )
+    if not missing:
+        yield good(f"root has the capabilities that containers need{where}")
+
+
+def _security_modules() -> "Iterator[Finding]":
+    try:
+        with open("/sys/kernel/security/lsm") as file:
+            names = file.read().strip().split(",")
+    except OSError:
+        names = [name for name, path in (("apparmor", "/sys/module/apparmor"),) if os.path.isdir(path)]
+        names += ["selinux"] if os.path.isdir("/sys/fs/selinux") else []
+    found = [name for name in ("apparmor", "selinux", "landlock") if name in names]
+    yield (
+        note(f"security modules: {', '.join(found)}")
+        if found
+        else note("no security module: process.apparmorProfile and process.selinuxLabel are refused")
+    )

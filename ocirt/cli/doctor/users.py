@@ -1,0 +1,104 @@
+"""Users and user namespaces: what rootless containers need."""
+
+import os
+import shutil
+import subprocess
+
+from .finding import Finding, fault, good, note, package
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ...model.host import Host
+
+ENOUGH = 65536
+"""Subordinate ids that an ordinary image needs."""
+SWITCHES = {
+    "/proc/sys/user/max_user_namespaces": ("0", "sysctl user.max_user_namespaces=15000"),
+    "/proc/sys/kernel/unprivileged_userns_clone": ("0", "sysctl kernel.unprivileged_userns_clone=1"),
+    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": (
+        "1",
+        "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with userns for ocirt",
+    ),
+}
+"""Files of sysctl(8) -> the value with which the kernel refuses user namespaces to users, and the way back."""
+SECONDS = 10
+
+
+def examine(host: "Host") -> "Iterator[Finding]":
+    """Findings about the caller, its subordinate ids, and user namespaces."""
+    who = "root" if host.euid == 0 else f"user {host.euid}"
+    yield good(f"{who}{' of a user namespace' if host.in_user_namespace else ''}")
+    yield from _namespaces()
+    if host.euid != 0:
+        yield from _subordinate(host.euid)
+
+
+def _namespaces() -> "Iterator[Finding]":
+    unshare = shutil.which("unshare", path="/usr/bin:/bin")
+    if unshare is None:
+        yield note("cannot try a user namespace without unshare(1)", package("util-linux"))
+        return
+    done = subprocess.run(
+        [unshare, "--user", "--map-root-user", "--mount", "true"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    if done.returncode == 0:
+        yield good("user namespaces can be made")
+        return
+    mend = [way for path, (value, way) in SWITCHES.items() if _text(path) == value]
+    why = done.stderr.strip().rpartition("unshare: ")[2]
+    yield fault(f"no user namespace can be made ({why})", f"as root: {mend[0]}" if mend else "")
+
+
+def _subordinate(uid: int) -> "Iterator[Finding]":
+    import pwd
+
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    for program, file, flag in (("newuidmap", "/etc/subuid", "uids"), ("newgidmap", "/etc/subgid", "gids")):
+        path = shutil.which(program)
+        if path is None:
+            yield fault(
+                f"{program} is not installed: a rootless container has only this user's id",
+                package("uidmap", "shadow-utils"),
+            )
+        elif not _may_map(path):
+            yield fault(f"{path} has neither set-user-ID nor a file capability", f"as root: chmod u+s {path}")
+        count = _count(_text(file), name, uid)
+        if count >= ENOUGH:
+            yield good(f"{count} subordinate {flag} in {file}")
+        else:
+            yield fault(
+                f"{count} subordinate {flag} in {file}, and images use up to {ENOUGH}",
+                f"as root: usermod --add-sub{flag} 100000-165535 {name}",
+            )
+
+
+def _may_map(path: str) -> bool:
+    if os.stat(path).st_mode & 0o4000:
+        return True
+    try:
+        return bool(os.getxattr(path, "security.capability"))
+    except OSError:
+        return False
+
+
+def _count(text: str, name: str, uid: int) -> int:
+    """How many subordinate ids the lines NAME:FIRST:COUNT of subuid(5) give to a user."""
+    rows = [line.split(":") for line in text.splitlines()]
+    return sum([int(row[2]) for row in rows if len(row) == 3 and row[0] in (name, str(uid)) and row[2].isdigit()])
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,241 @@
+"""``ocirt doctor``: each finding by a host or a bundle that has what it is about."""
+
+import json
+import os
+import resource
+
+import pytest
+
+from ocirt.cli.doctor import bundle, control_groups, engines, kernel, run, storage, users
+from ocirt.cli.doctor.finding import FAULT, GOOD, NOTE
+from ocirt.cli.parser import parse
+from ocirt.cli.spec import default, rootless
+from ocirt.compile.capabilities import BITS
+from ocirt.model.host import Cgroups, Hierarchy, Host
+
+ALL = (1 << 41) - 1
+V2 = Cgroups((), Hierarchy((), "/sys/fs/cgroup", "/"))
+
+
+def host(**facts):
+    """Root of an ordinary machine, but for ``facts``."""
+    usual = {
+        "euid": 0,
+        "egid": 0,
+        "kernel": (6, 1),
+        "permitted": ALL,
+        "bounding": ALL,
+        "last_capability": 40,
+        "in_user_namespace": False,
+        "denies_setgroups": False,
+        "cgroups": Cgroups([Hierarchy([name], f"/sys/fs/cgroup/{name}", "/") for name in control_groups.V1]),
+        "has_systemd": False,
+    }
+    return Host(**(usual | facts))
+
+
+def texts(findings, level):
+    return [str(each) for each in findings if each.level == level]
+
+
+def test_a_kernel_that_is_too_old():
+    (said,) = [each for each in texts(kernel.examine(host(kernel=(5, 10))), FAULT) if "Linux" in each]
+    assert said.endswith("is too old; ocirt needs Linux 5.14 or newer")
+    assert not [each for each in texts(kernel.examine(host()), FAULT) if "Linux" in each]
+
+
+def test_a_capability_that_root_lacks():
+    said = texts(kernel.examine(host(permitted=ALL & ~BITS["CAP_SYS_RESOURCE"])), NOTE)
+    assert [each for each in said if each.startswith("root lacks CAP_SYS_RESOURCE: raising a hard limit")]
+    assert not [each for each in texts(kernel.examine(host()), NOTE) if "lacks" in each]
+
+
+def test_no_call_is_refused_by_this_kernel_and_another_would_be(monkeypatch):
+    assert not [each for each in texts(kernel.examine(host()), FAULT) if "refuses" in each]
+    monkeypatch.setitem(kernel.CALLS, "no_such_call", (4000, ()))
+    (said,) = texts(kernel.examine(host()), FAULT)
+    assert "refuses no_such_call (ENOSYS)" in said
+
+
+@pytest.mark.parametrize(
+    "facts, level, words",
+    [
+        ({"cgroups": Cgroups()}, FAULT, "no cgroups are mounted at /sys/fs/cgroup"),
+        ({"writable": ()}, FAULT, "is read-only: no container gets a cgroup"),
+        ({"cgroups": Cgroups([Hierarchy(["cpu"], "/sys/fs/cgroup/cpu", "/")])}, NOTE, "the controller memory is not"),
+        ({"euid": 1000}, NOTE, "cgroup v1 cannot be handed to a user"),
+        ({}, GOOD, "cgroup v1: memory cpu cpuset pids devices freezer blkio"),
+        ({}, NOTE, "systemd does not run this host"),
+    ],
+)
+def test_control_groups(facts, level, words):
+    said = texts(control_groups.examine(host(**({"writable": ["/sys/fs/cgroup/memory/"]} | facts))), level)
+    assert [each for each in said if words in each], said
+
+
+def test_a_controller_of_v2_that_is_not_delegated(tmp_path):
+    (tmp_path / "cgroup.controllers").write_text("memory pids\n")
+    cgroups = Cgroups((), Hierarchy((), str(tmp_path), "/"))
+    said = texts(control_groups.examine(host(euid=1000, cgroups=cgroups, has_systemd=True)), NOTE)
+    assert [each.partition(":")[0] for each in said] == [
+        f"the controller {name} is not there" for name in ("cpu", "cpuset", "io")
+    ]
+    assert "Delegate=cpu cpuset io memory pids" in said[0]
+
+
+def test_subordinate_ids():
+    text = "tester:100000:65536\n1000:200000:10\nother:1:5\nbroken\n"
+    assert users._count(text, "tester", 1000) == 65546 and users._count(text, "nobody", 5) == 0
+
+
+def test_a_switch_that_forbids_user_namespaces(monkeypatch, tmp_path):
+    switch = tmp_path / "max_user_namespaces"
+    switch.write_text("0\n")
+    fake = tmp_path / "unshare"
+    fake.write_text("#!/bin/sh\necho 'unshare: unshare failed: No space left on device' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(users, "SWITCHES", {str(switch): ("0", "sysctl user.max_user_namespaces=15000")})
+    monkeypatch.setattr(users.shutil, "which", lambda name, path=None: str(fake))
+    (said,) = texts(users._namespaces(), FAULT)
+    assert said == (
+        "no user namespace can be made (unshare failed: No space left on device); "
+        "as root: sysctl user.max_user_namespaces=15000"
+    )
+
+
+def test_where_programs_are_kept(monkeypatch, tmp_path):
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("OCIRT_CACHE", str(tmp_path))
+    assert [each for each in texts(storage._cache(host(euid=os.geteuid())), GOOD) if f"kept in {tmp_path}" in each]
+    monkeypatch.setenv("OCIRT_CACHE", "off")
+    (said,) = texts(storage._cache(host()), NOTE)
+    assert "the cache is off" in said
+
+
+@pytest.mark.parametrize(
+    "name, text, runtime",
+    [
+        ("podman", '[engine]\nruntime = "ocirt"\n', "ocirt"),
+        (
+            "docker",
+            '{"default-runtime": "o", "runtimes": {"o": {"path": "/usr/local/bin/ocirt"}}}',
+            "/usr/local/bin/ocirt",
+        ),
+        (
+            "containerd",
+            '[plugins."io.containerd.grpc.v1.cri".containerd]\ndefault_runtime_name = "o"\n'
+            '[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.o.options]\nBinaryName = "/usr/bin/ocirt"\n',
+            "/usr/bin/ocirt",
+        ),
+    ],
+)
+def test_an_engine_that_is_switched(monkeypatch, tmp_path, name, text, runtime):
+    file = tmp_path / "settings"
+    file.write_text(text)
+    real_open = open
+    monkeypatch.setattr(
+        "builtins.open",
+        lambda path, *more, **rest: real_open(
+            file
+            if "/containers.conf" in str(path)
+            and str(path).startswith("/etc/")
+            or "/etc/docker" in str(path)
+            or "/etc/containerd" in str(path)
+            else path,
+            *more,
+            **rest,
+        ),
+    )
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert getattr(engines, f"_{name}")() == runtime and engines.is_ocirt(runtime)
+    assert not engines.is_ocirt("/usr/sbin/runc")
+
+
+@pytest.fixture
+def box(tmp_path):
+    """A function that gives the findings for a config in a bundle with an empty rootfs that has /bin/sh, a link."""
+    (tmp_path / "rootfs/bin").mkdir(parents=True)
+    (tmp_path / "rootfs/bin/busybox").write_text("")
+    (tmp_path / "rootfs/bin/sh").symlink_to("/bin/busybox")
+
+    def findings(config, **facts):
+        config["process"]["env"] = ["PATH=/usr/bin:/bin"]
+        options = parse(["ocirt", "doctor", str(tmp_path)]).options
+        return list(bundle.examine(host(**facts), options, str(tmp_path), json.dumps(config).encode()))
+
+    return findings
+
+
+def test_a_bundle_without_fault(box):
+    found = box(default() | {"hooks": {"prestart": [{"path": "/bin/sh"}]}})
+    assert texts(found, FAULT) == texts(found, NOTE) == []
+
+
+def change(config, *keys, to):
+    for key in keys[:-1]:
+        config = config[key]
+    config[keys[-1]] = to
+
+
+@pytest.mark.parametrize(
+    "keys, value, level, words",
+    [
+        (["root", "path"], "nowhere", FAULT, "root.path: "),
+        (["root", "path"], 5, FAULT, "create would refuse it: config.json: root.path: found 5"),
+        (["process", "args"], ["tool"], NOTE, "process.args[0]: the rootfs has no tool in any folder of process.env"),
+        (["process", "args"], ["/opt/tool"], NOTE, "process.args[0]: the rootfs has no /opt/tool; unless"),
+        (["hooks"], {"poststop": [{"path": "/no/hook"}]}, FAULT, "hooks.poststop[0].path: /no/hook is not"),
+        (
+            ["mounts", 0],
+            {"destination": "/x", "type": "bind", "source": "/no/source", "options": ["bind"]},
+            FAULT,
+            "mounts[0].source: /no/source does not exist; mkdir -p /no/source",
+        ),
+        (
+            ["mounts", 5],
+            {"destination": "/p", "type": "proc", "source": "proc"},
+            NOTE,
+            "mounts[5]: a second proc at /p",
+        ),
+        (["process", "capabilities", "bounding"], ["CAP_NONE"], NOTE, "create warns: "),
+    ],
+)
+def test_what_would_fail(box, keys, value, level, words):
+    config = default()
+    change(config, *keys, to=value)
+    said = texts(box(config), level)
+    assert [each for each in said if words in each], said
+
+
+def test_a_limit_above_the_callers(box):
+    config, hard = default(), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 5, "hard": hard + 1}]
+    said = texts(box(config, permitted=ALL & ~BITS["CAP_SYS_RESOURCE"]), FAULT)
+    assert len(said) == 1 and said[0].startswith(f"process.rlimits[0]: RLIMIT_NOFILE of {hard + 1} is above")
+    assert texts(box(config), FAULT) == []
+
+
+def test_an_id_that_is_not_mapped(box):
+    config = rootless(1000, 1000)
+    config["process"]["user"] = {"uid": 0, "gid": 7}
+    said = texts(box(config), FAULT)
+    assert [each for each in said if each.startswith("process.user.gid: 7 is in no entry of linux.gidMappings")], said
+
+
+def test_a_controller_that_is_missing(box):
+    config = default()
+    config["linux"]["resources"] = {"hugepageLimits": [{"pageSize": "2MB", "limit": 5}]}
+    (said,) = texts(box(config), FAULT)
+    assert said.startswith("create would refuse it: linux.resources.hugepageLimits")
+
+
+def test_the_exit_status_and_json(box, tmp_path, capfdbinary):
+    config = default()
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert run(parse(["ocirt", "doctor", "--json", str(tmp_path)])) in (0, 1)
+    rows = json.loads(capfdbinary.readouterr().out)
+    assert rows and {*rows[0]} == {"topic", "level", "found", "mend"}
+    config["root"]["path"] = "nowhere"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert run(parse(["ocirt", "doctor", str(tmp_path)])) == 1
+    assert b"fault bundle    root.path: " in capfdbinary.readouterr().out
