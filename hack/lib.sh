@@ -166,12 +166,18 @@ need_prctl() {
   need_wheels prctl
 }
 
+# lock_of_containers: print the path of the lock of runs with this parent cgroup.
+lock_of_containers() {
+  local parent=${OCIRT_TEST_PARENT:-/ocirt-test}
+  echo "/run/${parent//\//}.lock"
+}
+
 # one_at_a_time: set `run` to the words before a command that runs containers. They give the command a mount namespace
 # of its own, and make it wait for other runs on this machine with the same parent cgroup, because each run removes all
 # cgroups that it finds there.
 one_at_a_time() {
-  local parent=${OCIRT_TEST_PARENT:-/ocirt-test}
-  local lock=/run/${parent//\//}.lock
+  local lock
+  lock=$(lock_of_containers)
   unshare --mount --propagation private true 2>/dev/null ||
     die "this root may not make mount namespaces, as whatever runs containers here must"
   flock --nonblock "$lock" true || echo "$script: waiting for another run of containers on this machine" >&2

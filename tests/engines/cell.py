@@ -15,7 +15,7 @@ from pathlib import Path
 
 from conformance import cells
 
-PARENT = "/ocirt-test-engines"
+PARENT = os.environ.get("OCIRT_TEST_PARENT", "/ocirt-test") + "-engines"
 SUFFIX = "-proof" if "OCIRT_TEST_ENGINES_PROOF" in os.environ else ""
 """The end of the cells' names, while another run has cells with the same names (proof.py)."""
 HERE = Path(__file__).parent

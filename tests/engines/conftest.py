@@ -1,4 +1,4 @@
-"""Real engines, as root, each in a cell (cell.py) below the cgroup /ocirt-test-engines, with the ocirt that
+"""Real engines, as root, each in a cell (cell.py) below the cgroup /ocirt-test-engines (cell.PARENT), with the ocirt that
 hack/install makes.
 """
 
