@@ -92,6 +92,9 @@ def test_no_machine_outlives_it(number, tmp_path):
         (("--what",), "unknown option"),
         (("/etc/passwd",), "expected an executable file"),
         (("--share", "/nowhere", "--", "true"), "expected a folder"),
+        (("--suite", "buster", "--", "true"), "expected bookworm, trixie, forky or sid"),
+        (("--python", "3", "--", "true"), "expected a version like 3.13"),
+        (("--python", "3.9", "--", "true"), "the guest has 3."),
         (("--shell",), "needs a terminal"),
     ],
 )
