@@ -93,7 +93,9 @@ class _New(Container):
             *(self.rdt.make() if self.rdt else []),
             *self._open(),
             # From here on init runs beside the runtime: see _init.
-            *self.namespaces.spawn(self.cgroup, self.cgroup.place(self.resources, self.mounts.may_open_devices)),
+            *self.namespaces.spawn(
+                self.cgroup, self.cgroup.place(self.resources, self.mounts.may_open_devices), self._raised_limits()
+            ),
             *(self.rdt.join() if self.rdt else []),
             *(self.filters.leave() if self.filters else []),
             *self.mounts.hand(),
@@ -156,7 +158,12 @@ class _New(Container):
         return every_cpu() + (self.process.oom_score() if self.process else [])
 
     def _stage(self) -> "list[Step]":
-        return self._first() + self.namespaces.stage(self.cgroup.wait()) if self.namespaces.has_stage else []
+        if not self.namespaces.has_stage:
+            return []
+        return self._first() + self.namespaces.stage(self.cgroup.wait(), self._raised_limits())
+
+    def _raised_limits(self) -> "list[Step]":
+        return self.process.raise_limits() if self.process else []
 
     def _init(self) -> "list[Step]":
         config, process, filters = self.config, self.process, self.filters

@@ -88,6 +88,7 @@ def compile(
         *_open_proc(asked),
         *_initial_affinity(affinity),
         SetDumpable("not dumpable", "", value=0),
+        *process.raise_limits(),
         *_join(namespaces, container),
         Spawn("exec", "", section="init", flags=0),
     ]

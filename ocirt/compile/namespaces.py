@@ -218,11 +218,12 @@ class Namespaces:
             for kind, path in self.joined.items()
         ]
 
-    def spawn(self, cgroup: "Driver", placing: "list[Step]") -> "list[Step]":
+    def spawn(self, cgroup: "Driver", placing: "list[Step]", limits: "list[Step]") -> "list[Step]":
         """Steps of the host that start the stage or init, and write the id maps of a new user namespace.
 
         :param cgroup: :class:`ocirt.cgroups.Driver`, whose register has the cgroup to clone the child into.
         :param placing: steps that put the child into its cgroup, once the child exists.
+        :param limits: steps that raise limits, before init may use a new user namespace.
         """
         section, flags = ("stage", USER if self._stage_has_user else 0) if self.has_stage else ("init", self._flags())
         steps: list[Step] = [
@@ -236,11 +237,11 @@ class Namespaces:
             )
         ]
         if not self.has_stage:
-            return [*steps, *self._map(), *self._make_network(), *placing]
+            return [*steps, *self._map(limits), *self._make_network(), *placing]
         spawned: list[Step] = [Receive("linux.namespaces", SPEC, event=EVENTS.index("spawned"))]
         if self._stage_has_user:
-            return [*steps, *self._map(), *placing, *spawned]
-        return [*steps, *placing, *spawned, *self._map()]
+            return [*steps, *self._map(limits), *placing, *spawned]
+        return [*steps, *placing, *spawned, *self._map(limits)]
 
     def _make_network(self) -> "list[Step]":
         if self.network == NONE:
@@ -262,10 +263,11 @@ class Namespaces:
     def _flags(self) -> int:
         return self.new & ~(CGROUP | TIME | self.own | self._of_runtime | (USER if self._stage_has_user else 0))
 
-    def stage(self, waiting: "list[Step]") -> "list[Step]":
+    def stage(self, waiting: "list[Step]", limits: "list[Step]") -> "list[Step]":
         """Steps of the stage, if the container needs one.
 
         :param waiting: steps that bring the stage into the cgroup in which init is to be born.
+        :param limits: steps that raise limits, before the stage joins a user namespace.
         """
         if not self.has_stage:
             return []
@@ -276,7 +278,7 @@ class Namespaces:
             steps: list[Step] = [Receive(at, MAPPINGS, event=EVENTS.index("mapped")), BecomeRoot(at, MAPPINGS)]
         else:
             steps = [SetDumpable("not dumpable", "", value=0)]
-        steps += self._joins()
+        steps += (limits if USER in self.joined else []) + self._joins()
         if self.new & TIME:
             steps.append(Unshare(at, SPEC, flags=TIME))
             steps += self._offsets()
@@ -315,7 +317,7 @@ class Namespaces:
             ]
         return steps
 
-    def _map(self) -> "list[Step]":
+    def _map(self, limits: "list[Step]") -> "list[Step]":
         if not self.new & USER:
             return []
         linux, host = self.linux, self.host
@@ -335,7 +337,7 @@ class Namespaces:
                 continue
             lines = map_lines(mappings) if mappings else self._default_map(name, own)
             steps.append(WriteIdMap(at, MAPPINGS, file=file, map=lines))
-        return [*steps, Send("linux.namespaces", MAPPINGS, event=EVENTS.index("mapped"))]
+        return [*steps, *limits, Send("linux.namespaces", MAPPINGS, event=EVENTS.index("mapped"))]
 
     def _default_map(self, name: str, own: int) -> Template:
         """crun's map for a user namespace if the config has no map."""

@@ -15,6 +15,7 @@ from ..plan.steps import (
     MakeDirectory,
     OpenSocket,
     PrepareExec,
+    RaiseLimit,
     ResetAffinity,
     RestoreOpenFiles,
     SetNoNewPrivileges,
@@ -28,7 +29,7 @@ from .capabilities import Capabilities
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..model.config import Config
+    from ..model.config import Config, Rlimit
     from ..model.config import Process as View
     from ..model.exec import ExecProcess
     from ..model.host import Host
@@ -40,22 +41,22 @@ if TYPE_CHECKING:
 
 SPEC, LINUX, POSIX, USER = "config.md#process", "config.md#linux-process", "config.md#posix-process", "config.md#user"
 RESOURCES = (
-    "CPU",
-    "FSIZE",
-    "DATA",
-    "STACK",
-    "CORE",
-    "RSS",
-    "NPROC",
-    "NOFILE",
-    "MEMLOCK",
-    "AS",
-    "LOCKS",
-    "SIGPENDING",
-    "MSGQUEUE",
-    "NICE",
-    "RTPRIO",
-    "RTTIME",
+    "RLIMIT_CPU",
+    "RLIMIT_FSIZE",
+    "RLIMIT_DATA",
+    "RLIMIT_STACK",
+    "RLIMIT_CORE",
+    "RLIMIT_RSS",
+    "RLIMIT_NPROC",
+    "RLIMIT_NOFILE",
+    "RLIMIT_MEMLOCK",
+    "RLIMIT_AS",
+    "RLIMIT_LOCKS",
+    "RLIMIT_SIGPENDING",
+    "RLIMIT_MSGQUEUE",
+    "RLIMIT_NICE",
+    "RLIMIT_RTPRIO",
+    "RLIMIT_RTTIME",
 )
 """By number, asm-generic/resource.h."""
 
@@ -122,6 +123,7 @@ class Process:
         self.capabilities = Capabilities(process.capabilities, host, namespaces.has_user)
         self.console = plan.register() if process.terminal and request.is_detached else NONE
         self.preserve = request.listen_fds + request.preserve_fds
+        self.limits = self._limits()
 
     def sockets(self) -> "list[Step]":
         """Steps of the host that connect to ``--console-socket``."""
@@ -171,7 +173,7 @@ class Process:
             from .memorypolicy import set_policy  # rare
 
             steps += set_policy(self.linux.memory_policy)
-        steps += self._rlimits()
+        steps += self._set_limits()
         if process.has("scheduler") or process.has("ioPriority"):
             from .scheduling import schedule
 
@@ -212,30 +214,41 @@ class Process:
             FindExecutable("process.args", SPEC, args=self.args, env=self.env),
         ]
 
-    def _rlimits(self) -> "list[Step]":
-        steps: list[Step] = []
-        seen: set[str] = set()
+    def _limits(self) -> "dict[str, Rlimit]":
+        limits: dict[str, Rlimit] = {}
         for limit in self.process.rlimits:
             name = limit.type.read()
-            resource = name.removeprefix("RLIMIT_")
-            if resource not in RESOURCES or resource == name:
+            if name not in RESOURCES:
                 raise ConfigError(limit.type.path, quote(name), "a resource of getrlimit(2), like RLIMIT_NOFILE")
-            if name in seen:
+            if name in limits:
                 raise ConfigError(limit.type.path, f"{quote(name)} a second time", "each type once")
-            seen.add(name)
-            steps.append(
-                SetRlimit(
-                    limit.path, POSIX, resource=RESOURCES.index(resource), soft=limit.soft, hard=limit.hard, name=name
-                )
-            )
-        self._limits_files = "RLIMIT_NOFILE" in seen
-        return steps
+            limits[name] = limit
+        return limits
+
+    def raise_limits(self) -> "list[Step]":
+        """Steps that act outside of the container's user namespace, if it has another one than the runtime. Within it a
+        process may lower its limits and not raise the hard ones: this needs CAP_SYS_RESOURCE in the initial user
+        namespace. So the runtime, which may have it, raises the hard limits early, which disturbs nothing that init
+        does, and init sets the limits where it always sets them.
+        """
+        if not self.namespaces.has_user:
+            return []
+        return [
+            RaiseLimit(limit.path, POSIX, resource=RESOURCES.index(name), hard=limit.hard, name=name)
+            for name, limit in self.limits.items()
+        ]
+
+    def _set_limits(self) -> "list[Step]":
+        return [
+            SetRlimit(limit.path, POSIX, resource=RESOURCES.index(name), soft=limit.soft, hard=limit.hard, name=name)
+            for name, limit in self.limits.items()
+        ]
 
     def restore_limits(self) -> "list[Step]":
         """The step that gives the process the caller's RLIMIT_NOFILE, unless the config sets that limit. It comes late
         because this process opens files until then.
         """
-        return [] if self._limits_files else [RestoreOpenFiles("process.rlimits", POSIX)]
+        return [] if "RLIMIT_NOFILE" in self.limits else [RestoreOpenFiles("process.rlimits", POSIX)]
 
     def keep_init(self, lent: bool) -> "list[Step]":
         """Steps that put an init before the program, if the caller asks for one (``--init``).

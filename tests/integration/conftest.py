@@ -33,6 +33,14 @@ from tests.integration.harness import (
     remove_cgroups,
 )
 
+CAP_SYS_RESOURCE = 24
+
+
+def has_capability(number):
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("CapEff:")[1].split()[0], 16) >> number & 1
+
+
 INITIAL = 0xEFFFFFFB
 """The kernel's PROC_CGROUP_INIT_INO: the machine's initial cgroup namespace."""
 SKIPS = {
@@ -45,6 +53,7 @@ SKIPS = {
         os.stat("/proc/self/ns/cgroup").st_ino != INITIAL,
         "the cgroups of this machine are those of a cgroup namespace",
     ),
+    "resource": (not has_capability(CAP_SYS_RESOURCE), "this root lacks CAP_SYS_RESOURCE"),
     "cgroups": (MANAGER == ["--cgroup-manager=disabled"], "containers get no cgroups in this run"),
 }
 """For each marker: whether its tests are skipped on this host, and why."""

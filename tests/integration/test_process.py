@@ -5,6 +5,8 @@ import fcntl
 import json
 import os
 import pty
+import re
+import resource
 import select
 import signal
 import socket
@@ -12,15 +14,16 @@ import struct
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import LIMIT, enough_output
+from tests.integration.harness import LIMIT, cgroups_path, enough_output
 
 
-def run(ocirt, bundle, script, status=0, **more):
+def run(ocirt, bundle, script, status=0, name="c1", **more):
     bundle.shell(script).save()
-    result = ocirt("run", "--bundle", bundle, "c1", **more)
+    result = ocirt("run", "--bundle", bundle, name, **more)
     assert result.status == status, result
     return result.out
 
@@ -436,12 +439,17 @@ def test_a_home_from_a_passwd_that_is_large_and_closed(ocirt, bundle, entry):
 # ---- what the host does not allow ----
 
 
-def test_an_id_that_is_not_mapped(ocirt, bundle):
+def map_ids(bundle):
+    """A user namespace of 1,000 ids from 100000 on."""
     bundle.namespace("user")
     for name in ("uidMappings", "gidMappings"):
         bundle.config["linux"][name] = [{"containerID": 0, "hostID": 100000, "size": 1000}]
     for folder in (bundle.path, *bundle.path.parents):
         folder.chmod(folder.stat().st_mode | 0o11)
+
+
+def test_an_id_that_is_not_mapped(ocirt, bundle):
+    map_ids(bundle)
     for user, name, number in (({"uid": 5000, "gid": 0}, "uid", 5000), ({"uid": 0, "gid": 6000}, "gid", 6000)):
         bundle.config["process"]["user"] = user
         message = ocirt.fails("create", "--bundle", bundle.save(), "c1")
@@ -470,6 +478,60 @@ def test_a_limit_above_the_runtimes_own(ocirt, bundle):
         "found a hard limit of 5000, expected at most the runtime's own, 4000: a higher one needs CAP_SYS_RESOURCE"
         in done.stderr
     )
+
+
+OPEN_FILES = "ulimit -Sn; ulimit -Hn"
+
+
+@pytest.mark.resource
+@pytest.mark.parametrize("joins", [False, True], ids=["new", "joined"])
+def test_limits_above_the_runtimes_own_in_a_user_namespace(ocirt, bundle, joins):
+    """CAP_SYS_RESOURCE counts in the initial user namespace only, where init is not."""
+    map_ids(bundle)
+    if joins:
+        ocirt.ok("run", "--detach", "--bundle", bundle.args("sleep", "1000").save(), "c0")
+        bundle.namespace("user", f"/proc/{ocirt.state('c0')['pid']}/ns/user")
+        del bundle.config["linux"]["uidMappings"], bundle.config["linux"]["gidMappings"]
+        bundle.config["linux"]["cgroupsPath"] = cgroups_path("second")
+    bundle.config["process"].update(
+        user={"uid": 5, "gid": 6}, rlimits=[{"type": "RLIMIT_NOFILE", "soft": 2000, "hard": 3000}]
+    )
+    limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 1000))}
+    ocirt.ok("create", "--bundle", bundle.args("sleep", "1000").save(), "c1", **limited)
+    limits = Path(f"/proc/{ocirt.state('c1')['pid']}/limits").read_text()
+    assert re.search(r"^Max open files +2000 +3000 ", limits, re.M), limits
+    ocirt.ok("start", "c1")
+    assert ocirt.ok("exec", "c1", "sh", "-c", OPEN_FILES, **limited).out == "2000\n3000\n"
+    bundle.config["linux"]["cgroupsPath"] = cgroups_path("third")
+    assert run(ocirt, bundle, OPEN_FILES, name="c2", **limited) == "2000\n3000\n"
+
+
+@pytest.mark.parametrize("verb", ["create", "exec"])
+def test_a_limit_that_the_runtime_may_not_raise_in_a_user_namespace(ocirt, bundle, verb):
+    map_ids(bundle)
+    limited = ["setpriv", "--bounding-set", "-sys_resource", "prlimit", "--nproc=4000:4000"]
+    high = [{"type": "RLIMIT_NPROC", "soft": 10, "hard": 5000}]
+    bundle.args("sleep", "1000")
+    if verb == "create":
+        bundle.config["process"]["rlimits"] = high
+        words, at = ("create", "--bundle", bundle.save(), "c1"), ""
+    else:
+        ocirt.ok("run", "--detach", "--bundle", bundle.save(), "c1")
+        process = bundle.path / "process.json"
+        process.write_text(json.dumps({"cwd": "/", "args": ["true"], "rlimits": high}))
+        words, at = ("exec", "--process", process, "c1"), "--process."
+    done = subprocess.run(
+        [*limited, *ocirt.command(*words)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT
+    )
+    assert f"{at}rlimits[0]: set RLIMIT_NPROC: prlimit: operation not permitted" in done.stderr, done.stderr
+    assert "expected at most the runtime's own, 4000: a higher one needs CAP_SYS_RESOURCE" in done.stderr
+
+
+def test_limits_below_the_runtimes_own_in_a_user_namespace(ocirt, bundle):
+    map_ids(bundle)
+    bundle.config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]
+    bundle.config["process"]["user"] = {"uid": 5, "gid": 6}
+    assert run(ocirt, bundle, OPEN_FILES) == "100\n200\n"
 
 
 @pytest.mark.parametrize("soft, found", [(20, "20"), (2**64 - 1, "unlimited")])

@@ -384,6 +384,26 @@ def test_limits_and_scores_of_the_container_hold_for_what_flags_make():
     )
 
 
+@pytest.mark.parametrize("has_user", [True, False])
+def test_limits_are_raised_before_a_user_namespace_is_joined(has_user):
+    """In the stage, which still has the runtime's rights."""
+    maps = [{"containerID": 0, "hostID": 1000, "size": 10}]
+    added = {"linux__uidMappings": maps, "linux__gidMappings": maps} if has_user else {}
+    kinds = ["mount", *["user"] * has_user]
+    made = plan(
+        config(
+            process__rlimits=[{"type": "RLIMIT_CPU", "soft": 1, "hard": 2}],
+            linux__namespaces=[{"type": kind} for kind in kinds],
+            **added,
+        )
+    )
+    order = names(made, "stage")
+    assert ("RaiseLimit" in order) == has_user
+    if has_user:
+        assert order.index("RaiseLimit") < order.index("JoinContainer")
+        assert last(made, "stage", "RaiseLimit") == {"resource": 0, "hard": 2, "name": "RLIMIT_CPU"}
+
+
 def program(own, data=None, **words):
     """compile_program for a process file's bytes, as the launcher has it."""
     given = {"verb": "exec", "id": "c1", "root": "/run/ocirt", "process": "/p.json", **words}

@@ -167,6 +167,48 @@ def test_rlimits():
     ]
 
 
+LIMITED = {"process__rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}]}
+RAISED = ("RaiseLimit", {"resource": 7, "hard": 2, "name": "RLIMIT_NOFILE"})
+MAPPED = ("Send", {"event": EVENTS.index("mapped"), "first": 0, "count": 0})
+MAP = [{"containerID": 0, "hostID": 100000, "size": 1000}]
+
+
+def spaces(*entries):
+    """Namespaces, of which "user=/ns/u" is joined."""
+    pairs = [entry.partition("=") for entry in entries]
+    members = {"linux__namespaces": [{"type": kind} | ({"path": path} if path else {}) for kind, _, path in pairs]}
+    return members | ({"linux__uidMappings": MAP, "linux__gidMappings": MAP} if "user" in entries else {})
+
+
+def test_only_the_runtime_can_raise_limits_above_its_own_for_a_user_namespace():
+    """Init waits for the event "mapped", so that its limits are raised before it sets them."""
+    made = plan(config(**LIMITED, **spaces("mount", "user")))
+    host = shown(made, "host")
+    assert host.index(RAISED) == [name for name, _ in host].index("Send") - 1
+    order = names(made, "init")
+    assert order.index("Receive") < order.index("SetRlimit") and "RaiseLimit" not in order
+
+
+def test_the_limits_of_a_child_that_a_stage_makes_are_raised_from_outside():
+    made = plan(config(**LIMITED, **spaces("mount", "user", "network=/ns/n")))
+    order = names(made, "host")
+    assert order.index("Spawn") < order.index("Receive") < order.index("RaiseLimit") < order.index("Send")
+    assert "RaiseLimit" not in names(made, "stage")
+
+
+def test_the_stage_raises_its_limits_before_it_joins_a_user_namespace():
+    made = plan(config(**LIMITED, **spaces("mount", "user=/ns/u")))
+    order = names(made, "stage")
+    assert order.index("RaiseLimit") < order.index("JoinNamespace") and RAISED in shown(made, "stage")
+    assert "RaiseLimit" not in names(made, "host")
+
+
+def test_without_a_user_namespace_init_itself_may_raise_its_limits():
+    made = plan(config(**LIMITED, **spaces("mount", "network=/ns/n")))
+    assert "RaiseLimit" not in names(made, "host") + names(made, "stage") + names(made, "init")
+    assert "SetRlimit" in names(made, "init")
+
+
 @pytest.mark.parametrize(
     "limits, message",
     [

@@ -23,6 +23,15 @@ int do_restore_open_files(struct run *r, const struct step_restore_open_files *s
   return called(r, "prlimit", restore_open_files());
 }
 
+int do_raise_limit(struct run *r, const struct step_raise_limit *s) {
+  struct limit now; // of the runtime: the child has inherited it
+  int pid = r->section == SECTION_HOST ? r->child.pid : 0;
+  if (sys4(SYS_prlimit64, 0, s->resource, 0, &now) || now.hard >= (uint64_t)s->hard) return 0;
+  now.hard = (uint64_t)s->hard;
+  sys4(SYS_prlimit64, pid, s->resource, &now, 0);
+  return 0;
+}
+
 int own_proc(struct run *r) {
   if (r->proc >= 0) return r->proc;
   CLOSING int context = (int)sys2(SYS_fsopen, "proc", FSOPEN_CLOEXEC);
@@ -67,20 +76,17 @@ static void put_limit(struct buffer *to, uint64_t limit) {
 }
 
 void explain_set_rlimit(struct run *r, const struct step_set_rlimit *s, int error) {
-  struct limit now;
+  struct limit most = {.hard = (uint64_t)s->hard};
+  int is_soft = error == -EINVAL && (uint64_t)s->soft > most.hard;
   BUFFER(wanted, 24);
-  BUFFER(most, 24);
-  if (error == -EINVAL && (uint64_t)s->soft > (uint64_t)s->hard) {
-    put_limit(&wanted, s->soft);
-    put_limit(&most, s->hard);
-    format(&r->detail, "found a soft limit of %s, expected at most the hard one, %s", wanted.data, most.data);
-  }
-  if (error != -EPERM || sys4(SYS_prlimit64, 0, s->resource, 0, &now)) return;
-  put_limit(&wanted, s->hard);
-  put_limit(&most, now.hard);
-  format(&r->detail,
-      "found a hard limit of %s, expected at most the runtime's own, %s: a higher one needs CAP_SYS_RESOURCE",
-      wanted.data, most.data);
+  BUFFER(allowed, 24);
+  if (!is_soft && (error != -EPERM || sys4(SYS_prlimit64, 0, s->resource, 0, &most))) return;
+  put_limit(&wanted, (uint64_t)(is_soft ? s->soft : s->hard));
+  put_limit(&allowed, most.hard);
+  format(&r->detail, "found a %s limit of %s, expected at most %s, %s", is_soft ? "soft" : "hard", wanted.data,
+      is_soft ? "the hard one" : "the runtime's own", allowed.data);
+  if (is_soft) return;
+  put(&r->detail, ": a higher one needs CAP_SYS_RESOURCE");
   if (s->resource == RLIMIT_NOFILE) put(&r->detail, ", and never more than the sysctl fs.nr_open");
 }
 

@@ -51,6 +51,16 @@ class SetRlimit(Step):
     explained = True
 
 
+class RaiseLimit(Step):
+    """If the hard limit of ``resource`` is below ``hard``, raise it to that: in the host section that of the child,
+    otherwise that of this process. It runs where the runtime's rights count, outside of the container's user
+    namespace, and before SetRlimit, which reports a limit that could not be raised."""
+
+    sections = ("host", "stage")
+    fields = {"resource": "number", "hard": "number", "name": "text"}
+    sentence = "raise the hard limit of {name}"
+
+
 class RestoreOpenFiles(Step):
     """Give this process the soft RLIMIT_NOFILE with which the caller started the runtime. The runtime raises
     its own."""
