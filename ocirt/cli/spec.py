@@ -57,7 +57,10 @@ def run(line: "CommandLine") -> None:
 
 
 def default() -> "dict[str, Any]":
-    """The config that runs ``sh`` in the directory rootfs, like that of ``runc spec``."""
+    """The config that runs ``sh`` in the directory rootfs: that of runc 1.5's ``runc spec``, except for the hostname.
+
+    crun since 1.21 (the oldest tried) and runc take any ``ociVersion``; crun 1.8 of Debian 12 refuses this one.
+    """
     return {
         "ociVersion": SPEC_VERSION,
         "process": {
@@ -66,7 +69,7 @@ def default() -> "dict[str, Any]":
             "args": ["sh"],
             "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"],
             "cwd": "/",
-            "capabilities": {kind: _CAPABILITIES for kind in ("bounding", "effective", "permitted", "ambient")},
+            "capabilities": {kind: _CAPABILITIES for kind in ("bounding", "effective", "permitted")},
             "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
             "noNewPrivileges": True,
         },

@@ -83,8 +83,8 @@ class Capabilities:
         self.inheritable = asked["inheritable"] & self.bounding
         self.effective = asked["effective"] & self.permitted
         self.ambient = asked["ambient"] & self.permitted & self.inheritable
-        # An ambient capability that is permitted but not inheritable is left out silently, as in runc, whose own `runc
-        # spec` asks for such capabilities.
+        # An ambient capability that is permitted but not inheritable is left out silently, as in runc: many a
+        # config.json comes from a `runc spec` before 1.3, which asked for such capabilities.
         asked["ambient"] &= ~self.permitted | self.ambient
         self.refused = {name: bits & ~getattr(self, name) for name, bits in asked.items()}
         self.lacking = self.refused["bounding"] & ~ceiling | self.refused["permitted"] & ~mine

@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from ocirt.boot import run
 from ocirt.cli import spec
 
+DATA = Path(__file__).parent / "data"
 RUNC = shutil.which("runc")
 
 
@@ -28,20 +30,33 @@ def test_it_is_written_into_this_directory(tmp_path, monkeypatch, capfd):
     assert (config["ociVersion"], config["hostname"], config["process"]["args"]) == ("1.3.0", "ocirt", ["sh"])
 
 
+@pytest.mark.parametrize("is_v2", [False, True])
+@pytest.mark.parametrize("flags", [[], ["--rootless"]])
+def test_it_is_that_of_runc_1_5_byte_for_byte_but_for_the_hostname(tmp_path, monkeypatch, flags, is_v2):
+    """The files are what runc 1.5.0's package specconv writes as root on a host with cgroup v1."""
+    monkeypatch.setattr(spec.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(spec.os, "getegid", lambda: 0)
+    monkeypatch.setattr(spec.os.path, "exists", lambda path: is_v2)
+    assert ocirt_spec("--bundle", str(tmp_path), *flags) == 0
+    theirs = (DATA / f"runc-1.5-spec{'-rootless' * bool(flags)}.json").read_text().replace('"runc"', '"ocirt"')
+    if is_v2:
+        last = '{\n\t\t\t\t"type": "mount"\n\t\t\t}'
+        theirs = theirs.replace(last, f"{last},\n\t\t\t{last.replace('mount', 'cgroup')}")
+    assert (tmp_path / "config.json").read_text() == theirs
+
+
 @pytest.mark.skipif(RUNC is None, reason="runc is not installed")
 @pytest.mark.parametrize("flags", [[], ["--rootless"]])
-def test_it_is_runcs_byte_for_byte_but_for_version_and_hostname(tmp_path, flags):
+def test_it_is_that_of_the_runc_here_but_for_what_changed_since(tmp_path, flags):
+    """Before 1.3 runc's had another version, and an ambient set that runc itself ignored."""
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     theirs.mkdir()
     ours.mkdir()
     subprocess.run([RUNC, "spec", "--bundle", theirs, *flags], check=True, timeout=60)
     assert ocirt_spec("--bundle", str(ours), *flags) == 0
-    text = (theirs / "config.json").read_text()
-    version = json.loads(text)["ociVersion"]
-    expected = text.replace(f'"ociVersion": "{version}"', '"ociVersion": "1.3.0"').replace(
-        '"hostname": "runc"', '"hostname": "ocirt"'
-    )
-    assert (ours / "config.json").read_text() == expected
+    config = json.loads((theirs / "config.json").read_text()) | {"ociVersion": "1.3.0", "hostname": "ocirt"}
+    config["process"]["capabilities"].pop("ambient", None)
+    assert (ours / "config.json").read_text() == json.dumps(config, indent="\t")
 
 
 def test_rootless_maps_the_caller():
