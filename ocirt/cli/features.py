@@ -10,7 +10,7 @@ from pkgutil import iter_modules
 from .. import __version__, cgroups
 from ..compile import annotations, capabilities, hooks, libseccomp, memorypolicy, mount_options, namespaces, seccomp
 from ..errors import HostError
-from ..model import config, peers
+from ..model import config, peers, processor
 from .flags import SPEC_VERSION, VERBS
 from .output import write
 
@@ -87,7 +87,7 @@ def _seccomp() -> "dict[str, Any]":
         "enabled": True,
         "actions": sorted(seccomp.ACTIONS),
         "operators": sorted(seccomp.OPERATORS),
-        "archs": sorted([f"SCMP_ARCH_{name}" for name in seccomp.ARCHITECTURES]),
+        "archs": sorted([f"SCMP_ARCH_{name}" for name in processor.ARCHITECTURES]),
         "knownFlags": list(seccomp.FLAGS),
     }
     try:

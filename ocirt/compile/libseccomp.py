@@ -8,6 +8,7 @@ import ctypes
 import os
 
 from ..errors import HostError
+from ..model.processor import MOST_NAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Filter:
 UNKNOWN = -1
 """__NR_SCMP_ERROR: the number that libseccomp returns for a system call it does not know."""
 MOST_SYSCALLS = 1024
-"""All system calls of x86_64 have lower numbers, apart from those of x32."""
+"""All system calls have lower numbers on the processor that has the most of them."""
 
 
 def is_syscall(name: str) -> bool:
@@ -148,7 +149,7 @@ def is_syscall(name: str) -> bool:
 
 
 def syscalls() -> list[str]:
-    """The names of the system calls of x86_64 that libseccomp knows.
+    """The names of the system calls that libseccomp knows on the processor that has the most of them.
 
     :raises HostError: libseccomp is missing.
     """
@@ -157,7 +158,7 @@ def syscalls() -> list[str]:
     resolve.argtypes, resolve.restype = [ctypes.c_uint32, ctypes.c_int], ctypes.c_void_p
     free.argtypes, free.restype = [ctypes.c_void_p], None
     found = []
-    arch = library.seccomp_arch_resolve_name(b"x86_64")
+    arch = library.seccomp_arch_resolve_name(MOST_NAMES.encode())
     for number in range(MOST_SYSCALLS):
         name = resolve(arch, number)
         if name:

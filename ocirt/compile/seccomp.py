@@ -61,33 +61,7 @@ FLAGS = {
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SPEC_ALLOW,
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": WAIT_KILLABLE_RECV,
 }
-ARCHITECTURES = (
-    "X86",
-    "X86_64",
-    "X32",
-    "ARM",
-    "AARCH64",
-    "MIPS",
-    "MIPS64",
-    "MIPS64N32",
-    "MIPSEL",
-    "MIPSEL64",
-    "MIPSEL64N32",
-    "PPC",
-    "PPC64",
-    "PPC64LE",
-    "S390",
-    "S390X",
-    "PARISC",
-    "PARISC64",
-    "RISCV64",
-    "LOONGARCH64",
-    "M68K",
-    "SH",
-    "SHEB",
-)
 KINDS = {list: "an array", str: "a string", int: "a whole number"}
-AUDIT_X86_64, X32_BIT = 0xC000003E, 0x40000000
 U64 = (1 << 64) - 1
 
 
@@ -311,6 +285,7 @@ def _action(value: "Members", path: str, action: str = "action", errno: str = "e
 
 
 def _compile(profile: "Members", strict: bool = False) -> bytes:
+    from ..model.processor import ARCHITECTURES, is_private
     from .libseccomp import Filter
 
     name, default = _action(profile, AT, "defaultAction", "defaultErrnoRet")
@@ -332,7 +307,10 @@ def _compile(profile: "Members", strict: bool = False) -> bytes:
         if name in PERMISSIVE or default == ERRNO | ENOSYS:
             return program
         names = {each for rule in named for each in rule}
-        last = {arch: max([made.number(arch, each) for each in names], default=-1) for arch in arches}
+        last: dict[int, int] = {}
+        for arch in arches:
+            numbers = [made.number(arch, each) for each in names]
+            last[arch] = max([number for number in numbers if not is_private(arch, number)], default=-1)
         return _newer_are_enosys({arch: number for arch, number in last.items() if number >= 0}) + program
 
 
@@ -397,6 +375,8 @@ def _newer_are_enosys(last: "Mapping[int, int]") -> bytes:
         that the profile names.
     """
 
+    from ..model.processor import ARM_PRIVATE, AUDIT_ARM, AUDIT_X86_64, X32_BIT
+
     def instruction(code: int, value: int, true: int = 0, false: int = 0) -> bytes:
         return code.to_bytes(2, "little") + bytes((true, false)) + value.to_bytes(4, "little")
 
@@ -414,6 +394,8 @@ def _newer_are_enosys(last: "Mapping[int, int]") -> bytes:
         elif arch == AUDIT_X86_64:
             # Without x32 in the profile such numbers belong to another architecture, which the program itself refuses.
             checks += instruction(jump_greater, X32_BIT - 1, 2, 0)
+        elif arch == AUDIT_ARM:
+            checks += instruction(jump_greater, ARM_PRIVATE - 1, 2, 0)
         checks += instruction(jump_greater, number, 0, 1) + answer
         checks += instruction(load, 4)
         program += instruction(jump_equal, arch, 0, len(checks) // 8) + checks

@@ -232,15 +232,10 @@ def _has_systemd(host: Host) -> None:
     host.has_systemd = host.device("/run/systemd/system") is not None
 
 
-def seccomp_number(machine: str) -> int:
-    """The number of seccomp(2) on ``machine``, a name of uname(2): that of x86_64 (``i686`` if a personality hides the
-    64 bits), or that of the table that all newer architectures share.
-    """
-    return 317 if machine == "x86_64" or machine.endswith("86") else 277
-
-
 def _seccomp_flags(host: Host) -> None:
     import ctypes  # only where there is a profile, which needs it anyway
+
+    from .processor import seccomp_number
 
     syscall, number = ctypes.CDLL(None, use_errno=True).syscall, seccomp_number(posix.uname().machine)
     known = 0

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ocirt.model.host import seccomp_number
+from ocirt.model.processor import seccomp_number
 
 TREE = Path(__file__).resolve().parents[2]
-CORE = TREE / "ocirt/core"
+PACKAGE = TREE / "ocirt"
+CORE = PACKAGE / "core"
 GENERATED = TREE / "build/meson/ocirt"
 ZIG = TREE / "build/zig"
 
@@ -73,6 +74,14 @@ def test_only_arch_h_tells_processors_apart():
     found = {str(path.relative_to(CORE)) for path in CORE.rglob("*.[ch]") if tells.search(path.read_text())}
     # Of these two one names a symbol of the linker's, and one tells the processor that it waits, in arch.h's words.
     assert found == {"base/arch.h", "launch/detach.c", "process/seccomp.c"}
+
+
+def test_only_one_module_of_python_tells_processors_apart():
+    tells = re.compile(
+        r'"(X86_64|AARCH64|x86_64|aarch64|i686|riscv64)"|0x(C00000|400000)[1-9A-F][0-9A-F]\b|platform\.machine', re.I
+    )
+    found = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if tells.search(path.read_text())}
+    assert found == {"model/processor.py"}
 
 
 @pytest.mark.parametrize(
