@@ -4,7 +4,9 @@
 #include <string.h>
 #include <sys/mount.h>
 
-#define PAGE_OF_OPTIONS 4096 // bytes, with a NUL
+#include "base/log.h"
+#include "base/memory.h"
+
 #define PLACE "mount" // the directory for the mount on a file system of its own
 
 static const struct {
@@ -56,11 +58,12 @@ static int mount_in(struct run *r, const struct filesystem *f, int scratch, unsi
 static int by_page(struct run *r, const struct filesystem *f, int64_t attributes) {
   static const struct texts none;
   const struct filesystem empty = {"tmpfs", "tmpfs", &none, 0};
-  BUFFER(page, PAGE_OF_OPTIONS);
+  struct buffer page = arena_buffer(page_size() - 1);
   unsigned long with = put_options(&page, f);
-  if (page.full || strlen(f->source) >= PAGE_OF_OPTIONS) {
+  if (page.full || strlen(f->source) >= PATH_SIZE) {
     const char *what = page.full ? "options are" : "source is";
-    format(&r->detail, "its %s longer than the %d bytes that the kernel takes", what, PAGE_OF_OPTIONS - 1);
+    int most = page.full ? (int)page.size - 1 : PATH_SIZE - 1;
+    format(&r->detail, "its %s longer than the %d bytes that the kernel takes", what, most);
     return failing(r, "mount", -E2BIG);
   }
   CLOSING int scratch = make_filesystem(r, &empty, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
