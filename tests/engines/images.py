@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import tarfile
 
+from tests.processor import ENGINES_NAME
+
 BUSYBOX = "localhost/busybox:latest"
 PAUSE = "localhost/pause:latest"
 TIME = "2026-01-01T00:00:00Z"
@@ -71,7 +73,7 @@ def archive(path, name, layer, config):
     layer_digest = _digest(layer)
     image = _json(
         {
-            "architecture": "amd64",
+            "architecture": ENGINES_NAME,
             "os": "linux",
             "created": TIME,
             "config": config,

@@ -26,8 +26,9 @@ from ocirt.criu.message import (
     decode,
     encode,
 )
+from tests.processor import SYSCALLS
 
-CLONE_PARENT, SYS_CLONE = 0x8000, 56
+CLONE_PARENT = 0x8000
 LOG = (
     "(00.01) pie: hello\n(00.02) Error (criu/fake.c:1): no such luck\n(00.03) Error (criu/fake.c:2): Dumping FAILED.\n"
 )
@@ -78,7 +79,7 @@ def start(seconds):
     """Start a process as a sibling, as criu does with restored ones. The process continues only once everything is
     restored.
     """
-    pid = ctypes.CDLL(None).syscall(SYS_CLONE, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+    pid = ctypes.CDLL(None).syscall(SYSCALLS["clone"], CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
     if pid == 0:
         os.kill(os.getpid(), signal.SIGSTOP)
         os.execv("/bin/sh", ["sh", "-c", f"sleep {seconds}; exit 7"])

@@ -15,6 +15,7 @@ from ocirt.cli.flags import VERBS
 from tests.integration.harness import LIMIT, TREE, Runtime, User
 from tests.integration.test_checkpoint import Fake, images
 from tests.integration.test_wait import waiting
+from tests.processor import SHARED, SYSCALLS
 
 WRAPPER = """
 import os, resource, signal, sys
@@ -304,18 +305,7 @@ class Filter(ctypes.Structure):
 code = b"".join(struct.pack("<HBBI", *each) for each in ((0x20, 0, 0, 0), (0x15, 0, 1, {number}), (6, 0, 0, 0x50000 | {error}), (6, 0, 0, 0x7fff0000)))
 assert ctypes.CDLL(None).prctl(22, 2, ctypes.byref(Filter(len(code) // 8, code))) == 0
 """
-CALLS = {
-    "faccessat2": 439,
-    "flock": 73,
-    "openat2": 437,
-    "clone3": 435,
-    "close_range": 436,
-    "mount_setattr": 442,
-    "fsopen": 430,
-    "pidfd_open": 434,
-    "memfd_create": 319,
-    "pidfd_send_signal": 424,
-}
+CALLS = (*SHARED, "flock", "memfd_create")
 UNREFUSED = ("faccessat2",)
 """What the runtime has another way for."""
 
@@ -325,7 +315,7 @@ UNREFUSED = ("faccessat2",)
 def test_a_call_that_a_filter_around_the_runtime_refuses(ocirt, bundle, call, error):
     """An old profile of an outer container: what the runtime cannot do otherwise is an error that names the call and the filter, and no
     verb takes a container that lives for one that has ended."""
-    runtime = Under(ocirt, REFUSE.format(number=CALLS[call], error=error))
+    runtime = Under(ocirt, REFUSE.format(number=SYSCALLS[call], error=error))
     refused = []
     for words in (
         ("run", "--no-cache", "--detach", "--bundle", bundle, "c1"),

@@ -19,6 +19,7 @@ from tests.integration.conftest import (
     user,
 )
 from tests.integration.harness import LIMIT
+from tests.processor import KERNEL_HEADERS
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,7 @@ def attacker(tmp_path_factory):
     compiler = shutil.which("musl-gcc") or "gcc"
     command = [compiler, "-static", "-O1", "-Wall", "-Werror", "-o", path, Path(__file__).parent / "attacker.c"]
     if "musl" in compiler:
-        command += ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"]
+        command += KERNEL_HEADERS
     subprocess.run(command, check=True, timeout=LIMIT)
     return path
 

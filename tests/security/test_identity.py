@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from tests.integration.harness import LIMIT, TREE, UID, enough_output
+from tests.processor import KERNEL_HEADERS
 
 LAST = (1 << 32) - 1
 """What setresuid(2) takes as "leave it": a process that begins as root would stay root."""
@@ -184,10 +185,7 @@ def keyring(tmp_path_factory):
         [
             shutil.which("musl-gcc") or "gcc",
             "-static",
-            "-idirafter",
-            "/usr/include",
-            "-idirafter",
-            "/usr/include/x86_64-linux-gnu",
+            *KERNEL_HEADERS,
             "-o",
             path,
             TREE / "tests/integration/data/keyring.c",

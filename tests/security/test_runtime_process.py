@@ -10,6 +10,7 @@ import time
 import pytest
 
 from tests.integration.harness import LIMIT, built
+from tests.processor import LOADER, MULTIARCH
 
 ALL = [
     f"CAP_{name}"
@@ -102,14 +103,14 @@ def test_a_library_of_the_image_in_the_executable(ocirt, bundle, tmp_path, verb)
     evil = bundle.rootfs / "evil.so"
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", evil, tmp_path / "evil.c"], check=True, timeout=LIMIT)
     for name in (
-        "lib64/ld-linux-x86-64.so.2",
-        "lib/x86_64-linux-gnu/libc.so.6",
-        "lib/x86_64-linux-gnu/libseccomp.so.2",
+        LOADER,
+        f"lib/{MULTIARCH}/libc.so.6",
+        f"lib/{MULTIARCH}/libseccomp.so.2",
     ):
         (bundle.rootfs / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(evil, bundle.rootfs / name)
     bundle.config["root"]["readonly"] = False
-    bundle.config["process"]["env"] += ["LD_PRELOAD=/evil.so", "LD_LIBRARY_PATH=/lib/x86_64-linux-gnu"]
+    bundle.config["process"]["env"] += ["LD_PRELOAD=/evil.so", f"LD_LIBRARY_PATH=/lib/{MULTIARCH}"]
     self = ("/proc/self/exe", "--version")
     if verb == "run":
         bundle.args(*self).save()

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import json
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -100,7 +101,11 @@ class Place:
     def compile(self, source: Path) -> str:
         """The executable of a C program."""
         compiler = shutil.which("musl-gcc")
-        headers = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"] if compiler else []
+        headers = (
+            ["-idirafter", "/usr/include", "-idirafter", f"/usr/include/{platform.machine()}-linux-gnu"]
+            if compiler
+            else []
+        )
         output = self.path / f"{source.parent.name}-{source.stem}"
         done = subprocess.run(
             [compiler or "gcc", "-O2", "-w", "-static", *headers, str(source), "-o", str(output)],

@@ -1,0 +1,34 @@
+"""What the tests know of the processor that they run on; no other test names one."""
+
+import platform
+
+MACHINE = platform.machine()
+"""As uname(2) names it."""
+MULTIARCH = f"{MACHINE}-linux-gnu"
+"""The name of Debian's folders for it."""
+KERNEL_HEADERS = ["-idirafter", "/usr/include", "-idirafter", f"/usr/include/{MULTIARCH}"]
+"""For musl-gcc, which does not find the kernel's headers."""
+LOADER = {
+    "x86_64": "lib64/ld-linux-x86-64.so.2",
+    "aarch64": "lib/ld-linux-aarch64.so.1",
+    "riscv64": "lib/ld-linux-riscv64-lp64d.so.1",
+}[MACHINE]
+"""What executes a program of glibc."""
+SHARED = {
+    "pidfd_send_signal": 424,
+    "fsopen": 430,
+    "pidfd_open": 434,
+    "clone3": 435,
+    "close_range": 436,
+    "openat2": 437,
+    "faccessat2": 439,
+    "mount_setattr": 442,
+}
+"""Numbers of system calls: from 424 on they are the same for all processors."""
+SYSCALLS = SHARED | (
+    {"clone": 56, "flock": 73, "memfd_create": 319, "bpf": 321}
+    if MACHINE == "x86_64"
+    else {"clone": 220, "flock": 32, "memfd_create": 279, "bpf": 280}
+)
+ENGINES_NAME = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}[MACHINE]
+"""As images name it."""
