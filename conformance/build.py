@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,12 @@ HERE = Path(__file__).resolve().parent
 MODULE = "github.com/opencontainers/runtime-tools"
 INSIDE = "runtimetest"
 """The program that runs inside the containers."""
-ROOTFS = "rootfs-amd64.tar.gz"
+PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
+"""Names of uname(2) -> names of Go."""
+ROOTFS = "rootfs-{}.tar.gz"
+"""The archive from which the programs, built for a processor, unpack their containers' root."""
+ORIGINAL = ROOTFS.format("amd64")
+"""The one that runtime-tools brings."""
 SPEC_MODULE = "github.com/opencontainers/runtime-spec"
 SPEC = "spec"
 """The folder with the specification's text."""
@@ -38,14 +45,18 @@ class Suite:
 
     :ivar folder: has them, ``runtimetest``, the archive of a rootfs and the text of the specification that they check.
     :ivar version: the Go module's version.
+    :ivar rootfs: the archive's name.
     """
 
     folder: Path
     version: str
+    rootfs: str
 
     @property
     def programs(self) -> list[str]:
-        return sorted(path.name for path in self.folder.iterdir() if path.name not in (INSIDE, ROOTFS, SPEC))
+        return sorted(
+            path.name for path in self.folder.iterdir() if path.name not in (INSIDE, ORIGINAL, self.rootfs, SPEC)
+        )
 
 
 def cache() -> Path:
@@ -53,26 +64,52 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ocirt-conformance"
 
 
-def suite() -> Suite:
+def suite(machine: str = "") -> Suite:
     """The built programs. If they are missing, they are built now.
 
+    :param machine: the processor, as uname(2) names it; by default this machine's. For another one the archive of the
+        rootfs may be missing: the first :func:`suite` over there adds it.
     :raises BuildError: Go or the network is missing, or the build fails.
     """
     pinned = re.search(rf"{re.escape(MODULE)} (\S+)", (HERE / "go.mod").read_text())
     assert pinned is not None
     version = pinned[1]
     pins = hashlib.sha256((HERE / "go.mod").read_bytes() + (HERE / "go.sum").read_bytes()).hexdigest()[:8]
-    folder = cache() / f"{version}-{pins}"
+    here = platform.machine()
+    processor = PROCESSORS.get(machine or here)
+    if processor is None:
+        raise BuildError(f"the programs are built for {', '.join(PROCESSORS)}; found {machine or here}")
+    rootfs = ROOTFS.format(processor)
+    folder = cache() / f"{version}-{pins}-{processor}"
     if not folder.is_dir():
         new = folder.with_name(f"{folder.name}.new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        _build(new)
+        _build(new, processor)
         new.rename(folder)
-    return Suite(folder, version)
+    if machine in ("", here) and not (folder / rootfs).exists():
+        _make_rootfs(folder / ORIGINAL, folder / rootfs)
+    return Suite(folder, version, rootfs)
 
 
-def _build(folder: Path) -> None:
+def _make_rootfs(original: Path, target: Path) -> None:
+    """Write an archive for this machine: the same files as in the original, with this machine's busybox."""
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        raise BuildError(f"{target.name} needs a busybox (Debian's package busybox-static)")
+    new = target.with_suffix(".new")
+    with tarfile.open(original) as old, tarfile.open(new, "w:gz") as made:
+        for member in old:
+            if member.name == "./bin/busybox":
+                with open(busybox, "rb") as file:
+                    member.size = os.fstat(file.fileno()).st_size
+                    made.addfile(member, file)
+            else:
+                made.addfile(member, old.extractfile(member) if member.isfile() else None)
+    new.rename(target)
+
+
+def _build(folder: Path, processor: str) -> None:
     compiler = go()
     print(f"conformance: building the programs of {MODULE} with {compiler}", file=sys.stderr)
     environment = {
@@ -82,7 +119,7 @@ def _build(folder: Path) -> None:
         "GOWORK": "off",
         "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
         "GOOS": "linux",
-        "GOARCH": "amd64",
+        "GOARCH": processor,
     }
     _run(
         [compiler, "build", "-ldflags=-s -w", "-o", f"{folder}/", f"{MODULE}/validation/...", f"{MODULE}/cmd/{INSIDE}"],
@@ -91,7 +128,7 @@ def _build(folder: Path) -> None:
         env=environment,
     )
     (folder / SPEC).mkdir()
-    for module, pattern, to in ((MODULE, ROOTFS, folder), (SPEC_MODULE, "*.md", folder / SPEC)):
+    for module, pattern, to in ((MODULE, ORIGINAL, folder), (SPEC_MODULE, "*.md", folder / SPEC)):
         place = _run(
             [compiler, "list", "-m", "-f", "{{.Dir}}", module], f"cannot find {module}", cwd=HERE, env=environment
         )

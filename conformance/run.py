@@ -176,7 +176,7 @@ def in_cell(
         "REAL": runtime.path,
         **(more or {}),
     }
-    script = f'cp "$SUITE/runtimetest" "$SUITE/rootfs-amd64.tar.gz" .\n{script}'
+    script = f'cp "$SUITE/runtimetest" "$SUITE/{suite.rootfs}" .\n{script}'
     # Files, not pipes: a container that still runs keeps the streams open.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
