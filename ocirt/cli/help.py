@@ -117,6 +117,90 @@ and unknown system calls.
 With --strict these warnings are errors. The exit status is 1 if there are errors.""",
 }
 
+EXAMPLES = {
+    "create": (
+        ("ocirt create --bundle /srv/web web", "Create the container web from the bundle /srv/web."),
+        (
+            "ocirt create --layer /srv/changes --layer /srv/base web",
+            "Create it with the topmost layer first as its root file system, read-only.",
+        ),
+    ),
+    "run": (
+        ("ocirt run first", "Run the bundle in the current directory, at this terminal."),
+        ("ocirt run --detach --bundle /srv/web web", "Run a service, and return as soon as it runs."),
+        ("ocirt run --init -b /srv/job job", "Run a program that handles no signals, so that Ctrl-C ends it."),
+    ),
+    "start": (("ocirt start web", "Run the program of the container web, which create has made."),),
+    "state": (("ocirt state web", "Print the state of the container web."),),
+    "kill": (
+        ("ocirt kill web", "Send SIGTERM to the first process of the container web."),
+        ("ocirt kill --all web KILL", "Kill all its processes."),
+        ("ocirt kill --regex '^job-[0-9]+$' HUP", "Send SIGHUP to every container whose id matches."),
+    ),
+    "delete": (
+        ("ocirt delete web", "Delete the container web, which has stopped."),
+        ("ocirt delete --force web", "Kill the container first if it runs."),
+    ),
+    "exec": (
+        ("ocirt exec -t web sh", "Open a shell in the container web."),
+        ("ocirt exec -e LANG=C -u 1000:1000 web id", "Run id as another user, with a further variable."),
+        ("ocirt exec --process process.json web", "Run the process that a file describes."),
+    ),
+    "checkpoint": (
+        ("ocirt checkpoint --image-path /srv/saved web", "Save the container web, and delete it."),
+        ("ocirt checkpoint --leave-running --image-path /srv/saved web", "Save it, and let it continue."),
+    ),
+    "restore": (
+        (
+            "ocirt restore --detach --bundle /srv/web --image-path /srv/saved web",
+            "Continue the container web where checkpoint has saved it.",
+        ),
+    ),
+    "pause": (("ocirt pause web", "Freeze the container web."),),
+    "resume": (("ocirt resume web", "Let the container web continue."),),
+    "update": (
+        ("ocirt update --memory 512m --pids-limit 200 web", "Change two limits of the container web."),
+        ("ocirt update --resources limits.json web", "Change the limits that a file names."),
+    ),
+    "wait": (("ocirt wait web", "Wait for the end of the container web, and exit with its status."),),
+    "ps": (
+        ("ocirt ps web", "List the processes of the container web."),
+        ("ocirt ps web -o pid,etime,args", "Choose the columns."),
+        ("ocirt ps --format json web", "Print the pids as a JSON array."),
+    ),
+    "events": (
+        ("ocirt events --stats web", "Print the statistics of the container web once."),
+        ("ocirt events --interval 1s web", "Print what happens to it, and its statistics every second."),
+    ),
+    "list": (
+        ("ocirt list", "List the containers with their pids, states and bundles."),
+        ("ocirt --root /run/user/1000/ocirt list --quiet", "Print the ids of another root directory."),
+    ),
+    "spec": (
+        ("ocirt spec", "Write config.json into the current directory."),
+        ("ocirt spec --rootless --bundle /home/me/bundle", "Write one that an ordinary user can run."),
+    ),
+    "plan": (
+        ("ocirt plan /srv/web", "Print the steps that create would take for the bundle /srv/web."),
+        ("ocirt plan --slots /srv/web", "Print which values the compiled program depends on, too."),
+    ),
+    "cache": (
+        ("ocirt cache list", "List the programs that are kept."),
+        ("ocirt cache explain /srv/web", "Say which kept program create would use for a bundle, or why none."),
+        ("ocirt cache clear", "Remove all programs."),
+    ),
+    "doctor": (
+        ("ocirt doctor", "Print what this host can do for your containers, and how to mend what it cannot."),
+        ("ocirt doctor /srv/web", "Print what would fail here for the bundle /srv/web."),
+    ),
+    "features": (("ocirt features", "Print what this build supports."),),
+    "validate": (
+        ("ocirt validate /srv/web", "Print every error in /srv/web/config.json."),
+        ("ocirt validate --strict --format json /srv/web", "Make warnings errors, and print JSON for a script."),
+    ),
+}
+"""For each verb, command lines and what they do. The help and the manual pages (man/pages.py) print them."""
+
 
 def general() -> str:
     """The help of the whole command line."""
@@ -140,6 +224,7 @@ def of_verb(name: str) -> str:
         ("USAGE", [f"ocirt {name} [options] {verb.arguments}".rstrip()]),
         ("DESCRIPTION", DESCRIPTIONS[name].splitlines()),
         ("OPTIONS", _flags((*verb.flags, HELP))),
+        ("EXAMPLES", [line for command, what in EXAMPLES[name] for line in (f"# {what}", command)]),
     )
 
 

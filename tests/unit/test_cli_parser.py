@@ -1,5 +1,6 @@
 """The command line as runc reads it."""
 
+import shlex
 from importlib import import_module
 
 import pytest
@@ -196,6 +197,18 @@ def test_help_of_each_verb(verb):
     for flag in VERBS[verb].flags:
         assert f"   --{flag.name}" in shown and flag.help in shown
     assert f"   ocirt {verb} - {VERBS[verb].help}\n" in shown
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_examples_in_the_help_of_each_verb(verb):
+    """The command line takes each of them, and all of it is of the verb that it explains."""
+    shown = help.of_verb(verb)
+    assert help.EXAMPLES[verb]
+    for command, what in help.EXAMPLES[verb]:
+        assert f"   # {what}\n   {command}\n" in shown
+        assert what.endswith(".") and what[0].isupper()
+        read = parse(shlex.split(command))
+        assert (read.words[0], read.verb, read.wants_help) == ("ocirt", verb, False)
 
 
 def test_general_help_names_every_verb_and_flag():
