@@ -1,6 +1,8 @@
-// The kernel's own work for the container of `runc spec` on a host with cgroup v1, by one process and its child: what
-// remains of a runtime that needs no config, keeps no state and checks nothing. Times of runtimes are compared with it.
+// The kernel's own work for the container of `runc spec`, by one process and its child: what remains of a runtime that
+// needs no config, keeps no state and checks nothing. Times of runtimes are compared with it.
 //   floor ROOTFS CGROUP create|run     CGROUP is beneath /ocirt-test-bench in each hierarchy
+// If cgroup v2 is mounted at /sys/fs/cgroup, the child is cloned into its cgroup, which has a device filter, and binds it
+// to its own /sys/fs/cgroup. Otherwise the child joins the nine hierarchies of cgroup v1, and has no mount of them.
 // create: make and kill the container; run: the container executes busybox true; wait for its end. Run it in a mount
 // namespace of its own (hack/floor does).
 #define _GNU_SOURCE
@@ -10,6 +12,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/bpf.h>
+#include <linux/magic.h>
 #include <linux/sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -18,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,7 +43,54 @@ static void write_to(const char *path, const char *text, size_t size) {
   close(fd);
 }
 
-// ---- cgroups ----
+// ---- cgroup v2 ----
+
+static char unified_group[200];
+
+static int is_unified(void) {
+  struct statfs fs;
+  return !statfs(TOP, &fs) && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+static long bpf(int command, union bpf_attr *attr) { return syscall(SYS_bpf, command, attr, sizeof *attr); }
+
+// The instructions of "allow this access to this device, or go on": the registers are those of filter().
+#define OP(opcode, target, source, jump, number) {.code = opcode, .dst_reg = target, .src_reg = source, .off = jump, .imm = number}
+#define UNEQUAL(target, number, jump) OP(BPF_JMP | BPF_JNE | BPF_K, target, 0, jump, number)
+#define RESULT(value) OP(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, value), OP(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
+#define ANY_OF(kind, major) UNEQUAL(2, kind, 3), UNEQUAL(4, major, 2), RESULT(1)
+#define ONE(kind, major, minor) UNEQUAL(2, kind, 4), UNEQUAL(4, major, 3), UNEQUAL(5, minor, 2), RESULT(1)
+#define MKNOD(kind) UNEQUAL(2, kind, 4), OP(BPF_ALU64 | BPF_AND | BPF_K, 3, 0, 0, 6), UNEQUAL(3, 0, 2), RESULT(1)
+
+// The rules of make_cgroups() as a program, the last one first.
+static void filter(int group) {
+  static const struct bpf_insn program[] = {
+    OP(BPF_LDX | BPF_MEM | BPF_W, 2, 1, 0, 0), OP(BPF_ALU64 | BPF_MOV | BPF_X, 3, 2, 0, 0),
+    OP(BPF_ALU64 | BPF_AND | BPF_K, 2, 0, 0, 0xffff), OP(BPF_ALU64 | BPF_RSH | BPF_K, 3, 0, 0, 16),
+    OP(BPF_LDX | BPF_MEM | BPF_W, 4, 1, 4, 0), OP(BPF_LDX | BPF_MEM | BPF_W, 5, 1, 8, 0),
+    ONE(2, 5, 2), ANY_OF(2, 136), ONE(2, 1, 9), ONE(2, 1, 5), ONE(2, 5, 0), ONE(2, 1, 7), ONE(2, 1, 8), ONE(2, 1, 3),
+    MKNOD(1), MKNOD(2), RESULT(0)};
+  union bpf_attr load = {.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE, .insn_cnt = N(program), .insns = (uintptr_t)program,
+                         .license = (uintptr_t)"MIT"};
+  long loaded = bpf(BPF_PROG_LOAD, &load);
+  must(loaded, "BPF_PROG_LOAD");
+  union bpf_attr attach = {.target_fd = (unsigned)group, .attach_bpf_fd = (unsigned)loaded, .attach_type = BPF_CGROUP_DEVICE,
+                           .attach_flags = BPF_F_ALLOW_MULTI};
+  must(bpf(BPF_PROG_ATTACH, &attach), "BPF_PROG_ATTACH");
+  close((int)loaded);
+}
+
+static int make_unified(const char *name) {
+  mkdir(TOP "/" PARENT, 0755);
+  snprintf(unified_group, sizeof unified_group, TOP "/" PARENT "/%.100s", name);
+  must(mkdir(unified_group, 0755), unified_group);
+  int group = open(unified_group, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  must(group, unified_group);
+  filter(group);
+  return group;
+}
+
+// ---- cgroup v1 ----
 
 static const char *const controllers[] = {"blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids", "systemd"};
 static char groups[N(controllers)][200];
@@ -87,7 +139,8 @@ static void join_cgroups(void) {
 
 // A cgroup stays busy for a moment after its last process has been reaped.
 static void remove_cgroups(void) {
-  for (unsigned i = 0; i < N(controllers); i++)
+  for (int tries = 1000; *unified_group && tries && rmdir(unified_group) && errno == EBUSY; tries--) ;
+  for (unsigned i = 0; i < N(controllers) && !*unified_group; i++)
     for (int tries = 1000; tries && rmdir(groups[i]) && errno == EBUSY; tries--) ;
 }
 
@@ -131,6 +184,11 @@ static void populate(const char *rootfs) {
   for (unsigned i = 0; i < N(links); i++) must(symlink(links[i].to, links[i].path), links[i].path);
 }
 
+static void show_cgroup(void) {
+  must(mount(unified_group, "sys/fs/cgroup", 0, MS_BIND, 0), "sys/fs/cgroup");
+  must(mount(0, "sys/fs/cgroup", 0, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV, 0), "sys/fs/cgroup");
+}
+
 static void change_root(void) {
   int before = open("/", O_DIRECTORY | O_CLOEXEC);
   must(syscall(SYS_pivot_root, ".", "."), "pivot_root");
@@ -163,15 +221,22 @@ int main(int argc, char **argv) {
   char byte = 0;
   must(pipe2(ready, O_CLOEXEC), "pipe");
   must(pipe2(go, O_CLOEXEC), "pipe");
-  make_cgroups(argv[2]);
   struct clone_args args = {.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, .exit_signal = SIGCHLD};
+  int unified = is_unified();
+  if (unified) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = (unsigned)make_unified(argv[2]);
+  } else {
+    make_cgroups(argv[2]);
+  }
   long child = syscall(SYS_clone3, &args, sizeof args);
   must(child, "clone3");
   if (!child) {
     close(go[1]);
-    join_cgroups();
+    if (!unified) join_cgroups();
     bring_up_loopback();
     populate(argv[1]);
+    if (unified) show_cgroup();
     change_root();
     hide();
     must(sethostname("floor", 5), "sethostname");

@@ -71,11 +71,12 @@ class Driver:
     :ivar zero_is_a_limit: does ``pids.limit`` 0 mean no task at all? Before ociVersion 1.3.0 it means "no limit", like
         -1, because Go cannot distinguish 0 from a missing property.
     :ivar takes_subgroup: may the container's cgroup be a child of the unit's (crun's ``run.oci.systemd.subgroup``)?
-    :ivar is_soon_done: once init exists, has the runtime less to do for the cgroup than init has to do?
+    :ivar is_first: does the runtime make the cgroup in the time in which its thread makes the network namespace, and only
+        then wait for the thread?
     """
 
     register, allow_caller_cgroup, skip_unwritable, without, zero_is_a_limit = NONE, 0, 0, 0, True
-    takes_subgroup, is_soon_done = False, True
+    takes_subgroup = is_first = False
 
     def __init__(self, host: "Host") -> None:
         self.host = host
@@ -87,6 +88,10 @@ class Driver:
     def before(self, resources: "Resources") -> "list[Step]":
         """Steps of the host before it starts the first child."""
         return self.make() + self.limit(resources) + self.open()
+
+    def begin(self, resources: "Resources") -> "list[Step]":
+        """Steps of the host right after it has made the first child: they ask another process to make the cgroup."""
+        return []
 
     def place(self, resources: "Resources", first: bool) -> "list[Step]":
         """Steps of the host once the first child exists. If the child waits for its cgroup (:meth:`wait`), one of the

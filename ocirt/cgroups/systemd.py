@@ -17,6 +17,7 @@ from ..plan.steps import (
     EVENTS,
     NONE,
     AssertEmptyCgroup,
+    AwaitUnit,
     DelegateCgroup,
     EnableControllers,
     JoinCgroup,
@@ -102,6 +103,7 @@ class Scope(Cgroupfs):
     """What the systemd drivers of both versions of cgroups share. It precedes the driver that makes cgroups itself.
 
     :ivar home: the hierarchy of systemd itself.
+    :ivar mark: what its lines in /proc/PID/cgroup have after the number.
     :param flag: the flag that asked for systemd.
     :raises ConfigError: ``linux.cgroupsPath`` does not have the form that systemd needs.
     :raises HostError: no manager can be asked.
@@ -112,7 +114,7 @@ class Scope(Cgroupfs):
     BLOCKS: str
     """Systemd's name for the controller of block devices."""
     home: "Hierarchy"
-    is_soon_done = False
+    is_first, mark = False, "::"
 
     def prepare(self, config: "Config", request: "Request", host: "Host", plan: "Plan", flag: str) -> None:
         """Set what the constructor of the other driver needs."""
@@ -146,11 +148,16 @@ class Scope(Cgroupfs):
     def before(self, resources: "Resources") -> "list[Step]":
         return []
 
-    def place(self, resources: "Resources", first: bool) -> "list[Step]":
+    def begin(self, resources: "Resources") -> "list[Step]":
         # A cgroup of this name may exist without a unit, and systemd would use it.
         return [
             *[AssertEmptyCgroup(self.at, SPEC, hierarchy=each.mount, path=self.unit_path(each)) for each in self.all],
-            self._unit(StartUnit, SPEC, body=dbus.start(self.unit, self._properties(resources))),
+            StartUnit(self.at, SPEC, **self.call(), body=dbus.start(self.unit, self._properties(resources))),
+        ]
+
+    def place(self, resources: "Resources", first: bool) -> "list[Step]":
+        return [
+            AwaitUnit(self.at, SPEC, unit=self.unit, mark=self.mark, **self._place()),
             *self.besides(resources),
             *self.limit(resources),
             *self.hand_over(),
@@ -176,10 +183,13 @@ class Scope(Cgroupfs):
         return super().open_for(beneath)
 
     def delete(self) -> "list[Step]":
-        return [*super().delete(), self._unit(StopUnit, "runtime.md#delete")]
+        return [*super().delete(), self._stop()]
 
-    def _unit(self, kind: "type[Made]", spec: str, **fields: "Field") -> "Made":
-        return kind(self.at, spec, hierarchy=self.home.mount, path=self.unit_path(self.home), **self.call(), **fields)
+    def _stop(self) -> StopUnit:
+        return StopUnit(self.at, "runtime.md#delete", **self.call(), **self._place())
+
+    def _place(self) -> "dict[str, Field]":
+        return {"hierarchy": self.home.mount, "path": self.unit_path(self.home)}
 
     def call(self) -> "dict[str, Field]":
         manager = self.manager
@@ -320,7 +330,7 @@ class Systemd(Scope, V2):
         return [
             *inner,
             RemoveCgroup(self.at, "runtime.md#delete", hierarchy=self.unified.mount, path=self.scope),
-            self._unit(StopUnit, "runtime.md#delete"),
+            self._stop(),
         ]
 
     def enable(self, resources: "Resources") -> "list[Step]":

@@ -32,7 +32,7 @@ class SystemdV1(Scope, V1):
     :raises HostError: systemd has no hierarchy on this host, or it is a user's own, which has no controllers.
     """
 
-    QUOTA, BLOCKS = "cpu.cfs_quota_us", "BlockIO"
+    QUOTA, BLOCKS, mark = "cpu.cfs_quota_us", "BlockIO", f":{HOME}:"
 
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan", flag: str) -> None:
         home = host.cgroups.hierarchy(HOME)

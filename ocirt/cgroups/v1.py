@@ -58,6 +58,8 @@ THROTTLES = {
 class V1(Cgroupfs):
     """The driver for one container. A relative path begins at the caller's own cgroup of each hierarchy."""
 
+    is_first = True
+
     def __init__(self, linux: "Linux", request: "Request", host: "Host", plan: "Plan") -> None:
         self.hierarchies = sorted(host.cgroups.hierarchies, key=lambda each: "freezer" in each.controllers)
         self.unified = host.cgroups.unified
@@ -74,8 +76,6 @@ class V1(Cgroupfs):
         them? If the runtime may skip a hierarchy, it has no descriptor to send.
         """
         return 0 < len(self.hierarchies) <= PASSED and not self.skip_unwritable
-
-    is_soon_done = False
 
     def before(self, resources: "Resources") -> "list[Step]":
         return (

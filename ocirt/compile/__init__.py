@@ -87,6 +87,7 @@ class _New(Container):
 
     def _host(self) -> "list[Step]":
         return [
+            *self.namespaces.begin_network(),
             *self.check_annotations(),
             *self.mounts.warn(),
             *self.cgroup.before(self.resources),
@@ -94,7 +95,10 @@ class _New(Container):
             *self._open(),
             # From here on init runs beside the runtime: see _init.
             *self.namespaces.spawn(
-                self.cgroup, self.cgroup.place(self.resources, self.mounts.may_open_devices), self._raised_limits()
+                self.cgroup,
+                self.cgroup.begin(self.resources),
+                self.cgroup.place(self.resources, self.mounts.may_open_devices),
+                self._raised_limits(),
             ),
             *(self.rdt.join() if self.rdt else []),
             *(self.filters.leave() if self.filters else []),
@@ -176,10 +180,12 @@ class _New(Container):
             + self.cgroup.join()
             + self.namespaces.enter_cgroup()
             + self.cgroup.settle()
-            + (filters.wait() if filters else [])
         )
+        last = filters.wait() if filters else []
         steps = ([] if has_stage else self._first()) + self.namespaces.enter() + self.rootfs.open()
-        steps += self.mounts.make(self.namespaces.enter_network(), placed) + self._devices()
+        network = self.namespaces.enter_network()
+        before = [placed + network + last, []] if network and self.cgroup.is_first else [network, placed + last]
+        steps += self.mounts.make(*before) + self._devices()
         steps += process.prepare() if process else []
         if self._waits_before_pivot():
             steps += [_send("mounted"), _receive("hooked"), *self.hooks.run("create_container")]

@@ -37,7 +37,7 @@ class Container:
         self.rootfs = Rootfs(config, request, plan, self.namespaces)
         self.cgroup = choose(config, request, host, plan)
         if not by_criu:
-            self.namespaces.share(self.cgroup)
+            self.namespaces.share()
         self.mounts = Mounts(config, request, host, plan, self.namespaces, self.rootfs, self.cgroup, inside=not by_criu)
 
     def resctrl(self) -> "Rdt | None":

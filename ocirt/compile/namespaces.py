@@ -1,9 +1,9 @@
 """Namespaces: which ones the container has, and which process enters them when (config-linux.md, "Namespaces").
 
-The runtime stays in its own namespaces, except for the moment in which it makes a network namespace (MakeNetwork): hooks
-and helpers run from the runtime's namespaces. Init is born in new pid and user namespaces and makes the others. Joining
-by path and time offsets happen in an intermediate child, the stage, which then starts init. Init makes the cgroup
-namespace itself, because that namespace shows what is below the cgroup of the process that makes it.
+The runtime stays in its own namespaces: hooks and helpers run from them. Init is born in new pid and user namespaces and
+makes the others, except for the network namespace, which a thread of the runtime makes before init exists
+(BeginNetwork). Joining by path and time offsets happen in an intermediate child, the stage, which then starts init. Init
+makes the cgroup namespace itself, because that namespace shows what is below the cgroup of the process that makes it.
 """
 
 from ..errors import ConfigError, HostError
@@ -14,10 +14,10 @@ from ..plan.steps import (
     EVENTS,
     NONE,
     BecomeRoot,
+    BeginNetwork,
     DenySetgroups,
     JoinNamespace,
     LoopbackUp,
-    MakeNetwork,
     NewKeyring,
     OpenNamespace,
     Receive,
@@ -27,6 +27,7 @@ from ..plan.steps import (
     SetDumpable,
     SetHostname,
     Spawn,
+    TakeNetwork,
     Unshare,
     WriteIdMap,
     WriteTimeOffsets,
@@ -202,12 +203,12 @@ class Namespaces:
     def _of_runtime(self) -> int:
         return 0 if self.network == NONE else NETWORK
 
-    def share(self, cgroup: "Driver") -> None:
-        """Let the runtime make the network namespace, if the runtime has less to do than init: making one takes half as
-        long as all of init's mounts. Init gets it when it needs it. In a user namespace only init can make the network
-        namespace.
+    def share(self) -> None:
+        """Let a thread of the runtime make the network namespace. That takes half as long as all of init's mounts, and the
+        thread can begin before the cgroup and init exist. In a user namespace only init can make it, and a stage starts
+        an init that is born in it.
         """
-        if cgroup.is_soon_done and self.new & NETWORK and not self.has_stage and not self.has_user:
+        if self.new & NETWORK and not self.has_stage and not self.has_user:
             self.network = self.plan.register()
 
     # ---- steps ----
@@ -218,11 +219,14 @@ class Namespaces:
             for kind, path in self.joined.items()
         ]
 
-    def spawn(self, cgroup: "Driver", placing: "list[Step]", limits: "list[Step]") -> "list[Step]":
+    def spawn(
+        self, cgroup: "Driver", asking: "list[Step]", placing: "list[Step]", limits: "list[Step]"
+    ) -> "list[Step]":
         """Steps of the host that start the stage or init, and write the id maps of a new user namespace.
 
         :param cgroup: :class:`ocirt.cgroups.Driver`, whose register has the cgroup to clone the child into.
-        :param placing: steps that put the child into its cgroup, once the child exists.
+        :param asking: steps that ask another process to put the child into its cgroup, once the child exists.
+        :param placing: steps that put it there, or wait for that process.
         :param limits: steps that raise limits, before init may use a new user namespace.
         """
         section, flags = ("stage", USER if self._stage_has_user else 0) if self.has_stage else ("init", self._flags())
@@ -234,19 +238,25 @@ class Namespaces:
                 flags=flags,
                 cgroup=cgroup.register,
                 allow_caller_cgroup=cgroup.allow_caller_cgroup,
-            )
+            ),
+            *asking,
         ]
         if not self.has_stage:
-            return [*steps, *self._map(limits), *self._make_network(), *placing]
+            network = self._take_network()
+            return [*steps, *self._map(limits), *(placing + network if cgroup.is_first else network + placing)]
         spawned: list[Step] = [Receive("linux.namespaces", SPEC, event=EVENTS.index("spawned"))]
         if self._stage_has_user:
             return [*steps, *self._map(limits), *placing, *spawned]
         return [*steps, *placing, *spawned, *self._map(limits)]
 
-    def _make_network(self) -> "list[Step]":
+    def begin_network(self) -> "list[Step]":
+        """Steps of the host that begin to make the network namespace."""
+        return [] if self.network == NONE else [BeginNetwork("linux.namespaces", SPEC)]
+
+    def _take_network(self) -> "list[Step]":
         if self.network == NONE:
             return []
-        return [MakeNetwork("linux.namespaces", SPEC, fd=self.network), self._pass_network(Send)]
+        return [TakeNetwork("linux.namespaces", SPEC, fd=self.network), self._pass_network(Send)]
 
     def _pass_network(self, kind: "type[Send] | type[Receive]") -> "Send | Receive":
         return kind("linux.namespaces", SPEC, event=EVENTS.index("network"), first=self.network, count=1)

@@ -91,6 +91,7 @@ class Restored(Container):
                 cgroup=cgroup.register,
                 allow_caller_cgroup=cgroup.allow_caller_cgroup,
             ),
+            *cgroup.begin(self.resources),
             *cgroup.place(self.resources, True),
             *self.mounts.hand(),
             *self._conversation(asked, log, life),

@@ -2,7 +2,7 @@
 
     python -I -S tracer.py REPORT [WATCHED STOP VICTIM] -- COMMAND...
 
-Processes are numbered in the order in which they are made; 0 is the command's own. Stops are numbered for each process
+Processes are numbered in the order in which they are made; 0 is the command's own. Threads are not traced. Stops are numbered for each process
 from 0: the beginning and the end of each of its system calls since the command was executed. When the process WATCHED
 is at its stop STOP, the process VICTIM gets SIGKILL, before the stopped one continues. The tracer ends with process 0;
 the other processes then continue untraced.
@@ -21,7 +21,14 @@ import signal
 import struct
 import sys
 
-PTRACE_CONT, PTRACE_SYSCALL, PTRACE_SEIZE, PTRACE_LISTEN, PTRACE_GET_SYSCALL_INFO = 7, 24, 0x4206, 0x4208, 0x420E
+PTRACE_CONT, PTRACE_DETACH, PTRACE_SYSCALL, PTRACE_SEIZE, PTRACE_LISTEN, PTRACE_GET_SYSCALL_INFO = (
+    7,
+    17,
+    24,
+    0x4206,
+    0x4208,
+    0x420E,
+)
 SYSGOOD, FORK, VFORK, CLONE, EXEC = 1, 2, 4, 8, 16
 EVENT_EXEC, EVENT_STOP = 4, 128
 ENTRY = 1
@@ -85,9 +92,16 @@ class Tracer:
                     return status
                 continue
             try:
-                self.stopped(self.number(pid), pid, os.WSTOPSIG(status), status >> 16)
+                if self.is_thread(pid):
+                    ptrace(PTRACE_DETACH, pid)
+                else:
+                    self.stopped(self.number(pid), pid, os.WSTOPSIG(status), status >> 16)
             except ProcessLookupError:
                 pass  # the process was killed after it stopped
+
+    def is_thread(self, pid):
+        """Is it a thread that one of the processes has just started?"""
+        return pid not in self.pids and any([os.path.exists(f"/proc/{each}/task/{pid}") for each in self.pids])
 
     def stopped(self, number, pid, code, event):
         if code == signal.SIGTRAP | 0x80:

@@ -34,12 +34,15 @@ def test_host_section(spec):
         (9, None),
         *[(fd, "tasks") for fd in range(9)],
     ]
-    assert names(spec, "host")[:4] == ["MakeCgroup", "OpenSocket", "Spawn", "MakeCgroup"]
-    assert names(spec, "host")[-5:] == ["Send", "PreparePidFile", "Receive", "Commit", "WritePidFile"]
+    assert names(spec, "host")[:5] == ["BeginNetwork", "MakeCgroup", "OpenSocket", "Spawn", "MakeCgroup"]
+    assert names(spec, "host")[-7:] == [
+        *("Send", "TakeNetwork", "Send", "PreparePidFile", "Receive", "Commit", "WritePidFile")
+    ]
     assert shown(spec, "host", "OpenSocket", "Spawn", "Send", "Receive", "PreparePidFile", "WritePidFile") == [
-        ("OpenSocket", {"fd": 10, "path": "/socket"}),
+        ("OpenSocket", {"fd": 11, "path": "/socket"}),
         ("Spawn", {"section": "init", "flags": 0x20000000, "cgroup": 9}),
         ("Send", {"event": PLACED, "first": 0, "count": 9}),
+        ("Send", {"event": EVENTS.index("network"), "first": 10, "count": 1}),
         ("PreparePidFile", {"path": "/pid"}),
         ("Receive", {"event": READY}),
         ("WritePidFile", {"path": "/pid"}),
@@ -56,16 +59,15 @@ def test_limits_are_written_before_anything_joins(spec):
 
 def test_init_section_up_to_the_root(spec):
     rows = shown(spec, "init")
-    assert rows[:7] == [
+    assert rows[:6] == [
         ("ResetAffinity", {}),
         ("SetDumpable", {"value": 0}),
-        ("Unshare", {"flags": 0x4C020000}),
-        ("LoopbackUp", {}),
+        ("Unshare", {"flags": 0xC020000}),
         ("NewKeyring", {"name": "_ses.c1"}),
         ("SetPropagation", {"propagation": 1 << 19, "recursive": 1}),
         ("OpenRootfs", {"path": "/bundle/rootfs"}),
     ]
-    assert rows[7:23] == [
+    assert rows[6:24] == [
         ("Mount", {"fstype": "proc", "source": "proc", "target": "/proc"}),
         (
             "Mount",
@@ -98,11 +100,13 @@ def test_init_section_up_to_the_root(spec):
             },
         ),
         ("Mount", {"fstype": "mqueue", "source": "mqueue", "target": "/dev/mqueue", "set": 0xE}),
-        ("Mount", {"fstype": "sysfs", "source": "sysfs", "target": "/sys", "set": 0xF}),
         ("Receive", {"event": PLACED, "first": 0, "count": 9}),
         *[("JoinCgroup", {"fd": fd}) for fd in range(9)],
+        ("Receive", {"event": EVENTS.index("network"), "first": 10, "count": 1}),
+        ("JoinNamespace", {"fd": 10, "kind": 0x40000000}),
+        ("Mount", {"fstype": "sysfs", "source": "sysfs", "target": "/sys", "set": 0xF}),
     ]
-    assert rows[23:34] == [
+    assert rows[24:35] == [
         (
             "Mount",
             {"fstype": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup", "options": ["mode=755"], "set": 0xE},
@@ -119,7 +123,7 @@ def test_init_section_up_to_the_root(spec):
 
 
 def test_init_section_from_devices_to_the_program(spec):
-    rows = shown(spec, "init")[34:]
+    rows = shown(spec, "init")[35:]
     assert [name for name, _ in rows[:6]] == ["MakeNode"] * 6
     assert rows[0] == ("MakeNode", {"path": "/dev/null", "kind": 0o020000, "major": 1, "minor": 3, "mode": 0o666})
     assert [(fields["path"], fields["to"]) for _, fields in rows[6:12]] == [
@@ -131,7 +135,7 @@ def test_init_section_from_devices_to_the_program(spec):
         ("/dev/core", "/proc/kcore"),
     ]
     assert rows[12:17] == [
-        ("MakeConsole", {"fd": 10, "uid": 0, "height": 0, "width": 0, "device": 1}),
+        ("MakeConsole", {"fd": 11, "uid": 0, "height": 0, "width": 0, "device": 1}),
         ("MakeDirectory", {"path": "/", "mode": 0o755}),
         ("PivotRoot", {}),
         ("SetMountAttributes", {"target": "/", "set": 1}),

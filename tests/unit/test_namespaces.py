@@ -43,19 +43,23 @@ def test_init_is_born_in_the_pid_namespace_and_makes_the_others():
     assert made.sections["stage"] == []
 
 
-def test_the_runtime_makes_the_network_namespace_where_it_has_time():
-    """Not where it makes cgroups, and not where that has to belong to the container's user namespace."""
-    made = plan(spaces("mount", "network"), v2())
+@pytest.mark.parametrize("on", [v2(), host()])
+def test_a_thread_of_the_runtime_makes_the_network_namespace(on):
+    """The thread begins before the cgroup and init exist, and the runtime waits for it only once init is at work, on cgroup v1 after
+    it has made the cgroups. Not where the namespace has to belong to the container's user namespace."""
+    made = plan(spaces("mount", "network"), on)
     order = names(made, "host")
-    assert order[order.index("Spawn") :][:3] == ["Spawn", "MakeNetwork", "Send"]
-    ((_, network),) = shown(made, "host", "MakeNetwork")
+    assert order[0] == "BeginNetwork"
+    before, *after = order[order.index("TakeNetwork") - 1 :][:3]
+    assert [before, *after] == ["Spawn" if on.cgroups.is_v2 else "Send", "TakeNetwork", "Send"]
+    ((_, network),) = shown(made, "host", "TakeNetwork")
     ((_, join),) = shown(made, "init", "JoinNamespace")
     assert join == {"fd": network["fd"], "kind": FLAGS["network"]}
     assert shown(made, "init", "Unshare") == [("Unshare", {"flags": FLAGS["mount"]})]
-    for other in (plan(spaces("mount", "network"), host()), plan(user("user", "mount", "network"), v2())):
-        assert "MakeNetwork" not in names(other, "host")
-        assert shown(other, "init", "Unshare") == [("Unshare", {"flags": FLAGS["mount"] | FLAGS["network"]})]
-        assert "LoopbackUp" in names(other, "init")
+    other = plan(user("user", "mount", "network"), on)
+    assert not {"BeginNetwork", "TakeNetwork"} & set(names(other, "host"))
+    assert shown(other, "init", "Unshare") == [("Unshare", {"flags": FLAGS["mount"] | FLAGS["network"]})]
+    assert "LoopbackUp" in names(other, "init")
 
 
 @pytest.mark.parametrize("kind, enters", [("sysfs", True), ("nfs", True), ("proc", False), ("tmpfs", False)])

@@ -177,8 +177,9 @@ def test_annotations_that_are_none(name, value):
 )
 def test_units(path, unit, cgroup):
     found = made(path)
-    (step,) = steps(found, "host", "StartUnit")
-    assert bound(step.unit) == unit and bound(step.path) == cgroup and step.hierarchy == "/sys/fs/cgroup"
+    start, waits = steps(found, "host", "StartUnit", "AwaitUnit")
+    assert bound(start.unit) == bound(waits.unit) == unit
+    assert bound(waits.path) == cgroup and (waits.hierarchy, waits.mark) == ("/sys/fs/cgroup", "::")
     assert ("StopUnit", values(steps(found, "delete", "StopUnit")[0])) == shown(found, "delete")[-1]
     assert bound(steps(found, "delete", "RemoveCgroup")[0].path) == cgroup
 
@@ -215,8 +216,8 @@ def test_order():
     host = names(found, "host")
     first, last = host.index("Spawn"), host.index("Send")
     assert (
-        host[first : first + 4] == ["Spawn", "AssertEmptyCgroup", "StartUnit", "EnableControllers"]
-        and set(host[first + 4 : last]) <= {"WriteCgroup", "WriteEitherCgroup"}
+        host[first : first + 5] == ["Spawn", "AssertEmptyCgroup", "StartUnit", "AwaitUnit", "EnableControllers"]
+        and set(host[first + 5 : last]) <= {"WriteCgroup", "WriteEitherCgroup"}
         and "WriteCgroup" in host[first:last]
     )
     assert names(found, "init").index("Receive") < names(found, "init").index("MakeNode")
@@ -237,9 +238,9 @@ class Inside(Host):
 def test_manager():
     """Whom to ask: the machine's systemd, or a user's own; by its own socket, or where there is none over the bus."""
 
-    def asked(on, **words):
-        step = started(":p:n", on, words)
-        return step.socket, step.bus, step.owner, bound(step.path)
+    def asked(on, changes=None, **words):
+        step, waits = steps(made(":p:n", on, words, **(changes or {})), "host", "StartUnit", "AwaitUnit")
+        return step.socket, step.bus, step.owner, bound(waits.path)
 
     assert asked(v2(has_systemd=True)) == ("/run/dbus/system_bus_socket", 1, 0, "/system.slice/p-n.scope")
     assert asked(v2(has_systemd=True, files=("/run/systemd/private",))) == (
@@ -254,8 +255,7 @@ def test_manager():
         "linux__uidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}],
         "linux__gidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}],
     }
-    step = started(":p:n", user, {"runtime_dir": "/run/user/1000"}, **spaces)
-    assert (step.socket, step.bus, step.owner, bound(step.path)) == (
+    assert asked(user, spaces, runtime_dir="/run/user/1000") == (
         "/run/user/1000/systemd/private",
         0,
         1000,
@@ -323,8 +323,8 @@ def test_on_cgroup_v1(core):
         "a-b.slice:p:n", on, linux__resources={"memory": {"limit": 5000}, "cpu": {"shares": 500}, "pids": {"limit": 7}}
     )
     path = "/a.slice/a-b.slice/p-n.scope"
-    (start,) = steps(built, "host", "StartUnit")
-    assert (start.hierarchy, bound(start.path)) == ("/sys/fs/cgroup/systemd", path)
+    start, waits = steps(built, "host", "StartUnit", "AwaitUnit")
+    assert (waits.hierarchy, bound(waits.path), waits.mark) == ("/sys/fs/cgroup/systemd", path, ":name=systemd:")
     _, properties = called(core, start)
     assert {
         name: properties[name] for name in ("MemoryLimit", "CPUShares", "TasksMax", "BlockIOAccounting", "Delegate")
@@ -339,6 +339,7 @@ def test_on_cgroup_v1(core):
         (step.hierarchy, bound(step.path), step.owned_by_systemd) for step in steps(built, "host", "MakeCgroup")
     ] == [(f"/sys/fs/cgroup/{name}", path, 1) for name in ("cpu", "memory", "devices", "pids", "freezer")]
     order = names(built, "host")
+    assert order[order.index("StartUnit") + 1] == "AwaitUnit"
     assert order.index("Spawn") < order.index("StartUnit") < order.index("MakeCgroup") < order.index("WriteCgroup")
     # The runtime opens what the child joins by: in a user namespace that may not.
     opened = [step.fd for step in steps(built, "host", "MakeCgroup", "OpenCgroup")]
@@ -444,15 +445,22 @@ def paths(found, section, *kinds):
     return [(type(step).__name__, bound(step.path)) for kind in kinds for step in steps(found, section, kind)]
 
 
+def test_the_network_namespace_comes_while_systemd_works():
+    found = made("a.slice:p:n", linux__namespaces=[{"type": "mount"}, {"type": "network"}])
+    order = names(found, "host")
+    assert order[order.index("StartUnit") :][:4] == ["StartUnit", "TakeNetwork", "Send", "AwaitUnit"]
+
+
 def test_subgroup():
     """The unit's steps are on the scope, all others on its child; the child of the runtime leaves the scope before limits are written."""
     found = made("a.slice:p:n", annotations={SUBGROUP: "sub"}, linux__resources={"memory": {"limit": 5000}})
     scope, sub = "/a.slice/p-n.scope", "/a.slice/p-n.scope/sub"
     host = names(found, "host")
     first = host.index("Spawn")
-    assert host[first + 1 : first + 7] == [
+    assert host[first + 1 : first + 8] == [
         "AssertEmptyCgroup",
         "StartUnit",
+        "AwaitUnit",
         "MakeCgroup",
         "Send",
         "Receive",
@@ -462,14 +470,14 @@ def test_subgroup():
         found,
         "host",
         "AssertEmptyCgroup",
-        "StartUnit",
+        "AwaitUnit",
         "MakeCgroup",
         "EnableControllers",
         "WriteCgroup",
         "LoadDeviceFilter",
     ) == [
         ("AssertEmptyCgroup", scope),
-        ("StartUnit", scope),
+        ("AwaitUnit", scope),
         ("MakeCgroup", sub),
         ("EnableControllers", sub),
         ("WriteCgroup", sub),

@@ -1,7 +1,8 @@
-// Other processes as /proc shows them, and the syntax of container ids.
+// Other processes as /proc shows them, the syntax of container ids, and threads of this process.
 #include "base/processes.h"
 
 #include <string.h>
+#include <linux/sched.h>
 
 #include "base/log.h"
 #include "base/wait.h"
@@ -73,4 +74,21 @@ void put_process(struct buffer *to, int pid, const char *before) {
   for (unsigned i = 0; i < COUNT(states); i++)
     if (states[i].letter == letter) words = states[i].words;
   format(to, "%s%d (%s)", before, pid, words);
+}
+
+int start_thread(void *stack, size_t size, int *works, void (*run)(void *), void *data) {
+  struct clone_args args = {
+      .flags =
+          CLONE_VM | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | (works ? CLONE_CHILD_CLEARTID : 0),
+      .child_tid = (uint64_t)(uintptr_t)works,
+      .stack = (uint64_t)(uintptr_t)stack,
+      .stack_size = size,
+  };
+  long result = clone_thread(&args, sizeof args, run, data);
+  return result < 0 ? (int)result : 0;
+}
+
+void end_thread(void) {
+  for (;;)
+    sys1(SYS_exit, 0);
 }

@@ -44,8 +44,7 @@ void enable_controllers(int dir) {
   }
 }
 
-// The path in the line of /proc/PID/cgroup with `mark` after its number, or null.
-static char *path_in(int pid, const char *mark, char *text, size_t size) {
+char *path_in(int pid, const char *mark, char *text, size_t size) {
   BUFFER(file, 64);
   format(&file, "/proc/%d/cgroup", pid);
   if (read_file(AT_FDCWD, file.data, text, size) <= 0) return 0;
@@ -58,19 +57,11 @@ static char *path_in(int pid, const char *mark, char *text, size_t size) {
   return 0;
 }
 
-// The path of the process's cgroup, from /proc/PID/cgroup, or null.
-static char *unified_path(int pid, char *text, size_t size) { return path_in(pid, "::", text, size); }
-
-char *systemd_path(int pid, char *text, size_t size) {
-  char *path = path_in(pid, ":name=systemd:", text, size);
-  return path ? path : unified_path(pid, text, size);
-}
-
 int open_cgroup_of_init(struct run *r, const char *hierarchy) {
   char text[8192], *path;
   // Init may move to another cgroup before the runtime opens this one, and this one may be removed.
   for (int tries = 0, fd; tries < 16; tries++) {
-    path = unified_path(r->container->journal->pid, text, sizeof text);
+    path = path_in(r->container->journal->pid, "::", text, sizeof text);
     if (!path || is_readable(r->container->pidfd)) return -ESRCH;
     if ((fd = open_cgroup(r, hierarchy, path, O_RDONLY)) != -ENOENT) return fd;
   }

@@ -3,7 +3,9 @@
 #include "base/sys.h"
 #include "executor/run.h"
 
-char *systemd_path(int pid, char *text, size_t size); // the same, on v1 in systemd's own hierarchy
+// The process's cgroup in the hierarchy whose lines in /proc/PID/cgroup have `mark` after the number ("::" is v2), or
+// null.
+char *path_in(int pid, const char *mark, char *text, size_t size);
 int open_cgroup_of_init(struct run *r, const char *hierarchy); // the present cgroup of init: fd or negative errno
 void enable_controllers(int dir); // for the children of `dir`
 

@@ -49,9 +49,10 @@ static struct job *greet_manager(const char *socket, const char *unit, int64_t s
   return &job;
 }
 
+// The manager sends its signals to its own connections anyway, and to a bus if somebody has subscribed.
 static void prepare_job(struct job *job, int64_t on_bus) {
   if (on_bus) call(job, &daemon, "AddMatch", NO_REPLY, "s", (const char *[]){"s", MATCH}, 2);
-  call(job, &manager, "Subscribe", NO_REPLY, 0, 0, 0);
+  if (on_bus) call(job, &manager, "Subscribe", NO_REPLY, 0, 0, 0);
   // A failed unit of this name would otherwise be in the way of a new one.
   call(job, &manager, "ResetFailedUnit", NO_REPLY, "s", (const char *[]){"s", job->unit}, 2);
 }
@@ -87,21 +88,32 @@ static int wait_job(struct run *r, struct job *job) {
   return 0;
 }
 
-static int converse(struct run *r, struct job *job) {
+static int late(struct run *r, const struct job *job) {
+  format(&r->detail, "systemd has not answered at %s for %l s", job->socket, job->seconds);
+  return -ETIMEDOUT;
+}
+
+// Sends the calls: 0, or a negative errno with the reason in the detail.
+static int send_job(struct run *r, struct job *job) {
   int error = dbus_open(&job->bus, job->socket, &job->out, job->seconds);
-  if (error && error != -ETIMEDOUT) {
-    format(&r->detail, "connect to systemd's socket %s: %e", job->socket, error);
-    return -EREMOTEIO;
-  }
-  if (!error) {
-    error = wait_job(r, job);
-    sys_close(job->bus.fd);
-  }
-  if (error == -ETIMEDOUT)
-    format(&r->detail, "systemd has not answered at %s for %l s", job->socket, job->seconds);
-  else if (error && error != -EREMOTEIO)
-    format(&r->detail, "the answer of %s: %e", job->socket, error);
+  if (error == -ETIMEDOUT) return late(r, job);
+  if (!error) return 0;
+  format(&r->detail, "connect to systemd's socket %s: %e", job->socket, error);
+  return -EREMOTEIO;
+}
+
+// Waits for what has been sent: 0, or a negative errno with the reason in the detail.
+static int finish_job(struct run *r, struct job *job) {
+  int error = wait_job(r, job);
+  sys_close(job->bus.fd);
+  if (error == -ETIMEDOUT) return late(r, job);
+  if (error && error != -EREMOTEIO) format(&r->detail, "the answer of %s: %e", job->socket, error);
   return error;
+}
+
+static int converse(struct run *r, struct job *job) {
+  int error = send_job(r, job);
+  return error ? error : finish_job(r, job);
 }
 
 // The failure of a step whose conversation has failed, with the reason from the detail.
@@ -111,11 +123,17 @@ static int unit_error(struct run *r, const char *what, const char *unit, int err
 }
 
 // Checks that systemd has put the child into the cgroup of the plan, on which all later steps act.
-static int check_place(struct run *r, const char *path) {
-  char text[8192], *line = systemd_path(r->child.pid, text, sizeof text);
+static int check_place(struct run *r, const char *mark, const char *path) {
+  char text[8192], *line = path_in(r->child.pid, mark, text, sizeof text);
   if (line && !strcmp(line, path)) return 0;
   format(&r->detail, "systemd has put it into the cgroup %s, expected %s", line ? line : "(none)", path);
   return failing(r, "check", -EXDEV);
+}
+
+// The child ends when the step fails, and with it a scope that systemd may still make.
+static int not_started(struct run *r, struct effect *effect, const char *unit, int error) {
+  effect->state = EFFECT_UNDONE;
+  return unit_error(r, "start", unit, error);
 }
 
 int do_start_unit(struct run *r, const struct step_start_unit *s) {
@@ -125,21 +143,26 @@ int do_start_unit(struct run *r, const struct step_start_unit *s) {
   prepare_job(job, NUMBER(bus));
   job->serial = dbus_call(&job->out, &manager, "StartTransientUnit", 0, "ssa(sv)a(sa(sv))", TEXTS(body), r->child.pid);
   effect->state = EFFECT_INTENDED;
-  int error = converse(r, job);
+  r->job = job;
+  int error = send_job(r, job);
+  return error ? not_started(r, effect, job->unit, error) : 0;
+}
+
+int do_await_unit(struct run *r, const struct step_await_unit *s) {
+  struct job *job = r->job;
+  struct effect *effect = need_effect(r, effect_key(job->socket, job->unit));
+  if (!effect) return -E2BIG;
+  int error = finish_job(r, job);
   if (!error && strcmp(job->result, "done")) {
     format(&r->detail, "systemd's job for it has ended with the result %s", job->result);
     error = -EREMOTEIO;
   }
-  if (error) {
-    // The child ends now, and with it a scope that systemd may still make.
-    effect->state = EFFECT_UNDONE;
-    return unit_error(r, "start", TEXT(unit), error);
-  }
+  if (error) return not_started(r, effect, job->unit, error);
   effect->state = EFFECT_MINE;
   // Only after check_place(): before, a cgroup of this name may be another's.
   CLOSING int dir = open_cgroup(r, TEXT(hierarchy), TEXT(path), O_RDONLY);
   error = use_cgroup(r, TEXT(hierarchy), TEXT(path), dir);
-  return error ? error : check_place(r, TEXT(path));
+  return error ? error : check_place(r, TEXT(mark), TEXT(path));
 }
 
 // Systemd writes cgroups after its answer, but before it reads another message. So the runtime waits for the answer to

@@ -34,6 +34,8 @@ struct run {
   int joins; // exec: the child joins an existing container
   int signals; // exec in the foreground: signals to pass on, -1: none
   int pid; // init: this process as the runtime sees it, 0: not told
+  struct job *job; // host: what systemd has been asked (cgroup/systemd.c)
+  const struct network *network; // host: what a thread makes (process/namespace.c), null: nothing
   int console; // host: the master that init sent, for a foreground run
   int start_socket; // on which init waits for start
   int starter; // init: the connection of `start`

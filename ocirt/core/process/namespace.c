@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/ioctl.h>
+#include <linux/futex.h>
 #include <linux/keyctl.h>
 #include <linux/nsfs.h>
 #include <linux/prctl.h>
@@ -13,6 +14,7 @@
 
 #include "base/socket.h"
 #include "base/memory.h"
+#include "base/processes.h"
 #include "base/wait.h"
 #include "commands/hook.h"
 #include "executor/process_file.h"
@@ -161,31 +163,64 @@ int do_new_keyring(struct run *r, const struct step_new_keyring *s) {
   return error == -EACCES ? 0 : called(r, "keyctl", error);
 }
 
-static int loopback_up(struct run *r) {
+// A socket of this network namespace, whose interface lo it has brought up; or a negative errno of `call`.
+static int open_loopback(const char **call) {
   struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  *call = "socket";
   CLOSING int fd = (int)sys3(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return failing(r, "socket", fd);
-  return called(r, "SIOCSIFFLAGS", sys_ioctl(fd, SIOCSIFFLAGS, &lo));
+  if (fd < 0) return fd;
+  *call = "SIOCSIFFLAGS";
+  int error = sys_ioctl(fd, SIOCSIFFLAGS, &lo);
+  return error < 0 ? error : release(&fd);
 }
 
-int do_loopback_up(struct run *r, const struct step_loopback_up *s) { return loopback_up(r); }
-
-static int open_network(struct run *r) {
-  int fd = sys_open(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0);
-  return fd < 0 ? failing(r, "open /proc/self/ns/net", fd) : fd;
+int do_loopback_up(struct run *r, const struct step_loopback_up *s) {
+  const char *call;
+  CLOSING int fd = open_loopback(&call);
+  return fd < 0 ? failing(r, call, fd) : 0;
 }
 
-int do_make_network(struct run *r, const struct step_make_network *s) {
-  CLOSING int ours = open_network(r);
-  if (ours < 0) return ours;
+// What the thread makes: `result` is the namespace, or a negative errno of `call`. The kernel clears `works` when the
+// thread has ended.
+struct network {
+  int works, result;
+  const char *call;
+};
+
+static int new_network(const char **call) {
+  *call = "unshare";
   int error = (int)sys1(SYS_unshare, CLONE_NEWNET);
-  if (error < 0) return failing(r, "unshare", error);
-  error = loopback_up(r);
-  CLOSING int made = error ? error : open_network(r);
-  error = (int)sys2(SYS_setns, ours, CLONE_NEWNET);
-  if (error < 0) return failing(r, "setns", error);
-  if (made < 0) return made;
-  sys_close(r->fds[s->fd]); // open if a Spawn is retried
-  r->fds[s->fd] = release(&made);
+  if (error < 0) return error;
+  CLOSING int fd = open_loopback(call);
+  if (fd < 0) return fd;
+  *call = "SIOCGSKNS";
+  return sys_ioctl(fd, SIOCGSKNS, 0);
+}
+
+static _Noreturn void make_network(void *data) {
+  struct network *network = data;
+  network->result = new_network(&network->call);
+  end_thread();
+}
+
+static int begin_network(struct run *r) {
+  static COLD_BSS char stack[4096] __attribute__((aligned(16)));
+  static COLD_BSS struct network network;
+  network.works = 1;
+  r->network = &network;
+  return called(r, "clone3", start_thread(stack, sizeof stack, &network.works, make_network, &network));
+}
+
+int do_begin_network(struct run *r, const struct step_begin_network *s) { return begin_network(r); }
+
+int do_take_network(struct run *r, const struct step_take_network *s) {
+  int error = r->network ? 0 : begin_network(r); // a Spawn is retried, and the first init had the namespace
+  if (error) return error;
+  const struct network *made = r->network;
+  while (__atomic_load_n(&made->works, __ATOMIC_ACQUIRE))
+    sys4(SYS_futex, &made->works, FUTEX_WAIT, 1, 0);
+  r->network = 0;
+  if (made->result < 0) return failing(r, made->call, made->result);
+  r->fds[s->fd] = made->result;
   return 0;
 }

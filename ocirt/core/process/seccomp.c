@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <linux/bpf_common.h>
-#include <linux/sched.h>
 
+#include "base/processes.h"
 #include "base/socket.h"
 #include "executor/channel.h"
 #include "executor/events.h"
@@ -52,19 +52,7 @@ static _Noreturn void send_listener(void *data) {
     if (error) child_failed(s->run, &s->step->head, failing(s->run, "sendmsg", error));
   }
   __atomic_store_n(&s->done, 1, __ATOMIC_RELEASE);
-  for (;;)
-    sys1(SYS_exit, 0);
-}
-
-// Starts a thread in `run`, on a stack of its own: 0 or a negative errno.
-static int start_thread(void *stack, size_t size, void (*run)(void *), void *data) {
-  struct clone_args args = {
-      .flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
-      .stack = (uint64_t)(uintptr_t)stack,
-      .stack_size = size,
-  };
-  long result = clone_thread(&args, sizeof args, run, data);
-  return result < 0 ? (int)result : 0;
+  end_thread();
 }
 
 // The container process state (config-linux.md). The memory is mapped for it, and null if none is left.
@@ -109,7 +97,7 @@ int do_load_notifying_seccomp(struct run *r, const struct step_load_notifying_se
       .listener = WAITING,
       .state = process_state(r, TEXT(metadata), TEXT(status))};
   if (!sender.state.data) return failing(r, "mmap", -ENOMEM);
-  int error = start_thread(stack, sizeof stack, send_listener, &sender);
+  int error = start_thread(stack, sizeof stack, 0, send_listener, &sender);
   if (error) return failing(r, "clone3", error);
   int listener = load_filter(r->program, s->filter, s->flags);
   __atomic_store_n(&sender.listener, listener, __ATOMIC_RELEASE);

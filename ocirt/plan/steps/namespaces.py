@@ -124,9 +124,18 @@ class SetDomainname(Step):
     call = "setdomainname(name, size(name))"
 
 
-class MakeNetwork(Step):
-    """Make a network namespace, bring its interface ``lo`` up, and open it into ``fd``. Afterwards this process is in its own
-    network namespace again, even if the step fails."""
+class BeginNetwork(Step):
+    """Start a thread that makes a network namespace, brings its interface ``lo`` up, and ends. The thread alone is in the new
+    namespace."""
+
+    sections = ("host",)
+    fields = {}
+    sentence = "begin to make the network namespace"
+
+
+class TakeNetwork(Step):
+    """Wait for the thread of BeginNetwork, and put its network namespace into ``fd``. If a Spawn is retried, the first child has
+    got that namespace, and the step makes another one in the same way."""
 
     sections = ("host",)
     fields = {"fd": "fills"}

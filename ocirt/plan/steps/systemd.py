@@ -8,12 +8,8 @@ from .base import Step
 
 
 class StartUnit(Step):
-    """Call StartTransientUnit with ``body`` (see ocirt/cgroups/dbus.py) for the child that Spawn has made and
-    that waits, then wait until systemd has put the child into the unit's cgroup, which is ``path``.
-
-    The step journals the unit as the container's, but the cgroup as one that existed before, because systemd
-    removes it.
-    """
+    """Call StartTransientUnit with ``body`` (see ocirt/cgroups/dbus.py) for the child that Spawn has made. Systemd works while the
+    following steps run. The step journals the unit as intended."""
 
     sections = ("host",)
     fields = {
@@ -22,10 +18,21 @@ class StartUnit(Step):
         "owner": "number",
         "unit": "text",
         "body": "texts",
-        "hierarchy": "text",
-        "path": "text",
         "timeout": "number",
     }
+    sentence = "start the systemd unit {unit}"
+
+
+class AwaitUnit(Step):
+    """Wait until systemd has put the child into the cgroup of the unit that StartUnit has asked for. That is ``path`` of
+    ``hierarchy``, whose lines in /proc/PID/cgroup have ``mark`` after the number.
+
+    The step journals the unit as the container's, but the cgroup as one that existed before, because systemd
+    removes it.
+    """
+
+    sections = ("host",)
+    fields = {"unit": "text", "hierarchy": "text", "path": "text", "mark": "text"}
     sentence = "start the systemd unit {unit}"
 
 
