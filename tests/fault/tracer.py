@@ -20,6 +20,7 @@ import os
 import signal
 import struct
 import sys
+import time
 
 PTRACE_CONT, PTRACE_DETACH, PTRACE_SYSCALL, PTRACE_SEIZE, PTRACE_LISTEN, PTRACE_GET_SYSCALL_INFO = (
     7,
@@ -63,6 +64,14 @@ def begin(command):
     return pid
 
 
+def threads(pid):
+    """The threads of a process, without the first one."""
+    try:
+        return [int(each) for each in os.listdir(f"/proc/{pid}/task") if int(each) != pid]
+    except FileNotFoundError:
+        return []
+
+
 class Tracer:
     """The processes of a command, and the fault."""
 
@@ -101,7 +110,7 @@ class Tracer:
 
     def is_thread(self, pid):
         """Is it a thread that one of the processes has just started?"""
-        return pid not in self.pids and any([os.path.exists(f"/proc/{each}/task/{pid}") for each in self.pids])
+        return pid not in self.pids and any([pid in threads(each) for each in self.pids])
 
     def stopped(self, number, pid, code, event):
         if code == signal.SIGTRAP | 0x80:
@@ -126,7 +135,14 @@ class Tracer:
                 self.await_end(self.pids[self.victim])
 
     def await_end(self, pid):
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | WALL)
+        """A process ends after its threads. The tracer must reap one that was killed before it was let go."""
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | WALL) is None:
+            for thread in threads(pid):
+                try:
+                    os.waitpid(thread, os.WNOHANG | WALL)
+                except ChildProcessError:
+                    pass  # it is not traced
+            time.sleep(0.001)
 
 
 def main(arguments):
