@@ -18,6 +18,7 @@ from ..plan.steps import (
 )
 from . import devices, hooks, notify, paths, sysctl
 from .container import Container, warn_of_doubts
+from .namespaces import MOUNT
 from .process import Process, check_terminal, every_cpu
 from .seccomp import Seccomp
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ..plan.steps import Step
     from .netdevices import NetDevices
 
+LINUX_7 = (7, 0)
+"""The first kernel that makes a mount namespace of one tree (OPEN_TREE_NAMESPACE)."""
 HOOKS_BEFORE_PIVOT = ("prestart", "create_runtime", "create_container")
 """Points of hooks between the mounts and pivot_root."""
 
@@ -67,6 +70,11 @@ class _New(Container):
         self.hooks = hooks.Hooks(config, plan)
         self.outside = None if self.mounts.has_own_dev else devices.Outside(config.linux, namespaces, plan)
         self.receivers = self._pidfd_receivers()
+        if self._may_be_alone():
+            self.namespaces.of_rootfs = MOUNT
+            self.rootfs.be_alone(host)
+            if self.outside and self.namespaces.hides_paths:
+                self.outside.open_others(config.linux, self.rootfs.before)
 
     def compile(self) -> "Plan":
         sections = self.plan.sections
@@ -223,6 +231,23 @@ class _New(Container):
         ]
 
     # ---- shared by several sections ----
+
+    def _may_be_alone(self) -> bool:
+        """May the new mount namespace have nothing but the rootfs in it from the beginning (OpenRootfs)?
+
+        Hooks that run before pivot_root find files by their host paths in the container's mount namespace, an overlay
+        has its layers on the host, and --no-pivot says how to leave the host's mounts. In a user namespace init cannot
+        go back to the host's mounts. The runtime opens for it what it needs, if the runtime is not a user's.
+        """
+        return (
+            self.host.kernel >= LINUX_7
+            and bool(self.namespaces.new & MOUNT)
+            and not self.request.no_pivot
+            and not self.hooks.has(*HOOKS_BEFORE_PIVOT)
+            and not self.rootfs.has_overlay
+            and (self.namespaces.hides_paths or not self.namespaces.has_user)
+            and not self.mounts.needs_host()
+        )
 
     def _waits_before_pivot(self) -> bool:
         """Must the runtime do something between the mounts and pivot_root?"""

@@ -2,13 +2,13 @@
 
 from ..errors import ConfigError
 from ..model.text import Table, clean, quote
-from ..plan.steps import NONE, MakeNode, MakeSymlink
+from ..plan.steps import NONE, MakeNode, MakeSymlink, OpenMount
 from .namespaces import USER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..model.config import Device, IdMapping, Linux
-    from ..model.text import AnyNumber, Number
+    from ..model.text import AnyNumber, AnyText, Number
     from ..plan import Plan
     from ..plan.steps import Step
     from .namespaces import Namespaces
@@ -48,10 +48,11 @@ class Outside:
     maps.
 
     :ivar steps: steps of the host, before it starts init.
-    :ivar registers: JSON path of the device -> register with the mount of its node.
+    :ivar registers: JSON path of the device, or path of a default device -> register with the mount of its node.
     """
 
     def __init__(self, linux: "Linux", namespaces: "Namespaces", plan: "Plan") -> None:
+        self.plan = plan
         self.steps: list[Step] = []
         self.registers: dict[str, int] = {}
         if not namespaces.hides_paths or not namespaces.new & USER:
@@ -79,6 +80,21 @@ class Outside:
                     )
                 )
 
+    def open_others(self, linux: "Linux", propagation: int) -> None:
+        """Let the runtime open the other nodes on the host, because init cannot reach them."""
+        replaced = _replaced(linux.devices)
+        paths: list[tuple[str, str, AnyText]] = [(path, AT, path) for path in DEFAULT if path not in replaced]
+        paths += [(device.path, device.path, device.node) for device in linux.devices if device.type.read() != "p"]
+        for key, at, path in paths:
+            if key not in self.registers:
+                register = self.registers[key] = self.plan.register()
+                self.steps.append(OpenMount(at, SPEC, fd=register, source=path, propagation=propagation))
+
+
+def _replaced(devices: "list[Device]") -> list[str]:
+    """The default devices that ``linux.devices`` replaces."""
+    return [clean(device.node.read()) for device in devices if device.node.is_path(DEFAULT_PATHS)]
+
 
 def _on_host(id: "AnyNumber", mappings: "list[IdMapping]") -> int | None:
     """The id on the host that the container's ``id`` is mapped to; ``None`` if it is not mapped."""
@@ -97,15 +113,24 @@ def make(devices: "list[Device]", bind: bool, outside: Outside | None = None) ->
     :param outside: the nodes that the runtime has made.
     :raises ConfigError: a device breaks the specification's rules.
     """
-    replaced = [clean(device.node.read()) for device in devices if device.node.is_path(DEFAULT_PATHS)]
+    replaced = _replaced(devices)
+    registers = outside.registers if outside else {}
     steps: list[Step] = [
         MakeNode(
-            AT, DEFAULT_SPEC, path=path, kind=CHARACTER, major=major, minor=minor, mode=DEFAULT_MODE, bind=int(bind)
+            AT,
+            DEFAULT_SPEC,
+            path=path,
+            kind=CHARACTER,
+            major=major,
+            minor=minor,
+            mode=DEFAULT_MODE,
+            bind=int(bind),
+            outside=registers.get(path, NONE),
         )
         for path, (major, minor) in DEFAULT.items()
         if path not in replaced
     ]
-    steps += [_node(device, bind, outside.registers.get(device.path, NONE) if outside else NONE) for device in devices]
+    steps += [_node(device, bind, registers.get(device.path, NONE)) for device in devices]
     steps.append(MakeSymlink(AT, DEFAULT_SPEC, to="pts/ptmx", path="/dev/ptmx", replace=1))
     return steps + [MakeSymlink(AT, DEFAULT_SPEC, to=to, path=path, needs=needs) for to, path, needs in LINKS]
 

@@ -85,6 +85,22 @@ class Mounts:
         """May one of the file systems be on a block device? The device rules must then allow that device."""
         return any([not each.is_bind and not each.is_remount and each.fstype not in VIRTUAL for each in self.parsed])
 
+    def needs_host(self) -> bool:
+        """Must init reach files of the host while it makes the mounts? Sources of binds do not count: init opens them
+        in the runtime's mount namespace, or the runtime has opened them. But a file system on a device, an overlay and
+        a symlink to copy name files of the host, and so does the bind of a cgroup: init cannot go back from a user
+        namespace. What is mounted at / counts, too, because only pivot_root removes the root beneath.
+        """
+        binds_cgroup = self.namespaces.has_user and not (self.namespaces.new & CGROUP and self.host.cgroups.is_v2)
+        return self.may_open_devices or any(
+            [
+                "copy-symlink" in each.flags
+                or (binds_cgroup and each.fstype.startswith("cgroup"))
+                or each.entry.destination.is_path("/")
+                for each in self.parsed
+            ]
+        )
+
     def warn(self) -> "list[Step]":
         """Steps of the host: a warning for each option that has no meaning for a bind. The author may have meant a
         safer option, ``ro`` for example.

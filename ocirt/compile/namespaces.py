@@ -89,7 +89,7 @@ class Namespaces:
     def __init__(self, config: "Config", request: "Request", host: "Host", plan: "Plan") -> None:
         self.linux, self.request, self.host = config.linux, request, host
         self.config, self.plan = config, plan
-        self.new, self.network = 0, NONE
+        self.new, self.network, self.of_rootfs = 0, NONE, 0
         self.joined: dict[int, Text] = {}
         self.registers: dict[int, int] = {}
         for entry in self.linux.namespaces:
@@ -197,7 +197,7 @@ class Namespaces:
         them in clone3, above all for the network namespace. If a stage starts init, init is born in all of them,
         because the runtime waits for the stage anyway.
         """
-        return 0 if self.has_stage else self.new & ~(USER | PID | CGROUP | self._of_runtime)
+        return 0 if self.has_stage else self.new & ~(USER | PID | CGROUP | self._of_runtime | self.of_rootfs)
 
     @property
     def _of_runtime(self) -> int:
@@ -271,7 +271,8 @@ class Namespaces:
         ]
 
     def _flags(self) -> int:
-        return self.new & ~(CGROUP | TIME | self.own | self._of_runtime | (USER if self._stage_has_user else 0))
+        others = self._of_runtime | self.of_rootfs | (USER if self._stage_has_user else 0)
+        return self.new & ~(CGROUP | TIME | self.own | others)
 
     def stage(self, waiting: "list[Step]", limits: "list[Step]") -> "list[Step]":
         """Steps of the stage, if the container needs one.

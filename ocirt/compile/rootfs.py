@@ -21,6 +21,7 @@ from ..plan.steps import (
     SLAVE,
     UNBINDABLE,
     ChangeRoot,
+    CoverRoot,
     MoveRoot,
     OpenMount,
     OpenRootfs,
@@ -28,11 +29,13 @@ from ..plan.steps import (
     PivotRoot,
     SetMountAttributes,
     SetPropagation,
+    UncoverRoot,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..model.config import Config
+    from ..model.host import Host
     from ..model.request import Request
     from ..model.text import AnyText, Template, Text
     from ..plan import Plan
@@ -89,19 +92,43 @@ class Rootfs:
         self._overlay = self._overlay_step()
         self._hidden = namespaces.hides_paths and not self._overlay
         self._tree = plan.register() if self._hidden else NONE
+        self._null, self._alone = NONE, 0
+        self._views: list[tuple[int, str]] = []
 
     def beneath_bundle(self, path: "Text") -> "Text | Template":
         """The absolute path of ``path``, which may be relative to the bundle."""
         return path if path.is_absolute() else self.bundle + "/" + path
 
+    @property
+    def has_overlay(self) -> bool:
+        """Does the runtime mount the rootfs itself?"""
+        return self._overlay is not None
+
+    def be_alone(self, host: "Host") -> None:
+        """Let init make the mount namespace with nothing but the rootfs in it (OpenRootfs), and not with a copy of the
+        host's mounts, which init would have to unmount again.
+        """
+        self._alone = 1
+        if self._hidden:
+            self._null = self.plan.register()
+        if self._hidden or host.in_user_namespace:
+            self._views = [(self.plan.register(), "/proc"), (self.plan.register(), "/sys")]
+
     def reach(self) -> "list[Step]":
         """Steps of the host that open what init may not reach."""
-        if not self._hidden:
-            return []
-        return [OpenMount("root.path", ROOT, fd=self._tree, source=self.path, recursive=1, propagation=self.before)]
+        mounts: list[tuple[int, AnyText]] = [(self._tree, self.path)] if self._hidden else []
+        mounts += [(self._null, "/dev/null")] if self._null != NONE else []
+        return [
+            OpenMount("root.path", ROOT, fd=fd, source=source, recursive=1, propagation=self.before)
+            for fd, source in [*mounts, *self._views]
+        ]
 
     def open(self) -> "list[Step]":
         """Steps of init that make the rootfs a mount of its mount namespace."""
+        if self._alone:
+            alone = {"alone": 1, "propagation": self.before}
+            opened = OpenRootfs("root.path", ROOT, path=self.path, tree=self._tree, null=self._null, **alone)
+            return [opened, *[CoverRoot("root.path", ROOT, fd=fd) for fd, _ in self._views]]
         rootfs = self._overlay or OpenRootfs(
             "root.path", ROOT, path=self.path, tree=self._tree, private_mntns=self.private_mntns
         )
@@ -162,7 +189,8 @@ class Rootfs:
         """
         if self.private_mntns:
             return [*finish, ChangeRoot("linux.namespaces", "config-linux.md#namespaces")]
-        return [MoveRoot("--no-pivot", ROOT) if self.request.no_pivot else PivotRoot("root", ROOT), *finish]
+        root = MoveRoot("--no-pivot", ROOT) if self.request.no_pivot else PivotRoot("root", ROOT)
+        return [*[UncoverRoot("root.path", ROOT, fd=fd) for fd, _ in reversed(self._views)], root, *finish]
 
     def finish(self) -> "list[Step]":
         """Steps of init that set the root's attributes."""

@@ -28,8 +28,8 @@ void run_begin(struct run *r, struct container *c, unsigned section) {
   }
   for (unsigned i = 0; i < REGISTERS; i++)
     r->fds[i] = -1;
-  r->cgroupfs = r->peer = r->proc = r->rootfs = r->null = r->empty = r->child.pidfd = r->console = r->start_socket =
-      r->starter = r->child.entry = r->signals = r->pid_file = -1;
+  r->space = r->top = r->own = r->cgroupfs = r->peer = r->proc = r->rootfs = r->null = r->empty = r->child.pidfd =
+      r->console = r->start_socket = r->starter = r->child.entry = r->signals = r->pid_file = -1;
   r->detail = (struct buffer){r->detail_data, sizeof r->detail_data, 0, 0};
 }
 

@@ -46,7 +46,9 @@ struct run {
   int hooks; // delete section: run hooks (0: skip them)
   int null_attached; // null is a mount of the container's namespace already
   struct view *views; // mount/views.c: the mounted parts of procfs and sysfs
-  int space; // the runtime's mount namespace, while it makes the rootfs in another
+  int space, top; // the runtime's mount namespace and root directory, while init makes the rootfs in another; or -1
+  int own; // that other namespace, -1 if it began as a copy; `before`: the propagation of what init takes from the host
+  uint64_t before;
   int cgroupfs; // /sys/fs/cgroup, -1: not opened yet
   uint32_t skipped[32]; // hierarchies that may not be written
   unsigned n_skipped;

@@ -45,8 +45,12 @@ static int open_in_rootfs(struct run *r, const struct step_bind *s) {
 }
 
 static int open_bind(struct run *r, const struct step_bind *s) {
-  if (NUMBER(tree) < 0) return open_source(r, TEXT(source), NUMBER(recursive), NUMBER(source_nofollow));
-  return r->fds[s->tree] < 0 ? open_in_rootfs(r, s) : release(&r->fds[s->tree]);
+  char path[PATH_SIZE];
+  // The host does not show what the container's own mount namespace has mounted on the rootfs.
+  int inside = NUMBER(tree) < 0 ? r->own >= 0 && path_in_rootfs(r, TEXT(source), path) : r->fds[s->tree] < 0;
+  if (inside) return open_in_rootfs(r, s);
+  if (NUMBER(tree) >= 0) return release(&r->fds[s->tree]);
+  return open_source(r, TEXT(source), NUMBER(recursive), NUMBER(source_nofollow));
 }
 
 int do_open_mount(struct run *r, const struct step_open_mount *s) {

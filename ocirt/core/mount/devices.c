@@ -1,5 +1,6 @@
 // Steps that make directories, links and device nodes in the rootfs.
 
+#include <sys/mount.h>
 #include <sys/sysmacros.h>
 
 #include "mount/by_page.h"
@@ -50,7 +51,7 @@ static int make_outside(struct run *r, const struct step_make_node *s) {
       new_filesystem(r, &(struct filesystem){"tmpfs", "tmpfs", &none, 0}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
   if (mount < 0) return mount;
   int error = make_node(mount, NODE, s);
-  if (error == -EPERM) return 0;
+  if (error == -EPERM) return called(r, "open_tree", r->fds[s->outside] = open_source(r, TEXT(path), 0, 0));
   if (error < 0) return failing(r, "mknod", error);
   if ((error = own_node(r, mount, NODE, s))) return error;
   r->fds[s->outside] = release(&mount);
@@ -70,8 +71,9 @@ static int clone_outside(struct run *r, int mount) {
 }
 
 static int open_device(struct run *r, const struct step_make_node *s) {
-  if (NUMBER(outside) >= 0 && r->fds[s->outside] >= 0) return clone_outside(r, release(&r->fds[s->outside]));
-  return sys_open_tree(AT_FDCWD, TEXT(path), OPEN_TREE_CLONE);
+  int outside = NUMBER(outside) < 0 ? -1 : release(&r->fds[s->outside]);
+  if (outside < 0) return open_source(r, TEXT(path), 0, 0);
+  return is_directory(outside) ? clone_outside(r, outside) : outside;
 }
 
 static int bind_device(struct run *r, const struct step_make_node *s) {
@@ -82,7 +84,7 @@ static int bind_device(struct run *r, const struct step_make_node *s) {
     format(&r->detail, "the host's node at this path is another device");
     return failing(r, "check", -ENODEV);
   }
-  int error = sys_mount_setattr(tree, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, 0);
+  int error = sys_mount_setattr(tree, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, MS_SLAVE);
   return error < 0 ? failing(r, "mount_setattr", error) : place_mount(r, release(&tree), TEXT(path), WAY_ORDINARY);
 }
 

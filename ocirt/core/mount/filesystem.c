@@ -3,10 +3,23 @@
 
 #include <string.h>
 #include <sys/mount.h>
+#include <linux/sched.h>
 
 int is_directory(int fd) {
   struct stat st;
   return sys_fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+// Clones the tree without the files of mount namespaces in it: the kernel attaches none of an older namespace (ELOOP),
+// and leaves them out of a new one.
+static int without_mntns(struct run *r, int tree) {
+  int error = (int)sys2(SYS_setns, r->space, CLONE_NEWNS);
+  if (error < 0) return error;
+  CLOSING int other = sys_open_tree(tree, "", OPEN_TREE_NAMESPACE | AT_RECURSIVE | AT_EMPTY_PATH);
+  error = other < 0 ? other : (int)sys2(SYS_setns, other, CLONE_NEWNS);
+  CLOSING int clone = error < 0 ? error : sys_open_tree(AT_FDCWD, "/", OPEN_TREE_CLONE | AT_RECURSIVE);
+  error = (int)sys2(SYS_setns, r->own, CLONE_NEWNS);
+  return error < 0 ? error : release(&clone);
 }
 
 int attach(struct run *r, int mount, int target) {
@@ -14,6 +27,10 @@ int attach(struct run *r, int mount, int target) {
   CLOSING int to = target;
   if (to < 0) return failing(r, "openat2", to);
   int error = sys_move_mount(from, to);
+  if (error == -ELOOP && r->space >= 0) {
+    CLOSING int clone = without_mntns(r, from);
+    error = clone < 0 ? clone : sys_move_mount(clone, to);
+  }
   // For a file on a directory move_mount(2) returns EINVAL. Engines look for the ENOTDIR of mount(2).
   if (error == -EINVAL && is_directory(from) != is_directory(to)) {
     format(&r->detail, "a %s is mounted on a %s", is_directory(from) ? "directory" : "file",

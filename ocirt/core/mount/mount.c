@@ -3,6 +3,7 @@
 #include "mount/mount.h"
 
 #include <string.h>
+#include <linux/sched.h>
 
 #include "base/cgroupfs.h"
 #include "mount/by_page.h"
@@ -19,10 +20,26 @@ int place_mount(struct run *r, int mount, const char *target, enum way way) {
   return error < 0 ? failing(r, "fcntl", error) : attach(r, release(&tree), release(&at));
 }
 
-int open_source(struct run *r, const char *source, int64_t recursive, int64_t nofollow) {
+static int clone_source(struct run *r, const char *source, unsigned flags) {
   int dir = beneath_cgroupfs(&r->cgroupfs, &source);
-  return sys_open_tree(
-      dir, source, OPEN_TREE_CLONE | (recursive ? AT_RECURSIVE : 0) | (nofollow ? AT_SYMLINK_NOFOLLOW : 0));
+  return sys_open_tree(dir, source, OPEN_TREE_CLONE | flags);
+}
+
+// The same where init's mount namespace has no copy of the host's mounts: in the runtime's namespace, for that moment.
+static int clone_on_host(struct run *r, const char *source, unsigned flags) {
+  int error = (int)sys2(SYS_setns, r->space, CLONE_NEWNS);
+  if (error < 0) return error;
+  if ((error = sys_fchdir(r->top)) == 0) error = (int)sys1(SYS_chroot, ".");
+  CLOSING int tree = error < 0 ? error : clone_source(r, source, flags);
+  // The clone of a shared mount is its peer, to which init's mounts would propagate.
+  if (tree >= 0) error = sys_mount_setattr(tree, AT_RECURSIVE, 0, 0, r->before);
+  int back = (int)sys2(SYS_setns, r->own, CLONE_NEWNS);
+  return back < 0 ? back : error < 0 ? error : release(&tree);
+}
+
+int open_source(struct run *r, const char *source, int64_t recursive, int64_t nofollow) {
+  unsigned flags = (recursive ? AT_RECURSIVE : 0) | (nofollow ? AT_SYMLINK_NOFOLLOW : 0);
+  return r->own < 0 ? clone_source(r, source, flags) : clone_on_host(r, source, flags);
 }
 
 int change_attributes(struct run *r, int mount, uint64_t set, uint64_t clear, int recursive) {

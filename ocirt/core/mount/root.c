@@ -12,7 +12,7 @@
 // Takes the mount that covers masked files while the host's /dev can still be reached. It must be the real null device.
 static int take_null(struct run *r) {
   struct stat st;
-  r->null = sys_open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE);
+  if (r->null < 0) r->null = open_source(r, "/dev/null", 0, 0);
   if (r->null < 0) return failing(r, "open_tree /dev/null", r->null);
   return is_null_device(r->null, &st) ? 0 : failing(r, "the host's /dev/null", -ENODEV);
 }
@@ -26,12 +26,17 @@ int do_set_propagation(struct run *r, const struct step_set_propagation *s) {
   return set_propagation_of_all(r, NUMBER(propagation), NUMBER(recursive));
 }
 
+static int open_mntns(void) { return sys_open(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY, 0); }
+
+static int enter_copy(struct run *r, int64_t propagation) {
+  int error = called(r, "unshare", sys1(SYS_unshare, CLONE_NEWNS));
+  return error ? error : set_propagation_of_all(r, propagation, 1);
+}
+
 // Enters a mount namespace of its own, from which nothing propagates. ChangeRoot goes back.
 static int enter_private_mntns(struct run *r) {
-  if ((r->space = sys_open(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY, 0)) < 0)
-    return failing(r, "open /proc/self/ns/mnt", r->space);
-  int error = (int)sys1(SYS_unshare, CLONE_NEWNS);
-  return error < 0 ? failing(r, "unshare", error) : set_propagation_of_all(r, MS_PRIVATE, 1);
+  r->space = open_mntns();
+  return r->space < 0 ? failing(r, "open /proc/self/ns/mnt", r->space) : enter_copy(r, MS_PRIVATE);
 }
 
 static int keep_rootfs(struct run *r, int from, const char *path) {
@@ -46,12 +51,43 @@ static int keep_rootfs(struct run *r, int from, const char *path) {
   return take_null(r);
 }
 
+// Enters a mount namespace with nothing in it but a clone of the tree, which is the root directory there. `returns`:
+// init will take more from the host.
+static int enter_alone(struct run *r, int tree, const char *path, int returns) {
+  CLOSING int own = sys_open_tree(tree, path, OPEN_TREE_NAMESPACE | AT_RECURSIVE | AT_EMPTY_PATH);
+  if (own < 0) return own;
+  if (returns && (r->space = open_mntns()) < 0) return -EPERM;
+  if (returns) r->top = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+  int error = (int)sys2(SYS_setns, own, CLONE_NEWNS);
+  if (error < 0) return error;
+  r->own = release(&own);
+  r->rootfs = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+  error = set_propagation(r, r->rootfs, (int64_t)r->before, 1);
+  return error ? error : take_null(r);
+}
+
+// A clone of the rootfs, or -1: it is the root directory of init's mount namespace already, or that failed with
+// `error`.
+static int take_rootfs(struct run *r, const struct step_open_rootfs *s, int *error) {
+  CLOSING int tree = NUMBER(tree) >= 0 ? release(&r->fds[s->tree]) : -1;
+  if (NUMBER(null) >= 0) r->null = release(&r->fds[s->null]);
+  if (s->alone) {
+    r->before = s->propagation;
+    *error = tree < 0 ? enter_alone(r, AT_FDCWD, TEXT(path), 1) : enter_alone(r, tree, "", 0);
+    // The kernel, before Linux 7.0, or a filter refuses to make such a namespace.
+    if (r->own >= 0 || (*error != -EINVAL && *error != -EPERM)) return -1;
+    if ((*error = enter_copy(r, (int64_t)r->before))) return -1;
+  }
+  return tree >= 0 ? release(&tree) : open_source(r, TEXT(path), NUMBER(recursive), 0);
+}
+
 int do_open_rootfs(struct run *r, const struct step_open_rootfs *s) {
   int error = s->private_mntns ? enter_private_mntns(r) : 0;
   if (error < 0) return error;
-  CLOSING int mount = NUMBER(tree) >= 0 ? release(&r->fds[s->tree]) : open_source(r, TEXT(path), NUMBER(recursive), 0);
+  CLOSING int mount = take_rootfs(r, s, &error);
   struct stat st;
-  if (mount < 0) return source_failed(r, TEXT(path), mount);
+  if (r->own >= 0 || r->call) return error;
+  if (error < 0 || mount < 0) return source_failed(r, TEXT(path), error < 0 ? error : mount);
   if (sys_fstat(mount, &st) < 0 || !S_ISDIR(st.st_mode)) return failing(r, "open_tree", -ENOTDIR);
   return keep_rootfs(r, release(&mount), TEXT(path));
 }
@@ -63,8 +99,20 @@ int do_overlay_rootfs(struct run *r, const struct step_overlay_rootfs *s) {
   return mount < 0 ? mount : keep_rootfs(r, mount, TEXT(path));
 }
 
+int do_cover_root(struct run *r, const struct step_cover_root *s) { return lay_over_root(r, r->fds[s->fd]); }
+
+int do_uncover_root(struct run *r, const struct step_uncover_root *s) {
+  CLOSING int view = release(&r->fds[s->fd]);
+  take_off_root(view, r->rootfs);
+  return 0;
+}
+
 int do_pivot_root(struct run *r, const struct step_pivot_root *s) {
   sys_close(release(&r->cgroupfs));
+  sys_close(release(&r->space));
+  sys_close(release(&r->top));
+  CLOSING int own = release(&r->own);
+  if (own >= 0) return 0; // the rootfs is the root already
   CLOSING int old = sys_open(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY, 0);
   int error;
   if (old < 0) return failing(r, "open", old);

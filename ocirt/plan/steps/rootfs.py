@@ -20,12 +20,27 @@ class OpenRootfs(Step):
 
     With ``recursive`` 1 the clone includes the mounts beneath. With ``private_mntns`` 1 the step works in a new mount
     namespace, which lasts until ChangeRoot. With a register ``tree`` the clone is what OpenMount has put there;
-    if init cannot reach ``path``, the step attaches the clone over ``/``.
+    if init cannot reach ``path``, the step attaches the clone over ``/``. A register ``null`` holds the host's
+    null device, with which MaskPath covers files; without it the step opens the device.
+
+    With ``alone`` 1 the step makes the container's mount namespace, with nothing in it but the clone, which is
+    the root directory then (open_tree(2), OPEN_TREE_NAMESPACE). What init takes from the host after that it opens
+    in the runtime's mount namespace, unless there is a ``tree``. All these mounts get the ``propagation`` (an MS_*
+    flag). If the kernel refuses (before Linux 7.0, or because of a seccomp filter), the namespace is a copy of the
+    runtime's, with that propagation, and the step does what it does without ``alone``.
     """
 
     sections = ("stage", "init")
-    fields = {"path": "text", "tree": "takes", "recursive": "number", "private_mntns": "number"}
-    defaults = {"tree": NONE, "recursive": 1, "private_mntns": 0}
+    fields = {
+        "path": "text",
+        "tree": "takes",
+        "null": "takes",
+        "recursive": "number",
+        "private_mntns": "number",
+        "alone": "number",
+        "propagation": "number",
+    }
+    defaults = {"tree": NONE, "null": NONE, "recursive": 1, "private_mntns": 0, "alone": 0, "propagation": 0}
     sentence = "open the rootfs {path}"
 
 
@@ -121,8 +136,26 @@ class ReadonlyPath(Step):
     sentence = "make {path} read-only"
 
 
+class CoverRoot(Step):
+    """Attach the mount in ``fd`` over the root of this mount namespace, where no path leads to it. In a user
+    namespace the kernel mounts a procfs or sysfs only if the mount namespace shows one already."""
+
+    sections = ("init",)
+    fields = {"fd": "fd"}
+    sentence = "show the host's views of the kernel"
+
+
+class UncoverRoot(Step):
+    """Undo CoverRoot."""
+
+    sections = ("init",)
+    fields = {"fd": "takes"}
+    sentence = "hide the host's views of the kernel"
+
+
 class PivotRoot(Step):
-    """Make the rootfs the root of this mount namespace and detach the old root."""
+    """Make the rootfs the root of this mount namespace and detach the old root. Nothing is left to do if OpenRootfs
+    has made the namespace with nothing but the rootfs in it."""
 
     sections = ("init",)
     fields = {}

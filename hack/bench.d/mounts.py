@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""In the guest of hack/bench-mounts: how long a create takes on a host with many mounts, with the mount namespace that
+Linux 7 makes of the rootfs and with a copy of the host's, beside crun and runc.
+
+Writes /share/mounts.json and /share/mounts.md. The runtimes take turns. Both ways of ocirt run under a seccomp filter
+of one length, which refuses OPEN_TREE_NAMESPACE to one of them. Only ratios count: the guest is emulated.
+"""
+
+import ctypes
+import json
+import os
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROUNDS = 15
+MANY = 1000
+OPEN_TREE, NAMESPACE, EINVAL, NO_FLAG = 428, 2, 22, 1 << 30
+SET_SECCOMP, MODE_FILTER = 22, 2
+PLACE = Path("/run/bench-mounts")
+COPY, ALONE = "ocirt with a copy of the mounts", "ocirt"
+LIMIT = 120
+
+
+def filtered(flag):
+    """Refuses open_tree(2) with ``flag`` to this process and its children."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    steps = [
+        (0x20, 0, 0, 0),
+        (0x15, 0, 3, OPEN_TREE),
+        (0x20, 0, 0, 32),
+        (0x45, 0, 1, flag),
+        (0x06, 0, 0, 0x00050000 | EINVAL),
+        (0x06, 0, 0, 0x7FFF0000),
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in steps))
+    if libc.prctl(SET_SECCOMP, MODE_FILTER, struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code)), 0, 0):
+        sys.exit("mounts.py: cannot set a seccomp filter")
+
+
+RUNTIMES = {
+    ALONE: ("/tree/build/bin/ocirt", lambda: filtered(NO_FLAG)),
+    COPY: ("/tree/build/bin/ocirt", lambda: filtered(NAMESPACE)),
+    "crun": ("/usr/bin/crun", None),
+    "runc": ("/usr/sbin/runc", None),
+}
+
+
+def make_bundle():
+    bundle = PLACE / "bundle"
+    (bundle / "rootfs/bin").mkdir(parents=True)
+    for name in ("proc", "sys", "dev", "etc"):
+        (bundle / "rootfs" / name).mkdir()
+    shutil.copy(shutil.which("busybox"), bundle / "rootfs/bin/busybox")
+    subprocess.run(["/usr/sbin/runc", "spec", "--bundle", bundle], check=True, timeout=LIMIT)
+    config = json.loads((bundle / "config.json").read_text())
+    config["process"].update(terminal=False, args=["/bin/busybox", "sleep", "1000"])
+    (bundle / "config.json").write_text(json.dumps(config))
+    return bundle
+
+
+def create(name, bundle):
+    """Milliseconds of one create; the container is removed again."""
+    executable, prepare = RUNTIMES[name]
+    words = [executable, "--root", str(PLACE / executable.rpartition("/")[2])]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "check": True, "timeout": LIMIT}
+    # The filter is set in a process of its own before the time begins: it waits for a byte.
+    begin, end = os.pipe()
+    program = subprocess.Popen(
+        ["sh", "-c", 'read -r _; exec "$0" "$@"', *words, "create", "--bundle", str(bundle), "measured"],
+        stdin=begin,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=prepare,
+    )
+    os.close(begin)
+    time.sleep(0.3)
+    start = time.perf_counter()
+    os.write(end, b"\n")
+    os.close(end)
+    if program.wait(LIMIT):
+        sys.exit(f"mounts.py: {name}: create failed")
+    taken = (time.perf_counter() - start) * 1000
+    subprocess.run([*words, "delete", "--force", "measured"], **quiet)
+    return taken
+
+
+def measure(bundle):
+    times = {name: [] for name in RUNTIMES}
+    for number in range(ROUNDS + 1):
+        for name in RUNTIMES:
+            taken = create(name, bundle)
+            if number:  # the first round fills caches
+                times[name].append(taken)
+    return {name: statistics.median(each) for name, each in times.items()}
+
+
+def mount_many():
+    source = PLACE / "source"
+    source.mkdir()
+    libc = ctypes.CDLL(None, use_errno=True)
+    for number in range(MANY):
+        target = PLACE / f"many/{number}"
+        target.mkdir(parents=True)
+        if libc.mount(bytes(source), bytes(target), None, 4096, None):  # MS_BIND
+            sys.exit(f"mounts.py: cannot mount: {os.strerror(ctypes.get_errno())}")
+
+
+def page(facts):
+    few, many = facts["without"], facts["with"]
+    lines = [
+        "# A create on a host with many mounts, Linux 7",
+        f"Written by `hack/bench-mounts`: medians of {ROUNDS} rounds in the guest of `hack/vm --suite forky`",
+        f"(kernel {facts['kernel']}; crun {facts['crun']}, runc {facts['runc']}), which is emulated, so only ratios",
+        f"count. The mounts are {MANY} binds in the runtime's mount namespace. The columns: ocirt's create over the",
+        "row's, without and with these mounts; and what the mounts add to a create, over the row's create without",
+        "them.",
+        "",
+        "| | ocirt over it, without | ocirt over it, with | what the mounts add |",
+        "|---|---|---|---|",
+    ]
+    for name in RUNTIMES:
+        added = (many[name] - few[name]) / few[name]
+        lines.append(f"| {name} | {few[ALONE] / few[name]:.2f} | {many[ALONE] / many[name]:.2f} | {added:+.0%} |")
+    return "\n".join(lines) + "\n"
+
+
+def version(executable):
+    shown = subprocess.run([executable, "--version"], capture_output=True, text=True, timeout=LIMIT, check=True).stdout
+    return shown.split()[2]
+
+
+def main():
+    if sys.argv[1:] != ["apart"]:
+        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, __file__, "apart"])
+    PLACE.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", PLACE], check=True, timeout=LIMIT)
+    (PLACE / "cache").mkdir(mode=0o700)
+    os.environ["OCIRT_CACHE"] = str(PLACE / "cache")
+    bundle = make_bundle()
+    facts = {"kernel": os.uname().release, "crun": version("/usr/bin/crun"), "runc": version("/usr/sbin/runc")}
+    facts["mounts"] = len(Path("/proc/self/mountinfo").read_text().splitlines())
+    facts["without"] = measure(bundle)
+    mount_many()
+    facts["with"] = measure(bundle)
+    Path("/share/mounts.json").write_text(json.dumps(facts, indent=1) + "\n")
+    Path("/share/mounts.md").write_text(page(facts))
+
+
+if __name__ == "__main__":
+    main()
