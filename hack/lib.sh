@@ -138,6 +138,44 @@ need_cri_tools() {
   cp --update "$kept/crictl" "$kept/critest" "$tree/build/engines/opt/cri-tools"
 }
 
+# need_kubernetes: have kubelet, kubectl, the control plane and etcd in build/engines/opt/kubernetes. Kubernetes is built
+# from its Go module, which leaves the modules of its own tree out (they are published at the same version); etcd is
+# Debian's. The programs are kept in ${XDG_CACHE_HOME:-~/.cache}/ocirt-engines. The first time takes 15 minutes.
+need_kubernetes() {
+  local version=1.34.2 kept=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ocirt-engines go module work name
+  kept+=/kubernetes-$version
+  if [[ ! -e $kept ]]; then
+    go=$(need_go) || exit 1
+    module=$(need_go_module "k8s.io/kubernetes@v$version") || exit 1
+    echo "$script: building Kubernetes $version" >&2
+    mkdir -p "${kept%/*}"
+    work=$(mktemp -d "$kept.XXXXXX")
+    (
+      cd "$work"
+      export GOFLAGS=-mod=mod CGO_ENABLED=0
+      "$go" mod init ocirt.test/node 2>/dev/null
+      "$go" mod edit -require "k8s.io/kubernetes@v$version"
+      sed -n 's,^\s*\(k8s.io/[^ ]*\) => ./staging/.*,\1,p' "$module/go.mod" | while read -r name; do
+        "$go" mod edit -replace "$name=$name@v0.${version#1.}"
+      done
+      for name in kubelet kubectl kube-apiserver kube-controller-manager kube-scheduler; do
+        quietly "cannot build $name" timeout 2400 "$go" build -trimpath -o "$work/$name" \
+          -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$version" "k8s.io/kubernetes/cmd/$name"
+      done
+      chmod 777 "$work"  # apt downloads as a user of its own
+      quietly "cannot download Debian's etcd-server" apt_get download etcd-server
+      dpkg-deb -x etcd-server_*.deb etcd
+      mv etcd/usr/bin/etcd "$work/etcd.new"
+      rm -rf etcd etcd-server_*.deb go.mod go.sum
+      mv etcd.new etcd
+      chmod 755 "$work"
+    ) || { rm -rf "$work"; exit 1; }
+    mv "$work" "$kept"
+  fi
+  mkdir -p "$tree/build/engines/opt/kubernetes"
+  cp --update "$kept"/* "$tree/build/engines/opt/kubernetes"
+}
+
 # need_wheels EXTRA [WHEEL...]: have in build/venv the dependencies that pyproject.toml declares for the package and
 # this extra (or "" for none), and further wheels. Uses the network only if pyproject.toml has changed since.
 need_wheels() {
