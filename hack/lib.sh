@@ -138,11 +138,11 @@ need_cri_tools() {
   cp --update "$kept/crictl" "$kept/critest" "$tree/build/engines/opt/cri-tools"
 }
 
-# need_kubernetes: have kubelet, kubectl, the control plane and etcd in build/engines/opt/kubernetes. Kubernetes is built
-# from its Go module, which leaves the modules of its own tree out (they are published at the same version); etcd is
-# Debian's. The programs are kept in ${XDG_CACHE_HOME:-~/.cache}/ocirt-engines. The first time takes 15 minutes.
+# need_kubernetes: have kubelet, kubectl, the control plane and etcd in build/engines/opt/kubernetes, built from their Go
+# modules. That of Kubernetes leaves out the modules of its own tree, which are published at the same version. The programs
+# are kept in ${XDG_CACHE_HOME:-~/.cache}/ocirt-engines. The first time takes ten minutes on a quiet machine.
 need_kubernetes() {
-  local version=1.34.2 kept=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ocirt-engines go module work name
+  local version=1.34.2 etcd=3.6.4 kept=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ocirt-engines go module work name
   kept+=/kubernetes-$version
   if [[ ! -e $kept ]]; then
     go=$(need_go) || exit 1
@@ -153,22 +153,27 @@ need_kubernetes() {
     (
       cd "$work"
       export GOFLAGS=-mod=mod CGO_ENABLED=0
-      "$go" mod init ocirt.test/node 2>/dev/null
-      "$go" mod edit -require "k8s.io/kubernetes@v$version"
+      # begin MODULE@VERSION: be in a Go module of its own, which needs only that one.
+      begin() {
+        rm -f go.mod go.sum
+        "$go" mod init ocirt.test/node 2>/dev/null
+        "$go" mod edit -require "$1"
+      }
+      build() {
+        quietly "cannot build $1" timeout 2400 "$go" build -trimpath -o "$1" \
+          -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$version" "$2"
+      }
+      begin "k8s.io/kubernetes@v$version"
       sed -n 's,^\s*\(k8s.io/[^ ]*\) => ./staging/.*,\1,p' "$module/go.mod" | while read -r name; do
         "$go" mod edit -replace "$name=$name@v0.${version#1.}"
       done
       for name in kubelet kubectl kube-apiserver kube-controller-manager kube-scheduler; do
-        quietly "cannot build $name" timeout 2400 "$go" build -trimpath -o "$work/$name" \
-          -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$version" "k8s.io/kubernetes/cmd/$name"
+        build "$name" "k8s.io/kubernetes/cmd/$name"
       done
-      chmod 777 "$work"  # apt downloads as a user of its own
-      quietly "cannot download Debian's etcd-server" apt_get download etcd-server
-      dpkg-deb -x etcd-server_*.deb etcd
-      mv etcd/usr/bin/etcd "$work/etcd.new"
-      rm -rf etcd etcd-server_*.deb go.mod go.sum
-      mv etcd.new etcd
-      chmod 755 "$work"
+      begin "go.etcd.io/etcd/server/v3@v$etcd"
+      build etcd go.etcd.io/etcd/server/v3
+      rm go.mod go.sum
+      chmod 755 .
     ) || { rm -rf "$work"; exit 1; }
     mv "$work" "$kept"
   fi

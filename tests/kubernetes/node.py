@@ -52,7 +52,7 @@ KUBELET = {
     "resolvConf": "",
     "syncFrequency": "2s",
 }
-"""KubeletInUserNamespace lets the kubelet go on without /dev/kmsg and without the right to lower oom_score_adj, as in a
+"""KubeletInUserNamespace lets the kubelet go on without the right to lower oom_score_adj, as in a
 container; it changes nothing about the pods' runtime."""
 SETTINGS = {
     "apiVersion": "v1",
@@ -86,6 +86,7 @@ class Node:
             f"--cert-dir={FOLDER}/certificates",
             f"--token-auth-file={FOLDER}/tokens",
             "--authorization-mode=AlwaysAllow",
+            "--kubelet-preferred-address-types=InternalIP",
             f"--service-account-key-file={FOLDER}/key",
             f"--service-account-signing-key-file={FOLDER}/key",
             "--service-account-issuer=https://kubernetes",
@@ -119,6 +120,8 @@ class Node:
         for name, value in TUNED.items():
             cell.write(f"{FOLDER}/sysctl/{name}", value)
             cell.ok("mount", "--bind", f"{FOLDER}/sysctl/{name}", f"/proc/sys/{name}")
+        # The kubelet reads the kernel's log for its events. A root of hack/engines-root has none.
+        cell.ok("sh", "-c", "[ -e /dev/kmsg ] || mknod /dev/kmsg c 1 3")
         cell.write(KUBECONFIG, json.dumps(SETTINGS))
         cell.write(f"{FOLDER}/tokens", "token,admin,admin,system:masters\n", 0o600)
         cell.write(f"{FOLDER}/kubelet.json", json.dumps(KUBELET))
