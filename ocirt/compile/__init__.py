@@ -245,7 +245,7 @@ class _New(Container):
             and not self.request.no_pivot
             and not self.hooks.has(*HOOKS_BEFORE_PIVOT)
             and not self.rootfs.has_overlay
-            and (self.namespaces.hides_paths or not self.namespaces.has_user)
+            and (not self.namespaces.has_user or (self.namespaces.hides_paths and not self.host.in_user_namespace))
             and not self.mounts.needs_host()
         )
 

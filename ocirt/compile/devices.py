@@ -55,7 +55,7 @@ class Outside:
         self.plan = plan
         self.steps: list[Step] = []
         self.registers: dict[str, int] = {}
-        if not namespaces.hides_paths or not namespaces.new & USER:
+        if not namespaces.hides_paths or not namespaces.new & USER or namespaces.host.in_user_namespace:
             return
         for device in linux.devices:
             node = _node(device, bind=False)

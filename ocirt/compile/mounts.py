@@ -178,7 +178,16 @@ class Mounts:
         tree = NONE
         if self.namespaces.hides_paths:
             tree = self.plan.register()
-            self._opened.append(OpenMount(notify.AT, "", fd=tree, source=source, propagation=self.rootfs.before))
+            self._opened.append(
+                OpenMount(
+                    notify.AT,
+                    "",
+                    fd=tree,
+                    source=source,
+                    propagation=self.rootfs.before,
+                    leave_refused=self.namespaces.leave_refused,
+                )
+            )
         return [Bind(notify.AT, "", source=source, target=notify.INSIDE, tree=tree, set=notify.ATTRIBUTES)]
 
     def finish(self) -> "list[Step]":
@@ -310,6 +319,7 @@ class Mounts:
                     mapping=mapping,
                     mapping_recursive=int("ridmap" in each.flags),
                     leave=1,
+                    leave_refused=0 if is_mapped or shared else self.namespaces.leave_refused,
                 ),
             ]
         if is_handed:

@@ -162,10 +162,17 @@ class Namespaces:
 
     @property
     def hides_paths(self) -> bool:
-        """Can the runtime reach paths that init cannot? In a user namespace init does not have the rights of the host's
-        root.
+        """Can the runtime reach paths that init cannot? In a user namespace init does not have the rights of the
+        runtime's root: that of the host, or of the user namespace in which a user's engine has started the runtime.
         """
-        return self.has_user and self.host.euid == 0 and not self.host.in_user_namespace
+        return self.has_user and self.host.euid == 0
+
+    @property
+    def leave_refused(self) -> int:
+        """Does OpenMount leave to init what the kernel refuses to the runtime (1), or is that an error (0)? In a user
+        namespace the runtime's mount namespace may be one of the host's, in which it may clone no mounts.
+        """
+        return int(self.host.in_user_namespace)
 
     @property
     def denies_setgroups(self) -> bool:

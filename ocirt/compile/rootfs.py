@@ -91,6 +91,7 @@ class Rootfs:
         self.is_shared = self.after == SHARED
         self._overlay = self._overlay_step()
         self._hidden = namespaces.hides_paths and not self._overlay
+        self._leave_refused = namespaces.leave_refused if self._hidden else 0
         self._tree = plan.register() if self._hidden else NONE
         self._null, self._alone = NONE, 0
         self._views: list[tuple[int, str]] = []
@@ -119,7 +120,15 @@ class Rootfs:
         mounts: list[tuple[int, AnyText]] = [(self._tree, self.path)] if self._hidden else []
         mounts += [(self._null, "/dev/null")] if self._null != NONE else []
         return [
-            OpenMount("root.path", ROOT, fd=fd, source=source, recursive=1, propagation=self.before)
+            OpenMount(
+                "root.path",
+                ROOT,
+                fd=fd,
+                source=source,
+                recursive=1,
+                propagation=self.before,
+                leave_refused=self._leave_refused,
+            )
             for fd, source in [*mounts, *self._views]
         ]
 

@@ -59,6 +59,42 @@ def test_ids_that_are_not_ours(user, own_bundle):
     assert user.ids() == []
 
 
+@pytest.mark.parametrize("own_mounts", [["--mount"], []], ids=["own mount namespace", "the host's"])
+def test_paths_of_the_user_alone(user, own_bundle, own_mounts):
+    """A user's engine runs the runtime as root of a user namespace, and maps the container's root to a subordinate id
+    (podman's --userns nomap, auto, --uidmap). That id cannot pass a directory like /run/user/UID, whose sources the
+    engine binds, nor reach the rootfs. If the mount namespace is the host's, only init can clone mounts.
+    """
+    closed = own_bundle.path.parent / "closed"
+    (closed / "folder").mkdir(parents=True)
+    (closed / "file").write_text("bound\n")
+    for path in (closed / "folder", closed / "file", closed):
+        os.chown(path, UID, UID)
+    for name in ("uidMappings", "gidMappings"):
+        own_bundle.config["linux"][name] = [{"containerID": 0, "hostID": 1, "size": 1000}]
+    for path in (closed, own_bundle.path) if own_mounts else ():
+        path.chmod(0o700)
+    own_bundle.config["mounts"] += [
+        {"destination": "/tmp/file", "source": str(closed / "file"), "options": ["bind", "ro"]},
+        {"destination": "/mnt", "source": str(closed / "folder"), "options": ["rbind"]},
+    ]
+    own_bundle.shell("id -u; cat /proc/self/uid_map /tmp/file; stat -c %u /mnt").save()
+    (own_bundle.rootfs / "tmp/file").touch()
+    (own_bundle.rootfs / "mnt").mkdir(exist_ok=True)
+    command = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--map-auto",
+        *own_mounts,
+        *user.command("run", "--bundle", own_bundle, "c1"),
+    ]
+    done = subprocess.run(
+        command, **AS_USER, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT
+    )
+    assert done.stdout.split() == ["0", "0", "1", "1000", "bound", "65534"], done
+
+
 def test_life_with_time_namespace(user, own_bundle):
     own_bundle.namespace("time").config["linux"]["timeOffsets"] = {"boottime": {"secs": 5_000_000}}
     own_bundle.shell("cut -d. -f1 /proc/uptime; sleep 60").save()

@@ -9,9 +9,8 @@
 
 static int map_ids(struct run *r, int tree, int mapping, int64_t recursive) {
   struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)mapping};
-  int error =
-      (int)sys5(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr, sizeof attr);
-  return error < 0 ? failing(r, "mount_setattr MOUNT_ATTR_IDMAP", error) : 0;
+  int flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  return called(r, "mount_setattr MOUNT_ATTR_IDMAP", sys5(SYS_mount_setattr, tree, "", flags, &attr, sizeof attr));
 }
 
 // Only the runtime may map the ids of a tree that init has opened in a user namespace: init lends it the tree, and the
@@ -31,16 +30,16 @@ int do_map_lent(struct run *r, const struct step_map_lent *s) {
   return error ? error : send_event(r, &(struct occurrence){EVENT_HANDED, s->fd, 1, 0});
 }
 
-// Opens a source inside the rootfs, which OpenMount has left for init: by now it shows the mounts before this one.
-static int open_in_rootfs(struct run *r, const struct step_bind *s) {
+// Opens a source that OpenMount has left for init. One inside the rootfs by now shows the mounts before this one.
+static int open_left(struct run *r, const struct step_bind *s) {
   char path[PATH_SIZE];
   const char *inside = path_in_rootfs(r, TEXT(source), path);
-  CLOSING int from = inside ? resolve(r->rootfs, inside, O_PATH | (s->source_nofollow ? O_NOFOLLOW : 0)) : -ENOENT;
+  if (!inside) return open_source(r, TEXT(source), NUMBER(recursive), NUMBER(source_nofollow));
+  CLOSING int from = resolve(r->rootfs, inside, O_PATH | (s->source_nofollow ? O_NOFOLLOW : 0));
   if (from < 0) return from;
   CLOSING int tree = sys_open_tree(from, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | (s->recursive ? AT_RECURSIVE : 0));
   if (tree >= 0 && s->lend) return lend(r, s, release(&tree));
-  if (tree < 0 || NUMBER(mapping) < 0) return release(&tree);
-  int error = map_ids(r, tree, r->fds[s->mapping], NUMBER(mapping_recursive));
+  int error = tree < 0 || NUMBER(mapping) < 0 ? 0 : map_ids(r, tree, r->fds[s->mapping], NUMBER(mapping_recursive));
   return error ? error : release(&tree);
 }
 
@@ -48,7 +47,7 @@ static int open_bind(struct run *r, const struct step_bind *s) {
   char path[PATH_SIZE];
   // The host does not show what the container's own mount namespace has mounted on the rootfs.
   int inside = NUMBER(tree) < 0 ? r->own >= 0 && path_in_rootfs(r, TEXT(source), path) : r->fds[s->tree] < 0;
-  if (inside) return open_in_rootfs(r, s);
+  if (inside) return open_left(r, s);
   if (NUMBER(tree) >= 0) return release(&r->fds[s->tree]);
   return open_source(r, TEXT(source), NUMBER(recursive), NUMBER(source_nofollow));
 }
@@ -57,12 +56,12 @@ int do_open_mount(struct run *r, const struct step_open_mount *s) {
   char path[PATH_SIZE];
   if (s->leave && path_in_rootfs(r, TEXT(source), path)) return 0;
   CLOSING int tree = open_source(r, TEXT(source), NUMBER(recursive), NUMBER(nofollow));
+  if (tree == -EPERM && s->leave_refused) return 0;
   if (tree < 0) return source_failed(r, TEXT(source), tree);
   int error = set_propagation(r, tree, NUMBER(propagation), 1);
   if (!error && NUMBER(mapping) >= 0) error = map_ids(r, tree, r->fds[s->mapping], NUMBER(mapping_recursive));
-  if (error) return error;
-  r->fds[s->fd] = release(&tree);
-  return 0;
+  if (!error) r->fds[s->fd] = release(&tree);
+  return error;
 }
 
 // Copies a source that is a symlink to the target: 1, or 0 if the source is none.

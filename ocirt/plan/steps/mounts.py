@@ -24,8 +24,10 @@ class OpenMount(Step):
     """Clone the mounts at ``source`` (a host path) into ``fd``, if init cannot: init may not be able to reach
     the path or to map its ids, or its clone would be no peer of the host's mount.
 
-    ``recursive`` also clones the mounts beneath the path; ``nofollow`` 1 clones a symlink itself. With
-    ``leave`` 1 a source beneath the rootfs is left to Bind, which runs after the mounts before it.
+    ``recursive`` also clones the mounts beneath the path; ``nofollow`` 1 clones a symlink itself. The step
+    leaves ``fd`` empty, and the source to init, with ``leave`` 1 if the source lies beneath the rootfs, because Bind
+    runs after the mounts before it, and with ``leave_refused`` 1 if the kernel does not let this process clone mounts
+    (EPERM), because its mount namespace belongs to another user namespace.
     ``propagation`` (one MS_* flag, 0 for no change) applies to the whole tree. ``mapping`` is a register with
     the user namespace whose maps the mount gets; with ``mapping_recursive`` 1 the mounts below get them too.
     """
@@ -40,8 +42,17 @@ class OpenMount(Step):
         "mapping": "fd",
         "mapping_recursive": "number",
         "leave": "number",
+        "leave_refused": "number",
     }
-    defaults = {"leave": 0, "recursive": 0, "nofollow": 0, "propagation": 0, "mapping": NONE, "mapping_recursive": 0}
+    defaults = {
+        "leave": 0,
+        "leave_refused": 0,
+        "recursive": 0,
+        "nofollow": 0,
+        "propagation": 0,
+        "mapping": NONE,
+        "mapping_recursive": 0,
+    }
     sentence = "bind {source}"
 
 

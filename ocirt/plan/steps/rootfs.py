@@ -19,7 +19,7 @@ class OpenRootfs(Step):
     """Clone the mounts at ``path`` (a host path) and attach the clone over ``path``: the clone is the rootfs.
 
     With ``recursive`` 1 the clone includes the mounts beneath. With ``private_mntns`` 1 the step works in a new mount
-    namespace, which lasts until ChangeRoot. With a register ``tree`` the clone is what OpenMount has put there;
+    namespace, which lasts until ChangeRoot. With a register ``tree`` the clone is what OpenMount has put there, if anything;
     if init cannot reach ``path``, the step attaches the clone over ``/``. A register ``null`` holds the host's
     null device, with which MaskPath covers files; without it the step opens the device.
 
