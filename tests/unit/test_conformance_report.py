@@ -149,6 +149,16 @@ def test_flags():
     assert not __main__.is_strict(Runtime("ocirt", "/x", ("runc version 1",)))
 
 
+def test_without_a_new_run_in_the_machine_the_page_keeps_the_old_one(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    monkeypatch.setattr(__main__, "DOCS", page)
+    monkeypatch.setattr(__main__, "MACHINE", tmp_path / "missing.json")
+    run = report.summary(json.loads(report.to_json(report.Report((AWAY,), {"date": "yesterday"}))))
+    page.write_text(report.to_markdown(REPORT, KNOWN, report.machine_section(run, KNOWN, KNOWN)))
+    kept = __main__._machine(__main__.arguments(["--docs"]), KNOWN)
+    assert report.to_markdown(REPORT, KNOWN, kept) == page.read_text() and "- date: yesterday" in page.read_text()
+
+
 def test_the_driver_beside_crun():
     measured = {
         "date": "today",

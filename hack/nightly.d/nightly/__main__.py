@@ -1,0 +1,80 @@
+"""hack/nightly."""
+
+import datetime
+import json
+import subprocess
+import sys
+
+from .lanes import LANES, TREE, VERSIONS, Lane
+from .page import page
+from .results import Record, failed, parts
+
+JSON, PAGE = TREE / "docs/hosts.json", TREE / "docs/hosts.md"
+LOGS = TREE / "build/nightly"
+
+
+def facts(lane: Lane) -> dict[str, str]:
+    """What the lane's host is."""
+    done = subprocess.run(
+        [*lane.inside, "sh", "-c", VERSIONS], cwd=TREE, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    return dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+
+
+def commit() -> str:
+    """The commit of the tree."""
+    words = ["git", "-C", str(TREE), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
+    return subprocess.run(words, capture_output=True, text=True).stdout.strip() or "unknown"
+
+
+def run(lane: Lane) -> Record:
+    """Run a lane.
+
+    :returns: its record. A lane that ends without results, or with a status that its results do not explain, has that
+        as its failure.
+    """
+    LOGS.mkdir(parents=True, exist_ok=True)
+    lane.results.unlink(missing_ok=True)
+    with open(LOGS / f"{lane.name}.log", "w") as log:
+        status = subprocess.run(
+            lane.command, cwd=TREE, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        ).returncode
+    record: Record = {
+        "host": lane.host,
+        "date": datetime.date.today().isoformat(),
+        "commit": commit(),
+        "facts": facts(lane),
+        "parts": parts(lane.results) if lane.results.exists() else {},
+    }
+    if not lane.results.exists() or (status != 0 and not failed(record)):
+        failure = f"status {status}" + ("" if lane.results.exists() else ", no results")
+        record["parts"]["the lane"] = {"passed": 0, "failed": [failure], "left out": {}}
+    return record
+
+
+def main(words: list[str]) -> int:
+    """:returns: the exit status."""
+    records: dict[str, Record] = json.loads(JSON.read_text()) if JSON.exists() else {}
+    lanes = {lane.name: lane for lane in LANES}
+    if words == ["--list"]:
+        print(*(f"{lane.name}: {' '.join(lane.command)}" for lane in LANES), sep="\n")
+        return 0
+    chosen = [] if words == ["--render"] else words or list(lanes)
+    unknown = [word for word in chosen if word not in lanes]
+    if unknown:
+        print(f"hack/nightly: found {unknown[0]}, expected lanes: {', '.join(lanes)}", file=sys.stderr)
+        return 2
+    for name in chosen:
+        print(f"hack/nightly: {name}", flush=True)
+        records[name] = run(lanes[name])
+        # After each lane, so that a night that is cut off keeps what it has found.
+        JSON.write_text(json.dumps({key: records[key] for key in lanes if key in records}, indent=1) + "\n")
+    PAGE.write_text(page(json.loads(JSON.read_text())))
+    bad = {name: failed(records[name]) for name in chosen if failed(records[name])}
+    for name, tests in bad.items():
+        print(f"hack/nightly: {name}: {len(tests)} failed: {', '.join(tests)}", file=sys.stderr)
+    return int(bool(bad))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

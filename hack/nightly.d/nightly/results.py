@@ -1,0 +1,56 @@
+"""Results of a lane: reading what pytest wrote, and the record that docs/hosts.json keeps."""
+
+import re
+import xml.etree.ElementTree
+from pathlib import Path
+from typing import Any
+
+PROVED = re.compile(r"^(?:Skipped: )?(?P<failure>.*); with runc, too: ", re.DOTALL)
+"""The reason of a test that fails with runc as well (tests/engines/proof.py)."""
+REASON = 160
+"""The most characters of a reason."""
+
+Record = dict[str, Any]
+"""A result: ``host``, ``date``, ``commit``, ``facts``, and ``parts``, name -> ``passed`` (a number), ``failed`` (names)
+and ``left out`` (reason -> names).
+"""
+
+
+def part_of(classname: str, name: str) -> str:
+    """The part of a host that a test is about: for an engine's test the engine, otherwise the folder of the tests."""
+    _, folder, *rest = classname.split(".")
+    if folder != "engines":
+        return folder
+    file = rest[0].removeprefix("test_")
+    engine = re.search(r"\[(podman|docker|containerd|buildah|cri|rootless)\b", name)
+    return f"{engine[1]}, {file}" if engine else file
+
+
+def reason_of(message: str) -> str:
+    """A reason in one line."""
+    proved = PROVED.match(message)
+    if proved:
+        message = f"runc fails, too: {proved['failure']}"
+    line = " ".join(message.split())
+    return line if len(line) <= REASON else line[: REASON - 1] + "…"
+
+
+def parts(path: Path) -> dict[str, Record]:
+    """The parts of a result, from the file that pytest's --junitxml wrote."""
+    found: dict[str, Record] = {}
+    for case in xml.etree.ElementTree.parse(path).iter("testcase"):
+        classname, name = case.get("classname", ""), case.get("name", "")
+        part = found.setdefault(part_of(classname or name, name), {"passed": 0, "failed": [], "left out": {}})
+        skipped = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            part["failed"].append(name)
+        elif skipped is not None:
+            part["left out"].setdefault(reason_of(skipped.get("message", "")), []).append(name)
+        else:
+            part["passed"] += 1
+    return found
+
+
+def failed(record: Record) -> list[str]:
+    """The names of what failed in a record."""
+    return [name for part in record["parts"].values() for name in part["failed"]]

@@ -1,0 +1,110 @@
+"""hack/nightly: the record that it makes of a lane's results, and the page."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from nightly import __main__ as program
+from nightly.lanes import LANES, TREE, Lane
+from nightly.page import page
+from nightly.results import failed, part_of, parts, reason_of
+
+TESTS = """
+import pytest
+def test_good(): pass
+@pytest.mark.parametrize("engine", ["podman", "docker"])
+def test_of(engine): assert engine == "podman"
+def test_left_out(): pytest.skip("no | here")
+def test_proved(): pytest.skip("cannot start;\\nmore; with runc, too: FAILED x")
+@pytest.fixture
+def bad(): raise OSError("set-up")
+def test_error(bad): pass
+"""
+
+
+@pytest.fixture
+def results(tmp_path):
+    """What pytest writes for TESTS, as a file of tests/engines."""
+    folder = tmp_path / "tests/engines"
+    folder.mkdir(parents=True)
+    (folder / "test_matrix.py").write_text(TESTS)
+    words = [sys.executable, "-m", "pytest", "-q", "--rootdir=.", "-c/dev/null", "--junitxml=x.xml", "tests/engines"]
+    done = subprocess.run(words, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done
+    return tmp_path / "x.xml"
+
+
+def test_every_test_is_counted_once(results):
+    assert parts(results) == {
+        "matrix": {
+            "passed": 1,
+            "failed": ["test_error"],
+            "left out": {"no | here": ["test_left_out"], "runc fails, too: cannot start; more": ["test_proved"]},
+        },
+        "podman, matrix": {"passed": 1, "failed": [], "left out": {}},
+        "docker, matrix": {"passed": 0, "failed": ["test_of[docker]"], "left out": {}},
+    }
+    assert failed({"parts": parts(results)}) == ["test_error", "test_of[docker]"]
+
+
+def test_parts():
+    assert part_of("tests.unit.test_log", "test_x") == "unit"
+    assert part_of("tests.engines.test_podman", "test_x[a]") == "podman"
+    assert part_of("tests.engines.test_page", "test_x[docker-1]") == "docker, page"
+
+
+def test_a_reason_is_one_short_line():
+    assert reason_of("Skipped: a\nb; with runc, too: FAILED x") == "runc fails, too: a b"
+    assert len(reason_of("word " * 100)) == 160
+
+
+def lane(command, results):
+    return Lane("one", "The host", tuple(command), (), results)
+
+
+@pytest.fixture
+def night(tmp_path, monkeypatch):
+    for name, path in (("JSON", "hosts.json"), ("PAGE", "hosts.md"), ("LOGS", "logs")):
+        monkeypatch.setattr(program, name, tmp_path / path)
+    return tmp_path
+
+
+def test_a_lane_and_the_page(night, results, monkeypatch, capsys):
+    kept = results.read_text()
+    command = [sys.executable, "-c", f"open({str(results)!r}, 'w').write({kept!r}); raise SystemExit(1)"]
+    monkeypatch.setattr(program, "LANES", [lane(command, results)])
+    assert program.main([]) == 1
+    assert "one: 2 failed: test_error, test_of[docker]" in capsys.readouterr().err
+    text = (night / "hosts.md").read_text()
+    assert "## The host" in text and "| docker, matrix | 0 | 0 | test_of[docker] |" in text
+    assert "| matrix: test_left_out | no \\| here |" in text and "kernel " in text
+    assert text == page(json.loads((night / "hosts.json").read_text()))
+    (night / "hosts.md").unlink()
+    assert program.main(["--render"]) == 0 and (night / "hosts.md").read_text() == text
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_lane_without_results(night, tmp_path, monkeypatch, status):
+    """Results of an earlier run do not count."""
+    old = tmp_path / "old.xml"
+    old.write_text("<testsuites/>")
+    monkeypatch.setattr(program, "LANES", [lane(["sh", "-c", f"exit {status}"], old)])
+    assert program.main(["one"]) == 1
+    assert failed(json.loads((night / "hosts.json").read_text())["one"]) == [f"status {status}, no results"]
+
+
+def test_an_unknown_lane(night):
+    assert program.main(["nosuch"]) == 2 and not (night / "hosts.json").exists()
+
+
+def test_the_lanes_commands_exist():
+    assert len({lane.name for lane in LANES}) == len(LANES) >= 5
+    for each in LANES:
+        assert (TREE / each.command[0]).exists() and str(each.results).startswith(str(TREE / "build/"))
+
+
+def test_the_page_is_what_the_recorded_results_say():
+    records = json.loads((TREE / "docs/hosts.json").read_text())
+    assert (TREE / "docs/hosts.md").read_text() == page(records)
+    assert set(records) <= {lane.name for lane in LANES}
