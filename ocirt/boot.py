@@ -110,7 +110,7 @@ def read_request(fd: int) -> "dict[str, Json]":
     from .model.json import parse
 
     data = b""
-    while part := pread(fd, 1 << 20, len(data)):
+    while part := pread(fd, 1 << 16, len(data)):
         data += part
     close(fd)
     members, texts = parse(data.decode("utf-8", "surrogateescape"))

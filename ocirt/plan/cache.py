@@ -237,6 +237,7 @@ class _Sources:
 
     def __init__(self, config: "Config", process: "Members | None", request: "Sequence[Members]") -> None:
         self.shape = Shape(config.value, process, request)
+        self._arguments: dict[Argument, bytes] = {}
         self.raw = self.shape.leaves.get("annotations")
         if self.raw is not None and self.shape.letters[self.raw] != "R":
             self.raw = None  # the annotations are null
@@ -254,6 +255,14 @@ class _Sources:
         if whole in self.shape.leaves:
             return self.leaf(b":" + number.encode(), self.shape.leaves[whole])
         raise _Unkept
+
+    def arguments(self, argument: "str | tuple[str, ...] | None") -> bytes:
+        """The arguments of a test. Many tests have the same long table."""
+        found = self._arguments.get(argument)
+        if found is None:
+            each = () if argument is None else (argument,) if isinstance(argument, str) else argument
+            found = self._arguments[argument] = _count([_span(_text(text)) for text in each])
+        return found
 
     def is_list(self, path: str) -> bool:
         return path in self.shape.leaves and self.shape.letters[self.shape.leaves[path]] == "L"
@@ -336,8 +345,7 @@ def _test(sources: _Sources, path: str, name: str, argument: "Argument", answer:
     number = PREDICATES.index(name)
     if name == "is_empty" and sources.is_list(path):
         number = LIST_IS_EMPTY
-    arguments = [] if argument is None else [argument] if isinstance(argument, str) else list(argument)
-    return source + bytes((number, answer)) + _count([_span(_text(each)) for each in arguments])
+    return source + bytes((number, answer)) + sources.arguments(argument)
 
 
 def _equals(number: int, answer: bool) -> bytes:

@@ -24,7 +24,7 @@ from .steps import SECTIONS, STEPS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any, TypeAlias
 
     from ..model.text import AnyText, AnyTexts
@@ -64,7 +64,7 @@ class _Encoder:
         self.lists: list[tuple[int, int]] = []
         self.items: list[tuple[int, int]] = []
         self.patches: list[tuple[int, int]] = []
-        self.steps = bytearray()
+        self.steps: list[int] = []
         self.literals = bytearray()
         self.slots: list[Slot] = []
         self._slot_index: dict[str, int] = {}
@@ -139,6 +139,8 @@ class _Encoder:
 
     def field(self, kind: str, value: "Any", path: str, offset: int) -> int:
         """The number that a step's field has for ``value`` of this ``kind``."""
+        if isinstance(value, int):  # the most frequent case
+            return value & 0xFFFFFFFFFFFFFFFF
         if kind == "text":
             return self.string(value, path)
         if kind == "texts":
@@ -147,25 +149,17 @@ class _Encoder:
             return self.blob(value)
         if kind == "section":
             return SECTIONS.index(value)
-        if isinstance(value, Number):
-            self.patches.append((offset, self.slot(value)))
-            return 0
-        number: int = value & 0xFFFFFFFFFFFFFFFF
-        return number
+        self.patches.append((offset, self.slot(value)))
+        return 0
 
-    def facts(self, facts: "Facts") -> bytes:
-        return b"".join([self.field("text", value, facts.at, 0).to_bytes(8, "little") for value in facts.values])
+    def facts(self, facts: "Facts") -> "Sequence[int]":
+        return [self.string(value, facts.at) for value in facts.values]
 
     def step(self, step: "Step") -> None:
-        start = len(self.steps)
-        fields = step.fields
-        size = 8 + 8 * len(fields)
-        self.steps += CODES[type(step)].to_bytes(2, "little") + size.to_bytes(2, "little")
-        self.steps += self.string(step.at).to_bytes(4, "little")
-        offset = start + 8
-        for kind, value in zip(fields.values(), step.values):
-            self.steps += self.field(kind, value, step.at, offset).to_bytes(8, "little")
-            offset += 8
+        size = 8 + 8 * len(step.fields)
+        self.steps.append(CODES[type(step)] | size << 16 | self.string(step.at) << 32)
+        for kind, value in zip(step.fields.values(), step.values):
+            self.steps.append(self.field(kind, value, step.at, 8 * len(self.steps)))
 
 
 CODES = {step: code for code, step in enumerate(STEPS)}
@@ -201,7 +195,7 @@ def encoded(plan: "Plan", build: str) -> Encoded:
     sections = []
     for name in SECTIONS:
         steps = plan.sections[name]
-        sections.append((len(encoder.steps), len(steps)))
+        sections.append((8 * len(encoder.steps), len(steps)))
         for step in steps:
             assert name in step.sections, f"the step {type(step).__name__} must not stand in the section {name}"
             encoder.step(step)
@@ -209,10 +203,11 @@ def encoded(plan: "Plan", build: str) -> Encoded:
     facts = encoder.facts(plan.facts)
     data = encoder.literals
     literals = len(data)
-    slots = bytearray()
+    slots: list[tuple[int, ...]] = []
     for value in encoder.slots:
         if isinstance(value, Number):
-            slots += _record(NUMBER_VALUE, 0, 0, 0) + (value.bound() & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")
+            number = value.bound() & 0xFFFFFFFFFFFFFFFF
+            slots.append((NUMBER_VALUE, 0, 0, 0, number & 0xFFFFFFFF, number >> 32))
             continue
         if isinstance(value, Texts):
             items = value.bound()
@@ -220,37 +215,45 @@ def encoded(plan: "Plan", build: str) -> Encoded:
             held = b"".join([to_bytes(item, f"{value.path}[{index}]") + b"\0" for index, item in enumerate(items)])
         else:
             kind, count, held = TEXT_VALUE, 0, to_bytes(value.bound(), value.path)
-        slots += _record(kind, count, len(data), len(held)) + bytes(8)
+        slots.append((kind, count, len(data), len(held), 0, 0))
         data += held + b"\0"
 
     tables = (
         _records(sections),
-        facts,
-        encoder.steps,
+        _array("Q", facts),
+        _array("Q", encoder.steps),
         _records(encoder.strings),
         _records(encoder.pieces),
         _records(encoder.lists),
         _records(encoder.items),
         _records(encoder.patches),
-        slots,
+        _records(slots),
         data,
     )
     header = bytearray(MAGIC + FORMAT.to_bytes(4, "little"))
     offset = len(MAGIC) + 8 + BUILD_SIZE + 8 * len(tables)
-    places = bytearray()
+    places: list[tuple[int, int]] = []
     body = bytearray()
     for table in tables:
         body += bytes(-len(body) % 8)
-        places += _record(offset + len(body), len(table))
+        places.append((offset + len(body), len(table)))
         body += table
-    header += (offset + len(body)).to_bytes(4, "little") + build.encode().ljust(BUILD_SIZE, b"\0") + places
+    header += (offset + len(body)).to_bytes(4, "little") + build.encode().ljust(BUILD_SIZE, b"\0") + _records(places)
     whole = bytes(header + body)
     return Encoded(whole, whole[: len(whole) - len(data) + literals], encoder.slots)
 
 
-def _record(*numbers: int) -> bytes:
-    return b"".join([number.to_bytes(4, "little") for number in numbers])
+def _records(rows: "Iterable[tuple[int, ...]]") -> bytearray:
+    return _array("I", [number for row in rows for number in row])
 
 
-def _records(rows: "Iterable[tuple[int, ...]]") -> bytes:
-    return b"".join([_record(*row) for row in rows])
+def _array(kind: str, numbers: list[int]) -> bytearray:
+    """The bytes of an array of ``numbers``, each of 4 bytes (``I``) or 8 (``Q``). All processors that ocirt runs on are
+    little-endian.
+    """
+    size = 4 if kind == "I" else 8
+    data = bytearray(size * len(numbers))
+    view = memoryview(data).cast(kind)  # the module array is a shared library in some builds of Python
+    for index, number in enumerate(numbers):
+        view[index] = number
+    return data

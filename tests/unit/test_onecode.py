@@ -22,11 +22,10 @@ import sys
 from marshal import loads
 from posix import O_RDONLY, open, pread
 fd = open(sys.argv.pop(1), O_RDONLY)
-size = int.from_bytes(pread(fd, 8, 0)[4:], "little")
-modules = loads(pread(fd, size, 8))
+loader, table = loads(pread(fd, int.from_bytes(pread(fd, 8, 0)[4:], "little"), 8))
 namespace = {"__name__": "ocirt.plan.onecode"}
-exec(loads(pread(fd, modules["ocirt.plan.onecode"][2], modules["ocirt.plan.onecode"][1])), namespace)
-namespace["install"](sys.meta_path, fd, modules, FOLDER)
+exec(loader, namespace)
+namespace["install"](fd, table, FOLDER)
 """
 SHOW = """
 from hashlib import sha256
@@ -65,7 +64,7 @@ def test_it_begins_as_a_pyc_of_this_python(file):
 
 
 def test_every_module_of_the_budget_is_in_it(file):
-    program = INSTALL.replace("FOLDER", "'/nowhere'") + "print(*modules)"
+    program = INSTALL.replace("FOLDER", "'/nowhere'") + "print(*table)"
     expected = {name for name in (EXPECTED + EXPECTED_FOR_EXEC).split() if name.startswith("ocirt")}
     assert expected <= set(run(program, file))
 
@@ -77,6 +76,43 @@ def test_it_compiles_the_same_program_from_no_other_file(file, config, tmp_path)
     assert {name for name in EXPECTED.split() if name.startswith("ocirt")} <= set(loaded)
     plain = COMPILE.replace("import ocirt._build", "raise ImportError").replace('"0" * 32', '"1" * 32')
     assert run(plain + SHOW, config)[0] == digest
+
+
+def test_the_modules_of_every_create_are_made_at_once(file):
+    """All that a create without cgroups imports, each after what it imports. The import system finds only the others."""
+    driver = "ocirt.cgroups.cgroupfs ocirt.cgroups.v1 ocirt.cgroups.v2 ocirt.cgroups.filter".split()
+    program = INSTALL.replace("FOLDER", "'/nowhere'") + "print(*list(table)[:list(table).index('ocirt.cli.create')])"
+    at_once = run(program, file)
+    asked = {"ocirt", "ocirt.boot", "ocirt.cli", "ocirt.cli.create"}  # before any create is compiled
+    expected = {name for name in EXPECTED.split() if name.startswith("ocirt")} - asked - {*driver}
+    assert {*at_once} - asked == expected | {"ocirt.plan.cache", "ocirt.model.shape"}
+    place = {name: index for index, name in enumerate(at_once)}
+    assert (
+        place["ocirt.model.text"] < place["ocirt.model.config"] < place["ocirt.compile.mounts"] < place["ocirt.compile"]
+    )
+
+
+def test_modules_made_at_once_are_as_imported_ones(file):
+    """Their names, packages, specs and places in their packages."""
+    program = INSTALL.replace("FOLDER", "'/nowhere'")
+    program += """
+import ocirt.errors as before, ocirt.cli.create, ocirt
+assert sys.modules["ocirt.errors"] is before
+for name in list(table)[:list(table).index("ocirt.cli.create")]:
+    module = sys.modules[name]
+    parent, _, child = name.rpartition(".")
+    assert not parent or getattr(sys.modules[parent], child) is module, name
+    assert module.__name__ == module.__spec__.name == name, name
+    assert module.__package__ == (name if hasattr(module, "__path__") else parent), name
+import ocirt.compile.mounts as again
+print(again is sys.modules["ocirt.compile.mounts"], again.__spec__.loader is ocirt.compile.__spec__.loader, ocirt.compile.__path__)
+"""
+    assert run(program, file) == ["True", "True", "['/nowhere/ocirt/compile']"]
+
+
+def test_other_verbs_import_only_what_they_need(file):
+    program = INSTALL.replace("FOLDER", "'/nowhere'") + "import ocirt.model.json; print('ocirt.compile' in sys.modules)"
+    assert run(program, file) == ["False"]
 
 
 def test_what_is_not_in_it_comes_from_the_folder(file):

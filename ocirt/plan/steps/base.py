@@ -107,25 +107,18 @@ class Record:
     fields: dict[str, str] = {}
     defaults: "dict[str, Field]" = {}
 
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any: ...  # of a field, as its kind says
-
-    def __init_subclass__(cls) -> None:
-        for index, name in enumerate(cls.fields):
-
-            def value(record: Record, index: int = index) -> "Field":
-                return record.values[index]
-
-            setattr(cls, name, property(value))
-
     def __init__(self, at: str, spec: str = "", **values: "Field") -> None:
-        for name, default in self.defaults.items():
-            values.setdefault(name, default)
+        values = {**self.defaults, **values}
         self.at, self.spec = at, spec
-        self.values = tuple([values.pop(name) for name in self.fields])
-        if values:
-            raise TypeError(f"{type(self).__name__} has no field {', '.join(values)}")
+        self.values = tuple([values[name] for name in self.fields])
+        if len(values) > len(self.values):
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(values.keys() - self.fields.keys())}")
+
+    def __getattr__(self, name: str) -> "Any":
+        """The value of the field ``name``, of the type that its kind says."""
+        if name not in self.fields:
+            raise AttributeError(f"{type(self).__name__} has no field {name}")
+        return self.values[list(self.fields).index(name)]
 
     def __eq__(self, other: object) -> bool:
         from ...model.text import bound  # what a create has no need of
