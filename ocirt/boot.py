@@ -1,9 +1,10 @@
 """Where Python begins: ``ocirt-python`` passes the words that the executable gives it.
 
-    @compile SELF REQUEST ARGV...    create and run: compile config.json, return the program
-    @exec SELF REQUEST ARGV...       exec: compile the process, return the program
-    @restore SELF REQUEST ARGV...    restore: compile config.json and the request to criu, return the program
-    @recompile SELF REQUEST ARGV...  a later verb, if the stored program comes from another build
+    @compile SELF REQUEST ARGV...    create and run: compile config.json, give the program to the executable
+    @exec SELF REQUEST ARGV...       exec: compile the process, give the program to the executable
+    @recompile SELF REQUEST ARGV...  a later verb, if the stored program comes from another build: the same
+    @restore SELF REQUEST ARGV...    restore: compile config.json and the request to criu, execute the executable with
+                                     the program
     @cli SELF -1 ARGV...             every other command line
     @helper NAME VERB ID             the program of a RunHelper step
 
@@ -16,6 +17,7 @@ command line itself), a JSON object with these members:
              container
     other    the other flags
     input    the descriptor of config.json, or of exec's process file
+    output   the descriptor of the pipe on which the executable waits for the program
     cache    the path at which to keep the program
 
 :mod:`ocirt.cli.flags` says which member has which flag. Strings of the request are bytes, like those of a command line.
@@ -56,7 +58,7 @@ def run(words: list[str]) -> int:
 
     An error is one line in the log. Only an unexpected one has a traceback, and only with ``--debug``.
 
-    :returns: the exit status. The branches that return a program to the executable do not return here.
+    :returns: the exit status. ``@restore`` does not return.
     """
     branch, rest = (words[0], words[1:]) if words else ("", words)
     request: dict[str, Json] = {}
@@ -70,19 +72,21 @@ def run(words: list[str]) -> int:
             raise OcirtError("only ocirt starts this program")
         arguments = rest[2:]
         request = {"self": int(rest[0]), **read_request(int(rest[1]))}
-        if branch == "@compile":
-            from .cli.create import compile_and_execute
-        elif branch == "@recompile":
-            from .cli.recompile import compile_and_execute
-        elif branch == "@exec":
-            from .cli.exec import compile_and_execute
-        elif branch == "@restore":
-            from .cli.restore import compile_and_execute
-        else:
+        if branch == "@cli":
             from .cli.main import main as command_line
 
             return command_line(request, arguments)
-        return compile_and_execute(request, arguments)
+        if branch == "@restore":
+            from .cli.restore import compile_and_execute
+
+            return compile_and_execute(request, arguments)
+        if branch == "@compile":
+            from .cli.create import compile_and_give
+        elif branch == "@exec":
+            from .cli.exec import compile_and_give
+        else:
+            from .cli.recompile import compile_and_give
+        return compile_and_give(request)
     except OcirtError as error:
         _log(request, branch, arguments).error(_PREFIX.get(branch, "") + str(error), error)
     except MemoryError:
@@ -101,8 +105,8 @@ _PREFIX = {"@exec": "exec failed: "}
 def read_request(fd: int) -> "dict[str, Json]":
     """The request, read from the descriptor ``fd``, which is closed; empty for -1.
 
-    The result is one flat dict: the members of ``key``, ``bound`` and ``other``, and beside them ``input`` and
-    ``cache``. If the request has ``cache``, the dict also has ``cache-key``, the text of ``key``, and
+    The result is one flat dict: the members of ``key``, ``bound`` and ``other``, and beside them ``input``, ``output``
+    and ``cache``. If the request has ``cache``, the dict also has ``cache-key``, the text of ``key``, and
     ``cache-request``, the objects ``key`` and ``bound``.
     """
     if fd < 0:

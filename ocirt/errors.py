@@ -27,8 +27,6 @@ the package: ``ocirt.ConfigError``.
 :ivar hint: what to do about the error: one line for a person at a terminal, in addition to the error's own line.
 """
 
-from errno import ENOSYS, EPERM
-
 
 class OcirtError(Exception):
     """The base of all errors of ocirt. ``str()`` of an error is one line."""
@@ -121,6 +119,8 @@ def refusal(call: str, error: OSError) -> str:
     """The text for the OSError ``error`` of the system call ``call``, with a possible cause if the kernel has that
     call.
     """
+    from errno import ENOSYS, EPERM  # making this module takes longer than making this one
+
     behind = " (a seccomp filter around the runtime may be the cause)" if error.errno in (EPERM, ENOSYS) else ""
     return f"{call}: {reason(error)}{behind}"
 

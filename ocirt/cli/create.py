@@ -1,10 +1,9 @@
-"""create and run, from the bytes of config.json to the executable that runs the program.
+"""create and run, from the bytes of config.json to the program that the executable runs.
 
 Every create that misses the cache imports this module: see tests/unit/test_import_budget.py.
 """
 
 import posix
-from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
 
 from ..errors import OcirtError, reason, refusal
 
@@ -18,24 +17,23 @@ if TYPE_CHECKING:
     from ..plan.filters import Filters
 
 MFD_NOEXEC_SEAL = 8
-SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
 
 
-def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
-    """Compile the bundle and become the executable again, which then runs the program. Returns only by an error.
+def compile_and_give(words: "Words") -> int:
+    """Compile the bundle, give the executable the program, and keep it.
 
-    :param words: the request's words (:func:`ocirt.boot.read_request`): ``self`` and ``input`` are descriptors, the
+    :param words: the request's words (:func:`ocirt.boot.read_request`): ``input`` and ``output`` are descriptors, the
         rest is the request (:class:`ocirt.model.request.Request`).
-    :param arguments: the command line as the launcher got it.
+    :returns: the exit status.
     :raises OcirtError: the bundle cannot be compiled.
     """
-    config = words["input"]
-    program = compile_program(read_all(config), words)
-    execute(words["self"], [arguments[0], f"@program={hand_over(program)},{config}", *arguments[1:]])
+    compile_program(read_all(words["input"]), words)
+    return 0
 
 
 def compile_program(data: bytes, words: "Words") -> bytes:
-    """The program for the config with the bytes ``data``, for the request ``words``.
+    """The program for the config with the bytes ``data``, for the request ``words``. If the executable waits for it
+    (``output``), it gets the program before that is kept.
 
     :raises OcirtError: the config, the request or the host do not allow it.
     """
@@ -50,18 +48,27 @@ def compile_program(data: bytes, words: "Words") -> bytes:
     filters = filters_of(config, words, BUILD_ID)
     plan = compile(config, Request(words), host, filters)
     found = encoded(plan, BUILD_ID)
-    program = found.data
+    if words.get("debug") == "1":
+        from ..log import Log
+
+        Log.of(words).debug(f"compiled {sum(map(len, plan.sections.values()))} steps to {len(found.data)} bytes")
+    give(found.data, words)
     if "cache" in words:
         from ..plan.cache import keep
 
         keep(words["cache"], words["cache-key"], words["cache-request"], config, host, found, BUILD_ID)
         if filters:
             filters.keep()
-    if words.get("debug") == "1":
-        from ..log import Log
+    return found.data
 
-        Log.of(words).debug(f"compiled {sum(map(len, plan.sections.values()))} steps to {len(program)} bytes")
-    return program
+
+def give(program: bytes, words: "Words") -> None:
+    """Write the program to the pipe on which the executable waits, if it does. The pipe stays open: by its end the
+    executable learns that the program has been kept.
+    """
+    rest = memoryview(program)
+    while "output" in words and rest:
+        rest = rest[posix.write(words["output"], rest) :]
 
 
 def filters_of(config: "Config", words: "Words", build: str) -> "Filters | None":
@@ -89,6 +96,8 @@ def hand_over(program: bytes) -> int:
 
     :raises OcirtError: the memfd cannot be made or filled.
     """
+    from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
+
     try:
         # Since Linux 6.3, if the sysctl vm.memfd_noexec is 2, the caller must say that the memfd is not executable.
         fd = posix.memfd_create("ocirt-program", MFD_NOEXEC_SEAL)
@@ -105,7 +114,7 @@ def hand_over(program: bytes) -> int:
         raise OcirtError(
             f"hand the program over in a memfd: {reason(error)} (RLIMIT_FSIZE, or the memory of the cgroup)"
         ) from None
-    fcntl(fd, F_ADD_SEALS, SEALS)
+    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
     return fd
 
 

@@ -1,4 +1,4 @@
-"""exec, from the command line and the container's config.json to the executable that runs the program.
+"""exec, from the command line and the container's config.json to the program that the executable runs.
 
 Every exec that misses the cache imports this module: see tests/unit/test_import_budget.py.
 """
@@ -8,22 +8,20 @@ import posix
 from ..created_with import created_with
 from ..errors import ConfigError, OcirtError, RequestError, StateError
 from ..model.json import parse as parse_json
-from .create import execute, filters_of, hand_over, read_all
+from .create import filters_of, give, read_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Never
-
     from ..model.exec import ExecRequest as Asked
     from ..model.request import Words
 
 
-def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
-    """Compile the process and become the executable again, which then runs the program. Returns only by an error.
+def compile_and_give(words: "Words") -> int:
+    """Compile the process, give the executable the program, and keep it.
 
-    :param words: the request's words (:func:`ocirt.boot.read_request`): ``self`` and ``input`` (of a process file) are
-        descriptors, the rest is the request (:class:`ocirt.model.exec.ExecRequest`).
-    :param arguments: the command line as the launcher got it.
+    :param words: the request's words (:func:`ocirt.boot.read_request`): ``output`` and ``input`` (of a process file)
+        are descriptors, the rest is the request (:class:`ocirt.model.exec.ExecRequest`).
+    :returns: the exit status.
     :raises OcirtError: the process cannot be compiled.
     """
     own = read_all(words["input"]) if "input" in words else None
@@ -33,8 +31,8 @@ def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
         if not _is_deleted(words):
             raise
         raise OcirtError(f"cannot exec in a stopped container: {words['id']} has just been deleted") from None
-    program = compile_program(words, words.get("command", []), own, *created)
-    execute(words["self"], [arguments[0], f"@program={hand_over(program)}", *arguments[1:]])
+    compile_program(words, words.get("command", []), own, *created)
+    return 0
 
 
 def _is_deleted(words: "Words") -> bool:
@@ -49,7 +47,7 @@ def _is_deleted(words: "Words") -> bool:
 def compile_program(
     words: "Words", command: list[str], own: bytes | None, data: bytes, container: "Words", created: str
 ) -> bytes:
-    """The program for a process.
+    """The program for a process. The executable gets it before it is kept.
 
     :param command: the words after the id.
     :param own: the bytes of the process file, ``None`` without a process file.
@@ -78,6 +76,7 @@ def compile_program(
         found = encoded(compile(config, Request(container), members, request, host, filters), BUILD_ID)
     except ConfigError as error:
         raise _of_the_command_line(error, request) from None
+    give(found.data, words)
     # Another container may have got the id since the launcher looked. Then the key does not belong to what was
     # compiled.
     if "cache" in words and words["cache-key"].endswith(f',"created":{created}}}'):

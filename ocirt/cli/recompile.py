@@ -5,23 +5,21 @@ build compiles what the verb needs.
 """
 
 from ..created_with import created_with
-from .create import compile_program, execute, hand_over
+from .create import compile_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Never
-
     from ..model.request import Words
 
 
-def compile_and_execute(words: "Words", arguments: list[str]) -> "Never":
-    """Compile the container again and become the executable again, which then runs the verb. Returns only by an error.
+def compile_and_give(words: "Words") -> int:
+    """Compile the container again, and give the executable the program.
 
-    :param words: the request's words (:func:`ocirt.boot.read_request`): ``id``, ``root`` and ``self``, a descriptor.
-    :param arguments: the command line as the launcher got it.
+    :param words: the request's words (:func:`ocirt.boot.read_request`): ``id``, ``root`` and ``output``, a descriptor.
+    :returns: the exit status.
     :raises OcirtError: the state directory cannot be read or compiled.
     """
     config, request, _ = created_with(words)
     # The name by which create was called decides whose behaviour applies, not the name of this call.
-    program = hand_over(compile_program(config, {**words, "as": "", **request}))
-    execute(words["self"], [arguments[0], f"@program={program}", *arguments[1:]])
+    compile_program(config, {**words, "as": "", **request})
+    return 0

@@ -51,16 +51,12 @@ static int descriptor(const char *word, const char *text) {
   return (int)number;
 }
 
-// Removes the words that Python has put before the command line: `@program=PROGRAM[,MORE]`, and q->holes.
-static char **take_handed_over(struct request *q, char **argv, struct handed_over *h) {
+// Removes the word that Python has put before the command line: `@program=PROGRAM[,MORE]`.
+static char **take_handed_over(char **argv, struct handed_over *h) {
   char *word = argv[1], *text = word + strlen(HANDED_OVER), *more = strchr(text, ',');
   if (more) *more++ = 0;
   h->program = descriptor(word, text);
   if (more) h->more = descriptor(word, more);
-  argv[1] = argv[0];
-  argv++;
-  if (!argv[1] || strncmp(argv[1], HOLES, strlen(HOLES))) return argv;
-  q->holes = argv[1];
   argv[1] = argv[0];
   return argv + 1;
 }
@@ -96,20 +92,12 @@ static _Noreturn void run_exec(struct request *q, struct asked *asked) {
   struct container c = {0};
   struct inputs in = {0};
   struct program program = {0};
-  need_running(&c, q, 0);
+  need_running(&c, q);
   if (q->flags[FLAG_PROCESS]) in.process = read_document("--process", q->flags[FLAG_PROCESS], 0);
   if (!read_inputs(&c, &in) || !find_program(q, &in, &program, asked))
-    start_python(q, "@exec", in.process.text ? sealed_memfd(in.process) : -1, asked);
+    compile_in_python(q, "@exec", in.process.text ? sealed_memfd(in.process) : -1, asked, &program);
   close_on_exec(logging.reader, 1);
   close_exe();
-  verb_exec(q, &c, &program);
-}
-
-static _Noreturn void run_compiled_exec(struct request *q, struct handed_over h) {
-  struct container c = {0};
-  struct program program = {0};
-  need_running(&c, q, 1);
-  if (program_load(&program, h.program)) fail("the program for %s was compiled by another build", c.id);
   verb_exec(q, &c, &program);
 }
 
@@ -121,13 +109,13 @@ static _Noreturn void run_create(struct request *q, struct asked *asked, int con
   sys_close(config_fd);
   if (q->verb == VERB_RESTORE) start_python(q, "@restore", sealed_memfd(in.config), 0);
   if (!in.config.size || !find_program(q, &in, &program, asked))
-    start_python(q, "@compile", sealed_memfd(in.config), asked);
+    compile_in_python(q, "@compile", sealed_memfd(in.config), asked, &program);
   close_on_exec(logging.reader, 1);
   close_exe();
   verb_create(q, &program, in.config.text, in.config.size);
 }
 
-static _Noreturn void run_compiled_create(struct request *q, struct handed_over h) {
+static _Noreturn void run_compiled_restore(struct request *q, struct handed_over h) {
   struct program program = {0};
   if (program_load(&program, h.program)) fail("the program of %s was compiled by another build", q->arguments[0]);
   struct span config = map_document(h.more);
@@ -138,22 +126,17 @@ static _Noreturn void run_compiled_create(struct request *q, struct handed_over 
 
 // Runs a verb that needs no program, or uses the stored one. Returns if the verb needs a new one.
 static void run_short_verb(struct request *q, struct handed_over h) {
-  static void (*const verbs[VERB_COUNT])(struct request *, int) = {[VERB_PAUSE] = verb_pause,
+  static void (*const verbs[VERB_COUNT])(struct request *) = {[VERB_PAUSE] = verb_pause,
       [VERB_RESUME] = verb_resume,
       [VERB_START] = verb_start,
       [VERB_STATE] = verb_state,
       [VERB_KILL] = verb_kill,
       [VERB_DELETE] = verb_delete};
-  if (verbs[q->verb]) verbs[q->verb](q, h.program);
+  if (verbs[q->verb]) verbs[q->verb](q);
   if (q->verb == VERB_LIST) verb_list(q);
   if (q->verb != VERB_UPDATE) return;
   if (h.program < 0) start_python(q, "@cli", -1, 0);
   verb_update(q, h.program, h.more);
-}
-
-static _Noreturn void run_compiled(struct request *q, struct handed_over h) {
-  if (q->verb == VERB_EXEC) run_compiled_exec(q, h);
-  run_compiled_create(q, h);
 }
 
 static _Noreturn void run_uncompiled(struct request *q) {
@@ -174,7 +157,7 @@ int main(int argc, char **argv, char **environment) {
   if (argv[1] && !strncmp(argv[1], HANDED_OVER, strlen(HANDED_OVER))) {
     detach_from_exe(argv, environment);
     close_exe();
-    argv = take_handed_over(&q, argv, &h);
+    argv = take_handed_over(argv, &h);
   }
   // Python matches patterns of containers.
   if (!parse_command_line(&q, argv) || q.flags[FLAG_REGEX]) {
@@ -185,6 +168,6 @@ int main(int argc, char **argv, char **environment) {
   set_log(&q);
   logging.reader = status_descriptor(&q);
   run_short_verb(&q, h);
-  if (h.program >= 0) run_compiled(&q, h);
+  if (h.program >= 0) run_compiled_restore(&q, h);
   run_uncompiled(&q);
 }

@@ -59,10 +59,9 @@ ALWAYS = (
     "ocirt.model.config",
     "ocirt.model.host",
     "ocirt.model.request",
-    "ocirt.plan.cache",
     "ocirt.plan.encode",
 )
-"""Modules that every create and every exec needs, and with them all that these modules need."""
+"""Modules that every create and every exec needs for its program, and with them all that these modules need."""
 
 
 class Finder:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -154,7 +153,7 @@ def test_an_unexpected_exception_is_one_line(monkeypatch, capfd):
     def broken(*_):
         raise ZeroDivisionError("one\ntwo")
 
-    monkeypatch.setattr("ocirt.cli.create.compile_and_execute", broken)
+    monkeypatch.setattr("ocirt.cli.create.compile_and_give", broken)
     assert boot.run(["@compile", "9", str(document(id="c")), "ocirt"]) == 1
     assert capfd.readouterr().err.endswith(' level=error msg="internal error: ZeroDivisionError: one two"\n')
     assert boot.run(["@compile", "9", str(document(id="c", debug="1")), "ocirt"]) == 1
@@ -168,7 +167,7 @@ def test_an_error_of_compile_goes_to_the_log_of_the_words(monkeypatch, tmp_path,
     def broken(*_):
         raise ConfigError("hostname", "7", "a string")
 
-    monkeypatch.setattr("ocirt.cli.create.compile_and_execute", broken)
+    monkeypatch.setattr("ocirt.cli.create.compile_and_give", broken)
     log = tmp_path / "log"
     fd = document(**{"log": str(log), "log-format": "json"})
     assert boot.run(["@compile", "9", str(fd), "ocirt", "create", "c"]) == 1
@@ -336,20 +335,23 @@ CONFIG = spec.default() if os.geteuid() == 0 else spec.rootless(os.geteuid(), os
 
 
 def start(branch, words, *arguments, input=None):
-    """Run boot.main for the request of these words, with /bin/echo as the executable: the process, and the descriptor of ``input``."""
-    executable, fds = os.open("/bin/echo", os.O_RDONLY), []
+    """Run boot.main for the request of these words, as the executable does: the process, and what it has written to ``output``."""
+    ours, output = os.pipe()
+    fds, given = [output], {"output": output}
     if input is not None:
         fds.append(os.open(input, os.O_RDONLY))
-    request = document(**words, **({"input": fds[0]} if fds else {}))
-    fds += [executable, request]
+        given["input"] = fds[-1]
+    fds.append(document(**words, **given))
     try:
-        return process(branch, str(executable), str(request), *arguments, pass_fds=fds), fds[0]
+        done = process(branch, "9", str(fds[-1]), *arguments, pass_fds=fds)
     finally:
         for fd in fds:
             os.close(fd)
+    with open(ours, "rb") as file:
+        return done, file.read()
 
 
-def test_create_becomes_the_executable_again(tmp_path):
+def test_create_gives_the_program_to_the_executable(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     words = {
         "verb": "create",
@@ -358,15 +360,22 @@ def test_create_becomes_the_executable_again(tmp_path):
         "root": f"{tmp_path}/root",
         "console-socket": "/s",
     }
-    done, config = start("@compile", words, "echo", "create", "c", input=tmp_path / "config.json")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(rf"@program=\d+,{config} create c\n", done.stdout)
+    done, program = start("@compile", words, "ocirt", "create", "c", input=tmp_path / "config.json")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert program.startswith(b"ocirtprg") and int.from_bytes(program[12:16], "little") == len(program)
 
 
-def test_a_later_verb_becomes_the_executable_again(tmp_path):
+def test_a_create_that_cannot_be_compiled_gives_nothing(tmp_path):
+    (tmp_path / "config.json").write_text('{"hostname": 7}')
+    words = {"verb": "create", "id": "c", "bundle": str(tmp_path), "root": f"{tmp_path}/root"}
+    done, program = start("@compile", words, "ocirt", "create", "c", input=tmp_path / "config.json")
+    assert (done.returncode, program) == (1, b"") and "found" in done.stderr
+
+
+def test_a_later_verb_gets_its_program(tmp_path):
     words = stored_container(tmp_path, {"bundle": "/b", "request": {"verb": "create", "console-socket": "/s"}})
     (tmp_path / "c" / "config.json").write_text(json.dumps(CONFIG))
     given = {"verb": "start", "id": "c", "root": words["root"]}
-    done, _ = start("@recompile", given, "echo", "start", "c")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(r"@program=\d+ start c\n", done.stdout)
+    done, program = start("@recompile", given, "ocirt", "start", "c")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert program.startswith(b"ocirtprg")

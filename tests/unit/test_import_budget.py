@@ -34,7 +34,7 @@ FORBIDDEN = {
     "shutil",
 }
 EXPECTED = """
-_json errno fcntl gc
+_json gc
 ocirt ocirt._build ocirt.boot ocirt.errors
 ocirt.cgroups ocirt.cgroups.cgroupfs ocirt.cgroups.choose ocirt.cgroups.devices
 ocirt.cli ocirt.cli.create
@@ -69,20 +69,18 @@ except ImportError:  # a source tree without a build
     build.BUILD_ID = "0" * 32
 """
 COMPILE = f"""{PREPARE}
-from ocirt.cli.create import compile_program, hand_over, read_all
+from ocirt.cli.create import compile_program, read_all
 from posix import O_RDONLY, open
 words = {{"verb": "create", "id": "c", "bundle": "/bundle", "root": "/run/ocirt", "console-socket": "/socket"}}
 program = compile_program(read_all(open(sys.argv[1], O_RDONLY)), words)
-hand_over(program)
 """
 EXEC = f"""{PREPARE}
-from ocirt.cli.exec import compile_program, hand_over, read_all
+from ocirt.cli.exec import compile_program, read_all
 from posix import O_RDONLY, open
 words = {{"verb": "exec", "id": "c", "root": "/run/ocirt", "process": "/process.json"}}
 created = {{"verb": "create", "id": "c", "bundle": "/bundle", "root": "/run/ocirt"}}
 data, own = read_all(open(sys.argv[1], O_RDONLY)), b'{{"cwd": "/", "args": ["true"], "execCPUAffinity": {{"final": "0"}}}}'
 program = compile_program(words, [], own, data, created, '{{}}')
-hand_over(program)
 """
 SHOW = "\nprint(len(program), *sys.modules)"
 

@@ -85,7 +85,7 @@ def test_the_modules_of_every_create_are_made_at_once(file):
     at_once = run(program, file)
     asked = {"ocirt", "ocirt.boot", "ocirt.cli", "ocirt.cli.create"}  # before any create is compiled
     expected = {name for name in EXPECTED.split() if name.startswith("ocirt")} - asked - {*driver}
-    assert {*at_once} - asked == expected | {"ocirt.plan.cache", "ocirt.model.shape"}
+    assert {*at_once} - asked == expected
     place = {name: index for index, name in enumerate(at_once)}
     assert (
         place["ocirt.model.text"] < place["ocirt.model.config"] < place["ocirt.compile.mounts"] < place["ocirt.compile"]

@@ -23,24 +23,10 @@ static void open_standard_streams(void) {
   }
 }
 
-// Removes the variable from the environment: 1 if it existed.
-static int take_open_files(char **environment, int64_t *files) {
-  int found = 0;
-  for (; *environment; environment++) {
-    if (!found && !strncmp(*environment, OPEN_FILES, strlen(OPEN_FILES)))
-      found = !parse_number(*environment + strlen(OPEN_FILES), files);
-    if (found) environment[0] = environment[1];
-    if (found && !*environment) break;
-  }
-  return found;
-}
-
-static void raise_open_files(char **environment) {
-  int64_t files;
+static void raise_open_files(void) {
   if (sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &caller.files) < 0) return;
   struct limit raised = {caller.files.hard, caller.files.hard};
   if (caller.files.soft < raised.soft) sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, &raised, 0);
-  if (take_open_files(environment, &files) && (uint64_t)files <= raised.hard) caller.files.soft = (uint64_t)files;
 }
 
 void set_up_process(char **environment) {
@@ -52,7 +38,7 @@ void set_up_process(char **environment) {
   set_signals(BIT(SIGPIPE) | BIT(SIGXFSZ), SIG_IGN);
   sys4(SYS_rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof none);
   sys1(SYS_umask, 022);
-  raise_open_files(environment);
+  raise_open_files();
   caller.environment = environment;
 }
 

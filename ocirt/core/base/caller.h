@@ -13,6 +13,3 @@ struct caller {
 extern struct caller caller;
 void set_up_process(char **environment);
 int restore_open_files(void); // the caller's limit again: 0 or negative errno
-
-// Python inherits the raised limit and executes this file again. This variable then carries the caller's own limit.
-#define OPEN_FILES "OCIRT_CALLER_NOFILE="

@@ -2,6 +2,7 @@
 #include "base/wait.h"
 
 #include <poll.h>
+#include <linux/sched.h>
 
 long sys_ppoll(struct pollfd *fds, unsigned count, int64_t timeout) {
   struct timespec limit = {timeout / 1000, timeout % 1000 * 1000000};
@@ -19,6 +20,19 @@ long poll_again(struct pollfd *fds, unsigned count, int64_t timeout) {
 int sys_poll(int fd, short events, int timeout) {
   struct pollfd one = {.fd = fd, .events = events};
   return (int)poll_again(&one, 1, timeout);
+}
+
+long clone_process(uint64_t namespaces, int *pidfd) {
+  struct clone_args args = {
+      .flags = namespaces | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)pidfd, .exit_signal = SIGCHLD};
+  long pid = sys2(SYS_clone3, &args, sizeof args);
+  // An old seccomp profile around the runtime may refuse clone3.
+  if (pid != -ENOSYS || (pid = sys5(SYS_clone, namespaces | SIGCHLD, 0, 0, 0, 0)) <= 0) return pid;
+  *pidfd = sys_pidfd_open((int)pid);
+  if (*pidfd >= 0) return pid;
+  sys2(SYS_kill, pid, SIGKILL);
+  sys4(SYS_wait4, pid, 0, 0, 0);
+  return *pidfd;
 }
 
 int wait_exit(int pidfd, int *status) { return wait_usage(pidfd, status, 0); }

@@ -109,8 +109,7 @@ int do_run_within(struct run *r, const struct step_run_within *s) {
   if (error < 0) return failing(r, "socketpair", error);
   CLOSING int ours = pair[0];
   CLOSING int theirs = pair[1];
-  struct clone_args args = {.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
-  long pid = sys2(SYS_clone3, &args, sizeof args);
+  long pid = clone_process(0, &pidfd);
   if (pid < 0) return failing(r, "clone3", (int)pid);
   if (!pid) {
     const struct step *failed;

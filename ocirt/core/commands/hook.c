@@ -5,7 +5,6 @@
 #include <string.h>
 #include <linux/close_range.h>
 #include <linux/prctl.h>
-#include <linux/sched.h>
 
 #include "base/caller.h"
 #include "base/exec_error.h"
@@ -108,19 +107,11 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
   } else if ((outcome->output = sys_data_memfd("output")) < 0)
     return failing(r, "memfd_create", outcome->output);
   CLOSING int from = ends[0];
-  struct clone_args clone = {.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
-  long pid = sys2(SYS_clone3, &clone, sizeof clone);
-  // An old seccomp profile around the runtime may refuse clone3.
-  if (pid == -ENOSYS && (pid = sys5(SYS_clone, SIGCHLD, 0, 0, 0, 0)) > 0) pidfd = sys_pidfd_open((int)pid);
+  long pid = clone_process(0, &pidfd);
   if (!pid) execute(c, c->tail ? ends[1] : outcome->output);
   sys_close(ends[1]);
   if (pid < 0) return failing(r, "clone3", (int)pid);
   CLOSING int held = pidfd;
-  if (held < 0) {
-    sys2(SYS_kill, pid, SIGKILL);
-    sys4(SYS_wait4, pid, 0, 0, 0);
-    return failing(r, "pidfd_open", held);
-  }
   error = wait_for(c, held, from, r->container->ends, outcome);
   if (outcome->late || error < 0) {
     sys2(SYS_kill, -pid, SIGKILL); // the session it leads; it is our child, so the number is still its own

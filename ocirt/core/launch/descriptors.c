@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 
 #define FIRST 3 // the first descriptor after the standard streams
 #define FD_MAX (1 << 20) // no descriptor has a larger number
@@ -35,16 +36,9 @@ void keep_for_program(const struct request *q) {
     close_on_exec(fd, 1);
 }
 
-void hold_holes(const char *holes, int yes) {
-  int fd = 0;
-  for (const char *at = holes + strlen(HOLES); *at; at++) {
-    if (*at >= '0' && *at <= '9' && fd < FD_MAX) {
-      fd = 10 * fd + (*at - '0');
-      continue;
-    }
-    close_on_exec(fd, yes);
-    fd = 0;
-  }
+void close_holes_on_exec(const int *holes) {
+  for (; holes && *holes; holes++)
+    close_on_exec(*holes, 1);
 }
 
 int status_descriptor(const struct request *q) {
@@ -72,23 +66,20 @@ int config_descriptor(const struct request *q) {
 
 // Opens a stand-in for every descriptor that the caller could have passed on but has not. q->holes lists them.
 static void fill_holes(struct request *q, int end) {
-  int hole = -1;
-  struct buffer holes = {0};
+  int hole = -1, count = 0;
   for (int fd = FIRST; fd < end; fd++) {
     if (sys_fcntl(fd, F_GETFD, 0) >= 0) continue;
     if (hole < 0) {
-      // PASSED_MAX limits the numbers, and so their digits.
-      holes = arena_buffer(times((size_t)(end - fd), sizeof "65536,") + sizeof HOLES);
-      put(&holes, HOLES);
+      q->holes = arena_alloc(times((size_t)(end - fd) + 1, sizeof *q->holes));
+      if (!q->holes) fail("no memory for the numbers of descriptors");
       hole = sys_data_memfd("unused");
       if (hole < 0) fail("memfd_create: %e", hole);
     }
     // dup3 fails beyond RLIMIT_NOFILE, where the runtime cannot get a descriptor either.
     if (hole != fd && sys_dup3(hole, fd, O_CLOEXEC) < 0) break;
-    format(&holes, "%d,", fd);
+    q->holes[count++] = fd;
   }
   if (hole >= end) sys_close(hole);
-  q->holes = holes.data;
 }
 
 void separate_descriptors(struct request *q, int config) {

@@ -7,8 +7,13 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/wait.h"
 #include "launch/descriptors.h"
 #include "launch/detach.h"
+
+#define KEEP_SECONDS 10 // the most that the runtime waits for Python to keep a program
+
+#define PYTHON_FILES 64 // with fewer open files Python may not start
 
 #define PYTHON_NEEDS (16 << 20) // bytes of memory; with less, a signal may end Python at its start
 
@@ -30,21 +35,6 @@ static void need_memory_for_python(void) {
 const char *isolated_python(void) {
   struct limit limit;
   return !sys4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) && limit.soft != RLIM_INFINITY ? "-IB" : "-I";
-}
-
-// The caller's environment, plus what the executable needs when Python executes it.
-static char **environment_for_python(void) {
-  static char variable[48];
-  struct buffer text = {variable, sizeof variable, 0, 0};
-  size_t count = 0;
-  while (caller.environment[count])
-    count++;
-  char **all = arena_alloc((count + 2) * sizeof *all);
-  if (!all) fail("no memory for the environment");
-  memcpy(all, caller.environment, count * sizeof *all);
-  format(&text, OPEN_FILES "%l", (int64_t)caller.files.soft);
-  all[count] = variable;
-  return all;
 }
 
 // ---- Python ----
@@ -92,13 +82,14 @@ static int kept_open(int fd) {
 }
 
 // Writes the request for Python into a memfd. ocirt/boot.py documents its members.
-static int hand_over_request(const struct request *q, int input, struct asked *asked) {
+static int hand_over_request(const struct request *q, int input, int output, struct asked *asked) {
   struct asked unknown = {0};
   if (!asked) asked = &unknown;
   if (!asked->request.text.used) write_request(&asked->request, q, 0, 0); // no lookup has written it
   const struct buffer *text = &asked->request.text;
   struct buffer rest = arena_buffer(times(8, sizeof asked->place));
   if (input >= 0) format(&rest, ",\"input\":%d", kept_open(input));
+  if (output >= 0) format(&rest, ",\"output\":%d", kept_open(output));
   if (*asked->place) format(&rest, ",\"cache\":%q", asked->place);
   put(&rest, "}");
   int fd = sys_data_memfd("request");
@@ -124,7 +115,7 @@ static _Noreturn void execute_python(struct request *q, const char *branch, int 
   format(&request_text, "%d", request_fd);
   // Paths are bytes, whatever the caller's locale is. With -X utf8 Python keeps them all, by surrogate escapes.
   const char *const own[] = {interpreter, isolated_python(), "-S", "-X", "utf8", script, branch, self_text.data,
-      request_text.data, executable.path, q->holes, as.used ? as.data : 0};
+      request_text.data, executable.path, as.used ? as.data : 0};
   size_t count = COUNT(own) + 1, used = 0;
   for (char **word = q->argv; *word; word++)
     count++;
@@ -134,12 +125,42 @@ static _Noreturn void execute_python(struct request *q, const char *branch, int 
     if (own[i]) words[used++] = own[i];
   for (char **word = q->argv + 1; *word; word++)
     words[used++] = *word;
-  if (q->holes) hold_holes(q->holes, 0);
-  error = (int)sys3(SYS_execve, interpreter, words, environment_for_python());
+  error = (int)sys3(SYS_execve, interpreter, words, caller.environment);
   fail("Python interpreter %s (first line of %s): %e", interpreter, script, error);
 }
 
 _Noreturn void start_python(struct request *q, const char *branch, int input, struct asked *asked) {
   need_memory_for_python();
-  execute_python(q, branch, strcmp(branch, "@cli") ? hand_over_request(q, input, asked) : -1);
+  if (caller.files.soft >= PYTHON_FILES) restore_open_files(); // the executable raises the limit again
+  execute_python(q, branch, strcmp(branch, "@cli") ? hand_over_request(q, input, -1, asked) : -1);
+}
+
+// Python has ended without a program. If it has said why, it ended with a status.
+static _Noreturn void fail_as_python(int pidfd) {
+  int status = 0;
+  wait_exit(pidfd, &status);
+  if (status >> 8) sys_exit(status >> 8);
+  fail("Python, which compiles the program: found its end by signal %d, expected a program", status);
+}
+
+void compile_in_python(struct request *q, const char *branch, int input, struct asked *asked, struct program *program) {
+  int pipe[2], python = -1;
+  need_memory_for_python();
+  long error = sys2(SYS_pipe2, pipe, O_CLOEXEC);
+  if (error < 0) fail("pipe2: %e", (int)error);
+  error = clone_process(0, &python);
+  if (!error) execute_python(q, branch, hand_over_request(q, input, pipe[1], asked));
+  if (error < 0) fail("start Python: clone3: %e", (int)error);
+  sys_close(pipe[1]);
+  sys_close(input);
+  if (program_read(program, pipe[0])) fail_as_python(python);
+  sys_close(python);
+  q->python = pipe[0];
+}
+
+void await_python(struct request *q) {
+  if (!q->python) return;
+  sys_poll(q->python, 0, KEEP_SECONDS * 1000);
+  sys_close(q->python);
+  q->python = 0;
 }

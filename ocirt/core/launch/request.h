@@ -13,14 +13,14 @@ struct request {
   size_t n_values;
   int has_default_root; // --root was not given
   char **command; // exec: what follows the id
-  char **argv; // the command line without the words that Python has put first
+  char **argv; // the command line without the word that Python has put first
   char **environment;
+  int python; // a pipe that Python holds until it has kept the program that it has compiled; 0: no Python at work
   struct {
     unsigned char flag;
     const char *value;
   } *values; // of the repeatable flags, in order
-  const char
-      *holes; // HOLES and the numbers of the descriptors that the caller could have passed on but has not; or null
+  int *holes; // the descriptors that the caller could have passed on but has not, ends with 0; or null
 };
 
 // Reads the command line: 1, or 0 if the executable does not take it (another verb, help, a mistake).

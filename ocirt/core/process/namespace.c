@@ -97,9 +97,7 @@ int do_make_id_mapping(struct run *r, const struct step_make_id_mapping *s) {
   if (error < 0) return failing(r, "socketpair", error);
   CLOSING int ours = pair[0];
   CLOSING int theirs = pair[1];
-  struct clone_args args = {
-      .flags = CLONE_NEWUSER | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
-  long pid = sys2(SYS_clone3, &args, sizeof args);
+  long pid = clone_process(CLONE_NEWUSER, &pidfd);
   if (!pid) {
     // Read until the runtime closes its end of the socket, or ends.
     sys_close(ours);

@@ -156,7 +156,7 @@ int do_prepare_exec(struct run *r, const struct step_prepare_exec *s) {
   unsigned first = 3 + (unsigned)s->preserve;
   for (unsigned fd = 3; fd < first; fd++)
     sys_fcntl((int)fd, F_SETFD, 0);
-  if (r->container->holes) hold_holes(r->container->holes, 1);
+  close_holes_on_exec(r->container->holes);
   sys_close_range(first, ~0u, CLOSE_RANGE_CLOEXEC);
   if (r->joins) reset_signals(); // prepare_ready() has reset those of init
   unblock_signals();

@@ -240,6 +240,23 @@ int program_load(struct program *p, int fd) {
   return -1;
 }
 
+static int read_whole(int fd, void *data, size_t size) {
+  for (size_t done = 0; done < size;) {
+    long n = sys_read(fd, (char *)data + done, size - done);
+    if (n <= 0 && n != -EINTR) return -1;
+    if (n > 0) done += (size_t)n;
+  }
+  return 0;
+}
+
+int program_read(struct program *p, int fd) {
+  struct program_header head;
+  if (read_whole(fd, &head, sizeof head) || head.size < sizeof head || head.size > PROGRAM_MAX) return -1;
+  uint8_t *base = arena_make(head.size);
+  memcpy(base, &head, sizeof head);
+  return read_whole(fd, base + sizeof head, head.size - sizeof head) ? -1 : program_use(p, base, head.size);
+}
+
 static int good_header(const struct program *p) {
   const struct program_header *header = p->header;
   return !memcmp(header->magic, PROGRAM_MAGIC, sizeof header->magic) && header->format == PROGRAM_FORMAT &&

@@ -20,6 +20,7 @@ struct program {
 
 // 0, or -1: not a program of this build.
 int program_load(struct program *program, int fd);
+int program_read(struct program *program, int fd); // the same for a pipe
 int program_use(struct program *program, const void *data, size_t size); // the same for memory, which must not change
 const char *text_of(const struct program *program, uint64_t index);
 const void *bytes_of(const struct program *program, uint64_t index, size_t *size); // null: not one literal piece

@@ -11,8 +11,8 @@ struct container {
   struct program program; // base is null if none is stored, or one of another build
   int foreign; // the stored program is of another build
   int pidfd; // init, -1: not held
-  const char *holes; // create, exec: which of the preserved descriptors are not open in the caller
-                     // (launch/descriptors.h); or null
+  const int *holes; // create, exec: which of the preserved descriptors are not open in the caller
+                    // (launch/descriptors.h); or null
   const char *notify_host; // start, run: the caller's NOTIFY_SOCKET; null: it has none
   int ends; // a signalfd of the signals that end the verb while it blocks all signals, -1: none
   int taken_over; // delete --force has killed the process that held the lock

@@ -14,6 +14,7 @@
 #include "executor/execute.h"
 #include "executor/failure.h"
 #include "launch/descriptors.h"
+#include "launch/python.h"
 #include "state/status_fd.h"
 #include "verbs/foreground.h"
 #include "verbs/lifecycle.h"
@@ -120,6 +121,7 @@ void verb_create(struct request *q, const struct program *program, const void *c
   // The terminal fits before the program can ask; the relay passes on whatever changes later.
   if (run && waits_for_end && r.console >= 0) connect_terminal(r.console);
   if (run && !restore) start_or_destroy(&r);
+  await_python(q);
   log_commit();
   struct foreground_process init = {.container = &c,
       .pid = c.journal->pid,

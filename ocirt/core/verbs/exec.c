@@ -11,6 +11,7 @@
 #include "executor/execute.h"
 #include "executor/failure.h"
 #include "launch/descriptors.h"
+#include "launch/python.h"
 #include "process/join.h"
 #include "state/status_fd.h"
 #include "verbs/foreground.h"
@@ -22,11 +23,10 @@ static int is_being_deleted(const struct container *c) {
   return !c->journal && (c->program.base || c->foreign || (sys_fstat(c->dir, &st) == 0 && !st.st_nlink));
 }
 
-void need_running(struct container *c, struct request *q, int found) {
+void need_running(struct container *c, struct request *q) {
   name_container(c, q);
   int error = container_open(c, 0);
-  if (found ? error == -ENOENT : !error && is_being_deleted(c))
-    fail("cannot exec in a stopped container: %s has just been deleted", c->id);
+  if (!error && is_being_deleted(c)) fail("cannot exec in a stopped container: %s has just been deleted", c->id);
   if (error == -ENOENT) fail_missing(c);
   if (error < 0) fail("--root %s: open %s: %e", c->root, c->id, error);
   const char *status = container_status(c);
@@ -60,6 +60,7 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
   struct foreground_process child = {
       .container = c, .pid = r.child.pid, .pidfd = r.child.pidfd, .signals = r.signals, .master = r.console};
   read_start_time(child.pid, &child.start_time);
+  await_python(q);
   log_commit();
   if (r.signals >= 0) sys_exit(run_in_foreground(&child));
   tell_begin(child.pid, child.start_time);

@@ -7,5 +7,5 @@
 
 _Noreturn void verb_exec(struct request *q, struct container *c, const struct program *program);
 
-// Opens the container if exec can act on it, or ends the verb with an error. `found`: it existed when the verb began.
-void need_running(struct container *c, struct request *q, int found);
+// Opens the container if exec can act on it, or ends the verb with an error.
+void need_running(struct container *c, struct request *q);

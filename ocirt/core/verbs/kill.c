@@ -47,11 +47,11 @@ static const struct step_signal_cgroup *signal_step(const struct program *p) {
   return (const void *)section_first(p, SECTION_SIGNAL);
 }
 
-void verb_kill(struct request *q, int program_fd) {
+void verb_kill(struct request *q) {
   struct container c = {0};
   const char *name = q->n_arguments > 1 ? q->arguments[1] : "TERM";
   int signal = parse_signal(name);
-  need_container(&c, q, 0, program_fd);
+  need_container(&c, q, 0);
   if (signal < 0)
     fail("unknown signal \"%s\": expected a name of signal(7), like TERM, or a number from 0 to 64", name);
   const char *status = container_status(&c);

@@ -2,4 +2,4 @@
 #pragma once
 #include "launch/request.h"
 
-_Noreturn void verb_kill(struct request *q, int program_fd);
+_Noreturn void verb_kill(struct request *q);

@@ -55,7 +55,7 @@ void fail_missing(const struct container *c) {
   fail("container does not exist: %s", c->id);
 }
 
-void need_container(struct container *c, struct request *q, int lock, int program_fd) {
+void need_container(struct container *c, struct request *q, int lock) {
   name_container(c, q);
   int error = container_open(c, lock);
   if (error == -ETIMEDOUT && q->flags[FLAG_FORCE]) error = take_over(c, lock);
@@ -64,11 +64,7 @@ void need_container(struct container *c, struct request *q, int lock, int progra
   if (error == -ENOENT && q->flags[FLAG_FORCE]) sys_exit(0);
   if (error == -ENOENT) fail_missing(c);
   if (error < 0) fail(c->dir < 0 ? "--root %s: open %s: %e" : "--root %s: lock %s: flock: %e", c->root, c->id, error);
-  if (program_fd >= 0) {
-    if (program_load(&c->program, program_fd)) fail("the program for %s was compiled by another build", c->id);
-  } else if (c->foreign) {
-    start_python(q, "@recompile", -1, 0);
-  }
+  if (c->foreign && q->verb != VERB_UPDATE) compile_in_python(q, "@recompile", -1, 0, &c->program);
 }
 
 int kill_init(struct container *c) {

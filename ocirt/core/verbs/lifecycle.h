@@ -8,8 +8,8 @@
 
 _Noreturn void fail_missing(const struct container *c); // the error of a container that does not exist
 // Opens the container that the request names, with its program, or ends the verb with an error. `lock`: as
-// container_open's; `program_fd`: a program that Python has compiled, -1: the stored one.
-void need_container(struct container *c, struct request *q, int lock, int program_fd);
+// container_open's.
+void need_container(struct container *c, struct request *q, int lock);
 void name_container(struct container *c, struct request *q); // root and id, checked
 // Runs the section delete and removes the state directory: 0, or -1 with the error's text. `hooks`: with poststop
 // hooks.

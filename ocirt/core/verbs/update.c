@@ -26,7 +26,8 @@ void verb_update(struct request *q, int program_fd, int lock) {
   struct run r;
   const struct step *failed;
   if (lock < 0) fail("update: found no lock, expected that of Python");
-  need_container(&c, q, 0, program_fd);
+  need_container(&c, q, 0);
+  if (program_load(&c.program, program_fd)) fail("the program for %s was compiled by another build", c.id);
   fault_begin("update");
   fault_point();
   run_begin(&r, &c, SECTION_UPDATE);

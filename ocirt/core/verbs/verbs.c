@@ -15,9 +15,9 @@
 #include "verbs/lifecycle.h"
 #include "verbs/start.h"
 
-void verb_start(struct request *q, int program_fd) {
+void verb_start(struct request *q) {
   struct container c = {0};
-  need_container(&c, q, LOCK_EX, program_fd);
+  need_container(&c, q, LOCK_EX);
   fault_begin("start");
   const char *status = container_status(&c);
   if (!strcmp(status, "running")) fail("cannot start an already running container: %s", c.id);
@@ -32,9 +32,9 @@ void verb_start(struct request *q, int program_fd) {
   end_verb(0);
 }
 
-void verb_state(struct request *q, int program_fd) {
+void verb_state(struct request *q) {
   struct container c = {0};
-  need_container(&c, q, 0, program_fd);
+  need_container(&c, q, 0);
   struct buffer out = state_buffer(c.program.base && c.journal ? &c.program : 0);
   const char *status = container_status(&c);
   int pid = c.journal && strcmp(status, "stopped") ? c.journal->pid : 0;
@@ -64,9 +64,9 @@ int run_or_fail(struct container *c, unsigned section, int signal) {
   fail("%s", text.data);
 }
 
-void verb_pause(struct request *q, int program_fd) {
+void verb_pause(struct request *q) {
   struct container c = {0};
-  need_container(&c, q, LOCK_EX, program_fd);
+  need_container(&c, q, LOCK_EX);
   fault_begin("pause");
   const char *status = container_status(&c);
   if (strcmp(status, "running") && strcmp(status, "created")) fail("container not running: %s is %s", c.id, status);
@@ -77,9 +77,9 @@ void verb_pause(struct request *q, int program_fd) {
   end_verb(0);
 }
 
-void verb_resume(struct request *q, int program_fd) {
+void verb_resume(struct request *q) {
   struct container c = {0};
-  need_container(&c, q, LOCK_EX, program_fd);
+  need_container(&c, q, LOCK_EX);
   fault_begin("resume");
   const char *status = container_status(&c);
   if (strcmp(status, "paused")) fail("container not paused: %s is %s", c.id, status);
@@ -96,7 +96,7 @@ static void end_by_force(struct container *c) {
   if (container_hold(c)) sys_pidfd_signal(c->pidfd, SIGKILL);
 }
 
-void verb_delete(struct request *q, int program_fd) {
+void verb_delete(struct request *q) {
   struct container c = {0};
   int force = q->flags[FLAG_FORCE] != 0;
   if (force) {
@@ -105,7 +105,7 @@ void verb_delete(struct request *q, int program_fd) {
     if (container_open(&busy, 0) == 0) end_by_force(&busy);
     sys_close(busy.dir);
   }
-  need_container(&c, q, LOCK_EX, program_fd);
+  need_container(&c, q, LOCK_EX);
   fault_begin("delete");
   const char *status = container_status(&c);
   const char *as = q->flags[FLAG_AS];
