@@ -10,7 +10,6 @@ from ..plan.steps import (
     Bind,
     MakeSymlink,
     Mount,
-    MountCgroup,
     SetMountAttributes,
     Warn,
 )
@@ -193,9 +192,11 @@ class Driver:
                 attributes = {"set": mount.set, "clear": mount.clear, **mount.first_propagation()}
                 return [self._bind(mount, cgroups.unified, target=mount.target, **attributes)]
             return [
-                MountCgroup(
+                Mount(
                     mount.at,
                     mount.spec,
+                    fstype="cgroup2",
+                    source="cgroup2",
                     bind=cgroups.unified.mount + self.path(cgroups.unified),
                     target=mount.target,
                     options=[*mount.superblock, *mount.options],

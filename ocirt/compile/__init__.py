@@ -243,7 +243,7 @@ class _New(Container):
             self.host.kernel >= LINUX_7
             and bool(self.namespaces.new & MOUNT)
             and not self.request.no_pivot
-            and not self.hooks.has(*HOOKS_BEFORE_PIVOT)
+            and not self.hooks.need_host()
             and not self.rootfs.has_overlay
             and (not self.namespaces.has_user or (self.namespaces.hides_paths and not self.host.in_user_namespace))
             and not self.mounts.needs_host()

@@ -40,6 +40,15 @@ class Hooks:
         """Does the config have a hook of one of these points?"""
         return any([getattr(self.hooks, point) for point in points])
 
+    def need_host(self) -> bool:
+        """May a hook look for files of the host in the container's mount namespace? Those before pivot_root may
+        (NVIDIA's does). Docker's own executable, which it names by its /proc directory, needs only the network
+        namespace (libnetwork-setkey).
+        """
+        return self.has("create_runtime", "create_container") or any(
+            [not hook.program.starts_with("/proc/") for hook in self.hooks.prestart]
+        )
+
     def kept(self) -> tuple[int, int]:
         """The registers that init keeps until ``start``, for startContainer hooks."""
         return (self.stdout, self.stderr) if self.has("start_container") else (NONE, NONE)

@@ -64,6 +64,16 @@ def test_hooks_that_run_later_change_nothing(point):
     assert opens(plan(config(hooks={point: HOOK}), no_cgroups(**LINUX_7)))
 
 
+def test_dockers_hook_needs_only_the_network():
+    """Docker has it in every container of a bridge."""
+    hook = {"path": "/proc/812/exe", "args": ["libnetwork-setkey", "-exec-root=/run/docker", "id", "controller"]}
+    made = plan(config(linux=linux("network"), hooks={"prestart": [hook]}), no_cgroups(**LINUX_7))
+    order = names(made, "init")
+    assert opens(made) and order.index("OpenRootfs") < order.index("Receive") < order.index("PivotRoot")
+    both = {"prestart": [hook, *HOOK]}
+    assert not opens(plan(config(hooks=both), no_cgroups(**LINUX_7)))
+
+
 @pytest.mark.parametrize(
     "members, flags",
     [

@@ -508,13 +508,16 @@ def mounted(spaces=("cgroup",), user=None, mappings=(), options=("nosuid", "ro")
 
 
 def test_in_a_cgroup_namespace_the_mount_is_new():
-    assert shown(mounted(), "init", "MountCgroup", "Bind") == [
-        ("MountCgroup", {"bind": f"{ROOT}/c", "target": "/sys/fs/cgroup", "set": 0x3})
+    assert shown(mounted(), "init", "Mount", "Bind") == [
+        (
+            "Mount",
+            {"fstype": "cgroup2", "source": "cgroup2", "bind": f"{ROOT}/c", "target": "/sys/fs/cgroup", "set": 0x3},
+        )
     ]
 
 
 def test_without_a_cgroup_namespace_the_own_one_is_bound():
-    assert shown(mounted(()), "init", "MountCgroup", "Bind") == [
+    assert shown(mounted(()), "init", "Mount", "Bind") == [
         ("Bind", {"source": f"{ROOT}/c", "target": "/sys/fs/cgroup", "recursive": 1, "set": 0x3})
     ]
 

@@ -67,6 +67,11 @@ static inline int sys_stat(int dir, const char *path, struct stat *st, int flags
 static inline int sys_fstat(int fd, struct stat *st) { return sys_stat(fd, "", st, AT_EMPTY_PATH); }
 static inline int sys_chdir(const char *path) { return (int)sys1(SYS_chdir, path); }
 static inline int sys_fchdir(int fd) { return (int)sys1(SYS_fchdir, fd); }
+// Makes the directory the root and the working directory.
+static inline int sys_chroot(int fd) {
+  int error = sys_fchdir(fd);
+  return error < 0 ? error : (int)sys1(SYS_chroot, ".");
+}
 static inline int sys_fcntl(int fd, int command, long argument) { return (int)sys3(SYS_fcntl, fd, command, argument); }
 static inline int sys_ioctl(int fd, unsigned long request, void *argument) {
   return (int)sys3(SYS_ioctl, fd, request, argument);

@@ -28,8 +28,7 @@ static int clone_source(struct run *r, const char *source, unsigned flags) {
 // The same where init's mount namespace has no copy of the host's mounts: in the runtime's namespace, for that moment.
 static int clone_on_host(struct run *r, const char *source, unsigned flags) {
   int error = (int)sys2(SYS_setns, r->space, CLONE_NEWNS);
-  if (error < 0) return error;
-  if ((error = sys_fchdir(r->top)) == 0) error = (int)sys1(SYS_chroot, ".");
+  if (!error) error = sys_chroot(r->top);
   CLOSING int tree = error < 0 ? error : clone_source(r, source, flags);
   // The clone of a shared mount is its peer, to which init's mounts would propagate.
   if (tree >= 0) error = sys_mount_setattr(tree, AT_RECURSIVE, 0, 0, r->before);
@@ -78,9 +77,19 @@ static int inherit(struct run *r, int mount, const struct step_mount *s) {
   return error < 0 ? failing(r, "tmpcopyup", error) : 0;
 }
 
+// The bind that takes the place of a new file system.
+static int bind_instead(struct run *r, const struct step_mount *s) {
+  forget_detail(r);
+  CLOSING int bind = open_source(r, TEXT(bind), 0, 0);
+  if (bind < 0) return failing(r, "open_tree", bind);
+  int error = change_attributes(r, bind, s->set, s->clear, 0);
+  return error ? error : release(&bind);
+}
+
 int do_mount(struct run *r, const struct step_mount *s) {
   CLOSING int mount =
       new_filesystem(r, &(struct filesystem){TEXT(fstype), TEXT(source), TEXTS(options), 0}, NUMBER(set));
+  if (*TEXT(bind) && (mount == -EPERM || mount == -EBUSY)) mount = bind_instead(r, s);
   if (mount < 0) return mount;
   int error = set_propagation(r, mount, NUMBER(propagation), NUMBER(propagation_recursive));
   if (!error) error = inherit(r, mount, s);
@@ -103,21 +112,4 @@ int do_set_mount_attributes(struct run *r, const struct step_set_mount_attribute
   if (target < 0) return failing(r, "openat2", target);
   return called(
       r, "mount_setattr", sys_mount_setattr(target, s->recursive ? AT_RECURSIVE : 0, s->set, s->clear, s->propagation));
-}
-
-static int cgroup_mount(struct run *r, const struct step_mount_cgroup *s) {
-  int mount = new_filesystem(r, &(struct filesystem){TEXT(fstype), TEXT(fstype), TEXTS(options), 0}, NUMBER(set));
-  if (mount != -EPERM && mount != -EBUSY) return mount;
-  forget_detail(r);
-  CLOSING int bind = open_source(r, TEXT(bind), 0, 0);
-  if (bind < 0) return failing(r, "open_tree", bind);
-  int error = change_attributes(r, bind, s->set, s->clear, 0);
-  return error ? error : release(&bind);
-}
-
-int do_mount_cgroup(struct run *r, const struct step_mount_cgroup *s) {
-  CLOSING int mount = cgroup_mount(r, s);
-  if (mount < 0) return mount;
-  int error = set_propagation(r, mount, NUMBER(propagation), NUMBER(propagation_recursive));
-  return error ? error : place_mount(r, release(&mount), TEXT(target), WAY_ORDINARY);
 }

@@ -114,14 +114,12 @@ int do_pivot_root(struct run *r, const struct step_pivot_root *s) {
   CLOSING int own = release(&r->own);
   if (own >= 0) return 0; // the rootfs is the root already
   CLOSING int old = sys_open(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY, 0);
-  int error;
-  if (old < 0) return failing(r, "open", old);
-  if ((error = sys_fchdir(r->rootfs)) < 0) return failing(r, "fchdir", error);
-  if ((error = (int)sys2(SYS_pivot_root, ".", ".")) < 0) return failing(r, "pivot_root", error);
-  if ((error = sys_fchdir(old)) < 0) return failing(r, "fchdir", error);
+  int error = old < 0 ? failing(r, "open", old) : called(r, "fchdir", sys_fchdir(r->rootfs));
+  if (!error) error = called(r, "pivot_root", sys2(SYS_pivot_root, ".", "."));
+  if (!error) error = called(r, "fchdir", sys_fchdir(old));
   // The umount does not propagate to the host: SetPropagation has made all its mounts slaves or private.
-  if ((error = (int)sys2(SYS_umount2, ".", MNT_DETACH)) < 0) return failing(r, "umount2", error);
-  return (error = sys_chdir("/")) < 0 ? failing(r, "chdir", error) : 0;
+  if (!error) error = called(r, "umount2", sys2(SYS_umount2, ".", MNT_DETACH));
+  return error ? error : called(r, "chdir", sys_chdir("/"));
 }
 
 int do_move_root(struct run *r, const struct step_move_root *s) {
@@ -131,9 +129,7 @@ int do_move_root(struct run *r, const struct step_move_root *s) {
   // ELOOP: the rootfs is at / already, because keep_rootfs could not open its own path.
   if ((error = (int)sys5(SYS_mount, ".", "/", 0, MS_MOVE, 0)) < 0 && error != -ELOOP) return failing(r, "move", error);
   // Until chroot init's paths begin at the old root and lead to none of the container's mounts.
-  if ((error = hide_host(r)) < 0) return error;
-  if ((error = (int)sys1(SYS_chroot, ".")) < 0) return failing(r, "chroot", error);
-  return (error = sys_chdir("/")) < 0 ? failing(r, "chdir", error) : 0;
+  return (error = hide_host(r)) < 0 ? error : called(r, "chroot", sys_chroot(r->rootfs));
 }
 
 int do_change_root(struct run *r, const struct step_change_root *s) {
@@ -143,9 +139,7 @@ int do_change_root(struct run *r, const struct step_change_root *s) {
   if (tree < 0) return failing(r, "open_tree", tree);
   sys_close(r->rootfs);
   r->rootfs = tree;
-  int error = (int)sys2(SYS_setns, r->space, CLONE_NEWNS);
-  sys_close(r->space);
-  if (error < 0) return failing(r, "setns", error);
-  if ((error = sys_fchdir(r->rootfs)) < 0) return failing(r, "fchdir", error);
-  return (error = (int)sys1(SYS_chroot, ".")) < 0 ? failing(r, "chroot", error) : 0;
+  CLOSING int space = release(&r->space);
+  int error = called(r, "setns", sys2(SYS_setns, space, CLONE_NEWNS));
+  return error ? error : called(r, "chroot", sys_chroot(r->rootfs));
 }

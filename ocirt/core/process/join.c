@@ -40,11 +40,8 @@ int do_open_container_root(struct run *r, const struct step_open_container_root 
 }
 
 int do_enter_root(struct run *r, const struct step_enter_root *s) {
-  if (NUMBER(fd) >= 0) {
-    int error = called(r, "chroot", sys_fchdir(r->fds[s->fd]));
-    if (!error) error = called(r, "chroot", sys1(SYS_chroot, "."));
-    if (error) return error;
-  }
+  int error = NUMBER(fd) < 0 ? 0 : called(r, "chroot", sys_chroot(r->fds[s->fd]));
+  if (error) return error;
   r->rootfs = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
   return called(r, "open", r->rootfs);
 }

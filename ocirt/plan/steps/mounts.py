@@ -81,7 +81,8 @@ class Mount(Step):
     and ``set`` are the mount's MOUNT_ATTR_* bits. With ``tmpcopyup`` 1 the step copies the content of the
     directory beneath into the file system; with ``keep_mode`` 1 the file system's root keeps the permissions of
     that directory. A missing target is made as a directory. If the target is /, what is mounted there becomes
-    the rootfs.
+    the rootfs. If the file system is not permitted (EPERM, EBUSY), the step binds the directory ``bind``, if that
+    is not empty; ``clear`` are MOUNT_ATTR_* bits that only this bind loses.
     """
 
     sections = ("init",)
@@ -95,6 +96,8 @@ class Mount(Step):
         "propagation_recursive": "number",
         "tmpcopyup": "number",
         "keep_mode": "number",
+        "bind": "text",
+        "clear": "number",
     }
     defaults = {
         "options": (),
@@ -103,6 +106,8 @@ class Mount(Step):
         "propagation_recursive": 0,
         "tmpcopyup": 0,
         "keep_mode": 0,
+        "bind": "",
+        "clear": 0,
     }
     sentence = "mount {fstype} at {target}"
 
@@ -165,26 +170,6 @@ class Bind(Step):
         "lend": 0,
     }
     sentence = "bind {source} at {target}"
-
-
-class MountCgroup(Step):
-    """Mount cgroup v2 (``fstype``) at ``target``, as Mount does: in a cgroup namespace, this shows the
-    namespace's root. If that is not permitted (EPERM, EBUSY), the step binds ``bind``, the directory of that
-    cgroup, as Bind does."""
-
-    sections = ("init",)
-    fields = {
-        "fstype": "text",
-        "bind": "text",
-        "target": "text",
-        "options": "texts",
-        "set": "number",
-        "clear": "number",
-        "propagation": "number",
-        "propagation_recursive": "number",
-    }
-    defaults = {"fstype": "cgroup2", "options": (), "set": 0, "clear": 0, "propagation": 0, "propagation_recursive": 0}
-    sentence = "mount {fstype} at {target}"
 
 
 class SetMountAttributes(Step):
