@@ -85,7 +85,9 @@ class RequestError(OcirtError):
 
 
 class HostError(OcirtError):
-    """The host cannot do what the bundle asks for. ``path`` is the JSON path or flag that asks for it."""
+    """The host cannot do what the bundle asks for. ``path`` is the JSON path or flag that asks for it, empty if every
+    bundle does.
+    """
 
     phase = "compile"
     path: str
@@ -93,7 +95,7 @@ class HostError(OcirtError):
 
     def __init__(self, path: str, message: str) -> None:
         self.path, self.message = path, message
-        super().__init__(f"{path}: {message}")
+        super().__init__(f"{path}: {message}" if path else message)
 
 
 class StateError(OcirtError):

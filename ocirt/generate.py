@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .cli import flags
 from .model import shape, text
+from .model.host import OLDEST_KERNEL
 from .plan import cache, encode
 from .plan.steps import EVENTS, PASSED, REGISTER_KINDS, REGISTERS, SECTIONS, STEPS, Facts
 
@@ -72,6 +73,7 @@ def program_header() -> str:
     lines += [
         f"#define PROGRAM_MAGIC {c_string(encode.MAGIC.decode())}",
         f"#define PROGRAM_FORMAT {encode.FORMAT}",
+        f"#define OLDEST_KERNEL {c_string('.'.join(map(str, OLDEST_KERNEL)))}",
         f"#define BUILD_SIZE {encode.BUILD_SIZE}",
         f"#define REGISTERS {REGISTERS}",
         f"#define PASSED {PASSED}",

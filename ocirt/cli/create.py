@@ -44,7 +44,9 @@ def compile_program(data: bytes, words: "Words") -> bytes:
     from ..model.request import Request
     from ..plan.encode import encoded
 
-    config, host = parse(data), Host()
+    host = Host()
+    host.check_kernel()
+    config = parse(data)
     filters = filters_of(config, words, BUILD_ID)
     plan = compile(config, Request(words), host, filters)
     found = encoded(plan, BUILD_ID)

@@ -11,6 +11,7 @@ from .. import __version__, cgroups
 from ..compile import annotations, capabilities, hooks, libseccomp, memorypolicy, mount_options, namespaces, seccomp
 from ..errors import HostError
 from ..model import config, peers, processor
+from ..model.host import OLDEST_KERNEL
 from .flags import SPEC_VERSION, VERBS
 from .output import write
 
@@ -66,6 +67,7 @@ def features() -> "dict[str, Any]":
             **dict.fromkeys(CHECKPOINT, "true" if "checkpoint" in VERBS else "false"),
             **{f"org.ocirt.as.{name}": "; ".join(does) for name, does in peers.DIFFERENCES.items()},
             "org.ocirt.commit": BUILD_ID,
+            "org.ocirt.kernel.minimum": ".".join(map(str, OLDEST_KERNEL)),
             "org.ocirt.version": __version__,
         },
         "potentiallyUnsafeConfigAnnotations": annotations.unsafe(),

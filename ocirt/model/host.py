@@ -71,13 +71,17 @@ class Cgroups:
         return None
 
 
+OLDEST_KERNEL = (5, 14)
+"""The oldest kernel on which ocirt promises to run (docs/kernels.md)."""
+
+
 class Host:
     """Facts about the machine. Each is read when the compiler first asks for it, or given: ``Host(euid=1000,
     cgroups=Cgroups())``.
 
     :ivar euid, egid: effective ids of the caller.
     :ivar permitted, bounding: the caller's capability sets, bits as in capabilities(7).
-    :ivar kernel: the kernel's version, two numbers (uname(2)). It is not observed: a kept program is for one boot,
+    :ivar kernel: the numbers of the kernel's version (uname(2)). It is not observed: a kept program is for one boot,
         either because of its file system or by its key.
     :ivar last_capability: number of the last capability that the kernel knows.
     :ivar in_user_namespace: is the caller in another user namespace than the initial one?
@@ -110,7 +114,7 @@ class Host:
         "seccomp_flags",
         "resctrl",
     )
-    kernel: tuple[int, int]
+    kernel: tuple[int, ...]
     euid: int
     egid: int
     permitted: int
@@ -129,6 +133,16 @@ class Host:
         self.observed: dict[tuple[str, str], str] = {}
         for name, value in facts.items():
             setattr(self, name, value)
+
+    def check_kernel(self) -> None:
+        """Create and restore ask this when they compile. A kept program is for one boot, and so for a kernel that was
+        new enough; the executable looks at the version when the kernel has refused a call.
+
+        :raises HostError: the kernel is too old.
+        """
+        if self.kernel < OLDEST_KERNEL:
+            least, found = [".".join(map(str, version)) for version in (OLDEST_KERNEL, self.kernel)]
+            raise HostError("", f"ocirt needs Linux {least} or newer; this is {found}")
 
     def __getattr__(self, name: str) -> "Any":
         read = _READERS.get(name)
@@ -202,8 +216,9 @@ def _bounded(host: Host, mask: str) -> None:
 
 
 def _kernel(host: Host) -> None:
-    major, minor = posix.uname().release.split(".")[:2]
-    host.kernel = int(major), int(minor[: len(minor) - len(minor.lstrip("0123456789"))])
+    release = posix.uname().release
+    numbers = release[: len(release) - len(release.lstrip("0123456789."))]
+    host.kernel = tuple([int(number) for number in numbers.split(".") if number])
 
 
 def _last_capability(host: Host) -> None:

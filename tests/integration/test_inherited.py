@@ -4,6 +4,7 @@ Each verb is started under each of CONDITIONS, and a container that was made und
 """
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -338,6 +339,23 @@ def test_a_call_that_a_filter_around_the_runtime_refuses(ocirt, bundle, call, er
             refused.append(words[0])
             ocirt.ok(*words)
     assert (refused == []) == (call in UNREFUSED), refused
+
+
+OLD_KERNEL = "import ctypes; ctypes.CDLL(None).personality(0x20000)  # UNAME26: Linux 6.18 says that it is 2.6.78"
+
+
+def test_a_kernel_that_is_too_old(ocirt, bundle):
+    """The first error says so: of whatever is to be compiled, and of a call that the kernel does not have."""
+    bundle.save()
+    ocirt.ok("create", "--bundle", bundle, "c0")  # keeps a program, which is for this boot and its kernel
+    old = Under(ocirt, OLD_KERNEL)
+    message = old.fails("create", "--no-cache", "--bundle", bundle, "c1")
+    assert re.fullmatch(r'"ocirt needs Linux 5\.14 or newer; this is 2\.6\.\d+"', message), message
+    older = Under(ocirt, OLD_KERNEL + REFUSE.format(number=CALLS["openat2"], error=38))
+    message = older.fails("kill", "c0")
+    assert re.search(r"openat2: .*\(ocirt needs Linux 5\.14 or newer; this is 2\.6\.\d+\)", message), message
+    ocirt.ok("delete", "--force", "c0")
+    assert ocirt.ids() == []
 
 
 def test_without_a_procfs(ocirt, bundle):

@@ -275,6 +275,7 @@ def test_the_verb(capfd):
     assert verb.run(command_line(["ocirt", "features"])) is None
     assert json.loads(capfd.readouterr().out) == CLAIMS
     assert CLAIMS["annotations"]["org.ocirt.checkpoint.enabled"] == "true"
+    assert CLAIMS["annotations"]["org.ocirt.kernel.minimum"] == "5.14"
     assert CLAIMS["annotations"]["org.opencontainers.runc.checkpoint.enabled"] == "true"
 
 

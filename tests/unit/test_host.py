@@ -1,9 +1,11 @@
 """What is looked at of the machine: ocirt.model.host."""
 
 import os
+import posix
 
 import pytest
 
+from ocirt.errors import HostError
 from ocirt.model.host import Cgroups, Hierarchy, Host, layout
 
 ROOT = "/sys/fs/cgroup"
@@ -16,6 +18,27 @@ def seen(memberships, **devices):
     return [(each.controllers, each.mount.removeprefix(ROOT), each.own) for each in found.hierarchies], (
         found.unified and (found.unified.mount.removeprefix(ROOT), found.unified.own)
     )
+
+
+@pytest.mark.parametrize(
+    "release, numbers, is_old",
+    [
+        ("5.10.0-39-amd64", (5, 10, 0), True),
+        ("5.13.19", (5, 13, 19), True),
+        ("5.14.0-503.el9.x86_64", (5, 14, 0), False),
+        ("7.2-rc1", (7, 2), False),
+        ("10.1", (10, 1), False),
+    ],
+)
+def test_the_oldest_kernel(monkeypatch, release, numbers, is_old):
+    monkeypatch.setattr(posix, "uname", lambda: posix.uname_result(("Linux", "host", release, "", "x86_64")))
+    assert Host().kernel == numbers
+    if not is_old:
+        return Host().check_kernel()
+    with pytest.raises(HostError) as caught:
+        Host().check_kernel()
+    found = ".".join(map(str, numbers))
+    assert str(caught.value) == f"ocirt needs Linux 5.14 or newer; this is {found}"
 
 
 def test_hybrid():

@@ -4,6 +4,7 @@ import errno
 import os
 
 from ...compile.capabilities import BITS
+from ...model.host import OLDEST_KERNEL
 from .finding import Finding, fault, good, note
 
 TYPE_CHECKING = False
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from ...model.host import Host
 
     Call = Callable[..., int]
-
-OLDEST = (5, 14)
-"""The oldest kernel that the runtime promises to run on, README."""
 
 NOWHERE = -1
 """A descriptor that is not open."""
@@ -59,8 +57,8 @@ NEEDED = {
 def examine(host: "Host") -> "Iterator[Finding]":
     """Findings about the kernel and about what it allows the caller to do."""
     release = os.uname().release
-    if host.kernel < OLDEST:
-        yield fault(f"Linux {release} is too old", f"ocirt needs Linux {'.'.join(map(str, OLDEST))} or newer")
+    if host.kernel < OLDEST_KERNEL:
+        yield fault(f"Linux {release} is too old", f"ocirt needs Linux {'.'.join(map(str, OLDEST_KERNEL))} or newer")
     else:
         yield good(f"Linux {release} on {os.uname().machine}")
     yield from _calls(host)

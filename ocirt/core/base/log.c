@@ -5,6 +5,7 @@
 #include <string.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 #include <syslog.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
@@ -12,6 +13,7 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/socket.h"
+#include "steps.h"
 
 struct buffer arena_buffer(size_t capacity) {
   struct buffer made = {arena_alloc(plus(capacity, 1)), capacity + 1, 0, 0};
@@ -230,7 +232,12 @@ void log_error(const char *text) {
 }
 
 void put_refusal(struct buffer *to, int error) {
-  if (error == -ENOSYS) put(to, " (this kernel has no such call, or a seccomp filter around the runtime refuses it)");
+  struct utsname kernel;
+  if (error == -ENOSYS && !sys1(SYS_uname, &kernel) && strverscmp(kernel.release, OLDEST_KERNEL) < 0) {
+    kernel.release[strspn(kernel.release, "0123456789.")] = 0;
+    format(to, " (ocirt needs Linux " OLDEST_KERNEL " or newer; this is %s)", kernel.release);
+  } else if (error == -ENOSYS)
+    put(to, " (this kernel has no such call, or a seccomp filter around the runtime refuses it)");
   if (error == -EPERM && sys_prctl(PR_GET_SECCOMP, 0, 0, 0) == SECCOMP_MODE_FILTER)
     put(to, " (the runtime is under a seccomp filter, which may be what refuses it)");
 }
