@@ -139,7 +139,7 @@ def test_a_filter_that_refuses_the_fork_fails_the_start(ocirt, bundle):
     assert ocirt.ids() == []
 
 
-@pytest.mark.parametrize("refused", [["rt_sigtimedwait"], ["kill"], ["prctl"]])
+@pytest.mark.parametrize("refused", [["rt_sigtimedwait"], ["kill"], ["prctl"], ["close_range"]])
 def test_a_filter_that_refuses_what_the_init_does(ocirt, bundle, refused):
     """The program runs, and ends, all the same; the init does not spin."""
     bundle.args("sleep", "0.5")

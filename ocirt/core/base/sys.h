@@ -27,7 +27,8 @@
 #endif
 
 #ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8 // since Linux 6.3
+#define MFD_NOEXEC_SEAL 8u
+#define MFD_EXEC 16u
 #endif
 
 #define SYS_L(x) ((long)(x))
@@ -101,11 +102,11 @@ static inline int sys_pidfd_signal(int pidfd, int signal) {
 static inline int sys_close_range(unsigned first, unsigned last, unsigned flags) {
   return (int)sys3(SYS_close_range, first, last, flags);
 }
-static inline int sys_memfd(const char *name, unsigned flags) { return (int)sys2(SYS_memfd_create, name, flags); }
-// A sealable memfd for data. If vm.memfd_noexec is 2 (since Linux 6.3), the kernel refuses one without MFD_NOEXEC_SEAL.
-static inline int sys_data_memfd(const char *name) {
-  int fd = sys_memfd(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
-  return fd == -EINVAL ? sys_memfd(name, MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
+// A sealable memfd, for data (MFD_NOEXEC_SEAL) or to execute (MFD_EXEC). Since Linux 6.3 the sysctl vm.memfd_noexec may
+// want this said; older kernels do not know it.
+static inline int sys_memfd(const char *name, unsigned kind) {
+  int fd = (int)sys2(SYS_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING | kind);
+  return fd == -EINVAL ? (int)sys2(SYS_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
 }
 static inline int sys_dup3(int from, int to, int flags) { return (int)sys3(SYS_dup3, from, to, flags); }
 static inline int sys_flock(int fd, int operation) { return (int)sys2(SYS_flock, fd, operation); }

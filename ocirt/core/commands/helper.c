@@ -75,7 +75,7 @@ static int run_with(
 
 int run_helper(
     struct run *r, const char *helper, const char *verb, const char *data, struct command *command, int *output) {
-  CLOSING int input = sys_data_memfd("helper");
+  CLOSING int input = sys_memfd("helper", MFD_NOEXEC_SEAL);
   if (input < 0) return failing(r, "memfd_create", input);
   int error = write_all(input, data, strlen(data));
   return error ? failing(r, "write", error) : run_with(r, helper, verb, input, command, output);

@@ -66,8 +66,8 @@ static _Noreturn void execute(struct command *c, int output) {
       high[i] = sys_fcntl(c->fds[i], F_DUPFD_CLOEXEC, 3 + (int)COUNT(c->fds));
     for (int i = 0; i < c->n_fds; i++)
       if (sys_dup3(high[i], 3 + i, 0) < 0) sys_exit(127);
-    sys_close_range(3 + (unsigned)c->n_fds, ~0u, CLOSE_RANGE_CLOEXEC);
-    if (c->filter) error = load_filter(c->program, c->filter->filter, c->filter->flags);
+    error = sys_close_range(3 + (unsigned)c->n_fds, ~0u, CLOSE_RANGE_CLOEXEC);
+    if (error >= 0 && c->filter) error = load_filter(c->program, c->filter->filter, c->filter->flags);
     if (error >= 0) error = sys3(SYS_execve, c->path, c->args, c->env);
   }
   BUFFER(text, 512);
@@ -104,7 +104,7 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
   if (c->tail) {
     if ((error = (int)sys2(SYS_pipe2, ends, O_CLOEXEC)) < 0) return failing(r, "pipe2", error);
     sys_fcntl(ends[0], F_SETFL, O_NONBLOCK);
-  } else if ((outcome->output = sys_data_memfd("output")) < 0)
+  } else if ((outcome->output = sys_memfd("output", MFD_NOEXEC_SEAL)) < 0)
     return failing(r, "memfd_create", outcome->output);
   CLOSING int from = ends[0];
   long pid = clone_process(0, &pidfd);
@@ -153,7 +153,7 @@ int run_hook(struct run *r, const char *path, const struct texts *args, const ch
     const char *status, const int *streams) {
   static struct tail tail;
   const char *bare[] = {path, 0};
-  CLOSING int input = sys_data_memfd("state");
+  CLOSING int input = sys_memfd("state", MFD_NOEXEC_SEAL);
   if (input < 0) return failing(r, "memfd_create", input);
   struct command command = {.path = path,
       .args = args->count ? args->items : bare,

@@ -72,7 +72,7 @@ static void fill_holes(struct request *q, int end) {
     if (hole < 0) {
       q->holes = arena_alloc(times((size_t)(end - fd) + 1, sizeof *q->holes));
       if (!q->holes) fail("no memory for the numbers of descriptors");
-      hole = sys_data_memfd("unused");
+      hole = sys_memfd("unused", MFD_NOEXEC_SEAL);
       if (hole < 0) fail("memfd_create: %e", hole);
     }
     // dup3 fails beyond RLIMIT_NOFILE, where the runtime cannot get a descriptor either.
@@ -85,7 +85,8 @@ static void fill_holes(struct request *q, int end) {
 void separate_descriptors(struct request *q, int config) {
   int end = FIRST + preserved_fds(q);
   fill_holes(q, end);
-  sys_close_range((unsigned)end, ~0u, CLOSE_RANGE_CLOEXEC);
+  int error = sys_close_range((unsigned)end, ~0u, CLOSE_RANGE_CLOEXEC);
+  if (error) fail("close_range: %e", error);
   close_on_exec(logging.reader, 0);
   close_on_exec(config, 0);
 }

@@ -1,7 +1,6 @@
 #include "launch/detach.h"
 
 #include <elf.h>
-#include <linux/memfd.h>
 #include <linux/prctl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,10 +11,6 @@
 #include "base/caller.h"
 #include "base/log.h"
 #include "base/memory.h"
-
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x10u // since Linux 6.3
-#endif
 
 static char path[PATH_SIZE];
 
@@ -43,11 +38,6 @@ static int is_sealed(int file) {
 static int is_readonly(int file) {
   struct statfs fs;
   return sys2(SYS_fstatfs, file, &fs) == 0 && fs.f_flags & ST_RDONLY;
-}
-
-static int executable_memfd(void) {
-  int fd = sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
-  return fd == -EINVAL ? sys_memfd("ocirt", MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
 }
 
 // ---- detaching ----
@@ -101,7 +91,7 @@ static int set_executable(int file, const Elf64_Phdr *segments, char **argv, cha
 static int detach(char **argv, char **environment) {
   const Elf64_Ehdr *head = (const void *)image;
   const Elf64_Phdr *segments = (const void *)(image + head->e_phoff);
-  CLOSING int nothing = executable_memfd();
+  CLOSING int nothing = sys_memfd("ocirt", MFD_EXEC);
   int error = nothing < 0 ? nothing : sys_fcntl(nothing, F_ADD_SEALS, SEALS);
   for (int i = 0; !error && i < head->e_phnum; i++)
     if (segments[i].p_type == PT_LOAD) error = make_private(&segments[i]);
@@ -112,7 +102,7 @@ static int detach(char **argv, char **environment) {
 
 static int sealed_copy(int from) {
   struct stat st;
-  CLOSING int copy = executable_memfd();
+  CLOSING int copy = sys_memfd("ocirt", MFD_EXEC);
   if (copy < 0 || sys_fstat(from, &st) < 0) return -1;
   for (off_t done = 0; done < st.st_size;) {
     long n = sys4(SYS_sendfile, copy, from, 0, st.st_size - done);

@@ -39,7 +39,7 @@ struct span read_config(const struct request *q) {
 }
 
 int sealed_memfd(struct span text) {
-  int copy = sys_data_memfd("config.json"), error = copy < 0 ? copy : write_all(copy, text.text, text.size);
+  int copy = sys_memfd("config.json", MFD_NOEXEC_SEAL), error = copy < 0 ? copy : write_all(copy, text.text, text.size);
   if (error) fail("memfd_create: %e", error);
   sys_fcntl(copy, F_ADD_SEALS, SEALS);
   return copy;

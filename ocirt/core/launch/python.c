@@ -92,7 +92,7 @@ static int hand_over_request(const struct request *q, int input, int output, str
   if (output >= 0) format(&rest, ",\"output\":%d", kept_open(output));
   if (*asked->place) format(&rest, ",\"cache\":%q", asked->place);
   put(&rest, "}");
-  int fd = sys_data_memfd("request");
+  int fd = sys_memfd("request", MFD_NOEXEC_SEAL);
   if (fd < 0) fail("memfd_create: %e", fd);
   int error = write_all(fd, text->data, text->used);
   if (!error) error = write_all(fd, rest.data, rest.used);

@@ -18,6 +18,7 @@
 
 #define NAME "ocirt-init"
 
+#define DESCRIPTORS (1 << 17) // more than the caller passes on and the runtime opens
 #define ROOM (64 << 10) // bytes of stack below the caller's frame that stay mapped
 
 // Unmaps everything between the heap and the stack: among it journal and program, the only memory shared with others.
@@ -76,6 +77,8 @@ int do_keep_init(struct run *r, const struct step_keep_init *s) {
   int error = forget_mappings();
   if (error < 0) child_failed(r, &s->head, failing(r, "munmap", error));
   sys_prctl(PR_SET_NAME, (uintptr_t)NAME, 0, 0);
-  sys_close_range(0, ~0u, 0); // `start` sees its end close once the program is executed
+  // `start` sees its end close once the program is executed. The filter may refuse to close all descriptors at once.
+  for (int fd = 0, left = sys_close_range(0, ~0u, 0); left && fd < DESCRIPTORS; fd++)
+    sys_close(fd);
   be_init(program);
 }

@@ -157,10 +157,9 @@ int do_prepare_exec(struct run *r, const struct step_prepare_exec *s) {
   for (unsigned fd = 3; fd < first; fd++)
     sys_fcntl((int)fd, F_SETFD, 0);
   close_holes_on_exec(r->container->holes);
-  sys_close_range(first, ~0u, CLOSE_RANGE_CLOEXEC);
   if (r->joins) reset_signals(); // prepare_ready() has reset those of init
   unblock_signals();
-  return 0;
+  return called(r, "close_range", sys_close_range(first, ~0u, CLOSE_RANGE_CLOEXEC));
 }
 
 int do_exec(struct run *r, const struct step_exec *s) {
