@@ -21,7 +21,7 @@ SPEC = "config.md#linux-process"
 SELINUX, APPARMOR = "/sys/fs/selinux/enforce", "/sys/kernel/security/apparmor/profiles"
 """Files that exist if the kernel has enabled the module."""
 APPARMOR_ATTRIBUTE = "attr/apparmor/exec"
-"""In /proc/PID, since Linux 5.8. Older kernels have only attr/exec, which is then for AppArmor alone."""
+"""In /proc/PID: AppArmor's own. The file attr/exec is that of the kernel's first security module that has one."""
 UNLABELLED = ("proc", "sysfs", "mqueue", "cgroup", "cgroup2")
 """File systems without an option for a label."""
 
@@ -35,8 +35,7 @@ def process_labels(process: "Process | ExecProcess", host: "Host") -> "list[Step
     profile, label = process.apparmor_profile, process.selinux_label
     if profile is not None and not profile.is_empty():
         _need(host, profile.path, APPARMOR, "AppArmor")
-        file = APPARMOR_ATTRIBUTE if host.has_file(f"/proc/self/{APPARMOR_ATTRIBUTE}") else "attr/exec"
-        steps.append(WriteProc(profile.path, SPEC, file=f"self/{file}", value="exec " + profile))
+        steps.append(WriteProc(profile.path, SPEC, file=f"self/{APPARMOR_ATTRIBUTE}", value="exec " + profile))
     if label is not None and not label.is_empty():
         _need(host, label.path, SELINUX, "SELinux")
         steps.append(WriteProc(label.path, SPEC, file="self/attr/exec", value=label))

@@ -244,6 +244,22 @@ def test_controllers_are_enabled_all_the_way_down(ocirt, bundle):
 
 @pytest.mark.cgroupfs
 @pytest.mark.root_cgroup
+def test_a_controller_that_the_kernel_refuses(ocirt, bundle, tmp_path):
+    """Before Linux 6.6 cpuset answers EPERM above processes of another user: then each controller is enabled by itself."""
+    bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/deep/x"
+    bundle.args("true").save()
+    trace, file = tmp_path / "trace", folder(f"{PARENT}/deep") / "cgroup.subtree_control"
+    once = ["strace", "-f", "-o", trace, "-P", file, "-e", "trace=write", "-e", "inject=write:error=EPERM:when=1"]
+    make(f"{PARENT}/deep")
+    command = [*once, *ocirt.command("run", "--keep", "--bundle", bundle, "c1")]
+    subprocess.run(command, check=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
+    refused, *alone = [line.split('"')[1].split() for line in trace.read_text().splitlines() if "write(" in line]
+    assert len(refused) > 1 and alone == [[each] for each in refused]
+    assert read("cgroup.subtree_control", f"{PARENT}/deep").split() == [each[1:] for each in refused]
+
+
+@pytest.mark.cgroupfs
+@pytest.mark.root_cgroup
 def test_a_parent_with_processes(ocirt, bundle):
     """The kernel's cgroup-v2.rst, No Internal Process Constraint: a limit says why it cannot be, nothing else minds."""
     bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/busy/x"

@@ -44,6 +44,14 @@ def test_members_are_those_of_runc(on_v1, on_v2):
     assert list(on_v1) == list(on_v2) == names
 
 
+def test_v2_before_memory_has_a_peak(on_v2, tmp_path):
+    """Before Linux 5.19: runc's `max` is left out, as it is of what v2 does not count."""
+    assert on_v2["memory"]["usage"]["max"] > 0
+    (tmp_path / "memory.peak").unlink()
+    usage = stats_v2.stats(tmp_path)["memory"]["usage"]
+    assert "max" not in usage and usage["usage"] == on_v2["memory"]["usage"]["usage"]
+
+
 def test_v1_cpu(on_v1):
     assert on_v1["cpu"] == {
         "usage": {

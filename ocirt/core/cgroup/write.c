@@ -114,7 +114,7 @@ int do_delegate_cgroup(struct run *r, const struct step_delegate_cgroup *s) {
   int there = is_there(r, s->hierarchy, NUMBER(skip_unwritable));
   if (there <= 0) return there;
   char files[1024];
-  // Kernels before 4.15 do not list them.
+  // Without a sysfs at /sys nothing lists them.
   if (read_file(AT_FDCWD, "/sys/kernel/cgroup/delegate", files, sizeof files) <= 0)
     strcpy(files, "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n");
   CLOSING int dir = open_cgroup(r, TEXT(hierarchy), TEXT(path), O_RDONLY);

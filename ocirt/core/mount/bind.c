@@ -10,7 +10,9 @@
 static int map_ids(struct run *r, int tree, int mapping, int64_t recursive) {
   struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)mapping};
   int flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
-  return called(r, "mount_setattr MOUNT_ATTR_IDMAP", sys5(SYS_mount_setattr, tree, "", flags, &attr, sizeof attr));
+  int error = (int)sys5(SYS_mount_setattr, tree, "", flags, &attr, sizeof attr);
+  if (error == -EINVAL) put(&r->detail, "this kernel maps no ids on the file system of the source");
+  return called(r, "mount_setattr MOUNT_ATTR_IDMAP", error);
 }
 
 // Only the runtime may map the ids of a tree that init has opened in a user namespace: init lends it the tree, and the

@@ -25,10 +25,9 @@ int do_restore_open_files(struct run *r, const struct step_restore_open_files *s
 
 int do_raise_limit(struct run *r, const struct step_raise_limit *s) {
   struct limit now; // of the runtime: the child has inherited it
-  int pid = r->section == SECTION_HOST ? r->child.pid : 0;
   if (sys4(SYS_prlimit64, 0, s->resource, 0, &now) || now.hard >= (uint64_t)s->hard) return 0;
   now.hard = (uint64_t)s->hard;
-  sys4(SYS_prlimit64, pid, s->resource, &now, 0);
+  sys4(SYS_prlimit64, r->section == SECTION_HOST ? r->child.pid : 0, s->resource, &now, 0);
   return 0;
 }
 
