@@ -6,10 +6,11 @@ import json
 import shutil
 import subprocess
 import time
+from collections import Counter
 
 import pytest
 
-from tests.vm.machine import RESULTS, TREE, Guest
+from tests.vm.machine import RESULTS, SUITE, TREE, Guest
 
 PARTS = {}
 """The reports of the lane's parts, by name."""
@@ -63,13 +64,15 @@ def pytest_sessionfinish(session, exitstatus):
         for name in ("passed", "failed", "error", "xfailed", "xpassed")
         if terminal.stats.get(name)
     }
+    skipped = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminal.stats.get("skipped", ()))
     began = session.config.stash["began"]
     result = {
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         "seconds": round(time.time() - began),
         **session.config.stash["tree"],
         "status": int(exitstatus),
-        "tests/vm": outcomes,
+        "suite": SUITE,
+        "tests/vm": outcomes | {"left out": skipped},
         **PARTS,
     }
     (RESULTS / "result.json").write_text(json.dumps(result, indent=1) + "\n")

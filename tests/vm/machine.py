@@ -2,6 +2,7 @@
 
 import faulthandler
 import json
+import os
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
@@ -9,7 +10,10 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
 GUEST = Path(__file__).parent / "guest"
-RESULTS = TREE / "build/vm"
+DEFAULT = "bookworm"
+SUITE = os.environ.get("OCIRT_TEST_SUITE", DEFAULT)
+"""The Debian of the guests (hack/test --vm=SUITE)."""
+RESULTS = TREE / "build/vm" / ("" if SUITE == DEFAULT else SUITE)
 """Logs of the guests, and result.json."""
 
 MANAGERS = ("cgroupfs", "systemd")
@@ -32,6 +36,8 @@ class Guest:
             self.process = subprocess.Popen(
                 [
                     TREE / "hack/vm",
+                    "--suite",
+                    SUITE,
                     "--timeout",
                     str(timeout),
                     "--user",
@@ -81,3 +87,9 @@ def counts(junit):
         else:
             outcomes["passed"] += 1
     return dict(outcomes), failed
+
+
+def left_out(junit):
+    """Why tests of a pytest run were skipped: each reason, with the number of tests."""
+    skips = (case.find("skipped") for case in ElementTree.parse(junit).iter("testcase"))
+    return Counter(skip.get("message") for skip in skips if skip is not None and skip.get("type") != "pytest.xfail")

@@ -1,6 +1,7 @@
 """conformance/ in the guest: the public runtime-tools programs on cgroup v2; nothing fails, or passes, but as known.toml says.
 
-What it gave, with date and commit, stands in build/vm/conformance.json for `hack/conformance --docs`.
+What it gave, with date and commit, stands in build/vm/conformance.json for `hack/conformance --docs` (in
+build/vm/SUITE/conformance.json for another suite).
 """
 
 import json
@@ -12,7 +13,7 @@ import pytest
 from conformance import build, known
 from conformance.__main__ import MACHINE, commit
 from conformance.report import summary
-from tests.vm.machine import GUEST
+from tests.vm.machine import GUEST, RESULTS
 
 FILE = known.load().at("v2")
 
@@ -32,7 +33,7 @@ def found(suite, boot, report, tmp_path_factory):
     guest.wait()
     assert (share / "report.json").exists(), guest.end_of_log()
     short = summary({**guest.read_json("report.json"), "commit of ocirt": at})
-    MACHINE.write_text(json.dumps(short, indent=1) + "\n")
+    (RESULTS / MACHINE.name).write_text(json.dumps(short, indent=1) + "\n")
     (ours,) = short["runtimes"]
     assert ours["name"] == "ocirt"
     report("conformance", Counter(program["outcome"] for program in ours["programs"].values()))

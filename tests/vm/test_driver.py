@@ -1,13 +1,15 @@
 """The systemd driver beside crun's, in one guest by turns. That no interpreter runs for a known shape is
 tests/integration/test_systemd.py's to test.
 
-What it gave, with date and commit, stands in build/vm/driver.json for `hack/conformance --docs`.
+What it gave, with date and commit, stands in build/vm/driver.json for `hack/conformance --docs` (in
+build/vm/SUITE/driver.json for another suite).
 """
 
 import json
 import time
 
 from conformance.__main__ import DRIVER, commit
+from tests.vm.machine import RESULTS
 
 ROUNDS = 15
 
@@ -17,7 +19,7 @@ def test_beside_crun(boot, report):
     guest = boot("driver", "--", "python3", "/tree/tests/vm/guest/driver.py", str(ROUNDS), timeout=600)
     assert guest.wait() == 0, guest.end_of_log()
     found = guest.read_json("driver.json")
-    DRIVER.write_text(json.dumps({**facts, **found}, indent=1) + "\n")
+    (RESULTS / DRIVER.name).write_text(json.dumps({**facts, **found}, indent=1) + "\n")
     ratios = {
         verb: round(value / found["milliseconds"]["crun"][verb], 2)
         for verb, value in found["milliseconds"]["ocirt"].items()

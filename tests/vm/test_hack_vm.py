@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from tests.vm.machine import TREE
+from tests.vm.machine import DEFAULT, SUITE, TREE
 
+pytestmark = pytest.mark.skipif(SUITE != DEFAULT, reason="hack/vm itself is the same with every suite")
 LIMIT = 200
 
 

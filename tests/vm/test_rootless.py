@@ -3,7 +3,7 @@
 import pytest
 
 from tests.vm.guest.smoke import CASES
-from tests.vm.machine import GUEST, MANAGERS, counts
+from tests.vm.machine import GUEST, MANAGERS, counts, left_out
 from tests.vm.test_smoke import check
 
 DELEGATED = "/user.slice/user-1000.slice/user@1000.service"
@@ -11,7 +11,7 @@ DELEGATED = "/user.slice/user-1000.slice/user@1000.service"
 
 @pytest.fixture(scope="module")
 def found(boot):
-    guest = boot("smoke-rootless", GUEST / "smoke.py", user="tester", timeout=240)
+    guest = boot("smoke-rootless", GUEST / "smoke.py", user="tester", timeout=400)
     assert guest.wait() == 0, guest.end_of_log()
     return guest.read_json("smoke.json")
 
@@ -38,10 +38,11 @@ def test_integration(boot, report):
         "/tree/tests/vm/guest/run-tests",
         "tests/integration/test_rootless.py",
         user="tester",
-        timeout=300,
+        timeout=700,
     )
     status = guest.wait()
+    assert (guest.share / "junit.xml").exists(), guest.end_of_log()
     outcomes, failed = counts(guest.share / "junit.xml")
-    report("rootless", {**outcomes, "failures": failed})
+    report("rootless", {**outcomes, "failures": failed, "left out": left_out(guest.share / "junit.xml")})
     assert status == 0, guest.end_of_log()
     assert outcomes["passed"] >= 5

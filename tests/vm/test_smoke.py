@@ -11,7 +11,7 @@ from tests.vm.machine import GUEST
 
 @pytest.fixture(scope="module")
 def found(boot, report):
-    guest = boot("smoke", GUEST / "smoke.py", timeout=240)
+    guest = boot("smoke", GUEST / "smoke.py", timeout=400)
     assert guest.wait() == 0, guest.end_of_log()
     found = guest.read_json("smoke.json")
     report("machine", found["machine"])
