@@ -52,6 +52,7 @@ def cache_constants() -> list[str]:
     lines = [f"#define CACHE_MAGIC {c_string(cache.MAGIC.decode())}", f"#define CACHE_FORMAT {cache.FORMAT}"]
     lines += [f"#define SCAN_MAX {cache.SCAN_MAX}", f"#define TEXT_MAX {cache.TEXT_MAX}"]
     lines += [f"#define UNIT_PATH_MAX {text.UNIT_PATH_MAX}", f"#define CACHE_LIMIT {cache.LIMIT}"]
+    lines += [f"#define CACHE_VARIANTS {cache.VARIANTS}"]
     lines += [f"enum predicate {{ {', '.join('TEST_' + name.upper() for name in cache.PREDICATES)} }};"]
     lines += [f"enum {{ {', '.join(f'CHECK_{name} = {getattr(cache, name)}' for name in cache.CHECKS)} }};"]
     places = ", ".join(f"{{{c_string(variable)}, {c_string(folder)}}}" for variable, folder in cache.PLACES)

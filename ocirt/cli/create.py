@@ -58,9 +58,13 @@ def compile_program(data: bytes, words: "Words") -> bytes:
     if "cache" in words:
         from ..plan.cache import keep
 
-        keep(words["cache"], words["cache-key"], words["cache-request"], config, host, found, BUILD_ID)
+        is_kept = keep(words["cache"], words["cache-key"], words["cache-request"], config, host, found, BUILD_ID)
         if filters:
             filters.keep()
+        if is_kept and "output" in words:
+            from .ahead import compile_ahead
+
+            compile_ahead(config, words, host, filters, BUILD_ID)
     return found.data
 
 

@@ -98,7 +98,9 @@ names the program that create would use, or, for each program that create would 
 difference. "clear" removes all programs. They lie in /run/ocirt-cache, or without root's rights in
 $XDG_RUNTIME_DIR/ocirt-cache. If that directory is not usable, they lie in /var/cache/ocirt,
 $XDG_CACHE_HOME/ocirt or ~/.cache/ocirt, but never on a network file system. The environment variable
-OCIRT_CACHE names another directory, or is "off". With --debug, create says why it found no program.""",
+OCIRT_CACHE names another directory, or is "off". With --debug, create says why it found no program. After a
+create of a new shape, Python also compiles programs for other orders of the same bind mounts (podman's order
+is random), in the background for at most a second, unless the environment variable OCIRT_AHEAD is "off".""",
     "doctor": """\
 Prints what this host can and cannot do for a container of this user, one finding a line: "good"; "note",
 which some containers or some features do without; or "fault", because of which containers fail or run

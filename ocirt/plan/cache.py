@@ -68,8 +68,12 @@ SCAN_MAX = 1 << 20
 """The most bytes of a document that is looked up: of config.json, or of a process file."""
 TEXT_MAX = 4096
 """The most bytes of a value that a test can be about."""
-HITS_SIZE = 8
-"""Bytes of an entry's count of hits."""
+HITS_AT, HITS_SIZE = 16, 8
+"""Place and bytes of an entry's count of hits."""
+HEAD_SIZE = HITS_AT + HITS_SIZE + BUILD_SIZE
+"""Bytes of an entry before the span that finds it."""
+VARIANTS = 16
+"""The most entries that the launcher tries for one config: those whose names have its hash."""
 LIMIT = 16 << 20
 """The most bytes of all entries together."""
 PLACES = (
@@ -96,7 +100,7 @@ def keep(
     encoded: "Encoded",
     build: str,
     process: "Members | None" = None,
-) -> None:
+) -> bool:
     """Write the entry ``path``, if that is possible. A cache that cannot be written is no error.
 
     :param key: the request's member ``key``, as the launcher has written it.
@@ -105,32 +109,78 @@ def keep(
     :param host: the host that the config was compiled for; it has what the compiler observed.
     :param encoded: the :class:`~ocirt.plan.encode.Encoded` program.
     :param process: for exec, the members of the process file, ``None`` without one.
+    :returns: has it been written?
     """
     try:
         entry = _entry(key, _Sources(config, process, request), config, host, encoded, build)
     except _Unkept:
+        return False
+    return write(path, entry)
+
+
+def keep_another(
+    directory: str,
+    key: str,
+    request: "Sequence[Members]",
+    config: "Config",
+    host: "Host",
+    encoded: "Encoded",
+    build: str,
+) -> None:
+    """Write the entry of a config that nobody has asked for, under the name by which the launcher will look for it. If
+    the entry exists, or all names are taken, nothing is written.
+
+    :raises OSError: an entry cannot be read.
+    """
+    try:
+        entry = _entry(key, _Sources(config, None, request), config, host, encoded, build)
+    except _Unkept:
         return
-    write(path, entry)
+    start = HEAD_SIZE + 4
+    end = start + int.from_bytes(entry[HEAD_SIZE:start], "little")
+    stem = f"{directory}/{_hash(entry[start:end]):0{HASH_DIGITS}x}"
+    for number in range(VARIANTS):
+        try:
+            fd = posix.open(f"{stem}.{number}", posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC)
+        except FileNotFoundError:
+            write(f"{stem}.{number}", entry)
+            return
+        there = posix.read(fd, len(entry) + 1)
+        posix.close(fd)
+        hits = slice(HITS_AT, HITS_AT + HITS_SIZE)
+        if there[: hits.start] == entry[: hits.start] and there[hits.stop :] == entry[hits.stop :]:
+            return
 
 
-def write(path: str, entry: bytes) -> None:
+def _hash(key: bytes) -> int:
+    """FNV-1a, 64 bits, as the launcher computes it (core/base/text.c)."""
+    value = 0xCBF29CE484222325
+    for byte in key:
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
+def write(path: str, entry: bytes) -> bool:
     """Write an entry, if the directory has room or can get room. The entry gets its name once it is complete.
 
     One process writes at a time. Another process does not wait, because the writer may have been stopped; it writes
     nothing.
+
+    :returns: has it been written?
     """
     directory, _, name = path.rpartition("/")
     try:
         at = open_directory(directory)
     except OSError:
-        return
+        return False
     try:
         flock(at, LOCK_EX | LOCK_NB)
         _make_room(at, len(entry))
-        _store(at, name, entry)
+        return _store(at, name, entry)
     except OSError:
-        pass
-    posix.close(at)
+        return False
+    finally:
+        posix.close(at)
 
 
 def open_directory(path: str) -> int:
@@ -146,12 +196,12 @@ def open_directory(path: str) -> int:
     return fd
 
 
-def _store(at: int, name: str, entry: bytes) -> None:
-    """Give ``entry`` the ``name`` in the directory ``at``, unless a foreign file has it."""
+def _store(at: int, name: str, entry: bytes) -> bool:
+    """Give ``entry`` the ``name`` in the directory ``at``, unless a foreign file has it: has it been written?"""
     new = name + NEW
     for each in (name, new):
         if not is_own(at, each) and _exists(at, each):
-            return
+            return False
     fd = posix.open(
         new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC, 0o600, dir_fd=at
     )
@@ -164,6 +214,7 @@ def _store(at: int, name: str, entry: bytes) -> None:
             posix.rename(new, name, src_dir_fd=at, dst_dir_fd=at)
         else:
             posix.unlink(new, dir_fd=at)
+    return written == len(entry)
 
 
 def _exists(at: int, name: str) -> bool:
@@ -295,11 +346,10 @@ def _entry(key: str, sources: _Sources, config: "Config", host: "Host", encoded:
     ]
     body = _span(sources.shape.structure + b"\n" + key.encode("utf-8", "surrogateescape"))
     body += _count(guards) + _count(tests) + _count(observed) + _count(slots) + _span(encoded.template)
-    head = len(MAGIC) + 4 + 4 + HITS_SIZE + BUILD_SIZE
     return (
         MAGIC
         + FORMAT.to_bytes(4, "little")
-        + (head + len(body)).to_bytes(4, "little")
+        + (HEAD_SIZE + len(body)).to_bytes(4, "little")
         + bytes(HITS_SIZE)
         + build.encode().ljust(BUILD_SIZE, b"\0")
         + body

@@ -153,7 +153,7 @@ class _Encoder:
         return 0
 
     def facts(self, facts: "Facts") -> "Sequence[int]":
-        return [self.string(value, facts.at) for value in facts.values]
+        return [self.field("text", value, facts.at, 0) for value in facts.values]
 
     def step(self, step: "Step") -> None:
         size = 8 + 8 * len(step.fields)
@@ -220,8 +220,8 @@ def encoded(plan: "Plan", build: str) -> Encoded:
 
     tables = (
         _records(sections),
-        _array("Q", facts),
-        _array("Q", encoder.steps),
+        _array(8, facts),
+        _array(8, encoder.steps),
         _records(encoder.strings),
         _records(encoder.pieces),
         _records(encoder.lists),
@@ -244,16 +244,15 @@ def encoded(plan: "Plan", build: str) -> Encoded:
 
 
 def _records(rows: "Iterable[tuple[int, ...]]") -> bytearray:
-    return _array("I", [number for row in rows for number in row])
+    return _array(4, [number for row in rows for number in row])
 
 
-def _array(kind: str, numbers: list[int]) -> bytearray:
-    """The bytes of an array of ``numbers``, each of 4 bytes (``I``) or 8 (``Q``). All processors that ocirt runs on are
+def _array(size: int, numbers: "Sequence[int]") -> bytearray:
+    """The bytes of an array of ``numbers``, each of ``size`` bytes: 4 or 8. All processors that ocirt runs on are
     little-endian.
     """
-    size = 4 if kind == "I" else 8
     data = bytearray(size * len(numbers))
-    view = memoryview(data).cast(kind)  # the module array is a shared library in some builds of Python
+    view = memoryview(data).cast("I" if size == 4 else "Q")  # in some builds of Python, array is a shared library
     for index, number in enumerate(numbers):
         view[index] = number
     return data

@@ -37,6 +37,7 @@ FILES = (
     "errors.py",
     "log.py",
     "cli/__init__.py",
+    "cli/ahead.py",
     "cli/create.py",
     "cli/exec.py",
     "created_with.py",

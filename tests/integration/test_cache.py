@@ -26,7 +26,8 @@ def cache(tmp_path_factory, ocirt):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", place], check=True, timeout=LIMIT)
     ocirt.environment = {**os.environ, "OCIRT_CACHE": str(place / "programs")}
     yield place / "programs"
-    subprocess.run(["umount", place], check=True, timeout=LIMIT)
+    # A process that compiles ahead may be at work there for a moment.
+    subprocess.run(["umount", "--lazy", place], check=True, timeout=LIMIT)
 
 
 def executed(ocirt, *words):
@@ -328,3 +329,82 @@ def test_where_programs_are_kept(ocirt, bundle, tmp_path, closed, expected):
     second = run()
     assert "@compile" not in second and "no kept program" not in second, second
     assert "no kept program: --no-cache is given" in run("--no-cache")
+
+
+def with_binds(bundle, tmp_path, *options):
+    """Let the config end with bind mounts at /mnt/0, /mnt/1..., each with these options after its own."""
+    (bundle.rootfs / "mnt").mkdir(exist_ok=True)
+    (tmp_path / "source").touch()
+    bundle.config["mounts"] = [
+        mount for mount in bundle.config["mounts"] if not mount["destination"].startswith("/mnt/")
+    ] + [
+        {
+            "destination": f"/mnt/{number}",
+            "type": "bind",
+            "source": str(tmp_path / "source"),
+            "options": ["bind", *each],
+        }
+        for number, each in enumerate(options)
+    ]
+
+
+MOUNTED = r"grep -o ' /mnt/[0-9] [a-z]*' /proc/self/mountinfo"
+
+
+def wait_for_entries(cache, count):
+    end = time.monotonic() + LIMIT
+    while len([path for path in cache.iterdir() if re.fullmatch(r"[0-9a-f]{16}\.\d+", path.name)]) < count:
+        assert time.monotonic() < end, list(cache.iterdir())
+        time.sleep(0.02)
+
+
+def test_the_second_order_of_mounts_is_a_hit(ocirt, bundle, cache, tmp_path):
+    """Python compiles the other orders when the runtime has its program. The mounts are in the order of the config."""
+    bundle.shell(MOUNTED).save()
+    with_binds(bundle, tmp_path, [], ["ro", "nosuid"], [], [])
+    bundle.save()
+    assert ocirt.ok("run", "--bundle", bundle, "c1").out == " /mnt/0 rw\n /mnt/1 ro\n /mnt/2 rw\n /mnt/3 rw\n"
+    wait_for_entries(cache, 4)
+    for place in (0, 2, 3):
+        with_binds(bundle, tmp_path, *[["ro", "nosuid"] if number == place else [] for number in range(4)])
+        bundle.save()
+        expected = "".join([f" /mnt/{number} {'ro' if number == place else 'rw'}\n" for number in range(4)])
+        assert ocirt.ok("run", "--bundle", bundle, "c2").out == expected
+        assert executed(ocirt, "run", "--bundle", bundle, "c3")[:2] == [str(ocirt.executable), "/bin/sh"]
+    assert len(list(cache.iterdir())) == 5  # and the lock
+
+
+def test_orders_are_compiled_only_if_they_may(ocirt, bundle, cache, tmp_path):
+    """Not with OCIRT_AHEAD=off, nor where nothing can be kept."""
+    bundle.args("true").save()
+    with_binds(bundle, tmp_path, [], ["ro"])
+    bundle.save()
+    given = ocirt.environment
+    ocirt.environment = {**given, "OCIRT_AHEAD": "off"}
+    ocirt.ok("run", "--bundle", bundle, "c1")
+    assert len(list(cache.iterdir())) == 1
+    ocirt.environment = {**given, "OCIRT_CACHE": str(cache / "none"), "OCIRT_AHEAD": ""}
+    (cache / "none").touch()
+    ocirt.ok("run", "--bundle", bundle, "c1")
+    assert {path.name for path in cache.iterdir()} == {
+        "none",
+        *[path.name for path in cache.iterdir() if "." in path.name],
+    }
+
+
+def test_a_hit_on_a_disk_only_reads_the_boot_and_counts(ocirt, bundle, cache, tmp_path):
+    """So a disk costs a hit next to nothing: it waits for no disk."""
+    bundle.args("true").save()
+
+    def calls(directory):
+        ocirt.environment = {**os.environ, "OCIRT_CACHE": str(directory)}
+        ocirt.ok("run", "--bundle", bundle, "c1")
+        log = tmp_path / "calls"
+        command = ["strace", "-f", "-o", log, *ocirt.command("run", "--bundle", bundle, "c1")]
+        subprocess.run(command, stdin=subprocess.DEVNULL, env=ocirt.environment, check=True, timeout=LIMIT)
+        trace = log.read_text()
+        assert "python" not in trace
+        return [len(re.findall(call, trace)) for call in ("boot_id", r"pwrite64\(", "f(data)?sync", "fallocate")]
+
+    assert calls(cache) == [0, 0, 0, 0]
+    assert calls(tmp_path / "disk") in ([1, 1, 0, 0], [0, 0, 0, 0])  # the latter if this directory is in memory, too

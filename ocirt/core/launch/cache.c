@@ -9,8 +9,6 @@
 #include "launch/cache_directory.h"
 #include "launch/entry.h"
 
-#define VARIANTS 16 // entries of one name
-
 #define DEBUG_LINE 1100
 
 // The id of this boot, for entries on a disk: an entry of an earlier boot may be for another kernel. Null if /proc does
@@ -68,7 +66,7 @@ static int find(const struct lookup *l, struct cache_directory *d, struct progra
   put_hash(&name, l->key);
   size_t stem = name.used;
   int variant = 0;
-  for (; variant < VARIANTS; variant++) {
+  for (; variant < CACHE_VARIANTS; variant++) {
     name.used = stem;
     format(&name, ".%d", variant);
     int hit = try_file(l, d, name.data, program);
@@ -79,9 +77,9 @@ static int find(const struct lookup *l, struct cache_directory *d, struct progra
       variant ? "%s has other programs of this structure and command line, which `ocirt cache explain` compares"
               : "%s has none of this structure and command line",
       d->path->data);
-  if (variant == VARIANTS) { // a new entry replaces one of them
+  if (variant == CACHE_VARIANTS) { // a new entry replaces one of them
     name.used = stem;
-    format(&name, ".%d", (int)(sys0(SYS_getpid) % VARIANTS));
+    format(&name, ".%d", (int)(sys0(SYS_getpid) % CACHE_VARIANTS));
   }
   format(d->path, "/%s", name.data);
   return 0;
