@@ -14,6 +14,7 @@ from ..plan.steps import (
     Receive,
     Send,
     SendPidfd,
+    StoreContainer,
     WritePidFile,
 )
 from . import devices, hooks, notify, paths, sysctl
@@ -96,6 +97,7 @@ class _New(Container):
     def _host(self) -> "list[Step]":
         return [
             *self.namespaces.begin_network(),
+            StoreContainer("create", "runtime.md#create", listen=int(self.request.verb == "create")),
             *self.check_annotations(),
             *self.mounts.warn(),
             *self.cgroup.before(self.resources),

@@ -22,6 +22,7 @@ from ..plan.steps import (
     PlaceCriuRoot,
     RunWithin,
     Spawn,
+    StoreContainer,
     TalkToCriu,
     WritePidFile,
 )
@@ -77,6 +78,7 @@ class Restored(Container):
             [JoinContainer("linux.namespaces", "", flags=MOUNT), EnterRoot(AT, "", fd=NONE), *finish] if finish else []
         )
         plan.sections["host"] = [
+            StoreContainer(AT, "", listen=0),
             *self.check_annotations(),
             *cgroup.before(self.resources),
             *(rdt.make() if rdt else []),

@@ -112,14 +112,13 @@ static _Noreturn void run_create(struct request *q, struct asked *asked, int con
     compile_in_python(q, "@compile", sealed_memfd(in.config), asked, &program);
   close_on_exec(logging.reader, 1);
   close_exe();
-  verb_create(q, &program, in.config.text, in.config.size);
+  verb_create(q, &program, in.config);
 }
 
 static _Noreturn void run_compiled_restore(struct request *q, struct handed_over h) {
   struct program program = {0};
   if (program_load(&program, h.program)) fail("the program of %s was compiled by another build", q->arguments[0]);
-  struct span config = map_document(h.more);
-  verb_create(q, &program, config.text, config.size);
+  verb_create(q, &program, map_document(h.more));
 }
 
 // ---- dispatch ----

@@ -59,6 +59,28 @@ def test_there_and_back():
     assert again.runtimes() == [OURS, "crun", "runc", FLOOR, OUR_FLOOR, "bare"]
 
 
+def on_cgroup2():
+    made = Results({"many": 200, "existing": 1000, "date": "d", "runtimes": {"crun": "crun version 1.28"}})
+    for work in ("life cycle", "create", "floor: create"):
+        for name in (OURS, "crun", OUR_FLOOR):
+            made.add(work, BACK, name, *[1000 if name == OURS else 4000] * 3)
+    return made
+
+
+def test_the_part_on_cgroup_v2():
+    """It is kept in the same file, judged by targets of its own, and shown in a section of its own."""
+    made = results()
+    made.cgroup2 = on_cgroup2()
+    again = Results.from_json(made.to_json())
+    assert again.cgroup2 is not None and again.cgroup2.series == made.cgroup2.series
+    found = {(each.work, each.pattern, each.against): each for each in targets.ratios(again.cgroup2, targets.CGROUP2)}
+    assert found["create", BACK, "crun"].word == "met" and found["life cycle", BACK, "crun"].word == "**missed**"
+    assert found["floor: create", BACK, OUR_FLOOR].limit == 1.25
+    part = report.markdown(again).partition("\n## On cgroup v2 alone")[2].partition("\n## ")[0]
+    assert "| create, back to back | crun | 0.25 | 0.25 | met | 0.25 |" in part and "crun version 1.28" in part
+    assert "## On cgroup v2 alone" not in report.markdown(results())
+
+
 def test_verdicts():
     found = {(each.work, each.pattern, each.against): each for each in targets.verdicts(results())}
     assert found["create", BACK, "crun"].word == "met" and found["create", BACK, "runc"].word == "**missed**"

@@ -108,7 +108,15 @@ def test_a_stage_is_cloned_into_it():
 
 def test_limits_come_before_anything_is_in_it():
     order = names(made(resources={"memory": {"limit": 5}}), "host")
-    assert order[:6] == ["MakeCgroup", "WriteCgroup", "OpenCgroup", "Spawn", "Send", "LoadDeviceFilter"]
+    assert order[:7] == [
+        "StoreContainer",
+        "MakeCgroup",
+        "WriteCgroup",
+        "OpenCgroup",
+        "Spawn",
+        "Send",
+        "LoadDeviceFilter",
+    ]
 
 
 def test_deleting():
@@ -225,7 +233,7 @@ def test_memory(memory, rows):
 def test_the_usage_is_looked_at_first():
     """config-linux.md, Memory, checkBeforeUpdate."""
     plan = made(resources={"memory": {"limit": 5, "swap": 7, "checkBeforeUpdate": True}})
-    assert names(plan, "host")[1:4] == ["CheckMemoryUsage", "WriteCgroupDifference", "WriteCgroup"]
+    assert names(plan, "host")[2:5] == ["CheckMemoryUsage", "WriteCgroupDifference", "WriteCgroup"]
     assert values(steps(plan, "host", "CheckMemoryUsage")[0]) == {
         "hierarchy": ROOT,
         "path": "/c",

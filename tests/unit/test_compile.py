@@ -34,7 +34,8 @@ def test_host_section(spec):
         (9, None),
         *[(fd, "tasks") for fd in range(9)],
     ]
-    assert names(spec, "host")[:5] == ["BeginNetwork", "MakeCgroup", "OpenSocket", "Spawn", "MakeCgroup"]
+    assert names(spec, "host")[:3] == ["BeginNetwork", "StoreContainer", "MakeCgroup"]
+    assert names(spec, "host")[3:6] == ["OpenSocket", "Spawn", "MakeCgroup"]
     assert names(spec, "host")[-7:] == [
         *("Send", "TakeNetwork", "Send", "PreparePidFile", "Receive", "Commit", "WritePidFile")
     ]

@@ -258,6 +258,7 @@ def plan(members, on=None, **words):
 def test_the_steps():
     made = plan(config(hooks={"createRuntime": [{"path": "/hook"}], "poststart": [{"path": "/hook"}]}), pid_file="/pid")
     assert names(made, "host") == [
+        "StoreContainer",
         "Spawn",
         "MeetCriu",
         "TalkToCriu",
@@ -300,7 +301,7 @@ def test_the_loopback_device():
     spaces = [{"type": "mount"}, {"type": "network"}]
     made = plan(config(linux__namespaces=spaces))
     assert names(made, "in_criu_netns") == ["JoinContainer", "LoopbackUp"]
-    assert names(made, "host")[2:5] == ["TalkToCriu", "RunWithin", "TalkToCriu"]
+    assert names(made, "host")[3:6] == ["TalkToCriu", "RunWithin", "TalkToCriu"]
     spaces[1]["path"] = "/net"
     assert names(plan(config(linux__namespaces=spaces)), "in_criu_netns") == []
 
@@ -308,7 +309,7 @@ def test_the_loopback_device():
 def test_a_root_that_is_read_only_stays_so():
     made = plan(config(root__readonly=True))
     assert names(made, "in_restored_mntns") == ["JoinContainer", "EnterRoot", "SetMountAttributes"]
-    assert names(made, "host")[2:6] == ["TalkToCriu", "TalkToCriu", "RunWithin", "TalkToCriu"]
+    assert names(made, "host")[3:7] == ["TalkToCriu", "TalkToCriu", "RunWithin", "TalkToCriu"]
 
 
 def test_mount_points():

@@ -49,7 +49,7 @@ def test_a_thread_of_the_runtime_makes_the_network_namespace(on):
     it has made the cgroups. Not where the namespace has to belong to the container's user namespace."""
     made = plan(spaces("mount", "network"), on)
     order = names(made, "host")
-    assert order[0] == "BeginNetwork"
+    assert order[:2] == ["BeginNetwork", "StoreContainer"]
     before, *after = order[order.index("TakeNetwork") - 1 :][:3]
     assert [before, *after] == ["Spawn" if on.cgroups.is_v2 else "Send", "TakeNetwork", "Send"]
     ((_, network),) = shown(made, "host", "TakeNetwork")
@@ -129,7 +129,7 @@ def test_a_joined_user_namespace_may_come_with_its_mappings():
 
 def test_root_writes_the_maps_itself():
     made = plan(user("user", "mount", gid=[*MAP, {"containerID": 65536, "hostID": 7, "size": 1}]))
-    assert shown(made, "host")[1:5] == [
+    assert shown(made, "host")[2:6] == [
         ("Spawn", {"section": "init", "flags": 0x10000000}),
         ("WriteIdMap", {"file": "uid_map", "map": "0 100000 65536\n"}),
         ("WriteIdMap", {"file": "gid_map", "map": "0 100000 65536\n65536 7 1\n"}),
@@ -147,7 +147,7 @@ def test_root_writes_the_maps_itself():
 
 def test_with_a_stage_init_is_the_one_that_is_mapped():
     made = plan(user("user", "mount", "network=/ns/n"))
-    assert shown(made, "host")[2:7] == [
+    assert shown(made, "host")[3:8] == [
         ("Spawn", {"section": "stage", "flags": 0}),
         ("Receive", {"event": SPAWNED}),
         ("WriteIdMap", {"file": "uid_map", "map": "0 100000 65536\n"}),
@@ -175,7 +175,7 @@ def test_without_privileges_the_own_id_needs_no_helper():
     own = [{"containerID": 0, "hostID": 1000, "size": 1}]
     group = [{"containerID": 0, "hostID": 1001, "size": 1}]
     made = plan(user("user", "mount", uid=own, gid=group), no_cgroups(euid=1000, egid=1001))
-    assert shown(made, "host")[1:4] == [
+    assert shown(made, "host")[2:5] == [
         ("WriteIdMap", {"file": "uid_map", "map": "0 1000 1\n"}),
         ("DenySetgroups", {}),
         ("WriteIdMap", {"file": "gid_map", "map": "0 1001 1\n"}),
@@ -247,8 +247,8 @@ def test_a_time_namespace_without_offsets():
 
 def test_without_privileges_the_stage_is_in_the_user_namespace():
     made = plan(user("mount", "user", "time", linux__timeOffsets=OFFSETS), no_cgroups(euid=1000, egid=1000))
-    assert shown(made, "host")[0] == ("Spawn", {"section": "stage", "flags": FLAGS["user"]})
-    assert names(made, "host")[1:5] == ["RunMapHelper", "RunMapHelper", "Send", "Receive"]
+    assert shown(made, "host")[1] == ("Spawn", {"section": "stage", "flags": FLAGS["user"]})
+    assert names(made, "host")[2:6] == ["RunMapHelper", "RunMapHelper", "Send", "Receive"]
     assert names(made, "stage") == [
         "ResetAffinity",
         "Receive",

@@ -44,7 +44,12 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         help="the executable to measure (hack/bench: an installed one; default: %(default)s)",
     )
     parser.add_argument(
-        "--without", action="append", default=[], metavar="NAME", choices=PEERS, help="leave out crun or runc"
+        "--without",
+        action="append",
+        default=[],
+        metavar="NAME",
+        choices=(*PEERS, "cgroup2"),
+        help="leave out crun, runc, or the part on cgroup v2",
     )
     parser.add_argument(
         "--rounds", type=int, default=60, metavar="N", help="of everything that is short (default: %(default)s)"
@@ -60,6 +65,12 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         default=FIXED_FLOOR,
         metavar="FILE",
         help="the fixed floor.c (default: %(default)s; where it is missing, nothing is compared with it)",
+    )
+    parser.add_argument(
+        "--cgroup2", action="store_true", help="only the part of a run on cgroup v2 alone, on a host with nothing else"
+    )
+    parser.add_argument(
+        "--beside", type=Path, metavar="JSON", help="show the results of a run with --cgroup2 on the page, too"
     )
     parser.add_argument(
         "--render", type=Path, metavar="JSON", help="measure nothing: write the page and the plot of this file"
@@ -79,17 +90,20 @@ def main(words: Sequence[str] | None = None) -> int:
     options = arguments(words)
     try:
         results = Results.from_json(options.render.read_text()) if options.render else measure(options)
+        if options.beside:
+            results.cgroup2 = Results.from_json(options.beside.read_text())
     except (BenchError, OSError, KeyboardInterrupt) as error:
         print(f"hack/bench: {str(error) or 'interrupted'}", file=sys.stderr)
         return 1
     options.output.mkdir(parents=True, exist_ok=True)
-    for name, text in (
-        ("benchmark.json", results.to_json()),
-        ("benchmark.md", report.markdown(results)),
-        (report.PLOT, report.svg(results)),
-    ):
-        (options.output / name).write_text(text)
-    found = [each.word for each in targets.verdicts(results)]
+    (options.output / "benchmark.json").write_text(results.to_json())
+    if options.cgroup2:
+        print(f"{options.output}/benchmark.json: for hack/bench --beside")
+        return 0
+    (options.output / "benchmark.md").write_text(report.markdown(results))
+    (options.output / report.PLOT).write_text(report.svg(results))
+    on_cgroup2 = targets.ratios(results.cgroup2, targets.CGROUP2) if results.cgroup2 else []
+    found = [each.word for each in [*targets.verdicts(results), *on_cgroup2]]
     print(
         f"{options.output}/benchmark.md: of {len(found)} targets {found.count('met')} met, "
         f"{found.count('**missed**')} missed, {found.count('not measured')} not measured"
@@ -116,7 +130,7 @@ def measure(options: argparse.Namespace) -> Results:
     with open_place() as place:
         ours = place.runtime(OURS, options.ocirt)
         floors = {OUR_FLOOR: place.compile(BENCH / "floor.c")}
-        if options.floor.exists():
+        if options.floor.exists() and not options.cgroup2:
             floors[FLOOR] = place.compile(options.floor)
             floors[SAME_FLOOR] = shutil.copy(floors[FLOOR], f"{floors[FLOOR]}-copy")
         peers = [place.runtime(name, shutil.which(name) or name) for name in PEERS if name not in options.without]
@@ -126,6 +140,12 @@ def measure(options: argparse.Namespace) -> Results:
         run = works.Run(place, results, [ours], floors, place.compile(BENCH / "meter.c"), say=progress, **scale)
         works.warm(run)
         works.floors(run)
+        if options.cgroup2:
+            run.runtimes = [ours, *peers]
+            for work in (works.warm, works.life, works.run_true, works.exec_true, works.many):
+                work(run)
+            results.facts["load at the end"] = load()
+            return results
         works.host_with_mounts(run)
         with with_crun(run, [ours, *peers]):
             works.warm(run)

@@ -125,6 +125,7 @@ def open_place() -> Iterator[Place]:
         raise BenchError("needs root: it runs containers")
     path = Path(tempfile.mkdtemp(prefix="ocirt-bench-"))
     remove_cgroups()
+    enabled = _enabled()
     make_parents()
     _mount(b"bench", path, b"tmpfs", 0, b"mode=755")
     cache = make_cache()
@@ -133,8 +134,24 @@ def open_place() -> Iterator[Place]:
     finally:
         shutil.rmtree(cache)
         remove_cgroups()
+        _disable(_enabled() - enabled)
         _unmount(path)
         path.rmdir()
+
+
+CONTROL = cells.TOP / "cgroup.subtree_control"
+
+
+def _enabled() -> set[str]:
+    """The controllers that the root cgroup enables, if cgroup v2 is at /sys/fs/cgroup."""
+    return set(CONTROL.read_text().split()) if CONTROL.exists() else set()
+
+
+def _disable(controllers: set[str]) -> None:
+    """Disable what the run has enabled: an enabled controller cannot be mounted as a hierarchy of cgroup v1."""
+    for each in controllers:
+        with contextlib.suppress(OSError):  # another process has cgroups with this controller
+            CONTROL.write_text(f"-{each}")
 
 
 def make_cache() -> Path:

@@ -9,7 +9,7 @@ from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR
 from .containers import VERBS
 from .plot import bars
 from .results import Results, median, percentile
-from .targets import on_top, slope, verdicts
+from .targets import CGROUP2, Verdict, on_top, ratios, slope, verdicts
 
 PLOT = "benchmark.svg"
 WIDTH = 100
@@ -44,6 +44,9 @@ METHOD = """
   (hack/bench.d/floor.c). Neither mounts /sys/fs/cgroup, which `runc spec` asks for, so the table
   also has ocirt without that mount. The floors run three times a round, in random order, and
   `floor` runs once more as a copy: a distance smaller than that of the copy means nothing.
+- *On cgroup v2 alone*: a run of its own in a root of Debian forky (hack/engines-root) on this
+  kernel, with only cgroup v2 at /sys/fs/cgroup, beside that Debian's crun and runc. `hack/floor`
+  there clones its child into its cgroup, which has a device filter, and mounts the cgroup, too.
 - `state` and `list` with few and many containers: the same containers each time, 10 ms between two
   looks.
 - *New shape*: each config has another property without meaning, so that no program was compiled for
@@ -75,6 +78,7 @@ def markdown(results: Results) -> str:
         f"\n![Medians of the verbs]({PLOT})\n",
         "\n## Milliseconds: median, 95th percentile, ours over theirs\n",
         _times(results, runtimes),
+        *(_cgroup2(results.cgroup2) if results.cgroup2 else []),
         _floors(results),
         _mounts(results, runtimes),
         _seccomp(results, runtimes),
@@ -129,9 +133,29 @@ def _figure(value: float | None) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
+def _cgroup2(results: Results) -> list[str]:
+    """The part of the run on cgroup v2 alone."""
+    runtimes = [name for name in results.runtimes() if name != OUR_FLOOR]
+    return [
+        "\n## On cgroup v2 alone, with the runtimes of today's Debian\n",
+        _facts(results),
+        "\n",
+        _rows(results, ratios(results, CGROUP2)),
+        "\nMilliseconds, as above:\n\n",
+        _times(results, [OUR_FLOOR, *runtimes]),
+    ]
+
+
 def _targets(results: Results) -> str:
+    return (
+        "\n## Targets\nThe figures are ratios of medians, unless a row names a unit. The last column is the ratio of "
+        "25th\npercentiles, which depends less on other work of the machine.\n\n" + _rows(results, verdicts(results))
+    )
+
+
+def _rows(results: Results, found: Sequence[Verdict]) -> str:
     rows = []
-    for each in verdicts(results):
+    for each in found:
         measured = "" if each.measured is None else _figure(each.measured) + (f" {each.unit}" if each.unit else "")
         limit = "" if each.limit is None else f"{each.limit:.2f}" + (f" {each.unit}" if each.unit else "")
         label = _counted(results, f"{each.work}, {each.pattern}" if each.pattern else each.work)
@@ -145,11 +169,7 @@ def _targets(results: Results) -> str:
                 "" if each.quarter is None else _figure(each.quarter),
             )
         )
-    return (
-        "\n## Targets\nThe figures are ratios of medians, unless a row names a unit. The last column is the ratio of "
-        "25th\npercentiles, which depends less on other work of the machine.\n\n"
-        + _table(("work", "against", "at most", "measured", "", "25th percentile"), rows)
-    )
+    return _table(("work", "against", "at most", "measured", "", "25th percentile"), rows)
 
 
 def _ms(samples: Sequence[float]) -> str:

@@ -25,13 +25,15 @@ class Results:
     :ivar facts: about the machine and the run.
     :ivar series: (work, pattern, runtime) -> samples, whole numbers: microseconds, KiB, or a count, as the work's name
         says.
+    :ivar cgroup2: the results of the part of the run on cgroup v2 alone, ``None`` if it was left out.
     """
 
     facts: dict[str, Any]
     series: dict[tuple[str, str, str], list[int]]
+    cgroup2: Results | None
 
     def __init__(self, facts: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
-        self.facts, self.series = dict(facts), {}
+        self.facts, self.series, self.cgroup2 = dict(facts), {}, None
 
     def add(self, work: str, pattern: str, runtime: str, *samples: float) -> None:
         self.series.setdefault((work, pattern, runtime), []).extend(round(sample) for sample in samples)
@@ -69,12 +71,17 @@ class Results:
             for (work, pattern, runtime), samples in self.series.items()
         ]
         body = ",\n  ".join(json.dumps(row) for row in rows)
-        return f'{{"facts": {json.dumps(self.facts, indent=1)},\n "series": [\n  {body}\n]}}\n'
+        more = f',\n "cgroup2": {self.cgroup2.to_json().rstrip()}' if self.cgroup2 else ""
+        return f'{{"facts": {json.dumps(self.facts, indent=1)},\n "series": [\n  {body}\n]{more}}}\n'
 
     @classmethod
     def from_json(cls, text: str) -> Results:
-        document = json.loads(text)
+        return cls._from(json.loads(text))
+
+    @classmethod
+    def _from(cls, document: dict[str, Any]) -> Results:
         self = cls(document["facts"])
+        self.cgroup2 = cls._from(document["cgroup2"]) if "cgroup2" in document else None
         for row in document["series"]:
             self.add(row["work"], row["pattern"], row["runtime"], *row["samples"])
         return self

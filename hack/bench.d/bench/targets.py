@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR
 from .results import Results, percentile
@@ -70,20 +70,38 @@ RATIOS: tuple[tuple[str, str, Mapping[str, float | None]], ...] = (
     ("waiting run: memory", "", {CRUN: 0.3, RUNC: 0.1}),
     ("smallest memory limit", "", {CRUN: 1.0}),
 )
+CGROUP2: tuple[tuple[str, str, Mapping[str, float | None]], ...] = (
+    ("life cycle", BACK, {CRUN: 0.15, RUNC: None}),
+    ("life cycle", PAUSES, {CRUN: None, RUNC: None}),
+    ("create", BACK, {CRUN: 0.25, RUNC: None}),
+    ("create", PAUSES, {CRUN: None, RUNC: None}),
+    ("floor: create", BACK, {OUR_FLOOR: 1.25}),
+    ("floor: create", PAUSES, {OUR_FLOOR: 1.25}),
+    ("run true", "", {CRUN: 0.35, RUNC: None}),
+    ("floor: run", BACK, {OUR_FLOOR: None}),
+    ("exec true", "", {CRUN: 0.35, RUNC: None}),
+    ("many containers", "", {CRUN: 0.30, RUNC: None}),
+)
+"""The same on cgroup v2 alone, against the runtimes of today's Debian."""
 FLAT, SLOPE, NEAR, ON_TOP = 1.25, 1.1, 0.05, 700
 """state with ten times as many containers; ocirt's slope over the floor's; how far the project's floor may be from the
 fixed one; microseconds that a seccomp profile may cost."""
 
 
-def verdicts(results: Results) -> list[Verdict]:
-    """A list of :class:`Verdict` for a run's :class:`~bench.results.Results`."""
+def ratios(results: Results, of: Iterable[tuple[str, str, Mapping[str, float | None]]]) -> list[Verdict]:
     found = []
-    for work, pattern, limits in RATIOS:
+    for work, pattern, limits in of:
         for against, limit in limits.items():
             quarter = results.ratio(work, OURS, against, pattern, of=lambda samples: percentile(samples, 25))
             found.append(
                 Verdict(work, pattern, against, limit, results.ratio(work, OURS, against, pattern), quarter=quarter)
             )
+    return found
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """A list of :class:`Verdict` for a run's :class:`~bench.results.Results`."""
+    found = ratios(results, RATIOS)
     found.append(Verdict("state", MANY, FEW, FLAT, _over(results, "state", OURS, MANY, FEW)))
     per_container = _over(results, "list", OURS, MANY, FEW)
     found.append(

@@ -88,27 +88,25 @@ static int wait_job(struct run *r, struct job *job) {
   return 0;
 }
 
-static int late(struct run *r, const struct job *job) {
-  format(&r->detail, "systemd has not answered at %s for %l s", job->socket, job->seconds);
-  return -ETIMEDOUT;
+// Puts the reason of a failed conversation in the detail, which has it if systemd has refused.
+static int explain(struct run *r, const struct job *job, const char *what, int error) {
+  if (error == -ETIMEDOUT)
+    format(&r->detail, "systemd has not answered at %s for %l s", job->socket, job->seconds);
+  else if (error && error != -EREMOTEIO)
+    format(&r->detail, "%s %s: %e", what, job->socket, error);
+  return error;
 }
 
-// Sends the calls: 0, or a negative errno with the reason in the detail.
 static int send_job(struct run *r, struct job *job) {
   int error = dbus_open(&job->bus, job->socket, &job->out, job->seconds);
-  if (error == -ETIMEDOUT) return late(r, job);
-  if (!error) return 0;
-  format(&r->detail, "connect to systemd's socket %s: %e", job->socket, error);
-  return -EREMOTEIO;
+  explain(r, job, "connect to systemd's socket", error);
+  return !error || error == -ETIMEDOUT ? error : -EREMOTEIO;
 }
 
-// Waits for what has been sent: 0, or a negative errno with the reason in the detail.
 static int finish_job(struct run *r, struct job *job) {
   int error = wait_job(r, job);
   sys_close(job->bus.fd);
-  if (error == -ETIMEDOUT) return late(r, job);
-  if (error && error != -EREMOTEIO) format(&r->detail, "the answer of %s: %e", job->socket, error);
-  return error;
+  return explain(r, job, "the answer of", error);
 }
 
 static int converse(struct run *r, struct job *job) {

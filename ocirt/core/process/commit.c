@@ -1,4 +1,5 @@
-// The end of create: state.json, the pid file, and the phase that makes the container exist.
+// What create stores: what undoes the container before anything is made, and at its end state.json, the pid file, and
+// the phase that makes the container exist.
 
 #include <poll.h>
 #include <string.h>
@@ -7,6 +8,16 @@
 #include "base/log.h"
 #include "base/wait.h"
 #include "executor/child.h"
+
+int do_store_container(struct run *r, const struct step_store_container *s) {
+  int error = called(r, "write", container_store(r->container));
+  if (error || !s->listen) return error;
+  CLOSING int fd = start_socket(r->container, SYS_bind);
+  if (fd < 0) return failing(r, "bind", fd);
+  error = called(r, "listen", sys2(SYS_listen, fd, 1));
+  if (!error) r->start_socket = release(&fd);
+  return error;
+}
 
 int do_commit(struct run *r, const struct step_commit *s) {
   struct container *c = r->container;

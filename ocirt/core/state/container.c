@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/processes.h"
+#include "base/socket.h"
 #include "base/wait.h"
 #include "state/facts.h"
 #include "state/state_json.h"
@@ -244,9 +245,16 @@ static int store_program(struct container *c) {
   return error ? error : container_rename(c, "program.new", "program");
 }
 
-int container_store(struct container *c, const void *config, size_t size) {
-  int error = container_write(c, "config.json", config, size);
+int container_store(struct container *c) {
+  int error = container_write(c, "config.json", c->config.text, c->config.size);
   return error ? error : store_program(c);
+}
+
+int start_socket(struct container *c, long call) {
+  // The path goes through the directory's descriptor, because ids and roots may be longer than a socket address.
+  BUFFER(path, 64);
+  format(&path, "/proc/self/fd/%d/start.sock", c->dir);
+  return unix_socket(SOCK_SEQPACKET, path.data, path.used, call);
 }
 
 static int unlink_entry(int dir, const char *name, unsigned char type, void *top) {

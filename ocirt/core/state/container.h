@@ -1,6 +1,7 @@
 // A container as its state directory <root>/<id> holds it: lock, journal, program, config.json and state.json.
 #pragma once
 #include "base/sys.h"
+#include "base/text.h"
 #include "program/program.h"
 #include "state/journal.h"
 
@@ -8,6 +9,7 @@ struct container {
   const char *root, *id;
   int dir; // <root>/<id>, locked while a verb changes it
   struct journal *journal; // shared memory; null if the directory has none
+  struct span config; // create: the text of config.json
   struct program program; // base is null if none is stored, or one of another build
   int foreign; // the stored program is of another build
   int pidfd; // init, -1: not held
@@ -39,7 +41,8 @@ int container_write(struct container *c, const char *name, const void *data, siz
 int container_rename(struct container *c, const char *from, const char *to);
 int container_keep(
     struct container *c, const char *name, const void *data, size_t size); // replaces a whole file by write and rename
-int container_store(struct container *c, const void *config, size_t size);
+int container_store(struct container *c); // config.json and the program
+int start_socket(struct container *c, long call); // start.sock, by SYS_bind or SYS_connect: fd or negative errno
 int container_remove(struct container *c); // the directory and its files: 0 or negative errno
 const char *container_status(struct container *c);
 int root_directory(const char *root, int make); // fd or negative errno

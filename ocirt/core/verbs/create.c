@@ -20,13 +20,6 @@
 #include "verbs/lifecycle.h"
 #include "verbs/start.h"
 
-static int listen_for_start(struct container *c) {
-  CLOSING int fd = start_socket(c, SYS_bind);
-  if (fd < 0) return fd;
-  int error = (int)sys2(SYS_listen, fd, 1);
-  return error ? error : release(&fd);
-}
-
 static _Noreturn void undo(struct container *c, struct run *r, const char *message) {
   STATIC_BUFFER(more, LOG_LINE);
   end_child(r); // a cgroup with processes cannot be removed
@@ -40,8 +33,9 @@ static _Noreturn void undo(struct container *c, struct run *r, const char *messa
   sys_exit(1);
 }
 
-static struct container new_container(struct request *q, const struct program *program) {
+static struct container new_container(struct request *q, const struct program *program, struct span config) {
   struct container c = {.program = *program,
+      .config = config,
       .root = q->flags[FLAG_ROOT],
       .id = q->arguments[0],
       .dir = -1,
@@ -52,18 +46,6 @@ static struct container new_container(struct request *q, const struct program *p
       .holes = q->holes};
   container_make(&c);
   return c;
-}
-
-// Stores what undoes the container before anything is made, and opens the socket on which init waits for start. `run`
-// needs none: it starts init over the socket pair that the two have.
-static void prepare(struct run *r, int run, const void *config, size_t size) {
-  struct container *c = r->container;
-  int error = container_store(c, config, size);
-  if (!error && !run && (r->start_socket = listen_for_start(c)) < 0) error = r->start_socket;
-  if (!error) return;
-  STATIC_BUFFER(text, LOG_LINE);
-  format(&text, "--root %s: write the state of %s: %e", c->root, c->id, error);
-  undo(c, r, text.data);
 }
 
 static void run_host_section(struct run *r) {
@@ -103,16 +85,14 @@ static void remove_ended(struct container *c) {
   if (error == -ETIMEDOUT || (!error && destroy_container(c, 1, &text))) log_line("warning", text.data);
 }
 
-void verb_create(struct request *q, const struct program *program, const void *config, size_t size) {
+void verb_create(struct request *q, const struct program *program, struct span config) {
   static struct run r;
   int restore = q->verb == VERB_RESTORE, run = q->verb == VERB_RUN || restore, signals = -1;
   int waits_for_end = run ? !q->flags[FLAG_DETACH] : logging.reader >= 0, subreaper = !q->flags[FLAG_NO_SUBREAPER];
   keep_for_program(q); // hooks must not get these descriptors
-  struct container c = new_container(q, program);
+  struct container c = new_container(q, program, config);
   fault_begin(native_verbs[q->verb].name);
   run_begin(&r, &c, SECTION_HOST);
-  fault_point();
-  prepare(&r, run, config, size);
   fault_point();
   if (waits_for_end && subreaper) sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0);
   if (waits_for_end) signals = relay_signals(&c.ends);

@@ -15,13 +15,6 @@
 #include "state/facts.h"
 #include "verbs/lifecycle.h"
 
-int start_socket(struct container *c, long call) {
-  // The path goes through the directory's descriptor, because ids and roots may be longer than a socket address.
-  BUFFER(path, 64);
-  format(&path, "/proc/self/fd/%d/start.sock", c->dir);
-  return unix_socket(SOCK_SEQPACKET, path.data, path.used, call);
-}
-
 // Appends what init has said of its failure: 1 if a startContainer hook has failed, else 0. An init of another build
 // numbers its steps differently, so that its message alone tells which kind of step failed.
 static int put_report(struct buffer *text, struct run *r, const struct message *message) {

@@ -3,8 +3,6 @@
 #include "base/text.h"
 #include "state/container.h"
 
-int start_socket(struct container *c, long call); // start.sock, by SYS_bind or SYS_connect: fd or negative errno
-
 // A hook has failed, and the container has been destroyed because of it.
 #define START_DESTROYED -2
 

@@ -19,6 +19,16 @@ class Warn(Step):
     sentence = "warn"
 
 
+class StoreContainer(Step):
+    """Write config.json and the program into the state directory. Delete undoes with them what the following steps do, so this
+    step comes before the first effect on the host. With ``listen`` 1 it also opens start.sock, on which init waits for ``start``;
+    ``run`` starts init over the socket that the two share."""
+
+    sections = ("host",)
+    fields = {"listen": "number"}
+    sentence = "write the state of the container"
+
+
 class Facts(Record):
     """What a program knows of its container: no step, but a record of the program itself.
 
