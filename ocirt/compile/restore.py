@@ -105,6 +105,7 @@ class Restored(Container):
             *cgroup.wait(),
             *cgroup.join(),
             *every_cpu(),
+            *self.process.raise_limits(),
             *self.rootfs.open(),
             PlaceCriuRoot("root.path", "", path=root),
             *self._points(),

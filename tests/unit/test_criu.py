@@ -296,6 +296,17 @@ def test_cgroups_and_limits_come_first():
     assert facts(made)["id"] == "c1"
 
 
+@pytest.mark.parametrize("has_user", [True, False])
+def test_criu_may_set_limits_in_a_user_namespace(has_user):
+    """It sets those of the images in the container's user namespace, where nobody may raise a hard limit."""
+    maps = [{"containerID": 0, "hostID": 1000, "size": 10}]
+    added = {"linux__uidMappings": maps, "linux__gidMappings": maps} if has_user else {}
+    kinds = ["mount", *["user"] * has_user]
+    limits = [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}]
+    made = plan(config(process__rlimits=limits, linux__namespaces=[{"type": kind} for kind in kinds], **added))
+    assert ("RaiseLimit" in names(made, "stage")) is has_user and "SetRlimit" not in names(made, "stage")
+
+
 def test_the_loopback_device():
     """criu leaves that of a new network namespace down; one that is joined is another's."""
     spaces = [{"type": "mount"}, {"type": "network"}]
