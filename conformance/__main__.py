@@ -20,6 +20,8 @@ OURS = str(TREE / "build/bin/ocirt")
 DOCS = TREE / "docs/conformance.md"
 MACHINE = TREE / "build/vm/conformance.json"
 """The results of tests/vm/test_conformance.py in its virtual machine."""
+AARCH64 = TREE / "build/vm/conformance-aarch64.json"
+"""The results of tests/aarch64 in its virtual machine."""
 DRIVER = TREE / "build/vm/driver.json"
 """The measurements of tests/vm/test_driver.py in its virtual machine."""
 PEERS = ("runc", "crun")
@@ -47,6 +49,11 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help=f"ocirt, {' and '.join(PEERS)}, and the last run of "
         "tests/vm/test_conformance.py, into docs/conformance.md",
+    )
+    flag(
+        "--docs-aarch64",
+        action="store_true",
+        help="run nothing: write only the section on the last run of tests/aarch64 into docs/conformance.md",
     )
     flag("--list", action="store_true", help="print the names of the programs")
     options = parser.parse_args(words)
@@ -134,6 +141,9 @@ def facts(suite: build.Suite) -> dict[str, str]:
 
 def main(words: Sequence[str] | None = None) -> int:
     options = arguments(words)
+    if options.docs_aarch64:
+        DOCS.write_text(report.replaced(DOCS.read_text(), _aarch64(known.load().at("v1"))))
+        return 0
     try:
         suite, file = build.suite(), known.load().at(cells.kind())
         if options.list:
@@ -182,7 +192,17 @@ def _machine(options: argparse.Namespace, here: known.File) -> Sequence[str]:
         _, head, rest = DOCS.read_text().partition(f"\n## {report.MACHINE}\n")
         return f"{head}{rest}".splitlines()
     lines = report.machine_section(json.loads(MACHINE.read_text()), known.load().at("v2"), here)
-    return [*lines, *(report.driver_section(json.loads(DRIVER.read_text())) if DRIVER.exists() else ())]
+    return [
+        *lines,
+        *(report.driver_section(json.loads(DRIVER.read_text())) if DRIVER.exists() else ()),
+        *(_aarch64(here) if AARCH64.exists() else ()),
+    ]
+
+
+def _aarch64(here: known.File) -> list[str]:
+    """The lines about the virtual machine of tests/aarch64."""
+    run = json.loads(AARCH64.read_text())
+    return report.machine_section(run, known.load().at("v2"), here, report.AARCH64, "hack/test --arch=aarch64")
 
 
 def _progress(runtime: run.Runtime) -> Callable[[run.Result], None] | None:

@@ -188,6 +188,7 @@ MARKS = {"ok": "ok", "known": "known", "left out": "left out", "not ok": "**fail
 WIDTH = 100
 """Columns of a line of docs/conformance.md, except for tables and headings."""
 MACHINE = "In a virtual machine with cgroup v2 and systemd"
+AARCH64 = "On aarch64, in a virtual machine with cgroup v2"
 
 
 def to_markdown(report: Report, known: File, machine: Sequence[str] = ()) -> str:
@@ -301,8 +302,23 @@ def summary(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def machine_section(run: Mapping[str, Any], known: File, here: File) -> list[str]:
-    """The results of tests/vm/test_conformance.py in its virtual machine.
+def merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One :func:`summary` of several, each of other programs with the same runtimes; the facts are the first's."""
+    runtimes = []
+    for at, each in enumerate(parts[0]["runtimes"]):
+        programs = {name: one for part in parts for name, one in part["runtimes"][at]["programs"].items()}
+        runtimes.append({**each, "programs": dict(sorted(programs.items()))})
+    return {**parts[0], "runtimes": runtimes}
+
+
+def machine_section(
+    run: Mapping[str, Any],
+    known: File,
+    here: File,
+    title: str = MACHINE,
+    lane: str = "hack/test tests/vm/test_conformance.py",
+) -> list[str]:
+    """The results of the public programs in a virtual machine.
 
     :param run: a :func:`summary`.
     :param known: the :class:`known.File` for that machine.
@@ -312,9 +328,9 @@ def machine_section(run: Mapping[str, Any], known: File, here: File) -> list[str
     names = [each["name"] for each in run["runtimes"]]
     lines = [
         "",
-        f"## {MACHINE}",
+        f"## {title}",
         "",
-        "This is a separate run (`hack/test tests/vm/test_conformance.py`) in QEMU, by emulation. Programs that are left out "
+        f"This is a separate run (`{lane}`) in QEMU, by emulation. Programs that are left out "
         "did not run, and count neither as passed nor as failed.",
         "",
         *[f"- {name}: {words}" for name, words in run.items() if name != "runtimes"],
@@ -336,6 +352,12 @@ def machine_section(run: Mapping[str, Any], known: File, here: File) -> list[str
         if entry not in here.entries:
             lines += _explained(entry)
     return [*lines, *_left_out(known)]
+
+
+def replaced(page: str, section: Sequence[str]) -> str:
+    """The page with this section as its last one, instead of the one of the same heading."""
+    heading = next(line for line in section if line.startswith("## "))
+    return page.partition(f"{heading}\n")[0].rstrip() + "\n\n" + "\n".join(map(fitted, section)).strip() + "\n"
 
 
 def driver_section(measured: Mapping[str, Any]) -> list[str]:

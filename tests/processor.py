@@ -30,5 +30,7 @@ SYSCALLS = SHARED | (
     if MACHINE == "x86_64"
     else {"clone": 220, "flock": 32, "memfd_create": 279, "bpf": 280}
 )
+OF_32_BITS = {"x86_64": "i686", "aarch64": "armv8l", "riscv64": "riscv32"}[MACHINE]
+"""What uname(2) says in the execution domain LINUX32."""
 ENGINES_NAME = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}[MACHINE]
 """As images name it."""

@@ -6,6 +6,7 @@ import pytest
 
 from ocirt.compile.labels import APPARMOR, SELINUX
 from tests.integration.test_rootfs import run
+from tests.processor import OF_32_BITS
 
 STAT = "cut -d' ' -f19,40,41 /proc/$$/stat"
 """Nice value, realtime priority and policy by number, proc_pid_stat(5)."""
@@ -58,7 +59,7 @@ def test_io_priority(ocirt, bundle):
 
 def test_personality(ocirt, bundle):
     bundle.config["linux"]["personality"] = {"domain": "LINUX32"}
-    assert run(ocirt, bundle, "uname -m") == "i686\n"
+    assert run(ocirt, bundle, "uname -m") == f"{OF_32_BITS}\n"
 
 
 def test_affinity_for_exec_changes_nothing_here(ocirt, bundle):

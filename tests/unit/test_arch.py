@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -56,17 +57,51 @@ def test_the_core_compiles_without_a_warning(target, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.fixture(scope="module")
+def linked(tmp_path_factory):
+    """``linked(target)`` is the path of an executable for this processor."""
+    made = {}
+
+    def link(target):
+        if target not in made:
+            made[target] = tmp_path_factory.mktemp(target) / "ocirt"
+            page = ["-Wl,-z,max-page-size=65536"] if target == "aarch64" else []
+            done = zig(target, "-Os", "-static", *page, "-o", made[target])
+            assert done.returncode == 0, done.stderr
+        return made[target]
+
+    return link
+
+
 @needs_zig
-@pytest.mark.parametrize("target", ["aarch64", "riscv64"])
-def test_it_runs_under_an_emulator(target, tmp_path):
+@pytest.mark.parametrize("target, size", [("aarch64", 4096), ("aarch64", 16384), ("aarch64", 65536), ("riscv64", 4096)])
+def test_it_runs_under_an_emulator(linked, target, size):
+    """With pages of any size that a kernel of the processor has."""
     emulator = shutil.which(f"qemu-{target}-static") or shutil.which(f"qemu-{target}")
     if not emulator:
         pytest.skip(f"needs qemu-{target} (Debian's qemu-user-static)")
-    done = zig(target, "-Os", "-static", "-o", tmp_path / "ocirt")
-    assert done.returncode == 0, done.stderr
-    told = subprocess.run([emulator, tmp_path / "ocirt", "--version"], capture_output=True, text=True, timeout=60)
+    command = [emulator, "-p", str(size), linked(target), "--version"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60)
     ours = subprocess.run([TREE / "build/bin/ocirt", "--version"], capture_output=True, text=True, timeout=60)
     assert (told.returncode, told.stdout) == (0, ours.stdout)
+
+
+def segments(executable):
+    """The loaded segments of an ELF file of 64 bits: address and size, in memory."""
+    data = executable.read_bytes()
+    start, size, count = struct.unpack_from("<32xQ14xHH", data)
+    for at in range(start, start + size * count, size):
+        kind, _, _, address, _, _, in_memory, _ = struct.unpack_from("<IIQQQQQQ", data, at)
+        if kind == 1:
+            yield address, in_memory
+
+
+@needs_zig
+def test_no_page_is_of_two_segments(linked):
+    """Detaching replaces each segment by a private copy of its pages, of which the largest have 64 KiB."""
+    found = sorted(segments(linked("aarch64")))
+    pages = [set(range(address // 65536, (address + size - 1) // 65536 + 1)) for address, size in found]
+    assert len(found) > 1 and len(set.union(*pages)) == sum(map(len, pages))
 
 
 def test_only_arch_h_tells_processors_apart():

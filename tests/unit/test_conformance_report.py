@@ -127,6 +127,20 @@ def test_the_section_on_the_virtual_machine():
     )
 
 
+def test_a_section_of_several_runs():
+    """tests/aarch64 divides the programs; the page gets the section once, at its end."""
+    one = {"date": "yesterday", "runtimes": [{"name": "ocirt", "version": ["1"], "programs": {}}]}
+    fine = {"outcome": "ok", "ok": 2, "not ok": 0, "failures": []}
+    parts = [{**one, "runtimes": [{**one["runtimes"][0], "programs": {name: fine}}]} for name in ("b", "a")]
+    run = report.merged(parts)
+    assert list(run["runtimes"][0]["programs"]) == ["a", "b"] and run["date"] == "yesterday"
+    section = report.machine_section(run, KNOWN, KNOWN, report.AARCH64, "hack/test --arch=aarch64")
+    page = report.replaced("# Page\n\n## Old\n", section)
+    assert page.startswith(f"# Page\n\n## Old\n\n## {report.AARCH64}\n\nThis is")
+    assert "| programs ok | 2 |" in page and "| a | ok (2) |" in page and "(`hack/test --arch=aarch64`)" in page
+    assert report.replaced(page, section) == page
+
+
 @pytest.mark.parametrize(
     "words, message",
     [

@@ -44,8 +44,7 @@ static unsigned long put_options(struct buffer *page, const struct filesystem *f
   return found;
 }
 
-// Mounts the file system in the directory `scratch`, which only this process can reach, and clones it: a detached
-// mount.
+// Mounts the file system in `scratch`, which only this process can reach, and clones it: a detached mount.
 static int mount_in(struct run *r, const struct filesystem *f, int scratch, unsigned long with, const char *options) {
   CLOSING int place = sys_openat2(scratch, PLACE, O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH);
   int error = place < 0 ? place : sys_fchdir(place);

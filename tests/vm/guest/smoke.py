@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """In the guest: one container a runtime and cgroup driver, looked at from outside. ``smoke.py [CASE...]``
 
-Writes /share/smoke.json: for each case what :func:`look` found, as ``self`` the cgroup of this process, and ``machine``: kernel, systemd, Python.
+Writes /share/smoke.json: for each case what :func:`look` found, as ``self`` the cgroup of this process, and ``machine``: processor, kernel, systemd, Python.
 """
 
 import json
@@ -131,10 +131,18 @@ def look(name):
 
 
 def main():
-    systemd = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    systemd = "none"
+    if shutil.which("systemctl"):
+        done = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=True)
+        systemd = done.stdout.split()[1]
     found = {
         "self": cgroup_of("self"),
-        "machine": {"kernel": os.uname().release, "systemd": systemd, "python": sys.version.split()[0]},
+        "machine": {
+            "processor": os.uname().machine,
+            "kernel": os.uname().release,
+            "systemd": systemd,
+            "python": sys.version.split()[0],
+        },
     }
     for name in sys.argv[1:] or CASES:
         found[name] = look(name)

@@ -1,0 +1,148 @@
+"""The tree on aarch64, in the guest of `hack/vm --arch aarch64`: unit tests, containers and the public programs.
+
+A processor that is emulated is twenty times slower than the one that emulates it. So this is a choice: what runs code that
+was compiled for the processor, what knows sizes, layouts and numbers of the kernel's, and the public programs.
+"""
+
+import json
+import shutil
+from collections import Counter
+
+import pytest
+
+from conformance import build, known
+from conformance.__main__ import AARCH64, commit
+from conformance.report import merged, summary
+from tests.vm.guest.smoke import LIMITS
+from tests.vm.machine import counts
+
+ARCH = ("--arch", "aarch64")
+LIMIT = 1500
+"""Seconds of a guest; on a quiet machine each takes a third of it."""
+UNIT = (
+    "arch",
+    "device_filter",
+    "encode",
+    "features",
+    "filters",
+    "generate",
+    "host",
+    "memorypolicy",
+    "scan",
+    "seccomp",
+    "state",
+    "systemd",
+)
+"""tests/unit/test_NAME.py: of ctypes, of struct, of numbers, and of C that gcc compiles there."""
+INTEGRATION = ("lifecycle", "init", "scheduling", "sealing", "seccomp", "seccomp_notify")
+"""tests/integration/test_NAME.py: the verbs; personality(2); the memory of the executable, and its end in init; filters, and a thread."""
+OF_PAGES = (
+    "tests/integration/test_lifecycle.py",
+    "tests/integration/test_init.py",
+    "tests/integration/test_sealing.py",
+    "tests/integration/test_seccomp_notify.py",
+    "tests/integration/test_mounts.py::test_options_that_go_by_mount",
+)
+"""What a kernel with larger pages could break: mappings, stacks, and mount(2), which takes a page."""
+PARTS = 3
+"""Guests for the public programs."""
+
+
+def passes(boot, name, paths, options=()):
+    """Run these tests in a guest; all must pass.
+
+    :returns: the counts of their outcomes.
+    """
+    guest = boot(
+        f"aarch64-{name}",
+        "--",
+        "env",
+        "OCIRT_TEST_SLOWNESS=20",
+        "/tree/tests/vm/guest/run-tests",
+        *paths,
+        timeout=LIMIT,
+        options=(*ARCH, *options),
+    )
+    status = guest.wait()
+    assert (guest.share / "junit.xml").exists(), guest.end_of_log()
+    outcomes, failed = counts(guest.share / "junit.xml")
+    assert (status, failed) == (0, []), guest.end_of_log()
+    return outcomes
+
+
+def test_unit(boot):
+    assert passes(boot, "unit", [f"tests/unit/test_{name}.py" for name in UNIT])["passed"] > 300
+
+
+def test_integration(boot):
+    assert passes(boot, "integration", [f"tests/integration/test_{name}.py" for name in INTEGRATION])["passed"] > 60
+
+
+def test_pages_of_16_kib(boot):
+    """Debian has no kernel with pages of 64 KiB; tests/unit/test_arch.py tests that the executable fits them."""
+    assert passes(boot, "16k", OF_PAGES, ("--pages", "16k"))["passed"] > 40
+
+
+def test_one_container_beside_runc_and_crun(boot):
+    """The container is in the cgroup asked for, with the limits asked for; refuses devices; nothing is left."""
+    cases = ("runc-cgroupfs", "crun-cgroupfs", "ocirt-disabled", "ocirt-cgroupfs")
+    guest = boot("aarch64-smoke", "--", "/tree/tests/vm/guest/smoke.py", *cases, timeout=600, options=ARCH)
+    assert guest.wait() == 0, guest.end_of_log()
+    found = guest.read_json("smoke.json")
+    assert found["machine"]["processor"] == "aarch64"
+    for name in cases:
+        if name == "ocirt-disabled":
+            assert (found[name]["said"], found[name]["cgroup"]) == (["pid 1", "open", "end"], found["self"])
+        else:
+            assert found[name] == {
+                "said": ["pid 1", "refused", "end"],
+                "cgroup": f"/ocirt-test/{name}",
+                "memory": str(LIMITS["memory"]["limit"]),
+                "pids": str(LIMITS["pids"]["limit"]),
+                "left": False,
+            }
+
+
+@pytest.fixture(scope="module")
+def suite():
+    return build.suite("aarch64")
+
+
+@pytest.fixture(scope="module")
+def programs(suite, boot, tmp_path_factory):
+    """The public programs of the guests' :func:`summary`, by name."""
+    at, parts = commit(), []
+    for part in range(PARTS):
+        share = tmp_path_factory.mktemp("share")
+        shutil.copytree(suite.folder, share / "cache/ocirt-conformance" / suite.folder.name)
+        words = [word for name in suite.programs[part::PARTS] for word in ("--program", name)]
+        guest = boot(
+            f"aarch64-conformance-{part}",
+            "--",
+            "env",
+            "OCIRT_TEST_SLOWNESS=20",
+            "/tree/tests/vm/guest/run-conformance",
+            "--limit",
+            "300",
+            *words,
+            share=share,
+            timeout=LIMIT,
+            options=ARCH,
+        )
+        guest.wait()
+        assert (share / "report.json").exists(), guest.end_of_log()
+        parts.append(summary({**guest.read_json("report.json"), "commit of ocirt": at}))
+    short = merged(parts)
+    AARCH64.parent.mkdir(parents=True, exist_ok=True)
+    AARCH64.write_text(json.dumps(short, indent=1) + "\n")
+    (ours,) = short["runtimes"]
+    return ours["programs"]
+
+
+def test_the_public_programs(suite, programs):
+    """All run but what known.toml leaves out on cgroup v2, and nothing is otherwise than it says."""
+    left_out = {name for entry in known.load().at("v2").left_out for name in entry.programs}
+    assert list(programs) == suite.programs and len(programs) == 58
+    assert {name for name, program in programs.items() if program["outcome"] == "left out"} == left_out
+    assert {name: program["failures"] for name, program in programs.items() if program["outcome"] == "not ok"} == {}
+    assert Counter(program["outcome"] for program in programs.values())["ok"] > 20
