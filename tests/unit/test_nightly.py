@@ -50,6 +50,7 @@ def test_every_test_is_counted_once(results):
 
 def test_parts():
     assert part_of("tests.unit.test_log", "test_x") == "unit"
+    assert part_of("ocirt.linux_devices", "/dev/x exists") == "conformance"
     assert part_of("tests.engines.test_podman", "test_x[a]") == "podman"
     assert part_of("tests.engines.test_page", "test_x[docker-1]") == "docker, page"
 
@@ -82,6 +83,19 @@ def test_a_lane_and_the_page(night, results, monkeypatch, capsys):
     assert text == page(json.loads((night / "hosts.json").read_text()))
     (night / "hosts.md").unlink()
     assert program.main(["--render"]) == 0 and (night / "hosts.md").read_text() == text
+
+
+def test_a_lane_with_guests(night, results, tmp_path, monkeypatch):
+    """What tests in guests said counts too, and what an earlier run left there does not."""
+    guests = tmp_path / "guests"
+    guests.mkdir()
+    (guests / "old.xml").write_text(results.read_text())
+    case = '<testsuite><testcase classname="tests.integration.test_x" name="test_y"/></testsuite>'
+    command = ["sh", "-c", 'for file; do echo "$0" >"$file"; done', case, str(results), str(guests / "new.xml")]
+    monkeypatch.setattr(program, "LANES", [lane(command, results)._replace(guests=guests)])
+    assert program.main([]) == 0
+    record = json.loads((night / "hosts.json").read_text())["one"]
+    assert record["parts"] == {"integration": {"passed": 2, "failed": [], "left out": {}}}
 
 
 @pytest.mark.parametrize("status", [0, 3])

@@ -3,6 +3,7 @@
 import faulthandler
 import json
 import os
+import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
@@ -31,7 +32,8 @@ class Guest:
     def __init__(self, name, share, *words, user="root", timeout, options=()):
         RESULTS.mkdir(parents=True, exist_ok=True)
         share.chmod(0o777)
-        self.log, self.share = RESULTS / f"{name}.log", share
+        self.log, self.share, self.results = RESULTS / f"{name}.log", share, RESULTS / f"{name}.xml"
+        self.results.unlink(missing_ok=True)
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 [
@@ -53,9 +55,15 @@ class Guest:
             )
 
     def wait(self):
-        """:returns: the exit status."""
+        """Wait for its end, and keep the results of the tests in it where hack/nightly finds them.
+
+        :returns: the exit status.
+        """
         faulthandler.cancel_dump_traceback_later()  # cancel pytest's limit; a guest has its own
-        return self.process.wait()
+        status = self.process.wait()
+        if (self.share / "junit.xml").exists():
+            shutil.copy(self.share / "junit.xml", self.results)
+        return status
 
     def stop(self):
         if self.process.poll() is None:

@@ -34,7 +34,8 @@ def run(lane: Lane) -> Record:
         as its failure.
     """
     LOGS.mkdir(parents=True, exist_ok=True)
-    lane.results.unlink(missing_ok=True)
+    for old in lane.files():
+        old.unlink()
     with open(LOGS / f"{lane.name}.log", "w") as log:
         status = subprocess.run(
             lane.command, cwd=TREE, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
@@ -44,7 +45,7 @@ def run(lane: Lane) -> Record:
         "date": datetime.date.today().isoformat(),
         "commit": commit(),
         "facts": facts(lane),
-        "parts": parts(lane.results) if lane.results.exists() else {},
+        "parts": parts(*lane.files()),
     }
     if not lane.results.exists() or (status != 0 and not failed(record)):
         failure = f"status {status}" + ("" if lane.results.exists() else ", no results")

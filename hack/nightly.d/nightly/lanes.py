@@ -26,6 +26,7 @@ class Lane(NamedTuple):
     :ivar command: the words that run the tests.
     :ivar inside: the words before a command that runs on the host.
     :ivar results: where this machine finds what the command has pytest write (--junitxml).
+    :ivar guests: the folder of what pytest wrote in guests (tests/vm/machine.py).
     """
 
     name: str
@@ -33,6 +34,12 @@ class Lane(NamedTuple):
     command: tuple[str, ...]
     inside: tuple[str, ...]
     results: Path
+    guests: Path | None = None
+
+    def files(self) -> list[Path]:
+        """All files of results that there are now."""
+        guests = sorted(self.guests.glob("*.xml")) if self.guests else []
+        return [path for path in (self.results, *guests) if path.exists()]
 
 
 RESULTS = "build/nightly/results.xml"
@@ -56,10 +63,31 @@ def root(suite: str) -> Lane:
     )
 
 
+def guest(suite: str, folder: str, *options: str) -> Lane:
+    """The lane of the guests of a Debian.
+
+    :param folder: where it leaves its results.
+    :param options: of hack/vm, for the guest with the most in it.
+    """
+    path = f"build/nightly/vm-{suite}.xml"
+    return Lane(
+        f"vm-{suite}",
+        f"Debian {suite} in a guest, with systemd and cgroup v2",
+        ("hack/test", f"--vm={suite}", f"--junitxml={path}"),
+        ("hack/vm", "--suite", suite, *options, "--"),
+        TREE / path,
+        TREE / folder,
+    )
+
+
 LANES = (
     here("here", "This machine"),
     here("engines", "This machine's engines", "--engines"),
     root("trixie"),
     root("forky"),
     root("sid"),
+    guest("bookworm", "build/vm"),
+    guest("trixie", "build/vm/trixie"),
+    guest("forky", "build/vm/forky", "--engines"),
+    guest("sid", "build/vm/sid", "--engines"),
 )

@@ -17,8 +17,12 @@ and ``left out`` (reason -> names).
 
 
 def part_of(classname: str, name: str) -> str:
-    """The part of a host that a test is about: for an engine's test the engine, otherwise the folder of the tests."""
-    _, folder, *rest = classname.split(".")
+    """The part of a host that a test is about: for an engine's test the engine, otherwise the folder of the tests. In the
+    results of hack/conformance each class is a runtime and a program.
+    """
+    top, folder, *rest = classname.split(".")
+    if top != "tests":
+        return "conformance"
     if folder != "engines":
         return folder
     file = rest[0].removeprefix("test_")
@@ -35,10 +39,10 @@ def reason_of(message: str) -> str:
     return line if len(line) <= REASON else line[: REASON - 1] + "…"
 
 
-def parts(path: Path) -> dict[str, Record]:
-    """The parts of a result, from the file that pytest's --junitxml wrote."""
+def parts(*paths: Path) -> dict[str, Record]:
+    """The parts of a result, from the files that pytest's --junitxml wrote."""
     found: dict[str, Record] = {}
-    for case in xml.etree.ElementTree.parse(path).iter("testcase"):
+    for case in (case for path in paths for case in xml.etree.ElementTree.parse(path).iter("testcase")):
         classname, name = case.get("classname", ""), case.get("name", "")
         part = found.setdefault(part_of(classname or name, name), {"passed": 0, "failed": [], "left out": {}})
         skipped = case.find("skipped")
