@@ -5,11 +5,11 @@ import json
 import shutil
 
 from tests.engines.cell import Result, end, until
+from tests.engines.expected import PATHS
 from tests.engines.page import snippet
 
 SYSTEM_WIDE = snippet("containerd", "version")
 """The text that docs/engines.md gives for /etc/containerd/config.toml: a handler, which is also the default."""
-RUNC = "version = 2\n"
 CONFIG = """\
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "localhost/pause:latest"
@@ -21,6 +21,17 @@ CONFIG = """\
   runtime_type = "io.containerd.runc.v2"
 """
 """Further settings of the tests."""
+
+
+def chosen(runtime):
+    """The text of config.toml that chooses a runtime: that of the page, with another name and path for another
+    runtime. CONFIG has runc's.
+    """
+    if runtime == "runc":
+        return "version = 2\n"
+    return SYSTEM_WIDE.replace(PATHS["ocirt"], PATHS[runtime]).replace("ocirt", runtime)
+
+
 NETWORK = {
     "cniVersion": "0.4.0",
     "name": "pods",
@@ -51,7 +62,7 @@ class Containerd:
 
     def __init__(self, cell, archives, runtime="ocirt", crictl=None, prefix=(), config=None):
         self.cell, self.runtime = cell, runtime
-        cell.write("/etc/containerd/config.toml", config or (SYSTEM_WIDE if runtime == "ocirt" else RUNC) + CONFIG)
+        cell.write("/etc/containerd/config.toml", config or chosen(runtime) + CONFIG)
         cell.write("/run/cni/pods.conflist", json.dumps(NETWORK))
         self.crictl = crictl
         cell.write(
@@ -78,7 +89,7 @@ class Containerd:
         """The words of `ctr run` with the runtime: flags, then the container's id and command; the image is busybox."""
         flags = list(itertools.takewhile(lambda word: word.startswith("-"), words))
         rest = words[len(flags) :]
-        binary = "/usr/local/bin/ocirt" if self.runtime == "ocirt" else "/usr/sbin/runc"
+        binary = PATHS[self.runtime]
         return "ctr", "run", "--runtime", "io.containerd.runc.v2", "--runc-binary", binary, *flags, IMAGE, *rest
 
     def run(self, *words, **more):

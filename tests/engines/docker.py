@@ -4,11 +4,22 @@ import json
 import shutil
 
 from tests.engines.cell import Result, end, until
+from tests.engines.expected import PATHS
 from tests.engines.page import snippet
 
 SYSTEM_WIDE = snippet("Docker", "default-runtime")
 """The text that docs/engines.md gives for /etc/docker/daemon.json."""
-RUNC = "{}\n"
+
+
+def chosen(runtime):
+    """The text of daemon.json that chooses a runtime: that of the page for ocirt."""
+    if runtime == "ocirt":
+        return SYSTEM_WIDE
+    if runtime == "runc":
+        return "{}\n"
+    return json.dumps({"default-runtime": runtime, "runtimes": {runtime: {"path": PATHS[runtime]}}})
+
+
 SOCKET = "unix:///run/docker-test.sock"
 BRIDGE = "172.30.0.1/16"
 
@@ -22,7 +33,7 @@ class Docker:
 
     def __init__(self, cell, archives, runtime="ocirt", prefix=(), config=None):
         self.cell, self.runtime, self.prefix = cell, runtime, prefix
-        cell.write("/etc/docker/daemon.json", config or (SYSTEM_WIDE if runtime == "ocirt" else RUNC))
+        cell.write("/etc/docker/daemon.json", config or chosen(runtime))
         self.start()
         for name in ("busybox", "pause"):
             shutil.copy(archives / f"{name}.tar", cell.path(f"/run/{name}.tar"))

@@ -20,10 +20,13 @@ infra_image = "localhost/pause:latest"
 """
 SYSTEM_WIDE = snippet("podman", "[engine]")
 """The text that docs/engines.md gives for /etc/containers/containers.conf.d/ocirt.conf."""
-RUNC = """\
-[engine]
-runtime = "runc"
-"""
+
+
+def chosen(runtime):
+    """The text of containers.conf that chooses a runtime: that of the page for ocirt."""
+    return SYSTEM_WIDE if runtime == "ocirt" else f'[engine]\nruntime = "{runtime}"\n'
+
+
 STORAGE = """\
 [storage]
 driver = "overlay"
@@ -44,11 +47,14 @@ class Podman:
     def __init__(self, cell, archives, runtime="ocirt"):
         self.cell, self.runtime = cell, runtime
         cell.write("/etc/containers/containers.conf", CONFIG)
-        cell.write("/etc/containers/containers.conf.d/ocirt.conf", SYSTEM_WIDE if runtime == "ocirt" else RUNC)
+        cell.write("/etc/containers/containers.conf.d/ocirt.conf", chosen(runtime))
         cell.write("/etc/containers/storage.conf", STORAGE)
         cell.write("/etc/containers/registries.conf", REGISTRIES)
         cell.write("/etc/subuid", "containers:200000:500000\n")
         cell.write("/etc/subgid", "containers:200000:500000\n")
+        # Newer shadows look for ranges of users that exist.
+        passwd = cell.path("/etc/passwd")
+        passwd.write_text(passwd.read_text() + "containers:x:199999:65534::/nonexistent:/bin/false\n")
         for name in ("busybox", "pause"):
             shutil.copy(archives / f"{name}.tar", cell.path(f"/run/{name}.tar"))
             cell.ok("podman", "load", "-i", f"/run/{name}.tar")

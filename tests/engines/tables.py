@@ -4,6 +4,7 @@ import json
 
 from tests.engines.containerd import Containerd, container, sandbox
 from tests.engines.docker import Docker
+from tests.engines.expected import PATHS
 from tests.engines.installed import CRI_TOOLS
 from tests.engines.podman import Podman
 from tests.engines.test_rootless import User
@@ -429,7 +430,7 @@ class _Buildah(_Podman):
     def words(self, *words):
         return (
             "env",
-            f"BUILDAH_RUNTIME={'/usr/local/bin/ocirt' if self.runtime == 'ocirt' else 'runc'}",
+            f"BUILDAH_RUNTIME={PATHS[self.runtime]}",
             "buildah",
             *words,
         )

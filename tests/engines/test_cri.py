@@ -94,7 +94,8 @@ def test_two_pods_see_each_other(cri, pod):
 def test_a_handler_by_its_name(cri):
     """What a RuntimeClass names."""
     pod = make_pod(cri, sandbox("p1"), "--runtime", "ocirt")
-    assert json.loads(cri.cri_ok("inspectp", pod))["info"]["runtimeHandler"] == "ocirt"
+    found = json.loads(cri.cri_ok("inspectp", pod))
+    assert {**found["info"], **found["status"]}["runtimeHandler"] == "ocirt"  # in the status since containerd 2
     other = make_pod(cri, sandbox("p2"), "--runtime", "runc")
     assert not cri.cell.path(f"/run/containerd/runc/k8s.io/{other}/program").exists()
     cri.clean()

@@ -196,23 +196,7 @@ def test_security_and_users(docker):
     assert found == ["NoNewPrivs:", "1Seccomp:", "2"]
     assert docker.ok("run", "--rm", "--user", "guest", "--group-add", "7", "busybox", "id", "-G") == "1000 7 1001"
     assert docker.ok("run", "--rm", "--init", "busybox", "cat", "/proc/1/cmdline").startswith("/sbin/docker-init")
-    assert (
-        docker(
-            "run",
-            "--rm",
-            "--cap-add",
-            "ALL",
-            "--cap-drop",
-            "SYS_RESOURCE",
-            "busybox",
-            "mount",
-            "-t",
-            "tmpfs",
-            "x",
-            "/tmp",
-        ).status
-        == 0
-    )
+    assert docker("run", "--rm", "--cap-add", "SYS_ADMIN", "busybox", "mount", "-t", "tmpfs", "x", "/tmp").status == 0
 
 
 def test_namespaces(docker):
@@ -298,10 +282,13 @@ def test_two_containers_on_a_network(docker):
 
 
 def test_build_with_a_cache(docker):
+    """By the classic builder, which newer clients use only if they are told to."""
+    build = ("build", "--tag", "built", "/run/context")
+    classic = {"DOCKER_BUILDKIT": "0"}
     docker.cell.write("/run/context/Dockerfile", DOCKERFILE)
     docker.cell.write("/run/context/page", "copied\n")
-    assert "Using cache" not in docker.ok("build", "--tag", "built", "/run/context")
-    assert docker.ok("build", "--tag", "built", "/run/context").count("Using cache") == 5
+    assert "Using cache" not in docker.ok(*build, env=classic)
+    assert docker.ok(*build, env=classic).count("Using cache") == 5
     assert docker.ok("run", "--rm", "built") == "built\ncopied"
     layers = [json.loads(docker.ok("image", "inspect", name))[0]["RootFS"]["Layers"] for name in ("busybox", "built")]
     assert layers[1][:1] == layers[0] and len(layers[1]) == 3

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.engines.expected import OURS
-from tests.engines.podman import CONFIG, RUNC, SYSTEM_WIDE
+from tests.engines.podman import CONFIG, chosen
 
 UID = 54321
 HOME = f"/run/user/{UID}/home"
@@ -29,12 +29,13 @@ class User:
             path.write_text(path.read_text() + line + "\n")
         cell.write(
             f"{HOME}/.config/containers/containers.conf",
-            CONFIG + (SYSTEM_WIDE if runtime == "ocirt" else RUNC).replace("[engine]\n", ""),
+            CONFIG + chosen(runtime).replace("[engine]\n", ""),
         )
         cell.write(f"{HOME}/.config/containers/storage.conf", STORAGE)
         cell.write(f"{HOME}/busybox.tar", "")
         cell.path(f"{HOME}/busybox.tar").write_bytes((archives / "busybox.tar").read_bytes())
         cell.ok("chown", "-R", f"{UID}:{UID}", f"/run/user/{UID}")
+        cell.ok("chmod", "700", f"/run/user/{UID}")  # as systemd makes it
         # Devices that rootless networks need are root's alone on some machines: own nodes, in this cell only.
         cell.ok(
             "sh",
@@ -58,6 +59,7 @@ class User:
             "-C",
             HOME,
             f"XDG_RUNTIME_DIR=/run/user/{UID}",
+            "PODMAN_IGNORE_CGROUPSV1_WARNING=1",
             *words,
         )
 
@@ -131,6 +133,27 @@ def test_stop_start_kill(podman):
 def test_users(podman):
     assert podman.ok("run", "--rm", "--user", "guest", "busybox", "id", "-u") == "1000"
     assert podman.ok("run", "--rm", "--userns", "keep-id", "busybox", "id", "-u") == str(UID)
+
+
+@pytest.mark.parametrize(
+    "flags", [("--userns", "nomap"), ("--userns", "auto"), ("--uidmap", "0:1:1000", "--gidmap", "0:1:1000")], ids=str
+)
+def test_other_ids_than_the_users(podman, flags):
+    """The container's root is not the user, so it cannot pass /run/user/UID. There podman keeps files that it binds, and
+    here is the volume.
+    """
+    podman.cell.write(f"{HOME}/dir/file", "bound\n")
+    script = "id -u; cat /mnt/file /etc/hosts; cat /proc/self/uid_map"
+    out = podman.ok("run", "--rm", *flags, "--volume", f"{HOME}/dir:/mnt", "busybox", "sh", "-c", script)
+    assert out.startswith("0\nbound\n") and "localhost" in out
+    assert all(line.split()[1] != "0" for line in out.splitlines()[-1:]), out
+
+
+def test_an_image_as_a_volume(podman):
+    mount = "type=image,source=localhost/busybox,destination=/image"
+    assert podman.ok("run", "--rm", "--mount", mount, "busybox", "ls", "/image/bin/busybox") == "/image/bin/busybox"
+    more = f"{mount},rw=true"
+    assert podman.ok("run", "--rm", "--mount", more, "busybox", "sh", "-c", "echo x > /image/x; cat /image/x") == "x"
 
 
 def test_volumes(podman):
