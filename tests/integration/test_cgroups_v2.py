@@ -249,7 +249,20 @@ def test_a_controller_that_the_kernel_refuses(ocirt, bundle, tmp_path):
     bundle.config["linux"]["cgroupsPath"] = f"{PARENT}/deep/x"
     bundle.args("true").save()
     trace, file = tmp_path / "trace", folder(f"{PARENT}/deep") / "cgroup.subtree_control"
-    once = ["strace", "-f", "-o", trace, "-P", file, "-e", "trace=write", "-e", "inject=write:error=EPERM:when=1"]
+    once = [
+        "strace",
+        "-f",
+        "-s",
+        "200",
+        "-o",
+        trace,
+        "-P",
+        file,
+        "-e",
+        "trace=write",
+        "-e",
+        "inject=write:error=EPERM:when=1",
+    ]
     make(f"{PARENT}/deep")
     command = [*once, *ocirt.command("run", "--keep", "--bundle", bundle, "c1")]
     subprocess.run(command, check=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
