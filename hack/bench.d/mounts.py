@@ -2,7 +2,7 @@
 """In the guest of hack/bench-mounts: how long a create takes on a host with many mounts, with the mount namespace that
 Linux 7 makes of the rootfs and with a copy of the host's, beside crun and runc.
 
-Writes /share/mounts.json and /share/mounts.md. The runtimes take turns. Both ways of ocirt run under a seccomp filter
+Writes /share/mounts.json. The runtimes take turns. Both ways of ocirt run under a seccomp filter
 of one length, which refuses OPEN_TREE_NAMESPACE to one of them. Only ratios count: the guest is emulated.
 """
 
@@ -109,25 +109,6 @@ def mount_many():
             sys.exit(f"mounts.py: cannot mount: {os.strerror(ctypes.get_errno())}")
 
 
-def page(facts):
-    few, many = facts["without"], facts["with"]
-    lines = [
-        "# A create on a host with many mounts, Linux 7",
-        f"Written by `hack/bench-mounts`: medians of {ROUNDS} rounds in the guest of `hack/vm --suite forky`",
-        f"(kernel {facts['kernel']}; crun {facts['crun']}, runc {facts['runc']}), which is emulated, so only ratios",
-        f"count. The mounts are {MANY} binds in the runtime's mount namespace. The columns: ocirt's create over the",
-        "row's, without and with these mounts; and what the mounts add to a create, over the row's create without",
-        "them.",
-        "",
-        "| | ocirt over it, without | ocirt over it, with | what the mounts add |",
-        "|---|---|---|---|",
-    ]
-    for name in RUNTIMES:
-        added = (many[name] - few[name]) / few[name]
-        lines.append(f"| {name} | {few[ALONE] / few[name]:.2f} | {many[ALONE] / many[name]:.2f} | {added:+.0%} |")
-    return "\n".join(lines) + "\n"
-
-
 def version(executable):
     shown = subprocess.run([executable, "--version"], capture_output=True, text=True, timeout=LIMIT, check=True).stdout
     return shown.split()[2]
@@ -142,12 +123,12 @@ def main():
     os.environ["OCIRT_CACHE"] = str(PLACE / "cache")
     bundle = make_bundle()
     facts = {"kernel": os.uname().release, "crun": version("/usr/bin/crun"), "runc": version("/usr/sbin/runc")}
+    facts["rounds"] = ROUNDS
     facts["mounts"] = len(Path("/proc/self/mountinfo").read_text().splitlines())
     facts["without"] = measure(bundle)
     mount_many()
     facts["with"] = measure(bundle)
     Path("/share/mounts.json").write_text(json.dumps(facts, indent=1) + "\n")
-    Path("/share/mounts.md").write_text(page(facts))
 
 
 if __name__ == "__main__":

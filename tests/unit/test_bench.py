@@ -5,7 +5,7 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
-from bench import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR, BenchError, report, targets
+from bench import BACK, FEW, FLOOR, LINUX_7, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR, BenchError, report, targets
 from bench.__main__ import arguments
 from bench.containers import VERBS
 from bench.measure import Alarm, Spawner, count_calls
@@ -49,6 +49,21 @@ def results():
     made.add("state", FEW, OURS, 400), made.add("state", MANY, OURS, 600)
     made.add("list", FEW, OURS, 400), made.add("list", MANY, OURS, 4000)
     return made
+
+
+def test_the_guest_of_linux_7():
+    made = results()
+    made.facts[LINUX_7] = {
+        "kernel": "7.2",
+        "crun": "1.28",
+        "runc": "1.3",
+        "rounds": 9,
+        "without": {OURS: 10, "crun": 40},
+        "with": {OURS: 11, "crun": 60},
+    }
+    page = report.markdown(made)
+    assert "| ocirt | 1.00 | 1.00 | +10% |" in page and "| crun | 0.25 | 0.18 | +50% |" in page
+    assert "7.2" not in report.markdown(results())
 
 
 def test_there_and_back():

@@ -20,6 +20,9 @@ BACK, PAUSES = "back to back", "with pauses"
 FEW, MANY = "a tenth exists", "many exist"
 """Patterns: how many containers exist."""
 
+LINUX_7 = "Linux 7"
+"""The fact that hack/bench-mounts adds to docs/benchmark.json."""
+
 
 class BenchError(Exception):
     """Something cannot be measured on this machine, or does not work; one line."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from . import BACK, FEW, FLOOR, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR
+from . import BACK, FEW, FLOOR, LINUX_7, MANY, OUR_FLOOR, OURS, PAUSES, SAME_FLOOR
 from .containers import VERBS
 from .plot import bars
 from .results import Results, median, percentile
@@ -233,8 +234,35 @@ def _mounts(results: Results, runtimes: Sequence[str]) -> str:
         for name in (FLOOR, OUR_FLOOR, *runtimes)
         if results.samples(low, name)
     ]
-    return f"\n## create with {results.facts['host mounts']} mounts more on the host, ms\n\n" + _table(
-        ("", "without", "with", "what they add, over floor's"), rows
+    return (
+        f"\n## create with {results.facts['host mounts']} mounts more on the host, ms\n\n"
+        + _table(("", "without", "with", "what they add, over floor's"), rows)
+        + _linux_7(results.facts.get(LINUX_7))
+    )
+
+
+def _linux_7(found: dict[str, Any] | None) -> str:
+    """What hack/bench-mounts has measured in a guest: only ratios count there."""
+    if not found:
+        return ""
+    few, many = found["without"], found["with"]
+    rows = [
+        (
+            name,
+            f"{few[OURS] / few[name]:.2f}",
+            f"{many[OURS] / many[name]:.2f}",
+            f"{(many[name] - few[name]) / few[name]:+.0%}",
+        )
+        for name in few
+    ]
+    text = (
+        f"The same on Linux {found['kernel']}, in the guest of `hack/vm --suite forky` (`hack/bench-mounts`: medians of "
+        f"{found['rounds']} rounds; crun {found['crun']}, runc {found['runc']}). There ocirt makes the mount namespace "
+        "of the rootfs alone; under a filter that refuses that call it makes a copy of the host's mounts, as on older "
+        "kernels."
+    )
+    return f"\n{textwrap.fill(text, WIDTH)}\n\n" + _table(
+        ("", "ocirt over it, without", "ocirt over it, with", "what they add to its create"), rows
     )
 
 
