@@ -70,6 +70,16 @@ find_python() {
   /usr/bin/python3 -I -c "$ask" 2>/dev/null </dev/null || die "needs Python 3.11 or newer; found none of $*"
 }
 
+# find_plain_python CANDIDATE...: print the path of the first one that is Python 3.11 or newer.
+find_plain_python() {
+  local candidate
+  for candidate in "$@"; do
+    "$candidate" -I -S -c 'import sys; print(sys.executable) if sys.version_info >= (3, 11) else sys.exit(1)' 2>/dev/null </dev/null &&
+      return
+  done
+  die "needs Python 3.11 or newer; found none of $*"
+}
+
 # need_compiler: install what compiles the executable, if that is possible. Otherwise Meson says what is missing.
 need_compiler() {
   if ! type -P musl-gcc >/dev/null && [[ $EUID == 0 ]] && type -P apt-get >/dev/null; then
@@ -213,6 +223,25 @@ need_prctl() {
 lock_of_containers() {
   local parent=${OCIRT_TEST_PARENT:-/ocirt-test}
   echo "/run/${parent//\//}.lock"
+}
+
+# need_release_before: have a build of the release before this version, and print its executable. The commit of a release
+# is the one that wrote its heading into CHANGELOG.md.
+need_release_before() {
+  local current version commit folder
+  current=$(sed -nE 's/^__version__ = "(.*)"$/\1/p' "$tree/ocirt/__init__.py")
+  version=$(sed -nE 's/^## ([0-9.]+) - .*/\1/p' "$tree/CHANGELOG.md" | grep -vFx "$current" | head -n 1)
+  folder=$tree/build/releases/$version
+  if [[ ! -x $folder/build/bin/ocirt ]]; then
+    commit=$(git -c safe.directory="$tree" -C "$tree" log -S"## $version - " --reverse --format=%H -- CHANGELOG.md | head -n 1)
+    [[ $commit ]] || die "finds no commit of the release $version: this needs the whole history"
+    echo "$script: building the release $version" >&2
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    git -c safe.directory="$tree" -C "$tree" archive "$commit" | tar -x -C "$folder"
+    quietly "cannot build the release $version" timeout 900 "$folder/hack/build"
+  fi
+  echo "$folder/build/bin/ocirt"
 }
 
 # one_at_a_time: set `run` to the words before a command that runs containers. They give the command a mount namespace

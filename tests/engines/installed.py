@@ -11,7 +11,7 @@ from tests.engines.cell import PARENT, SUFFIX
 TREE = Path(__file__).resolve().parents[2]
 KEPT = TREE / "build/engines"
 """Files that are made once for many runs: the installed ocirt, crictl and critest."""
-PLACES = ("/opt", "/usr/local/bin")
+PLACES = ("/opt", "/usr/local/bin", "/usr/local/share")
 CRI_TOOLS = Path("/opt/cri-tools")
 OCIRT = Path("/usr/local/bin/ocirt")
 

@@ -27,9 +27,9 @@ def run(*command, **more):
 
 @pytest.fixture
 def places():
-    """Empty /opt and /usr/local/bin, in the tests' mount namespace."""
+    """Empty /opt, /usr/local/bin and /usr/local/share, in the tests' mount namespace."""
     mounted = []
-    for place in ("/opt", "/usr/local/bin"):
+    for place in ("/opt", "/usr/local/bin", "/usr/local/share"):
         run("mount", "-t", "tmpfs", "tmpfs", place)
         mounted.append(place)
     yield
@@ -62,11 +62,14 @@ def test_import_from_the_tree(ocirt, image):
 def test_install_and_uninstall(places, ocirt, bundle, image):
     run(TREE / "hack/install", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"})
     assert os.readlink("/usr/local/bin/ocirt") == "/opt/ocirt/bin/ocirt"
+    for path in ("man/man1/ocirt-run.1", "bash-completion/completions/ocirt", "zsh/site-functions/_ocirt"):
+        assert os.readlink(f"/usr/local/share/{path}") == f"/opt/ocirt/share/{path}"
     bundle.shell("exit 3").save()
     assert Runtime("/usr/local/bin/ocirt", ocirt.root)("run", "--bundle", bundle, "c1", env={}).status == 3
     assert imported("/opt/ocirt/bin/python", ocirt, image, env={}) == ["/opt/ocirt/bin/ocirt", "hello"]
     run(TREE / "hack/install", "--uninstall")
     assert os.listdir("/opt") == [] and os.listdir("/usr/local/bin") == []
+    assert [name for _, _, names in os.walk("/usr/local/share") for name in names] == []
 
 
 def test_pip_install_in_a_virtual_environment(ocirt, bundle, tmp_path, image):
