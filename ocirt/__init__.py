@@ -7,7 +7,7 @@ The library's modules are imported when a name is first used: a create that comp
 pay for the library.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 TYPE_CHECKING = False  # importing `typing` costs time; type checkers know this name
 if TYPE_CHECKING:

@@ -2,11 +2,14 @@
 carries into them, and what a failed command's reason looks like."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+import ocirt
 
 TREE = Path(__file__).parents[2]
 
@@ -42,6 +45,7 @@ def fresh(*arguments, **more):
         (["Bookworm"], "Bookworm: expected the name of a Debian suite"),
         (["bookworm", "--"], "no command after --"),
         (["--base", "--", "true"], "--base runs no command"),
+        (["--with", "/nowhere", "--", "true"], "--with: found /nowhere, expected a directory"),
     ],
 )
 def test_arguments_of_hack_fresh(arguments, words):
@@ -50,6 +54,31 @@ def test_arguments_of_hack_fresh(arguments, words):
         (done.returncode, done.stdout) == (1, "")
         and done.stderr.startswith("hack/fresh: " + words)
         and done.stderr.count("\n") == 1
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ([], "expected a version"),
+        (["1.0", "2.0"], "found two versions, 1.0 and 2.0; expected one"),
+        (["--arch", "i386", "1.0"], "--arch: found i386, expected x86_64, aarch64 or riscv64"),
+        (["--what"], "unknown option --what"),
+        (["99.9"], f"found version {ocirt.__version__} in ocirt/__init__.py, expected 99.9"),
+    ],
+)
+def test_arguments_of_hack_release(arguments, words):
+    done = subprocess.run(
+        [TREE / "hack/release", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("hack/release: " + words) and done.stderr.count("\n") == 1
+
+
+def test_the_version_has_its_heading_in_the_changelog():
+    """hack/release reads the day of the release there."""
+    assert re.search(
+        rf"^## {re.escape(ocirt.__version__)} - \d{{4}}-\d\d-\d\d$", (TREE / "CHANGELOG.md").read_text(), re.M
     )
 
 
