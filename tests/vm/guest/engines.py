@@ -1,0 +1,270 @@
+"""In the guest of hack/vm --engines: what engines do with ocirt on a host that systemd runs, with cgroup v2. By root.
+
+pytest runs this file there (tests/vm/test_engines.py). A podman command takes ten to thirty seconds, so there are few.
+"""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.engines import images
+from tests.engines.podman import SYSTEM_WIDE
+from tests.vm.guest.smoke import CGROUPFS, SYSTEMD, cgroup_of, config
+
+OCIRT = "/usr/local/bin/ocirt"
+LIMIT = 300
+DEVICES = {"allowed": (10, 200), "denied": (10, 229)}
+"""Devices that anybody may open and no engine allows by default: tun, which the container's rules allow, and fuse."""
+LOOK = 'for d in allowed denied; do (: </$d) 2>/dev/null && echo "$d open" || echo "$d refused"; done'
+ONE_OPEN = "allowed open\ndenied refused"
+
+
+def run(*words, **more):
+    return subprocess.run(
+        [*map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, **more
+    )
+
+
+def ok(*words, **more):
+    """Standard output of a command that must succeed."""
+    done = run(*words, **more)
+    assert done.returncode == 0, f"{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout.strip()
+
+
+def until(what, seconds=120):
+    """Wait until ``what()`` is true, and return that."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, f"still not, after {seconds} s"
+        time.sleep(0.5)
+    return found
+
+
+def write(path, text):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def fill(rootfs):
+    """Busybox, and the two devices."""
+    for folder in ("bin", "proc", "dev", "sys", "tmp", "etc"):
+        (rootfs / folder).mkdir(parents=True)
+    shutil.copy("/bin/busybox", rootfs / "bin")
+    for name in ("sh", "sleep", "cat", "echo"):
+        (rootfs / "bin" / name).symlink_to("busybox")
+    for name, number in DEVICES.items():
+        os.mknod(rootfs / name, stat.S_IFCHR, os.makedev(*number))
+        (rootfs / name).chmod(0o666)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prepared():
+    ok("modprobe", "--all", "tun", "fuse")
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """``bundle(cgroup, prepare=, **process)`` makes a bundle that sleeps and returns its folder. ``prepare`` is called with
+    the configuration when the rootfs exists.
+    """
+
+    def make(cgroup, prepare=None, **process):
+        made = config("engines", cgroup)
+        made["process"] |= {"args": ["/bin/sleep", "1000"], **process}
+        made["linux"]["resources"]["devices"] = [
+            {"allow": False, "access": "rwm"},
+            {"allow": True, "type": "c", "major": 10, "minor": 200, "access": "rw"},
+        ]
+        fill(tmp_path / "bundle/rootfs")
+        if prepare:
+            prepare(made)
+        write(tmp_path / "bundle/config.json", json.dumps(made))
+        return tmp_path / "bundle"
+
+    return make
+
+
+@pytest.fixture
+def started(bundle, tmp_path):
+    """``started(*global options, cgroup=, prepare=, **process)`` starts a container c1 and returns a function that runs
+    commands of ocirt.
+    """
+    commands = []
+
+    def start(*options, cgroup, **more):
+        def ocirt(verb, *words, **more):
+            return ok(OCIRT, *options, "--root", tmp_path / "state", verb, *words, **more)
+
+        commands.append(ocirt)
+        # A file, because the container keeps the streams.
+        with open(tmp_path / "said", "w") as said:
+            subprocess.run(
+                [
+                    OCIRT,
+                    *options,
+                    "--root",
+                    tmp_path / "state",
+                    "run",
+                    "--detach",
+                    "--bundle",
+                    bundle(cgroup, **more),
+                    "c1",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                timeout=LIMIT,
+            )
+        assert json.loads(ocirt("state", "c1"))["status"] == "running", (tmp_path / "said").read_text()
+        return ocirt
+
+    yield start
+    for ocirt in commands:
+        ocirt("delete", "--force", "c1")
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory):
+    """``podman(*words)`` returns the standard output. The images are loaded, and ocirt is the runtime."""
+    archives = tmp_path_factory.mktemp("archives")
+    images.make(archives)
+    write("/etc/containers/containers.conf.d/ocirt.conf", SYSTEM_WIDE)
+    write("/etc/containers/containers.conf.d/images.conf", '[engine]\ninfra_image = "localhost/pause:latest"\n')
+    for kind in "uid", "gid":
+        write(f"/etc/sub{kind}", "containers:200000:500000\ntester:100000:65536\n")
+    for name in "busybox", "pause":
+        ok("podman", "load", "-q", "-i", archives / f"{name}.tar")
+
+    def podman(*words):
+        return ok("podman", *words)
+
+    return podman
+
+
+def reload(unit):
+    """What makes systemd apply its own idea of a unit's cgroup."""
+    ok("systemctl", "daemon-reload")
+    if unit:
+        ok("systemctl", "set-property", "--runtime", unit, "CPUWeight=50")
+        assert ok("systemctl", "show", "--property=ActiveState", "--value", unit) == "active"
+
+
+@pytest.mark.parametrize(
+    "options, cgroup, unit",
+    [((), CGROUPFS, None), (("--systemd-cgroup",), SYSTEMD, "smoke-c1.scope")],
+    ids=["cgroupfs", "systemd"],
+)
+def test_daemon_reload(started, options, cgroup, unit):
+    """The container stays, and so does what its rules say of devices."""
+    ocirt = started(*options, cgroup=cgroup.format(top="", name="c1"))
+    before = json.loads(ocirt("state", "c1"))
+    own = cgroup_of(before["pid"])
+    assert ocirt("exec", "c1", "/bin/sh", "-c", LOOK) == ONE_OPEN
+    reload(unit)
+    assert json.loads(ocirt("state", "c1")) == before and cgroup_of(before["pid"]) == own
+    assert ocirt("exec", "c1", "/bin/sh", "-c", LOOK) == ONE_OPEN
+
+
+@pytest.mark.parametrize("manager", ["cgroupfs", "systemd"])
+def test_daemon_reload_with_podman(podman, manager):
+    words = ("--cgroup-manager", manager)
+    name = podman(
+        *words, "run", "--detach", "--network", "none", "--cap-add", "MKNOD", "--device", "/dev/net/tun:/allowed",
+        "busybox", "sh", "-c", "mknod -m 666 /denied c 10 229; exec sleep 1000",
+    )  # fmt: skip
+    try:
+        until(lambda: run(OCIRT, "exec", name, "test", "-e", "/denied").returncode == 0)
+        assert ok(OCIRT, "exec", name, "sh", "-c", LOOK) == ONE_OPEN
+        reload(f"libpod-{name}.scope" if manager == "systemd" else None)
+        assert podman("exec", name, "sh", "-c", LOOK) == ONE_OPEN
+    finally:
+        podman(*words, "rm", "--force", "--time", "0", name)
+
+
+def test_systemd_in_a_container(podman, tmp_path):
+    """The guest's own system, on an overlay, boots in a container and ends when it is told to."""
+    layers = tmp_path / "layers"
+    layers.mkdir()
+    ok("mount", "-t", "tmpfs", "tmpfs", layers)
+    try:
+        for name in "upper", "work", "root":
+            (layers / name).mkdir()
+        ok(
+            "mount", "-t", "overlay", "-o", f"lowerdir=/,upperdir={layers}/upper,workdir={layers}/work",
+            "overlay", layers / "root",
+        )  # fmt: skip
+        root = layers / "root"
+        (root / "etc/systemd/system/multi-user.target.wants/ocirt-vm.service").unlink()
+        try:
+            podman(
+                "run", "--detach", "--name", "system", "--network", "none", "--systemd=always",
+                "--rootfs", root, "/sbin/init",
+            )  # fmt: skip
+            name = podman("container", "inspect", "--format", "{{.Id}}", "system")
+            state = until(
+                lambda: (
+                    (said := run(OCIRT, "exec", name, "systemctl", "is-system-running").stdout.strip())
+                    in ("running", "degraded")
+                    and said
+                )
+            )
+            failed = run(OCIRT, "exec", name, "systemctl", "--failed", "--no-legend", "--plain").stdout
+            assert state == "running", failed
+            assert ok(OCIRT, "exec", name, "cat", "/proc/1/comm") == "systemd"
+            podman("stop", "--time", "60", "system")
+            # systemd's status at SIGRTMIN+3, which podman sends; one that was killed has 137.
+            assert podman("container", "inspect", "--format", "{{.State.ExitCode}}", "system") in ("0", "130")
+        finally:
+            run("podman", "rm", "--force", "--time", "0", "system")
+            run("umount", layers / "root")
+    finally:
+        run("umount", layers)
+
+
+PROFILE = """\
+profile ocirt-test flags=(attach_disconnected,mediate_deleted) {
+  file, capability, network, mount, umount, pivot_root, signal, ptrace, unix,
+  deny /secret rw,
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def profile(tmp_path_factory):
+    """The kernel has the profile loaded, and enforces it."""
+    assert "apparmor" in Path("/sys/kernel/security/lsm").read_text().split(",")
+    path = tmp_path_factory.mktemp("profile") / "profile"
+    path.write_text(PROFILE)
+    ok("apparmor_parser", "--replace", "--skip-cache", path)
+
+
+def confined(pid):
+    return Path(f"/proc/{pid}/attr/apparmor/current").read_text().strip()
+
+
+def test_apparmor(started, profile, tmp_path):
+    """Init and what is executed in the container get the profile, and the kernel denies what it forbids."""
+    ocirt = started(cgroup="/ocirt-test/apparmor", apparmorProfile="ocirt-test", noNewPrivileges=True)
+    assert confined(json.loads(ocirt("state", "c1"))["pid"]) == "ocirt-test (enforce)"
+    for name in "secret", "open":
+        write(tmp_path / "bundle/rootfs" / name, "text")
+    assert ocirt("exec", "c1", "/bin/cat", "/proc/self/attr/current") == "ocirt-test (enforce)"
+    assert ocirt("exec", "c1", "/bin/cat", "/open") == "text"
+    command = (OCIRT, "--root", tmp_path / "state", "exec")
+    assert "/secret': Permission denied" in run(*command, "c1", "/bin/cat", "/secret").stderr
+
+
+def test_apparmor_profile_that_is_not_loaded(bundle, tmp_path):
+    done = run(
+        OCIRT, "--root", tmp_path / "state", "run", "--bundle", bundle("/ocirt-test/missing", apparmorProfile="missing"), "c1"
+    )  # fmt: skip
+    assert done.returncode == 1 and "process.apparmorProfile" in done.stderr and "missing" in done.stderr, done
+    assert not (tmp_path / "state/c1").exists()
