@@ -229,6 +229,35 @@ def test_systemd_in_a_container(podman, tmp_path):
         run("umount", layers)
 
 
+HEALTHY = """\
+[Container]
+Image=localhost/busybox:latest
+ContainerName=healthy
+Network=none
+Exec=sh -c "sleep 5; touch /ready; exec sleep 1000"
+HealthCmd=test -e /ready
+HealthInterval=2s
+HealthRetries=60
+Notify=healthy
+[Service]
+TimeoutStartSec=240
+"""
+
+
+def test_a_quadlet_that_starts_when_it_is_healthy(podman):
+    """The service has started once the check of the container's health has passed."""
+    unit = Path("/etc/containers/systemd/healthy.container")
+    write(unit, HEALTHY)
+    ok("systemctl", "daemon-reload")
+    try:
+        ok("systemctl", "start", "healthy.service")
+        assert podman("container", "inspect", "--format", "{{.State.Health.Status}}", "healthy") == "healthy"
+    finally:
+        run("systemctl", "stop", "healthy.service")
+        unit.unlink()
+        ok("systemctl", "daemon-reload")
+
+
 PROFILE = """\
 profile ocirt-test flags=(attach_disconnected,mediate_deleted) {
   file, capability, network, mount, umount, pivot_root, signal, ptrace, unix,
