@@ -103,8 +103,12 @@ def normal(text, before):
 
 
 def texts(err):
-    """Which of the matched texts standard error has."""
+    """Which of the matched texts standard error has. Where it says that the command is a directory, that is enough:
+    runc 1.1 adds why the kernel refused it, and runc 1.3 does not.
+    """
     low = err.lower()
+    if ": is a directory" in low:
+        return ["is a directory"]
     return [text for text in TEXTS if text in low]
 
 

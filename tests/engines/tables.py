@@ -25,9 +25,10 @@ ALIKE = (
     (r"(mount /sys / \['ro,.*'\] sysfs sysfs) r[ow]", r"\1"),
     # If the cgroups must be read-only, ocirt also mounts read-only the tmpfs that has their mount points.
     (r"(mount /sys/fs/cgroup / \[')r[ow](,.* tmpfs tmpfs .*)", r"\1r?\2"),
-    # In a user namespace default devices are bound: nosuid and noexec by ocirt and crun, unchanged by runc.
+    # In a user namespace default devices are bound: nosuid and noexec by ocirt and crun, unchanged by runc. A host's
+    # /dev may be nosuid itself.
     (
-        r"mount (/dev/(full|null|random|tty|urandom|zero)) /\2 \['rw,(?:nosuid,noexec,)?relatime'(.*)",
+        r"mount (/dev/(full|null|random|tty|urandom|zero)) /\2 \['rw,(?:nosuid,)?(?:noexec,)?relatime'(.*)",
         r"mount \1 device\3",
     ),
     # containerd asks for the pod's /dev/shm with only `rw`. Since runc 1.2 that is a flag like others: flags of the

@@ -15,4 +15,4 @@ def test_its_size():
 @pytest.mark.parametrize("engine", TABLES)
 def test_side_by_side(archives, engine):
     _, differences, _ = matrix.compare(engine, archives)
-    assert differences == []
+    assert not differences, "\n".join(map(str, differences))

@@ -50,6 +50,7 @@ def test_every_test_is_counted_once(results):
 
 def test_parts():
     assert part_of("tests.unit.test_log", "test_x") == "unit"
+    assert part_of("pytest", "internal") == "pytest"
     assert part_of("ocirt.linux_devices", "/dev/x exists") == "conformance"
     assert part_of("tests.engines.test_podman", "test_x[a]") == "podman"
     assert part_of("tests.engines.test_page", "test_x[docker-1]") == "docker, page"

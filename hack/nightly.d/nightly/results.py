@@ -20,6 +20,8 @@ def part_of(classname: str, name: str) -> str:
     """The part of a host that a test is about: for an engine's test the engine, otherwise the folder of the tests. In the
     results of hack/conformance each class is a runtime and a program.
     """
+    if "." not in classname:
+        return "pytest"  # its own errors, when somebody interrupts it for example
     top, folder, *rest = classname.split(".")
     if top != "tests":
         return "conformance"
