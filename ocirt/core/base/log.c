@@ -233,7 +233,8 @@ void log_error(const char *text) {
 
 void put_refusal(struct buffer *to, int error) {
   struct utsname kernel;
-  if (error == -ENOSYS && !sys1(SYS_uname, &kernel) && strverscmp(kernel.release, OLDEST_KERNEL) < 0) {
+  int unknown = error == -ENOSYS || error == -EINVAL; // a call, or a flag of it: CLOSE_RANGE_CLOEXEC is of Linux 5.11
+  if (unknown && !sys1(SYS_uname, &kernel) && strverscmp(kernel.release, OLDEST_KERNEL) < 0) {
     kernel.release[strspn(kernel.release, "0123456789.")] = 0;
     format(to, " (ocirt needs Linux " OLDEST_KERNEL " or newer; this is %s)", kernel.release);
   } else if (error == -ENOSYS)
