@@ -51,7 +51,7 @@ CONDITIONS = {
 }
 """What the caller does to itself before it starts the runtime."""
 
-PRINTING = ("features", "plan", "cache", "state", "list", "ps", "events")
+PRINTING = ("doctor", "features", "plan", "cache", "state", "list", "ps", "events")
 NEEDING_NULL = ("create", "run", "checkpoint", "restore")
 WITHOUT_NULL = [
     "unshare",
@@ -104,6 +104,7 @@ def each_verb(
         ("features",),
         ("validate", bundle),
         ("plan", bundle),
+        ("doctor", bundle),
         ("cache", "list"),
         ("create", "--no-cache", "--bundle", bundle, "c1"),
         ("state", "c1"),
