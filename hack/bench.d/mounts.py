@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROUNDS = 15
@@ -27,7 +28,7 @@ COPY, ALONE = "ocirt with a copy of the mounts", "ocirt"
 LIMIT = 120
 
 
-def filtered(flag):
+def filtered(flag: int) -> None:
     """Refuses open_tree(2) with ``flag`` to this process and its children."""
     libc = ctypes.CDLL(None, use_errno=True)
     steps = [
@@ -43,7 +44,7 @@ def filtered(flag):
         sys.exit("mounts.py: cannot set a seccomp filter")
 
 
-RUNTIMES = {
+RUNTIMES: dict[str, tuple[str, Callable[[], None] | None]] = {
     ALONE: ("/tree/build/bin/ocirt", lambda: filtered(NO_FLAG)),
     COPY: ("/tree/build/bin/ocirt", lambda: filtered(NAMESPACE)),
     "crun": ("/usr/bin/crun", None),
@@ -51,12 +52,12 @@ RUNTIMES = {
 }
 
 
-def make_bundle():
+def make_bundle() -> Path:
     bundle = PLACE / "bundle"
     (bundle / "rootfs/bin").mkdir(parents=True)
     for name in ("proc", "sys", "dev", "etc"):
         (bundle / "rootfs" / name).mkdir()
-    shutil.copy(shutil.which("busybox"), bundle / "rootfs/bin/busybox")
+    shutil.copy(shutil.which("busybox") or sys.exit("mounts.py: no busybox"), bundle / "rootfs/bin/busybox")
     subprocess.run(["/usr/sbin/runc", "spec", "--bundle", bundle], check=True, timeout=LIMIT)
     config = json.loads((bundle / "config.json").read_text())
     config["process"].update(terminal=False, args=["/bin/busybox", "sleep", "1000"])
@@ -64,11 +65,10 @@ def make_bundle():
     return bundle
 
 
-def create(name, bundle):
+def create(name: str, bundle: Path) -> float:
     """Milliseconds of one create; the container is removed again."""
     executable, prepare = RUNTIMES[name]
     words = [executable, "--root", str(PLACE / executable.rpartition("/")[2])]
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "check": True, "timeout": LIMIT}
     # The filter is set in a process of its own before the time begins: it waits for a byte.
     begin, end = os.pipe()
     program = subprocess.Popen(
@@ -85,12 +85,12 @@ def create(name, bundle):
     if program.wait(LIMIT):
         sys.exit(f"mounts.py: {name}: create failed")
     taken = (time.perf_counter() - start) * 1000
-    subprocess.run([*words, "delete", "--force", "measured"], **quiet)
+    subprocess.run([*words, "delete", "--force", "measured"], stdin=subprocess.DEVNULL, check=True, timeout=LIMIT)
     return taken
 
 
-def measure(bundle):
-    times = {name: [] for name in RUNTIMES}
+def measure(bundle: Path) -> dict[str, float]:
+    times: dict[str, list[float]] = {name: [] for name in RUNTIMES}
     for number in range(ROUNDS + 1):
         # In random order: what one container leaves to the kernel to end, the next create pays for.
         for name in random.sample(list(RUNTIMES), len(RUNTIMES)):
@@ -100,7 +100,7 @@ def measure(bundle):
     return {name: statistics.median(each) for name, each in times.items()}
 
 
-def mount_many():
+def mount_many() -> None:
     source = PLACE / "source"
     source.mkdir()
     libc = ctypes.CDLL(None, use_errno=True)
@@ -111,12 +111,12 @@ def mount_many():
             sys.exit(f"mounts.py: cannot mount: {os.strerror(ctypes.get_errno())}")
 
 
-def version(executable):
+def version(executable: str) -> str:
     shown = subprocess.run([executable, "--version"], capture_output=True, text=True, timeout=LIMIT, check=True).stdout
     return shown.split()[2]
 
 
-def main():
+def main() -> None:
     if sys.argv[1:] != ["apart"]:
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, __file__, "apart"])
     PLACE.mkdir()
@@ -124,7 +124,11 @@ def main():
     (PLACE / "cache").mkdir(mode=0o700)
     os.environ["OCIRT_CACHE"] = str(PLACE / "cache")
     bundle = make_bundle()
-    facts = {"kernel": os.uname().release, "crun": version("/usr/bin/crun"), "runc": version("/usr/sbin/runc")}
+    facts: dict[str, object] = {
+        "kernel": os.uname().release,
+        "crun": version("/usr/bin/crun"),
+        "runc": version("/usr/sbin/runc"),
+    }
     facts["rounds"] = ROUNDS
     facts["mounts"] = len(Path("/proc/self/mountinfo").read_text().splitlines())
     facts["without"] = measure(bundle)

@@ -220,7 +220,7 @@ def bill_of_materials(source: Path, folder: Path, version: str, compiler: str) -
                 hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256(path))],
             )
         )
-    return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
+    return f"{JsonV1Dot6(bom).output_as_string(indent=2)}\n"
 
 
 def provenance(folder: Path, version: str, commit: str, compiler: str) -> str:

@@ -14,6 +14,7 @@ import shutil
 import tarfile
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import mesonpy
 import pyproject_metadata
@@ -43,8 +44,9 @@ def get_requires_for_build_sdist(config_settings: dict[str, str] | None = None) 
     return []
 
 
-def project() -> dict:
-    return tomllib.loads(Path("pyproject.toml").read_text())["project"]
+def project() -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    return table
 
 
 def version() -> str:
