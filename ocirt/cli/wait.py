@@ -5,23 +5,18 @@ the process has been reaped, the kernel tells its status to a process that alrea
 6.15). If it has not been reaped, /proc/PID/stat has the status.
 """
 
-import fcntl
 import os
 import select
-import struct
 from signal import pidfd_send_signal
 
 from ..errors import OcirtError
+from ..pidfd import exit_status
 from .containers import hold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .parser import CommandLine
 
-PIDFD_INFO = struct.Struct("QQ11Ii")
-"""struct pidfd_info, linux/pidfd.h: mask, cgroup id, ids, and the wait status."""
-PIDFD_GET_INFO = 3 << 30 | PIDFD_INFO.size << 16 | 0xFF << 8 | 11
-PIDFD_INFO_EXIT = 1 << 3
 STATE, EXIT_CODE = 0, 49
 """Fields of /proc/PID/stat, counted after the name."""
 UNKNOWN = 255
@@ -47,7 +42,7 @@ def run(line: "CommandLine") -> int:
     if status is None:
         poll.modify(pidfd, 0)
         poll.poll(REAPED_WITHIN)
-        status = _of_a_pidfd(pidfd)
+        status = exit_status(pidfd)
     if status is None:
         line.log.error(
             f"container {line.arguments[0]} has stopped, but its exit status is not known: its parent has "
@@ -71,14 +66,3 @@ def _of_a_zombie(pid: int, pidfd: int) -> int | None:
     code = int(fields[EXIT_CODE])
     # If the caller may not inspect the process, the kernel says 0.
     return code if fields[STATE] == "Z" and (code or os.geteuid() == 0) else None
-
-
-def _of_a_pidfd(pidfd: int) -> int | None:
-    """The wait status of a process that has been reaped; ``None`` if the kernel does not tell it."""
-    info = bytearray(PIDFD_INFO.pack(PIDFD_INFO_EXIT, *[0] * 13))
-    try:
-        fcntl.ioctl(pidfd, PIDFD_GET_INFO, info, True)
-    except OSError:
-        return None
-    mask, *_, status = PIDFD_INFO.unpack(info)
-    return status if mask & PIDFD_INFO_EXIT else None

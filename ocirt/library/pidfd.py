@@ -8,20 +8,12 @@ import fcntl
 import os
 import select
 import signal
-import struct
 
+from ..pidfd import INFO, PIDFD_GET_INFO, exit_status
 from ..state_dir import open_pidfd, start_time_of
 from .report import End
 from .waiting import Operation, Wait, deadline_in
 
-INFO = struct.Struct("<QQ11Ii")
-"""The kernel's ``struct pidfd_info``, version 0: mask, cgroup, eleven ids, exit code (since Linux 6.15; unused
-before)."""
-GET_INFO = 0xC0000000 | INFO.size << 16 | 0xFF << 8 | 11
-"""``PIDFD_GET_INFO``, since Linux 6.13: _IOWR(0xFF, 11, struct pidfd_info)."""
-EXIT = 1 << 3
-"""``PIDFD_INFO_EXIT``, since Linux 6.15: the caller asks for it in the mask, and the kernel answers with it once the
-process has been reaped."""
 REAP_SECONDS = 1.0
 """How long the library waits for the parent to reap a process that has ended."""
 
@@ -40,19 +32,6 @@ def hold(pid: int, start_time: int) -> int | None:
         return pidfd
     os.close(pidfd)
     return None
-
-
-def exit_status(pidfd: int) -> int | None:
-    """The wait status of a process that has ended and been reaped; ``None`` if it has not, or if the kernel does not
-    tell.
-    """
-    data = bytearray(INFO.pack(EXIT, *[0] * 13))
-    try:
-        fcntl.ioctl(pidfd, GET_INFO, data)
-    except OSError:
-        return None
-    mask, *_, status = INFO.unpack(data)
-    return status if mask & EXIT else None
 
 
 def end(pidfd: int, deadline: float | None) -> Operation[End | None | bool]:
@@ -76,11 +55,11 @@ def end(pidfd: int, deadline: float | None) -> Operation[End | None | bool]:
 
 def can_tell() -> bool:
     """Does this kernel answer PIDFD_GET_INFO? It is asked about this process. (This does not tell whether the kernel
-    knows EXIT.)
+    knows PIDFD_INFO_EXIT.)
     """
     pidfd = os.pidfd_open(os.getpid())
     try:
-        fcntl.ioctl(pidfd, GET_INFO, bytearray(INFO.size))
+        fcntl.ioctl(pidfd, PIDFD_GET_INFO, bytearray(INFO.size))
         return True
     except OSError:
         return False

@@ -37,6 +37,7 @@ from ocirt import (
     run,
 )
 from ocirt.library import pidfd
+from ocirt.pidfd import exit_status
 from tests.integration.harness import LIMIT, cgroups_path
 from tests.integration.library import children, config_for, descriptors
 
@@ -652,7 +653,7 @@ def ocirt_wait(ocirt, name):
 
 def test_exit_status_of_what_is_no_pidfd():
     reading, writing = os.pipe()
-    assert pidfd.exit_status(reading) is None
+    assert exit_status(reading) is None
     os.close(reading), os.close(writing)
 
 

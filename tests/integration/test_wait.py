@@ -13,6 +13,7 @@ import pytest
 
 from ocirt.cli import wait
 from ocirt.compile.libseccomp import Filter
+from ocirt.pidfd import PIDFD_GET_INFO, exit_status
 from tests.integration.harness import LIMIT
 
 TELLS = tuple(map(int, platform.release().split(".")[:2])) >= (6, 15)
@@ -29,7 +30,7 @@ EQUAL = 4
 def as_on_an_older_kernel():
     """Something to be called in a child: from then on ioctl(2) does not know PIDFD_GET_INFO, as before Linux 6.13."""
     with Filter(ALLOW, 1) as made:
-        made.add_rule("", ENOTTY, made.number(0, "ioctl"), [(1, EQUAL, wait.PIDFD_GET_INFO, 0)])
+        made.add_rule("", ENOTTY, made.number(0, "ioctl"), [(1, EQUAL, PIDFD_GET_INFO, 0)])
         program = made.export()
     code = ctypes.create_string_buffer(program)
     # struct sock_fprog: the number of instructions, and where they are
@@ -107,10 +108,10 @@ def test_both_ways_to_know(tmp_path):
     child = subprocess.Popen(["sh", "-c", "exit 9"], stdin=subprocess.DEVNULL)
     pidfd = os.pidfd_open(child.pid)
     os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
-    assert wait._of_a_zombie(child.pid, pidfd) == 9 << 8 and wait._of_a_pidfd(pidfd) is None
+    assert wait._of_a_zombie(child.pid, pidfd) == 9 << 8 and exit_status(pidfd) is None
     child.wait(LIMIT)
     assert wait._of_a_zombie(child.pid, pidfd) is None
-    assert wait._of_a_pidfd(pidfd) == (9 << 8 if TELLS else None)
+    assert exit_status(pidfd) == (9 << 8 if TELLS else None)
     os.close(pidfd)
 
 
