@@ -7,6 +7,7 @@ have more rights. The compiler imports this module only if a config has a label.
 
 from ..errors import HostError
 from ..model import crun
+from ..model.host import APPARMOR, SELINUX
 from ..plan.steps import WriteProc
 
 TYPE_CHECKING = False
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from ..plan.steps import Step
 
 SPEC = "config.md#linux-process"
-SELINUX, APPARMOR = "/sys/fs/selinux/enforce", "/sys/kernel/security/apparmor/profiles"
-"""Files that exist if the kernel has enabled the module."""
 APPARMOR_ATTRIBUTE = "attr/apparmor/exec"
 """In /proc/PID: AppArmor's own. The file attr/exec is that of the kernel's first security module that has one."""
 UNLABELLED = ("proc", "sysfs", "mqueue", "cgroup", "cgroup2")
@@ -34,10 +33,10 @@ def process_labels(process: "Process | ExecProcess", host: "Host") -> "list[Step
     steps: list[Step] = []
     profile, label = process.apparmor_profile, process.selinux_label
     if profile is not None and not profile.is_empty():
-        _need(host, profile.path, APPARMOR, "AppArmor")
+        _need(host.has_apparmor, profile.path, "AppArmor", f"{APPARMOR} is not Y")
         steps.append(WriteProc(profile.path, SPEC, file=f"self/{APPARMOR_ATTRIBUTE}", value="exec " + profile))
     if label is not None and not label.is_empty():
-        _need(host, label.path, SELINUX, "SELinux")
+        _need(host.has_selinux, label.path, "SELinux", f"{SELINUX} is missing")
         steps.append(WriteProc(label.path, SPEC, file="self/attr/exec", value=label))
     return steps
 
@@ -50,10 +49,10 @@ def mount_option(config: "Config", host: "Host", fstype: str) -> "list[AnyText]"
     label = config.linux.mount_label
     if label is None or label.is_empty():
         return []
-    _need(host, label.path, SELINUX, "SELinux")
+    _need(host.has_selinux, label.path, "SELinux", f"{SELINUX} is missing")
     return [] if fstype in UNLABELLED else [crun.mount_context(config) + "=" + label]
 
 
-def _need(host: "Host", path: str, file: str, name: str) -> None:
-    if not host.has_file(file):
-        raise HostError(path, f"this kernel runs without {name} ({file} is missing)")
+def _need(enabled: bool, path: str, name: str, why: str) -> None:
+    if not enabled:
+        raise HostError(path, f"this kernel runs without {name} ({why})")

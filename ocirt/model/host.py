@@ -17,6 +17,10 @@ INITIAL_MAP = [0, 0, 4294967295]
 """The uid_map of the initial user namespace, user_namespaces(7)."""
 
 RESCTRL = "/sys/fs/resctrl"
+APPARMOR = "/sys/module/apparmor/parameters/enabled"
+"""Has the text ``Y`` if the kernel has enabled AppArmor."""
+SELINUX = "/sys/fs/selinux"
+"""A directory that the kernel makes if it has enabled SELinux, to mount selinuxfs there."""
 SET_MODE_FILTER, EFAULT = 1, 14
 """Operation of seccomp(2), and errno."""
 
@@ -91,6 +95,9 @@ class Host:
         usual place.
     :ivar seccomp_flags: the SECCOMP_FILTER_FLAG_* bits that the kernel knows, seccomp(2).
     :ivar has_systemd: does systemd run this machine (sd_booted(3))?
+    :ivar has_apparmor, has_selinux: has the kernel enabled this security module? The answers come from sysfs alone, because
+        securityfs and selinuxfs need not be mounted where the runtime starts: podman unmounts everything below /sys/kernel
+        for a container with ids of its own. They are not observed, like ``kernel``: a module is enabled at boot.
     :ivar observed: what the compiler has looked at on this machine: pairs of a letter and a subject -> what was found
         (core/launch/machine.c looks at the same): ``i`` the ids, ``c`` the permitted capabilities, ``b`` which bits of
         a mask are in the bounding set, ``t`` the text of a file, ``d`` the number of the file system of a path, ``w``
@@ -109,6 +116,8 @@ class Host:
         "denies_setgroups",
         "cgroups",
         "has_systemd",
+        "has_apparmor",
+        "has_selinux",
         "files",
         "writable",
         "seccomp_flags",
@@ -124,6 +133,8 @@ class Host:
     denies_setgroups: bool
     cgroups: Cgroups
     has_systemd: bool
+    has_apparmor: bool
+    has_selinux: bool
     files: "Container[str] | None"
     writable: "Container[str] | None"
     seccomp_flags: int
@@ -247,6 +258,18 @@ def _has_systemd(host: Host) -> None:
     host.has_systemd = host.device("/run/systemd/system") is not None
 
 
+def _has_apparmor(host: Host) -> None:
+    # A kernel that has the module but did not enable it has the file, too, which then says N.
+    try:
+        host.has_apparmor = _read(APPARMOR).startswith("Y")
+    except OSError:
+        host.has_apparmor = False
+
+
+def _has_selinux(host: Host) -> None:
+    host.has_selinux = _device(SELINUX) is not None
+
+
 def _seccomp_flags(host: Host) -> None:
     import ctypes  # only where there is a profile, which needs it anyway
 
@@ -300,6 +323,8 @@ _READERS: "dict[str, Callable[[Host], None]]" = {
     "denies_setgroups": _denies_setgroups,
     "cgroups": _cgroups,
     "has_systemd": _has_systemd,
+    "has_apparmor": _has_apparmor,
+    "has_selinux": _has_selinux,
     "files": _files,
     "writable": _writable,
     "seccomp_flags": _seccomp_flags,

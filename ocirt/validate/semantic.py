@@ -65,6 +65,8 @@ def able_host() -> Host:
         in_user_namespace=False,
         denies_setgroups=False,
         has_systemd=True,
+        has_apparmor=True,
+        has_selinux=True,
         files=_Everything(),
         cgroups=Cgroups(hierarchies, Hierarchy((), "/sys/fs/cgroup/unified", "/")),
     )

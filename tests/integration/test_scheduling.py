@@ -1,10 +1,8 @@
 """config.md, Linux Process: scheduler, ioPriority and labels of a running container; config-linux.md, Personality."""
 
-import os
-
 import pytest
 
-from ocirt.compile.labels import APPARMOR, SELINUX
+from ocirt.model.host import Host
 from tests.integration.test_rootfs import run
 from tests.processor import OF_32_BITS
 
@@ -76,6 +74,6 @@ def test_a_label_that_the_kernel_does_not_have(ocirt, bundle, holder, name):
     """runtime.md, Create: what cannot be applied MUST be an error: the module is not there, or has no such profile."""
     bundle.config[holder][name] = "some_t"
     bundle.save()
-    has_module = os.path.exists(APPARMOR if name == "apparmorProfile" else SELINUX)
+    has_module = Host().has_apparmor if name == "apparmorProfile" else Host().has_selinux
     expected = f"{holder}.{name}: " + ("write " if has_module else "this kernel runs without")
     assert expected in ocirt.fails("create", "--bundle", bundle, "c1")

@@ -356,6 +356,8 @@ _SECCOMP = {
 def _all_of_v1():
     return host(
         files=Everything(),
+        has_apparmor=True,
+        has_selinux=True,
         cgroups=Cgroups(
             v1(*V1, "name=systemd", "hugetlb", "net_cls", "net_prio", "rdma", "perf_event"),
             Hierarchy((), "/sys/fs/cgroup/unified", "/"),
@@ -364,11 +366,11 @@ def _all_of_v1():
 
 
 def _all_of_v2(**facts):
-    return v2(files=Everything(), **facts)
+    return v2(files=Everything(), has_apparmor=True, has_selinux=True, **facts)
 
 
 def _resctrl():
-    return host(files=Everything(), resctrl="/sys/fs/resctrl")
+    return host(files=Everything(), has_apparmor=True, has_selinux=True, resctrl="/sys/fs/resctrl")
 
 
 _V1 = with_changes(

@@ -51,6 +51,8 @@ def host(**facts: Any) -> Host:
             "in_user_namespace": False,
             "denies_setgroups": False,
             "has_systemd": False,
+            "has_apparmor": False,
+            "has_selinux": False,
             "files": (),
             "writable": (),
             "seccomp_flags": 0b111111,

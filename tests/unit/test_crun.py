@@ -44,7 +44,7 @@ def test_the_callers_groups_are_dropped(annotations):
 
 @pytest.mark.parametrize("context", crun.CONTEXTS)
 def test_mount_context_type(context):
-    on = no_cgroups(files=("/sys/fs/selinux/enforce",))
+    on = no_cgroups(has_selinux=True)
     mounts = [{"destination": "/t", "type": "tmpfs", "source": "tmpfs"}]
     made = compiled(on, {crun.MOUNT_CONTEXT: context}, mounts=mounts, linux__mountLabel="a:b:c:s0")
     (fields,) = [fields for _, fields in shown(made, "init", "Mount")]
@@ -164,7 +164,7 @@ def test_time_offset():
 def test_a_value_that_means_nothing_is_refused_with_its_path(name, value):
     refused(
         rf'annotations\["{name}"\]: found .*, expected ',
-        on=no_cgroups(files=("/sys/fs/selinux/enforce",)),
+        on=no_cgroups(has_selinux=True),
         annotations={name: value},
         linux__seccomp={"defaultAction": "SCMP_ACT_ALLOW"},
         linux__mountLabel="a:b:c:s0",

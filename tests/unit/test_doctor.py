@@ -30,6 +30,8 @@ def host(**facts):
         "denies_setgroups": False,
         "cgroups": Cgroups([Hierarchy([name], f"/sys/fs/cgroup/{name}", "/") for name in control_groups.V1]),
         "has_systemd": False,
+        "has_apparmor": False,
+        "has_selinux": False,
     }
     return Host(**(usual | facts))
 
@@ -48,6 +50,14 @@ def test_a_capability_that_root_lacks():
     said = texts(kernel.examine(host(permitted=ALL & ~BITS["CAP_SYS_RESOURCE"])), NOTE)
     assert [each for each in said if each.startswith("root lacks CAP_SYS_RESOURCE: raising a hard limit")]
     assert not [each for each in texts(kernel.examine(host()), NOTE) if "lacks" in each]
+
+
+def test_security_modules_without_securityfs(monkeypatch):
+    monkeypatch.setattr(kernel, "LSM", "/nowhere")
+    assert "security modules: apparmor, selinux" in texts(
+        kernel.examine(host(has_apparmor=True, has_selinux=True)), NOTE
+    )
+    assert [each for each in texts(kernel.examine(host()), NOTE) if each.startswith("no security module")]
 
 
 def test_no_call_is_refused_by_this_kernel_and_another_would_be(monkeypatch):

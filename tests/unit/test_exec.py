@@ -297,7 +297,7 @@ def test_further_capabilities():
 
 
 def test_labels():
-    on = no_cgroups(files=("/sys/kernel/security/apparmor/profiles", "/sys/fs/selinux/enforce"))
+    on = no_cgroups(has_apparmor=True, has_selinux=True)
     made = plan(config(process__apparmorProfile="old"), on=on, apparmor="new", process_label="a:b")
     assert shown(made, "init", "WriteProc") == [
         ("WriteProc", {"file": "self/attr/apparmor/exec", "value": "exec new"}),

@@ -100,6 +100,23 @@ def test_this_machine():
         assert os.path.exists(f"{each.mount}{each.own}/tasks")
 
 
+def test_apparmor_without_securityfs(monkeypatch, tmp_path):
+    """podman unmounts what lies below /sys/kernel for a container with ids of its own; sysfs still has the answer."""
+    enabled = tmp_path / "enabled"
+    monkeypatch.setattr("ocirt.model.host.APPARMOR", str(enabled))
+    assert not Host().has_apparmor
+    for text, found in (("Y\n", True), ("N\n", False), ("", False)):
+        enabled.write_text(text)
+        assert Host().has_apparmor == found
+
+
+def test_selinux_without_selinuxfs(monkeypatch, tmp_path):
+    monkeypatch.setattr("ocirt.model.host.SELINUX", str(tmp_path / "selinux"))
+    assert not Host().has_selinux
+    (tmp_path / "selinux").mkdir()
+    assert Host().has_selinux
+
+
 def test_given_facts_are_not_read():
     host = Host(euid=7, cgroups=Cgroups(), files={"/x"}, in_user_namespace=True)
     assert host.euid == 7 and host.cgroups.hierarchies == () and host.in_user_namespace

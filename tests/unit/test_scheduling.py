@@ -5,8 +5,6 @@ import pytest
 from ocirt.errors import ConfigError, HostError
 from tests.unit.plans import config, names, no_cgroups, plan, shown
 
-SELINUX, APPARMOR = "/sys/fs/selinux/enforce", "/sys/kernel/security/apparmor/profiles"
-
 
 def step(kind, on=None, **changes):
     return shown(plan(config(**changes), on), "init", kind)[0][1]
@@ -133,12 +131,12 @@ def test_affinity_is_for_exec_alone():
 
 
 def test_labels_where_the_kernel_has_them():
-    on = no_cgroups(files=(APPARMOR,))
+    on = no_cgroups(has_apparmor=True)
     assert step("WriteProc", on, process__apparmorProfile="box") == {
         "file": "self/attr/apparmor/exec",
         "value": "exec box",
     }
-    on = no_cgroups(files=(SELINUX,))
+    on = no_cgroups(has_selinux=True)
     assert step("WriteProc", on, process__selinuxLabel="a:b:c:s0") == {"file": "self/attr/exec", "value": "a:b:c:s0"}
 
 
@@ -153,7 +151,7 @@ def test_labels_where_it_has_not(path, value):
 
 
 def test_mounts_are_labelled():
-    on = no_cgroups(files=(SELINUX,))
+    on = no_cgroups(has_selinux=True)
     mounts = [{"destination": "/t", "type": "tmpfs", "options": ["size=1m"]}, {"destination": "/proc", "type": "proc"}]
     made = shown(plan(config(mounts=mounts, linux__mountLabel="a:b:c:s0"), on), "init", "Mount")
     assert made[0][1]["options"] == ["size=1m", "context=a:b:c:s0"] and "options" not in made[1][1]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     Call = Callable[..., int]
 
+LSM = "/sys/kernel/security/lsm"
+"""The names of the security modules that the kernel has enabled."""
 NOWHERE = -1
 """A descriptor that is not open."""
 CALLS = {
@@ -63,7 +65,7 @@ def examine(host: "Host") -> "Iterator[Finding]":
         yield good(f"Linux {release} on {os.uname().machine}")
     yield from _calls(host)
     yield from _rights(host)
-    yield from _security_modules()
+    yield from _security_modules(host)
 
 
 def _calls(host: "Host") -> "Iterator[Finding]":
@@ -100,13 +102,12 @@ def _rights(host: "Host") -> "Iterator[Finding]":
         yield good(f"root has the capabilities that containers need{where}")
 
 
-def _security_modules() -> "Iterator[Finding]":
+def _security_modules(host: "Host") -> "Iterator[Finding]":
     try:
-        with open("/sys/kernel/security/lsm") as file:
+        with open(LSM) as file:
             names = file.read().strip().split(",")
     except OSError:
-        names = [name for name, path in (("apparmor", "/sys/module/apparmor"),) if os.path.isdir(path)]
-        names += ["selinux"] if os.path.isdir("/sys/fs/selinux") else []
+        names = ["apparmor"] * host.has_apparmor + ["selinux"] * host.has_selinux
     found = [name for name in ("apparmor", "selinux", "landlock") if name in names]
     yield (
         note(f"security modules: {', '.join(found)}")
