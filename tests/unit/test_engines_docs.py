@@ -1,5 +1,6 @@
 """docs/engines.md prints nothing to write or to type that tests/engines/test_page.py does not run as printed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,22 @@ def test_no_other_part_of_the_page_prints_any():
     assert sum(len(block.splitlines()) for engine in ENGINES for block in snippets(engine)) == sum(
         line.startswith("    ") for line in text.splitlines()
     )
+
+
+def test_the_figures_of_kubernetes_are_those_of_the_record():
+    """tests/kubernetes writes docs/kubernetes.json."""
+    record = json.loads(DOCS.with_name("kubernetes.json").read_text())
+    section = DOCS.read_text().partition("\n## Kubernetes on a real node\n")[2].partition("\n## ")[0]
+    measured = record.pop("measured")
+    text = " ".join(section.split())
+    assert f"result of {measured['date']} (commit {measured['commit']}," in text
+    assert f"--engines={measured['Debian']} " in text
+    rows = [line for line in section.splitlines() if line.startswith("| ") and not line.startswith("| runtime")]
+    assert rows == [
+        f"| {runtime} | {result['ready']} of {result['pods']} | {result['seconds until ready']} "
+        f"| {result['processor seconds of the runtime a second']} |"
+        for runtime, result in record.items()
+    ]
 
 
 def test_containerd_reads_the_file_only_with_its_version():
