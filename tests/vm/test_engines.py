@@ -26,4 +26,4 @@ def test_engines(boot, report):
     outcomes, failed = counts(guest.share / "junit.xml")
     report("engines", {**outcomes, "failures": failed, "left out": left_out(guest.share / "junit.xml")})
     assert status == 0, guest.end_of_log()
-    assert outcomes["passed"] >= 5
+    assert outcomes["passed"] >= 10

@@ -15,7 +15,7 @@ import pytest
 
 from tests.engines import images
 from tests.engines.podman import SYSTEM_WIDE
-from tests.vm.guest.smoke import CGROUPFS, SYSTEMD, cgroup_of, config
+from tests.vm.guest.smoke import CGROUPFS, CGROUPS, SYSTEMD, cgroup_of, config
 
 OCIRT = "/usr/local/bin/ocirt"
 LIMIT = 300
@@ -140,12 +140,15 @@ def podman(tmp_path_factory):
     write("/etc/containers/containers.conf.d/images.conf", '[engine]\ninfra_image = "localhost/pause:latest"\n')
     for kind in "uid", "gid":
         write(f"/etc/sub{kind}", "containers:200000:500000\ntester:100000:65536\n")
+    # libsubid finds the ranges of a user only if the user exists.
+    ok("useradd", "--system", "--no-create-home", "containers")
     for name in "busybox", "pause":
         ok("podman", "load", "-q", "-i", archives / f"{name}.tar")
 
     def podman(*words):
         return ok("podman", *words)
 
+    podman.archives = archives
     return podman
 
 
@@ -242,36 +245,102 @@ Notify=healthy
 [Service]
 TimeoutStartSec=240
 """
+AUTO = """\
+[Container]
+Image=localhost/busybox:latest
+ContainerName=auto
+Network=none
+UserNS=auto
+Exec=sh -c "cat /proc/self/uid_map; ulimit -n; exec sleep 1000"
+[Service]
+LimitNOFILE=524288
+TimeoutStartSec=240
+"""
 
 
-def test_a_quadlet_that_starts_when_it_is_healthy(podman):
-    """The service has started once the check of the container's health has passed."""
-    unit = Path("/etc/containers/systemd/healthy.container")
-    write(unit, HEALTHY)
+def test_quadlets(podman):
+    """Notify=healthy: the service has started once the container's check has passed. UserNS=auto: podman hides securityfs
+    from the runtime, which applies the profile all the same.
+    """
+    for name, text in (("healthy", HEALTHY), ("auto", AUTO)):
+        write(f"/etc/containers/systemd/{name}.container", text)
     ok("systemctl", "daemon-reload")
     try:
-        ok("systemctl", "start", "healthy.service")
+        started = run("systemctl", "start", "auto.service", "healthy.service")
+        assert started.returncode == 0, (started.stderr, run("journalctl", "-n", "40", "--no-pager").stdout)
         assert podman("container", "inspect", "--format", "{{.State.Health.Status}}", "healthy") == "healthy"
+        ids, limit = podman("logs", "auto").splitlines()
+        assert ids.split()[0] == "0" and int(ids.split()[1]) >= 200000, ids
+        assert int(limit) >= 524288
     finally:
-        run("systemctl", "stop", "healthy.service")
-        unit.unlink()
+        run("systemctl", "stop", "auto.service", "healthy.service")
+        for name in "healthy", "auto":
+            Path(f"/etc/containers/systemd/{name}.container").unlink()
         ok("systemctl", "daemon-reload")
 
 
-PROFILE = """\
+def test_docker_with_the_systemd_driver(podman, tmp_path):
+    """dockerd hands ocirt the name of a scope; what it limits are that scope's properties."""
+    write(
+        "/etc/docker/daemon.json",
+        json.dumps(
+            {
+                "runtimes": {"ocirt": {"path": OCIRT}},
+                "default-runtime": "ocirt",
+                "exec-opts": ["native.cgroupdriver=systemd"],
+                "bridge": "none",
+                "iptables": False,
+                "ip6tables": False,
+            }
+        ),
+    )
+    try:
+        ok("systemctl", "start", "docker.service")
+        assert (
+            ok("docker", "info", "--format", "{{.DefaultRuntime}} {{.CgroupDriver}} {{.CgroupVersion}}")
+            == "ocirt systemd 2"
+        )
+        ok("docker", "load", "-q", "-i", podman.archives / "busybox.tar")
+        name = ok(
+            "docker", "run", "--detach", "--network", "none", "--memory", "64m", "--pids-limit", "50",
+            "--device", "/dev/net/tun:/allowed", "localhost/busybox", "sh", "-c", "mknod -m 666 /denied c 10 229; exec sleep 1000",
+        )  # fmt: skip
+        pid = ok("docker", "inspect", "--format", "{{.State.Pid}}", name)
+        scope = f"docker-{name}.scope"
+        assert cgroup_of(pid) == f"/system.slice/{scope}"
+        assert ok("systemctl", "show", "--property=MemoryMax,TasksMax", scope).splitlines() == [
+            f"MemoryMax={64 << 20}",
+            "TasksMax=50",
+        ]
+        reload(scope)
+        assert ok("docker", "exec", name, "sh", "-c", LOOK) == ONE_OPEN
+        assert ok("docker", "exec", name, "cat", "/proc/self/attr/current") == "docker-default (enforce)"
+        ok("docker", "update", "--memory", "96m", "--memory-swap", "96m", name)
+        assert ok("systemctl", "show", "--property=MemoryMax", "--value", scope) == str(96 << 20)
+        ok("docker", "rm", "--force", name)
+        assert not (CGROUPS / "system.slice" / scope).exists()
+    finally:
+        run("systemctl", "stop", "docker.service", "docker.socket", "containerd.service")
+
+
+PROFILES = """\
 profile ocirt-test flags=(attach_disconnected,mediate_deleted) {
   file, capability, network, mount, umount, pivot_root, signal, ptrace, unix,
   deny /secret rw,
+}
+profile ocirt-other flags=(attach_disconnected,mediate_deleted) {
+  file, capability, network, mount, umount, pivot_root, signal, ptrace, unix,
+  deny /open r,
 }
 """
 
 
 @pytest.fixture(scope="session")
-def profile(tmp_path_factory):
-    """The kernel has the profile loaded, and enforces it."""
+def profiles(tmp_path_factory):
+    """The kernel has the two profiles loaded, and enforces them."""
     assert "apparmor" in Path("/sys/kernel/security/lsm").read_text().split(",")
-    path = tmp_path_factory.mktemp("profile") / "profile"
-    path.write_text(PROFILE)
+    path = tmp_path_factory.mktemp("profiles") / "profiles"
+    path.write_text(PROFILES)
     ok("apparmor_parser", "--replace", "--skip-cache", path)
 
 
@@ -279,7 +348,7 @@ def confined(pid):
     return Path(f"/proc/{pid}/attr/apparmor/current").read_text().strip()
 
 
-def test_apparmor(started, profile, tmp_path):
+def test_apparmor(started, profiles, tmp_path):
     """Init and what is executed in the container get the profile, and the kernel denies what it forbids."""
     ocirt = started(cgroup="/ocirt-test/apparmor", apparmorProfile="ocirt-test", noNewPrivileges=True)
     assert confined(json.loads(ocirt("state", "c1"))["pid"]) == "ocirt-test (enforce)"
@@ -289,6 +358,9 @@ def test_apparmor(started, profile, tmp_path):
     assert ocirt("exec", "c1", "/bin/cat", "/open") == "text"
     command = (OCIRT, "--root", tmp_path / "state", "exec")
     assert "/secret': Permission denied" in run(*command, "c1", "/bin/cat", "/secret").stderr
+    # Busybox goes on after a file that it cannot open.
+    other = run(*command, "--apparmor", "ocirt-other", "c1", "/bin/cat", "/proc/self/attr/current", "/open", "/secret")
+    assert other.stdout == "ocirt-other (enforce)\ntext" and "/open': Permission denied" in other.stderr, other
 
 
 def test_apparmor_profile_that_is_not_loaded(bundle, tmp_path):
@@ -297,3 +369,11 @@ def test_apparmor_profile_that_is_not_loaded(bundle, tmp_path):
     )  # fmt: skip
     assert done.returncode == 1 and "process.apparmorProfile" in done.stderr and "missing" in done.stderr, done
     assert not (tmp_path / "state/c1").exists()
+
+
+def test_apparmor_with_podman(podman, profiles):
+    """podman loads a profile of its own, and hands on the one that is asked for."""
+    words = ("run", "--rm", "--network", "none")
+    look = ("busybox", "cat", "/proc/self/attr/current")
+    assert podman(*words, *look).startswith("containers-default-")
+    assert podman(*words, "--security-opt", "apparmor=ocirt-test", *look) == "ocirt-test (enforce)"
