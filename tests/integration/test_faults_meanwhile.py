@@ -229,7 +229,7 @@ def test_a_cgroup_above_freezes_meanwhile(ocirt, faulty, bundle, tmp_path):
     ocirt.ok("delete", "--force", "c1")
     for step in some(count)[2:]:
         create = Stopped(faulty, step, tmp_path / "log", *words)
-        if not left_cgroups():
+        if not left_cgroups() or not freezer_of(PARENT).exists():  # v1: the hierarchies get theirs one after the other
             create.go_on()
             create.end()
             ocirt.ok("delete", "--force", "c1")

@@ -74,6 +74,9 @@ static inline int failing_because(struct run *r, const char *call, int error, co
 static inline int called(struct run *r, const char *call, long result) {
   return result < 0 ? failing(r, call, (int)result) : 0;
 }
+// Why the kernel refuses to make a process or a thread in the runtime's own cgroup.
+#define NO_MORE_PROCESSES "is pids.max of the runtime's cgroup, or its RLIMIT_NPROC, reached?"
+
 // Forgets the detail of a failed attempt before another one.
 static inline void forget_detail(struct run *r) {
   r->detail.used = r->detail.full = 0;

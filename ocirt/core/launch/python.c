@@ -37,6 +37,8 @@ const char *isolated_python(void) {
   return !sys4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) && limit.soft != RLIM_INFINITY ? "-IB" : "-I";
 }
 
+#define NOT_LOADED 127 // the status with which the dynamic linker ends, and a shell that finds no program
+
 // ---- Python ----
 
 // The interpreter that pip or the build wrote into the first line of ocirt-python. If its path has spaces or more than
@@ -139,8 +141,10 @@ _Noreturn void start_python(struct request *q, const char *branch, int input, st
 static _Noreturn void fail_as_python(int pidfd) {
   int status = 0;
   wait_exit(pidfd, &status);
-  if (status >> 8) sys_exit(status >> 8);
-  fail("Python, which compiles the program: found its end by signal %d, expected a program", status);
+  int code = status >> 8;
+  if (code && code != NOT_LOADED) sys_exit(code);
+  fail("Python, which compiles the program: found its end by %s %d, expected a program", code ? "status" : "signal",
+      code ? code : status);
 }
 
 void compile_in_python(struct request *q, const char *branch, int input, struct asked *asked, struct program *program) {

@@ -10,8 +10,9 @@
 #include "executor/child.h"
 
 int do_store_container(struct run *r, const struct step_store_container *s) {
-  int error = called(r, "write", container_store(r->container));
-  if (error || !s->listen) return error;
+  int error = container_store(r->container);
+  if (error) format(&r->detail, "in --root %s", r->container->root);
+  if (error || !s->listen) return called(r, "write", error);
   CLOSING int fd = start_socket(r->container, SYS_bind);
   if (fd < 0) return failing(r, "bind", fd);
   error = called(r, "listen", sys2(SYS_listen, fd, 1));

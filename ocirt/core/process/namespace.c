@@ -206,7 +206,9 @@ static int begin_network(struct run *r) {
   static COLD_BSS struct network network;
   network.works = 1;
   r->network = &network;
-  return called(r, "clone3", start_thread(stack, sizeof stack, &network.works, make_network, &network));
+  long error = start_thread(stack, sizeof stack, &network.works, make_network, &network);
+  if (error == -EAGAIN) put(&r->detail, NO_MORE_PROCESSES);
+  return called(r, "clone3", error);
 }
 
 int do_begin_network(struct run *r, const struct step_begin_network *s) { return begin_network(r); }

@@ -20,7 +20,7 @@ static int explain_spawn(struct run *r, int error, int cgroup) {
   if (error == -EAGAIN)
     put(&r->detail, counted || r->section == SECTION_STAGE
                         ? "is pids.max of the container's cgroup, or of one above it, reached?"
-                        : "is pids.max of the runtime's cgroup, or its RLIMIT_NPROC, reached?");
+                        : NO_MORE_PROCESSES);
   if (into_cgroup && error == -EOPNOTSUPP) put(&r->detail, "the cgroup is part of a threaded one");
   // The kernel gives ENOMEM if the init of the pid namespace has ended.
   if (error == -ENOMEM && r->section == SECTION_STAGE) put(&r->detail, "has the pid namespace that is joined ended?");
