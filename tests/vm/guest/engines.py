@@ -251,7 +251,7 @@ Image=localhost/busybox:latest
 ContainerName=auto
 Network=none
 UserNS=auto
-Exec=sh -c "cat /proc/self/uid_map; ulimit -n; exec sleep 1000"
+Exec=sh -c "cat /proc/self/uid_map /proc/self/attr/current; ulimit -n; exec sleep 1000"
 [Service]
 LimitNOFILE=524288
 TimeoutStartSec=240
@@ -269,8 +269,9 @@ def test_quadlets(podman):
         started = run("systemctl", "start", "auto.service", "healthy.service")
         assert started.returncode == 0, (started.stderr, run("journalctl", "-n", "40", "--no-pager").stdout)
         assert podman("container", "inspect", "--format", "{{.State.Health.Status}}", "healthy") == "healthy"
-        ids, limit = podman("logs", "auto").splitlines()
+        ids, profile, limit = podman("logs", "auto").splitlines()
         assert ids.split()[0] == "0" and int(ids.split()[1]) >= 200000, ids
+        assert profile.startswith("containers-default-") and profile.endswith(" (enforce)"), profile
         assert int(limit) >= 524288
     finally:
         run("systemctl", "stop", "auto.service", "healthy.service")
@@ -279,7 +280,7 @@ def test_quadlets(podman):
         ok("systemctl", "daemon-reload")
 
 
-def test_docker_with_the_systemd_driver(podman, tmp_path):
+def test_docker_with_the_systemd_driver(podman):
     """dockerd hands ocirt the name of a scope; what it limits are that scope's properties."""
     write(
         "/etc/docker/daemon.json",
