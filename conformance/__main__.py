@@ -142,6 +142,12 @@ def facts(suite: build.Suite) -> dict[str, str]:
 def main(words: Sequence[str] | None = None) -> int:
     options = arguments(words)
     if options.docs_aarch64:
+        if not AARCH64.exists():
+            print(
+                f"hack/conformance: --docs-aarch64: found no {AARCH64}; run hack/test --arch=aarch64 first",
+                file=sys.stderr,
+            )
+            return 1
         DOCS.write_text(report.replaced(DOCS.read_text(), _aarch64(known.load().at("v1"))))
         return 0
     try:
@@ -183,20 +189,25 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _machine(options: argparse.Namespace, here: known.File) -> Sequence[str]:
-    """The lines about the virtual machine, for docs/conformance.md only. Without results of a run there, the page keeps
+    """The lines about the virtual machines, for docs/conformance.md only. Without results of a run there, the page keeps
     the lines that it has: they say themselves from when they are.
     """
     if not options.docs:
         return ()
     if not MACHINE.exists():
-        _, head, rest = DOCS.read_text().partition(f"\n## {report.MACHINE}\n")
-        return f"{head}{rest}".splitlines()
+        return _kept(report.MACHINE)
     lines = report.machine_section(json.loads(MACHINE.read_text()), known.load().at("v2"), here)
     return [
         *lines,
         *(report.driver_section(json.loads(DRIVER.read_text())) if DRIVER.exists() else ()),
-        *(_aarch64(here) if AARCH64.exists() else ()),
+        *(_aarch64(here) if AARCH64.exists() else _kept(report.AARCH64)),
     ]
+
+
+def _kept(title: str) -> list[str]:
+    """The lines of the page as it is, from the heading of this section to the end."""
+    _, head, rest = DOCS.read_text().partition(f"\n## {title}\n")
+    return f"{head}{rest}".splitlines()
 
 
 def _aarch64(here: known.File) -> list[str]:

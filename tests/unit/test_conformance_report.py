@@ -173,6 +173,21 @@ def test_without_a_new_run_in_the_machine_the_page_keeps_the_old_one(tmp_path, m
     assert report.to_markdown(REPORT, KNOWN, kept) == page.read_text() and "- date: yesterday" in page.read_text()
 
 
+def test_without_a_run_on_aarch64_the_page_keeps_that_section(tmp_path, monkeypatch, capsys):
+    page, results = tmp_path / "page.md", tmp_path / "results.json"
+    monkeypatch.setattr(__main__, "DOCS", page)
+    monkeypatch.setattr(__main__, "MACHINE", results)
+    monkeypatch.setattr(__main__, "DRIVER", tmp_path / "missing.json")
+    monkeypatch.setattr(__main__, "AARCH64", tmp_path / "missing.json")
+    run = report.summary(json.loads(report.to_json(report.Report((AWAY,), {"date": "today"}))))
+    results.write_text(json.dumps(run))
+    section = ["", f"## {report.AARCH64}", "", "Of yesterday."]
+    page.write_text("\n".join(["# Page", *section, ""]))
+    kept = __main__._machine(__main__.arguments(["--docs"]), KNOWN)
+    assert "- date: today" in kept and kept[-4:] == section
+    assert __main__.main(["--docs-aarch64"]) == 1 and "missing.json" in capsys.readouterr().err
+
+
 def test_the_driver_beside_crun():
     measured = {
         "date": "today",
