@@ -13,6 +13,8 @@ PROJECT = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 MODULES = {
     "python-prctl": "prctl",
+    "cyclonedx-python-lib": "cyclonedx",
+    "meson-python": "mesonpy",
     "clang-format": None,
     "meson": "mesonbuild",
     "ninja": None,
