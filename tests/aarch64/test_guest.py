@@ -15,7 +15,6 @@ from conformance.__main__ import AARCH64, commit
 from conformance.report import merged, summary
 from tests.unit import schemas
 from tests.vm.guest.smoke import LIMITS
-from tests.vm.machine import counts
 
 ARCH = ("--arch", "aarch64")
 LIMIT = 1500
@@ -66,10 +65,8 @@ def passes(boot, name, paths, options=(), share=None):
         timeout=LIMIT,
         options=(*ARCH, *options),
     )
-    status = guest.wait()
-    assert (guest.share / "junit.xml").exists(), guest.end_of_log()
-    outcomes, failed = counts(guest.share / "junit.xml")
-    assert (status, failed) == (0, []), guest.end_of_log()
+    status, outcomes = guest.tests()
+    assert (status, outcomes["failures"]) == (0, []), guest.end_of_log()
     return outcomes
 
 

@@ -65,6 +65,17 @@ class Guest:
             shutil.copy(self.share / "junit.xml", self.results)
         return status
 
+    def tests(self):
+        """Wait for its end, and read the results of the tests in it.
+
+        :returns: the exit status, and what result.json says of the tests: the counts of their outcomes, ``failures``
+            (their names), and ``left out`` (reasons).
+        """
+        status = self.wait()
+        assert self.results.exists(), self.end_of_log()
+        outcomes, failed = counts(self.results)
+        return status, {**outcomes, "failures": failed, "left out": left_out(self.results)}
+
     def stop(self):
         if self.process.poll() is None:
             self.process.terminate()

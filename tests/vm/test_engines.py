@@ -4,7 +4,7 @@ of these tests has. By root: tests/vm/guest/engines.py.
 
 import pytest
 
-from tests.vm.machine import SUITE, counts, left_out
+from tests.vm.machine import SUITE
 
 pytestmark = pytest.mark.skipif(
     SUITE not in ("forky", "sid"), reason="is of podman 5.8 and Docker 28; tests/engines is of Debian 12's engines"
@@ -21,9 +21,7 @@ def test_engines(boot, report):
         timeout=1500,
         options=("--engines",),
     )
-    status = guest.wait()
-    assert (guest.share / "junit.xml").exists(), guest.end_of_log()
-    outcomes, failed = counts(guest.share / "junit.xml")
-    report("engines", {**outcomes, "failures": failed, "left out": left_out(guest.share / "junit.xml")})
+    status, outcomes = guest.tests()
+    report("engines", outcomes)
     assert status == 0, guest.end_of_log()
     assert outcomes["passed"] >= 10

@@ -107,9 +107,7 @@ def test_cgroup_v1(boot, report):
         timeout=600,
         options=("--v1",),
     )
-    status = guest.wait()
-    assert (guest.share / "junit.xml").exists(), guest.end_of_log()
-    outcomes, failed = counts(guest.share / "junit.xml")
-    report("systemd, cgroup v1", {**outcomes, "failures": failed, "left out": left_out(guest.share / "junit.xml")})
+    status, outcomes = guest.tests()
+    report("systemd, cgroup v1", outcomes)
     assert status == 0, guest.end_of_log()
     assert outcomes["passed"] >= 8 and not outcomes.get("skipped")

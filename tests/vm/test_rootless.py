@@ -3,7 +3,7 @@
 import pytest
 
 from tests.vm.guest.smoke import CASES
-from tests.vm.machine import GUEST, MANAGERS, counts, left_out
+from tests.vm.machine import GUEST, MANAGERS
 from tests.vm.test_smoke import check
 
 DELEGATED = "/user.slice/user-1000.slice/user@1000.service"
@@ -40,9 +40,7 @@ def test_integration(boot, report):
         user="tester",
         timeout=700,
     )
-    status = guest.wait()
-    assert (guest.share / "junit.xml").exists(), guest.end_of_log()
-    outcomes, failed = counts(guest.share / "junit.xml")
-    report("rootless", {**outcomes, "failures": failed, "left out": left_out(guest.share / "junit.xml")})
+    status, outcomes = guest.tests()
+    report("rootless", outcomes)
     assert status == 0, guest.end_of_log()
     assert outcomes["passed"] >= 5
