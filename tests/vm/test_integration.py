@@ -37,7 +37,7 @@ ELSEWHERE = {
 }
 """Files that are not run in the guest, and why."""
 PARTS = (
-    ("test_exec.py",),
+    ("test_exec.py", "test_exec_containers.py", "test_exec_meanwhile.py", "test_exec_streams.py"),
     ("test_faults.py", "test_hooks.py"),
     ("test_cgroups_v2.py", "test_delegation.py", "test_verbs_v2.py"),
     ("test_systemd.py", "test_lifecycle.py"),
