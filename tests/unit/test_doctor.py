@@ -61,9 +61,10 @@ def test_security_modules_without_securityfs(monkeypatch):
 
 
 def test_no_call_is_refused_by_this_kernel_and_another_would_be(monkeypatch):
-    assert not [each for each in texts(kernel.examine(host()), FAULT) if "refuses" in each]
+    caller = host(permitted=ALL if os.geteuid() == 0 else 0)  # the kernel refuses some calls to whoever is not root
+    assert not [each for each in texts(kernel.examine(caller), FAULT) if "refuses" in each]
     monkeypatch.setitem(kernel.CALLS, "no_such_call", (4000, ()))
-    (said,) = texts(kernel.examine(host()), FAULT)
+    (said,) = texts(kernel.examine(caller), FAULT)
     assert "refuses no_such_call (ENOSYS)" in said
 
 
@@ -240,7 +241,7 @@ def test_a_controller_that_is_missing(box):
 
 
 def test_the_exit_status_and_json(box, tmp_path, capfdbinary):
-    config = default()
+    config = default() if os.geteuid() == 0 else rootless(os.geteuid(), os.getegid())
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert run(parse(["ocirt", "doctor", "--json", str(tmp_path)])) in (0, 1)
     rows = json.loads(capfdbinary.readouterr().out)
