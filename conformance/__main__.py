@@ -6,14 +6,13 @@ import argparse
 import concurrent.futures
 import json
 import platform
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import build, cells, known, report, run
+from .commit import commit
 
 TREE = Path(__file__).resolve().parents[1]
 OURS = str(TREE / "build/bin/ocirt")
@@ -107,20 +106,6 @@ def column(
         for program in programs
     }
     return report.Column(runtime, {program: ran.get(program) or run.Result(program) for program in programs}, verdicts)
-
-
-def commit() -> str:
-    """The commit of this tree, marked if the tree differs from it; "unknown" without git."""
-    if not shutil.which("git"):
-        return "unknown"
-    done = subprocess.run(
-        ["git", "-c", f"safe.directory={TREE}", "-C", TREE, "describe", "--always", "--dirty", "--abbrev=12"],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=30,
-    )
-    return done.stdout.strip() or "unknown"
 
 
 def debian() -> str:

@@ -11,7 +11,8 @@ from collections import Counter
 import pytest
 
 from conformance import build, known
-from conformance.__main__ import AARCH64, commit
+from conformance.__main__ import AARCH64
+from conformance.commit import commit
 from conformance.report import merged, summary
 from tests.unit import schemas
 from tests.vm.guest.smoke import LIMITS

@@ -11,7 +11,8 @@ from collections import Counter
 import pytest
 
 from conformance import build, known
-from conformance.__main__ import MACHINE, commit
+from conformance.__main__ import MACHINE
+from conformance.commit import commit
 from conformance.report import summary
 from tests.vm.machine import GUEST, RESULTS
 

@@ -8,7 +8,8 @@ build/vm/SUITE/driver.json for another suite).
 import json
 import time
 
-from conformance.__main__ import DRIVER, commit
+from conformance.__main__ import DRIVER
+from conformance.commit import commit
 from tests.vm.machine import RESULTS
 
 ROUNDS = 15

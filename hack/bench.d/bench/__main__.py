@@ -16,6 +16,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from conformance.commit import commit
+
 from . import FLOOR, LINUX_7, OUR_FLOOR, OURS, SAME_FLOOR, TREE, BenchError, report, targets, works
 from .place import Runtime, described, for_crun, open_place
 from .results import Results
@@ -218,16 +220,10 @@ def load() -> str:
 
 
 def facts(options: argparse.Namespace) -> dict[str, Any]:
-    describe = ["git", "-C", str(TREE), "describe", "--always", "--dirty", "--abbrev=12"]
-    commit = (
-        subprocess.run(describe, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.strip()
-        if shutil.which("git")
-        else ""
-    )
     expedited = Path("/sys/kernel/rcu_expedited")
     return {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "commit": commit or "unknown",
+        "commit": commit(),
         "host": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processors": os.cpu_count(),
         "rcu_expedited": expedited.read_text().strip() if expedited.exists() else "unknown",

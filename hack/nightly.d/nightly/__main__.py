@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 
+from conformance.commit import commit
+
 from .lanes import LANES, TREE, VERSIONS, Lane
 from .page import page
 from .results import Record, failed, parts
@@ -19,12 +21,6 @@ def facts(lane: Lane) -> dict[str, str]:
         [*lane.inside, "sh", "-c", VERSIONS], cwd=TREE, stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     return dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
-
-
-def commit() -> str:
-    """The commit of the tree."""
-    words = ["git", "-C", str(TREE), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
-    return subprocess.run(words, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 def run(lane: Lane) -> Record:
