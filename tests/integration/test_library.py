@@ -1,14 +1,11 @@
-"""The library: containers from Python, for real. tests/integration/test_library_aio.py has asyncio, test_library_service.py
+"""The library: containers from Python, for real. test_library_errors.py has its errors, test_library_sandbox.py what a sandbox keeps
+apart, test_library_executable.py what the executable tells it, test_library_aio.py asyncio, and test_library_service.py
 what a service is: threads, signals, its own death."""
 
-import dataclasses
-import errno
 import gc
 import json
 import os
-import shutil
 import signal
-import stat
 import subprocess
 import time
 
@@ -19,54 +16,25 @@ from ocirt import (
     PIPE,
     STDOUT,
     CommandFailed,
-    ConfigError,
     Container,
-    ContainerExists,
     Event,
     HostError,
-    InstallationError,
     NoContainer,
     OcirtError,
     ProgramError,
     RequestError,
     Runtime,
-    StateError,
-    StepError,
     TimeoutExpired,
     WrongState,
     run,
 )
 from ocirt.library import pidfd
 from ocirt.pidfd import exit_status
-from tests.integration.harness import LIMIT, cgroups_path
-from tests.integration.library import children, config_for, descriptors
+from tests.integration.harness import LIMIT
+from tests.integration.library import config_for
+from tests.integration.library_fixtures import box, busy, nothing_left
 
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    """Each test leaves the process as it was: no child, no descriptor."""
-    before = descriptors()
-    yield
-    gc.collect()  # exceptions that a test has caught hold their frames
-    assert (children(), descriptors()) == ([], before)
-
-
-@pytest.fixture
-def box(runtime, image):
-    """Makes containers: ``box("sh", "-c", "...", stdin=PIPE)``."""
-
-    def make(*args, id="c1", **more):
-        return Container.create(config=config_for(*args), rootfs=image, id=id, runtime=runtime, **more)
-
-    return make
-
-
-@pytest.fixture
-def busy(box):
-    """A container that sleeps."""
-    with box("sleep", "60") as container:
-        container.start()
-        yield container
+__all__ = ["box", "busy", "nothing_left"]  # fixtures of the tests here
 
 
 # ---- a container's life ----
@@ -249,35 +217,7 @@ def test_out_of_memory(image, runtime):
     assert not run(config=config_for("true"), rootfs=image, runtime=runtime).oom
 
 
-# ---- what is missing ----
-
-
-def test_a_missing_bundle_or_rootfs_is_an_error_of_the_config(image, runtime, tmp_path):
-    """With the path of what is missing in its text, by run and by create."""
-    lone = tmp_path / "lone"
-    lone.mkdir()
-    (lone / "config.json").write_text(json.dumps(config_for("true")))  # its rootfs is not there
-    config = config_for("true")
-    (tmp_path / "file").touch()
-    cases = [
-        ({"bundle": tmp_path / "no"}, "config.json", f"{tmp_path}/no/config.json", errno.ENOENT),
-        ({"bundle": tmp_path}, "config.json", f"{tmp_path}/config.json", errno.ENOENT),
-        ({"bundle": lone}, "root.path", f"{lone}/rootfs", errno.ENOENT),
-        ({"config": config, "rootfs": tmp_path / "no"}, "root.path", f"{tmp_path}/no", errno.ENOENT),
-        ({"config": config, "rootfs": tmp_path / "file"}, "root.path", f"{tmp_path}/file", errno.ENOTDIR),
-    ]
-    for given, path, text, number in cases:
-        for make in (run, Container.create):
-            with pytest.raises(ConfigError) as failure:
-                make(**given, runtime=runtime)
-            assert (failure.value.path, failure.value.errno) == (path, number) and text in str(failure.value)
-            assert failure.value.found in ("no such file or directory", "not a directory") and failure.value.expected
-
-
-def test_a_root_directory_that_cannot_be_read(runtime, tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(HostError, match="not a directory"):
-        Container.list(runtime=Runtime(executable=runtime.executable, root=tmp_path / "file"))
+# ---- sizes ----
 
 
 def test_sizes_as_text(box, image, runtime):
@@ -331,147 +271,6 @@ def test_create_that_hangs(image, runtime):
     for make in (Container.create, run):
         with pytest.raises(TimeoutExpired):
             make(config=config, rootfs=image, id="c1", runtime=short, **({"timeout": 2} if make is run else {}))
-        assert Container.list(runtime=runtime) == []
-
-
-# ---- errors ----
-
-
-def test_errors_of_the_config(image, runtime):
-    config = config_for("true")
-    config["mounts"][1]["type"] = 3
-    for make in (Container.create, run):
-        with pytest.raises(ConfigError) as failure:
-            make(config=config, rootfs=image, runtime=runtime)
-        error = failure.value
-        assert (error.phase, error.path, error.found, error.expected) == ("compile", "mounts[1].type", "3", "a string")
-
-
-def test_errors_of_a_step(image, runtime):
-    config = config_for("true")
-    config["mounts"].append({"destination": "/x", "type": "bind", "source": "/nonexistent", "options": ["bind"]})
-    with pytest.raises(StepError, match="/nonexistent") as failure:
-        Container.create(config=config, rootfs=image, runtime=runtime)
-    error = failure.value
-    assert (error.phase, error.path, error.errno) == ("init", f"mounts[{len(config['mounts']) - 1}]", errno.ENOENT)
-
-
-@pytest.mark.parametrize(
-    "program, number", [("nosuch", errno.ENOENT), ("/nosuch", errno.ENOENT), ("/etc/passwd", errno.EACCES)]
-)
-def test_errors_of_the_program(image, runtime, busy, program, number):
-    with pytest.raises(ProgramError) as failure:
-        run(config=config_for(program, cgroup=cgroups_path("other")), rootfs=image, runtime=runtime)
-    assert (failure.value.errno, failure.value.path, failure.value.phase) == (number, "process.args", "init")
-    with pytest.raises(ProgramError) as failure:
-        busy.exec([program])
-    assert failure.value.errno == number
-
-
-def test_a_program_that_turns_out_to_be_none(box, image, runtime):
-    """Found, and executable: only execve knows better, which is start's."""
-    config = config_for("/script")
-    config["mounts"].append(
-        {"destination": "/script", "type": "bind", "source": str(image / "script"), "options": ["bind"]}
-    )
-    (image / "script").write_text("#!/nosuch\n")
-    (image / "script").chmod(0o755)
-    try:
-        with Container.create(config=config, rootfs=image, runtime=runtime) as container:
-            with pytest.raises(ProgramError) as failure:
-                container.start()
-            assert (failure.value.phase, failure.value.errno) == ("exec_program", errno.ENOENT)
-            container.wait(LIMIT)
-            assert container.status == "stopped"
-    finally:
-        (image / "script").unlink()
-
-
-def test_errors_of_states(box, busy, runtime):
-    with pytest.raises(ContainerExists) as failure:
-        box("true")
-    assert failure.value.id == "c1" and busy.status == "running"
-    for act in (busy.start, busy.delete, busy.resume):
-        with pytest.raises(WrongState):
-            act()
-    busy.kill()
-    busy.wait()
-    for act in (busy.start, busy.pause, lambda: busy.exec(["true"]), lambda: busy.update({"pids": {"limit": 9}})):
-        with pytest.raises(WrongState):
-            act()
-    with pytest.raises(StateError, match="has ended"):
-        list(Container.load("c1", runtime=runtime).events())
-    with pytest.raises(NoContainer):
-        Container.load("c2", runtime=runtime)
-
-
-@pytest.mark.parametrize(
-    "call, path, words",
-    [
-        ({}, "bundle", "bundle: found none"),
-        ({"bundle": "/x", "rootfs": "/y"}, "rootfs", "rootfs"),
-        ({"config": {"root": {"path": "x"}}}, "root.path", "config: root.path: found 'x'"),
-        ({"config": {"x": {1}}, "rootfs": "/"}, "config", "config: Object of type set"),
-        ({"bundle": "/x", "id": "a/b"}, "id", "container id"),
-        ({"bundle": "/x", "id": "../x"}, "id", "container id"),
-        ({"bundle": "/x", "stdin": -7}, "stdin", "stdin: found -7"),
-    ],
-)
-def test_errors_of_a_call(runtime, call, path, words):
-    with pytest.raises(RequestError, match=words) as failure:
-        Container.create(runtime=runtime, **call)
-    assert failure.value.phase == "request" and failure.value.path == path
-
-
-def test_a_root_that_cannot_be_had(image, runtime, tmp_path):
-    """The error is in words of the library: a host's fault, and Runtime(root=) is what is to be changed."""
-    (tmp_path / "file").touch()
-    wrong = dataclasses.replace(runtime, root=str(tmp_path / "file"))
-    with pytest.raises(HostError) as failure:
-        run(config=config_for("true"), rootfs=image, runtime=wrong)
-    error = failure.value
-    assert str(error) == (
-        f"Runtime(root='{tmp_path}/file'): not a directory; "
-        "pass Runtime(root=...) a directory of this user, which nobody else may write to"
-    )
-    assert (error.path, error.errno) == ("root", errno.ENOTDIR) and error.message in str(error)
-
-
-def test_errors_of_further_calls(busy, runtime):
-    with pytest.raises(RequestError, match="container id"):
-        Container.load("../c1", runtime=runtime)
-    with pytest.raises(RequestError, match="resources"):
-        busy.update({"pids": {1}})
-    with pytest.raises(RequestError, match="pids"):
-        busy.update({"pids": {"limit": "many"}})
-    with pytest.raises(RequestError, match="unknown signal"):
-        busy.kill(99)
-    with pytest.raises(OcirtError, match="cwd"):
-        busy.exec(["true"], cwd="tmp")
-
-
-def test_errors_of_the_installation(image, runtime, tmp_path):
-    for content, words in ((None, "no such file"), ("#!/bin/sh\nexit 0\n", "without a report")):
-        path = tmp_path / "ocirt"
-        if content is not None:
-            path.write_text(content)
-            path.chmod(0o755)
-        with pytest.raises(InstallationError, match=words):
-            run(config=config_for("true"), rootfs=image, runtime=Runtime(executable=path, root=runtime.root))
-
-
-def test_a_failed_create_leaves_nothing(image, runtime):
-    """At any place: a config that is wrong, a step that fails early, late, and in init."""
-    for change in (
-        {"hostname": 3},
-        {"root": {"path": "/nonexistent"}},
-        {"process": {"args": ["nosuch"], "cwd": "/"}},
-        {"hooks": {"createContainer": [{"path": "/bin/false"}]}},
-    ):
-        with pytest.raises(OcirtError):
-            Container.create(
-                config={**config_for("true"), **change}, rootfs=None if "root" in change else image, runtime=runtime
-            )
         assert Container.list(runtime=runtime) == []
 
 
@@ -664,208 +463,6 @@ def test_a_loaded_container_outlives_the_object(ocirt, bundle, runtime):
     gc.collect()
     time.sleep(0.1)
     assert ocirt.status("other") == "running"
-
-
-# ---- what the library asks of the executable ----
-
-
-def test_status_fd(ocirt, bundle):
-    """The lines that it tells, by the command line itself."""
-
-    def told(*words, stop=None):
-        reading, writing = os.pipe()
-        result = ocirt(*words[:1], "--status-fd", str(writing), *words[1:], pass_fds=[writing])
-        os.close(writing)
-        with open(reading, "rb") as file:
-            return result, [json.loads(line) for line in file]
-
-    result, (begin, end) = told("run", "--bundle", bundle.shell("exit 3").save(), "c1")
-    assert result.status == 3 and begin["pid"] > 0 and begin["startTime"] > 0 and end["exitCode"] == 3
-    assert set(end) == {"exitCode", "cpuMicroseconds", "memoryPeak", "clock"} and end["memoryPeak"] > 0
-    assert 0 < end["clock"] - begin["clock"] < LIMIT * 10**9
-    result, (error,) = told("run", "--bundle", bundle.args("nosuch").save(), "c1")
-    assert result.status == 1 and (result.out, result.err) == ("", "")
-    assert {name: error[name] for name in ("level", "phase", "path", "errno")} == {
-        "level": "error",
-        "phase": "init",
-        "path": "process.args",
-        "errno": 2,
-    }
-    bundle.config["hostname"] = 5
-    result, (error,) = told("create", "--bundle", bundle.save(), "c1")
-    assert result.status == 1 and (error["kind"], error["path"], error["phase"]) == (
-        "ConfigError",
-        "hostname",
-        "compile",
-    )
-
-
-@pytest.mark.parametrize("value", ["2", "77", "x", "-1"])
-def test_status_fd_that_is_none(ocirt, bundle, value):
-    assert "--status-fd" in ocirt.fails("run", "--status-fd", value, "--bundle", bundle, "c1")
-
-
-def test_a_status_fd_is_not_one_of_the_programs(ocirt, bundle):
-    reading, writing = os.pipe()
-    assert f"from {writing + 1} on" in ocirt.fails(
-        "run", "--preserve-fds", writing - 2, "--status-fd", writing, "--bundle", bundle, "c1", pass_fds=[writing]
-    )
-    os.close(reading), os.close(writing)
-
-
-def test_config_by_descriptor(ocirt, bundle, tmp_path):
-    """--config /dev/fd/N: a descriptor of the caller's, also where the program has to be compiled."""
-    bundle.config["annotations"] = {"org.example.unlike": str(tmp_path)}
-    for hostname in ("one", "two"):
-        bundle.config["hostname"] = hostname
-        with open(tmp_path / "other.json", "w+") as file:
-            json.dump(bundle.shell("hostname; ls /proc/self/fd").config, file)
-            file.flush()
-            for path in (f"/dev/fd/{file.fileno()}", f"/proc/self/fd/{file.fileno()}"):
-                result = ocirt.ok("run", "--bundle", bundle, "--config", path, "c1", pass_fds=[file.fileno()])
-                assert result.out.split() == [hostname, "0", "1", "2", "3"]
-
-
-def test_the_log_tells_where(ocirt, bundle, tmp_path):
-    """The file of --log has one object, engines' members first."""
-    bundle.args("nosuch").save()
-    log = tmp_path / "log"
-    ocirt("create", "--bundle", bundle, "c1", options=["--log", log, "--log-format", "json"])
-    line = json.loads(log.read_text())
-    assert list(line) == ["level", "msg", "time", "phase", "path", "errno"]
-    assert (line["phase"], line["path"], line["errno"]) == ("init", "process.args", 2)
-
-
-def test_sandbox_is_one(image, runtime):
-    """No capability, no way to one, no network, nothing to write but /tmp, no system calls of an attacker's."""
-    script = """
-        grep -e CapEff -e CapBnd -e NoNewPrivs -e Seccomp: /proc/self/status | cut -f2
-        ls /sys/class/net 2>/dev/null; cat /proc/net/dev | tail -n +3 | cut -d: -f1
-        touch /x /dev/x 2>/dev/null || echo refused; touch /tmp/x && echo written; ulimit -n; ulimit -c
-        unshare -r true 2>/dev/null || echo refused; mount -t tmpfs none /tmp 2>/dev/null || echo refused
-    """
-    result = run(config=config_for("sh", "-c", script, files=99), rootfs=image, runtime=runtime)
-    assert result.text.split() == [
-        "0" * 16,
-        "0" * 16,
-        "1",
-        "2",
-        "lo",
-        "refused",
-        "written",
-        "99",
-        "0",
-        "refused",
-        "refused",
-    ], result
-
-
-@pytest.mark.cgroups
-def test_sandbox_has_limits(image, runtime):
-    """More processes than allowed, more scratch than there is."""
-    result = run(
-        config=config_for("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait", processes=5),
-        rootfs=image,
-        runtime=runtime,
-    )
-    assert b"can't fork" in result.stderr
-    result = run(
-        config=config_for("dd", "if=/dev/zero", "of=/tmp/x", "bs=1M", "count=9", scratch=4 << 20),
-        rootfs=image,
-        runtime=runtime,
-    )
-    assert b"No space left" in result.stderr
-
-
-def test_sandbox_binds_read_only(image, runtime, tmp_path):
-    (tmp_path / "data").write_text("given")
-    config = config_for(
-        "sh", "-c", "cat /data; echo x > /data", binds={"/data": str(tmp_path / "data")}, hostname="there"
-    )
-    result = run(config=config, rootfs=image, runtime=runtime)
-    (image / "data").unlink(missing_ok=True)
-    assert result.text == "given" and b"Read-only file system" in result.stderr
-
-
-@pytest.fixture
-def tree_of_mounts(tmp_path, image):
-    """A directory of the host with a file system of its own below it, in which everybody may write; and a function that
-    mounts one more there."""
-    top = tmp_path / "tree"
-    (top / "below").mkdir(parents=True)
-    (top / "later").mkdir()
-
-    def mount(name):
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "mode=1777,dev,suid", "tmpfs", top / name], check=True, timeout=LIMIT
-        )
-
-    subprocess.run(["mount", "--bind", "--make-shared", top, top], check=True, timeout=LIMIT)
-    mount("below")
-    os.mknod(top / "below/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
-    (top / "below/null").chmod(0o666)
-    yield top, mount
-    subprocess.run(["umount", "--recursive", top], check=True, timeout=LIMIT)
-    if (image / "data").exists():
-        (image / "data").rmdir()  # the mount point that the runtime has made
-
-
-def test_sandbox_binds_are_read_only_below_too(image, runtime, tree_of_mounts):
-    """What is mounted beneath the directory is as little the sandbox's as the directory: no file is written there, no device
-    opened, no program gets its owner's rights."""
-    top, _ = tree_of_mounts
-    script = (
-        "for each in /data /data/below; do echo x > $each/written; done; cat /data/below/null;"
-        "grep ' /data' /proc/self/mountinfo"
-    )
-    result = run(config=config_for("sh", "-c", script, binds={"/data": str(top)}), rootfs=image, runtime=runtime)
-    assert (
-        result.stderr.count(b"Read-only file system") == 2 and b"/data/below/null': Permission denied" in result.stderr
-    )
-    options = {line.split()[4]: set(line.split()[5].split(",")) for line in result.text.splitlines()}
-    assert set(options) == {"/data", "/data/below"}
-    assert all(each >= {"ro", "nosuid", "nodev"} for each in options.values())
-    assert sorted(os.listdir(top)) == ["below", "later"] and os.listdir(top / "below") == ["null"]
-
-
-def test_what_the_host_mounts_later_below_a_bind_is_not_the_sandboxs(box, image, runtime, tree_of_mounts):
-    """It would come writable: the flags of a bind are those of the mounts that there were."""
-    top, mount = tree_of_mounts
-    config = config_for("sh", "-c", "echo ready; read word; echo x > /data/later/written", binds={"/data": str(top)})
-    with Container.create(config=config, rootfs=image, runtime=runtime, stdin=PIPE, stdout=PIPE) as container:
-        container.start()
-        assert container.stdout.readline() == b"ready\n"
-        mount("later")
-        container.stdin.write(b"go\n")
-        container.stdin.close()
-        assert container.wait(LIMIT) != 0
-    assert os.listdir(top / "later") == []
-
-
-def test_what_is_mounted_below_the_root_is_read_only_too(runtime, tree_of_mounts, image):
-    """root.readonly alone is for the root's own mount; and what the host mounts there later does not appear."""
-    top, mount = tree_of_mounts
-    for name in ("bin", "proc", "dev", "tmp"):
-        (top / name).mkdir()
-    shutil.copy(image / "bin/busybox", top / "bin/sh")
-    (top / "proc/hidden").mkdir()
-    mount("tmp")  # which the sandbox's own /tmp covers
-    config = config_for(
-        "sh",
-        "-c",
-        "for each in / /below /tmp; do echo x > $each/written && echo $each; done; echo ready; read word; echo x > /later/written",
-    )
-    with Container.create(config=config, rootfs=top, runtime=runtime, stdin=PIPE, stdout=PIPE) as container:
-        container.start()
-        assert [container.stdout.readline(), container.stdout.readline()] == [b"/tmp\n", b"ready\n"]
-        mount("later")
-        container.stdin.write(b"go\n")
-        container.stdin.close()
-        assert container.wait(LIMIT) != 0
-    assert [os.listdir(top / name) for name in ("below", "later", "tmp")] == [["null"], [], []]
-    writable = config | {"root": {"path": "rootfs", "readonly": False}}
-    writable["process"]["args"] = ["sh", "-c", "echo x > /below/written"]
-    assert run(config=writable, rootfs=top, runtime=runtime).returncode == 0
 
 
 # ---- what it has used ----
