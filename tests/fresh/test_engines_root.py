@@ -111,6 +111,20 @@ def test_a_command_and_its_status():
         mark.unlink()
 
 
+def test_a_tree_that_lies_in_tmp(tmp_path):
+    """The command has an empty /tmp, but for the tree."""
+    assert str(tmp_path).startswith("/tmp/")
+    copy = tmp_path / "tree"
+    copy.mkdir()
+    for name in ("hack", "conformance", "pyproject.toml"):
+        subprocess.run(["cp", "-a", TREE / name, copy], check=True, timeout=60)
+    words = ["forky", "--", "sh", "-c", "pwd; test -x hack/engines-root; ls /tmp | wc -w"]
+    done = subprocess.run(
+        [copy / "hack/engines-root", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{copy}\n1\n", ""), done
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_outlives_it(number):
     child = subprocess.Popen(
