@@ -12,18 +12,18 @@ import pytest
 from conformance import cells
 
 TREE = Path(__file__).parents[2]
-PARENT = os.environ.get("OCIRT_TEST_PARENT", "/ocirt-test") + "-fresh"
+OURS = os.environ.get("OCIRT_TEST_PARENT", "/ocirt-test")
 LIMIT = 3000 * cells.SLOWNESS
 
 
-def left():
-    """Cgroups of runs, and the folders of their roots."""
+def left(parent=OURS):
+    """Cgroups of runs with this OCIRT_TEST_PARENT, and the folders of their roots."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ocirt-fresh")
-    return [
-        str(path)
-        for path in [*(Path(f"{top}{PARENT}") for top in cells.hierarchies()), cache / f"run{PARENT.replace('/', '.')}"]
-        if path.exists()
+    folders = [
+        *(Path(f"{top}{parent}-fresh") for top in cells.hierarchies()),
+        cache / f"run{parent.replace('/', '.')}-fresh",
     ]
+    return [str(path) for path in folders if path.exists()]
 
 
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
@@ -52,38 +52,64 @@ def test_a_command_and_its_status():
     assert left() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_nothing_outlives_it(number):
-    """Its processes end with it. Only SIGKILL leaves folders and cgroups, until the next run."""
+def begun(parent=OURS):
+    """A run that has started a process, and waits."""
     child = subprocess.Popen(
         [TREE / "hack/fresh", "--", "sh", "-c", "sleep 2987 & echo ready; wait"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
+        env=os.environ | {"OCIRT_TEST_PARENT": parent},
     )
     assert child.stdout.readline() == "ready\n"
-    assert processes()
+    assert processes(parent)
+    return child
+
+
+def end(child, number, parent=OURS):
+    """Send this signal to the run. Then the script ends, and its processes."""
     child.send_signal(number)
     assert child.wait(60 * cells.SLOWNESS) == (-number if number == signal.SIGKILL else 128 + number)
     child.stdout.close()
-    end = time.monotonic() + 30
-    while processes():
-        assert time.monotonic() < end
+    until = time.monotonic() + 30
+    while processes(parent):
+        assert time.monotonic() < until
         time.sleep(0.05)
-    if number == signal.SIGTERM:
-        assert left() == []
-    else:
-        assert (
-            subprocess.run([TREE / "hack/fresh", "--", "true"], stdin=subprocess.DEVNULL, timeout=LIMIT).returncode == 0
-        )
-        assert left() == []
 
 
-def processes():
+def run_true():
+    subprocess.run([TREE / "hack/fresh", "--", "true"], stdin=subprocess.DEVNULL, timeout=LIMIT, check=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_outlives_it(number):
+    """Its processes end with it. Only SIGKILL leaves folders and cgroups, until the next run."""
+    end(begun(), number)
+    if number == signal.SIGKILL:
+        run_true()
+    assert left() == []
+
+
+def test_a_run_removes_what_killed_runs_left():
+    """With whatever parent cgroup they ran. It leaves a run alone that has not ended."""
+    killed, living = f"{OURS}-killed", f"{OURS}-living"
+    other = begun(living)
+    try:
+        end(begun(killed), signal.SIGKILL, killed)
+        before = left(living), processes(living)
+        assert left(killed)
+        run_true()
+        assert left(killed) == [] and (left(living), processes(living)) == before
+    finally:
+        end(other, signal.SIGTERM, living)
+    assert left() == left(living) == []
+
+
+def processes(parent):
     """Pids of processes in the cgroups of runs."""
     return [
         pid
         for top in cells.hierarchies()
-        for path in Path(f"{top}{PARENT}").rglob("cgroup.procs")
+        for path in Path(f"{top}{parent}-fresh").rglob("cgroup.procs")
         for pid in path.read_text().split()
     ]
