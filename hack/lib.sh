@@ -5,6 +5,7 @@ umask 022
 script=hack/$(basename "$0")
 tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=$tree/build/venv
+caches=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 unset PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
@@ -129,66 +130,91 @@ need_go_module() {
   echo "$cache/$1"
 }
 
-# need_cri_tools: have crictl and critest in build/engines/opt/cri-tools. (The cells of tests/engines have that folder
-# as /opt.) The built programs are kept in ${XDG_CACHE_HOME:-~/.cache}/ocirt-engines.
-need_cri_tools() {
-  local module=sigs.k8s.io/cri-tools@v1.34.0 kept=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ocirt-engines source name go
-  kept+=/${module##*/}
-  if [[ ! -x $kept/crictl || ! -x $kept/critest ]]; then
-    go=$(need_go) || exit 1
-    source=$(need_go_module "$module")
-    echo "$script: building $module" >&2
-    mkdir -p "$kept"
-    (cd "$source" && export GOFLAGS=-mod=mod &&
-      quietly "cannot build crictl" timeout 600 "$go" build -o "$kept/crictl.new" ./cmd/crictl &&
-      quietly "cannot build critest" timeout 600 "$go" test -c -o "$kept/critest.new" ./cmd/critest)
-    for name in crictl critest; do mv "$kept/$name.new" "$kept/$name"; done
+# keep PATH NAMES REBUILD COMMAND...: have PATH, and count it as used. If it is missing, or if REBUILD is not empty, the
+# command makes it: the last argument is where, beside PATH, so that PATH is whole. One script at a time makes something in
+# a folder. Then whatever has a name like NAMES there and was not used for two weeks is removed.
+keep() {
+  local path=$1 folder=${1%/*} names=$2 rebuild=$3 making
+  shift 3
+  if [[ $rebuild || ! -e $path ]]; then
+    mkdir -p "$folder"
+    exec {making}>"$folder/making.lock"
+    flock "$making"
+    if [[ $rebuild || ! -e $path ]]; then
+      rm -rf --one-file-system "$folder"/$names.new* || true  # a killed script may have left it
+      "$@" "$path.new"
+      [[ ! -d $path ]] || rm -rf --one-file-system "$path"
+      mv "$path.new" "$path"
+      find "$folder" -mindepth 1 -maxdepth 1 -name "$names" -mtime +14 -exec rm -rf --one-file-system {} +
+    fi
+    exec {making}>&-
   fi
-  mkdir -p "$tree/build/engines/opt/cri-tools"
-  cp --update "$kept/crictl" "$kept/critest" "$tree/build/engines/opt/cri-tools"
+  touch "$path" 2>/dev/null || true
 }
 
-# need_kubernetes: have kubelet, kubectl, the control plane and etcd in build/engines/opt/kubernetes, built from their Go
-# modules. That of Kubernetes leaves out the modules of its own tree, which are published at the same version. The programs
-# are kept in ${XDG_CACHE_HOME:-~/.cache}/ocirt-engines. The first time takes ten minutes on a quiet machine.
+# need_programs NAME VERSION COMMAND...: have the programs that `COMMAND... VERSION FOLDER` makes in build/engines/opt/NAME.
+# (The cells of tests/engines have that folder as /opt.) They are kept in ${XDG_CACHE_HOME:-~/.cache}/ocirt-engines.
+need_programs() {
+  local kept=$caches/ocirt-engines/$1-$2 folder=$tree/build/engines/opt/$1
+  keep "$kept" "$1-*" '' "${@:3}" "$2"
+  mkdir -p "$folder"
+  cp --update "$kept"/* "$folder"
+}
+
+# need_cri_tools: have crictl and critest.
+need_cri_tools() {
+  need_programs cri-tools 1.34.0 make_cri_tools
+}
+make_cri_tools() {
+  local module=sigs.k8s.io/cri-tools@v$1 go source
+  go=$(need_go) || exit 1
+  source=$(need_go_module "$module") || exit 1
+  echo "$script: building $module" >&2
+  mkdir "$2"
+  (
+    cd "$source"
+    export GOFLAGS=-mod=mod
+    quietly "cannot build crictl" timeout 600 "$go" build -o "$2/crictl" ./cmd/crictl
+    quietly "cannot build critest" timeout 600 "$go" test -c -o "$2/critest" ./cmd/critest
+  )
+}
+
+# need_kubernetes: have kubelet, kubectl, the control plane and etcd, built from their Go modules. That of Kubernetes
+# leaves out the modules of its own tree, which are published at the same version. The first time takes ten minutes on a
+# quiet machine.
 need_kubernetes() {
-  local version=1.34.2 etcd=3.6.4 kept=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ocirt-engines go module work name
-  kept+=/kubernetes-$version
-  if [[ ! -e $kept ]]; then
-    go=$(need_go) || exit 1
-    module=$(need_go_module "k8s.io/kubernetes@v$version") || exit 1
-    echo "$script: building Kubernetes $version" >&2
-    mkdir -p "${kept%/*}"
-    work=$(mktemp -d "$kept.XXXXXX")
-    (
-      cd "$work"
-      export GOFLAGS=-mod=mod CGO_ENABLED=0
-      # begin MODULE@VERSION: be in a Go module of its own, which needs only that one.
-      begin() {
-        rm -f go.mod go.sum
-        "$go" mod init ocirt.test/node 2>/dev/null
-        "$go" mod edit -require "$1"
-      }
-      build() {
-        quietly "cannot build $1" timeout 2400 "$go" build -trimpath -o "$1" \
-          -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$version" "$2"
-      }
-      begin "k8s.io/kubernetes@v$version"
-      sed -n 's,^\s*\(k8s.io/[^ ]*\) => ./staging/.*,\1,p' "$module/go.mod" | while read -r name; do
-        "$go" mod edit -replace "$name=$name@v0.${version#1.}"
-      done
-      for name in kubelet kubectl kube-apiserver kube-controller-manager kube-scheduler; do
-        build "$name" "k8s.io/kubernetes/cmd/$name"
-      done
-      begin "go.etcd.io/etcd/server/v3@v$etcd"
-      build etcd go.etcd.io/etcd/server/v3
-      rm go.mod go.sum
-      chmod 755 .
-    ) || { rm -rf "$work"; exit 1; }
-    mv "$work" "$kept"
-  fi
-  mkdir -p "$tree/build/engines/opt/kubernetes"
-  cp --update "$kept"/* "$tree/build/engines/opt/kubernetes"
+  need_programs kubernetes 1.34.2 make_kubernetes
+}
+make_kubernetes() {
+  local version=$1 etcd=3.6.4 go module
+  go=$(need_go) || exit 1
+  module=$(need_go_module "k8s.io/kubernetes@v$version") || exit 1
+  echo "$script: building Kubernetes $version" >&2
+  mkdir "$2"
+  (
+    cd "$2"
+    export GOFLAGS=-mod=mod CGO_ENABLED=0
+    # begin MODULE@VERSION: be in a Go module of its own, which needs only that one.
+    begin() {
+      rm -f go.mod go.sum
+      "$go" mod init ocirt.test/node 2>/dev/null
+      "$go" mod edit -require "$1"
+    }
+    build() {
+      quietly "cannot build $1" timeout 2400 "$go" build -trimpath -o "$1" \
+        -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$version" "$2"
+    }
+    begin "k8s.io/kubernetes@v$version"
+    sed -n 's,^\s*\(k8s.io/[^ ]*\) => ./staging/.*,\1,p' "$module/go.mod" | while read -r name; do
+      "$go" mod edit -replace "$name=$name@v0.${version#1.}"
+    done
+    for name in kubelet kubectl kube-apiserver kube-controller-manager kube-scheduler; do
+      build "$name" "k8s.io/kubernetes/cmd/$name"
+    done
+    begin "go.etcd.io/etcd/server/v3@v$etcd"
+    build etcd go.etcd.io/etcd/server/v3
+    rm -f go.mod go.sum
+  )
 }
 
 # need_wheels EXTRA [WHEEL...]: have in build/venv the dependencies that pyproject.toml declares for the package and

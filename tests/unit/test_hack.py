@@ -1,5 +1,5 @@
 """The scripts of hack/ where nothing is built or installed: what hack/fresh says of its arguments and keeps its Debians as, what it
-carries into them, and what a failed command's reason looks like."""
+carries into them, how the scripts keep what they make, and what a failed command's reason looks like."""
 
 import os
 import re
@@ -92,6 +92,34 @@ def test_a_debian_that_is_kept(tmp_path, arguments, name):
     kept.write_bytes(b"kept")
     done = fresh("--base", *arguments, env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)})
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{kept}\n", "") and kept.read_bytes() == b"kept"
+
+
+KEEP = f"""source {TREE}/hack/lib.sh
+make() {{ echo made >&2; echo "$1" >"$2"; }}
+keep "$1" 'root-*' "$2" make "$3"
+cat "$1"
+"""
+
+
+def test_what_is_kept_is_made_once(tmp_path):
+    """Whole or not at all, again if somebody asks, and what nobody has used for two weeks goes when another is made."""
+    kept, old, other = (tmp_path / "kept" / name for name in ("root-a", "root-old", "other"))
+
+    def keep(path, rebuild="", content="first"):
+        done = bash(KEEP, path, rebuild, content)
+        assert done.returncode == 0, done
+        return done.stdout, done.stderr
+
+    assert keep(kept) == ("first\n", "made\n")
+    for path in (old, other):
+        path.mkdir()
+    (tmp_path / "kept/root-killed.new").mkdir()
+    for path in (kept, old, other):
+        os.utime(path, (0, 0))
+    assert keep(kept, content="second") == ("first\n", "") and kept.stat().st_mtime > 0
+    assert keep(kept, "rebuild", "third") == ("third\n", "made\n")
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["making.lock", "other", "root-a"]
+    assert bash(KEEP.replace("echo made", "false"), old, "", "x").returncode == 1 and not old.exists()
 
 
 @pytest.fixture
