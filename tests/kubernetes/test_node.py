@@ -3,12 +3,12 @@
 import json
 import os
 import platform
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from conformance.commit import commit
 from tests.engines.cell import Cell, until
 from tests.engines.containerd import IMAGE
 from tests.kubernetes.node import SECONDS, Node
@@ -21,7 +21,7 @@ WATCHED = 30
 TREE = Path(__file__).parents[2]
 RESULT = TREE / "build/kubernetes.json"
 RECORD = TREE / "docs/kubernetes.json"
-"""The result that docs/engines.md shows. OCIRT_KUBERNETES_RECORD=1 writes it."""
+"""The result that docs/engines.md shows. OCIRT_TEST_RECORD=1 writes it."""
 
 
 @pytest.fixture(scope="module")
@@ -207,10 +207,9 @@ def under_load(archives, runtime):
 
 def circumstances():
     """When, of what and with which Debian's engines the lane has measured."""
-    git = ["git", "-C", TREE, "describe", "--always", "--dirty", "--exclude=*"]
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "commit": subprocess.run(git, capture_output=True, text=True, timeout=60, check=True).stdout.strip(),
+        "commit": commit(),
         "Debian": platform.freedesktop_os_release()["VERSION_CODENAME"],
     }
 
@@ -220,7 +219,7 @@ def test_fifty_pods_with_exec_probes(archives):
     results = {runtime: under_load(archives, runtime) for runtime in ("ocirt", "runc")}
     RESULT.write_text(json.dumps(results, indent=2) + "\n")
     print(results)
-    if os.environ.get("OCIRT_KUBERNETES_RECORD") == "1":
+    if os.environ.get("OCIRT_TEST_RECORD") == "1":
         RECORD.write_text(json.dumps({"measured": circumstances(), **results}, indent=2) + "\n")
     assert results["ocirt"]["ready"] == CROWD
     used = {runtime: result["processor seconds of the runtime a second"] for runtime, result in results.items()}
