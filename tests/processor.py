@@ -14,22 +14,8 @@ LOADER = {
     "riscv64": "lib/ld-linux-riscv64-lp64d.so.1",
 }[MACHINE]
 """What executes a program of glibc."""
-SHARED = {
-    "pidfd_send_signal": 424,
-    "fsopen": 430,
-    "pidfd_open": 434,
-    "clone3": 435,
-    "close_range": 436,
-    "openat2": 437,
-    "faccessat2": 439,
-    "mount_setattr": 442,
-}
+SYSCALLS = {"open_tree": 428} | ({"clone": 56, "bpf": 321} if MACHINE == "x86_64" else {"clone": 220, "bpf": 280})
 """Numbers of system calls: from 424 on they are the same for all processors."""
-SYSCALLS = SHARED | (
-    {"clone": 56, "flock": 73, "memfd_create": 319, "bpf": 321}
-    if MACHINE == "x86_64"
-    else {"clone": 220, "flock": 32, "memfd_create": 279, "bpf": 280}
-)
 OF_32_BITS = {"x86_64": "i686", "aarch64": "armv8l", "riscv64": "riscv32"}[MACHINE]
 """What uname(2) says in the execution domain LINUX32."""
 ENGINES_NAME = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}[MACHINE]

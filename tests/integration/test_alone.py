@@ -13,10 +13,12 @@ import subprocess
 import pytest
 
 from ocirt.model.host import Host
+from tests.integration.filters import refusal
 from tests.integration.test_mounts import in_user_namespace
+from tests.processor import SYSCALLS
 
 pytestmark = pytest.mark.skipif(Host().kernel < (7, 0), reason="OPEN_TREE_NAMESPACE came with Linux 7.0")
-OPEN_TREE, NAMESPACE, AT_FDCWD = 428, 2, -100
+NAMESPACE, AT_FDCWD = 2, -100
 NS_MNT_GET_INFO = 0x8010B70A
 """_IOR(0xb7, 10, struct mnt_ns_info), linux/nsfs.h: the size of the struct, the number of mounts, the id."""
 EINVAL = 22
@@ -24,20 +26,14 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def refuse_namespaces():
-    """Let a seccomp filter refuse OPEN_TREE_NAMESPACE as an older kernel does, to this process and its children."""
-    allow, refuse = 0x7FFF0000, 0x00050000 | EINVAL
-    filter = [
-        (0x20, 0, 0, 0),  # load the number of the system call
-        (0x15, 0, 3, OPEN_TREE),  # another one: allow
-        (0x20, 0, 0, 32),  # load the flags, its third argument
-        (0x45, 0, 1, NAMESPACE),
-        (0x06, 0, 0, refuse),
-        (0x06, 0, 0, allow),
-    ]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in filter))
-    program = struct.pack("HxxxxxxP", len(filter), ctypes.addressof(code))
-    assert libc.prctl(22, 2, program, 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
-    assert libc.syscall(OPEN_TREE, AT_FDCWD, b"/", NAMESPACE) == -1 and ctypes.get_errno() == EINVAL
+    """Something to be called in a child: a seccomp filter refuses OPEN_TREE_NAMESPACE as an older kernel does."""
+    code = refusal("open_tree", EINVAL, (2, NAMESPACE, NAMESPACE))
+
+    def load():
+        exec(code, {})
+        assert libc.syscall(SYSCALLS["open_tree"], AT_FDCWD, b"/", NAMESPACE) == -1 and ctypes.get_errno() == EINVAL
+
+    return load
 
 
 def table(mountinfo):
@@ -152,7 +148,7 @@ def test_where_the_kernel_refuses(ocirt, bundle, user):
     if user:
         in_user_namespace(bundle)
     bind_much(bundle)
-    found = seen(ocirt, bundle, preexec_fn=refuse_namespaces)
+    found = seen(ocirt, bundle, preexec_fn=refuse_namespaces())
     assert sorted(found) == sorted(seen(ocirt, bundle))
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from ocirt.cli.flags import VERBS
+from tests.integration.filters import refusal
 from tests.integration.harness import LIMIT, TREE, Runtime, User
 from tests.integration.test_checkpoint import Fake, images
 from tests.integration.test_wait import waiting
-from tests.processor import SHARED, SYSCALLS
 
 WRAPPER = """
 import os, resource, signal, sys
@@ -300,14 +300,18 @@ def printing(command):
         os.close(ours), os.close(theirs)
 
 
-REFUSE = """
-import ctypes, struct
-class Filter(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
-code = b"".join(struct.pack("<HBBI", *each) for each in ((0x20, 0, 0, 0), (0x15, 0, 1, {number}), (6, 0, 0, 0x50000 | {error}), (6, 0, 0, 0x7fff0000)))
-assert ctypes.CDLL(None).prctl(22, 2, ctypes.byref(Filter(len(code) // 8, code))) == 0
-"""
-CALLS = (*SHARED, "flock", "memfd_create")
+CALLS = (
+    "faccessat2",
+    "flock",
+    "openat2",
+    "clone3",
+    "close_range",
+    "mount_setattr",
+    "fsopen",
+    "pidfd_open",
+    "memfd_create",
+    "pidfd_send_signal",
+)
 UNREFUSED = ("faccessat2",)
 """What the runtime has another way for."""
 
@@ -317,7 +321,7 @@ UNREFUSED = ("faccessat2",)
 def test_a_call_that_a_filter_around_the_runtime_refuses(ocirt, bundle, call, error):
     """An old profile of an outer container: what the runtime cannot do otherwise is an error that names the call and the filter, and no
     verb takes a container that lives for one that has ended."""
-    runtime = Under(ocirt, REFUSE.format(number=SYSCALLS[call], error=error))
+    runtime = Under(ocirt, refusal(call, error))
     refused = []
     for words in (
         ("run", "--no-cache", "--detach", "--bundle", bundle, "c1"),
@@ -353,7 +357,7 @@ def test_a_kernel_that_is_too_old(ocirt, bundle):
     message = old.fails("create", "--no-cache", "--bundle", bundle, "c1")
     assert re.fullmatch(r'"ocirt needs Linux 5\.14 or newer; this is 2\.6\.\d+"', message), message
     for error in (38, 22):  # the call is unknown, or on Linux 5.10 its flag
-        older = Under(ocirt, OLD_KERNEL + REFUSE.format(number=SYSCALLS["close_range"], error=error))
+        older = Under(ocirt, OLD_KERNEL + refusal("close_range", error))
         message = older.fails("create", "--no-cache", "--bundle", bundle, "c1")
         assert re.search(r"close_range: .*\(ocirt needs Linux 5\.14 or newer; this is 2\.6\.\d+\)", message), message
     ocirt.ok("delete", "--force", "c0")

@@ -11,30 +11,18 @@ import pytest
 
 from ocirt.library import lifecycle, pidfd
 from ocirt.library.waiting import Wait
+from tests.integration.filters import WHOLE, refusal
 from tests.integration.harness import LIMIT
-from tests.integration.test_inherited import REFUSE, Under
+from tests.integration.test_inherited import Under
 
 EINVAL, ENOTTY = 22, 25
-MEMFD_CREATE, FSCONFIG, SET_MEMPOLICY = 319, 431, 238
-NEW_KINDS = 0x18  # MFD_NOEXEC_SEAL, MFD_EXEC
+MFD_NOEXEC_SEAL, MFD_EXEC = 0x8, 0x10
 SET_FD = 5  # FSCONFIG_SET_FD
 LONG = "l" * 200
-FILTER = """
-import ctypes, struct
-class Filter(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
-load, answer = 0x20, 6
-code = b"".join(struct.pack("<HBBI", *each) for each in (
-    (load, 0, 0, 0), (0x15, 0, 3, {number}), (load, 0, 0, 24), ({test}, 0, 1, {value}),
-    (answer, 0, 0, 0x50000 | {error}), (answer, 0, 0, 0x7fff0000)))
-assert ctypes.CDLL(None).prctl(22, 2, ctypes.byref(Filter(len(code) // 8, code))) == 0
-"""
-"""Refuses a call for some values of its second argument."""
-BITS, EQUAL = 0x45, 0x15
 
 
 def without_kinds_of_memfds():
-    return FILTER.format(number=MEMFD_CREATE, test=BITS, value=NEW_KINDS, error=EINVAL)
+    return refusal("memfd_create", EINVAL, *[(1, kind, kind) for kind in (MFD_NOEXEC_SEAL, MFD_EXEC)])
 
 
 def test_before_6_3_memfds_are_of_one_kind(ocirt, bundle, tmp_path):
@@ -59,7 +47,7 @@ def test_before_6_3_memfds_are_of_one_kind(ocirt, bundle, tmp_path):
 
 def test_before_6_3_the_librarys_memfds_are_of_one_kind(monkeypatch):
     def made(name, flags):
-        if flags & NEW_KINDS:
+        if flags & (MFD_NOEXEC_SEAL | MFD_EXEC):
             raise OSError(EINVAL, "Invalid argument")
         return memfd_create(name, flags)
 
@@ -110,7 +98,7 @@ def test_before_6_8_layers_are_one_option(ocirt, layered, tmp_path):
 @pytest.mark.parametrize("kernel", ["this", "before 6.13"])
 def test_a_layer_with_a_long_path(ocirt, layered, kernel):
     """A string has at most 255 bytes; since 6.13 a layer may be a descriptor."""
-    runtime = Under(ocirt, FILTER.format(number=FSCONFIG, test=EQUAL, value=SET_FD, error=EINVAL))
+    runtime = Under(ocirt, refusal("fsconfig", EINVAL, (1, WHOLE, SET_FD)))
     words = layered(f"/{LONG}/{LONG}")
     assert (runtime if kernel != "this" else ocirt).ok(*words).out == "top\n"
 
@@ -118,9 +106,7 @@ def test_a_layer_with_a_long_path(ocirt, layered, kernel):
 @pytest.mark.parametrize("mode, since", [("MPOL_PREFERRED_MANY", "5.15"), ("MPOL_WEIGHTED_INTERLEAVE", "6.9")])
 def test_a_memory_policy_that_the_kernel_does_not_know(ocirt, bundle, mode, since):
     bundle.config["linux"]["memoryPolicy"] = {"mode": mode, "nodes": "0"}
-    message = Under(ocirt, REFUSE.format(number=SET_MEMPOLICY, error=EINVAL)).fails(
-        "create", "--bundle", bundle.save(), "c1"
-    )
+    message = Under(ocirt, refusal("set_mempolicy", EINVAL)).fails("create", "--bundle", bundle.save(), "c1")
     assert f"linux.memoryPolicy: set the memory policy {mode}: set_mempolicy: invalid argument" in message
     assert "an old kernel does not know every mode and flag" in message
 

@@ -5,44 +5,27 @@ import errno
 import os
 import platform
 import signal
-import struct
 import subprocess
 import time
 
 import pytest
 
 from ocirt.cli import wait
-from ocirt.compile.libseccomp import Filter
 from ocirt.pidfd import PIDFD_GET_INFO, exit_status
+from tests.integration.filters import WHOLE, refusal
 from tests.integration.harness import LIMIT
 
 TELLS = tuple(map(int, platform.release().split(".")[:2])) >= (6, 15)
 """Whether the kernel tells the status of a process that others have reaped."""
 
 
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 38, 22, 36
-FILTER = 2
-ALLOW, ENOTTY = 0x7FFF0000, 0x00050000 | errno.ENOTTY
-EQUAL = 4
-"""SCMP_CMP_EQ"""
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def as_on_an_older_kernel():
     """Something to be called in a child: from then on ioctl(2) does not know PIDFD_GET_INFO, as before Linux 6.13."""
-    with Filter(ALLOW, 1) as made:
-        made.add_rule("", ENOTTY, made.number(0, "ioctl"), [(1, EQUAL, PIDFD_GET_INFO, 0)])
-        program = made.export()
-    code = ctypes.create_string_buffer(program)
-    # struct sock_fprog: the number of instructions, and where they are
-    fprog = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(code)))
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def load():
-        assert prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-        assert prctl(PR_SET_SECCOMP, FILTER, fprog) == 0
-        assert code
-
-    return load
+    code = refusal("ioctl", errno.ENOTTY, (1, WHOLE, PIDFD_GET_INFO))
+    return lambda: exec(code, {})
 
 
 @pytest.fixture
