@@ -11,29 +11,14 @@ from ocirt.cli.doctor.finding import FAULT, GOOD, NOTE
 from ocirt.cli.parser import parse
 from ocirt.cli.spec import default, rootless
 from ocirt.compile.capabilities import BITS
-from ocirt.model.host import Cgroups, Hierarchy, Host
-
-ALL = (1 << 41) - 1
-V2 = Cgroups((), Hierarchy((), "/sys/fs/cgroup", "/"))
+from ocirt.model.host import Cgroups, Hierarchy
+from tests.unit import plans
+from tests.unit.plans import ALL_CAPABILITIES
 
 
 def host(**facts):
     """Root of an ordinary machine, but for ``facts``."""
-    usual = {
-        "euid": 0,
-        "egid": 0,
-        "kernel": (6, 1),
-        "permitted": ALL,
-        "bounding": ALL,
-        "last_capability": 40,
-        "in_user_namespace": False,
-        "denies_setgroups": False,
-        "cgroups": Cgroups([Hierarchy([name], f"/sys/fs/cgroup/{name}", "/") for name in control_groups.V1]),
-        "has_systemd": False,
-        "has_apparmor": False,
-        "has_selinux": False,
-    }
-    return Host(**(usual | facts))
+    return plans.host(**({"kernel": (6, 1), "cgroups": Cgroups(plans.v1(*control_groups.V1))} | facts))
 
 
 def texts(findings, level):
@@ -47,7 +32,7 @@ def test_a_kernel_that_is_too_old():
 
 
 def test_a_capability_that_root_lacks():
-    said = texts(kernel.examine(host(permitted=ALL & ~BITS["CAP_SYS_RESOURCE"])), NOTE)
+    said = texts(kernel.examine(host(permitted=ALL_CAPABILITIES & ~BITS["CAP_SYS_RESOURCE"])), NOTE)
     assert [each for each in said if each.startswith("root lacks CAP_SYS_RESOURCE: raising a hard limit")]
     assert not [each for each in texts(kernel.examine(host()), NOTE) if "lacks" in each]
 
@@ -61,7 +46,8 @@ def test_security_modules_without_securityfs(monkeypatch):
 
 
 def test_no_call_is_refused_by_this_kernel_and_another_would_be(monkeypatch):
-    caller = host(permitted=ALL if os.geteuid() == 0 else 0)  # the kernel refuses some calls to whoever is not root
+    # The kernel refuses some calls to whoever is not root.
+    caller = host(permitted=ALL_CAPABILITIES if os.geteuid() == 0 else 0)
     assert not [each for each in texts(kernel.examine(caller), FAULT) if "refuses" in each]
     monkeypatch.setitem(kernel.CALLS, "no_such_call", (4000, ()))
     (said,) = texts(kernel.examine(caller), FAULT)
@@ -124,39 +110,32 @@ def test_where_programs_are_kept(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, text, runtime",
+    "name, path, text, runtime",
     [
-        ("podman", '[engine]\nruntime = "ocirt"\n', "ocirt"),
+        ("podman", "/etc/containers/containers.conf", '[engine]\nruntime = "ocirt"\n', "ocirt"),
         (
             "docker",
+            "/etc/docker/daemon.json",
             '{"default-runtime": "o", "runtimes": {"o": {"path": "/usr/local/bin/ocirt"}}}',
             "/usr/local/bin/ocirt",
         ),
         (
             "containerd",
+            "/etc/containerd/config.toml",
             '[plugins."io.containerd.grpc.v1.cri".containerd]\ndefault_runtime_name = "o"\n'
             '[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.o.options]\nBinaryName = "/usr/bin/ocirt"\n',
             "/usr/bin/ocirt",
         ),
     ],
 )
-def test_an_engine_that_is_switched(monkeypatch, tmp_path, name, text, runtime):
+def test_an_engine_that_is_switched(monkeypatch, tmp_path, name, path, text, runtime):
     file = tmp_path / "settings"
     file.write_text(text)
     real_open = open
     monkeypatch.setattr(
-        "builtins.open",
-        lambda path, *more, **rest: real_open(
-            file
-            if "/containers.conf" in str(path)
-            and str(path).startswith("/etc/")
-            or "/etc/docker" in str(path)
-            or "/etc/containerd" in str(path)
-            else path,
-            *more,
-            **rest,
-        ),
+        "builtins.open", lambda asked, *more, **rest: real_open(file if asked == path else asked, *more, **rest)
     )
+    monkeypatch.setattr(engines, "glob", lambda pattern: [])  # further files that this machine may have
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert getattr(engines, f"_{name}")() == runtime and engines.is_ocirt(runtime)
     assert not engines.is_ocirt("/usr/sbin/runc")
@@ -221,7 +200,7 @@ def test_what_would_fail(box, keys, value, level, words):
 def test_a_limit_above_the_callers(box):
     config, hard = default(), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 5, "hard": hard + 1}]
-    said = texts(box(config, permitted=ALL & ~BITS["CAP_SYS_RESOURCE"]), FAULT)
+    said = texts(box(config, permitted=ALL_CAPABILITIES & ~BITS["CAP_SYS_RESOURCE"]), FAULT)
     assert len(said) == 1 and said[0].startswith(f"process.rlimits[0]: RLIMIT_NOFILE of {hard + 1} is above")
     assert texts(box(config), FAULT) == []
 
