@@ -108,6 +108,16 @@ def config(**changes: Any) -> dict[str, Any]:
     return with_changes(BASE, **changes)
 
 
+IDS = [{"containerID": 0, "hostID": 100000, "size": 1000}]
+MAPPED: dict[str, Any] = {"linux__uidMappings": IDS, "linux__gidMappings": IDS}
+"""A change of a config: the mappings of a new user namespace."""
+
+
+def spaces(*kinds: str) -> dict[str, Any]:
+    """A change of a config: its namespaces. ``"pid"`` makes one, ``"pid=/path"`` joins one."""
+    return {"linux__namespaces": [dict(zip(("type", "path"), kind.split("=", 1))) for kind in kinds]}
+
+
 def plan(members: Mapping[str, Any], on: Host | None = None, kept: Filters | None = None, **words: str) -> Plan:
     """The plan for a config given as a dict, by default on a host without cgroups."""
     return compile(parse(json.dumps(members).encode()), request(**words), on or no_cgroups(), kept)

@@ -19,6 +19,7 @@ from ocirt.helpers import criu as helper
 from ocirt.model.config import parse
 from ocirt.model.text import bound
 from ocirt.plan.encode import encode as encode_plan
+from tests.unit import plans
 from tests.unit.plans import config, facts, host, names, no_cgroups, request, steps, v2, values
 
 TEXT = st.text(st.characters(min_codepoint=1, exclude_categories=["Cs"]))
@@ -299,11 +300,8 @@ def test_cgroups_and_limits_come_first():
 @pytest.mark.parametrize("has_user", [True, False])
 def test_criu_may_set_limits_in_a_user_namespace(has_user):
     """It sets those of the images in the container's user namespace, where nobody may raise a hard limit."""
-    maps = [{"containerID": 0, "hostID": 1000, "size": 10}]
-    added = {"linux__uidMappings": maps, "linux__gidMappings": maps} if has_user else {}
-    kinds = ["mount", *["user"] * has_user]
-    limits = [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}]
-    made = plan(config(process__rlimits=limits, linux__namespaces=[{"type": kind} for kind in kinds], **added))
+    added = plans.spaces("mount", "user") | plans.MAPPED if has_user else plans.spaces("mount")
+    made = plan(config(process__rlimits=[{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}], **added))
     assert ("RaiseLimit" in names(made, "stage")) is has_user and "SetRlimit" not in names(made, "stage")
 
 

@@ -14,7 +14,7 @@ from ocirt.model.request import Request
 from ocirt.plan.encode import encode
 from ocirt.plan.steps import EVENTS
 from tests.unit.core import group, ids
-from tests.unit.plans import ROOT, config, facts, host, names, no_cgroups, shown, steps
+from tests.unit.plans import MAPPED, ROOT, config, facts, host, names, no_cgroups, shown, spaces, steps
 
 READY, COMMITTED, KNOWN, SPAWNED = map(EVENTS.index, ("ready", "committed", "known", "spawned"))
 FILE = {"cwd": "/", "args": ["ls"], "env": ["A=1"], "user": {"uid": 0, "gid": 0}}
@@ -385,16 +385,8 @@ def test_limits_and_scores_of_the_container_hold_for_what_flags_make():
 @pytest.mark.parametrize("has_user", [True, False])
 def test_limits_are_raised_before_a_user_namespace_is_joined(has_user):
     """In the stage, which still has the runtime's rights."""
-    maps = [{"containerID": 0, "hostID": 1000, "size": 10}]
-    added = {"linux__uidMappings": maps, "linux__gidMappings": maps} if has_user else {}
-    kinds = ["mount", *["user"] * has_user]
-    made = plan(
-        config(
-            process__rlimits=[{"type": "RLIMIT_CPU", "soft": 1, "hard": 2}],
-            linux__namespaces=[{"type": kind} for kind in kinds],
-            **added,
-        )
-    )
+    added = spaces("mount", "user") | MAPPED if has_user else spaces("mount")
+    made = plan(config(process__rlimits=[{"type": "RLIMIT_CPU", "soft": 1, "hard": 2}], **added))
     order = names(made, "stage")
     assert ("RaiseLimit" in order) == has_user
     if has_user:

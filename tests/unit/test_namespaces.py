@@ -4,6 +4,7 @@ import pytest
 
 from ocirt.errors import ConfigError, HostError
 from ocirt.plan.steps import EVENTS
+from tests.unit import plans
 from tests.unit.plans import config, host, names, no_cgroups, plan, shown, steps, v2
 
 MAP = [{"containerID": 0, "hostID": 100000, "size": 65536}]
@@ -21,9 +22,8 @@ FLAGS = {
 
 
 def spaces(*kinds, **changes):
-    """A config with namespaces: ``"pid"`` makes one, ``"pid=/path"`` joins one."""
-    entries = [dict(zip(("type", "path"), kind.split("=", 1))) for kind in kinds]
-    return config(linux__namespaces=entries, **changes)
+    """A config with namespaces, see :func:`plans.spaces`."""
+    return config(**plans.spaces(*kinds), **changes)
 
 
 def user(*kinds, uid=MAP, gid=MAP, **changes):

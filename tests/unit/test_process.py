@@ -6,7 +6,7 @@ from ocirt.compile.capabilities import BITS
 from ocirt.errors import ConfigError
 from ocirt.model.text import bound
 from ocirt.plan.steps import EVENTS
-from tests.unit.plans import config, names, no_cgroups, plan, shown, steps
+from tests.unit.plans import MAPPED, config, names, no_cgroups, plan, shown, spaces, steps
 
 MOUNTED, HOOKED = EVENTS.index("mounted"), EVENTS.index("hooked")
 
@@ -169,20 +169,11 @@ def test_rlimits():
 
 LIMITED = {"process__rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}]}
 RAISED = ("RaiseLimit", {"resource": 7, "hard": 2, "name": "RLIMIT_NOFILE"})
-MAPPED = ("Send", {"event": EVENTS.index("mapped"), "first": 0, "count": 0})
-MAP = [{"containerID": 0, "hostID": 100000, "size": 1000}]
-
-
-def spaces(*entries):
-    """Namespaces, of which "user=/ns/u" is joined."""
-    pairs = [entry.partition("=") for entry in entries]
-    members = {"linux__namespaces": [{"type": kind} | ({"path": path} if path else {}) for kind, _, path in pairs]}
-    return members | ({"linux__uidMappings": MAP, "linux__gidMappings": MAP} if "user" in entries else {})
 
 
 def test_only_the_runtime_can_raise_limits_above_its_own_for_a_user_namespace():
     """Init waits for the event "mapped", so that its limits are raised before it sets them."""
-    made = plan(config(**LIMITED, **spaces("mount", "user")))
+    made = plan(config(**LIMITED, **MAPPED, **spaces("mount", "user")))
     host = shown(made, "host")
     assert host.index(RAISED) == [name for name, _ in host].index("Send") - 1
     order = names(made, "init")
@@ -190,7 +181,7 @@ def test_only_the_runtime_can_raise_limits_above_its_own_for_a_user_namespace():
 
 
 def test_the_limits_of_a_child_that_a_stage_makes_are_raised_from_outside():
-    made = plan(config(**LIMITED, **spaces("mount", "user", "network=/ns/n")))
+    made = plan(config(**LIMITED, **MAPPED, **spaces("mount", "user", "network=/ns/n")))
     order = names(made, "host")
     assert order.index("Spawn") < order.index("Receive") < order.index("RaiseLimit") < order.index("Send")
     assert "RaiseLimit" not in names(made, "stage")
