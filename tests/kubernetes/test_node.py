@@ -77,14 +77,18 @@ def is_ready(node, name):
     return status(node, name).get("ready", False)
 
 
+def id_of(node, name):
+    """containerd's id of the pod's container ``main``."""
+    return status(node, name)["containerID"].removeprefix("containerd://")
+
+
 def process_of(node, name):
     """The pid of the pod's container ``main``, in the cell."""
-    identifier = status(node, name)["containerID"].removeprefix("containerd://")
-    return json.loads(node.containerd.cri_ok("inspect", identifier))["info"]["pid"]
+    return json.loads(node.containerd.cri_ok("inspect", id_of(node, name)))["info"]["pid"]
 
 
 def limit_of(node, name, controller, file):
-    return int((node.cell.cgroup_of(process_of(node, name), controller) / file).read_text())
+    return int(node.containerd.cri_cgroup(id_of(node, name), controller, file))
 
 
 def exec_probe(*command, **more):
@@ -116,8 +120,7 @@ def test_a_deployment(node, runtime):
         assert node.ok("logs", name, "--container", "main") == "begun"
         assert node.ok("exec", name, "--container", "main", "--", "cat", "/shared/made") == "made"
         if runtime == "ocirt":
-            identifier = status(node, name)["containerID"].removeprefix("containerd://")
-            state = node.cell.ok("ocirt", "--root", "/run/containerd/runc/k8s.io", "state", identifier)
+            state = node.cell.ok("ocirt", "--root", "/run/containerd/runc/k8s.io", "state", id_of(node, name))
             assert json.loads(state)["pid"] == process_of(node, name)
     node.delete("deployment", "web")
     until(lambda: not node.get("pods", app="web"), "the pods' end", SECONDS)
