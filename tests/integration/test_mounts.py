@@ -314,43 +314,6 @@ def wait_for(path, seconds=10):
         time.sleep(0.01)
 
 
-def test_devices_where_mknod_is_refused(ocirt, bundle):
-    """Without CAP_MKNOD the host's nodes are bound."""
-    bundle.shell("echo x > /dev/null && stat -c %t:%T /dev/zero").save()
-    dropped = ["setpriv", "--bounding-set=-mknod", "--inh-caps=-mknod"]
-    done = subprocess.run(
-        [*dropped, *ocirt.command("run", "--bundle", bundle, "c1")],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert done.stdout == "1:5\n", done
-
-
-def test_every_kind_of_device(ocirt, bundle):
-    """config-linux.md, Devices: nodes, modes and owners, whatever the runtime's umask is."""
-    bundle.config["root"]["readonly"] = False
-    bundle.config["linux"]["devices"] = [
-        {"path": "/dev/char", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640, "uid": 5, "gid": 6},
-        {"path": "/dev/unbuffered", "type": "u", "major": 1, "minor": 5, "fileMode": 0o100666},
-        {"path": "/srv/deep/block", "type": "b", "major": 7, "minor": 0, "fileMode": 0o660},
-        {"path": "/dev/fifo", "type": "p", "fileMode": 0o622, "gid": 7},
-        {"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o606},
-        {"path": "/dev/bare", "type": "c", "major": 1, "minor": 7},
-    ]
-    bundle.shell("cd /dev; stat -c '%n %F %t:%T %a %u:%g' char unbuffered /srv/deep/block fifo null bare").save()
-    out = ocirt.ok("run", "--bundle", bundle, "c1", preexec_fn=lambda: os.umask(0o077)).out
-    assert out.splitlines() == [
-        "char character special file 1:3 640 5:6",
-        "unbuffered character special file 1:5 666 0:0",
-        "/srv/deep/block block special file 7:0 660 0:0",
-        "fifo fifo 0:0 622 0:7",
-        "null character special file 1:3 606 0:0",
-        "bare character special file 1:7 666 0:0",
-    ]
-
-
 def test_slashes_at_the_end_of_paths(ocirt, bundle, source):
     """Of devices, of files that are bound, and where a link is meant itself."""
     (bundle.rootfs / "link").symlink_to("/etc")
@@ -380,78 +343,6 @@ def test_a_missing_rootfs_says_what_to_do(ocirt, bundle):
     bundle.save()
     message = ocirt.fails("create", "--bundle", bundle, "c1")
     assert "root.path" in message and f"{bundle.path}/nowhere" in message and "make and fill it" in message, message
-
-
-def test_a_device_that_is_something_else(ocirt, bundle):
-    """config-linux.md, Devices: a file that does not match the requested device is an error."""
-    (bundle.rootfs / "there").write_text("a file")
-    bundle.config["linux"]["devices"] = [{"path": "/there", "type": "c", "major": 1, "minor": 3}]
-    bundle.save()
-    message = ocirt.fails("create", "--bundle", bundle, "c1")
-    assert "linux.devices[0]" in message and "something else is there" in message
-
-
-def test_devices_in_a_user_namespace_are_the_hosts(ocirt, bundle):
-    in_user_namespace(bundle)
-    bundle.config["linux"]["devices"] = [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]
-    bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] != "mqueue"]
-    assert (
-        run(ocirt, bundle, "stat -c '%n %t:%T' /dev/null /dev/fuse; echo x > /dev/null")
-        == "/dev/null 1:3\n/dev/fuse a:e5\n"
-    )
-    for line in run(ocirt, bundle, "grep -E ' /dev/(null|fuse) ' /proc/self/mountinfo").splitlines():
-        assert {"nosuid", "noexec"} <= set(line.split()[5].split(",")), line
-    bundle.config["linux"]["devices"][0].update(minor=230, uid=70000)  # which is not mapped, so it is not made
-    bundle.save()
-    assert "the host's node at this path is another device" in ocirt.fails("create", "--bundle", bundle, "c1")
-
-
-def test_devices_that_the_host_does_not_have_in_a_user_namespace(ocirt, bundle):
-    """config-linux.md, Devices: with their mode and owner, which the container's ids say. The runtime makes them outside, where no path
-    leads, and the container sees nothing of that but the nodes."""
-    in_user_namespace(bundle)
-    bundle.config["linux"]["devices"] = [
-        {"path": "/dev/owner-device", "type": "b", "major": 1, "minor": 5, "uid": 10, "gid": 11, "fileMode": 0o640},
-        {"path": "/dev/sub/own-null", "type": "c", "major": 1, "minor": 3, "uid": 33},
-        {"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o606},
-        {"path": "/dev/fifo", "type": "p", "fileMode": 0o622},
-    ]
-    before = open("/proc/self/mountinfo").read()
-    lines = run(
-        ocirt,
-        bundle,
-        "cd /dev; stat -c '%n %F %t:%T %a %u:%g' owner-device sub/own-null null fifo; echo x > sub/own-null && "
-        "echo y > null && head -c 3 null | wc -c; cat /proc/self/mountinfo",
-    ).splitlines()
-    assert lines[:5] == [
-        "owner-device block special file 1:5 640 10:11",
-        "sub/own-null character special file 1:3 666 33:0",
-        "null character special file 1:3 606 0:0",
-        "fifo fifo 0:0 622 0:0",
-        "0",
-    ]
-    mounts = [line.split() for line in lines if " - tmpfs " in line]
-    nodes = [fields for fields in mounts if fields[3] == "/node"]
-    assert [fields[4] for fields in nodes] == ["/dev/owner-device", "/dev/sub/own-null", "/dev/null"]
-    for fields in nodes:
-        assert {"nosuid", "noexec"} <= set(fields[5].split(",")) and "nodev" not in fields[5]
-    assert "/" not in [fields[4] for fields in mounts] and open("/proc/self/mountinfo").read() == before
-
-
-def test_a_directory_over_dev(ocirt, bundle, tmp_path):
-    """Nothing is made in a /dev that is bound from the host; one that is a file system of its own is filled."""
-    own = tmp_path / "dev"
-    own.mkdir()
-    (own / "mine").touch()
-    bundle.config["mounts"] = [
-        {"destination": "/proc", "type": "proc", "source": "proc"},
-        {"destination": "/dev", "source": str(own), "options": ["bind"]},
-    ]
-    assert run(ocirt, bundle, "ls /dev") == "mine\n"
-    bundle.config["mounts"][1] = {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]}
-    assert run(ocirt, bundle, "ls /dev; touch /dev/x 2>&1; true").endswith(
-        "urandom\nzero\ntouch: /dev/x: Read-only file system\n"
-    )
 
 
 @pytest.mark.v1
@@ -582,53 +473,6 @@ def test_a_file_on_a_directory(ocirt, bundle, source, namespace, what):
     assert "not a directory" in message and f"a {what} is mounted on a" in message, message
 
 
-def layers_in(folder, count):
-    """Directories whose names are digests, each with a file of its own; the topmost first."""
-    layers = [folder / f"{number:064x}" / "diff" for number in range(count)]
-    for number, layer in enumerate(layers):
-        layer.mkdir(parents=True)
-        (layer / f"file{number}").touch()
-    return layers
-
-
-@pytest.mark.parametrize("count", [3, 200])
-def test_an_overlay_of_many_layers(ocirt, bundle, tmp_path, count):
-    """config.md, Mounts: options are those of mount(8). fsconfig(2) takes 255 bytes of one, mount(2) a page of all, and an
-    image has some layers more: each is given alone."""
-    layers = layers_in(tmp_path / "overlay:layers", count)
-    lower = "lowerdir=" + ":".join([str(layer).replace(":", "\\:") for layer in layers])
-    assert len(lower) > 255
-    bundle.config["mounts"].append(
-        {"destination": "/data", "type": "overlay", "source": "overlay", "options": ["ro", lower]}
-    )
-    assert run(ocirt, bundle, "ls /data | wc -l") == f"{count}\n"
-
-
-def test_a_rootfs_of_many_layers(ocirt, bundle, tmp_path):
-    layers = [*layers_in(tmp_path / "layers", 199), tmp_path / "base"]
-    bundle.rootfs.rename(tmp_path / "base")
-    bundle.rootfs.mkdir()
-    bundle.config["annotations"] = {"org.ocirt.rootfs.lower": ":".join(map(str, layers))}
-    bundle.shell("ls -d /file* | wc -l").save()
-    assert ocirt.ok("run", "--rootfs-annotations", "--bundle", bundle, "c1").out == "199\n"
-    assert (
-        ocirt.ok("run", *[word for layer in layers for word in ("--layer", layer)], "--bundle", bundle, "c1").out
-        == "199\n"
-    )
-
-
-def test_long_paths_of_an_overlay(ocirt, bundle, tmp_path):
-    """Directories whose paths are longer than fsconfig(2) takes, in a mount and as the rootfs."""
-    long = tmp_path / ("l" * 200) / ("m" * 200)
-    for name in ("lower", "upper", "work"):
-        (long / name).mkdir(parents=True)
-    (long / "lower/file").touch()
-    options = [f"lowerdir={long / 'lower'}", f"upperdir={long / 'upper'}", f"workdir={long / 'work'}"]
-    bundle.config["mounts"].append({"destination": "/data", "type": "overlay", "source": "overlay", "options": options})
-    assert run(ocirt, bundle, "ls /data; touch /data/new") == "file\n"
-    assert (long / "upper/new").exists()
-
-
 @pytest.mark.parametrize("flag", [(), ("--no-pivot",)])
 def test_options_that_go_by_mount(ocirt, bundle, source, flag):
     """What fsconfig(2) refuses for its length alone, and no descriptor can say, goes by mount(2): up to a page in all."""
@@ -656,15 +500,6 @@ def test_options_that_go_by_mount(ocirt, bundle, source, flag):
     entry |= {"source": "tmpfs", "options": ["n" * 256 + "=1"]}
     bundle.save()
     assert f"option {'n' * 256}=1" in ocirt.fails("create", *flag, "--bundle", bundle, "c1")
-
-
-def test_more_layers_than_overlay_takes(ocirt, bundle, tmp_path):
-    """The kernel takes 500, and says so. A kernel before 6.8, which takes no layer alone, refuses the options' length."""
-    lower = "lowerdir=" + ":".join(map(str, layers_in(tmp_path / "layers", 501)))
-    entry = {"destination": "/data", "type": "overlay", "source": "overlay", "options": ["ro", lower]}
-    bundle.config["mounts"].append(entry)
-    message = ocirt.fails("create", "--bundle", bundle.save(), "c1")
-    assert ("limit is 500" in message) != ("longer than the 4095 bytes" in message), message
 
 
 def test_no_pivot_with_everything(ocirt, bundle, source):
