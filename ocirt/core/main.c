@@ -75,15 +75,14 @@ static int asks_for_version(const char *word) {
 
 // Reads the documents that the program of an exec is compiled from: 1, or 0 if Python has to explain what is wrong.
 static int read_inputs(const struct container *c, struct inputs *in) {
-  struct span state = map_stored(c->dir, "state.json"), bundle;
+  struct span state = map_stored(c->dir, "state.json");
   struct stored_state stored;
   in->config = map_stored(c->dir, "config.json");
   if (!in->config.text || !state.text || (in->process.text && !in->process.size)) return 0;
   if (!read_stored_state(&stored, state.text, state.text + state.size) || !stored.request.size) return 0;
-  struct buffer escaped = arena_buffer(stored.bundle.size), copy = arena_buffer(stored.bundle.size);
-  if (!scan_string(&bundle, stored.bundle.text, stored.bundle.size, escaped.data)) return 0;
-  put_bytes(&copy, bundle.text, bundle.size);
-  in->bundle = copy.data;
+  char *bundle = arena_buffer(stored.bundle.size).data;
+  if (!scan_string(stored.bundle, bundle)) return 0;
+  in->bundle = bundle;
   in->created = stored.request;
   return 1;
 }

@@ -30,13 +30,12 @@ static void raise_open_files(void) {
 }
 
 void set_up_process(char **environment) {
-  uint64_t none = 0;
   open_standard_streams();
   // If SIGCHLD were ignored, the runtime could not wait for its children. With SIGPIPE and SIGXFSZ ignored, a write
   // into a pipe without a reader, or beyond RLIMIT_FSIZE, fails with an error instead of ending the process.
   set_signals(BIT(SIGCHLD), SIG_DFL);
   set_signals(BIT(SIGPIPE) | BIT(SIGXFSZ), SIG_IGN);
-  sys4(SYS_rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof none);
+  unblock_signals();
   sys1(SYS_umask, 022);
   raise_open_files();
   caller.environment = environment;

@@ -100,17 +100,16 @@ static void put_failed(struct buffer *to) {
 
 static void put_line(struct buffer *to, int json, const char *level, const char *message) {
   struct timespec now;
+  BUFFER(time, 32);
   clock_gettime(CLOCK_REALTIME, &now);
+  put_time(&time, now.tv_sec, -1);
   if (json) {
-    format(to, "{\"level\":\"%s\",\"msg\":%j,\"time\":\"", level, message);
-    put_time(to, now.tv_sec, -1);
-    put(to, "\"");
+    format(to, "{\"level\":\"%s\",\"msg\":%j,\"time\":\"%s\"", level, message, time.data);
     if (!strcmp(level, "error")) put_failed(to);
     put(to, "}\n");
   } else {
-    put(to, "time=\"");
-    put_time(to, now.tv_sec, -1);
-    format(to, needs_quotes(message) ? "\" level=%s msg=%j\n" : "\" level=%s msg=%s\n", level, message);
+    format(to, "time=\"%s\" level=%s msg=", time.data, level);
+    format(to, needs_quotes(message) ? "%j\n" : "%s\n", message);
   }
 }
 
@@ -218,7 +217,7 @@ void end_verb(int status) {
   sys_exit(status);
 }
 
-void log_error(const char *text) {
+static void log_error(const char *text) {
   BUFFER(whole, LOG_LINE);
   format(&whole, "%s%s", logging.prefix ? logging.prefix : "", text);
   log_line("error", whole.data);

@@ -30,6 +30,6 @@ void log_line(const char *level, const char *message);
 void warn(const char *pattern, ...); // a warning, of what format() makes of this
 void log_commit(void); // writes the warnings that waited until the verb has done its work
 _Noreturn void end_verb(int status); // calls log_commit and exits
-void log_error(const char *message); // to the log and, if there is one, as plain text to standard error
 void put_refusal(struct buffer *to, int error); // whether the kernel's age or a seccomp filter may be the cause
-_Noreturn void fail(const char *pattern, ...); // log_error() with what format() makes of this, then exits
+// What format() makes of this goes to the log and, if there is one, as plain text to standard error. Then it exits.
+_Noreturn void fail(const char *pattern, ...);

@@ -20,8 +20,8 @@ void unblock_signals(void) {
 
 int relay_signals(int *ends) {
   uint64_t all = ~0ull;
-  uint64_t fatal = 1ull << (SIGTERM - 1) | 1ull << (SIGINT - 1) | 1ull << (SIGHUP - 1) | 1ull << (SIGQUIT - 1);
-  if (ends) *ends = (int)sys4(SYS_signalfd4, -1, &fatal, sizeof fatal, SFD_CLOEXEC);
+  uint64_t ending = ENDING;
+  if (ends) *ends = (int)sys4(SYS_signalfd4, -1, &ending, sizeof ending, SFD_CLOEXEC);
   sys4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, sizeof all);
   return (int)sys4(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK);
 }

@@ -18,4 +18,5 @@ int relay_signals(int *ends);
   (BIT(SIGHUP) | BIT(SIGINT) | BIT(SIGQUIT) | BIT(SIGABRT) | BIT(SIGFPE) | BIT(SIGUSR1) | BIT(SIGUSR2) | \
       BIT(SIGPIPE) | BIT(SIGALRM) | BIT(SIGTERM) | BIT(SIGSTKFLT) | BIT(SIGXCPU) | BIT(SIGXFSZ) | BIT(SIGVTALRM) | \
       BIT(SIGPROF) | BIT(SIGIO) | BIT(SIGPWR) | BIT(SIGSYS))
+#define ENDING (BIT(SIGTERM) | BIT(SIGINT) | BIT(SIGHUP) | BIT(SIGQUIT)) // by which others ask a verb to end
 #define FIXED (BIT(SIGKILL) | BIT(SIGSTOP)) // whose actions no process can set

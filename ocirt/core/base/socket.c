@@ -2,6 +2,7 @@
 #include "base/socket.h"
 
 #include <string.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "base/text.h"
@@ -18,9 +19,7 @@ int socket_pair(int type, int pair[2]) { return (int)sys4(SYS_socketpair, AF_UNI
 // If the path is too long for a socket address, the address names it through a descriptor in /proc/self/fd.
 int unix_socket(int type, const char *path, size_t length, long call) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  struct {
-    long seconds, microseconds;
-  } limit = {PEER_SECONDS, 0};
+  struct timeval limit = {PEER_SECONDS, 0};
   CLOSING int at = -1;
   BUFFER(link, 64);
   if (length > sizeof address.sun_path) {

@@ -2,14 +2,12 @@
 
 #include "base/log.h"
 
-int at_cgroupfs(struct run *r, const char **path) { return beneath_cgroupfs(&r->cgroupfs, path); }
-
 int open_file(struct run *r, const char *hierarchy, const char *path, const char *file, int flags) {
   BUFFER(full, PATH_SIZE);
   int error = put_cgroup(&full, hierarchy, path, file);
   if (error) return error;
   const char *rest = full.data;
-  int dir = at_cgroupfs(r, &rest);
+  int dir = beneath_cgroupfs(&r->cgroupfs, &rest);
   return sys_open(dir, rest, flags, 0);
 }
 

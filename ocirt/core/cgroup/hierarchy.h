@@ -3,7 +3,6 @@
 #include "base/cgroupfs.h"
 #include "executor/run.h"
 
-int at_cgroupfs(struct run *r, const char **path); // beneath_cgroupfs() with the descriptor of this run
 int open_file(struct run *r, const char *hierarchy, const char *path, const char *file, int flags);
 int open_cgroup(struct run *r, const char *hierarchy, const char *path, int flags); // its directory
 uint64_t cgroup_key(const char *hierarchy, const char *path); // of its effect in the journal

@@ -26,7 +26,7 @@ static int open_at(struct making *m, size_t length, const char *file, int flags)
   put_bytes(&full, m->path, length);
   if (*file) format(&full, "/%s", file);
   const char *rest = full.data;
-  int dir = at_cgroupfs(m->r, &rest);
+  int dir = beneath_cgroupfs(&m->r->cgroupfs, &rest);
   return sys_open(dir, rest, flags, 0);
 }
 
@@ -106,7 +106,7 @@ static int check_fit(struct making *m, int present) {
 static int make_level(struct making *m, int level, int last) {
   struct stat st;
   const char *rest = m->path;
-  int dir = at_cgroupfs(m->r, &rest), present = sys_stat(dir, rest, &st, AT_SYMLINK_NOFOLLOW) == 0;
+  int dir = beneath_cgroupfs(&m->r->cgroupfs, &rest), present = sys_stat(dir, rest, &st, AT_SYMLINK_NOFOLLOW) == 0;
   if (!present) present = make_directory(m, dir, rest, level, last);
   if (present < 0) return failing(m->r, "mkdir", present);
   for (uint32_t i = 0; i < m->inherited->count; i++) {

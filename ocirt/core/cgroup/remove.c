@@ -75,7 +75,7 @@ static int remove_below(const struct walk *cgroup, int dir) {
 
 // Removes the cgroup at `path`, which includes the hierarchy.
 static int remove_at(struct run *r, const char *path) {
-  int dir = at_cgroupfs(r, &path);
+  int dir = beneath_cgroupfs(&r->cgroupfs, &path);
   return remove_directory(dir, path);
 }
 
@@ -92,7 +92,7 @@ int remove_left(struct run *r, const char *hierarchy, const char *path, int dir)
 }
 
 static int remove_quickly(struct run *r, const char *path) {
-  int dir = at_cgroupfs(r, &path);
+  int dir = beneath_cgroupfs(&r->cgroupfs, &path);
   return sys_unlink(dir, path, AT_REMOVEDIR);
 }
 

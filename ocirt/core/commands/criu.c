@@ -44,7 +44,7 @@ int do_exec_criu(struct run *r, const struct step_exec_criu *s) {
   if (error) return failing(r, "open", error);
   if ((error = socket_pair(SOCK_SEQPACKET, pair)) < 0) return failing(r, "socketpair", error);
   struct message ready = {.kind = MESSAGE_EVENT, .event = EVENT_READY};
-  if ((error = send_message(r->peer, &ready, pair[0]))) return failing(r, "sendmsg", error);
+  if ((error = send_message(r->peer, &ready, &pair[0], 1))) return failing(r, "sendmsg", error);
   sys_close(pair[0]);
   BUFFER(number, 16);
   put_number(&number, pair[1]);
@@ -57,22 +57,12 @@ int do_exec_criu(struct run *r, const struct step_exec_criu *s) {
 // Receives criu's socket, or the failure, from the child.
 int do_meet_criu(struct run *r, const struct step_meet_criu *s) {
   struct message message;
-  int fd, got = receive_message(r->peer, &message, &fd);
+  int fd, got = receive_message(r->peer, &message, &fd, 1);
   if (got < 0) return failing(r, "recvmsg", got);
   if (got == 0) return child_gone(r);
   if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
   r->fds[s->fd] = fd;
   return fd < 0 ? failing(r, "recvmsg", -EPROTO) : 0;
-}
-
-// If the child could not execute criu, the conversation ends at once, and the child's report is the failure.
-static int talk_failed(struct run *r, const struct step *here, int error) {
-  struct message message;
-  int fd;
-  if (sys_poll(r->peer, POLLIN, 0) == 1 && receive_message(r->peer, &message, &fd) == 1 &&
-      message.kind == MESSAGE_FAILURE)
-    return pass_on(r, &message, here);
-  return error;
 }
 
 // Reads the pid that the helper has printed, and opens the pidfd while criu still holds the process back.
@@ -95,7 +85,8 @@ int do_talk_to_criu(struct run *r, const struct step_talk_to_criu *s) {
   CLOSING int ours = pair[0];
   CLOSING int theirs = pair[1];
   struct command command = {.fds = {r->fds[s->criu], NUMBER(console) < 0 ? theirs : r->fds[s->console]}, .n_fds = 2};
-  if ((error = run_helper(r, "criu", "run", TEXT(data), &command, &output))) return talk_failed(r, &s->head, error);
+  // If the child could not execute criu, the conversation ends at once, and the child's report is the failure.
+  if ((error = run_helper(r, "criu", "run", TEXT(data), &command, &output))) return earlier_report(r, &s->head, error);
   CLOSING int printed = output;
   sys_close(release(&theirs));
   if (ours >= 0 && r->console < 0) receive_rights(ours, &byte, sizeof byte, &r->console, 1);
@@ -123,7 +114,7 @@ int do_run_within(struct run *r, const struct step_run_within *s) {
   struct message message;
   CLOSING int held = pidfd;
   sys_close(release(&theirs));
-  int got = receive_message(ours, &message, &fd);
+  int got = receive_message(ours, &message, &fd, 1);
   error = wait_exit(held, &status);
   if (got == 1 && message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
   return got || error || status ? failing(r, "recvmsg", got < 0 ? got : -ECHILD) : 0;

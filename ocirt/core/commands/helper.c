@@ -16,10 +16,8 @@
 int do_open_init_namespace(struct run *r, const struct step_open_init_namespace *s) {
   BUFFER(file, 32);
   format(&file, "ns/%s", TEXT(file));
-  int fd = open_process_file(r->container->journal->pid, file.data, O_RDONLY);
-  if (fd < 0) return failing(r, "open", fd);
-  r->fds[s->fd] = fd;
-  return 0;
+  r->fds[s->fd] = open_process_file(r->container->journal->pid, file.data, O_RDONLY);
+  return called(r, "open", r->fds[s->fd]);
 }
 
 #define HELPER_SECONDS 60

@@ -14,11 +14,8 @@ int do_warn(struct run *r, const struct step_warn *s) {
 }
 
 int do_open_socket(struct run *r, const struct step_open_socket *s) {
-  int fd = unix_socket(SOCK_STREAM, TEXT(path), strlen(TEXT(path)), SYS_connect);
-  if (fd == -ETIMEDOUT) return no_answer(r, "connect");
-  if (fd < 0) return failing(r, "connect", fd);
-  r->fds[s->fd] = fd;
-  return 0;
+  int fd = r->fds[s->fd] = unix_socket(SOCK_STREAM, TEXT(path), strlen(TEXT(path)), SYS_connect);
+  return fd == -ETIMEDOUT ? no_answer(r, "connect") : called(r, "connect", fd);
 }
 
 int do_close(struct run *r, const struct step_close *s) {

@@ -14,9 +14,8 @@ struct message {
 
 // The least size of a message. `start` of an older build accepts no shorter one.
 #define LEAST_MESSAGE (offsetof(struct message, detail) + 900)
-int send_message(int socket, const struct message *message, int fd);
-int receive_message(int socket, struct message *message, int *fd); // 1, 0 at the end, or negative errno
 
-// The same with up to PASSED descriptors; one that was not received is -1.
-int send_message_with(int socket, const struct message *message, const int *fds, unsigned count);
-int receive_message_with(int socket, struct message *message, int *fds, unsigned count);
+// A message travels with up to PASSED descriptors; one that was not received is -1.
+int send_message(int socket, const struct message *message, const int *fds, unsigned count);
+int receive_message(
+    int socket, struct message *message, int *fds, unsigned count); // 1, 0 at the end, or negative errno

@@ -79,10 +79,10 @@ int pass_on(struct run *r, const struct message *message, const struct step *her
 
 // If a step fails because the child has ended, the report that the child sent before is the failure.
 int earlier_report(struct run *r, const struct step *here, int error) {
-  while (r->section == SECTION_HOST && error != -ECANCELED && sys_poll(r->peer, POLLIN, 0) == 1) {
+  while (r->section == SECTION_HOST && sys_poll(r->peer, POLLIN, 0) == 1) {
     struct message message;
     int fds[PASSED];
-    if (receive_message_with(r->peer, &message, fds, PASSED) != 1) break;
+    if (receive_message(r->peer, &message, fds, PASSED) != 1) break;
     for (unsigned i = 0; i < PASSED; i++)
       sys_close(fds[i]);
     if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, here);

@@ -34,7 +34,7 @@ int send_event(struct run *r, const struct occurrence *s) {
   int *passed = r->fds + (s->count ? s->first : 0);
   unsigned count = (unsigned)s->count;
   if (s->optional && count && passed[count - 1] < 0) count--;
-  int error = send_message_with(r->peer, &message, passed, count);
+  int error = send_message(r->peer, &message, passed, count);
   for (unsigned i = 0; i < count; i++)
     sys_close(release(&passed[i]));
   // If the child has ended, its report is in the socket, and the next Receive reads it.
@@ -92,7 +92,7 @@ int receive_event(struct run *r, const struct occurrence *s) {
   do {
     if (s->event == EVENT_SPAWNED && stage_gone(r)) return child_gone(r);
     if (r->container->ends >= 0 && wait_or_end(r->container, r->peer, -1) < 0) return ended_by_signal(r);
-    int got = receive_message_with(r->peer, &message, fds, PASSED);
+    int got = receive_message(r->peer, &message, fds, PASSED);
     if (got < 0) return failing(r, "recvmsg", got);
     if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
     if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, r->step);

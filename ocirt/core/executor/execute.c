@@ -50,7 +50,7 @@ int run_steps(struct run *r, const struct step *step, const struct step **failed
     }
     if (error < 0) {
       *failed = step;
-      return earlier_report(r, step, error);
+      return error == -ECANCELED ? error : earlier_report(r, step, error);
     }
     fault_point();
     step = next_step(step);

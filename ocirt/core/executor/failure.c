@@ -90,6 +90,6 @@ void child_failed(struct run *r, const struct step *step, int error) {
                 detail = {message.detail, sizeof message.detail, 0, 0};
   put(&call, r->call ? r->call : "-");
   put_bytes(&detail, r->detail.data, r->detail.used);
-  send_message(r->section == SECTION_EXEC_PROGRAM ? r->starter : r->peer, &message, -1);
+  send_message(r->section == SECTION_EXEC_PROGRAM ? r->starter : r->peer, &message, 0, 0);
   sys_exit(1);
 }

@@ -59,8 +59,7 @@ static const char *interpreter_of(char *text) {
     if (!end) return 0;
   }
   *end = 0;
-  end = start + strcspn(start, "\r");
-  *end = 0;
+  start[strcspn(start, "\r")] = 0;
   return start;
 }
 

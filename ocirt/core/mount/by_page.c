@@ -39,7 +39,7 @@ static unsigned long put_options(struct buffer *page, const struct filesystem *f
     put(page, i ? ":" : "lowerdir=");
     put_layer(page, f->layers->items[i]);
   }
-  for (uint32_t i = 0; i < f->options->count; i++)
+  for (uint32_t i = 0; f->options && i < f->options->count; i++)
     if (!take_flag(f->options->items[i], &found)) format(page, page->used ? ",%s" : "%s", f->options->items[i]);
   return found;
 }
@@ -55,8 +55,7 @@ static int mount_in(struct run *r, const struct filesystem *f, int scratch, unsi
 }
 
 static int by_page(struct run *r, const struct filesystem *f, int64_t attributes) {
-  static const struct texts none;
-  const struct filesystem empty = {"tmpfs", "tmpfs", &none, 0};
+  const struct filesystem empty = {"tmpfs", "tmpfs", 0, 0};
   struct buffer page = arena_buffer(page_size() - 1);
   unsigned long with = put_options(&page, f);
   if (page.full || strlen(f->source) >= PATH_SIZE) {

@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "base/socket.h"
+#include "base/terminal.h"
 #include "executor/channel.h"
 #include "executor/child.h"
 #include "mount/mount.h"
@@ -49,9 +50,7 @@ static int bind_console(struct run *r, int terminal, const char *name) {
 
 static int set_attributes(struct run *r, const struct step_make_console *s, int master, int terminal) {
   struct termios settings;
-  struct winsize {
-    unsigned short rows, columns, x, y;
-  } window = {(unsigned short)s->height, (unsigned short)s->width, 0, 0};
+  struct window window = {(unsigned short)s->height, (unsigned short)s->width, 0, 0};
   int error = sys_ioctl(master, TCGETS, &settings);
   settings.c_oflag &= ~(tcflag_t)ONLCR;
   if (!error) error = sys_ioctl(master, TCSETS, &settings);
@@ -65,7 +64,7 @@ static int set_attributes(struct run *r, const struct step_make_console *s, int 
 static int send_master(struct run *r, const struct step_make_console *s, int master, const char *name) {
   struct message message = {.kind = MESSAGE_CONSOLE};
   CLOSING int socket = NUMBER(fd) >= 0 ? release(&r->fds[s->fd]) : -1;
-  int error = socket >= 0 ? send_descriptor(socket, name, master) : send_message(r->peer, &message, master);
+  int error = socket >= 0 ? send_descriptor(socket, name, master) : send_message(r->peer, &message, &master, 1);
   if (error == -EAGAIN) return no_answer(r, "sendmsg");
   return error ? failing(r, "sendmsg", error) : 0;
 }

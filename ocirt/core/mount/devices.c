@@ -46,9 +46,8 @@ static int own_node(struct run *r, int parent, const char *name, const struct st
 // Makes the device in the host's user namespace, on a file system of its own, for init to bind it. If the host refuses,
 // init binds the host's own node instead.
 static int make_outside(struct run *r, const struct step_make_node *s) {
-  static const struct texts none;
   CLOSING int mount =
-      new_filesystem(r, &(struct filesystem){"tmpfs", "tmpfs", &none, 0}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+      new_filesystem(r, &(struct filesystem){"tmpfs", "tmpfs", 0, 0}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
   if (mount < 0) return mount;
   int error = make_node(mount, NODE, s);
   if (error == -EPERM) return called(r, "open_tree", r->fds[s->outside] = open_source(r, TEXT(path), 0, 0));

@@ -122,7 +122,7 @@ static int configure_option(struct run *r, int context, const char *option) {
 
 int configure_all(struct run *r, int context, const struct texts *options) {
   int error = 0;
-  for (uint32_t i = 0; !error && i < options->count; i++)
+  for (uint32_t i = 0; !error && options && i < options->count; i++)
     error = configure_option(r, context, options->items[i]);
   return error;
 }

@@ -3,7 +3,8 @@
 #pragma once
 #include "executor/run.h"
 
-// `layers`: the directories of an overlay, the topmost first; null: there are none, or they are among the options.
+// `layers`: the directories of an overlay, the topmost first; null: there are none, or they are among the options,
+// which may be null, too.
 struct filesystem {
   const char *type, *source;
   const struct texts *options, *layers;

@@ -220,7 +220,6 @@ int do_take_network(struct run *r, const struct step_take_network *s) {
   while (__atomic_load_n(&made->works, __ATOMIC_ACQUIRE))
     sys4(SYS_futex, &made->works, FUTEX_WAIT, 1, 0);
   r->network = 0;
-  if (made->result < 0) return failing(r, made->call, made->result);
   r->fds[s->fd] = made->result;
-  return 0;
+  return called(r, made->call, made->result);
 }

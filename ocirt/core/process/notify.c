@@ -22,14 +22,10 @@ int do_listen_notify(struct run *r, const struct step_listen_notify *s) {
   BUFFER(path, 64);
   format(&path, "/proc/self/fd/%d/notify/notify.sock", c->dir);
   sys_unlink(c->dir, "notify/notify.sock", 0);
-  int fd = unix_socket(SOCK_DGRAM, path.data, path.used, SYS_bind);
+  CLOSING int fd = unix_socket(SOCK_DGRAM, path.data, path.used, SYS_bind);
   int error = fd < 0 ? fd : (int)sys4(SYS_fchmodat, c->dir, "notify/notify.sock", 0777, 0);
-  if (error < 0) {
-    sys_close(fd);
-    return failing(r, "bind", error);
-  }
-  c->notify = fd;
-  return 0;
+  if (!error) c->notify = release(&fd);
+  return called(r, "bind", error);
 }
 
 void readiness_begin(struct readiness *n, const struct container *c) {
@@ -72,12 +68,10 @@ static int connect_host(const char *host) {
 static long send_barrier(struct readiness *n) {
   int ends[2], error = (int)sys2(SYS_pipe2, ends, O_CLOEXEC);
   if (error < 0) return error;
-  error = send_descriptor(n->host, "BARRIER=1", ends[1]);
-  sys_close(ends[1]);
-  if (error)
-    sys_close(ends[0]);
-  else
-    n->barrier = ends[0];
+  CLOSING int ours = ends[0];
+  CLOSING int theirs = ends[1];
+  error = send_descriptor(n->host, "BARRIER=1", theirs);
+  if (!error) n->barrier = release(&ours);
   return error;
 }
 

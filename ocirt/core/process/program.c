@@ -78,20 +78,13 @@ int do_find_home(struct run *r, const struct step_find_home *s) {
   return 0;
 }
 
-static uint32_t hash_of_name(const char *variable) {
-  uint32_t hash = 0x811c9dc5; // FNV-1a
-  while (*variable && *variable != '=')
-    hash = (hash ^ (unsigned char)*variable++) * 0x01000193;
-  return hash;
-}
-
 // The environment of the program: the last entry for each variable, as successive setenv(3) leave it, and HOME.
 static const char *const *make_environment(const struct texts *env, const char *home) {
   const char **all = arena_alloc((env->count + 2) * sizeof *all);
-  uint32_t *hashes = arena_alloc((env->count + 1) * sizeof *hashes);
+  uint64_t *hashes = arena_alloc((env->count + 1) * sizeof *hashes);
   if (!all || !hashes) return 0;
   for (uint32_t i = 0; i < env->count; i++)
-    hashes[i] = hash_of_name(env->items[i]);
+    hashes[i] = hash_of(HASH, env->items[i], strcspn(env->items[i], "="));
   uint32_t used = 0;
   for (uint32_t i = 0; i < env->count; i++) {
     size_t length = strcspn(env->items[i], "=");

@@ -81,7 +81,7 @@ int do_spawn(struct run *r, const struct step_spawn *s) {
   }
   if (from_stage) {
     struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_SPAWNED, .pid = (int32_t)pid};
-    return called(r, "sendmsg", send_message(r->peer, &message, pidfd));
+    return called(r, "sendmsg", send_message(r->peer, &message, &pidfd, 1));
   }
   r->peer = release(&ours);
   r->child.pid = (int)pid;

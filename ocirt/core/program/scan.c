@@ -138,9 +138,13 @@ static int string(struct scanner *s, struct span *span) {
   return 1;
 }
 
-int scan_string(struct span *out, const char *text, size_t size, char *texts) {
-  struct scanner s = {.at = text, .end = text + size, .texts = texts};
-  return string(&s, out) && s.at == s.end;
+int scan_string(struct span text, char *to) {
+  struct scanner s = {.at = text.text, .end = text.text + text.size, .texts = to};
+  struct span value;
+  if (!string(&s, &value) || s.at != s.end) return 0;
+  memmove(to, value.text, value.size);
+  to[value.size] = 0;
+  return 1;
 }
 
 static struct leaf *add_leaf(struct scanner *s, enum leaf_kind kind, char token) {

@@ -33,8 +33,7 @@ int scan_room(struct scan *s, size_t size); // for documents of `size` bytes tog
 // strings, deep nesting). Python then says what is wrong, if anything is.
 int scan_document(struct scan *s, enum document document, struct span text);
 
-// Scans a text that is one string: 1 with its value, which lies in `texts` (room for `size` bytes) if it has escapes;
-// or 0.
-int scan_string(struct span *out, const char *text, size_t size, char *texts);
+// Scans a text that is one string: 1 with its value and a NUL in `to`, which has room for text.size + 1 bytes; or 0.
+int scan_string(struct span text, char *to);
 
 const char *skip_space(const char *at, const char *end); // skips JSON's white space

@@ -5,11 +5,11 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 
+#include "base/cgroupfs.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/terminal.h"
-#include "cgroup/hierarchy.h"
 #include "commands/helper.h"
 #include "executor/execute.h"
 #include "executor/failure.h"
@@ -29,8 +29,7 @@ static _Noreturn void undo(struct container *c, struct run *r, const char *messa
   sys_close(r->start_socket);
   sys_close(r->cgroupfs);
   if (destroy_container(c, (int)c->journal->hooks_run, &more)) log_line("warning", more.data);
-  log_error(message);
-  sys_exit(1);
+  fail("%s", message);
 }
 
 static struct container new_container(struct request *q, const struct program *program, struct span config) {
@@ -52,7 +51,7 @@ static void run_host_section(struct run *r) {
   struct container *c = r->container;
   const struct step *failed;
   // Opened now, before init makes a network namespace: until that is made, paths through sysfs wait.
-  at_cgroupfs(r, &(const char *){"/sys/fs/cgroup/"});
+  beneath_cgroupfs(&r->cgroupfs, &(const char *){"/sys/fs/cgroup/"});
   int error = run_section(r, &failed);
   if (!error) return;
   STATIC_BUFFER(text, LOG_LINE);
@@ -72,8 +71,7 @@ static void start_or_destroy(struct run *r) {
   if (error != START_DESTROYED && !container_lock(c, LOCK_EX) &&
       destroy_container(c, (int)c->journal->hooks_run, &more))
     log_line("warning", more.data);
-  log_error(text.data);
-  sys_exit(1);
+  fail("%s", text.data);
 }
 
 // The container has ended. If another delete was first, there is nothing left to remove.

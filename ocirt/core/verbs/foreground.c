@@ -10,6 +10,7 @@
 #include <asm/termbits.h>
 
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/terminal.h"
 #include "base/wait.h"
 #include "process/notify.h"
@@ -145,10 +146,6 @@ static void reap_orphans(const struct foreground_process *a) {
   }
 }
 
-static int ends_a_process(int signal) {
-  return signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT;
-}
-
 // Forwards the signals that arrived, except those that concern the runtime itself. After the container's end a signal
 // that ends a process ends the wait for the last output.
 static void take_signals(struct foreground *f) {
@@ -160,7 +157,7 @@ static void take_signals(struct foreground *f) {
       reap_orphans(a);
     else if (number == SIGWINCH && f->master >= 0)
       copy_window(f->master);
-    else if (f->give_up && ends_a_process(number))
+    else if (f->give_up && BIT(number) & ENDING)
       f->give_up = 1;
     else if (number != SIGPIPE && number != SIGURG)
       sys_pidfd_signal(a->pidfd, number);

@@ -101,11 +101,8 @@ static long read_whole(int root, const char *id, const char *name, struct store 
 // /sys/fs/cgroup counts then: opening a device, for one, can have consequences.
 static int says_1(struct span file, int ours) {
   static char path[4096];
-  struct span text;
   char first;
-  if (file.size >= sizeof path || !scan_string(&text, file.text, file.size, path)) return 0;
-  memmove(path, text.text, text.size);
-  path[text.size] = 0;
+  if (file.size >= sizeof path || !scan_string(file, path)) return 0;
   if (!ours && (strncmp(path, CGROUPS, sizeof CGROUPS - 1) || strstr(path, "/../"))) return 0;
   CLOSING int fd = sys_open(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0);
   return fd >= 0 && sys_read(fd, &first, 1) == 1 && first == '1';
@@ -272,16 +269,8 @@ static void add_container(struct list_table *t, const struct listed *l) {
   static struct store decoded;
   BUFFER(pid, 16);
   BUFFER(created, 64);
-  const char *bundle = "";
-  struct span text;
-  if (l->stored.bundle.size) {
-    decoded.used = 0;
-    char *to = room(&decoded, l->stored.bundle.size + 1);
-    if (!scan_string(&text, l->stored.bundle.text, l->stored.bundle.size, to)) text = (struct span){to, 0};
-    memmove(to, text.text, text.size);
-    to[text.size] = 0;
-    bundle = to;
-  }
+  char *bundle = room(&decoded, l->stored.bundle.size + 1);
+  if (!scan_string(l->stored.bundle, bundle)) *bundle = 0;
   put_number(&pid, l->pid);
   put_time(&created, l->seconds, l->nanoseconds);
   add_row(t, (const char *const[]){l->id, pid.data, l->status, bundle, created.data, owner(l->uid)});

@@ -74,7 +74,7 @@ static int ask_init(struct container *c, int socket, struct message *message, st
   }
   fault_point();
   int got = c->ends < 0 ? 1 : wait_or_end(c, fd, -1);
-  if (got == 1) got = receive_message(fd, message, &passed);
+  if (got == 1) got = receive_message(fd, message, &passed, 1);
   if (got != -EINTR) return got != 0;
   put(text, "start the container: ended by a signal to the runtime");
   return -1;

@@ -25,10 +25,7 @@ void verb_start(struct request *q) {
   if (strcmp(status, "created")) fail("cannot start a container in the state %s: %s", status, c.id);
   STATIC_BUFFER(text, LOG_LINE);
   c.notify_host = environment_variable(q, "NOTIFY_SOCKET");
-  if (start_container(&c, -1, &text)) {
-    log_error(text.data);
-    sys_exit(1);
-  }
+  if (start_container(&c, -1, &text)) fail("%s", text.data);
   end_verb(0);
 }
 
@@ -114,9 +111,6 @@ void verb_delete(struct request *q) {
     fail("cannot delete container %s that is not stopped: %s", c.id, status);
   STATIC_BUFFER(text, LOG_LINE);
   int begun = c.journal && (c.journal->phase != PHASE_CREATING || c.journal->hooks_run);
-  if (destroy_container(&c, begun, &text)) {
-    log_error(text.data);
-    sys_exit(1);
-  }
+  if (destroy_container(&c, begun, &text)) fail("%s", text.data);
   end_verb(0);
 }
