@@ -60,7 +60,7 @@ int do_open_mount(struct run *r, const struct step_open_mount *s) {
   CLOSING int tree = open_source(r, TEXT(source), NUMBER(recursive), NUMBER(nofollow));
   if (tree == -EPERM && s->leave_refused) return 0;
   if (tree < 0) return source_failed(r, TEXT(source), tree);
-  int error = set_propagation(r, tree, NUMBER(propagation), 1);
+  int error = change_mount(r, tree, 1, 0, 0, s->propagation);
   if (!error && NUMBER(mapping) >= 0) error = map_ids(r, tree, r->fds[s->mapping], NUMBER(mapping_recursive));
   if (!error) r->fds[s->fd] = release(&tree);
   return error;
@@ -97,10 +97,10 @@ int do_bind(struct run *r, const struct step_bind *s) {
   if (tree == -ENOENT && *TEXT(otherwise)) tree = open_source(r, TEXT(otherwise), NUMBER(recursive), 0);
   if (tree == -ENOENT && s->optional) return 0;
   if (tree < 0) return r->call ? tree : failing(r, "open_tree", tree);
-  int error = change_attributes(r, tree, s->recursive_set, s->recursive_clear, 1);
-  if (!error) error = change_attributes(r, tree, s->set, s->clear, 0);
+  int error = change_mount(r, tree, 1, s->recursive_set, s->recursive_clear, 0);
+  if (!error) error = change_mount(r, tree, 0, s->set, s->clear, 0);
   if (!error) clear_implied(tree, s->implied);
-  if (!error) error = set_propagation(r, tree, NUMBER(propagation), NUMBER(propagation_recursive));
+  if (!error) error = change_mount(r, tree, s->propagation_recursive, 0, 0, s->propagation);
   if (error) return error;
   return place_mount(r, release(&tree), TEXT(target),
       s->on_proc           ? WAY_PROC_FILE

@@ -40,10 +40,9 @@ int attach(struct run *r, int mount, int target) {
   return error < 0 ? failing(r, "move_mount", error) : 0;
 }
 
-int set_propagation(struct run *r, int mount, int64_t propagation, int64_t recursive) {
-  if (!propagation) return 0;
-  return called(
-      r, "mount_setattr", sys_mount_setattr(mount, recursive ? AT_RECURSIVE : 0, 0, 0, (uint64_t)propagation));
+int change_mount(struct run *r, int mount, uint64_t recursive, uint64_t set, uint64_t clear, uint64_t propagation) {
+  if (!(set | clear | propagation)) return 0;
+  return called(r, "mount_setattr", sys_mount_setattr(mount, recursive ? AT_RECURSIVE : 0, set, clear, propagation));
 }
 
 #define VALUE_MAX 255 // bytes of a string for fsconfig(2)
@@ -71,10 +70,7 @@ static int configure_path(int context, const char *key, const char *path) {
 }
 
 static int configure(struct run *r, int context, const char *key, const char *value) {
-  if (value && strlen(value) > VALUE_MAX) {
-    if (configure_path(context, key, value) == 0) return 0;
-    return failing(r, "fsconfig", -E2BIG);
-  }
+  if (value && strlen(value) > VALUE_MAX) return called(r, "fsconfig", configure_path(context, key, value));
   int error = sys_fsconfig(context, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value, 0);
   return error < 0 ? refused(r, context, key, error) : 0;
 }

@@ -13,7 +13,7 @@ struct filesystem {
 int make_filesystem(struct run *r, const struct filesystem *f, int64_t attributes); // -E2BIG: an option is too long
 int configure_all(struct run *r, int context, const struct texts *options);
 int refused(
-    struct run *r, int context, const char *option, int error); // with the kernel's own words, for `option` or null
+    struct run *r, int context, const char *option, int error); // in the kernel's own words, for `option` or null
 
 // Attaches a detached mount over the root of this mount namespace. All paths begin beneath it, so that none leads to
 // it.
@@ -22,5 +22,8 @@ void take_off_root(
     int mount, int directory); // unmounts it again; clones of it stay. `directory`: the working directory
 
 int attach(struct run *r, int mount, int target); // uses both descriptors up
-int set_propagation(struct run *r, int mount, int64_t propagation, int64_t recursive); // MS_* or 0, of all below or not
+
+// Sets and clears attributes MOUNT_ATTR_* and sets the propagation MS_* (0: as it is), of the mount or of all below it
+// too.
+int change_mount(struct run *r, int mount, uint64_t recursive, uint64_t set, uint64_t clear, uint64_t propagation);
 int is_directory(int fd);

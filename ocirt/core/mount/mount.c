@@ -41,11 +41,6 @@ int open_source(struct run *r, const char *source, int64_t recursive, int64_t no
   return r->own < 0 ? clone_source(r, source, flags) : clone_on_host(r, source, flags);
 }
 
-int change_attributes(struct run *r, int mount, uint64_t set, uint64_t clear, int recursive) {
-  if (!(set | clear)) return 0;
-  return called(r, "mount_setattr", sys_mount_setattr(mount, recursive ? AT_RECURSIVE : 0, set, clear, 0));
-}
-
 int source_failed(struct run *r, const char *source, int error) {
   if (error == -ENOENT && !strcmp(source, r->program->facts.rootfs))
     format(&r->detail,
@@ -82,7 +77,7 @@ static int bind_instead(struct run *r, const struct step_mount *s) {
   forget_detail(r);
   CLOSING int bind = open_source(r, TEXT(bind), 0, 0);
   if (bind < 0) return failing(r, "open_tree", bind);
-  int error = change_attributes(r, bind, s->set, s->clear, 0);
+  int error = change_mount(r, bind, 0, s->set, s->clear, 0);
   return error ? error : release(&bind);
 }
 
@@ -91,7 +86,7 @@ int do_mount(struct run *r, const struct step_mount *s) {
       new_filesystem(r, &(struct filesystem){TEXT(fstype), TEXT(source), TEXTS(options), 0}, NUMBER(set));
   if (*TEXT(bind) && (mount == -EPERM || mount == -EBUSY)) mount = bind_instead(r, s);
   if (mount < 0) return mount;
-  int error = set_propagation(r, mount, NUMBER(propagation), NUMBER(propagation_recursive));
+  int error = change_mount(r, mount, s->propagation_recursive, 0, 0, s->propagation);
   if (!error) error = inherit(r, mount, s);
   return error ? error : place_mount(r, release(&mount), TEXT(target), WAY_ORDINARY);
 }
@@ -110,6 +105,5 @@ int do_reconfigure_mount(struct run *r, const struct step_reconfigure_mount *s) 
 int do_set_mount_attributes(struct run *r, const struct step_set_mount_attributes *s) {
   CLOSING int target = resolve_seen(r, TEXT(target));
   if (target < 0) return failing(r, "openat2", target);
-  return called(
-      r, "mount_setattr", sys_mount_setattr(target, s->recursive ? AT_RECURSIVE : 0, s->set, s->clear, s->propagation));
+  return change_mount(r, target, s->recursive, s->set, s->clear, s->propagation);
 }

@@ -9,8 +9,5 @@ int source_failed(struct run *r, const char *source, int error);
 // A detached clone of what is mounted at the source: a descriptor or a negative errno.
 int open_source(struct run *r, const char *source, int64_t recursive, int64_t nofollow);
 
-// Sets and clears attributes MOUNT_ATTR_* of the mount, or of all below it too.
-int change_attributes(struct run *r, int mount, uint64_t set, uint64_t clear, int recursive);
-
 // Attaches the detached mount, which is used up, at the path `target` of the rootfs. At / it becomes the rootfs.
 int place_mount(struct run *r, int mount, const char *target, enum way way);

@@ -17,18 +17,18 @@ static int take_null(struct run *r) {
   return is_null_device(r->null, &st) ? 0 : failing(r, "the host's /dev/null", -ENODEV);
 }
 
-static int set_propagation_of_all(struct run *r, int64_t propagation, int64_t recursive) {
+static int set_propagation_of_all(struct run *r, uint64_t propagation, uint64_t recursive) {
   CLOSING int root = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
-  return root < 0 ? failing(r, "open", root) : set_propagation(r, root, propagation, recursive);
+  return root < 0 ? failing(r, "open", root) : change_mount(r, root, recursive, 0, 0, propagation);
 }
 
 int do_set_propagation(struct run *r, const struct step_set_propagation *s) {
-  return set_propagation_of_all(r, NUMBER(propagation), NUMBER(recursive));
+  return set_propagation_of_all(r, s->propagation, s->recursive);
 }
 
 static int open_mntns(void) { return sys_open(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY, 0); }
 
-static int enter_copy(struct run *r, int64_t propagation) {
+static int enter_copy(struct run *r, uint64_t propagation) {
   int error = called(r, "unshare", sys1(SYS_unshare, CLONE_NEWNS));
   return error ? error : set_propagation_of_all(r, propagation, 1);
 }
@@ -62,7 +62,7 @@ static int enter_alone(struct run *r, int tree, const char *path, int returns) {
   if (error < 0) return error;
   r->own = release(&own);
   r->rootfs = sys_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
-  error = set_propagation(r, r->rootfs, (int64_t)r->before, 1);
+  error = change_mount(r, r->rootfs, 1, 0, 0, r->before);
   return error ? error : take_null(r);
 }
 
@@ -76,7 +76,7 @@ static int take_rootfs(struct run *r, const struct step_open_rootfs *s, int *err
     *error = tree < 0 ? enter_alone(r, AT_FDCWD, TEXT(path), 1) : enter_alone(r, tree, "", 0);
     // The kernel, before Linux 7.0, or a filter refuses to make such a namespace.
     if (r->own >= 0 || (*error != -EINVAL && *error != -EPERM)) return -1;
-    if ((*error = enter_copy(r, (int64_t)r->before))) return -1;
+    if ((*error = enter_copy(r, r->before))) return -1;
   }
   return tree >= 0 ? release(&tree) : open_source(r, TEXT(path), NUMBER(recursive), 0);
 }
