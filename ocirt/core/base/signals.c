@@ -19,8 +19,7 @@ void unblock_signals(void) {
 }
 
 int relay_signals(int *ends) {
-  uint64_t all = ~0ull;
-  uint64_t ending = ENDING;
+  uint64_t all = ~0ull, ending = ENDING;
   if (ends) *ends = (int)sys4(SYS_signalfd4, -1, &ending, sizeof ending, SFD_CLOEXEC);
   sys4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, sizeof all);
   return (int)sys4(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK);

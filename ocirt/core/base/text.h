@@ -44,8 +44,7 @@ void put_bytes(struct buffer *to, const char *text, size_t size);
 void put_number(struct buffer *to, int64_t number);
 size_t utf8_character(const char *at, const char *end); // the size of the character at `at`, 0 if it is not UTF-8
 void put_layer(struct buffer *to, const char *path); // escapes a path for a list that colons separate
-void put_time(
-    struct buffer *to, int64_t seconds, int64_t nanoseconds); // RFC 3339, UTC; without a fraction if nanoseconds < 0
+void put_time(struct buffer *to, int64_t seconds, int64_t nanoseconds); // RFC 3339, UTC; nanoseconds < 0: no fraction
 void put_error(struct buffer *to, int error); // as Go writes it: "no such file or directory"
 
 // Appends text with %s (text), %d (int), %l (int64_t), %j (text as JSON), %q (text as JSON, with bytes that are not

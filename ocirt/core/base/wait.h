@@ -18,6 +18,10 @@ long sys_ppoll(struct pollfd *fds, unsigned count, int64_t milliseconds);
 long poll_again(struct pollfd *fds, unsigned count, int64_t milliseconds);
 int sys_poll(int fd, short events, int milliseconds); // one descriptor
 static inline int is_readable(int fd) { return sys_poll(fd, POLLIN, 0) == 1; } // a pidfd is once the process has ended
+static inline void pause_for(long microseconds) { // less than a second
+  struct timespec time = {0, microseconds * 1000};
+  sys2(SYS_nanosleep, &time, 0);
+}
 static inline int64_t milliseconds(void) {
   struct timespec time;
   sys2(SYS_clock_gettime, CLOCK_MONOTONIC, &time);

@@ -17,14 +17,16 @@ static int has_word(const char *list, const char *name, size_t length) {
   return 0;
 }
 
-// Enables for the children of `dir` all its controllers. A failure only matters to a step that writes a file of that
-// controller, and explain_missing() then finds the reason.
-void enable_controllers(int dir) {
+// A failure to enable one only matters to a step that writes a file of that controller, and explain_missing() then
+// finds the reason.
+int enable_controllers(struct run *r, int cgroup) {
+  CLOSING int dir = cgroup;
   char has[512], enabled[512], one[64];
   BUFFER(missing, 1024);
+  if (dir < 0) return failing(r, "open", dir);
   if (read_file(dir, "cgroup.controllers", has, sizeof has) <= 0 ||
       read_file(dir, "cgroup.subtree_control", enabled, sizeof enabled) < 0)
-    return;
+    return 0;
   for (const char *word = has; *(word += strspn(word, " \n")); word += strcspn(word, " \n")) {
     size_t length = strcspn(word, " \n");
     if (has_word(enabled, word, length)) continue;
@@ -36,12 +38,13 @@ void enable_controllers(int dir) {
   // controller alone could be enabled, but would make the children invalid domains. EACCES and EROFS: the
   // runtime may not write the file at all. EPERM, which is retried, comes from cpuset until Linux 6.6, if a child has
   // another user's processes.
-  if (!error || error == -EBUSY || error == -EOPNOTSUPP || error == -EACCES || error == -EROFS) return;
+  if (!error || error == -EBUSY || error == -EOPNOTSUPP || error == -EACCES || error == -EROFS) return 0;
   for (const char *word = missing.data; *(word += strspn(word, " ")); word += strcspn(word, " ")) {
     struct buffer text = {one, sizeof one, 0, 0};
     put_bytes(&text, word, strcspn(word, " "));
     write_control(dir, "cgroup.subtree_control", one);
   }
+  return 0;
 }
 
 char *path_in(int pid, const char *mark, char *text, size_t size) {
@@ -112,9 +115,8 @@ int do_enable_controllers(struct run *r, const struct step_enable_controllers *s
   BUFFER(above, PATH_SIZE);
   const char *name = TEXT(path);
   while (*(name += strspn(name, "/"))) {
-    CLOSING int dir = open_cgroup(r, TEXT(hierarchy), above.data, O_RDONLY);
-    if (dir < 0) return failing(r, "open", dir);
-    enable_controllers(dir);
+    int error = enable_controllers(r, open_cgroup(r, TEXT(hierarchy), above.data, O_RDONLY));
+    if (error) return error;
     put(&above, "/");
     put_bytes(&above, name, strcspn(name, "/"));
     name += strcspn(name, "/");

@@ -19,11 +19,6 @@ int do_assert_thawed(struct run *r, const struct step_assert_thawed *s) {
   return failing_because(r, "", -EBUSY, TEXT(refusal));
 }
 
-static void pause_for(long microseconds) {
-  struct timespec time = {0, microseconds * 1000};
-  sys2(SYS_nanosleep, &time, 0);
-}
-
 static int says(int fd, const char *value) {
   char text[256];
   long n = sys4(SYS_pread64, fd, text, sizeof text - 1, 0);

@@ -117,13 +117,6 @@ static int make_level(struct making *m, int level, int last) {
   return last ? check_fit(m, present) : 0;
 }
 
-static int enable_at(struct making *m) {
-  CLOSING int dir = open_at(m, strlen(m->path), "", O_RDONLY | O_DIRECTORY);
-  if (dir < 0) return failing(m->r, "open", dir);
-  enable_controllers(dir);
-  return 0;
-}
-
 static int make_levels(struct making *m) {
   struct buffer full = {m->path, sizeof m->path, 0, 0};
   int error = put_cgroup(&full, m->hierarchy, m->below, ""), level = 0;
@@ -135,7 +128,7 @@ static int make_levels(struct making *m) {
   if (error != -ENOENT) return error;
   for (size_t at = m->top; at < full.used; level++) {
     m->path[at] = 0;
-    if (m->unified && (error = enable_at(m))) return error;
+    if (m->unified && (error = enable_controllers(m->r, open_at(m, at, "", O_RDONLY | O_DIRECTORY)))) return error;
     m->path[at] = '/';
     at += 1 + strcspn(m->path + at + 1, "/");
     m->path[at] = 0;

@@ -4,17 +4,18 @@
 #include <string.h>
 
 #include "base/files.h"
+#include "base/wait.h"
 #include "cgroup/hierarchy.h"
 #include "cgroup/kill.h"
 
 // After the last process of a cgroup has ended, rmdir may give EBUSY for a while, and the kernel does not report when
 // that is over.
 static int remove_directory(int parent, const char *name) {
-  struct timespec pause = {0, 100000};
+  long pause = 100;
   int error = sys_unlink(parent, name, AT_REMOVEDIR);
   for (int tries = 0; error == -EBUSY && tries < 1000; tries++) {
-    sys2(SYS_nanosleep, &pause, 0);
-    if (pause.tv_nsec < 10000000) pause.tv_nsec *= 2;
+    pause_for(pause);
+    if (pause < 10000) pause *= 2;
     error = sys_unlink(parent, name, AT_REMOVEDIR);
   }
   return error == -ENOENT ? 0 : error;

@@ -103,11 +103,8 @@ int do_open_cgroup(struct run *r, const struct step_open_cgroup *s) {
 
 // A single-threaded process that writes 0 to `tasks` moves itself without waiting for a grace period.
 int do_join_cgroup(struct run *r, const struct step_join_cgroup *s) {
-  int fd = r->fds[s->fd];
-  if (fd < 0) return 0;
-  long n = sys_write(fd, "0", 1);
-  sys_close(fd);
-  return n < 0 ? failing(r, "write", (int)n) : 0;
+  CLOSING int fd = release(&r->fds[s->fd]);
+  return fd < 0 ? 0 : called(r, "write", sys_write(fd, "0", 1));
 }
 
 int do_delegate_cgroup(struct run *r, const struct step_delegate_cgroup *s) {

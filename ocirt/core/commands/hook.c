@@ -125,10 +125,9 @@ int run_command(struct run *r, struct command *c, struct outcome *outcome) {
 // Writes the state to a memfd instead of a pipe: any size fits, and a hook that does not read it cannot block the
 // runtime. 0, or a negative errno.
 static int write_hook_state(struct run *r, int input, const char *status) {
-  struct buffer state = state_buffer(r->program);
   int inside = r->section == SECTION_INIT || r->section == SECTION_EXEC_PROGRAM;
   int pid = !strcmp(status, "stopped") ? 0 : inside ? (int)sys0(SYS_getpid) : r->container->journal->pid;
-  put_state(&state, r->program, r->container->journal, pid, status, 0, 0);
+  struct buffer state = state_json(r->program, r->container->journal, pid, status, 0, 0);
   int error = write_all(input, state.data, state.used);
   arena_pop(&state);
   sys3(SYS_lseek, input, 0, SEEK_SET);
@@ -182,7 +181,7 @@ int do_open_hook_output(struct run *r, const struct step_open_hook_output *s) {
   if (r->section == SECTION_DELETE && !r->hooks) return 0;
   int fd = sys_open(AT_FDCWD, TEXT(path), O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY, 0600);
   if (fd >= 0) r->fds[s->fd] = fd;
-  if (fd >= 0 || !s->warn) return fd < 0 ? failing(r, "open", fd) : 0;
+  if (fd >= 0 || !s->warn) return called(r, "open", fd);
   warn("%s: open %s: %e", text_of(r->program, s->head.at), TEXT(path), fd);
   return 0;
 }

@@ -105,8 +105,7 @@ int child_gone(struct run *r) {
 }
 
 int prepare_state(struct run *r) {
-  struct buffer text = state_buffer(r->program);
-  put_state(&text, r->program, r->container->journal, r->container->journal->pid, "created", 0, 1);
+  struct buffer text = state_json(r->program, r->container->journal, r->container->journal->pid, "created", 0, 1);
   int error = container_write(r->container, STATE_TO_BE, text.data, text.used);
   r->has_state = 1;
   return called(r, "state.json", error);

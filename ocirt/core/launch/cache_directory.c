@@ -2,9 +2,9 @@
 
 #include <string.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <linux/magic.h>
 
+#include "base/files.h"
 #include "steps.h"
 
 // linux/magic.h lacks this one.
@@ -39,23 +39,21 @@ static int make_directory(char *path, int parent_mode) {
 static int open_directory(struct cache_directory *d, int parent_mode) {
   const char *path = d->path->data;
   struct stat st;
-  struct statfs fs;
   CLOSING int fd = sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
   if (fd == -ENOENT) {
     int error = make_directory(d->path->data, parent_mode);
     fd = error < 0 && error != -EEXIST ? error : sys_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
   }
-  int error = fd < 0 ? fd : sys_fstat(fd, &st);
-  if (!error) error = (int)sys2(SYS_fstatfs, fd, &fs);
+  long error = fd < 0 ? fd : sys_fstat(fd, &st), type = error ? error : filesystem_of(fd);
   if (d->reason.used) put(&d->reason, "; ");
-  if (error)
-    format(&d->reason, "%s: %e", path, error);
+  if (type < 0)
+    format(&d->reason, "%s: %e", path, (int)type);
   else if (st.st_uid != sys0(SYS_geteuid) || st.st_mode & 077)
     format(&d->reason, "%s is not the caller's alone (mode 0700)", path);
-  else if (!is_local(&st, fs.f_type))
+  else if (!is_local(&st, type))
     format(&d->reason, "%s is not on a local file system", path);
   else {
-    d->in_memory = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
+    d->in_memory = type == TMPFS_MAGIC || type == RAMFS_MAGIC;
     return d->fd = release(&fd);
   }
   return -1;

@@ -16,21 +16,14 @@ static int goes_up(struct span path) {
   return 0;
 }
 
-static int begins(struct span text, struct span other) {
-  return text.size >= other.size && !memcmp(text.text, other.text, other.size);
-}
-
-static int ends(struct span text, struct span other) {
-  return text.size >= other.size && !memcmp(text.text + text.size - other.size, other.text, other.size);
-}
-
 // Does the predicate hold for the text and one argument of the test?
 static int compare(uint8_t predicate, struct span text, struct span other) {
+  if (text.size < other.size) return 0;
   switch (predicate) {
   case TEST_STARTS_WITH:
-    return begins(text, other);
+    return !memcmp(text.text, other.text, other.size);
   case TEST_ENDS_WITH:
-    return ends(text, other);
+    return !memcmp(text.text + text.size - other.size, other.text, other.size);
   case TEST_CONTAINS:
     return memmem(text.text, text.size, other.text, other.size) != 0;
   default:

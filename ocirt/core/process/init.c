@@ -41,12 +41,11 @@ static void reap(int program, int options) {
 }
 
 static _Noreturn void be_init(int program) {
-  sigset_t all;
-  sigfillset(&all);
+  uint64_t all = ~0ull;
   // Without a pid namespace of the container's own, its orphans would go to another reaper.
   sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0);
   for (;;) {
-    long signal = sys4(SYS_rt_sigtimedwait, &all, 0, 0, 8);
+    long signal = sys4(SYS_rt_sigtimedwait, &all, 0, 0, sizeof all);
     if (signal > 0 && signal != SIGCHLD)
       sys2(SYS_kill, program, signal);
     else
@@ -66,9 +65,8 @@ static int be_program(void) {
 }
 
 int do_keep_init(struct run *r, const struct step_keep_init *s) {
-  sigset_t all;
-  sigfillset(&all);
-  sys4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, 8); // they stay pending until the init takes them
+  uint64_t all = ~0ull;
+  sys4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, sizeof all); // they stay pending until the init takes them
   int program = (int)sys5(SYS_clone, SIGCHLD, 0, 0, 0, 0);
   if (program < 0) return failing(r, "clone", program);
   if (!program) return be_program();

@@ -1,6 +1,4 @@
 // Steps of exec and restore that enter an existing container, and of exec that run the process there.
-#include "process/join.h"
-
 #include <poll.h>
 
 #include "base/signals.h"
@@ -15,14 +13,12 @@ int do_open_proc(struct run *r, const struct step_open_proc *s) {
   return called(r, "open", r->proc);
 }
 
-int has_ended(const struct container *c) { return is_readable(c->pidfd); }
-
 static int ended(struct run *r) {
   return whole_failure(r, -ESRCH, "cannot exec in a stopped container: it has just ended");
 }
 
 int do_assert_running(struct run *r, const struct step_assert_running *s) {
-  return has_ended(r->container) ? ended(r) : 0;
+  return is_readable(r->container->pidfd) ? ended(r) : 0;
 }
 
 int do_join_container(struct run *r, const struct step_join_container *s) {
@@ -33,7 +29,7 @@ int do_join_container(struct run *r, const struct step_join_container *s) {
 int do_open_container_root(struct run *r, const struct step_open_container_root *s) {
   CLOSING int fd = open_process_file(r->container->journal->pid, "root", O_PATH | O_DIRECTORY);
   // As long as the pidfd shows that the process lives, the pid still names it.
-  if (has_ended(r->container)) return ended(r);
+  if (is_readable(r->container->pidfd)) return ended(r);
   if (fd < 0) return failing(r, "open", fd);
   r->fds[s->fd] = release(&fd);
   return 0;

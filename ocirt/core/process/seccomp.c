@@ -2,11 +2,12 @@
 
 #include <limits.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <linux/bpf_common.h>
 
+#include "base/memory.h"
 #include "base/processes.h"
 #include "base/socket.h"
+#include "base/wait.h"
 #include "executor/channel.h"
 #include "executor/events.h"
 #include "executor/failure.h"
@@ -37,11 +38,10 @@ static int send_state(const struct sender *s, int listener) {
 // The thread. It starts before the filter is loaded, and a filter applies only to the thread that loads it.
 static _Noreturn void send_listener(void *data) {
   struct sender *s = data;
-  struct timespec pause = {0, 20000};
   int listener;
   // Waits for one seccomp(2). The process cannot wake this thread: the filter may forbid every system call that could.
   while ((listener = __atomic_load_n(&s->listener, __ATOMIC_ACQUIRE)) == WAITING)
-    sys2(SYS_nanosleep, &pause, 0);
+    pause_for(20);
   if (listener >= 0) {
     int error = send_state(s, listener);
     // The process shares its descriptors with this thread and need not close them again.
@@ -55,14 +55,12 @@ static _Noreturn void send_listener(void *data) {
   end_thread();
 }
 
-// The container process state (config-linux.md). The memory is mapped for it, and null if none is left.
+// The container process state (config-linux.md). Without data if no memory is left.
 static struct buffer process_state(struct run *r, const char *metadata, const char *status) {
-  struct buffer state = state_buffer(r->program);
   int init = r->container->journal->pid, pid = r->pid ? r->pid : init;
-  put_state(&state, r->program, r->container->journal, init, status, 0, 0);
+  struct buffer state = state_json(r->program, r->container->journal, init, status, 0, 0);
   size_t size = state.used + 6 * strlen(metadata) + 256;
-  void *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  struct buffer out = {memory == MAP_FAILED ? 0 : memory, size, 0, 0};
+  struct buffer out = {arena_alloc(size), size, 0, 0};
   if (!out.data) return out;
   format(&out, "{\"ociVersion\":%j,\"fds\":[\"seccompFd\"],\"pid\":%d", r->program->facts.oci_version, pid);
   if (*metadata) format(&out, ",\"metadata\":%j", metadata);

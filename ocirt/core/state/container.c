@@ -42,9 +42,8 @@ static void tell_holder(struct container *c, int lock) {
 // flock(2) knows no time limit, so it is asked again and again: -ETIMEDOUT after LOCK_SECONDS.
 static int lock_in(int root, struct container *c, int lock) {
   struct stat ours, present;
-  struct timespec pause = {0, 5000000};
   int error;
-  for (int64_t end = 0; (error = sys_flock(c->dir, lock | LOCK_NB)) == -EWOULDBLOCK; sys2(SYS_nanosleep, &pause, 0)) {
+  for (int64_t end = 0; (error = sys_flock(c->dir, lock | LOCK_NB)) == -EWOULDBLOCK; pause_for(5000)) {
     if (!end)
       end = milliseconds() + LOCK_SECONDS * 1000L;
     else if (milliseconds() >= end)
@@ -236,8 +235,7 @@ int container_keep(struct container *c, const char *name, const void *data, size
 // The program, and after it the state: until state.json exists, another build reads the request from here. If the
 // program exists, config.json is complete: nobody reads that before.
 static int store_program(struct container *c) {
-  struct buffer state = state_buffer(&c->program);
-  put_state(&state, &c->program, c->journal, 0, "creating", 0, 1);
+  struct buffer state = state_json(&c->program, c->journal, 0, "creating", 0, 1);
   CLOSING int fd = sys_open(c->dir, "program.new", O_WRONLY | O_CREAT | O_TRUNC, 0600);
   int error = fd < 0 ? fd : write_all(fd, (const char *)c->program.base, c->program.size);
   if (!error) error = write_all(fd, state.data, state.used);

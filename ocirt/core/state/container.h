@@ -39,8 +39,7 @@ int container_relock(struct container *c); // 0, DELETED_MEANWHILE, or -EBUSY: a
 int container_hold(struct container *c); // opens pidfd if init lives: 1, else 0
 int container_write(struct container *c, const char *name, const void *data, size_t size);
 int container_rename(struct container *c, const char *from, const char *to);
-int container_keep(
-    struct container *c, const char *name, const void *data, size_t size); // replaces a whole file by write and rename
+int container_keep(struct container *c, const char *name, const void *data, size_t size); // replaces a file by rename
 int container_store(struct container *c); // config.json and the program
 int start_socket(struct container *c, long call); // start.sock, by SYS_bind or SYS_connect: fd or negative errno
 int container_remove(struct container *c); // the directory and its files: 0 or negative errno

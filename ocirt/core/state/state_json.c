@@ -7,19 +7,15 @@
 #include "build-id.h"
 #include "state/facts.h"
 
-struct buffer state_buffer(const struct program *p) {
-  // Escaping turns a byte into at most six. Names, numbers, dates and the path of a cgroup take the rest.
-  size_t size = 32768;
-  if (p) {
-    const struct facts *f = &p->facts;
-    size += 6 * (strlen(f->id) + strlen(f->bundle) + strlen(f->rootfs)) + strlen(f->annotations) + strlen(f->request);
-  }
-  return arena_buffer(size);
+// A buffer large enough for the state: escaping turns a byte into at most six. Names, numbers, dates and the path of a
+// cgroup take the rest.
+static struct buffer state_buffer(const struct facts *f) {
+  size_t escaped = 6 * (strlen(f->id) + strlen(f->bundle) + strlen(f->rootfs));
+  return arena_buffer(32768 + escaped + strlen(f->annotations) + strlen(f->request));
 }
 
 // The members that only the runtime reads, this build or a later one. FROZEN: docs/architecture.md, "State directory".
-static void put_own_members(struct buffer *to, const struct program *p, const struct journal *j) {
-  const struct facts *f = &p->facts;
+static void put_own_members(struct buffer *to, const struct facts *f, const struct journal *j) {
   format(to, ",\"version\":1,\"build\":%j,\"pidStartTime\":%l,\"request\":%s", BUILD_ID, (int64_t)j->start_time,
       f->request);
   if (!*f->paused_file) return;
@@ -28,10 +24,10 @@ static void put_own_members(struct buffer *to, const struct program *p, const st
   format(to, ",\"pausedFile\":%j", file.data);
 }
 
-// `pretty`: indented as by runc.
-void put_state(struct buffer *to, const struct program *p, const struct journal *j, int pid, const char *status,
-    int pretty, int whole) {
+struct buffer state_json(
+    const struct program *p, const struct journal *j, int pid, const char *status, int pretty, int whole) {
   const struct facts *f = &p->facts;
+  struct buffer state = state_buffer(f), *to = &state;
   const char *next = pretty ? ",\n  " : ",", *colon = pretty ? ": " : ":";
   format(to, "{%s\"ociVersion\"%s%j", next + 1, colon, f->oci_version);
   format(to, "%s\"id\"%s%j%s\"pid\"%s%d", next, colon, f->id, next, colon, pid);
@@ -39,9 +35,10 @@ void put_state(struct buffer *to, const struct program *p, const struct journal 
   format(to, "%s\"rootfs\"%s%j%s\"created\"%s\"", next, colon, f->rootfs, next, colon);
   put_time(to, j->created_seconds, j->created_nanoseconds);
   put(to, "\"");
-  if (whole) put_own_members(to, p, j);
+  if (whole) put_own_members(to, f, j);
   int64_t killed = pretty ? oom_kills(p) : 0;
   if (killed) format(to, "%s\"oomKills\"%s%l", next, colon, killed);
   format(
       to, "%s\"annotations\"%s%s%s\"owner\"%s\"\"%s", next, colon, f->annotations, next, colon, pretty ? "\n}\n" : "}");
+  return state;
 }

@@ -5,7 +5,6 @@
 #include "program/program.h"
 #include "state/journal.h"
 
-struct buffer state_buffer(const struct program *p); // large enough for the state of `p`, which may be null
-
-void put_state(struct buffer *to, const struct program *p, const struct journal *j, int pid, const char *status,
-    int pretty, int whole);
+// `pretty`: indented as by runc; `whole`: with the members that only the runtime reads.
+struct buffer state_json(
+    const struct program *p, const struct journal *j, int pid, const char *status, int pretty, int whole);

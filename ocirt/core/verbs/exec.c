@@ -8,11 +8,11 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/processes.h"
+#include "base/wait.h"
 #include "executor/execute.h"
 #include "executor/failure.h"
 #include "launch/descriptors.h"
 #include "launch/python.h"
-#include "process/join.h"
 #include "state/status_fd.h"
 #include "verbs/foreground.h"
 #include "verbs/lifecycle.h"
@@ -54,7 +54,7 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
     BUFFER(text, LOG_LINE);
     put_failure(&text, &r, failed, error);
     end_child(&r);
-    if (has_ended(c) && !strstr(text.data, "stopped container")) put(&text, " (the container has just ended)");
+    if (is_readable(c->pidfd) && !strstr(text.data, "stopped container")) put(&text, " (the container has just ended)");
     fail("%s", text.data);
   }
   struct foreground_process child = {

@@ -32,13 +32,12 @@ void verb_start(struct request *q) {
 void verb_state(struct request *q) {
   struct container c = {0};
   need_container(&c, q, 0);
-  struct buffer out = state_buffer(c.program.base && c.journal ? &c.program : 0);
   const char *status = container_status(&c);
   int pid = c.journal && strcmp(status, "stopped") ? c.journal->pid : 0;
-  if (c.program.base && c.journal)
-    put_state(&out, &c.program, c.journal, pid, status, 1, 0);
-  else
-    // Create was cut off before it stored the program: only the id is known.
+  // Without them create was cut off before it stored the program: only the id is known.
+  int is_stored = c.program.base && c.journal;
+  struct buffer out = is_stored ? state_json(&c.program, c.journal, pid, status, 1, 0) : arena_buffer(LOG_LINE);
+  if (!is_stored)
     format(&out,
         "{\n  \"ociVersion\": \"" SPEC_VERSION
         "\",\n  \"id\": %j,\n  \"pid\": 0,\n  \"status\": %j,\n  \"bundle\": \"\"\n}\n",
