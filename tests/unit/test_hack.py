@@ -278,14 +278,14 @@ def ci(tmp_path):
 
     def run(*failing):
         for name in ("check", "fresh", "test", "vm"):
-            # What runs on another host has arguments, the others at most a suite.
-            part = f'part={name}; [ $# -lt 2 ] || part=another-host; echo $part; [ $part != "{" ".join(failing)}" ]'
+            # What runs on another host has arguments, the others at most a suite or a lane.
+            part = f'part={name}; [ $# -lt 2 ] || part=another-host; [ "$*" != --site ] || part=site; echo $part; [ $part != "{" ".join(failing)}" ]'
             (tmp_path / "hack" / name).write_text(f"#!/bin/sh\n{part}\n")
             (tmp_path / "hack" / name).chmod(0o755)
         done = subprocess.run(
             [tmp_path / ".ci/run"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd="/"
         )
-        assert done.stdout == "check\nfresh\nanother-host\ntest\n", done
+        assert done.stdout == "check\nsite\nfresh\nanother-host\ntest\n", done
         return done
 
     return run
@@ -297,12 +297,12 @@ def test_all_that_is_run_for_a_commit(ci):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("part", ["check", "fresh", "another-host", "test"])
+@pytest.mark.parametrize("part", ["check", "site", "fresh", "another-host", "test"])
 def test_a_part_that_fails_fails_the_whole_and_keeps_no_other_from_running(ci, part):
     done = ci(part)
     assert (
         done.returncode == 1
-        and ("hack/" if part == "another-host" else f"hack/{part}") in done.stderr
+        and {"another-host": "hack/", "site": "hack/test --site"}.get(part, f"hack/{part}") in done.stderr
         and done.stderr.endswith(" failed\n")
         and done.stderr.count("\n") == 1
     )

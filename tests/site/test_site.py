@@ -1,0 +1,119 @@
+"""The documentation site as readers see it: every page in Chromium, narrow and wide, light and dark; and its search."""
+
+import functools
+import http.server
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.site.chromium import Chromium
+
+TREE = Path(__file__).parents[2]
+SITE = TREE / "build/site"
+PICTURES = TREE / "build/site-pictures"
+PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
+WINDOWS = [(375, "light"), (375, "dark"), (1440, "light"), (1440, "dark")]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Where the site is served."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=SITE))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    program = shutil.which("chromium") or pytest.skip("needs chromium, which hack/test --site installs for root")
+    shutil.rmtree(PICTURES, ignore_errors=True)
+    PICTURES.mkdir()
+    chromium = Chromium(program, tmp_path_factory.mktemp("profile"))
+    yield chromium
+    chromium.close()
+
+
+@pytest.mark.parametrize("width, scheme", WINDOWS)
+def test_every_page_fits_its_window(browser, address, width, scheme):
+    """No page is wider than the window, and every picture in it is shown."""
+    browser.look(width, scheme)
+    wide, broken = [], []
+    for page in PAGES:
+        browser.open(address + page)
+        widths = browser.ask("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        if widths[0] > widths[1]:
+            wide.append((page, *widths))
+        broken += browser.ask("[...document.images].filter(each => !each.naturalWidth).map(each => each.src)")
+        browser.picture(PICTURES / f"{page.removesuffix('.html').replace('/', '-')}-{width}-{scheme}.png")
+    assert len(PAGES) > 15 and (wide, broken) == ([], [])
+
+
+def brightness(browser):
+    """Of the page's background and of its text, from 0 to 255."""
+    script = """
+      (name => {
+        const color = getComputedStyle(document.querySelector(name[0]))[name[1]]
+        const canvas = new OffscreenCanvas(1, 1).getContext('2d')
+        canvas.fillStyle = color
+        canvas.fillRect(0, 0, 1, 1)
+        return canvas.getImageData(0, 0, 1, 1).data.slice(0, 3).reduce((a, b) => a + b) / 3
+      })"""
+    return [
+        browser.ask(f"{script}({names})") for names in ("['body', 'backgroundColor']", "['.md-typeset p', 'color']")
+    ]
+
+
+def test_light_and_dark_follow_the_reader(browser, address):
+    browser.look(1440, "light")
+    browser.open(address + "index.html")
+    background, text = brightness(browser)
+    assert background > 230 and text < 100
+    browser.look(1440, "dark")
+    browser.open(address + "index.html")
+    background, text = brightness(browser)
+    assert background < 60 and text > 150
+
+
+WORDS = {
+    "podman": "engines.html",
+    "RuntimeClass": "engines.html",
+    "asyncio": "library.html",
+    "sandbox": "library.html",
+    "listenerPath": "spec.html",
+    "glossary": "architecture.html",
+    "SetHostname": "steps.html",
+    "runtime-tools": "conformance.html",
+    "close_range": "kernels.html",
+    "manylinux": "packaging.html",
+}
+"""What readers look for -> a page that the search finds."""
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_the_search_finds(browser, address, word):
+    browser.look(1440, "light")
+    browser.open(address + "index.html")
+    browser.ask(f"""
+      document.querySelector('[data-md-toggle=search]').click()
+      const box = document.querySelector('[data-md-component=search-query]')
+      box.focus()
+      box.value = {word!r}
+      box.dispatchEvent(new Event('keyup', {{bubbles: true}}))
+    """)
+    browser.until("/matching document/.test(document.querySelector('.md-search-result__meta').textContent)")
+    found = browser.ask("[...document.querySelectorAll('a.md-search-result__link')].map(each => each.href)")
+    assert f"{address}{WORDS[word]}" in {each.partition("#")[0].partition("?")[0] for each in found}
+
+
+def test_nothing_was_asked_of_another_site(browser, address):
+    """The last test, because it looks at what the pages of those before have loaded."""
+    assert browser.requests
+    assert [each for each in browser.requests if not each.startswith((address, "data:", "about:", "blob:"))] == []
