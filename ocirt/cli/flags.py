@@ -138,6 +138,12 @@ _CREATE = (
     Flag("rootfs-annotations", "allow annotations (org.ocirt.rootfs.*) to choose directories of the host"),
 )
 
+_LATE = Flag("late", "leave the command, its directory, variables and standard streams to start")
+_CWD = Flag("cwd", "the working directory of the process in the container", "DIR", part=BOUND)
+_ENV = Flag(
+    "env", "a further environment variable, NAME=VALUE", "VARIABLE", "e", repeats=VALUES, part=BOUND, form=VARIABLE
+)
+
 _CRIU = (
     Flag("image-path", "directory of criu's image files (default: checkpoint, in the current directory)", "DIR"),
     Flag("work-path", "directory for criu's log and statistics (default: --image-path)", "DIR"),
@@ -156,7 +162,13 @@ _CRIU = (
 )
 
 NATIVE = {
-    "create": Verb("ID", "create a container", *_CREATE),
+    "create": Verb(
+        "ID",
+        "create a container",
+        *_CREATE,
+        _LATE,
+        Flag("remove", "delete the container when it ends (with --status-fd)", part=OTHER),
+    ),
     "run": Verb(
         "ID",
         "create a container and start it",
@@ -165,7 +177,13 @@ NATIVE = {
         Flag("keep", "do not delete the container when it ends", part=OTHER),
         Flag("no-subreaper", "leave orphaned processes to the host's init", part=OTHER),
     ),
-    "start": Verb("ID", "run the program of a created container"),
+    "start": Verb(
+        "ID [COMMAND ARGS...]",
+        "run the program of a created container, or a command in one that create --late has made",
+        _CWD,
+        _ENV,
+        command=True,
+    ),
     "state": Verb("ID", "print a container's state as JSON"),
     "kill": Verb(
         "ID [SIGNAL]",
@@ -189,16 +207,8 @@ NATIVE = {
         Flag("pidfd-socket", "unix socket that receives a pidfd of the process", "SOCKET", part=BOUND),
         Flag("pid-file", "write the pid of the process to FILE", "FILE", part=BOUND),
         Flag("detach", "do not wait for the end of the process", letter="d"),
-        Flag("cwd", "the working directory of the process in the container", "DIR", part=BOUND),
-        Flag(
-            "env",
-            "a further environment variable, NAME=VALUE",
-            "VARIABLE",
-            "e",
-            repeats=VALUES,
-            part=BOUND,
-            form=VARIABLE,
-        ),
+        _CWD,
+        _ENV,
         Flag("user", "the user, and optionally the group, of the process", "UID[:GID]", "u", part=BOUND, form=USER),
         Flag("additional-gids", "a further group", "GID", "g", repeats=VALUES, part=BOUND, form=ID),
         Flag("cap", "a further capability", "NAME", "c", repeats=VALUES, part=BOUND),
@@ -332,6 +342,7 @@ PYTHON = {
         "list | explain [BUNDLE] | clear",
         "list kept programs, explain why a bundle has none, or remove them all",
         *[flag for flag in _CREATE if flag.name not in ("bundle", "no-cache")],
+        _LATE,
         Flag("run", "explain: look for the program as run would"),
         Flag("detach", "explain: with --run, look for it as run --detach would", letter="d"),
         Flag("format", "list: table (default) or json", "FORMAT", choices=("table", "json")),

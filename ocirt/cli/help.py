@@ -21,7 +21,9 @@ DESCRIPTIONS = {
     "create": """\
 Creates the container of a bundle: namespaces, cgroups, root file system and everything else that
 config.json asks for, except the program itself, which waits for "ocirt start ID". ID is any name that no
-other container under the root directory has.""",
+other container under the root directory has. With --late, start brings the command as well, and its
+directory, further variables and standard streams: everything else is ready by then. Nothing else may run
+in such a container before start.""",
     "run": """\
 Creates the container of a bundle, starts it, waits for its end and deletes it. The exit status is that of
 the program, or 128 + N if signal N ended it. With --detach run returns as soon as the program runs.
@@ -30,7 +32,9 @@ which that process has no handler, even SIGTERM: to end such a container use --i
 config.json asks for a terminal, the program gets one even if standard input is none; the end of the input
 is sent as Ctrl-D.""",
     "start": """\
-Runs the program of a created container. A container can be started once.""",
+Runs the program of a created container. A container can be started once. If it was created with --late,
+COMMAND replaces the args of config.json's process and --cwd its directory, --env adds to its variables, and
+the standard streams are those of start.""",
     "state": """\
 Prints the state of a container, as the OCI runtime specification defines it, as one JSON object.""",
     "kill": """\
@@ -126,13 +130,17 @@ EXAMPLES = {
             "ocirt create --layer /srv/changes --layer /srv/base web",
             "Create it with the topmost layer first as its root file system, read-only.",
         ),
+        ("ocirt create --late --bundle /srv/job job", "Make a container that waits for its command."),
     ),
     "run": (
         ("ocirt run first", "Run the bundle in the current directory, at this terminal."),
         ("ocirt run --detach --bundle /srv/web web", "Run a service, and return as soon as it runs."),
         ("ocirt run --init -b /srv/job job", "Run a program that handles no signals, so that Ctrl-C ends it."),
     ),
-    "start": (("ocirt start web", "Run the program of the container web, which create has made."),),
+    "start": (
+        ("ocirt start web", "Run the program of the container web, which create has made."),
+        ("ocirt start --cwd /tmp job -- sh -c 'echo hello'", "Run a command in job, which create --late has made."),
+    ),
     "state": (("ocirt state web", "Print the state of the container web."),),
     "kill": (
         ("ocirt kill web", "Send SIGTERM to the first process of the container web."),

@@ -5,6 +5,7 @@ steps of one part of the specification. This module puts the steps in their orde
 docs/architecture.md.
 """
 
+from ..errors import RequestError
 from ..model import crun
 from ..plan.steps import (
     EVENTS,
@@ -68,6 +69,11 @@ class _New(Container):
         self.rdt = self.resctrl()
         if self.process:
             self.filters = Seccomp(config, config.process.no_new_privileges, host, plan, kept)
+            if request.late and self.filters.loads_at_create:
+                raise RequestError(
+                    "--late: linux.seccomp: found SCMP_ACT_NOTIFY, expected a profile without it: create loads such a "
+                    "filter, and init could not take from start what create has left open"
+                )
         self.hooks = hooks.Hooks(config, plan)
         self.outside = None if self.mounts.has_own_dev else devices.Outside(config.linux, namespaces, plan)
         self.receivers = self._pidfd_receivers()
@@ -207,7 +213,8 @@ class _New(Container):
             + paths.restrict(config.linux, self.request)
         )
         if process and filters:
-            steps += process.become(filters.lends, filters.register, *self.hooks.kept())
+            steps += process.leave_runtime(filters.register, *self.hooks.kept())
+            steps += [] if self.request.late else process.become(filters.lends)
             if filters.loads_at_create:  # loading sends "ready" too
                 return [*steps, *process.restore_limits(), *process.prepare_execute(), *filters.load()]
         return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
@@ -220,9 +227,11 @@ class _New(Container):
 
     def _exec_program(self, process: Process, filters: Seccomp) -> "list[Step]":
         started = self.hooks.run("start_container", process.env)
+        late = [*process.bind_late(), *process.become(filters.lends)] if self.request.late else []
         if filters.loads_at_create:
             return [*started, *process.keep_init(filters.lends), *process.execute()]
         return [
+            *late,
             *process.restore_limits(),
             *(filters.for_hooks() if started else []),
             *started,

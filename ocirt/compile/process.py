@@ -5,6 +5,7 @@ from ..model import crun
 from ..model.text import Template, quote
 from ..plan.steps import (
     NONE,
+    BindLate,
     ChangeDirectory,
     CloseDescriptors,
     Exec,
@@ -77,6 +78,8 @@ def check_terminal(terminal: bool, request: "Request") -> None:
             "--console-socket: found a socket, expected none: cannot use console socket if ocirt will "
             "not detach or allocate tty"
         )
+    if terminal and request.late:
+        raise RequestError("--late: process.terminal: found true, expected false: start brings the standard streams")
 
 
 def every_cpu() -> "list[Step]":
@@ -110,6 +113,8 @@ class Process:
         self.env: list[AnyText | Texts] = [
             *([] if env is None else env if isinstance(env, list) else [env]),
             *notify.environment(request),
+            # BindLate puts the variables of start in its place.
+            *([""] if request.late else []),
         ]
         if self.args.is_empty():
             raise ConfigError(self.args.path, "[]", "at least the program")
@@ -159,21 +164,21 @@ class Process:
         score = self.process.oom_score_adj
         return [] if score is None else [SetOomScore(score.path, LINUX, value=Template(score))]
 
-    def become(self, lend: bool = False, keep: int = NONE, stdout: int = NONE, stderr: int = NONE) -> "list[Step]":
-        """The last steps of init: they set what belongs to the process alone, and drop privileges one after the other.
+    def leave_runtime(self, keep: int = NONE, stdout: int = NONE, stderr: int = NONE) -> "list[Step]":
+        """Steps of init that set what belongs to the process alone, and close what the program does not get.
 
-        :param lend: leave this process CAP_SYS_ADMIN until it executes the program.
         :param keep: register of a descriptor that later steps need.
         :param stdout: register of the file that gets the standard output of the hooks of ``start``.
         :param stderr: register of the file that gets their standard error.
         """
-        process, user = self.process, self.process.user
+        process = self.process
         steps: list[Step] = []
         if self.linux.has("memoryPolicy"):
             from .memorypolicy import set_policy  # rare
 
             steps += set_policy(self.linux.memory_policy)
-        steps += self._set_limits()
+        # With these limits, init of a late container might not get the streams from start: it sets them in become().
+        steps += [] if self.request.late else self._set_limits()
         if process.has("scheduler") or process.has("ioPriority"):
             from .scheduling import schedule
 
@@ -186,14 +191,23 @@ class Process:
             from .labels import process_labels
 
             steps += process_labels(process, self.host)
-        steps.append(CloseDescriptors("process", SPEC, preserve=self.preserve, keep=keep, stdout=stdout, stderr=stderr))
-        # Perhaps only root may enter the directory, or (on a network file system) only the user: try as both.
-        steps.append(ChangeDirectory("process.cwd", SPEC, path=self.cwd, retry_later=1))
-        # Look for the home directory while still root: the process gets HOME even if its user may not read the passwd
-        # file.
-        steps.append(FindHome("process.env", SPEC, uid=self.uid, env=self.env))
-        steps += self.capabilities.drop()
-        steps.append(
+        close = CloseDescriptors("process", SPEC, preserve=self.preserve, keep=keep, stdout=stdout, stderr=stderr)
+        return [*steps, close]
+
+    def become(self, lend: bool = False) -> "list[Step]":
+        """The steps that drop privileges one after the other, and find the program.
+
+        :param lend: leave this process CAP_SYS_ADMIN until it executes the program.
+        """
+        process, user = self.process, self.process.user
+        steps: list[Step] = [
+            # Perhaps only root may enter the directory, or (on a network file system) only the user: try as both.
+            ChangeDirectory("process.cwd", SPEC, path=self.cwd, retry_later=1),
+            # Look for the home directory while still root: the process gets HOME even if its user may not read the
+            # passwd file.
+            FindHome("process.env", SPEC, uid=self.uid, env=self.env),
+            *(self._set_limits() if self.request.late else []),
+            *self.capabilities.drop(),
             SetUser(
                 "process.user",
                 USER,
@@ -201,9 +215,9 @@ class Process:
                 gid=self.gid,
                 groups=self.groups,
                 setgroups=int(not self.keeps_groups and not self.namespaces.denies_setgroups),
-            )
-        )
-        steps += self.capabilities.set(lend)
+            ),
+            *self.capabilities.set(lend),
+        ]
         if process.no_new_privileges:
             steps.append(SetNoNewPrivileges("process.noNewPrivileges", LINUX))
         if user.umask is not None:
@@ -212,6 +226,15 @@ class Process:
             *steps,
             ChangeDirectory("process.cwd", SPEC, path=self.cwd),
             FindExecutable("process.args", SPEC, args=self.args, env=self.env),
+        ]
+
+    def bind_late(self) -> "list[Step]":
+        """The steps of a late container's init that take from ``start`` what create has left open, and then do with it
+        what :meth:`prepare` and :meth:`leave_runtime` do at create.
+        """
+        return [
+            BindLate("process", "runtime.md#start", args=self.args, env=self.env, cwd=self.cwd),
+            MakeDirectory("process.cwd", SPEC, path=self.cwd, mode=0o755),
         ]
 
     def _limits(self) -> "dict[str, Rlimit]":

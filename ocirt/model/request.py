@@ -23,7 +23,7 @@ CHOICES = {
     "rootless": ("auto", "true", "false"),
     "as": ("ocirt", *DIFFERENCES),
 }
-SWITCHES = ("systemd-cgroup", "no-pivot", "no-new-keyring", "detach", "rootfs-annotations", "init")
+SWITCHES = ("systemd-cgroup", "no-pivot", "no-new-keyring", "detach", "rootfs-annotations", "init", "late")
 SOCKET_GIVEN = "-"
 """The value for a socket in state.json: after create only its existence matters."""
 
@@ -41,6 +41,7 @@ class Request:
     :ivar cgroup_manager: ``auto`` until :func:`ocirt.cgroups.choose.choose` replaces it by its choice.
     :ivar runtime_dir: the caller's XDG_RUNTIME_DIR, if systemd may be asked for cgroups; otherwise ``None``.
     :ivar called_as: the runtime by whose name ocirt was called, see :meth:`does`.
+    :ivar late: does ``start`` bring the program, its directory, further variables and the standard streams?
     :ivar own_cgroups: mount of a hierarchy -> the cgroup of the process that called create; ``None`` during create
         itself, when the Host knows it.
     """
@@ -69,6 +70,7 @@ class Request:
         "notify_socket",
         "runtime_dir",
         "init",
+        "late",
         "called_as",
     )
 
@@ -81,6 +83,7 @@ class Request:
     no_new_keyring: bool
     detach: bool
     init: bool
+    late: bool
 
     def __init__(self, words: "Words") -> None:
         self.verb: str = words["verb"]

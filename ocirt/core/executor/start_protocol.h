@@ -8,3 +8,10 @@
 struct start_request {
   uint32_t version, reserved;
 };
+
+// For a late container `start` then sends this, with the standard streams and a memfd of texts, a NUL behind each: the
+// directory (empty: that of config.json), `words` words of the command, and further variables.
+struct late_values {
+  uint32_t words, reserved;
+};
+enum { LATE_TEXTS = 3, LATE_DESCRIPTORS }; // the descriptors: standard streams by their numbers, then the memfd

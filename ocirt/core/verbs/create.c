@@ -65,7 +65,7 @@ static void run_host_section(struct run *r) {
 static void start_or_destroy(struct run *r) {
   struct container *c = r->container;
   STATIC_BUFFER(text, LOG_LINE);
-  int error = start_container(c, r->peer, &text);
+  int error = start_container(c, (struct late){-1, 0}, r->peer, &text);
   if (!error) return;
   STATIC_BUFFER(more, LOG_LINE);
   if (error != START_DESTROYED && !container_lock(c, LOCK_EX) &&
@@ -118,6 +118,6 @@ void verb_create(struct request *q, const struct program *program, struct span c
     sys_close(r.start_socket);
   }
   int status = run_in_foreground(&init);
-  if (status < 0 || (run && !q->flags[FLAG_KEEP])) remove_ended(&c);
+  if (status < 0 || q->flags[FLAG_REMOVE] || (run && !q->flags[FLAG_KEEP])) remove_ended(&c);
   sys_exit(status < 0 ? 255 : status);
 }

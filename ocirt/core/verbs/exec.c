@@ -16,6 +16,7 @@
 #include "state/status_fd.h"
 #include "verbs/foreground.h"
 #include "verbs/lifecycle.h"
+#include "verbs/start.h"
 
 // Delete removes the journal before the program, and both before the directory.
 static int is_being_deleted(const struct container *c) {
@@ -32,6 +33,8 @@ void need_running(struct container *c, struct request *q) {
   const char *status = container_status(c);
   if (!strcmp(status, "stopped")) fail("cannot exec in a stopped container: %s", c->id);
   if (!strcmp(status, "creating")) fail("cannot exec in a container in the state creating: %s", c->id);
+  // Init of a late container keeps the runtime's rights until start: nothing else may run beside it.
+  if (c->journal->phase == PHASE_CREATED && is_late(c)) fail("cannot exec in a late container before start: %s", c->id);
 }
 
 void verb_exec(struct request *q, struct container *c, const struct program *program) {

@@ -12,6 +12,7 @@
 #include "executor/execute.h"
 #include "executor/failure.h"
 #include "executor/start_protocol.h"
+#include "launch/documents.h"
 #include "state/facts.h"
 #include "verbs/lifecycle.h"
 
@@ -61,13 +62,64 @@ static int begin_start(struct run *r, struct buffer *text) {
   return release(&claim);
 }
 
+int is_late(const struct container *c) {
+  if (!c->program.base) return 0;
+  const struct step *first = section_first(&c->program, SECTION_EXEC_PROGRAM);
+  return first < section_end(&c->program, SECTION_EXEC_PROGRAM) && first->code == STEP_BIND_LATE;
+}
+
+static void put_text(struct buffer *to, const char *text) { put_bytes(to, text, strlen(text) + 1); }
+
+static struct late pack(const struct request *q, const char *cwd) {
+  struct late late = {0};
+  size_t size = strlen(cwd) + 1;
+  for (char **word = q->command; *word; word++)
+    size = plus(size, strlen(*word) + 1);
+  for (size_t i = 0; i < q->n_values; i++)
+    size = plus(size, strlen(q->values[i].value) + 1);
+  struct buffer texts = arena_buffer(size);
+  put_text(&texts, cwd);
+  while (q->command[late.words])
+    put_text(&texts, q->command[late.words++]);
+  for (size_t i = 0; i < q->n_values; i++)
+    put_text(&texts, q->values[i].value);
+  late.texts = sealed_memfd((struct span){texts.data, (uint32_t)texts.used});
+  return late;
+}
+
+struct late late_values(const struct container *c, const struct request *q) {
+  const char *cwd = q->flags[FLAG_CWD];
+  int has_command = q->command && *q->command;
+  if (!is_late(c)) {
+    if (has_command || cwd || q->n_values)
+      fail("cannot start a container with a command, --cwd or --env unless \"create --late\" has made it: %s", c->id);
+    return (struct late){-1, 0};
+  }
+  if (!has_command) fail("cannot start a late container without a command, expected \"start %s -- COMMAND\"", c->id);
+  if (cwd && *cwd != '/') fail("--cwd: found %j, expected an absolute path", cwd);
+  for (size_t i = 0; i < q->n_values; i++)
+    if (*q->values[i].value == '=' || !strchr(q->values[i].value, '='))
+      fail("--env %j: expected NAME=VALUE", q->values[i].value);
+  return pack(q, cwd ? cwd : "");
+}
+
+// Sends init what create has left open, and the caller's standard streams.
+static int send_late(int socket, struct late late) {
+  struct late_values values = {.words = late.words};
+  const int fds[LATE_DESCRIPTORS] = {0, 1, 2, late.texts};
+  fault_point();
+  long n = send_rights(socket, &values, sizeof values, fds, LATE_DESCRIPTORS);
+  return n < 0 ? (int)n : 0;
+}
+
 // Sends the request to init and waits for its answer: 1 if one came (kind 0: it was unreadable), 0 once init has
 // executed the program or died, or -1 with the error's text. `socket`: as start_container's, used up.
-static int ask_init(struct container *c, int socket, struct message *message, struct buffer *text) {
+static int ask_init(struct container *c, struct late late, int socket, struct message *message, struct buffer *text) {
   CLOSING int fd = socket < 0 ? start_socket(c, SYS_connect) : socket;
   int error = fd, passed;
   struct start_request request = {.version = START_VERSION};
   if (fd >= 0) error = (int)sys4(SYS_sendto, fd, &request, sizeof request, MSG_NOSIGNAL);
+  if (error >= 0 && late.texts >= 0) error = send_late(fd, late);
   if (error < 0) {
     format(text, "start the container: %e", error);
     return -1;
@@ -90,14 +142,14 @@ static int destroy_started(struct container *c) {
   return START_DESTROYED;
 }
 
-int start_container(struct container *c, int socket, struct buffer *text) {
+int start_container(struct container *c, struct late late, int socket, struct buffer *text) {
   struct run r;
   struct message message = {0};
   const struct step *failed;
   run_begin(&r, c, SECTION_BEFORE_START);
   CLOSING int claim = begin_start(&r, text);
   if (claim < 0) return -1;
-  int answer = ask_init(c, socket, &message, text);
+  int answer = ask_init(c, late, socket, &message, text);
   if (answer < 0) return -1;
   r.section = SECTION_AFTER_START;
   if (answer && message.kind == MESSAGE_FAILURE) {

@@ -25,7 +25,7 @@ void verb_start(struct request *q) {
   if (strcmp(status, "created")) fail("cannot start a container in the state %s: %s", status, c.id);
   STATIC_BUFFER(text, LOG_LINE);
   c.notify_host = environment_variable(q, "NOTIFY_SOCKET");
-  if (start_container(&c, -1, &text)) fail("%s", text.data);
+  if (start_container(&c, late_values(&c, q), -1, &text)) fail("%s", text.data);
   end_verb(0);
 }
 

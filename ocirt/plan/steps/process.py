@@ -44,7 +44,7 @@ class SetDumpable(Step):
 class SetRlimit(Step):
     """Set a resource limit (prlimit(2)); ``soft`` and ``hard`` are 64-bit patterns (-1 is no limit)."""
 
-    sections = ("init",)
+    sections = ("init", "exec_program")
     fields = {"resource": "number", "soft": "number", "hard": "number", "name": "text"}
     sentence = "set {name}"
     call = "prlimit(0, resource, {u64 soft, u64 hard}, 0)"
@@ -113,7 +113,7 @@ class SetPersonality(Step):
 class SetUmask(Step):
     """Set the umask."""
 
-    sections = ("init",)
+    sections = ("init", "exec_program")
     fields = {"mask": "number"}
     sentence = "set the umask"
     call = "umask(mask)"
@@ -133,7 +133,7 @@ class SetMemoryPolicy(Step):
 class DropBounding(Step):
     """Drop every capability that is not a bit of ``keep`` from the bounding set."""
 
-    sections = ("init",)
+    sections = ("init", "exec_program")
     fields = {"keep": "number"}
     sentence = "drop capabilities from the bounding set"
 
@@ -142,7 +142,7 @@ class SetUser(Step):
     """Give the standard streams to ``uid``, then set the supplementary groups (decimal ``groups``), gid and
     uid, and keep the capabilities for SetCapabilities. With ``setgroups`` 0 the groups do not change."""
 
-    sections = ("init",)
+    sections = ("init", "exec_program")
     fields = {"uid": "number", "gid": "number", "groups": "texts", "setgroups": "number"}
     defaults = {"setgroups": 1}
     sentence = "become the container's user"
@@ -159,7 +159,7 @@ class SetCapabilities(Step):
 class SetNoNewPrivileges(Step):
     """Set no_new_privs (prctl(2))."""
 
-    sections = ("init",)
+    sections = ("init", "exec_program")
     fields = {}
     sentence = "set no_new_privs"
     call = "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)"
@@ -180,7 +180,7 @@ class ChangeDirectory(Step):
     denied is left to the later ChangeDirectory, which runs as the container's user; the later one may be denied
     if the first one was not."""
 
-    sections = ("init",)
+    sections = ("init", "exec_program")
     fields = {"path": "text", "retry_later": "number"}
     defaults = {"retry_later": 0}
     sentence = "change to the directory {path}"
@@ -189,7 +189,7 @@ class ChangeDirectory(Step):
 class FindHome(Step):
     """Find HOME of ``uid`` in /etc/passwd if it is missing or empty in ``env``."""
 
-    sections = ("init",)
+    sections = ("init", "exec_program")
     fields = {"uid": "number", "env": "texts"}
     sentence = "find the user's home"
 
@@ -199,9 +199,19 @@ class FindExecutable(Step):
     the program's environment. If ``env`` has several entries for one variable, the last one counts; HOME is
     what FindHome has found."""
 
-    sections = ("init",)
+    sections = ("init", "exec_program")
     fields = {"args": "texts", "env": "texts"}
     sentence = "find the program"
+
+
+class BindLate(Step):
+    """Take from ``start`` what ``create --late`` has left open: the list ``args``, entries in the place of the last one
+    of ``env``, the directory ``cwd`` (unless it is empty) and the standard streams. All later steps that have the same
+    fields use the new values."""
+
+    sections = ("exec_program",)
+    fields = {"args": "texts", "env": "texts", "cwd": "text"}
+    sentence = "take the program from start"
 
 
 class KeepInit(Step):
