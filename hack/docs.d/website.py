@@ -2,11 +2,17 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+sys.path.insert(0, str(Path(__file__).parent))  # MkDocs runs this file, and does not import it
+import library
+import manual
+import verbs
 
 TREE = Path(__file__).resolve().parents[2]
 ABOVE = {"SECURITY.md": "security.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
@@ -21,9 +27,14 @@ LINK = re.compile(r"(?<=\]\()([^()\s#:]+)(?=[#)])")
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what does not lie in docs/."""
-    for path, name in ABOVE.items():
-        files.append(File.generated(config, name, content=(TREE / path).read_text()))
-    files.append(File.generated(config, "license.txt", content=(TREE / "LICENSE").read_text()))
+    made = {name: (TREE / path).read_text() for path, name in ABOVE.items()}
+    made["license.txt"] = (TREE / "LICENSE").read_text()
+    made["verbs.md"] = verbs.page()
+    made["api.md"] = library.page()
+    made["annotations.md"] = manual.markdown((TREE / "man/ocirt-annotations.7").read_text(), "Annotations")
+    made["cache.md"] = manual.markdown((TREE / "man/ocirt-cache.7").read_text(), "The cache of programs")
+    for name, content in made.items():
+        files.append(File.generated(config, name, content=content))
     return files
 
 
