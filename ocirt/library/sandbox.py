@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from .arguments import Size, count, mapping, optional_size, seconds, size, words, wrong
@@ -23,58 +25,6 @@ MASKED = [
     "/proc/timer_stats",
 ]
 READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
-REFUSED = [
-    # System calls about other processes, keys, the kernel's own work and its debugging, namespaces and mounts. A
-    # program that computes something does not need them, and most holes were found in them.
-    "acct",
-    "add_key",
-    "bpf",
-    "clock_adjtime",
-    "clock_settime",
-    "delete_module",
-    "finit_module",
-    "fsconfig",
-    "fsmount",
-    "fsopen",
-    "fspick",
-    "init_module",
-    "io_uring_enter",
-    "io_uring_register",
-    "io_uring_setup",
-    "kcmp",
-    "kexec_file_load",
-    "kexec_load",
-    "keyctl",
-    "lookup_dcookie",
-    "mount",
-    "mount_setattr",
-    "move_mount",
-    "move_pages",
-    "name_to_handle_at",
-    "open_by_handle_at",
-    "open_tree",
-    "perf_event_open",
-    "personality",
-    "pivot_root",
-    "process_vm_readv",
-    "process_vm_writev",
-    "ptrace",
-    "quotactl",
-    "reboot",
-    "request_key",
-    "setns",
-    "settimeofday",
-    "swapoff",
-    "swapon",
-    "syslog",
-    "umount2",
-    "unshare",
-    "userfaultfd",
-    "vmsplice",
-]
-CLONE_NAMESPACES = 0x7E020000
-"""CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID and NET: the flags with which clone(2) makes a namespace."""
-EPERM, ENOSYS = 1, 38
 BIND_OPTIONS = ["rbind", "rro", "rnosuid", "rnodev", "rprivate"]
 """Options of a bind mount that a sandbox may read. The recursive ones apply to the mounts below it too, which ``ro``
 would leave writable. ``rprivate`` keeps out what the host mounts below it later, because such mounts have the host's
@@ -226,23 +176,16 @@ def resources(memory: int | None, processes: int | None, cpus: float | None) -> 
 
 
 def seccomp() -> dict[str, Any]:
-    """``linux.seccomp``: the system calls of REFUSED fail with EPERM, as does a clone(2) that makes namespaces. A
-    filter cannot read the flags of clone3, so clone3 fails with ENOSYS, and the C library falls back to clone(2).
+    """``linux.seccomp``: a list of the system calls that a program may need, which seccomp.json beside this module has
+    with its source. All others fail with EPERM. A filter cannot read the flags of clone3, so clone3 fails with ENOSYS,
+    and the C library falls back to clone(2), which may not make namespaces.
     """
-    return {
-        "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [
-            {"names": REFUSED, "action": "SCMP_ACT_ERRNO", "errnoRet": EPERM},
-            {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS},
-            *[
-                {
-                    "names": ["clone"],
-                    "action": "SCMP_ACT_ERRNO",
-                    "errnoRet": EPERM,
-                    "args": [{"index": 0, "value": bit, "valueTwo": bit, "op": "SCMP_CMP_MASKED_EQ"}],
-                }
-                for bit in (1 << number for number in range(32))
-                if bit & CLONE_NAMESPACES
-            ],
-        ],
-    }
+    profile: dict[str, Any] = json.loads(_profile())["profile"]
+    return profile
+
+
+@cache
+def _profile() -> bytes:
+    """The text of seccomp.json. Each sandbox parses it again, because the caller may change what it gets."""
+    with open(os.path.join(os.path.dirname(__file__), "seccomp.json"), "rb") as file:
+        return file.read()

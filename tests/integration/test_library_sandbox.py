@@ -11,8 +11,61 @@ from ocirt import PIPE, Container, run
 from tests.integration.harness import LIMIT
 from tests.integration.library import config_for
 from tests.integration.library_fixtures import box, nothing_left
+from tests.integration.test_library_docs import with_python
 
-__all__ = ["box", "nothing_left"]  # fixtures of the tests here
+__all__ = ["box", "nothing_left", "with_python"]  # fixtures of the tests here
+
+ORDINARY = """
+import asyncio, ctypes, hashlib, multiprocessing, os, select, signal, socket, sqlite3, subprocess, tempfile, threading, time
+if __name__ == "__main__":
+    ours, theirs = multiprocessing.Pipe()
+    child = multiprocessing.Process(target=theirs.send, args=("sent",))
+    child.start(), child.join()
+    assert ours.recv() == "sent"
+    threads = [threading.Thread(target=time.sleep, args=(0.01,)) for _ in range(4)]
+    [each.start() for each in threads], [each.join() for each in threads]
+    assert subprocess.run(["sh", "-c", "echo a | cat"], capture_output=True).stdout == b"a\\n"
+    async def exchange():
+        async def answer(reader, writer):
+            writer.write(await reader.readline()), writer.close()
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"there\\n")
+        assert await reader.readline() == b"there\\n"
+    asyncio.run(exchange())
+    with tempfile.TemporaryDirectory() as folder:
+        database = sqlite3.connect(os.path.join(folder, "x"))
+        database.execute("create table t (n)"), database.commit(), database.close()
+        os.mkfifo(os.path.join(folder, "fifo")), os.symlink("x", os.path.join(folder, "link"))
+    socket.if_nameindex(), socket.getaddrinfo("127.0.0.1", 80), os.urandom(9), os.memfd_create("x"), os.sched_getaffinity(0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, []), os.openpty() if os.path.exists("/dev/ptmx") else None
+    print("done")
+"""
+
+
+def test_what_ordinary_programs_do_works(runtime, with_python):
+    """The filter lists what is allowed: processes, threads, sockets, pipes, a data base, file systems' calls."""
+    config = config_for("python3", "-c", ORDINARY, memory="512m")
+    result = run(config=config, rootfs=with_python, runtime=runtime)
+    assert (result.text, result.stderr, result.returncode) == ("done\n", b"", 0)
+
+
+def test_what_is_not_listed_is_refused(runtime, with_python):
+    """Families of sockets that are not listed, netfilter's netlink, and the calls of another processor."""
+    script = """
+import ctypes, socket
+for arguments in ((17, 3, 0), (38, 5, 0), (40, 1, 0), (16, 3, 12), (30, 1, 0), (21, 5, 0)):
+    try:
+        socket.socket(*arguments)
+    except PermissionError:
+        print("refused")
+call = ctypes.CDLL(None, use_errno=True).syscall
+for number in (101, 135, 155, 165, 175, 248, 272, 278, 298, 310, 321, 323, 425, 428, 435, 438):
+    print(call(number, 0, 0, 0, 0, 0), ctypes.get_errno())
+"""
+    result = run(config=config_for("python3", "-c", script), rootfs=with_python, runtime=runtime)
+    clone3 = "-1 38"
+    assert result.text.splitlines() == ["refused"] * 6 + ["-1 1"] * 14 + [clone3, "-1 1"], result
 
 
 def test_sandbox_is_one(image, runtime):

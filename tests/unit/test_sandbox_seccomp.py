@@ -1,0 +1,90 @@
+"""The seccomp profile of a sandbox: what it allows is no more than what Docker's default profile allows."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import ocirt
+from ocirt.library import sandbox
+from tests.unit.test_seccomp import program, verdict
+
+DOCKER = json.loads((Path(__file__).parent / "data/seccomp/docker.json").read_text())
+OURS = json.loads(Path(sandbox.__file__).with_name("seccomp.json").read_text())
+ALLOW, EPERM, ENOSYS = 0x7FFF0000, 0x00050001, 0x00050026
+X86_64, X86 = 0xC000003E, 0x40000003
+READ, SOCKET, SOCKETPAIR, CLONE, CLONE3, PTRACE, VMSPLICE, PERSONALITY, UNSHARE = 0, 41, 53, 56, 435, 101, 278, 135, 272
+AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_ALG, AF_VSOCK, AF_TIPC = 1, 2, 10, 16, 17, 38, 40, 30
+STREAM, ROUTE, NETFILTER = 1, 0, 12
+REFUSED_BEFORE = [
+    *("acct", "add_key", "bpf", "clock_adjtime", "clock_settime", "delete_module", "finit_module", "fsconfig"),
+    *("fsmount", "fsopen", "fspick", "init_module", "io_uring_enter", "io_uring_register", "io_uring_setup", "kcmp"),
+    *("kexec_file_load", "kexec_load", "keyctl", "lookup_dcookie", "mount", "mount_setattr", "move_mount"),
+    *("move_pages", "name_to_handle_at", "open_by_handle_at", "open_tree", "perf_event_open", "personality"),
+    *("pivot_root", "process_vm_readv", "process_vm_writev", "ptrace", "quotactl", "reboot", "request_key", "setns"),
+    *("settimeofday", "swapoff", "swapon", "syslog", "umount2", "unshare", "userfaultfd", "vmsplice"),
+]
+"""What the sandbox of version 0.2.0 refused, by name."""
+
+
+def rules():
+    return ocirt.sandbox(["true"])["linux"]["seccomp"]["syscalls"]
+
+
+def test_each_call_that_a_sandbox_allows_docker_allows_without_capabilities():
+    assert OURS["source"] == DOCKER["source"] and "Apache-2.0" in OURS["license"]
+    assert ocirt.sandbox(["true"])["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_ERRNO"
+    free = set(DOCKER["names"])
+    for rule in rules():
+        if rule["action"] == "SCMP_ACT_ERRNO":
+            assert set(rule["names"]) <= set(DOCKER["enosys"]) and rule["errnoRet"] == 38
+        elif not set(rule["names"]) <= free:
+            (name,) = rule["names"]
+            assert rule["action"] == "SCMP_ACT_ALLOW"
+            (first,) = [each for each in rule["args"] if each["index"] == 0]
+            if name == "clone":
+                assert (first["op"], first["value"], first["valueTwo"]) == (
+                    "SCMP_CMP_MASKED_EQ",
+                    DOCKER["clone_without"],
+                    0,
+                )
+            else:
+                assert first["op"] == "SCMP_CMP_EQ" and first["value"] in DOCKER["first_argument"][name]
+
+
+def test_no_call_is_allowed_that_was_refused():
+    allowed = {name for rule in rules() if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
+    assert not allowed & set(REFUSED_BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("number", "args", "answer"),
+    [
+        (READ, (), ALLOW),
+        (SOCKET, (AF_UNIX, STREAM, 0), ALLOW),
+        (SOCKET, (AF_INET, STREAM, 0), ALLOW),
+        (SOCKET, (AF_INET6, STREAM, 0), ALLOW),
+        (SOCKET, (AF_NETLINK, 3, ROUTE), ALLOW),
+        (SOCKET, (AF_NETLINK, 3, NETFILTER), EPERM),
+        (SOCKET, (AF_PACKET, 3, 0), EPERM),
+        (SOCKET, (AF_ALG, 5, 0), EPERM),
+        (SOCKET, (AF_VSOCK, STREAM, 0), EPERM),
+        (SOCKETPAIR, (AF_UNIX, STREAM, 0), ALLOW),
+        (SOCKETPAIR, (AF_TIPC, STREAM, 0), EPERM),
+        (CLONE, (0x01200011,), ALLOW),
+        (CLONE, (0x10000000 | 17,), EPERM),
+        (CLONE3, (), ENOSYS),
+        (PTRACE, (), EPERM),
+        (VMSPLICE, (), EPERM),
+        (PERSONALITY, (0xFFFFFFFF,), EPERM),
+        (UNSHARE, (0,), EPERM),
+    ],
+)
+def test_what_the_filter_answers(number, args, answer):
+    code = program(ocirt.sandbox(["true"])["linux"]["seccomp"])
+    assert verdict(code, number, X86_64, *args) == answer
+
+
+def test_a_caller_may_change_the_profile_of_one_sandbox():
+    ocirt.sandbox(["true"])["linux"]["seccomp"]["syscalls"].clear()
+    assert rules()
