@@ -176,6 +176,8 @@ NATIVE = {
         Flag("detach", "do not wait for the container's end", letter="d"),
         Flag("keep", "do not delete the container when it ends", part=OTHER),
         Flag("no-subreaper", "leave orphaned processes to the host's init", part=OTHER),
+        Flag("explain", "warn of each system call that the seccomp profile refuses, with its arguments", part=OTHER),
+        Flag("record", "write the smallest seccomp profile that the program needs to FILE", "FILE", part=OTHER),
     ),
     "start": Verb(
         "ID [COMMAND ARGS...]",

@@ -30,7 +30,11 @@ the program, or 128 + N if signal N ended it. With --detach run returns as soon 
 run forwards the signals that it receives to the container's first process. The kernel drops a signal for
 which that process has no handler, even SIGTERM: to end such a container use --init, or "kill ID KILL". If
 config.json asks for a terminal, the program gets one even if standard input is none; the end of the input
-is sent as Ctrl-D.""",
+is sent as Ctrl-D.
+With --explain run warns of each system call that linux.seccomp refuses, with its arguments and the rule; a
+call that the profile answers with a signal ends the program by SIGKILL. With --record run writes a profile
+to FILE that allows what the program has used and nothing else, so run it until it has done all it ever
+does. Both make system calls slower, and cannot be combined with --detach or --init.""",
     "start": """\
 Runs the program of a created container. A container can be started once. If it was created with --late,
 COMMAND replaces the args of config.json's process and --cwd its directory, --env adds to its variables, and
@@ -136,6 +140,8 @@ EXAMPLES = {
         ("ocirt run first", "Run the bundle in the current directory, at this terminal."),
         ("ocirt run --detach --bundle /srv/web web", "Run a service, and return as soon as it runs."),
         ("ocirt run --init -b /srv/job job", "Run a program that handles no signals, so that Ctrl-C ends it."),
+        ("ocirt run --explain -b /srv/job job", "Run a program, and say what its seccomp profile refuses."),
+        ("ocirt run --record job.json -b /srv/job job", "Write the seccomp profile that the program needs."),
     ),
     "start": (
         ("ocirt start web", "Run the program of the container web, which create has made."),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..log import Log
     from ..model.request import Words
+    from .parser import CommandLine
 
 
 def main(words: "Words", arguments: list[str]) -> int:
@@ -38,12 +39,21 @@ def main(words: "Words", arguments: list[str]) -> int:
         return 0
     if line.options.version:
         _give_back(words, [arguments[0], "--version"], arguments)
-    if line.verb not in PYTHON and not getattr(line.options, "regex", False):
+    name = _module_of(line)
+    if not name:
         _give_back(words, line.words, arguments)
     _check_log(line.log)
     line.executable = words.get("self", -1)
-    name = line.verb if line.verb in PYTHON else "several"
     return import_module(f".{name}", __package__).run(line) or 0
+
+
+def _module_of(line: "CommandLine") -> str:
+    """The module that runs a command line; empty if the executable does."""
+    if line.verb in PYTHON:
+        return line.verb
+    if getattr(line.options, "regex", False):
+        return "several"
+    return "explain" if getattr(line.options, "explain", False) or getattr(line.options, "record", None) else ""
 
 
 def _give_back(words: "Words", plain: list[str], given: list[str]) -> "Never":

@@ -8,7 +8,7 @@ import ctypes
 import os
 
 from ..errors import HostError
-from ..model.processor import MOST_NAMES
+from ..model.processor import ARCHITECTURES, MOST_NAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Filter:
             os.close(fd)
 
 
-# ---- for `ocirt validate` ----
+# ---- for `ocirt validate` and `ocirt run --explain` ----
 
 UNKNOWN = -1
 """__NR_SCMP_ERROR: the number that libseccomp returns for a system call it does not know."""
@@ -153,18 +153,39 @@ def syscalls() -> list[str]:
 
     :raises HostError: libseccomp is missing.
     """
+    arch = _load().seccomp_arch_resolve_name(MOST_NAMES.encode())
+    return [name for number in range(MOST_SYSCALLS) if (name := name_of(arch, number))]
+
+
+def name_of(arch: int, number: int) -> str:
+    """The name of the system call ``number`` on the architecture ``arch`` (AUDIT_ARCH_*), empty if libseccomp does not
+    know it.
+
+    :raises HostError: libseccomp is missing.
+    """
     library = _load()
     resolve, free = library.seccomp_syscall_resolve_num_arch, ctypes.CDLL(None).free
     resolve.argtypes, resolve.restype = [ctypes.c_uint32, ctypes.c_int], ctypes.c_void_p
     free.argtypes, free.restype = [ctypes.c_void_p], None
-    found = []
-    arch = library.seccomp_arch_resolve_name(MOST_NAMES.encode())
-    for number in range(MOST_SYSCALLS):
-        name = resolve(arch, number)
-        if name:
-            found.append(ctypes.string_at(name).decode())
-            free(name)
-    return found
+    found = resolve(arch, number)
+    if not found:
+        return ""
+    try:
+        return ctypes.string_at(found).decode()
+    finally:
+        free(found)
+
+
+def arch_name(arch: int) -> str:
+    """The name of an architecture in linux.seccomp, without SCMP_ARCH_.
+
+    :param arch: AUDIT_ARCH_*.
+    :raises HostError: libseccomp is missing, or does not know the architecture.
+    """
+    for name in ARCHITECTURES:
+        if _load().seccomp_arch_resolve_name(name.lower().encode()) == arch:
+            return name
+    raise HostError("linux.seccomp.architectures", f"libseccomp does not know the architecture {arch:#x}")
 
 
 # ---- for `ocirt features` ----

@@ -124,7 +124,7 @@ class Seccomp:
         self.flags = _flags(profile, host, notifying is not None)
         self.path, self.metadata = _listener(profile, host, notifying, receiver, trace)
         if kept is None:
-            self.filter = _compile(profile, strict)
+            self.filter = compiled(profile, strict)
             if filters:
                 filters.made(profile, host.seccomp_flags, self.filter)
 
@@ -284,7 +284,13 @@ def _action(value: "Members", path: str, action: str = "action", errno: str = "e
     return name, number | returned
 
 
-def _compile(profile: "Members", strict: bool = False) -> bytes:
+def compiled(profile: "Members", strict: bool = False) -> bytes:
+    """The filter of a profile.
+
+    :param strict: is it an error if libseccomp does not know a system call?
+    :raises ConfigError: the specification does not allow something in the profile.
+    :raises HostError: libseccomp is missing or refuses the profile.
+    """
     from ..model.processor import ARCHITECTURES, is_private
     from .libseccomp import Filter
 
