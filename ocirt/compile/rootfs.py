@@ -8,6 +8,11 @@ The caller asks for an overlay by the flags --layer, --upper and --work, or by a
 ``org.ocirt.rootfs.upper``   the directory that gets the changes, and
 ``org.ocirt.rootfs.work``    an empty directory on the same file system. Without both, the rootfs is read-only.
 
+In a user namespace the kernel keeps its marks (a directory that hides what is below) as ``user.overlay.*``, with the
+option ``userxattr``; otherwise init could neither write them nor read those of a layer. A renamed directory and a file
+whose mode changes are copied whole (``redirect_dir=off``, ``metacopy=off``), whatever the kernel's defaults are, so that
+what is in the upper directory is complete: it becomes a layer (:mod:`ocirt.images`).
+
 Relative paths in annotations are relative to the bundle, those in flags to the caller's directory.
 """
 
@@ -77,6 +82,7 @@ class Rootfs:
         # a tree that is attached nowhere.)
         self.private_mntns = int(not namespaces.has_mount)
         self.bundle = request.text("bundle", plan.trace)
+        self._namespaces = namespaces
         location = config.root.location
         if location.is_empty():
             raise ConfigError(location.path, '""', "the path of a directory")
@@ -157,7 +163,7 @@ class Rootfs:
                 "--layer",
                 ROOT,
                 lower=split(self.request.layer),
-                options=places,
+                options=[*places, *self._options(bool(places))],
                 path=self.path,
                 private_mntns=self.private_mntns,
             )
@@ -174,7 +180,14 @@ class Rootfs:
                 raise ConfigError(other.path, "one of an overlay's two directories", f"{missing} as well")
         layers = [self._layer(layer, lower.path) for layer in split(lower.read())]
         if upper is None or work is None:
-            return OverlayRootfs(lower.path, ROOT, lower=layers, path=self.path, private_mntns=self.private_mntns)
+            return OverlayRootfs(
+                lower.path,
+                ROOT,
+                lower=layers,
+                path=self.path,
+                private_mntns=self.private_mntns,
+                options=self._options(False),
+            )
         for note in (upper, work):
             if note.is_empty():
                 raise ConfigError(note.path, '""', "the path of a directory")
@@ -184,8 +197,18 @@ class Rootfs:
             lower=layers,
             path=self.path,
             private_mntns=self.private_mntns,
-            options=["upperdir=" + self.beneath_bundle(upper), "workdir=" + self.beneath_bundle(work)],
+            options=[
+                "upperdir=" + self.beneath_bundle(upper),
+                "workdir=" + self.beneath_bundle(work),
+                *self._options(True),
+            ],
         )
+
+    def _options(self, is_writable: bool) -> list[str]:
+        """Options of the overlay beside its directories."""
+        if self._namespaces.has_user or self._namespaces.host.in_user_namespace:
+            return ["userxattr"]  # the kernel then has the other two off
+        return ["redirect_dir=off", "metacopy=off"] if is_writable else []
 
     def _layer(self, path: str, at: str) -> "AnyText":
         if not path:

@@ -98,7 +98,7 @@ def test_an_overlay():
             "OverlayRootfs",
             {
                 "lower": ["/top", "/bundle/layers/base"],
-                "options": ["upperdir=/u", "workdir=/bundle/w"],
+                "options": ["upperdir=/u", "workdir=/bundle/w", "redirect_dir=off", "metacopy=off"],
                 "path": "/bundle/rootfs",
             },
         )
@@ -112,6 +112,22 @@ def test_a_read_only_overlay():
     assert shown(plan(overlay(lower="/a"), rootfs_annotations="1"), "init", "OverlayRootfs") == [
         ("OverlayRootfs", {"lower": ["/a"], "path": "/bundle/rootfs"})
     ]
+
+
+def test_an_overlay_in_a_user_namespace():
+    """There only attributes of users can be written, and the kernel asks for the option to use them."""
+    members = overlay(lower="/a", upper="/u", work="/w")
+    members["linux"]["namespaces"].append({"type": "user"})
+    members["linux"] |= {
+        kind: [{"containerID": 0, "hostID": 1000, "size": 9}] for kind in ("uidMappings", "gidMappings")
+    }
+    ((_, step),) = shown(plan(members, rootfs_annotations="1"), "init", "OverlayRootfs")
+    assert step["options"] == ["upperdir=/u", "workdir=/w", "userxattr"]
+    members = overlay(lower="/a")
+    ((_, step),) = shown(
+        plan(members, no_cgroups(in_user_namespace=True), rootfs_annotations="1"), "init", "OverlayRootfs"
+    )
+    assert step["options"] == ["userxattr"]
 
 
 def test_layers_with_colons():

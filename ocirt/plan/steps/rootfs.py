@@ -47,8 +47,8 @@ class OpenRootfs(Step):
 class OverlayRootfs(Step):
     """Mount an overlay at ``path`` (a host path): the overlay is the rootfs.
 
-    Its read-only directories are ``lower`` (host paths, topmost first), and ``options`` name upperdir and
-    workdir, or nothing for a read-only overlay. The step makes none of these directories. ``private_mntns`` is as in
+    Its read-only directories are ``lower`` (host paths, topmost first). ``options`` name upperdir and workdir, or
+    neither for a read-only overlay, and what else the file system gets. The step makes none of these directories. ``private_mntns`` is as in
     OpenRootfs.
     """
 
