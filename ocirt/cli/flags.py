@@ -315,6 +315,12 @@ PYTHON = {
         Flag("interval", "time between statistics (default 5s)", "DURATION"),
         Flag("stats", "print the statistics once"),
     ),
+    "diff": Verb("ID", "print what a container has changed in its root", Flag("json", "print JSON")),
+    "export": Verb(
+        "ID",
+        "write the whole root of a container as a tar archive",
+        Flag("output", "write to FILE instead of standard output", "FILE", "o"),
+    ),
     "spec": Verb(
         "",
         "write a config.json to start from",

@@ -89,6 +89,17 @@ the output of ps(1). PS OPTIONS, by default -ef, must make ps print a column PID
     "events": """\
 Prints JSON objects, one a line: the statistics of a container, every five seconds or as often as DURATION
 (500ms, 1m30s) says, and "oom" when it runs out of memory. events ends with the container.""",
+    "diff": """\
+Prints the paths that a container has added (A), changed (C) and removed (D) in its root, one a line, in the
+order of the paths, or as JSON: an array of objects with "path" and "kind". Of a removed directory only the
+directory itself is printed. In a line a control character is shown as \\x and its number. It works for a
+container whose root is an overlay that ocirt mounts (ocirt run --image, or the annotations
+org.ocirt.rootfs.lower, upper and work), whether it runs, is paused or has stopped.""",
+    "export": """\
+Writes the whole root of a container as a tar archive, with owners as the container sees them. What is
+mounted in the container (/proc, volumes) is not in it. It works whether the container runs, is paused or has
+stopped; pause one that runs if its files must fit together. A file that is not complete never has the name
+FILE. Sockets are left out with a warning, because an archive cannot have them.""",
     "list": """\
 Lists the containers under the root directory, which --root before the verb changes.""",
     "spec": """\
@@ -187,6 +198,14 @@ EXAMPLES = {
     "events": (
         ("ocirt events --stats web", "Print the statistics of the container web once."),
         ("ocirt events --interval 1s web", "Print what happens to it, and its statistics every second."),
+    ),
+    "diff": (
+        ("ocirt diff web", "Print what the container web has changed."),
+        ("ocirt diff --json web", "Print it for a script, with every path as it is."),
+    ),
+    "export": (
+        ("ocirt export --output web.tar web", "Write the root of the container web to web.tar."),
+        ("ocirt export web | tar -tf -", "List its files."),
     ),
     "list": (
         ("ocirt list", "List the containers with their pids, states and bundles."),
