@@ -80,6 +80,8 @@ CGROUP2: tuple[tuple[str, str, Mapping[str, float | None]], ...] = (
     ("run true", "", {CRUN: 0.35, RUNC: None}),
     ("floor: run", BACK, {OUR_FLOOR: None}),
     ("exec true", "", {CRUN: 0.35, RUNC: None}),
+    ("create, new shape", BACK, {CRUN: 0.80, RUNC: 0.60}),
+    ("create, new shape", PAUSES, {CRUN: 0.80, RUNC: 0.60}),
     ("many containers", "", {CRUN: 0.30, RUNC: None}),
 )
 """The same on cgroup v2 alone, against the runtimes of today's Debian."""
