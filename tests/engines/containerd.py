@@ -9,7 +9,7 @@ from tests.engines.expected import PATHS
 from tests.engines.page import snippet
 
 SYSTEM_WIDE = snippet("containerd", "version")
-"""The text that docs/engines.md gives for /etc/containerd/config.toml: a handler, which is also the default."""
+"""The text that docs/containerd.md gives for /etc/containerd/config.toml: a handler, which is also the default."""
 CONFIG = """\
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "localhost/pause:latest"

@@ -8,7 +8,7 @@ from tests.engines.expected import PATHS
 from tests.engines.page import snippet
 
 SYSTEM_WIDE = snippet("Docker", "default-runtime")
-"""The text that docs/engines.md gives for /etc/docker/daemon.json."""
+"""The text that docs/docker.md gives for /etc/docker/daemon.json."""
 
 
 def chosen(runtime):

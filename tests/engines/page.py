@@ -1,25 +1,37 @@
-"""The snippets of docs/engines.md, which readers copy."""
+"""The snippets of the pages on engines, which readers copy: docs/podman.md and its like."""
 
 from pathlib import Path
 from textwrap import dedent
 
-DOCS = Path(__file__).parents[2] / "docs/engines.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = {
+    "podman": "podman.md",
+    "buildah": "buildah.md",
+    "Docker": "docker.md",
+    "containerd": "containerd.md",
+    "GPU": "gpu.md",
+}
+"""What tests name -> its page."""
 
 
 def snippets(engine):
-    """The indented blocks under the heading ``engine``, in their order, as a reader copies them."""
-    section = DOCS.read_text().partition(f"\n## {engine}\n")[2].partition("\n## ")[0]
-    blocks, lines = [], []
-    for line in [*section.splitlines(), "end"]:
+    """The indented blocks of the page of ``engine``, in their order, as a reader copies them."""
+    return blocks((DOCS / PAGES[engine]).read_text())
+
+
+def blocks(text):
+    """The indented blocks of a page, in their order."""
+    found, lines = [], []
+    for line in [*text.splitlines(), "end"]:
         if line.startswith("    ") or (lines and not line):
             lines.append(line)
         elif lines:
-            blocks.append(dedent("\n".join(lines)).strip("\n") + "\n")
+            found.append(dedent("\n".join(lines)).strip("\n") + "\n")
             lines = []
-    return blocks
+    return found
 
 
 def snippet(engine, words):
-    """The one block under the heading ``engine`` that has ``words``."""
+    """The one block of the page of ``engine`` that has ``words``."""
     (found,) = [block for block in snippets(engine) if words in block]
     return found

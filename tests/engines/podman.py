@@ -19,7 +19,7 @@ events_logger = "file"
 infra_image = "localhost/pause:latest"
 """
 SYSTEM_WIDE = snippet("podman", "[engine]")
-"""The text that docs/engines.md gives for /etc/containers/containers.conf.d/ocirt.conf."""
+"""The text that docs/podman.md gives for /etc/containers/containers.conf.d/ocirt.conf."""
 
 
 def chosen(runtime):

@@ -1,4 +1,4 @@
-"""What docs/engines.md tells to write and to type does what it says, as printed: each file is the snippet and nothing else."""
+"""What the pages on engines tell to write and to type does what it says, as printed: each file is the snippet and nothing else."""
 
 import json
 import re
@@ -57,6 +57,16 @@ def test_docker_for_one_container(own_cell, archives):
         assert own_cell.ok("sh", "-c", snippet("Docker", "docker run"), env={"DOCKER_HOST": DOCKER_SOCKET}) == "hello"
     finally:
         docker.stop()
+
+
+@OURS
+def test_a_device_of_cdi(own_cell, archives):
+    """The device, the mount, the variable and the hook of a CDI file, as docs/gpu.md has them."""
+    Podman(own_cell, archives)
+    own_cell.write("/etc/cdi/example.json", snippet("GPU", "cdiVersion"))
+    own_cell.write("/etc/cdi/example-hook", "#!/bin/sh\ncat >/run/example-hook\n", mode=0o755)
+    assert own_cell.ok("sh", "-c", snippet("GPU", "podman run")).split() == ["one", "/dev/example", "/opt/driver"]
+    assert json.loads(own_cell.path("/run/example-hook").read_text())["pid"] > 0
 
 
 def test_docker_for_all(own_cell, archives, runtime):

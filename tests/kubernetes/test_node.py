@@ -21,7 +21,7 @@ WATCHED = 30
 TREE = Path(__file__).parents[2]
 RESULT = TREE / "build/kubernetes.json"
 RECORD = TREE / "docs/kubernetes.json"
-"""The result that docs/engines.md shows. OCIRT_TEST_RECORD=1 writes it."""
+"""The result that docs/kubernetes.md shows. OCIRT_TEST_RECORD=1 writes it."""
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def prose(page):
     for number, line in enumerate(page.read_text().splitlines(), 1):
         if line.startswith("```"):
             fenced = not fenced
-        elif fenced or line.startswith(("|", "#", "<!--")):
+        elif fenced or line.startswith(("|", "#", "<!--", "![")):
             after_text = False
         elif line.startswith("    ") and not after_text:
             continue

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from ...model.host import Host
 
-PAGE = "docs/engines.md says how to switch it"
+PAGES = {"podman": "podman", "buildah": "buildah", "dockerd": "docker", "containerd": "containerd"}
+"""Engines -> the page in docs/ that says how to switch it, and how to switch back."""
 
 
 def examine(host: "Host") -> "Iterator[Finding]":
@@ -40,7 +41,10 @@ def examine(host: "Host") -> "Iterator[Finding]":
         if runtime is not None and is_ocirt(runtime):
             yield good(f"{engine} runs containers with ocirt ({runtime})")
         else:
-            yield note(f"{engine} runs containers with {runtime or 'its own default runtime'}", PAGE)
+            yield note(
+                f"{engine} runs containers with {runtime or 'its own default runtime'}",
+                f"docs/{PAGES[engine]}.md says how to switch it",
+            )
     if not found:
         yield note("no engine is installed; ocirt runs bundles by itself")
 

@@ -1,0 +1,74 @@
+"""The commands of docs/first-container.md and docs/rootless.md, as they are printed, and the bundle of docs/gpu.md."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from tests.engines.page import blocks, snippet
+from tests.integration.harness import LIMIT, TREE, cgroups_path
+
+
+def page(name, words):
+    (found,) = [block for block in blocks((TREE / f"docs/{name}.md").read_text()) if words in block]
+    return found
+
+
+@pytest.fixture
+def shell(ocirt, tmp_path):
+    """Runs what a reader pastes, in a folder of its own, where ``ocirt`` on PATH is this one with the tests' states."""
+    folder = tmp_path / "reader"
+    (folder / "bin").mkdir(parents=True)
+    for path in (tmp_path, folder):
+        path.chmod(0o755)
+    command = " ".join(map(str, ocirt.command()))
+    (folder / "bin/ocirt").write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    (folder / "bin/ocirt").chmod(0o755)
+
+    def run(text, typed="", cwd=folder):
+        done = subprocess.run(
+            ["sh", "-e", "-c", text],
+            cwd=cwd,
+            env=os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"},
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
+        assert done.returncode == 0, done
+        return done.stdout
+
+    run.folder = folder
+    return run
+
+
+def in_the_tests_cgroup(bundle):
+    config = json.loads((bundle / "config.json").read_text())
+    config["linux"]["cgroupsPath"] = cgroups_path("page")
+    (bundle / "config.json").write_text(json.dumps(config, indent=2))
+
+
+@pytest.mark.cgroups
+def test_a_first_container(shell):
+    """A shell that gets what is typed; then the separate steps, with the edit of config.json that the page prints."""
+    begin, _, _ = page("first-container", "mkdir -p bundle").partition("ocirt run")
+    shell(begin)
+    bundle = shell.folder / "bundle"
+    in_the_tests_cgroup(bundle)
+    assert "typed" in shell("ocirt run first", "echo ty''ped\nexit\n", cwd=bundle)
+    shown = shell(page("first-container", "ocirt plan").replace("| less", ""), cwd=bundle)
+    assert "SetHostname" in shown and "config.json compiles to" in shown
+    shown = shell(f"({page('first-container', 'ocirt create')}) >shown 2>&1 </dev/null; cat shown", cwd=bundle)
+    assert '"status": "created"' in shown and "a further process" in shown and "error" not in shown
+    assert shell("ocirt list --quiet") == ""
+
+
+@pytest.mark.cgroups
+def test_the_device_of_a_bundle(ocirt, bundle):
+    """The device of docs/gpu.md that does not exist: it takes what is written, and reads as empty, like /dev/null."""
+    wanted = json.loads("{" + snippet("GPU", '"resources": {"devices"') + "}")["linux"]
+    bundle.config["linux"]["devices"] = wanted["devices"]
+    bundle.config["linux"].setdefault("resources", {})["devices"] = wanted["resources"]["devices"]
+    bundle.shell("echo lost >/dev/example; cat /dev/example; stat -c %t:%T /dev/example").save()
+    assert ocirt.ok("run", "--bundle", bundle, "gpu").out == "1:3\n"
