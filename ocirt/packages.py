@@ -37,5 +37,5 @@ def command_for(package: str) -> str:
     if is_of_system:
         for manager in ("apt-get", "dnf", "zypper"):
             if shutil.which(manager, path="/usr/sbin:/usr/bin:/sbin:/bin"):
-                return f"{manager} install python3-{package}"
+                return f"{manager} install python3-{package.removeprefix('python-')}"
     return f"{sys.executable} -m pip install {package}" + (" --break-system-packages" if is_of_system else "")

@@ -3,6 +3,7 @@
 Each verb is started under each of CONDITIONS, and a container that was made under one looks at what it has inherited.
 """
 
+import errno
 import os
 import re
 import resource
@@ -409,3 +410,25 @@ def test_a_pid_file_that_is_there_is_replaced(ocirt, bundle, tmp_path):
     ocirt.ok("run", "--detach", "--pid-file", pid, "--bundle", bundle, "c1")
     assert int(pid.read_text()) == ocirt.state("c1")["pid"] and old.read_text() == "1"
     assert sorted(path.name for path in tmp_path.iterdir() if "pid" in path.name) == ["pid"]
+
+
+@pytest.mark.parametrize("call", ["pivot_root", "setns", "umount2", "fspick", "mount_setattr"])
+def test_doctor_names_a_call_that_an_outer_container_refuses(ocirt, call):
+    """The profile of an older Docker answers EPERM for calls that it does not know or that only the host's root may make."""
+    result = Under(ocirt, refusal(call, errno.EPERM))("doctor")
+    lines = [line for line in result.out.splitlines() if "refuses" in line]
+    assert result.status == 1 and len(lines) == 1
+    assert (
+        f"the seccomp profile under which this process runs refuses {call} (EPERM); give the outer container"
+        in lines[0]
+    )
+
+
+def test_doctor_of_a_container_whose_profile_refuses_keyrings(ocirt, bundle):
+    """Docker's profile does; a container without a keyring of its own runs."""
+    under = Under(ocirt, refusal("keyctl", errno.EPERM))
+    result = under("doctor")
+    assert "refuses keyctl (EPERM); create with --no-new-keyring" in result.out
+    bundle.args("true").save()
+    assert "keyctl" in under.fails("run", "--bundle", bundle, "c1")
+    under.ok("run", "--no-new-keyring", "--bundle", bundle, "c1")

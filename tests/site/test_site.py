@@ -82,9 +82,37 @@ def test_light_and_dark_follow_the_reader(browser, address):
     assert background < 60 and text > 150
 
 
+QUESTIONS = {
+    "How do I install it?": "install.html",
+    "How do I run a first container?": "first-container.html",
+    "How do I switch podman to it, and back?": "podman.html",
+    "How do I use it in Kubernetes?": "kubernetes.html",
+    "Can I use it without root?": "rootless.html",
+    "How do I run untrusted code from Python?": "library.html",
+    "What does this message mean?": "troubleshooting.html",
+    "Which flags does run have?": "verbs.html",
+    "How fast is it beside runc and crun?": "comparison.html",
+    "How does it work?": "how-it-works.html",
+}
+"""What a new user asks -> the page with the answer."""
+
+
+def test_ten_questions_are_two_clicks_from_the_start(browser, address):
+    """A part of the navigation, then a page; from the start page itself or from the part's first page."""
+    links = "[...new Set([...document.links].map(each => each.href.split('#')[0]))]"
+    browser.look(1440, "light")
+    browser.open(address + "index.html")
+    one_click = browser.ask(links)
+    two_clicks = set(one_click)
+    for tab in browser.ask("[...document.querySelectorAll('.md-tabs__link')].map(each => each.href)"):
+        browser.open(tab)
+        two_clicks |= set(browser.ask(links))
+    assert [ask for ask, page in QUESTIONS.items() if address + page not in two_clicks] == []
+
+
 WORDS = {
-    "podman": "engines.html",
-    "RuntimeClass": "engines.html",
+    "podman": "podman.html",
+    "RuntimeClass": "kubernetes.html",
     "asyncio": "library.html",
     "sandbox": "library.html",
     "listenerPath": "spec.html",

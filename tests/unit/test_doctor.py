@@ -54,6 +54,14 @@ def test_no_call_is_refused_by_this_kernel_and_another_would_be(monkeypatch):
     assert "refuses no_such_call (ENOSYS)" in said
 
 
+def test_a_call_without_which_containers_run(monkeypatch):
+    monkeypatch.setitem(kernel.OLD_CALLS, "keyctl", ((4000, 4000), ()))
+    caller = host(permitted=ALL_CAPABILITIES if os.geteuid() == 0 else 0)
+    (said,) = [each for each in texts(kernel.examine(caller), NOTE) if "keyctl" in each]
+    assert said.endswith(" refuses keyctl (ENOSYS); create with --no-new-keyring")
+    assert not [each for each in texts(kernel.examine(caller), FAULT) if "refuses" in each]
+
+
 @pytest.mark.parametrize(
     "facts, level, words",
     [
@@ -78,6 +86,20 @@ def test_a_controller_of_v2_that_is_not_delegated(tmp_path):
         f"the controller {name} is not there" for name in ("cpu", "cpuset", "io")
     ]
     assert "Delegate=cpu cpuset io memory pids" in said[0]
+
+
+def test_where_states_of_a_user_lie(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert texts(users._states(os.geteuid()), GOOD) == [f"states lie in {tmp_path}/ocirt"]
+    monkeypatch.setenv("XDG_RUNTIME_DIR", f"{tmp_path}/none")
+    (said,) = texts(users._states(54321), FAULT)
+    assert said == (
+        f"{tmp_path}/none, for the states of this user's containers, does not exist; "
+        "log in, or as root: loginctl enable-linger 54321; or use --root with another directory"
+    )
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    (said,) = texts(users._states(54321), FAULT)
+    assert said.startswith("/run/user/54321, for the states")
 
 
 def test_subordinate_ids():

@@ -25,3 +25,11 @@ def test_the_command(monkeypatch, tmp_path, in_environment, managed, managers, e
     monkeypatch.setattr(packages.sys, "prefix", "/environment" if in_environment else sys.base_prefix)
     monkeypatch.setattr(packages.shutil, "which", lambda name, path: name if name in managers else None)
     assert packages.command_for("p") == expected.format(python=sys.executable)
+
+
+def test_a_debian_package_has_python_in_its_name_once(monkeypatch, tmp_path):
+    (tmp_path / "EXTERNALLY-MANAGED").write_text("")
+    monkeypatch.setattr(packages.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(packages.sys, "prefix", sys.base_prefix)
+    monkeypatch.setattr(packages.shutil, "which", lambda name, path: name)
+    assert packages.command_for("python-prctl") == "apt-get install python3-prctl"

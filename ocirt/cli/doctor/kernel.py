@@ -33,12 +33,25 @@ CALLS = {
 }
 """Calls that the runtime makes -> their number, which is the same on all processors, and arguments for which the kernel
 does nothing and answers an error other than ENOSYS and EPERM. An outer seccomp profile answers one of the two."""
+OLD_CALLS = {
+    "keyctl": ((250, 219), (-1, 0, 0, 0, 0)),
+    "mount": ((165, 40), (None, None, None, 0, None)),
+    "setns": ((308, 268), (NOWHERE, 0)),
+    "umount2": ((166, 39), (None, 1 << 30)),
+    "unshare": ((272, 97), (1 << 3,)),
+}
+"""The same for calls whose number is another one on x86_64 than on younger processors."""
 FOR_ROOT = {
     "move_mount": (429, (NOWHERE, None, NOWHERE, None, 1 << 30)),
     "fsopen": (430, (None, 0)),
     "fsmount": (432, (NOWHERE, 0, 0)),
+    "fspick": (433, (NOWHERE, None, 0)),
 }
-"""The same for those that the kernel refuses to everybody without CAP_SYS_ADMIN."""
+"""Calls that the kernel refuses to everybody without CAP_SYS_ADMIN."""
+OLD_FOR_ROOT = {"pivot_root": ((155, 41), (None, None))}
+"""Those of them that have two numbers."""
+MENDS = {"keyctl": "create with --no-new-keyring"}
+"""A call without which containers run -> how."""
 
 NEEDED = {
     "CAP_SYS_ADMIN": "mounts and namespaces",
@@ -72,7 +85,12 @@ def _calls(host: "Host") -> "Iterator[Finding]":
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
-    calls = CALLS | (FOR_ROOT if host.permitted & BITS["CAP_SYS_ADMIN"] else {})
+    column = 0 if os.uname().machine == "x86_64" else 1
+    calls, old_calls = dict(CALLS), dict(OLD_CALLS)
+    if host.permitted & BITS["CAP_SYS_ADMIN"]:
+        calls |= FOR_ROOT
+        old_calls |= OLD_FOR_ROOT
+    calls |= {name: (numbers[column], arguments) for name, (numbers, arguments) in old_calls.items()}
     refused: dict[int, list[str]] = {}
     for name, (number, arguments) in calls.items():
         ctypes.set_errno(0)
@@ -83,7 +101,11 @@ def _calls(host: "Host") -> "Iterator[Finding]":
     who = "the seccomp profile under which this process runs" if filtered else "the kernel"
     mend = "give the outer container a newer profile (docker run --security-opt seccomp=FILE)" if filtered else ""
     for number, names in refused.items():
-        yield fault(f"{who} refuses {', '.join(names)} ({errno.errorcode[number]})", mend)
+        needed = [name for name in names if name not in MENDS]
+        if needed:
+            yield fault(f"{who} refuses {', '.join(needed)} ({errno.errorcode[number]})", mend)
+        for name in set(names) & set(MENDS):
+            yield note(f"{who} refuses {name} ({errno.errorcode[number]})", MENDS[name])
     if not refused:
         yield good(f"{len(calls)} system calls are answered" + (" by an outer seccomp profile" if filtered else ""))
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 SECONDS = 20
 PACKAGES = {
-    "jsonschema": ("jsonschema", "ocirt validate"),
-    "pyroute2": ("pyroute2", "linux.netDevices"),
-    "prctl": ("python-prctl", "helpers that give up their rights"),
+    "jsonschema": ("jsonschema", "ocirt validate needs it"),
+    "pyroute2": ("pyroute2", "linux.netDevices needs it"),
+    "prctl": ("python-prctl", "helpers need it to give up their rights"),
 }
-"""Modules -> the package, and what needs it."""
+"""Modules -> the package, and who needs it."""
 
 
 def examine(host: "Host") -> "Iterator[Finding]":
@@ -34,7 +34,7 @@ def examine(host: "Host") -> "Iterator[Finding]":
         site.main()
     for module, (name, needs) in PACKAGES.items():
         if find_spec(module) is None:
-            yield note(f"the Python package {name} is missing: {needs} do without", f"run: {command_for(name)}")
+            yield note(f"the Python package {name} is missing: {needs}", f"run: {command_for(name)}")
     yield from _criu()
     if shutil.which("pasta") is None:
         yield note("pasta is not installed: rootless engines have no network through it", package("passt"))

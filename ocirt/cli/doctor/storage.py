@@ -39,7 +39,10 @@ def _overlay(host: "Host") -> "Iterator[Finding]":
     yield (
         good("/dev/fuse is there")
         if is_device
-        else note("/dev/fuse is missing: fuse-overlayfs and FUSE file systems fail", "as root: modprobe fuse")
+        else note(
+            "/dev/fuse is missing: fuse-overlayfs and FUSE file systems fail",
+            "as root: modprobe fuse, or in a container: --device /dev/fuse of the outer one",
+        )
     )
 
 

@@ -32,7 +32,21 @@ def examine(host: "Host") -> "Iterator[Finding]":
     yield good(f"{who}{' of a user namespace' if host.in_user_namespace else ''}")
     yield from _namespaces()
     if host.euid != 0:
+        yield from _states(host.euid)
         yield from _subordinate(host.euid)
+
+
+def _states(uid: int) -> "Iterator[Finding]":
+    """The directory in which the containers' states lie."""
+    directory = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
+    if os.path.isdir(directory) and os.access(directory, os.W_OK):
+        yield good(f"states lie in {directory}/ocirt")
+        return
+    what = "may not be written by this user" if os.path.isdir(directory) else "does not exist"
+    yield fault(
+        f"{directory}, for the states of this user's containers, {what}",
+        f"log in, or as root: loginctl enable-linger {_name(uid)}; or use --root with another directory",
+    )
 
 
 def _namespaces() -> "Iterator[Finding]":
@@ -56,12 +70,7 @@ def _namespaces() -> "Iterator[Finding]":
 
 
 def _subordinate(uid: int) -> "Iterator[Finding]":
-    import pwd
-
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name = str(uid)
+    name = _name(uid)
     for program, file, flag in (("newuidmap", "/etc/subuid", "uids"), ("newgidmap", "/etc/subgid", "gids")):
         path = shutil.which(program)
         if path is None:
@@ -79,6 +88,15 @@ def _subordinate(uid: int) -> "Iterator[Finding]":
                 f"{count} subordinate {flag} in {file}, and images use up to {ENOUGH}",
                 f"as root: usermod --add-sub{flag} 100000-165535 {name}",
             )
+
+
+def _name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _may_map(path: str) -> bool:
