@@ -13,6 +13,7 @@ TYPE_CHECKING = False  # importing `typing` costs time; type checkers know this 
 if TYPE_CHECKING:
     from . import aio as aio
     from .container import Container as Container
+    from .container import Pool as Pool
     from .container import Process as Process
     from .container import run as run
     from .errors import ConfigError as ConfigError
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "aio": ("aio",),
-    "container": ("Container", "Process", "run"),
+    "container": ("Container", "Pool", "Process", "run"),
     "errors": ("ConfigError", "HostError", "NoContainer", "OcirtError", "RequestError", "StateError"),
     "failures": (
         "ContainerExists",
@@ -72,6 +73,7 @@ __all__ = [
     "InstallationError",
     "NoContainer",
     "OcirtError",
+    "Pool",
     "Process",
     "ProgramError",
     "RequestError",

@@ -16,7 +16,7 @@ import signal as signals
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
-from .errors import StateError
+from .errors import RequestError, StateError
 from .failures import TimeoutExpired
 from .library import lifecycle, observe
 from .library.arguments import Size, optional_size
@@ -25,6 +25,7 @@ from .library.lifecycle import Bundle, Lifecycle, Path
 from .library.limits import Limits
 from .library.observe import Event, Stats
 from .library.outcome import MAX_OUTPUT, encoded, result_of
+from .library.pool import Reserve
 from .library.runtime import Runtime
 from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
 from .library.supervisor import Supervisor
@@ -33,7 +34,7 @@ from .model.request import checked_id
 from .result import Result
 from .state_dir import State
 
-__all__ = ["Coming", "Container", "Process", "run"]
+__all__ = ["Coming", "Container", "Pool", "Process", "run"]
 
 
 class Process(HasPipes):
@@ -142,6 +143,7 @@ class Container(HasPipes):
         pass_fds: Sequence[int] = (),
         init: bool = False,
         limits: Limits = "required",
+        late: bool = False,
         runtime: Runtime | None = None,
     ) -> Container:
         """Make a container from a bundle or a config. :meth:`start` runs its program.
@@ -161,6 +163,7 @@ class Container(HasPipes):
             init reaps orphaned processes, and the exit status is the program's. This costs one more process.
         :param limits: for a caller without root's rights, who cannot set limits on every host. ``"required"``: a
             container that cannot be limited does not run; ``"best-effort"``: it runs, and a ``RuntimeWarning`` says so.
+        :param late: let :meth:`start` bring the program and its standard streams.
         :param runtime: the executable, and where it keeps containers; by default the installed one.
         :raises ConfigError: the config is wrong or missing, or the root file system is missing.
         :raises RequestError: an argument cannot be used.
@@ -170,8 +173,12 @@ class Container(HasPipes):
         """
         found = runtime or Runtime()
         name = lifecycle.new_id() if id is None else checked_id(id)
+        if late and PIPE in (stdin, stdout, stderr):
+            raise RequestError(
+                "late: found a stream that is PIPE, expected it in the call of start, which brings streams"
+            )
         made, streams = Bundle(bundle, config, rootfs), Streams.open(stdin, stdout, stderr)
-        life = await drive(Lifecycle.create(found, made, name, streams, pass_fds, lifecycle.Flags(init, limits)))
+        life = await drive(Lifecycle.create(found, made, name, streams, pass_fds, lifecycle.Flags(init, limits, late)))
         pipes = Pipes()
         try:
             await pipes.open(streams)
@@ -193,13 +200,37 @@ class Container(HasPipes):
 
     # ---- the life of the container ----
 
-    async def start(self) -> None:
-        """Run the container's program.
+    async def start(
+        self,
+        args: Sequence[str] | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        stdin: Stream = DEVNULL,
+        stdout: Stream = DEVNULL,
+        stderr: Stream = DEVNULL,
+    ) -> None:
+        """Run the container's program. The arguments are for a container that was created with ``late=True``, which
+        needs ``args``.
 
+        :param args: the program and its arguments, as a list.
+        :param env: further environment variables.
+        :param cwd: the working directory; by default that of the config.
+        :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file.
+        :param stdout: the same.
+        :param stderr: the same, or ``STDOUT``.
+        :raises RequestError: an argument cannot be used.
         :raises ProgramError: the program does not exist or cannot be executed. The container has then ended.
-        :raises WrongState: the program runs already, or has ended.
+        :raises WrongState: the program runs already, or has ended; or only one of ``late`` and ``args`` was given.
         """
-        await drive(self._life.start())
+        if args is None:
+            if env is not None or cwd is not None or (stdin, stdout, stderr) != (DEVNULL, DEVNULL, DEVNULL):
+                raise RequestError("args: found none, expected the program to which the other arguments belong", "args")
+            await drive(self._life.start())
+            return
+        words, streams = lifecycle.late_words(args, env, cwd), Streams.open(stdin, stdout, stderr)
+        await drive(self._life.start(words, streams))
+        await self._pipes.open(streams)
 
     async def wait(self, timeout: float | None = None) -> int | None:
         """Wait for the end of the program. If the program writes more to a pipe than the pipe holds, it waits for a
@@ -442,6 +473,89 @@ class Container(HasPipes):
 
     async def __aexit__(self, *exception: object) -> None:
         await self.delete(force=True)
+
+
+class Pool:
+    """Containers that are ready before their programs are known: :meth:`run` costs only the start of the program.
+
+    Each container runs one program and is then removed. Processes of the executable make and remove the containers
+    beside the caller: :meth:`run` starts one in the place of each that it uses. If this process ends, for whatever
+    reason, all its containers end and are removed. A process that comes from a fork cannot use the pool.
+
+    The tasks of one event loop may use it.
+
+    :param config: what the containers are made from, like that of :func:`ocirt.sandbox`. A cgroup in it is the parent of
+        the cgroups of the containers.
+    :param rootfs: the directory of the root file system, instead of the config's ``root.path``.
+    :param size: how many containers wait.
+    :param warm: keep Python interpreters that have run a first program: ``["python3", "-c", "import numpy"]``.
+    :param init: as for :func:`run`.
+    :param limits: as for :func:`run`.
+    :param runtime: the executable, and where it keeps containers; by default the installed one.
+    :raises RequestError: an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        rootfs: Path | None = None,
+        size: int = 8,
+        warm: Sequence[str] | None = None,
+        init: bool = False,
+        limits: Limits = "required",
+        runtime: Runtime | None = None,
+    ) -> None:
+        self._reserve = Reserve(runtime or Runtime(), config, rootfs, size, warm, lifecycle.Flags(init, limits))
+
+    async def run(
+        self,
+        args: Sequence[str],
+        *,
+        input: bytes | str = b"",
+        timeout: float | None = None,
+        check: bool = False,
+        max_output: Size | None = MAX_OUTPUT,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        stdout: Stream = PIPE,
+        stderr: Stream = PIPE,
+    ) -> Result:
+        """Run a program in a container of the pool until it ends.
+
+        :param args: the program and its arguments, as a list. In a warm pool ``[python, "-c", CODE, ...]``, with the
+            interpreter of ``warm``: CODE finds in its namespace what the first program has left there.
+        :param input: the standard input; text is written as UTF-8.
+        :param timeout: seconds for the whole call, after which the container is killed. ``None``: no limit.
+        :param check: raise :class:`CommandFailed` if the program does not end with 0.
+        :param max_output: bytes of both outputs together, a number or text like ``"1m"``. If the program writes more,
+            the container is killed. ``None``: no limit.
+        :param env: further environment variables.
+        :param cwd: the working directory; by default that of the config.
+        :param stdout: where the output goes instead of into the result: ``DEVNULL``, a descriptor or a file. Not in a
+            warm pool.
+        :param stderr: the same, or ``STDOUT``.
+        :raises RequestError: an argument cannot be used.
+        :raises ProgramError: the program does not exist or cannot be executed.
+        :raises OcirtError: no container can be made; or the pool is closed, or belongs to another process.
+        :raises TimeoutExpired: the time was up. Its ``stdout`` and ``stderr`` have the output until then.
+        :raises CommandFailed: with ``check``, the program has not ended with 0.
+        """
+        output = Output(optional_size("max_output", max_output))
+        begin, end = await drive(self._reserve.run(args, env, cwd, stdout, stderr, encoded(input), timeout, output))
+        result = result_of(args, begin, end, output)
+        return result.check() if check else result
+
+    async def close(self) -> None:
+        """End the containers that wait, and wait until all containers of the pool are removed."""
+        await drive(self._reserve.close())
+
+    async def __aenter__(self) -> Pool:
+        await drive(self._reserve.fill())
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
 
 
 async def run(

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SOURCE, TARGET = "ocirt/aio.py", "ocirt/container.py"
 
-DOCSTRING = '''"""Containers, for programs that block: :class:`Container`, :class:`Process` and :func:`run`. :mod:`ocirt.aio` has the same
+DOCSTRING = '''"""Containers, for programs that block: :class:`Container`, :class:`Pool`, :class:`Process` and :func:`run`. :mod:`ocirt.aio` has the same
 for asyncio.
 
 hack/unasync has made this module from ocirt/aio.py: change that one, and run hack/format.
@@ -26,9 +26,12 @@ ONCE = {
         1,
         "from .library.blocking import Communicating, HasPipes, Pipes, drive",
     ),
-    '__all__ = ["Coming", "Container", "Process", "run"]': (1, '__all__ = ["Container", "Process", "run"]'),
+    '__all__ = ["Coming", "Container", "Pool", "Process", "run"]': (
+        1,
+        '__all__ = ["Container", "Pool", "Process", "run"]',
+    ),
     "class Process(HasPipes):": (1, "class Process(Communicating):"),
-    "The tasks of one event loop may use it.": (2, "Any thread may use it, several at once."),
+    "The tasks of one event loop may use it.": (3, "Any thread may use it, several at once."),
     "\n        Await it, or use it as the head of an ``async with`` block.\n": (2, ""),
     "    @coming\n": (2, ""),
 }

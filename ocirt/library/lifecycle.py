@@ -27,14 +27,17 @@ Path = str | os.PathLike[str]
 MFD_NOEXEC_SEAL = 8
 
 
-def verb(runtime: Runtime, id: str, *words: str, input: bytes | None = None) -> Operation[bytes]:
+def verb(
+    runtime: Runtime, id: str, *words: str, input: bytes | None = None, streams: Streams | None = None
+) -> Operation[bytes]:
     """Run a verb of the executable until it ends.
 
     An exception that interrupts the caller is raised only then, because a verb must not be left half done.
 
     :param id: the container that the verb acts on, for the error.
     :param input: the standard input of the verb.
-    :returns: what the verb has printed.
+    :param streams: its standard streams instead, which this call gives away. Errors go to a file of their own.
+    :returns: what the verb has printed; empty with ``streams``.
     :raises OcirtError: the verb failed.
     :raises TimeoutExpired: the verb took more than the runtime's time-out, and has been killed.
     """
@@ -42,13 +45,16 @@ def verb(runtime: Runtime, id: str, *words: str, input: bytes | None = None) -> 
     try:
         fds.append(memfd("input", input) if input is not None else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
         fds += [memfd("output"), memfd("error")]
+        given, options = dict(enumerate(fds)), list[str]()
+        if streams is not None:
+            given, options = dict(enumerate([*streams.given, fds[2]])), ["--log", "/proc/self/fd/3"]
         child, deadline = Child(), deadline_in(runtime.timeout)
         interruption: BaseException | None = None
         ended: bool | None = None
         while ended is None:
             try:
                 if not child.is_started:
-                    child.start(runtime, runtime.command(*words), dict(enumerate(fds)))
+                    child.start(runtime, runtime.command(*options, *words), given)
                 ended = yield from child.end(deadline)
             except BaseException as error:
                 if isinstance(error, GeneratorExit) or not child.is_started:
@@ -67,6 +73,8 @@ def verb(runtime: Runtime, id: str, *words: str, input: bytes | None = None) -> 
     finally:
         for fd in fds:
             os.close(fd)
+        if streams is not None:
+            streams.given_away()
 
 
 def memfd(name: str, data: bytes = b"") -> int:
@@ -166,10 +174,13 @@ def new_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """How a container is made: ``init`` puts an init before the program; for ``limits`` see :mod:`.limits`."""
+    """How a container is made: ``init`` puts an init before the program; for ``limits`` see :mod:`.limits`; with
+    ``late``, ``start`` brings the program.
+    """
 
     init: bool = False
     limits: limits.Limits = "required"
+    late: bool = False
 
     def __post_init__(self) -> None:
         limits.checked(self.limits)
@@ -177,7 +188,28 @@ class Flags:
     @property
     def words(self) -> list[str]:
         """Flags of ``create`` and ``run``."""
-        return ["--init"] if self.init else []
+        return [*(["--init"] if self.init else []), *(["--late"] if self.late else [])]
+
+
+def late_words(args: Sequence[str], env: Mapping[str, str] | None, cwd: str | None) -> list[list[str]]:
+    """What ``start`` brings to a late container: its flags, and the command.
+
+    :raises RequestError: an argument cannot be used.
+    """
+    flags = [] if cwd is None else ["--cwd", cwd]
+    for name, value in arguments.mapping("env", env).items():
+        flags += ["--env", f"{name}={value}"]
+    return [flags, arguments.words("args", args)]
+
+
+def start(runtime: Runtime, id: str, words: Sequence[Sequence[str]], streams: Streams) -> Operation[None]:
+    """Run the program of a late container.
+
+    :param words: what :func:`late_words` returns.
+    :param streams: those of the program. In any case they are given away.
+    """
+    flags, command = words
+    yield from verb(runtime, id, "start", *flags, "--", id, "--", *command, streams=streams)
 
 
 def supervise(
@@ -402,8 +434,12 @@ class Lifecycle:
     def verb(self, name: str, *words: str, input: bytes | None = None) -> Operation[bytes]:
         return verb(self.runtime, self.id, name, *words, input=input)
 
-    def start(self) -> Operation[None]:
-        yield from self.verb("start", "--", self.id)
+    def start(self, words: Sequence[Sequence[str]] | None = None, streams: Streams | None = None) -> Operation[None]:
+        """:param words: for a late container, what :func:`late_words` returns, with its ``streams``."""
+        if words is None or streams is None:
+            yield from self.verb("start", "--", self.id)
+        else:
+            yield from start(self.runtime, self.id, words, streams)
 
     def kill(self, number: int, all: bool) -> Operation[None]:
         if not all and not pidfd.takes_signal(self.state().pid, int(number)):

@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 
 from ..errors import OcirtError
@@ -23,6 +24,19 @@ from .report import Begin, End
 from .runtime import Runtime
 from .streams import Streams
 from .waiting import Operation, Wait, deadline_in
+
+_all: weakref.WeakSet[Supervisor] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """Close in the child of a fork what tells supervisors that the library's process lives: otherwise the containers
+    would live as long as both processes. Another thread may have held a lock at the fork, so this takes none.
+    """
+    for each in list(_all):
+        each.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 class Supervisor:
@@ -62,6 +76,7 @@ class Supervisor:
         self._status = -1
         self._words, self._pass_fds, self._config, self._options = words, pass_fds, config, options
         self.child = Child()
+        _all.add(self)
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if is_finalizing():  # the kernel closes what is open
@@ -87,16 +102,18 @@ class Supervisor:
             os.close(writing)
             self.streams.given_away()
 
-    def begin(self) -> Operation[None]:
-        """Start the supervisor, and wait until the supervised process exists.
+    def begin(self, deadline: float | None = None) -> Operation[None]:
+        """Start the supervisor, unless it has been started, and wait until the supervised process exists.
 
+        :param deadline: when to give up; by default after the runtime's time-out.
         :raises OcirtError: starting failed. Nothing of the process remains.
         :raises TimeoutExpired: starting took more than the runtime's time-out. The library has killed the
         supervisor.
         """
-        deadline = deadline_in(self.runtime.timeout)
+        deadline = deadline_in(self.runtime.timeout) if deadline is None else deadline
         try:
-            self.start()
+            if not self.child.is_started:
+                self.start()
             while self.take() and self.began is None:
                 ready = yield Wait({self._status: select.POLLIN}, deadline)
                 if not ready:
@@ -110,7 +127,9 @@ class Supervisor:
             self.release()
             self.streams.close()
             raise
-        self.pidfd = pidfd.hold(self.began.pid, self.began.start_time)
+        with self._lock:
+            if self.pidfd is None:
+                self.pidfd = pidfd.hold(self.began.pid, self.began.start_time)
 
     def failure(self) -> OcirtError:
         """The reason of the failure."""
@@ -128,6 +147,16 @@ class Supervisor:
         self.take()
         return True
 
+    def report(self, deadline: float | None) -> Operation[bool]:
+        """Wait until the supervised process has ended; the supervisor may still have to remove the container.
+
+        :returns: False if the deadline comes first.
+        """
+        while self.take() and self.ended is None:
+            if not (yield Wait({self._status: select.POLLIN}, deadline)):
+                return False
+        return True
+
     def kill(self, number: int) -> None:
         """Send a signal to the supervised process.
 
@@ -137,6 +166,11 @@ class Supervisor:
             if self.pidfd is None:
                 raise ProcessLookupError
             signal.pidfd_send_signal(self.pidfd, number)
+
+    def leave_to_parent(self) -> None:
+        """Forget the supervised process, in a process that a fork has made: only the parent can wait for it."""
+        held, self._status, self.pidfd, self._lock = [self._status, self.pidfd], -1, None, threading.Lock()
+        close_all([fd for fd in held if fd is not None and fd >= 0])
 
     def release(self) -> None:
         """Close the descriptors of this object, except those of the streams. If the process still runs, the supervisor

@@ -1,11 +1,26 @@
-"""The fixtures of the library's tests that block."""
+"""The fixtures of the library's tests that block, and of those that run programs which use it."""
 
 import gc
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
 from ocirt import Container
+from tests.integration.harness import LIMIT, TREE
 from tests.integration.library import children, config_for, descriptors
+
+BEGIN = """
+import json, os, signal, sys, threading, time
+sys.path.insert(0, {tree!r})
+import ocirt
+from tests.integration.library import children, config_for, descriptors
+runtime, image = ocirt.Runtime(**json.loads(sys.argv[1])), sys.argv[2]
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +48,38 @@ def busy(box):
     with box("sleep", "60") as container:
         container.start()
         yield container
+
+
+@pytest.fixture
+def with_python(tmp_path):
+    """A root file system with the host's own Python in it, as mmdebstrap makes one of Debian's: its /usr, bound."""
+    root = tmp_path / "with-python"
+    for name in ("proc", "dev", "tmp", "etc", "usr"):
+        (root / name).mkdir(parents=True)
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    for name in ("bin", "lib", "lib64"):
+        assert Path("/", name).is_symlink(), "a host whose /bin is no link to /usr/bin"
+        (root / name).symlink_to(os.readlink(f"/{name}"))
+    subprocess.run(["mount", "--bind", "-o", "ro", "/usr", root / "usr"], check=True, timeout=LIMIT)
+    yield root
+    subprocess.run(["umount", root / "usr"], check=True, timeout=LIMIT)
+
+
+@pytest.fixture
+def service(runtime, image, tmp_path):
+    """A program that uses the library, started: ``service("...")``."""
+
+    def start(program, *before, **more):
+        path = tmp_path / "service.py"
+        path.write_text(BEGIN.format(tree=str(TREE)) + textwrap.dedent(program))
+        arguments = {
+            "executable": runtime.executable,
+            "root": runtime.root,
+            "environment": dict(runtime.environment),
+            "cgroup_manager": runtime.cgroup_manager,
+        }
+        return subprocess.Popen(
+            [*before, sys.executable, path, json.dumps(arguments), image], stdout=subprocess.PIPE, text=True, **more
+        )
+
+    return start

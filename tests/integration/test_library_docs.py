@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
 from tests.integration.harness import LIMIT, TREE, cgroups_path
+from tests.integration.library_fixtures import with_python
+
+__all__ = ["with_python"]  # fixtures of the tests here
 
 PAGE = (TREE / "docs/library.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.S | re.M)
@@ -27,21 +29,6 @@ ocirt.aio.Runtime = ocirt.container.Runtime = lambda: default
 made, number = ocirt.sandbox, iter(range(1000))
 ocirt.sandbox = lambda *args, **limits: made(*args, cgroup=f"{cgroup}{{next(number)}}", **limits)
 """
-
-
-@pytest.fixture
-def with_python(tmp_path):
-    """A root file system with the host's own Python in it, as mmdebstrap makes one of Debian's: its /usr, bound."""
-    root = tmp_path / "with-python"
-    for name in ("proc", "dev", "tmp", "etc", "usr"):
-        (root / name).mkdir(parents=True)
-    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
-    for name in ("bin", "lib", "lib64"):
-        assert Path("/", name).is_symlink(), "a host whose /bin is no link to /usr/bin"
-        (root / name).symlink_to(os.readlink(f"/{name}"))
-    subprocess.run(["mount", "--bind", "-o", "ro", "/usr", root / "usr"], check=True, timeout=LIMIT)
-    yield root
-    subprocess.run(["umount", root / "usr"], check=True, timeout=LIMIT)
 
 
 def run_example(text, ocirt, rootfs, place):
@@ -75,7 +62,7 @@ def test_the_example_of_the_readme(ocirt, with_python, tmp_path):
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 8
     first = [line for line in EXAMPLES[0].splitlines() if line and not line.startswith("assert")]
     assert len(first) <= 20, "untrusted code in twenty lines"
 

@@ -2,13 +2,11 @@
 process of its own, which is to be killed, or must not be pytest's."""
 
 import gc
-import json
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -17,36 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ocirt import PIPE, Container, run
-from tests.integration.harness import AS_USER, LIMIT, TREE, cgroups_path
+from tests.integration.harness import AS_USER, LIMIT, cgroups_path
 from tests.integration.library import children, config_for, descriptors
+from tests.integration.library_fixtures import service
 
-BEGIN = """
-import json, os, signal, sys, threading, time
-sys.path.insert(0, {tree!r})
-import ocirt
-from tests.integration.library import children, config_for, descriptors
-runtime, image = ocirt.Runtime(**json.loads(sys.argv[1])), sys.argv[2]
-"""
-
-
-@pytest.fixture
-def service(runtime, image, tmp_path):
-    """A program that uses the library, started: ``service("...")``."""
-
-    def start(program, *before, **more):
-        path = tmp_path / "service.py"
-        path.write_text(BEGIN.format(tree=str(TREE)) + textwrap.dedent(program))
-        arguments = {
-            "executable": runtime.executable,
-            "root": runtime.root,
-            "environment": dict(runtime.environment),
-            "cgroup_manager": runtime.cgroup_manager,
-        }
-        return subprocess.Popen(
-            [*before, sys.executable, path, json.dumps(arguments), image], stdout=subprocess.PIPE, text=True, **more
-        )
-
-    return start
+__all__ = ["service"]  # fixtures of the tests here
 
 
 def ended(service):

@@ -1,0 +1,405 @@
+"""Containers that wait for their program: what :class:`ocirt.Pool` consists of.
+
+A container of a pool is made by a process of its own (:mod:`.supervisor`), which the pool starts and does not wait for:
+so neither a thread nor a task refills the pool. A cold container is late (``create --late``): it lacks only its program,
+which ``start`` brings. In a warm one, Python has run a first program and waits for a second one on a pipe. Each container
+runs one program; its supervisor then removes it, beside the caller.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..errors import OcirtError, RequestError
+from ..failures import TimeoutExpired
+from . import arguments, lifecycle, limits
+from .children import close_all
+from .lifecycle import Bundle, Flags
+from .report import Begin, End
+from .runtime import Runtime
+from .streams import CHUNK, PIPE, Output, Stream, Streams, transfer
+from .supervisor import Supervisor
+from .waiting import Operation, Wait, deadline_in
+
+PROGRAM, READY = 3, 4
+"""Descriptors of a warm interpreter: the pipe with its program, and the one on which it says that it waits."""
+
+WAITING = f"""
+def _ocirt_wait():
+    import json, os, sys
+    from os import environ
+    os.write({READY}, b"r")
+    os.close({READY})
+    with open({PROGRAM}, "rb") as pipe:
+        told = pipe.read()
+    if not told:
+        sys.exit(0)
+    told = json.loads(told)
+    environ.update(told["env"])
+    if told["cwd"] is not None:
+        os.chdir(told["cwd"])
+    sys.argv[:] = ["-c", *told["args"]]
+    return compile(told["code"], "<string>", "exec")
+_ocirt_program = _ocirt_wait()
+del _ocirt_wait
+exec(_ocirt_program)
+"""
+"""What a warm interpreter runs after the pool's first program."""
+
+
+class Waiting:
+    """A container of a pool, in the making or made.
+
+    :ivar supervisor: the process that makes, supervises and removes it.
+    :ivar program: the writing end of the pipe for a warm interpreter's program; -1 in a cold pool.
+    :ivar ready: the reading end of the pipe on which a warm interpreter says that it waits; -1 in a cold pool.
+    """
+
+    def __init__(self, supervisor: Supervisor, program: int = -1, ready: int = -1) -> None:
+        self.supervisor, self.program, self.ready = supervisor, program, ready
+        self._lock, self._says_ready = threading.Lock(), False
+
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():  # the kernel closes what is open
+            return
+        self.close()
+
+    def close(self) -> None:
+        """Give the container up. If it has not ended, its supervisor kills and removes it."""
+        held, self.program, self.ready = [self.program, self.ready], -1, -1
+        close_all([fd for fd in held if fd >= 0])
+        self.supervisor.streams.close()
+        self.supervisor.release()
+
+    def close_program(self) -> None:
+        """Close the pipe, whose end is the end of the program."""
+        fd, self.program = self.program, -1
+        os.close(fd)
+
+    def says_ready(self, wait: bool) -> bool:
+        """Has the warm interpreter said that it waits? It says so once, and several callers may ask.
+
+        :param wait: is the answer, or the end of the pipe, there to read?
+        """
+        with self._lock:
+            if wait and not self._says_ready:
+                self._says_ready = os.read(self.ready, 1) != b""
+            return self._says_ready
+
+    def has_ended(self) -> bool:
+        self.supervisor.take()
+        return self.supervisor.ended is not None or self.supervisor.child.reap()
+
+
+class Reserve:
+    """The containers of a pool. Any thread may use it.
+
+    :param config: what they are made from; each gets its own cgroup beneath ``linux.cgroupsPath``, if that is given.
+    :param size: how many wait.
+    :param warm: the command line of the first program of a warm interpreter, ``[python, "-c", CODE]``; ``None``: cold.
+    :raises RequestError: an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        config: Mapping[str, Any],
+        rootfs: lifecycle.Path | None,
+        size: int,
+        warm: Sequence[str] | None,
+        flags: Flags,
+    ) -> None:
+        self.runtime, self.rootfs, self.flags = runtime, rootfs, flags
+        if not isinstance(config, Mapping):
+            raise arguments.wrong("config", config, "a dict, as ocirt.sandbox makes it")
+        self.size = arguments.count("size", size)
+        if not size:
+            raise arguments.wrong("size", size, "1 or more")
+        self.warm = None if warm is None else arguments.words("warm", warm)
+        if self.warm is not None and (len(self.warm) != 3 or self.warm[1] != "-c"):
+            raise arguments.wrong(
+                "warm", warm, "an interpreter and its first program: ['python3', '-c', 'import numpy']"
+            )
+        self.config = dict(config)
+        if self.warm is not None:
+            process = dict(self.config.get("process") or {})
+            process["args"] = [self.warm[0], "-c", f"{self.warm[2]}\n{WAITING}"]
+            self.config["process"] = process
+        self._shared = None if self._cgroup() else Bundle(None, self.config, rootfs)
+        self._owner, self._lock = os.getpid(), threading.Lock()
+        self._waiting: deque[Waiting] = deque()
+        self._leaving: deque[Supervisor] = deque()
+        self._closed = False
+
+    # ---- making containers ----
+
+    def _cgroup(self) -> str:
+        linux = self.config.get("linux")
+        path = linux.get("cgroupsPath") if isinstance(linux, Mapping) else None
+        return path if isinstance(path, str) else ""
+
+    def _bundle(self, id: str) -> Bundle:
+        if self._shared is not None:
+            return self._shared
+        path = self._cgroup()
+        slice, colon, rest = path.partition(":")
+        own = f"{slice}:{rest.partition(':')[0]}:{id}" if colon else f"{path.rstrip('/')}/{id}"
+        return Bundle(None, {**self.config, "linux": {**self.config["linux"], "cgroupsPath": own}}, self.rootfs)
+
+    def _make(self) -> Waiting:
+        """Start the making of a container, and do not wait for it."""
+        id = lifecycle.new_id()
+        bundle, ends = self._bundle(id), []
+        try:
+            if self.warm is None:
+                streams, words, theirs = Streams.open(None, None, None), ["create", "--late", "--remove"], ()
+                made = Waiting(self._supervisor(words, id, bundle, streams, theirs))
+            else:
+                streams, ends = Streams.open(PIPE, PIPE, PIPE), [*os.pipe2(os.O_CLOEXEC), *os.pipe2(os.O_CLOEXEC)]
+                supervisor = self._supervisor(["run"], id, bundle, streams, (ends[0], ends[3]))
+                made = Waiting(supervisor, ends[1], ends[2])
+                ends = [ends[0], ends[3]]
+            made.supervisor.start()
+            return made
+        finally:
+            close_all(ends)
+            if bundle is not self._shared:
+                bundle.close()
+
+    def _supervisor(
+        self, words: list[str], id: str, bundle: Bundle, streams: Streams, pass_fds: Sequence[int]
+    ) -> Supervisor:
+        words = [
+            words[0],
+            "--rootfs-annotations",
+            *words[1:],
+            *self.flags.words,
+            "--bundle",
+            bundle.directory,
+            "--",
+            id,
+        ]
+        options = limits.options(self.flags.limits)
+        return Supervisor(self.runtime, id, words, streams, pass_fds, bundle.config, options)
+
+    def check(self) -> None:
+        """:raises OcirtError: the pool is closed, or belongs to another process."""
+        if self._owner != os.getpid():
+            raise OcirtError(
+                f"the pool belongs to process {self._owner}: this process, {os.getpid()}, comes from a fork after the "
+                "pool was made, and must make a pool of its own"
+            )
+        if self._closed:
+            raise OcirtError("the pool is closed")
+
+    def fill(self) -> Operation[None]:
+        """Fill the pool, and wait until one container is ready. While the first is made, its program is compiled and
+        kept for the others.
+        """
+        self.check()
+        with self._lock:
+            if not self._waiting:
+                self._waiting.append(self._make())
+            first = self._waiting[0]
+        try:
+            yield from self._until_ready(first, deadline_in(self.runtime.timeout))
+        except BaseException:
+            yield from self.close()
+            raise
+        lifecycle.pass_on_warnings(first.supervisor)
+        self.refill()
+
+    def refill(self) -> None:
+        """Start as many containers as are missing."""
+        with self._lock:
+            while not self._closed and len(self._waiting) < self.size:
+                self._waiting.append(self._make())
+            for _ in range(len(self._leaving)):
+                supervisor = self._leaving.popleft()
+                if not supervisor.child.reap():
+                    self._leaving.append(supervisor)
+
+    # ---- using one ----
+
+    def _until_ready(self, waiting: Waiting, deadline: float | None) -> Operation[None]:
+        """Wait until the container waits for its program.
+
+        :raises OcirtError: it could not be made, or its first program has ended.
+        :raises TimeoutExpired: the time was up.
+        """
+        supervisor = waiting.supervisor
+        if waiting.ready >= 0 and not waiting.says_ready(wait=False):
+            with supervisor.child.watched() as pidfd:
+                ready = yield Wait({waiting.ready: select.POLLIN, pidfd: select.POLLIN}, deadline)
+            if not ready:
+                raise TimeoutExpired(f"the first program of {supervisor.id}", self.runtime.timeout)
+            if not waiting.says_ready(wait=waiting.ready in ready):
+                yield from self._fail_warm(supervisor, deadline)
+        try:
+            yield from supervisor.begin(deadline)
+        except BaseException as error:
+            yield from lifecycle.undo(supervisor)
+            if isinstance(error, OcirtError):
+                raise limits.explained(error) from None
+            raise
+
+    def _fail_warm(self, supervisor: Supervisor, deadline: float | None) -> Operation[None]:
+        """:raises OcirtError: says why there is no warm interpreter."""
+        output = Output(1 << 16)
+        with supervisor.child.watched() as pidfd:
+            yield from transfer(supervisor.streams.ours, b"", pidfd, output, deadline)
+        yield from supervisor.end(deadline)
+        if supervisor.ended is None:
+            raise limits.explained(supervisor.failure())
+        said = output.of(2).decode("utf-8", "replace").strip().splitlines()
+        raise RequestError(
+            f"warm: the first program has ended with {supervisor.ended.returncode}, expected one that returns: "
+            + (said[-1] if said else "it has written no error"),
+            "warm",
+        )
+
+    def take(self, deadline: float | None) -> Operation[Waiting]:
+        """A container that is ready: the one that waits longest, or a new one."""
+        self.check()
+        while True:
+            with self._lock:
+                found = self._waiting.popleft() if self._waiting else self._make()
+            try:
+                yield from self._until_ready(found, deadline)
+            except BaseException:
+                self.give_up(found)
+                raise
+            if not found.has_ended():
+                return found
+            self.give_up(found)  # something outside has killed it
+
+    def give_up(self, waiting: Waiting) -> None:
+        """Leave the container to its supervisor, which kills it if it has not ended, and removes it."""
+        waiting.close()
+        self._leaving.append(waiting.supervisor)
+
+    def program(
+        self, args: Sequence[str], env: Mapping[str, str] | None, cwd: str | None
+    ) -> tuple[list[list[str]], bytes]:
+        """The command of ``start``, and what a warm interpreter reads.
+
+        :raises RequestError: an argument cannot be used.
+        """
+        words, variables = arguments.words("args", args), arguments.mapping("env", env)
+        if self.warm is None:
+            return lifecycle.late_words(words, variables, cwd), b""
+        if len(words) < 3 or words[0] != self.warm[0] or words[1] != "-c":
+            raise arguments.wrong(
+                "args", list(args), f"[{self.warm[0]!r}, '-c', CODE, ...], because this pool's interpreters run already"
+            )
+        told = {"code": words[2], "args": words[3:], "env": variables, "cwd": cwd}
+        return [], json.dumps(told).encode()
+
+    def run(
+        self,
+        args: Sequence[str],
+        env: Mapping[str, str] | None,
+        cwd: str | None,
+        stdout: Stream,
+        stderr: Stream,
+        input: bytes,
+        timeout: float | None,
+        output: Output,
+    ) -> Operation[tuple[Begin, End]]:
+        """Run a program in a container of the pool until it ends.
+
+        :raises OcirtError: the program could not be run.
+        :raises TimeoutExpired: it ran too long. The container has been killed.
+        """
+        words, program = self.program(args, env, cwd)
+        if self.warm is not None and (stdout, stderr) != (PIPE, PIPE):
+            raise RequestError("stdout, stderr: expected PIPE: an interpreter of a warm pool has its streams already")
+        deadline = deadline_in(timeout)
+        try:
+            waiting = yield from self.take(deadline)
+        except TimeoutExpired:
+            if timeout is None:
+                raise
+            raise TimeoutExpired("a container of the pool", timeout) from None
+        supervisor = waiting.supervisor
+        streams = supervisor.streams if self.warm is not None else Streams.open(PIPE, stdout, stderr)
+        try:
+            if self.warm is None:
+                yield from lifecycle.start(self.runtime, supervisor.id, words, streams)
+            else:
+                yield from _write(waiting.program, program, deadline)
+                waiting.close_program()
+            assert supervisor.began is not None
+            begin = Begin(supervisor.began.pid, supervisor.began.start_time, time.monotonic_ns())
+            self.refill()
+            in_time = yield from _communicate(supervisor, streams, input, output, deadline)
+            if not in_time:
+                assert timeout is not None
+                raise TimeoutExpired(f"container {supervisor.id}", timeout, output.of(1), output.of(2))
+            if supervisor.ended is None:
+                raise supervisor.failure()
+            return begin, supervisor.ended
+        finally:
+            streams.close()
+            self.give_up(waiting)
+
+    def close(self) -> Operation[None]:
+        """Remove all containers that wait, and wait until those that ran are removed."""
+        if self._owner != os.getpid():
+            return
+        with self._lock:
+            self._closed = True
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        for each in waiting:
+            self.give_up(each)
+        deadline = deadline_in(self.runtime.timeout)
+        while self._leaving:
+            supervisor = self._leaving[0]
+            if not (yield from supervisor.child.end(deadline)):
+                raise TimeoutExpired(f"the end of {supervisor.id}", self.runtime.timeout)
+            self._leaving.popleft()
+        if self._shared is not None:
+            self._shared.close()
+
+
+def _write(fd: int, data: bytes, deadline: float | None) -> Operation[None]:
+    """Write all of ``data`` to a pipe. Without a reader, or after the deadline, the rest is dropped: the process has
+    ended or is about to be killed.
+    """
+    rest = memoryview(data)
+    os.set_blocking(fd, False)
+    while rest:
+        if not (yield Wait({fd: select.POLLOUT}, deadline)):
+            return
+        try:
+            rest = rest[os.write(fd, rest[:CHUNK]) :]
+        except BlockingIOError:
+            continue
+        except BrokenPipeError:
+            return
+
+
+def _communicate(
+    supervisor: Supervisor, streams: Streams, input: bytes, output: Output, deadline: float | None
+) -> Operation[bool]:
+    """Write the program's input and read its outputs until it ends, and wait for the report of its end. If the time is
+    up or the output exceeds the limit, kill it.
+
+    :returns: False if the time was up.
+    """
+    with supervisor.child.watched() as child:
+        until = child if supervisor.pidfd is None else supervisor.pidfd
+        in_time = yield from transfer(streams.ours, input, until, output, deadline)
+    if not in_time or output.truncated:
+        lifecycle.kill(supervisor)
+    yield from supervisor.report(deadline_in(supervisor.runtime.timeout))
+    return in_time
