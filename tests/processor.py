@@ -14,8 +14,12 @@ LOADER = {
     "riscv64": "lib/ld-linux-riscv64-lp64d.so.1",
 }[MACHINE]
 """What executes a program of glibc."""
-SYSCALLS = {"open_tree": 428} | ({"clone": 56, "bpf": 321} if MACHINE == "x86_64" else {"clone": 220, "bpf": 280})
+SYSCALLS = {"open_tree": 428} | (
+    {"clone": 56, "bpf": 321, "mkdirat": 258} if MACHINE == "x86_64" else {"clone": 220, "bpf": 280, "mkdirat": 34}
+)
 """Numbers of system calls: from 424 on they are the same for all processors."""
+AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7, "riscv64": 0xC00000F3}[MACHINE]
+"""As the kernel tells a seccomp filter the architecture of a system call."""
 OF_32_BITS = {"x86_64": "i686", "aarch64": "armv8l", "riscv64": "riscv32"}[MACHINE]
 """What uname(2) says in the execution domain LINUX32."""
 ENGINES_NAME = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}[MACHINE]
