@@ -55,7 +55,7 @@ def passes(boot, name, paths, options=(), share=None):
     :returns: the counts of their outcomes.
     """
     guest = boot(
-        f"aarch64-{name}",
+        name,
         "--",
         "env",
         "OCIRT_TEST_SLOWNESS=20",
@@ -91,7 +91,7 @@ def test_pages_of_16_kib(boot):
 def test_one_container_beside_runc_and_crun(boot):
     """The container is in the cgroup asked for, with the limits asked for; refuses devices; nothing is left."""
     cases = ("runc-cgroupfs", "crun-cgroupfs", "ocirt-disabled", "ocirt-cgroupfs")
-    guest = boot("aarch64-smoke", "--", "/tree/tests/vm/guest/smoke.py", *cases, timeout=600, options=ARCH)
+    guest = boot("smoke", "--", "/tree/tests/vm/guest/smoke.py", *cases, timeout=600, options=ARCH)
     assert guest.wait() == 0, guest.end_of_log()
     found = guest.read_json("smoke.json")
     assert found["machine"]["processor"] == "aarch64"
@@ -122,7 +122,7 @@ def programs(suite, boot, tmp_path_factory):
         shutil.copytree(suite.folder, share / "cache/ocirt-conformance" / suite.folder.name)
         words = [word for name in suite.programs[part::PARTS] for word in ("--program", name)]
         guest = boot(
-            f"aarch64-conformance-{part}",
+            f"conformance-{part}",
             "--",
             "env",
             "OCIRT_TEST_SLOWNESS=20",

@@ -99,6 +99,23 @@ def test_a_lane_with_guests(night, results, tmp_path, monkeypatch):
     assert record["parts"] == {"integration": {"passed": 2, "failed": [], "left out": {}}}
 
 
+def test_parts_that_ran_by_hand(night, results, tmp_path, monkeypatch):
+    """--record runs nothing; the page says that this is not the whole lane."""
+    results.rename(tmp_path / "all.podman.xml")
+    monkeypatch.setattr(program, "LANES", [lane(["false"], tmp_path / "all.xml")])
+    assert program.main(["--record", "one"]) == 1  # two of TESTS fail
+    record = json.loads((night / "hosts.json").read_text())["one"]
+    assert record["parts"] == parts(tmp_path / "all.podman.xml")
+    assert "parts of it that were run by hand |" in (night / "hosts.md").read_text()
+
+
+def test_nothing_ran_by_hand(night, tmp_path, monkeypatch):
+    monkeypatch.setattr(program, "LANES", [lane(["false"], tmp_path / "all.xml")])
+    with pytest.raises(SystemExit, match="found no results"):
+        program.main(["--record", "one"])
+    assert not (night / "hosts.json").exists()
+
+
 @pytest.mark.parametrize("status", [0, 3])
 def test_a_lane_without_results(night, tmp_path, monkeypatch, status):
     """Results of an earlier run do not count."""

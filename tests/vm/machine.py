@@ -22,7 +22,7 @@ MANAGERS = ("cgroupfs", "systemd")
 
 
 class Guest:
-    """A run of hack/vm. Its output goes to build/vm/``name``.log.
+    """A run of hack/vm. Its output goes to build/vm/``name``.log, that of another processor to build/vm/aarch64.
 
     :param share: a folder that becomes /share.
     :param words: what to run; a path is a script of the host.
@@ -30,9 +30,10 @@ class Guest:
     """
 
     def __init__(self, name, share, *words, user="root", timeout, options=()):
-        RESULTS.mkdir(parents=True, exist_ok=True)
+        folder = RESULTS / "aarch64" if "aarch64" in options else RESULTS
+        folder.mkdir(parents=True, exist_ok=True)
         share.chmod(0o777)
-        self.log, self.share, self.results = RESULTS / f"{name}.log", share, RESULTS / f"{name}.xml"
+        self.log, self.share, self.results = folder / f"{name}.log", share, folder / f"{name}.xml"
         self.results.unlink(missing_ok=True)
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(

@@ -25,7 +25,8 @@ class Lane(NamedTuple):
     :ivar host: the host, as a heading.
     :ivar command: the words that run the tests.
     :ivar inside: the words before a command that runs on the host.
-    :ivar results: where this machine finds what the command has pytest write (--junitxml).
+    :ivar results: where this machine finds what the command has pytest write (--junitxml). A run of a part of the lane by
+        hand writes NAME.PART.xml beside it instead of NAME.xml.
     :ivar guests: the folder of what pytest wrote in guests (tests/vm/machine.py).
     """
 
@@ -38,8 +39,9 @@ class Lane(NamedTuple):
 
     def files(self) -> list[Path]:
         """All files of results that there are now."""
+        by_hand = sorted(self.results.parent.glob(f"{self.results.stem}.*.xml"))
         guests = sorted(self.guests.glob("*.xml")) if self.guests else []
-        return [path for path in (self.results, *guests) if path.exists()]
+        return [path for path in (self.results, *by_hand, *guests) if path.exists()]
 
 
 RESULTS = "build/nightly/results.xml"
@@ -80,6 +82,19 @@ def guest(suite: str, folder: str, *options: str) -> Lane:
     )
 
 
+def aarch64() -> Lane:
+    """The lane of the other processor."""
+    path = "build/nightly/aarch64.xml"
+    return Lane(
+        "aarch64",
+        "aarch64, emulated, with cgroup v2 and without systemd",
+        ("hack/test", "--arch=aarch64", f"--junitxml={path}"),
+        ("hack/vm", "--arch", "aarch64", "--"),
+        TREE / path,
+        TREE / "build/vm/aarch64",
+    )
+
+
 LANES = (
     here("here", "This machine"),
     here("engines", "This machine's engines", "--engines"),
@@ -90,4 +105,5 @@ LANES = (
     guest("trixie", "build/vm/trixie"),
     guest("forky", "build/vm/forky", "--engines"),
     guest("sid", "build/vm/sid", "--engines"),
+    aarch64(),
 )

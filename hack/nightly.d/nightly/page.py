@@ -10,6 +10,7 @@ page from [hosts.json](hosts.json), which keeps the last result of each lane;
 [testing.md](testing.md) says what the lanes are. A test is left out only for a reason that the same
 run has shown: the host lacks what the test needs, or the same test fails with runc as well.
 """
+BY_HAND = "; not the whole lane, but parts of it that were run by hand"
 
 
 def cell(text: str) -> str:
@@ -26,7 +27,7 @@ def section(record: Record) -> list[str]:
         "",
         "| | |",
         "|---|---|",
-        f"| tested | {record['date']}, commit {record['commit']} |",
+        f"| tested | {record['date']}, commit {record['commit']}{BY_HAND if record.get('by hand') else ''} |",
         f"| host | {cell(facts)} |",
         "",
         "| part | passed | left out | failed |",

@@ -12,7 +12,7 @@ REASON = 160
 
 Record = dict[str, Any]
 """A result: ``host``, ``date``, ``commit``, ``facts``, and ``parts``, name -> ``passed`` (a number), ``failed`` (names)
-and ``left out`` (reason -> names).
+and ``left out`` (reason -> names). ``by hand`` is true if somebody ran parts of the lane.
 """
 
 
