@@ -53,9 +53,11 @@ LOWER, UPPER, WORK = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.upper", "org.oc
 
 PROPAGATIONS = {
     # rootfsPropagation: of the whole mount namespace before the first mount, of the rootfs at the end
-    "": (SLAVE, 0),
-    "slave": (SLAVE, 0),
-    "rslave": (SLAVE, 0),
+    # As with crun and runc since 1.2, no mount that the host makes later below the rootfs appears in the container. Docker
+    # asks for rslave if a volume is one; that is for the volume.
+    "": (SLAVE, PRIVATE),
+    "slave": (SLAVE, PRIVATE),
+    "rslave": (SLAVE, PRIVATE),
     "private": (PRIVATE, 0),
     "rprivate": (PRIVATE, 0),
     # The namespace is never a peer of the host's mounts: the host would get every mount that is made here.
@@ -225,13 +227,12 @@ class Rootfs:
         return [*[UncoverRoot("root.path", ROOT, fd=fd) for fd, _ in reversed(self._views)], root, *finish]
 
     def finish(self) -> "list[Step]":
-        """Steps of init that set the root's attributes."""
-        steps: list[Step] = [SetMountAttributes("root.readonly", ROOT, target="/", set=RDONLY)] if self.readonly else []
-        if self.after:
-            steps.append(
-                SetMountAttributes("linux.rootfsPropagation", PROPAGATION, target="/", set=0, propagation=self.after)
-            )
-        return steps
+        """The step of init that sets the root's attributes, if any."""
+        if not self.readonly and not self.after:
+            return []
+        at, section = ("root.readonly", ROOT) if self.readonly else ("linux.rootfsPropagation", PROPAGATION)
+        attributes = RDONLY if self.readonly else 0
+        return [SetMountAttributes(at, section, target="/", set=attributes, propagation=self.after)]
 
 
 def split(text: str) -> list[str]:

@@ -139,7 +139,7 @@ def test_init_section_from_devices_to_the_program(spec):
         ("MakeConsole", {"fd": 11, "uid": 0, "height": 0, "width": 0, "device": 1}),
         ("MakeDirectory", {"path": "/", "mode": 0o755}),
         ("PivotRoot", {}),
-        ("SetMountAttributes", {"target": "/", "set": 1}),
+        ("SetMountAttributes", {"target": "/", "set": 1, "propagation": 1 << 18}),
         ("SetHostname", {"name": "runc"}),
     ]
     assert [name for name, _ in rows[17:32]] == ["ReadonlyPath"] * 5 + ["MaskPath"] * 10

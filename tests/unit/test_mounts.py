@@ -5,7 +5,8 @@ import pytest
 from ocirt.compile.mount_options import KNOWN, KNOWN_OR_EMPTY, split
 from ocirt.errors import ConfigError, HostError
 from ocirt.model.host import Cgroups, Hierarchy
-from tests.unit.plans import ROOT, config, host, names, no_cgroups, plan, shown, steps, v1
+from tests.unit import plans
+from tests.unit.plans import ROOT, config, host, names, no_cgroups, plan, steps, v1
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000
 ATIME, NOATIME, STRICTATIME = 0x70, 0x10, 0x20
@@ -16,6 +17,12 @@ SPEC_OPTIONS = """async atime bind defaults dev diratime dirsync exec iversion l
     rdiratime relatime remount rexec rnoatime rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate
     rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid
     symfollow sync tmpcopyup unbindable idmap ridmap""".split()
+
+
+def shown(made, section, *kinds):
+    """Without the root's own attributes, which are test_rootfs.py's."""
+    of_root = ("SetMountAttributes", {"target": "/", "set": 0, "propagation": PRIVATE})
+    return [row for row in plans.shown(made, section, *kinds) if row != of_root]
 
 
 def mounted(*options, on=None, section="init", destination="/data", **entry):

@@ -32,7 +32,9 @@ def test_an_absolute_path():
 
 def test_read_only():
     made = plan(config(root={"path": "r", "readonly": True}))
-    assert shown(made, "init", "SetMountAttributes") == [("SetMountAttributes", {"target": "/", "set": 1})]
+    assert shown(made, "init", "SetMountAttributes") == [
+        ("SetMountAttributes", {"target": "/", "set": 1, "propagation": PRIVATE})
+    ]
     order = names(made, "init")
     assert order.index("PivotRoot") < order.index("SetMountAttributes") < order.index("Send")
 
@@ -58,10 +60,10 @@ def test_roots_that_cannot_be(root, message):
 @pytest.mark.parametrize(
     "value, before, after",
     [
-        (None, SLAVE, 0),
-        ("", SLAVE, 0),
-        ("slave", SLAVE, 0),
-        ("rslave", SLAVE, 0),
+        (None, SLAVE, PRIVATE),
+        ("", SLAVE, PRIVATE),
+        ("slave", SLAVE, PRIVATE),
+        ("rslave", SLAVE, PRIVATE),
         ("private", PRIVATE, 0),
         ("rprivate", PRIVATE, 0),
         ("shared", SLAVE, SHARED),
