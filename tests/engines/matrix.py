@@ -232,6 +232,10 @@ class Run:
     def _left(self, _):
         def rest():
             after = self.cell.left()
+            # Only the innermost: runc's earlier containers may have left those above, and BuildKit keeps one of its own.
+            after["cgroups"] = [
+                each for each in after["cgroups"] if not any(more.startswith(f"{each}/") for more in after["cgroups"])
+            ]
             return {
                 key: extra for key in after if (extra := [each for each in after[key] if each not in self.before[key]])
             }
