@@ -197,6 +197,7 @@ def test_default_root_of_root_in_a_user_namespace(user, tmp_path, variables, see
         place.mkdir(parents=True)
     for path in (home, *home.rglob("*")):
         os.chown(path, UID, UID)
+        path.chmod(0o700)  # with forky's umask 002 others could write, and the runtime refuses such a state
     environment = {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(home), **variables}
     # The launcher's idea and Python's: a container is there for state (cut off, so its status is all that is known), and for list.
     script = f'mount --bind {home}/run /run && "$0" state c1 >/dev/null 2>&1; echo $?; "$0" state c2 >/dev/null 2>&1; echo $?; "$0" list -q'
