@@ -19,6 +19,7 @@ command line itself), a JSON object with these members:
     input    the descriptor of config.json, or of exec's process file
     output   the descriptor of the pipe on which the executable waits for the program
     cache    the path at which to keep the program
+    traced   with ``--trace``: when the runtime started this process (:mod:`ocirt.cli.record`)
 
 :mod:`ocirt.cli.flags` says which member has which flag. Strings of the request are bytes, like those of a command line.
 A byte that is not UTF-8 is in them unchanged, and is a lone surrogate in Python (``surrogateescape``), as in

@@ -104,6 +104,7 @@ def program_header() -> str:
     lines += cache_constants()
     lines += ["", "enum section_id {"] + [f"  SECTION_{name.upper()}," for name in SECTIONS] + ["  SECTION_COUNT", "};"]
     lines += ["#define SECTION_NAMES " + ", ".join(c_string(name) for name in SECTIONS)]
+    lines += ["#define EVENT_NAMES " + ", ".join(c_string(name) for name in EVENTS)]
     lines += ["enum event {"] + [f"  EVENT_{name.upper()}," for name in EVENTS] + ["  EVENT_COUNT", "};", ""]
     lines += ["enum step_code {"] + [f"  STEP_{snake(step.__name__).upper()}," for step in STEPS]
     lines += ["  STEP_COUNT", "};", ""]
@@ -112,8 +113,12 @@ def program_header() -> str:
         lines.append(f"struct step_{snake(step.__name__)} {{ struct step head;{fields} }};")
     lines += ["// What a program knows of its container: its texts.", "struct facts {"]
     lines += [f"  const char *{name};" for name in Facts.fields] + ["};"]
-    lines += ["", "// X(snake_case name, CODE, size, sentence, kinds of its fields)", "#define EACH_STEP(X) \\"]
-    kinds = {"text": "t", "texts": "l", "number": "n", "section": "s", "bytes": "b"} | dict.fromkeys(
+    lines += [
+        "",
+        "// X(snake_case name, CODE, size, sentence, kinds of its fields, its kind and name in a trace)",
+        "#define EACH_STEP(X) \\",
+    ]
+    kinds = {"text": "t", "texts": "l", "number": "n", "section": "s", "event": "e", "bytes": "b"} | dict.fromkeys(
         REGISTER_KINDS, "f"
     )
     for step in STEPS:
@@ -122,7 +127,8 @@ def program_header() -> str:
             sentence = sentence.replace("{" + name + "}", "{" + chr(ord("0") + index) + "}")
         lines.append(
             f"  X({snake(step.__name__)}, STEP_{snake(step.__name__).upper()}, {8 + 8 * len(letters)}, "
-            f"{c_string(sentence)}, {c_string(letters)}) \\"
+            f"{c_string(sentence)}, {c_string(letters)}, "
+            f"{c_string(step.doing)}, {c_string(step.__name__)}) \\"
         )
     explained = [f"X({snake(step.__name__)})" for step in STEPS if step.explained]
     lines += ["", "// X(snake_case name) of each step of which C explains a failure", "#define EACH_EXPLAINED(X) \\"]

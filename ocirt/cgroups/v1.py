@@ -188,7 +188,7 @@ class V1(Cgroupfs):
 
     def facts(self) -> "dict[str, AnyText]":
         find = self.host.cgroups.hierarchy
-        freezer, memory = find("freezer"), find("memory")
+        freezer, memory, cpu = find("freezer"), find("memory"), find("cpu")
         found: dict[str, AnyText] = {}
         if freezer:
             # This file tells whether this cgroup itself is frozen. A frozen parent does not make the container paused.
@@ -201,6 +201,8 @@ class V1(Cgroupfs):
                 oom_key="oom_kill",
                 peak_file="memory.max_usage_in_bytes",
             )
+        if cpu:
+            found |= self._files("cpu", cpu, cpu_file="cpu.stat")
         return found
 
     def delete(self) -> "list[Step]":

@@ -197,8 +197,10 @@ class V2(Cgroupfs):
         return [self._step(WriteCgroup, self.unified, spec="", file="cgroup.freeze", value="0")]
 
     def facts(self) -> "dict[str, AnyText]":
-        return self._files("freezer", self.unified, paused_file="cgroup.freeze") | self._files(
-            "memory", self.unified, oom_file="memory.events", oom_key="oom_kill", peak_file="memory.peak"
+        return (
+            self._files("freezer", self.unified, paused_file="cgroup.freeze")
+            | self._files("memory", self.unified, oom_file="memory.events", oom_key="oom_kill", peak_file="memory.peak")
+            | self._files("cpu", self.unified, cpu_file="cpu.stat")
         )
 
     def directory(self) -> str:

@@ -9,7 +9,7 @@ from ..errors import OcirtError, reason, refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Never
 
     from ..model.config import Config
@@ -37,6 +37,8 @@ def compile_program(data: bytes, words: "Words") -> bytes:
 
     :raises OcirtError: the config, the request or the host do not allow it.
     """
+    begin = recorder(words)
+    begin("import")
     from .._build import BUILD_ID
     from ..compile import compile
     from ..model.config import parse
@@ -46,15 +48,19 @@ def compile_program(data: bytes, words: "Words") -> bytes:
 
     host = Host()
     host.check_kernel()
+    begin("parse")
     config = parse(data)
     filters = filters_of(config, words, BUILD_ID)
+    begin("compile")
     plan = compile(config, Request(words), host, filters)
+    begin("encode")
     found = encoded(plan, BUILD_ID)
     if words.get("debug") == "1":
         from ..log import Log
 
         Log.of(words).debug(f"compiled {sum(map(len, plan.sections.values()))} steps to {len(found.data)} bytes")
     give(found.data, words)
+    begin("keep")
     if "cache" in words:
         from ..plan.cache import keep
 
@@ -64,8 +70,23 @@ def compile_program(data: bytes, words: "Words") -> bytes:
         if is_kept and "output" in words:
             from .ahead import compile_ahead
 
+            begin("ahead")
             compile_ahead(config, words, host, filters, BUILD_ID)
+    begin("")
     return found.data
+
+
+def recorder(words: "Words") -> "Callable[[str], None]":
+    """What begins a span of this process in the record of ``--trace``; without a record it does nothing."""
+    if "traced" not in words:
+        return _nothing
+    from .record import Recorder
+
+    return Recorder(words["trace"], words["traced"]).begin
+
+
+def _nothing(name: str) -> None:
+    pass
 
 
 def give(program: bytes, words: "Words") -> None:

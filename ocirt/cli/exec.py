@@ -8,7 +8,7 @@ import posix
 from ..created_with import created_with
 from ..errors import ConfigError, OcirtError, RequestError, StateError
 from ..model.json import parse as parse_json
-from .create import filters_of, give, read_all
+from .create import filters_of, give, read_all, recorder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def compile_program(
     :param created: the same words as state.json has them.
     :raises OcirtError: the container's config, the process, the flags or the host do not allow it.
     """
+    begin = recorder(words)
+    begin("import")
     from .._build import BUILD_ID
     from ..compile.exec import compile
     from ..model.config import parse
@@ -64,6 +66,7 @@ def compile_program(
     from ..model.request import Request
     from ..plan.encode import encoded
 
+    begin("parse")
     request = ExecRequest({**words, "bundle": container["bundle"]}, command)
     config = parse(data)
     try:
@@ -72,11 +75,15 @@ def compile_program(
         raise RequestError(f"--process {request.process}: {_place(error, error.path)}") from None
     host = Host()
     filters = filters_of(config, words, BUILD_ID)
+    begin("compile")
     try:
-        found = encoded(compile(config, Request(container), members, request, host, filters), BUILD_ID)
+        plan = compile(config, Request(container), members, request, host, filters)
+        begin("encode")
+        found = encoded(plan, BUILD_ID)
     except ConfigError as error:
         raise _of_the_command_line(error, request) from None
     give(found.data, words)
+    begin("keep")
     # Another container may have got the id since the launcher looked. Then the key does not belong to what was
     # compiled.
     if "cache" in words and words["cache-key"].endswith(f',"created":{created}}}'):
@@ -85,6 +92,7 @@ def compile_program(
         keep(words["cache"], words["cache-key"], words["cache-request"], config, host, found, BUILD_ID, members)
         if filters:
             filters.keep()
+    begin("")
     return found.data
 
 

@@ -86,6 +86,12 @@ GLOBAL = (
     Flag("log-format", "text (default) or json", "FORMAT", choices=("text", "json"), part=OTHER),
     Flag("log-level", "error, warning (default) or debug", "LEVEL", choices=("error", "warning", "debug"), part=OTHER),
     Flag("debug", "log each action; the same as --log-level debug", part=OTHER),
+    Flag(
+        "trace",
+        "record what create, run, exec, start and the like do, and when, in FILE, or in DIR/ID.json",
+        "FILE|DIR",
+        part=OTHER,
+    ),
     Flag("systemd-cgroup", "let systemd make cgroups; cgroupsPath is slice:prefix:name"),
     Flag(
         "cgroup-manager",
@@ -364,6 +370,18 @@ PYTHON = {
         Flag("json", "print JSON"),
         min=0,
         max=1,
+    ),
+    "trace": Verb(
+        "FILE",
+        "say where the time of a recorded command went",
+        Flag(
+            "format",
+            "summary (default: critical path and longest steps), table, chrome, otlp or svg",
+            "FORMAT",
+            "f",
+            choices=("summary", "table", "chrome", "otlp", "svg"),
+        ),
+        Flag("svg", "draw the commands into FILE, too", "FILE"),
     ),
     "features": Verb("", "print what this build supports, as JSON", min=0, max=0),
 }

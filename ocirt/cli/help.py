@@ -126,6 +126,14 @@ which some containers or some features do without; or "fault", because of which 
 without limits that they ask for. A line ends with the command that mends it, if there is one. For a bundle
 it prints what would fail here, without running it. It changes nothing. The exit status is 1 if there is a
 fault.""",
+    "trace": """\
+Reads what --trace FILE or the environment variable OCIRT_TRACE had create, run, exec, start, delete and
+other verbs record, and prints where the time went: for each command its critical path, and the five steps
+that took longest. The critical path is what would have to be faster for the command to be faster: where a
+process waited for another, it goes on in the other. FILE may be the record of a command that is still at
+work, or was killed: what has not ended is shown as such. A browser opens FILE as it is (ui.perfetto.dev,
+chrome://tracing). "chrome" prints it without blanks, as one JSON document, and "otlp" as OTLP/JSON for
+OpenTelemetry, in the trace that TRACEPARENT of the command's environment named.""",
     "features": """\
 Prints the features structure of the OCI runtime specification, for engines: hooks, mount options,
 namespaces, seccomp and everything else that a config.json may ask for, as one JSON object.""",
@@ -150,6 +158,7 @@ EXAMPLES = {
     "run": (
         ("ocirt run first", "Run the bundle in the current directory, at this terminal."),
         ("ocirt run --detach --bundle /srv/web web", "Run a service, and return as soon as it runs."),
+        ("ocirt --trace web.json run --bundle /srv/web web", "Record what run does, and when, for ocirt trace."),
         ("ocirt run --init -b /srv/job job", "Run a program that handles no signals, so that Ctrl-C ends it."),
         ("ocirt run --explain -b /srv/job job", "Run a program, and say what its seccomp profile refuses."),
         ("ocirt run --record job.json -b /srv/job job", "Write the seccomp profile that the program needs."),
@@ -227,6 +236,10 @@ EXAMPLES = {
     "doctor": (
         ("ocirt doctor", "Print what this host can do for your containers, and how to mend what it cannot."),
         ("ocirt doctor /srv/web", "Print what would fail here for the bundle /srv/web."),
+    ),
+    "trace": (
+        ("ocirt trace web.json", "Print where the time went."),
+        ("ocirt trace --svg web.svg --format table web.json", "Print every step, and draw them."),
     ),
     "features": (("ocirt features", "Print what this build supports."),),
     "validate": (

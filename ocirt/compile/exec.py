@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
 CPUS = 8192
 """The most CPUs that a kernel can have."""
-OF_MEMORY = ("memory_hierarchy", "memory_path", "oom_file", "oom_key")
-"""The facts that tell whether a process was killed because memory ran out."""
+EXPLAINING = ("memory_hierarchy", "memory_path", "oom_file", "oom_key", "cpu_hierarchy", "cpu_path", "cpu_file")
+"""The facts that tell whether a process was killed because memory ran out, or held back by a quota."""
 
 
 def compile(
@@ -111,9 +111,9 @@ def compile(
         *filters.load(),
         *process.execute(),
     ]
-    # These files explain why a process could not be started. The peak of memory is left out: it is the container's, not
+    # These files explain why a process could not be started, or started slowly. The peak of memory is left out: it is the container's, not
     # the process's.
-    files = {name: text for name, text in cgroup.facts().items() if name in OF_MEMORY}
+    files = {name: text for name, text in cgroup.facts().items() if name in EXPLAINING}
     if filters.register != NONE:  # the seccomp agent gets the container's state
         plan.facts = facts(config, container, plan, Rootfs(config, container, plan, namespaces), cgroup, files)
     else:

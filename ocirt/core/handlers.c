@@ -3,7 +3,8 @@
 #include "executor/run.h"
 
 int (*const handlers[])(struct run *, const struct step *) = {
-#define X(name, code, size, sentence, kinds) (int (*)(struct run *, const struct step *))(void (*)(void)) do_##name,
+#define X(name, code, size, sentence, kinds, ...) \
+  (int (*)(struct run *, const struct step *))(void (*)(void)) do_##name,
     EACH_STEP(X)
 #undef X
 };

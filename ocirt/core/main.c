@@ -6,6 +6,8 @@
 #include "base/caller.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/processes.h"
+#include "base/trace.h"
 #include "build-id.h"
 #include "launch/created_with.h"
 #include "launch/descriptors.h"
@@ -71,6 +73,28 @@ static int asks_for_version(const char *word) {
   return word && (!strcmp(word, "--version") || !strcmp(word, "-v") || !strcmp(word, "-version"));
 }
 
+// Opens the record, if --trace or OCIRT_TRACE names a file, or a directory with one for each container. Only a flag
+// that cannot be obeyed fails the verb.
+static void begin_trace(struct request *q, size_t size) {
+  const char *flag = q->flags[FLAG_TRACE], *path = flag ? flag : environment_variable(q, "OCIRT_TRACE");
+  if (!path || !*path || !plain_id(q->arguments[0])) return;
+  struct buffer file = arena_buffer(strlen(path) + PATH_SIZE);
+  format(&file, "%s", path);
+  int error = trace_open(path, size);
+  if (error == -EISDIR) {
+    format(&file, "/%s.json", q->arguments[0]);
+    error = trace_open(file.data, size);
+  }
+  if (error && flag) fail("--trace %s: %e", file.data, error);
+  if (error) warn("OCIRT_TRACE=%s: %e: nothing is recorded", path, error);
+  q->flags[FLAG_TRACE] = error ? 0 : file.data;
+  BUFFER(title, LOG_LINE);
+  format(&title, "ocirt %s %s", native_verbs[q->verb].name, q->arguments[0]);
+  trace_note('M', "process_name", "", title.data);
+  const char *parent = environment_variable(q, "TRACEPARENT"); // of the engine's trace (W3C Trace Context)
+  if (parent) trace_note('i', "parent", "", parent);
+}
+
 // ---- exec ----
 
 // Reads the documents that the program of an exec is compiled from: 1, or 0 if Python has to explain what is wrong.
@@ -116,6 +140,7 @@ static _Noreturn void run_create(struct request *q, struct asked *asked, int con
 
 static _Noreturn void run_compiled_restore(struct request *q, struct handed_over h) {
   struct program program = {0};
+  begin_trace(q, LONG_RECORD);
   if (program_load(&program, h.program)) fail("the program of %s was compiled by another build", q->arguments[0]);
   verb_create(q, &program, map_document(h.more));
 }
@@ -130,6 +155,7 @@ static void run_short_verb(struct request *q, struct handed_over h) {
       [VERB_STATE] = verb_state,
       [VERB_KILL] = verb_kill,
       [VERB_DELETE] = verb_delete};
+  if (q->verb == VERB_START || q->verb == VERB_DELETE) begin_trace(q, SHORT_RECORD);
   if (verbs[q->verb]) verbs[q->verb](q);
   if (q->verb == VERB_LIST) verb_list(q);
   if (q->verb != VERB_UPDATE) return;
@@ -142,6 +168,7 @@ static _Noreturn void run_uncompiled(struct request *q) {
   int config_fd = config_descriptor(q);
   separate_descriptors(q, config_fd);
   detach_from_exe(q->argv, q->environment);
+  begin_trace(q, LONG_RECORD);
   if (q->verb == VERB_EXEC) run_exec(q, &asked);
   run_create(q, &asked, config_fd);
 }

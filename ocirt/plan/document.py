@@ -29,6 +29,7 @@ KINDS = {
     "fills": "the number of a register that this step fills with a descriptor",
     "takes": "the number of a register that this step empties, because it uses the descriptor up",
     "section": "the name of a section",
+    "event": "the number of an event (`EVENTS` in ocirt/plan/steps/base.py)",
     "bytes": "data of any length",
 }
 HEAD = """# Steps

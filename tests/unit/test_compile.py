@@ -213,6 +213,9 @@ def test_the_facts(spec):
         "oom_file": "memory.oom_control",
         "oom_key": "oom_kill",
         "peak_file": "memory.max_usage_in_bytes",
+        "cpu_hierarchy": "/sys/fs/cgroup/cpu",
+        "cpu_path": "/c1",
+        "cpu_file": "cpu.stat",
     }
 
 

@@ -76,7 +76,15 @@ def test_the_whole():
         "Exec",
     ]
     assert all(not made.sections[name] for name in ("before_start", "exec_program", "after_start", "signal", "delete"))
-    assert set(facts(made)) == {"memory_hierarchy", "memory_path", "oom_file", "oom_key"}
+    assert set(facts(made)) == {
+        "memory_hierarchy",
+        "memory_path",
+        "oom_file",
+        "oom_key",
+        "cpu_hierarchy",
+        "cpu_path",
+        "cpu_file",
+    }
 
 
 def test_the_child_waits_for_the_runtime_before_it_becomes_the_program():

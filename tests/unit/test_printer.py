@@ -128,7 +128,7 @@ def test_fields_are_decoded(step, name, shown):
 
 @pytest.mark.parametrize("step", steps.STEPS)
 def test_every_step_can_be_printed(step):
-    kinds = {"text": "t", "texts": ["a", "b"], "number": 1, "section": "init", "bytes": b"\0" * 8}
+    kinds = {"text": "t", "texts": ["a", "b"], "number": 1, "section": "init", "event": 1, "bytes": b"\0" * 8}
     kinds |= dict.fromkeys(steps.REGISTER_KINDS, 3)
     made = step("here", **{name: kinds[kind] for name, kind in step.fields.items()})
     assert [word.partition("=")[0] for word in fields(made).split() if "=" in word] == [

@@ -13,6 +13,7 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/socket.h"
+#include "base/trace.h"
 #include "steps.h"
 
 struct buffer arena_buffer(size_t capacity) {
@@ -191,6 +192,7 @@ void log_line(const char *level, const char *message) {
     write_line(logging.reader, 0, 1, level, message);
     if (!logging.path) return;
   }
+  if (strcmp(level, "debug")) trace_note('i', level, "", message);
   if (keep_warning(level, message)) return;
   CLOSING int fd = logging.path ? open_log() : -1;
   write_line(fd < 0 ? 2 : fd, logging.path, logging.json, level, message);

@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "base/signals.h"
 #include "base/socket.h"
+#include "base/trace.h"
 #include "base/wait.h"
 #include "commands/helper.h"
 #include "executor/child.h"
@@ -57,7 +58,7 @@ int do_exec_criu(struct run *r, const struct step_exec_criu *s) {
 // Receives criu's socket, or the failure, from the child.
 int do_meet_criu(struct run *r, const struct step_meet_criu *s) {
   struct message message;
-  int fd, got = receive_message(r->peer, &message, &fd, 1);
+  int fd, got = await_message(r->container, r->peer, &message, &fd, 1);
   if (got < 0) return failing(r, "recvmsg", got);
   if (got == 0) return child_gone(r);
   if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
@@ -107,6 +108,7 @@ int do_run_within(struct run *r, const struct step_run_within *s) {
     sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
     r->peer = theirs;
     r->section = (unsigned)s->section;
+    trace_become(r->section);
     error = run_section(r, &failed);
     if (error < 0) child_failed(r, failed, error);
     sys_exit(0);
@@ -114,7 +116,7 @@ int do_run_within(struct run *r, const struct step_run_within *s) {
   struct message message;
   CLOSING int held = pidfd;
   sys_close(release(&theirs));
-  int got = receive_message(ours, &message, &fd, 1);
+  int got = await_message(r->container, ours, &message, &fd, 1);
   error = wait_exit(held, &status);
   if (got == 1 && message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
   return got || error || status ? failing(r, "recvmsg", got < 0 ? got : -ECHILD) : 0;

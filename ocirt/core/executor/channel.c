@@ -3,6 +3,7 @@
 
 #include <sys/un.h>
 
+#include "base/log.h"
 #include "base/socket.h"
 
 int send_message(int socket, const struct message *message, const int *fds, unsigned count) {
@@ -16,5 +17,6 @@ int receive_message(int socket, struct message *message, int *fds, unsigned coun
   if (n <= 0) return (int)n;
   if (n < (long)LEAST_MESSAGE) return -EBADMSG;
   message->call[sizeof message->call - 1] = ((char *)message)[n - 1] = 0;
+  if (message->kind == MESSAGE_LINE) log_line("debug", message->detail);
   return 1;
 }

@@ -18,6 +18,14 @@ int wait_or_end(const struct container *c, int fd, int milliseconds) {
   return fds[0].revents ? 1 : n > 0 ? -EINTR : 0;
 }
 
+int await_message(const struct container *c, int socket, struct message *message, int *fds, unsigned count) {
+  int got;
+  do
+    got = c->ends < 0 || wait_or_end(c, socket, -1) > 0 ? receive_message(socket, message, fds, count) : -EINTR;
+  while (got == 1 && message->kind == MESSAGE_LINE);
+  return got;
+}
+
 int ended_by_signal(struct run *r) { return whole_failure(r, -ECANCELED, "ended by a signal to the runtime"); }
 
 int remember_init(struct run *r, int pid) {

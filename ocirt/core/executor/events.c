@@ -91,8 +91,8 @@ int receive_event(struct run *r, const struct occurrence *s) {
   }
   do {
     if (s->event == EVENT_SPAWNED && stage_gone(r)) return child_gone(r);
-    if (r->container->ends >= 0 && wait_or_end(r->container, r->peer, -1) < 0) return ended_by_signal(r);
-    int got = receive_message(r->peer, &message, fds, PASSED);
+    int got = await_message(r->container, r->peer, &message, fds, PASSED);
+    if (got == -EINTR) return ended_by_signal(r);
     if (got < 0) return failing(r, "recvmsg", got);
     if (got == 0) return r->section == SECTION_HOST ? child_gone(r) : failing(r, "recvmsg", -ECONNRESET);
     if (message.kind == MESSAGE_FAILURE) return pass_on(r, &message, r->step);

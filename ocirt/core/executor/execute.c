@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "base/log.h"
+#include "base/trace.h"
+#include "base/socket.h"
 #include "executor/child.h"
 #include "executor/failure.h"
 #include "executor/start_protocol.h"
@@ -43,7 +46,9 @@ int run_steps(struct run *r, const struct step *step, const struct step **failed
     r->call = 0;
     r->step = step;
     if (step->code == STEP_SPAWN) r->spawn = step;
+    struct line *line = begin_step(r, step);
     int error = handlers[step->code](r, step);
+    trace_end(line, error);
     if (error < 0 && killed_at_birth(r)) {
       step = r->spawn;
       continue;
@@ -60,11 +65,12 @@ int run_steps(struct run *r, const struct step *step, const struct step **failed
 
 static int has_request(int connection) {
   struct start_request request;
-  long n;
-  do
-    n = sys_read(connection, &request, sizeof request);
-  while (n == -EINTR);
-  return n == sizeof request && request.version == START_VERSION;
+  int file;
+  long n = receive_rights(connection, &request, sizeof request, &file, 1);
+  if (n != sizeof request || request.version != START_VERSION) return 0;
+  trace_join(file, request.told >> 1);
+  logging.debug = request.told & 1;
+  return 1;
 }
 
 // `run` sends the request over the socket between the runtime and init. `create` only closes that socket, and the
@@ -78,6 +84,7 @@ static void wait_for_start(struct run *r) {
     return;
   }
   sys_close(r->peer);
+  trace_forget();
   for (;;) {
     int connection = (int)sys4(SYS_accept4, r->start_socket, 0, 0, SOCK_CLOEXEC);
     if (connection == -EINTR || connection == -ECONNABORTED) continue;
@@ -98,6 +105,7 @@ void run_child(struct run *r, unsigned section) {
   sys_close(r->container->dir);
   r->container->dir = r->container->ends = -1;
   sys_close(release(&r->cgroupfs));
+  trace_become(section);
   if (section == SECTION_INIT) sys0(SYS_setsid);
   int error = 0;
   if (r->child.entry >= 0) {

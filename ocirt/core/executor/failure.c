@@ -2,15 +2,18 @@
 #include "executor/failure.h"
 
 #include "base/log.h"
+#include "base/trace.h"
 #include "executor/channel.h"
 
 static const struct {
-  const char *sentence, *kinds;
+  const char *sentence, *kinds, *doing, *name;
 } texts[] = {
-#define X(name, code, size, sentence, kinds) {sentence, kinds},
+#define X(name, code, size, sentence, kinds, ...) {sentence, kinds, __VA_ARGS__},
     EACH_STEP(X)
 #undef X
 };
+
+static const char *const sections[] = {SECTION_NAMES}, *const events[] = {EVENT_NAMES};
 
 // The step's sentence with its fields in place.
 static void put_sentence(struct buffer *to, const struct program *p, const struct step *step) {
@@ -30,11 +33,12 @@ static void put_sentence(struct buffer *to, const struct program *p, const struc
         else
           put_bytes(to, text, 1);
       break;
-    case 's': {
-      static const char *const names[] = {SECTION_NAMES};
-      put(to, names[fields[field]]);
+    case 's':
+      put(to, sections[fields[field]]);
       break;
-    }
+    case 'e':
+      put(to, events[fields[field]]);
+      break;
     default:
       put_number(to, (int64_t)fields[field]);
     }
@@ -42,9 +46,8 @@ static void put_sentence(struct buffer *to, const struct program *p, const struc
 }
 
 static const char *section_of(const struct program *p, const struct step *step) {
-  static const char *const names[] = {SECTION_NAMES};
-  for (unsigned i = 0; i < COUNT(names); i++)
-    if (step >= section_first(p, i) && step < section_end(p, i)) return names[i];
+  for (unsigned i = 0; i < COUNT(sections); i++)
+    if (step >= section_first(p, i) && step < section_end(p, i)) return sections[i];
   return 0;
 }
 
@@ -83,6 +86,30 @@ int whole_failure(struct run *r, int error, const char *pattern, ...) {
   return failing_because(r, "", error, text.data);
 }
 
+// Who reports what this child says.
+static int other_side(const struct run *r) { return r->section == SECTION_EXEC_PROGRAM ? r->starter : r->peer; }
+
+// --debug: the runtime prints what its child does, too, because the child may not reach the log any more.
+static void tell(const struct run *r, const char *path, const char *sentence) {
+  int is_child = r->section == SECTION_STAGE || r->section == SECTION_INIT || r->section == SECTION_EXEC_PROGRAM;
+  struct message message = {.kind = MESSAGE_LINE};
+  struct buffer line = {message.detail, sizeof message.detail, 0, 0};
+  format(&line, "%s: %s: %s", sections[r->section], path, sentence);
+  if (!is_child)
+    log_line("debug", message.detail);
+  else if (!record.filtered)
+    send_message(other_side(r), &message, 0, 0);
+}
+
+struct line *begin_step(const struct run *r, const struct step *step) {
+  if (!record.text && !logging.debug) return 0;
+  BUFFER(sentence, LOG_LINE);
+  const char *path = text_of(r->program, step->at);
+  put_sentence(&sentence, r->program, step);
+  if (logging.debug) tell(r, path, sentence.data);
+  return trace_begin(texts[step->code].doing, texts[step->code].name, path, sentence.data);
+}
+
 void child_failed(struct run *r, const struct step *step, int error) {
   struct message message = {
       .kind = MESSAGE_FAILURE, .error = error, .step = (uint32_t)((const uint8_t *)step - r->program->steps)};
@@ -90,6 +117,6 @@ void child_failed(struct run *r, const struct step *step, int error) {
                 detail = {message.detail, sizeof message.detail, 0, 0};
   put(&call, r->call ? r->call : "-");
   put_bytes(&detail, r->detail.data, r->detail.used);
-  send_message(r->section == SECTION_EXEC_PROGRAM ? r->starter : r->peer, &message, 0, 0);
+  send_message(other_side(r), &message, 0, 0);
   sys_exit(1);
 }

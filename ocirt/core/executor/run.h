@@ -86,7 +86,7 @@ static inline void forget_detail(struct run *r) {
 #define TEXT(field) text_of(r->program, s->field)
 #define TEXTS(field) texts_of(r->program, s->field)
 #define NUMBER(field) ((int64_t)s->field)
-#define X(name, code, size, sentence, kinds) int do_##name(struct run *r, const struct step_##name *s);
+#define X(name, code, size, sentence, kinds, ...) int do_##name(struct run *r, const struct step_##name *s);
 
 EACH_STEP(X)
 #undef X

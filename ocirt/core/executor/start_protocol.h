@@ -4,9 +4,11 @@
 
 #define START_VERSION 1
 
-// `start` sends one request. Init answers with a MESSAGE_FAILURE and ends, or closes by executing the program.
+// `start` sends one request; if it is recorded, with the descriptor of its record (base/trace.h). `told`: 1 if init is
+// to tell what it does (--debug), and twice the block of the record. An init without either ignores both. Init answers
+// with a MESSAGE_FAILURE and ends, or closes by executing the program.
 struct start_request {
-  uint32_t version, reserved;
+  uint32_t version, told;
 };
 
 // For a late container `start` then sends this, with the standard streams and a memfd of texts, a NUL behind each: the

@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/trace.h"
 #include "base/wait.h"
 #include "launch/descriptors.h"
 #include "launch/detach.h"
@@ -92,6 +93,7 @@ static int hand_over_request(const struct request *q, int input, int output, str
   if (input >= 0) format(&rest, ",\"input\":%d", kept_open(input));
   if (output >= 0) format(&rest, ",\"output\":%d", kept_open(output));
   if (*asked->place) format(&rest, ",\"cache\":%q", asked->place);
+  if (record.text) format(&rest, ",\"traced\":%l", (int64_t)record.time);
   put(&rest, "}");
   int fd = sys_memfd("request", MFD_NOEXEC_SEAL);
   if (fd < 0) fail("memfd_create: %e", fd);
@@ -104,6 +106,7 @@ static int hand_over_request(const struct request *q, int input, int output, str
 // Executes Python. Its command line ends with that of the runtime.
 static _Noreturn void execute_python(struct request *q, const char *branch, int request_fd) {
   const char *script, *interpreter;
+  trace_forget(); // of a child: the runtime goes on to write where this process would
   int error = find_python(&interpreter, &script);
   if (error) fail("%s: %e (it belongs beside the executable %s)", script, error, executable.path);
   if (!interpreter) fail("%s: its first line names no interpreter", script);
@@ -151,6 +154,7 @@ void compile_in_python(struct request *q, const char *branch, int input, struct 
   need_memory_for_python();
   long error = sys2(SYS_pipe2, pipe, O_CLOEXEC);
   if (error < 0) fail("pipe2: %e", (int)error);
+  TRACED("wait", "python");
   error = clone_process(0, &python);
   if (!error) execute_python(q, branch, hand_over_request(q, input, pipe[1], asked));
   if (error < 0) fail("start Python: clone3: %e", (int)error);
@@ -163,6 +167,7 @@ void compile_in_python(struct request *q, const char *branch, int input, struct 
 
 void await_python(struct request *q) {
   if (!q->python) return;
+  TRACED("wait", "until python has kept the program");
   sys_poll(q->python, 0, KEEP_SECONDS * 1000);
   sys_close(q->python);
   q->python = 0;

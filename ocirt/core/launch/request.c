@@ -187,7 +187,7 @@ static void put_default_root(struct buffer *to, const struct request *q) {
 void complete_request(struct request *q) {
   if (!q->flags[FLAG_AS]) q->flags[FLAG_AS] = peer_name(q->argv[0]);
   static const unsigned char paths[] = {FLAG_ROOT, FLAG_LOG, FLAG_BUNDLE, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET,
-      FLAG_PID_FILE, FLAG_CONFIG, FLAG_UPPER, FLAG_WORK, FLAG_PROCESS};
+      FLAG_PID_FILE, FLAG_TRACE, FLAG_CONFIG, FLAG_UPPER, FLAG_WORK, FLAG_PROCESS};
   if (!q->flags[FLAG_ROOT]) {
     const char *runtime = environment_variable(q, "XDG_RUNTIME_DIR");
     struct buffer root = arena_buffer(plus(runtime ? strlen(runtime) : 0, 64));

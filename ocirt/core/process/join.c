@@ -49,7 +49,7 @@ int do_release(struct run *r, const struct step_release *s) {
   struct message message = {.kind = MESSAGE_EVENT, .event = EVENT_COMMITTED};
   int fd, error = send_message(r->peer, &message, 0, 0);
   if (error && error != -EPIPE) return failing(r, "sendmsg", error);
-  int got = receive_message(r->peer, &message, &fd, 1);
+  int got = await_message(r->container, r->peer, &message, &fd, 1);
   if (got < 0) return failing(r, "recvmsg", got);
   if (got && message.kind == MESSAGE_FAILURE) return pass_on(r, &message, &s->head);
   if (got) return failing(r, "recvmsg", -EPROTO);

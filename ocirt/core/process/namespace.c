@@ -15,6 +15,7 @@
 #include "base/socket.h"
 #include "base/memory.h"
 #include "base/processes.h"
+#include "base/trace.h"
 #include "base/wait.h"
 #include "commands/hook.h"
 #include "executor/process_file.h"
@@ -183,6 +184,7 @@ int do_loopback_up(struct run *r, const struct step_loopback_up *s) {
 struct network {
   int works, result;
   const char *call;
+  struct line *line;
 };
 
 static int new_network(const char **call) {
@@ -198,6 +200,7 @@ static int new_network(const char **call) {
 static _Noreturn void make_network(void *data) {
   struct network *network = data;
   network->result = new_network(&network->call);
+  trace_end(network->line, network->result);
   end_thread();
 }
 
@@ -205,6 +208,8 @@ static int begin_network(struct run *r) {
   static COLD_BSS char stack[4096] __attribute__((aligned(16)));
   static COLD_BSS struct network network;
   network.works = 1;
+  network.line = trace_begin("step", "network", "", "make a network namespace and bring up its interface lo");
+  trace_thread(network.line, THREAD_NETWORK);
   r->network = &network;
   long error = start_thread(stack, sizeof stack, &network.works, make_network, &network);
   if (error == -EAGAIN) put(&r->detail, NO_MORE_PROCESSES);

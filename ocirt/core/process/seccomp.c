@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/processes.h"
 #include "base/socket.h"
+#include "base/trace.h"
 #include "base/wait.h"
 #include "executor/channel.h"
 #include "executor/events.h"
@@ -76,6 +77,7 @@ static int filter_failed(struct run *r, int error) {
 }
 
 int do_load_seccomp(struct run *r, const struct step_load_seccomp *s) {
+  record.filtered = 1;
   int error = load_filter(r->program, s->filter, s->flags);
   return error < 0 ? filter_failed(r, error) : 0;
 }
@@ -97,6 +99,7 @@ int do_load_notifying_seccomp(struct run *r, const struct step_load_notifying_se
   if (!sender.state.data) return failing(r, "mmap", -ENOMEM);
   int error = start_thread(stack, sizeof stack, 0, send_listener, &sender);
   if (error) return failing(r, "clone3", error);
+  record.filtered = 1;
   int listener = load_filter(r->program, s->filter, s->flags);
   __atomic_store_n(&sender.listener, listener, __ATOMIC_RELEASE);
   // Also waits without a system call: for one sendmsg(2), or ten seconds if the agent does not read.

@@ -12,7 +12,7 @@ static const struct {
   uint16_t size;
   const char *kinds;
 } shapes[] = {
-#define X(name, code, size, sentence, kinds) {size, kinds},
+#define X(name, code, size, sentence, kinds, ...) {size, kinds},
     EACH_STEP(X)
 #undef X
 };
@@ -102,6 +102,7 @@ static int good_step(const struct program *p, const struct step *step) {
     if (*kind == 'b' && (*field >= ROWS(p, strings, string) || !bytes_of(p, *field, &size))) return 0;
     if (*kind == 'l' && *field >= ROWS(p, lists, list)) return 0;
     if (*kind == 's' && *field >= SECTION_COUNT) return 0;
+    if (*kind == 'e' && *field >= EVENT_COUNT) return 0;
     if (*kind == 'f' && (int64_t)*field != -1 && *field >= REGISTERS) return 0;
   }
   return 1;

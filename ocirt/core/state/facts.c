@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cgroupfs.h"
+#include "base/trace.h"
 
 int is_paused(const struct program *p) {
   const struct facts *f = &p->facts;
@@ -38,6 +39,14 @@ int64_t memory_peak(const struct program *p) {
   if (read_cgroup(f->memory_hierarchy, f->memory_path, f->peak_file, text, sizeof text) <= 0) return 0;
   text[strcspn(text, "\n")] = 0;
   return parse_number(text, &peak) ? 0 : peak;
+}
+
+void note_throttling(const struct program *p) {
+  const struct facts *f = &p->facts;
+  char text[512];
+  if (record.text && p->base && *f->cpu_file &&
+      read_cgroup(f->cpu_hierarchy, f->cpu_path, f->cpu_file, text, sizeof text) > 0)
+    trace_note('i', "throttled", "linux.resources.cpu", text);
 }
 
 void put_oom(struct buffer *to, const struct program *p, int joins) {

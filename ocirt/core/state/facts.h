@@ -8,5 +8,7 @@ int is_paused(const struct program *program);
 int64_t oom_kills(const struct program *program);
 int64_t memory_peak(const struct program *program); // bytes; 0: not counted
 
+void note_throttling(const struct program *program); // records what the cgroup says of it
+
 // Appends that the kernel killed for lack of memory, if it did. `joins`: the process joined an existing container.
 void put_oom(struct buffer *to, const struct program *program, int joins);

@@ -15,6 +15,7 @@
 #include "executor/failure.h"
 #include "launch/descriptors.h"
 #include "launch/python.h"
+#include "state/facts.h"
 #include "state/status_fd.h"
 #include "verbs/foreground.h"
 #include "verbs/lifecycle.h"
@@ -99,6 +100,7 @@ void verb_create(struct request *q, const struct program *program, struct span c
   // The terminal fits before the program can ask; the relay passes on whatever changes later.
   if (run && waits_for_end && r.console >= 0) connect_terminal(r.console);
   if (run && !restore) start_or_destroy(&r);
+  note_throttling(&c.program);
   await_python(q);
   log_commit();
   struct foreground_process init = {.container = &c,

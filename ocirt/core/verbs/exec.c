@@ -13,6 +13,7 @@
 #include "executor/failure.h"
 #include "launch/descriptors.h"
 #include "launch/python.h"
+#include "state/facts.h"
 #include "state/status_fd.h"
 #include "verbs/foreground.h"
 #include "verbs/lifecycle.h"
@@ -63,6 +64,7 @@ void verb_exec(struct request *q, struct container *c, const struct program *pro
   struct foreground_process child = {
       .container = c, .pid = r.child.pid, .pidfd = r.child.pidfd, .signals = r.signals, .master = r.console};
   read_start_time(child.pid, &child.start_time);
+  note_throttling(program);
   await_python(q);
   log_commit();
   if (r.signals >= 0) sys_exit(run_in_foreground(&child));

@@ -10,6 +10,7 @@
 #include <asm/termbits.h>
 
 #include "base/log.h"
+#include "base/trace.h"
 #include "base/signals.h"
 #include "base/terminal.h"
 #include "base/wait.h"
@@ -231,6 +232,7 @@ static int turn(struct foreground *f) {
 
 int run_in_foreground(const struct foreground_process *a) {
   static COLD_BSS struct foreground f;
+  TRACED("wait", "until the process ends");
   int has_master = a->master >= 0;
   f = (struct foreground){.about = a, .master = a->master, .input = {-1, -1}, .output = {-1, -1}, .status = {-1, -1}};
   readiness_begin(&f.ready, a->container);

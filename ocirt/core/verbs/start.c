@@ -7,6 +7,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/socket.h"
+#include "base/trace.h"
 #include "executor/channel.h"
 #include "executor/child.h"
 #include "executor/execute.h"
@@ -118,15 +119,17 @@ static int ask_init(struct container *c, struct late late, int socket, struct me
   CLOSING int fd = socket < 0 ? start_socket(c, SYS_connect) : socket;
   int error = fd, passed;
   struct start_request request = {.version = START_VERSION};
-  if (fd >= 0) error = (int)sys4(SYS_sendto, fd, &request, sizeof request, MSG_NOSIGNAL);
+  request.told = record.block << 1 | (logging.debug != 0);
+  // A `run` shares its record with init already.
+  if (fd >= 0) error = (int)send_rights(fd, &request, sizeof request, &record.fd, record.fd >= 0 && socket < 0);
   if (error >= 0 && late.texts >= 0) error = send_late(fd, late);
   if (error < 0) {
     format(text, "start the container: %e", error);
     return -1;
   }
   fault_point();
-  int got = c->ends < 0 ? 1 : wait_or_end(c, fd, -1);
-  if (got == 1) got = receive_message(fd, message, &passed, 1);
+  TRACED("wait", "init");
+  int got = await_message(c, fd, message, &passed, 1);
   if (got != -EINTR) return got != 0;
   put(text, "start the container: ended by a signal to the runtime");
   return -1;

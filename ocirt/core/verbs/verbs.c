@@ -11,6 +11,7 @@
 #include "build-id.h"
 #include "executor/execute.h"
 #include "executor/failure.h"
+#include "state/facts.h"
 #include "state/state_json.h"
 #include "verbs/lifecycle.h"
 #include "verbs/start.h"
@@ -25,7 +26,9 @@ void verb_start(struct request *q) {
   if (strcmp(status, "created")) fail("cannot start a container in the state %s: %s", status, c.id);
   STATIC_BUFFER(text, LOG_LINE);
   c.notify_host = environment_variable(q, "NOTIFY_SOCKET");
-  if (start_container(&c, late_values(&c, q), -1, &text)) fail("%s", text.data);
+  int error = start_container(&c, late_values(&c, q), -1, &text);
+  note_throttling(&c.program);
+  if (error) fail("%s", text.data);
   end_verb(0);
 }
 

@@ -140,7 +140,8 @@ class Step(Record):
     """One step.
 
     ``sections`` are the sections in which the step may stand, and ``sentence`` the words with which an error says what
-    the step was to do.
+    the step was to do. ``doing`` is its kind in a trace (docs/tracing.md): ``wait`` if others decide how long it takes,
+    ``hook`` or ``helper`` if it runs a program.
 
     A step that is one system call says so in ``call``, and the build writes its handler (:mod:`ocirt.generate`).
     An argument is a field, ``size(FIELD)`` (the bytes of a text or of data), ``bits(FIELD)`` (one more than the
@@ -153,5 +154,6 @@ class Step(Record):
     __slots__ = ()
     sections: tuple[str, ...] = ()
     sentence = ""
+    doing = "step"
     call = ""
     explained = False

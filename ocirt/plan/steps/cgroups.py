@@ -205,6 +205,7 @@ class KillInit(Step):
     sections = ("delete",)
     fields = {}
     sentence = "kill the container's first process"
+    doing = "wait"
 
 
 class RemoveCgroup(Step):

@@ -50,9 +50,9 @@ class Send(Step):
     registers may be empty."""
 
     sections = ("host", "stage", "init")
-    fields = {"event": "number", "first": "fd", "count": "number", "optional": "number"}
+    fields = {"event": "event", "first": "fd", "count": "number", "optional": "number"}
     defaults = {"first": NONE, "count": 0, "optional": 0}
-    sentence = "send an event"
+    sentence = "send the event {event}"
 
 
 class Receive(Step):
@@ -61,9 +61,10 @@ class Receive(Step):
     be missing, and its register is then empty."""
 
     sections = ("host", "stage", "init")
-    fields = {"event": "number", "first": "fd", "count": "number", "optional": "number"}
+    fields = {"event": "event", "first": "fd", "count": "number", "optional": "number"}
     defaults = {"first": NONE, "count": 0, "optional": 0}
-    sentence = "wait for an event"
+    sentence = "wait for the event {event}"
+    doing = "wait"
 
 
 class SendPidfd(Step):
@@ -116,6 +117,7 @@ class Release(Step):
     sections = ("host",)
     fields = {"relay": "number"}
     sentence = "wait for the program"
+    doing = "wait"
 
 
 class AssertRunning(Step):

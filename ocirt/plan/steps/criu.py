@@ -44,6 +44,7 @@ class MeetCriu(Step):
     sections = ("host",)
     fields = {"fd": "fills"}
     sentence = "have criu restore the processes"
+    doing = "wait"
 
 
 class TalkToCriu(Step):
@@ -58,6 +59,7 @@ class TalkToCriu(Step):
     sections = ("host",)
     fields = {"criu": "fd", "console": "fd", "until": "text", "data": "text"}
     sentence = "have criu restore the processes"
+    doing = "helper"
 
 
 class RunWithin(Step):
@@ -66,6 +68,7 @@ class RunWithin(Step):
     sections = ("host",)
     fields = {"section": "section"}
     sentence = "run the steps of {section}"
+    doing = "wait"
 
 
 class FinishRestore(Step):

@@ -26,6 +26,7 @@ class RunHook(Step):
     }
     defaults = {"warn": 0, "inherit": 0, "stdout": NONE, "stderr": NONE}
     sentence = "run hook {path}"
+    doing = "hook"
 
 
 class OpenHookOutput(Step):
@@ -63,3 +64,4 @@ class RunHelper(Step):
     fields = {"helper": "text", "data": "text", "record": "fills", "network": "fd", "guard": "fills"}
     defaults = {"network": NONE, "guard": NONE}
     sentence = "run the helper {helper}"
+    doing = "helper"

@@ -47,6 +47,7 @@ class RunMapHelper(Step):
     sections = ("host",)
     fields = {"helper": "text", "folders": "texts", "ranges": "texts"}
     sentence = "have {helper} write the map of the user namespace"
+    doing = "helper"
 
 
 class JoinNamespace(Step):
@@ -140,6 +141,7 @@ class TakeNetwork(Step):
     sections = ("host",)
     fields = {"fd": "fills"}
     sentence = "make the network namespace"
+    doing = "wait"
 
 
 class LoopbackUp(Step):

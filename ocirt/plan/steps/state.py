@@ -37,8 +37,8 @@ class Facts(Record):
 
     The others name files of cgroups. The container is paused while ``paused_file`` of the cgroup ``freezer_path`` says 1.
     In ``oom_file`` of the cgroup ``memory_path``, the number after the word ``oom_key`` says how many processes the kernel
-    has killed because memory ran out. ``peak_file`` says how much memory was in use at most. A file that is empty does
-    not exist.
+    has killed because memory ran out. ``peak_file`` says how much memory was in use at most. ``cpu_file`` of the cgroup
+    ``cpu_path`` says how often a quota has held the container back. A file that is empty does not exist.
     """
 
     fields = dict.fromkeys(
@@ -57,6 +57,9 @@ class Facts(Record):
             "oom_file",
             "oom_key",
             "peak_file",
+            "cpu_hierarchy",
+            "cpu_path",
+            "cpu_file",
         ),
         "text",
     )

@@ -34,6 +34,7 @@ class AwaitUnit(Step):
     sections = ("host",)
     fields = {"unit": "text", "hierarchy": "text", "path": "text", "mark": "text"}
     sentence = "start the systemd unit {unit}"
+    doing = "wait"
 
 
 class StopUnit(Step):
@@ -51,6 +52,7 @@ class StopUnit(Step):
         "timeout": "number",
     }
     sentence = "stop the systemd unit {unit}"
+    doing = "wait"
 
 
 class SetUnitProperties(Step):
@@ -67,3 +69,4 @@ class SetUnitProperties(Step):
         "timeout": "number",
     }
     sentence = "change the systemd unit {unit}"
+    doing = "wait"

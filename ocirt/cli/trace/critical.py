@@ -1,0 +1,88 @@
+"""The critical path of a command: what would have to be faster for the command to be faster."""
+
+from .spans import INIT, NETWORK, PYTHON, RUNTIME, STAGE, WAITS, Command, Span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EVENT = "the event "
+
+
+class Part:
+    """A part of the path: the span, and the time of it that is on the path. ``span`` is ``None`` for time between
+    steps, of which the record says nothing.
+    """
+
+    __slots__ = ("span", "thread", "start", "end")
+
+    def __init__(self, span: Span | None, thread: int, start: int, end: int) -> None:
+        self.span, self.thread, self.start, self.end = span, thread, start, end
+
+    @property
+    def duration(self) -> int:
+        return self.end - self.start
+
+
+def critical_path(command: Command) -> list[Part]:
+    """The path from the command's beginning to its end, without gaps: each part begins where the one before ends.
+
+    It is followed from the end backwards. A process that waited had to: the path goes on where the wait was ended, in
+    the process that ended it. Where a process begins, the path goes on in the one that made it.
+    """
+    top = command.top
+    now, first = command.end, command.start
+    thread = max(top, key=lambda span: (span.end, span.thread == RUNTIME)).thread
+    path: list[Part] = []
+    while now > first:
+        before = [span for span in top if span.thread == thread and span.start < now]
+        if not before:
+            maker = _maker(top, thread, now)
+            if maker is None:
+                path.append(Part(None, thread, first, now))
+                break
+            if maker.end < now:
+                path.append(Part(None, thread, maker.end, now))
+            now, thread = min(now, maker.end), maker.thread
+            continue
+        span = before[-1]
+        if span.end < now:
+            path.append(Part(None, thread, span.end, now))
+            now = span.end
+        other = _released_by(top, span) if span.kind == WAITS else None
+        if other and other.thread != thread and span.start < other.end <= now:
+            if other.end < now:
+                path.append(Part(span, thread, other.end, now))
+            now, thread = other.end, other.thread
+        else:
+            path.append(Part(span, thread, span.start, now))
+            now = span.start
+    return path[::-1]
+
+
+def _last(spans: list[Span], fits: "Callable[[Span], bool]") -> Span | None:
+    return next(filter(fits, reversed(spans)), None)
+
+
+def _maker(top: list[Span], thread: int, now: int) -> Span | None:
+    """The step that made the process ``thread``, which began at ``now``."""
+    names = {NETWORK: ("BeginNetwork", "TakeNetwork"), STAGE: ("Spawn",), INIT: ("Spawn",)}.get(thread)
+    if thread == PYTHON:  # the launcher's last phase before it waits
+        return _last(top, lambda span: span.thread == RUNTIME and span.end <= now)
+    return names and _last(top, lambda span: span.name in names and span.thread != thread and span.start <= now)
+
+
+def _released_by(top: list[Span], wait: Span) -> Span | None:
+    """The span whose end ended ``wait``."""
+    others = [span for span in top if span.thread != wait.thread and span.start < wait.end]
+    if wait.name == "Receive":
+        event = wait.text.partition(_EVENT)[2]
+        names = ("Send", "LoadNotifyingSeccomp") if event == "ready" else ("Send",)
+        sent = [span for span in others if span.name in names and (span.text.endswith(_EVENT + event) or not event)]
+        if event == "spawned":
+            sent = [span for span in others if span.name == "Spawn"]
+        return max(sent, key=lambda span: span.start, default=None)
+    thread = {"TakeNetwork": NETWORK, "python": PYTHON, "init": INIT, "Release": INIT}.get(wait.name)
+    if wait.name == "python":  # the program is there once it is encoded; after that Python only keeps it
+        return _last(others, lambda span: span.thread == PYTHON and span.name != "keep" and span.name != "ahead")
+    return _last(others, lambda span: span.thread == thread)

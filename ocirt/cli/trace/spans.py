@@ -1,0 +1,214 @@
+"""A record as Python objects: commands, and their spans (docs/tracing.md)."""
+
+import json
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+RUNTIME, STAGE, INIT, NETWORK, PYTHON = 0, 1, 2, 20, 30
+"""Numbers of threads: those of the processes are the numbers of the sections that they run first (SECTIONS)."""
+WAITS, PROGRAMS = "wait", "program"
+"""Kinds of spans. The others are step, hook, helper and launch."""
+HANDED_OVER = ("Exec", "ExecCriu")
+"""Steps that end by executing a program: nobody is left who could write their end."""
+
+
+class Span:
+    """What a process did for some time.
+
+    :ivar thread: the process, as a number: RUNTIME and so on.
+    :ivar kind: step, wait, hook, helper, program or launch.
+    :ivar name: the name of the step, or of the launcher's phase, or the path of a program.
+    :ivar path: the JSON path, flag or rule that asked for the step; empty without one.
+    :ivar text: what the step was to do, as an error would say it.
+    :ivar start: nanoseconds since 1970.
+    :ivar end: the same; for a span that has not ended, the last moment of which the record tells.
+    :ivar ended: has it ended?
+    :ivar error: the errno with which it failed, or 0.
+    :ivar output: the end of what the program has printed.
+    """
+
+    __slots__ = ("thread", "kind", "name", "path", "text", "start", "end", "ended", "error", "output")
+
+    def __init__(
+        self,
+        thread: int,
+        kind: str,
+        name: str,
+        start: int,
+        end: int,
+        path: str = "",
+        text: str = "",
+        ended: bool = True,
+        error: int = 0,
+        output: str = "",
+    ) -> None:
+        self.thread, self.kind, self.name, self.path, self.text = thread, kind, name, path, text
+        self.start, self.end, self.ended, self.error, self.output = start, end, ended, error, output
+
+    @property
+    def duration(self) -> int:
+        return self.end - self.start
+
+    @property
+    def title(self) -> str:
+        """What a person reads: the name, what it was to do, and where that is asked for."""
+        words = f"{self.name}: {self.text}" if self.text else self.name
+        return f"{words} ({self.path})" if self.path else words
+
+    def holds(self, other: "Span") -> bool:
+        """Is ``other`` a part of this span?"""
+        return (
+            self is not other
+            and self.thread == other.thread
+            and self.start <= other.start
+            and other.end <= self.end
+            and self.duration > other.duration
+        )
+
+
+class Command:
+    """One run of the executable.
+
+    :ivar title: its command line, as far as the record tells.
+    :ivar pid: of the runtime's process.
+    :ivar parent: TRACEPARENT of its environment, empty without one.
+    :ivar notes: pairs of a level and a text: warnings, errors, and what the record itself lacks.
+    :ivar held_back: how often a CPU quota has held the container's processes back since it was created, and for how
+        many nanoseconds.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.title, self.parent = pid, f"process {pid}", ""
+        self.threads: dict[int, str] = {}
+        self.spans: list[Span] = []
+        self.notes: list[tuple[str, str]] = []
+        self.held_back = (0, 0)
+
+    @property
+    def start(self) -> int:
+        return min([span.start for span in self.spans])
+
+    @property
+    def end(self) -> int:
+        return max([span.end for span in self.spans])
+
+    @property
+    def top(self) -> list[Span]:
+        """The spans that are not part of others, in the order of their beginnings."""
+        found: list[Span] = []
+        last: dict[int, Span] = {}
+        for span in sorted(self.spans, key=lambda each: (each.start, -each.end)):
+            if span.thread not in last or not last[span.thread].holds(span):
+                found.append(span)
+                last[span.thread] = span
+        return found
+
+    def own(self, span: Span) -> int:
+        """How long the span takes without its parts."""
+        parts = [each for each in self.spans if span.holds(each)]
+        return span.duration - sum([each.duration for each in parts if not any([o.holds(each) for o in parts])])
+
+
+def read_events(text: str) -> "tuple[list[dict[str, Any]], int]":
+    """The events of a record, and how many lines are damaged.
+
+    :raises ValueError: the text is no record.
+    """
+    if text[:1] != "[":
+        raise ValueError("found another beginning, expected [")
+    events, damaged = [], 0
+    for line in text[1:].splitlines():
+        line = line.strip().rstrip(",")
+        if not line or line == "]":
+            continue
+        try:
+            event = json.loads(line)
+            events.append({**event, "at": _nanoseconds(line, "ts"), "lasts": _nanoseconds(line, "dur")})
+        except (ValueError, TypeError):
+            damaged += 1
+    return events, damaged
+
+
+def _nanoseconds(line: str, name: str) -> int:
+    """A time of the line. As a floating-point number it would lose its last digits."""
+    found = re.search(rf'"{name}": *(\d+)(?:\.(\d{{3}}))?', line)
+    if not found:
+        raise ValueError(name)
+    return int(found[1]) * 1000 + int(found[2] or 0)
+
+
+def read(text: str) -> list[Command]:
+    """The commands of a record, in the order of their beginnings.
+
+    :raises ValueError: the text is no record.
+    """
+    events, damaged = read_events(text)
+    commands: list[Command] = []
+    latest: dict[int, Command] = {}
+    for event in events:
+        pid = event["pid"]
+        if pid not in latest or (event["ph"] == "M" and event["args"]["name"] == "runtime"):
+            latest[pid] = Command(pid)
+            commands.append(latest[pid])
+        _add(latest[pid], event)
+    commands = [command for command in commands if command.spans]
+    for command in commands:
+        _end_unfinished(command)
+        if damaged:
+            command.notes.append(("damaged", f"{damaged} lines of the record cannot be read"))
+    return sorted(commands, key=lambda each: each.start)
+
+
+def _add(command: Command, event: "dict[str, Any]") -> None:
+    name, text, thread = event["name"], event["args"]["name"], event["tid"]
+    if name == "process_name":
+        command.title = text
+    elif name == "thread_name":
+        command.threads[thread] = text
+    elif name == "parent":
+        command.parent = text
+    elif name == "output":
+        ran = [span for span in command.spans if (span.thread, span.name) == (thread, event["args"]["path"])]
+        for span in ran[-1:]:
+            span.output = text
+    elif name == "throttled":
+        command.held_back = _held_back(text)
+    elif event["ph"] == "i":
+        command.notes.append((name, text))
+    elif event["ph"] in "BX":
+        command.threads.setdefault(thread, {NETWORK: "network"}.get(thread, str(thread)))
+        ended = event["ph"] == "X"
+        start = event["at"]
+        command.spans.append(
+            Span(
+                thread,
+                event["cat"],
+                name,
+                start,
+                start + event["lasts"],
+                event["args"]["path"],
+                text,
+                ended,
+                event["args"]["errno"],
+            )
+        )
+
+
+def _held_back(text: str) -> tuple[int, int]:
+    """What cpu.stat says: cgroup v1 counts nanoseconds, v2 microseconds."""
+    found = {words[0]: int(words[1]) for words in map(str.split, text.splitlines()) if len(words) == 2}
+    return found.get("nr_throttled", 0), found.get("throttled_time", 1000 * found.get("throttled_usec", 0))
+
+
+def _end_unfinished(command: Command) -> None:
+    end = max([span.end for span in command.spans])
+    for span in command.spans:
+        if span.ended:
+            continue
+        if span.name in HANDED_OVER and not span.error:
+            span.ended = True
+        else:
+            span.end = end

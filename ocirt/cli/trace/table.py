@@ -1,0 +1,103 @@
+"""Commands as text for people: the critical path with the longest steps, or all spans."""
+
+import os
+
+from .critical import Part, critical_path
+from .spans import WAITS, Command, Span
+
+LONGEST = 5
+"""How many of the longest steps are shown."""
+SHOWN = 100
+"""A part of the path that is shorter than a hundredth of the whole is counted, but has no line."""
+
+
+def summary(commands: list[Command]) -> str:
+    """For each command its critical path, its longest steps, and what else one should know."""
+    return "\n".join([_of_command(command) for command in commands])
+
+
+def table(commands: list[Command]) -> str:
+    """For each command a line for each span, in the order of their beginnings."""
+    blocks = []
+    for command in commands:
+        rows = [("start ms", "ms", "process", "kind", "what")]
+        for span in sorted(command.spans, key=lambda each: (each.start, -each.end)):
+            depth = len([each for each in command.spans if each.holds(span)])
+            what = "  " * depth + span.title + _result(span)
+            where = command.threads[span.thread]
+            rows.append((_ms(span.start - command.start), _ms(span.duration), where, span.kind, what))
+        blocks.append(_head(command) + _aligned(rows))
+    return "\n".join(blocks)
+
+
+def _of_command(command: Command) -> str:
+    path = critical_path(command)
+    text = _head(command) + "\ncritical path:\n" + _aligned(_path_rows(command, path))
+    longest = sorted([span for span in command.spans if span.kind != WAITS], key=command.own, reverse=True)
+    text += "\nlongest steps:\n" + _aligned(
+        [
+            (_ms(command.own(span)), command.threads[span.thread], span.title + _result(span))
+            for span in longest[:LONGEST]
+        ]
+    )
+    notes = [f"{span.title}: has not ended" for span in command.spans if not span.ended]
+    notes += [f"{span.title} has printed: {span.output.strip()}" for span in command.spans if span.output.strip()]
+    times, held_back = command.held_back
+    if times:
+        notes.append(
+            f"linux.resources.cpu.quota has held the container back {times} times, for {_ms(held_back)} ms in all"
+        )
+    notes += [f"{level}: {words}" for level, words in command.notes]
+    return text + "".join([f"{note}\n" for note in (["", *notes] if notes else [])])
+
+
+def _path_rows(command: Command, path: list[Part]) -> list[tuple[str, ...]]:
+    """A line for each part that is long enough, and one for all others of the same process between two of these."""
+    whole = command.end - command.start
+    rows: list[tuple[str, ...]] = []
+    small: list[Part] = []
+
+    def gather() -> None:
+        if small:
+            words = f"{len(small)} short steps" if len(small) > 1 else small[0].span.title if small[0].span else "-"
+            rows.append((_ms(sum([part.duration for part in small])), command.threads[small[0].thread], words))
+            small.clear()
+
+    for part in path:
+        is_long = part.duration * SHOWN >= whole
+        if small and (is_long or small[0].thread != part.thread):
+            gather()
+        if not is_long:
+            small.append(part)
+            continue
+        what = part.span.title + _result(part.span) if part.span else "between steps"
+        rows.append((_ms(part.duration), command.threads[part.thread], what))
+    gather()
+    return rows
+
+
+def _head(command: Command) -> str:
+    return f"{command.title} (pid {command.pid}): {_ms(command.end - command.start)} ms\n"
+
+
+def _result(span: Span) -> str:
+    if span.error:
+        return f": {os.strerror(span.error)}"
+    return "" if span.ended else ": has not ended"
+
+
+def _ms(nanoseconds: int) -> str:
+    return f"{nanoseconds / 1e6:.3f}"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> str:
+    """Columns, the numbers at the right."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for row in rows:
+        cells = [
+            word.rjust(width) if word.replace(".", "").isdigit() or word.endswith("ms") else word.ljust(width)
+            for word, width in zip(row, widths)
+        ]
+        lines.append("  " + "  ".join(cells).rstrip() + "\n")
+    return "".join(lines)

@@ -1,0 +1,306 @@
+"""--trace and OCIRT_TRACE: where the time of a command went (docs/tracing.md)."""
+
+import json
+import os
+import re
+import subprocess
+import time
+
+import pytest
+
+from ocirt.cli.trace.critical import critical_path
+from ocirt.cli.trace.spans import INIT, NETWORK, PYTHON, RUNTIME, STAGE, read
+from tests.integration.harness import LIMIT, Runtime
+
+BUSY = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done"
+
+
+def commands(path):
+    return read(path.read_text())
+
+
+def find(command, name, path=""):
+    return [span for span in command.spans if span.name == name and path in span.path]
+
+
+def hook(script):
+    return {"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"]}
+
+
+def longest_on_path(command):
+    return max(critical_path(command), key=lambda part: part.duration).span
+
+
+@pytest.fixture
+def record(tmp_path):
+    return tmp_path / "record.json"
+
+
+def test_every_process_of_a_create_is_recorded(ocirt, bundle, record):
+    """A miss has Python's phases, a hit the launcher's; each step has its place in config.json, and none has failed."""
+    bundle.config["hostname"] = f"h{os.getpid()}-{time.monotonic_ns()}"[:60]
+    bundle.config["mounts"].append({"destination": "/mnt/a", "type": "tmpfs", "source": "tmpfs"})
+    bundle.save()
+    for name in ("miss", "hit"):
+        flags = ("--no-cache",) if name == "miss" else ()
+        ocirt.ok("create", *flags, "--bundle", bundle, "c1", options=["--trace", record])
+        ocirt.ok("delete", "--force", "c1", options=["--trace", record])
+    miss, undo, *rest = commands(record)
+    assert [command.title for command in (miss, undo)] == ["ocirt create c1", "ocirt delete c1"] and len(rest) == 2
+    assert [span.name for span in miss.spans if span.thread == PYTHON] == [
+        "start",
+        "import",
+        "parse",
+        "compile",
+        "encode",
+        "keep",
+    ]
+    assert {"scan", "lock"} & {span.name for span in rest[0].spans}
+    place = f"mounts[{len(bundle.config['mounts']) - 1}]"
+    for command in (miss, rest[0]):
+        assert {RUNTIME, INIT, NETWORK} <= {span.thread for span in command.spans}
+        (mount,) = find(command, "Mount", place)
+        assert (mount.thread, mount.text, mount.ended, mount.error) == (INIT, "mount tmpfs at /mnt/a", True, 0)
+        assert not [span.title for span in command.spans if not span.ended or span.error]
+        assert command.notes == []
+        spawned = find(command, "Spawn")[0]
+        inits = [span for span in command.spans if span.thread == INIT]
+        assert all(spawned.start <= span.start <= span.end for span in inits)
+    assert find(undo, "RemoveCgroup") and not [span for span in undo.spans if span.thread != RUNTIME]
+
+
+def test_the_processes_agree_on_the_time_in_a_time_namespace(ocirt, bundle, record):
+    bundle.namespace("time")
+    bundle.config["linux"]["timeOffsets"] = {"monotonic": {"secs": 86400, "nanosecs": 5}, "boottime": {"secs": 86400}}
+    ocirt.ok("run", "--bundle", bundle.args("true").save(), "c1", options=["--trace", record])
+    (command,) = commands(record)
+    assert {RUNTIME, STAGE, INIT} <= {span.thread for span in command.spans}
+    assert command.end - command.start < LIMIT * 10**9
+    assert abs(command.start - time.time_ns()) < LIMIT * 10**9
+
+
+@pytest.mark.parametrize("point", ["createRuntime", "createContainer", "startContainer", "poststart"])
+def test_a_slow_hook_is_the_longest_part_of_the_critical_path(ocirt, bundle, record, point):
+    bundle.config["hooks"] = {point: [hook("sleep 0.7; echo this is slow")]}
+    bundle.args("true").save()
+    ocirt.ok("run", "--bundle", bundle, "c1", options=["--trace", record])
+    (command,) = commands(record)
+    slow = longest_on_path(command)
+    assert (slow.name, slow.kind, slow.path) == ("RunHook", "hook", f"hooks.{point}[0]")
+    (program,) = [span for span in command.spans if span.kind == "program"]
+    assert program.output == "this is slow\n" and program.duration > 6e8 and slow.holds(program)
+    shown = ocirt.ok("trace", record).out
+    assert re.search(rf"critical path:\n(.*\n)*? +\d+\.\d+ .*RunHook: run hook /bin/sh \(hooks\.{point}\[0\]\)", shown)
+    assert "/bin/sh" in shown.partition("longest steps:")[2].splitlines()[1]
+    assert "has printed: this is slow" in shown
+
+
+def test_start_has_init_record_for_it(ocirt, bundle, record, tmp_path):
+    """Create's record ends with create: what init does for start is in the record of start, even if create had none."""
+    bundle.config["hooks"] = {"startContainer": [hook("sleep 0.5")]}
+    bundle.save()
+    created = tmp_path / "created.json"
+    for options in ([], ["--trace", created]):
+        ocirt.ok("create", "--bundle", bundle, "c1", options=options)
+        ocirt.ok("start", "c1", options=["--trace", record])
+        ocirt.ok("delete", "--force", "c1")
+    for command in commands(record):
+        (slow,) = find(command, "RunHook")
+        assert (slow.thread, slow.path) == (INIT, "hooks.startContainer[0]")
+        assert longest_on_path(command) is slow
+        assert find(command, "Exec")[0].ended
+    (command,) = commands(created)
+    assert not find(command, "RunHook") and not find(command, "Exec")
+
+
+def test_nothing_is_called_once_the_filter_applies(ocirt, bundle, record):
+    """The profile kills a process that reads the clock or sends a message: the record and --debug need neither any more."""
+    bundle.config["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [
+            {"names": ["clock_gettime", "clock_gettime64", "sendmsg", "write"], "action": "SCMP_ACT_KILL_PROCESS"}
+        ],
+    }
+    ocirt.ok("create", "--bundle", bundle.save(), "c1", options=["--trace", record, "--debug"])
+    ocirt.ok("start", "c1", options=["--trace", record, "--debug"])
+    done = ocirt("exec", "c1", "true", options=["--trace", record, "--debug"])
+    assert done.status == 0, done
+    execed = commands(record)[-1]
+    assert {STAGE, INIT, RUNTIME} <= {span.thread for span in execed.spans}
+    assert find(execed, "LoadSeccomp") and find(execed, "Exec") and not [s for s in execed.spans if not s.ended]
+
+
+def test_a_container_that_is_throttled_while_it_starts(ocirt, bundle, record):
+    bundle.config["linux"]["resources"]["cpu"] = {"quota": 5000, "period": 100000}
+    bundle.config["hooks"] = {"createContainer": [hook(BUSY)]}
+    ocirt.ok("run", "--bundle", bundle.args("true").save(), "c1", options=["--trace", record])
+    (command,) = commands(record)
+    times, held_back = command.held_back
+    assert times > 0 and held_back > 10**7
+    assert f"linux.resources.cpu.quota has held the container back {times} times" in ocirt.ok("trace", record).out
+
+
+def test_a_mount_that_hangs(ocirt, bundle, record, tmp_path):
+    """The source is on a file system in user space that never answers: the record of the living command names the step."""
+    if not os.path.exists("/dev/fuse"):
+        pytest.skip("no /dev/fuse on this host")
+    place = tmp_path / "silent"
+    place.mkdir()
+    silent = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={silent},rootmode=40000,user_id=0,group_id=0"
+    subprocess.run(
+        ["mount", "-i", "-t", "fuse", "-o", options, "silent", place], pass_fds=[silent], check=True, timeout=LIMIT
+    )
+    bundle.config["mounts"].append({"destination": "/mnt", "source": f"{place}/sub", "options": ["bind"]})
+    bundle.save()
+    number = len(bundle.config["mounts"]) - 1
+    process = subprocess.Popen(
+        ocirt.command("create", "--bundle", bundle, "c1", options=["--trace", record]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        end = time.monotonic() + LIMIT / 3
+        hung = []
+        while not hung and time.monotonic() < end:
+            time.sleep(0.1)
+            if record.exists() and record.read_text().count('"cat"') > 3:
+                hung = [
+                    span for span in commands(record)[0].spans if not span.ended and span.path == f"mounts[{number}]"
+                ]
+        assert hung, ocirt.ok("trace", "--format", "table", record).out
+        assert f"{hung[0].title}: has not ended" in ocirt.ok("trace", record).out
+    finally:
+        os.close(silent)
+        process.communicate(timeout=LIMIT)
+        subprocess.run(["umount", "-l", place], check=True, timeout=LIMIT)
+    assert process.returncode == 1
+
+
+def test_a_killed_runtime_leaves_its_record(ocirt, bundle, record):
+    bundle.config["hooks"] = {"createRuntime": [hook("sleep 100")]}
+    bundle.save()
+    process = subprocess.Popen(
+        ocirt.command("create", "--bundle", bundle, "c1", options=["--trace", record]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + LIMIT / 3
+    while not (record.exists() and "RunHook" in record.read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    ocirt.ok("delete", "--force", "c1")
+    (command,) = commands(record)
+    (ran,) = find(command, "RunHook")
+    assert not ran.ended and find(command, "Mount")
+    assert "RunHook: run hook /bin/sh (hooks.createRuntime[0]): has not ended" in ocirt.ok("trace", record).out
+    json.loads(ocirt.ok("trace", "--format", "chrome", record).out)
+
+
+def test_a_failed_step_has_its_error(ocirt, bundle, record):
+    bundle.config["mounts"].append({"destination": "/mnt", "source": "/nowhere", "options": ["bind"]})
+    ocirt.fails("create", "--bundle", bundle.save(), "c1", options=["--trace", record])
+    (command,) = commands(record)
+    (failed,) = [span for span in command.spans if span.error and span.thread == INIT]
+    assert failed.path == f"mounts[{len(bundle.config['mounts']) - 1}]" and os.strerror(failed.error)
+    assert [level for level, _ in command.notes] == ["error"]
+
+
+def test_the_container_has_nothing_of_the_record(ocirt, bundle, record):
+    """Neither the program nor the init of --init has it open or in its memory."""
+    script = "cat /proc/self/maps /proc/1/maps; ls -l /proc/self/fd /proc/1/fd"
+    for flags in ((), ("--init",)):
+        bundle.shell(script).save()
+        done = ocirt.ok("run", *flags, "--bundle", bundle, "c1", options=["--trace", record])
+        assert "record.json" not in done.out and "/proc/self/fd" in done.out
+    bundle.args("sleep", str(2 * LIMIT)).save()
+    ocirt.ok("create", "--bundle", bundle, "c1", options=["--trace", record])
+    pid = ocirt.state("c1")["pid"]
+    end = time.monotonic() + LIMIT / 3
+    while "record.json" in open(f"/proc/{pid}/maps").read():  # init waits for the end of create
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert not [fd for fd in os.listdir(f"/proc/{pid}/fd") if "record" in os.readlink(f"/proc/{pid}/fd/{fd}")]
+
+
+def test_preserved_descriptors_are_the_callers(ocirt, bundle, record):
+    """The record takes none of the numbers that the caller passes on."""
+    bundle.shell("ls /proc/self/fd").save()
+    done = ocirt.ok("run", "--preserve-fds", "2", "--bundle", bundle, "c1", options=["--trace", record])
+    assert done.out.split() == ["0", "1", "2", "3"]  # 3 is the directory that ls lists
+
+
+def test_a_directory_has_a_record_for_each_container(ocirt, bundle, tmp_path):
+    folder = tmp_path / "traces"
+    folder.mkdir()
+    environment = {**os.environ, "OCIRT_TRACE": str(folder), "TRACEPARENT": f"00-{'ab' * 16}-{'cd' * 8}-01"}
+    traced = Runtime(ocirt.executable, ocirt.root)
+    traced.environment = environment
+    for words in (("create", "--bundle", bundle, "c1"), ("start", "c1"), ("state", "c1"), ("kill", "c1", "KILL")):
+        traced.ok(*words)
+    traced.wait_status("c1", "stopped")
+    traced.ok("delete", "c1")
+    assert os.listdir(folder) == ["c1.json"]
+    found = commands(folder / "c1.json")
+    assert [command.title for command in found] == ["ocirt create c1", "ocirt start c1", "ocirt delete c1"]
+    spans = json.loads(ocirt.ok("trace", "--format", "otlp", folder / "c1.json").out)["resourceSpans"][0]
+    roots = [span for span in spans["scopeSpans"][0]["spans"] if span["name"].startswith("ocirt ")]
+    assert {(span["traceId"], span["parentSpanId"]) for span in roots} == {("ab" * 16, "cd" * 8)}
+
+
+def test_a_record_that_cannot_be_written(ocirt, bundle, tmp_path):
+    """A flag that cannot be obeyed is an error; the variable, which an engine passes on, is only a warning."""
+    message = ocirt.fails("create", "--bundle", bundle, "c1", options=["--trace", tmp_path / "no/file"])
+    assert "no/file: no such file or directory" in message
+    foreign = tmp_path / "foreign"
+    foreign.write_text("something else")
+    assert "foreign" in ocirt.fails("create", "--bundle", bundle, "c1", options=["--trace", foreign])
+    assert foreign.read_text() == "something else"
+    traced = Runtime(ocirt.executable, ocirt.root)
+    traced.environment = {**os.environ, "OCIRT_TRACE": str(foreign)}
+    done = traced.ok("create", "--bundle", bundle, "c1")
+    assert "OCIRT_TRACE" in done.err and "nothing is recorded" in done.err
+
+
+def test_a_record_without_room_says_so(ocirt, bundle, record, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(400):
+        bundle.config["mounts"].append({"destination": f"/mnt/{number}", "source": str(source), "options": ["bind"]})
+    ocirt.ok("run", "--bundle", bundle.args("true").save(), "c1", options=["--trace", record])
+    (command,) = commands(record)
+    assert ("full", "the record has no room for what this process did from here on") in command.notes
+
+
+def test_debug_prints_the_steps_of_every_process_as_they_happen(ocirt, bundle):
+    bundle.config["hooks"] = {"startContainer": [hook("true")]}
+    bundle.save()
+    printed = {}
+    for words in (
+        ("create", "--bundle", bundle, "c1"),
+        ("start", "c1"),
+        ("exec", "c1", "true"),
+        ("delete", "-f", "c1"),
+    ):
+        printed[words[0]] = ocirt.ok(*words, options=["--debug"]).err
+    for verb, expected in {
+        "create": ["host: create: commit the container", "init: mounts[0]: mount proc at /proc"],
+        "start": ["exec_program: hooks.startContainer[0]: run hook /bin/sh", "exec_program: process.args: execute"],
+        "exec": ["stage: linux.namespaces: ", "init: process.args: find the program"],
+        "delete": ["delete: linux.cgroupsPath: remove cgroup "],
+    }.items():
+        for text in expected:
+            assert text in printed[verb], (verb, printed[verb])
+
+
+def test_debug_of_start_alone(ocirt, bundle):
+    """Create's --debug does not count for start, and the other way round."""
+    ocirt.ok("create", "--bundle", bundle, "c1", options=["--debug"])
+    assert ocirt.ok("start", "c1").err == ""
+    ocirt.ok("delete", "--force", "c1")
+    assert ocirt.ok("create", "--bundle", bundle, "c1").err == ""
+    assert "exec_program: process.args: execute the program" in ocirt.ok("start", "c1", options=["--debug"]).err

@@ -1,0 +1,425 @@
+"""``ocirt trace``: what a record says, its formats against their schemas, and the critical path."""
+
+import json
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from ocirt.boot import run
+from ocirt.cli.record import Recorder
+from ocirt.cli.trace import table
+from ocirt.cli.trace.chrome import to_chrome
+from ocirt.cli.trace.critical import critical_path
+from ocirt.cli.trace.otlp import to_otlp
+from ocirt.cli.trace.spans import INIT, NETWORK, PYTHON, RUNTIME, STAGE, read
+from ocirt.cli.trace.svg import to_svg
+from ocirt.plan.steps import SECTIONS, STEPS
+
+BEGIN = 1_796_023_709_000_000_000
+PARENT = f"00-{'0af7651916cd43dd8448eb211c80319c'}-{'b7ad6b7169203331'}-01"
+CHROME = {
+    "type": "array",
+    "minItems": 1,
+    "items": {
+        "type": "object",
+        "required": ["name", "ph", "pid", "tid", "ts"],
+        "additionalProperties": False,
+        "properties": {
+            "name": {"type": "string", "minLength": 1},
+            "cat": {"type": "string"},
+            "ph": {"enum": ["B", "X", "M", "i"]},
+            "ts": {"type": "number", "minimum": 0},
+            "dur": {"type": "number", "minimum": 0},
+            "pid": {"type": "integer"},
+            "tid": {"type": "integer"},
+            "s": {"enum": ["g", "p", "t"]},
+            "args": {"type": "object"},
+        },
+        "allOf": [
+            {"if": {"properties": {"ph": {"const": "X"}}}, "then": {"required": ["dur"]}},
+            {
+                "if": {"properties": {"ph": {"const": "M"}}},
+                "then": {
+                    "properties": {
+                        "name": {"enum": ["process_name", "thread_name"]},
+                        "args": {"required": ["name"], "properties": {"name": {"type": "string"}}},
+                    }
+                },
+            },
+        ],
+    },
+}
+"""The JSON array of Google's "Trace Event Format", as far as a record uses it."""
+VALUE = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 1,
+    "additionalProperties": False,
+    "properties": {
+        "stringValue": {"type": "string"},
+        "intValue": {"type": "string", "pattern": "^-?[0-9]+$"},
+        "boolValue": {"type": "boolean"},
+    },
+}
+ATTRIBUTES = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["key", "value"],
+        "additionalProperties": False,
+        "properties": {"key": {"type": "string", "minLength": 1}, "value": VALUE},
+    },
+}
+SCOPE = {
+    "type": "object",
+    "required": ["name"],
+    "additionalProperties": False,
+    "properties": {"name": {"type": "string"}, "version": {"type": "string"}},
+}
+OTLP_SPAN = {
+    "type": "object",
+    "required": ["traceId", "spanId", "name", "kind", "startTimeUnixNano", "endTimeUnixNano"],
+    "additionalProperties": False,
+    "properties": {
+        "traceId": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "spanId": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+        "parentSpanId": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+        "name": {"type": "string", "minLength": 1},
+        "kind": {"enum": [0, 1, 2, 3, 4, 5]},
+        "startTimeUnixNano": {"type": "string", "pattern": "^[0-9]+$"},
+        "endTimeUnixNano": {"type": "string", "pattern": "^[0-9]+$"},
+        "attributes": ATTRIBUTES,
+        "status": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"code": {"enum": [0, 1, 2]}, "message": {"type": "string"}},
+        },
+    },
+}
+OTLP = {
+    "type": "object",
+    "required": ["resourceSpans"],
+    "additionalProperties": False,
+    "properties": {
+        "resourceSpans": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["resource", "scopeSpans"],
+                "additionalProperties": False,
+                "properties": {
+                    "resource": {"type": "object", "properties": {"attributes": ATTRIBUTES}},
+                    "scopeSpans": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["scope", "spans"],
+                            "additionalProperties": False,
+                            "properties": {"scope": SCOPE, "spans": {"type": "array", "items": OTLP_SPAN}},
+                        },
+                    },
+                },
+            },
+        }
+    },
+}
+"""TracesData of opentelemetry-proto in its JSON form: hexadecimal ids, 64-bit numbers as strings, enums as numbers."""
+
+
+def line(thread, kind, name, start, end, text="", path="", phase="X", error=0, pid=77):
+    """A line as the executable writes it; times in microseconds since the beginning."""
+    ts, lasts = f"{(BEGIN + 1000 * start) // 1000}.000", f"{end - start}.000" if end is not None else "0"
+    return (
+        f'{{"pid":{pid:8},"tid":{thread:2},"ph":"{phase}","ts":{ts:>20},"dur":{lasts:>15},"args":{{"errno":{error:4},'
+        f'"path":{json.dumps(path)},"name":{json.dumps(text)}}},"cat":"{kind}","name":{json.dumps(name)}}},\n'
+    )
+
+
+def note(name, text, thread=RUNTIME, path="", phase="i", pid=77):
+    return line(thread, "note", name, 0, None, text, path, phase, pid=pid)
+
+
+def begun(title="ocirt create c1", pid=77):
+    names = {RUNTIME: "runtime", INIT: "init"}
+    return (
+        note("thread_name", names[RUNTIME], phase="M", pid=pid)
+        + note("process_name", title, phase="M", pid=pid)
+        + note("thread_name", names[INIT], INIT, phase="M", pid=pid)
+    )
+
+
+WHOLE = (
+    "[\n"
+    + begun()
+    + line(RUNTIME, "launch", "scan", 0, 100)
+    + line(RUNTIME, "step", "Spawn", 100, 200, "start the init process")
+    + line(RUNTIME, "step", "MakeCgroup", 200, 900, "make cgroup /c", "linux.cgroupsPath")
+    + line(RUNTIME, "step", "Send", 900, 910, "send the event placed")
+    + line(RUNTIME, "wait", "Receive", 910, 5000, "wait for the event ready", "create")
+    + line(RUNTIME, "step", "Commit", 5000, 5100, "commit the container", "create")
+    + " " * 4096
+    + "\n"
+    + line(INIT, "step", "Mount", 180, 400, "mount tmpfs at /a", "mounts[0]")
+    + line(INIT, "wait", "Receive", 400, 920, "wait for the event placed")
+    + line(INIT, "hook", "RunHook", 920, 4900, "run hook /bin/slow", "hooks.createContainer[0]")
+    + line(INIT, "program", "/bin/slow", 1000, 4800, "", "hooks.createContainer[0]")
+    + note("output", "done\n", INIT, "/bin/slow")
+    + line(INIT, "step", "Send", 4900, 4990, "send the event ready", "create")
+    + line(INIT, "wait", "Receive", 4992, None, "wait for the event hooked", phase="B")
+    + note("parent", PARENT)
+    + " " * 64
+)
+
+
+def shown_path(text):
+    (command,) = read(text)
+    path = critical_path(command)
+    assert [part.start for part in path[1:]] == [part.end for part in path[:-1]], "there is a gap in the path"
+    assert (path[0].start, path[-1].end) == (command.start, command.end)
+    return [
+        (part.thread, part.span.name if part.span else None, part.duration // 1000) for part in path if part.duration
+    ]
+
+
+def test_the_path_goes_on_in_the_process_that_ended_a_wait():
+    assert shown_path(WHOLE) == [
+        (RUNTIME, "scan", 100),
+        (RUNTIME, "Spawn", 100),
+        (RUNTIME, "MakeCgroup", 700),
+        (RUNTIME, "Send", 10),
+        (INIT, "Receive", 10),
+        (INIT, "RunHook", 3980),
+        (INIT, "Send", 90),
+        (RUNTIME, "Receive", 10),
+        (RUNTIME, "Commit", 100),
+    ]
+
+
+def test_a_wait_that_did_not_have_to_wait_stays_on_the_path():
+    early = WHOLE.replace("send the event placed", "send the event other")
+    assert (INIT, "Receive", 520) in shown_path(early)
+    late = (
+        "[\n"
+        + begun()
+        + line(RUNTIME, "step", "Spawn", 0, 10)
+        + line(INIT, "step", "Send", 12, 14, "send the event ready")
+        + line(RUNTIME, "wait", "Receive", 90, 95, "wait for the event ready")
+    )
+    assert shown_path(late) == [(RUNTIME, "Spawn", 10), (RUNTIME, None, 80), (RUNTIME, "Receive", 5)]
+
+
+def test_the_path_through_python_and_the_thread_that_makes_the_network():
+    text = (
+        "[\n"
+        + begun()
+        + line(RUNTIME, "launch", "scan", 0, 50)
+        + line(RUNTIME, "wait", "python", 50, 900)
+        + line(PYTHON, "launch", "start", 60, 300)
+        + line(PYTHON, "launch", "encode", 300, 880)
+        + line(PYTHON, "launch", "keep", 880, 2000)
+        + line(RUNTIME, "step", "BeginNetwork", 900, 920)
+        + line(NETWORK, "step", "network", 910, 1900)
+        + line(RUNTIME, "wait", "TakeNetwork", 920, 1910)
+        + line(RUNTIME, "step", "Commit", 1910, 2100)
+    )
+    assert shown_path(text) == [
+        (RUNTIME, "scan", 50),
+        (PYTHON, None, 10),
+        (PYTHON, "start", 240),
+        (PYTHON, "encode", 580),
+        (RUNTIME, "python", 20),
+        (RUNTIME, "BeginNetwork", 10),
+        (NETWORK, "network", 990),
+        (RUNTIME, "TakeNetwork", 10),
+        (RUNTIME, "Commit", 190),
+    ]
+
+
+def test_the_path_of_a_stage_leads_to_who_made_it():
+    text = (
+        "[\n"
+        + begun()
+        + line(RUNTIME, "step", "Spawn", 0, 10, "start the stage process")
+        + line(STAGE, "step", "JoinContainer", 20, 500)
+        + line(STAGE, "step", "Spawn", 500, 600, "start the init process")
+        + line(RUNTIME, "wait", "Receive", 10, 605, "wait for the event spawned")
+    )
+    assert [name for _, name, _ in shown_path(text)] == ["Spawn", None, "JoinContainer", "Spawn", "Receive"]
+
+
+def test_what_a_summary_says():
+    (command,) = read(WHOLE)
+    assert command.title == "ocirt create c1" and command.threads == {RUNTIME: "runtime", INIT: "init"}
+    text = table.summary([command])
+    assert text.startswith("ocirt create c1 (pid 77): 5.100 ms\n\ncritical path:\n")
+    longest = [row.split()[:3] for row in text.partition("longest steps:\n")[2].splitlines()[:5]]
+    assert longest == [
+        ["3.800", "init", "/bin/slow"],
+        ["0.700", "runtime", "MakeCgroup:"],
+        ["0.220", "init", "Mount:"],
+        ["0.180", "init", "RunHook:"],
+        ["0.100", "runtime", "scan"],
+    ]
+    assert "Receive: wait for the event hooked: has not ended\n" in text
+    assert "/bin/slow (hooks.createContainer[0]) has printed: done\n" in text
+    rows = table.table([command]).splitlines()
+    assert rows[1].split() == ["start", "ms", "ms", "process", "kind", "what"]
+    assert len(rows) == 2 + len(command.spans)
+    assert any(row.endswith("  program    /bin/slow (hooks.createContainer[0])") for row in rows)
+
+
+def test_short_steps_of_one_process_share_a_line():
+    steps = "".join(line(INIT, "step", "Mount", 10 * i, 10 * i + 10, f"mount {i}") for i in range(5))
+    (command,) = read("[\n" + begun() + steps + line(INIT, "step", "Slow", 50, 9000, "wait"))
+    path = table.summary([command]).partition("critical path:\n")[2].partition("\n\n")[0].splitlines()
+    assert [row.split()[1:] for row in path] == [["init", "5", "short", "steps"], ["init", "Slow:", "wait"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("nr_periods 9\nnr_throttled 4\nthrottled_time 250000000\n", (4, 250_000_000)),
+        ("usage_usec 1\nnr_periods 9\nnr_throttled 4\nthrottled_usec 250000\n", (4, 250_000_000)),
+        ("nr_periods 0\nnr_throttled 0\nthrottled_time 0\n", (0, 0)),
+        ("", (0, 0)),
+    ],
+)
+def test_what_the_cgroup_says_of_throttling(text, expected):
+    (command,) = read(WHOLE + note("throttled", text, path="linux.resources.cpu"))
+    assert command.held_back == expected
+    said = "cpu.quota has held the container back 4 times, for 250.000 ms in all" in table.summary([command])
+    assert said == bool(expected[0])
+
+
+def test_a_program_takes_the_place_of_the_last_step():
+    """Nobody could write the end of the step that executes the program, but a failure is written."""
+    (command,) = read(
+        "[\n" + begun() + line(INIT, "step", "Exec", 5, None, phase="B") + line(RUNTIME, "step", "A", 0, 9)
+    )
+    (ran,) = [span for span in command.spans if span.name == "Exec"]
+    assert ran.ended and ran.duration == 0
+    (command,) = read("[\n" + begun() + line(INIT, "step", "Exec", 5, 7, error=2))
+    assert command.spans[0].error == 2 and ": No such file or directory" in table.summary([command])
+
+
+def test_two_commands_in_one_file_even_with_one_pid():
+    second = begun("ocirt start c1").replace(f"{BEGIN // 1000}", f"{BEGIN // 1000 + 10**6}")
+    commands = read(WHOLE + second + line(RUNTIME, "step", "A", 10**6, 10**6 + 5))
+    assert [(command.title, len(command.spans)) for command in commands] == [
+        ("ocirt create c1", 12),
+        ("ocirt start c1", 1),
+    ]
+
+
+def test_a_damaged_line_is_counted_and_the_others_are_read():
+    cut = WHOLE.replace('"name":"MakeCgroup"},', '"name":"MakeC')
+    (command,) = read(cut)
+    assert "damaged: 1 lines of the record cannot be read" in table.summary([command])
+    assert "MakeCgroup" not in [span.name for span in command.spans] and len(command.spans) == 11
+    jsonschema.validate(json.loads(to_chrome(cut)), CHROME)
+
+
+def test_chrome():
+    events = json.loads(to_chrome(WHOLE))
+    jsonschema.validate(events, CHROME)
+    assert [event["ph"] for event in events].count("B") == 1
+    (hook,) = [event for event in events if event["name"] == "RunHook"]
+    assert (hook["dur"], hook["cat"], hook["args"]["path"]) == (3980.0, "hook", "hooks.createContainer[0]")
+    # The record itself is the same, but for the bracket that the format lets a writer leave out.
+    assert [each["name"] for each in json.loads(WHOLE.rstrip().rstrip(",") + "]")] == [e["name"] for e in events]
+
+
+def test_otlp_joins_the_trace_of_the_caller():
+    failing = WHOLE + line(RUNTIME, "step", "Broken", 5100, 5200, error=13)
+    document = json.loads(to_otlp(read(failing)))
+    jsonschema.validate(document, OTLP)
+    spans = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert {span["traceId"] for span in spans} == {PARENT.split("-")[1]}
+    by_name = {span["name"]: span for span in spans}
+    root = by_name["ocirt create c1"]
+    assert root["parentSpanId"] == PARENT.split("-")[2]
+    assert by_name["Mount"]["parentSpanId"] == root["spanId"]
+    assert by_name["/bin/slow"]["parentSpanId"] == by_name["RunHook"]["spanId"]
+    assert by_name["Mount"]["startTimeUnixNano"] == str(BEGIN + 180_000)
+    assert by_name["Broken"]["status"] == {"code": 2, "message": "Permission denied"}
+    assert len({span["spanId"] for span in spans}) == len(spans)
+
+
+@pytest.mark.parametrize("parent", ["", "nonsense", f"00-{'0' * 31}-{'1' * 16}-01"])
+def test_otlp_begins_a_trace_without_a_usable_parent(parent):
+    document = json.loads(to_otlp(read(WHOLE.replace(PARENT, parent))))
+    jsonschema.validate(document, OTLP)
+    spans = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert len({span["traceId"] for span in spans}) == 1 and "parentSpanId" not in spans[0]
+
+
+def test_svg_is_well_formed_and_has_a_box_for_each_span():
+    (command,) = read(WHOLE.replace("/bin/slow", "/bin/<&>"))
+    root = ElementTree.fromstring(to_svg([command]))
+    space = "{http://www.w3.org/2000/svg}"
+    boxes = root.findall(f".//{space}rect")
+    assert len(boxes) == len(command.spans)
+    assert [box.get("class") for box in boxes].count("hook critical") == 1
+    assert any("run hook /bin/<&>" in (title.text or "") for title in root.findall(f".//{space}title"))
+    assert all(0 <= float(box.get("x")) <= float(root.get("width")) for box in boxes)
+
+
+def test_python_writes_lines_of_the_same_form_as_the_executable(tmp_path, monkeypatch):
+    source = (Path(__file__).parents[2] / "ocirt/core/base/trace.c").read_text()
+    form = "".join(
+        part.replace('\\"', '"')
+        for part in re.findall(r'"((?:\\"|[^"])*)"', source.partition("begun[] =")[2].split(";")[0])
+    )
+    record = tmp_path / "record"
+    record.write_text(WHOLE.ljust(8192))
+    started = BEGIN + 6_000_000
+    monkeypatch.setattr(os, "getppid", lambda: 77)
+    recorder = Recorder(str(record), started)
+    for name in ("import", "compile", ""):
+        recorder.begin(name)
+    (command,) = read(record.read_text())
+    own = [span for span in command.spans if span.thread == PYTHON]
+    assert [span.name for span in own] == ["start", "import", "compile"] and all(span.ended for span in own)
+    assert own[0].start == started and command.threads[PYTHON] == "python"
+    written = [text.strip() for text in record.read_text().splitlines() if f'"tid":{PYTHON}' in text]
+    assert {re.sub("[0-9.]", " ", text[: len(form)]).replace(" ", "") for text in written} == {
+        re.sub("[0-9]", "", form.replace('"B"', f'"{phase}"')).replace(" ", "") for phase in ("M", "X")
+    }
+    assert record.stat().st_size % os.sysconf("SC_PAGE_SIZE") == 0
+
+
+def test_python_goes_on_without_a_record_that_it_may_not_write(tmp_path):
+    recorder = Recorder(str(tmp_path / "missing"), BEGIN)
+    recorder.begin("import")
+    recorder.begin("")
+
+
+def test_numbers_of_processes_are_those_of_their_sections():
+    assert [SECTIONS[number] for number in (RUNTIME, STAGE, INIT)] == ["host", "stage", "init"]
+    assert max(map(SECTIONS.index, SECTIONS)) < NETWORK < PYTHON < 100
+    assert {step.doing for step in STEPS} == {"step", "wait", "hook", "helper"}
+
+
+def test_the_verb(tmp_path, capfd):
+    record, picture = tmp_path / "record.json", tmp_path / "o.svg"
+    record.write_text(WHOLE)
+    for name, begins in {
+        "summary": "ocirt create",
+        "table": "ocirt create",
+        "chrome": "[",
+        "otlp": "{",
+        "svg": "<svg",
+    }.items():
+        words = ["ocirt", "trace", "--svg", str(picture), "--format", name, str(record)]
+        assert run(["@cli", "-1", "-1", *words]) == 0
+        assert capfd.readouterr().out.startswith(begins) and picture.read_text().startswith("<svg")
+    for text, said in {"no": "expected a record that ocirt --trace has written", "[\n": "found no span"}.items():
+        record.write_text(text)
+        assert run(["@cli", "-1", "-1", "ocirt", "trace", str(record)]) == 1
+        assert said in capfd.readouterr().err
+    assert run(["@cli", "-1", "-1", "ocirt", "trace", str(tmp_path / "none")]) == 1
+    assert "no such file or directory" in capfd.readouterr().err
