@@ -257,9 +257,10 @@ def test_a_record_that_cannot_be_written(ocirt, bundle, tmp_path):
     message = ocirt.fails("create", "--bundle", bundle, "c1", options=["--trace", tmp_path / "no/file"])
     assert "no/file: no such file or directory" in message
     foreign = tmp_path / "foreign"
-    foreign.write_text("something else")
-    assert "foreign" in ocirt.fails("create", "--bundle", bundle, "c1", options=["--trace", foreign])
-    assert foreign.read_text() == "something else"
+    for text in ("something else", "x" * 65536):
+        foreign.write_text(text)
+        assert "file exists" in ocirt.fails("create", "--bundle", bundle, "c1", options=["--trace", foreign])
+        assert foreign.read_text() == text
     traced = Runtime(ocirt.executable, ocirt.root)
     traced.environment = {**os.environ, "OCIRT_TRACE": str(foreign)}
     done = traced.ok("create", "--bundle", bundle, "c1")

@@ -19,6 +19,8 @@ BACK, PAUSES = "back to back", "with pauses"
 """Patterns: how containers follow on each other."""
 FEW, MANY = "a tenth exists", "many exist"
 """Patterns: how many containers exist."""
+RECORDED, UNRECORDED = "recorded", "not recorded"
+"""Patterns: with --trace, and without."""
 
 LINUX_7 = "Linux 7"
 """The fact that hack/bench-mounts adds to docs/benchmark.json."""

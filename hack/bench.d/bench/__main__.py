@@ -153,6 +153,7 @@ def measure(options: argparse.Namespace) -> Results:
             works.many(run)
             results.facts["load at the end"] = load()
             return results
+        works.recorded(run)
         works.host_with_mounts(run)
         with with_crun(run, [ours, *peers]):
             works.warm(run)

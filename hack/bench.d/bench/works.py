@@ -13,7 +13,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from . import BACK, FEW, MANY, PAUSES, SAME_FLOOR, BenchError
+from . import BACK, FEW, MANY, PAUSES, RECORDED, SAME_FLOOR, UNRECORDED, BenchError
 from .containers import VERBS, Container, Progress, bundles, children, delete_many, pid_of, resident, start_many
 from .measure import Alarm, Used, Word, count_calls, metered, traced, wait
 from .place import Bundle, Place, Runtime, mounts
@@ -170,6 +170,26 @@ def host_with_mounts(run: Run) -> None:
                         with run.container(runtime) as container:
                             results.add(work, "", runtime.name, container.create().time)
                             container.delete("--force")
+
+
+def recorded(run: Run) -> None:
+    """A life cycle of ocirt with records of what it does, and without."""
+    ours, file = run.runtimes[0], run.place.path / "record"
+    for number in range(run.rounds):
+        run.say("with a record", number + 1, run.rounds)
+        for pattern in random.sample([RECORDED, UNRECORDED], 2):
+            options = ["--trace", file] if pattern == RECORDED else []
+            file.unlink(missing_ok=True)
+            with run.container(ours, kind="-recorded") as container:
+                bundle, name = container.bundle, container.name
+                verbs: dict[str, Sequence[Word]] = {
+                    "create": ["--bundle", bundle.path],
+                    "start": [],
+                    "delete": ["--force"],
+                }
+                used = [run.place.spawn(*ours.command(*options, verb, *verbs[verb], name)).time for verb in verbs]
+            run.results.add("create", pattern, ours.name, used[0])
+            run.results.add("life cycle", pattern, ours.name, sum(used))
 
 
 def life(run: Run) -> None:

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 
+#include "base/files.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "steps.h"
@@ -64,7 +64,7 @@ void trace_forget(void) {
 
 static int map_block(int fd, size_t size, uint32_t block) {
   char *text = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(block * page_size()));
-  if (text == MAP_FAILED) return -ENOMEM;
+  if (text == MAP_FAILED) return -ENODEV;
   trace_forget();
   record = (struct record){.text = text, .size = size, .fd = fd, .block = block};
   return 0;
@@ -73,22 +73,22 @@ static int map_block(int fd, size_t size, uint32_t block) {
 // Appends blanks by a write, because a full file system must fail here, and not end a process that fills the mapping.
 static int append_block(int fd, size_t size, off_t end) {
   char blanks[4096];
-  struct iovec all[LONG_RECORD / sizeof blanks];
+  int error = 0;
   memset(blanks, ' ', sizeof blanks);
-  for (unsigned i = 0; i < COUNT(all); i++)
-    all[i] = (struct iovec){blanks, sizeof blanks};
-  long n = sys3(SYS_writev, fd, all, size / sizeof blanks);
-  if (n == (long)size) return 0;
-  sys2(SYS_ftruncate, fd, end);
-  return n < 0 ? (int)n : -ENOSPC;
+  for (; size && !error; size -= sizeof blanks)
+    error = write_all(fd, blanks, sizeof blanks);
+  if (error) sys2(SYS_ftruncate, fd, end);
+  return error;
 }
 
 int trace_open(const char *path, size_t size) {
   struct stat st;
+  char first = '[';
   CLOSING int fd = sys_open(AT_FDCWD, path, O_RDWR | O_CREAT | O_APPEND, 0600);
   int error = fd < 0 ? fd : sys_flock(fd, LOCK_EX); // another verb may append, too
   if (!error) error = sys_fstat(fd, &st);
-  if (!error && (!S_ISREG(st.st_mode) || st.st_size % (off_t)page_size())) error = -EBADF;
+  if (!error) error = sys4(SYS_pread64, fd, &first, 1, 0) < 0 ? -EBADF : 0; // a pipe, or the like
+  if (!error && (first != '[' || st.st_size % (off_t)page_size())) error = -EEXIST; // something else
   if (!error) error = append_block(fd, size, st.st_size);
   if (!error) error = map_block(fd, size, (uint32_t)((size_t)st.st_size / page_size()));
   if (error) return error;
@@ -164,8 +164,4 @@ void trace_end(struct line *line, int error) {
 void trace_note(char phase, const char *name, const char *path, const char *text) {
   struct line *line = trace_begin("note", name, path, text);
   if (line) line->phase = phase;
-}
-
-void trace_thread(struct line *line, unsigned thread) {
-  if (line) PUT_DIGITS(line->thread, thread, 0);
 }

@@ -32,7 +32,6 @@ void trace_forget(void);
 struct line *trace_begin(const char *kind, const char *name, const char *path, const char *text);
 void trace_end(struct line *line, int error);
 void trace_note(char phase, const char *name, const char *path, const char *text); // an event without a duration
-void trace_thread(struct line *line, unsigned thread); // says that another thread ends it
 
 // `TRACED("launch", "scan");` records the rest of its block.
 static inline void end_traced(struct line **line) { trace_end(*line, 0); }

@@ -103,7 +103,7 @@ static void tell(const struct run *r, const char *path, const char *sentence) {
 
 struct line *begin_step(const struct run *r, const struct step *step) {
   if (!record.text && !logging.debug) return 0;
-  BUFFER(sentence, LOG_LINE);
+  BUFFER(sentence, SHOWN);
   const char *path = text_of(r->program, step->at);
   put_sentence(&sentence, r->program, step);
   if (logging.debug) tell(r, path, sentence.data);

@@ -208,8 +208,9 @@ static int begin_network(struct run *r) {
   static COLD_BSS char stack[4096] __attribute__((aligned(16)));
   static COLD_BSS struct network network;
   network.works = 1;
+  record.thread = THREAD_NETWORK;
   network.line = trace_begin("step", "network", "", "make a network namespace and bring up its interface lo");
-  trace_thread(network.line, THREAD_NETWORK);
+  record.thread = r->section;
   r->network = &network;
   long error = start_thread(stack, sizeof stack, &network.works, make_network, &network);
   if (error == -EAGAIN) put(&r->detail, NO_MORE_PROCESSES);
