@@ -12,6 +12,7 @@ from mkdocs.structure.pages import Page
 sys.path.insert(0, str(Path(__file__).parent))  # MkDocs runs this file, and does not import it
 import library
 import manual
+import messages
 import verbs
 
 TREE = Path(__file__).resolve().parents[2]
@@ -30,6 +31,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made = {name: (TREE / path).read_text() for path, name in ABOVE.items()}
     made["license.txt"] = (TREE / "LICENSE").read_text()
     made["verbs.md"] = verbs.page()
+    made["errors.md"] = messages.page()
     made["api.md"] = library.page()
     made["annotations.md"] = manual.markdown((TREE / "man/ocirt-annotations.7").read_text(), "Annotations")
     made["cache.md"] = manual.markdown((TREE / "man/ocirt-cache.7").read_text(), "The cache of programs")

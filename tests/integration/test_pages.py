@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests.engines.page import blocks, snippet
-from tests.integration.harness import LIMIT, TREE, cgroups_path
+from tests.integration.harness import AS_USER, LIMIT, TREE, cgroups_path
 
 
 def page(name, words):
@@ -15,13 +15,9 @@ def page(name, words):
     return found
 
 
-@pytest.fixture
-def shell(ocirt, tmp_path):
-    """Runs what a reader pastes, in a folder of its own, where ``ocirt`` on PATH is this one with the tests' states."""
-    folder = tmp_path / "reader"
+def reader(ocirt, folder, **identity):
+    """Runs what a reader pastes, in ``folder``, where ``ocirt`` on PATH is this one with the tests' states."""
     (folder / "bin").mkdir(parents=True)
-    for path in (tmp_path, folder):
-        path.chmod(0o755)
     command = " ".join(map(str, ocirt.command()))
     (folder / "bin/ocirt").write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     (folder / "bin/ocirt").chmod(0o755)
@@ -35,12 +31,18 @@ def shell(ocirt, tmp_path):
             capture_output=True,
             text=True,
             timeout=LIMIT,
+            **identity,
         )
         assert done.returncode == 0, done
         return done.stdout
 
     run.folder = folder
     return run
+
+
+@pytest.fixture
+def shell(ocirt, tmp_path):
+    return reader(ocirt, tmp_path / "reader")
 
 
 def in_the_tests_cgroup(bundle):
@@ -62,6 +64,13 @@ def test_a_first_container(shell):
     shown = shell(f"({page('first-container', 'ocirt create')}) >shown 2>&1 </dev/null; cat shown", cwd=bundle)
     assert '"status": "created"' in shown and "a further process" in shown and "error" not in shown
     assert shell("ocirt list --quiet") == ""
+
+
+def test_a_rootless_container(user, tmp_path):
+    """The page's commands, typed by a user."""
+    shell = reader(user, tmp_path / "home/reader", **AS_USER)
+    shell.folder.chmod(0o777)
+    assert "typed" in shell(page("rootless", "ocirt spec --rootless"), "echo ty''ped\nexit\n")
 
 
 @pytest.mark.cgroups

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import library
 import manual
+import messages
 import pytest
 import verbs
 
@@ -56,3 +57,29 @@ def test_the_page_of_the_library_has_each_public_name():
     page = library.page()
     for name in set(ocirt.__all__) - {"aio"}:
         assert f"\n::: ocirt.{name}\n" in page and f"| [`{name}`](#ocirt.{name}) | " in page
+
+
+def test_messages_of_python():
+    source = 'raise HostError(path, f"this kernel runs without {name} ({why})")\nraise ConfigError(at, found(x), "a string" + more)\n'
+    source += 'raise RequestError("--flag: found none, "\n    "expected one", "flag")\nraise StateError(id, text)\nraise OcirtError()\n'
+    assert list(messages.of_python(source)) == [
+        ("HostError", "this kernel runs without NAME (WHY)"),
+        ("ConfigError", "a string…"),
+        ("RequestError", "--flag: found none, expected one"),
+    ]
+
+
+def test_messages_of_c():
+    source = 'fail("container %s: %e", c->id, e);\nwarn("one "\n  "\\"two\\" %d");\nput(to, "not this one");\n'
+    assert list(messages.of_c(source + 'failing_because(r, call, e, "why not");')) == [
+        "container …: …",
+        'one "two" …',
+        "why not",
+    ]
+
+
+def test_the_page_of_errors_has_messages_of_both():
+    page = messages.page()
+    for message in ("container does not exist: …", "ocirt needs Linux LEAST or newer; this is FOUND"):
+        assert f"- `` {message} ``\n" in page
+    assert page.count("\n- ") > 200
