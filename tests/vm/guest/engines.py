@@ -152,6 +152,18 @@ def podman(tmp_path_factory):
     return podman
 
 
+@pytest.fixture
+def container(podman):
+    """``container(*words)`` starts a container named c1 and returns its id; the test's end removes it."""
+    yield lambda *words: podman("run", "--detach", "--name", "c1", "--network", "none", *words)
+    run("podman", "rm", "--force", "--time", "0", "c1")
+
+
+def of(name, field):
+    """What podman says of a container."""
+    return ok("podman", "container", "inspect", "--format", f"{{{{.{field}}}}}", name)
+
+
 def reload(unit):
     """What makes systemd apply its own idea of a unit's cgroup."""
     ok("systemctl", "daemon-reload")
@@ -211,7 +223,7 @@ def test_systemd_in_a_container(podman, tmp_path):
                 "run", "--detach", "--name", "system", "--network", "none", "--systemd=always",
                 "--rootfs", root, "/sbin/init",
             )  # fmt: skip
-            name = podman("container", "inspect", "--format", "{{.Id}}", "system")
+            name = of("system", "Id")
             state = until(
                 lambda: (
                     (said := run(OCIRT, "exec", name, "systemctl", "is-system-running").stdout.strip())
@@ -224,7 +236,7 @@ def test_systemd_in_a_container(podman, tmp_path):
             assert ok(OCIRT, "exec", name, "cat", "/proc/1/comm") == "systemd"
             podman("stop", "--time", "60", "system")
             # systemd's status at SIGRTMIN+3, which podman sends; one that was killed has 137.
-            assert podman("container", "inspect", "--format", "{{.State.ExitCode}}", "system") in ("0", "130")
+            assert of("system", "State.ExitCode") in ("0", "130")
         finally:
             run("podman", "rm", "--force", "--time", "0", "system")
             run("umount", layers / "root")
@@ -268,7 +280,7 @@ def test_quadlets(podman):
     try:
         started = run("systemctl", "start", "auto.service", "healthy.service")
         assert started.returncode == 0, (started.stderr, run("journalctl", "-n", "40", "--no-pager").stdout)
-        assert podman("container", "inspect", "--format", "{{.State.Health.Status}}", "healthy") == "healthy"
+        assert of("healthy", "State.Health.Status") == "healthy"
         ids, profile, limit = podman("logs", "auto").splitlines()
         assert ids.split()[0] == "0" and int(ids.split()[1]) >= 200000, ids
         assert profile.startswith("containers-default-") and profile.endswith(" (enforce)"), profile
@@ -278,6 +290,63 @@ def test_quadlets(podman):
         for name in "healthy", "auto":
             Path(f"/etc/containers/systemd/{name}.container").unlink()
         ok("systemctl", "daemon-reload")
+
+
+PROBED = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: probed
+spec:
+  containers:
+  - name: live
+    image: localhost/busybox:latest
+    command: ["sleep", "1000"]
+    livenessProbe: &passes
+      exec:
+        command: ["sh", "-c", "test ! -e /ill"]
+      periodSeconds: 2
+      timeoutSeconds: 60
+      failureThreshold: 1
+  - name: ill
+    image: localhost/busybox:latest
+    command: ["sh", "-c", "sleep 5; touch /ill; exec sleep 1000"]
+    livenessProbe: *passes
+"""
+
+
+def test_play_kube_with_probes(podman, tmp_path):
+    """podman runs the probes by timers of systemd, and starts the container again whose probe fails."""
+    (tmp_path / "pod.yaml").write_text(PROBED)
+    podman("kube", "play", "--network", "none", tmp_path / "pod.yaml")
+    try:
+        first = of("probed-ill", "State.Pid")
+        until(lambda: of("probed-live", "State.Health.Status") == "healthy")
+        until(lambda: of("probed-ill", "State.Pid") not in (first, "0"), 240)
+        assert of("probed-live", "State.Health.Status") == "healthy"
+    finally:
+        run("podman", "kube", "down", "--force", tmp_path / "pod.yaml")
+
+
+COUNT = "i=0; while true; do i=$((i + 1)); echo $i >/tmp/count; sleep 0.2; done"
+
+
+def test_checkpoint_with_podman(podman, container):
+    """criu 4: the container goes on in another process from where it was. tests/integration/test_checkpoint.py does this
+    without an engine.
+    """
+    name = container("busybox", "sh", "-c", COUNT)
+
+    def count():
+        return int(run(OCIRT, "exec", name, "cat", "/tmp/count").stdout or 0)
+
+    until(lambda: count() > 2)
+    podman("container", "checkpoint", "c1")
+    assert of("c1", "State.Status") == "exited"
+    podman("container", "restore", "c1")
+    now = count()
+    assert now > 2
+    until(lambda: count() > now)
 
 
 def test_docker_with_the_systemd_driver(podman):
