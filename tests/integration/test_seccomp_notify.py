@@ -184,7 +184,7 @@ def test_sending_may_be_forbidden(ocirt, agent, notifying, bundle, privileges):
     one = agent()
     bundle.args("mkdir", "/tmp/x")
     others = [{"names": ["sendmsg", "sendto", "futex", "nanosleep", "exit"], "action": "SCMP_ACT_KILL_PROCESS"}]
-    notifying("mkdir", privileges=privileges, others=others)
+    notifying("mkdir", "mkdirat", privileges=privileges, others=others)
     ocirt.ok("run", "--bundle", bundle, "c1")
     assert one.seen == [MKDIR] and (bundle.rootfs / "tmp/x").is_dir()
 
@@ -194,7 +194,7 @@ def test_a_large_state(ocirt, agent, notifying, bundle):
     one = agent(lambda number: 1)
     bundle.config["annotations"] = {"large": "x" * 1_000_000}
     bundle.args("mkdir", "/tmp/x")
-    notifying("mkdir")
+    notifying("mkdir", "mkdirat")
     assert ocirt("run", "--bundle", bundle, "c1").status == 1
     assert one.seen == [MKDIR] and len(one.state["state"]["annotations"]["large"]) == 1_000_000
 
@@ -227,7 +227,7 @@ def test_a_joined_namespace(ocirt, agent, notifying, bundle):
 @pytest.mark.parametrize("privileges", [True, False])
 def test_no_agent(ocirt, notifying, bundle, privileges):
     """If there is nobody to connect to, create fails: also where the filter is loaded at start."""
-    notifying("mkdir", privileges=privileges)
+    notifying("mkdir", "mkdirat", privileges=privileges)
     message = ocirt.fails("create", "--bundle", bundle, "c1")
     assert "linux.seccomp.listenerPath: connect to" in message and "no such file or directory" in message
     assert ocirt.ids() == []
@@ -237,7 +237,7 @@ def test_no_agent(ocirt, notifying, bundle, privileges):
 def test_sending_fails(ocirt, agent, notifying, bundle, privileges):
     """If sending to this socket fails, the runtime MUST generate an error."""
     agent(read=False)
-    notifying("mkdir", "sendmsg", "write", privileges=privileges)
+    notifying("mkdir", "mkdirat", "sendmsg", "write", privileges=privileges)
     message = ocirt.fails("create", "--bundle", bundle, "c1")
     assert ocirt.ids() == []
     assert (
