@@ -1,5 +1,5 @@
-"""Engines with ocirt in a guest where systemd runs the host and the engines are today's; and AppArmor, which no other host
-of these tests has. By root: tests/vm/guest/engines.py.
+"""Engines with ocirt in a guest where systemd runs the host and the engines are today's; and AppArmor and SELinux, which no
+other host of these tests has. By root: tests/vm/guest/engines.py and selinux.py.
 """
 
 import pytest
@@ -11,17 +11,22 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_engines(boot, report):
+@pytest.mark.parametrize(
+    "name, least, options",
+    [("engines", 12, ("--engines",)), ("selinux", 5, ("--engines", "--lsm", "selinux"))],
+    ids=["engines", "selinux"],
+)
+def test_engines(boot, report, name, least, options):
     guest = boot(
-        "engines",
+        name,
         "--",
         "/tree/tests/vm/guest/run-tests",
         "--here",
-        "tests/vm/guest/engines.py",
+        f"tests/vm/guest/{name}.py",
         timeout=1500,
-        options=("--engines",),
+        options=options,
     )
     status, outcomes = guest.tests()
-    report("engines", outcomes)
+    report(name, outcomes)
     assert status == 0, guest.end_of_log()
-    assert outcomes["passed"] >= 10
+    assert outcomes["passed"] >= least
