@@ -142,6 +142,7 @@ _CREATE = (
     Flag("upper", "directory for changes to the overlay (without it the overlay is read-only)", "DIR", part=BOUND),
     Flag("work", "an empty directory on the file system of --upper", "DIR", part=BOUND),
     Flag("rootfs-annotations", "allow annotations (org.ocirt.rootfs.*) to choose directories of the host"),
+    Flag("hardening-annotations", "let annotations (org.ocirt.landlock, org.ocirt.coresched) restrict the container"),
 )
 
 _LATE = Flag("late", "leave the command, its directory, variables and standard streams to start")

@@ -19,6 +19,7 @@ from ..plan.steps import (
     WritePidFile,
 )
 from . import devices, hooks, notify, paths, sysctl
+from .annotations import further_restrictions
 from .container import Container, warn_of_doubts
 from .namespaces import MOUNT
 from .process import Process, check_terminal, every_cpu
@@ -62,13 +63,14 @@ class _New(Container):
     def __init__(self, config: "Config", request: "Request", host: "Host", kept: "Filters | None") -> None:
         super().__init__(config, request, host)
         plan, namespaces = self.plan, self.namespaces
-        self.process = self.filters = None
+        self.process = self.filters = self.hardening = None
         if config.has("process"):
             self.process = Process(config.process, config, request, host, plan, namespaces)
         self.network = self._net_devices()
         self.rdt = self.resctrl()
         if self.process:
             self.filters = Seccomp(config, config.process.no_new_privileges, host, plan, kept)
+            self.hardening = further_restrictions(config, request, host, plan)
             if request.late and self.filters.loads_at_create:
                 raise RequestError(
                     "--late: linux.seccomp: found SCMP_ACT_NOTIFY, expected a profile without it: create loads such a "
@@ -214,9 +216,11 @@ class _New(Container):
         )
         if process and filters:
             steps += process.leave_runtime(filters.register, *self.hooks.kept())
+            steps += self.hardening.cores() if self.hardening else []
             steps += [] if self.request.late else process.become(filters.lends)
             if filters.loads_at_create:  # loading sends "ready" too
-                return [*steps, *process.restore_limits(), *process.prepare_execute(), *filters.load()]
+                steps += [*process.restore_limits(), *process.prepare_execute()]
+                return [*steps, *self._restrict(), *filters.load()]
         return [*steps, Send("create", "runtime.md#create", event=EVENTS.index("ready"))]
 
     def _devices(self) -> "list[Step]":
@@ -236,10 +240,14 @@ class _New(Container):
             *(filters.for_hooks() if started else []),
             *started,
             *process.prepare_execute(),
+            *self._restrict(),
             *filters.load(),
             *process.keep_init(filters.lends),
             *process.execute(),
         ]
+
+    def _restrict(self) -> "list[Step]":
+        return self.hardening.restrict() if self.hardening else []
 
     # ---- shared by several sections ----
 

@@ -17,10 +17,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..cgroups import Driver
     from ..model.config import Config
+    from ..model.host import Host
     from ..model.request import Request
+    from ..plan import Plan
     from ..plan.steps import Step
+    from .hardening import Hardening
 
 ROOTFS = "org.ocirt.rootfs."
+LANDLOCK, CORESCHED = "org.ocirt.landlock", "org.ocirt.coresched"
 WASM = "module.wasm.image/"
 APPLIED, WITH_FLAG, IGNORED, REFUSED = range(4)
 
@@ -29,6 +33,8 @@ KNOWN = {
     LOWER: WITH_FLAG,
     UPPER: WITH_FLAG,
     WORK: WITH_FLAG,
+    LANDLOCK: WITH_FLAG,
+    CORESCHED: WITH_FLAG,
     "org.systemd.property.": APPLIED,
     "org.criu.config": APPLIED,
     **dict.fromkeys(crun.ANNOTATIONS, APPLIED),
@@ -45,6 +51,8 @@ def unsafe() -> list[str]:
     return sorted(
         {
             ROOTFS,
+            LANDLOCK,
+            CORESCHED,
             crun.PREFIX,
             *[name for name, fate in KNOWN.items() if fate == APPLIED and not name.startswith(crun.PREFIX)],
         }
@@ -57,12 +65,14 @@ def check(config: "Config", request: "Request", cgroup: "Driver") -> "list[Step]
     :raises ConfigError: an annotation asks for something that ocirt cannot do.
     """
     steps: list[Step] = []
-    if not request.rootfs_annotations:
-        steps += [
-            _warn(name, "it works only with --rootfs-annotations")
-            for name in (LOWER, UPPER, WORK)
-            if config.annotation(name) is not None
-        ]
+    for allowed, flag, names in (
+        (request.rootfs_annotations, "--rootfs-annotations", (LOWER, UPPER, WORK)),
+        (request.hardening_annotations, "--hardening-annotations", (LANDLOCK, CORESCHED)),
+    ):
+        if not allowed:
+            steps += [
+                _warn(name, f"it works only with {flag}") for name in names if config.annotation(name) is not None
+            ]
     for prefix in (crun.PREFIX, "krun.", WASM):
         for rest, value in config.annotations_with(prefix).items():
             fate = KNOWN.get(prefix + rest, KNOWN[prefix])
@@ -75,6 +85,18 @@ def check(config: "Config", request: "Request", cgroup: "Driver") -> "list[Step]
             if fate == IGNORED:
                 steps.append(_warn(prefix + rest, "ocirt does not apply it"))
     return steps + _check_subgroup(config, cgroup)
+
+
+def further_restrictions(config: "Config", request: "Request", host: "Host", plan: "Plan") -> "Hardening | None":
+    """What annotations restrict further, if the caller lets them; ``None`` if that is nothing."""
+    if not request.hardening_annotations:
+        return None
+    rules, cores = config.annotation(LANDLOCK), config.annotation(CORESCHED)
+    if rules is None and cores is None:
+        return None
+    from .hardening import Hardening  # rare
+
+    return Hardening(rules, cores, config, host, plan)
 
 
 def _check_subgroup(config: "Config", cgroup: "Driver") -> "list[Step]":

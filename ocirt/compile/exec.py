@@ -30,6 +30,7 @@ from ..plan.steps import (
     WritePidFile,
 )
 from . import bits
+from .annotations import further_restrictions
 from .container import facts, warn_of_doubts
 from .namespaces import MAPPINGS, TIME, Namespaces
 from .process import LINUX, Process, check_terminal, every_cpu
@@ -79,12 +80,14 @@ def compile(
     cgroup = choose(config, container, host, plan)
     process = Process(asked, config, request, host, plan, namespaces)
     filters = Seccomp(config, asked.no_new_privileges, host, plan, kept, added=True)
+    restricted = further_restrictions(config, container, host, plan)
     root = NONE if namespaces.has_mount else plan.register()
     affinity = asked.exec_cpu_affinity
 
     host_steps = _host(request, plan, cgroup, process, filters, root)
     plan.sections["stage"] = [
         *process.oom_score(),
+        *(restricted.share_cores() if restricted else []),
         *_open_proc(asked),
         *_initial_affinity(affinity),
         SetDumpable("not dumpable", "", value=0),
@@ -108,6 +111,7 @@ def compile(
         *process.become(filters.lends),
         *process.restore_limits(),
         *process.prepare_execute(),
+        *(restricted.restrict() if restricted else []),
         *filters.load(),
         *process.execute(),
     ]

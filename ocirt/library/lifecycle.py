@@ -220,7 +220,7 @@ def supervise(
     """
     words = [name, *flags.words, "--bundle", bundle.directory, "--", id]
     if bundle.config is not None:
-        words.insert(1, "--rootfs-annotations")
+        words[1:1] = ["--rootfs-annotations", "--hardening-annotations"]
     return Supervisor(runtime, id, words, streams, pass_fds, bundle.config, limits.options(flags.limits))
 
 

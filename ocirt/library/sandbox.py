@@ -25,6 +25,8 @@ MASKED = [
     "/proc/timer_stats",
 ]
 READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+LANDLOCK, CORESCHED = "org.ocirt.landlock", "org.ocirt.coresched"
+"""Annotations, which ocirt.compile.hardening reads."""
 BIND_OPTIONS = ["rbind", "rro", "rnosuid", "rnodev", "rprivate"]
 """Options of a bind mount that a sandbox may read. The recursive ones apply to the mounts below it too, which ``ro``
 would leave writable. ``rprivate`` keeps out what the host mounts below it later, because such mounts have the host's
@@ -46,6 +48,8 @@ def sandbox(
     binds: Mapping[str, str | os.PathLike[str]] | None = None,
     hostname: str = "sandbox",
     cgroup: str | None = None,
+    landlock: Sequence[str] = (),
+    coresched: bool = False,
 ) -> dict[str, Any]:
     """A config.json for untrusted code, as a dict that the caller may change.
 
@@ -75,6 +79,11 @@ def sandbox(
     :param hostname: the host's name in the container.
     :param cgroup: ``linux.cgroupsPath``, the container's cgroup; by default a cgroup with the container's id as its
         name.
+    :param landlock: directories and TCP ports to which Landlock confines the code, in addition to everything else:
+        ``["execute:/", "write:/tmp", "write:/dev", "connect:443"]``. The kinds are ``read``, ``execute``, ``write``,
+        ``connect`` and ``bind``. A kernel without Landlock is an error.
+    :param coresched: run on processor cores that no other program uses at the same time (core scheduling). A kernel or
+        a processor without it is an error.
     :raises RequestError: an argument cannot be used: a command in one text, for example, or a wrong size.
     """
     env, program = mapping("env", env), words("args", args)
@@ -101,8 +110,12 @@ def sandbox(
         linux["resources"]["devices"] = [{"allow": False, "access": "rwm"}]  # a user namespace allows no device nodes
     if cgroup is not None:
         linux["cgroupsPath"] = cgroup
+    hardening = {LANDLOCK: " ".join(words("landlock", landlock))} if landlock else {}
+    if coresched:
+        hardening[CORESCHED] = "1"
     return {
         "ociVersion": "1.2.0",
+        **({"annotations": hardening} if hardening else {}),
         "process": {
             "args": program,
             "cwd": cwd,

@@ -22,6 +22,9 @@ APPARMOR = "/sys/module/apparmor/parameters/enabled"
 SELINUX = "/sys/fs/selinux"
 """A directory that the kernel makes if it has enabled SELinux, to mount selinuxfs there."""
 SET_MODE_FILTER, EFAULT = 1, 14
+LANDLOCK_CREATE_RULESET, LANDLOCK_VERSION = 444, 1
+"""A system call, on every processor, and the flag with which it returns the version (LANDLOCK_CREATE_RULESET_VERSION).
+"""
 """Operation of seccomp(2), and errno."""
 
 
@@ -94,6 +97,7 @@ class Host:
     :ivar resctrl: where the resctrl file system is mounted, or ``None``. Mountinfo is read only if that is not the
         usual place.
     :ivar seccomp_flags: the SECCOMP_FILTER_FLAG_* bits that the kernel knows, seccomp(2).
+    :ivar landlock: the version of the kernel's Landlock; 0 if it is missing or switched off.
     :ivar has_systemd: does systemd run this machine (sd_booted(3))?
     :ivar has_apparmor, has_selinux: has the kernel enabled this security module? The answers come from sysfs alone, because
         securityfs and selinuxfs need not be mounted where the runtime starts: podman unmounts everything below /sys/kernel
@@ -121,6 +125,7 @@ class Host:
         "files",
         "writable",
         "seccomp_flags",
+        "landlock",
         "resctrl",
     )
     kernel: tuple[int, ...]
@@ -138,6 +143,7 @@ class Host:
     files: "Container[str] | None"
     writable: "Container[str] | None"
     seccomp_flags: int
+    landlock: int
     resctrl: str | None
 
     def __init__(self, **facts: object) -> None:
@@ -284,6 +290,12 @@ def _seccomp_flags(host: Host) -> None:
     host.seccomp_flags = known
 
 
+def _landlock(host: Host) -> None:
+    import ctypes  # only where an annotation asks for it
+
+    host.landlock = max(0, ctypes.CDLL(None).syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_VERSION))
+
+
 def _resctrl(host: Host) -> None:
     # The kernel makes the directory. It has files only if resctrl is mounted there.
     usual = host.device(f"{RESCTRL}/tasks") is not None
@@ -328,6 +340,7 @@ _READERS: "dict[str, Callable[[Host], None]]" = {
     "files": _files,
     "writable": _writable,
     "seccomp_flags": _seccomp_flags,
+    "landlock": _landlock,
     "resctrl": _resctrl,
 }
 

@@ -23,7 +23,16 @@ CHOICES = {
     "rootless": ("auto", "true", "false"),
     "as": ("ocirt", *DIFFERENCES),
 }
-SWITCHES = ("systemd-cgroup", "no-pivot", "no-new-keyring", "detach", "rootfs-annotations", "init", "late")
+SWITCHES = (
+    "systemd-cgroup",
+    "no-pivot",
+    "no-new-keyring",
+    "detach",
+    "rootfs-annotations",
+    "hardening-annotations",
+    "init",
+    "late",
+)
 SOCKET_GIVEN = "-"
 """The value for a socket in state.json: after create only its existence matters."""
 
@@ -66,6 +75,7 @@ class Request:
         "upper",
         "work",
         "rootfs_annotations",
+        "hardening_annotations",
         "listen_fds",
         "notify_socket",
         "runtime_dir",
@@ -80,6 +90,7 @@ class Request:
     systemd_cgroup: bool
     no_pivot: bool
     rootfs_annotations: bool
+    hardening_annotations: bool
     no_new_keyring: bool
     detach: bool
     init: bool

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from ..model.json import Json, Members
     from .place import Part
 
-REQUEST = {"verb": "create", "id": "ID", "bundle": "/bundle", "root": "/run/ocirt", "rootfs-annotations": "1"}
+REQUEST = {
+    "verb": "create",
+    "id": "ID",
+    "bundle": "/bundle",
+    "root": "/run/ocirt",
+    "rootfs-annotations": "1",
+    "hardening-annotations": "1",
+}
 CONTROLLERS = (
     "cpu",
     "cpuacct",

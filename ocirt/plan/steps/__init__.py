@@ -35,5 +35,6 @@ from .criu import *
 from .state import *
 from .process import *
 from .seccomp import *
+from .hardening import *
 
 STEPS = tuple(Step.__subclasses__())

@@ -147,7 +147,8 @@ class Step(Record):
     An argument is a field, ``size(FIELD)`` (the bytes of a text or of data), ``bits(FIELD)`` (one more than the
     bits of the data, as set_mempolicy(2) counts), a structure ``{TYPE FIELD, ...}`` in which ``size`` is its own
     size, a string in single quotes, or what C takes unchanged. ``write(/proc/self/FILE, FIELD)`` writes a file of
-    this process, ``write(/proc/CHILD/FILE, FIELD)`` one of the child. If ``explained`` is set, a function
+    this process, ``write(/proc/CHILD/FILE, FIELD)`` one of the child. What the call returns goes
+    to the register of a field of the kind ``fills``. If ``explained`` is set, a function
     ``explain_`` in C adds to the error what it can find out.
     """
 
