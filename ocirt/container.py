@@ -1,7 +1,7 @@
 """Containers, for programs that block: :class:`Container`, :class:`Pool`, :class:`Process` and :func:`run`. :mod:`ocirt.aio` has the same
 for asyncio.
 
-hack/unasync has made this module from ocirt/aio.py: change that one, and run hack/format.
+hack/unasync has made this module from ocirt/aio/container.py: change that one, and run hack/format.
 """
 
 from __future__ import annotations

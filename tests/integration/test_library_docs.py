@@ -25,7 +25,7 @@ import ocirt.aio
 import ocirt.container
 # What the page leaves to defaults is the tests' here: the place of states and of cgroups.
 default = ocirt.Runtime(root={root!r}, environment={environment!r})
-ocirt.aio.Runtime = ocirt.container.Runtime = lambda: default
+ocirt.aio.container.Runtime = ocirt.container.Runtime = lambda: default
 made, number = ocirt.sandbox, iter(range(1000))
 ocirt.sandbox = lambda *args, **limits: made(*args, cgroup=f"{cgroup}{{next(number)}}", **limits)
 """

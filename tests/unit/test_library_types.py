@@ -66,6 +66,7 @@ def test_everything_public_says_what_it_is():
 MODULES = [
     "ocirt",
     "ocirt.aio",
+    "ocirt.aio.container",
     "ocirt.container",
     "ocirt.errors",
     "ocirt.failures",
@@ -92,7 +93,15 @@ async def use_too() -> None:
         async with container.exec(["sh"]) as process:
             reveal_type(await process.wait())
 """
-REVEALED = ["ocirt.container.Container", "int | None", "typing.IO[bytes]", "int", "str", "ocirt.aio.Container", "int"]
+REVEALED = [
+    "ocirt.container.Container",
+    "int | None",
+    "typing.IO[bytes]",
+    "int",
+    "str",
+    "ocirt.aio.container.Container",
+    "int",
+]
 
 
 def mypy(*words, cwd=ROOT):

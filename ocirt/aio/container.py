@@ -1,14 +1,4 @@
-"""Containers for asyncio: the same as :class:`ocirt.Container`, :class:`ocirt.Process` and :func:`ocirt.run`, awaited.
-
-    async with ocirt.aio.Container.create(config=config, rootfs="/srv/python", stdout=ocirt.PIPE) as container:
-        await container.start()
-        print(await container.stdout.read())
-
-No thread waits: the event loop watches pidfds and pipes. A cancelled task leaves nothing behind: it ends once its
-operation has been completed (a start, a delete) or undone (a create, a run).
-
-This module is the source of :mod:`ocirt.container`, which hack/unasync generates from it.
-"""
+"""Containers for asyncio. This module is the source of :mod:`ocirt.container`, which hack/unasync generates from it."""
 
 from __future__ import annotations
 
@@ -16,23 +6,23 @@ import signal as signals
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
-from .errors import RequestError, StateError
-from .failures import TimeoutExpired
-from .library import lifecycle, observe
-from .library.arguments import Size, optional_size
-from .library.eventloop import Coming, HasPipes, Pipes, coming, drive
-from .library.lifecycle import Bundle, Lifecycle, Path
-from .library.limits import Limits
-from .library.observe import Event, Stats
-from .library.outcome import MAX_OUTPUT, encoded, result_of
-from .library.pool import Reserve
-from .library.runtime import Runtime
-from .library.streams import DEVNULL, PIPE, Output, Stream, Streams
-from .library.supervisor import Supervisor
-from .library.waiting import deadline_in
-from .model.request import checked_id
-from .result import Result
-from .state_dir import State
+from ..errors import RequestError, StateError
+from ..failures import TimeoutExpired
+from ..library import lifecycle, observe
+from ..library.arguments import Size, optional_size
+from ..library.eventloop import Coming, HasPipes, Pipes, coming, drive
+from ..library.lifecycle import Bundle, Lifecycle, Path
+from ..library.limits import Limits
+from ..library.observe import Event, Stats
+from ..library.outcome import MAX_OUTPUT, encoded, result_of
+from ..library.pool import Reserve
+from ..library.runtime import Runtime
+from ..library.streams import DEVNULL, PIPE, Output, Stream, Streams
+from ..library.supervisor import Supervisor
+from ..library.waiting import deadline_in
+from ..model.request import checked_id
+from ..result import Result
+from ..state_dir import State
 
 __all__ = ["Coming", "Container", "Pool", "Process", "run"]
 
