@@ -141,8 +141,9 @@ class _New(Container):
     def _run_hooks(self) -> "list[Step]":
         if not self._waits_before_pivot():
             return []
+        scratch = self.rootfs.scratch
         return [
-            _receive("mounted"),
+            *([scratch.mounted(Receive), scratch.lend()] if scratch and scratch.is_lent else [_receive("mounted")]),
             *(self.network.move() if self.network else []),
             *self.hooks.run("prestart"),
             *self.hooks.run("create_runtime"),
@@ -206,7 +207,9 @@ class _New(Container):
         steps += self.mounts.make(*before) + self._devices()
         steps += process.prepare() if process else []
         if self._waits_before_pivot():
-            steps += [_send("mounted"), _receive("hooked"), *self.hooks.run("create_container")]
+            scratch = self.rootfs.scratch
+            steps += [scratch.mounted(Send) if scratch and scratch.is_lent else _send("mounted")]
+            steps += [_receive("hooked"), *self.hooks.run("create_container")]
         steps += self.rootfs.enter(
             self.mounts.finish()
             + self.rootfs.finish()
@@ -270,8 +273,11 @@ class _New(Container):
 
     def _waits_before_pivot(self) -> bool:
         """Must the runtime do something between the mounts and pivot_root?"""
-        return bool(self.config.linux.net_devices) or any(
-            [getattr(self.config.hooks, point) for point in HOOKS_BEFORE_PIVOT]
+        is_lent = self.rootfs.scratch is not None and self.rootfs.scratch.is_lent
+        return (
+            is_lent
+            or bool(self.config.linux.net_devices)
+            or any([getattr(self.config.hooks, point) for point in HOOKS_BEFORE_PIVOT])
         )
 
     def _net_devices(self) -> "NetDevices | None":

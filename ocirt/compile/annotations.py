@@ -11,7 +11,8 @@ from ..model import crun
 from ..model.json import member
 from ..model.text import quote
 from ..plan.steps import Warn
-from .rootfs import LOWER, UPPER, WORK
+from .rootfs import LOWER, SCRATCH, SIZE, UPPER, WORK
+from .scratch import OVERLAYS, RECEIVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,17 +25,14 @@ if TYPE_CHECKING:
     from .hardening import Hardening
 
 ROOTFS = "org.ocirt.rootfs."
+OVERLAY = (LOWER, UPPER, WORK, SIZE, SCRATCH, OVERLAYS, RECEIVER)
 LANDLOCK, CORESCHED = "org.ocirt.landlock", "org.ocirt.coresched"
 WASM = "module.wasm.image/"
 APPLIED, WITH_FLAG, IGNORED, REFUSED = range(4)
 
 KNOWN = {
     # a name, or a prefix of names: what the runtime does with it
-    LOWER: WITH_FLAG,
-    UPPER: WITH_FLAG,
-    WORK: WITH_FLAG,
-    LANDLOCK: WITH_FLAG,
-    CORESCHED: WITH_FLAG,
+    **dict.fromkeys((*OVERLAY, LANDLOCK, CORESCHED), WITH_FLAG),
     "org.systemd.property.": APPLIED,
     "org.criu.config": APPLIED,
     **dict.fromkeys(crun.ANNOTATIONS, APPLIED),
@@ -66,7 +64,7 @@ def check(config: "Config", request: "Request", cgroup: "Driver") -> "list[Step]
     """
     steps: list[Step] = []
     for allowed, flag, names in (
-        (request.rootfs_annotations, "--rootfs-annotations", (LOWER, UPPER, WORK)),
+        (request.rootfs_annotations, "--rootfs-annotations", OVERLAY),
         (request.hardening_annotations, "--hardening-annotations", (LANDLOCK, CORESCHED)),
     ):
         if not allowed:

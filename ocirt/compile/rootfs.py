@@ -13,6 +13,15 @@ option ``userxattr``; otherwise init could neither write them nor read those of 
 whose mode changes are copied whole (``redirect_dir=off``, ``metacopy=off``), whatever the kernel's defaults are, so that
 what is in the upper directory is complete: it becomes a layer (:mod:`ocirt.images`).
 
+Instead of the last two, by annotations alone, the runtime makes the place for the changes itself:
+
+``org.ocirt.rootfs.size``      a tmpfs of so many bytes, which ends with the container; or
+``org.ocirt.rootfs.scratch``   an empty directory of the host.
+``org.ocirt.rootfs.overlays``  how many overlays have their directories ``N/upper`` and ``N/work`` there: the rootfs is
+                               the first, those of config.json's mounts name theirs by these relative paths.
+``org.ocirt.rootfs.receiver``  a unix socket that gets a descriptor of the place. Its ``merged`` is the rootfs, with all
+                               mounts. Init goes on after the receiver has answered with a byte.
+
 Relative paths in annotations are relative to the bundle, those in flags to the caller's directory.
 """
 
@@ -46,10 +55,13 @@ if TYPE_CHECKING:
     from ..plan import Plan
     from ..plan.steps import Step
     from .namespaces import Namespaces
+    from .scratch import Scratch
 
 ROOT = "config.md#root"
 PROPAGATION = "config-linux.md#rootfs-mount-propagation"
 LOWER, UPPER, WORK = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.upper", "org.ocirt.rootfs.work"
+PREFIX = "org.ocirt.rootfs."
+SIZE, SCRATCH = "org.ocirt.rootfs.size", "org.ocirt.rootfs.scratch"
 
 PROPAGATIONS = {
     # rootfsPropagation: of the whole mount namespace before the first mount, of the rootfs at the end
@@ -97,6 +109,7 @@ class Rootfs:
         self.at = "linux.rootfsPropagation" if name else "root"
         self.before, self.after = PROPAGATIONS[name]
         self.is_shared = self.after == SHARED
+        self.scratch: Scratch | None = None
         self._overlay = self._overlay_step()
         self._hidden = namespaces.hides_paths and not self._overlay
         self._leave_refused = namespaces.leave_refused if self._hidden else 0
@@ -127,7 +140,8 @@ class Rootfs:
         """Steps of the host that open what init may not reach."""
         mounts: list[tuple[int, AnyText]] = [(self._tree, self.path)] if self._hidden else []
         mounts += [(self._null, "/dev/null")] if self._null != NONE else []
-        return [
+        sockets = self.scratch.connect() if self.scratch else []
+        return sockets + [
             OpenMount(
                 "root.path",
                 ROOT,
@@ -151,7 +165,11 @@ class Rootfs:
         )
         if self.private_mntns:
             return [rootfs]
-        return [SetPropagation(self.at, PROPAGATION, propagation=self.before, recursive=1), rootfs]
+        scratch: list[Step] = []
+        if self.scratch:
+            directory = self.scratch.directory
+            scratch = [self.scratch.open("" if directory is None else self.beneath_bundle(directory))]
+        return [SetPropagation(self.at, PROPAGATION, propagation=self.before, recursive=1), *scratch, rootfs]
 
     def _overlay_step(self) -> OverlayRootfs | None:
         if self.request.layer is not None:
@@ -171,6 +189,8 @@ class Rootfs:
             )
         if not self.request.rootfs_annotations:
             return None
+        if {"size", "scratch"} & self.config.annotations_with(PREFIX).keys():
+            return self._overlay_on_scratch()
         lower, upper, work = [self.config.annotation(name) for name in (LOWER, UPPER, WORK)]
         if lower is None:
             for note in (upper, work):
@@ -211,6 +231,18 @@ class Rootfs:
         if self._namespaces.has_user or self._namespaces.host.in_user_namespace:
             return ["userxattr"]  # the kernel then has the other two off
         return ["redirect_dir=off", "metacopy=off"] if is_writable else []
+
+    def _overlay_on_scratch(self) -> OverlayRootfs:
+        from .scratch import Scratch  # only sandboxes
+
+        lower = self.config.annotation(LOWER)
+        self.scratch = scratch = Scratch(self.config, self.request, self.plan, self._namespaces)
+        for name in (UPPER, WORK):
+            if self.config.annotation(name) is not None:
+                raise ConfigError(scratch.at, "a place for changes that the runtime makes", f"no {name} with it")
+        layers = [self.path] if lower is None else [self._layer(layer, lower.path) for layer in split(lower.read())]
+        options = ["upperdir=0/upper", "workdir=0/work", *self._options(True)]
+        return OverlayRootfs(scratch.at, ROOT, lower=layers, path="merged", options=options)
 
     def _layer(self, path: str, at: str) -> "AnyText":
         if not path:

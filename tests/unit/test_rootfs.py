@@ -5,7 +5,8 @@ import pytest
 
 from ocirt.compile.rootfs import split
 from ocirt.errors import ConfigError
-from tests.unit.plans import config, names, no_cgroups, plan, shown, steps
+from ocirt.plan.check import fault_of
+from tests.unit.plans import config, names, no_cgroups, plan, shown, steps, values
 
 UNBINDABLE, PRIVATE, SLAVE, SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
 LOWER, UPPER, WORK = "org.ocirt.rootfs.lower", "org.ocirt.rootfs.upper", "org.ocirt.rootfs.work"
@@ -442,3 +443,62 @@ def test_two_domainnames(name, value, is_taken):
             error(members)
             == 'linux.sysctl["kernel/domainname"]: found "c.d", expected "a.b", as the property domainname says'
         )
+
+
+# ---- a place for changes that the runtime makes ----
+
+SIZE, SCRATCH, OVERLAYS = (f"org.ocirt.rootfs.{name}" for name in ("size", "scratch", "overlays"))
+RECEIVER = "org.ocirt.rootfs.receiver"
+
+
+def on_scratch(notes, **words):
+    return plan(config(annotations=notes), rootfs_annotations="1", **words)
+
+
+def test_a_tmpfs_for_changes():
+    made = on_scratch({SIZE: "4194304", LOWER: "/a:/b", OVERLAYS: "2"})
+    order = names(made, "init")
+    assert order.index("OpenScratch") + 1 == order.index("OverlayRootfs") < order.index("PivotRoot")
+    directories = ["merged", "0", "0/upper", "0/work", "1", "1/upper", "1/work"]
+    options = ["size=4194304", "nr_inodes=4096", "mode=755"]
+    step = values(steps(made, "init", "OpenScratch")[0])
+    assert (step["options"], step["directories"], step.get("source", "")) == (options, directories, "")
+    overlay = values(steps(made, "init", "OverlayRootfs")[0])
+    assert (overlay["lower"], overlay["path"]) == (["/a", "/b"], "merged")
+    assert overlay["options"][:2] == ["upperdir=0/upper", "workdir=0/work"]
+    assert "LendScratch" not in names(made, "host")
+
+
+def test_a_directory_for_changes():
+    made = on_scratch({SCRATCH: "changes"})
+    step = values(steps(made, "init", "OpenScratch")[0])
+    assert step["source"] == "/bundle/changes" and not step.get("options")
+    assert values(steps(made, "init", "OverlayRootfs")[0])["lower"] == ["/bundle/rootfs"]
+
+
+def test_the_place_is_lent_while_init_waits():
+    made = on_scratch({SIZE: "4096", RECEIVER: "/socket"})
+    host = names(made, "host")
+    assert host.index("OpenSocket") < host.index("Spawn") < host.index("LendScratch") < host.index("Commit")
+    assert not fault_of(made)
+
+
+@pytest.mark.parametrize(
+    "notes, words, message",
+    [
+        ({SIZE: "4k"}, {}, 'found "4k", expected a number from 1 to'),
+        ({SIZE: "4096", SCRATCH: "/d"}, {}, f"found a directory, expected no directory with {SIZE}, or no size"),
+        ({SIZE: "4096", OVERLAYS: "65"}, {}, 'found "65", expected a number from 1 to 64'),
+        ({SIZE: "4096", UPPER: "/u"}, {}, f"expected no {UPPER} with it"),
+        ({SIZE: "4096"}, {"no_pivot": "1"}, "expected a mount namespace of its own, no --no-pivot"),
+    ],
+)
+def test_places_that_cannot_be(notes, words, message):
+    with pytest.raises(ConfigError) as caught:
+        on_scratch(notes, **words)
+    assert message in str(caught.value)
+
+
+def test_a_place_for_changes_needs_the_callers_flag():
+    made = plan(config(annotations={SIZE: "4096"}))
+    assert "OpenScratch" not in names(made, "init") and "Warn" in names(made, "host")

@@ -24,7 +24,14 @@ int do_close(struct run *r, const struct step_close *s) {
 }
 
 int do_send_pidfd(struct run *r, const struct step_send_pidfd *s) {
-  int error = send_descriptor(r->fds[s->fd], "pidfd", r->child.pidfd);
-  if (error == -EAGAIN) return no_answer(r, "sendmsg");
-  return called(r, "sendmsg", error);
+  return send_to_peer(r, r->fds[s->fd], "pidfd", r->child.pidfd);
+}
+
+int do_lend_scratch(struct run *r, const struct step_lend_scratch *s) {
+  char answer;
+  int socket = r->fds[s->fd], error = send_to_peer(r, socket, "scratch", r->fds[s->scratch]);
+  if (error) return error;
+  if (r->container->ends >= 0 && wait_or_end(r->container, socket, -1) < 0) return ended_by_signal(r);
+  long n = sys_read(socket, &answer, sizeof answer);
+  return n > 0 ? 0 : failing_because(r, "read", n < 0 ? (int)n : -ECONNRESET, "the receiver has gone");
 }

@@ -46,6 +46,11 @@ int no_answer(struct run *r, const char *call) {
   return failing(r, call, -ETIMEDOUT);
 }
 
+int send_to_peer(struct run *r, int socket, const char *name, int fd) {
+  int error = send_descriptor(socket, name, fd);
+  return error == -EAGAIN ? no_answer(r, "sendmsg") : called(r, "sendmsg", error);
+}
+
 // Kernels since 6.13, and older ones with that change, kill a child made by CLONE_INTO_CGROUP before it runs if the
 // cgroup.kill files of its cgroup and of the caller's have not been written equally often. The runtime then makes the
 // child in the caller's cgroup, and the child moves itself, for which it waits for a grace period.

@@ -17,6 +17,7 @@ int child_gone(struct run *r);
 int remember_init(struct run *r, int pid); // in the journal, with its start time
 int ended_by_signal(struct run *r);
 int no_answer(struct run *r, const char *call); // the failure of a peer that has let PEER_SECONDS pass
+int send_to_peer(struct run *r, int socket, const char *name, int fd); // to one that has connected for it
 
 // Create: makes the child the container's first process.
 int become_container(struct run *r);

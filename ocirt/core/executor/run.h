@@ -47,6 +47,7 @@ struct run {
   int null_attached; // null is a mount of the container's namespace already
   struct view *views; // mount/views.c: the mounted parts of procfs and sysfs
   int space, top; // the runtime's mount namespace and root directory, while init makes the rootfs in another; or -1
+  int covers; // how many mounts lie over the root that init leaves
   int own; // that other namespace, -1 if it began as a copy; `before`: the propagation of what init takes from the host
   uint64_t before;
   int cgroupfs; // /sys/fs/cgroup, -1: not opened yet

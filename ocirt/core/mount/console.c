@@ -7,7 +7,6 @@
 #include <linux/major.h>
 
 #include "base/files.h"
-#include "base/socket.h"
 #include "base/terminal.h"
 #include "executor/channel.h"
 #include "executor/child.h"
@@ -64,9 +63,8 @@ static int set_attributes(struct run *r, const struct step_make_console *s, int 
 static int send_master(struct run *r, const struct step_make_console *s, int master, const char *name) {
   struct message message = {.kind = MESSAGE_CONSOLE};
   CLOSING int socket = NUMBER(fd) >= 0 ? release(&r->fds[s->fd]) : -1;
-  int error = socket >= 0 ? send_descriptor(socket, name, master) : send_message(r->peer, &message, &master, 1);
-  if (error == -EAGAIN) return no_answer(r, "sendmsg");
-  return error ? failing(r, "sendmsg", error) : 0;
+  if (socket >= 0) return send_to_peer(r, socket, name, master);
+  return called(r, "sendmsg", send_message(r->peer, &message, &master, 1));
 }
 
 static int take_terminal(struct run *r, int terminal) {

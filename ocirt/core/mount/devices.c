@@ -79,10 +79,8 @@ static int bind_device(struct run *r, const struct step_make_node *s) {
   struct stat st;
   CLOSING int tree = open_device(r, s);
   if (tree < 0) return r->call ? tree : failing(r, "open_tree", tree);
-  if (sys_fstat(tree, &st) < 0 || (st.st_mode & S_IFMT) != s->kind || st.st_rdev != makedev(s->major, s->minor)) {
-    format(&r->detail, "the host's node at this path is another device");
-    return failing(r, "check", -ENODEV);
-  }
+  if (sys_fstat(tree, &st) < 0 || (st.st_mode & S_IFMT) != s->kind || st.st_rdev != makedev(s->major, s->minor))
+    return failing_because(r, "check", -ENODEV, "the host's node at this path is another device");
   int error = sys_mount_setattr(tree, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, MS_SLAVE);
   return error < 0 ? failing(r, "mount_setattr", error) : place_mount(r, release(&tree), TEXT(path), WAY_ORDINARY);
 }

@@ -41,7 +41,6 @@ int do_readonly_path(struct run *r, const struct step_readonly_path *s) {
   if (target < 0) return failing(r, "openat2", target);
   CLOSING int tree = sys_open_tree(target, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);
   if (tree < 0) return failing(r, "open_tree", tree);
-  int error = sys_mount_setattr(tree, AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0, 0);
-  if (error < 0) return failing(r, "mount_setattr", error);
-  return attach(r, release(&tree), release(&target));
+  int error = change_mount(r, tree, 1, MOUNT_ATTR_RDONLY, 0, 0);
+  return error ? error : attach(r, release(&tree), release(&target));
 }

@@ -9,6 +9,8 @@
 #include "mount/hide_host.h"
 #include "mount/mount.h"
 
+#define SCRATCH_MODE 0755 // of the directories that OpenScratch makes
+
 // Takes the mount that covers masked files while the host's /dev can still be reached. It must be the real null device.
 static int take_null(struct run *r) {
   struct stat st;
@@ -92,6 +94,21 @@ int do_open_rootfs(struct run *r, const struct step_open_rootfs *s) {
   return keep_rootfs(r, release(&mount), TEXT(path));
 }
 
+int do_open_scratch(struct run *r, const struct step_open_scratch *s) {
+  const struct filesystem tmpfs = {"tmpfs", "tmpfs", TEXTS(options), 0};
+  const struct texts *names = TEXTS(directories);
+  const char *source = TEXT(source);
+  CLOSING int mount = *source ? open_source(r, source, 0, 0) : new_filesystem(r, &tmpfs, MOUNT_ATTR_NODEV);
+  if (mount < 0) return *source ? source_failed(r, source, mount) : mount;
+  int error = lay_over_root(r, mount);
+  if (!error) error = called(r, "fchdir", sys_fchdir(mount));
+  for (uint32_t i = 0; !error && i < names->count; i++)
+    error = called(r, "mkdir", sys_mkdir(mount, names->items[i], SCRATCH_MODE));
+  if (!error) r->fds[s->fd] = release(&mount);
+  r->covers = 1;
+  return error;
+}
+
 int do_overlay_rootfs(struct run *r, const struct step_overlay_rootfs *s) {
   int error = s->private_mntns ? enter_private_mntns(r) : 0;
   if (error < 0) return error;
@@ -117,8 +134,10 @@ int do_pivot_root(struct run *r, const struct step_pivot_root *s) {
   int error = old < 0 ? failing(r, "open", old) : called(r, "fchdir", sys_fchdir(r->rootfs));
   if (!error) error = called(r, "pivot_root", sys2(SYS_pivot_root, ".", "."));
   if (!error) error = called(r, "fchdir", sys_fchdir(old));
-  // The umount does not propagate to the host: SetPropagation has made all its mounts slaves or private.
-  if (!error) error = called(r, "umount2", sys2(SYS_umount2, ".", MNT_DETACH));
+  // The umount does not propagate to the host: SetPropagation has made all its mounts slaves or private. It takes the
+  // topmost mount alone, so the old root goes after what OpenScratch has laid over it.
+  for (int left = r->covers; !error && left >= 0; left--)
+    error = called(r, "umount2", sys2(SYS_umount2, ".", MNT_DETACH));
   return error ? error : called(r, "chdir", sys_chdir("/"));
 }
 

@@ -4,7 +4,8 @@ from .base import NONE, Step
 
 
 class OpenSocket(Step):
-    """Connect to the unix stream socket ``path`` (``--console-socket``, ``--pidfd-socket``)."""
+    """Connect to the unix stream socket ``path`` (``--console-socket``, ``--pidfd-socket``,
+    ``org.ocirt.rootfs.receiver``)."""
 
     sections = ("host",)
     fields = {"fd": "fills", "path": "text"}
@@ -73,6 +74,15 @@ class SendPidfd(Step):
     sections = ("host",)
     fields = {"fd": "fd"}
     sentence = "send the pidfd of init"
+
+
+class LendScratch(Step):
+    """Send the descriptor in ``scratch`` over the socket in ``fd`` (``org.ocirt.rootfs.receiver``), and wait for the byte
+    with which the receiver says that it has put its files there."""
+
+    sections = ("host",)
+    fields = {"fd": "fd", "scratch": "fd"}
+    sentence = "let the receiver fill what OpenScratch has made"
 
 
 class PreparePidFile(Step):

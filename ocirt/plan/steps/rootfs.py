@@ -44,12 +44,26 @@ class OpenRootfs(Step):
     sentence = "open the rootfs {path}"
 
 
+class OpenScratch(Step):
+    """Make the place for what the container writes, and put it into the register ``fd``: a new tmpfs with ``options``,
+    or the directory ``source`` (a host path) if that is not empty. Make the ``directories`` in it.
+
+    The place is attached over the root of this mount namespace, where no path leads to it, until PivotRoot. Meanwhile
+    it is the working directory, so that overlays name what is in it by relative paths.
+    """
+
+    sections = ("init",)
+    fields = {"fd": "fills", "source": "text", "options": "texts", "directories": "texts"}
+    defaults = {"source": "", "options": ()}
+    sentence = "make the place for what the container writes"
+
+
 class OverlayRootfs(Step):
     """Mount an overlay at ``path`` (a host path): the overlay is the rootfs.
 
     Its read-only directories are ``lower`` (host paths, topmost first). ``options`` name upperdir and workdir, or
-    neither for a read-only overlay, and what else the file system gets. The step makes none of these directories. ``private_mntns`` is as in
-    OpenRootfs.
+    neither for a read-only overlay, and what else the file system gets. The step makes none of these directories. A
+    relative ``path`` lies in what OpenScratch has made. ``private_mntns`` is as in OpenRootfs.
     """
 
     sections = ("stage", "init")

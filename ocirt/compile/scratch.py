@@ -1,0 +1,95 @@
+"""The place for what a container writes, which the runtime makes itself: annotations of :mod:`.rootfs`."""
+
+from ..errors import ConfigError
+from ..model.text import quote
+from ..plan.steps import EVENTS, NONE, LendScratch, OpenScratch, OpenSocket, Receive, Send
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.config import Config
+    from ..model.request import Request
+    from ..model.text import AnyText, Text
+    from ..plan import Plan
+    from ..plan.steps import Step
+    from .namespaces import Namespaces
+
+SIZE, DIRECTORY = "org.ocirt.rootfs.size", "org.ocirt.rootfs.scratch"
+OVERLAYS, RECEIVER = "org.ocirt.rootfs.overlays", "org.ocirt.rootfs.receiver"
+ROOT = "config.md#root"
+INODE_BYTES, INODES_MIN = 1024, 1024
+"""The tmpfs may have one file for so many of its bytes, because the kernel's own limit does not depend on the size; and
+it may have so many in any case."""
+OVERLAYS_MAX = 64
+
+
+class Scratch:
+    """The place, and how init and the runtime deal with it.
+
+    :ivar at: the JSON path that asks for the place.
+    :raises ConfigError: the annotations contradict each other.
+    """
+
+    def __init__(self, config: "Config", request: "Request", plan: "Plan", namespaces: "Namespaces") -> None:
+        size, directory = config.annotation(SIZE), config.annotation(DIRECTORY)
+        found = directory if size is None else size
+        assert found is not None
+        if size is not None and directory is not None:
+            raise ConfigError(directory.path, "a directory", f"no directory with {SIZE}, or no size")
+        self.at, self.directory = found.path, directory
+        self._size = 0 if size is None else _number(size)
+        overlays, self._receiver = config.annotation(OVERLAYS), config.annotation(RECEIVER)
+        self._overlays = 1 if overlays is None else _number(overlays, OVERLAYS_MAX)
+        self._fd = plan.register()
+        self._socket = NONE if self._receiver is None else plan.register()
+        self._namespaces, self._request = namespaces, request
+
+    def open(self, place: "AnyText") -> OpenScratch:
+        """The step of init that makes the place.
+
+        :param place: the host path of the directory; empty for a tmpfs.
+        :raises ConfigError: init cannot make it in such a container.
+        """
+        if not self._namespaces.has_mount or self._namespaces.has_stage or self._request.no_pivot:
+            raise ConfigError(
+                self.at,
+                "a place for changes that the runtime makes",
+                "a mount namespace of its own, no --no-pivot, no namespaces to join and no time namespace",
+            )
+        inodes = max(INODES_MIN, self._size // INODE_BYTES)
+        return OpenScratch(
+            self.at,
+            ROOT,
+            fd=self._fd,
+            source=place,
+            options=() if self.directory is not None else [f"size={self._size}", f"nr_inodes={inodes}", "mode=755"],
+            directories=[
+                "merged",
+                *[f"{each}{name}" for each in range(self._overlays) for name in ("", "/upper", "/work")],
+            ],
+        )
+
+    def connect(self) -> "list[Step]":
+        """Steps of the host, before init."""
+        if self._receiver is None:
+            return []
+        return [OpenSocket(self._receiver.path, ROOT, fd=self._socket, path=self._receiver)]
+
+    @property
+    def is_lent(self) -> bool:
+        """Does somebody get the place before init enters the root?"""
+        return self._receiver is not None
+
+    def mounted(self, kind: "type[Send] | type[Receive]") -> "Step":
+        """The step of init that sends the place to the runtime, or the runtime's that receives it."""
+        return kind(self.at, ROOT, event=EVENTS.index("mounted"), first=self._fd, count=1)
+
+    def lend(self) -> "Step":
+        """The step of the host that lends the place."""
+        return LendScratch(self.at, ROOT, fd=self._socket, scratch=self._fd)
+
+
+def _number(text: "Text", most: int = 1 << 62) -> int:
+    value = text.read()
+    if not (value.isascii() and value.isdigit() and 0 < int(value) <= most):
+        raise ConfigError(text.path, quote(value), f"a number from 1 to {most}")
+    return int(value)
