@@ -23,11 +23,16 @@ if TYPE_CHECKING:
     from .errors import RequestError as RequestError
     from .errors import StateError as StateError
     from .failures import ContainerExists as ContainerExists
+    from .failures import FileError as FileError
     from .failures import InstallationError as InstallationError
     from .failures import ProgramError as ProgramError
     from .failures import StepError as StepError
     from .failures import TimeoutExpired as TimeoutExpired
     from .failures import WrongState as WrongState
+    from .library.changes import Changes as Changes
+    from .library.description import Bind as Bind
+    from .library.description import Copy as Copy
+    from .library.inside import Files as Files
     from .library.observe import Event as Event
     from .library.observe import Stats as Stats
     from .library.runtime import Runtime as Runtime
@@ -37,6 +42,10 @@ if TYPE_CHECKING:
     from .library.streams import STDOUT as STDOUT
     from .result import CommandFailed as CommandFailed
     from .result import Result as Result
+    from .result import SandboxResult as SandboxResult
+    from .sandboxes import Live as Live
+    from .sandboxes import Sandbox as Sandbox
+    from .sandboxes import Snapshot as Snapshot
     from .state_dir import State as State
 
 _HOMES = {
@@ -45,17 +54,22 @@ _HOMES = {
     "errors": ("ConfigError", "HostError", "NoContainer", "OcirtError", "RequestError", "StateError"),
     "failures": (
         "ContainerExists",
+        "FileError",
         "InstallationError",
         "ProgramError",
         "StepError",
         "TimeoutExpired",
         "WrongState",
     ),
+    "library.changes": ("Changes",),
+    "library.description": ("Bind", "Copy"),
+    "library.inside": ("Files",),
     "library.observe": ("Event", "Stats"),
     "library.runtime": ("Runtime",),
     "library.sandbox": ("sandbox",),
     "library.streams": ("DEVNULL", "PIPE", "STDOUT"),
-    "result": ("CommandFailed", "Result"),
+    "result": ("CommandFailed", "Result", "SandboxResult"),
+    "sandboxes": ("Live", "Sandbox", "Snapshot"),
     "state_dir": ("State",),
 }
 """Public names, by the modules that define them."""
@@ -64,13 +78,19 @@ __all__ = [
     "DEVNULL",
     "PIPE",
     "STDOUT",
+    "Bind",
+    "Changes",
     "CommandFailed",
     "ConfigError",
     "Container",
     "ContainerExists",
+    "Copy",
     "Event",
+    "FileError",
+    "Files",
     "HostError",
     "InstallationError",
+    "Live",
     "NoContainer",
     "OcirtError",
     "Pool",
@@ -79,6 +99,9 @@ __all__ = [
     "RequestError",
     "Result",
     "Runtime",
+    "Sandbox",
+    "SandboxResult",
+    "Snapshot",
     "State",
     "StateError",
     "Stats",

@@ -14,7 +14,7 @@ from .errors import RequestError, StateError
 from .failures import TimeoutExpired
 from .library import lifecycle, observe
 from .library.arguments import Size, optional_size
-from .library.blocking import Communicating, HasPipes, Pipes, drive
+from .library.blocking import Communicating, HasPipes, Pipes, drive, read_line
 from .library.lifecycle import Bundle, Lifecycle, Path
 from .library.limits import Limits
 from .library.observe import Event, Stats
@@ -77,6 +77,13 @@ class Process(Communicating):
         """
         end = drive(lifecycle.wait(self._supervisor, timeout))
         return end.returncode
+
+    def lines(self) -> Iterator[str]:
+        """The lines of the standard output, without their ends, as they arrive. What is no UTF-8 becomes U+FFFD, and a line
+        of more than a MiB comes in parts.
+        """
+        while line := read_line(self.stdout):
+            yield line.decode("utf-8", "replace").removesuffix("\n")
 
     def kill(self, signal: int = signals.SIGKILL) -> bool:
         """Send the process a signal, by pidfd.
@@ -352,8 +359,21 @@ class Container(HasPipes):
         :raises WrongState: the container does not run, or is paused.
         :raises TimeoutExpired: the time was up. Its ``stdout`` and ``stderr`` have the output until then.
         """
-        flags = lifecycle.exec_flags(cwd, env, user, (), (), False)
         output = Output(optional_size("max_output", max_output))
+        result = self._run(output, args, input, timeout, cwd, env, user)
+        return result.check() if check else result
+
+    def _run(
+        self,
+        output: Output,
+        args: Sequence[str],
+        input: bytes | str,
+        timeout: float | None,
+        cwd: str | None,
+        env: Mapping[str, str] | None,
+        user: str | int | None,
+    ) -> Result:
+        flags = lifecycle.exec_flags(cwd, env, user, (), (), False)
         streams = Streams.open(PIPE, PIPE, PIPE)
         supervisor = drive(self._life.exec(args, flags, streams, ()))
         try:
@@ -361,8 +381,7 @@ class Container(HasPipes):
         finally:
             streams.close()
             supervisor.release()
-        result = result_of(args, supervisor.began, end, output)
-        return result.check() if check else result
+        return result_of(args, supervisor.began, end, output)
 
     # ---- the state of the container ----
 

@@ -13,6 +13,7 @@ OcirtError                  attributes phase, path, errno: None if unknown
  ├── StepError *            a step failed while the container was made, started, changed or deleted
  │    └── ProgramError *    the program of the container, or of an exec, does not exist or cannot be executed
  ├── InstallationError *    the executable does not exist, cannot be started, or is of another build
+ ├── FileError *            a file of a sandbox cannot be read or written (file: its path)
  ├── TimeoutExpired *       also a TimeoutError: the time was up (stdout, stderr: the output until then)
  └── CommandFailed *        run(check=True): the command has not ended with 0 (result)
 

@@ -25,6 +25,18 @@ class InstallationError(OcirtError):
     """The executable does not exist, cannot be started, or has ended without a report."""
 
 
+class FileError(OcirtError):
+    """A file of a sandbox cannot be read or written. ``file`` is its path in the container; ``errno`` says why, if the
+    kernel has refused.
+    """
+
+    file: str
+
+    def __init__(self, message: str, file: str) -> None:
+        self.file = file
+        super().__init__(message)
+
+
 class TimeoutExpired(OcirtError, TimeoutError):
     """The time was up.
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
 from .errors import OcirtError
+
+if TYPE_CHECKING:
+    from .library.changes import Changes
+    from .library.inside import Files
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,25 @@ class Result:
         if self.returncode != 0 or self.truncated:
             raise CommandFailed(self)
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxResult(Result):
+    """The result of :meth:`ocirt.Sandbox.run`.
+
+    :ivar files: the files of the sandbox after the run: ``result.files["/tmp/picture.png"]``. What programs wrote stays in
+        memory until this object is gone, or ``files.close()`` is called.
+    :ivar changes: what the programs have added, changed and removed.
+    """
+
+    files: Files = field(kw_only=True, repr=False, compare=False)
+    changes: Changes = field(kw_only=True, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, result: Result, files: Files, changes: Changes) -> SandboxResult:
+        """The same result with the files of a sandbox."""
+        values = {each.name: getattr(result, each.name) for each in fields(result)}
+        return cls(**values, files=files, changes=changes)
 
 
 class CommandFailed(OcirtError):

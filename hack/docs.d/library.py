@@ -29,7 +29,11 @@ def page() -> str:
             text.append("\n[Errors](library.md#errors) says which call raises which.\n")
         text += [f"\n::: ocirt.{name}\n" for name in names]
     return "".join(
-        [*text, "\n## asyncio\n", *[f"\n::: ocirt.aio.{name}\n" for name in ("run", "Container", "Process")]]
+        [
+            *text,
+            "\n## asyncio\n",
+            *[f"\n::: ocirt.aio.{name}\n" for name in ("run", "Container", "Process", "Sandbox", "Live", "Snapshot")],
+        ]
     )
 
 

@@ -17,6 +17,7 @@ AWAIT_OR_ENTER = "\n        Await it, or use it as the head of an ``async with``
 
 DOCSTRINGS = {
     "container": "Containers, for programs that block: :class:`Container`, :class:`Pool`, :class:`Process` and :func:`run`.",
+    "sandboxes": "Sandboxes, for programs that block: :class:`Sandbox`, :class:`Live` and :class:`Snapshot`.",
 }
 """The modules that are made, and the first sentences of their docstrings."""
 
@@ -29,9 +30,9 @@ hack/unasync has made this module from ocirt/aio/{}.py: change that one, and run
 
 ONCE = {
     "container": {
-        "from ..library.eventloop import Coming, HasPipes, Pipes, coming, drive": (
+        "from ..library.eventloop import Coming, HasPipes, Pipes, coming, drive, read_line": (
             1,
-            "from ..library.blocking import Communicating, HasPipes, Pipes, drive",
+            "from ..library.blocking import Communicating, HasPipes, Pipes, drive, read_line",
         ),
         '__all__ = ["Coming", "Container", "Pool", "Process", "run"]': (
             1,
@@ -40,6 +41,19 @@ ONCE = {
         "class Process(HasPipes):": (1, "class Process(Communicating):"),
         "The tasks of one event loop may use it.": (3, "Any thread may use it, several at once."),
         AWAIT_OR_ENTER: (2, ""),
+        "    @coming\n": (2, ""),
+    },
+    "sandboxes": {
+        "from ..library.eventloop import Coming, Pipes, coming, drive": (
+            1,
+            "from ..library.blocking import Pipes, drive",
+        ),
+        '__all__ = ["Bind", "Coming", ': (1, '__all__ = ["Bind", '),
+        AWAIT_OR_ENTER: (1, ""),
+        "\n        Await it, or use it as the head of an ``async with`` block, whose end removes the container.\n": (
+            1,
+            "\n        Use it as the head of a ``with`` block, whose end removes the container.\n",
+        ),
         "    @coming\n": (2, ""),
     },
 }

@@ -12,5 +12,6 @@ hack/unasync makes a module for programs that block from each other module of th
 
 from ..library.eventloop import Coming
 from .container import Container, Pool, Process, run
+from .sandboxes import Live, Sandbox, Snapshot
 
-__all__ = ["Coming", "Container", "Pool", "Process", "run"]
+__all__ = ["Coming", "Container", "Live", "Pool", "Process", "Sandbox", "Snapshot", "run"]

@@ -13,7 +13,7 @@ from ..result import Result
 from . import lifecycle
 from .arguments import Size, optional_size
 from .outcome import MAX_OUTPUT, encoded, result_of
-from .streams import Output, Streams, no_pipe
+from .streams import LINE_MAX, Output, Streams, no_pipe
 from .supervisor import Supervisor
 from .waiting import deadline_in
 from .waiting import drive as drive
@@ -53,6 +53,11 @@ def _close_quietly(file: IO[bytes]) -> None:
         file.close()
     except BrokenPipeError:
         pass
+
+
+def read_line(file: IO[bytes]) -> bytes:
+    """The next line, with its end; a part of it if it is very long; empty at the end."""
+    return file.readline(LINE_MAX)
 
 
 class HasPipes:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial, wraps
 from typing import IO, Any, Generic, ParamSpec, Protocol, TypeVar
 
-from .streams import Streams, no_pipe
+from .streams import LINE_MAX, Streams, no_pipe
 from .waiting import Operation, Ready, Wait
 
 Value = TypeVar("Value")
@@ -117,7 +117,7 @@ class Pipes:
                 await self._read(number, file)
 
     async def _read(self, number: int, file: IO[bytes]) -> None:
-        reader = self.readers[number] = asyncio.StreamReader()
+        reader = self.readers[number] = asyncio.StreamReader(LINE_MAX)
         protocol = asyncio.StreamReaderProtocol(reader)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, file)
         self._transports.append(transport)
@@ -126,6 +126,16 @@ class Pipes:
         for transport in self._transports:
             transport.close()
         self._transports.clear()
+
+
+async def read_line(reader: asyncio.StreamReader) -> bytes:
+    """The next line, with its end; a part of it if it is very long; empty at the end."""
+    try:
+        return await reader.readuntil()
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+    except asyncio.LimitOverrunError as error:
+        return await reader.read(error.consumed or LINE_MAX)
 
 
 class HasPipes:

@@ -17,6 +17,7 @@ from ..failures import TimeoutExpired
 from ..model.request import checked_id
 from . import arguments, limits, pidfd, report, submounts
 from .children import Child
+from .lending import Lender
 from .report import Begin, End
 from .runtime import Runtime
 from .streams import Output, Streams, transfer
@@ -103,12 +104,14 @@ class Bundle:
         and need not remove one, and relative paths in the config cannot lead anywhere else.
     :ivar config: config.json as a memfd, which this object closes; ``None`` if the directory has a config.json.
     :ivar args: the command line in a config that is a dict.
+    :ivar lender: gets the container's files before its program starts, if the config says so.
     :raises RequestError: neither is given, or what is given cannot be used.
     """
 
     def __init__(self, directory: Path | None, config: Mapping[str, Any] | None, rootfs: Path | None) -> None:
         self.config: int | None = None
         self.args: Sequence[str] = ()
+        self.lender: Lender | None = None
         for name, value in (("bundle", directory), ("rootfs", rootfs)):
             if value is not None and not isinstance(value, (str, os.PathLike)):
                 raise arguments.wrong(
@@ -221,7 +224,8 @@ def supervise(
     words = [name, *flags.words, "--bundle", bundle.directory, "--", id]
     if bundle.config is not None:
         words[1:1] = ["--rootfs-annotations", "--hardening-annotations"]
-    return Supervisor(runtime, id, words, streams, pass_fds, bundle.config, limits.options(flags.limits))
+    given = limits.options(flags.limits)
+    return Supervisor(runtime, id, words, streams, pass_fds, bundle.config, given, bundle.lender)
 
 
 def pass_on_warnings(supervisor: Supervisor) -> None:
@@ -277,8 +281,10 @@ def run(
     try:
         supervisor.start()
         bundle.close()
-        with supervisor.child.watched() as end:
-            in_time = yield from transfer(streams.ours, input, end, output, deadline)
+        in_time = yield from supervisor.lend(deadline)
+        if in_time:
+            with supervisor.child.watched() as end:
+                in_time = yield from transfer(streams.ours, input, end, output, deadline)
         if not in_time or output.truncated:
             removed = True
             yield from remove(supervisor, output.truncated)

@@ -22,6 +22,8 @@ DEVNULL = -3
 """/dev/null, which is also what ``None`` means."""
 
 CHUNK = 1 << 16
+LINE_MAX = 1 << 20
+"""A longer line is given to the caller in parts."""
 
 
 class HasDescriptor(Protocol):
@@ -110,15 +112,38 @@ def no_pipe(number: int) -> RequestError:
     )
 
 
+class Lines:
+    """Calls a function with each line of the outputs, without its end. What is no UTF-8 becomes U+FFFD."""
+
+    def __init__(self, call: Callable[[str], object]) -> None:
+        self._call, self._rest = call, {1: b"", 2: b""}
+
+    def add(self, number: int, data: bytes) -> None:
+        *lines, rest = (self._rest[number] + data).split(b"\n")
+        if len(rest) > LINE_MAX:
+            lines, rest = [*lines, rest], b""
+        self._rest[number] = rest
+        for line in lines:
+            self._call(line.decode("utf-8", "replace"))
+
+    def finish(self) -> None:
+        for number, rest in self._rest.items():
+            self._rest[number] = b""
+            if rest:
+                self._call(rest.decode("utf-8", "replace"))
+
+
 @dataclass(slots=True)
 class Output:
     """The content of the two outputs.
 
     :ivar limit: the most bytes to keep of both together; ``None``: no limit.
+    :ivar lines: gets the content while it arrives.
     :ivar truncated: was there more?
     """
 
     limit: int | None = None
+    lines: Lines | None = None
     truncated: bool = False
     parts: dict[int, list[bytes]] = field(default_factory=lambda: {1: [], 2: []})
     _size: int = 0
@@ -128,6 +153,13 @@ class Output:
             data, self.truncated = data[: self.limit - self._size], True
         self._size += len(data)
         self.parts[number].append(data)
+        if self.lines is not None:
+            self.lines.add(number, data)
+
+    def finish(self) -> None:
+        """The process has ended: a last line may have no end."""
+        if self.lines is not None:
+            self.lines.finish()
 
     def of(self, number: int) -> bytes:
         return b"".join(self.parts[number])

@@ -20,6 +20,7 @@ from ..errors import OcirtError
 from ..failures import InstallationError, TimeoutExpired
 from . import pidfd, report
 from .children import Child, close_all
+from .lending import Lender
 from .report import Begin, End
 from .runtime import Runtime
 from .streams import Streams
@@ -60,11 +61,13 @@ class Supervisor:
         pass_fds: Sequence[int] = (),
         config: int | None = None,
         options: Sequence[str] = (),
+        lender: Lender | None = None,
     ) -> None:
         """:param words: the verb and its arguments, without the flags that this class adds.
         :param pass_fds: further descriptors for the process, from 3 on.
         :param config: a memfd for ``--config``. The caller closes it.
         :param options: flags before the verb.
+        :param lender: gets the container's files before its program starts.
         """
         self.runtime, self.id, self.streams = runtime, id, streams
         self.began: Begin | None = None
@@ -75,7 +78,7 @@ class Supervisor:
         self._unread = b""
         self._status = -1
         self._words, self._pass_fds, self._config, self._options = words, pass_fds, config, options
-        self.child = Child()
+        self.child, self._lender = Child(), lender
         _all.add(self)
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
@@ -102,6 +105,16 @@ class Supervisor:
             os.close(writing)
             self.streams.given_away()
 
+    def lend(self, deadline: float | None) -> Operation[bool]:
+        """Let the lender put files into the container, if there is one. A supervisor that fails before that has ended then.
+
+        :returns: False if the deadline came first.
+        """
+        if self._lender is None:
+            return True
+        in_time = yield from self._lender.lend(self.child, deadline)
+        return in_time
+
     def begin(self, deadline: float | None = None) -> Operation[None]:
         """Start the supervisor, unless it has been started, and wait until the supervised process exists.
 
@@ -114,6 +127,8 @@ class Supervisor:
         try:
             if not self.child.is_started:
                 self.start()
+            if not (yield from self.lend(deadline)):
+                raise TimeoutExpired(f"container {self.id}", self.runtime.timeout)
             while self.take() and self.began is None:
                 ready = yield Wait({self._status: select.POLLIN}, deadline)
                 if not ready:

@@ -1,4 +1,4 @@
-"""The examples of docs/library.md, as they stand, in a process of their own; and its figures."""
+"""The examples of docs/library.md and docs/sandbox.md, as they stand, in a process of their own; and its figures."""
 
 import os
 import re
@@ -15,6 +15,8 @@ __all__ = ["with_python"]  # fixtures of the tests here
 
 PAGE = (TREE / "docs/library.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.S | re.M)
+SANDBOX = (TREE / "docs/sandbox.md").read_text()
+OF_SANDBOX = re.findall(r"^```python\n(.*?)^```$", SANDBOX, re.S | re.M)
 README = textwrap.dedent(re.search(r"^    import ocirt\n(?:    .*\n|\n)+", (TREE / "README.md").read_text(), re.M)[0])
 
 BEGIN = """
@@ -23,10 +25,14 @@ sys.path.insert(0, {tree!r})
 import ocirt
 import ocirt.aio
 import ocirt.container
+import ocirt.sandboxes
 # What the page leaves to defaults is the tests' here: the place of states and of cgroups.
 default = ocirt.Runtime(root={root!r}, environment={environment!r})
 ocirt.aio.container.Runtime = ocirt.container.Runtime = lambda: default
 made, number = ocirt.sandbox, iter(range(1000))
+described, ocirt.sandboxes.Description.__init__ = ocirt.sandboxes.Description.__init__, lambda self, *args, **more: described(
+    self, *args, runtime=default, cgroup={parent!r}, **more
+)
 ocirt.sandbox = lambda *args, **limits: made(*args, cgroup=f"{cgroup}{{next(number)}}", **limits)
 """
 
@@ -38,6 +44,7 @@ def run_example(text, ocirt, rootfs, place):
         root=str(ocirt.root),
         environment={"OCIRT_CACHE": os.environ["OCIRT_CACHE"]},
         cgroup=cgroups_path("docs"),
+        parent=cgroups_path("sandboxes"),
     )
     assert "/srv/image" in text
     program.write_text(begin + text.replace("/srv/image", str(rootfs)))
@@ -53,6 +60,15 @@ def run_example(text, ocirt, rootfs, place):
 )
 def test_example(ocirt, with_python, tmp_path, example):
     assert run_example(example, ocirt, with_python, tmp_path) == ""
+
+
+@pytest.mark.v1
+@pytest.mark.cgroups
+@pytest.mark.parametrize(
+    "example", OF_SANDBOX, ids=[f"line-{SANDBOX[: SANDBOX.index(each)].count(chr(10)) + 1}" for each in OF_SANDBOX]
+)
+def test_example_of_sandboxes(ocirt, with_python, tmp_path, example):
+    assert run_example(example, ocirt, with_python, tmp_path) in ("", "done\n")
 
 
 @pytest.mark.v1

@@ -9,8 +9,6 @@
 #include "mount/hide_host.h"
 #include "mount/mount.h"
 
-#define SCRATCH_MODE 0755 // of the directories that OpenScratch makes
-
 // Takes the mount that covers masked files while the host's /dev can still be reached. It must be the real null device.
 static int take_null(struct run *r) {
   struct stat st;
@@ -103,7 +101,7 @@ int do_open_scratch(struct run *r, const struct step_open_scratch *s) {
   int error = lay_over_root(r, mount);
   if (!error) error = called(r, "fchdir", sys_fchdir(mount));
   for (uint32_t i = 0; !error && i < names->count; i++)
-    error = called(r, "mkdir", sys_mkdir(mount, names->items[i], SCRATCH_MODE));
+    error = called(r, "mkdir", sys_mkdir(mount, names->items[i], 0755));
   if (!error) r->fds[s->fd] = release(&mount);
   r->covers = 1;
   return error;

@@ -1,0 +1,258 @@
+"""Sandboxes for asyncio. This module is the source of :mod:`ocirt.sandboxes`, which hack/unasync generates from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ..library import lifecycle
+from ..library.arguments import Size, optional_size, seconds
+from ..library.changes import Changes
+from ..library.description import Bind, Copy, Description
+from ..library.eventloop import Coming, Pipes, coming, drive
+from ..library.inside import Files
+from ..library.lending import Lender
+from ..library.lifecycle import Bundle, Lifecycle
+from ..library.outcome import MAX_OUTPUT, encoded, result_of
+from ..library.runtime import Runtime
+from ..library.session import Session
+from ..library.snapshots import Snapshot as Layers
+from ..library.snapshots import forks, take
+from ..library.streams import DEVNULL, PIPE, STDOUT, Lines, Output, Stream, Streams
+from ..result import Result, SandboxResult
+from .container import Container, Process
+
+__all__ = ["Bind", "Coming", "Copy", "Live", "Sandbox", "Snapshot"]
+
+
+class Sandbox(Description):
+    """A description of a sandbox, which many runs use, also at the same time.
+
+    Each run has a container of its own, whose root is writable, and thrown away: nobody else sees what a run writes. The
+    program runs as an unprivileged user, as in :func:`ocirt.sandbox`.
+    """
+
+    async def run(
+        self,
+        args: Sequence[str],
+        *,
+        input: bytes | str = b"",
+        timeout: float | None = None,
+        check: bool = False,
+        on_output: Callable[[str], object] | None = None,
+        max_output: Size | None = MAX_OUTPUT,
+    ) -> SandboxResult:
+        """Run a program in a new container, from its creation to its removal.
+
+        :param args: the program and its arguments, as a list.
+        :param input: the standard input; text is written as UTF-8.
+        :param timeout: seconds for the whole call, after which the container is killed; by default that of the sandbox.
+        :param check: raise :class:`CommandFailed` if the program does not end with 0.
+        :param on_output: is called with each line of both outputs while the program runs. If it raises an error, the
+            container is killed.
+        :param max_output: bytes of both outputs together, a number or text like ``"1m"``. If the program writes more,
+            the container is killed. ``None``: no limit.
+        :raises FileError: a file of ``files`` cannot be put into the sandbox.
+        :raises ProgramError: the program does not exist or cannot be executed.
+        :raises OcirtError: the container cannot be made or started.
+        :raises TimeoutExpired: the time was up. Its ``stdout`` and ``stderr`` have the output until then.
+
+        Only the files of the result remain of the container, until the result is gone.
+        """
+        runtime, limit = self.runtime or Runtime(), self.timeout if timeout is None else seconds("timeout", timeout)
+        output = Output(optional_size("max_output", max_output), Lines(on_output) if on_output else None)
+        session = Session(self)
+        bundle = made(self, session, runtime, args)
+        streams = Streams.open(PIPE, PIPE, PIPE)
+        begin, end = await drive(
+            lifecycle.run(
+                runtime,
+                bundle,
+                lifecycle.new_id(),
+                streams,
+                (),
+                encoded(input),
+                limit,
+                output,
+                lifecycle.Flags(limits=self.limits),
+            )
+        )
+        output.finish()
+        result = SandboxResult.of(result_of(bundle.args, begin, end, output), session.files, Changes(session))
+        result.check() if check else None
+        return result
+
+    @coming
+    async def open(self) -> Live:
+        """Open the sandbox for several commands in one container.
+
+        Await it, or use it as the head of an ``async with`` block, whose end removes the container.
+
+        :raises OcirtError: the container cannot be made.
+        """
+        runtime, session = self.runtime or Runtime(), Session(self, is_live=True)
+        bundle, streams = made(self, session, runtime, None), Streams.open(DEVNULL, DEVNULL, DEVNULL)
+        life = await drive(
+            Lifecycle.create(runtime, bundle, lifecycle.new_id(), streams, (), lifecycle.Flags(limits=self.limits))
+        )
+        container = Container(life, Pipes())
+        try:
+            if session.must_start:
+                await container.start()
+        except BaseException:
+            await container.delete(force=True)
+            raise
+        return Live(self, container, session)
+
+
+def made(sandbox: Description, session: Session, runtime: Runtime, args: Sequence[str] | None) -> Bundle:
+    """The bundle of a run; with ``args`` ``None`` that of an open sandbox."""
+    lender = Lender(runtime, session.receive)
+    try:
+        bundle = Bundle(None, session.config(lender.path, args), None)
+    except BaseException:
+        lender.close()
+        raise
+    bundle.lender = lender
+    return bundle
+
+
+def with_group(user: str | int | None) -> str | None:
+    """The user as ``exec`` wants it. A number alone is that of the group, too, as in the description."""
+    return f"{user}:{user}" if isinstance(user, int) else user
+
+
+class Live:
+    """An open sandbox: a container in which several commands run, and whose files are at hand.
+
+    :ivar sandbox: its description.
+    :ivar container: the container, for what this class does not have (``stats``, ``pause``, ``update``...).
+    :ivar files: the files of the container.
+    """
+
+    sandbox: Sandbox
+    container: Container
+    files: Files
+
+    def __init__(self, sandbox: Sandbox, container: Container, session: Session) -> None:
+        self.sandbox, self.container, self._session, self.files = sandbox, container, session, session.files
+
+    def __repr__(self) -> str:
+        return f"<ocirt.aio.Live {self.container.id}>"
+
+    async def run(
+        self,
+        args: Sequence[str],
+        *,
+        input: bytes | str = b"",
+        timeout: float | None = None,
+        check: bool = False,
+        on_output: Callable[[str], object] | None = None,
+        max_output: Size | None = MAX_OUTPUT,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+    ) -> Result:
+        """Run a command in the container until it ends. The arguments are those of :meth:`Container.run` and
+        :meth:`Sandbox.run`.
+
+        :param args: the program and its arguments, as a list.
+        :param input: the standard input; text is written as UTF-8.
+        :param timeout: seconds, after which the command is killed; by default that of the sandbox.
+        :param check: raise :class:`CommandFailed` if the command does not end with 0.
+        :param on_output: is called with each line of both outputs while the command runs.
+        :param max_output: bytes of both outputs together. If the command writes more, it is killed.
+        :param cwd: the working directory.
+        :param env: further environment variables.
+        :param user: a number, of the user and of the group, or text: ``"UID:GID"``. It has no capability, even if it is 0.
+        :raises ProgramError: the program does not exist or cannot be executed.
+        :raises TimeoutExpired: the time was up. Its ``stdout`` and ``stderr`` have the output until then.
+        """
+        limit = self.sandbox.timeout if timeout is None else seconds("timeout", timeout)
+        output = Output(optional_size("max_output", max_output), Lines(on_output) if on_output else None)
+        result = await self.container._run(output, args, input, limit, cwd, env, with_group(user))
+        output.finish()
+        return result.check() if check else result
+
+    @coming
+    async def exec(
+        self,
+        args: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+        stdin: Stream = DEVNULL,
+        stdout: Stream = PIPE,
+        stderr: Stream = STDOUT,
+    ) -> Process:
+        """Start a command in the container. Its program has been executed when this returns.
+
+        Await it, or use it as the head of an ``async with`` block.
+
+        :param args: the program and its arguments, as a list.
+        :param cwd: the working directory.
+        :param env: further environment variables.
+        :param user: as for :meth:`run`.
+        :param stdin: ``PIPE``, ``DEVNULL``, a descriptor or a file.
+        :param stdout: the same.
+        :param stderr: the same, or ``STDOUT``, which is the default.
+        :raises ProgramError: the program does not exist or cannot be executed.
+        """
+        return await self.container.exec(
+            args, cwd=cwd, env=env, user=with_group(user), stdin=stdin, stdout=stdout, stderr=stderr
+        )
+
+    @property
+    def changes(self) -> Changes:
+        """What the commands have written so far."""
+        return Changes(self._session)
+
+    async def snapshot(self, directory: lifecycle.Path = "/var/tmp") -> Snapshot:
+        """Keep what has been written so far as a read-only layer, on which other sandboxes begin. The container is paused
+        meanwhile.
+
+        :param directory: where the layer is kept, until the snapshot is closed or gone.
+        :raises OcirtError: the files cannot be copied: the disk is full, for example.
+        """
+        await self.container.pause()
+        try:
+            layers = take(self._session, directory)
+        finally:
+            await self.container.resume()
+        return Snapshot(self.sandbox, layers)
+
+    async def close(self) -> None:
+        """Kill what runs, and remove the container. The files stay readable until this object is gone."""
+        await self.container.delete(force=True)
+
+    async def __aenter__(self) -> Live:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+
+class Snapshot:
+    """What a sandbox had written at one moment, kept as layers. The sandboxes of :meth:`fork` begin with it. Leaving its
+    ``with`` block removes it.
+    """
+
+    def __init__(self, sandbox: Sandbox, layers: Layers) -> None:
+        self._sandbox, self._layers = sandbox, layers
+
+    def fork(self, count: int = 1) -> list[Sandbox]:
+        """Sandboxes like the one that the snapshot is of, each of which begins with its files.
+
+        :param count: how many.
+        """
+        return forks(self._sandbox, self._layers, count)
+
+    def close(self) -> None:
+        """Remove the layers. No sandbox may use them any more."""
+        self._layers.close()
+
+    def __enter__(self) -> Snapshot:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,129 @@
+"""The files of one run of a sandbox: what the runtime lends, what is put there, and what has changed in the end."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from .description import RECEIVER, Description
+from .inside import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, Files, openat2
+
+TMP_MODE = 0o1777
+EXECUTABLE = "/.ocirt-live"
+"""A file for the container of an open sandbox: create wants an executable, which never runs."""
+WAITS = ["sleep", "infinity"]
+"""What runs in it without root's rights: then the kernel lets nobody join a container whose program has not begun."""
+
+
+class Session:
+    """A run, from the moment when the runtime lends its files.
+
+    :ivar files: of the container; empty before that.
+    :ivar before: what the library and the runtime have made before any program ran: (overlay, path) -> inode and change
+        time.
+    """
+
+    def __init__(self, sandbox: Description, is_live: bool = False) -> None:
+        self.sandbox, self._is_live = sandbox, is_live
+        self.files = Files({}, sandbox.user)
+        self.scratch: int | None = None
+        self.before: dict[tuple[int, str], tuple[int, int]] = {}
+
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not is_finalizing():
+            self.close()
+
+    @property
+    def must_start(self) -> bool:
+        """Must the program of an open sandbox run?"""
+        return self._is_live and os.geteuid() != 0
+
+    def close(self) -> None:
+        """Let the changes go. The files close themselves."""
+        held, self.scratch = self.scratch, None
+        if held is not None:
+            os.close(held)
+
+    def config(self, receiver: str, args: Sequence[str] | None) -> dict[str, Any]:
+        """The config.json of this run.
+
+        :param receiver: the path of the socket that gets the container's files.
+        :param args: the program; ``None`` for an open sandbox, whose own program never runs.
+        """
+        own = WAITS if self.must_start else [EXECUTABLE]
+        found = self.sandbox.config(own if self._is_live else args)
+        found["annotations"][RECEIVER] = receiver
+        return found
+
+    @property
+    def overlays(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The place of each overlay in the container, and its lower layers, the topmost first."""
+        return [("/", self.sandbox.layers), *self.sandbox.copies.items()]
+
+    def upper(self, number: int) -> str:
+        """A path of the directory with the changes of an overlay, while this object is open."""
+        return f"/proc/self/fd/{self.scratch}/{number}/upper"
+
+    def receive(self, scratch: int) -> None:
+        """Put the files into the container, before its program starts.
+
+        :raises FileError: a file cannot be put there.
+        """
+        self.scratch = scratch
+        root = openat2(scratch, "merged", os.O_PATH | os.O_DIRECTORY, 0)
+        roots = {"/": root}
+        # No program runs yet, and links of the image lead to nowhere outside.
+        within = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+        for path in [*self.sandbox.copies, *(["/tmp"] if self.sandbox.readonly else [])]:
+            roots[path] = openat2(root, path, os.O_PATH | os.O_DIRECTORY, within)
+        self.files = Files(roots, self.sandbox.user)
+        self._permit(root, roots)
+        for path, content in self.sandbox.content.items():
+            self.files.write(path, content)
+        if self._is_live and not self.must_start:
+            self.files.write(EXECUTABLE, b"", mode=0o755)
+        self._remember()
+
+    def _permit(self, root: int, roots: dict[str, int]) -> None:
+        """Give the roots the permissions of what they show, and let the programs write at the top of each Copy."""
+        for number, (path, lower) in enumerate(self.overlays):
+            own, status = f"/proc/self/fd/{roots[path]}", os.stat(lower[-1])
+            os.chmod(own, stat.S_IMODE(status.st_mode))
+            if os.geteuid() == 0:
+                os.chown(own, *(self.sandbox.user if number else (status.st_uid, status.st_gid)))
+        if not self.sandbox.readonly:
+            self._open_tmp()
+
+    def _open_tmp(self) -> None:
+        """Let everybody write to /tmp, as programs expect. Without root's rights the image's owner must have done so."""
+        directory = self.files.directory("/tmp")
+        try:
+            if stat.S_IMODE(os.fstat(directory).st_mode) != TMP_MODE:
+                with suppress(PermissionError):
+                    os.chmod(f"/proc/self/fd/{directory}", TMP_MODE)
+        finally:
+            os.close(directory)
+
+    def _remember(self) -> None:
+        for number, _ in enumerate(self.overlays):
+            top = self.upper(number)
+            for folder, folders, names, fd in os.fwalk(top):
+                for name in [*folders, *names]:
+                    status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                    path = os.path.relpath(os.path.join(folder, name), top)
+                    self.before[number, path] = _mark(status)
+
+    def is_new(self, number: int, path: str, status: os.stat_result) -> bool:
+        """Has a program of the container made or changed the file? A directory that was there has not changed if
+        something in it has.
+        """
+        mark, before = _mark(status), self.before.get((number, path))
+        return before is None or before[0] != mark[0] or (before != mark and not stat.S_ISDIR(status.st_mode))
+
+
+def _mark(status: os.stat_result) -> tuple[int, int]:
+    return status.st_ino, status.st_ctime_ns

@@ -1,0 +1,190 @@
+"""ocirt.Sandbox: runs, and the files that go in and come out."""
+
+import os
+import stat
+import tarfile
+
+import pytest
+
+import ocirt as library
+from ocirt import Bind, Copy, FileError, RequestError, Sandbox, TimeoutExpired
+from tests.integration.library_fixtures import nothing_left
+from tests.integration.sandboxes import describe
+
+__all__ = ["nothing_left"]
+
+pytestmark = [pytest.mark.cgroupfs, pytest.mark.cgroups]
+
+
+@pytest.fixture
+def sandbox(image, runtime):
+    def make(**more):
+        return describe(Sandbox, image, runtime, **more)
+
+    return make
+
+
+@pytest.fixture
+def repo(tmp_path):
+    """A directory of the host, with everything in it open to all, so that the sandbox's user may change it."""
+    folder = tmp_path / "repo"
+    (folder / "sub").mkdir(parents=True)
+    for name, text in (("a.txt", "one\ntwo\n"), ("gone", "x\n"), ("sub/kept", "kept\n")):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o666)
+    return folder
+
+
+def content(folder):
+    return {str(path.relative_to(folder)): path.is_file() and path.read_text() for path in folder.rglob("*")}
+
+
+def test_what_a_run_writes_is_in_its_result_and_nowhere_else(sandbox, image):
+    before = sorted(image.rglob("*"))
+    box = sandbox(files={"/in/data.csv": b"1,2\n", "/in/text": "é"})
+    result = box.run(["sh", "-c", "cat /in/data.csv /in/text; echo picture > /tmp/out.png; id -u"])
+    assert (result.returncode, result.text, result.stderr) == (0, "1,2\né65534\n", b"")
+    assert result.files["/tmp/out.png"] == b"picture\n" and "/tmp/nothing" not in result.files
+    assert [(each.path, each.kind) for each in result.changes] == [("/tmp/out.png", "added")]
+    assert box.run(["ls", "/tmp"]).text == ""
+    assert sorted(image.rglob("*")) == before
+    assert result.seconds < 60 and result.memory_peak > 0 and not result.truncated
+
+
+def test_a_root_that_is_read_only(sandbox):
+    result = sandbox(readonly=True, files={"/in": "x"}).run(
+        ["sh", "-c", "echo x > /bin/new; echo x > /in; echo y > /tmp/y; cat /in"]
+    )
+    assert result.stderr.count(b"Read-only file system") == 2
+    assert result.text == "x" and result.files["/tmp/y"] == b"y\n"
+
+
+def test_the_disk_has_a_size(sandbox):
+    result = sandbox(disk="1m").run(["sh", "-c", "head -c 3000000 /dev/zero > /tmp/much; wc -c < /tmp/much"])
+    assert result.stderr and 0 < int(result.text) <= 1 << 20
+
+
+def test_a_copy_changes_only_when_the_changes_are_applied(sandbox, repo):
+    before = content(repo)
+    box = sandbox(files={"/project": Copy(repo)})
+    script = "cd /project; echo three >> a.txt; rm gone; mkdir new; echo n > new/n; ln -s n new/link; chmod 777 new/n"
+    result = box.run(["sh", "-c", script], check=True)
+    assert content(repo) == before
+    assert [(each.path, each.kind) for each in result.changes] == [
+        ("/project/a.txt", "changed"),
+        ("/project/gone", "removed"),
+        ("/project/new", "added"),
+        ("/project/new/link", "added"),
+        ("/project/new/n", "added"),
+    ]
+    assert result.files["/project/new/n"] == b"n\n"
+    assert "--- a/project/a.txt\n+++ b/project/a.txt\n@@ -1,2 +1,3 @@\n one\n two\n+three\n" in result.changes.diff()
+    assert len(result.changes.apply()) == 5
+    assert content(repo) == {
+        "a.txt": "one\ntwo\nthree\n",
+        "sub": False,
+        "sub/kept": "kept\n",
+        "new": False,
+        "new/n": "n\n",
+        "new/link": "n\n",
+    }
+    assert stat.S_IMODE((repo / "new/n").stat().st_mode) == 0o777
+
+
+def test_changes_are_saved_as_a_layer(sandbox, repo, tmp_path):
+    result = sandbox(files={"/project": Copy(repo)}).run(["sh", "-c", "echo t > /tmp/t; rm /project/gone"], check=True)
+    result.changes.save(tmp_path / "out.tar")
+    with tarfile.open(tmp_path / "out.tar") as archive:
+        assert archive.getnames() == ["tmp/t", "project/.wh.gone"]
+    with pytest.raises(library.OcirtError, match="bytes"):
+        result.changes.save(tmp_path / "small.tar", max_size=100)
+    assert not (tmp_path / "small.tar").exists() and not [name for name in os.listdir(tmp_path) if "small" in name]
+
+
+def test_binds_are_read_only_unless_said(sandbox, repo, tmp_path):
+    writable = tmp_path / "writable"
+    writable.mkdir()
+    writable.chmod(0o777)
+    box = sandbox(files={"/src": Bind(repo), "/out": Bind(writable, writable=True)})
+    result = box.run(["sh", "-c", "cat /src/a.txt; echo x > /src/a.txt; echo y > /out/y"])
+    assert result.text == "one\ntwo\n" and b"Read-only file system" in result.stderr
+    assert (writable / "y").read_text() == "y\n" and (repo / "a.txt").read_text() == "one\ntwo\n"
+    assert list(result.changes) == []
+
+
+def test_lines_while_the_program_runs(sandbox):
+    lines = []
+    result = sandbox().run(["sh", "-c", "echo one; echo two >&2; printf three"], on_output=lines.append)
+    assert sorted(lines) == ["one", "three", "two"] and result.stdout == b"one\nthree"
+
+    def refuse(line):
+        raise ValueError(line)
+
+    with pytest.raises(ValueError, match="one"):
+        sandbox().run(["sh", "-c", "echo one; sleep 60"], on_output=refuse)
+
+
+def test_limits_of_time_and_output(sandbox):
+    with pytest.raises(TimeoutExpired):
+        sandbox(timeout=0.5).run(["sleep", "60"])
+    assert sandbox().run(["yes"], max_output=1000).truncated
+    assert sandbox(memory="16m", disk="64m").run(["sh", "-c", "head -c 50000000 /dev/zero > /tmp/x"]).oom
+
+
+def test_many_runs_of_one_description(sandbox, ocirt):
+    box = sandbox()
+    assert {box.run(["echo", str(number)]).text for number in range(3)} == {"0\n", "1\n", "2\n"}
+    assert os.listdir(ocirt.root) == []
+
+
+def test_config_and_plan_say_what_happens(sandbox):
+    box = sandbox(memory="32m", user=1000)
+    config = box.config(["ls"])
+    assert config["process"]["user"]["uid"] == 1000 and config["process"]["args"] == ["ls"]
+    assert config["linux"]["resources"]["memory"]["limit"] == 32 << 20
+    assert "OpenScratch" in box.plan(["ls"]) and "LendScratch" in box.plan()
+
+
+def test_an_image_gives_its_environment_and_layers(image, runtime, tmp_path):
+    class Image:
+        layers = (str(tmp_path / "top"), str(image))
+        config = {"config": {"Env": ["PATH=/bin", "LANG=C"], "WorkingDir": "/work", "Cmd": ["env"]}}
+
+    (tmp_path / "top/work").mkdir(parents=True)
+    (tmp_path / "top/work/file").write_text("of the top layer\n")
+    box = describe(Sandbox, Image(), runtime, env={"LANG": "D"})
+    result = box.run(["sh", "-c", "echo $PATH $LANG; pwd; cat file"])
+    assert result.text == "/bin D\n/work\nof the top layer\n"
+    assert box.config()["process"]["args"] == ["env"]
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        ({"files": {"in": b""}}, r"files\['in'\]: found 'in', expected an absolute path in the sandbox"),
+        ({"files": {"/in": 3}}, r"files\['/in'\]: found 3, expected bytes, text, ocirt.Bind"),
+        ({"files": {"/in": Copy("/nowhere")}}, r"found '/nowhere', expected a directory of the host to copy"),
+        ({"disk": "much"}, "disk: found 'much'"),
+        ({"timeout": 0}, "timeout: found 0, expected a number above 0"),
+    ],
+)
+def test_arguments_that_cannot_be_used(sandbox, arguments, told):
+    with pytest.raises(RequestError, match=told):
+        sandbox(**arguments)
+
+
+def test_files_that_cannot_be_put_there(sandbox, ocirt):
+    with pytest.raises(FileError, match="write /in/much in the sandbox: no space left on device"):
+        sandbox(disk="1m", files={"/in/much": b"x" * 3_000_000}).run(["true"])
+    assert ocirt.ids() == [] and os.listdir(ocirt.root) == []
+
+
+def test_files_outlive_the_container_and_can_be_let_go(sandbox):
+    result = sandbox().run(["sh", "-c", "echo x > /tmp/x"])
+    result.files.write("/tmp/y", b"y")
+    assert result.files.list("/tmp") == ["x", "y"]
+    result.files.remove("/tmp/x")
+    assert "/tmp/x" not in result.files
+    result.files.close()
+    with pytest.raises(FileError, match="no file system any more"):
+        _ = result.files["/tmp/y"]
