@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from .errors import StateError as StateError
     from .failures import ContainerExists as ContainerExists
     from .failures import FileError as FileError
+    from .failures import ImageError as ImageError
     from .failures import InstallationError as InstallationError
+    from .failures import NoImage as NoImage
     from .failures import ProgramError as ProgramError
     from .failures import StepError as StepError
     from .failures import TimeoutExpired as TimeoutExpired
     from .failures import WrongState as WrongState
+    from .images.image import Image as Image
     from .library.changes import Changes as Changes
     from .library.description import Bind as Bind
     from .library.description import Copy as Copy
@@ -55,12 +58,15 @@ _HOMES = {
     "failures": (
         "ContainerExists",
         "FileError",
+        "ImageError",
         "InstallationError",
+        "NoImage",
         "ProgramError",
         "StepError",
         "TimeoutExpired",
         "WrongState",
     ),
+    "images.image": ("Image",),
     "library.changes": ("Changes",),
     "library.description": ("Bind", "Copy"),
     "library.inside": ("Files",),

@@ -12,6 +12,8 @@ OcirtError                  attributes phase, path, errno: None if unknown
  │    └── WrongState *      the container's state forbids the verb: to start a container that runs, for example
  ├── StepError *            a step failed while the container was made, started, changed or deleted
  │    └── ProgramError *    the program of the container, or of an exec, does not exist or cannot be executed
+ ├── ImageError *           an image or a layer is broken, or the content store cannot be read or written
+ │    └── NoImage *         the store, or the registry, does not have the image
  ├── InstallationError *    the executable does not exist, cannot be started, or is of another build
  ├── FileError *            a file of a sandbox cannot be read or written (file: its path)
  ├── TimeoutExpired *       also a TimeoutError: the time was up (stdout, stderr: the output until then)
@@ -21,8 +23,9 @@ The classes with a star are in :mod:`ocirt.failures` (CommandFailed, which carri
 :mod:`ocirt.result`): only the library raises them, and a create that compiles should not load them. All are names of
 the package: ``ocirt.ConfigError``.
 
-:ivar phase: where it failed: ``request`` (an argument), ``compile`` (deciding what to do), ``state``, or a section of
-    the program (docs/architecture.md, "Sections of a program"): ``host``, ``init``, ``exec_program``, ``delete``...
+:ivar phase: where it failed: ``request`` (an argument), ``compile`` (deciding what to do), ``state``, ``image``, or a
+    section of the program (docs/architecture.md, "Sections of a program"): ``host``, ``init``, ``exec_program``,
+    ``delete``...
 :ivar path: the JSON path in config.json, or the flag, that asked for what failed: ``mounts[3].source``.
 :ivar errno: the kernel's error number, as in :mod:`errno`.
 :ivar hint: what to do about the error: one line for a person at a terminal, in addition to the error's own line.

@@ -53,3 +53,13 @@ class TimeoutExpired(OcirtError, TimeoutError):
     def __init__(self, what: str, timeout: float, stdout: bytes = b"", stderr: bytes = b"") -> None:
         self.timeout, self.stdout, self.stderr = timeout, stdout, stderr
         super().__init__(f"{what}: timed out after {timeout:g} s")
+
+
+class ImageError(OcirtError):
+    """An image, a layer or a registry's answer is broken, or the content store cannot be read or written."""
+
+    phase = "image"
+
+
+class NoImage(ImageError):
+    """The store, or the registry, does not have the image."""

@@ -88,8 +88,12 @@ def default_root(environment: "Mapping[str, str]") -> str:
     """
     uid = os.geteuid()
     directory = environment.get("XDG_RUNTIME_DIR") or (f"/run/user/{uid}" if uid else "")
-    is_users = uid != 0 or (environment.get("USER") != "root" and _in_a_users_namespace())
-    return os.path.join(directory, "ocirt") if directory and is_users else "/run/ocirt"
+    return os.path.join(directory, "ocirt") if directory and acts_for_user(environment) else "/run/ocirt"
+
+
+def acts_for_user(environment: "Mapping[str, str]") -> bool:
+    """Do containers, and what belongs to them, lie in the user's directories? See :func:`default_root`."""
+    return os.geteuid() != 0 or (environment.get("USER") != "root" and _in_a_users_namespace())
 
 
 def _in_a_users_namespace() -> bool:

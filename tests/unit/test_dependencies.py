@@ -22,7 +22,7 @@ MODULES = {
     "mypy": None,
 }
 """What is not imported by its own name: the module, or ``None`` for a command, which a script of hack/ runs."""
-OF_PACKAGE = {"network", "prctl"}
+OF_PACKAGE = {"images", "network", "prctl"}
 """Extras for what the package imports; the others are for those who build and test it."""
 
 
