@@ -20,10 +20,11 @@ ONCE, PATHS, VALUES = 0, 1, 2
 one by itself."""
 
 
-KEY, BOUND, OTHER = "key", "bound", "other"
+KEY, BOUND, OTHER, PYTHONS = "key", "bound", "other", "python"
 """How a kept program depends on a flag, and the member of the request's document (:mod:`ocirt.boot`) that has the flag.
 KEY: the program is for one value only. BOUND: the program is for any value, but depends on whether the flag is given.
-OTHER: the program does not depend on the flag."""
+OTHER: the program does not depend on the flag. PYTHONS: the launcher does not know the flag, and starts Python, which
+replaces it by others."""
 
 TEXT, VARIABLE, ID, USER = range(4)
 """The form of a flag's value in that document: a string; a string of the form NAME=VALUE; a number, of a user or a
@@ -63,16 +64,29 @@ class Flag:
 
 class Verb:
     """A verb: its flags, and how many arguments it takes. ``arguments`` is their form in the help. With ``command`` a
-    command line follows the first argument, and no word of that is a flag.
+    command line follows the first argument, and no word of that is a flag. ``command_with`` is a flag with which that
+    is so.
     """
 
-    __slots__ = ("arguments", "help", "flags", "arguments_min", "arguments_max", "command")
+    __slots__ = ("arguments", "help", "flags", "arguments_min", "arguments_max", "command", "command_with")
 
     def __init__(
-        self, arguments: str, help: str, *flags: Flag, min: int = 1, max: int = 1, command: bool = False
+        self,
+        arguments: str,
+        help: str,
+        *flags: Flag,
+        min: int = 1,
+        max: int = 1,
+        command: bool = False,
+        command_with: str = "",
     ) -> None:
         self.arguments, self.help, self.flags, self.command = arguments, help, flags, command
-        self.arguments_min, self.arguments_max = min, max
+        self.arguments_min, self.arguments_max, self.command_with = min, max, command_with
+
+    @property
+    def launchers(self) -> "list[Flag]":
+        """The flags that the launcher knows."""
+        return [flag for flag in self.flags if flag.part != PYTHONS]
 
 
 GLOBAL = (
@@ -150,6 +164,14 @@ _CWD = Flag("cwd", "the working directory of the process in the container", "DIR
 _ENV = Flag(
     "env", "a further environment variable, NAME=VALUE", "VARIABLE", "e", repeats=VALUES, part=BOUND, form=VARIABLE
 )
+_STORE = Flag(
+    "store",
+    "the store's directory (default /var/lib/ocirt, for users $XDG_DATA_HOME/ocirt)",
+    "DIR",
+    part=PYTHONS,
+)
+_MAX_SIZE = Flag("max-size", "the most bytes of an unpacked layer (default 64g)", "SIZE")
+_PLATFORM = Flag("platform", "OS/ARCHITECTURE[/VARIANT] to choose from an index (default: this host's)", "PLATFORM")
 
 _CRIU = (
     Flag("image-path", "directory of criu's image files (default: checkpoint, in the current directory)", "DIR"),
@@ -177,14 +199,32 @@ NATIVE = {
         Flag("remove", "delete the container when it ends (with --status-fd)", part=OTHER),
     ),
     "run": Verb(
-        "ID",
+        "ID [COMMAND ARGS...]",
         "create a container and start it",
         *_CREATE,
+        Flag("image", "run COMMAND, or the image's own, in an image", "IMAGE", part=PYTHONS),
+        _STORE,
+        Flag(
+            "env",
+            "with --image: a further environment variable, NAME=VALUE",
+            "VARIABLE",
+            "e",
+            repeats=VALUES,
+            part=PYTHONS,
+        ),
+        Flag(
+            "user",
+            "with --image: the user, and optionally the group",
+            "USER",
+            part=PYTHONS,
+        ),
+        Flag("cwd", "with --image: the working directory in the container", "DIR", part=PYTHONS),
         Flag("detach", "do not wait for the container's end", letter="d"),
         Flag("keep", "do not delete the container when it ends", part=OTHER),
         Flag("no-subreaper", "leave orphaned processes to the host's init", part=OTHER),
         Flag("explain", "warn of each system call that the seccomp profile refuses, with its arguments", part=OTHER),
         Flag("record", "write the smallest seccomp profile that the program needs to FILE", "FILE", part=OTHER),
+        command_with="image",
     ),
     "start": Verb(
         "ID [COMMAND ARGS...]",
@@ -385,9 +425,41 @@ PYTHON = {
         Flag("svg", "draw the commands into FILE, too", "FILE"),
     ),
     "features": Verb("", "print what this build supports, as JSON", min=0, max=0),
+    "pull": Verb(
+        "IMAGE",
+        "get an image from a registry",
+        _STORE,
+        _PLATFORM,
+        Flag("mirror", "a registry to ask first; repeat it", "HOST", repeats=VALUES),
+        Flag("insecure", "accept an unknown certificate, or HTTP"),
+        Flag("auth-file", "credentials (default: those of podman login and docker login)", "FILE"),
+        _MAX_SIZE,
+        Flag("quiet", "show no progress", letter="q"),
+    ),
+    "load": Verb(
+        "FILE",
+        "add an image from an OCI layout or archive, or one of docker save, to the store",
+        _STORE,
+        _PLATFORM,
+        Flag("name", "the name that the image gets (default: that in the file)", "NAME"),
+        Flag("reference", "the name or tag of the image in the file, if there are several", "NAME"),
+        _MAX_SIZE,
+    ),
+    "images": Verb(
+        "",
+        "list the images of the store",
+        _STORE,
+        Flag("format", "table (default) or json", "FORMAT", "f", choices=("table", "json")),
+        Flag("quiet", "print names only", letter="q"),
+        min=0,
+        max=0,
+    ),
+    "rmi": Verb("IMAGE...", "remove images from the store", _STORE, min=1, max=1000),
+    "prune": Verb("", "remove what no image and no container uses from the store", _STORE, min=0, max=0),
+    "bundle": Verb("IMAGE DIR", "make a bundle of an image, for any runtime", _STORE, _MAX_SIZE, min=2, max=2),
 }
 
-FLAGS = {flag.name: flag for flag in (*GLOBAL, *[flag for verb in NATIVE.values() for flag in verb.flags])}
+FLAGS = {flag.name: flag for flag in (*GLOBAL, *[flag for verb in NATIVE.values() for flag in verb.launchers])}
 """The flags that the executable reads, by name, in the order of ``flags.h``."""
 
 HANDED_BACK = ("update",)

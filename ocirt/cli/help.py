@@ -34,7 +34,10 @@ is sent as Ctrl-D.
 With --explain run warns of each system call that linux.seccomp refuses, with its arguments and the rule; a
 call that the profile answers with a signal ends the program by SIGKILL. With --record run writes a profile
 to FILE that allows what the program has used and nothing else, so run it until it has done all it ever
-does. Both make system calls slower, and cannot be combined with --detach or --init.""",
+does. Both make system calls slower, and cannot be combined with --detach or --init.
+With --image run takes an image of the store instead of a bundle, and pulls it if the store
+does not have it. The container gets the config of "ocirt spec" with the image's command, environment, user
+and directory, and a writable layer that is removed with it. Flags come before ID then.""",
     "start": """\
 Runs the program of a created container. A container can be started once. If it was created with --late,
 COMMAND replaces the args of config.json's process and --cwd its directory, --env adds to its variables, and
@@ -144,6 +147,27 @@ Something that only the host lacks is no error here. After the errors it prints 
 create ignores: unknown properties (not annotations), unknown options of bind mounts, unknown capabilities,
 and unknown system calls.
 With --strict these warnings are errors. The exit status is 1 if there are errors.""",
+    "pull": """\
+Gets an image from a registry and unpacks its layers, each in a container that sees nothing else. What the
+store has is not fetched again. IMAGE is a name as for docker: "python:3.13-slim" is
+docker.io/library/python:3.13-slim; a digest (@sha256:...) may follow. pull prints the digest of the image's
+manifest. It needs the Python packages oras and, for layers compressed with zstd, zstandard: "pip install
+ocirt[images]".""",
+    "load": """\
+Adds an image to the store, and unpacks its layers. FILE is a directory or a tar archive with an OCI image
+layout, or what "docker save" writes. load prints the image's name, or its digest if it has no name.""",
+    "images": """\
+Lists the images of the store that have a name: the first digits of the manifest's digest, when the image was
+made, and the size of its compressed layers.""",
+    "rmi": """\
+Takes their names from images, and removes the layers that no other image and no container uses.""",
+    "prune": """\
+Removes blobs and layers that no image with a name and no container uses, and what killed processes have left.
+It waits until no other process adds anything to the store.""",
+    "bundle": """\
+Makes the bundle DIR, a new or empty directory: a config.json like that of "ocirt spec" with the image's
+command, environment, user and directory, and in rootfs a copy of the image's files. Every OCI runtime runs
+it. IMAGE is a name, or a digest, of the store.""",
 }
 
 EXAMPLES = {
@@ -162,6 +186,7 @@ EXAMPLES = {
         ("ocirt run --init -b /srv/job job", "Run a program that handles no signals, so that Ctrl-C ends it."),
         ("ocirt run --explain -b /srv/job job", "Run a program, and say what its seccomp profile refuses."),
         ("ocirt run --record job.json -b /srv/job job", "Write the seccomp profile that the program needs."),
+        ("ocirt run --image python:3.13-slim py python3 -V", "Run a command in an image."),
     ),
     "start": (
         ("ocirt start web", "Run the program of the container web, which create has made."),
@@ -246,6 +271,18 @@ EXAMPLES = {
         ("ocirt validate /srv/web", "Print every error in /srv/web/config.json."),
         ("ocirt validate --strict --format json /srv/web", "Make warnings errors, and print JSON for a script."),
     ),
+    "pull": (
+        ("ocirt pull python:3.13-slim", "Get an image of docker's registry."),
+        ("ocirt pull --insecure localhost:5000/tool", "Get one of a registry without a certificate."),
+    ),
+    "load": (
+        ("ocirt load tool.tar", "Add what podman save or docker save has written."),
+        ("ocirt load --name example.org/tool:2 layout", "Add an OCI image layout, under a name."),
+    ),
+    "images": (("ocirt images", "List the images."),),
+    "rmi": (("ocirt rmi python:3.13-slim", "Remove an image."),),
+    "prune": (("ocirt prune", "Remove what nothing uses."),),
+    "bundle": (("ocirt bundle python:3.13-slim /srv/python", "Make a bundle for any runtime."),),
 }
 """For each verb, command lines and what they do. The help and the manual pages (man/pages.py) print them."""
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from ..errors import OcirtError, RequestError, reason
 from . import help
 from .create import execute
-from .flags import PYTHON
+from .flags import PYTHON, PYTHONS, VERBS
 from .output import write
 from .parser import UnknownVerb, UsageError, log_of, parse
 
@@ -53,7 +53,20 @@ def _module_of(line: "CommandLine") -> str:
         return line.verb
     if getattr(line.options, "regex", False):
         return "several"
+    if getattr(line.options, "image", None):
+        return "run_image"
+    _check_flags(line)
     return "explain" if getattr(line.options, "explain", False) or getattr(line.options, "record", None) else ""
+
+
+def _check_flags(line: "CommandLine") -> None:
+    """Refuse flags that mean something only together with ``--image``.
+
+    :raises RequestError: one of them is given.
+    """
+    for flag in VERBS[line.verb].flags:
+        if flag.part == PYTHONS and getattr(line.options, flag.name.replace("-", "_")):
+            raise RequestError(f"--{flag.name}: found it without --image, expected both")
 
 
 def _give_back(words: "Words", plain: list[str], given: list[str]) -> "Never":

@@ -110,11 +110,14 @@ def parse(words: list[str]) -> CommandLine:
         raise UnknownVerb(name)
     verb = VERBS[name]
     try:
-        flags, arguments = _read(verb.flags, rest, options, interspersed=not verb.command)
+        flags, arguments = _read(verb.flags, rest, options, interspersed=not (verb.command or verb.command_with))
+        has_command = verb.command or bool(verb.command_with and getattr(options, verb.command_with))
+        if verb.command_with and not has_command:
+            flags, arguments = _read(verb.flags, rest, options)
     except _FlagError as error:
         raise UsageError(_explained(error, (*verb.flags, help.HELP), [name]), name) from None
     if not options.help:
-        _check_count(program, name, verb, len(arguments))
+        _check_count(program, name, verb, len(arguments), has_command)
     return CommandLine(
         name,
         options,
@@ -273,11 +276,11 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _check_count(program: str, name: str, verb: "Verb", count: int) -> None:
+def _check_count(program: str, name: str, verb: "Verb", count: int, has_command: bool) -> None:
     low, high = verb.arguments_min, verb.arguments_max
-    if low <= count and (count <= high or verb.command):
+    if low <= count and (count <= high or has_command):
         return
-    is_exact = low == high and not verb.command
+    is_exact = low == high and not has_command
     bound = f"exactly {low}" if is_exact else f"a minimum of {low}" if count < low else f"a maximum of {high}"
     message = f'{program}: "{name}" requires {bound} argument(s), found {count}'
     raise UsageError(message, name)

@@ -19,7 +19,7 @@ from .documents import Manifest
 from .process import LOWER, UPPER, WORK, config_for, joined
 from .pull import OnProgress, Options, Progress, pull
 from .store import Path, Store
-from .unpack import SIZE_MAX, unpack
+from .unpack import SIZE_MAX, copy, unpack
 
 
 class Image:
@@ -193,6 +193,44 @@ class Image:
         whole = {"os": system, "architecture": machine, "config": dict(config or {})}
         return cls("", "", None, (path,), {}, whole)
 
+    def applied_to(
+        self,
+        base: Mapping[str, Any],
+        args: Sequence[str] | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        cwd: str | None = None,
+    ) -> dict[str, Any]:
+        """The config ``base`` with the process of this image, and without its root file system. The arguments are those
+        of :meth:`container_config`.
+
+        :raises ImageError: the image's config is broken, or the image does not have the user.
+        :raises RequestError: there is no command.
+        """
+        return config_for(self.config, self.digest, self.layers, base, args, env=env, user=user, cwd=cwd)
+
+    def copy_to(self, directory: Path, *, max_size: Size = SIZE_MAX, runtime: Runtime | None = None) -> None:
+        """Make a copy of the image's files that belongs to the caller alone.
+
+        :param directory: does not exist yet.
+        :param max_size: the most bytes of a layer.
+        :param runtime: as for :meth:`load`.
+        :raises ImageError: the directory cannot be written. What was written is left to the caller.
+        :raises RequestError: this is an image of :meth:`from_directory`.
+        """
+        if self.store is None:
+            raise RequestError("image: found one of a directory, expected one of the store")
+        layers = Manifest.parse(self.manifest, self.digest).layers
+        with self.store.adding():
+            copy(
+                self.store,
+                os.path.abspath(directory),
+                [(each.digest, id) for each, id in zip(layers, self.diff_ids)],
+                max_size=size("max_size", max_size),
+                runtime=runtime,
+            )
+
     def container_config(
         self,
         base: Mapping[str, Any],
@@ -222,7 +260,7 @@ class Image:
         """
         if (upper is None) != (work is None):
             raise RequestError("upper: found it without work, or the reverse; expected both or none", "upper")
-        config = config_for(self.config, self.digest, self.layers, base, args, env=env, user=user, cwd=cwd)
+        config = self.applied_to(base, args, env=env, user=user, cwd=cwd)
         lowers = [*self.layers, *([self.store.at("base")] if self.store is not None else [])]
         if len(lowers) == 1 and upper is None:  # the kernel takes no overlay of one directory
             config["root"] = {"path": lowers[0], "readonly": True}

@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
+from inspect import unwrap
 from typing import Any
 
 from ..errors import HostError
@@ -21,6 +23,8 @@ HUB = "registry-1.docker.io"
 """The host that serves what is called docker.io."""
 CONNECT_TIMEOUT, READ_TIMEOUT = 15.0, 60.0
 """Seconds until a registry answers, and between two parts of an answer."""
+PART = 1 << 16
+"""Bytes that are asked for at once: the client waits until it has them all."""
 ATTEMPTS = 4
 """How often the rest of a blob is asked for, if the connection breaks."""
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PARTIAL, OK = 401, 403, 404, 206, 200
@@ -42,6 +46,7 @@ class Registry:
     credentials: tuple[str, str] | None = None
     insecure: bool = False
     _client: Any = field(default=None, init=False)
+    _request: Any = field(default=None, init=False)
     _scheme: str = field(default="https", init=False)
 
     @property
@@ -77,6 +82,8 @@ class Registry:
             if self.credentials is None:
                 raise ImageError(f"registry {self.host}: wants a user name and a password; `podman login` stores them")
             self._client = self._made(oras, "basic")
+        # Without the client's own wrapper, which repeats what must fail, for minutes. _adapter() repeats what may succeed.
+        self._request = partial(unwrap(type(self._client).do_request), self._client)
         if self.credentials is not None:
             self._client.auth.set_basic_auth(*self.credentials)
 
@@ -123,7 +130,7 @@ class Registry:
                 with answer:
                     while True:
                         with self._errors():
-                            chunk = answer.raw.read(CHUNK, decode_content=False)
+                            chunk = answer.raw.read(PART, decode_content=False)
                         if not chunk:
                             return
                         if is_cancelled():
@@ -135,11 +142,11 @@ class Registry:
                     raise ImageError(str(error)) from None
 
     def _get(self, url: str, headers: Mapping[str, str]) -> Any:
-        answer = self._client.do_request(url, headers=dict(headers), stream=True)
+        answer = self._request(url, headers=dict(headers), stream=True)
         if answer.status_code == UNAUTHORIZED and hasattr(self._client.auth, "token"):
             self._client.auth.token = None  # it has expired, and the client asks for a new one only if it has none
             answer.close()
-            answer = self._client.do_request(url, headers=dict(headers), stream=True)
+            answer = self._request(url, headers=dict(headers), stream=True)
         if answer.status_code in (OK, PARTIAL):
             return answer
         said = _said(answer)
@@ -158,12 +165,12 @@ class Registry:
         :raises _Broken: the connection failed.
         :raises ImageError: the client cannot go on.
         """
-        requests, urllib3 = _package("requests"), _package("urllib3")
+        requests, urllib3, auth = _package("requests"), _package("urllib3"), _package("oras.auth")
         try:
             yield
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _Broken(f"registry {self.host}: {_line(error)}") from error
-        except ValueError as error:  # oras: the registry wants credentials that it cannot give
+        except (ValueError, getattr(auth, "AuthenticationException", ValueError)) as error:
             raise NoImage(
                 f"registry {self.host}: {self.name}: does not exist, or needs credentials ({error})"
             ) from None

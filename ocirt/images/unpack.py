@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,15 +53,48 @@ def unpack(store: Store, blob: str, diff_id: str, *, max_size: int = SIZE_MAX, r
     return store.add_layer(diff_id, lambda path: _fill(store, path, blob, diff_id, max_size, runtime or Runtime()))
 
 
+def copy(
+    store: Store,
+    path: str,
+    layers: Sequence[tuple[str, str]],
+    *,
+    max_size: int = SIZE_MAX,
+    runtime: Runtime | None = None,
+) -> None:
+    """Unpack layers above each other: what a layer removes does not remain. The caller is in
+    :meth:`.store.Store.adding`.
+
+    :param path: the directory, which is made.
+    :param layers: digests of blobs and their diff ids, the lowest first.
+    :raises ImageError: the directory cannot be written. What was written is left to the caller.
+    """
+    with store.errors():
+        os.mkdir(path, 0o755)
+    for blob, diff_id in layers:
+        _add(store, path, blob, diff_id, "tree", max_size, runtime or Runtime())
+
+
 def _fill(store: Store, path: str, blob: str, diff_id: str, max_size: int, runtime: Runtime) -> None:
+    with store.errors():
+        os.mkdir(path, 0o755)
+    found = _add(store, path, blob, diff_id, "layer", max_size, runtime)
+    if os.geteuid() == 0:
+        with store.errors():
+            for name in found["opaque"]:
+                _mark_opaque(path, name)
+
+
+def _add(
+    store: Store, path: str, blob: str, diff_id: str, kind: str, max_size: int, runtime: Runtime
+) -> dict[str, Any]:
+    """Let the program unpack a layer into the directory ``path``, and return what it has printed."""
     root = store.temporary()
     try:
         with store.errors():
-            os.mkdir(path, 0o755)
             os.mkdir(root, 0o700)
             source = os.open(store.blob(blob), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            found = _run(path, root, source, max_size, runtime, f"layer {blob}")
+            found = _run(path, root, source, [kind, str(max_size)], runtime, f"layer {blob}")
         finally:
             os.close(source)
     finally:
@@ -73,16 +107,13 @@ def _fill(store: Store, path: str, blob: str, diff_id: str, max_size: int, runti
             RuntimeWarning,
             stacklevel=2,
         )
-    if os.geteuid() == 0:
-        with store.errors():
-            for name in found["opaque"]:
-                _mark_opaque(path, name)
+    return found
 
 
-def _run(path: str, root: str, source: int, max_size: int, runtime: Runtime, what: str) -> dict[str, Any]:
+def _run(path: str, root: str, source: int, how: list[str], runtime: Runtime, what: str) -> dict[str, Any]:
     """Run the program, and return what it has printed."""
     zstandard = _folder_of_zstandard()
-    words = ["chown" if os.geteuid() == 0 else "own", str(max_size), *([zstandard] if zstandard else [])]
+    words = ["chown" if os.geteuid() == 0 else "own", *how, *([zstandard] if zstandard else [])]
     config = _config([sys.executable, "-I", "-S", "-B", PROGRAM, *words], path, zstandard)
     output = Output(OUTPUT_MAX)
     streams = Streams.open(source, PIPE, PIPE)
@@ -121,6 +152,7 @@ def _config(args: list[str], path: str, zstandard: str | None) -> dict[str, Any]
     process["capabilities"] = {kind: CAPABILITIES for kind in ("bounding", "effective", "permitted")}
     process["user"]["umask"] = 0
     process["rlimits"].append({"type": "RLIMIT_AS", "hard": MEMORY_MAX, "soft": MEMORY_MAX})
+    linux["seccomp"]["syscalls"].append({"names": ["chroot"], "action": "SCMP_ACT_ALLOW"})
     linux["resources"] = {}
     linux["namespaces"] = [each for each in linux["namespaces"] if each["type"] != "cgroup"]
     linux["maskedPaths"] = linux["readonlyPaths"] = []

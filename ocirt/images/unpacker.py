@@ -5,8 +5,9 @@ Standard input is the layer's blob, the working directory is the empty directory
 needs, makes that directory its root, gives up the right to change its root again, and only then reads the archive. So
 whatever a link or a name in the archive says, it leads to a place in that directory.
 
-What is written is a lower directory of an overlay: a whiteout is a character device 0/0, and an opaque directory has
-the attribute ``user.overlay.opaque``. The program prints one JSON object: ``diff_id``, ``opaque`` (directories, for
+For a ``layer``, what is written is a lower directory of an overlay: a whiteout is a character device 0/0, and an opaque
+directory has the attribute ``user.overlay.opaque``. For a ``tree`` the directory has the layers below already, and what
+the layer says is removed is removed. The program prints one JSON object: ``diff_id``, ``opaque`` (directories, for
 :mod:`.unpack`), and ``skipped`` (how many device nodes were left out), or ``error``.
 """
 
@@ -137,6 +138,10 @@ class Layer:
         self.make_parents(path)
         self.make(archive, entry, path)
         self.set_attributes(entry, path)
+        self.made(path)
+
+    def made(self, path: str) -> None:
+        """Remember an entry, if the kind of result needs it."""
 
     def make_parents(self, path: str) -> None:
         folder = os.path.dirname(path)
@@ -230,6 +235,12 @@ class Layer:
 
     def finish(self) -> None:
         """Make what concerns the layers below, and set the times of directories, which their content has changed."""
+        self.hide()
+        for path, time in sorted(self.times.items(), reverse=True):
+            if self.is_directory(path):
+                os.utime(path, ns=(time, time), follow_symlinks=False)
+
+    def hide(self) -> None:
         for path in self.whiteouts:
             if self.is_directory(path):  # this layer removes what is below, and has a directory of its own there
                 self.opaque.add(path)
@@ -239,9 +250,35 @@ class Layer:
         for path in self.opaque:
             os.makedirs(path or ".", DIRECTORY_MODE, exist_ok=True)
             os.setxattr(path or ".", "user.overlay.opaque", b"y", follow_symlinks=False)
-        for path, time in sorted(self.times.items(), reverse=True):
-            if self.is_directory(path):
-                os.utime(path, ns=(time, time), follow_symlinks=False)
+
+
+class Tree(Layer):
+    """The layers below, with this layer added."""
+
+    def __init__(self, chowns: bool, limit: int) -> None:
+        super().__init__(chowns, limit)
+        self.own: set[str] = set()
+
+    def made(self, path: str) -> None:
+        while path and path not in self.own:
+            self.own.add(path)
+            path = os.path.dirname(path)
+
+    def hide(self) -> None:
+        for path in [*self.whiteouts, *self.opaque]:
+            self.remove_others(path or ".")
+        self.opaque = set()
+
+    def remove_others(self, path: str) -> None:
+        """Remove what the layers below have at ``path``."""
+        if path != "." and path not in self.own and path not in self.opaque:
+            self.remove(path)
+        elif self.is_directory(path):
+            for name in os.listdir(path):
+                self.remove_others(name if path == "." else f"{path}/{name}")
+
+
+KINDS = {"layer": Layer, "tree": Tree}
 
 
 def confine() -> None:
@@ -261,10 +298,9 @@ def confine() -> None:
         raise OSError(ctypes.get_errno(), "capset")
 
 
-def unpack(chowns: bool, limit: int, zstd: Any) -> dict[str, object]:
+def unpack(layer: Layer, zstd: Any) -> dict[str, object]:
     """Unpack standard input into the root directory."""
-    source = Input(uncompressed(sys.stdin.buffer, zstd), limit)
-    layer = Layer(chowns, limit)
+    source = Input(uncompressed(sys.stdin.buffer, zstd), layer.limit)
     with tarfile.open(fileobj=source, mode="r|", encoding="utf-8", errors="surrogateescape", bufsize=CHUNK) as archive:  # type: ignore[call-overload]
         for entry in archive:
             try:
@@ -284,14 +320,14 @@ def unpack(chowns: bool, limit: int, zstd: Any) -> dict[str, object]:
 
 
 def main(words: list[str]) -> int:
-    """``unpacker.py chown|own LIMIT [DIRECTORY of zstandard]``"""
+    """``unpacker.py chown|own layer|tree LIMIT [DIRECTORY of zstandard]``"""
     zstd: Any = None
-    if len(words) > 2:
-        sys.path.insert(0, words[2])
+    if len(words) > 3:
+        sys.path.insert(0, words[3])
         zstd = import_module("zstandard")
     try:
         confine()
-        found = unpack(words[0] == "chown", int(words[1]), zstd)
+        found = unpack(KINDS[words[1]](words[0] == "chown", int(words[2])), zstd)
     except Refused as error:
         found = {"error": str(error)}
     except OSError as error:
