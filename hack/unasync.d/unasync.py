@@ -60,7 +60,7 @@ ONCE = {
 """Module -> a text of its source -> how often the source has it, and the text that replaces it."""
 
 EVERYWHERE = {
-    r"(?m)^from \.\.(?=\w)": "from .",
+    r"(?m)^( *)from \.\.(?=\w)": r"\1from .",
     r"\basync (?=def |with\b|for\b)": "",
     r"\bawait ": "",
     r"\bAsyncIterator\b": "Iterator",

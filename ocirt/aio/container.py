@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal as signals
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import RequestError, StateError
 from ..failures import TimeoutExpired
 from ..library import lifecycle, observe
-from ..library.arguments import Size, optional_size
+from ..library.arguments import Size, optional_size, size
 from ..library.eventloop import Coming, HasPipes, Pipes, coming, drive, read_line
 from ..library.lifecycle import Bundle, Lifecycle, Path
 from ..library.limits import Limits
@@ -23,6 +23,12 @@ from ..library.waiting import deadline_in
 from ..model.request import checked_id
 from ..result import Result
 from ..state_dir import State
+
+if TYPE_CHECKING:  # the modules of images are imported when they are used
+    from ..images.compress import Compression
+    from ..images.image import Image
+    from ..images.overlay import Change
+    from ..images.store import Store
 
 __all__ = ["Coming", "Container", "Pool", "Process", "run"]
 
@@ -384,6 +390,76 @@ class Container(HasPipes):
             streams.close()
             supervisor.release()
         return result_of(args, supervisor.began, end, output)
+
+    # ---- what it has written ----
+
+    async def commit(
+        self,
+        image: str,
+        *,
+        message: str = "",
+        author: str = "",
+        changes: Sequence[str] = (),
+        compression: Compression = "gzip",
+        timestamp: int | None = None,
+        pause: bool = True,
+        store: Store | Path | None = None,
+        max_size: Size | None = None,
+    ) -> Image:
+        """Make an image of the container: its own image, and a layer of what the container has written.
+
+        :param image: the name of the new image.
+        :param message: a comment in its history.
+        :param author: who has made it.
+        :param changes: instructions of a Dockerfile for its config: ``'CMD ["python3"]'``, ``"ENV LANG=C.UTF-8"``.
+        :param compression: of the layer: ``"gzip"``, ``"zstd"`` (needs the package zstandard) or ``"none"``.
+        :param timestamp: the time of the image in seconds since the epoch; by default now. Files that are newer get
+            this time too, so that the same change always gives the same image.
+        :param pause: freeze the container meanwhile, if it runs.
+        :param store: the content store with the container's image, or its directory; by default that of the command
+            line.
+        :param max_size: the most bytes of the layer, a number or text like ``"4g"``; by default 64 GiB.
+        :raises StateError: the container has not been made from an image of the store.
+        :raises ImageError: a layer cannot have one of the files, or the store cannot be written.
+        """
+        from ..images import operations, unpack
+
+        limit = unpack.SIZE_MAX if max_size is None else size("max_size", max_size)
+        return await drive(
+            operations.commit(
+                self._life,
+                image,
+                pause,
+                store=operations.store_of(store),
+                message=message,
+                author=author,
+                changes=changes,
+                compression=compression,
+                timestamp=timestamp,
+                max_size=limit,
+                warn=operations.warn,
+            )
+        )
+
+    async def changes(self, *, pause: bool = False) -> list[Change]:
+        """What the container has added, changed and removed in its root, in the order of the paths.
+
+        :param pause: freeze the container meanwhile, if it runs.
+        :raises StateError: its root is no overlay that ocirt mounts, so that its changes are not apart.
+        """
+        from ..images import operations
+
+        return await drive(operations.changes(self._life, pause))
+
+    async def export(self, file: IO[bytes], *, pause: bool = False) -> None:
+        """Write the whole root of the container as a tar archive, without what is mounted in it.
+
+        :param file: gets the archive.
+        :param pause: freeze the container meanwhile, if it runs.
+        """
+        from ..images import operations
+
+        await drive(operations.export(self._life, file, pause))
 
     # ---- the state of the container ----
 

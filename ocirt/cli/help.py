@@ -153,6 +153,17 @@ store has is not fetched again. IMAGE is a name as for docker: "python:3.13-slim
 docker.io/library/python:3.13-slim; a digest (@sha256:...) may follow. pull prints the digest of the image's
 manifest. It needs the Python packages oras and, for layers compressed with zstd, zstandard: "pip install
 ocirt[images]".""",
+    "push": """\
+Sends an image of the store to a registry, under its own name or NAME. Layers that the registry has are not
+sent again, not even to another repository of it, and the manifest comes last: a push that is interrupted
+leaves no image. It needs the Python package oras: "pip install ocirt[images]".""",
+    "commit": """\
+Makes an image of a container: the image from which "ocirt run --image" has made it, and a layer of what it
+has written since. The layers below do not change, on disk and in every registry. The container is frozen
+meanwhile, if it runs. LINE is an instruction of a Dockerfile: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL,
+STOPSIGNAL, USER, VOLUME or WORKDIR. With --timestamp the same change always gives the same image. commit
+prints the digest of the image's manifest. A container that "run" deletes at its end has to be committed
+while it runs, or run with --keep.""",
     "load": """\
 Adds an image to the store, and unpacks its layers. FILE is a directory or a tar archive with an OCI image
 layout, or what "docker save" writes. load prints the image's name, or its digest if it has no name.""",
@@ -239,7 +250,7 @@ EXAMPLES = {
     ),
     "export": (
         ("ocirt export --output web.tar web", "Write the root of the container web to web.tar."),
-        ("ocirt export web | tar -tf -", "List its files."),
+        ("ocirt export web", "Write it to standard output, for a pipe."),
     ),
     "list": (
         ("ocirt list", "List the containers with their pids, states and bundles."),
@@ -274,6 +285,17 @@ EXAMPLES = {
     "pull": (
         ("ocirt pull python:3.13-slim", "Get an image of docker's registry."),
         ("ocirt pull --insecure localhost:5000/tool", "Get one of a registry without a certificate."),
+    ),
+    "push": (
+        ("ocirt push example.org/team/tool:2", "Send an image to the registry example.org."),
+        ("ocirt push tool:2 --insecure localhost:5000/tool:2", "Send it to another one, by HTTP."),
+    ),
+    "commit": (
+        ("ocirt commit web example.org/web:2", "Make an image of the container web."),
+        (
+            'ocirt commit -c \'CMD ["serve"]\' -m "with plugins" web example.org/web:2',
+            "Change the image's command, too.",
+        ),
     ),
     "load": (
         ("ocirt load tool.tar", "Add what podman save or docker save has written."),

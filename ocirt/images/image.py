@@ -13,7 +13,7 @@ from ..errors import RequestError
 from ..failures import ImageError, NoImage
 from ..library.arguments import Size, size
 from ..library.runtime import Runtime
-from . import documents, names, sources
+from . import documents, names, push, sources
 from .credentials import default_files
 from .documents import Manifest
 from .process import LOWER, UPPER, WORK, config_for, joined
@@ -176,6 +176,35 @@ class Image:
             if digest is None or not chosen.has_blob(digest):
                 raise NoImage(f"image {image}: not in the store {chosen.path}; `ocirt pull {image}` gets it")
             return cls._opened(chosen, whole, digest, limit, runtime)
+
+    def push(
+        self,
+        name: str | None = None,
+        *,
+        insecure: bool = False,
+        credentials: tuple[str, str] | None = None,
+        auth_files: Sequence[Path] | None = None,
+        progress: OnProgress | None = None,
+    ) -> None:
+        """Send the image to a registry. Of its layers only those are sent that the registry does not have; one that
+        another repository of the registry has is taken from there. The package oras must be installed.
+
+        :param name: where it goes, by default :attr:`name`.
+        :param insecure: as for :meth:`pull`, like the following arguments.
+        :raises ImageError: the registry cannot be reached, or refuses the image.
+        :raises RequestError: the image has no name, or is one of :meth:`from_directory`.
+        """
+        if self.store is None:
+            raise RequestError("image: found one of a directory, expected one of the store")
+        if not (name or self.name):
+            raise RequestError("name: found none, expected where the image goes", "name")
+        files = default_files() if auth_files is None else auth_files
+        push.push(
+            self.store,
+            self.digest,
+            names.parse(name or self.name),
+            push.Options(insecure, credentials, files, progress or _ignore),
+        )
 
     @classmethod
     def from_directory(cls, directory: Path, *, config: Mapping[str, Any] | None = None) -> Image:

@@ -142,21 +142,30 @@ class Registry:
                     raise ImageError(str(error)) from None
 
     def _get(self, url: str, headers: Mapping[str, str]) -> Any:
-        answer = self._request(url, headers=dict(headers), stream=True)
+        answer = self._answer(url, "GET", headers)
+        if answer.status_code in (OK, PARTIAL):
+            return answer
+        raise self._refusal(answer)
+
+    def _answer(self, url: str, method: str, headers: Mapping[str, str], data: Any = None) -> Any:
+        """The answer to a request. ``data`` may be sent twice."""
+        answer = self._request(url, method, headers=dict(headers), data=data, stream=True)
         if answer.status_code == UNAUTHORIZED and hasattr(self._client.auth, "token"):
             self._client.auth.token = None  # it has expired, and the client asks for a new one only if it has none
             answer.close()
-            answer = self._request(url, headers=dict(headers), stream=True)
-        if answer.status_code in (OK, PARTIAL):
-            return answer
+            answer = self._request(url, method, headers=dict(headers), data=data, stream=True)
+        return answer
+
+    def _refusal(self, answer: Any) -> ImageError:
+        """The error for an answer that is none of those that were expected."""
         said = _said(answer)
         answer.close()
         where = f"registry {self.host}: {self.name}"
         if answer.status_code == NOT_FOUND:
-            raise NoImage(f"{where}: not found{said}")
+            return NoImage(f"{where}: not found{said}")
         if answer.status_code in (UNAUTHORIZED, FORBIDDEN):
-            raise NoImage(f"{where}: does not exist, or needs other credentials (HTTP {answer.status_code}{said})")
-        raise ImageError(f"{where}: HTTP {answer.status_code}{said}")
+            return NoImage(f"{where}: does not exist, or needs other credentials (HTTP {answer.status_code}{said})")
+        return ImageError(f"{where}: HTTP {answer.status_code}{said}")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -226,4 +235,4 @@ def _package(module: str) -> Any:
         load("oras")
         return import_module(module)
     except ImportError as error:
-        raise HostError("pull", f"needs the Python package oras ({error}); run: {command_for('oras')}") from None
+        raise HostError("registry", f"needs the Python package oras ({error}); run: {command_for('oras')}") from None

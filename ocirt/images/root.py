@@ -16,9 +16,6 @@ from ..model.json import parse
 from .ids import Owners, Row
 from .overlay import NONE, TRUSTED, USER, Change, Entry, changes, open_layers, walk
 
-IMAGE = "org.ocirt.image"
-"""The annotation of a container that has been made from an image: the digest of the image's manifest."""
-
 
 @dataclass(frozen=True, slots=True)
 class Root:

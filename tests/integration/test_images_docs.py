@@ -52,4 +52,4 @@ def test_example(ocirt, runtime, archive, tmp_path, example):
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 1
+    assert len(EXAMPLES) == 2

@@ -1,0 +1,77 @@
+"""Work that blocks for long (a layer is read and compressed), as an operation: a thread of its own does it."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from ..errors import OcirtError
+from .waiting import Operation, Wait
+
+Value = TypeVar("Value")
+Stop = Callable[[], bool]
+"""Shall the work end early? Its result does not count then."""
+
+
+def in_thread(work: Callable[[Stop], Value]) -> Operation[Value]:
+    """Do ``work`` in a thread, and wait for its end.
+
+    If an exception interrupts the wait, the work is asked to stop, and the exception goes on once it has ended: the
+    thread uses files that the caller closes then.
+
+    :param work: asks the function that it gets, from time to time.
+    """
+    stop = threading.Event()
+    found: list[Value] = []
+    failed: list[BaseException] = []
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+
+    def do() -> None:
+        try:
+            found.append(work(stop.is_set))
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            os.close(writing)  # the reading end hangs up
+
+    try:
+        thread = threading.Thread(target=do, name="ocirt-work", daemon=True)
+        thread.start()
+    except BaseException:
+        for fd in (reading, writing):
+            os.close(fd)
+        raise
+    interruption: BaseException | None = None
+    try:
+        while True:
+            try:
+                yield Wait({reading: select.POLLIN})
+                break
+            except GeneratorExit:
+                stop.set()
+                raise
+            except BaseException as error:
+                stop.set()
+                interruption = error
+    finally:
+        thread.join()
+        os.close(reading)
+    if interruption is not None:
+        raise interruption
+    if failed:
+        raise failed[0]
+    return found[0]
+
+
+def until(stop: Stop, items: Iterable[Value]) -> Iterator[Value]:
+    """The items, until their reader shall stop.
+
+    :raises OcirtError: it shall.
+    """
+    for each in items:
+        if stop():
+            raise OcirtError("interrupted")
+        yield each
